@@ -1,0 +1,199 @@
+//! People: who they are, what they may do, and the forms they fill in about themselves.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ids::UserId,
+    problem::{FieldErrors, Problem},
+};
+
+/// Characters; shorter ones are guessed.
+pub const PASSWORD_MIN_CHARS: usize = 10;
+/// Bytes; longer than any passphrase, short enough to hash without a thought.
+pub const PASSWORD_MAX_BYTES: usize = 1024;
+/// Characters.
+pub const ARTIST_NAME_MAX_CHARS: usize = 100;
+/// Bytes. Source: RFC 5321, 4.5.3.1.3 (a path of 256 with its two brackets).
+pub const EMAIL_MAX_BYTES: usize = 254;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(sqlx::Type), sqlx(type_name = "user_role", rename_all = "UPPERCASE"))]
+pub enum Role {
+    Artist,
+    Admin,
+}
+
+/// Who is asking: proven by a session, handed to everything that reads or changes something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    pub id: UserId,
+    pub role: Role,
+    pub email: String,
+    pub artist_name: String,
+}
+
+impl Actor {
+    pub fn is_admin(&self) -> bool {
+        self.role == Role::Admin
+    }
+
+    pub fn require_admin(&self) -> Result<(), Problem> {
+        if self.is_admin() { Ok(()) } else { Err(Problem::Forbidden) }
+    }
+}
+
+/// An e-mail address, trimmed. Uniqueness ignores case; the spelling given is kept for mail.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Email(String);
+
+impl Email {
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let email = text.trim();
+        let parts = email.split_once('@');
+        let fits = parts.is_some_and(|(local, host)| {
+            !local.is_empty()
+                && host.contains('.')
+                && !host.starts_with('.')
+                && !host.ends_with('.')
+                && !host.contains('@')
+        });
+        if fits && email.len() <= EMAIL_MAX_BYTES && !email.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            Ok(Self(email.to_owned()))
+        } else {
+            Err("Enter an e-mail address, like ana@example.com.".into())
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A password as typed; never shown, not even in debug output.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Password(String);
+
+impl Password {
+    /// For a new password. What is typed at sign-in is never judged, only compared.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.chars().count() < PASSWORD_MIN_CHARS {
+            Err(format!("Use at least {PASSWORD_MIN_CHARS} characters."))
+        } else if text.len() > PASSWORD_MAX_BYTES {
+            Err(format!("Use at most {PASSWORD_MAX_BYTES} characters."))
+        } else if text.contains('\0') {
+            Err("This password has a character that cannot be typed.".into())
+        } else {
+            Ok(Self(text.to_owned()))
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Password(…)")
+    }
+}
+
+/// A line of text that people typed: trimmed, inner white space folded, control and direction characters refused.
+pub(crate) fn parse_line(text: &str, max_chars: usize) -> Result<String, String> {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().any(is_invisible) {
+        Err("There is an invisible character in here. Type it again.".into())
+    } else if line.chars().count() > max_chars {
+        Err(format!("Use at most {max_chars} characters."))
+    } else {
+        Ok(line)
+    }
+}
+
+/// Control characters, and those that change the direction of text: they make one name look like another.
+pub(crate) fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
+}
+
+fn parse_artist_name(text: &str) -> Result<String, String> {
+    let name = parse_line(text, ARTIST_NAME_MAX_CHARS)?;
+    if name.is_empty() { Err("Enter the name that stands on your releases.".into()) } else { Ok(name) }
+}
+
+/// The sign-up form as it comes.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct RawSignUp {
+    pub artist_name: String,
+    pub email: String,
+    pub password: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct SignUp {
+    pub artist_name: String,
+    pub email: Email,
+    pub password: Password,
+}
+
+impl RawSignUp {
+    pub fn parse(&self) -> Result<SignUp, Problem> {
+        let mut errors = FieldErrors::default();
+        let parsed = SignUp {
+            artist_name: errors.take("artist_name", parse_artist_name(&self.artist_name)),
+            email: errors.take("email", Email::parse(&self.email)),
+            password: errors.take("password", Password::parse(&self.password)),
+        };
+        errors.finish(parsed)
+    }
+}
+
+/// The profile form as it comes.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct RawProfile {
+    pub artist_name: String,
+    pub email: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct Profile {
+    pub artist_name: String,
+    pub email: Email,
+}
+
+impl RawProfile {
+    pub fn parse(&self) -> Result<Profile, Problem> {
+        let mut errors = FieldErrors::default();
+        let parsed = Profile {
+            artist_name: errors.take("artist_name", parse_artist_name(&self.artist_name)),
+            email: errors.take("email", Email::parse(&self.email)),
+        };
+        errors.finish(parsed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_wrong_field_is_named_at_once() {
+        let form = RawSignUp { artist_name: "  ".into(), email: "ana@".into(), password: "short".into() };
+        let Err(Problem::Invalid(errors)) = form.parse() else { panic!("accepted") };
+        assert_eq!(errors.0.keys().collect::<Vec<_>>(), ["artist_name", "email", "password"]);
+    }
+
+    #[test]
+    fn names_are_trimmed_and_direction_marks_refused() {
+        assert_eq!(parse_line("  Ana \t Lima ", 100).unwrap(), "Ana Lima");
+        assert!(parse_line("evil\u{202E}gnp.exe", 100).is_err());
+        assert!(parse_line("nul\0", 100).is_err());
+    }
+
+    #[test]
+    fn a_password_of_64_characters_is_kept_whole() {
+        let long = "x".repeat(64);
+        assert_eq!(Password::parse(&long).unwrap().as_str(), long);
+        assert_eq!(format!("{:?}", Password::parse(&long).unwrap()), "Password(…)");
+    }
+}

@@ -1,0 +1,109 @@
+//! The files of a release as people see them: what a cover or a track holds, what is on its way, and how far it is.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ids::{ObjectId, UploadId},
+    media::{AudioFacts, CoverFacts},
+    upload::UploadState,
+};
+
+/// How far the file of one target (the cover, a track's audio) is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FileState {
+    Missing,
+    /// Bytes are arriving, or waiting to be resumed.
+    Receiving,
+    /// What arrived was not what it has to be; nothing else is there.
+    Refused,
+    /// Received whole: safe with us, on its way to the storage.
+    Storing,
+    /// In the storage; being decoded and measured.
+    Examining,
+    Ready,
+    /// It could not be stored or examined: the artist replaces or removes it, or an admin has it tried again.
+    Failed,
+}
+
+impl FileState {
+    pub const ALL: [Self; 7] =
+        [Self::Missing, Self::Receiving, Self::Refused, Self::Storing, Self::Examining, Self::Ready, Self::Failed];
+
+    /// The state of a target, from what it holds and the newest upload towards it.
+    pub fn of(attached: Option<&Examination>, pending: Option<UploadState>) -> Self {
+        match (pending, attached) {
+            (Some(UploadState::Receiving), _) => Self::Receiving,
+            (Some(UploadState::Received), _) => Self::Storing,
+            (Some(UploadState::Failed), _) => Self::Failed,
+            (_, Some(Examination::Pending)) => Self::Examining,
+            (_, Some(Examination::Passed)) => Self::Ready,
+            (_, Some(Examination::Failed(_))) => Self::Failed,
+            (Some(UploadState::Refused), None) => Self::Refused,
+            (_, None) => Self::Missing,
+        }
+    }
+}
+
+/// What the examination of a stored file came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Examination {
+    Pending,
+    Passed,
+    /// Why, in a sentence for the artist.
+    Failed(String),
+}
+
+/// A file that a cover or a track holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoredFile<Facts> {
+    pub object: ObjectId,
+    /// As the artist's computer calls it; for display only.
+    pub file_name: String,
+    pub size_bytes: i64,
+    /// Lower-case hexadecimal.
+    pub sha256: String,
+    pub content_type: String,
+    pub examination: Examination,
+    /// Known once the examination has passed.
+    pub facts: Option<Facts>,
+}
+
+pub type CoverFile = StoredFile<CoverFacts>;
+pub type AudioFile = StoredFile<AudioFacts>;
+
+/// The newest upload towards a target that is not attached (yet).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingUpload {
+    pub id: UploadId,
+    pub file_name: String,
+    pub offset: i64,
+    pub length: i64,
+    pub state: UploadState,
+    /// Why it was refused or failed.
+    pub message: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CoverView {
+    pub current: Option<CoverFile>,
+    pub pending: Option<PendingUpload>,
+}
+
+impl CoverView {
+    pub fn state(&self) -> FileState {
+        FileState::of(
+            self.current.as_ref().map(|file| &file.examination),
+            self.pending.as_ref().map(|upload| upload.state),
+        )
+    }
+}
+
+/// The address of a cover, scaled so that its longer edge has `edge_px` pixels (160, 640 or 1600).
+pub fn cover_url(object: ObjectId, edge_px: u32) -> String {
+    format!("/media/cover/{object}/{edge_px}")
+}
+
+/// The address of an object as it was uploaded.
+pub fn original_url(object: ObjectId) -> String {
+    format!("/media/original/{object}")
+}

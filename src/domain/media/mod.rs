@@ -1,0 +1,206 @@
+//! What audio and covers are: the kinds we take, what is measured in them, and how that is said. The same on both sides of the
+//! wire, so that a page states a limit exactly as the server enforces it.
+
+mod rules;
+mod words;
+
+use serde::{Deserialize, Serialize};
+
+pub use rules::{
+    AudioWarning, CoverRefusal, CoverWarning, MAX_CHANNELS, MAX_COVER_EDGE_PX, MAX_SAMPLE_RATE_HZ, MAX_TRACK_MS,
+    MIN_BIT_DEPTH, MIN_COVER_EDGE_PX, MIN_SAMPLE_RATE_HZ, MediaLimits, STORE_COVER_EDGE_PX, audio_warnings,
+    cover_refusal, cover_warnings,
+};
+pub use words::{format_bytes, format_duration, format_loudness, format_peak, format_sample_rate, waveform_path};
+
+/// For the `accept` attribute of a file input: a hint to the file dialog, never a check.
+pub const ACCEPT_AUDIO: &str = ".wav,.wave,.flac,.aif,.aiff,.aifc,.m4a,.mp4,.mp3,\
+     audio/wav,audio/x-wav,audio/flac,audio/aiff,audio/x-aiff,audio/mp4,audio/x-m4a,audio/mpeg";
+/// For the `accept` attribute of a file input: a hint to the file dialog, never a check.
+pub const ACCEPT_COVER: &str = ".jpg,.jpeg,.png,image/jpeg,image/png";
+
+/// Edges of the thumbnails made of every cover, in pixels. A smaller cover is never scaled up.
+pub const THUMBNAIL_EDGES_PX: [i32; 3] = [160, 640, 1600];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AudioContainer {
+    Wav,
+    Aiff,
+    Flac,
+    Mp3,
+    Mp4,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AudioCodec {
+    /// Plain samples, whole numbers or floating point.
+    Pcm,
+    Flac,
+    Alac,
+    Mp3,
+    Aac,
+}
+
+impl AudioContainer {
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Wav => "audio/wav",
+            Self::Aiff => "audio/aiff",
+            Self::Flac => "audio/flac",
+            Self::Mp3 => "audio/mpeg",
+            Self::Mp4 => "audio/mp4",
+        }
+    }
+
+    /// What people call a file of this container: for MP4 that depends on what is inside.
+    pub fn label(self, codec: AudioCodec) -> &'static str {
+        match (self, codec) {
+            (Self::Wav, _) => "WAV",
+            (Self::Aiff, _) => "AIFF",
+            (Self::Mp4, codec) => codec.label(),
+            (Self::Flac, _) => "FLAC",
+            (Self::Mp3, _) => "MP3",
+        }
+    }
+}
+
+impl AudioCodec {
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Pcm => "PCM",
+            Self::Flac => "FLAC",
+            Self::Alac => "ALAC",
+            Self::Mp3 => "MP3",
+            Self::Aac => "AAC",
+        }
+    }
+
+    pub fn is_lossy(self) -> bool {
+        matches!(self, Self::Mp3 | Self::Aac)
+    }
+}
+
+/// Something about how a file is packed that a store may mind though it plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PackagingNote {
+    /// A WAV with format tag 0xFFFE (WAVE_FORMAT_EXTENSIBLE).
+    Extensible,
+    /// A WAV with something after its samples.
+    TrailingData,
+    /// Samples in floating point.
+    FloatingPoint,
+}
+
+/// What was found by decoding a track's file from its first sample to its last.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AudioFacts {
+    pub container: AudioContainer,
+    pub codec: AudioCodec,
+    pub duration_ms: i64,
+    pub sample_rate_hz: i32,
+    /// None where it means nothing, as in MP3 and AAC.
+    pub bit_depth: Option<i16>,
+    pub channels: i16,
+    /// Integrated loudness by EBU R 128, in LUFS. None for silence.
+    pub integrated_lufs: Option<f64>,
+    /// The highest true peak of all channels, in dBTP. None for silence.
+    pub true_peak_dbtp: Option<f64>,
+    /// Samples in runs of three and more at full scale: what a limiter leaves is shorter, what an overload cut off is not.
+    pub clipped_samples: i64,
+    #[serde(default)]
+    pub packaging: Vec<PackagingNote>,
+}
+
+impl AudioFacts {
+    /// "WAV · 24 bit · 48 kHz · stereo".
+    pub fn summary(&self) -> String {
+        let mut parts = vec![self.container.label(self.codec).to_owned()];
+        if let Some(bits) = self.bit_depth {
+            parts.push(format!("{bits} bit"));
+        }
+        parts.push(format_sample_rate(self.sample_rate_hz));
+        parts.push(if self.channels == 1 { "mono" } else { "stereo" }.to_owned());
+        parts.join(" · ")
+    }
+}
+
+/// The waveform: the highest amplitude (0 to 255) in each of up to [`Peaks::BUCKETS`] equal stretches of a track.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Peaks(pub Vec<u8>);
+
+impl Peaks {
+    pub const BUCKETS: usize = 800;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CoverFormat {
+    Jpeg,
+    Png,
+}
+
+impl CoverFormat {
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Jpeg => "image/jpeg",
+            Self::Png => "image/png",
+        }
+    }
+
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Jpeg => "JPEG",
+            Self::Png => "PNG",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CoverColour {
+    Rgb,
+    /// A palette of up to 256 colours.
+    Indexed,
+    Grayscale,
+    Cmyk,
+}
+
+/// What is known of a cover from its header.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoverFacts {
+    pub format: CoverFormat,
+    pub width_px: i32,
+    pub height_px: i32,
+    pub colour: CoverColour,
+    pub bits_per_channel: i16,
+    pub has_alpha: bool,
+}
+
+impl CoverFacts {
+    /// "JPEG · 3000 × 3000 px".
+    pub fn summary(&self) -> String {
+        format!("{} · {} × {} px", self.format.label(), self.width_px, self.height_px)
+    }
+}
+
+/// What a file says about itself, to fill a form with. Nothing relies on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tags {
+    pub title: Option<String>,
+    pub artist: Option<String>,
+    pub album: Option<String>,
+    /// As written in the file: parse it before using it.
+    pub isrc: Option<String>,
+    pub track_number: Option<i32>,
+}
+
+impl Tags {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}

@@ -1,0 +1,13 @@
+//! Pure rules and types, shared by the server and the browser: no I/O, no clock, no randomness; time is an argument.
+
+pub mod account;
+pub mod codes;
+pub mod files;
+pub mod ids;
+pub mod media;
+pub mod problem;
+pub mod queue;
+pub mod release;
+pub mod review;
+pub mod track;
+pub mod upload;

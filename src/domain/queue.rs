@@ -1,0 +1,91 @@
+//! The queue's rules: what a job is, when it is tried again and when it is given up. The SQL in the backend carries them out.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// What a job does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(sqlx::Type), sqlx(type_name = "job_kind", rename_all = "UPPERCASE"))]
+pub enum JobKind {
+    /// Takes received bytes from the spool to the storage and attaches them.
+    Store,
+    /// Decodes and measures a stored file, makes thumbnails and peaks.
+    Examine,
+}
+
+/// ```text
+/// PENDING ─claim▶ UPLOADING ─▶ COMPLETED
+/// UPLOADING ─error or expired lease, failures left▶ PENDING (backed off) · ─third failure, or one no retry can mend▶ FAILED
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(sqlx::Type), sqlx(type_name = "job_status", rename_all = "UPPERCASE"))]
+pub enum JobStatus {
+    Pending,
+    /// Claimed: a worker holds its lease.
+    Uploading,
+    Completed,
+    /// The dead letter queue.
+    Failed,
+}
+
+/// How an attempt ended badly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Trying again may help.
+    Transient,
+    /// The same bytes will fail the same way.
+    Permanent,
+}
+
+/// What becomes of a job after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterFailure {
+    RetryIn(Duration),
+    DeadLetter,
+}
+
+/// Before the first retry; doubled for each further one.
+const BACKOFF_BASE: Duration = Duration::from_secs(2);
+const BACKOFF_MAX: Duration = Duration::from_secs(10 * 60);
+
+/// `failures` counts this one; `max_failures` is the one that ends in the dead letter queue; `jitter` lies in 0..1.
+pub fn after_failure(failure: Failure, failures: u32, max_failures: u32, jitter: f64) -> AfterFailure {
+    if failure == Failure::Permanent || failures >= max_failures {
+        AfterFailure::DeadLetter
+    } else {
+        AfterFailure::RetryIn(backoff(failures, jitter))
+    }
+}
+
+/// Between half and the whole of `2 s × 2^(failures − 1)`, at most ten minutes: jobs that failed together come back apart.
+pub fn backoff(failures: u32, jitter: f64) -> Duration {
+    let doublings = failures.saturating_sub(1).min(16);
+    let whole = (BACKOFF_BASE * 2_u32.pow(doublings)).min(BACKOFF_MAX);
+    whole.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_third_failure_is_the_last() {
+        let next = |failures| after_failure(Failure::Transient, failures, 3, 1.0);
+        assert_eq!(next(1), AfterFailure::RetryIn(Duration::from_secs(2)));
+        assert_eq!(next(2), AfterFailure::RetryIn(Duration::from_secs(4)));
+        assert_eq!(next(3), AfterFailure::DeadLetter);
+        assert_eq!(after_failure(Failure::Permanent, 1, 3, 0.0), AfterFailure::DeadLetter);
+    }
+
+    proptest! {
+        #[test]
+        fn backoff_grows_and_stays_bounded(failures in 1u32..1000, jitter in 0.0f64..1.0) {
+            let delay = backoff(failures, jitter);
+            prop_assert!(delay >= BACKOFF_BASE / 2 && delay <= BACKOFF_MAX);
+            prop_assert!(backoff(failures + 1, jitter) >= delay);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The review: verdicts and what an admin's lists show.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::{
+    account::{Role, is_invisible},
+    ids::{ReleaseId, UserId},
+    problem::Problem,
+    release::ReleaseCounts,
+};
+
+/// Characters of a reason.
+pub const REASON_MAX_CHARS: usize = 2000;
+
+/// Reasons that come up most, one click each; the admin may add to them.
+pub const QUICK_REASONS: [&str; 6] = [
+    "The cover is blurred or too small: stores want 3000×3000 pixels.",
+    "The cover shows a web address, a price or a social media handle.",
+    "The audio clips or is distorted: lower the level of the master and export it again.",
+    "A track is cut off or has long silence at its end.",
+    "The titles do not follow the style guide: check capitals and guests.",
+    "The rights are unclear: tell us who owns the recording and the composition.",
+];
+
+/// What an admin decides of a release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Approve,
+    Reject { reason: Reason },
+}
+
+/// Why a release is rejected, in words for its artist; never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason(String);
+
+impl Reason {
+    pub fn parse(text: &str) -> Result<Self, Problem> {
+        let text = text.trim();
+        if text.is_empty() {
+            Err(Problem::field("reason", "Tell the artist what to mend."))
+        } else if text.chars().count() > REASON_MAX_CHARS {
+            Err(Problem::field("reason", format!("Use at most {REASON_MAX_CHARS} characters.")))
+        } else {
+            let kept = text.chars().filter(|c| matches!(c, '\n') || !is_invisible(*c)).collect();
+            Ok(Self(kept))
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The next release in the queue, for after a verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judged {
+    pub next: Option<ReleaseId>,
+}
+
+/// An artist in an admin's list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtistSummary {
+    pub id: UserId,
+    pub artist_name: String,
+    pub email: String,
+    pub role: Role,
+    pub created_at: OffsetDateTime,
+    pub releases: ReleaseCounts,
+}

@@ -1,0 +1,210 @@
+//! An upload: the intent, its states, and what a client hears of it.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    account::is_invisible,
+    ids::{ReleaseId, TrackId, UploadId},
+    media::MediaLimits,
+    problem::Problem,
+};
+
+/// Bytes of one PATCH that the browser sends: small enough for proxies and bad lines, large enough not to wait for replies.
+pub const CHUNK_BYTES: u64 = 8 * 1024 * 1024;
+/// Bytes of a file's name that are kept for display.
+const FILE_NAME_MAX_BYTES: usize = 255;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(sqlx::Type), sqlx(type_name = "upload_kind", rename_all = "UPPERCASE"))]
+#[serde(rename_all = "lowercase")]
+pub enum UploadKind {
+    Cover,
+    Audio,
+}
+
+/// What an upload is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UploadTarget {
+    Cover(ReleaseId),
+    /// A track that is made together with the upload, at the end of the release.
+    NewTrack(ReleaseId),
+    /// The audio of a track that is there already.
+    Audio(TrackId),
+}
+
+impl UploadTarget {
+    pub fn kind(self) -> UploadKind {
+        match self {
+            Self::Cover(_) => UploadKind::Cover,
+            Self::NewTrack(_) | Self::Audio(_) => UploadKind::Audio,
+        }
+    }
+}
+
+/// Where an upload stands.
+///
+/// ```text
+/// RECEIVING ─last byte, content judged▶ RECEIVED ─stored and attached▶ ATTACHED
+///     │  └─not a cover or a track▶ REFUSED   ├─something newer is there, or the target is gone▶ SUPERSEDED
+///     ├─told to stop▶ CANCELLED              └─cannot be stored▶ FAILED ─retried▶ RECEIVED
+///     └─not heard of for long▶ EXPIRED                             └─given up▶ DISCARDED
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(sqlx::Type), sqlx(type_name = "upload_state", rename_all = "UPPERCASE"))]
+#[serde(rename_all = "lowercase")]
+pub enum UploadState {
+    Receiving,
+    Received,
+    Attached,
+    Superseded,
+    Refused,
+    Failed,
+    Discarded,
+    Cancelled,
+    Expired,
+}
+
+impl UploadState {
+    /// Nothing will change it any more, but for an admin's retry.
+    pub fn is_final(self) -> bool {
+        !matches!(self, Self::Receiving | Self::Received)
+    }
+}
+
+/// A wish to upload, as it comes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RawIntent {
+    pub target: UploadTarget,
+    pub file_name: String,
+    /// Bytes.
+    pub length: i64,
+    /// Whatever lets the client tell this file from another of the same name and size (its date, say): beginning the same
+    /// upload again finds the one that is under way instead of making a second.
+    pub fingerprint: String,
+}
+
+/// A wish to upload that can be granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intent {
+    pub target: UploadTarget,
+    pub file_name: String,
+    pub length: i64,
+    pub fingerprint: String,
+}
+
+impl RawIntent {
+    /// # Errors
+    /// 400 for a length below 0, 413 for one over the limit of its kind, 422 for an empty file.
+    pub fn parse(&self, limits: &MediaLimits) -> Result<Intent, Problem> {
+        let max_bytes = match self.target.kind() {
+            UploadKind::Cover => limits.max_cover_bytes,
+            UploadKind::Audio => limits.max_audio_bytes,
+        };
+        match u64::try_from(self.length) {
+            Err(_) => return Err(Problem::BadRequest("A file cannot have less than 0 bytes.".into())),
+            Ok(0) => {
+                return Err(Problem::Refused {
+                    status: 422,
+                    message: "This file is empty. Choose another one.".into(),
+                });
+            }
+            Ok(length) if length > max_bytes => {
+                return Err(Problem::Refused {
+                    status: 413,
+                    message: format!(
+                        "This file has {} MB; at most {} MB are possible.",
+                        length.div_ceil(1024 * 1024),
+                        max_bytes / (1024 * 1024)
+                    ),
+                });
+            }
+            Ok(_) => {}
+        }
+        Ok(Intent {
+            target: self.target,
+            file_name: display_file_name(&self.file_name),
+            length: self.length,
+            fingerprint: self.fingerprint.chars().filter(|c| !c.is_control()).take(200).collect(),
+        })
+    }
+}
+
+/// A file's name, safe to show: without folders, without characters that cannot be seen, of bounded length. It is never part
+/// of a path.
+pub fn display_file_name(name: &str) -> String {
+    let name = name.rsplit(['/', '\\']).next().unwrap_or(name);
+    let mut shown = String::new();
+    for c in name.chars().filter(|c| !is_invisible(*c)) {
+        if shown.len() + c.len_utf8() > FILE_NAME_MAX_BYTES {
+            break;
+        }
+        shown.push(c);
+    }
+    if shown.trim().is_empty() { "file".into() } else { shown }
+}
+
+/// The answer to "how is this upload doing?": status 200 attached, 202 on its way, or why it will not come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UploadStatus {
+    pub id: UploadId,
+    pub state: UploadState,
+    pub status_code: u16,
+    pub message: String,
+    /// Lower-case hexadecimal, once all bytes are here.
+    pub sha256: Option<String>,
+}
+
+/// A granted upload: where to send the bytes, and how many are there already.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BegunUpload {
+    pub id: UploadId,
+    /// The track it is for; `None` for a cover.
+    pub track: Option<TrackId>,
+    /// The tus address of the upload, relative to the site.
+    pub url: String,
+    pub offset: i64,
+    pub length: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn intent(length: i64) -> RawIntent {
+        RawIntent {
+            target: UploadTarget::Cover(ReleaseId(Uuid::nil())),
+            file_name: "../../a\u{202E}b\0.png".into(),
+            length,
+            fingerprint: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_length_is_judged_before_any_byte_moves() {
+        let limits = MediaLimits::default();
+        let status = |length| intent(length).parse(&limits).err().map(|problem| problem.status());
+        assert_eq!(status(-1), Some(400));
+        assert_eq!(status(0), Some(422));
+        assert_eq!(status(i64::MAX), Some(413));
+        assert_eq!(status(36 * 1024 * 1024 + 1), Some(413));
+        assert_eq!(status(36 * 1024 * 1024), None);
+    }
+
+    #[test]
+    fn a_name_is_only_ever_shown() {
+        assert_eq!(intent(1).parse(&MediaLimits::default()).unwrap().file_name, "ab.png");
+        assert_eq!(display_file_name("..\\..\\"), "file");
+    }
+
+    proptest! {
+        #[test]
+        fn a_shown_name_is_harmless(name in "\\PC{0,400}") {
+            let shown = display_file_name(&name);
+            prop_assert!(shown.len() <= FILE_NAME_MAX_BYTES && !shown.contains(['/', '\\', '\0', '\r', '\n']));
+        }
+    }
+}
