@@ -1,0 +1,69 @@
+//! What can go wrong in the core: a problem that a person is told, or a fault that the log is told.
+
+use std::io;
+
+use sqlx::error::ErrorKind;
+use thiserror::Error;
+
+use crate::domain::{ids::JobId, problem::Problem};
+
+#[derive(Debug, Error)]
+pub enum Error {
+    #[error(transparent)]
+    Problem(#[from] Problem),
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+    #[error("the schema could not be brought up to date: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    #[error("the storage failed: {0}")]
+    Storage(#[from] object_store::Error),
+    #[error("the storage holds other bytes than it was given at {key}")]
+    StorageMismatch { key: String },
+    #[error("the file system failed: {0}")]
+    Io(#[from] io::Error),
+    #[error("a password could not be hashed: {0}")]
+    PasswordHash(String),
+    #[error("a background task ended early: {0}")]
+    Join(#[from] tokio::task::JoinError),
+    #[error("job {0} is no longer held by this attempt")]
+    LeaseLost(JobId),
+    #[error("{0}")]
+    Corrupt(String),
+}
+
+impl Error {
+    /// The problem to tell a person of, or the fault itself for the log.
+    pub fn into_problem(self) -> Result<Problem, Self> {
+        match self {
+            Self::Problem(problem) => Ok(problem),
+            Self::Database(error) if is_unreachable(&error) => {
+                tracing::error!(error = ?error, "the database cannot be reached");
+                Ok(Problem::Unavailable(
+                    "The database is not answering. What you saved is safe; try again in a minute.".into(),
+                ))
+            }
+            // 22021: U+0000 and the like, which PostgreSQL does not take as text.
+            Self::Database(sqlx::Error::Database(error)) if error.code().as_deref() == Some("22021") => Ok(
+                Problem::BadRequest("There is a character in this text that cannot be stored. Type it again.".into()),
+            ),
+            Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Ok(Problem::DiskFull),
+            fault => Err(fault),
+        }
+    }
+
+    pub(crate) fn is_unique_violation_of(&self, constraint: &str) -> bool {
+        matches!(self, Self::Database(sqlx::Error::Database(error))
+            if error.kind() == ErrorKind::UniqueViolation && error.constraint() == Some(constraint))
+    }
+}
+
+fn is_unreachable(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => true,
+        // Class 57 is operator intervention (shutting down, starting up), 08 a broken connection, 53 out of resources.
+        sqlx::Error::Database(error) => {
+            error.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("08") || code.starts_with("53"))
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,151 @@
+//! Hints between processes, over PostgreSQL's LISTEN and NOTIFY: "this release changed", "there is a job". Whoever misses one
+//! finds out by polling.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use sqlx::{PgPool, postgres::PgListener};
+use tokio::{
+    sync::{Notify, broadcast, mpsc},
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::Result;
+use crate::domain::ids::{ReleaseId, UserId};
+
+const RELEASES: &str = "vwaza_releases";
+const JOBS: &str = "vwaza_jobs";
+/// Hints of this time go out as one statement: a NOTIFY per row would put all commits in one line.
+const DEBOUNCE: Duration = Duration::from_millis(25);
+const RECONNECT: Duration = Duration::from_secs(2);
+/// Hints that a slow listener may be behind; past it it is told that it missed some.
+const BACKLOG: usize = 256;
+
+/// A release changed: its status, its details or its files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ReleaseChanged {
+    pub release: ReleaseId,
+    pub artist: UserId,
+}
+
+enum Hint {
+    Release(ReleaseChanged),
+    Job,
+}
+
+pub struct Events {
+    hints: mpsc::UnboundedSender<Hint>,
+    releases: broadcast::Sender<ReleaseChanged>,
+    jobs: Arc<Notify>,
+}
+
+impl Events {
+    pub(super) fn start(db: PgPool, shutdown: CancellationToken) -> Self {
+        let (hints, outbox) = mpsc::unbounded_channel();
+        let (releases, _) = broadcast::channel(BACKLOG);
+        let jobs = Arc::new(Notify::new());
+        tokio::spawn(send(db.clone(), outbox));
+        tokio::spawn(listen(db, releases.clone(), Arc::clone(&jobs), shutdown));
+        Self { hints, releases, jobs }
+    }
+
+    /// To be called after the commit. The receiver lives as long as `self`: sending cannot fail while anybody can see it.
+    pub(super) fn release_changed(&self, release: ReleaseId, artist: UserId) {
+        let _ = self.hints.send(Hint::Release(ReleaseChanged { release, artist }));
+    }
+
+    /// To be called after the commit that made a job.
+    pub(super) fn job_added(&self) {
+        let _ = self.hints.send(Hint::Job);
+    }
+
+    /// Every change from now on, of all releases.
+    pub fn subscribe(&self) -> broadcast::Receiver<ReleaseChanged> {
+        self.releases.subscribe()
+    }
+
+    /// Wakes when there may be a job.
+    pub(super) fn jobs(&self) -> Arc<Notify> {
+        Arc::clone(&self.jobs)
+    }
+}
+
+async fn send(db: PgPool, mut outbox: mpsc::UnboundedReceiver<Hint>) {
+    while let Some(first) = outbox.recv().await {
+        sleep(DEBOUNCE).await;
+        let (mut releases, mut has_job) = (HashSet::new(), false);
+        for hint in std::iter::once(first).chain(std::iter::from_fn(|| outbox.try_recv().ok())) {
+            match hint {
+                Hint::Release(changed) => {
+                    releases.insert(changed);
+                }
+                Hint::Job => has_job = true,
+            }
+        }
+        if let Err(error) = notify(&db, releases, has_job).await {
+            tracing::warn!(error = ?error, "hints could not be sent; polling makes up for them");
+        }
+    }
+}
+
+async fn notify(db: &PgPool, releases: HashSet<ReleaseChanged>, has_job: bool) -> Result<()> {
+    let (mut channels, mut payloads) = (Vec::new(), Vec::new());
+    for ReleaseChanged { release, artist } in releases {
+        channels.push(RELEASES.to_owned());
+        payloads.push(format!("{release} {artist}"));
+    }
+    if has_job {
+        channels.push(JOBS.to_owned());
+        payloads.push(String::new());
+    }
+    sqlx::query!(
+        r#"select pg_notify(channel, payload)::text as "sent" from unnest($1::text[], $2::text[]) hints(channel, payload)"#,
+        &channels,
+        &payloads
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(())
+}
+
+async fn listen(
+    db: PgPool,
+    releases: broadcast::Sender<ReleaseChanged>,
+    jobs: Arc<Notify>,
+    shutdown: CancellationToken,
+) {
+    while !shutdown.is_cancelled() {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            outcome = listen_once(&db, &releases, &jobs) => if let Err(error) = outcome {
+                tracing::warn!(error = ?error, "listening for hints stopped; starting again");
+            },
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = sleep(RECONNECT) => {}
+        }
+    }
+}
+
+async fn listen_once(db: &PgPool, releases: &broadcast::Sender<ReleaseChanged>, jobs: &Notify) -> Result<()> {
+    let mut listener = PgListener::connect_with(db).await?;
+    listener.listen_all([RELEASES, JOBS]).await?;
+    loop {
+        match listener.try_recv().await? {
+            Some(hint) if hint.channel() == RELEASES => {
+                // Nobody may be listening, which is no error.
+                if let Some(changed) = parse(hint.payload()) {
+                    let _ = releases.send(changed);
+                }
+            }
+            // A job; or the connection was lost, and with it hints.
+            _ => jobs.notify_one(),
+        }
+    }
+}
+
+fn parse(payload: &str) -> Option<ReleaseChanged> {
+    let (release, artist) = payload.split_once(' ')?;
+    Some(ReleaseChanged { release: release.parse().ok()?, artist: artist.parse().ok()? })
+}

@@ -1,0 +1,145 @@
+//! Decodes a stored file from its first byte to its last: what it measures, what it looks like, or why it will not do.
+
+use sha2::{Digest, Sha256};
+use sqlx::{PgConnection, types::Json};
+use tokio::task::spawn_blocking;
+
+use super::{JobError, supersede};
+use crate::{
+    backend::{
+        Backend, Result,
+        media::{Thumbnail, examine_audio, examine_cover},
+        objects::{self, Content, Intended, ObjectRole, ThumbnailOf},
+        queue::{self, Claimed},
+        releases,
+    },
+    domain::{
+        ids::{ObjectId, UploadId},
+        media::{AudioFacts, CoverFacts, Peaks},
+    },
+};
+
+const THUMBNAIL_TYPE: &str = "image/jpeg";
+
+struct Stored {
+    key: String,
+    role: ObjectRole,
+    upload: UploadId,
+    is_waiting: bool,
+}
+
+enum Findings {
+    Cover(CoverFacts, Vec<Intended>),
+    Audio(AudioFacts, Peaks),
+}
+
+pub(super) async fn perform(backend: &Backend, job: &Claimed, id: ObjectId) -> Result<(), JobError> {
+    let object = sqlx::query_as!(
+        Stored,
+        r#"select key, role as "role: ObjectRole", upload_id as "upload: UploadId",
+                  (state = 'ATTACHED' and examination = 'PENDING') as "is_waiting!"
+           from objects where id = $1"#,
+        id as ObjectId
+    )
+    .fetch_one(&backend.db)
+    .await?;
+    if !object.is_waiting {
+        supersede(backend, job).await?;
+        return Ok(());
+    }
+    let scratch = backend.spool.scratch();
+    backend.storage.copy_to_file(&object.key, scratch.path()).await?;
+    let path = scratch.path().to_owned();
+    let findings = match object.role {
+        ObjectRole::Cover => {
+            let (facts, thumbnails) =
+                spawn_blocking(move || examine_cover(&path)).await?.map_err(JobError::from_media)?;
+            Findings::Cover(facts, put_thumbnails(backend, id, object.upload, thumbnails).await?)
+        }
+        ObjectRole::Audio => {
+            let (facts, peaks) = spawn_blocking(move || examine_audio(&path)).await?.map_err(JobError::from_media)?;
+            Findings::Audio(facts, peaks)
+        }
+        ObjectRole::Thumbnail => {
+            supersede(backend, job).await?;
+            return Ok(());
+        }
+    };
+    record(backend, job, id, &findings).await?;
+    Ok(())
+}
+
+async fn put_thumbnails(
+    backend: &Backend,
+    parent: ObjectId,
+    upload: UploadId,
+    thumbnails: Vec<Thumbnail>,
+) -> Result<Vec<Intended>> {
+    let mut put = Vec::new();
+    for Thumbnail { edge_px, jpeg } in thumbnails {
+        let sha256 = Sha256::digest(&jpeg);
+        let content = Content { size_bytes: jpeg.len() as i64, sha256: &sha256, content_type: THUMBNAIL_TYPE };
+        let of = ThumbnailOf { parent, edge_px };
+        let object = objects::intend(&backend.db, ObjectRole::Thumbnail, upload, Some(of), content).await?;
+        backend.storage.put_bytes(&object, jpeg).await?;
+        put.push(object);
+    }
+    Ok(put)
+}
+
+/// The findings, the end of the job and what both make of the release: one transaction.
+async fn record(backend: &Backend, job: &Claimed, id: ObjectId, findings: &Findings) -> Result<()> {
+    let mut tx = backend.db.begin().await?;
+    let release = match job.release {
+        Some(release) => releases::lock(&mut tx, release).await?,
+        None => None,
+    };
+    let passed = sqlx::query!(
+        "update objects set examination = 'PASSED' where id = $1 and state = 'ATTACHED' and examination = 'PENDING'",
+        id as ObjectId
+    )
+    .execute(&mut *tx)
+    .await?;
+    let is_wanted = passed.rows_affected() == 1;
+    if is_wanted {
+        insert(&mut tx, id, findings).await?;
+    }
+    queue::finish(&mut tx, job, (!is_wanted).then_some("superseded")).await?;
+    if let Some(release) = release {
+        releases::advance_locked(&mut tx, release, None).await?;
+    }
+    tx.commit().await?;
+    if let Some(release) = release {
+        backend.events.release_changed(release.id, release.artist);
+    }
+    Ok(())
+}
+
+async fn insert(db: &mut PgConnection, id: ObjectId, findings: &Findings) -> Result<()> {
+    match findings {
+        Findings::Cover(facts, thumbnails) => {
+            sqlx::query!(
+                "insert into cover_facts (object_id, facts) values ($1, $2)",
+                id as ObjectId,
+                Json(facts) as Json<&CoverFacts>
+            )
+            .execute(&mut *db)
+            .await?;
+            for thumbnail in thumbnails {
+                objects::attach(db, thumbnail.id).await?;
+            }
+        }
+        Findings::Audio(facts, peaks) => {
+            sqlx::query!(
+                "insert into audio_facts (object_id, facts, duration_ms, peaks) values ($1, $2, $3, $4)",
+                id as ObjectId,
+                Json(facts) as Json<&AudioFacts>,
+                facts.duration_ms,
+                &peaks.0
+            )
+            .execute(db)
+            .await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! What jobs do. The queue knows nothing of it.
+
+mod examine;
+mod store;
+
+use super::{
+    Backend, Error, Result,
+    queue::{self, Claimed, FailureReport},
+    releases,
+};
+use crate::{
+    backend::media::MediaError,
+    domain::{
+        ids::{ObjectId, UploadId},
+        queue::{AfterFailure, JobKind},
+    },
+};
+
+/// Told when all attempts are used up and the cause is ours.
+const NOT_STORED: &str = "We could not store this file, though we tried several times. We were told, and your bytes are kept. \
+                          Wait for us to try again, or replace the file.";
+const NOT_EXAMINED: &str = "We could not examine this file, though we tried several times. We were told. Wait for us to try again, \
+                            or replace the file.";
+
+/// How a job ends badly.
+pub(super) enum JobError {
+    /// The file is not what it has to be: a sentence for the artist. No retry mends it.
+    Refused(String),
+    /// Something broke; trying again may help.
+    Fault(Error),
+}
+
+impl<E: Into<Error>> From<E> for JobError {
+    fn from(error: E) -> Self {
+        Self::Fault(error.into())
+    }
+}
+
+impl JobError {
+    fn from_media(error: MediaError) -> Self {
+        match error {
+            MediaError::Refused(refusal) => Self::Refused(refusal.message),
+            MediaError::Io(error) => Self::Fault(error.into()),
+        }
+    }
+}
+
+/// Does what the job is for; its effects and its end are one transaction.
+pub(super) async fn perform(backend: &Backend, job: &Claimed) -> Result<(), JobError> {
+    match (job.kind, job.upload, job.object) {
+        (JobKind::Store, Some(upload), _) => store::perform(backend, job, upload).await,
+        (JobKind::Examine, _, Some(object)) => examine::perform(backend, job, object).await,
+        // Its object's row is gone: there is nothing left to do.
+        (JobKind::Store | JobKind::Examine, _, _) => {
+            supersede(backend, job).await?;
+            Ok(())
+        }
+    }
+}
+
+/// Ends a job that has nothing to do any more.
+async fn supersede(backend: &Backend, job: &Claimed) -> Result<()> {
+    let mut db = backend.db.acquire().await?;
+    queue::finish(&mut db, job, Some("superseded")).await
+}
+
+/// Records a failed attempt and what it means for the file and its release, in one transaction.
+pub(super) async fn fail(
+    backend: &Backend,
+    job: &Claimed,
+    report: &FailureReport,
+    for_artist: Option<&str>,
+) -> Result<()> {
+    let mut tx = backend.db.begin().await?;
+    let release = match job.release {
+        Some(id) => releases::lock(&mut tx, id).await?,
+        None => None,
+    };
+    let next = queue::fail(&mut tx, job, report, &backend.settings.queue).await?;
+    if next == AfterFailure::DeadLetter {
+        let reason = match job.kind {
+            JobKind::Store => {
+                let reason = for_artist.unwrap_or(NOT_STORED);
+                sqlx::query!(
+                    "update uploads set state = 'FAILED', failure_status = 422, failure = $2, updated_at = now()
+                     where id = $1 and state = 'RECEIVED'",
+                    job.upload as Option<UploadId>,
+                    reason
+                )
+                .execute(&mut *tx)
+                .await?;
+                reason
+            }
+            JobKind::Examine => {
+                let reason = for_artist.unwrap_or(NOT_EXAMINED);
+                sqlx::query!(
+                    "update objects set examination = 'FAILED', examination_failure = $2 where id = $1 and examination = 'PENDING'",
+                    job.object as Option<ObjectId>,
+                    reason
+                )
+                .execute(&mut *tx)
+                .await?;
+                reason
+            }
+        };
+        if let Some(release) = release {
+            releases::touch(&mut tx, release.id).await?;
+            releases::advance_locked(&mut tx, release, Some(reason)).await?;
+        }
+    }
+    tx.commit().await?;
+    if let Some(release) = release {
+        backend.events.release_changed(release.id, release.artist);
+    }
+    Ok(())
+}

@@ -1,0 +1,217 @@
+//! Takes received bytes from the spool to the storage, proves that they are there, and attaches them to their target.
+
+use sqlx::{PgConnection, types::Json};
+
+use super::{JobError, supersede};
+use crate::{
+    backend::{
+        Backend, Error, Result,
+        objects::{self, Content, Intended, ObjectRole},
+        queue::{self, Claimed, NewJob},
+        releases::{self, Locked},
+    },
+    domain::{
+        codes::Isrc,
+        ids::{ObjectId, ReleaseId, TrackId, UploadId},
+        media::Tags,
+        queue::JobKind,
+        release::ReleaseStatus,
+        upload::{UploadKind, UploadState},
+    },
+};
+
+struct Received {
+    seq: i64,
+    kind: UploadKind,
+    state: UploadState,
+    track: Option<TrackId>,
+    length_bytes: i64,
+    sha256: Option<Vec<u8>>,
+    content_type: Option<String>,
+    tags: Option<Json<Tags>>,
+    owner_is_disabled: bool,
+}
+
+pub(super) async fn perform(backend: &Backend, job: &Claimed, id: UploadId) -> Result<(), JobError> {
+    let mut db = backend.db.acquire().await?;
+    let upload = load(&mut db, id).await?;
+    drop(db);
+    if upload.state != UploadState::Received {
+        supersede(backend, job).await?;
+        return Ok(());
+    }
+    let (Some(sha256), Some(content_type)) = (&upload.sha256, &upload.content_type) else {
+        return Err(Error::Corrupt(format!("upload {id} is received without a hash")).into());
+    };
+    let path = backend.spool.path(id);
+    if !path.exists() {
+        return Err(JobError::Refused("The bytes of this file are gone from our disk. Upload it again.".into()));
+    }
+    let role = match upload.kind {
+        UploadKind::Cover => ObjectRole::Cover,
+        UploadKind::Audio => ObjectRole::Audio,
+    };
+    let content = Content { size_bytes: upload.length_bytes, sha256, content_type };
+    let object = objects::intend(&backend.db, role, id, None, content).await?;
+    backend.storage.put_file(&object, &path).await?;
+    attach(backend, job, id, &object).await?;
+    // Stored and attached, or without a target: either way nobody needs these bytes. What a kill leaves, the next start removes.
+    backend.spool.remove(id).await?;
+    Ok(())
+}
+
+async fn load(db: &mut PgConnection, id: UploadId) -> Result<Received> {
+    let upload = sqlx::query_as!(
+        Received,
+        r#"select u.seq, u.kind as "kind: UploadKind", u.state as "state: UploadState",
+                  u.track_id as "track: TrackId", u.length_bytes, u.sha256, u.content_type, u.tags as "tags: Json<Tags>",
+                  o.disabled_at is not null as "owner_is_disabled!"
+           from uploads u join users o on o.id = u.owner_id where u.id = $1"#,
+        id as UploadId
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(upload)
+}
+
+/// One short transaction: the target is still there and holds nothing newer, the owner may still attach, the job is still ours.
+async fn attach(backend: &Backend, job: &Claimed, id: UploadId, object: &Intended) -> Result<()> {
+    let mut tx = backend.db.begin().await?;
+    let release = match job.release {
+        Some(release) => releases::lock(&mut tx, release).await?,
+        None => None,
+    };
+    let upload = load(&mut tx, id).await?;
+    let attached = match (release, upload.state, upload.owner_is_disabled) {
+        (Some(release), UploadState::Received, false) => {
+            attach_to_target(&mut tx, release, id, &upload, object.id).await?
+        }
+        _ => false,
+    };
+    let state = if attached { UploadState::Attached } else { UploadState::Superseded };
+    sqlx::query!(
+        "update uploads set state = $2, updated_at = now() where id = $1 and state = 'RECEIVED'",
+        id as UploadId,
+        state as UploadState
+    )
+    .execute(&mut *tx)
+    .await?;
+    queue::finish(&mut tx, job, (!attached).then_some("superseded")).await?;
+    if let Some(release) = release {
+        if attached {
+            let examine = NewJob {
+                kind: JobKind::Examine,
+                artist: release.artist,
+                release: Some(release.id),
+                upload: Some(id),
+                object: Some(object.id),
+                spool: None,
+            };
+            queue::enqueue(&mut tx, &examine, None, backend.settings.queue.lease).await?;
+            releases::touch(&mut tx, release.id).await?;
+        }
+        releases::advance_locked(&mut tx, release, None).await?;
+    }
+    tx.commit().await?;
+    if let Some(release) = release {
+        backend.events.release_changed(release.id, release.artist);
+        backend.events.job_added();
+    }
+    Ok(())
+}
+
+/// `false` when the target is gone, holds something newer, or its release is not open for files.
+async fn attach_to_target(
+    db: &mut PgConnection,
+    release: Locked,
+    id: UploadId,
+    upload: &Received,
+    object: ObjectId,
+) -> Result<bool> {
+    if !matches!(release.status, ReleaseStatus::Draft | ReleaseStatus::Processing) {
+        return Ok(false);
+    }
+    let held = match (upload.kind, upload.track) {
+        (UploadKind::Cover, _) => {
+            sqlx::query_scalar!(
+                r#"select cover_id as "cover_id: ObjectId" from releases where id = $1"#,
+                release.id as ReleaseId
+            )
+            .fetch_one(&mut *db)
+            .await?
+        }
+        (UploadKind::Audio, Some(track)) => {
+            let track = sqlx::query_scalar!(
+                r#"select audio_id as "audio_id: ObjectId" from tracks where id = $1 for update"#,
+                track as TrackId
+            )
+            .fetch_optional(&mut *db)
+            .await?;
+            match track {
+                Some(held) => held,
+                None => return Ok(false),
+            }
+        }
+        (UploadKind::Audio, None) => return Ok(false),
+    };
+    if let Some(held) = held {
+        let newer = sqlx::query_scalar!(
+            r#"select u.seq > $2 as "newer!" from objects o join uploads u on u.id = o.upload_id where o.id = $1"#,
+            held as ObjectId,
+            upload.seq
+        )
+        .fetch_one(&mut *db)
+        .await?;
+        if newer {
+            return Ok(false);
+        }
+    }
+    if !objects::attach(db, object).await? {
+        return Ok(false);
+    }
+    if let Some(held) = held {
+        objects::release(db, held).await?;
+    }
+    match upload.track {
+        None => {
+            sqlx::query!(
+                "update releases set cover_id = $2 where id = $1",
+                release.id as ReleaseId,
+                object as ObjectId
+            )
+            .execute(&mut *db)
+            .await?;
+        }
+        Some(track) => {
+            let tags = upload.tags.as_ref().map(|Json(tags)| tags);
+            let isrc = tags.and_then(|tags| Isrc::parse(tags.isrc.as_deref()?).ok());
+            // What the artist has typed stays; what was guessed from the file's name gives way to the file's own tags.
+            sqlx::query!(
+                "update tracks set audio_id = $2, updated_at = now(), isrc = coalesce(isrc, $4),
+                        title = case when title_is_guessed and $3::text is not null then $3 else title end,
+                        title_is_guessed = false
+                 where id = $1",
+                track as TrackId,
+                object as ObjectId,
+                tags.and_then(|tags| tags.title.as_deref()),
+                isrc.as_ref().map(|isrc| isrc.as_str())
+            )
+            .execute(&mut *db)
+            .await?;
+        }
+    }
+    // Earlier tries that were refused or failed are overtaken.
+    sqlx::query!(
+        "update uploads set state = 'SUPERSEDED', updated_at = now()
+         where release_id = $1 and kind = $2 and track_id is not distinct from $3 and seq < $4 and id <> $5
+           and state in ('REFUSED', 'FAILED')",
+        release.id as ReleaseId,
+        upload.kind as UploadKind,
+        upload.track as Option<TrackId>,
+        upload.seq,
+        id as UploadId
+    )
+    .execute(db)
+    .await?;
+    Ok(true)
+}

@@ -1,0 +1,144 @@
+//! AIFF and AIFF-C: like WAV, but big-endian and with the sample rate as an 80-bit float.
+
+use super::{
+    Result, damaged, incomplete,
+    judge::{AudioHeader, Samples},
+    pcm::PcmLayout,
+    refused,
+    source::{Source, be16, be32},
+    tags,
+};
+use crate::domain::media::{AudioCodec, AudioContainer, PackagingNote, Tags};
+
+/// Far more than any editor writes; each costs a read.
+const MAX_CHUNKS: usize = 4096;
+
+struct Common {
+    channels: u16,
+    frames: u32,
+    bit_depth: u16,
+    sample_rate_hz: u32,
+    bytes_per_sample: u8,
+    float: bool,
+    big_endian: bool,
+}
+
+pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
+    let compressed_form = source.array::<12>(0)?.is_some_and(|head| &head[8..] == b"AIFC");
+    let mut common = None;
+    let mut sound = None;
+    let mut found = Tags::default();
+    let mut offset = 12;
+    for _ in 0..MAX_CHUNKS {
+        let Some(head) = source.array::<8>(offset)? else { break };
+        let (id, size) = (&head[..4], be32(&head, 4));
+        let body = offset + 8;
+        match id {
+            b"COMM" if common.is_none() => {
+                common = Some(read_common(source.upto(body, size.min(64) as usize)?, compressed_form)?);
+            }
+            b"SSND" if sound.is_none() => {
+                if body + u64::from(size) > source.length() {
+                    return incomplete();
+                }
+                let skipped = source.array::<8>(body)?.map_or(0, |head| be32(&head, 0));
+                let Some(bytes) = size.checked_sub(8).and_then(|rest| rest.checked_sub(skipped)) else {
+                    return damaged("its sound lies outside of it");
+                };
+                sound = Some((body + 8 + u64::from(skipped), u64::from(bytes)));
+            }
+            b"NAME" | b"AUTH" => {
+                let text = tags::text(source.upto(body, size.min(1024) as usize)?);
+                let said = if id == b"NAME" {
+                    Tags { title: text, ..Tags::default() }
+                } else {
+                    Tags { artist: text, ..Tags::default() }
+                };
+                tags::fill(&mut found, said);
+            }
+            b"ID3 " => tags::fill(&mut found, tags::id3_at(source, body)?),
+            _ => {}
+        }
+        offset = body + u64::from(size) + u64::from(size % 2);
+    }
+    let Some(common) = common else { return damaged("it does not say what its samples are") };
+    let Some((start, bytes)) = sound else { return incomplete() };
+    let frame_bytes = u64::from(common.bytes_per_sample) * u64::from(common.channels.max(1));
+    if u64::from(common.frames) * frame_bytes > bytes {
+        return incomplete();
+    }
+    let layout = PcmLayout {
+        offset: start,
+        frames: u64::from(common.frames),
+        channels: common.channels,
+        bytes_per_sample: common.bytes_per_sample,
+        float: common.float,
+        big_endian: common.big_endian,
+    };
+    Ok(AudioHeader {
+        container: AudioContainer::Aiff,
+        codec: AudioCodec::Pcm,
+        sample_rate_hz: common.sample_rate_hz,
+        channels: common.channels,
+        bit_depth: Some(common.bit_depth),
+        frames: Some(layout.frames),
+        packaging: if common.float { vec![PackagingNote::FloatingPoint] } else { vec![] },
+        tags: found,
+        samples: Samples::Plain(layout),
+    })
+}
+
+fn read_common(chunk: &[u8], compressed_form: bool) -> Result<Common> {
+    if chunk.len() < if compressed_form { 22 } else { 18 } {
+        return damaged("its header is cut short");
+    }
+    let bit_depth = be16(chunk, 6);
+    let kind = if compressed_form { chunk[18..22].to_ascii_lowercase() } else { b"none".to_vec() };
+    let (float, big_endian) = match kind.as_slice() {
+        b"none" | b"twos" | b"in24" | b"in32" => (false, true),
+        b"sowt" => (false, false),
+        b"fl32" | b"fl64" => (true, true),
+        _ => return refused(415, "This AIFF holds compressed audio. Export it as plain PCM with 16 or 24 bit."),
+    };
+    let bytes_per_sample = match (kind.as_slice(), bit_depth) {
+        (b"fl32", _) => 4,
+        (b"fl64", _) => 8,
+        (_, 1..=8) => 1,
+        (_, 9..=16) => 2,
+        (_, 17..=24) => 3,
+        (_, 25..=32) => 4,
+        _ => return damaged("its header names an impossible sample size"),
+    };
+    Ok(Common {
+        channels: be16(chunk, 0),
+        frames: be32(chunk, 2),
+        bit_depth: if float { u16::from(bytes_per_sample) * 8 } else { bit_depth },
+        sample_rate_hz: extended_to_hz(&chunk[8..18]),
+        bytes_per_sample,
+        float,
+        big_endian,
+    })
+}
+
+/// An IEEE 754 80-bit float as a whole number; 0, which no rule accepts, for what is negative, fractional below 1 or huge.
+fn extended_to_hz(bytes: &[u8]) -> u32 {
+    let exponent = i32::from(be16(bytes, 0)) - 16_383;
+    let mantissa = u64::from(be32(bytes, 2)) << 32 | u64::from(be32(bytes, 6));
+    match u32::try_from(63 - exponent) {
+        Ok(shift @ 32..=63) => u32::try_from(mantissa >> shift).unwrap_or(0),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sample_rates_are_read_from_their_odd_floats() {
+        assert_eq!(extended_to_hz(&[0x40, 0x0E, 0xAC, 0x44, 0, 0, 0, 0, 0, 0]), 44_100);
+        assert_eq!(extended_to_hz(&[0x40, 0x0F, 0xBB, 0x80, 0, 0, 0, 0, 0, 0]), 96_000);
+        assert_eq!(extended_to_hz(&[0xFF; 10]), 0);
+        assert_eq!(extended_to_hz(&[0; 10]), 0);
+    }
+}

@@ -1,0 +1,192 @@
+//! The headers of JPEG and PNG, and whether the picture behind them is there to its end.
+
+use super::{
+    Result, damaged, incomplete, refused,
+    source::{Source, be16, be32},
+};
+use crate::domain::media::{CoverColour, CoverFacts, CoverFormat};
+
+const PNG_MAGIC: &[u8] = b"\x89PNG\r\n\x1A\n";
+/// What is not the picture itself: profiles, comments, previews. Real ones stay below one.
+const MAX_PNG_EXTRA_BYTES: u64 = 8 * 1024 * 1024;
+/// One for every 360 bytes of the largest allowed file.
+const MAX_PNG_CHUNKS: usize = 100_000;
+const SCAN_BYTES: usize = 64 * 1024;
+
+pub(super) fn header(source: &mut Source) -> Result<CoverFacts> {
+    let start = source.upto(0, 512)?.to_vec();
+    if start.starts_with(PNG_MAGIC) {
+        png(source)
+    } else if start.starts_with(b"\xFF\xD8\xFF") {
+        jpeg(source)
+    } else {
+        refused(415, format!("This is {}. Export the cover as JPEG or PNG.", other_kind(&start)))
+    }
+}
+
+/// Kinds that people try and that deserve to be called by their name.
+fn other_kind(start: &[u8]) -> &'static str {
+    let text = String::from_utf8_lossy(start).to_ascii_lowercase();
+    let text = text.trim_start_matches(['\u{FEFF}', ' ', '\t', '\r', '\n']);
+    match start {
+        [b'G', b'I', b'F', b'8', ..] => "a GIF",
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "a WebP picture",
+        [b'B', b'M', ..] => "a BMP picture",
+        [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => "a TIFF picture",
+        [b'8', b'B', b'P', b'S', ..] => "a Photoshop file",
+        [_, _, _, _, b'f', b't', b'y', b'p', ..] => "a HEIC or AVIF picture, or a video",
+        [b'%', b'P', b'D', b'F', ..] => "a PDF document",
+        _ if text.contains("<svg") => "an SVG drawing",
+        _ if text.starts_with('<') => "a web page",
+        _ => "no JPEG or PNG picture",
+    }
+}
+
+fn facts(format: CoverFormat, size: (u32, u32), colour: CoverColour, bits: u8, has_alpha: bool) -> CoverFacts {
+    CoverFacts {
+        format,
+        width_px: i32::try_from(size.0).unwrap_or(i32::MAX),
+        height_px: i32::try_from(size.1).unwrap_or(i32::MAX),
+        colour,
+        bits_per_channel: i16::from(bits),
+        has_alpha,
+    }
+}
+
+/// Walks through the chunks without reading them: `IHDR`, what else there is, `IDAT`, `IEND`.
+fn png(source: &mut Source) -> Result<CoverFacts> {
+    let mut found = None;
+    let mut extra_bytes = 0;
+    let mut offset = PNG_MAGIC.len() as u64;
+    for _ in 0..MAX_PNG_CHUNKS {
+        let Some(head) = source.array::<8>(offset)? else { return incomplete() };
+        let (size, kind) = (be32(&head, 0), &head[4..]);
+        // Size, kind and checksum come on top of the content.
+        let next = offset + 12 + u64::from(size);
+        match kind {
+            b"IHDR" if found.is_none() => {
+                let Some(header) = source.array::<13>(offset + 8)? else { return incomplete() };
+                found = Some(png_header(&header)?);
+            }
+            b"acTL" => return refused(422, "This PNG is animated. Export a single picture."),
+            b"IDAT" => {}
+            b"IEND" => {
+                return match found {
+                    Some(facts) if next <= source.length() => Ok(facts),
+                    Some(_) => incomplete(),
+                    None => damaged("it does not say how large it is"),
+                };
+            }
+            b"tRNS" => {
+                if let Some(facts) = &mut found {
+                    facts.has_alpha = true;
+                }
+            }
+            _ => extra_bytes += u64::from(size),
+        }
+        if found.is_none() {
+            return damaged("it does not say how large it is");
+        }
+        if extra_bytes > MAX_PNG_EXTRA_BYTES {
+            return refused(422, "This PNG carries more than 8 MB of other data. Export it without metadata.");
+        }
+        if next > source.length() {
+            return incomplete();
+        }
+        offset = next;
+    }
+    damaged("it consists of too many pieces")
+}
+
+fn png_header(header: &[u8]) -> Result<CoverFacts> {
+    let (colour, has_alpha) = match header[9] {
+        0 => (CoverColour::Grayscale, false),
+        2 => (CoverColour::Rgb, false),
+        3 => (CoverColour::Indexed, false),
+        4 => (CoverColour::Grayscale, true),
+        6 => (CoverColour::Rgb, true),
+        _ => return damaged("its header names an impossible kind of colour"),
+    };
+    Ok(facts(CoverFormat::Png, (be32(header, 0), be32(header, 4)), colour, header[8], has_alpha))
+}
+
+/// Walks from marker to marker up to the end-of-image mark; between them lies the picture, in which 0xFF is escaped.
+fn jpeg(source: &mut Source) -> Result<CoverFacts> {
+    let mut found = None;
+    let mut scanning = false;
+    let mut offset = 2;
+    loop {
+        if scanning {
+            offset = match next_marker(source, offset)? {
+                Some(marker) => marker,
+                None => return incomplete(),
+            };
+        }
+        let Some([lead, marker]) = source.array::<2>(offset)? else { return incomplete() };
+        if lead != 0xFF {
+            return damaged("there is something else between its parts");
+        }
+        match marker {
+            // Filling before a marker.
+            0xFF => {
+                offset += 1;
+                continue;
+            }
+            0xD9 => break,
+            // Without content: TEM and restarts.
+            0x01 | 0xD0..=0xD7 => {
+                offset += 2;
+                continue;
+            }
+            0xC0..=0xC2 if found.is_none() => found = Some(jpeg_frame(source, offset + 4)?),
+            0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF => {
+                return refused(
+                    422,
+                    "This JPEG is of a rare kind (lossless, arithmetic or hierarchical). Export a plain one.",
+                );
+            }
+            _ => {}
+        }
+        scanning |= marker == 0xDA;
+        let Some(size) = source.array::<2>(offset + 2)? else { return incomplete() };
+        let size = be16(&size, 0);
+        if size < 2 {
+            return damaged("its parts overlap");
+        }
+        offset += 2 + u64::from(size);
+    }
+    match found {
+        Some(facts) if scanning => Ok(facts),
+        _ => damaged("there is no picture in it"),
+    }
+}
+
+fn next_marker(source: &mut Source, mut offset: u64) -> Result<Option<u64>> {
+    loop {
+        let bytes = source.upto(offset, SCAN_BYTES)?;
+        if bytes.len() < 2 {
+            return Ok(None);
+        }
+        let is_marker = |pair: &[u8]| pair[0] == 0xFF && !matches!(pair[1], 0 | 0xFF | 0xD0..=0xD7);
+        if let Some(at) = bytes.windows(2).position(is_marker) {
+            return Ok(Some(offset + at as u64));
+        }
+        // The last byte may be the first half of a marker.
+        offset += bytes.len() as u64 - 1;
+    }
+}
+
+fn jpeg_frame(source: &mut Source, offset: u64) -> Result<CoverFacts> {
+    let Some(frame) = source.array::<6>(offset)? else { return incomplete() };
+    let (bits, height, width) = (frame[0], be16(&frame, 1), be16(&frame, 3));
+    let colour = match frame[5] {
+        1 => CoverColour::Grayscale,
+        3 => CoverColour::Rgb,
+        4 => CoverColour::Cmyk,
+        _ => return damaged("its header names an impossible kind of colour"),
+    };
+    if bits != 8 {
+        return refused(422, format!("This JPEG has {bits} bit for each colour. Export it with 8."));
+    }
+    Ok(facts(CoverFormat::Jpeg, (u32::from(width), u32::from(height)), colour, bits, false))
+}

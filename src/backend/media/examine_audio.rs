@@ -1,0 +1,199 @@
+//! The second look at a track: every sample is decoded, measured and thrown away.
+
+use std::{
+    fs::File,
+    io::{self, Read, Seek, SeekFrom},
+    path::Path,
+};
+
+use symphonia::{
+    core::{
+        codecs::audio::AudioDecoderOptions,
+        errors::Error as SymphoniaError,
+        formats::{FormatOptions, FormatReader, TrackType},
+        io::{MediaSource, MediaSourceStream, ReadBytes},
+    },
+    default::{
+        formats::{FlacReader, IsoMp4Reader, MpaReader},
+        get_codecs,
+    },
+};
+
+use super::{
+    MediaError, Result, damaged, incomplete,
+    judge::{self, AudioHeader, Samples},
+    meter::Meter,
+    shielded,
+    source::Source,
+};
+use crate::domain::media::{AudioContainer, AudioFacts, MediaLimits, Peaks};
+
+/// The size was judged when the file arrived; limits may have become smaller since.
+const NO_LIMITS: MediaLimits = MediaLimits { max_audio_bytes: u64::MAX, max_cover_bytes: u64::MAX };
+/// An MP3 cut out of a longer one leans on bytes that are gone: its first frames may be silent.
+const FORGIVEN_MP3_FRAMES: u64 = 2;
+/// What encoders add and declare differently at both ends: a few blocks.
+const END_TOLERANCE_FRAMES: u64 = 8192;
+
+/// Decodes a track's file to its end. Takes about a second for ten minutes of music; memory is constant.
+///
+/// # Errors
+/// Refused with 422 if the file cannot be decoded whole (or as [`judge_audio`](super::judge_audio) does), else I/O.
+pub fn examine_audio(path: &Path) -> Result<(AudioFacts, Peaks)> {
+    let header = judge::audio_of(&mut Source::open(path)?, &NO_LIMITS)?;
+    let mut meter = Meter::new(header.sample_rate_hz, header.channels, header.bit_depth)?;
+    match &header.samples {
+        Samples::Plain(layout) => layout.measure(path, &mut meter)?,
+        Samples::Coded { .. } => shielded(|| decode(path, &header, &mut meter))?,
+    }
+    if meter.frames() == 0 {
+        return damaged("there is no sound in it");
+    }
+    let measured = meter.finish();
+    let facts = AudioFacts {
+        container: header.container,
+        codec: header.codec,
+        duration_ms: measured.duration_ms,
+        // The rules have bounded these three.
+        sample_rate_hz: header.sample_rate_hz.cast_signed(),
+        bit_depth: header.bit_depth.map(u16::cast_signed),
+        channels: header.channels.cast_signed(),
+        integrated_lufs: measured.integrated_lufs,
+        true_peak_dbtp: measured.true_peak_dbtp,
+        clipped_samples: measured.clipped_samples,
+        packaging: header.packaging,
+    };
+    Ok((facts, measured.peaks))
+}
+
+fn decode(path: &Path, header: &AudioHeader, meter: &mut Meter) -> Result<()> {
+    let mut reader = open(path, header).or_else(|error| refuse(error, meter))?;
+    let Some(track) = reader.default_track(TrackType::Audio) else { return damaged("there is no sound in it") };
+    let track_id = track.id;
+    let parameters = track.codec_params.as_ref().and_then(|parameters| parameters.audio());
+    let Some(parameters) = parameters else { return damaged("it does not say what its samples are") };
+    let options = AudioDecoderOptions::default().verify(true);
+    let mut decoder = get_codecs().make_audio_decoder(parameters, &options).or_else(|error| refuse(error, meter))?;
+
+    let mut samples: Vec<f32> = Vec::new();
+    let mut packets = 0_u64;
+    while let Some(packet) = reader.next_packet().or_else(|error| refuse(error, meter))? {
+        if packet.track_id != track_id {
+            continue;
+        }
+        packets += 1;
+        // FLAC frames are numbered: what the demuxer skipped as unreadable shows as a gap.
+        if header.container == AudioContainer::Flac && u64::try_from(packet.pts.get()) != Ok(meter.frames()) {
+            return damaged(&format!("a part at {} cannot be decoded", meter.position()));
+        }
+        let decoded = match decoder.decode(&packet) {
+            Ok(decoded) => decoded,
+            Err(SymphoniaError::DecodeError(_))
+                if header.container == AudioContainer::Mp3 && packets <= FORGIVEN_MP3_FRAMES =>
+            {
+                continue;
+            }
+            Err(error) => return refuse(error, meter),
+        };
+        let spec = decoded.spec();
+        if (spec.rate(), spec.channels().count()) != (header.sample_rate_hz, usize::from(header.channels)) {
+            return damaged(&format!("its sample rate or its channels change at {}", meter.position()));
+        }
+        decoded.copy_to_vec_interleaved(&mut samples);
+        meter.add(&samples)?;
+    }
+    if header.frames.is_some_and(|declared| meter.frames() + END_TOLERANCE_FRAMES < declared) {
+        return incomplete();
+    }
+    if decoder.finalize().verify_ok == Some(false) {
+        return damaged("its checksum does not match its sound");
+    }
+    Ok(())
+}
+
+/// Opens what the judge found, not what a probe would guess again.
+fn open(path: &Path, header: &AudioHeader) -> std::result::Result<Box<dyn FormatReader>, SymphoniaError> {
+    let Samples::Coded { head, start, end } = &header.samples else {
+        return Err(SymphoniaError::Unsupported("plain samples need no decoder"));
+    };
+    let part = Part { head: head.clone(), file: File::open(path)?, start: *start, end: *end, position: 0 };
+    let mut stream = MediaSourceStream::new(Box::new(part), Default::default());
+    let options = FormatOptions::default();
+    Ok(match header.container {
+        AudioContainer::Flac => Box::new(FlacReader::try_new(stream, options)?),
+        AudioContainer::Mp4 => {
+            // The reader expects the probe to have read so far, and steps back.
+            stream.read_quad_bytes()?;
+            Box::new(IsoMp4Reader::try_new(stream, options)?)
+        }
+        AudioContainer::Mp3 | AudioContainer::Wav | AudioContainer::Aiff => {
+            Box::new(MpaReader::try_new(stream, options)?)
+        }
+    })
+}
+
+/// A decoder's complaint as a sentence; a failing disk stays what it is.
+fn refuse<T>(error: SymphoniaError, meter: &Meter) -> Result<T> {
+    match error {
+        SymphoniaError::IoError(error) if error.kind() == io::ErrorKind::UnexpectedEof => incomplete(),
+        SymphoniaError::IoError(error) if error.raw_os_error().is_some() => Err(MediaError::Io(error)),
+        _ => damaged(&format!("it cannot be decoded from {} on", meter.position())),
+    }
+}
+
+/// `head`, followed by a part of a file.
+struct Part {
+    head: Vec<u8>,
+    file: File,
+    start: u64,
+    end: u64,
+    /// From the beginning of `head`.
+    position: u64,
+}
+
+impl Part {
+    fn length(&self) -> u64 {
+        self.head.len() as u64 + (self.end - self.start)
+    }
+}
+
+impl Read for Part {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let in_head =
+            usize::try_from(self.position).ok().and_then(|position| self.head.get(position..)).unwrap_or_default();
+        let count = if in_head.is_empty() {
+            let offset = self.start + (self.position - self.head.len() as u64);
+            let left = usize::try_from(self.end.saturating_sub(offset)).unwrap_or(usize::MAX).min(buffer.len());
+            self.file.seek(SeekFrom::Start(offset))?;
+            self.file.read(&mut buffer[..left])?
+        } else {
+            let count = in_head.len().min(buffer.len());
+            buffer[..count].copy_from_slice(&in_head[..count]);
+            count
+        };
+        self.position += count as u64;
+        Ok(count)
+    }
+}
+
+impl Seek for Part {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let target = match to {
+            SeekFrom::Start(offset) => Some(offset),
+            SeekFrom::End(offset) => self.length().checked_add_signed(offset),
+            SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
+        };
+        self.position = target.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.position)
+    }
+}
+
+impl MediaSource for Part {
+    fn is_seekable(&self) -> bool {
+        true
+    }
+
+    fn byte_len(&self) -> Option<u64> {
+        Some(self.length())
+    }
+}

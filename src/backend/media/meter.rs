@@ -1,0 +1,221 @@
+//! Measures sound as it streams by: loudness, peaks, clipping, the waveform. Memory does not grow with the length.
+
+use ebur128::{EbuR128, Mode};
+
+use super::{Result, damaged, refused};
+use crate::domain::media::{MAX_TRACK_MS, Peaks};
+
+/// Adjacent samples at full scale that count as clipping. A limiter's ceiling rarely holds for three.
+const CLIPPED_RUN: u32 = 3;
+/// How many stretches are kept while the length is unknown; a multiple of two, well above what is shown.
+const WAVEFORM_CELLS: usize = 8 * 1024;
+
+pub(super) struct Meter {
+    loudness: EbuR128,
+    sample_rate_hz: u32,
+    channels: usize,
+    frames: u64,
+    max_frames: u64,
+    full_scale: f32,
+    /// Samples at full scale in a row up to now, by channel.
+    runs: Vec<u32>,
+    clipped: i64,
+    waveform: Waveform,
+}
+
+/// What a file measured.
+pub(super) struct Measured {
+    pub(super) duration_ms: i64,
+    pub(super) integrated_lufs: Option<f64>,
+    pub(super) true_peak_dbtp: Option<f64>,
+    pub(super) clipped_samples: i64,
+    pub(super) peaks: Peaks,
+}
+
+impl Meter {
+    /// `bit_depth` tells where full scale is; None for what is decoded to floating point.
+    pub(super) fn new(sample_rate_hz: u32, channels: u16, bit_depth: Option<u16>) -> Result<Self> {
+        // The histogram keeps loudness in constant memory, exact to 0.1 LU.
+        let Ok(loudness) =
+            EbuR128::new(u32::from(channels), sample_rate_hz, Mode::I | Mode::TRUE_PEAK | Mode::HISTOGRAM)
+        else {
+            return damaged("its sample rate and channels cannot be measured");
+        };
+        // The largest positive value is one step below 1.
+        let full_scale = match bit_depth {
+            Some(bits @ 1..=24) => 1.0 - 1.5 / (1_u32 << (bits - 1)) as f32,
+            _ => 1.0,
+        };
+        Ok(Self {
+            loudness,
+            sample_rate_hz,
+            channels: usize::from(channels),
+            frames: 0,
+            max_frames: u64::from(sample_rate_hz) * MAX_TRACK_MS.unsigned_abs() / 1000,
+            full_scale,
+            runs: vec![0; usize::from(channels)],
+            clipped: 0,
+            waveform: Waveform::default(),
+        })
+    }
+
+    /// Interleaved samples, full scale at ±1.
+    pub(super) fn add(&mut self, samples: &[f32]) -> Result<()> {
+        self.frames += (samples.len() / self.channels) as u64;
+        if self.frames > self.max_frames {
+            return refused(422, "This file is longer than 6 hours. Split it into several tracks.");
+        }
+        for frame in samples.chunks_exact(self.channels) {
+            let mut highest = 0.0_f32;
+            for (sample, run) in frame.iter().zip(&mut self.runs) {
+                let amplitude = sample.abs();
+                if !amplitude.is_finite() {
+                    return damaged("some of its samples are no numbers");
+                }
+                highest = highest.max(amplitude);
+                *run = if amplitude >= self.full_scale { *run + 1 } else { 0 };
+                self.clipped += match *run {
+                    run if run > CLIPPED_RUN => 1,
+                    CLIPPED_RUN => i64::from(CLIPPED_RUN),
+                    _ => 0,
+                };
+            }
+            self.waveform.add(highest);
+        }
+        match self.loudness.add_frames_f32(samples) {
+            Ok(()) => Ok(()),
+            Err(_) => damaged("it cannot be measured"),
+        }
+    }
+
+    pub(super) fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// Where we are, as "1:23", to say where something is wrong.
+    pub(super) fn position(&self) -> String {
+        crate::domain::media::format_duration(self.milliseconds())
+    }
+
+    fn milliseconds(&self) -> i64 {
+        i64::try_from(self.frames * 1000 / u64::from(self.sample_rate_hz.max(1))).unwrap_or(i64::MAX)
+    }
+
+    pub(super) fn finish(self) -> Measured {
+        let highest = (0..self.channels)
+            .filter_map(|channel| self.loudness.true_peak(u32::try_from(channel).ok()?).ok())
+            .fold(0.0_f64, f64::max);
+        let hundredths = |value: f64| value.is_finite().then(|| (value * 100.0).round() / 100.0);
+        Measured {
+            duration_ms: self.milliseconds(),
+            integrated_lufs: self.loudness.loudness_global().ok().and_then(hundredths),
+            true_peak_dbtp: hundredths(20.0 * highest.log10()),
+            clipped_samples: self.clipped,
+            peaks: self.waveform.finish(),
+        }
+    }
+}
+
+/// The highest amplitude in equal stretches of a stream of unknown length: when all cells are full, neighbours are merged and
+/// each cell stands for twice as many frames.
+struct Waveform {
+    cells: Vec<f32>,
+    frames_per_cell: u64,
+    frames_in_last: u64,
+}
+
+impl Default for Waveform {
+    fn default() -> Self {
+        Self { cells: Vec::with_capacity(WAVEFORM_CELLS), frames_per_cell: 1, frames_in_last: 1 }
+    }
+}
+
+impl Waveform {
+    fn add(&mut self, amplitude: f32) {
+        if self.frames_in_last < self.frames_per_cell
+            && let Some(last) = self.cells.last_mut()
+        {
+            *last = last.max(amplitude);
+            self.frames_in_last += 1;
+            return;
+        }
+        if self.cells.len() == WAVEFORM_CELLS {
+            self.cells = self.cells.chunks(2).map(|pair| pair.iter().copied().fold(0.0, f32::max)).collect();
+            self.cells.reserve(WAVEFORM_CELLS / 2);
+            self.frames_per_cell *= 2;
+        }
+        self.cells.push(amplitude);
+        self.frames_in_last = 1;
+    }
+
+    fn finish(self) -> Peaks {
+        let buckets = Peaks::BUCKETS.min(self.cells.len());
+        let bucket = |index: usize| {
+            let cells = &self.cells[index * self.cells.len() / buckets..(index + 1) * self.cells.len() / buckets];
+            let highest = cells.iter().copied().fold(0.0, f32::max).min(1.0);
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 255")]
+            let peak = (highest * 255.0).round() as u8;
+            peak
+        };
+        Peaks((0..buckets).map(bucket).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measure(samples: &[f32]) -> Measured {
+        let mut meter = Meter::new(48_000, 1, Some(16)).unwrap();
+        meter.add(samples).unwrap();
+        meter.finish()
+    }
+
+    #[test]
+    fn a_sine_measures_as_theory_says() {
+        // EBU Tech 3341: a 1 kHz sine of −23 dBFS in both channels is −23 LUFS; in one channel 3 LU less.
+        let amplitude = 10_f32.powf(-23.0 / 20.0);
+        let sine: Vec<f32> =
+            (0..480_000).map(|n| (n as f32 / 48.0 * std::f32::consts::TAU).sin() * amplitude).collect();
+        let measured = measure(&sine);
+        assert!((measured.integrated_lufs.unwrap() + 26.0).abs() < 0.2, "{:?}", measured.integrated_lufs);
+        assert!((measured.true_peak_dbtp.unwrap() + 23.0).abs() < 0.1, "{:?}", measured.true_peak_dbtp);
+        assert_eq!((measured.duration_ms, measured.clipped_samples), (10_000, 0));
+    }
+
+    #[test]
+    fn silence_has_neither_loudness_nor_peak() {
+        let measured = measure(&[0.0; 48_000]);
+        assert_eq!((measured.integrated_lufs, measured.true_peak_dbtp), (None, None));
+        assert!(measured.peaks.0.iter().all(|peak| *peak == 0));
+    }
+
+    #[test]
+    fn only_runs_at_full_scale_are_clipped() {
+        let top = 32_767.0 / 32_768.0;
+        assert_eq!(measure(&[0.0, top, top, 0.0, -1.0, 0.0]).clipped_samples, 0);
+        assert_eq!(measure(&[top, top, top, 0.0, -1.0, -1.0, -1.0, -1.0, 0.0]).clipped_samples, 7);
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused() {
+        let mut meter = Meter::new(48_000, 1, None).unwrap();
+        assert!(meter.add(&[0.0, f32::NAN]).is_err());
+    }
+
+    #[test]
+    fn a_waveform_keeps_its_shape_at_any_length() {
+        for frames in [1_usize, 10, 799, 801, 8192, 100_000] {
+            let mut waveform = Waveform::default();
+            for frame in 0..frames {
+                waveform.add(if frame < frames / 2 { 0.0 } else { 1.0 });
+            }
+            let Peaks(peaks) = waveform.finish();
+            assert_eq!(peaks.len(), frames.min(Peaks::BUCKETS));
+            assert_eq!(peaks.last(), Some(&255));
+            assert!(frames == 1 || peaks[0] == 0);
+            let loud = peaks.iter().filter(|peak| **peak == 255).count();
+            assert!(loud.abs_diff(peaks.len().div_ceil(2)) <= 1, "{frames}: {loud} of {}", peaks.len());
+        }
+    }
+}

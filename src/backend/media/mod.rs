@@ -1,0 +1,84 @@
+//! Is this file what it claims to be, and what is in it?
+//!
+//! Two looks at every file. [`judge_audio`] and [`judge_cover`] read headers only, before a file is stored: kind, limits, and
+//! whether all of it is there. [`examine_audio`] and [`examine_cover`] decode all of it afterwards. Both go by content; a name
+//! or a declared type is never asked. All of them block, use little memory whatever the file says, and do not panic.
+
+mod aiff;
+mod cover;
+mod examine_audio;
+mod examine_cover;
+mod flac;
+mod judge;
+mod meter;
+mod mp3;
+mod mp4;
+mod pcm;
+mod source;
+mod tags;
+mod wav;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use thiserror::Error;
+
+pub use examine_audio::examine_audio;
+pub use examine_cover::{Thumbnail, examine_cover};
+pub use judge::{JudgedAudio, JudgedCover, judge_audio, judge_cover};
+
+/// Why a file cannot be taken: the artist reads it.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// 413 too large, 415 another kind of file, 422 the right kind, but not usable.
+    pub status: u16,
+    /// What is wrong and what to do, in a sentence or two.
+    pub message: String,
+}
+
+#[derive(Debug, Error)]
+pub enum MediaError {
+    /// Final: the file will not get better.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The disk or the reading of it failed: says nothing about the file.
+    #[error("reading the media file failed")]
+    Io(#[from] io::Error),
+}
+
+type Result<T> = std::result::Result<T, MediaError>;
+
+fn refused<T>(status: u16, message: impl Into<String>) -> Result<T> {
+    Err(Refusal { status, message: message.into() }.into())
+}
+
+fn too_large<T>(length: u64, max: u64) -> Result<T> {
+    const MB: u64 = 1024 * 1024;
+    refused(413, format!("This file has {} MB; at most {} MB are possible.", length.div_ceil(MB), max / MB))
+}
+
+fn empty<T>() -> Result<T> {
+    refused(422, "This file is empty. Choose another one.")
+}
+
+/// The file ends before what its header promises.
+fn incomplete<T>() -> Result<T> {
+    refused(422, "This file is incomplete: its end is missing. Export it again and upload the new file.")
+}
+
+/// `what` completes "This file is damaged: …".
+fn damaged<T>(what: &str) -> Result<T> {
+    refused(422, format!("This file is damaged: {what}. Export it again and upload the new file."))
+}
+
+/// Runs a third-party decoder. They are safe Rust and fuzzed, but a panic on a file that nobody has thought of yet would be
+/// taken for a failure of ours and tried again; it is a property of the file, so the file is refused.
+fn shielded<T>(decode: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| damaged("it cannot be decoded"))
+}

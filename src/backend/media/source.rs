@@ -1,0 +1,95 @@
+//! Random access to a file of unknown intentions: every read says how much it wants and learns whether that much is there.
+
+use std::{
+    fs::File,
+    io::{self, Read, Seek, SeekFrom},
+    path::Path,
+};
+
+/// Headers lie close together, so one read of this size serves many questions.
+const WINDOW_BYTES: usize = 64 * 1024;
+
+pub(super) trait ReadSeek: Read + Seek + Send {}
+impl<T: Read + Seek + Send> ReadSeek for T {}
+
+pub(super) struct Source {
+    inner: Box<dyn ReadSeek>,
+    length: u64,
+    window: Vec<u8>,
+    window_start: u64,
+}
+
+impl Source {
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        Self::new(File::open(path)?)
+    }
+
+    pub(super) fn new(mut inner: impl ReadSeek + 'static) -> io::Result<Self> {
+        let length = inner.seek(SeekFrom::End(0))?;
+        Ok(Self { inner: Box::new(inner), length, window: Vec::new(), window_start: 0 })
+    }
+
+    /// Bytes that are there, whatever a header declares.
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// `N` bytes at `offset`, or None if the file ends before.
+    pub(super) fn array<const N: usize>(&mut self, offset: u64) -> io::Result<Option<[u8; N]>> {
+        Ok(self.slice(offset, N)?.and_then(|bytes| bytes.try_into().ok()))
+    }
+
+    /// Up to `max` bytes at `offset`: fewer at the end of the file. `max` is at most [`WINDOW_BYTES`].
+    pub(super) fn upto(&mut self, offset: u64, max: usize) -> io::Result<&[u8]> {
+        let there = usize::try_from(self.length.saturating_sub(offset)).unwrap_or(usize::MAX);
+        Ok(self.slice(offset, max.min(there).min(WINDOW_BYTES))?.unwrap_or_default())
+    }
+
+    /// `count` bytes at `offset`, copied: for the few things that may be longer than a window. The caller bounds `count`.
+    pub(super) fn copy(&mut self, offset: u64, count: usize) -> io::Result<Option<Vec<u8>>> {
+        if !self.holds(offset, count) {
+            return Ok(None);
+        }
+        let mut bytes = vec![0; count];
+        self.inner.seek(SeekFrom::Start(offset))?;
+        self.inner.read_exact(&mut bytes)?;
+        Ok(Some(bytes))
+    }
+
+    fn holds(&self, offset: u64, count: usize) -> bool {
+        offset.checked_add(count as u64).is_some_and(|end| end <= self.length)
+    }
+
+    fn slice(&mut self, offset: u64, count: usize) -> io::Result<Option<&[u8]>> {
+        if !self.holds(offset, count) {
+            return Ok(None);
+        }
+        let window_end = self.window_start + self.window.len() as u64;
+        if offset < self.window_start || offset + count as u64 > window_end {
+            let there = usize::try_from(self.length - offset).unwrap_or(usize::MAX);
+            self.window.resize(there.min(WINDOW_BYTES), 0);
+            self.inner.seek(SeekFrom::Start(offset))?;
+            self.inner.read_exact(&mut self.window)?;
+            self.window_start = offset;
+        }
+        let from = usize::try_from(offset - self.window_start).unwrap_or(usize::MAX);
+        Ok(self.window.get(from..from.saturating_add(count)))
+    }
+}
+
+/// Whole numbers out of bytes that are known to be there; 0 where they are not, which every caller refuses or ignores.
+pub(super) fn be16(bytes: &[u8], at: usize) -> u16 {
+    bytes.get(at..at + 2).and_then(|b| b.try_into().ok()).map_or(0, u16::from_be_bytes)
+}
+
+pub(super) fn be32(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes)
+}
+
+pub(super) fn le16(bytes: &[u8], at: usize) -> u16 {
+    bytes.get(at..at + 2).and_then(|b| b.try_into().ok()).map_or(0, u16::from_le_bytes)
+}
+
+pub(super) fn le32(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes)
+}

@@ -1,0 +1,407 @@
+//! Both looks at every kind of file, good and bad.
+
+use std::{io::Cursor, path::PathBuf};
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::{
+    MediaError, Refusal, examine_audio, examine_cover, judge, judge_audio, judge_cover,
+    source::{Source, be32},
+};
+use crate::{
+    backend::testing::fixtures::{self as made, WavFormat},
+    domain::media::{
+        AudioCodec, AudioContainer, AudioFacts, CoverColour, CoverFormat, MediaLimits, PackagingNote, Peaks, Tags,
+    },
+};
+
+const SECONDS: f64 = 1.5;
+const RATE_HZ: u32 = 44_100;
+
+/// A file under a name that says nothing.
+struct Spooled {
+    path: PathBuf,
+    _folder: TempDir,
+}
+
+fn spool(bytes: &[u8]) -> Spooled {
+    let folder = tempfile::tempdir().expect("a folder for a test");
+    let path = folder.path().join("upload");
+    std::fs::write(&path, bytes).expect("a file for a test");
+    Spooled { path, _folder: folder }
+}
+
+fn refusal<T>(result: Result<T, MediaError>) -> Refusal {
+    match result {
+        Err(MediaError::Refused(refusal)) => refusal,
+        Err(MediaError::Io(error)) => panic!("I/O failed: {error}"),
+        Ok(_) => panic!("the file was taken"),
+    }
+}
+
+fn audio_refusal(bytes: &[u8]) -> (u16, String) {
+    let Refusal { status, message } = refusal(judge_audio(&spool(bytes).path, &MediaLimits::default()));
+    (status, message)
+}
+
+fn cover_refusal(bytes: &[u8]) -> (u16, String) {
+    let Refusal { status, message } = refusal(judge_cover(&spool(bytes).path, &MediaLimits::default()));
+    (status, message)
+}
+
+fn examine(bytes: &[u8]) -> (AudioFacts, Peaks) {
+    let spooled = spool(bytes);
+    judge_audio(&spooled.path, &MediaLimits::default()).expect("the judge takes the file");
+    examine_audio(&spooled.path).expect("the file decodes")
+}
+
+#[test]
+fn every_kind_of_audio_is_taken_for_what_it_is() {
+    let cases = [
+        (made::wav(SECONDS, RATE_HZ, 16, 1), "audio/wav", AudioContainer::Wav, AudioCodec::Pcm, Some(16)),
+        (made::wav(SECONDS, RATE_HZ, 24, 1), "audio/wav", AudioContainer::Wav, AudioCodec::Pcm, Some(24)),
+        (made::aiff(SECONDS, RATE_HZ, 24, 1), "audio/aiff", AudioContainer::Aiff, AudioCodec::Pcm, Some(24)),
+        (made::flac(SECONDS, RATE_HZ, 24, 1, "x"), "audio/flac", AudioContainer::Flac, AudioCodec::Flac, Some(24)),
+        (made::alac(SECONDS, RATE_HZ, 1, "x"), "audio/mp4", AudioContainer::Mp4, AudioCodec::Alac, Some(16)),
+        (made::mp3(SECONDS, RATE_HZ, 1, "x"), "audio/mpeg", AudioContainer::Mp3, AudioCodec::Mp3, None),
+    ];
+    for (bytes, content_type, container, codec, bit_depth) in cases {
+        let spooled = spool(&bytes);
+        let judged = judge_audio(&spooled.path, &MediaLimits::default()).expect("the judge takes the file");
+        assert_eq!((judged.content_type, judged.container, judged.codec), (content_type, container, codec));
+        assert_eq!((judged.sample_rate_hz, judged.channels, judged.bit_depth), (44_100, 2, bit_depth));
+        let declared_ms = judged.duration_ms.expect("the header says the length");
+        assert!(declared_ms.abs_diff(1500) < 60, "{container:?}: {declared_ms} ms");
+
+        let (facts, Peaks(peaks)) = examine_audio(&spooled.path).expect("the file decodes");
+        assert_eq!((facts.container, facts.codec, facts.bit_depth), (container, codec, bit_depth));
+        assert!(facts.duration_ms.abs_diff(1500) < 60, "{container:?}: {} ms", facts.duration_ms);
+        // All of them hold the same song, so they measure alike.
+        let (lufs, peak) = (facts.integrated_lufs.expect("it sounds"), facts.true_peak_dbtp.expect("it sounds"));
+        assert!((-30.0..-10.0).contains(&lufs), "{container:?}: {lufs} LUFS");
+        assert!((-3.5..-0.5).contains(&peak), "{container:?}: {peak} dBTP");
+        assert_eq!(facts.clipped_samples, 0);
+        assert_eq!(peaks.len(), Peaks::BUCKETS);
+        assert!(peaks.iter().any(|peak| *peak > 150) && peaks[0] < 20);
+    }
+}
+
+#[test]
+fn a_file_tells_how_it_is_called() {
+    let tags =
+        |bytes: &[u8]| judge_audio(&spool(bytes).path, &MediaLimits::default()).expect("the judge takes the file").tags;
+    assert_eq!(
+        tags(&made::flac(SECONDS, RATE_HZ, 16, 1, "Night Bus")),
+        Tags {
+            title: Some("Night Bus".into()),
+            artist: Some("Ana Vwaza".into()),
+            album: Some("Late Lines".into()),
+            isrc: Some("NLA502600017".into()),
+            track_number: Some(3),
+        }
+    );
+    assert_eq!(tags(&made::mp3(SECONDS, RATE_HZ, 1, "Früh")).title, Some("Früh".into()));
+    assert_eq!(tags(&made::alac(SECONDS, RATE_HZ, 1, "Tram")).title, Some("Tram".into()));
+    let wav = made::wav_with_title(SECONDS, RATE_HZ, 16, 1, "Bus");
+    assert_eq!(tags(&wav).title, Some("Bus".into()));
+    assert_eq!(examine(&wav).0.packaging, vec![]);
+}
+
+#[test]
+fn a_name_is_never_asked() {
+    let folder = tempfile::tempdir().expect("a folder for a test");
+    let path = folder.path().join("song.flac");
+    std::fs::write(&path, made::mp3(SECONDS, RATE_HZ, 1, "x")).expect("a file for a test");
+    assert_eq!(judge_audio(&path, &MediaLimits::default()).expect("an MP3").container, AudioContainer::Mp3);
+}
+
+#[test]
+fn what_stores_mind_about_a_wav_is_noted() {
+    let extensible = made::wav_as(WavFormat::Extensible, SECONDS, RATE_HZ, 24, 1);
+    assert_eq!(examine(&extensible).0.packaging, vec![PackagingNote::Extensible]);
+    let mut with_tail = made::wav(SECONDS, RATE_HZ, 16, 1);
+    with_tail.extend(b"LIST\x04\0\0\0INFO");
+    assert_eq!(examine(&with_tail).0.packaging, vec![PackagingNote::TrailingData]);
+
+    let mut float = made::wav(SECONDS, RATE_HZ, 16, 1);
+    // Tag, bytes a second, bytes a frame, bits: 32-bit floats, of which -0.0 and tiny ones are all valid here.
+    float[20] = 3;
+    float[32..36].copy_from_slice(&[8, 0, 32, 0]);
+    float[44..].fill(0);
+    assert_eq!(examine(&float).0.packaging, vec![PackagingNote::FloatingPoint]);
+}
+
+#[test]
+fn what_is_cut_off_is_called_incomplete() {
+    let files = [
+        made::wav(SECONDS, RATE_HZ, 16, 1),
+        made::aiff(SECONDS, RATE_HZ, 16, 1),
+        made::flac(SECONDS, RATE_HZ, 16, 1, "x"),
+        made::alac(SECONDS, RATE_HZ, 1, "x"),
+        made::mp3(SECONDS, RATE_HZ, 1, "x"),
+    ];
+    for file in files {
+        for cut in [made::truncated(&file), file[..file.len() - 7].to_vec()] {
+            let (status, message) = audio_refusal(&cut);
+            assert_eq!(status, 422);
+            assert!(message.contains("incomplete"), "{:?}: {message}", &file[..4]);
+        }
+    }
+    let cover = made::cover_png(700, 1);
+    assert!(cover_refusal(&made::truncated(&cover)).1.contains("incomplete"));
+    let cover = made::cover_jpeg(700, 1);
+    assert!(cover_refusal(&made::truncated(&cover)).1.contains("incomplete"));
+}
+
+#[test]
+fn damage_that_no_header_shows_is_found_by_decoding() {
+    for file in [made::flac(SECONDS, RATE_HZ, 16, 1, "x"), made::flac(SECONDS, RATE_HZ, 24, 2, "x")] {
+        let spooled = spool(&made::damaged_in_the_middle(&file));
+        judge_audio(&spooled.path, &MediaLimits::default()).expect("its header is fine");
+        let refusal = refusal(examine_audio(&spooled.path));
+        assert_eq!(refusal.status, 422);
+        assert!(refusal.message.contains("damaged"), "{}", refusal.message);
+    }
+    let spooled = spool(&made::damaged_in_the_middle(&made::cover_png(700, 3)));
+    judge_cover(&spooled.path, &MediaLimits::default()).expect("its header is fine");
+    assert!(refusal(examine_cover(&spooled.path)).message.contains("damaged"));
+}
+
+#[test]
+fn a_checksum_that_is_wrong_is_damage() {
+    let mut file = made::flac(SECONDS, RATE_HZ, 16, 1, "x");
+    // The MD5 of the samples ends STREAMINFO.
+    file[41] ^= 1;
+    assert!(refusal(examine_audio(&spool(&file).path)).message.contains("checksum"));
+}
+
+#[test]
+fn other_kinds_of_files_are_called_by_their_name() {
+    for (bytes, name) in [
+        (b"OggS\0\x02".to_vec(), "Ogg"),
+        (b"\x1A\x45\xDF\xA3webm".to_vec(), "WebM"),
+        (b"RF64\xFF\xFF\xFF\xFFWAVE".to_vec(), "RF64"),
+        (b"Just words. ".repeat(2000), "no audio file"),
+        (made::cover_png(640, 1), "picture"),
+        (vec![0; 100_000], "no audio file"),
+    ] {
+        let (status, message) = audio_refusal(&bytes);
+        assert!(status == 415 && message.contains(name), "{status} {message}");
+    }
+    for (bytes, name) in [
+        (made::svg(), "SVG"),
+        (b"\xEF\xBB\xBF <!doctype html><p>".to_vec(), "web page"),
+        (b"GIF89a".to_vec(), "GIF"),
+        (b"RIFF\0\0\0\0WEBPVP8 ".to_vec(), "WebP"),
+        (b"\0\0\0\x18ftypheic".to_vec(), "HEIC"),
+        (made::wav(0.1, RATE_HZ, 16, 1), "no JPEG"),
+    ] {
+        let (status, message) = cover_refusal(&bytes);
+        assert!(status == 415 && message.contains(name), "{status} {message}");
+    }
+}
+
+#[test]
+fn limits_are_sizes_of_what_is_there() {
+    let limits = MediaLimits { max_audio_bytes: 1000, max_cover_bytes: 1000 };
+    assert_eq!(refusal(judge_audio(&spool(&made::wav(1.0, RATE_HZ, 16, 1)).path, &limits)).status, 413);
+    assert_eq!(refusal(judge_cover(&spool(&made::cover_png(700, 1)).path, &limits)).status, 413);
+    assert_eq!(audio_refusal(b"").0, 422);
+    assert_eq!(cover_refusal(b"").0, 422);
+}
+
+/// A WAV with some bytes of its header replaced.
+fn wav_with(at: usize, bytes: &[u8]) -> Vec<u8> {
+    let mut file = made::wav(0.2, RATE_HZ, 16, 1);
+    file[at..at + bytes.len()].copy_from_slice(bytes);
+    file
+}
+
+#[test]
+fn impossible_wav_headers_are_refused() {
+    for (file, word) in [
+        (wav_with(40, &[0xFF; 4]), "how long"),
+        (wav_with(40, &[0; 4]), "how long"),
+        (wav_with(24, &[0; 4]), "44.1"),
+        (wav_with(24, &[0xFF; 4]), "192"),
+        (wav_with(24, &22_050_u32.to_le_bytes()), "22.05 kHz"),
+        (wav_with(22, &[0xFF, 0xFF]), "contradict"),
+        (wav_with(22, &[0, 0]), "contradict"),
+        (wav_with(34, &[0, 0]), "sample size"),
+        (wav_with(16, &[0xF0, 0xFF, 0xFF, 0xFF]), "incomplete"),
+        (wav_with(36, b"junk"), "incomplete"),
+    ] {
+        let (status, message) = audio_refusal(&file);
+        assert!(status == 422 && message.contains(word), "{word}: {message}");
+    }
+    let mut six_channels = wav_with(22, &[6, 0]);
+    six_channels[32] = 12;
+    assert!(audio_refusal(&six_channels).1.contains("6 channels"));
+    let mut too_many_channels = wav_with(22, &[0xFF, 0xFF]);
+    too_many_channels[32..36].copy_from_slice(&[0xFF, 0xFF, 8, 0]);
+    assert!(audio_refusal(&too_many_channels).1.contains("65535 channels"));
+    assert_eq!(audio_refusal(&wav_with(20, &[0x55, 0])).0, 415, "MP3 in a WAV");
+}
+
+#[test]
+fn a_file_without_sound_is_refused() {
+    assert!(audio_refusal(&made::wav(0.0, RATE_HZ, 16, 1)).1.contains("no sound"));
+}
+
+#[test]
+fn a_cover_is_measured_and_scaled() {
+    for (bytes, format, edges) in [
+        (made::cover_png(1800, 4), CoverFormat::Png, vec![160, 640, 1600]),
+        (made::cover_jpeg(1800, 5), CoverFormat::Jpeg, vec![160, 640, 1600]),
+        (made::cover_png(1000, 6), CoverFormat::Png, vec![160, 640, 1000]),
+        (made::cover_jpeg(640, 7), CoverFormat::Jpeg, vec![160, 640]),
+    ] {
+        let spooled = spool(&bytes);
+        let judged = judge_cover(&spooled.path, &MediaLimits::default()).expect("the judge takes the cover");
+        assert_eq!(judged.content_type, format.content_type());
+        let (facts, thumbnails) = examine_cover(&spooled.path).expect("the cover decodes");
+        assert_eq!(facts, judged.facts);
+        assert_eq!((facts.format, facts.colour, facts.has_alpha), (format, CoverColour::Rgb, false));
+        assert_eq!(thumbnails.iter().map(|thumbnail| thumbnail.edge_px).collect::<Vec<_>>(), edges);
+        for thumbnail in thumbnails {
+            let picture = image::load_from_memory(&thumbnail.jpeg).expect("a thumbnail is a JPEG");
+            assert_eq!((picture.width() as i32, picture.height() as i32), (thumbnail.edge_px, thumbnail.edge_px));
+        }
+    }
+}
+
+#[test]
+fn covers_in_every_colour_have_thumbnails() {
+    let picture = image::load_from_memory(&made::cover_png(700, 8)).expect("a cover");
+    for (converted, colour, bits, has_alpha) in [
+        (image::DynamicImage::from(picture.to_luma8()), CoverColour::Grayscale, 8, false),
+        (picture.to_luma_alpha16().into(), CoverColour::Grayscale, 16, true),
+        (picture.to_rgba8().into(), CoverColour::Rgb, 8, true),
+        (picture.to_rgb16().into(), CoverColour::Rgb, 16, false),
+    ] {
+        let mut bytes = Cursor::new(Vec::new());
+        converted.write_to(&mut bytes, image::ImageFormat::Png).expect("memory takes all");
+        let (facts, thumbnails) = examine_cover(&spool(bytes.get_ref()).path).expect("the cover decodes");
+        assert_eq!((facts.colour, facts.bits_per_channel, facts.has_alpha), (colour, bits, has_alpha));
+        assert_eq!(thumbnails.len(), 3);
+    }
+}
+
+#[test]
+fn what_was_transparent_becomes_white() {
+    let glass = image::RgbaImage::from_pixel(640, 640, image::Rgba([200, 0, 0, 0]));
+    let mut bytes = Cursor::new(Vec::new());
+    glass.write_to(&mut bytes, image::ImageFormat::Png).expect("memory takes all");
+    let (_, thumbnails) = examine_cover(&spool(bytes.get_ref()).path).expect("the cover decodes");
+    let smallest = image::load_from_memory(&thumbnails[0].jpeg).expect("a thumbnail is a JPEG").into_rgb8();
+    assert!(smallest.pixels().all(|pixel| pixel.0.iter().all(|value| *value > 250)));
+}
+
+#[test]
+fn covers_that_would_harm_are_refused_by_their_header() {
+    assert!(cover_refusal(&made::png_declaring(65_535, 65_535)).1.contains("6000"));
+    assert!(cover_refusal(&made::png_declaring(u32::MAX, u32::MAX)).1.contains("6000"));
+    assert!(cover_refusal(&made::animated_png(&made::cover_png(700, 1))).1.contains("animated"));
+    assert!(cover_refusal(&made::picture_png(1600, 900, 1)).1.contains("square"));
+    assert!(cover_refusal(&made::cover_png(300, 1)).1.contains("640"));
+
+    let plain = made::cover_png(700, 1);
+    let mut bomb = plain[..33].to_vec();
+    bomb.extend((9_u32 << 20).to_be_bytes());
+    bomb.extend(b"zTXt");
+    bomb.resize(bomb.len() + (9 << 20) + 4, 0);
+    bomb.extend(&plain[33..]);
+    assert!(cover_refusal(&bomb).1.contains("other data"));
+}
+
+#[test]
+fn a_picture_that_inflates_beyond_its_header_takes_no_memory() {
+    // 3,000 × 3,000 promised, a broken stream behind it.
+    let spooled = spool(&made::png_declaring(3000, 3000));
+    judge_cover(&spooled.path, &MediaLimits::default()).expect("its header is fine");
+    assert_eq!(refusal(examine_cover(&spooled.path)).status, 422);
+}
+
+/// One of every kind, small.
+fn samples() -> Vec<Vec<u8>> {
+    vec![
+        made::wav_with_title(0.3, RATE_HZ, 16, 1, "x"),
+        made::aiff(0.3, RATE_HZ, 24, 1),
+        made::flac(0.3, RATE_HZ, 16, 1, "x"),
+        made::mp3(0.3, RATE_HZ, 1, "x"),
+        made::alac(0.3, RATE_HZ, 1, "x"),
+        made::cover_png(640, 1),
+        made::cover_jpeg(640, 1),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, max_shrink_iters: 50, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_get_a_verdict(kind in 0_usize..8, bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
+        let magics: [&[u8]; 8] = [
+            b"",
+            b"RIFF\0\0\0\0WAVE",
+            b"FORM\0\0\0\0AIFC",
+            b"fLaC",
+            b"ID3\x03\0\0\0\0\0\x10",
+            b"\0\0\0\x08ftyp",
+            b"\x89PNG\r\n\x1A\n",
+            b"\xFF\xD8\xFF",
+        ];
+        let file = [magics[kind], &bytes].concat();
+        let limits = MediaLimits::default();
+        let _ = judge::audio_of(&mut Source::new(Cursor::new(file.clone()))?, &limits);
+        let _ = judge::cover_of(&mut Source::new(Cursor::new(file))?, &limits);
+    }
+
+    #[test]
+    fn mutated_headers_get_a_verdict(
+        kind in 0_usize..7,
+        changes in prop::collection::vec((0_usize..600, any::<u8>()), 1..12),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let mut file = SAMPLES.with(|samples| samples[kind].clone());
+        for (at, byte) in changes {
+            file[at] = byte;
+        }
+        let limits = MediaLimits::default();
+        let _ = judge::audio_of(&mut Source::new(Cursor::new(file.clone()))?, &limits);
+        let _ = judge::cover_of(&mut Source::new(Cursor::new(file.clone()))?, &limits);
+        file.truncate(cut.index(file.len()));
+        let _ = judge::audio_of(&mut Source::new(Cursor::new(file.clone()))?, &limits);
+        let _ = judge::cover_of(&mut Source::new(Cursor::new(file))?, &limits);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 20, ..ProptestConfig::default() })]
+
+    #[test]
+    fn mutated_files_decode_or_are_refused(
+        kind in 0_usize..7,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..40),
+    ) {
+        let mut file = SAMPLES.with(|samples| samples[kind].clone());
+        for (at, byte) in changes {
+            let at = at.index(file.len());
+            file[at] = byte;
+        }
+        let spooled = spool(&file);
+        for verdict in [examine_audio(&spooled.path).err(), examine_cover(&spooled.path).err()] {
+            prop_assert!(!matches!(verdict, Some(MediaError::Io(_))), "{verdict:?}");
+        }
+    }
+}
+
+thread_local! {
+    static SAMPLES: Vec<Vec<u8>> = samples();
+}
+
+#[test]
+fn numbers_that_are_not_there_are_zero() {
+    assert_eq!(be32(&[1, 2, 3], 0), 0);
+    assert_eq!(be32(&[1, 2, 3, 4, 5], 1), 0x0203_0405);
+}

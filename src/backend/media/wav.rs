@@ -1,0 +1,129 @@
+//! WAV: RIFF chunks, of which `fmt ` says what the numbers in `data` mean.
+
+use super::{
+    Result, damaged, incomplete,
+    judge::{AudioHeader, Samples},
+    pcm::PcmLayout,
+    refused,
+    source::{Source, le16, le32},
+    tags,
+};
+use crate::domain::media::{AudioCodec, AudioContainer, PackagingNote, Tags};
+
+/// Far more than any editor writes; each costs a read.
+const MAX_CHUNKS: usize = 4096;
+
+const FORMAT_PCM: u16 = 0x0001;
+const FORMAT_FLOAT: u16 = 0x0003;
+const FORMAT_EXTENSIBLE: u16 = 0xFFFE;
+/// What follows the format tag in the sub-format GUID of WAVE_FORMAT_EXTENSIBLE (ksmedia.h).
+const SUB_FORMAT_TAIL: [u8; 14] = [0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xAA, 0, 0x38, 0x9B, 0x71];
+
+struct Format {
+    sample_rate_hz: u32,
+    channels: u16,
+    bit_depth: u16,
+    bytes_per_sample: u8,
+    float: bool,
+    extensible: bool,
+}
+
+pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
+    let mut format = None;
+    let mut data = None;
+    let mut trailing = false;
+    let mut found = Tags::default();
+    let mut offset = 12;
+    for _ in 0..MAX_CHUNKS {
+        let Some(head) = source.array::<8>(offset)? else { break };
+        let (id, size) = (&head[..4], le32(&head, 4));
+        let body = offset + 8;
+        trailing |= data.is_some();
+        match id {
+            b"fmt " if format.is_none() => format = Some(read_format(source.upto(body, size.min(64) as usize)?)?),
+            b"data" if data.is_none() => {
+                if size == u32::MAX || (size == 0 && source.length() > body + 8) {
+                    return refused(
+                        422,
+                        "This WAV does not say how long it is, as if its export had been interrupted. Export it again and \
+                         upload the new file.",
+                    );
+                }
+                if body + u64::from(size) > source.length() {
+                    return incomplete();
+                }
+                data = Some((body, u64::from(size)));
+            }
+            b"LIST" => tags::fill(&mut found, tags::riff_info(source.upto(body, size as usize)?)),
+            b"id3 " | b"ID3 " => tags::fill(&mut found, tags::id3_at(source, body)?),
+            _ => {}
+        }
+        offset = body + u64::from(size) + u64::from(size % 2);
+    }
+    let Some(format) = format else { return damaged("it does not say what its samples are") };
+    let Some((start, size)) = data else { return incomplete() };
+    // One padding byte belongs to the samples; anything more is somebody else's.
+    trailing |= source.length() > start + size + size % 2;
+
+    let layout = PcmLayout {
+        offset: start,
+        frames: size / (u64::from(format.bytes_per_sample) * u64::from(format.channels.max(1))),
+        channels: format.channels,
+        bytes_per_sample: format.bytes_per_sample,
+        float: format.float,
+        big_endian: false,
+    };
+    let notes = [
+        (format.extensible, PackagingNote::Extensible),
+        (trailing, PackagingNote::TrailingData),
+        (format.float, PackagingNote::FloatingPoint),
+    ];
+    Ok(AudioHeader {
+        container: AudioContainer::Wav,
+        codec: AudioCodec::Pcm,
+        sample_rate_hz: format.sample_rate_hz,
+        channels: format.channels,
+        bit_depth: Some(format.bit_depth),
+        frames: Some(layout.frames),
+        packaging: notes.into_iter().filter_map(|(there, note)| there.then_some(note)).collect(),
+        tags: found,
+        samples: Samples::Plain(layout),
+    })
+}
+
+fn read_format(chunk: &[u8]) -> Result<Format> {
+    if chunk.len() < 16 {
+        return damaged("its header is cut short");
+    }
+    let declared_tag = le16(chunk, 0);
+    let bits = le16(chunk, 14);
+    let extensible = declared_tag == FORMAT_EXTENSIBLE;
+    let tag = match chunk.get(26..40) {
+        Some(tail) if extensible && tail == SUB_FORMAT_TAIL => le16(chunk, 24),
+        _ => declared_tag,
+    };
+    let float = tag == FORMAT_FLOAT;
+    let bytes_per_sample = match (tag, bits) {
+        (FORMAT_PCM, 1..=8) => 1,
+        (FORMAT_PCM, 9..=16) => 2,
+        (FORMAT_PCM, 17..=24) => 3,
+        (FORMAT_PCM | FORMAT_FLOAT, 32) | (FORMAT_PCM, 25..=31) => 4,
+        (FORMAT_FLOAT, 64) => 8,
+        (FORMAT_PCM | FORMAT_FLOAT, _) => return damaged("its header names an impossible sample size"),
+        _ => return refused(415, "This WAV holds compressed audio. Export it as plain PCM with 16 or 24 bit."),
+    };
+    let channels = le16(chunk, 2);
+    if le16(chunk, 12) != channels.saturating_mul(u16::from(bytes_per_sample)) {
+        return damaged("the numbers in its header contradict each other");
+    }
+    // Extensible files may fill 24-bit containers with, say, 20 valid bits.
+    let valid_bits = if extensible { le16(chunk, 18) } else { 0 };
+    Ok(Format {
+        sample_rate_hz: le32(chunk, 4),
+        channels,
+        bit_depth: if (1..=bits).contains(&valid_bits) { valid_bits } else { bits },
+        bytes_per_sample,
+        float,
+        extensible,
+    })
+}

@@ -1,0 +1,146 @@
+//! Everything that touches the world: PostgreSQL, storage, spool, queue, media. All SQL of the product is in here.
+
+mod db;
+pub mod embedded_postgres;
+mod error;
+pub mod events;
+mod jobs;
+pub mod media;
+pub mod media_files;
+mod objects;
+mod passwords;
+mod queue;
+mod releases;
+mod review;
+pub mod sessions;
+mod settings;
+mod spool;
+mod storage;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+mod tracks;
+pub mod uploads;
+mod users;
+mod worker;
+
+use std::sync::Arc;
+
+pub use db::migrate_database;
+pub use error::Error;
+pub use sessions::hex;
+pub use settings::{QueueSettings, Settings, UploadSettings};
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+pub use users::create_user;
+use uuid::Uuid;
+pub use worker::WorkerHealth;
+
+use crate::domain::{ids::WorkerId, media::MediaLimits};
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The core, running: one per process, shared by all requests.
+pub struct Backend {
+    db: PgPool,
+    settings: Settings,
+    storage: storage::Storage,
+    spool: spool::Spool,
+    writers: uploads::writers::Writers,
+    passwords: passwords::Passwords,
+    events: events::Events,
+    worker: worker::Worker,
+    session_cookie: sessions::SessionCookie,
+    shutdown: CancellationToken,
+}
+
+impl Backend {
+    /// Connects, brings the schema up to date, opens spool and storage, takes up what an earlier process left behind, and
+    /// starts the worker.
+    pub async fn start(settings: Settings) -> Result<Arc<Self>> {
+        let db = db::connect(&settings.database_url).await?;
+        db::migrate(&db).await?;
+        let storage = storage::Storage::local(&settings.data_dir.join("objects"))?;
+        let spool = spool::Spool::open(&settings.data_dir.join("spool")).await?;
+        let shutdown = CancellationToken::new();
+        let backend = Arc::new(Self {
+            events: events::Events::start(db.clone(), shutdown.clone()),
+            passwords: passwords::Passwords::new(),
+            session_cookie: sessions::SessionCookie::for_site(&settings.public_url),
+            worker: worker::Worker::new(WorkerId(Uuid::now_v7()), &settings.queue),
+            writers: uploads::writers::Writers::default(),
+            db,
+            settings,
+            storage,
+            spool,
+            shutdown,
+        });
+        backend.uploads().take_up_where_it_stopped().await?;
+        worker::start(&backend);
+        Ok(backend)
+    }
+
+    /// Stops claiming jobs, waits for those that run, hands back what is left. Call once, within the deadline of the process.
+    pub async fn stop(&self, deadline: std::time::Duration) {
+        self.shutdown.cancel();
+        worker::drain(self, deadline).await;
+        self.db.close().await;
+    }
+
+    /// Ends when the process is about to: long-lived answers (events) close then.
+    pub fn shutdown(&self) -> CancellationToken {
+        self.shutdown.clone()
+    }
+
+    pub fn session_cookie(&self) -> &sessions::SessionCookie {
+        &self.session_cookie
+    }
+
+    pub fn media_limits(&self) -> &MediaLimits {
+        &self.settings.media
+    }
+
+    pub fn events(&self) -> &events::Events {
+        &self.events
+    }
+
+    pub fn sessions(&self) -> sessions::Sessions<'_> {
+        sessions::Sessions(self)
+    }
+
+    pub fn users(&self) -> users::Users<'_> {
+        users::Users(self)
+    }
+
+    pub fn releases(&self) -> releases::Releases<'_> {
+        releases::Releases(self)
+    }
+
+    pub fn tracks(&self) -> tracks::Tracks<'_> {
+        tracks::Tracks(self)
+    }
+
+    pub fn review(&self) -> review::Review<'_> {
+        review::Review(self)
+    }
+
+    pub fn uploads(self: &Arc<Self>) -> uploads::Uploads {
+        uploads::Uploads(Arc::clone(self))
+    }
+
+    pub fn media_files(&self) -> media_files::MediaFiles<'_> {
+        media_files::MediaFiles(self)
+    }
+
+    /// Whether PostgreSQL answers within two seconds.
+    pub async fn database_is_up(&self) -> bool {
+        db::is_up(&self.db).await
+    }
+
+    pub async fn storage_is_up(&self) -> bool {
+        self.storage.answers().await
+    }
+
+    pub fn worker_health(&self) -> WorkerHealth {
+        self.worker.health()
+    }
+}

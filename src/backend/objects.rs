@@ -1,0 +1,125 @@
+//! The rows of objects in the storage: intended, attached, released. Nothing here deletes an object; the reaper does.
+
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::Result;
+use crate::domain::ids::{ObjectId, ReleaseId, TrackId, UploadId};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "object_role", rename_all = "UPPERCASE")]
+pub(super) enum ObjectRole {
+    Cover,
+    Audio,
+    Thumbnail,
+}
+
+impl ObjectRole {
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Cover => "covers",
+            Self::Audio => "audio",
+            Self::Thumbnail => "thumbnails",
+        }
+    }
+}
+
+/// An object about to be put.
+#[derive(Clone, Debug)]
+pub(super) struct Intended {
+    pub(super) id: ObjectId,
+    pub(super) key: String,
+    pub(super) size_bytes: i64,
+    pub(super) sha256: Vec<u8>,
+}
+
+/// What an object will hold.
+pub(super) struct Content<'a> {
+    pub(super) size_bytes: i64,
+    pub(super) sha256: &'a [u8],
+    pub(super) content_type: &'a str,
+}
+
+/// What a thumbnail is made of, and its longer edge.
+#[derive(Clone, Copy)]
+pub(super) struct ThumbnailOf {
+    pub(super) parent: ObjectId,
+    pub(super) edge_px: i32,
+}
+
+/// Commits the row of an object before its first byte is put. Its key is its own: no attempt ever writes where another one did.
+pub(super) async fn intend(
+    db: &PgPool,
+    role: ObjectRole,
+    upload: UploadId,
+    thumbnail: Option<ThumbnailOf>,
+    content: Content<'_>,
+) -> Result<Intended> {
+    let id = ObjectId(Uuid::now_v7());
+    let key = format!("{}/{id}", role.folder());
+    sqlx::query!(
+        "insert into objects (id, key, role, upload_id, parent_id, edge_px, size_bytes, sha256, content_type)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        id as ObjectId,
+        key,
+        role as ObjectRole,
+        upload as UploadId,
+        thumbnail.map(|thumbnail| thumbnail.parent) as Option<ObjectId>,
+        thumbnail.map(|thumbnail| thumbnail.edge_px),
+        content.size_bytes,
+        content.sha256,
+        content.content_type
+    )
+    .execute(db)
+    .await?;
+    Ok(Intended { id, key, size_bytes: content.size_bytes, sha256: content.sha256.to_vec() })
+}
+
+/// A compare-and-set: the reaper's DOOMED is the other one that INTENDED can become.
+pub(super) async fn attach(db: &mut PgConnection, object: ObjectId) -> Result<bool> {
+    let attached = sqlx::query!(
+        "update objects set state = 'ATTACHED', attached_at = now() where id = $1 and state = 'INTENDED'",
+        object as ObjectId
+    )
+    .execute(db)
+    .await?;
+    Ok(attached.rows_affected() == 1)
+}
+
+/// Lets go of an attached object and of what was derived from it.
+pub(super) async fn release(db: &mut PgConnection, object: ObjectId) -> Result<()> {
+    sqlx::query!(
+        "update objects set state = 'RELEASED', released_at = now() where (id = $1 or parent_id = $1) and state = 'ATTACHED'",
+        object as ObjectId
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn release_audio_of_track(db: &mut PgConnection, track: TrackId) -> Result<()> {
+    sqlx::query!(
+        "update objects set state = 'RELEASED', released_at = now()
+         where id = (select audio_id from tracks where id = $1) and state = 'ATTACHED'",
+        track as TrackId
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn release_all_of_release(db: &mut PgConnection, release: ReleaseId) -> Result<()> {
+    sqlx::query!(
+        "with held as (
+             select cover_id as id from releases where id = $1 and cover_id is not null
+             union all
+             select audio_id from tracks where release_id = $1 and audio_id is not null
+         )
+         update objects set state = 'RELEASED', released_at = now()
+         where state = 'ATTACHED' and (id in (select id from held) or parent_id in (select id from held))",
+        release as ReleaseId
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

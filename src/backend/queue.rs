@@ -1,0 +1,255 @@
+//! The queue's statements: one claim, one heartbeat, one finish, one way to fail, for every kind of job.
+//!
+//! At-least-once with fenced effects: whatever a job writes, it writes in a transaction that proves with its id, attempt and
+//! lease owner that it still holds the job.
+
+use std::time::Duration;
+
+use rand::Rng;
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::{Error, QueueSettings, Result};
+use crate::domain::{
+    ids::{JobId, ObjectId, ReleaseId, SpoolId, UploadId, UserId, WorkerId},
+    queue::{AfterFailure, Failure, JobKind, after_failure},
+};
+
+/// Characters of a failure that the error log keeps.
+const ERROR_MAX_CHARS: usize = 500;
+
+/// A job that a worker holds.
+#[derive(Clone, Debug)]
+pub(super) struct Claimed {
+    pub(super) id: JobId,
+    pub(super) kind: JobKind,
+    pub(super) attempt: i32,
+    pub(super) owner: WorkerId,
+    pub(super) retry_count: i32,
+    pub(super) expired_leases: i32,
+    pub(super) artist: UserId,
+    pub(super) release: Option<ReleaseId>,
+    pub(super) upload: Option<UploadId>,
+    pub(super) object: Option<ObjectId>,
+}
+
+/// A job to be.
+pub(super) struct NewJob {
+    pub(super) kind: JobKind,
+    pub(super) artist: UserId,
+    pub(super) release: Option<ReleaseId>,
+    pub(super) upload: Option<UploadId>,
+    pub(super) object: Option<ObjectId>,
+    /// Set for what only a process on that spool can do.
+    pub(super) spool: Option<SpoolId>,
+}
+
+/// Adds a job to the queue, in the transaction that makes it true. With `owner` it is leased to that worker from the start.
+pub(super) async fn enqueue(
+    db: &mut PgConnection,
+    job: &NewJob,
+    owner: Option<WorkerId>,
+    lease: Duration,
+) -> Result<Claimed> {
+    let id = JobId(Uuid::now_v7());
+    sqlx::query!(
+        "insert into upload_jobs (id, kind, artist_id, release_id, upload_id, object_id, spool_id,
+                                  status, attempt, lease_owner, lease_expires_at)
+         values ($1, $2, $3, $4, $5, $6, $7,
+                 case when $8::uuid is null then 'PENDING'::job_status else 'UPLOADING' end,
+                 case when $8::uuid is null then 0 else 1 end,
+                 $8, case when $8::uuid is not null then now() + make_interval(secs => $9) end)",
+        id as JobId,
+        job.kind as JobKind,
+        job.artist as UserId,
+        job.release as Option<ReleaseId>,
+        job.upload as Option<UploadId>,
+        job.object as Option<ObjectId>,
+        job.spool as Option<SpoolId>,
+        owner as Option<WorkerId>,
+        lease.as_secs_f64()
+    )
+    .execute(db)
+    .await?;
+    Ok(Claimed {
+        id,
+        kind: job.kind,
+        attempt: 1,
+        // Without an owner nobody holds it, and this value is not used.
+        owner: owner.unwrap_or(WorkerId(Uuid::nil())),
+        retry_count: 0,
+        expired_leases: 0,
+        artist: job.artist,
+        release: job.release,
+        upload: job.upload,
+        object: job.object,
+    })
+}
+
+/// What a worker may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Claimant {
+    pub(super) owner: WorkerId,
+    pub(super) spool: SpoolId,
+    /// Only jobs whose bytes wait on the spool of this process.
+    pub(super) own_spool_only: bool,
+    pub(super) lease: Duration,
+    /// The artist whose job was claimed last: the next in turn comes after it.
+    pub(super) last_artist: UserId,
+}
+
+/// Takes the next job that is due: of the artist next in turn, the one due longest. The claim, the attempt and the lease are
+/// one statement; work begins after it has committed.
+pub(super) async fn claim(db: &PgPool, by: Claimant) -> Result<Option<Claimed>> {
+    let claimed = sqlx::query_as!(
+        Claimed,
+        r#"with ahead as (
+               select id from upload_jobs
+               where status = 'PENDING' and artist_id > $5 and run_after <= now()
+                 and (spool_id = $2 or (spool_id is null and not $3))
+               order by artist_id, run_after, id limit 1 for update skip locked
+           ), around as (
+               select id from upload_jobs
+               where status = 'PENDING' and artist_id <= $5 and run_after <= now()
+                 and (spool_id = $2 or (spool_id is null and not $3)) and not exists (select 1 from ahead)
+               order by artist_id, run_after, id limit 1 for update skip locked
+           ), next as (
+               select id from ahead union all select id from around
+           )
+           update upload_jobs j
+           set status = 'UPLOADING', attempt = attempt + 1, lease_owner = $1,
+               lease_expires_at = now() + make_interval(secs => $4), updated_at = now()
+           from next where j.id = next.id
+           returning j.id as "id: JobId", j.kind as "kind: JobKind", j.attempt, j.lease_owner as "owner!: WorkerId", j.retry_count,
+                     j.expired_leases, j.artist_id as "artist: UserId", j.release_id as "release: ReleaseId",
+                     j.upload_id as "upload: UploadId", j.object_id as "object: ObjectId""#,
+        by.owner as WorkerId,
+        by.spool as SpoolId,
+        by.own_spool_only,
+        by.lease.as_secs_f64(),
+        by.last_artist as UserId
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(claimed)
+}
+
+/// Prolongs a lease. `false`: it is lost, and so is the right to write anything.
+pub(super) async fn heartbeat(db: &PgPool, job: &Claimed, lease: Duration) -> Result<bool> {
+    let held = sqlx::query!(
+        "update upload_jobs set lease_expires_at = now() + make_interval(secs => $4)
+         where id = $1 and attempt = $2 and lease_owner = $3 and status = 'UPLOADING'",
+        job.id as JobId,
+        job.attempt,
+        job.owner as WorkerId,
+        lease.as_secs_f64()
+    )
+    .execute(db)
+    .await?;
+    Ok(held.rows_affected() == 1)
+}
+
+/// Ends a job well, in the transaction of its effect.
+///
+/// # Errors
+/// `LeaseLost` when somebody else holds it by now: the transaction must not commit.
+pub(super) async fn finish(db: &mut PgConnection, job: &Claimed, outcome: Option<&str>) -> Result<()> {
+    let finished = sqlx::query!(
+        "update upload_jobs set status = 'COMPLETED', outcome = $4, lease_owner = null, lease_expires_at = null, updated_at = now()
+         where id = $1 and attempt = $2 and lease_owner = $3 and status = 'UPLOADING'",
+        job.id as JobId,
+        job.attempt,
+        job.owner as WorkerId,
+        outcome
+    )
+    .execute(db)
+    .await?;
+    held_or_lost(finished.rows_affected(), job)
+}
+
+/// Gives a job back without counting anything, to be taken up again after `delay`.
+pub(super) async fn hand_back(db: &PgPool, job: &Claimed, delay: Duration) -> Result<()> {
+    let handed_back = sqlx::query!(
+        "update upload_jobs set status = 'PENDING', run_after = now() + make_interval(secs => $4),
+                lease_owner = null, lease_expires_at = null, updated_at = now()
+         where id = $1 and attempt = $2 and lease_owner = $3 and status = 'UPLOADING'",
+        job.id as JobId,
+        job.attempt,
+        job.owner as WorkerId,
+        delay.as_secs_f64()
+    )
+    .execute(db)
+    .await?;
+    held_or_lost(handed_back.rows_affected(), job)
+}
+
+/// Why a job failed.
+#[derive(Clone, Debug)]
+pub(super) struct FailureReport {
+    pub(super) failure: Failure,
+    /// For the error log.
+    pub(super) detail: String,
+    pub(super) lease_expired: bool,
+}
+
+/// Counts a failure and puts the job back into the queue or into the dead letter queue. What that means for the release, the
+/// caller does in the same transaction.
+///
+/// # Errors
+/// `LeaseLost` when the job is not held by this attempt any more, or (for an expired lease) was prolonged after all.
+pub(super) async fn fail(
+    db: &mut PgConnection,
+    job: &Claimed,
+    report: &FailureReport,
+    settings: &QueueSettings,
+) -> Result<AfterFailure> {
+    let failures = u32::try_from(job.retry_count).unwrap_or(0) + 1;
+    let next = after_failure(report.failure, failures, settings.max_failures, rand::rng().random());
+    let detail: String = report.detail.chars().filter(|c| *c != '\0').take(ERROR_MAX_CHARS).collect();
+    let (is_dead, delay) = match next {
+        AfterFailure::DeadLetter => (true, Duration::ZERO),
+        AfterFailure::RetryIn(delay) => (false, delay),
+    };
+    let failed = sqlx::query!(
+        "update upload_jobs
+         set status = case when $4 then 'FAILED'::job_status else 'PENDING' end,
+             retry_count = retry_count + 1,
+             expired_leases = expired_leases + case when $7 then 1 else 0 end,
+             run_after = now() + make_interval(secs => $5),
+             error_log = error_log || to_char(now() at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')
+                         || ' attempt ' || attempt || ': ' || replace($6, E'\\n', ' ') || E'\\n',
+             lease_owner = null, lease_expires_at = null, updated_at = now()
+         where id = $1 and attempt = $2 and lease_owner = $3 and status = 'UPLOADING'
+           and (not $7 or lease_expires_at < now())",
+        job.id as JobId,
+        job.attempt,
+        job.owner as WorkerId,
+        is_dead,
+        delay.as_secs_f64(),
+        detail,
+        report.lease_expired
+    )
+    .execute(db)
+    .await?;
+    held_or_lost(failed.rows_affected(), job)?;
+    Ok(next)
+}
+
+/// Jobs whose worker has not been heard of for the length of its lease.
+pub(super) async fn stuck(db: &PgPool) -> Result<Vec<Claimed>> {
+    let jobs = sqlx::query_as!(
+        Claimed,
+        r#"select id as "id: JobId", kind as "kind: JobKind", attempt, lease_owner as "owner!: WorkerId", retry_count, expired_leases,
+                  artist_id as "artist: UserId", release_id as "release: ReleaseId", upload_id as "upload: UploadId",
+                  object_id as "object: ObjectId"
+           from upload_jobs where status = 'UPLOADING' and lease_expires_at < now()
+           order by lease_expires_at limit 100"#
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(jobs)
+}
+
+fn held_or_lost(rows: u64, job: &Claimed) -> Result<()> {
+    if rows == 1 { Ok(()) } else { Err(Error::LeaseLost(job.id)) }
+}

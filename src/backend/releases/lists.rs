@@ -1,0 +1,172 @@
+//! Lists of releases: filtered, sorted, counted and paged by the database.
+
+use sqlx::PgPool;
+
+use super::Releases;
+use crate::{
+    backend::Result,
+    domain::{
+        account::Actor,
+        ids::{ObjectId, ReleaseId, UserId},
+        release::{
+            PAGE_SIZE, PAGES_MAX, Page, ReleaseCounts, ReleaseFilter, ReleaseSort, ReleaseStatus, ReleaseSummary,
+        },
+    },
+};
+
+/// Characters of a search that are looked at.
+const SEARCH_MAX_CHARS: usize = 100;
+const CONTINUE_MAX: i64 = 6;
+
+impl Releases<'_> {
+    /// The actor's own releases.
+    pub async fn own(&self, actor: &Actor, filter: &ReleaseFilter) -> Result<Page<ReleaseSummary>> {
+        let filter = ReleaseFilter { artist: Some(actor.id), ..filter.clone() };
+        search(&self.0.db, &filter).await
+    }
+
+    pub async fn own_counts(&self, actor: &Actor) -> Result<ReleaseCounts> {
+        let counts = sqlx::query_as!(
+            ReleaseCounts,
+            r#"select count(*) filter (where status = 'DRAFT') as "draft!",
+                      count(*) filter (where status = 'PROCESSING') as "processing!",
+                      count(*) filter (where status = 'PENDING_REVIEW') as "pending_review!",
+                      count(*) filter (where status = 'PUBLISHED') as "published!",
+                      count(*) filter (where status = 'REJECTED') as "rejected!"
+               from releases where artist_id = $1"#,
+            actor.id as UserId
+        )
+        .fetch_one(&self.0.db)
+        .await?;
+        Ok(counts)
+    }
+
+    /// Drafts and what was rejected, the latest change first.
+    pub async fn to_continue(&self, actor: &Actor) -> Result<Vec<ReleaseSummary>> {
+        let rows = sqlx::query_as!(
+            ReleaseSummary,
+            r#"select r.id as "id: ReleaseId", r.title, r.title_version, r.status as "status: ReleaseStatus",
+                      r.artist_id as "artist_id: UserId", u.artist_name,
+                      (select o.id from objects o where o.id = r.cover_id and o.examination = 'PASSED') as "cover: ObjectId",
+                      (select count(*) from tracks t where t.release_id = r.id) as "track_count!",
+                      r.updated_at, r.submitted_at,
+                      (r.status = 'REJECTED' or release_has_failed_file(r.id)) as "needs_attention!"
+               from releases r join users u on u.id = r.artist_id
+               where r.artist_id = $1 and r.status in ('DRAFT', 'REJECTED')
+               order by r.updated_at desc, r.id
+               limit $2"#,
+            actor.id as UserId,
+            CONTINUE_MAX
+        )
+        .fetch_all(&self.0.db)
+        .await?;
+        Ok(rows)
+    }
+}
+
+/// What a person typed, as a pattern in which their own `%` and `_` mean themselves.
+pub(in crate::backend) fn like_pattern(search: &str) -> Option<String> {
+    let typed: String = search.trim().chars().filter(|c| *c != '\0').take(SEARCH_MAX_CHARS).collect();
+    if typed.is_empty() {
+        return None;
+    }
+    let escaped = typed.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+    Some(format!("%{escaped}%"))
+}
+
+/// The page asked for, from 1.
+pub(in crate::backend) fn page_of(page: u32) -> u32 {
+    page.clamp(1, PAGES_MAX)
+}
+
+/// Rows that come before a page.
+pub(in crate::backend) fn offset_of(page: u32) -> i64 {
+    (i64::from(page) - 1) * PAGE_SIZE
+}
+
+/// The columns of a list's row, in the order that a list asks for.
+macro_rules! summaries {
+    ($order:literal, $status:expr, $artist:expr, $pattern:expr, $offset:expr) => {
+        sqlx::query_as!(
+            ReleaseSummary,
+            r#"select r.id as "id: ReleaseId", r.title, r.title_version, r.status as "status: ReleaseStatus",
+                      r.artist_id as "artist_id: UserId", u.artist_name,
+                      (select o.id from objects o where o.id = r.cover_id and o.examination = 'PASSED') as "cover: ObjectId",
+                      (select count(*) from tracks t where t.release_id = r.id) as "track_count!",
+                      r.updated_at, r.submitted_at,
+                      (r.status = 'REJECTED' or release_has_failed_file(r.id)) as "needs_attention!"
+               from releases r join users u on u.id = r.artist_id
+               where ($1::release_status is null or r.status = $1)
+                 and ($2::uuid is null or r.artist_id = $2)
+                 and ($3::text is null or r.title ilike $3 or u.artist_name ilike $3)
+               order by "# + $order + r#" limit $4 offset $5"#,
+            $status as Option<ReleaseStatus>,
+            $artist as Option<UserId>,
+            $pattern,
+            PAGE_SIZE,
+            $offset
+        )
+    };
+}
+
+/// Releases of all artists or one, as a filter has it.
+pub(in crate::backend) async fn search(db: &PgPool, filter: &ReleaseFilter) -> Result<Page<ReleaseSummary>> {
+    let (status, artist, pattern) = (filter.status, filter.artist, like_pattern(&filter.search));
+    let page = page_of(filter.page);
+    let (pattern, offset) = (pattern.as_deref(), offset_of(page));
+    let rows = match filter.sort {
+        ReleaseSort::Changed => {
+            summaries!("r.updated_at desc, r.id", status, artist, pattern, offset).fetch_all(db).await?
+        }
+        ReleaseSort::Title => summaries!("lower(r.title), r.id", status, artist, pattern, offset).fetch_all(db).await?,
+        ReleaseSort::ReleaseDate => {
+            summaries!("r.release_date desc nulls last, r.id", status, artist, pattern, offset).fetch_all(db).await?
+        }
+    };
+    Ok(Page::new(rows, page, count(db, status, artist, pattern).await?))
+}
+
+/// What waits for a verdict, the longest wait first.
+pub(in crate::backend) async fn review_queue(
+    db: &PgPool,
+    search: &str,
+    artist: Option<UserId>,
+    page: u32,
+) -> Result<Page<ReleaseSummary>> {
+    let (status, pattern, page) = (Some(ReleaseStatus::PendingReview), like_pattern(search), page_of(page));
+    let (pattern, offset) = (pattern.as_deref(), offset_of(page));
+    let rows = summaries!("r.submitted_at, r.id", status, artist, pattern, offset).fetch_all(db).await?;
+    Ok(Page::new(rows, page, count(db, status, artist, pattern).await?))
+}
+
+async fn count(
+    db: &PgPool,
+    status: Option<ReleaseStatus>,
+    artist: Option<UserId>,
+    pattern: Option<&str>,
+) -> Result<i64> {
+    let count = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from releases r join users u on u.id = r.artist_id
+           where ($1::release_status is null or r.status = $1)
+             and ($2::uuid is null or r.artist_id = $2)
+             and ($3::text is null or r.title ilike $3 or u.artist_name ilike $3)"#,
+        status as Option<ReleaseStatus>,
+        artist as Option<UserId>,
+        pattern
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_means_what_was_typed() {
+        assert_eq!(like_pattern("  "), None);
+        assert_eq!(like_pattern("50%_\\").as_deref(), Some("%50\\%\\_\\\\%"));
+        assert_eq!(like_pattern("a\0b").as_deref(), Some("%ab%"));
+    }
+}

@@ -1,0 +1,284 @@
+//! Releases: what their owners do with them. Every change locks the release's row first (order: release, track, upload, job).
+
+mod lists;
+pub(super) mod view;
+
+use sqlx::{PgConnection, Postgres, Transaction};
+use uuid::Uuid;
+
+use super::{Backend, Result, objects};
+use crate::domain::{
+    account::Actor,
+    ids::{ReleaseId, TrackId, UserId},
+    problem::Problem,
+    release::{Details, ReleaseEventKind, ReleaseKind, ReleaseStatus, ReleaseView, advance},
+};
+
+pub(super) use lists::{like_pattern, offset_of, page_of, review_queue, search};
+
+pub struct Releases<'a>(pub(super) &'a Backend);
+
+/// A release whose row this transaction has locked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Locked {
+    pub(super) id: ReleaseId,
+    pub(super) artist: UserId,
+    pub(super) status: ReleaseStatus,
+    pub(super) version: i64,
+}
+
+impl Releases<'_> {
+    /// # Errors
+    /// 404 for what is neither the actor's own nor seen by an admin.
+    pub async fn view(&self, actor: &Actor, id: ReleaseId) -> Result<ReleaseView> {
+        let mut tx = view::snapshot(&self.0.db).await?;
+        let release = view::load(&mut tx, id).await?.ok_or(Problem::NotFound)?;
+        if release.artist_id == actor.id || actor.is_admin() { Ok(release) } else { Err(Problem::NotFound.into()) }
+    }
+
+    pub async fn create(&self, actor: &Actor) -> Result<ReleaseId> {
+        let id = ReleaseId(Uuid::now_v7());
+        let mut tx = self.0.db.begin().await?;
+        sqlx::query!("insert into releases (id, artist_id) values ($1, $2)", id as ReleaseId, actor.id as UserId)
+            .execute(&mut *tx)
+            .await?;
+        record(&mut tx, id, ReleaseEventKind::Created, Some(actor.id), 1, None).await?;
+        tx.commit().await?;
+        self.0.events.release_changed(id, actor.id);
+        Ok(id)
+    }
+
+    pub async fn save_details(&self, actor: &Actor, id: ReleaseId, details: &Details) -> Result<ReleaseView> {
+        let mut tx = self.0.db.begin().await?;
+        let release = lock_draft(&mut tx, actor, id).await?;
+        sqlx::query!(
+            "update releases set title = $2, title_version = $3, kind = $4, genre = $5, language = $6, release_date = $7,
+                    label = $8, gtin = $9, p_line = $10, c_line = $11
+             where id = $1",
+            id as ReleaseId,
+            details.title,
+            details.title_version.as_deref(),
+            details.kind as Option<ReleaseKind>,
+            details.genre.as_deref(),
+            details.language.as_deref(),
+            details.release_date,
+            details.label.as_deref(),
+            details.gtin.as_ref().map(|gtin| gtin.as_str()),
+            details.p_line.as_deref(),
+            details.c_line.as_deref()
+        )
+        .execute(&mut *tx)
+        .await?;
+        self.finish_edit(tx, release).await
+    }
+
+    /// # Errors
+    /// 400 with what is missing; 409 when it is not a draft or an upload is still on its way.
+    pub async fn submit(&self, actor: &Actor, id: ReleaseId) -> Result<ReleaseView> {
+        let mut tx = self.0.db.begin().await?;
+        let release = lock_draft(&mut tx, actor, id).await?;
+        let view = view::load(&mut tx, id).await?.ok_or(Problem::NotFound)?;
+        let missing = view.missing();
+        if !missing.is_empty() {
+            let mut errors = crate::domain::problem::FieldErrors::default();
+            for item in missing {
+                errors.add(&item.field, item.message);
+            }
+            return Err(Problem::Invalid(errors).into());
+        }
+        transition(&mut tx, release, ReleaseStatus::Processing, ReleaseEventKind::Submitted, Some(actor.id), None)
+            .await?;
+        let release = Locked { status: ReleaseStatus::Processing, ..release };
+        advance_locked(&mut tx, release, None).await?;
+        self.commit_and_view(tx, release).await
+    }
+
+    /// Back to draft, while it is processed or waits for its review.
+    pub async fn withdraw(&self, actor: &Actor, id: ReleaseId) -> Result<ReleaseView> {
+        let mut tx = self.0.db.begin().await?;
+        let release = lock_own(&mut tx, actor, id).await?;
+        if !release.status.can_withdraw() {
+            return Err(Problem::conflict(match release.status {
+                ReleaseStatus::Published => "This release was approved before you withdrew it. It is published.",
+                ReleaseStatus::Rejected => {
+                    "This release was rejected before you withdrew it. Choose “Revise” to change it."
+                }
+                _ => "This release is a draft already.",
+            })
+            .into());
+        }
+        transition(&mut tx, release, ReleaseStatus::Draft, ReleaseEventKind::Withdrawn, Some(actor.id), None).await?;
+        self.commit_and_view(tx, release).await
+    }
+
+    /// Back to draft, after a rejection.
+    pub async fn revise(&self, actor: &Actor, id: ReleaseId) -> Result<ReleaseView> {
+        let mut tx = self.0.db.begin().await?;
+        let release = lock_own(&mut tx, actor, id).await?;
+        if release.status != ReleaseStatus::Rejected {
+            return Err(Problem::conflict(
+                "Only a rejected release is revised. Reload the page to see where it stands.",
+            )
+            .into());
+        }
+        transition(&mut tx, release, ReleaseStatus::Draft, ReleaseEventKind::Revised, Some(actor.id), None).await?;
+        self.commit_and_view(tx, release).await
+    }
+
+    /// Removes a draft. Its objects are released to the reaper; what is on its way finds no target and is released too.
+    pub async fn delete(&self, actor: &Actor, id: ReleaseId) -> Result<()> {
+        let mut tx = self.0.db.begin().await?;
+        let release = lock_draft(&mut tx, actor, id).await?;
+        sqlx::query!(
+            "update uploads set state = 'CANCELLED', updated_at = now() where release_id = $1 and state in ('RECEIVING', 'REFUSED')",
+            id as ReleaseId
+        )
+        .execute(&mut *tx)
+        .await?;
+        objects::release_all_of_release(&mut tx, id).await?;
+        sqlx::query!("delete from releases where id = $1", id as ReleaseId).execute(&mut *tx).await?;
+        tx.commit().await?;
+        self.0.events.release_changed(id, release.artist);
+        Ok(())
+    }
+
+    /// Counts the edit, commits, and answers with the release as it then is.
+    pub(super) async fn finish_edit(
+        &self,
+        mut tx: Transaction<'static, Postgres>,
+        release: Locked,
+    ) -> Result<ReleaseView> {
+        touch(&mut tx, release.id).await?;
+        self.commit_and_view(tx, release).await
+    }
+
+    async fn commit_and_view(&self, mut tx: Transaction<'static, Postgres>, release: Locked) -> Result<ReleaseView> {
+        let view = view::load(&mut tx, release.id).await?.ok_or(Problem::NotFound)?;
+        tx.commit().await?;
+        self.0.events.release_changed(release.id, release.artist);
+        Ok(view)
+    }
+}
+
+/// # Errors
+/// 404 unless the release exists and is the actor's own.
+async fn lock_own(db: &mut PgConnection, actor: &Actor, id: ReleaseId) -> Result<Locked> {
+    match lock(db, id).await? {
+        Some(release) if release.artist == actor.id => Ok(release),
+        _ => Err(Problem::NotFound.into()),
+    }
+}
+
+/// # Errors
+/// 404 unless it is the actor's own, 409 unless it is a draft.
+pub(super) async fn lock_draft(db: &mut PgConnection, actor: &Actor, id: ReleaseId) -> Result<Locked> {
+    let release = lock_own(db, actor, id).await?;
+    if release.status.is_editable() {
+        Ok(release)
+    } else {
+        Err(Problem::conflict(release.status.why_not_editable()).into())
+    }
+}
+
+/// As `lock_draft`, for the release that a track is on.
+pub(super) async fn lock_draft_of_track(db: &mut PgConnection, actor: &Actor, track: TrackId) -> Result<Locked> {
+    let release = sqlx::query_scalar!(
+        r#"select release_id as "release_id: ReleaseId" from tracks where id = $1"#,
+        track as TrackId
+    )
+    .fetch_optional(&mut *db)
+    .await?
+    .ok_or(Problem::NotFound)?;
+    lock_draft(db, actor, release).await
+}
+
+pub(super) async fn lock(db: &mut PgConnection, id: ReleaseId) -> Result<Option<Locked>> {
+    let row = sqlx::query_as!(
+        Locked,
+        r#"select id as "id: ReleaseId", artist_id as "artist: UserId", status as "status: ReleaseStatus", version
+           from releases where id = $1 for update"#,
+        id as ReleaseId
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row)
+}
+
+/// An edit or an attached file: what was reviewed before is not what is there now.
+pub(super) async fn touch(db: &mut PgConnection, id: ReleaseId) -> Result<()> {
+    sqlx::query!("update releases set version = version + 1, updated_at = now() where id = $1", id as ReleaseId)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Moves a locked release on, with its audit row. A compare-and-set on status and version all the same.
+///
+/// # Errors
+/// 409 when the release is not (any more) what `from` says.
+pub(super) async fn transition(
+    db: &mut PgConnection,
+    from: Locked,
+    to: ReleaseStatus,
+    kind: ReleaseEventKind,
+    actor: Option<UserId>,
+    note: Option<&str>,
+) -> Result<()> {
+    let version = sqlx::query_scalar!(
+        "update releases set status = $4, version = version + 1, updated_at = now(),
+                submitted_at = case when $4 = 'PROCESSING'::release_status then now() else submitted_at end,
+                decided_at = case when $4 in ('PUBLISHED'::release_status, 'REJECTED') then now() else decided_at end,
+                decided_by = case when $4 in ('PUBLISHED'::release_status, 'REJECTED') then $5 else decided_by end,
+                reject_reason = case when $4 = 'REJECTED'::release_status then $6
+                                     when $4 = 'PROCESSING'::release_status then null else reject_reason end
+         where id = $1 and status = $2 and version = $3
+         returning version",
+        from.id as ReleaseId,
+        from.status as ReleaseStatus,
+        from.version,
+        to as ReleaseStatus,
+        actor as Option<UserId>,
+        note
+    )
+    .fetch_optional(&mut *db)
+    .await?
+    .ok_or_else(|| Problem::conflict("This release changed just now. Reload the page to see where it stands."))?;
+    record(db, from.id, kind, actor, version, note).await
+}
+
+/// One row of the audit trail.
+pub(super) async fn record(
+    db: &mut PgConnection,
+    release: ReleaseId,
+    kind: ReleaseEventKind,
+    actor: Option<UserId>,
+    version: i64,
+    note: Option<&str>,
+) -> Result<()> {
+    sqlx::query!(
+        "insert into release_events (release_id, kind, actor_id, version, note) values ($1, $2, $3, $4, $5)",
+        release as ReleaseId,
+        kind as ReleaseEventKind,
+        actor as Option<UserId>,
+        version,
+        note
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Applies [`advance`] to a locked release: called by everything that changes a release's files, in its transaction.
+/// `reason` says what failed, where something did.
+pub(super) async fn advance_locked(db: &mut PgConnection, release: Locked, reason: Option<&str>) -> Result<()> {
+    if release.status != ReleaseStatus::Processing {
+        return Ok(());
+    }
+    let Some(view) = view::load(db, release.id).await? else { return Ok(()) };
+    let release = Locked { version: view.version, ..release };
+    let files = std::iter::once(view.cover.state()).chain(view.tracks.iter().map(|track| track.state()));
+    match advance(view.status, files) {
+        Some((status, kind)) => transition(db, release, status, kind, None, reason).await,
+        None => Ok(()),
+    }
+}

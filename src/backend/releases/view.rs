@@ -1,0 +1,227 @@
+//! A release as a whole, read in one snapshot.
+
+use sqlx::{PgConnection, PgPool, Postgres, Transaction, types::Json};
+use time::Date;
+
+use crate::{
+    backend::{Result, sessions::hex},
+    domain::{
+        codes::{Gtin, Isrc},
+        files::{CoverView, Examination, PendingUpload, StoredFile},
+        ids::{ObjectId, ReleaseId, TrackId, UploadId, UserId},
+        media::{AudioFacts, CoverFacts},
+        release::{Details, ReleaseEvent, ReleaseEventKind, ReleaseKind, ReleaseStatus, ReleaseView},
+        track::TrackView,
+        upload::UploadState,
+    },
+};
+
+/// Events that a timeline shows; a release has a handful.
+const TIMELINE_MAX: i64 = 100;
+
+/// In the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "examination_state", rename_all = "UPPERCASE")]
+pub(in crate::backend) enum ExaminationState {
+    Pending,
+    Passed,
+    Failed,
+}
+
+/// A read-only transaction in which several queries see one state.
+pub(in crate::backend) async fn snapshot(db: &PgPool) -> Result<Transaction<'static, Postgres>> {
+    Ok(db.begin_with("begin isolation level repeatable read read only").await?)
+}
+
+/// The release with all that its pages show; within a writing transaction, as that transaction has made it.
+pub(in crate::backend) async fn load(db: &mut PgConnection, id: ReleaseId) -> Result<Option<ReleaseView>> {
+    let row = sqlx::query!(
+        r#"select r.version, r.status as "status: ReleaseStatus", r.artist_id as "artist_id: UserId", u.artist_name,
+                  r.title, r.title_version, r.kind as "kind: ReleaseKind", r.genre, r.language, r.release_date as "release_date: Date",
+                  r.label, r.gtin as "gtin: Gtin", r.p_line, r.c_line, r.created_at, r.updated_at, r.submitted_at, r.reject_reason,
+                  o.id as "cover_id?: ObjectId", up.file_name as "file_name?", o.size_bytes as "size_bytes?",
+                  o.sha256 as "sha256?", o.content_type as "content_type?",
+                  o.examination as "examination?: ExaminationState", o.examination_failure,
+                  f.facts as "facts?: Json<CoverFacts>"
+           from releases r
+           join users u on u.id = r.artist_id
+           left join objects o on o.id = r.cover_id
+           left join uploads up on up.id = o.upload_id
+           left join cover_facts f on f.object_id = o.id
+           where r.id = $1"#,
+        id as ReleaseId
+    )
+    .fetch_optional(&mut *db)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+
+    let cover = stored_file(
+        row.cover_id,
+        row.file_name,
+        row.size_bytes,
+        row.sha256,
+        row.content_type,
+        row.examination.map(|state| examination(state, row.examination_failure)),
+        row.facts.map(|Json(facts)| facts),
+    );
+    let (cover_pending, mut track_pending) = pending_uploads(db, id).await?;
+    let mut tracks = tracks(db, id).await?;
+    for track in &mut tracks {
+        if let Some(at) = track_pending.iter().position(|(id, _)| *id == track.id) {
+            track.pending = Some(track_pending.swap_remove(at).1);
+        }
+    }
+    Ok(Some(ReleaseView {
+        id,
+        version: row.version,
+        status: row.status,
+        artist_id: row.artist_id,
+        artist_name: row.artist_name,
+        details: Details {
+            title: row.title,
+            title_version: row.title_version,
+            kind: row.kind,
+            genre: row.genre,
+            language: row.language,
+            release_date: row.release_date,
+            label: row.label,
+            gtin: row.gtin,
+            p_line: row.p_line,
+            c_line: row.c_line,
+        },
+        cover: CoverView { current: cover, pending: cover_pending },
+        tracks,
+        timeline: timeline(db, id).await?,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+        submitted_at: row.submitted_at,
+        reject_reason: row.reject_reason,
+    }))
+}
+
+async fn tracks(db: &mut PgConnection, release: ReleaseId) -> Result<Vec<TrackView>> {
+    let rows = sqlx::query!(
+        r#"select t.id as "id: TrackId", t.number, t.title, t.title_version, t.isrc as "isrc: Isrc", t.explicit,
+                  o.id as "audio_id?: ObjectId", up.file_name as "file_name?", o.size_bytes as "size_bytes?",
+                  o.sha256 as "sha256?", o.content_type as "content_type?",
+                  o.examination as "examination?: ExaminationState", o.examination_failure,
+                  f.facts as "facts?: Json<AudioFacts>", f.peaks as "peaks?"
+           from tracks t
+           left join objects o on o.id = t.audio_id
+           left join uploads up on up.id = o.upload_id
+           left join audio_facts f on f.object_id = o.id
+           where t.release_id = $1
+           order by t.number"#,
+        release as ReleaseId
+    )
+    .fetch_all(db)
+    .await?;
+    let tracks = rows.into_iter().map(|row| TrackView {
+        id: row.id,
+        number: row.number,
+        title: row.title,
+        title_version: row.title_version,
+        isrc: row.isrc,
+        explicit: row.explicit,
+        audio: stored_file(
+            row.audio_id,
+            row.file_name,
+            row.size_bytes,
+            row.sha256,
+            row.content_type,
+            row.examination.map(|state| examination(state, row.examination_failure)),
+            row.facts.map(|Json(facts)| facts),
+        ),
+        peaks: row.peaks,
+        pending: None,
+    });
+    Ok(tracks.collect())
+}
+
+/// For each target the newest upload that is newer than what the target holds: one that is arriving rather than one that failed.
+async fn pending_uploads(
+    db: &mut PgConnection,
+    release: ReleaseId,
+) -> Result<(Option<PendingUpload>, Vec<(TrackId, PendingUpload)>)> {
+    let rows = sqlx::query!(
+        r#"select distinct on (u.track_id) u.track_id as "track_id: TrackId", u.id as "id: UploadId", u.file_name,
+                  u.offset_bytes, u.length_bytes, u.state as "state: UploadState", u.failure
+           from uploads u
+           join releases r on r.id = u.release_id
+           left join tracks t on t.id = u.track_id
+           left join objects held on held.id = case u.kind when 'COVER' then r.cover_id else t.audio_id end
+           left join uploads holder on holder.id = held.upload_id
+           where u.release_id = $1
+             and u.state in ('RECEIVING', 'RECEIVED', 'FAILED', 'REFUSED')
+             and (u.state <> 'RECEIVING' or u.expires_at > now())
+             and (u.kind = 'COVER' or u.track_id is not null)
+             and u.seq > coalesce(holder.seq, 0)
+           order by u.track_id, (u.state = 'RECEIVING') desc, u.seq desc"#,
+        release as ReleaseId
+    )
+    .fetch_all(db)
+    .await?;
+    let (mut cover, mut tracks) = (None, Vec::new());
+    for row in rows {
+        let upload = PendingUpload {
+            id: row.id,
+            file_name: row.file_name,
+            offset: row.offset_bytes,
+            length: row.length_bytes,
+            state: row.state,
+            message: row.failure,
+        };
+        match row.track_id {
+            None => cover = Some(upload),
+            Some(track) => tracks.push((track, upload)),
+        }
+    }
+    Ok((cover, tracks))
+}
+
+async fn timeline(db: &mut PgConnection, release: ReleaseId) -> Result<Vec<ReleaseEvent>> {
+    let events = sqlx::query_as!(
+        ReleaseEvent,
+        r#"select e.kind as "kind: ReleaseEventKind", u.artist_name as "actor?", e.note, e.created_at as at
+           from release_events e left join users u on u.id = e.actor_id
+           where e.release_id = $1
+           order by e.id desc
+           limit $2"#,
+        release as ReleaseId,
+        TIMELINE_MAX
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(events)
+}
+
+fn examination(state: ExaminationState, failure: Option<String>) -> Examination {
+    match state {
+        ExaminationState::Pending => Examination::Pending,
+        ExaminationState::Passed => Examination::Passed,
+        ExaminationState::Failed => {
+            Examination::Failed(failure.unwrap_or_else(|| "This file could not be examined. Replace it.".into()))
+        }
+    }
+}
+
+/// The columns of a left join: all there or none.
+fn stored_file<Facts>(
+    object: Option<ObjectId>,
+    file_name: Option<String>,
+    size_bytes: Option<i64>,
+    sha256: Option<Vec<u8>>,
+    content_type: Option<String>,
+    examination: Option<Examination>,
+    facts: Option<Facts>,
+) -> Option<StoredFile<Facts>> {
+    Some(StoredFile {
+        object: object?,
+        file_name: file_name?,
+        size_bytes: size_bytes?,
+        sha256: hex(&sha256?),
+        content_type: content_type?,
+        examination: examination?,
+        facts,
+    })
+}

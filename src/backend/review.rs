@@ -1,0 +1,121 @@
+//! The review: admins' lists and verdicts.
+
+use super::{
+    Backend, Result,
+    releases::{self, like_pattern, offset_of, page_of},
+};
+use crate::domain::{
+    account::{Actor, Role},
+    ids::{ReleaseId, UserId},
+    problem::Problem,
+    release::{PAGE_SIZE, Page, ReleaseCounts, ReleaseEventKind, ReleaseFilter, ReleaseStatus, ReleaseSummary},
+    review::{ArtistSummary, Judged, Verdict},
+};
+
+pub struct Review<'a>(pub(super) &'a Backend);
+
+impl Review<'_> {
+    /// What waits for a verdict, oldest first.
+    pub async fn queue(
+        &self,
+        actor: &Actor,
+        search: &str,
+        artist: Option<UserId>,
+        page: u32,
+    ) -> Result<Page<ReleaseSummary>> {
+        actor.require_admin()?;
+        releases::review_queue(&self.0.db, search, artist, page).await
+    }
+
+    /// Releases of all artists, in every status.
+    pub async fn releases(&self, actor: &Actor, filter: &ReleaseFilter) -> Result<Page<ReleaseSummary>> {
+        actor.require_admin()?;
+        releases::search(&self.0.db, filter).await
+    }
+
+    /// Approves or rejects what the reviewer saw: `version` is the one that their page showed.
+    ///
+    /// # Errors
+    /// 409 when it is no longer waiting, or not what they saw.
+    pub async fn judge(&self, actor: &Actor, id: ReleaseId, version: i64, verdict: Verdict) -> Result<Judged> {
+        actor.require_admin()?;
+        let mut tx = self.0.db.begin().await?;
+        let release = releases::lock(&mut tx, id).await?.ok_or(Problem::NotFound)?;
+        if release.status != ReleaseStatus::PendingReview {
+            return Err(Problem::conflict(match release.status {
+                ReleaseStatus::Published => "This release was approved before you decided. Nothing was changed.",
+                ReleaseStatus::Rejected => "This release was rejected before you decided. Nothing was changed.",
+                _ => "The artist withdrew this release before you decided. Nothing was changed.",
+            })
+            .into());
+        }
+        if release.version != version {
+            return Err(Problem::conflict(
+                "This release changed since you opened it. Reload the page and listen again before you decide.",
+            )
+            .into());
+        }
+        let (status, kind, reason) = match &verdict {
+            Verdict::Approve => (ReleaseStatus::Published, ReleaseEventKind::Approved, None),
+            Verdict::Reject { reason } => (ReleaseStatus::Rejected, ReleaseEventKind::Rejected, Some(reason.as_str())),
+        };
+        releases::transition(&mut tx, release, status, kind, Some(actor.id), reason).await?;
+        let next = sqlx::query_scalar!(
+            r#"select id as "id: ReleaseId" from releases where status = 'PENDING_REVIEW' order by submitted_at, id limit 1"#
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        self.0.events.release_changed(id, release.artist);
+        Ok(Judged { next })
+    }
+
+    /// All accounts with the counts of their releases, by name.
+    pub async fn artists(&self, actor: &Actor, search: &str, page: u32) -> Result<Page<ArtistSummary>> {
+        actor.require_admin()?;
+        let (pattern, page) = (like_pattern(search), page_of(page));
+        let rows = sqlx::query!(
+            r#"with shown as (
+                   select id, artist_name, email, role, created_at from users
+                   where $1::text is null or artist_name ilike $1 or email ilike $1
+                   order by lower(artist_name), id
+                   limit $2 offset $3
+               )
+               select s.id as "id: UserId", s.artist_name, s.email, s.role as "role: Role", s.created_at,
+                      count(*) filter (where r.status = 'DRAFT') as "draft!",
+                      count(*) filter (where r.status = 'PROCESSING') as "processing!",
+                      count(*) filter (where r.status = 'PENDING_REVIEW') as "pending_review!",
+                      count(*) filter (where r.status = 'PUBLISHED') as "published!",
+                      count(*) filter (where r.status = 'REJECTED') as "rejected!"
+               from shown s left join releases r on r.artist_id = s.id
+               group by s.id, s.artist_name, s.email, s.role, s.created_at
+               order by lower(s.artist_name), s.id"#,
+            pattern.as_deref(),
+            PAGE_SIZE,
+            offset_of(page)
+        )
+        .fetch_all(&self.0.db)
+        .await?;
+        let total = sqlx::query_scalar!(
+            r#"select count(*) as "count!" from users where $1::text is null or artist_name ilike $1 or email ilike $1"#,
+            pattern.as_deref()
+        )
+        .fetch_one(&self.0.db)
+        .await?;
+        let rows = rows.into_iter().map(|row| ArtistSummary {
+            id: row.id,
+            artist_name: row.artist_name,
+            email: row.email,
+            role: row.role,
+            created_at: row.created_at,
+            releases: ReleaseCounts {
+                draft: row.draft,
+                processing: row.processing,
+                pending_review: row.pending_review,
+                published: row.published,
+                rejected: row.rejected,
+            },
+        });
+        Ok(Page::new(rows.collect(), page, total))
+    }
+}

@@ -1,0 +1,166 @@
+//! Sessions: an opaque token in a cookie, its SHA-256 in the database.
+
+use std::fmt;
+
+use rand::{TryRngCore, rngs::OsRng};
+use sha2::{Digest, Sha256};
+use sqlx::PgConnection;
+
+use super::{Backend, Error, Result};
+use crate::domain::{
+    account::{Actor, Role},
+    ids::UserId,
+};
+
+/// Days a session lasts; using it in its second half gives it another such time.
+const SESSION_DAYS: i32 = 30;
+const TOKEN_BYTES: usize = 32;
+
+/// Proves a session. Only its hash is stored.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SessionToken(String);
+
+impl SessionToken {
+    fn generate() -> Result<Self> {
+        let mut bytes = [0; TOKEN_BYTES];
+        OsRng.try_fill_bytes(&mut bytes).map_err(|error| Error::Io(std::io::Error::other(error)))?;
+        Ok(Self(hex(&bytes)))
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = text.len() == 2 * TOKEN_BYTES && text.bytes().all(|b| b.is_ascii_hexdigit());
+        fits.then(|| Self(text.to_owned()))
+    }
+
+    fn hash(&self) -> Vec<u8> {
+        Sha256::digest(self.0.as_bytes()).to_vec()
+    }
+}
+
+impl fmt::Debug for SessionToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionToken(…)")
+    }
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    use fmt::Write;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// How the cookie is called and set: bound to the host and to TLS where the site has it.
+pub struct SessionCookie {
+    secure: bool,
+}
+
+impl SessionCookie {
+    pub(super) fn for_site(public_url: &str) -> Self {
+        Self { secure: public_url.starts_with("https://") }
+    }
+
+    pub fn name(&self) -> &'static str {
+        if self.secure { "__Host-vwaza" } else { "vwaza" }
+    }
+
+    /// The Set-Cookie header that hands over `token`, or that takes the cookie away.
+    pub fn header(&self, token: Option<&SessionToken>) -> String {
+        let name = self.name();
+        let secure = if self.secure { "; Secure" } else { "" };
+        let (value, seconds) = match token {
+            Some(token) => (token.0.as_str(), i64::from(SESSION_DAYS) * 24 * 60 * 60),
+            None => ("", 0),
+        };
+        format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}")
+    }
+}
+
+pub struct Sessions<'a>(pub(super) &'a Backend);
+
+impl Sessions<'_> {
+    /// Whom a token belongs to, while its session lasts and the account is not disabled.
+    pub async fn actor(&self, token: &SessionToken) -> Result<Option<Actor>> {
+        let hash = token.hash();
+        let row = sqlx::query!(
+            r#"select u.id as "id: UserId", u.role as "role: Role", u.email, u.artist_name,
+                      s.expires_at < now() + make_interval(days => $2 / 2) as "is_half_over!"
+               from sessions s join users u on u.id = s.user_id
+               where s.token_hash = $1 and s.expires_at > now() and u.disabled_at is null"#,
+            hash,
+            SESSION_DAYS
+        )
+        .fetch_optional(&self.0.db)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        if row.is_half_over {
+            sqlx::query!(
+                "update sessions set expires_at = now() + make_interval(days => $2) where token_hash = $1",
+                hash,
+                SESSION_DAYS
+            )
+            .execute(&self.0.db)
+            .await?;
+        }
+        let actor = Actor { id: row.id, role: row.role, email: row.email, artist_name: row.artist_name };
+        // The request's span, where it has such fields: every line that is logged from here on names the person.
+        tracing::Span::current()
+            .record("user.id", tracing::field::display(actor.id))
+            .record("user.email", actor.email.as_str())
+            .record("user.role", tracing::field::debug(actor.role));
+        Ok(Some(actor))
+    }
+
+    pub async fn end(&self, token: &SessionToken) -> Result<()> {
+        sqlx::query!("delete from sessions where token_hash = $1", token.hash()).execute(&self.0.db).await?;
+        Ok(())
+    }
+}
+
+pub(super) async fn begin(db: &mut PgConnection, user: UserId) -> Result<SessionToken> {
+    let token = SessionToken::generate()?;
+    sqlx::query!(
+        "insert into sessions (token_hash, user_id, expires_at) values ($1, $2, now() + make_interval(days => $3))",
+        token.hash(),
+        user as UserId,
+        SESSION_DAYS
+    )
+    .execute(&mut *db)
+    .await?;
+    // The index on (user_id) makes this cheap; it keeps the table from growing with every forgotten browser.
+    sqlx::query!("delete from sessions where user_id = $1 and expires_at < now()", user as UserId).execute(db).await?;
+    Ok(token)
+}
+
+pub(super) async fn end_all_of(db: &mut PgConnection, user: UserId) -> Result<()> {
+    sqlx::query!("delete from sessions where user_id = $1", user as UserId).execute(db).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cookie_is_bound_to_the_host_where_there_is_tls() {
+        let token = SessionToken::generate().unwrap();
+        let plain = SessionCookie::for_site("http://127.0.0.1:3000").header(Some(&token));
+        assert!(plain.starts_with("vwaza=") && plain.contains("HttpOnly; SameSite=Lax") && !plain.contains("Secure"));
+        let tls = SessionCookie::for_site("https://vwaza.example").header(None);
+        assert!(tls.starts_with("__Host-vwaza=; Path=/;") && tls.ends_with("Max-Age=0; Secure"));
+    }
+
+    #[test]
+    fn tokens_are_long_distinct_and_never_printed() {
+        let (one, two) = (SessionToken::generate().unwrap(), SessionToken::generate().unwrap());
+        assert_ne!(one, two);
+        assert_eq!(SessionToken::parse(&one.0), Some(one.clone()));
+        assert_eq!(format!("{one:?}"), "SessionToken(…)");
+        for text in ["", "abc", "'; drop table sessions", &"g".repeat(64)] {
+            assert_eq!(SessionToken::parse(text), None);
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What the core is told by the server's configuration; it never reads the environment itself.
+
+use std::{path::PathBuf, time::Duration};
+
+use crate::domain::media::MediaLimits;
+
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub database_url: String,
+    /// Holds the spool and, with local storage, the objects.
+    pub data_dir: PathBuf,
+    /// The site's address as people type it; https makes the session cookie `Secure`.
+    pub public_url: String,
+    pub media: MediaLimits,
+    pub uploads: UploadSettings,
+    pub queue: QueueSettings,
+}
+
+#[derive(Clone, Debug)]
+pub struct UploadSettings {
+    /// An upload that nobody has sent a byte for is given up after this long.
+    pub expiry: Duration,
+    /// Uploads of one artist that may be receiving or waiting to be stored at once.
+    pub max_open: i64,
+    /// All files of one artist together.
+    pub quota_bytes: i64,
+}
+
+impl Default for UploadSettings {
+    fn default() -> Self {
+        Self { expiry: Duration::from_secs(24 * 60 * 60), max_open: 64, quota_bytes: 50 * 1024 * 1024 * 1024 }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct QueueSettings {
+    /// How often the queue is looked at when nobody hints that there is something.
+    pub poll: Duration,
+    /// A worker that has not been heard of for this long has lost its job.
+    pub lease: Duration,
+    /// The failure that sends a job to the dead letter queue.
+    pub max_failures: u32,
+    /// Jobs that run at once in this process. 0: only those whose bytes this process alone holds, one at a time.
+    pub concurrency: u32,
+}
+
+impl Default for QueueSettings {
+    fn default() -> Self {
+        Self { poll: Duration::from_secs(5), lease: Duration::from_secs(60), max_failures: 3, concurrency: 4 }
+    }
+}

@@ -1,0 +1,121 @@
+//! The spool: received bytes on this process's disk, until the storage has them.
+
+use std::{
+    fs::{File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+};
+
+use tokio::{fs, task::spawn_blocking};
+use uuid::Uuid;
+
+use super::{Error, Result};
+use crate::domain::ids::{SpoolId, UploadId};
+
+const ID_FILE: &str = "spool.id";
+const UPLOADS: &str = "uploads";
+const SCRATCH: &str = "scratch";
+
+/// A folder that one process owns. Its id stands in it, so that whoever opens the folder continues what waits there.
+pub(super) struct Spool {
+    pub(super) id: SpoolId,
+    folder: PathBuf,
+    /// Held for the life of the process; the kernel lets go of it however that ends.
+    _lock: File,
+}
+
+impl Spool {
+    /// # Errors
+    /// When another process has it open, or the folder cannot be written to.
+    pub(super) async fn open(folder: &Path) -> Result<Self> {
+        let folder = folder.to_owned();
+        spawn_blocking(move || Self::open_blocking(folder)).await?
+    }
+
+    fn open_blocking(folder: PathBuf) -> Result<Self> {
+        std::fs::create_dir_all(folder.join(UPLOADS))?;
+        // What a job leaves in there when it is killed belongs to nobody.
+        let scratch = folder.join(SCRATCH);
+        let lock = File::create(folder.join("lock"))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::Corrupt(format!(
+                    "another vwaza process uses the spool {}; give this one a VWAZA_DATA_DIR of its own",
+                    folder.display()
+                )));
+            }
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+        if scratch.exists() {
+            std::fs::remove_dir_all(&scratch)?;
+        }
+        std::fs::create_dir_all(&scratch)?;
+        let id = read_or_make_id(&folder)?;
+        Ok(Self { id, folder, _lock: lock })
+    }
+
+    pub(super) fn path(&self, upload: UploadId) -> PathBuf {
+        self.folder.join(UPLOADS).join(upload.to_string())
+    }
+
+    /// A path for a job's temporary file; it is gone with the returned value.
+    pub(super) fn scratch(&self) -> Scratch {
+        Scratch(self.folder.join(SCRATCH).join(Uuid::now_v7().to_string()))
+    }
+
+    /// Forgets an upload's bytes. Only for what is stored, refused or given up.
+    pub(super) async fn remove(&self, upload: UploadId) -> Result<()> {
+        match fs::remove_file(self.path(upload)).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The uploads whose bytes are here.
+    pub(super) async fn uploads(&self) -> Result<Vec<UploadId>> {
+        let mut found = Vec::new();
+        let mut entries = fs::read_dir(self.folder.join(UPLOADS)).await?;
+        while let Some(entry) = entries.next_entry().await? {
+            if let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
+                found.push(id);
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn read_or_make_id(folder: &Path) -> Result<SpoolId> {
+    let path = folder.join(ID_FILE);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            text.trim().parse().map_err(|_| Error::Corrupt(format!("{} does not hold a spool's id", path.display())))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let id = SpoolId(Uuid::new_v4());
+            // Renamed into place, so that a kill leaves a whole id or none.
+            let draft = folder.join("spool.id.new");
+            std::fs::write(&draft, id.to_string())?;
+            File::open(&draft)?.sync_all()?;
+            std::fs::rename(&draft, &path)?;
+            File::open(folder)?.sync_all()?;
+            Ok(id)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(super) struct Scratch(PathBuf);
+
+impl Scratch {
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // Best effort: the folder is emptied at the next start.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}

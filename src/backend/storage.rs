@@ -1,0 +1,101 @@
+//! Where objects live, behind `object_store`'s one trait.
+
+use std::{ops::Range, path::Path, sync::Arc};
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
+use object_store::{
+    GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart, local::LocalFileSystem,
+    path::Path as Key,
+};
+use sha2::{Digest, Sha256};
+use tokio::{
+    fs::File,
+    io::{AsyncReadExt, AsyncWriteExt},
+};
+
+use super::{Error, Result, objects::Intended};
+
+/// Bytes held in memory for one object on its way to a folder.
+const LOCAL_PART_BYTES: usize = 1024 * 1024;
+/// Bytes that are read from the spool at once.
+const READ_BYTES: usize = 256 * 1024;
+
+#[derive(Clone)]
+pub(super) struct Storage {
+    store: Arc<dyn ObjectStore>,
+    part_bytes: usize,
+}
+
+impl Storage {
+    /// A folder. Objects are written beside their place, flushed, and renamed into it.
+    pub(super) fn local(root: &Path) -> Result<Self> {
+        std::fs::create_dir_all(root)?;
+        let store = LocalFileSystem::new_with_prefix(root)?.with_fsync(true);
+        Ok(Self { store: Arc::new(store), part_bytes: LOCAL_PART_BYTES })
+    }
+
+    /// Puts a file and proves by reading it back that its bytes are there.
+    pub(super) async fn put_file(&self, object: &Intended, path: &Path) -> Result<()> {
+        let mut file = File::open(path).await?;
+        let upload = self.store.put_multipart(&Key::from(object.key.as_str())).await?;
+        let mut writer = WriteMultipart::new_with_chunk_size(upload, self.part_bytes);
+        let mut buffer = vec![0; READ_BYTES];
+        loop {
+            let read = match file.read(&mut buffer).await {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) => {
+                    writer.abort().await?;
+                    return Err(error.into());
+                }
+            };
+            writer.wait_for_capacity(1).await?;
+            writer.write(&buffer[..read]);
+        }
+        writer.finish().await?;
+        self.verify(object).await
+    }
+
+    /// Puts a few bytes and proves by reading them back that they are there.
+    pub(super) async fn put_bytes(&self, object: &Intended, bytes: Vec<u8>) -> Result<()> {
+        self.store.put(&Key::from(object.key.as_str()), PutPayload::from(bytes)).await?;
+        self.verify(object).await
+    }
+
+    async fn verify(&self, object: &Intended) -> Result<()> {
+        let mut stream = self.read(&object.key, None).await?;
+        let (mut hash, mut size) = (Sha256::new(), 0);
+        while let Some(chunk) = stream.try_next().await? {
+            size += chunk.len() as i64;
+            hash.update(&chunk);
+        }
+        if size == object.size_bytes && hash.finalize().as_slice() == object.sha256 {
+            Ok(())
+        } else {
+            Err(Error::StorageMismatch { key: object.key.clone() })
+        }
+    }
+
+    /// The bytes of an object, or of a range of it.
+    pub(super) async fn read(&self, key: &str, range: Option<Range<u64>>) -> Result<BoxStream<'static, Result<Bytes>>> {
+        let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
+        let result = self.store.get_opts(&Key::from(key), options).await?;
+        Ok(result.into_stream().map_err(Error::from).boxed())
+    }
+
+    /// Whether the storage answers: a question about a key that is never there.
+    pub(super) async fn answers(&self) -> bool {
+        matches!(self.store.head(&Key::from("health")).await, Ok(_) | Err(object_store::Error::NotFound { .. }))
+    }
+
+    pub(super) async fn copy_to_file(&self, key: &str, path: &Path) -> Result<()> {
+        let mut stream = self.read(key, None).await?;
+        let mut file = File::create(path).await?;
+        while let Some(chunk) = stream.try_next().await? {
+            file.write_all(&chunk).await?;
+        }
+        file.flush().await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,174 @@
+//! Media of our own making, for tests, the demo and the benchmark: music that is pleasant to hear, covers that are nice to
+//! look at, and files that are wrong in every way we know. The same seed makes the same file.
+
+mod bad;
+mod cover;
+mod mp4;
+mod song;
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write},
+    path::Path,
+};
+
+pub use bad::{animated_png, damaged_in_the_middle, png_declaring, svg, truncated};
+pub use cover::{cover_jpeg, cover_png, picture_png};
+use flacenc::{component::BitRepr, error::Verify};
+pub use mp4::alac;
+use shine_rs::{Mp3EncoderConfig, mp3_encoder::encode_pcm_to_mp3};
+use song::Song;
+
+/// The kind of WAV header to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WavFormat {
+    /// Format tag 0x0001.
+    Plain,
+    /// Format tag 0xFFFE, which Spotify does not take.
+    Extensible,
+}
+
+/// A stereo WAV of 16 or 24 bit.
+pub fn wav(seconds: f64, sample_rate_hz: u32, bits: u16, seed: u64) -> Vec<u8> {
+    wav_as(WavFormat::Plain, seconds, sample_rate_hz, bits, seed)
+}
+
+pub fn wav_as(format: WavFormat, seconds: f64, sample_rate_hz: u32, bits: u16, seed: u64) -> Vec<u8> {
+    let samples = Song::compose(seconds, sample_rate_hz, seed).little_endian(bits);
+    let size = u32::try_from(samples.len()).expect("a fixture is below 4 GB");
+    let mut file = wav_header(format, sample_rate_hz, bits, size);
+    file.extend(samples);
+    file
+}
+
+/// A WAV that says how it is called, in front of its samples.
+pub fn wav_with_title(seconds: f64, sample_rate_hz: u32, bits: u16, seed: u64, title: &str) -> Vec<u8> {
+    let plain = wav(seconds, sample_rate_hz, bits, seed);
+    let mut name = title.as_bytes().to_vec();
+    // With its end, and even.
+    name.resize(name.len() + 1 + (name.len() + 1) % 2, 0);
+    let item = chunk(b"INAM", &name, u32::to_le_bytes);
+    let list = chunk(b"LIST", &[b"INFO".as_slice(), &item].concat(), u32::to_le_bytes);
+    let riff = [b"WAVE".as_slice(), &list, &plain[12..]].concat();
+    chunk(b"RIFF", &riff, u32::to_le_bytes)
+}
+
+/// Writes a WAV of (nearly) `bytes_total` bytes, 24 bit, 44.1 kHz, quickly: ten seconds of music over and over.
+///
+/// # Errors
+/// What writing the file fails with.
+pub fn wav_to_file(path: &Path, bytes_total: u64) -> io::Result<()> {
+    const BITS: u16 = 24;
+    const FRAME_BYTES: u64 = 6;
+    let music = Song::compose(10.0, 44_100, 7).little_endian(BITS);
+    let header_bytes = wav_header(WavFormat::Plain, 44_100, BITS, 0).len() as u64;
+    let size = bytes_total.saturating_sub(header_bytes) / FRAME_BYTES * FRAME_BYTES;
+    let size_field = u32::try_from(size).map_err(|_| io::Error::other("a WAV is below 4 GB"))?;
+    let mut file = BufWriter::new(File::create(path)?);
+    file.write_all(&wav_header(WavFormat::Plain, 44_100, BITS, size_field))?;
+    let mut left = size;
+    while left > 0 {
+        let part = usize::try_from(left).unwrap_or(usize::MAX).min(music.len());
+        file.write_all(&music[..part])?;
+        left -= part as u64;
+    }
+    file.flush()
+}
+
+fn wav_header(format: WavFormat, sample_rate_hz: u32, bits: u16, data_bytes: u32) -> Vec<u8> {
+    const CHANNELS: u16 = 2;
+    let frame_bytes = CHANNELS * bits / 8;
+    let tag: u16 = if format == WavFormat::Plain { 1 } else { 0xFFFE };
+    let mut fmt = Vec::new();
+    fmt.extend(tag.to_le_bytes());
+    fmt.extend(CHANNELS.to_le_bytes());
+    fmt.extend(sample_rate_hz.to_le_bytes());
+    fmt.extend((sample_rate_hz * u32::from(frame_bytes)).to_le_bytes());
+    fmt.extend(frame_bytes.to_le_bytes());
+    fmt.extend(bits.to_le_bytes());
+    if format == WavFormat::Extensible {
+        fmt.extend(22_u16.to_le_bytes());
+        fmt.extend(bits.to_le_bytes());
+        // Front left and right, then the GUID of PCM.
+        fmt.extend(3_u32.to_le_bytes());
+        fmt.extend([1, 0, 0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xAA, 0, 0x38, 0x9B, 0x71]);
+    }
+    let mut file = b"RIFF".to_vec();
+    file.extend((data_bytes + 20 + fmt.len() as u32).to_le_bytes());
+    file.extend(b"WAVE");
+    file.extend(chunk(b"fmt ", &fmt, u32::to_le_bytes));
+    file.extend(b"data");
+    file.extend(data_bytes.to_le_bytes());
+    file
+}
+
+fn chunk(id: &[u8; 4], body: &[u8], size: fn(u32) -> [u8; 4]) -> Vec<u8> {
+    let size = size(u32::try_from(body.len()).expect("a fixture is below 4 GB"));
+    [id.as_slice(), &size, body].concat()
+}
+
+/// A stereo AIFF of 16 or 24 bit.
+pub fn aiff(seconds: f64, sample_rate_hz: u32, bits: u16, seed: u64) -> Vec<u8> {
+    let song = Song::compose(seconds, sample_rate_hz, seed);
+    let mut common = 2_u16.to_be_bytes().to_vec();
+    common.extend((song.frames.len() as u32).to_be_bytes());
+    common.extend(bits.to_be_bytes());
+    // An 80-bit float: exponent, then the number shifted to the left end.
+    let shift = u64::from(sample_rate_hz).leading_zeros();
+    common.extend((16_383 + 63 - shift as u16).to_be_bytes());
+    common.extend((u64::from(sample_rate_hz) << shift).to_be_bytes());
+    let sound = [[0; 8].as_slice(), &song.big_endian(bits)].concat();
+    let form =
+        [b"AIFF".as_slice(), &chunk(b"COMM", &common, u32::to_be_bytes), &chunk(b"SSND", &sound, u32::to_be_bytes)];
+    chunk(b"FORM", &form.concat(), u32::to_be_bytes)
+}
+
+/// A stereo FLAC with its title, artist, album, track number and ISRC.
+pub fn flac(seconds: f64, sample_rate_hz: u32, bits: u16, seed: u64, title: &str) -> Vec<u8> {
+    const INFO_END: usize = 42;
+    let samples = Song::compose(seconds, sample_rate_hz, seed).integers(bits);
+    let source = flacenc::source::MemSource::from_samples(&samples, 2, usize::from(bits), sample_rate_hz as usize);
+    let config = flacenc::config::Encoder::default().into_verified().expect("the default configuration is valid");
+    let stream =
+        flacenc::encode_with_fixed_block_size(&config, source, config.block_size).expect("samples fit their depth");
+    let mut sink = flacenc::bitsink::ByteSink::new();
+    stream.write(&mut sink).expect("memory takes all");
+    let plain = sink.as_slice();
+
+    let comments = [
+        format!("TITLE={title}"),
+        "ARTIST=Ana Vwaza".to_owned(),
+        "ALBUM=Late Lines".to_owned(),
+        "TRACKNUMBER=3/9".to_owned(),
+        "ISRC=NLA502600017".to_owned(),
+    ];
+    let mut block = vec![0, 0, 0, 0];
+    block.extend((comments.len() as u32).to_le_bytes());
+    for comment in comments {
+        block.extend((comment.len() as u32).to_le_bytes());
+        block.extend(comment.into_bytes());
+    }
+    let mut file = plain[..INFO_END].to_vec();
+    // STREAMINFO is no longer the last block: the comment is.
+    file[4] &= 0x7F;
+    file.extend((0x8400_0000 | block.len() as u32).to_be_bytes());
+    file.extend(block);
+    file.extend(&plain[INFO_END..]);
+    file
+}
+
+/// A stereo MP3 of 192 kbit/s with its title and artist.
+pub fn mp3(seconds: f64, sample_rate_hz: u32, seed: u64, title: &str) -> Vec<u8> {
+    let samples: Vec<i16> =
+        Song::compose(seconds, sample_rate_hz, seed).integers(16).into_iter().map(|sample| sample as i16).collect();
+    let config = Mp3EncoderConfig::new().sample_rate(sample_rate_hz).bitrate(192).channels(2);
+    let frames = encode_pcm_to_mp3(config, &samples).expect("the configuration is valid");
+    let text = |id: &[u8; 4], value: &str| {
+        let body = [&[3], value.as_bytes()].concat();
+        [id.as_slice(), &(body.len() as u32).to_be_bytes(), &[0, 0], &body].concat()
+    };
+    let tag = [text(b"TIT2", title), text(b"TPE1", "Ana Vwaza")].concat();
+    let size = tag.len() as u32;
+    let synchsafe = [size >> 21, size >> 14, size >> 7, size].map(|part| part as u8 & 0x7F);
+    [b"ID3\x03\0\0".as_slice(), &synchsafe, &tag, &frames].concat()
+}

@@ -1,0 +1,86 @@
+//! The tracks of a draft: their details and their order.
+
+use super::{
+    Backend, Result, objects,
+    releases::{self, Releases},
+};
+use crate::domain::{
+    account::Actor,
+    ids::{ReleaseId, TrackId},
+    release::ReleaseView,
+    track::TrackDetails,
+};
+
+pub struct Tracks<'a>(pub(super) &'a Backend);
+
+impl Tracks<'_> {
+    fn releases(&self) -> Releases<'_> {
+        self.0.releases()
+    }
+
+    pub async fn save(&self, actor: &Actor, id: TrackId, details: &TrackDetails) -> Result<ReleaseView> {
+        let mut tx = self.0.db.begin().await?;
+        let release = releases::lock_draft_of_track(&mut tx, actor, id).await?;
+        sqlx::query!(
+            "update tracks set title = $2, title_version = $3, isrc = $4, explicit = $5, updated_at = now(),
+                    title_is_guessed = title_is_guessed and title = $2
+             where id = $1",
+            id as TrackId,
+            details.title,
+            details.title_version.as_deref(),
+            details.isrc.as_ref().map(|isrc| isrc.as_str()),
+            details.explicit
+        )
+        .execute(&mut *tx)
+        .await?;
+        self.releases().finish_edit(tx, release).await
+    }
+
+    /// Puts a track at `number`, at most at the end; the others close up.
+    pub async fn move_to(&self, actor: &Actor, id: TrackId, number: i32) -> Result<ReleaseView> {
+        let mut tx = self.0.db.begin().await?;
+        let release = releases::lock_draft_of_track(&mut tx, actor, id).await?;
+        // The constraint on the numbers is deferred: they are unique again when the statement is through.
+        sqlx::query!(
+            "with others as (
+                 select id, row_number() over (order by number) as place from tracks where release_id = $2 and id <> $1
+             ), target as (
+                 select greatest(1, least($3::integer, (select count(*) + 1 from others)::integer)) as number
+             ), placed as (
+                 select id, case when place >= target.number then place + 1 else place end as number from others, target
+                 union all
+                 select $1, target.number from target
+             )
+             update tracks set number = placed.number from placed where tracks.id = placed.id",
+            id as TrackId,
+            release.id as ReleaseId,
+            number
+        )
+        .execute(&mut *tx)
+        .await?;
+        self.releases().finish_edit(tx, release).await
+    }
+
+    /// Removes a track; its audio is released to the reaper.
+    pub async fn remove(&self, actor: &Actor, id: TrackId) -> Result<ReleaseView> {
+        let mut tx = self.0.db.begin().await?;
+        let release = releases::lock_draft_of_track(&mut tx, actor, id).await?;
+        sqlx::query!(
+            "update uploads set state = 'CANCELLED', updated_at = now() where track_id = $1 and state in ('RECEIVING', 'REFUSED')",
+            id as TrackId
+        )
+        .execute(&mut *tx)
+        .await?;
+        objects::release_audio_of_track(&mut tx, id).await?;
+        sqlx::query!("delete from tracks where id = $1", id as TrackId).execute(&mut *tx).await?;
+        sqlx::query!(
+            "update tracks set number = placed.number
+             from (select id, row_number() over (order by number) as number from tracks where release_id = $1) placed
+             where tracks.id = placed.id and tracks.number <> placed.number",
+            release.id as ReleaseId
+        )
+        .execute(&mut *tx)
+        .await?;
+        self.releases().finish_edit(tx, release).await
+    }
+}

@@ -1,0 +1,158 @@
+//! Granting an upload: the row before the first byte.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::Uploads;
+use crate::{
+    backend::{
+        Result,
+        releases::{self, Locked},
+    },
+    domain::{
+        account::Actor,
+        ids::{ReleaseId, SpoolId, TrackId, UploadId, UserId},
+        problem::Problem,
+        release::TRACKS_MAX,
+        track::title_from_file_name,
+        upload::{BegunUpload, Intent, RawIntent, UploadKind, UploadTarget},
+    },
+};
+
+struct UnderWay {
+    id: UploadId,
+    spool: SpoolId,
+    track: Option<TrackId>,
+    offset: i64,
+}
+
+impl Uploads {
+    /// Grants an upload, or finds the same one that is under way: a reply that was lost costs nothing.
+    ///
+    /// # Errors
+    /// 400, 413 or 422 for the length; 404 for a target that is not the actor's own; 409 unless its release is a draft;
+    /// 413 over the artist's quota; 429 with too many open uploads.
+    pub async fn begin(&self, actor: &Actor, intent: &RawIntent) -> Result<BegunUpload> {
+        let backend = &*self.0;
+        let intent = intent.parse(&backend.settings.media)?;
+        let mut tx = backend.db.begin().await?;
+        let (release, track) = match intent.target {
+            UploadTarget::Cover(release) | UploadTarget::NewTrack(release) => {
+                (releases::lock_draft(&mut tx, actor, release).await?, None)
+            }
+            UploadTarget::Audio(track) => (releases::lock_draft_of_track(&mut tx, actor, track).await?, Some(track)),
+        };
+        if let Some(found) = under_way(&mut tx, actor, release.id, track, &intent).await? {
+            tx.commit().await?;
+            return Ok(begun(found, &intent));
+        }
+        self.check_limits(&mut tx, actor, intent.length).await?;
+        let track = match intent.target {
+            UploadTarget::NewTrack(_) => Some(add_track(&mut tx, release, &intent.file_name).await?),
+            UploadTarget::Cover(_) | UploadTarget::Audio(_) => track,
+        };
+        let id = UploadId(Uuid::now_v7());
+        sqlx::query!(
+            "insert into uploads (id, owner_id, kind, release_id, track_id, file_name, fingerprint, length_bytes, spool_id, expires_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, now() + make_interval(secs => $10))",
+            id as UploadId,
+            actor.id as UserId,
+            intent.target.kind() as UploadKind,
+            release.id as ReleaseId,
+            track as Option<TrackId>,
+            intent.file_name,
+            intent.fingerprint,
+            intent.length,
+            backend.spool.id as SpoolId,
+            backend.settings.uploads.expiry.as_secs_f64()
+        )
+        .execute(&mut *tx)
+        .await?;
+        releases::touch(&mut tx, release.id).await?;
+        tx.commit().await?;
+        backend.events.release_changed(release.id, release.artist);
+        Ok(begun(UnderWay { id, spool: backend.spool.id, track, offset: 0 }, &intent))
+    }
+
+    async fn check_limits(&self, db: &mut PgConnection, actor: &Actor, length: i64) -> Result<()> {
+        let limits = &self.0.settings.uploads;
+        let used = sqlx::query!(
+            r#"select (select count(*) from uploads where owner_id = $1 and state in ('RECEIVING', 'RECEIVED')) as "open!",
+                      (select coalesce(sum(length_bytes), 0)::bigint from uploads
+                       where owner_id = $1 and state in ('RECEIVING', 'RECEIVED', 'ATTACHED', 'FAILED')) as "bytes!""#,
+            actor.id as UserId
+        )
+        .fetch_one(db)
+        .await?;
+        if used.open >= limits.max_open {
+            return Err(Problem::TooMany(format!(
+                "{} uploads are open already. Let some finish, or cancel them.",
+                used.open
+            ))
+            .into());
+        }
+        if used.bytes.saturating_add(length) > limits.quota_bytes {
+            let gigabytes = limits.quota_bytes / (1024 * 1024 * 1024);
+            let message = format!("Your {gigabytes} GB are used up. Remove what you do not need, or ask us for more.");
+            return Err(Problem::Refused { status: 413, message }.into());
+        }
+        Ok(())
+    }
+}
+
+async fn under_way(
+    db: &mut PgConnection,
+    actor: &Actor,
+    release: ReleaseId,
+    track: Option<TrackId>,
+    intent: &Intent,
+) -> Result<Option<UnderWay>> {
+    let found = sqlx::query_as!(
+        UnderWay,
+        r#"select id as "id: UploadId", spool_id as "spool: SpoolId", track_id as "track: TrackId", offset_bytes as "offset"
+           from uploads
+           where owner_id = $1 and release_id = $2 and kind = $3 and file_name = $4 and length_bytes = $5 and fingerprint = $6
+             and ($7::uuid is null or track_id = $7)
+             and state = 'RECEIVING' and expires_at > now()
+           order by seq desc
+           limit 1"#,
+        actor.id as UserId,
+        release as ReleaseId,
+        intent.target.kind() as UploadKind,
+        intent.file_name,
+        intent.length,
+        intent.fingerprint,
+        track as Option<TrackId>
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(found)
+}
+
+async fn add_track(db: &mut PgConnection, release: Locked, file_name: &str) -> Result<TrackId> {
+    let id = TrackId(Uuid::now_v7());
+    let number = sqlx::query_scalar!(
+        r#"insert into tracks (id, release_id, number, title, title_is_guessed)
+           select $1, $2, coalesce(max(number), 0) + 1, $3, true from tracks where release_id = $2
+           returning number"#,
+        id as TrackId,
+        release.id as ReleaseId,
+        title_from_file_name(file_name)
+    )
+    .fetch_one(db)
+    .await?;
+    if usize::try_from(number).is_ok_and(|number| number > TRACKS_MAX) {
+        return Err(Problem::conflict(format!("A release has at most {TRACKS_MAX} tracks.")).into());
+    }
+    Ok(id)
+}
+
+fn begun(upload: UnderWay, intent: &Intent) -> BegunUpload {
+    BegunUpload {
+        id: upload.id,
+        track: upload.track,
+        url: format!("/api/uploads/{}/{}", upload.spool, upload.id),
+        offset: upload.offset,
+        length: intent.length,
+    }
+}

@@ -1,0 +1,78 @@
+//! Uploads by a plain form: the same ledger, though the file's length is known only once it is all here.
+
+use bytes::Bytes;
+use futures::Stream;
+use uuid::Uuid;
+
+use super::Uploads;
+use crate::{
+    backend::{Error, Result},
+    domain::{
+        account::Actor,
+        ids::UploadId,
+        problem::Problem,
+        upload::{RawIntent, UploadKind, UploadTarget},
+    },
+};
+
+impl Uploads {
+    /// Receives a whole file. `at_most_bytes` is what the request can carry: it stands in the ledger until the true length is
+    /// known. A file that is not a cover or a track is no error here: the release's page says why.
+    ///
+    /// # Errors
+    /// As `begin` and `receive`; what a dropped line leaves behind is given up.
+    pub async fn receive_form<S, E>(
+        &self,
+        actor: &Actor,
+        target: UploadTarget,
+        file_name: String,
+        at_most_bytes: u64,
+        body: S,
+    ) -> Result<()>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send + Unpin + 'static,
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        let limits = self.0.media_limits();
+        let max_bytes = match target.kind() {
+            UploadKind::Cover => limits.max_cover_bytes,
+            UploadKind::Audio => limits.max_audio_bytes,
+        };
+        let intent = RawIntent {
+            target,
+            file_name,
+            length: i64::try_from(at_most_bytes.min(max_bytes)).unwrap_or(i64::MAX),
+            // A form cannot resume: each is an upload of its own.
+            fingerprint: format!("form {}", Uuid::new_v4()),
+        };
+        let begun = self.begin(actor, &intent).await?;
+        let received = self.receive(actor, begun.id, 0, body).await;
+        let completed = match received {
+            Ok(_) => self.complete_at_its_end(begun.id).await,
+            Err(error) => Err(error),
+        };
+        match completed {
+            Ok(()) | Err(Error::Problem(Problem::Refused { status: 415 | 422, .. })) => Ok(()),
+            Err(error) => {
+                self.cancel(actor, begun.id).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes what has arrived for the whole file.
+    async fn complete_at_its_end(&self, id: UploadId) -> Result<()> {
+        let cut = sqlx::query!(
+            "update uploads set length_bytes = offset_bytes, updated_at = now()
+             where id = $1 and state = 'RECEIVING' and offset_bytes > 0",
+            id as UploadId
+        )
+        .execute(&self.0.db)
+        .await?;
+        match cut.rows_affected() {
+            // All of `at_most_bytes` came, and it is completed already; or nothing came.
+            0 => Ok(()),
+            _ => self.finish_if_whole(id).await,
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The upload ledger: an intent before the first byte, and what became of it.
+
+mod begin;
+mod form;
+mod receive;
+pub(super) mod writers;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep};
+
+use super::{Backend, Result, releases, sessions::hex};
+use crate::domain::{
+    account::Actor,
+    ids::{ReleaseId, SpoolId, UploadId, UserId},
+    problem::Problem,
+    upload::{UploadState, UploadStatus},
+};
+
+pub use receive::Received;
+
+/// How long `complete` waits for an upload to be stored before it answers "safe with us, storing".
+const COMPLETE_PATIENCE: Duration = Duration::from_secs(3);
+const COMPLETE_LOOK_EVERY: Duration = Duration::from_millis(100);
+
+pub struct Uploads(pub(super) Arc<Backend>);
+
+/// An upload's row, as far as its client is concerned.
+struct Row {
+    id: UploadId,
+    state: UploadState,
+    release: Option<ReleaseId>,
+    /// Its release and, for audio, its track are still there.
+    has_target: bool,
+    spool: SpoolId,
+    offset: i64,
+    length: i64,
+    sha256: Option<Vec<u8>>,
+    failure_status: Option<i16>,
+    failure: Option<String>,
+    is_expired: bool,
+}
+
+impl Uploads {
+    /// # Errors
+    /// 404 for what does not exist and for what is not the actor's own.
+    async fn own(&self, actor: &Actor, id: UploadId) -> Result<Row> {
+        let row = sqlx::query_as!(
+            Row,
+            r#"select id as "id: UploadId", state as "state: UploadState", release_id as "release: ReleaseId",
+                      (release_id is not null and (kind = 'COVER' or track_id is not null)) as "has_target!",
+                      spool_id as "spool: SpoolId", offset_bytes as "offset", length_bytes as "length", sha256,
+                      failure_status, failure, expires_at <= now() as "is_expired!"
+               from uploads where id = $1 and owner_id = $2"#,
+            id as UploadId,
+            actor.id as UserId
+        )
+        .fetch_optional(&self.0.db)
+        .await?
+        .ok_or(Problem::NotFound)?;
+        Ok(row)
+    }
+
+    /// How an upload is doing, at this moment.
+    pub async fn status(&self, actor: &Actor, id: UploadId) -> Result<UploadStatus> {
+        Ok(self.own(actor, id).await?.status())
+    }
+
+    /// How an upload is doing, after waiting a little for it to be stored. Where the last byte arrived and the reply to it was
+    /// lost, this is what completes it.
+    pub async fn complete(&self, actor: &Actor, id: UploadId) -> Result<UploadStatus> {
+        let row = self.own(actor, id).await?;
+        if row.state == UploadState::Receiving && row.offset == row.length && row.spool == self.0.spool.id {
+            match self.finish_if_whole(id).await {
+                // What was refused is told by the status.
+                Ok(()) | Err(super::Error::Problem(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let until = Instant::now() + COMPLETE_PATIENCE;
+        loop {
+            let status = self.status(actor, id).await?;
+            if status.state != UploadState::Received || Instant::now() >= until {
+                return Ok(status);
+            }
+            sleep(COMPLETE_LOOK_EVERY).await;
+        }
+    }
+
+    /// Gives up an upload that is under way, or puts away one that was refused or has failed.
+    ///
+    /// # Errors
+    /// 409 once it is received: it is stored, and can be replaced or removed.
+    pub async fn cancel(&self, actor: &Actor, id: UploadId) -> Result<()> {
+        let row = self.own(actor, id).await?;
+        let mut tx = self.0.db.begin().await?;
+        let release = match row.release {
+            Some(release) => releases::lock(&mut tx, release).await?,
+            None => None,
+        };
+        let cancelled = sqlx::query!(
+            "update uploads set state = 'CANCELLED', updated_at = now()
+             where id = $1 and state in ('RECEIVING', 'REFUSED', 'FAILED')",
+            id as UploadId
+        )
+        .execute(&mut *tx)
+        .await?;
+        if cancelled.rows_affected() == 0 {
+            return match row.state {
+                UploadState::Received => {
+                    Err(Problem::conflict("This file has arrived already. Replace or remove it instead.").into())
+                }
+                // Told twice, or over already.
+                _ => Ok(()),
+            };
+        }
+        if let Some(release) = release {
+            releases::touch(&mut tx, release.id).await?;
+        }
+        tx.commit().await?;
+        if row.spool == self.0.spool.id {
+            // A writer in the middle of a chunk is told to go first, so that it does not make the file anew.
+            let _writer = self.0.writers.displace(id).await;
+            self.0.spool.remove(id).await?;
+            self.0.writers.forget(id);
+        }
+        if let Some(release) = release {
+            self.0.events.release_changed(release.id, release.artist);
+        }
+        Ok(())
+    }
+
+    /// At the start of a process: completes uploads whose last byte had arrived, and removes from the spool what needs no
+    /// keeping any more.
+    pub(super) async fn take_up_where_it_stopped(&self) -> Result<()> {
+        let whole = sqlx::query_scalar!(
+            r#"select id as "id: UploadId" from uploads
+               where spool_id = $1 and state = 'RECEIVING' and offset_bytes = length_bytes"#,
+            self.0.spool.id as SpoolId
+        )
+        .fetch_all(&self.0.db)
+        .await?;
+        for id in whole {
+            if let Err(error) = self.finish_if_whole(id).await {
+                tracing::warn!(upload.id = %id, error = ?error, "an upload could not be completed at the start");
+            }
+        }
+        for id in self.0.spool.uploads().await? {
+            let is_needed = sqlx::query_scalar!(
+                r#"select state in ('RECEIVING', 'RECEIVED', 'FAILED') as "is_needed!" from uploads where id = $1"#,
+                id as UploadId
+            )
+            .fetch_optional(&self.0.db)
+            .await?;
+            // Without a row the file is only reported: the database may be an older backup.
+            match is_needed {
+                Some(false) => self.0.spool.remove(id).await?,
+                Some(true) => {}
+                None => tracing::warn!(upload.id = %id, "the spool holds a file that the database knows nothing of"),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Row {
+    fn status(self) -> UploadStatus {
+        let (status_code, message) = match self.state {
+            UploadState::Receiving if self.is_expired => {
+                (410, "This upload has expired. Choose the file again.".to_owned())
+            }
+            UploadState::Receiving => (202, "Bytes are arriving.".to_owned()),
+            UploadState::Received => (202, "Safe with us; storing.".to_owned()),
+            UploadState::Attached => (200, "Stored.".to_owned()),
+            UploadState::Superseded if self.has_target => (409, "A newer file has taken its place.".to_owned()),
+            UploadState::Superseded => (410, "What this file was for has been removed.".to_owned()),
+            UploadState::Refused | UploadState::Failed => (
+                self.failure_status.and_then(|status| u16::try_from(status).ok()).unwrap_or(422),
+                self.failure.unwrap_or_else(|| "This file could not be used. Choose another one.".into()),
+            ),
+            UploadState::Discarded => {
+                (410, "This file could not be stored and was given up. Upload it again.".to_owned())
+            }
+            UploadState::Cancelled => (410, "This upload was cancelled.".to_owned()),
+            UploadState::Expired => (410, "This upload has expired. Choose the file again.".to_owned()),
+        };
+        UploadStatus {
+            id: self.id,
+            state: self.state,
+            status_code,
+            message,
+            sha256: self.sha256.map(|hash| hex(&hash)),
+        }
+    }
+}

@@ -1,0 +1,476 @@
+//! Receiving bytes: written, hashed and flushed in constant memory by one writer at a time; then judged, and handed to the queue
+//! in the transaction that marks them received.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read, Seek, SeekFrom, Write},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use sha2::{Digest, Sha256};
+use sqlx::types::Json;
+use tokio::{task::spawn_blocking, time::timeout};
+
+use super::{
+    Row, Uploads,
+    writers::{RunningHash, Writer},
+};
+use crate::{
+    backend::{
+        Error, Result,
+        media::{MediaError, Refusal, judge_audio, judge_cover},
+        queue::{self, NewJob},
+        releases, worker,
+    },
+    domain::{
+        account::Actor,
+        ids::{ReleaseId, SpoolId, TrackId, UploadId, UserId},
+        media::{MediaLimits, Tags},
+        problem::Problem,
+        queue::JobKind,
+        upload::{UploadKind, UploadState},
+    },
+};
+
+/// Bytes that are gathered before they are written and hashed, off the async threads.
+const WRITE_BYTES: usize = 512 * 1024;
+/// Bytes after which a long PATCH is flushed in between, so that a lost line does not lose them.
+const FLUSH_EVERY_BYTES: u64 = 32 * 1024 * 1024;
+/// A client that sends nothing for this long is gone.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// What a PATCH came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// What is flushed to disk.
+    pub offset: u64,
+    pub length: u64,
+}
+
+impl Uploads {
+    /// The true offset. A writer that still holds the upload is believed dead and displaced.
+    ///
+    /// # Errors
+    /// 404, 410 when it is over, 503 on a process that does not hold its bytes.
+    pub async fn offset(&self, actor: &Actor, id: UploadId) -> Result<Received> {
+        let row = self.own(actor, id).await?;
+        if matches!(row.state, UploadState::Received | UploadState::Attached) {
+            return Ok(Received { offset: row.length.unsigned_abs(), length: row.length.unsigned_abs() });
+        }
+        self.check_receivable(&row)?;
+        let _writer = self.0.writers.displace(id).await.ok_or_else(busy)?;
+        let row = self.own(actor, id).await?;
+        Ok(Received { offset: row.offset.unsigned_abs(), length: row.length.unsigned_abs() })
+    }
+
+    fn check_receivable(&self, row: &Row) -> Result<()> {
+        if row.spool != self.0.spool.id {
+            return Err(Problem::Unavailable(
+                "This upload continues on another server. Try again in a few seconds.".into(),
+            )
+            .into());
+        }
+        if row.state != UploadState::Receiving || row.is_expired || !row.has_target {
+            return Err(Problem::Gone("This upload is over. Choose the file again.".into()).into());
+        }
+        Ok(())
+    }
+
+    /// Receives bytes from `offset` on. Runs to its end even when the caller goes away: what has arrived is kept.
+    ///
+    /// # Errors
+    /// 404; 409 for a wrong offset; 410 when it is over; 413 for more bytes than were announced; 423 while another writer has
+    /// it; 415 or 422 when all bytes are here and are not a cover or a track; 507 on a full disk.
+    pub async fn receive<S, E>(&self, actor: &Actor, id: UploadId, offset: u64, body: S) -> Result<Received>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send + Unpin + 'static,
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        let row = self.own(actor, id).await?;
+        self.check_receivable(&row)?;
+        let Some(writer) = self.0.writers.try_hold(id) else {
+            return Err(Problem::Refused {
+                status: 423,
+                message: "Another connection is sending this file right now.".into(),
+            }
+            .into());
+        };
+        let uploads = Uploads(Arc::clone(&self.0));
+        let actor = actor.clone();
+        let task = async move { uploads.receive_held(&actor, id, offset, body, writer).await };
+        self.0.worker.track(task).await?
+    }
+
+    async fn receive_held<S, E>(
+        &self,
+        actor: &Actor,
+        id: UploadId,
+        offset: u64,
+        mut body: S,
+        mut writer: Writer,
+    ) -> Result<Received>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send + Unpin,
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        // Read again now that nobody else writes; prolonged before the file is touched, against the janitor.
+        let row = self.own(actor, id).await?;
+        self.check_receivable(&row)?;
+        let length = row.length.unsigned_abs();
+        if row.offset.unsigned_abs() != offset {
+            return Err(
+                Problem::conflict(format!("This upload goes on at byte {}, not at {offset}.", row.offset)).into()
+            );
+        }
+        self.prolong(id).await?;
+        let mut sink = Sink::open(self.0.spool.path(id), offset, std::mem::take(&mut *writer.running)).await?;
+        let outcome = self.pump(&mut sink, length, &mut body, &writer, id).await;
+        // Whatever ended it, what has arrived is flushed and counted.
+        let flushed = sink.flush().await;
+        if let Ok(flushed) = flushed {
+            self.commit_offset(id, flushed).await?;
+        }
+        *writer.running = sink.running();
+        outcome?;
+        let flushed = flushed?;
+        if flushed == length {
+            self.finish_receiving(id, writer).await?;
+        }
+        Ok(Received { offset: flushed, length })
+    }
+
+    async fn pump<S, E>(&self, sink: &mut Sink, length: u64, body: &mut S, writer: &Writer, id: UploadId) -> Result<()>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Unpin,
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        let mut unflushed = 0;
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = writer.displaced.cancelled() => return Err(busy().into()),
+                next = timeout(SILENCE, body.next()) => next,
+            };
+            let chunk = match next {
+                Ok(Some(Ok(chunk))) => chunk,
+                Ok(Some(Err(error))) => {
+                    tracing::debug!(upload.id = %id, error = ?error, "the line dropped in the middle of a chunk");
+                    return Err(
+                        Problem::BadRequest("The connection dropped before all bytes had arrived.".into()).into()
+                    );
+                }
+                Ok(None) => return Ok(()),
+                Err(_) => {
+                    let message = "Nothing arrived for 30 seconds. Send the rest in a new request.".into();
+                    return Err(Problem::Refused { status: 408, message }.into());
+                }
+            };
+            let room = length - sink.position();
+            if chunk.len() as u64 > room {
+                let message = "More bytes arrived than were announced. Choose the file again.".into();
+                return Err(Problem::Refused { status: 413, message }.into());
+            }
+            unflushed += chunk.len() as u64;
+            sink.push(chunk).await?;
+            if unflushed >= FLUSH_EVERY_BYTES {
+                unflushed = 0;
+                let flushed = sink.flush().await?;
+                self.commit_offset(id, flushed).await?;
+            }
+        }
+    }
+
+    /// # Errors
+    /// 410 when it was cancelled, has expired or is received by now.
+    async fn prolong(&self, id: UploadId) -> Result<()> {
+        let prolonged = sqlx::query!(
+            "update uploads set expires_at = now() + make_interval(secs => $2), updated_at = now()
+             where id = $1 and state = 'RECEIVING' and expires_at > now()",
+            id as UploadId,
+            self.0.settings.uploads.expiry.as_secs_f64()
+        )
+        .execute(&self.0.db)
+        .await?;
+        if prolonged.rows_affected() == 1 {
+            Ok(())
+        } else {
+            Err(Problem::Gone("This upload is over. Choose the file again.".into()).into())
+        }
+    }
+
+    /// After the flush: from here on these bytes are acknowledged.
+    async fn commit_offset(&self, id: UploadId, offset: u64) -> Result<()> {
+        let offset = i64::try_from(offset).map_err(|_| Error::Corrupt(format!("offset {offset} of upload {id}")))?;
+        sqlx::query!(
+            "update uploads set offset_bytes = $2, updated_at = now() where id = $1 and state = 'RECEIVING'",
+            id as UploadId,
+            offset
+        )
+        .execute(&self.0.db)
+        .await?;
+        Ok(())
+    }
+
+    /// Completes an upload whose bytes are all here although nobody was told.
+    pub(super) async fn finish_if_whole(&self, id: UploadId) -> Result<()> {
+        let writer = self.0.writers.displace(id).await.ok_or_else(busy)?;
+        self.finish_receiving(id, writer).await
+    }
+
+    /// Judges what has arrived; then, in one transaction, marks it received and gives it the job that stores it.
+    async fn finish_receiving(&self, id: UploadId, writer: Writer) -> Result<()> {
+        let backend = &self.0;
+        let row = sqlx::query!(
+            r#"select state as "state: UploadState", kind as "kind: UploadKind", length_bytes, release_id as "release: ReleaseId"
+               from uploads where id = $1"#,
+            id as UploadId
+        )
+        .fetch_one(&backend.db)
+        .await?;
+        if row.state != UploadState::Receiving {
+            return Ok(());
+        }
+        let length = row.length_bytes.unsigned_abs();
+        let (path, limits, running) = (backend.spool.path(id), backend.settings.media, writer.running.clone());
+        let (sha256, verdict) = spawn_blocking(move || {
+            let sha256 = whole_hash(&path, length, running)?;
+            Ok::<_, Error>((sha256, judge(row.kind, &path, &limits)))
+        })
+        .await??;
+        match verdict {
+            Ok(judged) => self.mark_received(id, row.release, &sha256, judged).await?,
+            Err(MediaError::Refused(refusal)) => {
+                self.mark_refused(id, row.release, &sha256, &refusal).await?;
+                backend.spool.remove(id).await?;
+                backend.writers.forget(id);
+                return Err(Problem::Refused { status: refusal.status, message: refusal.message }.into());
+            }
+            Err(MediaError::Io(error)) => return Err(error.into()),
+        }
+        backend.writers.forget(id);
+        Ok(())
+    }
+
+    async fn mark_received(
+        &self,
+        id: UploadId,
+        release: Option<ReleaseId>,
+        sha256: &[u8],
+        judged: Judged,
+    ) -> Result<()> {
+        let backend = &self.0;
+        let mut tx = backend.db.begin().await?;
+        let release = match release {
+            Some(release) => releases::lock(&mut tx, release).await?,
+            None => None,
+        };
+        let upload = sqlx::query!(
+            r#"update uploads set state = 'RECEIVED', sha256 = $2, content_type = $3, tags = $4,
+                      offset_bytes = length_bytes, received_at = now(), updated_at = now()
+               where id = $1 and state = 'RECEIVING' and release_id is not null and (kind = 'COVER' or track_id is not null)
+               returning owner_id as "owner: UserId", spool_id as "spool: SpoolId", track_id as "track: TrackId""#,
+            id as UploadId,
+            sha256,
+            judged.content_type,
+            Json(judged.tags) as Json<Tags>
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        let (Some(release), Some(upload)) = (release, upload) else {
+            return Err(Problem::Gone("What this file was for was removed while it uploaded.".into()).into());
+        };
+        let job = NewJob {
+            kind: JobKind::Store,
+            artist: upload.owner,
+            release: Some(release.id),
+            upload: Some(id),
+            object: None,
+            spool: Some(upload.spool),
+        };
+        // With a turn free it is stored at once, while the artist watches; otherwise it waits in the queue like any other.
+        let turn = backend.worker.try_turn();
+        let owner = turn.as_ref().map(|_| backend.worker.id);
+        let claimed = queue::enqueue(&mut tx, &job, owner, backend.settings.queue.lease).await?;
+        releases::touch(&mut tx, release.id).await?;
+        tx.commit().await?;
+        match turn {
+            Some(turn) => worker::run_in_background(backend, claimed, turn),
+            None => backend.events.job_added(),
+        }
+        backend.events.release_changed(release.id, release.artist);
+        Ok(())
+    }
+
+    async fn mark_refused(
+        &self,
+        id: UploadId,
+        release: Option<ReleaseId>,
+        sha256: &[u8],
+        refusal: &Refusal,
+    ) -> Result<()> {
+        let mut tx = self.0.db.begin().await?;
+        let release = match release {
+            Some(release) => releases::lock(&mut tx, release).await?,
+            None => None,
+        };
+        sqlx::query!(
+            "update uploads set state = 'REFUSED', sha256 = $2, failure_status = $3, failure = $4, updated_at = now()
+             where id = $1 and state = 'RECEIVING'",
+            id as UploadId,
+            sha256,
+            i16::try_from(refusal.status).unwrap_or(422),
+            refusal.message
+        )
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        if let Some(release) = release {
+            self.0.events.release_changed(release.id, release.artist);
+        }
+        Ok(())
+    }
+}
+
+fn busy() -> Problem {
+    Problem::Refused { status: 423, message: "Another connection has taken over this upload.".into() }
+}
+
+struct Judged {
+    content_type: &'static str,
+    tags: Tags,
+}
+
+fn judge(kind: UploadKind, path: &Path, limits: &MediaLimits) -> Result<Judged, MediaError> {
+    match kind {
+        UploadKind::Cover => {
+            judge_cover(path, limits).map(|cover| Judged { content_type: cover.content_type, tags: Tags::default() })
+        }
+        UploadKind::Audio => {
+            judge_audio(path, limits).map(|audio| Judged { content_type: audio.content_type, tags: audio.tags })
+        }
+    }
+}
+
+/// The hash of all bytes: as it ran along, or read again where a restart has lost it.
+fn whole_hash(path: &Path, length: u64, running: RunningHash) -> Result<Vec<u8>> {
+    let running = if running.offset == length { running } else { hash_of_first(&mut File::open(path)?, length)? };
+    Ok(running.hash.finalize().to_vec())
+}
+
+fn hash_of_first(file: &mut File, length: u64) -> Result<RunningHash> {
+    let mut hash = Sha256::new();
+    file.seek(SeekFrom::Start(0))?;
+    let read = io::copy(&mut file.take(length), &mut HashWriter(&mut hash))?;
+    if read < length {
+        return Err(Error::Corrupt(format!(
+            "the spool holds {read} bytes of an upload of which {length} were acknowledged"
+        )));
+    }
+    Ok(RunningHash { offset: length, hash })
+}
+
+struct HashWriter<'a>(&'a mut Sha256);
+
+impl Write for HashWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The end of an upload's file: gathers chunks, and writes and hashes them off the async threads.
+struct Sink {
+    /// Away while a blocking thread has it; lost if that thread died.
+    inner: Option<(File, RunningHash)>,
+    gathered: Vec<Bytes>,
+    gathered_bytes: usize,
+    written: u64,
+}
+
+impl Sink {
+    /// Opens the file and cuts it back to what was acknowledged.
+    async fn open(path: std::path::PathBuf, offset: u64, running: RunningHash) -> Result<Self> {
+        let inner = spawn_blocking(move || {
+            let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+            if offset == 0 {
+                // A new name in a folder outlives a crash only once the folder is flushed.
+                if let Some(folder) = path.parent() {
+                    File::open(folder)?.sync_all()?;
+                }
+            }
+            if file.metadata()?.len() > offset {
+                file.set_len(offset)?;
+            }
+            let running = if running.offset == offset { running } else { hash_of_first(&mut file, offset)? };
+            file.seek(SeekFrom::Start(offset))?;
+            Ok::<_, Error>((file, running))
+        })
+        .await??;
+        Ok(Self { inner: Some(inner), gathered: Vec::new(), gathered_bytes: 0, written: offset })
+    }
+
+    /// Written and gathered.
+    fn position(&self) -> u64 {
+        self.written + self.gathered_bytes as u64
+    }
+
+    fn running(self) -> RunningHash {
+        self.inner.map(|(_, running)| running).unwrap_or_default()
+    }
+
+    async fn push(&mut self, chunk: Bytes) -> Result<()> {
+        self.gathered_bytes += chunk.len();
+        self.gathered.push(chunk);
+        if self.gathered_bytes >= WRITE_BYTES { self.write(Flush::No).await } else { Ok(()) }
+    }
+
+    /// Everything to the disk. The offset up to which it is there.
+    async fn flush(&mut self) -> Result<u64> {
+        self.write(Flush::Yes).await?;
+        Ok(self.written)
+    }
+
+    async fn write(&mut self, flush: Flush) -> Result<()> {
+        let Some((mut file, mut running)) = self.inner.take() else {
+            return Err(Error::Corrupt("the upload's file is lost after a failed write".into()));
+        };
+        let gathered = std::mem::take(&mut self.gathered);
+        self.gathered_bytes = 0;
+        let (inner, outcome) = spawn_blocking(move || {
+            let mut outcome = Ok(());
+            for chunk in &gathered {
+                outcome = file.write_all(chunk);
+                if outcome.is_err() {
+                    // A full disk took a part of it: cut back to whole chunks, whose hash is known.
+                    let _ = file.set_len(running.offset);
+                    let _ = file.seek(SeekFrom::Start(running.offset));
+                    break;
+                }
+                running.hash.update(chunk);
+                running.offset += chunk.len() as u64;
+            }
+            if matches!(flush, Flush::Yes) && outcome.is_ok() {
+                outcome = file.sync_data();
+            }
+            ((file, running), outcome)
+        })
+        .await?;
+        self.written = inner.1.offset;
+        self.inner = Some(inner);
+        Ok(outcome?)
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Flush {
+    Yes,
+    No,
+}

@@ -1,0 +1,263 @@
+//! The worker: claims jobs, keeps their leases alive, and sees to it that each ends.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use futures::FutureExt;
+use tokio::{
+    sync::{OwnedSemaphorePermit, RwLock, Semaphore},
+    time::{MissedTickBehavior, interval, sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
+
+use super::{
+    Backend, Error, QueueSettings, Result, jobs,
+    queue::{self, Claimant, Claimed, FailureReport},
+};
+use crate::domain::{
+    ids::{UserId, WorkerId},
+    queue::Failure,
+};
+
+/// From this many expired leases on, a job is suspected of killing its process and runs without neighbours.
+const POISON_LEASES: i32 = 2;
+/// A worker that has not looked at the queue for this many polls is stalled.
+const STALLED_POLLS: u32 = 6;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkerHealth {
+    Ok,
+    /// Configured to run no jobs of its own accord.
+    Off,
+    Stalled,
+}
+
+pub(super) struct Worker {
+    pub(super) id: WorkerId,
+    turns: Arc<Semaphore>,
+    /// Jobs share it; one under suspicion has it alone.
+    neighbours: Arc<RwLock<()>>,
+    tasks: TaskTracker,
+    /// Cancelled when the deadline of a shutdown is near: what still runs is handed back.
+    hand_back: CancellationToken,
+    last_look: Mutex<Instant>,
+    pub(super) panics: AtomicU64,
+    poll: Duration,
+    is_off: bool,
+}
+
+impl Worker {
+    pub(super) fn new(id: WorkerId, settings: &QueueSettings) -> Self {
+        let turns = usize::try_from(settings.concurrency.max(1)).unwrap_or(1);
+        Self {
+            id,
+            turns: Arc::new(Semaphore::new(turns)),
+            neighbours: Arc::default(),
+            tasks: TaskTracker::new(),
+            hand_back: CancellationToken::new(),
+            last_look: Mutex::new(Instant::now()),
+            panics: AtomicU64::new(0),
+            poll: settings.poll,
+            is_off: settings.concurrency == 0,
+        }
+    }
+
+    pub(super) fn health(&self) -> WorkerHealth {
+        let last_look = *self.last_look.lock().unwrap_or_else(PoisonError::into_inner);
+        if last_look.elapsed() > self.poll * STALLED_POLLS + Duration::from_secs(5) {
+            WorkerHealth::Stalled
+        } else if self.is_off {
+            WorkerHealth::Off
+        } else {
+            WorkerHealth::Ok
+        }
+    }
+
+    /// A turn, if one is free: whoever receives an upload takes it to run the upload's job at once.
+    pub(super) fn try_turn(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.turns).try_acquire_owned().ok()
+    }
+
+    /// Runs on a task of its own, to its end, even when nobody waits for it any more; a shutdown waits for it.
+    pub(super) async fn track<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> Result<T> {
+        Ok(self.tasks.spawn(task).await?)
+    }
+
+    fn looked(&self) {
+        *self.last_look.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+}
+
+pub(super) fn start(backend: &Arc<Backend>) {
+    backend.worker.tasks.spawn(claim_loop(Arc::clone(backend)));
+    backend.worker.tasks.spawn(recover_loop(Arc::clone(backend)));
+}
+
+/// Waits for running jobs; those that are not through in time are handed back, so that others take them up at once.
+pub(super) async fn drain(backend: &Backend, deadline: Duration) {
+    let worker = &backend.worker;
+    worker.tasks.close();
+    if timeout(deadline / 2, worker.tasks.wait()).await.is_err() {
+        worker.hand_back.cancel();
+        if timeout(deadline / 2, worker.tasks.wait()).await.is_err() {
+            tracing::warn!("some jobs did not stop in time; their leases will run out");
+        }
+    }
+}
+
+async fn claim_loop(backend: Arc<Backend>) {
+    let (worker, shutdown, hint) = (&backend.worker, backend.shutdown(), backend.events.jobs());
+    let mut last_artist = UserId(Uuid::nil());
+    loop {
+        worker.looked();
+        let turn = tokio::select! {
+            () = shutdown.cancelled() => return,
+            turn = Arc::clone(&worker.turns).acquire_owned() => turn,
+            // All turns are taken by long jobs, which is not a stall.
+            () = sleep(worker.poll) => continue,
+        };
+        let Ok(turn) = turn else { return };
+        let claimant = Claimant {
+            owner: worker.id,
+            spool: backend.spool.id,
+            own_spool_only: worker.is_off,
+            lease: backend.settings.queue.lease,
+            last_artist,
+        };
+        match queue::claim(&backend.db, claimant).await {
+            Ok(Some(job)) => {
+                last_artist = job.artist;
+                run_in_background(&backend, job, turn);
+                continue;
+            }
+            Ok(None) => drop(turn),
+            Err(error) => {
+                drop(turn);
+                tracing::warn!(error = ?error, "the queue cannot be read; trying again at the next poll");
+            }
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = hint.notified() => {}
+            () = sleep(worker.poll) => {}
+        }
+    }
+}
+
+/// Takes jobs back from workers that are gone. On its own, so that no long job delays it.
+async fn recover_loop(backend: Arc<Backend>) {
+    let shutdown = backend.shutdown();
+    let mut ticks = interval(backend.settings.queue.poll);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        if let Err(error) = recover(&backend).await {
+            tracing::warn!(error = ?error, "stuck jobs cannot be looked for; trying again at the next poll");
+        }
+    }
+}
+
+async fn recover(backend: &Arc<Backend>) -> Result<()> {
+    for job in queue::stuck(&backend.db).await? {
+        tracing::warn!(job.id = %job.id, job.kind = ?job.kind, attempt = job.attempt, worker.id = %job.owner, "stuck job taken back");
+        let report = FailureReport {
+            failure: Failure::Transient,
+            detail: format!("its worker was not heard of for {} s", backend.settings.queue.lease.as_secs()),
+            lease_expired: true,
+        };
+        match jobs::fail(backend, &job, &report, None).await {
+            // It was prolonged, finished or taken back by somebody else in between.
+            Ok(()) | Err(Error::LeaseLost(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Runs a job that this worker holds, on a task of its own: it ends when the job ends, whoever has gone away.
+pub(super) fn run_in_background(backend: &Arc<Backend>, job: Claimed, turn: OwnedSemaphorePermit) {
+    let backend = Arc::clone(backend);
+    backend.worker.tasks.clone().spawn(async move {
+        run(&backend, &job).await;
+        drop(turn);
+        // A turn is free: the next job need not wait for the poll.
+        backend.events.jobs().notify_one();
+    });
+}
+
+async fn run(backend: &Arc<Backend>, job: &Claimed) {
+    let worker = &backend.worker;
+    let work = async {
+        if job.expired_leases >= POISON_LEASES {
+            let _alone = worker.neighbours.write().await;
+            jobs::perform(backend, job).await
+        } else {
+            let _shared = worker.neighbours.read().await;
+            jobs::perform(backend, job).await
+        }
+    };
+    let outcome = tokio::select! {
+        outcome = AssertUnwindSafe(work).catch_unwind() => outcome,
+        () = keep_alive(backend, job) => {
+            tracing::warn!(job.id = %job.id, attempt = job.attempt, "the lease was lost; the job is left to whoever holds it");
+            return;
+        }
+        () = worker.hand_back.cancelled() => {
+            if let Err(error) = queue::hand_back(&backend.db, job, Duration::ZERO).await {
+                tracing::warn!(job.id = %job.id, error = ?error, "a job could not be handed back; its lease will run out");
+            }
+            return;
+        }
+    };
+    let (report, for_artist) = match outcome {
+        Ok(Ok(())) => return,
+        Ok(Err(jobs::JobError::Fault(Error::LeaseLost(_)))) => {
+            tracing::warn!(job.id = %job.id, attempt = job.attempt, "another worker holds this job by now; nothing was written");
+            return;
+        }
+        Ok(Err(jobs::JobError::Refused(message))) => (
+            FailureReport { failure: Failure::Permanent, detail: message.clone(), lease_expired: false },
+            Some(message),
+        ),
+        Ok(Err(jobs::JobError::Fault(error))) => {
+            tracing::error!(job.id = %job.id, job.kind = ?job.kind, attempt = job.attempt, retry_count = job.retry_count, error = ?error, "a job failed");
+            (FailureReport { failure: Failure::Transient, detail: error.to_string(), lease_expired: false }, None)
+        }
+        Err(_) => {
+            worker.panics.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(job.id = %job.id, job.kind = ?job.kind, attempt = job.attempt, "a job panicked");
+            (FailureReport { failure: Failure::Transient, detail: "it panicked".into(), lease_expired: false }, None)
+        }
+    };
+    if let Err(error) = jobs::fail(backend, job, &report, for_artist.as_deref()).await {
+        tracing::error!(job.id = %job.id, error = ?error, "a failure could not be recorded; the lease will run out");
+    }
+}
+
+/// Ends when the lease is lost.
+async fn keep_alive(backend: &Backend, job: &Claimed) {
+    let lease = backend.settings.queue.lease;
+    let mut held_until = Instant::now() + lease;
+    loop {
+        sleep(lease / 3).await;
+        match queue::heartbeat(&backend.db, job, lease).await {
+            Ok(true) => held_until = Instant::now() + lease,
+            Ok(false) => return,
+            // The database may be away for a moment; the lease stands until it runs out.
+            Err(error) if Instant::now() < held_until => {
+                tracing::warn!(job.id = %job.id, error = ?error, "a heartbeat failed");
+            }
+            Err(_) => return,
+        }
+    }
+}
