@@ -1,0 +1,103 @@
+//! An artist's releases.
+
+use leptos::prelude::*;
+use serde::{Deserialize, Serialize};
+use vwaza::domain::{
+    ids::ReleaseId,
+    release::{Page, RawDetails, ReleaseCounts, ReleaseFilter, ReleaseSummary, ReleaseView},
+};
+
+use crate::error::ApiResult;
+
+/// An artist's home.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Home {
+    /// Drafts and what needs attention, latest change first, at most six; whatever the filter says.
+    pub continue_with: Vec<ReleaseSummary>,
+    pub releases: Page<ReleaseSummary>,
+    pub counts: ReleaseCounts,
+}
+
+#[server(name = FetchHome, prefix = "/api", endpoint = "releases/home")]
+pub async fn home(filter: ReleaseFilter) -> ApiResult<Home> {
+    use super::ssr;
+
+    let actor = ssr::current_user().await?;
+    let backend = ssr::backend();
+    let releases = backend.releases();
+    let (continue_with, page, counts) = tokio::try_join!(
+        releases.to_continue(&actor),
+        releases.own(&actor, &filter),
+        releases.own_counts(&actor),
+    )?;
+    Ok(Home { continue_with, releases: page, counts })
+}
+
+/// One release, for its owner or an admin.
+#[server(prefix = "/api", endpoint = "releases/view")]
+pub async fn release(id: ReleaseId) -> ApiResult<ReleaseView> {
+    use super::ssr;
+
+    let actor = ssr::current_user().await?;
+    Ok(ssr::backend().releases().view(&actor, id).await?)
+}
+
+/// A new, empty draft; a browser is led to its first step.
+#[server(prefix = "/api", endpoint = "releases/create")]
+pub async fn create_release() -> ApiResult<ReleaseId> {
+    use super::ssr;
+
+    let actor = ssr::current_user().await?;
+    let id = ssr::backend().releases().create(&actor).await?;
+    ssr::redirect(&format!("/releases/{id}/details"));
+    Ok(id)
+}
+
+#[server(prefix = "/api", endpoint = "releases/save-details")]
+pub async fn save_details(id: ReleaseId, details: RawDetails) -> ApiResult<ReleaseView> {
+    use super::ssr;
+
+    let actor = ssr::current_user().await?;
+    Ok(ssr::backend().releases().save_details(&actor, id, &details.parse()?).await?)
+}
+
+#[server(prefix = "/api", endpoint = "releases/submit")]
+pub async fn submit_release(id: ReleaseId) -> ApiResult<ReleaseView> {
+    use super::ssr;
+
+    let actor = ssr::current_user().await?;
+    let release = ssr::backend().releases().submit(&actor, id).await?;
+    ssr::redirect(&format!("/releases/{id}"));
+    Ok(release)
+}
+
+/// Back to draft, from processing or review.
+#[server(prefix = "/api", endpoint = "releases/withdraw")]
+pub async fn withdraw_release(id: ReleaseId) -> ApiResult<ReleaseView> {
+    use super::ssr;
+
+    let actor = ssr::current_user().await?;
+    Ok(ssr::backend().releases().withdraw(&actor, id).await?)
+}
+
+/// Back to draft, from rejected.
+#[server(prefix = "/api", endpoint = "releases/revise")]
+pub async fn revise_release(id: ReleaseId) -> ApiResult<ReleaseView> {
+    use super::ssr;
+
+    let actor = ssr::current_user().await?;
+    let release = ssr::backend().releases().revise(&actor, id).await?;
+    ssr::redirect(&format!("/releases/{id}/details"));
+    Ok(release)
+}
+
+/// Removes a draft and all its files.
+#[server(prefix = "/api", endpoint = "releases/delete")]
+pub async fn delete_release(id: ReleaseId) -> ApiResult<()> {
+    use super::ssr;
+
+    let actor = ssr::current_user().await?;
+    ssr::backend().releases().delete(&actor, id).await?;
+    ssr::redirect("/");
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! What admins do.
+
+use leptos::prelude::*;
+use vwaza::domain::{
+    ids::{ReleaseId, UserId},
+    release::{Page, ReleaseFilter, ReleaseSummary},
+    review::{ArtistSummary, Judged},
+};
+
+use crate::error::ApiResult;
+
+/// What waits for a verdict, oldest first.
+#[server(prefix = "/api", endpoint = "review/queue")]
+pub async fn review_queue(search: String, artist: Option<UserId>, page: u32) -> ApiResult<Page<ReleaseSummary>> {
+    use super::ssr;
+
+    let actor = ssr::current_user().await?;
+    Ok(ssr::backend().review().queue(&actor, &search, artist, page).await?)
+}
+
+/// Publishes exactly what was reviewed: `version` is the one that the reviewer's page showed.
+#[server(prefix = "/api", endpoint = "review/approve")]
+pub async fn approve_release(id: ReleaseId, version: i64) -> ApiResult<Judged> {
+    use super::ssr;
+    use vwaza::domain::review::Verdict;
+
+    let actor = ssr::current_user().await?;
+    let judged = ssr::backend().review().judge(&actor, id, version, Verdict::Approve).await?;
+    ssr::redirect(&after_verdict(judged));
+    Ok(judged)
+}
+
+#[server(prefix = "/api", endpoint = "review/reject")]
+pub async fn reject_release(id: ReleaseId, version: i64, reason: String) -> ApiResult<Judged> {
+    use super::ssr;
+    use vwaza::domain::review::{Reason, Verdict};
+
+    let actor = ssr::current_user().await?;
+    let reason = Reason::parse(&reason)?;
+    let judged = ssr::backend().review().judge(&actor, id, version, Verdict::Reject { reason }).await?;
+    ssr::redirect(&after_verdict(judged));
+    Ok(judged)
+}
+
+/// The next release in the queue, or the empty queue.
+#[cfg(feature = "ssr")]
+fn after_verdict(judged: Judged) -> String {
+    match judged.next {
+        Some(next) => format!("/review/{next}"),
+        None => "/review".into(),
+    }
+}
+
+#[server(prefix = "/api", endpoint = "review/releases")]
+pub async fn all_releases(filter: ReleaseFilter) -> ApiResult<Page<ReleaseSummary>> {
+    use super::ssr;
+
+    let actor = ssr::current_user().await?;
+    Ok(ssr::backend().review().releases(&actor, &filter).await?)
+}
+
+#[server(prefix = "/api", endpoint = "review/artists")]
+pub async fn all_artists(search: String, page: u32) -> ApiResult<Page<ArtistSummary>> {
+    use super::ssr;
+
+    let actor = ssr::current_user().await?;
+    Ok(ssr::backend().review().artists(&actor, &search, page).await?)
+}

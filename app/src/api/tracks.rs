@@ -1,0 +1,31 @@
+//! The tracks of a draft. Each answers with the whole release, as it then is.
+
+use leptos::prelude::*;
+use vwaza::domain::{ids::TrackId, release::ReleaseView, track::RawTrack};
+
+use crate::error::ApiResult;
+
+#[server(prefix = "/api", endpoint = "tracks/save")]
+pub async fn save_track(id: TrackId, track: RawTrack) -> ApiResult<ReleaseView> {
+    use super::ssr;
+
+    let actor = ssr::current_user().await?;
+    Ok(ssr::backend().tracks().save(&actor, id, &track.parse()?).await?)
+}
+
+/// Puts a track at `number` (from 1); the others close up.
+#[server(prefix = "/api", endpoint = "tracks/move")]
+pub async fn move_track(id: TrackId, number: i32) -> ApiResult<ReleaseView> {
+    use super::ssr;
+
+    let actor = ssr::current_user().await?;
+    Ok(ssr::backend().tracks().move_to(&actor, id, number).await?)
+}
+
+#[server(prefix = "/api", endpoint = "tracks/remove")]
+pub async fn remove_track(id: TrackId) -> ApiResult<ReleaseView> {
+    use super::ssr;
+
+    let actor = ssr::current_user().await?;
+    Ok(ssr::backend().tracks().remove(&actor, id).await?)
+}

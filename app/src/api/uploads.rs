@@ -1,0 +1,36 @@
+//! The two ends of an upload; its bytes go over the tus channel in between.
+
+use leptos::prelude::*;
+use vwaza::domain::{
+    ids::UploadId,
+    upload::{BegunUpload, RawIntent, UploadStatus},
+};
+
+use crate::error::ApiResult;
+
+/// Grants an upload, or finds the same one that is under way.
+#[server(prefix = "/api", endpoint = "upload/begin", input = leptos::server_fn::codec::Json)]
+pub async fn begin_upload(intent: RawIntent) -> ApiResult<BegunUpload> {
+    use super::ssr;
+
+    let actor = ssr::current_user().await?;
+    Ok(ssr::backend().uploads().begin(&actor, &intent).await?)
+}
+
+/// Waits a few seconds for an upload to be stored and attached; status 202 in the answer says that it is safe and will follow.
+#[server(prefix = "/api", endpoint = "upload/complete")]
+pub async fn complete_upload(id: UploadId) -> ApiResult<UploadStatus> {
+    use super::ssr;
+
+    let actor = ssr::current_user().await?;
+    Ok(ssr::backend().uploads().complete(&actor, id).await?)
+}
+
+/// Gives up an upload that is under way, or puts away one that was refused.
+#[server(prefix = "/api", endpoint = "upload/cancel")]
+pub async fn cancel_upload(id: UploadId) -> ApiResult<()> {
+    use super::ssr;
+
+    let actor = ssr::current_user().await?;
+    Ok(ssr::backend().uploads().cancel(&actor, id).await?)
+}

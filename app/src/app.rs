@@ -1,0 +1,90 @@
+//! The document, the routes and what lives as long as the page: who is signed in, the player, uploads, live events, toasts.
+
+use leptos::prelude::*;
+use leptos_meta::{Title, provide_meta_context};
+use leptos_router::{
+    SsrMode,
+    components::{FlatRoutes, Route, Router},
+    path,
+};
+
+use crate::{
+    api::account::current_user,
+    components::{player_bar::PlayerBar, shell::Shell, toaster::Toaster},
+    pages,
+    state::{live, player, session::Session, toasts, uploads},
+};
+
+/// Where the built site's files are, as the browser asks for them; in a release build their names carry a hash.
+#[derive(Clone, Debug)]
+pub struct SiteFiles {
+    pub css: String,
+    pub js: String,
+    pub wasm: String,
+}
+
+/// The HTML around the application.
+#[cfg(feature = "ssr")]
+pub fn shell(site: SiteFiles) -> impl IntoView {
+    use leptos::nonce::use_nonce;
+    use leptos_meta::MetaTags;
+
+    let start = format!(
+        "import('{js}').then(m => m.default({{module_or_path: '{wasm}'}}).then(() => m.hydrate()))",
+        js = site.js,
+        wasm = site.wasm
+    );
+    view! {
+        <!DOCTYPE html>
+        <html lang="en">
+            <head>
+                <meta charset="utf-8"/>
+                <meta name="viewport" content="width=device-width, initial-scale=1"/>
+                <meta name="color-scheme" content="light dark"/>
+                <meta name="description" content="From your master to a release: bring your cover and your tracks, see where they stand."/>
+                <link rel="stylesheet" href=site.css/>
+                <link rel="preload" href="/fonts/instrument-sans-latin-wght-normal.woff2" r#as="font" r#type="font/woff2" crossorigin=""/>
+                <link rel="icon" href="/favicon.svg" type="image/svg+xml"/>
+                <link rel="modulepreload" href=site.js nonce=use_nonce()/>
+                <link rel="preload" href=site.wasm r#as="fetch" r#type="application/wasm" crossorigin=""/>
+                <script type="module" nonce=use_nonce() inner_html=start></script>
+                <MetaTags/>
+            </head>
+            <body>
+                <App/>
+            </body>
+        </html>
+    }
+}
+
+#[component]
+pub fn App() -> impl IntoView {
+    provide_meta_context();
+    Session::provide(Resource::new(|| (), |()| current_user()));
+    toasts::provide();
+    player::provide();
+    uploads::provide();
+    live::provide();
+
+    view! {
+        <Title formatter=|title: String| if title.is_empty() { "Vwaza".to_owned() } else { format!("{title} · Vwaza") }/>
+        <Router>
+            <Shell>
+                <FlatRoutes fallback=pages::not_found::NotFound>
+                    <Route path=path!("/") view=pages::home::Home ssr=SsrMode::Async/>
+                    <Route path=path!("/sign-in") view=pages::sign_in::SignIn ssr=SsrMode::Async/>
+                    <Route path=path!("/sign-up") view=pages::sign_up::SignUp ssr=SsrMode::Async/>
+                    <Route path=path!("/account") view=pages::account::Account ssr=SsrMode::Async/>
+                    <Route path=path!("/releases/:id") view=pages::release::Release ssr=SsrMode::Async/>
+                    <Route path=path!("/releases/:id/:step") view=pages::wizard::Wizard ssr=SsrMode::Async/>
+                    <Route path=path!("/review") view=pages::review_queue::ReviewQueue ssr=SsrMode::Async/>
+                    <Route path=path!("/review/:id") view=pages::review::Review ssr=SsrMode::Async/>
+                    <Route path=path!("/admin/releases") view=pages::all_releases::AllReleases ssr=SsrMode::Async/>
+                    <Route path=path!("/admin/artists") view=pages::all_artists::AllArtists ssr=SsrMode::Async/>
+                </FlatRoutes>
+            </Shell>
+            <PlayerBar/>
+            <Toaster/>
+        </Router>
+    }
+}

@@ -1,0 +1,50 @@
+//! What still keeps a release from being submitted.
+
+use leptos::prelude::*;
+use vwaza::domain::release::{Missing, ReleaseView, Step};
+
+use super::icon::{Icon, IconName};
+
+/// Every step with what it lacks, each item a link to where it is mended.
+#[component]
+pub fn Checklist(release: ReleaseView) -> impl IntoView {
+    let missing = release.missing();
+    let complete = missing.is_empty();
+    let steps = [Step::Details, Step::Cover, Step::Tracks]
+        .into_iter()
+        .map(|step| {
+            let lacking: Vec<Missing> = missing.iter().filter(|item| item.step == step).cloned().collect();
+            view! { <ChecklistStep release=release.id.to_string() step=step lacking=lacking/> }
+        })
+        .collect_view();
+    view! {
+        <section class="checklist" aria-labelledby="checklist-title">
+            <h2 class="checklist-title" id="checklist-title">
+                {if complete { "Everything is here" } else { "What is missing" }}
+            </h2>
+            <ul class="checklist-steps">{steps}</ul>
+        </section>
+    }
+}
+
+#[component]
+fn ChecklistStep(release: String, step: Step, lacking: Vec<Missing>) -> impl IntoView {
+    let done = lacking.is_empty();
+    let items = lacking
+        .into_iter()
+        .map(|item| {
+            let address = format!("/releases/{release}/{}#{}", item.step.slug(), item.field);
+            view! { <li><a class="checklist-item" href=address>{item.message}</a></li> }
+        })
+        .collect_view();
+    view! {
+        <li class=if done { "checklist-step checklist-step-done" } else { "checklist-step" }>
+            <span class="checklist-head">
+                <Icon name=if done { IconName::Done } else { IconName::Circle }/>
+                {step.label()}
+                {done.then(|| view! { <span class="visually-hidden">" complete"</span> })}
+            </span>
+            {(!done).then(|| view! { <ul class="checklist-items">{items}</ul> })}
+        </li>
+    }
+}

@@ -1,0 +1,129 @@
+//! Form fields: label, hint, control and error, tied together for screen readers.
+
+use leptos::prelude::*;
+
+use super::icon::{Icon, IconName};
+
+/// The ids that a control's `aria-describedby` names; `None` where nothing describes it.
+pub fn described_by(name: &str, has_hint: bool, has_error: bool) -> Option<String> {
+    match (has_hint, has_error) {
+        (true, true) => Some(format!("{name}-error {name}-hint")),
+        (false, true) => Some(format!("{name}-error")),
+        (true, false) => Some(format!("{name}-hint")),
+        (false, false) => None,
+    }
+}
+
+/// Label, hint and error around a control of the caller's, whose id has to be `name`.
+#[component]
+pub fn Field(
+    name: &'static str,
+    label: &'static str,
+    #[prop(optional, into)] hint: String,
+    #[prop(into)] error: Signal<Option<String>>,
+    children: Children,
+) -> impl IntoView {
+    view! {
+        <div class="field">
+            <label class="label" for=name>{label}</label>
+            {children()}
+            {(!hint.is_empty()).then(|| view! { <p class="hint" id=format!("{name}-hint")>{hint}</p> })}
+            {move || {
+                error
+                    .get()
+                    .map(|message| {
+                        view! {
+                            <p class="field-error" id=format!("{name}-error")>
+                                <Icon name=IconName::Warning/>
+                                <span>{message}</span>
+                            </p>
+                        }
+                    })
+            }}
+        </div>
+    }
+}
+
+/// A line of text. `value` is what it starts with; what is typed afterwards is never overwritten.
+#[component]
+pub fn TextField(
+    /// The id, and the name in the form unless `form_name` says otherwise.
+    name: &'static str,
+    label: &'static str,
+    #[prop(into)] value: Signal<String>,
+    #[prop(into)] error: Signal<Option<String>>,
+    #[prop(default = "text")] kind: &'static str,
+    #[prop(optional, into)] hint: String,
+    #[prop(optional)] autocomplete: &'static str,
+    #[prop(optional)] required: bool,
+    #[prop(optional)] form_name: &'static str,
+    #[prop(optional)] on_input: Option<Callback<String>>,
+) -> impl IntoView {
+    let has_hint = !hint.is_empty();
+    let form_name = if form_name.is_empty() { name } else { form_name };
+    // As an attribute, not a property: it fills an untouched control and leaves alone one that somebody has typed into,
+    // even before the page came alive.
+    view! {
+        <Field name=name label=label hint=hint error=error>
+            <input
+                class="input"
+                id=name
+                name=form_name
+                type=kind
+                value=move || value.get()
+                required=required
+                autocomplete=(!autocomplete.is_empty()).then_some(autocomplete)
+                aria-invalid=move || error.get().map(|_| "true")
+                aria-describedby=move || described_by(name, has_hint, error.get().is_some())
+                on:input=move |event| {
+                    if let Some(on_input) = on_input {
+                        on_input.run(event_target_value(&event));
+                    }
+                }
+            />
+        </Field>
+    }
+}
+
+/// One of a list; `options` are pairs of value and label.
+#[component]
+pub fn SelectField(
+    name: &'static str,
+    label: &'static str,
+    #[prop(into)] value: Signal<String>,
+    #[prop(into)] error: Signal<Option<String>>,
+    options: Vec<(String, String)>,
+    #[prop(optional, into)] hint: String,
+    #[prop(optional)] required: bool,
+    #[prop(optional)] form_name: &'static str,
+    #[prop(optional)] on_change: Option<Callback<String>>,
+) -> impl IntoView {
+    let has_hint = !hint.is_empty();
+    let form_name = if form_name.is_empty() { name } else { form_name };
+    let options = options
+        .into_iter()
+        .map(|(option, label)| {
+            let of = option.clone();
+            view! { <option value=option selected=move || value.with(|value| *value == of)>{label}</option> }
+        })
+        .collect_view();
+    view! {
+        <Field name=name label=label hint=hint error=error>
+            <select
+                class="select"
+                id=name
+                name=form_name
+                required=required
+                aria-invalid=move || error.get().map(|_| "true")
+                aria-describedby=move || described_by(name, has_hint, error.get().is_some())
+                on:change=move |event| {
+                    if let Some(on_change) = on_change {
+                        on_change.run(event_target_value(&event));
+                    }
+                }
+            >
+                {options}
+            </select>
+        </Field>
+    }
+}

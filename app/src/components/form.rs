@@ -1,0 +1,70 @@
+//! What forms have in common: where their errors stand, and the button that sends them.
+
+use leptos::prelude::*;
+
+use super::{
+    error_note::ErrorNote,
+    focus,
+    icon::{Icon, IconName},
+};
+use crate::error::AppError;
+
+/// The last answer's error, split into what belongs to a field and what belongs to the whole form.
+#[derive(Clone, Copy)]
+pub struct FormErrors(Signal<Option<AppError>>);
+
+impl FormErrors {
+    /// `last` reads an action's value: `FormErrors::of(move || action.value().get().and_then(Result::err))`.
+    ///
+    /// When an answer refuses fields, the first of them gets the focus.
+    pub fn of(last: impl Fn() -> Option<AppError> + Send + Sync + 'static) -> Self {
+        let error = Signal::derive(last);
+        Effect::new(move || {
+            if error.get().is_some_and(|error| !error.fields.is_empty()) {
+                focus::first_invalid();
+            }
+        });
+        Self(error)
+    }
+
+    pub fn field(self, name: &'static str) -> Signal<Option<String>> {
+        Signal::derive(move || self.0.with(|error| error.as_ref()?.field(name)))
+    }
+
+    /// What no field can show.
+    fn note(self) -> Option<AppError> {
+        self.0.get().filter(|error| error.fields.is_empty())
+    }
+}
+
+/// The error of the whole form, above its fields.
+#[component]
+pub fn FormNote(errors: FormErrors) -> impl IntoView {
+    move || errors.note().map(|error| view! { <ErrorNote error=error/> })
+}
+
+/// Sends the form that it stands in; while the answer is on its way it says so and sends nothing twice.
+#[component]
+pub fn SubmitButton(
+    #[prop(into)] pending: Signal<bool>,
+    #[prop(into)] label: String,
+    #[prop(default = "btn btn-primary")] class: &'static str,
+    #[prop(optional)] icon: Option<IconName>,
+) -> impl IntoView {
+    // Not `disabled`, which would take the focus away.
+    view! {
+        <button
+            type="submit"
+            class=class
+            aria-disabled=move || pending.get().then_some("true")
+            on:click=move |event| {
+                if pending.get_untracked() {
+                    event.prevent_default();
+                }
+            }
+        >
+            {icon.map(|name| view! { <Icon name=name/> })}
+            {label}
+        </button>
+    }
+}

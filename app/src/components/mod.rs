@@ -1,0 +1,32 @@
+//! What pages are made of: props in, events out. Components never call server functions.
+
+pub mod checklist;
+pub mod cover;
+pub mod dialog;
+pub mod empty_state;
+pub mod error_note;
+pub mod field;
+pub mod focus;
+pub mod form;
+pub mod icon;
+pub mod keyboard;
+pub mod landing;
+pub mod logo;
+pub mod page_error;
+pub mod page_head;
+pub mod pager;
+pub mod player_bar;
+pub mod release_facts;
+pub mod release_filters;
+pub mod release_list;
+pub mod require;
+pub mod review;
+pub mod shell;
+pub mod skeleton;
+pub mod status;
+pub mod time_ago;
+pub mod timeline;
+pub mod toaster;
+pub mod track_list;
+pub mod uploads;
+pub mod waveform;

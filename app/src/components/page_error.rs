@@ -1,0 +1,59 @@
+//! Pages that cannot be shown, said in the product's frame and with the right HTTP status.
+
+use leptos::prelude::*;
+use leptos_meta::Title;
+use leptos_router::{components::Redirect, hooks::use_location};
+use vwaza::domain::problem::Problem;
+
+use crate::error::AppError;
+
+/// Instead of the page that could not be fetched. Who is signed out is led to the sign-in page and back.
+#[component]
+pub fn PageError(error: AppError) -> impl IntoView {
+    if error.is_signed_out() {
+        return view! { <Redirect path=sign_in_address()/> }.into_any();
+    }
+    answer_with(error.status());
+    let title = match error.status() {
+        403 => "Not for this account",
+        404 => "Nothing here",
+        503 => "Out of reach",
+        _ => "This page cannot be shown",
+    };
+    let request = error.request_id.map(|id| view! { <p class="note-small">"Tell support: " <code>{id}</code></p> });
+    view! {
+        <Title text=title/>
+        <div class="page-narrow page-error">
+            <h1 class="page-title">{title}</h1>
+            <p>{error.message}</p>
+            {request}
+            <p><a class="btn" href="/">"Back to the start"</a></p>
+        </div>
+    }
+    .into_any()
+}
+
+/// For addresses that lead nowhere.
+#[component]
+pub fn NothingHere() -> impl IntoView {
+    view! { <PageError error=AppError::from(Problem::NotFound)/> }
+}
+
+/// The sign-in page, which leads back here.
+fn sign_in_address() -> String {
+    let location = use_location();
+    let (path, query) = (location.pathname.get_untracked(), location.search.get_untracked());
+    let here = if query.is_empty() { path } else { format!("{path}?{query}") };
+    format!("/sign-in?next={}", leptos_router::location::Url::escape(&here))
+}
+
+/// Sets the status of the page that is being rendered; in a browser there is none to set.
+#[cfg_attr(not(feature = "ssr"), expect(unused_variables, reason = "only the server answers with a status"))]
+fn answer_with(status: u16) {
+    #[cfg(feature = "ssr")]
+    if let (Some(response), Ok(status)) =
+        (use_context::<leptos_axum::ResponseOptions>(), http::StatusCode::from_u16(status))
+    {
+        response.set_status(status);
+    }
+}

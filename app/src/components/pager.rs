@@ -1,0 +1,21 @@
+//! From page to page of a list, by plain links.
+
+use leptos::prelude::*;
+
+use super::icon::{Icon, IconName};
+
+/// Nothing where there is one page. `link` makes a page's address from its number, which counts from 1.
+#[component]
+pub fn Pager(page: u32, pages: u32, #[prop(into)] link: Callback<u32, String>) -> impl IntoView {
+    (pages > 1).then(|| {
+        let previous = (page > 1).then(|| link.run(page - 1));
+        let next = (page < pages).then(|| link.run(page + 1));
+        view! {
+            <nav class="pager" aria-label="Pages">
+                {previous.map(|address| view! { <a class="btn" rel="prev" href=address><Icon name=IconName::Back/>"Previous"</a> })}
+                <span class="pager-words">{format!("Page {page} of {pages}")}</span>
+                {next.map(|address| view! { <a class="btn" rel="next" href=address>"Next"<Icon name=IconName::Forward/></a> })}
+            </nav>
+        }
+    })
+}

@@ -1,0 +1,117 @@
+//! The player at the bottom of every page, there as soon as something is played.
+
+use leptos::prelude::*;
+use vwaza::domain::media::format_duration;
+
+use super::{
+    cover::Cover,
+    icon::{Icon, IconName},
+    keyboard::on_key,
+};
+use crate::state::player::{PlayItem, Player};
+
+const ARROW_SECONDS: f64 = 5.0;
+
+#[component]
+pub fn PlayerBar() -> impl IntoView {
+    let player = Player::get();
+    on_key(move |key| {
+        if player.current().is_none() {
+            return false;
+        }
+        match key {
+            " " => player.toggle(),
+            "ArrowLeft" => player.seek_by(-ARROW_SECONDS),
+            "ArrowRight" => player.seek_by(ARROW_SECONDS),
+            _ => return false,
+        }
+        true
+    });
+    // What is built anew with every track; time and state go on inside it.
+    let current = Memo::new(move |_| player.current());
+    view! {
+        <audio
+            node_ref=player.audio()
+            preload="auto"
+            on:play=move |_| player.heard_playing(true)
+            on:pause=move |_| player.heard_playing(false)
+            on:timeupdate=move |_| player.heard_time()
+            on:loadedmetadata=move |_| player.heard_loaded()
+            on:ended=move |_| player.heard_end()
+            on:error=move |_| player.heard_error()
+        ></audio>
+        {move || current.get().map(|item| view! { <Bar player=player item=item/> })}
+    }
+}
+
+#[component]
+fn Bar(player: Player, item: PlayItem) -> impl IntoView {
+    let total = format_duration(item.duration_ms);
+    let spoken_total = total.clone();
+    view! {
+        <section class="player-bar" aria-label="Player">
+            <input
+                class="player-seek"
+                type="range"
+                min="0"
+                max="1"
+                step="any"
+                value="0"
+                aria-label="Position"
+                aria-valuetext=move || format!("{} of {spoken_total}", format_duration(player.elapsed_ms()))
+                prop:value=move || player.position().to_string()
+                on:input=move |event| {
+                    if let Ok(fraction) = event_target_value(&event).parse() {
+                        player.seek_to(fraction);
+                    }
+                }
+            />
+            <div class="player-inner">
+                <Cover object=item.cover edge=160 alt="" class="player-cover"/>
+                <div class="player-words">
+                    <p class="player-title truncate">{item.title}</p>
+                    <p class="player-subtitle truncate">
+                        {move || if player.broken() { "This browser cannot play this file.".to_owned() } else { item.subtitle.clone() }}
+                    </p>
+                </div>
+                <div class="player-controls">
+                    <button type="button" class="btn-icon" aria-label="Previous track" on:click=move |_| player.previous()>
+                        <Icon name=IconName::Previous/>
+                    </button>
+                    <PlayToggle player=player/>
+                    <button
+                        type="button"
+                        class="btn-icon"
+                        aria-label="Next track"
+                        aria-disabled=move || (!player.has_next()).then_some("true")
+                        on:click=move |_| player.next()
+                    >
+                        <Icon name=IconName::Next/>
+                    </button>
+                </div>
+                <p class="player-time">
+                    <span class="visually-hidden">"Played "</span>
+                    {move || format_duration(player.elapsed_ms())}
+                    <span class="player-total">" / "{total}</span>
+                </p>
+                <button type="button" class="btn-icon" aria-label="Close the player" on:click=move |_| player.close()>
+                    <Icon name=IconName::Close/>
+                </button>
+            </div>
+        </section>
+    }
+}
+
+#[component]
+fn PlayToggle(player: Player) -> impl IntoView {
+    view! {
+        <button
+            type="button"
+            class="btn-play"
+            aria-label=move || if player.playing() { "Pause" } else { "Play" }
+            on:click=move |_| player.toggle()
+        >
+            {move || view! { <Icon name=if player.playing() { IconName::Pause } else { IconName::Play }/> }}
+        </button>
+    }
+}

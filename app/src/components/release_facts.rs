@@ -1,0 +1,34 @@
+//! A release's details to read.
+
+use leptos::prelude::*;
+use vwaza::domain::release::{ReleaseView, language_name};
+
+use super::time_ago::date_words;
+
+/// What is not given yet says so.
+#[component]
+pub fn ReleaseFacts(release: ReleaseView) -> impl IntoView {
+    let cover = release.cover.current.as_ref().and_then(|file| file.facts.as_ref().map(|facts| facts.summary()));
+    let details = release.details;
+    let facts = [
+        ("Genre", details.genre),
+        ("Language", details.language.and_then(|code| language_name(&code)).map(str::to_owned)),
+        ("Release date", details.release_date.map(date_words)),
+        ("Label", details.label),
+        ("UPC/EAN", details.gtin.map(|gtin| gtin.to_string())),
+        ("℗ line", details.p_line),
+        ("© line", details.c_line),
+        ("Cover", cover),
+    ];
+    let rows = facts
+        .into_iter()
+        .map(|(name, value)| {
+            let class = if value.is_some() { "" } else { "facts-missing" };
+            view! {
+                <dt>{name}</dt>
+                <dd class=class>{value.unwrap_or_else(|| "Not given".into())}</dd>
+            }
+        })
+        .collect_view();
+    view! { <dl class="facts">{rows}</dl> }
+}

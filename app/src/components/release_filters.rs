@@ -1,0 +1,155 @@
+//! Search, status, order and page of a list of releases, all of them in the address: links and one GET form.
+
+use leptos::prelude::*;
+use leptos_router::{components::Form, location::Url, params::ParamsMap};
+use vwaza::domain::release::{ReleaseCounts, ReleaseFilter, ReleaseSort, ReleaseStatus};
+
+use super::icon::{Icon, IconName};
+
+/// What an address asks for; what it asks for in vain is left out.
+pub fn filter_of(query: &ParamsMap) -> ReleaseFilter {
+    ReleaseFilter {
+        search: query.get("q").unwrap_or_default(),
+        status: query.get("status").and_then(|slug| ReleaseStatus::from_slug(&slug)),
+        artist: query.get("artist").and_then(|id| id.parse().ok()),
+        sort: query.get("sort").and_then(|slug| ReleaseSort::from_slug(&slug)).unwrap_or_default(),
+        page: query.get("page").and_then(|page| page.parse().ok()).unwrap_or(1),
+    }
+}
+
+/// The address under which `path` shows what the filter describes.
+pub fn filter_address(path: &str, filter: &ReleaseFilter) -> String {
+    let pairs = [
+        ("q", (!filter.search.is_empty()).then(|| Url::escape(&filter.search))),
+        ("status", filter.status.map(|status| status.slug().to_owned())),
+        ("artist", filter.artist.map(|id| id.to_string())),
+        ("sort", (filter.sort != ReleaseSort::default()).then(|| filter.sort.slug().to_owned())),
+        ("page", (filter.page > 1).then(|| filter.page.to_string())),
+    ];
+    let query: Vec<String> =
+        pairs.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value?))).collect();
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) }
+}
+
+#[component]
+pub fn ReleaseFilters(
+    path: &'static str,
+    filter: ReleaseFilter,
+    /// Shown beside each status where they are known.
+    #[prop(optional_no_strip)]
+    counts: Option<ReleaseCounts>,
+    #[prop(default = "Search by title")] search_label: &'static str,
+) -> impl IntoView {
+    view! {
+        <div class="filters">
+            <StatusLinks path=path filter=filter.clone() counts=counts/>
+            <div class="filters-row">
+                <SearchForm path=path filter=filter.clone() label=search_label/>
+                <SortLinks path=path filter=filter/>
+            </div>
+        </div>
+    }
+}
+
+#[component]
+fn StatusLinks(path: &'static str, filter: ReleaseFilter, counts: Option<ReleaseCounts>) -> impl IntoView {
+    let link = move |status: Option<ReleaseStatus>| {
+        let address = filter_address(path, &ReleaseFilter { status, page: 1, ..filter.clone() });
+        let label = status.map_or("All", ReleaseStatus::label);
+        let count = counts.map(|counts| status.map_or_else(|| counts.all(), |status| counts.of(status)));
+        view! {
+            <li>
+                <a class="tab" href=address aria-current=(filter.status == status).then_some("true")>
+                    {label}
+                    {count.map(|count| view! { " "<span class="tab-count">{count}</span> })}
+                </a>
+            </li>
+        }
+    };
+    let statuses = std::iter::once(None).chain(ReleaseStatus::ALL.map(Some));
+    let links = statuses.map(link).collect_view();
+    view! { <nav aria-label="Status"><ul class="tabs">{links}</ul></nav> }
+}
+
+#[component]
+fn SearchForm(path: &'static str, filter: ReleaseFilter, label: &'static str) -> impl IntoView {
+    let kept = [
+        ("status", filter.status.map(|status| status.slug().to_owned())),
+        ("artist", filter.artist.map(|id| id.to_string())),
+        ("sort", (filter.sort != ReleaseSort::default()).then(|| filter.sort.slug().to_owned())),
+    ];
+    let kept = kept
+        .into_iter()
+        .filter_map(|(name, value)| value.map(|value| view! { <input type="hidden" name=name value=value/> }))
+        .collect_view();
+    let clear = (!filter.search.is_empty()).then(|| {
+        let address = filter_address(path, &ReleaseFilter { search: String::new(), page: 1, ..filter.clone() });
+        view! { <a class="btn-icon" href=address aria-label="Clear the search"><Icon name=IconName::Close/></a> }
+    });
+    view! {
+        <search class="search">
+            <Form method="GET" action=path attr:class="search-form">
+                {kept}
+                <label class="visually-hidden" for="search">{label}</label>
+                <input
+                    class="input search-input"
+                    id="search"
+                    type="search"
+                    name="q"
+                    value=filter.search
+                    placeholder=label
+                    autocomplete="off"
+                    enterkeyhint="search"
+                />
+                {clear}
+                <button type="submit" class="btn-icon" aria-label="Search"><Icon name=IconName::Search/></button>
+            </Form>
+        </search>
+    }
+}
+
+#[component]
+fn SortLinks(path: &'static str, filter: ReleaseFilter) -> impl IntoView {
+    let links = ReleaseSort::ALL
+        .into_iter()
+        .map(|sort| {
+            let address = filter_address(path, &ReleaseFilter { sort, page: 1, ..filter.clone() });
+            view! {
+                <li>
+                    <a class="sort-link" href=address aria-current=(filter.sort == sort).then_some("true")>{sort.label()}</a>
+                </li>
+            }
+        })
+        .collect_view();
+    view! {
+        <nav class="sort" aria-label="Order">
+            <span class="sort-words" aria-hidden="true">"Sort by"</span>
+            <ul class="sort-links">{links}</ul>
+        </nav>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_survives_the_way_through_an_address() {
+        let mut query = ParamsMap::new();
+        for (name, value) in [("q", "rain & sun"), ("status", "in-review"), ("sort", "title"), ("page", "3")] {
+            query.insert(name, value.to_owned());
+        }
+        let filter = filter_of(&query);
+        assert_eq!(filter.status, Some(ReleaseStatus::PendingReview));
+        assert_eq!(filter_address("/", &filter), "/?q=rain%20%26%20sun&status=in-review&sort=title&page=3");
+    }
+
+    #[test]
+    fn an_address_that_asks_for_nonsense_asks_for_nothing() {
+        let mut query = ParamsMap::new();
+        for (name, value) in [("status", "gone"), ("artist", "1"), ("sort", "-"), ("page", "many")] {
+            query.insert(name, value.to_owned());
+        }
+        assert_eq!(filter_address("/", &filter_of(&query)), "/");
+    }
+}

@@ -1,0 +1,84 @@
+//! Every account and what it has released.
+
+use leptos::prelude::*;
+use vwaza::domain::{
+    account::Role,
+    ids::UserId,
+    release::{ReleaseFilter, ReleaseStatus},
+    review::ArtistSummary,
+};
+
+use super::table::{ABOVE_ROW_LINK, Column, Table, count};
+use crate::components::{release_filters::filter_address, time_ago::TimeAgo};
+
+fn columns() -> Vec<Column> {
+    let statuses = ReleaseStatus::ALL.map(|status| Column::number(status.label()));
+    [Column::text("Artist")]
+        .into_iter()
+        .chain(statuses)
+        .chain([Column::number("All"), Column::text("Joined")])
+        .collect()
+}
+
+/// `releases_path` is where an artist's releases are listed.
+#[component]
+pub fn ArtistTable(rows: Vec<ArtistSummary>, releases_path: &'static str) -> impl IntoView {
+    let rows = rows.into_iter().map(|row| view! { <ArtistRow row releases_path/> }).collect_view();
+    view! {
+        <Table caption="All artists" columns=columns()>
+            {rows}
+        </Table>
+    }
+}
+
+#[component]
+fn ArtistRow(row: ArtistSummary, releases_path: &'static str) -> impl IntoView {
+    let counts = ReleaseStatus::ALL
+        .into_iter()
+        .map(|status| {
+            let address = releases_of(releases_path, row.id, Some(status));
+            view! { <StatusCount status=status number=row.releases.of(status) address=address/> }
+        })
+        .collect_view();
+    view! {
+        <tr role="row" class="relative max-md:flex max-md:flex-wrap max-md:items-baseline max-md:gap-x-4 max-md:border-t max-md:border-line max-md:px-2 max-md:py-3">
+            <td role="cell" class="max-md:w-full">
+                <a href=releases_of(releases_path, row.id, None) class="card-link font-medium">
+                    {row.artist_name.clone()}
+                </a>
+                {(row.role == Role::Admin).then(|| view! { " " <span class="badge">"Admin"</span> })}
+                <span class="block text-small text-muted [overflow-wrap:anywhere]">{row.email.clone()}</span>
+            </td>
+            {counts}
+            <td role="cell" class="text-end max-md:hidden">
+                {row.releases.all()}
+            </td>
+            <td role="cell" class="whitespace-nowrap max-md:ml-auto">
+                <TimeAgo at=row.created_at/>
+            </td>
+        </tr>
+    }
+}
+
+/// How many releases there are in one status: a link to them, unless there are none.
+#[component]
+fn StatusCount(status: ReleaseStatus, number: i64, address: String) -> impl IntoView {
+    let class = if number == 0 { "text-end max-md:hidden" } else { "text-end" };
+    let shown = if number == 0 {
+        view! { <span class="text-muted">"0"</span> }.into_any()
+    } else {
+        let name = format!("{} {}", count(number, "release", "releases"), status.label().to_lowercase());
+        view! {
+            <a href=address class=ABOVE_ROW_LINK aria-label=name>
+                {number}
+            </a>
+            <span class="md:hidden text-muted" aria-hidden="true">{format!(" {}", status.label().to_lowercase())}</span>
+        }
+        .into_any()
+    };
+    view! { <td role="cell" class=class>{shown}</td> }
+}
+
+fn releases_of(path: &str, artist: UserId, status: Option<ReleaseStatus>) -> String {
+    filter_address(path, &ReleaseFilter { artist: Some(artist), status, page: 1, ..Default::default() })
+}

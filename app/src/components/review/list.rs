@@ -1,0 +1,75 @@
+//! What the admins' lists have in common around their tables.
+
+use leptos::prelude::*;
+use vwaza::domain::release::ReleaseFilter;
+
+use crate::{
+    components::{
+        empty_state::EmptyState, icon::IconName, page_error::PageError, page_head::PageHead,
+        release_filters::filter_address,
+    },
+    error::AppError,
+};
+
+/// The page of a list, or why there is none. The page stays while what it lists changes.
+#[component]
+pub fn ListPage(
+    title: &'static str,
+    #[prop(into)] error: Signal<Option<AppError>>,
+    children: ChildrenFn,
+) -> impl IntoView {
+    let error = Memo::new(move |_| error.get());
+    move || match error.get() {
+        Some(error) => view! { <PageError error=error/> }.into_any(),
+        None => view! {
+            <div class="page">
+                <PageHead title=title/>
+                {children()}
+            </div>
+        }
+        .into_any(),
+    }
+}
+
+/// A list without rows: nothing fits what was asked for, or there is nothing at all, of which `title` and `text` tell.
+#[component]
+pub fn NoRows(path: &'static str, filter: ReleaseFilter, title: &'static str, text: &'static str) -> impl IntoView {
+    if filter.page > 1 {
+        let first = filter_address(path, &ReleaseFilter { page: 1, ..filter });
+        return view! {
+            <EmptyState title="Nothing on this page" text="The list has become shorter.">
+                <a class="btn" href=first>
+                    "Go to its first page"
+                </a>
+            </EmptyState>
+        }
+        .into_any();
+    }
+    if filter.search.is_empty() && filter.status.is_none() && filter.artist.is_none() {
+        return view! { <EmptyState title=title text=text/> }.into_any();
+    }
+    view! {
+        <EmptyState title="Nothing fits" text="Check the spelling, or search for less." icon=IconName::Search>
+            <a class="btn" href=path>
+                "Show everything"
+            </a>
+        </EmptyState>
+    }
+    .into_any()
+}
+
+/// Said above a list that shows one artist only.
+#[component]
+pub fn OnlyArtist(path: &'static str, filter: ReleaseFilter, name: Option<String>) -> impl IntoView {
+    filter.artist.is_some().then(|| {
+        let all = filter_address(path, &ReleaseFilter { artist: None, page: 1, ..filter });
+        view! {
+            <p class="flex flex-wrap items-baseline gap-x-3 text-small">
+                <span>"Only " <strong>{name.unwrap_or_else(|| "one artist".into())}</strong></span>
+                <a class="link" href=all>
+                    "Show all artists"
+                </a>
+            </p>
+        }
+    })
+}

@@ -1,0 +1,178 @@
+//! The review queue: one row is the current one; keys move it, and what happens elsewhere leaves it where it is.
+
+use leptos::prelude::*;
+use leptos_router::hooks::use_navigate;
+use vwaza::domain::{
+    ids::ReleaseId,
+    release::{ReleaseFilter, ReleaseSummary},
+};
+
+use super::table::{ABOVE_ROW_LINK, COVER_ROW, Column, Table};
+use crate::components::{
+    cover::Cover, focus, keyboard, release_filters::filter_address, release_list::tracks_words, time_ago::TimeAgo,
+};
+
+const COLUMNS: [Column; 5] = [
+    Column::picture("Cover"),
+    Column::text("Title"),
+    Column::text("Artist"),
+    Column::number("Tracks"),
+    Column::text("Waiting since"),
+];
+
+/// The current row: where it stood matters once it has left the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Cursor {
+    id: ReleaseId,
+    index: usize,
+}
+
+/// Where the cursor stands in `rows`: on its release, or where that was if somebody else has judged it; at first on the first.
+fn place(rows: &[ReleaseId], cursor: Option<Cursor>) -> Option<Cursor> {
+    let index = match cursor {
+        None => 0,
+        Some(cursor) => rows.iter().position(|id| *id == cursor.id).unwrap_or(cursor.index),
+    };
+    let index = index.min(rows.len().checked_sub(1)?);
+    Some(Cursor { id: rows[index], index })
+}
+
+#[component]
+pub fn QueueTable(
+    #[prop(into)] rows: Signal<Vec<ReleaseSummary>>,
+    #[prop(into)] filter: Signal<ReleaseFilter>,
+    /// Of the page; links to an artist's releases stay on it.
+    path: &'static str,
+) -> impl IntoView {
+    let chosen = RwSignal::new(None::<Cursor>);
+    let ids = move || rows.read().iter().map(|row| row.id).collect::<Vec<_>>();
+    let current = Memo::new(move |_| place(&ids(), chosen.get()));
+    // Only who moved with the keys finds the focus again after the focused row has gone.
+    let by_keyboard = StoredValue::new(false);
+
+    let choose = move |index: usize| {
+        let ids = untrack(ids);
+        if let Some(id) = ids.get(index) {
+            chosen.set(Some(Cursor { id: *id, index }));
+            by_keyboard.set_value(true);
+            focus_row(*id);
+        }
+    };
+    let navigate = use_navigate();
+    keyboard::on_key(move |key| {
+        let Some(cursor) = current.get_untracked() else { return false };
+        match key {
+            "j" | "J" | "ArrowDown" => choose(cursor.index + 1),
+            "k" | "K" | "ArrowUp" => choose(cursor.index.saturating_sub(1)),
+            "Enter" => navigate(&format!("/review/{}", cursor.id), Default::default()),
+            _ => return false,
+        }
+        true
+    });
+    Effect::new(move |before: Option<Option<ReleaseId>>| {
+        let now = current.get();
+        if chosen.get_untracked().is_some() && chosen.get_untracked() != now {
+            chosen.set(now);
+        }
+        let id = now.map(|cursor| cursor.id);
+        if let (Some(before), Some(id)) = (before, id)
+            && before != Some(id)
+            && by_keyboard.get_value()
+        {
+            focus_row(id);
+        }
+        id
+    });
+
+    view! {
+        <Table caption="Releases that wait for a verdict, oldest first" columns=COLUMNS.to_vec()>
+            <For
+                each=move || rows.get()
+                key=|row| (row.id, row.updated_at)
+                children=move |row| {
+                    let id = row.id;
+                    let is_current = Signal::derive(move || current.get().is_some_and(|cursor| cursor.id == id));
+                    let on_focus = Callback::new(move |()| {
+                        let index = untrack(ids).iter().position(|other| *other == id);
+                        if let Some(index) = index {
+                            chosen.set(Some(Cursor { id, index }));
+                        }
+                    });
+                    view! { <QueueRow row is_current on_focus filter path/> }
+                }
+            />
+        </Table>
+    }
+}
+
+fn focus_row(id: ReleaseId) {
+    focus::on(&format!("[id='row-{id}']"));
+}
+
+#[component]
+fn QueueRow(
+    row: ReleaseSummary,
+    is_current: Signal<bool>,
+    on_focus: Callback<()>,
+    filter: Signal<ReleaseFilter>,
+    path: &'static str,
+) -> impl IntoView {
+    let artist = row.artist_id;
+    let of_artist = move || {
+        filter.with(|filter| filter_address(path, &ReleaseFilter { artist: Some(artist), page: 1, ..filter.clone() }))
+    };
+    view! {
+        <tr
+            role="row"
+            aria-current=move || is_current.get().then_some("true")
+            on:focusin=move |_| on_focus.run(())
+            class=COVER_ROW
+        >
+            <td role="cell" class="w-16 max-md:row-span-2">
+                <Cover object=row.cover edge=160 alt="" class="max-w-10 max-md:max-w-12"/>
+            </td>
+            <td role="cell">
+                <a id=format!("row-{}", row.id) href=format!("/review/{}", row.id) class="card-link font-medium">
+                    {row.display_title()}
+                </a>
+            </td>
+            <td role="cell" class="max-md:col-start-2 max-md:row-start-2">
+                <a href=of_artist class=ABOVE_ROW_LINK title="Show only this artist">
+                    {row.artist_name.clone()}
+                </a>
+            </td>
+            <td role="cell" class="text-end max-md:col-start-3 max-md:row-start-2">
+                <span class="max-md:hidden">{row.track_count}</span>
+                <span class="md:hidden">{tracks_words(row.track_count)}</span>
+            </td>
+            <td role="cell" class="whitespace-nowrap max-md:col-start-3 max-md:row-start-1 max-md:text-end">
+                <TimeAgo at=row.submitted_at.unwrap_or(row.updated_at)/>
+            </td>
+        </tr>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids<const N: usize>(numbers: [u128; N]) -> Vec<ReleaseId> {
+        numbers.into_iter().map(|number| ReleaseId(uuid::Uuid::from_u128(number))).collect()
+    }
+
+    #[test]
+    fn the_cursor_starts_on_the_oldest_release() {
+        let rows = ids([1, 2]);
+        assert_eq!(place(&rows, None), Some(Cursor { id: rows[0], index: 0 }));
+        assert_eq!(place(&[], None), None);
+    }
+
+    #[test]
+    fn the_cursor_follows_its_release_and_outlives_it() {
+        let cursor = Cursor { id: ids([2])[0], index: 1 };
+        assert_eq!(place(&ids([2, 3]), Some(cursor)), Some(Cursor { index: 0, ..cursor }));
+        assert_eq!(place(&ids([1, 3, 4]), Some(cursor)), Some(Cursor { id: ids([3])[0], index: 1 }));
+        assert_eq!(place(&ids([1]), Some(cursor)), Some(Cursor { id: ids([1])[0], index: 0 }));
+        assert_eq!(place(&[], Some(cursor)), None);
+    }
+}

@@ -1,0 +1,74 @@
+//! Every release of every artist.
+
+use leptos::prelude::*;
+use vwaza::domain::release::{ReleaseFilter, ReleaseSummary};
+
+use super::table::{ABOVE_ROW_LINK, COVER_ROW, Column, Table};
+use crate::components::{
+    cover::Cover, release_filters::filter_address, release_list::tracks_words, status::StatusBadge, time_ago::TimeAgo,
+};
+
+const COLUMNS: [Column; 6] = [
+    Column::picture("Cover"),
+    Column::text("Title"),
+    Column::text("Artist"),
+    Column::text("Status"),
+    Column::number("Tracks"),
+    Column::text("Last change"),
+];
+
+#[component]
+pub fn ReleaseTable(
+    rows: Vec<ReleaseSummary>,
+    filter: ReleaseFilter,
+    /// Of the page; links to an artist's releases stay on it.
+    path: &'static str,
+) -> impl IntoView {
+    let rows = rows
+        .into_iter()
+        .map(|row| {
+            let of_artist =
+                filter_address(path, &ReleaseFilter { artist: Some(row.artist_id), page: 1, ..filter.clone() });
+            view! { <ReleaseRow row of_artist/> }
+        })
+        .collect_view();
+    view! {
+        <Table caption="All releases" columns=COLUMNS.to_vec()>
+            {rows}
+        </Table>
+    }
+}
+
+#[component]
+fn ReleaseRow(row: ReleaseSummary, of_artist: String) -> impl IntoView {
+    view! {
+        <tr
+            role="row"
+            class=COVER_ROW
+        >
+            <td role="cell" class="w-16 max-md:row-span-2">
+                <Cover object=row.cover edge=160 alt="" class="max-w-10 max-md:max-w-12"/>
+            </td>
+            <td role="cell">
+                <a href=format!("/review/{}", row.id) class="card-link font-medium">
+                    {row.display_title()}
+                </a>
+            </td>
+            <td role="cell" class="max-md:col-start-2 max-md:row-start-2">
+                <a href=of_artist class=ABOVE_ROW_LINK title="Show only this artist">
+                    {row.artist_name.clone()}
+                </a>
+            </td>
+            <td role="cell" class="max-md:col-start-3 max-md:row-start-1 max-md:text-end">
+                <StatusBadge status=row.status/>
+            </td>
+            <td role="cell" class="text-end max-md:hidden">
+                <span aria-hidden="true">{row.track_count}</span>
+                <span class="visually-hidden">{tracks_words(row.track_count)}</span>
+            </td>
+            <td role="cell" class="whitespace-nowrap max-md:col-start-3 max-md:row-start-2 max-md:text-end">
+                <TimeAgo at=row.updated_at/>
+            </td>
+        </tr>
+    }
+}

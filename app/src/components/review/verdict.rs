@@ -1,0 +1,281 @@
+//! The verdict: approve or reject, by click, by key, and by plain form where there is no JavaScript.
+
+use leptos::{ev::SubmitEvent, html, prelude::*};
+use vwaza::domain::{
+    ids::ReleaseId,
+    review::{QUICK_REASONS, REASON_MAX_CHARS, Reason, Verdict},
+};
+
+use super::reasons::{has_reason, toggle_reason};
+use crate::{
+    components::{
+        dialog::Dialog,
+        error_note::ErrorNote,
+        field::described_by,
+        focus,
+        form::{FormErrors, SubmitButton},
+        icon::{Icon, IconName},
+        keyboard,
+    },
+    error::AppError,
+};
+
+/// Opens upwards from the bar: over its whole width on a phone, above its button otherwise.
+const PANEL: &str = "absolute inset-x-0 bottom-full z-10 mb-2 grid max-h-[75vh] gap-3 overflow-y-auto rounded-card border \
+    border-line bg-surface p-5 shadow-float md:left-auto md:w-[34rem]";
+
+/// What is judged, as the forms send it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subject {
+    pub id: ReleaseId,
+    /// The one that the reviewer sees.
+    pub version: i64,
+}
+
+/// Where the forms go without JavaScript.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    pub approve: &'static str,
+    pub reject: &'static str,
+}
+
+/// What a verdict on its way looks like, kept by the page: a reason half written outlives a change of the release.
+#[derive(Clone, Copy)]
+pub struct Judging {
+    pub reason: RwSignal<String>,
+    pub rejecting: RwSignal<bool>,
+    pub pending: Signal<bool>,
+    pub error: Signal<Option<AppError>>,
+}
+
+/// Fixed at the bottom, above the player.
+#[component]
+pub fn VerdictBar(
+    subject: Subject,
+    /// What approving asks about first.
+    warnings: Vec<String>,
+    addresses: Addresses,
+    judging: Judging,
+    on_judge: Callback<Verdict>,
+    on_reload: Callback<()>,
+) -> impl IntoView {
+    let has_warnings = !warnings.is_empty();
+    let confirming = RwSignal::new(false);
+    let approve = move || {
+        if has_warnings {
+            confirming.set(true);
+        } else {
+            on_judge.run(Verdict::Approve);
+        }
+    };
+    keyboard::on_key(move |key| {
+        match key {
+            // While the question is open, the key that asked it does not answer it.
+            _ if confirming.get_untracked() => return false,
+            "a" | "A" => approve(),
+            "r" | "R" => judging.rejecting.set(true),
+            _ => return false,
+        }
+        true
+    });
+    let note = move || judging.error.get().filter(|error| error.fields.is_empty());
+    view! {
+        <section class="bottom-bar sticky" aria-label="Verdict">
+            <div class="mx-auto grid max-w-[72rem] gap-3 px-[clamp(1rem,4vw,2.5rem)] py-3">
+                {move || note().map(|error| view! { <Refusal error=error id=subject.id on_reload=on_reload/> })}
+                <div class="flex flex-wrap items-center justify-end gap-3">
+                    <p class="meta mr-auto">{warning_words(warnings.len())}</p>
+                    <RejectForm subject=subject address=addresses.reject judging=judging on_judge=on_judge/>
+                    <form
+                        method="post"
+                        action=addresses.approve
+                        on:submit=move |event: SubmitEvent| {
+                            event.prevent_default();
+                            approve();
+                        }
+                    >
+                        <SubjectFields subject=subject/>
+                        <SubmitButton pending=judging.pending label="Approve" icon=IconName::Check/>
+                    </form>
+                </div>
+            </div>
+        </section>
+        <Confirmation confirming warnings on_approve=Callback::new(move |()| on_judge.run(Verdict::Approve))/>
+    }
+}
+
+fn warning_words(warnings: usize) -> String {
+    match warnings {
+        0 => "No warnings".into(),
+        1 => "1 warning".into(),
+        many => format!("{many} warnings"),
+    }
+}
+
+/// What both forms say of the release.
+#[component]
+fn SubjectFields(subject: Subject) -> impl IntoView {
+    view! {
+        <input type="hidden" name="id" value=subject.id.to_string()/>
+        <input type="hidden" name="version" value=subject.version.to_string()/>
+    }
+}
+
+/// Somebody was faster, or the server could not: what happened, and the way to what is so now.
+#[component]
+fn Refusal(error: AppError, id: ReleaseId, on_reload: Callback<()>) -> impl IntoView {
+    view! {
+        <div class="flex flex-wrap items-center gap-3">
+            <ErrorNote error/>
+            <a class="btn" href=format!("/review/{id}") on:click=move |_| on_reload.run(())>
+                <Icon name=IconName::Retry/>
+                "Reload the release"
+            </a>
+            <a class="link" href="/review">
+                "Back to the queue"
+            </a>
+        </div>
+    }
+}
+
+#[component]
+fn Confirmation(confirming: RwSignal<bool>, warnings: Vec<String>, on_approve: Callback<()>) -> impl IntoView {
+    let warnings = warnings.into_iter().map(|warning| view! { <li>{warning}</li> }).collect_view();
+    let approve = move |_| {
+        confirming.set(false);
+        on_approve.run(());
+    };
+    view! {
+        <Dialog open=confirming title="Approve with warnings">
+            <p>"Stores may refuse or change what stands here:"</p>
+            <ul class="list-disc pl-5">{warnings}</ul>
+            <div class="flex flex-wrap justify-end gap-3">
+                <button type="button" class="btn" on:click=move |_| confirming.set(false)>
+                    "Go on listening"
+                </button>
+                <button type="button" class="btn btn-primary" on:click=approve>
+                    "Approve anyway"
+                </button>
+            </div>
+        </Dialog>
+    }
+}
+
+/// Opens above the bar and leaves the page behind it alive: who writes a reason listens at the same time.
+#[component]
+fn RejectForm(subject: Subject, address: &'static str, judging: Judging, on_judge: Callback<Verdict>) -> impl IntoView {
+    let Judging { reason, rejecting, pending, error } = judging;
+    let text = NodeRef::<html::Textarea>::new();
+    let refused = RwSignal::new(None::<AppError>);
+    let errors = FormErrors::of(move || refused.get().or_else(|| error.get()));
+    let reason_error = errors.field("reason");
+    Effect::new(move || {
+        if let (true, Some(text)) = (rejecting.get(), text.get()) {
+            // It fails only for an element that is not in the page.
+            let _ = text.focus();
+        }
+    });
+    let close = move || {
+        rejecting.set(false);
+        focus::on("#reject");
+    };
+    let send = move |event: SubmitEvent| {
+        event.prevent_default();
+        let parsed = Reason::parse(&reason.read_untracked());
+        refused.set(parsed.as_ref().err().cloned().map(AppError::from));
+        if let Ok(reason) = parsed {
+            on_judge.run(Verdict::Reject { reason });
+        }
+    };
+    view! {
+        <details
+            class="md:relative"
+            open=move || rejecting.get()
+            on:toggle=move |event| rejecting.set(event_target::<leptos::web_sys::Element>(&event).has_attribute("open"))
+            on:keydown=move |event| {
+                if event.key() == "Escape" {
+                    close();
+                }
+            }
+        >
+            <summary class="btn btn-danger" id="reject" aria-keyshortcuts="R">
+                <Icon name=IconName::Close/>
+                "Reject"
+            </summary>
+            <div class=PANEL role="dialog" aria-labelledby="reject-title">
+                <h2 class="dialog-title" id="reject-title">
+                    "Reject this release"
+                </h2>
+                <form class="grid gap-3" method="post" action=address on:submit=send>
+                    <SubjectFields subject=subject/>
+                    <QuickReasons reason/>
+                    <div class="field">
+                        <label class="label" for="reason">
+                            "What the artist has to mend"
+                        </label>
+                        <textarea
+                            class="textarea"
+                            id="reason"
+                            name="reason"
+                            rows="5"
+                            required
+                            maxlength=REASON_MAX_CHARS.to_string()
+                            node_ref=text
+                            prop:value=move || reason.get()
+                            aria-invalid=move || reason_error.get().map(|_| "true")
+                            aria-describedby=move || described_by("reason", true, reason_error.get().is_some())
+                            on:input=move |event| reason.set(event_target_value(&event))
+                        ></textarea>
+                        <p class="hint" id="reason-hint">
+                            "The artist reads this word for word."
+                        </p>
+                        {move || {
+                            reason_error
+                                .get()
+                                .map(|message| view! { <p class="field-error" id="reason-error">{message}</p> })
+                        }}
+                    </div>
+                    <div class="flex flex-wrap justify-end gap-3">
+                        <button type="button" class="btn" on:click=move |_| close()>
+                            "Cancel"
+                        </button>
+                        <SubmitButton pending label="Reject with this reason" class="btn btn-danger"/>
+                    </div>
+                </form>
+            </div>
+        </details>
+    }
+}
+
+/// One click each; there only once the page is alive, since without JavaScript they would fill nothing.
+#[component]
+fn QuickReasons(reason: RwSignal<String>) -> impl IntoView {
+    let is_alive = RwSignal::new(false);
+    Effect::new(move || is_alive.set(true));
+    let picks = move || {
+        QUICK_REASONS
+            .into_iter()
+            .map(|pick| {
+                view! {
+                    <label class="flex items-start gap-2 py-1 text-small">
+                        <input
+                            type="checkbox"
+                            class="checkbox"
+                            prop:checked=move || reason.with(|text| has_reason(text, pick))
+                            on:change=move |_| reason.update(|text| *text = toggle_reason(text, pick))
+                        />
+                        <span>{pick}</span>
+                    </label>
+                }
+            })
+            .collect_view()
+    };
+    view! {
+        <Show when=move || is_alive.get()>
+            <fieldset>
+                <legend class="label">"Reasons that come up most"</legend>
+                {picks()}
+            </fieldset>
+        </Show>
+    }
+}

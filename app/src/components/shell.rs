@@ -1,0 +1,154 @@
+//! The frame around every page: header, navigation by role, the list of keys, and a word when the line is down.
+
+use leptos::prelude::*;
+use leptos_router::{components::A, hooks::use_location};
+use vwaza::domain::account::Actor;
+
+use super::{
+    dialog::Dialog,
+    focus,
+    icon::{Icon, IconName},
+    keyboard::on_key,
+    logo::Logo,
+};
+use crate::state::session::Session;
+
+#[component]
+pub fn Shell(children: Children) -> impl IntoView {
+    let keys_open = RwSignal::new(false);
+    on_key(move |key| match key {
+        "?" => {
+            keys_open.set(true);
+            true
+        }
+        "/" => focus_search(),
+        _ => false,
+    });
+    follow_navigation();
+    view! {
+        <a class="skip-link" href="#main">"Skip to the content"</a>
+        <header class="site-header">
+            <div class="site-header-inner">
+                <a class="brand" href="/"><Logo/>"Vwaza"</a>
+                <Suspense>{move || Session::get().current().map(|current| view! { <Navigation actor=current.ok().flatten()/> })}</Suspense>
+            </div>
+        </header>
+        <OfflineNote/>
+        <main class="site-main" id="main" tabindex="-1">{children()}</main>
+        <footer class="site-footer">
+            <p>"An upload that we confirmed is never lost."</p>
+            <button type="button" class="btn-quiet footer-keys" on:click=move |_| keys_open.set(true)>
+                <Icon name=IconName::Keyboard/>
+                "Keyboard shortcuts"
+            </button>
+        </footer>
+        <Dialog open=keys_open title="Keyboard shortcuts"><KeyList/></Dialog>
+    }
+}
+
+#[component]
+fn Navigation(actor: Option<Actor>) -> impl IntoView {
+    let Some(actor) = actor else {
+        return view! {
+            <nav class="site-nav site-nav-end" aria-label="Account">
+                <A href="/sign-in" attr:class="nav-link">"Sign in"</A>
+                <A href="/sign-up" attr:class="btn btn-primary btn-small">"Sign up"</A>
+            </nav>
+        }
+        .into_any();
+    };
+    let main = if actor.is_admin() {
+        view! {
+            <A href="/review" attr:class="nav-link">"Review"</A>
+            <A href="/admin/releases" attr:class="nav-link">"Releases"</A>
+            <A href="/admin/artists" attr:class="nav-link">"Artists"</A>
+        }
+        .into_any()
+    } else {
+        view! { <A href="/" exact=true attr:class="nav-link">"Releases"</A> }.into_any()
+    };
+    view! {
+        <nav class="site-nav" aria-label="Main">{main}</nav>
+        <div class="site-account">
+            <A href="/account" attr:class="nav-link nav-name">
+                <span class="visually-hidden">"Account of "</span>
+                <span class="truncate">{actor.artist_name}</span>
+            </A>
+            // A plain form: the page is loaded anew, and nothing of the session stays behind in it.
+            <form method="post" action="/api/account/sign-out">
+                <button type="submit" class="btn-icon" aria-label="Sign out" title="Sign out"><Icon name=IconName::SignOut/></button>
+            </form>
+        </div>
+    }
+    .into_any()
+}
+
+#[component]
+fn KeyList() -> impl IntoView {
+    const KEYS: [(&str, &str); 8] = [
+        ("/", "Search"),
+        ("J  K", "Next and previous in a list, or track"),
+        ("Enter", "Open"),
+        ("Space", "Play or pause"),
+        ("←  →", "Five seconds back or forward"),
+        ("A", "Approve, in a review"),
+        ("R", "Reject, in a review"),
+        ("?", "This list"),
+    ];
+    let rows = KEYS
+        .into_iter()
+        .map(|(keys, what)| view! { <div class="key-row"><dt><kbd>{keys}</kbd></dt><dd>{what}</dd></div> })
+        .collect_view();
+    view! { <dl class="key-list">{rows}</dl> }
+}
+
+#[component]
+fn OfflineNote() -> impl IntoView {
+    let offline = RwSignal::new(false);
+    Effect::new(move || {
+        offline.set(!window().navigator().on_line());
+        let went = window_event_listener(leptos::ev::offline, move |_| offline.set(true));
+        let came = window_event_listener(leptos::ev::online, move |_| offline.set(false));
+        on_cleanup(move || {
+            went.remove();
+            came.remove();
+        });
+    });
+    view! {
+        <div role="status">
+            {move || {
+                offline
+                    .get()
+                    .then(|| {
+                        view! {
+                            <p class="offline-note">
+                                <Icon name=IconName::Warning/>
+                                "You are offline. What is uploaded is safe; the rest goes on by itself when you are back."
+                            </p>
+                        }
+                    })
+            }}
+        </div>
+    }
+}
+
+/// After a change of page the focus would be on nothing: it goes to the field that the address names, or to the page's start.
+fn follow_navigation() {
+    let location = use_location();
+    Effect::new(move |last: Option<(String, String)>| {
+        let here = (location.pathname.get(), location.hash.get());
+        let anchor = here.1.trim_start_matches('#');
+        if !anchor.is_empty() {
+            focus::anchor(anchor);
+        } else if last.is_some_and(|last| last.0 != here.0) {
+            focus::on("#main");
+        }
+        here
+    });
+}
+
+fn focus_search() -> bool {
+    let there = document().query_selector("input[type=search]").is_ok_and(|found| found.is_some());
+    focus::on("input[type=search]");
+    there
+}

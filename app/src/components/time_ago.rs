@@ -1,0 +1,119 @@
+//! Points in time as people say them.
+
+use leptos::prelude::*;
+use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
+
+/// "5 min ago", with the exact time in the reader's zone as its title. The server, which knows neither zone nor moment of
+/// reading, writes the exact time in UTC.
+#[component]
+pub fn TimeAgo(at: OffsetDateTime) -> impl IntoView {
+    let text = RwSignal::new(exact(at.to_offset(UtcOffset::UTC)));
+    let title = RwSignal::new(None::<String>);
+    #[cfg(feature = "hydrate")]
+    browser::keep_relative(at, text, title);
+    view! {
+        <time datetime=at.format(&Rfc3339).unwrap_or_default() title=move || title.get()>
+            {move || text.get()}
+        </time>
+    }
+}
+
+#[cfg(feature = "hydrate")]
+mod browser {
+    use std::time::Duration;
+
+    use super::*;
+
+    const BETWEEN_UPDATES: Duration = Duration::from_secs(30);
+
+    pub(super) fn keep_relative(at: OffsetDateTime, text: RwSignal<String>, title: RwSignal<Option<String>>) {
+        let update = move || {
+            let now = js_sys::Date::new_0();
+            let offset = zone_offset(&now);
+            title.set(Some(exact(at.to_offset(offset))));
+            #[expect(clippy::cast_possible_truncation, reason = "a browser's clock counts milliseconds")]
+            let now = OffsetDateTime::from_unix_timestamp_nanos((now.get_time() as i128) * 1_000_000);
+            text.set(relative(at.to_offset(offset), now.unwrap_or(at).to_offset(offset)));
+        };
+        Effect::new(move || {
+            update();
+            if let Ok(interval) = set_interval_with_handle(update, BETWEEN_UPDATES) {
+                on_cleanup(move || interval.clear());
+            }
+        });
+    }
+
+    fn zone_offset(now: &js_sys::Date) -> UtcOffset {
+        // JavaScript counts the minutes from local time to UTC.
+        #[expect(clippy::cast_possible_truncation, reason = "offsets are whole minutes within a day")]
+        let seconds = -(now.get_timezone_offset() as i32) * 60;
+        UtcOffset::from_whole_seconds(seconds).unwrap_or(UtcOffset::UTC)
+    }
+}
+
+const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/// "1 Mar 2026".
+pub fn date_words(date: time::Date) -> String {
+    format!("{} {} {}", date.day(), MONTHS[usize::from(u8::from(date.month()) - 1)], date.year())
+}
+
+/// "1 Mar 2026, 14:05 UTC", or "… UTC+2" in another zone.
+fn exact(at: OffsetDateTime) -> String {
+    let (hours, minutes, _) = at.offset().as_hms();
+    let zone = match (hours, minutes) {
+        (0, 0) => "UTC".to_owned(),
+        (hours, 0) => format!("UTC{hours:+}"),
+        (hours, minutes) => format!("UTC{hours:+}:{:02}", minutes.abs()),
+    };
+    format!("{}, {:02}:{:02} {zone}", date_words(at.date()), at.hour(), at.minute())
+}
+
+/// Both in the reader's zone. A moment ahead of `now` is taken for a clock that is wrong.
+#[cfg_attr(not(any(feature = "hydrate", test)), expect(dead_code, reason = "only the reader's browser knows the moment of reading"))]
+fn relative(at: OffsetDateTime, now: OffsetDateTime) -> String {
+    let seconds = (now - at).whole_seconds();
+    let days = (now.date() - at.date()).whole_days();
+    match seconds {
+        ..60 => "just now".into(),
+        60..3600 => format!("{} min ago", seconds / 60),
+        3600..21_600 => format!("{} h ago", seconds / 3600),
+        _ => match days {
+            ..=0 => format!("today, {:02}:{:02}", at.hour(), at.minute()),
+            1 => "yesterday".into(),
+            2..=6 => format!("{days} days ago"),
+            _ => date_words(at.date()),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn times_read_as_people_say_them() {
+        let now = datetime!(2026-03-10 12:00 +2);
+        for (at, words) in [
+            (datetime!(2026-03-10 12:05 +2), "just now"),
+            (datetime!(2026-03-10 11:59:30 +2), "just now"),
+            (datetime!(2026-03-10 11:53 +2), "7 min ago"),
+            (datetime!(2026-03-10 09:00 +2), "3 h ago"),
+            (datetime!(2026-03-10 00:10 +2), "today, 00:10"),
+            (datetime!(2026-03-09 23:00 +2), "yesterday"),
+            (datetime!(2026-03-06 23:00 +2), "4 days ago"),
+            (datetime!(2026-01-31 00:00 +2), "31 Jan 2026"),
+        ] {
+            assert_eq!(relative(at, now), words);
+        }
+    }
+
+    #[test]
+    fn exact_times_name_their_zone() {
+        assert_eq!(exact(datetime!(2026-03-01 14:05 UTC)), "1 Mar 2026, 14:05 UTC");
+        assert_eq!(exact(datetime!(2026-03-01 14:05 +5:30)), "1 Mar 2026, 14:05 UTC+5:30");
+        assert_eq!(exact(datetime!(2026-03-01 14:05 -3)), "1 Mar 2026, 14:05 UTC-3");
+    }
+}

@@ -1,0 +1,42 @@
+//! What happened to a release: who, what, when.
+
+use leptos::prelude::*;
+use vwaza::domain::release::{ReleaseEvent, ReleaseEventKind};
+
+use super::{
+    icon::{Icon, IconName},
+    time_ago::TimeAgo,
+};
+
+/// Newest first, as they come.
+#[component]
+pub fn Timeline(events: Vec<ReleaseEvent>) -> impl IntoView {
+    let events = events.into_iter().map(|event| view! { <Event event=event/> }).collect_view();
+    view! { <ol class="timeline">{events}</ol> }
+}
+
+#[component]
+fn Event(event: ReleaseEvent) -> impl IntoView {
+    let (icon, class, words) = match event.kind {
+        ReleaseEventKind::Created => (IconName::Plus, "event", "Draft begun"),
+        ReleaseEventKind::Submitted => (IconName::Upload, "event", "Submitted"),
+        ReleaseEventKind::Examined => (IconName::Clock, "event event-waiting", "All files examined; waiting for review"),
+        ReleaseEventKind::FileFailed => (IconName::Warning, "event event-bad", "A file could not be used; back to draft"),
+        ReleaseEventKind::Withdrawn => (IconName::Back, "event", "Withdrawn"),
+        ReleaseEventKind::Approved => (IconName::Check, "event event-good", "Approved and published"),
+        ReleaseEventKind::Rejected => (IconName::Close, "event event-bad", "Rejected"),
+        ReleaseEventKind::Revised => (IconName::Edit, "event", "Revision begun"),
+        ReleaseEventKind::FileDiscarded => (IconName::Trash, "event event-bad", "A file that had failed was given up"),
+        ReleaseEventKind::FileRetried => (IconName::Retry, "event", "A file that had failed is tried again"),
+    };
+    view! {
+        <li class=class>
+            <span class="event-mark"><Icon name=icon/></span>
+            <div class="event-body">
+                <p class="event-words">{words}{event.actor.map(|actor| format!(" by {actor}"))}</p>
+                <p class="event-time"><TimeAgo at=event.at/></p>
+                {event.note.map(|note| view! { <blockquote class="event-note">{note}</blockquote> })}
+            </div>
+        </li>
+    }
+}

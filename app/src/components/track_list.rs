@@ -1,0 +1,128 @@
+//! A release's tracks to listen to.
+
+use leptos::prelude::*;
+use vwaza::domain::{
+    files::{Examination, FileState},
+    ids::ObjectId,
+    media::format_duration,
+    release::ReleaseView,
+    track::TrackView,
+};
+
+use super::{
+    cover::shown_cover,
+    icon::{Icon, IconName},
+    status::FileLine,
+    waveform::Waveform,
+};
+use crate::state::player::{PlayItem, Player};
+
+/// What the player takes from a release: its examined tracks, in order.
+pub fn play_queue(release: &ReleaseView) -> Vec<PlayItem> {
+    let cover = shown_cover(&release.cover);
+    let playable = release.tracks.iter().filter_map(|track| {
+        let file = track.audio.as_ref()?;
+        let facts = file.facts.as_ref()?;
+        Some(PlayItem {
+            object: file.object,
+            title: track.display_title(),
+            subtitle: format!("{} · {}", release.artist_name, release.display_title()),
+            duration_ms: facts.duration_ms,
+            cover,
+        })
+    });
+    playable.collect()
+}
+
+#[component]
+pub fn TrackList(release: ReleaseView) -> impl IntoView {
+    let queue = StoredValue::new(play_queue(&release));
+    let tracks = release.tracks.into_iter().map(|track| view! { <Track track=track queue=queue/> }).collect_view();
+    view! { <ol class="track-list">{tracks}</ol> }
+}
+
+#[component]
+fn Track(track: TrackView, queue: StoredValue<Vec<PlayItem>>) -> impl IntoView {
+    let title = track.display_title();
+    let state = track.state();
+    let object = track.audio.as_ref().filter(|file| file.facts.is_some()).map(|file| file.object);
+    let message = state_message(&track);
+    let facts = track.audio.as_ref().and_then(|file| file.facts.as_ref().map(|facts| facts.summary()));
+    let duration = track.duration_ms().map(format_duration);
+    let peaks = track.peaks.filter(|_| object.is_some());
+    view! {
+        <li class="track">
+            <span class="track-number">{track.number}</span>
+            {match object {
+                Some(object) => view! { <PlayButton object=object title=title.clone() queue=queue/> }.into_any(),
+                None => view! { <span class="track-no-play"><Icon name=IconName::Music/></span> }.into_any(),
+            }}
+            <div class="track-words">
+                <p class="track-title">
+                    {title.clone()}
+                    {track.explicit.then(|| view! { " "<span class="explicit" role="img" aria-label="Explicit" title="Explicit">"E"</span> })}
+                </p>
+                {match state {
+                    FileState::Ready => facts.map(|facts| view! { <p class="meta">{facts}</p> }).into_any(),
+                    _ => view! { <p class="meta"><FileLine state=state message=message/></p> }.into_any(),
+                }}
+            </div>
+            <div class="track-wave">
+                {peaks.zip(object).map(|(peaks, object)| view! { <TrackWave peaks=peaks object=object title=title queue=queue/> })}
+            </div>
+            <span class="track-duration">{duration}</span>
+        </li>
+    }
+}
+
+#[component]
+fn TrackWave(peaks: Vec<u8>, object: ObjectId, title: String, queue: StoredValue<Vec<PlayItem>>) -> impl IntoView {
+    let player = Player::get();
+    let seek = Callback::new(move |fraction| {
+        if !untrack(|| player.is_current(object)) {
+            play(player, queue, object);
+        }
+        player.seek_to(fraction);
+    });
+    view! {
+        <Waveform
+            peaks=peaks
+            label=format!("Position in {title}")
+            progress=Signal::derive(move || player.position_of(object))
+            on_seek=seek
+        />
+    }
+}
+
+/// Plays or pauses one track of a queue.
+#[component]
+pub fn PlayButton(object: ObjectId, title: String, queue: StoredValue<Vec<PlayItem>>) -> impl IntoView {
+    let player = Player::get();
+    let is_on = move || player.is_current(object) && player.playing();
+    view! {
+        <button
+            type="button"
+            class="btn-icon track-play"
+            aria-label=move || if is_on() { format!("Pause {title}") } else { format!("Play {title}") }
+            on:click=move |_| if untrack(is_on) { player.pause() } else { play(player, queue, object) }
+        >
+            {move || view! { <Icon name=if is_on() { IconName::Pause } else { IconName::Play }/> }}
+        </button>
+    }
+}
+
+fn play(player: Player, queue: StoredValue<Vec<PlayItem>>, object: ObjectId) {
+    let queue = queue.get_value();
+    if let Some(index) = queue.iter().position(|item| item.object == object) {
+        player.play(queue, index);
+    }
+}
+
+/// Why a track's file is not ready, where something is wrong with it.
+fn state_message(track: &TrackView) -> Option<String> {
+    let of_upload = track.pending.as_ref().and_then(|upload| upload.message.clone());
+    of_upload.or_else(|| match track.audio.as_ref().map(|file| &file.examination) {
+        Some(Examination::Failed(reason)) => Some(reason.clone()),
+        _ => None,
+    })
+}

@@ -1,0 +1,86 @@
+//! A place for files: dropped anywhere on the page, or chosen; without scripts a plain form.
+
+use leptos::{ev, prelude::*};
+use vwaza::domain::upload::UploadTarget;
+
+use super::{FORM_ADDRESS, form_target};
+use crate::{
+    components::icon::{Icon, IconName},
+    state::uploads::{Files, holds_files},
+};
+
+/// One file or many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Amount {
+    One,
+    Many,
+}
+
+#[component]
+pub fn DropZone(
+    /// Of the file input.
+    id: &'static str,
+    /// What is dropped here: "Drop audio files anywhere on this page".
+    invitation: &'static str,
+    /// On the button: "Choose audio files".
+    button: &'static str,
+    /// What is taken, said beforehand.
+    #[prop(into)]
+    limits: String,
+    accept: &'static str,
+    amount: Amount,
+    target: UploadTarget,
+    on_files: Callback<Files>,
+) -> impl IntoView {
+    let over = RwSignal::new(false);
+    // A file dropped beside a small target would make the browser leave the page: so the whole page is the target.
+    let listeners = [
+        window_event_listener(ev::dragover, move |event| {
+            if holds_files(&event) {
+                event.prevent_default();
+                over.set(true);
+            }
+        }),
+        window_event_listener(ev::dragleave, move |event| {
+            if event.related_target().is_none() {
+                over.set(false);
+            }
+        }),
+        window_event_listener(ev::drop, move |event| {
+            over.set(false);
+            if holds_files(&event) {
+                event.prevent_default();
+                on_files.run(Files::dropped(&event));
+            }
+        }),
+    ];
+    on_cleanup(move || listeners.into_iter().for_each(WindowListenerHandle::remove));
+
+    let limits_id = format!("{id}-limits");
+    view! {
+        <form
+            class="drop-zone"
+            data-over=move || over.get().then_some("true")
+            method="post"
+            action=FORM_ADDRESS
+            enctype="multipart/form-data"
+        >
+            <input type="hidden" name="target" value=form_target(target)/>
+            <Icon name=IconName::Upload/>
+            <p class="drop-zone-invitation noscript:hidden">{invitation}</p>
+            <input
+                class="visually-hidden"
+                type="file"
+                id=id
+                name="file"
+                accept=accept
+                multiple=amount == Amount::Many
+                aria-describedby=limits_id.clone()
+                on:change=move |event| on_files.run(Files::chosen(&event))
+            />
+            <label class="btn btn-primary" for=id>{button}</label>
+            <button type="submit" class="btn hidden noscript:inline-flex">"Upload"</button>
+            <p class="hint" id=limits_id>{limits}</p>
+        </form>
+    }
+}

@@ -1,0 +1,47 @@
+//! A button that opens the file dialog; without scripts a small form.
+
+use leptos::prelude::*;
+use vwaza::domain::upload::UploadTarget;
+
+use super::{FORM_ADDRESS, form_target};
+use crate::{
+    components::icon::{Icon, IconName},
+    state::uploads::Files,
+};
+
+#[component]
+pub fn FileButton(
+    /// Of the file input; unique in the page.
+    #[prop(into)]
+    id: String,
+    /// In words that make sense alone: "Replace the audio of “Night bus”".
+    #[prop(into)]
+    name: Signal<String>,
+    /// What the button shows.
+    #[prop(into)]
+    label: Signal<&'static str>,
+    accept: &'static str,
+    target: UploadTarget,
+    on_files: Callback<Files>,
+) -> impl IntoView {
+    let label_for = id.clone();
+    view! {
+        <form class="file-button" method="post" action=FORM_ADDRESS enctype="multipart/form-data">
+            <input type="hidden" name="target" value=form_target(target)/>
+            <input
+                class="visually-hidden"
+                type="file"
+                id=id
+                name="file"
+                accept=accept
+                aria-label=move || name.get()
+                on:change=move |event| on_files.run(Files::chosen(&event))
+            />
+            <label class="btn btn-quiet" for=label_for>
+                <Icon name=IconName::Upload/>
+                {move || label.get()}
+            </label>
+            <button type="submit" class="btn btn-quiet hidden noscript:inline-flex">"Upload"</button>
+        </form>
+    }
+}

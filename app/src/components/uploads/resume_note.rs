@@ -1,0 +1,73 @@
+//! What the server says of an upload that this tab knows nothing of: begun before a restart, or refused.
+
+use leptos::prelude::*;
+use vwaza::domain::{
+    files::PendingUpload,
+    upload::{UploadState, UploadTarget},
+};
+
+use super::file_button::FileButton;
+use crate::{
+    components::icon::{Icon, IconName},
+    state::uploads::{Files, Progress},
+};
+
+#[component]
+pub fn ResumeNote(
+    pending: PendingUpload,
+    target: UploadTarget,
+    accept: &'static str,
+    /// Of the file input; unique in the page.
+    #[prop(into)]
+    id: String,
+    on_files: Callback<Files>,
+    /// Gives it up, or puts its refusal away.
+    on_cancel: Callback<()>,
+) -> impl IntoView {
+    let name = pending.file_name.clone();
+    let (line, choose) = match pending.state {
+        UploadState::Receiving => {
+            let arrived = Progress {
+                sent: pending.offset.unsigned_abs(),
+                total: pending.length.unsigned_abs(),
+                bytes_per_second: None,
+            };
+            (format!("{} arrived. Choose the same file to go on: {name}", arrived.amount()), "Choose the file")
+        }
+        UploadState::Refused => {
+            let why = pending.message.unwrap_or_else(|| "This file is not what it has to be.".into());
+            (format!("{name} was not accepted. {why}"), "Choose another")
+        }
+        UploadState::Failed => {
+            let why = pending.message.unwrap_or_else(|| "It could not be stored.".into());
+            (format!("{name} needs your attention. {why}"), "Choose it again")
+        }
+        // Nothing to be done about the others.
+        _ => return None,
+    };
+    let is_bad = pending.state != UploadState::Receiving;
+    let cancel = format!("{}: {name}", if is_bad { "Put away" } else { "Cancel the upload" });
+    let choose_name = format!("{choose}: {name}");
+    let note = view! {
+        <div class="upload" class:upload-bad=is_bad>
+            <p class="upload-line">
+                {is_bad.then(|| view! { <Icon name=IconName::Warning/> })}
+                {line}
+            </p>
+            <div class="upload-actions">
+                <FileButton
+                    id=id
+                    name=choose_name
+                    label=choose
+                    accept=accept
+                    target=target
+                    on_files=on_files
+                />
+                <button type="button" class="btn-icon noscript:hidden" aria-label=cancel on:click=move |_| on_cancel.run(())>
+                    <Icon name=IconName::Close/>
+                </button>
+            </div>
+        </div>
+    };
+    Some(note)
+}

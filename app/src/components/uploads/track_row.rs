@@ -1,0 +1,234 @@
+//! One track in the wizard's table: where it stands, what it is called, how it sounds and how its file does.
+
+use leptos::{ev, html, prelude::*};
+use vwaza::domain::{
+    ids::{TrackId, UploadId},
+    media::format_duration,
+    problem::FieldErrors,
+    track::TrackView,
+};
+
+use super::{drag, track_audio::TrackAudio, track_fields::TrackFields};
+use crate::{
+    components::icon::{Icon, IconName},
+    state::{
+        player::PlayItem,
+        uploads::{Command, Files, Task},
+    },
+};
+
+/// What somebody does in a track's row.
+pub enum TrackEvent {
+    /// Something is being typed.
+    Typed,
+    /// A field was left, or a choice made.
+    Changed,
+    /// To this number, from 1; the control that was used keeps the focus.
+    MoveTo { number: i32, control: &'static str },
+    /// Something else was dropped on it: before or behind it.
+    DroppedOn(Half),
+    Files(Files),
+    Upload(Command),
+    /// An upload that only the server knows of.
+    CancelUpload(UploadId),
+    /// To be asked first whether it is meant.
+    Remove,
+}
+
+/// Of a row: what is dropped on the upper one goes before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Half {
+    Upper,
+    Lower,
+}
+
+/// The addresses of the forms that work without scripts.
+#[derive(Clone, Copy)]
+pub struct TrackForms {
+    pub save: &'static str,
+    pub reorder: &'static str,
+    pub remove: &'static str,
+}
+
+/// What all rows of the table share.
+#[derive(Clone, Copy)]
+pub struct TrackTable {
+    pub forms: TrackForms,
+    pub count: Signal<usize>,
+    pub queue: StoredValue<Vec<PlayItem>>,
+    pub dragged: RwSignal<Option<TrackId>>,
+    /// Where the wizard comes back to after signing in.
+    pub address: StoredValue<String>,
+}
+
+#[component]
+pub fn TrackRow(
+    track: Memo<TrackView>,
+    table: TrackTable,
+    /// In the order that is shown, from 1: ahead of the server's while a move is on its way.
+    number: Memo<i32>,
+    task: Memo<Option<Task>>,
+    form: NodeRef<html::Form>,
+    #[prop(into)] errors: Signal<FieldErrors>,
+    /// Whether the form is saved, in words.
+    saved: Signal<String>,
+    on_event: Callback<TrackEvent>,
+) -> impl IntoView {
+    let id = track.with_untracked(|track| track.id);
+    let half = RwSignal::new(None::<Half>);
+    let is_target = move || table.dragged.get().is_some_and(|dragged| dragged != id);
+    let marker = move || match half.get().filter(|_| is_target())? {
+        Half::Upper => Some("before"),
+        Half::Lower => Some("behind"),
+    };
+    let on_drag_over = move |event: ev::DragEvent| {
+        if untrack(is_target) {
+            event.prevent_default();
+            half.set(Some(half_under(&event)));
+        }
+    };
+    let on_drop = move |event: ev::DragEvent| {
+        half.set(None);
+        if untrack(is_target) {
+            event.prevent_default();
+            on_event.run(TrackEvent::DroppedOn(half_under(&event)));
+        }
+    };
+    view! {
+        <tr
+            class="track-row"
+            role="row"
+            id=format!("track-{id}")
+            tabindex="-1"
+            data-drop=marker
+            data-dragged=move || (table.dragged.get() == Some(id)).then_some("true")
+            on:dragover=on_drag_over
+            on:dragleave=move |_| half.set(None)
+            on:drop=on_drop
+        >
+            <td class="track-row-order" role="cell">
+                <div>
+                    <Order id=id track=track table=table number=number on_event=on_event/>
+                </div>
+            </td>
+            <td class="track-row-title" role="cell">
+                <TrackFields id=id track=track address=table.forms.save form=form errors=errors saved=saved on_event=on_event/>
+            </td>
+            <td class="track-row-audio" role="cell">
+                <div class="track-audio">
+                    <TrackAudio track=track task=task queue=table.queue address=table.address on_event=on_event/>
+                </div>
+            </td>
+            <td class="track-row-length" role="cell">
+                {move || track.with(|track| track.duration_ms().map(format_duration))}
+            </td>
+            <td class="track-row-actions" role="cell">
+                <form
+                    method="post"
+                    action=table.forms.remove
+                    on:submit=move |event| {
+                        event.prevent_default();
+                        on_event.run(TrackEvent::Remove);
+                    }
+                >
+                    <input type="hidden" name="id" value=id.to_string()/>
+                    <button
+                        type="submit"
+                        class="btn-icon"
+                        id=format!("track-{id}-remove")
+                        aria-label=move || format!("Remove “{}”", track.with(TrackView::display_title))
+                    >
+                        <Icon name=IconName::Trash/>
+                    </button>
+                </form>
+            </td>
+        </tr>
+    }
+}
+
+fn half_under(event: &ev::DragEvent) -> Half {
+    if drag::is_upper_half(event) { Half::Upper } else { Half::Lower }
+}
+
+/// The handle to drag by, the number, and the two buttons for whoever cannot drag.
+#[component]
+fn Order(
+    id: TrackId,
+    track: Memo<TrackView>,
+    table: TrackTable,
+    number: Memo<i32>,
+    on_event: Callback<TrackEvent>,
+) -> impl IntoView {
+    let title = move || track.with(TrackView::display_title);
+    let on_key = move |event: ev::KeyboardEvent| {
+        let by = match event.key().as_str() {
+            "ArrowUp" => -1,
+            "ArrowDown" => 1,
+            _ => return,
+        };
+        if event.alt_key() {
+            event.prevent_default();
+            on_event.run(TrackEvent::MoveTo { number: number.get_untracked() + by, control: "handle" });
+        }
+    };
+    view! {
+        <span
+            class="track-handle noscript:hidden"
+            id=format!("track-{id}-handle")
+            role="button"
+            tabindex="0"
+            draggable="true"
+            aria-label=move || format!("Move “{}”, track {} of {}", title(), number.get(), table.count.get())
+            aria-keyshortcuts="Alt+ArrowUp Alt+ArrowDown"
+            title="Drag, or press Alt and the arrow keys"
+            on:keydown=on_key
+            on:dragstart=move |event| {
+                drag::begin(&event);
+                table.dragged.set(Some(id));
+            }
+            on:dragend=move |_| table.dragged.set(None)
+        >
+            <Icon name=IconName::Drag/>
+        </span>
+        <span class="track-row-number">{move || number.get()}</span>
+        <Step id=id label=move || format!("Move “{}” up", title()) table=table number=number by=-1 on_event=on_event/>
+        <Step id=id label=move || format!("Move “{}” down", title()) table=table number=number by=1 on_event=on_event/>
+    }
+}
+
+#[component]
+fn Step(
+    id: TrackId,
+    #[prop(into)] label: Signal<String>,
+    table: TrackTable,
+    number: Memo<i32>,
+    by: i32,
+    on_event: Callback<TrackEvent>,
+) -> impl IntoView {
+    let (name, icon) = if by < 0 { ("up", IconName::Up) } else { ("down", IconName::Down) };
+    let to = move || number.get() + by;
+    let is_possible = move || to() >= 1 && usize::try_from(to()).is_ok_and(|to| to <= table.count.get());
+    view! {
+        <form
+            method="post"
+            action=table.forms.reorder
+            on:submit=move |event| {
+                event.prevent_default();
+                on_event.run(TrackEvent::MoveTo { number: untrack(to), control: name });
+            }
+        >
+            <input type="hidden" name="id" value=id.to_string()/>
+            <input type="hidden" name="number" value=move || to().to_string()/>
+            // Not `disabled`, which would take the focus away at either end.
+            <button
+                type="submit"
+                class="btn-icon track-step"
+                id=format!("track-{id}-{name}")
+                aria-label=move || label.get()
+                aria-disabled=move || (!is_possible()).then_some("true")
+            >
+                <Icon name=icon/>
+            </button>
+        </form>
+    }
+}

@@ -1,0 +1,67 @@
+//! The music, visible: a track's loudest moments from left to right.
+
+use leptos::prelude::*;
+use vwaza::domain::media::waveform_path;
+
+/// Units of the drawing's box; the page stretches it to the room there is.
+const WIDTH: u16 = 400;
+const HEIGHT: u16 = 48;
+
+/// `progress` lies in 0..=1. With `on_seek` it is a slider that reports where to go, in 0..=1.
+#[component]
+pub fn Waveform(
+    peaks: Vec<u8>,
+    #[prop(into)] label: String,
+    #[prop(optional, into)] progress: Signal<f64>,
+    #[prop(optional)] on_seek: Option<Callback<f64>>,
+) -> impl IntoView {
+    let path = waveform_path(&peaks, WIDTH, HEIGHT);
+    let played = path.clone();
+    let view_box = format!("0 0 {WIDTH} {HEIGHT}");
+    let slider_label = label.clone();
+    // The inner <svg> cuts off what has not been played.
+    let drawing = view! {
+        <svg
+            class="waveform-drawing"
+            viewBox=view_box
+            preserveAspectRatio="none"
+            role=on_seek.is_none().then_some("img")
+            aria-label=on_seek.is_none().then_some(label)
+            aria-hidden=on_seek.is_some().then_some("true")
+        >
+            <path class="waveform-all" d=path></path>
+            <svg
+                width=move || format!("{:.1}", progress.get().clamp(0.0, 1.0) * f64::from(WIDTH))
+                height=HEIGHT.to_string()
+                overflow="hidden"
+            >
+                <path class="waveform-played" d=played></path>
+            </svg>
+        </svg>
+    };
+    let slider = on_seek.map(|on_seek| {
+        view! {
+            <input
+                class="waveform-slider"
+                type="range"
+                min="0"
+                max="1"
+                step="any"
+                value="0"
+                aria-label=slider_label
+                aria-valuetext=move || percent(progress.get())
+                prop:value=move || progress.get().to_string()
+                on:input=move |event| {
+                    if let Ok(fraction) = event_target_value(&event).parse() {
+                        on_seek.run(fraction);
+                    }
+                }
+            />
+        }
+    });
+    view! { <div class="waveform">{drawing}{slider}</div> }
+}
+
+fn percent(fraction: f64) -> String {
+    format!("{:.0} %", fraction * 100.0)
+}

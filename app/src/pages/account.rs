@@ -1,0 +1,113 @@
+//! The account: how the artist is called and reached, and the password.
+
+use leptos::{html, prelude::*};
+use vwaza::domain::account::{Actor, PASSWORD_MIN_CHARS};
+
+use crate::{
+    api::account::{ChangePassword, SaveProfile},
+    components::{
+        field::TextField,
+        form::{FormErrors, FormNote, SubmitButton},
+        page_head::PageHead,
+        require::SignedIn,
+    },
+    state::{session::Session, toasts::Toasts},
+};
+
+#[component]
+pub fn Account() -> impl IntoView {
+    let save = ServerAction::<SaveProfile>::new();
+    let change = ServerAction::<ChangePassword>::new();
+    view! {
+        <SignedIn>
+            <div class="page-narrow">
+                <PageHead title="Account"/>
+                <ProfileForm action=save/>
+                <PasswordForm action=change/>
+            </div>
+        </SignedIn>
+    }
+}
+
+#[component]
+fn ProfileForm(action: ServerAction<SaveProfile>) -> impl IntoView {
+    let session = Session::get();
+    let of_actor = move |field: fn(Actor) -> String| Signal::derive(move || session.actor().map(field).unwrap_or_default());
+    let errors = FormErrors::of(move || action.value().get().and_then(Result::err));
+    Effect::new(move || {
+        if let Some(Ok(_)) = action.value().get() {
+            session.refresh();
+            Toasts::get().show("Profile saved.");
+        }
+    });
+    view! {
+        <section class="card" aria-labelledby="profile-title">
+            <h2 class="section-title" id="profile-title">"Profile"</h2>
+            <ActionForm action=action attr:class="stack" attr:novalidate=true>
+                <FormNote errors=errors/>
+                <TextField
+                    name="artist_name"
+                    label="Artist name"
+                    value=of_actor(|actor| actor.artist_name)
+                    error=errors.field("artist_name")
+                    hint="As it stands on your releases."
+                    autocomplete="nickname"
+                    required=true
+                />
+                <TextField
+                    name="email"
+                    label="E-mail"
+                    value=of_actor(|actor| actor.email)
+                    error=errors.field("email")
+                    kind="email"
+                    hint="You sign in with it."
+                    autocomplete="email"
+                    required=true
+                />
+                <div class="form-actions"><SubmitButton pending=action.pending() label="Save the profile"/></div>
+            </ActionForm>
+        </section>
+    }
+}
+
+#[component]
+fn PasswordForm(action: ServerAction<ChangePassword>) -> impl IntoView {
+    let errors = FormErrors::of(move || action.value().get().and_then(Result::err));
+    let form = NodeRef::<html::Form>::new();
+    Effect::new(move || {
+        if let Some(Ok(())) = action.value().get() {
+            if let Some(form) = form.get_untracked() {
+                form.reset();
+            }
+            Toasts::get().show("Password changed. Everywhere else you are signed out.");
+        }
+    });
+    view! {
+        <section class="card section" aria-labelledby="password-title">
+            <h2 class="section-title" id="password-title">"Password"</h2>
+            <ActionForm action=action node_ref=form attr:class="stack" attr:novalidate=true>
+                <FormNote errors=errors/>
+                <TextField
+                    name="current_password"
+                    label="Current password"
+                    value=String::new()
+                    error=errors.field("current_password")
+                    kind="password"
+                    autocomplete="current-password"
+                    required=true
+                />
+                <TextField
+                    name="new_password"
+                    label="New password"
+                    value=String::new()
+                    error=errors.field("new_password")
+                    kind="password"
+                    hint=format!("At least {PASSWORD_MIN_CHARS} characters. Other sessions end with the change.")
+                    autocomplete="new-password"
+                    required=true
+                />
+                <div class="form-actions"><SubmitButton pending=action.pending() label="Change the password"/></div>
+            </ActionForm>
+        </section>
+    }
+}

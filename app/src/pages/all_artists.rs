@@ -1,0 +1,79 @@
+//! `/admin/artists`: every account, and what it has released.
+
+use leptos::prelude::*;
+use leptos_router::hooks::use_query_map;
+use vwaza::domain::{
+    release::{Page, ReleaseFilter},
+    review::ArtistSummary,
+};
+
+use crate::{
+    api::review::all_artists,
+    components::{
+        pager::Pager,
+        release_filters::{filter_address, filter_of},
+        require::Admins,
+        review::{
+            artist_table::ArtistTable,
+            list::{ListPage, NoRows},
+            search::Search,
+            table::count,
+        },
+    },
+    error::ApiResult,
+};
+
+const PATH: &str = "/admin/artists";
+const RELEASES_PATH: &str = "/admin/releases";
+
+#[component]
+pub fn AllArtists() -> impl IntoView {
+    let query = use_query_map();
+    // Of a list's filter, only the search and the page mean something here.
+    let filter = Memo::new(move |_| {
+        let ReleaseFilter { search, page, .. } = query.with(filter_of);
+        ReleaseFilter { search, page, ..Default::default() }
+    });
+    let artists = Resource::new(move || filter.get(), |filter| all_artists(filter.search, filter.page));
+    view! {
+        <Admins>
+            <Artists artists=artists filter=filter/>
+        </Admins>
+    }
+}
+
+#[component]
+fn Artists(artists: Resource<ApiResult<Page<ArtistSummary>>>, filter: Memo<ReleaseFilter>) -> impl IntoView {
+    let error = Signal::derive(move || artists.get().and_then(Result::err));
+    let found = move || {
+        let page = artists.get().and_then(Result::ok)?;
+        Some(view! { <Found page=page filter=filter.get_untracked()/> })
+    };
+    view! {
+        <ListPage title="All artists" error=error>
+            <Search path=PATH filter=filter label="Search by name or e-mail"/>
+            {found}
+        </ListPage>
+    }
+}
+
+#[component]
+fn Found(page: Page<ArtistSummary>, filter: ReleaseFilter) -> impl IntoView {
+    let link = {
+        let filter = filter.clone();
+        move |number| filter_address(PATH, &ReleaseFilter { page: number, ..filter.clone() })
+    };
+    let table = if page.rows.is_empty() {
+        view! { <NoRows path=PATH filter=filter title="No accounts yet" text="Artists appear here as soon as they sign up."/> }
+            .into_any()
+    } else {
+        view! { <ArtistTable rows=page.rows releases_path=RELEASES_PATH/> }.into_any()
+    };
+    view! {
+        <p class="meta" role="status">
+            {count(page.total, "account", "accounts")}
+        </p>
+        {table}
+        <Pager page=page.page pages=page.pages link=link/>
+    }
+}

@@ -1,0 +1,84 @@
+//! `/admin/releases`: every release of every artist.
+
+use leptos::prelude::*;
+use leptos_router::hooks::use_query_map;
+use vwaza::domain::release::{Page, ReleaseFilter, ReleaseSummary};
+
+use crate::{
+    api::review::all_releases,
+    components::{
+        pager::Pager,
+        release_filters::{ReleaseFilters, filter_address, filter_of},
+        require::Admins,
+        review::{
+            list::{ListPage, NoRows, OnlyArtist},
+            release_table::ReleaseTable,
+            table::count,
+        },
+    },
+    error::ApiResult,
+    state::live::{self, Live},
+};
+
+const PATH: &str = "/admin/releases";
+
+#[component]
+pub fn AllReleases() -> impl IntoView {
+    let query = use_query_map();
+    let filter = Memo::new(move |_| query.with(filter_of));
+    let changes = Live::get().any_release();
+    let releases = Resource::new(move || (filter.get(), changes.get()), |(filter, _)| all_releases(filter));
+    view! {
+        <Admins>
+            <Releases releases=releases filter=filter/>
+        </Admins>
+    }
+}
+
+#[component]
+fn Releases(releases: Resource<ApiResult<Page<ReleaseSummary>>>, filter: Memo<ReleaseFilter>) -> impl IntoView {
+    let shown = live::steady(move || filter.get(), releases);
+    let error = Signal::derive(move || shown.get().and_then(Result::err));
+    let found = move || {
+        let page = shown.get().and_then(Result::ok)?;
+        Some(view! { <Found page=page filter=filter.get_untracked()/> })
+    };
+    view! {
+        <ListPage title="All releases" error=error>
+            {move || {
+                view! { <ReleaseFilters path=PATH filter=filter.get() counts=None search_label="Search by title or artist"/> }
+            }}
+            {found}
+        </ListPage>
+    }
+}
+
+#[component]
+fn Found(page: Page<ReleaseSummary>, filter: ReleaseFilter) -> impl IntoView {
+    let artist_name = page.rows.first().map(|row| row.artist_name.clone());
+    let link = {
+        let filter = filter.clone();
+        move |number| filter_address(PATH, &ReleaseFilter { page: number, ..filter.clone() })
+    };
+    let table = if page.rows.is_empty() {
+        view! {
+            <NoRows
+                path=PATH
+                filter=filter.clone()
+                title="No releases yet"
+                text="What artists begin appears here, from the first draft on."
+            />
+        }
+        .into_any()
+    } else {
+        view! { <ReleaseTable rows=page.rows filter=filter.clone() path=PATH/> }.into_any()
+    };
+    view! {
+        <OnlyArtist path=PATH filter=filter name=artist_name/>
+        <p class="meta" role="status">
+            {count(page.total, "release", "releases")}
+        </p>
+        {table}
+        <Pager page=page.page pages=page.pages link=link/>
+    }
+}

@@ -1,0 +1,174 @@
+//! The start: what this is for whoever is signed out, an artist's releases, and for admins the way to the queue.
+
+use leptos::prelude::*;
+use leptos_meta::Title;
+use leptos_router::{components::Redirect, hooks::use_query_map};
+use vwaza::domain::{
+    account::Actor,
+    release::{ReleaseFilter, ReleaseSummary},
+};
+
+use crate::{
+    api::releases::{CreateRelease, Home as HomeData, home},
+    components::{
+        empty_state::EmptyState,
+        form::{FormErrors, FormNote, SubmitButton},
+        icon::IconName,
+        landing::Landing,
+        page_error::PageError,
+        page_head::PageHead,
+        pager::Pager,
+        release_filters::{ReleaseFilters, filter_address, filter_of},
+        release_list::{ContinueCards, ReleaseRows},
+        skeleton::Skeleton,
+    },
+    error::ApiResult,
+    state::{
+        live::{Live, steady},
+        session::Session,
+    },
+};
+
+/// Who the start is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Visitor {
+    Stranger,
+    Artist,
+    Admin,
+}
+
+#[component]
+pub fn Home() -> impl IntoView {
+    let session = Session::get();
+    let query = use_query_map();
+    let filter = Memo::new(move |_| query.with(filter_of));
+    let changes = Live::get().any_release();
+    let data = Resource::new(
+        move || (filter.get(), changes.get()),
+        move |(filter, _)| async move {
+            match session.known().await.and_then(visitor)? {
+                Visitor::Artist => home(filter).await.map(Some),
+                Visitor::Stranger | Visitor::Admin => Ok(None),
+            }
+        },
+    );
+    let create = ServerAction::<CreateRelease>::new();
+
+    view! {
+        <Transition fallback=Skeleton>
+            {
+                let shown = steady(move || filter.get(), data);
+                // A memo, so that a changed name does not build the page anew.
+                let visitor = Memo::new(move |_| Some(session.current()?.and_then(visitor)));
+                move || {
+                    visitor
+                        .get()
+                        .map(|visitor| match visitor {
+                            Ok(Visitor::Stranger) => view! { <Title text=""/><Landing/> }.into_any(),
+                            Ok(Visitor::Admin) => view! { <Redirect path="/review"/> }.into_any(),
+                            Ok(Visitor::Artist) => view! { <ArtistHome shown=shown filter=filter create=create/> }.into_any(),
+                            Err(error) => view! { <PageError error=error/> }.into_any(),
+                        })
+                }
+            }
+        </Transition>
+    }
+}
+
+fn visitor(actor: Option<Actor>) -> ApiResult<Visitor> {
+    Ok(match actor {
+        None => Visitor::Stranger,
+        Some(actor) if actor.is_admin() => Visitor::Admin,
+        Some(_) => Visitor::Artist,
+    })
+}
+
+#[component]
+fn ArtistHome(
+    shown: Signal<Option<ApiResult<Option<HomeData>>>>,
+    filter: Memo<ReleaseFilter>,
+    create: ServerAction<CreateRelease>,
+) -> impl IntoView {
+    let errors = FormErrors::of(move || create.value().get().and_then(Result::err));
+    let new_release = move || {
+        view! {
+            <ActionForm action=create>
+                <SubmitButton pending=create.pending() label="New release" icon=IconName::Plus/>
+            </ActionForm>
+        }
+    };
+
+    view! {
+        <div class="page">
+            <PageHead title="Releases">{new_release()}</PageHead>
+            <FormNote errors=errors/>
+            {move || {
+                shown
+                    .get()
+                    .map(|data| match data {
+                        Ok(None) => ().into_any(),
+                        Ok(Some(data)) if data.counts.all() == 0 => view! { <FirstRelease>{new_release()}</FirstRelease> }.into_any(),
+                        Ok(Some(data)) => view! { <Releases data=data filter=filter.get()/> }.into_any(),
+                        Err(error) => view! { <PageError error=error/> }.into_any(),
+                    })
+            }}
+        </div>
+    }
+}
+
+#[component]
+fn FirstRelease(children: Children) -> impl IntoView {
+    view! {
+        <EmptyState
+            title="Your first release"
+            text="You need a square cover, best 3000 × 3000 pixels, the master of each track as WAV or FLAC, and the titles. \
+            Everything is saved as you go, so you can stop at any point and come back."
+        >
+            {children()}
+        </EmptyState>
+    }
+}
+
+#[component]
+fn Releases(data: HomeData, filter: ReleaseFilter) -> impl IntoView {
+    let page = data.releases;
+    let for_pager = filter.clone();
+    view! {
+        <ToContinue releases=data.continue_with/>
+        <section class="section" aria-labelledby="all-title">
+            <h2 class="section-title" id="all-title">"All releases"</h2>
+            <ReleaseFilters path="/" filter=filter counts=Some(data.counts)/>
+            {if page.rows.is_empty() {
+                view! { <NothingFound/> }.into_any()
+            } else {
+                view! { <ReleaseRows releases=page.rows/> }.into_any()
+            }}
+            <Pager
+                page=page.page
+                pages=page.pages
+                link=move |page| filter_address("/", &ReleaseFilter { page, ..for_pager.clone() })
+            />
+        </section>
+    }
+}
+
+#[component]
+fn ToContinue(releases: Vec<ReleaseSummary>) -> impl IntoView {
+    (!releases.is_empty()).then(|| {
+        view! {
+            <section aria-labelledby="continue-title">
+                <h2 class="section-title" id="continue-title">"Continue"</h2>
+                <ContinueCards releases=releases/>
+            </section>
+        }
+    })
+}
+
+#[component]
+fn NothingFound() -> impl IntoView {
+    view! {
+        <EmptyState title="No release matches" text="Try another word, or another status." icon=IconName::Search>
+            <a class="btn" href="/">"Show all releases"</a>
+        </EmptyState>
+    }
+}

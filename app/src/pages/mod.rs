@@ -1,0 +1,13 @@
+//! One file per route: it fetches, decides what is shown, and leaves the showing to components.
+
+pub mod account;
+pub mod all_artists;
+pub mod all_releases;
+pub mod home;
+pub mod not_found;
+pub mod release;
+pub mod review;
+pub mod review_queue;
+pub mod sign_in;
+pub mod sign_up;
+pub mod wizard;

@@ -1,0 +1,10 @@
+//! Any address that leads nowhere.
+
+use leptos::prelude::*;
+
+use crate::components::page_error::NothingHere;
+
+#[component]
+pub fn NotFound() -> impl IntoView {
+    view! { <NothingHere/> }
+}

@@ -1,0 +1,225 @@
+//! `/review/:id`: one release to hear, look at and judge.
+
+use std::time::Duration;
+
+use leptos::{prelude::*, server_fn::ServerFn};
+use leptos_router::hooks::use_params_map;
+use vwaza::domain::{
+    ids::ReleaseId,
+    problem::Problem,
+    release::{ReleaseFilter, ReleaseStatus, ReleaseView},
+    review::Verdict,
+};
+
+use crate::{
+    api::{
+        releases::release,
+        review::{ApproveRelease, RejectRelease, approve_release, reject_release},
+    },
+    components::{
+        icon::{Icon, IconName},
+        page_error::PageError,
+        page_head::PageHead,
+        release_filters::filter_address,
+        require::Admins,
+        review::{
+            cover::ReviewCover,
+            findings::Findings,
+            metadata::Metadata,
+            tracks::ReviewTracks,
+            verdict::{Addresses, Judging, Subject, VerdictBar},
+        },
+        status::StatusBadge,
+        time_ago::TimeAgo,
+        timeline::Timeline,
+    },
+    error::{ApiResult, AppError},
+    state::{
+        live::{self, Live},
+        player::Player,
+        toasts::Toasts,
+    },
+};
+
+/// A second click or key press that was meant for the last release must not judge the next one, unheard.
+const BEFORE_NEXT_VERDICT: Duration = Duration::from_millis(800);
+
+const ADDRESSES: fn() -> Addresses = || Addresses { approve: ApproveRelease::url(), reject: RejectRelease::url() };
+
+#[component]
+pub fn Review() -> impl IntoView {
+    let params = use_params_map();
+    let id = Memo::new(move |_| params.with(|params| params.get_str("id").and_then(|id| id.parse::<ReleaseId>().ok())));
+    let live = Live::get();
+    let reviewed = Resource::new(
+        move || (id.get(), id.get().map(|id| live.on_release(id).get())),
+        |(id, _)| async move {
+            match id {
+                Some(id) => release(id).await,
+                None => Err(Problem::NotFound.into()),
+            }
+        },
+    );
+    let bench = Bench::new(id, reviewed);
+    view! {
+        <Admins>
+            <Reviewed reviewed=reviewed id=id bench=bench/>
+        </Admins>
+    }
+}
+
+/// The verdict in the making: it outlives a release that changes while it is looked at.
+#[derive(Clone, Copy)]
+struct Bench {
+    judging: Judging,
+    judge: Action<(Subject, Verdict), ApiResult<()>>,
+    /// Whether a verdict is taken, now.
+    is_open: RwSignal<bool>,
+    reload: Callback<()>,
+}
+
+impl Bench {
+    fn new(id: Memo<Option<ReleaseId>>, reviewed: Resource<ApiResult<ReleaseView>>) -> Self {
+        let (toasts, player) = (Toasts::get(), Player::get());
+        let is_open = RwSignal::new(true);
+        let judge = Action::new(move |(subject, verdict): &(Subject, Verdict)| {
+            let (subject, verdict) = (*subject, verdict.clone());
+            async move {
+                // What it leads to stands here and not in an effect: by then the next page is open.
+                let done = send(subject, verdict).await.inspect_err(|_| is_open.set(true))?;
+                player.close();
+                toasts.show(done);
+                Ok(())
+            }
+        });
+        let error = RwSignal::new(error_without_script());
+        Effect::new(move || error.set(judge.value().get().and_then(Result::err)));
+        let judging = Judging {
+            reason: RwSignal::default(),
+            rejecting: RwSignal::new(error.get_untracked().is_some_and(|error| !error.fields.is_empty())),
+            pending: judge.pending().into(),
+            error: error.into(),
+        };
+        Effect::new(move |last: Option<Option<ReleaseId>>| {
+            let id = id.get();
+            if last.is_some_and(|last| last != id) {
+                judging.reason.set(String::new());
+                judging.rejecting.set(false);
+                error.set(None);
+                set_timeout(move || is_open.set(true), BEFORE_NEXT_VERDICT);
+            }
+            id
+        });
+        let reload = Callback::new(move |()| {
+            error.set(None);
+            reviewed.refetch();
+        });
+        Self { judging, judge, is_open, reload }
+    }
+
+    fn submit(self, subject: Subject, verdict: Verdict) {
+        if self.is_open.get_untracked() {
+            self.is_open.set(false);
+            self.judge.dispatch((subject, verdict));
+        }
+    }
+}
+
+/// Gives the verdict, and says what is so now. The server's answer leads on to the next release by itself.
+async fn send(subject: Subject, verdict: Verdict) -> ApiResult<&'static str> {
+    let Subject { id, version } = subject;
+    match verdict {
+        Verdict::Approve => approve_release(id, version).await.map(|_| "Approved and published."),
+        Verdict::Reject { reason } => {
+            reject_release(id, version, reason.as_str().to_owned()).await.map(|_| "Rejected; its artist is told why.")
+        }
+    }
+}
+
+/// What the server answered to a form that was sent without JavaScript: it stands in the page's address.
+fn error_without_script() -> Option<AppError> {
+    let approve = ServerAction::<ApproveRelease>::new().value().get_untracked().and_then(Result::err);
+    approve.or_else(|| ServerAction::<RejectRelease>::new().value().get_untracked().and_then(Result::err))
+}
+
+#[component]
+fn Reviewed(reviewed: Resource<ApiResult<ReleaseView>>, id: Memo<Option<ReleaseId>>, bench: Bench) -> impl IntoView {
+    let shown = live::steady(move || id.get(), reviewed);
+    move || {
+        Some(match shown.get()? {
+            Ok(release) => view! { <ReviewedRelease release=release bench=bench/> }.into_any(),
+            Err(error) => view! { <PageError error=error/> }.into_any(),
+        })
+    }
+}
+
+#[component]
+fn ReviewedRelease(release: ReleaseView, bench: Bench) -> impl IntoView {
+    let findings = Findings::of(&release);
+    let (title, standing, timeline) = (release.display_title(), release.clone(), release.timeline.clone());
+    let artist = ReleaseFilter { artist: Some(release.artist_id), ..Default::default() };
+    let verdict = (release.status == ReleaseStatus::PendingReview).then(|| {
+        let subject = Subject { id: release.id, version: release.version };
+        let on_judge = Callback::new(move |verdict| bench.submit(subject, verdict));
+        let warnings = findings.warnings();
+        view! {
+            <VerdictBar
+                subject=subject
+                warnings=warnings
+                addresses=ADDRESSES()
+                judging=bench.judging
+                on_judge=on_judge
+                on_reload=bench.reload
+            />
+        }
+    });
+    view! {
+        <article class="page">
+            <p>
+                <a class="link inline-flex items-center gap-1" href="/review">
+                    <Icon name=IconName::Back/>
+                    "Review queue"
+                </a>
+            </p>
+            <PageHead title=title.clone()>
+                <Standing release=standing/>
+            </PageHead>
+            <div class="grid gap-6 md:grid-cols-[minmax(14rem,20rem)_minmax(0,1fr)]">
+                <ReviewCover cover=release.cover.clone() title=title findings=findings.cover.clone()/>
+                <Metadata
+                    release=release.clone()
+                    findings=findings.clone()
+                    artist_address=filter_address("/admin/releases", &artist)
+                />
+            </div>
+            <section class="section" aria-labelledby="tracks">
+                <h2 class="section-title" id="tracks">
+                    "Tracks"
+                </h2>
+                <ReviewTracks release=release findings=findings.tracks/>
+            </section>
+            <section class="section" aria-labelledby="history">
+                <h2 class="section-title" id="history">
+                    "History"
+                </h2>
+                <Timeline events=timeline/>
+            </section>
+        </article>
+        {verdict}
+    }
+}
+
+/// Where the release stands, and since when it waits.
+#[component]
+fn Standing(release: ReleaseView) -> impl IntoView {
+    let waiting = (release.status == ReleaseStatus::PendingReview).then_some(release.submitted_at).flatten();
+    view! {
+        <StatusBadge status=release.status/>
+        {waiting
+            .map(|since| {
+                view! {
+                    <span class="meta">"Waiting since " <TimeAgo at=since/></span>
+                }
+            })}
+    }
+}

@@ -1,0 +1,95 @@
+//! `/review`: what waits for a verdict, oldest first.
+
+use leptos::prelude::*;
+use leptos_router::hooks::use_query_map;
+use vwaza::domain::release::{Page, ReleaseFilter, ReleaseSummary};
+
+use crate::{
+    api::review::review_queue,
+    components::{
+        pager::Pager,
+        release_filters::{filter_address, filter_of},
+        require::Admins,
+        review::{
+            list::{ListPage, NoRows, OnlyArtist},
+            queue_table::QueueTable,
+            search::Search,
+            table::count,
+        },
+    },
+    error::ApiResult,
+    state::live::{self, Live},
+};
+
+const PATH: &str = "/review";
+
+#[component]
+pub fn ReviewQueue() -> impl IntoView {
+    let query = use_query_map();
+    let filter = Memo::new(move |_| query.with(filter_of));
+    let changes = Live::get().any_release();
+    let queue = Resource::new(
+        move || (filter.get(), changes.get()),
+        |(filter, _)| review_queue(filter.search, filter.artist, filter.page),
+    );
+    view! {
+        <Admins>
+            <Queue queue=queue filter=filter/>
+        </Admins>
+    }
+}
+
+#[component]
+fn Queue(queue: Resource<ApiResult<Page<ReleaseSummary>>>, filter: Memo<ReleaseFilter>) -> impl IntoView {
+    let shown = live::steady(move || filter.get(), queue);
+    let page = Signal::derive(move || shown.get().and_then(Result::ok));
+    let error = Signal::derive(move || shown.get().and_then(Result::err));
+    view! {
+        <ListPage title="Review queue" error=error>
+            <Search path=PATH filter=filter label="Search by title or artist"/>
+            <Waiting page=page filter=filter/>
+        </ListPage>
+    }
+}
+
+#[component]
+fn Waiting(page: Signal<Option<Page<ReleaseSummary>>>, filter: Memo<ReleaseFilter>) -> impl IntoView {
+    let rows = Signal::derive(move || page.get().map(|page| page.rows).unwrap_or_default());
+    // A memo, so that the table and the focus in it stay while rows come and go.
+    let is_empty = Memo::new(move |_| rows.read().is_empty());
+    let artist_name = move || rows.with(|rows| rows.first().map(|row| row.artist_name.clone()));
+    let total = move || page.get().map(|page| count(page.total, "release waits", "releases wait"));
+    let pager = move || {
+        let link = move |number| filter_address(PATH, &ReleaseFilter { page: number, ..filter.get_untracked() });
+        page.get().map(|page| view! { <Pager page=page.page pages=page.pages link=link/> })
+    };
+    let body = move || {
+        if is_empty.get() {
+            view! { <EmptyQueue filter=filter/> }.into_any()
+        } else {
+            view! { <QueueTable rows=rows filter=filter path=PATH/> }.into_any()
+        }
+    };
+    view! {
+        {move || view! { <OnlyArtist path=PATH filter=filter.get() name=artist_name()/> }}
+        <p class="meta" role="status">
+            {total}
+        </p>
+        {body}
+        {pager}
+    }
+}
+
+#[component]
+fn EmptyQueue(filter: Memo<ReleaseFilter>) -> impl IntoView {
+    move || {
+        view! {
+            <NoRows
+                path=PATH
+                filter=filter.get()
+                title="Nothing waits for review"
+                text="What artists submit appears here by itself, the oldest first."
+            />
+        }
+    }
+}

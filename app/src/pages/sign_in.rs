@@ -1,0 +1,74 @@
+//! Signing in, and going on where the sign-in interrupted.
+
+use leptos::prelude::*;
+use leptos_router::hooks::use_query_map;
+
+use crate::{
+    api::account::{SignIn as SignInForm, local_path},
+    components::{
+        field::TextField,
+        form::{FormErrors, FormNote, SubmitButton},
+        page_head::PageHead,
+    },
+};
+
+#[component]
+pub fn SignIn() -> impl IntoView {
+    let action = ServerAction::<SignInForm>::new();
+    let errors = FormErrors::of(move || action.value().get().and_then(Result::err));
+    let next = next_path();
+    go_on_after(move || matches!(action.value().get(), Some(Ok(()))), next);
+
+    view! {
+        <div class="page-narrow form-page">
+            <PageHead title="Sign in"/>
+            <ActionForm action=action attr:class="stack" attr:novalidate=true>
+                <FormNote errors=errors/>
+                <input type="hidden" name="next" value=move || next.get()/>
+                <TextField
+                    name="email"
+                    label="E-mail"
+                    value=String::new()
+                    error=errors.field("email")
+                    kind="email"
+                    autocomplete="username"
+                    required=true
+                />
+                <TextField
+                    name="password"
+                    label="Password"
+                    value=String::new()
+                    error=errors.field("password")
+                    kind="password"
+                    autocomplete="current-password"
+                    required=true
+                />
+                <SubmitButton pending=action.pending() label="Sign in" class="btn btn-primary btn-wide"/>
+            </ActionForm>
+            <p class="form-page-foot">
+                "No account yet? " <a class="link" href=move || with_next("/sign-up", &next.get())>"Sign up"</a>
+            </p>
+        </div>
+    }
+}
+
+/// Where the address wants to go on, if that is here.
+pub(super) fn next_path() -> Memo<String> {
+    let query = use_query_map();
+    Memo::new(move |_| local_path(&query.with(|query| query.get("next").unwrap_or_default())).to_owned())
+}
+
+/// The address of the other of the two pages, which goes on to the same place.
+pub(super) fn with_next(path: &str, next: &str) -> String {
+    if next == "/" { path.to_owned() } else { format!("{path}?next={}", leptos_router::location::Url::escape(next)) }
+}
+
+/// Loads the page anew, so that all of it belongs to whoever is signed in now.
+pub(super) fn go_on_after(done: impl Fn() -> bool + 'static, next: Memo<String>) {
+    Effect::new(move || {
+        if done() {
+            // It fails only for an address that is none.
+            let _ = window().location().set_href(&next.get_untracked());
+        }
+    });
+}

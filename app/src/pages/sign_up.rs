@@ -1,0 +1,64 @@
+//! An artist's first step.
+
+use leptos::prelude::*;
+use vwaza::domain::account::PASSWORD_MIN_CHARS;
+
+use super::sign_in::{go_on_after, next_path, with_next};
+use crate::{
+    api::account::SignUp as SignUpForm,
+    components::{
+        field::TextField,
+        form::{FormErrors, FormNote, SubmitButton},
+        page_head::PageHead,
+    },
+};
+
+#[component]
+pub fn SignUp() -> impl IntoView {
+    let action = ServerAction::<SignUpForm>::new();
+    let errors = FormErrors::of(move || action.value().get().and_then(Result::err));
+    let next = next_path();
+    go_on_after(move || matches!(action.value().get(), Some(Ok(()))), next);
+
+    view! {
+        <div class="page-narrow form-page">
+            <PageHead title="Sign up"/>
+            <ActionForm action=action attr:class="stack" attr:novalidate=true>
+                <FormNote errors=errors/>
+                <input type="hidden" name="next" value=move || next.get()/>
+                <TextField
+                    name="artist_name"
+                    label="Artist name"
+                    value=String::new()
+                    error=errors.field("artist_name")
+                    hint="As it stands on your releases. You can change it later."
+                    autocomplete="nickname"
+                    required=true
+                />
+                <TextField
+                    name="email"
+                    label="E-mail"
+                    value=String::new()
+                    error=errors.field("email")
+                    kind="email"
+                    autocomplete="username"
+                    required=true
+                />
+                <TextField
+                    name="password"
+                    label="Password"
+                    value=String::new()
+                    error=errors.field("password")
+                    kind="password"
+                    hint=format!("At least {PASSWORD_MIN_CHARS} characters. A few words make a good one.")
+                    autocomplete="new-password"
+                    required=true
+                />
+                <SubmitButton pending=action.pending() label="Create the account" class="btn btn-primary btn-wide"/>
+            </ActionForm>
+            <p class="form-page-foot">
+                "Signed up already? " <a class="link" href=move || with_next("/sign-in", &next.get())>"Sign in"</a>
+            </p>
+        </div>
+    }
+}

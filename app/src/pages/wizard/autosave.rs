@@ -1,0 +1,165 @@
+//! Saves a form as it is filled in: a moment after the last key, at once when a field is left, one answer at a time.
+
+use std::time::Duration;
+
+use leptos::{ev, html, leptos_dom::helpers::TimeoutHandle, prelude::*};
+use serde::{Serialize, de::DeserializeOwned};
+use vwaza::domain::problem::FieldErrors;
+
+use crate::error::AppError;
+
+/// Long enough not to save every letter, short enough to have saved before somebody looks.
+const AFTER_LAST_KEY: Duration = Duration::from_millis(600);
+/// When the server was out of reach.
+const BEFORE_RETRY: Duration = Duration::from_secs(5);
+
+/// Why something is saved now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Occasion {
+    /// Somebody is still typing: a field that is half filled in is no mistake yet.
+    Typing,
+    Left,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Autosave {
+    /// Something is typed that is not on its way to the server.
+    unsaved: RwSignal<bool>,
+    due: RwSignal<Option<Occasion>>,
+    timer: StoredValue<Option<TimeoutHandle>>,
+    pending: Memo<bool>,
+}
+
+impl Autosave {
+    /// `save` is called only while nothing is `pending`.
+    pub(super) fn new(pending: Memo<bool>, save: impl Fn(Occasion) + Copy + Send + Sync + 'static) -> Self {
+        let autosave =
+            Self { unsaved: RwSignal::new(false), due: RwSignal::new(None), timer: StoredValue::new(None), pending };
+        Effect::new(move || {
+            if !pending.get()
+                && let Some(occasion) = autosave.due.get()
+            {
+                autosave.due.set(None);
+                autosave.unsaved.set(false);
+                untrack(|| save(occasion));
+            }
+        });
+        let leaving = window_event_listener(ev::beforeunload, move |event| {
+            if untrack(|| autosave.is_busy()) {
+                event.prevent_default();
+            }
+        });
+        on_cleanup(move || {
+            leaving.remove();
+            autosave.stop_timer();
+            if autosave.unsaved.get_untracked() {
+                save(Occasion::Left);
+            }
+        });
+        autosave
+    }
+
+    pub(super) fn typed(self) {
+        self.unsaved.set(true);
+        self.due_after(AFTER_LAST_KEY, Occasion::Typing);
+    }
+
+    pub(super) fn changed(self) {
+        self.stop_timer();
+        self.due.set(Some(Occasion::Left));
+    }
+
+    /// After an answer that promises nothing: what is typed is tried again.
+    pub(super) fn retry_after(self, error: &AppError) {
+        if error.status() >= 500 || error.is_signed_out() {
+            self.unsaved.set(true);
+            self.due_after(BEFORE_RETRY, Occasion::Typing);
+        }
+    }
+
+    /// Something is typed and no answer says that it is saved.
+    pub(super) fn is_busy(self) -> bool {
+        self.unsaved.get() || self.due.get().is_some() || self.pending.get()
+    }
+
+    fn due_after(self, delay: Duration, occasion: Occasion) {
+        self.stop_timer();
+        let handle = set_timeout_with_handle(move || self.due.set(Some(occasion)), delay);
+        self.timer.set_value(handle.ok());
+    }
+
+    fn stop_timer(self) {
+        if let Some(Some(timer)) = self.timer.try_update_value(Option::take) {
+            timer.clear();
+        }
+    }
+}
+
+/// What a form holds now, as it would be sent.
+pub(super) fn read_form<T: DeserializeOwned>(form: NodeRef<html::Form>) -> Option<T> {
+    let data = leptos::web_sys::FormData::new_with_form(&form.get_untracked()?).ok()?;
+    T::from_form_data(&data).ok()
+}
+
+/// `filled` with the fields that were refused as they were `saved` last: one mistake does not keep the rest from being saved.
+pub(super) fn without_refused<T>(filled: &T, saved: &T, refused: &FieldErrors) -> Option<T>
+where
+    T: Serialize + DeserializeOwned,
+{
+    let mut filled = serde_json::to_value(filled).ok()?;
+    let saved = serde_json::to_value(saved).ok()?;
+    for name in refused.0.keys() {
+        filled[name] = saved[name].clone();
+    }
+    serde_json::from_value(filled).ok()
+}
+
+/// Which refusals to show: while somebody types only those that stand there already.
+pub(super) fn shown_errors(refused: FieldErrors, shown: &FieldErrors, occasion: Occasion) -> FieldErrors {
+    match occasion {
+        Occasion::Left => refused,
+        Occasion::Typing => {
+            FieldErrors(refused.0.into_iter().filter(|(name, _)| shown.get(name).is_some()).collect())
+        }
+    }
+}
+
+/// Whether what is typed is saved; `None` before anything was. `answer` is the last one of the server.
+pub(super) fn words(
+    autosave: Autosave,
+    errors: RwSignal<FieldErrors>,
+    answer: Option<Result<(), AppError>>,
+) -> Option<String> {
+    Some(match answer {
+        Some(Err(error)) if error.fields.is_empty() => format!("Not saved yet. {}", error.message),
+        _ if autosave.is_busy() => "Saving…".into(),
+        _ if !errors.with(FieldErrors::is_empty) => "Saved, except for what is marked".into(),
+        Some(_) => "Saved".into(),
+        None => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use vwaza::domain::release::RawDetails;
+
+    use super::*;
+
+    #[test]
+    fn one_mistake_does_not_keep_the_rest_from_being_saved() {
+        let filled = RawDetails { title: "Night Bus".into(), gtin: "036".into(), ..RawDetails::default() };
+        let saved = RawDetails { gtin: "036000291452".into(), ..RawDetails::default() };
+        let refused = FieldErrors::one("gtin", "A UPC has 12 digits.");
+        let kept = without_refused(&filled, &saved, &refused).expect("both are plain text");
+        assert_eq!((kept.title.as_str(), kept.gtin.as_str()), ("Night Bus", "036000291452"));
+    }
+
+    #[test]
+    fn nobody_is_interrupted_while_typing() {
+        let refused = FieldErrors::one("gtin", "A UPC has 12 digits.");
+        let none = FieldErrors::default();
+        assert!(shown_errors(refused.clone(), &none, Occasion::Typing).is_empty());
+        assert_eq!(shown_errors(refused.clone(), &refused, Occasion::Typing), refused);
+        assert_eq!(shown_errors(refused.clone(), &none, Occasion::Left), refused);
+    }
+}

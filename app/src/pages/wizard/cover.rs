@@ -1,0 +1,171 @@
+//! The second step: the picture that stands for the release.
+
+use leptos::{prelude::*, task::spawn_local};
+use vwaza::domain::{
+    files::{CoverFile, Examination, FileState},
+    media::{ACCEPT_COVER, MediaLimits, cover_warnings},
+    release::Step,
+    upload::{UploadState, UploadTarget},
+};
+
+use super::{StepHead, latest::Latest, tracks::announce_uploads};
+use crate::{
+    api::uploads::cancel_upload,
+    components::{
+        cover::{Cover as CoverImage, shown_cover},
+        icon::{Icon, IconName},
+        status::FileLine,
+        uploads::{
+            drop_zone::{Amount, DropZone},
+            progress::UploadProgress,
+            resume_note::ResumeNote,
+        },
+    },
+    state::{
+        toasts::Toasts,
+        uploads::{Files, TaskState, Uploads},
+    },
+};
+
+#[component]
+pub(super) fn Cover(latest: Latest) -> impl IntoView {
+    let id = latest.id();
+    let uploads = Uploads::get();
+    announce_uploads(latest);
+    let on_files = Callback::new(move |files| uploads.add(id, UploadTarget::Cover(id), files));
+    view! {
+        <section class="card stack">
+            <StepHead step=Step::Cover/>
+            <div class="cover-step">
+                <Picture latest/>
+                <div class="stack">
+                    <DropZone
+                        id="cover"
+                        invitation="Drop a picture anywhere on this page"
+                        button="Choose a picture"
+                        limits=MediaLimits::default().cover_sentence()
+                        accept=ACCEPT_COVER
+                        amount=Amount::One
+                        target=UploadTarget::Cover(id)
+                        on_files=on_files
+                    />
+                    <Progress latest on_files/>
+                    <Facts latest/>
+                </div>
+            </div>
+            <div class="wizard-actions">
+                <span></span>
+                <a class="btn btn-primary" href=format!("/releases/{id}/{}", Step::Tracks.slug())>"Continue"</a>
+            </div>
+        </section>
+    }
+}
+
+/// The newest cover there is: from this computer until the server has it whole.
+#[component]
+fn Picture(latest: Latest) -> impl IntoView {
+    let id = latest.id();
+    let uploads = Uploads::get();
+    let stored = Memo::new(move |_| latest.with(|release| shown_cover(&release.cover)));
+    let is_ready = Memo::new(move |_| latest.with(|release| release.cover.state() == FileState::Ready));
+    let preview = Memo::new(move |_| {
+        let task = uploads.of_cover(id)?;
+        match task.state() {
+            TaskState::Refused(_) => None,
+            TaskState::Done if is_ready.get() => None,
+            _ => task.preview,
+        }
+    });
+    let alt = move || format!("Cover of {}", latest.with(|release| release.display_title()));
+    move || match preview.get() {
+        Some(address) => view! { <img class="cover cover-large" src=address alt=untrack(alt) width="640" height="640"/> }.into_any(),
+        None => view! { <CoverImage object=stored.get() edge=640 alt=untrack(alt) class="cover-large"/> }.into_any(),
+    }
+}
+
+/// The upload of this tab, or what the server knows of one.
+#[component]
+fn Progress(latest: Latest, on_files: Callback<Files>) -> impl IntoView {
+    let id = latest.id();
+    let (uploads, toasts) = (Uploads::get(), Toasts::get());
+    let task = Memo::new(move |_| uploads.of_cover(id));
+    let local = Memo::new(move |_| task.get().filter(|task| task.state() != TaskState::Done));
+    let pending = Memo::new(move |_| {
+        let is_known_here = task.with(Option::is_some) && latest.with(|release| {
+            // A refusal is said by the server alone, so that it is said once.
+            release.cover.pending.as_ref().is_none_or(|pending| pending.state == UploadState::Receiving)
+        });
+        if is_known_here { None } else { latest.with(|release| release.cover.pending.clone()) }
+    });
+    let state = Memo::new(move |_| latest.with(|release| release.cover.state()));
+    let under_way = move || {
+        local.get().filter(|task| !task.is_told_by(pending.get().as_ref())).map(|task| {
+            let task_id = task.id;
+            let on_command = Callback::new(move |command| uploads.command(task_id, command));
+            let address = format!("/releases/{id}/{}", Step::Cover.slug());
+            view! { <UploadProgress task address on_command/> }
+        })
+    };
+    let note = move || {
+        pending.get().map(|pending| {
+            let upload = pending.id;
+            let on_cancel = Callback::new(move |()| {
+                if let Some(task) = untrack(|| uploads.of_cover(id)) {
+                    uploads.forget(&task);
+                }
+                spawn_local(async move {
+                    match cancel_upload(upload).await {
+                        Ok(()) => latest.refetch(),
+                        Err(error) => toasts.error(&error),
+                    }
+                });
+            });
+            view! {
+                <ResumeNote pending target=UploadTarget::Cover(id) accept=ACCEPT_COVER id="cover-again" on_files on_cancel/>
+            }
+        })
+    };
+    let line = move || {
+        let is_told = local.get().is_some() || pending.get().is_some_and(|pending| pending.state != UploadState::Received);
+        let state = match (state.get(), task.with(Option::is_some)) {
+            // This tab knows more than the page has heard.
+            (FileState::Receiving | FileState::Missing, true) => FileState::Storing,
+            (state, _) => state,
+        };
+        (!is_told && state != FileState::Missing).then(|| {
+            let failure = latest.with(|release| release.cover.current.as_ref().and_then(failure));
+            view! { <p><FileLine state=state message=failure/></p> }
+        })
+    };
+    view! {
+        {under_way}
+        {note}
+        {line}
+    }
+}
+
+fn failure(file: &CoverFile) -> Option<String> {
+    match &file.examination {
+        Examination::Failed(reason) => Some(reason.clone()),
+        Examination::Pending | Examination::Passed => None,
+    }
+}
+
+/// What was found in the cover in place, and what stores will mind.
+#[component]
+fn Facts(latest: Latest) -> impl IntoView {
+    let facts = Memo::new(move |_| latest.with(|release| release.cover.current.as_ref()?.facts.clone()));
+    move || {
+        facts.get().map(|facts| {
+            let warnings = cover_warnings(&facts)
+                .into_iter()
+                .map(|warning| view! { <li><Icon name=IconName::Warning/><span>{warning.sentence()}</span></li> })
+                .collect::<Vec<_>>();
+            let warnings = (!warnings.is_empty()).then(|| view! { <ul class="warnings">{warnings}</ul> });
+            view! {
+                <p class="meta">{facts.summary()}</p>
+                {warnings}
+            }
+        })
+    }
+}

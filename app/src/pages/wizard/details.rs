@@ -1,0 +1,233 @@
+//! The first step: what the release is called and what stores ask about it.
+
+use leptos::{html, prelude::*, server_fn::ServerFn};
+use leptos_router::hooks::use_navigate;
+use vwaza::domain::{
+    problem::{FieldErrors, Problem},
+    release::{GENRES, LANGUAGES, RawDetails, ReleaseKind, ReleaseView, Step, title_hints},
+};
+
+use super::{
+    StepHead,
+    autosave::{self, Autosave, read_form, shown_errors, without_refused},
+    latest::Latest,
+};
+use crate::{
+    api::releases::SaveDetails,
+    components::{
+        field::{Field, SelectField, TextField, described_by},
+        focus,
+    },
+};
+
+#[component]
+pub(super) fn Details(latest: Latest) -> impl IntoView {
+    let id = latest.id();
+    let action = ServerAction::<SaveDetails>::new();
+    let form = NodeRef::<html::Form>::new();
+    let saved = Memo::new(move |_| latest.with(|release| RawDetails::from(&release.details)));
+    // Without scripts the answer to the last form comes with the page.
+    let first_answer = action.value().get_untracked().and_then(Result::err);
+    let errors = RwSignal::new(first_answer.map(|error| error.fields).unwrap_or_default());
+    let sent = StoredValue::new(saved.get_untracked());
+    let is_leaving = RwSignal::new(false);
+
+    let save = move |occasion| {
+        let Some(SaveDetails { details: filled, .. }) = read_form(form) else { return };
+        let refused = match filled.parse() {
+            Err(Problem::Invalid(refused)) => refused,
+            _ => FieldErrors::default(),
+        };
+        errors.update(|shown| *shown = shown_errors(refused.clone(), shown, occasion));
+        let details = saved.with_untracked(|saved| without_refused(&filled, saved, &refused));
+        if let Some(details) = details.filter(|details| sent.with_value(|sent| sent != details)) {
+            sent.set_value(details.clone());
+            action.dispatch(SaveDetails { id, details });
+        }
+    };
+    let pending = action.pending();
+    let autosave = Autosave::new(pending, save);
+
+    Effect::new(move || match action.value().get() {
+        Some(Ok(release)) => latest.accept(release),
+        Some(Err(error)) => {
+            is_leaving.set(false);
+            sent.set_value(saved.get_untracked());
+            errors.update(|shown| shown.0.extend(error.fields.0.clone()));
+            autosave.retry_after(&error);
+        }
+        None => {}
+    });
+    let navigate = use_navigate();
+    Effect::new(move || {
+        if !is_leaving.get() || autosave.is_busy() {
+            return;
+        }
+        is_leaving.set(false);
+        if errors.with_untracked(FieldErrors::is_empty) {
+            navigate(&format!("/releases/{id}/{}", Step::Cover.slug()), leptos_router::NavigateOptions::default());
+        } else {
+            focus::first_invalid();
+        }
+    });
+
+    let words = move || {
+        let answer = action.value().get().map(|answer| answer.map(drop));
+        autosave::words(autosave, errors, answer).unwrap_or_else(|| "Saved as you go".into())
+    };
+    view! {
+        <form
+            class="card stack"
+            method="post"
+            action=SaveDetails::url()
+            node_ref=form
+            on:input=move |_| autosave.typed()
+            on:change=move |_| autosave.changed()
+            on:submit=move |event| {
+                event.prevent_default();
+                is_leaving.set(true);
+                autosave.changed();
+            }
+        >
+            <StepHead step=Step::Details/>
+            <input type="hidden" name="id" value=id.to_string()/>
+            <Fields latest saved errors=errors.into()/>
+            <div class="wizard-actions">
+                <p class="meta" role="status">{words}</p>
+                <button type="submit" class="btn btn-primary">"Save and continue"</button>
+            </div>
+        </form>
+    }
+}
+
+#[component]
+fn Fields(latest: Latest, saved: Memo<RawDetails>, errors: Signal<FieldErrors>) -> impl IntoView {
+    let value = move |read: fn(&RawDetails) -> &String| Signal::derive(move || saved.with(|saved| read(saved).clone()));
+    let error = move |name: &'static str| Signal::derive(move || errors.with(|errors| errors.get(name).map(str::to_owned)));
+    let list = |options: Vec<(String, String)>| {
+        let none = std::iter::once((String::new(), "Choose one".to_owned()));
+        none.chain(options).collect::<Vec<_>>()
+    };
+    let genres = list(GENRES.iter().map(|genre| ((*genre).to_owned(), (*genre).to_owned())).collect());
+    let languages = list(LANGUAGES.iter().map(|(code, name)| ((*code).to_owned(), (*name).to_owned())).collect());
+    view! {
+        <div class="wizard-fields">
+            <TitleField value=value(|saved| &saved.title) error=error("title")/>
+            <TextField
+                name="title_version"
+                form_name="details[title_version]"
+                label="Version"
+                hint="Only if there are several: Live, Remix, Deluxe edition"
+                value=value(|saved| &saved.title_version)
+                error=error("title_version")
+            />
+            <KindField latest value=value(|saved| &saved.kind) error=error("kind")/>
+            <SelectField
+                name="genre"
+                form_name="details[genre]"
+                label="Genre"
+                options=genres
+                value=value(|saved| &saved.genre)
+                error=error("genre")
+            />
+            <SelectField
+                name="language"
+                form_name="details[language]"
+                label="Language of the lyrics"
+                options=languages
+                value=value(|saved| &saved.language)
+                error=error("language")
+            />
+            <TextField
+                name="release_date"
+                form_name="details[release_date]"
+                label="Release date"
+                kind="date"
+                value=value(|saved| &saved.release_date)
+                error=error("release_date")
+            />
+            <TextField
+                name="label"
+                form_name="details[label]"
+                label="Label"
+                hint="Your own name if you have none"
+                value=value(|saved| &saved.label)
+                error=error("label")
+            />
+            <TextField
+                name="gtin"
+                form_name="details[gtin]"
+                label="UPC or EAN"
+                hint="12 or 13 digits, if you have one"
+                value=value(|saved| &saved.gtin)
+                error=error("gtin")
+            />
+            <TextField
+                name="p_line"
+                form_name="details[p_line]"
+                label="℗ line"
+                hint="Year and owner of the recording: 2026 Ana Lima"
+                value=value(|saved| &saved.p_line)
+                error=error("p_line")
+            />
+            <TextField
+                name="c_line"
+                form_name="details[c_line]"
+                label="© line"
+                hint="Year and owner of the cover and the texts: 2026 Ana Lima"
+                value=value(|saved| &saved.c_line)
+                error=error("c_line")
+            />
+        </div>
+    }
+}
+
+/// The title, with what stores will say about it while it is typed.
+#[component]
+fn TitleField(value: Signal<String>, error: Signal<Option<String>>) -> impl IntoView {
+    let typed = RwSignal::new(None::<String>);
+    let hints = Memo::new(move |_| title_hints(&typed.get().unwrap_or_else(|| value.get())));
+    view! {
+        <div class="stack-tight">
+            <TextField
+                name="title"
+                form_name="details[title]"
+                label="Title"
+                value=value
+                error=error
+                on_input=Callback::new(move |text| typed.set(Some(text)))
+            />
+            <div role="status">
+                {move || hints.get().into_iter().map(|hint| view! { <p class="hint">{hint}</p> }).collect_view()}
+            </div>
+        </div>
+    }
+}
+
+/// Derived from the tracks, unless the artist says otherwise.
+#[component]
+fn KindField(latest: Latest, value: Signal<String>, error: Signal<Option<String>>) -> impl IntoView {
+    let derived = Memo::new(move |_| latest.with(ReleaseView::derived_kind));
+    let kinds = ReleaseKind::ALL
+        .map(|kind| {
+            let label = kind.label();
+            view! { <option value=label selected=move || value.with(|value| value == label)>{label}</option> }
+        })
+        .collect_view();
+    view! {
+        <Field name="kind" label="Release type" error=error>
+            <select
+                class="select"
+                id="kind"
+                name="details[kind]"
+                aria-invalid=move || error.get().map(|_| "true")
+                aria-describedby=move || described_by("kind", false, error.get().is_some())
+            >
+                <option value="" selected=move || value.with(String::is_empty)>
+                    {move || format!("Automatic ({})", derived.get())}
+                </option>
+                {kinds}
+            </select>
+        </Field>
+    }
+}

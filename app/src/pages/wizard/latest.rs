@@ -1,0 +1,77 @@
+//! The newest that is known of the release: every answer of the server, wherever it was asked for, goes through here.
+
+use leptos::{prelude::*, task::spawn_local};
+use vwaza::domain::{ids::ReleaseId, release::ReleaseView};
+
+use crate::{
+    api::releases::release,
+    state::{live::Live, uploads::Uploads},
+};
+
+#[derive(Clone, Copy)]
+pub(super) struct Latest {
+    id: ReleaseId,
+    release: RwSignal<ReleaseView>,
+    /// Counts the questions: only the answer to the last one is news.
+    asked: StoredValue<u64>,
+}
+
+impl Latest {
+    /// Asks again whenever something has changed on the server.
+    pub(super) fn new(release: ReleaseView) -> Self {
+        let latest = Self { id: release.id, release: RwSignal::new(release), asked: StoredValue::new(0) };
+        let (live, uploads) = (Live::get().on_release(latest.id), Uploads::get());
+        Effect::new(move |last: Option<(u64, u64)>| {
+            let now = (live.get(), uploads.changes());
+            if last.is_some_and(|last| last != now) {
+                latest.refetch();
+            }
+            now
+        });
+        latest
+    }
+
+    pub(super) fn id(self) -> ReleaseId {
+        self.id
+    }
+
+    pub(super) fn get(self) -> ReleaseView {
+        self.release.get()
+    }
+
+    pub(super) fn with<T>(self, read: impl FnOnce(&ReleaseView) -> T) -> T {
+        self.release.with(read)
+    }
+
+    pub(super) fn with_untracked<T>(self, read: impl FnOnce(&ReleaseView) -> T) -> T {
+        self.release.with_untracked(read)
+    }
+
+    /// An answer that was overtaken by a newer one changes nothing.
+    pub(super) fn accept(self, answer: ReleaseView) {
+        self.release.maybe_update(|release| {
+            let is_news = answer.version >= release.version && *release != answer;
+            if is_news {
+                *release = answer;
+            }
+            is_news
+        });
+    }
+
+    pub(super) fn refetch(self) {
+        let Some(question) = self.asked.try_update_value(|asked| {
+            *asked += 1;
+            *asked
+        }) else {
+            return;
+        };
+        spawn_local(async move {
+            // Trouble on the way leaves what is there; the next change asks again.
+            if let Ok(answer) = release(self.id).await
+                && self.asked.try_get_value() == Some(question)
+            {
+                self.accept(answer);
+            }
+        });
+    }
+}

@@ -1,0 +1,195 @@
+//! `/releases/:id/:step`: a release is made in four steps, saved as it goes, each step with its own address.
+
+mod autosave;
+mod cover;
+mod details;
+mod latest;
+mod order;
+mod submit;
+mod track;
+mod tracks;
+
+use leptos::prelude::*;
+use leptos_router::{
+    components::A,
+    hooks::{use_location, use_params_map},
+};
+use vwaza::domain::{
+    ids::ReleaseId,
+    problem::Problem,
+    release::{ReleaseView, Step},
+};
+
+use self::latest::Latest;
+use crate::{
+    api::releases::release,
+    components::{
+        checklist::Checklist,
+        focus,
+        icon::{Icon, IconName},
+        page_error::PageError,
+        page_head::PageHead,
+        require::SignedIn,
+    },
+    error::{ApiResult, AppError},
+};
+
+/// The id of the heading that gets the focus when a step opens.
+const STEP_HEADING: &str = "step";
+
+#[component]
+pub fn Wizard() -> impl IntoView {
+    let params = use_params_map();
+    let id = Memo::new(move |_| params.with(|params| params.get("id")?.parse::<ReleaseId>().ok()));
+    let step = Memo::new(move |_| {
+        let slug = params.with(|params| params.get("step"));
+        Step::ALL.into_iter().find(|step| slug.as_deref() == Some(step.slug()))
+    });
+    // Later changes come through `Latest`: a resource fetched anew would build the forms anew, under somebody's hands.
+    let fetched = Resource::new(
+        move || id.get(),
+        async |id| match id {
+            Some(id) => release(id).await,
+            None => Err(Problem::NotFound.into()),
+        },
+    );
+    view! {
+        <SignedIn>
+            <Fetched fetched step/>
+        </SignedIn>
+    }
+}
+
+#[component]
+fn Fetched(fetched: Resource<ApiResult<ReleaseView>>, step: Memo<Option<Step>>) -> impl IntoView {
+    let is_step = Memo::new(move |_| step.get().is_some());
+    // Stays what it was while the address already leads somewhere else.
+    let step = Memo::new(move |last| step.get().or(last.copied()).unwrap_or(Step::Details));
+    move || {
+        let fetched = fetched.get()?;
+        Some(match (fetched, is_step.get()) {
+            (Ok(release), true) => view! { <Editor release step/> }.into_any(),
+            (Ok(_), false) => view! { <PageError error=AppError::from(Problem::NotFound)/> }.into_any(),
+            (Err(error), _) => view! { <PageError error/> }.into_any(),
+        })
+    }
+}
+
+/// Steps at the left, the form in the middle, what is missing at the right; on a phone one below the other.
+#[component]
+fn Editor(release: ReleaseView, step: Memo<Step>) -> impl IntoView {
+    let id = release.id;
+    let latest = Latest::new(release);
+    provide_context(Announcer(RwSignal::new(String::new())));
+    let title = Memo::new(move |_| latest.with(ReleaseView::display_title));
+    let is_editable = Memo::new(move |_| latest.with(|release| release.status.is_editable()));
+    follow_focus(step);
+    let body = move || match (is_editable.get(), step.get()) {
+        (false, _) => view! { <NotEditable latest/> }.into_any(),
+        (true, Step::Details) => view! { <details::Details latest/> }.into_any(),
+        (true, Step::Cover) => view! { <cover::Cover latest/> }.into_any(),
+        (true, Step::Tracks) => view! { <tracks::Tracks latest/> }.into_any(),
+        (true, Step::Submit) => view! { <submit::Submit latest/> }.into_any(),
+    };
+    view! {
+        <div class="page">
+            {move || {
+                view! {
+                    <PageHead title=title.get()>
+                        <a class="btn btn-quiet" href=format!("/releases/{id}")>
+                            "Release page"
+                        </a>
+                    </PageHead>
+                }
+            }}
+            <div class="wizard">
+                <Steps latest/>
+                <div class="wizard-step">{body}</div>
+                <aside class="wizard-aside" aria-label="Checklist">
+                    {move || view! { <Checklist release=latest.get()/> }}
+                </aside>
+            </div>
+            <p class="visually-hidden" role="status">{move || Announcer::get().0.get()}</p>
+        </div>
+    }
+}
+
+/// The steps as links; one that lacks nothing has a tick.
+#[component]
+fn Steps(latest: Latest) -> impl IntoView {
+    let id = latest.id();
+    let missing = Memo::new(move |_| latest.with(ReleaseView::missing));
+    let link = move |each: Step| {
+        let is_done = move || match each {
+            Step::Submit => missing.with(Vec::is_empty),
+            each => missing.with(|missing| missing.iter().all(|item| item.step != each)),
+        };
+        view! {
+            <li>
+                <A href=format!("/releases/{id}/{}", each.slug()) attr:class="wizard-link">
+                    {move || view! { <Icon name=if is_done() { IconName::Done } else { IconName::Circle }/> }}
+                    <span>{each.label()}</span>
+                    <span class="visually-hidden">{move || if is_done() { " (complete)" } else { "" }}</span>
+                </A>
+            </li>
+        }
+    };
+    view! {
+        <nav class="wizard-steps" aria-label="Steps">
+            <ol>{Step::ALL.map(link).collect_view()}</ol>
+        </nav>
+    }
+}
+
+#[component]
+fn NotEditable(latest: Latest) -> impl IntoView {
+    view! {
+        <section class="card stack">
+            <h2 class="section-title" id=STEP_HEADING tabindex="-1">"Not a draft"</h2>
+            <p>{move || latest.with(|release| release.status.why_not_editable())}</p>
+            <p><a class="btn" href=format!("/releases/{}", latest.id())>"To the release page"</a></p>
+        </section>
+    }
+}
+
+/// The heading of a step, and the way to what it is about for whoever listens.
+#[component]
+fn StepHead(step: Step, #[prop(optional, into)] text: String) -> impl IntoView {
+    view! {
+        <div>
+            <h2 class="section-title" id=STEP_HEADING tabindex="-1">{step.label()}</h2>
+            {(!text.is_empty()).then(|| view! { <p class="meta">{text}</p> })}
+        </div>
+    }
+}
+
+/// To the field that the address names, or to the heading of a step that has just opened.
+fn follow_focus(step: Memo<Step>) {
+    let hash = use_location().hash;
+    Effect::new(move |last: Option<(Step, String)>| {
+        let now = (step.get(), hash.get());
+        let field = now.1.trim_start_matches('#').to_owned();
+        if last.as_ref() != Some(&now) {
+            if !field.is_empty() {
+                focus::anchor(&field);
+            } else if last.is_some_and(|(before, _)| before != now.0) {
+                focus::on(&format!("#{STEP_HEADING}"));
+            }
+        }
+        now
+    });
+}
+
+/// What a screen reader is told of changes that the eye sees anyway.
+#[derive(Clone, Copy)]
+struct Announcer(RwSignal<String>);
+
+impl Announcer {
+    fn get() -> Self {
+        expect_context()
+    }
+
+    fn say(self, text: impl Into<String>) {
+        self.0.set(text.into());
+    }
+}

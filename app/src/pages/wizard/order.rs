@@ -1,0 +1,147 @@
+//! The order of the tracks: shown at once as it was asked for, told to the server one move after the other.
+
+use leptos::{prelude::*, task::spawn_local};
+use vwaza::domain::{ids::TrackId, track::TrackView};
+
+use super::latest::Latest;
+use crate::{api::tracks::move_track, components::uploads::track_row::Half, state::toasts::Toasts};
+
+/// A track, and the number (from 1) that it goes to.
+type Move = (TrackId, i32);
+
+#[derive(Clone, Copy)]
+pub(super) struct Order {
+    latest: Latest,
+    /// Moves that the server has not answered yet, oldest first.
+    ahead: RwSignal<Vec<Move>>,
+    shown: Memo<Vec<TrackId>>,
+}
+
+impl Order {
+    pub(super) fn new(latest: Latest) -> Self {
+        let ahead = RwSignal::new(Vec::new());
+        let shown = Memo::new(move |_| {
+            let ids = latest.with(|release| release.tracks.iter().map(|track| track.id).collect());
+            ahead.with(|moves| after(ids, moves))
+        });
+        Self { latest, ahead, shown }
+    }
+
+    /// As it is to be shown.
+    pub(super) fn shown(self) -> Vec<TrackId> {
+        self.shown.get()
+    }
+
+    /// From 1; 0 for a track that is gone.
+    pub(super) fn number(self, track: TrackId) -> i32 {
+        self.shown.with(|ids| number_in(ids, track))
+    }
+
+    pub(super) fn count(self) -> usize {
+        self.shown.with(Vec::len)
+    }
+
+    /// False where there is nothing to move.
+    pub(super) fn move_to(self, track: TrackId, number: i32, toasts: Toasts) -> bool {
+        let is_possible = self.shown.with_untracked(|ids| {
+            let now = number_in(ids, track);
+            now > 0 && now != number && number >= 1 && usize::try_from(number).is_ok_and(|number| number <= ids.len())
+        });
+        if is_possible {
+            let is_first = self.ahead.with_untracked(Vec::is_empty);
+            self.ahead.update(|ahead| ahead.push((track, number)));
+            if is_first {
+                spawn_local(self.tell_server(toasts));
+            }
+        }
+        is_possible
+    }
+
+    /// Where a track lands that is dropped on another one.
+    pub(super) fn number_on(self, dragged: TrackId, target: TrackId, half: Half) -> i32 {
+        self.shown.with_untracked(|ids| number_on(ids, dragged, target, half))
+    }
+
+    async fn tell_server(self, toasts: Toasts) {
+        while let Some(Some((track, number))) = self.ahead.try_with_untracked(|ahead| ahead.first().copied()) {
+            match move_track(track, number).await {
+                Ok(release) => {
+                    // Both at once: the order is shown the same before and after.
+                    self.latest.accept(release);
+                    let _ = self.ahead.try_update(|ahead| ahead.remove(0));
+                }
+                Err(error) => {
+                    let _ = self.ahead.try_update(Vec::clear);
+                    toasts.error(&error);
+                    self.latest.refetch();
+                }
+            }
+        }
+    }
+}
+
+/// The newest of a track, or the last that was known of one that is gone.
+pub(super) fn track_of(latest: Latest, id: TrackId) -> Option<Memo<TrackView>> {
+    let first = latest.with_untracked(|release| release.tracks.iter().find(|track| track.id == id).cloned())?;
+    Some(Memo::new(move |last: Option<&TrackView>| {
+        let now = latest.with(|release| release.tracks.iter().find(|track| track.id == id).cloned());
+        now.or_else(|| last.cloned()).unwrap_or_else(|| first.clone())
+    }))
+}
+
+fn after(mut ids: Vec<TrackId>, moves: &[Move]) -> Vec<TrackId> {
+    for (track, number) in moves {
+        if let Some(from) = ids.iter().position(|id| id == track) {
+            let id = ids.remove(from);
+            let to = usize::try_from(number - 1).unwrap_or(0).min(ids.len());
+            ids.insert(to, id);
+        }
+    }
+    ids
+}
+
+fn number_in(ids: &[TrackId], track: TrackId) -> i32 {
+    let index = ids.iter().position(|id| *id == track);
+    index.and_then(|index| i32::try_from(index + 1).ok()).unwrap_or(0)
+}
+
+fn number_on(ids: &[TrackId], dragged: TrackId, target: TrackId, half: Half) -> i32 {
+    let others: Vec<TrackId> = ids.iter().copied().filter(|id| *id != dragged).collect();
+    let number = number_in(&others, target);
+    match half {
+        Half::Upper => number,
+        Half::Lower => number + 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn ids(numbers: &[u128]) -> Vec<TrackId> {
+        numbers.iter().map(|number| TrackId(Uuid::from_u128(*number))).collect()
+    }
+
+    #[test]
+    fn moves_are_shown_before_the_server_answers() {
+        let [one, three] = [TrackId(Uuid::from_u128(1)), TrackId(Uuid::from_u128(3))];
+        assert_eq!(after(ids(&[1, 2, 3]), &[(three, 1)]), ids(&[3, 1, 2]));
+        assert_eq!(after(ids(&[1, 2, 3]), &[(three, 1), (one, 3)]), ids(&[3, 2, 1]));
+        // The server was faster, or the track is gone.
+        assert_eq!(after(ids(&[3, 1, 2]), &[(three, 1)]), ids(&[3, 1, 2]));
+        assert_eq!(after(ids(&[1, 2]), &[(three, 1)]), ids(&[1, 2]));
+    }
+
+    #[test]
+    fn a_track_lands_where_it_is_dropped() {
+        let [one, two, three] = [1, 2, 3].map(|number| TrackId(Uuid::from_u128(number)));
+        let all = ids(&[1, 2, 3]);
+        assert_eq!(number_on(&all, one, three, Half::Lower), 3);
+        assert_eq!(number_on(&all, one, three, Half::Upper), 2);
+        assert_eq!(number_on(&all, three, one, Half::Upper), 1);
+        assert_eq!(number_on(&all, three, one, Half::Lower), 2);
+        assert_eq!(number_on(&all, one, two, Half::Upper), 1);
+    }
+}

@@ -1,0 +1,177 @@
+//! The last step: everything once more on one page, what is missing, and the button.
+
+use leptos::prelude::*;
+use vwaza::domain::{
+    files::FileState,
+    release::{Details, ReleaseView, Step, language_name},
+    track::TrackView,
+};
+
+use super::{StepHead, latest::Latest};
+use crate::{
+    api::releases::SubmitRelease,
+    components::{
+        cover::{Cover, shown_cover},
+        form::{FormErrors, FormNote},
+        icon::{Icon, IconName},
+        track_list::TrackList,
+    },
+    state::uploads::Uploads,
+};
+
+#[component]
+pub(super) fn Submit(latest: Latest) -> impl IntoView {
+    let id = latest.id();
+    let action = ServerAction::<SubmitRelease>::new();
+    let errors = FormErrors::of(move || action.value().get().and_then(Result::err));
+    // Files that the server has not heard of yet are missing, too.
+    let uploads = Uploads::get();
+    let waiting = Memo::new(move |_| latest.with(|release| uploads.of_new_tracks(id, &release.tracks).len()));
+    let missing = Memo::new(move |_| latest.with(ReleaseView::missing));
+    let is_complete = Memo::new(move |_| missing.with(Vec::is_empty) && waiting.get() == 0);
+    view! {
+        <section class="stack">
+            <StepHead step=Step::Submit text="This is what goes to review. You can withdraw it while it waits."/>
+            {move || view! { <Overview release=latest.get()/> }}
+            <div class="card stack">
+                <FormNote errors/>
+                <Show when=move || !is_complete.get() fallback=move || view! { <Complete latest/> }>
+                    <Reasons latest waiting/>
+                </Show>
+                <ActionForm action=action>
+                    <input type="hidden" name="id" value=id.to_string()/>
+                    <button
+                        type="submit"
+                        class="btn btn-primary btn-large"
+                        disabled=move || !is_complete.get()
+                        aria-disabled=move || action.pending().get().then_some("true")
+                        aria-describedby="submit-state"
+                        on:click=move |event| {
+                            if action.pending().get_untracked() {
+                                event.prevent_default();
+                            }
+                        }
+                    >
+                        "Submit for review"
+                    </button>
+                </ActionForm>
+            </div>
+        </section>
+    }
+}
+
+/// What is missing, each item a link to where it is mended.
+#[component]
+fn Reasons(latest: Latest, waiting: Memo<usize>) -> impl IntoView {
+    let id = latest.id();
+    let items = move || {
+        latest
+            .with(ReleaseView::missing)
+            .into_iter()
+            .map(|item| {
+                let address = format!("/releases/{id}/{}#{}", item.step.slug(), item.field);
+                view! { <li><a class="link" href=address>{item.message}</a></li> }
+            })
+            .collect_view()
+    };
+    let waiting = move || {
+        let words = match waiting.get() {
+            0 => return None,
+            1 => "1 file waits to be uploaded".to_owned(),
+            files => format!("{files} files wait to be uploaded"),
+        };
+        Some(view! { <li><a class="link" href=format!("/releases/{id}/{}", Step::Tracks.slug())>{words}</a></li> })
+    };
+    view! {
+        <div id="submit-state" class="stack-tight">
+            <h3 class="submit-state-title"><Icon name=IconName::Circle/>"Before you can submit"</h3>
+            <ul class="submit-missing">{items}{waiting}</ul>
+        </div>
+    }
+}
+
+/// Nothing is missing; what is still on its way to the storage keeps nobody waiting.
+#[component]
+fn Complete(latest: Latest) -> impl IntoView {
+    let pending = Memo::new(move |_| {
+        latest.with(|release| {
+            let files = release.tracks.iter().map(TrackView::state).chain([release.cover.state()]);
+            files.filter(|state| matches!(state, FileState::Storing | FileState::Examining)).count()
+        })
+    });
+    view! {
+        <div id="submit-state" class="stack-tight">
+            <h3 class="submit-state-title"><Icon name=IconName::Done/>"Everything is here"</h3>
+            <p class="meta">
+                {move || match pending.get() {
+                    0 => "Every file is stored and examined.".to_owned(),
+                    1 => "1 file is still being stored and examined. You can submit now: the review begins when it is ready.".to_owned(),
+                    files => {
+                        format!("{files} files are still being stored and examined. You can submit now: the review begins when they are ready.")
+                    }
+                }}
+            </p>
+        </div>
+    }
+}
+
+#[component]
+fn Overview(release: ReleaseView) -> impl IntoView {
+    let id = release.id;
+    let title = release.display_title();
+    let edit = move |step: Step| {
+        let label = format!("Edit {}", step.label().to_lowercase());
+        view! {
+            <a class="btn btn-quiet btn-small" href=format!("/releases/{id}/{}", step.slug()) aria-label=label>
+                <Icon name=IconName::Edit/>
+                "Edit"
+            </a>
+        }
+    };
+    let facts = facts(&release)
+        .into_iter()
+        .map(|(name, value)| {
+            let value = value.unwrap_or_else(|| "—".into());
+            view! { <div><dt>{name}</dt><dd>{value}</dd></div> }
+        })
+        .collect_view();
+    let cover = shown_cover(&release.cover);
+    let tracks = if release.tracks.is_empty() {
+        view! { <p class="meta">"No tracks yet"</p> }.into_any()
+    } else {
+        view! { <TrackList release/> }.into_any()
+    };
+    view! {
+        <div class="card overview">
+            <div class="overview-cover">
+                <Cover object=cover edge=640 alt=format!("Cover of {title}")/>
+                {edit(Step::Cover)}
+            </div>
+            <div>
+                <div class="overview-head"><h3>"Details"</h3>{edit(Step::Details)}</div>
+                <dl class="facts">{facts}</dl>
+            </div>
+        </div>
+        <div class="card">
+            <div class="overview-head"><h3>"Tracks"</h3>{edit(Step::Tracks)}</div>
+            {tracks}
+        </div>
+    }
+}
+
+fn facts(release: &ReleaseView) -> Vec<(&'static str, Option<String>)> {
+    let Details { genre, language, release_date, label, gtin, p_line, c_line, .. } = release.details.clone();
+    let title = (!release.details.title.is_empty()).then(|| release.display_title());
+    vec![
+        ("Title", title),
+        ("Artist", Some(release.artist_name.clone())),
+        ("Release type", Some(release.kind().to_string())),
+        ("Genre", genre),
+        ("Language", language.and_then(|code| language_name(&code)).map(str::to_owned)),
+        ("Release date", release_date.map(vwaza::domain::release::date_field)),
+        ("Label", label),
+        ("UPC or EAN", gtin.map(|gtin| gtin.to_string())),
+        ("℗", p_line),
+        ("©", c_line),
+    ]
+}

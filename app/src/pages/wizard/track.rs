@@ -1,0 +1,128 @@
+//! One track of the tracks step: its form, its moves and its file.
+
+use leptos::{html, prelude::*, task::spawn_local};
+use vwaza::domain::{
+    problem::{FieldErrors, Problem},
+    track::{RawTrack, TrackView},
+    upload::UploadTarget,
+};
+
+use super::{
+    Announcer,
+    autosave::{self, Autosave, read_form, shown_errors, without_refused},
+    latest::Latest,
+    order::Order,
+};
+use crate::{
+    api::{tracks::SaveTrack, uploads::cancel_upload},
+    components::{
+        focus,
+        uploads::track_row::{TrackEvent, TrackRow, TrackTable},
+    },
+    state::{toasts::Toasts, uploads::Uploads},
+};
+
+#[component]
+pub(super) fn Track(
+    latest: Latest,
+    track: Memo<TrackView>,
+    table: TrackTable,
+    order: Order,
+    /// Asks whether it is to be removed.
+    on_remove: Callback<TrackView>,
+) -> impl IntoView {
+    let id = track.with_untracked(|track| track.id);
+    let (uploads, toasts, announcer) = (Uploads::get(), Toasts::get(), Announcer::get());
+    let action = ServerAction::<SaveTrack>::new();
+    let form = NodeRef::<html::Form>::new();
+    let errors = RwSignal::new(FieldErrors::default());
+    let sent = StoredValue::new(track.with_untracked(raw));
+
+    let save = move |occasion| {
+        let Some(SaveTrack { track: filled, .. }) = read_form(form) else { return };
+        let refused = match filled.parse() {
+            Err(Problem::Invalid(refused)) => refused,
+            _ => FieldErrors::default(),
+        };
+        errors.update(|shown| *shown = shown_errors(refused.clone(), shown, occasion));
+        let kept = without_refused(&filled, &track.with_untracked(raw), &refused);
+        if let Some(kept) = kept.filter(|kept| sent.with_value(|sent| sent != kept)) {
+            sent.set_value(kept.clone());
+            action.dispatch(SaveTrack { id, track: kept });
+        }
+    };
+    let autosave = Autosave::new(action.pending(), save);
+    Effect::new(move || match action.value().get() {
+        Some(Ok(release)) => latest.accept(release),
+        Some(Err(error)) => {
+            sent.set_value(track.with_untracked(raw));
+            errors.update(|shown| shown.0.extend(error.fields.0.clone()));
+            autosave.retry_after(&error);
+        }
+        None => {}
+    });
+    // A title that the server read from the file's tags is not typed back over them.
+    Effect::new(move || {
+        let now = track.with(raw);
+        if untrack(|| !autosave.is_busy()) {
+            sent.set_value(now);
+        }
+    });
+
+    let move_to = move |number: i32| {
+        if order.move_to(id, number, toasts) {
+            let title = track.with_untracked(TrackView::display_title);
+            announcer.say(format!("“{title}” is now track {number} of {}", untrack(|| order.count())));
+        }
+    };
+    let on_event = Callback::new(move |event| match event {
+        TrackEvent::Typed => autosave.typed(),
+        TrackEvent::Changed => autosave.changed(),
+        TrackEvent::MoveTo { number, control } => {
+            move_to(number);
+            // Moving a row in the page takes the focus from what is in it.
+            focus::on(&format!("[id='track-{id}-{control}']"));
+        }
+        TrackEvent::DroppedOn(half) => {
+            if let Some(dragged) = table.dragged.get_untracked() {
+                let number = order.number_on(dragged, id, half);
+                order.move_to(dragged, number, toasts);
+            }
+        }
+        TrackEvent::Files(files) => uploads.add(latest.id(), UploadTarget::Audio(id), files),
+        TrackEvent::Upload(command) => {
+            if let Some(task) = untrack(|| uploads.of_track(id)) {
+                uploads.command(task.id, command);
+            }
+        }
+        TrackEvent::CancelUpload(upload) => {
+            if let Some(task) = untrack(|| uploads.of_track(id)) {
+                uploads.forget(&task);
+            }
+            spawn_local(async move {
+                match cancel_upload(upload).await {
+                    Ok(()) => latest.refetch(),
+                    Err(error) => toasts.error(&error),
+                }
+            });
+        }
+        TrackEvent::Remove => on_remove.run(track.get_untracked()),
+    });
+    let task = Memo::new(move |_| uploads.of_track(id));
+    let number = Memo::new(move |_| order.number(id));
+    let saved = Signal::derive(move || {
+        let answer = action.value().get().map(|answer| answer.map(drop));
+        autosave::words(autosave, errors, answer).unwrap_or_default()
+    });
+    view! { <TrackRow track table number task form errors saved on_event/> }
+}
+
+/// The form as the server would fill it.
+fn raw(track: &TrackView) -> RawTrack {
+    RawTrack {
+        title: track.title.clone(),
+        title_version: track.title_version.clone().unwrap_or_default(),
+        isrc: track.isrc.as_ref().map(ToString::to_string).unwrap_or_default(),
+        explicit: track.explicit.then(|| "on".to_owned()),
+    }
+}

@@ -1,0 +1,215 @@
+//! The third step: audio files become tracks, in the order that they will be heard.
+
+use std::collections::HashMap;
+
+use leptos::{prelude::*, server_fn::ServerFn, task::spawn_local};
+use vwaza::domain::{
+    ids::TrackId,
+    media::{ACCEPT_AUDIO, MediaLimits},
+    release::Step,
+    track::TrackView,
+    upload::UploadTarget,
+};
+
+use super::{
+    Announcer, StepHead,
+    latest::Latest,
+    order::{Order, track_of},
+    track::Track,
+};
+use crate::{
+    api::tracks::{MoveTrack, RemoveTrack, SaveTrack, remove_track},
+    components::{
+        dialog::Dialog,
+        error_note::ErrorNote,
+        focus,
+        track_list::play_queue,
+        uploads::{
+            drop_zone::{Amount, DropZone},
+            new_track_row::NewTrackRow,
+            track_row::{TrackForms, TrackTable},
+        },
+    },
+    state::{
+        toasts::Toasts,
+        uploads::{TaskId, TaskState, Uploads},
+    },
+};
+
+#[component]
+pub(super) fn Tracks(latest: Latest) -> impl IntoView {
+    let id = latest.id();
+    let uploads = Uploads::get();
+    let address = format!("/releases/{id}/{}", Step::Tracks.slug());
+    announce_uploads(latest);
+    let next = format!("/releases/{id}/{}", Step::Submit.slug());
+    view! {
+        <section class="stack">
+            <StepHead step=Step::Tracks text="In the order in which they will be heard."/>
+            <FormErrors/>
+            <DropZone
+                id="tracks"
+                invitation="Drop audio files anywhere on this page, as many as you like"
+                button="Choose audio files"
+                limits=MediaLimits::default().audio_sentence()
+                accept=ACCEPT_AUDIO
+                amount=Amount::Many
+                target=UploadTarget::NewTrack(id)
+                on_files=Callback::new(move |files| uploads.add(id, UploadTarget::NewTrack(id), files))
+            />
+            <Table latest address/>
+            <div class="wizard-actions">
+                <span></span>
+                <a class="btn btn-primary" href=next>"Continue"</a>
+            </div>
+        </section>
+    }
+}
+
+/// What the forms that work without scripts came to.
+#[component]
+fn FormErrors() -> impl IntoView {
+    let save = ServerAction::<SaveTrack>::new().value().get_untracked().and_then(Result::err);
+    let reorder = ServerAction::<MoveTrack>::new().value().get_untracked().and_then(Result::err);
+    let remove = ServerAction::<RemoveTrack>::new().value().get_untracked().and_then(Result::err);
+    [save, reorder, remove]
+        .into_iter()
+        .flatten()
+        .map(|mut error| {
+            // The fields it names are somewhere in the table: their sentences say more than "some fields".
+            if !error.fields.is_empty() {
+                error.message = error.fields.0.values().cloned().collect::<Vec<_>>().join(" ");
+            }
+            view! { <ErrorNote error/> }
+        })
+        .collect_view()
+}
+
+#[component]
+fn Table(latest: Latest, address: String) -> impl IntoView {
+    let id = latest.id();
+    let uploads = Uploads::get();
+    let order = Order::new(latest);
+    let queue = StoredValue::new(latest.with_untracked(play_queue));
+    Effect::new(move || queue.set_value(latest.with(play_queue)));
+    let address = StoredValue::new(address);
+    let table = TrackTable {
+        forms: TrackForms { save: SaveTrack::url(), reorder: MoveTrack::url(), remove: RemoveTrack::url() },
+        count: Signal::derive(move || order.count()),
+        queue,
+        dragged: RwSignal::new(None),
+        address,
+    };
+    let asked = RwSignal::new(None::<TrackView>);
+    let on_remove = Callback::new(move |track| asked.set(Some(track)));
+    let new = Memo::new(move |_| latest.with(|release| uploads.of_new_tracks(id, &release.tracks)));
+    let is_empty = Memo::new(move |_| order.count() == 0 && new.with(Vec::is_empty));
+    view! {
+        <Show when=move || is_empty.get()>
+            <p class="meta">"No tracks yet. Each file becomes a track; its title comes from the file."</p>
+        </Show>
+        <table class="track-table" role="table" aria-label="Tracks" hidden=move || is_empty.get()>
+            <thead role="rowgroup">
+                <tr role="row">
+                    <th scope="col" role="columnheader">"Order"</th>
+                    <th scope="col" role="columnheader">"Title"</th>
+                    <th scope="col" role="columnheader">"Audio"</th>
+                    <th scope="col" role="columnheader">"Length"</th>
+                    <th scope="col" role="columnheader"><span class="visually-hidden">"Remove"</span></th>
+                </tr>
+            </thead>
+            <tbody role="rowgroup">
+                <For
+                    each=move || order.shown()
+                    key=|id| *id
+                    children=move |id| track_of(latest, id).map(|track| view! { <Track latest track table order on_remove/> })
+                />
+                <For
+                    each=move || new.get()
+                    key=|task| task.id
+                    children=move |task| {
+                        let task_id = task.id;
+                        let on_command = Callback::new(move |command| uploads.command(task_id, command));
+                        view! { <NewTrackRow task address=address.get_value() on_command/> }
+                    }
+                />
+            </tbody>
+        </table>
+        <RemoveDialog latest asked/>
+    }
+}
+
+/// Removing a track takes its audio along: so it is asked for twice.
+#[component]
+fn RemoveDialog(latest: Latest, asked: RwSignal<Option<TrackView>>) -> impl IntoView {
+    let (uploads, toasts, announcer) = (Uploads::get(), Toasts::get(), Announcer::get());
+    let open = RwSignal::new(false);
+    Effect::new(move || open.set(asked.with(Option::is_some)));
+    Effect::new(move || {
+        if !open.get() {
+            asked.set(None);
+        }
+    });
+    let remove = move |id: TrackId, title: String| {
+        if let Some(task) = untrack(|| uploads.of_track(id)) {
+            uploads.forget(&task);
+        }
+        spawn_local(async move {
+            match remove_track(id).await {
+                Ok(release) => {
+                    latest.accept(release);
+                    announcer.say(format!("“{title}” is removed"));
+                    focus::on("#tracks");
+                }
+                Err(error) => toasts.error(&error),
+            }
+        });
+    };
+    let title = move || asked.with(|track| track.as_ref().map(TrackView::display_title).unwrap_or_default());
+    view! {
+        <Dialog open=open title="Remove this track">
+            <div class="stack">
+                <p>{move || format!("“{}” and its audio leave this release.", title())}</p>
+                <div class="wizard-actions">
+                    <button type="button" class="btn" on:click=move |_| open.set(false)>
+                        "Keep it"
+                    </button>
+                    <button
+                        type="button"
+                        class="btn btn-danger"
+                        on:click=move |_| {
+                            if let Some(track) = asked.get_untracked() {
+                                remove(track.id, track.display_title());
+                            }
+                            open.set(false);
+                        }
+                    >
+                        "Remove the track"
+                    </button>
+                </div>
+            </div>
+        </Dialog>
+    }
+}
+
+/// Tells whoever listens how uploads do: each change of state once, no percentages.
+pub(super) fn announce_uploads(latest: Latest) {
+    let (uploads, announcer) = (Uploads::get(), Announcer::get());
+    Effect::new(move |last: Option<HashMap<TaskId, String>>| {
+        let last = last.unwrap_or_default();
+        let mut now = HashMap::new();
+        let mut news = Vec::new();
+        for task in uploads.of_release(latest.id()) {
+            let state = task.state();
+            let words = state.announcement();
+            if state != TaskState::Queued && last.get(&task.id) != Some(&words) {
+                news.push(format!("{}: {words}", task.file_name));
+            }
+            now.insert(task.id, words);
+        }
+        if !news.is_empty() {
+            announcer.say(news.join(". "));
+        }
+        now
+    });
+}

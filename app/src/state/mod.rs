@@ -1,0 +1,7 @@
+//! What lives as long as the page and outlasts a change of route.
+
+pub mod live;
+pub mod player;
+pub mod session;
+pub mod toasts;
+pub mod uploads;

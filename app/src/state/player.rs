@@ -1,0 +1,269 @@
+//! The one player: its queue and where it is. It survives changes of page; the bar at the bottom shows it.
+
+use std::time::Duration;
+
+use leptos::{html, prelude::*};
+use vwaza::domain::{files::original_url, ids::ObjectId};
+
+/// How often a broken source is asked for anew before the listener is told.
+const RETRIES_MAX: u32 = 3;
+const BEFORE_RETRY: Duration = Duration::from_millis(800);
+/// Later than this into a track, "previous" goes to its start.
+const RESTART_AFTER_SECONDS: f64 = 3.0;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlayItem {
+    pub object: ObjectId,
+    pub title: String,
+    pub subtitle: String,
+    pub duration_ms: i64,
+    pub cover: Option<ObjectId>,
+}
+
+/// Its commands are for event handlers and effects: only a browser has something to play on.
+#[derive(Clone, Copy)]
+pub struct Player {
+    audio: NodeRef<html::Audio>,
+    queue: RwSignal<Vec<PlayItem>>,
+    index: RwSignal<usize>,
+    playing: RwSignal<bool>,
+    seconds: RwSignal<f64>,
+    broken: RwSignal<bool>,
+    retries: StoredValue<u32>,
+    /// Where to go on once a source that was asked for anew is there.
+    resume_at_seconds: StoredValue<Option<f64>>,
+}
+
+pub fn provide() {
+    provide_context(Player {
+        audio: NodeRef::new(),
+        queue: RwSignal::default(),
+        index: RwSignal::default(),
+        playing: RwSignal::default(),
+        seconds: RwSignal::default(),
+        broken: RwSignal::default(),
+        retries: StoredValue::default(),
+        resume_at_seconds: StoredValue::default(),
+    });
+}
+
+// What it shows, as signals.
+impl Player {
+    pub fn get() -> Self {
+        expect_context()
+    }
+
+    pub fn current(self) -> Option<PlayItem> {
+        self.queue.with(|queue| queue.get(self.index.get()).cloned())
+    }
+
+    pub fn is_current(self, object: ObjectId) -> bool {
+        self.queue.with(|queue| queue.get(self.index.get()).is_some_and(|item| item.object == object))
+    }
+
+    pub fn playing(self) -> bool {
+        self.playing.get()
+    }
+
+    pub fn elapsed_ms(self) -> i64 {
+        #[expect(clippy::cast_possible_truncation, reason = "a track has at most hours")]
+        let milliseconds = (self.seconds.get() * 1000.0) as i64;
+        milliseconds
+    }
+
+    /// In 0..=1; 0 without a track.
+    pub fn position(self) -> f64 {
+        match self.current() {
+            Some(item) if item.duration_ms > 0 => (self.seconds.get() / seconds_of(&item)).clamp(0.0, 1.0),
+            _ => 0.0,
+        }
+    }
+
+    /// As `position` while this object is the current one, otherwise 0.
+    pub fn position_of(self, object: ObjectId) -> f64 {
+        if self.is_current(object) { self.position() } else { 0.0 }
+    }
+
+    pub fn has_next(self) -> bool {
+        self.index.get() + 1 < self.queue.with(Vec::len)
+    }
+
+    /// The source cannot be played, even when asked for again.
+    pub fn broken(self) -> bool {
+        self.broken.get()
+    }
+}
+
+// Commands.
+impl Player {
+    /// Plays `queue` from `index`. The track that is on already goes on where it is.
+    pub fn play(self, queue: Vec<PlayItem>, index: usize) {
+        let again = queue.get(index).is_some_and(|item| untrack(|| self.is_current(item.object)));
+        self.queue.set(queue);
+        self.index.set(index);
+        if again {
+            self.start();
+        } else {
+            self.load();
+        }
+    }
+
+    pub fn toggle(self) {
+        if self.playing.get_untracked() {
+            self.pause();
+        } else {
+            self.start();
+        }
+    }
+
+    pub fn pause(self) {
+        if let Some(audio) = self.audio.get_untracked() {
+            // It fails only for a script-made element without the interface.
+            let _ = audio.pause();
+        }
+    }
+
+    /// `fraction` lies in 0..=1.
+    pub fn seek_to(self, fraction: f64) {
+        if let Some(item) = untrack(|| self.current()) {
+            self.seek(fraction.clamp(0.0, 1.0) * seconds_of(&item));
+        }
+    }
+
+    pub fn seek_by(self, seconds: f64) {
+        if let Some(item) = untrack(|| self.current()) {
+            self.seek((self.seconds.get_untracked() + seconds).clamp(0.0, seconds_of(&item)));
+        }
+    }
+
+    pub fn next(self) {
+        if untrack(|| self.has_next()) {
+            self.index.update(|index| *index += 1);
+            self.load();
+        }
+    }
+
+    pub fn previous(self) {
+        if self.seconds.get_untracked() > RESTART_AFTER_SECONDS || self.index.get_untracked() == 0 {
+            self.seek(0.0);
+        } else {
+            self.index.update(|index| *index -= 1);
+            self.load();
+        }
+    }
+
+    /// Puts the player away.
+    pub fn close(self) {
+        self.pause();
+        self.queue.set(Vec::new());
+        self.playing.set(false);
+        if let Some(audio) = self.audio.get_untracked() {
+            // Forgets the source without an error event.
+            let _ = audio.remove_attribute("src");
+            audio.load();
+        }
+    }
+
+    fn load(self) {
+        self.retries.set_value(0);
+        self.resume_at_seconds.set_value(None);
+        self.broken.set(false);
+        self.seconds.set(0.0);
+        self.source();
+        self.start();
+    }
+
+    fn source(self) {
+        if let (Some(audio), Some(item)) = (self.audio.get_untracked(), untrack(|| self.current())) {
+            audio.set_src(&original_url(item.object));
+        }
+    }
+
+    fn start(self) {
+        if self.broken.get_untracked() {
+            // The listener tries again by hand.
+            self.retries.set_value(0);
+            self.broken.set(false);
+            self.resume_at_seconds.set_value(Some(self.seconds.get_untracked()));
+            self.source();
+        }
+        #[cfg(feature = "hydrate")]
+        if let Some(Ok(started)) = self.audio.get_untracked().map(|audio| audio.play()) {
+            // It rejects when the source breaks or the next one comes first; `error` and `pause` events tell of both.
+            leptos::task::spawn_local(async move { drop(js_sys::futures::JsFuture::from(started).await) });
+        }
+    }
+
+    fn seek(self, seconds: f64) {
+        self.seconds.set(seconds);
+        if let Some(audio) = self.audio.get_untracked() {
+            audio.set_current_time(seconds);
+        }
+    }
+}
+
+// What the audio element reports.
+impl Player {
+    pub(crate) fn audio(self) -> NodeRef<html::Audio> {
+        self.audio
+    }
+
+    pub(crate) fn heard_playing(self, playing: bool) {
+        self.playing.set(playing);
+    }
+
+    pub(crate) fn heard_time(self) {
+        if let Some(audio) = self.audio.get_untracked()
+            && self.resume_at_seconds.get_value().is_none()
+        {
+            self.seconds.set(audio.current_time());
+            if !audio.paused() {
+                self.retries.set_value(0);
+            }
+        }
+    }
+
+    pub(crate) fn heard_loaded(self) {
+        if let Some(seconds) = self.resume_at_seconds.get_value() {
+            self.resume_at_seconds.set_value(None);
+            self.seek(seconds);
+        }
+    }
+
+    pub(crate) fn heard_end(self) {
+        if untrack(|| self.has_next()) {
+            self.next();
+        } else {
+            self.seek(0.0);
+        }
+    }
+
+    /// A signed address has expired, or the line dropped: asks for the source again and goes on at the same second.
+    pub(crate) fn heard_error(self) {
+        let Some(item) = untrack(|| self.current()) else { return };
+        let retries = self.retries.get_value();
+        if retries >= RETRIES_MAX {
+            self.broken.set(true);
+            self.playing.set(false);
+            return;
+        }
+        self.retries.set_value(retries + 1);
+        let at_seconds = self.resume_at_seconds.get_value().unwrap_or_else(|| self.seconds.get_untracked());
+        set_timeout(
+            move || {
+                if untrack(|| self.is_current(item.object)) {
+                    self.resume_at_seconds.set_value(Some(at_seconds));
+                    self.source();
+                    self.start();
+                }
+            },
+            BEFORE_RETRY * (retries + 1),
+        );
+    }
+}
+
+fn seconds_of(item: &PlayItem) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds of a track are far below 2^52")]
+    let milliseconds = item.duration_ms as f64;
+    milliseconds / 1000.0
+}

@@ -1,0 +1,259 @@
+//! Uploads: they outlast a change of route, go on after trouble by themselves, and at most three send at once.
+//!
+//! [`machine`] decides, `send` does it in the browser; on the server there is never a task.
+
+mod files;
+pub mod machine;
+#[cfg(feature = "hydrate")]
+mod request;
+#[cfg(feature = "hydrate")]
+mod send;
+
+use leptos::prelude::*;
+use vwaza::domain::{
+    files::PendingUpload,
+    ids::{ReleaseId, TrackId, UploadId},
+    track::TrackView,
+    upload::UploadTarget,
+};
+
+pub use self::{
+    files::{Files, holds_files},
+    machine::{Progress, TaskState},
+};
+
+/// Nothing is sent from the server.
+#[cfg(not(feature = "hydrate"))]
+mod send {
+    use super::{Files, Made, ReleaseId, Task, TaskId, UploadTarget, Uploads};
+
+    pub(super) fn listen(_: Uploads) {}
+    pub(super) fn take(_: ReleaseId, _: UploadTarget, _: Files) -> Vec<Task> {
+        Vec::new()
+    }
+    pub(super) fn pump(_: Uploads) {}
+    pub(super) fn stop(_: TaskId) {}
+    pub(super) fn forget(_: &Task) {}
+    pub(super) fn cancel(_: Uploads, _: &Task, _: Made) {}
+}
+
+/// One file on its way, as this tab knows it.
+pub type TaskId = u64;
+
+#[derive(Clone, Debug)]
+pub struct Task {
+    pub id: TaskId,
+    pub release: ReleaseId,
+    pub target: UploadTarget,
+    pub file_name: String,
+    /// Bytes.
+    pub length: u64,
+    pub fingerprint: String,
+    /// A `blob:` address of the file, for covers.
+    pub preview: Option<String>,
+    state: ArcRwSignal<TaskState>,
+    granted: ArcRwSignal<Option<Granted>>,
+    /// The one that the server made for it.
+    made: ArcRwSignal<Option<TrackId>>,
+}
+
+/// What the server said when the upload began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Granted {
+    upload: UploadId,
+    url: String,
+}
+
+/// What happens to a track that was made for a file alone, when that is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Made {
+    /// Another file takes its place.
+    Keep,
+    Remove,
+}
+
+/// What a person does to a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    Pause,
+    /// After a pause, or to try again now.
+    Resume,
+    /// Gives the upload up, or puts away one that was refused.
+    Cancel,
+}
+
+impl PartialEq for Task {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Task {
+    pub fn state(&self) -> TaskState {
+        self.state.get()
+    }
+
+    /// The upload that the server knows it by, once begun.
+    pub fn upload(&self) -> Option<UploadId> {
+        self.granted.with(|granted| granted.as_ref().map(|granted| granted.upload))
+    }
+
+    /// The track it is for, once the server has made one.
+    pub fn track(&self) -> Option<TrackId> {
+        match self.target {
+            UploadTarget::Audio(track) => Some(track),
+            UploadTarget::Cover(_) => None,
+            UploadTarget::NewTrack(_) => self.made.get(),
+        }
+    }
+
+    /// The server tells of a refusal itself, and goes on telling after a reload: it is said once.
+    pub fn is_told_by(&self, pending: Option<&PendingUpload>) -> bool {
+        matches!(self.state(), TaskState::Refused(_)) && pending.is_some_and(|pending| Some(pending.id) == self.upload())
+    }
+
+    /// Where to go on when the upload itself is gone: a track that was made for it is not made twice.
+    #[cfg(feature = "hydrate")]
+    fn current_target(&self) -> UploadTarget {
+        self.made.get_untracked().map_or(self.target, UploadTarget::Audio)
+    }
+
+    fn is_over(&self) -> bool {
+        self.state.with(|state| matches!(state, TaskState::Done | TaskState::Refused(_) | TaskState::Failed(_)))
+    }
+}
+
+/// All uploads of this tab.
+#[derive(Clone, Copy)]
+pub struct Uploads {
+    tasks: RwSignal<Vec<Task>>,
+    changes: RwSignal<u64>,
+}
+
+pub fn provide() {
+    let uploads = Uploads { tasks: RwSignal::new(Vec::new()), changes: RwSignal::new(0) };
+    provide_context(uploads);
+    send::listen(uploads);
+}
+
+impl Uploads {
+    pub fn get() -> Self {
+        expect_context()
+    }
+
+    /// Grows whenever an upload has changed something on the server that a page may show.
+    pub fn changes(self) -> u64 {
+        self.changes.get()
+    }
+
+    /// The files of this tab that are not sent whole.
+    pub fn unsent(self) -> usize {
+        self.tasks.with(|tasks| tasks.iter().filter(|task| task.state.with(TaskState::has_unsent_bytes)).count())
+    }
+
+    pub fn of_cover(self, release: ReleaseId) -> Option<Task> {
+        self.find(|task| task.target == UploadTarget::Cover(release))
+    }
+
+    pub fn of_track(self, track: TrackId) -> Option<Task> {
+        self.find(|task| task.track() == Some(track))
+    }
+
+    pub fn of_release(self, release: ReleaseId) -> Vec<Task> {
+        self.tasks.with(|tasks| tasks.iter().filter(|task| task.release == release).cloned().collect())
+    }
+
+    /// Files for tracks that the server has not made yet, or that this page has not heard of.
+    pub fn of_new_tracks(self, release: ReleaseId, known: &[TrackView]) -> Vec<Task> {
+        self.tasks.with(|tasks| {
+            let is_new = |task: &&Task| {
+                task.target == UploadTarget::NewTrack(release)
+                    && !task.state.with(|state| *state == TaskState::Done)
+                    && task.track().is_none_or(|id| known.iter().all(|track| track.id != id))
+            };
+            tasks.iter().filter(is_new).cloned().collect()
+        })
+    }
+
+    /// A file that is under way already is not taken twice; a new file for a cover or a track takes the place of the old one.
+    pub fn add(self, release: ReleaseId, target: UploadTarget, files: Files) {
+        let mut added = send::take(release, target, files);
+        added.retain(|new| {
+            let same = |old: &Task| old.release == release && old.fingerprint == new.fingerprint;
+            let under_way = self.tasks.with_untracked(|tasks| {
+                tasks.iter().any(|old| same(old) && old.target == target && !untrack(|| old.is_over()))
+            });
+            if under_way {
+                send::forget(new);
+            }
+            !under_way
+        });
+        for new in &added {
+            for old in self.replaced_by(new) {
+                if old.fingerprint == new.fingerprint {
+                    self.remove(&old);
+                } else {
+                    self.cancel(&old, Made::Keep);
+                }
+            }
+        }
+        self.tasks.update(|tasks| tasks.extend(added));
+        send::pump(self);
+    }
+
+    pub fn command(self, id: TaskId, command: Command) {
+        let Some(task) = untrack(|| self.find(|task| task.id == id)) else { return };
+        match command {
+            Command::Cancel => self.cancel(&task, Made::Remove),
+            Command::Pause => {
+                let progress = task.state.with_untracked(TaskState::progress);
+                send::stop(task.id);
+                task.state.set(TaskState::Paused(progress.unwrap_or(Progress { total: task.length, ..Progress::default() })));
+                send::pump(self);
+            }
+            Command::Resume => {
+                send::stop(task.id);
+                if task.state.with_untracked(|state| matches!(state, TaskState::Failed(_))) {
+                    // What failed is not asked after once more.
+                    task.granted.set(None);
+                }
+                task.state.set(TaskState::Queued);
+                send::pump(self);
+            }
+        }
+    }
+
+    /// Puts a task away without telling the server, which knows already.
+    pub fn forget(self, task: &Task) {
+        self.remove(task);
+        send::pump(self);
+    }
+
+    fn cancel(self, task: &Task, made: Made) {
+        self.remove(task);
+        send::cancel(self, task, made);
+        send::pump(self);
+    }
+
+    fn remove(self, task: &Task) {
+        send::forget(task);
+        self.tasks.update(|tasks| tasks.retain(|other| other != task));
+    }
+
+    fn replaced_by(self, new: &Task) -> Vec<Task> {
+        let replaces = |old: &Task| match new.target {
+            UploadTarget::Cover(_) => old.target == new.target,
+            UploadTarget::Audio(track) => untrack(|| old.track()) == Some(track),
+            // Dropped once more after it was refused or failed.
+            UploadTarget::NewTrack(_) => {
+                old.target == new.target && old.fingerprint == new.fingerprint && untrack(|| old.track()).is_none()
+            }
+        };
+        self.tasks.with_untracked(|tasks| tasks.iter().filter(|old| replaces(old)).cloned().collect())
+    }
+
+    /// The newest that fits.
+    fn find(self, fits: impl Fn(&Task) -> bool) -> Option<Task> {
+        self.tasks.with(|tasks| tasks.iter().rev().find(|task| fits(task)).cloned())
+    }
+}

@@ -1,0 +1,118 @@
+//! Requests with upload progress, which `fetch` does not have, and what goes with them.
+
+use std::{cell::Cell, rc::Rc};
+
+use js_sys::{Array, Promise, futures::JsFuture};
+use leptos::prelude::window;
+use serde::Deserialize;
+use vwaza::domain::upload::CHUNK_BYTES;
+use wasm_bindgen::{JsCast, JsValue, closure::Closure};
+use web_sys::{Blob, File, ProgressEvent, XmlHttpRequest};
+
+use super::machine::Reply;
+
+/// A request in which nothing moves for so long, in milliseconds, is given up: some networks never say that they are gone.
+const STALLED_MS: f64 = 90_000.0;
+const STALL_CHECK_MS: i32 = 10_000;
+
+/// What is wanted of the body of a refusal.
+#[derive(Deserialize)]
+struct Refusal {
+    message: String,
+}
+
+pub(super) async fn sleep(milliseconds: i32) {
+    // A timer is never refused.
+    let _ = JsFuture::from(timer(milliseconds)).await;
+}
+
+fn timer(milliseconds: i32) -> Promise {
+    Promise::new(&mut |resolve, _| {
+        let _ = window().set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, milliseconds);
+    })
+}
+
+/// The next chunk from `offset` on; `None` where the browser cannot cut it out.
+#[expect(clippy::cast_precision_loss, reason = "sizes of files are far below 2^52 bytes")]
+pub(super) fn chunk(file: &File, offset: u64) -> Option<Blob> {
+    // The end may lie behind the file's: then the rest is meant.
+    file.slice_with_f64_and_f64(offset as f64, (offset + CHUNK_BYTES) as f64).ok()
+}
+
+/// Whether the file is still as it was chosen: a browser refuses to read one that has changed since.
+pub(super) async fn is_readable(file: &File, offset: u64) -> bool {
+    #[expect(clippy::cast_precision_loss, reason = "sizes of files are far below 2^52 bytes")]
+    let byte = file.slice_with_f64_and_f64(offset as f64, (offset + 1) as f64);
+    match byte {
+        Ok(byte) => JsFuture::from(byte.array_buffer()).await.is_ok(),
+        Err(_) => false,
+    }
+}
+
+/// Sends a chunk. `on_progress` hears how much of it is sent at what time; `hold` gets the request, to abort it.
+pub(super) async fn patch(
+    url: &str,
+    offset: u64,
+    chunk: &Blob,
+    on_progress: impl Fn(u64, f64) + 'static,
+    hold: impl FnOnce(XmlHttpRequest),
+) -> Reply {
+    let offset = offset.to_string();
+    let headers = [("Upload-Offset", offset.as_str()), ("Content-Type", "application/offset+octet-stream")];
+    ask("PATCH", url, &headers, Some(chunk), on_progress, hold).await.unwrap_or_default()
+}
+
+/// Asks how many bytes the server has.
+pub(super) async fn head(url: &str, hold: impl FnOnce(XmlHttpRequest)) -> Reply {
+    ask("HEAD", url, &[], None, |_, _| {}, hold).await.unwrap_or_default()
+}
+
+async fn ask(
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: Option<&Blob>,
+    on_progress: impl Fn(u64, f64) + 'static,
+    hold: impl FnOnce(XmlHttpRequest),
+) -> Result<Reply, JsValue> {
+    let request = XmlHttpRequest::new()?;
+    request.open_with_async(method, url, true)?;
+    request.set_request_header("Tus-Resumable", "1.0.0")?;
+    for (name, value) in headers {
+        request.set_request_header(name, value)?;
+    }
+
+    let finished = Promise::new(&mut |resolve, _| request.set_onloadend(Some(&resolve)));
+    let moved_ms = Rc::new(Cell::new(js_sys::Date::now()));
+    let on_move = Closure::<dyn Fn(ProgressEvent)>::new({
+        let moved_ms = moved_ms.clone();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number of bytes")]
+        move |event: ProgressEvent| {
+            moved_ms.set(js_sys::Date::now());
+            on_progress(event.loaded() as u64, moved_ms.get());
+        }
+    });
+    if let Ok(upload) = request.upload() {
+        upload.set_onprogress(Some(on_move.as_ref().unchecked_ref()));
+    }
+    request.send_with_opt_blob(body)?;
+    hold(request.clone());
+
+    // The end of the request resolves to its event, the timer to nothing.
+    while JsFuture::from(Promise::race(&Array::of2(&finished, &timer(STALL_CHECK_MS)))).await?.is_undefined() {
+        if js_sys::Date::now() - moved_ms.get() > STALLED_MS {
+            request.abort()?;
+        }
+    }
+    request.set_onloadend(None);
+    if let Ok(upload) = request.upload() {
+        upload.set_onprogress(None);
+    }
+
+    let text = request.response_text().ok().flatten().unwrap_or_default();
+    Ok(Reply {
+        status: request.status()?,
+        offset: request.get_response_header("Upload-Offset")?.and_then(|offset| offset.parse().ok()),
+        message: serde_json::from_str::<Refusal>(&text).ok().map(|refusal| refusal.message),
+    })
+}

@@ -1,0 +1,418 @@
+//! The browser's half: begins uploads, sends their bytes in chunks over tus, and hears what became of them.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+};
+
+use leptos::{ev, prelude::*, task::spawn_local};
+use vwaza::domain::{
+    ids::ReleaseId,
+    upload::{RawIntent, UploadTarget},
+};
+use web_sys::{File, XmlHttpRequest};
+
+use super::{
+    Files, Granted, Made, Task, TaskId, TaskState, Uploads,
+    machine::{self, Next, Pause, Progress, SpeedMeter},
+    request,
+};
+use crate::api::{
+    tracks::remove_track,
+    uploads::{begin_upload, cancel_upload, complete_upload},
+};
+
+/// Files that send at the same time: enough to fill a line, few enough for each to get somewhere.
+const AT_ONCE: usize = 3;
+/// How often a signed-out upload looks whether there is a session again, in milliseconds.
+const SESSION_POLL_MS: i32 = 5_000;
+/// Longest pause between two questions after a file that is being stored, in milliseconds.
+const MAX_STORING_PAUSE_MS: i32 = 15_000;
+/// An upload that is gone again each time it is begun has some other trouble.
+const MAX_BEGINNINGS: u32 = 4;
+
+thread_local! {
+    static SENDER: RefCell<Sender> = RefCell::default();
+}
+
+/// What cannot live in a signal: the browser's own objects.
+#[derive(Default)]
+struct Sender {
+    last: TaskId,
+    files: HashMap<TaskId, Local>,
+    /// Tracks are made one after the other, so that they keep the order in which they were dropped.
+    beginning: Option<TaskId>,
+}
+
+struct Local {
+    file: File,
+    /// Only the newest run of a task may go on.
+    run: u32,
+    sending: bool,
+    request: Option<XmlHttpRequest>,
+}
+
+fn with_local<T>(id: TaskId, change: impl FnOnce(&mut Local) -> T) -> Option<T> {
+    SENDER.with_borrow_mut(|sender| sender.files.get_mut(&id).map(change))
+}
+
+/// Warns before the tab is left with unsent bytes, and goes on at once when the line is back.
+pub(super) fn listen(uploads: Uploads) {
+    window_event_listener(ev::beforeunload, move |event| {
+        if untrack(|| uploads.unsent()) > 0 {
+            event.prevent_default();
+            // Older browsers ask only where there is a text; none shows it.
+            event.set_return_value("unsent");
+        }
+    });
+    window_event_listener_untyped("online", move |_| {
+        let waiting: Vec<Task> = uploads.tasks.with_untracked(|tasks| {
+            let waits = |task: &&Task| task.state.with_untracked(|state| matches!(state, TaskState::Waiting(..)));
+            tasks.iter().filter(waits).cloned().collect()
+        });
+        for task in waiting {
+            uploads.command(task.id, super::Command::Resume);
+        }
+    });
+}
+
+/// Takes files on as queued tasks, tracks in the order of their numbered names.
+pub(super) fn take(release: ReleaseId, target: UploadTarget, files: Files) -> Vec<Task> {
+    let mut files = files.into_vec();
+    match target {
+        UploadTarget::NewTrack(_) => files.sort_by(|a, b| machine::natural_order(&a.name(), &b.name())),
+        UploadTarget::Cover(_) | UploadTarget::Audio(_) => files.truncate(1),
+    }
+    files.into_iter().map(|file| task(release, target, file)).collect()
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a file's size is a whole number of bytes")]
+fn task(release: ReleaseId, target: UploadTarget, file: File) -> Task {
+    let (name, length) = (file.name(), file.size() as u64);
+    let preview = match target {
+        UploadTarget::Cover(_) => web_sys::Url::create_object_url_with_blob(&file).ok(),
+        UploadTarget::NewTrack(_) | UploadTarget::Audio(_) => None,
+    };
+    let fingerprint = format!("{name}:{length}:{}", file.last_modified());
+    let id = SENDER.with_borrow_mut(|sender| {
+        sender.last += 1;
+        sender.files.insert(sender.last, Local { file, run: 0, sending: false, request: None });
+        sender.last
+    });
+    Task {
+        id,
+        release,
+        target,
+        file_name: name,
+        length,
+        fingerprint,
+        preview,
+        state: ArcRwSignal::new(TaskState::Queued),
+        granted: ArcRwSignal::new(None),
+        made: ArcRwSignal::new(None),
+    }
+}
+
+/// Starts what is next in the queue while there is room.
+pub(super) fn pump(uploads: Uploads) {
+    let next = SENDER.with_borrow_mut(|sender| {
+        let is_full = sender.files.values().filter(|local| local.sending).count() >= AT_ONCE;
+        if is_full || sender.beginning.is_some() {
+            return None;
+        }
+        let task = uploads.tasks.with_untracked(|tasks| {
+            let is_queued = |task: &&Task| task.state.with_untracked(|state| *state == TaskState::Queued);
+            tasks.iter().find(is_queued).cloned()
+        })?;
+        let local = sender.files.get_mut(&task.id)?;
+        local.sending = true;
+        local.run += 1;
+        sender.beginning = Some(task.id);
+        let number = local.run;
+        Some(Run { uploads, task, number, meter: Rc::default(), failures: 0, beginnings: 0 })
+    });
+    if let Some(run) = next {
+        run.show(TaskState::Sending(run.progress(0)));
+        spawn_local(run.go());
+    }
+}
+
+/// Ends the task's run, wherever it is; its file stays.
+pub(super) fn stop(id: TaskId) {
+    let request = with_local(id, |local| {
+        local.run += 1;
+        local.sending = false;
+        local.request.take()
+    });
+    leave_the_beginning(id);
+    // Aborting calls back into the run, which must find nothing borrowed.
+    if let Some(request) = request.flatten() {
+        let _ = request.abort();
+    }
+}
+
+pub(super) fn forget(task: &Task) {
+    stop(task.id);
+    SENDER.with_borrow_mut(|sender| sender.files.remove(&task.id));
+    if let Some(preview) = &task.preview {
+        let _ = web_sys::Url::revoke_object_url(preview);
+    }
+}
+
+/// Tells the server, which may refuse: an upload that is stored already is not cancelled but removed.
+pub(super) fn cancel(uploads: Uploads, task: &Task, made: Made) {
+    let upload = untrack(|| task.upload());
+    let made = task.made.get_untracked().filter(|_| made == Made::Remove);
+    spawn_local(async move {
+        // Where it came too late, the page shows what has become of the file.
+        if let Some(upload) = upload {
+            drop(cancel_upload(upload).await);
+        }
+        if let Some(made) = made {
+            drop(remove_track(made).await);
+        }
+        uploads.changes.update(|changes| *changes += 1);
+    });
+}
+
+fn leave_the_beginning(id: TaskId) {
+    SENDER.with_borrow_mut(|sender| {
+        if sender.beginning == Some(id) {
+            sender.beginning = None;
+        }
+    });
+}
+
+/// One attempt to bring a task to its end.
+struct Run {
+    uploads: Uploads,
+    task: Task,
+    number: u32,
+    meter: Rc<Cell<SpeedMeter>>,
+    /// In a row.
+    failures: u32,
+    beginnings: u32,
+}
+
+impl Run {
+    async fn go(mut self) {
+        let at_once = || Next::Ask { pause: Pause::None, why: None };
+        let mut next = at_once();
+        while self.is_current() {
+            next = match next {
+                Next::BeginAgain => self.begin_again().await,
+                Next::Send { offset } => self.send(offset).await,
+                Next::Ask { pause, why } => self.ask(pause, why).await,
+                Next::SignIn => {
+                    self.show(TaskState::SignedOut);
+                    request::sleep(SESSION_POLL_MS).await;
+                    at_once()
+                }
+                Next::Complete => self.complete().await,
+                Next::Done => return self.end(TaskState::Done),
+                Next::Refuse(message) => return self.end(TaskState::Refused(message)),
+                Next::Fail(message) => return self.end(TaskState::Failed(message)),
+            };
+        }
+    }
+
+    /// An upload that is over may have ended well, or been refused: only one that has expired is begun anew.
+    async fn begin_again(&mut self) -> Next {
+        if let Some(granted) = self.granted() {
+            let next = match complete_upload(granted.upload).await {
+                Ok(status) => machine::after_end(&status),
+                Err(error) if error.status() == 404 => Next::BeginAgain,
+                Err(error) => machine::after_begin_error(error.status(), &error.message),
+            };
+            if next != Next::BeginAgain {
+                return next;
+            }
+        }
+        self.begin().await
+    }
+
+    async fn begin(&mut self) -> Next {
+        self.beginnings += 1;
+        if self.beginnings > MAX_BEGINNINGS {
+            return Next::Fail("The server lost this upload. Try again, or choose the file once more.".into());
+        }
+        let intent = RawIntent {
+            target: self.task.current_target(),
+            file_name: self.task.file_name.clone(),
+            length: i64::try_from(self.task.length).unwrap_or(i64::MAX),
+            fingerprint: self.task.fingerprint.clone(),
+        };
+        let answer = begin_upload(intent).await;
+        let next = match answer {
+            Ok(begun) => {
+                self.task.granted.set(Some(Granted { upload: begun.id, url: begun.url }));
+                if matches!(self.task.target, UploadTarget::NewTrack(_)) {
+                    self.task.made.set(begun.track);
+                }
+                if self.is_forgotten() {
+                    // Given up while the server was still answering.
+                    cancel(self.uploads, &self.task, Made::Remove);
+                }
+                match u64::try_from(begun.offset) {
+                    Ok(offset) if offset >= self.task.length => Next::Complete,
+                    Ok(offset) => Next::Send { offset },
+                    Err(_) => Next::Ask { pause: Pause::Growing, why: None },
+                }
+            }
+            Err(error) if error.status() == 404 && self.task.made.get_untracked().is_some() => {
+                // The track was removed meanwhile: there is nothing left to upload for.
+                if self.is_current() {
+                    self.uploads.remove(&self.task);
+                }
+                Next::Done
+            }
+            Err(error) => {
+                // Until there is something to ask after, asking means to begin again.
+                self.beginnings = self.beginnings.saturating_sub(1);
+                return machine::after_begin_error(error.status(), &error.message);
+            }
+        };
+        if self.is_current() {
+            leave_the_beginning(self.task.id);
+        }
+        self.changed();
+        pump(self.uploads);
+        next
+    }
+
+    async fn send(&mut self, offset: u64) -> Next {
+        let (Some(granted), Some(file)) = (self.granted(), with_local(self.task.id, |local| local.file.clone())) else {
+            return Next::BeginAgain;
+        };
+        let Some(chunk) = request::chunk(&file, offset) else { return changed_file() };
+        self.show(TaskState::Sending(self.progress(offset)));
+        let shown = (self.task.state.clone(), self.meter.clone(), self.task.length);
+        let (id, number) = (self.task.id, self.number);
+        let on_progress = move |sent: u64, now_ms: f64| {
+            let (state, meter, total) = &shown;
+            let mut measured = meter.get();
+            let is_news = measured.record(now_ms, offset + sent);
+            meter.set(measured);
+            if is_news && is_current(id, number) {
+                let bytes_per_second = measured.bytes_per_second();
+                state.set(TaskState::Sending(Progress { sent: (offset + sent).min(*total), total: *total, bytes_per_second }));
+            }
+        };
+        let reply = request::patch(&granted.url, offset, &chunk, on_progress, |request| self.holds(request)).await;
+        with_local(self.task.id, |local| local.request = None);
+        let next = machine::after_reply(&reply, self.task.length);
+        match next {
+            Next::Send { .. } | Next::Complete => self.failures = 0,
+            _ => self.meter.update(|mut meter| {
+                meter.interrupt();
+                meter
+            }),
+        }
+        if reply.status == 0 && self.is_current() && !request::is_readable(&file, offset).await {
+            return changed_file();
+        }
+        next
+    }
+
+    /// Asks the server how much it has; without an upload, asks for one.
+    async fn ask(&mut self, pause: Pause, why: Option<String>) -> Next {
+        self.failures += 1;
+        if pause == Pause::Growing || self.failures > 2 {
+            let sent = self.task.state.with_untracked(TaskState::progress).map_or(0, |progress| progress.sent);
+            self.show(TaskState::Waiting(self.progress(sent), why));
+            request::sleep(machine::pause_ms(self.failures, js_sys::Math::random())).await;
+            if !self.is_current() {
+                return Next::Ask { pause, why: None };
+            }
+        }
+        match self.granted() {
+            None => self.begin().await,
+            Some(granted) => {
+                leave_the_beginning(self.task.id);
+                pump(self.uploads);
+                let reply = request::head(&granted.url, |request| self.holds(request)).await;
+                with_local(self.task.id, |local| local.request = None);
+                machine::after_reply(&reply, self.task.length)
+            }
+        }
+    }
+
+    /// Waits until the file is stored and attached, or is not.
+    async fn complete(&mut self) -> Next {
+        let Some(granted) = self.granted() else { return Next::BeginAgain };
+        self.show(TaskState::Storing);
+        with_local(self.task.id, |local| local.sending = false);
+        self.changed();
+        pump(self.uploads);
+        let mut pause = 500;
+        loop {
+            let next = match complete_upload(granted.upload).await {
+                Ok(status) => machine::after_status(&status),
+                Err(error) => machine::after_begin_error(error.status(), &error.message),
+            };
+            if next != Next::Complete || !self.is_current() {
+                return next;
+            }
+            request::sleep(pause).await;
+            pause = (pause * 2).min(MAX_STORING_PAUSE_MS);
+        }
+    }
+
+    fn end(self, state: TaskState) {
+        if !self.is_current() {
+            return;
+        }
+        leave_the_beginning(self.task.id);
+        if matches!(state, TaskState::Failed(_)) {
+            stop(self.task.id);
+        } else {
+            // Nothing will read the file again; the preview stays for as long as the task.
+            SENDER.with_borrow_mut(|sender| sender.files.remove(&self.task.id));
+        }
+        self.task.state.set(state);
+        self.changed();
+        pump(self.uploads);
+    }
+
+    fn granted(&self) -> Option<Granted> {
+        self.task.granted.get_untracked()
+    }
+
+    fn progress(&self, sent: u64) -> Progress {
+        Progress { sent, total: self.task.length, bytes_per_second: self.meter.get().bytes_per_second() }
+    }
+
+    fn is_current(&self) -> bool {
+        is_current(self.task.id, self.number)
+    }
+
+    fn is_forgotten(&self) -> bool {
+        with_local(self.task.id, |_| ()).is_none()
+    }
+
+    /// A run that was stopped has nothing to say any more.
+    fn show(&self, state: TaskState) {
+        if self.is_current() {
+            self.task.state.set(state);
+        }
+    }
+
+    fn holds(&self, request: XmlHttpRequest) {
+        if self.is_current() {
+            with_local(self.task.id, |local| local.request = Some(request));
+        }
+    }
+
+    fn changed(&self) {
+        self.uploads.changes.update(|changes| *changes += 1);
+    }
+}
+
+fn is_current(id: TaskId, number: u32) -> bool {
+    with_local(id, |local| local.run) == Some(number)
+}
+
+fn changed_file() -> Next {
+    Next::Fail("This file was changed, moved or cannot be read any more. Choose it once more.".into())
+}
