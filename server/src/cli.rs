@@ -1,0 +1,151 @@
+//! The operator's commands, and the boot of the server.
+
+use std::{
+    error::Error,
+    io::{self, BufRead},
+    sync::Arc,
+};
+
+use clap::{Parser, Subcommand, ValueEnum};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use vwaza::{
+    backend::{Backend, Settings, embedded_postgres::EmbeddedPostgres},
+    domain::{
+        account::{Email, Password, Role},
+        problem::Problem,
+    },
+};
+
+use crate::{config::Config, listen, router, site::Site};
+
+#[derive(Parser)]
+#[command(name = "vwaza", version, about = "Vwaza Release Manager")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the server (the default).
+    Serve,
+    /// Brings the database's schema up to date and ends.
+    Migrate,
+    /// Manages accounts.
+    User {
+        #[command(subcommand)]
+        command: UserCommand,
+    },
+}
+
+#[derive(Subcommand)]
+enum UserCommand {
+    /// Makes an account. The password is read from standard input.
+    Create {
+        #[arg(long)]
+        email: String,
+        #[arg(long, value_enum)]
+        role: CliRole,
+        /// The name that stands on releases; the part of the e-mail before the @ if not given.
+        #[arg(long)]
+        name: Option<String>,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum CliRole {
+    Artist,
+    Admin,
+}
+
+type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
+
+pub(crate) async fn run(cli: Cli, config: Config) -> Outcome {
+    match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve(config).await,
+        Command::Migrate => {
+            with_database(&config, async |settings| {
+                vwaza::backend::migrate_database(&settings.database_url).await?;
+                println!("The database is up to date.");
+                Ok(())
+            })
+            .await
+        }
+        Command::User { command: UserCommand::Create { email, role, name } } => {
+            let email = Email::parse(&email)?;
+            let name = name.unwrap_or_else(|| email.as_str().split('@').next().unwrap_or_default().to_owned());
+            let password = read_password()?;
+            with_database(&config, async |settings| {
+                let role = match role {
+                    CliRole::Artist => Role::Artist,
+                    CliRole::Admin => Role::Admin,
+                };
+                vwaza::backend::create_user(&settings.database_url, &name, &email, &password, role).await?;
+                println!("{} can sign in now.", email.as_str());
+                Ok(())
+            })
+            .await
+        }
+    }
+}
+
+fn read_password() -> Result<Password, Box<dyn Error + Send + Sync>> {
+    eprint!("Password: ");
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line)?;
+    Ok(Password::parse(line.trim_end_matches(['\r', '\n']))?)
+}
+
+/// The configured database, or the embedded one, which is joined where it runs already.
+async fn with_database(config: &Config, work: impl AsyncFnOnce(Settings) -> Outcome) -> Outcome {
+    match &config.database_url {
+        Some(url) => work(config.settings(url.clone())).await,
+        None => {
+            let postgres = EmbeddedPostgres::start_or_join(&config.data_dir).await?;
+            let outcome = work(config.settings(postgres.url().to_owned())).await;
+            if postgres.started_here() {
+                postgres.stop().await?;
+            }
+            outcome
+        }
+    }
+}
+
+async fn serve(config: Config) -> Outcome {
+    let postgres = match &config.database_url {
+        Some(_) => None,
+        None => Some(EmbeddedPostgres::start_or_join(&config.data_dir).await?),
+    };
+    let url = match (&config.database_url, &postgres) {
+        (Some(url), _) => url.clone(),
+        (None, Some(postgres)) => postgres.url().to_owned(),
+        (None, None) => return Err(Problem::Unavailable("There is no database.".into()).into()),
+    };
+    let backend = Backend::start(config.settings(url)).await?;
+    let router = router::router(Arc::clone(&backend), Site::load(&config)?, &config)?;
+    let listener = TcpListener::bind(config.listen).await?;
+    tracing::info!(listen = %listener.local_addr()?, url = %config.public_url, "listening");
+    listen::serve(listener, router, terminated(), backend.shutdown(), config.shutdown / 2).await;
+    backend.stop(config.shutdown / 2).await;
+    if let Some(postgres) = postgres {
+        postgres.stop().await?;
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Ends on SIGTERM and SIGINT.
+async fn terminated() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("signals cannot be listened to; stop this process with SIGKILL");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}

@@ -1,0 +1,82 @@
+//! Every error outside a page has one shape: `{"statusCode", "error", "message", "requestId"}`, with `"fields"` for forms.
+
+use app::error::AppError;
+use axum::{
+    Json,
+    body::{Body, to_bytes},
+    extract::Request,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, Method, StatusCode, header};
+use vwaza::{backend, domain::problem::Problem};
+
+use crate::router::REQUEST_ID;
+
+/// Bytes of an error's body that are looked at.
+const ERROR_BODY_MAX: usize = 64 * 1024;
+
+/// An error on its way out of a handler.
+#[derive(Debug)]
+pub(crate) struct Failure(AppError);
+
+impl<E: Into<AppError>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.0.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, Json(self.0)).into_response()
+    }
+}
+
+pub(crate) type Answer<T = Response> = Result<T, Failure>;
+
+/// For what a handler finds out in the core.
+pub(crate) fn fail(error: backend::Error) -> Failure {
+    error.into()
+}
+
+/// Gives every error outside a page the one shape, its true status and the request's id. Server functions answer 500 to
+/// everything; their status stands in the body.
+pub(crate) async fn shape(request: Request, next: Next) -> Response {
+    let id = request.headers().get(&REQUEST_ID).cloned();
+    let is_page = request.method() == Method::GET
+        && !["/api", "/media/", "/health"].iter().any(|prefix| request.uri().path().starts_with(prefix));
+    let is_head = request.method() == Method::HEAD;
+    let response = next.run(request).await;
+    let status = response.status();
+    if is_page || is_head || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let bytes = to_bytes(body, ERROR_BODY_MAX).await.unwrap_or_default();
+    let mut error = serde_json::from_slice::<AppError>(&bytes).unwrap_or_else(|_| plain(status));
+    error.request_id = id.as_ref().and_then(|id| id.to_str().ok()).map(str::to_owned);
+    parts.status = StatusCode::from_u16(error.status()).unwrap_or(status);
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if matches!(parts.status.as_u16(), 423 | 429 | 503) && !parts.headers.contains_key(header::RETRY_AFTER) {
+        parts.headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+    }
+    let body = serde_json::to_vec(&error).unwrap_or_default();
+    Response::from_parts(parts, Body::from(body))
+}
+
+/// What the framework refuses by itself, in our words.
+fn plain(status: StatusCode) -> AppError {
+    let message = match status.as_u16() {
+        404 => "There is nothing at this address.",
+        405 => "This address does not take such requests.",
+        408 => "The request took too long. Try again.",
+        413 => "This is more than the server takes at once.",
+        415 => "The server does not take this kind of content.",
+        403 => "This request came from another site and was not carried out.",
+        code if code < 500 => "The server did not understand this request. Reload the page and try again.",
+        _ => return AppError::internal(),
+    };
+    AppError::from(Problem::Refused { status: status.as_u16(), message: message.into() })
+}

@@ -1,0 +1,80 @@
+//! `GET /api/events`: what changes, as server-sent events, for those who may know.
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{
+    extract::State,
+    response::{
+        IntoResponse, Sse,
+        sse::{Event, KeepAlive},
+    },
+};
+use futures::{Stream, stream};
+use http::request::Parts;
+use tokio::{sync::broadcast::error::RecvError, time::interval};
+use vwaza::{backend::sessions::SessionToken, domain::account::Actor};
+
+use crate::{
+    errors::Answer,
+    router::AppState,
+    security::{CurrentUser, session_token},
+};
+
+/// How often the session is looked at again, and the line kept open.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+struct Subscription {
+    state: AppState,
+    actor: Actor,
+    token: Option<SessionToken>,
+    changes: tokio::sync::broadcast::Receiver<vwaza::backend::events::ReleaseChanged>,
+    heartbeat: tokio::time::Interval,
+}
+
+pub(crate) async fn events(
+    State(state): State<AppState>,
+    CurrentUser(actor): CurrentUser,
+    parts: Parts,
+) -> Answer<impl IntoResponse> {
+    let token = session_token(&state.backend, &parts);
+    let mut heartbeat = interval(HEARTBEAT);
+    heartbeat.reset();
+    let subscription = Subscription { changes: state.backend.events().subscribe(), token, actor, heartbeat, state };
+    Ok(Sse::new(follow(subscription)).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
+}
+
+fn follow(subscription: Subscription) -> impl Stream<Item = Result<Event, Infallible>> {
+    // The first event tells the browser that the line stands.
+    let hello = stream::iter([Ok(Event::default().event("hello").data("{}"))]);
+    let changes = stream::unfold(subscription, async |mut subscription| {
+        let event = subscription.next().await?;
+        Some((Ok(event), subscription))
+    });
+    futures::StreamExt::chain(hello, changes)
+}
+
+impl Subscription {
+    async fn next(&mut self) -> Option<Event> {
+        let shutdown = self.state.backend.shutdown();
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return None,
+                _ = self.heartbeat.tick() => {
+                    let token = self.token.as_ref()?;
+                    // Signed out, disabled or unreachable: the browser asks again, and is told.
+                    self.actor = self.state.backend.sessions().actor(token).await.ok()??;
+                }
+                change = self.changes.recv() => match change {
+                    Ok(change) if change.artist == self.actor.id || self.actor.is_admin() => {
+                        let data = format!(r#"{{"release":"{}"}}"#, change.release);
+                        return Some(Event::default().event("release").data(data));
+                    }
+                    Ok(_) => {}
+                    // Some were missed: everything may have changed.
+                    Err(RecvError::Lagged(_)) => return Some(Event::default().event("all").data("{}")),
+                    Err(RecvError::Closed) => return None,
+                },
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! `/health` for operators and load balancers.
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::StatusCode;
+use serde::Serialize;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use vwaza::backend::WorkerHealth;
+
+use crate::router::AppState;
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    server: &'static str,
+    database: &'static str,
+    storage: &'static str,
+    worker: &'static str,
+    timestamp: String,
+}
+
+/// 503 when the database is down; trouble with the storage or the worker is 200 and "degraded": what is received is safe.
+pub(crate) async fn health(State(state): State<AppState>) -> Response {
+    let backend = &state.backend;
+    let (database, storage) = tokio::join!(backend.database_is_up(), backend.storage_is_up());
+    let worker = backend.worker_health();
+    let status = match (database, storage, worker) {
+        (false, _, _) => "down",
+        (true, true, WorkerHealth::Ok | WorkerHealth::Off) => "ok",
+        _ => "degraded",
+    };
+    let health = Health {
+        status,
+        server: "ok",
+        database: if database { "ok" } else { "down" },
+        storage: if storage { "ok" } else { "open" },
+        worker: match worker {
+            WorkerHealth::Ok => "ok",
+            WorkerHealth::Off => "off",
+            WorkerHealth::Stalled => "stalled",
+        },
+        // The year has four digits: this cannot fail.
+        timestamp: OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default(),
+    };
+    let code = if database { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, Json(health)).into_response()
+}
+
+/// The process answers, whatever else does not.
+pub(crate) async fn live() -> Json<serde_json::Value> {
+    Json(serde_json::json!({ "status": "ok" }))
+}

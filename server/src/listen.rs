@@ -1,0 +1,73 @@
+//! The accept loop: header timeouts, peers' addresses, and a shutdown that waits, but not for ever.
+
+use std::{net::SocketAddr, time::Duration};
+
+use axum::{Router, body::Body, extract::ConnectInfo};
+use http::Request;
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto::Builder, graceful::GracefulShutdown},
+};
+use tokio::{
+    net::TcpListener,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+/// From the connection's start, or the last answer's end, to the end of the next request's head.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// After an accept that failed: out of file handles, most likely.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until `until` ends; then lets requests that run finish, for `grace` at most. `stopping` is cancelled at once, for
+/// answers that would never end by themselves.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    until: impl Future<Output = ()>,
+    stopping: CancellationToken,
+    grace: Duration,
+) {
+    let graceful = GracefulShutdown::new();
+    let mut until = std::pin::pin!(until);
+    loop {
+        let accepted = tokio::select! {
+            () = &mut until => break,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(error = ?error, "a connection could not be accepted");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        // Small answers must not wait for the next packet; without it they are merely slower.
+        let _ = stream.set_nodelay(true);
+        let router = router.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let router = router.clone();
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(ConnectInfo::<SocketAddr>(peer));
+            router.oneshot(request)
+        });
+        let mut builder = Builder::new(TokioExecutor::new());
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+        builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEADER_TIMEOUT);
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(peer = %peer, error = %error, "a connection ended early");
+            }
+        });
+    }
+    drop(listener);
+    stopping.cancel();
+    if timeout(grace, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some requests did not end in time and are cut off; what they sent is kept");
+    }
+}

@@ -1,0 +1,142 @@
+//! Every route and every layer, in order.
+
+use std::{sync::Arc, time::Duration};
+
+use app::{App, error::AppError};
+use axum::{
+    Router,
+    extract::{FromRef, Request},
+    middleware,
+    response::IntoResponse,
+    routing::{any, get, post},
+};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use leptos::prelude::LeptosOptions;
+use leptos_axum::{LeptosRoutes, generate_route_list};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    compression::CompressionLayer,
+    csrf::CsrfLayer,
+    limit::RequestBodyLimitLayer,
+    request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
+    set_header::SetResponseHeaderLayer,
+    timeout::TimeoutLayer,
+    trace::TraceLayer,
+};
+use tracing::{Span, field::Empty, info, info_span};
+use vwaza::{backend::Backend, domain::problem::Problem};
+
+use crate::{
+    config::Config,
+    errors, events, health, media, pages,
+    security::{COMMON_HEADERS, INERT_CSP},
+    site::Site,
+    tus, upload_form,
+};
+
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Forms are small: the longest reason and the longest password fit many times over.
+const FORM_MAX_BYTES: usize = 64 * 1024;
+/// Longer than any honest page or server function takes.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
+
+#[derive(Clone)]
+pub(crate) struct AppState {
+    pub(crate) backend: Arc<Backend>,
+    pub(crate) site: Site,
+    leptos: LeptosOptions,
+}
+
+impl FromRef<AppState> for LeptosOptions {
+    fn from_ref(state: &AppState) -> Self {
+        state.leptos.clone()
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("VWAZA_PUBLIC_URL is not an address like https://music.example: {0}")]
+pub(crate) struct BadPublicUrl(String);
+
+pub(crate) fn router(backend: Arc<Backend>, site: Site, config: &Config) -> Result<Router, BadPublicUrl> {
+    let csrf =
+        CsrfLayer::new().add_trusted_origin(&config.public_url).map_err(|error| BadPublicUrl(error.to_string()))?;
+    let leptos = LeptosOptions::builder().output_name("vwaza").build();
+    let state = AppState { backend, site, leptos };
+
+    let api = Router::new()
+        .route("/api/events", get(events::events))
+        .route("/api/uploads", post(tus::create).options(tus::options))
+        .route("/api/uploads/form", post(upload_form::upload))
+        .route(
+            "/api/uploads/{spool}/{id}",
+            get(tus::status).head(tus::head).patch(tus::patch).delete(tus::terminate).options(tus::options),
+        )
+        .route("/media/original/{object}", get(media::original))
+        .route("/media/cover/{object}/{edge_px}", get(media::thumbnail))
+        .route("/health", get(health::health))
+        .route("/health/live", get(health::live))
+        .route("/api/{*rest}", any(nothing_here))
+        .route("/media/{*rest}", any(nothing_here))
+        .layer(SetResponseHeaderLayer::if_not_present(header::CONTENT_SECURITY_POLICY, INERT_CSP))
+        .layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
+
+    // Pages and server functions.
+    let rendered = Router::new()
+        .leptos_routes_with_context(&state, generate_route_list(App), pages::context(&state), pages::document(&state))
+        .layer(RequestBodyLimitLayer::new(FORM_MAX_BYTES))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, PAGE_TIMEOUT))
+        .fallback(pages::file_or_not_found)
+        .layer(CompressionLayer::new());
+
+    let mut router = Router::new()
+        .merge(api)
+        .merge(rendered)
+        .with_state(state)
+        .layer(csrf)
+        .layer(CatchPanicLayer::custom(|_panic: Box<dyn std::any::Any + Send>| {
+            errors::Failure::from(AppError::internal()).into_response()
+        }))
+        .layer(middleware::from_fn(errors::shape));
+    for (name, value) in COMMON_HEADERS {
+        router = router.layer(SetResponseHeaderLayer::if_not_present(name, value));
+    }
+    Ok(router
+        .layer(
+            TraceLayer::new_for_http()
+                .make_span_with(request_span)
+                .on_request(())
+                .on_response(log_response)
+                .on_failure(()),
+        )
+        .layer(PropagateRequestIdLayer::new(REQUEST_ID))
+        .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
+        .layer(middleware::map_request(forget_request_id)))
+}
+
+async fn nothing_here() -> errors::Failure {
+    Problem::NotFound.into()
+}
+
+/// Whatever a client calls its request, the log has our name for it.
+async fn forget_request_id(mut request: Request) -> Request {
+    request.headers_mut().remove(&REQUEST_ID);
+    request
+}
+
+fn request_span<B>(request: &http::Request<B>) -> Span {
+    let id = request.headers().get(&REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
+    info_span!(
+        "request",
+        request.id = id,
+        http.method = %request.method(),
+        http.path = request.uri().path(),
+        user.id = Empty,
+        user.email = Empty,
+        user.role = Empty,
+    )
+}
+
+fn log_response<B>(response: &http::Response<B>, latency: Duration, _: &Span) {
+    info!(http.status = response.status().as_u16(), latency_ms = latency.as_secs_f64() * 1000.0, "answered");
+}

@@ -1,0 +1,62 @@
+//! Who is asking, and headers that keep pages to themselves.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum_extra::extract::CookieJar;
+use http::{HeaderName, HeaderValue, header, request::Parts};
+use leptos::{nonce::use_nonce, prelude::use_context};
+use leptos_axum::ResponseOptions;
+use vwaza::{
+    backend::{Backend, sessions::SessionToken},
+    domain::{account::Actor, problem::Problem},
+};
+
+use crate::{errors::Failure, router::AppState};
+
+/// For answers that are no pages: nothing in them may run or be framed.
+pub(crate) const INERT_CSP: HeaderValue =
+    HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; sandbox");
+
+/// The signed-in person, or 401.
+pub(crate) struct CurrentUser(pub(crate) Actor);
+
+impl FromRequestParts<AppState> for CurrentUser {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Failure> {
+        let actor = match session_token(&state.backend, parts) {
+            Some(token) => state.backend.sessions().actor(&token).await.map_err(Failure::from)?,
+            None => None,
+        };
+        actor.map(Self).ok_or_else(|| Problem::SignedOut.into())
+    }
+}
+
+pub(crate) fn session_token(backend: &Arc<Backend>, parts: &Parts) -> Option<SessionToken> {
+    let jar = CookieJar::from_headers(&parts.headers);
+    SessionToken::parse(jar.get(backend.session_cookie().name())?.value())
+}
+
+/// The page that is being rendered may run its own scripts only.
+pub(crate) fn set_page_policy() {
+    let (Some(nonce), Some(response)) = (use_nonce(), use_context::<ResponseOptions>()) else { return };
+    let policy = format!(
+        "default-src 'self'; script-src 'nonce-{nonce}' 'strict-dynamic' 'wasm-unsafe-eval'; style-src 'self'; \
+         img-src 'self' blob:; media-src 'self' blob:; connect-src 'self'; object-src 'none'; base-uri 'none'; \
+         form-action 'self'; frame-ancestors 'none'"
+    );
+    // A nonce is base64.
+    if let Ok(policy) = HeaderValue::from_str(&policy) {
+        response.insert_header(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    // Pages show what is the reader's own.
+    response.insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+}
+
+/// On every answer.
+pub(crate) const COMMON_HEADERS: [(HeaderName, HeaderValue); 3] = [
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+];

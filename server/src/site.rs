@@ -1,0 +1,33 @@
+//! The built site: style sheet, script, WebAssembly and what lies in `public/`. In a release build it is inside the binary,
+//! hashed and compressed; otherwise it is read from where `cargo leptos` has put it.
+
+#[cfg(feature = "embed-site")]
+mod embedded;
+#[cfg(not(feature = "embed-site"))]
+mod on_disk;
+
+#[cfg(feature = "embed-site")]
+pub(crate) use embedded::Site;
+#[cfg(not(feature = "embed-site"))]
+pub(crate) use on_disk::Site;
+use thiserror::Error;
+
+#[derive(Debug, Error)]
+#[error("the site has no file {0}; build it with `cargo leptos build` first")]
+pub(crate) struct NoSite(String);
+
+/// By a file's name.
+fn content_type(path: &str) -> &'static str {
+    match path.rsplit_once('.').map_or("", |(_, extension)| extension) {
+        "css" => "text/css; charset=utf-8",
+        "js" => "text/javascript; charset=utf-8",
+        "wasm" => "application/wasm",
+        "svg" => "image/svg+xml",
+        "png" => "image/png",
+        "ico" => "image/x-icon",
+        "woff2" => "font/woff2",
+        "txt" => "text/plain; charset=utf-8",
+        "webmanifest" | "json" => "application/json",
+        _ => "application/octet-stream",
+    }
+}

@@ -1,0 +1,79 @@
+//! For use: everything inside the binary, compressed at build time, its names hashed where they may be kept for ever.
+
+use app::SiteFiles;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, header};
+use rust_embed::{EmbeddedFile, RustEmbed};
+
+use super::{NoSite, content_type};
+use crate::config::Config;
+
+#[derive(RustEmbed)]
+#[folder = "$CARGO_MANIFEST_DIR/../target/site-release"]
+struct Files;
+
+#[derive(Clone)]
+pub(crate) struct Site {
+    files: SiteFiles,
+}
+
+impl Site {
+    pub(crate) fn load(_: &Config) -> Result<Self, NoSite> {
+        let built = |extension: &str| {
+            Files::iter()
+                .find(|name| name.starts_with("pkg/vwaza.") && name.ends_with(extension))
+                .map(|name| format!("/{name}"))
+                .ok_or_else(|| NoSite(format!("pkg/vwaza.*{extension}")))
+        };
+        Ok(Self { files: SiteFiles { css: built(".css")?, js: built(".js")?, wasm: built(".wasm")? } })
+    }
+
+    pub(crate) fn files(&self) -> SiteFiles {
+        self.files.clone()
+    }
+
+    /// A file of the site, if there is one at this path.
+    pub(crate) async fn serve(&self, path: &str, headers: &HeaderMap) -> Option<Response> {
+        let name = path.trim_start_matches('/');
+        if name.ends_with(".br") || name.ends_with(".gz") {
+            return None;
+        }
+        let plain = Files::get(name)?;
+        let etag = format!("\"{}\"", vwaza::backend::hex(&plain.metadata.sha256_hash()));
+        let cache = if name.starts_with("pkg/") || name.starts_with("fonts/") {
+            "public, max-age=31536000, immutable"
+        } else {
+            "public, max-age=3600"
+        };
+        let (encoding, file) = negotiate(name, headers).unwrap_or(("identity", plain));
+        let fixed = [
+            (header::CONTENT_TYPE, content_type(name)),
+            (header::CACHE_CONTROL, cache),
+            (header::VARY, "accept-encoding"),
+        ];
+        let is_known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes());
+        if is_known {
+            return Some((http::StatusCode::NOT_MODIFIED, fixed, [(header::ETAG, etag)]).into_response());
+        }
+        let mut response = (fixed, [(header::ETAG, etag)], file.data.into_owned()).into_response();
+        if encoding != "identity" {
+            response.headers_mut().insert(header::CONTENT_ENCODING, http::HeaderValue::from_static(encoding));
+        }
+        Some(response)
+    }
+}
+
+/// The best of what was compressed at build time and the browser takes.
+fn negotiate(name: &str, headers: &HeaderMap) -> Option<(&'static str, EmbeddedFile)> {
+    let accepted = headers.get(header::ACCEPT_ENCODING)?.to_str().ok()?;
+    let takes = |coding: &str| {
+        accepted.split(',').any(|offer| {
+            let mut parts = offer.split(';').map(str::trim);
+            parts.next() == Some(coding) && !parts.any(|part| part == "q=0")
+        })
+    };
+    [("br", ".br"), ("gzip", ".gz")]
+        .into_iter()
+        .filter(|(coding, _)| takes(coding))
+        .find_map(|(coding, extension)| Some((coding, Files::get(&format!("{name}{extension}"))?)))
+}

@@ -1,0 +1,38 @@
+//! For development: read anew for each request, so that a rebuilt site is there at the next reload.
+
+use std::path::{Component, Path, PathBuf};
+
+use app::SiteFiles;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, header};
+
+use super::{NoSite, content_type};
+use crate::config::Config;
+
+#[derive(Clone)]
+pub(crate) struct Site {
+    root: PathBuf,
+}
+
+impl Site {
+    /// An unbuilt site is no error here: tests of the server need none.
+    #[expect(clippy::unnecessary_wraps, reason = "the embedded site may be incomplete")]
+    pub(crate) fn load(config: &Config) -> Result<Self, NoSite> {
+        Ok(Self { root: config.site_root.clone() })
+    }
+
+    pub(crate) fn files(&self) -> SiteFiles {
+        SiteFiles { css: "/pkg/vwaza.css".into(), js: "/pkg/vwaza.js".into(), wasm: "/pkg/vwaza.wasm".into() }
+    }
+
+    /// A file of the site, if there is one at this path.
+    pub(crate) async fn serve(&self, path: &str, _headers: &HeaderMap) -> Option<Response> {
+        let relative = Path::new(path.trim_start_matches('/'));
+        if !relative.components().all(|component| matches!(component, Component::Normal(_))) {
+            return None;
+        }
+        let file = self.root.join(relative);
+        let bytes = tokio::fs::read(&file).await.ok()?;
+        Some(([(header::CONTENT_TYPE, content_type(path)), (header::CACHE_CONTROL, "no-cache")], bytes).into_response())
+    }
+}

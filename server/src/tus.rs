@@ -1,0 +1,202 @@
+//! The byte channel: tus 1.0 (core, creation, termination) at `/api/uploads`. See <https://tus.io/protocols/resumable-upload>.
+
+use std::collections::HashMap;
+
+use app::error::AppError;
+use axum::{
+    Json,
+    body::Body,
+    extract::{Path, Request, State},
+    response::IntoResponse,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use vwaza::domain::{
+    ids::{SpoolId, UploadId},
+    problem::Problem,
+    upload::{RawIntent, UploadTarget},
+};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+
+use crate::{
+    errors::{Answer, Failure, fail},
+    router::AppState,
+    security::CurrentUser,
+};
+
+const VERSION: HeaderValue = HeaderValue::from_static("1.0.0");
+const EXTENSIONS: HeaderValue = HeaderValue::from_static("creation,termination");
+const TUS_RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
+const TUS_VERSION: HeaderName = HeaderName::from_static("tus-version");
+const TUS_EXTENSION: HeaderName = HeaderName::from_static("tus-extension");
+const TUS_MAX_SIZE: HeaderName = HeaderName::from_static("tus-max-size");
+const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
+const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-length");
+const UPLOAD_METADATA: HeaderName = HeaderName::from_static("upload-metadata");
+const CHUNK_TYPE: &str = "application/offset+octet-stream";
+
+/// What the server can do; needs neither a version nor a session.
+pub(crate) async fn options(State(state): State<AppState>) -> impl IntoResponse {
+    let max = HeaderValue::from(state.backend.media_limits().max_audio_bytes);
+    let headers = [(TUS_RESUMABLE, VERSION), (TUS_VERSION, VERSION), (TUS_EXTENSION, EXTENSIONS), (TUS_MAX_SIZE, max)];
+    (StatusCode::NO_CONTENT, headers)
+}
+
+/// Creation: POST with Upload-Length and Upload-Metadata (`target`, `filename`, `fingerprint`).
+pub(crate) async fn create(
+    State(state): State<AppState>,
+    CurrentUser(actor): CurrentUser,
+    headers: HeaderMap,
+) -> Answer {
+    check_version(&headers)?;
+    let metadata = parse_metadata(headers.get(UPLOAD_METADATA))?;
+    let text = |key: &str| metadata.get(key).cloned().unwrap_or_default();
+    let intent = RawIntent {
+        target: parse_target(&text("target"))?,
+        file_name: text("filename"),
+        length: number(&headers, &UPLOAD_LENGTH)?,
+        fingerprint: text("fingerprint"),
+    };
+    let begun = state.backend.uploads().begin(&actor, &intent).await.map_err(fail)?;
+    let location = HeaderValue::from_str(&begun.url).map_err(|_| Failure::from(AppError::internal()))?;
+    Ok((StatusCode::CREATED, [(TUS_RESUMABLE, VERSION), (header::LOCATION, location)]).into_response())
+}
+
+/// How far an upload is, for its client: JSON with the state in words.
+pub(crate) async fn status(
+    State(state): State<AppState>,
+    CurrentUser(actor): CurrentUser,
+    Path(address): Path<(String, String)>,
+) -> Answer {
+    let (_, id) = parse_address(&address)?;
+    let status = state.backend.uploads().status(&actor, id).await.map_err(fail)?;
+    Ok(Json(status).into_response())
+}
+
+pub(crate) async fn head(
+    State(state): State<AppState>,
+    CurrentUser(actor): CurrentUser,
+    Path(address): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Answer {
+    check_version(&headers)?;
+    let (_, id) = parse_address(&address)?;
+    let upload = state.backend.uploads().offset(&actor, id).await.map_err(fail)?;
+    let headers = [
+        (TUS_RESUMABLE, VERSION),
+        (UPLOAD_OFFSET, HeaderValue::from(upload.offset)),
+        (UPLOAD_LENGTH, HeaderValue::from(upload.length)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    Ok((StatusCode::OK, headers).into_response())
+}
+
+pub(crate) async fn patch(
+    State(state): State<AppState>,
+    CurrentUser(actor): CurrentUser,
+    Path(address): Path<(String, String)>,
+    request: Request<Body>,
+) -> Answer {
+    let headers = request.headers();
+    check_version(headers)?;
+    let (_, id) = parse_address(&address)?;
+    if headers.get(header::CONTENT_TYPE).is_none_or(|kind| kind.as_bytes() != CHUNK_TYPE.as_bytes()) {
+        let message = format!("Send chunks as {CHUNK_TYPE}.");
+        return Err(Problem::Refused { status: 415, message }.into());
+    }
+    let offset = u64::try_from(number(headers, &UPLOAD_OFFSET)?).map_err(|_| bad_number(&UPLOAD_OFFSET))?;
+    let body = request.into_body().into_data_stream();
+    let received = state.backend.uploads().receive(&actor, id, offset, body).await.map_err(fail)?;
+    let headers = [(TUS_RESUMABLE, VERSION), (UPLOAD_OFFSET, HeaderValue::from(received.offset))];
+    Ok((StatusCode::NO_CONTENT, headers).into_response())
+}
+
+/// Termination: gives an upload up.
+pub(crate) async fn terminate(
+    State(state): State<AppState>,
+    CurrentUser(actor): CurrentUser,
+    Path(address): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Answer {
+    check_version(&headers)?;
+    let (_, id) = parse_address(&address)?;
+    state.backend.uploads().cancel(&actor, id).await.map_err(fail)?;
+    Ok((StatusCode::NO_CONTENT, [(TUS_RESUMABLE, VERSION)]).into_response())
+}
+
+fn parse_address((spool, id): &(String, String)) -> Result<(SpoolId, UploadId), Problem> {
+    match (spool.parse(), id.parse()) {
+        (Ok(spool), Ok(id)) => Ok((spool, id)),
+        _ => Err(Problem::NotFound),
+    }
+}
+
+/// # Errors
+/// 412, with the version that is spoken here.
+fn check_version(headers: &HeaderMap) -> Result<(), Problem> {
+    if headers.get(TUS_RESUMABLE) == Some(&VERSION) {
+        Ok(())
+    } else {
+        Err(Problem::Refused { status: 412, message: "Speak tus 1.0.0: send the header Tus-Resumable: 1.0.0.".into() })
+    }
+}
+
+fn number(headers: &HeaderMap, name: &HeaderName) -> Result<i64, Problem> {
+    headers
+        .get(name)
+        .and_then(|value| value.to_str().ok()?.trim().parse().ok())
+        .filter(|number| *number >= 0)
+        .ok_or_else(|| bad_number(name))
+}
+
+fn bad_number(name: &HeaderName) -> Problem {
+    Problem::BadRequest(format!("The header {name} has to be a number of bytes."))
+}
+
+/// `key base64, key base64, key`, as the creation extension has it.
+fn parse_metadata(header: Option<&HeaderValue>) -> Result<HashMap<String, String>, Problem> {
+    let bad =
+        || Problem::BadRequest("The header Upload-Metadata has to be pairs of a key and its value in base64.".into());
+    let Some(header) = header else { return Ok(HashMap::new()) };
+    let mut metadata = HashMap::new();
+    for pair in header.to_str().map_err(|_| bad())?.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+        let (key, value) = pair.split_once(' ').unwrap_or((pair, ""));
+        let bytes = BASE64_STANDARD.decode(value.trim()).map_err(|_| bad())?;
+        let value = String::from_utf8(bytes).map_err(|_| bad())?;
+        if metadata.insert(key.to_owned(), value).is_some() {
+            return Err(bad());
+        }
+    }
+    Ok(metadata)
+}
+
+/// `cover:<release>`, `new-track:<release>` or `audio:<track>`.
+pub(crate) fn parse_target(text: &str) -> Result<UploadTarget, Problem> {
+    let bad = || {
+        Problem::BadRequest("Say what the file is for: cover:<release>, new-track:<release> or audio:<track>.".into())
+    };
+    let (kind, id) = text.split_once(':').ok_or_else(bad)?;
+    match kind {
+        "cover" => id.parse().map(UploadTarget::Cover).map_err(|_| bad()),
+        "new-track" => id.parse().map(UploadTarget::NewTrack).map_err(|_| bad()),
+        "audio" => id.parse().map(UploadTarget::Audio).map_err(|_| bad()),
+        _ => Err(bad()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_is_read_as_the_protocol_has_it() {
+        let read = |text: &str| parse_metadata(Some(&HeaderValue::from_str(text).unwrap()));
+        let metadata = read("filename bmlnaHQgYnVzLndhdg==,is_confidential, target YXVkaW86MQ==").unwrap();
+        assert_eq!(metadata["filename"], "night bus.wav");
+        assert_eq!(metadata["is_confidential"], "");
+        assert_eq!(metadata["target"], "audio:1");
+        for text in ["filename !!!", "filename //8=", "a YQ==,a YQ=="] {
+            assert_eq!(read(text).unwrap_err().status(), 400, "{text}");
+        }
+    }
+}

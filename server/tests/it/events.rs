@@ -1,0 +1,114 @@
+//! Live events: an artist hears of their own releases, an admin of all, nobody else of any.
+
+use std::time::Duration;
+
+use http::Method;
+use reqwest::Response;
+use vwaza::domain::ids::ReleaseId;
+
+use crate::support::{App, Client, form, spawn_app};
+
+/// An open stream of events.
+struct Events {
+    response: Response,
+    read: String,
+}
+
+impl Events {
+    async fn of(client: &Client) -> Self {
+        let response = client.request(Method::GET, "/api/events").send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        let mut events = Self { response, read: String::new() };
+        assert_eq!(events.next().await, ("hello".into(), "{}".into()));
+        events
+    }
+
+    /// The next event's name and data; comments keep the line open and say nothing.
+    async fn next(&mut self) -> (String, String) {
+        loop {
+            if let Some((event, rest)) = self.read.split_once("\n\n") {
+                let field = |name: &str| {
+                    event
+                        .lines()
+                        .find_map(|line| Some(line.strip_prefix(name)?.trim_start().to_owned()))
+                        .unwrap_or_default()
+                };
+                let event = (field("event:"), field("data:"));
+                self.read = rest.to_owned();
+                if !event.0.is_empty() {
+                    return event;
+                }
+                continue;
+            }
+            let chunk = tokio::time::timeout(Duration::from_secs(30), self.response.chunk())
+                .await
+                .expect("an event comes")
+                .unwrap();
+            self.read.push_str(std::str::from_utf8(&chunk.expect("the line stays open")).unwrap());
+        }
+    }
+
+    async fn next_release(&mut self) -> String {
+        let (name, data) = self.next().await;
+        assert_eq!(name, "release");
+        data
+    }
+}
+
+fn data(release: ReleaseId) -> String {
+    format!(r#"{{"release":"{release}"}}"#)
+}
+
+/// The server listens for hints from its database a moment after it listens for requests.
+async fn app_that_hears() -> App {
+    let app = spawn_app().await;
+    crate::support::eventually("the server listens for hints", async || {
+        let listening: i64 = sqlx::query_scalar(
+            "select count(*) from pg_stat_activity where datname = current_database() and query ilike 'listen %' and state = 'idle'",
+        )
+        .fetch_one(&app.sql)
+        .await
+        .unwrap();
+        (listening > 0).then_some(())
+    })
+    .await;
+    app
+}
+
+#[tokio::test]
+async fn a_change_is_told_to_its_owner_and_to_admins_and_to_nobody_else() {
+    let app = app_that_hears().await;
+    let (ana, ben, admin) = (app.artist("Ana").await, app.artist("Ben").await, app.admin().await);
+    let (mut anas, mut bens, mut admins) = (Events::of(&ana).await, Events::of(&ben).await, Events::of(&admin).await);
+    let anas_release = ana.create_release().await;
+    assert_eq!(anas.next_release().await, data(anas_release));
+    assert_eq!(admins.next_release().await, data(anas_release));
+    // Ben has heard nothing until his own.
+    let bens_release = ben.create_release().await;
+    assert_eq!(bens.next_release().await, data(bens_release));
+    assert_eq!(admins.next_release().await, data(bens_release));
+}
+
+#[tokio::test]
+async fn the_way_through_the_queue_is_told_as_it_happens() {
+    let app = app_that_hears().await;
+    let ana = app.artist("Ana").await;
+    let id = ana.complete_release().await;
+    let mut events = Events::of(&ana).await;
+    ana.submit(id).await.expect_status(200);
+    while ana.release(id).await.status != vwaza::domain::release::ReleaseStatus::PendingReview {
+        assert_eq!(events.next_release().await, data(id));
+    }
+}
+
+#[tokio::test]
+async fn events_are_a_stream_that_nobody_keeps() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let response = ana.request(Method::GET, "/api/events").send().await.unwrap();
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    assert!(response.headers()["cache-control"].to_str().unwrap().starts_with("no-"));
+    app.anyone().get("/api/events").await.expect_error(401, "Sign in");
+    ana.call("account/sign-out", &form(&[])).await.expect_status(200);
+    ana.get("/api/events").await.expect_status(401);
+}

@@ -1,0 +1,99 @@
+//! `/health`, with a database that is there, gone, or dead.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use crate::support::{App, Client, Proxy, eventually, form, spawn_app, spawn_app_with};
+
+#[tokio::test]
+async fn a_healthy_server_says_so() {
+    let app = spawn_app().await;
+    let health: Value = app.anyone().get("/health").await.ok();
+    let keys: Vec<&String> = health.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["database", "server", "status", "storage", "timestamp", "worker"]);
+    for (part, state) in [("status", "ok"), ("server", "ok"), ("database", "ok"), ("storage", "ok"), ("worker", "ok")] {
+        assert_eq!(health[part], state, "{health}");
+    }
+    let at = OffsetDateTime::parse(health["timestamp"].as_str().unwrap(), &Rfc3339).unwrap();
+    assert!((OffsetDateTime::now_utc() - at).abs() < Duration::from_secs(60));
+    app.anyone().get("/health/live").await.expect_status(200);
+}
+
+#[tokio::test]
+async fn a_server_without_turns_for_jobs_says_so() {
+    let app = spawn_app_with(&[("VWAZA_WORKER_CONCURRENCY", "0")]).await;
+    let health: Value = app.anyone().get("/health").await.ok();
+    assert_eq!((&health["worker"], &health["status"]), (&Value::from("off"), &Value::from("ok")));
+}
+
+/// An app whose line to its database goes through the proxy.
+async fn app_behind_a_proxy() -> (App, Proxy) {
+    let mut app = spawn_app().await;
+    let url = app.database_url();
+    let (_, rest) = url.rsplit_once('@').unwrap();
+    let (host, _) = rest.split_once('/').unwrap();
+    let proxy = Proxy::to(host).await;
+    let url = url.replace(&format!("@{host}/"), &format!("@{}/", proxy.address()));
+    app.restart_with(&[("DATABASE_URL", &url)]).await;
+    (app, proxy)
+}
+
+async fn expect_down(client: &Client) {
+    let asked = Instant::now();
+    let health = client.get("/health").await;
+    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    let health: Value = health.expect_status(503).json();
+    assert_eq!(
+        (&health["status"], &health["database"], &health["server"]),
+        (&"down".into(), &"down".into(), &"ok".into())
+    );
+    client.get("/health/live").await.expect_status(200);
+}
+
+async fn expect_recovery(client: &Client) {
+    eventually("it is healthy again", async || (client.get("/health").await.status == 200).then_some(())).await;
+    client.create_release().await;
+}
+
+#[tokio::test]
+async fn a_database_that_is_gone_is_told_and_comes_back_by_itself() {
+    let (app, proxy) = app_behind_a_proxy().await;
+    let ana = app.artist("Ana").await;
+    proxy.cut();
+    eventually("the loss is noticed", async || (ana.get("/health").await.status == 503).then_some(())).await;
+    expect_down(&ana).await;
+    let answer = ana.call("releases/create", &form(&[])).await.expect_error(503, "database is not answering");
+    assert!(answer.header("retry-after").is_some());
+    proxy.mend().await;
+    expect_recovery(&ana).await;
+}
+
+#[tokio::test]
+async fn a_database_that_says_nothing_any_more_is_told_in_time() {
+    let (app, proxy) = app_behind_a_proxy().await;
+    let ana = app.artist("Ana").await;
+    proxy.go_dead().await;
+    expect_down(&ana).await;
+    expect_down(&ana).await;
+    proxy.mend().await;
+    expect_recovery(&ana).await;
+}
+
+#[tokio::test]
+async fn an_upload_goes_on_after_the_database_was_away() {
+    let (app, proxy) = app_behind_a_proxy().await;
+    let ana = app.artist("Ana").await;
+    let song = crate::support::a_song(1);
+    let target = vwaza::domain::upload::UploadTarget::NewTrack(ana.create_release().await);
+    let begun = ana.begin(target, "song.wav", song.len()).await;
+    ana.patch(&begun.url, 0, song.slice(..100_000)).await.expect_status(204);
+    proxy.cut();
+    ana.patch(&begun.url, 100_000, song.slice(100_000..)).await.expect_status(503);
+    proxy.mend().await;
+    expect_recovery(&ana).await;
+    let offset = ana.offset(&begun.url).await;
+    ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
+    assert_eq!(ana.attached(begun.id).await.sha256, Some(crate::support::sha256(&song)));
+}

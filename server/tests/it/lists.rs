@@ -1,0 +1,162 @@
+//! The lists that artists and admins look for releases in.
+
+use app::api::releases::Home;
+use vwaza::domain::{
+    ids::ReleaseId,
+    release::{Page, RawDetails, ReleaseFilter, ReleaseSort, ReleaseStatus, ReleaseSummary},
+    review::ArtistSummary,
+};
+
+use crate::support::{App, Client, fields_of, form, spawn_app};
+
+async fn home(client: &Client, filter: &ReleaseFilter) -> Home {
+    client.call("releases/home", &fields_of("filter", filter)).await.ok()
+}
+
+fn titles(rows: &[ReleaseSummary]) -> Vec<&str> {
+    rows.iter().map(|row| row.title.as_str()).collect()
+}
+
+/// Drafts with these titles, the first one made first.
+async fn drafts(client: &Client, titles: &[&str]) -> Vec<ReleaseId> {
+    let mut ids = Vec::new();
+    for title in titles {
+        let id = client.create_release().await;
+        let details = RawDetails { title: (*title).into(), ..RawDetails::default() };
+        client.save_details(id, &details).await.expect_status(200);
+        ids.push(id);
+    }
+    ids
+}
+
+/// Puts releases into a status without going the long way there.
+async fn set_status(app: &App, id: ReleaseId, status: &str) {
+    sqlx::query(
+        "update releases set status = $2::release_status, submitted_at = now(), reject_reason = 'x' where id = $1",
+    )
+    .bind(id.0)
+    .bind(status)
+    .execute(&app.sql)
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_search_means_what_was_typed() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    drafts(&ana, &["100% Ana", "100 Days", "under_score", "underXscore", "back\\slash", "ÉTÉ"]).await;
+    for (search, found) in [
+        ("100", vec!["100 Days", "100% Ana"]),
+        ("100%", vec!["100% Ana"]),
+        ("under_", vec!["under_score"]),
+        ("k\\s", vec!["back\\slash"]),
+        ("  DAYS ", vec!["100 Days"]),
+        ("été", vec!["ÉTÉ"]),
+        ("%", vec!["100% Ana"]),
+        ("' or true --", vec![]),
+        ("\0", vec!["100 Days", "100% Ana", "back\\slash", "under_score", "underXscore", "ÉTÉ"]),
+    ] {
+        let filter = ReleaseFilter { search: search.into(), sort: ReleaseSort::Title, ..ReleaseFilter::default() };
+        let mut rows = home(&ana, &filter).await.releases.rows;
+        // Collations differ between servers in the order of punctuation.
+        rows.sort_by(|a, b| a.title.cmp(&b.title));
+        let mut found = found;
+        found.sort_unstable();
+        assert_eq!(titles(&rows), found, "{search}");
+    }
+}
+
+#[tokio::test]
+async fn releases_are_filtered_sorted_and_counted() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let ids = drafts(&ana, &["Bravo", "alpha", "Charlie", "Delta"]).await;
+    for (id, status) in ids.iter().zip(["PUBLISHED", "REJECTED"]) {
+        set_status(&app, *id, status).await;
+    }
+    drafts(&app.artist("Ben").await, &["Ben's"]).await;
+
+    let all = home(&ana, &ReleaseFilter::default()).await;
+    assert_eq!(titles(&all.releases.rows), ["Delta", "Charlie", "alpha", "Bravo"]);
+    assert_eq!((all.counts.draft, all.counts.published, all.counts.rejected, all.counts.all()), (2, 1, 1, 4));
+    assert_eq!(titles(&all.continue_with), ["Delta", "Charlie", "alpha"]);
+    assert!(all.continue_with[2].needs_attention);
+
+    let by_title = home(&ana, &ReleaseFilter { sort: ReleaseSort::Title, ..ReleaseFilter::default() }).await;
+    assert_eq!(titles(&by_title.releases.rows), ["alpha", "Bravo", "Charlie", "Delta"]);
+    let drafts = home(&ana, &ReleaseFilter { status: Some(ReleaseStatus::Draft), ..ReleaseFilter::default() }).await;
+    assert_eq!(titles(&drafts.releases.rows), ["Delta", "Charlie"]);
+    assert_eq!((drafts.counts.all(), drafts.releases.total), (4, 2));
+    // An artist's list is their own, whomever they ask for.
+    let ben = ReleaseFilter { search: "Ben".into(), ..ReleaseFilter::default() };
+    assert_eq!(home(&ana, &ben).await.releases.total, 0);
+}
+
+#[tokio::test]
+async fn long_lists_have_pages() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let names: Vec<String> = (0..30).map(|number| format!("No. {number:02}")).collect();
+    drafts(&ana, &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let page = async |page| {
+        let filter = ReleaseFilter { page, sort: ReleaseSort::Title, ..ReleaseFilter::default() };
+        home(&ana, &filter).await.releases
+    };
+    let (first, second, beyond) = (page(1).await, page(2).await, page(u32::MAX).await);
+    assert_eq!((first.rows.len(), first.pages, first.total), (24, 2, 30));
+    assert_eq!(titles(&second.rows), names[24..]);
+    assert_eq!(beyond.rows.len(), 0);
+    assert_eq!(page(0).await.rows, first.rows);
+    for nonsense in ["-1", "one", "4294967296", "1.5", "\0"] {
+        let mut filter = fields_of("filter", &ReleaseFilter::default());
+        filter.retain(|(name, _)| name != "filter[page]");
+        filter.push(("filter[page]".into(), nonsense.into()));
+        ana.call("releases/home", &filter).await.expect_status(400);
+    }
+}
+
+#[tokio::test]
+async fn the_review_queue_is_oldest_first_and_can_be_searched() {
+    let app = spawn_app().await;
+    let (ana, ben, admin) = (app.artist("Ana").await, app.artist("Ben").await, app.admin().await);
+    for id in drafts(&ana, &["First", "Third"]).await.into_iter().chain(drafts(&ben, &["Draft"]).await).take(2) {
+        set_status(&app, id, "PENDING_REVIEW").await;
+    }
+    let second = drafts(&ben, &["Second"]).await[0];
+    set_status(&app, second, "PENDING_REVIEW").await;
+    sqlx::query("update releases set submitted_at = now() - make_interval(hours => case title when 'First' then 3 when 'Second' then 2 else 1 end)")
+        .execute(&app.sql)
+        .await
+        .unwrap();
+    let queue = async |search: &str, artist: Option<&Client>| {
+        let mut fields = form(&[("search", search), ("page", "1")]);
+        if let Some(artist) = artist {
+            fields.push(("artist".into(), artist.actor().await.unwrap().id.to_string()));
+        }
+        admin.call("review/queue", &fields).await.ok::<Page<ReleaseSummary>>()
+    };
+    assert_eq!(titles(&queue("", None).await.rows), ["First", "Second", "Third"]);
+    assert_eq!(titles(&queue("ben", None).await.rows), ["Second"]);
+    assert_eq!(titles(&queue("", Some(&ana)).await.rows), ["First", "Third"]);
+    assert_eq!(queue("draft", None).await.total, 0);
+}
+
+#[tokio::test]
+async fn an_admin_finds_every_release_and_every_artist() {
+    let app = spawn_app().await;
+    let (ana, admin) = (app.artist("Ana 100%").await, app.admin().await);
+    let ids = drafts(&ana, &["One", "Two"]).await;
+    set_status(&app, ids[0], "PUBLISHED").await;
+
+    let filter = ReleaseFilter { search: "100%".into(), sort: ReleaseSort::Title, ..ReleaseFilter::default() };
+    let releases: Page<ReleaseSummary> = admin.call("review/releases", &fields_of("filter", &filter)).await.ok();
+    assert_eq!(titles(&releases.rows), ["One", "Two"]);
+    let artists: Page<ArtistSummary> =
+        admin.call("review/artists", &form(&[("search", "100%"), ("page", "1")])).await.ok();
+    assert_eq!(artists.total, 1);
+    assert_eq!((artists.rows[0].releases.draft, artists.rows[0].releases.published), (1, 1));
+    let nobody: Page<ArtistSummary> =
+        admin.call("review/artists", &form(&[("search", "no_body"), ("page", "1")])).await.ok();
+    assert_eq!(nobody.total, 0);
+}

@@ -1,0 +1,25 @@
+//! The whole server over HTTP: the real binary as a child process, for each test with a database and a folder of its own.
+//! One module per behaviour; each test tells one story.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
+
+mod access;
+mod accounts;
+mod crashes;
+mod events;
+mod examination;
+mod health;
+mod lists;
+mod media;
+mod pages;
+mod protocol;
+mod queue;
+mod refusals;
+mod releases;
+mod review;
+mod server_functions;
+mod shutdown;
+mod support;
+mod tracks;
+mod tus;
+mod uploads;

@@ -1,0 +1,109 @@
+//! Covers and audio: for those who may have them, whole or in part, and never as anything that could run.
+
+use http::Method;
+use uuid::Uuid;
+use vwaza::domain::{files::FileState, upload::UploadTarget};
+
+use crate::support::{Answer, Client, a_cover, a_song, spawn_app};
+
+async fn get_with(client: &Client, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let request =
+        headers.iter().fold(client.request(Method::GET, path), |request, (name, value)| request.header(*name, *value));
+    client.send(request).await
+}
+
+#[tokio::test]
+async fn what_is_not_released_does_not_leak() {
+    let app = spawn_app().await;
+    let (ana, ben, admin) = (app.artist("Ana").await, app.artist("Ben").await, app.admin().await);
+    let release = ana.release_in_review().await;
+    let (cover, audio) = (release.cover.current.unwrap().object, release.tracks[0].audio.clone().unwrap().object);
+    let missing = ben.get(&format!("/media/original/{}", Uuid::now_v7())).await.expect_status(404).anonymous_error();
+    for path in
+        [format!("/media/original/{audio}"), format!("/media/original/{cover}"), format!("/media/cover/{cover}/640")]
+    {
+        app.anyone().get(&path).await.expect_status(401);
+        assert_eq!(ben.get(&path).await.expect_status(404).anonymous_error(), missing);
+        ana.get(&path).await.expect_status(200);
+        admin.get(&path).await.expect_status(200);
+    }
+    // Their keys in the storage are no addresses.
+    for path in [
+        format!("/media/audio/{audio}"),
+        format!("/media/original/..%2faudio%2f{audio}"),
+        "/media/".into(),
+        format!("/objects/audio/{audio}"),
+    ] {
+        admin.get(&path).await.expect_status(404);
+    }
+    for path in
+        [format!("/media/cover/{cover}/-1"), format!("/media/cover/{cover}/huge"), format!("/media/cover/{audio}/160")]
+    {
+        let answer = ana.get(&path).await;
+        assert!(matches!(answer.status, 200 | 404), "{path}: {}", answer.status);
+    }
+}
+
+#[tokio::test]
+async fn a_player_seeks_by_ranges() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let id = ana.create_release().await;
+    let song = a_song(1);
+    let size = song.len();
+    ana.attach(UploadTarget::NewTrack(id), "song.wav", song.clone()).await;
+    let path = format!("/media/original/{}", ana.release(id).await.tracks[0].audio.clone().unwrap().object);
+
+    let whole = ana.get(&path).await.expect_status(200);
+    assert_eq!((whole.body.clone(), whole.header("accept-ranges")), (song.clone(), Some("bytes")));
+    for (range, from, to) in [
+        ("bytes=0-0".to_owned(), 0, 1),
+        ("bytes=1000-1999".into(), 1000, 2000),
+        ("bytes=300000-".into(), 300_000, size),
+        ("bytes=-1000".into(), size - 1000, size),
+        (format!("bytes=0-{}", u64::MAX), 0, size),
+    ] {
+        let part = get_with(&ana, &path, &[("range", &range)]).await.expect_status(206);
+        assert_eq!(part.body, song.slice(from..to), "{range}");
+        assert_eq!(part.header("content-range"), Some(format!("bytes {from}-{}/{size}", to - 1).as_str()), "{range}");
+    }
+    for range in [format!("bytes={size}-"), "bytes=-0".into()] {
+        let answer = get_with(&ana, &path, &[("range", &range)]).await.expect_status(416);
+        assert_eq!(answer.header("content-range"), Some(format!("bytes */{size}").as_str()));
+    }
+    for range in ["bytes=5-4", "bytes=0-1,5-6", "lines=1-2", "bytes=x-"] {
+        assert_eq!(get_with(&ana, &path, &[("range", range)]).await.expect_status(200).body.len(), size, "{range}");
+    }
+
+    let etag = whole.header("etag").unwrap();
+    let known = get_with(&ana, &path, &[("if-none-match", etag)]).await.expect_status(304);
+    assert!(known.body.is_empty());
+    get_with(&ana, &path, &[("range", "bytes=0-9"), ("if-range", etag)]).await.expect_status(206);
+    get_with(&ana, &path, &[("range", "bytes=0-9"), ("if-range", "\"other\"")]).await.expect_status(200);
+    let head = ana.send(ana.request(Method::HEAD, &path)).await.expect_status(200);
+    assert_eq!((head.header("content-length"), head.body.len()), (Some(size.to_string().as_str()), 0));
+}
+
+#[tokio::test]
+async fn media_is_inert_and_kept_by_its_reader_only() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let id = ana.create_release().await;
+    ana.attach(UploadTarget::NewTrack(id), "song.html", a_song(1)).await;
+    ana.attach(UploadTarget::Cover(id), "cover.svg", a_cover(1)).await;
+    let release =
+        ana.release_once(id, "the cover is examined", |release| release.cover.state() == FileState::Ready).await;
+    let (cover, audio) = (release.cover.current.unwrap().object, release.tracks[0].audio.clone().unwrap().object);
+    for (path, content_type) in [
+        (format!("/media/original/{audio}"), "audio/wav"),
+        (format!("/media/original/{cover}"), "image/png"),
+        (format!("/media/cover/{cover}/160"), "image/jpeg"),
+    ] {
+        let answer = ana.get(&path).await.expect_status(200);
+        assert_eq!(answer.header("content-type"), Some(content_type), "{path}");
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
+        let policy = answer.header("content-security-policy").unwrap();
+        assert!(policy.contains("default-src 'none'") && policy.contains("sandbox"), "{path}: {policy}");
+        assert!(answer.header("cache-control").unwrap().starts_with("private"), "{path}");
+    }
+}

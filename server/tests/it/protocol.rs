@@ -1,0 +1,174 @@
+//! What every address has in common: errors of one shape, no requests from other sites, logs that stay logs.
+
+use http::Method;
+use reqwest::RequestBuilder;
+use serde_json::Value;
+use uuid::Uuid;
+use vwaza::domain::{release::RawDetails, upload::UploadTarget};
+
+use crate::support::{Answer, Client, form, spawn_app};
+
+#[tokio::test]
+async fn reading_requests_change_nothing() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let id = ana.create_release().await;
+    for method in [Method::GET, Method::PUT, Method::PATCH, Method::DELETE] {
+        for path in
+            ["/api/account/sign-out".to_owned(), "/api/releases/create".into(), format!("/api/releases/delete?id={id}")]
+        {
+            ana.send(ana.request(method.clone(), &path)).await.expect_error(405, "");
+        }
+    }
+    assert!(ana.actor().await.is_some());
+    ana.release(id).await;
+}
+
+/// Asks with these headers for something that changes something, through each kind of door.
+async fn knock(client: &Client, headers: &[(&str, &str)]) -> Vec<Answer> {
+    let with =
+        |request: RequestBuilder| headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    let form = client.request(Method::POST, "/api/releases/create").form(&form(&[]));
+    let tus = client.request(Method::POST, "/api/uploads").header("tus-resumable", "1.0.0");
+    let multipart =
+        client.request(Method::POST, "/api/uploads/form").header("content-type", "multipart/form-data; boundary=x");
+    let mut answers = Vec::new();
+    for request in [form, tus, multipart] {
+        answers.push(client.send(with(request)).await);
+    }
+    answers
+}
+
+#[tokio::test]
+async fn other_sites_change_nothing() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    for headers in [
+        &[("origin", "https://evil.example")][..],
+        &[("origin", "null")],
+        &[("sec-fetch-site", "cross-site")],
+        &[("sec-fetch-site", "same-site")],
+        &[("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")],
+    ] {
+        for answer in knock(&ana, headers).await {
+            assert_eq!(answer.status, 403, "{headers:?}: {} {}", answer.asked, answer.text());
+            answer.expect_error(403, "another site");
+        }
+    }
+    let own = format!("http://{}", ana.listen());
+    for headers in [&[("sec-fetch-site", "same-origin")][..], &[("sec-fetch-site", "none")], &[("origin", &own)]] {
+        let statuses: Vec<u16> = knock(&ana, headers).await.iter().map(|answer| answer.status).collect();
+        assert_eq!(statuses, [200, 400, 400], "{headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_sites_public_address_may_ask() {
+    let app = crate::support::spawn_app_with(&[("VWAZA_PUBLIC_URL", "https://music.example")]).await;
+    let anyone = app.anyone();
+    for (origin, status) in
+        [("https://music.example", 401), ("http://music.example", 403), ("https://music.example.evil.example", 403)]
+    {
+        let request = anyone.request(Method::POST, "/api/releases/create").header("origin", origin);
+        anyone.send(request.form(&form(&[]))).await.expect_status(status);
+    }
+}
+
+#[tokio::test]
+async fn content_of_the_wrong_kind_is_refused() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let intent = serde_json::json!({ "intent": { "target": { "Cover": release }, "file_name": "a.png", "length": 10, "fingerprint": "" } });
+    let post = |path: &str, content_type: &str, body: String| {
+        ana.request(Method::POST, path)
+            .header("content-type", content_type)
+            .header("accept", "application/json")
+            .body(body)
+    };
+    for (path, content_type, body) in [
+        ("/api/upload/begin", "text/plain", intent.to_string()),
+        ("/api/upload/begin", "application/x-www-form-urlencoded", intent.to_string()),
+        ("/api/upload/begin", "application/json", "{".into()),
+        ("/api/upload/begin", "application/json", "[]".into()),
+        ("/api/releases/view", "text/plain", format!("id={release}")),
+        ("/api/releases/view", "application/json", format!("{{\"id\":\"{release}\"}}")),
+        ("/api/releases/view", "multipart/form-data; boundary=x", format!("id={release}")),
+        ("/api/uploads/form", "text/plain", "x".into()),
+        ("/api/uploads/form", "multipart/form-data", "x".into()),
+        ("/api/uploads/form", "multipart/form-data; boundary=\u{7f}\"", "x".into()),
+    ] {
+        let answer = ana.send(post(path, content_type, body)).await;
+        assert!(matches!(answer.status, 400 | 415), "{path} as {content_type}: {} {}", answer.status, answer.text());
+        answer.error();
+    }
+    assert_eq!(ana.release(release).await.cover.pending, None);
+}
+
+#[tokio::test]
+async fn every_error_has_one_shape() {
+    let app = spawn_app().await;
+    let (ana, anyone) = (app.artist("Ana").await, app.anyone());
+    let missing = Uuid::now_v7().to_string();
+    let big = "x".repeat(100_000);
+    let answers = [
+        (400, ana.call_with("releases/view", "id", "nonsense").await),
+        (401, anyone.call("releases/create", &form(&[])).await),
+        (401, anyone.get("/api/events").await),
+        (401, anyone.get(&format!("/media/original/{missing}")).await),
+        (403, ana.call("review/queue", &form(&[("search", ""), ("page", "1")])).await),
+        (404, ana.get("/api/nothing/here").await),
+        (404, ana.call("no/such/function", &form(&[])).await),
+        (404, ana.get(&format!("/media/original/{missing}")).await),
+        (404, ana.get("/media/nothing").await),
+        (404, ana.call_with("releases/view", "id", &missing).await),
+        (405, ana.send(ana.request(Method::DELETE, "/health")).await),
+        (405, ana.get("/api/uploads").await),
+        (412, ana.send(ana.request(Method::POST, "/api/uploads")).await),
+        (413, ana.call("account/save-profile", &form(&[("artist_name", &big), ("email", "a@b.c")])).await),
+    ];
+    for (status, answer) in answers {
+        let asked = answer.asked.clone();
+        let error = answer.expect_status(status).error();
+        assert!(error["message"].as_str().unwrap().len() > 10, "{asked}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_has_the_name_that_we_gave_it() {
+    let app = spawn_app().await;
+    let anyone = app.anyone();
+    let request =
+        anyone.request(Method::POST, "/api/releases/create").header("x-request-id", "their-own").form(&form(&[]));
+    let id = anyone.send(request).await.expect_status(401).error()["requestId"].as_str().unwrap().to_owned();
+    assert!(Uuid::try_parse(&id).is_ok());
+    let logged =
+        app.log.events("answered").into_iter().find(|event| event["span"]["request.id"] == id.as_str()).unwrap();
+    assert_eq!(
+        (&logged["http.status"], &logged["span"]["http.path"]),
+        (&Value::from(401), &Value::from("/api/releases/create"))
+    );
+}
+
+#[tokio::test]
+async fn the_log_stays_a_log_whatever_is_put_in() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana \"}{\\ Evil").await;
+    let id = ana.create_release().await;
+    let nasty = "\"}\\ {\"level\":\"ERROR\"} %0a\u{1b}[31m";
+    let details = RawDetails { title: "\"}\\\" {\"level\":\"ERROR\"}".into(), ..RawDetails::default() };
+    ana.save_details(id, &details).await.expect_status(200);
+    ana.begin(UploadTarget::NewTrack(id), nasty, 10).await;
+    for path in ["/api/%22%7D%0A%7B", "/%0d%0a%7b%22level%22:1%7d", "/media/original/%00%1b%5b31m"] {
+        ana.get(path).await.expect_status(404);
+    }
+    app.anyone().sign_in(nasty, nasty).await.expect_status(401);
+    let request = ana.request(Method::GET, "/health").header("user-agent", "\"}{").header("x-forwarded-for", "\"}{");
+    ana.send(request).await.expect_status(200);
+    // Reading the events fails on a line that is no JSON.
+    let answered = app.log.events("answered");
+    assert!(answered.len() > 7);
+    assert!(app.log.lines().iter().all(|line| !line.contains('\u{1b}')));
+    let wrote: Vec<&Value> = answered.iter().filter(|event| event["level"] != "INFO").collect();
+    assert!(wrote.is_empty(), "{wrote:?}");
+}

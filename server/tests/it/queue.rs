@@ -1,0 +1,155 @@
+//! Every job ends: run again after a crash, given up after its attempts, and nobody waits for ever.
+
+use sqlx::PgPool;
+use vwaza::domain::{
+    files::FileState,
+    release::{ReleaseEventKind, ReleaseStatus},
+    upload::{UploadState, UploadTarget},
+};
+
+use crate::support::{a_cover, a_song, eventually, spawn_app_with};
+
+/// Status, attempt, retry count and expired leases of the only job of a kind.
+async fn job(sql: &PgPool, kind: &str) -> (String, i32, i32, i32) {
+    sqlx::query_as(
+        "select status::text, attempt, retry_count, expired_leases from upload_jobs where kind = $1::job_kind",
+    )
+    .bind(kind)
+    .fetch_one(sql)
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn a_job_whose_process_is_killed_runs_again_and_that_costs_an_attempt() {
+    let mut app = spawn_app_with(&[("VWAZA_JOB_LEASE_SECONDS", "2")]).await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let held = app.hold_table("lock table audio_facts in share mode").await;
+    ana.attach(UploadTarget::NewTrack(release), "song.wav", a_song(1)).await;
+    eventually("it is claimed", async || (job(&app.sql, "EXAMINE").await.0 == "UPLOADING").then_some(())).await;
+    app.kill();
+    drop(held);
+    app.start().await;
+    ana.release_once(release, "it is examined", |release| release.tracks[0].state() == FileState::Ready).await;
+    assert_eq!(job(&app.sql, "EXAMINE").await, ("COMPLETED".into(), 2, 1, 1));
+}
+
+#[tokio::test]
+async fn a_job_that_kills_its_process_every_time_is_given_up_and_blocks_nobody() {
+    let mut app = spawn_app_with(&[("VWAZA_JOB_LEASE_SECONDS", "2")]).await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    // It never gets beyond its first statement, and its process dies each time.
+    let held = app.hold_table("lock table objects in share mode").await;
+    let (begun, answer) = ana.upload(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
+    answer.expect_status(204);
+    for attempt in 1..=3 {
+        eventually("it is claimed", async || {
+            let (status, at, ..) = job(&app.sql, "STORE").await;
+            (status == "UPLOADING" && at == attempt).then_some(())
+        })
+        .await;
+        app.restart().await;
+    }
+    eventually("it is given up", async || (job(&app.sql, "STORE").await == ("FAILED".into(), 3, 3, 3)).then_some(()))
+        .await;
+    drop(held);
+    assert_eq!(ana.upload_status(begun.id).await.state, UploadState::Failed);
+    assert_eq!(ana.release(release).await.cover.state(), FileState::Failed);
+    ana.attach(UploadTarget::NewTrack(release), "song.wav", a_song(1)).await;
+}
+
+#[tokio::test]
+async fn a_job_that_lives_longer_than_its_lease_runs_once() {
+    let app = spawn_app_with(&[("VWAZA_JOB_LEASE_SECONDS", "1")]).await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let held = app.hold_table("lock table objects in share mode").await;
+    let (begun, answer) = ana.upload(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
+    answer.expect_status(204);
+    let first: String =
+        sqlx::query_scalar("select lease_expires_at::text from upload_jobs").fetch_one(&app.sql).await.unwrap();
+    eventually("the first lease and another are over", async || {
+        let over: bool = sqlx::query_scalar("select now() > $1::timestamptz + interval '2 seconds'")
+            .bind(&first)
+            .fetch_one(&app.sql)
+            .await
+            .unwrap();
+        over.then_some(())
+    })
+    .await;
+    drop(held);
+    ana.attached(begun.id).await;
+    assert_eq!(job(&app.sql, "STORE").await, ("COMPLETED".into(), 1, 0, 0));
+}
+
+#[tokio::test]
+async fn a_file_that_can_never_be_examined_puts_its_release_back_into_the_artists_hands() {
+    // Without turns of its own, a process stores what it received and examines nothing.
+    let mut app = spawn_app_with(&[("VWAZA_WORKER_CONCURRENCY", "0")]).await;
+    let ana = app.artist("Ana").await;
+    let id = ana.complete_release().await;
+    assert_eq!(ana.submit(id).await.ok::<vwaza::domain::release::ReleaseView>().status, ReleaseStatus::Processing);
+    std::fs::remove_file(app.only_file_in("objects/audio")).unwrap();
+    app.restart_with(&[("VWAZA_WORKER_CONCURRENCY", "4")]).await;
+
+    let release = ana.release_when(id, ReleaseStatus::Draft).await;
+    assert_eq!((release.cover.state(), release.tracks[0].state()), (FileState::Ready, FileState::Failed));
+    assert_eq!(release.timeline[0].kind, ReleaseEventKind::FileFailed);
+    assert!(release.timeline[0].note.as_ref().unwrap().contains("could not examine"));
+    let failures: (String, i32, i32) = sqlx::query_as(
+        "select status::text, retry_count, regexp_count(error_log, 'attempt') from upload_jobs j join objects o on o.id = j.object_id
+         where j.kind = 'EXAMINE' and o.role = 'AUDIO'",
+    )
+    .fetch_one(&app.sql)
+    .await
+    .unwrap();
+    assert_eq!(failures, ("FAILED".into(), 3, 3));
+    ana.submit(id).await.expect_field_error(&format!("track-{}", release.tracks[0].id));
+    ana.attach(UploadTarget::Audio(release.tracks[0].id), "again.wav", a_song(2)).await;
+    ana.submit(id).await.expect_status(200);
+    ana.release_when(id, ReleaseStatus::PendingReview).await;
+}
+
+#[tokio::test]
+async fn bytes_that_vanish_from_the_spool_are_asked_for_again() {
+    let mut app = spawn_app_with(&[("VWAZA_JOB_LEASE_SECONDS", "2")]).await;
+    let ana = app.artist("Ana").await;
+    let id = ana.complete_release().await;
+    ana.release_once(id, "it is examined", |release| release.tracks[0].state() == FileState::Ready).await;
+    let held = app.hold_table("lock table objects in share mode").await;
+    let (begun, answer) =
+        ana.upload(UploadTarget::Audio(ana.release(id).await.tracks[0].id), "new.wav", a_song(2)).await;
+    answer.expect_status(204);
+    ana.submit(id).await.expect_status(200);
+    app.kill();
+    std::fs::remove_file(app.data_dir().join(format!("spool/uploads/{}", begun.id))).unwrap();
+    drop(held);
+    app.start().await;
+    let release = ana.release_when(id, ReleaseStatus::Draft).await;
+    assert_eq!(release.tracks[0].state(), FileState::Failed);
+    let status = ana.upload_status(begun.id).await;
+    assert_eq!(status.state, UploadState::Failed);
+    assert!(status.message.contains("Upload it again"), "{}", status.message);
+}
+
+#[tokio::test]
+async fn other_jobs_do_not_wait_for_one_that_hangs() {
+    let app = spawn_app_with(&[("VWAZA_WORKER_CONCURRENCY", "2")]).await;
+    let (ana, ben) = (app.artist("Ana").await, app.artist("Ben").await);
+    let anas = ana.create_release().await;
+    let held = app.hold_table("lock table audio_facts in share mode").await;
+    ana.attach(UploadTarget::NewTrack(anas), "song.wav", a_song(1)).await;
+    eventually("it hangs", async || {
+        let waiting: i64 =
+            sqlx::query_scalar("select count(*) from pg_locks where not granted").fetch_one(&app.sql).await.unwrap();
+        (waiting > 0).then_some(())
+    })
+    .await;
+    let bens = ben.create_release().await;
+    ben.attach(UploadTarget::Cover(bens), "cover.png", a_cover(1)).await;
+    ben.release_once(bens, "it is examined", |release| release.cover.state() == FileState::Ready).await;
+    drop(held);
+    ana.release_once(anas, "it is examined", |release| release.tracks[0].state() == FileState::Ready).await;
+}

@@ -1,0 +1,116 @@
+//! Files that are not a cover or a track are refused, with a sentence that says why.
+
+use vwaza::{
+    backend::testing::fixtures::{self, WavFormat},
+    domain::{
+        files::FileState,
+        upload::{UploadState, UploadTarget},
+    },
+};
+
+use crate::support::{a_cover, a_song, eventually, spawn_app, spawn_app_with};
+
+/// File name, bytes, status, and words of the reason.
+type Refused = (&'static str, Vec<u8>, u16, &'static str);
+
+#[tokio::test]
+async fn what_is_no_cover_is_refused_by_its_content() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let files: [Refused; 9] = [
+        ("drawing.png", fixtures::svg(), 415, "SVG"),
+        ("page.jpg", b"<!DOCTYPE html><script>alert(1)</script>".to_vec(), 415, "web page"),
+        ("song.png", a_song(1).to_vec(), 415, "JPEG or PNG"),
+        ("oblong.png", fixtures::picture_png(800, 640, 1), 422, "square"),
+        ("tiny.png", fixtures::cover_png(300, 1), 422, "640"),
+        ("animated.png", fixtures::animated_png(&a_cover(1)), 422, "animated"),
+        ("huge.png", fixtures::png_declaring(65_535, 65_535), 422, "65535"),
+        ("half.png", fixtures::truncated(&a_cover(1)), 422, "incomplete"),
+        ("half.jpg", fixtures::truncated(&fixtures::cover_jpeg(640, 1)), 422, "incomplete"),
+    ];
+    for (name, bytes, status, words) in files {
+        let (begun, answer) = ana.upload(UploadTarget::Cover(release), name, bytes.into()).await;
+        let reason = answer.expect_error(status, words).message();
+        let told = ana.upload_status(begun.id).await;
+        assert_eq!((told.state, told.status_code, told.message), (UploadState::Refused, status, reason), "{name}");
+        let cover = ana.release(release).await.cover;
+        assert_eq!((cover.state(), cover.current), (FileState::Refused, None), "{name}");
+    }
+    assert_eq!(app.files_in("spool/uploads").len(), 0);
+    ana.attach(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
+    assert_eq!(ana.release(release).await.cover.pending, None);
+}
+
+#[tokio::test]
+async fn what_is_no_track_is_refused_by_its_content() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let track = ana.begin(UploadTarget::NewTrack(release), "song.wav", 1000).await.track.unwrap();
+    let with = |at: usize, bytes: &[u8]| {
+        let mut song = a_song(1).to_vec();
+        song[at..at + bytes.len()].copy_from_slice(bytes);
+        song
+    };
+    let files: [Refused; 10] = [
+        ("words.wav", b"These are words, whatever the name says.\n".repeat(40), 415, "WAV, FLAC"),
+        ("cover.mp3", a_cover(1).to_vec(), 415, "picture"),
+        ("half.wav", fixtures::truncated(&a_song(1)), 422, "incomplete"),
+        ("half.flac", fixtures::truncated(&fixtures::flac(1.0, 44_100, 16, 1, "Half")), 422, "incomplete"),
+        ("endless.wav", with(40, &[0xFF; 4]), 422, "incomplete"),
+        ("no rate.wav", with(24, &[0; 4]), 422, ""),
+        ("many channels.wav", with(22, &[0xFF; 2]), 422, ""),
+        ("8 kHz.wav", fixtures::wav(1.0, 8_000, 16, 1), 422, "44.1"),
+        ("tiny.wav", b"RIFF".to_vec(), 415, ""),
+        ("nothing.wav", fixtures::wav(0.0, 44_100, 16, 1), 422, "no sound"),
+    ];
+    for (name, bytes, status, words) in files {
+        let (begun, answer) = ana.upload(UploadTarget::Audio(track), name, bytes.into()).await;
+        let reason = answer.expect_error(status, words).message();
+        let told = ana.upload_status(begun.id).await;
+        assert_eq!((told.state, told.status_code, told.message), (UploadState::Refused, status, reason), "{name}");
+    }
+    ana.attach(UploadTarget::Audio(track), "song.wav", a_song(1)).await;
+    assert_eq!(ana.release(release).await.tracks[0].pending, None);
+}
+
+#[tokio::test]
+async fn a_file_is_what_its_bytes_say_whatever_it_is_called() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    for (name, bytes, content_type) in [
+        ("song.flac", fixtures::mp3(1.0, 44_100, 1, "Early Ferry"), "audio/mpeg"),
+        ("song.mp3", fixtures::wav_as(WavFormat::Extensible, 1.0, 48_000, 24, 1), "audio/wav"),
+        ("song.txt", fixtures::aiff(1.0, 48_000, 24, 1), "audio/aiff"),
+        ("song", fixtures::alac(1.0, 44_100, 1, "Last Tram"), "audio/mp4"),
+    ] {
+        let begun = ana.attach(UploadTarget::NewTrack(release), name, bytes.into()).await;
+        let track = ana.release(release).await.tracks.into_iter().find(|track| Some(track.id) == begun.track).unwrap();
+        assert_eq!(track.audio.unwrap().content_type, content_type, "{name}");
+    }
+    ana.attach(UploadTarget::Cover(release), "cover.png", fixtures::cover_jpeg(640, 1).into()).await;
+    assert_eq!(ana.release(release).await.cover.current.unwrap().content_type, "image/jpeg");
+}
+
+#[tokio::test]
+async fn a_refused_file_leaves_what_was_there_in_place() {
+    let app = spawn_app_with(&[("VWAZA_MAX_OPEN_UPLOADS", "1")]).await;
+    let ana = app.artist("Ana").await;
+    let id = ana.complete_release().await;
+    let before = eventually("both files are examined", async || {
+        let release = ana.release(id).await;
+        (release.cover.state() == FileState::Ready && release.tracks[0].state() == FileState::Ready).then_some(release)
+    })
+    .await;
+    let (begun, answer) = ana.upload(UploadTarget::Cover(id), "drawing.png", fixtures::svg().into()).await;
+    answer.expect_status(415);
+    let after = ana.release(id).await;
+    assert_eq!((after.cover.current.as_ref(), after.cover.state()), (before.cover.current.as_ref(), FileState::Ready));
+    assert!(after.cover.pending.unwrap().message.is_some());
+    // Put away by the artist; and it does not keep the release from being submitted.
+    ana.call_with("upload/cancel", "id", begun.id).await.expect_status(200);
+    assert_eq!(ana.release(id).await.cover.pending, None);
+    ana.submit(id).await.expect_status(200);
+}

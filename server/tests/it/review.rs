@@ -1,0 +1,167 @@
+//! Verdicts: one of them counts, and it counts for exactly what was reviewed.
+
+use vwaza::domain::{
+    ids::ReleaseId,
+    release::{RawDetails, ReleaseEventKind, ReleaseFilter, ReleaseStatus},
+    review::Judged,
+};
+
+use crate::support::{Answer, App, Client, complete_details, fields_of, form, spawn_app};
+
+const REASON: &str = "The cover shows a price.\nRemove it.";
+
+/// The verdicts and withdrawals in the audit trail.
+async fn decisions(app: &App) -> Vec<String> {
+    sqlx::query_scalar("select kind::text from release_events where kind in ('APPROVED', 'REJECTED', 'WITHDRAWN')")
+        .fetch_all(&app.sql)
+        .await
+        .unwrap()
+}
+
+/// Of two answers one is 200, the other 409 and says what happened.
+#[track_caller]
+fn one_wins(one: Answer, two: Answer) {
+    let (won, lost) = if one.status == 200 { (one, two) } else { (two, one) };
+    won.expect_status(200);
+    lost.expect_error(409, "before you");
+}
+
+#[tokio::test]
+async fn a_release_is_approved() {
+    let app = spawn_app().await;
+    let (ana, admin) = (app.artist("Ana").await, app.admin().await);
+    let release = ana.release_in_review().await;
+    let judged: Judged = admin.approve(release.id, release.version).await.ok();
+    assert_eq!(judged.next, None);
+    let release = ana.release(release.id).await;
+    assert_eq!((release.status, release.timeline[0].kind), (ReleaseStatus::Published, ReleaseEventKind::Approved));
+    ana.save_details(release.id, &RawDetails::default()).await.expect_error(409, "published");
+    ana.call_with("releases/withdraw", "id", release.id).await.expect_error(409, "approved before");
+    ana.call_with("releases/revise", "id", release.id).await.expect_status(409);
+}
+
+#[tokio::test]
+async fn a_release_is_rejected_revised_and_approved() {
+    let app = spawn_app().await;
+    let (ana, admin) = (app.artist("Ana").await, app.admin().await);
+    let release = ana.release_in_review().await;
+    let id = release.id;
+    admin.reject(id, release.version, " \n ").await.expect_field_error("reason");
+    admin.reject(id, release.version, &"x".repeat(2001)).await.expect_field_error("reason");
+    admin.reject(id, release.version, REASON).await.expect_status(200);
+
+    let rejected = ana.release(id).await;
+    assert_eq!((rejected.status, rejected.reject_reason.as_deref()), (ReleaseStatus::Rejected, Some(REASON)));
+    assert_eq!(rejected.timeline[0].note.as_deref(), Some(REASON));
+    ana.save_details(id, &complete_details()).await.expect_error(409, "Revise");
+    ana.submit(id).await.expect_status(409);
+    ana.call_with("releases/revise", "id", id).await.expect_status(200);
+    let renamed = RawDetails { title: "Better".into(), ..complete_details() };
+    ana.save_details(id, &renamed).await.expect_status(200);
+    ana.submit(id).await.expect_status(200);
+
+    let again = ana.release_when(id, ReleaseStatus::PendingReview).await;
+    assert_eq!(again.reject_reason, None);
+    admin.approve(id, again.version).await.expect_status(200);
+    let story: Vec<_> = ana.release(id).await.timeline.iter().rev().map(|event| event.kind).collect();
+    use ReleaseEventKind::{Approved, Created, Examined, Rejected, Revised, Submitted};
+    assert_eq!(story, [Created, Submitted, Examined, Rejected, Revised, Submitted, Examined, Approved]);
+}
+
+#[tokio::test]
+async fn of_two_admins_who_approve_at_once_one_is_told() {
+    let app = spawn_app().await;
+    let (ana, one, two) = (app.artist("Ana").await, app.admin().await, app.admin().await);
+    let release = ana.release_in_review().await;
+    let (one, two) = tokio::join!(one.approve(release.id, release.version), two.approve(release.id, release.version));
+    one_wins(one, two);
+    assert_eq!(decisions(&app).await, ["APPROVED"]);
+}
+
+#[tokio::test]
+async fn of_an_approval_and_a_rejection_one_counts() {
+    let app = spawn_app().await;
+    let (ana, one, two) = (app.artist("Ana").await, app.admin().await, app.admin().await);
+    let release = ana.release_in_review().await;
+    let (one, two) =
+        tokio::join!(one.approve(release.id, release.version), two.reject(release.id, release.version, REASON));
+    one_wins(one, two);
+    assert_eq!(decisions(&app).await.len(), 1);
+}
+
+#[tokio::test]
+async fn of_an_approval_and_a_withdrawal_one_counts() {
+    let app = spawn_app().await;
+    let (ana, admin) = (app.artist("Ana").await, app.admin().await);
+    let release = ana.release_in_review().await;
+    let (one, two) =
+        tokio::join!(admin.approve(release.id, release.version), ana.call_with("releases/withdraw", "id", release.id));
+    one_wins(one, two);
+    assert_eq!(decisions(&app).await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_changed_since_it_was_opened_is_not_approved() {
+    let app = spawn_app().await;
+    let (ana, admin) = (app.artist("Ana").await, app.admin().await);
+    let seen = ana.release_in_review().await;
+    ana.call_with("releases/withdraw", "id", seen.id).await.expect_status(200);
+    admin.approve(seen.id, seen.version).await.expect_error(409, "withdrew");
+    let renamed = RawDetails { title: "Something else".into(), ..complete_details() };
+    ana.save_details(seen.id, &renamed).await.expect_status(200);
+    ana.submit(seen.id).await.expect_status(200);
+    let now = ana.release_when(seen.id, ReleaseStatus::PendingReview).await;
+    for version in [seen.version, 0, -1, i64::MAX] {
+        admin.approve(seen.id, version).await.expect_error(409, "changed since");
+        admin.reject(seen.id, version, REASON).await.expect_error(409, "changed since");
+    }
+    admin.approve(seen.id, now.version).await.expect_status(200);
+    assert_eq!(decisions(&app).await, ["WITHDRAWN", "APPROVED"]);
+}
+
+#[tokio::test]
+async fn only_what_waits_is_judged() {
+    let app = spawn_app().await;
+    let (ana, admin) = (app.artist("Ana").await, app.admin().await);
+    let id = ana.create_release().await;
+    admin.approve(id, 1).await.expect_status(409);
+    admin.reject(id, 1, REASON).await.expect_status(409);
+    admin.approve(ReleaseId(uuid::Uuid::now_v7()), 1).await.expect_status(404);
+}
+
+#[tokio::test]
+async fn a_verdict_leads_to_the_next_in_the_queue() {
+    let app = spawn_app().await;
+    let (ana, admin) = (app.artist("Ana").await, app.admin().await);
+    let (first, second) = (ana.release_in_review().await, ana.release_in_review().await);
+    let judged: Judged = admin.approve(first.id, first.version).await.ok();
+    assert_eq!(judged.next, Some(second.id));
+}
+
+/// Everything that only admins may ask.
+async fn ask_as_admin(client: &Client, id: ReleaseId, version: i64) -> Vec<Answer> {
+    let list = form(&[("search", ""), ("page", "1")]);
+    vec![
+        client.approve(id, version).await,
+        client.reject(id, version, REASON).await,
+        client.call("review/queue", &list).await,
+        client.call("review/artists", &list).await,
+        client.call("review/releases", &fields_of("filter", &ReleaseFilter::default())).await,
+    ]
+}
+
+#[tokio::test]
+async fn artists_do_not_judge() {
+    let app = spawn_app().await;
+    let (ana, ben) = (app.artist("Ana").await, app.artist("Ben").await);
+    let release = ana.release_in_review().await;
+    for artist in [&ana, &ben] {
+        for answer in ask_as_admin(artist, release.id, release.version).await {
+            answer.expect_error(403, "admins only");
+        }
+    }
+    for answer in ask_as_admin(&app.anyone(), release.id, release.version).await {
+        answer.expect_status(401);
+    }
+    assert_eq!(ana.release(release.id).await, release);
+}

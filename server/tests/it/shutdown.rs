@@ -1,0 +1,79 @@
+//! SIGTERM: the server leaves in time, and nothing is lost.
+
+use std::time::{Duration, Instant};
+
+use http::Method;
+use vwaza::domain::upload::UploadTarget;
+
+use crate::support::{RawRequest, a_cover, a_song, eventually, sha256, spawn_app, spawn_app_with};
+
+/// Between the signal and the end.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn open_lines_do_not_keep_the_server() {
+    let mut app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let mut events = ana.request(Method::GET, "/api/events").send().await.unwrap();
+    assert!(events.chunk().await.unwrap().is_some());
+    let told = Instant::now();
+    app.terminate();
+    assert!(app.ended().await.success());
+    assert!(told.elapsed() < DEADLINE);
+    assert_eq!(app.log.events("stopped").len(), 1);
+}
+
+#[tokio::test]
+async fn a_silent_upload_does_not_keep_the_server_and_loses_nothing() {
+    let mut app = spawn_app_with(&[("VWAZA_SHUTDOWN_SECONDS", "2")]).await;
+    let ana = app.artist("Ana").await;
+    let song = a_song(1);
+    let begun = ana.begin(UploadTarget::NewTrack(ana.create_release().await), "song.wav", song.len()).await;
+    ana.patch(&begun.url, 0, song.slice(..100_000)).await.expect_status(204);
+    let mut silent = RawRequest::patch(&ana, &begun.url, 100_000, song.len() - 100_000).await;
+    silent.send(&song[100_000..150_000]).await;
+    let told = Instant::now();
+    app.terminate();
+    assert!(app.ended().await.success());
+    assert!(told.elapsed() < DEADLINE);
+    app.start().await;
+    let offset = ana.offset(&begun.url).await;
+    assert!(offset >= 100_000);
+    ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
+    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+}
+
+#[tokio::test]
+async fn a_job_that_hangs_is_handed_back_and_that_counts_nothing() {
+    let mut app = spawn_app_with(&[("VWAZA_SHUTDOWN_SECONDS", "2")]).await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let held = app.hold_table("lock table objects in share mode").await;
+    let (_, answer) = ana.upload(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
+    answer.expect_status(204);
+    let told = Instant::now();
+    app.terminate();
+    assert!(app.ended().await.success());
+    assert!(told.elapsed() < DEADLINE);
+    let job: (String, i32, i32) =
+        sqlx::query_as("select status::text, attempt, retry_count from upload_jobs").fetch_one(&app.sql).await.unwrap();
+    assert_eq!(job, ("PENDING".into(), 1, 0));
+    drop(held);
+    app.start().await;
+    ana.release_once(release, "the cover is there", |release| release.cover.current.is_some()).await;
+}
+
+#[tokio::test]
+async fn two_servers_do_not_share_a_spool() {
+    let app = spawn_app().await;
+    let second = std::process::Command::new(env!("CARGO_BIN_EXE_vwaza"))
+        .env_clear()
+        .envs([("DATABASE_URL", app.database_url().as_str()), ("VWAZA_LISTEN", "127.0.0.1:0")])
+        .env("VWAZA_DATA_DIR", app.data_dir())
+        .output()
+        .unwrap();
+    assert!(!second.status.success());
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(said.contains("another vwaza process uses the spool"), "{said}");
+    eventually("the first goes on", async || (app.anyone().get("/health").await.status == 200).then_some(())).await;
+}

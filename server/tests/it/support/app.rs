@@ -1,0 +1,193 @@
+//! A server to test: the real binary, started, killed and started again.
+
+use std::{
+    env,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use sqlx::PgPool;
+use tempfile::TempDir;
+use vwaza::backend::testing::TestDatabase;
+
+use super::{
+    client::{Client, form},
+    database::test_server_url,
+    log::Log,
+    wait::eventually,
+};
+
+/// Of everybody.
+pub(crate) const PASSWORD: &str = "correct horse battery";
+
+/// Where the server listens at present: another port after each restart.
+pub(crate) type Address = Arc<RwLock<String>>;
+
+pub(crate) struct App {
+    process: Option<Child>,
+    environment: Vec<(String, String)>,
+    address: Address,
+    pub(crate) log: Log,
+    /// For looking behind the scenes and for holding locks.
+    pub(crate) sql: PgPool,
+    data_dir: TempDir,
+    people: AtomicU32,
+    database: TestDatabase,
+}
+
+pub(crate) async fn spawn_app() -> App {
+    spawn_app_with(&[]).await
+}
+
+/// With settings of its own; the rest of the environment stays outside.
+pub(crate) async fn spawn_app_with(settings: &[(&str, &str)]) -> App {
+    let database = TestDatabase::create(&test_server_url()).await;
+    let data_dir = TempDir::new().unwrap();
+    let defaults = [
+        ("DATABASE_URL", database.url()),
+        ("VWAZA_DATA_DIR", data_dir.path().to_str().unwrap().to_owned()),
+        ("VWAZA_LISTEN", "127.0.0.1:0".to_owned()),
+        // A hint that gets lost between two processes costs a poll.
+        ("VWAZA_JOB_POLL_MS", "200".to_owned()),
+        ("RUST_LOG", "info".to_owned()),
+    ];
+    let own = settings.iter().map(|(name, value)| (*name, (*value).to_owned()));
+    let mut app = App {
+        process: None,
+        environment: defaults.into_iter().chain(own).map(|(name, value)| (name.to_owned(), value)).collect(),
+        address: Address::default(),
+        log: Log::default(),
+        sql: PgPool::connect_lazy(&database.url()).unwrap(),
+        data_dir,
+        people: AtomicU32::new(0),
+        database,
+    };
+    app.start().await;
+    app
+}
+
+impl App {
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vwaza"));
+        command.env_clear().envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    pub(crate) async fn start(&mut self) {
+        let starts = self.log.events("listening").len();
+        let mut process = self.command().stdout(Stdio::piped()).spawn().unwrap();
+        self.log.follow(process.stdout.take().unwrap());
+        let listen = eventually("the server listens", async || {
+            assert!(process.try_wait().unwrap().is_none(), "the server ended at once: {:#?}", self.log.lines());
+            Some(self.log.events("listening").get(starts)?["listen"].as_str()?.to_owned())
+        })
+        .await;
+        *self.address.write().unwrap() = listen;
+        self.process = Some(process);
+    }
+
+    /// SIGKILL: no goodbye.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+    }
+
+    pub(crate) async fn restart(&mut self) {
+        self.kill();
+        self.start().await;
+    }
+
+    pub(crate) async fn restart_with(&mut self, settings: &[(&str, &str)]) {
+        self.environment.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        self.restart().await;
+    }
+
+    /// SIGTERM.
+    pub(crate) fn terminate(&self) {
+        let id = self.process.as_ref().expect("it runs").id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    }
+
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        let mut process = self.process.take().expect("it runs");
+        eventually("the server ends", async || process.try_wait().unwrap()).await
+    }
+
+    pub(crate) fn database_url(&self) -> String {
+        self.database.url()
+    }
+
+    pub(crate) fn data_dir(&self) -> &Path {
+        self.data_dir.path()
+    }
+
+    /// The only file in a folder of the data directory.
+    pub(crate) fn only_file_in(&self, folder: &str) -> PathBuf {
+        let files = self.files_in(folder);
+        assert_eq!(files.len(), 1, "{folder}: {files:?}");
+        files[0].clone()
+    }
+
+    pub(crate) fn files_in(&self, folder: &str) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.data_dir().join(folder)).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    }
+
+    /// Somebody who is not signed in.
+    pub(crate) fn anyone(&self) -> Client {
+        Client::new(self.address.clone())
+    }
+
+    /// An address that nobody else has.
+    pub(crate) fn new_email(&self, name: &str) -> String {
+        format!("{}.{}@example.com", name.to_lowercase().replace(' ', "."), self.people.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A new artist, signed up in the ordinary way.
+    pub(crate) async fn artist(&self, name: &str) -> Client {
+        let client = self.anyone();
+        let email = self.new_email(name);
+        let sign_up = form(&[("artist_name", name), ("email", &email), ("password", PASSWORD)]);
+        client.call("account/sign-up", &sign_up).await.expect_status(200);
+        client
+    }
+
+    /// A new admin, made by the operator's command.
+    pub(crate) async fn admin(&self) -> Client {
+        let email = self.new_email("admin");
+        let arguments = ["user", "create", "--email", &email, "--role", "admin"];
+        let mut command = self
+            .command()
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        command.stdin.take().unwrap().write_all(format!("{PASSWORD}\n").as_bytes()).unwrap();
+        assert!(command.wait().unwrap().success(), "vwaza user create");
+        let client = self.anyone();
+        client.sign_in(&email, PASSWORD).await.expect_status(200);
+        client
+    }
+
+    /// Every insert and update of this table waits until the returned transaction is dropped: holds a job in its middle.
+    pub(crate) async fn hold_table(&self, lock: &'static str) -> sqlx::Transaction<'static, sqlx::Postgres> {
+        let mut transaction = self.sql.begin().await.unwrap();
+        sqlx::query(lock).execute(&mut *transaction).await.unwrap();
+        transaction
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

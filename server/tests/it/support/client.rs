@@ -1,0 +1,119 @@
+//! A browser, as far as the server can tell: one cookie, one person.
+
+use std::sync::{Arc, Mutex};
+
+use http::Method;
+use reqwest::{RequestBuilder, redirect::Policy};
+use serde::Serialize;
+use serde_json::Value;
+use vwaza::domain::account::Actor;
+
+use super::{answer::Answer, app::Address};
+
+/// A form's fields, in order.
+pub(crate) type Form = Vec<(String, String)>;
+
+pub(crate) fn form(fields: &[(&str, &str)]) -> Form {
+    fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// The fields of a struct as a form sends them: `details[title]=…`.
+pub(crate) fn fields_of(name: &str, value: &impl Serialize) -> Form {
+    let Value::Object(fields) = serde_json::to_value(value).unwrap() else { panic!("{name} has no fields") };
+    let text = |value: Value| match value {
+        Value::Null => None,
+        Value::String(text) => Some(text),
+        other => Some(other.to_string()),
+    };
+    fields.into_iter().filter_map(|(field, value)| Some((format!("{name}[{field}]"), text(value)?))).collect()
+}
+
+/// Clones are the same person in the same browser.
+#[derive(Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    address: Address,
+    /// `name=value`.
+    cookie: Arc<Mutex<Option<String>>>,
+}
+
+impl Client {
+    pub(crate) fn new(address: Address) -> Self {
+        let http = reqwest::Client::builder().redirect(Policy::none()).build().unwrap();
+        Self { http, address, cookie: Arc::default() }
+    }
+
+    pub(crate) fn cookie(&self) -> String {
+        self.cookie.lock().unwrap().clone().expect("signed in")
+    }
+
+    /// As somebody who has got hold of this cookie.
+    pub(crate) fn with_cookie(&self, cookie: &str) -> Self {
+        Self { cookie: Arc::new(Mutex::new(Some(cookie.to_owned()))), ..self.clone() }
+    }
+
+    pub(crate) fn listen(&self) -> String {
+        self.address.read().unwrap().clone()
+    }
+
+    /// A request to the server at its present address, with the person's cookie.
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.http.request(method, format!("http://{}{path}", self.listen()));
+        match &*self.cookie.lock().unwrap() {
+            Some(cookie) => request.header("cookie", cookie),
+            None => request,
+        }
+    }
+
+    /// # Panics
+    /// When the line breaks: `try_send` is for tests that break it.
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Answer {
+        self.try_send(request).await.unwrap()
+    }
+
+    pub(crate) async fn try_send(&self, request: RequestBuilder) -> reqwest::Result<Answer> {
+        let request = request.build()?;
+        let asked = format!("{} {}", request.method(), request.url().path());
+        let response = self.http.execute(request).await?;
+        if let Some(cookie) = response.headers().get("set-cookie") {
+            let (cookie, _) = cookie.to_str().unwrap().split_once(';').unwrap();
+            *self.cookie.lock().unwrap() = Some(cookie.to_owned()).filter(|cookie| !cookie.ends_with('='));
+        }
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Ok(Answer { asked, status, headers, body: response.bytes().await? })
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(self.request(Method::GET, path)).await
+    }
+
+    /// A server function that takes a form, as the application's script calls it.
+    pub(crate) async fn call(&self, function: &str, form: &Form) -> Answer {
+        self.send(
+            self.request(Method::POST, &format!("/api/{function}")).header("accept", "application/json").form(form),
+        )
+        .await
+    }
+
+    /// The same, with a form of one field.
+    pub(crate) async fn call_with(&self, function: &str, field: &str, value: impl ToString) -> Answer {
+        self.call(function, &vec![(field.to_owned(), value.to_string())]).await
+    }
+
+    /// A server function that takes JSON.
+    pub(crate) async fn call_json(&self, function: &str, body: &Value) -> Answer {
+        self.send(
+            self.request(Method::POST, &format!("/api/{function}")).header("accept", "application/json").json(body),
+        )
+        .await
+    }
+
+    pub(crate) async fn sign_in(&self, email: &str, password: &str) -> Answer {
+        self.call("account/sign-in", &form(&[("email", email), ("password", password)])).await
+    }
+
+    /// Who the server thinks this is.
+    pub(crate) async fn actor(&self) -> Option<Actor> {
+        self.call("account/current", &Form::new()).await.ok()
+    }
+}

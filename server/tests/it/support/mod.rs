@@ -1,0 +1,19 @@
+//! What stories are told with.
+
+mod answer;
+mod app;
+mod client;
+mod database;
+mod log;
+mod proxy;
+mod raw;
+mod release;
+mod wait;
+
+pub(crate) use answer::Answer;
+pub(crate) use app::{App, PASSWORD, spawn_app, spawn_app_with};
+pub(crate) use client::{Client, fields_of, form};
+pub(crate) use proxy::Proxy;
+pub(crate) use raw::RawRequest;
+pub(crate) use release::{a_cover, a_song, complete_details, sha256};
+pub(crate) use wait::eventually;

@@ -1,0 +1,43 @@
+//! HTTP written by hand, to break off where no client library would.
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use super::client::Client;
+
+/// A request on a connection of its own, sent bit by bit.
+pub(crate) struct RawRequest(TcpStream);
+
+impl RawRequest {
+    /// Sends the head of a PATCH of `length` bytes at `offset`.
+    pub(crate) async fn patch(client: &Client, url: &str, offset: usize, length: usize) -> Self {
+        let head = format!(
+            "PATCH {url} HTTP/1.1\r\nHost: {host}\r\nCookie: {cookie}\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: {offset}\r\n\
+             Content-Type: application/offset+octet-stream\r\nContent-Length: {length}\r\n\r\n",
+            host = client.listen(),
+            cookie = client.cookie(),
+        );
+        let mut stream = TcpStream::connect(client.listen()).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        Self(stream)
+    }
+
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).await.unwrap();
+        self.0.flush().await.unwrap();
+    }
+
+    /// The answer's status.
+    pub(crate) async fn status(mut self) -> u16 {
+        let mut head = [0; 12];
+        self.0.read_exact(&mut head).await.unwrap();
+        std::str::from_utf8(&head[9..]).unwrap().parse().unwrap()
+    }
+
+    /// The line drops.
+    pub(crate) async fn drop_line(mut self) {
+        self.0.shutdown().await.unwrap();
+    }
+}

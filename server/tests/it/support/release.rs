@@ -1,0 +1,177 @@
+//! Building releases, as an artist does in the wizard.
+
+use bytes::Bytes;
+use http::Method;
+use reqwest::Body;
+use sha2::{Digest, Sha256};
+use vwaza::{
+    backend::{hex, testing::fixtures},
+    domain::{
+        ids::{ReleaseId, TrackId, UploadId},
+        release::{RawDetails, ReleaseStatus, ReleaseView},
+        track::RawTrack,
+        upload::{BegunUpload, RawIntent, UploadStatus, UploadTarget},
+    },
+};
+
+use super::{
+    answer::Answer,
+    client::{Client, fields_of},
+    wait::eventually,
+};
+
+/// Two seconds of music as WAV, some 350 kB.
+pub(crate) fn a_song(seed: u64) -> Bytes {
+    fixtures::wav(2.0, 44_100, 16, seed).into()
+}
+
+/// The smallest cover that is taken: quick to make and to examine.
+pub(crate) fn a_cover(seed: u64) -> Bytes {
+    fixtures::cover_png(640, seed).into()
+}
+
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// Nothing is missing in these.
+pub(crate) fn complete_details() -> RawDetails {
+    RawDetails {
+        title: "Late Lines".into(),
+        genre: "Electronic".into(),
+        language: "zxx".into(),
+        release_date: "2026-03-01".into(),
+        p_line: "2026 Ana Vwaza".into(),
+        c_line: "2026 Ana Vwaza".into(),
+        ..RawDetails::default()
+    }
+}
+
+impl Client {
+    pub(crate) async fn create_release(&self) -> ReleaseId {
+        self.call("releases/create", &Vec::new()).await.ok()
+    }
+
+    pub(crate) async fn release(&self, id: ReleaseId) -> ReleaseView {
+        self.call_with("releases/view", "id", id).await.ok()
+    }
+
+    pub(crate) async fn save_details(&self, id: ReleaseId, details: &RawDetails) -> Answer {
+        let mut form = fields_of("details", details);
+        form.push(("id".into(), id.to_string()));
+        self.call("releases/save-details", &form).await
+    }
+
+    pub(crate) async fn save_track(&self, id: TrackId, track: &RawTrack) -> Answer {
+        let mut form = fields_of("track", track);
+        form.push(("id".into(), id.to_string()));
+        self.call("tracks/save", &form).await
+    }
+
+    pub(crate) async fn submit(&self, id: ReleaseId) -> Answer {
+        self.call_with("releases/submit", "id", id).await
+    }
+
+    pub(crate) async fn approve(&self, id: ReleaseId, version: i64) -> Answer {
+        self.call("review/approve", &vec![("id".into(), id.to_string()), ("version".into(), version.to_string())]).await
+    }
+
+    pub(crate) async fn reject(&self, id: ReleaseId, version: i64, reason: &str) -> Answer {
+        let form = vec![
+            ("id".into(), id.to_string()),
+            ("version".into(), version.to_string()),
+            ("reason".into(), reason.into()),
+        ];
+        self.call("review/reject", &form).await
+    }
+
+    /// A draft with nothing missing: details, a cover and one track, attached and perhaps still being examined.
+    pub(crate) async fn complete_release(&self) -> ReleaseId {
+        let id = self.create_release().await;
+        self.save_details(id, &complete_details()).await.expect_status(200);
+        self.attach(UploadTarget::Cover(id), "cover.png", a_cover(1)).await;
+        self.attach(UploadTarget::NewTrack(id), "01 - night_bus.wav", a_song(1)).await;
+        id
+    }
+
+    pub(crate) async fn release_in_review(&self) -> ReleaseView {
+        let id = self.complete_release().await;
+        self.submit(id).await.expect_status(200);
+        self.release_when(id, ReleaseStatus::PendingReview).await
+    }
+
+    /// The release, once it is in this status.
+    pub(crate) async fn release_when(&self, id: ReleaseId, status: ReleaseStatus) -> ReleaseView {
+        self.release_once(id, &format!("it is {status:?}"), |release| release.status == status).await
+    }
+
+    pub(crate) async fn release_once(
+        &self,
+        id: ReleaseId,
+        what: &str,
+        is_so: impl Fn(&ReleaseView) -> bool,
+    ) -> ReleaseView {
+        let look = async || Some(self.release(id).await).filter(|release| is_so(release));
+        eventually(&format!("release {id}: {what}"), look).await
+    }
+
+    pub(crate) async fn begin(&self, target: UploadTarget, name: &str, length: usize) -> BegunUpload {
+        self.try_begin(target, name, length).await.ok()
+    }
+
+    pub(crate) async fn try_begin(&self, target: UploadTarget, name: &str, length: usize) -> Answer {
+        let length = i64::try_from(length).unwrap();
+        let intent = RawIntent { target, file_name: name.into(), length, fingerprint: "1".into() };
+        self.call_json("upload/begin", &serde_json::json!({ "intent": intent })).await
+    }
+
+    /// A request of the tus protocol.
+    pub(crate) async fn tus(&self, method: Method, url: &str, headers: &[(&str, &str)]) -> Answer {
+        let request = self.request(method, url).header("tus-resumable", "1.0.0");
+        self.send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
+    }
+
+    pub(crate) async fn patch(&self, url: &str, offset: usize, bytes: impl Into<Body>) -> Answer {
+        let request = self
+            .request(Method::PATCH, url)
+            .header("tus-resumable", "1.0.0")
+            .header("upload-offset", offset)
+            .header("content-type", "application/offset+octet-stream")
+            .body(bytes);
+        self.send(request).await
+    }
+
+    /// How many bytes the server has.
+    pub(crate) async fn offset(&self, url: &str) -> usize {
+        let answer = self.tus(Method::HEAD, url, &[]).await.expect_status(200);
+        answer.header("upload-offset").unwrap().parse().unwrap()
+    }
+
+    pub(crate) async fn upload_status(&self, id: UploadId) -> UploadStatus {
+        self.call_with("upload/complete", "id", id).await.ok()
+    }
+
+    /// Uploads a file in one go; what the last byte came to is the answer.
+    pub(crate) async fn upload(&self, target: UploadTarget, name: &str, bytes: Bytes) -> (BegunUpload, Answer) {
+        let begun = self.begin(target, name, bytes.len()).await;
+        let answer = self.patch(&begun.url, 0, bytes).await;
+        (begun, answer)
+    }
+
+    /// Uploads a file that is taken, until it is attached.
+    pub(crate) async fn attach(&self, target: UploadTarget, name: &str, bytes: Bytes) -> BegunUpload {
+        let (begun, answer) = self.upload(target, name, bytes).await;
+        answer.expect_status(204);
+        self.attached(begun.id).await;
+        begun
+    }
+
+    pub(crate) async fn attached(&self, id: UploadId) -> UploadStatus {
+        eventually("the upload is attached", async || {
+            let status = self.upload_status(id).await;
+            assert!(matches!(status.status_code, 200 | 202), "{status:?}");
+            Some(status).filter(|status| status.status_code == 200)
+        })
+        .await
+    }
+}

@@ -1,0 +1,256 @@
+//! The byte channel speaks tus 1.0, status by status.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use http::Method;
+use vwaza::domain::upload::UploadTarget;
+
+use crate::support::{Answer, App, Client, a_cover, a_song, sha256, spawn_app, spawn_app_with};
+
+fn metadata(pairs: &[(&str, &str)]) -> String {
+    let pairs: Vec<String> =
+        pairs.iter().map(|(key, value)| format!("{key} {}", BASE64_STANDARD.encode(value))).collect();
+    pairs.join(",")
+}
+
+/// A creation for a new track of this length, as the protocol has it.
+async fn create(client: &Client, target: &str, length: &str) -> Answer {
+    let metadata = metadata(&[("target", target), ("filename", "song.wav"), ("fingerprint", "1")]);
+    client.tus(Method::POST, "/api/uploads", &[("upload-length", length), ("upload-metadata", &metadata)]).await
+}
+
+/// Asks the upload for everything that may be asked.
+async fn ask_all(client: &Client, url: &str) -> Vec<Answer> {
+    vec![
+        client.get(url).await,
+        client.tus(Method::HEAD, url, &[]).await,
+        client.patch(url, 0, vec![0; 10]).await,
+        client.tus(Method::DELETE, url, &[]).await,
+    ]
+}
+
+#[tokio::test]
+async fn options_say_what_the_server_can_do() {
+    let app = spawn_app().await;
+    let answer = app.anyone().send(app.anyone().request(Method::OPTIONS, "/api/uploads")).await.expect_status(204);
+    assert_eq!(answer.header("tus-version"), Some("1.0.0"));
+    assert_eq!(answer.header("tus-max-size"), Some("1073741824"));
+    let extensions = answer.header("tus-extension").unwrap();
+    assert!(["creation", "termination"].iter().all(|name| extensions.contains(name)), "{extensions}");
+}
+
+#[tokio::test]
+async fn an_upload_is_created_filled_in_pieces_and_read_back_whole() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let song = a_song(1);
+    let created = create(&ana, &format!("new-track:{release}"), &song.len().to_string()).await.expect_status(201);
+    assert_eq!(created.header("tus-resumable"), Some("1.0.0"));
+    let url = created.header("location").unwrap().to_owned();
+    assert!(url.starts_with("/api/uploads/"));
+
+    let mut offset = 0;
+    for piece in [1, 99_999, 7, 65_536, song.len()] {
+        assert_eq!(ana.offset(&url).await, offset);
+        let end = (offset + piece).min(song.len());
+        let answer = ana.patch(&url, offset, song.slice(offset..end)).await.expect_status(204);
+        assert_eq!(answer.header("upload-offset"), Some(end.to_string().as_str()));
+        assert_eq!(answer.header("tus-resumable"), Some("1.0.0"));
+        offset = end;
+    }
+    assert_eq!(ana.offset(&url).await, song.len());
+    let status: vwaza::domain::upload::UploadStatus = ana.get(&url).await.ok();
+    assert_eq!(status.sha256, Some(sha256(&song)));
+    ana.attached(status.id).await;
+    let audio = ana.release(release).await.tracks.remove(0).audio.unwrap();
+    assert_eq!((audio.size_bytes, audio.sha256), (song.len() as i64, sha256(&song)));
+    assert_eq!(ana.get(&format!("/media/original/{}", audio.object)).await.body, song);
+}
+
+#[tokio::test]
+async fn head_tells_offset_and_length_and_is_never_cached() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let begun = ana.begin(UploadTarget::Cover(release), "cover.png", 1000).await;
+    ana.patch(&begun.url, 0, vec![1; 400]).await.expect_status(204);
+    let head = ana.tus(Method::HEAD, &begun.url, &[]).await.expect_status(200);
+    assert_eq!((head.header("upload-offset"), head.header("upload-length")), (Some("400"), Some("1000")));
+    assert_eq!((head.header("tus-resumable"), head.header("cache-control")), (Some("1.0.0"), Some("no-store")));
+}
+
+#[tokio::test]
+async fn who_does_not_speak_tus_1_0_0_is_told_so() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let begun = ana.begin(UploadTarget::Cover(release), "cover.png", 1000).await;
+    for (method, url) in [
+        (Method::POST, "/api/uploads"),
+        (Method::HEAD, &begun.url),
+        (Method::PATCH, &begun.url),
+        (Method::DELETE, &begun.url),
+    ] {
+        for version in [None, Some("0.2.2")] {
+            let request = ana.request(method.clone(), url);
+            let request = version.iter().fold(request, |request, version| request.header("tus-resumable", *version));
+            let answer = ana.send(request).await.expect_status(412);
+            assert_eq!(answer.header("tus-version"), Some("1.0.0"), "{method}");
+        }
+    }
+    assert_eq!(ana.offset(&begun.url).await, 0);
+}
+
+#[tokio::test]
+async fn a_length_is_judged_before_any_byte_moves() {
+    let app = spawn_app_with(&[("VWAZA_MAX_AUDIO_MB", "2"), ("VWAZA_MAX_COVER_MB", "1")]).await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let (track, cover) = (format!("new-track:{release}"), format!("cover:{release}"));
+    for (target, length, status) in [
+        (&track, "-1", 400),
+        (&track, "many", 400),
+        (&track, "", 400),
+        (&track, "1.5", 400),
+        (&track, "99999999999999999999", 400),
+        (&track, "0", 422),
+        (&track, "2097153", 413),
+        (&track, "9223372036854775807", 413),
+        (&cover, "1048577", 413),
+        (&track, "2097152", 201),
+        (&cover, "1048576", 201),
+    ] {
+        let answer = create(&ana, target, length).await;
+        assert_eq!(answer.status, status, "{target} of {length}: {}", answer.text());
+    }
+    let absent = ana.tus(Method::POST, "/api/uploads", &[("upload-metadata", &metadata(&[("target", &track)]))]).await;
+    absent.expect_error(400, "upload-length");
+    ana.try_begin(UploadTarget::Cover(release), "cover.png", 2_000_000).await.expect_error(413, "at most 1 MB");
+    assert_eq!(ana.release(release).await.tracks.len(), 1);
+}
+
+#[tokio::test]
+async fn metadata_that_makes_no_sense_is_refused() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let nowhere = metadata(&[("target", "attic:1")]);
+    let nobody = metadata(&[("target", "cover:nonsense")]);
+    let twice = format!("target {0},target {0}", BASE64_STANDARD.encode(format!("cover:{release}")));
+    for text in ["", "target", "target !!!", "target //8=", &nowhere, &nobody, &twice] {
+        ana.tus(Method::POST, "/api/uploads", &[("upload-length", "10"), ("upload-metadata", text)])
+            .await
+            .expect_error(400, "");
+    }
+    ana.tus(Method::POST, "/api/uploads", &[("upload-length", "10")]).await.expect_status(400);
+}
+
+#[tokio::test]
+async fn a_chunk_that_does_not_fit_leaves_everything_as_it_was() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", 1000).await;
+    let url = &begun.url;
+    ana.patch(url, 0, vec![1; 400]).await.expect_status(204);
+    ana.patch(url, 0, vec![1; 400]).await.expect_error(409, "byte 400");
+    ana.patch(url, 401, vec![1; 400]).await.expect_error(409, "byte 400");
+    ana.patch(url, 400, vec![1; 601]).await.expect_error(413, "More bytes");
+    let patch = |headers: &[(&str, &str)]| {
+        let request = ana.request(Method::PATCH, url).header("tus-resumable", "1.0.0").body(vec![1; 10]);
+        headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))
+    };
+    let chunk = ("content-type", "application/offset+octet-stream");
+    for (headers, status) in [
+        (&[("upload-offset", "400"), ("content-type", "application/octet-stream")][..], 415),
+        (&[("upload-offset", "400")][..], 415),
+        (&[chunk][..], 400),
+        (&[chunk, ("upload-offset", "-1")][..], 400),
+        (&[chunk, ("upload-offset", "soon")][..], 400),
+        (&[chunk, ("upload-offset", "18446744073709551616")][..], 400),
+        (&[chunk, ("upload-offset", "9223372036854775807")][..], 409),
+    ] {
+        let answer = ana.send(patch(headers)).await;
+        assert_eq!(answer.status, status, "{headers:?}: {}", answer.text());
+    }
+    assert_eq!(ana.offset(url).await, 400);
+}
+
+#[tokio::test]
+async fn an_empty_chunk_changes_nothing() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", 1000).await;
+    ana.patch(&begun.url, 0, Vec::new()).await.expect_status(204);
+    assert_eq!(ana.offset(&begun.url).await, 0);
+}
+
+#[tokio::test]
+async fn an_upload_that_was_given_up_is_gone() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    for through_tus in [true, false] {
+        let begun = ana.begin(UploadTarget::Cover(release), "cover.png", 1000).await;
+        ana.patch(&begun.url, 0, vec![1; 400]).await.expect_status(204);
+        assert_eq!(app.files_in("spool/uploads").len(), 1);
+        if through_tus {
+            ana.tus(Method::DELETE, &begun.url, &[]).await.expect_status(204);
+        } else {
+            ana.call_with("upload/cancel", "id", begun.id).await.expect_status(200);
+        }
+        assert_eq!(app.files_in("spool/uploads").len(), 0);
+        ana.tus(Method::HEAD, &begun.url, &[]).await.expect_status(410);
+        ana.patch(&begun.url, 400, vec![1; 600]).await.expect_error(410, "over");
+        ana.tus(Method::DELETE, &begun.url, &[]).await.expect_status(204);
+        assert_eq!(ana.release(release).await.cover.pending, None);
+    }
+    ana.attach(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
+}
+
+#[tokio::test]
+async fn what_has_arrived_cannot_be_given_up_any_more() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let held = app.hold_table("lock table objects in share mode").await;
+    let (begun, answer) = ana.upload(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
+    answer.expect_status(204);
+    ana.tus(Method::DELETE, &begun.url, &[]).await.expect_error(409, "arrived already");
+    // And nothing is added to it.
+    ana.patch(&begun.url, 0, vec![1; 10]).await.expect_status(410);
+    drop(held);
+    ana.attached(begun.id).await;
+}
+
+async fn begun_by(app: &App, name: &str) -> (Client, String) {
+    let client = app.artist(name).await;
+    let release = client.create_release().await;
+    let begun = client.begin(UploadTarget::Cover(release), "cover.png", 1000).await;
+    (client, begun.url)
+}
+
+#[tokio::test]
+async fn another_artists_upload_does_not_exist() {
+    let app = spawn_app().await;
+    let ((ana, anas), (ben, bens)) = (begun_by(&app, "Ana").await, begun_by(&app, "Ben").await);
+    let (spool, id) = bens.rsplit_once('/').unwrap();
+    let missing = format!("{spool}/{}", uuid::Uuid::now_v7());
+    for (anas_answer, none) in ask_all(&ben, &anas).await.into_iter().zip(ask_all(&ben, &missing).await) {
+        let (anas_answer, none) = (anas_answer.expect_status(404), none.expect_status(404));
+        // HEAD has no body.
+        if !none.body.is_empty() {
+            assert_eq!(anas_answer.anonymous_error(), none.anonymous_error());
+        }
+    }
+    for url in ["/api/uploads/1/2".to_owned(), format!("/api/uploads/x/{id}"), format!("{spool}/..%2f..%2fspool.id")] {
+        for answer in ask_all(&ben, &url).await {
+            answer.expect_status(404);
+        }
+    }
+    for answer in ask_all(&app.anyone(), &anas).await {
+        answer.expect_status(401);
+    }
+    assert_eq!(ana.offset(&anas).await, 0);
+}

@@ -1,0 +1,300 @@
+//! Uploads as artists live through them.
+
+use std::time::{Duration, Instant};
+
+use http::Method;
+use reqwest::multipart::{Form, Part};
+use vwaza::{
+    backend::testing::fixtures,
+    domain::{
+        ids::ReleaseId,
+        track::RawTrack,
+        upload::{UploadState, UploadTarget},
+    },
+};
+
+use crate::support::{Client, RawRequest, a_cover, a_song, eventually, form, sha256, spawn_app, spawn_app_with};
+
+#[tokio::test]
+async fn beginning_the_same_upload_again_finds_it() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let target = UploadTarget::NewTrack(release);
+    let (one, two) = tokio::join!(ana.begin(target, "song.wav", 1000), ana.begin(target, "song.wav", 1000));
+    assert_eq!((one.id, one.track, &one.url), (two.id, two.track, &two.url));
+    ana.patch(&one.url, 0, vec![1; 300]).await.expect_status(204);
+    let again = ana.begin(target, "song.wav", 1000).await;
+    assert_eq!((again.id, again.offset), (one.id, 300));
+    assert_ne!(ana.begin(target, "song.wav", 1001).await.id, one.id);
+    assert_ne!(ana.begin(target, "other.wav", 1000).await.id, one.id);
+    assert_eq!(ana.release(release).await.tracks.len(), 3);
+}
+
+#[tokio::test]
+async fn complete_says_how_far_an_upload_is() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let song = a_song(1);
+    let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
+    let status = ana.upload_status(begun.id).await;
+    assert_eq!((status.state, status.status_code), (UploadState::Receiving, 202));
+    ana.patch(&begun.url, 0, song.clone()).await.expect_status(204);
+    let status = ana.attached(begun.id).await;
+    assert_eq!((status.state, status.sha256), (UploadState::Attached, Some(sha256(&song))));
+    eventually("the spool is empty again", async || app.files_in("spool/uploads").is_empty().then_some(())).await;
+}
+
+#[tokio::test]
+async fn storing_that_takes_long_is_said_to_be_safe() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let held = app.hold_table("lock table objects in share mode").await;
+    let (begun, answer) = ana.upload(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
+    answer.expect_status(204);
+    let status = ana.upload_status(begun.id).await;
+    assert_eq!((status.state, status.status_code), (UploadState::Received, 202));
+    assert!(status.message.contains("Safe with us"), "{}", status.message);
+    drop(held);
+    ana.attached(begun.id).await;
+}
+
+#[tokio::test]
+async fn a_title_comes_from_the_files_tags() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let flac = fixtures::flac(1.0, 44_100, 16, 1, "Night Bus");
+    ana.attach(UploadTarget::NewTrack(release), "03 - something_else.flac", flac.into()).await;
+    ana.attach(UploadTarget::NewTrack(release), "04 - early_ferry.wav", a_song(1)).await;
+    let tracks = ana.release(release).await.tracks;
+    assert_eq!((tracks[0].title.as_str(), tracks[1].title.as_str()), ("Night Bus", "early ferry"));
+    assert_eq!(tracks[0].isrc.as_ref().unwrap().as_str(), "NLA502600017");
+}
+
+#[tokio::test]
+async fn a_title_that_was_typed_is_not_taken_from_the_file() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let flac = fixtures::flac(1.0, 44_100, 16, 1, "Night Bus");
+    let begun = ana.begin(UploadTarget::NewTrack(release), "song.flac", flac.len()).await;
+    let typed = RawTrack { title: "My Own Title".into(), isrc: "GBAYE0601498".into(), ..RawTrack::default() };
+    ana.save_track(begun.track.unwrap(), &typed).await.expect_status(200);
+    ana.patch(&begun.url, 0, flac).await.expect_status(204);
+    ana.attached(begun.id).await;
+    let track = ana.release(release).await.tracks.remove(0);
+    assert_eq!((track.title.as_str(), track.isrc.unwrap().as_str()), ("My Own Title", "GBAYE0601498"));
+}
+
+#[tokio::test]
+async fn names_of_files_are_shown_and_never_used() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    for name in [
+        "../../x.wav",
+        "..\\..\\evil.wav",
+        "a\u{202E}vaw.exe",
+        "quo\"te\r\nX-Evil: 1.wav",
+        &"é".repeat(300),
+        "nul\0.wav",
+        "",
+    ] {
+        let begun = ana.attach(UploadTarget::NewTrack(release), name, a_song(1)).await;
+        let tracks = ana.release(release).await.tracks;
+        let audio = tracks.iter().find(|track| Some(track.id) == begun.track).unwrap().audio.clone().unwrap();
+        let shown = audio.file_name;
+        assert!(
+            !shown.contains(['/', '\\', '\0', '\r', '\n', '\u{202E}']) && shown.len() <= 255 && !shown.is_empty(),
+            "{shown:?}"
+        );
+        let media = ana.get(&format!("/media/original/{}", audio.object)).await.expect_status(200);
+        assert_eq!(media.header("x-evil"), None);
+    }
+    assert!(
+        app.files_in("objects/audio")
+            .iter()
+            .all(|file| uuid::Uuid::try_parse(file.file_name().unwrap().to_str().unwrap()).is_ok())
+    );
+}
+
+#[tokio::test]
+async fn an_artist_has_so_many_open_uploads_and_no_more() {
+    let app = spawn_app_with(&[("VWAZA_MAX_OPEN_UPLOADS", "2")]).await;
+    let (ana, ben) = (app.artist("Ana").await, app.artist("Ben").await);
+    let release = ana.create_release().await;
+    let target = UploadTarget::NewTrack(release);
+    let first = ana.begin(target, "1.wav", 1000).await;
+    ana.begin(target, "2.wav", 1000).await;
+    let refused = ana.try_begin(target, "3.wav", 1000).await.expect_error(429, "2 uploads are open already");
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(ana.release(release).await.tracks.len(), 2);
+    // The same again is no further one; and nobody else is kept waiting.
+    ana.begin(target, "2.wav", 1000).await;
+    ben.begin(UploadTarget::NewTrack(ben.create_release().await), "1.wav", 1000).await;
+    ana.call_with("upload/cancel", "id", first.id).await.expect_status(200);
+    ana.begin(target, "3.wav", 1000).await;
+}
+
+#[tokio::test]
+async fn an_artist_has_so_much_space_and_no_more() {
+    let app = spawn_app_with(&[("VWAZA_ARTIST_QUOTA_GB", "1")]).await;
+    let ana = app.artist("Ana").await;
+    let target = UploadTarget::NewTrack(ana.create_release().await);
+    let begun = ana.begin(target, "1.wav", 700_000_000).await;
+    ana.try_begin(target, "2.wav", 700_000_000).await.expect_error(413, "1 GB are used up");
+    ana.call_with("upload/cancel", "id", begun.id).await.expect_status(200);
+    ana.begin(target, "2.wav", 700_000_000).await;
+}
+
+/// Sends a file as a plain form does.
+async fn send_form(client: &Client, target: String, name: &'static str, bytes: bytes::Bytes) -> crate::support::Answer {
+    let file = Part::stream_with_length(bytes.clone(), bytes.len() as u64).file_name(name);
+    let form = Form::new().text("target", target).part("file", file);
+    client.send(client.request(Method::POST, "/api/uploads/form").header("accept", "text/html").multipart(form)).await
+}
+
+#[tokio::test]
+async fn files_come_in_without_any_script() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let (cover, song) = (a_cover(1), a_song(1));
+    let answer = send_form(&ana, format!("cover:{release}"), "cover.png", cover.clone()).await.expect_status(303);
+    assert_eq!(answer.header("location"), Some(format!("/releases/{release}/cover").as_str()));
+    let answer =
+        send_form(&ana, format!("new-track:{release}"), "07 night_bus.wav", song.clone()).await.expect_status(303);
+    assert_eq!(answer.header("location"), Some(format!("/releases/{release}/tracks").as_str()));
+    let whole = ana
+        .release_once(release, "both files are there", |release| {
+            release.cover.current.is_some() && release.tracks.iter().all(|track| track.audio.is_some())
+        })
+        .await;
+    assert_eq!(whole.cover.current.unwrap().sha256, sha256(&cover));
+    assert_eq!(whole.tracks[0].title, "night bus");
+    assert_eq!(whole.tracks[0].audio.clone().unwrap().sha256, sha256(&song));
+
+    // What is refused is told on the page that the form stood on.
+    send_form(&ana, format!("cover:{release}"), "drawing.png", fixtures::svg().into()).await.expect_status(303);
+    let refused = ana.release(release).await.cover.pending.unwrap();
+    assert_eq!(refused.state, UploadState::Refused);
+    assert!(refused.message.unwrap().contains("SVG"));
+    let cover_of = |release: ReleaseId| format!("cover:{release}");
+    let missing = ReleaseId(uuid::Uuid::now_v7());
+    send_form(&ana, cover_of(missing), "cover.png", cover.clone()).await.expect_status(404);
+    send_form(&ana, "attic:1".into(), "cover.png", cover.clone()).await.expect_status(400);
+    send_form(&app.anyone(), cover_of(release), "cover.png", cover).await.expect_status(401);
+}
+
+#[tokio::test]
+async fn a_dropped_line_keeps_what_has_arrived() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let song = a_song(1);
+    let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
+    let mut patch = RawRequest::patch(&ana, &begun.url, 0, song.len()).await;
+    patch.send(&song[..200_000]).await;
+    patch.drop_line().await;
+    eventually("what has arrived is counted", async || {
+        let offset: i64 = sqlx::query_scalar("select offset_bytes from uploads").fetch_one(&app.sql).await.unwrap();
+        (offset == 200_000).then_some(())
+    })
+    .await;
+    let asked = Instant::now();
+    assert_eq!(ana.offset(&begun.url).await, 200_000);
+    assert!(asked.elapsed() < Duration::from_secs(2));
+    ana.patch(&begun.url, 200_000, song.slice(200_000..)).await.expect_status(204);
+    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+}
+
+#[tokio::test]
+async fn a_silent_line_does_not_keep_an_upload_to_itself() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let song = a_song(1);
+    let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
+    let mut silent = RawRequest::patch(&ana, &begun.url, 0, song.len()).await;
+    silent.send(&song[..100_000]).await;
+    // The client has moved to another network: it asks how far it is and goes on from there.
+    let asked = Instant::now();
+    let offset = ana.offset(&begun.url).await;
+    assert!(asked.elapsed() < Duration::from_secs(2) && offset <= 100_000);
+    ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
+    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+}
+
+#[tokio::test]
+async fn of_two_writers_at_one_offset_one_wins() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let song = a_song(1);
+    let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
+    let first = song.slice(..100_000);
+    let (one, two) = tokio::join!(ana.patch(&begun.url, 0, first.clone()), ana.patch(&begun.url, 0, first.clone()));
+    let mut statuses = [one.status, two.status];
+    statuses.sort_unstable();
+    assert!(statuses[0] == 204 && matches!(statuses[1], 409 | 423), "{statuses:?}");
+
+    // While one is in the middle of it, no other gets in.
+    let mut writer = RawRequest::patch(&ana, &begun.url, 100_000, song.len() - 100_000).await;
+    writer.send(&song[100_000..200_000]).await;
+    eventually("the writer has it", async || {
+        (ana.patch(&begun.url, 100_000, Vec::new()).await.status == 423).then_some(())
+    })
+    .await;
+    writer.send(&song[200_000..]).await;
+    assert_eq!(writer.status().await, 204);
+    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+}
+
+#[tokio::test]
+async fn an_upload_goes_on_after_signing_in_again() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let email = ana.actor().await.unwrap().email;
+    let song = a_song(1);
+    let begun = ana.begin(UploadTarget::NewTrack(ana.create_release().await), "song.wav", song.len()).await;
+    ana.patch(&begun.url, 0, song.slice(..1000)).await.expect_status(204);
+    ana.call("account/sign-out", &form(&[])).await.expect_status(200);
+    ana.patch(&begun.url, 1000, song.slice(1000..)).await.expect_error(401, "Sign in");
+    ana.sign_in(&email, crate::support::PASSWORD).await.expect_status(200);
+    assert_eq!(ana.offset(&begun.url).await, 1000);
+    ana.patch(&begun.url, 1000, song.slice(1000..)).await.expect_status(204);
+    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+}
+
+#[tokio::test]
+async fn a_track_removed_in_the_middle_ends_its_upload() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let song = a_song(1);
+    let begun = ana.begin(UploadTarget::NewTrack(ana.create_release().await), "song.wav", song.len()).await;
+    ana.patch(&begun.url, 0, song.slice(..1000)).await.expect_status(204);
+    ana.call_with("tracks/remove", "id", begun.track.unwrap()).await.expect_status(200);
+    ana.patch(&begun.url, 1000, song.slice(1000..)).await.expect_status(410);
+}
+
+#[tokio::test]
+async fn of_two_covers_the_newer_one_stays() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let target = UploadTarget::Cover(release);
+    let (old, new) = (a_cover(1), a_cover(2));
+    let first = ana.begin(target, "old.png", old.len()).await;
+    ana.attach(target, "new.png", new.clone()).await;
+    // The older one arrives late.
+    ana.patch(&first.url, 0, old).await.expect_status(204);
+    let overtaken = eventually("the older one is overtaken", async || {
+        Some(ana.upload_status(first.id).await).filter(|status| status.state != UploadState::Received)
+    })
+    .await;
+    assert_eq!((overtaken.state, overtaken.status_code), (UploadState::Superseded, 409));
+    assert_eq!(ana.release(release).await.cover.current.unwrap().sha256, sha256(&new));
+}
