@@ -1,0 +1,74 @@
+import { Account } from './pages/account';
+import { Home } from './pages/home';
+import { ReleasePage } from './pages/release';
+import { Review } from './pages/review';
+import { someDetails } from './pages/wizard';
+import { fixture } from './support/files';
+import { newArtist, unique } from './support/people';
+import { expect, test } from './support/test';
+
+test.use({ javaScriptEnabled: false });
+
+test('the whole way works without JavaScript', async ({ page, newAdmin }) => {
+  const title = `Plain Forms ${unique()}`;
+  await page.goto('/sign-up');
+  await page.getByRole('button', { name: 'Create the account' }).click();
+  await expect(page.getByText('Enter the name that stands on your releases.')).toBeVisible();
+  await new Account(page).signUp(newArtist());
+  const wizard = await new Home(page).newRelease();
+
+  await test.step('details, cover and tracks by plain forms', async () => {
+    await wizard.fillDetails(someDetails(title));
+    await page.getByRole('button', { name: 'Save and continue' }).click();
+    await wizard.open('details');
+    await expect(page.getByLabel('Title', { exact: true })).toHaveValue(title);
+
+    await wizard.open('cover');
+    await wizard.chooseCover('cover-small.png');
+    await page.getByRole('button', { name: 'Upload' }).first().click();
+    await expect(page.getByRole('heading', { name: 'Cover', level: 2 })).toBeVisible();
+
+    await wizard.open('tracks');
+    for (const [file, tracks] of [['song.flac', 1], ['song.wav', 2]] as const) {
+      await page.locator('#tracks').setInputFiles(fixture(file));
+      await page.locator('form').filter({ has: page.locator('#tracks') }).getByRole('button', { name: 'Upload' }).click();
+      await expect(wizard.tracks()).toHaveCount(tracks);
+    }
+    await wizard.track('song').getByRole('textbox', { name: 'Title', exact: true }).fill('Slow Train');
+    await wizard.track('song').getByRole('button', { name: 'Save' }).click();
+    await expect(wizard.track('Slow Train')).toBeVisible();
+    await wizard.track('Slow Train').getByRole('button', { name: 'Move “Slow Train” up' }).click();
+    await wizard.expectTitles('Slow Train', 'Night Bus');
+  });
+
+  await wizard.open('submit');
+  await wizard.submit();
+  const release = new ReleasePage(page, wizard.id);
+  const reload = async () => {
+    await release.open();
+    return release.status().innerText();
+  };
+  await expect.poll(reload).toBe('In review');
+
+  const admin = await newAdmin();
+  const review = new Review(admin);
+
+  await test.step('an admin rejects it', async () => {
+    await review.find(title);
+    await admin.locator('summary').filter({ hasText: 'Reject' }).click();
+    await admin.getByLabel('What the artist has to mend').fill('The second title is misspelled.');
+    await admin.getByRole('button', { name: 'Reject with this reason' }).click();
+    await expect.poll(reload).toBe('Rejected');
+    await expect(release.reason()).toHaveText('The second title is misspelled.');
+  });
+
+  await test.step('the artist submits again, and the admin approves', async () => {
+    await page.getByRole('button', { name: 'Revise' }).click();
+    await wizard.open('submit');
+    await wizard.submit();
+    await expect.poll(reload).toBe('In review');
+    await review.find(title);
+    await review.verdict().getByRole('button', { name: 'Approve' }).click();
+    await expect.poll(reload).toBe('Published');
+  });
+});

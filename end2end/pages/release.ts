@@ -1,0 +1,33 @@
+import { expect, type Page } from '@playwright/test';
+
+import { alive } from '../support/alive';
+
+/** A release's own page, as its artist sees it. */
+export class ReleasePage {
+  constructor(
+    readonly page: Page,
+    readonly id: string,
+  ) {}
+
+  async open() {
+    await this.page.goto(`/releases/${this.id}`);
+    await alive(this.page);
+  }
+
+  status() {
+    return this.page.locator('.release-state').getByRole('status');
+  }
+
+  async expectStatus(status: 'Draft' | 'Processing' | 'In review' | 'Published' | 'Rejected') {
+    // Long masters take their time in a debug build.
+    await expect(this.status()).toHaveText(status, { timeout: 60_000 });
+  }
+
+  reason() {
+    return this.page.locator('.release-state blockquote');
+  }
+
+  timeline() {
+    return this.page.getByRole('region', { name: 'What happened' });
+  }
+}

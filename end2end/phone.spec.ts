@@ -1,0 +1,66 @@
+import type { Page } from '@playwright/test';
+
+import { Account } from './pages/account';
+import { Home } from './pages/home';
+import { ReleasePage } from './pages/release';
+import { Review } from './pages/review';
+import { someDetails } from './pages/wizard';
+import { expectAccessible } from './support/accessible';
+import { alive } from './support/alive';
+import { newArtist, unique } from './support/people';
+import { expect, test } from './support/test';
+
+/** Nothing sticks out at 360 pixels, and the page is accessible at that width. */
+async function expectFits(page: Page) {
+  const widths = await page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth]);
+  expect(widths[0], `${page.url()} does not scroll sideways`).toBeLessThanOrEqual(widths[1]);
+  await expectAccessible(page);
+}
+
+test('everything works at the width of a phone', async ({ page, newAdmin, isMobile, hasTouch }) => {
+  const title = `A Title That Is Longer Than Any Phone Is Wide ${unique()}`;
+  for (const address of ['/', '/sign-in', '/sign-up']) {
+    await page.goto(address);
+    await alive(page);
+    await expectFits(page);
+  }
+  await new Account(page).signUp(newArtist('An Artist With Quite A Long Name'));
+  await expectFits(page);
+  const wizard = await new Home(page).newRelease();
+  await expectFits(page);
+  await wizard.fillDetails(someDetails(title));
+  await wizard.expectSaved();
+  await wizard.go('Cover');
+  await wizard.chooseCover('cover-small.png');
+  await expect(wizard.coverStep()).toContainText('1000 × 1000 px');
+  await expectFits(page);
+  await wizard.go('Tracks');
+  await wizard.chooseTracks('song.flac', 'song.wav');
+  await wizard.expectTitles('Night Bus', 'song');
+  await expectFits(page);
+  await wizard.track('song').getByRole('button', { name: 'Move “song” up' }).tap();
+  await wizard.expectTitles('song', 'Night Bus');
+  await wizard.go('Review and submit');
+  await expectFits(page);
+  await wizard.submit();
+  await new ReleasePage(page, wizard.id).expectStatus('In review');
+  await expectFits(page);
+  await page.getByRole('button', { name: 'Play Night Bus' }).tap();
+  await expect(page.getByRole('region', { name: 'Player' })).toBeVisible();
+  await expectFits(page);
+  for (const address of ['/', '/account']) {
+    await page.goto(address);
+    await alive(page);
+    await expectFits(page);
+  }
+
+  const admin = await newAdmin({ isMobile, hasTouch });
+  await expectFits(admin);
+  await new Review(admin).find(title);
+  await expectFits(admin);
+  for (const address of ['/admin/releases', '/admin/artists']) {
+    await admin.goto(address);
+    await alive(admin);
+    await expectFits(admin);
+  }
+});

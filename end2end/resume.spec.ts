@@ -1,0 +1,97 @@
+import type { Page } from '@playwright/test';
+
+import { Account } from './pages/account';
+import { Home } from './pages/home';
+import { alive } from './support/alive';
+import { LONG_MASTER } from './support/files';
+import { newArtist } from './support/people';
+import { expect, test } from './support/test';
+
+const CHUNK_BYTES = 8 * 1024 * 1024;
+const UPLOADS = '**/api/uploads/**';
+
+/** Where each chunk that the browser sends begins. */
+function offsets(page: Page): number[] {
+  const sent: number[] = [];
+  page.on('request', (request) => {
+    if (request.method() === 'PATCH') sent.push(Number(request.headers()['upload-offset']));
+  });
+  return sent;
+}
+
+/** Lets `chunks` chunks through; the next one stays on its way until the function that this returns ends it. */
+async function stopAfter(page: Page, chunks: number): Promise<() => Promise<void>> {
+  let passed = 0;
+  let hold = () => {};
+  const held = new Promise<void>((resolve) => (hold = resolve));
+  let breakOff = async () => {};
+  await page.route(UPLOADS, async (route) => {
+    if (route.request().method() !== 'PATCH' || passed++ < chunks) return route.continue();
+    breakOff = () => route.abort('connectionreset');
+    hold();
+  });
+  await held;
+  return async () => {
+    await page.unroute(UPLOADS);
+    await breakOff();
+  };
+}
+
+async function expectStored(page: Page) {
+  await expect(page.getByRole('progressbar')).toHaveCount(0, { timeout: 60_000 });
+  await expect(page.getByRole('table', { name: 'Tracks' })).toContainText('15:00', { timeout: 60_000 });
+}
+
+test.beforeEach(async ({ page }) => {
+  await new Account(page).signUp(newArtist());
+});
+
+test('an upload goes on by itself after the line broke', async ({ page, watch }) => {
+  watch.expect(/net::ERR_CONNECTION_RESET/);
+  const wizard = await new Home(page).newRelease();
+  await wizard.go('Tracks');
+  const sent = offsets(page);
+  const [breakOff] = await Promise.all([stopAfter(page, 3), wizard.chooseTracks(LONG_MASTER)]);
+  await breakOff();
+  await expectStored(page);
+  expect(sent.slice(0, 5), 'only the broken chunk is sent again').toEqual([0, 1, 2, 3, 3].map((chunk) => chunk * CHUNK_BYTES));
+});
+
+test('an upload waits while the browser is offline', async ({ page, context, watch }) => {
+  watch.expect(/net::ERR_/);
+  const wizard = await new Home(page).newRelease();
+  await wizard.go('Tracks');
+  const sent = offsets(page);
+  const [breakOff] = await Promise.all([stopAfter(page, 2), wizard.chooseTracks(LONG_MASTER)]);
+  await context.setOffline(true);
+  await breakOff();
+  await expect(page.getByText('You are offline.', { exact: false })).toBeVisible();
+  await expect(wizard.tracks().first()).toContainText('It goes on by itself');
+  await context.setOffline(false);
+  await expect(page.getByText('You are offline.', { exact: false })).toBeHidden();
+  await expectStored(page);
+  expect(sent.filter((offset) => offset === 0), 'nothing begins anew').toHaveLength(1);
+});
+
+test('an upload resumes after the tab was closed in the middle of it', async ({ page, watch }) => {
+  watch.expect(/net::ERR_/);
+  const wizard = await new Home(page).newRelease();
+  await wizard.go('Tracks');
+  await Promise.all([stopAfter(page, 3), wizard.chooseTracks(LONG_MASTER)]);
+  const asked = page.waitForEvent('dialog');
+  const reloaded = page.reload();
+  const dialog = await asked;
+  expect(dialog.type(), 'leaving with unsent bytes warns').toBe('beforeunload');
+  await dialog.accept();
+  await reloaded;
+  await page.unroute(UPLOADS);
+  await alive(page);
+
+  const row = wizard.tracks().first();
+  await expect(row).toContainText('24 of 151 MB arrived. Choose the same file to go on');
+  const sent = offsets(page);
+  await row.locator('input[type=file]').setInputFiles(`target/e2e-fixtures/${LONG_MASTER}`);
+  await expectStored(page);
+  expect(sent[0]).toBe(3 * CHUNK_BYTES);
+  await expect(wizard.tracks()).toHaveCount(1);
+});

@@ -1,0 +1,87 @@
+/** The real binary, with a database and a data folder of its own. */
+
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+export const ROOT = resolve(__dirname, '../..');
+export const FIXTURES = join(ROOT, 'target/e2e-fixtures');
+const BINARY = join(ROOT, 'target/debug/vwaza');
+const START_TIMEOUT_MS = 60_000;
+
+export type Server = { url: string; environment: NodeJS.ProcessEnv; stop: () => Promise<void> };
+
+export async function startServer(): Promise<Server> {
+  const databaseServer = process.env.TEST_DATABASE_URL;
+  if (!databaseServer) throw new Error('TEST_DATABASE_URL is not set: run ./dev test, or eval "$(./dev env)" first');
+  if (!existsSync(BINARY)) throw new Error(`${BINARY} is not there: cargo leptos build`);
+  const data = mkdtempSync(join(tmpdir(), 'vwaza-e2e-'));
+  const database = databaseServer.replace(/\/[^/]*$/, `/e2e_${Date.now()}_${process.pid}`);
+  const sqlx = (...args: string[]) =>
+    execFileSync('sqlx', ['database', ...args, '--database-url', database], { cwd: data, stdio: 'pipe' });
+  sqlx('create');
+
+  const listen = `127.0.0.1:${await freePort()}`;
+  const url = `http://${listen}`;
+  const environment = {
+    ...process.env,
+    DATABASE_URL: database,
+    VWAZA_DATA_DIR: data,
+    VWAZA_LISTEN: listen,
+    VWAZA_PUBLIC_URL: url,
+    LEPTOS_SITE_ROOT: join(ROOT, 'target/site'),
+  };
+  const log = join(ROOT, 'target/e2e-server.log');
+  const out = openSync(log, 'w');
+  const server = spawn(BINARY, ['serve'], { env: environment, stdio: ['ignore', out, out] });
+  const ended = new Promise<void>((resolve) => server.once('exit', () => resolve()));
+  const deadline = Date.now() + START_TIMEOUT_MS;
+  while (!(await answers(`${url}/health`))) {
+    if (server.exitCode !== null || Date.now() > deadline) throw new Error(`the server did not start; see ${log}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  const stop = async () => {
+    server.kill('SIGTERM');
+    await ended;
+    sqlx('drop', '-y', '--force');
+    rmSync(data, { recursive: true, force: true });
+  };
+  return { url, environment, stop };
+}
+
+/** As an operator makes one. */
+export function createAdmin(server: Server, email: string, password: string) {
+  execFileSync(BINARY, ['user', 'create', '--email', email, '--role', 'admin'], {
+    env: server.environment,
+    input: `${password}\n`,
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+}
+
+/** Runs one of the core's examples; cargo's own output appears only if it fails. */
+export function runExample(name: string, args: string[], environment: NodeJS.ProcessEnv = process.env): string {
+  const cargo = ['run', '--quiet', '-p', 'vwaza', '--features', 'testing', '--example', name, '--', ...args];
+  return execFileSync('cargo', cargo, { cwd: ROOT, env: { ...environment, SQLX_OFFLINE: 'true' } }).toString();
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.once('error', reject);
+    probe.listen(0, '127.0.0.1', () => {
+      const address = probe.address();
+      const port = typeof address === 'object' && address ? address.port : 0;
+      probe.close(() => resolve(port));
+    });
+  });
+}
+
+async function answers(url: string): Promise<boolean> {
+  try {
+    return (await fetch(url)).ok;
+  } catch {
+    return false;
+  }
+}

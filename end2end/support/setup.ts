@@ -1,0 +1,31 @@
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
+
+import { ADMINS, ADMIN_PASSWORD } from './people';
+import { fixture, LONG_MASTER } from './files';
+import { createAdmin, FIXTURES, runExample, startServer } from './server';
+
+/** How often a minute of music is repeated: long enough for its examination to be seen. */
+const MINUTES = 15;
+const WAV_HEADER_BYTES = 44;
+
+export default async function setup() {
+  if (!existsSync(fixture('song.wav'))) runExample('fixtures', [FIXTURES]);
+  if (!existsSync(fixture(LONG_MASTER))) writeLongMaster();
+  const server = await startServer();
+  for (const admin of ADMINS) createAdmin(server, admin, ADMIN_PASSWORD);
+  process.env.VWAZA_E2E_URL = server.url;
+  return server.stop;
+}
+
+function writeLongMaster() {
+  mkdirSync(FIXTURES, { recursive: true });
+  const minute = readFileSync(fixture('long.wav'));
+  const music = minute.subarray(WAV_HEADER_BYTES);
+  const header = Buffer.from(minute.subarray(0, WAV_HEADER_BYTES));
+  header.writeUInt32LE(WAV_HEADER_BYTES - 8 + music.length * MINUTES, 4);
+  header.writeUInt32LE(music.length * MINUTES, WAV_HEADER_BYTES - 4);
+  const file = openSync(fixture(LONG_MASTER), 'w');
+  writeSync(file, header);
+  for (let written = 0; written < MINUTES; written++) writeSync(file, music);
+  closeSync(file);
+}

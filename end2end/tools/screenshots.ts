@@ -1,0 +1,123 @@
+import { test as base, type Page } from '@playwright/test';
+import { join } from 'node:path';
+
+import { alive, tellWhenAlive } from '../support/alive';
+import { ROOT } from '../support/server';
+
+/** As the demo prints them. */
+const PASSWORD = 'velvet harbour metronome';
+const ARTIST = 'artist@vwaza.example';
+const ADMIN = 'admin@vwaza.example';
+
+const test = base.extend<{ shoot: (name: string) => Promise<void> }>({
+  baseURL: async ({}, use) => use(process.env.VWAZA_E2E_URL),
+  context: async ({ context }, use) => {
+    await tellWhenAlive(context);
+    await use(context);
+  },
+  shoot: async ({ page }, use, info) => {
+    await use(async (name) => {
+      await alive(page);
+      await page.evaluate(() => Promise.all([...document.images].map((image) => image.decode().catch(() => {}))));
+      await page.screenshot({ path: join(ROOT, 'target/screenshots', info.project.name, `${name}.png`), fullPage: true });
+    });
+  },
+});
+
+async function signIn(page: Page, email: string) {
+  await page.goto('/sign-in');
+  await alive(page);
+  await page.getByLabel('E-mail').fill(email);
+  await page.getByLabel('Password').fill(PASSWORD);
+  await page.getByRole('main').getByRole('button', { name: 'Sign in' }).click();
+  await page.getByRole('button', { name: 'Sign out' }).waitFor();
+  await alive(page);
+}
+
+/** The address of a release, from the artist's list. */
+async function address(page: Page, title: string): Promise<string> {
+  await page.goto('/');
+  const links = page.getByRole('region', { name: 'All releases' }).getByRole('link', { name: title, exact: true });
+  return (await links.getAttribute('href')) ?? '';
+}
+
+test('signed out', async ({ page, shoot }) => {
+  for (const [name, path] of [['landing', '/'], ['sign-in', '/sign-in'], ['sign-up', '/sign-up'], ['not-found', '/nowhere']]) {
+    await page.goto(path);
+    await shoot(name);
+  }
+  await page.goto('/sign-up');
+  await alive(page);
+  await page.getByRole('button', { name: 'Create the account' }).click();
+  await page.locator('.field-error').first().waitFor();
+  await shoot('sign-up-refused');
+});
+
+test('artist', async ({ page, shoot }) => {
+  await signIn(page, ARTIST);
+  await shoot('home');
+  await page.goto('/?q=nothing+like+it');
+  await shoot('home-nothing-found');
+  await page.goto('/account');
+  await shoot('account');
+  for (const [name, title] of [
+    ['draft', 'Tidal Clockwork'],
+    ['in-review', 'Night Bus'],
+    ['published', 'Small Hours'],
+    ['rejected', 'Ninety Shades of Blue'],
+  ]) {
+    await page.goto(await address(page, title));
+    await shoot(`release-${name}`);
+  }
+  for (const [name, title] of [['', 'Tidal Clockwork'], ['-unfinished', 'Paper Lanterns']]) {
+    const release = await address(page, title);
+    for (const step of ['details', 'cover', 'tracks', 'submit']) {
+      await page.goto(`${release}/${step}`);
+      await shoot(`wizard-${step}${name}`);
+    }
+  }
+  await page.goto(await address(page, 'Small Hours'));
+  await alive(page);
+  await page.getByRole('button', { name: 'Play Soft Machinery' }).click();
+  await page.getByRole('region', { name: 'Player' }).waitFor();
+  await page.waitForTimeout(4000);
+  await shoot('player');
+  await page.getByRole('button', { name: 'Keyboard shortcuts' }).click();
+  await shoot('keyboard-shortcuts');
+});
+
+test('first day', async ({ page, shoot }, info) => {
+  await page.goto('/sign-up');
+  await alive(page);
+  await page.getByLabel('Artist name').fill('New Here');
+  await page.getByLabel('E-mail').fill(`new-${info.project.name}-${Date.now()}@vwaza.example`);
+  await page.getByLabel('Password').fill(PASSWORD);
+  await page.getByRole('button', { name: 'Create the account' }).click();
+  await page.getByRole('heading', { name: 'Your first release' }).waitFor();
+  await shoot('home-empty');
+  await page.goto('/review');
+  await shoot('forbidden');
+});
+
+test('admin', async ({ page, shoot }) => {
+  await signIn(page, ADMIN);
+  await page.goto('/review');
+  await shoot('review-queue');
+  await page.goto('/review?q=nothing+like+it');
+  await shoot('review-queue-nothing-found');
+  for (const [name, path] of [['all-releases', '/admin/releases'], ['all-artists', '/admin/artists']]) {
+    await page.goto(path);
+    await shoot(name);
+  }
+  await page.goto('/review');
+  await alive(page);
+  await page.getByRole('link', { name: 'Salt on the Strings', exact: true }).click();
+  await page.getByRole('heading', { name: 'Salt on the Strings' }).waitFor();
+  await shoot('review');
+  await page.getByRole('button', { name: 'Play Rope and Tar' }).click();
+  await page.waitForTimeout(3000);
+  await shoot('review-playing');
+  await page.keyboard.press('r');
+  await page.getByRole('dialog', { name: 'Reject this release' }).waitFor();
+  await shoot('review-reject');
+});

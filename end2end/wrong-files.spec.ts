@@ -1,0 +1,81 @@
+import { Account } from './pages/account';
+import { Home } from './pages/home';
+import { ReleasePage } from './pages/release';
+import { someDetails } from './pages/wizard';
+import { expectAccessible } from './support/accessible';
+import { newArtist, unique } from './support/people';
+import { expect, test } from './support/test';
+
+test.beforeEach(async ({ page, watch }) => {
+  // What the browser itself says of a refused file.
+  watch.expect(/status of 4(15|22).*\/api\/uploads?\//);
+  await new Account(page).signUp(newArtist());
+});
+
+test('a picture that is no cover is refused with its reason', async ({ page }) => {
+  const wizard = await new Home(page).newRelease();
+  await wizard.go('Cover');
+  for (const [file, reason] of [
+    ['not-a-cover.png', 'This is an SVG drawing. Export the cover as JPEG or PNG.'],
+    ['cover-tiny.png', 'This picture is 300 × 300 px; a cover has at least 640'],
+    ['cover-oblong.png', 'This picture is 1600 × 900 px; a cover is square.'],
+    ['cover-animated.png', 'This PNG is animated.'],
+  ]) {
+    await wizard.chooseCover(file);
+    await expect(wizard.coverStep()).toContainText(reason);
+  }
+  await expectAccessible(page);
+
+  await page.reload();
+  await expect(wizard.coverStep(), 'the reason is there to stay').toContainText('This PNG is animated.');
+  await wizard.open('cover');
+  await wizard.chooseCover('cover-small.png');
+  await expect(wizard.coverStep()).toContainText('1000 × 1000 px');
+  await expect(wizard.coverStep()).not.toContainText('animated');
+});
+
+test('a file that is no track is refused in its row', async ({ page }) => {
+  const wizard = await new Home(page).newRelease();
+  await wizard.go('Tracks');
+  await wizard.chooseTracks('text-called.wav', 'truncated.wav', 'song.mp3');
+  await expect(wizard.track('text-called')).toContainText('This is no audio file we know.');
+  await expect(wizard.track('truncated')).toContainText('This file is incomplete');
+  await expect(wizard.track('Early Ferry')).toContainText('MP3 is compressed with loss');
+  await expect(wizard.checklist().getByRole('link', { name: '“truncated” has no audio' })).toBeVisible();
+  await expectAccessible(page);
+
+  await wizard.track('truncated').getByRole('button', { name: 'Remove “truncated”' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Remove the track' }).click();
+  await expect(wizard.track('truncated')).toHaveCount(0);
+  await wizard.track('text-called').locator('input[type=file]').setInputFiles('target/e2e-fixtures/song.m4a');
+  await expect(wizard.tracks().first()).toContainText('ALAC');
+  await expect(wizard.tracks()).toHaveCount(2);
+});
+
+test('a track that turns out to be damaged comes back with the reason', async ({ page }) => {
+  const wizard = await new Home(page).newRelease();
+  await wizard.make(someDetails(`Broken Glass ${unique()}`));
+  await wizard.go('Tracks');
+  await wizard.chooseTracks('damaged.flac');
+  await expect(wizard.tracks()).toHaveCount(2);
+  await expect(page.getByRole('progressbar')).toHaveCount(0);
+  await wizard.go('Review and submit');
+  await wizard.submit();
+
+  const release = new ReleasePage(page, wizard.id);
+  await release.expectStatus('Draft');
+  await expect(release.timeline()).toContainText('A file could not be used; back to draft');
+  await expect(page.getByRole('listitem').filter({ hasText: 'Needs your attention' })).toContainText('damaged');
+  await expectAccessible(page);
+  await new Home(page).open();
+  await expect(page.getByText('Needs your attention').first()).toBeVisible();
+
+  await wizard.open('tracks');
+  const damaged = wizard.tracks().filter({ hasText: 'Needs your attention' });
+  await expect(damaged).toContainText('This file is damaged');
+  await damaged.locator('input[type=file]').setInputFiles('target/e2e-fixtures/song.aiff');
+  await expect(damaged).toHaveCount(0);
+  await wizard.go('Review and submit');
+  await wizard.submit();
+  await release.expectStatus('In review');
+});
