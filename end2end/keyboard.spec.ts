@@ -23,7 +23,7 @@ async function tabTo(page: Page, role: 'textbox' | 'button' | 'link' | 'combobox
 
 async function choose(page: Page, label: string, ...files: string[]) {
   await tabTo(page, 'file', label);
-  const [dialog] = await Promise.all([page.waitForEvent('filechooser'), page.keyboard.press('Enter')]);
+  const [dialog] = await Promise.all([page.waitForEvent('filechooser'), page.keyboard.press('Space')]);
   await dialog.setFiles(files.map(fixture));
 }
 
@@ -58,8 +58,8 @@ test('the main job needs no pointer', async ({ page, newAdmin }) => {
       await page.keyboard.type(value);
     }
     await page.keyboard.press('Tab');
-    // As the date field of a British browser wants it.
-    await page.keyboard.type('22012027');
+    // In the order that the browser's own language has for a date, whatever the page's is.
+    await page.keyboard.type('01222027');
     for (const line of ['℗ line', '© line']) {
       await tabTo(page, 'textbox', line);
       await page.keyboard.type(details.line);

@@ -26,6 +26,7 @@ test('a rejected release is revised, submitted again and approved', async ({ pag
     await admin.keyboard.press('r');
     const reasons = admin.getByRole('dialog', { name: 'Reject this release' });
     await expect(reasons.getByLabel('What the artist has to mend')).toBeFocused();
+    await reasons.getByLabel('What the artist has to mend').fill('  ');
     await reasons.getByRole('button', { name: 'Reject with this reason' }).click();
     await expect(reasons.getByText('Tell the artist what to mend.')).toBeVisible();
     await reasons.getByRole('checkbox', { name: QUICK_REASON }).check();
@@ -54,7 +55,7 @@ test('a rejected release is revised, submitted again and approved', async ({ pag
     await expect(page).toHaveURL(/\/details$/);
     await wizard.go('Cover');
     await wizard.chooseCover('cover.jpg');
-    await expect(wizard.coverStep()).toContainText('3000 × 3000 px');
+    await expect(wizard.coverStep()).toContainText(/(PNG|JPEG) · 3000 × 3000 px/);
     await wizard.go('Review and submit');
     await wizard.submit();
     await release.expectStatus('In review');

@@ -3,6 +3,7 @@ import { Home } from './pages/home';
 import { ReleasePage } from './pages/release';
 import { someDetails } from './pages/wizard';
 import { expectAccessible } from './support/accessible';
+import { fixture } from './support/files';
 import { newArtist, unique } from './support/people';
 import { expect, test } from './support/test';
 
@@ -47,8 +48,8 @@ test('a file that is no track is refused in its row', async ({ page }) => {
   await wizard.track('truncated').getByRole('button', { name: 'Remove “truncated”' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Remove the track' }).click();
   await expect(wizard.track('truncated')).toHaveCount(0);
-  await wizard.track('text-called').locator('input[type=file]').setInputFiles('target/e2e-fixtures/song.m4a');
-  await expect(wizard.tracks().first()).toContainText('ALAC');
+  await wizard.track('text-called').locator('input[type=file]').setInputFiles(fixture('song.m4a'));
+  await expect(wizard.tracks().last()).toContainText('ALAC');
   await expect(wizard.tracks()).toHaveCount(2);
 });
 
@@ -73,7 +74,7 @@ test('a track that turns out to be damaged comes back with the reason', async ({
   await wizard.open('tracks');
   const damaged = wizard.tracks().filter({ hasText: 'Needs your attention' });
   await expect(damaged).toContainText('This file is damaged');
-  await damaged.locator('input[type=file]').setInputFiles('target/e2e-fixtures/song.aiff');
+  await damaged.locator('input[type=file]').setInputFiles(fixture('song.aiff'));
   await expect(damaged).toHaveCount(0);
   await wizard.go('Review and submit');
   await wizard.submit();

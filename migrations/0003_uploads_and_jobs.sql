@@ -43,7 +43,7 @@ create table uploads (
 create unique index idx_uploads_under_way
     on uploads (owner_id, release_id, track_id, kind, file_name, length_bytes, fingerprint) nulls not distinct
     where state = 'RECEIVING' and release_id is not null;
-create index idx_uploads_owner_id on uploads (owner_id) where state in ('RECEIVING', 'RECEIVED');
+create index idx_uploads_owner_id on uploads (owner_id, state);
 create index idx_uploads_release_id on uploads (release_id, seq desc);
 create index idx_uploads_track_id on uploads (track_id, seq desc);
 -- The janitor's path, and a starting process's.
@@ -152,7 +152,13 @@ create unique index idx_upload_jobs_examine on upload_jobs (object_id) where kin
 
 -- Whether a file of a release could not be stored or examined, so that its artist has to do something.
 create function release_has_failed_file(release uuid) returns boolean language sql stable as $$
-    select exists (select 1 from uploads where release_id = release and state = 'FAILED')
+    select exists (select 1 from uploads u
+                   join releases r on r.id = u.release_id
+                   left join tracks t on t.id = u.track_id
+                   left join objects held on held.id = case u.kind when 'COVER' then r.cover_id else t.audio_id end
+                   left join uploads holder on holder.id = held.upload_id
+                   where u.release_id = release and u.state = 'FAILED' and u.seq > coalesce(holder.seq, 0)
+                     and (u.kind = 'COVER' or u.track_id is not null))
         or exists (select 1 from releases r join objects o on o.id = r.cover_id
                    where r.id = release and o.examination = 'FAILED')
         or exists (select 1 from tracks t join objects o on o.id = t.audio_id

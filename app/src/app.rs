@@ -67,7 +67,7 @@ pub fn App() -> impl IntoView {
     live::provide();
 
     view! {
-        <Title formatter=|title: String| if title.is_empty() { "Vwaza".to_owned() } else { format!("{title} · Vwaza") }/>
+        <Title formatter=document_title/>
         <Router>
             <Shell>
                 <FlatRoutes fallback=pages::not_found::NotFound>
@@ -87,4 +87,11 @@ pub fn App() -> impl IntoView {
             <Toaster/>
         </Router>
     }
+}
+
+/// What the browser's tab says. On the server it becomes HTML without being escaped (`leptos_meta` 0.8), and titles are typed
+/// by people.
+fn document_title(page: String) -> String {
+    let title = if page.is_empty() { "Vwaza".to_owned() } else { format!("{page} · Vwaza") };
+    if cfg!(feature = "ssr") { title.replace('&', "&amp;").replace('<', "&lt;") } else { title }
 }

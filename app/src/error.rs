@@ -52,9 +52,16 @@ impl AppError {
         }
     }
 
+    fn not_understood() -> Self {
+        Self::new(400, "The server did not understand this request. Reload the page and try again.")
+    }
+
     /// Something broke on our side; the log says what.
     pub fn internal() -> Self {
-        Self::new(500, "Something broke on our side, and we have a record of it. Nothing you saved is lost. Try again in a minute.")
+        Self::new(
+            500,
+            "Something broke on our side, and we have a record of it. Nothing you saved is lost. Try again in a minute.",
+        )
     }
 }
 
@@ -90,9 +97,9 @@ impl FromServerFnError for AppError {
             ServerFnErrorErr::Request(_) => {
                 Self::new(503, "The server cannot be reached. Check your connection; nothing you saved is lost.")
             }
-            ServerFnErrorErr::Args(_) | ServerFnErrorErr::MissingArg(_) => {
-                Self::new(400, "The server did not understand this request. Reload the page and try again.")
-            }
+            ServerFnErrorErr::Args(_) | ServerFnErrorErr::MissingArg(_) => Self::not_understood(),
+            // On the server this is a request; in the browser it is an answer, and the server's fault.
+            ServerFnErrorErr::Deserialization(_) if cfg!(feature = "ssr") => Self::not_understood(),
             ServerFnErrorErr::UnsupportedRequestMethod(_) => Self::new(405, "This address takes POST requests only."),
             _ => Self::internal(),
         }
@@ -114,18 +121,23 @@ fn reason_phrase(status: u16) -> &'static str {
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        406 => "Not Acceptable",
         408 => "Request Timeout",
         409 => "Conflict",
         410 => "Gone",
         412 => "Precondition Failed",
         413 => "Payload Too Large",
+        414 => "URI Too Long",
         415 => "Unsupported Media Type",
+        416 => "Range Not Satisfiable",
         422 => "Unprocessable Entity",
         423 => "Locked",
+        431 => "Request Header Fields Too Large",
         429 => "Too Many Requests",
         460 => "Checksum Mismatch",
         503 => "Service Unavailable",
         507 => "Insufficient Storage",
+        400..=499 => "Bad Request",
         _ => "Internal Server Error",
     }
 }

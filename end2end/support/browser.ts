@@ -10,6 +10,7 @@ export const chromium = {
     args: [
       // Chromium has no sandbox for root.
       ...(process.getuid?.() === 0 ? ['--no-sandbox'] : []),
+      '--lang=en-US',
       '--disable-gpu',
       '--disable-quic',
       '--disable-background-networking',

@@ -34,7 +34,8 @@ export async function startServer(): Promise<Server> {
     LEPTOS_SITE_ROOT: join(ROOT, 'target/site'),
   };
   const log = join(ROOT, 'target/e2e-server.log');
-  const out = openSync(log, 'w');
+  rmSync(log, { force: true });
+  const out = openSync(log, 'a');
   const server = spawn(BINARY, ['serve'], { env: environment, stdio: ['ignore', out, out] });
   const ended = new Promise<void>((resolve) => server.once('exit', () => resolve()));
   const deadline = Date.now() + START_TIMEOUT_MS;

@@ -5,7 +5,7 @@ import { fixture, LONG_MASTER } from './files';
 import { createAdmin, FIXTURES, runExample, startServer } from './server';
 
 /** How often a minute of music is repeated: long enough for its examination to be seen. */
-const MINUTES = 15;
+const MINUTES = 5;
 const WAV_HEADER_BYTES = 44;
 
 export default async function setup() {

@@ -14,7 +14,7 @@ use tokio::{
 use vwaza::{
     backend::{Backend, Settings, embedded_postgres::EmbeddedPostgres},
     domain::{
-        account::{Email, Password, Role},
+        account::{Email, Password, Role, parse_artist_name},
         problem::Problem,
     },
 };
@@ -77,6 +77,7 @@ pub(crate) async fn run(cli: Cli, config: Config) -> Outcome {
         Command::User { command: UserCommand::Create { email, role, name } } => {
             let email = Email::parse(&email)?;
             let name = name.unwrap_or_else(|| email.as_str().split('@').next().unwrap_or_default().to_owned());
+            let name = parse_artist_name(&name)?;
             let password = read_password()?;
             with_database(&config, async |settings| {
                 let role = match role {

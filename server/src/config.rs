@@ -1,8 +1,9 @@
 //! The only reader of the environment. README's table lists every variable.
 
-use std::{env, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{env, fmt::Display, net::SocketAddr, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
 
 use thiserror::Error;
+use tracing_subscriber::EnvFilter;
 use vwaza::{
     backend::{QueueSettings, Settings, UploadSettings},
     domain::media::MediaLimits,
@@ -13,7 +14,13 @@ use vwaza::{
 pub(crate) struct ConfigError {
     name: &'static str,
     value: String,
-    expected: &'static str,
+    expected: String,
+}
+
+impl ConfigError {
+    fn new(name: &'static str, value: impl Into<String>, expected: impl Into<String>) -> Self {
+        Self { name, value: value.into(), expected: expected.into() }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +55,6 @@ impl Config {
             "an address and port, like 127.0.0.1:3000",
             SocketAddr::from(([127, 0, 0, 1], 3000)),
         )?;
-        let megabytes = "a number of megabytes";
-        let seconds = "a number of seconds";
         let uploads = UploadSettings::default();
         let queue = QueueSettings::default();
         Ok(Self {
@@ -61,31 +66,30 @@ impl Config {
                 .trim_end_matches('/')
                 .to_owned(),
             media: MediaLimits::of_mb(
-                parse("VWAZA_MAX_AUDIO_MB", megabytes, 1024)?,
-                parse("VWAZA_MAX_COVER_MB", megabytes, 36)?,
+                number("VWAZA_MAX_AUDIO_MB", 1..=1024 * 1024, 1024)?,
+                number("VWAZA_MAX_COVER_MB", 1..=1024, 36)?,
             ),
             uploads: UploadSettings {
-                expiry: Duration::from_secs(60 * 60 * parse("VWAZA_UPLOAD_EXPIRY_HOURS", "a number of hours", 24)?),
-                max_open: parse("VWAZA_MAX_OPEN_UPLOADS", "a number", uploads.max_open)?,
-                quota_bytes: parse::<i64>("VWAZA_ARTIST_QUOTA_GB", "a number of gigabytes", 50)? * 1024 * 1024 * 1024,
+                expiry: Duration::from_secs(60 * 60 * number("VWAZA_UPLOAD_EXPIRY_HOURS", 1..=24 * 365, 24)?),
+                max_open: number("VWAZA_MAX_OPEN_UPLOADS", 1..=100_000, uploads.max_open)?,
+                quota_bytes: number::<i64>("VWAZA_ARTIST_QUOTA_GB", 0..=1024 * 1024, 50)? * 1024 * 1024 * 1024,
             },
             queue: QueueSettings {
-                poll: Duration::from_millis(parse("VWAZA_JOB_POLL_MS", "a number of milliseconds", 5000)?),
-                lease: Duration::from_secs(parse("VWAZA_JOB_LEASE_SECONDS", seconds, 60)?),
-                max_failures: parse("VWAZA_JOB_MAX_RETRIES", "a number", queue.max_failures)?,
-                concurrency: parse("VWAZA_WORKER_CONCURRENCY", "a number", queue.concurrency)?,
+                poll: Duration::from_millis(number("VWAZA_JOB_POLL_MS", 10..=60_000, 5000)?),
+                lease: Duration::from_secs(number("VWAZA_JOB_LEASE_SECONDS", 1..=24 * 60 * 60, 60)?),
+                max_failures: number("VWAZA_JOB_MAX_RETRIES", 1..=100, queue.max_failures)?,
+                concurrency: number("VWAZA_WORKER_CONCURRENCY", 0..=64, queue.concurrency)?,
             },
-            shutdown: Duration::from_secs(parse("VWAZA_SHUTDOWN_SECONDS", seconds, 8)?),
-            log_filter: text("RUST_LOG").unwrap_or_else(|| "info".into()),
+            shutdown: Duration::from_secs(number("VWAZA_SHUTDOWN_SECONDS", 1..=3600, 8)?),
+            log_filter: match text("RUST_LOG").unwrap_or_else(|| "info".into()) {
+                filter if EnvFilter::try_new(&filter).is_ok() => filter,
+                value => return Err(ConfigError::new("RUST_LOG", value, "a filter like info or warn,vwaza=debug")),
+            },
             log_format: match text("VWAZA_LOG_FORMAT").as_deref() {
                 None | Some("json") => LogFormat::Json,
                 Some("pretty") => LogFormat::Pretty,
                 Some(value) => {
-                    return Err(ConfigError {
-                        name: "VWAZA_LOG_FORMAT",
-                        value: value.into(),
-                        expected: "json or pretty",
-                    });
+                    return Err(ConfigError::new("VWAZA_LOG_FORMAT", value, "json or pretty"));
                 }
             },
             site_root: text("LEPTOS_SITE_ROOT").unwrap_or_else(|| "target/site".into()).into(),
@@ -111,6 +115,17 @@ fn text(name: &str) -> Option<String> {
 fn parse<T: FromStr>(name: &'static str, expected: &'static str, unset: T) -> Result<T, ConfigError> {
     match text(name) {
         None => Ok(unset),
-        Some(value) => value.parse().map_err(|_| ConfigError { name, value, expected }),
+        Some(value) => value.parse().map_err(|_| ConfigError::new(name, value, expected)),
     }
+}
+
+/// Bounded, so that no sum or product of it overflows and nothing waits for ever.
+fn number<T: FromStr + PartialOrd + Display>(
+    name: &'static str,
+    range: RangeInclusive<T>,
+    unset: T,
+) -> Result<T, ConfigError> {
+    let Some(value) = text(name) else { return Ok(unset) };
+    let number = value.parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| ConfigError::new(name, value, format!("a number from {} to {}", range.start(), range.end())))
 }

@@ -45,7 +45,7 @@ pub(crate) fn fail(error: backend::Error) -> Failure {
 pub(crate) async fn shape(request: Request, next: Next) -> Response {
     let id = request.headers().get(&REQUEST_ID).cloned();
     let is_page = request.method() == Method::GET
-        && !["/api", "/media/", "/health"].iter().any(|prefix| request.uri().path().starts_with(prefix));
+        && !["/api", "/media/"].iter().any(|prefix| request.uri().path().starts_with(prefix));
     let is_head = request.method() == Method::HEAD;
     let response = next.run(request).await;
     let status = response.status();
@@ -58,6 +58,7 @@ pub(crate) async fn shape(request: Request, next: Next) -> Response {
     error.request_id = id.as_ref().and_then(|id| id.to_str().ok()).map(str::to_owned);
     parts.status = StatusCode::from_u16(error.status()).unwrap_or(status);
     parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.remove(header::CONTENT_ENCODING);
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if matches!(parts.status.as_u16(), 423 | 429 | 503) && !parts.headers.contains_key(header::RETRY_AFTER) {
         parts.headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
@@ -74,6 +75,9 @@ fn plain(status: StatusCode) -> AppError {
         408 => "The request took too long. Try again.",
         413 => "This is more than the server takes at once.",
         415 => "The server does not take this kind of content.",
+        406 => "The server has nothing of this kind.",
+        414 | 431 => "This request is too long. Reload the page and try again.",
+        416 => "The file has no such part.",
         403 => "This request came from another site and was not carried out.",
         code if code < 500 => "The server did not understand this request. Reload the page and try again.",
         _ => return AppError::internal(),

@@ -12,7 +12,10 @@ use axum::{
 use futures::{Stream, stream};
 use http::request::Parts;
 use tokio::{sync::broadcast::error::RecvError, time::interval};
-use vwaza::{backend::sessions::SessionToken, domain::account::Actor};
+use vwaza::{
+    backend::{events::Change, sessions::SessionToken},
+    domain::account::Actor,
+};
 
 use crate::{
     errors::Answer,
@@ -27,7 +30,7 @@ struct Subscription {
     state: AppState,
     actor: Actor,
     token: Option<SessionToken>,
-    changes: tokio::sync::broadcast::Receiver<vwaza::backend::events::ReleaseChanged>,
+    changes: tokio::sync::broadcast::Receiver<Change>,
     heartbeat: tokio::time::Interval,
 }
 
@@ -40,7 +43,9 @@ pub(crate) async fn events(
     let mut heartbeat = interval(HEARTBEAT);
     heartbeat.reset();
     let subscription = Subscription { changes: state.backend.events().subscribe(), token, actor, heartbeat, state };
-    Ok(Sse::new(follow(subscription)).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
+    let stream = Sse::new(follow(subscription)).keep_alive(KeepAlive::new().interval(HEARTBEAT));
+    // nginx would hold events back to fill a buffer.
+    Ok(([("x-accel-buffering", "no")], stream))
 }
 
 fn follow(subscription: Subscription) -> impl Stream<Item = Result<Event, Infallible>> {
@@ -65,13 +70,15 @@ impl Subscription {
                     self.actor = self.state.backend.sessions().actor(token).await.ok()??;
                 }
                 change = self.changes.recv() => match change {
-                    Ok(change) if change.artist == self.actor.id || self.actor.is_admin() => {
+                    Ok(Change::Release(change)) if change.artist == self.actor.id || self.actor.is_admin() => {
                         let data = format!(r#"{{"release":"{}"}}"#, change.release);
                         return Some(Event::default().event("release").data(data));
                     }
-                    Ok(_) => {}
-                    // Some were missed: everything may have changed.
-                    Err(RecvError::Lagged(_)) => return Some(Event::default().event("all").data("{}")),
+                    Ok(Change::Release(_)) => {}
+                    // Which release, nobody knows: the browser looks at whatever it shows.
+                    Ok(Change::Everything) | Err(RecvError::Lagged(_)) => {
+                        return Some(Event::default().event("release").data("{}"));
+                    }
                     Err(RecvError::Closed) => return None,
                 },
             }

@@ -1,6 +1,6 @@
 //! The accept loop: header timeouts, peers' addresses, and a shutdown that waits, but not for ever.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, extract::ConnectInfo};
 use http::Request;
@@ -10,7 +10,8 @@ use hyper_util::{
     server::{conn::auto::Builder, graceful::GracefulShutdown},
 };
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,8 @@ use tower::ServiceExt;
 
 /// From the connection's start, or the last answer's end, to the end of the next request's head.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// At once; the next ones wait in the kernel's queue.
+const CONNECTIONS_MAX: usize = 4096;
 /// After an accept that failed: out of file handles, most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -30,14 +33,15 @@ pub(crate) async fn serve(
     stopping: CancellationToken,
     grace: Duration,
 ) {
+    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
     let mut until = std::pin::pin!(until);
     loop {
         let accepted = tokio::select! {
             () = &mut until => break,
-            accepted = listener.accept() => accepted,
+            accepted = accept(&listener, &connections) => accepted,
         };
-        let (stream, peer) = match accepted {
+        let (stream, peer, turn) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(error = ?error, "a connection could not be accepted");
@@ -63,6 +67,7 @@ pub(crate) async fn serve(
             if let Err(error) = connection.await {
                 tracing::debug!(peer = %peer, error = %error, "a connection ended early");
             }
+            drop(turn);
         });
     }
     drop(listener);
@@ -70,4 +75,13 @@ pub(crate) async fn serve(
     if timeout(grace, graceful.shutdown()).await.is_err() {
         tracing::warn!("some requests did not end in time and are cut off; what they sent is kept");
     }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    connections: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let turn = Arc::clone(connections).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, turn))
 }

@@ -1,5 +1,8 @@
 //! The binary `vwaza`: the server, and the operator's commands.
 
+// Views of whole pages are deeply nested types.
+#![recursion_limit = "512"]
+
 mod cli;
 mod config;
 mod errors;
@@ -19,8 +22,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let command = cli::Cli::parse();
     let config = match config::Config::from_env() {
         Ok(config) => config,
@@ -30,7 +32,13 @@ async fn main() -> ExitCode {
         }
     };
     telemetry::init(&config);
-    match cli::run(command, config).await {
+    let outcome = tokio::runtime::Runtime::new().map_err(Into::into).and_then(|runtime| {
+        let outcome = runtime.block_on(cli::run(command, config));
+        // An examination in the middle of a long file is not waited for: its job is handed back.
+        runtime.shutdown_background();
+        outcome
+    });
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = ?error, "vwaza stopped");

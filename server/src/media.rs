@@ -27,7 +27,10 @@ pub(crate) async fn original(
     headers: HeaderMap,
 ) -> Answer {
     let file = state.backend.media_files().original(&actor, parse(&object)?).await.map_err(fail)?;
-    stream(&state, &file, &object, &headers).await
+    let mut response = stream(&state, &file, &object, &headers).await?;
+    // Shown and played from our own pages; opened by itself it is saved, never run.
+    response.headers_mut().insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
+    Ok(response)
 }
 
 pub(crate) async fn thumbnail(
@@ -49,7 +52,7 @@ async fn stream(state: &AppState, file: &MediaFile, tag: &str, headers: &HeaderM
     let etag = format!("\"{tag}\"");
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     if text(header::IF_NONE_MATCH) == Some(etag.as_str()) {
-        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)], [(header::CACHE_CONTROL, CACHE)]).into_response());
     }
     let wants_range = text(header::RANGE).filter(|_| text(header::IF_RANGE).is_none_or(|tag| tag == etag));
     let range = match wants_range.map(|range| parse_range(range, file.size_bytes)) {

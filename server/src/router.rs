@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use app::{App, error::AppError};
 use axum::{
     Router,
-    extract::{FromRef, Request},
+    extract::{DefaultBodyLimit, FromRef, Request},
     middleware,
     response::IntoResponse,
     routing::{any, get, post},
@@ -15,7 +15,10 @@ use leptos::prelude::LeptosOptions;
 use leptos_axum::{LeptosRoutes, generate_route_list};
 use tower_http::{
     catch_panic::CatchPanicLayer,
-    compression::CompressionLayer,
+    compression::{
+        CompressionLayer,
+        predicate::{DefaultPredicate, NotForContentType, Predicate},
+    },
     csrf::CsrfLayer,
     limit::RequestBodyLimitLayer,
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
@@ -29,7 +32,7 @@ use vwaza::{backend::Backend, domain::problem::Problem};
 use crate::{
     config::Config,
     errors, events, health, media, pages,
-    security::{COMMON_HEADERS, INERT_CSP},
+    security::{COMMON_HEADERS, INERT_CSP, forms_and_json_only},
     site::Site,
     tus, upload_form,
 };
@@ -64,14 +67,12 @@ pub(crate) fn router(backend: Arc<Backend>, site: Site, config: &Config) -> Resu
     let leptos = LeptosOptions::builder().output_name("vwaza").build();
     let state = AppState { backend, site, leptos };
 
+    let form_upload_max =
+        usize::try_from(config.media.max_audio_bytes).unwrap_or(usize::MAX).saturating_add(FORM_MAX_BYTES);
     let api = Router::new()
         .route("/api/events", get(events::events))
-        .route("/api/uploads", post(tus::create).options(tus::options))
-        .route("/api/uploads/form", post(upload_form::upload))
-        .route(
-            "/api/uploads/{spool}/{id}",
-            get(tus::status).head(tus::head).patch(tus::patch).delete(tus::terminate).options(tus::options),
-        )
+        .merge(tus_routes())
+        .route("/api/uploads/form", post(upload_form::upload).layer(DefaultBodyLimit::max(form_upload_max)))
         .route("/media/original/{object}", get(media::original))
         .route("/media/cover/{object}/{edge_px}", get(media::thumbnail))
         .route("/health", get(health::health))
@@ -86,8 +87,8 @@ pub(crate) fn router(backend: Arc<Backend>, site: Site, config: &Config) -> Resu
         .leptos_routes_with_context(&state, generate_route_list(App), pages::context(&state), pages::document(&state))
         .layer(RequestBodyLimitLayer::new(FORM_MAX_BYTES))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, PAGE_TIMEOUT))
-        .fallback(pages::file_or_not_found)
-        .layer(CompressionLayer::new());
+        .layer(middleware::from_fn(forms_and_json_only))
+        .fallback(pages::file_or_not_found);
 
     let mut router = Router::new()
         .merge(api)
@@ -97,7 +98,16 @@ pub(crate) fn router(backend: Arc<Backend>, site: Site, config: &Config) -> Resu
         .layer(CatchPanicLayer::custom(|_panic: Box<dyn std::any::Any + Send>| {
             errors::Failure::from(AppError::internal()).into_response()
         }))
-        .layer(middleware::from_fn(errors::shape));
+        .layer(middleware::from_fn(errors::shape))
+        // Around whatever reads answers. Audio and ranges of it go as they are; the site's large files are compressed when it
+        // is built, and in a debug build would keep a core busy for seconds.
+        .layer(
+            CompressionLayer::new().compress_when(
+                DefaultPredicate::new()
+                    .and(NotForContentType::const_new("audio/"))
+                    .and(NotForContentType::const_new("application/wasm")),
+            ),
+        );
     for (name, value) in COMMON_HEADERS {
         router = router.layer(SetResponseHeaderLayer::if_not_present(name, value));
     }
@@ -112,6 +122,17 @@ pub(crate) fn router(backend: Arc<Backend>, site: Site, config: &Config) -> Resu
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
         .layer(middleware::map_request(forget_request_id)))
+}
+
+fn tus_routes() -> Router<AppState> {
+    let mut routes = Router::new().route("/api/uploads", post(tus::create).options(tus::options)).route(
+        "/api/uploads/{spool}/{id}",
+        get(tus::status).head(tus::head).patch(tus::patch).delete(tus::terminate).options(tus::options),
+    );
+    for (name, value) in tus::VERSION_HEADERS {
+        routes = routes.layer(SetResponseHeaderLayer::if_not_present(name, value));
+    }
+    routes
 }
 
 async fn nothing_here() -> errors::Failure {

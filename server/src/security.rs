@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::FromRequestParts;
+use axum::{
+    extract::{FromRequestParts, Request},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
 use axum_extra::extract::CookieJar;
-use http::{HeaderName, HeaderValue, header, request::Parts};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
 use leptos::{nonce::use_nonce, prelude::use_context};
 use leptos_axum::ResponseOptions;
 use vwaza::{
@@ -60,3 +64,18 @@ pub(crate) const COMMON_HEADERS: [(HeaderName, HeaderValue); 3] = [
     (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
 ];
+
+/// Server functions take forms and JSON, and only where the request says so: any page on the web can send plain text.
+pub(crate) async fn forms_and_json_only(request: Request, next: Next) -> Response {
+    let is_known =
+        request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).is_some_and(|kind| {
+            let essence = kind.split(';').next().unwrap_or_default().trim();
+            ["application/x-www-form-urlencoded", "application/json"]
+                .iter()
+                .any(|known| essence.eq_ignore_ascii_case(known))
+        });
+    if request.method() == Method::POST && !is_known {
+        return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
+    }
+    next.run(request).await
+}

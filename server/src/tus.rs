@@ -33,13 +33,14 @@ const TUS_MAX_SIZE: HeaderName = HeaderName::from_static("tus-max-size");
 const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-length");
 const UPLOAD_METADATA: HeaderName = HeaderName::from_static("upload-metadata");
+/// On every answer, errors too.
+pub(crate) const VERSION_HEADERS: [(HeaderName, HeaderValue); 2] = [(TUS_RESUMABLE, VERSION), (TUS_VERSION, VERSION)];
 const CHUNK_TYPE: &str = "application/offset+octet-stream";
 
 /// What the server can do; needs neither a version nor a session.
 pub(crate) async fn options(State(state): State<AppState>) -> impl IntoResponse {
     let max = HeaderValue::from(state.backend.media_limits().max_audio_bytes);
-    let headers = [(TUS_RESUMABLE, VERSION), (TUS_VERSION, VERSION), (TUS_EXTENSION, EXTENSIONS), (TUS_MAX_SIZE, max)];
-    (StatusCode::NO_CONTENT, headers)
+    (StatusCode::NO_CONTENT, [(TUS_EXTENSION, EXTENSIONS), (TUS_MAX_SIZE, max)])
 }
 
 /// Creation: POST with Upload-Length and Upload-Metadata (`target`, `filename`, `fingerprint`).
@@ -59,7 +60,7 @@ pub(crate) async fn create(
     };
     let begun = state.backend.uploads().begin(&actor, &intent).await.map_err(fail)?;
     let location = HeaderValue::from_str(&begun.url).map_err(|_| Failure::from(AppError::internal()))?;
-    Ok((StatusCode::CREATED, [(TUS_RESUMABLE, VERSION), (header::LOCATION, location)]).into_response())
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)]).into_response())
 }
 
 /// How far an upload is, for its client: JSON with the state in words.
@@ -83,7 +84,6 @@ pub(crate) async fn head(
     let (_, id) = parse_address(&address)?;
     let upload = state.backend.uploads().offset(&actor, id).await.map_err(fail)?;
     let headers = [
-        (TUS_RESUMABLE, VERSION),
         (UPLOAD_OFFSET, HeaderValue::from(upload.offset)),
         (UPLOAD_LENGTH, HeaderValue::from(upload.length)),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -107,8 +107,7 @@ pub(crate) async fn patch(
     let offset = u64::try_from(number(headers, &UPLOAD_OFFSET)?).map_err(|_| bad_number(&UPLOAD_OFFSET))?;
     let body = request.into_body().into_data_stream();
     let received = state.backend.uploads().receive(&actor, id, offset, body).await.map_err(fail)?;
-    let headers = [(TUS_RESUMABLE, VERSION), (UPLOAD_OFFSET, HeaderValue::from(received.offset))];
-    Ok((StatusCode::NO_CONTENT, headers).into_response())
+    Ok((StatusCode::NO_CONTENT, [(UPLOAD_OFFSET, HeaderValue::from(received.offset))]).into_response())
 }
 
 /// Termination: gives an upload up.
@@ -121,7 +120,7 @@ pub(crate) async fn terminate(
     check_version(&headers)?;
     let (_, id) = parse_address(&address)?;
     state.backend.uploads().cancel(&actor, id).await.map_err(fail)?;
-    Ok((StatusCode::NO_CONTENT, [(TUS_RESUMABLE, VERSION)]).into_response())
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 fn parse_address((spool, id): &(String, String)) -> Result<(SpoolId, UploadId), Problem> {

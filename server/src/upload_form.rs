@@ -1,5 +1,7 @@
 //! Uploading without JavaScript: a plain multipart form with `target` and `file`, into the same ledger.
 
+use std::{io, time::Duration};
+
 use app::error::AppError;
 use axum::{
     extract::{
@@ -10,8 +12,8 @@ use axum::{
     response::{IntoResponse, Redirect},
 };
 use bytes::Bytes;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use futures::{Stream, stream};
+use tokio::{sync::mpsc, time::timeout};
 use vwaza::domain::{problem::Problem, upload::UploadTarget};
 
 use crate::{
@@ -23,6 +25,10 @@ use crate::{
 
 /// Chunks between the form's parser and the spool.
 const CHUNKS_AHEAD: usize = 4;
+/// A browser that sends nothing for this long is gone.
+const SILENCE: Duration = Duration::from_secs(30);
+/// Bytes of a target's name.
+const TARGET_MAX_BYTES: usize = 128;
 
 pub(crate) async fn upload(
     State(state): State<AppState>,
@@ -35,17 +41,21 @@ pub(crate) async fn upload(
         .and_then(|length| length.to_str().ok()?.parse().ok())
         .ok_or_else(|| Problem::BadRequest("The form has to say how long it is.".into()))?;
     let mut target = None;
-    while let Some(field) = form.next_field().await.map_err(malformed)? {
+    while let Some(field) = heard(form.next_field()).await? {
         match field.name() {
-            Some("target") => target = Some(parse_target(&field.text().await.map_err(malformed)?)?),
+            Some("target") => target = Some(parse_target(&short_text(field).await?)?),
             Some("file") => {
                 let target =
                     target.ok_or_else(|| Problem::BadRequest("The form has to name its target first.".into()))?;
                 let file_name = field.file_name().unwrap_or_default().to_owned();
-                let (chunks, body) = mpsc::channel(CHUNKS_AHEAD);
+                let (pieces, body) = mpsc::channel(CHUNKS_AHEAD);
                 let uploads = state.backend.uploads();
-                let receive = uploads.receive_form(&actor, target, file_name, at_most_bytes, ReceiverStream::new(body));
-                let ((), received) = tokio::join!(forward(field, chunks), receive);
+                let mut receive =
+                    std::pin::pin!(uploads.receive_form(&actor, target, file_name, at_most_bytes, until_its_end(body)));
+                let received = tokio::select! {
+                    received = &mut receive => received,
+                    () = forward(field, pieces) => receive.await,
+                };
                 received.map_err(fail)?;
                 return Ok(Redirect::to(&back_to(target, &headers)).into_response());
             }
@@ -55,17 +65,54 @@ pub(crate) async fn upload(
     Err(Problem::BadRequest("Choose a file first.".into()).into())
 }
 
-/// Ends with the file, with the line, or when nobody wants more.
-async fn forward(mut field: Field<'_>, chunks: mpsc::Sender<Result<Bytes, MultipartError>>) {
-    while let Some(chunk) = field.chunk().await.transpose() {
-        let is_last = chunk.is_err();
-        if chunks.send(chunk).await.is_err() || is_last {
+/// What the form's parser hands to the spool. Without its end, the file is not whole.
+enum Piece {
+    Bytes(Bytes),
+    End,
+}
+
+async fn forward(mut field: Field<'_>, pieces: mpsc::Sender<Piece>) {
+    loop {
+        let piece = match timeout(SILENCE, field.chunk()).await {
+            Ok(Ok(Some(bytes))) => Piece::Bytes(bytes),
+            Ok(Ok(None)) => Piece::End,
+            // The line broke or fell silent: dropping the sender says so.
+            Ok(Err(_)) | Err(_) => return,
+        };
+        let is_last = matches!(piece, Piece::End);
+        if pieces.send(piece).await.is_err() || is_last {
             return;
         }
     }
 }
 
-fn malformed(_: MultipartError) -> Failure {
+fn until_its_end(pieces: mpsc::Receiver<Piece>) -> impl Stream<Item = io::Result<Bytes>> + Send + Unpin + 'static {
+    Box::pin(stream::try_unfold(pieces, async |mut pieces| match pieces.recv().await {
+        Some(Piece::Bytes(bytes)) => Ok(Some((bytes, pieces))),
+        Some(Piece::End) => Ok(None),
+        None => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+    }))
+}
+
+async fn short_text(mut field: Field<'_>) -> Result<String, Failure> {
+    let mut text = Vec::new();
+    while let Some(chunk) = heard(field.chunk()).await? {
+        text.extend_from_slice(&chunk);
+        if text.len() > TARGET_MAX_BYTES {
+            return Err(not_whole());
+        }
+    }
+    String::from_utf8(text).map_err(|_| not_whole())
+}
+
+async fn heard<T>(next: impl Future<Output = Result<T, MultipartError>>) -> Result<T, Failure> {
+    match timeout(SILENCE, next).await {
+        Ok(Ok(next)) => Ok(next),
+        Ok(Err(_)) | Err(_) => Err(not_whole()),
+    }
+}
+
+fn not_whole() -> Failure {
     AppError::from(Problem::BadRequest("The form did not arrive whole. Try again.".into())).into()
 }
 
@@ -79,7 +126,7 @@ fn back_to(target: UploadTarget, headers: &HeaderMap) -> String {
             .get(header::REFERER)
             .and_then(|referer| referer.to_str().ok()?.parse::<http::Uri>().ok())
             .map(|referer| referer.path().to_owned())
-            .filter(|path| path.starts_with('/') && !path.starts_with("//"))
+            .filter(|path| path.starts_with("/releases/"))
             .unwrap_or_else(|| "/".into()),
     }
 }

@@ -1,11 +1,11 @@
 //! The pool and the schema.
 
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
 use sqlx::{
     PgPool,
     migrate::{MigrateError, Migrator},
-    postgres::PgPoolOptions,
+    postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::time::timeout;
 
@@ -17,13 +17,19 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 const POOL_MAX_CONNECTIONS: u32 = 16;
 /// A request that gets no connection in this time tells its person so.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A row that is locked for longer is locked by something that hangs.
+const LOCK_TIMEOUT: &str = "10s";
+/// Longer than any statement of ours should take by far, migrations included.
+const STATEMENT_TIMEOUT: &str = "60s";
 const HEALTH_TIMEOUT: Duration = Duration::from_millis(1500);
 
 pub(super) async fn connect(url: &str) -> Result<PgPool> {
+    let options = PgConnectOptions::from_str(url)?
+        .options([("lock_timeout", LOCK_TIMEOUT), ("statement_timeout", STATEMENT_TIMEOUT)]);
     let pool = PgPoolOptions::new()
         .max_connections(POOL_MAX_CONNECTIONS)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect(url)
+        .connect_with(options)
         .await?;
     Ok(pool)
 }

@@ -28,6 +28,14 @@ pub struct ReleaseChanged {
     pub artist: UserId,
 }
 
+/// What a listener is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    Release(ReleaseChanged),
+    /// Hints were missed: anything may have changed.
+    Everything,
+}
+
 enum Hint {
     Release(ReleaseChanged),
     Job,
@@ -35,7 +43,7 @@ enum Hint {
 
 pub struct Events {
     hints: mpsc::UnboundedSender<Hint>,
-    releases: broadcast::Sender<ReleaseChanged>,
+    releases: broadcast::Sender<Change>,
     jobs: Arc<Notify>,
 }
 
@@ -60,7 +68,7 @@ impl Events {
     }
 
     /// Every change from now on, of all releases.
-    pub fn subscribe(&self) -> broadcast::Receiver<ReleaseChanged> {
+    pub fn subscribe(&self) -> broadcast::Receiver<Change> {
         self.releases.subscribe()
     }
 
@@ -108,12 +116,7 @@ async fn notify(db: &PgPool, releases: HashSet<ReleaseChanged>, has_job: bool) -
     Ok(())
 }
 
-async fn listen(
-    db: PgPool,
-    releases: broadcast::Sender<ReleaseChanged>,
-    jobs: Arc<Notify>,
-    shutdown: CancellationToken,
-) {
+async fn listen(db: PgPool, releases: broadcast::Sender<Change>, jobs: Arc<Notify>, shutdown: CancellationToken) {
     while !shutdown.is_cancelled() {
         tokio::select! {
             () = shutdown.cancelled() => return,
@@ -128,21 +131,29 @@ async fn listen(
     }
 }
 
-async fn listen_once(db: &PgPool, releases: &broadcast::Sender<ReleaseChanged>, jobs: &Notify) -> Result<()> {
+async fn listen_once(db: &PgPool, releases: &broadcast::Sender<Change>, jobs: &Notify) -> Result<()> {
     let mut listener = PgListener::connect_with(db).await?;
     listener.listen_all([RELEASES, JOBS]).await?;
+    missed(releases, jobs);
     loop {
         match listener.try_recv().await? {
             Some(hint) if hint.channel() == RELEASES => {
                 // Nobody may be listening, which is no error.
                 if let Some(changed) = parse(hint.payload()) {
-                    let _ = releases.send(changed);
+                    let _ = releases.send(Change::Release(changed));
                 }
             }
-            // A job; or the connection was lost, and with it hints.
-            _ => jobs.notify_one(),
+            Some(_) => jobs.notify_one(),
+            // The connection was lost, and with it hints.
+            None => missed(releases, jobs),
         }
     }
+}
+
+/// Nobody may be listening, which is no error.
+fn missed(releases: &broadcast::Sender<Change>, jobs: &Notify) {
+    let _ = releases.send(Change::Everything);
+    jobs.notify_one();
 }
 
 fn parse(payload: &str) -> Option<ReleaseChanged> {

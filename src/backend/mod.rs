@@ -23,7 +23,7 @@ pub mod uploads;
 mod users;
 mod worker;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 pub use db::migrate_database;
 pub use error::Error;
@@ -36,6 +36,8 @@ use uuid::Uuid;
 pub use worker::WorkerHealth;
 
 use crate::domain::{ids::WorkerId, media::MediaLimits};
+
+const POOL_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -80,10 +82,11 @@ impl Backend {
     }
 
     /// Stops claiming jobs, waits for those that run, hands back what is left. Call once, within the deadline of the process.
-    pub async fn stop(&self, deadline: std::time::Duration) {
+    pub async fn stop(&self, deadline: Duration) {
         self.shutdown.cancel();
         worker::drain(self, deadline).await;
-        self.db.close().await;
+        // Waits for every connection to come back, which one in the middle of a long statement does not.
+        let _ = tokio::time::timeout(POOL_CLOSE_TIMEOUT, self.db.close()).await;
     }
 
     /// Ends when the process is about to: long-lived answers (events) close then.

@@ -14,6 +14,8 @@ use crate::domain::{
 
 /// Days a session lasts; using it in its second half gives it another such time.
 const SESSION_DAYS: i32 = 30;
+/// As long as browsers keep a cookie at most: how long a session lasts, only the database says.
+const COOKIE_DAYS: i64 = 400;
 const TOKEN_BYTES: usize = 32;
 
 /// Proves a session. Only its hash is stored.
@@ -72,7 +74,7 @@ impl SessionCookie {
         let name = self.name();
         let secure = if self.secure { "; Secure" } else { "" };
         let (value, seconds) = match token {
-            Some(token) => (token.0.as_str(), i64::from(SESSION_DAYS) * 24 * 60 * 60),
+            Some(token) => (token.0.as_str(), COOKIE_DAYS * 24 * 60 * 60),
             None => ("", 0),
         };
         format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}")

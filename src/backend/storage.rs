@@ -1,6 +1,6 @@
 //! Where objects live, behind `object_store`'s one trait.
 
-use std::{ops::Range, path::Path, sync::Arc};
+use std::{ops::Range, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
@@ -12,12 +12,15 @@ use sha2::{Digest, Sha256};
 use tokio::{
     fs::File,
     io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
 };
 
 use super::{Error, Result, objects::Intended};
 
 /// Bytes held in memory for one object on its way to a folder.
 const LOCAL_PART_BYTES: usize = 1024 * 1024;
+/// A storage that takes longer to say that nothing is there is not well.
+const HEALTH_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Bytes that are read from the spool at once.
 const READ_BYTES: usize = 256 * 1024;
 
@@ -86,7 +89,9 @@ impl Storage {
 
     /// Whether the storage answers: a question about a key that is never there.
     pub(super) async fn answers(&self) -> bool {
-        matches!(self.store.head(&Key::from("health")).await, Ok(_) | Err(object_store::Error::NotFound { .. }))
+        let key = Key::from("health");
+        let answer = timeout(HEALTH_TIMEOUT, self.store.head(&key)).await;
+        matches!(answer, Ok(Ok(_) | Err(object_store::Error::NotFound { .. })))
     }
 
     pub(super) async fn copy_to_file(&self, key: &str, path: &Path) -> Result<()> {

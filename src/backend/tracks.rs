@@ -3,6 +3,7 @@
 use super::{
     Backend, Result, objects,
     releases::{self, Releases},
+    uploads,
 };
 use crate::domain::{
     account::Actor,
@@ -65,12 +66,7 @@ impl Tracks<'_> {
     pub async fn remove(&self, actor: &Actor, id: TrackId) -> Result<ReleaseView> {
         let mut tx = self.0.db.begin().await?;
         let release = releases::lock_draft_of_track(&mut tx, actor, id).await?;
-        sqlx::query!(
-            "update uploads set state = 'CANCELLED', updated_at = now() where track_id = $1 and state in ('RECEIVING', 'REFUSED')",
-            id as TrackId
-        )
-        .execute(&mut *tx)
-        .await?;
+        let ended = uploads::cancel_all(&mut tx, release.id, Some(id)).await?;
         objects::release_audio_of_track(&mut tx, id).await?;
         sqlx::query!("delete from tracks where id = $1", id as TrackId).execute(&mut *tx).await?;
         sqlx::query!(
@@ -81,6 +77,8 @@ impl Tracks<'_> {
         )
         .execute(&mut *tx)
         .await?;
-        self.releases().finish_edit(tx, release).await
+        let view = self.releases().finish_edit(tx, release).await?;
+        uploads::forget_bytes(self.0, &ended).await?;
+        Ok(view)
     }
 }

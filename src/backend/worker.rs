@@ -82,7 +82,8 @@ impl Worker {
 
     /// A turn, if one is free: whoever receives an upload takes it to run the upload's job at once.
     pub(super) fn try_turn(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.turns).try_acquire_owned().ok()
+        // Closed: the process is about to end.
+        if self.tasks.is_closed() { None } else { Arc::clone(&self.turns).try_acquire_owned().ok() }
     }
 
     /// Runs on a task of its own, to its end, even when nobody waits for it any more; a shutdown waits for it.
@@ -178,7 +179,8 @@ async fn recover(backend: &Arc<Backend>) -> Result<()> {
         match jobs::fail(backend, &job, &report, None).await {
             // It was prolonged, finished or taken back by somebody else in between.
             Ok(()) | Err(Error::LeaseLost(_)) => {}
-            Err(error) => return Err(error),
+            // The others do not wait for it.
+            Err(error) => tracing::warn!(job.id = %job.id, error = ?error, "a stuck job could not be taken back"),
         }
     }
     Ok(())

@@ -57,7 +57,7 @@ impl Email {
                 && !host.ends_with('.')
                 && !host.contains('@')
         });
-        if fits && email.len() <= EMAIL_MAX_BYTES && !email.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        if fits && email.len() <= EMAIL_MAX_BYTES && !email.chars().any(|c| c.is_whitespace() || is_invisible(c)) {
             Ok(Self(email.to_owned()))
         } else {
             Err("Enter an e-mail address, like ana@example.com.".into())
@@ -116,7 +116,8 @@ pub(crate) fn is_invisible(c: char) -> bool {
         || matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
 }
 
-fn parse_artist_name(text: &str) -> Result<String, String> {
+/// The name that stands on releases.
+pub fn parse_artist_name(text: &str) -> Result<String, String> {
     let name = parse_line(text, ARTIST_NAME_MAX_CHARS)?;
     if name.is_empty() { Err("Enter the name that stands on your releases.".into()) } else { Ok(name) }
 }

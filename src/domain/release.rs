@@ -8,10 +8,11 @@ use time::{Date, OffsetDateTime, macros::format_description};
 use super::{
     account::parse_line,
     codes::Gtin,
-    files::{CoverView, FileState},
+    files::{CoverView, Examination, FileState, PendingUpload},
     ids::{ObjectId, ReleaseId, UserId},
     problem::{FieldErrors, Problem},
     track::TrackView,
+    upload::UploadState,
 };
 
 /// Characters of a title or a title's version.
@@ -419,6 +420,16 @@ impl ReleaseView {
         display_title(&self.details.title, self.details.title_version.as_deref())
     }
 
+    /// Why one of its files could not be stored or examined, where one could not.
+    pub fn failure(&self) -> Option<&str> {
+        let cover = failure_of(self.cover.current.as_ref().map(|file| &file.examination), self.cover.pending.as_ref());
+        cover.or_else(|| {
+            self.tracks.iter().find_map(|track| {
+                failure_of(track.audio.as_ref().map(|file| &file.examination), track.pending.as_ref())
+            })
+        })
+    }
+
     /// All that keeps it from being submitted, in the wizard's order; the server decides by the same list.
     pub fn missing(&self) -> Vec<Missing> {
         let mut missing = Vec::new();
@@ -459,6 +470,16 @@ impl ReleaseView {
             }
         }
         missing
+    }
+}
+
+fn failure_of<'a>(held: Option<&'a Examination>, pending: Option<&'a PendingUpload>) -> Option<&'a str> {
+    match (pending, held) {
+        (Some(upload), _) if matches!(upload.state, UploadState::Failed | UploadState::Refused) => {
+            upload.message.as_deref()
+        }
+        (_, Some(Examination::Failed(reason))) => Some(reason),
+        _ => None,
     }
 }
 

@@ -36,14 +36,15 @@ pub struct Reason(String);
 
 impl Reason {
     pub fn parse(text: &str) -> Result<Self, Problem> {
-        let text = text.trim();
+        let readable: String =
+            text.chars().map(|c| if c == '\t' { ' ' } else { c }).filter(|c| *c == '\n' || !is_invisible(*c)).collect();
+        let text = readable.trim();
         if text.is_empty() {
             Err(Problem::field("reason", "Tell the artist what to mend."))
         } else if text.chars().count() > REASON_MAX_CHARS {
             Err(Problem::field("reason", format!("Use at most {REASON_MAX_CHARS} characters.")))
         } else {
-            let kept = text.chars().filter(|c| matches!(c, '\n') || !is_invisible(*c)).collect();
-            Ok(Self(kept))
+            Ok(Self(text.to_owned()))
         }
     }
 

@@ -90,7 +90,14 @@ mod tests {
     #[test]
     fn nobody_is_led_elsewhere_after_signing_in() {
         assert_eq!(local_path("/releases/1/tracks?x=1"), "/releases/1/tracks?x=1");
-        for next in ["", "https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)", "/\r\nSet-Cookie: a"] {
+        for next in [
+            "",
+            "https://evil.example",
+            "//evil.example",
+            "/\\evil.example",
+            "javascript:alert(1)",
+            "/\r\nSet-Cookie: a",
+        ] {
             assert_eq!(local_path(next), "/", "{next}");
         }
     }

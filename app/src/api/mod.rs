@@ -9,12 +9,8 @@ pub mod tracks;
 pub mod uploads;
 
 /// What may be called without being signed in.
-pub const PUBLIC: [&str; 4] = [
-    "/api/account/current",
-    "/api/account/sign-in",
-    "/api/account/sign-out",
-    "/api/account/sign-up",
-];
+pub const PUBLIC: [&str; 4] =
+    ["/api/account/current", "/api/account/sign-in", "/api/account/sign-out", "/api/account/sign-up"];
 
 /// What server functions need of their surroundings.
 #[cfg(feature = "ssr")]
@@ -22,7 +18,11 @@ pub mod ssr {
     use std::sync::Arc;
 
     use axum_extra::extract::CookieJar;
-    use http::{HeaderValue, header::{ACCEPT, SET_COOKIE}, request::Parts};
+    use http::{
+        HeaderValue,
+        header::{ACCEPT, SET_COOKIE},
+        request::Parts,
+    };
     use leptos::prelude::{expect_context, use_context};
     use leptos_axum::ResponseOptions;
     use vwaza::{

@@ -25,11 +25,8 @@ pub async fn home(filter: ReleaseFilter) -> ApiResult<Home> {
     let actor = ssr::current_user().await?;
     let backend = ssr::backend();
     let releases = backend.releases();
-    let (continue_with, page, counts) = tokio::try_join!(
-        releases.to_continue(&actor),
-        releases.own(&actor, &filter),
-        releases.own_counts(&actor),
-    )?;
+    let (continue_with, page, counts) =
+        tokio::try_join!(releases.to_continue(&actor), releases.own(&actor, &filter), releases.own_counts(&actor),)?;
     Ok(Home { continue_with, releases: page, counts })
 }
 

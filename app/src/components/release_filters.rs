@@ -26,8 +26,7 @@ pub fn filter_address(path: &str, filter: &ReleaseFilter) -> String {
         ("sort", (filter.sort != ReleaseSort::default()).then(|| filter.sort.slug().to_owned())),
         ("page", (filter.page > 1).then(|| filter.page.to_string())),
     ];
-    let query: Vec<String> =
-        pairs.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value?))).collect();
+    let query: Vec<String> = pairs.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value?))).collect();
     if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) }
 }
 

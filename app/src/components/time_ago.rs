@@ -70,7 +70,10 @@ fn exact(at: OffsetDateTime) -> String {
 }
 
 /// Both in the reader's zone. A moment ahead of `now` is taken for a clock that is wrong.
-#[cfg_attr(not(any(feature = "hydrate", test)), expect(dead_code, reason = "only the reader's browser knows the moment of reading"))]
+#[cfg_attr(
+    not(any(feature = "hydrate", test)),
+    expect(dead_code, reason = "only the reader's browser knows the moment of reading")
+)]
 fn relative(at: OffsetDateTime, now: OffsetDateTime) -> String {
     let seconds = (now - at).whole_seconds();
     let days = (now.date() - at.date()).whole_days();

@@ -20,8 +20,12 @@ fn Event(event: ReleaseEvent) -> impl IntoView {
     let (icon, class, words) = match event.kind {
         ReleaseEventKind::Created => (IconName::Plus, "event", "Draft begun"),
         ReleaseEventKind::Submitted => (IconName::Upload, "event", "Submitted"),
-        ReleaseEventKind::Examined => (IconName::Clock, "event event-waiting", "All files examined; waiting for review"),
-        ReleaseEventKind::FileFailed => (IconName::Warning, "event event-bad", "A file could not be used; back to draft"),
+        ReleaseEventKind::Examined => {
+            (IconName::Clock, "event event-waiting", "All files examined; waiting for review")
+        }
+        ReleaseEventKind::FileFailed => {
+            (IconName::Warning, "event event-bad", "A file could not be used; back to draft")
+        }
         ReleaseEventKind::Withdrawn => (IconName::Back, "event", "Withdrawn"),
         ReleaseEventKind::Approved => (IconName::Check, "event event-good", "Approved and published"),
         ReleaseEventKind::Rejected => (IconName::Close, "event event-bad", "Rejected"),

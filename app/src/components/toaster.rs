@@ -20,7 +20,8 @@ pub fn Toaster() -> impl IntoView {
 #[component]
 fn ToastView(toast: Toast) -> impl IntoView {
     let id = toast.id;
-    let (class, icon) = if toast.is_error { ("toast toast-bad", IconName::Warning) } else { ("toast", IconName::Check) };
+    let (class, icon) =
+        if toast.is_error { ("toast toast-bad", IconName::Warning) } else { ("toast", IconName::Check) };
     view! {
         <div class=class>
             <Icon name=icon/>

@@ -32,7 +32,8 @@ pub fn Account() -> impl IntoView {
 #[component]
 fn ProfileForm(action: ServerAction<SaveProfile>) -> impl IntoView {
     let session = Session::get();
-    let of_actor = move |field: fn(Actor) -> String| Signal::derive(move || session.actor().map(field).unwrap_or_default());
+    let of_actor =
+        move |field: fn(Actor) -> String| Signal::derive(move || session.actor().map(field).unwrap_or_default());
     let errors = FormErrors::of(move || action.value().get().and_then(Result::err));
     Effect::new(move || {
         if let Some(Ok(_)) = action.value().get() {

@@ -70,7 +70,7 @@ fn Found(page: Page<ArtistSummary>, filter: ReleaseFilter) -> impl IntoView {
         view! { <ArtistTable rows=page.rows releases_path=RELEASES_PATH/> }.into_any()
     };
     view! {
-        <p class="meta" role="status">
+        <p class="meta mb-2" role="status">
             {count(page.total, "account", "accounts")}
         </p>
         {table}

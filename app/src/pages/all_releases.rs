@@ -75,7 +75,7 @@ fn Found(page: Page<ReleaseSummary>, filter: ReleaseFilter) -> impl IntoView {
     };
     view! {
         <OnlyArtist path=PATH filter=filter name=artist_name/>
-        <p class="meta" role="status">
+        <p class="meta mb-2" role="status">
             {count(page.total, "release", "releases")}
         </p>
         {table}

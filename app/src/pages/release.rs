@@ -99,7 +99,7 @@ fn Answer(answer: ApiResult<Option<ReleaseView>>, actions: Actions) -> impl Into
 #[component]
 fn ReleasePage(release: ReleaseView, actions: Actions) -> impl IntoView {
     let title = release.display_title();
-    let is_own = Session::get().actor().is_some_and(|actor: Actor| actor.id == release.artist_id);
+    let is_own = untrack(|| Session::get().actor()).is_some_and(|actor: Actor| actor.id == release.artist_id);
     let timeline = release.timeline.clone();
     view! {
         <Title text=title.clone()/>

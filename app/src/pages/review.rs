@@ -17,6 +17,7 @@ use crate::{
         review::{ApproveRelease, RejectRelease, approve_release, reject_release},
     },
     components::{
+        focus,
         icon::{Icon, IconName},
         page_error::PageError,
         page_head::PageHead,
@@ -93,13 +94,20 @@ impl Bench {
             }
         });
         let error = RwSignal::new(error_without_script());
-        Effect::new(move || error.set(judge.value().get().and_then(Result::err)));
-        let judging = Judging {
-            reason: RwSignal::default(),
-            rejecting: RwSignal::new(error.get_untracked().is_some_and(|error| !error.fields.is_empty())),
-            pending: judge.pending().into(),
-            error: error.into(),
-        };
+        let rejecting = RwSignal::new(error.get_untracked().is_some_and(|error| !error.fields.is_empty()));
+        Effect::new(move || {
+            // Before the first answer, what came without JavaScript stays.
+            let Some(answer) = judge.value().get() else { return };
+            let refusal: Option<AppError> = answer.err();
+            if refusal.as_ref().is_some_and(|error| error.fields.is_empty()) && rejecting.get_untracked() {
+                // The reason is kept; open, it would stand in front of what has happened.
+                rejecting.set(false);
+                focus::on("#reject");
+            }
+            error.set(refusal);
+        });
+        let judging =
+            Judging { reason: RwSignal::default(), rejecting, pending: judge.pending().into(), error: error.into() };
         Effect::new(move |last: Option<Option<ReleaseId>>| {
             let id = id.get();
             if last.is_some_and(|last| last != id) {
@@ -175,7 +183,7 @@ fn ReviewedRelease(release: ReleaseView, bench: Bench) -> impl IntoView {
     });
     view! {
         <article class="page">
-            <p>
+            <p class="mb-2">
                 <a class="link inline-flex items-center gap-1" href="/review">
                     <Icon name=IconName::Back/>
                     "Review queue"
@@ -218,7 +226,7 @@ fn Standing(release: ReleaseView) -> impl IntoView {
         {waiting
             .map(|since| {
                 view! {
-                    <span class="meta">"Waiting since " <TimeAgo at=since/></span>
+                    <span class="meta">"Submitted " <TimeAgo at=since/></span>
                 }
             })}
     }

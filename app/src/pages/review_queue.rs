@@ -72,7 +72,7 @@ fn Waiting(page: Signal<Option<Page<ReleaseSummary>>>, filter: Memo<ReleaseFilte
     };
     view! {
         {move || view! { <OnlyArtist path=PATH filter=filter.get() name=artist_name()/> }}
-        <p class="meta" role="status">
+        <p class="meta mb-2" role="status">
             {total}
         </p>
         {body}

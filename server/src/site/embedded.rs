@@ -1,7 +1,10 @@
 //! For use: everything inside the binary, compressed at build time, its names hashed where they may be kept for ever.
 
+use std::borrow::Cow;
+
 use app::SiteFiles;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::{HeaderMap, header};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
@@ -55,7 +58,11 @@ impl Site {
         if is_known {
             return Some((http::StatusCode::NOT_MODIFIED, fixed, [(header::ETAG, etag)]).into_response());
         }
-        let mut response = (fixed, [(header::ETAG, etag)], file.data.into_owned()).into_response();
+        let body = match file.data {
+            Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+            Cow::Owned(bytes) => bytes.into(),
+        };
+        let mut response = (fixed, [(header::ETAG, etag)], body).into_response();
         if encoding != "identity" {
             response.headers_mut().insert(header::CONTENT_ENCODING, http::HeaderValue::from_static(encoding));
         }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use http::Method;
 use vwaza::domain::account::Role;
 
-use crate::support::{PASSWORD, form, spawn_app, spawn_app_with};
+use crate::support::{Answer, PASSWORD, form, spawn_app, spawn_app_with};
 
 #[tokio::test]
 async fn an_artist_signs_up_out_and_in_again() {
@@ -55,7 +55,7 @@ async fn a_wrong_password_and_an_unknown_e_mail_look_the_same() {
     let wrong = app.anyone().sign_in(&email, "not her password").await.expect_status(401);
     let unknown = app.anyone().sign_in("nobody@example.com", PASSWORD).await.expect_status(401);
     assert_eq!(wrong.anonymous_error(), unknown.anonymous_error());
-    let names = |answer: &crate::support::Answer| answer.headers.keys().map(ToString::to_string).collect::<Vec<_>>();
+    let names = |answer: &Answer| answer.headers.keys().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(names(&wrong), names(&unknown));
 }
 

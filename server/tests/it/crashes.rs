@@ -14,7 +14,7 @@ async fn an_upload_survives_a_killed_server() {
     let song = a_song(1);
     let begun = ana.begin(UploadTarget::NewTrack(ana.create_release().await), "song.wav", song.len()).await;
     ana.patch(&begun.url, 0, song.slice(..100_000)).await.expect_status(204);
-    let mut patch = RawRequest::patch(&ana, &begun.url, 100_000, song.len() - 100_000).await;
+    let mut patch = RawRequest::patch(&app, &ana, &begun.url, 100_000, song.len() - 100_000).await;
     patch.send(&song[100_000..250_000]).await;
     app.restart().await;
 
@@ -77,7 +77,10 @@ async fn what_was_received_is_stored_after_a_crash_without_anybody_asking() {
     .await
     .unwrap();
     assert_eq!(job, ("COMPLETED".into(), 2, 1, 1));
-    assert_eq!(app.log.events("stuck job taken back").len(), 1);
+    eventually("the stuck job is logged", async || {
+        Some(()).filter(|()| app.log.events("stuck job taken back").len() == 1)
+    })
+    .await;
     let object = ana.release(release).await.tracks[0].audio.clone().unwrap().object;
     assert_eq!(ana.get(&format!("/media/original/{object}")).await.body, song);
 }
@@ -91,7 +94,7 @@ async fn an_upload_whose_last_byte_arrived_is_completed_by_the_next_start() {
     // Between the last byte and the row that says so.
     let held = app.hold_table("lock table upload_jobs in share mode").await;
     let begun = ana.begin(UploadTarget::Cover(release), "cover.png", cover.len()).await;
-    let mut patch = RawRequest::patch(&ana, &begun.url, 0, cover.len()).await;
+    let mut patch = RawRequest::patch(&app, &ana, &begun.url, 0, cover.len()).await;
     patch.send(&cover).await;
     eventually("all bytes are counted", async || {
         let all: bool =

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use http::Method;
 use reqwest::Response;
-use vwaza::domain::ids::ReleaseId;
+use vwaza::domain::{ids::ReleaseId, release::ReleaseStatus};
 
-use crate::support::{App, Client, form, spawn_app};
+use crate::support::{App, Client, eventually, form, spawn_app};
 
 /// An open stream of events.
 struct Events {
@@ -62,7 +62,7 @@ fn data(release: ReleaseId) -> String {
 /// The server listens for hints from its database a moment after it listens for requests.
 async fn app_that_hears() -> App {
     let app = spawn_app().await;
-    crate::support::eventually("the server listens for hints", async || {
+    eventually("the server listens for hints", async || {
         let listening: i64 = sqlx::query_scalar(
             "select count(*) from pg_stat_activity where datname = current_database() and query ilike 'listen %' and state = 'idle'",
         )
@@ -96,7 +96,7 @@ async fn the_way_through_the_queue_is_told_as_it_happens() {
     let id = ana.complete_release().await;
     let mut events = Events::of(&ana).await;
     ana.submit(id).await.expect_status(200);
-    while ana.release(id).await.status != vwaza::domain::release::ReleaseStatus::PendingReview {
+    while ana.release(id).await.status != ReleaseStatus::PendingReview {
         assert_eq!(events.next_release().await, data(id));
     }
 }

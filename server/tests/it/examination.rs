@@ -3,14 +3,14 @@
 use vwaza::{
     backend::testing::fixtures,
     domain::{
-        files::FileState,
+        files::{Examination, FileState},
         media::{AudioCodec, AudioContainer, AudioFacts, CoverFormat},
         release::{ReleaseEventKind, ReleaseKind, ReleaseStatus, ReleaseView},
         upload::UploadTarget,
     },
 };
 
-use crate::support::{a_cover, a_song, complete_details, spawn_app, spawn_app_with};
+use crate::support::{App, Client, a_cover, a_song, complete_details, spawn_app, spawn_app_with};
 
 #[tokio::test]
 async fn a_whole_release_is_measured_and_reaches_the_review() {
@@ -59,7 +59,7 @@ async fn a_whole_release_is_measured_and_reaches_the_review() {
 }
 
 /// A release whose track is damaged inside, submitted before that was known.
-async fn submitted_with_a_damaged_track() -> (crate::support::App, crate::support::Client, ReleaseView) {
+async fn submitted_with_a_damaged_track() -> (App, Client, ReleaseView) {
     let mut app = spawn_app_with(&[("VWAZA_WORKER_CONCURRENCY", "0")]).await;
     let ana = app.artist("Ana").await;
     let id = ana.create_release().await;
@@ -86,7 +86,7 @@ async fn a_damaged_file_puts_the_release_back_with_the_reason_on_its_track() {
     let damaged = &release.tracks[0];
     assert_eq!(damaged.state(), FileState::Failed);
     let reason = match &damaged.audio.as_ref().unwrap().examination {
-        vwaza::domain::files::Examination::Failed(reason) => reason.clone(),
+        Examination::Failed(reason) => reason.clone(),
         other => panic!("{other:?}"),
     };
     assert!(reason.contains("damaged"), "{reason}");

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use vwaza::domain::upload::UploadTarget;
 
-use crate::support::{App, Client, Proxy, eventually, form, spawn_app, spawn_app_with};
+use crate::support::{App, Client, Proxy, a_song, eventually, form, sha256, spawn_app, spawn_app_with};
 
 #[tokio::test]
 async fn a_healthy_server_says_so() {
@@ -85,8 +86,8 @@ async fn a_database_that_says_nothing_any_more_is_told_in_time() {
 async fn an_upload_goes_on_after_the_database_was_away() {
     let (app, proxy) = app_behind_a_proxy().await;
     let ana = app.artist("Ana").await;
-    let song = crate::support::a_song(1);
-    let target = vwaza::domain::upload::UploadTarget::NewTrack(ana.create_release().await);
+    let song = a_song(1);
+    let target = UploadTarget::NewTrack(ana.create_release().await);
     let begun = ana.begin(target, "song.wav", song.len()).await;
     ana.patch(&begun.url, 0, song.slice(..100_000)).await.expect_status(204);
     proxy.cut();
@@ -95,5 +96,5 @@ async fn an_upload_goes_on_after_the_database_was_away() {
     expect_recovery(&ana).await;
     let offset = ana.offset(&begun.url).await;
     ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
-    assert_eq!(ana.attached(begun.id).await.sha256, Some(crate::support::sha256(&song)));
+    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
 }

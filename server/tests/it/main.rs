@@ -5,6 +5,7 @@
 
 mod access;
 mod accounts;
+mod commands;
 mod crashes;
 mod events;
 mod examination;

@@ -40,7 +40,8 @@ async fn what_people_typed_is_inert() {
     let app = spawn_app().await;
     let ana = app.artist("<script>alert(1)</script>").await;
     let release = ana.create_release().await;
-    let nasty = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'><svg onload=alert(1)>";
+    let nasty =
+        "</script></title></textarea><script>alert(1)</script><img src=x onerror=alert(1)>\"'><svg onload=alert(1)>";
     let details = RawDetails {
         title: nasty.into(),
         title_version: "{{7*7}}".into(),

@@ -3,7 +3,7 @@
 use sqlx::PgPool;
 use vwaza::domain::{
     files::FileState,
-    release::{ReleaseEventKind, ReleaseStatus},
+    release::{ReleaseEventKind, ReleaseStatus, ReleaseView},
     upload::{UploadState, UploadTarget},
 };
 
@@ -90,7 +90,7 @@ async fn a_file_that_can_never_be_examined_puts_its_release_back_into_the_artist
     let mut app = spawn_app_with(&[("VWAZA_WORKER_CONCURRENCY", "0")]).await;
     let ana = app.artist("Ana").await;
     let id = ana.complete_release().await;
-    assert_eq!(ana.submit(id).await.ok::<vwaza::domain::release::ReleaseView>().status, ReleaseStatus::Processing);
+    assert_eq!(ana.submit(id).await.ok::<ReleaseView>().status, ReleaseStatus::Processing);
     std::fs::remove_file(app.only_file_in("objects/audio")).unwrap();
     app.restart_with(&[("VWAZA_WORKER_CONCURRENCY", "4")]).await;
 

@@ -221,6 +221,8 @@ async fn a_nul_is_refused_wherever_it_is_typed() {
         .await
         .expect_status(400);
     app.anyone().sign_in("a\0@example.com", "\0\0\0\0\0\0\0\0\0\0").await.expect_status(401);
-    let raw = ana.request(Method::POST, "/api/releases/save-details").body("id=%00&details[title]=%ff%fe");
-    ana.send(raw.header("content-type", "application/x-www-form-urlencoded")).await.expect_status(400);
+    for body in [&b"id=%00&details[title]=%ff%fe"[..], b"id=\xff\xfe", b"\0", b"&&&=", b"%"] {
+        let raw = ana.request(Method::POST, "/api/releases/save-details").body(body);
+        ana.send(raw.header("content-type", "application/x-www-form-urlencoded")).await.expect_status(400);
+    }
 }

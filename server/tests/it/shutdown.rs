@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use http::Method;
 use vwaza::domain::upload::UploadTarget;
 
-use crate::support::{RawRequest, a_cover, a_song, eventually, sha256, spawn_app, spawn_app_with};
+use crate::support::{RawRequest, a_cover, a_song, sha256, spawn_app, spawn_app_with};
 
 /// Between the signal and the end.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -30,7 +30,7 @@ async fn a_silent_upload_does_not_keep_the_server_and_loses_nothing() {
     let song = a_song(1);
     let begun = ana.begin(UploadTarget::NewTrack(ana.create_release().await), "song.wav", song.len()).await;
     ana.patch(&begun.url, 0, song.slice(..100_000)).await.expect_status(204);
-    let mut silent = RawRequest::patch(&ana, &begun.url, 100_000, song.len() - 100_000).await;
+    let mut silent = RawRequest::patch(&app, &ana, &begun.url, 100_000, song.len() - 100_000).await;
     silent.send(&song[100_000..150_000]).await;
     let told = Instant::now();
     app.terminate();
@@ -66,14 +66,9 @@ async fn a_job_that_hangs_is_handed_back_and_that_counts_nothing() {
 #[tokio::test]
 async fn two_servers_do_not_share_a_spool() {
     let app = spawn_app().await;
-    let second = std::process::Command::new(env!("CARGO_BIN_EXE_vwaza"))
-        .env_clear()
-        .envs([("DATABASE_URL", app.database_url().as_str()), ("VWAZA_LISTEN", "127.0.0.1:0")])
-        .env("VWAZA_DATA_DIR", app.data_dir())
-        .output()
-        .unwrap();
+    let second = app.run(&["serve"], "");
     assert!(!second.status.success());
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
     assert!(said.contains("another vwaza process uses the spool"), "{said}");
-    eventually("the first goes on", async || (app.anyone().get("/health").await.status == 200).then_some(())).await;
+    app.anyone().get("/health").await.expect_status(200);
 }

@@ -2,7 +2,7 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::Method;
-use vwaza::domain::upload::UploadTarget;
+use vwaza::domain::upload::{UploadStatus, UploadTarget};
 
 use crate::support::{Answer, App, Client, a_cover, a_song, sha256, spawn_app, spawn_app_with};
 
@@ -59,7 +59,7 @@ async fn an_upload_is_created_filled_in_pieces_and_read_back_whole() {
         offset = end;
     }
     assert_eq!(ana.offset(&url).await, song.len());
-    let status: vwaza::domain::upload::UploadStatus = ana.get(&url).await.ok();
+    let status: UploadStatus = ana.get(&url).await.ok();
     assert_eq!(status.sha256, Some(sha256(&song)));
     ana.attached(status.id).await;
     let audio = ana.release(release).await.tracks.remove(0).audio.unwrap();
@@ -207,6 +207,24 @@ async fn an_upload_that_was_given_up_is_gone() {
         assert_eq!(ana.release(release).await.cover.pending, None);
     }
     ana.attach(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
+}
+
+#[tokio::test]
+async fn an_upload_that_nobody_went_on_with_has_expired() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let target = UploadTarget::Cover(release);
+    let old = ana.begin(target, "cover.png", 1000).await;
+    ana.patch(&old.url, 0, vec![1; 400]).await.expect_status(204);
+    sqlx::query("update uploads set expires_at = now() - interval '1 second'").execute(&app.sql).await.unwrap();
+    ana.tus(Method::HEAD, &old.url, &[]).await.expect_status(410);
+    ana.patch(&old.url, 400, vec![1; 600]).await.expect_error(410, "over");
+    assert_eq!(ana.upload_status(old.id).await.status_code, 410);
+    assert_eq!(ana.release(release).await.cover.pending, None);
+    let new = ana.begin(target, "cover.png", 1000).await;
+    assert_ne!(new.id, old.id);
+    assert_eq!(ana.offset(&new.url).await, 0);
 }
 
 #[tokio::test]

@@ -13,7 +13,9 @@ use vwaza::{
     },
 };
 
-use crate::support::{Client, RawRequest, a_cover, a_song, eventually, form, sha256, spawn_app, spawn_app_with};
+use crate::support::{
+    Answer, Client, PASSWORD, RawRequest, a_cover, a_song, eventually, form, sha256, spawn_app, spawn_app_with,
+};
 
 #[tokio::test]
 async fn beginning_the_same_upload_again_finds_it() {
@@ -151,7 +153,7 @@ async fn an_artist_has_so_much_space_and_no_more() {
 }
 
 /// Sends a file as a plain form does.
-async fn send_form(client: &Client, target: String, name: &'static str, bytes: bytes::Bytes) -> crate::support::Answer {
+async fn send_form(client: &Client, target: String, name: &'static str, bytes: bytes::Bytes) -> Answer {
     let file = Part::stream_with_length(bytes.clone(), bytes.len() as u64).file_name(name);
     let form = Form::new().text("target", target).part("file", file);
     client.send(client.request(Method::POST, "/api/uploads/form").header("accept", "text/html").multipart(form)).await
@@ -196,7 +198,7 @@ async fn a_dropped_line_keeps_what_has_arrived() {
     let release = ana.create_release().await;
     let song = a_song(1);
     let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
-    let mut patch = RawRequest::patch(&ana, &begun.url, 0, song.len()).await;
+    let mut patch = RawRequest::patch(&app, &ana, &begun.url, 0, song.len()).await;
     patch.send(&song[..200_000]).await;
     patch.drop_line().await;
     eventually("what has arrived is counted", async || {
@@ -218,7 +220,7 @@ async fn a_silent_line_does_not_keep_an_upload_to_itself() {
     let release = ana.create_release().await;
     let song = a_song(1);
     let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
-    let mut silent = RawRequest::patch(&ana, &begun.url, 0, song.len()).await;
+    let mut silent = RawRequest::patch(&app, &ana, &begun.url, 0, song.len()).await;
     silent.send(&song[..100_000]).await;
     // The client has moved to another network: it asks how far it is and goes on from there.
     let asked = Instant::now();
@@ -242,12 +244,9 @@ async fn of_two_writers_at_one_offset_one_wins() {
     assert!(statuses[0] == 204 && matches!(statuses[1], 409 | 423), "{statuses:?}");
 
     // While one is in the middle of it, no other gets in.
-    let mut writer = RawRequest::patch(&ana, &begun.url, 100_000, song.len() - 100_000).await;
+    let mut writer = RawRequest::patch(&app, &ana, &begun.url, 100_000, song.len() - 100_000).await;
     writer.send(&song[100_000..200_000]).await;
-    eventually("the writer has it", async || {
-        (ana.patch(&begun.url, 100_000, Vec::new()).await.status == 423).then_some(())
-    })
-    .await;
+    ana.patch(&begun.url, 100_000, Vec::new()).await.expect_error(423, "right now");
     writer.send(&song[200_000..]).await;
     assert_eq!(writer.status().await, 204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
@@ -263,7 +262,7 @@ async fn an_upload_goes_on_after_signing_in_again() {
     ana.patch(&begun.url, 0, song.slice(..1000)).await.expect_status(204);
     ana.call("account/sign-out", &form(&[])).await.expect_status(200);
     ana.patch(&begun.url, 1000, song.slice(1000..)).await.expect_error(401, "Sign in");
-    ana.sign_in(&email, crate::support::PASSWORD).await.expect_status(200);
+    ana.sign_in(&email, PASSWORD).await.expect_status(200);
     assert_eq!(ana.offset(&begun.url).await, 1000);
     ana.patch(&begun.url, 1000, song.slice(1000..)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
@@ -278,6 +277,7 @@ async fn a_track_removed_in_the_middle_ends_its_upload() {
     ana.patch(&begun.url, 0, song.slice(..1000)).await.expect_status(204);
     ana.call_with("tracks/remove", "id", begun.track.unwrap()).await.expect_status(200);
     ana.patch(&begun.url, 1000, song.slice(1000..)).await.expect_status(410);
+    assert_eq!(app.files_in("spool/uploads").len(), 0);
 }
 
 #[tokio::test]

@@ -106,7 +106,7 @@ async fn record(backend: &Backend, job: &Claimed, id: ObjectId, findings: &Findi
     }
     queue::finish(&mut tx, job, (!is_wanted).then_some("superseded")).await?;
     if let Some(release) = release {
-        releases::advance_locked(&mut tx, release, None).await?;
+        releases::advance_locked(&mut tx, release).await?;
     }
     tx.commit().await?;
     if let Some(release) = release {

@@ -13,6 +13,7 @@ use crate::{
     domain::{
         ids::{ObjectId, UploadId},
         queue::{AfterFailure, JobKind},
+        release::ReleaseStatus,
     },
 };
 
@@ -78,34 +79,34 @@ pub(super) async fn fail(
     };
     let next = queue::fail(&mut tx, job, report, &backend.settings.queue).await?;
     if next == AfterFailure::DeadLetter {
-        let reason = match job.kind {
-            JobKind::Store => {
-                let reason = for_artist.unwrap_or(NOT_STORED);
-                sqlx::query!(
-                    "update uploads set state = 'FAILED', failure_status = 422, failure = $2, updated_at = now()
-                     where id = $1 and state = 'RECEIVED'",
-                    job.upload as Option<UploadId>,
-                    reason
-                )
-                .execute(&mut *tx)
-                .await?;
-                reason
-            }
-            JobKind::Examine => {
-                let reason = for_artist.unwrap_or(NOT_EXAMINED);
-                sqlx::query!(
-                    "update objects set examination = 'FAILED', examination_failure = $2 where id = $1 and examination = 'PENDING'",
-                    job.object as Option<ObjectId>,
-                    reason
-                )
-                .execute(&mut *tx)
-                .await?;
-                reason
-            }
+        let changed = match job.kind {
+            JobKind::Store => sqlx::query!(
+                "update uploads set state = 'FAILED', failure_status = 422, failure = $2, updated_at = now()
+                 where id = $1 and state = 'RECEIVED'",
+                job.upload as Option<UploadId>,
+                for_artist.unwrap_or(NOT_STORED)
+            )
+            .execute(&mut *tx)
+            .await?
+            .rows_affected(),
+            JobKind::Examine => sqlx::query!(
+                "update objects set examination = 'FAILED', examination_failure = $2
+                 where id = $1 and state = 'ATTACHED' and examination = 'PENDING'",
+                job.object as Option<ObjectId>,
+                for_artist.unwrap_or(NOT_EXAMINED)
+            )
+            .execute(&mut *tx)
+            .await?
+            .rows_affected(),
         };
-        if let Some(release) = release {
-            releases::touch(&mut tx, release.id).await?;
-            releases::advance_locked(&mut tx, release, Some(reason)).await?;
+        // What failed may be something that the release has done without for long.
+        if let Some(release) = release
+            && changed > 0
+        {
+            if matches!(release.status, ReleaseStatus::Draft | ReleaseStatus::Processing) {
+                releases::touch(&mut tx, release.id).await?;
+            }
+            releases::advance_locked(&mut tx, release).await?;
         }
     }
     tx.commit().await?;

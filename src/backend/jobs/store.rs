@@ -37,7 +37,11 @@ pub(super) async fn perform(backend: &Backend, job: &Claimed, id: UploadId) -> R
     let upload = load(&mut db, id).await?;
     drop(db);
     if upload.state != UploadState::Received {
+        // Attached already, and only the reply to the COMMIT was lost; or given up.
         supersede(backend, job).await?;
+        if upload.state != UploadState::Failed {
+            backend.spool.remove(id).await?;
+        }
         return Ok(());
     }
     let (Some(sha256), Some(content_type)) = (&upload.sha256, &upload.content_type) else {
@@ -110,7 +114,7 @@ async fn attach(backend: &Backend, job: &Claimed, id: UploadId, object: &Intende
             queue::enqueue(&mut tx, &examine, None, backend.settings.queue.lease).await?;
             releases::touch(&mut tx, release.id).await?;
         }
-        releases::advance_locked(&mut tx, release, None).await?;
+        releases::advance_locked(&mut tx, release).await?;
     }
     tx.commit().await?;
     if let Some(release) = release {

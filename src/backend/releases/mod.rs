@@ -6,7 +6,7 @@ pub(super) mod view;
 use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
-use super::{Backend, Result, objects};
+use super::{Backend, Result, objects, uploads};
 use crate::domain::{
     account::Actor,
     ids::{ReleaseId, TrackId, UserId},
@@ -89,7 +89,7 @@ impl Releases<'_> {
         transition(&mut tx, release, ReleaseStatus::Processing, ReleaseEventKind::Submitted, Some(actor.id), None)
             .await?;
         let release = Locked { status: ReleaseStatus::Processing, ..release };
-        advance_locked(&mut tx, release, None).await?;
+        advance_locked(&mut tx, release).await?;
         self.commit_and_view(tx, release).await
     }
 
@@ -129,15 +129,11 @@ impl Releases<'_> {
     pub async fn delete(&self, actor: &Actor, id: ReleaseId) -> Result<()> {
         let mut tx = self.0.db.begin().await?;
         let release = lock_draft(&mut tx, actor, id).await?;
-        sqlx::query!(
-            "update uploads set state = 'CANCELLED', updated_at = now() where release_id = $1 and state in ('RECEIVING', 'REFUSED')",
-            id as ReleaseId
-        )
-        .execute(&mut *tx)
-        .await?;
+        let ended = uploads::cancel_all(&mut tx, id, None).await?;
         objects::release_all_of_release(&mut tx, id).await?;
         sqlx::query!("delete from releases where id = $1", id as ReleaseId).execute(&mut *tx).await?;
         tx.commit().await?;
+        uploads::forget_bytes(self.0, &ended).await?;
         self.0.events.release_changed(id, release.artist);
         Ok(())
     }
@@ -189,7 +185,13 @@ pub(super) async fn lock_draft_of_track(db: &mut PgConnection, actor: &Actor, tr
     .fetch_optional(&mut *db)
     .await?
     .ok_or(Problem::NotFound)?;
-    lock_draft(db, actor, release).await
+    let locked = lock_draft(&mut *db, actor, release).await?;
+    // Only under the release's lock is it certain that the track is still there.
+    sqlx::query_scalar!("select number from tracks where id = $1 for update", track as TrackId)
+        .fetch_optional(db)
+        .await?
+        .ok_or(Problem::NotFound)?;
+    Ok(locked)
 }
 
 pub(super) async fn lock(db: &mut PgConnection, id: ReleaseId) -> Result<Option<Locked>> {
@@ -269,8 +271,7 @@ pub(super) async fn record(
 }
 
 /// Applies [`advance`] to a locked release: called by everything that changes a release's files, in its transaction.
-/// `reason` says what failed, where something did.
-pub(super) async fn advance_locked(db: &mut PgConnection, release: Locked, reason: Option<&str>) -> Result<()> {
+pub(super) async fn advance_locked(db: &mut PgConnection, release: Locked) -> Result<()> {
     if release.status != ReleaseStatus::Processing {
         return Ok(());
     }
@@ -278,7 +279,7 @@ pub(super) async fn advance_locked(db: &mut PgConnection, release: Locked, reaso
     let release = Locked { version: view.version, ..release };
     let files = std::iter::once(view.cover.state()).chain(view.tracks.iter().map(|track| track.state()));
     match advance(view.status, files) {
-        Some((status, kind)) => transition(db, release, status, kind, None, reason).await,
+        Some((status, kind)) => transition(db, release, status, kind, None, view.failure()).await,
         None => Ok(()),
     }
 }

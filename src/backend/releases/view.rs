@@ -138,7 +138,8 @@ async fn tracks(db: &mut PgConnection, release: ReleaseId) -> Result<Vec<TrackVi
     Ok(tracks.collect())
 }
 
-/// For each target the newest upload that is newer than what the target holds: one that is arriving rather than one that failed.
+/// For each target the upload that decides its state, of those that are newer than what it holds: one that is still going
+/// somewhere rather than one that failed, and that rather than one that was refused; of several, the newest.
 async fn pending_uploads(
     db: &mut PgConnection,
     release: ReleaseId,
@@ -156,7 +157,7 @@ async fn pending_uploads(
              and (u.state <> 'RECEIVING' or u.expires_at > now())
              and (u.kind = 'COVER' or u.track_id is not null)
              and u.seq > coalesce(holder.seq, 0)
-           order by u.track_id, (u.state = 'RECEIVING') desc, u.seq desc"#,
+           order by u.track_id, array_position(array['RECEIVING', 'RECEIVED', 'FAILED', 'REFUSED']::upload_state[], u.state), u.seq desc"#,
         release as ReleaseId
     )
     .fetch_all(db)

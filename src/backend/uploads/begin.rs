@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::Uploads;
+use super::{Ended, Uploads, forget_bytes};
 use crate::{
     backend::{
         Result,
@@ -46,6 +46,7 @@ impl Uploads {
             tx.commit().await?;
             return Ok(begun(found, &intent));
         }
+        let expired = expire_own(&mut tx, actor).await?;
         self.check_limits(&mut tx, actor, intent.length).await?;
         let track = match intent.target {
             UploadTarget::NewTrack(_) => Some(add_track(&mut tx, release, &intent.file_name).await?),
@@ -70,16 +71,23 @@ impl Uploads {
         .await?;
         releases::touch(&mut tx, release.id).await?;
         tx.commit().await?;
+        forget_bytes(backend, &expired).await?;
         backend.events.release_changed(release.id, release.artist);
         Ok(begun(UnderWay { id, spool: backend.spool.id, track, offset: 0 }, &intent))
     }
 
     async fn check_limits(&self, db: &mut PgConnection, actor: &Actor, length: i64) -> Result<()> {
         let limits = &self.0.settings.uploads;
+        // One after the other: of two begun at once, the second counts the first.
+        sqlx::query!("select id from users where id = $1 for no key update", actor.id as UserId)
+            .fetch_one(&mut *db)
+            .await?;
         let used = sqlx::query!(
             r#"select (select count(*) from uploads where owner_id = $1 and state in ('RECEIVING', 'RECEIVED')) as "open!",
-                      (select coalesce(sum(length_bytes), 0)::bigint from uploads
-                       where owner_id = $1 and state in ('RECEIVING', 'RECEIVED', 'ATTACHED', 'FAILED')) as "bytes!""#,
+                      (select coalesce(sum(length_bytes), 0) from uploads
+                       where owner_id = $1 and state in ('RECEIVING', 'RECEIVED', 'FAILED'))::bigint
+                      + (select coalesce(sum(o.size_bytes), 0) from uploads u join objects o on o.upload_id = u.id
+                         where u.owner_id = $1 and o.state = 'ATTACHED')::bigint as "bytes!""#,
             actor.id as UserId
         )
         .fetch_one(db)
@@ -98,6 +106,21 @@ impl Uploads {
         }
         Ok(())
     }
+}
+
+/// What this artist has not gone on with for too long makes room.
+async fn expire_own(db: &mut PgConnection, actor: &Actor) -> Result<Vec<Ended>> {
+    let ended = sqlx::query_as!(
+        Ended,
+        r#"update uploads set state = 'EXPIRED', updated_at = now()
+           where id in (select id from uploads where owner_id = $1 and state = 'RECEIVING' and expires_at <= now()
+                        for update skip locked)
+           returning id as "id: UploadId", spool_id as "spool: SpoolId""#,
+        actor.id as UserId
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(ended)
 }
 
 async fn under_way(

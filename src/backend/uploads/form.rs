@@ -1,5 +1,7 @@
 //! Uploads by a plain form: the same ledger, though the file's length is known only once it is all here.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures::Stream;
 use uuid::Uuid;
@@ -11,7 +13,7 @@ use crate::{
         account::Actor,
         ids::UploadId,
         problem::Problem,
-        upload::{RawIntent, UploadKind, UploadTarget},
+        upload::{BegunUpload, RawIntent, UploadKind, UploadTarget},
     },
 };
 
@@ -46,14 +48,28 @@ impl Uploads {
             fingerprint: format!("form {}", Uuid::new_v4()),
         };
         let begun = self.begin(actor, &intent).await?;
+        let (uploads, actor) = (Self(Arc::clone(&self.0)), actor.clone());
+        // To its end, even when the browser has left: nothing half is left behind.
+        self.0.worker.track(async move { uploads.receive_begun(&actor, target, begun, body).await }).await?
+    }
+
+    async fn receive_begun<S, E>(&self, actor: &Actor, target: UploadTarget, begun: BegunUpload, body: S) -> Result<()>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send + Unpin + 'static,
+        E: std::error::Error + Send + Sync + 'static,
+    {
         let received = self.receive(actor, begun.id, 0, body).await;
         let completed = match received {
             Ok(_) => self.complete_at_its_end(begun.id).await,
             Err(error) => Err(error),
         };
-        match completed {
-            Ok(()) | Err(Error::Problem(Problem::Refused { status: 415 | 422, .. })) => Ok(()),
-            Err(error) => {
+        match (completed, target, begun.track) {
+            (Ok(()) | Err(Error::Problem(Problem::Refused { status: 415 | 422, .. })), _, _) => Ok(()),
+            (Err(error), UploadTarget::NewTrack(_), Some(track)) => {
+                self.0.tracks().remove(actor, track).await?;
+                Err(error)
+            }
+            (Err(error), _, _) => {
                 self.cancel(actor, begun.id).await?;
                 Err(error)
             }

@@ -7,12 +7,13 @@ pub(super) mod writers;
 
 use std::{sync::Arc, time::Duration};
 
+use sqlx::PgConnection;
 use tokio::time::{Instant, sleep};
 
 use super::{Backend, Result, releases, sessions::hex};
 use crate::domain::{
     account::Actor,
-    ids::{ReleaseId, SpoolId, UploadId, UserId},
+    ids::{ReleaseId, SpoolId, TrackId, UploadId, UserId},
     problem::Problem,
     upload::{UploadState, UploadStatus},
 };
@@ -24,6 +25,13 @@ const COMPLETE_PATIENCE: Duration = Duration::from_secs(3);
 const COMPLETE_LOOK_EVERY: Duration = Duration::from_millis(100);
 
 pub struct Uploads(pub(super) Arc<Backend>);
+
+/// An upload that is over before it was received: its bytes may go.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ended {
+    id: UploadId,
+    spool: SpoolId,
+}
 
 /// An upload's row, as far as its client is concerned.
 struct Row {
@@ -93,19 +101,26 @@ impl Uploads {
     /// 409 once it is received: it is stored, and can be replaced or removed.
     pub async fn cancel(&self, actor: &Actor, id: UploadId) -> Result<()> {
         let row = self.own(actor, id).await?;
+        let uploads = Self(Arc::clone(&self.0));
+        self.0.worker.track(async move { uploads.cancel_own(row).await }).await?
+    }
+
+    async fn cancel_own(&self, row: Row) -> Result<()> {
         let mut tx = self.0.db.begin().await?;
         let release = match row.release {
             Some(release) => releases::lock(&mut tx, release).await?,
             None => None,
         };
-        let cancelled = sqlx::query!(
-            "update uploads set state = 'CANCELLED', updated_at = now()
-             where id = $1 and state in ('RECEIVING', 'REFUSED', 'FAILED')",
-            id as UploadId
+        let cancelled = sqlx::query_as!(
+            Ended,
+            r#"update uploads set state = 'CANCELLED', updated_at = now()
+               where id = $1 and state in ('RECEIVING', 'REFUSED', 'FAILED')
+               returning id as "id: UploadId", spool_id as "spool: SpoolId""#,
+            row.id as UploadId
         )
-        .execute(&mut *tx)
+        .fetch_all(&mut *tx)
         .await?;
-        if cancelled.rows_affected() == 0 {
+        if cancelled.is_empty() {
             return match row.state {
                 UploadState::Received => {
                     Err(Problem::conflict("This file has arrived already. Replace or remove it instead.").into())
@@ -114,16 +129,11 @@ impl Uploads {
                 _ => Ok(()),
             };
         }
-        if let Some(release) = release {
+        if let Some(release) = release.filter(|release| release.status.is_editable()) {
             releases::touch(&mut tx, release.id).await?;
         }
         tx.commit().await?;
-        if row.spool == self.0.spool.id {
-            // A writer in the middle of a chunk is told to go first, so that it does not make the file anew.
-            let _writer = self.0.writers.displace(id).await;
-            self.0.spool.remove(id).await?;
-            self.0.writers.forget(id);
-        }
+        forget_bytes(&self.0, &cancelled).await?;
         if let Some(release) = release {
             self.0.events.release_changed(release.id, release.artist);
         }
@@ -133,6 +143,16 @@ impl Uploads {
     /// At the start of a process: completes uploads whose last byte had arrived, and removes from the spool what needs no
     /// keeping any more.
     pub(super) async fn take_up_where_it_stopped(&self) -> Result<()> {
+        let expired = sqlx::query_as!(
+            Ended,
+            r#"update uploads set state = 'EXPIRED', updated_at = now()
+               where spool_id = $1 and state = 'RECEIVING' and expires_at <= now()
+               returning id as "id: UploadId", spool_id as "spool: SpoolId""#,
+            self.0.spool.id as SpoolId
+        )
+        .fetch_all(&self.0.db)
+        .await?;
+        forget_bytes(&self.0, &expired).await?;
         let whole = sqlx::query_scalar!(
             r#"select id as "id: UploadId" from uploads
                where spool_id = $1 and state = 'RECEIVING' and offset_bytes = length_bytes"#,
@@ -161,6 +181,37 @@ impl Uploads {
         }
         Ok(())
     }
+}
+
+/// Ends, in the transaction that removes their target, all uploads of a release or of one track that are not received yet.
+/// To be followed by `forget_bytes` after the commit.
+pub(super) async fn cancel_all(
+    db: &mut PgConnection,
+    release: ReleaseId,
+    track: Option<TrackId>,
+) -> Result<Vec<Ended>> {
+    let ended = sqlx::query_as!(
+        Ended,
+        r#"update uploads set state = 'CANCELLED', updated_at = now()
+           where release_id = $1 and ($2::uuid is null or track_id = $2) and state in ('RECEIVING', 'REFUSED', 'FAILED')
+           returning id as "id: UploadId", spool_id as "spool: SpoolId""#,
+        release as ReleaseId,
+        track as Option<TrackId>
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(ended)
+}
+
+/// Removes the bytes of uploads that are over. A writer in the middle of a chunk is told to go first; one that does not go in
+/// time finds out at its next flush and removes them itself.
+pub(super) async fn forget_bytes(backend: &Backend, ended: &[Ended]) -> Result<()> {
+    for Ended { id, .. } in ended.iter().filter(|ended| ended.spool == backend.spool.id) {
+        let _writer = backend.writers.displace(*id).await;
+        backend.spool.remove(*id).await?;
+        backend.writers.forget(*id);
+    }
+    Ok(())
 }
 
 impl Row {

@@ -75,7 +75,7 @@ impl Uploads {
             .into());
         }
         if row.state != UploadState::Receiving || row.is_expired || !row.has_target {
-            return Err(Problem::Gone("This upload is over. Choose the file again.".into()).into());
+            return Err(over().into());
         }
         Ok(())
     }
@@ -131,8 +131,14 @@ impl Uploads {
         let outcome = self.pump(&mut sink, length, &mut body, &writer, id).await;
         // Whatever ended it, what has arrived is flushed and counted.
         let flushed = sink.flush().await;
-        if let Ok(flushed) = flushed {
-            self.commit_offset(id, flushed).await?;
+        if let Ok(flushed) = flushed
+            && let Err(error) = self.commit_offset(id, flushed).await
+        {
+            if matches!(error, Error::Problem(Problem::Gone(_))) {
+                self.0.spool.remove(id).await?;
+                self.0.writers.forget(id);
+            }
+            return Err(error);
         }
         *writer.running = sink.running();
         outcome?;
@@ -148,11 +154,14 @@ impl Uploads {
         S: Stream<Item = Result<Bytes, E>> + Unpin,
         E: std::error::Error + Send + Sync + 'static,
     {
-        let mut unflushed = 0;
+        let (mut unflushed, shutdown) = (0, self.0.shutdown());
         loop {
             let next = tokio::select! {
                 biased;
                 () = writer.displaced.cancelled() => return Err(busy().into()),
+                () = shutdown.cancelled() => {
+                    return Err(Problem::Unavailable("The server restarts. What arrived is kept; go on in a few seconds.".into()).into());
+                }
                 next = timeout(SILENCE, body.next()) => next,
             };
             let chunk = match next {
@@ -195,30 +204,30 @@ impl Uploads {
         )
         .execute(&self.0.db)
         .await?;
-        if prolonged.rows_affected() == 1 {
-            Ok(())
-        } else {
-            Err(Problem::Gone("This upload is over. Choose the file again.".into()).into())
-        }
+        if prolonged.rows_affected() == 1 { Ok(()) } else { Err(over().into()) }
     }
 
     /// After the flush: from here on these bytes are acknowledged.
+    ///
+    /// # Errors
+    /// 410 when it was cancelled, or its target removed, while they came.
     async fn commit_offset(&self, id: UploadId, offset: u64) -> Result<()> {
         let offset = i64::try_from(offset).map_err(|_| Error::Corrupt(format!("offset {offset} of upload {id}")))?;
-        sqlx::query!(
+        let counted = sqlx::query!(
             "update uploads set offset_bytes = $2, updated_at = now() where id = $1 and state = 'RECEIVING'",
             id as UploadId,
             offset
         )
         .execute(&self.0.db)
         .await?;
-        Ok(())
+        if counted.rows_affected() == 1 { Ok(()) } else { Err(over().into()) }
     }
 
     /// Completes an upload whose bytes are all here although nobody was told.
     pub(super) async fn finish_if_whole(&self, id: UploadId) -> Result<()> {
         let writer = self.0.writers.displace(id).await.ok_or_else(busy)?;
-        self.finish_receiving(id, writer).await
+        let uploads = Uploads(Arc::clone(&self.0));
+        self.0.worker.track(async move { uploads.finish_receiving(id, writer).await }).await?
     }
 
     /// Judges what has arrived; then, in one transaction, marks it received and gives it the job that stores it.
@@ -231,8 +240,10 @@ impl Uploads {
         )
         .fetch_one(&backend.db)
         .await?;
-        if row.state != UploadState::Receiving {
-            return Ok(());
+        match row.state {
+            UploadState::Receiving => {}
+            UploadState::Received | UploadState::Attached | UploadState::Superseded => return Ok(()),
+            _ => return Err(over().into()),
         }
         let length = row.length_bytes.unsigned_abs();
         let (path, limits, running) = (backend.spool.path(id), backend.settings.media, writer.running.clone());
@@ -281,6 +292,9 @@ impl Uploads {
         .fetch_optional(&mut *tx)
         .await?;
         let (Some(release), Some(upload)) = (release, upload) else {
+            drop(tx);
+            backend.spool.remove(id).await?;
+            backend.writers.forget(id);
             return Err(Problem::Gone("What this file was for was removed while it uploaded.".into()).into());
         };
         let job = NewJob {
@@ -295,7 +309,9 @@ impl Uploads {
         let turn = backend.worker.try_turn();
         let owner = turn.as_ref().map(|_| backend.worker.id);
         let claimed = queue::enqueue(&mut tx, &job, owner, backend.settings.queue.lease).await?;
-        releases::touch(&mut tx, release.id).await?;
+        if release.status.is_editable() {
+            releases::touch(&mut tx, release.id).await?;
+        }
         tx.commit().await?;
         match turn {
             Some(turn) => worker::run_in_background(backend, claimed, turn),
@@ -333,6 +349,10 @@ impl Uploads {
         }
         Ok(())
     }
+}
+
+fn over() -> Problem {
+    Problem::Gone("This upload is over. Choose the file again.".into())
 }
 
 fn busy() -> Problem {
@@ -399,7 +419,13 @@ impl Sink {
     /// Opens the file and cuts it back to what was acknowledged.
     async fn open(path: std::path::PathBuf, offset: u64, running: RunningHash) -> Result<Self> {
         let inner = spawn_blocking(move || {
-            let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+            let mut file = OpenOptions::new().read(true).write(true).create(offset == 0).truncate(false).open(&path)?;
+            if file.metadata()?.len() < offset {
+                return Err(Error::Corrupt(format!(
+                    "{} is shorter than the {offset} bytes that were acknowledged",
+                    path.display()
+                )));
+            }
             if offset == 0 {
                 // A new name in a folder outlives a crash only once the folder is flushed.
                 if let Some(folder) = path.parent() {
@@ -444,7 +470,7 @@ impl Sink {
         };
         let gathered = std::mem::take(&mut self.gathered);
         self.gathered_bytes = 0;
-        let (inner, outcome) = spawn_blocking(move || {
+        let (inner, outcome) = spawn_blocking(move || -> (Option<(File, RunningHash)>, io::Result<()>) {
             let mut outcome = Ok(());
             for chunk in &gathered {
                 outcome = file.write_all(chunk);
@@ -457,14 +483,20 @@ impl Sink {
                 running.hash.update(chunk);
                 running.offset += chunk.len() as u64;
             }
-            if matches!(flush, Flush::Yes) && outcome.is_ok() {
-                outcome = file.sync_data();
+            if matches!(flush, Flush::Yes)
+                && outcome.is_ok()
+                && let Err(error) = file.sync_data()
+            {
+                // The kernel says so once, and forgets: nothing that this file handle says later can be believed.
+                return (None, Err(error));
             }
-            ((file, running), outcome)
+            (Some((file, running)), outcome)
         })
         .await?;
-        self.written = inner.1.offset;
-        self.inner = Some(inner);
+        if let Some((_, running)) = &inner {
+            self.written = running.offset;
+        }
+        self.inner = inner;
         Ok(outcome?)
     }
 }

@@ -63,13 +63,13 @@ fn ArtistRow(row: ArtistSummary, releases_path: &'static str) -> impl IntoView {
 /// How many releases there are in one status: a link to them, unless there are none.
 #[component]
 fn StatusCount(status: ReleaseStatus, number: i64, address: String) -> impl IntoView {
-    let class = if number == 0 { "text-end max-md:hidden" } else { "text-end" };
+    let class = if number == 0 { "md:text-end max-md:hidden" } else { "md:text-end" };
     let shown = if number == 0 {
         view! { <span class="text-muted">"0"</span> }.into_any()
     } else {
         let name = format!("{} {}", count(number, "release", "releases"), status.label().to_lowercase());
         view! {
-            <a href=address class=ABOVE_ROW_LINK aria-label=name>
+            <a href=address class=format!("{ABOVE_ROW_LINK} md:text-end") aria-label=name>
                 {number}
             </a>
             <span class="md:hidden text-muted" aria-hidden="true">{format!(" {}", status.label().to_lowercase())}</span>

@@ -1,6 +1,6 @@
 //! The cover as the reviewer sees it: large, in full on demand, with what is known of its file.
 
-use leptos::{ev::MouseEvent, prelude::*};
+use leptos::{ev::MouseEvent, html, prelude::*};
 use vwaza::domain::{
     files::{CoverView, original_url},
     media::format_bytes,
@@ -9,13 +9,15 @@ use vwaza::domain::{
 use super::{checksum::Checksum, finding_list::FindingList, findings::Finding, metadata::Fact};
 use crate::components::{
     cover::{Cover, shown_cover},
-    dialog::Dialog,
     status::FileLine,
 };
+
+const PICTURE: &str = "max-h-[calc(100dvh-9rem)] w-auto max-w-full";
 
 #[component]
 pub fn ReviewCover(cover: CoverView, title: String, findings: Vec<Finding>) -> impl IntoView {
     let alt = format!("Cover of {title}");
+    let picture_alt = alt.clone();
     let state = cover.state();
     let shown = shown_cover(&cover);
     let Some(file) = cover.current else {
@@ -34,14 +36,6 @@ pub fn ReviewCover(cover: CoverView, title: String, findings: Vec<Finding>) -> i
         Some(facts) => view! { <Fact label="Format" value=Some(facts.summary())/> }.into_any(),
         None => view! { <FileLine state/> }.into_any(),
     };
-    let picture = {
-        let (address, alt) = (address.clone(), alt.clone());
-        move || {
-            full_size.get().then(|| {
-                view! { <img class="mx-auto max-h-[75vh] w-auto max-w-full" src=address.clone() alt=alt.clone()/> }
-            })
-        }
-    };
     view! {
         <figure class="grid gap-3">
             <a href=address.clone() target="_blank" rel="external noopener" class="block cursor-zoom-in" on:click=enlarge>
@@ -58,14 +52,40 @@ pub fn ReviewCover(cover: CoverView, title: String, findings: Vec<Finding>) -> i
                 </dl>
             </figcaption>
         </figure>
-        <Dialog open=full_size title="Cover in full size">
+        <FullSize open=full_size address=address alt=picture_alt/>
+    }
+    .into_any()
+}
+
+/// As large as the window allows; the file is fetched when it is asked for.
+#[component]
+fn FullSize(open: RwSignal<bool>, address: String, alt: String) -> impl IntoView {
+    let dialog = NodeRef::<html::Dialog>::new();
+    Effect::new(move || {
+        let Some(dialog) = dialog.get() else { return };
+        if open.get() && !dialog.open() {
+            // It fails only for a dialog that is not in the page, where there is nothing to show.
+            drop(dialog.show_modal());
+        }
+    });
+    let picture = {
+        let address = address.clone();
+        move || open.get().then(|| view! { <img class=PICTURE src=address.clone() alt=alt.clone()/> })
+    };
+    view! {
+        <dialog
+            class="dialog w-fit max-w-[calc(100vw-2rem)]"
+            node_ref=dialog
+            aria-label="Cover in full size"
+            on:close=move |_| open.set(false)
+        >
             {picture}
-            <p>
+            <form method="dialog" class="flex items-center justify-between gap-3 px-4 py-2">
                 <a class="link" href=address target="_blank" rel="external noopener">
                     "Open the file"
                 </a>
-            </p>
-        </Dialog>
+                <button class="btn">"Close"</button>
+            </form>
+        </dialog>
     }
-    .into_any()
 }

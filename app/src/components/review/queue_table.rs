@@ -1,6 +1,6 @@
 //! The review queue: one row is the current one; keys move it, and what happens elsewhere leaves it where it is.
 
-use leptos::prelude::*;
+use leptos::{prelude::*, wasm_bindgen::JsCast, web_sys::HtmlElement};
 use leptos_router::hooks::use_navigate;
 use vwaza::domain::{
     ids::ReleaseId,
@@ -9,7 +9,7 @@ use vwaza::domain::{
 
 use super::table::{ABOVE_ROW_LINK, COVER_ROW, Column, Table};
 use crate::components::{
-    cover::Cover, focus, keyboard, release_filters::filter_address, release_list::tracks_words, time_ago::TimeAgo,
+    cover::Cover, keyboard, release_filters::filter_address, release_list::tracks_words, time_ago::TimeAgo,
 };
 
 const COLUMNS: [Column; 5] = [
@@ -47,14 +47,13 @@ pub fn QueueTable(
     let chosen = RwSignal::new(None::<Cursor>);
     let ids = move || rows.read().iter().map(|row| row.id).collect::<Vec<_>>();
     let current = Memo::new(move |_| place(&ids(), chosen.get()));
-    // Only who moved with the keys finds the focus again after the focused row has gone.
-    let by_keyboard = StoredValue::new(false);
+    // Only who was in the table finds the focus again after the focused row has gone.
+    let had_focus = StoredValue::new(false);
 
     let choose = move |index: usize| {
         let ids = untrack(ids);
         if let Some(id) = ids.get(index) {
             chosen.set(Some(Cursor { id: *id, index }));
-            by_keyboard.set_value(true);
             focus_row(*id);
         }
     };
@@ -77,9 +76,14 @@ pub fn QueueTable(
         let id = now.map(|cursor| cursor.id);
         if let (Some(before), Some(id)) = (before, id)
             && before != Some(id)
-            && by_keyboard.get_value()
+            && had_focus.get_value()
         {
-            focus_row(id);
+            // Once the row that has gone is out of the page.
+            request_animation_frame(move || {
+                if nothing_is_focused() {
+                    focus_row(id);
+                }
+            });
         }
         id
     });
@@ -97,8 +101,10 @@ pub fn QueueTable(
                         if let Some(index) = index {
                             chosen.set(Some(Cursor { id, index }));
                         }
+                        had_focus.set_value(true);
                     });
-                    view! { <QueueRow row is_current on_focus filter path/> }
+                    let on_leave = Callback::new(move |()| had_focus.set_value(false));
+                    view! { <QueueRow row is_current on_focus on_leave filter path/> }
                 }
             />
         </Table>
@@ -106,7 +112,15 @@ pub fn QueueTable(
 }
 
 fn focus_row(id: ReleaseId) {
-    focus::on(&format!("[id='row-{id}']"));
+    let row = document().get_element_by_id(&format!("row-{id}"));
+    if let Some(row) = row.and_then(|row| row.dyn_into::<HtmlElement>().ok()) {
+        // It fails only for an element that is not in the page.
+        let _ = row.focus();
+    }
+}
+
+fn nothing_is_focused() -> bool {
+    document().active_element().is_none_or(|element| element.tag_name() == "BODY")
 }
 
 #[component]
@@ -114,6 +128,8 @@ fn QueueRow(
     row: ReleaseSummary,
     is_current: Signal<bool>,
     on_focus: Callback<()>,
+    /// The focus went elsewhere; it does not go anywhere with a row that is taken away.
+    on_leave: Callback<()>,
     filter: Signal<ReleaseFilter>,
     path: &'static str,
 ) -> impl IntoView {
@@ -126,6 +142,11 @@ fn QueueRow(
             role="row"
             aria-current=move || is_current.get().then_some("true")
             on:focusin=move |_| on_focus.run(())
+            on:focusout=move |event| {
+                if event.related_target().is_some() {
+                    on_leave.run(());
+                }
+            }
             class=COVER_ROW
         >
             <td role="cell" class="w-16 max-md:row-span-2">
@@ -141,11 +162,11 @@ fn QueueRow(
                     {row.artist_name.clone()}
                 </a>
             </td>
-            <td role="cell" class="text-end max-md:col-start-3 max-md:row-start-2">
+            <td role="cell" class="text-end max-md:col-start-3 max-md:row-start-1">
                 <span class="max-md:hidden">{row.track_count}</span>
                 <span class="md:hidden">{tracks_words(row.track_count)}</span>
             </td>
-            <td role="cell" class="whitespace-nowrap max-md:col-start-3 max-md:row-start-1 max-md:text-end">
+            <td role="cell" class="md:whitespace-nowrap max-md:col-start-3 max-md:row-start-2 max-md:max-w-32 max-md:text-end">
                 <TimeAgo at=row.submitted_at.unwrap_or(row.updated_at)/>
             </td>
         </tr>

@@ -66,7 +66,7 @@ fn ReleaseRow(row: ReleaseSummary, of_artist: String) -> impl IntoView {
                 <span aria-hidden="true">{row.track_count}</span>
                 <span class="visually-hidden">{tracks_words(row.track_count)}</span>
             </td>
-            <td role="cell" class="whitespace-nowrap max-md:col-start-3 max-md:row-start-2 max-md:text-end">
+            <td role="cell" class="md:whitespace-nowrap max-md:col-start-3 max-md:row-start-2 max-md:max-w-32 max-md:text-end">
                 <TimeAgo at=row.updated_at/>
             </td>
         </tr>

@@ -17,7 +17,7 @@ pub fn Search(
     let search = move || filter.with(|filter| filter.search.clone());
     let artist = move || filter.with(|filter| filter.artist);
     view! {
-        <search class="search">
+        <search class="search mb-4 block">
             <Form method="GET" action=path attr:class="search-form">
                 {move || artist().map(|artist| view! { <input type="hidden" name="artist" value=artist.to_string()/> })}
                 <label class="visually-hidden" for="search">

@@ -34,7 +34,7 @@ impl Column {
 
 /// A row of a cover and words: on a phone the cover stands at the left of two lines.
 pub const COVER_ROW: &str = "relative aria-[current=true]:bg-accent-soft aria-[current=true]:shadow-[inset_3px_0_var(--color-accent)] \
-     max-md:grid max-md:grid-cols-[3rem_minmax(0,1fr)_auto] max-md:items-baseline max-md:gap-x-3 max-md:border-t max-md:border-line \
+     max-md:grid max-md:grid-cols-[3rem_minmax(0,1fr)_auto] max-md:gap-x-3 max-md:border-t max-md:border-line \
      max-md:px-2 max-md:py-3";
 /// Beside the link that takes the whole row (`card-link`), others have to stand above it.
 pub const ABOVE_ROW_LINK: &str = "link relative z-10 inline-block min-h-6 min-w-6 leading-6";

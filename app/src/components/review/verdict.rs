@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Opens upwards from the bar: over its whole width on a phone, above its button otherwise.
-const PANEL: &str = "absolute inset-x-0 bottom-full z-10 mb-2 grid max-h-[75vh] gap-3 overflow-y-auto rounded-card border \
+const PANEL: &str = "absolute inset-x-0 bottom-full z-10 mb-4 grid max-h-[75vh] gap-3 overflow-y-auto rounded-card border \
     border-line bg-surface p-5 shadow-float md:left-auto md:w-[34rem]";
 
 /// What is judged, as the forms send it.
@@ -84,7 +84,7 @@ pub fn VerdictBar(
             <div class="mx-auto grid max-w-[72rem] gap-3 px-[clamp(1rem,4vw,2.5rem)] py-3">
                 {move || note().map(|error| view! { <Refusal error=error id=subject.id on_reload=on_reload/> })}
                 <div class="flex flex-wrap items-center justify-end gap-3">
-                    <p class="meta mr-auto">{warning_words(warnings.len())}</p>
+                    <p class="meta mr-auto max-sm:w-full">{warning_words(warnings.len())}</p>
                     <RejectForm subject=subject address=addresses.reject judging=judging on_judge=on_judge/>
                     <form
                         method="post"
@@ -148,12 +148,13 @@ fn Confirmation(confirming: RwSignal<bool>, warnings: Vec<String>, on_approve: C
     view! {
         <Dialog open=confirming title="Approve with warnings">
             <p>"Stores may refuse or change what stands here:"</p>
-            <ul class="list-disc pl-5">{warnings}</ul>
-            <div class="flex flex-wrap justify-end gap-3">
+            <ul class="mt-2 list-disc pl-5">{warnings}</ul>
+            <div class="mt-5 flex flex-wrap justify-end gap-3">
                 <button type="button" class="btn" on:click=move |_| confirming.set(false)>
                     "Go on listening"
                 </button>
-                <button type="button" class="btn btn-primary" on:click=approve>
+                // So that Enter, after the key that asked, answers.
+                <button type="button" class="btn btn-primary" autofocus on:click=approve>
                     "Approve anyway"
                 </button>
             </div>
@@ -167,6 +168,9 @@ fn RejectForm(subject: Subject, address: &'static str, judging: Judging, on_judg
     let Judging { reason, rejecting, pending, error } = judging;
     let text = NodeRef::<html::Textarea>::new();
     let refused = RwSignal::new(None::<AppError>);
+    // What does nothing without JavaScript is not there without it.
+    let is_alive = RwSignal::new(false);
+    Effect::new(move || is_alive.set(true));
     let errors = FormErrors::of(move || refused.get().or_else(|| error.get()));
     let reason_error = errors.field("reason");
     Effect::new(move || {
@@ -208,7 +212,9 @@ fn RejectForm(subject: Subject, address: &'static str, judging: Judging, on_judg
                 </h2>
                 <form class="grid gap-3" method="post" action=address on:submit=send>
                     <SubjectFields subject=subject/>
-                    <QuickReasons reason/>
+                    <Show when=move || is_alive.get()>
+                        <QuickReasons reason=reason/>
+                    </Show>
                     <div class="field">
                         <label class="label" for="reason">
                             "What the artist has to mend"
@@ -236,9 +242,11 @@ fn RejectForm(subject: Subject, address: &'static str, judging: Judging, on_judg
                         }}
                     </div>
                     <div class="flex flex-wrap justify-end gap-3">
-                        <button type="button" class="btn" on:click=move |_| close()>
-                            "Cancel"
-                        </button>
+                        <Show when=move || is_alive.get()>
+                            <button type="button" class="btn" on:click=move |_| close()>
+                                "Cancel"
+                            </button>
+                        </Show>
                         <SubmitButton pending label="Reject with this reason" class="btn btn-danger"/>
                     </div>
                 </form>
@@ -247,35 +255,26 @@ fn RejectForm(subject: Subject, address: &'static str, judging: Judging, on_judg
     }
 }
 
-/// One click each; there only once the page is alive, since without JavaScript they would fill nothing.
+/// One click each.
 #[component]
 fn QuickReasons(reason: RwSignal<String>) -> impl IntoView {
-    let is_alive = RwSignal::new(false);
-    Effect::new(move || is_alive.set(true));
-    let picks = move || {
-        QUICK_REASONS
-            .into_iter()
-            .map(|pick| {
-                view! {
-                    <label class="flex items-start gap-2 py-1 text-small">
-                        <input
-                            type="checkbox"
-                            class="checkbox"
-                            prop:checked=move || reason.with(|text| has_reason(text, pick))
-                            on:change=move |_| reason.update(|text| *text = toggle_reason(text, pick))
-                        />
-                        <span>{pick}</span>
-                    </label>
-                }
-            })
-            .collect_view()
-    };
+    let picks = QUICK_REASONS.map(|pick| {
+        view! {
+            <label class="flex items-start gap-2 py-1 text-small">
+                <input
+                    type="checkbox"
+                    class="checkbox flex-none"
+                    prop:checked=move || reason.with(|text| has_reason(text, pick))
+                    on:change=move |_| reason.update(|text| *text = toggle_reason(text, pick))
+                />
+                <span>{pick}</span>
+            </label>
+        }
+    });
     view! {
-        <Show when=move || is_alive.get()>
-            <fieldset>
-                <legend class="label">"Reasons that come up most"</legend>
-                {picks()}
-            </fieldset>
-        </Show>
+        <fieldset>
+            <legend class="label">"Reasons that come up most"</legend>
+            {picks.collect_view()}
+        </fieldset>
     }
 }

@@ -37,11 +37,11 @@ pub fn FileButton(
                 aria-label=move || name.get()
                 on:change=move |event| on_files.run(Files::chosen(&event))
             />
-            <label class="btn btn-quiet" for=label_for>
+            <label class="btn-quiet btn-small" for=label_for>
                 <Icon name=IconName::Upload/>
                 {move || label.get()}
             </label>
-            <button type="submit" class="btn btn-quiet hidden noscript:inline-flex">"Upload"</button>
+            <button type="submit" class="btn btn-small hidden noscript:inline-flex">"Upload"</button>
         </form>
     }
 }

@@ -1,8 +1,8 @@
 //! Getting files in: where they are dropped or chosen, how their uploads do, and the table of tracks they become.
 
 pub mod drag;
-pub mod file_button;
 pub mod drop_zone;
+pub mod file_button;
 pub mod new_track_row;
 pub mod progress;
 pub mod resume_note;

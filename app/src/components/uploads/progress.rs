@@ -23,9 +23,11 @@ pub fn UploadProgress(
     let is_signed_out = Memo::new(move |_| state.with(|state| *state == TaskState::SignedOut));
     let is_bad = Memo::new(move |_| state.with(|state| matches!(state, TaskState::Refused(_) | TaskState::Failed(_))));
     // One button that changes its meaning, so that the focus stays on it.
-    let toggle = move || match can_pause.get() {
-        true => (Command::Pause, IconName::Pause, "Pause"),
-        false => (Command::Resume, IconName::Retry, "Go on"),
+    let is_paused = Memo::new(move |_| state.with(|state| matches!(state, TaskState::Paused(_))));
+    let toggle = move || match (can_pause.get(), is_paused.get()) {
+        (true, _) => (Command::Pause, IconName::Pause, "Pause"),
+        (false, true) => (Command::Resume, IconName::Play, "Go on"),
+        (false, false) => (Command::Resume, IconName::Retry, "Try again"),
     };
     let named = {
         let name = name.clone();

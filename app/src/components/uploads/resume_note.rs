@@ -49,7 +49,7 @@ pub fn ResumeNote(
     let cancel = format!("{}: {name}", if is_bad { "Put away" } else { "Cancel the upload" });
     let choose_name = format!("{choose}: {name}");
     let note = view! {
-        <div class="upload" class:upload-bad=is_bad>
+        <div class="upload upload-note" class:upload-bad=is_bad>
             <p class="upload-line">
                 {is_bad.then(|| view! { <Icon name=IconName::Warning/> })}
                 {line}

@@ -40,7 +40,8 @@ pub fn TrackAudio(
         task.get().filter(|task| task.state() != TaskState::Done && !is_told(task))
     });
     let is_done = Memo::new(move |_| task.get().is_some_and(|task| task.state() == TaskState::Done));
-    let pending = Memo::new(move |_| if local.get().is_some() { None } else { track.with(|track| track.pending.clone()) });
+    let pending =
+        Memo::new(move |_| if local.get().is_some() { None } else { track.with(|track| track.pending.clone()) });
     let audio = Memo::new(move |_| track.with(|track| track.audio.clone()));
     let state = Memo::new(move |_| {
         if local.get().is_some() {
@@ -71,14 +72,16 @@ pub fn TrackAudio(
     };
     let line = move || {
         let state = state.get().filter(|state| *state != FileState::Ready && told.with(Option::is_none));
-        state.map(|state| view! { <FileLine state=state message=audio.with(|audio| audio.as_ref().and_then(failure))/> })
+        state
+            .map(|state| view! { <FileLine state=state message=audio.with(|audio| audio.as_ref().and_then(failure))/> })
     };
     let sound = move || {
         let file = audio.get().filter(|file| file.examination == Examination::Passed)?;
         Some(view! { <Sound track=track file=file queue=queue/> })
     };
-    let may_choose =
-        Memo::new(move |_| local.get().is_none() && told.with(Option::is_none) && state.get() != Some(FileState::Storing));
+    let may_choose = Memo::new(move |_| {
+        local.get().is_none() && told.with(Option::is_none) && state.get() != Some(FileState::Storing)
+    });
     view! {
         {sound}
         {under_way}

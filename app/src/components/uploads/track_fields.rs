@@ -17,9 +17,8 @@ pub fn TrackFields(
     on_event: Callback<TrackEvent>,
 ) -> impl IntoView {
     let title = Memo::new(move |_| track.with(|track| track.title.clone()));
-    let hints = move || {
-        title_hints(&title.get()).into_iter().map(|hint| view! { <p class="hint">{hint}</p> }).collect_view()
-    };
+    let hints =
+        move || title_hints(&title.get()).into_iter().map(|hint| view! { <p class="hint">{hint}</p> }).collect_view();
     let more = Memo::new(move |_| track.with(summary));
     view! {
         <form
@@ -44,39 +43,41 @@ pub fn TrackFields(
                 error=move || error_of(errors, "title")
             />
             {hints}
-            <details class="track-more">
-                <summary>
-                    <span class="visually-hidden">{move || format!("Track {}: ", track.with(|track| track.number))}</span>
-                    {more}
-                </summary>
-                <TextCell
-                    id=format!("track-{id}-version")
-                    name="track[title_version]"
-                    label="Version"
-                    placeholder="Live, Radio edit, …"
-                    value=move || track.with(|track| track.title_version.clone().unwrap_or_default())
-                    error=move || error_of(errors, "title_version")
-                />
-                <TextCell
-                    id=format!("track-{id}-isrc")
-                    name="track[isrc]"
-                    label="ISRC"
-                    placeholder="GB-AYE-06-01498"
-                    value=move || track.with(|track| track.isrc.as_ref().map(ToString::to_string).unwrap_or_default())
-                    error=move || error_of(errors, "isrc")
-                />
-                <label class="track-explicit">
-                    <input
-                        class="checkbox"
-                        type="checkbox"
-                        name="track[explicit]"
-                        value="on"
-                        checked=move || track.with(|track| track.explicit)
+            <div class="track-foot">
+                <details class="track-more">
+                    <summary>
+                        <span class="visually-hidden">{move || format!("Track {}: ", track.with(|track| track.number))}</span>
+                        {more}
+                    </summary>
+                    <TextCell
+                        id=format!("track-{id}-version")
+                        name="track[title_version]"
+                        label="Version"
+                        placeholder="Live, Radio edit, …"
+                        value=move || track.with(|track| track.title_version.clone().unwrap_or_default())
+                        error=move || error_of(errors, "title_version")
                     />
-                    "Explicit lyrics"
-                </label>
-            </details>
-            <p class="track-saved" role="status">{move || saved.get()}</p>
+                    <TextCell
+                        id=format!("track-{id}-isrc")
+                        name="track[isrc]"
+                        label="ISRC"
+                        placeholder="GB-AYE-06-01498"
+                        value=move || track.with(|track| track.isrc.as_ref().map(ToString::to_string).unwrap_or_default())
+                        error=move || error_of(errors, "isrc")
+                    />
+                    <label class="track-explicit">
+                        <input
+                            class="checkbox"
+                            type="checkbox"
+                            name="track[explicit]"
+                            value="on"
+                            checked=move || track.with(|track| track.explicit)
+                        />
+                        "Explicit lyrics"
+                    </label>
+                </details>
+                <p class="track-saved" role="status">{move || saved.get()}</p>
+            </div>
             <button type="submit" class="btn hidden noscript:inline-flex">"Save"</button>
         </form>
     }

@@ -24,7 +24,10 @@ pub enum TrackEvent {
     /// A field was left, or a choice made.
     Changed,
     /// To this number, from 1; the control that was used keeps the focus.
-    MoveTo { number: i32, control: &'static str },
+    MoveTo {
+        number: i32,
+        control: &'static str,
+    },
     /// Something else was dropped on it: before or behind it.
     DroppedOn(Half),
     Files(Files),
@@ -191,8 +194,10 @@ fn Order(
             <Icon name=IconName::Drag/>
         </span>
         <span class="track-row-number">{move || number.get()}</span>
-        <Step id=id label=move || format!("Move “{}” up", title()) table=table number=number by=-1 on_event=on_event/>
-        <Step id=id label=move || format!("Move “{}” down", title()) table=table number=number by=1 on_event=on_event/>
+        <span class="track-steps">
+            <Step id=id label=move || format!("Move “{}” up", title()) table=table number=number by=-1 on_event=on_event/>
+            <Step id=id label=move || format!("Move “{}” down", title()) table=table number=number by=1 on_event=on_event/>
+        </span>
     }
 }
 

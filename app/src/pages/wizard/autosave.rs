@@ -1,4 +1,4 @@
-//! Saves a form as it is filled in: a moment after the last key, at once when a field is left, one answer at a time.
+//! Saves a form as it is filled in: a moment after the last key, sooner when a field is left, one answer at a time.
 
 use std::time::Duration;
 
@@ -10,6 +10,8 @@ use crate::error::AppError;
 
 /// Long enough not to save every letter, short enough to have saved before somebody looks.
 const AFTER_LAST_KEY: Duration = Duration::from_millis(600);
+/// A sentence that appears when a field is left must not move the button that is being pressed.
+const AFTER_LEAVING: Duration = Duration::from_millis(200);
 /// When the server was out of reach.
 const BEFORE_RETRY: Duration = Duration::from_secs(5);
 
@@ -65,6 +67,10 @@ impl Autosave {
     }
 
     pub(super) fn changed(self) {
+        self.due_after(AFTER_LEAVING, Occasion::Left);
+    }
+
+    pub(super) fn now(self) {
         self.stop_timer();
         self.due.set(Some(Occasion::Left));
     }
@@ -118,9 +124,7 @@ where
 pub(super) fn shown_errors(refused: FieldErrors, shown: &FieldErrors, occasion: Occasion) -> FieldErrors {
     match occasion {
         Occasion::Left => refused,
-        Occasion::Typing => {
-            FieldErrors(refused.0.into_iter().filter(|(name, _)| shown.get(name).is_some()).collect())
-        }
+        Occasion::Typing => FieldErrors(refused.0.into_iter().filter(|(name, _)| shown.get(name).is_some()).collect()),
     }
 }
 

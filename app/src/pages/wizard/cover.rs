@@ -78,7 +78,9 @@ fn Picture(latest: Latest) -> impl IntoView {
     });
     let alt = move || format!("Cover of {}", latest.with(|release| release.display_title()));
     move || match preview.get() {
-        Some(address) => view! { <img class="cover cover-large" src=address alt=untrack(alt) width="640" height="640"/> }.into_any(),
+        Some(address) => {
+            view! { <img class="cover cover-large" src=address alt=untrack(alt) width="640" height="640"/> }.into_any()
+        }
         None => view! { <CoverImage object=stored.get() edge=640 alt=untrack(alt) class="cover-large"/> }.into_any(),
     }
 }
@@ -91,10 +93,11 @@ fn Progress(latest: Latest, on_files: Callback<Files>) -> impl IntoView {
     let task = Memo::new(move |_| uploads.of_cover(id));
     let local = Memo::new(move |_| task.get().filter(|task| task.state() != TaskState::Done));
     let pending = Memo::new(move |_| {
-        let is_known_here = task.with(Option::is_some) && latest.with(|release| {
-            // A refusal is said by the server alone, so that it is said once.
-            release.cover.pending.as_ref().is_none_or(|pending| pending.state == UploadState::Receiving)
-        });
+        let is_known_here = task.with(Option::is_some)
+            && latest.with(|release| {
+                // A refusal is said by the server alone, so that it is said once.
+                release.cover.pending.as_ref().is_none_or(|pending| pending.state == UploadState::Receiving)
+            });
         if is_known_here { None } else { latest.with(|release| release.cover.pending.clone()) }
     });
     let state = Memo::new(move |_| latest.with(|release| release.cover.state()));
@@ -126,7 +129,8 @@ fn Progress(latest: Latest, on_files: Callback<Files>) -> impl IntoView {
         })
     };
     let line = move || {
-        let is_told = local.get().is_some() || pending.get().is_some_and(|pending| pending.state != UploadState::Received);
+        let is_told =
+            local.get().is_some() || pending.get().is_some_and(|pending| pending.state != UploadState::Received);
         let state = match (state.get(), task.with(Option::is_some)) {
             // This tab knows more than the page has heard.
             (FileState::Receiving | FileState::Missing, true) => FileState::Storing,

@@ -9,7 +9,7 @@ use vwaza::domain::{
 
 use super::{
     StepHead,
-    autosave::{self, Autosave, read_form, shown_errors, without_refused},
+    autosave::{self, Autosave, Occasion, read_form, shown_errors, without_refused},
     latest::Latest,
 };
 use crate::{
@@ -32,13 +32,17 @@ pub(super) fn Details(latest: Latest) -> impl IntoView {
     let sent = StoredValue::new(saved.get_untracked());
     let is_leaving = RwSignal::new(false);
 
-    let save = move |occasion| {
-        let Some(SaveDetails { details: filled, .. }) = read_form(form) else { return };
+    let check = move |occasion| {
+        let SaveDetails { details: filled, .. } = read_form(form)?;
         let refused = match filled.parse() {
             Err(Problem::Invalid(refused)) => refused,
             _ => FieldErrors::default(),
         };
         errors.update(|shown| *shown = shown_errors(refused.clone(), shown, occasion));
+        Some((filled, refused))
+    };
+    let save = move |occasion| {
+        let Some((filled, refused)) = check(occasion) else { return };
         let details = saved.with_untracked(|saved| without_refused(&filled, saved, &refused));
         if let Some(details) = details.filter(|details| sent.with_value(|sent| sent != details)) {
             sent.set_value(details.clone());
@@ -81,12 +85,15 @@ pub(super) fn Details(latest: Latest) -> impl IntoView {
             method="post"
             action=SaveDetails::url()
             node_ref=form
-            on:input=move |_| autosave.typed()
+            on:input=move |_| {
+                check(Occasion::Typing);
+                autosave.typed();
+            }
             on:change=move |_| autosave.changed()
             on:submit=move |event| {
                 event.prevent_default();
                 is_leaving.set(true);
-                autosave.changed();
+                autosave.now();
             }
         >
             <StepHead step=Step::Details/>
@@ -103,7 +110,8 @@ pub(super) fn Details(latest: Latest) -> impl IntoView {
 #[component]
 fn Fields(latest: Latest, saved: Memo<RawDetails>, errors: Signal<FieldErrors>) -> impl IntoView {
     let value = move |read: fn(&RawDetails) -> &String| Signal::derive(move || saved.with(|saved| read(saved).clone()));
-    let error = move |name: &'static str| Signal::derive(move || errors.with(|errors| errors.get(name).map(str::to_owned)));
+    let error =
+        move |name: &'static str| Signal::derive(move || errors.with(|errors| errors.get(name).map(str::to_owned)));
     let list = |options: Vec<(String, String)>| {
         let none = std::iter::once((String::new(), "Choose one".to_owned()));
         none.chain(options).collect::<Vec<_>>()

@@ -132,7 +132,7 @@ fn Overview(release: ReleaseView) -> impl IntoView {
         .into_iter()
         .map(|(name, value)| {
             let value = value.unwrap_or_else(|| "—".into());
-            view! { <div><dt>{name}</dt><dd>{value}</dd></div> }
+            view! { <dt>{name}</dt><dd>{value}</dd> }
         })
         .collect_view();
     let cover = shown_cover(&release.cover);

@@ -1,6 +1,12 @@
 //! One track of the tracks step: its form, its moves and its file.
 
-use leptos::{html, prelude::*, task::spawn_local};
+use leptos::{
+    html,
+    prelude::*,
+    task::{spawn_local, tick},
+    wasm_bindgen::JsCast,
+    web_sys::HtmlElement,
+};
 use vwaza::domain::{
     problem::{FieldErrors, Problem},
     track::{RawTrack, TrackView},
@@ -9,16 +15,13 @@ use vwaza::domain::{
 
 use super::{
     Announcer,
-    autosave::{self, Autosave, read_form, shown_errors, without_refused},
+    autosave::{self, Autosave, Occasion, read_form, shown_errors, without_refused},
     latest::Latest,
     order::Order,
 };
 use crate::{
     api::{tracks::SaveTrack, uploads::cancel_upload},
-    components::{
-        focus,
-        uploads::track_row::{TrackEvent, TrackRow, TrackTable},
-    },
+    components::uploads::track_row::{TrackEvent, TrackRow, TrackTable},
     state::{toasts::Toasts, uploads::Uploads},
 };
 
@@ -38,13 +41,17 @@ pub(super) fn Track(
     let errors = RwSignal::new(FieldErrors::default());
     let sent = StoredValue::new(track.with_untracked(raw));
 
-    let save = move |occasion| {
-        let Some(SaveTrack { track: filled, .. }) = read_form(form) else { return };
+    let check = move |occasion| {
+        let SaveTrack { track: filled, .. } = read_form(form)?;
         let refused = match filled.parse() {
             Err(Problem::Invalid(refused)) => refused,
             _ => FieldErrors::default(),
         };
         errors.update(|shown| *shown = shown_errors(refused.clone(), shown, occasion));
+        Some((filled, refused))
+    };
+    let save = move |occasion| {
+        let Some((filled, refused)) = check(occasion) else { return };
         let kept = without_refused(&filled, &track.with_untracked(raw), &refused);
         if let Some(kept) = kept.filter(|kept| sent.with_value(|sent| sent != kept)) {
             sent.set_value(kept.clone());
@@ -76,12 +83,14 @@ pub(super) fn Track(
         }
     };
     let on_event = Callback::new(move |event| match event {
-        TrackEvent::Typed => autosave.typed(),
+        TrackEvent::Typed => {
+            check(Occasion::Typing);
+            autosave.typed();
+        }
         TrackEvent::Changed => autosave.changed(),
         TrackEvent::MoveTo { number, control } => {
             move_to(number);
-            // Moving a row in the page takes the focus from what is in it.
-            focus::on(&format!("[id='track-{id}-{control}']"));
+            keep_focus(format!("track-{id}-{control}"));
         }
         TrackEvent::DroppedOn(half) => {
             if let Some(dragged) = table.dragged.get_untracked() {
@@ -115,6 +124,18 @@ pub(super) fn Track(
         autosave::words(autosave, errors, answer).unwrap_or_default()
     });
     view! { <TrackRow track table number task form errors saved on_event/> }
+}
+
+/// Moving a row in the page takes the focus from what is in it: it is back before the next key can be pressed.
+fn keep_focus(id: String) {
+    spawn_local(async move {
+        tick().await;
+        let element = document().get_element_by_id(&id).and_then(|element| element.dyn_into::<HtmlElement>().ok());
+        if let Some(element) = element {
+            // What cannot be focused is not in the page any more.
+            let _ = element.focus();
+        }
+    });
 }
 
 /// The form as the server would fill it.

@@ -101,7 +101,11 @@ fn Table(latest: Latest, address: String) -> impl IntoView {
         address,
     };
     let asked = RwSignal::new(None::<TrackView>);
-    let on_remove = Callback::new(move |track| asked.set(Some(track)));
+    let is_asking = RwSignal::new(false);
+    let on_remove = Callback::new(move |track| {
+        asked.set(Some(track));
+        is_asking.set(true);
+    });
     let new = Memo::new(move |_| latest.with(|release| uploads.of_new_tracks(id, &release.tracks)));
     let is_empty = Memo::new(move |_| order.count() == 0 && new.with(Vec::is_empty));
     view! {
@@ -135,21 +139,14 @@ fn Table(latest: Latest, address: String) -> impl IntoView {
                 />
             </tbody>
         </table>
-        <RemoveDialog latest asked/>
+        <RemoveDialog latest asked open=is_asking/>
     }
 }
 
 /// Removing a track takes its audio along: so it is asked for twice.
 #[component]
-fn RemoveDialog(latest: Latest, asked: RwSignal<Option<TrackView>>) -> impl IntoView {
+fn RemoveDialog(latest: Latest, asked: RwSignal<Option<TrackView>>, open: RwSignal<bool>) -> impl IntoView {
     let (uploads, toasts, announcer) = (Uploads::get(), Toasts::get(), Announcer::get());
-    let open = RwSignal::new(false);
-    Effect::new(move || open.set(asked.with(Option::is_some)));
-    Effect::new(move || {
-        if !open.get() {
-            asked.set(None);
-        }
-    });
     let remove = move |id: TrackId, title: String| {
         if let Some(task) = untrack(|| uploads.of_track(id)) {
             uploads.forget(&task);

@@ -62,7 +62,9 @@ impl TaskState {
             Self::Queued => "Waiting for its turn".into(),
             Self::Sending(progress) => progress.sentence(),
             Self::Paused(progress) => format!("Paused at {}", progress.amount()),
-            Self::Waiting(progress, None) => format!("The connection broke at {}. It goes on by itself.", progress.amount()),
+            Self::Waiting(progress, None) => {
+                format!("The connection broke at {}. It goes on by itself.", progress.amount())
+            }
             Self::Waiting(_, Some(why)) => format!("{why} It goes on by itself."),
             Self::SignedOut => "Sign in again; your bytes are safe".into(),
             Self::Storing => "Safe with us; storing".into(),
@@ -114,7 +116,11 @@ impl Progress {
     }
 
     /// "41 of 212 MB · 3.2 MB/s · 2 min left".
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a speed is a positive number of bytes")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a speed is a positive number of bytes"
+    )]
     pub fn sentence(&self) -> String {
         let mut parts = vec![self.amount()];
         if let Some(speed) = self.bytes_per_second {
@@ -197,11 +203,16 @@ pub struct Reply {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     /// Send the bytes from this offset on.
-    Send { offset: u64 },
+    Send {
+        offset: u64,
+    },
     /// All bytes are there: hear what becomes of them.
     Complete,
     /// Learn the server's offset, then go on. `why` is the server's sentence, if it had one.
-    Ask { pause: Pause, why: Option<String> },
+    Ask {
+        pause: Pause,
+        why: Option<String>,
+    },
     /// The upload is gone: begin another one for the same target.
     BeginAgain,
     /// Wait for a session, then go on.
@@ -326,7 +337,11 @@ mod tests {
     #[test]
     fn after_trouble_the_server_says_how_much_it_has() {
         for status in [0, 423, 429, 500, 502, 503, 504, 507] {
-            assert_eq!(after_reply(&reply(status, None), 10), Next::Ask { pause: Pause::Growing, why: None }, "{status}");
+            assert_eq!(
+                after_reply(&reply(status, None), 10),
+                Next::Ask { pause: Pause::Growing, why: None },
+                "{status}"
+            );
         }
         assert_eq!(after_reply(&reply(409, None), 10), Next::Ask { pause: Pause::None, why: None });
         // A proxy's friendly page is no receipt.

@@ -109,7 +109,8 @@ impl Task {
 
     /// The server tells of a refusal itself, and goes on telling after a reload: it is said once.
     pub fn is_told_by(&self, pending: Option<&PendingUpload>) -> bool {
-        matches!(self.state(), TaskState::Refused(_)) && pending.is_some_and(|pending| Some(pending.id) == self.upload())
+        matches!(self.state(), TaskState::Refused(_))
+            && pending.is_some_and(|pending| Some(pending.id) == self.upload())
     }
 
     /// Where to go on when the upload itself is gone: a track that was made for it is not made twice.
@@ -208,7 +209,8 @@ impl Uploads {
             Command::Pause => {
                 let progress = task.state.with_untracked(TaskState::progress);
                 send::stop(task.id);
-                task.state.set(TaskState::Paused(progress.unwrap_or(Progress { total: task.length, ..Progress::default() })));
+                task.state
+                    .set(TaskState::Paused(progress.unwrap_or(Progress { total: task.length, ..Progress::default() })));
                 send::pump(self);
             }
             Command::Resume => {

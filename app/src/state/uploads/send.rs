@@ -296,7 +296,11 @@ impl Run {
             meter.set(measured);
             if is_news && is_current(id, number) {
                 let bytes_per_second = measured.bytes_per_second();
-                state.set(TaskState::Sending(Progress { sent: (offset + sent).min(*total), total: *total, bytes_per_second }));
+                state.set(TaskState::Sending(Progress {
+                    sent: (offset + sent).min(*total),
+                    total: *total,
+                    bytes_per_second,
+                }));
             }
         };
         let reply = request::patch(&granted.url, offset, &chunk, on_progress, |request| self.holds(request)).await;

@@ -4,7 +4,7 @@ use std::{
     env,
     io::Write,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{
         Arc, RwLock,
         atomic::{AtomicU32, Ordering},
@@ -72,7 +72,8 @@ pub(crate) async fn spawn_app_with(settings: &[(&str, &str)]) -> App {
 }
 
 impl App {
-    fn command(&self) -> Command {
+    /// The binary, in this app's environment.
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vwaza"));
         command.env_clear().envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
@@ -162,20 +163,21 @@ impl App {
     /// A new admin, made by the operator's command.
     pub(crate) async fn admin(&self) -> Client {
         let email = self.new_email("admin");
-        let arguments = ["user", "create", "--email", &email, "--role", "admin"];
-        let mut command = self
-            .command()
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        command.stdin.take().unwrap().write_all(format!("{PASSWORD}\n").as_bytes()).unwrap();
-        assert!(command.wait().unwrap().success(), "vwaza user create");
+        let made = self.run(&["user", "create", "--email", &email, "--role", "admin"], PASSWORD);
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let client = self.anyone();
         client.sign_in(&email, PASSWORD).await.expect_status(200);
         client
+    }
+
+    /// One of the operator's commands, with a line on its standard input.
+    pub(crate) fn run(&self, arguments: &[&str], line: &str) -> Output {
+        let mut command = self.command();
+        let command = command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        // A command that needs no line may have closed its input by now.
+        let _ = process.stdin.take().unwrap().write_all(format!("{line}\n").as_bytes());
+        process.wait_with_output().unwrap()
     }
 
     /// Every insert and update of this table waits until the returned transaction is dropped: holds a job in its middle.

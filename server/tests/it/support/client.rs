@@ -39,7 +39,8 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(address: Address) -> Self {
-        let http = reqwest::Client::builder().redirect(Policy::none()).build().unwrap();
+        // A connection for each request: what one of them breaks off is not another's.
+        let http = reqwest::Client::builder().redirect(Policy::none()).pool_max_idle_per_host(0).build().unwrap();
         Self { http, address, cookie: Arc::default() }
     }
 

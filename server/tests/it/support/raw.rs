@@ -4,15 +4,22 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
+use uuid::Uuid;
 
-use super::client::Client;
+use super::{app::App, client::Client, wait::eventually};
 
 /// A request on a connection of its own, sent bit by bit.
 pub(crate) struct RawRequest(TcpStream);
 
 impl RawRequest {
-    /// Sends the head of a PATCH of `length` bytes at `offset`.
-    pub(crate) async fn patch(client: &Client, url: &str, offset: usize, length: usize) -> Self {
+    /// Sends the head of a PATCH of `length` bytes at `offset`, and waits until it has the upload to itself.
+    pub(crate) async fn patch(app: &App, client: &Client, url: &str, offset: usize, length: usize) -> Self {
+        let id: Uuid = url.rsplit('/').next().unwrap().parse().unwrap();
+        let touched = async || -> String {
+            let query = sqlx::query_scalar("select updated_at::text from uploads where id = $1");
+            query.bind(id).fetch_one(&app.sql).await.unwrap()
+        };
+        let before = touched().await;
         let head = format!(
             "PATCH {url} HTTP/1.1\r\nHost: {host}\r\nCookie: {cookie}\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: {offset}\r\n\
              Content-Type: application/offset+octet-stream\r\nContent-Length: {length}\r\n\r\n",
@@ -21,6 +28,8 @@ impl RawRequest {
         );
         let mut stream = TcpStream::connect(client.listen()).await.unwrap();
         stream.write_all(head.as_bytes()).await.unwrap();
+        // The first thing a writer does is to prolong the upload.
+        eventually("the upload is held", async || (touched().await != before).then_some(())).await;
         Self(stream)
     }
 
