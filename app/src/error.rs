@@ -137,7 +137,6 @@ fn reason_phrase(status: u16) -> &'static str {
         460 => "Checksum Mismatch",
         503 => "Service Unavailable",
         507 => "Insufficient Storage",
-        400..=499 => "Bad Request",
         _ => "Internal Server Error",
     }
 }

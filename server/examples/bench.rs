@@ -44,9 +44,7 @@ async fn main() -> Outcome<()> {
     let server_url = env::var("TEST_DATABASE_URL").map_err(|_| "TEST_DATABASE_URL is not set; run ./dev bench")?;
     let database = TestDatabase::create(&server_url).await;
     let folder = tempfile::tempdir()?;
-    let figures = measure(&database, folder.path()).await;
-    database.drop().await;
-    let figures = figures?;
+    let figures = measure(&database, folder.path()).await?;
     print(&figures);
     write_json(&figures)?;
     let within = figures.iter().all(|figure| figure.limit.is_none_or(|limit| figure.measured <= limit));

@@ -1,4 +1,5 @@
-//! Uploading without JavaScript: a plain multipart form with `target` and `file`, into the same ledger.
+//! Uploading without JavaScript: a plain multipart form with `target` and one `file` or several, into the same
+//! ledger.
 
 use std::{io, time::Duration};
 
@@ -40,13 +41,11 @@ pub(crate) async fn upload(
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse().ok())
         .ok_or_else(|| Problem::BadRequest("The form has to say how long it is.".into()))?;
-    let mut target = None;
+    let (mut target, mut has_file) = (None, false);
     while let Some(field) = heard(form.next_field()).await? {
-        match field.name() {
-            Some("target") => target = Some(parse_target(&short_text(field).await?)?),
-            Some("file") => {
-                let target =
-                    target.ok_or_else(|| Problem::BadRequest("The form has to name its target first.".into()))?;
+        match (field.name(), target) {
+            (Some("target"), _) => target = Some(parse_target(&short_text(field).await?)?),
+            (Some("file"), Some(target)) => {
                 let file_name = field.file_name().unwrap_or_default().to_owned();
                 let (pieces, body) = mpsc::channel(CHUNKS_AHEAD);
                 let uploads = state.backend.uploads();
@@ -57,12 +56,18 @@ pub(crate) async fn upload(
                     () = forward(field, pieces) => receive.await,
                 };
                 received.map_err(fail)?;
-                return Ok(Redirect::to(&back_to(target, &headers)).into_response());
+                has_file = true;
+            }
+            (Some("file"), None) => {
+                return Err(Problem::BadRequest("The form has to name its target first.".into()).into());
             }
             _ => {}
         }
     }
-    Err(Problem::BadRequest("Choose a file first.".into()).into())
+    match target.filter(|_| has_file) {
+        Some(target) => Ok(Redirect::to(&back_to(target, &headers)).into_response()),
+        None => Err(Problem::BadRequest("Choose a file first.".into()).into()),
+    }
 }
 
 /// What the form's parser hands to the spool. Without its end, the file is not whole.
