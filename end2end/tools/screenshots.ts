@@ -9,17 +9,21 @@ const PASSWORD = 'velvet harbour metronome';
 const ARTIST = 'artist@vwaza.example';
 const ADMIN = 'admin@vwaza.example';
 
-const test = base.extend<{ shoot: (name: string) => Promise<void> }>({
+/** What sticks to the window's edge looks right only in one window's height of the page. */
+type Part = 'page' | 'window';
+
+const test = base.extend<{ shoot: (name: string, part?: Part) => Promise<void> }>({
   baseURL: async ({}, use) => use(process.env.VWAZA_E2E_URL),
   context: async ({ context }, use) => {
     await tellWhenAlive(context);
     await use(context);
   },
   shoot: async ({ page }, use, info) => {
-    await use(async (name) => {
+    await use(async (name, part = 'page') => {
       await alive(page);
       await page.evaluate(() => Promise.all([...document.images].map((image) => image.decode().catch(() => {}))));
-      await page.screenshot({ path: join(ROOT, 'target/screenshots', info.project.name, `${name}.png`), fullPage: true });
+      const path = join(ROOT, 'target/screenshots', info.project.name, `${name}.png`);
+      await page.screenshot({ path, fullPage: part === 'page' });
     });
   },
 });
@@ -81,9 +85,9 @@ test('artist', async ({ page, shoot }) => {
   await page.getByRole('button', { name: 'Play Soft Machinery' }).click();
   await page.getByRole('region', { name: 'Player' }).waitFor();
   await page.waitForTimeout(4000);
-  await shoot('player');
-  await page.getByRole('button', { name: 'Keyboard shortcuts' }).click();
-  await shoot('keyboard-shortcuts');
+  await shoot('player', 'window');
+  await page.keyboard.press('?');
+  await shoot('keyboard-shortcuts', 'window');
 });
 
 test('first day', async ({ page, shoot }, info) => {
@@ -116,8 +120,8 @@ test('admin', async ({ page, shoot }) => {
   await shoot('review');
   await page.getByRole('button', { name: 'Play Rope and Tar' }).click();
   await page.waitForTimeout(3000);
-  await shoot('review-playing');
+  await shoot('review-playing', 'window');
   await page.keyboard.press('r');
   await page.getByRole('dialog', { name: 'Reject this release' }).waitFor();
-  await shoot('review-reject');
+  await shoot('review-reject', 'window');
 });

@@ -60,10 +60,11 @@ impl Error {
 fn is_unreachable(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => true,
-        // Class 57 is operator intervention (shutting down, starting up), 08 a broken connection, 53 out of resources.
-        sqlx::Error::Database(error) => {
-            error.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("08") || code.starts_with("53"))
-        }
+        // Class 57 is operator intervention (shutting down, starting up; 57014 is our own limit on statements), 08 a broken
+        // connection, 53 out of resources; 55P03 is our limit on waiting for a row.
+        sqlx::Error::Database(error) => error
+            .code()
+            .is_some_and(|code| ["57P", "57014", "08", "53", "55P03"].iter().any(|prefix| code.starts_with(prefix))),
         _ => false,
     }
 }

@@ -24,7 +24,7 @@ pub fn Landing() -> impl IntoView {
             </div>
             <div class="promises">
                 <Promise icon=IconName::Lock title="What arrived stays">
-                    "An upload that we confirmed is never lost. Lines drop, tabs close, servers restart: it goes on where it stopped."
+                    "Lines drop, tabs close, servers restart: an upload goes on where it stopped, and what we confirmed is kept."
                 </Promise>
                 <Promise icon=IconName::Check title="You know before the stores do">
                     "Every file is decoded and measured, from its first sample to its last. What is wrong is said at once, in words."

@@ -112,11 +112,22 @@ async fn an_upload_whose_last_byte_arrived_is_completed_by_the_next_start() {
 
 #[tokio::test]
 async fn a_submitted_release_is_examined_after_a_crash() {
-    let mut app = spawn_app_with(&[("VWAZA_JOB_LEASE_SECONDS", "2")]).await;
+    // Nothing is examined before the submit.
+    let mut app = spawn_app_with(&[("VWAZA_WORKER_CONCURRENCY", "0"), ("VWAZA_JOB_LEASE_SECONDS", "2")]).await;
     let ana = app.artist("Ana").await;
     let id = ana.complete_release().await;
-    let held = app.hold_table("lock table audio_facts, cover_facts in share mode").await;
     ana.submit(id).await.expect_status(200);
+    let held = app.hold_table("lock table audio_facts, cover_facts in share mode").await;
+    app.restart_with(&[("VWAZA_WORKER_CONCURRENCY", "4")]).await;
+    eventually("both files are being examined", async || {
+        let claimed: i64 =
+            sqlx::query_scalar("select count(*) from upload_jobs where kind = 'EXAMINE' and status = 'UPLOADING'")
+                .fetch_one(&app.sql)
+                .await
+                .unwrap();
+        (claimed == 2).then_some(())
+    })
+    .await;
     app.kill();
     drop(held);
     app.start().await;
