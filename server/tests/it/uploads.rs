@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use http::Method;
-use reqwest::multipart::{Form, Part};
+use reqwest::{
+    RequestBuilder,
+    multipart::{Form, Part},
+};
 use vwaza::{
     backend::testing::fixtures,
     domain::{
@@ -152,11 +155,18 @@ async fn an_artist_has_so_much_space_and_no_more() {
     ana.begin(target, "2.wav", 700_000_000).await;
 }
 
-/// Sends a file as a plain form does.
+/// Sends files as a plain form does.
+fn form_of(client: &Client, target: String, files: impl IntoIterator<Item = Part>) -> RequestBuilder {
+    let form = files.into_iter().fold(Form::new().text("target", target), |form, file| form.part("file", file));
+    client.request(Method::POST, "/api/uploads/form").header("accept", "text/html").multipart(form)
+}
+
+fn file(name: &'static str, bytes: bytes::Bytes) -> Part {
+    Part::stream_with_length(bytes.clone(), bytes.len() as u64).file_name(name)
+}
+
 async fn send_form(client: &Client, target: String, name: &'static str, bytes: bytes::Bytes) -> Answer {
-    let file = Part::stream_with_length(bytes.clone(), bytes.len() as u64).file_name(name);
-    let form = Form::new().text("target", target).part("file", file);
-    client.send(client.request(Method::POST, "/api/uploads/form").header("accept", "text/html").multipart(form)).await
+    client.send(form_of(client, target, [file(name, bytes)])).await
 }
 
 #[tokio::test]
@@ -189,6 +199,47 @@ async fn files_come_in_without_any_script() {
     send_form(&ana, cover_of(missing), "cover.png", cover.clone()).await.expect_status(404);
     send_form(&ana, "attic:1".into(), "cover.png", cover.clone()).await.expect_status(400);
     send_form(&app.anyone(), cover_of(release), "cover.png", cover).await.expect_status(401);
+}
+
+#[tokio::test]
+async fn one_form_brings_several_tracks() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let songs = [a_song(1), a_song(2), a_song(3)];
+    let files =
+        songs.iter().zip(["1 one.wav", "2 two.wav", "3 three.wav"]).map(|(song, name)| file(name, song.clone()));
+    ana.send(form_of(&ana, format!("new-track:{release}"), files)).await.expect_status(303);
+    let whole = ana
+        .release_once(release, "all tracks are there", |release| {
+            release.tracks.iter().all(|track| track.audio.is_some())
+        })
+        .await;
+    let tracks: Vec<_> =
+        whole.tracks.iter().map(|track| (track.title.clone(), track.audio.clone().unwrap().sha256)).collect();
+    let sent: Vec<_> =
+        ["one", "two", "three"].into_iter().map(str::to_owned).zip(songs.iter().map(|song| sha256(song))).collect();
+    assert_eq!(tracks, sent);
+}
+
+#[tokio::test]
+async fn a_form_that_breaks_off_leaves_no_half_track() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let song = a_song(1);
+    let half = [Ok(song.slice(..song.len() / 2)), Err(std::io::Error::other("the line drops"))];
+    let body = reqwest::Body::wrap_stream(futures::stream::iter(half));
+    let part = Part::stream_with_length(body, song.len() as u64).file_name("song.wav");
+    assert!(ana.try_send(form_of(&ana, format!("new-track:{release}"), [part])).await.is_err());
+    eventually("the upload is given up", async || {
+        let state: Option<String> =
+            sqlx::query_scalar("select state::text from uploads").fetch_optional(&app.sql).await.unwrap();
+        (state.as_deref() == Some("CANCELLED")).then_some(())
+    })
+    .await;
+    ana.release_once(release, "no track is left", |release| release.tracks.is_empty()).await;
+    assert_eq!(app.files_in("spool/uploads").len(), 0);
 }
 
 #[tokio::test]
