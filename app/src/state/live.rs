@@ -65,6 +65,9 @@ where
     T: Clone + PartialEq + Send + Sync + 'static,
 {
     type Seen<K, T> = (K, Option<ApiResult<T>>);
+    // Read at once, so that the Transition waits for it from the start, whatever it shows first.
+    #[cfg(feature = "ssr")]
+    resource.with_untracked(|_| ());
     let seen: Memo<Seen<K, T>> = Memo::new(move |last: Option<&Seen<K, T>>| {
         let (subject, now) = (subject(), resource.get());
         let kept = last.filter(|(of, kept)| *of == subject && matches!(kept, Some(Ok(_))));
