@@ -1,9 +1,11 @@
 //! The document, the routes and what lives as long as the page: who is signed in, the player, uploads, live events, toasts.
 
+use std::collections::HashMap;
+
 use leptos::prelude::*;
 use leptos_meta::{Title, provide_meta_context};
 use leptos_router::{
-    SsrMode,
+    Lazy, SsrMode,
     components::{FlatRoutes, Route, Router},
     path,
 };
@@ -11,23 +13,29 @@ use leptos_router::{
 use crate::{
     api::account::current_user,
     components::{player_bar::PlayerBar, shell::Shell, toaster::Toaster},
-    pages,
+    pages::{self, parts},
     state::{live, player, session::Session, toasts, uploads},
 };
 
 /// Where the built site's files are, as the browser asks for them; in a release build their names carry a hash.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct SiteFiles {
     pub css: String,
     pub js: String,
     pub wasm: String,
+    /// The script that fetches parts of the WebAssembly, and for each of [`pages::parts`] the files that it consists of.
+    pub loader: String,
+    pub parts: HashMap<String, Vec<String>>,
 }
 
 /// The HTML around the application.
 #[cfg(feature = "ssr")]
 pub fn shell(site: SiteFiles) -> impl IntoView {
-    use leptos::nonce::use_nonce;
+    use leptos::{WasmSplitManifest, nonce::use_nonce};
     use leptos_meta::MetaTags;
+
+    // From which Leptos writes what is to be fetched beside the page's own part.
+    provide_context(WasmSplitManifest(ArcStoredValue::new(("/pkg".into(), site.parts, site.loader))));
 
     let start = format!(
         "import('{js}').then(m => m.default({{module_or_path: '{wasm}'}}).then(() => m.hydrate()))",
@@ -67,20 +75,20 @@ pub fn App() -> impl IntoView {
     live::provide();
 
     view! {
-        <Title formatter=document_title/>
+        <Title text="" formatter=document_title/>
         <Router>
             <Shell>
                 <FlatRoutes fallback=pages::not_found::NotFound>
                     <Route path=path!("/") view=pages::home::Home ssr=SsrMode::Async/>
-                    <Route path=path!("/sign-in") view=pages::sign_in::SignIn ssr=SsrMode::Async/>
-                    <Route path=path!("/sign-up") view=pages::sign_up::SignUp ssr=SsrMode::Async/>
-                    <Route path=path!("/account") view=pages::account::Account ssr=SsrMode::Async/>
-                    <Route path=path!("/releases/:id") view=pages::release::Release ssr=SsrMode::Async/>
-                    <Route path=path!("/releases/:id/:step") view=pages::wizard::Wizard ssr=SsrMode::Async/>
-                    <Route path=path!("/review") view=pages::review_queue::ReviewQueue ssr=SsrMode::Async/>
-                    <Route path=path!("/review/:id") view=pages::review::Review ssr=SsrMode::Async/>
-                    <Route path=path!("/admin/releases") view=pages::all_releases::AllReleases ssr=SsrMode::Async/>
-                    <Route path=path!("/admin/artists") view=pages::all_artists::AllArtists ssr=SsrMode::Async/>
+                    <Route path=path!("/sign-in") view={Lazy::<parts::SignIn>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/sign-up") view={Lazy::<parts::SignUp>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/account") view={Lazy::<parts::Account>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/releases/:id") view={Lazy::<parts::Release>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/releases/:id/:step") view={Lazy::<parts::Wizard>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/review") view={Lazy::<parts::ReviewQueue>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/review/:id") view={Lazy::<parts::Review>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/admin/releases") view={Lazy::<parts::AllReleases>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/admin/artists") view={Lazy::<parts::AllArtists>::new()} ssr=SsrMode::Async/>
                 </FlatRoutes>
             </Shell>
             <PlayerBar/>

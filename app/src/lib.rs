@@ -17,9 +17,17 @@ pub use app::{App, SiteFiles};
 #[cfg(feature = "ssr")]
 pub use app::shell;
 
+/// Brings the page that the server has rendered to life; `data-alive` on the document's element says that it is.
 #[cfg(feature = "hydrate")]
 #[wasm_bindgen::prelude::wasm_bindgen]
-pub fn hydrate() {
+pub async fn hydrate() {
+    use leptos::prelude::document;
+
     console_error_panic_hook::set_once();
-    leptos::mount::hydrate_body(App);
+    let Some(body) = document().body() else { return };
+    leptos::mount::hydrate_from_async(body, App).await.forget();
+    if let Some(root) = document().document_element() {
+        // The name is one that `setAttribute` takes.
+        let _ = root.set_attribute("data-alive", "");
+    }
 }

@@ -1,29 +1,16 @@
-import type { BrowserContext, Page } from '@playwright/test';
-
-declare global {
-  interface Window {
-    isAlive?: boolean;
-  }
-}
+import { type BrowserContext, expect, type Page } from '@playwright/test';
 
 const scripted = new WeakSet<BrowserContext>();
 
-/**
- * A page is complete before its script runs; what is clicked in between works as a plain form. A test that is about the live
- * page waits for it: the router's listener is the sign, since everything else is set up in the same stroke.
- */
-export async function tellWhenAlive(context: BrowserContext) {
+/** For a context whose pages come alive. */
+export function runsScripts(context: BrowserContext) {
   scripted.add(context);
-  await context.addInitScript(() => {
-    const listen = window.addEventListener;
-    window.addEventListener = function (this: Window, ...args: Parameters<typeof listen>) {
-      if (args[0] === 'popstate') setTimeout(() => (window.isAlive = true));
-      return listen.apply(this, args);
-    } as typeof listen;
-  });
 }
 
-/** Returns at once in a browser without JavaScript, where nothing comes alive. */
+/**
+ * A page is complete before its script runs; what is clicked in between works as a plain form. A test that is about the live
+ * page waits for it. Returns at once in a browser without JavaScript, where nothing comes alive.
+ */
 export async function alive(page: Page) {
-  if (scripted.has(page.context())) await page.waitForFunction(() => window.isAlive === true);
+  if (scripted.has(page.context())) await expect(page.locator('html')).toHaveAttribute('data-alive');
 }

@@ -2,7 +2,7 @@ import { test as base, expect, type Browser, type BrowserContextOptions, type Pa
 
 import { Account } from '../pages/account';
 import { ADMINS, ADMIN_PASSWORD } from './people';
-import { tellWhenAlive } from './alive';
+import { runsScripts } from './alive';
 import { Watch } from './watch';
 
 type Fixtures = {
@@ -22,7 +22,7 @@ export const test = base.extend<Fixtures>({
   },
   context: async ({ context, watch, javaScriptEnabled }, use) => {
     watch.context(context);
-    if (javaScriptEnabled) await tellWhenAlive(context);
+    if (javaScriptEnabled) runsScripts(context);
     await use(context);
   },
   newPage: async ({ browser, watch, baseURL, viewport, javaScriptEnabled }, use) => {
@@ -31,7 +31,7 @@ export const test = base.extend<Fixtures>({
       const context = await browser.newContext({ baseURL, viewport, javaScriptEnabled, locale: 'en-GB', ...options });
       opened.push(context);
       watch.context(context);
-      if (options.javaScriptEnabled ?? javaScriptEnabled) await tellWhenAlive(context);
+      if (options.javaScriptEnabled ?? javaScriptEnabled) runsScripts(context);
       return context.newPage();
     });
     await Promise.all(opened.map((context) => context.close()));

@@ -1,7 +1,7 @@
 import { test as base, type Page } from '@playwright/test';
 import { join } from 'node:path';
 
-import { alive, tellWhenAlive } from '../support/alive';
+import { alive, runsScripts } from '../support/alive';
 import { ROOT } from '../support/server';
 
 /** As the demo prints them. */
@@ -15,7 +15,7 @@ type Part = 'page' | 'window';
 const test = base.extend<{ shoot: (name: string, part?: Part) => Promise<void> }>({
   baseURL: async ({}, use) => use(process.env.VWAZA_E2E_URL),
   context: async ({ context }, use) => {
-    await tellWhenAlive(context);
+    runsScripts(context);
     await use(context);
   },
   shoot: async ({ page }, use, info) => {

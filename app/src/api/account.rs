@@ -3,10 +3,11 @@
 use leptos::prelude::*;
 use vwaza::domain::account::Actor;
 
+use super::json::Json;
 use crate::error::ApiResult;
 
 /// Who is signed in; `None` where nobody is.
-#[server(prefix = "/api", endpoint = "account/current")]
+#[server(prefix = "/api", output = Json, endpoint = "account/current")]
 pub async fn current_user() -> ApiResult<Option<Actor>> {
     super::ssr::optional_user().await
 }
@@ -18,7 +19,7 @@ pub fn local_path(next: &str) -> &str {
 }
 
 /// Makes an artist's account and signs it in; a plain form goes on at `next`.
-#[server(prefix = "/api", endpoint = "account/sign-up")]
+#[server(prefix = "/api", output = Json, endpoint = "account/sign-up")]
 pub async fn sign_up(
     artist_name: String,
     email: String,
@@ -36,7 +37,7 @@ pub async fn sign_up(
 }
 
 /// Starts a new session, whatever session there was; a plain form goes on at `next`.
-#[server(prefix = "/api", endpoint = "account/sign-in")]
+#[server(prefix = "/api", output = Json, endpoint = "account/sign-in")]
 pub async fn sign_in(email: String, password: String, #[server(default)] next: String) -> ApiResult<()> {
     use super::ssr;
 
@@ -50,7 +51,7 @@ pub async fn sign_in(email: String, password: String, #[server(default)] next: S
     Ok(())
 }
 
-#[server(prefix = "/api", endpoint = "account/sign-out")]
+#[server(prefix = "/api", output = Json, endpoint = "account/sign-out")]
 pub async fn sign_out() -> ApiResult<()> {
     use super::ssr;
 
@@ -62,7 +63,7 @@ pub async fn sign_out() -> ApiResult<()> {
     Ok(())
 }
 
-#[server(prefix = "/api", endpoint = "account/save-profile")]
+#[server(prefix = "/api", output = Json, endpoint = "account/save-profile")]
 pub async fn save_profile(artist_name: String, email: String) -> ApiResult<Actor> {
     use super::ssr;
     use vwaza::domain::account::RawProfile;
@@ -73,7 +74,7 @@ pub async fn save_profile(artist_name: String, email: String) -> ApiResult<Actor
 }
 
 /// Ends every other session of the account.
-#[server(prefix = "/api", endpoint = "account/change-password")]
+#[server(prefix = "/api", output = Json, endpoint = "account/change-password")]
 pub async fn change_password(current_password: String, new_password: String) -> ApiResult<()> {
     use super::ssr;
 

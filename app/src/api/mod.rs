@@ -3,6 +3,7 @@
 //! POST only, at explicit addresses under `/api/`. Each names its actor or stands on [`PUBLIC`]; a test walks the list.
 
 pub mod account;
+pub mod json;
 pub mod releases;
 pub mod review;
 pub mod tracks;

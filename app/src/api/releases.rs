@@ -7,6 +7,7 @@ use vwaza::domain::{
     release::{Page, RawDetails, ReleaseCounts, ReleaseFilter, ReleaseSummary, ReleaseView},
 };
 
+use super::json::Json;
 use crate::error::ApiResult;
 
 /// An artist's home.
@@ -18,7 +19,7 @@ pub struct Home {
     pub counts: ReleaseCounts,
 }
 
-#[server(name = FetchHome, prefix = "/api", endpoint = "releases/home")]
+#[server(name = FetchHome, prefix = "/api", output = Json, endpoint = "releases/home")]
 pub async fn home(filter: ReleaseFilter) -> ApiResult<Home> {
     use super::ssr;
 
@@ -31,7 +32,7 @@ pub async fn home(filter: ReleaseFilter) -> ApiResult<Home> {
 }
 
 /// One release, for its owner or an admin.
-#[server(prefix = "/api", endpoint = "releases/view")]
+#[server(prefix = "/api", output = Json, endpoint = "releases/view")]
 pub async fn release(id: ReleaseId) -> ApiResult<ReleaseView> {
     use super::ssr;
 
@@ -40,7 +41,7 @@ pub async fn release(id: ReleaseId) -> ApiResult<ReleaseView> {
 }
 
 /// A new, empty draft; a browser is led to its first step.
-#[server(prefix = "/api", endpoint = "releases/create")]
+#[server(prefix = "/api", output = Json, endpoint = "releases/create")]
 pub async fn create_release() -> ApiResult<ReleaseId> {
     use super::ssr;
 
@@ -50,7 +51,7 @@ pub async fn create_release() -> ApiResult<ReleaseId> {
     Ok(id)
 }
 
-#[server(prefix = "/api", endpoint = "releases/save-details")]
+#[server(prefix = "/api", output = Json, endpoint = "releases/save-details")]
 pub async fn save_details(id: ReleaseId, details: RawDetails) -> ApiResult<ReleaseView> {
     use super::ssr;
 
@@ -58,7 +59,7 @@ pub async fn save_details(id: ReleaseId, details: RawDetails) -> ApiResult<Relea
     Ok(ssr::backend().releases().save_details(&actor, id, &details.parse()?).await?)
 }
 
-#[server(prefix = "/api", endpoint = "releases/submit")]
+#[server(prefix = "/api", output = Json, endpoint = "releases/submit")]
 pub async fn submit_release(id: ReleaseId) -> ApiResult<ReleaseView> {
     use super::ssr;
 
@@ -69,7 +70,7 @@ pub async fn submit_release(id: ReleaseId) -> ApiResult<ReleaseView> {
 }
 
 /// Back to draft, from processing or review.
-#[server(prefix = "/api", endpoint = "releases/withdraw")]
+#[server(prefix = "/api", output = Json, endpoint = "releases/withdraw")]
 pub async fn withdraw_release(id: ReleaseId) -> ApiResult<ReleaseView> {
     use super::ssr;
 
@@ -78,7 +79,7 @@ pub async fn withdraw_release(id: ReleaseId) -> ApiResult<ReleaseView> {
 }
 
 /// Back to draft, from rejected.
-#[server(prefix = "/api", endpoint = "releases/revise")]
+#[server(prefix = "/api", output = Json, endpoint = "releases/revise")]
 pub async fn revise_release(id: ReleaseId) -> ApiResult<ReleaseView> {
     use super::ssr;
 
@@ -89,7 +90,7 @@ pub async fn revise_release(id: ReleaseId) -> ApiResult<ReleaseView> {
 }
 
 /// Removes a draft and all its files.
-#[server(prefix = "/api", endpoint = "releases/delete")]
+#[server(prefix = "/api", output = Json, endpoint = "releases/delete")]
 pub async fn delete_release(id: ReleaseId) -> ApiResult<()> {
     use super::ssr;
 

@@ -7,10 +7,11 @@ use vwaza::domain::{
     review::{ArtistSummary, Judged},
 };
 
+use super::json::Json;
 use crate::error::ApiResult;
 
 /// What waits for a verdict, oldest first.
-#[server(prefix = "/api", endpoint = "review/queue")]
+#[server(prefix = "/api", output = Json, endpoint = "review/queue")]
 pub async fn review_queue(search: String, artist: Option<UserId>, page: u32) -> ApiResult<Page<ReleaseSummary>> {
     use super::ssr;
 
@@ -19,7 +20,7 @@ pub async fn review_queue(search: String, artist: Option<UserId>, page: u32) -> 
 }
 
 /// Publishes exactly what was reviewed: `version` is the one that the reviewer's page showed.
-#[server(prefix = "/api", endpoint = "review/approve")]
+#[server(prefix = "/api", output = Json, endpoint = "review/approve")]
 pub async fn approve_release(id: ReleaseId, version: i64) -> ApiResult<Judged> {
     use super::ssr;
     use vwaza::domain::review::Verdict;
@@ -30,7 +31,7 @@ pub async fn approve_release(id: ReleaseId, version: i64) -> ApiResult<Judged> {
     Ok(judged)
 }
 
-#[server(prefix = "/api", endpoint = "review/reject")]
+#[server(prefix = "/api", output = Json, endpoint = "review/reject")]
 pub async fn reject_release(id: ReleaseId, version: i64, reason: String) -> ApiResult<Judged> {
     use super::ssr;
     use vwaza::domain::review::{Reason, Verdict};
@@ -51,7 +52,7 @@ fn after_verdict(judged: Judged) -> String {
     }
 }
 
-#[server(prefix = "/api", endpoint = "review/releases")]
+#[server(prefix = "/api", output = Json, endpoint = "review/releases")]
 pub async fn all_releases(filter: ReleaseFilter) -> ApiResult<Page<ReleaseSummary>> {
     use super::ssr;
 
@@ -59,7 +60,7 @@ pub async fn all_releases(filter: ReleaseFilter) -> ApiResult<Page<ReleaseSummar
     Ok(ssr::backend().review().releases(&actor, &filter).await?)
 }
 
-#[server(prefix = "/api", endpoint = "review/artists")]
+#[server(prefix = "/api", output = Json, endpoint = "review/artists")]
 pub async fn all_artists(search: String, page: u32) -> ApiResult<Page<ArtistSummary>> {
     use super::ssr;
 

@@ -3,9 +3,10 @@
 use leptos::prelude::*;
 use vwaza::domain::{ids::TrackId, release::ReleaseView, track::RawTrack};
 
+use super::json::Json;
 use crate::error::ApiResult;
 
-#[server(prefix = "/api", endpoint = "tracks/save")]
+#[server(prefix = "/api", output = Json, endpoint = "tracks/save")]
 pub async fn save_track(id: TrackId, track: RawTrack) -> ApiResult<ReleaseView> {
     use super::ssr;
 
@@ -14,7 +15,7 @@ pub async fn save_track(id: TrackId, track: RawTrack) -> ApiResult<ReleaseView> 
 }
 
 /// Puts a track at `number` (from 1); the others close up.
-#[server(prefix = "/api", endpoint = "tracks/move")]
+#[server(prefix = "/api", output = Json, endpoint = "tracks/move")]
 pub async fn move_track(id: TrackId, number: i32) -> ApiResult<ReleaseView> {
     use super::ssr;
 
@@ -22,7 +23,7 @@ pub async fn move_track(id: TrackId, number: i32) -> ApiResult<ReleaseView> {
     Ok(ssr::backend().tracks().move_to(&actor, id, number).await?)
 }
 
-#[server(prefix = "/api", endpoint = "tracks/remove")]
+#[server(prefix = "/api", output = Json, endpoint = "tracks/remove")]
 pub async fn remove_track(id: TrackId) -> ApiResult<ReleaseView> {
     use super::ssr;
 

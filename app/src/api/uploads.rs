@@ -6,10 +6,11 @@ use vwaza::domain::{
     upload::{BegunUpload, RawIntent, UploadStatus},
 };
 
+use super::json::Json;
 use crate::error::ApiResult;
 
 /// Grants an upload, or finds the same one that is under way.
-#[server(prefix = "/api", endpoint = "upload/begin", input = leptos::server_fn::codec::Json)]
+#[server(prefix = "/api", output = Json, endpoint = "upload/begin", input = leptos::server_fn::codec::Json)]
 pub async fn begin_upload(intent: RawIntent) -> ApiResult<BegunUpload> {
     use super::ssr;
 
@@ -18,7 +19,7 @@ pub async fn begin_upload(intent: RawIntent) -> ApiResult<BegunUpload> {
 }
 
 /// Waits a few seconds for an upload to be stored and attached; status 202 in the answer says that it is safe and will follow.
-#[server(prefix = "/api", endpoint = "upload/complete")]
+#[server(prefix = "/api", output = Json, endpoint = "upload/complete")]
 pub async fn complete_upload(id: UploadId) -> ApiResult<UploadStatus> {
     use super::ssr;
 
@@ -27,7 +28,7 @@ pub async fn complete_upload(id: UploadId) -> ApiResult<UploadStatus> {
 }
 
 /// Gives up an upload that is under way, or puts away one that was refused.
-#[server(prefix = "/api", endpoint = "upload/cancel")]
+#[server(prefix = "/api", output = Json, endpoint = "upload/cancel")]
 pub async fn cancel_upload(id: UploadId) -> ApiResult<()> {
     use super::ssr;
 

@@ -39,12 +39,29 @@ pub fn NothingHere() -> impl IntoView {
     view! { <PageError error=AppError::from(Problem::NotFound)/> }
 }
 
+/// For a page whose WebAssembly could not be fetched: asking the server for all of it anew is what helps.
+#[component]
+pub fn PageUnloaded() -> impl IntoView {
+    view! {
+        <Title text="Out of reach"/>
+        <div class="page-narrow page-error">
+            <h1 class="page-title">"Out of reach"</h1>
+            <p>"This page could not be fetched. Check your connection, then load it again."</p>
+            <p><a class="btn" rel="external" href=here>"Load it again"</a></p>
+        </div>
+    }
+}
+
 /// The sign-in page, which leads back here.
 fn sign_in_address() -> String {
+    format!("/sign-in?next={}", leptos_router::location::Url::escape(&here()))
+}
+
+/// Where the person is: path and query.
+fn here() -> String {
     let location = use_location();
     let (path, query) = (location.pathname.get_untracked(), location.search.get_untracked());
-    let here = if query.is_empty() { path } else { format!("{path}?{query}") };
-    format!("/sign-in?next={}", leptos_router::location::Url::escape(&here))
+    if query.is_empty() { path } else { format!("{path}?{query}") }
 }
 
 /// Sets the status of the page that is being rendered; in a browser there is none to set.

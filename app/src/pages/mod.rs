@@ -5,6 +5,7 @@ pub mod all_artists;
 pub mod all_releases;
 pub mod home;
 pub mod not_found;
+pub mod parts;
 pub mod release;
 pub mod review;
 pub mod review_queue;

@@ -22,13 +22,25 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn load(_: &Config) -> Result<Self, NoSite> {
-        let built = |extension: &str| {
+        let built = |stem: &str, extension: &str| {
             Files::iter()
-                .find(|name| name.starts_with("pkg/vwaza.") && name.ends_with(extension))
-                .map(|name| format!("/{name}"))
-                .ok_or_else(|| NoSite(format!("pkg/vwaza.*{extension}")))
+                .filter_map(|name| name.strip_prefix("pkg/").map(str::to_owned))
+                .find(|name| name.starts_with(stem) && name.ends_with(extension))
+                .ok_or_else(|| NoSite(format!("pkg/{stem}*{extension}")))
         };
-        Ok(Self { files: SiteFiles { css: built(".css")?, js: built(".js")?, wasm: built(".wasm")? } })
+        let manifest = built("__wasm_split_manifest.", ".json")?;
+        let parts = Files::get(&format!("pkg/{manifest}"))
+            .and_then(|file| serde_json::from_slice(&file.data).ok())
+            .ok_or(NoSite(manifest))?;
+        Ok(Self {
+            files: SiteFiles {
+                css: format!("/pkg/{}", built("vwaza.", ".css")?),
+                js: format!("/pkg/{}", built("vwaza.", ".js")?),
+                wasm: format!("/pkg/{}", built("vwaza.", ".wasm")?),
+                loader: built("__wasm_split.", ".js")?,
+                parts,
+            },
+        })
     }
 
     pub(crate) fn files(&self) -> SiteFiles {

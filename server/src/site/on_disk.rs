@@ -22,7 +22,13 @@ impl Site {
     }
 
     pub(crate) fn files(&self) -> SiteFiles {
-        SiteFiles { css: "/pkg/vwaza.css".into(), js: "/pkg/vwaza.js".into(), wasm: "/pkg/vwaza.wasm".into() }
+        SiteFiles {
+            css: "/pkg/vwaza.css".into(),
+            js: "/pkg/vwaza.js".into(),
+            wasm: "/pkg/vwaza.wasm".into(),
+            loader: "__wasm_split.______________________.js".into(),
+            ..SiteFiles::default()
+        }
     }
 
     /// A file of the site, if there is one at this path.

@@ -3,7 +3,7 @@
 use leptos::{ev, prelude::*};
 use vwaza::domain::upload::UploadTarget;
 
-use super::{FORM_ADDRESS, form_target};
+use super::{FORM_ADDRESS, file_input::FileInput, form_target};
 use crate::{
     components::icon::{Icon, IconName},
     state::uploads::{Files, holds_files},
@@ -68,15 +68,12 @@ pub fn DropZone(
             <input type="hidden" name="target" value=form_target(target)/>
             <Icon name=IconName::Upload/>
             <p class="drop-zone-invitation noscript:hidden">{invitation}</p>
-            <input
-                class="visually-hidden"
-                type="file"
-                id=id
-                name="file"
+            <FileInput
+                id=id.to_owned()
                 accept=accept
                 multiple=amount == Amount::Many
-                aria-describedby=limits_id.clone()
-                on:change=move |event| on_files.run(Files::chosen(&event))
+                described_by=limits_id.clone()
+                on_files=on_files
             />
             <label class="btn btn-primary" for=id>{button}</label>
             <button type="submit" class="btn hidden noscript:inline-flex">"Upload"</button>

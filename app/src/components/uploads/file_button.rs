@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use vwaza::domain::upload::UploadTarget;
 
-use super::{FORM_ADDRESS, form_target};
+use super::{FORM_ADDRESS, file_input::FileInput, form_target};
 use crate::{
     components::icon::{Icon, IconName},
     state::uploads::Files,
@@ -28,15 +28,7 @@ pub fn FileButton(
     view! {
         <form class="file-button" method="post" action=FORM_ADDRESS enctype="multipart/form-data">
             <input type="hidden" name="target" value=form_target(target)/>
-            <input
-                class="visually-hidden"
-                type="file"
-                id=id
-                name="file"
-                accept=accept
-                aria-label=move || name.get()
-                on:change=move |event| on_files.run(Files::chosen(&event))
-            />
+            <FileInput id=id accept=accept name=name on_files=on_files/>
             <label class="btn-quiet btn-small" for=label_for>
                 <Icon name=IconName::Upload/>
                 {move || label.get()}

@@ -3,6 +3,7 @@
 pub mod drag;
 pub mod drop_zone;
 pub mod file_button;
+mod file_input;
 pub mod new_track_row;
 pub mod progress;
 pub mod resume_note;

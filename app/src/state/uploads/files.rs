@@ -12,11 +12,7 @@ pub struct Files {
 #[cfg(feature = "hydrate")]
 impl Files {
     /// What a file input holds; the input is emptied, so that the same file can be chosen once more.
-    pub fn chosen(event: &ev::Event) -> Self {
-        use wasm_bindgen::JsCast;
-
-        let input = event.target().and_then(|target| target.dyn_into::<web_sys::HtmlInputElement>().ok());
-        let Some(input) = input else { return Self::default() };
+    pub fn chosen(input: &web_sys::HtmlInputElement) -> Self {
         let files = Self::of_list(input.files());
         input.set_value("");
         files
@@ -24,6 +20,10 @@ impl Files {
 
     pub fn dropped(event: &ev::DragEvent) -> Self {
         Self::of_list(event.data_transfer().and_then(|transfer| transfer.files()))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
     }
 
     pub fn into_vec(self) -> Vec<web_sys::File> {
@@ -38,8 +38,12 @@ impl Files {
 
 #[cfg(not(feature = "hydrate"))]
 impl Files {
-    pub fn chosen(_event: &ev::Event) -> Self {
+    pub fn chosen(_input: &web_sys::HtmlInputElement) -> Self {
         Self::default()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        true
     }
 
     pub fn dropped(_event: &ev::DragEvent) -> Self {

@@ -1,0 +1,61 @@
+//! Pages whose WebAssembly is a part of its own, fetched when such a page is first opened: who looks at their releases need
+//! not wait for the wizard or for what only admins see.
+//!
+//! `cargo leptos --split` cuts at the functions below. The server names the parts of the page that it renders, so that the
+//! browser fetches them beside the rest.
+
+// What the macro writes declares the cut as foreign functions.
+#![allow(unsafe_code)]
+
+use leptos::{
+    prelude::*,
+    wasm_split::{SplitLoaderError, wasm_split},
+};
+use leptos_router::LazyRoute;
+
+use crate::components::page_error::PageUnloaded;
+
+macro_rules! part {
+    ($route:ident, $part:ident: $page:path) => {
+        pub struct $route;
+
+        impl LazyRoute for $route {
+            fn data() -> Self {
+                Self
+            }
+
+            async fn view(_: Self) -> AnyView {
+                #[wasm_split($part, wasm_split_path = leptos::wasm_split, fallible)]
+                fn $part() -> Result<AnyView, SplitLoaderError> {
+                    Ok($page().into_any())
+                }
+
+                #[cfg(feature = "ssr")]
+                leptos::prefetch_lazy_fn_on_server(stringify!($part));
+                match $part().await {
+                    Ok(page) => page,
+                    Err(_) => unloaded().await,
+                }
+            }
+        }
+    };
+}
+
+part!(Account, account: super::account::Account);
+part!(AllArtists, all_artists: super::all_artists::AllArtists);
+part!(AllReleases, all_releases: super::all_releases::AllReleases);
+part!(Release, release: super::release::Release);
+part!(Review, review: super::review::Review);
+part!(ReviewQueue, review_queue: super::review_queue::ReviewQueue);
+part!(SignIn, sign_in: super::sign_in::SignIn);
+part!(SignUp, sign_up: super::sign_up::SignUp);
+part!(Wizard, wizard: super::wizard::Wizard);
+
+/// Instead of a page whose part is out of reach: the line is down, or a newer version of the product has replaced it.
+async fn unloaded() -> AnyView {
+    if Owner::current_shared_context().is_some_and(|context| context.during_hydration()) {
+        // The page as the server rendered it stands, and works as it does without JavaScript.
+        std::future::pending::<()>().await;
+    }
+    view! { <PageUnloaded/> }.into_any()
+}

@@ -1,0 +1,38 @@
+import { Account } from './pages/account';
+import { Home } from './pages/home';
+import { Wizard } from './pages/wizard';
+import { fixture } from './support/files';
+import { newArtist } from './support/people';
+import { expect, test } from './support/test';
+
+test.beforeEach(async ({ page }) => {
+  await new Account(page).signUp(newArtist());
+});
+
+test('a file that was chosen before the page came alive is taken', async ({ page }) => {
+  const wizard = await new Home(page).newRelease();
+  let go = () => {};
+  const held = new Promise<void>((resolve) => (go = resolve));
+  await page.route('**/pkg/vwaza.wasm', async (route) => {
+    await held;
+    await route.continue();
+  });
+  await page.goto(`/releases/${wizard.id}/cover`);
+  await page.locator('#cover').setInputFiles(fixture('cover-small.png'));
+  await expect(page.locator('html')).not.toHaveAttribute('data-alive');
+  go();
+  await expect(wizard.coverStep()).toContainText('1000 × 1000 px');
+});
+
+test('a page that cannot be fetched says so, and comes when it is asked for again', async ({ page, watch }) => {
+  watch.expect(/net::ERR_FAILED|Failed to fetch/);
+  const { id } = await new Home(page).newRelease();
+  await page.goto('/');
+  await page.route('**/pkg/split_wizard.wasm', (route) => route.abort());
+  await page.getByRole('link', { name: 'Untitled' }).first().click();
+  await expect(page.getByRole('heading', { name: 'Out of reach' })).toBeVisible();
+  await page.unroute('**/pkg/split_wizard.wasm');
+  await page.getByRole('link', { name: 'Load it again' }).click();
+  await expect(page).toHaveURL(new RegExp(`/releases/${id}/details$`));
+  await expect(new Wizard(page, id).checklist()).toBeVisible();
+});
