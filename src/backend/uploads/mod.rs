@@ -3,6 +3,7 @@
 mod begin;
 mod form;
 mod receive;
+mod sink;
 pub(super) mod writers;
 
 use std::{sync::Arc, time::Duration};

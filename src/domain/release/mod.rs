@@ -1,0 +1,95 @@
+//! A release as a whole, and its parts by subject: its states, its details, what still keeps it from being submitted, and the
+//! lists that it stands in.
+
+mod checklist;
+mod choices;
+mod details;
+mod kind;
+mod list;
+mod status;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::{
+    files::{CoverView, Examination, PendingUpload},
+    ids::{ReleaseId, UserId},
+    track::TrackView,
+    upload::UploadState,
+};
+
+pub use checklist::{Missing, Step};
+pub use choices::{GENRES, LANGUAGES, language_name};
+pub(crate) use details::optional_line;
+pub use details::{Details, LINE_MAX_CHARS, RawDetails, TITLE_MAX_CHARS, date_field, parse_date, title_hints};
+pub use kind::ReleaseKind;
+pub use list::{PAGE_SIZE, PAGES_MAX, Page, ReleaseCounts, ReleaseFilter, ReleaseSort, ReleaseSummary};
+pub use status::{ReleaseEvent, ReleaseEventKind, ReleaseStatus, advance};
+
+/// Tracks of one release: more than any box set that stores take.
+pub const TRACKS_MAX: usize = 200;
+
+/// One release as its owner or an admin sees it, whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReleaseView {
+    pub id: ReleaseId,
+    /// Grows with every edit, attach and submit; a verdict names the one that its reviewer saw.
+    pub version: i64,
+    pub status: ReleaseStatus,
+    pub artist_id: UserId,
+    pub artist_name: String,
+    pub details: Details,
+    pub cover: CoverView,
+    pub tracks: Vec<TrackView>,
+    /// Newest first.
+    pub timeline: Vec<ReleaseEvent>,
+    pub created_at: OffsetDateTime,
+    pub updated_at: OffsetDateTime,
+    pub submitted_at: Option<OffsetDateTime>,
+    /// The latest rejection's, until the next submit.
+    pub reject_reason: Option<String>,
+}
+
+impl ReleaseView {
+    /// The artist's choice, or what the tracks make it.
+    pub fn kind(&self) -> ReleaseKind {
+        self.details.kind.unwrap_or_else(|| self.derived_kind())
+    }
+
+    pub fn derived_kind(&self) -> ReleaseKind {
+        ReleaseKind::derive(self.tracks.iter().map(|track| track.duration_ms().unwrap_or(0)))
+    }
+
+    /// The title as people see it, never empty.
+    pub fn display_title(&self) -> String {
+        display_title(&self.details.title, self.details.title_version.as_deref())
+    }
+
+    /// Why one of its files could not be stored or examined, where one could not.
+    pub fn failure(&self) -> Option<&str> {
+        let cover = failure_of(self.cover.current.as_ref().map(|file| &file.examination), self.cover.pending.as_ref());
+        cover.or_else(|| {
+            self.tracks.iter().find_map(|track| {
+                failure_of(track.audio.as_ref().map(|file| &file.examination), track.pending.as_ref())
+            })
+        })
+    }
+}
+
+fn failure_of<'a>(held: Option<&'a Examination>, pending: Option<&'a PendingUpload>) -> Option<&'a str> {
+    match (pending, held) {
+        (Some(upload), _) if matches!(upload.state, UploadState::Failed | UploadState::Refused) => {
+            upload.message.as_deref()
+        }
+        (_, Some(Examination::Failed(reason))) => Some(reason),
+        _ => None,
+    }
+}
+
+pub fn display_title(title: &str, version: Option<&str>) -> String {
+    match (title, version) {
+        ("", _) => "Untitled".into(),
+        (title, Some(version)) => format!("{title} ({version})"),
+        (title, None) => title.into(),
+    }
+}
