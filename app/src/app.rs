@@ -14,8 +14,10 @@ use crate::{
     api::account::current_user,
     components::{player_bar::PlayerBar, shell::Shell, toaster::Toaster},
     pages::{self, parts},
-    state::{live, player, session::Session, toasts, uploads},
+    state::{limits, live, player, session::Session, toasts, uploads},
 };
+#[cfg(feature = "ssr")]
+use crate::{components::page_error::FormProblem, error::AppError};
 
 /// Where the built site's files are, as the browser asks for them; in a release build their names carry a hash.
 #[derive(Clone, Debug, Default)]
@@ -65,6 +67,12 @@ pub fn shell(site: SiteFiles) -> impl IntoView {
     }
 }
 
+/// The document for a form, sent without scripts from the page at `back`, that could not be taken.
+#[cfg(feature = "ssr")]
+pub fn form_problem(site: SiteFiles, error: AppError, back: String) -> String {
+    Owner::new().with(|| view! { <FormProblem error=error css=site.css back=back/> }.to_html())
+}
+
 #[component]
 pub fn App() -> impl IntoView {
     provide_meta_context();
@@ -72,6 +80,7 @@ pub fn App() -> impl IntoView {
     toasts::provide();
     player::provide();
     uploads::provide();
+    limits::provide();
     live::provide();
 
     view! {

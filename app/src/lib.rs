@@ -15,7 +15,7 @@ pub mod state;
 pub use app::{App, SiteFiles};
 
 #[cfg(feature = "ssr")]
-pub use app::shell;
+pub use app::{form_problem, shell};
 
 /// Brings the page that the server has rendered to life; `data-alive` on the document's element says that it is.
 #[cfg(feature = "hydrate")]

@@ -4,17 +4,21 @@ use app::error::AppError;
 use axum::{
     Json,
     body::{Body, to_bytes},
-    extract::Request,
+    extract::{Request, State},
     middleware::Next,
-    response::{IntoResponse, Response},
+    response::{IntoResponse, Redirect, Response},
 };
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use vwaza::{backend, domain::problem::Problem};
 
-use crate::router::REQUEST_ID;
+use crate::{router::REQUEST_ID, site::Site};
 
 /// Bytes of an error's body that are looked at.
 const ERROR_BODY_MAX: usize = 64 * 1024;
+/// For a page without scripts.
+const STYLED_CSP: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
 
 /// An error on its way out of a handler.
 #[derive(Debug)]
@@ -42,7 +46,10 @@ pub(crate) fn fail(error: backend::Error) -> Failure {
 
 /// Gives every error outside a page the one shape, its true status and the request's id. Server functions answer 500 to
 /// everything; their status stands in the body.
-pub(crate) async fn shape(request: Request, next: Next) -> Response {
+///
+/// A browser without scripts, which sends a form and shows what comes, gets a page instead of JSON.
+pub(crate) async fn shape(State(site): State<Site>, request: Request, next: Next) -> Response {
+    let back = is_plain_form(&request).then(|| page_of(request.headers()));
     let id = request.headers().get(&REQUEST_ID).cloned();
     let is_page = request.method() == Method::GET
         && !["/api", "/media/"].iter().any(|prefix| request.uri().path().starts_with(prefix));
@@ -59,12 +66,34 @@ pub(crate) async fn shape(request: Request, next: Next) -> Response {
     parts.status = StatusCode::from_u16(error.status()).unwrap_or(status);
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.remove(header::CONTENT_ENCODING);
+    if let Some(back) = back {
+        if error.is_signed_out() {
+            return Redirect::to("/sign-in").into_response();
+        }
+        parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+        parts.headers.insert(header::CONTENT_SECURITY_POLICY, STYLED_CSP);
+        return Response::from_parts(parts, Body::from(app::form_problem(site.files(), error, back)));
+    }
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if matches!(parts.status.as_u16(), 423 | 429 | 503) && !parts.headers.contains_key(header::RETRY_AFTER) {
         parts.headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
     }
     let body = serde_json::to_vec(&error).unwrap_or_default();
     Response::from_parts(parts, Body::from(body))
+}
+
+fn is_plain_form(request: &Request) -> bool {
+    let accepted = request.headers().get(header::ACCEPT).and_then(|accepted| accepted.to_str().ok());
+    request.method() == Method::POST && accepted.is_some_and(|accepted| accepted.contains("text/html"))
+}
+
+/// The path of the page that sent the request: an address never leads away from here.
+pub(crate) fn page_of(headers: &HeaderMap) -> String {
+    let referer = headers.get(header::REFERER).and_then(|referer| referer.to_str().ok()?.parse::<Uri>().ok());
+    referer
+        .map(|referer| referer.path().to_owned())
+        .filter(|path| !path.starts_with("//"))
+        .unwrap_or_else(|| "/".into())
 }
 
 /// What the framework refuses by itself, in our words.

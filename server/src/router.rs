@@ -65,6 +65,7 @@ pub(crate) fn router(backend: Arc<Backend>, site: Site, config: &Config) -> Resu
     let csrf =
         CsrfLayer::new().add_trusted_origin(&config.public_url).map_err(|error| BadPublicUrl(error.to_string()))?;
     let leptos = LeptosOptions::builder().output_name("vwaza").build();
+    let shape = middleware::from_fn_with_state(site.clone(), errors::shape);
     let state = AppState { backend, site, leptos };
 
     let form_upload_max =
@@ -98,7 +99,7 @@ pub(crate) fn router(backend: Arc<Backend>, site: Site, config: &Config) -> Resu
         .layer(CatchPanicLayer::custom(|_panic: Box<dyn std::any::Any + Send>| {
             errors::Failure::from(AppError::internal()).into_response()
         }))
-        .layer(middleware::from_fn(errors::shape))
+        .layer(shape)
         // Around whatever reads answers. Audio and ranges of it go as they are; the site's large files are compressed when it
         // is built, and in a debug build would keep a core busy for seconds.
         .layer(

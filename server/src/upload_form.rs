@@ -18,7 +18,7 @@ use tokio::{sync::mpsc, time::timeout};
 use vwaza::domain::{problem::Problem, upload::UploadTarget};
 
 use crate::{
-    errors::{Answer, Failure, fail},
+    errors::{Answer, Failure, fail, page_of},
     router::AppState,
     security::CurrentUser,
     tus::parse_target,
@@ -126,12 +126,6 @@ fn back_to(target: UploadTarget, headers: &HeaderMap) -> String {
     match target {
         UploadTarget::Cover(release) => format!("/releases/{release}/cover"),
         UploadTarget::NewTrack(release) => format!("/releases/{release}/tracks"),
-        // The form's own page, by its path alone: an address never leads away from here.
-        UploadTarget::Audio(_) => headers
-            .get(header::REFERER)
-            .and_then(|referer| referer.to_str().ok()?.parse::<http::Uri>().ok())
-            .map(|referer| referer.path().to_owned())
-            .filter(|path| path.starts_with("/releases/"))
-            .unwrap_or_else(|| "/".into()),
+        UploadTarget::Audio(_) => page_of(headers),
     }
 }

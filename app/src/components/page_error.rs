@@ -20,7 +20,7 @@ pub fn PageError(error: AppError) -> impl IntoView {
         503 => "Out of reach",
         _ => "This page cannot be shown",
     };
-    let request = error.request_id.map(|id| view! { <p class="note-small">"Tell support: " <code>{id}</code></p> });
+    let request = for_support(error.request_id);
     view! {
         <Title text=title/>
         <div class="page-narrow page-error">
@@ -31,6 +31,39 @@ pub fn PageError(error: AppError) -> impl IntoView {
         </div>
     }
     .into_any()
+}
+
+/// What a browser without scripts is shown when a form that it sent could not be taken: the whole document, with the way back.
+#[cfg(feature = "ssr")]
+#[component]
+pub fn FormProblem(error: AppError, css: String, back: String) -> impl IntoView {
+    let fields: Vec<_> = error.fields.0.into_values().map(|message| view! { <li>{message}</li> }).collect();
+    let fields = (!fields.is_empty()).then(|| view! { <ul class="warnings">{fields}</ul> });
+    view! {
+        <!DOCTYPE html>
+        <html lang="en">
+            <head>
+                <meta charset="utf-8"/>
+                <meta name="viewport" content="width=device-width, initial-scale=1"/>
+                <meta name="color-scheme" content="light dark"/>
+                <title>"That did not work · Vwaza"</title>
+                <link rel="stylesheet" href=css/>
+            </head>
+            <body>
+                <main class="page-narrow page-error">
+                    <h1 class="page-title">"That did not work"</h1>
+                    <p>{error.message}</p>
+                    {fields}
+                    {for_support(error.request_id)}
+                    <p><a class="btn" href=back>"Back"</a></p>
+                </main>
+            </body>
+        </html>
+    }
+}
+
+fn for_support(request_id: Option<String>) -> impl IntoView {
+    request_id.map(|id| view! { <p class="note-small">"Tell support: " <code>{id}</code></p> })
 }
 
 /// For addresses that lead nowhere.

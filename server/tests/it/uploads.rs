@@ -197,9 +197,14 @@ async fn files_come_in_without_any_script() {
     assert!(refused.message.unwrap().contains("SVG"));
     let cover_of = |release: ReleaseId| format!("cover:{release}");
     let missing = ReleaseId(uuid::Uuid::now_v7());
-    send_form(&ana, cover_of(missing), "cover.png", cover.clone()).await.expect_status(404);
-    send_form(&ana, "attic:1".into(), "cover.png", cover.clone()).await.expect_status(400);
-    send_form(&app.anyone(), cover_of(release), "cover.png", cover).await.expect_status(401);
+    // What cannot be told there comes as a page of its own.
+    for (target, status) in [(cover_of(missing), 404), ("attic:1".into(), 400)] {
+        let page = send_form(&ana, target, "cover.png", cover.clone()).await.expect_status(status);
+        assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+        assert!(page.text().contains("That did not work") && page.text().contains("Tell support"), "{}", page.text());
+    }
+    let nobody = send_form(&app.anyone(), cover_of(release), "cover.png", cover).await.expect_status(303);
+    assert_eq!(nobody.header("location"), Some("/sign-in"));
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use leptos::{prelude::*, task::spawn_local};
 use vwaza::domain::{
     files::{CoverFile, Examination, FileState},
-    media::{ACCEPT_COVER, MediaLimits, cover_warnings},
+    media::{ACCEPT_COVER, cover_warnings},
     release::Step,
     upload::{UploadState, UploadTarget},
 };
@@ -22,6 +22,7 @@ use crate::{
         },
     },
     state::{
+        limits,
         toasts::Toasts,
         uploads::{Files, TaskState, Uploads},
     },
@@ -43,7 +44,7 @@ pub(super) fn Cover(latest: Latest) -> impl IntoView {
                         id="cover"
                         invitation="Drop a picture anywhere on this page"
                         button="Choose a picture"
-                        limits=MediaLimits::default().cover_sentence()
+                        limits=limits::get().cover_sentence()
                         accept=ACCEPT_COVER
                         amount=Amount::One
                         target=UploadTarget::Cover(id)

@@ -3,13 +3,7 @@
 use std::collections::HashMap;
 
 use leptos::{prelude::*, server_fn::ServerFn, task::spawn_local};
-use vwaza::domain::{
-    ids::TrackId,
-    media::{ACCEPT_AUDIO, MediaLimits},
-    release::Step,
-    track::TrackView,
-    upload::UploadTarget,
-};
+use vwaza::domain::{ids::TrackId, media::ACCEPT_AUDIO, release::Step, track::TrackView, upload::UploadTarget};
 
 use super::{
     Announcer, StepHead,
@@ -31,6 +25,7 @@ use crate::{
         },
     },
     state::{
+        limits,
         toasts::Toasts,
         uploads::{TaskId, TaskState, Uploads},
     },
@@ -51,7 +46,7 @@ pub(super) fn Tracks(latest: Latest) -> impl IntoView {
                 id="tracks"
                 invitation="Drop audio files anywhere on this page, as many as you like"
                 button="Choose audio files"
-                limits=MediaLimits::default().audio_sentence()
+                limits=limits::get().audio_sentence()
                 accept=ACCEPT_AUDIO
                 amount=Amount::Many
                 target=UploadTarget::NewTrack(id)
