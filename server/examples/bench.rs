@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 use vwaza::{
     backend::testing::{TestDatabase, fixtures},
-    domain::upload::{BegunUpload, CHUNK_BYTES},
+    domain::upload::{BegunUpload, CHUNK_BYTES, UploadState, UploadStatus},
 };
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -73,7 +73,7 @@ async fn measure(database: &TestDatabase, folder: &Path) -> Outcome<Vec<Figure>>
         unit: "MiB",
     });
     figures.push(Figure {
-        what: "one WAV of 200 MB: to the last 204 and its answer",
+        what: "one WAV of 200 MB: until it is stored and read back",
         measured: seconds,
         limit: None,
         unit: "s",
@@ -159,7 +159,12 @@ impl Artist {
         let form = [("artist_name", "Bench"), ("email", "bench@example.com"), ("password", "correct horse battery")];
         let answer = http.post(format!("{url}/api/account/sign-up")).form(&form).send().await?.error_for_status()?;
         let cookie = answer.headers()["set-cookie"].to_str()?.split(';').next().unwrap_or_default().to_owned();
-        let created = http.post(format!("{url}/api/releases/create")).header("cookie", &cookie).send().await?;
+        let created = http
+            .post(format!("{url}/api/releases/create"))
+            .header("cookie", &cookie)
+            .form(&[("", ""); 0])
+            .send()
+            .await?;
         let release = created.error_for_status()?.json::<String>().await?;
         Ok(Self { http, url: url.to_owned(), cookie, release })
     }
@@ -206,7 +211,20 @@ impl Artist {
             self.patch(&upload, offset, chunk.into()).await?;
             offset += size;
         }
-        Ok(())
+        self.stored(&upload).await
+    }
+
+    /// Waits until it is in the storage, read back and attached.
+    async fn stored(&self, upload: &BegunUpload) -> Outcome<()> {
+        loop {
+            let asked = self.http.get(format!("{}{}", self.url, upload.url)).header("cookie", &self.cookie);
+            let status = asked.send().await?.error_for_status()?.json::<UploadStatus>().await?;
+            match status.state {
+                UploadState::Receiving | UploadState::Received => tokio::time::sleep(Duration::from_millis(50)).await,
+                UploadState::Attached => return Ok(()),
+                state => return Err(format!("the upload is {state:?}: {:?}", status.message).into()),
+            }
+        }
     }
 }
 
@@ -296,8 +314,7 @@ async fn first_load_kb(artist: &Artist) -> Outcome<f64> {
         bytes += answer.bytes().await?.len();
         if path.ends_with(".js") {
             let script = get(&path).send().await?.text().await?;
-            let imported =
-                quoted(&script).filter_map(|name| name.strip_prefix("./")).filter(|name| name.ends_with(".js"));
+            let imported = script.split(" from ").skip(1).filter_map(|rest| quoted(rest).nth(1)?.strip_prefix("./"));
             waiting.extend(imported.map(|name| format!("/pkg/{name}")).filter(|path| !loaded.contains(path)));
         }
         loaded.insert(path);

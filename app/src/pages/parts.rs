@@ -4,9 +4,6 @@
 //! `cargo leptos --split` cuts at the functions below. The server names the parts of the page that it renders, so that the
 //! browser fetches them beside the rest.
 
-// What the macro writes declares the cut as foreign functions.
-#![allow(unsafe_code)]
-
 use leptos::{
     prelude::*,
     wasm_split::{SplitLoaderError, wasm_split},

@@ -36,11 +36,11 @@ async fn what_a_crash_left_behind_the_offset_is_cut_off() {
     let begun = ana.begin(UploadTarget::NewTrack(ana.create_release().await), "song.wav", song.len()).await;
     ana.patch(&begun.url, 0, song.slice(..100_000)).await.expect_status(204);
     app.kill();
-    // As a power cut may leave it: bytes that were never acknowledged, and wrong ones.
+    // As a power cut may leave it: bytes that were never acknowledged, and wrong ones; more than there is to come.
     let spooled = app.only_file_in("spool/uploads");
     let mut bytes = std::fs::read(&spooled).unwrap();
     bytes.truncate(100_000);
-    bytes.extend([0xEE; 50_000]);
+    bytes.extend(vec![0xEE; song.len()]);
     std::fs::write(&spooled, bytes).unwrap();
     app.start().await;
     assert_eq!(ana.offset(&begun.url).await, 100_000);

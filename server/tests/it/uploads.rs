@@ -18,7 +18,8 @@ use vwaza::{
 };
 
 use crate::support::{
-    Answer, Client, PASSWORD, RawRequest, a_cover, a_song, eventually, form, sha256, spawn_app, spawn_app_with,
+    Answer, Client, LONG_SONG_HALF, PASSWORD, RawRequest, a_cover, a_long_song, a_song, eventually, form, sha256,
+    spawn_app, spawn_app_with,
 };
 
 #[tokio::test]
@@ -278,14 +279,15 @@ async fn a_silent_line_does_not_keep_an_upload_to_itself() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
-    let song = a_song(1);
+    let song = a_long_song(1);
     let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
     let mut silent = RawRequest::patch(&app, &ana, &begun.url, 0, song.len()).await;
-    silent.send(&song[..100_000]).await;
+    silent.send(&song[..LONG_SONG_HALF]).await;
+    let arrived = app.spooled_beyond(0).await;
     // The client has moved to another network: it asks how far it is and goes on from there.
     let asked = Instant::now();
     let offset = ana.offset(&begun.url).await;
-    assert!(asked.elapsed() < Duration::from_secs(2) && offset <= 100_000);
+    assert!(asked.elapsed() < Duration::from_secs(2) && (arrived..=LONG_SONG_HALF).contains(&offset), "{offset}");
     ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
 }
@@ -337,6 +339,14 @@ async fn a_track_removed_in_the_middle_ends_its_upload() {
     ana.patch(&begun.url, 0, song.slice(..1000)).await.expect_status(204);
     ana.call_with("tracks/remove", "id", begun.track.unwrap()).await.expect_status(200);
     ana.patch(&begun.url, 1000, song.slice(1000..)).await.expect_status(410);
+    assert_eq!(app.files_in("spool/uploads").len(), 0);
+
+    // And while bytes arrive.
+    let begun = ana.begin(UploadTarget::NewTrack(ana.create_release().await), "song.wav", song.len()).await;
+    let mut writer = RawRequest::patch(&app, &ana, &begun.url, 0, song.len()).await;
+    writer.send(&song[..1000]).await;
+    ana.call_with("tracks/remove", "id", begun.track.unwrap()).await.expect_status(200);
+    assert_eq!(writer.status().await, 410);
     assert_eq!(app.files_in("spool/uploads").len(), 0);
 }
 

@@ -136,6 +136,15 @@ impl App {
         files[0].clone()
     }
 
+    /// Once more than this of the one upload stands in the spool: how much.
+    pub(crate) async fn spooled_beyond(&self, bytes: usize) -> usize {
+        eventually("bytes stand in the spool", async || {
+            let length = std::fs::metadata(self.only_file_in("spool/uploads")).ok()?.len();
+            usize::try_from(length).ok().filter(|length| *length > bytes)
+        })
+        .await
+    }
+
     pub(crate) fn files_in(&self, folder: &str) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.data_dir().join(folder)).unwrap();
         entries.map(|entry| entry.unwrap().path()).collect()

@@ -15,5 +15,5 @@ pub(crate) use app::{App, PASSWORD, spawn_app, spawn_app_with};
 pub(crate) use client::{Client, fields_of, form};
 pub(crate) use proxy::Proxy;
 pub(crate) use raw::RawRequest;
-pub(crate) use release::{a_cover, a_song, complete_details, sha256};
+pub(crate) use release::{LONG_SONG_HALF, a_cover, a_long_song, a_song, complete_details, sha256};
 pub(crate) use wait::eventually;

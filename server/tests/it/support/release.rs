@@ -25,6 +25,14 @@ pub(crate) fn a_song(seed: u64) -> Bytes {
     fixtures::wav(2.0, 44_100, 16, seed).into()
 }
 
+/// Longer than what the server gathers before it writes to the spool.
+pub(crate) fn a_long_song(seed: u64) -> Bytes {
+    fixtures::wav(20.0, 44_100, 16, seed).into()
+}
+
+/// Bytes, somewhere in the middle of it.
+pub(crate) const LONG_SONG_HALF: usize = 1_500_000;
+
 /// The smallest cover that is taken: quick to make and to examine.
 pub(crate) fn a_cover(seed: u64) -> Bytes {
     fixtures::cover_png(640, seed).into()
