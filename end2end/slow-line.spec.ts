@@ -13,7 +13,7 @@ test('a file that was chosen before the page came alive is taken', async ({ page
   const wizard = await new Home(page).newRelease();
   let go = () => {};
   const held = new Promise<void>((resolve) => (go = resolve));
-  await page.route('**/pkg/vwaza.wasm', async (route) => {
+  await page.route('**/pkg/vwaza*.wasm', async (route) => {
     await held;
     await route.continue();
   });
@@ -28,10 +28,10 @@ test('a page that cannot be fetched says so, and comes when it is asked for agai
   watch.expect(/net::ERR_FAILED|Failed to fetch/);
   const { id } = await new Home(page).newRelease();
   await page.goto('/');
-  await page.route('**/pkg/split_wizard.wasm', (route) => route.abort());
+  await page.route('**/pkg/split_wizard*.wasm', (route) => route.abort());
   await page.getByRole('link', { name: 'Untitled' }).first().click();
   await expect(page.getByRole('heading', { name: 'Out of reach' })).toBeVisible();
-  await page.unroute('**/pkg/split_wizard.wasm');
+  await page.unroute('**/pkg/split_wizard*.wasm');
   await page.getByRole('link', { name: 'Load it again' }).click();
   await expect(page).toHaveURL(new RegExp(`/releases/${id}/details$`));
   await expect(new Wizard(page, id).checklist()).toBeVisible();

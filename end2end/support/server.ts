@@ -8,7 +8,8 @@ import { join, resolve } from 'node:path';
 
 export const ROOT = resolve(__dirname, '../..');
 export const FIXTURES = join(ROOT, 'target/e2e-fixtures');
-const BINARY = join(ROOT, 'target/debug/vwaza');
+/** Tests tell of the debug build; VWAZA_BINARY=target/release/vwaza tells the same of the one that is deployed. */
+const BINARY = resolve(ROOT, process.env.VWAZA_BINARY ?? 'target/debug/vwaza');
 const START_TIMEOUT_MS = 60_000;
 
 export type Server = { url: string; environment: NodeJS.ProcessEnv; stop: () => Promise<void> };

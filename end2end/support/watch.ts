@@ -4,7 +4,7 @@ import type { BrowserContext, ConsoleMessage } from '@playwright/test';
 export class Watch {
   private complaints: string[] = [];
   /** A debug build's WebAssembly has 16 MB: on a busy machine it is not used within the seconds that a browser expects. */
-  private expected: RegExp[] = [/vwaza\.wasm was preloaded using link preload but not used/];
+  private expected: RegExp[] = [/vwaza[^/]*\.wasm was preloaded using link preload but not used/];
 
   context(context: BrowserContext) {
     context.on('console', (message) => {
