@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     account::is_invisible,
     ids::{ReleaseId, TrackId, UploadId},
-    media::MediaLimits,
+    media::{MediaLimits, too_large},
     problem::Problem,
 };
 
@@ -109,14 +109,7 @@ impl RawIntent {
                 });
             }
             Ok(length) if length > max_bytes => {
-                return Err(Problem::Refused {
-                    status: 413,
-                    message: format!(
-                        "This file has {} MB; at most {} MB are possible.",
-                        length.div_ceil(1024 * 1024),
-                        max_bytes / (1024 * 1024)
-                    ),
-                });
+                return Err(Problem::Refused { status: 413, message: too_large(max_bytes) });
             }
             Ok(_) => {}
         }

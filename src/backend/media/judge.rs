@@ -76,7 +76,7 @@ pub(super) fn cover_of(source: &mut Source, limits: &MediaLimits) -> Result<Cove
         return empty();
     }
     if source.length() > limits.max_cover_bytes {
-        return too_large(source.length(), limits.max_cover_bytes);
+        return too_large(limits.max_cover_bytes);
     }
     let facts = cover::header(source)?;
     match cover_refusal(facts.width_px.unsigned_abs(), facts.height_px.unsigned_abs()) {
@@ -109,7 +109,7 @@ pub(super) fn audio_of(source: &mut Source, limits: &MediaLimits) -> Result<Audi
         return empty();
     }
     if source.length() > limits.max_audio_bytes {
-        return too_large(source.length(), limits.max_audio_bytes);
+        return too_large(limits.max_audio_bytes);
     }
     let header = read_header(source)?;
     enforce_rules(&header)?;

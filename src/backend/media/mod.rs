@@ -58,9 +58,8 @@ fn refused<T>(status: u16, message: impl Into<String>) -> Result<T> {
     Err(Refusal { status, message: message.into() }.into())
 }
 
-fn too_large<T>(length: u64, max: u64) -> Result<T> {
-    const MB: u64 = 1024 * 1024;
-    refused(413, format!("This file has {} MB; at most {} MB are possible.", length.div_ceil(MB), max / MB))
+fn too_large<T>(max: u64) -> Result<T> {
+    refused(413, crate::domain::media::too_large(max))
 }
 
 fn empty<T>() -> Result<T> {

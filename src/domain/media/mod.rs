@@ -11,7 +11,9 @@ pub use rules::{
     MIN_BIT_DEPTH, MIN_COVER_EDGE_PX, MIN_SAMPLE_RATE_HZ, MediaLimits, STORE_COVER_EDGE_PX, audio_warnings,
     cover_refusal, cover_warnings,
 };
-pub use words::{format_bytes, format_duration, format_loudness, format_peak, format_sample_rate, waveform_path};
+pub use words::{
+    format_bytes, format_duration, format_loudness, format_peak, format_sample_rate, too_large, waveform_path,
+};
 
 /// For the `accept` attribute of a file input: a hint to the file dialog, never a check.
 pub const ACCEPT_AUDIO: &str = ".wav,.wave,.flac,.aif,.aiff,.aifc,.m4a,.mp4,.mp3,\

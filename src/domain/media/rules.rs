@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AudioCodec, AudioFacts, CoverColour, CoverFacts, PackagingNote, format_loudness, format_peak, format_sample_rate,
+    AudioCodec, AudioFacts, CoverColour, CoverFacts, PackagingNote, format_bytes, format_loudness, format_peak,
+    format_sample_rate,
 };
 
 /// 44.1 to 192 kHz: Apple Video and Audio Asset Guide 5.3.8, Spotify content operations.
@@ -59,8 +60,8 @@ impl MediaLimits {
     /// Said before an upload.
     pub fn audio_sentence(&self) -> String {
         format!(
-            "WAV, FLAC, AIFF or ALAC; MP3 and AAC with a warning. 16 or 24 bit, 44.1 to 192 kHz, mono or stereo, up to {} MB.",
-            self.max_audio_bytes / BYTES_PER_MB
+            "WAV, FLAC, AIFF or ALAC; MP3 and AAC with a warning. 16 or 24 bit, 44.1 to 192 kHz, mono or stereo, up to {}.",
+            format_bytes(self.max_audio_bytes)
         )
     }
 
@@ -68,8 +69,8 @@ impl MediaLimits {
     pub fn cover_sentence(&self) -> String {
         format!(
             "Square JPEG or PNG, {STORE_COVER_EDGE_PX} × {STORE_COVER_EDGE_PX} px (at least {MIN_COVER_EDGE_PX}, at most \
-             {MAX_COVER_EDGE_PX}), RGB, up to {} MB.",
-            self.max_cover_bytes / BYTES_PER_MB
+             {MAX_COVER_EDGE_PX}), RGB, up to {}.",
+            format_bytes(self.max_cover_bytes)
         )
     }
 }

@@ -11,7 +11,7 @@ pub fn format_duration(duration_ms: i64) -> String {
     if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
 }
 
-/// "41 MB", with one decimal below 10 MB; never "0 MB" for a file that holds something.
+/// "41 MB", "1.5 GB": with one decimal below 10; never "0 MB" for a file that holds something.
 #[expect(clippy::cast_precision_loss, reason = "the result has three digits")]
 pub fn format_bytes(bytes: u64) -> String {
     let megabytes = bytes as f64 / BYTES_PER_MB;
@@ -21,11 +21,18 @@ pub fn format_bytes(bytes: u64) -> String {
         "0.1 MB".to_owned()
     } else if megabytes < 9.95 {
         format!("{megabytes:.1} MB")
-    } else if megabytes < 10_000.0 {
+    } else if megabytes < 1023.5 {
         format!("{megabytes:.0} MB")
+    } else if megabytes < 9.95 * 1024.0 {
+        format!("{:.1} GB", megabytes / 1024.0).replace(".0", "")
     } else {
         format!("{:.0} GB", megabytes / 1024.0)
     }
+}
+
+/// What is said of a file with more than `max_bytes`, before its upload and during it.
+pub fn too_large(max_bytes: u64) -> String {
+    format!("This file is too large: {} is the most that is taken.", format_bytes(max_bytes))
 }
 
 /// "44.1 kHz".
@@ -119,12 +126,14 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_in_megabytes() {
+    fn sizes_are_in_megabytes_and_gigabytes() {
         assert_eq!(format_bytes(0), "0 MB");
         assert_eq!(format_bytes(12), "0.1 MB");
         assert_eq!(format_bytes(4_400_000), "4.2 MB");
         assert_eq!(format_bytes(43_000_000), "41 MB");
-        assert_eq!(format_bytes(1 << 30), "1024 MB");
+        assert_eq!(format_bytes(1023 << 20), "1023 MB");
+        assert_eq!(format_bytes(1 << 30), "1 GB");
+        assert_eq!(format_bytes(3 << 29), "1.5 GB");
         assert_eq!(format_bytes(50 << 30), "50 GB");
     }
 
