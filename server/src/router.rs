@@ -128,7 +128,12 @@ pub(crate) fn router(backend: Arc<Backend>, site: Site, config: &Config) -> Resu
 fn tus_routes() -> Router<AppState> {
     let mut routes = Router::new().route("/api/uploads", post(tus::create).options(tus::options)).route(
         "/api/uploads/{spool}/{id}",
-        get(tus::status).head(tus::head).patch(tus::patch).delete(tus::terminate).options(tus::options),
+        get(tus::status)
+            .head(tus::head)
+            .patch(tus::patch)
+            .delete(tus::terminate)
+            .post(tus::overridden)
+            .options(tus::options),
     );
     for (name, value) in tus::VERSION_HEADERS {
         routes = routes.layer(SetResponseHeaderLayer::if_not_present(name, value));

@@ -2,9 +2,13 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::Method;
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
 use vwaza::domain::upload::{UploadStatus, UploadTarget};
 
-use crate::support::{Answer, App, Client, a_cover, a_song, sha256, spawn_app, spawn_app_with};
+use crate::support::{
+    Answer, App, Client, LONG_SONG_HALF, RawRequest, a_cover, a_long_song, a_song, sha256, spawn_app, spawn_app_with,
+};
 
 fn metadata(pairs: &[(&str, &str)]) -> String {
     let pairs: Vec<String> =
@@ -35,7 +39,8 @@ async fn options_say_what_the_server_can_do() {
     assert_eq!(answer.header("tus-version"), Some("1.0.0"));
     assert_eq!(answer.header("tus-max-size"), Some("1073741824"));
     let extensions = answer.header("tus-extension").unwrap();
-    assert!(["creation", "termination"].iter().all(|name| extensions.contains(name)), "{extensions}");
+    assert_eq!(extensions, "creation,creation-with-upload,expiration,checksum,termination");
+    assert_eq!(answer.header("tus-checksum-algorithm"), Some("sha1,sha256"));
 }
 
 #[tokio::test]
@@ -271,4 +276,134 @@ async fn another_artists_upload_does_not_exist() {
         answer.expect_status(401);
     }
     assert_eq!(ana.offset(&anas).await, 0);
+}
+
+/// A creation that brings the first bytes along.
+async fn create_with(client: &Client, target: &str, length: usize, bytes: bytes::Bytes, checksum: &str) -> Answer {
+    let metadata = metadata(&[("target", target), ("filename", "song.wav"), ("fingerprint", "1")]);
+    let mut request = client
+        .request(Method::POST, "/api/uploads")
+        .header("tus-resumable", "1.0.0")
+        .header("upload-length", length)
+        .header("upload-metadata", metadata)
+        .header("content-type", "application/offset+octet-stream")
+        .body(bytes);
+    if !checksum.is_empty() {
+        request = request.header("upload-checksum", checksum);
+    }
+    client.send(request).await
+}
+
+#[tokio::test]
+async fn the_first_bytes_may_come_with_the_creation() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let (release, song) = (ana.create_release().await, a_song(1));
+    let target = format!("new-track:{release}");
+    let created = create_with(&ana, &target, song.len(), song.slice(..100_000), "").await.expect_status(201);
+    assert_eq!(created.header("upload-offset"), Some("100000"));
+    let url = created.header("location").unwrap().to_owned();
+    assert_eq!(ana.offset(&url).await, 100_000);
+    // The reply was lost: what is there already is not taken twice.
+    let again = create_with(&ana, &target, song.len(), song.slice(..100_000), "").await.expect_status(201);
+    assert_eq!((again.header("upload-offset"), again.header("location")), (Some("100000"), Some(url.as_str())));
+    ana.patch(&url, 100_000, song.slice(100_000..)).await.expect_status(204);
+    let status: UploadStatus = ana.get(&url).await.ok();
+    assert_eq!(ana.attached(status.id).await.sha256, Some(sha256(&song)));
+
+    // All of a small file, at once.
+    let cover = a_cover(1);
+    let whole = create_with(&ana, &format!("cover:{release}"), cover.len(), cover.clone(), "").await.expect_status(201);
+    assert_eq!(whole.header("upload-offset"), Some(cover.len().to_string().as_str()));
+    assert_eq!(whole.header("upload-expires"), None);
+    ana.release_once(release, "the cover is there", |release| release.cover.current.is_some()).await;
+}
+
+/// Seconds from now until an upload is given up, as its answer says.
+fn expires_in(answer: &Answer) -> i64 {
+    let at = httpdate::parse_http_date(answer.header("upload-expires").unwrap()).unwrap();
+    at.duration_since(std::time::SystemTime::now()).unwrap().as_secs().cast_signed()
+}
+
+#[tokio::test]
+async fn an_upload_says_until_when_it_is_kept() {
+    let app = spawn_app_with(&[("VWAZA_UPLOAD_EXPIRY_HOURS", "2")]).await;
+    let ana = app.artist("Ana").await;
+    let created = create(&ana, &format!("new-track:{}", ana.create_release().await), "1000").await.expect_status(201);
+    let url = created.header("location").unwrap();
+    // As if it had been begun an hour ago.
+    sqlx::query("update uploads set expires_at = now() + interval '1 hour'").execute(&app.sql).await.unwrap();
+    let head = ana.tus(Method::HEAD, url, &[]).await.expect_status(200);
+    let patched = ana.patch(url, 0, vec![0; 10]).await.expect_status(204);
+    for (answer, hours) in [(&created, 2), (&head, 1), (&patched, 2)] {
+        let seconds = expires_in(answer);
+        assert!((hours * 3600 - 120..=hours * 3600).contains(&seconds), "{hours}: {seconds}");
+    }
+    sqlx::query("update uploads set expires_at = now() - interval '1 second'").execute(&app.sql).await.unwrap();
+    ana.tus(Method::HEAD, url, &[]).await.expect_status(410);
+    ana.patch(url, 10, vec![0; 10]).await.expect_status(410);
+}
+
+async fn patch_checked(client: &Client, url: &str, offset: usize, bytes: bytes::Bytes, checksum: &str) -> Answer {
+    let request = client
+        .request(Method::PATCH, url)
+        .header("tus-resumable", "1.0.0")
+        .header("upload-offset", offset)
+        .header("content-type", "application/offset+octet-stream")
+        .header("upload-checksum", checksum);
+    client.send(request.body(bytes)).await
+}
+
+fn sha1_of(bytes: &[u8]) -> String {
+    format!("sha1 {}", BASE64_STANDARD.encode(Sha1::digest(bytes)))
+}
+
+fn sha256_of(bytes: &[u8]) -> String {
+    format!("sha256 {}", BASE64_STANDARD.encode(Sha256::digest(bytes)))
+}
+
+#[tokio::test]
+async fn a_chunk_with_a_checksum_is_kept_whole_and_right_or_not_at_all() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let (release, song) = (ana.create_release().await, a_long_song(1));
+    let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
+    let (first, second) = (song.slice(..LONG_SONG_HALF), song.slice(LONG_SONG_HALF..));
+    for checksum in [sha1_of(&second), sha256_of(&second)] {
+        patch_checked(&ana, &begun.url, 0, first.clone(), &checksum).await.expect_error(460, "checksum");
+        assert_eq!(ana.offset(&begun.url).await, 0);
+    }
+    assert_eq!(std::fs::metadata(app.only_file_in("spool/uploads")).unwrap().len(), 0);
+    let answer = patch_checked(&ana, &begun.url, 0, first.clone(), &sha1_of(&first)).await.expect_status(204);
+    assert_eq!(answer.header("upload-offset"), Some(LONG_SONG_HALF.to_string().as_str()));
+
+    // A line that drops in the middle of it leaves nothing of it, although it stood on the disk.
+    let checked = format!("Upload-Checksum: {}", sha256_of(&second));
+    let mut line = RawRequest::patch_with(&app, &ana, &begun.url, LONG_SONG_HALF, second.len(), &[&checked]).await;
+    line.send(&second[..second.len() / 2]).await;
+    app.spooled_beyond(LONG_SONG_HALF).await;
+    line.drop_line().await;
+    assert_eq!(ana.offset(&begun.url).await, LONG_SONG_HALF);
+    patch_checked(&ana, &begun.url, LONG_SONG_HALF, second.clone(), &sha256_of(&second)).await.expect_status(204);
+    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+
+    for checksum in ["md5 1B2M2Y8AsgTpgAmy7PhCfg==", "sha1", "sha1 !!!", "sha256 1B2M2Y8AsgTpgAmy7PhCfg=="] {
+        patch_checked(&ana, &begun.url, 0, first.clone(), checksum).await.expect_error(400, "sha1,sha256");
+    }
+}
+
+#[tokio::test]
+async fn methods_that_do_not_get_through_come_as_post() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let begun = ana.begin(UploadTarget::NewTrack(ana.create_release().await), "song.wav", 1000).await;
+    let post = |method: &'static str| {
+        ana.request(Method::POST, &begun.url).header("tus-resumable", "1.0.0").header("x-http-method-override", method)
+    };
+    let chunk = post("PATCH").header("upload-offset", 0).header("content-type", "application/offset+octet-stream");
+    ana.send(chunk.body(vec![0; 400])).await.expect_status(204);
+    assert_eq!(ana.send(post("HEAD")).await.expect_status(200).header("upload-offset"), Some("400"));
+    ana.send(post("PUT")).await.expect_status(405);
+    ana.send(post("DELETE")).await.expect_status(204);
+    ana.tus(Method::HEAD, &begun.url, &[]).await.expect_status(410);
 }

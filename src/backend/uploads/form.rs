@@ -58,7 +58,7 @@ impl Uploads {
         S: Stream<Item = Result<Bytes, E>> + Send + Unpin + 'static,
         E: std::error::Error + Send + Sync + 'static,
     {
-        let received = self.receive(actor, begun.id, 0, body).await;
+        let received = self.receive(actor, begun.id, 0, body, None).await;
         let completed = match received {
             Ok(_) => self.complete_at_its_end(begun.id).await,
             Err(error) => Err(error),

@@ -1,6 +1,7 @@
 //! The upload ledger: an intent before the first byte, and what became of it.
 
 mod begin;
+mod checksum;
 mod form;
 mod receive;
 mod sink;
@@ -9,6 +10,7 @@ pub(super) mod writers;
 use std::{sync::Arc, time::Duration};
 
 use sqlx::PgConnection;
+use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
 
 use super::{Backend, Result, releases, sessions::hex};
@@ -19,6 +21,7 @@ use crate::domain::{
     upload::{UploadState, UploadStatus},
 };
 
+pub use checksum::Checksum;
 pub use receive::Received;
 
 /// How long `complete` waits for an upload to be stored before it answers "safe with us, storing".
@@ -47,6 +50,7 @@ struct Row {
     sha256: Option<Vec<u8>>,
     failure_status: Option<i16>,
     failure: Option<String>,
+    expires_at: OffsetDateTime,
     is_expired: bool,
 }
 
@@ -59,7 +63,7 @@ impl Uploads {
             r#"select id as "id: UploadId", state as "state: UploadState", release_id as "release: ReleaseId",
                       (release_id is not null and (kind = 'COVER' or track_id is not null)) as "has_target!",
                       spool_id as "spool: SpoolId", offset_bytes as "offset", length_bytes as "length", sha256,
-                      failure_status, failure, expires_at <= now() as "is_expired!"
+                      failure_status, failure, expires_at, expires_at <= now() as "is_expired!"
                from uploads where id = $1 and owner_id = $2"#,
             id as UploadId,
             actor.id as UserId

@@ -7,10 +7,12 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use sha2::Digest;
 use sqlx::types::Json;
+use time::OffsetDateTime;
 use tokio::{task::spawn_blocking, time::timeout};
 
 use super::{
     Row, Uploads,
+    checksum::Checksum,
     sink::{Sink, hash_of_first},
     writers::{RunningHash, Writer},
 };
@@ -36,12 +38,25 @@ const FLUSH_EVERY_BYTES: u64 = 32 * 1024 * 1024;
 /// A client that sends nothing for this long is gone.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// What a PATCH came to.
+/// How far an upload is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received {
     /// What is flushed to disk.
     pub offset: u64,
     pub length: u64,
+    /// When it is given up unless it goes on; `None` once all of it is here.
+    pub expires_at: Option<OffsetDateTime>,
+}
+
+impl Received {
+    fn all(length: u64) -> Self {
+        Self { offset: length, length, expires_at: None }
+    }
+
+    fn so_far(row: &Row) -> Self {
+        let (offset, length) = (row.offset.unsigned_abs(), row.length.unsigned_abs());
+        Self { offset, length, expires_at: Some(row.expires_at) }
+    }
 }
 
 impl Uploads {
@@ -52,12 +67,16 @@ impl Uploads {
     pub async fn offset(&self, actor: &Actor, id: UploadId) -> Result<Received> {
         let row = self.own(actor, id).await?;
         if matches!(row.state, UploadState::Received | UploadState::Attached) {
-            return Ok(Received { offset: row.length.unsigned_abs(), length: row.length.unsigned_abs() });
+            return Ok(Received::all(row.length.unsigned_abs()));
         }
         self.check_receivable(&row)?;
         let _writer = self.0.writers.displace(id).await.ok_or_else(busy)?;
-        let row = self.own(actor, id).await?;
-        Ok(Received { offset: row.offset.unsigned_abs(), length: row.length.unsigned_abs() })
+        Ok(Received::so_far(&self.own(actor, id).await?))
+    }
+
+    /// How far an upload that was just begun is; whoever writes to it is left alone.
+    pub async fn progress(&self, actor: &Actor, id: UploadId) -> Result<Received> {
+        Ok(Received::so_far(&self.own(actor, id).await?))
     }
 
     fn check_receivable(&self, row: &Row) -> Result<()> {
@@ -73,12 +92,21 @@ impl Uploads {
         Ok(())
     }
 
-    /// Receives bytes from `offset` on. Runs to its end even when the caller goes away: what has arrived is kept.
+    /// Receives bytes from `offset` on. Runs to its end even when the caller goes away: what has arrived is kept. With a
+    /// checksum, nothing is kept unless all of the body arrives and matches.
     ///
     /// # Errors
     /// 404; 409 for a wrong offset; 410 when it is over; 413 for more bytes than were announced; 423 while another writer has
-    /// it; 415 or 422 when all bytes are here and are not a cover or a track; 507 on a full disk.
-    pub async fn receive<S, E>(&self, actor: &Actor, id: UploadId, offset: u64, body: S) -> Result<Received>
+    /// it; 415 or 422 when all bytes are here and are not a cover or a track; 460 for a body that is not as its checksum says;
+    /// 507 on a full disk.
+    pub async fn receive<S, E>(
+        &self,
+        actor: &Actor,
+        id: UploadId,
+        offset: u64,
+        body: S,
+        checksum: Option<Checksum>,
+    ) -> Result<Received>
     where
         S: Stream<Item = Result<Bytes, E>> + Send + Unpin + 'static,
         E: std::error::Error + Send + Sync + 'static,
@@ -94,7 +122,7 @@ impl Uploads {
         };
         let uploads = Uploads(Arc::clone(&self.0));
         let actor = actor.clone();
-        let task = async move { uploads.receive_held(&actor, id, offset, body, writer).await };
+        let task = async move { uploads.receive_held(&actor, id, offset, body, checksum, writer).await };
         self.0.worker.track(task).await?
     }
 
@@ -104,6 +132,7 @@ impl Uploads {
         id: UploadId,
         offset: u64,
         mut body: S,
+        checksum: Option<Checksum>,
         mut writer: Writer,
     ) -> Result<Received>
     where
@@ -119,9 +148,16 @@ impl Uploads {
                 Problem::conflict(format!("This upload goes on at byte {}, not at {offset}.", row.offset)).into()
             );
         }
-        self.prolong(id).await?;
-        let mut sink = Sink::open(self.0.spool.path(id), offset, std::mem::take(&mut *writer.running)).await?;
-        let outcome = self.pump(&mut sink, length, &mut body, &writer, id).await;
+        let expires_at = self.prolong(id).await?;
+        let flush_every = if checksum.is_some() { u64::MAX } else { FLUSH_EVERY_BYTES };
+        let mut sink =
+            Sink::open(self.0.spool.path(id), offset, std::mem::take(&mut *writer.running), checksum).await?;
+        let mut outcome = self.pump(&mut sink, length, &mut body, &writer, id, flush_every).await;
+        let counts = sink.settle(outcome.is_ok()).await?;
+        if outcome.is_ok() && !counts {
+            let message = "These bytes are not what their checksum says. Send them again.".into();
+            outcome = Err(Problem::Refused { status: 460, message }.into());
+        }
         // Whatever ended it, what has arrived is flushed and counted.
         let flushed = sink.flush().await;
         if let Ok(flushed) = flushed
@@ -139,10 +175,19 @@ impl Uploads {
         if flushed == length {
             self.finish_receiving(id, writer).await?;
         }
-        Ok(Received { offset: flushed, length })
+        let is_whole = flushed == length;
+        Ok(Received { offset: flushed, length, expires_at: (!is_whole).then_some(expires_at) })
     }
 
-    async fn pump<S, E>(&self, sink: &mut Sink, length: u64, body: &mut S, writer: &Writer, id: UploadId) -> Result<()>
+    async fn pump<S, E>(
+        &self,
+        sink: &mut Sink,
+        length: u64,
+        body: &mut S,
+        writer: &Writer,
+        id: UploadId,
+        flush_every: u64,
+    ) -> Result<()>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin,
         E: std::error::Error + Send + Sync + 'static,
@@ -178,7 +223,7 @@ impl Uploads {
             }
             unflushed += chunk.len() as u64;
             sink.push(chunk).await?;
-            if unflushed >= FLUSH_EVERY_BYTES {
+            if unflushed >= flush_every {
                 unflushed = 0;
                 let flushed = sink.flush().await?;
                 self.commit_offset(id, flushed).await?;
@@ -188,16 +233,17 @@ impl Uploads {
 
     /// # Errors
     /// 410 when it was cancelled, has expired or is received by now.
-    async fn prolong(&self, id: UploadId) -> Result<()> {
-        let prolonged = sqlx::query!(
+    async fn prolong(&self, id: UploadId) -> Result<OffsetDateTime> {
+        let expires_at = sqlx::query_scalar!(
             "update uploads set expires_at = now() + make_interval(secs => $2), updated_at = now()
-             where id = $1 and state = 'RECEIVING' and expires_at > now()",
+             where id = $1 and state = 'RECEIVING' and expires_at > now()
+             returning expires_at",
             id as UploadId,
             self.0.settings.uploads.expiry.as_secs_f64()
         )
-        .execute(&self.0.db)
+        .fetch_optional(&self.0.db)
         .await?;
-        if prolonged.rows_affected() == 1 { Ok(()) } else { Err(over().into()) }
+        expires_at.ok_or_else(|| over().into())
     }
 
     /// After the flush: from here on these bytes are acknowledged.

@@ -9,7 +9,10 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::task::spawn_blocking;
 
-use super::writers::RunningHash;
+use super::{
+    checksum::{Check, Checksum},
+    writers::RunningHash,
+};
 use crate::backend::{Error, Result};
 
 /// Bytes that are gathered before they are written and hashed, off the async threads.
@@ -18,15 +21,28 @@ const WRITE_BYTES: usize = 512 * 1024;
 /// The end of an upload's file: gathers chunks, and writes and hashes them off the async threads.
 pub(super) struct Sink {
     /// Away while a blocking thread has it; lost if that thread died.
-    inner: Option<(File, RunningHash)>,
+    inner: Option<Inner>,
     gathered: Vec<Bytes>,
     gathered_bytes: usize,
     written: u64,
 }
 
+struct Inner {
+    file: File,
+    running: RunningHash,
+    /// The checksum of what comes in, and the hash of what was there before it.
+    check: Option<(Check, RunningHash)>,
+}
+
 impl Sink {
-    /// Opens the file and cuts it back to what was acknowledged.
-    pub(super) async fn open(path: std::path::PathBuf, offset: u64, running: RunningHash) -> Result<Self> {
+    /// Opens the file and cuts it back to what was acknowledged. With a checksum, what comes in counts only once it has been
+    /// checked.
+    pub(super) async fn open(
+        path: std::path::PathBuf,
+        offset: u64,
+        running: RunningHash,
+        checksum: Option<Checksum>,
+    ) -> Result<Self> {
         let inner = spawn_blocking(move || {
             let mut file = OpenOptions::new().read(true).write(true).create(offset == 0).truncate(false).open(&path)?;
             if file.metadata()?.len() < offset {
@@ -46,7 +62,8 @@ impl Sink {
             }
             let running = if running.offset == offset { running } else { hash_of_first(&mut file, offset)? };
             file.seek(SeekFrom::Start(offset))?;
-            Ok::<_, Error>((file, running))
+            let check = checksum.map(|checksum| (Check::of(checksum), running.clone()));
+            Ok::<_, Error>(Inner { file, running, check })
         })
         .await??;
         Ok(Self { inner: Some(inner), gathered: Vec::new(), gathered_bytes: 0, written: offset })
@@ -58,13 +75,34 @@ impl Sink {
     }
 
     pub(super) fn running(self) -> RunningHash {
-        self.inner.map(|(_, running)| running).unwrap_or_default()
+        self.inner.map(|inner| inner.running).unwrap_or_default()
     }
 
     pub(super) async fn push(&mut self, chunk: Bytes) -> Result<()> {
         self.gathered_bytes += chunk.len();
         self.gathered.push(chunk);
         if self.gathered_bytes >= WRITE_BYTES { self.write(Flush::No).await } else { Ok(()) }
+    }
+
+    /// What came in with a checksum counts from here on if it is complete and right; otherwise it is forgotten. Whether it
+    /// counts.
+    pub(super) async fn settle(&mut self, is_complete: bool) -> Result<bool> {
+        let is_checked = self.inner.as_ref().is_some_and(|inner| inner.check.is_some());
+        if is_checked && is_complete {
+            self.write(Flush::No).await?;
+        }
+        let Some(inner) = &mut self.inner else { return Ok(is_complete) };
+        let Some((check, before)) = inner.check.take() else { return Ok(is_complete) };
+        if is_complete && check.matches() {
+            return Ok(true);
+        }
+        self.gathered.clear();
+        self.gathered_bytes = 0;
+        self.written = before.offset;
+        inner.file.set_len(before.offset)?;
+        inner.file.seek(SeekFrom::Start(before.offset))?;
+        inner.running = before;
+        Ok(false)
     }
 
     /// Everything to the disk. The offset up to which it is there.
@@ -74,12 +112,12 @@ impl Sink {
     }
 
     async fn write(&mut self, flush: Flush) -> Result<()> {
-        let Some((mut file, mut running)) = self.inner.take() else {
+        let Some(Inner { mut file, mut running, mut check }) = self.inner.take() else {
             return Err(Error::Corrupt("the upload's file is lost after a failed write".into()));
         };
         let gathered = std::mem::take(&mut self.gathered);
         self.gathered_bytes = 0;
-        let (inner, outcome) = spawn_blocking(move || -> (Option<(File, RunningHash)>, io::Result<()>) {
+        let (inner, outcome) = spawn_blocking(move || -> (Option<Inner>, io::Result<()>) {
             let mut outcome = Ok(());
             for chunk in &gathered {
                 outcome = file.write_all(chunk);
@@ -90,6 +128,9 @@ impl Sink {
                     break;
                 }
                 running.hash.update(chunk);
+                if let Some((check, _)) = &mut check {
+                    check.update(chunk);
+                }
                 running.offset += chunk.len() as u64;
             }
             if matches!(flush, Flush::Yes)
@@ -99,11 +140,11 @@ impl Sink {
                 // The kernel says so once, and forgets: nothing that this file handle says later can be believed.
                 return (None, Err(error));
             }
-            (Some((file, running)), outcome)
+            (Some(Inner { file, running, check }), outcome)
         })
         .await?;
-        if let Some((_, running)) = &inner {
-            self.written = running.offset;
+        if let Some(inner) = &inner {
+            self.written = inner.running.offset;
         }
         self.inner = inner;
         Ok(outcome?)

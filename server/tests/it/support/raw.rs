@@ -14,6 +14,18 @@ pub(crate) struct RawRequest(TcpStream);
 impl RawRequest {
     /// Sends the head of a PATCH of `length` bytes at `offset`, and waits until it has the upload to itself.
     pub(crate) async fn patch(app: &App, client: &Client, url: &str, offset: usize, length: usize) -> Self {
+        Self::patch_with(app, client, url, offset, length, &[]).await
+    }
+
+    /// The same, with further headers.
+    pub(crate) async fn patch_with(
+        app: &App,
+        client: &Client,
+        url: &str,
+        offset: usize,
+        length: usize,
+        headers: &[&str],
+    ) -> Self {
         let id: Uuid = url.rsplit('/').next().unwrap().parse().unwrap();
         let touched = async || -> String {
             let query = sqlx::query_scalar("select updated_at::text from uploads where id = $1");
@@ -22,9 +34,10 @@ impl RawRequest {
         let before = touched().await;
         let head = format!(
             "PATCH {url} HTTP/1.1\r\nHost: {host}\r\nCookie: {cookie}\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: {offset}\r\n\
-             Content-Type: application/offset+octet-stream\r\nContent-Length: {length}\r\n\r\n",
+             Content-Type: application/offset+octet-stream\r\nContent-Length: {length}\r\n{headers}\r\n",
             host = client.listen(),
             cookie = client.cookie(),
+            headers = headers.iter().map(|header| format!("{header}\r\n")).collect::<String>(),
         );
         let mut stream = TcpStream::connect(client.listen()).await.unwrap();
         stream.write_all(head.as_bytes()).await.unwrap();
