@@ -3,6 +3,7 @@
 use std::{
     error::Error,
     io::{self, BufRead},
+    process::ExitCode,
     sync::Arc,
 };
 
@@ -34,6 +35,12 @@ enum Command {
     Serve,
     /// Brings the database's schema up to date and ends.
     Migrate,
+    /// Looks whether database, storage and spool agree; reads every object. Ends with 0 only if they do.
+    Fsck {
+        /// The report as JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Manages accounts.
     User {
         #[command(subcommand)]
@@ -61,7 +68,13 @@ enum CliRole {
     Admin,
 }
 
-type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
+type Outcome = Result<ExitCode, Box<dyn Error + Send + Sync>>;
+
+impl Cli {
+    pub(crate) fn is_server(&self) -> bool {
+        matches!(self.command, None | Some(Command::Serve))
+    }
+}
 
 pub(crate) async fn run(cli: Cli, config: Config) -> Outcome {
     match cli.command.unwrap_or(Command::Serve) {
@@ -70,7 +83,19 @@ pub(crate) async fn run(cli: Cli, config: Config) -> Outcome {
             with_database(&config, async |settings| {
                 vwaza::backend::migrate_database(&settings.database_url).await?;
                 println!("The database is up to date.");
-                Ok(())
+                Ok(ExitCode::SUCCESS)
+            })
+            .await
+        }
+        Command::Fsck { json } => {
+            with_database(&config, async |settings| {
+                let report = vwaza::backend::fsck(&settings).await?;
+                if json {
+                    println!("{}", serde_json::to_string_pretty(&report)?);
+                } else {
+                    println!("{report}");
+                }
+                Ok(if report.agree { ExitCode::SUCCESS } else { ExitCode::FAILURE })
             })
             .await
         }
@@ -86,7 +111,7 @@ pub(crate) async fn run(cli: Cli, config: Config) -> Outcome {
                 };
                 vwaza::backend::create_user(&settings.database_url, &name, &email, &password, role).await?;
                 println!("{} can sign in now.", email.as_str());
-                Ok(())
+                Ok(ExitCode::SUCCESS)
             })
             .await
         }
@@ -135,7 +160,7 @@ async fn serve(config: Config) -> Outcome {
         postgres.stop().await?;
     }
     tracing::info!("stopped");
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Ends on SIGTERM and SIGINT.

@@ -31,7 +31,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    telemetry::init(&config);
+    telemetry::init(&config, command.is_server());
     let outcome = tokio::runtime::Runtime::new().map_err(Into::into).and_then(|runtime| {
         let outcome = runtime.block_on(cli::run(command, config));
         // An examination in the middle of a long file is not waited for: its job is handed back.
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         outcome
     });
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             tracing::error!(error = ?error, "vwaza stopped");
             eprintln!("vwaza: {error}");

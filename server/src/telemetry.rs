@@ -1,14 +1,22 @@
-//! Structured logs on standard output.
+//! Structured logs: a server's on standard output; a command's on standard error, since its output is what it was asked for.
 
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use std::io;
+
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{self, writer::BoxMakeWriter},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 use crate::config::{Config, LogFormat};
 
-pub(crate) fn init(config: &Config) {
+pub(crate) fn init(config: &Config, is_server: bool) {
     let filter = EnvFilter::try_new(&config.log_filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let output = if is_server { BoxMakeWriter::new(io::stdout) } else { BoxMakeWriter::new(io::stderr) };
     let registry = tracing_subscriber::registry().with(filter);
     match config.log_format {
-        LogFormat::Json => registry.with(fmt::layer().json().flatten_event(true)).init(),
-        LogFormat::Pretty => registry.with(fmt::layer()).init(),
+        LogFormat::Json => registry.with(fmt::layer().with_writer(output).json().flatten_event(true)).init(),
+        LogFormat::Pretty => registry.with(fmt::layer().with_writer(output)).init(),
     }
 }

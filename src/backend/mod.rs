@@ -4,6 +4,7 @@ mod db;
 pub mod embedded_postgres;
 mod error;
 pub mod events;
+mod fsck;
 mod jobs;
 pub mod media;
 pub mod media_files;
@@ -27,6 +28,7 @@ use std::{sync::Arc, time::Duration};
 
 pub use db::migrate_database;
 pub use error::Error;
+pub use fsck::{Damage, Finding, Report, fsck};
 pub use sessions::hex;
 pub use settings::{QueueSettings, Settings, UploadSettings};
 use sqlx::PgPool;

@@ -14,6 +14,15 @@ pub(super) enum ObjectRole {
     Thumbnail,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "object_state", rename_all = "UPPERCASE")]
+pub(super) enum ObjectState {
+    Intended,
+    Attached,
+    Released,
+    Doomed,
+}
+
 impl ObjectRole {
     fn folder(self) -> &'static str {
         match self {

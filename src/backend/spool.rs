@@ -1,6 +1,7 @@
 //! The spool: received bytes on this process's disk, until the storage has them.
 
 use std::{
+    collections::BTreeMap,
     fs::{File, TryLockError},
     io,
     path::{Path, PathBuf},
@@ -85,24 +86,56 @@ impl Spool {
     }
 }
 
-fn read_or_make_id(folder: &Path) -> Result<SpoolId> {
-    let path = folder.join(ID_FILE);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => {
-            text.trim().parse().map_err(|_| Error::Corrupt(format!("{} does not hold a spool's id", path.display())))
+/// What lies in a spool's folder, for whoever only looks: it may be another process's.
+pub(super) struct SpoolFiles {
+    pub(super) id: SpoolId,
+    /// Bytes, by a file's name.
+    pub(super) lengths: BTreeMap<String, u64>,
+}
+
+/// `None` where there is no spool.
+pub(super) async fn look(folder: &Path) -> Result<Option<SpoolFiles>> {
+    let folder = folder.to_owned();
+    spawn_blocking(move || {
+        let Some(id) = read_id(&folder.join(ID_FILE))? else { return Ok(None) };
+        let mut lengths = BTreeMap::new();
+        for entry in std::fs::read_dir(folder.join(UPLOADS))? {
+            let entry = entry?;
+            match entry.metadata() {
+                Ok(metadata) => lengths.insert(entry.file_name().to_string_lossy().into_owned(), metadata.len()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                Err(error) => return Err(error.into()),
+            };
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let id = SpoolId(Uuid::new_v4());
-            // Renamed into place, so that a kill leaves a whole id or none.
-            let draft = folder.join("spool.id.new");
-            std::fs::write(&draft, id.to_string())?;
-            File::open(&draft)?.sync_all()?;
-            std::fs::rename(&draft, &path)?;
-            File::open(folder)?.sync_all()?;
-            Ok(id)
-        }
+        Ok(Some(SpoolFiles { id, lengths }))
+    })
+    .await?
+}
+
+fn read_id(path: &Path) -> Result<Option<SpoolId>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => match text.trim().parse() {
+            Ok(id) => Ok(Some(id)),
+            Err(_) => Err(Error::Corrupt(format!("{} does not hold a spool's id", path.display()))),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+fn read_or_make_id(folder: &Path) -> Result<SpoolId> {
+    let path = folder.join(ID_FILE);
+    if let Some(id) = read_id(&path)? {
+        return Ok(id);
+    }
+    let id = SpoolId(Uuid::new_v4());
+    // Renamed into place, so that a kill leaves a whole id or none.
+    let draft = folder.join("spool.id.new");
+    std::fs::write(&draft, id.to_string())?;
+    File::open(&draft)?.sync_all()?;
+    std::fs::rename(&draft, &path)?;
+    File::open(folder)?.sync_all()?;
+    Ok(id)
 }
 
 pub(super) struct Scratch(PathBuf);

@@ -1,6 +1,6 @@
 //! Where objects live, behind `object_store`'s one trait.
 
-use std::{ops::Range, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, ops::Range, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
@@ -67,17 +67,23 @@ impl Storage {
     }
 
     async fn verify(&self, object: &Intended) -> Result<()> {
+        if self.holds(object).await? { Ok(()) } else { Err(Error::StorageMismatch { key: object.key.clone() }) }
+    }
+
+    /// Whether an object has the bytes that its row says; all of them are read.
+    pub(super) async fn holds(&self, object: &Intended) -> Result<bool> {
         let mut stream = self.read(&object.key, None).await?;
         let (mut hash, mut size) = (Sha256::new(), 0);
         while let Some(chunk) = stream.try_next().await? {
             size += chunk.len() as i64;
             hash.update(&chunk);
         }
-        if size == object.size_bytes && hash.finalize().as_slice() == object.sha256 {
-            Ok(())
-        } else {
-            Err(Error::StorageMismatch { key: object.key.clone() })
-        }
+        Ok(size == object.size_bytes && hash.finalize().as_slice() == object.sha256)
+    }
+
+    /// Every object's key and its bytes.
+    pub(super) async fn list(&self) -> Result<BTreeMap<String, u64>> {
+        Ok(self.store.list(None).map_ok(|object| (object.location.to_string(), object.size)).try_collect().await?)
     }
 
     /// The bytes of an object, or of a range of it.

@@ -9,6 +9,7 @@ mod commands;
 mod crashes;
 mod events;
 mod examination;
+mod fsck;
 mod health;
 mod lists;
 mod media;

@@ -1,0 +1,107 @@
+//! `vwaza fsck`: whether database, storage and spool agree.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+use vwaza::domain::upload::UploadTarget;
+
+use crate::support::{App, a_cover, a_song, spawn_app};
+
+/// What does not agree: kind and subject.
+fn findings(app: &App) -> Vec<(String, String)> {
+    let output = app.run(&["fsck", "--json"], "");
+    let report: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let found: Vec<_> = report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| (text(&finding["damage"]), text(&finding["subject"])))
+        .collect();
+    assert_eq!((report["agree"].as_bool(), output.status.success()), (Some(found.is_empty()), found.is_empty()));
+    found
+}
+
+fn found(damage: &str, subject: impl ToString) -> Vec<(String, String)> {
+    vec![(damage.to_owned(), subject.to_string())]
+}
+
+fn name_of(path: &PathBuf) -> String {
+    PathBuf::from(path).file_name().unwrap().to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_release_in_every_stage_agrees_beside_the_running_server() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    assert_eq!(findings(&app), []);
+    ana.release_in_review().await;
+    let draft = ana.create_release().await;
+    let begun = ana.begin(UploadTarget::NewTrack(draft), "song.wav", 1000).await;
+    ana.patch(&begun.url, 0, vec![0; 400]).await.expect_status(204);
+    ana.begin(UploadTarget::NewTrack(draft), "not begun.wav", 1000).await;
+    ana.attach(UploadTarget::Cover(draft), "cover.png", a_cover(1)).await;
+    ana.attach(UploadTarget::Cover(draft), "newer.png", a_cover(2)).await;
+    assert_eq!(findings(&app), []);
+    let said = app.run(&["fsck"], "");
+    assert!(said.status.success());
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(said.contains("2 uploads under way") && said.ends_with("Database, storage and spool agree.\n"), "{said}");
+}
+
+#[tokio::test]
+async fn every_kind_of_damage_is_found() {
+    let mut app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    ana.attach(UploadTarget::NewTrack(release), "song.wav", a_song(1)).await;
+    let begun = ana.begin(UploadTarget::NewTrack(release), "other.wav", 1000).await;
+    ana.patch(&begun.url, 0, vec![0; 400]).await.expect_status(204);
+    ana.release_once(release, "it is examined", |release| {
+        release.tracks[0].audio.as_ref().is_some_and(|audio| audio.facts.is_some())
+    })
+    .await;
+    app.terminate();
+    assert!(app.ended().await.success());
+
+    let object = app.only_file_in("objects/audio");
+    let key = format!("audio/{}", name_of(&object));
+    let whole = std::fs::read(&object).unwrap();
+
+    std::fs::remove_file(&object).unwrap();
+    assert_eq!(findings(&app), found("missing-object", &key));
+    std::fs::write(&object, &whole[1..]).unwrap();
+    assert_eq!(findings(&app), found("wrong-object", &key));
+    let mut flipped = whole.clone();
+    flipped[100_000] ^= 1;
+    std::fs::write(&object, &flipped).unwrap();
+    assert_eq!(findings(&app), found("wrong-object", &key));
+    std::fs::write(&object, &whole).unwrap();
+    assert_eq!(findings(&app), []);
+
+    let unknown = object.with_file_name("nobody");
+    std::fs::write(&unknown, "x").unwrap();
+    assert_eq!(findings(&app), found("unknown-object", "audio/nobody"));
+    std::fs::remove_file(unknown).unwrap();
+
+    let spooled = app.only_file_in("spool/uploads");
+    let needless = spooled.with_file_name("needless");
+    std::fs::rename(&spooled, &needless).unwrap();
+    let both = [found("missing-bytes", begun.id), found("unneeded-spool-file", "needless")].concat();
+    assert_eq!(findings(&app), both);
+    std::fs::rename(&needless, &spooled).unwrap();
+
+    let run = async |statement: &'static str| sqlx::query(statement).execute(&app.sql).await.unwrap();
+    run("update uploads set state = 'RECEIVED', sha256 = '', received_at = now() where state = 'RECEIVING'").await;
+    assert_eq!(findings(&app), found("no-job", begun.id));
+    run("update uploads set state = 'RECEIVING', sha256 = null, received_at = null where state = 'RECEIVED'").await;
+
+    run("update objects set state = 'INTENDED', created_at = now() - interval '1 hour'").await;
+    assert_eq!(findings(&app), found("abandoned", &key));
+    run("update objects set state = 'RELEASED'").await;
+    assert_eq!(findings(&app), found("not-attached", &key));
+    run("update objects set state = 'ATTACHED'").await;
+    run("update tracks set audio_id = null").await;
+    assert_eq!(findings(&app), found("unreferenced", &key));
+}
