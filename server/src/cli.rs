@@ -13,7 +13,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 use vwaza::{
-    backend::{Backend, Settings, embedded_postgres::EmbeddedPostgres},
+    backend::{Backend, Repair, Settings, embedded_postgres::EmbeddedPostgres},
     domain::{
         account::{Email, Password, Role, parse_artist_name},
         problem::Problem,
@@ -37,6 +37,12 @@ enum Command {
     Migrate,
     /// Looks whether database, storage and spool agree; reads every object. Ends with 0 only if they do.
     Fsck {
+        /// Mends what can be mended; refuses to remove more than one thing in a hundred, or more than ten.
+        #[arg(long)]
+        repair: bool,
+        /// However many there are to remove.
+        #[arg(long, requires = "repair")]
+        force: bool,
         /// The report as JSON.
         #[arg(long)]
         json: bool,
@@ -87,9 +93,14 @@ pub(crate) async fn run(cli: Cli, config: Config) -> Outcome {
             })
             .await
         }
-        Command::Fsck { json } => {
+        Command::Fsck { repair, force, json } => {
+            let repair = match (repair, force) {
+                (false, _) => Repair::No,
+                (true, false) => Repair::Careful,
+                (true, true) => Repair::Force,
+            };
             with_database(&config, async |settings| {
-                let report = vwaza::backend::fsck(&settings).await?;
+                let report = vwaza::backend::fsck(&settings, repair).await?;
                 if json {
                     println!("{}", serde_json::to_string_pretty(&report)?);
                 } else {

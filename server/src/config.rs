@@ -5,7 +5,7 @@ use std::{env, fmt::Display, net::SocketAddr, ops::RangeInclusive, path::PathBuf
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 use vwaza::{
-    backend::{QueueSettings, Settings, UploadSettings},
+    backend::{KeepingSettings, QueueSettings, Settings, UploadSettings, days},
     domain::media::MediaLimits,
 };
 
@@ -39,6 +39,9 @@ pub(crate) struct Config {
     pub(crate) media: MediaLimits,
     pub(crate) uploads: UploadSettings,
     pub(crate) queue: QueueSettings,
+    pub(crate) keeping: KeepingSettings,
+    /// Only in builds for tests.
+    pub(crate) fail_points: String,
     /// From the signal to the end of the process.
     pub(crate) shutdown: Duration,
     pub(crate) log_filter: String,
@@ -80,6 +83,12 @@ impl Config {
                 max_failures: number("VWAZA_JOB_MAX_RETRIES", 1..=100, queue.max_failures)?,
                 concurrency: number("VWAZA_WORKER_CONCURRENCY", 0..=64, queue.concurrency)?,
             },
+            keeping: KeepingSettings {
+                orphan_grace: Duration::from_secs(number("VWAZA_ORPHAN_GRACE_SECONDS", 1..=30 * 24 * 60 * 60, 900)?),
+                replaced_object: days(number("VWAZA_REPLACED_OBJECT_DAYS", 0..=3650, 7)?),
+                completed_job: days(number("VWAZA_COMPLETED_JOB_DAYS", 0..=3650, 30)?),
+            },
+            fail_points: text("VWAZA_FAIL_POINTS").unwrap_or_default(),
             shutdown: Duration::from_secs(number("VWAZA_SHUTDOWN_SECONDS", 1..=3600, 8)?),
             log_filter: match text("RUST_LOG").unwrap_or_else(|| "info".into()) {
                 filter if EnvFilter::try_new(&filter).is_ok() => filter,
@@ -104,6 +113,8 @@ impl Config {
             media: self.media,
             uploads: self.uploads.clone(),
             queue: self.queue.clone(),
+            keeping: self.keeping.clone(),
+            fail_points: self.fail_points.clone(),
         }
     }
 }

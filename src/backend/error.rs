@@ -27,6 +27,8 @@ pub enum Error {
     Join(#[from] tokio::task::JoinError),
     #[error("job {0} is no longer held by this attempt")]
     LeaseLost(JobId),
+    #[error("the spool does not hold the {offset} bytes that were acknowledged")]
+    BytesLost { offset: u64 },
     #[error("{0}")]
     Corrupt(String),
 }

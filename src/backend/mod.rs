@@ -4,13 +4,16 @@ mod db;
 pub mod embedded_postgres;
 mod error;
 pub mod events;
+mod fail_points;
 mod fsck;
+mod janitor;
 mod jobs;
 pub mod media;
 pub mod media_files;
 mod objects;
 mod passwords;
 mod queue;
+mod reaper;
 mod releases;
 mod review;
 pub mod sessions;
@@ -28,9 +31,9 @@ use std::{sync::Arc, time::Duration};
 
 pub use db::migrate_database;
 pub use error::Error;
-pub use fsck::{Damage, Finding, Report, fsck};
+pub use fsck::{Damage, Finding, Repair, Report, fsck};
 pub use sessions::hex;
-pub use settings::{QueueSettings, Settings, UploadSettings};
+pub use settings::{KeepingSettings, QueueSettings, Settings, UploadSettings, days};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 pub use users::create_user;
@@ -61,6 +64,7 @@ impl Backend {
     /// Connects, brings the schema up to date, opens spool and storage, takes up what an earlier process left behind, and
     /// starts the worker.
     pub async fn start(settings: Settings) -> Result<Arc<Self>> {
+        fail_points::arm(&settings.fail_points)?;
         let db = db::connect(&settings.database_url).await?;
         db::migrate(&db).await?;
         let storage = storage::Storage::local(&settings.data_dir.join("objects"))?;

@@ -3,7 +3,7 @@
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::Result;
+use super::{Error, Result};
 use crate::domain::ids::{ObjectId, ReleaseId, TrackId, UploadId};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
@@ -84,15 +84,36 @@ pub(super) async fn intend(
     Ok(Intended { id, key, size_bytes: content.size_bytes, sha256: content.sha256.to_vec() })
 }
 
+/// What attempts at storing an upload have put, or meant to.
+pub(super) async fn intended_by(db: &PgPool, upload: UploadId) -> Result<Vec<Intended>> {
+    let objects = sqlx::query_as!(
+        Intended,
+        r#"select id as "id: ObjectId", key, size_bytes, sha256 from objects
+           where upload_id = $1 and parent_id is null and state = 'INTENDED'
+           order by created_at"#,
+        upload as UploadId
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(objects)
+}
+
 /// A compare-and-set: the reaper's DOOMED is the other one that INTENDED can become.
-pub(super) async fn attach(db: &mut PgConnection, object: ObjectId) -> Result<bool> {
+///
+/// # Errors
+/// When the reaper was first: the transaction must not commit, and the next attempt puts another object.
+pub(super) async fn attach(db: &mut PgConnection, object: ObjectId) -> Result<()> {
     let attached = sqlx::query!(
         "update objects set state = 'ATTACHED', attached_at = now() where id = $1 and state = 'INTENDED'",
         object as ObjectId
     )
     .execute(db)
     .await?;
-    Ok(attached.rows_affected() == 1)
+    if attached.rows_affected() == 1 {
+        Ok(())
+    } else {
+        Err(Error::Corrupt(format!("object {object} was given up before it could be attached")))
+    }
 }
 
 /// Lets go of an attached object and of what was derived from it.

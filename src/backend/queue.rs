@@ -134,19 +134,24 @@ pub(super) async fn claim(db: &PgPool, by: Claimant) -> Result<Option<Claimed>> 
     Ok(claimed)
 }
 
-/// Prolongs a lease. `false`: it is lost, and so is the right to write anything.
+/// Prolongs a lease. `false`: it is lost, and so is the right to write anything. A job that this attempt has finished is not
+/// lost: it may still have something to say.
 pub(super) async fn heartbeat(db: &PgPool, job: &Claimed, lease: Duration) -> Result<bool> {
-    let held = sqlx::query!(
-        "update upload_jobs set lease_expires_at = now() + make_interval(secs => $4)
-         where id = $1 and attempt = $2 and lease_owner = $3 and status = 'UPLOADING'",
+    let held = sqlx::query_scalar!(
+        r#"with held as (
+               update upload_jobs set lease_expires_at = now() + make_interval(secs => $4)
+               where id = $1 and attempt = $2 and lease_owner = $3 and status = 'UPLOADING'
+               returning id)
+           select exists (select 1 from held)
+               or exists (select 1 from upload_jobs where id = $1 and attempt = $2 and status = 'COMPLETED') as "is_held!""#,
         job.id as JobId,
         job.attempt,
         job.owner as WorkerId,
         lease.as_secs_f64()
     )
-    .execute(db)
+    .fetch_one(db)
     .await?;
-    Ok(held.rows_affected() == 1)
+    Ok(held)
 }
 
 /// Ends a job well, in the transaction of its effect.

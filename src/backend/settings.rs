@@ -14,6 +14,9 @@ pub struct Settings {
     pub media: MediaLimits,
     pub uploads: UploadSettings,
     pub queue: QueueSettings,
+    pub keeping: KeepingSettings,
+    /// Where this process is to break; only in builds for tests.
+    pub fail_points: String,
 }
 
 #[derive(Clone, Debug)]
@@ -48,4 +51,25 @@ impl Default for QueueSettings {
     fn default() -> Self {
         Self { poll: Duration::from_secs(5), lease: Duration::from_secs(60), max_failures: 3, concurrency: 4 }
     }
+}
+
+/// How long what is over is kept.
+#[derive(Clone, Debug)]
+pub struct KeepingSettings {
+    /// An object that was never attached is doomed this long after its intent, once nobody works on it. Longer than any PUT.
+    pub orphan_grace: Duration,
+    /// An object that was replaced or whose target was deleted: open players and backups younger than this stay whole.
+    pub replaced_object: Duration,
+    pub completed_job: Duration,
+}
+
+impl Default for KeepingSettings {
+    fn default() -> Self {
+        Self { orphan_grace: Duration::from_secs(15 * 60), replaced_object: days(7), completed_job: days(30) }
+    }
+}
+
+/// A day is 24 hours here.
+pub const fn days(days: u64) -> Duration {
+    Duration::from_secs(days * 24 * 60 * 60)
 }

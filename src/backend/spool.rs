@@ -86,6 +86,10 @@ impl Spool {
     }
 }
 
+pub(super) fn uploads_folder(spool: &Path) -> PathBuf {
+    spool.join(UPLOADS)
+}
+
 /// What lies in a spool's folder, for whoever only looks: it may be another process's.
 pub(super) struct SpoolFiles {
     pub(super) id: SpoolId,
@@ -99,7 +103,7 @@ pub(super) async fn look(folder: &Path) -> Result<Option<SpoolFiles>> {
     spawn_blocking(move || {
         let Some(id) = read_id(&folder.join(ID_FILE))? else { return Ok(None) };
         let mut lengths = BTreeMap::new();
-        for entry in std::fs::read_dir(folder.join(UPLOADS))? {
+        for entry in std::fs::read_dir(uploads_folder(&folder))? {
             let entry = entry?;
             match entry.metadata() {
                 Ok(metadata) => lengths.insert(entry.file_name().to_string_lossy().into_owned(), metadata.len()),

@@ -1,6 +1,13 @@
 //! Where objects live, behind `object_store`'s one trait.
 
-use std::{collections::BTreeMap, ops::Range, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
@@ -12,6 +19,7 @@ use sha2::{Digest, Sha256};
 use tokio::{
     fs::File,
     io::{AsyncReadExt, AsyncWriteExt},
+    task::spawn_blocking,
     time::timeout,
 };
 
@@ -28,6 +36,8 @@ const READ_BYTES: usize = 256 * 1024;
 pub(super) struct Storage {
     store: Arc<dyn ObjectStore>,
     part_bytes: usize,
+    /// Of local storage, which hides what it is in the middle of writing from its own listing.
+    folder: Option<PathBuf>,
 }
 
 impl Storage {
@@ -35,7 +45,7 @@ impl Storage {
     pub(super) fn local(root: &Path) -> Result<Self> {
         std::fs::create_dir_all(root)?;
         let store = LocalFileSystem::new_with_prefix(root)?.with_fsync(true);
-        Ok(Self { store: Arc::new(store), part_bytes: LOCAL_PART_BYTES })
+        Ok(Self { store: Arc::new(store), part_bytes: LOCAL_PART_BYTES, folder: Some(root.to_owned()) })
     }
 
     /// Puts a file and proves by reading it back that its bytes are there.
@@ -55,6 +65,7 @@ impl Storage {
             };
             writer.wait_for_capacity(1).await?;
             writer.write(&buffer[..read]);
+            fail::fail_point!("object-half-put");
         }
         writer.finish().await?;
         self.verify(object).await
@@ -72,7 +83,10 @@ impl Storage {
 
     /// Whether an object has the bytes that its row says; all of them are read.
     pub(super) async fn holds(&self, object: &Intended) -> Result<bool> {
-        let mut stream = self.read(&object.key, None).await?;
+        let mut stream = match self.read(&object.key, None).await {
+            Err(Error::Storage(object_store::Error::NotFound { .. })) => return Ok(false),
+            opened => opened?,
+        };
         let (mut hash, mut size) = (Sha256::new(), 0);
         while let Some(chunk) = stream.try_next().await? {
             size += chunk.len() as i64;
@@ -81,9 +95,50 @@ impl Storage {
         Ok(size == object.size_bytes && hash.finalize().as_slice() == object.sha256)
     }
 
-    /// Every object's key and its bytes.
+    /// Every object's key and its bytes; with local storage also what a killed process left half written, as `key#number`.
     pub(super) async fn list(&self) -> Result<BTreeMap<String, u64>> {
-        Ok(self.store.list(None).map_ok(|object| (object.location.to_string(), object.size)).try_collect().await?)
+        let mut listed: BTreeMap<_, _> =
+            self.store.list(None).map_ok(|object| (object.location.to_string(), object.size)).try_collect().await?;
+        if let Some(folder) = self.folder.clone() {
+            listed.extend(spawn_blocking(move || staged(&folder)).await??);
+        }
+        Ok(listed)
+    }
+
+    /// Deletes an object. What is not there counts as deleted.
+    pub(super) async fn delete(&self, key: &str) -> Result<()> {
+        match self.store.delete(&Key::from(key)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.delete_half_written(key).await
+    }
+
+    /// Deletes what local storage has left half written of an object, and never the object.
+    pub(super) async fn delete_half_written(&self, key: &str) -> Result<()> {
+        if let Some(staged) = self.staged_path(key)
+            && let Err(error) = tokio::fs::remove_file(staged).await
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error.into());
+        }
+        Ok(())
+    }
+
+    pub(super) async fn is_gone(&self, key: &str) -> Result<bool> {
+        match self.store.head(&Key::from(key)).await {
+            Ok(_) => Ok(false),
+            Err(object_store::Error::NotFound { .. }) => Ok(match self.staged_path(key) {
+                Some(staged) => !tokio::fs::try_exists(staged).await?,
+                None => true,
+            }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Where local storage writes before it renames. A key is put once, so its first name is its only one.
+    fn staged_path(&self, key: &str) -> Option<PathBuf> {
+        self.folder.as_ref().map(|folder| folder.join(format!("{key}#1")))
     }
 
     /// The bytes of an object, or of a range of it.
@@ -109,4 +164,28 @@ impl Storage {
         file.flush().await?;
         Ok(())
     }
+}
+
+/// What local storage has begun to write in its folders: `key#number`, and the bytes so far.
+fn staged(root: &Path) -> io::Result<BTreeMap<String, u64>> {
+    let mut found = BTreeMap::new();
+    for folder in std::fs::read_dir(root)? {
+        let folder = folder?;
+        if !folder.file_type()?.is_dir() {
+            continue;
+        }
+        for file in std::fs::read_dir(folder.path())? {
+            let file = file?;
+            let (folder, name) = (folder.file_name(), file.file_name());
+            let (folder, name) = (folder.to_string_lossy(), name.to_string_lossy());
+            if name.contains('#') {
+                match file.metadata() {
+                    Ok(metadata) => found.insert(format!("{folder}/{name}"), metadata.len()),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                    Err(error) => return Err(error),
+                };
+            }
+        }
+    }
+    Ok(found)
 }

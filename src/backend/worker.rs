@@ -18,7 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use super::{
-    Backend, Error, QueueSettings, Result, jobs,
+    Backend, Error, QueueSettings, Result, janitor, jobs,
     queue::{self, Claimant, Claimed, FailureReport},
 };
 use crate::domain::{
@@ -99,6 +99,7 @@ impl Worker {
 pub(super) fn start(backend: &Arc<Backend>) {
     backend.worker.tasks.spawn(claim_loop(Arc::clone(backend)));
     backend.worker.tasks.spawn(recover_loop(Arc::clone(backend)));
+    backend.worker.tasks.spawn(janitor::run(Arc::clone(backend)));
 }
 
 /// Waits for running jobs; those that are not through in time are handed back, so that others take them up at once.
@@ -134,6 +135,7 @@ async fn claim_loop(backend: Arc<Backend>) {
         };
         match queue::claim(&backend.db, claimant).await {
             Ok(Some(job)) => {
+                fail::fail_point!("job-claimed");
                 last_artist = job.artist;
                 run_in_background(&backend, job, turn);
                 continue;

@@ -7,23 +7,39 @@ use vwaza::domain::upload::UploadTarget;
 
 use crate::support::{App, a_cover, a_song, spawn_app};
 
-/// What does not agree: kind and subject.
-fn findings(app: &App) -> Vec<(String, String)> {
-    let output = app.run(&["fsck", "--json"], "");
+/// Kind and subject.
+type Found = Vec<(String, String)>;
+
+/// What does not agree, and what was mended.
+fn report(app: &App, options: &[&str]) -> (Found, Found) {
+    let output = app.run(&[&["fsck", "--json"], options].concat(), "");
     let report: Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
     let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let found: Vec<_> = report["findings"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|finding| (text(&finding["damage"]), text(&finding["subject"])))
-        .collect();
+    let list = |of: &str| -> Vec<_> {
+        let findings = report[of].as_array().unwrap().iter();
+        findings.map(|finding| (text(&finding["damage"]), text(&finding["subject"]))).collect()
+    };
+    let found = list("findings");
     assert_eq!((report["agree"].as_bool(), output.status.success()), (Some(found.is_empty()), found.is_empty()));
+    (found, list("repaired"))
+}
+
+fn findings(app: &App) -> Found {
+    let (found, repaired) = report(app, &[]);
+    assert_eq!(repaired, []);
     found
 }
 
-fn found(damage: &str, subject: impl ToString) -> Vec<(String, String)> {
+/// All that was found could be mended.
+fn repaired(app: &App) -> Found {
+    let (found, repaired) = report(app, &["--repair"]);
+    assert_eq!(found, []);
+    assert_eq!(findings(app), []);
+    repaired
+}
+
+fn found(damage: &str, subject: impl ToString) -> Found {
     vec![(damage.to_owned(), subject.to_string())]
 }
 
@@ -83,18 +99,27 @@ async fn every_kind_of_damage_is_found() {
     let unknown = object.with_file_name("nobody");
     std::fs::write(&unknown, "x").unwrap();
     assert_eq!(findings(&app), found("unknown-object", "audio/nobody"));
-    std::fs::remove_file(unknown).unwrap();
+    assert_eq!(repaired(&app), found("unknown-object", "audio/nobody"));
+    assert!(!unknown.exists());
+    // As a PUT that was killed in the middle leaves it.
+    std::fs::write(object.with_file_name("nobody#1"), "x").unwrap();
+    assert_eq!(repaired(&app), found("unknown-object", "audio/nobody#1"));
+    assert_eq!(app.files_in("objects/audio"), std::slice::from_ref(&object));
 
     let spooled = app.only_file_in("spool/uploads");
     let needless = spooled.with_file_name("needless");
     std::fs::rename(&spooled, &needless).unwrap();
     let both = [found("missing-bytes", begun.id), found("unneeded-spool-file", "needless")].concat();
     assert_eq!(findings(&app), both);
-    std::fs::rename(&needless, &spooled).unwrap();
+    std::fs::copy(&needless, &spooled).unwrap();
+    assert_eq!(repaired(&app), found("unneeded-spool-file", "needless"));
+    assert!(!needless.exists());
 
     let run = async |statement: &'static str| sqlx::query(statement).execute(&app.sql).await.unwrap();
     run("update uploads set state = 'RECEIVED', sha256 = '', received_at = now() where state = 'RECEIVING'").await;
     assert_eq!(findings(&app), found("no-job", begun.id));
+    assert_eq!(repaired(&app), found("no-job", begun.id));
+    run("delete from upload_jobs where status = 'PENDING'").await;
     run("update uploads set state = 'RECEIVING', sha256 = null, received_at = null where state = 'RECEIVED'").await;
 
     run("update objects set state = 'INTENDED', created_at = now() - interval '1 hour'").await;
@@ -104,4 +129,9 @@ async fn every_kind_of_damage_is_found() {
     run("update objects set state = 'ATTACHED'").await;
     run("update tracks set audio_id = null").await;
     assert_eq!(findings(&app), found("unreferenced", &key));
+    assert_eq!(repaired(&app), found("unreferenced", &key));
+    // Retained, like anything that was replaced.
+    assert!(object.exists());
+    run("update objects set state = 'DOOMED', doomed_at = now() - interval '1 hour'").await;
+    assert_eq!(findings(&app), found("undeleted", &key));
 }

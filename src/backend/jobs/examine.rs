@@ -65,7 +65,9 @@ pub(super) async fn perform(backend: &Backend, job: &Claimed, id: ObjectId) -> R
             return Ok(());
         }
     };
+    fail::fail_point!("file-examined");
     record(backend, job, id, &findings).await?;
+    fail::fail_point!("examination-recorded");
     Ok(())
 }
 

@@ -44,6 +44,20 @@ pub(super) async fn perform(backend: &Backend, job: &Claimed, id: UploadId) -> R
         }
         return Ok(());
     }
+    // A kill between PUT and COMMIT, or a database restored from between them: what is there already is not put again.
+    let object = match stored_by_another_attempt(backend, id).await? {
+        Some(object) => object,
+        None => put(backend, id, &upload).await?,
+    };
+    fail::fail_point!("object-put");
+    attach(backend, job, id, &object).await?;
+    fail::fail_point!("object-attached");
+    // Stored and attached, or without a target: either way nobody needs these bytes. What a kill leaves, the next start removes.
+    backend.spool.remove(id).await?;
+    Ok(())
+}
+
+async fn put(backend: &Backend, id: UploadId, upload: &Received) -> Result<Intended, JobError> {
     let (Some(sha256), Some(content_type)) = (&upload.sha256, &upload.content_type) else {
         return Err(Error::Corrupt(format!("upload {id} is received without a hash")).into());
     };
@@ -57,11 +71,18 @@ pub(super) async fn perform(backend: &Backend, job: &Claimed, id: UploadId) -> R
     };
     let content = Content { size_bytes: upload.length_bytes, sha256, content_type };
     let object = objects::intend(&backend.db, role, id, None, content).await?;
+    fail::fail_point!("object-intended");
     backend.storage.put_file(&object, &path).await?;
-    attach(backend, job, id, &object).await?;
-    // Stored and attached, or without a target: either way nobody needs these bytes. What a kill leaves, the next start removes.
-    backend.spool.remove(id).await?;
-    Ok(())
+    Ok(object)
+}
+
+async fn stored_by_another_attempt(backend: &Backend, id: UploadId) -> Result<Option<Intended>> {
+    for object in objects::intended_by(&backend.db, id).await? {
+        if backend.storage.holds(&object).await? {
+            return Ok(Some(object));
+        }
+    }
+    Ok(None)
 }
 
 async fn load(db: &mut PgConnection, id: UploadId) -> Result<Received> {
@@ -170,9 +191,7 @@ async fn attach_to_target(
             return Ok(false);
         }
     }
-    if !objects::attach(db, object).await? {
-        return Ok(false);
-    }
+    objects::attach(db, object).await?;
     if let Some(held) = held {
         objects::release(db, held).await?;
     }

@@ -25,6 +25,34 @@ impl TestDatabase {
         Self { server_url: server_url.to_owned(), name }
     }
 
+    /// A backup: another database with what is in this one now. Whoever is connected to it is thrown out.
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    pub async fn backup(&self) -> Self {
+        let backup = Self { server_url: self.server_url.clone(), name: format!("test_{}", Uuid::now_v7().simple()) };
+        backup.copy_from(self).await;
+        backup
+    }
+
+    /// Puts a backup in the place of this database. Whoever is connected to it is thrown out.
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    pub async fn restore(&self, backup: &Self) {
+        let dropped = execute(&self.server_url, format!("drop database {} with (force)", self.name)).await;
+        dropped.expect("the test server drops a database");
+        self.copy_from(backup).await;
+    }
+
+    async fn copy_from(&self, source: &Self) {
+        let thrown_out =
+            format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{}'", source.name);
+        execute(&self.server_url, thrown_out).await.expect("the test server lets nobody stay");
+        let copied = execute(&self.server_url, format!("create database {} template {}", self.name, source.name)).await;
+        copied.expect("the test server copies a database");
+    }
+
     /// # Panics
     /// When the server's address does not end in a database's name.
     pub fn url(&self) -> String {

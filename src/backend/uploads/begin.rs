@@ -71,6 +71,7 @@ impl Uploads {
         .await?;
         releases::touch(&mut tx, release.id).await?;
         tx.commit().await?;
+        fail::fail_point!("upload-begun");
         forget_bytes(backend, &expired).await?;
         backend.events.release_changed(release.id, release.artist);
         Ok(begun(UnderWay { id, spool: backend.spool.id, track, offset: 0 }, &intent))

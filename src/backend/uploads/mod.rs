@@ -2,6 +2,7 @@
 
 mod begin;
 mod checksum;
+mod cleaning;
 mod form;
 mod receive;
 mod sink;
@@ -141,48 +142,6 @@ impl Uploads {
         forget_bytes(&self.0, &cancelled).await?;
         if let Some(release) = release {
             self.0.events.release_changed(release.id, release.artist);
-        }
-        Ok(())
-    }
-
-    /// At the start of a process: completes uploads whose last byte had arrived, and removes from the spool what needs no
-    /// keeping any more.
-    pub(super) async fn take_up_where_it_stopped(&self) -> Result<()> {
-        let expired = sqlx::query_as!(
-            Ended,
-            r#"update uploads set state = 'EXPIRED', updated_at = now()
-               where spool_id = $1 and state = 'RECEIVING' and expires_at <= now()
-               returning id as "id: UploadId", spool_id as "spool: SpoolId""#,
-            self.0.spool.id as SpoolId
-        )
-        .fetch_all(&self.0.db)
-        .await?;
-        forget_bytes(&self.0, &expired).await?;
-        let whole = sqlx::query_scalar!(
-            r#"select id as "id: UploadId" from uploads
-               where spool_id = $1 and state = 'RECEIVING' and offset_bytes = length_bytes"#,
-            self.0.spool.id as SpoolId
-        )
-        .fetch_all(&self.0.db)
-        .await?;
-        for id in whole {
-            if let Err(error) = self.finish_if_whole(id).await {
-                tracing::warn!(upload.id = %id, error = ?error, "an upload could not be completed at the start");
-            }
-        }
-        for id in self.0.spool.uploads().await? {
-            let is_needed = sqlx::query_scalar!(
-                r#"select state in ('RECEIVING', 'RECEIVED', 'FAILED') as "is_needed!" from uploads where id = $1"#,
-                id as UploadId
-            )
-            .fetch_optional(&self.0.db)
-            .await?;
-            // Without a row the file is only reported: the database may be an older backup.
-            match is_needed {
-                Some(false) => self.0.spool.remove(id).await?,
-                Some(true) => {}
-                None => tracing::warn!(upload.id = %id, "the spool holds a file that the database knows nothing of"),
-            }
         }
         Ok(())
     }

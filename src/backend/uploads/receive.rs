@@ -1,7 +1,12 @@
 //! Receiving bytes: written, hashed and flushed in constant memory by one writer at a time; then judged, and handed to the queue
 //! in the transaction that marks them received.
 
-use std::{fs::File, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs::File,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
@@ -35,6 +40,8 @@ use crate::{
 
 /// Bytes after which a long PATCH is flushed in between, so that a lost line does not lose them.
 const FLUSH_EVERY_BYTES: u64 = 32 * 1024 * 1024;
+/// And after this long on a slow line.
+const FLUSH_EVERY: Duration = Duration::from_secs(10);
 /// A client that sends nothing for this long is gone.
 const SILENCE: Duration = Duration::from_secs(30);
 
@@ -148,11 +155,13 @@ impl Uploads {
                 Problem::conflict(format!("This upload goes on at byte {}, not at {offset}.", row.offset)).into()
             );
         }
-        let expires_at = self.prolong(id).await?;
-        let flush_every = if checksum.is_some() { u64::MAX } else { FLUSH_EVERY_BYTES };
-        let mut sink =
-            Sink::open(self.0.spool.path(id), offset, std::mem::take(&mut *writer.running), checksum).await?;
-        let mut outcome = self.pump(&mut sink, length, &mut body, &writer, id, flush_every).await;
+        self.prolong(id).await?;
+        let running = std::mem::take(&mut *writer.running);
+        let mut sink = match Sink::open(self.0.spool.path(id), offset, running, checksum).await {
+            Err(Error::BytesLost { .. }) => return Err(self.give_up_lost(id, row.release).await?),
+            opened => opened?,
+        };
+        let mut outcome = self.pump(&mut sink, length, &mut body, &writer, id).await;
         let counts = sink.settle(outcome.is_ok()).await?;
         if outcome.is_ok() && !counts {
             let message = "These bytes are not what their checksum says. Send them again.".into();
@@ -160,39 +169,37 @@ impl Uploads {
         }
         // Whatever ended it, what has arrived is flushed and counted.
         let flushed = sink.flush().await;
-        if let Ok(flushed) = flushed
-            && let Err(error) = self.commit_offset(id, flushed).await
-        {
-            if matches!(error, Error::Problem(Problem::Gone(_))) {
-                self.0.spool.remove(id).await?;
-                self.0.writers.forget(id);
-            }
-            return Err(error);
-        }
+        fail::fail_point!("bytes-flushed");
+        let counted = match flushed {
+            Ok(flushed) => match self.commit_offset(id, flushed).await {
+                Ok(expires_at) => Ok((flushed, expires_at)),
+                Err(error) => {
+                    if matches!(error, Error::Problem(Problem::Gone(_))) {
+                        self.0.spool.remove(id).await?;
+                        self.0.writers.forget(id);
+                    }
+                    return Err(error);
+                }
+            },
+            Err(error) => Err(error),
+        };
         *writer.running = sink.running();
         outcome?;
-        let flushed = flushed?;
+        let (flushed, expires_at) = counted?;
         if flushed == length {
+            fail::fail_point!("last-byte-counted");
             self.finish_receiving(id, writer).await?;
+            return Ok(Received::all(length));
         }
-        let is_whole = flushed == length;
-        Ok(Received { offset: flushed, length, expires_at: (!is_whole).then_some(expires_at) })
+        Ok(Received { offset: flushed, length, expires_at: Some(expires_at) })
     }
 
-    async fn pump<S, E>(
-        &self,
-        sink: &mut Sink,
-        length: u64,
-        body: &mut S,
-        writer: &Writer,
-        id: UploadId,
-        flush_every: u64,
-    ) -> Result<()>
+    async fn pump<S, E>(&self, sink: &mut Sink, length: u64, body: &mut S, writer: &Writer, id: UploadId) -> Result<()>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin,
         E: std::error::Error + Send + Sync + 'static,
     {
-        let (mut unflushed, shutdown) = (0, self.0.shutdown());
+        let (mut unflushed, mut last_flush, shutdown) = (0, Instant::now(), self.0.shutdown());
         loop {
             let next = tokio::select! {
                 biased;
@@ -223,43 +230,49 @@ impl Uploads {
             }
             unflushed += chunk.len() as u64;
             sink.push(chunk).await?;
-            if unflushed >= flush_every {
-                unflushed = 0;
-                let flushed = sink.flush().await?;
-                self.commit_offset(id, flushed).await?;
+            if unflushed >= FLUSH_EVERY_BYTES || last_flush.elapsed() >= FLUSH_EVERY {
+                (unflushed, last_flush) = (0, Instant::now());
+                if sink.is_checked() {
+                    // Nothing of it counts before all of it is here; it must not expire meanwhile.
+                    self.prolong(id).await?;
+                } else {
+                    let flushed = sink.flush().await?;
+                    self.commit_offset(id, flushed).await?;
+                }
             }
         }
     }
 
     /// # Errors
     /// 410 when it was cancelled, has expired or is received by now.
-    async fn prolong(&self, id: UploadId) -> Result<OffsetDateTime> {
-        let expires_at = sqlx::query_scalar!(
+    async fn prolong(&self, id: UploadId) -> Result<()> {
+        let prolonged = sqlx::query!(
             "update uploads set expires_at = now() + make_interval(secs => $2), updated_at = now()
-             where id = $1 and state = 'RECEIVING' and expires_at > now()
-             returning expires_at",
+             where id = $1 and state = 'RECEIVING' and expires_at > now()",
             id as UploadId,
+            self.0.settings.uploads.expiry.as_secs_f64()
+        )
+        .execute(&self.0.db)
+        .await?;
+        if prolonged.rows_affected() == 1 { Ok(()) } else { Err(over().into()) }
+    }
+
+    /// After the flush: from here on these bytes are acknowledged. Until when the upload is kept for the others.
+    ///
+    /// # Errors
+    /// 410 when it was cancelled, or its target removed, while they came.
+    async fn commit_offset(&self, id: UploadId, offset: u64) -> Result<OffsetDateTime> {
+        let offset = i64::try_from(offset).map_err(|_| Error::Corrupt(format!("offset {offset} of upload {id}")))?;
+        let expires_at = sqlx::query_scalar!(
+            "update uploads set offset_bytes = $2, expires_at = now() + make_interval(secs => $3), updated_at = now()
+             where id = $1 and state = 'RECEIVING' returning expires_at",
+            id as UploadId,
+            offset,
             self.0.settings.uploads.expiry.as_secs_f64()
         )
         .fetch_optional(&self.0.db)
         .await?;
         expires_at.ok_or_else(|| over().into())
-    }
-
-    /// After the flush: from here on these bytes are acknowledged.
-    ///
-    /// # Errors
-    /// 410 when it was cancelled, or its target removed, while they came.
-    async fn commit_offset(&self, id: UploadId, offset: u64) -> Result<()> {
-        let offset = i64::try_from(offset).map_err(|_| Error::Corrupt(format!("offset {offset} of upload {id}")))?;
-        let counted = sqlx::query!(
-            "update uploads set offset_bytes = $2, updated_at = now() where id = $1 and state = 'RECEIVING'",
-            id as UploadId,
-            offset
-        )
-        .execute(&self.0.db)
-        .await?;
-        if counted.rows_affected() == 1 { Ok(()) } else { Err(over().into()) }
     }
 
     /// Completes an upload whose bytes are all here although nobody was told.
@@ -294,7 +307,7 @@ impl Uploads {
         match verdict {
             Ok(judged) => self.mark_received(id, row.release, &sha256, judged).await?,
             Err(MediaError::Refused(refusal)) => {
-                self.mark_refused(id, row.release, &sha256, &refusal).await?;
+                self.mark_refused(id, row.release, Some(&sha256), &refusal).await?;
                 backend.spool.remove(id).await?;
                 backend.writers.forget(id);
                 return Err(Problem::Refused { status: refusal.status, message: refusal.message }.into());
@@ -348,10 +361,12 @@ impl Uploads {
         let turn = backend.worker.try_turn();
         let owner = turn.as_ref().map(|_| backend.worker.id);
         let claimed = queue::enqueue(&mut tx, &job, owner, backend.settings.queue.lease).await?;
+        fail::fail_point!("job-added");
         if release.status.is_editable() {
             releases::touch(&mut tx, release.id).await?;
         }
         tx.commit().await?;
+        fail::fail_point!("upload-received");
         match turn {
             Some(turn) => worker::run_in_background(backend, claimed, turn),
             None => backend.events.job_added(),
@@ -360,11 +375,21 @@ impl Uploads {
         Ok(())
     }
 
+    /// A disk that was lost, or a database that was restored over a younger spool. What to tell the client.
+    async fn give_up_lost(&self, id: UploadId, release: Option<ReleaseId>) -> Result<Error> {
+        tracing::error!(upload.id = %id, "acknowledged bytes are missing from the spool");
+        let message = "What had arrived of this file is gone from our disk. Choose the file again.".to_owned();
+        self.mark_refused(id, release, None, &Refusal { status: 410, message: message.clone() }).await?;
+        self.0.spool.remove(id).await?;
+        self.0.writers.forget(id);
+        Ok(Problem::Gone(message).into())
+    }
+
     async fn mark_refused(
         &self,
         id: UploadId,
         release: Option<ReleaseId>,
-        sha256: &[u8],
+        sha256: Option<&[u8]>,
         refusal: &Refusal,
     ) -> Result<()> {
         let mut tx = self.0.db.begin().await?;

@@ -44,12 +44,13 @@ impl Sink {
         checksum: Option<Checksum>,
     ) -> Result<Self> {
         let inner = spawn_blocking(move || {
-            let mut file = OpenOptions::new().read(true).write(true).create(offset == 0).truncate(false).open(&path)?;
+            let opened = OpenOptions::new().read(true).write(true).create(offset == 0).truncate(false).open(&path);
+            let mut file = match opened {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Error::BytesLost { offset }),
+                opened => opened?,
+            };
             if file.metadata()?.len() < offset {
-                return Err(Error::Corrupt(format!(
-                    "{} is shorter than the {offset} bytes that were acknowledged",
-                    path.display()
-                )));
+                return Err(Error::BytesLost { offset });
             }
             if offset == 0 {
                 // A new name in a folder outlives a crash only once the folder is flushed.
@@ -84,11 +85,14 @@ impl Sink {
         if self.gathered_bytes >= WRITE_BYTES { self.write(Flush::No).await } else { Ok(()) }
     }
 
+    pub(super) fn is_checked(&self) -> bool {
+        self.inner.as_ref().is_some_and(|inner| inner.check.is_some())
+    }
+
     /// What came in with a checksum counts from here on if it is complete and right; otherwise it is forgotten. Whether it
     /// counts.
     pub(super) async fn settle(&mut self, is_complete: bool) -> Result<bool> {
-        let is_checked = self.inner.as_ref().is_some_and(|inner| inner.check.is_some());
-        if is_checked && is_complete {
+        if self.is_checked() && is_complete {
             self.write(Flush::No).await?;
         }
         let Some(inner) = &mut self.inner else { return Ok(is_complete) };

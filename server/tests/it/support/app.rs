@@ -19,7 +19,7 @@ use super::{
     client::{Client, form},
     database::test_server_url,
     log::Log,
-    wait::eventually,
+    wait::{eventually, eventually_or_none},
 };
 
 /// Of everybody.
@@ -106,8 +106,35 @@ impl App {
     }
 
     pub(crate) async fn restart_with(&mut self, settings: &[(&str, &str)]) {
+        self.kill();
+        self.start_with(settings).await;
+    }
+
+    pub(crate) async fn start_with(&mut self, settings: &[(&str, &str)]) {
         self.environment.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        self.restart().await;
+        self.start().await;
+    }
+
+    /// The oracle: in the end `fsck` has nothing to say.
+    pub(crate) async fn agrees(&self) {
+        let mut said = String::new();
+        let agreed = eventually_or_none(async || {
+            let output = self.run(&["fsck"], "");
+            said = String::from_utf8_lossy(&output.stdout).into_owned();
+            output.status.success().then_some(())
+        });
+        assert!(agreed.await.is_some(), "{said}");
+    }
+
+    /// What the database holds now, for `restore`. The server must not run.
+    pub(crate) async fn backup(&self) -> TestDatabase {
+        assert!(self.process.is_none(), "the server is connected");
+        self.database.backup().await
+    }
+
+    pub(crate) async fn restore(&self, backup: &TestDatabase) {
+        assert!(self.process.is_none(), "the server is connected");
+        self.database.restore(backup).await;
     }
 
     /// SIGTERM.
@@ -146,7 +173,8 @@ impl App {
     }
 
     pub(crate) fn files_in(&self, folder: &str) -> Vec<PathBuf> {
-        let entries = std::fs::read_dir(self.data_dir().join(folder)).unwrap();
+        // A folder comes with its first file.
+        let entries = std::fs::read_dir(self.data_dir().join(folder)).into_iter().flatten();
         entries.map(|entry| entry.unwrap().path()).collect()
     }
 

@@ -9,13 +9,18 @@ const PATIENCE: Duration = Duration::from_secs(40);
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 
 /// Looks again and again until there is something to see.
-pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn eventually<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+    eventually_or_none(look).await.unwrap_or_else(|| panic!("waited in vain: {what}"))
+}
+
+/// The same, for whoever can tell better what was missing.
+pub(crate) async fn eventually_or_none<T>(mut look: impl AsyncFnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
-    loop {
+    while start.elapsed() < PATIENCE {
         if let Some(seen) = look().await {
-            return seen;
+            return Some(seen);
         }
-        assert!(start.elapsed() < PATIENCE, "waited in vain: {what}");
         sleep(LOOK_EVERY).await;
     }
+    None
 }

@@ -1,0 +1,121 @@
+//! The server dies at one step of an upload's way after the other. Whatever the step: the artist's browser tries again, and in
+//! the end everything is there once, and `fsck` agrees.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use tokio::time::sleep;
+use vwaza::domain::{
+    ids::ReleaseId,
+    upload::{BegunUpload, RawIntent, UploadState, UploadStatus, UploadTarget},
+};
+
+use crate::support::{App, Client, a_long_song, eventually, sha256, spawn_app_with};
+
+const SETTINGS: [(&str, &str); 2] = [("VWAZA_ORPHAN_GRACE_SECONDS", "1"), ("VWAZA_JOB_LEASE_SECONDS", "1")];
+
+const AGAIN_AFTER: Duration = Duration::from_millis(50);
+
+/// What a browser does: begins, asks how far it is, sends the rest; and again when anything goes wrong.
+async fn upload_stubbornly(ana: &Client, release: ReleaseId, song: &Bytes) {
+    let url = loop {
+        match begin(ana, release, song).await {
+            Some(url) => break url,
+            None => sleep(AGAIN_AFTER).await,
+        }
+    };
+    while send(ana, &url, song).await.is_none() {
+        sleep(AGAIN_AFTER).await;
+    }
+}
+
+async fn begin(ana: &Client, release: ReleaseId, song: &Bytes) -> Option<String> {
+    let (target, length) = (UploadTarget::NewTrack(release), i64::try_from(song.len()).unwrap());
+    let intent = RawIntent { target, file_name: "song.wav".into(), length, fingerprint: "1".into() };
+    let begin = ana.request(Method::POST, "/api/upload/begin").header("accept", "application/json");
+    let begun = ana.try_send(begin.json(&serde_json::json!({ "intent": intent }))).await.ok()?;
+    Some(serde_json::from_slice::<BegunUpload>(&begun.body).ok()?.url)
+}
+
+/// To the end, or to the next trouble.
+async fn send(ana: &Client, url: &str, song: &Bytes) -> Option<()> {
+    let tus = |method| ana.request(method, url).header("tus-resumable", "1.0.0");
+    loop {
+        let status = ana.try_send(ana.request(Method::GET, url)).await.ok()?;
+        match status.json::<UploadStatus>().state {
+            UploadState::Attached => return Some(()),
+            UploadState::Receiving => {}
+            UploadState::Received => return None,
+            over => panic!("the upload is {over:?}"),
+        }
+        let head = ana.try_send(tus(Method::HEAD)).await.ok()?;
+        let offset: usize = head.header("upload-offset")?.parse().ok()?;
+        let patch = tus(Method::PATCH)
+            .header("upload-offset", offset)
+            .header("content-type", "application/offset+octet-stream")
+            .body(song.slice(offset..(offset + 1_300_000).min(song.len())));
+        ana.try_send(patch).await.ok()?;
+    }
+}
+
+/// Starts the server again whenever it dies, without what killed it.
+async fn survives(point: &str) {
+    let armed = format!("{point}=kill");
+    let mut app = spawn_app_with(&SETTINGS).await;
+    let ana = app.artist("Ana").await;
+    let (release, song) = (ana.create_release().await, a_long_song(1));
+    app.restart_with(&[("VWAZA_FAIL_POINTS", &armed)]).await;
+    let uploading = tokio::spawn({
+        let (ana, song) = (ana.clone(), song.clone());
+        async move { upload_stubbornly(&ana, release, &song).await }
+    });
+    app.ended().await;
+    app.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;
+    uploading.await.unwrap();
+    all_is_there_once(&app, &ana, release, &song).await;
+}
+
+async fn all_is_there_once(app: &App, ana: &Client, release: ReleaseId, song: &Bytes) {
+    let release = ana
+        .release_once(release, "it is examined", |release| {
+            release.tracks.iter().any(|track| track.audio.as_ref().is_some_and(|audio| audio.facts.is_some()))
+        })
+        .await;
+    assert_eq!(release.tracks.len(), 1);
+    let audio = release.tracks[0].audio.clone().unwrap();
+    assert_eq!(audio.sha256, sha256(song));
+    assert_eq!(ana.get(&format!("/media/original/{}", audio.object)).await.body, *song);
+    // Once the grace time is over, no attempt has left anything.
+    eventually("only what is attached is stored", async || {
+        let rows: i64 = sqlx::query_scalar("select count(*) from objects").fetch_one(&app.sql).await.unwrap();
+        (rows == 1 && app.files_in("objects/audio").len() == 1 && app.files_in("spool/uploads").is_empty())
+            .then_some(())
+    })
+    .await;
+    app.agrees().await;
+}
+
+macro_rules! survives {
+    ($($name:ident: $point:literal)*) => { $(
+        #[tokio::test]
+        async fn $name() {
+            survives($point).await;
+        }
+    )* };
+}
+
+survives! {
+    u1_after_the_intent_before_its_reply: "upload-begun"
+    u2_after_bytes_are_flushed_before_they_are_counted: "bytes-flushed"
+    u10_after_the_last_byte_before_its_completion: "last-byte-counted"
+    j1_before_the_commit_that_receives_it_and_adds_its_job: "job-added"
+    u28_after_the_commit_that_receives_it: "upload-received"
+    j12_before_the_object_is_put: "object-intended"
+    j12_while_the_object_is_put: "object-half-put"
+    u11_after_the_object_is_put_before_it_is_attached: "object-put"
+    u12_after_the_commit_that_attaches_it: "object-attached"
+    j2_right_after_a_claim: "job-claimed"
+    j12_before_an_examination_is_recorded: "file-examined"
+    j12_after_an_examination_is_recorded: "examination-recorded"
+}

@@ -1,0 +1,222 @@
+//! What nothing needs any more is deleted, and nothing else.
+
+use vwaza::domain::upload::{UploadState, UploadTarget};
+
+use crate::support::{App, Client, a_cover, a_song, eventually, sha256, spawn_app_with};
+
+const QUICK: (&str, &str) = ("VWAZA_ORPHAN_GRACE_SECONDS", "1");
+
+async fn examined_cover(ana: &Client, release: vwaza::domain::ids::ReleaseId, seed: u64) {
+    ana.attach(UploadTarget::Cover(release), "cover.png", a_cover(seed)).await;
+    ana.release_once(release, "the cover is examined", |release| {
+        release
+            .cover
+            .current
+            .as_ref()
+            .is_some_and(|cover| cover.facts.is_some() && cover.sha256 == sha256(&a_cover(seed)))
+    })
+    .await;
+}
+
+async fn objects(app: &App) -> Vec<(String, String)> {
+    sqlx::query_as("select state::text, key from objects order by created_at").fetch_all(&app.sql).await.unwrap()
+}
+
+async fn only_these_are_stored(app: &App, states: &[&str]) {
+    eventually(&format!("only these objects are left: {states:?}"), async || {
+        let left = objects(app).await;
+        let is_so = left.iter().map(|(state, _)| state.as_str()).eq(states.iter().copied());
+        let files = app.files_in("objects/covers").len() + app.files_in("objects/thumbnails").len();
+        (is_so && files == states.len()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_replaced_is_kept_for_as_long_as_promised_and_then_deleted() {
+    let app = spawn_app_with(&[QUICK]).await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    examined_cover(&ana, release, 1).await;
+    let first = ana.release(release).await.cover.current.unwrap().object;
+    let before = objects(&app).await.len();
+    examined_cover(&ana, release, 2).await;
+    app.agrees().await;
+    // A page that was open still shows it.
+    assert_eq!(ana.get(&format!("/media/original/{first}")).await.expect_status(200).body, a_cover(1));
+    let kept = objects(&app).await;
+    assert_eq!(kept.len(), 2 * before);
+    assert!(kept[..before].iter().all(|(state, _)| state == "RELEASED"), "{kept:?}");
+
+    sqlx::query("update objects set released_at = now() - interval '8 days' where state = 'RELEASED'")
+        .execute(&app.sql)
+        .await
+        .unwrap();
+    only_these_are_stored(&app, &vec!["ATTACHED"; before]).await;
+    ana.get(&format!("/media/original/{first}")).await.expect_status(404);
+    app.agrees().await;
+}
+
+#[tokio::test]
+async fn u13_a_put_that_lands_after_its_object_was_deleted_is_deleted_too() {
+    let app = spawn_app_with(&[("VWAZA_ORPHAN_GRACE_SECONDS", "2"), ("VWAZA_REPLACED_OBJECT_DAYS", "0")]).await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    ana.attach(UploadTarget::NewTrack(release), "song.wav", a_song(1)).await;
+    let stored = app.only_file_in("objects/audio");
+    let track = ana.release(release).await.tracks[0].id;
+    ana.call_with("tracks/remove", "id", track).await.expect_status(200);
+    eventually("it is deleted for the first time", async || (!stored.exists()).then_some(())).await;
+    std::fs::write(&stored, "late").unwrap();
+    eventually("its row is gone, and it too", async || {
+        (objects(&app).await.is_empty() && !stored.exists()).then_some(())
+    })
+    .await;
+    app.agrees().await;
+}
+
+#[tokio::test]
+async fn u14_a_delete_that_fails_is_tried_again() {
+    let app = spawn_app_with(&[QUICK, ("VWAZA_REPLACED_OBJECT_DAYS", "0")]).await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    ana.attach(UploadTarget::NewTrack(release), "song.wav", a_song(1)).await;
+    let stored = app.only_file_in("objects/audio");
+    // What stands at its place now cannot be deleted as a file.
+    std::fs::remove_file(&stored).unwrap();
+    std::fs::create_dir(&stored).unwrap();
+    let track = ana.release(release).await.tracks[0].id;
+    ana.call_with("tracks/remove", "id", track).await.expect_status(200);
+    eventually("the delete fails", async || {
+        Some(()).filter(|()| {
+            app.log.events("objects that nothing needs could not be put away; trying again in the next round").len() > 1
+        })
+    })
+    .await;
+    assert_eq!(objects(&app).await.len(), 1);
+    std::fs::remove_dir(&stored).unwrap();
+    eventually("its row is gone", async || objects(&app).await.is_empty().then_some(())).await;
+    app.agrees().await;
+}
+
+#[tokio::test]
+async fn u23_an_object_is_not_reaped_while_its_upload_is_being_completed() {
+    let app = spawn_app_with(&[QUICK]).await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", a_song(1).len()).await;
+    ana.patch(&begun.url, 0, a_song(1).slice(..100_000)).await.expect_status(204);
+    // Its job puts the object, and then waits for its track for many grace times.
+    let held = app.hold_table("lock table tracks in exclusive mode").await;
+    ana.patch(&begun.url, 100_000, a_song(1).slice(100_000..)).await.expect_status(204);
+    eventually("it is put", async || (objects(&app).await.len() == 1).then_some(())).await;
+    sqlx::query("update objects set created_at = now() - interval '1 hour'").execute(&app.sql).await.unwrap();
+    for name in ["Bo", "Cleo"] {
+        // A round goes by: it forgets expired sessions, too.
+        app.artist(name).await;
+        let newest = "update sessions set expires_at = now() where created_at = (select max(created_at) from sessions)";
+        sqlx::query(newest).execute(&app.sql).await.unwrap();
+        eventually("a round is over", async || {
+            let expired = "select count(*) from sessions where expires_at <= now()";
+            let left: i64 = sqlx::query_scalar(expired).fetch_one(&app.sql).await.unwrap();
+            (left == 0).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(objects(&app).await[0].0, "INTENDED");
+    drop(held);
+    ana.attached(begun.id).await;
+    app.agrees().await;
+}
+
+#[tokio::test]
+async fn u26_an_older_backup_deletes_nothing() {
+    let mut app = spawn_app_with(&[QUICK, ("VWAZA_REPLACED_OBJECT_DAYS", "0")]).await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    ana.attach(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
+    app.kill();
+    let backup = app.backup().await;
+    app.start().await;
+    for seed in 1..4 {
+        ana.attach(UploadTarget::NewTrack(release), &format!("{seed}.wav"), a_song(seed)).await;
+    }
+    let begun = ana.begin(UploadTarget::NewTrack(release), "under way.wav", 1000).await;
+    ana.patch(&begun.url, 0, vec![0; 400]).await.expect_status(204);
+    app.kill();
+    let (songs, spooled) = (app.files_in("objects/audio").len(), app.files_in("spool/uploads").len());
+    assert_eq!((songs, spooled), (3, 1));
+    app.restore(&backup).await;
+    app.start().await;
+    // Rounds of the janitor go by.
+    ana.attach(UploadTarget::Cover(release), "newer.png", a_cover(2)).await;
+    eventually("the replaced cover is reaped", async || {
+        let covers: i64 =
+            sqlx::query_scalar("select count(*) from objects where role = 'COVER'").fetch_one(&app.sql).await.unwrap();
+        (covers == 1).then_some(())
+    })
+    .await;
+    assert_eq!((app.files_in("objects/audio").len(), app.files_in("spool/uploads").len()), (songs, spooled));
+    // They are told of, and removed only when that is asked for.
+    assert!(!app.run(&["fsck"], "").status.success());
+    assert!(!app.run(&["fsck", "--repair"], "").status.success());
+    assert_eq!(app.files_in("objects/audio").len(), songs);
+    assert!(app.run(&["fsck", "--repair", "--force"], "").status.success());
+    assert_eq!((app.files_in("objects/audio").len(), app.files_in("spool/uploads").len()), (0, 0));
+    app.agrees().await;
+}
+
+#[tokio::test]
+async fn what_was_stored_after_the_backup_is_found_again() {
+    let mut app = spawn_app_with(&[QUICK, ("VWAZA_JOB_LEASE_SECONDS", "1")]).await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", a_song(1).len()).await;
+    app.restart_with(&[("VWAZA_FAIL_POINTS", "object-put=pause")]).await;
+    ana.patch(&begun.url, 0, a_song(1)).await.expect_status(204);
+    eventually("it is put", async || (app.files_in("objects/audio").len() == 1).then_some(())).await;
+    app.kill();
+    let backup = app.backup().await;
+    app.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;
+    ana.attached(begun.id).await;
+    app.kill();
+    app.restore(&backup).await;
+    // Its bytes are not in the spool any more, and in the storage already.
+    app.start().await;
+    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&a_song(1))));
+    assert_eq!(ana.upload_status(begun.id).await.state, UploadState::Attached);
+}
+
+#[tokio::test]
+async fn u30_an_upload_that_nobody_goes_on_with_expires_and_its_bytes_go() {
+    let app = spawn_app_with(&[QUICK]).await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", 1000).await;
+    ana.patch(&begun.url, 0, vec![0; 400]).await.expect_status(204);
+    sqlx::query("update uploads set expires_at = now()").execute(&app.sql).await.unwrap();
+    eventually("its bytes are gone", async || app.files_in("spool/uploads").is_empty().then_some(())).await;
+    ana.patch(&begun.url, 400, vec![0; 100]).await.expect_status(410);
+    let status = ana.upload_status(begun.id).await;
+    assert_eq!((status.state, status.status_code), (UploadState::Expired, 410));
+    app.agrees().await;
+}
+
+#[tokio::test]
+async fn old_completed_jobs_are_forgotten_in_the_end() {
+    let app = spawn_app_with(&[QUICK]).await;
+    let ana = app.artist("Ana").await;
+    let release = ana.release_in_review().await;
+    sqlx::query("update upload_jobs set updated_at = now() - interval '31 days' where kind = 'STORE'")
+        .execute(&app.sql)
+        .await
+        .unwrap();
+    eventually("they are forgotten", async || {
+        let left: Vec<String> =
+            sqlx::query_scalar("select kind::text from upload_jobs").fetch_all(&app.sql).await.unwrap();
+        (left.len() == 2 && left.iter().all(|kind| kind == "EXAMINE")).then_some(())
+    })
+    .await;
+    assert_eq!(ana.release(release.id).await.status, release.status);
+    app.agrees().await;
+}

@@ -1,0 +1,195 @@
+//! One look at everything.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::{PgConnection, PgPool};
+
+use super::{Damage, Finding};
+use crate::{
+    backend::{
+        Result, Settings,
+        objects::{Intended, ObjectState},
+        releases::view::snapshot,
+        spool::{self, SpoolFiles},
+        storage::Storage,
+    },
+    domain::{
+        ids::{ObjectId, SpoolId, UploadId},
+        upload::UploadState,
+    },
+};
+
+/// In grace times: what the reaper and the janitor have not put away by then, they will not.
+const PATIENCE: f64 = 2.0;
+
+#[derive(Default)]
+pub(super) struct Round {
+    pub(super) findings: BTreeSet<Finding>,
+    /// Rows whose object is there, and has the right size.
+    pub(super) stored: Vec<Intended>,
+    /// Objects in the storage, whoever knows them.
+    pub(super) listed: u64,
+    pub(super) spooled: u64,
+    pub(super) uploads: u64,
+    pub(super) in_flight: u64,
+}
+
+struct ObjectRow {
+    id: ObjectId,
+    key: String,
+    state: ObjectState,
+    size_bytes: i64,
+    sha256: Vec<u8>,
+    is_shown: bool,
+    /// Or was, not long ago.
+    is_worked_on: bool,
+}
+
+impl Round {
+    pub(super) async fn look(db: &PgPool, storage: &Storage, settings: &Settings) -> Result<Self> {
+        let listed = storage.list().await?;
+        let spool = spool::look(&settings.data_dir.join("spool")).await?;
+        let mut snapshot = snapshot(db).await?;
+        let mut round = Self { listed: listed.len() as u64, ..Self::default() };
+        let patience_seconds = settings.keeping.orphan_grace.as_secs_f64() * PATIENCE;
+        round.objects(&mut snapshot, listed, patience_seconds).await?;
+        round.uploads(&mut snapshot, spool, patience_seconds).await?;
+        Ok(round)
+    }
+
+    async fn objects(
+        &mut self,
+        db: &mut PgConnection,
+        mut listed: BTreeMap<String, u64>,
+        patience_seconds: f64,
+    ) -> Result<()> {
+        let rows = sqlx::query_as!(
+            ObjectRow,
+            r#"select o.id as "id: ObjectId", o.key, o.state as "state: ObjectState", o.size_bytes, o.sha256,
+                      (exists (select 1 from releases r where r.cover_id = coalesce(o.parent_id, o.id))
+                       or exists (select 1 from tracks t where t.audio_id = o.id)) as "is_shown!",
+                      (coalesce(o.deleted_at, o.doomed_at, o.created_at) > now() - make_interval(secs => $1)
+                       or exists (select 1 from upload_jobs j
+                                  where j.upload_id = o.upload_id and j.status in ('PENDING', 'UPLOADING'))) as "is_worked_on!"
+               from objects o"#,
+            patience_seconds
+        )
+        .fetch_all(db)
+        .await?;
+        for row in rows {
+            let size = listed.remove(&row.key);
+            if matches!(row.state, ObjectState::Intended | ObjectState::Doomed) {
+                // Local storage may hold it half written.
+                listed.remove(&format!("{}#1", row.key));
+            }
+            self.object(row, size);
+        }
+        for (key, size) in listed {
+            self.found(Damage::UnknownObject, &key, format!("{size} bytes that no row knows"));
+        }
+        Ok(())
+    }
+
+    fn object(&mut self, row: ObjectRow, size: Option<u64>) {
+        match row.state {
+            ObjectState::Released | ObjectState::Doomed if row.is_shown => {
+                self.found(Damage::NotAttached, &row.key, "it is shown although it was let go of");
+            }
+            ObjectState::Attached if !row.is_shown => {
+                self.found(Damage::Unreferenced, &row.key, "no release and no track shows it");
+            }
+            ObjectState::Intended | ObjectState::Doomed if row.is_worked_on => {
+                self.in_flight += 1;
+                return;
+            }
+            ObjectState::Intended => return self.found(Damage::Abandoned, &row.key, "nobody works on it any more"),
+            ObjectState::Doomed => return self.found(Damage::Undeleted, &row.key, "the reaper has not put it away"),
+            ObjectState::Attached | ObjectState::Released => {}
+        }
+        match size {
+            None => self.found(Damage::MissingObject, &row.key, "the storage does not have it"),
+            Some(size) if size != row.size_bytes.unsigned_abs() => {
+                let detail = format!("it has {size} bytes and should have {}", row.size_bytes);
+                self.found(Damage::WrongObject, &row.key, detail);
+            }
+            Some(_) => {
+                self.stored.push(Intended { id: row.id, key: row.key, size_bytes: row.size_bytes, sha256: row.sha256 });
+            }
+        }
+    }
+
+    async fn uploads(&mut self, db: &mut PgConnection, spool: Option<SpoolFiles>, patience_seconds: f64) -> Result<()> {
+        let (here, mut files) = spool.map(|spool| (spool.id, spool.lengths)).unzip();
+        let mut files = files.take().unwrap_or_default();
+        self.spooled = files.len() as u64;
+        let names: Vec<String> = files.keys().cloned().collect();
+        let rows = sqlx::query!(
+            r#"select u.id as "id: UploadId", u.state as "state: UploadState", u.spool_id as "spool: SpoolId", u.offset_bytes,
+                      u.updated_at > now() - make_interval(secs => $2) as "is_fresh!",
+                      (u.state = 'RECEIVED' and not exists (
+                          select 1 from upload_jobs j where j.upload_id = u.id and j.kind = 'STORE'
+                          and j.status in ('PENDING', 'UPLOADING'))) as "has_no_job!"
+               from uploads u where u.state in ('RECEIVING', 'RECEIVED', 'FAILED') or u.id::text = any($1)"#,
+            &names,
+            patience_seconds
+        )
+        .fetch_all(db)
+        .await?;
+        for row in rows {
+            let subject = row.id.to_string();
+            if !matches!(row.state, UploadState::Receiving | UploadState::Received | UploadState::Failed) {
+                // About to be swept.
+                if row.is_fresh && files.remove(&subject).is_some() {
+                    self.in_flight += 1;
+                }
+                continue;
+            }
+            self.uploads += 1;
+            if row.has_no_job {
+                self.found(Damage::NoJob, &subject, "it is received, and no job stores it");
+            }
+            if here != Some(row.spool) {
+                self.in_flight += 1;
+                continue;
+            }
+            let length = files.remove(&subject).unwrap_or_default();
+            if length < row.offset_bytes.unsigned_abs() {
+                let detail = format!("{length} bytes are there of {} that were acknowledged", row.offset_bytes);
+                self.found(Damage::MissingBytes, &subject, detail);
+            }
+        }
+        for (name, length) in files {
+            self.found(Damage::UnneededSpoolFile, &name, format!("{length} bytes that no upload under way needs"));
+        }
+        Ok(())
+    }
+
+    /// Reads and hashes every object that has the right size.
+    pub(super) async fn read_all(&mut self, db: &PgPool, storage: &Storage) -> Result<()> {
+        let mut wrong = Vec::new();
+        for object in &self.stored {
+            if !storage.holds(object).await? && is_still_kept(db, object.id).await? {
+                wrong.push(object.key.clone());
+            }
+        }
+        for key in wrong {
+            self.found(Damage::WrongObject, &key, "its SHA-256 is not the one that was noted when it was received");
+        }
+        Ok(())
+    }
+
+    fn found(&mut self, damage: Damage, subject: &str, detail: impl Into<String>) {
+        self.findings.insert(Finding { damage, subject: subject.to_owned(), detail: detail.into() });
+    }
+}
+
+/// An object may have been doomed and deleted while it was being read.
+async fn is_still_kept(db: &PgPool, id: ObjectId) -> Result<bool> {
+    let found = sqlx::query_scalar!(
+        r#"select exists (select 1 from objects where id = $1 and state in ('ATTACHED', 'RELEASED')) as "there!""#,
+        id as ObjectId
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(found)
+}

@@ -1,0 +1,113 @@
+//! What can be mended is mended: what nobody knows is removed, what nobody shows is let go of, what nobody stores is queued.
+//! Bytes that are missing or wrong cannot be brought back from here.
+
+use std::collections::BTreeSet;
+
+use sqlx::PgPool;
+use tokio::fs;
+
+use super::{Damage, Finding, look::Round};
+use crate::{
+    backend::{Result, Settings, spool, storage::Storage},
+    domain::ids::UploadId,
+};
+
+/// Objects, and files in the spool, that are removed without being forced to.
+pub(super) const REMOVE_MAX: u64 = 10;
+
+/// Mends what it can; returns it, and takes it out of the round's findings.
+pub(super) async fn mend(
+    db: &PgPool,
+    storage: &Storage,
+    settings: &Settings,
+    round: &mut Round,
+    remove_max: u64,
+) -> Result<BTreeSet<Finding>> {
+    let may_remove = |damage: Damage, of: u64| {
+        let found = round.findings.iter().filter(|finding| finding.damage == damage).count() as u64;
+        // One in a hundred, but one at least: where little is stored, a single object is more than that.
+        let max = if remove_max == REMOVE_MAX { (of / 100).clamp(1, REMOVE_MAX) } else { remove_max };
+        found <= max
+    };
+    let may_remove_objects = may_remove(Damage::UnknownObject, round.listed);
+    let may_remove_files = may_remove(Damage::UnneededSpoolFile, round.spooled);
+    let mut mended = BTreeSet::new();
+    for finding in &round.findings {
+        let subject = finding.subject.as_str();
+        let is_mended = match finding.damage {
+            Damage::UnknownObject if may_remove_objects => remove_unknown(db, storage, subject).await?,
+            Damage::UnneededSpoolFile if may_remove_files => remove_unneeded(db, settings, subject).await?,
+            Damage::Unreferenced => let_go(db, subject).await?,
+            Damage::NoJob => queue_again(db, subject).await?,
+            _ => false,
+        };
+        if is_mended {
+            mended.insert(finding.clone());
+        }
+    }
+    round.findings.retain(|finding| !mended.contains(finding));
+    Ok(mended)
+}
+
+async fn remove_unknown(db: &PgPool, storage: &Storage, key: &str) -> Result<bool> {
+    let half_written = key.split_once('#').map(|(of, _)| of);
+    let is_known = sqlx::query_scalar!(
+        r#"select exists (select 1 from objects where key = $1 and ($2 or state = 'INTENDED')) as "is!""#,
+        half_written.unwrap_or(key),
+        half_written.is_none()
+    )
+    .fetch_one(db)
+    .await?;
+    if is_known {
+        return Ok(false);
+    }
+    match half_written {
+        Some(of) => storage.delete_half_written(of).await?,
+        None => storage.delete(key).await?,
+    }
+    Ok(true)
+}
+
+async fn remove_unneeded(db: &PgPool, settings: &Settings, name: &str) -> Result<bool> {
+    let is_needed = sqlx::query_scalar!(
+        r#"select exists (select 1 from uploads
+                          where id::text = $1 and state in ('RECEIVING', 'RECEIVED', 'FAILED')) as "is!""#,
+        name
+    )
+    .fetch_one(db)
+    .await?;
+    if is_needed {
+        return Ok(false);
+    }
+    fs::remove_file(spool::uploads_folder(&settings.data_dir.join("spool")).join(name)).await?;
+    Ok(true)
+}
+
+/// From here on it is retained and reaped like anything that was replaced.
+async fn let_go(db: &PgPool, key: &str) -> Result<bool> {
+    let released = sqlx::query!(
+        "update objects o set state = 'RELEASED', released_at = now()
+         where key = $1 and state = 'ATTACHED'
+           and not exists (select 1 from releases r where r.cover_id = coalesce(o.parent_id, o.id))
+           and not exists (select 1 from tracks t where t.audio_id = o.id)",
+        key
+    )
+    .execute(db)
+    .await?;
+    Ok(released.rows_affected() == 1)
+}
+
+async fn queue_again(db: &PgPool, upload: &str) -> Result<bool> {
+    let Ok(upload) = upload.parse::<UploadId>() else { return Ok(false) };
+    let queued = sqlx::query!(
+        "insert into upload_jobs (id, kind, artist_id, release_id, upload_id, spool_id)
+         select gen_random_uuid(), 'STORE', owner_id, release_id, id, spool_id from uploads where id = $1 and state = 'RECEIVED'
+         on conflict (upload_id) where kind = 'STORE'
+         do update set status = 'PENDING', run_after = now(), retry_count = 0, expired_leases = 0, updated_at = now()
+            where upload_jobs.status in ('COMPLETED', 'FAILED')",
+        upload as UploadId
+    )
+    .execute(db)
+    .await?;
+    Ok(queued.rows_affected() == 1)
+}

@@ -1,0 +1,71 @@
+//! What is over is put away, round after round: expired uploads and their bytes, objects, sessions, finished jobs.
+//!
+//! Each chore is safe beside itself in another process, and beside everything else.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{Backend, Result, reaper};
+
+const ROUND_EVERY_MAX: Duration = Duration::from_secs(60);
+const ROUND_EVERY_MIN: Duration = Duration::from_millis(100);
+/// Rows that one statement deletes at most, so that none holds many locks for long.
+const BATCH: i64 = 1000;
+
+pub(super) async fn run(backend: Arc<Backend>) {
+    let shutdown = backend.shutdown();
+    let mut ticks = interval((backend.settings.keeping.orphan_grace / 4).clamp(ROUND_EVERY_MIN, ROUND_EVERY_MAX));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = round(&backend) => {}
+        }
+    }
+}
+
+async fn round(backend: &Arc<Backend>) {
+    let uploads = backend.uploads();
+    told("expired uploads", uploads.expire().await);
+    told("the spool", uploads.sweep_spool().await.map(drop));
+    told("objects that nothing needs", reaper::round(backend).await);
+    told("expired sessions", forget_sessions(backend).await);
+    told("completed jobs", forget_completed_jobs(backend).await);
+}
+
+fn told(what: &str, outcome: Result<()>) {
+    if let Err(error) = outcome {
+        tracing::warn!(error = ?error, "{what} could not be put away; trying again in the next round");
+    }
+}
+
+async fn forget_sessions(backend: &Backend) -> Result<()> {
+    sqlx::query!(
+        "delete from sessions where token_hash in (select token_hash from sessions where expires_at < now() limit $1)",
+        BATCH
+    )
+    .execute(&backend.db)
+    .await?;
+    Ok(())
+}
+
+async fn forget_completed_jobs(backend: &Backend) -> Result<()> {
+    let forgotten = sqlx::query!(
+        "delete from upload_jobs where id in (
+             select id from upload_jobs where status = 'COMPLETED' and updated_at < now() - make_interval(secs => $1)
+             order by updated_at limit $2 for update skip locked)",
+        backend.settings.keeping.completed_job.as_secs_f64(),
+        BATCH
+    )
+    .execute(&backend.db)
+    .await?;
+    if forgotten.rows_affected() > 0 {
+        tracing::info!(jobs = forgotten.rows_affected(), "old completed jobs are forgotten");
+    }
+    Ok(())
+}

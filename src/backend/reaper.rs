@@ -1,0 +1,83 @@
+//! The reaper. Nothing else deletes objects.
+//!
+//! It dooms by compare-and-set, which attaching is the opposite of; deletes outside any transaction; and forgets the row only
+//! when, a grace time after a delete, the storage still has nothing: a PUT that had timed out may have landed in between.
+
+use std::sync::Arc;
+
+use super::{Backend, Result};
+use crate::domain::ids::ObjectId;
+
+/// Objects that one round dooms, and deletes, at most.
+const BATCH: i64 = 100;
+
+pub(super) async fn round(backend: &Arc<Backend>) -> Result<()> {
+    doom(backend).await?;
+    fail::fail_point!("objects-doomed");
+    delete(backend).await
+}
+
+/// What was never attached and nobody works on any more, and what was let go of long enough ago.
+async fn doom(backend: &Backend) -> Result<()> {
+    let keeping = &backend.settings.keeping;
+    let doomed = sqlx::query!(
+        "update objects set state = 'DOOMED', doomed_at = now()
+         where id in (
+             select o.id from objects o
+             where ((o.state = 'INTENDED' and o.created_at < now() - make_interval(secs => $1)
+                     and not exists (select 1 from upload_jobs j
+                                     where j.upload_id = o.upload_id and j.status in ('PENDING', 'UPLOADING')))
+                    or (o.state = 'RELEASED' and o.released_at < now() - make_interval(secs => $2)))
+               and not exists (select 1 from releases r where r.cover_id = o.id)
+               and not exists (select 1 from tracks t where t.audio_id = o.id)
+             order by o.created_at limit $3 for update skip locked)",
+        keeping.orphan_grace.as_secs_f64(),
+        keeping.replaced_object.as_secs_f64(),
+        BATCH
+    )
+    .execute(&backend.db)
+    .await?;
+    if doomed.rows_affected() > 0 {
+        tracing::info!(objects = doomed.rows_affected(), "objects that nothing needs are doomed");
+    }
+    Ok(())
+}
+
+async fn delete(backend: &Backend) -> Result<()> {
+    // Thumbnails first: a cover's row stays until theirs are gone.
+    let doomed = sqlx::query!(
+        r#"select id as "id: ObjectId", key, deleted_at is not null as "was_deleted!" from objects
+           where state = 'DOOMED' and (deleted_at is null or deleted_at < now() - make_interval(secs => $1))
+           order by deleted_at nulls first, parent_id is null, id limit $2"#,
+        backend.settings.keeping.orphan_grace.as_secs_f64(),
+        BATCH
+    )
+    .fetch_all(&backend.db)
+    .await?;
+    for object in doomed {
+        if object.was_deleted && backend.storage.is_gone(&object.key).await? {
+            forget(backend, object.id).await?;
+        } else {
+            backend.storage.delete(&object.key).await?;
+            fail::fail_point!("object-deleted");
+            sqlx::query!(
+                "update objects set deleted_at = now() where id = $1 and state = 'DOOMED'",
+                object.id as ObjectId
+            )
+            .execute(&backend.db)
+            .await?;
+        }
+    }
+    Ok(())
+}
+
+async fn forget(backend: &Backend, id: ObjectId) -> Result<()> {
+    sqlx::query!(
+        "delete from objects o where id = $1 and state = 'DOOMED'
+         and not exists (select 1 from objects thumbnail where thumbnail.parent_id = o.id)",
+        id as ObjectId
+    )
+    .execute(&backend.db)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! What becomes of uploads that nobody goes on with, and of bytes that nobody needs any more.
+
+use std::collections::HashSet;
+
+use uuid::Uuid;
+
+use super::{Ended, Uploads, forget_bytes};
+use crate::{
+    backend::Result,
+    domain::ids::{ReleaseId, SpoolId, UploadId, UserId},
+};
+
+/// Uploads that one round expires at most.
+const BATCH: i64 = 1000;
+
+impl Uploads {
+    /// Ends uploads that nobody has sent a byte for in too long. One compare-and-set: a PATCH prolongs its upload before it
+    /// touches the file, so that one of the two wins.
+    pub(in crate::backend) async fn expire(&self) -> Result<()> {
+        let expired = sqlx::query!(
+            r#"update uploads set state = 'EXPIRED', updated_at = now()
+               where id in (select id from uploads where state = 'RECEIVING' and expires_at <= now()
+                            order by expires_at limit $1 for update skip locked)
+                 and state = 'RECEIVING' and expires_at <= now()
+               returning id as "id: UploadId", spool_id as "spool: SpoolId", release_id as "release: ReleaseId",
+                         owner_id as "artist: UserId""#,
+            BATCH
+        )
+        .fetch_all(&self.0.db)
+        .await?;
+        if expired.is_empty() {
+            return Ok(());
+        }
+        tracing::info!(uploads = expired.len(), "uploads that nobody went on with have expired");
+        let ended: Vec<_> = expired.iter().map(|row| Ended { id: row.id, spool: row.spool }).collect();
+        forget_bytes(&self.0, &ended).await?;
+        for row in expired {
+            if let Some(release) = row.release {
+                self.0.events.release_changed(release, row.artist);
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes bytes from this process's spool whose upload is over. Those that the database knows nothing of stay, and are
+    /// returned: it may be an older backup.
+    pub(in crate::backend) async fn sweep_spool(&self) -> Result<Vec<UploadId>> {
+        let spooled = self.0.spool.uploads().await?;
+        let ids: Vec<Uuid> = spooled.iter().map(|id| id.0).collect();
+        let known = sqlx::query!(
+            r#"select id as "id: UploadId", spool_id as "spool: SpoolId",
+                      state in ('RECEIVING', 'RECEIVED', 'FAILED') as "is_needed!"
+               from uploads where id = any($1)"#,
+            &ids
+        )
+        .fetch_all(&self.0.db)
+        .await?;
+        let needless: Vec<_> =
+            known.iter().filter(|row| !row.is_needed).map(|row| Ended { id: row.id, spool: row.spool }).collect();
+        forget_bytes(&self.0, &needless).await?;
+        let known: HashSet<_> = known.iter().map(|row| row.id).collect();
+        Ok(spooled.into_iter().filter(|id| !known.contains(id)).collect())
+    }
+
+    /// At the start of a process: completes uploads whose last byte had arrived, and tells of bytes that nobody knows.
+    pub(in crate::backend) async fn take_up_where_it_stopped(&self) -> Result<()> {
+        self.expire().await?;
+        let whole = sqlx::query_scalar!(
+            r#"select id as "id: UploadId" from uploads
+               where spool_id = $1 and state = 'RECEIVING' and offset_bytes = length_bytes"#,
+            self.0.spool.id as SpoolId
+        )
+        .fetch_all(&self.0.db)
+        .await?;
+        for id in whole {
+            if let Err(error) = self.finish_if_whole(id).await {
+                tracing::warn!(upload.id = %id, error = ?error, "an upload could not be completed at the start");
+            }
+        }
+        for id in self.sweep_spool().await? {
+            tracing::warn!(upload.id = %id, "the spool holds a file that the database knows nothing of");
+        }
+        Ok(())
+    }
+}
