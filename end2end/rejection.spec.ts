@@ -45,7 +45,7 @@ test('a rejected release is revised, submitted again and approved', async ({ pag
     await expect(release.timeline()).toContainText('Rejected by');
     await expectAccessible(page);
     await new Home(page).open();
-    await expect(page.getByText('Read the reason and revise')).toBeVisible();
+    await expect(page.getByText('Read why and revise')).toBeVisible();
     await expectAccessible(page);
     await release.open();
   });

@@ -66,7 +66,7 @@ test('a track that turns out to be damaged comes back with the reason', async ({
   const release = new ReleasePage(page, wizard.id);
   await release.expectStatus('Draft');
   await expect(release.timeline()).toContainText('A file could not be used; back to draft');
-  await expect(page.getByRole('listitem').filter({ hasText: 'Needs your attention' })).toContainText('damaged');
+  await expect(page.getByRole('listitem').filter({ hasText: 'Needs your attention: ' })).toContainText('damaged');
   await expectAccessible(page);
   await new Home(page).open();
   await expect(page.getByText('Needs your attention').first()).toBeVisible();

@@ -1,9 +1,22 @@
 //! What still keeps a release from being submitted.
 
 use leptos::prelude::*;
-use vwaza::domain::release::{Missing, ReleaseView, Step};
+use vwaza::domain::{
+    ids::ReleaseId,
+    release::{Missing, ReleaseView, Step},
+};
 
 use super::icon::{Icon, IconName};
+
+/// What is missing, each item a link to where it is mended.
+#[component]
+pub fn MissingLinks(id: ReleaseId, missing: Vec<Missing>) -> impl IntoView {
+    let items = missing.into_iter().map(|item| {
+        let address = format!("/releases/{id}/{}#{}", item.step.slug(), item.field);
+        view! { <li><a class="link" href=address>{item.message}</a></li> }
+    });
+    items.collect_view()
+}
 
 /// Every step with what it lacks, each item a link to where it is mended.
 #[component]

@@ -21,6 +21,7 @@ pub mod release_filters;
 pub mod release_list;
 pub mod require;
 pub mod review;
+pub mod search;
 pub mod shell;
 pub mod skeleton;
 pub mod status;

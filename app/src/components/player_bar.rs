@@ -60,6 +60,7 @@ fn Bar(player: Player, item: PlayItem) -> impl IntoView {
                 aria-label="Position"
                 aria-valuetext=move || format!("{} of {spoken_total}", format_duration(player.elapsed_ms()))
                 prop:value=move || player.position().to_string()
+                style=("--played", move || format!("{:.2}%", player.position() * 100.0))
                 on:input=move |event| {
                     if let Ok(fraction) = event_target_value(&event).parse() {
                         player.seek_to(fraction);

@@ -7,7 +7,12 @@ use super::time_ago::date_words;
 
 /// What is not given yet says so.
 #[component]
-pub fn ReleaseFacts(release: ReleaseView) -> impl IntoView {
+pub fn ReleaseFacts(
+    release: ReleaseView,
+    /// What comes first.
+    #[prop(optional)]
+    lead: Vec<(&'static str, Option<String>)>,
+) -> impl IntoView {
     let cover = release.cover.current.as_ref().and_then(|file| file.facts.as_ref().map(|facts| facts.summary()));
     let details = release.details;
     let facts = [
@@ -20,8 +25,9 @@ pub fn ReleaseFacts(release: ReleaseView) -> impl IntoView {
         ("© line", details.c_line),
         ("Cover", cover),
     ];
-    let rows = facts
+    let rows = lead
         .into_iter()
+        .chain(facts)
         .map(|(name, value)| {
             let class = if value.is_some() { "" } else { "facts-missing" };
             view! {

@@ -1,10 +1,10 @@
 //! Search, status, order and page of a list of releases, all of them in the address: links and one GET form.
 
 use leptos::prelude::*;
-use leptos_router::{components::Form, location::Url, params::ParamsMap};
+use leptos_router::{location::Url, params::ParamsMap};
 use vwaza::domain::release::{ReleaseCounts, ReleaseFilter, ReleaseSort, ReleaseStatus};
 
-use super::icon::{Icon, IconName};
+use super::search::Search;
 
 /// What an address asks for; what it asks for in vain is left out.
 pub fn filter_of(query: &ParamsMap) -> ReleaseFilter {
@@ -43,7 +43,7 @@ pub fn ReleaseFilters(
         <div class="filters">
             <StatusLinks path=path filter=filter.clone() counts=counts/>
             <div class="filters-row">
-                <SearchForm path=path filter=filter.clone() label=search_label/>
+                <Search path=path filter=Signal::stored(filter.clone()) label=search_label/>
                 <SortLinks path=path filter=filter/>
             </div>
         </div>
@@ -68,43 +68,6 @@ fn StatusLinks(path: &'static str, filter: ReleaseFilter, counts: Option<Release
     let statuses = std::iter::once(None).chain(ReleaseStatus::ALL.map(Some));
     let links = statuses.map(link).collect_view();
     view! { <nav aria-label="Status"><ul class="tabs">{links}</ul></nav> }
-}
-
-#[component]
-fn SearchForm(path: &'static str, filter: ReleaseFilter, label: &'static str) -> impl IntoView {
-    let kept = [
-        ("status", filter.status.map(|status| status.slug().to_owned())),
-        ("artist", filter.artist.map(|id| id.to_string())),
-        ("sort", (filter.sort != ReleaseSort::default()).then(|| filter.sort.slug().to_owned())),
-    ];
-    let kept = kept
-        .into_iter()
-        .filter_map(|(name, value)| value.map(|value| view! { <input type="hidden" name=name value=value/> }))
-        .collect_view();
-    let clear = (!filter.search.is_empty()).then(|| {
-        let address = filter_address(path, &ReleaseFilter { search: String::new(), page: 1, ..filter.clone() });
-        view! { <a class="btn-icon" href=address aria-label="Clear the search"><Icon name=IconName::Close/></a> }
-    });
-    view! {
-        <search class="search">
-            <Form method="GET" action=path attr:class="search-form">
-                {kept}
-                <label class="visually-hidden" for="search">{label}</label>
-                <input
-                    class="input search-input"
-                    id="search"
-                    type="search"
-                    name="q"
-                    value=filter.search
-                    placeholder=label
-                    autocomplete="off"
-                    enterkeyhint="search"
-                />
-                {clear}
-                <button type="submit" class="btn-icon" aria-label="Search"><Icon name=IconName::Search/></button>
-            </Form>
-        </search>
-    }
 }
 
 #[component]

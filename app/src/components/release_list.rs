@@ -6,8 +6,8 @@ use vwaza::domain::release::{ReleaseStatus, ReleaseSummary};
 use super::{
     cover::Cover,
     icon::{Icon, IconName},
-    status::StatusBadge,
-    time_ago::TimeAgo,
+    status::{AttentionBadge, StatusBadge},
+    time_ago::{TimeAgo, date_words},
 };
 
 /// What to go on with: a few, large, each with what is to be done.
@@ -21,7 +21,7 @@ pub fn ContinueCards(releases: Vec<ReleaseSummary>) -> impl IntoView {
 fn ContinueCard(release: ReleaseSummary) -> impl IntoView {
     let (address, action) = match release.status {
         ReleaseStatus::Draft => (format!("/releases/{}/details", release.id), "Continue editing"),
-        ReleaseStatus::Rejected => (format!("/releases/{}", release.id), "Read the reason and revise"),
+        ReleaseStatus::Rejected => (format!("/releases/{}", release.id), "Read why and revise"),
         _ => (format!("/releases/{}", release.id), "Open"),
     };
     let attention = release.needs_attention && release.status != ReleaseStatus::Rejected;
@@ -57,7 +57,12 @@ fn ReleaseRow(release: ReleaseSummary) -> impl IntoView {
                 <h3 class="release-row-title">
                     <a class="card-link" href=format!("/releases/{}", release.id)>{release.display_title()}</a>
                 </h3>
-                <p class="meta">{tracks_words(release.track_count)} " · changed "<TimeAgo at=release.updated_at/></p>
+                <p class="meta">
+                    {tracks_words(release.track_count)}
+                    {release.release_date.map(|date| format!(" · out {}", date_words(date)))}
+                    " · changed "
+                    <TimeAgo at=release.updated_at/>
+                </p>
             </div>
             <div class="release-row-badges">
                 {attention.then(|| view! { <AttentionBadge/> })}
@@ -65,11 +70,6 @@ fn ReleaseRow(release: ReleaseSummary) -> impl IntoView {
             </div>
         </li>
     }
-}
-
-#[component]
-fn AttentionBadge() -> impl IntoView {
-    view! { <span class="badge badge-bad"><Icon name=IconName::Warning/>"Needs your attention"</span> }
 }
 
 pub fn tracks_words(tracks: i64) -> String {

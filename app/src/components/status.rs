@@ -17,6 +17,12 @@ pub fn StatusBadge(status: ReleaseStatus) -> impl IntoView {
     view! { <span class=class><Icon name=icon/>{status.label()}</span> }
 }
 
+/// One of its files was refused or has failed.
+#[component]
+pub fn AttentionBadge() -> impl IntoView {
+    view! { <span class="badge badge-bad"><Icon name=IconName::Warning/>"Needs your attention"</span> }
+}
+
 /// A file's state in words; `message` says why, where something is wrong.
 #[component]
 pub fn FileLine(state: FileState, #[prop(optional_no_strip, into)] message: Option<String>) -> impl IntoView {

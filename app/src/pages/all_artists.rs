@@ -16,9 +16,9 @@ use crate::{
         review::{
             artist_table::ArtistTable,
             list::{ListPage, NoRows},
-            search::Search,
             table::count,
         },
+        search::Search,
     },
     error::ApiResult,
 };

@@ -90,6 +90,9 @@ fn ArtistHome(
     create: ServerAction<CreateRelease>,
 ) -> impl IntoView {
     let errors = FormErrors::of(move || create.value().get().and_then(Result::err));
+    // The invitation to the first one has the button itself.
+    let is_first =
+        Memo::new(move |_| shown.with(|data| matches!(data, Some(Ok(Some(data))) if data.counts.all() == 0)));
     let new_release = move || {
         view! {
             <ActionForm action=create>
@@ -100,7 +103,9 @@ fn ArtistHome(
 
     view! {
         <div class="page">
-            <PageHead title="Releases">{new_release()}</PageHead>
+            <PageHead title="Releases">
+                <Show when=move || !is_first.get()>{new_release()}</Show>
+            </PageHead>
             <FormNote errors=errors/>
             {move || {
                 shown

@@ -13,6 +13,7 @@ use vwaza::domain::{
 use crate::{
     api::releases::{DeleteRelease, ReviseRelease, WithdrawRelease, release},
     components::{
+        checklist::MissingLinks,
         cover::{Cover, shown_cover},
         dialog::Dialog,
         form::{FormErrors, FormNote, SubmitButton},
@@ -20,8 +21,8 @@ use crate::{
         page_error::{NothingHere, PageError},
         release_facts::ReleaseFacts,
         require::SignedIn,
-        status::StatusBadge,
-        time_ago::TimeAgo,
+        status::{AttentionBadge, StatusBadge},
+        time_ago::{TimeAgo, date_words},
         timeline::Timeline,
         track_list::TrackList,
     },
@@ -112,7 +113,10 @@ fn ReleasePage(release: ReleaseView, actions: Actions) -> impl IntoView {
                     <h1 class="release-title">{title}</h1>
                     <p>{release.artist_name.clone()}</p>
                     <div class="release-state">
-                        <div role="status"><StatusBadge status=release.status/></div>
+                        <div class="release-badges">
+                            {release.needs_attention().then(|| view! { <AttentionBadge/> })}
+                            <div role="status"><StatusBadge status=release.status/></div>
+                        </div>
                         <Standing release=release.clone()/>
                         {if is_own {
                             view! { <OwnActions release=release.clone() actions=actions/> }.into_any()
@@ -149,12 +153,18 @@ fn ReleasePage(release: ReleaseView, actions: Actions) -> impl IntoView {
 fn Standing(release: ReleaseView) -> impl IntoView {
     match release.status {
         ReleaseStatus::Draft => {
-            let words = match release.missing().len() {
-                0 => "Everything is here. Submit it when you are ready.".to_owned(),
-                1 => "One thing is missing before you can submit it.".to_owned(),
-                missing => format!("{missing} things are missing before you can submit it."),
-            };
-            view! { <p>{words}</p> }.into_any()
+            let missing = release.missing();
+            if missing.is_empty() {
+                view! { <p>"Everything is here. Submit it when you are ready."</p> }.into_any()
+            } else {
+                view! {
+                    <div>
+                        <p>"Before you can submit it:"</p>
+                        <ul class="submit-missing"><MissingLinks id=release.id missing=missing/></ul>
+                    </div>
+                }
+                .into_any()
+            }
         }
         ReleaseStatus::Processing => {
             view! { <p>"All files are safe with us and are being examined (" {files_ready(&release)} "). You may leave this page."</p> }
@@ -164,7 +174,10 @@ fn Standing(release: ReleaseView) -> impl IntoView {
             let since = release.submitted_at.map(|at| view! { " Submitted " <TimeAgo at=at/> "." });
             view! { <p>"Waiting for review. A person listens to it next." {since}</p> }.into_any()
         }
-        ReleaseStatus::Published => view! { <p>"Approved and published."</p> }.into_any(),
+        ReleaseStatus::Published => {
+            let out = release.details.release_date.map(|date| format!(" Its release date is {}.", date_words(date)));
+            view! { <p>"Approved and published." {out}</p> }.into_any()
+        }
         ReleaseStatus::Rejected => {
             let reason = release.reject_reason.map(|reason| view! { <blockquote class="quote">{reason}</blockquote> });
             view! {

@@ -208,7 +208,7 @@ fn ReviewedRelease(release: ReleaseView, bench: Bench) -> impl IntoView {
             </section>
             <section class="section" aria-labelledby="history">
                 <h2 class="section-title" id="history">
-                    "History"
+                    "What happened"
                 </h2>
                 <Timeline events=timeline/>
             </section>

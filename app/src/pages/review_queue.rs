@@ -13,9 +13,9 @@ use crate::{
         review::{
             list::{ListPage, NoRows, OnlyArtist},
             queue_table::QueueTable,
-            search::Search,
             table::count,
         },
+        search::Search,
     },
     error::ApiResult,
     state::live::{self, Live},
@@ -58,7 +58,12 @@ fn Waiting(page: Signal<Option<Page<ReleaseSummary>>>, filter: Memo<ReleaseFilte
     // A memo, so that the table and the focus in it stay while rows come and go.
     let is_empty = Memo::new(move |_| rows.read().is_empty());
     let artist_name = move || rows.with(|rows| rows.first().map(|row| row.artist_name.clone()));
-    let total = move || page.get().map(|page| count(page.total, "release waits", "releases wait"));
+    let is_narrowed = move || filter.with(|filter| !filter.search.is_empty() || filter.artist.is_some());
+    let total = move || {
+        let (one, many) =
+            if is_narrowed() { ("release found", "releases found") } else { ("release waits", "releases wait") };
+        page.get().map(|page| count(page.total, one, many))
+    };
     let pager = move || {
         let link = move |number| filter_address(PATH, &ReleaseFilter { page: number, ..filter.get_untracked() });
         page.get().map(|page| view! { <Pager page=page.page pages=page.pages link=link/> })

@@ -49,7 +49,7 @@ impl Releases<'_> {
                       r.artist_id as "artist_id: UserId", u.artist_name,
                       (select o.id from objects o where o.id = r.cover_id and o.examination = 'PASSED') as "cover: ObjectId",
                       (select count(*) from tracks t where t.release_id = r.id) as "track_count!",
-                      r.updated_at, r.submitted_at,
+                      r.release_date, r.updated_at, r.submitted_at,
                       (r.status = 'REJECTED' or release_has_failed_file(r.id)) as "needs_attention!"
                from releases r join users u on u.id = r.artist_id
                where r.artist_id = $1 and r.status in ('DRAFT', 'REJECTED')
@@ -93,7 +93,7 @@ macro_rules! summaries {
                       r.artist_id as "artist_id: UserId", u.artist_name,
                       (select o.id from objects o where o.id = r.cover_id and o.examination = 'PASSED') as "cover: ObjectId",
                       (select count(*) from tracks t where t.release_id = r.id) as "track_count!",
-                      r.updated_at, r.submitted_at,
+                      r.release_date, r.updated_at, r.submitted_at,
                       (r.status = 'REJECTED' or release_has_failed_file(r.id)) as "needs_attention!"
                from releases r join users u on u.id = r.artist_id
                where ($1::release_status is null or r.status = $1)

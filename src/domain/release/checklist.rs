@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ReleaseView;
-use crate::domain::files::FileState;
+use crate::domain::{files::FileState, track::TrackView};
 
 /// A step of the wizard, in order; each has an address of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +46,11 @@ pub struct Missing {
 }
 
 impl ReleaseView {
+    /// One of its files failed.
+    pub fn needs_attention(&self) -> bool {
+        self.tracks.iter().map(TrackView::state).chain([self.cover.state()]).any(|state| state == FileState::Failed)
+    }
+
     /// All that keeps it from being submitted, in the wizard's order; the server decides by the same list.
     pub fn missing(&self) -> Vec<Missing> {
         let mut missing = Vec::new();

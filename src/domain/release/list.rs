@@ -1,7 +1,7 @@
 //! Releases in lists: summaries, counts, filters, sorting and pages.
 
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
+use time::{Date, OffsetDateTime};
 
 use super::{ReleaseStatus, display_title};
 use crate::domain::ids::{ObjectId, ReleaseId, UserId};
@@ -18,6 +18,7 @@ pub struct ReleaseSummary {
     /// The cover's object, once its thumbnails are made.
     pub cover: Option<ObjectId>,
     pub track_count: i64,
+    pub release_date: Option<Date>,
     pub updated_at: OffsetDateTime,
     pub submitted_at: Option<OffsetDateTime>,
     /// A file failed or the release was rejected: the artist has to do something.

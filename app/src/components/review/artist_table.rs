@@ -50,10 +50,12 @@ fn ArtistRow(row: ArtistSummary, releases_path: &'static str) -> impl IntoView {
                 <span class="block text-small text-muted [overflow-wrap:anywhere]">{row.email.clone()}</span>
             </td>
             {counts}
+            {(row.releases.all() == 0).then(|| view! { <td role="cell" class="md:hidden text-muted">"No releases"</td> })}
             <td role="cell" class="text-end max-md:hidden">
                 {row.releases.all()}
             </td>
             <td role="cell" class="whitespace-nowrap max-md:ml-auto">
+                <span class="md:hidden text-muted">"Joined "</span>
                 <TimeAgo at=row.created_at/>
             </td>
         </tr>
@@ -71,8 +73,8 @@ fn StatusCount(status: ReleaseStatus, number: i64, address: String) -> impl Into
         view! {
             <a href=address class=format!("{ABOVE_ROW_LINK} md:text-end") aria-label=name>
                 {number}
+                <span class="md:hidden">{format!(" {}", status.label().to_lowercase())}</span>
             </a>
-            <span class="md:hidden text-muted" aria-hidden="true">{format!(" {}", status.label().to_lowercase())}</span>
         }
         .into_any()
     };

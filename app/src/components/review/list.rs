@@ -49,9 +49,9 @@ pub fn NoRows(path: &'static str, filter: ReleaseFilter, title: &'static str, te
         return view! { <EmptyState title=title text=text/> }.into_any();
     }
     view! {
-        <EmptyState title="Nothing fits" text="Check the spelling, or search for less." icon=IconName::Search>
+        <EmptyState title="Nothing matches" text="Try another word, or look at everything." icon=IconName::Search>
             <a class="btn" href=path>
-                "Show everything"
+                "Show all"
             </a>
         </EmptyState>
     }

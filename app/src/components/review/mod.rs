@@ -10,7 +10,6 @@ pub mod metadata;
 pub mod queue_table;
 pub mod reasons;
 pub mod release_table;
-pub mod search;
 pub mod table;
 pub mod track;
 pub mod tracks;

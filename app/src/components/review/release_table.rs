@@ -5,15 +5,20 @@ use vwaza::domain::release::{ReleaseFilter, ReleaseSummary};
 
 use super::table::{ABOVE_ROW_LINK, COVER_ROW, Column, Table};
 use crate::components::{
-    cover::Cover, release_filters::filter_address, release_list::tracks_words, status::StatusBadge, time_ago::TimeAgo,
+    cover::Cover,
+    release_filters::filter_address,
+    release_list::tracks_words,
+    status::StatusBadge,
+    time_ago::{TimeAgo, date_words},
 };
 
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column; 7] = [
     Column::picture("Cover"),
     Column::text("Title"),
     Column::text("Artist"),
     Column::text("Status"),
     Column::number("Tracks"),
+    Column::text("Release date"),
     Column::text("Last change"),
 ];
 
@@ -65,6 +70,9 @@ fn ReleaseRow(row: ReleaseSummary, of_artist: String) -> impl IntoView {
             <td role="cell" class="text-end max-md:hidden">
                 <span aria-hidden="true">{row.track_count}</span>
                 <span class="visually-hidden">{tracks_words(row.track_count)}</span>
+            </td>
+            <td role="cell" class="whitespace-nowrap max-md:hidden">
+                {row.release_date.map(date_words)}
             </td>
             <td role="cell" class="md:whitespace-nowrap max-md:col-start-3 max-md:row-start-2 max-md:max-w-32 max-md:text-end">
                 <TimeAgo at=row.updated_at/>

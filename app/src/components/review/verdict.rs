@@ -6,7 +6,10 @@ use vwaza::domain::{
     review::{QUICK_REASONS, REASON_MAX_CHARS, Reason, Verdict},
 };
 
-use super::reasons::{has_reason, toggle_reason};
+use super::{
+    reasons::{has_reason, toggle_reason},
+    table::count,
+};
 use crate::{
     components::{
         dialog::Dialog,
@@ -21,7 +24,7 @@ use crate::{
 };
 
 /// Opens upwards from the bar: over its whole width on a phone, above its button otherwise.
-const PANEL: &str = "absolute inset-x-0 bottom-full z-10 mb-4 grid max-h-[75vh] gap-3 overflow-y-auto rounded-card border \
+const PANEL: &str = "absolute inset-x-0 bottom-full z-10 mb-4 grid max-h-[calc(100dvh-13rem)] gap-3 overflow-y-auto rounded-card border \
     border-line bg-surface p-5 shadow-float md:left-auto md:w-[34rem]";
 
 /// What is judged, as the forms send it.
@@ -84,7 +87,7 @@ pub fn VerdictBar(
             <div class="mx-auto grid max-w-[72rem] gap-3 px-[clamp(1rem,4vw,2.5rem)] py-3">
                 {move || note().map(|error| view! { <Refusal error=error id=subject.id on_reload=on_reload/> })}
                 <div class="flex flex-wrap items-center justify-end gap-3">
-                    <p class="meta mr-auto max-sm:w-full">{warning_words(warnings.len())}</p>
+                    <p class="mr-auto max-sm:w-full">{warning_words(&warnings)}</p>
                     <RejectForm subject=subject address=addresses.reject judging=judging on_judge=on_judge/>
                     <form
                         method="post"
@@ -104,12 +107,15 @@ pub fn VerdictBar(
     }
 }
 
-fn warning_words(warnings: usize) -> String {
-    match warnings {
-        0 => "No warnings".into(),
-        1 => "1 warning".into(),
-        many => format!("{many} warnings"),
+/// How many, and where to look.
+fn warning_words(warnings: &[String]) -> AnyView {
+    if warnings.is_empty() {
+        return view! { <span class="meta">"No warnings"</span> }.into_any();
     }
+    let mut places: Vec<_> = warnings.iter().filter_map(|warning| Some(warning.split_once(':')?.0)).collect();
+    places.dedup();
+    let words = format!("{}: {}", count(warnings.len() as i64, "warning", "warnings"), places.join(", "));
+    view! { <span class="file-line file-line-bad"><Icon name=IconName::Warning/>{words}</span> }.into_any()
 }
 
 /// What both forms say of the release.
@@ -220,10 +226,10 @@ fn RejectForm(subject: Subject, address: &'static str, judging: Judging, on_judg
                             "What the artist has to mend"
                         </label>
                         <textarea
-                            class="textarea"
+                            class="textarea min-h-20"
                             id="reason"
                             name="reason"
-                            rows="5"
+                            rows="3"
                             required
                             maxlength=REASON_MAX_CHARS.to_string()
                             node_ref=text
@@ -241,7 +247,8 @@ fn RejectForm(subject: Subject, address: &'static str, judging: Judging, on_judg
                                 .map(|message| view! { <p class="field-error" id="reason-error">{message}</p> })
                         }}
                     </div>
-                    <div class="flex flex-wrap justify-end gap-3">
+                    // In sight however long the reasons are.
+                    <div class="sticky -bottom-5 -mb-5 flex flex-wrap justify-end gap-3 bg-surface pt-1 pb-5">
                         <Show when=move || is_alive.get()>
                             <button type="button" class="btn" on:click=move |_| close()>
                                 "Cancel"

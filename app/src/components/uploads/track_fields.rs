@@ -92,7 +92,7 @@ fn summary(track: &TrackView) -> String {
     let isrc = track.isrc.as_ref().map(ToString::to_string);
     let explicit = track.explicit.then(|| "Explicit".to_owned());
     let set: Vec<String> = [track.title_version.clone(), isrc, explicit].into_iter().flatten().collect();
-    if set.is_empty() { "Version, ISRC, explicit".into() } else { set.join(" · ") }
+    if set.is_empty() { "Version, ISRC, explicit".into() } else { format!("More: {}", set.join(" · ")) }
 }
 
 /// As an attribute, not a property: the server's value fills a field that nobody has typed into, and no other.

@@ -174,7 +174,7 @@ fn Fields(latest: Latest, saved: Memo<RawDetails>, errors: Signal<FieldErrors>) 
                 name="p_line"
                 form_name="details[p_line]"
                 label="℗ line"
-                hint="Year and owner of the recording: 2026 Ana Lima"
+                hint="Year and owner of the recording, like 2026 Ana Lima"
                 value=value(|saved| &saved.p_line)
                 error=error("p_line")
             />

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use vwaza::domain::{
     files::FileState,
-    release::{Details, ReleaseView, Step, language_name},
+    release::{ReleaseView, Step},
     track::TrackView,
 };
 
@@ -11,9 +11,11 @@ use super::{StepHead, latest::Latest};
 use crate::{
     api::releases::SubmitRelease,
     components::{
+        checklist::MissingLinks,
         cover::{Cover, shown_cover},
         form::{FormErrors, FormNote},
         icon::{Icon, IconName},
+        release_facts::ReleaseFacts,
         track_list::TrackList,
     },
     state::uploads::Uploads,
@@ -64,16 +66,7 @@ pub(super) fn Submit(latest: Latest) -> impl IntoView {
 #[component]
 fn Reasons(latest: Latest, waiting: Memo<usize>) -> impl IntoView {
     let id = latest.id();
-    let items = move || {
-        latest
-            .with(ReleaseView::missing)
-            .into_iter()
-            .map(|item| {
-                let address = format!("/releases/{id}/{}#{}", item.step.slug(), item.field);
-                view! { <li><a class="link" href=address>{item.message}</a></li> }
-            })
-            .collect_view()
-    };
+    let items = move || view! { <MissingLinks id missing=latest.with(ReleaseView::missing)/> };
     let waiting = move || {
         let words = match waiting.get() {
             0 => return None,
@@ -128,18 +121,16 @@ fn Overview(release: ReleaseView) -> impl IntoView {
             </a>
         }
     };
-    let facts = facts(&release)
-        .into_iter()
-        .map(|(name, value)| {
-            let value = value.unwrap_or_else(|| "—".into());
-            view! { <dt>{name}</dt><dd>{value}</dd> }
-        })
-        .collect_view();
+    let lead = vec![
+        ("Title", (!release.details.title.is_empty()).then(|| title.clone())),
+        ("Artist", Some(release.artist_name.clone())),
+        ("Release type", Some(release.kind().to_string())),
+    ];
     let cover = shown_cover(&release.cover);
     let tracks = if release.tracks.is_empty() {
         view! { <p class="meta">"No tracks yet"</p> }.into_any()
     } else {
-        view! { <TrackList release/> }.into_any()
+        view! { <TrackList release=release.clone()/> }.into_any()
     };
     view! {
         <div class="card overview">
@@ -149,7 +140,7 @@ fn Overview(release: ReleaseView) -> impl IntoView {
             </div>
             <div>
                 <div class="overview-head"><h3>"Details"</h3>{edit(Step::Details)}</div>
-                <dl class="facts">{facts}</dl>
+                <ReleaseFacts lead=lead release/>
             </div>
         </div>
         <div class="card">
@@ -157,21 +148,4 @@ fn Overview(release: ReleaseView) -> impl IntoView {
             {tracks}
         </div>
     }
-}
-
-fn facts(release: &ReleaseView) -> Vec<(&'static str, Option<String>)> {
-    let Details { genre, language, release_date, label, gtin, p_line, c_line, .. } = release.details.clone();
-    let title = (!release.details.title.is_empty()).then(|| release.display_title());
-    vec![
-        ("Title", title),
-        ("Artist", Some(release.artist_name.clone())),
-        ("Release type", Some(release.kind().to_string())),
-        ("Genre", genre),
-        ("Language", language.and_then(|code| language_name(&code)).map(str::to_owned)),
-        ("Release date", release_date.map(vwaza::domain::release::date_field)),
-        ("Label", label),
-        ("UPC or EAN", gtin.map(|gtin| gtin.to_string())),
-        ("℗", p_line),
-        ("©", c_line),
-    ]
 }

@@ -2,9 +2,12 @@
 
 use leptos::prelude::*;
 use leptos_router::components::Form;
-use vwaza::domain::release::ReleaseFilter;
+use vwaza::domain::release::{ReleaseFilter, ReleaseSort};
 
-use crate::components::icon::{Icon, IconName};
+use super::{
+    icon::{Icon, IconName},
+    release_filters::filter_address,
+};
 
 #[component]
 pub fn Search(
@@ -15,11 +18,29 @@ pub fn Search(
     label: &'static str,
 ) -> impl IntoView {
     let search = move || filter.with(|filter| filter.search.clone());
-    let artist = move || filter.with(|filter| filter.artist);
+    // The rest of what is asked for stays as it is.
+    let kept = move || {
+        let filter = filter.get();
+        let kept = [
+            ("status", filter.status.map(|status| status.slug().to_owned())),
+            ("artist", filter.artist.map(|id| id.to_string())),
+            ("sort", (filter.sort != ReleaseSort::default()).then(|| filter.sort.slug().to_owned())),
+        ];
+        kept.into_iter()
+            .filter_map(|(name, value)| value.map(|value| view! { <input type="hidden" name=name value=value/> }))
+            .collect_view()
+    };
+    let clear = move || {
+        let filter = filter.get();
+        (!filter.search.is_empty()).then(|| {
+            let address = filter_address(path, &ReleaseFilter { search: String::new(), page: 1, ..filter });
+            view! { <a class="btn-icon" href=address aria-label="Clear the search"><Icon name=IconName::Close/></a> }
+        })
+    };
     view! {
-        <search class="search mb-4 block">
+        <search class="search">
             <Form method="GET" action=path attr:class="search-form">
-                {move || artist().map(|artist| view! { <input type="hidden" name="artist" value=artist.to_string()/> })}
+                {kept}
                 <label class="visually-hidden" for="search">
                     {label}
                 </label>
@@ -34,6 +55,7 @@ pub fn Search(
                     autocomplete="off"
                     enterkeyhint="search"
                 />
+                {clear}
                 <button type="submit" class="btn-icon" aria-label="Search">
                     <Icon name=IconName::Search/>
                 </button>
