@@ -337,7 +337,8 @@ impl Browser {
         bytes: Vec<u8>,
     ) -> Result<Option<vwaza::domain::ids::TrackId>> {
         let length = i64::try_from(bytes.len())?;
-        let intent = RawIntent { target, file_name: file_name.to_owned(), length, fingerprint: String::new() };
+        let intent =
+            RawIntent { target, file_name: file_name.to_owned(), length, fingerprint: String::new(), sha256: None };
         let begin = self.http.post(format!("{}/api/upload/begin", self.site)).json(&json!({ "intent": intent }));
         let begun: BegunUpload = answer(file_name, begin.send().await?).await?;
         let patch = self.http.patch(format!("{}{}", self.site, begun.url)).body(bytes);

@@ -70,6 +70,7 @@ pub(crate) async fn create(
         file_name: text("filename"),
         length: number(headers, &UPLOAD_LENGTH)?,
         fingerprint: text("fingerprint"),
+        sha256: metadata.get("sha256").cloned(),
     };
     let uploads = state.backend.uploads();
     let begun = uploads.begin(&actor, &intent).await.map_err(fail)?;

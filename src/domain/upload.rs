@@ -81,6 +81,9 @@ pub struct RawIntent {
     /// Whatever lets the client tell this file from another of the same name and size (its date, say): beginning the same
     /// upload again finds the one that is under way instead of making a second.
     pub fingerprint: String,
+    /// Hexadecimal. What arrives is refused unless it hashes to this.
+    #[serde(default)]
+    pub sha256: Option<String>,
 }
 
 /// A wish to upload that can be granted.
@@ -90,11 +93,12 @@ pub struct Intent {
     pub file_name: String,
     pub length: i64,
     pub fingerprint: String,
+    pub sha256: Option<[u8; 32]>,
 }
 
 impl RawIntent {
     /// # Errors
-    /// 400 for a length below 0, 413 for one over the limit of its kind, 422 for an empty file.
+    /// 400 for a length below 0 or a hash that is none, 413 for one over the limit of its kind, 422 for an empty file.
     pub fn parse(&self, limits: &MediaLimits) -> Result<Intent, Problem> {
         let max_bytes = match self.target.kind() {
             UploadKind::Cover => limits.max_cover_bytes,
@@ -113,13 +117,22 @@ impl RawIntent {
             }
             Ok(_) => {}
         }
+        let sha256 = self.sha256.as_deref().map(parse_sha256).transpose()?;
         Ok(Intent {
+            sha256,
             target: self.target,
             file_name: display_file_name(&self.file_name),
             length: self.length,
             fingerprint: self.fingerprint.chars().filter(|c| !c.is_control()).take(200).collect(),
         })
     }
+}
+
+fn parse_sha256(hex: &str) -> Result<[u8; 32], Problem> {
+    let wrong = || Problem::BadRequest("A SHA-256 has 64 hexadecimal digits.".into());
+    let digits: Vec<u8> = hex.chars().map(|c| Some(c.to_digit(16)? as u8)).collect::<Option<_>>().ok_or_else(wrong)?;
+    let bytes: Vec<u8> = digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect();
+    if digits.len() == 64 { bytes.try_into().map_err(|_| wrong()) } else { Err(wrong()) }
 }
 
 /// A file's name, safe to show: without folders, without characters that cannot be seen, of bounded length. It is never part
@@ -173,6 +186,7 @@ mod tests {
             file_name: "../../a\u{202E}b\0.png".into(),
             length,
             fingerprint: String::new(),
+            sha256: None,
         }
     }
 

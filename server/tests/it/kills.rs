@@ -32,7 +32,7 @@ async fn upload_stubbornly(ana: &Client, release: ReleaseId, song: &Bytes) {
 
 async fn begin(ana: &Client, release: ReleaseId, song: &Bytes) -> Option<String> {
     let (target, length) = (UploadTarget::NewTrack(release), i64::try_from(song.len()).unwrap());
-    let intent = RawIntent { target, file_name: "song.wav".into(), length, fingerprint: "1".into() };
+    let intent = RawIntent { target, file_name: "song.wav".into(), length, fingerprint: "1".into(), sha256: None };
     let begin = ana.request(Method::POST, "/api/upload/begin").header("accept", "application/json");
     let begun = ana.try_send(begin.json(&serde_json::json!({ "intent": intent }))).await.ok()?;
     Some(serde_json::from_slice::<BegunUpload>(&begun.body).ok()?.url)

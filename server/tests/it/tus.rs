@@ -4,7 +4,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use http::Method;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
-use vwaza::domain::upload::{UploadStatus, UploadTarget};
+use vwaza::domain::upload::{UploadState, UploadStatus, UploadTarget};
 
 use crate::support::{
     Answer, App, Client, LONG_SONG_HALF, RawRequest, a_cover, a_long_song, a_song, sha256, spawn_app, spawn_app_with,
@@ -406,4 +406,39 @@ async fn methods_that_do_not_get_through_come_as_post() {
     ana.send(post("PUT")).await.expect_status(405);
     ana.send(post("DELETE")).await.expect_status(204);
     ana.tus(Method::HEAD, &begun.url, &[]).await.expect_status(410);
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_what_was_announced_is_refused() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let announced = async |name: &str, hash: &str, bytes: &bytes::Bytes| -> (String, u16) {
+        let target = format!("new-track:{release}");
+        let metadata = metadata(&[("target", &target), ("filename", name), ("sha256", hash)]);
+        let length = bytes.len().to_string();
+        let headers = [("upload-length", length.as_str()), ("upload-metadata", &metadata)];
+        let created = ana.tus(Method::POST, "/api/uploads", &headers).await.expect_status(201);
+        let url = created.header("location").unwrap().to_owned();
+        let status = ana.patch(&url, 0, bytes.clone()).await.status;
+        (url, status)
+    };
+    let song = a_song(1);
+    let (url, status) = announced("whole.wav", &sha256(&song).to_uppercase(), &song).await;
+    assert_eq!(status, 204);
+    let whole: UploadStatus = ana.get(&url).await.ok();
+    assert_eq!(ana.attached(whole.id).await.sha256, Some(sha256(&song)));
+
+    let (url, status) = announced("swapped.wav", &sha256(&song), &a_song(2)).await;
+    assert_eq!(status, 460);
+    let swapped: UploadStatus = ana.get(&url).await.ok();
+    assert_eq!((swapped.state, swapped.status_code), (UploadState::Refused, 460));
+    assert_eq!(app.files_in("objects/audio").len(), 1);
+
+    for hash in ["", "abc", &"g".repeat(64), &"0".repeat(66), &"ä".repeat(32)] {
+        let metadata =
+            metadata(&[("target", &format!("new-track:{release}")), ("filename", "x.wav"), ("sha256", hash)]);
+        let headers = [("upload-length", "1000"), ("upload-metadata", metadata.as_str())];
+        ana.tus(Method::POST, "/api/uploads", &headers).await.expect_error(400, "64 hexadecimal digits");
+    }
 }

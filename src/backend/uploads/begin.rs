@@ -54,8 +54,9 @@ impl Uploads {
         };
         let id = UploadId(Uuid::now_v7());
         sqlx::query!(
-            "insert into uploads (id, owner_id, kind, release_id, track_id, file_name, fingerprint, length_bytes, spool_id, expires_at)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, now() + make_interval(secs => $10))",
+            "insert into uploads (id, owner_id, kind, release_id, track_id, file_name, fingerprint, length_bytes, spool_id, expires_at,
+                                  expected_sha256)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, now() + make_interval(secs => $10), $11)",
             id as UploadId,
             actor.id as UserId,
             intent.target.kind() as UploadKind,
@@ -65,7 +66,8 @@ impl Uploads {
             intent.fingerprint,
             intent.length,
             backend.spool.id as SpoolId,
-            backend.settings.uploads.expiry.as_secs_f64()
+            backend.settings.uploads.expiry.as_secs_f64(),
+            intent.sha256.as_ref().map(<[u8; 32]>::as_slice)
         )
         .execute(&mut *tx)
         .await?;
@@ -137,6 +139,7 @@ async fn under_way(
            from uploads
            where owner_id = $1 and release_id = $2 and kind = $3 and file_name = $4 and length_bytes = $5 and fingerprint = $6
              and ($7::uuid is null or track_id = $7)
+             and ($8::bytea is null or expected_sha256 is null or expected_sha256 = $8)
              and state = 'RECEIVING' and expires_at > now()
            order by seq desc
            limit 1"#,
@@ -146,7 +149,8 @@ async fn under_way(
         intent.file_name,
         intent.length,
         intent.fingerprint,
-        track as Option<TrackId>
+        track as Option<TrackId>,
+        intent.sha256.as_ref().map(<[u8; 32]>::as_slice)
     )
     .fetch_optional(db)
     .await?;

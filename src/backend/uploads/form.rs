@@ -46,6 +46,7 @@ impl Uploads {
             length: i64::try_from(at_most_bytes.min(max_bytes)).unwrap_or(i64::MAX),
             // A form cannot resume: each is an upload of its own.
             fingerprint: format!("form {}", Uuid::new_v4()),
+            sha256: None,
         };
         let begun = self.begin(actor, &intent).await?;
         let (uploads, actor) = (Self(Arc::clone(&self.0)), actor.clone());

@@ -286,7 +286,8 @@ impl Uploads {
     async fn finish_receiving(&self, id: UploadId, writer: Writer) -> Result<()> {
         let backend = &self.0;
         let row = sqlx::query!(
-            r#"select state as "state: UploadState", kind as "kind: UploadKind", length_bytes, release_id as "release: ReleaseId"
+            r#"select state as "state: UploadState", kind as "kind: UploadKind", length_bytes, release_id as "release: ReleaseId",
+                      expected_sha256
                from uploads where id = $1"#,
             id as UploadId
         )
@@ -301,7 +302,12 @@ impl Uploads {
         let (path, limits, running) = (backend.spool.path(id), backend.settings.media, writer.running.clone());
         let (sha256, verdict) = spawn_blocking(move || {
             let sha256 = whole_hash(&path, length, running)?;
-            Ok::<_, Error>((sha256, judge(row.kind, &path, &limits)))
+            let verdict = if row.expected_sha256.is_some_and(|expected| expected != sha256) {
+                Err(not_what_was_announced().into())
+            } else {
+                judge(row.kind, &path, &limits)
+            };
+            Ok::<_, Error>((sha256, verdict))
         })
         .await??;
         match verdict {
@@ -417,6 +423,13 @@ impl Uploads {
 
 fn over() -> Problem {
     Problem::Gone("This upload is over. Choose the file again.".into())
+}
+
+fn not_what_was_announced() -> Refusal {
+    Refusal {
+        status: 460,
+        message: "What arrived is not the file that was announced: its SHA-256 is another. Send it again.".into(),
+    }
 }
 
 fn busy() -> Problem {

@@ -242,6 +242,7 @@ impl Run {
             file_name: self.task.file_name.clone(),
             length: i64::try_from(self.task.length).unwrap_or(i64::MAX),
             fingerprint: self.task.fingerprint.clone(),
+            sha256: None,
         };
         let answer = begin_upload(intent).await;
         let next = match answer {

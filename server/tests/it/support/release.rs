@@ -129,7 +129,7 @@ impl Client {
 
     pub(crate) async fn try_begin(&self, target: UploadTarget, name: &str, length: usize) -> Answer {
         let length = i64::try_from(length).unwrap();
-        let intent = RawIntent { target, file_name: name.into(), length, fingerprint: "1".into() };
+        let intent = RawIntent { target, file_name: name.into(), length, fingerprint: "1".into(), sha256: None };
         self.call_json("upload/begin", &serde_json::json!({ "intent": intent })).await
     }
 
