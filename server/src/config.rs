@@ -9,6 +9,9 @@ use vwaza::{
     domain::media::MediaLimits,
 };
 
+/// The decoders tell of every frame that they do not like, at the level of information.
+const DEFAULT_LOG_FILTER: &str = "info,symphonia=warn";
+
 #[derive(Debug, Error)]
 #[error("{name} is “{value}”, which is not {expected}")]
 pub(crate) struct ConfigError {
@@ -90,7 +93,7 @@ impl Config {
             },
             fail_points: text("VWAZA_FAIL_POINTS").unwrap_or_default(),
             shutdown: Duration::from_secs(number("VWAZA_SHUTDOWN_SECONDS", 1..=3600, 8)?),
-            log_filter: match text("RUST_LOG").unwrap_or_else(|| "info".into()) {
+            log_filter: match text("RUST_LOG").unwrap_or_else(|| DEFAULT_LOG_FILTER.into()) {
                 filter if EnvFilter::try_new(&filter).is_ok() => filter,
                 value => return Err(ConfigError::new("RUST_LOG", value, "a filter like info or warn,vwaza=debug")),
             },

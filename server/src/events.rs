@@ -13,7 +13,7 @@ use futures::{Stream, stream};
 use http::request::Parts;
 use tokio::{sync::broadcast::error::RecvError, time::interval};
 use vwaza::{
-    backend::{events::Change, sessions::SessionToken},
+    backend::{events::Change, sessions::SecretToken},
     domain::account::Actor,
 };
 
@@ -29,7 +29,7 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 struct Subscription {
     state: AppState,
     actor: Actor,
-    token: Option<SessionToken>,
+    token: Option<SecretToken>,
     changes: tokio::sync::broadcast::Receiver<Change>,
     heartbeat: tokio::time::Interval,
 }

@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
 use leptos::{nonce::use_nonce, prelude::use_context};
 use leptos_axum::ResponseOptions;
 use vwaza::{
-    backend::{Backend, sessions::SessionToken},
+    backend::{Backend, sessions::SecretToken},
     domain::{account::Actor, problem::Problem},
 };
 
@@ -37,9 +37,32 @@ impl FromRequestParts<AppState> for CurrentUser {
     }
 }
 
-pub(crate) fn session_token(backend: &Arc<Backend>, parts: &Parts) -> Option<SessionToken> {
+/// The person of the session, or of the access token in `Authorization: Bearer`; or 401.
+pub(crate) struct Uploader(pub(crate) Actor);
+
+impl FromRequestParts<AppState> for Uploader {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Failure> {
+        let Some(authorization) = parts.headers.get(header::AUTHORIZATION) else {
+            let CurrentUser(actor) = CurrentUser::from_request_parts(parts, state).await?;
+            return Ok(Self(actor));
+        };
+        let token = authorization.to_str().ok().and_then(|value| value.split_once(' '));
+        let actor = match token {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+                state.backend.access_tokens().actor(token.trim()).await.map_err(Failure::from)?
+            }
+            _ => None,
+        };
+        let message = "This access token does not exist, or was revoked.";
+        actor.map(Self).ok_or_else(|| Problem::Refused { status: 401, message: message.into() }.into())
+    }
+}
+
+pub(crate) fn session_token(backend: &Arc<Backend>, parts: &Parts) -> Option<SecretToken> {
     let jar = CookieJar::from_headers(&parts.headers);
-    SessionToken::parse(jar.get(backend.session_cookie().name())?.value())
+    SecretToken::parse(jar.get(backend.session_cookie().name())?.value())
 }
 
 /// The page that is being rendered may run its own scripts only.

@@ -25,7 +25,7 @@ use vwaza::{
 use crate::{
     errors::{Answer, Failure, fail},
     router::AppState,
-    security::CurrentUser,
+    security::Uploader,
 };
 
 const VERSION: HeaderValue = HeaderValue::from_static("1.0.0");
@@ -55,11 +55,7 @@ pub(crate) async fn options(State(state): State<AppState>) -> impl IntoResponse 
 
 /// Creation: POST with Upload-Length and Upload-Metadata (`target`, `filename`, `fingerprint`); the first bytes may come along.
 /// Where the same upload is under way already, they are not needed, and the answer's offset says so.
-pub(crate) async fn create(
-    State(state): State<AppState>,
-    CurrentUser(actor): CurrentUser,
-    request: Request<Body>,
-) -> Answer {
+pub(crate) async fn create(State(state): State<AppState>, Uploader(actor): Uploader, request: Request<Body>) -> Answer {
     let headers = request.headers();
     check_version(headers)?;
     let checksum = parse_checksum(headers)?;
@@ -89,7 +85,7 @@ pub(crate) async fn create(
 /// For clients behind something that lets no PATCH or DELETE through.
 pub(crate) async fn overridden(
     state: State<AppState>,
-    user: CurrentUser,
+    user: Uploader,
     address: Path<(String, String)>,
     request: Request<Body>,
 ) -> Answer {
@@ -104,7 +100,7 @@ pub(crate) async fn overridden(
 /// How far an upload is, for its client: JSON with the state in words.
 pub(crate) async fn status(
     State(state): State<AppState>,
-    CurrentUser(actor): CurrentUser,
+    Uploader(actor): Uploader,
     Path(address): Path<(String, String)>,
 ) -> Answer {
     let (_, id) = parse_address(&address)?;
@@ -114,7 +110,7 @@ pub(crate) async fn status(
 
 pub(crate) async fn head(
     State(state): State<AppState>,
-    CurrentUser(actor): CurrentUser,
+    Uploader(actor): Uploader,
     Path(address): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Answer {
@@ -130,7 +126,7 @@ pub(crate) async fn head(
 
 pub(crate) async fn patch(
     State(state): State<AppState>,
-    CurrentUser(actor): CurrentUser,
+    Uploader(actor): Uploader,
     Path(address): Path<(String, String)>,
     request: Request<Body>,
 ) -> Answer {
@@ -178,7 +174,7 @@ fn parse_checksum(headers: &HeaderMap) -> Result<Option<Checksum>, Problem> {
 /// Termination: gives an upload up.
 pub(crate) async fn terminate(
     State(state): State<AppState>,
-    CurrentUser(actor): CurrentUser,
+    Uploader(actor): Uploader,
     Path(address): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Answer {

@@ -1,5 +1,6 @@
 //! Everything that touches the world: PostgreSQL, storage, spool, queue, media. All SQL of the product is in here.
 
+mod access_tokens;
 mod db;
 pub mod embedded_postgres;
 mod error;
@@ -114,6 +115,10 @@ impl Backend {
 
     pub fn sessions(&self) -> sessions::Sessions<'_> {
         sessions::Sessions(self)
+    }
+
+    pub fn access_tokens(&self) -> access_tokens::AccessTokens<'_> {
+        access_tokens::AccessTokens(self)
     }
 
     pub fn users(&self) -> users::Users<'_> {

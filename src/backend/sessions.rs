@@ -18,12 +18,12 @@ const SESSION_DAYS: i32 = 30;
 const COOKIE_DAYS: i64 = 400;
 const TOKEN_BYTES: usize = 32;
 
-/// Proves a session. Only its hash is stored.
+/// Proves a session, or stands behind a prefix as an access token. Only its hash is stored.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SessionToken(String);
+pub struct SecretToken(String);
 
-impl SessionToken {
-    fn generate() -> Result<Self> {
+impl SecretToken {
+    pub(super) fn generate() -> Result<Self> {
         let mut bytes = [0; TOKEN_BYTES];
         OsRng.try_fill_bytes(&mut bytes).map_err(|error| Error::Io(std::io::Error::other(error)))?;
         Ok(Self(hex(&bytes)))
@@ -34,14 +34,18 @@ impl SessionToken {
         fits.then(|| Self(text.to_owned()))
     }
 
-    fn hash(&self) -> Vec<u8> {
+    pub(super) fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    pub(super) fn hash(&self) -> Vec<u8> {
         Sha256::digest(self.0.as_bytes()).to_vec()
     }
 }
 
-impl fmt::Debug for SessionToken {
+impl fmt::Debug for SecretToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SessionToken(…)")
+        f.write_str("SecretToken(…)")
     }
 }
 
@@ -70,7 +74,7 @@ impl SessionCookie {
     }
 
     /// The Set-Cookie header that hands over `token`, or that takes the cookie away.
-    pub fn header(&self, token: Option<&SessionToken>) -> String {
+    pub fn header(&self, token: Option<&SecretToken>) -> String {
         let name = self.name();
         let secure = if self.secure { "; Secure" } else { "" };
         let (value, seconds) = match token {
@@ -85,7 +89,7 @@ pub struct Sessions<'a>(pub(super) &'a Backend);
 
 impl Sessions<'_> {
     /// Whom a token belongs to, while its session lasts and the account is not disabled.
-    pub async fn actor(&self, token: &SessionToken) -> Result<Option<Actor>> {
+    pub async fn actor(&self, token: &SecretToken) -> Result<Option<Actor>> {
         let hash = token.hash();
         let row = sqlx::query!(
             r#"select u.id as "id: UserId", u.role as "role: Role", u.email, u.artist_name,
@@ -116,14 +120,14 @@ impl Sessions<'_> {
         Ok(Some(actor))
     }
 
-    pub async fn end(&self, token: &SessionToken) -> Result<()> {
+    pub async fn end(&self, token: &SecretToken) -> Result<()> {
         sqlx::query!("delete from sessions where token_hash = $1", token.hash()).execute(&self.0.db).await?;
         Ok(())
     }
 }
 
-pub(super) async fn begin(db: &mut PgConnection, user: UserId) -> Result<SessionToken> {
-    let token = SessionToken::generate()?;
+pub(super) async fn begin(db: &mut PgConnection, user: UserId) -> Result<SecretToken> {
+    let token = SecretToken::generate()?;
     sqlx::query!(
         "insert into sessions (token_hash, user_id, expires_at) values ($1, $2, now() + make_interval(days => $3))",
         token.hash(),
@@ -148,7 +152,7 @@ mod tests {
 
     #[test]
     fn the_cookie_is_bound_to_the_host_where_there_is_tls() {
-        let token = SessionToken::generate().unwrap();
+        let token = SecretToken::generate().unwrap();
         let plain = SessionCookie::for_site("http://127.0.0.1:3000").header(Some(&token));
         assert!(plain.starts_with("vwaza=") && plain.contains("HttpOnly; SameSite=Lax") && !plain.contains("Secure"));
         let tls = SessionCookie::for_site("https://vwaza.example").header(None);
@@ -157,12 +161,12 @@ mod tests {
 
     #[test]
     fn tokens_are_long_distinct_and_never_printed() {
-        let (one, two) = (SessionToken::generate().unwrap(), SessionToken::generate().unwrap());
+        let (one, two) = (SecretToken::generate().unwrap(), SecretToken::generate().unwrap());
         assert_ne!(one, two);
-        assert_eq!(SessionToken::parse(&one.0), Some(one.clone()));
-        assert_eq!(format!("{one:?}"), "SessionToken(…)");
+        assert_eq!(SecretToken::parse(&one.0), Some(one.clone()));
+        assert_eq!(format!("{one:?}"), "SecretToken(…)");
         for text in ["", "abc", "'; drop table sessions", &"g".repeat(64)] {
-            assert_eq!(SessionToken::parse(text), None);
+            assert_eq!(SecretToken::parse(text), None);
         }
     }
 }

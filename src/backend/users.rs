@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{
     Backend, Error, Result, db,
     passwords::Passwords,
-    sessions::{self, SessionToken},
+    sessions::{self, SecretToken},
 };
 use crate::domain::{
     account::{Actor, Email, PASSWORD_MAX_BYTES, Password, Profile, Role, SignUp},
@@ -21,7 +21,7 @@ impl Users<'_> {
     ///
     /// # Errors
     /// 409 when the e-mail has an account already.
-    pub async fn sign_up(&self, form: SignUp) -> Result<SessionToken> {
+    pub async fn sign_up(&self, form: SignUp) -> Result<SecretToken> {
         let user = self.create(&form.artist_name, &form.email, &form.password, Role::Artist).await?;
         let mut db = self.0.db.acquire().await?;
         sessions::begin(&mut db, user).await
@@ -33,7 +33,7 @@ impl Users<'_> {
     }
 
     /// Starts a session. A wrong e-mail and a wrong password look the same and take the same time.
-    pub async fn sign_in(&self, email: &str, password: &str) -> Result<SessionToken> {
+    pub async fn sign_in(&self, email: &str, password: &str) -> Result<SecretToken> {
         if password.len() > PASSWORD_MAX_BYTES || email.contains('\0') {
             return Err(Problem::WrongCredentials.into());
         }
@@ -66,7 +66,7 @@ impl Users<'_> {
     }
 
     /// Ends all sessions of the account and starts a new one.
-    pub async fn change_password(&self, actor: &Actor, current: &str, new: &str) -> Result<SessionToken> {
+    pub async fn change_password(&self, actor: &Actor, current: &str, new: &str) -> Result<SecretToken> {
         let new = Password::parse(new).map_err(|message| Problem::field("new_password", message))?;
         let hash = sqlx::query_scalar!("select password_hash from users where id = $1", actor.id as UserId)
             .fetch_one(&self.0.db)

@@ -1,9 +1,10 @@
 //! People: who they are, what they may do, and the forms they fill in about themselves.
 
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 
 use super::{
-    ids::UserId,
+    ids::{AccessTokenId, UserId},
     problem::{FieldErrors, Problem},
 };
 
@@ -120,6 +121,49 @@ pub(crate) fn is_invisible(c: char) -> bool {
 pub fn parse_artist_name(text: &str) -> Result<String, String> {
     let name = parse_line(text, ARTIST_NAME_MAX_CHARS)?;
     if name.is_empty() { Err("Enter the name that stands on your releases.".into()) } else { Ok(name) }
+}
+
+/// Access tokens of one person.
+pub const ACCESS_TOKENS_MAX: i64 = 20;
+pub const ACCESS_TOKEN_NAME_MAX_CHARS: usize = 60;
+
+/// What a person calls an access token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessTokenName(String);
+
+impl AccessTokenName {
+    /// # Errors
+    /// Of the field `name`.
+    pub fn parse(text: &str) -> Result<Self, Problem> {
+        match parse_line(text, ACCESS_TOKEN_NAME_MAX_CHARS) {
+            Ok(name) if name.is_empty() => {
+                Err(Problem::Invalid(FieldErrors::one("name", "Say what the token is for.")))
+            }
+            Ok(name) => Ok(Self(name)),
+            Err(message) => Err(Problem::Invalid(FieldErrors::one("name", message))),
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// An access token, without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessToken {
+    pub id: AccessTokenId,
+    pub name: String,
+    pub created_at: OffsetDateTime,
+    /// To the minute.
+    pub last_used_at: Option<OffsetDateTime>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewAccessToken {
+    pub id: AccessTokenId,
+    /// Never to be seen again.
+    pub token: String,
 }
 
 /// The sign-up form as it comes.

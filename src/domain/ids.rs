@@ -37,6 +37,7 @@ macro_rules! ids {
 ids! {
     /// An account: an artist's or an admin's.
     UserId;
+    AccessTokenId;
     ReleaseId;
     TrackId;
     /// An intent to upload, its bytes and what became of them.

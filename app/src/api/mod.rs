@@ -2,6 +2,7 @@
 //!
 //! POST only, at explicit addresses under `/api/`. Each names its actor or stands on [`PUBLIC`]; a test walks the list.
 
+pub mod access_tokens;
 pub mod account;
 pub mod json;
 pub mod releases;
@@ -27,7 +28,7 @@ pub mod ssr {
     use leptos::prelude::{expect_context, use_context};
     use leptos_axum::ResponseOptions;
     use vwaza::{
-        backend::{Backend, sessions::SessionToken},
+        backend::{Backend, sessions::SecretToken},
         domain::{account::Actor, problem::Problem},
     };
 
@@ -39,10 +40,10 @@ pub mod ssr {
     }
 
     /// The session that the request's cookie names, whether or not it is valid.
-    pub fn session_token() -> Option<SessionToken> {
+    pub fn session_token() -> Option<SecretToken> {
         let parts = use_context::<Parts>()?;
         let jar = CookieJar::from_headers(&parts.headers);
-        SessionToken::parse(jar.get(backend().session_cookie().name())?.value())
+        SecretToken::parse(jar.get(backend().session_cookie().name())?.value())
     }
 
     /// Who is asking, if anybody.
@@ -62,7 +63,7 @@ pub mod ssr {
     }
 
     /// Hands the browser a session, or with `None` takes it away.
-    pub fn set_session(token: Option<&SessionToken>) {
+    pub fn set_session(token: Option<&SecretToken>) {
         let cookie = backend().session_cookie().header(token);
         // A cookie's name and token are ASCII letters, digits and dashes.
         if let Ok(value) = HeaderValue::from_str(&cookie) {

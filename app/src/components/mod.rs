@@ -1,5 +1,6 @@
 //! What pages are made of: props in, events out. Components never call server functions.
 
+pub mod access_tokens;
 pub mod checklist;
 pub mod cover;
 pub mod dialog;

@@ -4,26 +4,39 @@ use leptos::{html, prelude::*};
 use vwaza::domain::account::{Actor, PASSWORD_MIN_CHARS};
 
 use crate::{
-    api::account::{ChangePassword, SaveProfile},
+    api::{
+        access_tokens::{MakeAccessToken, RevokeAccessToken, access_tokens},
+        account::{ChangePassword, SaveProfile},
+    },
     components::{
+        access_tokens::AccessTokens,
         field::TextField,
         form::{FormErrors, FormNote, SubmitButton},
         page_head::PageHead,
         require::SignedIn,
     },
-    state::{session::Session, toasts::Toasts},
+    state::{live::steady, session::Session, toasts::Toasts},
 };
 
 #[component]
 pub fn Account() -> impl IntoView {
     let save = ServerAction::<SaveProfile>::new();
     let change = ServerAction::<ChangePassword>::new();
+    let (make, revoke) = (ServerAction::<MakeAccessToken>::new(), ServerAction::<RevokeAccessToken>::new());
+    let tokens = Resource::new(move || (make.version().get(), revoke.version().get()), |_| access_tokens());
     view! {
         <SignedIn>
             <div class="page-narrow">
                 <PageHead title="Account"/>
                 <ProfileForm action=save/>
                 <PasswordForm action=change/>
+                {
+                    let shown = steady(|| (), tokens);
+                    let tokens = Signal::derive(move || shown.get().and_then(Result::ok).unwrap_or_default());
+                    // A memo, so that what is half typed stays while the list changes.
+                    let is_here = Memo::new(move |_| shown.with(Option::is_some));
+                    view! { <Show when=move || is_here.get()><AccessTokens tokens=tokens make=make revoke=revoke/></Show> }
+                }
             </div>
         </SignedIn>
     }
@@ -103,7 +116,7 @@ fn PasswordForm(action: ServerAction<ChangePassword>) -> impl IntoView {
                     value=String::new()
                     error=errors.field("new_password")
                     kind="password"
-                    hint=format!("At least {PASSWORD_MIN_CHARS} characters. Other sessions end with the change.")
+                    hint=format!("At least {PASSWORD_MIN_CHARS} characters. Other sessions end with the change; access tokens stay.")
                     autocomplete="new-password"
                     required=true
                 />

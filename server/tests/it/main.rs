@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 
 mod access;
+mod access_tokens;
 mod accounts;
 mod commands;
 mod crashes;

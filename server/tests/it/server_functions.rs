@@ -31,6 +31,9 @@ fn valid_bodies() -> BTreeMap<&'static str, Body> {
     let intent =
         json!({ "intent": { "target": { "Cover": id }, "file_name": "a.png", "length": 10, "fingerprint": "" } });
     BTreeMap::from([
+        ("/api/access-tokens/list", Body::Form(form(&[]))),
+        ("/api/access-tokens/make", Body::Form(form(&[("name", "a script")]))),
+        ("/api/access-tokens/revoke", with_id(form(&[]))),
         (
             "/api/account/change-password",
             Body::Form(form(&[("current_password", "x"), ("new_password", "a good password")])),

@@ -1,0 +1,36 @@
+//! What scripts of a person sign in with.
+
+use leptos::prelude::*;
+use vwaza::domain::{
+    account::{AccessToken, NewAccessToken},
+    ids::AccessTokenId,
+};
+
+use super::json::Json;
+use crate::error::ApiResult;
+
+#[server(prefix = "/api", output = Json, endpoint = "access-tokens/list")]
+pub async fn access_tokens() -> ApiResult<Vec<AccessToken>> {
+    use super::ssr;
+
+    let actor = ssr::current_user().await?;
+    Ok(ssr::backend().access_tokens().list(&actor).await?)
+}
+
+/// The token itself is seen in this answer only.
+#[server(prefix = "/api", output = Json, endpoint = "access-tokens/make")]
+pub async fn make_access_token(name: String) -> ApiResult<NewAccessToken> {
+    use super::ssr;
+    use vwaza::domain::account::AccessTokenName;
+
+    let actor = ssr::current_user().await?;
+    Ok(ssr::backend().access_tokens().make(&actor, &AccessTokenName::parse(&name)?).await?)
+}
+
+#[server(prefix = "/api", output = Json, endpoint = "access-tokens/revoke")]
+pub async fn revoke_access_token(id: AccessTokenId) -> ApiResult<()> {
+    use super::ssr;
+
+    let actor = ssr::current_user().await?;
+    Ok(ssr::backend().access_tokens().revoke(&actor, id).await?)
+}

@@ -1,0 +1,109 @@
+//! A person's access tokens: listed, made, revoked.
+
+use leptos::{html, prelude::*};
+use vwaza::domain::account::{ACCESS_TOKEN_NAME_MAX_CHARS, AccessToken, NewAccessToken};
+
+use super::{
+    field::TextField,
+    form::{FormErrors, SubmitButton},
+    icon::{Icon, IconName},
+    time_ago::TimeAgo,
+};
+use crate::api::access_tokens::{MakeAccessToken, RevokeAccessToken};
+
+#[component]
+pub fn AccessTokens(
+    tokens: Signal<Vec<AccessToken>>,
+    make: ServerAction<MakeAccessToken>,
+    revoke: ServerAction<RevokeAccessToken>,
+) -> impl IntoView {
+    let made = Memo::new(move |_| {
+        let made = make.value().get().and_then(Result::ok)?;
+        tokens.with(|tokens| tokens.iter().any(|token| token.id == made.id)).then_some(made)
+    });
+    view! {
+        <section class="card section" aria-labelledby="tokens-title">
+            <h2 class="section-title" id="tokens-title">"Access tokens"</h2>
+            <p class="meta mb-4">"With one of these, a script uploads for you. Whoever has it can do so, too."</p>
+            <div class="stack">
+                {move || made.get().map(|made| view! { <Made made=made/> })}
+                <ul class="token-list">
+                    <For each=move || tokens.get() key=|token| (token.id, token.last_used_at) let:token>
+                        <Token token=token revoke=revoke/>
+                    </For>
+                </ul>
+                <NewToken make=make/>
+            </div>
+        </section>
+    }
+}
+
+/// Shown once: only its hash is kept.
+#[component]
+fn Made(made: NewAccessToken) -> impl IntoView {
+    view! {
+        <div class="note note-good" role="status">
+            <div class="field w-full">
+                <label class="label" for="new-token">"Your new token: copy it now, it is not shown again"</label>
+                <input
+                    class="input font-mono"
+                    id="new-token"
+                    readonly
+                    value=made.token
+                    on:focus=move |event| {
+                        event_target::<leptos::web_sys::HtmlInputElement>(&event).select();
+                    }
+                />
+            </div>
+        </div>
+    }
+}
+
+#[component]
+fn Token(token: AccessToken, revoke: ServerAction<RevokeAccessToken>) -> impl IntoView {
+    let label = format!("Revoke {}", token.name);
+    let used = match token.last_used_at {
+        Some(at) => view! { "used " <TimeAgo at=at/> }.into_any(),
+        None => view! { "never used" }.into_any(),
+    };
+    view! {
+        <li class="token">
+            <div class="min-w-0">
+                <p class="truncate">{token.name}</p>
+                <p class="meta">"Made " <TimeAgo at=token.created_at/> " · " {used}</p>
+            </div>
+            <ActionForm action=revoke>
+                <input type="hidden" name="id" value=token.id.to_string()/>
+                <button type="submit" class="btn-quiet btn-small btn-quiet-danger" aria-label=label>
+                    <Icon name=IconName::Trash/>
+                    "Revoke"
+                </button>
+            </ActionForm>
+        </li>
+    }
+}
+
+#[component]
+fn NewToken(make: ServerAction<MakeAccessToken>) -> impl IntoView {
+    let errors = FormErrors::of(move || make.value().get().and_then(Result::err));
+    let form = NodeRef::<html::Form>::new();
+    Effect::new(move || {
+        if let (Some(Ok(_)), Some(form)) = (make.value().get(), form.get_untracked()) {
+            form.reset();
+        }
+    });
+    view! {
+        <ActionForm action=make node_ref=form attr:class="stack noscript:hidden" attr:novalidate=true>
+            <TextField
+                name="name"
+                label="What is it for?"
+                value=String::new()
+                error=errors.field("name")
+                hint=format!("For yourself, like “studio backup”. At most {ACCESS_TOKEN_NAME_MAX_CHARS} characters.")
+                autocomplete="off"
+                required=true
+            />
+            <div class="form-actions"><SubmitButton pending=make.pending() label="Make a token" class="btn"/></div>
+        </ActionForm>
+    }
+}

@@ -1,0 +1,30 @@
+import { Account } from './pages/account';
+import { expect, test } from './support/test';
+import { expectAccessible } from './support/accessible';
+import { newArtist } from './support/people';
+
+test('an artist makes a token for a script, sees it once, and revokes it', async ({ page, watch }) => {
+  watch.expect(/status of 400/);
+  await new Account(page).signUp(newArtist());
+  await page.goto('/account');
+  const tokens = page.getByRole('region', { name: 'Access tokens' });
+  await tokens.getByRole('button', { name: 'Make a token' }).click();
+  await expect(tokens.getByText('Say what the token is for.')).toBeVisible();
+  await tokens.getByLabel('What is it for?').fill('studio backup');
+  await tokens.getByRole('button', { name: 'Make a token' }).click();
+  const secret = await tokens.getByLabel('Your new token').inputValue();
+  expect(secret).toMatch(/^vwaza_[0-9a-f]{64}$/);
+  await expect(tokens.getByText('studio backup', { exact: true })).toBeVisible();
+  await expect(tokens.getByText('never used')).toBeVisible();
+  await expectAccessible(page);
+
+  const options = { headers: { authorization: `Bearer ${secret}`, 'tus-resumable': '1.0.0' } };
+  const nowhere = '/api/uploads/00000000-0000-0000-0000-000000000000/00000000-0000-0000-0000-000000000000';
+  expect((await page.request.get(nowhere, options)).status()).toBe(404);
+  await page.reload();
+  await expect(tokens.getByText('studio backup', { exact: true })).toBeVisible();
+  await expect(tokens.getByLabel('Your new token')).toHaveCount(0);
+  await tokens.getByRole('button', { name: 'Revoke studio backup' }).click();
+  await expect(tokens.getByText('studio backup', { exact: true })).toHaveCount(0);
+  expect((await page.request.get(nowhere, options)).status()).toBe(401);
+});

@@ -1,0 +1,99 @@
+//! Scripts upload with a personal access token.
+
+use http::Method;
+use vwaza::domain::{
+    account::{AccessToken, NewAccessToken},
+    upload::{UploadStatus, UploadTarget},
+};
+
+use crate::support::{Answer, App, Client, a_song, sha256, spawn_app};
+
+/// Somebody who has the token, and no cookie.
+struct Script {
+    client: Client,
+    token: String,
+}
+
+impl Script {
+    fn new(app: &App, token: &str) -> Self {
+        Self { client: app.anyone(), token: token.to_owned() }
+    }
+
+    async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)], body: bytes::Bytes) -> Answer {
+        let request = self.client.request(method, path).header("tus-resumable", "1.0.0");
+        let request = request.header("authorization", format!("Bearer {}", self.token));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        self.client.send(request.body(body)).await
+    }
+}
+
+async fn make(client: &Client, name: &str) -> NewAccessToken {
+    client.call_with("access-tokens/make", "name", name).await.ok()
+}
+
+async fn list(client: &Client) -> Vec<AccessToken> {
+    client.call("access-tokens/list", &Vec::new()).await.ok()
+}
+
+#[tokio::test]
+async fn a_script_uploads_with_a_token_until_it_is_revoked() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let (release, song) = (ana.create_release().await, a_song(1));
+    let made = make(&ana, "studio backup").await;
+    assert_eq!(list(&ana).await[0].last_used_at, None);
+    let script = Script::new(&app, &made.token);
+    let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
+    let chunk = [("upload-offset", "0"), ("content-type", "application/offset+octet-stream")];
+    script.ask(Method::PATCH, &begun.url, &chunk, song.clone()).await.expect_status(204);
+    let status: UploadStatus = script.ask(Method::GET, &begun.url, &[], bytes::Bytes::new()).await.ok();
+    assert_eq!(status.sha256, Some(sha256(&song)));
+    let tokens = list(&ana).await;
+    assert_eq!((tokens.len(), tokens[0].name.as_str()), (1, "studio backup"));
+    assert!(tokens[0].last_used_at.is_some());
+
+    ana.call_with("access-tokens/revoke", "id", made.id).await.expect_status(200);
+    assert_eq!(list(&ana).await, []);
+    script.ask(Method::GET, &begun.url, &[], bytes::Bytes::new()).await.expect_error(401, "access token");
+}
+
+#[tokio::test]
+async fn a_token_uploads_and_does_nothing_else() {
+    let app = spawn_app().await;
+    let (ana, bo) = (app.artist("Ana").await, app.artist("Bo").await);
+    let made = make(&ana, "studio").await;
+    let script = Script::new(&app, &made.token);
+    for path in ["/api/releases/create", "/api/access-tokens/make"] {
+        let form = [("accept", "application/json"), ("content-type", "application/x-www-form-urlencoded")];
+        script.ask(Method::POST, path, &form, "name=another".into()).await.expect_status(401);
+    }
+    // Somebody else's upload looks like none, and somebody else's token cannot be revoked.
+    let begun = bo.begin(UploadTarget::NewTrack(bo.create_release().await), "song.wav", 1000).await;
+    script.ask(Method::HEAD, &begun.url, &[], bytes::Bytes::new()).await.expect_status(404);
+    bo.call_with("access-tokens/revoke", "id", made.id).await.expect_status(404);
+    // A cookie does not help a token that is wrong.
+    for token in ["", "vwaza_", "vwaza_0", &made.token[6..], &format!("{}0", made.token), "ä"] {
+        let request = ana.request(Method::HEAD, &begun.url).header("tus-resumable", "1.0.0");
+        let value = http::HeaderValue::from_bytes(format!("Bearer {token}").as_bytes()).unwrap();
+        ana.send(request.header("authorization", value)).await.expect_status(401);
+    }
+    // A disabled person's token is worth nothing.
+    sqlx::query("update users set disabled_at = now()").execute(&app.sql).await.unwrap();
+    script.ask(Method::POST, "/api/uploads", &[], bytes::Bytes::new()).await.expect_status(401);
+}
+
+#[tokio::test]
+async fn tokens_are_named_and_few() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    ana.call_with("access-tokens/make", "name", " ").await.expect_field_error("name");
+    ana.call_with("access-tokens/make", "name", "x".repeat(61)).await.expect_field_error("name");
+    for number in 0..20 {
+        make(&ana, &format!("script {number}")).await;
+    }
+    ana.call_with("access-tokens/make", "name", "one more").await.expect_error(409, "20 access tokens");
+    // Nothing in the database can be used as one.
+    let hashes: Vec<Vec<u8>> =
+        sqlx::query_scalar("select token_hash from access_tokens").fetch_all(&app.sql).await.unwrap();
+    assert!(hashes.iter().all(|hash| hash.len() == 32));
+}
