@@ -144,8 +144,10 @@ impl App {
     }
 
     pub(crate) async fn ended(&mut self) -> ExitStatus {
-        let mut process = self.process.take().expect("it runs");
-        eventually("the server ends", async || process.try_wait().unwrap()).await
+        let process = self.process.as_mut().expect("it runs");
+        let status = eventually("the server ends", async || process.try_wait().unwrap()).await;
+        self.process = None;
+        status
     }
 
     pub(crate) fn database_url(&self) -> String {
