@@ -44,20 +44,23 @@ impl FromRequestParts<AppState> for Uploader {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Failure> {
-        let Some(authorization) = parts.headers.get(header::AUTHORIZATION) else {
+        // Other schemes are a proxy's business: a browser behind one that asks for a password sends it with everything.
+        let token = parts.headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
+        let Some(token) = token else {
             let CurrentUser(actor) = CurrentUser::from_request_parts(parts, state).await?;
             return Ok(Self(actor));
         };
-        let token = authorization.to_str().ok().and_then(|value| value.split_once(' '));
-        let actor = match token {
-            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
-                state.backend.access_tokens().actor(token.trim()).await.map_err(Failure::from)?
-            }
-            _ => None,
-        };
+        let actor = state.backend.access_tokens().actor(&token).await.map_err(Failure::from)?;
         let message = "This access token does not exist, or was revoked.";
         actor.map(Self).ok_or_else(|| Problem::Refused { status: 401, message: message.into() }.into())
     }
+}
+
+/// What follows the scheme `Bearer`.
+fn bearer(authorization: &[u8]) -> Option<String> {
+    let authorization = String::from_utf8_lossy(authorization);
+    let (scheme, token) = authorization.split_once(' ').unwrap_or((&authorization, ""));
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
 }
 
 pub(crate) fn session_token(backend: &Arc<Backend>, parts: &Parts) -> Option<SecretToken> {

@@ -54,20 +54,25 @@ async fn delete(backend: &Backend) -> Result<()> {
     )
     .fetch_all(&backend.db)
     .await?;
+    let mut outcome = Ok(());
     for object in doomed {
-        if object.was_deleted && backend.storage.is_gone(&object.key).await? {
-            forget(backend, object.id).await?;
-        } else {
-            backend.storage.delete(&object.key).await?;
-            fail::fail_point!("object-deleted");
-            sqlx::query!(
-                "update objects set deleted_at = now() where id = $1 and state = 'DOOMED'",
-                object.id as ObjectId
-            )
-            .execute(&backend.db)
-            .await?;
+        // One that cannot be deleted keeps none of the others.
+        if let Err(error) = delete_one(backend, object.id, &object.key, object.was_deleted).await {
+            outcome = Err(error);
         }
     }
+    outcome
+}
+
+async fn delete_one(backend: &Backend, id: ObjectId, key: &str, was_deleted: bool) -> Result<()> {
+    if was_deleted && backend.storage.is_gone(key).await? {
+        return forget(backend, id).await;
+    }
+    backend.storage.delete(key).await?;
+    fail::fail_point!("object-deleted");
+    sqlx::query!("update objects set deleted_at = now() where id = $1 and state = 'DOOMED'", id as ObjectId)
+        .execute(&backend.db)
+        .await?;
     Ok(())
 }
 

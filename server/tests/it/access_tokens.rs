@@ -77,6 +77,10 @@ async fn a_token_uploads_and_does_nothing_else() {
         let value = http::HeaderValue::from_bytes(format!("Bearer {token}").as_bytes()).unwrap();
         ana.send(request.header("authorization", value)).await.expect_status(401);
     }
+    // What a proxy asked the browser for is no token.
+    let own = ana.begin(UploadTarget::NewTrack(ana.create_release().await), "song.wav", 1000).await;
+    let request = ana.request(Method::HEAD, &own.url).header("tus-resumable", "1.0.0");
+    ana.send(request.header("authorization", "Basic YTpi")).await.expect_status(200);
     // A disabled person's token is worth nothing.
     sqlx::query("update users set disabled_at = now()").execute(&app.sql).await.unwrap();
     script.ask(Method::POST, "/api/uploads", &[], bytes::Bytes::new()).await.expect_status(401);

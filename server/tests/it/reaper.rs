@@ -94,6 +94,11 @@ async fn u14_a_delete_that_fails_is_tried_again() {
     })
     .await;
     assert_eq!(objects(&app).await.len(), 1);
+    // It keeps none of the others.
+    let other = ana.attach(UploadTarget::NewTrack(release), "other.wav", a_song(2)).await.track.unwrap();
+    assert_eq!(objects(&app).await.len(), 2);
+    ana.call_with("tracks/remove", "id", other).await.expect_status(200);
+    eventually("the other one is gone", async || (objects(&app).await.len() == 1).then_some(())).await;
     std::fs::remove_dir(&stored).unwrap();
     eventually("its row is gone", async || objects(&app).await.is_empty().then_some(())).await;
     app.agrees().await;
