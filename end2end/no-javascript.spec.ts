@@ -26,7 +26,7 @@ test('the whole way works without JavaScript', async ({ page, newAdmin }) => {
     await wizard.open('cover');
     await wizard.chooseCover('cover-small.png');
     await page.getByRole('button', { name: 'Upload' }).first().click();
-    await expect(page.getByRole('heading', { name: 'Cover', level: 2 })).toBeVisible();
+    await expect(wizard.coverPicture()).toBeVisible();
 
     await wizard.open('tracks');
     for (const [file, tracks] of [['song.flac', 1], ['song.wav', 2]] as const) {
