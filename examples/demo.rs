@@ -284,6 +284,7 @@ struct Browser {
 
 impl Browser {
     fn new(site: &str) -> Result<Self> {
+        vwaza::backend::install_tls();
         Ok(Self { http: Client::builder().cookie_store(true).build()?, site: site.to_owned() })
     }
 

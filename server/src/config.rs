@@ -5,7 +5,9 @@ use std::{env, fmt::Display, net::SocketAddr, ops::RangeInclusive, path::PathBuf
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 use vwaza::{
-    backend::{KeepingSettings, QueueSettings, Settings, UploadSettings, days},
+    backend::{
+        KeepingSettings, QueueSettings, S3Settings, Settings, StorageSettings, SupabaseSettings, UploadSettings, days,
+    },
     domain::media::MediaLimits,
 };
 
@@ -39,6 +41,7 @@ pub(crate) struct Config {
     pub(crate) database_url: Option<String>,
     pub(crate) data_dir: PathBuf,
     pub(crate) public_url: String,
+    pub(crate) storage: StorageSettings,
     pub(crate) media: MediaLimits,
     pub(crate) uploads: UploadSettings,
     pub(crate) queue: QueueSettings,
@@ -71,6 +74,7 @@ impl Config {
                 .unwrap_or_else(|| format!("http://{listen}"))
                 .trim_end_matches('/')
                 .to_owned(),
+            storage: storage()?,
             media: MediaLimits::of_mb(
                 number("VWAZA_MAX_AUDIO_MB", 1..=1024 * 1024, 1024)?,
                 number("VWAZA_MAX_COVER_MB", 1..=1024, 36)?,
@@ -113,6 +117,7 @@ impl Config {
             database_url,
             data_dir: self.data_dir.clone(),
             public_url: self.public_url.clone(),
+            storage: self.storage.clone(),
             media: self.media,
             uploads: self.uploads.clone(),
             queue: self.queue.clone(),
@@ -120,6 +125,33 @@ impl Config {
             fail_points: self.fail_points.clone(),
         }
     }
+}
+
+fn storage() -> Result<StorageSettings, ConfigError> {
+    match text("VWAZA_STORAGE").as_deref() {
+        None | Some("local") => Ok(StorageSettings::Local),
+        Some("s3") => Ok(StorageSettings::S3(S3Settings {
+            bucket: required("S3_BUCKET", "the name of a bucket; VWAZA_STORAGE=s3 needs it")?,
+            options: aws_options(),
+        })),
+        Some("supabase") => Ok(StorageSettings::Supabase(SupabaseSettings {
+            url: required("SUPABASE_URL", "the project's address; VWAZA_STORAGE=supabase needs it")?
+                .trim_end_matches('/')
+                .to_owned(),
+            service_role_key: required("SUPABASE_SERVICE_ROLE_KEY", "a key; VWAZA_STORAGE=supabase needs it")?,
+            bucket: required("SUPABASE_BUCKET", "the name of a bucket; VWAZA_STORAGE=supabase needs it")?,
+        })),
+        Some(value) => Err(ConfigError::new("VWAZA_STORAGE", value, "local, s3 or supabase")),
+    }
+}
+
+fn aws_options() -> Vec<(String, String)> {
+    let texts = env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    texts.filter(|(name, value)| name.starts_with("AWS_") && !value.is_empty()).collect()
+}
+
+fn required(name: &'static str, expected: &str) -> Result<String, ConfigError> {
+    text(name).ok_or_else(|| ConfigError::new(name, "", expected))
 }
 
 fn text(name: &str) -> Option<String> {

@@ -8,7 +8,7 @@ use axum::{
 use http::StatusCode;
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
-use vwaza::backend::WorkerHealth;
+use vwaza::{backend::WorkerHealth, domain::circuit::CircuitState};
 
 use crate::router::AppState;
 
@@ -25,18 +25,22 @@ struct Health {
 /// 503 when the database is down; trouble with the storage or the worker is 200 and "degraded": what is received is safe.
 pub(crate) async fn health(State(state): State<AppState>) -> Response {
     let backend = &state.backend;
-    let (database, storage) = tokio::join!(backend.database_is_up(), backend.storage_is_up());
-    let worker = backend.worker_health();
+    let database = backend.database_is_up().await;
+    let (storage, worker) = (backend.storage_circuit(), backend.worker_health());
     let status = match (database, storage, worker) {
         (false, _, _) => "down",
-        (true, true, WorkerHealth::Ok | WorkerHealth::Off) => "ok",
+        (true, CircuitState::Closed, WorkerHealth::Ok | WorkerHealth::Off) => "ok",
         _ => "degraded",
     };
     let health = Health {
         status,
         server: "ok",
         database: if database { "ok" } else { "down" },
-        storage: if storage { "ok" } else { "open" },
+        storage: match storage {
+            CircuitState::Closed => "ok",
+            CircuitState::Open => "open",
+            CircuitState::HalfOpen => "half_open",
+        },
         worker: match worker {
             WorkerHealth::Ok => "ok",
             WorkerHealth::Off => "off",

@@ -1,4 +1,4 @@
-//! The accept loop: header timeouts, peers' addresses, and a shutdown that waits, but not for ever.
+//! The accept loop: header and body timeouts, peers' addresses, and a shutdown that waits, but not for ever.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -16,6 +16,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
+
+use crate::paced::Paced;
 
 /// From the connection's start, or the last answer's end, to the end of the next request's head.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -54,7 +56,7 @@ pub(crate) async fn serve(
         let router = router.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let router = router.clone();
-            let mut request = request.map(Body::new);
+            let mut request = request.map(|body| Body::new(Paced::new(body)));
             request.extensions_mut().insert(ConnectInfo::<SocketAddr>(peer));
             router.oneshot(request)
         });

@@ -8,7 +8,7 @@ use axum::{
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use vwaza::{
     backend::media_files::MediaFile,
-    domain::{ids::ObjectId, problem::Problem},
+    domain::{ids::ObjectId, problem::Problem, range::Requested},
 };
 
 use crate::{
@@ -27,6 +27,12 @@ pub(crate) async fn original(
     headers: HeaderMap,
 ) -> Answer {
     let file = state.backend.media_files().original(&actor, parse(&object)?).await.map_err(fail)?;
+    if let Some(address) = state.backend.media_files().address(&file).await.map_err(fail)? {
+        // Asked for again by a player that goes on after it has expired.
+        let location = HeaderValue::from_str(&address).map_err(|_| Problem::NotFound)?;
+        let headers = [(header::LOCATION, location), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+        return Ok((StatusCode::TEMPORARY_REDIRECT, headers).into_response());
+    }
     let mut response = stream(&state, &file, &object, &headers).await?;
     // Shown and played from our own pages; opened by itself it is saved, never run.
     response.headers_mut().insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
@@ -55,7 +61,7 @@ async fn stream(state: &AppState, file: &MediaFile, tag: &str, headers: &HeaderM
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)], [(header::CACHE_CONTROL, CACHE)]).into_response());
     }
     let wants_range = text(header::RANGE).filter(|_| text(header::IF_RANGE).is_none_or(|tag| tag == etag));
-    let range = match wants_range.map(|range| parse_range(range, file.size_bytes)) {
+    let range = match wants_range.map(|range| Requested::parse(range, file.size_bytes)) {
         None | Some(Requested::Whole) => None,
         Some(Requested::Part(range)) => Some(range),
         Some(Requested::Unsatisfiable) => {
@@ -80,52 +86,4 @@ async fn stream(state: &AppState, file: &MediaFile, tag: &str, headers: &HeaderM
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     }
     Ok(response)
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Requested {
-    Whole,
-    Part(std::ops::Range<u64>),
-    Unsatisfiable,
-}
-
-/// One range, which is what players ask for; several, or another unit, get the whole (RFC 9110, 14.2).
-fn parse_range(text: &str, size: u64) -> Requested {
-    let Some((first, last)) = text.strip_prefix("bytes=").and_then(|spec| spec.split_once('-')) else {
-        return Requested::Whole;
-    };
-    let range = match (first.trim().parse::<u64>(), last.trim().parse::<u64>()) {
-        (Ok(first), Ok(last)) if last < first => return Requested::Whole,
-        (Ok(first), Ok(last)) => first..last.saturating_add(1).min(size),
-        (Ok(first), Err(_)) if last.trim().is_empty() => first..size,
-        (Err(_), Ok(suffix)) if first.trim().is_empty() => size.saturating_sub(suffix)..size,
-        _ => return Requested::Whole,
-    };
-    if range.start < range.end { Requested::Part(range) } else { Requested::Unsatisfiable }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_are_read_as_the_rfc_has_them() {
-        use Requested::{Part, Unsatisfiable, Whole};
-        for (text, requested) in [
-            ("bytes=0-", Part(0..100)),
-            ("bytes=0-0", Part(0..1)),
-            ("bytes=90-200", Part(90..100)),
-            ("bytes=-10", Part(90..100)),
-            ("bytes=-1000", Part(0..100)),
-            ("bytes=100-", Unsatisfiable),
-            ("bytes=-0", Unsatisfiable),
-            ("bytes=5-4", Whole),
-            ("bytes=0-1,5-6", Whole),
-            ("items=0-1", Whole),
-            ("bytes=99999999999999999999-", Whole),
-            ("bytes=0-18446744073709551615", Part(0..100)),
-        ] {
-            assert_eq!(parse_range(text, 100), requested, "{text}");
-        }
-    }
 }

@@ -71,9 +71,11 @@ pub(crate) fn session_token(backend: &Arc<Backend>, parts: &Parts) -> Option<Sec
 /// The page that is being rendered may run its own scripts only.
 pub(crate) fn set_page_policy() {
     let (Some(nonce), Some(response)) = (use_nonce(), use_context::<ResponseOptions>()) else { return };
+    let media = use_context::<Arc<Backend>>().and_then(|backend| Some(format!(" {}", backend.media_origin()?)));
+    let media = media.unwrap_or_default();
     let policy = format!(
         "default-src 'self'; script-src 'nonce-{nonce}' 'strict-dynamic' 'wasm-unsafe-eval'; style-src 'self'; \
-         img-src 'self' blob:; media-src 'self' blob:; connect-src 'self'; object-src 'none'; base-uri 'none'; \
+         img-src 'self' blob:{media}; media-src 'self' blob:{media}; connect-src 'self'; object-src 'none'; base-uri 'none'; \
          form-action 'self'; frame-ancestors 'none'"
     );
     // A nonce is base64.

@@ -1,8 +1,6 @@
 //! The byte channel: tus 1.0 (core, creation, creation-with-upload, expiration, checksum, termination) at `/api/uploads`. See
 //! <https://tus.io/protocols/resumable-upload>.
 
-use std::collections::HashMap;
-
 use app::error::AppError;
 use axum::{
     Json,
@@ -10,15 +8,14 @@ use axum::{
     extract::{Path, Request, State},
     response::IntoResponse,
 };
-use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use httpdate::fmt_http_date;
 use vwaza::{
-    backend::uploads::{Checksum, Received},
+    backend::uploads::Received,
     domain::{
         ids::{SpoolId, UploadId},
         problem::Problem,
-        upload::{RawIntent, UploadTarget},
+        upload::{Checksum, RawIntent, parse_metadata},
     },
 };
 
@@ -59,10 +56,10 @@ pub(crate) async fn create(State(state): State<AppState>, Uploader(actor): Uploa
     let headers = request.headers();
     check_version(headers)?;
     let checksum = parse_checksum(headers)?;
-    let metadata = parse_metadata(headers.get(UPLOAD_METADATA))?;
+    let metadata = parse_metadata(headers.get(UPLOAD_METADATA).map_or(b"".as_slice(), HeaderValue::as_bytes))?;
     let text = |key: &str| metadata.get(key).cloned().unwrap_or_default();
     let intent = RawIntent {
-        target: parse_target(&text("target"))?,
+        target: text("target").parse()?,
         file_name: text("filename"),
         length: number(headers, &UPLOAD_LENGTH)?,
         fingerprint: text("fingerprint"),
@@ -158,17 +155,8 @@ fn far(received: &Received) -> HeaderMap {
     headers
 }
 
-/// `sha256 <base64>`, as the checksum extension has it.
 fn parse_checksum(headers: &HeaderMap) -> Result<Option<Checksum>, Problem> {
-    let Some(header) = headers.get(UPLOAD_CHECKSUM) else { return Ok(None) };
-    let checksum = header.to_str().ok().and_then(|text| {
-        let (algorithm, digest) = text.trim().split_once(' ')?;
-        Checksum::new(algorithm, BASE64_STANDARD.decode(digest.trim()).ok()?)
-    });
-    checksum.map(Some).ok_or_else(|| {
-        let algorithms = Checksum::ALGORITHMS;
-        Problem::BadRequest(format!("The header Upload-Checksum has to be one of {algorithms} and a digest in base64."))
-    })
+    headers.get(UPLOAD_CHECKSUM).map(|header| Checksum::parse(header.as_bytes())).transpose()
 }
 
 /// Termination: gives an upload up.
@@ -211,52 +199,4 @@ fn number(headers: &HeaderMap, name: &HeaderName) -> Result<i64, Problem> {
 
 fn bad_number(name: &HeaderName) -> Problem {
     Problem::BadRequest(format!("The header {name} has to be a number of bytes."))
-}
-
-/// `key base64, key base64, key`, as the creation extension has it.
-fn parse_metadata(header: Option<&HeaderValue>) -> Result<HashMap<String, String>, Problem> {
-    let bad =
-        || Problem::BadRequest("The header Upload-Metadata has to be pairs of a key and its value in base64.".into());
-    let Some(header) = header else { return Ok(HashMap::new()) };
-    let mut metadata = HashMap::new();
-    for pair in header.to_str().map_err(|_| bad())?.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
-        let (key, value) = pair.split_once(' ').unwrap_or((pair, ""));
-        let bytes = BASE64_STANDARD.decode(value.trim()).map_err(|_| bad())?;
-        let value = String::from_utf8(bytes).map_err(|_| bad())?;
-        if metadata.insert(key.to_owned(), value).is_some() {
-            return Err(bad());
-        }
-    }
-    Ok(metadata)
-}
-
-/// `cover:<release>`, `new-track:<release>` or `audio:<track>`.
-pub(crate) fn parse_target(text: &str) -> Result<UploadTarget, Problem> {
-    let bad = || {
-        Problem::BadRequest("Say what the file is for: cover:<release>, new-track:<release> or audio:<track>.".into())
-    };
-    let (kind, id) = text.split_once(':').ok_or_else(bad)?;
-    match kind {
-        "cover" => id.parse().map(UploadTarget::Cover).map_err(|_| bad()),
-        "new-track" => id.parse().map(UploadTarget::NewTrack).map_err(|_| bad()),
-        "audio" => id.parse().map(UploadTarget::Audio).map_err(|_| bad()),
-        _ => Err(bad()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn metadata_is_read_as_the_protocol_has_it() {
-        let read = |text: &str| parse_metadata(Some(&HeaderValue::from_str(text).unwrap()));
-        let metadata = read("filename bmlnaHQgYnVzLndhdg==,is_confidential, target YXVkaW86MQ==").unwrap();
-        assert_eq!(metadata["filename"], "night bus.wav");
-        assert_eq!(metadata["is_confidential"], "");
-        assert_eq!(metadata["target"], "audio:1");
-        for text in ["filename !!!", "filename //8=", "a YQ==,a YQ=="] {
-            assert_eq!(read(text).unwrap_err().status(), 400, "{text}");
-        }
-    }
 }

@@ -21,7 +21,6 @@ use crate::{
     errors::{Answer, Failure, fail, page_of},
     router::AppState,
     security::CurrentUser,
-    tus::parse_target,
 };
 
 /// Chunks between the form's parser and the spool.
@@ -44,7 +43,7 @@ pub(crate) async fn upload(
     let (mut target, mut has_file) = (None, false);
     while let Some(field) = heard(form.next_field()).await? {
         match (field.name(), target) {
-            (Some("target"), _) => target = Some(parse_target(&short_text(field).await?)?),
+            (Some("target"), _) => target = Some(short_text(field).await?.parse::<UploadTarget>()?),
             (Some("file"), Some(target)) => {
                 let file_name = field.file_name().unwrap_or_default().to_owned();
                 let (pieces, body) = mpsc::channel(CHUNKS_AHEAD);

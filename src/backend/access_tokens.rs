@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Backend, Result, sessions::SecretToken};
+use super::{Backend, Result, sessions::SecretToken, users};
 use crate::domain::{
     account::{ACCESS_TOKENS_MAX, AccessToken, AccessTokenName, Actor, NewAccessToken, Role},
     ids::{AccessTokenId, UserId},
@@ -22,6 +22,8 @@ impl AccessTokens<'_> {
     pub async fn make(&self, actor: &Actor, name: &AccessTokenName) -> Result<NewAccessToken> {
         let token = SecretToken::generate()?;
         let id = AccessTokenId(Uuid::now_v7());
+        let mut tx = self.0.db.begin().await?;
+        users::one_at_a_time(&mut tx, actor.id).await?;
         let made = sqlx::query!(
             "insert into access_tokens (id, user_id, name, token_hash)
              select $1, $2, $3, $4 where (select count(*) from access_tokens where user_id = $2) < $5",
@@ -31,8 +33,9 @@ impl AccessTokens<'_> {
             token.hash(),
             ACCESS_TOKENS_MAX
         )
-        .execute(&self.0.db)
+        .execute(&mut *tx)
         .await?;
+        tx.commit().await?;
         if made.rows_affected() == 0 {
             let message = format!("You have {ACCESS_TOKENS_MAX} access tokens. Revoke one that you do not use.");
             return Err(Problem::conflict(message).into());

@@ -5,6 +5,7 @@ use std::io;
 use sqlx::error::ErrorKind;
 use thiserror::Error;
 
+use super::storage::Verb;
 use crate::domain::{ids::JobId, problem::Problem};
 
 #[derive(Debug, Error)]
@@ -17,6 +18,11 @@ pub enum Error {
     Migration(#[from] sqlx::migrate::MigrateError),
     #[error("the storage failed: {0}")]
     Storage(#[from] object_store::Error),
+    /// Not the file's doing: whoever can wait tries again later.
+    #[error("{source}")]
+    StorageDown { verb: Verb, source: Box<Error> },
+    #[error("the storage has not answered of late and is not asked for now")]
+    CircuitOpen,
     #[error("the storage holds other bytes than it was given at {key}")]
     StorageMismatch { key: String },
     #[error("the file system failed: {0}")]
@@ -48,8 +54,27 @@ impl Error {
             Self::Database(sqlx::Error::Database(error)) if error.code().as_deref() == Some("22021") => Ok(
                 Problem::BadRequest("There is a character in this text that cannot be stored. Type it again.".into()),
             ),
+            Self::StorageDown { .. } | Self::CircuitOpen => {
+                tracing::error!(error = ?self, "the storage cannot be reached");
+                Ok(Problem::Unavailable(
+                    "Our storage is not answering. What you sent is safe; try again in a minute.".into(),
+                ))
+            }
             Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Ok(Problem::DiskFull),
             fault => Err(fault),
+        }
+    }
+
+    /// Whether it says that the storage is not well, rather than something about one object.
+    pub(super) fn is_outage(&self) -> bool {
+        match self {
+            Self::Storage(error) => matches!(
+                error,
+                object_store::Error::Generic { .. }
+                    | object_store::Error::PermissionDenied { .. }
+                    | object_store::Error::Unauthenticated { .. }
+            ),
+            _ => false,
         }
     }
 

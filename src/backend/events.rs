@@ -15,8 +15,9 @@ use crate::domain::ids::{ReleaseId, UserId};
 
 const RELEASES: &str = "vwaza_releases";
 const JOBS: &str = "vwaza_jobs";
-/// Hints of this time go out as one statement: a NOTIFY per row would put all commits in one line.
-const DEBOUNCE: Duration = Duration::from_millis(25);
+/// The first hint goes out at once; those of this time after it go out as one statement: a NOTIFY per row would put all commits
+/// in one line.
+const DEBOUNCE: Duration = Duration::from_millis(10);
 const RECONNECT: Duration = Duration::from_secs(2);
 /// Hints that a slow listener may be behind; past it it is told that it missed some.
 const BACKLOG: usize = 256;
@@ -64,6 +65,8 @@ impl Events {
 
     /// To be called after the commit that made a job.
     pub(super) fn job_added(&self) {
+        // This process need not hear it from PostgreSQL.
+        self.jobs.notify_one();
         let _ = self.hints.send(Hint::Job);
     }
 
@@ -80,7 +83,6 @@ impl Events {
 
 async fn send(db: PgPool, mut outbox: mpsc::UnboundedReceiver<Hint>) {
     while let Some(first) = outbox.recv().await {
-        sleep(DEBOUNCE).await;
         let (mut releases, mut has_job) = (HashSet::new(), false);
         for hint in std::iter::once(first).chain(std::iter::from_fn(|| outbox.try_recv().ok())) {
             match hint {
@@ -93,6 +95,7 @@ async fn send(db: PgPool, mut outbox: mpsc::UnboundedReceiver<Hint>) {
         if let Err(error) = notify(&db, releases, has_job).await {
             tracing::warn!(error = ?error, "hints could not be sent; polling makes up for them");
         }
+        sleep(DEBOUNCE).await;
     }
 }
 

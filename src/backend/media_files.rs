@@ -65,6 +65,11 @@ impl MediaFiles<'_> {
         Ok(MediaFile { key: file.key, size_bytes: file.size_bytes.unsigned_abs(), content_type: file.content_type })
     }
 
+    /// Where the storage itself gives the file to whoever has the address, for ten minutes. `None`: `read` it.
+    pub async fn address(&self, file: &MediaFile) -> Result<Option<String>> {
+        self.0.storage.signed_url(&file.key).await
+    }
+
     /// The bytes, or a range of them.
     pub async fn read(&self, file: &MediaFile, range: Option<Range<u64>>) -> Result<BoxStream<'static, Result<Bytes>>> {
         self.0.storage.read(&file.key, range).await

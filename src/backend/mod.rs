@@ -34,14 +34,17 @@ pub use db::migrate_database;
 pub use error::Error;
 pub use fsck::{Damage, Finding, Repair, Report, fsck};
 pub use sessions::hex;
-pub use settings::{KeepingSettings, QueueSettings, Settings, UploadSettings, days};
+pub use settings::{
+    KeepingSettings, QueueSettings, S3Settings, Settings, StorageSettings, SupabaseSettings, UploadSettings, days,
+};
 use sqlx::PgPool;
+pub use storage::install_tls;
 use tokio_util::sync::CancellationToken;
 pub use users::create_user;
 use uuid::Uuid;
 pub use worker::WorkerHealth;
 
-use crate::domain::{ids::WorkerId, media::MediaLimits};
+use crate::domain::{circuit::CircuitState, ids::WorkerId, media::MediaLimits};
 
 const POOL_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -68,7 +71,7 @@ impl Backend {
         fail_points::arm(&settings.fail_points)?;
         let db = db::connect(&settings.database_url).await?;
         db::migrate(&db).await?;
-        let storage = storage::Storage::local(&settings.data_dir.join("objects"))?;
+        let storage = storage::Storage::open(&settings)?;
         let spool = spool::Spool::open(&settings.data_dir.join("spool")).await?;
         let shutdown = CancellationToken::new();
         let backend = Arc::new(Self {
@@ -150,8 +153,14 @@ impl Backend {
         db::is_up(&self.db).await
     }
 
-    pub async fn storage_is_up(&self) -> bool {
-        self.storage.answers().await
+    /// The origin that media may be redirected to.
+    pub fn media_origin(&self) -> Option<&str> {
+        self.storage.origin()
+    }
+
+    /// Whether the storage is asked for anything at present.
+    pub fn storage_circuit(&self) -> CircuitState {
+        self.storage.circuit()
     }
 
     pub fn worker_health(&self) -> WorkerHealth {

@@ -40,6 +40,7 @@ pub(super) struct Intended {
     pub(super) key: String,
     pub(super) size_bytes: i64,
     pub(super) sha256: Vec<u8>,
+    pub(super) content_type: String,
 }
 
 /// What an object will hold.
@@ -81,14 +82,20 @@ pub(super) async fn intend(
     )
     .execute(db)
     .await?;
-    Ok(Intended { id, key, size_bytes: content.size_bytes, sha256: content.sha256.to_vec() })
+    Ok(Intended {
+        id,
+        key,
+        size_bytes: content.size_bytes,
+        sha256: content.sha256.to_vec(),
+        content_type: content.content_type.to_owned(),
+    })
 }
 
 /// What attempts at storing an upload have put, or meant to.
 pub(super) async fn intended_by(db: &PgPool, upload: UploadId) -> Result<Vec<Intended>> {
     let objects = sqlx::query_as!(
         Intended,
-        r#"select id as "id: ObjectId", key, size_bytes, sha256 from objects
+        r#"select id as "id: ObjectId", key, size_bytes, sha256, content_type from objects
            where upload_id = $1 and parent_id is null and state = 'INTENDED'
            order by created_at"#,
         upload as UploadId
@@ -98,13 +105,22 @@ pub(super) async fn intended_by(db: &PgPool, upload: UploadId) -> Result<Vec<Int
     Ok(objects)
 }
 
+/// Commits the id of an upload in parts before its first part moves: the reaper ends what a kill leaves open.
+pub(super) async fn begun_in_parts(db: &PgPool, object: ObjectId, multipart_id: &str) -> Result<()> {
+    sqlx::query!("update objects set multipart_id = $2 where id = $1", object as ObjectId, multipart_id)
+        .execute(db)
+        .await?;
+    fail::fail_point!("parts-begun");
+    Ok(())
+}
+
 /// A compare-and-set: the reaper's DOOMED is the other one that INTENDED can become.
 ///
 /// # Errors
 /// When the reaper was first: the transaction must not commit, and the next attempt puts another object.
 pub(super) async fn attach(db: &mut PgConnection, object: ObjectId) -> Result<()> {
     let attached = sqlx::query!(
-        "update objects set state = 'ATTACHED', attached_at = now() where id = $1 and state = 'INTENDED'",
+        "update objects set state = 'ATTACHED', attached_at = now(), multipart_id = null where id = $1 and state = 'INTENDED'",
         object as ObjectId
     )
     .execute(db)

@@ -258,3 +258,6 @@ pub(super) async fn stuck(db: &PgPool) -> Result<Vec<Claimed>> {
 fn held_or_lost(rows: u64, job: &Claimed) -> Result<()> {
     if rows == 1 { Ok(()) } else { Err(Error::LeaseLost(job.id)) }
 }
+
+#[cfg(test)]
+mod tests;

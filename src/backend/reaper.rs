@@ -46,7 +46,7 @@ async fn doom(backend: &Backend) -> Result<()> {
 async fn delete(backend: &Backend) -> Result<()> {
     // Thumbnails first: a cover's row stays until theirs are gone.
     let doomed = sqlx::query!(
-        r#"select id as "id: ObjectId", key, deleted_at is not null as "was_deleted!" from objects
+        r#"select id as "id: ObjectId", key, multipart_id, deleted_at is not null as "was_deleted!" from objects
            where state = 'DOOMED' and (deleted_at is null or deleted_at < now() - make_interval(secs => $1))
            order by deleted_at nulls first, parent_id is null, id limit $2"#,
         backend.settings.keeping.orphan_grace.as_secs_f64(),
@@ -57,16 +57,28 @@ async fn delete(backend: &Backend) -> Result<()> {
     let mut outcome = Ok(());
     for object in doomed {
         // One that cannot be deleted keeps none of the others.
-        if let Err(error) = delete_one(backend, object.id, &object.key, object.was_deleted).await {
+        let deleted = delete_one(backend, object.id, &object.key, object.multipart_id.as_deref(), object.was_deleted);
+        if let Err(error) = deleted.await {
             outcome = Err(error);
         }
     }
     outcome
 }
 
-async fn delete_one(backend: &Backend, id: ObjectId, key: &str, was_deleted: bool) -> Result<()> {
-    if was_deleted && backend.storage.is_gone(key).await? {
+async fn delete_one(
+    backend: &Backend,
+    id: ObjectId,
+    key: &str,
+    multipart_id: Option<&str>,
+    was_deleted: bool,
+) -> Result<()> {
+    let is_gone = backend.storage.is_gone(key).await?;
+    if was_deleted && is_gone {
         return forget(backend, id).await;
+    }
+    // Where the object is there, its upload in parts was completed.
+    if let Some(upload) = multipart_id.filter(|_| is_gone) {
+        backend.storage.abandon(key, upload).await?;
     }
     backend.storage.delete(key).await?;
     fail::fail_point!("object-deleted");

@@ -1,6 +1,6 @@
 //! What the core is told by the server's configuration; it never reads the environment itself.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use crate::domain::media::MediaLimits;
 
@@ -11,12 +11,51 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// The site's address as people type it; https makes the session cookie `Secure`.
     pub public_url: String,
+    pub storage: StorageSettings,
     pub media: MediaLimits,
     pub uploads: UploadSettings,
     pub queue: QueueSettings,
     pub keeping: KeepingSettings,
     /// Where this process is to break; only in builds for tests.
     pub fail_points: String,
+}
+
+/// Where objects live.
+#[derive(Clone, Debug)]
+pub enum StorageSettings {
+    /// A folder in the data directory.
+    Local,
+    S3(S3Settings),
+    Supabase(SupabaseSettings),
+}
+
+#[derive(Clone)]
+pub struct S3Settings {
+    pub bucket: String,
+    /// `AWS_ACCESS_KEY_ID`, `AWS_REGION` and the like, as `object_store` names them.
+    pub options: Vec<(String, String)>,
+}
+
+#[derive(Clone)]
+pub struct SupabaseSettings {
+    /// The project's address, without a path.
+    pub url: String,
+    pub service_role_key: String,
+    pub bucket: String,
+}
+
+/// Without the keys.
+impl fmt::Debug for S3Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3Settings").field("bucket", &self.bucket).finish_non_exhaustive()
+    }
+}
+
+/// Without the key.
+impl fmt::Debug for SupabaseSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SupabaseSettings").field("url", &self.url).field("bucket", &self.bucket).finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use sqlx::PgPool;
 use tokio::{fs, task::spawn_blocking};
 use uuid::Uuid;
 
@@ -63,6 +64,18 @@ impl Spool {
     /// A path for a job's temporary file; it is gone with the returned value.
     pub(super) fn scratch(&self) -> Scratch {
         Scratch(self.folder.join(SCRATCH).join(Uuid::now_v7().to_string()))
+    }
+
+    /// Tells the database that a process has this spool open. Once every few seconds is enough, however often it is called.
+    pub(super) async fn is_here(&self, db: &PgPool) -> Result<()> {
+        sqlx::query!(
+            "insert into spools (id) values ($1)
+             on conflict (id) do update set seen_at = now() where spools.seen_at < now() - interval '5 seconds'",
+            self.id as SpoolId
+        )
+        .execute(db)
+        .await?;
+        Ok(())
     }
 
     /// Forgets an upload's bytes. Only for what is stored, refused or given up.

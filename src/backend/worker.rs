@@ -3,15 +3,16 @@
 use std::{
     panic::AssertUnwindSafe,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use futures::FutureExt;
+use rand::Rng;
 use tokio::{
-    sync::{OwnedSemaphorePermit, RwLock, Semaphore},
+    sync::{Notify, OwnedSemaphorePermit, RwLock, Semaphore},
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -22,12 +23,15 @@ use super::{
     queue::{self, Claimant, Claimed, FailureReport},
 };
 use crate::domain::{
+    circuit::CircuitState,
     ids::{UserId, WorkerId},
-    queue::Failure,
+    queue::{Failure, backoff},
 };
 
 /// From this many expired leases on, a job is suspected of killing its process and runs without neighbours.
 const POISON_LEASES: i32 = 2;
+/// Between two looks at whether the storage is to be probed.
+const STORAGE_LOOK_MAX: Duration = Duration::from_secs(1);
 /// A worker that has not looked at the queue for this many polls is stalled.
 const STALLED_POLLS: u32 = 6;
 
@@ -48,6 +52,8 @@ pub(super) struct Worker {
     /// Cancelled when the deadline of a shutdown is near: what still runs is handed back.
     hand_back: CancellationToken,
     last_look: Mutex<Instant>,
+    /// Whose job was claimed last: the next in turn comes after them.
+    last_artist: Mutex<UserId>,
     pub(super) panics: AtomicU64,
     poll: Duration,
     is_off: bool,
@@ -63,6 +69,7 @@ impl Worker {
             tasks: TaskTracker::new(),
             hand_back: CancellationToken::new(),
             last_look: Mutex::new(Instant::now()),
+            last_artist: Mutex::new(UserId(Uuid::nil())),
             panics: AtomicU64::new(0),
             poll: settings.poll,
             is_off: settings.concurrency == 0,
@@ -91,6 +98,11 @@ impl Worker {
         Ok(self.tasks.spawn(task).await?)
     }
 
+    fn last_artist(&self) -> MutexGuard<'_, UserId> {
+        // Nothing panics while it is held.
+        self.last_artist.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn looked(&self) {
         *self.last_look.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
@@ -99,6 +111,7 @@ impl Worker {
 pub(super) fn start(backend: &Arc<Backend>) {
     backend.worker.tasks.spawn(claim_loop(Arc::clone(backend)));
     backend.worker.tasks.spawn(recover_loop(Arc::clone(backend)));
+    backend.worker.tasks.spawn(watch_storage(Arc::clone(backend)));
     backend.worker.tasks.spawn(janitor::run(Arc::clone(backend)));
 }
 
@@ -116,7 +129,6 @@ pub(super) async fn drain(backend: &Backend, deadline: Duration) {
 
 async fn claim_loop(backend: Arc<Backend>) {
     let (worker, shutdown, hint) = (&backend.worker, backend.shutdown(), backend.events.jobs());
-    let mut last_artist = UserId(Uuid::nil());
     loop {
         worker.looked();
         let turn = tokio::select! {
@@ -126,30 +138,65 @@ async fn claim_loop(backend: Arc<Backend>) {
             () = sleep(worker.poll) => continue,
         };
         let Ok(turn) = turn else { return };
-        let claimant = Claimant {
-            owner: worker.id,
-            spool: backend.spool.id,
-            own_spool_only: worker.is_off,
-            lease: backend.settings.queue.lease,
-            last_artist,
-        };
-        match queue::claim(&backend.db, claimant).await {
-            Ok(Some(job)) => {
-                fail::fail_point!("job-claimed");
-                last_artist = job.artist;
-                run_in_background(&backend, job, turn);
-                continue;
-            }
-            Ok(None) => drop(turn),
-            Err(error) => {
-                drop(turn);
-                tracing::warn!(error = ?error, "the queue cannot be read; trying again at the next poll");
-            }
+        if let Some(job) = claim_next(&backend).await {
+            run_in_background(&backend, job, turn);
+            continue;
         }
+        drop(turn);
+        wait_for_hint(&backend, &hint).await;
+    }
+}
+
+/// The next job that is due, unless the process is about to end. Every kind of job needs the storage: while it is away nothing is
+/// claimed, and its return is a hint.
+async fn claim_next(backend: &Backend) -> Option<Claimed> {
+    let worker = &backend.worker;
+    if backend.shutdown.is_cancelled() || backend.storage.circuit() != CircuitState::Closed {
+        return None;
+    }
+    let claimant = Claimant {
+        owner: worker.id,
+        spool: backend.spool.id,
+        own_spool_only: worker.is_off,
+        lease: backend.settings.queue.lease,
+        last_artist: *worker.last_artist(),
+    };
+    match queue::claim(&backend.db, claimant).await {
+        Ok(Some(job)) => {
+            fail::fail_point!("job-claimed");
+            *worker.last_artist() = job.artist;
+            Some(job)
+        }
+        Ok(None) => None,
+        Err(error) => {
+            tracing::warn!(error = ?error, "the queue cannot be read; trying again at the next poll");
+            None
+        }
+    }
+}
+
+/// Until there may be a job to claim.
+async fn wait_for_hint(backend: &Backend, hint: &Notify) {
+    tokio::select! {
+        () = backend.shutdown.cancelled() => {}
+        () = hint.notified() => {}
+        () = sleep(backend.worker.poll) => {}
+    }
+}
+
+/// Notices a storage that is away while nobody asks for it, and one that is back.
+async fn watch_storage(backend: Arc<Backend>) {
+    let shutdown = backend.shutdown();
+    let mut ticks = interval(backend.worker.poll.min(STORAGE_LOOK_MAX));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
-            () = hint.notified() => {}
-            () = sleep(worker.poll) => {}
+            _ = ticks.tick() => {}
+        }
+        if backend.storage.probe().await {
+            tracing::info!("the storage answers again");
+            backend.events.jobs().notify_one();
         }
     }
 }
@@ -171,6 +218,7 @@ async fn recover_loop(backend: Arc<Backend>) {
 }
 
 async fn recover(backend: &Arc<Backend>) -> Result<()> {
+    backend.spool.is_here(&backend.db).await?;
     for job in queue::stuck(&backend.db).await? {
         tracing::warn!(job.id = %job.id, job.kind = ?job.kind, attempt = job.attempt, worker.id = %job.owner, "stuck job taken back");
         let report = FailureReport {
@@ -188,19 +236,22 @@ async fn recover(backend: &Arc<Backend>) -> Result<()> {
     Ok(())
 }
 
-/// Runs a job that this worker holds, on a task of its own: it ends when the job ends, whoever has gone away.
+/// Runs a job that this worker holds, on a task of its own: it ends when the job ends, whoever has gone away. Then its turn goes
+/// on with what is due next: as many claims are under way side by side as there are turns.
 pub(super) fn run_in_background(backend: &Arc<Backend>, job: Claimed, turn: OwnedSemaphorePermit) {
     let backend = Arc::clone(backend);
     backend.worker.tasks.clone().spawn(async move {
-        run(&backend, &job).await;
+        let mut next = Some(job);
+        while let Some(job) = next {
+            run(&backend, &job).await;
+            next = claim_next(&backend).await;
+        }
         drop(turn);
-        // A turn is free: the next job need not wait for the poll.
-        backend.events.jobs().notify_one();
     });
 }
 
 async fn run(backend: &Arc<Backend>, job: &Claimed) {
-    let worker = &backend.worker;
+    let (worker, claimed) = (&backend.worker, Instant::now());
     let work = async {
         if job.expired_leases >= POISON_LEASES {
             let _alone = worker.neighbours.write().await;
@@ -216,18 +267,18 @@ async fn run(backend: &Arc<Backend>, job: &Claimed) {
             tracing::warn!(job.id = %job.id, attempt = job.attempt, "the lease was lost; the job is left to whoever holds it");
             return;
         }
-        () = worker.hand_back.cancelled() => {
-            if let Err(error) = queue::hand_back(&backend.db, job, Duration::ZERO).await {
-                tracing::warn!(job.id = %job.id, error = ?error, "a job could not be handed back; its lease will run out");
-            }
-            return;
-        }
+        () = worker.hand_back.cancelled() => return hand_back(backend, job, Duration::ZERO).await,
     };
     let (report, for_artist) = match outcome {
         Ok(Ok(())) => return,
         Ok(Err(jobs::JobError::Fault(Error::LeaseLost(_)))) => {
             tracing::warn!(job.id = %job.id, attempt = job.attempt, "another worker holds this job by now; nothing was written");
             return;
+        }
+        Ok(Err(jobs::JobError::Fault(error))) if is_storages_fault(backend, &error, claimed) => {
+            tracing::warn!(job.id = %job.id, attempt = job.attempt, error = ?error, "the storage is not well; the job waits");
+            let delay = backoff(u32::try_from(job.attempt).unwrap_or(1), rand::rng().random());
+            return hand_back(backend, job, delay).await;
         }
         Ok(Err(jobs::JobError::Refused(message))) => (
             FailureReport { failure: Failure::Permanent, detail: message.clone(), lease_expired: false },
@@ -245,6 +296,21 @@ async fn run(backend: &Arc<Backend>, job: &Claimed) {
     };
     if let Err(error) = jobs::fail(backend, job, &report, for_artist.as_deref()).await {
         tracing::error!(job.id = %job.id, error = ?error, "a failure could not be recorded; the lease will run out");
+    }
+}
+
+/// A storage that is away costs no job an attempt; one that serves other jobs does.
+fn is_storages_fault(backend: &Backend, error: &Error, claimed: Instant) -> bool {
+    match error {
+        Error::CircuitOpen => true,
+        Error::StorageDown { verb, .. } => !backend.storage.has_worked_since(*verb, claimed),
+        _ => false,
+    }
+}
+
+async fn hand_back(backend: &Backend, job: &Claimed, delay: Duration) {
+    if let Err(error) = queue::hand_back(&backend.db, job, delay).await {
+        tracing::warn!(job.id = %job.id, error = ?error, "a job could not be handed back; its lease will run out");
     }
 }
 

@@ -79,7 +79,7 @@ pub struct PendingUpload {
     pub offset: i64,
     pub length: i64,
     pub state: UploadState,
-    /// Why it was refused or failed.
+    /// Why it was refused or failed, or what a received one waits for.
     pub message: Option<String>,
 }
 

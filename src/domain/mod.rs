@@ -1,12 +1,14 @@
 //! Pure rules and types, shared by the server and the browser: no I/O, no clock, no randomness; time is an argument.
 
 pub mod account;
+pub mod circuit;
 pub mod codes;
 pub mod files;
 pub mod ids;
 pub mod media;
 pub mod problem;
 pub mod queue;
+pub mod range;
 pub mod release;
 pub mod review;
 pub mod track;

@@ -1,8 +1,14 @@
 //! The queue's rules: what a job is, when it is tried again and when it is given up. The SQL in the backend carries them out.
 
+mod machine;
+#[cfg(test)]
+pub(crate) mod model;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use machine::{Claim, Job, Lease, Refused, next_in_turn};
 
 /// What a job does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -1,5 +1,10 @@
 //! An upload: the intent, its states, and what a client hears of it.
 
+mod checksum;
+mod metadata;
+
+use std::{fmt, str::FromStr};
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -8,6 +13,9 @@ use super::{
     media::{MediaLimits, too_large},
     problem::Problem,
 };
+
+pub use checksum::Checksum;
+pub use metadata::parse_metadata;
 
 /// Bytes of one PATCH that the browser sends: small enough for proxies and bad lines, large enough not to wait for replies.
 pub const CHUNK_BYTES: u64 = 8 * 1024 * 1024;
@@ -37,6 +45,35 @@ impl UploadTarget {
         match self {
             Self::Cover(_) => UploadKind::Cover,
             Self::NewTrack(_) | Self::Audio(_) => UploadKind::Audio,
+        }
+    }
+}
+
+/// As forms and the metadata of an upload name it: `cover:<release>`, `new-track:<release>` or `audio:<track>`.
+impl fmt::Display for UploadTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cover(release) => write!(f, "cover:{release}"),
+            Self::NewTrack(release) => write!(f, "new-track:{release}"),
+            Self::Audio(track) => write!(f, "audio:{track}"),
+        }
+    }
+}
+
+impl FromStr for UploadTarget {
+    type Err = Problem;
+    fn from_str(text: &str) -> Result<Self, Problem> {
+        let bad = || {
+            Problem::BadRequest(
+                "Say what the file is for: cover:<release>, new-track:<release> or audio:<track>.".into(),
+            )
+        };
+        let (kind, id) = text.split_once(':').ok_or_else(bad)?;
+        match kind {
+            "cover" => id.parse().map(Self::Cover).map_err(|_| bad()),
+            "new-track" => id.parse().map(Self::NewTrack).map_err(|_| bad()),
+            "audio" => id.parse().map(Self::Audio).map_err(|_| bad()),
+            _ => Err(bad()),
         }
     }
 }
@@ -205,6 +242,21 @@ mod tests {
     fn a_name_is_only_ever_shown() {
         assert_eq!(intent(1).parse(&MediaLimits::default()).unwrap().file_name, "ab.png");
         assert_eq!(display_file_name("..\\..\\"), "file");
+    }
+
+    #[test]
+    fn a_target_is_written_as_it_is_read() {
+        let id = Uuid::from_u128(7);
+        for target in [
+            UploadTarget::Cover(ReleaseId(id)),
+            UploadTarget::NewTrack(ReleaseId(id)),
+            UploadTarget::Audio(TrackId(id)),
+        ] {
+            assert_eq!(target.to_string().parse::<UploadTarget>(), Ok(target));
+        }
+        for text in ["", "cover", "cover:", "cover:1", "video:00000000-0000-0000-0000-000000000007"] {
+            assert_eq!(text.parse::<UploadTarget>().unwrap_err().status(), 400, "{text}");
+        }
     }
 
     proptest! {

@@ -24,6 +24,7 @@ mod releases;
 mod review;
 mod server_functions;
 mod shutdown;
+mod storages;
 mod support;
 mod tracks;
 mod tus;

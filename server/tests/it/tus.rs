@@ -4,7 +4,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use http::Method;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
-use vwaza::domain::upload::{UploadState, UploadStatus, UploadTarget};
+use vwaza::domain::upload::{BegunUpload, RawIntent, UploadState, UploadStatus, UploadTarget};
 
 use crate::support::{
     Answer, App, Client, LONG_SONG_HALF, RawRequest, a_cover, a_long_song, a_song, sha256, spawn_app, spawn_app_with,
@@ -441,4 +441,30 @@ async fn a_file_that_is_not_what_was_announced_is_refused() {
         let headers = [("upload-length", "1000"), ("upload-metadata", metadata.as_str())];
         ana.tus(Method::POST, "/api/uploads", &headers).await.expect_error(400, "64 hexadecimal digits");
     }
+}
+
+#[tokio::test]
+async fn what_is_announced_by_another_hash_is_another_file() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let (song, other) = (a_song(1), a_song(2));
+    assert_eq!(song.len(), other.len(), "told apart by their hashes alone");
+    let track = ana.begin(UploadTarget::NewTrack(release), "draft.wav", 1000).await.track.unwrap();
+    let begin = async |hash: Option<&bytes::Bytes>| -> BegunUpload {
+        let length = i64::try_from(song.len()).unwrap();
+        let target = UploadTarget::Audio(track);
+        let sha256 = hash.map(|bytes| sha256(bytes));
+        let intent = RawIntent { target, file_name: "song.wav".into(), length, fingerprint: "1".into(), sha256 };
+        ana.call_json("upload/begin", &serde_json::json!({ "intent": intent })).await.ok()
+    };
+    // Begun without a hash; the one that comes later belongs to it, and is held against what arrives.
+    let first = begin(None).await;
+    assert_eq!(begin(Some(&song)).await.id, first.id);
+    let second = begin(Some(&other)).await;
+    assert_ne!(second.id, first.id);
+    assert_eq!(begin(Some(&song)).await.id, first.id);
+    ana.patch(&first.url, 0, other.clone()).await.expect_status(460);
+    ana.patch(&second.url, 0, other.clone()).await.expect_status(204);
+    assert_eq!(ana.attached(second.id).await.sha256, Some(sha256(&other)));
 }

@@ -40,6 +40,7 @@ struct ObjectRow {
     state: ObjectState,
     size_bytes: i64,
     sha256: Vec<u8>,
+    content_type: String,
     is_shown: bool,
     /// Or was, not long ago.
     is_worked_on: bool,
@@ -65,7 +66,7 @@ impl Round {
     ) -> Result<()> {
         let rows = sqlx::query_as!(
             ObjectRow,
-            r#"select o.id as "id: ObjectId", o.key, o.state as "state: ObjectState", o.size_bytes, o.sha256,
+            r#"select o.id as "id: ObjectId", o.key, o.state as "state: ObjectState", o.size_bytes, o.sha256, o.content_type,
                       (exists (select 1 from releases r where r.cover_id = coalesce(o.parent_id, o.id))
                        or exists (select 1 from tracks t where t.audio_id = o.id)) as "is_shown!",
                       (coalesce(o.deleted_at, o.doomed_at, o.created_at) > now() - make_interval(secs => $1)
@@ -113,14 +114,17 @@ impl Round {
                 self.found(Damage::WrongObject, &row.key, detail);
             }
             Some(_) => {
-                self.stored.push(Intended { id: row.id, key: row.key, size_bytes: row.size_bytes, sha256: row.sha256 });
+                let ObjectRow { id, key, size_bytes, sha256, content_type, .. } = row;
+                self.stored.push(Intended { id, key, size_bytes, sha256, content_type });
             }
         }
     }
 
     async fn uploads(&mut self, db: &mut PgConnection, spool: Option<SpoolFiles>, patience_seconds: f64) -> Result<()> {
-        let (here, mut files) = spool.map(|spool| (spool.id, spool.lengths)).unzip();
-        let mut files = files.take().unwrap_or_default();
+        let (here, mut files) = match spool {
+            Some(spool) => (Some(spool.id), spool.lengths),
+            None => (None, BTreeMap::new()),
+        };
         self.spooled = files.len() as u64;
         let names: Vec<String> = files.keys().cloned().collect();
         let rows = sqlx::query!(

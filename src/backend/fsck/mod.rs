@@ -75,15 +75,14 @@ pub enum Repair {
 /// storage and spool are listed before a snapshot of the database is read, and only what two such rounds have found is told.
 pub async fn fsck(settings: &Settings, repair: Repair) -> Result<Report> {
     let db = db::connect(&settings.database_url).await?;
-    let storage = Storage::local(&settings.data_dir.join("objects"))?;
+    let storage = Storage::open(settings)?;
     let first = Round::look(&db, &storage, settings).await?;
     let mut round = Round::look(&db, &storage, settings).await?;
     round.findings.retain(|finding| first.findings.contains(finding));
     round.read_all(&db, &storage).await?;
     let repaired = match repair {
         Repair::No => BTreeSet::new(),
-        Repair::Careful => repair::mend(&db, &storage, settings, &mut round, repair::REMOVE_MAX).await?,
-        Repair::Force => repair::mend(&db, &storage, settings, &mut round, u64::MAX).await?,
+        Repair::Careful | Repair::Force => repair::mend(&db, &storage, settings, &mut round, repair).await?,
     };
     Ok(Report {
         agree: round.findings.is_empty(),

@@ -1,19 +1,19 @@
 //! What can be mended is mended: what nobody knows is removed, what nobody shows is let go of, what nobody stores is queued.
 //! Bytes that are missing or wrong cannot be brought back from here.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, io};
 
 use sqlx::PgPool;
 use tokio::fs;
 
-use super::{Damage, Finding, look::Round};
+use super::{Damage, Finding, Repair, look::Round};
 use crate::{
     backend::{Result, Settings, spool, storage::Storage},
     domain::ids::UploadId,
 };
 
 /// Objects, and files in the spool, that are removed without being forced to.
-pub(super) const REMOVE_MAX: u64 = 10;
+const REMOVE_MAX: u64 = 10;
 
 /// Mends what it can; returns it, and takes it out of the round's findings.
 pub(super) async fn mend(
@@ -21,13 +21,12 @@ pub(super) async fn mend(
     storage: &Storage,
     settings: &Settings,
     round: &mut Round,
-    remove_max: u64,
+    repair: Repair,
 ) -> Result<BTreeSet<Finding>> {
     let may_remove = |damage: Damage, of: u64| {
         let found = round.findings.iter().filter(|finding| finding.damage == damage).count() as u64;
         // One in a hundred, but one at least: where little is stored, a single object is more than that.
-        let max = if remove_max == REMOVE_MAX { (of / 100).clamp(1, REMOVE_MAX) } else { remove_max };
-        found <= max
+        repair == Repair::Force || found <= (of / 100).clamp(1, REMOVE_MAX)
     };
     let may_remove_objects = may_remove(Damage::UnknownObject, round.listed);
     let may_remove_files = may_remove(Damage::UnneededSpoolFile, round.spooled);
@@ -79,8 +78,12 @@ async fn remove_unneeded(db: &PgPool, settings: &Settings, name: &str) -> Result
     if is_needed {
         return Ok(false);
     }
-    fs::remove_file(spool::uploads_folder(&settings.data_dir.join("spool")).join(name)).await?;
-    Ok(true)
+    let file = spool::uploads_folder(&settings.data_dir.join("spool")).join(name);
+    match fs::remove_file(file).await {
+        // Its process was faster.
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(true),
+    }
 }
 
 /// From here on it is retained and reaped like anything that was replaced.

@@ -72,7 +72,8 @@ async fn put(backend: &Backend, id: UploadId, upload: &Received) -> Result<Inten
     let content = Content { size_bytes: upload.length_bytes, sha256, content_type };
     let object = objects::intend(&backend.db, role, id, None, content).await?;
     fail::fail_point!("object-intended");
-    backend.storage.put_file(&object, &path).await?;
+    let begun = async |parts: &str| objects::begun_in_parts(&backend.db, object.id, parts).await;
+    backend.storage.put_file(&object, &path, begun).await?;
     Ok(object)
 }
 
@@ -139,8 +140,9 @@ async fn attach(backend: &Backend, job: &Claimed, id: UploadId, object: &Intende
     }
     tx.commit().await?;
     if let Some(release) = release {
-        backend.events.release_changed(release.id, release.artist);
+        // The one that a worker waits for first: what follows a hint at once goes out with the next ones.
         backend.events.job_added();
+        backend.events.release_changed(release.id, release.artist);
     }
     Ok(())
 }

@@ -11,7 +11,8 @@ const PNG_MAGIC: &[u8] = b"\x89PNG\r\n\x1A\n";
 const MAX_PNG_EXTRA_BYTES: u64 = 8 * 1024 * 1024;
 /// One for every 360 bytes of the largest allowed file.
 const MAX_PNG_CHUNKS: usize = 100_000;
-const SCAN_BYTES: usize = 64 * 1024;
+/// Far less than the source's window: a picture of nothing but markers would have it read anew for each of them.
+const SCAN_BYTES: usize = 4 * 1024;
 
 pub(super) fn header(source: &mut Source) -> Result<CoverFacts> {
     let start = source.upto(0, 512)?.to_vec();

@@ -162,8 +162,12 @@ impl Read for Part {
         let in_head =
             usize::try_from(self.position).ok().and_then(|position| self.head.get(position..)).unwrap_or_default();
         let count = if in_head.is_empty() {
-            let offset = self.start + (self.position - self.head.len() as u64);
+            let offset = self.start.saturating_add(self.position - self.head.len() as u64);
             let left = usize::try_from(self.end.saturating_sub(offset)).unwrap_or(usize::MAX).min(buffer.len());
+            if left == 0 {
+                // A file may point so far behind its end that the system refuses to go there; that is the file's fault.
+                return Ok(0);
+            }
             self.file.seek(SeekFrom::Start(offset))?;
             self.file.read(&mut buffer[..left])?
         } else {

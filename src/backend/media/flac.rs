@@ -63,13 +63,13 @@ pub(super) fn header(source: &mut Source, magic: u64, mut found: Tags) -> Result
         }
     }
     let (Some(info), Some(start)) = (info, first_frame) else { return damaged("its header has no end") };
-    if start >= source.length() {
-        return incomplete();
-    }
     let end = match source.array::<3>(source.length().saturating_sub(ID3V1_BYTES))? {
         Some(tag) if &tag == b"TAG" => source.length() - ID3V1_BYTES,
         _ => source.length(),
     };
+    if start >= end {
+        return incomplete();
+    }
     if info.frames > 0 && !last_frame_is_there(source, start, end, &info)? {
         return incomplete();
     }

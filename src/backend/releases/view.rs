@@ -19,6 +19,10 @@ use crate::{
 /// Events that a timeline shows; a release has a handful.
 const TIMELINE_MAX: i64 = 100;
 
+/// A process that has not been heard of for so long is away, and so are the bytes that only it holds.
+const SPOOL_SILENCE_SECONDS: f64 = 30.0;
+const WAITS_FOR_SPOOL: &str = "it goes on as soon as the server that received it is back";
+
 /// In the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
 #[sqlx(type_name = "examination_state", rename_all = "UPPERCASE")]
@@ -146,8 +150,10 @@ async fn pending_uploads(
 ) -> Result<(Option<PendingUpload>, Vec<(TrackId, PendingUpload)>)> {
     let rows = sqlx::query!(
         r#"select distinct on (u.track_id) u.track_id as "track_id: TrackId", u.id as "id: UploadId", u.file_name,
-                  u.offset_bytes, u.length_bytes, u.state as "state: UploadState", u.failure
+                  u.offset_bytes, u.length_bytes, u.state as "state: UploadState", u.failure,
+                  (u.state = 'RECEIVED' and s.seen_at < now() - make_interval(secs => $2)) is true as "waits_for_spool!"
            from uploads u
+           left join spools s on s.id = u.spool_id
            join releases r on r.id = u.release_id
            left join tracks t on t.id = u.track_id
            left join objects held on held.id = case u.kind when 'COVER' then r.cover_id else t.audio_id end
@@ -158,7 +164,8 @@ async fn pending_uploads(
              and (u.kind = 'COVER' or u.track_id is not null)
              and u.seq > coalesce(holder.seq, 0)
            order by u.track_id, array_position(array['RECEIVING', 'RECEIVED', 'FAILED', 'REFUSED']::upload_state[], u.state), u.seq desc"#,
-        release as ReleaseId
+        release as ReleaseId,
+        SPOOL_SILENCE_SECONDS
     )
     .fetch_all(db)
     .await?;
@@ -170,7 +177,7 @@ async fn pending_uploads(
             offset: row.offset_bytes,
             length: row.length_bytes,
             state: row.state,
-            message: row.failure,
+            message: row.waits_for_spool.then(|| WAITS_FOR_SPOOL.to_owned()).or(row.failure),
         };
         match row.track_id {
             None => cover = Some(upload),

@@ -1,79 +1,106 @@
-//! Where objects live, behind `object_store`'s one trait.
+//! Where objects live, behind `object_store`'s one trait: a folder, S3, or Supabase Storage.
+
+mod breaker;
+mod local;
+mod parts;
+mod s3;
+mod supabase;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::BTreeMap,
-    io,
     ops::Range,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream::BoxStream};
-use object_store::{
-    GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart, local::LocalFileSystem,
-    path::Path as Key,
-};
+use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutOptions, PutPayload, path::Path as Key};
 use sha2::{Digest, Sha256};
-use tokio::{
-    fs::File,
-    io::{AsyncReadExt, AsyncWriteExt},
-    task::spawn_blocking,
-    time::timeout,
-};
+use tokio::{fs::File, io::AsyncWriteExt, time::timeout};
 
-use super::{Error, Result, objects::Intended};
+pub use breaker::Verb;
 
-/// Bytes held in memory for one object on its way to a folder.
-const LOCAL_PART_BYTES: usize = 1024 * 1024;
+use self::{breaker::Breaker, local::Local, s3::S3, supabase::Supabase};
+use super::{Error, Result, Settings, StorageSettings, objects::Intended};
+use crate::domain::circuit::CircuitState;
+
 /// A storage that takes longer to say that nothing is there is not well.
 const HEALTH_TIMEOUT: Duration = Duration::from_millis(1500);
-/// Bytes that are read from the spool at once.
-const READ_BYTES: usize = 256 * 1024;
+/// A storage that nobody has asked anything for so long is asked how it is.
+const IDLE: Duration = Duration::from_secs(30);
+/// How long a signed address gives its object to whoever has it.
+const SIGNED_FOR: Duration = Duration::from_secs(10 * 60);
 
 #[derive(Clone)]
 pub(super) struct Storage {
-    store: Arc<dyn ObjectStore>,
-    part_bytes: usize,
-    /// Of local storage, which hides what it is in the middle of writing from its own listing.
-    folder: Option<PathBuf>,
+    kind: Arc<Kind>,
+    breaker: Arc<Breaker>,
+}
+
+enum Kind {
+    Local(Local),
+    S3(S3),
+    Supabase(Supabase),
+}
+
+/// What all TLS of this process is made with. To be called before an HTTP client is built; again does nothing.
+pub fn install_tls() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 impl Storage {
-    /// A folder. Objects are written beside their place, flushed, and renamed into it.
-    pub(super) fn local(root: &Path) -> Result<Self> {
-        std::fs::create_dir_all(root)?;
-        let store = LocalFileSystem::new_with_prefix(root)?.with_fsync(true);
-        Ok(Self { store: Arc::new(store), part_bytes: LOCAL_PART_BYTES, folder: Some(root.to_owned()) })
+    pub(super) fn open(settings: &Settings) -> Result<Self> {
+        install_tls();
+        let kind = match &settings.storage {
+            StorageSettings::Local => Kind::Local(Local::open(settings.data_dir.join("objects"))?),
+            StorageSettings::S3(s3) => Kind::S3(S3::open(s3)?),
+            StorageSettings::Supabase(supabase) => Kind::Supabase(Supabase::new(supabase)?),
+        };
+        Ok(Self { kind: Arc::new(kind), breaker: Arc::new(Breaker::new()) })
     }
 
-    /// Puts a file and proves by reading it back that its bytes are there.
-    pub(super) async fn put_file(&self, object: &Intended, path: &Path) -> Result<()> {
-        let mut file = File::open(path).await?;
-        let upload = self.store.put_multipart(&Key::from(object.key.as_str())).await?;
-        let mut writer = WriteMultipart::new_with_chunk_size(upload, self.part_bytes);
-        let mut buffer = vec![0; READ_BYTES];
-        loop {
-            let read = match file.read(&mut buffer).await {
-                Ok(0) => break,
-                Ok(read) => read,
-                Err(error) => {
-                    writer.abort().await?;
-                    return Err(error.into());
-                }
-            };
-            writer.wait_for_capacity(1).await?;
-            writer.write(&buffer[..read]);
-            fail::fail_point!("object-half-put");
+    fn store(&self) -> &dyn ObjectStore {
+        match &*self.kind {
+            Kind::Local(local) => &local.store,
+            Kind::S3(s3) => &s3.store,
+            Kind::Supabase(supabase) => supabase,
         }
-        writer.finish().await?;
+    }
+
+    /// Puts a file and proves by reading it back that its bytes are there. `begun` is told the id of an upload in parts before its
+    /// first part moves.
+    pub(super) async fn put_file(
+        &self,
+        object: &Intended,
+        path: &Path,
+        begun: impl AsyncFnOnce(&str) -> Result<()>,
+    ) -> Result<()> {
+        let put = async {
+            match &*self.kind {
+                Kind::Local(local) => local.put_file(&Key::from(object.key.as_str()), path).await,
+                Kind::S3(s3) => s3.put_file(object, path, begun).await,
+                Kind::Supabase(supabase) => supabase.put_file(object, path, begun).await,
+            }
+        };
+        self.breaker.call(Verb::Write, put).await?;
         self.verify(object).await
     }
 
     /// Puts a few bytes and proves by reading them back that they are there.
     pub(super) async fn put_bytes(&self, object: &Intended, bytes: Vec<u8>) -> Result<()> {
-        self.store.put(&Key::from(object.key.as_str()), PutPayload::from(bytes)).await?;
+        let attributes = match &*self.kind {
+            // A folder has nowhere to keep them.
+            Kind::Local(_) => Default::default(),
+            Kind::S3(_) | Kind::Supabase(_) => s3::content_type(object),
+        };
+        let options = PutOptions { attributes, ..PutOptions::default() };
+        let key = Key::from(object.key.as_str());
+        let put = async { Ok(self.store().put_opts(&key, PutPayload::from(bytes), options).await?) };
+        self.breaker.call(Verb::Write, put).await?;
         self.verify(object).await
     }
 
@@ -97,61 +124,136 @@ impl Storage {
 
     /// Every object's key and its bytes; with local storage also what a killed process left half written, as `key#number`.
     pub(super) async fn list(&self) -> Result<BTreeMap<String, u64>> {
-        let mut listed: BTreeMap<_, _> =
-            self.store.list(None).map_ok(|object| (object.location.to_string(), object.size)).try_collect().await?;
-        if let Some(folder) = self.folder.clone() {
-            listed.extend(spawn_blocking(move || staged(&folder)).await??);
-        }
-        Ok(listed)
+        let list = async {
+            let objects = self.store().list(None).map_ok(|object| (object.location.to_string(), object.size));
+            let mut listed: BTreeMap<_, _> = objects.try_collect().await?;
+            if let Kind::Local(local) = &*self.kind {
+                listed.extend(local.half_written().await?);
+            }
+            Ok(listed)
+        };
+        self.breaker.call(Verb::Read, list).await
     }
 
     /// Deletes an object. What is not there counts as deleted.
     pub(super) async fn delete(&self, key: &str) -> Result<()> {
-        match self.store.delete(&Key::from(key)).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
+        let delete = async {
+            match self.store().delete(&Key::from(key)).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+                Err(error) => Err(error.into()),
+            }
+        };
+        self.breaker.call(Verb::Write, delete).await?;
         self.delete_half_written(key).await
     }
 
     /// Deletes what local storage has left half written of an object, and never the object.
     pub(super) async fn delete_half_written(&self, key: &str) -> Result<()> {
-        if let Some(staged) = self.staged_path(key)
-            && let Err(error) = tokio::fs::remove_file(staged).await
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            return Err(error.into());
+        match &*self.kind {
+            Kind::Local(local) => self.breaker.call(Verb::Write, local.delete_half_written(key)).await,
+            Kind::S3(_) | Kind::Supabase(_) => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Ends an upload in parts that was never completed. One that is over counts as ended.
+    pub(super) async fn abandon(&self, key: &str, upload: &str) -> Result<()> {
+        let abandon = async {
+            match &*self.kind {
+                Kind::Local(_) => Ok(()),
+                Kind::S3(s3) => s3.abandon(&Key::from(key), upload).await,
+                Kind::Supabase(supabase) => Ok(supabase.abandon(upload).await?),
+            }
+        };
+        self.breaker.call(Verb::Write, abandon).await
     }
 
     pub(super) async fn is_gone(&self, key: &str) -> Result<bool> {
-        match self.store.head(&Key::from(key)).await {
-            Ok(_) => Ok(false),
-            Err(object_store::Error::NotFound { .. }) => Ok(match self.staged_path(key) {
-                Some(staged) => !tokio::fs::try_exists(staged).await?,
-                None => true,
-            }),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Where local storage writes before it renames. A key is put once, so its first name is its only one.
-    fn staged_path(&self, key: &str) -> Option<PathBuf> {
-        self.folder.as_ref().map(|folder| folder.join(format!("{key}#1")))
+        let look = async {
+            match self.store().head(&Key::from(key)).await {
+                Ok(_) => Ok(false),
+                Err(object_store::Error::NotFound { .. }) => match &*self.kind {
+                    Kind::Local(local) => Ok(!local.is_half_written(key).await?),
+                    Kind::S3(_) | Kind::Supabase(_) => Ok(true),
+                },
+                Err(error) => Err(error.into()),
+            }
+        };
+        self.breaker.call(Verb::Read, look).await
     }
 
     /// The bytes of an object, or of a range of it.
     pub(super) async fn read(&self, key: &str, range: Option<Range<u64>>) -> Result<BoxStream<'static, Result<Bytes>>> {
+        if self.breaker.state() != CircuitState::Closed {
+            return Err(Error::CircuitOpen);
+        }
         let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
-        let result = self.store.get_opts(&Key::from(key), options).await?;
-        Ok(result.into_stream().map_err(Error::from).boxed())
+        let result = match self.store().get_opts(&Key::from(key), options).await {
+            Ok(result) => result,
+            Err(error) => return self.breaker.note(Verb::Read, Err(error.into())),
+        };
+        // It has worked when it is through.
+        let (on_error, at_end) = (Arc::clone(&self.breaker), Arc::clone(&self.breaker));
+        let chunks = result.into_stream().map(move |chunk| match chunk {
+            Ok(bytes) => Ok(bytes),
+            Err(error) => on_error.note(Verb::Read, Err(error.into())),
+        });
+        let end = stream::once(async move { at_end.note(Verb::Read, Ok(Bytes::new())) });
+        Ok(chunks.chain(end).boxed())
     }
 
-    /// Whether the storage answers: a question about a key that is never there.
-    pub(super) async fn answers(&self) -> bool {
+    /// Where whoever has the address reads the object, for ten minutes. `None`: this storage has no such addresses.
+    pub(super) async fn signed_url(&self, key: &str) -> Result<Option<String>> {
+        let key = Key::from(key);
+        let sign = async {
+            match &*self.kind {
+                Kind::Local(_) => Ok(None),
+                // No call is made for it.
+                Kind::S3(s3) => Ok(Some(s3.signed_url(&key, SIGNED_FOR).await?)),
+                Kind::Supabase(supabase) => Ok(Some(supabase.signed_url(&key, SIGNED_FOR).await?)),
+            }
+        };
+        self.breaker.call(Verb::Read, sign).await
+    }
+
+    /// Where signed addresses lead, as a browser's policies name it.
+    pub(super) fn origin(&self) -> Option<&str> {
+        match &*self.kind {
+            Kind::Local(_) => None,
+            Kind::S3(s3) => s3.origin.as_deref(),
+            Kind::Supabase(supabase) => Some(supabase.origin()),
+        }
+    }
+
+    pub(super) fn circuit(&self) -> CircuitState {
+        self.breaker.state()
+    }
+
+    /// Whether another call of the kind has succeeded since then: what failed meanwhile is not the storage's fault.
+    pub(super) fn has_worked_since(&self, verb: Verb, since: Instant) -> bool {
+        self.breaker.has_worked_since(verb, since)
+    }
+
+    /// Asks the storage how it is, when there is a reason to. Whether this has closed the circuit.
+    pub(super) async fn probe(&self) -> bool {
+        if !self.breaker.wants_probe(IDLE) {
+            return false;
+        }
+        let was = self.circuit();
+        self.breaker.probed(self.answers().await);
+        let now = self.circuit();
+        if was == CircuitState::Closed && now == CircuitState::Open {
+            tracing::error!("the storage does not answer; what is received waits on our disk");
+        }
+        was != CircuitState::Closed && now == CircuitState::Closed
+    }
+
+    /// A question about a key that is never there.
+    async fn answers(&self) -> bool {
+        if let Kind::Local(local) = &*self.kind {
+            return local.answers().await;
+        }
         let key = Key::from("health");
-        let answer = timeout(HEALTH_TIMEOUT, self.store.head(&key)).await;
+        let answer = timeout(HEALTH_TIMEOUT, self.store().head(&key)).await;
         matches!(answer, Ok(Ok(_) | Err(object_store::Error::NotFound { .. })))
     }
 
@@ -164,28 +266,4 @@ impl Storage {
         file.flush().await?;
         Ok(())
     }
-}
-
-/// What local storage has begun to write in its folders: `key#number`, and the bytes so far.
-fn staged(root: &Path) -> io::Result<BTreeMap<String, u64>> {
-    let mut found = BTreeMap::new();
-    for folder in std::fs::read_dir(root)? {
-        let folder = folder?;
-        if !folder.file_type()?.is_dir() {
-            continue;
-        }
-        for file in std::fs::read_dir(folder.path())? {
-            let file = file?;
-            let (folder, name) = (folder.file_name(), file.file_name());
-            let (folder, name) = (folder.to_string_lossy(), name.to_string_lossy());
-            if name.contains('#') {
-                match file.metadata() {
-                    Ok(metadata) => found.insert(format!("{folder}/{name}"), metadata.len()),
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-                    Err(error) => return Err(error),
-                };
-            }
-        }
-    }
-    Ok(found)
 }

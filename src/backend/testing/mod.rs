@@ -1,12 +1,34 @@
 //! For the tests of all three crates, the demo and the benchmark; never in the product.
 
 pub mod fixtures;
+pub mod fuzzing;
+mod neighbour;
+pub mod s3_server;
+pub mod supabase_server;
 
-use std::thread;
+use std::{env, process::Command, thread};
 
+pub use neighbour::Neighbour;
 use sqlx::{Connection, PgConnection};
 use tokio::runtime::Builder;
 use uuid::Uuid;
+
+/// Where the PostgreSQL for tests is: `TEST_DATABASE_URL`, or what `./dev env` says where the tests were not started by
+/// `./dev test`.
+///
+/// # Panics
+/// When neither says it.
+pub fn test_server_url() -> String {
+    env::var("TEST_DATABASE_URL").unwrap_or_else(|_| {
+        let output = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/dev")).arg("env").output().expect("./dev runs");
+        let exports = String::from_utf8(output.stdout).expect("./dev env prints text");
+        exports
+            .lines()
+            .find_map(|line| line.strip_prefix("export TEST_DATABASE_URL="))
+            .expect("./dev env names the test database")
+            .to_owned()
+    })
+}
 
 /// A database of its own for one test, gone with this value.
 pub struct TestDatabase {

@@ -8,6 +8,7 @@ use crate::{
     backend::{
         Result,
         releases::{self, Locked},
+        users,
     },
     domain::{
         account::Actor,
@@ -81,10 +82,7 @@ impl Uploads {
 
     async fn check_limits(&self, db: &mut PgConnection, actor: &Actor, length: i64) -> Result<()> {
         let limits = &self.0.settings.uploads;
-        // One after the other: of two begun at once, the second counts the first.
-        sqlx::query!("select id from users where id = $1 for no key update", actor.id as UserId)
-            .fetch_one(&mut *db)
-            .await?;
+        users::one_at_a_time(db, actor.id).await?;
         let used = sqlx::query!(
             r#"select (select count(*) from uploads where owner_id = $1 and state in ('RECEIVING', 'RECEIVED')) as "open!",
                       (select coalesce(sum(length_bytes), 0) from uploads
@@ -141,7 +139,7 @@ async fn under_way(
              and ($7::uuid is null or track_id = $7)
              and ($8::bytea is null or expected_sha256 is null or expected_sha256 = $8)
              and state = 'RECEIVING' and expires_at > now()
-           order by seq desc
+           order by expected_sha256 is not distinct from $8 desc, seq desc
            limit 1"#,
         actor.id as UserId,
         release as ReleaseId,
@@ -152,8 +150,18 @@ async fn under_way(
         track as Option<TrackId>,
         intent.sha256.as_ref().map(<[u8; 32]>::as_slice)
     )
-    .fetch_optional(db)
+    .fetch_optional(&mut *db)
     .await?;
+    // Begun without a hash, and announced by one now: what arrives is held to it.
+    if let (Some(upload), Some(sha256)) = (&found, &intent.sha256) {
+        sqlx::query!(
+            "update uploads set expected_sha256 = $2 where id = $1 and expected_sha256 is null",
+            upload.id as UploadId,
+            sha256.as_slice()
+        )
+        .execute(db)
+        .await?;
+    }
     Ok(found)
 }
 

@@ -22,7 +22,6 @@ use crate::domain::{
     upload::{UploadState, UploadStatus},
 };
 
-pub use checksum::Checksum;
 pub use receive::Received;
 
 /// How long `complete` waits for an upload to be stored before it answers "safe with us, storing".

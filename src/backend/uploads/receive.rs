@@ -17,7 +17,6 @@ use tokio::{task::spawn_blocking, time::timeout};
 
 use super::{
     Row, Uploads,
-    checksum::Checksum,
     sink::{Sink, hash_of_first},
     writers::{RunningHash, Writer},
 };
@@ -30,11 +29,12 @@ use crate::{
     },
     domain::{
         account::Actor,
+        circuit::CircuitState,
         ids::{ReleaseId, SpoolId, TrackId, UploadId, UserId},
         media::{MediaLimits, Tags},
         problem::Problem,
         queue::JobKind,
-        upload::{UploadKind, UploadState},
+        upload::{Checksum, UploadKind, UploadState},
     },
 };
 
@@ -363,8 +363,10 @@ impl Uploads {
             object: None,
             spool: Some(upload.spool),
         };
-        // With a turn free it is stored at once, while the artist watches; otherwise it waits in the queue like any other.
-        let turn = backend.worker.try_turn();
+        // With a turn free and the storage well it is stored at once, while the artist watches; otherwise it waits in the queue like
+        // any other.
+        let is_well = backend.storage.circuit() == CircuitState::Closed;
+        let turn = backend.worker.try_turn().filter(|_| is_well);
         let owner = turn.as_ref().map(|_| backend.worker.id);
         let claimed = queue::enqueue(&mut tx, &job, owner, backend.settings.queue.lease).await?;
         fail::fail_point!("job-added");

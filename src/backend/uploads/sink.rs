@@ -9,11 +9,11 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::task::spawn_blocking;
 
-use super::{
-    checksum::{Check, Checksum},
-    writers::RunningHash,
+use super::{checksum::Check, writers::RunningHash};
+use crate::{
+    backend::{Error, Result},
+    domain::upload::Checksum,
 };
-use crate::backend::{Error, Result};
 
 /// Bytes that are gathered before they are written and hashed, off the async threads.
 const WRITE_BYTES: usize = 512 * 1024;

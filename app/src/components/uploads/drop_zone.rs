@@ -3,7 +3,7 @@
 use leptos::{ev, prelude::*};
 use vwaza::domain::upload::UploadTarget;
 
-use super::{FORM_ADDRESS, file_input::FileInput, form_target};
+use super::{FORM_ADDRESS, file_input::FileInput};
 use crate::{
     components::icon::{Icon, IconName},
     state::uploads::{Files, holds_files},
@@ -65,7 +65,7 @@ pub fn DropZone(
             action=FORM_ADDRESS
             enctype="multipart/form-data"
         >
-            <input type="hidden" name="target" value=form_target(target)/>
+            <input type="hidden" name="target" value=target.to_string()/>
             <Icon name=IconName::Upload/>
             <p class="drop-zone-invitation noscript:hidden">{invitation}</p>
             <FileInput

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use vwaza::domain::upload::UploadTarget;
 
-use super::{FORM_ADDRESS, file_input::FileInput, form_target};
+use super::{FORM_ADDRESS, file_input::FileInput};
 use crate::{
     components::icon::{Icon, IconName},
     state::uploads::Files,
@@ -27,7 +27,7 @@ pub fn FileButton(
     let label_for = id.clone();
     view! {
         <form class="file-button" method="post" action=FORM_ADDRESS enctype="multipart/form-data">
-            <input type="hidden" name="target" value=form_target(target)/>
+            <input type="hidden" name="target" value=target.to_string()/>
             <FileInput id=id accept=accept name=name on_files=on_files/>
             <label class="btn-quiet btn-small" for=label_for>
                 <Icon name=IconName::Upload/>

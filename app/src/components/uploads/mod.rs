@@ -11,16 +11,5 @@ pub mod track_audio;
 pub mod track_fields;
 pub mod track_row;
 
-use vwaza::domain::upload::UploadTarget;
-
 /// Takes files from the forms that work without scripts.
 const FORM_ADDRESS: &str = "/api/uploads/form";
-
-/// A target as those forms write it.
-fn form_target(target: UploadTarget) -> String {
-    match target {
-        UploadTarget::Cover(release) => format!("cover:{release}"),
-        UploadTarget::NewTrack(release) => format!("new-track:{release}"),
-        UploadTarget::Audio(track) => format!("audio:{track}"),
-    }
-}

@@ -72,8 +72,11 @@ pub fn TrackAudio(
     };
     let line = move || {
         let state = state.get().filter(|state| *state != FileState::Ready && told.with(Option::is_none));
-        state
-            .map(|state| view! { <FileLine state=state message=audio.with(|audio| audio.as_ref().and_then(failure))/> })
+        state.map(|state| {
+            let waits_for = pending.get().filter(|_| state == FileState::Storing).and_then(|upload| upload.message);
+            let message = waits_for.or_else(|| audio.with(|audio| audio.as_ref().and_then(failure)));
+            view! { <FileLine state=state message=message/> }
+        })
     };
     let sound = move || {
         let file = audio.get().filter(|file| file.examination == Examination::Passed)?;

@@ -138,8 +138,9 @@ fn Progress(latest: Latest, on_files: Callback<Files>) -> impl IntoView {
             (state, _) => state,
         };
         (!is_told && state != FileState::Missing).then(|| {
-            let failure = latest.with(|release| release.cover.current.as_ref().and_then(failure));
-            view! { <p><FileLine state=state message=failure/></p> }
+            let waits_for = pending.get().filter(|_| state == FileState::Storing).and_then(|upload| upload.message);
+            let message = waits_for.or_else(|| latest.with(|release| release.cover.current.as_ref().and_then(failure)));
+            view! { <p><FileLine state=state message=message/></p> }
         })
     };
     view! {

@@ -13,11 +13,10 @@ use std::{
 
 use sqlx::PgPool;
 use tempfile::TempDir;
-use vwaza::backend::testing::TestDatabase;
+use vwaza::backend::testing::{TestDatabase, test_server_url};
 
 use super::{
     client::{Client, form},
-    database::test_server_url,
     log::Log,
     wait::{eventually, eventually_or_none},
 };
@@ -119,7 +118,8 @@ impl App {
     pub(crate) async fn agrees(&self) {
         let mut said = String::new();
         let agreed = eventually_or_none(async || {
-            let output = self.run(&["fsck"], "");
+            // The storage that it asks may be this test's.
+            let output = tokio::process::Command::from(self.command()).arg("fsck").output().await.unwrap();
             said = String::from_utf8_lossy(&output.stdout).into_owned();
             output.status.success().then_some(())
         });
@@ -183,6 +183,11 @@ impl App {
     /// Somebody who is not signed in.
     pub(crate) fn anyone(&self) -> Client {
         Client::new(self.address.clone())
+    }
+
+    /// Somebody who has signed in at another server with the same database.
+    pub(crate) fn same_person(&self, client: &Client) -> Client {
+        client.at(self.address.clone())
     }
 
     /// An address that nobody else has.

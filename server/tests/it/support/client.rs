@@ -39,6 +39,7 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(address: Address) -> Self {
+        vwaza::backend::install_tls();
         // A connection for each request: what one of them breaks off is not another's.
         let http = reqwest::Client::builder().redirect(Policy::none()).pool_max_idle_per_host(0).build().unwrap();
         Self { http, address, cookie: Arc::default() }
@@ -51,6 +52,11 @@ impl Client {
     /// As somebody who has got hold of this cookie.
     pub(crate) fn with_cookie(&self, cookie: &str) -> Self {
         Self { cookie: Arc::new(Mutex::new(Some(cookie.to_owned()))), ..self.clone() }
+    }
+
+    /// The same person, asking another server of the same house.
+    pub(crate) fn at(&self, address: Address) -> Self {
+        Self { address, ..self.clone() }
     }
 
     pub(crate) fn listen(&self) -> String {

@@ -3,7 +3,6 @@
 mod answer;
 mod app;
 mod client;
-mod database;
 mod log;
 mod proxy;
 mod raw;
@@ -16,4 +15,4 @@ pub(crate) use client::{Client, fields_of, form};
 pub(crate) use proxy::Proxy;
 pub(crate) use raw::RawRequest;
 pub(crate) use release::{LONG_SONG_HALF, a_cover, a_long_song, a_song, complete_details, sha256};
-pub(crate) use wait::eventually;
+pub(crate) use wait::{eventually, soak};

@@ -140,13 +140,17 @@ impl Client {
     }
 
     pub(crate) async fn patch(&self, url: &str, offset: usize, bytes: impl Into<Body>) -> Answer {
+        self.try_patch(url, offset, bytes).await.unwrap()
+    }
+
+    pub(crate) async fn try_patch(&self, url: &str, offset: usize, bytes: impl Into<Body>) -> reqwest::Result<Answer> {
         let request = self
             .request(Method::PATCH, url)
             .header("tus-resumable", "1.0.0")
             .header("upload-offset", offset)
             .header("content-type", "application/offset+octet-stream")
             .body(bytes);
-        self.send(request).await
+        self.try_send(request).await
     }
 
     /// How many bytes the server has.

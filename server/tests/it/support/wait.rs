@@ -8,6 +8,11 @@ use tokio::time::sleep;
 const PATIENCE: Duration = Duration::from_secs(40);
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 
+/// `./dev test --soak`: as many and as long as the promise says, instead of enough to see it hold.
+pub(crate) fn soak() -> bool {
+    std::env::var_os("VWAZA_SOAK").is_some()
+}
+
 /// Looks again and again until there is something to see.
 pub(crate) async fn eventually<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
     eventually_or_none(look).await.unwrap_or_else(|| panic!("waited in vain: {what}"))

@@ -1,0 +1,111 @@
+//! Who uploads, over HTTP, as the browser does.
+
+use std::{fs, time::Duration};
+
+use bytes::Bytes;
+use reqwest::{Client, RequestBuilder, StatusCode};
+use serde_json::json;
+use tempfile::NamedTempFile;
+use vwaza::{
+    backend::testing::fixtures,
+    domain::upload::{BegunUpload, CHUNK_BYTES, UploadState, UploadStatus},
+};
+
+use crate::Outcome;
+
+/// A WAV in memory that has been touched: a loop that meets cold pages measures them.
+pub(crate) fn song(bytes: u64) -> Outcome<Bytes> {
+    let file = NamedTempFile::new()?;
+    fixtures::wav_to_file(file.path(), bytes)?;
+    Ok(fs::read(file.path())?.into())
+}
+
+/// As the browser cuts it.
+pub(crate) fn chunks(file: &Bytes) -> impl Iterator<Item = Bytes> {
+    let size = CHUNK_BYTES as usize;
+    (0..file.len()).step_by(size).map(move |at| file.slice(at..file.len().min(at + size)))
+}
+
+pub(crate) struct Artist {
+    http: Client,
+    url: String,
+    cookie: String,
+    release: String,
+}
+
+impl Artist {
+    /// With a release, and a first upload: it takes what a server allocates only once (the pool, stacks, caches).
+    pub(crate) async fn sign_up(url: &str) -> Outcome<Self> {
+        let http = Client::new();
+        let form = [("artist_name", "Bench"), ("email", "bench@example.com"), ("password", "correct horse battery")];
+        let answer = http.post(format!("{url}/api/account/sign-up")).form(&form).send().await?.error_for_status()?;
+        let cookie = answer.headers()["set-cookie"].to_str()?.split(';').next().unwrap_or_default().to_owned();
+        let created = http
+            .post(format!("{url}/api/releases/create"))
+            .header("cookie", &cookie)
+            .form(&[("", ""); 0])
+            .send()
+            .await?;
+        let release = created.error_for_status()?.json::<String>().await?;
+        let artist = Self { http, url: url.to_owned(), cookie, release };
+        artist.upload(&fixtures::wav(2.0, 44_100, 16, 1).into()).await?;
+        Ok(artist)
+    }
+
+    pub(crate) fn get(&self, path: &str) -> RequestBuilder {
+        self.http.get(format!("{}{path}", self.url)).header("cookie", &self.cookie)
+    }
+
+    /// To the end: stored, read back and attached.
+    pub(crate) async fn upload(&self, file: &Bytes) -> Outcome<()> {
+        let upload = self.begin(file).await?;
+        self.send(&upload, file).await?;
+        self.stored(&upload).await
+    }
+
+    pub(crate) async fn begin(&self, file: &Bytes) -> Outcome<BegunUpload> {
+        let intent = json!({ "intent": {
+            "target": { "NewTrack": self.release }, "file_name": "song.wav", "length": file.len(),
+            "fingerprint": uuid::Uuid::now_v7().to_string(),
+        }});
+        let answer =
+            self.http.post(format!("{}/api/upload/begin", self.url)).header("cookie", &self.cookie).json(&intent);
+        Ok(answer.send().await?.error_for_status()?.json().await?)
+    }
+
+    /// To the last 204: all of it is received.
+    pub(crate) async fn send(&self, upload: &BegunUpload, file: &Bytes) -> Outcome<()> {
+        let mut offset = 0;
+        for chunk in chunks(file) {
+            let size = chunk.len();
+            self.patch(upload, offset, chunk).await?;
+            offset += size;
+        }
+        Ok(())
+    }
+
+    async fn patch(&self, upload: &BegunUpload, offset: usize, chunk: Bytes) -> Outcome<()> {
+        let answer = self
+            .http
+            .patch(format!("{}{}", self.url, upload.url))
+            .header("cookie", &self.cookie)
+            .header("tus-resumable", "1.0.0")
+            .header("content-type", "application/offset+octet-stream")
+            .header("upload-offset", offset)
+            .body(chunk)
+            .send()
+            .await?;
+        if answer.status() == StatusCode::NO_CONTENT { Ok(()) } else { Err(answer.text().await?.into()) }
+    }
+
+    async fn stored(&self, upload: &BegunUpload) -> Outcome<()> {
+        loop {
+            let status = self.get(&upload.url).send().await?.error_for_status()?.json::<UploadStatus>().await?;
+            match status.state {
+                UploadState::Receiving | UploadState::Received => tokio::time::sleep(Duration::from_millis(50)).await,
+                UploadState::Attached => return Ok(()),
+                state => return Err(format!("the upload is {state:?}: {:?}", status.message).into()),
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What was measured, and what it is held against.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::Outcome;
+
+/// What a number is held against.
+#[derive(Clone, Copy)]
+pub(crate) enum Limit {
+    /// Nothing: it explains the others.
+    None,
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+struct Figure {
+    what: String,
+    measured: f64,
+    unit: &'static str,
+    limit: Limit,
+}
+
+impl Figure {
+    fn holds(&self) -> bool {
+        match self.limit {
+            Limit::None => true,
+            Limit::AtMost(most) => self.measured <= most,
+            Limit::AtLeast(least) => self.measured >= least,
+        }
+    }
+
+    fn verdict(&self) -> &'static str {
+        match self.limit {
+            Limit::None => "",
+            _ if self.holds() => "ok",
+            Limit::AtMost(_) => "OVER",
+            Limit::AtLeast(_) => "UNDER",
+        }
+    }
+
+    fn limit_in_words(&self) -> String {
+        match self.limit {
+            Limit::None => "–".into(),
+            Limit::AtMost(most) => format!("≤ {most:.0} {}", self.unit),
+            Limit::AtLeast(least) => format!("≥ {least:.0} {}", self.unit),
+        }
+    }
+}
+
+/// All of them, in the order in which they were measured.
+#[derive(Default)]
+pub(crate) struct Figures(Vec<Figure>);
+
+impl Figures {
+    pub(crate) fn add(&mut self, what: impl Into<String>, measured: f64, unit: &'static str, limit: Limit) {
+        self.0.push(Figure { what: what.into(), measured, unit, limit });
+    }
+
+    pub(crate) fn all_hold(&self) -> bool {
+        self.0.iter().all(Figure::holds)
+    }
+
+    pub(crate) fn print(&self) {
+        println!("{:<56} {:>14} {:>14}", "", "measured", "limit");
+        for figure in &self.0 {
+            let measured = format!("{:.1} {}", figure.measured, figure.unit);
+            println!("{:<56} {measured:>14} {:>14} {}", figure.what, figure.limit_in_words(), figure.verdict());
+        }
+    }
+
+    pub(crate) fn write_json(&self) -> Outcome<()> {
+        let rows = self.0.iter().map(|figure| {
+            let (bound, limit) = match figure.limit {
+                Limit::None => (None, None),
+                Limit::AtMost(most) => (Some("at most"), Some(most)),
+                Limit::AtLeast(least) => (Some("at least"), Some(least)),
+            };
+            json!({ "what": figure.what, "measured": figure.measured, "unit": figure.unit,
+                    "bound": bound, "limit": limit, "ok": figure.holds() })
+        });
+        fs::create_dir_all("target")?;
+        fs::write("target/bench.json", serde_json::to_vec_pretty(&rows.collect::<Vec<_>>())?)?;
+        Ok(())
+    }
+}
+
+/// What this many in a hundred samples are below; without samples, nothing is.
+pub(crate) fn percentile(samples: &[f64], percent: usize) -> f64 {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() * percent / 100).copied().unwrap_or(f64::INFINITY)
+}

@@ -1,0 +1,27 @@
+//! `./dev bench`: the figures that the product promises, measured on the optimised binary, beside their limits.
+
+mod artist;
+mod figures;
+mod promises;
+mod queue;
+mod server;
+mod uploads;
+
+use std::{env, error::Error};
+
+use figures::Figures;
+
+pub(crate) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+#[tokio::main]
+async fn main() -> Outcome<()> {
+    vwaza::backend::install_tls();
+    let postgres = env::var("TEST_DATABASE_URL").map_err(|_| "TEST_DATABASE_URL is not set; run ./dev bench")?;
+    let mut figures = Figures::default();
+    promises::measure(&postgres, &mut figures).await?;
+    uploads::measure(&postgres, &mut figures).await?;
+    queue::measure(&postgres, &mut figures).await?;
+    figures.print();
+    figures.write_json()?;
+    if figures.all_hold() { Ok(()) } else { Err("a figure misses its limit".into()) }
+}

@@ -1,0 +1,77 @@
+//! What the product promises to whoever uses it: in the default configuration, everything running.
+
+use std::{collections::BTreeSet, time::Instant};
+
+use futures::future::try_join_all;
+use vwaza::backend::testing::TestDatabase;
+
+use crate::{
+    Outcome,
+    artist::{Artist, song},
+    figures::{Figures, Limit},
+    server::Server,
+};
+
+const WAV_BYTES: u64 = 200 * 1000 * 1000;
+const AT_ONCE: usize = 8;
+
+pub(crate) async fn measure(postgres: &str, figures: &mut Figures) -> Outcome<()> {
+    let database = TestDatabase::create(postgres).await;
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(&database, folder.path(), &[])?;
+    let artist = Artist::sign_up(&server.url).await?;
+    let song = song(WAV_BYTES)?;
+
+    let memory = server.watch_memory();
+    let started = Instant::now();
+    artist.upload(&song).await?;
+    let seconds = started.elapsed().as_secs_f64();
+    figures.add("one WAV of 200 MB: memory grows by", memory.growth_mib(), "MiB", Limit::AtMost(64.0));
+    figures.add("one WAV of 200 MB: until it is stored and read back", seconds, "s", Limit::None);
+
+    let memory = server.watch_memory();
+    let health = server.watch_health();
+    try_join_all((0..AT_ONCE).map(|_| artist.upload(&song))).await?;
+    figures.add("eight at once: /health within, p99", health.p99_ms().await, "ms", Limit::AtMost(50.0));
+    figures.add("eight at once: memory grows by", memory.growth_mib(), "MiB", Limit::AtMost(128.0));
+
+    let first_load = first_load_kb(&artist).await?;
+    figures.add("dashboard, first load: WebAssembly, script; brotli", first_load, "kB", Limit::AtMost(350.0));
+    Ok(())
+}
+
+/// What the artist's browser loads to run the dashboard, as it comes over the line; each file hashed, compressed and kept for
+/// ever.
+async fn first_load_kb(artist: &Artist) -> Outcome<f64> {
+    let page = artist.get("/").send().await?.error_for_status()?.text().await?;
+    if !page.contains("<h1") {
+        return Err("this is no dashboard".into());
+    }
+    let mut waiting: BTreeSet<String> =
+        quoted(&page).filter(|path| path.ends_with(".js") || path.ends_with(".wasm")).map(str::to_owned).collect();
+    let (mut loaded, mut bytes) = (BTreeSet::new(), 0);
+    while let Some(path) = waiting.pop_first() {
+        let answer = artist.get(&path).header("accept-encoding", "br").send().await?.error_for_status()?;
+        let header = |name: &str| {
+            answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+        };
+        if header("content-encoding") != "br" || !header("cache-control").contains("immutable") {
+            return Err(format!("{path} is not served compressed and immutable").into());
+        }
+        bytes += answer.bytes().await?.len();
+        if path.ends_with(".js") {
+            let script = artist.get(&path).send().await?.text().await?;
+            let imported = script.split(" from ").skip(1).filter_map(|rest| quoted(rest).nth(1)?.strip_prefix("./"));
+            waiting.extend(imported.map(|name| format!("/pkg/{name}")).filter(|path| !loaded.contains(path)));
+        }
+        loaded.insert(path);
+    }
+    if loaded.len() < 2 {
+        return Err("the page names no script".into());
+    }
+    Ok(bytes as f64 / 1000.0)
+}
+
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split(['"', '\''])
+}

@@ -1,0 +1,173 @@
+//! How fast jobs are through, beside the least that a queue in the same database has to do, and how soon they are begun.
+
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use sqlx::{AssertSqlSafe, PgPool, Postgres, pool::PoolConnection};
+use tokio::time::{sleep, timeout};
+use uuid::Uuid;
+use vwaza::{
+    backend::{
+        migrate_database,
+        testing::{Neighbour, TestDatabase},
+    },
+    domain::ids::UserId,
+};
+
+use crate::{
+    Outcome,
+    figures::{Figures, Limit, percentile},
+    server::Server,
+};
+
+const ARTISTS: i32 = 8;
+/// Of each artist.
+const JOBS: i32 = 1250;
+/// As many as the server has by default.
+const WORKERS: usize = 4;
+
+const HINTED: Pace = Pace { jobs: 300, every: Duration::from_millis(50) };
+/// At every phase of the poll.
+const UNHINTED: Pace = Pace { jobs: 100, every: Duration::from_millis(37) };
+const POLL_MS: u32 = 200;
+const PICK_UP_LIMIT_MS: f64 = 20.0;
+
+/// Many times what any of it takes.
+const PATIENCE: Duration = Duration::from_secs(120);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// What a claim needs and nothing else.
+const BARE_TABLE: &str = "
+    drop table if exists bare_jobs;
+    create table bare_jobs (
+        id uuid primary key,
+        status job_status not null default 'PENDING',
+        run_after timestamptz not null default now(),
+        updated_at timestamptz not null default now()
+    );
+    create index on bare_jobs (status, updated_at);
+    create index on bare_jobs (run_after, id) where status = 'PENDING';
+    insert into bare_jobs (id) select id from upload_jobs;
+    analyze bare_jobs";
+const BARE_CLAIM: &str = "
+    update bare_jobs set status = 'UPLOADING', updated_at = now()
+    where id = (select id from bare_jobs where status = 'PENDING' order by run_after, id limit 1 for update skip locked)
+    returning id";
+const BARE_FINISH: &str = "update bare_jobs set status = 'COMPLETED', updated_at = now() where id = $1";
+
+/// A claim's time is overwritten by its job's end, so it is noted beside it. Both times are the database's clock's: `added_at` is
+/// taken when the enqueue's transaction begins to commit, `claimed_at` in the middle of the claim.
+const NOTE_PICK_UPS: &str = "
+    create table pick_ups (job_id uuid primary key, added_at timestamptz not null, claimed_at timestamptz);
+    create function note_added() returns trigger language plpgsql as $$ begin
+        insert into pick_ups (job_id, added_at) values (new.id, clock_timestamp());
+        return null;
+    end $$;
+    create function note_claimed() returns trigger language plpgsql as $$ begin
+        update pick_ups set claimed_at = clock_timestamp() where job_id = new.id;
+        return null;
+    end $$;
+    create constraint trigger note_added after insert on upload_jobs deferrable initially deferred
+        for each row execute function note_added();
+    create trigger note_claimed after update on upload_jobs
+        for each row when (old.status = 'PENDING' and new.status = 'UPLOADING') execute function note_claimed()";
+const TAKE_PICK_UPS_MS: &str =
+    "delete from pick_ups returning (1000 * extract(epoch from claimed_at - added_at))::float8";
+
+struct Pace {
+    jobs: u32,
+    every: Duration,
+}
+
+pub(crate) async fn measure(postgres: &str, figures: &mut Figures) -> Outcome<()> {
+    let database = TestDatabase::create(postgres).await;
+    let folder = tempfile::tempdir()?;
+    migrate_database(&database.url()).await?;
+    let sql = PgPool::connect(&database.url()).await?;
+    add_jobs(&sql).await?;
+
+    // Before and after: machines have their moods.
+    let bare_before = bare_jobs_per_second(&sql).await?;
+    let server = Server::start(&database, folder.path(), &[("VWAZA_WORKER_CONCURRENCY", &WORKERS.to_string())])?;
+    all_done(&sql).await?;
+    let own = jobs_per_second(&sql, "upload_jobs").await?;
+    let bare = f64::midpoint(bare_before, bare_jobs_per_second(&sql).await?);
+    figures.add("queue: the server's jobs, claimed and finished", own, "jobs/s", Limit::None);
+    figures.add("queue: a bare loop's", bare, "jobs/s", Limit::None);
+    figures.add("queue: of the bare loop", 100.0 * own / bare, "%", Limit::AtLeast(70.0));
+
+    sqlx::raw_sql(NOTE_PICK_UPS).execute(&sql).await?;
+    let artist = UserId(sqlx::query_scalar::<_, Uuid>("select id from users limit 1").fetch_one(&sql).await?);
+    let neighbour = Neighbour::connect(&database.url()).await?;
+    let hinted = pick_ups_ms(&sql, HINTED, async || {
+        neighbour.add_idle_job(artist).await?;
+        neighbour.tell();
+        Ok(())
+    });
+    let hinted = hinted.await?;
+    figures.add("pick-up after a notification, p50", percentile(&hinted, 50), "ms", Limit::None);
+    figures.add("pick-up after a notification, p99", percentile(&hinted, 99), "ms", Limit::AtMost(PICK_UP_LIMIT_MS));
+    drop(server);
+
+    let _server = Server::start(&database, folder.path(), &[("VWAZA_JOB_POLL_MS", &POLL_MS.to_string())])?;
+    let polled = pick_ups_ms(&sql, UNHINTED, async || Ok(neighbour.add_idle_job(artist).await?)).await?;
+    let limit = f64::from(POLL_MS) + PICK_UP_LIMIT_MS;
+    figures.add(format!("pick-up by a poll of {POLL_MS} ms, p99"), percentile(&polled, 99), "ms", Limit::AtMost(limit));
+    Ok(())
+}
+
+/// Jobs with nothing to do: what is left is the queue.
+async fn add_jobs(sql: &PgPool) -> Outcome<()> {
+    let artists = "insert into users (id, email, artist_name, password_hash)
+                   select gen_random_uuid(), n || '@example.com', 'Artist ' || n, '' from generate_series(1, $1::int) n";
+    sqlx::query(artists).bind(ARTISTS).execute(sql).await?;
+    let jobs = "insert into upload_jobs (id, kind, artist_id)
+                select gen_random_uuid(), 'EXAMINE'::job_kind, artist.id from users artist, generate_series(1, $1::int)";
+    sqlx::query(jobs).bind(JOBS).execute(sql).await?;
+    sqlx::raw_sql("analyze upload_jobs").execute(sql).await?;
+    Ok(())
+}
+
+async fn all_done(sql: &PgPool) -> Outcome<()> {
+    let is_busy = "select exists (select 1 from upload_jobs where status <> 'COMPLETED')";
+    let done = async {
+        while sqlx::query_scalar::<_, bool>(is_busy).fetch_one(sql).await? {
+            sleep(LOOK_EVERY).await;
+        }
+        Ok::<_, sqlx::Error>(())
+    };
+    timeout(PATIENCE, done).await.map_err(|_| "some jobs do not end")??;
+    Ok(())
+}
+
+/// From the first job's end to the last one's, by the database's clock: what a process needs to start does not count.
+async fn jobs_per_second(sql: &PgPool, table: &str) -> Outcome<f64> {
+    let rate =
+        format!("select ((count(*) - 1) / extract(epoch from max(updated_at) - min(updated_at)))::float8 from {table}");
+    Ok(sqlx::query_scalar::<_, f64>(AssertSqlSafe(rate)).fetch_one(sql).await?)
+}
+
+async fn bare_jobs_per_second(sql: &PgPool) -> Outcome<f64> {
+    sqlx::raw_sql(BARE_TABLE).execute(sql).await?;
+    let connections = try_join_all((0..WORKERS).map(|_| sql.acquire())).await?;
+    for worker in try_join_all(connections.into_iter().map(|connection| tokio::spawn(bare_worker(connection)))).await? {
+        worker?;
+    }
+    jobs_per_second(sql, "bare_jobs").await
+}
+
+async fn bare_worker(mut connection: PoolConnection<Postgres>) -> sqlx::Result<()> {
+    while let Some(id) = sqlx::query_scalar::<_, Uuid>(BARE_CLAIM).fetch_optional(&mut *connection).await? {
+        sqlx::query(BARE_FINISH).bind(id).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+async fn pick_ups_ms(sql: &PgPool, pace: Pace, add: impl AsyncFn() -> Outcome<()>) -> Outcome<Vec<f64>> {
+    for _ in 0..pace.jobs {
+        add().await?;
+        sleep(pace.every).await;
+    }
+    all_done(sql).await?;
+    Ok(sqlx::query_scalar::<_, f64>(TAKE_PICK_UPS_MS).fetch_all(sql).await?)
+}

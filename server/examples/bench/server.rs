@@ -1,0 +1,137 @@
+//! The real binary, running, and what it is watched with.
+
+use std::{
+    env, fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use reqwest::Client;
+use serde_json::Value;
+use tokio::task::JoinHandle;
+use vwaza::backend::testing::TestDatabase;
+
+use crate::{Outcome, figures::percentile};
+
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// Killed when dropped: nothing of it needs to be saved.
+pub(crate) struct Server {
+    process: Child,
+    pub(crate) url: String,
+}
+
+impl Server {
+    pub(crate) fn start(database: &TestDatabase, data_dir: &Path, settings: &[(&str, &str)]) -> Outcome<Self> {
+        let mut process = Command::new(binary()?)
+            .env("DATABASE_URL", database.url())
+            .env("VWAZA_DATA_DIR", data_dir)
+            .env("VWAZA_LISTEN", "127.0.0.1:0")
+            .env("RUST_LOG", "warn,vwaza=info")
+            .envs(settings.iter().copied())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut lines = BufReader::new(process.stdout.take().ok_or("no output")?).lines();
+        let listen = loop {
+            let line: Value = serde_json::from_str(&lines.next().ok_or("the server ended at once")??)?;
+            if let Some(listen) = line["listen"].as_str() {
+                break listen.to_owned();
+            }
+        };
+        // Nobody reads the rest, and a full pipe must not stop the server.
+        thread::spawn(move || lines.for_each(drop));
+        Ok(Self { process, url: format!("http://{listen}") })
+    }
+
+    pub(crate) fn watch_memory(&self) -> Memory {
+        Memory::watch(self.process.id())
+    }
+
+    pub(crate) fn watch_health(&self) -> Health {
+        Health::watch(&self.url)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Beside this program, which stands in `examples/` of the same build.
+fn binary() -> Outcome<PathBuf> {
+    let here = env::current_exe()?;
+    let folder = here.parent().and_then(Path::parent).ok_or("this program stands nowhere")?;
+    Ok(folder.join("vwaza"))
+}
+
+/// The resident memory of a process, looked at all the time.
+pub(crate) struct Memory {
+    before: u64,
+    peak: Arc<AtomicU64>,
+    done: Arc<AtomicBool>,
+}
+
+impl Memory {
+    fn watch(pid: u32) -> Self {
+        let before = resident_bytes(pid);
+        let (peak, done) = (Arc::new(AtomicU64::new(before)), Arc::new(AtomicBool::new(false)));
+        let (its_peak, is_done) = (Arc::clone(&peak), Arc::clone(&done));
+        thread::spawn(move || {
+            while !is_done.load(Ordering::Relaxed) {
+                its_peak.fetch_max(resident_bytes(pid), Ordering::Relaxed);
+                thread::sleep(Duration::from_millis(5));
+            }
+        });
+        Self { before, peak, done }
+    }
+
+    pub(crate) fn growth_mib(self) -> f64 {
+        self.done.store(true, Ordering::Relaxed);
+        (self.peak.load(Ordering::Relaxed) - self.before) as f64 / MIB
+    }
+}
+
+fn resident_bytes(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
+/// How long `/health` takes, asked all the time.
+pub(crate) struct Health {
+    done: Arc<AtomicBool>,
+    answers: JoinHandle<Vec<f64>>,
+}
+
+impl Health {
+    fn watch(url: &str) -> Self {
+        let done = Arc::new(AtomicBool::new(false));
+        let (is_done, url, http) = (Arc::clone(&done), format!("{url}/health"), Client::new());
+        let answers = tokio::spawn(async move {
+            let mut milliseconds = Vec::new();
+            while !is_done.load(Ordering::Relaxed) {
+                let started = Instant::now();
+                let ok = http.get(&url).send().await.is_ok_and(|answer| answer.status().is_success());
+                milliseconds.push(if ok { started.elapsed().as_secs_f64() * 1000.0 } else { f64::INFINITY });
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            milliseconds
+        });
+        Self { done, answers }
+    }
+
+    pub(crate) async fn p99_ms(self) -> f64 {
+        self.done.store(true, Ordering::Relaxed);
+        percentile(&self.answers.await.unwrap_or_default(), 99)
+    }
+}

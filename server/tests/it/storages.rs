@@ -1,0 +1,308 @@
+//! The whole product on a bucket: S3 and Supabase Storage, well, away, slow, and lying; one process or two.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::future::join_all;
+use serde_json::Value;
+use tempfile::TempDir;
+use vwaza::{
+    backend::testing::{
+        fixtures,
+        s3_server::S3Server,
+        supabase_server::{Failure, SupabaseServer},
+    },
+    domain::{
+        files::FileState,
+        ids::ReleaseId,
+        upload::{UploadState, UploadTarget},
+    },
+};
+
+use crate::support::{App, Client, Proxy, a_cover, a_song, eventually, sha256, soak, spawn_app_with};
+
+/// A bucket behind a line that can be cut, and what a server is told of it.
+struct Bucket {
+    server: S3Server,
+    line: Proxy,
+    _folder: TempDir,
+}
+
+impl Bucket {
+    async fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let server = S3Server::start(folder.path()).await;
+        Self { line: Proxy::to(&server.address()).await, server, _folder: folder }
+    }
+
+    async fn app(&self, settings: &[(&str, &str)]) -> App {
+        let aws = S3Server::settings(&self.line.address());
+        let aws = aws.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let bucket = [("VWAZA_STORAGE", "s3"), ("S3_BUCKET", S3Server::BUCKET)];
+        let all: Vec<_> = aws.chain(bucket).chain(settings.iter().copied()).collect();
+        spawn_app_with(&all).await
+    }
+
+    /// Parts of uploads that were never completed; where this server keeps them is its own business.
+    fn open_parts(&self) -> usize {
+        let entries = std::fs::read_dir(self.server.folder().parent().unwrap()).unwrap();
+        entries.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(".upload")).count()
+    }
+
+    fn objects(&self) -> usize {
+        let folders = std::fs::read_dir(self.server.folder()).unwrap().map(|folder| folder.unwrap().path());
+        folders.filter(|folder| folder.is_dir()).map(|folder| std::fs::read_dir(folder).unwrap().count()).sum()
+    }
+}
+
+async fn app_on_supabase(server: &SupabaseServer, settings: &[(&str, &str)]) -> App {
+    let url = server.url();
+    let supabase = [
+        ("VWAZA_STORAGE", "supabase"),
+        ("SUPABASE_URL", &url),
+        ("SUPABASE_SERVICE_ROLE_KEY", SupabaseServer::KEY),
+        ("SUPABASE_BUCKET", SupabaseServer::BUCKET),
+    ];
+    spawn_app_with(&supabase.into_iter().chain(settings.iter().copied()).collect::<Vec<_>>()).await
+}
+
+/// Larger than what any storage takes at once.
+fn a_master(seed: u64) -> Bytes {
+    fixtures::wav(60.0, 44_100, 24, seed).into()
+}
+
+/// A fraction of a second: for many at once.
+fn a_sound(seed: u64) -> Bytes {
+    fixtures::wav(0.3, 44_100, 16, seed).into()
+}
+
+/// What the player hears, wherever it is sent.
+async fn plays(ana: &Client, release: ReleaseId, song: &Bytes) {
+    let release =
+        ana.release_once(release, "it is examined", |release| release.tracks[0].state() == FileState::Ready).await;
+    let object = release.tracks[0].audio.as_ref().unwrap().object;
+    let sent = ana.get(&format!("/media/original/{object}")).await.expect_status(307);
+    assert_eq!(sent.header("cache-control"), Some("no-store"));
+    let address = sent.header("location").unwrap();
+    let page = ana.get("/").await;
+    let policy = page.header("content-security-policy").unwrap();
+    let origin = address.split('/').take(3).collect::<Vec<_>>().join("/");
+    assert!(policy.contains(&format!("media-src 'self' blob: {origin};")), "{policy}");
+    // Without a cookie: the address is all that it takes.
+    let http = reqwest::Client::new();
+    let whole = http.get(address).send().await.unwrap();
+    assert_eq!((whole.status().as_u16(), whole.headers()["content-type"].to_str().unwrap()), (200, "audio/wav"));
+    assert_eq!(sha256(&whole.bytes().await.unwrap()), sha256(song));
+    let part = http.get(address).header("range", "bytes=100-199").send().await.unwrap();
+    assert_eq!((part.status().as_u16(), part.bytes().await.unwrap()), (206, song.slice(100..200)));
+}
+
+async fn storage(client: &Client) -> (Value, Value) {
+    let health: Value = client.get("/health").await.ok();
+    (health["status"].clone(), health["storage"].clone())
+}
+
+async fn failures(app: &App) -> i64 {
+    sqlx::query_scalar("select coalesce(sum(retry_count), 0) from upload_jobs").fetch_one(&app.sql).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_release_lives_in_a_bucket_of_s3() {
+    let bucket = Bucket::new().await;
+    let app = bucket.app(&[("VWAZA_REPLACED_OBJECT_DAYS", "0"), ("VWAZA_ORPHAN_GRACE_SECONDS", "1")]).await;
+    let ana = app.artist("Ana").await;
+    let (release, song) = (ana.create_release().await, a_master(1));
+    let begun = ana.attach(UploadTarget::NewTrack(release), "song.wav", song.clone()).await;
+    plays(&ana, release, &song).await;
+    ana.attach(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
+    let cover =
+        ana.release_once(release, "the cover is ready", |release| release.cover.state() == FileState::Ready).await;
+    let cover = cover.cover.current.unwrap().object;
+    ana.get(&format!("/media/cover/{cover}/160")).await.expect_status(200);
+    app.agrees().await;
+    let before = bucket.objects();
+    let other = a_song(2);
+    ana.attach(UploadTarget::Audio(begun.track.unwrap()), "other.wav", other.clone()).await;
+    plays(&ana, release, &other).await;
+    eventually("what was replaced is deleted", async || (bucket.objects() == before).then_some(())).await;
+    app.agrees().await;
+}
+
+#[tokio::test]
+async fn a_release_lives_in_supabase_storage() {
+    let server = SupabaseServer::start().await;
+    let app =
+        app_on_supabase(&server, &[("VWAZA_REPLACED_OBJECT_DAYS", "0"), ("VWAZA_ORPHAN_GRACE_SECONDS", "1")]).await;
+    let ana = app.artist("Ana").await;
+    let (release, song) = (ana.create_release().await, a_master(1));
+    let begun = ana.attach(UploadTarget::NewTrack(release), "song.wav", song.clone()).await;
+    plays(&ana, release, &song).await;
+    app.agrees().await;
+    let other = a_song(2);
+    ana.attach(UploadTarget::Audio(begun.track.unwrap()), "other.wav", other.clone()).await;
+    plays(&ana, release, &other).await;
+    eventually("what was replaced is deleted", async || (server.objects().len() == 1).then_some(())).await;
+    assert_eq!(server.open_uploads(), 0);
+    app.agrees().await;
+}
+
+/// The process dies when the bucket knows of an upload in parts, before its first part and in its middle.
+#[tokio::test]
+async fn u11_parts_that_a_kill_left_open_are_ended() {
+    for point in ["parts-begun=kill", "object-half-put=kill"] {
+        let bucket = Bucket::new().await;
+        let quick = [("VWAZA_ORPHAN_GRACE_SECONDS", "1"), ("VWAZA_JOB_LEASE_SECONDS", "1")];
+        let mut app = bucket.app(&quick).await;
+        let ana = app.artist("Ana").await;
+        let (release, song) = (ana.create_release().await, a_master(1));
+        app.restart_with(&[("VWAZA_FAIL_POINTS", point)]).await;
+        let (_, answer) = ana.upload(UploadTarget::NewTrack(release), "song.wav", song.clone()).await;
+        answer.expect_status(204);
+        app.ended().await;
+        assert!(bucket.open_parts() > 0, "{point}");
+        app.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;
+        plays(&ana, release, &song).await;
+        eventually("nothing is left open", async || (bucket.open_parts() == 0 && bucket.objects() == 1).then_some(()))
+            .await;
+        app.agrees().await;
+    }
+}
+
+#[tokio::test]
+async fn u16_a_storage_that_keeps_other_bytes_than_it_says_is_found_out() {
+    let server = SupabaseServer::start().await;
+    let app = app_on_supabase(&server, &[("VWAZA_ORPHAN_GRACE_SECONDS", "1")]).await;
+    let ana = app.artist("Ana").await;
+    let (release, song) = (ana.create_release().await, a_song(1));
+    server.fail_next(Failure::KeepLess);
+    ana.attach(UploadTarget::NewTrack(release), "song.wav", song.clone()).await;
+    assert_eq!(failures(&app).await, 1);
+    plays(&ana, release, &song).await;
+    eventually("what was kept wrongly is deleted", async || (server.objects().len() == 1).then_some(())).await;
+    app.agrees().await;
+}
+
+/// The object is there, and nobody was told: it is found, not put again.
+#[tokio::test]
+async fn u13_a_put_whose_answer_is_lost_is_not_repeated() {
+    let server = SupabaseServer::start().await;
+    let app = app_on_supabase(&server, &[("VWAZA_ORPHAN_GRACE_SECONDS", "1")]).await;
+    let ana = app.artist("Ana").await;
+    let (release, song) = (ana.create_release().await, a_song(1));
+    server.fail_next(Failure::LoseTheAnswer);
+    ana.attach(UploadTarget::NewTrack(release), "song.wav", song.clone()).await;
+    plays(&ana, release, &song).await;
+    assert_eq!((server.objects().len(), failures(&app).await), (1, 0));
+    app.agrees().await;
+}
+
+#[tokio::test]
+async fn u17_a_storage_that_says_nothing_keeps_no_page_waiting() {
+    let bucket = Bucket::new().await;
+    let app = bucket.app(&[]).await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    bucket.line.go_dead().await;
+    let uploads = join_all((0..50).map(|number| {
+        let ana = ana.clone();
+        async move {
+            let (begun, answer) =
+                ana.upload(UploadTarget::NewTrack(release), &format!("{number}.wav"), a_sound(number)).await;
+            answer.expect_status(204);
+            begun
+        }
+    }));
+    let begun = uploads.await;
+    // Answered while every worker waits for the storage; the figure itself is the benchmark's.
+    for _ in 0..20 {
+        let asked = Instant::now();
+        ana.get("/").await.expect_status(200);
+        ana.get(&format!("/releases/{release}/tracks")).await.expect_status(200);
+        assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    }
+    let waiting = ana.release(release).await;
+    assert!(waiting.tracks.iter().all(|track| track.state() == FileState::Storing));
+    bucket.line.mend().await;
+    for upload in begun {
+        ana.attached(upload.id).await;
+    }
+    assert_eq!(failures(&app).await, 0);
+    app.agrees().await;
+}
+
+#[tokio::test]
+async fn j11_a_storage_that_was_away_costs_no_job_an_attempt() {
+    let bucket = Bucket::new().await;
+    let uploads = if soak() { 1000 } else { 30 };
+    let app = bucket.app(&[("VWAZA_MAX_OPEN_UPLOADS", "2000")]).await;
+    let artists = join_all((0..uploads / 10).map(|_| app.artist("Ana"))).await;
+    bucket.line.cut();
+    let mut begun = Vec::new();
+    for ana in &artists {
+        let release = ana.create_release().await;
+        for number in 0..10 {
+            let (upload, answer) =
+                ana.upload(UploadTarget::NewTrack(release), &format!("{number}.wav"), a_sound(number)).await;
+            answer.expect_status(204);
+            begun.push((ana, upload));
+        }
+    }
+    eventually("the circuit opens", async || {
+        (storage(&artists[0]).await == ("degraded".into(), "open".into())).then_some(())
+    })
+    .await;
+    // What the artist reads: safe, and on its way.
+    let status = artists[0].upload_status(begun[0].1.id).await;
+    assert_eq!((status.state, status.status_code), (UploadState::Received, 202));
+    bucket.line.mend().await;
+    for (ana, upload) in begun {
+        ana.attached(upload.id).await;
+    }
+    eventually("it is well", async || (storage(&artists[0]).await == ("ok".into(), "ok".into())).then_some(())).await;
+    assert_eq!(failures(&app).await, 0);
+    app.agrees().await;
+}
+
+/// Two processes, one database, one bucket, each with a spool of its own; one of them dies for good, and then comes back.
+#[tokio::test]
+async fn j21_what_a_dead_process_holds_waits_for_it_and_what_is_stored_is_whole() {
+    let bucket = Bucket::new().await;
+    let mut first = bucket.app(&[("VWAZA_JOB_LEASE_SECONDS", "1")]).await;
+    let database = first.database_url();
+    let second = bucket.app(&[("DATABASE_URL", &database), ("VWAZA_JOB_LEASE_SECONDS", "1")]).await;
+    let ana = first.artist("Ana").await;
+    let elsewhere = second.same_person(&ana);
+    let (stored, waiting) = (ana.create_release().await, ana.create_release().await);
+    let song = a_song(1);
+    ana.attach(UploadTarget::NewTrack(stored), "song.wav", song.clone()).await;
+    plays(&elsewhere, stored, &song).await;
+
+    first.restart_with(&[("VWAZA_FAIL_POINTS", "upload-received=kill")]).await;
+    let begun = ana.begin(UploadTarget::NewTrack(waiting), "other.wav", song.len()).await;
+    // The other process knows the upload, and does not touch it.
+    let refused = elsewhere.patch(&begun.url, 0, song.clone()).await.expect_status(503);
+    assert!(refused.header("retry-after").is_some());
+    let _cut_off = ana.try_patch(&begun.url, 0, song.clone()).await;
+    first.ended().await;
+
+    plays(&elsewhere, stored, &song).await;
+    sqlx::query("update spools set seen_at = now() - interval '1 minute'").execute(&first.sql).await.unwrap();
+    let view = elsewhere
+        .release_once(waiting, "it is said to wait", |release| {
+            release.tracks[0].pending.as_ref().is_some_and(|upload| upload.message.is_some())
+        })
+        .await;
+    assert_eq!(view.tracks[0].state(), FileState::Storing);
+    // The lease ran out; nobody else has claimed what only the dead process holds.
+    let claims: i32 =
+        sqlx::query_scalar("select attempt from upload_jobs where kind = 'STORE' order by created_at desc limit 1")
+            .fetch_one(&first.sql)
+            .await
+            .unwrap();
+    assert_eq!(claims, 1);
+
+    first.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;
+    elsewhere.attached(begun.id).await;
+    plays(&elsewhere, waiting, &song).await;
+    first.agrees().await;
+}

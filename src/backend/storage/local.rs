@@ -1,0 +1,105 @@
+//! Objects in a folder: written beside their place, flushed, and renamed into it.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+};
+
+use object_store::{ObjectStoreExt, WriteMultipart, local::LocalFileSystem, path::Path as Key};
+use tokio::{
+    fs::{self, File},
+    io::AsyncReadExt,
+    task::spawn_blocking,
+};
+
+use crate::backend::Result;
+
+/// Bytes held in memory for one object on its way to a folder.
+const PART_BYTES: usize = 1024 * 1024;
+/// Bytes that are read from the spool at once.
+const READ_BYTES: usize = 256 * 1024;
+
+pub(super) struct Local {
+    pub(super) store: LocalFileSystem,
+    folder: PathBuf,
+}
+
+impl Local {
+    pub(super) fn open(folder: PathBuf) -> Result<Self> {
+        std::fs::create_dir_all(&folder)?;
+        let store = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true);
+        Ok(Self { store, folder })
+    }
+
+    pub(super) async fn put_file(&self, key: &Key, path: &Path) -> Result<()> {
+        let mut file = File::open(path).await?;
+        let mut writer = WriteMultipart::new_with_chunk_size(self.store.put_multipart(key).await?, PART_BYTES);
+        let mut buffer = vec![0; READ_BYTES];
+        loop {
+            let read = match file.read(&mut buffer).await {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) => {
+                    writer.abort().await?;
+                    return Err(error.into());
+                }
+            };
+            writer.wait_for_capacity(1).await?;
+            writer.write(&buffer[..read]);
+            fail::fail_point!("object-half-put");
+        }
+        writer.finish().await?;
+        Ok(())
+    }
+
+    /// Whether the folder is there: what is not in it is not missing, it is not mounted.
+    pub(super) async fn answers(&self) -> bool {
+        fs::metadata(&self.folder).await.is_ok_and(|folder| folder.is_dir())
+    }
+
+    /// What it has begun to write: `key#number`, and the bytes so far. It hides these from its own listing.
+    pub(super) async fn half_written(&self) -> Result<BTreeMap<String, u64>> {
+        let folder = self.folder.clone();
+        Ok(spawn_blocking(move || staged(&folder)).await??)
+    }
+
+    pub(super) async fn delete_half_written(&self, key: &str) -> Result<()> {
+        match fs::remove_file(self.staged_path(key)).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) async fn is_half_written(&self, key: &str) -> Result<bool> {
+        Ok(fs::try_exists(self.staged_path(key)).await?)
+    }
+
+    /// Where it writes before it renames. A key is put once, so its first name is its only one.
+    fn staged_path(&self, key: &str) -> PathBuf {
+        self.folder.join(format!("{key}#1"))
+    }
+}
+
+fn staged(root: &Path) -> io::Result<BTreeMap<String, u64>> {
+    let mut found = BTreeMap::new();
+    for folder in std::fs::read_dir(root)? {
+        let folder = folder?;
+        if !folder.file_type()?.is_dir() {
+            continue;
+        }
+        for file in std::fs::read_dir(folder.path())? {
+            let file = file?;
+            let (folder, name) = (folder.file_name(), file.file_name());
+            let (folder, name) = (folder.to_string_lossy(), name.to_string_lossy());
+            if name.contains('#') {
+                match file.metadata() {
+                    Ok(metadata) => found.insert(format!("{folder}/{name}"), metadata.len()),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                    Err(error) => return Err(error),
+                };
+            }
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,110 @@
+//! Objects in a bucket of S3, or of whatever speaks its protocol.
+
+use std::{path::Path, time::Duration};
+
+use object_store::{
+    Attribute, AttributeValue, Attributes, ClientOptions, ObjectStore, PutMultipartOptions, PutOptions, RetryConfig,
+    aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey},
+    multipart::MultipartStore,
+    path::Path as Key,
+    signer::{Method, Signer},
+};
+use tokio::fs::File;
+
+use super::parts::next_part;
+use crate::backend::{Result, S3Settings, objects::Intended};
+
+/// What is no longer than this goes up in one request; a larger file in parts of this size, of which one is in memory. S3 wants 5 MiB
+/// at least, and 10,000 parts at most.
+const PART_BYTES: usize = 8 * 1024 * 1024;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two bytes of an answer; and from a request's start, so that a part on a slow line has to fit in.
+const READ_TIMEOUT: Duration = Duration::from_secs(120);
+/// The queue tries again, and knows for how long; this only spares it a hiccup.
+const RETRIES: usize = 1;
+const RETRY_TIMEOUT: Duration = Duration::from_secs(10);
+
+pub(super) struct S3 {
+    pub(super) store: AmazonS3,
+    /// Of signed addresses: `scheme://host[:port]`.
+    pub(super) origin: Option<String>,
+}
+
+impl S3 {
+    pub(super) fn open(settings: &S3Settings) -> Result<Self> {
+        let client = ClientOptions::new()
+            .with_connect_timeout(CONNECT_TIMEOUT)
+            .with_read_timeout(READ_TIMEOUT)
+            .with_timeout_disabled();
+        let retry = RetryConfig { max_retries: RETRIES, retry_timeout: RETRY_TIMEOUT, ..RetryConfig::default() };
+        let mut builder =
+            AmazonS3Builder::new().with_bucket_name(&settings.bucket).with_client_options(client).with_retry(retry);
+        for (name, value) in &settings.options {
+            // Not everything called AWS_… is about this client.
+            if let Ok(option) = name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() {
+                builder = builder.with_config(option, value);
+            }
+        }
+        let origin = origin(&builder, &settings.bucket);
+        Ok(Self { store: builder.build()?, origin })
+    }
+
+    /// `begun` is told the id of an upload in parts before its first part, so that the reaper can end what a kill leaves open.
+    pub(super) async fn put_file(
+        &self,
+        object: &Intended,
+        path: &Path,
+        begun: impl AsyncFnOnce(&str) -> Result<()>,
+    ) -> Result<()> {
+        let (key, attributes) = (Key::from(object.key.as_str()), content_type(object));
+        let mut file = File::open(path).await?;
+        if object.size_bytes <= PART_BYTES as i64 {
+            let bytes = next_part(&mut file, PART_BYTES).await?;
+            self.store.put_opts(&key, bytes.into(), PutOptions { attributes, ..PutOptions::default() }).await?;
+            return Ok(());
+        }
+        let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
+        let upload = self.store.create_multipart_opts(&key, options).await?;
+        begun(&upload).await?;
+        let mut parts = Vec::new();
+        loop {
+            let part = next_part(&mut file, PART_BYTES).await?;
+            if part.is_empty() {
+                break;
+            }
+            parts.push(self.store.put_part(&key, &upload, parts.len(), part.into()).await?);
+            fail::fail_point!("object-half-put");
+        }
+        self.store.complete_multipart(&key, &upload, parts).await?;
+        Ok(())
+    }
+
+    pub(super) async fn abandon(&self, key: &Key, upload: &str) -> Result<()> {
+        match self.store.abort_multipart(key, &upload.to_owned()).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) async fn signed_url(&self, key: &Key, lives: Duration) -> Result<String> {
+        Ok(self.store.signed_url(Method::GET, key, lives).await?.into())
+    }
+}
+
+fn origin(builder: &AmazonS3Builder, bucket: &str) -> Option<String> {
+    let value = |key| builder.get_config_value(&key);
+    let by_host = value(AmazonS3ConfigKey::VirtualHostedStyleRequest).is_some_and(|value| value == "true");
+    // With an endpoint of its own, the bucket stands in that, or in the path.
+    let address = value(AmazonS3ConfigKey::Endpoint).unwrap_or_else(|| {
+        let region = value(AmazonS3ConfigKey::Region).unwrap_or_else(|| "us-east-1".into());
+        let host = format!("s3.{region}.amazonaws.com");
+        if by_host { format!("https://{bucket}.{host}") } else { format!("https://{host}") }
+    });
+    Some(object_store::signer::Url::parse(&address).ok()?.origin().ascii_serialization())
+}
+
+/// Judged by us: whoever has a signed address is told what it is.
+pub(super) fn content_type(object: &Intended) -> Attributes {
+    let value = AttributeValue::from(object.content_type.clone());
+    Attributes::from_iter([(Attribute::ContentType, value)])
+}

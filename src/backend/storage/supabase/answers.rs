@@ -1,0 +1,186 @@
+//! What the server answers: its refusals, and the bodies and headers that are read.
+
+use std::{ops::Range, time::Duration};
+
+use object_store::{Error, GetRange, ObjectMeta, Result, path::Path};
+use rand::Rng;
+use reqwest::{RequestBuilder, Response, StatusCode, header::CONTENT_RANGE};
+use serde::{Deserialize, de::DeserializeOwned};
+use thiserror::Error as ThisError;
+
+use super::generic;
+
+const RETRY_PAUSE_MS: Range<u64> = 100..400;
+/// Of an error's body, the rest of which nobody reads.
+const ERROR_BODY_BYTES: usize = 4 * 1024;
+
+/// A refusal as the server words it; what [`Error`] has no variant for keeps it as its source.
+#[derive(Debug, ThisError)]
+#[error("the server answered {status} {code}: {message}")]
+pub(super) struct Refusal {
+    pub(super) status: u16,
+    pub(super) code: String,
+    pub(super) message: String,
+}
+
+impl Refusal {
+    async fn read(mut response: Response) -> Self {
+        let status = response.status().as_u16();
+        let mut body = Vec::new();
+        while body.len() < ERROR_BODY_BYTES
+            && let Ok(Some(bytes)) = response.chunk().await
+        {
+            body.extend_from_slice(&bytes);
+        }
+        body.truncate(ERROR_BODY_BYTES);
+        match serde_json::from_slice::<ErrorBody>(&body) {
+            Ok(told) => {
+                Self { status: told.status_code.parse().unwrap_or(status), code: told.code, message: told.message }
+            }
+            // Resumable uploads and gateways answer in plain text.
+            Err(_) => Self { status, code: String::new(), message: String::from_utf8_lossy(&body).trim().to_owned() },
+        }
+    }
+
+    fn into_error(self, path: &str) -> Error {
+        let path = path.to_owned();
+        match (self.code.as_str(), self.status) {
+            // Never a bare 404: some other server at this address is not a storage without the object.
+            ("NoSuchKey", _) => Error::NotFound { path, source: self.into() },
+            ("KeyAlreadyExists", _) => Error::AlreadyExists { path, source: self.into() },
+            ("", 409) if self.message.contains("already exists") => Error::AlreadyExists { path, source: self.into() },
+            ("", 409) => Error::Precondition { path, source: self.into() },
+            ("AccessDenied", _) => Error::PermissionDenied { path, source: self.into() },
+            ("InvalidJWT" | "InvalidSignature", _) | ("", 401 | 403) => {
+                Error::Unauthenticated { path, source: self.into() }
+            }
+            ("NoSuchBucket", _) => {
+                generic(Self { message: "the bucket does not exist; create it, as a private one".into(), ..self })
+            }
+            _ => generic(self),
+        }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct ErrorBody {
+    status_code: String,
+    code: String,
+    message: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Signed {
+    #[serde(rename = "signedURL")]
+    pub(super) signed_url: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Info {
+    pub(super) size: u64,
+    pub(super) etag: Option<String>,
+    pub(super) last_modified: String,
+}
+
+/// An object in a folder or, without an id, a folder in it.
+#[derive(Deserialize)]
+pub(super) struct Entry {
+    pub(super) id: Option<String>,
+    name: String,
+    updated_at: Option<String>,
+    metadata: Option<EntryMetadata>,
+}
+
+#[derive(Deserialize)]
+struct EntryMetadata {
+    size: u64,
+    #[serde(rename = "eTag")]
+    e_tag: Option<String>,
+}
+
+impl Entry {
+    pub(super) fn location(&self, folder: &Path) -> Result<Path> {
+        if self.name.is_empty() {
+            // Its path would be its folder's, and the listing would not end.
+            return Err(generic(format!("an entry of {folder} has no name")));
+        }
+        Ok(Path::parse(format!("{folder}/{}", self.name))?)
+    }
+
+    pub(super) fn into_meta(self, location: Path) -> Result<ObjectMeta> {
+        let (Some(metadata), Some(updated_at)) = (self.metadata, self.updated_at) else {
+            return Err(generic(format!("{location} is listed without its size")));
+        };
+        Ok(ObjectMeta {
+            location,
+            last_modified: updated_at.parse().map_err(generic)?,
+            size: metadata.size,
+            e_tag: metadata.e_tag,
+            version: None,
+        })
+    }
+}
+
+/// Sends what changes nothing, and once more after a moment if it was lost on the way or the server failed.
+pub(super) async fn ask(request: RequestBuilder) -> reqwest::Result<Response> {
+    let again = request.try_clone();
+    let first = request.send().await;
+    let failed = match &first {
+        Ok(response) => response.status().is_server_error(),
+        Err(error) => !error.is_builder(),
+    };
+    let Some(again) = again.filter(|_| failed) else { return first };
+    let pause = rand::rng().random_range(RETRY_PAUSE_MS);
+    tokio::time::sleep(Duration::from_millis(pause)).await;
+    again.send().await
+}
+
+pub(super) async fn accepted(answer: reqwest::Result<Response>, path: &str) -> Result<Response> {
+    let response = answer.map_err(generic)?;
+    if response.status().is_success() { Ok(response) } else { Err(Refusal::read(response).await.into_error(path)) }
+}
+
+/// The same for a resumable upload that was begun, of which a bare status says that it is over.
+pub(super) async fn accepted_upload(answer: reqwest::Result<Response>, upload: &str) -> Result<Response> {
+    let response = answer.map_err(generic)?;
+    match response.status() {
+        StatusCode::NOT_FOUND | StatusCode::GONE => {
+            Err(Error::NotFound { path: upload.to_owned(), source: Refusal::read(response).await.into() })
+        }
+        _ => accepted(Ok(response), upload).await,
+    }
+}
+
+pub(super) async fn answer<T: DeserializeOwned>(answer: reqwest::Result<Response>, key: &Path) -> Result<T> {
+    accepted(answer, key.as_ref()).await?.json().await.map_err(generic)
+}
+
+/// The range that came and the object's size, if it is the range that was asked for; the whole object is not.
+pub(super) fn part(response: &Response, wanted: &GetRange) -> Result<(Range<u64>, u64)> {
+    let came = header(response, CONTENT_RANGE.as_str())
+        .filter(|_| response.status() == StatusCode::PARTIAL_CONTENT)
+        .and_then(parse_content_range);
+    let Some((range, size)) = came else { return Err(generic("a range was asked for, and none came")) };
+    let expected = wanted.as_range(size).map_err(generic)?;
+    if range != expected || response.content_length().is_some_and(|length| length != range.end - range.start) {
+        return Err(generic(format!("the bytes {expected:?} were asked for, and {range:?} came")));
+    }
+    Ok((range, size))
+}
+
+/// `bytes 0-4/10`
+fn parse_content_range(text: &str) -> Option<(Range<u64>, u64)> {
+    let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
+    Some((first..last.checked_add(1)?, size.parse().ok()?))
+}
+
+pub(super) fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
+    response.headers().get(name)?.to_str().ok()
+}
+
+pub(super) fn number(response: &Response, name: &str) -> Option<u64> {
+    header(response, name)?.parse().ok()
+}

@@ -1,0 +1,245 @@
+//! One suite over all storages: whatever is behind the trait, the product sees the same.
+
+use std::{path::PathBuf, time::Duration};
+
+use futures::TryStreamExt;
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::Storage;
+use crate::{
+    backend::{
+        Error, KeepingSettings, QueueSettings, S3Settings, Settings, StorageSettings, SupabaseSettings, UploadSettings,
+        objects::Intended,
+        testing::{s3_server::S3Server, supabase_server::SupabaseServer},
+    },
+    domain::{ids::ObjectId, media::MediaLimits},
+};
+
+/// Larger than one part of any storage, and no multiple of any.
+const LARGE: usize = 17 * 1024 * 1024 + 4321;
+
+/// A storage, and what has to live as long as it is used.
+struct Place {
+    storage: Storage,
+    folder: TempDir,
+    _servers: (Option<S3Server>, Option<SupabaseServer>),
+}
+
+impl Place {
+    async fn local() -> Self {
+        Self::open(StorageSettings::Local, TempDir::new().unwrap(), (None, None))
+    }
+
+    async fn s3() -> Self {
+        let folder = TempDir::new().unwrap();
+        let server = S3Server::start(&folder.path().join("s3")).await;
+        let options = S3Server::settings(&server.address());
+        let settings = StorageSettings::S3(S3Settings { bucket: S3Server::BUCKET.into(), options });
+        Self::open(settings, folder, (Some(server), None))
+    }
+
+    async fn supabase() -> Self {
+        let server = SupabaseServer::start().await;
+        let settings = StorageSettings::Supabase(SupabaseSettings {
+            url: server.url(),
+            service_role_key: SupabaseServer::KEY.into(),
+            bucket: SupabaseServer::BUCKET.into(),
+        });
+        Self::open(settings, TempDir::new().unwrap(), (None, Some(server)))
+    }
+
+    fn open(storage: StorageSettings, folder: TempDir, servers: (Option<S3Server>, Option<SupabaseServer>)) -> Self {
+        let settings = Settings {
+            database_url: String::new(),
+            data_dir: folder.path().to_owned(),
+            public_url: String::new(),
+            storage,
+            media: MediaLimits::of_mb(1024, 36),
+            uploads: UploadSettings::default(),
+            queue: QueueSettings::default(),
+            keeping: KeepingSettings::default(),
+            fail_points: String::new(),
+        };
+        Self { storage: Storage::open(&settings).unwrap(), folder, _servers: servers }
+    }
+
+    /// A file on its way to the storage.
+    fn file(&self, bytes: &[u8]) -> (Intended, PathBuf) {
+        let object = intended(bytes);
+        let path = self.folder.path().join(object.id.to_string());
+        std::fs::write(&path, bytes).unwrap();
+        (object, path)
+    }
+
+    async fn put(&self, bytes: &[u8]) -> Intended {
+        let (object, path) = self.file(bytes);
+        self.storage.put_file(&object, &path, async |_: &str| Ok(())).await.unwrap();
+        object
+    }
+
+    async fn read(&self, object: &Intended, range: Option<std::ops::Range<u64>>) -> Vec<u8> {
+        let chunks: Vec<_> = self.storage.read(&object.key, range).await.unwrap().try_collect().await.unwrap();
+        chunks.concat()
+    }
+}
+
+fn intended(bytes: &[u8]) -> Intended {
+    let id = ObjectId(Uuid::now_v7());
+    Intended {
+        id,
+        key: format!("audio/{id}"),
+        size_bytes: bytes.len() as i64,
+        sha256: Sha256::digest(bytes).to_vec(),
+        content_type: "audio/wav".into(),
+    }
+}
+
+/// No two parts of it are alike.
+fn bytes(length: usize) -> Vec<u8> {
+    (0..length.div_ceil(8) as u64)
+        .flat_map(|word| word.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes())
+        .take(length)
+        .collect()
+}
+
+async fn what_is_put_is_there_as_it_was(place: Place) {
+    for length in [1, 5000, LARGE] {
+        let bytes = bytes(length);
+        let object = place.put(&bytes).await;
+        assert!(place.storage.holds(&object).await.unwrap());
+        assert_eq!(Sha256::digest(place.read(&object, None).await).as_slice(), object.sha256);
+        assert_eq!(place.storage.list().await.unwrap().get(&object.key), Some(&(length as u64)));
+    }
+    assert_eq!(place.storage.list().await.unwrap().len(), 3);
+}
+
+async fn small_bytes_are_put_and_copied(place: Place) {
+    let object = intended(b"a thumbnail");
+    place.storage.put_bytes(&object, b"a thumbnail".to_vec()).await.unwrap();
+    let copy = place.folder.path().join("copy");
+    place.storage.copy_to_file(&object.key, &copy).await.unwrap();
+    assert_eq!(std::fs::read(copy).unwrap(), b"a thumbnail");
+}
+
+async fn ranges_are_exact(place: Place) {
+    let bytes = bytes(100_000);
+    let object = place.put(&bytes).await;
+    for range in [0..1, 0..100_000, 99_999..100_000, 40_000..70_001] {
+        let part = &bytes[usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap()];
+        assert_eq!(place.read(&object, Some(range)).await, part);
+    }
+}
+
+async fn what_is_deleted_is_gone(place: Place) {
+    let (kept, deleted) = (place.put(b"kept").await, place.put(b"deleted").await);
+    assert!(!place.storage.is_gone(&deleted.key).await.unwrap());
+    place.storage.delete(&deleted.key).await.unwrap();
+    assert!(place.storage.is_gone(&deleted.key).await.unwrap());
+    // Again, as after a lost answer.
+    place.storage.delete(&deleted.key).await.unwrap();
+    assert!(!place.storage.holds(&deleted).await.unwrap());
+    assert_eq!(place.storage.list().await.unwrap().into_keys().collect::<Vec<_>>(), [kept.key]);
+}
+
+async fn what_is_not_there_is_no_outage(place: Place) {
+    let missing = intended(b"missing");
+    assert!(!place.storage.holds(&missing).await.unwrap());
+    assert!(place.storage.is_gone(&missing.key).await.unwrap());
+    let opened = place.storage.read(&missing.key, None).await.map(drop);
+    assert!(matches!(opened, Err(Error::Storage(object_store::Error::NotFound { .. }))), "{opened:?}");
+    place.storage.delete(&missing.key).await.unwrap();
+    assert!(place.storage.list().await.unwrap().is_empty());
+}
+
+async fn other_bytes_than_intended_are_noticed(place: Place) {
+    let (mut object, path) = place.file(b"what is there");
+    object.sha256 = Sha256::digest(b"what was meant").to_vec();
+    let put = place.storage.put_file(&object, &path, async |_: &str| Ok(())).await;
+    assert!(matches!(put, Err(Error::StorageMismatch { .. })), "{put:?}");
+}
+
+/// Where a storage knows uploads in parts: their id is told first, and one that is left open can be ended.
+async fn what_is_left_open_can_be_ended(place: Place) {
+    let (object, path) = place.file(&bytes(LARGE));
+    let begun = std::sync::Mutex::new(None);
+    let killed = place.storage.put_file(&object, &path, async |id: &str| {
+        *begun.lock().unwrap() = Some(id.to_owned());
+        Err(Error::Corrupt("killed".into()))
+    });
+    let killed = killed.await;
+    let Some(id) = begun.into_inner().unwrap() else {
+        // A folder knows no such thing.
+        killed.unwrap();
+        return;
+    };
+    assert!(matches!(killed, Err(Error::Corrupt(_))), "{killed:?}");
+    assert!(place.storage.is_gone(&object.key).await.unwrap());
+    place.storage.abandon(&object.key, &id).await.unwrap();
+    assert!(place.storage.list().await.unwrap().is_empty());
+}
+
+async fn signed_addresses_need_nothing_else(place: Place) {
+    let object = place.put(b"for who has the address").await;
+    let Some(address) = place.storage.signed_url(&object.key).await.unwrap() else { return };
+    assert!(address.starts_with(place.storage.origin().unwrap()), "{address}");
+    let client = reqwest::Client::new();
+    let answer = client.get(&address).header("range", "bytes=4-6").send().await.unwrap();
+    assert_eq!(answer.status(), 206);
+    assert_eq!(answer.headers()["content-type"], "audio/wav");
+    assert_eq!(answer.bytes().await.unwrap(), &b"who"[..]);
+    // Without the signature it is nobody's.
+    let bare = address.split('?').next().unwrap();
+    assert!(!client.get(bare).send().await.unwrap().status().is_success());
+}
+
+async fn a_storage_that_is_there_closes_its_circuit(place: Place) {
+    use crate::domain::circuit::CircuitState;
+    assert!(!place.storage.probe().await);
+    assert_eq!(place.storage.circuit(), CircuitState::Closed);
+}
+
+macro_rules! conformance {
+    ($($story:ident)*) => {
+        mod local { $(#[tokio::test] async fn $story() { super::$story(super::Place::local().await).await; })* }
+        mod s3 { $(#[tokio::test] async fn $story() { super::$story(super::Place::s3().await).await; })* }
+        mod supabase { $(#[tokio::test] async fn $story() { super::$story(super::Place::supabase().await).await; })* }
+    };
+}
+
+conformance! {
+    what_is_put_is_there_as_it_was
+    small_bytes_are_put_and_copied
+    ranges_are_exact
+    what_is_deleted_is_gone
+    what_is_not_there_is_no_outage
+    other_bytes_than_intended_are_noticed
+    what_is_left_open_can_be_ended
+    signed_addresses_need_nothing_else
+    a_storage_that_is_there_closes_its_circuit
+}
+
+/// What nobody can reach opens the circuit, and what is back closes it.
+#[tokio::test]
+async fn a_storage_that_is_away_is_asked_no_more_and_comes_back() {
+    use crate::domain::circuit::CircuitState;
+    let folder = TempDir::new().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let options = S3Server::settings(&free.to_string());
+    let settings = StorageSettings::S3(S3Settings { bucket: S3Server::BUCKET.into(), options });
+    let place = Place::open(settings, folder, (None, None));
+    let object = intended(b"nowhere");
+    while place.storage.circuit() == CircuitState::Closed {
+        let outcome = place.storage.put_bytes(&object, b"nowhere".to_vec()).await;
+        assert!(matches!(outcome, Err(Error::StorageDown { .. })), "{outcome:?}");
+    }
+    let outcome = place.storage.put_bytes(&object, b"nowhere".to_vec()).await;
+    assert!(matches!(outcome, Err(Error::CircuitOpen)), "{outcome:?}");
+    let server = S3Server::start_at(free, &place.folder.path().join("s3")).await;
+    while !place.storage.probe().await {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    place.storage.put_bytes(&object, b"nowhere".to_vec()).await.unwrap();
+    drop(server);
+}

@@ -1,0 +1,235 @@
+//! What the fuzz targets run, and the tests with the inputs that are kept in `fuzz/corpus`: whatever the bytes are, these return.
+
+use std::{fmt::Debug, io::Write};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use tempfile::NamedTempFile;
+
+use crate::{
+    backend::{
+        hex,
+        media::{MediaError, Refusal, examine_audio, examine_cover, judge_audio, judge_cover},
+    },
+    domain::{
+        account::{Email, is_invisible, parse_artist_name, parse_line},
+        codes::{Gtin, Isrc},
+        media::{
+            MAX_CHANNELS, MAX_SAMPLE_RATE_HZ, MAX_TRACK_MS, MIN_BIT_DEPTH, MIN_SAMPLE_RATE_HZ, MediaLimits, Peaks,
+        },
+        range::Requested,
+        release::{RawDetails, TITLE_MAX_CHARS, date_field, parse_date, title_hints},
+        review::Reason,
+        track::title_from_file_name,
+        upload::{Checksum, RawIntent, UploadTarget, parse_metadata},
+    },
+};
+
+/// A file: both looks at it end in a verdict, and the second one agrees with the first.
+pub fn media(bytes: &[u8]) {
+    let mut file = NamedTempFile::new().expect("there is room for a small file");
+    file.write_all(bytes).expect("there is room for a small file");
+    let limits = MediaLimits::default();
+
+    let judged = verdict(judge_audio(file.path(), &limits));
+    if let Some(judged) = &judged {
+        assert!((MIN_SAMPLE_RATE_HZ..=MAX_SAMPLE_RATE_HZ).contains(&judged.sample_rate_hz));
+        assert!((1..=MAX_CHANNELS).contains(&judged.channels));
+        assert!(judged.bit_depth.is_none_or(|bits| bits >= MIN_BIT_DEPTH));
+        assert!(judged.duration_ms.is_none_or(|milliseconds| (0..=MAX_TRACK_MS).contains(&milliseconds)));
+        let tags = &judged.tags;
+        for text in [&tags.title, &tags.artist, &tags.album, &tags.isrc].into_iter().flatten() {
+            assert!(!text.is_empty() && !text.contains(is_invisible), "{text:?}");
+        }
+    }
+    if let Some((facts, Peaks(peaks))) = verdict(examine_audio(file.path())) {
+        let judged = judged.expect("what can be decoded has a header that can be taken");
+        assert_eq!((facts.container, facts.codec, facts.channels), (judged.container, judged.codec, judged.channels));
+        assert_eq!((facts.sample_rate_hz, facts.bit_depth), (judged.sample_rate_hz, judged.bit_depth));
+        assert!((0..=MAX_TRACK_MS).contains(&facts.duration_ms));
+        assert!((1..=Peaks::BUCKETS).contains(&peaks.len()));
+    }
+
+    let judged = verdict(judge_cover(file.path(), &limits));
+    if let Some((facts, thumbnails)) = verdict(examine_cover(file.path())) {
+        assert_eq!(judged.map(|judged| judged.facts).as_ref(), Some(&facts));
+        assert!(!thumbnails.is_empty());
+        assert!(thumbnails.iter().all(|thumbnail| (1..=facts.width_px).contains(&thumbnail.edge_px)));
+    }
+}
+
+/// What a file is found to be; none if it is refused, in words and with a status that says whose fault it is.
+fn verdict<T>(result: Result<T, MediaError>) -> Option<T> {
+    match result {
+        Ok(found) => Some(found),
+        Err(MediaError::Refused(Refusal { status, message })) => {
+            assert!(matches!(status, 413 | 415 | 422) && !message.is_empty(), "{status} {message}");
+            None
+        }
+        Err(MediaError::Io(error)) => panic!("taken for a fault of the disk: {error}"),
+    }
+}
+
+/// What is understood is understood in the same way when it is written down and read again.
+fn reads_back<T: Debug + PartialEq, E: Debug + PartialEq>(value: &T, again: Result<T, E>) {
+    assert_eq!(again.as_ref(), Ok(value));
+}
+
+/// A code or a date.
+pub fn codes(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Ok(isrc) = Isrc::parse(&text) {
+        assert!(isrc.as_str().len() == 12 && isrc.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        reads_back(&isrc, Isrc::parse(isrc.as_str()));
+        reads_back(&isrc, Isrc::parse(&isrc.to_string()));
+    }
+    if let Ok(gtin) = Gtin::parse(&text) {
+        reads_back(&gtin, Gtin::parse(&gtin.to_string()));
+    }
+    if let Ok(date) = parse_date(&text) {
+        reads_back(&date, parse_date(&date_field(date)));
+    }
+}
+
+/// What people type: a line for each field of a release's details, or all of it in one field.
+pub fn forms(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let mut lines = text.split('\n').map(str::to_owned);
+    let mut line = || lines.next().unwrap_or_default();
+    let details = RawDetails {
+        title: line(),
+        title_version: line(),
+        kind: line(),
+        genre: line(),
+        language: line(),
+        release_date: line(),
+        label: line(),
+        gtin: line(),
+        p_line: line(),
+        c_line: line(),
+    };
+    if let Ok(details) = details.parse() {
+        reads_back(&details, RawDetails::from(&details).parse());
+    }
+    if let Ok(name) = parse_artist_name(&text) {
+        reads_back(&name, parse_artist_name(&name));
+    }
+    if let Ok(email) = Email::parse(&text) {
+        reads_back(&email, Email::parse(email.as_str()));
+    }
+    if let Ok(reason) = Reason::parse(&text) {
+        reads_back(&reason, Reason::parse(reason.as_str()));
+    }
+    let title = title_from_file_name(&text);
+    reads_back(&title, parse_line(&title, TITLE_MAX_CHARS));
+    let _ = title_hints(&text);
+}
+
+/// A wish to upload: its target, length, SHA-256 and fingerprint, a line each, then the file's name.
+pub fn intent(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let mut lines = text.splitn(5, '\n');
+    let mut line = || lines.next().unwrap_or_default();
+    let (Ok(target), Ok(length)) = (line().parse::<UploadTarget>(), line().parse::<i64>()) else { return };
+    reads_back(&target, target.to_string().parse());
+    let raw = RawIntent {
+        target,
+        length,
+        sha256: Some(line()).filter(|hash| !hash.is_empty()).map(str::to_owned),
+        fingerprint: line().to_owned(),
+        file_name: line().to_owned(),
+    };
+    let limits = MediaLimits::default();
+    match raw.parse(&limits) {
+        Ok(intent) => {
+            let name = &intent.file_name;
+            assert!(!name.trim().is_empty() && name.len() <= 255, "{name:?}");
+            assert!(!name.contains(is_invisible) && !name.contains(['/', '\\']), "{name:?}");
+            assert!(intent.length > 0 && intent.length.unsigned_abs() <= limits.max_audio_bytes);
+            let again = RawIntent {
+                sha256: intent.sha256.as_ref().map(|hash| hex(hash)),
+                fingerprint: intent.fingerprint.clone(),
+                file_name: name.clone(),
+                ..raw
+            };
+            reads_back(&intent, again.parse(&limits));
+        }
+        Err(problem) => assert!(matches!(problem.status(), 400 | 413 | 422), "{problem:?}"),
+    }
+}
+
+/// The header `Upload-Metadata`.
+pub fn metadata(bytes: &[u8]) {
+    match parse_metadata(bytes) {
+        Ok(metadata) => {
+            let pair = |(key, value): (&String, &String)| format!("{key} {}", BASE64_STANDARD.encode(value));
+            let written = metadata.iter().map(pair).collect::<Vec<_>>().join(",");
+            reads_back(&metadata, parse_metadata(written.as_bytes()));
+        }
+        Err(problem) => assert_eq!(problem.status(), 400),
+    }
+}
+
+/// The header `Upload-Checksum`.
+pub fn checksum(bytes: &[u8]) {
+    match Checksum::parse(bytes) {
+        Ok(checksum) => {
+            let written = match &checksum {
+                Checksum::Sha1(digest) => format!("sha1 {}", BASE64_STANDARD.encode(digest)),
+                Checksum::Sha256(digest) => format!("sha256 {}", BASE64_STANDARD.encode(digest)),
+            };
+            reads_back(&checksum, Checksum::parse(written.as_bytes()));
+        }
+        Err(problem) => assert_eq!(problem.status(), 400),
+    }
+}
+
+/// The size of a file, a space, and the header `Range`.
+pub fn range(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let Some((size, header)) = text.split_once(' ') else { return };
+    let Ok(size_bytes) = size.parse::<u64>() else { return };
+    let requested = Requested::parse(header, size_bytes);
+    if let Requested::Part(part) = &requested {
+        assert!(part.start < part.end && part.end <= size_bytes, "{part:?} of {size_bytes}");
+        let written = format!("bytes={}-{}", part.start, part.end - 1);
+        assert_eq!(Requested::parse(&written, size_bytes), requested);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, ffi::OsString, fs, path::Path};
+
+    use super::*;
+
+    #[test]
+    fn every_fuzz_target_replays_its_corpus() {
+        type Target = (&'static str, fn(&[u8]));
+        let targets: [Target; 7] = [
+            ("checksum", checksum),
+            ("codes", codes),
+            ("forms", forms),
+            ("intent", intent),
+            ("media", media),
+            ("metadata", metadata),
+            ("range", range),
+        ];
+        let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+        for (name, target) in targets {
+            let inputs = fs::read_dir(fuzz.join("corpus").join(name)).expect("a target has a corpus");
+            let mut replayed = 0;
+            for input in inputs {
+                let path = input.expect("a corpus can be read").path();
+                // Shown when it fails.
+                println!("{}", path.display());
+                target(&fs::read(&path).expect("a corpus can be read"));
+                replayed += 1;
+            }
+            assert!(replayed > 0, "the corpus of {name} is empty");
+        }
+        let programs = fs::read_dir(fuzz.join("fuzz_targets")).expect("the fuzz targets can be read");
+        let programs: BTreeSet<_> = programs.map(|program| program.expect("a fuzz target").file_name()).collect();
+        let replayed: BTreeSet<_> = targets.iter().map(|(name, _)| OsString::from(format!("{name}.rs"))).collect();
+        assert_eq!(programs, replayed);
+    }
+}

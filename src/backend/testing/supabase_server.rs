@@ -1,0 +1,227 @@
+//! Supabase Storage for tests: a real HTTP server with objects in memory, whose answers are those of the real one.
+
+mod answers;
+mod objects;
+mod resumable;
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::{Request, body::Incoming, http::request::Parts, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use serde_json::json;
+use tokio::{
+    net::TcpListener,
+    task::{JoinHandle, JoinSet},
+};
+use uuid::Uuid;
+
+use self::answers::{Answer, decoded, header, internal_error, json, no_such_key, parsed, refused, text, told};
+
+/// What a hosted server takes unless it is told otherwise.
+const SIZE_LIMIT: usize = 50 * 1024 * 1024;
+
+/// How the next answer goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    Status500,
+    /// The server's database did not answer it in time.
+    Status544,
+    /// Does what was asked, then drops the connection.
+    LoseTheAnswer,
+    /// Stores one byte less than the next object has, and says that all is well.
+    KeepLess,
+}
+
+/// Supabase Storage as a test sees it, with one bucket. It stops when this is dropped.
+pub struct SupabaseServer {
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+    accepting: JoinHandle<()>,
+}
+
+impl SupabaseServer {
+    pub const KEY: &'static str = "the-service-role-key";
+    pub const BUCKET: &'static str = "vwaza";
+
+    /// # Panics
+    /// When no port is free.
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let address = listener.local_addr().expect("a listener has an address");
+        let state = Arc::new(Mutex::new(State::new(address)));
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&state)));
+        Self { address, state, accepting }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The keys of all objects, in order.
+    pub fn objects(&self) -> Vec<String> {
+        lock(&self.state).objects.keys().cloned().collect()
+    }
+
+    /// Resumable uploads that are neither complete nor ended.
+    pub fn open_uploads(&self) -> usize {
+        lock(&self.state).uploads.values().filter(|upload| !upload.complete).count()
+    }
+
+    /// Makes one answer go wrong; called again, also the one after it.
+    pub fn fail_next(&self, how: Failure) {
+        let mut state = lock(&self.state);
+        if how == Failure::KeepLess { state.keep_less = true } else { state.failures.push_back(how) }
+    }
+
+    pub fn limit_size(&self, bytes: usize) {
+        lock(&self.state).size_limit = bytes;
+    }
+
+    /// Refuses every other content type.
+    pub fn allow_only(&self, content_type: &str) {
+        lock(&self.state).allowed = Some(content_type.to_owned());
+    }
+
+    /// Loses the file of an object and keeps its row.
+    ///
+    /// # Panics
+    /// When there is no such object.
+    pub fn lose_file(&self, key: &str) {
+        lock(&self.state).objects.get_mut(key).expect("the object is there").file_is_gone = true;
+    }
+
+    /// Puts the server's clock forward: signed addresses expire by it.
+    pub fn pass(&self, time: Duration) {
+        lock(&self.state).clock_ahead += time;
+    }
+}
+
+impl Drop for SupabaseServer {
+    fn drop(&mut self) {
+        // Its connections go with it.
+        self.accepting.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, state: Arc<Mutex<State>>) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let state = Arc::clone(&state);
+        let service = service_fn(move |request| serve(Arc::clone(&state), request));
+        connections.spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn serve(state: Arc<Mutex<State>>, request: Request<Incoming>) -> io::Result<Answer> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    let mut state = lock(&state);
+    let failure = state.failures.pop_front();
+    match failure {
+        Some(Failure::Status500) => return Ok(internal_error()),
+        Some(Failure::Status544) => {
+            let message = "The connection to the database timed out";
+            return Ok(told(544, "544", "DatabaseTimeout", message, "DatabaseTimeout"));
+        }
+        _ => {}
+    }
+    let answer = state.answer(&head, body);
+    if failure == Some(Failure::LoseTheAnswer) { Err(io::Error::other("the answer is lost")) } else { Ok(answer) }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().expect("nothing panics while it holds the state")
+}
+
+struct State {
+    address: SocketAddr,
+    objects: BTreeMap<String, Object>,
+    uploads: HashMap<String, Upload>,
+    failures: VecDeque<Failure>,
+    keep_less: bool,
+    size_limit: usize,
+    allowed: Option<String>,
+    clock_ahead: Duration,
+}
+
+struct Object {
+    id: Uuid,
+    bytes: Bytes,
+    content_type: String,
+    file_is_gone: bool,
+}
+
+struct Upload {
+    key: String,
+    content_type: String,
+    length: usize,
+    received: Vec<u8>,
+    complete: bool,
+}
+
+impl State {
+    fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            objects: BTreeMap::new(),
+            uploads: HashMap::new(),
+            failures: VecDeque::new(),
+            keep_less: false,
+            size_limit: SIZE_LIMIT,
+            allowed: None,
+            clock_ahead: Duration::ZERO,
+        }
+    }
+
+    fn answer(&mut self, head: &Parts, body: Bytes) -> Answer {
+        let Some(path) = head.uri.path().strip_prefix("/storage/v1/") else { return text(404, "no such route") };
+        let has_key = header(head, "authorization").strip_prefix("Bearer ") == Some(SupabaseServer::KEY);
+        let is_signed = head.method == "GET" && path.starts_with("object/sign/");
+        if !has_key && !is_signed {
+            return refused("403", "Unauthorized", "signature verification failed", "AccessDenied");
+        }
+        if let Some(upload) = path.strip_prefix("upload/resumable") {
+            return self.resumable(head, upload.trim_start_matches('/'), &body);
+        }
+        if let Some(bucket) = path.strip_prefix("object/list/") {
+            return json(200, &self.list(bucket, &parsed(&body)));
+        }
+        let routes = ["object/sign/", "object/authenticated/", "object/info/", "object/"];
+        let Some((route, rest)) = routes.iter().find_map(|route| Some((*route, path.strip_prefix(*route)?))) else {
+            return text(404, "no such route");
+        };
+        let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
+        if bucket != SupabaseServer::BUCKET {
+            return refused("404", "Bucket not found", "Bucket not found", "NoSuchBucket");
+        }
+        if head.method == "DELETE" && key.is_empty() {
+            return json(200, &self.delete_many(&parsed(&body)));
+        }
+        let Some(key) = decoded(key) else {
+            return refused("400", "InvalidKey", &format!("Invalid key: {key}"), "InvalidKey");
+        };
+        match (head.method.as_str(), route) {
+            ("POST", "object/") => self.put(head, key, body),
+            ("HEAD", "object/" | "object/authenticated/") if !self.objects.contains_key(&key) => text(400, ""),
+            _ if !self.objects.contains_key(&key) => no_such_key(),
+            ("GET" | "HEAD", "object/" | "object/authenticated/") => self.read(head, &key),
+            ("GET", "object/info/") => json(200, &self.objects[&key].info(&key)),
+            ("POST", "object/sign/") => self.sign(&key, &parsed(&body)),
+            ("GET", "object/sign/") => self.read_signed(head, &key),
+            ("DELETE", "object/") => {
+                self.objects.remove(&key);
+                json(200, &json!({ "message": "Successfully deleted" }))
+            }
+            _ => text(404, "no such route"),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! A circuit breaker: after several failures in a row nothing is asked any more, except a probe from time to time.
+
+use std::time::Duration;
+
+/// Failures in a row that open it.
+const FAILURES_MAX: u32 = 5;
+/// From opening to the first probe; doubled for each probe that fails.
+const PAUSE_BASE: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// ```text
+/// CLOSED ─fifth failure in a row▶ OPEN ─pause over▶ HALF_OPEN ─probe succeeds▶ CLOSED
+///                                  ▲                    └─probe fails, pause doubled─┐
+///                                  └────────────────────────────────────────────────┘
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CircuitState {
+    /// All is well: every call goes through.
+    Closed,
+    /// No call goes through.
+    Open,
+    /// One probe is under way; no other call goes through.
+    HalfOpen,
+}
+
+/// Time is the caller's: a duration since any fixed moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Circuit(State);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Closed { failures: u32 },
+    Open { until: Duration, probes: u32 },
+    HalfOpen { probes: u32 },
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::Closed { failures: 0 }
+    }
+}
+
+impl Circuit {
+    pub fn state(&self) -> CircuitState {
+        match self.0 {
+            State::Closed { .. } => CircuitState::Closed,
+            State::Open { .. } => CircuitState::Open,
+            State::HalfOpen { .. } => CircuitState::HalfOpen,
+        }
+    }
+
+    /// Closed, and the last call did not fail.
+    pub fn is_well(&self) -> bool {
+        self.0 == State::default()
+    }
+
+    /// A call came back well, or with an answer that shows that the other side is there. What was under way when the circuit
+    /// opened changes nothing: only a probe closes it.
+    pub fn succeeded(&mut self) {
+        if !matches!(self.0, State::Open { .. }) {
+            self.0 = State::default();
+        }
+    }
+
+    pub fn failed(&mut self, now: Duration) {
+        self.0 = match self.0 {
+            State::Closed { failures } if failures + 1 < FAILURES_MAX => State::Closed { failures: failures + 1 },
+            State::Closed { .. } => State::Open { until: now + PAUSE_BASE, probes: 0 },
+            State::HalfOpen { probes } => {
+                let pause = (PAUSE_BASE * 2_u32.pow((probes + 1).min(10))).min(PAUSE_MAX);
+                State::Open { until: now + pause, probes: probes + 1 }
+            }
+            open @ State::Open { .. } => open,
+        };
+    }
+
+    /// Whether the caller is to probe now, and nobody else.
+    pub fn begins_probe(&mut self, now: Duration) -> bool {
+        match self.0 {
+            State::Open { until, probes } if now >= until => {
+                self.0 = State::HalfOpen { probes };
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn opened_at(now: Duration) -> Circuit {
+        let mut circuit = Circuit::default();
+        for _ in 0..FAILURES_MAX {
+            assert_eq!(circuit.state(), CircuitState::Closed);
+            circuit.failed(now);
+        }
+        circuit
+    }
+
+    #[test]
+    fn the_fifth_failure_in_a_row_opens_it() {
+        let mut circuit = Circuit::default();
+        for _ in 0..FAILURES_MAX - 1 {
+            circuit.failed(seconds(0));
+        }
+        circuit.succeeded();
+        assert!(circuit.is_well());
+        assert_eq!(opened_at(seconds(0)).state(), CircuitState::Open);
+    }
+
+    #[test]
+    fn one_probe_at_a_time_and_only_a_probe_closes_it() {
+        let mut circuit = opened_at(seconds(10));
+        assert!(!circuit.begins_probe(seconds(10)));
+        circuit.succeeded();
+        assert_eq!(circuit.state(), CircuitState::Open);
+        assert!(circuit.begins_probe(seconds(11)));
+        assert!(!circuit.begins_probe(seconds(11)));
+        circuit.succeeded();
+        assert!(circuit.is_well());
+    }
+
+    #[test]
+    fn a_probe_that_fails_waits_longer_for_the_next() {
+        let mut circuit = opened_at(seconds(0));
+        assert!(circuit.begins_probe(seconds(1)));
+        circuit.failed(seconds(1));
+        assert!(!circuit.begins_probe(seconds(2)));
+        assert!(circuit.begins_probe(seconds(3)));
+    }
+
+    proptest! {
+        /// Whatever happened: it is probed again in bounded time, and a probe that succeeds closes it.
+        #[test]
+        fn it_never_stays_open(calls in prop::collection::vec((any::<bool>(), any::<bool>(), 0u64..100), 0..200)) {
+            let (mut circuit, mut now) = (Circuit::default(), seconds(0));
+            for (succeeds, probes, passes) in calls {
+                now += seconds(passes);
+                if probes {
+                    circuit.begins_probe(now);
+                }
+                if succeeds { circuit.succeeded() } else { circuit.failed(now) }
+            }
+            now += PAUSE_MAX;
+            prop_assert!(circuit.state() != CircuitState::Open || circuit.begins_probe(now));
+            circuit.succeeded();
+            prop_assert!(circuit.is_well());
+        }
+    }
+}

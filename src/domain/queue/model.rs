@@ -1,0 +1,347 @@
+//! The queue under random crashes: workers claim, write, die and come back from the dead. Each job's history is kept beside
+//! it, told in claims and failures only, and after every step the two must agree.
+
+use std::{collections::BTreeSet, mem, time::Duration};
+
+use proptest::prelude::*;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{BACKOFF_MAX, Claim, Failure, Job, JobStatus, Refused, next_in_turn};
+use crate::domain::ids::{JobId, UserId, WorkerId};
+
+const JOBS: usize = 6;
+const ARTISTS: usize = 3;
+const WORKERS: usize = 3;
+pub(crate) const LEASE: Duration = Duration::from_secs(60);
+pub(crate) const MAX_FAILURES: u32 = 3;
+
+/// What is written for a job, with a claim of it to show.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Write {
+    Heartbeat,
+    Finish,
+    HandBack(Duration),
+    Fail(Failure),
+    /// By somebody who takes the job back.
+    Expire,
+}
+
+impl Write {
+    pub(crate) fn apply(self, job: Job, by: Claim, jitter: f64, now: OffsetDateTime) -> Result<Job, Refused> {
+        match self {
+            Self::Heartbeat => job.heartbeat(by, LEASE, now),
+            Self::Finish => job.finish(by),
+            Self::HandBack(delay) => job.hand_back(by, delay, now),
+            Self::Fail(failure) => job.fail(by, failure, MAX_FAILURES, jitter, now),
+            Self::Expire => job.expire(by, MAX_FAILURES, jitter, now),
+        }
+    }
+}
+
+/// Workers and jobs go by their index, and claims by one that goes round.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Pass(Duration),
+    Claim(usize),
+    /// A worker writes for one of the jobs that it believes to hold.
+    Write(usize, usize, Write),
+    /// A process dies: nothing is written, and another begins in its place.
+    Crash(usize),
+    /// A process hands back all that it holds.
+    ShutDown(usize),
+    /// Whoever once had a claim writes with it: it was stopped and goes on, or never heard that it is through.
+    Zombie(usize, Write),
+    Recover,
+    Requeue(usize),
+    Discard(usize),
+}
+
+/// Often within a lease, sometimes beyond.
+pub(crate) fn any_duration() -> impl Strategy<Value = Duration> {
+    (0u64..90).prop_map(Duration::from_secs)
+}
+
+pub(crate) fn any_write() -> impl Strategy<Value = Write> {
+    prop_oneof![
+        4 => Just(Write::Heartbeat),
+        2 => Just(Write::Finish),
+        2 => any_duration().prop_map(Write::HandBack),
+        4 => Just(Write::Fail(Failure::Transient)),
+        1 => Just(Write::Fail(Failure::Permanent)),
+        1 => Just(Write::Expire),
+    ]
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        5 => any_duration().prop_map(Step::Pass),
+        8 => (0..WORKERS).prop_map(Step::Claim),
+        8 => (0..WORKERS, 0..JOBS, any_write()).prop_map(|(worker, held, write)| Step::Write(worker, held, write)),
+        2 => (0..WORKERS).prop_map(Step::Crash),
+        1 => (0..WORKERS).prop_map(Step::ShutDown),
+        4 => (0usize..1000, any_write()).prop_map(|(claim, write)| Step::Zombie(claim, write)),
+        3 => Just(Step::Recover),
+        1 => (0..JOBS).prop_map(Step::Requeue),
+        1 => (0..JOBS).prop_map(Step::Discard),
+    ]
+}
+
+struct Entry {
+    artist: UserId,
+    job: Job,
+    told: History,
+}
+
+/// What a job has gone through, in words that know no state machine.
+struct History {
+    claims: u32,
+    /// Since it was enqueued or requeued, as the next two.
+    failures: u32,
+    expired: u32,
+    failed_for_good: bool,
+    holder: Option<Claim>,
+    /// When its holder was last heard of.
+    heard_at: OffsetDateTime,
+    is_over: bool,
+}
+
+struct Worker {
+    id: WorkerId,
+    held: Vec<(usize, Claim)>,
+    last_artist: UserId,
+}
+
+impl Worker {
+    fn new(number: usize) -> Self {
+        let id = WorkerId(Uuid::from_u128(number as u128));
+        Self { id, held: Vec::new(), last_artist: UserId(Uuid::nil()) }
+    }
+}
+
+struct World {
+    now: OffsetDateTime,
+    jobs: Vec<Entry>,
+    workers: Vec<Worker>,
+    processes: usize,
+    /// Every claim ever made.
+    claims: Vec<(usize, Claim)>,
+}
+
+fn artist(index: usize) -> UserId {
+    UserId(Uuid::from_u128(index as u128 + 1))
+}
+
+fn turn(jobs: &[Entry], last_artist: UserId, now: OffsetDateTime) -> Option<usize> {
+    let ids = (0u128..).map(|number| JobId(Uuid::from_u128(number)));
+    let next = next_in_turn(ids.zip(jobs).map(|(id, entry)| (id, entry.artist, &entry.job)), last_artist, now)?;
+    usize::try_from(next.0.as_u128()).ok()
+}
+
+impl World {
+    fn new(artists: impl IntoIterator<Item = usize>) -> Self {
+        let now = OffsetDateTime::UNIX_EPOCH;
+        let jobs = artists.into_iter().map(|index| Entry {
+            artist: artist(index),
+            job: Job::enqueued(now),
+            told: History {
+                claims: 0,
+                failures: 0,
+                expired: 0,
+                failed_for_good: false,
+                holder: None,
+                heard_at: now,
+                is_over: false,
+            },
+        });
+        let jobs = jobs.collect();
+        Self { now, jobs, workers: (0..WORKERS).map(Worker::new).collect(), processes: WORKERS, claims: Vec::new() }
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Pass(duration) => self.now += duration,
+            Step::Claim(worker) => {
+                self.claim(worker);
+            }
+            Step::Write(worker, held, write) => {
+                if let Some((job, by)) = pick(&self.workers[worker].held, held) {
+                    self.write(job, by, write);
+                    if !matches!(write, Write::Heartbeat) {
+                        self.workers[worker].held.retain(|other| *other != (job, by));
+                    }
+                }
+            }
+            Step::Crash(worker) => {
+                self.workers[worker] = Worker::new(self.processes);
+                self.processes += 1;
+            }
+            Step::ShutDown(worker) => {
+                for (job, by) in mem::take(&mut self.workers[worker].held) {
+                    self.write(job, by, Write::HandBack(Duration::ZERO));
+                }
+            }
+            Step::Zombie(claim, write) => {
+                if let Some((job, by)) = pick(&self.claims, claim) {
+                    self.write(job, by, write);
+                }
+            }
+            Step::Recover => self.recover(),
+            Step::Requeue(job) => {
+                let now = self.now;
+                if self.rescue(job, |job| job.requeue(now)) {
+                    let Entry { job, told, .. } = &mut self.jobs[job];
+                    (told.failures, told.expired, told.failed_for_good) = (0, 0, false);
+                    assert!(job.is_due(now));
+                }
+            }
+            Step::Discard(job) => {
+                if self.rescue(job, Job::discard) {
+                    self.jobs[job].told.is_over = true;
+                }
+            }
+        }
+    }
+
+    /// What only a dead letter allows, and only once, however often it is clicked.
+    fn rescue(&mut self, job: usize, transition: impl Fn(Job) -> Result<Job, Refused>) -> bool {
+        let job = &mut self.jobs[job].job;
+        let is_dead = job.status == JobStatus::Failed;
+        if is_dead {
+            *job = transition(*job).expect("it is a dead letter");
+        }
+        assert_eq!(transition(*job), Err(Refused::NotFailed));
+        is_dead
+    }
+
+    fn claim(&mut self, worker: usize) -> Option<(usize, Claim)> {
+        let (now, worker) = (self.now, &mut self.workers[worker]);
+        let Some(index) = turn(&self.jobs, worker.last_artist, now) else {
+            assert!(!self.jobs.iter().any(|entry| entry.job.is_due(now)), "nothing that is due is overlooked");
+            return None;
+        };
+        let Entry { artist, job, told } = &mut self.jobs[index];
+        assert!(told.holder.is_none() && !told.is_over);
+        *job = job.claim(worker.id, LEASE, now).expect("it is due");
+        assert_eq!(job.claim(worker.id, LEASE, now), Err(Refused::NotDue));
+        told.claims += 1;
+        let claim = Claim { attempt: told.claims, owner: worker.id };
+        (told.holder, told.heard_at) = (Some(claim), now);
+        worker.last_artist = *artist;
+        worker.held.push((index, claim));
+        self.claims.push((index, claim));
+        Some((index, claim))
+    }
+
+    fn write(&mut self, job: usize, by: Claim, write: Write) {
+        let (now, Entry { job, told, .. }) = (self.now, &mut self.jobs[job]);
+        let before = *job;
+        let may_write = told.holder == Some(by) && (!matches!(write, Write::Expire) || told.heard_at + LEASE < now);
+        let written = write.apply(before, by, 1.0, now);
+        if !may_write {
+            // That its job is over, whoever ended it, a zombie may hear.
+            let is_news = matches!(write, Write::Heartbeat) && told.is_over && before.attempt == by.attempt;
+            assert_eq!(written, if is_news { Ok(before) } else { Err(Refused::LeaseLost) });
+            return;
+        }
+        *job = written.expect("whoever holds a job may write");
+        match write {
+            Write::Heartbeat => {
+                told.heard_at = now;
+                return;
+            }
+            Write::Finish => told.is_over = true,
+            Write::HandBack(_) => {}
+            Write::Fail(failure) => {
+                told.failures += 1;
+                told.failed_for_good = failure == Failure::Permanent;
+            }
+            Write::Expire => {
+                told.failures += 1;
+                told.expired += 1;
+            }
+        }
+        told.holder = None;
+    }
+
+    fn recover(&mut self) {
+        for index in 0..self.jobs.len() {
+            let Entry { job, told, .. } = &self.jobs[index];
+            let silent = told.holder.filter(|_| told.heard_at + LEASE < self.now);
+            assert_eq!(job.is_stuck(self.now), silent.is_some());
+            if let Some(holder) = silent {
+                self.write(index, holder, Write::Expire);
+            }
+        }
+    }
+
+    fn check(&self) {
+        for (index, Entry { job, told, .. }) in self.jobs.iter().enumerate() {
+            assert_eq!(job.holder(), told.holder);
+            let may_finish = self.claims.iter().filter(|(of, by)| *of == index && job.finish(*by).is_ok()).count();
+            assert_eq!(may_finish, usize::from(told.holder.is_some()), "one lease for one job");
+            let is_dead = told.failed_for_good || told.failures >= MAX_FAILURES;
+            let status = match (told.is_over, is_dead, told.holder) {
+                (true, ..) => JobStatus::Completed,
+                (_, true, _) => JobStatus::Failed,
+                (_, _, Some(_)) => JobStatus::Uploading,
+                (_, _, None) => JobStatus::Pending,
+            };
+            assert_eq!(
+                (job.status, job.attempt, job.retry_count, job.expired_leases),
+                (status, told.claims, told.failures, told.expired)
+            );
+        }
+    }
+
+    /// Crashes stop: each round leaves time for the longest backoff and for every lease, and each attempt ends as it does.
+    fn settle(&mut self, endings: &[Write]) {
+        for _ in 0..MAX_FAILURES {
+            self.now += BACKOFF_MAX + LEASE + Duration::from_secs(90);
+            self.recover();
+            for (turn, ending) in endings.iter().cycle().enumerate() {
+                let Some((job, by)) = self.claim(turn % WORKERS) else { break };
+                self.write(job, by, *ending);
+            }
+        }
+    }
+}
+
+fn pick<T: Copy>(from: &[T], index: usize) -> Option<T> {
+    from.get(index % from.len().max(1)).copied()
+}
+
+proptest! {
+    #[test]
+    fn whatever_crashes_no_job_is_lost_or_run_by_two(
+        steps in prop::collection::vec(any_step(), 0..150),
+        endings in prop::collection::vec(prop::sample::select(vec![Write::Finish, Write::Fail(Failure::Transient)]), 1..8),
+    ) {
+        let mut world = World::new((0..JOBS).map(|job| job % ARTISTS));
+        for step in steps {
+            world.take(step);
+            world.check();
+        }
+        world.settle(&endings);
+        world.check();
+        for entry in &world.jobs {
+            prop_assert!(matches!(entry.job.status, JobStatus::Completed | JobStatus::Failed));
+        }
+    }
+
+    #[test]
+    fn a_crowd_of_one_artists_jobs_costs_another_one_turn(
+        crowd in 100usize..300, others in prop::collection::btree_set(1usize..20, 1..10), last in 0usize..20,
+    ) {
+        let mut jobs = World::new(std::iter::repeat_n(0, crowd).chain(others.iter().copied())).jobs;
+        let (now, mut last_artist, mut served) = (OffsetDateTime::UNIX_EPOCH, artist(last), BTreeSet::new());
+        for _ in 0..=others.len() {
+            let next = turn(&jobs, last_artist, now).expect("jobs are due");
+            let entry = &mut jobs[next];
+            entry.job = entry.job.claim(WorkerId(Uuid::nil()), LEASE, now).expect("it is due");
+            last_artist = entry.artist;
+            served.insert(entry.artist);
+        }
+        prop_assert_eq!(served.len(), others.len() + 1);
+    }
+}
