@@ -55,6 +55,12 @@ impl Review<'_> {
             )
             .into());
         }
+        if matches!(verdict, Verdict::Approve) && releases::has_unfinished_upload(&mut tx, id).await? {
+            return Err(Problem::conflict(
+                "A file of this release is still on its way. Reload the page, and listen to it.",
+            )
+            .into());
+        }
         let (status, kind, reason) = match &verdict {
             Verdict::Approve => (ReleaseStatus::Published, ReleaseEventKind::Approved, None),
             Verdict::Reject { reason } => (ReleaseStatus::Rejected, ReleaseEventKind::Rejected, Some(reason.as_str())),

@@ -8,7 +8,7 @@ use vwaza::domain::{
 use crate::support::{RawRequest, a_cover, a_song, eventually, sha256, spawn_app, spawn_app_with};
 
 #[tokio::test]
-async fn an_upload_survives_a_killed_server() {
+async fn u2_an_upload_survives_a_killed_server() {
     let mut app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let song = a_song(1);
@@ -49,7 +49,7 @@ async fn what_a_crash_left_behind_the_offset_is_cut_off() {
 }
 
 #[tokio::test]
-async fn what_was_received_is_stored_after_a_crash_without_anybody_asking() {
+async fn u28_what_was_received_is_stored_after_a_crash_without_anybody_asking() {
     let mut app = spawn_app_with(&[("VWAZA_JOB_LEASE_SECONDS", "2")]).await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -86,7 +86,7 @@ async fn what_was_received_is_stored_after_a_crash_without_anybody_asking() {
 }
 
 #[tokio::test]
-async fn an_upload_whose_last_byte_arrived_is_completed_by_the_next_start() {
+async fn u10_an_upload_whose_last_byte_arrived_is_completed_by_the_next_start() {
     let mut app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;

@@ -6,7 +6,7 @@ use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use vwaza::domain::upload::UploadTarget;
 
-use crate::support::{App, Client, Proxy, a_song, eventually, form, sha256, spawn_app, spawn_app_with};
+use crate::support::{App, Client, a_song, eventually, form, sha256, spawn_app, spawn_app_with};
 
 #[tokio::test]
 async fn a_healthy_server_says_so() {
@@ -29,18 +29,6 @@ async fn a_server_without_turns_for_jobs_says_so() {
     assert_eq!((&health["worker"], &health["status"]), (&Value::from("off"), &Value::from("ok")));
 }
 
-/// An app whose line to its database goes through the proxy.
-async fn app_behind_a_proxy() -> (App, Proxy) {
-    let mut app = spawn_app().await;
-    let url = app.database_url();
-    let (_, rest) = url.rsplit_once('@').unwrap();
-    let (host, _) = rest.split_once('/').unwrap();
-    let proxy = Proxy::to(host).await;
-    let url = url.replace(&format!("@{host}/"), &format!("@{}/", proxy.address()));
-    app.restart_with(&[("DATABASE_URL", &url)]).await;
-    (app, proxy)
-}
-
 async fn expect_down(client: &Client) {
     let asked = Instant::now();
     let health = client.get("/health").await;
@@ -59,8 +47,8 @@ async fn expect_recovery(client: &Client) {
 }
 
 #[tokio::test]
-async fn a_database_that_is_gone_is_told_and_comes_back_by_itself() {
-    let (app, proxy) = app_behind_a_proxy().await;
+async fn n2_a_database_that_is_gone_is_told_and_comes_back_by_itself() {
+    let (app, proxy) = App::behind_a_proxy().await;
     let ana = app.artist("Ana").await;
     proxy.cut();
     eventually("the loss is noticed", async || (ana.get("/health").await.status == 503).then_some(())).await;
@@ -72,8 +60,8 @@ async fn a_database_that_is_gone_is_told_and_comes_back_by_itself() {
 }
 
 #[tokio::test]
-async fn a_database_that_says_nothing_any_more_is_told_in_time() {
-    let (app, proxy) = app_behind_a_proxy().await;
+async fn n2_a_database_that_says_nothing_any_more_is_told_in_time() {
+    let (app, proxy) = App::behind_a_proxy().await;
     let ana = app.artist("Ana").await;
     proxy.go_dead().await;
     expect_down(&ana).await;
@@ -83,8 +71,8 @@ async fn a_database_that_says_nothing_any_more_is_told_in_time() {
 }
 
 #[tokio::test]
-async fn an_upload_goes_on_after_the_database_was_away() {
-    let (app, proxy) = app_behind_a_proxy().await;
+async fn u18_an_upload_goes_on_after_the_database_was_away() {
+    let (app, proxy) = App::behind_a_proxy().await;
     let ana = app.artist("Ana").await;
     let song = a_song(1);
     let target = UploadTarget::NewTrack(ana.create_release().await);

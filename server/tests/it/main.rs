@@ -10,6 +10,7 @@ mod commands;
 mod crashes;
 mod events;
 mod examination;
+mod faults;
 mod fsck;
 mod health;
 mod kills;

@@ -21,7 +21,7 @@ async fn job(sql: &PgPool, kind: &str) -> (String, i32, i32, i32) {
 }
 
 #[tokio::test]
-async fn a_job_whose_process_is_killed_runs_again_and_that_costs_an_attempt() {
+async fn j2_a_job_whose_process_is_killed_runs_again_and_that_costs_an_attempt() {
     let mut app = spawn_app_with(&[("VWAZA_JOB_LEASE_SECONDS", "2")]).await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -36,7 +36,7 @@ async fn a_job_whose_process_is_killed_runs_again_and_that_costs_an_attempt() {
 }
 
 #[tokio::test]
-async fn a_job_that_kills_its_process_every_time_is_given_up_and_blocks_nobody() {
+async fn j8_a_job_that_kills_its_process_every_time_is_given_up_and_blocks_nobody() {
     let mut app = spawn_app_with(&[("VWAZA_JOB_LEASE_SECONDS", "2")]).await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -61,7 +61,7 @@ async fn a_job_that_kills_its_process_every_time_is_given_up_and_blocks_nobody()
 }
 
 #[tokio::test]
-async fn a_job_that_lives_longer_than_its_lease_runs_once() {
+async fn j3_a_job_that_lives_longer_than_its_lease_runs_once() {
     let app = spawn_app_with(&[("VWAZA_JOB_LEASE_SECONDS", "1")]).await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;

@@ -70,7 +70,7 @@ async fn a_release_is_rejected_revised_and_approved() {
 }
 
 #[tokio::test]
-async fn of_two_admins_who_approve_at_once_one_is_told() {
+async fn a1_of_two_admins_who_approve_at_once_one_is_told() {
     let app = spawn_app().await;
     let (ana, one, two) = (app.artist("Ana").await, app.admin().await, app.admin().await);
     let release = ana.release_in_review().await;
@@ -80,7 +80,7 @@ async fn of_two_admins_who_approve_at_once_one_is_told() {
 }
 
 #[tokio::test]
-async fn of_an_approval_and_a_rejection_one_counts() {
+async fn a2_of_an_approval_and_a_rejection_one_counts() {
     let app = spawn_app().await;
     let (ana, one, two) = (app.artist("Ana").await, app.admin().await, app.admin().await);
     let release = ana.release_in_review().await;
@@ -91,7 +91,7 @@ async fn of_an_approval_and_a_rejection_one_counts() {
 }
 
 #[tokio::test]
-async fn of_an_approval_and_a_withdrawal_one_counts() {
+async fn a6_of_an_approval_and_a_withdrawal_one_counts() {
     let app = spawn_app().await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
     let release = ana.release_in_review().await;
@@ -102,7 +102,7 @@ async fn of_an_approval_and_a_withdrawal_one_counts() {
 }
 
 #[tokio::test]
-async fn what_changed_since_it_was_opened_is_not_approved() {
+async fn a3_what_changed_since_it_was_opened_is_not_approved() {
     let app = spawn_app().await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
     let seen = ana.release_in_review().await;

@@ -11,7 +11,7 @@ use crate::support::{LONG_SONG_HALF, RawRequest, a_cover, a_long_song, sha256, s
 const DEADLINE: Duration = Duration::from_secs(10);
 
 #[tokio::test]
-async fn open_lines_do_not_keep_the_server() {
+async fn u24_open_lines_do_not_keep_the_server() {
     let mut app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let mut events = ana.request(Method::GET, "/api/events").send().await.unwrap();
@@ -25,7 +25,7 @@ async fn open_lines_do_not_keep_the_server() {
 }
 
 #[tokio::test]
-async fn a_silent_upload_does_not_keep_the_server_and_loses_nothing() {
+async fn u24_a_silent_upload_does_not_keep_the_server_and_loses_nothing() {
     let mut app = spawn_app_with(&[("VWAZA_SHUTDOWN_SECONDS", "2")]).await;
     let ana = app.artist("Ana").await;
     let song = a_long_song(1);
@@ -45,7 +45,7 @@ async fn a_silent_upload_does_not_keep_the_server_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_job_that_hangs_is_handed_back_and_that_counts_nothing() {
+async fn j13_a_job_that_hangs_is_handed_back_and_that_counts_nothing() {
     let mut app = spawn_app_with(&[("VWAZA_SHUTDOWN_SECONDS", "2")]).await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;

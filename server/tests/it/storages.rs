@@ -5,11 +5,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures::future::join_all;
 use serde_json::Value;
-use tempfile::TempDir;
 use vwaza::{
     backend::testing::{
         fixtures,
-        s3_server::S3Server,
         supabase_server::{Failure, SupabaseServer},
     },
     domain::{
@@ -19,41 +17,7 @@ use vwaza::{
     },
 };
 
-use crate::support::{App, Client, Proxy, a_cover, a_song, eventually, sha256, soak, spawn_app_with};
-
-/// A bucket behind a line that can be cut, and what a server is told of it.
-struct Bucket {
-    server: S3Server,
-    line: Proxy,
-    _folder: TempDir,
-}
-
-impl Bucket {
-    async fn new() -> Self {
-        let folder = TempDir::new().unwrap();
-        let server = S3Server::start(folder.path()).await;
-        Self { line: Proxy::to(&server.address()).await, server, _folder: folder }
-    }
-
-    async fn app(&self, settings: &[(&str, &str)]) -> App {
-        let aws = S3Server::settings(&self.line.address());
-        let aws = aws.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let bucket = [("VWAZA_STORAGE", "s3"), ("S3_BUCKET", S3Server::BUCKET)];
-        let all: Vec<_> = aws.chain(bucket).chain(settings.iter().copied()).collect();
-        spawn_app_with(&all).await
-    }
-
-    /// Parts of uploads that were never completed; where this server keeps them is its own business.
-    fn open_parts(&self) -> usize {
-        let entries = std::fs::read_dir(self.server.folder().parent().unwrap()).unwrap();
-        entries.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(".upload")).count()
-    }
-
-    fn objects(&self) -> usize {
-        let folders = std::fs::read_dir(self.server.folder()).unwrap().map(|folder| folder.unwrap().path());
-        folders.filter(|folder| folder.is_dir()).map(|folder| std::fs::read_dir(folder).unwrap().count()).sum()
-    }
-}
+use crate::support::{App, Bucket, Client, a_cover, a_song, eventually, sha256, soak, spawn_app_with};
 
 async fn app_on_supabase(server: &SupabaseServer, settings: &[(&str, &str)]) -> App {
     let url = server.url();

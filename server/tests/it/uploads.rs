@@ -253,7 +253,7 @@ async fn a_form_that_breaks_off_leaves_no_half_track() {
 }
 
 #[tokio::test]
-async fn a_dropped_line_keeps_what_has_arrived() {
+async fn u4_a_dropped_line_keeps_what_has_arrived() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -275,7 +275,7 @@ async fn a_dropped_line_keeps_what_has_arrived() {
 }
 
 #[tokio::test]
-async fn a_silent_line_does_not_keep_an_upload_to_itself() {
+async fn u6_a_silent_line_does_not_keep_an_upload_to_itself() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -293,7 +293,7 @@ async fn a_silent_line_does_not_keep_an_upload_to_itself() {
 }
 
 #[tokio::test]
-async fn of_two_writers_at_one_offset_one_wins() {
+async fn u5_of_two_writers_at_one_offset_one_wins() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -315,7 +315,7 @@ async fn of_two_writers_at_one_offset_one_wins() {
 }
 
 #[tokio::test]
-async fn an_upload_goes_on_after_signing_in_again() {
+async fn u21_an_upload_goes_on_after_signing_in_again() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let email = ana.actor().await.unwrap().email;
@@ -331,7 +331,7 @@ async fn an_upload_goes_on_after_signing_in_again() {
 }
 
 #[tokio::test]
-async fn a_track_removed_in_the_middle_ends_its_upload() {
+async fn u20_a_track_removed_in_the_middle_ends_its_upload() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let song = a_song(1);
@@ -351,7 +351,7 @@ async fn a_track_removed_in_the_middle_ends_its_upload() {
 }
 
 #[tokio::test]
-async fn of_two_covers_the_newer_one_stays() {
+async fn u19_of_two_covers_the_newer_one_stays() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;

@@ -206,6 +206,17 @@ pub(super) async fn lock(db: &mut PgConnection, id: ReleaseId) -> Result<Option<
     Ok(row)
 }
 
+/// Whether bytes of this release are still arriving, or wait to be stored.
+pub(super) async fn has_unfinished_upload(db: &mut PgConnection, id: ReleaseId) -> Result<bool> {
+    let has = sqlx::query_scalar!(
+        r#"select exists (select 1 from uploads where release_id = $1 and state in ('RECEIVING', 'RECEIVED')) as "has!""#,
+        id as ReleaseId
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(has)
+}
+
 /// An edit or an attached file: what was reviewed before is not what is there now.
 pub(super) async fn touch(db: &mut PgConnection, id: ReleaseId) -> Result<()> {
     sqlx::query!("update releases set version = version + 1, updated_at = now() where id = $1", id as ReleaseId)

@@ -124,7 +124,7 @@ impl Sink {
         let (inner, outcome) = spawn_blocking(move || -> (Option<Inner>, io::Result<()>) {
             let mut outcome = Ok(());
             for chunk in &gathered {
-                outcome = file.write_all(chunk);
+                outcome = write(&mut file, chunk);
                 if outcome.is_err() {
                     // A full disk took a part of it: cut back to whole chunks, whose hash is known.
                     let _ = file.set_len(running.offset);
@@ -153,6 +153,11 @@ impl Sink {
         self.inner = inner;
         Ok(outcome?)
     }
+}
+
+fn write(file: &mut File, bytes: &[u8]) -> io::Result<()> {
+    fail::fail_point!("disk-full", |_| Err(io::ErrorKind::StorageFull.into()));
+    file.write_all(bytes)
 }
 
 #[derive(Clone, Copy)]

@@ -18,6 +18,7 @@ use vwaza::backend::testing::{TestDatabase, test_server_url};
 use super::{
     client::{Client, form},
     log::Log,
+    proxy::Proxy,
     wait::{eventually, eventually_or_none},
 };
 
@@ -71,6 +72,23 @@ pub(crate) async fn spawn_app_with(settings: &[(&str, &str)]) -> App {
 }
 
 impl App {
+    /// Its line to its database goes through the proxy; `sql` does not.
+    pub(crate) async fn behind_a_proxy() -> (Self, Proxy) {
+        let mut app = spawn_app().await;
+        let url = app.database_url();
+        let (_, rest) = url.rsplit_once('@').unwrap();
+        let (host, _) = rest.split_once('/').unwrap();
+        let proxy = Proxy::to(host).await;
+        let url = url.replace(&format!("@{host}/"), &format!("@{}/", proxy.address()));
+        app.restart_with(&[("DATABASE_URL", &url)]).await;
+        (app, proxy)
+    }
+
+    /// The process's.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.as_ref().expect("it runs").id()
+    }
+
     /// The binary, in this app's environment.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vwaza"));
@@ -139,7 +157,7 @@ impl App {
 
     /// SIGTERM.
     pub(crate) fn terminate(&self) {
-        let id = self.process.as_ref().expect("it runs").id().to_string();
+        let id = self.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
     }
 

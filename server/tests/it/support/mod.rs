@@ -2,6 +2,7 @@
 
 mod answer;
 mod app;
+mod bucket;
 mod client;
 mod log;
 mod proxy;
@@ -11,8 +12,8 @@ mod wait;
 
 pub(crate) use answer::Answer;
 pub(crate) use app::{App, PASSWORD, spawn_app, spawn_app_with};
+pub(crate) use bucket::Bucket;
 pub(crate) use client::{Client, fields_of, form};
-pub(crate) use proxy::Proxy;
 pub(crate) use raw::RawRequest;
 pub(crate) use release::{LONG_SONG_HALF, a_cover, a_long_song, a_song, complete_details, sha256};
 pub(crate) use wait::{eventually, soak};

@@ -1,0 +1,337 @@
+//! Rows of the fault matrix that need a fault of their own: full disks, stopped processes, deaf lines, clocks.
+
+use std::{
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use futures::future::join_all;
+use sqlx::PgPool;
+use tokio::time::sleep;
+use uuid::Uuid;
+use vwaza::{
+    backend::testing::{TestDatabase, test_server_url},
+    domain::{
+        files::FileState,
+        release::ReleaseStatus,
+        upload::{UploadState, UploadTarget},
+    },
+};
+
+use crate::support::{
+    App, Bucket, Client, LONG_SONG_HALF, RawRequest, a_cover, a_long_song, a_song, eventually, sha256, soak, spawn_app,
+    spawn_app_with,
+};
+
+/// Jobs that have nothing to do: what is measured is the queue.
+async fn idle_jobs(sql: &PgPool, artist: &Client, count: i64) {
+    let artist = artist.actor().await.unwrap().id;
+    sqlx::query(
+        "insert into upload_jobs (id, kind, artist_id) select gen_random_uuid(), 'EXAMINE', $1 from generate_series(1, $2)",
+    )
+    .bind(artist.0)
+    .bind(count)
+    .execute(sql)
+    .await
+    .unwrap();
+}
+
+async fn unfinished_jobs(sql: &PgPool) -> i64 {
+    sqlx::query_scalar("select count(*) from upload_jobs where status <> 'COMPLETED'").fetch_one(sql).await.unwrap()
+}
+
+async fn all_jobs_end(sql: &PgPool) {
+    eventually("all jobs are through", async || (unfinished_jobs(sql).await == 0).then_some(())).await;
+}
+
+/// SIGSTOP and SIGCONT.
+fn signal(app: &App, signal: &str) {
+    assert!(Command::new("kill").args([signal, &app.id().to_string()]).status().unwrap().success());
+}
+
+#[tokio::test]
+async fn u8_a_full_disk_is_told_and_keeps_what_it_has() {
+    let mut app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let (release, song) = (ana.create_release().await, a_long_song(1));
+    let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
+    let other = ana.begin(UploadTarget::NewTrack(release), "other.wav", a_song(2).len()).await;
+    ana.patch(&begun.url, 0, song.slice(..LONG_SONG_HALF)).await.expect_status(204);
+    app.restart_with(&[("VWAZA_FAIL_POINTS", "disk-full=1*return->off")]).await;
+    ana.patch(&begun.url, LONG_SONG_HALF, song.slice(LONG_SONG_HALF..)).await.expect_error(507, "disk is full");
+    let offset = ana.offset(&begun.url).await;
+    assert!((LONG_SONG_HALF..song.len()).contains(&offset), "{offset}");
+    ana.patch(&other.url, 0, a_song(2)).await.expect_status(204);
+    ana.attached(other.id).await;
+    ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
+    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+    app.agrees().await;
+}
+
+/// Two of two rounds of the janitor: one upload expires beside the other, which is being written.
+#[tokio::test]
+async fn u22_an_upload_that_is_being_written_does_not_expire() {
+    let app = spawn_app_with(&[("VWAZA_ORPHAN_GRACE_SECONDS", "1")]).await;
+    let ana = app.artist("Ana").await;
+    let (release, song) = (ana.create_release().await, a_long_song(1));
+    let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
+    let marker = ana.begin(UploadTarget::NewTrack(release), "marker.wav", 1000).await;
+    sqlx::query("update uploads set expires_at = now() + interval '2 seconds'").execute(&app.sql).await.unwrap();
+    let mut writing = RawRequest::patch(&app, &ana, &begun.url, 0, song.len()).await;
+    writing.send(&song[..LONG_SONG_HALF]).await;
+    eventually("the other one has expired", async || {
+        (ana.upload_status(marker.id).await.state == UploadState::Expired).then_some(())
+    })
+    .await;
+    writing.send(&song[LONG_SONG_HALF..]).await;
+    assert_eq!(writing.status().await, 204);
+    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+    app.agrees().await;
+}
+
+#[tokio::test]
+async fn u21_what_a_disabled_owner_sent_is_not_attached() {
+    let app = spawn_app_with(&[("VWAZA_ORPHAN_GRACE_SECONDS", "1")]).await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let held = app.hold_table("lock table objects in share mode").await;
+    let (_, answer) = ana.upload(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
+    answer.expect_status(204);
+    sqlx::query("update users set disabled_at = now()").execute(&app.sql).await.unwrap();
+    drop(held);
+    all_jobs_end(&app.sql).await;
+    let state: (String, Option<Uuid>) =
+        sqlx::query_as("select u.state::text, r.cover_id from uploads u join releases r on r.id = u.release_id")
+            .fetch_one(&app.sql)
+            .await
+            .unwrap();
+    assert_eq!(state, ("SUPERSEDED".into(), None));
+    app.agrees().await;
+    eventually("its bytes are gone", async || app.files_in("objects/covers").is_empty().then_some(())).await;
+}
+
+/// Cover A waits for its turn while B, begun later, is stored.
+#[tokio::test]
+async fn u29_a_file_that_waited_does_not_replace_a_newer_one() {
+    let mut app =
+        spawn_app_with(&[("VWAZA_ORPHAN_GRACE_SECONDS", "1"), ("VWAZA_FAIL_POINTS", "upload-received=kill")]).await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let a = ana.begin(UploadTarget::Cover(release), "a.png", a_cover(1).len()).await;
+    // Received, and then the process is gone: its job waits.
+    let _cut_off = ana.try_patch(&a.url, 0, a_cover(1)).await;
+    app.ended().await;
+    sqlx::query(
+        "update upload_jobs set status = 'PENDING', lease_owner = null, lease_expires_at = null, run_after = now() + interval '1 hour'",
+    )
+    .execute(&app.sql)
+    .await
+    .unwrap();
+    app.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;
+    ana.attach(UploadTarget::Cover(release), "b.png", a_cover(2)).await;
+    sqlx::query("update upload_jobs set run_after = now() where status = 'PENDING'").execute(&app.sql).await.unwrap();
+    all_jobs_end(&app.sql).await;
+    let cover = ana.release(release).await.cover.current.unwrap();
+    assert_eq!(cover.sha256, sha256(&a_cover(2)));
+    assert_eq!(ana.upload_status(a.id).await.state, UploadState::Superseded);
+    app.agrees().await;
+    assert!(app.files_in("spool/uploads").is_empty());
+}
+
+/// A process is stopped in the middle of a job for longer than two leases, and goes on when another one has done the job.
+#[tokio::test]
+async fn j4_a_zombie_writes_nothing() {
+    let lease = ("VWAZA_JOB_LEASE_SECONDS", "1");
+    let bucket = Bucket::new().await;
+    let mut zombie = bucket.app(&[lease]).await;
+    let ana = zombie.artist("Ana").await;
+    let release = ana.create_release().await;
+    // The thread sleeps, so that neither its job nor its heartbeats go on.
+    zombie.restart_with(&[("VWAZA_FAIL_POINTS", "file-examined=1*sleep(1000)->off")]).await;
+    ana.attach(UploadTarget::NewTrack(release), "song.wav", a_song(1)).await;
+    eventually("it examines", async || {
+        let claimed: bool = sqlx::query_scalar(
+            "select exists (select 1 from upload_jobs where kind = 'EXAMINE' and status = 'UPLOADING')",
+        )
+        .fetch_one(&zombie.sql)
+        .await
+        .unwrap();
+        claimed.then_some(())
+    })
+    .await;
+    signal(&zombie, "-STOP");
+    let database = zombie.database_url();
+    let _other = bucket.app(&[lease, ("DATABASE_URL", &database)]).await;
+    all_jobs_end(&zombie.sql).await;
+    let job = async || -> (i32, i32, String) {
+        sqlx::query_as("select attempt, retry_count, updated_at::text from upload_jobs where kind = 'EXAMINE'")
+            .fetch_one(&zombie.sql)
+            .await
+            .unwrap()
+    };
+    let done = job().await;
+    assert_eq!((done.0, done.1), (2, 1));
+    signal(&zombie, "-CONT");
+    eventually("the zombie notices", async || {
+        let told = [
+            "another worker holds this job by now; nothing was written",
+            "the lease was lost; the job is left to whoever holds it",
+        ];
+        told.iter().any(|message| !zombie.log.events(message).is_empty()).then_some(())
+    })
+    .await;
+    assert_eq!(job().await, done);
+    let release = ana.release(release).await;
+    assert_eq!(release.tracks[0].state(), FileState::Ready);
+    zombie.agrees().await;
+}
+
+#[tokio::test]
+async fn j5_of_several_processes_one_claims_a_job() {
+    let jobs = if soak() { 10_000 } else { 1000 };
+    let first = spawn_app().await;
+    let database = first.database_url();
+    let _second = spawn_app_with(&[("DATABASE_URL", &database)]).await;
+    let ana = first.artist("Ana").await;
+    idle_jobs(&first.sql, &ana, jobs).await;
+    all_jobs_end(&first.sql).await;
+    let (claims, most): (i64, i32) =
+        sqlx::query_as("select sum(attempt), max(attempt) from upload_jobs").fetch_one(&first.sql).await.unwrap();
+    assert_eq!((claims, most), (jobs, 1));
+}
+
+#[tokio::test]
+async fn j7_a_panic_costs_one_attempt_and_nobody_else_anything() {
+    let app = spawn_app_with(&[("VWAZA_FAIL_POINTS", "object-intended=1*panic(a bug)->off")]).await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    ana.attach(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
+    ana.attach(UploadTarget::NewTrack(release), "song.wav", a_song(1)).await;
+    let failures: Vec<i32> =
+        sqlx::query_scalar("select retry_count from upload_jobs where kind = 'STORE' order by created_at")
+            .fetch_all(&app.sql)
+            .await
+            .unwrap();
+    assert_eq!(failures, [1, 0]);
+    assert_eq!(app.log.events("a job panicked").len(), 1);
+}
+
+/// Jobs go on by themselves once the database is back.
+#[tokio::test]
+async fn j9_the_queue_goes_on_when_the_database_is_back() {
+    let (app, proxy) = App::behind_a_proxy().await;
+    let ana = app.artist("Ana").await;
+    proxy.cut();
+    eventually("the loss is noticed", async || (ana.get("/health").await.status == 503).then_some(())).await;
+    proxy.mend().await;
+    eventually("it is back", async || (ana.get("/health").await.status == 200).then_some(())).await;
+    idle_jobs(&app.sql, &ana, 200).await;
+    all_jobs_end(&app.sql).await;
+}
+
+/// The line that hints come on says nothing any more, and does not end: the next poll finds the job.
+#[tokio::test]
+async fn j10_a_listener_that_hears_nothing_finds_jobs_by_polling() {
+    let (app, proxy) = App::behind_a_proxy().await;
+    let ana = app.artist("Ana").await;
+    proxy.deafen_listeners();
+    idle_jobs(&app.sql, &ana, 10).await;
+    sqlx::query("select pg_notify('vwaza_jobs', '')").execute(&app.sql).await.unwrap();
+    all_jobs_end(&app.sql).await;
+}
+
+#[tokio::test]
+async fn j18_ten_thousand_jobs_of_one_artist_keep_no_other_waiting() {
+    let app = spawn_app().await;
+    let (ana, ben) = (app.artist("Ana").await, app.artist("Ben").await);
+    idle_jobs(&app.sql, &ana, 10_000).await;
+    eventually("the queue is at it", async || (unfinished_jobs(&app.sql).await < 9990).then_some(())).await;
+    idle_jobs(&app.sql, &ben, 1).await;
+    let bens = ben.actor().await.unwrap().id;
+    let ahead: i64 = eventually("the other artist's job is through", async || {
+        sqlx::query_scalar(
+            "select count(*) from upload_jobs j, upload_jobs b
+             where b.artist_id = $1 and b.status = 'COMPLETED' and j.artist_id <> $1
+               and j.updated_at between b.created_at and b.updated_at",
+        )
+        .bind(bens.0)
+        .fetch_optional(&app.sql)
+        .await
+        .unwrap()
+        .filter(|_: &i64| true)
+    })
+    .await;
+    // It takes the next turn but one of each worker, not the ten-thousandth.
+    assert!(ahead < 100, "{ahead} jobs of the other artist went first");
+}
+
+/// The last two jobs of a release finish at once, while it is being submitted.
+#[tokio::test]
+async fn j22_the_last_jobs_and_the_submit_leave_no_release_behind() {
+    // Nothing is examined before the submit.
+    let mut app = spawn_app_with(&[("VWAZA_WORKER_CONCURRENCY", "0")]).await;
+    let ana = app.artist("Ana").await;
+    let releases = join_all((0..3).map(|_| ana.complete_release())).await;
+    let held = app.hold_table("lock table audio_facts, cover_facts in share mode").await;
+    app.restart_with(&[("VWAZA_WORKER_CONCURRENCY", "6")]).await;
+    eventually("all files are being examined", async || {
+        let claimed: i64 = sqlx::query_scalar("select count(*) from upload_jobs where status = 'UPLOADING'")
+            .fetch_one(&app.sql)
+            .await
+            .unwrap();
+        (claimed == 6).then_some(())
+    })
+    .await;
+    let submits = releases.iter().map(|id| {
+        let (ana, id) = (ana.clone(), *id);
+        tokio::spawn(async move { ana.submit(id).await.expect_status(200) })
+    });
+    let submits: Vec<_> = submits.collect();
+    drop(held);
+    for submit in submits {
+        submit.await.unwrap();
+    }
+    for id in releases {
+        ana.release_when(id, ReleaseStatus::PendingReview).await;
+    }
+    app.agrees().await;
+}
+
+#[tokio::test]
+async fn a5_what_is_still_on_its_way_is_not_approved() {
+    let app = spawn_app().await;
+    let (ana, admin) = (app.artist("Ana").await, app.admin().await);
+    let release = ana.release_in_review().await;
+    // No way leads here; if one is ever made, this is what stands at its end.
+    sqlx::query("update uploads set state = 'RECEIVED' where kind = 'AUDIO'").execute(&app.sql).await.unwrap();
+    admin.approve(release.id, release.version).await.expect_error(409, "still on its way");
+    assert_eq!(ana.release(release.id).await.status, ReleaseStatus::PendingReview);
+}
+
+/// The process that migrates is killed again and again, each time a little later.
+#[tokio::test]
+async fn n3_a_migration_that_was_killed_is_completed_by_the_next_start() {
+    let database = TestDatabase::create(&test_server_url()).await;
+    let url = database.url();
+    for milliseconds in [20, 40, 60, 80, 100, 140] {
+        let mut migrate = Command::new(env!("CARGO_BIN_EXE_vwaza"))
+            .arg("migrate")
+            .env("DATABASE_URL", &url)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // When is what is tried here; whatever it hits, the outcome is the same.
+        sleep(Duration::from_millis(milliseconds)).await;
+        migrate.kill().unwrap();
+        migrate.wait().unwrap();
+    }
+    let app = spawn_app_with(&[("DATABASE_URL", &url)]).await;
+    let ana = app.artist("Ana").await;
+    ana.release_in_review().await;
+    let failed: i64 = sqlx::query_scalar("select count(*) from _sqlx_migrations where not success")
+        .fetch_one(&PgPool::connect(&url).await.unwrap())
+        .await
+        .unwrap();
+    assert_eq!(failed, 0);
+}

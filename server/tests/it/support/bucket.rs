@@ -1,0 +1,43 @@
+//! Storage that several servers share, on a line that can be cut.
+
+use tempfile::TempDir;
+use vwaza::backend::testing::s3_server::S3Server;
+
+use super::{
+    app::{App, spawn_app_with},
+    proxy::Proxy,
+};
+
+/// A bucket behind a line that can be cut, and what a server is told of it.
+pub(crate) struct Bucket {
+    server: S3Server,
+    pub(crate) line: Proxy,
+    _folder: TempDir,
+}
+
+impl Bucket {
+    pub(crate) async fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let server = S3Server::start(folder.path()).await;
+        Self { line: Proxy::to(&server.address()).await, server, _folder: folder }
+    }
+
+    pub(crate) async fn app(&self, settings: &[(&str, &str)]) -> App {
+        let aws = S3Server::settings(&self.line.address());
+        let aws = aws.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let bucket = [("VWAZA_STORAGE", "s3"), ("S3_BUCKET", S3Server::BUCKET)];
+        let all: Vec<_> = aws.chain(bucket).chain(settings.iter().copied()).collect();
+        spawn_app_with(&all).await
+    }
+
+    /// Parts of uploads that were never completed; where this server keeps them is its own business.
+    pub(crate) fn open_parts(&self) -> usize {
+        let entries = std::fs::read_dir(self.server.folder().parent().unwrap()).unwrap();
+        entries.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(".upload")).count()
+    }
+
+    pub(crate) fn objects(&self) -> usize {
+        let folders = std::fs::read_dir(self.server.folder()).unwrap().map(|folder| folder.unwrap().path());
+        folders.filter(|folder| folder.is_dir()).map(|folder| std::fs::read_dir(folder).unwrap().count()).sum()
+    }
+}
