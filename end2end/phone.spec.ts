@@ -59,7 +59,7 @@ test('everything works at the width of a phone', async ({ page, newAdmin, isMobi
   await expectFits(admin);
   await new Review(admin).find(title);
   await expectFits(admin);
-  for (const address of ['/admin/releases', '/admin/artists']) {
+  for (const address of ['/admin/releases', '/admin/artists', '/admin/queue']) {
     await admin.goto(address);
     await alive(admin);
     await expectFits(admin);

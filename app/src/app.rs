@@ -98,6 +98,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/review/:id") view={Lazy::<parts::Review>::new()} ssr=SsrMode::Async/>
                     <Route path=path!("/admin/releases") view={Lazy::<parts::AllReleases>::new()} ssr=SsrMode::Async/>
                     <Route path=path!("/admin/artists") view={Lazy::<parts::AllArtists>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/admin/queue") view={Lazy::<parts::Queue>::new()} ssr=SsrMode::Async/>
                 </FlatRoutes>
             </Shell>
             <PlayerBar/>

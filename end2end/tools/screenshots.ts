@@ -109,7 +109,7 @@ test('admin', async ({ page, shoot }) => {
   await shoot('review-queue');
   await page.goto('/review?q=nothing+like+it');
   await shoot('review-queue-nothing-found');
-  for (const [name, path] of [['all-releases', '/admin/releases'], ['all-artists', '/admin/artists']]) {
+  for (const [name, path] of [['all-releases', '/admin/releases'], ['all-artists', '/admin/artists'], ['queue', '/admin/queue']]) {
     await page.goto(path);
     await shoot(name);
   }

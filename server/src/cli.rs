@@ -161,8 +161,9 @@ async fn serve(config: Config) -> Outcome {
         (None, Some(postgres)) => postgres.url().to_owned(),
         (None, None) => return Err(Problem::Unavailable("There is no database.".into()).into()),
     };
+    let metrics = crate::metrics::install()?;
     let backend = Backend::start(config.settings(url)).await?;
-    let router = router::router(Arc::clone(&backend), Site::load(&config)?, &config)?;
+    let router = router::router(Arc::clone(&backend), Site::load(&config)?, metrics, &config)?;
     let listener = TcpListener::bind(config.listen).await?;
     tracing::info!(listen = %listener.local_addr()?, url = %config.public_url, "listening");
     listen::serve(listener, router, terminated(), backend.shutdown(), config.shutdown / 2).await;

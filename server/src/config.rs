@@ -46,6 +46,8 @@ pub(crate) struct Config {
     pub(crate) uploads: UploadSettings,
     pub(crate) queue: QueueSettings,
     pub(crate) keeping: KeepingSettings,
+    /// For `/metrics`, where the peer is not on this machine.
+    pub(crate) metrics_token: Option<String>,
     /// Only in builds for tests.
     pub(crate) fail_points: String,
     /// From the signal to the end of the process.
@@ -95,6 +97,7 @@ impl Config {
                 replaced_object: days(number("VWAZA_REPLACED_OBJECT_DAYS", 0..=3650, 7)?),
                 completed_job: days(number("VWAZA_COMPLETED_JOB_DAYS", 0..=3650, 30)?),
             },
+            metrics_token: text("VWAZA_METRICS_TOKEN"),
             fail_points: text("VWAZA_FAIL_POINTS").unwrap_or_default(),
             shutdown: Duration::from_secs(number("VWAZA_SHUTDOWN_SECONDS", 1..=3600, 8)?),
             log_filter: match text("RUST_LOG").unwrap_or_else(|| DEFAULT_LOG_FILTER.into()) {

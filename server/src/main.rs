@@ -10,6 +10,7 @@ mod events;
 mod health;
 mod listen;
 mod media;
+mod metrics;
 mod paced;
 mod pages;
 mod router;

@@ -13,6 +13,7 @@ use axum::{
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use leptos::prelude::LeptosOptions;
 use leptos_axum::{LeptosRoutes, generate_route_list};
+use metrics_exporter_prometheus::PrometheusHandle;
 use tower_http::{
     catch_panic::CatchPanicLayer,
     compression::{
@@ -31,7 +32,7 @@ use vwaza::{backend::Backend, domain::problem::Problem};
 
 use crate::{
     config::Config,
-    errors, events, health, media, pages,
+    errors, events, health, media, metrics, pages,
     security::{COMMON_HEADERS, INERT_CSP, forms_and_json_only},
     site::Site,
     tus, upload_form,
@@ -48,6 +49,8 @@ const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) struct AppState {
     pub(crate) backend: Arc<Backend>,
     pub(crate) site: Site,
+    pub(crate) metrics: PrometheusHandle,
+    pub(crate) metrics_token: Option<String>,
     leptos: LeptosOptions,
 }
 
@@ -61,12 +64,17 @@ impl FromRef<AppState> for LeptosOptions {
 #[error("VWAZA_PUBLIC_URL is not an address like https://music.example: {0}")]
 pub(crate) struct BadPublicUrl(String);
 
-pub(crate) fn router(backend: Arc<Backend>, site: Site, config: &Config) -> Result<Router, BadPublicUrl> {
+pub(crate) fn router(
+    backend: Arc<Backend>,
+    site: Site,
+    metrics: PrometheusHandle,
+    config: &Config,
+) -> Result<Router, BadPublicUrl> {
     let csrf =
         CsrfLayer::new().add_trusted_origin(&config.public_url).map_err(|error| BadPublicUrl(error.to_string()))?;
     let leptos = LeptosOptions::builder().output_name("vwaza").build();
     let shape = middleware::from_fn_with_state(site.clone(), errors::shape);
-    let state = AppState { backend, site, leptos };
+    let state = AppState { backend, site, metrics, metrics_token: config.metrics_token.clone(), leptos };
 
     let form_upload_max =
         usize::try_from(config.media.max_audio_bytes).unwrap_or(usize::MAX).saturating_add(FORM_MAX_BYTES);
@@ -78,6 +86,7 @@ pub(crate) fn router(backend: Arc<Backend>, site: Site, config: &Config) -> Resu
         .route("/media/cover/{object}/{edge_px}", get(media::thumbnail))
         .route("/health", get(health::health))
         .route("/health/live", get(health::live))
+        .route("/metrics", get(metrics::metrics))
         .route("/api/{*rest}", any(nothing_here))
         .route("/media/{*rest}", any(nothing_here))
         .layer(SetResponseHeaderLayer::if_not_present(header::CONTENT_SECURITY_POLICY, INERT_CSP))

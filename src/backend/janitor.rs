@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{Backend, Result, reaper};
+use super::{Backend, Result, queue, reaper};
 
 const ROUND_EVERY_MAX: Duration = Duration::from_secs(60);
 const ROUND_EVERY_MIN: Duration = Duration::from_millis(100);
@@ -35,6 +35,7 @@ async fn round(backend: &Arc<Backend>) {
     told("the spool", uploads.sweep_spool().await.map(drop));
     told("objects that nothing needs", reaper::round(backend).await);
     told("expired sessions", forget_sessions(backend).await);
+    told("dead letters that are overtaken", retire_dead_letters(backend).await);
     told("completed jobs", forget_completed_jobs(backend).await);
 }
 
@@ -54,18 +55,18 @@ async fn forget_sessions(backend: &Backend) -> Result<()> {
     Ok(())
 }
 
+async fn retire_dead_letters(backend: &Backend) -> Result<()> {
+    let retired = queue::retire_overtaken(&backend.db, BATCH).await?;
+    if retired > 0 {
+        tracing::info!(jobs = retired, "dead letters about files that nothing waits for any more are put away");
+    }
+    Ok(())
+}
+
 async fn forget_completed_jobs(backend: &Backend) -> Result<()> {
-    let forgotten = sqlx::query!(
-        "delete from upload_jobs where id in (
-             select id from upload_jobs where status = 'COMPLETED' and updated_at < now() - make_interval(secs => $1)
-             order by updated_at limit $2 for update skip locked)",
-        backend.settings.keeping.completed_job.as_secs_f64(),
-        BATCH
-    )
-    .execute(&backend.db)
-    .await?;
-    if forgotten.rows_affected() > 0 {
-        tracing::info!(jobs = forgotten.rows_affected(), "old completed jobs are forgotten");
+    let forgotten = queue::forget_completed(&backend.db, backend.settings.keeping.completed_job, BATCH).await?;
+    if forgotten > 0 {
+        tracing::info!(jobs = forgotten, "old completed jobs are forgotten");
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod access_tokens;
 mod db;
+mod dead_letters;
 pub mod embedded_postgres;
 mod error;
 pub mod events;
@@ -9,6 +10,7 @@ mod fail_points;
 mod fsck;
 mod janitor;
 mod jobs;
+mod measures;
 pub mod media;
 pub mod media_files;
 mod objects;
@@ -33,6 +35,7 @@ use std::{sync::Arc, time::Duration};
 pub use db::migrate_database;
 pub use error::Error;
 pub use fsck::{Damage, Finding, Repair, Report, fsck};
+pub use measures::Measures;
 pub use sessions::hex;
 pub use settings::{
     KeepingSettings, QueueSettings, S3Settings, Settings, StorageSettings, SupabaseSettings, UploadSettings, days,
@@ -138,6 +141,10 @@ impl Backend {
 
     pub fn review(&self) -> review::Review<'_> {
         review::Review(self)
+    }
+
+    pub fn dead_letters(&self) -> dead_letters::DeadLetters<'_> {
+        dead_letters::DeadLetters(self)
     }
 
     pub fn uploads(self: &Arc<Self>) -> uploads::Uploads {

@@ -169,3 +169,37 @@ pub(super) async fn release_all_of_release(db: &mut PgConnection, release: Relea
     .await?;
     Ok(())
 }
+
+/// Whether an object is shown although it could not be examined.
+pub(super) async fn is_unexamined(db: &mut PgConnection, object: ObjectId) -> Result<bool> {
+    let is_unexamined = sqlx::query_scalar!(
+        r#"select exists (select 1 from objects where id = $1 and state = 'ATTACHED' and examination = 'FAILED') as "is!""#,
+        object as ObjectId
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(is_unexamined)
+}
+
+/// What could not be examined waits for its examination again. `false`: it is not (any more) such an object.
+pub(super) async fn examine_again(db: &mut PgConnection, object: ObjectId) -> Result<bool> {
+    let waits = sqlx::query!(
+        "update objects set examination = 'PENDING', examination_failure = null
+         where id = $1 and state = 'ATTACHED' and examination = 'FAILED'",
+        object as ObjectId
+    )
+    .execute(db)
+    .await?;
+    Ok(waits.rows_affected() == 1)
+}
+
+/// Takes an object away from the release or the track that shows it, and lets go of it.
+pub(super) async fn detach(db: &mut PgConnection, object: ObjectId) -> Result<()> {
+    sqlx::query!("update releases set cover_id = null where cover_id = $1", object as ObjectId)
+        .execute(&mut *db)
+        .await?;
+    sqlx::query!("update tracks set audio_id = null, updated_at = now() where audio_id = $1", object as ObjectId)
+        .execute(&mut *db)
+        .await?;
+    release(db, object).await
+}

@@ -1,4 +1,5 @@
-//! The queue's statements: one claim, one heartbeat, one finish, one way to fail, for every kind of job.
+//! The queue's statements: one claim, one heartbeat, one finish, one way to fail, for every kind of job. Nothing else writes to
+//! `upload_jobs`.
 //!
 //! At-least-once with fenced effects: whatever a job writes, it writes in a transaction that proves with its id, attempt and
 //! lease owner that it still holds the job.
@@ -12,6 +13,7 @@ use uuid::Uuid;
 use super::{Error, QueueSettings, Result};
 use crate::domain::{
     ids::{JobId, ObjectId, ReleaseId, SpoolId, UploadId, UserId, WorkerId},
+    operations::{JOB_KINDS, JobCounts},
     queue::{AfterFailure, Failure, JobKind, after_failure},
 };
 
@@ -253,6 +255,107 @@ pub(super) async fn stuck(db: &PgPool) -> Result<Vec<Claimed>> {
     .fetch_all(db)
     .await?;
     Ok(jobs)
+}
+
+/// Takes a job out of the dead letter queue as if it had never failed; its attempts count on. `false`: it is not in there (any
+/// more). What that means for the file and its release, the caller does in the same transaction.
+pub(super) async fn requeue(db: &mut PgConnection, job: JobId) -> Result<bool> {
+    let requeued = sqlx::query!(
+        "update upload_jobs set status = 'PENDING', retry_count = 0, expired_leases = 0, run_after = now(), updated_at = now()
+         where id = $1 and status = 'FAILED'",
+        job as JobId
+    )
+    .execute(db)
+    .await?;
+    Ok(requeued.rows_affected() == 1)
+}
+
+/// Ends a job in the dead letter queue without its having been done. `false`: it is not in there (any more).
+pub(super) async fn discard(db: &mut PgConnection, job: JobId) -> Result<bool> {
+    let discarded = sqlx::query!(
+        "update upload_jobs set status = 'COMPLETED', outcome = 'discarded', updated_at = now()
+         where id = $1 and status = 'FAILED'",
+        job as JobId
+    )
+    .execute(db)
+    .await?;
+    Ok(discarded.rows_affected() == 1)
+}
+
+/// Ends dead letters about files that nothing waits for any more: their artists have replaced, removed or put them away. How
+/// many there were.
+pub(super) async fn retire_overtaken(db: &PgPool, at_most: i64) -> Result<u64> {
+    let retired = sqlx::query!(
+        "update upload_jobs set status = 'COMPLETED', outcome = 'superseded', updated_at = now()
+         where status = 'FAILED' and id in (
+             select j.id from upload_jobs j
+             where j.status = 'FAILED'
+               and case j.kind
+                   when 'STORE' then not exists (
+                       select 1 from uploads u where u.id = j.upload_id and u.state in ('RECEIVED', 'FAILED'))
+                   when 'EXAMINE' then not exists (
+                       select 1 from objects o where o.id = j.object_id and o.state = 'ATTACHED' and o.examination <> 'PASSED')
+                   end
+             order by j.updated_at limit $1 for update skip locked)",
+        at_most
+    )
+    .execute(db)
+    .await?;
+    Ok(retired.rows_affected())
+}
+
+/// Sees to it that a received upload has a job that stores it. `false`: it has one, or needs none.
+pub(super) async fn store_again(db: &PgPool, upload: UploadId) -> Result<bool> {
+    let queued = sqlx::query!(
+        "insert into upload_jobs (id, kind, artist_id, release_id, upload_id, spool_id)
+         select gen_random_uuid(), 'STORE', owner_id, release_id, id, spool_id from uploads where id = $1 and state = 'RECEIVED'
+         on conflict (upload_id) where kind = 'STORE'
+         do update set status = 'PENDING', run_after = now(), retry_count = 0, expired_leases = 0, updated_at = now()
+            where upload_jobs.status in ('COMPLETED', 'FAILED')",
+        upload as UploadId
+    )
+    .execute(db)
+    .await?;
+    Ok(queued.rows_affected() == 1)
+}
+
+/// Forgets jobs that have been completed for longer than `kept`. How many there were.
+pub(super) async fn forget_completed(db: &PgPool, kept: Duration, at_most: i64) -> Result<u64> {
+    let forgotten = sqlx::query!(
+        "delete from upload_jobs where id in (
+             select id from upload_jobs where status = 'COMPLETED' and updated_at < now() - make_interval(secs => $1)
+             order by updated_at limit $2 for update skip locked)",
+        kept.as_secs_f64(),
+        at_most
+    )
+    .execute(db)
+    .await?;
+    Ok(forgotten.rows_affected())
+}
+
+/// Unfinished jobs of each kind, and for how many seconds the one that has been due longest has waited.
+pub(super) async fn counts(db: &mut PgConnection) -> Result<(Vec<JobCounts>, Option<i64>)> {
+    let counted = sqlx::query_as!(
+        JobCounts,
+        r#"select kind as "kind: JobKind",
+                  count(*) filter (where status = 'PENDING' and run_after <= now()) as "due!",
+                  count(*) filter (where status = 'PENDING' and run_after > now()) as "later!",
+                  count(*) filter (where status = 'UPLOADING') as "running!",
+                  count(*) filter (where status = 'FAILED') as "failed!"
+           from upload_jobs where status in ('PENDING', 'UPLOADING', 'FAILED')
+           group by kind"#
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let of_kind = |kind| counted.iter().copied().find(|counts| counts.kind == kind);
+    let jobs = JOB_KINDS.into_iter().map(|kind| of_kind(kind).unwrap_or_else(|| JobCounts::none_of(kind))).collect();
+    let oldest_due_seconds = sqlx::query_scalar!(
+        r#"select floor(extract(epoch from now() - min(run_after)))::bigint as "seconds"
+           from upload_jobs where status = 'PENDING' and run_after <= now()"#
+    )
+    .fetch_one(db)
+    .await?;
+    Ok((jobs, oldest_due_seconds))
 }
 
 fn held_or_lost(rows: u64, job: &Claimed) -> Result<()> {

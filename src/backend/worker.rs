@@ -25,7 +25,7 @@ use super::{
 use crate::domain::{
     circuit::CircuitState,
     ids::{UserId, WorkerId},
-    queue::{Failure, backoff},
+    queue::{Failure, JobKind, backoff},
 };
 
 /// From this many expired leases on, a job is suspected of killing its process and runs without neighbours.
@@ -54,7 +54,7 @@ pub(super) struct Worker {
     last_look: Mutex<Instant>,
     /// Whose job was claimed last: the next in turn comes after them.
     last_artist: Mutex<UserId>,
-    pub(super) panics: AtomicU64,
+    panics: AtomicU64,
     poll: Duration,
     is_off: bool,
 }
@@ -96,6 +96,11 @@ impl Worker {
     /// Runs on a task of its own, to its end, even when nobody waits for it any more; a shutdown waits for it.
     pub(super) async fn track<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> Result<T> {
         Ok(self.tasks.spawn(task).await?)
+    }
+
+    /// Jobs that panicked.
+    pub(super) fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
     }
 
     fn last_artist(&self) -> MutexGuard<'_, UserId> {
@@ -243,14 +248,17 @@ pub(super) fn run_in_background(backend: &Arc<Backend>, job: Claimed, turn: Owne
     backend.worker.tasks.clone().spawn(async move {
         let mut next = Some(job);
         while let Some(job) = next {
-            run(&backend, &job).await;
+            let (kind, began) = (if job.kind == JobKind::Store { "store" } else { "examine" }, Instant::now());
+            let outcome = run(&backend, &job).await;
+            metrics::histogram!("vwaza_job_duration_seconds", "kind" => kind).record(began.elapsed());
+            metrics::counter!("vwaza_jobs_total", "kind" => kind, "outcome" => outcome.as_str()).increment(1);
             next = claim_next(&backend).await;
         }
         drop(turn);
     });
 }
 
-async fn run(backend: &Arc<Backend>, job: &Claimed) {
+async fn run(backend: &Arc<Backend>, job: &Claimed) -> Outcome {
     let (worker, claimed) = (&backend.worker, Instant::now());
     let work = async {
         if job.expired_leases >= POISON_LEASES {
@@ -265,20 +273,24 @@ async fn run(backend: &Arc<Backend>, job: &Claimed) {
         outcome = AssertUnwindSafe(work).catch_unwind() => outcome,
         () = keep_alive(backend, job) => {
             tracing::warn!(job.id = %job.id, attempt = job.attempt, "the lease was lost; the job is left to whoever holds it");
-            return;
+            return Outcome::Lost;
         }
-        () = worker.hand_back.cancelled() => return hand_back(backend, job, Duration::ZERO).await,
+        () = worker.hand_back.cancelled() => {
+            hand_back(backend, job, Duration::ZERO).await;
+            return Outcome::HandedBack;
+        }
     };
     let (report, for_artist) = match outcome {
-        Ok(Ok(())) => return,
+        Ok(Ok(())) => return Outcome::Completed,
         Ok(Err(jobs::JobError::Fault(Error::LeaseLost(_)))) => {
             tracing::warn!(job.id = %job.id, attempt = job.attempt, "another worker holds this job by now; nothing was written");
-            return;
+            return Outcome::Lost;
         }
         Ok(Err(jobs::JobError::Fault(error))) if is_storages_fault(backend, &error, claimed) => {
             tracing::warn!(job.id = %job.id, attempt = job.attempt, error = ?error, "the storage is not well; the job waits");
             let delay = backoff(u32::try_from(job.attempt).unwrap_or(1), rand::rng().random());
-            return hand_back(backend, job, delay).await;
+            hand_back(backend, job, delay).await;
+            return Outcome::HandedBack;
         }
         Ok(Err(jobs::JobError::Refused(message))) => (
             FailureReport { failure: Failure::Permanent, detail: message.clone(), lease_expired: false },
@@ -296,6 +308,28 @@ async fn run(backend: &Arc<Backend>, job: &Claimed) {
     };
     if let Err(error) = jobs::fail(backend, job, &report, for_artist.as_deref()).await {
         tracing::error!(job.id = %job.id, error = ?error, "a failure could not be recorded; the lease will run out");
+    }
+    Outcome::Failed
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy)]
+enum Outcome {
+    Completed,
+    Failed,
+    HandedBack,
+    /// Somebody else holds the job by now.
+    Lost,
+}
+
+impl Outcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::HandedBack => "handed_back",
+            Self::Lost => "lost",
+        }
     }
 }
 

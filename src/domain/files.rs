@@ -21,7 +21,7 @@ pub enum FileState {
     /// In the storage; being decoded and measured.
     Examining,
     Ready,
-    /// It could not be stored or examined: the artist replaces or removes it, or an admin has it tried again.
+    /// It could not be stored or examined: the artist replaces or removes it, or an admin has it tried again or gives it up.
     Failed,
 }
 
@@ -39,6 +39,7 @@ impl FileState {
             (_, Some(Examination::Passed)) => Self::Ready,
             (_, Some(Examination::Failed(_))) => Self::Failed,
             (Some(UploadState::Refused), None) => Self::Refused,
+            (Some(UploadState::Discarded), None) => Self::Failed,
             (_, None) => Self::Missing,
         }
     }
@@ -79,7 +80,7 @@ pub struct PendingUpload {
     pub offset: i64,
     pub length: i64,
     pub state: UploadState,
-    /// Why it was refused or failed, or what a received one waits for.
+    /// Why it was refused, has failed or was given up, or what a received one waits for.
     pub message: Option<String>,
 }
 

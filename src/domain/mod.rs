@@ -6,6 +6,7 @@ pub mod codes;
 pub mod files;
 pub mod ids;
 pub mod media;
+pub mod operations;
 pub mod problem;
 pub mod queue;
 pub mod range;

@@ -81,7 +81,7 @@ impl FromStr for UploadTarget {
 /// Where an upload stands.
 ///
 /// ```text
-/// RECEIVING ─last byte, content judged▶ RECEIVED ─stored and attached▶ ATTACHED
+/// RECEIVING ─last byte, content judged▶ RECEIVED ─stored and attached▶ ATTACHED ─cannot be examined, given up▶ DISCARDED
 ///     │  └─not a cover or a track▶ REFUSED   ├─something newer is there, or the target is gone▶ SUPERSEDED
 ///     ├─told to stop▶ CANCELLED              └─cannot be stored▶ FAILED ─retried▶ RECEIVED
 ///     └─not heard of for long▶ EXPIRED                             └─given up▶ DISCARDED

@@ -17,6 +17,7 @@ pub mod page_error;
 pub mod page_head;
 pub mod pager;
 pub mod player_bar;
+pub mod queue;
 pub mod release_facts;
 pub mod release_filters;
 pub mod release_list;

@@ -6,6 +6,7 @@ pub mod all_releases;
 pub mod home;
 pub mod not_found;
 pub mod parts;
+pub mod queue;
 pub mod release;
 pub mod review;
 pub mod review_queue;

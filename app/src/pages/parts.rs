@@ -41,6 +41,7 @@ macro_rules! part {
 part!(Account, account: super::account::Account);
 part!(AllArtists, all_artists: super::all_artists::AllArtists);
 part!(AllReleases, all_releases: super::all_releases::AllReleases);
+part!(Queue, queue: super::queue::Queue);
 part!(Release, release: super::release::Release);
 part!(Review, review: super::review::Review);
 part!(ReviewQueue, review_queue: super::review_queue::ReviewQueue);

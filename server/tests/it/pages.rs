@@ -88,6 +88,7 @@ async fn pages_answer_with_a_true_status() {
     page(&ana, "/releases/nonsense").await.expect_status(404);
     page(&ana, "/review").await.expect_status(403);
     page(&ana, "/admin/artists").await.expect_status(403);
+    page(&ana, "/admin/queue").await.expect_status(403);
 }
 
 #[tokio::test]

@@ -7,10 +7,7 @@ use sqlx::PgPool;
 use tokio::fs;
 
 use super::{Damage, Finding, Repair, look::Round};
-use crate::{
-    backend::{Result, Settings, spool, storage::Storage},
-    domain::ids::UploadId,
-};
+use crate::backend::{Result, Settings, queue, spool, storage::Storage};
 
 /// Objects, and files in the spool, that are removed without being forced to.
 const REMOVE_MAX: u64 = 10;
@@ -101,16 +98,8 @@ async fn let_go(db: &PgPool, key: &str) -> Result<bool> {
 }
 
 async fn queue_again(db: &PgPool, upload: &str) -> Result<bool> {
-    let Ok(upload) = upload.parse::<UploadId>() else { return Ok(false) };
-    let queued = sqlx::query!(
-        "insert into upload_jobs (id, kind, artist_id, release_id, upload_id, spool_id)
-         select gen_random_uuid(), 'STORE', owner_id, release_id, id, spool_id from uploads where id = $1 and state = 'RECEIVED'
-         on conflict (upload_id) where kind = 'STORE'
-         do update set status = 'PENDING', run_after = now(), retry_count = 0, expired_leases = 0, updated_at = now()
-            where upload_jobs.status in ('COMPLETED', 'FAILED')",
-        upload as UploadId
-    )
-    .execute(db)
-    .await?;
-    Ok(queued.rows_affected() == 1)
+    match upload.parse() {
+        Ok(upload) => queue::store_again(db, upload).await,
+        Err(_) => Ok(false),
+    }
 }

@@ -143,7 +143,7 @@ async fn tracks(db: &mut PgConnection, release: ReleaseId) -> Result<Vec<TrackVi
 }
 
 /// For each target the upload that decides its state, of those that are newer than what it holds: one that is still going
-/// somewhere rather than one that failed, and that rather than one that was refused; of several, the newest.
+/// somewhere rather than one that failed, and that rather than one that was refused or discarded; of several, the newest.
 async fn pending_uploads(
     db: &mut PgConnection,
     release: ReleaseId,
@@ -159,11 +159,11 @@ async fn pending_uploads(
            left join objects held on held.id = case u.kind when 'COVER' then r.cover_id else t.audio_id end
            left join uploads holder on holder.id = held.upload_id
            where u.release_id = $1
-             and u.state in ('RECEIVING', 'RECEIVED', 'FAILED', 'REFUSED')
+             and u.state in ('RECEIVING', 'RECEIVED', 'FAILED', 'REFUSED', 'DISCARDED')
              and (u.state <> 'RECEIVING' or u.expires_at > now())
              and (u.kind = 'COVER' or u.track_id is not null)
              and u.seq > coalesce(holder.seq, 0)
-           order by u.track_id, array_position(array['RECEIVING', 'RECEIVED', 'FAILED', 'REFUSED']::upload_state[], u.state), u.seq desc"#,
+           order by u.track_id, array_position(array['RECEIVING', 'RECEIVED', 'FAILED']::upload_state[], u.state) nulls last, u.seq desc"#,
         release as ReleaseId,
         SPOOL_SILENCE_SECONDS
     )

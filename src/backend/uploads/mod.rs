@@ -3,6 +3,7 @@
 mod begin;
 mod checksum;
 mod cleaning;
+mod failed;
 mod form;
 mod receive;
 mod sink;
@@ -22,6 +23,7 @@ use crate::domain::{
     upload::{UploadState, UploadStatus},
 };
 
+pub(super) use failed::{discard, is_missed, receive_again};
 pub use receive::Received;
 
 /// How long `complete` waits for an upload to be stored before it answers "safe with us, storing".
@@ -100,7 +102,7 @@ impl Uploads {
         }
     }
 
-    /// Gives up an upload that is under way, or puts away one that was refused or has failed.
+    /// Gives up an upload that is under way, or puts away one that was refused, has failed or was discarded.
     ///
     /// # Errors
     /// 409 once it is received: it is stored, and can be replaced or removed.
@@ -119,7 +121,7 @@ impl Uploads {
         let cancelled = sqlx::query_as!(
             Ended,
             r#"update uploads set state = 'CANCELLED', updated_at = now()
-               where id = $1 and state in ('RECEIVING', 'REFUSED', 'FAILED')
+               where id = $1 and state in ('RECEIVING', 'REFUSED', 'FAILED', 'DISCARDED')
                returning id as "id: UploadId", spool_id as "spool: SpoolId""#,
             row.id as UploadId
         )
@@ -192,9 +194,7 @@ impl Row {
                 self.failure_status.and_then(|status| u16::try_from(status).ok()).unwrap_or(422),
                 self.failure.unwrap_or_else(|| "This file could not be used. Choose another one.".into()),
             ),
-            UploadState::Discarded => {
-                (410, "This file could not be stored and was given up. Upload it again.".to_owned())
-            }
+            UploadState::Discarded => (410, failed::DISCARDED.to_owned()),
             UploadState::Cancelled => (410, "This upload was cancelled.".to_owned()),
             UploadState::Expired => (410, "This upload has expired. Choose the file again.".to_owned()),
         };

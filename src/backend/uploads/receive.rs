@@ -374,6 +374,7 @@ impl Uploads {
             releases::touch(&mut tx, release.id).await?;
         }
         tx.commit().await?;
+        metrics::counter!("vwaza_uploads_total", "outcome" => "received").increment(1);
         fail::fail_point!("upload-received");
         match turn {
             Some(turn) => worker::run_in_background(backend, claimed, turn),
@@ -416,6 +417,7 @@ impl Uploads {
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
+        metrics::counter!("vwaza_uploads_total", "outcome" => "refused").increment(1);
         if let Some(release) = release {
             self.0.events.release_changed(release.id, release.artist);
         }

@@ -148,6 +148,7 @@ impl Sink {
         })
         .await?;
         if let Some(inner) = &inner {
+            metrics::counter!("vwaza_upload_bytes_total").increment(inner.running.offset - self.written);
             self.written = inner.running.offset;
         }
         self.inner = inner;

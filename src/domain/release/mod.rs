@@ -78,7 +78,9 @@ impl ReleaseView {
 
 fn failure_of<'a>(held: Option<&'a Examination>, pending: Option<&'a PendingUpload>) -> Option<&'a str> {
     match (pending, held) {
-        (Some(upload), _) if matches!(upload.state, UploadState::Failed | UploadState::Refused) => {
+        (Some(upload), _)
+            if matches!(upload.state, UploadState::Failed | UploadState::Refused | UploadState::Discarded) =>
+        {
             upload.message.as_deref()
         }
         (_, Some(Examination::Failed(reason))) => Some(reason),

@@ -42,6 +42,10 @@ pub fn ResumeNote(
             let why = pending.message.unwrap_or_else(|| "It could not be stored.".into());
             (format!("{name} needs your attention. {why}"), "Choose it again")
         }
+        UploadState::Discarded => {
+            let why = pending.message.unwrap_or_else(|| "Upload it again.".into());
+            (format!("{name} was given up. {why}"), "Choose it again")
+        }
         // Nothing to be done about the others.
         _ => return None,
     };

@@ -72,11 +72,9 @@ pub fn TrackAudio(
     };
     let line = move || {
         let state = state.get().filter(|state| *state != FileState::Ready && told.with(Option::is_none));
-        state.map(|state| {
-            let waits_for = pending.get().filter(|_| state == FileState::Storing).and_then(|upload| upload.message);
-            let message = waits_for.or_else(|| audio.with(|audio| audio.as_ref().and_then(failure)));
-            view! { <FileLine state=state message=message/> }
-        })
+        let of_audio = move || audio.with(|audio| audio.as_ref().and_then(failure));
+        let of_upload = move || pending.with(|pending| pending.as_ref().and_then(|pending| pending.message.clone()));
+        state.map(|state| view! { <FileLine state=state message=of_upload().or_else(of_audio)/> })
     };
     let sound = move || {
         let file = audio.get().filter(|file| file.examination == Examination::Passed)?;
@@ -108,7 +106,10 @@ pub fn TrackAudio(
 
 /// Whether the note about a pending upload says all that there is to say.
 fn is_told(pending: &PendingUpload) -> bool {
-    matches!(pending.state, UploadState::Receiving | UploadState::Refused | UploadState::Failed)
+    matches!(
+        pending.state,
+        UploadState::Receiving | UploadState::Refused | UploadState::Failed | UploadState::Discarded
+    )
 }
 
 fn failure(file: &AudioFile) -> Option<String> {

@@ -1,0 +1,34 @@
+//! What admins see of the queue, and do about its dead letters.
+
+use leptos::prelude::*;
+use vwaza::domain::{ids::JobId, operations::QueueOverview};
+
+use super::json::Json;
+use crate::error::ApiResult;
+
+/// How much waits and runs, and a page of what has failed for good.
+#[server(name = FetchQueue, prefix = "/api", output = Json, endpoint = "queue/view")]
+pub async fn queue(page: u32) -> ApiResult<QueueOverview> {
+    use super::ssr;
+
+    let actor = ssr::current_user().await?;
+    Ok(ssr::backend().dead_letters().queue(&actor, page).await?)
+}
+
+/// Back into the queue, as if it had never failed.
+#[server(prefix = "/api", output = Json, endpoint = "queue/retry")]
+pub async fn retry_job(id: JobId) -> ApiResult<()> {
+    use super::ssr;
+
+    let actor = ssr::current_user().await?;
+    Ok(ssr::backend().dead_letters().retry(&actor, id).await?)
+}
+
+/// Gives a job and its file up for good; the artist is told.
+#[server(prefix = "/api", output = Json, endpoint = "queue/discard")]
+pub async fn discard_job(id: JobId) -> ApiResult<()> {
+    use super::ssr;
+
+    let actor = ssr::current_user().await?;
+    Ok(ssr::backend().dead_letters().discard(&actor, id).await?)
+}

@@ -1,0 +1,134 @@
+//! What has failed for good: tried again with one click, given up with two.
+
+use leptos::{prelude::*, server_fn::ServerFn};
+use vwaza::domain::operations::{DeadLetter, LetterRelease};
+
+use super::job_table::kind_words;
+use crate::{
+    api::queue::{DiscardJob, RetryJob},
+    components::{
+        dialog::Dialog,
+        form::SubmitButton,
+        icon::{Icon, IconName},
+        review::table::{Column, Table, count},
+        time_ago::TimeAgo,
+    },
+};
+
+const COLUMNS: [Column; 6] = [
+    Column::text("File"),
+    Column::text("Release"),
+    Column::text("What went wrong"),
+    Column::number("Tries"),
+    Column::text("Failed"),
+    Column::picture("Actions"),
+];
+
+/// What an admin can do with a dead letter.
+#[derive(Clone, Copy)]
+pub struct LetterActions {
+    pub retry: ServerAction<RetryJob>,
+    pub discard: ServerAction<DiscardJob>,
+    /// The one that is asked about, while it is.
+    pub asked: RwSignal<Option<DeadLetter>>,
+    pub is_asking: RwSignal<bool>,
+}
+
+#[component]
+pub fn DeadLetterTable(letters: Signal<Vec<DeadLetter>>, actions: LetterActions) -> impl IntoView {
+    view! {
+        <Table caption="Dead letters, the latest first" columns=COLUMNS.to_vec()>
+            <For each=move || letters.get() key=|letter| (letter.id, letter.failed_at) let:letter>
+                <LetterRow letter=letter actions=actions/>
+            </For>
+        </Table>
+    }
+}
+
+#[component]
+fn LetterRow(letter: DeadLetter, actions: LetterActions) -> impl IntoView {
+    let id = letter.id;
+    let retry = format!("Retry “{}”", letter.file_name);
+    let discard = format!("Discard “{}”", letter.file_name);
+    let asked = letter.clone();
+    // Without scripts, the form discards at once.
+    let ask = move |event: leptos::ev::SubmitEvent| {
+        event.prevent_default();
+        actions.asked.set(Some(asked.clone()));
+        actions.is_asking.set(true);
+    };
+    view! {
+        <tr role="row" class="max-md:grid max-md:gap-1 max-md:border-t max-md:border-line max-md:px-2 max-md:py-3">
+            <td role="cell">
+                <span class="block font-medium [overflow-wrap:anywhere]">{letter.file_name}</span>
+                <span class="text-muted">{kind_words(letter.kind)}</span>
+            </td>
+            <td role="cell">
+                <ReleaseLink release=letter.release/>
+                <span class="block text-muted [overflow-wrap:anywhere]">{letter.artist_name}</span>
+            </td>
+            <td role="cell" class="[overflow-wrap:anywhere]">{letter.error}</td>
+            <td role="cell" class="md:text-end">
+                <span class="max-md:hidden">{letter.failures}</span>
+                <span class="md:hidden">{count(letter.failures.into(), "try", "tries")}</span>
+            </td>
+            <td role="cell" class="md:whitespace-nowrap"><TimeAgo at=letter.failed_at/></td>
+            <td role="cell">
+                <div class="flex gap-1 md:justify-end">
+                    <ActionForm action=actions.retry>
+                        <input type="hidden" name="id" value=id.to_string()/>
+                        <button type="submit" class="btn btn-small" aria-label=retry>
+                            <Icon name=IconName::Retry/>
+                            "Retry"
+                        </button>
+                    </ActionForm>
+                    <form method="post" action=DiscardJob::url() on:submit=ask>
+                        <input type="hidden" name="id" value=id.to_string()/>
+                        <button type="submit" class="btn-quiet btn-small btn-quiet-danger" aria-label=discard>
+                            <Icon name=IconName::Trash/>
+                            "Discard"
+                        </button>
+                    </form>
+                </div>
+            </td>
+        </tr>
+    }
+}
+
+#[component]
+fn ReleaseLink(release: Option<LetterRelease>) -> impl IntoView {
+    match release {
+        Some(release) => {
+            view! { <a class="link [overflow-wrap:anywhere]" href=format!("/review/{}", release.id)>{release.display_title()}</a> }
+                .into_any()
+        }
+        None => view! { <span class="text-muted">"Deleted"</span> }.into_any(),
+    }
+}
+
+/// Discarding lets go of bytes: so it is asked for twice. Stands beside the table, which goes with its last row.
+#[component]
+pub fn DiscardDialog(actions: LetterActions) -> impl IntoView {
+    let LetterActions { discard, asked, is_asking, .. } = actions;
+    let of_asked =
+        move |field: fn(&DeadLetter) -> String| asked.with(|letter| letter.as_ref().map(field).unwrap_or_default());
+    view! {
+        <Dialog open=is_asking title="Discard this file">
+            <div class="stack">
+                <p>
+                    {move || {
+                        let (file, artist) = (of_asked(|letter| letter.file_name.clone()), of_asked(|letter| letter.artist_name.clone()));
+                        format!("“{file}” goes for good. {artist} reads that it has to be uploaded again.")
+                    }}
+                </p>
+                <div class="form-actions">
+                    <ActionForm action=discard>
+                        <input type="hidden" name="id" value=move || of_asked(|letter| letter.id.to_string())/>
+                        <SubmitButton pending=discard.pending() label="Discard the file" class="btn btn-danger"/>
+                    </ActionForm>
+                    <button type="button" class="btn" on:click=move |_| is_asking.set(false)>"Keep it"</button>
+                </div>
+            </div>
+        </Dialog>
+    }
+}

@@ -1,0 +1,4 @@
+//! What the queue's page is made of: how much waits, and what has failed for good.
+
+pub mod dead_letters;
+pub mod job_table;

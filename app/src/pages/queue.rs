@@ -1,0 +1,174 @@
+//! `/admin/queue`: how much waits and runs, and what has failed for good.
+
+use std::time::Duration;
+
+use leptos::prelude::*;
+use leptos_router::hooks::use_query_map;
+use vwaza::domain::{operations::QueueOverview, release::ReleaseFilter};
+
+use crate::{
+    api::queue::{DiscardJob, RetryJob, queue},
+    components::{
+        focus,
+        form::{FormErrors, FormNote},
+        pager::Pager,
+        queue::{
+            dead_letters::{DeadLetterTable, DiscardDialog, LetterActions},
+            job_table::JobTable,
+        },
+        release_filters::{filter_address, filter_of},
+        require::Admins,
+        review::{
+            list::{ListPage, NoRows},
+            table::count,
+        },
+    },
+    error::ApiResult,
+    state::{
+        live::{self, Live},
+        toasts::Toasts,
+    },
+};
+
+const PATH: &str = "/admin/queue";
+/// Not every step of a job is told: what waits grows older by itself, too.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
+
+#[component]
+pub fn Queue() -> impl IntoView {
+    let query = use_query_map();
+    // Of a list's filter, only the page means something here.
+    let filter = Memo::new(move |_| ReleaseFilter { page: query.with(filter_of).page, ..Default::default() });
+    let actions = LetterActions {
+        retry: ServerAction::<RetryJob>::new(),
+        discard: ServerAction::<DiscardJob>::new(),
+        asked: RwSignal::new(None),
+        is_asking: RwSignal::new(false),
+    };
+    let (changes, looks) = (Live::get().any_release(), looks());
+    // Also a refusal says that the page shows something old.
+    let answers = move || actions.retry.version().get() + actions.discard.version().get();
+    let overview =
+        Resource::new(move || (filter.get(), changes.get(), looks.get(), answers()), |(filter, ..)| queue(filter.page));
+    say_what_was_done(actions);
+    view! {
+        <Admins>
+            <Overview overview=overview filter=filter actions=actions/>
+        </Admins>
+    }
+}
+
+/// Grows every few seconds, in a browser.
+fn looks() -> RwSignal<u64> {
+    let looks = RwSignal::new(0_u64);
+    Effect::new(move || {
+        if let Ok(interval) = set_interval_with_handle(move || looks.update(|looks| *looks += 1), BETWEEN_LOOKS) {
+            on_cleanup(move || interval.clear());
+        }
+    });
+    looks
+}
+
+/// The row that was acted on goes: the focus does not go with it.
+fn say_what_was_done(actions: LetterActions) {
+    let LetterActions { retry, discard, is_asking, .. } = actions;
+    let done = |what: &'static str| {
+        Toasts::get().show(what);
+        focus::on("#dead-letters-title");
+    };
+    // What the one came to takes the place of what the other had come to.
+    Effect::new(move || {
+        let Some(answer) = retry.value().get() else { return };
+        discard.value().set(None);
+        if answer.is_ok() {
+            done("It is in the queue again.");
+        }
+    });
+    Effect::new(move || {
+        let Some(answer) = discard.value().get() else { return };
+        retry.value().set(None);
+        is_asking.set(false);
+        if answer.is_ok() {
+            done("It is discarded, and its artist is told.");
+        }
+    });
+}
+
+#[component]
+fn Overview(
+    overview: Resource<ApiResult<QueueOverview>>,
+    filter: Memo<ReleaseFilter>,
+    actions: LetterActions,
+) -> impl IntoView {
+    let shown = live::steady(move || filter.get(), overview);
+    let error = Signal::derive(move || shown.get().and_then(Result::err));
+    let overview = Signal::derive(move || shown.get().and_then(Result::ok));
+    view! {
+        <ListPage title="Queue" error=error>
+            <Jobs overview=overview/>
+            <DeadLetters overview=overview filter=filter actions=actions/>
+        </ListPage>
+    }
+}
+
+#[component]
+fn Jobs(overview: Signal<Option<QueueOverview>>) -> impl IntoView {
+    let jobs = Signal::derive(move || overview.get().map(|overview| overview.jobs).unwrap_or_default());
+    let oldest = Signal::derive(move || overview.get().and_then(|overview| overview.oldest_due_seconds));
+    view! {
+        <section aria-labelledby="jobs-title">
+            <h2 class="section-title" id="jobs-title">"Jobs"</h2>
+            <JobTable jobs=jobs oldest_due_seconds=oldest/>
+        </section>
+    }
+}
+
+#[component]
+fn DeadLetters(
+    overview: Signal<Option<QueueOverview>>,
+    filter: Memo<ReleaseFilter>,
+    actions: LetterActions,
+) -> impl IntoView {
+    let errors = FormErrors::of(move || {
+        let retried = actions.retry.value().get().and_then(Result::err);
+        retried.or(actions.discard.value().get().and_then(Result::err))
+    });
+    let page = move || overview.get().map(|overview| overview.dead_letters);
+    let letters = Signal::derive(move || page().map(|page| page.rows).unwrap_or_default());
+    // A memo, so that the table and the focus in it stay while rows come and go.
+    let is_empty = Memo::new(move |_| letters.read().is_empty());
+    let total = move || page().map(|page| count(page.total, "dead letter", "dead letters"));
+    let body = move || {
+        if is_empty.get() {
+            view! {
+                <NoRows
+                    path=PATH
+                    filter=filter.get()
+                    title="Nothing has failed for good"
+                    text="All is well. Jobs that are given up wait here for you."
+                />
+            }
+            .into_any()
+        } else {
+            view! {
+                <p class="mb-4">"Retry a job once its cause is mended. Discard it to have its artist upload the file again."</p>
+                <DeadLetterTable letters=letters actions=actions/>
+            }
+            .into_any()
+        }
+    };
+    let pager = move || {
+        let link = move |number| filter_address(PATH, &ReleaseFilter { page: number, ..Default::default() });
+        page().map(|page| view! { <Pager page=page.page pages=page.pages link=link/> })
+    };
+    view! {
+        <section class="section" aria-labelledby="dead-letters-title">
+            <h2 class="section-title" id="dead-letters-title" tabindex="-1">"Dead letters"</h2>
+            <FormNote errors=errors/>
+            <p class="meta mb-2" role="status">{total}</p>
+            {body}
+            {pager}
+            <DiscardDialog actions=actions/>
+        </section>
+    }
+}

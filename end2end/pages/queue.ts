@@ -1,0 +1,44 @@
+import { expect, type Page } from '@playwright/test';
+
+import { alive } from '../support/alive';
+
+/** The queue, and what has failed for good. */
+export class Queue {
+  constructor(readonly page: Page) {}
+
+  async open() {
+    await this.page.goto('/admin/queue');
+    await expect(this.page.getByRole('heading', { name: 'Queue', level: 1 })).toBeVisible();
+    await alive(this.page);
+  }
+
+  /** One row for each kind of job. */
+  jobs() {
+    return this.page.getByRole('table', { name: 'Unfinished jobs by kind' });
+  }
+
+  letter(file: string) {
+    return this.page.getByRole('table', { name: 'Dead letters, the latest first' }).getByRole('row').filter({ hasText: file });
+  }
+
+  /** When it last failed, as the server tells it: the page may be a moment behind. */
+  async failedAt(file: string): Promise<string | undefined> {
+    const answer = await this.page.request.post('/api/queue/view', { form: { page: '1' } });
+    const letters: { file_name: string; failed_at: unknown }[] = (await answer.json()).dead_letters.rows;
+    const found = letters.find((letter) => letter.file_name === file);
+    return found && JSON.stringify(found.failed_at);
+  }
+
+  async retry(file: string) {
+    await this.page.getByRole('button', { name: `Retry “${file}”` }).click();
+  }
+
+  /** Asks to discard, and answers the question. */
+  async discard(file: string, answer: 'Discard the file' | 'Keep it') {
+    await this.page.getByRole('button', { name: `Discard “${file}”` }).click();
+    const dialog = this.page.getByRole('dialog', { name: 'Discard this file' });
+    await expect(dialog).toContainText(`“${file}” goes for good.`);
+    await dialog.getByRole('button', { name: answer }).click();
+    await expect(dialog).toBeHidden();
+  }
+}

@@ -1,0 +1,62 @@
+import { Account } from './pages/account';
+import { Home } from './pages/home';
+import { Queue } from './pages/queue';
+import { ReleasePage } from './pages/release';
+import { expectAccessible } from './support/accessible';
+import { fixture, named } from './support/files';
+import { newArtist, unique } from './support/people';
+import { expect, test } from './support/test';
+
+/** In a debug build a long master is decoded slowly. */
+const EXAMINATION = { timeout: 60_000 };
+
+test('an admin retries a file that has failed for good, gives it up, and its artist brings another', async ({ page, newAdmin }) => {
+  const file = `broken-${unique()}.flac`;
+  await new Account(page).signUp(newArtist());
+  const wizard = await new Home(page).newRelease();
+  await wizard.go('Tracks');
+  await page.locator('#tracks').setInputFiles(named(file, 'damaged.flac', 'audio/flac'));
+  await expect(wizard.tracks()).toHaveCount(1);
+
+  const admin = await newAdmin();
+  const queue = new Queue(admin);
+  await admin.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Queue' }).click();
+  await expect(queue.jobs().getByRole('rowheader')).toHaveText(['Store', 'Examine']);
+  const heading = admin.getByRole('heading', { name: 'Dead letters' });
+
+  await test.step('it appears by itself, and says what went wrong', async () => {
+    await expect(queue.letter(file)).toContainText('This file is damaged', EXAMINATION);
+    await expect(queue.letter(file)).toContainText('Examine');
+    await expectAccessible(admin);
+  });
+
+  await test.step('tried again, it fails again', async () => {
+    const before = await queue.failedAt(file);
+    await queue.retry(file);
+    await expect(admin.getByText('It is in the queue again.')).toBeVisible();
+    await expect(heading).toBeFocused();
+    const failedAgain = async () => ![undefined, before].includes(await queue.failedAt(file));
+    await expect.poll(failedAgain, EXAMINATION).toBe(true);
+    await expect(queue.letter(file)).toBeVisible();
+  });
+
+  await test.step('it is given up, once that is meant', async () => {
+    await queue.discard(file, 'Keep it');
+    await expect(queue.letter(file)).toBeVisible();
+    await queue.discard(file, 'Discard the file');
+    await expect(queue.letter(file)).toHaveCount(0);
+    await expect(heading).toBeFocused();
+    await expectAccessible(admin);
+  });
+
+  const release = new ReleasePage(page, wizard.id);
+  await release.open();
+  await expect(release.timeline()).toContainText(`“${file}” could not be examined. Upload it again.`);
+  await expectAccessible(page);
+  await wizard.open('tracks');
+  const row = wizard.tracks();
+  await expect(row).toContainText(`${file} was given up. We could not keep this file. Upload it again.`);
+  await row.locator('input[type=file]').setInputFiles(fixture('song.aiff'));
+  await expect(row).not.toContainText('was given up');
+  await expect(wizard.checklist()).not.toContainText('needs your attention');
+});

@@ -1,0 +1,102 @@
+//! `GET /metrics` for Prometheus: the queue, the storage's circuit, uploads.
+
+use std::net::SocketAddr;
+
+use axum::{
+    extract::{ConnectInfo, State},
+    response::IntoResponse,
+};
+use http::{HeaderMap, HeaderName, header};
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use vwaza::{
+    backend::Measures,
+    domain::{circuit::CircuitState, problem::Problem, queue::JobKind},
+};
+
+use crate::{
+    errors::{Answer, fail},
+    router::AppState,
+};
+
+/// Seconds; from a small cover to an hour of music.
+const DURATION_BUCKETS: [f64; 8] = [0.05, 0.2, 0.5, 1.0, 3.0, 10.0, 30.0, 120.0];
+/// What a proxy adds: the peer is not who is asking.
+const FORWARDING: [HeaderName; 4] =
+    [header::FORWARDED, header::VIA, HeaderName::from_static("x-forwarded-for"), HeaderName::from_static("x-real-ip")];
+
+/// Counts from here on. Once per process.
+pub(crate) fn install() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildError> {
+    let handle = PrometheusBuilder::new().set_buckets(&DURATION_BUCKETS)?.install_recorder()?;
+    describe_gauge!("vwaza_jobs", "Unfinished jobs, by kind and state (due, later, running, dead).");
+    describe_gauge!(
+        "vwaza_oldest_due_job_seconds",
+        Unit::Seconds,
+        "How long the job that has been due longest has waited."
+    );
+    describe_gauge!("vwaza_uploads_open", "Uploads that are receiving, or received and not stored yet.");
+    describe_gauge!("vwaza_spooled_bytes", Unit::Bytes, "Bytes that are on our disks only.");
+    describe_gauge!("vwaza_storage_circuit", "0 closed: all is well; 1 half open; 2 open: the storage is not asked.");
+    describe_gauge!("vwaza_job_panics", "Jobs of this process that panicked.");
+    describe_counter!("vwaza_jobs_total", "Attempts of this process that ended, by kind and outcome.");
+    describe_counter!("vwaza_uploads_total", "Uploads that arrived whole at this process, by outcome.");
+    describe_counter!(
+        "vwaza_upload_bytes_total",
+        Unit::Bytes,
+        "Bytes of uploads that this process has written to its disk."
+    );
+    describe_histogram!("vwaza_job_duration_seconds", Unit::Seconds, "How long attempts took, by kind.");
+    Ok(handle)
+}
+
+/// For somebody on this machine, and for whoever has the token. To others there is nothing here.
+pub(crate) async fn metrics(
+    State(state): State<AppState>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+) -> Answer {
+    let is_local = peer.ip().is_loopback() && !FORWARDING.iter().any(|name| headers.contains_key(name));
+    if !is_local && !has_token(&headers, state.metrics_token.as_deref()) {
+        return Err(Problem::NotFound.into());
+    }
+    set_gauges(&state.backend.measures().await.map_err(fail)?);
+    let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    Ok((content_type, state.metrics.render()).into_response())
+}
+
+fn has_token(headers: &HeaderMap, token: Option<&str>) -> bool {
+    let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    match (sent, token) {
+        // As long for a wrong one as for a right one.
+        (Some(sent), Some(token)) => {
+            sent.len() == token.len() && sent.bytes().zip(token.bytes()).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
+        }
+        _ => false,
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn set_gauges(measures: &Measures) {
+    for counts in &measures.jobs {
+        let kind = match counts.kind {
+            JobKind::Store => "store",
+            JobKind::Examine => "examine",
+        };
+        let states =
+            [("due", counts.due), ("later", counts.later), ("running", counts.running), ("dead", counts.failed)];
+        for (state, jobs) in states {
+            gauge!("vwaza_jobs", "kind" => kind, "state" => state).set(jobs as f64);
+        }
+    }
+    gauge!("vwaza_oldest_due_job_seconds").set(measures.oldest_due_seconds.unwrap_or(0) as f64);
+    for (state, uploads) in [("receiving", measures.receiving), ("received", measures.received)] {
+        gauge!("vwaza_uploads_open", "state" => state).set(uploads as f64);
+    }
+    gauge!("vwaza_spooled_bytes").set(measures.spooled_bytes as f64);
+    gauge!("vwaza_storage_circuit").set(match measures.storage {
+        CircuitState::Closed => 0.0,
+        CircuitState::HalfOpen => 1.0,
+        CircuitState::Open => 2.0,
+    });
+    gauge!("vwaza_job_panics").set(measures.panics as f64);
+}

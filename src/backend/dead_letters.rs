@@ -1,0 +1,258 @@
+//! The dead letter queue: what has failed for good, and what admins do about it. Each of the two things they can do is one
+//! compare-and-set, in one transaction with what it means for the file and its release.
+
+use sqlx::PgConnection;
+
+use super::{
+    Backend, Result, objects, queue,
+    releases::{self, Locked, offset_of, page_of, view::snapshot},
+    uploads,
+};
+use crate::domain::{
+    account::Actor,
+    ids::{JobId, ObjectId, ReleaseId, UploadId},
+    operations::{DeadLetter, LetterRelease, QueueOverview},
+    problem::Problem,
+    queue::{JobKind, JobStatus},
+    release::{PAGE_SIZE, Page, ReleaseEventKind, ReleaseStatus},
+    upload::UploadState,
+};
+
+/// Characters of the error log's end that are looked at: the last failure has fewer.
+const ERROR_LOG_TAIL_CHARS: i32 = 1000;
+
+const OVERTAKEN: &str = "Nothing waits for this file any more: it was replaced, removed or put away.";
+const CHANGED: &str = "This job changed just now. Reload the page to see where it stands.";
+
+pub struct DeadLetters<'a>(pub(super) &'a Backend);
+
+/// What a dead letter is about.
+#[derive(Clone, Copy)]
+enum File {
+    /// Received, and not stored.
+    Spooled(UploadId),
+    /// Stored, and not examined.
+    Stored(UploadId, ObjectId),
+}
+
+/// A job in the dead letter queue. The row of its release is locked.
+struct Letter {
+    kind: JobKind,
+    /// `None`: not even its row is left.
+    file: Option<File>,
+    file_name: String,
+    /// The release, while it waits for this file and nothing newer has come.
+    missed_by: Option<Locked>,
+}
+
+impl DeadLetters<'_> {
+    /// The queue at one moment, with a page of its dead letters.
+    pub async fn queue(&self, actor: &Actor, page: u32) -> Result<QueueOverview> {
+        actor.require_admin()?;
+        let page = page_of(page);
+        let mut tx = snapshot(&self.0.db).await?;
+        let (jobs, oldest_due_seconds) = queue::counts(&mut tx).await?;
+        let letters = sqlx::query!(
+            r#"select j.id as "id: JobId", j.kind as "kind: JobKind", coalesce(u.file_name, '') as "file_name!", a.artist_name,
+                      r.id as "release?: ReleaseId", r.title as "title?", r.title_version as "title_version?",
+                      right(j.error_log, $3) as "error_log!", j.retry_count, j.updated_at
+               from upload_jobs j
+               join users a on a.id = j.artist_id
+               left join releases r on r.id = j.release_id
+               left join uploads u on u.id = j.upload_id
+               where j.status = 'FAILED'
+               order by j.updated_at desc, j.id
+               limit $1 offset $2"#,
+            PAGE_SIZE,
+            offset_of(page),
+            ERROR_LOG_TAIL_CHARS
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        let letters = letters.into_iter().map(|row| {
+            let release = row.release.zip(row.title);
+            DeadLetter {
+                id: row.id,
+                kind: row.kind,
+                file_name: named(row.file_name),
+                artist_name: row.artist_name,
+                release: release.map(|(id, title)| LetterRelease { id, title, title_version: row.title_version }),
+                error: last_failure(&row.error_log),
+                failures: row.retry_count,
+                failed_at: row.updated_at,
+            }
+        });
+        let dead_letters = Page::new(letters.collect(), page, jobs.iter().map(|counts| counts.failed).sum());
+        Ok(QueueOverview { jobs, oldest_due_seconds, dead_letters })
+    }
+
+    /// Puts a job back into the queue, as if it had never failed.
+    ///
+    /// # Errors
+    /// 409 when it is not a dead letter any more, or its file has been overtaken.
+    pub async fn retry(&self, actor: &Actor, id: JobId) -> Result<()> {
+        actor.require_admin()?;
+        let mut tx = self.0.db.begin().await?;
+        let letter = open(&mut tx, id).await?;
+        let (Some(file), Some(release)) = (letter.file, letter.missed_by) else {
+            return Err(Problem::conflict(OVERTAKEN).into());
+        };
+        let waits_again = match file {
+            File::Spooled(upload) => uploads::receive_again(&mut tx, upload).await?,
+            File::Stored(_, object) => objects::examine_again(&mut tx, object).await?,
+        };
+        if !waits_again || !queue::requeue(&mut tx, id).await? {
+            return Err(Problem::conflict(CHANGED).into());
+        }
+        letter.tell(&mut tx, actor, release, ReleaseEventKind::FileRetried).await?;
+        tx.commit().await?;
+        tracing::info!(job.id = %id, job.kind = ?letter.kind, user.id = %actor.id, "a dead letter is in the queue again");
+        self.0.events.job_added();
+        self.0.events.release_changed(release.id, release.artist);
+        Ok(())
+    }
+
+    /// Gives a job up for good, and its file with it: the artist is told, and its bytes go.
+    ///
+    /// # Errors
+    /// 409 when it is not a dead letter any more.
+    pub async fn discard(&self, actor: &Actor, id: JobId) -> Result<()> {
+        actor.require_admin()?;
+        let mut tx = self.0.db.begin().await?;
+        let letter = open(&mut tx, id).await?;
+        let ended = match (letter.file, letter.missed_by) {
+            (Some(File::Spooled(upload)), _) => uploads::discard(&mut tx, upload, UploadState::Failed).await?,
+            (Some(File::Stored(upload, object)), Some(_)) => {
+                objects::detach(&mut tx, object).await?;
+                uploads::discard(&mut tx, upload, UploadState::Attached).await?
+            }
+            // Whoever let go of it has seen to the rest.
+            (Some(File::Stored(..)) | None, _) => None,
+        };
+        if !queue::discard(&mut tx, id).await? {
+            return Err(Problem::conflict(CHANGED).into());
+        }
+        if let Some(release) = letter.missed_by {
+            letter.tell(&mut tx, actor, release, ReleaseEventKind::FileDiscarded).await?;
+        }
+        tx.commit().await?;
+        tracing::info!(job.id = %id, job.kind = ?letter.kind, user.id = %actor.id, "a dead letter is discarded");
+        if let Some(release) = letter.missed_by {
+            self.0.events.release_changed(release.id, release.artist);
+        }
+        // What lies in another process's spool, that one sweeps.
+        uploads::forget_bytes(self.0, ended.as_slice()).await
+    }
+}
+
+impl Letter {
+    /// The audit row, and what the change makes of the release.
+    async fn tell(&self, db: &mut PgConnection, actor: &Actor, release: Locked, event: ReleaseEventKind) -> Result<()> {
+        let name = &self.file_name;
+        let note = match (event, self.kind) {
+            (ReleaseEventKind::FileDiscarded, JobKind::Store) => {
+                format!("“{name}” could not be stored. Upload it again.")
+            }
+            (ReleaseEventKind::FileDiscarded, JobKind::Examine) => {
+                format!("“{name}” could not be examined. Upload it again.")
+            }
+            _ => format!("“{name}”"),
+        };
+        releases::touch(db, release.id).await?;
+        releases::record(db, release.id, event, Some(actor.id), release.version + 1, Some(&note)).await?;
+        releases::advance_locked(db, release).await
+    }
+}
+
+/// Locks the release of a dead letter, and says what is so under that lock.
+///
+/// # Errors
+/// 404 for an unknown job; 409 for one that is not a dead letter (any more), and for a file of a release that is being judged
+/// or was.
+async fn open(db: &mut PgConnection, id: JobId) -> Result<Letter> {
+    let release =
+        sqlx::query_scalar!(r#"select release_id as "release: ReleaseId" from upload_jobs where id = $1"#, id as JobId)
+            .fetch_optional(&mut *db)
+            .await?
+            .ok_or(Problem::NotFound)?;
+    let release = match release {
+        Some(release) => releases::lock(&mut *db, release).await?,
+        None => None,
+    };
+    let job = sqlx::query!(
+        r#"select j.kind as "kind: JobKind", j.status as "status: JobStatus", j.outcome, j.upload_id as "upload: UploadId",
+                  j.object_id as "object: ObjectId", coalesce(u.file_name, '') as "file_name!"
+           from upload_jobs j left join uploads u on u.id = j.upload_id
+           where j.id = $1"#,
+        id as JobId
+    )
+    .fetch_optional(&mut *db)
+    .await?
+    .ok_or(Problem::NotFound)?;
+    if let Some(told) = why_not_dead(job.status, job.outcome.as_deref()) {
+        return Err(Problem::conflict(told).into());
+    }
+    let file = match (job.kind, job.upload, job.object) {
+        (JobKind::Store, Some(upload), _) => Some(File::Spooled(upload)),
+        (JobKind::Examine, Some(upload), Some(object)) => Some(File::Stored(upload, object)),
+        (JobKind::Store | JobKind::Examine, _, _) => None,
+    };
+    let is_missed = match file {
+        Some(File::Spooled(upload)) => uploads::is_missed(&mut *db, upload).await?,
+        Some(File::Stored(_, object)) => objects::is_unexamined(&mut *db, object).await?,
+        None => false,
+    };
+    let missed_by = release.filter(|_| is_missed);
+    // A release with such a file is not let through; should one have been, what is judged does not change under its judge.
+    if missed_by.is_some_and(|release| !matches!(release.status, ReleaseStatus::Draft | ReleaseStatus::Processing)) {
+        return Err(
+            Problem::conflict("The release of this file is in review or decided: its files stay as they are.").into()
+        );
+    }
+    Ok(Letter { kind: job.kind, file, file_name: named(job.file_name), missed_by })
+}
+
+/// What happened to a job that is not a dead letter.
+fn why_not_dead(status: JobStatus, outcome: Option<&str>) -> Option<&'static str> {
+    match (status, outcome) {
+        (JobStatus::Failed, _) => None,
+        (JobStatus::Pending | JobStatus::Uploading, _) => Some("This job is in the queue again already."),
+        (JobStatus::Completed, Some("discarded")) => Some("This job is discarded already."),
+        (JobStatus::Completed, Some("superseded")) => Some(OVERTAKEN),
+        (JobStatus::Completed, _) => Some("This job is done already."),
+    }
+}
+
+fn named(file_name: String) -> String {
+    if file_name.is_empty() { "file".into() } else { file_name }
+}
+
+/// The last line of an error log, without its time and attempt.
+fn last_failure(error_log: &str) -> String {
+    let line = error_log.lines().last().unwrap_or_default();
+    line.split_once(": ").map_or(line, |(_, what)| what).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_failure_is_told_in_its_own_words() {
+        let log = "2026-03-01T12:00:00Z attempt 1: it panicked\n2026-03-01T12:00:04Z attempt 2: the storage failed: no: such key\n";
+        assert_eq!(last_failure(log), "the storage failed: no: such key");
+        assert_eq!(last_failure(""), "");
+    }
+
+    #[test]
+    fn only_a_failed_job_is_a_dead_letter() {
+        assert_eq!(why_not_dead(JobStatus::Failed, None), None);
+        for status in [JobStatus::Pending, JobStatus::Uploading] {
+            assert!(why_not_dead(status, None).is_some_and(|told| told.contains("in the queue again already")));
+        }
+        for (outcome, told) in [(None, "done"), (Some("discarded"), "discarded"), (Some("superseded"), "replaced")] {
+            assert!(why_not_dead(JobStatus::Completed, outcome).is_some_and(|words| words.contains(told)));
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Figures for operators: what stands now is asked of the database, what has happened is counted where it happens (crate
+//! `metrics`).
+
+use super::{Backend, Result, queue};
+use crate::domain::{circuit::CircuitState, operations::JobCounts};
+
+/// How things stand, at one moment.
+#[derive(Clone, Debug)]
+pub struct Measures {
+    pub jobs: Vec<JobCounts>,
+    /// `None` where no job is due.
+    pub oldest_due_seconds: Option<i64>,
+    /// Uploads whose bytes are arriving, or whose client is away.
+    pub receiving: i64,
+    /// Uploads that are safe on a disk of ours, and not stored yet.
+    pub received: i64,
+    /// Bytes that are on disks of ours only.
+    pub spooled_bytes: i64,
+    pub storage: CircuitState,
+    /// Of this process, since its start.
+    pub panics: u64,
+}
+
+impl Backend {
+    pub async fn measures(&self) -> Result<Measures> {
+        let mut db = self.db.acquire().await?;
+        let (jobs, oldest_due_seconds) = queue::counts(&mut db).await?;
+        let uploads = sqlx::query!(
+            r#"select count(*) filter (where state = 'RECEIVING') as "receiving!",
+                      count(*) filter (where state = 'RECEIVED') as "received!",
+                      coalesce(sum(offset_bytes), 0)::bigint as "spooled_bytes!"
+               from uploads where state in ('RECEIVING', 'RECEIVED')"#
+        )
+        .fetch_one(&mut *db)
+        .await?;
+        Ok(Measures {
+            jobs,
+            oldest_due_seconds,
+            receiving: uploads.receiving,
+            received: uploads.received,
+            spooled_bytes: uploads.spooled_bytes,
+            storage: self.storage.circuit(),
+            panics: self.worker.panics(),
+        })
+    }
+}

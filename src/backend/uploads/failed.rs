@@ -1,0 +1,65 @@
+//! Uploads that could not be stored or examined: tried again, or given up for good.
+
+use sqlx::PgConnection;
+
+use super::Ended;
+use crate::{
+    backend::Result,
+    domain::{
+        ids::{SpoolId, UploadId},
+        upload::UploadState,
+    },
+};
+
+/// What the artist is told of a file that was given up.
+pub(super) const DISCARDED: &str = "We could not keep this file. Upload it again.";
+
+/// Whether an upload that could not be stored is still what its target waits for: the target is there and holds nothing newer.
+pub(in crate::backend) async fn is_missed(db: &mut PgConnection, id: UploadId) -> Result<bool> {
+    let is_missed = sqlx::query_scalar!(
+        r#"select exists (
+               select 1 from uploads u
+               join releases r on r.id = u.release_id
+               left join tracks t on t.id = u.track_id
+               left join objects held on held.id = case u.kind when 'COVER' then r.cover_id else t.audio_id end
+               left join uploads holder on holder.id = held.upload_id
+               where u.id = $1 and u.state = 'FAILED' and (u.kind = 'COVER' or t.id is not null)
+                 and u.seq > coalesce(holder.seq, 0)) as "is_missed!""#,
+        id as UploadId
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(is_missed)
+}
+
+/// What could not be stored waits to be stored again. `false`: it has not failed, or not any more.
+pub(in crate::backend) async fn receive_again(db: &mut PgConnection, id: UploadId) -> Result<bool> {
+    let received = sqlx::query!(
+        "update uploads set state = 'RECEIVED', failure_status = null, failure = null, updated_at = now()
+         where id = $1 and state = 'FAILED'",
+        id as UploadId
+    )
+    .execute(db)
+    .await?;
+    Ok(received.rows_affected() == 1)
+}
+
+/// Gives an upload up that is in the state `from`. To be followed by `forget_bytes` after the commit.
+pub(in crate::backend) async fn discard(
+    db: &mut PgConnection,
+    id: UploadId,
+    from: UploadState,
+) -> Result<Option<Ended>> {
+    let discarded = sqlx::query_as!(
+        Ended,
+        r#"update uploads set state = 'DISCARDED', failure_status = 410, failure = $3, updated_at = now()
+           where id = $1 and state = $2
+           returning id as "id: UploadId", spool_id as "spool: SpoolId""#,
+        id as UploadId,
+        from as UploadState,
+        DISCARDED
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(discarded)
+}
