@@ -1,6 +1,7 @@
 import { Account } from './pages/account';
 import { Home } from './pages/home';
 import { Wizard } from './pages/wizard';
+import { alive } from './support/alive';
 import { fixture } from './support/files';
 import { newArtist } from './support/people';
 import { expect, test } from './support/test';
@@ -28,6 +29,7 @@ test('a page that cannot be fetched says so, and comes when it is asked for agai
   watch.expect(/net::ERR_FAILED|Failed to fetch/);
   const { id } = await new Home(page).newRelease();
   await page.goto('/');
+  await alive(page);
   await page.route('**/pkg/split_wizard*.wasm', (route) => route.abort());
   await page.getByRole('link', { name: 'Untitled' }).first().click();
   await expect(page.getByRole('heading', { name: 'Out of reach' })).toBeVisible();

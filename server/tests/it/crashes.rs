@@ -26,6 +26,7 @@ async fn u2_an_upload_survives_a_killed_server() {
     );
     ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+    app.agrees().await;
 }
 
 #[tokio::test]
@@ -83,6 +84,7 @@ async fn u28_what_was_received_is_stored_after_a_crash_without_anybody_asking() 
     .await;
     let object = ana.release(release).await.tracks[0].audio.clone().unwrap().object;
     assert_eq!(ana.get(&format!("/media/original/{object}")).await.body, song);
+    app.agrees().await;
 }
 
 #[tokio::test]
@@ -108,6 +110,7 @@ async fn u10_an_upload_whose_last_byte_arrived_is_completed_by_the_next_start() 
     let release = ana.release_once(release, "the cover is there", |release| release.cover.current.is_some()).await;
     assert_eq!(release.cover.current.unwrap().sha256, sha256(&cover));
     assert_eq!(ana.upload_status(begun.id).await.state, UploadState::Attached);
+    app.agrees().await;
 }
 
 #[tokio::test]

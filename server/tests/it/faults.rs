@@ -198,6 +198,7 @@ async fn j5_of_several_processes_one_claims_a_job() {
     let (claims, most): (i64, i32) =
         sqlx::query_as("select sum(attempt), max(attempt) from upload_jobs").fetch_one(&first.sql).await.unwrap();
     assert_eq!((claims, most), (jobs, 1));
+    first.agrees().await;
 }
 
 #[tokio::test]
@@ -214,6 +215,7 @@ async fn j7_a_panic_costs_one_attempt_and_nobody_else_anything() {
             .unwrap();
     assert_eq!(failures, [1, 0]);
     assert_eq!(app.log.events("a job panicked").len(), 1);
+    app.agrees().await;
 }
 
 /// Jobs go on by themselves once the database is back.
@@ -227,6 +229,7 @@ async fn j9_the_queue_goes_on_when_the_database_is_back() {
     eventually("it is back", async || (ana.get("/health").await.status == 200).then_some(())).await;
     idle_jobs(&app.sql, &ana, 200).await;
     all_jobs_end(&app.sql).await;
+    app.agrees().await;
 }
 
 /// The line that hints come on says nothing any more, and does not end: the next poll finds the job.
@@ -238,6 +241,7 @@ async fn j10_a_listener_that_hears_nothing_finds_jobs_by_polling() {
     idle_jobs(&app.sql, &ana, 10).await;
     sqlx::query("select pg_notify('vwaza_jobs', '')").execute(&app.sql).await.unwrap();
     all_jobs_end(&app.sql).await;
+    app.agrees().await;
 }
 
 #[tokio::test]
@@ -263,6 +267,7 @@ async fn j18_ten_thousand_jobs_of_one_artist_keep_no_other_waiting() {
     .await;
     // It takes the next turn but one of each worker, not the ten-thousandth.
     assert!(ahead < 100, "{ahead} jobs of the other artist went first");
+    app.agrees().await;
 }
 
 /// The last two jobs of a release finish at once, while it is being submitted.
@@ -334,4 +339,5 @@ async fn n3_a_migration_that_was_killed_is_completed_by_the_next_start() {
         .await
         .unwrap();
     assert_eq!(failed, 0);
+    app.agrees().await;
 }

@@ -57,6 +57,7 @@ async fn n2_a_database_that_is_gone_is_told_and_comes_back_by_itself() {
     assert!(answer.header("retry-after").is_some());
     proxy.mend().await;
     expect_recovery(&ana).await;
+    app.agrees().await;
 }
 
 #[tokio::test]
@@ -68,6 +69,7 @@ async fn n2_a_database_that_says_nothing_any_more_is_told_in_time() {
     expect_down(&ana).await;
     proxy.mend().await;
     expect_recovery(&ana).await;
+    app.agrees().await;
 }
 
 #[tokio::test]
@@ -85,4 +87,5 @@ async fn u18_an_upload_goes_on_after_the_database_was_away() {
     let offset = ana.offset(&begun.url).await;
     ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+    app.agrees().await;
 }

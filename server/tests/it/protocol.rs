@@ -1,8 +1,16 @@
 //! What every address has in common: errors of one shape, no requests from other sites, logs that stay logs.
 
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
 use http::Method;
 use reqwest::RequestBuilder;
 use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::sleep,
+};
 use uuid::Uuid;
 use vwaza::domain::{release::RawDetails, upload::UploadTarget};
 
@@ -174,4 +182,42 @@ async fn the_log_stays_a_log_whatever_is_put_in() {
     .await;
     assert!(app.log.lines().iter().all(|line| !line.contains('\u{1b}')));
     assert!(answered.iter().all(|event| event["level"] == "INFO"), "{answered:?}");
+}
+
+/// Sends a byte each second until the server answers or hangs up: how long that took.
+async fn trickle(address: &str, head: String) -> Duration {
+    let began = Instant::now();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let (mut theirs, mut ours) = stream.split();
+    let mut answer = [0; 1];
+    loop {
+        tokio::select! {
+            _ = theirs.read(&mut answer) => return began.elapsed(),
+            () = sleep(Duration::from_secs(1)) => if ours.write_all(b"a").await.is_err() {
+                return began.elapsed();
+            },
+        }
+    }
+}
+
+#[tokio::test]
+async fn slow_heads_and_slow_bodies_are_cut_off_within_a_minute() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let begun = ana.begin(UploadTarget::NewTrack(ana.create_release().await), "song.wav", 1000).await;
+    let (address, cookie) = (ana.listen(), ana.cookie());
+    let common = format!("Host: {address}\r\nCookie: {cookie}\r\n");
+    let form = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\n";
+    let chunk = "Tus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\nContent-Type: application/offset+octet-stream\r\nContent-Length: 1000\r\n\r\n";
+    let slow = [
+        format!("GET / HTTP/1.1\r\n{common}X-Slow: "),
+        format!("POST /api/account/sign-in HTTP/1.1\r\n{common}{form}"),
+        format!("PATCH {} HTTP/1.1\r\n{common}{chunk}", begun.url),
+    ];
+    for took in join_all(slow.map(|head| trickle(&address, head))).await {
+        assert!(took < Duration::from_secs(60), "{took:?}");
+    }
+    // What came of the upload is kept, and it is free again.
+    assert!(ana.offset(&begun.url).await > 0);
 }

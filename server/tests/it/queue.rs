@@ -33,6 +33,7 @@ async fn j2_a_job_whose_process_is_killed_runs_again_and_that_costs_an_attempt()
     app.start().await;
     ana.release_once(release, "it is examined", |release| release.tracks[0].state() == FileState::Ready).await;
     assert_eq!(job(&app.sql, "EXAMINE").await, ("COMPLETED".into(), 2, 1, 1));
+    app.agrees().await;
 }
 
 #[tokio::test]
@@ -58,6 +59,7 @@ async fn j8_a_job_that_kills_its_process_every_time_is_given_up_and_blocks_nobod
     assert_eq!(ana.upload_status(begun.id).await.state, UploadState::Failed);
     assert_eq!(ana.release(release).await.cover.state(), FileState::Failed);
     ana.attach(UploadTarget::NewTrack(release), "song.wav", a_song(1)).await;
+    app.agrees().await;
 }
 
 #[tokio::test]
@@ -82,6 +84,7 @@ async fn j3_a_job_that_lives_longer_than_its_lease_runs_once() {
     drop(held);
     ana.attached(begun.id).await;
     assert_eq!(job(&app.sql, "STORE").await, ("COMPLETED".into(), 1, 0, 0));
+    app.agrees().await;
 }
 
 #[tokio::test]

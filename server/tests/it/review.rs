@@ -77,6 +77,7 @@ async fn a1_of_two_admins_who_approve_at_once_one_is_told() {
     let (one, two) = tokio::join!(one.approve(release.id, release.version), two.approve(release.id, release.version));
     one_wins(one, two);
     assert_eq!(decisions(&app).await, ["APPROVED"]);
+    app.agrees().await;
 }
 
 #[tokio::test]
@@ -88,6 +89,7 @@ async fn a2_of_an_approval_and_a_rejection_one_counts() {
         tokio::join!(one.approve(release.id, release.version), two.reject(release.id, release.version, REASON));
     one_wins(one, two);
     assert_eq!(decisions(&app).await.len(), 1);
+    app.agrees().await;
 }
 
 #[tokio::test]
@@ -99,6 +101,7 @@ async fn a6_of_an_approval_and_a_withdrawal_one_counts() {
         tokio::join!(admin.approve(release.id, release.version), ana.call_with("releases/withdraw", "id", release.id));
     one_wins(one, two);
     assert_eq!(decisions(&app).await.len(), 1);
+    app.agrees().await;
 }
 
 #[tokio::test]
@@ -118,6 +121,7 @@ async fn a3_what_changed_since_it_was_opened_is_not_approved() {
     }
     admin.approve(seen.id, now.version).await.expect_status(200);
     assert_eq!(decisions(&app).await, ["WITHDRAWN", "APPROVED"]);
+    app.agrees().await;
 }
 
 #[tokio::test]

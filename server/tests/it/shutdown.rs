@@ -22,6 +22,7 @@ async fn u24_open_lines_do_not_keep_the_server() {
     assert!(told.elapsed() < DEADLINE);
     assert_eq!(app.log.events("stopped").len(), 1);
     assert!(app.log.events("some requests did not end in time and are cut off; what they sent is kept").is_empty());
+    app.agrees().await;
 }
 
 #[tokio::test]
@@ -42,6 +43,7 @@ async fn u24_a_silent_upload_does_not_keep_the_server_and_loses_nothing() {
     assert!(offset >= arrived, "{offset} of {arrived}");
     ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+    app.agrees().await;
 }
 
 #[tokio::test]
@@ -62,6 +64,7 @@ async fn j13_a_job_that_hangs_is_handed_back_and_that_counts_nothing() {
     drop(held);
     app.start().await;
     ana.release_once(release, "the cover is there", |release| release.cover.current.is_some()).await;
+    app.agrees().await;
 }
 
 #[tokio::test]

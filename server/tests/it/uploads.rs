@@ -272,6 +272,7 @@ async fn u4_a_dropped_line_keeps_what_has_arrived() {
     assert!(asked.elapsed() < Duration::from_secs(2));
     ana.patch(&begun.url, 200_000, song.slice(200_000..)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+    app.agrees().await;
 }
 
 #[tokio::test]
@@ -290,6 +291,7 @@ async fn u6_a_silent_line_does_not_keep_an_upload_to_itself() {
     assert!(asked.elapsed() < Duration::from_secs(2) && (arrived..=LONG_SONG_HALF).contains(&offset), "{offset}");
     ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+    app.agrees().await;
 }
 
 #[tokio::test]
@@ -312,6 +314,7 @@ async fn u5_of_two_writers_at_one_offset_one_wins() {
     writer.send(&song[200_000..]).await;
     assert_eq!(writer.status().await, 204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+    app.agrees().await;
 }
 
 #[tokio::test]
@@ -328,6 +331,7 @@ async fn u21_an_upload_goes_on_after_signing_in_again() {
     assert_eq!(ana.offset(&begun.url).await, 1000);
     ana.patch(&begun.url, 1000, song.slice(1000..)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+    app.agrees().await;
 }
 
 #[tokio::test]
@@ -348,6 +352,7 @@ async fn u20_a_track_removed_in_the_middle_ends_its_upload() {
     ana.call_with("tracks/remove", "id", begun.track.unwrap()).await.expect_status(200);
     assert_eq!(writer.status().await, 410);
     assert_eq!(app.files_in("spool/uploads").len(), 0);
+    app.agrees().await;
 }
 
 #[tokio::test]
@@ -367,4 +372,5 @@ async fn u19_of_two_covers_the_newer_one_stays() {
     .await;
     assert_eq!((overtaken.state, overtaken.status_code), (UploadState::Superseded, 409));
     assert_eq!(ana.release(release).await.cover.current.unwrap().sha256, sha256(&new));
+    app.agrees().await;
 }
