@@ -51,11 +51,11 @@ test('an admin retries a file that has failed for good, gives it up, and its art
 
   const release = new ReleasePage(page, wizard.id);
   await release.open();
-  await expect(release.timeline()).toContainText(`“${file}” could not be examined. Upload it again.`);
+  await expect(release.timeline()).toContainText(`“${file}” was given up. This file is damaged`);
   await expectAccessible(page);
   await wizard.open('tracks');
   const row = wizard.tracks();
-  await expect(row).toContainText(`${file} was given up. We could not keep this file. Upload it again.`);
+  await expect(row).toContainText(`${file} was given up. This file is damaged`);
   await row.locator('input[type=file]').setInputFiles(fixture('song.aiff'));
   await expect(row).not.toContainText('was given up');
   await expect(wizard.checklist()).not.toContainText('needs your attention');

@@ -1,6 +1,6 @@
 //! `GET /metrics` for Prometheus: the queue, the storage's circuit, uploads.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use axum::{
     extract::{ConnectInfo, State},
@@ -9,9 +9,10 @@ use axum::{
 use http::{HeaderMap, HeaderName, header};
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio::time::sleep;
 use vwaza::{
     backend::Measures,
-    domain::{circuit::CircuitState, problem::Problem, queue::JobKind},
+    domain::{circuit::CircuitState, problem::Problem},
 };
 
 use crate::{
@@ -21,6 +22,8 @@ use crate::{
 
 /// Seconds; from a small cover to an hour of music.
 const DURATION_BUCKETS: [f64; 8] = [0.05, 0.2, 0.5, 1.0, 3.0, 10.0, 30.0, 120.0];
+/// Durations are gathered until then, whether anybody asks for them or not.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 /// What a proxy adds: the peer is not who is asking.
 const FORWARDING: [HeaderName; 4] =
     [header::FORWARDED, header::VIA, HeaderName::from_static("x-forwarded-for"), HeaderName::from_static("x-real-ip")];
@@ -37,7 +40,7 @@ pub(crate) fn install() -> Result<PrometheusHandle, metrics_exporter_prometheus:
     describe_gauge!("vwaza_uploads_open", "Uploads that are receiving, or received and not stored yet.");
     describe_gauge!("vwaza_spooled_bytes", Unit::Bytes, "Bytes that are on our disks only.");
     describe_gauge!("vwaza_storage_circuit", "0 closed: all is well; 1 half open; 2 open: the storage is not asked.");
-    describe_gauge!("vwaza_job_panics", "Jobs of this process that panicked.");
+    describe_counter!("vwaza_job_panics_total", "Jobs of this process that panicked.");
     describe_counter!("vwaza_jobs_total", "Attempts of this process that ended, by kind and outcome.");
     describe_counter!("vwaza_uploads_total", "Uploads that arrived whole at this process, by outcome.");
     describe_counter!(
@@ -46,6 +49,13 @@ pub(crate) fn install() -> Result<PrometheusHandle, metrics_exporter_prometheus:
         "Bytes of uploads that this process has written to its disk."
     );
     describe_histogram!("vwaza_job_duration_seconds", Unit::Seconds, "How long attempts took, by kind.");
+    let upkeep = handle.clone();
+    tokio::spawn(async move {
+        loop {
+            sleep(UPKEEP_EVERY).await;
+            upkeep.run_upkeep();
+        }
+    });
     Ok(handle)
 }
 
@@ -78,10 +88,7 @@ fn has_token(headers: &HeaderMap, token: Option<&str>) -> bool {
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
 fn set_gauges(measures: &Measures) {
     for counts in &measures.jobs {
-        let kind = match counts.kind {
-            JobKind::Store => "store",
-            JobKind::Examine => "examine",
-        };
+        let kind = counts.kind.as_str();
         let states =
             [("due", counts.due), ("later", counts.later), ("running", counts.running), ("dead", counts.failed)];
         for (state, jobs) in states {
@@ -98,5 +105,4 @@ fn set_gauges(measures: &Measures) {
         CircuitState::HalfOpen => 1.0,
         CircuitState::Open => 2.0,
     });
-    gauge!("vwaza_job_panics").set(measures.panics as f64);
 }

@@ -12,8 +12,8 @@ use tokio::time::{Sleep, sleep};
 
 /// A client that is waited for sends so much …
 const BYTES_MIN: usize = 1024;
-/// … within this time; or ends its body.
-const WINDOW: Duration = Duration::from_secs(30);
+/// … within this time; or ends its body. Whoever reads a body and has words for silence is faster.
+const WINDOW: Duration = Duration::from_secs(35);
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 

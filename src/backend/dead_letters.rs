@@ -4,7 +4,9 @@
 use sqlx::PgConnection;
 
 use super::{
-    Backend, Result, objects, queue,
+    Backend, Result,
+    jobs::NOT_EXAMINED,
+    objects, queue,
     releases::{self, Locked, offset_of, page_of, view::snapshot},
     uploads,
 };
@@ -41,6 +43,8 @@ struct Letter {
     /// `None`: not even its row is left.
     file: Option<File>,
     file_name: String,
+    /// What the artist is to read once it is given up: what is wrong with the file, or that it was us.
+    told: String,
     /// The release, while it waits for this file and nothing newer has come.
     missed_by: Option<Locked>,
 }
@@ -113,19 +117,22 @@ impl DeadLetters<'_> {
         Ok(())
     }
 
-    /// Gives a job up for good, and its file with it: the artist is told, and its bytes go.
+    /// Gives a job up for good, and its file with it: its bytes go. Whether its artist is told: somebody who has brought another file,
+    /// or removed the release, has nothing to do any more.
     ///
     /// # Errors
     /// 409 when it is not a dead letter any more.
-    pub async fn discard(&self, actor: &Actor, id: JobId) -> Result<()> {
+    pub async fn discard(&self, actor: &Actor, id: JobId) -> Result<bool> {
         actor.require_admin()?;
         let mut tx = self.0.db.begin().await?;
         let letter = open(&mut tx, id).await?;
         let ended = match (letter.file, letter.missed_by) {
-            (Some(File::Spooled(upload)), _) => uploads::discard(&mut tx, upload, UploadState::Failed).await?,
+            (Some(File::Spooled(upload)), _) => {
+                uploads::discard(&mut tx, upload, UploadState::Failed, &letter.told).await?
+            }
             (Some(File::Stored(upload, object)), Some(_)) => {
                 objects::detach(&mut tx, object).await?;
-                uploads::discard(&mut tx, upload, UploadState::Attached).await?
+                uploads::discard(&mut tx, upload, UploadState::Attached, &letter.told).await?
             }
             // Whoever let go of it has seen to the rest.
             (Some(File::Stored(..)) | None, _) => None,
@@ -141,8 +148,11 @@ impl DeadLetters<'_> {
         if let Some(release) = letter.missed_by {
             self.0.events.release_changed(release.id, release.artist);
         }
-        // What lies in another process's spool, that one sweeps.
-        uploads::forget_bytes(self.0, ended.as_slice()).await
+        // What lies in another process's spool, that one sweeps; and what is left here, the next sweep removes.
+        if let Err(error) = uploads::forget_bytes(self.0, ended.as_slice()).await {
+            tracing::warn!(job.id = %id, error = ?error, "bytes of a discarded file are left");
+        }
+        Ok(letter.missed_by.is_some())
     }
 }
 
@@ -150,13 +160,8 @@ impl Letter {
     /// The audit row, and what the change makes of the release.
     async fn tell(&self, db: &mut PgConnection, actor: &Actor, release: Locked, event: ReleaseEventKind) -> Result<()> {
         let name = &self.file_name;
-        let note = match (event, self.kind) {
-            (ReleaseEventKind::FileDiscarded, JobKind::Store) => {
-                format!("“{name}” could not be stored. Upload it again.")
-            }
-            (ReleaseEventKind::FileDiscarded, JobKind::Examine) => {
-                format!("“{name}” could not be examined. Upload it again.")
-            }
+        let note = match event {
+            ReleaseEventKind::FileDiscarded => format!("“{name}” was given up. {}", self.told),
             _ => format!("“{name}”"),
         };
         releases::touch(db, release.id).await?;
@@ -182,8 +187,11 @@ async fn open(db: &mut PgConnection, id: JobId) -> Result<Letter> {
     };
     let job = sqlx::query!(
         r#"select j.kind as "kind: JobKind", j.status as "status: JobStatus", j.outcome, j.upload_id as "upload: UploadId",
-                  j.object_id as "object: ObjectId", coalesce(u.file_name, '') as "file_name!"
-           from upload_jobs j left join uploads u on u.id = j.upload_id
+                  j.object_id as "object: ObjectId", coalesce(u.file_name, '') as "file_name!",
+                  o.examination_failure as "examination_failure?"
+           from upload_jobs j
+           left join uploads u on u.id = j.upload_id
+           left join objects o on o.id = j.object_id
            where j.id = $1"#,
         id as JobId
     )
@@ -210,7 +218,8 @@ async fn open(db: &mut PgConnection, id: JobId) -> Result<Letter> {
             Problem::conflict("The release of this file is in review or decided: its files stay as they are.").into()
         );
     }
-    Ok(Letter { kind: job.kind, file, file_name: named(job.file_name), missed_by })
+    let told = job.examination_failure.filter(|told| told != NOT_EXAMINED).unwrap_or_else(|| uploads::DISCARDED.into());
+    Ok(Letter { kind: job.kind, file, file_name: named(job.file_name), told, missed_by })
 }
 
 /// What happened to a job that is not a dead letter.

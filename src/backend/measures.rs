@@ -17,8 +17,6 @@ pub struct Measures {
     /// Bytes that are on disks of ours only.
     pub spooled_bytes: i64,
     pub storage: CircuitState,
-    /// Of this process, since its start.
-    pub panics: u64,
 }
 
 impl Backend {
@@ -40,7 +38,6 @@ impl Backend {
             received: uploads.received,
             spooled_bytes: uploads.spooled_bytes,
             storage: self.storage.circuit(),
-            panics: self.worker.panics(),
         })
     }
 }

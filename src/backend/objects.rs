@@ -91,27 +91,43 @@ pub(super) async fn intend(
     })
 }
 
-/// What attempts at storing an upload have put, or meant to.
-pub(super) async fn intended_by(db: &PgPool, upload: UploadId) -> Result<Vec<Intended>> {
-    let objects = sqlx::query_as!(
-        Intended,
-        r#"select id as "id: ObjectId", key, size_bytes, sha256, content_type from objects
+/// What attempts at storing an upload have put, or meant to, each with the upload in parts that it began.
+pub(super) async fn intended_by(db: &PgPool, upload: UploadId) -> Result<Vec<(Intended, Option<String>)>> {
+    let rows = sqlx::query!(
+        r#"select id as "id: ObjectId", key, size_bytes, sha256, content_type, multipart_id from objects
            where upload_id = $1 and parent_id is null and state = 'INTENDED'
            order by created_at"#,
         upload as UploadId
     )
     .fetch_all(db)
     .await?;
-    Ok(objects)
+    let objects = rows.into_iter().map(|row| {
+        let object = Intended {
+            id: row.id,
+            key: row.key,
+            size_bytes: row.size_bytes,
+            sha256: row.sha256,
+            content_type: row.content_type,
+        };
+        (object, row.multipart_id)
+    });
+    Ok(objects.collect())
 }
 
 /// Commits the id of an upload in parts before its first part moves: the reaper ends what a kill leaves open.
+///
+/// # Errors
+/// When the reaper was first: no part must move.
 pub(super) async fn begun_in_parts(db: &PgPool, object: ObjectId, multipart_id: &str) -> Result<()> {
-    sqlx::query!("update objects set multipart_id = $2 where id = $1", object as ObjectId, multipart_id)
-        .execute(db)
-        .await?;
+    let noted = sqlx::query!(
+        "update objects set multipart_id = $2 where id = $1 and state = 'INTENDED'",
+        object as ObjectId,
+        multipart_id
+    )
+    .execute(db)
+    .await?;
     fail::fail_point!("parts-begun");
-    Ok(())
+    still_intended(noted.rows_affected(), object)
 }
 
 /// A compare-and-set: the reaper's DOOMED is the other one that INTENDED can become.
@@ -125,11 +141,11 @@ pub(super) async fn attach(db: &mut PgConnection, object: ObjectId) -> Result<()
     )
     .execute(db)
     .await?;
-    if attached.rows_affected() == 1 {
-        Ok(())
-    } else {
-        Err(Error::Corrupt(format!("object {object} was given up before it could be attached")))
-    }
+    still_intended(attached.rows_affected(), object)
+}
+
+fn still_intended(rows: u64, object: ObjectId) -> Result<()> {
+    if rows == 1 { Ok(()) } else { Err(Error::Corrupt(format!("object {object} was given up before it was attached"))) }
 }
 
 /// Lets go of an attached object and of what was derived from it.

@@ -1,11 +1,9 @@
 //! The worker: claims jobs, keeps their leases alive, and sees to it that each ends.
 
 use std::{
+    io,
     panic::AssertUnwindSafe,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -25,11 +23,13 @@ use super::{
 use crate::domain::{
     circuit::CircuitState,
     ids::{UserId, WorkerId},
-    queue::{Failure, JobKind, backoff},
+    queue::{Failure, backoff},
 };
 
 /// From this many expired leases on, a job is suspected of killing its process and runs without neighbours.
 const POISON_LEASES: i32 = 2;
+/// Between two looks for jobs whose worker is gone.
+const RECOVER_EVERY_MAX: Duration = Duration::from_secs(5);
 /// Between two looks at whether the storage is to be probed.
 const STORAGE_LOOK_MAX: Duration = Duration::from_secs(1);
 /// A worker that has not looked at the queue for this many polls is stalled.
@@ -54,7 +54,6 @@ pub(super) struct Worker {
     last_look: Mutex<Instant>,
     /// Whose job was claimed last: the next in turn comes after them.
     last_artist: Mutex<UserId>,
-    panics: AtomicU64,
     poll: Duration,
     is_off: bool,
 }
@@ -70,7 +69,6 @@ impl Worker {
             hand_back: CancellationToken::new(),
             last_look: Mutex::new(Instant::now()),
             last_artist: Mutex::new(UserId(Uuid::nil())),
-            panics: AtomicU64::new(0),
             poll: settings.poll,
             is_off: settings.concurrency == 0,
         }
@@ -96,11 +94,6 @@ impl Worker {
     /// Runs on a task of its own, to its end, even when nobody waits for it any more; a shutdown waits for it.
     pub(super) async fn track<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> Result<T> {
         Ok(self.tasks.spawn(task).await?)
-    }
-
-    /// Jobs that panicked.
-    pub(super) fn panics(&self) -> u64 {
-        self.panics.load(Ordering::Relaxed)
     }
 
     fn last_artist(&self) -> MutexGuard<'_, UserId> {
@@ -209,7 +202,7 @@ async fn watch_storage(backend: Arc<Backend>) {
 /// Takes jobs back from workers that are gone. On its own, so that no long job delays it.
 async fn recover_loop(backend: Arc<Backend>) {
     let shutdown = backend.shutdown();
-    let mut ticks = interval(backend.settings.queue.poll);
+    let mut ticks = interval(backend.worker.poll.min(RECOVER_EVERY_MAX));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -223,7 +216,9 @@ async fn recover_loop(backend: Arc<Backend>) {
 }
 
 async fn recover(backend: &Arc<Backend>) -> Result<()> {
-    backend.spool.is_here(&backend.db).await?;
+    if let Err(error) = backend.spool.is_here(&backend.db).await {
+        tracing::warn!(error = ?error, "it cannot be told that this spool is here");
+    }
     for job in queue::stuck(&backend.db).await? {
         tracing::warn!(job.id = %job.id, job.kind = ?job.kind, attempt = job.attempt, worker.id = %job.owner, "stuck job taken back");
         let report = FailureReport {
@@ -248,7 +243,7 @@ pub(super) fn run_in_background(backend: &Arc<Backend>, job: Claimed, turn: Owne
     backend.worker.tasks.clone().spawn(async move {
         let mut next = Some(job);
         while let Some(job) = next {
-            let (kind, began) = (if job.kind == JobKind::Store { "store" } else { "examine" }, Instant::now());
+            let (kind, began) = (job.kind.as_str(), Instant::now());
             let outcome = run(&backend, &job).await;
             metrics::histogram!("vwaza_job_duration_seconds", "kind" => kind).record(began.elapsed());
             metrics::counter!("vwaza_jobs_total", "kind" => kind, "outcome" => outcome.as_str()).increment(1);
@@ -286,8 +281,8 @@ async fn run(backend: &Arc<Backend>, job: &Claimed) -> Outcome {
             tracing::warn!(job.id = %job.id, attempt = job.attempt, "another worker holds this job by now; nothing was written");
             return Outcome::Lost;
         }
-        Ok(Err(jobs::JobError::Fault(error))) if is_storages_fault(backend, &error, claimed) => {
-            tracing::warn!(job.id = %job.id, attempt = job.attempt, error = ?error, "the storage is not well; the job waits");
+        Ok(Err(jobs::JobError::Fault(error))) if is_no_fault_of_the_file(backend, &error, claimed) => {
+            tracing::warn!(job.id = %job.id, attempt = job.attempt, error = ?error, "the storage or our disk is not well; the job waits");
             let delay = backoff(u32::try_from(job.attempt).unwrap_or(1), rand::rng().random());
             hand_back(backend, job, delay).await;
             return Outcome::HandedBack;
@@ -301,7 +296,7 @@ async fn run(backend: &Arc<Backend>, job: &Claimed) -> Outcome {
             (FailureReport { failure: Failure::Transient, detail: error.to_string(), lease_expired: false }, None)
         }
         Err(_) => {
-            worker.panics.fetch_add(1, Ordering::Relaxed);
+            metrics::counter!("vwaza_job_panics_total").increment(1);
             tracing::error!(job.id = %job.id, job.kind = ?job.kind, attempt = job.attempt, "a job panicked");
             (FailureReport { failure: Failure::Transient, detail: "it panicked".into(), lease_expired: false }, None)
         }
@@ -333,11 +328,12 @@ impl Outcome {
     }
 }
 
-/// A storage that is away costs no job an attempt; one that serves other jobs does.
-fn is_storages_fault(backend: &Backend, error: &Error, claimed: Instant) -> bool {
+/// A storage that is away, or a disk of ours that is full, costs no job an attempt; a storage that serves other jobs does.
+fn is_no_fault_of_the_file(backend: &Backend, error: &Error, claimed: Instant) -> bool {
     match error {
         Error::CircuitOpen => true,
         Error::StorageDown { verb, .. } => !backend.storage.has_worked_since(*verb, claimed),
+        Error::Io(error) => error.kind() == io::ErrorKind::StorageFull,
         _ => false,
     }
 }

@@ -57,21 +57,33 @@ impl Circuit {
     /// A call came back well, or with an answer that shows that the other side is there. What was under way when the circuit
     /// opened changes nothing: only a probe closes it.
     pub fn succeeded(&mut self) {
-        if !matches!(self.0, State::Open { .. }) {
+        if matches!(self.0, State::Closed { .. }) {
             self.0 = State::default();
         }
     }
 
     pub fn failed(&mut self, now: Duration) {
-        self.0 = match self.0 {
-            State::Closed { failures } if failures + 1 < FAILURES_MAX => State::Closed { failures: failures + 1 },
-            State::Closed { .. } => State::Open { until: now + PAUSE_BASE, probes: 0 },
-            State::HalfOpen { probes } => {
+        if let State::Closed { failures } = self.0 {
+            self.0 = if failures + 1 < FAILURES_MAX {
+                State::Closed { failures: failures + 1 }
+            } else {
+                State::Open { until: now + PAUSE_BASE, probes: 0 }
+            };
+        }
+    }
+
+    /// What a probe came to. While closed, one that succeeds forgives no call that failed: the other side may answer and still do
+    /// nothing of what it is asked for.
+    pub fn probed(&mut self, answers: bool, now: Duration) {
+        match (self.0, answers) {
+            (State::Closed { .. }, false) => self.failed(now),
+            (State::HalfOpen { .. }, true) => self.0 = State::default(),
+            (State::HalfOpen { probes }, false) => {
                 let pause = (PAUSE_BASE * 2_u32.pow((probes + 1).min(10))).min(PAUSE_MAX);
-                State::Open { until: now + pause, probes: probes + 1 }
+                self.0 = State::Open { until: now + pause, probes: probes + 1 };
             }
-            open @ State::Open { .. } => open,
-        };
+            (State::Closed { .. }, true) | (State::Open { .. }, _) => {}
+        }
     }
 
     /// Whether the caller is to probe now, and nobody else.
@@ -124,7 +136,11 @@ mod tests {
         assert_eq!(circuit.state(), CircuitState::Open);
         assert!(circuit.begins_probe(seconds(11)));
         assert!(!circuit.begins_probe(seconds(11)));
+        // Late answers to what was asked before.
         circuit.succeeded();
+        circuit.failed(seconds(11));
+        assert_eq!(circuit.state(), CircuitState::HalfOpen);
+        circuit.probed(true, seconds(11));
         assert!(circuit.is_well());
     }
 
@@ -132,9 +148,19 @@ mod tests {
     fn a_probe_that_fails_waits_longer_for_the_next() {
         let mut circuit = opened_at(seconds(0));
         assert!(circuit.begins_probe(seconds(1)));
-        circuit.failed(seconds(1));
+        circuit.probed(false, seconds(1));
         assert!(!circuit.begins_probe(seconds(2)));
         assert!(circuit.begins_probe(seconds(3)));
+    }
+
+    #[test]
+    fn an_answer_to_a_probe_forgives_no_call_that_failed() {
+        let mut circuit = Circuit::default();
+        for _ in 0..FAILURES_MAX {
+            circuit.probed(true, seconds(0));
+            circuit.failed(seconds(0));
+        }
+        assert_eq!(circuit.state(), CircuitState::Open);
     }
 
     proptest! {
@@ -144,13 +170,15 @@ mod tests {
             let (mut circuit, mut now) = (Circuit::default(), seconds(0));
             for (succeeds, probes, passes) in calls {
                 now += seconds(passes);
-                if probes {
-                    circuit.begins_probe(now);
+                match (probes && circuit.begins_probe(now), succeeds) {
+                    (true, _) => circuit.probed(succeeds, now),
+                    (false, true) => circuit.succeeded(),
+                    (false, false) => circuit.failed(now),
                 }
-                if succeeds { circuit.succeeded() } else { circuit.failed(now) }
             }
             now += PAUSE_MAX;
             prop_assert!(circuit.state() != CircuitState::Open || circuit.begins_probe(now));
+            circuit.probed(true, now);
             circuit.succeeded();
             prop_assert!(circuit.is_well());
         }

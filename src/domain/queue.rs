@@ -1,5 +1,6 @@
 //! The queue's rules: what a job is, when it is tried again and when it is given up. The SQL in the backend carries them out.
 
+#[cfg(test)]
 mod machine;
 #[cfg(test)]
 pub(crate) mod model;
@@ -8,7 +9,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use machine::{Claim, Job, Lease, Refused, next_in_turn};
+#[cfg(test)]
+pub(crate) use machine::{Claim, Job, Lease, Refused, next_in_turn};
 
 /// What a job does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -18,6 +20,16 @@ pub enum JobKind {
     Store,
     /// Decodes and measures a stored file, makes thumbnails and peaks.
     Examine,
+}
+
+impl JobKind {
+    /// For logs and figures.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Store => "store",
+            Self::Examine => "examine",
+        }
+    }
 }
 
 /// ```text

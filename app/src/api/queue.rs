@@ -24,9 +24,9 @@ pub async fn retry_job(id: JobId) -> ApiResult<()> {
     Ok(ssr::backend().dead_letters().retry(&actor, id).await?)
 }
 
-/// Gives a job and its file up for good; the artist is told.
+/// Gives a job and its file up for good. Whether its artist is told.
 #[server(prefix = "/api", output = Json, endpoint = "queue/discard")]
-pub async fn discard_job(id: JobId) -> ApiResult<()> {
+pub async fn discard_job(id: JobId) -> ApiResult<bool> {
     use super::ssr;
 
     let actor = ssr::current_user().await?;

@@ -69,28 +69,28 @@ fn looks() -> RwSignal<u64> {
     looks
 }
 
-/// The row that was acted on goes: the focus does not go with it.
+/// The row that was acted on goes, also where the action was refused: the focus does not go with it.
 fn say_what_was_done(actions: LetterActions) {
     let LetterActions { retry, discard, is_asking, .. } = actions;
-    let done = |what: &'static str| {
-        Toasts::get().show(what);
-        focus::on("#dead-letters-title");
-    };
     // What the one came to takes the place of what the other had come to.
     Effect::new(move || {
         let Some(answer) = retry.value().get() else { return };
         discard.value().set(None);
         if answer.is_ok() {
-            done("It is in the queue again.");
+            Toasts::get().show("It is in the queue again.");
         }
+        focus::on("#dead-letters-title");
     });
     Effect::new(move || {
         let Some(answer) = discard.value().get() else { return };
         retry.value().set(None);
         is_asking.set(false);
-        if answer.is_ok() {
-            done("It is discarded, and its artist is told.");
+        match answer {
+            Ok(true) => Toasts::get().show("It is discarded, and its artist is told."),
+            Ok(false) => Toasts::get().show("It is discarded. Nothing waited for it any more."),
+            Err(_) => {}
         }
+        focus::on("#dead-letters-title");
     });
 }
 

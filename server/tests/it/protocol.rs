@@ -215,7 +215,14 @@ async fn slow_heads_and_slow_bodies_are_cut_off_within_a_minute() {
         format!("POST /api/account/sign-in HTTP/1.1\r\n{common}{form}"),
         format!("PATCH {} HTTP/1.1\r\n{common}{chunk}", begun.url),
     ];
-    for took in join_all(slow.map(|head| trickle(&address, head))).await {
+    let silence = async {
+        let began = Instant::now();
+        let mut silent = TcpStream::connect(&address).await.unwrap();
+        assert_eq!(silent.read(&mut [0; 1]).await.unwrap(), 0);
+        began.elapsed()
+    };
+    let (slow, silent) = tokio::join!(join_all(slow.map(|head| trickle(&address, head))), silence);
+    for took in slow.into_iter().chain([silent]) {
         assert!(took < Duration::from_secs(60), "{took:?}");
     }
     // What came of the upload is kept, and it is free again.

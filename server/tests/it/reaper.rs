@@ -209,6 +209,40 @@ async fn u30_an_upload_that_nobody_goes_on_with_expires_and_its_bytes_go() {
     app.agrees().await;
 }
 
+/// At the instant at which an upload expires, somebody goes on with it: one of the two wins.
+#[tokio::test]
+async fn u30_of_an_expiry_and_a_resumption_one_wins() {
+    let app = spawn_app_with(&[QUICK]).await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    for round in 0..6 {
+        let begun = ana.begin(UploadTarget::NewTrack(release), &format!("{round}.wav"), 1000).await;
+        ana.patch(&begun.url, 0, vec![0; 400]).await.expect_status(204);
+        let mut expiring = app.sql.begin().await.unwrap();
+        let expires = sqlx::query("update uploads set expires_at = now() + interval '10 milliseconds' where id = $1");
+        expires.bind(begun.id.0).execute(&mut *expiring).await.unwrap();
+        let patch = tokio::spawn({
+            let (ana, url) = (ana.clone(), begun.url.clone());
+            async move { ana.patch(&url, 400, vec![0; 100]).await.status }
+        });
+        eventually("the PATCH waits for the row", async || {
+            let waits: bool = sqlx::query_scalar("select exists (select 1 from pg_locks where not granted)")
+                .fetch_one(&app.sql)
+                .await
+                .unwrap();
+            waits.then_some(())
+        })
+        .await;
+        expiring.commit().await.unwrap();
+        match patch.await.unwrap() {
+            204 => assert_eq!(ana.offset(&begun.url).await, 500),
+            410 => assert_eq!(ana.upload_status(begun.id).await.status_code, 410),
+            other => panic!("{other}"),
+        }
+    }
+    app.agrees().await;
+}
+
 #[tokio::test]
 async fn old_completed_jobs_are_forgotten_in_the_end() {
     let app = spawn_app_with(&[QUICK]).await;

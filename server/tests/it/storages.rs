@@ -17,7 +17,9 @@ use vwaza::{
     },
 };
 
-use crate::support::{App, Bucket, Client, a_cover, a_song, eventually, sha256, soak, spawn_app_with};
+use crate::support::{
+    App, Bucket, Client, a_cover, a_song, eventually, idle_jobs, sha256, soak, spawn_app_with, unfinished_jobs,
+};
 
 async fn app_on_supabase(server: &SupabaseServer, settings: &[(&str, &str)]) -> App {
     let url = server.url();
@@ -137,12 +139,17 @@ async fn u16_a_storage_that_keeps_other_bytes_than_it_says_is_found_out() {
     let server = SupabaseServer::start().await;
     let app = app_on_supabase(&server, &[("VWAZA_ORPHAN_GRACE_SECONDS", "1")]).await;
     let ana = app.artist("Ana").await;
-    let (release, song) = (ana.create_release().await, a_song(1));
-    server.fail_next(Failure::KeepLess);
-    ana.attach(UploadTarget::NewTrack(release), "song.wav", song.clone()).await;
-    assert_eq!(failures(&app).await, 1);
-    plays(&ana, release, &song).await;
-    eventually("what was kept wrongly is deleted", async || (server.objects().len() == 1).then_some(())).await;
+    for (stored, how) in [(1, Failure::KeepLess), (2, Failure::KeepOther)] {
+        let (release, song) = (ana.create_release().await, a_song(stored));
+        server.fail_next(how);
+        ana.attach(UploadTarget::NewTrack(release), "song.wav", song.clone()).await;
+        assert_eq!(failures(&app).await, i64::try_from(stored).unwrap());
+        plays(&ana, release, &song).await;
+        eventually("what was kept wrongly is deleted", async || {
+            (server.objects().len() as u64 == stored).then_some(())
+        })
+        .await;
+    }
     app.agrees().await;
 }
 
@@ -177,13 +184,16 @@ async fn u17_a_storage_that_says_nothing_keeps_no_page_waiting() {
         }
     }));
     let begun = uploads.await;
-    // Answered while every worker waits for the storage; the figure itself is the benchmark's.
-    for _ in 0..20 {
+    // Answered while every worker waits for the storage.
+    let mut took = Vec::new();
+    for path in std::iter::repeat_n(["/".to_owned(), format!("/releases/{release}")], 25).flatten() {
         let asked = Instant::now();
-        ana.get("/").await.expect_status(200);
-        ana.get(&format!("/releases/{release}/tracks")).await.expect_status(200);
-        assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+        ana.get(&path).await.expect_status(200);
+        took.push(asked.elapsed());
     }
+    took.sort_unstable();
+    // 500 ms, with fivefold slack.
+    assert!(took[took.len() * 99 / 100] < Duration::from_millis(2500), "{took:?}");
     let waiting = ana.release(release).await;
     assert!(waiting.tracks.iter().all(|track| track.state() == FileState::Storing));
     bucket.line.mend().await;
@@ -257,16 +267,50 @@ async fn j21_what_a_dead_process_holds_waits_for_it_and_what_is_stored_is_whole(
         })
         .await;
     assert_eq!(view.tracks[0].state(), FileState::Storing);
-    // The lease ran out; nobody else has claimed what only the dead process holds.
-    let claims: i32 =
-        sqlx::query_scalar("select attempt from upload_jobs where kind = 'STORE' order by created_at desc limit 1")
-            .fetch_one(&first.sql)
-            .await
-            .unwrap();
+    // It is due again, the other process looks for jobs, and does not take what only the dead process holds.
+    eventually("the lost job is due", async || {
+        let due: bool = sqlx::query_scalar(
+            "select exists (select 1 from upload_jobs where upload_id = $1 and status = 'PENDING' and run_after <= now())",
+        )
+        .bind(begun.id.0)
+        .fetch_one(&first.sql)
+        .await
+        .unwrap();
+        due.then_some(())
+    })
+    .await;
+    // Due later than the lost one: whoever ends them could have taken that one.
+    idle_jobs(&first.sql, &elsewhere, 3).await;
+    eventually("the other process has looked", async || (unfinished_jobs(&first.sql).await == 1).then_some(())).await;
+    let claims: i32 = sqlx::query_scalar("select attempt from upload_jobs where upload_id = $1")
+        .bind(begun.id.0)
+        .fetch_one(&first.sql)
+        .await
+        .unwrap();
     assert_eq!(claims, 1);
 
     first.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;
     elsewhere.attached(begun.id).await;
     plays(&elsewhere, waiting, &song).await;
     first.agrees().await;
+}
+
+/// A file that Supabase does not take is nobody's outage: its job ends, and its artist is told.
+#[tokio::test]
+async fn a_file_that_the_bucket_does_not_take_is_given_up() {
+    let server = SupabaseServer::start().await;
+    let app = app_on_supabase(&server, &[("VWAZA_JOB_MAX_RETRIES", "2")]).await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    server.limit_size(1000);
+    for song in [a_song(1), a_master(1)] {
+        let (begun, answer) = ana.upload(UploadTarget::NewTrack(release), "song.wav", song).await;
+        answer.expect_status(204);
+        eventually("it is given up", async || {
+            (ana.upload_status(begun.id).await.state == UploadState::Failed).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(storage(&ana).await, ("ok".into(), "ok".into()));
+    app.agrees().await;
 }

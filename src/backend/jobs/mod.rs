@@ -20,7 +20,7 @@ use crate::{
 /// Told when all attempts are used up and the cause is ours.
 const NOT_STORED: &str = "We could not store this file, though we tried several times. We were told, and your bytes are kept. \
                           Wait for us to try again, or replace the file.";
-const NOT_EXAMINED: &str = "We could not examine this file, though we tried several times. We were told. Wait for us to try again, \
+pub(super) const NOT_EXAMINED: &str = "We could not examine this file, though we tried several times. We were told. Wait for us to try again, \
                             or replace the file.";
 
 /// How a job ends badly.

@@ -62,7 +62,7 @@ async fn put(backend: &Backend, id: UploadId, upload: &Received) -> Result<Inten
         return Err(Error::Corrupt(format!("upload {id} is received without a hash")).into());
     };
     let path = backend.spool.path(id);
-    if !path.exists() {
+    if !tokio::fs::try_exists(&path).await.map_err(Error::from)? {
         return Err(JobError::Refused("The bytes of this file are gone from our disk. Upload it again.".into()));
     }
     let role = match upload.kind {
@@ -78,9 +78,13 @@ async fn put(backend: &Backend, id: UploadId, upload: &Received) -> Result<Inten
 }
 
 async fn stored_by_another_attempt(backend: &Backend, id: UploadId) -> Result<Option<Intended>> {
-    for object in objects::intended_by(&backend.db, id).await? {
+    for (object, parts) in objects::intended_by(&backend.db, id).await? {
         if backend.storage.holds(&object).await? {
             return Ok(Some(object));
+        }
+        // Nobody goes on with it: this attempt holds the lease.
+        if let Some(parts) = parts {
+            backend.storage.abandon(&object.key, &parts).await?;
         }
     }
     Ok(None)
@@ -229,7 +233,7 @@ async fn attach_to_target(
     sqlx::query!(
         "update uploads set state = 'SUPERSEDED', updated_at = now()
          where release_id = $1 and kind = $2 and track_id is not distinct from $3 and seq < $4 and id <> $5
-           and state in ('REFUSED', 'FAILED')",
+           and state in ('REFUSED', 'FAILED', 'DISCARDED')",
         release.id as ReleaseId,
         upload.kind as UploadKind,
         upload.track as Option<TrackId>,

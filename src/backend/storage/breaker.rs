@@ -15,6 +15,7 @@ use crate::{
 pub enum Verb {
     Read,
     Write,
+    Delete,
 }
 
 pub(super) struct Breaker {
@@ -71,7 +72,7 @@ impl Breaker {
         match did {
             Some(Verb::Read) => inner.last_read = Some(now),
             Some(Verb::Write) => inner.last_write = Some(now),
-            None => {}
+            Some(Verb::Delete) | None => {}
         }
     }
 
@@ -80,6 +81,8 @@ impl Breaker {
         let last = match verb {
             Verb::Read => inner.last_read,
             Verb::Write => inner.last_write,
+            // Jobs delete nothing.
+            Verb::Delete => None,
         };
         last.is_some_and(|last| last > since)
     }
@@ -103,11 +106,9 @@ impl Breaker {
     /// A probe is no work: it closes the circuit, and proves nothing of reading and writing.
     pub(super) fn probed(&self, answers: bool) {
         let mut inner = self.inner();
+        inner.circuit.probed(answers, self.started.elapsed());
         if answers {
-            inner.circuit.succeeded();
             inner.last_call = Some(Instant::now());
-        } else {
-            inner.circuit.failed(self.started.elapsed());
         }
     }
 

@@ -28,8 +28,8 @@ use self::{breaker::Breaker, local::Local, s3::S3, supabase::Supabase};
 use super::{Error, Result, Settings, StorageSettings, objects::Intended};
 use crate::domain::circuit::CircuitState;
 
-/// A storage that takes longer to say that nothing is there is not well.
-const HEALTH_TIMEOUT: Duration = Duration::from_millis(1500);
+/// Longer than connecting may take: a probe that is cut off leaves no connection for the next one.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A storage that nobody has asked anything for so long is asked how it is.
 const IDLE: Duration = Duration::from_secs(30);
 /// How long a signed address gives its object to whoever has it.
@@ -45,6 +45,14 @@ enum Kind {
     Local(Local),
     S3(S3),
     Supabase(Supabase),
+}
+
+/// Nothing is missing that could be put: so it is the bucket.
+fn no_bucket(error: object_store::Error) -> object_store::Error {
+    match error {
+        object_store::Error::NotFound { source, .. } => object_store::Error::Generic { store: "bucket", source },
+        error => error,
+    }
 }
 
 /// What all TLS of this process is made with. To be called before an HTTP client is built; again does nothing.
@@ -95,11 +103,11 @@ impl Storage {
         let attributes = match &*self.kind {
             // A folder has nowhere to keep them.
             Kind::Local(_) => Default::default(),
-            Kind::S3(_) | Kind::Supabase(_) => s3::content_type(object),
+            Kind::S3(_) | Kind::Supabase(_) => s3::attributes(object),
         };
         let options = PutOptions { attributes, ..PutOptions::default() };
         let key = Key::from(object.key.as_str());
-        let put = async { Ok(self.store().put_opts(&key, PutPayload::from(bytes), options).await?) };
+        let put = async { Ok(self.store().put_opts(&key, PutPayload::from(bytes), options).await.map_err(no_bucket)?) };
         self.breaker.call(Verb::Write, put).await?;
         self.verify(object).await
     }
@@ -143,14 +151,14 @@ impl Storage {
                 Err(error) => Err(error.into()),
             }
         };
-        self.breaker.call(Verb::Write, delete).await?;
+        self.breaker.call(Verb::Delete, delete).await?;
         self.delete_half_written(key).await
     }
 
     /// Deletes what local storage has left half written of an object, and never the object.
     pub(super) async fn delete_half_written(&self, key: &str) -> Result<()> {
         match &*self.kind {
-            Kind::Local(local) => self.breaker.call(Verb::Write, local.delete_half_written(key)).await,
+            Kind::Local(local) => self.breaker.call(Verb::Delete, local.delete_half_written(key)).await,
             Kind::S3(_) | Kind::Supabase(_) => Ok(()),
         }
     }
@@ -164,7 +172,7 @@ impl Storage {
                 Kind::Supabase(supabase) => Ok(supabase.abandon(upload).await?),
             }
         };
-        self.breaker.call(Verb::Write, abandon).await
+        self.breaker.call(Verb::Delete, abandon).await
     }
 
     pub(super) async fn is_gone(&self, key: &str) -> Result<bool> {
@@ -204,15 +212,15 @@ impl Storage {
     /// Where whoever has the address reads the object, for ten minutes. `None`: this storage has no such addresses.
     pub(super) async fn signed_url(&self, key: &str) -> Result<Option<String>> {
         let key = Key::from(key);
-        let sign = async {
-            match &*self.kind {
-                Kind::Local(_) => Ok(None),
-                // No call is made for it.
-                Kind::S3(s3) => Ok(Some(s3.signed_url(&key, SIGNED_FOR).await?)),
-                Kind::Supabase(supabase) => Ok(Some(supabase.signed_url(&key, SIGNED_FOR).await?)),
+        match &*self.kind {
+            Kind::Local(_) => Ok(None),
+            // Made here, without a call: it says nothing of the storage.
+            Kind::S3(s3) => Ok(Some(s3.signed_url(&key, SIGNED_FOR).await?)),
+            Kind::Supabase(supabase) => {
+                let sign = async { Ok(Some(supabase.signed_url(&key, SIGNED_FOR).await?)) };
+                self.breaker.call(Verb::Read, sign).await
             }
-        };
-        self.breaker.call(Verb::Read, sign).await
+        }
     }
 
     /// Where signed addresses lead, as a browser's policies name it.
@@ -247,14 +255,15 @@ impl Storage {
         was != CircuitState::Closed && now == CircuitState::Closed
     }
 
-    /// A question about a key that is never there.
-    async fn answers(&self) -> bool {
+    /// Whether the folder or bucket is there. Asked for one object, a missing bucket looks like an empty one; asked for a list, it
+    /// does not.
+    pub(super) async fn answers(&self) -> bool {
         if let Kind::Local(local) = &*self.kind {
             return local.answers().await;
         }
-        let key = Key::from("health");
-        let answer = timeout(HEALTH_TIMEOUT, self.store().head(&key)).await;
-        matches!(answer, Ok(Ok(_) | Err(object_store::Error::NotFound { .. })))
+        let nowhere = Key::from("health");
+        let mut listed = self.store().list(Some(&nowhere));
+        matches!(timeout(PROBE_TIMEOUT, listed.try_next()).await, Ok(Ok(_)))
     }
 
     pub(super) async fn copy_to_file(&self, key: &str, path: &Path) -> Result<()> {

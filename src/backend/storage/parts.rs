@@ -9,6 +9,7 @@ use tokio::{fs::File, io::AsyncReadExt};
 pub(super) async fn next_part(file: &mut File, bytes: usize) -> io::Result<Bytes> {
     let mut part = Vec::with_capacity(bytes);
     let mut rest = file.take(bytes as u64);
-    while rest.read_buf(&mut part).await? > 0 {}
+    // Asked for more than it holds, it would be made larger, and copied.
+    while part.len() < bytes && rest.read_buf(&mut part).await? > 0 {}
     Ok(part.into())
 }

@@ -11,7 +11,7 @@ use object_store::{
 };
 use tokio::fs::File;
 
-use super::parts::next_part;
+use super::{no_bucket, parts::next_part};
 use crate::backend::{Result, S3Settings, objects::Intended};
 
 /// What is no longer than this goes up in one request; a larger file in parts of this size, of which one is in memory. S3 wants 5 MiB
@@ -56,16 +56,21 @@ impl S3 {
         path: &Path,
         begun: impl AsyncFnOnce(&str) -> Result<()>,
     ) -> Result<()> {
-        let (key, attributes) = (Key::from(object.key.as_str()), content_type(object));
+        let (key, attributes) = (Key::from(object.key.as_str()), attributes(object));
         let mut file = File::open(path).await?;
         if object.size_bytes <= PART_BYTES as i64 {
             let bytes = next_part(&mut file, PART_BYTES).await?;
-            self.store.put_opts(&key, bytes.into(), PutOptions { attributes, ..PutOptions::default() }).await?;
+            let options = PutOptions { attributes, ..PutOptions::default() };
+            self.store.put_opts(&key, bytes.into(), options).await.map_err(no_bucket)?;
             return Ok(());
         }
         let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
-        let upload = self.store.create_multipart_opts(&key, options).await?;
-        begun(&upload).await?;
+        let upload = self.store.create_multipart_opts(&key, options).await.map_err(no_bucket)?;
+        if let Err(error) = begun(&upload).await {
+            // Nobody else will know this id. Best effort: the bucket's lifecycle rule stands behind it.
+            let _ = self.abandon(&key, &upload).await;
+            return Err(error);
+        }
         let mut parts = Vec::new();
         loop {
             let part = next_part(&mut file, PART_BYTES).await?;
@@ -75,13 +80,21 @@ impl S3 {
             parts.push(self.store.put_part(&key, &upload, parts.len(), part.into()).await?);
             fail::fail_point!("object-half-put");
         }
-        self.store.complete_multipart(&key, &upload, parts).await?;
-        Ok(())
+        match self.store.complete_multipart(&key, &upload, parts).await {
+            // An answer that was lost, and asked for again. Whether it is complete, reading it back tells.
+            Ok(_) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     pub(super) async fn abandon(&self, key: &Key, upload: &str) -> Result<()> {
         match self.store.abort_multipart(key, &upload.to_owned()).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            // Some servers say so of one that is over. Where it is true, the bucket's lifecycle rule ends it.
+            Err(error @ object_store::Error::PermissionDenied { .. }) => {
+                tracing::warn!(object.key = %key, error = ?error, "an upload in parts may not be ended by us");
+                Ok(())
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -93,9 +106,11 @@ impl S3 {
 
 fn origin(builder: &AmazonS3Builder, bucket: &str) -> Option<String> {
     let value = |key| builder.get_config_value(&key);
-    let by_host = value(AmazonS3ConfigKey::VirtualHostedStyleRequest).is_some_and(|value| value == "true");
+    let by_host = value(AmazonS3ConfigKey::VirtualHostedStyleRequest)
+        .is_some_and(|value| ["true", "1", "yes", "on", "y", "t"].iter().any(|on| value.eq_ignore_ascii_case(on)));
     // With an endpoint of its own, the bucket stands in that, or in the path.
-    let address = value(AmazonS3ConfigKey::Endpoint).unwrap_or_else(|| {
+    let endpoint = value(AmazonS3ConfigKey::S3Endpoint).or_else(|| value(AmazonS3ConfigKey::Endpoint));
+    let address = endpoint.unwrap_or_else(|| {
         let region = value(AmazonS3ConfigKey::Region).unwrap_or_else(|| "us-east-1".into());
         let host = format!("s3.{region}.amazonaws.com");
         if by_host { format!("https://{bucket}.{host}") } else { format!("https://{host}") }
@@ -103,8 +118,10 @@ fn origin(builder: &AmazonS3Builder, bucket: &str) -> Option<String> {
     Some(object_store::signer::Url::parse(&address).ok()?.origin().ascii_serialization())
 }
 
-/// Judged by us: whoever has a signed address is told what it is.
-pub(super) fn content_type(object: &Intended) -> Attributes {
-    let value = AttributeValue::from(object.content_type.clone());
-    Attributes::from_iter([(Attribute::ContentType, value)])
+/// What whoever has a signed address is told: what it is, as judged by us, and that it is to be saved, never run.
+pub(super) fn attributes(object: &Intended) -> Attributes {
+    Attributes::from_iter([
+        (Attribute::ContentType, AttributeValue::from(object.content_type.clone())),
+        (Attribute::ContentDisposition, "attachment".into()),
+    ])
 }

@@ -36,7 +36,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 use tokio::fs::File;
 
 use self::answers::{Entry, Info, Signed, accepted, accepted_upload, answer, ask, header, number, part};
-use super::{parts::next_part, s3::content_type};
+use super::{parts::next_part, s3::attributes};
 use crate::backend::{self, SupabaseSettings, objects::Intended};
 
 const STORE: &str = "Supabase";
@@ -102,12 +102,16 @@ impl Supabase {
         let mut file = File::open(path).await?;
         if object.size_bytes <= CHUNK_BYTES as i64 {
             let bytes = next_part(&mut file, CHUNK_BYTES).await?;
-            let options = PutOptions { attributes: content_type(object), ..PutOptions::default() };
+            let options = PutOptions { attributes: attributes(object), ..PutOptions::default() };
             self.put_opts(&key, bytes.into(), options).await?;
             return Ok(());
         }
         let upload = self.begin_resumable(&key, object.size_bytes.unsigned_abs(), &object.content_type).await?;
-        begun(&upload).await?;
+        if let Err(error) = begun(&upload).await {
+            // Nobody else will know this path. Best effort: the server ends it by itself after a day.
+            let _ = self.abandon(&upload).await;
+            return Err(error);
+        }
         let mut offset = 0;
         loop {
             let chunk = next_part(&mut file, CHUNK_BYTES).await?;
@@ -188,7 +192,8 @@ impl Supabase {
         let request = self.calls.post(self.url("object/sign", key)).json(&json!({ "expiresIn": lives.as_secs() }));
         let signed: Signed = answer(ask(request).await, key).await?;
         if signed.signed_url.starts_with("/object/sign/") {
-            Ok(format!("{}{}", self.base, signed.signed_url))
+            // To be saved, never run.
+            Ok(format!("{}{}&download=", self.base, signed.signed_url))
         } else {
             Err(generic("the signed address is not one of an object"))
         }

@@ -38,6 +38,8 @@ pub enum Failure {
     LoseTheAnswer,
     /// Stores one byte less than the next object has, and says that all is well.
     KeepLess,
+    /// Stores the next object with another last byte, and says that all is well.
+    KeepOther,
 }
 
 /// Supabase Storage as a test sees it, with one bucket. It stops when this is dropped.
@@ -78,7 +80,11 @@ impl SupabaseServer {
     /// Makes one answer go wrong; called again, also the one after it.
     pub fn fail_next(&self, how: Failure) {
         let mut state = lock(&self.state);
-        if how == Failure::KeepLess { state.keep_less = true } else { state.failures.push_back(how) }
+        match how {
+            Failure::KeepLess => state.keep_less = true,
+            Failure::KeepOther => state.keep_other = true,
+            _ => state.failures.push_back(how),
+        }
     }
 
     pub fn limit_size(&self, bytes: usize) {
@@ -148,6 +154,7 @@ struct State {
     uploads: HashMap<String, Upload>,
     failures: VecDeque<Failure>,
     keep_less: bool,
+    keep_other: bool,
     size_limit: usize,
     allowed: Option<String>,
     clock_ahead: Duration,
@@ -176,6 +183,7 @@ impl State {
             uploads: HashMap::new(),
             failures: VecDeque::new(),
             keep_less: false,
+            keep_other: false,
             size_limit: SIZE_LIMIT,
             allowed: None,
             clock_ahead: Duration::ZERO,

@@ -43,11 +43,12 @@ impl Uploads {
             }
             UploadTarget::Audio(track) => (releases::lock_draft_of_track(&mut tx, actor, track).await?, Some(track)),
         };
+        let expired = expire_own(&mut tx, actor).await?;
         if let Some(found) = under_way(&mut tx, actor, release.id, track, &intent).await? {
             tx.commit().await?;
+            forget_bytes(backend, &expired).await?;
             return Ok(begun(found, &intent));
         }
-        let expired = expire_own(&mut tx, actor).await?;
         self.check_limits(&mut tx, actor, intent.length).await?;
         let track = match intent.target {
             UploadTarget::NewTrack(_) => Some(add_track(&mut tx, release, &intent.file_name).await?),

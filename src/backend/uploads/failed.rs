@@ -11,8 +11,8 @@ use crate::{
     },
 };
 
-/// What the artist is told of a file that was given up.
-pub(super) const DISCARDED: &str = "We could not keep this file. Upload it again.";
+/// What the artist is told of a file that was given up though nothing is wrong with it.
+pub(in crate::backend) const DISCARDED: &str = "We could not keep this file. Upload it again.";
 
 /// Whether an upload that could not be stored is still what its target waits for: the target is there and holds nothing newer.
 pub(in crate::backend) async fn is_missed(db: &mut PgConnection, id: UploadId) -> Result<bool> {
@@ -49,6 +49,7 @@ pub(in crate::backend) async fn discard(
     db: &mut PgConnection,
     id: UploadId,
     from: UploadState,
+    told: &str,
 ) -> Result<Option<Ended>> {
     let discarded = sqlx::query_as!(
         Ended,
@@ -57,7 +58,7 @@ pub(in crate::backend) async fn discard(
            returning id as "id: UploadId", spool_id as "spool: SpoolId""#,
         id as UploadId,
         from as UploadState,
-        DISCARDED
+        told
     )
     .fetch_optional(db)
     .await?;

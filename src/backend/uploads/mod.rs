@@ -23,7 +23,7 @@ use crate::domain::{
     upload::{UploadState, UploadStatus},
 };
 
-pub(super) use failed::{discard, is_missed, receive_again};
+pub(super) use failed::{DISCARDED, discard, is_missed, receive_again};
 pub use receive::Received;
 
 /// How long `complete` waits for an upload to be stored before it answers "safe with us, storing".
@@ -158,7 +158,7 @@ pub(super) async fn cancel_all(
     let ended = sqlx::query_as!(
         Ended,
         r#"update uploads set state = 'CANCELLED', updated_at = now()
-           where release_id = $1 and ($2::uuid is null or track_id = $2) and state in ('RECEIVING', 'REFUSED', 'FAILED')
+           where release_id = $1 and ($2::uuid is null or track_id = $2) and state in ('RECEIVING', 'REFUSED', 'FAILED', 'DISCARDED')
            returning id as "id: UploadId", spool_id as "spool: SpoolId""#,
         release as ReleaseId,
         track as Option<TrackId>
@@ -194,7 +194,7 @@ impl Row {
                 self.failure_status.and_then(|status| u16::try_from(status).ok()).unwrap_or(422),
                 self.failure.unwrap_or_else(|| "This file could not be used. Choose another one.".into()),
             ),
-            UploadState::Discarded => (410, failed::DISCARDED.to_owned()),
+            UploadState::Discarded => (410, self.failure.unwrap_or_else(|| DISCARDED.into())),
             UploadState::Cancelled => (410, "This upload was cancelled.".to_owned()),
             UploadState::Expired => (410, "This upload has expired. Choose the file again.".to_owned()),
         };

@@ -118,7 +118,7 @@ pub fn DiscardDialog(actions: LetterActions) -> impl IntoView {
                 <p>
                     {move || {
                         let (file, artist) = (of_asked(|letter| letter.file_name.clone()), of_asked(|letter| letter.artist_name.clone()));
-                        format!("“{file}” goes for good. {artist} reads that it has to be uploaded again.")
+                        format!("“{file}” goes for good. If its release still waits for it, {artist} reads what to do.")
                     }}
                 </p>
                 <div class="form-actions">

@@ -44,7 +44,7 @@ pub fn ResumeNote(
         }
         UploadState::Discarded => {
             let why = pending.message.unwrap_or_else(|| "Upload it again.".into());
-            (format!("{name} was given up. {why}"), "Choose it again")
+            (format!("{name} was given up. {why}"), "Choose another")
         }
         // Nothing to be done about the others.
         _ => return None,

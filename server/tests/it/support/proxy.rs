@@ -5,7 +5,7 @@ use std::{
     net::TcpListener,
     sync::{
         Arc, LazyLock, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -26,8 +26,18 @@ pub(crate) struct Proxy {
     port: u16,
     target: String,
     running: Mutex<Option<AbortHandle>>,
+    faults: Arc<Faults>,
+}
+
+/// What goes wrong on a line that stands.
+#[derive(Default)]
+struct Faults {
     /// What the other side says on a connection that LISTENs is swallowed.
-    deaf: Arc<AtomicBool>,
+    deaf: AtomicBool,
+    swallowed: AtomicUsize,
+    /// The reply to the COMMIT that follows this text is lost, once, and its line with it.
+    lose_reply_after: Mutex<Option<String>>,
+    has_lost: AtomicBool,
 }
 
 impl Proxy {
@@ -37,7 +47,7 @@ impl Proxy {
             port: listener.local_addr().unwrap().port(),
             target: target.to_owned(),
             running: Mutex::default(),
-            deaf: Arc::default(),
+            faults: Arc::default(),
         };
         proxy.run(listener, Behaviour::Forward);
         proxy
@@ -56,7 +66,21 @@ impl Proxy {
 
     /// From now on nobody who LISTENs hears anything, and their connections stand.
     pub(crate) fn deafen_listeners(&self) {
-        self.deaf.store(true, Ordering::Relaxed);
+        self.faults.deaf.store(true, Ordering::Relaxed);
+    }
+
+    /// How often something was said to a deaf listener.
+    pub(crate) fn swallowed(&self) -> usize {
+        self.faults.swallowed.load(Ordering::Relaxed)
+    }
+
+    /// Of the next transaction with this statement in it. Its text is on the line the first time that a connection uses it.
+    pub(crate) fn lose_reply_to_commit_of(&self, statement: &str) {
+        *self.faults.lose_reply_after.lock().unwrap() = Some(statement.to_owned());
+    }
+
+    pub(crate) fn has_lost_a_reply(&self) -> bool {
+        self.faults.has_lost.load(Ordering::Relaxed)
     }
 
     /// All connections end; new ones are taken and nothing is ever said.
@@ -76,7 +100,7 @@ impl Proxy {
     }
 
     fn run(&self, listener: TcpListener, behaviour: Behaviour) {
-        let (target, deaf) = (Arc::new(self.target.clone()), Arc::clone(&self.deaf));
+        let (target, faults) = (Arc::new(self.target.clone()), Arc::clone(&self.faults));
         listener.set_nonblocking(true).unwrap();
         let task = LINES.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
@@ -84,14 +108,14 @@ impl Proxy {
             let mut connections = JoinSet::new();
             loop {
                 let Ok((inner, _)) = listener.accept().await else { return };
-                let (target, deaf) = (Arc::clone(&target), Arc::clone(&deaf));
+                let (target, faults) = (Arc::clone(&target), Arc::clone(&faults));
                 connections.spawn(async move {
                     match behaviour {
                         Behaviour::Silent => std::future::pending::<()>().await,
                         Behaviour::Forward => {
                             let Ok(outer) = TcpStream::connect(&*target).await else { return };
                             // A line that ends is what this is for.
-                            let _ = forward(inner, outer, &deaf).await;
+                            let _ = forward(inner, outer, &faults).await;
                         }
                     }
                 });
@@ -102,21 +126,34 @@ impl Proxy {
 }
 
 /// To the end of either side.
-async fn forward(mut client: TcpStream, mut server: TcpStream, deaf: &AtomicBool) -> io::Result<()> {
+async fn forward(mut client: TcpStream, mut server: TcpStream, faults: &Faults) -> io::Result<()> {
     let (mut asked, mut told) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
-    let mut listens = false;
+    let (mut listens, mut commits) = (false, false);
     loop {
         tokio::select! {
             read = client.read(&mut asked) => match read? {
                 0 => return Ok(()),
                 read => {
-                    listens |= asked[..read].windows(6).any(|word| word == b"LISTEN");
+                    let said = String::from_utf8_lossy(&asked[..read]);
+                    listens |= said.contains("LISTEN");
+                    let after = faults.lose_reply_after.lock().unwrap().clone();
+                    commits |= after.is_some_and(|statement| said.contains(&statement));
+                    let loses = commits && said.contains("COMMIT");
                     server.write_all(&asked[..read]).await?;
+                    if loses {
+                        // Once it answers, it is committed.
+                        let answered = server.read(&mut told).await? > 0;
+                        *faults.lose_reply_after.lock().unwrap() = None;
+                        faults.has_lost.store(answered, Ordering::Relaxed);
+                        return Ok(());
+                    }
                 }
             },
             read = server.read(&mut told) => match read? {
                 0 => return Ok(()),
-                _ if listens && deaf.load(Ordering::Relaxed) => {}
+                _ if listens && faults.deaf.load(Ordering::Relaxed) => {
+                    faults.swallowed.fetch_add(1, Ordering::Relaxed);
+                }
                 read => client.write_all(&told[..read]).await?,
             },
         }

@@ -57,6 +57,10 @@ impl Refusal {
             ("NoSuchBucket", _) => {
                 generic(Self { message: "the bucket does not exist; create it, as a private one".into(), ..self })
             }
+            // About this one object, whatever the storage's health: it has to count as its job's failure.
+            ("InvalidKey", _) | ("EntityTooLarge" | "InvalidMimeType", _) | ("", 413 | 415) => {
+                Error::NotSupported { source: self.into() }
+            }
             _ => generic(self),
         }
     }

@@ -47,7 +47,9 @@ async fn read_range(store: &Supabase, range: GetRange) -> Result<Bytes> {
 /// What the server said, of an error that object_store has no variant for.
 fn code(error: &Error) -> &str {
     match error {
-        Error::Generic { source, .. } => &source.downcast_ref::<Refusal>().unwrap().code,
+        Error::Generic { source, .. } | Error::NotSupported { source } => {
+            &source.downcast_ref::<Refusal>().unwrap().code
+        }
         error => panic!("{error:?}"),
     }
 }
@@ -143,6 +145,7 @@ async fn what_the_bucket_does_not_take_keeps_the_servers_words() {
     server.limit_size(4);
     assert_eq!(code(&put(&store, "audio/a", b"bytes").await.unwrap_err()), "EntityTooLarge");
     let large = store.begin_resumable(&Path::from("audio/a"), 5, "audio/wav").await.unwrap_err();
+    assert!(!crate::backend::Error::from(invalid).is_outage());
     assert!(large.to_string().contains("413"), "{large}");
     server.allow_only("audio/flac");
     assert_eq!(code(&put(&store, "audio/a", b"byte").await.unwrap_err()), "InvalidMimeType");

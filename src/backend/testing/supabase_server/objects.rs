@@ -49,6 +49,13 @@ impl State {
         if mem::take(&mut self.keep_less) {
             bytes.truncate(bytes.len().saturating_sub(1));
         }
+        if mem::take(&mut self.keep_other) {
+            let mut other = bytes.to_vec();
+            if let Some(last) = other.last_mut() {
+                *last ^= 1;
+            }
+            bytes = other.into();
+        }
         let id = Uuid::new_v4();
         self.objects.insert(key, Object { id, bytes, content_type, file_is_gone: false });
         id
@@ -90,7 +97,8 @@ impl State {
     }
 
     pub(super) fn read_signed(&self, head: &Parts, key: &str) -> Answer {
-        let given = head.uri.query().and_then(|query| query.strip_prefix("token=")).unwrap_or_default();
+        let given = head.uri.query().and_then(|query| query.split('&').find_map(|part| part.strip_prefix("token=")));
+        let given = given.unwrap_or_default();
         let expires = given.split('.').next().and_then(|expires| expires.parse().ok()).unwrap_or_default();
         if given != token(key, expires) {
             refused("400", "InvalidSignature", "The url does not match the signature", "InvalidSignature")
