@@ -64,7 +64,7 @@ export function createAdmin(server: Server, email: string, password: string) {
 
 /** Runs one of the core's examples; cargo's own output appears only if it fails. */
 export function runExample(name: string, args: string[], environment: NodeJS.ProcessEnv = process.env): string {
-  const cargo = ['run', '--quiet', '-p', 'vwaza', '--features', 'testing', '--example', name, '--', ...args];
+  const cargo = ['run', '--quiet', '-p', 'vwaza', '--features', 'test-servers', '--example', name, '--', ...args];
   return execFileSync('cargo', cargo, { cwd: ROOT, env: { ...environment, SQLX_OFFLINE: 'true' } }).toString();
 }
 

@@ -168,6 +168,18 @@ impl Round {
         Ok(())
     }
 
+    /// Asks for each object that is missing by its name: a listing has pages, and what is deleted between two of them may hide what
+    /// stays.
+    pub(super) async fn look_again(&mut self, storage: &Storage) -> Result<()> {
+        let missing = self.findings.iter().filter(|finding| finding.damage == Damage::MissingObject).cloned();
+        for finding in missing.collect::<Vec<_>>() {
+            if storage.has(&finding.subject).await? {
+                self.findings.remove(&finding);
+            }
+        }
+        Ok(())
+    }
+
     /// Reads and hashes every object that has the right size.
     pub(super) async fn read_all(&mut self, db: &PgPool, storage: &Storage) -> Result<()> {
         let mut wrong = Vec::new();

@@ -79,6 +79,7 @@ pub async fn fsck(settings: &Settings, repair: Repair) -> Result<Report> {
     let first = Round::look(&db, &storage, settings).await?;
     let mut round = Round::look(&db, &storage, settings).await?;
     round.findings.retain(|finding| first.findings.contains(finding));
+    round.look_again(&storage).await?;
     round.read_all(&db, &storage).await?;
     let repaired = match repair {
         Repair::No => BTreeSet::new(),

@@ -5,7 +5,7 @@ mod local;
 mod parts;
 mod s3;
 mod supabase;
-#[cfg(test)]
+#[cfg(all(test, feature = "test-servers"))]
 mod tests;
 
 use std::{
@@ -175,18 +175,25 @@ impl Storage {
         self.breaker.call(Verb::Delete, abandon).await
     }
 
-    pub(super) async fn is_gone(&self, key: &str) -> Result<bool> {
+    /// Whether there is an object, whatever its bytes.
+    pub(super) async fn has(&self, key: &str) -> Result<bool> {
         let look = async {
             match self.store().head(&Key::from(key)).await {
-                Ok(_) => Ok(false),
-                Err(object_store::Error::NotFound { .. }) => match &*self.kind {
-                    Kind::Local(local) => Ok(!local.is_half_written(key).await?),
-                    Kind::S3(_) | Kind::Supabase(_) => Ok(true),
-                },
+                Ok(_) => Ok(true),
+                Err(object_store::Error::NotFound { .. }) => Ok(false),
                 Err(error) => Err(error.into()),
             }
         };
         self.breaker.call(Verb::Read, look).await
+    }
+
+    /// Whether nothing is left of an object, not even half written.
+    pub(super) async fn is_gone(&self, key: &str) -> Result<bool> {
+        let is_half_written = match &*self.kind {
+            Kind::Local(local) => local.is_half_written(key).await?,
+            Kind::S3(_) | Kind::Supabase(_) => false,
+        };
+        Ok(!is_half_written && !self.has(key).await?)
     }
 
     /// The bytes of an object, or of a range of it.

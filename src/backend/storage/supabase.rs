@@ -4,7 +4,7 @@
 //! statuses and plain text. Requests that carry bytes, or delete, are sent once: the queue is what repeats them.
 
 mod answers;
-#[cfg(test)]
+#[cfg(all(test, feature = "test-servers"))]
 mod tests;
 
 use std::{

@@ -3,7 +3,9 @@
 pub mod fixtures;
 pub mod fuzzing;
 mod neighbour;
+#[cfg(feature = "test-servers")]
 pub mod s3_server;
+#[cfg(feature = "test-servers")]
 pub mod supabase_server;
 
 use std::{env, process::Command, thread};
