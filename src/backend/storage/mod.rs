@@ -5,7 +5,8 @@ mod local;
 mod parts;
 mod s3;
 mod supabase;
-#[cfg(all(test, feature = "test-servers"))]
+#[cfg(test)]
+#[cfg(feature = "test-servers")]
 mod tests;
 
 use std::{

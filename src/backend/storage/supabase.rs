@@ -4,7 +4,8 @@
 //! statuses and plain text. Requests that carry bytes, or delete, are sent once: the queue is what repeats them.
 
 mod answers;
-#[cfg(all(test, feature = "test-servers"))]
+#[cfg(test)]
+#[cfg(feature = "test-servers")]
 mod tests;
 
 use std::{
