@@ -13,6 +13,8 @@ use vwaza::{backend, domain::problem::Problem};
 
 use crate::{router::REQUEST_ID, site::Site};
 
+/// Seconds; what is worth trying again is so soon.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 /// Bytes of an error's body that are looked at.
 const ERROR_BODY_MAX: usize = 64 * 1024;
 /// For a page without scripts.
@@ -54,8 +56,11 @@ pub(crate) async fn shape(State(site): State<Site>, request: Request, next: Next
     let is_page = request.method() == Method::GET
         && !["/api", "/media/"].iter().any(|prefix| request.uri().path().starts_with(prefix));
     let is_head = request.method() == Method::HEAD;
-    let response = next.run(request).await;
+    let mut response = next.run(request).await;
     let status = response.status();
+    if is_head {
+        may_be_tried_again(status, response.headers_mut());
+    }
     if is_page || is_head || !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
@@ -75,16 +80,24 @@ pub(crate) async fn shape(State(site): State<Site>, request: Request, next: Next
         return Response::from_parts(parts, Body::from(app::form_problem(site.files(), error, back)));
     }
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if matches!(parts.status.as_u16(), 423 | 429 | 503) && !parts.headers.contains_key(header::RETRY_AFTER) {
-        parts.headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
-    }
+    may_be_tried_again(parts.status, &mut parts.headers);
     let body = serde_json::to_vec(&error).unwrap_or_default();
     Response::from_parts(parts, Body::from(body))
 }
 
+fn may_be_tried_again(status: StatusCode, headers: &mut HeaderMap) {
+    if matches!(status.as_u16(), 423 | 429 | 503) {
+        headers.entry(header::RETRY_AFTER).or_insert(RETRY_AFTER);
+    }
+}
+
+/// Some libraries accept HTML with whatever they send: only a form's content is a form.
 fn is_plain_form(request: &Request) -> bool {
-    let accepted = request.headers().get(header::ACCEPT).and_then(|accepted| accepted.to_str().ok());
-    request.method() == Method::POST && accepted.is_some_and(|accepted| accepted.contains("text/html"))
+    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let is_form = ["application/x-www-form-urlencoded", "multipart/form-data"]
+        .iter()
+        .any(|kind| header(header::CONTENT_TYPE).to_ascii_lowercase().starts_with(kind));
+    request.method() == Method::POST && is_form && header(header::ACCEPT).contains("text/html")
 }
 
 /// The path of the page that sent the request: an address never leads away from here.

@@ -53,10 +53,10 @@ pub(crate) async fn serve(
         };
         // Small answers must not wait for the next packet; without it they are merely slower.
         let _ = stream.set_nodelay(true);
-        let router = router.clone();
+        let (router, stopping) = (router.clone(), stopping.clone());
         let service = service_fn(move |request: Request<Incoming>| {
             let router = router.clone();
-            let mut request = request.map(|body| Body::new(Paced::new(body)));
+            let mut request = request.map(|body| Body::new(Paced::new(body, stopping.clone())));
             request.extensions_mut().insert(ConnectInfo::<SocketAddr>(peer));
             router.oneshot(request)
         });

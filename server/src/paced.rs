@@ -1,4 +1,5 @@
-//! Bodies that trickle: a client has to send something worth while from time to time, or its request is over.
+//! Bodies that trickle: a client has to send something worth while from time to time, or its request is over. And bodies that nobody
+//! reads to their end: their client hears why only if what it is still sending is taken from it.
 
 use std::{
     pin::Pin,
@@ -7,13 +8,23 @@ use std::{
 };
 
 use bytes::Bytes;
+use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, SizeHint};
-use tokio::time::{Sleep, sleep};
+use tokio::{
+    runtime::Handle,
+    time::{Sleep, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
 
 /// A client that is waited for sends so much …
 const BYTES_MIN: usize = 1024;
 /// … within this time; or ends its body. Whoever reads a body and has words for silence is faster.
 const WINDOW: Duration = Duration::from_secs(35);
+
+/// Of a body that nobody reads, taken all the same: eight chunks of a browser …
+const UNREAD_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// … within this time.
+const UNREAD_TIME: Duration = Duration::from_secs(10);
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -22,52 +33,92 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 struct TooSlow;
 
 /// Only waiting counts: a server that takes its time with what has arrived cuts nobody off.
-pub(crate) struct Paced<B> {
-    body: B,
+pub(crate) struct Paced<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+{
+    /// `None` once it is at its end, or broken.
+    body: Option<B>,
     window: Option<Pin<Box<Sleep>>>,
     /// Since the window was opened.
     received: usize,
+    stopping: CancellationToken,
 }
 
-impl<B> Paced<B> {
-    pub(crate) fn new(body: B) -> Self {
-        Self { body, window: None, received: 0 }
+impl<B> Paced<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+{
+    /// Of a server that is `stopping` nothing unread is waited for.
+    pub(crate) fn new(body: B, stopping: CancellationToken) -> Self {
+        Self { body: Some(body), window: None, received: 0, stopping }
+    }
+}
+
+impl<B> Drop for Paced<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+{
+    fn drop(&mut self) {
+        let unread = self.body.take().filter(|body| !body.is_end_stream());
+        if let (Some(mut body), Ok(runtime)) = (unread, Handle::try_current()) {
+            let stopping = self.stopping.clone();
+            runtime.spawn(async move {
+                let unread = timeout(UNREAD_TIME, take_the_rest(&mut body));
+                tokio::select! {
+                    _ = unread => {}
+                    () = stopping.cancelled() => {}
+                }
+            });
+        }
+    }
+}
+
+async fn take_the_rest(body: &mut (impl Body<Data = Bytes> + Unpin)) {
+    let mut taken = 0;
+    while taken < UNREAD_BYTES_MAX
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        taken += frame.data_ref().map_or(0, Bytes::len);
     }
 }
 
 impl<B> Body for Paced<B>
 where
-    B: Body<Data = Bytes> + Unpin,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
     type Data = Bytes;
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match Pin::new(&mut self.body).poll_frame(cx) {
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let outcome = match Pin::new(body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.received += frame.data_ref().map_or(0, Bytes::len);
                 if self.received >= BYTES_MIN {
                     (self.window, self.received) = (None, 0);
                 }
-                Poll::Ready(Some(Ok(frame)))
+                return Poll::Ready(Some(Ok(frame)));
             }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
-            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Ready(Some(Err(error))) => Some(Err(error.into())),
+            Poll::Ready(None) => None,
             Poll::Pending => {
                 let window = self.window.get_or_insert_with(|| Box::pin(sleep(WINDOW)));
                 ready!(window.as_mut().poll(cx));
-                Poll::Ready(Some(Err(TooSlow.into())))
+                Some(Err(TooSlow.into()))
             }
-        }
+        };
+        self.body = None;
+        Poll::Ready(outcome)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
 
@@ -76,7 +127,7 @@ mod tests {
     use std::convert::Infallible;
 
     use futures::{SinkExt, channel::mpsc};
-    use http_body_util::{BodyExt, StreamBody};
+    use http_body_util::StreamBody;
     use tokio::time::Instant;
 
     use super::*;
@@ -86,7 +137,7 @@ mod tests {
 
     fn paced() -> (Sender, Paced<StreamBody<mpsc::Receiver<Piece>>>) {
         let (sender, receiver) = mpsc::channel(0);
-        (sender, Paced::new(StreamBody::new(receiver)))
+        (sender, Paced::new(StreamBody::new(receiver), CancellationToken::new()))
     }
 
     async fn send(sender: &mut Sender, bytes: usize) -> Result<(), mpsc::SendError> {

@@ -76,8 +76,9 @@ pub(crate) fn router(
     let shape = middleware::from_fn_with_state(site.clone(), errors::shape);
     let state = AppState { backend, site, metrics, metrics_token: config.metrics_token.clone(), leptos };
 
+    // Several files may come in one form: as much as their artist may have.
     let form_upload_max =
-        usize::try_from(config.media.max_audio_bytes).unwrap_or(usize::MAX).saturating_add(FORM_MAX_BYTES);
+        usize::try_from(config.uploads.quota_bytes).unwrap_or(usize::MAX).saturating_add(FORM_MAX_BYTES);
     let api = Router::new()
         .route("/api/events", get(events::events))
         .merge(tus_routes())
@@ -118,6 +119,7 @@ pub(crate) fn router(
                     .and(NotForContentType::const_new("application/wasm")),
             ),
         );
+    router = router.layer(middleware::from_fn(tus::speak));
     for (name, value) in COMMON_HEADERS {
         router = router.layer(SetResponseHeaderLayer::if_not_present(name, value));
     }
@@ -135,7 +137,8 @@ pub(crate) fn router(
 }
 
 fn tus_routes() -> Router<AppState> {
-    let mut routes = Router::new().route("/api/uploads", post(tus::create).options(tus::options)).route(
+    let creation = post(tus::create).options(tus::options);
+    Router::new().route("/api/uploads", creation.clone()).route("/api/uploads/", creation).route(
         "/api/uploads/{spool}/{id}",
         get(tus::status)
             .head(tus::head)
@@ -143,11 +146,7 @@ fn tus_routes() -> Router<AppState> {
             .delete(tus::terminate)
             .post(tus::overridden)
             .options(tus::options),
-    );
-    for (name, value) in tus::VERSION_HEADERS {
-        routes = routes.layer(SetResponseHeaderLayer::if_not_present(name, value));
-    }
-    routes
+    )
 }
 
 async fn nothing_here() -> errors::Failure {

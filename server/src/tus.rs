@@ -6,12 +6,13 @@ use axum::{
     Json,
     body::Body,
     extract::{Path, Request, State},
-    response::IntoResponse,
+    middleware::Next,
+    response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use httpdate::fmt_http_date;
 use vwaza::{
-    backend::uploads::Received,
+    backend::uploads::{Channel, Received},
     domain::{
         ids::{SpoolId, UploadId},
         problem::Problem,
@@ -39,9 +40,30 @@ const UPLOAD_CHECKSUM: HeaderName = HeaderName::from_static("upload-checksum");
 const TUS_CHECKSUM_ALGORITHM: HeaderName = HeaderName::from_static("tus-checksum-algorithm");
 const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
 const UPLOAD_METADATA: HeaderName = HeaderName::from_static("upload-metadata");
-/// On every answer, errors too.
-pub(crate) const VERSION_HEADERS: [(HeaderName, HeaderValue); 2] = [(TUS_RESUMABLE, VERSION), (TUS_VERSION, VERSION)];
 const CHUNK_TYPE: &str = "application/offset+octet-stream";
+/// Of the header Upload-Metadata, which is kept as it comes.
+const METADATA_MAX_BYTES: usize = 8 * 1024;
+
+/// What every answer of the protocol carries, whoever gives it: errors of outer layers, too.
+pub(crate) async fn speak(request: Request, next: Next) -> Response {
+    let is_spoken = is_spoken_at(request.uri().path());
+    let mut response = next.run(request).await;
+    if is_spoken {
+        let is_unauthorized = response.status() == StatusCode::UNAUTHORIZED;
+        let headers = response.headers_mut();
+        headers.insert(TUS_RESUMABLE, VERSION);
+        headers.insert(TUS_VERSION, VERSION);
+        if is_unauthorized {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+    }
+    response
+}
+
+fn is_spoken_at(path: &str) -> bool {
+    let rest = path.strip_prefix("/api/uploads");
+    rest.is_some_and(|rest| rest != "/form" && (rest.is_empty() || rest.starts_with('/')))
+}
 
 /// What the server can do; needs neither a version nor a session.
 pub(crate) async fn options(State(state): State<AppState>) -> impl IntoResponse {
@@ -56,7 +78,12 @@ pub(crate) async fn create(State(state): State<AppState>, Uploader(actor): Uploa
     let headers = request.headers();
     check_version(headers)?;
     let checksum = parse_checksum(headers)?;
-    let metadata = parse_metadata(headers.get(UPLOAD_METADATA).map_or(b"".as_slice(), HeaderValue::as_bytes))?;
+    let given = headers.get(UPLOAD_METADATA).map_or(b"".as_slice(), HeaderValue::as_bytes);
+    if given.len() > METADATA_MAX_BYTES {
+        let message = format!("The header {UPLOAD_METADATA} has more than {METADATA_MAX_BYTES} bytes.");
+        return Err(Problem::BadRequest(message).into());
+    }
+    let metadata = parse_metadata(given)?;
     let text = |key: &str| metadata.get(key).cloned().unwrap_or_default();
     let intent = RawIntent {
         target: text("target").parse()?,
@@ -65,8 +92,10 @@ pub(crate) async fn create(State(state): State<AppState>, Uploader(actor): Uploa
         fingerprint: text("fingerprint"),
         sha256: metadata.get("sha256").cloned(),
     };
+    // It is ASCII, or it would not have been parsed.
+    let channel = Channel::Tus { metadata: String::from_utf8_lossy(given).into_owned() };
     let uploads = state.backend.uploads();
-    let begun = uploads.begin(&actor, &intent).await.map_err(fail)?;
+    let begun = uploads.begin(&actor, &intent, channel).await.map_err(fail)?;
     let location = HeaderValue::from_str(&begun.url).map_err(|_| Failure::from(AppError::internal()))?;
     let received = if is_chunk(headers) && begun.offset == 0 {
         let body = request.into_body().into_data_stream();
@@ -74,7 +103,11 @@ pub(crate) async fn create(State(state): State<AppState>, Uploader(actor): Uploa
     } else {
         uploads.progress(&actor, begun.id).await
     };
-    let mut answer = (StatusCode::CREATED, far(&received.map_err(fail)?)).into_response();
+    // It is made, whatever has become of its first bytes: its client goes on there.
+    let mut answer = match received {
+        Ok(received) => (StatusCode::CREATED, far(&received)).into_response(),
+        Err(error) => fail(error).into_response(),
+    };
     answer.headers_mut().insert(header::LOCATION, location);
     Ok(answer)
 }
@@ -113,12 +146,17 @@ pub(crate) async fn head(
 ) -> Answer {
     check_version(&headers)?;
     let (_, id) = parse_address(&address)?;
-    let upload = state.backend.uploads().offset(&actor, id).await.map_err(fail)?;
-    let headers = [
-        (UPLOAD_LENGTH, HeaderValue::from(upload.length)),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    ];
-    Ok((StatusCode::OK, headers, far(&upload)).into_response())
+    let uploads = state.backend.uploads();
+    let upload = uploads.offset(&actor, id).await.map_err(fail)?;
+    let metadata = uploads.metadata(&actor, id).await.map_err(fail)?;
+    let mut headers = far(&upload);
+    headers.insert(UPLOAD_LENGTH, HeaderValue::from(upload.length));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // It came as a header.
+    if let Some(metadata) = metadata.and_then(|metadata| HeaderValue::try_from(metadata).ok()) {
+        headers.insert(UPLOAD_METADATA, metadata);
+    }
+    Ok((StatusCode::OK, headers).into_response())
 }
 
 pub(crate) async fn patch(
@@ -142,7 +180,8 @@ pub(crate) async fn patch(
 }
 
 fn is_chunk(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes() == CHUNK_TYPE.as_bytes())
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case(CHUNK_TYPE))
 }
 
 /// How far an upload is, in headers.
@@ -168,7 +207,7 @@ pub(crate) async fn terminate(
 ) -> Answer {
     check_version(&headers)?;
     let (_, id) = parse_address(&address)?;
-    state.backend.uploads().cancel(&actor, id).await.map_err(fail)?;
+    state.backend.uploads().terminate(&actor, id).await.map_err(fail)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -192,8 +231,10 @@ fn check_version(headers: &HeaderMap) -> Result<(), Problem> {
 fn number(headers: &HeaderMap, name: &HeaderName) -> Result<i64, Problem> {
     headers
         .get(name)
-        .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-        .filter(|number| *number >= 0)
+        .and_then(|value| value.to_str().ok().map(str::trim))
+        // A sign is no digit.
+        .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
+        .and_then(|text| text.parse().ok())
         .ok_or_else(|| bad_number(name))
 }
 

@@ -9,13 +9,16 @@ use axum::{
         Multipart, State,
         multipart::{Field, MultipartError},
     },
-    http::{HeaderMap, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Redirect},
 };
 use bytes::Bytes;
 use futures::{Stream, stream};
 use tokio::{sync::mpsc, time::timeout};
-use vwaza::domain::{problem::Problem, upload::UploadTarget};
+use vwaza::domain::{
+    problem::Problem,
+    upload::{UploadTarget, display_file_name},
+};
 
 use crate::{
     errors::{Answer, Failure, fail, page_of},
@@ -45,14 +48,23 @@ pub(crate) async fn upload(
         match (field.name(), target) {
             (Some("target"), _) => target = Some(short_text(field).await?.parse::<UploadTarget>()?),
             (Some("file"), Some(target)) => {
+                let mut field = field;
                 let file_name = field.file_name().unwrap_or_default().to_owned();
+                let Some(first) = first_bytes(&mut field).await? else {
+                    // A browser sends a nameless nothing where no file was chosen.
+                    if file_name.is_empty() {
+                        continue;
+                    }
+                    let message = format!("“{}” is empty. Choose another one.", display_file_name(&file_name));
+                    return Err(Problem::Refused { status: 422, message }.into());
+                };
                 let (pieces, body) = mpsc::channel(CHUNKS_AHEAD);
                 let uploads = state.backend.uploads();
                 let mut receive =
                     std::pin::pin!(uploads.receive_form(&actor, target, file_name, at_most_bytes, until_its_end(body)));
                 let received = tokio::select! {
                     received = &mut receive => received,
-                    () = forward(field, pieces) => receive.await,
+                    () = forward(first, field, pieces) => receive.await,
                 };
                 received.map_err(fail)?;
                 has_file = true;
@@ -75,7 +87,20 @@ enum Piece {
     End,
 }
 
-async fn forward(mut field: Field<'_>, pieces: mpsc::Sender<Piece>) {
+/// `None`: it has none.
+async fn first_bytes(field: &mut Field<'_>) -> Result<Option<Bytes>, Failure> {
+    loop {
+        match heard(field.chunk()).await? {
+            Some(bytes) if bytes.is_empty() => {}
+            first => return Ok(first),
+        }
+    }
+}
+
+async fn forward(first: Bytes, mut field: Field<'_>, pieces: mpsc::Sender<Piece>) {
+    if pieces.send(Piece::Bytes(first)).await.is_err() {
+        return;
+    }
     loop {
         let piece = match timeout(SILENCE, field.chunk()).await {
             Ok(Ok(Some(bytes))) => Piece::Bytes(bytes),
@@ -112,6 +137,10 @@ async fn short_text(mut field: Field<'_>) -> Result<String, Failure> {
 async fn heard<T>(next: impl Future<Output = Result<T, MultipartError>>) -> Result<T, Failure> {
     match timeout(SILENCE, next).await {
         Ok(Ok(next)) => Ok(next),
+        Ok(Err(error)) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            let message = "This form is more than the server takes at once. Send the files one by one.".into();
+            Err(Problem::Refused { status: 413, message }.into())
+        }
         Ok(Err(_)) | Err(_) => Err(not_whole()),
     }
 }

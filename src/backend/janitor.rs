@@ -1,4 +1,5 @@
-//! What is over is put away, round after round: expired uploads and their bytes, objects, sessions, finished jobs.
+//! What is over is put away, round after round: expired uploads and their bytes, objects, sessions, finished jobs. And what is all
+//! here is completed.
 //!
 //! Each chore is safe beside itself in another process, and beside everything else.
 
@@ -31,6 +32,7 @@ pub(super) async fn run(backend: Arc<Backend>) {
 
 async fn round(backend: &Arc<Backend>) {
     let uploads = backend.uploads();
+    told("uploads that nobody has completed", uploads.complete_whole().await);
     told("expired uploads", uploads.expire().await);
     told("the spool", uploads.sweep_spool().await.map(drop));
     told("objects that nothing needs", reaper::round(backend).await);

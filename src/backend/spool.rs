@@ -18,6 +18,9 @@ const ID_FILE: &str = "spool.id";
 const UPLOADS: &str = "uploads";
 const SCRATCH: &str = "scratch";
 
+/// A process that has not told of its spool for so long is away, and so are the bytes that only it holds.
+pub(super) const SILENCE_SECONDS: f64 = 30.0;
+
 /// A folder that one process owns. Its id stands in it, so that whoever opens the folder continues what waits there.
 pub(super) struct Spool {
     pub(super) id: SpoolId,

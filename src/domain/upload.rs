@@ -116,7 +116,7 @@ pub struct RawIntent {
     /// Bytes.
     pub length: i64,
     /// Whatever lets the client tell this file from another of the same name and size (its date, say): beginning the same
-    /// upload again finds the one that is under way instead of making a second.
+    /// upload again finds the one that is under way instead of making a second. Empty, and without a hash: each is its own.
     pub fingerprint: String,
     /// Hexadecimal. What arrives is refused unless it hashes to this.
     #[serde(default)]
@@ -131,6 +131,13 @@ pub struct Intent {
     pub length: i64,
     pub fingerprint: String,
     pub sha256: Option<[u8; 32]>,
+}
+
+impl Intent {
+    /// Whether the client tells this file from any other of the same name and size.
+    pub fn is_recognisable(&self) -> bool {
+        !self.fingerprint.is_empty() || self.sha256.is_some()
+    }
 }
 
 impl RawIntent {

@@ -13,9 +13,10 @@ use crate::error::ApiResult;
 #[server(prefix = "/api", output = Json, endpoint = "upload/begin", input = leptos::server_fn::codec::Json)]
 pub async fn begin_upload(intent: RawIntent) -> ApiResult<BegunUpload> {
     use super::ssr;
+    use vwaza::backend::uploads::Channel;
 
     let actor = ssr::current_user().await?;
-    Ok(ssr::backend().uploads().begin(&actor, &intent).await?)
+    Ok(ssr::backend().uploads().begin(&actor, &intent, Channel::Page).await?)
 }
 
 /// Waits a few seconds for an upload to be stored and attached; status 202 in the answer says that it is safe and will follow.

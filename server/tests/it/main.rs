@@ -27,6 +27,7 @@ mod releases;
 mod review;
 mod server_functions;
 mod shutdown;
+mod standard_clients;
 mod storages;
 mod support;
 mod tracks;

@@ -208,7 +208,8 @@ async fn an_upload_that_was_given_up_is_gone() {
         assert_eq!(app.files_in("spool/uploads").len(), 0);
         ana.tus(Method::HEAD, &begun.url, &[]).await.expect_status(410);
         ana.patch(&begun.url, 400, vec![1; 600]).await.expect_error(410, "over");
-        ana.tus(Method::DELETE, &begun.url, &[]).await.expect_status(204);
+        ana.tus(Method::DELETE, &begun.url, &[]).await.expect_status(410);
+        ana.call_with("upload/cancel", "id", begun.id).await.expect_status(200);
         assert_eq!(ana.release(release).await.cover.pending, None);
     }
     ana.attach(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
@@ -242,9 +243,10 @@ async fn what_has_arrived_cannot_be_given_up_any_more() {
     answer.expect_status(204);
     ana.tus(Method::DELETE, &begun.url, &[]).await.expect_error(409, "arrived already");
     // And nothing is added to it.
-    ana.patch(&begun.url, 0, vec![1; 10]).await.expect_status(410);
+    ana.patch(&begun.url, 0, vec![1; 10]).await.expect_error(409, "goes on at byte");
     drop(held);
     ana.attached(begun.id).await;
+    ana.tus(Method::DELETE, &begun.url, &[]).await.expect_error(409, "arrived already");
 }
 
 async fn begun_by(app: &App, name: &str) -> (Client, String) {
@@ -430,9 +432,9 @@ async fn a_file_that_is_not_what_was_announced_is_refused() {
     assert_eq!(ana.attached(whole.id).await.sha256, Some(sha256(&song)));
 
     let (url, status) = announced("swapped.wav", &sha256(&song), &a_song(2)).await;
-    assert_eq!(status, 460);
+    assert_eq!(status, 422);
     let swapped: UploadStatus = ana.get(&url).await.ok();
-    assert_eq!((swapped.state, swapped.status_code), (UploadState::Refused, 460));
+    assert_eq!((swapped.state, swapped.status_code), (UploadState::Refused, 422));
     assert_eq!(app.files_in("objects/audio").len(), 1);
 
     for hash in ["", "abc", &"g".repeat(64), &"0".repeat(66), &"ä".repeat(32)] {
@@ -464,7 +466,7 @@ async fn what_is_announced_by_another_hash_is_another_file() {
     let second = begin(Some(&other)).await;
     assert_ne!(second.id, first.id);
     assert_eq!(begin(Some(&song)).await.id, first.id);
-    ana.patch(&first.url, 0, other.clone()).await.expect_status(460);
+    ana.patch(&first.url, 0, other.clone()).await.expect_status(422);
     ana.patch(&second.url, 0, other.clone()).await.expect_status(204);
     assert_eq!(ana.attached(second.id).await.sha256, Some(sha256(&other)));
 }

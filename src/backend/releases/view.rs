@@ -4,7 +4,7 @@ use sqlx::{PgConnection, PgPool, Postgres, Transaction, types::Json};
 use time::Date;
 
 use crate::{
-    backend::{Result, sessions::hex},
+    backend::{Result, sessions::hex, spool::SILENCE_SECONDS},
     domain::{
         codes::{Gtin, Isrc},
         files::{CoverView, Examination, PendingUpload, StoredFile},
@@ -19,8 +19,6 @@ use crate::{
 /// Events that a timeline shows; a release has a handful.
 const TIMELINE_MAX: i64 = 100;
 
-/// A process that has not been heard of for so long is away, and so are the bytes that only it holds.
-const SPOOL_SILENCE_SECONDS: f64 = 30.0;
 const WAITS_FOR_SPOOL: &str = "it goes on as soon as the server that received it is back";
 
 /// In the database.
@@ -165,7 +163,7 @@ async fn pending_uploads(
              and u.seq > coalesce(holder.seq, 0)
            order by u.track_id, array_position(array['RECEIVING', 'RECEIVED', 'FAILED']::upload_state[], u.state) nulls last, u.seq desc"#,
         release as ReleaseId,
-        SPOOL_SILENCE_SECONDS
+        SILENCE_SECONDS
     )
     .fetch_all(db)
     .await?;

@@ -8,6 +8,7 @@ use crate::{
     backend::{
         Result,
         releases::{self, Locked},
+        spool::SILENCE_SECONDS,
         users,
     },
     domain::{
@@ -20,20 +21,34 @@ use crate::{
     },
 };
 
+/// How an upload was begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// By the application's script.
+    Page,
+    /// By a client of the protocol, with the header `Upload-Metadata` as it gave it.
+    Tus { metadata: String },
+    /// By a plain form, which cannot go on where it stopped.
+    Form,
+}
+
 struct UnderWay {
     id: UploadId,
     spool: SpoolId,
     track: Option<TrackId>,
     offset: i64,
+    /// Its bytes are here, or a process that has them is running.
+    is_reachable: bool,
 }
 
 impl Uploads {
-    /// Grants an upload, or finds the same one that is under way: a reply that was lost costs nothing.
+    /// Grants an upload, or finds the same one that is under way: a reply that was lost costs nothing. One whose bytes only a
+    /// process has that is gone gives way to a new one.
     ///
     /// # Errors
     /// 400, 413 or 422 for the length; 404 for a target that is not the actor's own; 409 unless its release is a draft;
     /// 413 over the artist's quota; 429 with too many open uploads.
-    pub async fn begin(&self, actor: &Actor, intent: &RawIntent) -> Result<BegunUpload> {
+    pub async fn begin(&self, actor: &Actor, intent: &RawIntent, channel: Channel) -> Result<BegunUpload> {
         let backend = &*self.0;
         let intent = intent.parse(&backend.settings.media)?;
         let mut tx = backend.db.begin().await?;
@@ -44,32 +59,51 @@ impl Uploads {
             UploadTarget::Audio(track) => (releases::lock_draft_of_track(&mut tx, actor, track).await?, Some(track)),
         };
         let expired = expire_own(&mut tx, actor).await?;
-        if let Some(found) = under_way(&mut tx, actor, release.id, track, &intent).await? {
-            tx.commit().await?;
-            forget_bytes(backend, &expired).await?;
-            return Ok(begun(found, &intent));
-        }
+        let found = match intent.is_recognisable() {
+            true => self.under_way(&mut tx, actor, release.id, track, &intent).await?,
+            false => None,
+        };
+        let given_up = match found {
+            Some(found) if found.is_reachable => {
+                tx.commit().await?;
+                forget_bytes(backend, &expired).await?;
+                return Ok(begun(found, &intent));
+            }
+            Some(found) => {
+                give_up(&mut tx, found.id).await?;
+                found.track
+            }
+            None => None,
+        };
         self.check_limits(&mut tx, actor, intent.length).await?;
-        let track = match intent.target {
-            UploadTarget::NewTrack(_) => Some(add_track(&mut tx, release, &intent.file_name).await?),
-            UploadTarget::Cover(_) | UploadTarget::Audio(_) => track,
+        let track = match (intent.target, track.or(given_up)) {
+            (UploadTarget::NewTrack(_), None) => Some(add_track(&mut tx, release, &intent.file_name).await?),
+            (_, track) => track,
         };
         let id = UploadId(Uuid::now_v7());
+        // What cannot be told apart is never taken for something else.
+        let fingerprint = if intent.is_recognisable() { intent.fingerprint.clone() } else { id.to_string() };
+        let metadata = match &channel {
+            Channel::Tus { metadata } => Some(metadata.as_str()),
+            Channel::Page | Channel::Form => None,
+        };
         sqlx::query!(
             "insert into uploads (id, owner_id, kind, release_id, track_id, file_name, fingerprint, length_bytes, spool_id, expires_at,
-                                  expected_sha256)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, now() + make_interval(secs => $10), $11)",
+                                  expected_sha256, metadata, can_resume)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, now() + make_interval(secs => $10), $11, $12, $13)",
             id as UploadId,
             actor.id as UserId,
             intent.target.kind() as UploadKind,
             release.id as ReleaseId,
             track as Option<TrackId>,
             intent.file_name,
-            intent.fingerprint,
+            fingerprint,
             intent.length,
             backend.spool.id as SpoolId,
             backend.settings.uploads.expiry.as_secs_f64(),
-            intent.sha256.as_ref().map(<[u8; 32]>::as_slice)
+            intent.sha256.as_ref().map(<[u8; 32]>::as_slice),
+            metadata,
+            channel != Channel::Form
         )
         .execute(&mut *tx)
         .await?;
@@ -78,7 +112,7 @@ impl Uploads {
         fail::fail_point!("upload-begun");
         forget_bytes(backend, &expired).await?;
         backend.events.release_changed(release.id, release.artist);
-        Ok(begun(UnderWay { id, spool: backend.spool.id, track, offset: 0 }, &intent))
+        Ok(begun(UnderWay { id, spool: backend.spool.id, track, offset: 0, is_reachable: true }, &intent))
     }
 
     async fn check_limits(&self, db: &mut PgConnection, actor: &Actor, length: i64) -> Result<()> {
@@ -89,7 +123,7 @@ impl Uploads {
                       (select coalesce(sum(length_bytes), 0) from uploads
                        where owner_id = $1 and state in ('RECEIVING', 'RECEIVED', 'FAILED'))::bigint
                       + (select coalesce(sum(o.size_bytes), 0) from uploads u join objects o on o.upload_id = u.id
-                         where u.owner_id = $1 and o.state = 'ATTACHED')::bigint as "bytes!""#,
+                         where u.owner_id = $1 and o.state in ('ATTACHED', 'RELEASED'))::bigint as "bytes!""#,
             actor.id as UserId
         )
         .fetch_one(db)
@@ -103,11 +137,71 @@ impl Uploads {
         }
         if used.bytes.saturating_add(length) > limits.quota_bytes {
             let gigabytes = limits.quota_bytes / (1024 * 1024 * 1024);
-            let message = format!("Your {gigabytes} GB are used up. Remove what you do not need, or ask us for more.");
+            let message = format!(
+                "Your {gigabytes} GB are used up, with what you replaced in the last days. Remove what you do not need, or ask us for more."
+            );
             return Err(Problem::Refused { status: 413, message }.into());
         }
         Ok(())
     }
+
+    async fn under_way(
+        &self,
+        db: &mut PgConnection,
+        actor: &Actor,
+        release: ReleaseId,
+        track: Option<TrackId>,
+        intent: &Intent,
+    ) -> Result<Option<UnderWay>> {
+        let found = sqlx::query_as!(
+            UnderWay,
+            r#"select id as "id: UploadId", spool_id as "spool: SpoolId", track_id as "track: TrackId", offset_bytes as "offset",
+                      (spool_id = $9 or exists (
+                          select 1 from spools s where s.id = spool_id and s.seen_at > now() - make_interval(secs => $10)
+                      )) as "is_reachable!"
+               from uploads
+               where owner_id = $1 and release_id = $2 and kind = $3 and file_name = $4 and length_bytes = $5 and fingerprint = $6
+                 and ($7::uuid is null or track_id = $7)
+                 and ($8::bytea is null or expected_sha256 is null or expected_sha256 = $8)
+                 and state = 'RECEIVING' and (expires_at > now() or offset_bytes = length_bytes)
+               order by expected_sha256 is not distinct from $8 desc, seq desc
+               limit 1"#,
+            actor.id as UserId,
+            release as ReleaseId,
+            intent.target.kind() as UploadKind,
+            intent.file_name,
+            intent.length,
+            intent.fingerprint,
+            track as Option<TrackId>,
+            intent.sha256.as_ref().map(<[u8; 32]>::as_slice),
+            self.0.spool.id as SpoolId,
+            SILENCE_SECONDS
+        )
+        .fetch_optional(&mut *db)
+        .await?;
+        // Begun without a hash, and announced by one now: what arrives is held to it.
+        if let (Some(upload), Some(sha256)) = (&found, &intent.sha256) {
+            sqlx::query!(
+                "update uploads set expected_sha256 = $2 where id = $1 and expected_sha256 is null",
+                upload.id as UploadId,
+                sha256.as_slice()
+            )
+            .execute(db)
+            .await?;
+        }
+        Ok(found)
+    }
+}
+
+/// Its process sweeps its bytes should it come back.
+async fn give_up(db: &mut PgConnection, id: UploadId) -> Result<()> {
+    sqlx::query!(
+        "update uploads set state = 'EXPIRED', updated_at = now() where id = $1 and state = 'RECEIVING'",
+        id as UploadId
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// What this artist has not gone on with for too long makes room.
@@ -116,54 +210,13 @@ async fn expire_own(db: &mut PgConnection, actor: &Actor) -> Result<Vec<Ended>> 
         Ended,
         r#"update uploads set state = 'EXPIRED', updated_at = now()
            where id in (select id from uploads where owner_id = $1 and state = 'RECEIVING' and expires_at <= now()
-                        for update skip locked)
+                          and offset_bytes < length_bytes for update skip locked)
            returning id as "id: UploadId", spool_id as "spool: SpoolId""#,
         actor.id as UserId
     )
     .fetch_all(db)
     .await?;
     Ok(ended)
-}
-
-async fn under_way(
-    db: &mut PgConnection,
-    actor: &Actor,
-    release: ReleaseId,
-    track: Option<TrackId>,
-    intent: &Intent,
-) -> Result<Option<UnderWay>> {
-    let found = sqlx::query_as!(
-        UnderWay,
-        r#"select id as "id: UploadId", spool_id as "spool: SpoolId", track_id as "track: TrackId", offset_bytes as "offset"
-           from uploads
-           where owner_id = $1 and release_id = $2 and kind = $3 and file_name = $4 and length_bytes = $5 and fingerprint = $6
-             and ($7::uuid is null or track_id = $7)
-             and ($8::bytea is null or expected_sha256 is null or expected_sha256 = $8)
-             and state = 'RECEIVING' and expires_at > now()
-           order by expected_sha256 is not distinct from $8 desc, seq desc
-           limit 1"#,
-        actor.id as UserId,
-        release as ReleaseId,
-        intent.target.kind() as UploadKind,
-        intent.file_name,
-        intent.length,
-        intent.fingerprint,
-        track as Option<TrackId>,
-        intent.sha256.as_ref().map(<[u8; 32]>::as_slice)
-    )
-    .fetch_optional(&mut *db)
-    .await?;
-    // Begun without a hash, and announced by one now: what arrives is held to it.
-    if let (Some(upload), Some(sha256)) = (&found, &intent.sha256) {
-        sqlx::query!(
-            "update uploads set expected_sha256 = $2 where id = $1 and expected_sha256 is null",
-            upload.id as UploadId,
-            sha256.as_slice()
-        )
-        .execute(db)
-        .await?;
-    }
-    Ok(found)
 }
 
 async fn add_track(db: &mut PgConnection, release: Locked, file_name: &str) -> Result<TrackId> {

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Ended, Uploads, forget_bytes};
 use crate::{
-    backend::Result,
+    backend::{Error, Result},
     domain::ids::{ReleaseId, SpoolId, UploadId, UserId},
 };
 
@@ -15,13 +15,14 @@ const BATCH: i64 = 1000;
 
 impl Uploads {
     /// Ends uploads that nobody has sent a byte for in too long. One compare-and-set: a PATCH prolongs its upload before it
-    /// touches the file, so that one of the two wins.
+    /// touches the file, so that one of the two wins. What is all here is completed, never expired.
     pub(in crate::backend) async fn expire(&self) -> Result<()> {
         let expired = sqlx::query!(
             r#"update uploads set state = 'EXPIRED', updated_at = now()
-               where id in (select id from uploads where state = 'RECEIVING' and expires_at <= now()
+               where id in (select id from uploads
+                            where state = 'RECEIVING' and expires_at <= now() and offset_bytes < length_bytes
                             order by expires_at limit $1 for update skip locked)
-                 and state = 'RECEIVING' and expires_at <= now()
+                 and state = 'RECEIVING' and expires_at <= now() and offset_bytes < length_bytes
                returning id as "id: UploadId", spool_id as "spool: SpoolId", release_id as "release: ReleaseId",
                          owner_id as "artist: UserId""#,
             BATCH
@@ -62,9 +63,9 @@ impl Uploads {
         Ok(spooled.into_iter().filter(|id| !known.contains(id)).collect())
     }
 
-    /// At the start of a process: completes uploads whose last byte had arrived, and tells of bytes that nobody knows.
-    pub(in crate::backend) async fn take_up_where_it_stopped(&self) -> Result<()> {
-        self.expire().await?;
+    /// Completes uploads on this process's spool whose last byte has arrived and that nobody has completed: their process was
+    /// killed, or the database was away.
+    pub(in crate::backend) async fn complete_whole(&self) -> Result<()> {
         let whole = sqlx::query_scalar!(
             r#"select id as "id: UploadId" from uploads
                where spool_id = $1 and state = 'RECEIVING' and offset_bytes = length_bytes"#,
@@ -73,10 +74,26 @@ impl Uploads {
         .fetch_all(&self.0.db)
         .await?;
         for id in whole {
-            if let Err(error) = self.finish_if_whole(id).await {
-                tracing::warn!(upload.id = %id, error = ?error, "an upload could not be completed at the start");
+            // Whoever holds it is completing it.
+            let Some(writer) = self.0.writers.try_hold(id) else { continue };
+            match self.finish_held(id, writer).await {
+                // What was refused, its artist reads on the release's page.
+                Ok(()) | Err(Error::Problem(_)) => {}
+                Err(error) => tracing::warn!(upload.id = %id, error = ?error, "an upload could not be completed"),
             }
         }
+        Ok(())
+    }
+
+    /// At the start of a process: gives up what cannot go on, and tells of bytes that nobody knows.
+    pub(in crate::backend) async fn take_up_where_it_stopped(&self) -> Result<()> {
+        sqlx::query!(
+            "update uploads set state = 'EXPIRED', updated_at = now()
+             where spool_id = $1 and state = 'RECEIVING' and not can_resume and offset_bytes < length_bytes",
+            self.0.spool.id as SpoolId
+        )
+        .execute(&self.0.db)
+        .await?;
         for id in self.sweep_spool().await? {
             tracing::warn!(upload.id = %id, "the spool holds a file that the database knows nothing of");
         }

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::Stream;
-use uuid::Uuid;
 
-use super::Uploads;
+use super::{Channel, Uploads};
 use crate::{
     backend::{Error, Result},
     domain::{
@@ -45,10 +44,10 @@ impl Uploads {
             file_name,
             length: i64::try_from(at_most_bytes.min(max_bytes)).unwrap_or(i64::MAX),
             // A form cannot resume: each is an upload of its own.
-            fingerprint: format!("form {}", Uuid::new_v4()),
+            fingerprint: String::new(),
             sha256: None,
         };
-        let begun = self.begin(actor, &intent).await?;
+        let begun = self.begin(actor, &intent, Channel::Form).await?;
         let (uploads, actor) = (Self(Arc::clone(&self.0)), actor.clone());
         // To its end, even when the browser has left: nothing half is left behind.
         self.0.worker.track(async move { uploads.receive_begun(&actor, target, begun, body).await }).await?
@@ -87,7 +86,7 @@ impl Uploads {
         .execute(&self.0.db)
         .await?;
         match cut.rows_affected() {
-            // All of `at_most_bytes` came, and it is completed already; or nothing came.
+            // All of `at_most_bytes` came, and it is completed already: something came, or it would not have been begun.
             0 => Ok(()),
             _ => self.finish_if_whole(id).await,
         }

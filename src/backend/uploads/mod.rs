@@ -23,6 +23,7 @@ use crate::domain::{
     upload::{UploadState, UploadStatus},
 };
 
+pub use begin::Channel;
 pub(super) use failed::{DISCARDED, discard, is_missed, receive_again};
 pub use receive::Received;
 
@@ -65,7 +66,8 @@ impl Uploads {
             r#"select id as "id: UploadId", state as "state: UploadState", release_id as "release: ReleaseId",
                       (release_id is not null and (kind = 'COVER' or track_id is not null)) as "has_target!",
                       spool_id as "spool: SpoolId", offset_bytes as "offset", length_bytes as "length", sha256,
-                      failure_status, failure, expires_at, expires_at <= now() as "is_expired!"
+                      failure_status, failure, expires_at,
+                      (expires_at <= now() and offset_bytes < length_bytes) as "is_expired!"
                from uploads where id = $1 and owner_id = $2"#,
             id as UploadId,
             actor.id as UserId
@@ -85,7 +87,7 @@ impl Uploads {
     /// lost, this is what completes it.
     pub async fn complete(&self, actor: &Actor, id: UploadId) -> Result<UploadStatus> {
         let row = self.own(actor, id).await?;
-        if row.state == UploadState::Receiving && row.offset == row.length && row.spool == self.0.spool.id {
+        if row.is_all_here() && row.spool == self.0.spool.id {
             match self.finish_if_whole(id).await {
                 // What was refused is told by the status.
                 Ok(()) | Err(super::Error::Problem(_)) => {}
@@ -102,7 +104,8 @@ impl Uploads {
         }
     }
 
-    /// Gives up an upload that is under way, or puts away one that was refused, has failed or was discarded.
+    /// Gives up an upload that is under way, or puts away one that was refused, has failed or was discarded. Of one that is over,
+    /// nothing is left to do.
     ///
     /// # Errors
     /// 409 once it is received: it is stored, and can be replaced or removed.
@@ -110,6 +113,31 @@ impl Uploads {
         let row = self.own(actor, id).await?;
         let uploads = Self(Arc::clone(&self.0));
         self.0.worker.track(async move { uploads.cancel_own(row).await }).await?
+    }
+
+    /// The same at the upload's own address.
+    ///
+    /// # Errors
+    /// As `cancel`; 410 for one that is over, 503 on a process that does not hold its bytes.
+    pub async fn terminate(&self, actor: &Actor, id: UploadId) -> Result<()> {
+        let row = self.own(actor, id).await?;
+        if matches!(row.state, UploadState::Cancelled | UploadState::Expired) {
+            return Err(Problem::Gone("This upload is over already.".into()).into());
+        }
+        self.check_spool(&row)?;
+        self.cancel(actor, id).await
+    }
+
+    /// What its client said of it when it made it: the header `Upload-Metadata`.
+    pub async fn metadata(&self, actor: &Actor, id: UploadId) -> Result<Option<String>> {
+        let metadata = sqlx::query_scalar!(
+            "select metadata from uploads where id = $1 and owner_id = $2",
+            id as UploadId,
+            actor.id as UserId
+        )
+        .fetch_optional(&self.0.db)
+        .await?;
+        Ok(metadata.flatten())
     }
 
     async fn cancel_own(&self, row: Row) -> Result<()> {
@@ -128,11 +156,17 @@ impl Uploads {
         .fetch_all(&mut *tx)
         .await?;
         if cancelled.is_empty() {
-            return match row.state {
-                UploadState::Received => {
+            // It may have come to its end since it was looked at.
+            let state = sqlx::query_scalar!(
+                r#"select state as "state: UploadState" from uploads where id = $1"#,
+                row.id as UploadId
+            )
+            .fetch_one(&mut *tx)
+            .await?;
+            return match state {
+                UploadState::Received | UploadState::Attached | UploadState::Superseded => {
                     Err(Problem::conflict("This file has arrived already. Replace or remove it instead.").into())
                 }
-                // Told twice, or over already.
                 _ => Ok(()),
             };
         }
@@ -180,6 +214,11 @@ pub(super) async fn forget_bytes(backend: &Backend, ended: &[Ended]) -> Result<(
 }
 
 impl Row {
+    /// All bytes are counted, and nobody has completed it yet.
+    fn is_all_here(&self) -> bool {
+        self.state == UploadState::Receiving && self.offset == self.length
+    }
+
     fn status(self) -> UploadStatus {
         let (status_code, message) = match self.state {
             UploadState::Receiving if self.is_expired => {

@@ -3,6 +3,7 @@
 
 use std::{
     fs::File,
+    io,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -60,6 +61,21 @@ impl Received {
         Self { offset: length, length, expires_at: None }
     }
 
+    /// Of an upload that takes no more bytes because it has them all; `None` for any other.
+    fn whole(row: &Row) -> Option<Self> {
+        let is_whole = match row.state {
+            UploadState::Received | UploadState::Attached | UploadState::Failed => true,
+            // It was not needed, or what it was for is gone.
+            UploadState::Superseded => row.has_target,
+            UploadState::Receiving
+            | UploadState::Refused
+            | UploadState::Discarded
+            | UploadState::Cancelled
+            | UploadState::Expired => false,
+        };
+        is_whole.then(|| Self::all(row.length.unsigned_abs()))
+    }
+
     fn so_far(row: &Row) -> Self {
         let (offset, length) = (row.offset.unsigned_abs(), row.length.unsigned_abs());
         Self { offset, length, expires_at: Some(row.expires_at) }
@@ -67,36 +83,52 @@ impl Received {
 }
 
 impl Uploads {
-    /// The true offset. A writer that still holds the upload is believed dead and displaced.
+    /// The true offset. A writer that still holds the upload is believed dead and displaced; what has all its bytes is completed:
+    /// whoever hears of it sends no more.
     ///
     /// # Errors
-    /// 404, 410 when it is over, 503 on a process that does not hold its bytes.
+    /// 404, 410 when it is over, 503 on a process that does not hold its bytes; 415 or 422 as for the last byte.
     pub async fn offset(&self, actor: &Actor, id: UploadId) -> Result<Received> {
         let row = self.own(actor, id).await?;
-        if matches!(row.state, UploadState::Received | UploadState::Attached) {
-            return Ok(Received::all(row.length.unsigned_abs()));
+        if let Some(whole) = Received::whole(&row) {
+            return Ok(whole);
         }
         self.check_receivable(&row)?;
-        let _writer = self.0.writers.displace(id).await.ok_or_else(busy)?;
-        Ok(Received::so_far(&self.own(actor, id).await?))
+        let writer = self.0.writers.displace(id).await.ok_or_else(busy)?;
+        // The writer may have brought it to its end.
+        let row = self.own(actor, id).await?;
+        if let Some(whole) = Received::whole(&row) {
+            return Ok(whole);
+        }
+        self.check_receivable(&row)?;
+        if row.is_all_here() {
+            self.finish_held(id, writer).await?;
+            return Ok(Received::all(row.length.unsigned_abs()));
+        }
+        Ok(Received::so_far(&row))
     }
 
     /// How far an upload that was just begun is; whoever writes to it is left alone.
     pub async fn progress(&self, actor: &Actor, id: UploadId) -> Result<Received> {
-        Ok(Received::so_far(&self.own(actor, id).await?))
+        let row = self.own(actor, id).await?;
+        Ok(Received::whole(&row).unwrap_or_else(|| Received::so_far(&row)))
     }
 
     fn check_receivable(&self, row: &Row) -> Result<()> {
-        if row.spool != self.0.spool.id {
-            return Err(Problem::Unavailable(
-                "This upload continues on another server. Try again in a few seconds.".into(),
-            )
-            .into());
-        }
+        // What is over is so everywhere.
         if row.state != UploadState::Receiving || row.is_expired || !row.has_target {
             return Err(over().into());
         }
-        Ok(())
+        self.check_spool(row)
+    }
+
+    /// # Errors
+    /// 503 where another process has the bytes.
+    pub(super) fn check_spool(&self, row: &Row) -> Result<()> {
+        if row.spool == self.0.spool.id {
+            return Ok(());
+        }
+        Err(Problem::Unavailable("This upload continues on another server. Try again in a few seconds.".into()).into())
     }
 
     /// Receives bytes from `offset` on. Runs to its end even when the caller goes away: what has arrived is kept. With a
@@ -104,8 +136,8 @@ impl Uploads {
     ///
     /// # Errors
     /// 404; 409 for a wrong offset; 410 when it is over; 413 for more bytes than were announced; 423 while another writer has
-    /// it; 415 or 422 when all bytes are here and are not a cover or a track; 460 for a body that is not as its checksum says;
-    /// 507 on a full disk.
+    /// it; 408 from a client that fell silent; 415 or 422 when all bytes are here and are not a cover or a track; 460 for a body
+    /// that is not as its checksum says; 507 on a full disk.
     pub async fn receive<S, E>(
         &self,
         actor: &Actor,
@@ -119,6 +151,10 @@ impl Uploads {
         E: std::error::Error + Send + Sync + 'static,
     {
         let row = self.own(actor, id).await?;
+        if let Some(whole) = Received::whole(&row) {
+            // The reply to its last byte was lost.
+            return if offset == whole.offset { Ok(whole) } else { Err(goes_on_at(whole.offset, offset).into()) };
+        }
         self.check_receivable(&row)?;
         let Some(writer) = self.0.writers.try_hold(id) else {
             return Err(Problem::Refused {
@@ -151,9 +187,7 @@ impl Uploads {
         self.check_receivable(&row)?;
         let length = row.length.unsigned_abs();
         if row.offset.unsigned_abs() != offset {
-            return Err(
-                Problem::conflict(format!("This upload goes on at byte {}, not at {offset}.", row.offset)).into()
-            );
+            return Err(goes_on_at(row.offset.unsigned_abs(), offset).into());
         }
         self.prolong(id).await?;
         let running = std::mem::take(&mut *writer.running);
@@ -168,29 +202,31 @@ impl Uploads {
             outcome = Err(Problem::Refused { status: 460, message }.into());
         }
         // Whatever ended it, what has arrived is flushed and counted.
-        let flushed = sink.flush().await;
-        fail::fail_point!("bytes-flushed");
-        let counted = match flushed {
-            Ok(flushed) => match self.commit_offset(id, flushed).await {
-                Ok(expires_at) => Ok((flushed, expires_at)),
-                Err(error) => {
-                    if matches!(error, Error::Problem(Problem::Gone(_))) {
-                        self.0.spool.remove(id).await?;
-                        self.0.writers.forget(id);
-                    }
-                    return Err(error);
-                }
-            },
+        let counted = match sink.flush().await {
+            Ok(flushed) => {
+                fail::fail_point!("bytes-flushed");
+                self.commit_offset(id, flushed).await.map(|expires_at| (flushed, expires_at))
+            }
             Err(error) => Err(error),
         };
         *writer.running = sink.running();
-        outcome?;
-        let (flushed, expires_at) = counted?;
-        if flushed == length {
+        if matches!(counted, Err(Error::Problem(Problem::Gone(_)))) {
+            self.forget_if_over(id).await?;
+            return Err(over().into());
+        }
+        if let Ok((flushed, _)) = counted
+            && flushed == length
+        {
+            // However the request ended: all that was announced is here.
             fail::fail_point!("last-byte-counted");
             self.finish_receiving(id, writer).await?;
-            return Ok(Received::all(length));
+            return match outcome {
+                Err(error @ Error::Problem(Problem::Refused { status: 413, .. })) => Err(error),
+                _ => Ok(Received::all(length)),
+            };
         }
+        outcome?;
+        let (flushed, expires_at) = counted?;
         Ok(Received { offset: flushed, length, expires_at: Some(expires_at) })
     }
 
@@ -212,12 +248,12 @@ impl Uploads {
             let chunk = match next {
                 Ok(Some(Ok(chunk))) => chunk,
                 Ok(Some(Err(error))) => {
+                    // Or trickled: a client that hears of it may go on.
                     tracing::debug!(upload.id = %id, error = ?error, "the line dropped in the middle of a chunk");
-                    return Err(
-                        Problem::BadRequest("The connection dropped before all bytes had arrived.".into()).into()
-                    );
+                    let message = "The connection dropped before all bytes had arrived. What arrived is kept.".into();
+                    return Err(Problem::Refused { status: 408, message }.into());
                 }
-                Ok(None) => return Ok(()),
+                Ok(None) => return sink.write().await,
                 Err(_) => {
                     let message = "Nothing arrived for 30 seconds. Send the rest in a new request.".into();
                     return Err(Problem::Refused { status: 408, message }.into());
@@ -246,8 +282,10 @@ impl Uploads {
     /// # Errors
     /// 410 when it was cancelled, has expired or is received by now.
     async fn prolong(&self, id: UploadId) -> Result<()> {
+        // Nothing rests on it but a later end, which the next offset brings again: it waits for no disk.
         let prolonged = sqlx::query!(
-            "update uploads set expires_at = now() + make_interval(secs => $2), updated_at = now()
+            "with hasty as materialized (select set_config('synchronous_commit', 'off', true))
+             update uploads set expires_at = now() + make_interval(secs => $2), updated_at = now() from hasty
              where id = $1 and state = 'RECEIVING' and expires_at > now()",
             id as UploadId,
             self.0.settings.uploads.expiry.as_secs_f64()
@@ -278,6 +316,11 @@ impl Uploads {
     /// Completes an upload whose bytes are all here although nobody was told.
     pub(super) async fn finish_if_whole(&self, id: UploadId) -> Result<()> {
         let writer = self.0.writers.displace(id).await.ok_or_else(busy)?;
+        self.finish_held(id, writer).await
+    }
+
+    /// The same by whoever may write to it already; to its end, even when the caller goes away.
+    pub(super) async fn finish_held(&self, id: UploadId, writer: Writer) -> Result<()> {
         let uploads = Uploads(Arc::clone(&self.0));
         self.0.worker.track(async move { uploads.finish_receiving(id, writer).await }).await?
     }
@@ -300,25 +343,31 @@ impl Uploads {
         }
         let length = row.length_bytes.unsigned_abs();
         let (path, limits, running) = (backend.spool.path(id), backend.settings.media, writer.running.clone());
-        let (sha256, verdict) = spawn_blocking(move || {
+        let judged = spawn_blocking(move || {
             let sha256 = whole_hash(&path, length, running)?;
             let verdict = if row.expected_sha256.is_some_and(|expected| expected != sha256) {
                 Err(not_what_was_announced().into())
             } else {
                 judge(row.kind, &path, &limits)
             };
-            Ok::<_, Error>((sha256, verdict))
-        })
-        .await??;
-        match verdict {
-            Ok(judged) => self.mark_received(id, row.release, &sha256, judged).await?,
-            Err(MediaError::Refused(refusal)) => {
+            match verdict {
+                Err(MediaError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
+                    Err(Error::BytesLost { offset: length })
+                }
+                Err(MediaError::Io(error)) => Err(error.into()),
+                Err(MediaError::Refused(refusal)) => Ok((sha256, Err(refusal))),
+                Ok(judged) => Ok((sha256, Ok(judged))),
+            }
+        });
+        match judged.await? {
+            Ok((sha256, Ok(judged))) => self.mark_received(id, row.release, &sha256, judged).await?,
+            Ok((sha256, Err(refusal))) => {
                 self.mark_refused(id, row.release, Some(&sha256), &refusal).await?;
-                backend.spool.remove(id).await?;
-                backend.writers.forget(id);
+                self.forget_if_over(id).await?;
                 return Err(Problem::Refused { status: refusal.status, message: refusal.message }.into());
             }
-            Err(MediaError::Io(error)) => return Err(error.into()),
+            Err(Error::BytesLost { .. }) => return Err(self.give_up_lost(id, row.release).await?),
+            Err(error) => return Err(error),
         }
         backend.writers.forget(id);
         Ok(())
@@ -351,9 +400,7 @@ impl Uploads {
         .await?;
         let (Some(release), Some(upload)) = (release, upload) else {
             drop(tx);
-            backend.spool.remove(id).await?;
-            backend.writers.forget(id);
-            return Err(Problem::Gone("What this file was for was removed while it uploaded.".into()).into());
+            return self.was_received_or_gave_way(id).await;
         };
         let job = NewJob {
             kind: JobKind::Store,
@@ -384,13 +431,46 @@ impl Uploads {
         Ok(())
     }
 
+    /// It is not RECEIVING with a target any more. Somebody may have completed it, though the reply to their COMMIT was lost.
+    ///
+    /// # Errors
+    /// 410 when what it was for is gone.
+    async fn was_received_or_gave_way(&self, id: UploadId) -> Result<()> {
+        sqlx::query!(
+            "update uploads set state = 'CANCELLED', updated_at = now()
+             where id = $1 and state = 'RECEIVING' and (release_id is null or (kind = 'AUDIO' and track_id is null))",
+            id as UploadId
+        )
+        .execute(&self.0.db)
+        .await?;
+        if self.forget_if_over(id).await? {
+            return Err(Problem::Gone("What this file was for was removed while it uploaded.".into()).into());
+        }
+        Ok(())
+    }
+
+    /// Removes the bytes of an upload that is over, and of no other, whatever whoever calls believes. Whether it is.
+    async fn forget_if_over(&self, id: UploadId) -> Result<bool> {
+        let is_needed = sqlx::query_scalar!(
+            r#"select exists (
+                   select 1 from uploads where id = $1 and state in ('RECEIVING', 'RECEIVED', 'FAILED')) as "is!""#,
+            id as UploadId
+        )
+        .fetch_one(&self.0.db)
+        .await?;
+        if !is_needed {
+            self.0.spool.remove(id).await?;
+            self.0.writers.forget(id);
+        }
+        Ok(!is_needed)
+    }
+
     /// A disk that was lost, or a database that was restored over a younger spool. What to tell the client.
     async fn give_up_lost(&self, id: UploadId, release: Option<ReleaseId>) -> Result<Error> {
         tracing::error!(upload.id = %id, "acknowledged bytes are missing from the spool");
         let message = "What had arrived of this file is gone from our disk. Choose the file again.".to_owned();
         self.mark_refused(id, release, None, &Refusal { status: 410, message: message.clone() }).await?;
-        self.0.spool.remove(id).await?;
-        self.0.writers.forget(id);
+        self.forget_if_over(id).await?;
         Ok(Problem::Gone(message).into())
     }
 
@@ -429,9 +509,13 @@ fn over() -> Problem {
     Problem::Gone("This upload is over. Choose the file again.".into())
 }
 
+fn goes_on_at(true_offset: u64, offset: u64) -> Problem {
+    Problem::conflict(format!("This upload goes on at byte {true_offset}, not at {offset}."))
+}
+
 fn not_what_was_announced() -> Refusal {
     Refusal {
-        status: 460,
+        status: 422,
         message: "What arrived is not the file that was announced: its SHA-256 is another. Send it again.".into(),
     }
 }
@@ -458,6 +542,13 @@ fn judge(kind: UploadKind, path: &Path, limits: &MediaLimits) -> Result<Judged, 
 
 /// The hash of all bytes: as it ran along, or read again where a restart has lost it.
 fn whole_hash(path: &Path, length: u64, running: RunningHash) -> Result<Vec<u8>> {
-    let running = if running.offset == length { running } else { hash_of_first(&mut File::open(path)?, length)? };
+    let running = if running.offset == length {
+        running
+    } else {
+        match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Error::BytesLost { offset: length }),
+            opened => hash_of_first(&mut opened?, length)?,
+        }
+    };
     Ok(running.hash.finalize().to_vec())
 }

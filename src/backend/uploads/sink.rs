@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::{checksum::Check, writers::RunningHash};
 use crate::{
@@ -15,16 +15,23 @@ use crate::{
     domain::upload::Checksum,
 };
 
-/// Bytes that are gathered before they are written and hashed, off the async threads.
+/// Bytes that are gathered before they are written and hashed, off the async threads. An upload holds twice as many in memory.
 const WRITE_BYTES: usize = 512 * 1024;
+/// Left free on the disk: whoever shares it (the database's log, say) must not stand still because a spool is full.
+const RESERVE_BYTES: u64 = 256 * 1024 * 1024;
 
-/// The end of an upload's file: gathers chunks, and writes and hashes them off the async threads.
+/// The end of an upload's file: gathers chunks, and writes and hashes them off the async threads while the next ones come in.
 pub(super) struct Sink {
     /// Away while a blocking thread has it; lost if that thread died.
     inner: Option<Inner>,
+    writing: Option<JoinHandle<(Option<Inner>, io::Result<()>)>>,
     gathered: Vec<Bytes>,
     gathered_bytes: usize,
+    /// Where the next chunk belongs.
+    position: u64,
     written: u64,
+    /// What comes in counts only once it has been checked.
+    is_checked: bool,
 }
 
 struct Inner {
@@ -43,6 +50,7 @@ impl Sink {
         running: RunningHash,
         checksum: Option<Checksum>,
     ) -> Result<Self> {
+        let is_checked = checksum.is_some();
         let inner = spawn_blocking(move || {
             let opened = OpenOptions::new().read(true).write(true).create(offset == 0).truncate(false).open(&path);
             let mut file = match opened {
@@ -67,12 +75,20 @@ impl Sink {
             Ok::<_, Error>(Inner { file, running, check })
         })
         .await??;
-        Ok(Self { inner: Some(inner), gathered: Vec::new(), gathered_bytes: 0, written: offset })
+        Ok(Self {
+            inner: Some(inner),
+            writing: None,
+            gathered: Vec::new(),
+            gathered_bytes: 0,
+            position: offset,
+            written: offset,
+            is_checked,
+        })
     }
 
-    /// Written and gathered.
+    /// Written, on its way to the disk, and gathered.
     pub(super) fn position(&self) -> u64 {
-        self.written + self.gathered_bytes as u64
+        self.position
     }
 
     pub(super) fn running(self) -> RunningHash {
@@ -80,85 +96,132 @@ impl Sink {
     }
 
     pub(super) async fn push(&mut self, chunk: Bytes) -> Result<()> {
+        self.position += chunk.len() as u64;
         self.gathered_bytes += chunk.len();
         self.gathered.push(chunk);
-        if self.gathered_bytes >= WRITE_BYTES { self.write(Flush::No).await } else { Ok(()) }
+        if self.gathered_bytes >= WRITE_BYTES { self.begin_write(Flush::No).await } else { Ok(()) }
+    }
+
+    /// Everything that has come in is written, though not flushed.
+    pub(super) async fn write(&mut self) -> Result<()> {
+        self.begin_write(Flush::No).await?;
+        self.end_write().await
     }
 
     pub(super) fn is_checked(&self) -> bool {
-        self.inner.as_ref().is_some_and(|inner| inner.check.is_some())
+        self.is_checked
     }
 
-    /// What came in with a checksum counts from here on if it is complete and right; otherwise it is forgotten. Whether it
-    /// counts.
+    /// What came in with a checksum counts from here on if it is complete (and written) and right; otherwise it is forgotten.
+    /// Whether it counts.
     pub(super) async fn settle(&mut self, is_complete: bool) -> Result<bool> {
-        if self.is_checked() && is_complete {
-            self.write(Flush::No).await?;
+        if !self.is_checked {
+            return Ok(is_complete);
         }
-        let Some(inner) = &mut self.inner else { return Ok(is_complete) };
+        let is_complete = self.end_write().await.is_ok() && is_complete;
+        let Some(inner) = &mut self.inner else { return Ok(false) };
         let Some((check, before)) = inner.check.take() else { return Ok(is_complete) };
         if is_complete && check.matches() {
             return Ok(true);
         }
-        self.gathered.clear();
-        self.gathered_bytes = 0;
-        self.written = before.offset;
+        (self.position, self.written) = (before.offset, before.offset);
         inner.file.set_len(before.offset)?;
         inner.file.seek(SeekFrom::Start(before.offset))?;
         inner.running = before;
+        self.forget_gathered();
         Ok(false)
     }
 
     /// Everything to the disk. The offset up to which it is there.
     pub(super) async fn flush(&mut self) -> Result<u64> {
-        self.write(Flush::Yes).await?;
+        self.begin_write(Flush::Yes).await?;
+        self.end_write().await?;
         Ok(self.written)
     }
 
-    async fn write(&mut self, flush: Flush) -> Result<()> {
-        let Some(Inner { mut file, mut running, mut check }) = self.inner.take() else {
+    async fn begin_write(&mut self, flush: Flush) -> Result<()> {
+        self.end_write().await?;
+        let Some(mut inner) = self.inner.take() else {
             return Err(Error::Corrupt("the upload's file is lost after a failed write".into()));
         };
         let gathered = std::mem::take(&mut self.gathered);
         self.gathered_bytes = 0;
-        let (inner, outcome) = spawn_blocking(move || -> (Option<Inner>, io::Result<()>) {
-            let mut outcome = Ok(());
-            for chunk in &gathered {
-                outcome = write(&mut file, chunk);
+        self.writing = Some(spawn_blocking(move || {
+            let mut outcome = inner.write(&gathered);
+            if matches!(flush, Flush::Yes) && outcome.is_ok() {
+                outcome = sync(&inner.file);
                 if outcome.is_err() {
-                    // A full disk took a part of it: cut back to whole chunks, whose hash is known.
-                    let _ = file.set_len(running.offset);
-                    let _ = file.seek(SeekFrom::Start(running.offset));
-                    break;
+                    // The kernel says so once, and forgets: nothing that this file handle says later can be believed.
+                    return (None, outcome);
                 }
-                running.hash.update(chunk);
-                if let Some((check, _)) = &mut check {
-                    check.update(chunk);
-                }
-                running.offset += chunk.len() as u64;
             }
-            if matches!(flush, Flush::Yes)
-                && outcome.is_ok()
-                && let Err(error) = file.sync_data()
-            {
-                // The kernel says so once, and forgets: nothing that this file handle says later can be believed.
-                return (None, Err(error));
-            }
-            (Some(Inner { file, running, check }), outcome)
-        })
-        .await?;
+            (Some(inner), outcome)
+        }));
+        Ok(())
+    }
+
+    async fn end_write(&mut self) -> Result<()> {
+        let Some(writing) = self.writing.take() else { return Ok(()) };
+        let (inner, outcome) = writing.await?;
         if let Some(inner) = &inner {
             metrics::counter!("vwaza_upload_bytes_total").increment(inner.running.offset - self.written);
             self.written = inner.running.offset;
         }
         self.inner = inner;
+        if outcome.is_err() {
+            // It would stand behind a gap.
+            self.forget_gathered();
+        }
         Ok(outcome?)
+    }
+
+    fn forget_gathered(&mut self) {
+        self.gathered.clear();
+        self.gathered_bytes = 0;
     }
 }
 
+impl Inner {
+    fn write(&mut self, chunks: &[Bytes]) -> io::Result<()> {
+        if !chunks.is_empty() {
+            leave_room(&self.file)?;
+        }
+        for chunk in chunks {
+            if let Err(error) = write(&mut self.file, chunk) {
+                // A full disk took a part of it: cut back to whole chunks, whose hash is known.
+                let _ = self.file.set_len(self.running.offset);
+                let _ = self.file.seek(SeekFrom::Start(self.running.offset));
+                return Err(error);
+            }
+            self.running.hash.update(chunk);
+            if let Some((check, _)) = &mut self.check {
+                check.update(chunk);
+            }
+            self.running.offset += chunk.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+fn leave_room(file: &File) -> io::Result<()> {
+    let disk = rustix::fs::fstatvfs(file)?;
+    if disk.f_bavail.saturating_mul(disk.f_frsize) < RESERVE_BYTES {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
+    Ok(())
+}
+
 fn write(file: &mut File, bytes: &[u8]) -> io::Result<()> {
-    fail::fail_point!("disk-full", |_| Err(io::ErrorKind::StorageFull.into()));
+    fail::fail_point!("disk-full", |_| {
+        file.write_all(&bytes[..bytes.len() / 2])?;
+        Err(io::ErrorKind::StorageFull.into())
+    });
     file.write_all(bytes)
+}
+
+fn sync(file: &File) -> io::Result<()> {
+    fail::fail_point!("sync-fails", |_| Err(io::ErrorKind::StorageFull.into()));
+    file.sync_data()
 }
 
 #[derive(Clone, Copy)]
@@ -172,9 +235,7 @@ pub(super) fn hash_of_first(file: &mut File, length: u64) -> Result<RunningHash>
     file.seek(SeekFrom::Start(0))?;
     let read = io::copy(&mut file.take(length), &mut HashWriter(&mut hash))?;
     if read < length {
-        return Err(Error::Corrupt(format!(
-            "the spool holds {read} bytes of an upload of which {length} were acknowledged"
-        )));
+        return Err(Error::BytesLost { offset: length });
     }
     Ok(RunningHash { offset: length, hash })
 }

@@ -54,8 +54,10 @@ impl Writers {
     /// The right to write, if nobody has it.
     pub(super) fn try_hold(&self, id: UploadId) -> Option<Writer> {
         let slot = self.slot(id);
+        // Whoever displaces comes before or after, never between the hold and what ends it.
+        let mut displace = slot.displace.lock().unwrap_or_else(PoisonError::into_inner);
         let running = Arc::clone(&slot.state).try_lock_owned().ok()?;
-        Some(slot.held(running))
+        Some(Writer::new(running, &mut displace))
     }
 
     /// The right to write; whoever has it is told to go.
@@ -63,7 +65,8 @@ impl Writers {
         let slot = self.slot(id);
         slot.displace.lock().unwrap_or_else(PoisonError::into_inner).cancel();
         let running = timeout(DISPLACE_TIMEOUT, Arc::clone(&slot.state).lock_owned()).await.ok()?;
-        Some(slot.held(running))
+        let mut displace = slot.displace.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(Writer::new(running, &mut displace))
     }
 
     /// Once an upload is received or given up.
@@ -80,10 +83,10 @@ impl Writers {
     }
 }
 
-impl Slot {
-    fn held(&self, running: OwnedMutexGuard<RunningHash>) -> Writer {
+impl Writer {
+    fn new(running: OwnedMutexGuard<RunningHash>, displace: &mut CancellationToken) -> Self {
         let displaced = CancellationToken::new();
-        *self.displace.lock().unwrap_or_else(PoisonError::into_inner) = displaced.clone();
-        Writer { running, displaced }
+        *displace = displaced.clone();
+        Self { running, displaced }
     }
 }

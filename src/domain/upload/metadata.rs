@@ -18,7 +18,8 @@ pub fn parse_metadata(header: &[u8]) -> Result<HashMap<String, String>, Problem>
     for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
         let (key, value) = pair.split_once(' ').unwrap_or((pair, ""));
         let bytes = BASE64_STANDARD.decode(value.trim()).map_err(|_| bad())?;
-        let value = String::from_utf8(bytes).map_err(|_| bad())?;
+        // Of keys that are not ours it may be anything; of ours, what is no text is nonsense and is told so by who reads it.
+        let value = String::from_utf8_lossy(&bytes).into_owned();
         if metadata.insert(key.to_owned(), value).is_some() {
             return Err(bad());
         }
@@ -37,9 +38,10 @@ mod tests {
         assert_eq!(metadata["filename"], "night bus.wav");
         assert_eq!(metadata["is_confidential"], "");
         assert_eq!(metadata["target"], "audio:1");
-        for text in ["filename !!!", "filename //8=", "a YQ==,a YQ==", "schlüssel YQ=="] {
+        for text in ["filename !!!", "a YQ==,a YQ==", "schlüssel YQ=="] {
             assert_eq!(read(text).unwrap_err().status(), 400, "{text}");
         }
         assert!(read("").unwrap().is_empty());
+        assert_eq!(read("thumbnail //8=").unwrap()["thumbnail"], "\u{FFFD}\u{FFFD}");
     }
 }
