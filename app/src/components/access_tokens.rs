@@ -5,7 +5,7 @@ use vwaza::domain::account::{ACCESS_TOKEN_NAME_MAX_CHARS, AccessToken, NewAccess
 
 use super::{
     field::TextField,
-    form::{FormErrors, SubmitButton},
+    form::{FormErrors, FormNote, SubmitButton},
     icon::{Icon, IconName},
     time_ago::TimeAgo,
 };
@@ -87,23 +87,30 @@ fn Token(token: AccessToken, revoke: ServerAction<RevokeAccessToken>) -> impl In
 fn NewToken(make: ServerAction<MakeAccessToken>) -> impl IntoView {
     let errors = FormErrors::of(move || make.value().get().and_then(Result::err));
     let form = NodeRef::<html::Form>::new();
+    // Sent as a plain form, it would make a token whose secret nobody gets to see.
+    let is_alive = RwSignal::new(false);
+    Effect::new(move || is_alive.set(true));
     Effect::new(move || {
         if let (Some(Ok(_)), Some(form)) = (make.value().get(), form.get_untracked()) {
             form.reset();
         }
     });
     view! {
-        <ActionForm action=make node_ref=form attr:class="stack noscript:hidden" attr:novalidate=true>
-            <TextField
-                name="name"
-                label="What is it for?"
-                value=String::new()
-                error=errors.field("name")
-                hint=format!("For yourself, like “studio backup”. At most {ACCESS_TOKEN_NAME_MAX_CHARS} characters.")
-                autocomplete="off"
-                required=true
-            />
-            <div class="form-actions"><SubmitButton pending=make.pending() label="Make a token" class="btn"/></div>
+        <ActionForm action=make node_ref=form attr:class="noscript:hidden" attr:novalidate=true>
+            <FormNote errors/>
+            <fieldset class="stack" disabled=move || !is_alive.get()>
+                <TextField
+                    name="name"
+                    label="What is it for?"
+                    value=String::new()
+                    error=errors.field("name")
+                    hint=format!("For yourself, like “studio backup”. At most {ACCESS_TOKEN_NAME_MAX_CHARS} characters.")
+                    autocomplete="off"
+                    required=true
+                />
+                <div class="form-actions"><SubmitButton pending=make.pending() label="Make a token" class="btn"/></div>
+            </fieldset>
         </ActionForm>
+        <p class="meta hidden noscript:block">"Making a token needs JavaScript: it is shown once, and only here."</p>
     }
 }
