@@ -98,7 +98,8 @@ macro_rules! summaries {
                from releases r join users u on u.id = r.artist_id
                where ($1::release_status is null or r.status = $1)
                  and ($2::uuid is null or r.artist_id = $2)
-                 and ($3::text is null or r.title ilike $3 or u.artist_name ilike $3)
+                 and ($3::text is null or r.title ilike $3 or r.title_version ilike $3
+                      or ($2::uuid is null and u.artist_name ilike $3))
                order by "# + $order + r#" limit $4 offset $5"#,
             $status as Option<ReleaseStatus>,
             $artist as Option<UserId>,
@@ -149,7 +150,8 @@ async fn count(
         r#"select count(*) as "count!" from releases r join users u on u.id = r.artist_id
            where ($1::release_status is null or r.status = $1)
              and ($2::uuid is null or r.artist_id = $2)
-             and ($3::text is null or r.title ilike $3 or u.artist_name ilike $3)"#,
+             and ($3::text is null or r.title ilike $3 or r.title_version ilike $3
+                  or ($2::uuid is null and u.artist_name ilike $3))"#,
         status as Option<ReleaseStatus>,
         artist as Option<UserId>,
         pattern
