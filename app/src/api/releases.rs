@@ -51,12 +51,15 @@ pub async fn create_release() -> ApiResult<ReleaseId> {
     Ok(id)
 }
 
+/// A plain form goes on to the next step.
 #[server(prefix = "/api", output = Json, endpoint = "releases/save-details")]
 pub async fn save_details(id: ReleaseId, details: RawDetails) -> ApiResult<ReleaseView> {
     use super::ssr;
 
     let actor = ssr::current_user().await?;
-    Ok(ssr::backend().releases().save_details(&actor, id, &details.parse()?).await?)
+    let release = ssr::backend().releases().save_details(&actor, id, &details.parse()?).await?;
+    ssr::redirect_form(&format!("/releases/{id}/cover"));
+    Ok(release)
 }
 
 #[server(prefix = "/api", output = Json, endpoint = "releases/submit")]

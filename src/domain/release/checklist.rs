@@ -81,7 +81,7 @@ impl ReleaseView {
             let name = track.display_title();
             let anchor = format!("track-{}", track.id);
             if track.title.is_empty() {
-                add(Step::Tracks, anchor.clone(), format!("Track {} needs a title", track.number));
+                add(Step::Tracks, format!("{anchor}-title"), format!("Track {} needs a title", track.number));
             }
             match track.state() {
                 FileState::Missing | FileState::Refused => add(Step::Tracks, anchor, format!("“{name}” has no audio")),
