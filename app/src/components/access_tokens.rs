@@ -5,15 +5,21 @@ use vwaza::domain::account::{ACCESS_TOKEN_NAME_MAX_CHARS, AccessToken, NewAccess
 
 use super::{
     field::TextField,
+    focus,
     form::{FormErrors, FormNote, SubmitButton},
     icon::{Icon, IconName},
     time_ago::TimeAgo,
 };
-use crate::api::access_tokens::{MakeAccessToken, RevokeAccessToken};
+use crate::{
+    api::access_tokens::{MakeAccessToken, RevokeAccessToken},
+    error::AppError,
+};
 
 #[component]
 pub fn AccessTokens(
     tokens: Signal<Vec<AccessToken>>,
+    /// Why they cannot be listed.
+    error: Signal<Option<AppError>>,
     make: ServerAction<MakeAccessToken>,
     revoke: ServerAction<RevokeAccessToken>,
 ) -> impl IntoView {
@@ -21,9 +27,17 @@ pub fn AccessTokens(
         let made = make.value().get().and_then(Result::ok)?;
         tokens.with(|tokens| tokens.iter().any(|token| token.id == made.id)).then_some(made)
     });
+    let errors = FormErrors::of(move || revoke.value().get().and_then(Result::err).or(error.get()));
+    Effect::new(move || {
+        // The button that was pressed has gone with its token.
+        if matches!(revoke.value().get(), Some(Ok(()))) {
+            focus::on("#tokens-title");
+        }
+    });
     view! {
         <section class="card section" aria-labelledby="tokens-title">
-            <h2 class="section-title" id="tokens-title">"Access tokens"</h2>
+            <h2 class="section-title" id="tokens-title" tabindex="-1">"Access tokens"</h2>
+            <FormNote errors/>
             <p class="meta mb-4">"With one of these, a script uploads for you. Whoever has it can do so, too."</p>
             <div class="stack">
                 {move || made.get().map(|made| view! { <Made made=made/> })}
