@@ -1,15 +1,18 @@
 //! Lists of releases: filtered, sorted, counted and paged by the database.
 
+use std::collections::HashMap;
+
 use sqlx::PgPool;
 
-use super::Releases;
+use super::{Releases, view};
 use crate::{
     backend::Result,
     domain::{
         account::Actor,
         ids::{ObjectId, ReleaseId, UserId},
         release::{
-            PAGE_SIZE, PAGES_MAX, Page, ReleaseCounts, ReleaseFilter, ReleaseSort, ReleaseStatus, ReleaseSummary,
+            Missing, PAGE_SIZE, PAGES_MAX, Page, ReleaseCounts, ReleaseFilter, ReleaseSort, ReleaseStatus,
+            ReleaseSummary,
         },
     },
 };
@@ -61,6 +64,23 @@ impl Releases<'_> {
         .fetch_all(&self.0.db)
         .await?;
         Ok(rows)
+    }
+}
+
+impl Releases<'_> {
+    /// What each draft of the actor's among these lacks first. What has gone meanwhile lacks nothing.
+    pub async fn first_missing(
+        &self,
+        actor: &Actor,
+        releases: &[ReleaseSummary],
+    ) -> Result<HashMap<ReleaseId, Missing>> {
+        let mut tx = view::snapshot(&self.0.db).await?;
+        let mut found = HashMap::new();
+        for draft in releases.iter().filter(|release| release.status == ReleaseStatus::Draft) {
+            let release = view::load(&mut tx, draft.id).await?.filter(|release| release.artist_id == actor.id);
+            found.extend(release.and_then(|release| Some((release.id, release.first_missing()?))));
+        }
+        Ok(found)
     }
 }
 
