@@ -1,6 +1,7 @@
 import { Account } from './pages/account';
 import { Home } from './pages/home';
 import { Wizard } from './pages/wizard';
+import { expectAccessible } from './support/accessible';
 import { alive } from './support/alive';
 import { fixture } from './support/files';
 import { newArtist } from './support/people';
@@ -33,6 +34,7 @@ test('a page that cannot be fetched says so, and comes when it is asked for agai
   await page.route('**/pkg/split_wizard*.wasm', (route) => route.abort());
   await page.getByRole('link', { name: 'Untitled' }).first().click();
   await expect(page.getByRole('heading', { name: 'Out of reach' })).toBeVisible();
+  await expectAccessible(page);
   await page.unroute('**/pkg/split_wizard*.wasm');
   await page.getByRole('link', { name: 'Load it again' }).click();
   await expect(page).toHaveURL(new RegExp(`/releases/${id}/details$`));
