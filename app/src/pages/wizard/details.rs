@@ -155,7 +155,8 @@ fn Fields(latest: Latest, saved: Memo<RawDetails>, errors: Signal<FieldErrors>) 
             <SelectField
                 name="language"
                 form_name="details[language]"
-                label="Language of the lyrics"
+                label="Language"
+                hint="Of the lyrics"
                 options=languages
                 value=value(|saved| &saved.language)
                 error=error("language")
@@ -179,7 +180,7 @@ fn Fields(latest: Latest, saved: Memo<RawDetails>, errors: Signal<FieldErrors>) 
             <TextField
                 name="gtin"
                 form_name="details[gtin]"
-                label="UPC or EAN"
+                label="UPC/EAN"
                 hint="12 or 13 digits, if you have one"
                 value=value(|saved| &saved.gtin)
                 error=error("gtin")

@@ -112,7 +112,7 @@ fn Table(latest: Latest, order: Order, address: String) -> impl IntoView {
                     <th scope="col" role="columnheader">"Order"</th>
                     <th scope="col" role="columnheader">"Title"</th>
                     <th scope="col" role="columnheader">"Audio"</th>
-                    <th scope="col" role="columnheader">"Length"</th>
+                    <th scope="col" role="columnheader">"Duration"</th>
                     <th scope="col" role="columnheader"><span class="visually-hidden">"Remove"</span></th>
                 </tr>
             </thead>
