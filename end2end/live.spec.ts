@@ -48,6 +48,7 @@ test('an admin who writes a reason hears that somebody else was faster', async (
   await expect(told).toContainText('Already approved; nothing is left to decide.');
   await expect(told).toContainText('The fade at the end is cut off.');
   await expect(new Review(slow).verdict()).toBeHidden();
+  await expect(told).toBeFocused();
   await expectAccessible(slow);
   await told.getByRole('link', { name: 'Next in the queue' }).click();
   await expect(slow).not.toHaveURL(new RegExp(wizard.id));

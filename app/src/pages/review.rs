@@ -174,20 +174,26 @@ fn Reviewed(reviewed: Resource<ApiResult<ReleaseView>>, id: Memo<Option<ReleaseI
     view! {
         {release}
         <div role="status">
-            {move || overtaken.get().map(|status| view! { <Overtaken status=status reason=bench.judging.reason/> })}
+            {move || overtaken.get().map(|status| view! { <Overtaken status=status judging=bench.judging/> })}
         </div>
     }
 }
 
 /// Instead of the verdict: somebody else was faster. What was written for the artist is kept, to be read or copied.
 #[component]
-fn Overtaken(status: ReleaseStatus, reason: RwSignal<String>) -> impl IntoView {
+fn Overtaken(status: ReleaseStatus, judging: Judging) -> impl IntoView {
+    Effect::new(move || {
+        // The field that was being written into has gone; no key that was meant for it follows a link.
+        if judging.rejecting.get_untracked() {
+            focus::on("#decided");
+        }
+    });
     let what = match status {
         ReleaseStatus::Published => "Already approved",
         ReleaseStatus::Rejected => "Already rejected",
         _ => "Withdrawn by its artist",
     };
-    let written = Some(reason.get_untracked()).filter(|reason| !reason.trim().is_empty()).map(|reason| {
+    let written = Some(judging.reason.get_untracked()).filter(|reason| !reason.trim().is_empty()).map(|reason| {
         view! {
             <div class="w-full">
                 <p class="meta">"What you had written:"</p>
@@ -207,7 +213,7 @@ fn Overtaken(status: ReleaseStatus, reason: RwSignal<String>) -> impl IntoView {
         });
     };
     view! {
-        <section class="bottom-bar sticky" aria-label="Already decided">
+        <section class="bottom-bar sticky" id="decided" tabindex="-1" aria-label="Already decided">
             <div class="mx-auto flex max-w-[72rem] flex-wrap items-center justify-end gap-3 px-[clamp(1rem,4vw,2.5rem)] py-3">
                 <p class="mr-auto">{what} "; nothing is left to decide."</p>
                 <a class="btn btn-primary" href="/review" on:click=go_on>
