@@ -1,12 +1,14 @@
 import { Account } from './pages/account';
-import { expect, test } from './support/test';
 import { expectAccessible } from './support/accessible';
+import { alive } from './support/alive';
 import { newArtist } from './support/people';
+import { expect, test } from './support/test';
 
 test('an artist makes a token for a script, sees it once, and revokes it', async ({ page, watch }) => {
   watch.expect(/status of 400/);
   await new Account(page).signUp(newArtist());
   await page.goto('/account');
+  await alive(page);
   const tokens = page.getByRole('region', { name: 'Access tokens' });
   await tokens.getByRole('button', { name: 'Make a token' }).click();
   await expect(tokens.getByText('Say what the token is for.')).toBeVisible();
@@ -27,4 +29,13 @@ test('an artist makes a token for a script, sees it once, and revokes it', async
   await tokens.getByRole('button', { name: 'Revoke studio backup' }).click();
   await expect(tokens.getByText('studio backup', { exact: true })).toHaveCount(0);
   expect((await page.request.get(nowhere, options)).status()).toBe(401);
+});
+
+test('without JavaScript no token is made that nobody gets to see', async ({ newPage }) => {
+  const page = await newPage({ javaScriptEnabled: false });
+  await new Account(page).signUp(newArtist());
+  await page.goto('/account');
+  const tokens = page.getByRole('region', { name: 'Access tokens' });
+  await expect(tokens.getByText('Making a token needs JavaScript')).toBeVisible();
+  await expect(tokens.getByLabel('What is it for?')).toBeHidden();
 });

@@ -19,7 +19,9 @@ test('the whole way works without JavaScript', async ({ page, newAdmin }) => {
 
   await test.step('details, cover and tracks by plain forms', async () => {
     await wizard.fillDetails(someDetails(title));
+    await expect(page.getByText('Saved as you go')).toBeHidden();
     await page.getByRole('button', { name: 'Save and continue' }).click();
+    await expect(page).toHaveURL(/\/cover$/);
     await wizard.open('details');
     await expect(page.getByLabel('Title', { exact: true })).toHaveValue(title);
 

@@ -15,7 +15,13 @@ export default defineConfig({
   // Some of it waits for a disk to be flushed, which on a busy machine takes its time.
   expect: { timeout: 30_000 },
   reporter: 'list',
-  use: { ...chromium, screenshot: 'only-on-failure', locale: 'en-GB', timezoneId: 'Europe/Berlin' },
+  use: {
+    ...chromium,
+    contextOptions: { reducedMotion: 'reduce' },
+    screenshot: 'only-on-failure',
+    locale: 'en-GB',
+    timezoneId: 'Europe/Berlin',
+  },
   projects: [
     { name: 'desktop', testIgnore: 'phone.spec.ts', use: { viewport: { width: 1280, height: 800 } } },
     { name: 'phone', testMatch: 'phone.spec.ts', use: { viewport: { width: 360, height: 800 }, hasTouch: true, isMobile: true } },

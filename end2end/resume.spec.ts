@@ -2,6 +2,7 @@ import type { Page } from '@playwright/test';
 
 import { Account } from './pages/account';
 import { Home } from './pages/home';
+import { expectAccessible } from './support/accessible';
 import { alive } from './support/alive';
 import { fixture, LONG_MASTER } from './support/files';
 import { newArtist } from './support/people';
@@ -73,6 +74,28 @@ test('an upload waits while the browser is offline', async ({ page, context, wat
   expect(sent.filter((offset) => offset === 0), 'nothing begins anew').toHaveLength(1);
 });
 
+test('an upload goes on after its session ended and its artist signed in again', async ({ page, context, watch }) => {
+  watch.expect(/net::ERR_CONNECTION_RESET|status of 401/);
+  const artist = newArtist();
+  await new Account(page).signUp(artist);
+  const wizard = await new Home(page).newRelease();
+  await wizard.go('Tracks');
+  const sent = offsets(page);
+  const [breakOff] = await Promise.all([stopAfter(page, 2), wizard.chooseTracks(LONG_MASTER)]);
+  await context.clearCookies();
+  await breakOff();
+  const row = wizard.tracks().first();
+  await expect(row).toContainText('Sign in again; your bytes are safe');
+  await expect(row.getByRole('link', { name: 'Sign in' })).toBeVisible();
+  await expect(row).not.toContainText('The connection broke');
+  await expectAccessible(page);
+
+  const other = await context.newPage();
+  await new Account(other).signIn(artist);
+  await expectReceived(page);
+  expect(sent.filter((offset) => offset === 0), 'nothing begins anew').toHaveLength(1);
+});
+
 test('an upload resumes after the tab was closed in the middle of it', async ({ page, watch }) => {
   watch.expect(/net::ERR_/);
   const wizard = await new Home(page).newRelease();
@@ -89,6 +112,7 @@ test('an upload resumes after the tab was closed in the middle of it', async ({ 
 
   const row = wizard.tracks().first();
   await expect(row).toContainText('24 of 50 MB arrived. Choose the same file to go on');
+  await expectAccessible(page);
   const sent = offsets(page);
   await row.locator('input[type=file]').setInputFiles(fixture(LONG_MASTER));
   await expectReceived(page);

@@ -1,6 +1,7 @@
 import { Account } from './pages/account';
 import { Home } from './pages/home';
 import { Wizard } from './pages/wizard';
+import { expectAccessible } from './support/accessible';
 import { alive } from './support/alive';
 import { fixture } from './support/files';
 import { newArtist } from './support/people';
@@ -25,6 +26,22 @@ test('a file that was chosen before the page came alive is taken', async ({ page
   await expect(wizard.coverStep()).toContainText('1000 × 1000 px');
 });
 
+test('a title that was typed before the page came alive is saved', async ({ page }) => {
+  const wizard = await new Home(page).newRelease();
+  let go = () => {};
+  const held = new Promise<void>((resolve) => (go = resolve));
+  await page.route('**/pkg/vwaza*.wasm', async (route) => {
+    await held;
+    await route.continue();
+  });
+  await page.goto(`/releases/${wizard.id}/details`);
+  await page.getByLabel('Title', { exact: true }).fill('Early Words');
+  await expect(page.locator('html')).not.toHaveAttribute('data-alive');
+  go();
+  await wizard.expectSaved();
+  await expect(page.getByRole('heading', { name: 'Early Words', level: 1 })).toBeVisible();
+});
+
 test('a page that cannot be fetched says so, and comes when it is asked for again', async ({ page, watch }) => {
   watch.expect(/net::ERR_FAILED|Failed to fetch/);
   const { id } = await new Home(page).newRelease();
@@ -33,6 +50,7 @@ test('a page that cannot be fetched says so, and comes when it is asked for agai
   await page.route('**/pkg/split_wizard*.wasm', (route) => route.abort());
   await page.getByRole('link', { name: 'Untitled' }).first().click();
   await expect(page.getByRole('heading', { name: 'Out of reach' })).toBeVisible();
+  await expectAccessible(page);
   await page.unroute('**/pkg/split_wizard*.wasm');
   await page.getByRole('link', { name: 'Load it again' }).click();
   await expect(page).toHaveURL(new RegExp(`/releases/${id}/details$`));

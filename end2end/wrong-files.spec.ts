@@ -1,5 +1,6 @@
 import { Account } from './pages/account';
 import { Home } from './pages/home';
+import { Player } from './pages/player';
 import { ReleasePage } from './pages/release';
 import { someDetails } from './pages/wizard';
 import { expectAccessible } from './support/accessible';
@@ -66,10 +67,13 @@ test('a track that turns out to be damaged comes back with the reason', async ({
   const release = new ReleasePage(page, wizard.id);
   await release.expectStatus('Draft');
   await expect(release.timeline()).toContainText('A file could not be used; back to draft');
-  await expect(page.getByRole('listitem').filter({ hasText: 'Needs your attention: ' })).toContainText('damaged');
+  const tracks = page.getByRole('region', { name: 'Tracks' }).getByRole('listitem');
+  await expect(tracks.filter({ hasText: 'Needs your attention: ' })).toContainText('damaged');
   await expectAccessible(page);
   await new Home(page).open();
-  await expect(page.getByText('Needs your attention').first()).toBeVisible();
+  const card = page.getByRole('region', { name: 'Continue' }).getByRole('listitem');
+  await expect(card).toContainText('Needs your attention');
+  await expect(card, 'with what is wrong').toContainText('needs your attention: This file is damaged');
 
   await wizard.open('tracks');
   const damaged = wizard.tracks().filter({ hasText: 'Needs your attention' });
@@ -79,4 +83,7 @@ test('a track that turns out to be damaged comes back with the reason', async ({
   await wizard.go('Review and submit');
   await wizard.submit();
   await release.expectStatus('In review');
+  await page.getByRole('button', { name: /^Play (?!Night Bus)/ }).click();
+  await expect(new Player(page).bar()).toContainText('This browser cannot play this file.');
+  await expect(new Player(page).bar().getByRole('link', { name: 'Open the file' })).toBeVisible();
 });

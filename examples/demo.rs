@@ -1,4 +1,5 @@
-//! Fills a running server with demo releases in every status, over HTTP like a browser, and prints where to look at them.
+//! Fills a running server with demo releases, over HTTP like a browser, and prints where to look at them: a draft, one that
+//! needs attention, one in review, published and rejected ones. PROCESSING lasts for seconds only: submit the draft to see it.
 //!
 //! `cargo run --features testing --example demo`; the server's address and database come from the same variables as the
 //! server's own (`VWAZA_LISTEN`, `VWAZA_PUBLIC_URL`, `DATABASE_URL`, `VWAZA_DATA_DIR`). A release whose title is there already

@@ -82,7 +82,8 @@ impl From<vwaza::backend::Error> for AppError {
             Ok(problem) => problem.into(),
             Err(error) => {
                 tracing::error!(error = ?error, "a request failed");
-                Self::internal()
+                // A page that is being rendered shows it itself; on other ways out it is filled in once more.
+                Self { request_id: crate::api::ssr::request_id(), ..Self::internal() }
             }
         }
     }

@@ -35,7 +35,7 @@ export class Wizard {
   async fillDetails({ title, genre, language, date, line }: Details) {
     await this.page.getByLabel('Title', { exact: true }).fill(title);
     await this.page.getByLabel('Genre').selectOption(genre);
-    await this.page.getByLabel('Language of the lyrics').selectOption(language);
+    await this.page.getByLabel('Language').selectOption(language);
     await this.page.getByLabel('Release date').fill(date);
     await this.page.getByLabel('℗ line').fill(line);
     await this.page.getByLabel('© line').fill(line);

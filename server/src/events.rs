@@ -4,10 +4,7 @@ use std::{convert::Infallible, time::Duration};
 
 use axum::{
     extract::State,
-    response::{
-        IntoResponse, Sse,
-        sse::{Event, KeepAlive},
-    },
+    response::{IntoResponse, Sse, sse::Event},
 };
 use futures::{Stream, stream};
 use http::request::Parts;
@@ -23,7 +20,7 @@ use crate::{
     security::{CurrentUser, session_token},
 };
 
-/// How often the session is looked at again, and the line kept open.
+/// How often the session is looked at again, and the browser told that the line still stands.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 struct Subscription {
@@ -43,7 +40,7 @@ pub(crate) async fn events(
     let mut heartbeat = interval(HEARTBEAT);
     heartbeat.reset();
     let subscription = Subscription { changes: state.backend.events().subscribe(), token, actor, heartbeat, state };
-    let stream = Sse::new(follow(subscription)).keep_alive(KeepAlive::new().interval(HEARTBEAT));
+    let stream = Sse::new(follow(subscription));
     // nginx would hold events back to fill a buffer.
     Ok(([("x-accel-buffering", "no")], stream))
 }
@@ -68,6 +65,7 @@ impl Subscription {
                     let token = self.token.as_ref()?;
                     // Signed out, disabled or unreachable: the browser asks again, and is told.
                     self.actor = self.state.backend.sessions().actor(token).await.ok()??;
+                    return Some(Event::default().event("beat").data("{}"));
                 }
                 change = self.changes.recv() => match change {
                     Ok(Change::Release(change)) if change.artist == self.actor.id || self.actor.is_admin() => {

@@ -66,8 +66,13 @@ impl Review<'_> {
             Verdict::Reject { reason } => (ReleaseStatus::Rejected, ReleaseEventKind::Rejected, Some(reason.as_str())),
         };
         releases::transition(&mut tx, release, status, kind, Some(actor.id), reason).await?;
+        // What follows it in the queue, then from the start again: who skips a release does not come back to it at once.
         let next = sqlx::query_scalar!(
-            r#"select id as "id: ReleaseId" from releases where status = 'PENDING_REVIEW' order by submitted_at, id limit 1"#
+            r#"select r.id as "id: ReleaseId" from releases r join releases judged on judged.id = $1
+               where r.status = 'PENDING_REVIEW'
+               order by (r.submitted_at, r.id) < (judged.submitted_at, judged.id), r.submitted_at, r.id
+               limit 1"#,
+            id as ReleaseId
         )
         .fetch_optional(&mut *tx)
         .await?;

@@ -90,7 +90,23 @@ pub struct CoverView {
     pub pending: Option<PendingUpload>,
 }
 
+/// In words, where it is known: a file that came later failed, or the one in place did.
+pub(crate) fn why_failed<'a>(
+    pending: Option<&'a PendingUpload>,
+    examination: Option<&'a Examination>,
+) -> Option<&'a str> {
+    let of_upload = pending.and_then(|upload| upload.message.as_deref());
+    of_upload.or(match examination {
+        Some(Examination::Failed(reason)) => Some(reason),
+        _ => None,
+    })
+}
+
 impl CoverView {
+    pub fn why_failed(&self) -> Option<&str> {
+        why_failed(self.pending.as_ref(), self.current.as_ref().map(|file| &file.examination))
+    }
+
     pub fn state(&self) -> FileState {
         FileState::of(
             self.current.as_ref().map(|file| &file.examination),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     account::parse_line,
     codes::Isrc,
-    files::{AudioFile, FileState, PendingUpload},
+    files::{AudioFile, FileState, PendingUpload, why_failed},
     ids::TrackId,
     problem::{FieldErrors, Problem},
     release::{TITLE_MAX_CHARS, display_title, optional_line},
@@ -60,6 +60,10 @@ pub struct TrackView {
 }
 
 impl TrackView {
+    pub fn why_failed(&self) -> Option<&str> {
+        why_failed(self.pending.as_ref(), self.audio.as_ref().map(|file| &file.examination))
+    }
+
     pub fn state(&self) -> FileState {
         FileState::of(
             self.audio.as_ref().map(|file| &file.examination),

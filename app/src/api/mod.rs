@@ -47,6 +47,12 @@ pub mod ssr {
         SecretToken::parse(jar.get(backend().session_cookie().name())?.value())
     }
 
+    /// Names the request in the log.
+    pub fn request_id() -> Option<String> {
+        let parts = use_context::<Parts>()?;
+        Some(parts.headers.get("x-request-id")?.to_str().ok()?.to_owned())
+    }
+
     /// Who is asking, if anybody.
     pub async fn optional_user() -> Result<Option<Actor>, AppError> {
         match session_token() {

@@ -1,10 +1,12 @@
 //! An artist's releases.
 
+use std::collections::HashMap;
+
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 use vwaza::domain::{
     ids::ReleaseId,
-    release::{Page, RawDetails, ReleaseCounts, ReleaseFilter, ReleaseSummary, ReleaseView},
+    release::{Missing, Page, RawDetails, ReleaseCounts, ReleaseFilter, ReleaseSummary, ReleaseView},
 };
 
 use super::json::Json;
@@ -15,6 +17,8 @@ use crate::error::ApiResult;
 pub struct Home {
     /// Drafts and what needs attention, latest change first, at most six; whatever the filter says.
     pub continue_with: Vec<ReleaseSummary>,
+    /// What each draft among them lacks first; nothing where it can be submitted.
+    pub first_missing: HashMap<ReleaseId, Missing>,
     pub releases: Page<ReleaseSummary>,
     pub counts: ReleaseCounts,
 }
@@ -28,7 +32,8 @@ pub async fn home(filter: ReleaseFilter) -> ApiResult<Home> {
     let releases = backend.releases();
     let (continue_with, page, counts) =
         tokio::try_join!(releases.to_continue(&actor), releases.own(&actor, &filter), releases.own_counts(&actor),)?;
-    Ok(Home { continue_with, releases: page, counts })
+    let first_missing = releases.first_missing(&actor, &continue_with).await?;
+    Ok(Home { continue_with, first_missing, releases: page, counts })
 }
 
 /// One release, for its owner or an admin.
@@ -51,12 +56,15 @@ pub async fn create_release() -> ApiResult<ReleaseId> {
     Ok(id)
 }
 
+/// A plain form goes on to the next step.
 #[server(prefix = "/api", output = Json, endpoint = "releases/save-details")]
 pub async fn save_details(id: ReleaseId, details: RawDetails) -> ApiResult<ReleaseView> {
     use super::ssr;
 
     let actor = ssr::current_user().await?;
-    Ok(ssr::backend().releases().save_details(&actor, id, &details.parse()?).await?)
+    let release = ssr::backend().releases().save_details(&actor, id, &details.parse()?).await?;
+    ssr::redirect_form(&format!("/releases/{id}/cover"));
+    Ok(release)
 }
 
 #[server(prefix = "/api", output = Json, endpoint = "releases/submit")]

@@ -5,15 +5,21 @@ use vwaza::domain::account::{ACCESS_TOKEN_NAME_MAX_CHARS, AccessToken, NewAccess
 
 use super::{
     field::TextField,
-    form::{FormErrors, SubmitButton},
+    focus,
+    form::{FormErrors, FormNote, SubmitButton},
     icon::{Icon, IconName},
     time_ago::TimeAgo,
 };
-use crate::api::access_tokens::{MakeAccessToken, RevokeAccessToken};
+use crate::{
+    api::access_tokens::{MakeAccessToken, RevokeAccessToken},
+    error::AppError,
+};
 
 #[component]
 pub fn AccessTokens(
     tokens: Signal<Vec<AccessToken>>,
+    /// Why they cannot be listed.
+    error: Signal<Option<AppError>>,
     make: ServerAction<MakeAccessToken>,
     revoke: ServerAction<RevokeAccessToken>,
 ) -> impl IntoView {
@@ -21,9 +27,17 @@ pub fn AccessTokens(
         let made = make.value().get().and_then(Result::ok)?;
         tokens.with(|tokens| tokens.iter().any(|token| token.id == made.id)).then_some(made)
     });
+    let errors = FormErrors::of(move || revoke.value().get().and_then(Result::err).or(error.get()));
+    Effect::new(move || {
+        // The button that was pressed has gone with its token.
+        if matches!(revoke.value().get(), Some(Ok(()))) {
+            focus::on("#tokens-title");
+        }
+    });
     view! {
         <section class="card section" aria-labelledby="tokens-title">
-            <h2 class="section-title" id="tokens-title">"Access tokens"</h2>
+            <h2 class="section-title" id="tokens-title" tabindex="-1">"Access tokens"</h2>
+            <FormNote errors/>
             <p class="meta mb-4">"With one of these, a script uploads for you. Whoever has it can do so, too."</p>
             <div class="stack">
                 {move || made.get().map(|made| view! { <Made made=made/> })}
@@ -87,23 +101,30 @@ fn Token(token: AccessToken, revoke: ServerAction<RevokeAccessToken>) -> impl In
 fn NewToken(make: ServerAction<MakeAccessToken>) -> impl IntoView {
     let errors = FormErrors::of(move || make.value().get().and_then(Result::err));
     let form = NodeRef::<html::Form>::new();
+    // Sent as a plain form, it would make a token whose secret nobody gets to see.
+    let is_alive = RwSignal::new(false);
+    Effect::new(move || is_alive.set(true));
     Effect::new(move || {
         if let (Some(Ok(_)), Some(form)) = (make.value().get(), form.get_untracked()) {
             form.reset();
         }
     });
     view! {
-        <ActionForm action=make node_ref=form attr:class="stack noscript:hidden" attr:novalidate=true>
-            <TextField
-                name="name"
-                label="What is it for?"
-                value=String::new()
-                error=errors.field("name")
-                hint=format!("For yourself, like “studio backup”. At most {ACCESS_TOKEN_NAME_MAX_CHARS} characters.")
-                autocomplete="off"
-                required=true
-            />
-            <div class="form-actions"><SubmitButton pending=make.pending() label="Make a token" class="btn"/></div>
+        <ActionForm action=make node_ref=form attr:class="noscript:hidden" attr:novalidate=true>
+            <FormNote errors/>
+            <fieldset class="stack" disabled=move || !is_alive.get()>
+                <TextField
+                    name="name"
+                    label="What is it for?"
+                    value=String::new()
+                    error=errors.field("name")
+                    hint=format!("For yourself, like “studio backup”. At most {ACCESS_TOKEN_NAME_MAX_CHARS} characters.")
+                    autocomplete="off"
+                    required=true
+                />
+                <div class="form-actions"><SubmitButton pending=make.pending() label="Make a token" class="btn"/></div>
+            </fieldset>
         </ActionForm>
+        <p class="meta hidden noscript:block">"Making a token needs JavaScript: it is shown once, and only here."</p>
     }
 }

@@ -6,14 +6,18 @@ use vwaza::domain::{
     release::{Missing, ReleaseView, Step},
 };
 
-use super::icon::{Icon, IconName};
+use super::{
+    focus,
+    icon::{Icon, IconName},
+};
 
 /// What is missing, each item a link to where it is mended.
 #[component]
 pub fn MissingLinks(id: ReleaseId, missing: Vec<Missing>) -> impl IntoView {
     let items = missing.into_iter().map(|item| {
         let address = format!("/releases/{id}/{}#{}", item.step.slug(), item.field);
-        view! { <li><a class="link" href=address>{item.message}</a></li> }
+        let again = move |_| focus::anchor(&item.field);
+        view! { <li><a class="link" href=address on:click=again>{item.message}</a></li> }
     });
     items.collect_view()
 }
@@ -47,7 +51,9 @@ fn ChecklistStep(release: String, step: Step, lacking: Vec<Missing>) -> impl Int
         .into_iter()
         .map(|item| {
             let address = format!("/releases/{release}/{}#{}", item.step.slug(), item.field);
-            view! { <li><a class="checklist-item" href=address>{item.message}</a></li> }
+            // Also when the address names it already.
+            let again = move |_| focus::anchor(&item.field);
+            view! { <li><a class="checklist-item" href=address on:click=again>{item.message}</a></li> }
         })
         .collect_view();
     view! {

@@ -31,6 +31,17 @@ impl FormErrors {
         Signal::derive(move || self.0.with(|error| error.as_ref()?.field(name)))
     }
 
+    /// Of an answer that names fields although the form has none: their sentences, in the note.
+    pub fn in_note(self) -> Self {
+        Self(Signal::derive(move || {
+            let mut error = self.0.get()?;
+            if !error.fields.is_empty() {
+                error.message = std::mem::take(&mut error.fields).0.into_values().collect::<Vec<_>>().join(" ");
+            }
+            Some(error)
+        }))
+    }
+
     /// What no field can show.
     fn note(self) -> Option<AppError> {
         self.0.get().filter(|error| error.fields.is_empty())

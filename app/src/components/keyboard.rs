@@ -1,6 +1,11 @@
 //! Keys that work anywhere on a page.
 
-use leptos::{ev::KeyboardEvent, prelude::*, wasm_bindgen::JsCast, web_sys::Element};
+use leptos::{
+    ev::KeyboardEvent,
+    prelude::*,
+    wasm_bindgen::JsCast,
+    web_sys::{Element, HtmlElement},
+};
 
 /// Calls `handler` for keys that nothing else wants: not while somebody types, chooses, drags a slider or answers a dialog, nor
 /// together with Ctrl, Alt or Meta. The handler says whether it took the key.
@@ -16,6 +21,33 @@ pub fn on_key(handler: impl Fn(&str) -> bool + 'static) {
             });
             on_cleanup(move || listener.remove());
         }
+    });
+}
+
+/// J and K go to the next and the previous row of the page's lists. A row is where its link, or what else it is for, stands.
+pub fn list_keys() {
+    const ROWS: &str = "main .card-link, main [data-row]";
+    on_key(|key| {
+        let by = match key {
+            "j" | "J" => 1,
+            "k" | "K" => -1,
+            _ => return false,
+        };
+        let Ok(found) = document().query_selector_all(ROWS) else { return false };
+        let rows: Vec<HtmlElement> =
+            (0..found.length()).filter_map(|index| found.item(index)?.dyn_into::<HtmlElement>().ok()).collect();
+        let focused = document().active_element();
+        let row_of = |element: &Element| element.closest("li, tr").ok().flatten();
+        let current = focused.and_then(|focused| {
+            let row = row_of(&focused)?;
+            rows.iter().position(|each| row_of(each).as_ref() == Some(&row))
+        });
+        let next = match current {
+            None => Some(0),
+            Some(index) => index.checked_add_signed(by),
+        };
+        let Some(next) = next.and_then(|index| rows.get(index)) else { return false };
+        next.focus().is_ok()
     });
 }
 

@@ -2,19 +2,24 @@
 
 use leptos::prelude::*;
 
-use super::icon::{Icon, IconName};
+use super::{
+    focus,
+    icon::{Icon, IconName},
+};
 
 /// Nothing where there is one page. `link` makes a page's address from its number, which counts from 1.
 #[component]
 pub fn Pager(page: u32, pages: u32, #[prop(into)] link: Callback<u32, String>) -> impl IntoView {
+    // The link that was pressed may be gone from the page that it leads to.
+    let to_start = |_| focus::on("#main");
     (pages > 1).then(|| {
         let previous = (page > 1).then(|| link.run(page - 1));
         let next = (page < pages).then(|| link.run(page + 1));
         view! {
             <nav class="pager" aria-label="Pages">
-                {previous.map(|address| view! { <a class="btn" rel="prev" href=address><Icon name=IconName::Back/>"Previous"</a> })}
+                {previous.map(|address| view! { <a class="btn" rel="prev" href=address on:click=to_start><Icon name=IconName::Back/>"Previous"</a> })}
                 <span class="pager-words">{format!("Page {page} of {pages}")}</span>
-                {next.map(|address| view! { <a class="btn" rel="next" href=address>"Next"<Icon name=IconName::Forward/></a> })}
+                {next.map(|address| view! { <a class="btn" rel="next" href=address on:click=to_start>"Next"<Icon name=IconName::Forward/></a> })}
             </nav>
         }
     })

@@ -1,14 +1,15 @@
 //! The player at the bottom of every page, there as soon as something is played.
 
 use leptos::prelude::*;
-use vwaza::domain::media::format_duration;
+use vwaza::domain::{files::original_url, media::format_duration};
 
 use super::{
     cover::Cover,
+    focus,
     icon::{Icon, IconName},
     keyboard::on_key,
 };
-use crate::state::player::{PlayItem, Player};
+use crate::state::player::{Broken, PlayItem, Player};
 
 const ARROW_SECONDS: f64 = 5.0;
 
@@ -48,6 +49,7 @@ pub fn PlayerBar() -> impl IntoView {
 fn Bar(player: Player, item: PlayItem) -> impl IntoView {
     let total = format_duration(item.duration_ms);
     let spoken_total = total.clone();
+    let object = item.object;
     view! {
         <section class="player-bar" aria-label="Player">
             <input
@@ -71,8 +73,18 @@ fn Bar(player: Player, item: PlayItem) -> impl IntoView {
                 <Cover object=item.cover edge=160 alt="" class="player-cover"/>
                 <div class="player-words">
                     <p class="player-title truncate">{item.title}</p>
-                    <p class="player-subtitle truncate">
-                        {move || if player.broken() { "This browser cannot play this file.".to_owned() } else { item.subtitle.clone() }}
+                    <p class="player-subtitle truncate" role="status">
+                        {move || match player.broken() {
+                            Some(Broken::Unplayable) => {
+                                view! {
+                                    "This browser cannot play this file. "
+                                    <a class="link" href=original_url(object) rel="external">"Open the file"</a>
+                                }
+                                    .into_any()
+                            }
+                            Some(Broken::Unreachable) => "The track cannot be fetched now. Play tries again.".into_any(),
+                            None => item.subtitle.clone().into_any(),
+                        }}
                     </p>
                 </div>
                 <div class="player-controls">
@@ -95,7 +107,10 @@ fn Bar(player: Player, item: PlayItem) -> impl IntoView {
                     {move || format_duration(player.elapsed_ms())}
                     <span class="player-total">" / "{total}</span>
                 </p>
-                <button type="button" class="btn-icon" aria-label="Close the player" on:click=move |_| player.close()>
+                <button type="button" class="btn-icon" aria-label="Close the player" on:click=move |_| {
+                    player.close();
+                    focus::on("#main");
+                }>
                     <Icon name=IconName::Close/>
                 </button>
             </div>

@@ -33,18 +33,18 @@ pub fn filter_address(path: &str, filter: &ReleaseFilter) -> String {
 #[component]
 pub fn ReleaseFilters(
     path: &'static str,
-    filter: ReleaseFilter,
+    #[prop(into)] filter: Signal<ReleaseFilter>,
     /// Shown beside each status where they are known.
-    #[prop(optional_no_strip)]
-    counts: Option<ReleaseCounts>,
+    #[prop(into)]
+    counts: Signal<Option<ReleaseCounts>>,
     #[prop(default = "Search by title")] search_label: &'static str,
 ) -> impl IntoView {
     view! {
         <div class="filters">
-            <StatusLinks path=path filter=filter.clone() counts=counts/>
+            {move || view! { <StatusLinks path=path filter=filter.get() counts=counts.get()/> }}
             <div class="filters-row">
-                <Search path=path filter=Signal::stored(filter.clone()) label=search_label/>
-                <SortLinks path=path filter=filter/>
+                <Search path=path filter=filter label=search_label/>
+                {move || view! { <SortLinks path=path filter=filter.get()/> }}
             </div>
         </div>
     }

@@ -1,7 +1,12 @@
 //! Releases as an artist sees them: cards to go on with, and rows to look through.
 
+use std::collections::HashMap;
+
 use leptos::prelude::*;
-use vwaza::domain::release::{ReleaseStatus, ReleaseSummary};
+use vwaza::domain::{
+    ids::ReleaseId,
+    release::{Missing, ReleaseStatus, ReleaseSummary, Step},
+};
 
 use super::{
     cover::Cover,
@@ -12,17 +17,29 @@ use super::{
 
 /// What to go on with: a few, large, each with what is to be done.
 #[component]
-pub fn ContinueCards(releases: Vec<ReleaseSummary>) -> impl IntoView {
-    let cards = releases.into_iter().map(|release| view! { <ContinueCard release=release/> }).collect_view();
+pub fn ContinueCards(
+    releases: Vec<ReleaseSummary>,
+    /// What each draft lacks first.
+    missing: HashMap<ReleaseId, Missing>,
+) -> impl IntoView {
+    let cards = releases
+        .into_iter()
+        .map(|release| {
+            let missing = missing.get(&release.id).cloned();
+            view! { <ContinueCard release missing/> }
+        })
+        .collect_view();
     view! { <ul class="continue-cards">{cards}</ul> }
 }
 
 #[component]
-fn ContinueCard(release: ReleaseSummary) -> impl IntoView {
-    let (address, action) = match release.status {
-        ReleaseStatus::Draft => (format!("/releases/{}/details", release.id), "Continue editing"),
-        ReleaseStatus::Rejected => (format!("/releases/{}", release.id), "Read why and revise"),
-        _ => (format!("/releases/{}", release.id), "Open"),
+fn ContinueCard(release: ReleaseSummary, missing: Option<Missing>) -> impl IntoView {
+    let address = format!("/releases/{}", release.id);
+    let (address, action) = match (release.status, missing) {
+        (ReleaseStatus::Draft, Some(next)) => (format!("{address}/{}#{}", next.step.slug(), next.field), next.message),
+        (ReleaseStatus::Draft, None) => (format!("{address}/{}", Step::Submit.slug()), "Review and submit".into()),
+        (ReleaseStatus::Rejected, _) => (address, "Read why and revise".into()),
+        _ => (address, "Open".into()),
     };
     let attention = release.needs_attention && release.status != ReleaseStatus::Rejected;
     view! {

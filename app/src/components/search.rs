@@ -1,10 +1,11 @@
 //! Searching a list by a plain form: what is asked for ends up in the address, with and without JavaScript.
 
-use leptos::prelude::*;
+use leptos::{html, prelude::*};
 use leptos_router::components::Form;
 use vwaza::domain::release::{ReleaseFilter, ReleaseSort};
 
 use super::{
+    focus,
     icon::{Icon, IconName},
     release_filters::filter_address,
 };
@@ -18,6 +19,15 @@ pub fn Search(
     label: &'static str,
 ) -> impl IntoView {
     let search = move || filter.with(|filter| filter.search.clone());
+    let input = NodeRef::<html::Input>::new();
+    // Only what is asked for anew replaces what is being typed, also before the page came alive.
+    Effect::new(move |last: Option<String>| {
+        let now = search();
+        if let (Some(input), true) = (input.get_untracked(), last.is_some_and(|last| last != now)) {
+            input.set_value(&now);
+        }
+        now
+    });
     // The rest of what is asked for stays as it is.
     let kept = move || {
         let filter = filter.get();
@@ -34,7 +44,11 @@ pub fn Search(
         let filter = filter.get();
         (!filter.search.is_empty()).then(|| {
             let address = filter_address(path, &ReleaseFilter { search: String::new(), page: 1, ..filter });
-            view! { <a class="btn-icon" href=address aria-label="Clear the search"><Icon name=IconName::Close/></a> }
+            view! {
+                <a class="btn-icon" href=address aria-label="Clear the search" on:click=move |_| focus::on("#search")>
+                    <Icon name=IconName::Close/>
+                </a>
+            }
         })
     };
     view! {
@@ -49,8 +63,8 @@ pub fn Search(
                     id="search"
                     type="search"
                     name="q"
+                    node_ref=input
                     value=search
-                    prop:value=search
                     placeholder=label
                     autocomplete="off"
                     enterkeyhint="search"

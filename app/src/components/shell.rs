@@ -30,14 +30,15 @@ pub fn Shell(children: Children) -> impl IntoView {
         <header class="site-header">
             <div class="site-header-inner">
                 <a class="brand" href="/"><Logo/>"Vwaza"</a>
-                <Suspense>{move || Session::get().current().map(|current| view! { <Navigation actor=current.ok().flatten()/> })}</Suspense>
+                // Stays as it is while the session is asked for anew.
+                <Transition>{move || Session::get().current().map(|current| view! { <Navigation actor=current.ok().flatten()/> })}</Transition>
             </div>
         </header>
         <OfflineNote/>
         <main class="site-main" id="main" tabindex="-1">{children()}</main>
         <footer class="site-footer">
             <p>"An upload that we confirmed is never lost."</p>
-            <button type="button" class="btn-quiet footer-keys" on:click=move |_| keys_open.set(true)>
+            <button type="button" class="btn-quiet footer-keys noscript:hidden" on:click=move |_| keys_open.set(true)>
                 <Icon name=IconName::Keyboard/>
                 "Keyboard shortcuts"
             </button>

@@ -3,19 +3,31 @@
 use leptos::prelude::*;
 use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
-/// "5 min ago", with the exact time in the reader's zone as its title. The server, which knows neither zone nor moment of
+/// "5 min ago", with the exact time in the reader's zone as its title and for screen readers. The server, which knows neither zone nor moment of
 /// reading, writes the exact time in UTC.
 #[component]
-pub fn TimeAgo(at: OffsetDateTime) -> impl IntoView {
+pub fn TimeAgo(at: OffsetDateTime, #[prop(default = Words::Ago)] words: Words) -> impl IntoView {
     let text = RwSignal::new(exact(at.to_offset(UtcOffset::UTC)));
     let title = RwSignal::new(None::<String>);
     #[cfg(feature = "hydrate")]
-    browser::keep_relative(at, text, title);
+    browser::keep_relative(at, words, text, title);
+    #[cfg(not(feature = "hydrate"))]
+    let _ = words;
     view! {
-        <time datetime=at.format(&Rfc3339).unwrap_or_default() title=move || title.get()>
+        <time class="time-ago" datetime=at.format(&Rfc3339).unwrap_or_default() title=move || title.get()>
             {move || text.get()}
+            <span class="visually-hidden">{move || title.get().map(|exact| format!(" ({exact})"))}</span>
         </time>
     }
+}
+
+/// How a moment is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Words {
+    /// "5 min ago".
+    Ago,
+    /// "Tuesday", behind the word "since".
+    Since,
 }
 
 #[cfg(feature = "hydrate")]
@@ -26,14 +38,23 @@ mod browser {
 
     const BETWEEN_UPDATES: Duration = Duration::from_secs(30);
 
-    pub(super) fn keep_relative(at: OffsetDateTime, text: RwSignal<String>, title: RwSignal<Option<String>>) {
+    pub(super) fn keep_relative(
+        at: OffsetDateTime,
+        words: Words,
+        text: RwSignal<String>,
+        title: RwSignal<Option<String>>,
+    ) {
         let update = move || {
             let now = js_sys::Date::new_0();
             let offset = zone_offset(&now);
             title.set(Some(exact(at.to_offset(offset))));
             #[expect(clippy::cast_possible_truncation, reason = "a browser's clock counts milliseconds")]
             let now = OffsetDateTime::from_unix_timestamp_nanos((now.get_time() as i128) * 1_000_000);
-            text.set(relative(at.to_offset(offset), now.unwrap_or(at).to_offset(offset)));
+            let (at, now) = (at.to_offset(offset), now.unwrap_or(at).to_offset(offset));
+            text.set(match words {
+                Words::Ago => relative(at, now),
+                Words::Since => since(at, now),
+            });
         };
         Effect::new(move || {
             update();
@@ -90,6 +111,20 @@ fn relative(at: OffsetDateTime, now: OffsetDateTime) -> String {
     }
 }
 
+/// As `relative`, for behind the word "since".
+#[cfg_attr(
+    not(any(feature = "hydrate", test)),
+    expect(dead_code, reason = "only the reader's browser knows the moment of reading")
+)]
+fn since(at: OffsetDateTime, now: OffsetDateTime) -> String {
+    match (now.date() - at.date()).whole_days() {
+        ..=0 => format!("{:02}:{:02}", at.hour(), at.minute()),
+        1 => format!("yesterday, {:02}:{:02}", at.hour(), at.minute()),
+        2..=6 => at.weekday().to_string(),
+        _ => date_words(at.date()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use time::macros::datetime;
@@ -110,6 +145,19 @@ mod tests {
             (datetime!(2026-01-31 00:00 +2), "31 Jan 2026"),
         ] {
             assert_eq!(relative(at, now), words);
+        }
+    }
+
+    #[test]
+    fn waiting_is_said_by_when_it_began() {
+        let now = datetime!(2026-03-10 12:00 +2);
+        for (at, words) in [
+            (datetime!(2026-03-10 11:53 +2), "11:53"),
+            (datetime!(2026-03-09 23:00 +2), "yesterday, 23:00"),
+            (datetime!(2026-03-06 23:00 +2), "Friday"),
+            (datetime!(2026-01-31 00:00 +2), "31 Jan 2026"),
+        ] {
+            assert_eq!(since(at, now), words);
         }
     }
 

@@ -2,7 +2,10 @@
 
 use leptos::prelude::*;
 
-use super::icon::{Icon, IconName};
+use super::{
+    focus,
+    icon::{Icon, IconName},
+};
 use crate::state::toasts::{Toast, Toasts};
 
 #[component]
@@ -26,7 +29,10 @@ fn ToastView(toast: Toast) -> impl IntoView {
         <div class=class>
             <Icon name=icon/>
             <p>{toast.text}</p>
-            <button type="button" class="btn-icon" aria-label="Dismiss" on:click=move |_| Toasts::get().dismiss(id)>
+            <button type="button" class="btn-icon" aria-label="Dismiss" on:click=move |_| {
+                Toasts::get().dismiss(id);
+                focus::on("#main");
+            }>
                 <Icon name=IconName::Close/>
             </button>
         </div>

@@ -1,17 +1,12 @@
 //! A release's tracks to listen to.
 
 use leptos::prelude::*;
-use vwaza::domain::{
-    files::{Examination, FileState},
-    ids::ObjectId,
-    media::format_duration,
-    release::ReleaseView,
-    track::TrackView,
-};
+use vwaza::domain::{files::FileState, ids::ObjectId, media::format_duration, release::ReleaseView, track::TrackView};
 
 use super::{
     cover::shown_cover,
     icon::{Icon, IconName},
+    keyboard::on_key,
     status::FileLine,
     waveform::Waveform,
 };
@@ -28,6 +23,7 @@ pub fn play_queue(release: &ReleaseView) -> Vec<PlayItem> {
             title: track.display_title(),
             subtitle: format!("{} · {}", release.artist_name, release.display_title()),
             duration_ms: facts.duration_ms,
+            content_type: facts.container.content_type(),
             cover,
         })
     });
@@ -37,6 +33,7 @@ pub fn play_queue(release: &ReleaseView) -> Vec<PlayItem> {
 #[component]
 pub fn TrackList(release: ReleaseView) -> impl IntoView {
     let queue = StoredValue::new(play_queue(&release));
+    playback_keys(Player::get(), queue);
     let tracks = release.tracks.into_iter().map(|track| view! { <Track track=track queue=queue/> }).collect_view();
     view! { <ol class="track-list">{tracks}</ol> }
 }
@@ -46,7 +43,7 @@ fn Track(track: TrackView, queue: StoredValue<Vec<PlayItem>>) -> impl IntoView {
     let title = track.display_title();
     let state = track.state();
     let object = track.audio.as_ref().filter(|file| file.facts.is_some()).map(|file| file.object);
-    let message = state_message(&track);
+    let message = track.why_failed().map(str::to_owned);
     let facts = track.audio.as_ref().and_then(|file| file.facts.as_ref().map(|facts| facts.summary()));
     let duration = track.duration_ms().map(format_duration);
     let peaks = track.peaks.filter(|_| object.is_some());
@@ -102,7 +99,7 @@ pub fn PlayButton(object: ObjectId, title: String, queue: StoredValue<Vec<PlayIt
     view! {
         <button
             type="button"
-            class="btn-icon track-play"
+            class="btn-icon track-play noscript:invisible"
             aria-label=move || if is_on() { format!("Pause {title}") } else { format!("Play {title}") }
             on:click=move |_| if untrack(is_on) { player.pause() } else { play(player, queue, object) }
         >
@@ -112,17 +109,34 @@ pub fn PlayButton(object: ObjectId, title: String, queue: StoredValue<Vec<PlayIt
 }
 
 fn play(player: Player, queue: StoredValue<Vec<PlayItem>>, object: ObjectId) {
-    let queue = queue.get_value();
-    if let Some(index) = queue.iter().position(|item| item.object == object) {
-        player.play(queue, index);
+    if let Some(index) = place_of(queue, object) {
+        player.play(queue.get_value(), index);
     }
 }
 
-/// Why a track's file is not ready, where something is wrong with it.
-fn state_message(track: &TrackView) -> Option<String> {
-    let of_upload = track.pending.as_ref().and_then(|upload| upload.message.clone());
-    of_upload.or_else(|| match track.audio.as_ref().map(|file| &file.examination) {
-        Some(Examination::Failed(reason)) => Some(reason.clone()),
-        _ => None,
-    })
+pub fn place_of(queue: StoredValue<Vec<PlayItem>>, object: ObjectId) -> Option<usize> {
+    queue.with_value(|queue| queue.iter().position(|item| item.object == object))
+}
+
+/// The track of this queue that is in the player.
+pub fn heard(player: Player, queue: StoredValue<Vec<PlayItem>>) -> Option<usize> {
+    untrack(|| player.current()).and_then(|item| place_of(queue, item.object))
+}
+
+/// J and K hear the next and the previous track; space begins with the first.
+pub fn playback_keys(player: Player, queue: StoredValue<Vec<PlayItem>>) {
+    let play = move |index: usize| {
+        if index < queue.with_value(Vec::len) {
+            player.play(queue.get_value(), index);
+        }
+    };
+    on_key(move |key| {
+        match (key, heard(player, queue)) {
+            (" " | "j" | "J", None) => play(0),
+            ("j" | "J", Some(index)) => play(index + 1),
+            ("k" | "K", Some(index)) => play(index.saturating_sub(1)),
+            _ => return false,
+        }
+        true
+    });
 }

@@ -33,9 +33,10 @@ pub fn Account() -> impl IntoView {
                 {
                     let shown = steady(|| (), tokens);
                     let tokens = Signal::derive(move || shown.get().and_then(Result::ok).unwrap_or_default());
+                    let error = Signal::derive(move || shown.get().and_then(Result::err));
                     // A memo, so that what is half typed stays while the list changes.
                     let is_here = Memo::new(move |_| shown.with(Option::is_some));
-                    view! { <Show when=move || is_here.get()><AccessTokens tokens=tokens make=make revoke=revoke/></Show> }
+                    view! { <Show when=move || is_here.get()><AccessTokens tokens=tokens error=error make=make revoke=revoke/></Show> }
                 }
             </div>
         </SignedIn>

@@ -45,9 +45,7 @@ fn Releases(releases: Resource<ApiResult<Page<ReleaseSummary>>>, filter: Memo<Re
     };
     view! {
         <ListPage title="All releases" error=error>
-            {move || {
-                view! { <ReleaseFilters path=PATH filter=filter.get() counts=None search_label="Search by title or artist"/> }
-            }}
+            <ReleaseFilters path=PATH filter=filter counts=Signal::stored(None) search_label="Search by title or artist"/>
             {found}
         </ListPage>
     }

@@ -1,11 +1,14 @@
 //! The start: what this is for whoever is signed out, an artist's releases, and for admins the way to the queue.
 
+use std::collections::HashMap;
+
 use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::{components::Redirect, hooks::use_query_map};
 use vwaza::domain::{
     account::Actor,
-    release::{ReleaseFilter, ReleaseSummary},
+    ids::ReleaseId,
+    release::{Missing, ReleaseFilter, ReleaseSummary},
 };
 
 use crate::{
@@ -14,6 +17,7 @@ use crate::{
         empty_state::EmptyState,
         form::{FormErrors, FormNote, SubmitButton},
         icon::IconName,
+        keyboard,
         landing::Landing,
         page_error::PageError,
         page_head::PageHead,
@@ -93,6 +97,10 @@ fn ArtistHome(
     // The invitation to the first one has the button itself.
     let is_first =
         Memo::new(move |_| shown.with(|data| matches!(data, Some(Ok(Some(data))) if data.counts.all() == 0)));
+    let error = Memo::new(move |_| shown.get().and_then(Result::err));
+    let data = Signal::derive(move || shown.get().and_then(Result::ok).flatten());
+    // A memo, so that what is being typed and where the focus is stay while releases change.
+    let is_here = Memo::new(move |_| data.with(Option::is_some));
     let new_release = move || {
         view! {
             <ActionForm action=create>
@@ -107,15 +115,11 @@ fn ArtistHome(
                 <Show when=move || !is_first.get()>{new_release()}</Show>
             </PageHead>
             <FormNote errors=errors/>
-            {move || {
-                shown
-                    .get()
-                    .map(|data| match data {
-                        Ok(None) => ().into_any(),
-                        Ok(Some(data)) if data.counts.all() == 0 => view! { <FirstRelease>{new_release()}</FirstRelease> }.into_any(),
-                        Ok(Some(data)) => view! { <Releases data=data filter=filter.get()/> }.into_any(),
-                        Err(error) => view! { <PageError error=error/> }.into_any(),
-                    })
+            {move || match (error.get(), is_here.get(), is_first.get()) {
+                (Some(error), ..) => view! { <PageError error=error/> }.into_any(),
+                (None, true, true) => view! { <FirstRelease>{new_release()}</FirstRelease> }.into_any(),
+                (None, true, false) => view! { <Releases data=data filter=filter/> }.into_any(),
+                (None, false, _) => ().into_any(),
             }}
         </div>
     }
@@ -135,35 +139,42 @@ fn FirstRelease(children: Children) -> impl IntoView {
 }
 
 #[component]
-fn Releases(data: HomeData, filter: ReleaseFilter) -> impl IntoView {
-    let page = data.releases;
-    let for_pager = filter.clone();
+fn Releases(data: Signal<Option<HomeData>>, filter: Memo<ReleaseFilter>) -> impl IntoView {
+    keyboard::list_keys();
+    let to_continue =
+        Memo::new(move |_| data.get().map(|data| (data.continue_with, data.first_missing)).unwrap_or_default());
+    let page = Memo::new(move |_| data.get().map(|data| data.releases));
+    let counts = Memo::new(move |_| data.get().map(|data| data.counts));
+    let rows = move || {
+        let page = page.get()?;
+        let rows = if page.rows.is_empty() {
+            view! { <NothingFound/> }.into_any()
+        } else {
+            view! { <ReleaseRows releases=page.rows/> }.into_any()
+        };
+        let link = move |page| filter_address("/", &ReleaseFilter { page, ..filter.get_untracked() });
+        Some(view! { {rows} <Pager page=page.page pages=page.pages link=link/> })
+    };
     view! {
-        <ToContinue releases=data.continue_with/>
+        {move || {
+            let (releases, missing) = to_continue.get();
+            view! { <ToContinue releases missing/> }
+        }}
         <section class="section" aria-labelledby="all-title">
             <h2 class="section-title" id="all-title">"All releases"</h2>
-            <ReleaseFilters path="/" filter=filter counts=Some(data.counts)/>
-            {if page.rows.is_empty() {
-                view! { <NothingFound/> }.into_any()
-            } else {
-                view! { <ReleaseRows releases=page.rows/> }.into_any()
-            }}
-            <Pager
-                page=page.page
-                pages=page.pages
-                link=move |page| filter_address("/", &ReleaseFilter { page, ..for_pager.clone() })
-            />
+            <ReleaseFilters path="/" filter=filter counts=counts/>
+            {rows}
         </section>
     }
 }
 
 #[component]
-fn ToContinue(releases: Vec<ReleaseSummary>) -> impl IntoView {
+fn ToContinue(releases: Vec<ReleaseSummary>, missing: HashMap<ReleaseId, Missing>) -> impl IntoView {
     (!releases.is_empty()).then(|| {
         view! {
             <section aria-labelledby="continue-title">
                 <h2 class="section-title" id="continue-title">"Continue"</h2>
-                <ContinueCards releases=releases/>
+                <ContinueCards releases missing/>
             </section>
         }
     })

@@ -16,13 +16,14 @@ use crate::{
         checklist::MissingLinks,
         cover::{Cover, shown_cover},
         dialog::Dialog,
+        focus,
         form::{FormErrors, FormNote, SubmitButton},
         icon::{Icon, IconName},
         page_error::{NothingHere, PageError},
         release_facts::ReleaseFacts,
         require::SignedIn,
         status::{AttentionBadge, StatusBadge},
-        time_ago::{TimeAgo, date_words},
+        time_ago::{TimeAgo, Words, date_words},
         timeline::Timeline,
         track_list::TrackList,
     },
@@ -53,8 +54,22 @@ impl Actions {
             let withdrawn = withdraw.value().get().and_then(Result::err);
             let revised = revise.value().get().and_then(Result::err);
             withdrawn.or(revised).or(delete.value().get().and_then(Result::err))
+        })
+        .in_note();
+        let delete_open = RwSignal::new(false);
+        Effect::new(move || {
+            // What was answered stands in the page, behind the question.
+            if delete.value().get().is_some() {
+                delete_open.set(false);
+            }
         });
-        Self { withdraw, revise, delete, errors, delete_open: RwSignal::new(false) }
+        Effect::new(move || {
+            // The button that was pressed has gone with the status that it was for.
+            if withdraw.value().get().is_some() {
+                focus::on("#release-title");
+            }
+        });
+        Self { withdraw, revise, delete, errors, delete_open }
     }
 
     /// Grows with every answer: also a refusal says that the page shows something old.
@@ -110,7 +125,7 @@ fn ReleasePage(release: ReleaseView, actions: Actions) -> impl IntoView {
                 <Cover object=shown_cover(&release.cover) edge=640 alt=format!("Cover of {title}") class="release-cover"/>
                 <div>
                     <p class="release-kind">{release.kind().label()}</p>
-                    <h1 class="release-title">{title}</h1>
+                    <h1 class="release-title" id="release-title" tabindex="-1">{title}</h1>
                     <p>{release.artist_name.clone()}</p>
                     <div class="release-state">
                         <div class="release-badges">
@@ -171,8 +186,8 @@ fn Standing(release: ReleaseView) -> impl IntoView {
                 .into_any()
         }
         ReleaseStatus::PendingReview => {
-            let since = release.submitted_at.map(|at| view! { " Submitted " <TimeAgo at=at/> "." });
-            view! { <p>"Waiting for review. A person listens to it next." {since}</p> }.into_any()
+            let since = release.submitted_at.map(|at| view! { " since " <TimeAgo at=at words=Words::Since/> });
+            view! { <p>"Waiting for review" {since} ". A person listens to it next."</p> }.into_any()
         }
         ReleaseStatus::Published => {
             let out = release.details.release_date.map(|date| format!(" Its release date is {}.", date_words(date)));
@@ -235,7 +250,7 @@ fn DraftActions(release: ReleaseView, actions: Actions) -> impl IntoView {
     let open = actions.delete_open;
     view! {
         <a class="btn btn-primary" href=format!("/releases/{}/{step}", release.id)>{label}<Icon name=IconName::Forward/></a>
-        <button type="button" class="btn-quiet btn-quiet-danger" on:click=move |_| open.set(true)>
+        <button type="button" class="btn-quiet btn-quiet-danger noscript:hidden" on:click=move |_| open.set(true)>
             <Icon name=IconName::Trash/>
             "Delete draft"
         </button>

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use leptos::{prelude::*, server_fn::ServerFn};
-use leptos_router::hooks::use_params_map;
+use leptos::{ev, prelude::*, server_fn::ServerFn, task::spawn_local};
+use leptos_router::{
+    NavigateOptions,
+    hooks::{use_navigate, use_params_map},
+};
 use vwaza::domain::{
     ids::ReleaseId,
     problem::Problem,
@@ -14,7 +17,7 @@ use vwaza::domain::{
 use crate::{
     api::{
         releases::release,
-        review::{ApproveRelease, RejectRelease, approve_release, reject_release},
+        review::{ApproveRelease, RejectRelease, approve_release, reject_release, review_queue},
     },
     components::{
         focus,
@@ -76,6 +79,8 @@ struct Bench {
     judge: Action<(Subject, Verdict), ApiResult<()>>,
     /// Whether a verdict is taken, now.
     is_open: RwSignal<bool>,
+    /// The release that waited for a verdict while it was looked at.
+    waited: StoredValue<Option<ReleaseId>>,
     reload: Callback<()>,
 }
 
@@ -121,8 +126,9 @@ impl Bench {
         let reload = Callback::new(move |()| {
             error.set(None);
             reviewed.refetch();
+            focus::on("#main");
         });
-        Self { judging, judge, is_open, reload }
+        Self { judging, judge, is_open, waited: StoredValue::new(None), reload }
     }
 
     fn submit(self, subject: Subject, verdict: Verdict) {
@@ -153,11 +159,70 @@ fn error_without_script() -> Option<AppError> {
 #[component]
 fn Reviewed(reviewed: Resource<ApiResult<ReleaseView>>, id: Memo<Option<ReleaseId>>, bench: Bench) -> impl IntoView {
     let shown = live::steady(move || id.get(), reviewed);
-    move || {
+    let release = move || {
         Some(match shown.get()? {
             Ok(release) => view! { <ReviewedRelease release=release bench=bench/> }.into_any(),
             Err(error) => view! { <PageError error=error/> }.into_any(),
         })
+    };
+    let overtaken = Memo::new(move |_| {
+        let release = shown.get()?.ok()?;
+        // One's own verdict leads on to the next release by itself.
+        let is_overtaken = bench.waited.get_value() == Some(release.id) && bench.is_open.get();
+        (is_overtaken && release.status != ReleaseStatus::PendingReview).then_some(release.status)
+    });
+    view! {
+        {release}
+        <div role="status">
+            {move || overtaken.get().map(|status| view! { <Overtaken status=status judging=bench.judging/> })}
+        </div>
+    }
+}
+
+/// Instead of the verdict: somebody else was faster. What was written for the artist is kept, to be read or copied.
+#[component]
+fn Overtaken(status: ReleaseStatus, judging: Judging) -> impl IntoView {
+    Effect::new(move || {
+        // The field that was being written into has gone; no key that was meant for it follows a link.
+        if judging.rejecting.get_untracked() {
+            focus::on("#decided");
+        }
+    });
+    let what = match status {
+        ReleaseStatus::Published => "Already approved",
+        ReleaseStatus::Rejected => "Already rejected",
+        _ => "Withdrawn by its artist",
+    };
+    let written = Some(judging.reason.get_untracked()).filter(|reason| !reason.trim().is_empty()).map(|reason| {
+        view! {
+            <div class="w-full">
+                <p class="meta">"What you had written:"</p>
+                <blockquote class="quote max-h-32 overflow-y-auto">{reason}</blockquote>
+            </div>
+        }
+    });
+    let navigate = use_navigate();
+    let go_on = move |event: ev::MouseEvent| {
+        event.prevent_default();
+        let navigate = navigate.clone();
+        spawn_local(async move {
+            let queue = review_queue(String::new(), None, 1).await;
+            let next = queue.ok().and_then(|queue| Some(queue.rows.first()?.id));
+            let address = next.map_or_else(|| "/review".to_owned(), |next| format!("/review/{next}"));
+            navigate(&address, NavigateOptions::default());
+        });
+    };
+    view! {
+        <section class="bottom-bar sticky" id="decided" tabindex="-1" aria-label="Already decided">
+            <div class="mx-auto flex max-w-[72rem] flex-wrap items-center justify-end gap-3 px-[clamp(1rem,4vw,2.5rem)] py-3">
+                <p class="mr-auto">{what} "; nothing is left to decide."</p>
+                <a class="btn btn-primary" href="/review" on:click=go_on>
+                    "Next in the queue"
+                    <Icon name=IconName::Forward/>
+                </a>
+                {written}
+            </div>
+        </section>
     }
 }
 
@@ -167,6 +232,7 @@ fn ReviewedRelease(release: ReleaseView, bench: Bench) -> impl IntoView {
     let (title, standing, timeline) = (release.display_title(), release.clone(), release.timeline.clone());
     let artist = ReleaseFilter { artist: Some(release.artist_id), ..Default::default() };
     let verdict = (release.status == ReleaseStatus::PendingReview).then(|| {
+        bench.waited.set_value(Some(release.id));
         let subject = Subject { id: release.id, version: release.version };
         let on_judge = Callback::new(move |verdict| bench.submit(subject, verdict));
         let warnings = findings.warnings();

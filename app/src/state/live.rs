@@ -11,10 +11,18 @@ use crate::error::ApiResult;
 pub struct Live {
     any: RwSignal<u64>,
     releases: StoredValue<HashMap<ReleaseId, ArcRwSignal<u64>>>,
+    /// Changes that were heard and are told in a moment, many as one.
+    #[cfg(feature = "hydrate")]
+    news: StoredValue<Vec<ReleaseId>>,
 }
 
 pub fn provide() {
-    let live = Live { any: RwSignal::default(), releases: StoredValue::default() };
+    let live = Live {
+        any: RwSignal::default(),
+        releases: StoredValue::default(),
+        #[cfg(feature = "hydrate")]
+        news: StoredValue::default(),
+    };
     provide_context(live);
     #[cfg(feature = "hydrate")]
     browser::follow(live);
@@ -38,9 +46,24 @@ impl Live {
 
     #[cfg(feature = "hydrate")]
     fn changed(self, id: ReleaseId) {
+        if self.news.with_value(Vec::is_empty) {
+            set_timeout(move || self.tell(), browser::BUNDLE);
+        }
+        self.news.update_value(|news| {
+            if !news.contains(&id) {
+                news.push(id);
+            }
+        });
+    }
+
+    #[cfg(feature = "hydrate")]
+    fn tell(self) {
+        let news = self.news.try_update_value(std::mem::take).unwrap_or_default();
         self.any.update(|changes| *changes += 1);
-        if let Some(release) = self.releases.with_value(|releases| releases.get(&id).cloned()) {
-            release.update(|changes| *changes += 1);
+        for id in news {
+            if let Some(release) = self.releases.with_value(|releases| releases.get(&id).cloned()) {
+                release.update(|changes| *changes += 1);
+            }
         }
     }
 
@@ -81,7 +104,7 @@ where
 
 #[cfg(feature = "hydrate")]
 mod browser {
-    use std::time::Duration;
+    use std::{cell::Cell, rc::Rc, time::Duration};
 
     use leptos::prelude::*;
     use serde::Deserialize;
@@ -92,6 +115,10 @@ mod browser {
     use crate::state::session::Session;
 
     const BETWEEN_POLLS: Duration = Duration::from_secs(5);
+    /// Three heartbeats of the server: a line that is silent for longer is dead, whatever the browser thinks of it.
+    const SILENT_MS: f64 = 45_000.0;
+    /// What happens to one release happens in bursts.
+    pub(super) const BUNDLE: Duration = Duration::from_millis(300);
 
     /// The data of a `release` event.
     #[derive(Deserialize)]
@@ -128,12 +155,18 @@ mod browser {
 
     struct Stream {
         source: EventSource,
-        _listeners: [Closure<dyn Fn(Event)>; 2],
+        heard_ms: Rc<Cell<f64>>,
+        _listeners: [Closure<dyn Fn(Event)>; 3],
     }
 
     impl Stream {
         fn open(live: Live) -> Option<Self> {
             let source = EventSource::new("/api/events").ok()?;
+            let heard_ms = Rc::new(Cell::new(js_sys::Date::now()));
+            let on_beat = Closure::<dyn Fn(Event)>::new({
+                let heard_ms = heard_ms.clone();
+                move |_| heard_ms.set(js_sys::Date::now())
+            });
             let on_release = Closure::<dyn Fn(Event)>::new(move |event: Event| {
                 let data = event.dyn_into::<MessageEvent>().ok().and_then(|message| message.data().as_string());
                 match data.and_then(|data| serde_json::from_str::<Changed>(&data).ok()) {
@@ -143,18 +176,30 @@ mod browser {
             });
             // What happened between the page and the first event, or while the line was down, was not told.
             let on_open = Closure::<dyn Fn(Event)>::new(move |_| live.anything_may_have_changed());
-            for (name, listener) in [("release", &on_release), ("open", &on_open)] {
+            let listeners = [
+                ("release", &on_release),
+                ("open", &on_open),
+                // Each of them says that the line stands.
+                ("release", &on_beat),
+                ("open", &on_beat),
+                ("beat", &on_beat),
+            ];
+            for (name, listener) in listeners {
                 source.add_event_listener_with_callback(name, listener.as_ref().unchecked_ref()).ok()?;
             }
-            Some(Self { source, _listeners: [on_release, on_open] })
+            Some(Self { source, heard_ms, _listeners: [on_release, on_open, on_beat] })
         }
 
         fn is_open(&self) -> bool {
-            self.source.ready_state() == EventSource::OPEN
+            self.source.ready_state() == EventSource::OPEN && !self.is_silent()
         }
 
         fn has_given_up(&self) -> bool {
-            self.source.ready_state() == EventSource::CLOSED
+            self.source.ready_state() == EventSource::CLOSED || self.is_silent()
+        }
+
+        fn is_silent(&self) -> bool {
+            js_sys::Date::now() - self.heard_ms.get() > SILENT_MS
         }
     }
 

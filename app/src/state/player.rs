@@ -17,7 +17,17 @@ pub struct PlayItem {
     pub title: String,
     pub subtitle: String,
     pub duration_ms: i64,
+    pub content_type: &'static str,
     pub cover: Option<ObjectId>,
+}
+
+/// Why nothing is heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// The browser does not know the format.
+    Unplayable,
+    /// The source could not be fetched, even when asked for again.
+    Unreachable,
 }
 
 /// Its commands are for event handlers and effects: only a browser has something to play on.
@@ -28,7 +38,7 @@ pub struct Player {
     index: RwSignal<usize>,
     playing: RwSignal<bool>,
     seconds: RwSignal<f64>,
-    broken: RwSignal<bool>,
+    broken: RwSignal<Option<Broken>>,
     retries: StoredValue<u32>,
     /// Where to go on once a source that was asked for anew is there.
     resume_at_seconds: StoredValue<Option<f64>>,
@@ -88,8 +98,7 @@ impl Player {
         self.index.get() + 1 < self.queue.with(Vec::len)
     }
 
-    /// The source cannot be played, even when asked for again.
-    pub fn broken(self) -> bool {
+    pub fn broken(self) -> Option<Broken> {
         self.broken.get()
     }
 }
@@ -167,10 +176,14 @@ impl Player {
     fn load(self) {
         self.retries.set_value(0);
         self.resume_at_seconds.set_value(None);
-        self.broken.set(false);
+        self.broken.set(None);
         self.seconds.set(0.0);
         self.source();
-        self.start();
+        if self.knows_format() {
+            self.start();
+        } else {
+            self.broken.set(Some(Broken::Unplayable));
+        }
     }
 
     fn source(self) {
@@ -179,11 +192,19 @@ impl Player {
         }
     }
 
+    /// False only where the browser says that it cannot play the current track.
+    fn knows_format(self) -> bool {
+        match (self.audio.get_untracked(), untrack(|| self.current())) {
+            (Some(audio), Some(item)) => !audio.can_play_type(item.content_type).is_empty(),
+            _ => true,
+        }
+    }
+
     fn start(self) {
-        if self.broken.get_untracked() {
+        if self.broken.get_untracked().is_some() {
             // The listener tries again by hand.
             self.retries.set_value(0);
-            self.broken.set(false);
+            self.broken.set(None);
             self.resume_at_seconds.set_value(Some(self.seconds.get_untracked()));
             self.source();
         }
@@ -241,9 +262,14 @@ impl Player {
     /// A signed address has expired, or the line dropped: asks for the source again and goes on at the same second.
     pub(crate) fn heard_error(self) {
         let Some(item) = untrack(|| self.current()) else { return };
+        if !self.knows_format() {
+            self.broken.set(Some(Broken::Unplayable));
+            self.playing.set(false);
+            return;
+        }
         let retries = self.retries.get_value();
         if retries >= RETRIES_MAX {
-            self.broken.set(true);
+            self.broken.set(Some(Broken::Unreachable));
             self.playing.set(false);
             return;
         }

@@ -35,7 +35,7 @@ impl Events {
                 };
                 let event = (field("event:"), field("data:"));
                 self.read = rest.to_owned();
-                if !event.0.is_empty() {
+                if !event.0.is_empty() && event.0 != "beat" {
                     return event;
                 }
                 continue;

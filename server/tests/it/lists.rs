@@ -4,7 +4,7 @@ use app::api::releases::Home;
 use vwaza::domain::{
     ids::ReleaseId,
     release::{Page, RawDetails, ReleaseFilter, ReleaseSort, ReleaseStatus, ReleaseSummary},
-    review::ArtistSummary,
+    review::{ArtistSummary, Judged},
 };
 
 use crate::support::{App, Client, fields_of, form, spawn_app};
@@ -54,6 +54,8 @@ async fn a_search_means_what_was_typed() {
         ("  DAYS ", vec!["100 Days"]),
         ("été", vec!["ÉTÉ"]),
         ("%", vec!["100% Ana"]),
+        // Whose releases they are says nothing about an artist's own.
+        ("ana", vec!["100% Ana"]),
         ("' or true --", vec![]),
         ("\0", vec!["100 Days", "100% Ana", "back\\slash", "under_score", "underXscore", "ÉTÉ"]),
     ] {
@@ -140,6 +142,39 @@ async fn the_review_queue_is_oldest_first_and_can_be_searched() {
     assert_eq!(titles(&queue("ben", None).await.rows), ["Second"]);
     assert_eq!(titles(&queue("", Some(&ana)).await.rows), ["First", "Third"]);
     assert_eq!(queue("draft", None).await.total, 0);
+}
+
+#[tokio::test]
+async fn a_release_is_found_by_its_version() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let id = drafts(&ana, &["Night Bus", "Day Bus"]).await[0];
+    let details =
+        RawDetails { title: "Night Bus".into(), title_version: "Live in Lisbon".into(), ..RawDetails::default() };
+    ana.save_details(id, &details).await.expect_status(200);
+    let filter = ReleaseFilter { search: "lisbon".into(), ..ReleaseFilter::default() };
+    assert_eq!(titles(&home(&ana, &filter).await.releases.rows), ["Night Bus"]);
+}
+
+#[tokio::test]
+async fn after_a_verdict_comes_what_follows_in_the_queue_then_its_start() {
+    let app = spawn_app().await;
+    let (ana, admin) = (app.artist("Ana").await, app.admin().await);
+    let ids = drafts(&ana, &["1", "2", "3"]).await;
+    for id in &ids {
+        set_status(&app, *id, "PENDING_REVIEW").await;
+    }
+    sqlx::query("update releases set submitted_at = now() + title::int * interval '1 minute', version = 7")
+        .execute(&app.sql)
+        .await
+        .unwrap();
+    let next = async |id: ReleaseId| {
+        let fields = form(&[("id", &id.to_string()), ("version", "7")]);
+        admin.call("review/approve", &fields).await.ok::<Judged>().next
+    };
+    assert_eq!(next(ids[1]).await, Some(ids[2]));
+    assert_eq!(next(ids[2]).await, Some(ids[0]));
+    assert_eq!(next(ids[0]).await, None);
 }
 
 #[tokio::test]

@@ -1,15 +1,18 @@
 //! Lists of releases: filtered, sorted, counted and paged by the database.
 
+use std::collections::HashMap;
+
 use sqlx::PgPool;
 
-use super::Releases;
+use super::{Releases, view};
 use crate::{
     backend::Result,
     domain::{
         account::Actor,
         ids::{ObjectId, ReleaseId, UserId},
         release::{
-            PAGE_SIZE, PAGES_MAX, Page, ReleaseCounts, ReleaseFilter, ReleaseSort, ReleaseStatus, ReleaseSummary,
+            Missing, PAGE_SIZE, PAGES_MAX, Page, ReleaseCounts, ReleaseFilter, ReleaseSort, ReleaseStatus,
+            ReleaseSummary,
         },
     },
 };
@@ -64,6 +67,23 @@ impl Releases<'_> {
     }
 }
 
+impl Releases<'_> {
+    /// What each draft of the actor's among these lacks first. What has gone meanwhile lacks nothing.
+    pub async fn first_missing(
+        &self,
+        actor: &Actor,
+        releases: &[ReleaseSummary],
+    ) -> Result<HashMap<ReleaseId, Missing>> {
+        let mut tx = view::snapshot(&self.0.db).await?;
+        let mut found = HashMap::new();
+        for draft in releases.iter().filter(|release| release.status == ReleaseStatus::Draft) {
+            let release = view::load(&mut tx, draft.id).await?.filter(|release| release.artist_id == actor.id);
+            found.extend(release.and_then(|release| Some((release.id, release.first_missing()?))));
+        }
+        Ok(found)
+    }
+}
+
 /// What a person typed, as a pattern in which their own `%` and `_` mean themselves.
 pub(in crate::backend) fn like_pattern(search: &str) -> Option<String> {
     let typed: String = search.trim().chars().filter(|c| *c != '\0').take(SEARCH_MAX_CHARS).collect();
@@ -98,7 +118,8 @@ macro_rules! summaries {
                from releases r join users u on u.id = r.artist_id
                where ($1::release_status is null or r.status = $1)
                  and ($2::uuid is null or r.artist_id = $2)
-                 and ($3::text is null or r.title ilike $3 or u.artist_name ilike $3)
+                 and ($3::text is null or r.title ilike $3 or r.title_version ilike $3
+                      or ($2::uuid is null and u.artist_name ilike $3))
                order by "# + $order + r#" limit $4 offset $5"#,
             $status as Option<ReleaseStatus>,
             $artist as Option<UserId>,
@@ -149,7 +170,8 @@ async fn count(
         r#"select count(*) as "count!" from releases r join users u on u.id = r.artist_id
            where ($1::release_status is null or r.status = $1)
              and ($2::uuid is null or r.artist_id = $2)
-             and ($3::text is null or r.title ilike $3 or u.artist_name ilike $3)"#,
+             and ($3::text is null or r.title ilike $3 or r.title_version ilike $3
+                  or ($2::uuid is null and u.artist_name ilike $3))"#,
         status as Option<ReleaseStatus>,
         artist as Option<UserId>,
         pattern

@@ -43,6 +43,8 @@ pub struct Missing {
     /// The id of the element on that step's page.
     pub field: String,
     pub message: String,
+    /// A file of it failed, which nobody would expect.
+    pub is_failure: bool,
 }
 
 impl ReleaseView {
@@ -54,7 +56,6 @@ impl ReleaseView {
     /// All that keeps it from being submitted, in the wizard's order; the server decides by the same list.
     pub fn missing(&self) -> Vec<Missing> {
         let mut missing = Vec::new();
-        let mut add = |step, field: String, message: String| missing.push(Missing { step, field, message });
         let details = &self.details;
         for (absent, field, message) in [
             (details.title.is_empty(), "title", "Add a title"),
@@ -65,31 +66,66 @@ impl ReleaseView {
             (details.c_line.is_none(), "c_line", "Add the © line"),
         ] {
             if absent {
-                add(Step::Details, field.into(), message.into());
+                add(&mut missing, Step::Details, field.into(), message.into());
             }
         }
         match self.cover.state() {
-            FileState::Missing | FileState::Refused => add(Step::Cover, "cover".into(), "Add a cover".into()),
-            FileState::Receiving => add(Step::Cover, "cover".into(), "The cover is still uploading".into()),
-            FileState::Failed => add(Step::Cover, "cover".into(), "The cover needs your attention".into()),
+            FileState::Missing | FileState::Refused => {
+                add(&mut missing, Step::Cover, "cover".into(), "Add a cover".into())
+            }
+            FileState::Receiving => {
+                add(&mut missing, Step::Cover, "cover".into(), "The cover is still uploading".into())
+            }
+            FileState::Failed => {
+                let message = attention("The cover", self.cover.why_failed());
+                missing.push(Missing { step: Step::Cover, field: "cover".into(), message, is_failure: true });
+            }
             FileState::Storing | FileState::Examining | FileState::Ready => {}
         }
         if self.tracks.is_empty() {
-            add(Step::Tracks, "tracks".into(), "Add at least one track".into());
+            add(&mut missing, Step::Tracks, "tracks".into(), "Add at least one track".into());
         }
         for track in &self.tracks {
             let name = track.display_title();
             let anchor = format!("track-{}", track.id);
             if track.title.is_empty() {
-                add(Step::Tracks, anchor.clone(), format!("Track {} needs a title", track.number));
+                add(
+                    &mut missing,
+                    Step::Tracks,
+                    format!("{anchor}-title"),
+                    format!("Track {} needs a title", track.number),
+                );
             }
             match track.state() {
-                FileState::Missing | FileState::Refused => add(Step::Tracks, anchor, format!("“{name}” has no audio")),
-                FileState::Receiving => add(Step::Tracks, anchor, format!("“{name}” is still uploading")),
-                FileState::Failed => add(Step::Tracks, anchor, format!("“{name}” needs your attention")),
+                FileState::Missing | FileState::Refused => {
+                    add(&mut missing, Step::Tracks, anchor, format!("“{name}” has no audio"))
+                }
+                FileState::Receiving => add(&mut missing, Step::Tracks, anchor, format!("“{name}” is still uploading")),
+                FileState::Failed => {
+                    let message = attention(&format!("“{name}”"), track.why_failed());
+                    missing.push(Missing { step: Step::Tracks, field: anchor, message, is_failure: true });
+                }
                 FileState::Storing | FileState::Examining | FileState::Ready => {}
             }
         }
         missing
+    }
+
+    /// What is to be done first: whatever failed, then the wizard's order.
+    pub fn first_missing(&self) -> Option<Missing> {
+        let mut missing = self.missing();
+        missing.sort_by_key(|item| !item.is_failure);
+        missing.into_iter().next()
+    }
+}
+
+fn add(missing: &mut Vec<Missing>, step: Step, field: String, message: String) {
+    missing.push(Missing { step, field, message, is_failure: false });
+}
+
+fn attention(what: &str, why: Option<&str>) -> String {
+    match why {
+        Some(why) => format!("{what} needs your attention: {why}"),
+        None => format!("{what} needs your attention"),
     }
 }

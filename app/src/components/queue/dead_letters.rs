@@ -77,7 +77,7 @@ fn LetterRow(letter: DeadLetter, actions: LetterActions) -> impl IntoView {
                 <div class="flex gap-1 md:justify-end">
                     <ActionForm action=actions.retry>
                         <input type="hidden" name="id" value=id.to_string()/>
-                        <button type="submit" class="btn btn-small" aria-label=retry>
+                        <button type="submit" class="btn btn-small" aria-label=retry data-row>
                             <Icon name=IconName::Retry/>
                             "Retry"
                         </button>

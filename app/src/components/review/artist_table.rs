@@ -9,7 +9,7 @@ use vwaza::domain::{
 };
 
 use super::table::{ABOVE_ROW_LINK, Column, Table, count};
-use crate::components::{release_filters::filter_address, time_ago::TimeAgo};
+use crate::components::{keyboard::list_keys, release_filters::filter_address, time_ago::TimeAgo};
 
 fn columns() -> Vec<Column> {
     let statuses = ReleaseStatus::ALL.map(|status| Column::number(status.label()));
@@ -23,6 +23,7 @@ fn columns() -> Vec<Column> {
 /// `releases_path` is where an artist's releases are listed.
 #[component]
 pub fn ArtistTable(rows: Vec<ArtistSummary>, releases_path: &'static str) -> impl IntoView {
+    list_keys();
     let rows = rows.into_iter().map(|row| view! { <ArtistRow row releases_path/> }).collect_view();
     view! {
         <Table caption="All artists" columns=columns()>

@@ -51,7 +51,7 @@ impl Findings {
         }
         let mut gtin = Vec::new();
         if details.gtin.is_none() {
-            gtin.push(Finding::note("No UPC or EAN: stores need one assigned."));
+            gtin.push(Finding::note("No UPC/EAN: stores need one assigned."));
         }
         Self {
             title: title_findings(&details.title, details.title_version.as_deref()),
@@ -64,7 +64,8 @@ impl Findings {
 
     /// The warnings alone, each saying where it belongs.
     pub fn warnings(&self) -> Vec<String> {
-        let named = [("Title", &self.title), ("Type", &self.kind), ("UPC/EAN", &self.gtin), ("Cover", &self.cover)];
+        let named =
+            [("Title", &self.title), ("Release type", &self.kind), ("UPC/EAN", &self.gtin), ("Cover", &self.cover)];
         let of_release = named.into_iter().map(|(place, findings)| (place.to_owned(), findings));
         let of_tracks =
             self.tracks.iter().enumerate().map(|(index, findings)| (format!("Track {}", index + 1), findings));

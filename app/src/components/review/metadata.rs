@@ -37,7 +37,7 @@ pub fn Metadata(
                     </a>
                 </dd>
             </div>
-            <Fact label="Type" value=Some(kind) findings=findings.kind/>
+            <Fact label="Release type" value=Some(kind) findings=findings.kind/>
             <Fact label="Genre" value=details.genre/>
             <Fact label="Language" value=language/>
             <ReleaseDate date=details.release_date came_in/>

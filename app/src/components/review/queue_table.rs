@@ -88,6 +88,8 @@ pub fn QueueTable(
         id
     });
 
+    open_on_first(current);
+
     view! {
         <Table caption="Releases that wait for a verdict, oldest first" columns=COLUMNS.to_vec()>
             <For
@@ -111,6 +113,26 @@ pub fn QueueTable(
     }
 }
 
+/// Who comes from another page goes on in the table, unless the focus is somewhere else by then.
+fn open_on_first(current: Memo<Option<Cursor>>) {
+    Effect::new(move |opened: Option<()>| {
+        let is_navigation = document().document_element().is_some_and(|root| root.has_attribute("data-alive"));
+        if opened.is_none()
+            && is_navigation
+            && let Some(cursor) = current.get_untracked()
+        {
+            // After the frame in which a new page gets the focus as a whole.
+            request_animation_frame(move || {
+                request_animation_frame(move || {
+                    if nothing_is_focused() {
+                        focus_row(cursor.id);
+                    }
+                });
+            });
+        }
+    });
+}
+
 fn focus_row(id: ReleaseId) {
     let row = document().get_element_by_id(&format!("row-{id}"));
     if let Some(row) = row.and_then(|row| row.dyn_into::<HtmlElement>().ok()) {
@@ -120,7 +142,7 @@ fn focus_row(id: ReleaseId) {
 }
 
 fn nothing_is_focused() -> bool {
-    document().active_element().is_none_or(|element| element.tag_name() == "BODY")
+    document().active_element().is_none_or(|element| matches!(element.tag_name().as_str(), "BODY" | "MAIN"))
 }
 
 #[component]

@@ -6,6 +6,7 @@ use vwaza::domain::release::{ReleaseFilter, ReleaseSummary};
 use super::table::{ABOVE_ROW_LINK, COVER_ROW, Column, Table};
 use crate::components::{
     cover::Cover,
+    keyboard::list_keys,
     release_filters::filter_address,
     release_list::tracks_words,
     status::StatusBadge,
@@ -29,6 +30,7 @@ pub fn ReleaseTable(
     /// Of the page; links to an artist's releases stay on it.
     path: &'static str,
 ) -> impl IntoView {
+    list_keys();
     let rows = rows
         .into_iter()
         .map(|row| {

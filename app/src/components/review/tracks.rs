@@ -6,7 +6,7 @@ use vwaza::domain::{ids::ObjectId, release::ReleaseView};
 
 use super::{findings::Finding, track::ReviewTrack};
 use crate::{
-    components::{keyboard, track_list::play_queue},
+    components::track_list::{heard, place_of, play_queue, playback_keys},
     state::player::{PlayItem, Player},
 };
 
@@ -37,15 +37,6 @@ pub fn ReviewTracks(
     view! { <ol class="grid gap-6">{tracks}</ol> }
 }
 
-fn place_of(queue: StoredValue<Vec<PlayItem>>, object: ObjectId) -> Option<usize> {
-    queue.with_value(|queue| queue.iter().position(|item| item.object == object))
-}
-
-/// The track of this queue that is in the player.
-fn heard(player: Player, queue: StoredValue<Vec<PlayItem>>) -> Option<usize> {
-    untrack(|| player.current()).and_then(|item| place_of(queue, item.object))
-}
-
 /// A track of another release that has been paused: space is to begin with this one.
 fn put_away_what_is_over(player: Player, queue: StoredValue<Vec<PlayItem>>) {
     Effect::new(move || {
@@ -53,22 +44,5 @@ fn put_away_what_is_over(player: Player, queue: StoredValue<Vec<PlayItem>>) {
         if has_other && !untrack(|| player.playing()) {
             player.close();
         }
-    });
-}
-
-fn playback_keys(player: Player, queue: StoredValue<Vec<PlayItem>>) {
-    let play = move |index: usize| {
-        if index < queue.with_value(Vec::len) {
-            player.play(queue.get_value(), index);
-        }
-    };
-    keyboard::on_key(move |key| {
-        match (key, heard(player, queue)) {
-            (" " | "j" | "J", None) => play(0),
-            ("j" | "J", Some(index)) => play(index + 1),
-            ("k" | "K", Some(index)) => play(index.saturating_sub(1)),
-            _ => return false,
-        }
-        true
     });
 }

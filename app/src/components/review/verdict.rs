@@ -185,6 +185,17 @@ fn RejectForm(subject: Subject, address: &'static str, judging: Judging, on_judg
             let _ = text.focus();
         }
     });
+    // What was typed before the page came alive is the reason so far.
+    Effect::new(move |was_there: Option<bool>| {
+        let Some(text) = text.get() else { return false };
+        let now = reason.get();
+        if was_there != Some(true) && now.is_empty() {
+            reason.set(text.value());
+        } else if text.value() != now {
+            text.set_value(&now);
+        }
+        true
+    });
     let close = move || {
         rejecting.set(false);
         focus::on("#reject");
@@ -233,7 +244,6 @@ fn RejectForm(subject: Subject, address: &'static str, judging: Judging, on_judg
                             required
                             maxlength=REASON_MAX_CHARS.to_string()
                             node_ref=text
-                            prop:value=move || reason.get()
                             aria-invalid=move || reason_error.get().map(|_| "true")
                             aria-describedby=move || described_by("reason", true, reason_error.get().is_some())
                             on:input=move |event| reason.set(event_target_value(&event))

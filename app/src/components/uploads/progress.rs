@@ -3,7 +3,10 @@
 use leptos::prelude::*;
 
 use crate::{
-    components::icon::{Icon, IconName},
+    components::{
+        focus,
+        icon::{Icon, IconName},
+    },
     state::uploads::{Command, Task, TaskState},
 };
 
@@ -20,7 +23,7 @@ pub fn UploadProgress(
     let can_pause = Memo::new(move |_| state.with(TaskState::can_pause));
     let can_resume = Memo::new(move |_| state.with(TaskState::can_resume));
     let is_storing = Memo::new(move |_| state.with(|state| *state == TaskState::Storing));
-    let is_signed_out = Memo::new(move |_| state.with(|state| *state == TaskState::SignedOut));
+    let is_signed_out = Memo::new(move |_| state.with(|state| matches!(state, TaskState::SignedOut(_))));
     let is_bad = Memo::new(move |_| state.with(|state| matches!(state, TaskState::Refused(_) | TaskState::Failed(_))));
     // One button that changes its meaning, so that the focus stays on it.
     let is_paused = Memo::new(move |_| state.with(|state| matches!(state, TaskState::Paused(_))));
@@ -65,7 +68,11 @@ pub fn UploadProgress(
                             let named = cancel_name.clone();
                             move || named(if is_bad.get() { "Put away" } else { "Cancel" })
                         }
-                        on:click=move |_| on_command.run(Command::Cancel)
+                        on:click=move |_| {
+                            on_command.run(Command::Cancel);
+                            // To the heading of the step: the row may be gone.
+                            focus::on("#step");
+                        }
                     >
                         <Icon name=IconName::Close/>
                     </button>

@@ -8,7 +8,10 @@ use vwaza::domain::{
 
 use super::file_button::FileButton;
 use crate::{
-    components::icon::{Icon, IconName},
+    components::{
+        focus,
+        icon::{Icon, IconName},
+    },
     state::uploads::{Files, Progress},
 };
 
@@ -67,7 +70,10 @@ pub fn ResumeNote(
                     target=target
                     on_files=on_files
                 />
-                <button type="button" class="btn-icon noscript:hidden" aria-label=cancel on:click=move |_| on_cancel.run(())>
+                <button type="button" class="btn-icon noscript:hidden" aria-label=cancel on:click=move |_| {
+                    on_cancel.run(());
+                    focus::on("#step");
+                }>
                     <Icon name=IconName::Close/>
                 </button>
             </div>

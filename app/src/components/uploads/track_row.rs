@@ -163,16 +163,18 @@ fn Order(
     on_event: Callback<TrackEvent>,
 ) -> impl IntoView {
     let title = move || track.with(TrackView::display_title);
+    let is_last = move || usize::try_from(number.get_untracked()) == Ok(table.count.get_untracked());
     let on_key = move |event: ev::KeyboardEvent| {
-        let by = match event.key().as_str() {
-            "ArrowUp" => -1,
-            "ArrowDown" => 1,
+        let by = match (event.key().as_str(), event.alt_key()) {
+            ("ArrowUp", true) => -1,
+            ("ArrowDown", true) => 1,
+            // Pressed like any button: one place further down, and from the last one to the first.
+            (" " | "Enter", false) if is_last() => 1 - number.get_untracked(),
+            (" " | "Enter", false) => 1,
             _ => return,
         };
-        if event.alt_key() {
-            event.prevent_default();
-            on_event.run(TrackEvent::MoveTo { number: number.get_untracked() + by, control: "handle" });
-        }
+        event.prevent_default();
+        on_event.run(TrackEvent::MoveTo { number: number.get_untracked() + by, control: "handle" });
     };
     view! {
         <span
@@ -183,7 +185,7 @@ fn Order(
             draggable="true"
             aria-label=move || format!("Move “{}”, track {} of {}", title(), number.get(), table.count.get())
             aria-keyshortcuts="Alt+ArrowUp Alt+ArrowDown"
-            title="Drag, or press Alt and the arrow keys"
+            title="Drag, or press Alt and the arrow keys; Enter moves it down"
             on:keydown=on_key
             on:dragstart=move |event| {
                 drag::begin(&event);

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use leptos::{ev, html, leptos_dom::helpers::TimeoutHandle, prelude::*};
+use leptos::{ev, html, leptos_dom::helpers::TimeoutHandle, prelude::*, server_fn::ServerFn, task::spawn_local};
 use serde::{Serialize, de::DeserializeOwned};
-use vwaza::domain::problem::FieldErrors;
+use vwaza::domain::{problem::FieldErrors, release::ReleaseView};
 
-use crate::error::AppError;
+use super::{latest::Latest, leaving::LeavingWarning};
+use crate::{error::AppError, state::toasts::Toasts};
 
 /// Long enough not to save every letter, short enough to have saved before somebody looks.
 const AFTER_LAST_KEY: Duration = Duration::from_millis(600);
@@ -14,6 +15,9 @@ const AFTER_LAST_KEY: Duration = Duration::from_millis(600);
 const AFTER_LEAVING: Duration = Duration::from_millis(200);
 /// When the server was out of reach.
 const BEFORE_RETRY: Duration = Duration::from_secs(5);
+
+/// How often what was typed last is sent once more after its form is left.
+const RETRIES_AFTER_LEAVING: u32 = 6;
 
 /// Why something is saved now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +37,17 @@ pub(super) struct Autosave {
 }
 
 impl Autosave {
-    /// `save` is called only while nothing is `pending`.
-    pub(super) fn new(pending: Memo<bool>, save: impl Fn(Occasion) + Copy + Send + Sync + 'static) -> Self {
+    /// `save` is called only while nothing is `pending`; `rest` is what the form holds and the server does not.
+    pub(super) fn new<S>(
+        latest: Latest,
+        pending: Memo<bool>,
+        save: impl Fn(Occasion) + Copy + Send + Sync + 'static,
+        rest: impl Fn() -> Option<S> + Copy + Send + Sync + 'static,
+    ) -> Self
+    where
+        S: ServerFn<Output = ReleaseView, Error = AppError> + Clone + 'static,
+    {
+        let toasts = Toasts::get();
         let autosave =
             Self { unsaved: RwSignal::new(false), due: RwSignal::new(None), timer: StoredValue::new(None), pending };
         Effect::new(move || {
@@ -54,8 +67,11 @@ impl Autosave {
         on_cleanup(move || {
             leaving.remove();
             autosave.stop_timer();
-            if autosave.unsaved.get_untracked() {
-                save(Occasion::Left);
+            // Nobody is here any more to hear an answer, and an answer on its way may be a refusal: it is sent once more.
+            if untrack(|| autosave.is_busy())
+                && let Some(rest) = untrack(rest)
+            {
+                save_rest(rest, latest, toasts, LeavingWarning::new(), RETRIES_AFTER_LEAVING);
             }
         });
         autosave
@@ -77,7 +93,7 @@ impl Autosave {
 
     /// After an answer that promises nothing: what is typed is tried again.
     pub(super) fn retry_after(self, error: &AppError) {
-        if error.status() >= 500 || error.is_signed_out() {
+        if may_pass(error) {
             self.unsaved.set(true);
             self.due_after(BEFORE_RETRY, Occasion::Typing);
         }
@@ -99,6 +115,34 @@ impl Autosave {
             timer.clear();
         }
     }
+}
+
+/// Trouble that has nothing to do with what was typed.
+fn may_pass(error: &AppError) -> bool {
+    error.status() >= 500 || error.is_signed_out() || error.status() == 429
+}
+
+/// Brings what was typed last to the server, while the person is elsewhere.
+fn save_rest<S>(rest: S, latest: Latest, toasts: Toasts, warning: LeavingWarning, retries: u32)
+where
+    S: ServerFn<Output = ReleaseView, Error = AppError> + Clone + 'static,
+{
+    spawn_local(async move {
+        match rest.clone().run_on_client().await {
+            Ok(release) => latest.accept(release),
+            Err(error) if may_pass(&error) && retries > 0 => {
+                set_timeout(move || save_rest(rest, latest, toasts, warning, retries - 1), BEFORE_RETRY);
+                return;
+            }
+            // It was removed, together with what was typed.
+            Err(error) if error.status() == 404 => {}
+            Err(error) => {
+                let message = format!("What you typed last was not saved. {}", error.message);
+                toasts.error(&AppError { message, ..error });
+            }
+        }
+        drop(warning);
+    });
 }
 
 /// What a form holds now, as it would be sent.
@@ -128,7 +172,7 @@ pub(super) fn shown_errors(refused: FieldErrors, shown: &FieldErrors, occasion: 
     }
 }
 
-/// Whether what is typed is saved; `None` before anything was. `answer` is the last one of the server.
+/// Whether what is typed is saved; `None` where nothing is to be said. `answer` is the last one of the server.
 pub(super) fn words(
     autosave: Autosave,
     errors: RwSignal<FieldErrors>,
@@ -137,6 +181,7 @@ pub(super) fn words(
     Some(match answer {
         Some(Err(error)) if error.fields.is_empty() => format!("Not saved yet. {}", error.message),
         _ if autosave.is_busy() => "Saving…".into(),
+        None if !errors.with(FieldErrors::is_empty) => "What is marked is not saved".into(),
         _ if !errors.with(FieldErrors::is_empty) => "Saved, except for what is marked".into(),
         Some(_) => "Saved".into(),
         None => return None,

@@ -32,25 +32,39 @@ pub(super) fn Details(latest: Latest) -> impl IntoView {
     let sent = StoredValue::new(saved.get_untracked());
     let is_leaving = RwSignal::new(false);
 
-    let check = move |occasion| {
+    // What the form holds, without what is refused.
+    let read = move || {
         let SaveDetails { details: filled, .. } = read_form(form)?;
         let refused = match filled.parse() {
             Err(Problem::Invalid(refused)) => refused,
             _ => FieldErrors::default(),
         };
-        errors.update(|shown| *shown = shown_errors(refused.clone(), shown, occasion));
-        Some((filled, refused))
+        Some((saved.with_untracked(|saved| without_refused(&filled, saved, &refused))?, refused))
+    };
+    let check = move |occasion| {
+        let (details, refused) = read()?;
+        errors.update(|shown| *shown = shown_errors(refused, shown, occasion));
+        Some(details)
     };
     let save = move |occasion| {
-        let Some((filled, refused)) = check(occasion) else { return };
-        let details = saved.with_untracked(|saved| without_refused(&filled, saved, &refused));
+        let details = check(occasion);
         if let Some(details) = details.filter(|details| sent.with_value(|sent| sent != details)) {
             sent.set_value(details.clone());
             action.dispatch(SaveDetails { id, details });
         }
     };
     let pending = action.pending();
-    let autosave = Autosave::new(pending, save);
+    let rest = move || {
+        let (details, _) = read()?;
+        saved.with_untracked(|saved| *saved != details).then_some(SaveDetails { id, details })
+    };
+    let autosave = Autosave::new(latest, pending, save, rest);
+    // What was typed before the page came alive.
+    form.on_load(move |_| {
+        if rest().is_some() {
+            autosave.changed();
+        }
+    });
 
     Effect::new(move || match action.value().get() {
         Some(Ok(release)) => latest.accept(release),
@@ -100,7 +114,7 @@ pub(super) fn Details(latest: Latest) -> impl IntoView {
             <input type="hidden" name="id" value=id.to_string()/>
             <Fields latest saved errors=errors.into()/>
             <div class="wizard-actions">
-                <p class="meta" role="status">{words}</p>
+                <p class="meta noscript:hidden" role="status">{words}</p>
                 <button type="submit" class="btn btn-primary">"Save and continue"</button>
             </div>
         </form>
@@ -141,7 +155,8 @@ fn Fields(latest: Latest, saved: Memo<RawDetails>, errors: Signal<FieldErrors>) 
             <SelectField
                 name="language"
                 form_name="details[language]"
-                label="Language of the lyrics"
+                label="Language"
+                hint="Of the lyrics"
                 options=languages
                 value=value(|saved| &saved.language)
                 error=error("language")
@@ -165,7 +180,7 @@ fn Fields(latest: Latest, saved: Memo<RawDetails>, errors: Signal<FieldErrors>) 
             <TextField
                 name="gtin"
                 form_name="details[gtin]"
-                label="UPC or EAN"
+                label="UPC/EAN"
                 hint="12 or 13 digits, if you have one"
                 value=value(|saved| &saved.gtin)
                 error=error("gtin")

@@ -8,18 +8,26 @@ use crate::{
     state::{live::Live, uploads::Uploads},
 };
 
+/// One is on its way at a time, whatever changes meanwhile: then it is asked once more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Question {
+    None,
+    Asked,
+    AskedAndOutdated,
+}
+
 #[derive(Clone, Copy)]
 pub(super) struct Latest {
     id: ReleaseId,
     release: RwSignal<ReleaseView>,
-    /// Counts the questions: only the answer to the last one is news.
-    asked: StoredValue<u64>,
+    question: StoredValue<Question>,
 }
 
 impl Latest {
     /// Asks again whenever something has changed on the server.
     pub(super) fn new(release: ReleaseView) -> Self {
-        let latest = Self { id: release.id, release: RwSignal::new(release), asked: StoredValue::new(0) };
+        let latest =
+            Self { id: release.id, release: RwSignal::new(release), question: StoredValue::new(Question::None) };
         let (live, uploads) = (Live::get().on_release(latest.id), Uploads::get());
         Effect::new(move |last: Option<(u64, u64)>| {
             let now = (live.get(), uploads.changes());
@@ -49,29 +57,37 @@ impl Latest {
 
     /// An answer that was overtaken by a newer one changes nothing.
     pub(super) fn accept(self, answer: ReleaseView) {
-        self.release.maybe_update(|release| {
+        // Nobody looks any more where the wizard was left.
+        let _ = self.release.try_maybe_update(|release| {
             let is_news = answer.version >= release.version && *release != answer;
             if is_news {
                 *release = answer;
             }
-            is_news
+            (is_news, ())
         });
     }
 
     pub(super) fn refetch(self) {
-        let Some(question) = self.asked.try_update_value(|asked| {
-            *asked += 1;
-            *asked
-        }) else {
-            return;
-        };
-        spawn_local(async move {
+        match self.question.try_get_value() {
+            Some(Question::None) => spawn_local(self.ask()),
+            Some(_) => self.question.set_value(Question::AskedAndOutdated),
+            None => {}
+        }
+    }
+
+    async fn ask(self) {
+        loop {
+            self.question.set_value(Question::Asked);
+            let answer = release(self.id).await;
+            let Some(question) = self.question.try_get_value() else { return };
             // Trouble on the way leaves what is there; the next change asks again.
-            if let Ok(answer) = release(self.id).await
-                && self.asked.try_get_value() == Some(question)
-            {
+            if let Ok(answer) = answer {
                 self.accept(answer);
             }
-        });
+            if question != Question::AskedAndOutdated {
+                break;
+            }
+        }
+        self.question.set_value(Question::None);
     }
 }

@@ -4,6 +4,7 @@ mod autosave;
 mod cover;
 mod details;
 mod latest;
+mod leaving;
 mod order;
 mod submit;
 mod track;
@@ -20,7 +21,7 @@ use vwaza::domain::{
     release::{ReleaseView, Step},
 };
 
-use self::latest::Latest;
+use self::{latest::Latest, order::Order};
 use crate::{
     api::releases::release,
     components::{
@@ -80,6 +81,8 @@ fn Fetched(fetched: Resource<ApiResult<ReleaseView>>, step: Memo<Option<Step>>) 
 fn Editor(release: ReleaseView, step: Memo<Step>) -> impl IntoView {
     let id = release.id;
     let latest = Latest::new(release);
+    // Here and not in its step: moves are told to the server also when that is left.
+    let order = Order::new(latest);
     provide_context(Announcer(RwSignal::new(String::new())));
     let title = Memo::new(move |_| latest.with(ReleaseView::display_title));
     let is_editable = Memo::new(move |_| latest.with(|release| release.status.is_editable()));
@@ -88,7 +91,7 @@ fn Editor(release: ReleaseView, step: Memo<Step>) -> impl IntoView {
         (false, _) => view! { <NotEditable latest/> }.into_any(),
         (true, Step::Details) => view! { <details::Details latest/> }.into_any(),
         (true, Step::Cover) => view! { <cover::Cover latest/> }.into_any(),
-        (true, Step::Tracks) => view! { <tracks::Tracks latest/> }.into_any(),
+        (true, Step::Tracks) => view! { <tracks::Tracks latest order/> }.into_any(),
         (true, Step::Submit) => view! { <submit::Submit latest/> }.into_any(),
     };
     view! {

@@ -3,7 +3,7 @@
 use leptos::{prelude::*, task::spawn_local};
 use vwaza::domain::{ids::TrackId, track::TrackView};
 
-use super::latest::Latest;
+use super::{latest::Latest, leaving::LeavingWarning};
 use crate::{api::tracks::move_track, components::uploads::track_row::Half, state::toasts::Toasts};
 
 /// A track, and the number (from 1) that it goes to.
@@ -51,7 +51,7 @@ impl Order {
             let is_first = self.ahead.with_untracked(Vec::is_empty);
             self.ahead.update(|ahead| ahead.push((track, number)));
             if is_first {
-                spawn_local(self.tell_server(toasts));
+                spawn_local(self.tell_server(ArcRwSignal::from(self.ahead), toasts));
             }
         }
         is_possible
@@ -62,16 +62,20 @@ impl Order {
         self.shown.with_untracked(|ids| number_on(ids, dragged, target, half))
     }
 
-    async fn tell_server(self, toasts: Toasts) {
-        while let Some(Some((track, number))) = self.ahead.try_with_untracked(|ahead| ahead.first().copied()) {
+    /// Goes on when the wizard is left: `ahead` is held here, too.
+    async fn tell_server(self, ahead: ArcRwSignal<Vec<Move>>, toasts: Toasts) {
+        let _warning = LeavingWarning::new();
+        while let Some((track, number)) = ahead.with_untracked(|ahead| ahead.first().copied()) {
             match move_track(track, number).await {
                 Ok(release) => {
                     // Both at once: the order is shown the same before and after.
                     self.latest.accept(release);
-                    let _ = self.ahead.try_update(|ahead| ahead.remove(0));
+                    ahead.update(|ahead| {
+                        ahead.remove(0);
+                    });
                 }
                 Err(error) => {
-                    let _ = self.ahead.try_update(Vec::clear);
+                    ahead.update(Vec::clear);
                     toasts.error(&error);
                     self.latest.refetch();
                 }

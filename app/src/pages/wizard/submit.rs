@@ -25,7 +25,7 @@ use crate::{
 pub(super) fn Submit(latest: Latest) -> impl IntoView {
     let id = latest.id();
     let action = ServerAction::<SubmitRelease>::new();
-    let errors = FormErrors::of(move || action.value().get().and_then(Result::err));
+    let errors = FormErrors::of(move || action.value().get().and_then(Result::err)).in_note();
     // Files that the server has not heard of yet are missing, too.
     let uploads = Uploads::get();
     let waiting = Memo::new(move |_| latest.with(|release| uploads.of_new_tracks(id, &release.tracks).len()));

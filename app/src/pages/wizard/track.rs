@@ -41,24 +41,38 @@ pub(super) fn Track(
     let errors = RwSignal::new(FieldErrors::default());
     let sent = StoredValue::new(track.with_untracked(raw));
 
-    let check = move |occasion| {
+    // What the form holds, without what is refused.
+    let read = move || {
         let SaveTrack { track: filled, .. } = read_form(form)?;
         let refused = match filled.parse() {
             Err(Problem::Invalid(refused)) => refused,
             _ => FieldErrors::default(),
         };
-        errors.update(|shown| *shown = shown_errors(refused.clone(), shown, occasion));
-        Some((filled, refused))
+        Some((without_refused(&filled, &track.with_untracked(raw), &refused)?, refused))
+    };
+    let check = move |occasion| {
+        let (kept, refused) = read()?;
+        errors.update(|shown| *shown = shown_errors(refused, shown, occasion));
+        Some(kept)
     };
     let save = move |occasion| {
-        let Some((filled, refused)) = check(occasion) else { return };
-        let kept = without_refused(&filled, &track.with_untracked(raw), &refused);
+        let kept = check(occasion);
         if let Some(kept) = kept.filter(|kept| sent.with_value(|sent| sent != kept)) {
             sent.set_value(kept.clone());
             action.dispatch(SaveTrack { id, track: kept });
         }
     };
-    let autosave = Autosave::new(action.pending(), save);
+    let rest = move || {
+        let (kept, _) = read()?;
+        (track.with_untracked(raw) != kept).then_some(SaveTrack { id, track: kept })
+    };
+    let autosave = Autosave::new(latest, action.pending(), save, rest);
+    // What was typed before the page came alive.
+    form.on_load(move |_| {
+        if rest().is_some() {
+            autosave.changed();
+        }
+    });
     Effect::new(move || match action.value().get() {
         Some(Ok(release)) => latest.accept(release),
         Some(Err(error)) => {

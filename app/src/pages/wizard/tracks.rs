@@ -32,7 +32,7 @@ use crate::{
 };
 
 #[component]
-pub(super) fn Tracks(latest: Latest) -> impl IntoView {
+pub(super) fn Tracks(latest: Latest, order: Order) -> impl IntoView {
     let id = latest.id();
     let uploads = Uploads::get();
     let address = format!("/releases/{id}/{}", Step::Tracks.slug());
@@ -52,7 +52,7 @@ pub(super) fn Tracks(latest: Latest) -> impl IntoView {
                 target=UploadTarget::NewTrack(id)
                 on_files=Callback::new(move |files| uploads.add(id, UploadTarget::NewTrack(id), files))
             />
-            <Table latest address/>
+            <Table latest order address/>
             <div class="wizard-actions">
                 <span></span>
                 <a class="btn btn-primary" href=next>"Continue"</a>
@@ -81,10 +81,9 @@ fn FormErrors() -> impl IntoView {
 }
 
 #[component]
-fn Table(latest: Latest, address: String) -> impl IntoView {
+fn Table(latest: Latest, order: Order, address: String) -> impl IntoView {
     let id = latest.id();
     let uploads = Uploads::get();
-    let order = Order::new(latest);
     let queue = StoredValue::new(latest.with_untracked(play_queue));
     Effect::new(move || queue.set_value(latest.with(play_queue)));
     let address = StoredValue::new(address);
@@ -113,7 +112,7 @@ fn Table(latest: Latest, address: String) -> impl IntoView {
                     <th scope="col" role="columnheader">"Order"</th>
                     <th scope="col" role="columnheader">"Title"</th>
                     <th scope="col" role="columnheader">"Audio"</th>
-                    <th scope="col" role="columnheader">"Length"</th>
+                    <th scope="col" role="columnheader">"Duration"</th>
                     <th scope="col" role="columnheader"><span class="visually-hidden">"Remove"</span></th>
                 </tr>
             </thead>

@@ -24,7 +24,7 @@ pub enum TaskState {
     /// The line or the server failed, perhaps with a sentence; it goes on by itself.
     Waiting(Progress, Option<String>),
     /// The session is over; it goes on after signing in.
-    SignedOut,
+    SignedOut(Progress),
     /// All bytes are with us.
     Storing,
     Done,
@@ -37,7 +37,7 @@ pub enum TaskState {
 impl TaskState {
     /// There are bytes that only this tab has.
     pub fn has_unsent_bytes(&self) -> bool {
-        matches!(self, Self::Queued | Self::Sending(_) | Self::Paused(_) | Self::Waiting(..) | Self::SignedOut)
+        matches!(self, Self::Queued | Self::Sending(_) | Self::Paused(_) | Self::Waiting(..) | Self::SignedOut(_))
     }
 
     pub fn can_pause(&self) -> bool {
@@ -45,13 +45,16 @@ impl TaskState {
     }
 
     pub fn can_resume(&self) -> bool {
-        matches!(self, Self::Paused(_) | Self::SignedOut | Self::Failed(_))
+        matches!(self, Self::Paused(_) | Self::SignedOut(_) | Self::Failed(_))
     }
 
     /// For the progress bar; `None` where there is nothing to measure.
     pub fn progress(&self) -> Option<Progress> {
         match self {
-            Self::Sending(progress) | Self::Paused(progress) | Self::Waiting(progress, _) => Some(*progress),
+            Self::Sending(progress)
+            | Self::Paused(progress)
+            | Self::Waiting(progress, _)
+            | Self::SignedOut(progress) => Some(*progress),
             _ => None,
         }
     }
@@ -66,7 +69,7 @@ impl TaskState {
                 format!("The connection broke at {}. It goes on by itself.", progress.amount())
             }
             Self::Waiting(_, Some(why)) => format!("{why} It goes on by itself."),
-            Self::SignedOut => "Sign in again; your bytes are safe".into(),
+            Self::SignedOut(_) => "Sign in again; your bytes are safe".into(),
             Self::Storing => "Safe with us; storing".into(),
             Self::Done => "Uploaded".into(),
             Self::Refused(message) | Self::Failed(message) => message.clone(),
@@ -80,7 +83,7 @@ impl TaskState {
             Self::Sending(_) => "uploading".into(),
             Self::Paused(_) => "paused".into(),
             Self::Waiting(..) => "the connection broke; it goes on by itself".into(),
-            Self::SignedOut => "sign in again; your bytes are safe".into(),
+            Self::SignedOut(_) => "sign in again; your bytes are safe".into(),
             Self::Storing => "safe with us; storing".into(),
             Self::Done => "uploaded".into(),
             Self::Refused(message) | Self::Failed(message) => message.clone(),
@@ -240,7 +243,8 @@ pub fn after_reply(reply: &Reply, length: u64) -> Next {
         (404 | 410, _) => Next::BeginAgain,
         (401, _) => Next::SignIn,
         (413 | 415 | 422, _) => Next::Refuse(said(reply, "This file cannot be taken. Choose another one.")),
-        (400 | 403 | 405 | 412, _) => Next::Fail(said(reply, "The server did not take these bytes. Try again.")),
+        (403 | 405 | 412, _) => Next::Fail(said(reply, "The server did not take these bytes. Try again.")),
+        // Among them 400, by which a proxy passes on that the line dropped in the middle of a chunk.
         _ => Next::Ask { pause: Pause::Growing, why: reply.message.clone() },
     }
 }
@@ -255,6 +259,14 @@ pub fn after_begin_error(status: u16, message: &str) -> Next {
         401 => Next::SignIn,
         0 | 408 | 423 | 429 | 500.. => Next::Ask { pause: Pause::Growing, why: Some(message.to_owned()) },
         _ => Next::Refuse(message.to_owned()),
+    }
+}
+
+/// After "what became of it?" went without an answer. All bytes are with us: whatever the trouble is, it is asked again.
+pub fn after_status_error(status: u16, message: &str) -> Next {
+    match after_begin_error(status, message) {
+        Next::Ask { .. } => Next::Complete,
+        next => next,
     }
 }
 
@@ -336,7 +348,7 @@ mod tests {
 
     #[test]
     fn after_trouble_the_server_says_how_much_it_has() {
-        for status in [0, 423, 429, 500, 502, 503, 504, 507] {
+        for status in [0, 400, 408, 423, 429, 500, 502, 503, 504, 507] {
             assert_eq!(
                 after_reply(&reply(status, None), 10),
                 Next::Ask { pause: Pause::Growing, why: None },
@@ -381,6 +393,14 @@ mod tests {
         assert_eq!(after_status(&status(UploadState::Expired)), Next::BeginAgain);
         assert_eq!(after_end(&status(UploadState::Receiving)), Next::BeginAgain);
         assert_eq!(after_end(&status(UploadState::Refused)), Next::Refuse("Words.".into()));
+    }
+
+    #[test]
+    fn nobody_hears_of_a_broken_line_once_all_bytes_are_with_us() {
+        for status in [408, 429, 500, 502, 503] {
+            assert_eq!(after_status_error(status, "Down."), Next::Complete, "{status}");
+        }
+        assert_eq!(after_status_error(401, ""), Next::SignIn);
     }
 
     #[test]

@@ -205,7 +205,8 @@ impl Run {
                 Next::Send { offset } => self.send(offset).await,
                 Next::Ask { pause, why } => self.ask(pause, why).await,
                 Next::SignIn => {
-                    self.show(TaskState::SignedOut);
+                    self.failures = 0;
+                    self.show(TaskState::SignedOut(self.shown_progress()));
                     request::sleep(SESSION_POLL_MS).await;
                     at_once()
                 }
@@ -324,8 +325,7 @@ impl Run {
     async fn ask(&mut self, pause: Pause, why: Option<String>) -> Next {
         self.failures += 1;
         if pause == Pause::Growing || self.failures > 2 {
-            let sent = self.task.state.with_untracked(TaskState::progress).map_or(0, |progress| progress.sent);
-            self.show(TaskState::Waiting(self.progress(sent), why));
+            self.show(TaskState::Waiting(self.shown_progress(), why));
             request::sleep(machine::pause_ms(self.failures, js_sys::Math::random())).await;
             if !self.is_current() {
                 return Next::Ask { pause, why: None };
@@ -354,7 +354,7 @@ impl Run {
         loop {
             let next = match complete_upload(granted.upload).await {
                 Ok(status) => machine::after_status(&status),
-                Err(error) => machine::after_begin_error(error.status(), &error.message),
+                Err(error) => machine::after_status_error(error.status(), &error.message),
             };
             if next != Next::Complete || !self.is_current() {
                 return next;
@@ -386,6 +386,11 @@ impl Run {
 
     fn progress(&self, sent: u64) -> Progress {
         Progress { sent, total: self.task.length, bytes_per_second: self.meter.get().bytes_per_second() }
+    }
+
+    /// As the page shows it now.
+    fn shown_progress(&self) -> Progress {
+        self.progress(self.task.state.with_untracked(TaskState::progress).map_or(0, |progress| progress.sent))
     }
 
     fn is_current(&self) -> bool {

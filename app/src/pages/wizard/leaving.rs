@@ -1,0 +1,19 @@
+//! Asks before the tab is closed, for as long as something is on its way that only this tab knows.
+
+use leptos::{ev, leptos_dom::helpers::WindowListenerHandle, prelude::*};
+
+pub(super) struct LeavingWarning(Option<WindowListenerHandle>);
+
+impl LeavingWarning {
+    pub(super) fn new() -> Self {
+        Self(Some(window_event_listener(ev::beforeunload, |event| event.prevent_default())))
+    }
+}
+
+impl Drop for LeavingWarning {
+    fn drop(&mut self) {
+        if let Some(listener) = self.0.take() {
+            listener.remove();
+        }
+    }
+}

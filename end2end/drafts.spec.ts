@@ -1,0 +1,100 @@
+import { Account } from './pages/account';
+import { Home } from './pages/home';
+import { expectAccessible } from './support/accessible';
+import { newArtist } from './support/people';
+import { expect, test } from './support/test';
+
+test.beforeEach(async ({ page }) => {
+  await new Account(page).signUp(newArtist());
+});
+
+test('an artist searches, filters and sorts the releases', async ({ page }) => {
+  const home = new Home(page);
+  for (const title of ['Bravo', 'Alpha']) {
+    const wizard = await home.newRelease();
+    await page.getByLabel('Title', { exact: true }).fill(title);
+    await page.getByLabel('Title', { exact: true }).blur();
+    await wizard.expectSaved();
+    await home.open();
+  }
+  const all = page.getByRole('region', { name: 'All releases' });
+  const titles = () => all.getByRole('heading', { level: 3 }).allInnerTexts();
+  await expect.poll(titles).toEqual(['Alpha', 'Bravo']);
+  await page.keyboard.press('j');
+  await page.keyboard.press('j');
+  await expect(page.getByRole('region', { name: 'Continue' }).getByRole('link', { name: 'Bravo' })).toBeFocused();
+
+  const search = all.getByRole('searchbox');
+  await search.fill('brav');
+  await search.press('Enter');
+  await expect.poll(titles).toEqual(['Bravo']);
+  await expect(search, 'what was asked for can be asked for otherwise').toBeFocused();
+  await all.getByRole('link', { name: 'Clear the search' }).click();
+  await expect(search).toBeFocused();
+  await expect(search).toHaveValue('');
+  await expect.poll(titles).toEqual(['Alpha', 'Bravo']);
+
+  await all.getByRole('link', { name: 'Title' }).click();
+  await expect(page).toHaveURL(/sort=title/);
+  await expect.poll(titles).toEqual(['Alpha', 'Bravo']);
+  await all.getByRole('link', { name: /^Published/ }).click();
+  await expect(page.getByRole('heading', { name: 'No release matches' })).toBeVisible();
+  await page.getByRole('link', { name: 'Show all releases' }).click();
+  await expect.poll(titles).toEqual(['Alpha', 'Bravo']);
+});
+
+test('a draft is deleted once that was asked twice', async ({ page }) => {
+  const wizard = await new Home(page).newRelease();
+  await page.goto(`/releases/${wizard.id}`);
+  const dialog = page.getByRole('dialog', { name: 'Delete this draft' });
+  await expect(async () => {
+    await page.getByRole('button', { name: 'Delete draft' }).click();
+    await expect(dialog).toBeVisible({ timeout: 1000 });
+  }).toPass();
+  await expectAccessible(page);
+  await dialog.getByRole('button', { name: 'Keep it' }).click();
+  await expect(dialog).toBeHidden();
+  await page.getByRole('button', { name: 'Delete draft' }).click();
+  await dialog.getByRole('button', { name: 'Delete draft' }).click();
+  await expect(page.getByRole('heading', { name: 'Your first release' })).toBeVisible();
+  expect((await page.request.get(`/releases/${wizard.id}`)).status()).toBe(404);
+});
+
+test('moves of tracks and the last words typed outlive the step that they were made in', async ({ page, watch }) => {
+  watch.expect(/status of 503/);
+  const wizard = await new Home(page).newRelease();
+  await wizard.go('Tracks');
+  await wizard.chooseTracks('song.flac', 'song.wav', 'song.mp3');
+  await wizard.expectTitles('Night Bus', 'Early Ferry', 'song');
+  // Nothing grows or scrolls any more while it is dragged.
+  await expect(wizard.tracks().getByText('0:08')).toHaveCount(3);
+  await page.setViewportSize({ width: 1280, height: 1200 });
+  const handle = page.getByRole('button', { name: /^Move “Night Bus”, track/ });
+  const last = wizard.track('song');
+  const { height } = (await last.boundingBox()) ?? { height: 0 };
+  await handle.dragTo(last, { targetPosition: { x: 200, y: height - 6 } });
+  await wizard.expectTitles('Early Ferry', 'song', 'Night Bus');
+
+  let answers = () => {};
+  const held = new Promise<void>((resolve) => (answers = resolve));
+  await page.route('**/api/tracks/move', async (route) => {
+    await held;
+    await route.continue();
+  });
+  await wizard.track('Night Bus').getByRole('button', { name: 'Move “Night Bus” up' }).click();
+  await wizard.track('Night Bus').getByRole('button', { name: 'Move “Night Bus” up' }).click();
+  await wizard.expectTitles('Night Bus', 'Early Ferry', 'song');
+  await wizard.go('Details');
+  answers();
+
+  await page.route('**/api/releases/save-details', (route) =>
+    route.fulfill({ status: 503, json: { statusCode: 503, error: 'Service Unavailable', message: 'Down for a moment.' } }),
+  );
+  await page.getByLabel('Title', { exact: true }).fill('Last Words');
+  await expect(page.getByText('Not saved yet. Down for a moment.')).toBeVisible();
+  await wizard.go('Cover');
+  await page.unroute('**/api/releases/save-details');
+  await expect(page.getByRole('heading', { name: 'Last Words', level: 1 })).toBeVisible();
+  await wizard.open('tracks');
+  await wizard.expectTitles('Night Bus', 'Early Ferry', 'song');
+});

@@ -1,0 +1,57 @@
+import { Account } from './pages/account';
+import { Home } from './pages/home';
+import { ReleasePage } from './pages/release';
+import { Review } from './pages/review';
+import { someDetails } from './pages/wizard';
+import { expectAccessible } from './support/accessible';
+import { alive } from './support/alive';
+import { ADMINS, newArtist, unique } from './support/people';
+import { expect, test } from './support/test';
+
+test('a status changes before the eyes although nothing comes through the event stream', async ({ page, newAdmin, watch }) => {
+  watch.expect(/net::ERR_FAILED.*\/api\/events/);
+  const title = `Unheard ${unique()}`;
+  await new Account(page).signUp(newArtist());
+  const wizard = await new Home(page).newRelease();
+  await wizard.make(someDetails(title));
+  await wizard.submit();
+  const release = new ReleasePage(page, wizard.id);
+  await release.expectStatus('In review');
+  await page.route('**/api/events', (route) => route.abort());
+  await release.open();
+  await page.evaluate(() => document.body.setAttribute('data-same-page', ''));
+
+  const admin = await newAdmin();
+  await new Review(admin).find(title);
+  await new Review(admin).approve();
+  await release.expectStatus('Published');
+  await expect(page.locator('body[data-same-page]')).toBeVisible();
+});
+
+test('an admin who writes a reason hears that somebody else was faster', async ({ page, newAdmin }) => {
+  const title = `Overtaken ${unique()}`;
+  await new Account(page).signUp(newArtist());
+  const wizard = await new Home(page).newRelease();
+  await wizard.make(someDetails(title));
+  await wizard.submit();
+  await new ReleasePage(page, wizard.id).expectStatus('In review');
+
+  const slow = await newAdmin();
+  const fast = await newAdmin({}, ADMINS[1]);
+  await new Review(slow).find(title);
+  await slow.keyboard.press('r');
+  await slow.getByLabel('What the artist has to mend').fill('The fade at the end is cut off.');
+  await new Review(fast).find(title);
+  await new Review(fast).approve();
+
+  const told = slow.getByRole('region', { name: 'Already decided' });
+  await expect(told).toContainText('Already approved; nothing is left to decide.');
+  await expect(told).toContainText('The fade at the end is cut off.');
+  await expect(new Review(slow).verdict()).toBeHidden();
+  await expect(told).toBeFocused();
+  await expectAccessible(slow);
+  await told.getByRole('link', { name: 'Next in the queue' }).click();
+  await expect(slow).not.toHaveURL(new RegExp(wizard.id));
+  await alive(slow);
+  await expect(told).toBeHidden();
+});
