@@ -1,4 +1,5 @@
-//! `./dev bench`: the figures that the product promises, measured on the optimised binary, beside their limits.
+//! `./dev bench [part]…`: the figures that the product promises, measured on the optimised binary, beside their limits. The parts are
+//! `promises`, `uploads` and `queue`.
 
 mod artist;
 mod figures;
@@ -18,9 +19,17 @@ async fn main() -> Outcome<()> {
     vwaza::backend::install_tls();
     let postgres = env::var("TEST_DATABASE_URL").map_err(|_| "TEST_DATABASE_URL is not set; run ./dev bench")?;
     let mut figures = Figures::default();
-    promises::measure(&postgres, &mut figures).await?;
-    uploads::measure(&postgres, &mut figures).await?;
-    queue::measure(&postgres, &mut figures).await?;
+    let parts: Vec<String> = env::args().skip(1).collect();
+    let is_wanted = |part: &str| parts.is_empty() || parts.iter().any(|wanted| wanted == part);
+    if is_wanted("promises") {
+        promises::measure(&postgres, &mut figures).await?;
+    }
+    if is_wanted("uploads") {
+        uploads::measure(&postgres, &mut figures).await?;
+    }
+    if is_wanted("queue") {
+        queue::measure(&postgres, &mut figures).await?;
+    }
     figures.print();
     figures.write_json()?;
     if figures.all_hold() { Ok(()) } else { Err("a figure misses its limit".into()) }

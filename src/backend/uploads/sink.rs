@@ -17,6 +17,8 @@ use crate::{
 
 /// Bytes that are gathered before they are written and hashed, off the async threads. An upload holds twice as many in memory.
 const WRITE_BYTES: usize = 512 * 1024;
+/// Written bytes after which the disk begins to flush them, beside what still comes in: the last flush has so much less to do.
+const FLUSH_AHEAD_BYTES: u64 = 2 * 1024 * 1024;
 /// Left free on the disk: whoever shares it (the database's log, say) must not stand still because a spool is full.
 const RESERVE_BYTES: u64 = 256 * 1024 * 1024;
 
@@ -30,6 +32,8 @@ pub(super) struct Sink {
     /// Where the next chunk belongs.
     position: u64,
     written: u64,
+    flushing_ahead: Option<JoinHandle<io::Result<()>>>,
+    flushed_ahead: u64,
     /// What comes in counts only once it has been checked.
     is_checked: bool,
 }
@@ -82,6 +86,8 @@ impl Sink {
             gathered_bytes: 0,
             position: offset,
             written: offset,
+            flushing_ahead: None,
+            flushed_ahead: offset,
             is_checked,
         })
     }
@@ -99,7 +105,12 @@ impl Sink {
         self.position += chunk.len() as u64;
         self.gathered_bytes += chunk.len();
         self.gathered.push(chunk);
-        if self.gathered_bytes >= WRITE_BYTES { self.begin_write(Flush::No).await } else { Ok(()) }
+        if self.gathered_bytes < WRITE_BYTES {
+            return Ok(());
+        }
+        self.end_write().await?;
+        self.flush_ahead().await?;
+        self.begin_write(Flush::No).await
     }
 
     /// Everything that has come in is written, though not flushed.
@@ -134,6 +145,8 @@ impl Sink {
 
     /// Everything to the disk. The offset up to which it is there.
     pub(super) async fn flush(&mut self) -> Result<u64> {
+        self.end_write().await?;
+        self.end_flush_ahead().await?;
         self.begin_write(Flush::Yes).await?;
         self.end_write().await?;
         Ok(self.written)
@@ -171,6 +184,31 @@ impl Sink {
         if outcome.is_err() {
             // It would stand behind a gap.
             self.forget_gathered();
+        }
+        Ok(outcome?)
+    }
+
+    /// Begins to flush what is written, where that is worth while and no flush is under way.
+    async fn flush_ahead(&mut self) -> Result<()> {
+        let is_busy = self.flushing_ahead.as_ref().is_some_and(|flushing| !flushing.is_finished());
+        if is_busy || self.written < self.flushed_ahead + FLUSH_AHEAD_BYTES {
+            return Ok(());
+        }
+        self.end_flush_ahead().await?;
+        // Best effort: the flush that counts comes last.
+        if let Some(Ok(file)) = self.inner.as_ref().map(|inner| inner.file.try_clone()) {
+            self.flushed_ahead = self.written;
+            self.flushing_ahead = Some(spawn_blocking(move || sync(&file)));
+        }
+        Ok(())
+    }
+
+    async fn end_flush_ahead(&mut self) -> Result<()> {
+        let Some(flushing) = self.flushing_ahead.take() else { return Ok(()) };
+        let outcome = flushing.await?;
+        if outcome.is_err() {
+            // It is told once for all handles of the file.
+            self.inner = None;
         }
         Ok(outcome?)
     }
