@@ -79,12 +79,20 @@ async fn put(backend: &Backend, id: UploadId, upload: &Received) -> Result<Inten
 
 async fn stored_by_another_attempt(backend: &Backend, id: UploadId) -> Result<Option<Intended>> {
     for (object, parts) in objects::intended_by(&backend.db, id).await? {
-        if backend.storage.holds(&object).await? {
-            return Ok(Some(object));
+        match backend.storage.holds(&object).await {
+            Ok(true) => return Ok(Some(object)),
+            Ok(false) => {}
+            // The reaper ends it; whether the storage is away, the PUT will tell.
+            Err(error) => {
+                tracing::warn!(object.key = %object.key, error = ?error, "what an earlier attempt has put cannot be read");
+                continue;
+            }
         }
-        // Nobody goes on with it: this attempt holds the lease.
-        if let Some(parts) = parts {
-            backend.storage.abandon(&object.key, &parts).await?;
+        // Nobody goes on with it: this attempt holds the lease. Where it cannot be ended, the reaper tries again.
+        if let Some(parts) = parts
+            && let Err(error) = backend.storage.abandon(&object.key, &parts).await
+        {
+            tracing::warn!(object.key = %object.key, error = ?error, "an earlier attempt's upload in parts cannot be ended");
         }
     }
     Ok(None)
