@@ -72,8 +72,8 @@ impl Backend {
     /// starts the worker.
     pub async fn start(settings: Settings) -> Result<Arc<Self>> {
         fail_points::arm(&settings.fail_points)?;
-        let db = db::connect(&settings.database_url).await?;
-        db::migrate(&db).await?;
+        migrate_database(&settings.database_url).await?;
+        let db = db::connect(&settings.database_url, settings.queue.concurrency.max(1)).await?;
         let storage = storage::Storage::open(&settings)?;
         let spool = spool::Spool::open(&settings.data_dir.join("spool")).await?;
         let shutdown = CancellationToken::new();

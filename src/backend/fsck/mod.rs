@@ -74,7 +74,7 @@ pub enum Repair {
 /// Looks at everything, and reads every object that a row refers to. What changes while it is looked at is looked at twice:
 /// storage and spool are listed before a snapshot of the database is read, and only what two such rounds have found is told.
 pub async fn fsck(settings: &Settings, repair: Repair) -> Result<Report> {
-    let db = db::connect(&settings.database_url).await?;
+    let db = db::connect(&settings.database_url, 0).await?;
     let storage = Storage::open(settings)?;
     let first = Round::look(&db, &storage, settings).await?;
     let mut round = Round::look(&db, &storage, settings).await?;
