@@ -358,7 +358,7 @@ pub(super) async fn counts(db: &mut PgConnection) -> Result<(Vec<JobCounts>, Opt
     Ok((jobs, oldest_due_seconds))
 }
 
-fn held_or_lost(rows: u64, job: &Claimed) -> Result<()> {
+pub(super) fn held_or_lost(rows: u64, job: &Claimed) -> Result<()> {
     if rows == 1 { Ok(()) } else { Err(Error::LeaseLost(job.id)) }
 }
 

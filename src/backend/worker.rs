@@ -376,7 +376,7 @@ impl Outcome {
 async fn is_no_fault_of_the_file(backend: &Backend, job: &Claimed, error: &Error, claimed: Instant) -> bool {
     match error {
         Error::CircuitOpen => true,
-        Error::StorageDown { verb, .. } if backend.storage.has_worked_since(*verb, claimed) => false,
+        Error::StorageDown { verb, .. } if backend.storage.has_worked_since(*verb, claimed, job.id) => false,
         Error::StorageDown { .. } => {
             !is_tried_enough(job.attempt, job.retry_count)
                 || backend.storage.circuit() != CircuitState::Closed

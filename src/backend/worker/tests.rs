@@ -10,13 +10,15 @@ use uuid::Uuid;
 
 use crate::{
     backend::{
-        Backend, KeepingSettings, QueueSettings, Settings, StorageSettings, UploadSettings,
+        Backend, Error, KeepingSettings, QueueSettings, Settings, StorageSettings, UploadSettings,
+        objects::{self, Content, ObjectRole},
+        queue::Claimed,
         testing::{TestDatabase, test_server_url},
     },
     domain::{
         ids::{JobId, SpoolId, UploadId, UserId},
         media::MediaLimits,
-        queue::JobStatus,
+        queue::{JobKind, JobStatus},
     },
 };
 
@@ -209,4 +211,34 @@ async fn what_an_earlier_attempt_has_put_and_nobody_can_read_is_left_to_the_reap
     // Longer than any file's name.
     let job = process.receive_again(0, Some(format!("covers/{}", "x".repeat(300)))).await;
     assert_eq!(process.once(job, is_done).await.attempt, 1);
+}
+
+#[tokio::test]
+async fn an_attempt_that_holds_its_job_no_more_intends_nothing() {
+    let process = Process::start(QueueSettings::default()).await;
+    let job = process.receive(0).await;
+    process.once(job, is_done).await;
+    let (id, artist, upload, object) = sqlx::query_as(
+        "select j.id, j.artist_id, j.upload_id, o.id from upload_jobs j join objects o on o.upload_id = j.upload_id",
+    )
+    .fetch_one(&process.backend.db)
+    .await
+    .unwrap();
+    let zombie = Claimed {
+        id,
+        kind: JobKind::Store,
+        attempt: 1,
+        owner: process.backend.worker.id,
+        retry_count: 0,
+        expired_leases: 0,
+        artist,
+        release: None,
+        upload: Some(upload),
+        object: None,
+    };
+    let content = Content { size_bytes: 1, sha256: &[], content_type: "image/png" };
+    let intended = objects::intend(&process.backend.db, &zombie, ObjectRole::Cover, upload, None, content).await;
+    assert!(matches!(intended, Err(Error::LeaseLost(_))), "{intended:?}");
+    let begun = objects::begun_in_parts(&process.backend.db, &zombie, object, "parts").await;
+    assert!(matches!(begun, Err(Error::LeaseLost(_))), "{begun:?}");
 }
