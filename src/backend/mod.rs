@@ -7,6 +7,7 @@ pub mod embedded_postgres;
 mod error;
 pub mod events;
 mod fail_points;
+mod folders;
 mod fsck;
 mod janitor;
 mod jobs;

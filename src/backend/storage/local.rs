@@ -13,7 +13,7 @@ use tokio::{
     task::spawn_blocking,
 };
 
-use crate::backend::Result;
+use crate::backend::{Result, folders::create_durably};
 
 /// Bytes held in memory for one object on its way to a folder.
 const PART_BYTES: usize = 1024 * 1024;
@@ -27,7 +27,7 @@ pub(super) struct Local {
 
 impl Local {
     pub(super) fn open(folder: PathBuf) -> Result<Self> {
-        std::fs::create_dir_all(&folder)?;
+        create_durably(&folder)?;
         let store = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true);
         Ok(Self { store, folder })
     }
