@@ -319,6 +319,23 @@ pub(super) async fn store_again(db: &PgPool, upload: UploadId) -> Result<bool> {
     Ok(queued.rows_affected() == 1)
 }
 
+/// Sees to it that a stored file that waits for its examination has a job for it. `false`: it has one, or needs none.
+pub(super) async fn examine_again(db: &PgPool, key: &str) -> Result<bool> {
+    let queued = sqlx::query!(
+        "insert into upload_jobs (id, kind, artist_id, release_id, upload_id, object_id)
+         select gen_random_uuid(), 'EXAMINE', u.owner_id, u.release_id, u.id, o.id
+         from objects o join uploads u on u.id = o.upload_id
+         where o.key = $1 and o.state = 'ATTACHED' and o.parent_id is null and o.examination = 'PENDING'
+         on conflict (object_id) where kind = 'EXAMINE'
+         do update set status = 'PENDING', run_after = now(), retry_count = 0, expired_leases = 0, updated_at = now()
+            where upload_jobs.status in ('COMPLETED', 'FAILED')",
+        key
+    )
+    .execute(db)
+    .await?;
+    Ok(queued.rows_affected() == 1)
+}
+
 /// Forgets jobs that have been completed for longer than `kept`. How many there were.
 pub(super) async fn forget_completed(db: &PgPool, kept: Duration, at_most: i64) -> Result<u64> {
     let forgotten = sqlx::query!(

@@ -92,7 +92,7 @@ fn staged(root: &Path) -> io::Result<BTreeMap<String, u64>> {
             let file = file?;
             let (folder, name) = (folder.file_name(), file.file_name());
             let (folder, name) = (folder.to_string_lossy(), name.to_string_lossy());
-            if name.contains('#') {
+            if half_written_of(&name).is_some() {
                 match file.metadata() {
                     Ok(metadata) => found.insert(format!("{folder}/{name}"), metadata.len()),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -102,4 +102,10 @@ fn staged(root: &Path) -> io::Result<BTreeMap<String, u64>> {
         }
     }
     Ok(found)
+}
+
+/// A staging file's name is the key's, `#` and a number.
+pub(super) fn half_written_of(listed: &str) -> Option<&str> {
+    let (key, number) = listed.rsplit_once('#')?;
+    (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(key)
 }

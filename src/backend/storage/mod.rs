@@ -175,6 +175,31 @@ impl Storage {
         }
     }
 
+    /// Of what is listed under this name: the key that local storage has left half written.
+    pub(super) fn half_written_of<'a>(&self, listed: &'a str) -> Option<&'a str> {
+        match &*self.kind {
+            Kind::Local(_) => local::half_written_of(listed),
+            Kind::S3(_) | Kind::Supabase(_) => None,
+        }
+    }
+
+    /// Deletes what is listed under this name, which may be none that we would give. Whether it is gone.
+    pub(super) async fn delete_listed(&self, listed: &str) -> Result<bool> {
+        if let Some(of) = self.half_written_of(listed) {
+            self.delete_half_written(of).await?;
+            return Ok(!self.list().await?.contains_key(listed));
+        }
+        let Ok(key) = Key::parse(listed) else { return Ok(false) };
+        let delete = async {
+            match self.store().delete(&key).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+                Err(error) => Err(error.into()),
+            }
+        };
+        self.breaker.call(Verb::Delete, self.caller, delete).await?;
+        self.has_at(&key).await.map(|is_there| !is_there)
+    }
+
     /// Ends an upload in parts that was never completed. One that is over counts as ended.
     pub(super) async fn abandon(&self, key: &str, upload: &str) -> Result<()> {
         let abandon = async {
@@ -189,8 +214,12 @@ impl Storage {
 
     /// Whether there is an object, whatever its bytes.
     pub(super) async fn has(&self, key: &str) -> Result<bool> {
+        self.has_at(&Key::from(key)).await
+    }
+
+    async fn has_at(&self, key: &Key) -> Result<bool> {
         let look = async {
-            match self.store().head(&Key::from(key)).await {
+            match self.store().head(key).await {
                 Ok(_) => Ok(true),
                 Err(object_store::Error::NotFound { .. }) => Ok(false),
                 Err(error) => Err(error.into()),
