@@ -304,6 +304,19 @@ pub(super) async fn retire_overtaken(db: &PgPool, at_most: i64) -> Result<u64> {
     Ok(retired.rows_affected())
 }
 
+/// Ends a job that waits for nothing any more. `false`: it does not wait (any more), or its upload is still wanted.
+pub(super) async fn retire(db: &mut PgConnection, job: JobId) -> Result<bool> {
+    let retired = sqlx::query!(
+        "update upload_jobs set status = 'COMPLETED', outcome = 'superseded', updated_at = now()
+         where id = $1 and status = 'PENDING'
+           and not exists (select 1 from uploads u where u.id = upload_id and u.state = 'RECEIVED')",
+        job as JobId
+    )
+    .execute(db)
+    .await?;
+    Ok(retired.rows_affected() == 1)
+}
+
 /// Sees to it that a received upload has a job that stores it. `false`: it has one, or needs none.
 pub(super) async fn store_again(db: &PgPool, upload: UploadId) -> Result<bool> {
     let queued = sqlx::query!(
