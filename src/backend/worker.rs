@@ -36,6 +36,7 @@ const RECOVER_EVERY_MAX: Duration = Duration::from_secs(5);
 const STORAGE_LOOK_MAX: Duration = Duration::from_secs(1);
 /// Between two tries to write down what became of a job.
 const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(1);
+const LOOP_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// A worker that has not looked at the queue for this many polls is stalled.
 const STALLED_POLLS: u32 = 6;
 
@@ -56,6 +57,8 @@ pub(super) struct Worker {
     tasks: TaskTracker,
     /// Cancelled when the deadline of a shutdown is near: what still runs is handed back.
     hand_back: CancellationToken,
+    /// Cancelled when the process is about to end: nothing new is taken up.
+    shutdown: CancellationToken,
     last_look: Mutex<Instant>,
     /// Whose job was claimed last: the next in turn comes after them.
     last_artist: Mutex<UserId>,
@@ -64,7 +67,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(id: WorkerId, settings: &QueueSettings) -> Self {
+    pub(super) fn new(id: WorkerId, settings: &QueueSettings, shutdown: CancellationToken) -> Self {
         let concurrency = settings.concurrency.max(1);
         Self {
             id,
@@ -73,6 +76,7 @@ impl Worker {
             suspicion: Semaphore::new(1),
             tasks: TaskTracker::new(),
             hand_back: CancellationToken::new(),
+            shutdown,
             last_look: Mutex::new(Instant::now()),
             last_artist: Mutex::new(UserId(Uuid::nil())),
             poll: settings.poll,
@@ -93,8 +97,7 @@ impl Worker {
 
     /// A turn, if one is free: whoever receives an upload takes it to run the upload's job at once.
     pub(super) fn try_turn(&self) -> Option<OwnedSemaphorePermit> {
-        // Closed: the process is about to end.
-        if self.tasks.is_closed() { None } else { Arc::clone(&self.turns).try_acquire_owned().ok() }
+        if self.shutdown.is_cancelled() { None } else { Arc::clone(&self.turns).try_acquire_owned().ok() }
     }
 
     /// Runs on a task of its own, to its end, even when nobody waits for it any more; a shutdown waits for it.
@@ -122,10 +125,24 @@ impl Worker {
 }
 
 pub(super) fn start(backend: &Arc<Backend>) {
-    backend.worker.tasks.spawn(claim_loop(Arc::clone(backend)));
-    backend.worker.tasks.spawn(recover_loop(Arc::clone(backend)));
-    backend.worker.tasks.spawn(watch_storage(Arc::clone(backend)));
-    backend.worker.tasks.spawn(janitor::run(Arc::clone(backend)));
+    keep_running(backend, "claim", claim_loop);
+    keep_running(backend, "recover", recover_loop);
+    keep_running(backend, "watch the storage", watch_storage);
+    keep_running(backend, "put away", janitor::run);
+}
+
+/// Runs a loop to its end, and anew when it panics: without it the process would look alive and do nothing.
+fn keep_running<F>(backend: &Arc<Backend>, what: &'static str, run: fn(Arc<Backend>) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let backend = Arc::clone(backend);
+    backend.worker.tasks.clone().spawn(async move {
+        while AssertUnwindSafe(run(Arc::clone(&backend))).catch_unwind().await.is_err() {
+            tracing::error!("the loop to {what} panicked; it begins anew");
+            sleep(LOOP_AGAIN_AFTER).await;
+        }
+    });
 }
 
 /// Waits for running jobs; those that are not through in time are handed back, so that others take them up at once.

@@ -41,6 +41,10 @@ struct Row {
 
 impl Process {
     async fn start(queue: QueueSettings) -> Self {
+        Self::start_broken(queue, "").await
+    }
+
+    async fn start_broken(queue: QueueSettings, fail_points: &str) -> Self {
         let (database, folder) = (TestDatabase::create(&test_server_url()).await, TempDir::new().unwrap());
         let settings = Settings {
             database_url: database.url(),
@@ -51,7 +55,7 @@ impl Process {
             uploads: UploadSettings::default(),
             queue: QueueSettings { poll: Duration::from_millis(50), ..queue },
             keeping: KeepingSettings::default(),
-            fail_points: String::new(),
+            fail_points: fail_points.to_owned(),
         };
         Self { backend: Backend::start(settings).await.unwrap(), folder, database }
     }
@@ -241,4 +245,24 @@ async fn an_attempt_that_holds_its_job_no_more_intends_nothing() {
     assert!(matches!(intended, Err(Error::LeaseLost(_))), "{intended:?}");
     let begun = objects::begun_in_parts(&process.backend.db, &zombie, object, "parts").await;
     assert!(matches!(begun, Err(Error::LeaseLost(_))), "{begun:?}");
+}
+
+#[tokio::test]
+async fn a_loop_that_panics_begins_anew() {
+    let process = Process::start_broken(QueueSettings::default(), "objects-doomed=1*panic").await;
+    let put_away = async {
+        sqlx::query("insert into sessions (token_hash, user_id, expires_at) select '', id, 'epoch' from users")
+            .execute(&process.backend.db)
+            .await
+            .unwrap();
+        while sqlx::query_scalar::<_, bool>("select exists (select 1 from sessions)")
+            .fetch_one(&process.backend.db)
+            .await
+            .unwrap()
+        {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    process.receive(0).await;
+    timeout(Duration::from_secs(8), put_away).await.unwrap();
 }
