@@ -277,24 +277,29 @@ pub(super) fn run_in_background(backend: &Arc<Backend>, job: Claimed, turn: Owne
         while let Some(job) = next {
             let (kind, began) = (job.kind.as_str(), Instant::now());
             let outcome = run(&backend, &job).await;
+            if is_suspect(&job) {
+                // Whoever looked while it wanted to be alone has found nothing.
+                backend.events.jobs().notify_one();
+            }
             metrics::histogram!("vwaza_job_duration_seconds", "kind" => kind).record(began.elapsed());
             metrics::counter!("vwaza_jobs_total", "kind" => kind, "outcome" => outcome.as_str()).increment(1);
             next = claim_next(&backend).await;
         }
         drop(turn);
-        // Whoever looked while this one wanted to be alone has found nothing.
-        backend.events.jobs().notify_one();
     });
+}
+
+fn is_suspect(job: &Claimed) -> bool {
+    job.expired_leases >= POISON_LEASES
 }
 
 async fn run(backend: &Arc<Backend>, job: &Claimed) -> Outcome {
     let (worker, claimed) = (&backend.worker, Instant::now());
-    let is_suspect = job.expired_leases >= POISON_LEASES;
-    let undisturbed = if is_suspect { worker.suspicion.try_acquire().ok() } else { None };
+    let undisturbed = if is_suspect(job) { worker.suspicion.try_acquire().ok() } else { None };
     // Its neighbours' deaths must not be counted as its own, so it does not wait for them for long.
     let patience = backend.settings.queue.lease / 3;
     let work = async {
-        let _alone = match (is_suspect, &undisturbed) {
+        let _alone = match (is_suspect(job), &undisturbed) {
             (false, _) => None,
             (true, Some(_)) => Some(worker.alone(patience).await?),
             // Another suspect was first.
@@ -389,7 +394,7 @@ impl Outcome {
 }
 
 /// A database or a storage that is away, or a disk of ours that is full, costs no job an attempt; a storage that serves other jobs
-/// does, and so does one that says to be well while it has failed this job again and again.
+/// does, and so does what fails this job again and again while it seems to be well.
 async fn is_no_fault_of_the_file(backend: &Backend, job: &Claimed, error: &Error, claimed: Instant) -> bool {
     match error {
         Error::CircuitOpen => true,
@@ -399,7 +404,7 @@ async fn is_no_fault_of_the_file(backend: &Backend, job: &Claimed, error: &Error
                 || backend.storage.circuit() != CircuitState::Closed
                 || !backend.storage.answers().await
         }
-        Error::Database(error) => is_unreachable(error),
+        Error::Database(error) => is_unreachable(error) && !is_tried_enough(job.attempt, job.retry_count),
         Error::Io(error) => error.kind() == io::ErrorKind::StorageFull,
         _ => false,
     }
