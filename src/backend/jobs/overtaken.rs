@@ -43,6 +43,7 @@ async fn retire_one(backend: &Backend, job: JobId, upload: UploadId, release: Op
         releases::advance_locked(&mut tx, release).await?;
     }
     tx.commit().await?;
+    backend.spool.remove(upload).await?;
     if let Some(release) = release {
         backend.events.release_changed(release.id, release.artist);
     }
