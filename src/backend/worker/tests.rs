@@ -16,7 +16,7 @@ use crate::{
         testing::{TestDatabase, test_server_url},
     },
     domain::{
-        ids::{JobId, SpoolId, UploadId, UserId},
+        ids::{JobId, ReleaseId, SpoolId, UploadId, UserId},
         media::MediaLimits,
         queue::{JobKind, JobStatus},
     },
@@ -71,7 +71,7 @@ impl Process {
         connection
     }
 
-    /// A received upload without a target, of an artist of its own, and the job that stores it.
+    /// A received cover, of an artist and a release of its own, and the job that stores it.
     async fn receive(&self, expired_leases: i32) -> JobId {
         self.receive_again(expired_leases, None).await
     }
@@ -87,27 +87,37 @@ impl Process {
             .execute(&mut *tx)
             .await
             .unwrap();
+        let release = ReleaseId(Uuid::now_v7());
+        sqlx::query("insert into releases (id, artist_id) values ($1, $2)")
+            .bind(release)
+            .bind(artist)
+            .execute(&mut *tx)
+            .await
+            .unwrap();
         sqlx::query(
-            "insert into uploads (id, owner_id, kind, state, file_name, fingerprint, length_bytes, offset_bytes, spool_id, sha256,
+            "insert into uploads (id, owner_id, release_id, kind, state, file_name, fingerprint, length_bytes, offset_bytes, spool_id, sha256,
                                   content_type, expires_at)
-             values ($1, $2, 'COVER', 'RECEIVED', 'cover.png', '', $3, $3, $4, $5, 'image/png', now())",
+             values ($1, $2, $6, 'COVER', 'RECEIVED', 'cover.png', '', $3, $3, $4, $5, 'image/png', now())",
         )
         .bind(upload)
         .bind(artist)
         .bind(BYTES.len() as i64)
         .bind(self.backend.spool.id as SpoolId)
         .bind(Sha256::digest(BYTES).to_vec())
+        .bind(release)
         .execute(&mut *tx)
         .await
         .unwrap();
         sqlx::query(
-            "insert into upload_jobs (id, kind, artist_id, upload_id, spool_id, expired_leases) values ($1, 'STORE', $2, $3, $4, $5)",
+            "insert into upload_jobs (id, kind, artist_id, release_id, upload_id, spool_id, expired_leases)
+             values ($1, 'STORE', $2, $6, $3, $4, $5)",
         )
         .bind(job)
         .bind(artist)
         .bind(upload)
         .bind(self.backend.spool.id as SpoolId)
         .bind(expired_leases)
+        .bind(release)
         .execute(&mut *tx)
         .await
         .unwrap();
@@ -204,6 +214,7 @@ async fn a_database_that_goes_away_costs_no_attempt() {
     .execute(&mut hanging)
     .await
     .unwrap();
+    process.once(job, |row| row.status == JobStatus::Pending).await;
     drop(hanging);
     let row = process.once(job, is_done).await;
     assert_eq!((row.attempt, row.retry_count), (2, 0));
@@ -223,7 +234,8 @@ async fn an_attempt_that_holds_its_job_no_more_intends_nothing() {
     let job = process.receive(0).await;
     process.once(job, is_done).await;
     let (id, artist, upload, object) = sqlx::query_as(
-        "select j.id, j.artist_id, j.upload_id, o.id from upload_jobs j join objects o on o.upload_id = j.upload_id",
+        "select j.id, j.artist_id, j.upload_id, o.id from upload_jobs j join objects o on o.upload_id = j.upload_id
+         where j.kind = 'STORE'",
     )
     .fetch_one(&process.backend.db)
     .await
