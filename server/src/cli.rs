@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    time::timeout_at,
 };
 use vwaza::{
     backend::{Backend, Repair, Settings, embedded_postgres::EmbeddedPostgres},
@@ -166,10 +167,18 @@ async fn serve(config: Config) -> Outcome {
     let router = router::router(Arc::clone(&backend), Site::load(&config)?, metrics, &config)?;
     let listener = TcpListener::bind(config.listen).await?;
     tracing::info!(listen = %listener.local_addr()?, url = %config.public_url, "listening");
-    listen::serve(listener, router, terminated(), backend.shutdown(), config.shutdown / 2).await;
-    backend.stop(config.shutdown / 2).await;
-    if let Some(postgres) = postgres {
-        postgres.stop().await?;
+    let grace = config.shutdown / 2;
+    let deadline = listen::serve(listener, router, terminated(), backend.shutdown(), grace).await + config.shutdown;
+    match postgres {
+        None => backend.stop(deadline).await,
+        Some(postgres) => {
+            backend.stop(deadline - config.shutdown / 4).await;
+            // Should it take longer, it goes on by itself, and the next start joins it.
+            match timeout_at(deadline.into(), postgres.stop()).await {
+                Ok(stopped) => stopped?,
+                Err(_) => tracing::warn!("the embedded PostgreSQL did not stop in time and is left alone"),
+            }
+        }
     }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)

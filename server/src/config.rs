@@ -91,6 +91,7 @@ impl Config {
                 lease: Duration::from_secs(number("VWAZA_JOB_LEASE_SECONDS", 1..=24 * 60 * 60, 60)?),
                 max_failures: number("VWAZA_JOB_MAX_RETRIES", 1..=100, queue.max_failures)?,
                 concurrency: number("VWAZA_WORKER_CONCURRENCY", 0..=64, queue.concurrency)?,
+                ..queue
             },
             keeping: KeepingSettings {
                 orphan_grace: Duration::from_secs(number("VWAZA_ORPHAN_GRACE_SECONDS", 1..=30 * 24 * 60 * 60, 900)?),

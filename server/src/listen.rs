@@ -1,6 +1,11 @@
 //! The accept loop: header and body timeouts, peers' addresses, and a shutdown that waits, but not for ever.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{Router, body::Body, extract::ConnectInfo};
 use http::Request;
@@ -27,14 +32,14 @@ const CONNECTIONS_MAX: usize = 4096;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `until` ends; then lets requests that run finish, for `grace` at most. `stopping` is cancelled at once, for
-/// answers that would never end by themselves.
+/// answers that would never end by themselves. When `until` ended.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     until: impl Future<Output = ()>,
     stopping: CancellationToken,
     grace: Duration,
-) {
+) -> Instant {
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
     let mut until = std::pin::pin!(until);
@@ -71,11 +76,13 @@ pub(crate) async fn serve(
             drop(turn);
         });
     }
+    let ended = Instant::now();
     drop(listener);
     stopping.cancel();
     if timeout(grace, graceful.shutdown()).await.is_err() {
         tracing::warn!("some requests did not end in time and are cut off; what they sent is kept");
     }
+    ended
 }
 
 async fn accept(

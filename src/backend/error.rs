@@ -84,7 +84,8 @@ impl Error {
     }
 }
 
-fn is_unreachable(error: &sqlx::Error) -> bool {
+/// Whether it says that the database is not well, rather than something about one statement.
+pub(super) fn is_unreachable(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => true,
         // Class 57 is operator intervention (shutting down, starting up; 57014 is our own limit on statements), 08 a broken

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{Backend, Result, queue, reaper};
+use super::{Backend, Result, jobs, queue, reaper};
 
 const ROUND_EVERY_MAX: Duration = Duration::from_secs(60);
 const ROUND_EVERY_MIN: Duration = Duration::from_millis(100);
@@ -37,6 +37,7 @@ async fn round(backend: &Arc<Backend>) {
     told("the spool", uploads.sweep_spool().await.map(drop));
     told("objects that nothing needs", reaper::round(backend).await);
     told("expired sessions", forget_sessions(backend).await);
+    told("received files that are overtaken", retire_overtaken(backend).await);
     told("dead letters that are overtaken", retire_dead_letters(backend).await);
     told("completed jobs", forget_completed_jobs(backend).await);
 }
@@ -54,6 +55,14 @@ async fn forget_sessions(backend: &Backend) -> Result<()> {
     )
     .execute(&backend.db)
     .await?;
+    Ok(())
+}
+
+async fn retire_overtaken(backend: &Backend) -> Result<()> {
+    let retired = jobs::overtaken::retire(backend, BATCH).await?;
+    if retired > 0 {
+        tracing::info!(jobs = retired, "received files that nothing waits for any more are put away");
+    }
     Ok(())
 }
 

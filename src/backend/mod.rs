@@ -7,6 +7,7 @@ pub mod embedded_postgres;
 mod error;
 pub mod events;
 mod fail_points;
+mod folders;
 mod fsck;
 mod janitor;
 mod jobs;
@@ -30,7 +31,10 @@ pub mod uploads;
 mod users;
 mod worker;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 pub use db::migrate_database;
 pub use error::Error;
@@ -72,8 +76,8 @@ impl Backend {
     /// starts the worker.
     pub async fn start(settings: Settings) -> Result<Arc<Self>> {
         fail_points::arm(&settings.fail_points)?;
-        let db = db::connect(&settings.database_url).await?;
-        db::migrate(&db).await?;
+        migrate_database(&settings.database_url).await?;
+        let db = db::connect(&settings.database_url, settings.queue.concurrency.max(1)).await?;
         let storage = storage::Storage::open(&settings)?;
         let spool = spool::Spool::open(&settings.data_dir.join("spool")).await?;
         let shutdown = CancellationToken::new();
@@ -81,7 +85,7 @@ impl Backend {
             events: events::Events::start(db.clone(), shutdown.clone()),
             passwords: passwords::Passwords::new(),
             session_cookie: sessions::SessionCookie::for_site(&settings.public_url),
-            worker: worker::Worker::new(WorkerId(Uuid::now_v7()), &settings.queue),
+            worker: worker::Worker::new(WorkerId(Uuid::now_v7()), &settings.queue, shutdown.clone()),
             writers: uploads::writers::Writers::default(),
             db,
             settings,
@@ -94,12 +98,14 @@ impl Backend {
         Ok(backend)
     }
 
-    /// Stops claiming jobs, waits for those that run, hands back what is left. Call once, within the deadline of the process.
-    pub async fn stop(&self, deadline: Duration) {
+    /// Stops claiming jobs, waits for those that run, hands back what is left; all by `deadline`. Call once.
+    pub async fn stop(&self, deadline: Instant) {
         self.shutdown.cancel();
-        worker::drain(self, deadline).await;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let to_close = POOL_CLOSE_TIMEOUT.min(left / 4);
+        worker::drain(self, left - to_close).await;
         // Waits for every connection to come back, which one in the middle of a long statement does not.
-        let _ = tokio::time::timeout(POOL_CLOSE_TIMEOUT, self.db.close()).await;
+        let _ = tokio::time::timeout(to_close, self.db.close()).await;
     }
 
     /// Ends when the process is about to: long-lived answers (events) close then.

@@ -3,8 +3,11 @@
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{Error, Result};
-use crate::domain::ids::{ObjectId, ReleaseId, TrackId, UploadId};
+use super::{
+    Error, Result,
+    queue::{Claimed, held_or_lost},
+};
+use crate::domain::ids::{JobId, ObjectId, ReleaseId, TrackId, UploadId, WorkerId};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
 #[sqlx(type_name = "object_role", rename_all = "UPPERCASE")]
@@ -58,8 +61,12 @@ pub(super) struct ThumbnailOf {
 }
 
 /// Commits the row of an object before its first byte is put. Its key is its own: no attempt ever writes where another one did.
+///
+/// # Errors
+/// `LeaseLost` when somebody else holds the job by now: nothing must be put.
 pub(super) async fn intend(
     db: &PgPool,
+    job: &Claimed,
     role: ObjectRole,
     upload: UploadId,
     thumbnail: Option<ThumbnailOf>,
@@ -67,9 +74,10 @@ pub(super) async fn intend(
 ) -> Result<Intended> {
     let id = ObjectId(Uuid::now_v7());
     let key = format!("{}/{id}", role.folder());
-    sqlx::query!(
+    let intended = sqlx::query!(
         "insert into objects (id, key, role, upload_id, parent_id, edge_px, size_bytes, sha256, content_type)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+         select $1, $2, $3, $4, $5, $6, $7, $8, $9
+         where exists (select 1 from upload_jobs where id = $10 and attempt = $11 and lease_owner = $12 and status = 'UPLOADING')",
         id as ObjectId,
         key,
         role as ObjectRole,
@@ -78,10 +86,14 @@ pub(super) async fn intend(
         thumbnail.map(|thumbnail| thumbnail.edge_px),
         content.size_bytes,
         content.sha256,
-        content.content_type
+        content.content_type,
+        job.id as JobId,
+        job.attempt,
+        job.owner as WorkerId
     )
     .execute(db)
     .await?;
+    held_or_lost(intended.rows_affected(), job)?;
     Ok(Intended {
         id,
         key,
@@ -117,17 +129,21 @@ pub(super) async fn intended_by(db: &PgPool, upload: UploadId) -> Result<Vec<(In
 /// Commits the id of an upload in parts before its first part moves: the reaper ends what a kill leaves open.
 ///
 /// # Errors
-/// When the reaper was first: no part must move.
-pub(super) async fn begun_in_parts(db: &PgPool, object: ObjectId, multipart_id: &str) -> Result<()> {
+/// `LeaseLost` when somebody else holds the job by now, and after that the reaper may have been first: no part must move.
+pub(super) async fn begun_in_parts(db: &PgPool, job: &Claimed, object: ObjectId, multipart_id: &str) -> Result<()> {
     let noted = sqlx::query!(
-        "update objects set multipart_id = $2 where id = $1 and state = 'INTENDED'",
+        "update objects set multipart_id = $2 where id = $1 and state = 'INTENDED'
+         and exists (select 1 from upload_jobs where id = $3 and attempt = $4 and lease_owner = $5 and status = 'UPLOADING')",
         object as ObjectId,
-        multipart_id
+        multipart_id,
+        job.id as JobId,
+        job.attempt,
+        job.owner as WorkerId
     )
     .execute(db)
     .await?;
     fail::fail_point!("parts-begun");
-    still_intended(noted.rows_affected(), object)
+    held_or_lost(noted.rows_affected(), job)
 }
 
 /// A compare-and-set: the reaper's DOOMED is the other one that INTENDED can become.

@@ -304,6 +304,19 @@ pub(super) async fn retire_overtaken(db: &PgPool, at_most: i64) -> Result<u64> {
     Ok(retired.rows_affected())
 }
 
+/// Ends a job that waits for nothing any more. `false`: it does not wait (any more), or its upload is still wanted.
+pub(super) async fn retire(db: &mut PgConnection, job: JobId) -> Result<bool> {
+    let retired = sqlx::query!(
+        "update upload_jobs set status = 'COMPLETED', outcome = 'superseded', updated_at = now()
+         where id = $1 and status = 'PENDING'
+           and not exists (select 1 from uploads u where u.id = upload_id and u.state = 'RECEIVED')",
+        job as JobId
+    )
+    .execute(db)
+    .await?;
+    Ok(retired.rows_affected() == 1)
+}
+
 /// Sees to it that a received upload has a job that stores it. `false`: it has one, or needs none.
 pub(super) async fn store_again(db: &PgPool, upload: UploadId) -> Result<bool> {
     let queued = sqlx::query!(
@@ -313,6 +326,23 @@ pub(super) async fn store_again(db: &PgPool, upload: UploadId) -> Result<bool> {
          do update set status = 'PENDING', run_after = now(), retry_count = 0, expired_leases = 0, updated_at = now()
             where upload_jobs.status in ('COMPLETED', 'FAILED')",
         upload as UploadId
+    )
+    .execute(db)
+    .await?;
+    Ok(queued.rows_affected() == 1)
+}
+
+/// Sees to it that a stored file that waits for its examination has a job for it. `false`: it has one, or needs none.
+pub(super) async fn examine_again(db: &PgPool, key: &str) -> Result<bool> {
+    let queued = sqlx::query!(
+        "insert into upload_jobs (id, kind, artist_id, release_id, upload_id, object_id)
+         select gen_random_uuid(), 'EXAMINE', u.owner_id, u.release_id, u.id, o.id
+         from objects o join uploads u on u.id = o.upload_id
+         where o.key = $1 and o.state = 'ATTACHED' and o.parent_id is null and o.examination = 'PENDING'
+         on conflict (object_id) where kind = 'EXAMINE'
+         do update set status = 'PENDING', run_after = now(), retry_count = 0, expired_leases = 0, updated_at = now()
+            where upload_jobs.status in ('COMPLETED', 'FAILED')",
+        key
     )
     .execute(db)
     .await?;
@@ -358,7 +388,7 @@ pub(super) async fn counts(db: &mut PgConnection) -> Result<(Vec<JobCounts>, Opt
     Ok((jobs, oldest_due_seconds))
 }
 
-fn held_or_lost(rows: u64, job: &Claimed) -> Result<()> {
+pub(super) fn held_or_lost(rows: u64, job: &Claimed) -> Result<()> {
     if rows == 1 { Ok(()) } else { Err(Error::LeaseLost(job.id)) }
 }
 

@@ -5,10 +5,12 @@
 
 use std::sync::Arc;
 
-use super::{Backend, Result};
+use uuid::Uuid;
+
+use super::{Backend, Error, Result};
 use crate::domain::ids::ObjectId;
 
-/// Objects that one round dooms, and deletes, at most.
+/// Objects that one statement dooms, or reads to delete them, at most.
 const BATCH: i64 = 100;
 
 pub(super) async fn round(backend: &Arc<Backend>) -> Result<()> {
@@ -16,13 +18,13 @@ pub(super) async fn round(backend: &Arc<Backend>) -> Result<()> {
     if !backend.storage.answers().await {
         return Ok(());
     }
-    doom(backend).await?;
+    while doom(backend).await? == BATCH.unsigned_abs() {}
     fail::fail_point!("objects-doomed");
     delete(backend).await
 }
 
 /// What was never attached and nobody works on any more, and what was let go of long enough ago.
-async fn doom(backend: &Backend) -> Result<()> {
+async fn doom(backend: &Backend) -> Result<u64> {
     let keeping = &backend.settings.keeping;
     let doomed = sqlx::query!(
         "update objects set state = 'DOOMED', doomed_at = now()
@@ -44,29 +46,42 @@ async fn doom(backend: &Backend) -> Result<()> {
     if doomed.rows_affected() > 0 {
         tracing::info!(objects = doomed.rows_affected(), "objects that nothing needs are doomed");
     }
-    Ok(())
+    Ok(doomed.rows_affected())
 }
 
 async fn delete(backend: &Backend) -> Result<()> {
-    // Thumbnails first: a cover's row stays until theirs are gone.
-    let doomed = sqlx::query!(
-        r#"select id as "id: ObjectId", key, multipart_id, deleted_at is not null as "was_deleted!" from objects
-           where state = 'DOOMED' and (deleted_at is null or deleted_at < now() - make_interval(secs => $1))
-           order by deleted_at nulls first, parent_id is null, id limit $2"#,
-        backend.settings.keeping.orphan_grace.as_secs_f64(),
-        BATCH
-    )
-    .fetch_all(&backend.db)
-    .await?;
-    let mut outcome = Ok(());
-    for object in doomed {
-        // One that cannot be deleted keeps none of the others.
-        let deleted = delete_one(backend, object.id, &object.key, object.multipart_id.as_deref(), object.was_deleted);
-        if let Err(error) = deleted.await {
-            outcome = Err(error);
+    let (mut outcome, mut last) = (Ok(()), (false, ObjectId(Uuid::nil())));
+    loop {
+        // Thumbnails first: a cover's row stays until theirs are gone.
+        let doomed = sqlx::query!(
+            r#"select id as "id: ObjectId", key, multipart_id, deleted_at is not null as "was_deleted!", parent_id is null as "is_parent!"
+               from objects
+               where state = 'DOOMED' and (deleted_at is null or deleted_at < now() - make_interval(secs => $1))
+                 and (parent_id is null, id) > ($2, $3)
+               order by parent_id is null, id limit $4"#,
+            backend.settings.keeping.orphan_grace.as_secs_f64(),
+            last.0,
+            last.1 as ObjectId,
+            BATCH
+        )
+        .fetch_all(&backend.db)
+        .await?;
+        let is_full = doomed.len() as u64 == BATCH.unsigned_abs();
+        for object in doomed {
+            // One that cannot be deleted keeps none of the others.
+            let deleted =
+                delete_one(backend, object.id, &object.key, object.multipart_id.as_deref(), object.was_deleted);
+            match deleted.await {
+                Ok(()) => {}
+                Err(error @ Error::CircuitOpen) => return Err(error),
+                Err(error) => outcome = Err(error),
+            }
+            last = (object.is_parent, object.id);
+        }
+        if !is_full {
+            return outcome;
         }
     }
-    outcome
 }
 
 async fn delete_one(

@@ -82,13 +82,22 @@ pub struct QueueSettings {
     pub lease: Duration,
     /// The failure that sends a job to the dead letter queue.
     pub max_failures: u32,
+    /// An attempt that has not ended by then never will: it counts as a failure.
+    pub attempt_max: Duration,
     /// Jobs that run at once in this process. 0: only those whose bytes this process alone holds, one at a time.
     pub concurrency: u32,
 }
 
 impl Default for QueueSettings {
     fn default() -> Self {
-        Self { poll: Duration::from_secs(5), lease: Duration::from_secs(60), max_failures: 3, concurrency: 4 }
+        Self {
+            poll: Duration::from_secs(5),
+            lease: Duration::from_secs(60),
+            max_failures: 3,
+            // The largest file there may be, on a line of a few Mbit/s.
+            attempt_max: Duration::from_secs(60 * 60),
+            concurrency: 4,
+        }
     }
 }
 

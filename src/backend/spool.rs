@@ -11,7 +11,7 @@ use sqlx::PgPool;
 use tokio::{fs, task::spawn_blocking};
 use uuid::Uuid;
 
-use super::{Error, Result};
+use super::{Error, Result, folders::create_durably};
 use crate::domain::ids::{SpoolId, UploadId};
 
 const ID_FILE: &str = "spool.id";
@@ -38,7 +38,7 @@ impl Spool {
     }
 
     fn open_blocking(folder: PathBuf) -> Result<Self> {
-        std::fs::create_dir_all(folder.join(UPLOADS))?;
+        create_durably(&folder.join(UPLOADS))?;
         // What a job leaves in there when it is killed belongs to nobody.
         let scratch = folder.join(SCRATCH);
         let lock = File::create(folder.join("lock"))?;

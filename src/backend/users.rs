@@ -113,8 +113,8 @@ pub async fn create_user(
     password: &Password,
     role: Role,
 ) -> Result<UserId> {
-    let db = db::connect(database_url).await?;
-    db::migrate(&db).await?;
+    db::migrate_database(database_url).await?;
+    let db = db::connect(database_url, 0).await?;
     let hash = Passwords::new().hash(password.as_str().to_owned()).await?;
     let id = insert(&db, artist_name, email, role, &hash).await?;
     db.close().await;

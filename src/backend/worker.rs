@@ -10,20 +10,22 @@ use std::{
 use futures::FutureExt;
 use rand::Rng;
 use tokio::{
-    sync::{Notify, OwnedSemaphorePermit, RwLock, Semaphore},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit},
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use super::{
-    Backend, Error, QueueSettings, Result, janitor, jobs,
+    Backend, Error, QueueSettings, Result,
+    error::is_unreachable,
+    janitor, jobs,
     queue::{self, Claimant, Claimed, FailureReport},
 };
 use crate::domain::{
     circuit::CircuitState,
     ids::{UserId, WorkerId},
-    queue::{Failure, backoff},
+    queue::{Failure, backoff, is_tried_enough},
 };
 
 /// From this many expired leases on, a job is suspected of killing its process and runs without neighbours.
@@ -32,6 +34,9 @@ const POISON_LEASES: i32 = 2;
 const RECOVER_EVERY_MAX: Duration = Duration::from_secs(5);
 /// Between two looks at whether the storage is to be probed.
 const STORAGE_LOOK_MAX: Duration = Duration::from_secs(1);
+/// Between two tries to write down what became of a job.
+const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(1);
+const LOOP_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// A worker that has not looked at the queue for this many polls is stalled.
 const STALLED_POLLS: u32 = 6;
 
@@ -46,11 +51,14 @@ pub enum WorkerHealth {
 pub(super) struct Worker {
     pub(super) id: WorkerId,
     turns: Arc<Semaphore>,
-    /// Jobs share it; one under suspicion has it alone.
-    neighbours: Arc<RwLock<()>>,
+    concurrency: u32,
+    /// Taken while a job under suspicion runs, or waits to run, alone: nothing else is claimed meanwhile.
+    suspicion: Semaphore,
     tasks: TaskTracker,
     /// Cancelled when the deadline of a shutdown is near: what still runs is handed back.
     hand_back: CancellationToken,
+    /// Cancelled when the process is about to end: nothing new is taken up.
+    shutdown: CancellationToken,
     last_look: Mutex<Instant>,
     /// Whose job was claimed last: the next in turn comes after them.
     last_artist: Mutex<UserId>,
@@ -59,14 +67,16 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(id: WorkerId, settings: &QueueSettings) -> Self {
-        let turns = usize::try_from(settings.concurrency.max(1)).unwrap_or(1);
+    pub(super) fn new(id: WorkerId, settings: &QueueSettings, shutdown: CancellationToken) -> Self {
+        let concurrency = settings.concurrency.max(1);
         Self {
             id,
-            turns: Arc::new(Semaphore::new(turns)),
-            neighbours: Arc::default(),
+            turns: Arc::new(Semaphore::new(concurrency as usize)),
+            concurrency,
+            suspicion: Semaphore::new(1),
             tasks: TaskTracker::new(),
             hand_back: CancellationToken::new(),
+            shutdown,
             last_look: Mutex::new(Instant::now()),
             last_artist: Mutex::new(UserId(Uuid::nil())),
             poll: settings.poll,
@@ -87,13 +97,21 @@ impl Worker {
 
     /// A turn, if one is free: whoever receives an upload takes it to run the upload's job at once.
     pub(super) fn try_turn(&self) -> Option<OwnedSemaphorePermit> {
-        // Closed: the process is about to end.
-        if self.tasks.is_closed() { None } else { Arc::clone(&self.turns).try_acquire_owned().ok() }
+        if self.shutdown.is_cancelled() { None } else { Arc::clone(&self.turns).try_acquire_owned().ok() }
     }
 
     /// Runs on a task of its own, to its end, even when nobody waits for it any more; a shutdown waits for it.
     pub(super) async fn track<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> Result<T> {
         Ok(self.tasks.spawn(task).await?)
+    }
+
+    /// All turns but the one that a suspect has. `None`: its neighbours take longer than `within`.
+    async fn alone(&self, within: Duration) -> Option<SemaphorePermit<'_>> {
+        timeout(within, self.turns.acquire_many(self.concurrency - 1)).await.ok()?.ok()
+    }
+
+    fn has_suspect(&self) -> bool {
+        self.suspicion.available_permits() == 0
     }
 
     fn last_artist(&self) -> MutexGuard<'_, UserId> {
@@ -107,10 +125,24 @@ impl Worker {
 }
 
 pub(super) fn start(backend: &Arc<Backend>) {
-    backend.worker.tasks.spawn(claim_loop(Arc::clone(backend)));
-    backend.worker.tasks.spawn(recover_loop(Arc::clone(backend)));
-    backend.worker.tasks.spawn(watch_storage(Arc::clone(backend)));
-    backend.worker.tasks.spawn(janitor::run(Arc::clone(backend)));
+    keep_running(backend, "claim", claim_loop);
+    keep_running(backend, "recover", recover_loop);
+    keep_running(backend, "watch the storage", watch_storage);
+    keep_running(backend, "put away", janitor::run);
+}
+
+/// Runs a loop to its end, and anew when it panics: without it the process would look alive and do nothing.
+fn keep_running<F>(backend: &Arc<Backend>, what: &'static str, run: fn(Arc<Backend>) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let backend = Arc::clone(backend);
+    backend.worker.tasks.clone().spawn(async move {
+        while AssertUnwindSafe(run(Arc::clone(&backend))).catch_unwind().await.is_err() {
+            tracing::error!("the loop to {what} panicked; it begins anew");
+            sleep(LOOP_AGAIN_AFTER).await;
+        }
+    });
 }
 
 /// Waits for running jobs; those that are not through in time are handed back, so that others take them up at once.
@@ -149,7 +181,7 @@ async fn claim_loop(backend: Arc<Backend>) {
 /// claimed, and its return is a hint.
 async fn claim_next(backend: &Backend) -> Option<Claimed> {
     let worker = &backend.worker;
-    if backend.shutdown.is_cancelled() || backend.storage.circuit() != CircuitState::Closed {
+    if backend.shutdown.is_cancelled() || worker.has_suspect() || backend.storage.circuit() != CircuitState::Closed {
         return None;
     }
     let claimant = Claimant {
@@ -245,6 +277,10 @@ pub(super) fn run_in_background(backend: &Arc<Backend>, job: Claimed, turn: Owne
         while let Some(job) = next {
             let (kind, began) = (job.kind.as_str(), Instant::now());
             let outcome = run(&backend, &job).await;
+            if is_suspect(&job) {
+                // Whoever looked while it wanted to be alone has found nothing.
+                backend.events.jobs().notify_one();
+            }
             metrics::histogram!("vwaza_job_duration_seconds", "kind" => kind).record(began.elapsed());
             metrics::counter!("vwaza_jobs_total", "kind" => kind, "outcome" => outcome.as_str()).increment(1);
             next = claim_next(&backend).await;
@@ -253,61 +289,90 @@ pub(super) fn run_in_background(backend: &Arc<Backend>, job: Claimed, turn: Owne
     });
 }
 
+fn is_suspect(job: &Claimed) -> bool {
+    job.expired_leases >= POISON_LEASES
+}
+
 async fn run(backend: &Arc<Backend>, job: &Claimed) -> Outcome {
     let (worker, claimed) = (&backend.worker, Instant::now());
+    let undisturbed = if is_suspect(job) { worker.suspicion.try_acquire().ok() } else { None };
+    // Its neighbours' deaths must not be counted as its own, so it does not wait for them for long.
+    let patience = backend.settings.queue.lease / 3;
     let work = async {
-        if job.expired_leases >= POISON_LEASES {
-            let _alone = worker.neighbours.write().await;
-            jobs::perform(backend, job).await
-        } else {
-            let _shared = worker.neighbours.read().await;
-            jobs::perform(backend, job).await
-        }
+        let _alone = match (is_suspect(job), &undisturbed) {
+            (false, _) => None,
+            (true, Some(_)) => Some(worker.alone(patience).await?),
+            // Another suspect was first.
+            (true, None) => return None,
+        };
+        Some(jobs::perform(backend, job).await)
     };
     let outcome = tokio::select! {
-        outcome = AssertUnwindSafe(work).catch_unwind() => outcome,
+        outcome = AssertUnwindSafe(work).catch_unwind() => match outcome {
+            Ok(Some(outcome)) => Ended::Through(outcome),
+            Ok(None) => {
+                hand_back(backend, job, patience).await;
+                return Outcome::HandedBack;
+            }
+            Err(_) => Ended::Panicked,
+        },
+        () = sleep(backend.settings.queue.attempt_max) => Ended::TooLong,
         () = keep_alive(backend, job) => {
             tracing::warn!(job.id = %job.id, attempt = job.attempt, "the lease was lost; the job is left to whoever holds it");
             return Outcome::Lost;
         }
         () = worker.hand_back.cancelled() => {
             hand_back(backend, job, Duration::ZERO).await;
+            // Others take it up at once.
+            backend.events.job_added();
             return Outcome::HandedBack;
         }
     };
+    let transient = |detail: String| FailureReport { failure: Failure::Transient, detail, lease_expired: false };
     let (report, for_artist) = match outcome {
-        Ok(Ok(())) => return Outcome::Completed,
-        Ok(Err(jobs::JobError::Fault(Error::LeaseLost(_)))) => {
+        Ended::Through(Ok(())) => return Outcome::Completed,
+        Ended::Through(Err(jobs::JobError::Fault(Error::LeaseLost(_)))) => {
             tracing::warn!(job.id = %job.id, attempt = job.attempt, "another worker holds this job by now; nothing was written");
             return Outcome::Lost;
         }
-        Ok(Err(jobs::JobError::Fault(error))) if is_no_fault_of_the_file(backend, &error, claimed) => {
-            tracing::warn!(job.id = %job.id, attempt = job.attempt, error = ?error, "the storage or our disk is not well; the job waits");
+        Ended::Through(Err(jobs::JobError::Fault(error)))
+            if is_no_fault_of_the_file(backend, job, &error, claimed).await =>
+        {
+            tracing::warn!(job.id = %job.id, attempt = job.attempt, error = ?error, "database, storage or our disk is not well; the job waits");
             let delay = backoff(u32::try_from(job.attempt).unwrap_or(1), rand::rng().random());
             hand_back(backend, job, delay).await;
             return Outcome::HandedBack;
         }
-        Ok(Err(jobs::JobError::Refused(message))) => (
+        Ended::Through(Err(jobs::JobError::Refused(message))) => (
             FailureReport { failure: Failure::Permanent, detail: message.clone(), lease_expired: false },
             Some(message),
         ),
-        Ok(Err(jobs::JobError::Fault(error))) => {
+        Ended::Through(Err(jobs::JobError::Fault(error))) => {
             tracing::error!(job.id = %job.id, job.kind = ?job.kind, attempt = job.attempt, retry_count = job.retry_count, error = ?error, "a job failed");
-            (FailureReport { failure: Failure::Transient, detail: error.to_string(), lease_expired: false }, None)
+            (transient(error.to_string()), None)
         }
-        Err(_) => {
+        Ended::TooLong => {
+            tracing::error!(job.id = %job.id, job.kind = ?job.kind, attempt = job.attempt, "an attempt did not end and was given up");
+            (transient(format!("it did not end within {} s", backend.settings.queue.attempt_max.as_secs())), None)
+        }
+        Ended::Panicked => {
             metrics::counter!("vwaza_job_panics_total").increment(1);
             tracing::error!(job.id = %job.id, job.kind = ?job.kind, attempt = job.attempt, "a job panicked");
-            (FailureReport { failure: Failure::Transient, detail: "it panicked".into(), lease_expired: false }, None)
+            (transient("it panicked".into()), None)
         }
     };
-    if let Err(error) = jobs::fail(backend, job, &report, for_artist.as_deref()).await {
-        tracing::error!(job.id = %job.id, error = ?error, "a failure could not be recorded; the lease will run out");
-    }
+    write_down(backend, job, &End::Failed(report, for_artist)).await;
     Outcome::Failed
 }
 
-/// How an attempt ended.
+/// How the work of an attempt came to its end.
+enum Ended {
+    Through(Result<(), jobs::JobError>),
+    TooLong,
+    Panicked,
+}
+
+/// What an attempt came to.
 #[derive(Clone, Copy)]
 enum Outcome {
     Completed,
@@ -328,19 +393,58 @@ impl Outcome {
     }
 }
 
-/// A storage that is away, or a disk of ours that is full, costs no job an attempt; a storage that serves other jobs does.
-fn is_no_fault_of_the_file(backend: &Backend, error: &Error, claimed: Instant) -> bool {
+/// A database or a storage that is away, or a disk of ours that is full, costs no job an attempt; a storage that serves other jobs
+/// does, and so does what fails this job again and again while it seems to be well.
+async fn is_no_fault_of_the_file(backend: &Backend, job: &Claimed, error: &Error, claimed: Instant) -> bool {
     match error {
         Error::CircuitOpen => true,
-        Error::StorageDown { verb, .. } => !backend.storage.has_worked_since(*verb, claimed),
+        Error::StorageDown { verb, .. } if backend.storage.has_worked_since(*verb, claimed, job.id) => false,
+        Error::StorageDown { .. } => {
+            !is_tried_enough(job.attempt, job.retry_count)
+                || backend.storage.circuit() != CircuitState::Closed
+                || !backend.storage.answers().await
+        }
+        Error::Database(error) => is_unreachable(error) && !is_tried_enough(job.attempt, job.retry_count),
         Error::Io(error) => error.kind() == io::ErrorKind::StorageFull,
         _ => false,
     }
 }
 
 async fn hand_back(backend: &Backend, job: &Claimed, delay: Duration) {
-    if let Err(error) = queue::hand_back(&backend.db, job, delay).await {
-        tracing::warn!(job.id = %job.id, error = ?error, "a job could not be handed back; its lease will run out");
+    write_down(backend, job, &End::HandedBack(delay)).await;
+}
+
+/// How a job leaves this worker when it is not through.
+enum End {
+    HandedBack(Duration),
+    /// With a sentence for the artist, where the file is to blame.
+    Failed(FailureReport, Option<String>),
+}
+
+/// Writes down what became of a job. While the database is away it tries again and again: a lease that runs out would count as a
+/// failure of the job.
+async fn write_down(backend: &Backend, job: &Claimed, end: &End) {
+    let until = Instant::now() + backend.settings.queue.lease;
+    loop {
+        let written = match end {
+            End::HandedBack(delay) => queue::hand_back(&backend.db, job, *delay).await,
+            End::Failed(report, for_artist) => jobs::fail(backend, job, report, for_artist.as_deref()).await,
+        };
+        match written {
+            Ok(()) => return,
+            Err(error @ Error::LeaseLost(_)) => {
+                tracing::warn!(job.id = %job.id, error = ?error, "what became of a job is not written down");
+                return;
+            }
+            Err(error) if Instant::now() + WRITE_AGAIN_AFTER < until => {
+                tracing::warn!(job.id = %job.id, error = ?error, "what became of a job cannot be written down yet");
+                sleep(WRITE_AGAIN_AFTER).await;
+            }
+            Err(error) => {
+                tracing::error!(job.id = %job.id, error = ?error, "what became of a job could not be written down; its lease runs out");
+                return;
+            }
+        }
     }
 }
 
@@ -361,3 +465,6 @@ async fn keep_alive(backend: &Backend, job: &Claimed) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -83,6 +83,15 @@ pub fn backoff(failures: u32, jitter: f64) -> Duration {
     whole.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0))
 }
 
+/// Attempts that ended without counting, until a storage that says to be well is not believed any more: with the backoff between
+/// them, more than half a day.
+const HAND_BACKS_MAX: i32 = 160;
+
+/// Whether a job has been handed back so often that it is to count.
+pub fn is_tried_enough(attempt: i32, failures: i32) -> bool {
+    attempt - failures > HAND_BACKS_MAX
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -96,6 +105,18 @@ mod tests {
         assert_eq!(next(2), AfterFailure::RetryIn(Duration::from_secs(4)));
         assert_eq!(next(3), AfterFailure::DeadLetter);
         assert_eq!(after_failure(Failure::Permanent, 1, 3, 0.0), AfterFailure::DeadLetter);
+    }
+
+    #[test]
+    fn a_job_that_is_handed_back_for_half_a_day_begins_to_count() {
+        let mut waited = Duration::ZERO;
+        for attempt in 1..=HAND_BACKS_MAX {
+            assert!(!is_tried_enough(attempt, 0));
+            waited += backoff(attempt.unsigned_abs(), 0.0);
+        }
+        assert!(waited > Duration::from_secs(12 * 60 * 60) && is_tried_enough(HAND_BACKS_MAX + 1, 0));
+        // What counted already is no hand-back.
+        assert!(!is_tried_enough(HAND_BACKS_MAX + 2, 2));
     }
 
     proptest! {

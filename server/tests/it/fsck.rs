@@ -116,12 +116,15 @@ async fn every_kind_of_damage_is_found() {
     assert!(!needless.exists());
 
     let run = async |statement: &'static str| sqlx::query(statement).execute(&app.sql).await.unwrap();
-    run("update uploads set state = 'RECEIVED', sha256 = '', received_at = now() where state = 'RECEIVING'").await;
+    run("update uploads set state = 'RECEIVED', sha256 = sha256(decode(repeat('00', 400), 'hex')), received_at = now()
+         where state = 'RECEIVING'")
+    .await;
     assert_eq!(findings(&app), found("no-job", begun.id));
     assert_eq!(repaired(&app), found("no-job", begun.id));
     run("delete from upload_jobs where status = 'PENDING'").await;
     run("update uploads set state = 'RECEIVING', sha256 = null, received_at = null where state = 'RECEIVED'").await;
 
+    run("update upload_jobs set updated_at = now() - interval '1 hour'").await;
     run("update objects set state = 'INTENDED', created_at = now() - interval '1 hour'").await;
     assert_eq!(findings(&app), found("abandoned", &key));
     run("update objects set state = 'RELEASED'").await;

@@ -6,6 +6,7 @@
 mod access;
 mod access_tokens;
 mod accounts;
+mod bounded;
 mod commands;
 mod crashes;
 mod dead_letters;

@@ -1,8 +1,15 @@
 //! One look at everything.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
 
+use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
+use tokio::task::spawn_blocking;
 
 use super::{Damage, Finding};
 use crate::{
@@ -22,11 +29,19 @@ use crate::{
 /// In grace times: what the reaper and the janitor have not put away by then, they will not.
 const PATIENCE: f64 = 2.0;
 
+const OTHER_HASH: &str = "its SHA-256 is not the one that was noted when it was received";
+/// Bytes of the spool that are read at once.
+const READ_BYTES: usize = 256 * 1024;
+/// No object has this key.
+const NOWHERE: &str = "health";
+
 #[derive(Default)]
 pub(super) struct Round {
     pub(super) findings: BTreeSet<Finding>,
     /// Rows whose object is there, and has the right size.
     pub(super) stored: Vec<Intended>,
+    /// Uploads that are whole in the spool, and their SHA-256.
+    pub(super) spooled_whole: Vec<(UploadId, Vec<u8>)>,
     /// Objects in the storage, whoever knows them.
     pub(super) listed: u64,
     pub(super) spooled: u64,
@@ -44,6 +59,7 @@ struct ObjectRow {
     is_shown: bool,
     /// Or was, not long ago.
     is_worked_on: bool,
+    is_examined_by_nobody: bool,
 }
 
 impl Round {
@@ -71,17 +87,22 @@ impl Round {
                        or exists (select 1 from tracks t where t.audio_id = o.id)) as "is_shown!",
                       (coalesce(o.deleted_at, o.doomed_at, o.created_at) > now() - make_interval(secs => $1)
                        or exists (select 1 from upload_jobs j
-                                  where j.upload_id = o.upload_id and j.status in ('PENDING', 'UPLOADING'))) as "is_worked_on!"
+                                  where j.upload_id = o.upload_id
+                                    and (j.status in ('PENDING', 'UPLOADING') or j.updated_at > now() - make_interval(secs => $1)))
+                      ) as "is_worked_on!",
+                      (o.state = 'ATTACHED' and o.parent_id is null and o.examination = 'PENDING'
+                       and not exists (select 1 from upload_jobs j where j.object_id = o.id and j.kind = 'EXAMINE'
+                                       and j.status in ('PENDING', 'UPLOADING'))) as "is_examined_by_nobody!"
                from objects o"#,
             patience_seconds
         )
         .fetch_all(db)
         .await?;
         for row in rows {
-            let size = listed.remove(&row.key);
+            let mut size = listed.remove(&row.key);
             if matches!(row.state, ObjectState::Intended | ObjectState::Doomed) {
                 // Local storage may hold it half written.
-                listed.remove(&format!("{}#1", row.key));
+                size = size.or(listed.remove(&format!("{}#1", row.key)));
             }
             self.object(row, size);
         }
@@ -99,13 +120,19 @@ impl Round {
             ObjectState::Attached if !row.is_shown => {
                 self.found(Damage::Unreferenced, &row.key, "no release and no track shows it");
             }
-            ObjectState::Intended | ObjectState::Doomed if row.is_worked_on => {
+            // Of what the storage does not hold, only the row is left to put away.
+            ObjectState::Intended | ObjectState::Doomed if row.is_worked_on || size.is_none() => {
                 self.in_flight += 1;
                 return;
             }
             ObjectState::Intended => return self.found(Damage::Abandoned, &row.key, "nobody works on it any more"),
             ObjectState::Doomed => return self.found(Damage::Undeleted, &row.key, "the reaper has not put it away"),
-            ObjectState::Attached | ObjectState::Released => {}
+            // Retained, and read all the same: a backup may need it.
+            ObjectState::Released => self.in_flight += 1,
+            ObjectState::Attached => {}
+        }
+        if row.is_examined_by_nobody {
+            self.found(Damage::NotExamined, &row.key, "it is stored, and no job examines it");
         }
         match size {
             None => self.found(Damage::MissingObject, &row.key, "the storage does not have it"),
@@ -128,7 +155,7 @@ impl Round {
         self.spooled = files.len() as u64;
         let names: Vec<String> = files.keys().cloned().collect();
         let rows = sqlx::query!(
-            r#"select u.id as "id: UploadId", u.state as "state: UploadState", u.spool_id as "spool: SpoolId", u.offset_bytes,
+            r#"select u.id as "id: UploadId", u.state as "state: UploadState", u.spool_id as "spool: SpoolId", u.offset_bytes, u.sha256,
                       u.updated_at > now() - make_interval(secs => $2) as "is_fresh!",
                       (u.state = 'RECEIVED' and not exists (
                           select 1 from upload_jobs j where j.upload_id = u.id and j.kind = 'STORE'
@@ -160,6 +187,8 @@ impl Round {
             if length < row.offset_bytes.unsigned_abs() {
                 let detail = format!("{length} bytes are there of {} that were acknowledged", row.offset_bytes);
                 self.found(Damage::MissingBytes, &subject, detail);
+            } else if let (UploadState::Received | UploadState::Failed, Some(sha256)) = (row.state, row.sha256) {
+                self.spooled_whole.push((row.id, sha256));
             }
         }
         for (name, length) in files {
@@ -182,14 +211,34 @@ impl Round {
 
     /// Reads and hashes every object that has the right size.
     pub(super) async fn read_all(&mut self, db: &PgPool, storage: &Storage) -> Result<()> {
-        let mut wrong = Vec::new();
+        let mut findings = Vec::new();
         for object in &self.stored {
-            if !storage.holds(object).await? && is_still_kept(db, object.id).await? {
-                wrong.push(object.key.clone());
+            let (damage, detail) = match storage.holds(object).await {
+                Ok(true) => continue,
+                Ok(false) => (Damage::WrongObject, OTHER_HASH.to_owned()),
+                // It is this object, if the storage answers to what is asked next.
+                Err(error) if storage.has(NOWHERE).await.is_ok() => (Damage::Unreadable, error.to_string()),
+                Err(error) => return Err(error),
+            };
+            if is_still_kept(db, object.id).await? {
+                findings.push((damage, object.key.clone(), detail));
             }
         }
-        for key in wrong {
-            self.found(Damage::WrongObject, &key, "its SHA-256 is not the one that was noted when it was received");
+        for (damage, key, detail) in findings {
+            self.found(damage, &key, detail);
+        }
+        Ok(())
+    }
+
+    /// Reads and hashes every upload that waits in the spool to be stored.
+    pub(super) async fn read_spool(&mut self, db: &PgPool, settings: &Settings) -> Result<()> {
+        let folder = spool::uploads_folder(&settings.data_dir.join("spool"));
+        for (id, sha256) in std::mem::take(&mut self.spooled_whole) {
+            let path = folder.join(id.to_string());
+            let held = spawn_blocking(move || hash_of(&path)).await?;
+            if !held.is_ok_and(|held| held == sha256) && is_still_spooled(db, id).await? {
+                self.found(Damage::MissingBytes, &id.to_string(), OTHER_HASH);
+            }
         }
         Ok(())
     }
@@ -204,6 +253,27 @@ async fn is_still_kept(db: &PgPool, id: ObjectId) -> Result<bool> {
     let found = sqlx::query_scalar!(
         r#"select exists (select 1 from objects where id = $1 and state in ('ATTACHED', 'RELEASED')) as "there!""#,
         id as ObjectId
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(found)
+}
+
+fn hash_of(path: &Path) -> io::Result<Vec<u8>> {
+    let (mut file, mut hash, mut buffer) = (File::open(path)?, Sha256::new(), vec![0; READ_BYTES]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hash.finalize().to_vec()),
+            read => hash.update(&buffer[..read]),
+        }
+    }
+}
+
+/// An upload may have been stored while it was being read.
+async fn is_still_spooled(db: &PgPool, id: UploadId) -> Result<bool> {
+    let found = sqlx::query_scalar!(
+        r#"select exists (select 1 from uploads where id = $1 and state in ('RECEIVED', 'FAILED')) as "there!""#,
+        id as UploadId
     )
     .fetch_one(db)
     .await?;

@@ -18,6 +18,8 @@ pub enum Damage {
     MissingObject,
     /// An object has other bytes than its row says.
     WrongObject,
+    /// An object cannot be read, though the storage answers.
+    Unreadable,
     /// A release or track shows an object that was let go of.
     NotAttached,
     /// An attached object that nothing refers to.
@@ -32,6 +34,8 @@ pub enum Damage {
     MissingBytes,
     /// A received upload that no job stores.
     NoJob,
+    /// A stored file that no job examines.
+    NotExamined,
     /// A file in the spool that no upload under way needs.
     UnneededSpoolFile,
 }
@@ -74,13 +78,14 @@ pub enum Repair {
 /// Looks at everything, and reads every object that a row refers to. What changes while it is looked at is looked at twice:
 /// storage and spool are listed before a snapshot of the database is read, and only what two such rounds have found is told.
 pub async fn fsck(settings: &Settings, repair: Repair) -> Result<Report> {
-    let db = db::connect(&settings.database_url).await?;
+    let db = db::connect(&settings.database_url, 0).await?;
     let storage = Storage::open(settings)?;
     let first = Round::look(&db, &storage, settings).await?;
     let mut round = Round::look(&db, &storage, settings).await?;
     round.findings.retain(|finding| first.findings.contains(finding));
     round.look_again(&storage).await?;
     round.read_all(&db, &storage).await?;
+    round.read_spool(&db, settings).await?;
     let repaired = match repair {
         Repair::No => BTreeSet::new(),
         Repair::Careful | Repair::Force => repair::mend(&db, &storage, settings, &mut round, repair).await?,
@@ -100,6 +105,7 @@ impl fmt::Display for Damage {
         f.write_str(match self {
             Self::MissingObject => "missing object",
             Self::WrongObject => "wrong object",
+            Self::Unreadable => "unreadable object",
             Self::NotAttached => "object not attached",
             Self::Unreferenced => "unreferenced object",
             Self::Abandoned => "abandoned object",
@@ -107,6 +113,7 @@ impl fmt::Display for Damage {
             Self::UnknownObject => "unknown object",
             Self::MissingBytes => "missing bytes of upload",
             Self::NoJob => "no job for upload",
+            Self::NotExamined => "no job for object",
             Self::UnneededSpoolFile => "unneeded spool file",
         })
     }

@@ -35,6 +35,7 @@ pub(super) async fn mend(
             Damage::UnneededSpoolFile if may_remove_files => remove_unneeded(db, settings, subject).await?,
             Damage::Unreferenced => let_go(db, subject).await?,
             Damage::NoJob => queue_again(db, subject).await?,
+            Damage::NotExamined => queue::examine_again(db, subject).await?,
             _ => false,
         };
         if is_mended {
@@ -46,7 +47,7 @@ pub(super) async fn mend(
 }
 
 async fn remove_unknown(db: &PgPool, storage: &Storage, key: &str) -> Result<bool> {
-    let half_written = key.split_once('#').map(|(of, _)| of);
+    let half_written = storage.half_written_of(key);
     let is_known = sqlx::query_scalar!(
         r#"select exists (select 1 from objects where key = $1 and ($2 or state = 'INTENDED')) as "is!""#,
         half_written.unwrap_or(key),
@@ -57,11 +58,7 @@ async fn remove_unknown(db: &PgPool, storage: &Storage, key: &str) -> Result<boo
     if is_known {
         return Ok(false);
     }
-    match half_written {
-        Some(of) => storage.delete_half_written(of).await?,
-        None => storage.delete(key).await?,
-    }
-    Ok(true)
+    storage.delete_listed(key).await
 }
 
 async fn remove_unneeded(db: &PgPool, settings: &Settings, name: &str) -> Result<bool> {

@@ -12,6 +12,7 @@ use crate::{
         objects::{self, Content, Intended, ObjectRole, ThumbnailOf},
         queue::{self, Claimed},
         releases,
+        storage::Storage,
     },
     domain::{
         ids::{ObjectId, UploadId},
@@ -48,13 +49,14 @@ pub(super) async fn perform(backend: &Backend, job: &Claimed, id: ObjectId) -> R
         return Ok(());
     }
     let scratch = backend.spool.scratch();
-    backend.storage.copy_to_file(&object.key, scratch.path()).await?;
+    let storage = backend.storage.on_behalf_of(job.id);
+    storage.copy_to_file(&object.key, scratch.path()).await?;
     let path = scratch.path().to_owned();
     let findings = match object.role {
         ObjectRole::Cover => {
             let (facts, thumbnails) =
                 spawn_blocking(move || examine_cover(&path)).await?.map_err(JobError::from_media)?;
-            Findings::Cover(facts, put_thumbnails(backend, id, object.upload, thumbnails).await?)
+            Findings::Cover(facts, put_thumbnails(backend, &storage, job, id, object.upload, thumbnails).await?)
         }
         ObjectRole::Audio => {
             let (facts, peaks) = spawn_blocking(move || examine_audio(&path)).await?.map_err(JobError::from_media)?;
@@ -73,6 +75,8 @@ pub(super) async fn perform(backend: &Backend, job: &Claimed, id: ObjectId) -> R
 
 async fn put_thumbnails(
     backend: &Backend,
+    storage: &Storage,
+    job: &Claimed,
     parent: ObjectId,
     upload: UploadId,
     thumbnails: Vec<Thumbnail>,
@@ -82,8 +86,8 @@ async fn put_thumbnails(
         let sha256 = Sha256::digest(&jpeg);
         let content = Content { size_bytes: jpeg.len() as i64, sha256: &sha256, content_type: THUMBNAIL_TYPE };
         let of = ThumbnailOf { parent, edge_px };
-        let object = objects::intend(&backend.db, ObjectRole::Thumbnail, upload, Some(of), content).await?;
-        backend.storage.put_bytes(&object, jpeg).await?;
+        let object = objects::intend(&backend.db, job, ObjectRole::Thumbnail, upload, Some(of), content).await?;
+        storage.put_bytes(&object, jpeg).await?;
         put.push(object);
     }
     Ok(put)

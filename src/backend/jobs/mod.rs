@@ -1,6 +1,7 @@
 //! What jobs do. The queue knows nothing of it.
 
 mod examine;
+pub(super) mod overtaken;
 mod store;
 
 use super::{
@@ -76,6 +77,19 @@ pub(super) async fn fail(
     let release = match job.release {
         Some(id) => releases::lock(&mut tx, id).await?,
         None => None,
+    };
+    // The order of all locks: what it is about before the job.
+    match job.kind {
+        JobKind::Store => {
+            sqlx::query_scalar!("select 1 from uploads where id = $1 for update", job.upload as Option<UploadId>)
+                .fetch_optional(&mut *tx)
+                .await?
+        }
+        JobKind::Examine => {
+            sqlx::query_scalar!("select 1 from objects where id = $1 for update", job.object as Option<ObjectId>)
+                .fetch_optional(&mut *tx)
+                .await?
+        }
     };
     let next = queue::fail(&mut tx, job, report, &backend.settings.queue).await?;
     if next == AfterFailure::DeadLetter {

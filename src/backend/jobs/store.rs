@@ -9,6 +9,7 @@ use crate::{
         objects::{self, Content, Intended, ObjectRole},
         queue::{self, Claimed, NewJob},
         releases::{self, Locked},
+        storage::Storage,
     },
     domain::{
         codes::Isrc,
@@ -44,10 +45,11 @@ pub(super) async fn perform(backend: &Backend, job: &Claimed, id: UploadId) -> R
         }
         return Ok(());
     }
+    let storage = backend.storage.on_behalf_of(job.id);
     // A kill between PUT and COMMIT, or a database restored from between them: what is there already is not put again.
-    let object = match stored_by_another_attempt(backend, id).await? {
+    let object = match stored_by_another_attempt(backend, &storage, id).await? {
         Some(object) => object,
-        None => put(backend, id, &upload).await?,
+        None => put(backend, &storage, job, id, &upload).await?,
     };
     fail::fail_point!("object-put");
     attach(backend, job, id, &object).await?;
@@ -57,7 +59,13 @@ pub(super) async fn perform(backend: &Backend, job: &Claimed, id: UploadId) -> R
     Ok(())
 }
 
-async fn put(backend: &Backend, id: UploadId, upload: &Received) -> Result<Intended, JobError> {
+async fn put(
+    backend: &Backend,
+    storage: &Storage,
+    job: &Claimed,
+    id: UploadId,
+    upload: &Received,
+) -> Result<Intended, JobError> {
     let (Some(sha256), Some(content_type)) = (&upload.sha256, &upload.content_type) else {
         return Err(Error::Corrupt(format!("upload {id} is received without a hash")).into());
     };
@@ -70,21 +78,29 @@ async fn put(backend: &Backend, id: UploadId, upload: &Received) -> Result<Inten
         UploadKind::Audio => ObjectRole::Audio,
     };
     let content = Content { size_bytes: upload.length_bytes, sha256, content_type };
-    let object = objects::intend(&backend.db, role, id, None, content).await?;
+    let object = objects::intend(&backend.db, job, role, id, None, content).await?;
     fail::fail_point!("object-intended");
-    let begun = async |parts: &str| objects::begun_in_parts(&backend.db, object.id, parts).await;
-    backend.storage.put_file(&object, &path, begun).await?;
+    let begun = async |parts: &str| objects::begun_in_parts(&backend.db, job, object.id, parts).await;
+    storage.put_file(&object, &path, begun).await?;
     Ok(object)
 }
 
-async fn stored_by_another_attempt(backend: &Backend, id: UploadId) -> Result<Option<Intended>> {
+async fn stored_by_another_attempt(backend: &Backend, storage: &Storage, id: UploadId) -> Result<Option<Intended>> {
     for (object, parts) in objects::intended_by(&backend.db, id).await? {
-        if backend.storage.holds(&object).await? {
-            return Ok(Some(object));
+        match storage.holds(&object).await {
+            Ok(true) => return Ok(Some(object)),
+            Ok(false) => {}
+            // The reaper ends it; whether the storage is away, the PUT will tell.
+            Err(error) => {
+                tracing::warn!(object.key = %object.key, error = ?error, "what an earlier attempt has put cannot be read");
+                continue;
+            }
         }
-        // Nobody goes on with it: this attempt holds the lease.
-        if let Some(parts) = parts {
-            backend.storage.abandon(&object.key, &parts).await?;
+        // Nobody goes on with it: this attempt holds the lease. Where it cannot be ended, the reaper tries again.
+        if let Some(parts) = parts
+            && let Err(error) = storage.abandon(&object.key, &parts).await
+        {
+            tracing::warn!(object.key = %object.key, error = ?error, "an earlier attempt's upload in parts cannot be ended");
         }
     }
     Ok(None)

@@ -203,7 +203,7 @@ async fn database() -> (TestDatabase, PgPool, [UserId; ARTISTS]) {
     let options = PgConnectOptions::from_str(&database.url()).unwrap().options([SEARCH_PATH]);
     let pool = PgPoolOptions::new().max_connections(2).connect_with(options).await.unwrap();
     sqlx::raw_sql(CLOCK).execute(&pool).await.unwrap();
-    db::migrate(&pool).await.unwrap();
+    db::MIGRATIONS.run(&pool).await.unwrap();
     let artists = [(); ARTISTS].map(|()| UserId(Uuid::now_v7()));
     for artist in artists {
         sqlx::query("insert into users (id, email, artist_name, password_hash) values ($1, $2, 'An artist', '')")

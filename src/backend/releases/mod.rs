@@ -206,10 +206,18 @@ pub(super) async fn lock(db: &mut PgConnection, id: ReleaseId) -> Result<Option<
     Ok(row)
 }
 
-/// Whether bytes of this release are still arriving, or wait to be stored.
+/// Whether bytes that this release may still get are arriving, or wait to be stored: not those that nobody goes on with, nor those
+/// that a newer file has overtaken.
 pub(super) async fn has_unfinished_upload(db: &mut PgConnection, id: ReleaseId) -> Result<bool> {
     let has = sqlx::query_scalar!(
-        r#"select exists (select 1 from uploads where release_id = $1 and state in ('RECEIVING', 'RECEIVED')) as "has!""#,
+        r#"select exists (
+               select 1 from uploads u
+               join releases r on r.id = u.release_id
+               left join tracks t on t.id = u.track_id
+               left join objects held on held.id = case u.kind when 'COVER' then r.cover_id else t.audio_id end
+               left join uploads holder on holder.id = held.upload_id
+               where u.release_id = $1 and u.seq >= coalesce(holder.seq, 0) and (u.kind = 'COVER' or t.id is not null)
+                 and (u.state = 'RECEIVED' or (u.state = 'RECEIVING' and u.expires_at > now()))) as "has!""#,
         id as ReleaseId
     )
     .fetch_one(db)
@@ -286,6 +294,9 @@ pub(super) async fn advance_locked(db: &mut PgConnection, release: Locked) -> Re
     if release.status != ReleaseStatus::Processing {
         return Ok(());
     }
+    if is_still_processed(db, release.id).await? {
+        return Ok(());
+    }
     let Some(view) = view::load(db, release.id).await? else { return Ok(()) };
     let release = Locked { version: view.version, ..release };
     let files = std::iter::once(view.cover.state()).chain(view.tracks.iter().map(|track| track.state()));
@@ -293,4 +304,33 @@ pub(super) async fn advance_locked(db: &mut PgConnection, release: Locked) -> Re
         Some((status, kind)) => transition(db, release, status, kind, None, view.failure()).await,
         None => Ok(()),
     }
+}
+
+/// Whether files are under way and none has failed, so that [`advance`] would say nothing: a large release is loaded for its last
+/// job, not for each.
+async fn is_still_processed(db: &mut PgConnection, id: ReleaseId) -> Result<bool> {
+    let is_pending = has_unfinished_upload(&mut *db, id).await?
+        || sqlx::query_scalar!(
+            r#"select exists (select 1 from releases r join objects o on o.id = r.cover_id
+                              where r.id = $1 and o.examination = 'PENDING')
+                   or exists (select 1 from tracks t join objects o on o.id = t.audio_id
+                              where t.release_id = $1 and o.examination = 'PENDING') as "is!""#,
+            id as ReleaseId
+        )
+        .fetch_one(&mut *db)
+        .await?;
+    if !is_pending {
+        return Ok(false);
+    }
+    let is_whole = sqlx::query_scalar!(
+        r#"select not release_has_failed_file($1)
+               and not exists (select 1 from releases r where r.id = $1 and r.cover_id is null
+                               and not is_being_replaced($1, 'COVER', null, 0))
+               and not exists (select 1 from tracks t where t.release_id = $1 and t.audio_id is null
+                               and not is_being_replaced($1, 'AUDIO', t.id, 0)) as "is!""#,
+        id as ReleaseId
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(is_whole)
 }

@@ -7,7 +7,10 @@ use std::{
 
 use crate::{
     backend::{Error, Result},
-    domain::circuit::{Circuit, CircuitState},
+    domain::{
+        circuit::{Circuit, CircuitState},
+        ids::JobId,
+    },
 };
 
 /// A full storage still reads: what works tells nothing of what does not.
@@ -25,10 +28,57 @@ pub(super) struct Breaker {
 
 #[derive(Default)]
 struct Inner {
-    circuit: Circuit,
-    last_read: Option<Instant>,
-    last_write: Option<Instant>,
-    last_call: Option<Instant>,
+    reads: Circuit,
+    /// And deletes.
+    writes: Circuit,
+    read: Successes,
+    written: Successes,
+    last_answer: Option<Instant>,
+    /// A call has failed since the storage last said that it is there.
+    is_doubted: bool,
+}
+
+/// When calls of one kind last succeeded.
+#[derive(Clone, Copy, Default)]
+struct Successes {
+    latest: Option<(Instant, Caller)>,
+    /// The latest one of anybody else.
+    of_others: Option<Instant>,
+}
+
+/// The job that makes a call, if it is one.
+pub(super) type Caller = Option<JobId>;
+
+impl Successes {
+    fn note(&mut self, now: Instant, caller: Caller) {
+        if let Some((at, by)) = self.latest
+            && by != caller
+        {
+            self.of_others = Some(at);
+        }
+        self.latest = Some((now, caller));
+    }
+
+    fn has_another_since(&self, since: Instant, caller: Caller) -> bool {
+        let last = match self.latest {
+            Some((at, by)) if by != caller => Some(at),
+            _ => self.of_others,
+        };
+        last.is_some_and(|last| last > since)
+    }
+}
+
+impl Inner {
+    fn circuit(&mut self, verb: Verb) -> &mut Circuit {
+        match verb {
+            Verb::Read => &mut self.reads,
+            Verb::Write | Verb::Delete => &mut self.writes,
+        }
+    }
+
+    fn circuits(&mut self) -> [&mut Circuit; 2] {
+        [&mut self.reads, &mut self.writes]
+    }
 }
 
 impl Breaker {
@@ -36,84 +86,158 @@ impl Breaker {
         Self { started: Instant::now(), inner: Mutex::default() }
     }
 
-    /// Makes a call, unless the circuit is open.
-    pub(super) async fn call<T>(&self, verb: Verb, call: impl Future<Output = Result<T>>) -> Result<T> {
-        if self.state() != CircuitState::Closed {
-            return Err(Error::CircuitOpen);
-        }
-        self.note(verb, call.await)
+    /// Makes a call, unless its circuit is open.
+    pub(super) async fn call<T>(&self, verb: Verb, caller: Caller, call: impl Future<Output = Result<T>>) -> Result<T> {
+        self.admit(verb)?;
+        self.note(verb, caller, call.await)
+    }
+
+    /// # Errors
+    /// While nothing of the kind is asked.
+    pub(super) fn admit(&self, verb: Verb) -> Result<()> {
+        if self.inner().circuit(verb).state() == CircuitState::Closed { Ok(()) } else { Err(Error::CircuitOpen) }
     }
 
     /// What an answer, or a failure in the middle of one, says of the storage.
-    pub(super) fn note<T>(&self, verb: Verb, outcome: Result<T>) -> Result<T> {
-        match outcome {
-            Err(error) if error.is_outage() => {
-                self.inner().circuit.failed(self.started.elapsed());
-                Err(Error::StorageDown { verb, source: Box::new(error) })
-            }
-            Ok(value) => {
-                self.answered(Some(verb));
-                Ok(value)
-            }
-            Err(error @ Error::Storage(_)) => {
-                self.answered(None);
-                Err(error)
-            }
-            Err(ours) => Err(ours),
-        }
-    }
-
-    /// It is there; with a verb, it did what it was asked to.
-    fn answered(&self, did: Option<Verb>) {
+    pub(super) fn note<T>(&self, verb: Verb, caller: Caller, outcome: Result<T>) -> Result<T> {
         let now = Instant::now();
         let mut inner = self.inner();
-        inner.circuit.succeeded();
-        inner.last_call = Some(now);
-        match did {
-            Some(Verb::Read) => inner.last_read = Some(now),
-            Some(Verb::Write) => inner.last_write = Some(now),
-            Some(Verb::Delete) | None => {}
-        }
-    }
-
-    pub(super) fn has_worked_since(&self, verb: Verb, since: Instant) -> bool {
-        let inner = self.inner();
-        let last = match verb {
-            Verb::Read => inner.last_read,
-            Verb::Write => inner.last_write,
-            // Jobs delete nothing.
-            Verb::Delete => None,
-        };
-        last.is_some_and(|last| last > since)
-    }
-
-    pub(super) fn state(&self) -> CircuitState {
-        self.inner().circuit.state()
-    }
-
-    /// Whether to ask the storage how it is: it is time for a probe, the last call failed, or there was none for so long.
-    pub(super) fn wants_probe(&self, idle: Duration) -> bool {
-        let mut inner = self.inner();
-        match inner.circuit.state() {
-            CircuitState::Closed => {
-                !inner.circuit.is_well() || inner.last_call.unwrap_or(self.started).elapsed() > idle
+        match outcome {
+            Err(error) if error.is_outage() => {
+                inner.circuit(verb).failed(self.started.elapsed());
+                inner.is_doubted = true;
+                return Err(Error::StorageDown { verb, source: Box::new(error) });
             }
-            CircuitState::Open => inner.circuit.begins_probe(self.started.elapsed()),
-            CircuitState::HalfOpen => true,
+            // It is there, and did what it was asked to.
+            Ok(_) => match verb {
+                Verb::Read => inner.read.note(now, caller),
+                Verb::Write => inner.written.note(now, caller),
+                Verb::Delete => {}
+            },
+            // It is there.
+            Err(Error::Storage(_)) => {}
+            Err(_) => return outcome,
+        }
+        inner.circuit(verb).succeeded();
+        inner.last_answer = Some(now);
+        outcome
+    }
+
+    /// Whether somebody else's call of the kind has succeeded since then.
+    pub(super) fn has_worked_since(&self, verb: Verb, since: Instant, caller: Caller) -> bool {
+        let inner = self.inner();
+        match verb {
+            Verb::Read => inner.read.has_another_since(since, caller),
+            Verb::Write => inner.written.has_another_since(since, caller),
+            // What a job does not get deleted, it leaves to the reaper.
+            Verb::Delete => false,
         }
     }
 
-    /// A probe is no work: it closes the circuit, and proves nothing of reading and writing.
+    /// The worse of the two.
+    pub(super) fn state(&self) -> CircuitState {
+        let inner = self.inner();
+        match (inner.reads.state(), inner.writes.state()) {
+            (CircuitState::Closed, CircuitState::Closed) => CircuitState::Closed,
+            (CircuitState::Open, _) | (_, CircuitState::Open) => CircuitState::Open,
+            (CircuitState::HalfOpen, _) | (_, CircuitState::HalfOpen) => CircuitState::HalfOpen,
+        }
+    }
+
+    /// Whether to ask the storage how it is: it is time for a probe, a call failed since the last one, or there was none for so long.
+    pub(super) fn wants_probe(&self, idle: Duration) -> bool {
+        let (now, mut inner) = (self.started.elapsed(), self.inner());
+        for circuit in inner.circuits() {
+            circuit.begins_probe(now);
+        }
+        match [inner.reads.state(), inner.writes.state()] {
+            states if states.contains(&CircuitState::HalfOpen) => true,
+            states if states.contains(&CircuitState::Open) => false,
+            _ => inner.is_doubted || inner.last_answer.unwrap_or(self.started).elapsed() > idle,
+        }
+    }
+
+    /// A probe is no work: it closes the circuits, and proves nothing of reading and writing.
     pub(super) fn probed(&self, answers: bool) {
-        let mut inner = self.inner();
-        inner.circuit.probed(answers, self.started.elapsed());
+        let (now, mut inner) = (self.started.elapsed(), self.inner());
+        for circuit in inner.circuits() {
+            circuit.probed(answers, now);
+        }
+        inner.is_doubted = !answers;
         if answers {
-            inner.last_call = Some(Instant::now());
+            inner.last_answer = Some(Instant::now());
         }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         // Nothing panics while it is held, and half a change would do no harm.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    const IDLE: Duration = Duration::from_secs(30);
+
+    fn outage() -> Result<()> {
+        Err(object_store::Error::Generic { store: "test", source: "away".into() }.into())
+    }
+
+    fn note(breaker: &Breaker, verb: Verb, outcome: Result<()>) {
+        let _ = breaker.note(verb, None, outcome);
+    }
+
+    #[test]
+    fn what_can_still_be_read_hides_no_outage_of_writes() {
+        let breaker = Breaker::new();
+        while breaker.state() == CircuitState::Closed {
+            note(&breaker, Verb::Write, outage());
+            note(&breaker, Verb::Read, Ok(()));
+        }
+        assert!(breaker.admit(Verb::Write).is_err() && breaker.admit(Verb::Delete).is_err());
+        assert!(breaker.admit(Verb::Read).is_ok());
+    }
+
+    #[test]
+    fn one_failed_call_is_followed_by_one_probe_and_no_more() {
+        let breaker = Breaker::new();
+        note(&breaker, Verb::Read, Ok(()));
+        assert!(!breaker.wants_probe(IDLE));
+        note(&breaker, Verb::Write, outage());
+        assert!(breaker.wants_probe(IDLE));
+        breaker.probed(false);
+        assert!(breaker.wants_probe(IDLE));
+        breaker.probed(true);
+        assert!(!breaker.wants_probe(IDLE));
+    }
+
+    #[test]
+    fn a_probe_closes_what_is_open() {
+        let breaker = Breaker::new();
+        while breaker.state() == CircuitState::Closed {
+            breaker.probed(false);
+        }
+        while !breaker.wants_probe(IDLE) {}
+        assert_eq!(breaker.state(), CircuitState::HalfOpen);
+        breaker.probed(true);
+        assert_eq!(breaker.state(), CircuitState::Closed);
+    }
+
+    #[test]
+    fn only_what_others_got_done_speaks_against_a_job() {
+        let (breaker, since) = (Breaker::new(), Instant::now());
+        let [one, other] = [(); 2].map(|()| Some(JobId(Uuid::now_v7())));
+        breaker.note(Verb::Write, one, Ok(())).unwrap();
+        breaker.note(Verb::Write, one, Ok(())).unwrap();
+        assert!(!breaker.has_worked_since(Verb::Write, since, one));
+        assert!(breaker.has_worked_since(Verb::Write, since, other));
+        assert!(!breaker.has_worked_since(Verb::Read, since, other));
+        breaker.note(Verb::Write, other, Ok(())).unwrap();
+        breaker.note(Verb::Write, one, Ok(())).unwrap();
+        assert!(breaker.has_worked_since(Verb::Write, since, one));
     }
 }

@@ -13,7 +13,7 @@ use tokio::{
     task::spawn_blocking,
 };
 
-use crate::backend::Result;
+use crate::backend::{Result, folders::create_durably};
 
 /// Bytes held in memory for one object on its way to a folder.
 const PART_BYTES: usize = 1024 * 1024;
@@ -27,7 +27,7 @@ pub(super) struct Local {
 
 impl Local {
     pub(super) fn open(folder: PathBuf) -> Result<Self> {
-        std::fs::create_dir_all(&folder)?;
+        create_durably(&folder)?;
         let store = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true);
         Ok(Self { store, folder })
     }
@@ -92,7 +92,7 @@ fn staged(root: &Path) -> io::Result<BTreeMap<String, u64>> {
             let file = file?;
             let (folder, name) = (folder.file_name(), file.file_name());
             let (folder, name) = (folder.to_string_lossy(), name.to_string_lossy());
-            if name.contains('#') {
+            if half_written_of(&name).is_some() {
                 match file.metadata() {
                     Ok(metadata) => found.insert(format!("{folder}/{name}"), metadata.len()),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -102,4 +102,10 @@ fn staged(root: &Path) -> io::Result<BTreeMap<String, u64>> {
         }
     }
     Ok(found)
+}
+
+/// A staging file's name is the key's, `#` and a number.
+pub(super) fn half_written_of(listed: &str) -> Option<&str> {
+    let (key, number) = listed.rsplit_once('#')?;
+    (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(key)
 }

@@ -25,9 +25,14 @@ use tokio::{fs::File, io::AsyncWriteExt, time::timeout};
 
 pub use breaker::Verb;
 
-use self::{breaker::Breaker, local::Local, s3::S3, supabase::Supabase};
+use self::{
+    breaker::{Breaker, Caller},
+    local::Local,
+    s3::S3,
+    supabase::Supabase,
+};
 use super::{Error, Result, Settings, StorageSettings, objects::Intended};
-use crate::domain::circuit::CircuitState;
+use crate::domain::{circuit::CircuitState, ids::JobId};
 
 /// Longer than connecting may take: a probe that is cut off leaves no connection for the next one.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,6 +45,7 @@ const SIGNED_FOR: Duration = Duration::from_secs(10 * 60);
 pub(super) struct Storage {
     kind: Arc<Kind>,
     breaker: Arc<Breaker>,
+    caller: Caller,
 }
 
 enum Kind {
@@ -69,7 +75,12 @@ impl Storage {
             StorageSettings::S3(s3) => Kind::S3(S3::open(s3)?),
             StorageSettings::Supabase(supabase) => Kind::Supabase(Supabase::new(supabase)?),
         };
-        Ok(Self { kind: Arc::new(kind), breaker: Arc::new(Breaker::new()) })
+        Ok(Self { kind: Arc::new(kind), breaker: Arc::new(Breaker::new()), caller: None })
+    }
+
+    /// The same, for what a job asks of it.
+    pub(super) fn on_behalf_of(&self, job: JobId) -> Self {
+        Self { caller: Some(job), ..self.clone() }
     }
 
     fn store(&self) -> &dyn ObjectStore {
@@ -95,7 +106,7 @@ impl Storage {
                 Kind::Supabase(supabase) => supabase.put_file(object, path, begun).await,
             }
         };
-        self.breaker.call(Verb::Write, put).await?;
+        self.breaker.call(Verb::Write, self.caller, put).await?;
         self.verify(object).await
     }
 
@@ -109,7 +120,7 @@ impl Storage {
         let options = PutOptions { attributes, ..PutOptions::default() };
         let key = Key::from(object.key.as_str());
         let put = async { Ok(self.store().put_opts(&key, PutPayload::from(bytes), options).await.map_err(no_bucket)?) };
-        self.breaker.call(Verb::Write, put).await?;
+        self.breaker.call(Verb::Write, self.caller, put).await?;
         self.verify(object).await
     }
 
@@ -141,7 +152,7 @@ impl Storage {
             }
             Ok(listed)
         };
-        self.breaker.call(Verb::Read, list).await
+        self.breaker.call(Verb::Read, self.caller, list).await
     }
 
     /// Deletes an object. What is not there counts as deleted.
@@ -152,16 +163,41 @@ impl Storage {
                 Err(error) => Err(error.into()),
             }
         };
-        self.breaker.call(Verb::Delete, delete).await?;
+        self.breaker.call(Verb::Delete, self.caller, delete).await?;
         self.delete_half_written(key).await
     }
 
     /// Deletes what local storage has left half written of an object, and never the object.
     pub(super) async fn delete_half_written(&self, key: &str) -> Result<()> {
         match &*self.kind {
-            Kind::Local(local) => self.breaker.call(Verb::Delete, local.delete_half_written(key)).await,
+            Kind::Local(local) => self.breaker.call(Verb::Delete, self.caller, local.delete_half_written(key)).await,
             Kind::S3(_) | Kind::Supabase(_) => Ok(()),
         }
+    }
+
+    /// Of what is listed under this name: the key that local storage has left half written.
+    pub(super) fn half_written_of<'a>(&self, listed: &'a str) -> Option<&'a str> {
+        match &*self.kind {
+            Kind::Local(_) => local::half_written_of(listed),
+            Kind::S3(_) | Kind::Supabase(_) => None,
+        }
+    }
+
+    /// Deletes what is listed under this name, which may be none that we would give. Whether it is gone.
+    pub(super) async fn delete_listed(&self, listed: &str) -> Result<bool> {
+        if let Some(of) = self.half_written_of(listed) {
+            self.delete_half_written(of).await?;
+            return Ok(!self.list().await?.contains_key(listed));
+        }
+        let Ok(key) = Key::parse(listed) else { return Ok(false) };
+        let delete = async {
+            match self.store().delete(&key).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+                Err(error) => Err(error.into()),
+            }
+        };
+        self.breaker.call(Verb::Delete, self.caller, delete).await?;
+        self.has_at(&key).await.map(|is_there| !is_there)
     }
 
     /// Ends an upload in parts that was never completed. One that is over counts as ended.
@@ -173,19 +209,23 @@ impl Storage {
                 Kind::Supabase(supabase) => Ok(supabase.abandon(upload).await?),
             }
         };
-        self.breaker.call(Verb::Delete, abandon).await
+        self.breaker.call(Verb::Delete, self.caller, abandon).await
     }
 
     /// Whether there is an object, whatever its bytes.
     pub(super) async fn has(&self, key: &str) -> Result<bool> {
+        self.has_at(&Key::from(key)).await
+    }
+
+    async fn has_at(&self, key: &Key) -> Result<bool> {
         let look = async {
-            match self.store().head(&Key::from(key)).await {
+            match self.store().head(key).await {
                 Ok(_) => Ok(true),
                 Err(object_store::Error::NotFound { .. }) => Ok(false),
                 Err(error) => Err(error.into()),
             }
         };
-        self.breaker.call(Verb::Read, look).await
+        self.breaker.call(Verb::Read, self.caller, look).await
     }
 
     /// Whether nothing is left of an object, not even half written.
@@ -199,21 +239,20 @@ impl Storage {
 
     /// The bytes of an object, or of a range of it.
     pub(super) async fn read(&self, key: &str, range: Option<Range<u64>>) -> Result<BoxStream<'static, Result<Bytes>>> {
-        if self.breaker.state() != CircuitState::Closed {
-            return Err(Error::CircuitOpen);
-        }
+        self.breaker.admit(Verb::Read)?;
+        let caller = self.caller;
         let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
         let result = match self.store().get_opts(&Key::from(key), options).await {
             Ok(result) => result,
-            Err(error) => return self.breaker.note(Verb::Read, Err(error.into())),
+            Err(error) => return self.breaker.note(Verb::Read, caller, Err(error.into())),
         };
         // It has worked when it is through.
         let (on_error, at_end) = (Arc::clone(&self.breaker), Arc::clone(&self.breaker));
         let chunks = result.into_stream().map(move |chunk| match chunk {
             Ok(bytes) => Ok(bytes),
-            Err(error) => on_error.note(Verb::Read, Err(error.into())),
+            Err(error) => on_error.note(Verb::Read, caller, Err(error.into())),
         });
-        let end = stream::once(async move { at_end.note(Verb::Read, Ok(Bytes::new())) });
+        let end = stream::once(async move { at_end.note(Verb::Read, caller, Ok(Bytes::new())) });
         Ok(chunks.chain(end).boxed())
     }
 
@@ -226,7 +265,7 @@ impl Storage {
             Kind::S3(s3) => Ok(Some(s3.signed_url(&key, SIGNED_FOR).await?)),
             Kind::Supabase(supabase) => {
                 let sign = async { Ok(Some(supabase.signed_url(&key, SIGNED_FOR).await?)) };
-                self.breaker.call(Verb::Read, sign).await
+                self.breaker.call(Verb::Read, self.caller, sign).await
             }
         }
     }
@@ -244,9 +283,9 @@ impl Storage {
         self.breaker.state()
     }
 
-    /// Whether another call of the kind has succeeded since then: what failed meanwhile is not the storage's fault.
-    pub(super) fn has_worked_since(&self, verb: Verb, since: Instant) -> bool {
-        self.breaker.has_worked_since(verb, since)
+    /// Whether a call of the kind that is not this job's has succeeded since then: what failed meanwhile is not the storage's fault.
+    pub(super) fn has_worked_since(&self, verb: Verb, since: Instant, job: JobId) -> bool {
+        self.breaker.has_worked_since(verb, since, Some(job))
     }
 
     /// Asks the storage how it is, when there is a reason to. Whether this has closed the circuit.

@@ -24,7 +24,7 @@ impl Neighbour {
     /// # Errors
     /// When the database does not answer.
     pub async fn connect(database_url: &str) -> Result<Self> {
-        let db = db::connect(database_url).await?;
+        let db = db::connect(database_url, 0).await?;
         Ok(Self { events: Events::start(db.clone(), CancellationToken::new()), db })
     }
 

@@ -1,0 +1,124 @@
+//! Nothing waits for ever for what will never come, and fsck tells what does.
+
+use vwaza::domain::{
+    release::ReleaseStatus,
+    upload::{UploadState, UploadTarget},
+};
+
+use crate::support::{App, a_cover, a_song, eventually, spawn_app, spawn_app_with};
+
+/// What fsck says of everything, having mended what it can or not.
+fn fsck(app: &App, options: &[&str]) -> (String, bool) {
+    let output = app.run(&[&["fsck"], options].concat(), "");
+    (String::from_utf8(output.stdout).unwrap(), output.status.success())
+}
+
+#[tokio::test]
+async fn a_cover_that_was_begun_and_overtaken_does_not_keep_its_release_from_being_approved() {
+    let app = spawn_app().await;
+    let (ana, admin) = (app.artist("Ana").await, app.admin().await);
+    let id = ana.create_release().await;
+    let begun = ana.begin(UploadTarget::Cover(id), "first.png", 1000).await;
+    ana.patch(&begun.url, 0, vec![0; 400]).await.expect_status(204);
+    ana.save_details(id, &crate::support::complete_details()).await.expect_status(200);
+    ana.attach(UploadTarget::Cover(id), "second.png", a_cover(1)).await;
+    ana.attach(UploadTarget::NewTrack(id), "song.wav", a_song(1)).await;
+    ana.submit(id).await.expect_status(200);
+    let release = ana.release_when(id, ReleaseStatus::PendingReview).await;
+    admin.approve(id, release.version).await.expect_status(200);
+}
+
+#[tokio::test]
+async fn what_a_spool_that_is_away_holds_is_given_up_once_it_is_overtaken() {
+    let mut app = spawn_app_with(&[("VWAZA_JOB_LEASE_SECONDS", "1"), ("VWAZA_ORPHAN_GRACE_SECONDS", "2")]).await;
+    let ana = app.artist("Ana").await;
+    let id = ana.create_release().await;
+    let held = app.hold_table("lock table objects in share mode").await;
+    let (first, answer) = ana.upload(UploadTarget::Cover(id), "first.png", a_cover(1)).await;
+    answer.expect_status(204);
+    app.kill();
+    // As it looks to all others when its process is gone for good.
+    sqlx::raw_sql(
+        "update uploads set spool_id = gen_random_uuid();
+         update upload_jobs set spool_id = gen_random_uuid(), status = 'PENDING', lease_owner = null, lease_expires_at = null",
+    )
+    .execute(&app.sql)
+    .await
+    .unwrap();
+    drop(held);
+    app.start().await;
+    ana.attach(UploadTarget::Cover(id), "second.png", a_cover(2)).await;
+    eventually("it is given up", async || {
+        let outcome: (String, Option<String>) =
+            sqlx::query_as("select status::text, outcome from upload_jobs where upload_id = $1")
+                .bind(first.id)
+                .fetch_one(&app.sql)
+                .await
+                .unwrap();
+        (outcome == ("COMPLETED".into(), Some("superseded".into()))).then_some(())
+    })
+    .await;
+    assert_eq!(ana.upload_status(first.id).await.state, UploadState::Superseded);
+}
+
+#[tokio::test]
+async fn a_stored_file_that_no_job_examines_is_found_and_queued_again() {
+    let mut app = spawn_app_with(&[("VWAZA_WORKER_CONCURRENCY", "0")]).await;
+    let ana = app.artist("Ana").await;
+    let id = ana.complete_release().await;
+    ana.submit(id).await.expect_status(200);
+    sqlx::query("delete from upload_jobs where kind = 'EXAMINE'").execute(&app.sql).await.unwrap();
+    let (report, agrees) = fsck(&app, &[]);
+    assert!(!agrees && report.matches("no job examines it").count() == 2, "{report}");
+    let (report, agrees) = fsck(&app, &["--repair"]);
+    assert!(agrees, "{report}");
+    app.restart_with(&[("VWAZA_WORKER_CONCURRENCY", "4")]).await;
+    ana.release_when(id, ReleaseStatus::PendingReview).await;
+}
+
+#[tokio::test]
+async fn an_unknown_object_with_an_odd_name_is_removed_or_not_said_to_be() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    ana.attach(UploadTarget::Cover(ana.create_release().await), "cover.png", a_cover(1)).await;
+    let odd = app.data_dir().join("objects/covers/a#b");
+    std::fs::write(&odd, "whose?").unwrap();
+    let (report, agrees) = fsck(&app, &["--repair"]);
+    assert!(agrees && report.contains("repaired: unknown object covers/a#b"), "{report}");
+    assert!(!odd.exists());
+    app.agrees().await;
+}
+
+#[tokio::test]
+async fn acknowledged_bytes_that_changed_in_the_spool_are_found() {
+    let mut app = spawn_app_with(&[("VWAZA_JOB_LEASE_SECONDS", "60")]).await;
+    let ana = app.artist("Ana").await;
+    let id = ana.create_release().await;
+    let held = app.hold_table("lock table objects in share mode").await;
+    let (begun, answer) = ana.upload(UploadTarget::Cover(id), "cover.png", a_cover(1)).await;
+    answer.expect_status(204);
+    app.kill();
+    drop(held);
+    let path = app.data_dir().join(format!("spool/uploads/{}", begun.id));
+    let mut bytes = std::fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let (report, agrees) = fsck(&app, &[]);
+    assert!(!agrees && report.contains(&format!("missing bytes of upload {}", begun.id)), "{report}");
+}
+
+#[tokio::test]
+async fn a_row_of_which_the_storage_holds_nothing_is_no_damage() {
+    let app = spawn_app_with(&[("VWAZA_ORPHAN_GRACE_SECONDS", "600")]).await;
+    let ana = app.artist("Ana").await;
+    ana.attach(UploadTarget::Cover(ana.create_release().await), "cover.png", a_cover(1)).await;
+    sqlx::query(
+        "insert into objects (id, key, role, upload_id, size_bytes, sha256, content_type, created_at)
+         select gen_random_uuid(), 'covers/never-put', 'COVER', id, 1, '', '', 'epoch' from uploads",
+    )
+    .execute(&app.sql)
+    .await
+    .unwrap();
+    let (report, agrees) = fsck(&app, &[]);
+    assert!(agrees, "{report}");
+}

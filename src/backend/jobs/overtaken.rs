@@ -1,0 +1,51 @@
+//! Received files that nothing waits for any more, and that nobody may be there to claim: their spool is away. They would count
+//! against their artist's quota for ever.
+
+use crate::{
+    backend::{Backend, Result, queue, releases},
+    domain::ids::{JobId, ReleaseId, UploadId},
+};
+
+/// Ends jobs that would store what is overtaken. How many there were.
+pub(in crate::backend) async fn retire(backend: &Backend, at_most: i64) -> Result<u64> {
+    let overtaken = sqlx::query!(
+        r#"select id as "job: JobId", upload_id as "upload!: UploadId", release_id as "release: ReleaseId" from upload_jobs
+           where kind = 'STORE' and status = 'PENDING' and is_overtaken(upload_id)
+           order by id limit $1"#,
+        at_most
+    )
+    .fetch_all(&backend.db)
+    .await?;
+    let mut retired = 0;
+    for row in overtaken {
+        retired += u64::from(retire_one(backend, row.job, row.upload, row.release).await?);
+    }
+    Ok(retired)
+}
+
+/// `false`: it is claimed by now, or wanted again.
+async fn retire_one(backend: &Backend, job: JobId, upload: UploadId, release: Option<ReleaseId>) -> Result<bool> {
+    let mut tx = backend.db.begin().await?;
+    let release = match release {
+        Some(release) => releases::lock(&mut tx, release).await?,
+        None => None,
+    };
+    sqlx::query!(
+        "update uploads set state = 'SUPERSEDED', updated_at = now() where id = $1 and state = 'RECEIVED' and is_overtaken(id)",
+        upload as UploadId
+    )
+    .execute(&mut *tx)
+    .await?;
+    if !queue::retire(&mut tx, job).await? {
+        return Ok(false);
+    }
+    if let Some(release) = release {
+        releases::advance_locked(&mut tx, release).await?;
+    }
+    tx.commit().await?;
+    backend.spool.remove(upload).await?;
+    if let Some(release) = release {
+        backend.events.release_changed(release.id, release.artist);
+    }
+    Ok(true)
+}

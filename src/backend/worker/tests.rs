@@ -1,0 +1,280 @@
+//! Jobs that hang, that are suspected of killing, and a database that goes away under them.
+
+use std::{sync::Arc, time::Duration};
+
+use sha2::{Digest, Sha256};
+use sqlx::{Connection, PgConnection};
+use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
+use uuid::Uuid;
+
+use crate::{
+    backend::{
+        Backend, Error, KeepingSettings, QueueSettings, Settings, StorageSettings, UploadSettings,
+        objects::{self, Content, ObjectRole},
+        queue::Claimed,
+        testing::{TestDatabase, test_server_url},
+    },
+    domain::{
+        ids::{JobId, ReleaseId, SpoolId, UploadId, UserId},
+        media::MediaLimits,
+        queue::{JobKind, JobStatus},
+    },
+};
+
+const BYTES: &[u8] = b"what an artist has sent";
+
+struct Process {
+    backend: Arc<Backend>,
+    folder: TempDir,
+    database: TestDatabase,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+struct Row {
+    status: JobStatus,
+    attempt: i32,
+    retry_count: i32,
+    error_log: String,
+    updated_at: time::OffsetDateTime,
+}
+
+impl Process {
+    async fn start(queue: QueueSettings) -> Self {
+        Self::start_broken(queue, "").await
+    }
+
+    async fn start_broken(queue: QueueSettings, fail_points: &str) -> Self {
+        let (database, folder) = (TestDatabase::create(&test_server_url()).await, TempDir::new().unwrap());
+        let settings = Settings {
+            database_url: database.url(),
+            data_dir: folder.path().to_owned(),
+            public_url: String::new(),
+            storage: StorageSettings::Local,
+            media: MediaLimits::of_mb(1024, 36),
+            uploads: UploadSettings::default(),
+            queue: QueueSettings { poll: Duration::from_millis(50), ..queue },
+            keeping: KeepingSettings::default(),
+            fail_points: fail_points.to_owned(),
+        };
+        Self { backend: Backend::start(settings).await.unwrap(), folder, database }
+    }
+
+    async fn connect(&self) -> PgConnection {
+        PgConnection::connect(&self.database.url()).await.unwrap()
+    }
+
+    /// No job gets as far as to put an object, until the connection is dropped.
+    async fn hang_jobs(&self) -> PgConnection {
+        let mut connection = self.connect().await;
+        sqlx::raw_sql("begin; lock table objects in share mode").execute(&mut connection).await.unwrap();
+        connection
+    }
+
+    /// A received cover, of an artist and a release of its own, and the job that stores it.
+    async fn receive(&self, expired_leases: i32) -> JobId {
+        self.receive_again(expired_leases, None).await
+    }
+
+    /// The same, after an attempt that meant to put an object.
+    async fn receive_again(&self, expired_leases: i32, key: Option<String>) -> JobId {
+        let (artist, upload, job) = (UserId(Uuid::now_v7()), UploadId(Uuid::now_v7()), JobId(Uuid::now_v7()));
+        std::fs::write(self.folder.path().join(format!("spool/uploads/{upload}")), BYTES).unwrap();
+        let mut tx = self.backend.db.begin().await.unwrap();
+        sqlx::query("insert into users (id, email, artist_name, password_hash) values ($1, $2, 'An artist', '')")
+            .bind(artist)
+            .bind(artist.to_string())
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        let release = ReleaseId(Uuid::now_v7());
+        sqlx::query("insert into releases (id, artist_id) values ($1, $2)")
+            .bind(release)
+            .bind(artist)
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        sqlx::query(
+            "insert into uploads (id, owner_id, release_id, kind, state, file_name, fingerprint, length_bytes, offset_bytes, spool_id, sha256,
+                                  content_type, expires_at)
+             values ($1, $2, $6, 'COVER', 'RECEIVED', 'cover.png', '', $3, $3, $4, $5, 'image/png', now())",
+        )
+        .bind(upload)
+        .bind(artist)
+        .bind(BYTES.len() as i64)
+        .bind(self.backend.spool.id as SpoolId)
+        .bind(Sha256::digest(BYTES).to_vec())
+        .bind(release)
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+        sqlx::query(
+            "insert into upload_jobs (id, kind, artist_id, release_id, upload_id, spool_id, expired_leases)
+             values ($1, 'STORE', $2, $6, $3, $4, $5)",
+        )
+        .bind(job)
+        .bind(artist)
+        .bind(upload)
+        .bind(self.backend.spool.id as SpoolId)
+        .bind(expired_leases)
+        .bind(release)
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+        if key.is_some() {
+            sqlx::query(
+                "insert into objects (id, key, role, upload_id, size_bytes, sha256, content_type)
+             values ($1, $2, 'COVER', $3, 1, '', '')",
+            )
+            .bind(Uuid::now_v7())
+            .bind(key)
+            .bind(upload)
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        }
+        tx.commit().await.unwrap();
+        job
+    }
+
+    async fn once(&self, job: JobId, is_so: impl Fn(&Row) -> bool) -> Row {
+        let look = async {
+            loop {
+                let row: Row = sqlx::query_as(
+                    "select status, attempt, retry_count, error_log, updated_at from upload_jobs where id = $1",
+                )
+                .bind(job)
+                .fetch_one(&self.backend.db)
+                .await
+                .unwrap();
+                if is_so(&row) {
+                    return row;
+                }
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(Duration::from_secs(8), look).await.unwrap()
+    }
+}
+
+fn runs(row: &Row) -> bool {
+    row.status == JobStatus::Uploading
+}
+
+fn is_done(row: &Row) -> bool {
+    row.status == JobStatus::Completed
+}
+
+#[tokio::test]
+async fn a_suspect_does_not_hold_its_lease_for_long_while_its_neighbours_run_and_nothing_is_claimed_meanwhile() {
+    let process = Process::start(QueueSettings { lease: Duration::from_secs(3), ..QueueSettings::default() }).await;
+    let hanging = process.hang_jobs().await;
+    let neighbour = process.receive(0).await;
+    process.once(neighbour, runs).await;
+    let suspect = process.receive(2).await;
+    while !process.backend.worker.has_suspect() {
+        sleep(Duration::from_millis(1)).await;
+    }
+    let late = process.receive(0).await;
+    let aside = process.once(suspect, |row| row.status == JobStatus::Pending).await;
+    assert_eq!((aside.attempt, aside.retry_count), (1, 0));
+    assert!(process.once(late, runs).await.updated_at >= aside.updated_at);
+    drop(hanging);
+    for job in [neighbour, late, suspect] {
+        assert_eq!(process.once(job, is_done).await.retry_count, 0);
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_that_does_not_end_counts_as_a_failure() {
+    let queue = QueueSettings { attempt_max: Duration::from_secs(1), ..QueueSettings::default() };
+    let process = Process::start(queue).await;
+    let hanging = process.hang_jobs().await;
+    let job = process.receive(0).await;
+    let row = process.once(job, |row| row.retry_count > 0).await;
+    assert!(row.error_log.contains("it did not end within 1 s"), "{}", row.error_log);
+    drop(hanging);
+    process.once(job, is_done).await;
+}
+
+#[tokio::test]
+async fn a_database_that_goes_away_costs_no_attempt() {
+    let process = Process::start(QueueSettings::default()).await;
+    let mut hanging = process.hang_jobs().await;
+    let job = process.receive(0).await;
+    let waits =
+        "select exists (select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
+                 and query like 'insert into objects%')";
+    while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&process.backend.db).await.unwrap() {
+        sleep(Duration::from_millis(5)).await;
+    }
+    sqlx::query(
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()",
+    )
+    .execute(&mut hanging)
+    .await
+    .unwrap();
+    process.once(job, |row| row.status == JobStatus::Pending).await;
+    drop(hanging);
+    let row = process.once(job, is_done).await;
+    assert_eq!((row.attempt, row.retry_count), (2, 0));
+}
+
+#[tokio::test]
+async fn what_an_earlier_attempt_has_put_and_nobody_can_read_is_left_to_the_reaper() {
+    let process = Process::start(QueueSettings::default()).await;
+    // Longer than any file's name.
+    let job = process.receive_again(0, Some(format!("covers/{}", "x".repeat(300)))).await;
+    assert_eq!(process.once(job, is_done).await.attempt, 1);
+}
+
+#[tokio::test]
+async fn an_attempt_that_holds_its_job_no_more_intends_nothing() {
+    let process = Process::start(QueueSettings::default()).await;
+    let job = process.receive(0).await;
+    process.once(job, is_done).await;
+    let (id, artist, upload, object) = sqlx::query_as(
+        "select j.id, j.artist_id, j.upload_id, o.id from upload_jobs j join objects o on o.upload_id = j.upload_id
+         where j.kind = 'STORE'",
+    )
+    .fetch_one(&process.backend.db)
+    .await
+    .unwrap();
+    let zombie = Claimed {
+        id,
+        kind: JobKind::Store,
+        attempt: 1,
+        owner: process.backend.worker.id,
+        retry_count: 0,
+        expired_leases: 0,
+        artist,
+        release: None,
+        upload: Some(upload),
+        object: None,
+    };
+    let content = Content { size_bytes: 1, sha256: &[], content_type: "image/png" };
+    let intended = objects::intend(&process.backend.db, &zombie, ObjectRole::Cover, upload, None, content).await;
+    assert!(matches!(intended, Err(Error::LeaseLost(_))), "{intended:?}");
+    let begun = objects::begun_in_parts(&process.backend.db, &zombie, object, "parts").await;
+    assert!(matches!(begun, Err(Error::LeaseLost(_))), "{begun:?}");
+}
+
+#[tokio::test]
+async fn a_loop_that_panics_begins_anew() {
+    let process = Process::start_broken(QueueSettings::default(), "objects-doomed=1*panic").await;
+    let put_away = async {
+        sqlx::query("insert into sessions (token_hash, user_id, expires_at) select '', id, 'epoch' from users")
+            .execute(&process.backend.db)
+            .await
+            .unwrap();
+        while sqlx::query_scalar::<_, bool>("select exists (select 1 from sessions)")
+            .fetch_one(&process.backend.db)
+            .await
+            .unwrap()
+        {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    process.receive(0).await;
+    timeout(Duration::from_secs(8), put_away).await.unwrap();
+}
