@@ -217,7 +217,8 @@ pub(super) async fn has_unfinished_upload(db: &mut PgConnection, id: ReleaseId) 
                left join objects held on held.id = case u.kind when 'COVER' then r.cover_id else t.audio_id end
                left join uploads holder on holder.id = held.upload_id
                where u.release_id = $1 and u.seq >= coalesce(holder.seq, 0) and (u.kind = 'COVER' or t.id is not null)
-                 and (u.state = 'RECEIVED' or (u.state = 'RECEIVING' and u.expires_at > now()))) as "has!""#,
+                 and (u.state = 'RECEIVED'
+                      or (u.state = 'RECEIVING' and (u.expires_at > now() or u.offset_bytes = u.length_bytes)))) as "has!""#,
         id as ReleaseId
     )
     .fetch_one(db)

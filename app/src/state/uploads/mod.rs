@@ -134,7 +134,6 @@ pub struct Uploads {
 pub fn provide() {
     let uploads = Uploads { tasks: RwSignal::new(Vec::new()), changes: RwSignal::new(0) };
     provide_context(uploads);
-    send::listen(uploads);
 }
 
 impl Uploads {
@@ -178,6 +177,8 @@ impl Uploads {
 
     /// A file that is under way already is not taken twice; a new file for a cover or a track takes the place of the old one.
     pub fn add(self, release: ReleaseId, target: UploadTarget, files: Files) {
+        // Not before: pages without uploads need nothing of what sends them.
+        send::listen(self);
         let mut added = send::take(release, target, files);
         added.retain(|new| {
             let same = |old: &Task| old.release == release && old.fingerprint == new.fingerprint;

@@ -39,6 +39,7 @@ thread_local! {
 /// What cannot live in a signal: the browser's own objects.
 #[derive(Default)]
 struct Sender {
+    listens: bool,
     last: TaskId,
     files: HashMap<TaskId, Local>,
     /// Tracks are made one after the other, so that they keep the order in which they were dropped.
@@ -57,8 +58,12 @@ fn with_local<T>(id: TaskId, change: impl FnOnce(&mut Local) -> T) -> Option<T> 
     SENDER.with_borrow_mut(|sender| sender.files.get_mut(&id).map(change))
 }
 
-/// Warns before the tab is left with unsent bytes, and goes on at once when the line is back.
+/// Warns before the tab is left with unsent bytes, and goes on at once when the line is back. Once is enough, however often it is
+/// called.
 pub(super) fn listen(uploads: Uploads) {
+    if SENDER.with_borrow_mut(|sender| std::mem::replace(&mut sender.listens, true)) {
+        return;
+    }
     window_event_listener(ev::beforeunload, move |event| {
         if untrack(|| uploads.unsent()) > 0 {
             event.prevent_default();
