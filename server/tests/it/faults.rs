@@ -2,7 +2,7 @@
 
 use std::{
     process::{Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::future::join_all;
@@ -19,8 +19,8 @@ use vwaza::{
 };
 
 use crate::support::{
-    App, Bucket, LONG_SONG_HALF, RawRequest, a_cover, a_long_song, a_song, all_jobs_end, eventually, idle_jobs, sha256,
-    soak, spawn_app, spawn_app_with, unfinished_jobs,
+    App, Bucket, LONG_SONG_HALF, RawRequest, a_cover, a_long_song, a_song, all_jobs_end, end_all_connections,
+    eventually, idle_jobs, sha256, soak, spawn_app, spawn_app_with, unfinished_jobs,
 };
 
 /// SIGSTOP and SIGCONT.
@@ -50,7 +50,7 @@ async fn u8_a_full_disk_is_told_and_keeps_what_it_has() {
 /// Two of two rounds of the janitor: one upload expires beside the other, which is being written.
 #[tokio::test]
 async fn u22_an_upload_that_is_being_written_does_not_expire() {
-    let app = spawn_app_with(&[("VWAZA_ORPHAN_GRACE_SECONDS", "1")]).await;
+    let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let (release, song) = (ana.create_release().await, a_long_song(1));
     let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
@@ -70,7 +70,7 @@ async fn u22_an_upload_that_is_being_written_does_not_expire() {
 
 #[tokio::test]
 async fn u21_what_a_disabled_owner_sent_is_not_attached() {
-    let app = spawn_app_with(&[("VWAZA_ORPHAN_GRACE_SECONDS", "1")]).await;
+    let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
     let held = app.hold_table("lock table objects in share mode").await;
@@ -92,8 +92,7 @@ async fn u21_what_a_disabled_owner_sent_is_not_attached() {
 /// Cover A waits for its turn while B, begun later, is stored.
 #[tokio::test]
 async fn u29_a_file_that_waited_does_not_replace_a_newer_one() {
-    let mut app =
-        spawn_app_with(&[("VWAZA_ORPHAN_GRACE_SECONDS", "1"), ("VWAZA_FAIL_POINTS", "upload-received=kill")]).await;
+    let mut app = spawn_app_with(&[("VWAZA_FAIL_POINTS", "upload-received=kill")]).await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
     let a = ana.begin(UploadTarget::Cover(release), "a.png", a_cover(1).len()).await;
@@ -184,6 +183,60 @@ async fn j4_a_zombie_writes_nothing() {
     zombie.agrees().await;
 }
 
+/// Its lease is long: no heartbeat warns it. What stops it is the transaction in which it would write.
+#[tokio::test]
+async fn j4_the_transaction_of_a_zombie_is_not_committed() {
+    let lease = ("VWAZA_JOB_LEASE_SECONDS", "600");
+    let bucket = Bucket::new().await;
+    let mut zombie = bucket.app(&[lease]).await;
+    let ana = zombie.artist("Ana").await;
+    let release = ana.create_release().await;
+    zombie.restart_with(&[("VWAZA_FAIL_POINTS", "file-examined=1*sleep(1000)->off")]).await;
+    ana.attach(UploadTarget::NewTrack(release), "song.wav", a_song(1)).await;
+    eventually("it examines", async || {
+        let claimed: Option<i32> =
+            sqlx::query_scalar("select attempt from upload_jobs where kind = 'EXAMINE' and status = 'UPLOADING'")
+                .fetch_optional(&zombie.sql)
+                .await
+                .unwrap();
+        claimed
+    })
+    .await;
+    signal(&zombie, "-STOP");
+    sqlx::query("update upload_jobs set lease_expires_at = now() - interval '1 second' where status = 'UPLOADING'")
+        .execute(&zombie.sql)
+        .await
+        .unwrap();
+    let database = zombie.database_url();
+    let _other = bucket.app(&[lease, ("DATABASE_URL", &database)]).await;
+    all_jobs_end(&zombie.sql).await;
+    // Every row, and the transaction that wrote it.
+    let rows = async || -> Vec<String> {
+        sqlx::query_scalar(
+            "select format('release %s %s', x.xmin, x) from releases x
+             union all select format('track %s %s', x.xmin, x) from tracks x
+             union all select format('upload %s %s', x.xmin, x) from uploads x
+             union all select format('object %s %s', x.xmin, x) from objects x
+             union all select format('job %s %s', x.xmin, x) from upload_jobs x
+             union all select format('facts %s %s', x.xmin, x) from audio_facts x
+             union all select format('event %s %s', x.xmin, x) from release_events x
+             order by 1",
+        )
+        .fetch_all(&zombie.sql)
+        .await
+        .unwrap()
+    };
+    let done = rows().await;
+    signal(&zombie, "-CONT");
+    eventually("the zombie finds out", async || {
+        let told = "another worker holds this job by now; nothing was written";
+        (!zombie.log.events(told).is_empty()).then_some(())
+    })
+    .await;
+    assert_eq!(rows().await, done);
+    zombie.agrees().await;
+}
+
 #[tokio::test]
 async fn j5_of_several_processes_one_claims_a_job() {
     let jobs = if soak() { 10_000 } else { 1000 };
@@ -230,6 +283,26 @@ async fn j9_the_queue_goes_on_when_the_database_is_back() {
     eventually("the loss is noticed", async || (ana.get("/health").await.status == 503).then_some(())).await;
     assert!(unfinished_jobs(&app.sql).await > 0, "all were through before the line was cut");
     proxy.mend().await;
+    all_jobs_end(&app.sql).await;
+    app.agrees().await;
+}
+
+/// And when it ended every connection, and what was said on it, as a restart does.
+#[tokio::test]
+async fn j9_the_queue_goes_on_when_the_database_was_restarted() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    idle_jobs(&app.sql, &ana, 2000).await;
+    eventually("the queue is at it", async || (unfinished_jobs(&app.sql).await < 1990).then_some(())).await;
+    let mut own = app.sql.acquire().await.unwrap();
+    end_all_connections(&mut own).await;
+    drop(own);
+    let (left, ended) = (unfinished_jobs(&app.sql).await, Instant::now());
+    assert!(left > 0, "all were through before");
+    let some = left - left.min(100);
+    eventually("it is at it again", async || (unfinished_jobs(&app.sql).await <= some).then_some(())).await;
+    // 10 s, with fivefold slack.
+    assert!(ended.elapsed() < Duration::from_secs(50), "{:?}", ended.elapsed());
     all_jobs_end(&app.sql).await;
     app.agrees().await;
 }

@@ -1,7 +1,7 @@
 //! The server dies at one step of an upload's way after the other. Whatever the step: the artist's browser tries again, and in
 //! the end everything is there once, and `fsck` agrees.
 
-use std::time::Duration;
+use std::{os::unix::process::ExitStatusExt, time::Duration};
 
 use bytes::Bytes;
 use http::Method;
@@ -11,9 +11,9 @@ use vwaza::domain::{
     upload::{BegunUpload, RawIntent, UploadState, UploadStatus, UploadTarget},
 };
 
-use crate::support::{App, Client, a_long_song, eventually, sha256, spawn_app_with};
+use crate::support::{App, Client, SIGABRT, a_long_song, eventually, sha256, spawn_app_with};
 
-const SETTINGS: [(&str, &str); 2] = [("VWAZA_ORPHAN_GRACE_SECONDS", "1"), ("VWAZA_JOB_LEASE_SECONDS", "1")];
+const SETTINGS: [(&str, &str); 1] = [("VWAZA_JOB_LEASE_SECONDS", "1")];
 
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
 
@@ -70,7 +70,7 @@ async fn survives(point: &str) {
         let (ana, song) = (ana.clone(), song.clone());
         async move { upload_stubbornly(&ana, release, &song).await }
     });
-    app.ended().await;
+    assert_eq!(app.ended().await.signal(), Some(SIGABRT), "{point} has killed it");
     app.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;
     uploading.await.unwrap();
     all_is_there_once(&app, &ana, release, &song).await;

@@ -1,5 +1,7 @@
 //! Every job ends: run again after a crash, given up after its attempts, and nobody waits for ever.
 
+use std::time::{Duration, Instant};
+
 use sqlx::PgPool;
 use vwaza::domain::{
     files::FileState,
@@ -29,8 +31,12 @@ async fn j2_a_job_whose_process_is_killed_runs_again_and_that_costs_an_attempt()
     ana.attach(UploadTarget::NewTrack(release), "song.wav", a_song(1)).await;
     eventually("it is claimed", async || (job(&app.sql, "EXAMINE").await.0 == "UPLOADING").then_some(())).await;
     app.kill();
+    let killed = Instant::now();
     drop(held);
     app.start().await;
+    eventually("it is claimed again", async || (job(&app.sql, "EXAMINE").await.1 == 2).then_some(())).await;
+    // Lease, poll and the first backoff, with fivefold slack.
+    assert!(killed.elapsed() < 5 * Duration::from_millis(2000 + 200 + 2000), "{:?}", killed.elapsed());
     ana.release_once(release, "it is examined", |release| release.tracks[0].state() == FileState::Ready).await;
     assert_eq!(job(&app.sql, "EXAMINE").await, ("COMPLETED".into(), 2, 1, 1));
     app.agrees().await;
@@ -144,12 +150,8 @@ async fn other_jobs_do_not_wait_for_one_that_hangs() {
     let anas = ana.create_release().await;
     let held = app.hold_table("lock table audio_facts in share mode").await;
     ana.attach(UploadTarget::NewTrack(anas), "song.wav", a_song(1)).await;
-    eventually("it hangs", async || {
-        let waiting: i64 =
-            sqlx::query_scalar("select count(*) from pg_locks where not granted").fetch_one(&app.sql).await.unwrap();
-        (waiting > 0).then_some(())
-    })
-    .await;
+    // It hangs.
+    app.lock_waits(1).await;
     let bens = ben.create_release().await;
     ben.attach(UploadTarget::Cover(bens), "cover.png", a_cover(1)).await;
     ben.release_once(bens, "it is examined", |release| release.cover.state() == FileState::Ready).await;
