@@ -119,18 +119,7 @@ async fn u23_an_object_is_not_reaped_while_its_upload_is_being_completed() {
     ana.patch(&begun.url, 100_000, a_song(1).slice(100_000..)).await.expect_status(204);
     eventually("it is put", async || (objects(&app).await.len() == 1).then_some(())).await;
     sqlx::query("update objects set created_at = now() - interval '1 hour'").execute(&app.sql).await.unwrap();
-    for name in ["Bo", "Cleo"] {
-        // A round goes by: it forgets expired sessions, too.
-        app.artist(name).await;
-        let newest = "update sessions set expires_at = now() where created_at = (select max(created_at) from sessions)";
-        sqlx::query(newest).execute(&app.sql).await.unwrap();
-        eventually("a round is over", async || {
-            let expired = "select count(*) from sessions where expires_at <= now()";
-            let left: i64 = sqlx::query_scalar(expired).fetch_one(&app.sql).await.unwrap();
-            (left == 0).then_some(())
-        })
-        .await;
-    }
+    app.janitors_rounds().await;
     assert_eq!(objects(&app).await[0].0, "INTENDED");
     drop(held);
     ana.attached(begun.id).await;

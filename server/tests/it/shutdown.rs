@@ -1,12 +1,16 @@
 //! SIGTERM: the server leaves in time, and nothing is lost.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::TcpStream,
+    time::{Duration, Instant},
+};
 
 use http::Method;
 use vwaza::domain::upload::UploadTarget;
 
 use crate::support::{
-    App, Bucket, LONG_SONG_HALF, RawRequest, a_cover, a_long_song, sha256, spawn_app, spawn_app_with,
+    App, Bucket, LONG_SONG_HALF, RawRequest, a_cover, a_long_song, eventually, idle_jobs, sha256, spawn_app,
+    spawn_app_with,
 };
 
 /// Between the signal and the end.
@@ -58,11 +62,19 @@ async fn j13_a_job_that_hangs_is_handed_back_and_that_counts_nothing() {
     answer.expect_status(204);
     let told = Instant::now();
     app.terminate();
+    // It takes no new connections: it has heard.
+    eventually("it ends", async || TcpStream::connect(ana.listen()).is_err().then_some(())).await;
+    idle_jobs(&app.sql, &ana, 3).await;
+    sqlx::query("select pg_notify('vwaza_jobs', '')").execute(&app.sql).await.unwrap();
     assert!(app.ended().await.success());
     assert!(told.elapsed() < DEADLINE);
-    let job: (String, i32, i32) =
-        sqlx::query_as("select status::text, attempt, retry_count from upload_jobs").fetch_one(&app.sql).await.unwrap();
-    assert_eq!(job, ("PENDING".into(), 1, 0));
+    let job: Vec<(String, i32, i32)> =
+        sqlx::query_as("select status::text, attempt, retry_count from upload_jobs order by created_at")
+            .fetch_all(&app.sql)
+            .await
+            .unwrap();
+    let later = ("PENDING".to_owned(), 0, 0);
+    assert_eq!(job, [("PENDING".into(), 1, 0), later.clone(), later.clone(), later]);
     drop(held);
     app.start().await;
     ana.release_once(release, "the cover is there", |release| release.cover.current.is_some()).await;

@@ -99,12 +99,13 @@ async fn a_title_that_was_typed_is_not_taken_from_the_file() {
     assert_eq!((track.title.as_str(), track.isrc.unwrap().as_str()), ("My Own Title", "GBAYE0601498"));
 }
 
+/// Whatever way they come: as JSON, in a header, in a form.
 #[tokio::test]
 async fn names_of_files_are_shown_and_never_used() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
-    for name in [
+    let names = [
         "../../x.wav",
         "..\\..\\evil.wav",
         "a\u{202E}vaw.exe",
@@ -112,10 +113,29 @@ async fn names_of_files_are_shown_and_never_used() {
         &"é".repeat(300),
         "nul\0.wav",
         "",
-    ] {
-        let begun = ana.attach(UploadTarget::NewTrack(release), name, a_song(1)).await;
-        let tracks = ana.release(release).await.tracks;
-        let audio = tracks.iter().find(|track| Some(track.id) == begun.track).unwrap().audio.clone().unwrap();
+    ];
+    for name in names {
+        ana.attach(UploadTarget::NewTrack(release), name, a_song(1)).await;
+        let target = format!("new-track:{release}");
+        let pairs = [("target", target.as_str()), ("filename", name)];
+        let metadata = pairs.map(|(key, value)| format!("{key} {}", BASE64_STANDARD.encode(value))).join(",");
+        let length = a_song(2).len().to_string();
+        let headers = [("upload-length", length.as_str()), ("upload-metadata", &metadata)];
+        let created = ana.tus(Method::POST, "/api/uploads", &headers).await.expect_status(201);
+        ana.patch(created.header("location").unwrap(), 0, a_song(2)).await.expect_status(204);
+        // Without a name it is no file of a form's.
+        if !name.is_empty() {
+            let part = Part::stream_with_length(a_song(3), a_song(3).len() as u64).file_name(name.to_owned());
+            ana.send(form_of(&ana, target, [part])).await.expect_status(303);
+        }
+    }
+    let stored = ana
+        .release_once(release, "all are attached", |release| {
+            release.tracks.len() == 3 * names.len() - 1 && release.tracks.iter().all(|track| track.audio.is_some())
+        })
+        .await;
+    for track in stored.tracks {
+        let audio = track.audio.unwrap();
         let shown = audio.file_name;
         assert!(
             !shown.contains(['/', '\\', '\0', '\r', '\n', '\u{202E}']) && shown.len() <= 255 && !shown.is_empty(),
@@ -129,6 +149,7 @@ async fn names_of_files_are_shown_and_never_used() {
             .iter()
             .all(|file| uuid::Uuid::try_parse(file.file_name().unwrap().to_str().unwrap()).is_ok())
     );
+    app.agrees().await;
 }
 
 #[tokio::test]

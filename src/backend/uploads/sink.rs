@@ -139,7 +139,7 @@ impl Sink {
             }
             if matches!(flush, Flush::Yes)
                 && outcome.is_ok()
-                && let Err(error) = file.sync_data()
+                && let Err(error) = sync(&file)
             {
                 // The kernel says so once, and forgets: nothing that this file handle says later can be believed.
                 return (None, Err(error));
@@ -157,8 +157,16 @@ impl Sink {
 }
 
 fn write(file: &mut File, bytes: &[u8]) -> io::Result<()> {
-    fail::fail_point!("disk-full", |_| Err(io::ErrorKind::StorageFull.into()));
+    fail::fail_point!("disk-full", |_| {
+        file.write_all(&bytes[..bytes.len() / 2])?;
+        Err(io::ErrorKind::StorageFull.into())
+    });
     file.write_all(bytes)
+}
+
+fn sync(file: &File) -> io::Result<()> {
+    fail::fail_point!("sync-fails", |_| Err(io::ErrorKind::StorageFull.into()));
+    file.sync_data()
 }
 
 #[derive(Clone, Copy)]

@@ -315,6 +315,23 @@ impl App {
         process.wait_with_output().unwrap()
     }
 
+    /// Two rounds of the janitor, of which one has begun after this.
+    pub(crate) async fn janitors_rounds(&self) {
+        for name in ["Bo", "Cleo"] {
+            // It forgets expired sessions, too.
+            self.artist(name).await;
+            let newest =
+                "update sessions set expires_at = now() where created_at = (select max(created_at) from sessions)";
+            sqlx::query(newest).execute(&self.sql).await.unwrap();
+            eventually("a round is over", async || {
+                let expired = "select count(*) from sessions where expires_at <= now()";
+                let left: i64 = sqlx::query_scalar(expired).fetch_one(&self.sql).await.unwrap();
+                (left == 0).then_some(())
+            })
+            .await;
+        }
+    }
+
     /// Every insert and update of this table waits until the returned transaction is dropped: holds a job in its middle.
     pub(crate) async fn hold_table(&self, lock: &'static str) -> sqlx::Transaction<'static, sqlx::Postgres> {
         let mut transaction = self.sql.begin().await.unwrap();
