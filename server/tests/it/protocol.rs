@@ -258,7 +258,8 @@ async fn a_content_length_that_is_not_true_adds_and_hides_nothing() {
         )
     };
     // What comes behind the body is no request.
-    assert_eq!(say(&address, patch(0, &["10"], 500)).await, [204, 400]);
+    let statuses = say(&address, patch(0, &["10"], 500)).await;
+    assert!(matches!(statuses[..], [204] | [204, 400]), "{statuses:?}");
     assert_eq!(ana.offset(&begun.url).await, 10);
     // What never comes is a line that has dropped.
     let dropped = say(&address, patch(10, &["500"], 10)).await;
@@ -273,6 +274,7 @@ async fn a_content_length_that_is_not_true_adds_and_hides_nothing() {
         "POST /api/account/sign-in HTTP/1.1\r\nHost: {address}\r\nAccept: application/json\r\n\
          Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 9\r\n\r\n{form}"
     );
-    assert_eq!(say(&address, cut).await, [400, 400]);
+    let statuses = say(&address, cut).await;
+    assert!(matches!(statuses[..], [400] | [400, 400]), "{statuses:?}");
     app.agrees().await;
 }

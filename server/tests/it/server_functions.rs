@@ -156,13 +156,14 @@ async fn whatever_stands_in_a_field_is_no_fault_of_the_servers() {
         &long,
     ];
     let send = async |path: &str, body: &Body, what: &str| {
-        // Nobody's session changes under this test.
-        let (one, other) =
-            if PUBLIC.contains(&path) { (app.anyone(), app.anyone()) } else { (ana.clone(), admin.clone()) };
-        for client in [one, other] {
-            let answer = ask(&client, path, body).await;
-            assert!(answer.status < 500, "{path}, {what}: {} {}", answer.status, answer.text());
-        }
+        let client = match path {
+            // Nobody's session changes under this test.
+            _ if PUBLIC.contains(&path) => &app.anyone(),
+            _ if path.starts_with("/api/review/") || path.starts_with("/api/queue/") => &admin,
+            _ => &ana,
+        };
+        let answer = ask(client, path, body).await;
+        assert!(answer.status < 500, "{path}, {what}: {} {}", answer.status, answer.text());
     };
     for (path, body) in all_bodies() {
         match body {
@@ -213,7 +214,7 @@ async fn text_that_no_database_takes_is_refused_in_every_field() {
     let app = spawn_app().await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
     let release = ana.release_in_review().await;
-    let (id, draft) = (release.id.to_string(), ana.create_release().await);
+    let draft = ana.create_release().await;
     let begun = ana.begin(UploadTarget::NewTrack(draft), "song.wav", 1000).await;
     let nul = || "No\0thing".to_owned();
     let details = [
@@ -232,13 +233,14 @@ async fn text_that_no_database_takes_is_refused_in_every_field() {
         ana.call("account/save-profile", &form(&profile)).await,
         ana.call("access-tokens/make", &form(&[("name", "No\0thing")])).await,
         ana.call_with("releases/view", "id", "\0").await,
-        admin.call("review/reject", &form(&[("id", &id), ("version", "1"), ("reason", "No\0thing")])).await,
-        admin.call("review/queue", &form(&[("search", "No\0thing"), ("page", "1")])).await,
         app.anyone()
             .call("account/sign-up", &form(&[("artist_name", "A"), ("email", "a\0@b.example"), ("password", PASSWORD)]))
             .await,
     ] {
         assert_eq!(answer.status, 400, "{}: {}", answer.asked, answer.text());
     }
+    // A reason has lines, and may have come from anywhere: what cannot be read is left out.
+    admin.reject(release.id, release.version, "No\0thing").await.expect_status(200);
+    assert_eq!(ana.release(release.id).await.reject_reason.as_deref(), Some("Nothing"));
     app.agrees().await;
 }
