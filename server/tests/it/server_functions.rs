@@ -7,6 +7,7 @@ use http::Method;
 use leptos::server_fn::axum::server_fn_paths;
 use serde_json::json;
 use vwaza::domain::{
+    ids::{ReleaseId, TrackId},
     release::{RawDetails, ReleaseFilter},
     track::RawTrack,
     upload::UploadTarget,
@@ -119,9 +120,22 @@ async fn the_bodies_of_that_test_are_valid() {
     }
 }
 
-/// And those that are public.
-fn all_bodies() -> BTreeMap<&'static str, Body> {
+/// And those that are public; what is edited is there.
+fn all_bodies(release: ReleaseId, track: TrackId) -> BTreeMap<&'static str, Body> {
     let mut bodies = valid_bodies();
+    for (path, id) in [
+        ("/api/releases/save-details", release.to_string()),
+        ("/api/tracks/save", track.to_string()),
+        ("/api/tracks/move", track.to_string()),
+    ] {
+        if let Some(Body::Form(fields)) = bodies.get_mut(path) {
+            fields.retain(|(name, _)| name != "id");
+            fields.push(("id".into(), id));
+        }
+    }
+    if let Some(Body::Json(body)) = bodies.get_mut("/api/upload/begin") {
+        body["intent"]["target"] = json!({ "Cover": release });
+    }
     let sign_in = [("email", "new@example.com"), ("password", "a good password"), ("next", "/")];
     bodies.insert("/api/account/sign-in", Body::Form(form(&sign_in)));
     let sign_up = [("artist_name", "New"), ("email", "new@example.com"), ("password", "a good password")];
@@ -133,6 +147,8 @@ fn all_bodies() -> BTreeMap<&'static str, Body> {
 async fn whatever_stands_in_a_field_is_no_fault_of_the_servers() {
     let app = spawn_app().await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
+    let release = ana.create_release().await;
+    let track = ana.begin(UploadTarget::NewTrack(release), "song.wav", 1000).await.track.unwrap();
     let long = "é".repeat(5000);
     let nasty = [
         "",
@@ -165,7 +181,7 @@ async fn whatever_stands_in_a_field_is_no_fault_of_the_servers() {
         let answer = ask(client, path, body).await;
         assert!(answer.status < 500, "{path}, {what}: {} {}", answer.status, answer.text());
     };
-    for (path, body) in all_bodies() {
+    for (path, body) in all_bodies(release, track) {
         match body {
             Body::Form(fields) => {
                 for at in 0..fields.len() {
