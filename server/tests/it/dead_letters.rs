@@ -22,8 +22,7 @@ const NOT_EXAMINED: &str = "file-examined";
 /// The first job that comes to this point fails, and has no other try.
 async fn app_that_fails_at(point: &str) -> App {
     let once = format!("{point}=1*panic");
-    let settings =
-        [("VWAZA_JOB_MAX_RETRIES", "1"), ("VWAZA_FAIL_POINTS", once.as_str()), ("VWAZA_ORPHAN_GRACE_SECONDS", "1")];
+    let settings = [("VWAZA_JOB_MAX_RETRIES", "1"), ("VWAZA_FAIL_POINTS", once.as_str())];
     spawn_app_with(&settings).await
 }
 
@@ -113,7 +112,7 @@ async fn j15_a_dead_letter_retried_twice_at_once_is_queued_once() {
     let (ana, one, two) = (app.artist("Ana").await, app.admin().await, app.admin().await);
     let (id, begun) = unstored_track(&ana).await;
     let letter = dead_letter(&one).await;
-    let (one, two) = tokio::join!(retry(&one, letter.id), retry(&two, letter.id));
+    let (one, two) = app.at_once(id, retry(&one, letter.id), retry(&two, letter.id)).await;
     let (won, lost) = if one.status == 200 { (one, two) } else { (two, one) };
     won.expect_status(200);
     lost.expect_error(409, "already");

@@ -2,7 +2,7 @@
 
 use std::{
     process::{Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::future::join_all;
@@ -13,14 +13,14 @@ use vwaza::{
     backend::testing::{TestDatabase, test_server_url},
     domain::{
         files::FileState,
-        release::ReleaseStatus,
+        release::{ReleaseEventKind, ReleaseStatus},
         upload::{UploadState, UploadTarget},
     },
 };
 
 use crate::support::{
-    App, Bucket, LONG_SONG_HALF, RawRequest, a_cover, a_long_song, a_song, all_jobs_end, eventually, idle_jobs, sha256,
-    soak, spawn_app, spawn_app_with, unfinished_jobs,
+    App, Bucket, LONG_SONG_HALF, RawRequest, a_cover, a_long_song, a_song, all_jobs_end, end_all_connections,
+    eventually, idle_jobs, sha256, soak, spawn_app, spawn_app_with, unfinished_jobs,
 };
 
 /// SIGSTOP and SIGCONT.
@@ -28,29 +28,36 @@ fn signal(app: &App, signal: &str) {
     assert!(Command::new("kill").args([signal, &app.id().to_string()]).status().unwrap().success());
 }
 
+/// In the middle of a write, of which a half is taken; and when what was written is flushed.
 #[tokio::test]
 async fn u8_a_full_disk_is_told_and_keeps_what_it_has() {
-    let mut app = spawn_app().await;
-    let ana = app.artist("Ana").await;
-    let (release, song) = (ana.create_release().await, a_long_song(1));
-    let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
-    let other = ana.begin(UploadTarget::NewTrack(release), "other.wav", a_song(2).len()).await;
-    ana.patch(&begun.url, 0, song.slice(..LONG_SONG_HALF)).await.expect_status(204);
-    app.restart_with(&[("VWAZA_FAIL_POINTS", "disk-full=1*return->off")]).await;
-    ana.patch(&begun.url, LONG_SONG_HALF, song.slice(LONG_SONG_HALF..)).await.expect_error(507, "disk is full");
-    let offset = ana.offset(&begun.url).await;
-    assert!((LONG_SONG_HALF..song.len()).contains(&offset), "{offset}");
-    ana.patch(&other.url, 0, a_song(2)).await.expect_status(204);
-    ana.attached(other.id).await;
-    ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
-    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
-    app.agrees().await;
+    for point in ["disk-full=1*return->off", "sync-fails=1*return->off"] {
+        let mut app = spawn_app().await;
+        let ana = app.artist("Ana").await;
+        let (release, song, other_song) = (ana.create_release().await, a_long_song(1), a_long_song(2));
+        let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
+        ana.patch(&begun.url, 0, song.slice(..LONG_SONG_HALF)).await.expect_status(204);
+        app.restart_with(&[("VWAZA_FAIL_POINTS", point)]).await;
+        // Another one is in its middle when it happens. It is not written yet: what is gathered is less than is written at once.
+        let other = ana.begin(UploadTarget::NewTrack(release), "other.wav", other_song.len()).await;
+        let mut writing = RawRequest::patch(&app, &ana, &other.url, 0, other_song.len()).await;
+        writing.send(&other_song[..100_000]).await;
+        ana.patch(&begun.url, LONG_SONG_HALF, song.slice(LONG_SONG_HALF..)).await.expect_error(507, "disk is full");
+        let offset = ana.offset(&begun.url).await;
+        assert!((LONG_SONG_HALF..song.len()).contains(&offset), "{offset}");
+        writing.send(&other_song[100_000..]).await;
+        assert_eq!(writing.status().await, 204);
+        assert_eq!(ana.attached(other.id).await.sha256, Some(sha256(&other_song)));
+        ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
+        assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+        app.agrees().await;
+    }
 }
 
 /// Two of two rounds of the janitor: one upload expires beside the other, which is being written.
 #[tokio::test]
 async fn u22_an_upload_that_is_being_written_does_not_expire() {
-    let app = spawn_app_with(&[("VWAZA_ORPHAN_GRACE_SECONDS", "1")]).await;
+    let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let (release, song) = (ana.create_release().await, a_long_song(1));
     let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
@@ -70,7 +77,7 @@ async fn u22_an_upload_that_is_being_written_does_not_expire() {
 
 #[tokio::test]
 async fn u21_what_a_disabled_owner_sent_is_not_attached() {
-    let app = spawn_app_with(&[("VWAZA_ORPHAN_GRACE_SECONDS", "1")]).await;
+    let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
     let held = app.hold_table("lock table objects in share mode").await;
@@ -92,8 +99,7 @@ async fn u21_what_a_disabled_owner_sent_is_not_attached() {
 /// Cover A waits for its turn while B, begun later, is stored.
 #[tokio::test]
 async fn u29_a_file_that_waited_does_not_replace_a_newer_one() {
-    let mut app =
-        spawn_app_with(&[("VWAZA_ORPHAN_GRACE_SECONDS", "1"), ("VWAZA_FAIL_POINTS", "upload-received=kill")]).await;
+    let mut app = spawn_app_with(&[("VWAZA_FAIL_POINTS", "upload-received=kill")]).await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
     let a = ana.begin(UploadTarget::Cover(release), "a.png", a_cover(1).len()).await;
@@ -129,10 +135,35 @@ async fn u12_a_commit_whose_reply_is_lost_attaches_once() {
     ana.attached(begun.id).await;
     eventually("the reply was lost", async || proxy.has_lost_a_reply().then_some(())).await;
     all_jobs_end(&app.sql).await;
+    // Nothing is young enough to be spared for that.
+    sqlx::query("update objects set created_at = now() - interval '1 hour'").execute(&app.sql).await.unwrap();
+    app.janitors_rounds().await;
     let rows: i64 = sqlx::query_scalar("select count(*) from objects").fetch_one(&app.sql).await.unwrap();
     assert_eq!((rows, app.files_in("objects/audio").len()), (1, 1));
     let object = ana.release(release).await.tracks[0].audio.clone().unwrap().object;
     assert_eq!(ana.get(&format!("/media/original/{object}")).await.body, song);
+    app.agrees().await;
+}
+
+/// The transaction that receives it is committed, and neither the client nor the worker hears of it.
+#[tokio::test]
+async fn u12_an_upload_whose_receipt_is_lost_is_stored() {
+    let (mut app, proxy) = App::behind_a_proxy().await;
+    app.restart_with(&[("VWAZA_JOB_LEASE_SECONDS", "1")]).await;
+    let ana = app.artist("Ana").await;
+    let (release, song) = (ana.create_release().await, a_song(1));
+    let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
+    ana.patch(&begun.url, 0, song.slice(..100_000)).await.expect_status(204);
+    proxy.lose_reply_to_commit_of("update uploads set state = 'RECEIVED'");
+    ana.patch(&begun.url, 100_000, song.slice(100_000..)).await.expect_status(503);
+    assert!(proxy.has_lost_a_reply());
+    assert_eq!(ana.offset(&begun.url).await, song.len());
+    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+    all_jobs_end(&app.sql).await;
+    app.janitors_rounds().await;
+    let stored: i64 =
+        sqlx::query_scalar("select count(*) from upload_jobs where kind = 'STORE'").fetch_one(&app.sql).await.unwrap();
+    assert_eq!((stored, app.files_in("objects/audio").len()), (1, 1));
     app.agrees().await;
 }
 
@@ -184,6 +215,60 @@ async fn j4_a_zombie_writes_nothing() {
     zombie.agrees().await;
 }
 
+/// Its lease is long: no heartbeat warns it. What stops it is the transaction in which it would write.
+#[tokio::test]
+async fn j4_the_transaction_of_a_zombie_is_not_committed() {
+    let lease = ("VWAZA_JOB_LEASE_SECONDS", "600");
+    let bucket = Bucket::new().await;
+    let mut zombie = bucket.app(&[lease]).await;
+    let ana = zombie.artist("Ana").await;
+    let release = ana.create_release().await;
+    zombie.restart_with(&[("VWAZA_FAIL_POINTS", "file-examined=1*sleep(1000)->off")]).await;
+    ana.attach(UploadTarget::NewTrack(release), "song.wav", a_song(1)).await;
+    eventually("it examines", async || {
+        let claimed: Option<i32> =
+            sqlx::query_scalar("select attempt from upload_jobs where kind = 'EXAMINE' and status = 'UPLOADING'")
+                .fetch_optional(&zombie.sql)
+                .await
+                .unwrap();
+        claimed
+    })
+    .await;
+    signal(&zombie, "-STOP");
+    sqlx::query("update upload_jobs set lease_expires_at = now() - interval '1 second' where status = 'UPLOADING'")
+        .execute(&zombie.sql)
+        .await
+        .unwrap();
+    let database = zombie.database_url();
+    let _other = bucket.app(&[lease, ("DATABASE_URL", &database)]).await;
+    all_jobs_end(&zombie.sql).await;
+    // Every row, and the transaction that wrote it.
+    let rows = async || -> Vec<String> {
+        sqlx::query_scalar(
+            "select format('release %s %s', x.xmin, x) from releases x
+             union all select format('track %s %s', x.xmin, x) from tracks x
+             union all select format('upload %s %s', x.xmin, x) from uploads x
+             union all select format('object %s %s', x.xmin, x) from objects x
+             union all select format('job %s %s', x.xmin, x) from upload_jobs x
+             union all select format('facts %s %s', x.xmin, x) from audio_facts x
+             union all select format('event %s %s', x.xmin, x) from release_events x
+             order by 1",
+        )
+        .fetch_all(&zombie.sql)
+        .await
+        .unwrap()
+    };
+    let done = rows().await;
+    signal(&zombie, "-CONT");
+    eventually("the zombie finds out", async || {
+        let told = "another worker holds this job by now; nothing was written";
+        (!zombie.log.events(told).is_empty()).then_some(())
+    })
+    .await;
+    assert_eq!(rows().await, done);
+    zombie.agrees().await;
+}
+
 #[tokio::test]
 async fn j5_of_several_processes_one_claims_a_job() {
     let jobs = if soak() { 10_000 } else { 1000 };
@@ -208,15 +293,23 @@ async fn j7_a_panic_costs_one_attempt_and_nobody_else_anything() {
     let app = spawn_app_with(&[("VWAZA_FAIL_POINTS", "object-intended=1*panic(a bug)->off")]).await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
-    ana.attach(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
+    let (cover, answer) = ana.upload(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
+    answer.expect_status(204);
+    eventually("it panics", async || (app.log.events("a job panicked").len() == 1).then_some(())).await;
+    // While it waits for its next attempt.
     ana.attach(UploadTarget::NewTrack(release), "song.wav", a_song(1)).await;
-    let failures: Vec<i32> =
-        sqlx::query_scalar("select retry_count from upload_jobs where kind = 'STORE' order by created_at")
-            .fetch_all(&app.sql)
-            .await
-            .unwrap();
-    assert_eq!(failures, [1, 0]);
+    ana.attached(cover.id).await;
+    let failures: Vec<(String, i32)> = sqlx::query_as(
+        "select u.kind::text, j.retry_count from upload_jobs j join uploads u on u.id = j.upload_id
+         where j.kind = 'STORE' order by j.updated_at",
+    )
+    .fetch_all(&app.sql)
+    .await
+    .unwrap();
+    assert_eq!(failures, [("AUDIO".to_owned(), 0), ("COVER".to_owned(), 1)]);
     assert_eq!(app.log.events("a job panicked").len(), 1);
+    let figures = app.anyone().get("/metrics").await.text();
+    assert!(figures.lines().any(|line| line == "vwaza_job_panics_total 1"), "{figures}");
     app.agrees().await;
 }
 
@@ -234,16 +327,40 @@ async fn j9_the_queue_goes_on_when_the_database_is_back() {
     app.agrees().await;
 }
 
+/// And when it ended every connection, and what was said on it, as a restart does.
+#[tokio::test]
+async fn j9_the_queue_goes_on_when_the_database_was_restarted() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    idle_jobs(&app.sql, &ana, 2000).await;
+    eventually("the queue is at it", async || (unfinished_jobs(&app.sql).await < 1990).then_some(())).await;
+    let mut own = app.sql.acquire().await.unwrap();
+    end_all_connections(&mut own).await;
+    drop(own);
+    let (left, ended) = (unfinished_jobs(&app.sql).await, Instant::now());
+    assert!(left > 0, "all were through before");
+    let some = left - left.min(100);
+    eventually("it is at it again", async || (unfinished_jobs(&app.sql).await <= some).then_some(())).await;
+    // 10 s, with fivefold slack.
+    assert!(ended.elapsed() < Duration::from_secs(50), "{:?}", ended.elapsed());
+    all_jobs_end(&app.sql).await;
+    app.agrees().await;
+}
+
 /// The line that hints come on says nothing any more, and does not end: the next poll finds the job.
 #[tokio::test]
 async fn j10_a_listener_that_hears_nothing_finds_jobs_by_polling() {
-    let (app, proxy) = App::behind_a_proxy().await;
+    let (mut app, proxy) = App::behind_a_proxy().await;
+    app.restart_with(&[("VWAZA_JOB_POLL_MS", "1000")]).await;
     let ana = app.artist("Ana").await;
     proxy.deafen_listeners();
     idle_jobs(&app.sql, &ana, 10).await;
+    let queued = Instant::now();
     sqlx::query("select pg_notify('vwaza_jobs', '')").execute(&app.sql).await.unwrap();
     eventually("the hint was said and not heard", async || (proxy.swallowed() > 0).then_some(())).await;
     all_jobs_end(&app.sql).await;
+    // A poll, with fivefold slack.
+    assert!(queued.elapsed() < Duration::from_secs(5), "{:?}", queued.elapsed());
     app.agrees().await;
 }
 
@@ -255,9 +372,9 @@ async fn j18_ten_thousand_jobs_of_one_artist_keep_no_other_waiting() {
     eventually("the queue is at it", async || (unfinished_jobs(&app.sql).await < 9990).then_some(())).await;
     idle_jobs(&app.sql, &ben, 1).await;
     let bens = ben.actor().await.unwrap().id;
-    let ahead: i64 = eventually("the other artist's job is through", async || {
-        sqlx::query_scalar(
-            "select count(j.id) from upload_jobs b
+    let (ahead, waited): (i64, f64) = eventually("the other artist's job is through", async || {
+        sqlx::query_as(
+            "select count(j.id), extract(epoch from b.updated_at - b.created_at)::float8 from upload_jobs b
              left join upload_jobs j on j.artist_id <> b.artist_id and j.status = 'COMPLETED'
                   and j.updated_at between b.created_at and b.updated_at
              where b.artist_id = $1 and b.status = 'COMPLETED' group by b.id",
@@ -270,6 +387,8 @@ async fn j18_ten_thousand_jobs_of_one_artist_keep_no_other_waiting() {
     .await;
     // It takes the next turn but one of each worker, not the ten-thousandth.
     assert!(ahead < 100, "{ahead} jobs of the other artist went first");
+    // 5 s, with fivefold slack.
+    assert!(waited <= 25.0, "{waited} s");
     app.agrees().await;
 }
 
@@ -302,6 +421,24 @@ async fn j22_the_last_jobs_and_the_submit_leave_no_release_behind() {
     for id in releases {
         ana.release_when(id, ReleaseStatus::PendingReview).await;
     }
+    app.agrees().await;
+}
+
+/// The release is in PROCESSING; both of its jobs are done, and neither gets at it before the other one is there.
+#[tokio::test]
+async fn j22_two_last_jobs_that_finish_at_once_bring_their_release_to_review() {
+    let mut app = spawn_app_with(&[("VWAZA_WORKER_CONCURRENCY", "0")]).await;
+    let ana = app.artist("Ana").await;
+    let id = ana.complete_release().await;
+    ana.submit(id).await.expect_status(200);
+    assert_eq!(ana.release(id).await.status, ReleaseStatus::Processing);
+    let held = app.hold_release(id).await;
+    app.restart_with(&[("VWAZA_WORKER_CONCURRENCY", "4")]).await;
+    app.lock_waits(2).await;
+    drop(held);
+    let release = ana.release_when(id, ReleaseStatus::PendingReview).await;
+    let examined = release.timeline.iter().filter(|event| event.kind == ReleaseEventKind::Examined).count();
+    assert_eq!(examined, 1);
     app.agrees().await;
 }
 
@@ -345,6 +482,56 @@ async fn n3_a_migration_that_was_killed_is_completed_by_the_next_start() {
         }
     }
     let database = hit.expect("one kill came between two migrations");
+    let app = spawn_app_with(&[("DATABASE_URL", &database.url())]).await;
+    let ana = app.artist("Ana").await;
+    ana.release_in_review().await;
+    app.agrees().await;
+}
+
+/// The process is killed while a statement in the middle of a migration runs: nothing of that migration stays.
+#[tokio::test]
+async fn n3_a_migration_that_was_killed_in_its_middle_is_done_again() {
+    let database = TestDatabase::create(&test_server_url()).await;
+    let pool = PgPool::connect(&database.url()).await.unwrap();
+    sqlx::raw_sql(
+        "create function gate() returns event_trigger language plpgsql as $$
+         begin
+             if to_regclass('upload_jobs') is not null then perform pg_advisory_xact_lock_shared(4711); end if;
+         end $$;
+         create event trigger gate on ddl_command_end execute function gate();",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    let mut gate = pool.acquire().await.unwrap();
+    sqlx::query("select pg_advisory_lock(4711)").execute(&mut *gate).await.unwrap();
+    let mut migrate = Command::new(env!("CARGO_BIN_EXE_vwaza"))
+        .arg("migrate")
+        .env("DATABASE_URL", database.url())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let stands_at_the_gate = "select exists (select 1 from pg_stat_activity
+                              where datname = current_database() and wait_event = 'advisory' and pid <> pg_backend_pid())";
+    eventually("it stands in the middle of a migration", async || {
+        let stands: bool = sqlx::query_scalar(stands_at_the_gate).fetch_one(&pool).await.unwrap();
+        stands.then_some(())
+    })
+    .await;
+    migrate.kill().unwrap();
+    migrate.wait().unwrap();
+    // What it began is not there for anybody else.
+    let (done, begun): (i64, bool) =
+        sqlx::query_as("select count(*), to_regclass('upload_jobs') is not null from _sqlx_migrations")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    assert!(done > 0 && !begun, "{done} {begun}");
+    sqlx::query("select pg_advisory_unlock(4711)").execute(&mut *gate).await.unwrap();
+    drop(gate);
+    sqlx::raw_sql("drop event trigger gate; drop function gate").execute(&pool).await.unwrap();
+    pool.close().await;
     let app = spawn_app_with(&[("DATABASE_URL", &database.url())]).await;
     let ana = app.artist("Ana").await;
     ana.release_in_review().await;

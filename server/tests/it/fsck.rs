@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use serde_json::Value;
 use vwaza::domain::upload::UploadTarget;
 
-use crate::support::{App, a_cover, a_song, spawn_app};
+use crate::support::{App, a_cover, a_song, spawn_app_with};
+
+/// What was let go of stays for a while.
+const RETAINED: [(&str, &str); 1] = [("VWAZA_REPLACED_OBJECT_DAYS", "7")];
 
 /// Kind and subject.
 type Found = Vec<(String, String)>;
@@ -49,7 +52,7 @@ fn name_of(path: &PathBuf) -> String {
 
 #[tokio::test]
 async fn a_release_in_every_stage_agrees_beside_the_running_server() {
-    let app = spawn_app().await;
+    let app = spawn_app_with(&RETAINED).await;
     let ana = app.artist("Ana").await;
     assert_eq!(findings(&app), []);
     ana.release_in_review().await;
@@ -68,7 +71,7 @@ async fn a_release_in_every_stage_agrees_beside_the_running_server() {
 
 #[tokio::test]
 async fn every_kind_of_damage_is_found() {
-    let mut app = spawn_app().await;
+    let mut app = spawn_app_with(&RETAINED).await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
     ana.attach(UploadTarget::NewTrack(release), "song.wav", a_song(1)).await;

@@ -2,11 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use http::Method;
 use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use vwaza::domain::upload::UploadTarget;
 
-use crate::support::{App, Client, a_song, eventually, form, sha256, spawn_app, spawn_app_with};
+use crate::support::{
+    App, Client, LONG_SONG_HALF, RawRequest, a_long_song, a_song, end_all_connections, eventually, form, sha256,
+    spawn_app, spawn_app_with,
+};
 
 #[tokio::test]
 async fn a_healthy_server_says_so() {
@@ -87,5 +91,66 @@ async fn u18_an_upload_goes_on_after_the_database_was_away() {
     let offset = ana.offset(&begun.url).await;
     ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+    app.agrees().await;
+}
+
+/// The line is cut while bytes arrive, some of which are on the disk and not counted.
+#[tokio::test]
+async fn u18_a_chunk_in_whose_middle_the_database_went_away_is_sent_again() {
+    let (app, proxy) = App::behind_a_proxy().await;
+    let ana = app.artist("Ana").await;
+    let song = a_long_song(1);
+    let begun = ana.begin(UploadTarget::NewTrack(ana.create_release().await), "song.wav", song.len()).await;
+    let mut patch = RawRequest::patch(&app, &ana, &begun.url, 0, song.len()).await;
+    patch.send(&song[..LONG_SONG_HALF]).await;
+    app.spooled_beyond(0).await;
+    proxy.cut();
+    patch.send(&song[LONG_SONG_HALF..]).await;
+    assert_eq!(patch.status().await, 503);
+    proxy.mend().await;
+    expect_recovery(&ana).await;
+    let offset = ana.offset(&begun.url).await;
+    assert_eq!(offset, app.counted_from(0).await);
+    ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
+    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+    app.agrees().await;
+}
+
+/// A database that is restarted says so (57P01) in the middle of a statement.
+#[tokio::test]
+async fn u18_a_chunk_whose_statement_the_database_ended_is_sent_again() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let song = a_song(1);
+    let begun = ana.begin(UploadTarget::NewTrack(ana.create_release().await), "song.wav", song.len()).await;
+    ana.patch(&begun.url, 0, song.slice(..100_000)).await.expect_status(204);
+    let mut held = app.hold_table("lock table uploads in exclusive mode").await;
+    let patch = ana.patch(&begun.url, 100_000, song.slice(100_000..));
+    let (answer, ()) = tokio::join!(patch, async {
+        app.lock_waits(1).await;
+        end_all_connections(&mut held).await;
+    });
+    answer.expect_status(503);
+    drop(held);
+    expect_recovery(&ana).await;
+    let offset = ana.offset(&begun.url).await;
+    ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
+    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+    app.agrees().await;
+}
+
+#[tokio::test]
+async fn n2_a_page_says_in_words_that_the_database_is_away() {
+    let (app, proxy) = App::behind_a_proxy().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    proxy.cut();
+    for path in ["/".to_owned(), format!("/releases/{release}")] {
+        let page = ana.send(ana.request(Method::GET, &path).header("accept", "text/html")).await.expect_status(503);
+        assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+        assert!(page.text().contains("database is not answering"), "{path}: {}", page.text());
+    }
+    proxy.mend().await;
+    expect_recovery(&ana).await;
     app.agrees().await;
 }

@@ -1,19 +1,20 @@
 //! The server dies at one step of an upload's way after the other. Whatever the step: the artist's browser tries again, and in
 //! the end everything is there once, and `fsck` agrees.
 
-use std::time::Duration;
+use std::{os::unix::process::ExitStatusExt, time::Duration};
 
 use bytes::Bytes;
 use http::Method;
 use tokio::time::sleep;
 use vwaza::domain::{
+    files::FileState,
     ids::ReleaseId,
     upload::{BegunUpload, RawIntent, UploadState, UploadStatus, UploadTarget},
 };
 
-use crate::support::{App, Client, a_long_song, eventually, sha256, spawn_app_with};
+use crate::support::{App, Client, SIGABRT, a_cover, a_long_song, eventually, sha256, spawn_app_with};
 
-const SETTINGS: [(&str, &str); 2] = [("VWAZA_ORPHAN_GRACE_SECONDS", "1"), ("VWAZA_JOB_LEASE_SECONDS", "1")];
+const SETTINGS: [(&str, &str); 1] = [("VWAZA_JOB_LEASE_SECONDS", "1")];
 
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
 
@@ -70,7 +71,7 @@ async fn survives(point: &str) {
         let (ana, song) = (ana.clone(), song.clone());
         async move { upload_stubbornly(&ana, release, &song).await }
     });
-    app.ended().await;
+    assert_eq!(app.ended().await.signal(), Some(SIGABRT), "{point} has killed it");
     app.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;
     uploading.await.unwrap();
     all_is_there_once(&app, &ana, release, &song).await;
@@ -94,6 +95,37 @@ async fn all_is_there_once(app: &App, ana: &Client, release: ReleaseId, song: &B
     })
     .await;
     app.agrees().await;
+}
+
+/// A cover has thumbnails, which are put before anything is recorded.
+#[tokio::test]
+async fn j12_a_cover_whose_examination_is_killed_has_each_thumbnail_once() {
+    for point in ["file-examined", "examination-recorded"] {
+        let mut app = spawn_app_with(&SETTINGS).await;
+        let ana = app.artist("Ana").await;
+        let release = ana.create_release().await;
+        app.restart_with(&[("VWAZA_FAIL_POINTS", &format!("{point}=kill"))]).await;
+        let (_, answer) = ana.upload(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
+        answer.expect_status(204);
+        assert_eq!(app.ended().await.signal(), Some(SIGABRT), "{point} has killed it");
+        let put = app.files_in("objects/thumbnails").len();
+        assert!(put > 0);
+        app.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;
+        ana.release_once(release, "it is examined", |release| release.cover.state() == FileState::Ready).await;
+        eventually("each is there once", async || {
+            let edges: Vec<(i32, String)> =
+                sqlx::query_as("select edge_px, state::text from objects where role = 'THUMBNAIL' order by edge_px")
+                    .fetch_all(&app.sql)
+                    .await
+                    .unwrap();
+            let is_so = edges.len() == put
+                && edges.is_sorted_by(|one, next| one.0 < next.0)
+                && edges.iter().all(|(_, state)| state == "ATTACHED");
+            (is_so && app.files_in("objects/thumbnails").len() == put).then_some(())
+        })
+        .await;
+        app.agrees().await;
+    }
 }
 
 macro_rules! survives {

@@ -102,6 +102,8 @@ async fn media_is_inert_and_kept_by_its_reader_only() {
         let answer = ana.get(&path).await.expect_status(200);
         assert_eq!(answer.header("content-type"), Some(content_type), "{path}");
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
+        let saved = Some("attachment").filter(|_| path.starts_with("/media/original/"));
+        assert_eq!(answer.header("content-disposition"), saved, "{path}");
         let policy = answer.header("content-security-policy").unwrap();
         assert!(policy.contains("default-src 'none'") && policy.contains("sandbox"), "{path}: {policy}");
         assert!(answer.header("cache-control").unwrap().starts_with("private"), "{path}");

@@ -3,7 +3,7 @@
 use http::Method;
 use vwaza::domain::upload::UploadTarget;
 
-use crate::support::{App, a_song, eventually, spawn_app_with};
+use crate::support::{App, a_song, eventually, spawn_app, spawn_app_with};
 
 async fn metrics(app: &App, headers: &[(&str, &str)]) -> (u16, String) {
     let anyone = app.anyone();
@@ -16,7 +16,7 @@ async fn metrics(app: &App, headers: &[(&str, &str)]) -> (u16, String) {
 
 #[tokio::test]
 async fn queue_circuit_and_uploads_are_measured() {
-    let app = spawn_app_with(&[]).await;
+    let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
     ana.attach(UploadTarget::NewTrack(release), "song.wav", a_song(1)).await;

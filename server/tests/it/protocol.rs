@@ -94,12 +94,13 @@ async fn content_of_the_wrong_kind_is_refused() {
             .header("accept", "application/json")
             .body(body)
     };
+    for path in ["/api/upload/begin", "/api/releases/view"] {
+        ana.send(post(path, "text/plain", intent.to_string())).await.expect_status(415).error();
+    }
     for (path, content_type, body) in [
-        ("/api/upload/begin", "text/plain", intent.to_string()),
         ("/api/upload/begin", "application/json", "{".into()),
         ("/api/upload/begin", "application/json", "[]".into()),
         ("/api/upload/begin", "application/json", String::new()),
-        ("/api/releases/view", "text/plain", format!("id={release}")),
         ("/api/releases/view", "application/json", format!("{{\"id\":\"{release}\"}}")),
         ("/api/releases/view", "multipart/form-data; boundary=x", format!("id={release}")),
         ("/api/uploads/form", "text/plain", "x".into()),
@@ -227,4 +228,53 @@ async fn slow_heads_and_slow_bodies_are_cut_off_within_a_minute() {
     }
     // What came of the upload is kept, and it is free again.
     assert!(ana.offset(&begun.url).await > 0);
+}
+
+/// Says all of it, and nothing more: the statuses of the answers.
+async fn say(address: &str, request: String) -> Vec<u16> {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut said = Vec::new();
+    // A server that has had enough hangs up; what it said before counts.
+    let _ = stream.read_to_end(&mut said).await;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    said.split("HTTP/1.1 ").skip(1).map(|answer| answer[..3].parse().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_content_length_that_is_not_true_adds_and_hides_nothing() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let begun = ana.begin(UploadTarget::NewTrack(ana.create_release().await), "song.wav", 1000).await;
+    let (address, cookie) = (ana.listen(), ana.cookie());
+    let patch = |offset: usize, lengths: &[&str], bytes: usize| {
+        let lengths: String = lengths.iter().map(|length| format!("Content-Length: {length}\r\n")).collect();
+        format!(
+            "PATCH {} HTTP/1.1\r\nHost: {address}\r\nCookie: {cookie}\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: {offset}\r\n\
+             Content-Type: application/offset+octet-stream\r\n{lengths}\r\n{}",
+            begun.url,
+            "x".repeat(bytes)
+        )
+    };
+    // What comes behind the body is no request.
+    let statuses = say(&address, patch(0, &["10"], 500)).await;
+    assert!(matches!(statuses[..], [204] | [204, 400]), "{statuses:?}");
+    assert_eq!(ana.offset(&begun.url).await, 10);
+    // What never comes is a line that has dropped.
+    let dropped = say(&address, patch(10, &["500"], 10)).await;
+    assert!(dropped.iter().all(|status| *status == 400), "{dropped:?}");
+    eventually("what has arrived is counted", async || (ana.offset(&begun.url).await == 20).then_some(())).await;
+    for lengths in [&["10", "20"][..], &["-1"], &["ten"], &["18446744073709551616"], &["+10"]] {
+        assert_eq!(say(&address, patch(20, lengths, 10)).await, [400], "{lengths:?}");
+    }
+    assert_eq!(ana.offset(&begun.url).await, 20);
+    let form = "email=ana%40example.com&password=secret";
+    let cut = format!(
+        "POST /api/account/sign-in HTTP/1.1\r\nHost: {address}\r\nAccept: application/json\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 9\r\n\r\n{form}"
+    );
+    let statuses = say(&address, cut).await;
+    assert!(matches!(statuses[..], [400] | [400, 400]), "{statuses:?}");
+    app.agrees().await;
 }

@@ -1,5 +1,7 @@
 //! Every job ends: run again after a crash, given up after its attempts, and nobody waits for ever.
 
+use std::time::{Duration, Instant};
+
 use sqlx::PgPool;
 use vwaza::domain::{
     files::FileState,
@@ -7,7 +9,7 @@ use vwaza::domain::{
     upload::{UploadState, UploadTarget},
 };
 
-use crate::support::{a_cover, a_song, eventually, spawn_app_with};
+use crate::support::{a_cover, a_song, all_jobs_end, eventually, idle_jobs, spawn_app_with};
 
 /// Status, attempt, retry count and expired leases of the only job of a kind.
 async fn job(sql: &PgPool, kind: &str) -> (String, i32, i32, i32) {
@@ -29,8 +31,12 @@ async fn j2_a_job_whose_process_is_killed_runs_again_and_that_costs_an_attempt()
     ana.attach(UploadTarget::NewTrack(release), "song.wav", a_song(1)).await;
     eventually("it is claimed", async || (job(&app.sql, "EXAMINE").await.0 == "UPLOADING").then_some(())).await;
     app.kill();
+    let killed = Instant::now();
     drop(held);
     app.start().await;
+    eventually("it is claimed again", async || (job(&app.sql, "EXAMINE").await.1 == 2).then_some(())).await;
+    // Lease, poll and the first backoff, with fivefold slack.
+    assert!(killed.elapsed() < 5 * Duration::from_millis(2000 + 200 + 2000), "{:?}", killed.elapsed());
     ana.release_once(release, "it is examined", |release| release.tracks[0].state() == FileState::Ready).await;
     assert_eq!(job(&app.sql, "EXAMINE").await, ("COMPLETED".into(), 2, 1, 1));
     app.agrees().await;
@@ -144,15 +150,57 @@ async fn other_jobs_do_not_wait_for_one_that_hangs() {
     let anas = ana.create_release().await;
     let held = app.hold_table("lock table audio_facts in share mode").await;
     ana.attach(UploadTarget::NewTrack(anas), "song.wav", a_song(1)).await;
-    eventually("it hangs", async || {
-        let waiting: i64 =
-            sqlx::query_scalar("select count(*) from pg_locks where not granted").fetch_one(&app.sql).await.unwrap();
-        (waiting > 0).then_some(())
-    })
-    .await;
+    // It hangs.
+    app.lock_waits(1).await;
     let bens = ben.create_release().await;
     ben.attach(UploadTarget::Cover(bens), "cover.png", a_cover(1)).await;
     ben.release_once(bens, "it is examined", |release| release.cover.state() == FileState::Ready).await;
     drop(held);
     ana.release_once(anas, "it is examined", |release| release.tracks[0].state() == FileState::Ready).await;
+}
+
+/// A job that is suspected of killing its process runs alone: what others have in the queue is not claimed beside it, and dies of
+/// nothing when it does it again.
+#[tokio::test]
+async fn j8_a_poison_job_costs_no_neighbour_an_attempt() {
+    let mut app = spawn_app_with(&[("VWAZA_JOB_LEASE_SECONDS", "2")]).await;
+    let (ana, ben) = (app.artist("Ana").await, app.artist("Ben").await);
+    let release = ana.create_release().await;
+    let held = app.hold_table("lock table objects in share mode").await;
+    let (begun, answer) = ana.upload(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
+    answer.expect_status(204);
+    app.kill();
+    sqlx::query(
+        "update upload_jobs set status = 'PENDING', lease_owner = null, lease_expires_at = null, run_after = now(), expired_leases = 2",
+    )
+    .execute(&app.sql)
+    .await
+    .unwrap();
+    app.start().await;
+    // It hangs again.
+    app.lock_waits(1).await;
+    idle_jobs(&app.sql, &ben, 3).await;
+    sqlx::query("select pg_notify('vwaza_jobs', '')").execute(&app.sql).await.unwrap();
+    // Its lease is prolonged twice: polls go by, and the hint.
+    for _ in 0..2 {
+        let lease = async || -> String {
+            let query = sqlx::query_scalar("select lease_expires_at::text from upload_jobs where kind = 'STORE'");
+            query.fetch_one(&app.sql).await.unwrap()
+        };
+        let before = lease().await;
+        eventually("the lease is prolonged", async || (lease().await != before).then_some(())).await;
+    }
+    app.kill();
+    drop(held);
+    app.start().await;
+    all_jobs_end(&app.sql).await;
+    let burnt: (i64, i64) = sqlx::query_as(
+        "select sum(retry_count), sum(expired_leases) from upload_jobs where kind = 'EXAMINE' and upload_id is null",
+    )
+    .fetch_one(&app.sql)
+    .await
+    .unwrap();
+    assert_eq!(burnt, (0, 0));
+    ana.attached(begun.id).await;
+    app.agrees().await;
 }

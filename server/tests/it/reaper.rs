@@ -1,10 +1,13 @@
 //! What nothing needs any more is deleted, and nothing else.
 
-use vwaza::domain::upload::{UploadState, UploadTarget};
+use std::{os::unix::process::ExitStatusExt, path::PathBuf};
 
-use crate::support::{App, Client, a_cover, a_song, eventually, sha256, spawn_app_with};
+use vwaza::domain::{
+    files::FileState,
+    upload::{UploadState, UploadTarget},
+};
 
-const QUICK: (&str, &str) = ("VWAZA_ORPHAN_GRACE_SECONDS", "1");
+use crate::support::{App, Client, SIGABRT, a_cover, a_song, eventually, sha256, spawn_app, spawn_app_with};
 
 async fn examined_cover(ana: &Client, release: vwaza::domain::ids::ReleaseId, seed: u64) {
     ana.attach(UploadTarget::Cover(release), "cover.png", a_cover(seed)).await;
@@ -34,14 +37,14 @@ async fn only_these_are_stored(app: &App, states: &[&str]) {
 
 #[tokio::test]
 async fn what_was_replaced_is_kept_for_as_long_as_promised_and_then_deleted() {
-    let app = spawn_app_with(&[QUICK]).await;
+    let app = spawn_app_with(&[("VWAZA_REPLACED_OBJECT_DAYS", "7")]).await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
     examined_cover(&ana, release, 1).await;
     let first = ana.release(release).await.cover.current.unwrap().object;
     let before = objects(&app).await.len();
     examined_cover(&ana, release, 2).await;
-    app.agrees().await;
+    assert!(app.run(&["fsck"], "").status.success());
     // A page that was open still shows it.
     assert_eq!(ana.get(&format!("/media/original/{first}")).await.expect_status(200).body, a_cover(1));
     let kept = objects(&app).await;
@@ -59,7 +62,7 @@ async fn what_was_replaced_is_kept_for_as_long_as_promised_and_then_deleted() {
 
 #[tokio::test]
 async fn u13_a_put_that_lands_after_its_object_was_deleted_is_deleted_too() {
-    let app = spawn_app_with(&[("VWAZA_ORPHAN_GRACE_SECONDS", "2"), ("VWAZA_REPLACED_OBJECT_DAYS", "0")]).await;
+    let app = spawn_app_with(&[("VWAZA_ORPHAN_GRACE_SECONDS", "2")]).await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
     ana.attach(UploadTarget::NewTrack(release), "song.wav", a_song(1)).await;
@@ -77,7 +80,7 @@ async fn u13_a_put_that_lands_after_its_object_was_deleted_is_deleted_too() {
 
 #[tokio::test]
 async fn u14_a_delete_that_fails_is_tried_again() {
-    let app = spawn_app_with(&[QUICK, ("VWAZA_REPLACED_OBJECT_DAYS", "0")]).await;
+    let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
     ana.attach(UploadTarget::NewTrack(release), "song.wav", a_song(1)).await;
@@ -106,7 +109,7 @@ async fn u14_a_delete_that_fails_is_tried_again() {
 
 #[tokio::test]
 async fn u23_an_object_is_not_reaped_while_its_upload_is_being_completed() {
-    let app = spawn_app_with(&[QUICK]).await;
+    let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
     let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", a_song(1).len()).await;
@@ -116,18 +119,7 @@ async fn u23_an_object_is_not_reaped_while_its_upload_is_being_completed() {
     ana.patch(&begun.url, 100_000, a_song(1).slice(100_000..)).await.expect_status(204);
     eventually("it is put", async || (objects(&app).await.len() == 1).then_some(())).await;
     sqlx::query("update objects set created_at = now() - interval '1 hour'").execute(&app.sql).await.unwrap();
-    for name in ["Bo", "Cleo"] {
-        // A round goes by: it forgets expired sessions, too.
-        app.artist(name).await;
-        let newest = "update sessions set expires_at = now() where created_at = (select max(created_at) from sessions)";
-        sqlx::query(newest).execute(&app.sql).await.unwrap();
-        eventually("a round is over", async || {
-            let expired = "select count(*) from sessions where expires_at <= now()";
-            let left: i64 = sqlx::query_scalar(expired).fetch_one(&app.sql).await.unwrap();
-            (left == 0).then_some(())
-        })
-        .await;
-    }
+    app.janitors_rounds().await;
     assert_eq!(objects(&app).await[0].0, "INTENDED");
     drop(held);
     ana.attached(begun.id).await;
@@ -137,8 +129,7 @@ async fn u23_an_object_is_not_reaped_while_its_upload_is_being_completed() {
 #[tokio::test]
 async fn u26_an_older_backup_deletes_nothing() {
     // The backup may be of a moment in which the cover is being examined: by a worker that is gone soon.
-    let settings = [QUICK, ("VWAZA_REPLACED_OBJECT_DAYS", "0"), ("VWAZA_JOB_LEASE_SECONDS", "1")];
-    let mut app = spawn_app_with(&settings).await;
+    let mut app = spawn_app_with(&[("VWAZA_JOB_LEASE_SECONDS", "1")]).await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
     ana.attach(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
@@ -175,13 +166,15 @@ async fn u26_an_older_backup_deletes_nothing() {
 
 #[tokio::test]
 async fn what_was_stored_after_the_backup_is_found_again() {
-    let mut app = spawn_app_with(&[QUICK, ("VWAZA_JOB_LEASE_SECONDS", "1")]).await;
+    let mut app = spawn_app_with(&[("VWAZA_JOB_LEASE_SECONDS", "1")]).await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
     let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", a_song(1).len()).await;
     app.restart_with(&[("VWAZA_FAIL_POINTS", "object-put=pause")]).await;
     ana.patch(&begun.url, 0, a_song(1)).await.expect_status(204);
-    eventually("it is put", async || (app.files_in("objects/audio").len() == 1).then_some(())).await;
+    // Under its own name, which it has once it is whole.
+    let is_whole = |file: &PathBuf| !file.to_string_lossy().contains('#');
+    eventually("it is put", async || app.files_in("objects/audio").iter().any(is_whole).then_some(())).await;
     app.kill();
     let backup = app.backup().await;
     app.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;
@@ -196,7 +189,7 @@ async fn what_was_stored_after_the_backup_is_found_again() {
 
 #[tokio::test]
 async fn u30_an_upload_that_nobody_goes_on_with_expires_and_its_bytes_go() {
-    let app = spawn_app_with(&[QUICK]).await;
+    let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
     let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", 1000).await;
@@ -212,7 +205,7 @@ async fn u30_an_upload_that_nobody_goes_on_with_expires_and_its_bytes_go() {
 /// At the instant at which an upload expires, somebody goes on with it: one of the two wins.
 #[tokio::test]
 async fn u30_of_an_expiry_and_a_resumption_one_wins() {
-    let app = spawn_app_with(&[QUICK]).await;
+    let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
     for round in 0..6 {
@@ -225,14 +218,8 @@ async fn u30_of_an_expiry_and_a_resumption_one_wins() {
             let (ana, url) = (ana.clone(), begun.url.clone());
             async move { ana.patch(&url, 400, vec![0; 100]).await.status }
         });
-        eventually("the PATCH waits for the row", async || {
-            let waits: bool = sqlx::query_scalar("select exists (select 1 from pg_locks where not granted)")
-                .fetch_one(&app.sql)
-                .await
-                .unwrap();
-            waits.then_some(())
-        })
-        .await;
+        // The PATCH.
+        app.lock_waits(1).await;
         expiring.commit().await.unwrap();
         match patch.await.unwrap() {
             204 => assert_eq!(ana.offset(&begun.url).await, 500),
@@ -245,7 +232,7 @@ async fn u30_of_an_expiry_and_a_resumption_one_wins() {
 
 #[tokio::test]
 async fn old_completed_jobs_are_forgotten_in_the_end() {
-    let app = spawn_app_with(&[QUICK]).await;
+    let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.release_in_review().await;
     sqlx::query("update upload_jobs set updated_at = now() - interval '31 days' where kind = 'STORE'")
@@ -259,5 +246,75 @@ async fn old_completed_jobs_are_forgotten_in_the_end() {
     })
     .await;
     assert_eq!(ana.release(release.id).await.status, release.status);
+    app.agrees().await;
+}
+
+/// The reaper was first: what it doomed is not attached, and the next attempt puts another object.
+#[tokio::test]
+async fn u23_an_object_that_was_doomed_before_it_was_attached_is_put_again() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", a_song(1).len()).await;
+    ana.patch(&begun.url, 0, a_song(1).slice(..100_000)).await.expect_status(204);
+    let held = app.hold_table("lock table tracks in exclusive mode").await;
+    ana.patch(&begun.url, 100_000, a_song(1).slice(100_000..)).await.expect_status(204);
+    // Its job has put it, and comes to its track.
+    app.lock_waits(1).await;
+    let doomed = app.only_file_in("objects/audio");
+    sqlx::query("update objects set state = 'DOOMED', doomed_at = now()").execute(&app.sql).await.unwrap();
+    eventually("the reaper deletes it", async || (!doomed.exists()).then_some(())).await;
+    drop(held);
+    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&a_song(1))));
+    let object = ana.release(release).await.tracks[0].audio.clone().unwrap().object;
+    assert!(!doomed.ends_with(object.to_string()), "the same object again");
+    assert_eq!(ana.get(&format!("/media/original/{object}")).await.body, a_song(1));
+    app.agrees().await;
+}
+
+/// The process dies when objects are doomed, and when one is deleted and nobody has noted it.
+#[tokio::test]
+async fn u23_a_reaper_that_was_killed_is_gone_on_with() {
+    for point in ["objects-doomed=kill", "object-deleted=kill"] {
+        let mut app = spawn_app_with(&[("VWAZA_REPLACED_OBJECT_DAYS", "7")]).await;
+        let ana = app.artist("Ana").await;
+        let release = ana.create_release().await;
+        let gone = ana.attach(UploadTarget::NewTrack(release), "gone.wav", a_song(1)).await;
+        ana.attach(UploadTarget::NewTrack(release), "kept.wav", a_song(2)).await;
+        ana.call_with("tracks/remove", "id", gone.track.unwrap()).await.expect_status(200);
+        app.kill();
+        // It waits for its first round until it listens.
+        let held = app.hold_table("lock table objects in exclusive mode").await;
+        app.start_with(&[("VWAZA_REPLACED_OBJECT_DAYS", "0"), ("VWAZA_FAIL_POINTS", point)]).await;
+        drop(held);
+        assert_eq!(app.ended().await.signal(), Some(SIGABRT), "{point} has killed it");
+        assert_eq!(objects(&app).await.iter().filter(|(state, _)| state == "DOOMED").count(), 1, "{point}");
+        app.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;
+        eventually("only the other one is left", async || {
+            (objects(&app).await.len() == 1 && app.files_in("objects/audio").len() == 1).then_some(())
+        })
+        .await;
+        let object = ana.release(release).await.tracks[0].audio.clone().unwrap().object;
+        assert_eq!(ana.get(&format!("/media/original/{object}")).await.body, a_song(2));
+        app.agrees().await;
+    }
+}
+
+/// What belonged to a deleted release goes, once it was kept for as long as promised.
+#[tokio::test]
+async fn a_deleted_release_leaves_nothing_in_the_storage() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let id = ana.complete_release().await;
+    ana.release_once(id, "it is examined", |release| {
+        release.cover.state() == FileState::Ready && release.tracks[0].state() == FileState::Ready
+    })
+    .await;
+    ana.call_with("releases/delete", "id", id).await.expect_status(200);
+    eventually("no object is left", async || {
+        let folders = ["objects/audio", "objects/covers", "objects/thumbnails", "spool/uploads"];
+        (objects(&app).await.is_empty() && folders.iter().all(|folder| app.files_in(folder).is_empty())).then_some(())
+    })
+    .await;
     app.agrees().await;
 }

@@ -8,7 +8,7 @@ use vwaza::{
     },
 };
 
-use crate::support::{a_cover, a_song, eventually, spawn_app, spawn_app_with};
+use crate::support::{App, a_cover, a_song, all_jobs_end, eventually, spawn_app, spawn_app_with};
 
 /// File name, bytes, status, and words of the reason.
 type Refused = (&'static str, Vec<u8>, u16, &'static str);
@@ -113,4 +113,41 @@ async fn a_refused_file_leaves_what_was_there_in_place() {
     ana.call_with("upload/cancel", "id", begun.id).await.expect_status(200);
     assert_eq!(ana.release(id).await.cover.pending, None);
     ana.submit(id).await.expect_status(200);
+}
+
+/// The most memory that a process has had at any time.
+fn peak_bytes(app: &App) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", app.id())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    peak.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+}
+
+/// The largest of them would be 12 GB of pixels.
+#[tokio::test]
+async fn pictures_that_are_bombs_take_no_more_memory_than_others() {
+    const SLACK_BYTES: u64 = 128 * 1024 * 1024;
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    ana.attach(UploadTarget::Cover(release), "cover.png", fixtures::cover_png(3000, 1).into()).await;
+    ana.release_once(release, "it is examined", |release| release.cover.state() == FileState::Ready).await;
+    let before = peak_bytes(&app);
+    let kept = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/media");
+    let kept = std::fs::read_dir(kept).unwrap().map(|entry| entry.unwrap().path());
+    let pictures = kept.filter(|path| {
+        let name = path.file_name().unwrap().to_string_lossy();
+        name.starts_with("png-") || name.starts_with("jpeg-")
+    });
+    let mut bombs: Vec<_> = pictures.map(|path| std::fs::read(path).unwrap()).collect();
+    assert!(bombs.len() > 3);
+    bombs.extend([fixtures::png_declaring(65_535, 65_535), fixtures::png_declaring(u32::MAX, u32::MAX)]);
+    for bomb in bombs {
+        let (_, answer) = ana.upload(UploadTarget::Cover(release), "bomb.png", bomb.into()).await;
+        assert!(matches!(answer.status, 204 | 413 | 415 | 422), "{} {}", answer.status, answer.text());
+    }
+    // Those that were taken are examined.
+    all_jobs_end(&app.sql).await;
+    let grown = peak_bytes(&app) - before;
+    assert!(grown < SLACK_BYTES, "{} MB more", grown / (1024 * 1024));
+    app.agrees().await;
 }

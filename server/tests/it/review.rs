@@ -2,11 +2,13 @@
 
 use vwaza::domain::{
     ids::ReleaseId,
-    release::{RawDetails, ReleaseEventKind, ReleaseFilter, ReleaseStatus},
+    release::{RawDetails, ReleaseEventKind, ReleaseFilter, ReleaseStatus, ReleaseView},
     review::Judged,
+    track::RawTrack,
+    upload::UploadTarget,
 };
 
-use crate::support::{Answer, App, Client, complete_details, fields_of, form, spawn_app};
+use crate::support::{Answer, App, Client, a_song, complete_details, fields_of, form, sha256, spawn_app};
 
 const REASON: &str = "The cover shows a price.\nRemove it.";
 
@@ -72,11 +74,15 @@ async fn a_release_is_rejected_revised_and_approved() {
 #[tokio::test]
 async fn a1_of_two_admins_who_approve_at_once_one_is_told() {
     let app = spawn_app().await;
-    let (ana, one, two) = (app.artist("Ana").await, app.admin().await, app.admin().await);
-    let release = ana.release_in_review().await;
-    let (one, two) = tokio::join!(one.approve(release.id, release.version), two.approve(release.id, release.version));
-    one_wins(one, two);
-    assert_eq!(decisions(&app).await, ["APPROVED"]);
+    let (ana, admin, other) = (app.artist("Ana").await, app.admin().await, app.admin().await);
+    // Two of them, and one who clicks twice.
+    for second in [&other, &admin] {
+        let ReleaseView { id, version, .. } = ana.release_in_review().await;
+        let (one, two) = app.at_once(id, admin.approve(id, version), second.approve(id, version)).await;
+        one_wins(one, two);
+        assert_eq!(ana.release(id).await.timeline[0].kind, ReleaseEventKind::Approved);
+    }
+    assert_eq!(decisions(&app).await, ["APPROVED", "APPROVED"]);
     app.agrees().await;
 }
 
@@ -85,10 +91,15 @@ async fn a2_of_an_approval_and_a_rejection_one_counts() {
     let app = spawn_app().await;
     let (ana, one, two) = (app.artist("Ana").await, app.admin().await, app.admin().await);
     let release = ana.release_in_review().await;
-    let (one, two) =
-        tokio::join!(one.approve(release.id, release.version), two.reject(release.id, release.version, REASON));
-    one_wins(one, two);
-    assert_eq!(decisions(&app).await.len(), 1);
+    let (approved, rejected) = app
+        .at_once(release.id, one.approve(release.id, release.version), two.reject(release.id, release.version, REASON))
+        .await;
+    let (status, decision) = match approved.status {
+        200 => (ReleaseStatus::Published, "APPROVED"),
+        _ => (ReleaseStatus::Rejected, "REJECTED"),
+    };
+    one_wins(approved, rejected);
+    assert_eq!((ana.release(release.id).await.status, decisions(&app).await), (status, vec![decision.to_owned()]));
     app.agrees().await;
 }
 
@@ -97,10 +108,19 @@ async fn a6_of_an_approval_and_a_withdrawal_one_counts() {
     let app = spawn_app().await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
     let release = ana.release_in_review().await;
-    let (one, two) =
-        tokio::join!(admin.approve(release.id, release.version), ana.call_with("releases/withdraw", "id", release.id));
-    one_wins(one, two);
-    assert_eq!(decisions(&app).await.len(), 1);
+    let (approved, withdrawn) = app
+        .at_once(
+            release.id,
+            admin.approve(release.id, release.version),
+            ana.call_with("releases/withdraw", "id", release.id),
+        )
+        .await;
+    let (status, decision) = match approved.status {
+        200 => (ReleaseStatus::Published, "APPROVED"),
+        _ => (ReleaseStatus::Draft, "WITHDRAWN"),
+    };
+    one_wins(approved, withdrawn);
+    assert_eq!((ana.release(release.id).await.status, decisions(&app).await), (status, vec![decision.to_owned()]));
     app.agrees().await;
 }
 
@@ -121,6 +141,64 @@ async fn a3_what_changed_since_it_was_opened_is_not_approved() {
     }
     admin.approve(seen.id, now.version).await.expect_status(200);
     assert_eq!(decisions(&app).await, ["WITHDRAWN", "APPROVED"]);
+    app.agrees().await;
+}
+
+/// The reviewer has listened to one song; it is another one that waits now, and was waiting in between.
+#[tokio::test]
+async fn a3_a_track_that_was_replaced_since_is_not_approved_unheard() {
+    let app = spawn_app().await;
+    let (ana, admin) = (app.artist("Ana").await, app.admin().await);
+    let seen = ana.release_in_review().await;
+    ana.call_with("releases/withdraw", "id", seen.id).await.expect_status(200);
+    let held = app.hold_table("lock table objects in share mode").await;
+    let (begun, answer) = ana.upload(UploadTarget::Audio(seen.tracks[0].id), "other.wav", a_song(2)).await;
+    answer.expect_status(204);
+    ana.submit(seen.id).await.expect_status(200);
+    admin.approve(seen.id, seen.version).await.expect_status(409);
+    drop(held);
+    ana.attached(begun.id).await;
+    let now = ana.release_when(seen.id, ReleaseStatus::PendingReview).await;
+    admin.approve(seen.id, seen.version).await.expect_error(409, "changed since");
+    assert_eq!(decisions(&app).await, ["WITHDRAWN"]);
+    admin.approve(seen.id, now.version).await.expect_status(200);
+    assert_eq!(now.tracks[0].audio.as_ref().unwrap().sha256, sha256(&a_song(2)));
+    app.agrees().await;
+}
+
+/// What waits for a verdict, or has one, is not edited: neither its details, nor its tracks, nor its files.
+#[tokio::test]
+async fn what_is_not_a_draft_is_not_edited() {
+    let app = spawn_app().await;
+    let (ana, admin) = (app.artist("Ana").await, app.admin().await);
+    for status in [ReleaseStatus::PendingReview, ReleaseStatus::Published, ReleaseStatus::Rejected] {
+        let release = ana.release_in_review().await;
+        match status {
+            ReleaseStatus::Published => {
+                admin.approve(release.id, release.version).await.expect_status(200);
+            }
+            ReleaseStatus::Rejected => {
+                admin.reject(release.id, release.version, REASON).await.expect_status(200);
+            }
+            _ => {}
+        }
+        let before = ana.release(release.id).await;
+        assert_eq!(before.status, status);
+        let (id, track) = (release.id, release.tracks[0].id);
+        let renamed = RawTrack { title: "Renamed".into(), ..RawTrack::default() };
+        for answer in [
+            ana.save_details(id, &complete_details()).await,
+            ana.save_track(track, &renamed).await,
+            ana.call("tracks/move", &form(&[("id", &track.to_string()), ("number", "1")])).await,
+            ana.call_with("tracks/remove", "id", track).await,
+            ana.try_begin(UploadTarget::Cover(id), "cover.png", 1000).await,
+            ana.try_begin(UploadTarget::Audio(track), "song.wav", 1000).await,
+            ana.try_begin(UploadTarget::NewTrack(id), "song.wav", 1000).await,
+        ] {
+            assert_eq!(answer.status, 409, "{status:?}: {}: {}", answer.asked, answer.text());
+        }
+        assert_eq!(ana.release(id).await, before);
+    }
     app.agrees().await;
 }
 

@@ -7,11 +7,13 @@ use http::Method;
 use leptos::server_fn::axum::server_fn_paths;
 use serde_json::json;
 use vwaza::domain::{
+    ids::{ReleaseId, TrackId},
     release::{RawDetails, ReleaseFilter},
     track::RawTrack,
+    upload::UploadTarget,
 };
 
-use crate::support::{Answer, App, Client, fields_of, form, spawn_app};
+use crate::support::{Answer, App, Client, PASSWORD, complete_details, fields_of, form, spawn_app};
 
 /// A valid body: everything but the session is right.
 enum Body {
@@ -116,4 +118,145 @@ async fn the_bodies_of_that_test_are_valid() {
         let is_understood = matches!(answer.status, 200 | 403 | 404) || path.ends_with("change-password");
         assert!(is_understood, "{path}: {} {}", answer.status, answer.text());
     }
+}
+
+/// And those that are public; what is edited is there.
+fn all_bodies(release: ReleaseId, track: TrackId) -> BTreeMap<&'static str, Body> {
+    let mut bodies = valid_bodies();
+    for (path, id) in [
+        ("/api/releases/save-details", release.to_string()),
+        ("/api/tracks/save", track.to_string()),
+        ("/api/tracks/move", track.to_string()),
+    ] {
+        if let Some(Body::Form(fields)) = bodies.get_mut(path) {
+            fields.retain(|(name, _)| name != "id");
+            fields.push(("id".into(), id));
+        }
+    }
+    if let Some(Body::Json(body)) = bodies.get_mut("/api/upload/begin") {
+        body["intent"]["target"] = json!({ "Cover": release });
+    }
+    let sign_in = [("email", "new@example.com"), ("password", "a good password"), ("next", "/")];
+    bodies.insert("/api/account/sign-in", Body::Form(form(&sign_in)));
+    let sign_up = [("artist_name", "New"), ("email", "new@example.com"), ("password", "a good password")];
+    bodies.insert("/api/account/sign-up", Body::Form(form(&sign_up)));
+    bodies
+}
+
+#[tokio::test]
+async fn whatever_stands_in_a_field_is_no_fault_of_the_servers() {
+    let app = spawn_app().await;
+    let (ana, admin) = (app.artist("Ana").await, app.admin().await);
+    let release = ana.create_release().await;
+    let track = ana.begin(UploadTarget::NewTrack(release), "song.wav", 1000).await.track.unwrap();
+    let long = "é".repeat(5000);
+    let nasty = [
+        "",
+        " ",
+        "\0",
+        "a\0b",
+        "-1",
+        "0",
+        "99999999999999999999",
+        "1e400",
+        "NaN",
+        "\u{202E}\u{FFFF}",
+        "%00",
+        "%",
+        "\\",
+        "_",
+        "'; drop table users; --",
+        "../../x",
+        "<script>",
+        "\r\nX-Evil: 1",
+        &long,
+    ];
+    let send = async |path: &str, body: &Body, what: &str| {
+        let client = match path {
+            // Nobody's session changes under this test.
+            _ if PUBLIC.contains(&path) => &app.anyone(),
+            _ if path.starts_with("/api/review/") || path.starts_with("/api/queue/") => &admin,
+            _ => &ana,
+        };
+        let answer = ask(client, path, body).await;
+        assert!(answer.status < 500, "{path}, {what}: {} {}", answer.status, answer.text());
+    };
+    for (path, body) in all_bodies(release, track) {
+        match body {
+            Body::Form(fields) => {
+                for at in 0..fields.len() {
+                    let name = &fields[at].0;
+                    for value in nasty {
+                        let mut changed = fields.clone();
+                        changed[at].1 = value.to_owned();
+                        send(path, &Body::Form(changed), &format!("{name} = {value:.40?}")).await;
+                    }
+                    let mut changed = fields.clone();
+                    changed.remove(at);
+                    send(path, &Body::Form(changed), &format!("without {name}")).await;
+                    let mut changed = fields.clone();
+                    changed.push(fields[at].clone());
+                    send(path, &Body::Form(changed), &format!("{name} twice")).await;
+                }
+            }
+            Body::Json(whole) => {
+                for name in ["target", "file_name", "length", "fingerprint", "sha256", "else"] {
+                    for value in [
+                        json!(null),
+                        json!(""),
+                        json!("\0"),
+                        json!(long),
+                        json!(-1),
+                        json!(u64::MAX),
+                        json!(1.5),
+                        json!({}),
+                        json!([[]]),
+                        json!({ "Cover": "x" }),
+                        json!({ "Cover": null, "Audio": null }),
+                    ] {
+                        let mut changed = whole.clone();
+                        changed["intent"][name] = value.clone();
+                        send(path, &Body::Json(changed), &format!("{name} = {value:.40}")).await;
+                    }
+                }
+            }
+        }
+    }
+    app.agrees().await;
+}
+
+#[tokio::test]
+async fn text_that_no_database_takes_is_refused_in_every_field() {
+    let app = spawn_app().await;
+    let (ana, admin) = (app.artist("Ana").await, app.admin().await);
+    let release = ana.release_in_review().await;
+    let draft = ana.create_release().await;
+    let begun = ana.begin(UploadTarget::NewTrack(draft), "song.wav", 1000).await;
+    let nul = || "No\0thing".to_owned();
+    let details = [
+        RawDetails { title: nul(), ..complete_details() },
+        RawDetails { title_version: nul(), ..complete_details() },
+        RawDetails { label: nul(), ..complete_details() },
+        RawDetails { p_line: nul(), ..complete_details() },
+    ];
+    for details in details {
+        ana.save_details(draft, &details).await.expect_status(400);
+    }
+    let track = RawTrack { title: nul(), ..RawTrack::default() };
+    let profile = [("artist_name", "No\0thing"), ("email", "ana@example.com")];
+    for answer in [
+        ana.save_track(begun.track.unwrap(), &track).await,
+        ana.call("account/save-profile", &form(&profile)).await,
+        ana.call("access-tokens/make", &form(&[("name", "No\0thing")])).await,
+        ana.call_with("releases/view", "id", "\0").await,
+        app.anyone()
+            .call("account/sign-up", &form(&[("artist_name", "A"), ("email", "a\0@b.example"), ("password", PASSWORD)]))
+            .await,
+    ] {
+        assert_eq!(answer.status, 400, "{}: {}", answer.asked, answer.text());
+    }
+    // A reason has lines, and may have come from anywhere: what cannot be read is left out.
+    admin.reject(release.id, release.version, "No\0thing").await.expect_status(200);
+    assert_eq!(ana.release(release.id).await.reject_reason.as_deref(), Some("Nothing"));
+    app.agrees().await;
 }

@@ -1,11 +1,16 @@
 //! SIGTERM: the server leaves in time, and nothing is lost.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::TcpStream,
+    time::{Duration, Instant},
+};
 
 use http::Method;
 use vwaza::domain::upload::UploadTarget;
 
-use crate::support::{LONG_SONG_HALF, RawRequest, a_cover, a_long_song, sha256, spawn_app, spawn_app_with};
+use crate::support::{
+    App, Bucket, LONG_SONG_HALF, RawRequest, a_cover, a_long_song, eventually, sha256, spawn_app, spawn_app_with,
+};
 
 /// Between the signal and the end.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -56,11 +61,25 @@ async fn j13_a_job_that_hangs_is_handed_back_and_that_counts_nothing() {
     answer.expect_status(204);
     let told = Instant::now();
     app.terminate();
+    // It takes no new connections: it has heard.
+    eventually("it ends", async || TcpStream::connect(ana.listen()).is_err().then_some(())).await;
+    sqlx::query(
+        "insert into upload_jobs (id, kind, artist_id)
+         select gen_random_uuid(), 'EXAMINE', artist_id from upload_jobs, generate_series(1, 3)",
+    )
+    .execute(&app.sql)
+    .await
+    .unwrap();
+    sqlx::query("select pg_notify('vwaza_jobs', '')").execute(&app.sql).await.unwrap();
     assert!(app.ended().await.success());
     assert!(told.elapsed() < DEADLINE);
-    let job: (String, i32, i32) =
-        sqlx::query_as("select status::text, attempt, retry_count from upload_jobs").fetch_one(&app.sql).await.unwrap();
-    assert_eq!(job, ("PENDING".into(), 1, 0));
+    let job: Vec<(String, i32, i32)> =
+        sqlx::query_as("select status::text, attempt, retry_count from upload_jobs order by created_at")
+            .fetch_all(&app.sql)
+            .await
+            .unwrap();
+    let later = ("PENDING".to_owned(), 0, 0);
+    assert_eq!(job, [("PENDING".into(), 1, 0), later.clone(), later.clone(), later]);
     drop(held);
     app.start().await;
     ana.release_once(release, "the cover is there", |release| release.cover.current.is_some()).await;
@@ -75,4 +94,59 @@ async fn two_servers_do_not_share_a_spool() {
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
     assert!(said.contains("another vwaza process uses the spool"), "{said}");
     app.anyone().get("/health").await.expect_status(200);
+}
+
+/// All at once, with nothing set: a storage that is dead, a file that waits for it, a client that is silent, a page that listens.
+#[tokio::test]
+async fn u24_a_server_whose_storage_is_dead_leaves_in_time_and_loses_nothing() {
+    let bucket = Bucket::new().await;
+    let mut app = bucket.app(&[]).await;
+    let ana = app.artist("Ana").await;
+    let (release, song) = (ana.create_release().await, a_long_song(1));
+    let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
+    let mut silent = RawRequest::patch(&app, &ana, &begun.url, 0, song.len()).await;
+    silent.send(&song[..LONG_SONG_HALF]).await;
+    let arrived = app.spooled_beyond(0).await;
+    let mut events = ana.request(Method::GET, "/api/events").send().await.unwrap();
+    assert!(events.chunk().await.unwrap().is_some());
+    bucket.line.go_dead().await;
+    let (waiting, answer) = ana.upload(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
+    answer.expect_status(204);
+    let told = Instant::now();
+    app.terminate();
+    assert!(app.ended().await.success());
+    assert!(told.elapsed() < DEADLINE, "{:?}", told.elapsed());
+    bucket.line.mend().await;
+    app.start().await;
+    assert_eq!(ana.attached(waiting.id).await.sha256, Some(sha256(&a_cover(1))));
+    let offset = ana.offset(&begun.url).await;
+    assert!(offset >= arrived, "{offset} of {arrived}");
+    ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
+    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+    app.agrees().await;
+}
+
+/// What has arrived cannot even be counted.
+#[tokio::test]
+async fn u24_a_server_whose_database_is_silent_leaves_in_time() {
+    let (mut app, proxy) = App::behind_a_proxy().await;
+    let ana = app.artist("Ana").await;
+    let song = a_long_song(1);
+    let begun = ana.begin(UploadTarget::NewTrack(ana.create_release().await), "song.wav", song.len()).await;
+    ana.patch(&begun.url, 0, song.slice(..100_000)).await.expect_status(204);
+    let mut silent = RawRequest::patch(&app, &ana, &begun.url, 100_000, song.len() - 100_000).await;
+    silent.send(&song[100_000..LONG_SONG_HALF]).await;
+    app.spooled_beyond(100_000).await;
+    proxy.go_dead().await;
+    let told = Instant::now();
+    app.terminate();
+    app.ended().await;
+    assert!(told.elapsed() < DEADLINE, "{:?}", told.elapsed());
+    proxy.mend().await;
+    app.start().await;
+    let offset = ana.offset(&begun.url).await;
+    assert!(offset >= 100_000, "{offset}");
+    ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
+    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+    app.agrees().await;
 }

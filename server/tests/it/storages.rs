@@ -1,6 +1,9 @@
 //! The whole product on a bucket: S3 and Supabase Storage, well, away, slow, and lying; one process or two.
 
-use std::time::{Duration, Instant};
+use std::{
+    os::unix::process::ExitStatusExt,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use futures::future::join_all;
@@ -18,7 +21,7 @@ use vwaza::{
 };
 
 use crate::support::{
-    App, Bucket, Client, a_cover, a_song, eventually, idle_jobs, sha256, soak, spawn_app_with, unfinished_jobs,
+    App, Bucket, Client, SIGABRT, a_cover, a_song, eventually, idle_jobs, sha256, soak, spawn_app_with, unfinished_jobs,
 };
 
 async fn app_on_supabase(server: &SupabaseServer, settings: &[(&str, &str)]) -> App {
@@ -58,6 +61,7 @@ async fn plays(ana: &Client, release: ReleaseId, song: &Bytes) {
     let http = reqwest::Client::new();
     let whole = http.get(address).send().await.unwrap();
     assert_eq!((whole.status().as_u16(), whole.headers()["content-type"].to_str().unwrap()), (200, "audio/wav"));
+    assert_eq!(whole.headers()["content-disposition"].to_str().unwrap(), "attachment");
     assert_eq!(sha256(&whole.bytes().await.unwrap()), sha256(song));
     let part = http.get(address).header("range", "bytes=100-199").send().await.unwrap();
     assert_eq!((part.status().as_u16(), part.bytes().await.unwrap()), (206, song.slice(100..200)));
@@ -75,7 +79,7 @@ async fn failures(app: &App) -> i64 {
 #[tokio::test]
 async fn a_release_lives_in_a_bucket_of_s3() {
     let bucket = Bucket::new().await;
-    let app = bucket.app(&[("VWAZA_REPLACED_OBJECT_DAYS", "0"), ("VWAZA_ORPHAN_GRACE_SECONDS", "1")]).await;
+    let app = bucket.app(&[]).await;
     let ana = app.artist("Ana").await;
     let (release, song) = (ana.create_release().await, a_master(1));
     let begun = ana.attach(UploadTarget::NewTrack(release), "song.wav", song.clone()).await;
@@ -97,8 +101,7 @@ async fn a_release_lives_in_a_bucket_of_s3() {
 #[tokio::test]
 async fn a_release_lives_in_supabase_storage() {
     let server = SupabaseServer::start().await;
-    let app =
-        app_on_supabase(&server, &[("VWAZA_REPLACED_OBJECT_DAYS", "0"), ("VWAZA_ORPHAN_GRACE_SECONDS", "1")]).await;
+    let app = app_on_supabase(&server, &[]).await;
     let ana = app.artist("Ana").await;
     let (release, song) = (ana.create_release().await, a_master(1));
     let begun = ana.attach(UploadTarget::NewTrack(release), "song.wav", song.clone()).await;
@@ -117,14 +120,14 @@ async fn a_release_lives_in_supabase_storage() {
 async fn u11_parts_that_a_kill_left_open_are_ended() {
     for point in ["parts-begun=kill", "object-half-put=kill"] {
         let bucket = Bucket::new().await;
-        let quick = [("VWAZA_ORPHAN_GRACE_SECONDS", "1"), ("VWAZA_JOB_LEASE_SECONDS", "1")];
+        let quick = [("VWAZA_JOB_LEASE_SECONDS", "1")];
         let mut app = bucket.app(&quick).await;
         let ana = app.artist("Ana").await;
         let (release, song) = (ana.create_release().await, a_master(1));
         app.restart_with(&[("VWAZA_FAIL_POINTS", point)]).await;
         let (_, answer) = ana.upload(UploadTarget::NewTrack(release), "song.wav", song.clone()).await;
         answer.expect_status(204);
-        app.ended().await;
+        assert_eq!(app.ended().await.signal(), Some(SIGABRT), "{point} has killed it");
         assert!(bucket.open_parts() > 0, "{point}");
         app.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;
         plays(&ana, release, &song).await;
@@ -134,30 +137,77 @@ async fn u11_parts_that_a_kill_left_open_are_ended() {
     }
 }
 
+/// The same with Supabase's resumable uploads.
+#[tokio::test]
+async fn u11_a_resumable_upload_that_a_kill_left_open_is_ended() {
+    for point in ["parts-begun=kill", "object-half-put=kill"] {
+        let server = SupabaseServer::start().await;
+        let mut app = app_on_supabase(&server, &[("VWAZA_JOB_LEASE_SECONDS", "1")]).await;
+        let ana = app.artist("Ana").await;
+        let (release, song) = (ana.create_release().await, a_master(1));
+        app.restart_with(&[("VWAZA_FAIL_POINTS", point)]).await;
+        let (_, answer) = ana.upload(UploadTarget::NewTrack(release), "song.wav", song.clone()).await;
+        answer.expect_status(204);
+        assert_eq!(app.ended().await.signal(), Some(SIGABRT), "{point} has killed it");
+        assert_eq!(server.open_uploads(), 1, "{point}");
+        app.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;
+        plays(&ana, release, &song).await;
+        eventually("nothing is left open", async || {
+            (server.open_uploads() == 0 && server.objects().len() == 1).then_some(())
+        })
+        .await;
+        app.agrees().await;
+    }
+}
+
+/// Put in one go, and as a resumable upload.
 #[tokio::test]
 async fn u16_a_storage_that_keeps_other_bytes_than_it_says_is_found_out() {
     let server = SupabaseServer::start().await;
-    let app = app_on_supabase(&server, &[("VWAZA_ORPHAN_GRACE_SECONDS", "1")]).await;
+    let app = app_on_supabase(&server, &[]).await;
     let ana = app.artist("Ana").await;
-    for (stored, how) in [(1, Failure::KeepLess), (2, Failure::KeepOther)] {
-        let (release, song) = (ana.create_release().await, a_song(stored));
-        server.fail_next(how);
-        ana.attach(UploadTarget::NewTrack(release), "song.wav", song.clone()).await;
-        assert_eq!(failures(&app).await, i64::try_from(stored).unwrap());
-        plays(&ana, release, &song).await;
-        eventually("what was kept wrongly is deleted", async || {
-            (server.objects().len() as u64 == stored).then_some(())
-        })
-        .await;
+    let mut stored = 0;
+    for song in [a_song(1), a_master(1)] {
+        for how in [Failure::KeepLess, Failure::KeepOther] {
+            stored += 1;
+            let release = ana.create_release().await;
+            server.fail_next(how);
+            ana.attach(UploadTarget::NewTrack(release), "song.wav", song.clone()).await;
+            assert_eq!(failures(&app).await, stored);
+            plays(&ana, release, &song).await;
+            eventually("what was kept wrongly is deleted", async || {
+                (server.objects().len() as i64 == stored).then_some(())
+            })
+            .await;
+        }
     }
     app.agrees().await;
+}
+
+/// Nobody knows whether the object is on its way: the next attempt puts another one, and the first one lands after all.
+#[tokio::test]
+async fn u13_a_put_that_lands_after_the_next_one_is_deleted() {
+    let server = SupabaseServer::start().await;
+    let app = app_on_supabase(&server, &[("VWAZA_ORPHAN_GRACE_SECONDS", "4")]).await;
+    let ana = app.artist("Ana").await;
+    let (release, song) = (ana.create_release().await, a_song(1));
+    server.fail_next(Failure::LandLate);
+    ana.attach(UploadTarget::NewTrack(release), "song.wav", song.clone()).await;
+    assert_eq!(server.objects().len(), 1);
+    server.land();
+    assert_eq!(server.objects().len(), 2);
+    plays(&ana, release, &song).await;
+    assert_eq!(failures(&app).await, 0);
+    eventually("the late one is deleted", async || (server.objects().len() == 1).then_some(())).await;
+    app.agrees().await;
+    plays(&ana, release, &song).await;
 }
 
 /// The object is there, and nobody was told: it is found, not put again.
 #[tokio::test]
 async fn u13_a_put_whose_answer_is_lost_is_not_repeated() {
     let server = SupabaseServer::start().await;
-    let app = app_on_supabase(&server, &[("VWAZA_ORPHAN_GRACE_SECONDS", "1")]).await;
+    let app = app_on_supabase(&server, &[]).await;
     let ana = app.artist("Ana").await;
     let (release, song) = (ana.create_release().await, a_song(1));
     server.fail_next(Failure::LoseTheAnswer);
@@ -167,13 +217,15 @@ async fn u13_a_put_whose_answer_is_lost_is_not_repeated() {
     app.agrees().await;
 }
 
+/// More jobs wait for the storage than there are connections to the database.
 #[tokio::test]
 async fn u17_a_storage_that_says_nothing_keeps_no_page_waiting() {
     let bucket = Bucket::new().await;
-    let app = bucket.app(&[]).await;
+    let app = bucket.app(&[("VWAZA_WORKER_CONCURRENCY", "32")]).await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
     bucket.line.go_dead().await;
+    let silent_since = Instant::now();
     let uploads = join_all((0..50).map(|number| {
         let ana = ana.clone();
         async move {
@@ -184,12 +236,28 @@ async fn u17_a_storage_that_says_nothing_keeps_no_page_waiting() {
         }
     }));
     let begun = uploads.await;
-    // Answered while every worker waits for the storage.
+    let running: i64 = sqlx::query_scalar("select count(*) from upload_jobs where status = 'UPLOADING'")
+        .fetch_one(&app.sql)
+        .await
+        .unwrap();
+    assert_eq!(running, 32);
+    let silence = if soak() { Duration::from_secs(60) } else { Duration::ZERO };
+    let paths = ["/".to_owned(), format!("/releases/{release}")];
     let mut took = Vec::new();
-    for path in std::iter::repeat_n(["/".to_owned(), format!("/releases/{release}")], 25).flatten() {
-        let asked = Instant::now();
-        ana.get(&path).await.expect_status(200);
-        took.push(asked.elapsed());
+    while took.len() < 100 || silent_since.elapsed() < silence {
+        for path in &paths {
+            let asked = Instant::now();
+            ana.get(path).await.expect_status(200);
+            took.push(asked.elapsed());
+        }
+        let idle: i64 = sqlx::query_scalar(
+            "select count(*) from pg_stat_activity
+             where datname = current_database() and state like 'idle in transaction%' and state_change < now() - interval '1 second'",
+        )
+        .fetch_one(&app.sql)
+        .await
+        .unwrap();
+        assert_eq!(idle, 0, "a transaction waits for the storage");
     }
     took.sort_unstable();
     // 500 ms, with fivefold slack.

@@ -6,7 +6,7 @@ use vwaza::domain::{
     upload::UploadTarget,
 };
 
-use crate::support::{Client, a_song, sha256, spawn_app};
+use crate::support::{Client, a_song, sha256, spawn_app, spawn_app_with};
 
 /// Tracks `a`, `b`, `c`, … whose audio is still to come.
 async fn tracks(client: &Client, release: ReleaseId, count: usize) -> Vec<TrackId> {
@@ -103,7 +103,7 @@ async fn one_recording_may_stand_on_two_releases() {
 
 #[tokio::test]
 async fn replaced_audio_keeps_its_track() {
-    let app = spawn_app().await;
+    let app = spawn_app_with(&[("VWAZA_REPLACED_OBJECT_DAYS", "7")]).await;
     let ana = app.artist("Ana").await;
     let release = ana.complete_release().await;
     let before = ana.release(release).await.tracks.remove(0);

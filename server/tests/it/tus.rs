@@ -365,7 +365,7 @@ fn sha256_of(bytes: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn a_chunk_with_a_checksum_is_kept_whole_and_right_or_not_at_all() {
+async fn u4_a_chunk_with_a_checksum_is_kept_whole_and_right_or_not_at_all() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let (release, song) = (ana.create_release().await, a_long_song(1));
@@ -392,6 +392,7 @@ async fn a_chunk_with_a_checksum_is_kept_whole_and_right_or_not_at_all() {
     for checksum in ["md5 1B2M2Y8AsgTpgAmy7PhCfg==", "sha1", "sha1 !!!", "sha256 1B2M2Y8AsgTpgAmy7PhCfg=="] {
         patch_checked(&ana, &begun.url, 0, first.clone(), checksum).await.expect_error(400, "sha1,sha256");
     }
+    app.agrees().await;
 }
 
 #[tokio::test]

@@ -2,15 +2,18 @@
 
 use std::time::{Duration, Instant};
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use futures::{StreamExt, stream};
 use http::Method;
 use reqwest::{
     Body, RequestBuilder,
     multipart::{Form, Part},
 };
+use sha2::{Digest, Sha256};
 use vwaza::{
     backend::testing::fixtures,
     domain::{
+        files::FileState,
         ids::ReleaseId,
         track::RawTrack,
         upload::{UploadState, UploadTarget},
@@ -96,12 +99,26 @@ async fn a_title_that_was_typed_is_not_taken_from_the_file() {
     assert_eq!((track.title.as_str(), track.isrc.unwrap().as_str()), ("My Own Title", "GBAYE0601498"));
 }
 
+/// As browsers write it: of a name they escape what would end it, and nothing else.
+fn form_of_a_browser(client: &Client, target: &str, name: &str, file: &[u8]) -> RequestBuilder {
+    let name = name.replace('"', "%22").replace('\r', "%0D").replace('\n', "%0A");
+    let head = format!(
+        "--edge\r\nContent-Disposition: form-data; name=\"target\"\r\n\r\n{target}\r\n\
+         --edge\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\nContent-Type: audio/wav\r\n\r\n"
+    );
+    let request = client.request(Method::POST, "/api/uploads/form").header("accept", "text/html");
+    request
+        .header("content-type", "multipart/form-data; boundary=edge")
+        .body([head.as_bytes(), file, b"\r\n--edge--\r\n"].concat())
+}
+
+/// Whatever way they come: as JSON, in a header, in a form.
 #[tokio::test]
 async fn names_of_files_are_shown_and_never_used() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
-    for name in [
+    let names = [
         "../../x.wav",
         "..\\..\\evil.wav",
         "a\u{202E}vaw.exe",
@@ -109,10 +126,28 @@ async fn names_of_files_are_shown_and_never_used() {
         &"é".repeat(300),
         "nul\0.wav",
         "",
-    ] {
-        let begun = ana.attach(UploadTarget::NewTrack(release), name, a_song(1)).await;
-        let tracks = ana.release(release).await.tracks;
-        let audio = tracks.iter().find(|track| Some(track.id) == begun.track).unwrap().audio.clone().unwrap();
+    ];
+    for name in names {
+        ana.attach(UploadTarget::NewTrack(release), name, a_song(1)).await;
+        let target = format!("new-track:{release}");
+        let pairs = [("target", target.as_str()), ("filename", name)];
+        let metadata = pairs.map(|(key, value)| format!("{key} {}", BASE64_STANDARD.encode(value))).join(",");
+        let length = a_song(2).len().to_string();
+        let headers = [("upload-length", length.as_str()), ("upload-metadata", &metadata)];
+        let created = ana.tus(Method::POST, "/api/uploads", &headers).await.expect_status(201);
+        ana.patch(created.header("location").unwrap(), 0, a_song(2)).await.expect_status(204);
+        // Without a name it is no file of a form's; and no file of a browser's has a NUL in its name.
+        if !name.is_empty() && !name.contains('\0') {
+            ana.send(form_of_a_browser(&ana, &target, name, &a_song(3))).await.expect_status(303);
+        }
+    }
+    let stored = ana
+        .release_once(release, "all are attached", |release| {
+            release.tracks.len() == 3 * names.len() - 2 && release.tracks.iter().all(|track| track.audio.is_some())
+        })
+        .await;
+    for track in stored.tracks {
+        let audio = track.audio.unwrap();
         let shown = audio.file_name;
         assert!(
             !shown.contains(['/', '\\', '\0', '\r', '\n', '\u{202E}']) && shown.len() <= 255 && !shown.is_empty(),
@@ -126,6 +161,7 @@ async fn names_of_files_are_shown_and_never_used() {
             .iter()
             .all(|file| uuid::Uuid::try_parse(file.file_name().unwrap().to_str().unwrap()).is_ok())
     );
+    app.agrees().await;
 }
 
 #[tokio::test]
@@ -262,16 +298,58 @@ async fn u4_a_dropped_line_keeps_what_has_arrived() {
     let mut patch = RawRequest::patch(&app, &ana, &begun.url, 0, song.len()).await;
     patch.send(&song[..200_000]).await;
     patch.drop_line().await;
-    eventually("what has arrived is counted", async || {
-        let offset: i64 = sqlx::query_scalar("select offset_bytes from uploads").fetch_one(&app.sql).await.unwrap();
-        (offset == 200_000).then_some(())
-    })
-    .await;
+    assert_eq!(app.counted_from(200_000).await, 200_000);
     let asked = Instant::now();
     assert_eq!(ana.offset(&begun.url).await, 200_000);
     assert!(asked.elapsed() < Duration::from_secs(2));
     ana.patch(&begun.url, 200_000, song.slice(200_000..)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+    app.agrees().await;
+}
+
+/// A reset takes with it what the server has not read yet; what it has on its disk is counted.
+#[tokio::test]
+async fn u4_a_line_that_is_reset_keeps_what_has_arrived() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let (release, song) = (ana.create_release().await, a_long_song(1));
+    let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
+    let mut patch = RawRequest::patch(&app, &ana, &begun.url, 0, song.len()).await;
+    patch.send(&song[..LONG_SONG_HALF]).await;
+    let arrived = app.spooled_beyond(0).await;
+    patch.reset();
+    let offset = app.counted_from(arrived).await;
+    assert!(offset <= LONG_SONG_HALF, "{offset}");
+    // Nobody had to ask how far it is: the upload is free.
+    ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
+    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+    app.agrees().await;
+}
+
+/// Nobody says that the line is dead, and nobody else asks for the upload: the server notices by itself.
+#[tokio::test]
+async fn u4_a_client_that_falls_silent_is_told_and_its_upload_is_free_again() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let (release, song) = (ana.create_release().await, a_long_song(1));
+    let checksum = format!("Upload-Checksum: sha256 {}", BASE64_STANDARD.encode(Sha256::digest(&song)));
+    let checked = [checksum.as_str()];
+    let silence = async |name: &str, headers: &[&str], kept: usize| {
+        let begun = ana.begin(UploadTarget::NewTrack(release), name, song.len()).await;
+        let mut silent = RawRequest::patch_with(&app, &ana, &begun.url, 0, song.len(), headers).await;
+        silent.send(&song[..LONG_SONG_HALF]).await;
+        let sent = Instant::now();
+        assert_eq!(silent.status().await, 408);
+        assert!(sent.elapsed() < Duration::from_secs(60), "{:?}", sent.elapsed());
+        let query = sqlx::query_scalar("select offset_bytes from uploads where id = $1").bind(begun.id.0);
+        let counted: i64 = query.fetch_one(&app.sql).await.unwrap();
+        let spooled = app.data_dir().join(format!("spool/uploads/{}", begun.id)).metadata().unwrap().len();
+        assert_eq!((counted as usize, spooled as usize), (kept, kept), "{name}");
+        ana.patch(&begun.url, kept, song.slice(kept..)).await.expect_status(204);
+        assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+    };
+    // Of a chunk that cannot be checked any more nothing stays.
+    tokio::join!(silence("plain.wav", &[], LONG_SONG_HALF), silence("checked.wav", &checked, 0));
     app.agrees().await;
 }
 
@@ -334,6 +412,52 @@ async fn u21_an_upload_goes_on_after_signing_in_again() {
     app.agrees().await;
 }
 
+/// Once all bytes are here, nobody has to be signed in any more.
+#[tokio::test]
+async fn u21_what_is_received_is_attached_after_signing_out() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let email = ana.actor().await.unwrap().email;
+    let release = ana.create_release().await;
+    let held = app.hold_table("lock table objects in share mode").await;
+    let (begun, answer) = ana.upload(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
+    answer.expect_status(204);
+    ana.call("account/sign-out", &form(&[])).await.expect_status(200);
+    drop(held);
+    eventually("it is attached", async || {
+        let cover: Option<uuid::Uuid> =
+            sqlx::query_scalar("select cover_id from releases").fetch_one(&app.sql).await.unwrap();
+        cover
+    })
+    .await;
+    ana.sign_in(&email, PASSWORD).await.expect_status(200);
+    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&a_cover(1))));
+    app.agrees().await;
+}
+
+#[tokio::test]
+async fn u21_an_owner_disabled_in_the_middle_goes_on_once_enabled_again() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let email = ana.actor().await.unwrap().email;
+    let song = a_long_song(1);
+    let begun = ana.begin(UploadTarget::NewTrack(ana.create_release().await), "song.wav", song.len()).await;
+    let mut patch = RawRequest::patch(&app, &ana, &begun.url, 0, LONG_SONG_HALF).await;
+    patch.send(&song[..1_000_000]).await;
+    sqlx::query("update users set disabled_at = now()").execute(&app.sql).await.unwrap();
+    // A request that was let in ends by itself; the next one is not let in.
+    patch.send(&song[1_000_000..LONG_SONG_HALF]).await;
+    assert_eq!(patch.status().await, 204);
+    ana.patch(&begun.url, LONG_SONG_HALF, song.slice(LONG_SONG_HALF..)).await.expect_status(401);
+    assert_eq!(app.counted_from(0).await, LONG_SONG_HALF);
+    assert_eq!(app.only_file_in("spool/uploads").metadata().unwrap().len() as usize, LONG_SONG_HALF);
+    sqlx::query("update users set disabled_at = null").execute(&app.sql).await.unwrap();
+    ana.sign_in(&email, PASSWORD).await.expect_status(200);
+    ana.patch(&begun.url, LONG_SONG_HALF, song.slice(LONG_SONG_HALF..)).await.expect_status(204);
+    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+    app.agrees().await;
+}
+
 #[tokio::test]
 async fn u20_a_track_removed_in_the_middle_ends_its_upload() {
     let app = spawn_app().await;
@@ -372,5 +496,66 @@ async fn u19_of_two_covers_the_newer_one_stays() {
     .await;
     assert_eq!((overtaken.state, overtaken.status_code), (UploadState::Superseded, 409));
     assert_eq!(ana.release(release).await.cover.current.unwrap().sha256, sha256(&new));
+    app.agrees().await;
+}
+
+/// Both are received, and come to their release at the same time.
+#[tokio::test]
+async fn u19_of_two_covers_at_once_the_newer_one_stays_and_the_other_is_reaped() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let target = UploadTarget::Cover(release);
+    let (old, new) = (a_cover(1), a_cover(2));
+    let (first, second) =
+        (ana.begin(target, "old.png", old.len()).await, ana.begin(target, "new.png", new.len()).await);
+    // Put, both of them, and not attached yet.
+    let held = app.hold_table("lock table objects in share mode").await;
+    for (begun, cover) in [(&first, &old), (&second, &new)] {
+        ana.patch(&begun.url, 0, cover.clone()).await.expect_status(204);
+    }
+    app.lock_waits(2).await;
+    let release_held = app.hold_release(release).await;
+    drop(held);
+    app.lock_waits(2).await;
+    assert_eq!(app.files_in("objects/covers").len(), 2);
+    drop(release_held);
+    assert_eq!(ana.attached(second.id).await.sha256, Some(sha256(&new)));
+    let overtaken = eventually("the older one is overtaken", async || {
+        Some(ana.upload_status(first.id).await).filter(|status| status.state == UploadState::Superseded)
+    })
+    .await;
+    // Whether it came first or second.
+    assert!(matches!(overtaken.status_code, 200 | 409), "{overtaken:?}");
+    let shown = ana.release_once(release, "it is examined", |release| release.cover.state() == FileState::Ready).await;
+    assert_eq!(shown.cover.current.unwrap().sha256, sha256(&new));
+    eventually("the other one is reaped", async || (app.files_in("objects/covers").len() == 1).then_some(())).await;
+    app.agrees().await;
+}
+
+/// The track goes while its file is on its way from the spool to the storage: the file comes to its release second.
+#[tokio::test]
+async fn u20_a_track_removed_while_its_file_is_stored_leaves_nothing() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", a_song(1).len()).await;
+    let storing = app.hold_table("lock table objects in share mode").await;
+    ana.patch(&begun.url, 0, a_song(1)).await.expect_status(204);
+    app.lock_waits(1).await;
+    let release_held = app.hold_release(release).await;
+    let removing = ana.call_with("tracks/remove", "id", begun.track.unwrap());
+    let (removed, ()) = tokio::join!(removing, async {
+        // The job, and whoever removes the track.
+        app.lock_waits(2).await;
+        drop(storing);
+        eventually("it is put", async || (app.files_in("objects/audio").len() == 1).then_some(())).await;
+        app.lock_waits(2).await;
+        drop(release_held);
+    });
+    removed.expect_status(200);
+    assert!(ana.release(release).await.tracks.is_empty());
+    eventually("nothing of it is stored", async || app.files_in("objects/audio").is_empty().then_some(())).await;
+    assert!(app.files_in("spool/uploads").is_empty());
     app.agrees().await;
 }

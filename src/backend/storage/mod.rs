@@ -4,7 +4,7 @@ mod breaker;
 mod local;
 mod parts;
 mod s3;
-mod supabase;
+pub(super) mod supabase;
 #[cfg(test)]
 #[cfg(feature = "test-servers")]
 mod tests;

@@ -3,7 +3,7 @@
 //! Its errors come as HTTP 400 with the real code as a string in the body; resumable uploads (tus) answer with real
 //! statuses and plain text. Requests that carry bytes, or delete, are sent once: the queue is what repeats them.
 
-mod answers;
+pub(in crate::backend) mod answers;
 #[cfg(test)]
 #[cfg(feature = "test-servers")]
 mod tests;

@@ -3,12 +3,14 @@
 use std::{fmt::Debug, io::Write};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use object_store::path::Path;
 use tempfile::NamedTempFile;
 
 use crate::{
     backend::{
         hex,
-        media::{MediaError, Refusal, examine_audio, examine_cover, judge_audio, judge_cover},
+        media::{self, MediaError, examine_audio, examine_cover, judge_audio, judge_cover},
+        storage::supabase::answers::{Entry, Refusal, parse_content_range},
     },
     domain::{
         account::{Email, is_invisible, parse_artist_name, parse_line},
@@ -61,7 +63,7 @@ pub fn media(bytes: &[u8]) {
 fn verdict<T>(result: Result<T, MediaError>) -> Option<T> {
     match result {
         Ok(found) => Some(found),
-        Err(MediaError::Refused(Refusal { status, message })) => {
+        Err(MediaError::Refused(media::Refusal { status, message })) => {
             assert!(matches!(status, 413 | 415 | 422) && !message.is_empty(), "{status} {message}");
             None
         }
@@ -196,16 +198,45 @@ pub fn range(bytes: &[u8]) {
     }
 }
 
+/// What Supabase Storage may answer: the status of a refusal, a space and its body; or the header `Content-Range`; or an entry
+/// of a listing.
+pub fn supabase(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Some((status, body)) = text.split_once(' ')
+        && let Ok(status) = status.parse::<u16>()
+    {
+        let refusal = Refusal::told(status, body.as_bytes());
+        let is_missing = refusal.code == "NoSuchKey";
+        let error = refusal.into_error("audio/a");
+        // What is believed to be missing is put again, or forgotten.
+        assert_eq!(matches!(error, object_store::Error::NotFound { .. }), is_missing, "{error}");
+    }
+    if let Some((range, size)) = parse_content_range(&text) {
+        let written = format!("bytes {}-{}/{size}", range.start, range.end - 1);
+        assert_eq!(parse_content_range(&written), Some((range, size)));
+    }
+    if let Ok(entry) = serde_json::from_str::<Entry>(&text) {
+        let folder = Path::from("audio");
+        if let Ok(location) = entry.location(&folder) {
+            // Or the listing would leave its folder, or not end.
+            assert!(location.prefix_matches(&folder) && location != folder, "{location}");
+            if let Ok(meta) = entry.into_meta(location.clone()) {
+                assert_eq!(meta.location, location);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, ffi::OsString, fs, path::Path};
+    use std::{collections::BTreeSet, ffi::OsString, fs, path::Path as FilePath};
 
     use super::*;
 
     #[test]
     fn every_fuzz_target_replays_its_corpus() {
         type Target = (&'static str, fn(&[u8]));
-        let targets: [Target; 7] = [
+        let targets: [Target; 8] = [
             ("checksum", checksum),
             ("codes", codes),
             ("forms", forms),
@@ -213,8 +244,9 @@ mod tests {
             ("media", media),
             ("metadata", metadata),
             ("range", range),
+            ("supabase", supabase),
         ];
-        let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+        let fuzz = FilePath::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
         for (name, target) in targets {
             let inputs = fs::read_dir(fuzz.join("corpus").join(name)).expect("a target has a corpus");
             let mut replayed = 0;

@@ -6,7 +6,7 @@ mod resumable;
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    io,
+    io, mem,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
@@ -34,8 +34,10 @@ pub enum Failure {
     Status500,
     /// The server's database did not answer it in time.
     Status544,
-    /// Does what was asked, then drops the connection.
+    /// Takes the next bytes of an object, then drops the connection.
     LoseTheAnswer,
+    /// Drops the connection on the next object, which is there once the test says so.
+    LandLate,
     /// Stores one byte less than the next object has, and says that all is well.
     KeepLess,
     /// Stores the next object with another last byte, and says that all is well.
@@ -67,6 +69,15 @@ impl SupabaseServer {
         format!("http://{}", self.address)
     }
 
+    /// What was on its way is there now.
+    pub fn land(&self) {
+        let mut state = lock(&self.state);
+        let late = mem::take(&mut state.late);
+        for (key, content_type, bytes) in late {
+            state.keep(key, content_type, bytes);
+        }
+    }
+
     /// The keys of all objects, in order.
     pub fn objects(&self) -> Vec<String> {
         lock(&self.state).objects.keys().cloned().collect()
@@ -83,6 +94,8 @@ impl SupabaseServer {
         match how {
             Failure::KeepLess => state.keep_less = true,
             Failure::KeepOther => state.keep_other = true,
+            Failure::LoseTheAnswer => state.lose_answer = true,
+            Failure::LandLate => state.land_late = true,
             _ => state.failures.push_back(how),
         }
     }
@@ -140,8 +153,17 @@ async fn serve(state: Arc<Mutex<State>>, request: Request<Incoming>) -> io::Resu
         }
         _ => {}
     }
+    // Whatever else is asked meanwhile: whether the bucket is there, for one.
+    let brings_bytes = head.method == "PATCH" || (head.method == "POST" && state.puts(&head).is_some());
+    if brings_bytes && mem::take(&mut state.land_late) {
+        if let Some(key) = state.puts(&head) {
+            state.late.push((key, header(&head, "content-type").to_owned(), body));
+        }
+        return Err(io::Error::other("it lands late"));
+    }
+    let is_lost = brings_bytes && mem::take(&mut state.lose_answer);
     let answer = state.answer(&head, body);
-    if failure == Some(Failure::LoseTheAnswer) { Err(io::Error::other("the answer is lost")) } else { Ok(answer) }
+    if is_lost { Err(io::Error::other("the answer is lost")) } else { Ok(answer) }
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
@@ -155,6 +177,9 @@ struct State {
     failures: VecDeque<Failure>,
     keep_less: bool,
     keep_other: bool,
+    lose_answer: bool,
+    land_late: bool,
+    late: Vec<(String, String, Bytes)>,
     size_limit: usize,
     allowed: Option<String>,
     clock_ahead: Duration,
@@ -184,10 +209,19 @@ impl State {
             failures: VecDeque::new(),
             keep_less: false,
             keep_other: false,
+            lose_answer: false,
+            land_late: false,
+            late: Vec::new(),
             size_limit: SIZE_LIMIT,
             allowed: None,
             clock_ahead: Duration::ZERO,
         }
+    }
+
+    /// The key of the object that a request puts in one go.
+    fn puts(&self, head: &Parts) -> Option<String> {
+        let key = head.uri.path().strip_prefix("/storage/v1/object/")?.strip_prefix(SupabaseServer::BUCKET)?;
+        decoded(key.strip_prefix('/')?)
     }
 
     fn answer(&mut self, head: &Parts, body: Bytes) -> Answer {

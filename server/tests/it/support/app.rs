@@ -11,9 +11,13 @@ use std::{
     },
 };
 
+use serde_json::Value;
 use sqlx::PgPool;
 use tempfile::TempDir;
-use vwaza::backend::testing::{TestDatabase, test_server_url};
+use vwaza::{
+    backend::testing::{TestDatabase, test_server_url},
+    domain::ids::ReleaseId,
+};
 
 use super::{
     client::{Client, form},
@@ -21,6 +25,9 @@ use super::{
     proxy::Proxy,
     wait::{eventually, eventually_or_none},
 };
+
+/// What a process ends with that a fail point kills.
+pub(crate) const SIGABRT: i32 = 6;
 
 /// Of everybody.
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -54,6 +61,9 @@ pub(crate) async fn spawn_app_with(settings: &[(&str, &str)]) -> App {
         ("VWAZA_LISTEN", "127.0.0.1:0".to_owned()),
         // A hint that gets lost between two processes costs a poll.
         ("VWAZA_JOB_POLL_MS", "200".to_owned()),
+        // What nothing needs is to be gone by the end of a test, not to be excused by the grace that it still has.
+        ("VWAZA_ORPHAN_GRACE_SECONDS", "1".to_owned()),
+        ("VWAZA_REPLACED_OBJECT_DAYS", "0".to_owned()),
         ("RUST_LOG", "info".to_owned()),
     ];
     let own = settings.iter().map(|(name, value)| (*name, (*value).to_owned()));
@@ -132,16 +142,79 @@ impl App {
         self.start().await;
     }
 
-    /// The oracle: in the end `fsck` has nothing to say.
+    /// The oracle: in the end `fsck` has nothing to say and nothing to excuse, no file of the spool is still open, and no request was
+    /// answered with a fault of ours.
     pub(crate) async fn agrees(&self) {
         let mut said = String::new();
         let agreed = eventually_or_none(async || {
             // The storage that it asks may be this test's.
-            let output = tokio::process::Command::from(self.command()).arg("fsck").output().await.unwrap();
-            said = String::from_utf8_lossy(&output.stdout).into_owned();
-            output.status.success().then_some(())
+            let fsck = tokio::process::Command::from(self.command()).args(["fsck", "--json"]).output().await.unwrap();
+            let open = self.open_spool_files();
+            said = format!("{}, open: {open:?}", String::from_utf8_lossy(&fsck.stdout));
+            let report: Value = serde_json::from_slice(&fsck.stdout).ok()?;
+            (fsck.status.success() && report["in_flight"] == 0 && open.is_empty()).then_some(())
         });
         assert!(agreed.await.is_some(), "{said}");
+        let faults = self.log.events("answered").into_iter().filter(|event| event["http.status"] == 500);
+        assert_eq!(faults.collect::<Vec<_>>(), Vec::<Value>::new());
+    }
+
+    /// Uploads whose files the process holds open.
+    fn open_spool_files(&self) -> Vec<PathBuf> {
+        let Some(process) = &self.process else { return Vec::new() };
+        let uploads = self.data_dir().join("spool/uploads");
+        let handles = std::fs::read_dir(format!("/proc/{}/fd", process.id())).into_iter().flatten();
+        // A handle may be closed while it is looked at.
+        let files = handles.filter_map(|handle| std::fs::read_link(handle.ok()?.path()).ok());
+        files.filter(|file| file.starts_with(&uploads)).collect()
+    }
+
+    /// Once the database counts so many bytes of the one upload: how many.
+    pub(crate) async fn counted_from(&self, bytes: usize) -> usize {
+        eventually(&format!("{bytes} bytes are counted"), async || {
+            let offset: i64 =
+                sqlx::query_scalar("select offset_bytes from uploads").fetch_one(&self.sql).await.unwrap();
+            usize::try_from(offset).ok().filter(|offset| *offset >= bytes)
+        })
+        .await
+    }
+
+    /// Once at least so many statements wait for locks, in this database.
+    pub(crate) async fn lock_waits(&self, statements: i64) {
+        eventually(&format!("{statements} statements wait for locks"), async || {
+            let waiting: i64 = sqlx::query_scalar(
+                "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
+            )
+            .fetch_one(&self.sql)
+            .await
+            .unwrap();
+            (waiting >= statements).then_some(())
+        })
+        .await;
+    }
+
+    /// Nobody else gets at this release until the returned transaction is dropped.
+    pub(crate) async fn hold_release(&self, id: ReleaseId) -> sqlx::Transaction<'static, sqlx::Postgres> {
+        let mut transaction = self.sql.begin().await.unwrap();
+        let held = sqlx::query("select 1 from releases where id = $1 for update").bind(id.0);
+        held.execute(&mut *transaction).await.unwrap();
+        transaction
+    }
+
+    /// Does two things of which neither gets at the release before both have come to it.
+    pub(crate) async fn at_once<A, B>(
+        &self,
+        release: ReleaseId,
+        one: impl Future<Output = A>,
+        two: impl Future<Output = B>,
+    ) -> (A, B) {
+        let held = self.hold_release(release).await;
+        let let_go = async {
+            self.lock_waits(2).await;
+            drop(held);
+        };
+        let (one, two, ()) = tokio::join!(one, two, let_go);
+        (one, two)
     }
 
     /// What the database holds now, for `restore`. The server must not run.
@@ -240,6 +313,23 @@ impl App {
         // A command that needs no line may have closed its input by now.
         let _ = process.stdin.take().unwrap().write_all(format!("{line}\n").as_bytes());
         process.wait_with_output().unwrap()
+    }
+
+    /// Two rounds of the janitor, of which one has begun after this.
+    pub(crate) async fn janitors_rounds(&self) {
+        for name in ["Bo", "Cleo"] {
+            // It forgets expired sessions, too.
+            self.artist(name).await;
+            let newest =
+                "update sessions set expires_at = now() where created_at = (select max(created_at) from sessions)";
+            sqlx::query(newest).execute(&self.sql).await.unwrap();
+            eventually("a round is over", async || {
+                let expired = "select count(*) from sessions where expires_at <= now()";
+                let left: i64 = sqlx::query_scalar(expired).fetch_one(&self.sql).await.unwrap();
+                (left == 0).then_some(())
+            })
+            .await;
+        }
     }
 
     /// Every insert and update of this table waits until the returned transaction is dropped: holds a job in its middle.

@@ -1,6 +1,6 @@
 //! The queue, behind the scenes.
 
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
 use super::{client::Client, wait::eventually};
 
@@ -23,4 +23,14 @@ pub(crate) async fn unfinished_jobs(sql: &PgPool) -> i64 {
 
 pub(crate) async fn all_jobs_end(sql: &PgPool) {
     eventually("all jobs are through", async || (unfinished_jobs(sql).await == 0).then_some(())).await;
+}
+
+/// But this one: what a database does that is restarted.
+pub(crate) async fn end_all_connections(own: &mut PgConnection) {
+    sqlx::query(
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()",
+    )
+    .execute(own)
+    .await
+    .unwrap();
 }

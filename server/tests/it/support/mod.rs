@@ -12,10 +12,10 @@ mod release;
 mod wait;
 
 pub(crate) use answer::Answer;
-pub(crate) use app::{App, PASSWORD, spawn_app, spawn_app_with};
+pub(crate) use app::{App, PASSWORD, SIGABRT, spawn_app, spawn_app_with};
 pub(crate) use bucket::Bucket;
 pub(crate) use client::{Client, fields_of, form};
-pub(crate) use jobs::{all_jobs_end, idle_jobs, unfinished_jobs};
+pub(crate) use jobs::{all_jobs_end, end_all_connections, idle_jobs, unfinished_jobs};
 pub(crate) use raw::RawRequest;
 pub(crate) use release::{LONG_SONG_HALF, a_cover, a_long_song, a_song, complete_details, sha256};
 pub(crate) use wait::{eventually, soak};

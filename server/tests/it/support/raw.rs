@@ -58,6 +58,11 @@ impl RawRequest {
         std::str::from_utf8(&head[9..]).unwrap().parse().unwrap()
     }
 
+    /// The line is reset: no goodbye, and what is still on its way is lost.
+    pub(crate) fn reset(self) {
+        self.0.set_zero_linger().unwrap();
+    }
+
     /// The line drops.
     pub(crate) async fn drop_line(mut self) {
         self.0.shutdown().await.unwrap();

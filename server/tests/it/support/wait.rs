@@ -20,8 +20,9 @@ pub(crate) async fn eventually<T>(what: &str, look: impl AsyncFnMut() -> Option<
 
 /// The same, for whoever can tell better what was missing.
 pub(crate) async fn eventually_or_none<T>(mut look: impl AsyncFnMut() -> Option<T>) -> Option<T> {
+    let patience = if soak() { PATIENCE * 5 } else { PATIENCE };
     let start = Instant::now();
-    while start.elapsed() < PATIENCE {
+    while start.elapsed() < patience {
         if let Some(seen) = look().await {
             return Some(seen);
         }

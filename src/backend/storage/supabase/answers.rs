@@ -17,10 +17,10 @@ const ERROR_BODY_BYTES: usize = 4 * 1024;
 /// A refusal as the server words it; what [`Error`] has no variant for keeps it as its source.
 #[derive(Debug, ThisError)]
 #[error("the server answered {status} {code}: {message}")]
-pub(super) struct Refusal {
-    pub(super) status: u16,
-    pub(super) code: String,
-    pub(super) message: String,
+pub(in crate::backend) struct Refusal {
+    pub(in crate::backend) status: u16,
+    pub(in crate::backend) code: String,
+    pub(in crate::backend) message: String,
 }
 
 impl Refusal {
@@ -33,16 +33,20 @@ impl Refusal {
             body.extend_from_slice(&bytes);
         }
         body.truncate(ERROR_BODY_BYTES);
-        match serde_json::from_slice::<ErrorBody>(&body) {
+        Self::told(status, &body)
+    }
+
+    pub(in crate::backend) fn told(status: u16, body: &[u8]) -> Self {
+        match serde_json::from_slice::<ErrorBody>(body) {
             Ok(told) => {
                 Self { status: told.status_code.parse().unwrap_or(status), code: told.code, message: told.message }
             }
             // Resumable uploads and gateways answer in plain text.
-            Err(_) => Self { status, code: String::new(), message: String::from_utf8_lossy(&body).trim().to_owned() },
+            Err(_) => Self { status, code: String::new(), message: String::from_utf8_lossy(body).trim().to_owned() },
         }
     }
 
-    fn into_error(self, path: &str) -> Error {
+    pub(in crate::backend) fn into_error(self, path: &str) -> Error {
         let path = path.to_owned();
         match (self.code.as_str(), self.status) {
             // Never a bare 404: some other server at this address is not a storage without the object.
@@ -89,7 +93,7 @@ pub(super) struct Info {
 
 /// An object in a folder or, without an id, a folder in it.
 #[derive(Deserialize)]
-pub(super) struct Entry {
+pub(in crate::backend) struct Entry {
     pub(super) id: Option<String>,
     name: String,
     updated_at: Option<String>,
@@ -104,7 +108,7 @@ struct EntryMetadata {
 }
 
 impl Entry {
-    pub(super) fn location(&self, folder: &Path) -> Result<Path> {
+    pub(in crate::backend) fn location(&self, folder: &Path) -> Result<Path> {
         if self.name.is_empty() {
             // Its path would be its folder's, and the listing would not end.
             return Err(generic(format!("an entry of {folder} has no name")));
@@ -112,7 +116,7 @@ impl Entry {
         Ok(Path::parse(format!("{folder}/{}", self.name))?)
     }
 
-    pub(super) fn into_meta(self, location: Path) -> Result<ObjectMeta> {
+    pub(in crate::backend) fn into_meta(self, location: Path) -> Result<ObjectMeta> {
         let (Some(metadata), Some(updated_at)) = (self.metadata, self.updated_at) else {
             return Err(generic(format!("{location} is listed without its size")));
         };
@@ -174,7 +178,7 @@ pub(super) fn part(response: &Response, wanted: &GetRange) -> Result<(Range<u64>
 }
 
 /// `bytes 0-4/10`
-fn parse_content_range(text: &str) -> Option<(Range<u64>, u64)> {
+pub(in crate::backend) fn parse_content_range(text: &str) -> Option<(Range<u64>, u64)> {
     let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;
     let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);

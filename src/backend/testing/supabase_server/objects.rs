@@ -8,7 +8,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use hyper::{Response, http::request::Parts};
+use hyper::{
+    Response,
+    http::{HeaderValue, request::Parts},
+};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -105,7 +108,11 @@ impl State {
         } else if expires <= self.now() {
             refused("400", "InvalidJWT", "\"exp\" claim timestamp check failed", "InvalidJWT")
         } else {
-            self.read(head, key)
+            let mut answer = self.read(head, key);
+            if head.uri.query().is_some_and(|query| query.split('&').any(|part| part.starts_with("download="))) {
+                answer.headers_mut().insert("content-disposition", HeaderValue::from_static("attachment"));
+            }
+            answer
         }
     }
 
