@@ -98,6 +98,8 @@ pub(super) struct Claimant {
     pub(super) lease: Duration,
     /// The artist whose job was claimed last: the next in turn comes after it.
     pub(super) last_artist: UserId,
+    /// The artist who has no turn for the time being: all the others' would be theirs.
+    pub(super) crowding: Option<UserId>,
 }
 
 /// Takes the next job that is due: of the artist next in turn, the one due longest. The claim, the attempt and the lease are
@@ -107,12 +109,12 @@ pub(super) async fn claim(db: &PgPool, by: Claimant) -> Result<Option<Claimed>> 
         Claimed,
         r#"with ahead as (
                select id from upload_jobs
-               where status = 'PENDING' and artist_id > $5 and run_after <= now()
+               where status = 'PENDING' and artist_id > $5 and run_after <= now() and artist_id is distinct from $6
                  and (spool_id = $2 or (spool_id is null and not $3))
                order by artist_id, run_after, id limit 1 for update skip locked
            ), around as (
                select id from upload_jobs
-               where status = 'PENDING' and artist_id <= $5 and run_after <= now()
+               where status = 'PENDING' and artist_id <= $5 and run_after <= now() and artist_id is distinct from $6
                  and (spool_id = $2 or (spool_id is null and not $3)) and not exists (select 1 from ahead)
                order by artist_id, run_after, id limit 1 for update skip locked
            ), next as (
@@ -129,7 +131,8 @@ pub(super) async fn claim(db: &PgPool, by: Claimant) -> Result<Option<Claimed>> 
         by.spool as SpoolId,
         by.own_spool_only,
         by.lease.as_secs_f64(),
-        by.last_artist as UserId
+        by.last_artist as UserId,
+        by.crowding as Option<UserId>
     )
     .fetch_optional(db)
     .await?;

@@ -1,6 +1,7 @@
 //! The worker: claims jobs, keeps their leases alive, and sees to it that each ends.
 
 use std::{
+    collections::{HashMap, hash_map::Entry},
     io,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -53,7 +54,7 @@ pub(super) struct Worker {
     turns: Arc<Semaphore>,
     concurrency: u32,
     /// Taken while a job under suspicion runs, or waits to run, alone: nothing else is claimed meanwhile.
-    suspicion: Semaphore,
+    suspicion: Arc<Semaphore>,
     tasks: TaskTracker,
     /// Cancelled when the deadline of a shutdown is near: what still runs is handed back.
     hand_back: CancellationToken,
@@ -62,6 +63,8 @@ pub(super) struct Worker {
     last_look: Mutex<Instant>,
     /// Whose job was claimed last: the next in turn comes after them.
     last_artist: Mutex<UserId>,
+    /// Jobs that run, by artist.
+    running: Arc<Mutex<HashMap<UserId, u32>>>,
     poll: Duration,
     is_off: bool,
 }
@@ -73,12 +76,13 @@ impl Worker {
             id,
             turns: Arc::new(Semaphore::new(concurrency as usize)),
             concurrency,
-            suspicion: Semaphore::new(1),
+            suspicion: Arc::new(Semaphore::new(1)),
             tasks: TaskTracker::new(),
             hand_back: CancellationToken::new(),
             shutdown,
             last_look: Mutex::new(Instant::now()),
             last_artist: Mutex::new(UserId(Uuid::nil())),
+            running: Arc::default(),
             poll: settings.poll,
             is_off: settings.concurrency == 0,
         }
@@ -95,9 +99,23 @@ impl Worker {
         }
     }
 
-    /// A turn, if one is free: whoever receives an upload takes it to run the upload's job at once.
-    pub(super) fn try_turn(&self) -> Option<OwnedSemaphorePermit> {
-        if self.shutdown.is_cancelled() { None } else { Arc::clone(&self.turns).try_acquire_owned().ok() }
+    /// A turn, if one is free for this artist: whoever receives an upload takes it to run the upload's job at once.
+    pub(super) fn try_turn(&self, artist: UserId) -> Option<OwnedSemaphorePermit> {
+        let is_theirs = !self.shutdown.is_cancelled() && self.crowding() != Some(artist);
+        if is_theirs { Arc::clone(&self.turns).try_acquire_owned().ok() } else { None }
+    }
+
+    /// The artist whose jobs have all turns but one: that one is for the others, who would wait as long as the longest of these.
+    fn crowding(&self) -> Option<UserId> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let crowds = |jobs: &u32| self.concurrency > 1 && *jobs >= self.concurrency - 1;
+        running.iter().find(|(_, jobs)| crowds(jobs)).map(|(artist, _)| *artist)
+    }
+
+    /// Counts a job of this artist as running, until the returned value is dropped.
+    fn occupy(&self, artist: UserId) -> Occupied {
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner).entry(artist).or_default() += 1;
+        Occupied { running: Arc::clone(&self.running), artist }
     }
 
     /// Runs on a task of its own, to its end, even when nobody waits for it any more; a shutdown waits for it.
@@ -108,6 +126,11 @@ impl Worker {
     /// All turns but the one that a suspect has. `None`: its neighbours take longer than `within`.
     async fn alone(&self, within: Duration) -> Option<SemaphorePermit<'_>> {
         timeout(within, self.turns.acquire_many(self.concurrency - 1)).await.ok()?.ok()
+    }
+
+    /// For a suspect: nothing else is claimed until it is dropped. `None`: it is none, or another suspect was first.
+    fn suspect(&self, job: &Claimed) -> Option<OwnedSemaphorePermit> {
+        if is_suspect(job) { Arc::clone(&self.suspicion).try_acquire_owned().ok() } else { None }
     }
 
     fn has_suspect(&self) -> bool {
@@ -121,6 +144,23 @@ impl Worker {
 
     fn looked(&self) {
         *self.last_look.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+}
+
+struct Occupied {
+    running: Arc<Mutex<HashMap<UserId, u32>>>,
+    artist: UserId,
+}
+
+impl Drop for Occupied {
+    fn drop(&mut self) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut jobs) = running.entry(self.artist) {
+            *jobs.get_mut() -= 1;
+            if *jobs.get() == 0 {
+                jobs.remove();
+            }
+        }
     }
 }
 
@@ -190,6 +230,7 @@ async fn claim_next(backend: &Backend) -> Option<Claimed> {
         own_spool_only: worker.is_off,
         lease: backend.settings.queue.lease,
         last_artist: *worker.last_artist(),
+        crowding: worker.crowding(),
     };
     match queue::claim(&backend.db, claimant).await {
         Ok(Some(job)) => {
@@ -272,20 +313,26 @@ async fn recover(backend: &Arc<Backend>) -> Result<()> {
 /// on with what is due next: as many claims are under way side by side as there are turns.
 pub(super) fn run_in_background(backend: &Arc<Backend>, job: Claimed, turn: OwnedSemaphorePermit) {
     let backend = Arc::clone(backend);
+    // Both before anybody claims the next one.
+    let (mut occupied, mut undisturbed) = (backend.worker.occupy(job.artist), backend.worker.suspect(&job));
     backend.worker.tasks.clone().spawn(async move {
         let mut next = Some(job);
         while let Some(job) = next {
             let (kind, began) = (job.kind.as_str(), Instant::now());
-            let outcome = run(&backend, &job).await;
+            let outcome = run(&backend, &job, undisturbed.is_some()).await;
+            drop(undisturbed);
             if is_suspect(&job) {
                 // Whoever looked while it wanted to be alone has found nothing.
                 backend.events.jobs().notify_one();
             }
             metrics::histogram!("vwaza_job_duration_seconds", "kind" => kind).record(began.elapsed());
             metrics::counter!("vwaza_jobs_total", "kind" => kind, "outcome" => outcome.as_str()).increment(1);
+            drop(occupied);
             next = claim_next(&backend).await;
+            occupied = backend.worker.occupy(next.as_ref().map_or(job.artist, |next| next.artist));
+            undisturbed = next.as_ref().and_then(|next| backend.worker.suspect(next));
         }
-        drop(turn);
+        drop((occupied, turn));
     });
 }
 
@@ -293,17 +340,17 @@ fn is_suspect(job: &Claimed) -> bool {
     job.expired_leases >= POISON_LEASES
 }
 
-async fn run(backend: &Arc<Backend>, job: &Claimed) -> Outcome {
+/// `is_undisturbed`: nothing else is claimed meanwhile, as a suspect needs it.
+async fn run(backend: &Arc<Backend>, job: &Claimed, is_undisturbed: bool) -> Outcome {
     let (worker, claimed) = (&backend.worker, Instant::now());
-    let undisturbed = if is_suspect(job) { worker.suspicion.try_acquire().ok() } else { None };
     // Its neighbours' deaths must not be counted as its own, so it does not wait for them for long.
     let patience = backend.settings.queue.lease / 3;
     let work = async {
-        let _alone = match (is_suspect(job), &undisturbed) {
+        let _alone = match (is_suspect(job), is_undisturbed) {
             (false, _) => None,
-            (true, Some(_)) => Some(worker.alone(patience).await?),
+            (true, true) => Some(worker.alone(patience).await?),
             // Another suspect was first.
-            (true, None) => return None,
+            (true, false) => return None,
         };
         Some(jobs::perform(backend, job).await)
     };

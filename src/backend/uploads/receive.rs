@@ -413,7 +413,7 @@ impl Uploads {
         // With a turn free and the storage well it is stored at once, while the artist watches; otherwise it waits in the queue like
         // any other.
         let is_well = backend.storage.circuit() == CircuitState::Closed;
-        let turn = backend.worker.try_turn().filter(|_| is_well);
+        let turn = backend.worker.try_turn(release.artist).filter(|_| is_well);
         let owner = turn.as_ref().map(|_| backend.worker.id);
         let claimed = queue::enqueue(&mut tx, &job, owner, backend.settings.queue.lease).await?;
         fail::fail_point!("job-added");

@@ -78,10 +78,14 @@ impl Process {
 
     /// The same, after an attempt that meant to put an object.
     async fn receive_again(&self, expired_leases: i32, key: Option<String>) -> JobId {
-        let (artist, upload, job) = (UserId(Uuid::now_v7()), UploadId(Uuid::now_v7()), JobId(Uuid::now_v7()));
+        self.receive_of(UserId(Uuid::now_v7()), expired_leases, key).await
+    }
+
+    async fn receive_of(&self, artist: UserId, expired_leases: i32, key: Option<String>) -> JobId {
+        let (upload, job) = (UploadId(Uuid::now_v7()), JobId(Uuid::now_v7()));
         std::fs::write(self.folder.path().join(format!("spool/uploads/{upload}")), BYTES).unwrap();
         let mut tx = self.backend.db.begin().await.unwrap();
-        sqlx::query("insert into users (id, email, artist_name, password_hash) values ($1, $2, 'An artist', '')")
+        sqlx::query("insert into users (id, email, artist_name, password_hash) values ($1, $2, 'An artist', '') on conflict do nothing")
             .bind(artist)
             .bind(artist.to_string())
             .execute(&mut *tx)
@@ -277,4 +281,28 @@ async fn a_loop_that_panics_begins_anew() {
     };
     process.receive(0).await;
     timeout(Duration::from_secs(8), put_away).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_long_jobs_of_one_artist_leave_a_turn_to_the_others() {
+    let process = Process::start(QueueSettings { concurrency: 3, ..QueueSettings::default() }).await;
+    let held = process.hang_jobs().await;
+    let artist = UserId(Uuid::now_v7());
+    let mut jobs = Vec::new();
+    for _ in 0..4 {
+        jobs.push(process.receive_of(artist, 0, None).await);
+    }
+    let is_running = |row: &Row| row.status == JobStatus::Uploading;
+    process.once(jobs[0], is_running).await;
+    process.once(jobs[1], is_running).await;
+    // Claimed although two of the first artist's wait, and were there before.
+    let other = process.receive(0).await;
+    process.once(other, is_running).await;
+    for job in &jobs[2..] {
+        assert_eq!(process.once(*job, |_| true).await.attempt, 0);
+    }
+    drop(held);
+    for job in jobs {
+        process.once(job, |row| row.status == JobStatus::Completed).await;
+    }
 }
