@@ -107,26 +107,21 @@ pub(super) struct Claimant {
 pub(super) async fn claim(db: &PgPool, by: Claimant) -> Result<Option<Claimed>> {
     let claimed = sqlx::query_as!(
         Claimed,
-        r#"with ahead as (
-               select id from upload_jobs
-               where status = 'PENDING' and artist_id > $5 and run_after <= now() and artist_id is distinct from $6
-                 and (spool_id = $2 or (spool_id is null and not $3))
-               order by artist_id, run_after, id limit 1 for update skip locked
-           ), around as (
-               select id from upload_jobs
-               where status = 'PENDING' and artist_id <= $5 and run_after <= now() and artist_id is distinct from $6
-                 and (spool_id = $2 or (spool_id is null and not $3)) and not exists (select 1 from ahead)
-               order by artist_id, run_after, id limit 1 for update skip locked
-           ), next as (
-               select id from ahead union all select id from around
-           )
-           update upload_jobs j
+        r#"update upload_jobs
            set status = 'UPLOADING', attempt = attempt + 1, lease_owner = $1,
                lease_expires_at = now() + make_interval(secs => $4), updated_at = now()
-           from next where j.id = next.id
-           returning j.id as "id: JobId", j.kind as "kind: JobKind", j.attempt, j.lease_owner as "owner!: WorkerId", j.retry_count,
-                     j.expired_leases, j.artist_id as "artist: UserId", j.release_id as "release: ReleaseId",
-                     j.upload_id as "upload: UploadId", j.object_id as "object: ObjectId""#,
+           where id = coalesce(
+               (select id from upload_jobs
+                where status = 'PENDING' and artist_id > $5 and run_after <= now() and artist_id is distinct from $6
+                  and (spool_id = $2 or (spool_id is null and not $3))
+                order by artist_id, run_after, id limit 1 for update skip locked),
+               (select id from upload_jobs
+                where status = 'PENDING' and artist_id <= $5 and run_after <= now() and artist_id is distinct from $6
+                  and (spool_id = $2 or (spool_id is null and not $3))
+                order by artist_id, run_after, id limit 1 for update skip locked))
+           returning id as "id: JobId", kind as "kind: JobKind", attempt, lease_owner as "owner!: WorkerId", retry_count,
+                     expired_leases, artist_id as "artist: UserId", release_id as "release: ReleaseId",
+                     upload_id as "upload: UploadId", object_id as "object: ObjectId""#,
         by.owner as WorkerId,
         by.spool as SpoolId,
         by.own_spool_only,
