@@ -10,5 +10,7 @@ create function is_overtaken(of_upload uuid) returns boolean language sql stable
                      and (r.id is null or (u.kind = 'AUDIO' and t.id is null) or holder.seq > u.seq))
 $$;
 
--- For the foreign key: without it, each object that the reaper forgets has the whole queue read.
-create index idx_upload_jobs_object_id on upload_jobs (object_id) where object_id is not null;
+-- An object has one job, which examines it. Jobs without one need no entry; and for the foreign key, without which each object that
+-- the reaper forgets has the whole queue read, it must not ask for the kind.
+drop index idx_upload_jobs_examine;
+create unique index idx_upload_jobs_object_id on upload_jobs (object_id) where object_id is not null;

@@ -11,6 +11,7 @@ mod folders;
 mod fsck;
 mod janitor;
 mod jobs;
+mod lines;
 mod measures;
 pub mod media;
 pub mod media_files;
@@ -67,6 +68,7 @@ pub struct Backend {
     passwords: passwords::Passwords,
     events: events::Events,
     worker: worker::Worker,
+    lines: lines::Lines,
     session_cookie: sessions::SessionCookie,
     shutdown: CancellationToken,
 }
@@ -87,6 +89,7 @@ impl Backend {
             session_cookie: sessions::SessionCookie::for_site(&settings.public_url),
             worker: worker::Worker::new(WorkerId(Uuid::now_v7()), &settings.queue, shutdown.clone()),
             writers: uploads::writers::Writers::default(),
+            lines: lines::Lines::new(db.clone()),
             db,
             settings,
             storage,

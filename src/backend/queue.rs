@@ -104,7 +104,7 @@ pub(super) struct Claimant {
 
 /// Takes the next job that is due: of the artist next in turn, the one due longest. The claim, the attempt and the lease are
 /// one statement; work begins after it has committed.
-pub(super) async fn claim(db: &PgPool, by: Claimant) -> Result<Option<Claimed>> {
+pub(super) async fn claim(db: &mut PgConnection, by: Claimant) -> Result<Option<Claimed>> {
     let claimed = sqlx::query_as!(
         Claimed,
         r#"update upload_jobs
@@ -337,7 +337,7 @@ pub(super) async fn examine_again(db: &PgPool, key: &str) -> Result<bool> {
          select gen_random_uuid(), 'EXAMINE', u.owner_id, u.release_id, u.id, o.id
          from objects o join uploads u on u.id = o.upload_id
          where o.key = $1 and o.state = 'ATTACHED' and o.parent_id is null and o.examination = 'PENDING'
-         on conflict (object_id) where kind = 'EXAMINE'
+         on conflict (object_id) where object_id is not null
          do update set status = 'PENDING', run_after = now(), retry_count = 0, expired_leases = 0, updated_at = now()
             where upload_jobs.status in ('COMPLETED', 'FAILED')",
         key

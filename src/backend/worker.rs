@@ -232,7 +232,7 @@ async fn claim_next(backend: &Backend) -> Option<Claimed> {
         last_artist: *worker.last_artist(),
         crowding: worker.crowding(),
     };
-    match queue::claim(&backend.db, claimant).await {
+    match backend.lines.send(async |line| queue::claim(line, claimant).await).await {
         Ok(Some(job)) => {
             fail::fail_point!("job-claimed");
             *worker.last_artist() = job.artist;

@@ -62,8 +62,7 @@ pub(super) async fn perform(backend: &Backend, job: &Claimed) -> Result<(), JobE
 
 /// Ends a job that has nothing to do any more.
 async fn supersede(backend: &Backend, job: &Claimed) -> Result<()> {
-    let mut db = backend.db.acquire().await?;
-    queue::finish(&mut db, job, Some("superseded")).await
+    backend.lines.send(async |line| queue::finish(line, job, Some("superseded")).await).await
 }
 
 /// Records a failed attempt and what it means for the file and its release, in one transaction.

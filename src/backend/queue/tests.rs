@@ -129,7 +129,7 @@ impl<'a> Both<'a> {
         let (owner, last_artist) = self.workers[worker];
         let spool = SpoolId(Uuid::nil());
         let by = Claimant { owner, spool, own_spool_only: false, lease: LEASE, last_artist, crowding: None };
-        let claimed = queue::claim(self.pool, by).await.unwrap();
+        let claimed = queue::claim(&mut self.pool.acquire().await.unwrap(), by).await.unwrap();
         let jobs = self.jobs.iter().map(|(id, (artist, job))| (*id, *artist, job));
         assert_eq!(claimed.as_ref().map(|claimed| claimed.id), next_in_turn(jobs, last_artist, self.now));
         if let Some(claimed) = claimed {

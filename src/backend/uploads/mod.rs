@@ -104,28 +104,33 @@ impl Uploads {
         }
     }
 
-    /// Gives up an upload that is under way, or puts away one that was refused, has failed or was discarded. Of one that is over,
-    /// nothing is left to do.
+    /// Gives up an upload that is under way, or puts away one that was refused, has failed or was discarded. Of one that is over or
+    /// stored, nothing is left to give up.
     ///
     /// # Errors
-    /// 409 once it is received: it is stored, and can be replaced or removed.
+    /// 409 while it is being stored: then it can be replaced or removed.
     pub async fn cancel(&self, actor: &Actor, id: UploadId) -> Result<()> {
         let row = self.own(actor, id).await?;
-        let uploads = Self(Arc::clone(&self.0));
-        self.0.worker.track(async move { uploads.cancel_own(row).await }).await?
+        match self.give_up(row).await? {
+            UploadState::Received => Err(arrived_already().into()),
+            _ => Ok(()),
+        }
     }
 
-    /// The same at the upload's own address.
+    /// The same at the upload's own address, whose client hears whether this is what ended it.
     ///
     /// # Errors
-    /// As `cancel`; 410 for one that is over, 503 on a process that does not hold its bytes.
+    /// 409 once it is received; 410 for one that is over, 503 on a process that does not hold its bytes.
     pub async fn terminate(&self, actor: &Actor, id: UploadId) -> Result<()> {
         let row = self.own(actor, id).await?;
         if matches!(row.state, UploadState::Cancelled | UploadState::Expired) {
             return Err(Problem::Gone("This upload is over already.".into()).into());
         }
         self.check_spool(&row)?;
-        self.cancel(actor, id).await
+        match self.give_up(row).await? {
+            UploadState::Received | UploadState::Attached | UploadState::Superseded => Err(arrived_already().into()),
+            _ => Ok(()),
+        }
     }
 
     /// What its client said of it when it made it: the header `Upload-Metadata`.
@@ -140,7 +145,13 @@ impl Uploads {
         Ok(metadata.flatten())
     }
 
-    async fn cancel_own(&self, row: Row) -> Result<()> {
+    /// To its end, even when the caller goes away. The state that it is in then.
+    async fn give_up(&self, row: Row) -> Result<UploadState> {
+        let uploads = Self(Arc::clone(&self.0));
+        self.0.worker.track(async move { uploads.cancel_own(row).await }).await?
+    }
+
+    async fn cancel_own(&self, row: Row) -> Result<UploadState> {
         let mut tx = self.0.db.begin().await?;
         let release = match row.release {
             Some(release) => releases::lock(&mut tx, release).await?,
@@ -163,12 +174,7 @@ impl Uploads {
             )
             .fetch_one(&mut *tx)
             .await?;
-            return match state {
-                UploadState::Received | UploadState::Attached | UploadState::Superseded => {
-                    Err(Problem::conflict("This file has arrived already. Replace or remove it instead.").into())
-                }
-                _ => Ok(()),
-            };
+            return Ok(state);
         }
         if let Some(release) = release.filter(|release| release.status.is_editable()) {
             releases::touch(&mut tx, release.id).await?;
@@ -178,8 +184,12 @@ impl Uploads {
         if let Some(release) = release {
             self.0.events.release_changed(release.id, release.artist);
         }
-        Ok(())
+        Ok(UploadState::Cancelled)
     }
+}
+
+fn arrived_already() -> Problem {
+    Problem::conflict("This file has arrived already. Replace or remove it instead.")
 }
 
 /// Ends, in the transaction that removes their target, all uploads of a release or of one track that are not received yet.
