@@ -73,7 +73,7 @@ test('the main job needs no pointer', async ({ page, newAdmin }) => {
 
   await test.step('cover and tracks', async () => {
     await expect(page.getByRole('heading', { name: 'Cover', level: 2 })).toBeFocused();
-    await choose(page, 'Choose a picture', 'cover-small.png');
+    await choose(page, 'Choose a cover', 'cover-small.png');
     await expect(wizard.coverStep()).toContainText('1000 × 1000 px');
     await tabTo(page, 'link', 'Continue');
     await page.keyboard.press('Enter');

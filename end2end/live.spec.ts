@@ -40,7 +40,7 @@ test('an admin who writes a reason hears that somebody else was faster', async (
   const fast = await newAdmin({}, ADMINS[1]);
   await new Review(slow).find(title);
   await slow.keyboard.press('r');
-  await slow.getByLabel('What the artist has to mend').fill('The fade at the end is cut off.');
+  await slow.getByLabel('What the artist has to change').fill('The fade at the end is cut off.');
   await new Review(fast).find(title);
   await new Review(fast).approve();
 

@@ -13,7 +13,7 @@ test('the whole way works without JavaScript', async ({ page, newAdmin }) => {
   const title = `Plain Forms ${unique()}`;
   await page.goto('/sign-up');
   await page.getByRole('button', { name: 'Create the account' }).click();
-  await expect(page.getByText('Enter the name that stands on your releases.')).toBeVisible();
+  await expect(page.getByText('Enter the name that appears on your releases.')).toBeVisible();
   await new Account(page).signUp(newArtist());
   const wizard = await new Home(page).newRelease();
 
@@ -58,7 +58,7 @@ test('the whole way works without JavaScript', async ({ page, newAdmin }) => {
   await test.step('an admin rejects it', async () => {
     await review.find(title);
     await admin.locator('summary').filter({ hasText: 'Reject' }).click();
-    await admin.getByLabel('What the artist has to mend').fill('The second title is misspelled.');
+    await admin.getByLabel('What the artist has to change').fill('The second title is misspelled.');
     await admin.getByRole('button', { name: 'Reject with this reason' }).click();
     await expect.poll(reload).toBe('Rejected');
     await expect(release.reason()).toHaveText('The second title is misspelled.');

@@ -20,7 +20,7 @@ test('an admin retries a file that has failed for good, gives it up, and its art
 
   const admin = await newAdmin();
   const queue = new Queue(admin);
-  await admin.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Queue' }).click();
+  await admin.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Operations' }).click();
   await expect(queue.jobs().getByRole('rowheader')).toHaveText(['Store', 'Examine']);
   const heading = admin.getByRole('heading', { name: 'Dead letters' });
 

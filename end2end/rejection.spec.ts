@@ -7,7 +7,7 @@ import { expectAccessible } from './support/accessible';
 import { newArtist, unique } from './support/people';
 import { expect, test } from './support/test';
 
-const QUICK_REASON = 'The cover is blurred or too small: stores want 3000×3000 pixels.';
+const QUICK_REASON = 'The cover is blurred or too small: stores want 3000 × 3000 pixels.';
 
 test('a rejected release is revised, submitted again and approved', async ({ page, newAdmin }) => {
   const title = `Second Try ${unique()}`;
@@ -25,13 +25,13 @@ test('a rejected release is revised, submitted again and approved', async ({ pag
     await review.find(title);
     await admin.keyboard.press('r');
     const reasons = admin.getByRole('dialog', { name: 'Reject this release' });
-    await expect(reasons.getByLabel('What the artist has to mend')).toBeFocused();
-    await reasons.getByLabel('What the artist has to mend').fill('  ');
+    await expect(reasons.getByLabel('What the artist has to change')).toBeFocused();
+    await reasons.getByLabel('What the artist has to change').fill('  ');
     await reasons.getByRole('button', { name: 'Reject with this reason' }).click();
     await expect(reasons.getByText('Tell the artist what to mend.')).toBeVisible();
     await reasons.getByRole('checkbox', { name: QUICK_REASON }).check();
     await expectAccessible(admin);
-    const text = reasons.getByLabel('What the artist has to mend');
+    const text = reasons.getByLabel('What the artist has to change');
     await expect(text).toHaveValue(QUICK_REASON);
     await text.press('Control+End');
     await text.pressSequentially(' The rest is lovely.');
@@ -68,7 +68,7 @@ test('a rejected release is revised, submitted again and approved', async ({ pag
     await review.verdict().getByRole('button', { name: 'Approve' }).click();
     await expect(admin.getByText('Approved and published.').first()).toBeVisible();
     await release.expectStatus('Published');
-    await expect(release.timeline()).toContainText('Revision begun');
+    await expect(release.timeline()).toContainText('Revision started');
   });
 });
 

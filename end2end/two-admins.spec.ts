@@ -30,7 +30,7 @@ test('of two verdicts at once the first counts, and the second admin is told', a
   watch.expect(/status of 409.*\/api\/review\/reject/);
   await second.keyboard.press('r');
   const reasons = second.getByRole('dialog', { name: 'Reject this release' });
-  await reasons.getByLabel('What the artist has to mend').fill('Too late.');
+  await reasons.getByLabel('What the artist has to change').fill('Too late.');
   await reasons.getByRole('button', { name: 'Reject with this reason' }).click();
   await expect(new Review(second).verdict().getByRole('alert')).toContainText(/approved|published/i);
   await expectAccessible(second);

@@ -8,7 +8,7 @@ export class Queue {
 
   async open() {
     await this.page.goto('/admin/queue');
-    await expect(this.page.getByRole('heading', { name: 'Queue', level: 1 })).toBeVisible();
+    await expect(this.page.getByRole('heading', { name: 'Operations', level: 1 })).toBeVisible();
     await alive(this.page);
   }
 

@@ -120,7 +120,7 @@ pub(crate) fn is_invisible(c: char) -> bool {
 /// The name that stands on releases.
 pub fn parse_artist_name(text: &str) -> Result<String, String> {
     let name = parse_line(text, ARTIST_NAME_MAX_CHARS)?;
-    if name.is_empty() { Err("Enter the name that stands on your releases.".into()) } else { Ok(name) }
+    if name.is_empty() { Err("Enter the name that appears on your releases.".into()) } else { Ok(name) }
 }
 
 /// Access tokens of one person.

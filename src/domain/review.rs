@@ -15,7 +15,7 @@ pub const REASON_MAX_CHARS: usize = 2000;
 
 /// Reasons that come up most, one click each; the admin may add to them.
 pub const QUICK_REASONS: [&str; 6] = [
-    "The cover is blurred or too small: stores want 3000×3000 pixels.",
+    "The cover is blurred or too small: stores want 3000 × 3000 pixels.",
     "The cover shows a web address, a price or a social media handle.",
     "The audio clips or is distorted: lower the level of the master and export it again.",
     "A track is cut off or has long silence at its end.",

@@ -38,7 +38,7 @@ pub fn AccessTokens(
         <section class="card section" aria-labelledby="tokens-title">
             <h2 class="section-title" id="tokens-title" tabindex="-1">"Access tokens"</h2>
             <FormNote errors/>
-            <p class="meta mb-4">"With one of these, a script uploads for you. Whoever has it can do so, too."</p>
+            <p class="meta mb-4">"A token lets a script upload for you. So can anyone who has it."</p>
             <div class="stack">
                 {move || made.get().map(|made| view! { <Made made=made/> })}
                 <ul class="token-list">

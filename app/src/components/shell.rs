@@ -63,7 +63,7 @@ fn Navigation(actor: Option<Actor>) -> impl IntoView {
             <A href="/review" attr:class="nav-link">"Review"</A>
             <A href="/admin/releases" attr:class="nav-link">"Releases"</A>
             <A href="/admin/artists" attr:class="nav-link">"Artists"</A>
-            <A href="/admin/queue" attr:class="nav-link">"Queue"</A>
+            <A href="/admin/queue" attr:class="nav-link">"Operations"</A>
         }
         .into_any()
     } else {

@@ -18,7 +18,7 @@ pub fn Timeline(events: Vec<ReleaseEvent>) -> impl IntoView {
 #[component]
 fn Event(event: ReleaseEvent) -> impl IntoView {
     let (icon, class, words) = match event.kind {
-        ReleaseEventKind::Created => (IconName::Plus, "event", "Draft begun"),
+        ReleaseEventKind::Created => (IconName::Plus, "event", "Draft started"),
         ReleaseEventKind::Submitted => (IconName::Upload, "event", "Submitted"),
         ReleaseEventKind::Examined => {
             (IconName::Clock, "event event-waiting", "All files examined; waiting for review")
@@ -29,7 +29,7 @@ fn Event(event: ReleaseEvent) -> impl IntoView {
         ReleaseEventKind::Withdrawn => (IconName::Back, "event", "Withdrawn"),
         ReleaseEventKind::Approved => (IconName::Check, "event event-good", "Approved and published"),
         ReleaseEventKind::Rejected => (IconName::Close, "event event-bad", "Rejected"),
-        ReleaseEventKind::Revised => (IconName::Edit, "event", "Revision begun"),
+        ReleaseEventKind::Revised => (IconName::Edit, "event", "Revision started"),
         ReleaseEventKind::FileDiscarded => (IconName::Trash, "event event-bad", "A file that had failed was given up"),
         ReleaseEventKind::FileRetried => (IconName::Retry, "event", "A file that had failed is tried again"),
     };

@@ -65,7 +65,7 @@ fn ProfileForm(action: ServerAction<SaveProfile>) -> impl IntoView {
                     label="Artist name"
                     value=of_actor(|actor| actor.artist_name)
                     error=errors.field("artist_name")
-                    hint="As it stands on your releases."
+                    hint="As it appears on your releases."
                     autocomplete="nickname"
                     required=true
                 />

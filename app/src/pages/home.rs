@@ -130,7 +130,7 @@ fn FirstRelease(children: Children) -> impl IntoView {
     view! {
         <EmptyState
             title="Your first release"
-            text="You need a square cover, best 3000 × 3000 pixels, the master of each track as WAV or FLAC, and the titles. \
+            text="You need a square cover, best 3000\u{a0}×\u{a0}3000 pixels, the master of each track as WAV or FLAC, and the titles. \
             Everything is saved as you go, so you can stop at any point and come back."
         >
             {children()}

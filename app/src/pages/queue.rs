@@ -104,7 +104,7 @@ fn Overview(
     let error = Signal::derive(move || shown.get().and_then(Result::err));
     let overview = Signal::derive(move || shown.get().and_then(Result::ok));
     view! {
-        <ListPage title="Queue" error=error>
+        <ListPage title="Operations" error=error>
             <Jobs overview=overview/>
             <DeadLetters overview=overview filter=filter actions=actions/>
         </ListPage>
@@ -151,7 +151,7 @@ fn DeadLetters(
             .into_any()
         } else {
             view! {
-                <p class="mb-4">"Retry a job once its cause is mended. Discard it to have its artist upload the file again."</p>
+                <p class="mb-4">"Retry a job once its cause is fixed. Discard it to have its artist upload the file again."</p>
                 <DeadLetterTable letters=letters actions=actions/>
             }
             .into_any()

@@ -31,7 +31,7 @@ pub fn SignUp() -> impl IntoView {
                     label="Artist name"
                     value=String::new()
                     error=errors.field("artist_name")
-                    hint="As it stands on your releases. You can change it later."
+                    hint="As it appears on your releases. You can change it later."
                     autocomplete="nickname"
                     required=true
                 />

@@ -170,7 +170,7 @@ impl AudioWarning {
     pub fn sentence(self) -> String {
         match self {
             Self::Lossy { codec } => {
-                format!("{} is compressed with loss. Upload the WAV or FLAC master if there is one.", codec.label())
+                format!("{} is compressed with loss; a WAV or FLAC master is better.", codec.label())
             }
             Self::TooLoud { lufs } => format!(
                 "{} is louder than {}: streaming services turn the track down.",

@@ -20,7 +20,7 @@ pub fn JobTable(jobs: Signal<Vec<JobCounts>>, oldest_due_seconds: Signal<Option<
     let rows = move || jobs.get().into_iter().map(|counts| view! { <JobRow counts=counts/> }).collect_view();
     let oldest = move || match oldest_due_seconds.get() {
         Some(seconds) => format!("The oldest job that is due waits {}.", waiting_words(seconds)),
-        None => "No job waits for its turn.".to_owned(),
+        None => "No jobs are waiting.".to_owned(),
     };
     view! {
         <table class="table max-w-[42rem] max-md:[&_td]:px-2 max-md:[&_th]:px-2">

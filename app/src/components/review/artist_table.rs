@@ -47,7 +47,7 @@ fn ArtistRow(row: ArtistSummary, releases_path: &'static str) -> impl IntoView {
                 <a href=releases_of(releases_path, row.id, None) class="card-link font-medium">
                     {row.artist_name.clone()}
                 </a>
-                {(row.role == Role::Admin).then(|| view! { " " <span class="badge">"Admin"</span> })}
+                {(row.role == Role::Admin).then(|| view! { " " <span class="badge ms-1.5">"Admin"</span> })}
                 <span class="block text-small text-muted [overflow-wrap:anywhere]">{row.email.clone()}</span>
             </td>
             {counts}

@@ -234,7 +234,7 @@ fn RejectForm(subject: Subject, address: &'static str, judging: Judging, on_judg
                     </Show>
                     <div class="field">
                         <label class="label" for="reason">
-                            "What the artist has to mend"
+                            "What the artist has to change"
                         </label>
                         <textarea
                             class="textarea min-h-20"

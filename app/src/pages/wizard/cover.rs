@@ -42,8 +42,8 @@ pub(super) fn Cover(latest: Latest) -> impl IntoView {
                 <div class="stack">
                     <DropZone
                         id="cover"
-                        invitation="Drop a picture anywhere on this page"
-                        button="Choose a picture"
+                        invitation="Drop the cover anywhere on this page"
+                        button="Choose a cover"
                         limits=limits::get().cover_sentence()
                         accept=ACCEPT_COVER
                         amount=Amount::One
