@@ -3,7 +3,7 @@
 use std::{str::FromStr, time::Duration};
 
 use sqlx::{
-    Connection, PgPool,
+    PgPool,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -17,10 +17,7 @@ pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 /// For requests and for what the process does by itself; each job may hold one more.
 const POOL_BASE_CONNECTIONS: u32 = 16;
 /// A request that gets no connection in this time tells its person so.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-/// A connection that has not been used for longer is asked whether it still stands before it is: each time would cost the queue a
-/// third of its pace.
-const UNTESTED_FOR_MAX: Duration = Duration::from_secs(1);
+pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A row that is locked for longer is locked by something that hangs.
 const LOCK_TIMEOUT: &str = "10s";
 /// Longer than any statement of ours should take by far. Migrations take what they need.
@@ -33,18 +30,7 @@ pub(super) async fn connect(url: &str, jobs: u32) -> Result<PgPool> {
 }
 
 async fn open(options: PgConnectOptions, connections: u32) -> Result<PgPool> {
-    let pool = PgPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .test_before_acquire(false)
-        .before_acquire(|connection, about| {
-            Box::pin(async move {
-                if about.idle_for > UNTESTED_FOR_MAX {
-                    connection.ping().await?;
-                }
-                Ok(true)
-            })
-        });
+    let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
     Ok(pool.connect_with(options).await?)
 }
 

@@ -1,44 +1,60 @@
 //! Connections of the queue's own. A pool tests each connection that comes back to it, which doubles the way to the database of whoever
 //! sends one short statement after the other.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection, PgConnection, PgPool};
+use tokio::{sync::Semaphore, time::timeout};
 
-use super::Result;
+use super::{Error, Result, db::ACQUIRE_TIMEOUT};
 
-/// Kept at most, whatever the worker's concurrency.
-const IDLE_MAX: usize = 8;
+/// A line that has been idle for longer is asked whether it still stands.
+const UNTESTED_FOR_MAX: Duration = Duration::from_secs(1);
+/// At most, whatever the worker's concurrency.
+const LINES: usize = 8;
 
 pub(super) struct Lines {
     db: PgPool,
-    idle: Mutex<Vec<PgConnection>>,
+    turns: Semaphore,
+    /// And since when.
+    idle: Mutex<Vec<(PgConnection, Instant)>>,
 }
 
 impl Lines {
     pub(super) fn new(db: PgPool) -> Self {
-        Self { db, idle: Mutex::default() }
+        Self { db, turns: Semaphore::new(LINES), idle: Mutex::default() }
     }
 
     /// Sends something on a connection, which is kept for the next one unless this fails.
     pub(super) async fn send<T>(&self, what: impl AsyncFnOnce(&mut PgConnection) -> Result<T>) -> Result<T> {
-        let idle = self.idle().pop();
-        let mut line = match idle {
-            Some(line) => line,
-            None => self.db.acquire().await?.detach(),
-        };
+        let _turn = self.turns.acquire().await.map_err(|_| Error::Corrupt("the queue's lines are closed".into()))?;
+        let mut line = self.line().await?;
         let outcome = what(&mut line).await;
         let mut idle = self.idle();
         match outcome {
-            Ok(_) if idle.len() < IDLE_MAX => idle.push(line),
-            Ok(_) => {}
+            Ok(_) => idle.push((line, Instant::now())),
             // Where one is broken, so are most likely all that were made before.
             Err(_) => idle.clear(),
         }
         outcome
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<PgConnection>> {
+    async fn line(&self) -> Result<PgConnection> {
+        let idle = self.idle().pop();
+        if let Some((mut line, since)) = idle {
+            if since.elapsed() <= UNTESTED_FOR_MAX || matches!(timeout(ACQUIRE_TIMEOUT, line.ping()).await, Ok(Ok(())))
+            {
+                return Ok(line);
+            }
+            self.idle().clear();
+        }
+        Ok(self.db.acquire().await?.detach())
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<(PgConnection, Instant)>> {
         // Nothing panics while it is held.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -255,7 +255,7 @@ async fn wait_for_hint(backend: &Backend, hint: &Notify) {
     }
 }
 
-/// Notices a storage that is away while nobody asks for it, and one that is back.
+/// Notices a storage that is away while nobody asks for it, and one that is back; and tells that this process is here.
 async fn watch_storage(backend: Arc<Backend>) {
     let shutdown = backend.shutdown();
     let mut ticks = interval(backend.worker.poll.min(STORAGE_LOOK_MAX));
@@ -264,6 +264,9 @@ async fn watch_storage(backend: Arc<Backend>) {
         tokio::select! {
             () = shutdown.cancelled() => return,
             _ = ticks.tick() => {}
+        }
+        if let Err(error) = backend.spool.is_here(&backend.db).await {
+            tracing::warn!(error = ?error, "it cannot be told that this spool is here");
         }
         if backend.storage.probe().await {
             tracing::info!("the storage answers again");
@@ -289,9 +292,6 @@ async fn recover_loop(backend: Arc<Backend>) {
 }
 
 async fn recover(backend: &Arc<Backend>) -> Result<()> {
-    if let Err(error) = backend.spool.is_here(&backend.db).await {
-        tracing::warn!(error = ?error, "it cannot be told that this spool is here");
-    }
     for job in queue::stuck(&backend.db).await? {
         tracing::warn!(job.id = %job.id, job.kind = ?job.kind, attempt = job.attempt, worker.id = %job.owner, "stuck job taken back");
         let report = FailureReport {

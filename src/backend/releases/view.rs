@@ -158,7 +158,7 @@ async fn pending_uploads(
            left join uploads holder on holder.id = held.upload_id
            where u.release_id = $1
              and u.state in ('RECEIVING', 'RECEIVED', 'FAILED', 'REFUSED', 'DISCARDED')
-             and (u.state <> 'RECEIVING' or u.expires_at > now())
+             and (u.state <> 'RECEIVING' or u.expires_at > now() or u.offset_bytes = u.length_bytes)
              and (u.kind = 'COVER' or u.track_id is not null)
              and u.seq > coalesce(holder.seq, 0)
            order by u.track_id, array_position(array['RECEIVING', 'RECEIVED', 'FAILED']::upload_state[], u.state) nulls last, u.seq desc"#,

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Ended, Uploads, forget_bytes};
 use crate::{
-    backend::{Error, Result},
+    backend::{Error, Result, spool::SILENCE_SECONDS},
     domain::ids::{ReleaseId, SpoolId, UploadId, UserId},
 };
 
@@ -15,17 +15,23 @@ const BATCH: i64 = 1000;
 
 impl Uploads {
     /// Ends uploads that nobody has sent a byte for in too long. One compare-and-set: a PATCH prolongs its upload before it
-    /// touches the file, so that one of the two wins. What is all here is completed, never expired.
+    /// touches the file, so that one of the two wins. What is all here is completed, never expired, unless the only process that has it is gone.
     pub(in crate::backend) async fn expire(&self) -> Result<()> {
         let expired = sqlx::query!(
             r#"update uploads set state = 'EXPIRED', updated_at = now()
                where id in (select id from uploads
-                            where state = 'RECEIVING' and expires_at <= now() and offset_bytes < length_bytes
+                            where state = 'RECEIVING' and expires_at <= now()
+                              and (offset_bytes < length_bytes
+                                   or (spool_id <> $2 and not exists (
+                                           select 1 from spools s
+                                           where s.id = spool_id and s.seen_at > now() - make_interval(secs => $3))))
                             order by expires_at limit $1 for update skip locked)
-                 and state = 'RECEIVING' and expires_at <= now() and offset_bytes < length_bytes
+                 and state = 'RECEIVING' and expires_at <= now()
                returning id as "id: UploadId", spool_id as "spool: SpoolId", release_id as "release: ReleaseId",
                          owner_id as "artist: UserId""#,
-            BATCH
+            BATCH,
+            self.0.spool.id as SpoolId,
+            SILENCE_SECONDS
         )
         .fetch_all(&self.0.db)
         .await?;

@@ -189,6 +189,10 @@ impl Uploads {
         if row.offset.unsigned_abs() != offset {
             return Err(goes_on_at(row.offset.unsigned_abs(), offset).into());
         }
+        if row.is_all_here() {
+            self.finish_receiving(id, writer).await?;
+            return Ok(Received::all(length));
+        }
         self.prolong(id).await?;
         let running = std::mem::take(&mut *writer.running);
         let mut sink = match Sink::open(self.0.spool.path(id), offset, running, checksum).await {
@@ -214,16 +218,15 @@ impl Uploads {
             self.forget_if_over(id).await?;
             return Err(over().into());
         }
+        let is_surplus = matches!(outcome, Err(Error::Problem(Problem::Refused { status: 413, .. })));
         if let Ok((flushed, _)) = counted
             && flushed == length
+            && !is_surplus
         {
-            // However the request ended: all that was announced is here.
+            // However else the request ended: all that was announced is here.
             fail::fail_point!("last-byte-counted");
             self.finish_receiving(id, writer).await?;
-            return match outcome {
-                Err(error @ Error::Problem(Problem::Refused { status: 413, .. })) => Err(error),
-                _ => Ok(Received::all(length)),
-            };
+            return Ok(Received::all(length));
         }
         outcome?;
         let (flushed, expires_at) = counted?;
@@ -390,6 +393,7 @@ impl Uploads {
             r#"update uploads set state = 'RECEIVED', sha256 = $2, content_type = $3, tags = $4,
                       offset_bytes = length_bytes, received_at = now(), updated_at = now()
                where id = $1 and state = 'RECEIVING' and release_id is not null and (kind = 'COVER' or track_id is not null)
+                 and (expected_sha256 is null or expected_sha256 = $2)
                returning owner_id as "owner: UserId", spool_id as "spool: SpoolId", track_id as "track: TrackId""#,
             id as UploadId,
             sha256,
@@ -434,7 +438,7 @@ impl Uploads {
     /// It is not RECEIVING with a target any more. Somebody may have completed it, though the reply to their COMMIT was lost.
     ///
     /// # Errors
-    /// 410 when what it was for is gone.
+    /// 410 when what it was for is gone, 503 when it was announced by a hash meanwhile: it is judged anew.
     async fn was_received_or_gave_way(&self, id: UploadId) -> Result<()> {
         sqlx::query!(
             "update uploads set state = 'CANCELLED', updated_at = now()
@@ -446,7 +450,16 @@ impl Uploads {
         if self.forget_if_over(id).await? {
             return Err(Problem::Gone("What this file was for was removed while it uploaded.".into()).into());
         }
-        Ok(())
+        let is_open = sqlx::query_scalar!(
+            r#"select exists (select 1 from uploads where id = $1 and state = 'RECEIVING') as "is!""#,
+            id as UploadId
+        )
+        .fetch_one(&self.0.db)
+        .await?;
+        match is_open {
+            true => Err(Problem::Unavailable("This file is looked at once more. Ask again in a moment.".into()).into()),
+            false => Ok(()),
+        }
     }
 
     /// Removes the bytes of an upload that is over, and of no other, whatever whoever calls believes. Whether it is.
