@@ -90,16 +90,6 @@ async fn u10_what_is_all_here_never_expires_and_is_completed_by_the_janitor() {
     app.agrees().await;
 }
 
-async fn lock_waits(app: &App, count: i64) {
-    let waiting =
-        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-    eventually("they wait for a lock", async || {
-        let now: i64 = sqlx::query_scalar(waiting).fetch_one(&app.sql).await.unwrap();
-        (now >= count).then_some(())
-    })
-    .await;
-}
-
 /// A chunked PATCH whose line drops before it says that this was all.
 #[tokio::test]
 async fn all_bytes_without_the_end_of_the_request_are_all_bytes() {
@@ -318,12 +308,12 @@ async fn an_upload_that_ends_while_it_is_given_up_is_not_called_given_up() {
         let (ana, url, song) = (ana.clone(), url.clone(), song.clone());
         async move { ana.patch(&url, 0, song).await.status }
     });
-    lock_waits(&app, 1).await;
+    app.lock_waits(1).await;
     let delete = tokio::spawn({
         let (ana, url) = (ana.clone(), url.clone());
         async move { ana.tus(Method::DELETE, &url, &[]).await.status }
     });
-    lock_waits(&app, 2).await;
+    app.lock_waits(2).await;
     drop(held);
     assert_eq!((patch.await.unwrap(), delete.await.unwrap()), (204, 409));
     upload_is(&app, "ATTACHED").await;
