@@ -7,6 +7,7 @@ import { someDetails } from './pages/wizard';
 import { expectAccessible } from './support/accessible';
 import { alive } from './support/alive';
 import { LONG_MASTER, named } from './support/files';
+import { slowUploads } from './support/line';
 import { newArtist, unique } from './support/people';
 import { expect, test } from './support/test';
 
@@ -54,9 +55,11 @@ test('an artist brings a first release from sign-up to published', async ({ page
 
   await test.step('three masters at once become three tracks', async () => {
     await wizard.go('Tracks');
+    const line = await slowUploads(page, 4_000_000);
     await wizard.chooseTracks(LONG_MASTER, 'song.flac', 'song.mp3');
     await expect(page.getByRole('progressbar', { name: `Upload of ${LONG_MASTER}` })).toBeVisible();
     await expect(wizard.tracks().filter({ hasText: /\d+ of \d+ MB · .+\/s/ })).not.toHaveCount(0);
+    await line.restore();
     await wizard.expectTitles('morning shift', 'Night Bus', 'Early Ferry');
     await page.getByRole('button', { name: /^Move “Night Bus”, track/ }).focus();
     await page.keyboard.press('Alt+ArrowUp');
