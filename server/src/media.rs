@@ -27,13 +27,28 @@ pub(crate) async fn original(
     headers: HeaderMap,
 ) -> Answer {
     let file = state.backend.media_files().original(&actor, parse(&object)?).await.map_err(fail)?;
-    if let Some(address) = state.backend.media_files().address(&file).await.map_err(fail)? {
+    send(&state, &file, &object, &headers).await
+}
+
+pub(crate) async fn listening(
+    State(state): State<AppState>,
+    CurrentUser(actor): CurrentUser,
+    Path(audio): Path<String>,
+    headers: HeaderMap,
+) -> Answer {
+    let file = state.backend.media_files().listening(&actor, parse(&audio)?).await.map_err(fail)?;
+    send(&state, &file, &audio, &headers).await
+}
+
+/// Sends whoever wants a large file to the storage, or streams it where that gives no addresses away.
+async fn send(state: &AppState, file: &MediaFile, tag: &str, headers: &HeaderMap) -> Answer {
+    if let Some(address) = state.backend.media_files().address(file).await.map_err(fail)? {
         // Asked for again by a player that goes on after it has expired.
         let location = HeaderValue::from_str(&address).map_err(|_| Problem::NotFound)?;
         let headers = [(header::LOCATION, location), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
         return Ok((StatusCode::TEMPORARY_REDIRECT, headers).into_response());
     }
-    let mut response = stream(&state, &file, &object, &headers).await?;
+    let mut response = stream(state, file, tag, headers).await?;
     // Shown and played from our own pages; opened by itself it is saved, never run.
     response.headers_mut().insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
     Ok(response)

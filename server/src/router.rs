@@ -84,6 +84,7 @@ pub(crate) fn router(
         .merge(tus_routes())
         .route("/api/uploads/form", post(upload_form::upload).layer(DefaultBodyLimit::max(form_upload_max)))
         .route("/media/original/{object}", get(media::original))
+        .route("/media/listen/{audio}", get(media::listening))
         .route("/media/cover/{object}/{edge_px}", get(media::thumbnail))
         .route("/health", get(health::health))
         .route("/health/live", get(health::live))

@@ -43,6 +43,27 @@ impl MediaFiles<'_> {
         Ok(MediaFile { key: file.key, size_bytes: file.size_bytes.unsigned_abs(), content_type: file.content_type })
     }
 
+    /// What a player is given of an examined track: its audio, or the copy of it that every browser plays.
+    ///
+    /// # Errors
+    /// As `original`.
+    pub async fn listening(&self, actor: &Actor, audio: ObjectId) -> Result<MediaFile> {
+        let file = sqlx::query!(
+            "select o.key, o.size_bytes, o.content_type
+             from objects o join uploads u on u.id = o.upload_id
+             where ((o.id = $1 and o.role = 'AUDIO' and o.examination = 'PASSED') or (o.parent_id = $1 and o.role = 'LISTENING'))
+               and o.state in ('ATTACHED', 'RELEASED') and ($2 or u.owner_id = $3)
+             order by o.parent_id limit 1",
+            audio as ObjectId,
+            actor.is_admin(),
+            actor.id as UserId
+        )
+        .fetch_optional(&self.0.db)
+        .await?
+        .ok_or(Problem::NotFound)?;
+        Ok(MediaFile { key: file.key, size_bytes: file.size_bytes.unsigned_abs(), content_type: file.content_type })
+    }
+
     /// A cover's thumbnail whose longer edge is `edge_px`, or the largest below it.
     ///
     /// # Errors
@@ -51,7 +72,7 @@ impl MediaFiles<'_> {
         let file = sqlx::query!(
             "select o.key, o.size_bytes, o.content_type
              from objects o join uploads u on u.id = o.upload_id
-             where o.parent_id = $1 and o.state in ('ATTACHED', 'RELEASED') and ($3 or u.owner_id = $4)
+             where o.parent_id = $1 and o.role = 'THUMBNAIL' and o.state in ('ATTACHED', 'RELEASED') and ($3 or u.owner_id = $4)
              order by (o.edge_px <= $2) desc, abs(o.edge_px - $2), o.id
              limit 1",
             cover as ObjectId,

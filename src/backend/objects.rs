@@ -15,6 +15,7 @@ pub(super) enum ObjectRole {
     Cover,
     Audio,
     Thumbnail,
+    Listening,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
@@ -32,6 +33,7 @@ impl ObjectRole {
             Self::Cover => "covers",
             Self::Audio => "audio",
             Self::Thumbnail => "thumbnails",
+            Self::Listening => "listening",
         }
     }
 }
@@ -53,11 +55,12 @@ pub(super) struct Content<'a> {
     pub(super) content_type: &'a str,
 }
 
-/// What a thumbnail is made of, and its longer edge.
+/// What a thumbnail or a copy to listen to is made of.
 #[derive(Clone, Copy)]
-pub(super) struct ThumbnailOf {
+pub(super) struct DerivedFrom {
     pub(super) parent: ObjectId,
-    pub(super) edge_px: i32,
+    /// A thumbnail's longer edge.
+    pub(super) edge_px: Option<i32>,
 }
 
 /// Commits the row of an object before its first byte is put. Its key is its own: no attempt ever writes where another one did.
@@ -69,7 +72,7 @@ pub(super) async fn intend(
     job: &Claimed,
     role: ObjectRole,
     upload: UploadId,
-    thumbnail: Option<ThumbnailOf>,
+    derived: Option<DerivedFrom>,
     content: Content<'_>,
 ) -> Result<Intended> {
     let id = ObjectId(Uuid::now_v7());
@@ -82,8 +85,8 @@ pub(super) async fn intend(
         key,
         role as ObjectRole,
         upload as UploadId,
-        thumbnail.map(|thumbnail| thumbnail.parent) as Option<ObjectId>,
-        thumbnail.map(|thumbnail| thumbnail.edge_px),
+        derived.map(|derived| derived.parent) as Option<ObjectId>,
+        derived.and_then(|derived| derived.edge_px),
         content.size_bytes,
         content.sha256,
         content.content_type,
@@ -177,8 +180,9 @@ pub(super) async fn release(db: &mut PgConnection, object: ObjectId) -> Result<(
 
 pub(super) async fn release_audio_of_track(db: &mut PgConnection, track: TrackId) -> Result<()> {
     sqlx::query!(
-        "update objects set state = 'RELEASED', released_at = now()
-         where id = (select audio_id from tracks where id = $1) and state = 'ATTACHED'",
+        "with held as (select audio_id as id from tracks where id = $1 and audio_id is not null)
+         update objects set state = 'RELEASED', released_at = now()
+         where state = 'ATTACHED' and (id in (select id from held) or parent_id in (select id from held))",
         track as TrackId
     )
     .execute(db)

@@ -3,10 +3,11 @@
 use std::{
     collections::BTreeMap,
     fs::{File, TryLockError},
-    io,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
+use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 use tokio::{fs, task::spawn_blocking};
 use uuid::Uuid;
@@ -17,6 +18,8 @@ use crate::domain::ids::{SpoolId, UploadId};
 const ID_FILE: &str = "spool.id";
 const UPLOADS: &str = "uploads";
 const SCRATCH: &str = "scratch";
+/// Bytes of the spool that are read at once.
+const READ_BYTES: usize = 256 * 1024;
 
 /// A process that has not told of its spool for so long is away, and so are the bytes that only it holds.
 pub(super) const SILENCE_SECONDS: f64 = 30.0;
@@ -156,6 +159,17 @@ fn read_or_make_id(folder: &Path) -> Result<SpoolId> {
     std::fs::rename(&draft, &path)?;
     File::open(folder)?.sync_all()?;
     Ok(id)
+}
+
+/// The SHA-256 of a whole file; blocks.
+pub(super) fn hash_of(path: &Path) -> io::Result<Vec<u8>> {
+    let (mut file, mut hash, mut buffer) = (File::open(path)?, Sha256::new(), vec![0; READ_BYTES]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hash.finalize().to_vec()),
+            read => hash.update(&buffer[..read]),
+        }
+    }
 }
 
 pub(super) struct Scratch(PathBuf);

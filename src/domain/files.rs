@@ -120,6 +120,11 @@ pub fn cover_url(object: ObjectId, edge_px: u32) -> String {
     format!("/media/cover/{object}/{edge_px}")
 }
 
+/// The address of what a player is given of an examined track's audio.
+pub fn listening_url(audio: ObjectId) -> String {
+    format!("/media/listen/{audio}")
+}
+
 /// The address of an object as it was uploaded.
 pub fn original_url(object: ObjectId) -> String {
     format!("/media/original/{object}")

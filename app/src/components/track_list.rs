@@ -23,7 +23,7 @@ pub fn play_queue(release: &ReleaseView) -> Vec<PlayItem> {
             title: track.display_title(),
             subtitle: format!("{} · {}", release.artist_name, release.display_title()),
             duration_ms: facts.duration_ms,
-            content_type: facts.container.content_type(),
+            content_type: facts.played_as(),
             cover,
         })
     });

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use leptos::{html, prelude::*};
-use vwaza::domain::{files::original_url, ids::ObjectId};
+use vwaza::domain::{files::listening_url, ids::ObjectId};
 
 /// How often a broken source is asked for anew before the listener is told.
 const RETRIES_MAX: u32 = 3;
@@ -17,6 +17,7 @@ pub struct PlayItem {
     pub title: String,
     pub subtitle: String,
     pub duration_ms: i64,
+    /// Of what is played.
     pub content_type: &'static str,
     pub cover: Option<ObjectId>,
 }
@@ -188,7 +189,7 @@ impl Player {
 
     fn source(self) {
         if let (Some(audio), Some(item)) = (self.audio.get_untracked(), untrack(|| self.current())) {
-            audio.set_src(&original_url(item.object));
+            audio.set_src(&listening_url(item.object));
         }
     }
 

@@ -6,10 +6,13 @@ use std::{os::unix::process::ExitStatusExt, time::Duration};
 use bytes::Bytes;
 use http::Method;
 use tokio::time::sleep;
-use vwaza::domain::{
-    files::FileState,
-    ids::ReleaseId,
-    upload::{BegunUpload, RawIntent, UploadState, UploadStatus, UploadTarget},
+use vwaza::{
+    backend::testing::fixtures,
+    domain::{
+        files::FileState,
+        ids::ReleaseId,
+        upload::{BegunUpload, RawIntent, UploadState, UploadStatus, UploadTarget},
+    },
 };
 
 use crate::support::{App, Client, SIGABRT, a_cover, a_long_song, eventually, sha256, spawn_app_with};
@@ -122,6 +125,33 @@ async fn j12_a_cover_whose_examination_is_killed_has_each_thumbnail_once() {
                 && edges.is_sorted_by(|one, next| one.0 < next.0)
                 && edges.iter().all(|(_, state)| state == "ATTACHED");
             (is_so && app.files_in("objects/thumbnails").len() == put).then_some(())
+        })
+        .await;
+        app.agrees().await;
+    }
+}
+
+/// What is listened to in place of a track's file is put before anything is recorded, too.
+#[tokio::test]
+async fn j12_a_track_whose_examination_is_killed_has_one_copy_to_listen_to() {
+    for point in ["file-examined", "examination-recorded"] {
+        let mut app = spawn_app_with(&SETTINGS).await;
+        let ana = app.artist("Ana").await;
+        let release = ana.create_release().await;
+        app.restart_with(&[("VWAZA_FAIL_POINTS", &format!("{point}=kill"))]).await;
+        let song = fixtures::aiff(2.0, 44_100, 16, 1);
+        let (_, answer) = ana.upload(UploadTarget::NewTrack(release), "song.aiff", song.into()).await;
+        answer.expect_status(204);
+        assert_eq!(app.ended().await.signal(), Some(SIGABRT), "{point} has killed it");
+        assert_eq!(app.files_in("objects/listening").len(), 1);
+        app.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;
+        ana.release_once(release, "it is examined", |release| release.tracks[0].state() == FileState::Ready).await;
+        eventually("one is there", async || {
+            let states: Vec<String> = sqlx::query_scalar("select state::text from objects where role = 'LISTENING'")
+                .fetch_all(&app.sql)
+                .await
+                .unwrap();
+            (states == ["ATTACHED"] && app.files_in("objects/listening").len() == 1).then_some(())
         })
         .await;
         app.agrees().await;

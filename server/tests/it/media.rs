@@ -2,9 +2,12 @@
 
 use http::Method;
 use uuid::Uuid;
-use vwaza::domain::{files::FileState, upload::UploadTarget};
+use vwaza::{
+    backend::testing::fixtures,
+    domain::{files::FileState, upload::UploadTarget},
+};
 
-use crate::support::{Answer, Client, a_cover, a_song, spawn_app};
+use crate::support::{Answer, Client, a_cover, a_song, spawn_app, spawn_app_with};
 
 async fn get_with(client: &Client, path: &str, headers: &[(&str, &str)]) -> Answer {
     let request =
@@ -19,8 +22,10 @@ async fn what_is_not_released_does_not_leak() {
     let release = ana.release_in_review().await;
     let (cover, audio) = (release.cover.current.unwrap().object, release.tracks[0].audio.clone().unwrap().object);
     let missing = ben.get(&format!("/media/original/{}", Uuid::now_v7())).await.expect_status(404).anonymous_error();
-    for path in
-        [format!("/media/original/{audio}"), format!("/media/original/{cover}"), format!("/media/cover/{cover}/640")]
+    for path in ["original", "listen"]
+        .map(|kind| format!("/media/{kind}/{audio}"))
+        .into_iter()
+        .chain([format!("/media/original/{cover}"), format!("/media/cover/{cover}/640")])
     {
         app.anyone().get(&path).await.expect_status(401);
         assert_eq!(ben.get(&path).await.expect_status(404).anonymous_error(), missing);
@@ -30,6 +35,7 @@ async fn what_is_not_released_does_not_leak() {
     // Their keys in the storage are no addresses.
     for path in [
         format!("/media/audio/{audio}"),
+        format!("/media/listen/{cover}"),
         format!("/media/original/..%2faudio%2f{audio}"),
         "/media/".into(),
         format!("/objects/audio/{audio}"),
@@ -85,24 +91,69 @@ async fn a_player_seeks_by_ranges() {
 }
 
 #[tokio::test]
+async fn what_not_every_browser_plays_is_heard_as_a_copy() {
+    let app = spawn_app_with(&[("VWAZA_REPLACED_OBJECT_DAYS", "7")]).await;
+    let ana = app.artist("Ana").await;
+    let id = ana.create_release().await;
+    let (aiff, alac) = (fixtures::aiff(2.0, 44_100, 24, 1), fixtures::alac(2.0, 44_100, 2, "Tram"));
+    for (name, song) in [("bus.aiff", aiff.clone()), ("tram.m4a", alac.clone())] {
+        ana.attach(UploadTarget::NewTrack(id), name, song.into()).await;
+    }
+    let release = ana
+        .release_once(id, "both are examined", |release| {
+            release.tracks.iter().all(|track| track.state() == FileState::Ready)
+        })
+        .await;
+    for (track, original) in release.tracks.iter().zip([aiff, alac]) {
+        let file = track.audio.as_ref().unwrap();
+        assert_eq!(file.facts.as_ref().unwrap().played_as(), "audio/flac");
+        let (heard, kept) = (format!("/media/listen/{}", file.object), format!("/media/original/{}", file.object));
+        let copy = ana.get(&heard).await.expect_status(200);
+        assert_eq!((copy.header("content-type"), copy.header("accept-ranges")), (Some("audio/flac"), Some("bytes")));
+        assert!(copy.body.starts_with(b"fLaC"));
+        let part = get_with(&ana, &heard, &[("range", "bytes=100-199")]).await.expect_status(206);
+        assert_eq!(part.body, copy.body.slice(100..200));
+        // What is published is what the artist brought.
+        assert_eq!(ana.get(&kept).await.expect_status(200).body, original);
+        ana.get(&format!("/media/cover/{}/160", file.object)).await.expect_status(404);
+    }
+    app.agrees().await;
+
+    // It stays and goes with its track's audio.
+    let [kept, removed] = release.tracks.as_slice() else { panic!("two tracks") };
+    ana.attach(UploadTarget::Audio(kept.id), "song.wav", a_song(3)).await;
+    ana.call_with("tracks/remove", "id", removed.id).await.expect_status(200);
+    let states: Vec<String> = sqlx::query_scalar("select state::text from objects where role = 'LISTENING'")
+        .fetch_all(&app.sql)
+        .await
+        .unwrap();
+    assert_eq!(states, ["RELEASED", "RELEASED"]);
+    assert!(app.run(&["fsck"], "").status.success());
+}
+
+#[tokio::test]
 async fn media_is_inert_and_kept_by_its_reader_only() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let id = ana.create_release().await;
     ana.attach(UploadTarget::NewTrack(id), "song.html", a_song(1)).await;
     ana.attach(UploadTarget::Cover(id), "cover.svg", a_cover(1)).await;
-    let release =
-        ana.release_once(id, "the cover is examined", |release| release.cover.state() == FileState::Ready).await;
+    let release = ana
+        .release_once(id, "both are examined", |release| {
+            release.cover.state() == FileState::Ready && release.tracks[0].state() == FileState::Ready
+        })
+        .await;
     let (cover, audio) = (release.cover.current.unwrap().object, release.tracks[0].audio.clone().unwrap().object);
     for (path, content_type) in [
         (format!("/media/original/{audio}"), "audio/wav"),
+        (format!("/media/listen/{audio}"), "audio/wav"),
         (format!("/media/original/{cover}"), "image/png"),
         (format!("/media/cover/{cover}/160"), "image/jpeg"),
     ] {
         let answer = ana.get(&path).await.expect_status(200);
         assert_eq!(answer.header("content-type"), Some(content_type), "{path}");
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
-        let saved = Some("attachment").filter(|_| path.starts_with("/media/original/"));
+        let saved = Some("attachment").filter(|_| !path.starts_with("/media/cover/"));
         assert_eq!(answer.header("content-disposition"), saved, "{path}");
         let policy = answer.header("content-security-policy").unwrap();
         assert!(policy.contains("default-src 'none'") && policy.contains("sandbox"), "{path}: {policy}");

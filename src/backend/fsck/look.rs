@@ -1,13 +1,7 @@
 //! One look at everything.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs::File,
-    io::{self, Read},
-    path::Path,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
-use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
 use tokio::task::spawn_blocking;
 
@@ -30,8 +24,6 @@ use crate::{
 const PATIENCE: f64 = 2.0;
 
 const OTHER_HASH: &str = "its SHA-256 is not the one that was noted when it was received";
-/// Bytes of the spool that are read at once.
-const READ_BYTES: usize = 256 * 1024;
 /// No object has this key.
 const NOWHERE: &str = "health";
 
@@ -84,7 +76,7 @@ impl Round {
             ObjectRow,
             r#"select o.id as "id: ObjectId", o.key, o.state as "state: ObjectState", o.size_bytes, o.sha256, o.content_type,
                       (exists (select 1 from releases r where r.cover_id = coalesce(o.parent_id, o.id))
-                       or exists (select 1 from tracks t where t.audio_id = o.id)) as "is_shown!",
+                       or exists (select 1 from tracks t where t.audio_id = coalesce(o.parent_id, o.id))) as "is_shown!",
                       (coalesce(o.deleted_at, o.doomed_at, o.created_at) > now() - make_interval(secs => $1)
                        or exists (select 1 from upload_jobs j
                                   where j.upload_id = o.upload_id
@@ -235,7 +227,7 @@ impl Round {
         let folder = spool::uploads_folder(&settings.data_dir.join("spool"));
         for (id, sha256) in std::mem::take(&mut self.spooled_whole) {
             let path = folder.join(id.to_string());
-            let held = spawn_blocking(move || hash_of(&path)).await?;
+            let held = spawn_blocking(move || spool::hash_of(&path)).await?;
             if !held.is_ok_and(|held| held == sha256) && is_still_spooled(db, id).await? {
                 self.found(Damage::MissingBytes, &id.to_string(), OTHER_HASH);
             }
@@ -257,16 +249,6 @@ async fn is_still_kept(db: &PgPool, id: ObjectId) -> Result<bool> {
     .fetch_one(db)
     .await?;
     Ok(found)
-}
-
-fn hash_of(path: &Path) -> io::Result<Vec<u8>> {
-    let (mut file, mut hash, mut buffer) = (File::open(path)?, Sha256::new(), vec![0; READ_BYTES]);
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hash.finalize().to_vec()),
-            read => hash.update(&buffer[..read]),
-        }
-    }
 }
 
 /// An upload may have been stored while it was being read.

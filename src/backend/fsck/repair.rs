@@ -86,7 +86,7 @@ async fn let_go(db: &PgPool, key: &str) -> Result<bool> {
         "update objects o set state = 'RELEASED', released_at = now()
          where key = $1 and state = 'ATTACHED'
            and not exists (select 1 from releases r where r.cover_id = coalesce(o.parent_id, o.id))
-           and not exists (select 1 from tracks t where t.audio_id = o.id)",
+           and not exists (select 1 from tracks t where t.audio_id = coalesce(o.parent_id, o.id))",
         key
     )
     .execute(db)

@@ -1,5 +1,7 @@
 //! Decodes a stored file from its first byte to its last: what it measures, what it looks like, or why it will not do.
 
+use std::path::Path;
+
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, types::Json};
 use tokio::task::spawn_blocking;
@@ -8,10 +10,10 @@ use super::{JobError, supersede};
 use crate::{
     backend::{
         Backend, Result,
-        media::{Thumbnail, examine_audio, examine_cover},
-        objects::{self, Content, Intended, ObjectRole, ThumbnailOf},
+        media::{LISTENING_TYPE, Thumbnail, examine_audio, examine_cover},
+        objects::{self, Content, DerivedFrom, Intended, ObjectRole},
         queue::{self, Claimed},
-        releases,
+        releases, spool,
         storage::Storage,
     },
     domain::{
@@ -31,7 +33,7 @@ struct Stored {
 
 enum Findings {
     Cover(CoverFacts, Vec<Intended>),
-    Audio(AudioFacts, Peaks),
+    Audio(AudioFacts, Peaks, Option<Intended>),
 }
 
 pub(super) async fn perform(backend: &Backend, job: &Claimed, id: ObjectId) -> Result<(), JobError> {
@@ -59,10 +61,17 @@ pub(super) async fn perform(backend: &Backend, job: &Claimed, id: ObjectId) -> R
             Findings::Cover(facts, put_thumbnails(backend, &storage, job, id, object.upload, thumbnails).await?)
         }
         ObjectRole::Audio => {
-            let (facts, peaks) = spawn_blocking(move || examine_audio(&path)).await?.map_err(JobError::from_media)?;
-            Findings::Audio(facts, peaks)
+            let copy = backend.spool.scratch();
+            let copy_path = copy.path().to_owned();
+            let (facts, peaks) =
+                spawn_blocking(move || examine_audio(&path, &copy_path)).await?.map_err(JobError::from_media)?;
+            let listening = match facts.has_listening_copy {
+                true => Some(put_listening_copy(backend, &storage, job, id, object.upload, copy.path()).await?),
+                false => None,
+            };
+            Findings::Audio(facts, peaks, listening)
         }
-        ObjectRole::Thumbnail => {
+        ObjectRole::Thumbnail | ObjectRole::Listening => {
             supersede(backend, job).await?;
             return Ok(());
         }
@@ -85,12 +94,31 @@ async fn put_thumbnails(
     for Thumbnail { edge_px, jpeg } in thumbnails {
         let sha256 = Sha256::digest(&jpeg);
         let content = Content { size_bytes: jpeg.len() as i64, sha256: &sha256, content_type: THUMBNAIL_TYPE };
-        let of = ThumbnailOf { parent, edge_px };
+        let of = DerivedFrom { parent, edge_px: Some(edge_px) };
         let object = objects::intend(&backend.db, job, ObjectRole::Thumbnail, upload, Some(of), content).await?;
         storage.put_bytes(&object, jpeg).await?;
         put.push(object);
     }
     Ok(put)
+}
+
+async fn put_listening_copy(
+    backend: &Backend,
+    storage: &Storage,
+    job: &Claimed,
+    parent: ObjectId,
+    upload: UploadId,
+    path: &Path,
+) -> Result<Intended> {
+    let size_bytes = tokio::fs::metadata(path).await?.len().cast_signed();
+    let hashed = path.to_owned();
+    let sha256 = spawn_blocking(move || spool::hash_of(&hashed)).await??;
+    let content = Content { size_bytes, sha256: &sha256, content_type: LISTENING_TYPE };
+    let of = DerivedFrom { parent, edge_px: None };
+    let object = objects::intend(&backend.db, job, ObjectRole::Listening, upload, Some(of), content).await?;
+    let begun = async |parts: &str| objects::begun_in_parts(&backend.db, job, object.id, parts).await;
+    storage.put_file(&object, path, begun).await?;
+    Ok(object)
 }
 
 /// The findings, the end of the job and what both make of the release: one transaction.
@@ -135,7 +163,7 @@ async fn insert(db: &mut PgConnection, id: ObjectId, findings: &Findings) -> Res
                 objects::attach(db, thumbnail.id).await?;
             }
         }
-        Findings::Audio(facts, peaks) => {
+        Findings::Audio(facts, peaks, listening) => {
             sqlx::query!(
                 "insert into audio_facts (object_id, facts, duration_ms, peaks) values ($1, $2, $3, $4)",
                 id as ObjectId,
@@ -143,8 +171,11 @@ async fn insert(db: &mut PgConnection, id: ObjectId, findings: &Findings) -> Res
                 facts.duration_ms,
                 &peaks.0
             )
-            .execute(db)
+            .execute(&mut *db)
             .await?;
+            if let Some(copy) = listening {
+                objects::attach(db, copy.id).await?;
+            }
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! The second look at a track: every sample is decoded, measured and thrown away.
+//! The second look at a track: every sample is decoded and measured, and written to a copy where its kind needs one.
 
 use std::{
     fs::File,
@@ -22,6 +22,7 @@ use symphonia::{
 use super::{
     MediaError, Result, damaged, incomplete,
     judge::{self, AudioHeader, Samples},
+    listening::ListeningCopy,
     meter::Meter,
     shielded,
     source::Source,
@@ -35,21 +36,29 @@ const FORGIVEN_MP3_FRAMES: u64 = 2;
 /// What encoders add and declare differently at both ends: a few blocks.
 const END_TOLERANCE_FRAMES: u64 = 8192;
 
-/// Decodes a track's file to its end. Takes about a second for ten minutes of music; memory is constant.
+/// Decodes a track's file to its end. Takes about a second for ten minutes of music; memory is constant. Of a kind of file that
+/// not every browser plays, a copy to listen to is made at `copy`, which takes some seconds more.
 ///
 /// # Errors
 /// Refused with 422 if the file cannot be decoded whole (or as [`judge_audio`](super::judge_audio) does), else I/O.
-pub fn examine_audio(path: &Path) -> Result<(AudioFacts, Peaks)> {
+pub fn examine_audio(path: &Path, copy: &Path) -> Result<(AudioFacts, Peaks)> {
     let header = judge::audio_of(&mut Source::open(path)?, &NO_LIMITS)?;
-    let mut meter = Meter::new(header.sample_rate_hz, header.channels, header.bit_depth)?;
-    match &header.samples {
-        Samples::Plain(layout) => layout.measure(path, &mut meter)?,
-        Samples::Coded { .. } => shielded(|| decode(path, &header, &mut meter))?,
+    let mut ear = Ear { meter: Meter::new(header.sample_rate_hz, header.channels, header.bit_depth)?, copy: None };
+    if ListeningCopy::is_needed(&header) {
+        ear.copy = ListeningCopy::create(copy, &header).map(Some).or_else(Ear::without_copy)?;
     }
-    if meter.frames() == 0 {
+    match &header.samples {
+        Samples::Plain(layout) => layout.play(path, |samples| ear.hear(samples))?,
+        Samples::Coded { .. } => shielded(|| decode(path, &header, &mut ear))?,
+    }
+    if ear.meter.frames() == 0 {
         return damaged("there is no sound in it");
     }
-    let measured = meter.finish();
+    let has_listening_copy = match ear.copy {
+        Some(copy) => copy.finish().map(Some).or_else(Ear::without_copy)?.is_some(),
+        None => false,
+    };
+    let measured = ear.meter.finish();
     let facts = AudioFacts {
         container: header.container,
         codec: header.codec,
@@ -62,29 +71,58 @@ pub fn examine_audio(path: &Path) -> Result<(AudioFacts, Peaks)> {
         true_peak_dbtp: measured.true_peak_dbtp,
         clipped_samples: measured.clipped_samples,
         packaging: header.packaging,
+        has_listening_copy,
     };
     Ok((facts, measured.peaks))
 }
 
-fn decode(path: &Path, header: &AudioHeader, meter: &mut Meter) -> Result<()> {
-    let mut reader = open(path, header).or_else(|error| refuse(error, meter))?;
+/// What becomes of every sample.
+struct Ear {
+    meter: Meter,
+    copy: Option<ListeningCopy>,
+}
+
+impl Ear {
+    fn hear(&mut self, samples: &[f32]) -> Result<()> {
+        self.meter.add(samples)?;
+        if let Some(copy) = &mut self.copy
+            && let Err(error) = copy.add(samples)
+        {
+            self.copy = Self::without_copy(error)?;
+        }
+        Ok(())
+    }
+
+    /// A track that cannot be copied is as good as another: who cannot play it may open it. A full disk is a reason to try again.
+    fn without_copy<T>(error: io::Error) -> Result<Option<T>> {
+        if error.raw_os_error().is_some() {
+            return Err(error.into());
+        }
+        tracing::warn!(error = ?error, "a track gets no copy to listen to");
+        Ok(None)
+    }
+}
+
+fn decode(path: &Path, header: &AudioHeader, ear: &mut Ear) -> Result<()> {
+    let mut reader = open(path, header).or_else(|error| refuse(error, &ear.meter))?;
     let Some(track) = reader.default_track(TrackType::Audio) else { return damaged("there is no sound in it") };
     let track_id = track.id;
     let parameters = track.codec_params.as_ref().and_then(|parameters| parameters.audio());
     let Some(parameters) = parameters else { return damaged("it does not say what its samples are") };
     let options = AudioDecoderOptions::default().verify(true);
-    let mut decoder = get_codecs().make_audio_decoder(parameters, &options).or_else(|error| refuse(error, meter))?;
+    let mut decoder =
+        get_codecs().make_audio_decoder(parameters, &options).or_else(|error| refuse(error, &ear.meter))?;
 
     let mut samples: Vec<f32> = Vec::new();
     let mut packets = 0_u64;
-    while let Some(packet) = reader.next_packet().or_else(|error| refuse(error, meter))? {
+    while let Some(packet) = reader.next_packet().or_else(|error| refuse(error, &ear.meter))? {
         if packet.track_id != track_id {
             continue;
         }
         packets += 1;
         // FLAC frames are numbered: what the demuxer skipped as unreadable shows as a gap.
-        if header.container == AudioContainer::Flac && u64::try_from(packet.pts.get()) != Ok(meter.frames()) {
-            return damaged(&format!("a part at {} cannot be decoded", meter.position()));
+        if header.container == AudioContainer::Flac && u64::try_from(packet.pts.get()) != Ok(ear.meter.frames()) {
+            return damaged(&format!("a part at {} cannot be decoded", ear.meter.position()));
         }
         let decoded = match decoder.decode(&packet) {
             Ok(decoded) => decoded,
@@ -93,16 +131,16 @@ fn decode(path: &Path, header: &AudioHeader, meter: &mut Meter) -> Result<()> {
             {
                 continue;
             }
-            Err(error) => return refuse(error, meter),
+            Err(error) => return refuse(error, &ear.meter),
         };
         let spec = decoded.spec();
         if (spec.rate(), spec.channels().count()) != (header.sample_rate_hz, usize::from(header.channels)) {
-            return damaged(&format!("its sample rate or its channels change at {}", meter.position()));
+            return damaged(&format!("its sample rate or its channels change at {}", ear.meter.position()));
         }
         decoded.copy_to_vec_interleaved(&mut samples);
-        meter.add(&samples)?;
+        ear.hear(&samples)?;
     }
-    if header.frames.is_some_and(|declared| meter.frames() + END_TOLERANCE_FRAMES < declared) {
+    if header.frames.is_some_and(|declared| ear.meter.frames() + END_TOLERANCE_FRAMES < declared) {
         return incomplete();
     }
     if decoder.finalize().verify_ok == Some(false) {

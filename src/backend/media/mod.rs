@@ -10,6 +10,7 @@ mod examine_audio;
 mod examine_cover;
 mod flac;
 mod judge;
+mod listening;
 mod meter;
 mod mp3;
 mod mp4;
@@ -31,6 +32,7 @@ use thiserror::Error;
 pub use examine_audio::examine_audio;
 pub use examine_cover::{Thumbnail, examine_cover};
 pub use judge::{JudgedAudio, JudgedCover, judge_audio, judge_cover};
+pub use listening::LISTENING_TYPE;
 
 /// Why a file cannot be taken: the artist reads it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use super::{Result, incomplete, meter::Meter};
+use super::{Result, incomplete};
 
 /// Frames that are converted at a time.
 const BLOCK_FRAMES: u64 = 16 * 1024;
@@ -23,7 +23,8 @@ pub(super) struct PcmLayout {
 }
 
 impl PcmLayout {
-    pub(super) fn measure(&self, path: &Path, meter: &mut Meter) -> Result<()> {
+    /// Hands all samples to `heard`, interleaved, full scale at ±1.
+    pub(super) fn play(&self, path: &Path, mut heard: impl FnMut(&[f32]) -> Result<()>) -> Result<()> {
         let mut file = File::open(path)?;
         file.seek(SeekFrom::Start(self.offset))?;
         let sample_bytes = usize::from(self.bytes_per_sample);
@@ -42,7 +43,7 @@ impl PcmLayout {
             }
             samples.clear();
             samples.extend(bytes.chunks_exact(sample_bytes).map(|sample| self.value(sample)));
-            meter.add(&samples)?;
+            heard(&samples)?;
             left -= frames;
         }
         Ok(())

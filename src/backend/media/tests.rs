@@ -22,6 +22,8 @@ const RATE_HZ: u32 = 44_100;
 /// A file under a name that says nothing.
 struct Spooled {
     path: PathBuf,
+    /// Where its copy to listen to is written, if it gets one.
+    copy: PathBuf,
     _folder: TempDir,
 }
 
@@ -29,7 +31,13 @@ fn spool(bytes: &[u8]) -> Spooled {
     let folder = tempfile::tempdir().expect("a folder for a test");
     let path = folder.path().join("upload");
     std::fs::write(&path, bytes).expect("a file for a test");
-    Spooled { path, _folder: folder }
+    Spooled { path, copy: folder.path().join("copy"), _folder: folder }
+}
+
+impl Spooled {
+    fn examined(&self) -> Result<(AudioFacts, Peaks), MediaError> {
+        examine_audio(&self.path, &self.copy)
+    }
 }
 
 fn refusal<T>(result: Result<T, MediaError>) -> Refusal {
@@ -53,7 +61,7 @@ fn cover_refusal(bytes: &[u8]) -> (u16, String) {
 fn examine(bytes: &[u8]) -> (AudioFacts, Peaks) {
     let spooled = spool(bytes);
     judge_audio(&spooled.path, &MediaLimits::default()).expect("the judge takes the file");
-    examine_audio(&spooled.path).expect("the file decodes")
+    spooled.examined().expect("the file decodes")
 }
 
 #[test]
@@ -74,7 +82,7 @@ fn every_kind_of_audio_is_taken_for_what_it_is() {
         let declared_ms = judged.duration_ms.expect("the header says the length");
         assert!(declared_ms.abs_diff(1500) < 60, "{container:?}: {declared_ms} ms");
 
-        let (facts, Peaks(peaks)) = examine_audio(&spooled.path).expect("the file decodes");
+        let (facts, Peaks(peaks)) = spooled.examined().expect("the file decodes");
         assert_eq!((facts.container, facts.codec, facts.bit_depth), (container, codec, bit_depth));
         assert!(facts.duration_ms.abs_diff(1500) < 60, "{container:?}: {} ms", facts.duration_ms);
         // All of them hold the same song, so they measure alike.
@@ -85,6 +93,53 @@ fn every_kind_of_audio_is_taken_for_what_it_is() {
         assert_eq!(peaks.len(), Peaks::BUCKETS);
         assert!(peaks.iter().any(|peak| *peak > 150) && peaks[0] < 20);
     }
+}
+
+#[test]
+fn what_not_every_browser_plays_is_copied_sample_by_sample() {
+    // The MD5 of all samples, as FLAC keeps it.
+    let sound = |flac: &[u8]| flac[26..42].to_vec();
+    let cases = [
+        (made::aiff(SECONDS, RATE_HZ, 16, 1), made::flac(SECONDS, RATE_HZ, 16, 1, "x")),
+        (made::aiff(SECONDS, 96_000, 24, 2), made::flac(SECONDS, 96_000, 24, 2, "x")),
+        (made::alac(SECONDS, RATE_HZ, 3, "x"), made::flac(SECONDS, RATE_HZ, 16, 3, "x")),
+    ];
+    for (file, same) in cases {
+        let spooled = spool(&file);
+        let (facts, peaks) = spooled.examined().expect("the file decodes");
+        assert_eq!(facts.played_as(), "audio/flac");
+        let copy = std::fs::read(&spooled.copy).expect("a copy was made");
+        assert_eq!(sound(&copy), sound(&same));
+        assert!(copy.len() < file.len() * 9 / 10, "{} of {} bytes", copy.len(), file.len());
+        let (copied, copied_peaks) = examine(&copy);
+        assert_eq!((copied.container, copied.codec), (AudioContainer::Flac, AudioCodec::Flac));
+        let same_sound =
+            AudioFacts { container: facts.container, codec: facts.codec, has_listening_copy: true, ..copied };
+        assert_eq!((same_sound, copied_peaks), (facts, peaks));
+    }
+    for plays_everywhere in [made::wav(SECONDS, RATE_HZ, 24, 1), made::flac(SECONDS, RATE_HZ, 16, 1, "x")] {
+        let spooled = spool(&plays_everywhere);
+        assert!(!spooled.examined().expect("the file decodes").0.has_listening_copy);
+        assert!(!spooled.copy.exists());
+    }
+}
+
+#[test]
+fn high_rates_are_copied_at_their_rate() {
+    for (rate_hz, bits) in [(88_200, 24), (176_400, 24), (192_000, 16)] {
+        let spooled = spool(&made::aiff(SECONDS, rate_hz, bits, 1));
+        let (facts, _) = spooled.examined().expect("the file decodes");
+        let (copied, _) = examine(&std::fs::read(&spooled.copy).expect("a copy was made"));
+        assert_eq!((copied.sample_rate_hz, copied.bit_depth), (rate_hz.cast_signed(), Some(bits.cast_signed())));
+        assert_eq!((copied.duration_ms, copied.true_peak_dbtp), (facts.duration_ms, facts.true_peak_dbtp));
+    }
+}
+
+#[test]
+fn a_disk_that_takes_no_copy_is_no_fault_of_the_file() {
+    let spooled = spool(&made::aiff(SECONDS, RATE_HZ, 16, 1));
+    let nowhere = spooled.path.join("copy");
+    assert!(matches!(examine_audio(&spooled.path, &nowhere), Err(MediaError::Io(_))));
 }
 
 #[test]
@@ -159,7 +214,7 @@ fn damage_that_no_header_shows_is_found_by_decoding() {
     for file in [made::flac(SECONDS, RATE_HZ, 16, 1, "x"), made::flac(SECONDS, RATE_HZ, 24, 2, "x")] {
         let spooled = spool(&made::damaged_in_the_middle(&file));
         judge_audio(&spooled.path, &MediaLimits::default()).expect("its header is fine");
-        let refusal = refusal(examine_audio(&spooled.path));
+        let refusal = refusal(spooled.examined());
         assert_eq!(refusal.status, 422);
         assert!(refusal.message.contains("damaged"), "{}", refusal.message);
     }
@@ -173,7 +228,7 @@ fn a_checksum_that_is_wrong_is_damage() {
     let mut file = made::flac(SECONDS, RATE_HZ, 16, 1, "x");
     // The MD5 of the samples ends STREAMINFO.
     file[41] ^= 1;
-    assert!(refusal(examine_audio(&spool(&file).path)).message.contains("checksum"));
+    assert!(refusal(spool(&file).examined()).message.contains("checksum"));
 }
 
 #[test]
@@ -390,7 +445,7 @@ proptest! {
             file[at] = byte;
         }
         let spooled = spool(&file);
-        for verdict in [examine_audio(&spooled.path).err(), examine_cover(&spooled.path).err()] {
+        for verdict in [spooled.examined().err(), examine_cover(&spooled.path).err()] {
             prop_assert!(!matches!(verdict, Some(MediaError::Io(_))), "{verdict:?}");
         }
     }

@@ -43,12 +43,19 @@ pub fn media(bytes: &[u8]) {
             assert!(!text.is_empty() && !text.contains(is_invisible), "{text:?}");
         }
     }
-    if let Some((facts, Peaks(peaks))) = verdict(examine_audio(file.path())) {
+    let copy = NamedTempFile::new().expect("there is room for a small file");
+    if let Some((facts, Peaks(peaks))) = verdict(examine_audio(file.path(), copy.path())) {
         let judged = judged.expect("what can be decoded has a header that can be taken");
         assert_eq!((facts.container, facts.codec, facts.channels), (judged.container, judged.codec, judged.channels));
         assert_eq!((facts.sample_rate_hz, facts.bit_depth), (judged.sample_rate_hz, judged.bit_depth));
         assert!((0..=MAX_TRACK_MS).contains(&facts.duration_ms));
         assert!((1..=Peaks::BUCKETS).contains(&peaks.len()));
+        if facts.has_listening_copy {
+            let (copied, Peaks(copied_peaks)) =
+                verdict(examine_audio(copy.path(), file.path())).expect("what we write can be played");
+            assert_eq!((copied.duration_ms, copied.sample_rate_hz), (facts.duration_ms, facts.sample_rate_hz));
+            assert_eq!((copied.channels, copied_peaks.len()), (facts.channels, peaks.len()));
+        }
     }
 
     let judged = verdict(judge_cover(file.path(), &limits));

@@ -114,9 +114,17 @@ pub struct AudioFacts {
     pub clipped_samples: i64,
     #[serde(default)]
     pub packaging: Vec<PackagingNote>,
+    /// Not every browser plays its kind of file: players are given a copy of it, FLAC with up to 24 bits.
+    #[serde(default)]
+    pub has_listening_copy: bool,
 }
 
 impl AudioFacts {
+    /// The kind of file that players are given.
+    pub fn played_as(&self) -> &'static str {
+        if self.has_listening_copy { AudioContainer::Flac.content_type() } else { self.container.content_type() }
+    }
+
     /// "WAV · 24 bit · 48 kHz · stereo".
     pub fn summary(&self) -> String {
         let mut parts = vec![self.container.label(self.codec).to_owned()];

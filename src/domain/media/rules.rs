@@ -275,6 +275,7 @@ mod tests {
             true_peak_dbtp: Some(-1.0),
             clipped_samples: 0,
             packaging: vec![],
+            has_listening_copy: false,
         }
     }
 
@@ -305,6 +306,7 @@ mod tests {
             bit_depth: Some(20),
             sample_rate_hz: 50_000,
             packaging: vec![PackagingNote::Extensible, PackagingNote::TrailingData],
+            has_listening_copy: false,
             ..master()
         };
         let sentences: Vec<String> = audio_warnings(&facts).into_iter().map(AudioWarning::sentence).collect();

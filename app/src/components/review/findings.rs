@@ -173,6 +173,7 @@ mod tests {
             true_peak_dbtp: Some(-1.0),
             clipped_samples: 0,
             packaging: vec![],
+            has_listening_copy: false,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use leptos::{ev::PointerEvent, prelude::*, wasm_bindgen::JsCast, web_sys::HtmlElement};
 use vwaza::domain::{
-    files::{AudioFile, original_url},
+    files::{AudioFile, listening_url},
     ids::ObjectId,
     media::{AudioFacts, format_bytes, format_duration, format_loudness, format_peak, format_sample_rate},
     track::TrackView,
@@ -89,7 +89,7 @@ fn measured(facts: &AudioFacts) -> Vec<(&'static str, String)> {
     let unknown = || "Not measurable".to_owned();
     let (container, codec) = (facts.container.label(facts.codec), facts.codec.label());
     let codec = if container == codec { codec.to_owned() } else { format!("{codec} in {container}") };
-    vec![
+    let mut measured = vec![
         ("Codec", codec),
         ("Duration", format_duration(facts.duration_ms)),
         ("Sample rate", format_sample_rate(facts.sample_rate_hz)),
@@ -98,12 +98,16 @@ fn measured(facts: &AudioFacts) -> Vec<(&'static str, String)> {
         ("Loudness", facts.integrated_lufs.map_or_else(unknown, format_loudness)),
         ("True peak", facts.true_peak_dbtp.map_or_else(unknown, format_peak)),
         ("Clipped samples", facts.clipped_samples.to_string()),
-    ]
+    ];
+    if facts.has_listening_copy {
+        measured.push(("Heard as", "FLAC copy".to_owned()));
+    }
+    measured
 }
 
 /// The browser's own player, for who has no JavaScript. As text: a browser with JavaScript never looks into it.
 fn listen_without_script(audio: &AudioFile) -> String {
-    format!(r#"<audio controls preload="none" src="{}"></audio>"#, original_url(audio.object))
+    format!(r#"<audio controls preload="none" src="{}"></audio>"#, listening_url(audio.object))
 }
 
 /// Whoever clicks into a waveform goes on with the page's keys, not with the slider's.
@@ -133,6 +137,7 @@ mod tests {
             true_peak_dbtp: None,
             clipped_samples: 3,
             packaging: vec![],
+            has_listening_copy: false,
         };
         let values: Vec<String> = measured(&facts).into_iter().map(|(_, value)| value).collect();
         let said = ["AAC", "3:07", "44.1 kHz", "None, compressed", "Stereo", "−14.2 LUFS", "Not measurable", "3"];

@@ -1,0 +1,31 @@
+import { Account } from './pages/account';
+import { Home } from './pages/home';
+import { Player } from './pages/player';
+import { newArtist } from './support/people';
+import { expect, test } from './support/test';
+
+test('kinds of files that this browser does not know are heard all the same', async ({ page }) => {
+  await new Account(page).signUp(newArtist());
+  const wizard = await new Home(page).newRelease();
+  await wizard.go('Tracks');
+  const knows = (type: string) => page.evaluate((type) => document.createElement('audio').canPlayType(type), type);
+  expect(await knows('audio/aiff'), 'otherwise this is no test').toBe('');
+
+  await wizard.chooseTracks('song.aiff', 'song.m4a');
+  await expect(page.getByRole('progressbar')).toHaveCount(0);
+  await page.goto(`/releases/${wizard.id}`);
+  await expect(page.getByRole('button', { name: 'Play Last Tram' })).toBeVisible();
+  const player = new Player(page);
+  await page.getByRole('button', { name: 'Play song' }).click();
+  await player.expectTrack('song');
+  await player.expectProgress();
+
+  await page.keyboard.press('j');
+  await player.expectTrack('Last Tram');
+  await player.expectProgress();
+  const waveform = page.getByRole('slider', { name: 'Position in Last Tram' });
+  const box = (await waveform.boundingBox()) ?? { width: 0, height: 0 };
+  await waveform.click({ position: { x: box.width * 0.75, y: box.height / 2 } });
+  expect(await player.seconds()).toBeGreaterThan(5);
+  await player.expectProgress();
+});

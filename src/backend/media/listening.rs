@@ -1,0 +1,157 @@
+//! A copy to listen to: FLAC, which every browser plays, of what some do not know.
+
+use std::{
+    fmt::Display,
+    fs::File,
+    io::{self, BufWriter, Seek, SeekFrom, Write},
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+};
+
+use flacenc::{
+    bitsink::ByteSink,
+    component::{BitRepr, Frame, FrameHeader, FrameOffset, Stream, StreamInfo},
+    config::Encoder,
+    encode_fixed_size_frame,
+    error::{Verified, Verify},
+    source::{Context, Fill, FrameBuf},
+};
+
+use super::judge::{AudioHeader, Samples};
+use crate::domain::media::{AudioCodec, AudioContainer};
+
+/// What the copy is, whatever it was made of.
+pub const LISTENING_TYPE: &str = "audio/flac";
+/// What browsers decode. What has more keeps what ears can hear of it.
+const BITS_MAX: u16 = 24;
+/// The encoder's own limit; the rate is written over it.
+const ENCODER_RATE_MAX_HZ: u32 = 96_000;
+/// "fLaC", the head of the only block, and the block.
+const HEADER_BYTES: u64 = 42;
+/// Where in them the 20 bits of the sample rate begin.
+const RATE_OFFSET: usize = 18;
+
+pub(super) struct ListeningCopy {
+    file: BufWriter<File>,
+    encoder: Verified<Encoder>,
+    info: StreamInfo,
+    block: (FrameBuf, Context),
+    sample_rate_hz: u32,
+    channels: usize,
+    bits: u16,
+    /// Interleaved samples that do not fill a block yet.
+    waiting: Vec<i32>,
+    blocks: u32,
+}
+
+impl ListeningCopy {
+    /// Whether there are browsers that play a file of this kind not at all.
+    pub(super) fn is_needed(header: &AudioHeader) -> bool {
+        match (header.container, header.codec, &header.samples) {
+            (AudioContainer::Aiff, ..) | (_, AudioCodec::Alac, _) => true,
+            (AudioContainer::Wav, _, Samples::Plain(layout)) => layout.bytes_per_sample > 4,
+            _ => false,
+        }
+    }
+
+    pub(super) fn create(path: &Path, header: &AudioHeader) -> io::Result<Self> {
+        let bits = header.bit_depth.map_or(BITS_MAX, |bits| if bits <= 16 { 16 } else { BITS_MAX });
+        let channels = usize::from(header.channels);
+        let encoder = Encoder::default().into_verified().map_err(|(_, error)| complaint(error))?;
+        let rate = header.sample_rate_hz.min(ENCODER_RATE_MAX_HZ);
+        let info = StreamInfo::new(rate as usize, channels, usize::from(bits)).map_err(complaint)?;
+        let buffer = FrameBuf::with_size(channels, encoder.block_size).map_err(complaint)?;
+        let mut file = BufWriter::new(File::create(path)?);
+        // Its lengths and its checksum are known at the end.
+        file.seek(SeekFrom::Start(HEADER_BYTES))?;
+        Ok(Self {
+            file,
+            encoder,
+            info,
+            block: (buffer, Context::new(usize::from(bits), channels)),
+            sample_rate_hz: header.sample_rate_hz,
+            channels,
+            bits,
+            waiting: Vec::new(),
+            blocks: 0,
+        })
+    }
+
+    /// Interleaved samples, full scale at ±1; what is above is cut off.
+    ///
+    /// # Errors
+    /// With an error of the system if the disk fails, with another if the encoder does.
+    pub(super) fn add(&mut self, samples: &[f32]) -> io::Result<()> {
+        let full_scale = 2_f32.powi(i32::from(self.bits) - 1);
+        #[expect(clippy::cast_possible_truncation, reason = "within 24 bits")]
+        let whole = |sample: &f32| (sample * full_scale).round().clamp(-full_scale, full_scale - 1.0) as i32;
+        self.waiting.extend(samples.iter().map(whole));
+        let block = self.encoder.block_size * self.channels;
+        let waiting = std::mem::take(&mut self.waiting);
+        let mut blocks = waiting.chunks_exact(block);
+        for samples in &mut blocks {
+            self.write(samples)?;
+        }
+        self.waiting.extend(blocks.remainder());
+        Ok(())
+    }
+
+    /// # Errors
+    /// As `add`.
+    pub(super) fn finish(mut self) -> io::Result<()> {
+        let rest = std::mem::take(&mut self.waiting);
+        if !rest.is_empty() {
+            self.write(&rest)?;
+        }
+        // The last block does not count: it may be shorter.
+        self.info.set_block_sizes(self.encoder.block_size, self.encoder.block_size).map_err(complaint)?;
+        self.info.set_md5_digest(&self.block.1.md5_digest());
+        let mut header = bytes_of(&Stream::with_stream_info(self.info))?;
+        let rate = self.sample_rate_hz << 12;
+        for (byte, (rate, mask)) in
+            header[RATE_OFFSET..].iter_mut().zip(rate.to_be_bytes().into_iter().zip([0xFF, 0xFF, 0xF0]))
+        {
+            *byte = *byte & !mask | rate & mask;
+        }
+        self.file.seek(SeekFrom::Start(0))?;
+        self.file.write_all(&header)?;
+        self.file.flush()
+    }
+
+    fn write(&mut self, samples: &[i32]) -> io::Result<()> {
+        // It is young, and a panic of its own says nothing of the file that it copies.
+        let encoded = catch_unwind(AssertUnwindSafe(|| self.encode(samples)));
+        let frame = encoded.unwrap_or_else(|_| Err(io::Error::other("the encoder panicked")))?;
+        self.file.write_all(&frame)
+    }
+
+    fn encode(&mut self, samples: &[i32]) -> io::Result<Vec<u8>> {
+        self.block.fill_interleaved(samples).map_err(complaint)?;
+        let frame = encode_fixed_size_frame(&self.encoder, &self.block.0, self.blocks as usize, &self.info)
+            .map_err(complaint)?;
+        let (header, channels) = frame.into_parts();
+        let header = FrameHeader::new(
+            header.block_size(),
+            header.channel_assignment().clone(),
+            usize::from(self.bits),
+            self.sample_rate_hz as usize,
+            FrameOffset::Frame(self.blocks),
+        )
+        .map_err(complaint)?;
+        let frame = Frame::new(header, channels.into_iter()).map_err(complaint)?;
+        self.info.update_frame_info(&frame);
+        self.blocks += 1;
+        bytes_of(&frame)
+    }
+}
+
+fn bytes_of(component: &impl BitRepr) -> io::Result<Vec<u8>> {
+    let mut sink = ByteSink::new();
+    component.write(&mut sink).map_err(complaint)?;
+    Ok(sink.into_inner())
+}
+
+/// The encoder's errors cannot leave their thread; their words can.
+fn complaint(error: impl Display) -> io::Error {
+    io::Error::other(error.to_string())
+}
