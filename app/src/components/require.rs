@@ -3,7 +3,10 @@
 use leptos::prelude::*;
 use vwaza::domain::{account::Actor, problem::Problem};
 
-use super::{page_error::PageError, skeleton::Skeleton};
+use super::{
+    page_error::PageError,
+    skeleton::{Shape, Skeleton},
+};
 use crate::{error::AppError, state::session::Session};
 
 #[derive(Clone, PartialEq)]
@@ -14,18 +17,26 @@ enum Access {
 
 /// The page for whoever is signed in. It is the page's Transition: read the page's resources inside.
 #[component]
-pub fn SignedIn(children: ChildrenFn) -> impl IntoView {
-    view! { <Gate check=|_| Ok(()) children=children/> }
+pub fn SignedIn(
+    /// What it looks like, until it is here.
+    shape: Shape,
+    children: ChildrenFn,
+) -> impl IntoView {
+    view! { <Gate check=|_| Ok(()) shape children/> }
 }
 
 /// The page for admins. It is the page's Transition: read the page's resources inside.
 #[component]
-pub fn Admins(children: ChildrenFn) -> impl IntoView {
-    view! { <Gate check=Actor::require_admin children=children/> }
+pub fn Admins(
+    /// What it looks like, until it is here.
+    shape: Shape,
+    children: ChildrenFn,
+) -> impl IntoView {
+    view! { <Gate check=Actor::require_admin shape children/> }
 }
 
 #[component]
-fn Gate(check: fn(&Actor) -> Result<(), Problem>, children: ChildrenFn) -> impl IntoView {
+fn Gate(check: fn(&Actor) -> Result<(), Problem>, shape: Shape, children: ChildrenFn) -> impl IntoView {
     let session = Session::get();
     let access = move || {
         let granted = match session.current()? {
@@ -39,7 +50,7 @@ fn Gate(check: fn(&Actor) -> Result<(), Problem>, children: ChildrenFn) -> impl 
         })
     };
     view! {
-        <Transition fallback=Skeleton>
+        <Transition fallback=move || view! { <Skeleton shape/> }>
             {
                 // A memo, so that a new answer with the same meaning does not build the page anew.
                 let access = Memo::new(move |_| access());

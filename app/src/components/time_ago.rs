@@ -4,19 +4,21 @@ use leptos::prelude::*;
 use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
 /// "5 min ago", with the exact time in the reader's zone as its title and for screen readers. The server, which knows neither zone nor moment of
-/// reading, writes the exact time in UTC.
+/// reading, writes the date, as wide as what takes its place; a browser without scripts shows the exact time in UTC instead.
 #[component]
 pub fn TimeAgo(at: OffsetDateTime, #[prop(default = Words::Ago)] words: Words) -> impl IntoView {
-    let text = RwSignal::new(exact(at.to_offset(UtcOffset::UTC)));
-    let title = RwSignal::new(None::<String>);
+    let utc = at.to_offset(UtcOffset::UTC);
+    let (text, title) = (RwSignal::new(date_words(utc.date())), RwSignal::new(exact(utc)));
     #[cfg(feature = "hydrate")]
     browser::keep_relative(at, words, text, title);
-    #[cfg(not(feature = "hydrate"))]
-    let _ = words;
+    let class = match words {
+        Words::Ago => "time-ago",
+        Words::Since => "time-ago time-since",
+    };
     view! {
-        <time class="time-ago" datetime=at.format(&Rfc3339).unwrap_or_default() title=move || title.get()>
-            {move || text.get()}
-            <span class="visually-hidden">{move || title.get().map(|exact| format!(" ({exact})"))}</span>
+        <time class=class datetime=at.format(&Rfc3339).unwrap_or_default() title=move || title.get()>
+            <span class="noscript:hidden">{move || text.get()}<span class="visually-hidden">", "</span></span>
+            <span class="visually-hidden noscript:not-sr-only">{move || title.get()}</span>
         </time>
     }
 }
@@ -38,16 +40,11 @@ mod browser {
 
     const BETWEEN_UPDATES: Duration = Duration::from_secs(30);
 
-    pub(super) fn keep_relative(
-        at: OffsetDateTime,
-        words: Words,
-        text: RwSignal<String>,
-        title: RwSignal<Option<String>>,
-    ) {
+    pub(super) fn keep_relative(at: OffsetDateTime, words: Words, text: RwSignal<String>, title: RwSignal<String>) {
         let update = move || {
             let now = js_sys::Date::new_0();
             let offset = zone_offset(&now);
-            title.set(Some(exact(at.to_offset(offset))));
+            title.set(exact(at.to_offset(offset)));
             #[expect(clippy::cast_possible_truncation, reason = "a browser's clock counts milliseconds")]
             let now = OffsetDateTime::from_unix_timestamp_nanos((now.get_time() as i128) * 1_000_000);
             let (at, now) = (at.to_offset(offset), now.unwrap_or(at).to_offset(offset));

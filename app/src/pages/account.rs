@@ -14,6 +14,7 @@ use crate::{
         form::{FormErrors, FormNote, SubmitButton},
         page_head::PageHead,
         require::SignedIn,
+        skeleton::Shape,
     },
     state::{live::steady, session::Session, toasts::Toasts},
 };
@@ -25,7 +26,7 @@ pub fn Account() -> impl IntoView {
     let (make, revoke) = (ServerAction::<MakeAccessToken>::new(), ServerAction::<RevokeAccessToken>::new());
     let tokens = Resource::new(move || (make.version().get(), revoke.version().get()), |_| access_tokens());
     view! {
-        <SignedIn>
+        <SignedIn shape=Shape::Form>
             <div class="page-narrow">
                 <PageHead title="Account"/>
                 <ProfileForm action=save/>

@@ -19,6 +19,7 @@ use crate::{
             table::count,
         },
         search::Search,
+        skeleton::Shape,
     },
     error::ApiResult,
 };
@@ -36,7 +37,7 @@ pub fn AllArtists() -> impl IntoView {
     });
     let artists = Resource::new(move || filter.get(), |filter| all_artists(filter.search, filter.page));
     view! {
-        <Admins>
+        <Admins shape=Shape::List>
             <Artists artists=artists filter=filter/>
         </Admins>
     }

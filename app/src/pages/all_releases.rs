@@ -15,6 +15,7 @@ use crate::{
             release_table::ReleaseTable,
             table::count,
         },
+        skeleton::Shape,
     },
     error::ApiResult,
     state::live::{self, Live},
@@ -29,7 +30,7 @@ pub fn AllReleases() -> impl IntoView {
     let changes = Live::get().any_release();
     let releases = Resource::new(move || (filter.get(), changes.get()), |(filter, _)| all_releases(filter));
     view! {
-        <Admins>
+        <Admins shape=Shape::List>
             <Releases releases=releases filter=filter/>
         </Admins>
     }

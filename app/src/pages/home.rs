@@ -24,7 +24,7 @@ use crate::{
         pager::Pager,
         release_filters::{ReleaseFilters, filter_address, filter_of},
         release_list::{ContinueCards, ReleaseRows},
-        skeleton::Skeleton,
+        skeleton::{Shape, Skeleton},
     },
     error::ApiResult,
     state::{
@@ -59,7 +59,7 @@ pub fn Home() -> impl IntoView {
     let create = ServerAction::<CreateRelease>::new();
 
     view! {
-        <Transition fallback=Skeleton>
+        <Transition fallback=|| view! { <Skeleton shape=Shape::Home/> }>
             {
                 let shown = steady(move || filter.get(), data);
                 // A memo, so that a changed name does not build the page anew.

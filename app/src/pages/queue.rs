@@ -22,6 +22,7 @@ use crate::{
             list::{ListPage, NoRows},
             table::count,
         },
+        skeleton::Shape,
     },
     error::ApiResult,
     state::{
@@ -52,7 +53,7 @@ pub fn Queue() -> impl IntoView {
         Resource::new(move || (filter.get(), changes.get(), looks.get(), answers()), |(filter, ..)| queue(filter.page));
     say_what_was_done(actions);
     view! {
-        <Admins>
+        <Admins shape=Shape::List>
             <Overview overview=overview filter=filter actions=actions/>
         </Admins>
     }

@@ -22,6 +22,7 @@ use crate::{
         page_error::{NothingHere, PageError},
         release_facts::ReleaseFacts,
         require::SignedIn,
+        skeleton::Shape,
         status::{AttentionBadge, StatusBadge},
         time_ago::{TimeAgo, Words, date_words},
         timeline::Timeline,
@@ -94,7 +95,7 @@ pub fn Release() -> impl IntoView {
         },
     );
     view! {
-        <SignedIn>
+        <SignedIn shape=Shape::Release>
             {
                 let shown = steady(move || id.get(), data);
                 move || shown.get().map(|answer| view! { <Answer answer=answer actions=actions/> })
@@ -187,7 +188,7 @@ fn Standing(release: ReleaseView) -> impl IntoView {
         }
         ReleaseStatus::PendingReview => {
             let since = release.submitted_at.map(|at| view! { " since " <TimeAgo at=at words=Words::Since/> });
-            view! { <p>"Waiting for review" {since} ". A person listens to it next."</p> }.into_any()
+            view! { <p>"A person listens to it next. Waiting for review" {since}</p> }.into_any()
         }
         ReleaseStatus::Published => {
             let out = release.details.release_date.map(|date| format!(" Its release date is {}.", date_words(date)));

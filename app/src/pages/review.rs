@@ -33,6 +33,7 @@ use crate::{
             tracks::ReviewTracks,
             verdict::{Addresses, Judging, Subject, VerdictBar},
         },
+        skeleton::Shape,
         status::StatusBadge,
         time_ago::TimeAgo,
         timeline::Timeline,
@@ -66,7 +67,7 @@ pub fn Review() -> impl IntoView {
     );
     let bench = Bench::new(id, reviewed);
     view! {
-        <Admins>
+        <Admins shape=Shape::Review>
             <Reviewed reviewed=reviewed id=id bench=bench/>
         </Admins>
     }
@@ -258,7 +259,7 @@ fn ReviewedRelease(release: ReleaseView, bench: Bench) -> impl IntoView {
             <PageHead title=title.clone()>
                 <Standing release=standing/>
             </PageHead>
-            <div class="grid gap-6 md:grid-cols-[minmax(14rem,20rem)_minmax(0,1fr)]">
+            <div class="review-head">
                 <ReviewCover cover=release.cover.clone() title=title findings=findings.cover.clone()/>
                 <Metadata
                     release=release.clone()

@@ -16,6 +16,7 @@ use crate::{
             table::count,
         },
         search::Search,
+        skeleton::Shape,
     },
     error::ApiResult,
     state::live::{self, Live},
@@ -33,7 +34,7 @@ pub fn ReviewQueue() -> impl IntoView {
         |(filter, _)| review_queue(filter.search, filter.artist, filter.page),
     );
     view! {
-        <Admins>
+        <Admins shape=Shape::List>
             <Queue queue=queue filter=filter/>
         </Admins>
     }

@@ -31,6 +31,7 @@ use crate::{
         page_error::PageError,
         page_head::PageHead,
         require::SignedIn,
+        skeleton::Shape,
     },
     error::{ApiResult, AppError},
 };
@@ -55,7 +56,7 @@ pub fn Wizard() -> impl IntoView {
         },
     );
     view! {
-        <SignedIn>
+        <SignedIn shape=Shape::Wizard>
             <Fetched fetched step/>
         </SignedIn>
     }

@@ -1,0 +1,69 @@
+import type { BrowserContextOptions } from '@playwright/test';
+
+import { Account } from './pages/account';
+import { Home } from './pages/home';
+import { someDetails, Wizard } from './pages/wizard';
+import { ADMINS, ADMIN_PASSWORD, newArtist, unique } from './support/people';
+import { Stillness } from './support/still';
+import { expect, test } from './support/test';
+
+const SIZES: [string, BrowserContextOptions][] = [
+  ['a desktop', { viewport: { width: 1280, height: 800 } }],
+  ['a phone', { viewport: { width: 360, height: 800 }, hasTouch: true, isMobile: true }],
+];
+
+for (const [device, options] of SIZES) {
+  test(`nothing moves by itself on ${device}`, async ({ newPage }) => {
+    const page = await newPage(options);
+    const still = await Stillness.watch(page);
+    const title = `Still Waters ${unique()}`;
+
+    await test.step('signed out', async () => {
+      for (const path of ['/', '/sign-in', '/sign-up']) await still.open(path);
+      await still.open('/');
+      await still.follow(page.getByRole('banner').getByRole('link', { name: 'Sign in' }), 'Sign in');
+      await still.follow(page.getByRole('main').getByRole('link', { name: 'Sign up' }), 'Sign up');
+    });
+
+    let waiting: Wizard;
+    let draft: Wizard;
+    await test.step('an artist', async () => {
+      await new Account(page).signUp(newArtist());
+      await still.open('/');
+      draft = await new Home(page).newRelease();
+      await page.goto('/');
+      waiting = await new Home(page).newRelease();
+      await waiting.make(someDetails(title));
+      for (const step of ['details', 'cover', 'tracks', 'submit']) await still.open(`/releases/${waiting.id}/${step}`);
+      await waiting.submit();
+      await expect(page.getByText('In review').first()).toBeVisible();
+      for (const path of ['/', `/releases/${waiting.id}`, `/releases/${draft.id}`, '/account']) await still.open(path);
+
+      const nav = page.getByRole('navigation', { name: 'Main' });
+      await still.follow(nav.getByRole('link', { name: 'Releases' }), 'Releases');
+      await still.follow(page.getByRole('link', { name: title, exact: true }).first(), title);
+      await still.follow(nav.getByRole('link', { name: 'Releases' }), 'Releases');
+      await still.follow(page.getByRole('link', { name: 'Untitled' }).first(), 'Details');
+      for (const step of ['Cover', 'Tracks', 'Review and submit']) {
+        await still.follow(page.getByRole('navigation', { name: 'Steps' }).getByRole('link', { name: step }), step);
+      }
+      await still.follow(page.getByRole('link', { name: 'Release page' }), 'What happened');
+      await still.follow(page.getByRole('link', { name: 'Account of' }), 'Account');
+    });
+
+    await test.step('an admin', async () => {
+      const page = await newPage(options);
+      const still = await Stillness.watch(page);
+      await new Account(page).signIn({ email: ADMINS[0], password: ADMIN_PASSWORD });
+      const all = ['/review', `/review/${waiting.id}`, '/admin/releases', '/admin/artists', '/admin/queue'];
+      for (const path of all) await still.open(path);
+
+      const nav = page.getByRole('navigation', { name: 'Main' });
+      await still.follow(nav.getByRole('link', { name: 'Review' }), 'Review queue');
+      await still.follow(page.getByRole('link', { name: title, exact: true }), title);
+      for (const [link, heading] of [['Releases', 'All releases'], ['Artists', 'All artists'], ['Operations', 'Operations']]) {
+        await still.follow(nav.getByRole('link', { name: link }), heading);
+      }
+    });
+  });
+}

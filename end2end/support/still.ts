@@ -1,0 +1,69 @@
+import { expect, type Locator, type Page } from '@playwright/test';
+
+import { alive } from './alive';
+
+/** What follows a click within half a second is what it was for, and is not counted: so the server answers later than that. */
+const SLOW_ANSWER_MS = 600;
+/** What a page does by itself once it is alive, it does within so many frames. */
+const FRAMES = 10;
+
+type Shift = { value: number; moved: string[] };
+
+/** Watches a page for what moves although nobody has touched it. */
+export class Stillness {
+  private constructor(readonly page: Page) {}
+
+  /** Before the first page is opened. */
+  static async watch(page: Page): Promise<Stillness> {
+    await page.addInitScript(() => {
+      const shifts: Shift[] = [];
+      Object.assign(window, { shifts });
+      type Source = { node?: Node; previousRect: DOMRect; currentRect: DOMRect };
+      type Entry = PerformanceEntry & { value: number; hadRecentInput: boolean; sources: Source[] };
+      const place = ({ x, y, width, height }: DOMRect) => [x, y, width, height].map(Math.round).join(' ');
+      new PerformanceObserver((list) => {
+        for (const { value, hadRecentInput, sources } of list.getEntries() as Entry[]) {
+          if (hadRecentInput) continue;
+          const moved = sources.map(({ node, previousRect, currentRect }) => {
+            const element = node instanceof Element ? node : node?.parentElement;
+            return `${element?.outerHTML.slice(0, 120)}: ${place(previousRect)} to ${place(currentRect)}`;
+          });
+          shifts.push({ value, moved });
+        }
+      }).observe({ type: 'layout-shift', buffered: true });
+    });
+    return new Stillness(page);
+  }
+
+  /** By its address, as after a reload. */
+  async open(path: string) {
+    await this.page.goto(path);
+    await alive(this.page);
+    await this.expectStill();
+  }
+
+  /** By a link in the page, on a line so slow that the page's shape is seen first. */
+  async follow(link: Locator, heading: string | RegExp) {
+    await this.page.evaluate(() => (window as unknown as { shifts: Shift[] }).shifts.splice(0));
+    await this.page.route(/\/api\/(?!events)/, async (route) => {
+      await new Promise((resolve) => setTimeout(resolve, SLOW_ANSWER_MS));
+      await route.continue();
+    });
+    await link.click();
+    await expect(this.page.getByRole('heading', { name: heading }).first()).toBeVisible();
+    await expect(this.page.locator('.skeleton')).toHaveCount(0);
+    await this.page.unrouteAll({ behavior: 'wait' });
+    await this.expectStill();
+  }
+
+  private async expectStill() {
+    const shifts = await this.page.evaluate(async (frames) => {
+      await document.fonts.ready;
+      await Promise.all([...document.images].map((image) => image.decode().catch(() => {})));
+      for (let frame = 0; frame < frames; frame++) await new Promise(requestAnimationFrame);
+      return (window as unknown as { shifts: Shift[] }).shifts;
+    }, FRAMES);
+    // Nothing at all: less than 3 pixels are no shift to Chromium anyway, and one column that moves scores below any limit worth the name.
+    expect.soft(shifts, `${this.page.url()} does not move`).toEqual([]);
+  }
+}
