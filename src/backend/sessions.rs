@@ -8,12 +8,14 @@ use sqlx::PgConnection;
 
 use super::{Backend, Error, Result};
 use crate::domain::{
-    account::{Actor, Role},
-    ids::UserId,
+    account::{Actor, Role, SESSION_DAYS, SessionView},
+    device::device_words,
+    ids::{SessionId, UserId},
+    problem::Problem,
 };
 
-/// Days a session lasts; using it in its second half gives it another such time.
-const SESSION_DAYS: i32 = 30;
+/// Nobody looks through more; "everywhere else" reaches all of them.
+const LISTED_MAX: i64 = 50;
 /// As long as browsers keep a cookie at most: how long a session lasts, only the database says.
 const COOKIE_DAYS: i64 = 400;
 const TOKEN_BYTES: usize = 32;
@@ -46,6 +48,18 @@ impl SecretToken {
 impl fmt::Debug for SecretToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SecretToken(…)")
+    }
+}
+
+/// What a browser says of itself: as much of it as is kept.
+#[derive(Clone, Debug, Default)]
+pub struct UserAgent(String);
+
+impl UserAgent {
+    const MAX_CHARS: usize = 300;
+
+    pub fn cut(text: &str) -> Self {
+        Self(text.chars().filter(|char| !char.is_control()).take(Self::MAX_CHARS).collect())
     }
 }
 
@@ -93,7 +107,8 @@ impl Sessions<'_> {
         let hash = token.hash();
         let row = sqlx::query!(
             r#"select u.id as "id: UserId", u.role as "role: Role", u.email, u.artist_name,
-                      s.expires_at < now() + make_interval(days => $2 / 2) as "is_half_over!"
+                      s.expires_at < now() + make_interval(days => $2 / 2)
+                          or s.last_used_at < now() - interval '10 minutes' as "is_news!"
                from sessions s join users u on u.id = s.user_id
                where s.token_hash = $1 and s.expires_at > now() and u.disabled_at is null"#,
             hash,
@@ -102,9 +117,12 @@ impl Sessions<'_> {
         .fetch_optional(&self.0.db)
         .await?;
         let Some(row) = row else { return Ok(None) };
-        if row.is_half_over {
+        if row.is_news {
             sqlx::query!(
-                "update sessions set expires_at = now() + make_interval(days => $2) where token_hash = $1",
+                "update sessions set last_used_at = now(), expires_at = case
+                     when expires_at < now() + make_interval(days => $2 / 2) then now() + make_interval(days => $2)
+                     else expires_at end
+                 where token_hash = $1",
                 hash,
                 SESSION_DAYS
             )
@@ -124,14 +142,60 @@ impl Sessions<'_> {
         sqlx::query!("delete from sessions where token_hash = $1", token.hash()).execute(&self.0.db).await?;
         Ok(())
     }
+
+    /// Where the actor is signed in: here, of which `current` is the proof, and elsewhere, the last used first.
+    pub async fn list(&self, actor: &Actor, current: &SecretToken) -> Result<Vec<SessionView>> {
+        let rows = sqlx::query!(
+            r#"select id as "id: SessionId", user_agent, created_at, last_used_at, token_hash = $2 as "is_current!"
+               from sessions where user_id = $1 and expires_at > now()
+               order by token_hash = $2 desc, last_used_at desc, id limit $3"#,
+            actor.id as UserId,
+            current.hash(),
+            LISTED_MAX
+        )
+        .fetch_all(&self.0.db)
+        .await?;
+        let sessions = rows.into_iter().map(|row| SessionView {
+            id: row.id,
+            device: device_words(&row.user_agent),
+            created_at: row.created_at,
+            last_used_at: row.last_used_at,
+            is_current: row.is_current,
+        });
+        Ok(sessions.collect())
+    }
+
+    /// # Errors
+    /// 404 for what is not the actor's own.
+    pub async fn end_one(&self, actor: &Actor, id: SessionId) -> Result<()> {
+        let ended =
+            sqlx::query!("delete from sessions where id = $1 and user_id = $2", id as SessionId, actor.id as UserId)
+                .execute(&self.0.db)
+                .await?;
+        if ended.rows_affected() == 1 { Ok(()) } else { Err(Problem::NotFound.into()) }
+    }
+
+    /// All of the actor's but the one that `current` proves.
+    pub async fn end_others(&self, actor: &Actor, current: &SecretToken) -> Result<()> {
+        sqlx::query!(
+            "delete from sessions where user_id = $1 and token_hash <> $2",
+            actor.id as UserId,
+            current.hash()
+        )
+        .execute(&self.0.db)
+        .await?;
+        Ok(())
+    }
 }
 
-pub(super) async fn begin(db: &mut PgConnection, user: UserId) -> Result<SecretToken> {
+pub(super) async fn begin(db: &mut PgConnection, user: UserId, user_agent: &UserAgent) -> Result<SecretToken> {
     let token = SecretToken::generate()?;
     sqlx::query!(
-        "insert into sessions (token_hash, user_id, expires_at) values ($1, $2, now() + make_interval(days => $3))",
+        "insert into sessions (token_hash, user_id, user_agent, expires_at)
+         values ($1, $2, $3, now() + make_interval(days => $4))",
         token.hash(),
         user as UserId,
+        user_agent.0,
         SESSION_DAYS
     )
     .execute(&mut *db)

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{
     Backend, Error, Result, db,
     passwords::Passwords,
-    sessions::{self, SecretToken},
+    sessions::{self, SecretToken, UserAgent},
 };
 use crate::domain::{
     account::{Actor, Email, PASSWORD_MAX_BYTES, Password, Profile, Role, SignUp},
@@ -27,10 +27,10 @@ impl Users<'_> {
     ///
     /// # Errors
     /// 409 when the e-mail has an account already.
-    pub async fn sign_up(&self, form: SignUp) -> Result<SecretToken> {
+    pub async fn sign_up(&self, form: SignUp, browser: &UserAgent) -> Result<SecretToken> {
         let user = self.create(&form.artist_name, &form.email, &form.password, Role::Artist).await?;
         let mut db = self.0.db.acquire().await?;
-        sessions::begin(&mut db, user).await
+        sessions::begin(&mut db, user, browser).await
     }
 
     async fn create(&self, artist_name: &str, email: &Email, password: &Password, role: Role) -> Result<UserId> {
@@ -39,7 +39,7 @@ impl Users<'_> {
     }
 
     /// Starts a session. A wrong e-mail and a wrong password look the same and take the same time.
-    pub async fn sign_in(&self, email: &str, password: &str) -> Result<SecretToken> {
+    pub async fn sign_in(&self, email: &str, password: &str, browser: &UserAgent) -> Result<SecretToken> {
         if password.len() > PASSWORD_MAX_BYTES || email.contains('\0') {
             return Err(Problem::WrongCredentials.into());
         }
@@ -53,7 +53,7 @@ impl Users<'_> {
         let is_right = self.0.passwords.verify(password.to_owned(), hash).await?;
         let id = id.filter(|_| is_right).ok_or(Problem::WrongCredentials)?;
         let mut db = self.0.db.acquire().await?;
-        sessions::begin(&mut db, id).await
+        sessions::begin(&mut db, id, browser).await
     }
 
     /// # Errors
@@ -72,7 +72,13 @@ impl Users<'_> {
     }
 
     /// Ends all sessions of the account and starts a new one.
-    pub async fn change_password(&self, actor: &Actor, current: &str, new: &str) -> Result<SecretToken> {
+    pub async fn change_password(
+        &self,
+        actor: &Actor,
+        current: &str,
+        new: &str,
+        browser: &UserAgent,
+    ) -> Result<SecretToken> {
         let new = Password::parse(new).map_err(|message| Problem::field("new_password", message))?;
         let hash = sqlx::query_scalar!("select password_hash from users where id = $1", actor.id as UserId)
             .fetch_one(&self.0.db)
@@ -96,7 +102,7 @@ impl Users<'_> {
             return Err(Problem::conflict("The password was changed elsewhere just now. Sign in again.").into());
         }
         sessions::end_all_of(&mut tx, actor.id).await?;
-        let token = sessions::begin(&mut tx, actor.id).await?;
+        let token = sessions::begin(&mut tx, actor.id, browser).await?;
         tx.commit().await?;
         Ok(token)
     }

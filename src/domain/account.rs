@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::{
-    ids::{AccessTokenId, UserId},
+    ids::{AccessTokenId, SessionId, UserId},
     problem::{FieldErrors, Problem},
 };
 
@@ -12,6 +12,8 @@ use super::{
 pub const PASSWORD_MIN_CHARS: usize = 10;
 /// Bytes; longer than any passphrase, short enough to hash without a thought.
 pub const PASSWORD_MAX_BYTES: usize = 1024;
+/// Days a session lasts; using it in its second half gives it another such time.
+pub const SESSION_DAYS: i32 = 30;
 /// Characters.
 pub const ARTIST_NAME_MAX_CHARS: usize = 100;
 /// Bytes. Source: RFC 5321, 4.5.3.1.3 (a path of 256 with its two brackets).
@@ -147,6 +149,19 @@ impl AccessTokenName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Where a person is signed in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionView {
+    pub id: SessionId,
+    /// "Firefox on Linux".
+    pub device: String,
+    pub created_at: OffsetDateTime,
+    /// To about ten minutes.
+    pub last_used_at: OffsetDateTime,
+    /// Whether it is the one that asks.
+    pub is_current: bool,
 }
 
 /// An access token, without its secret.

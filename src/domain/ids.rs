@@ -38,6 +38,7 @@ ids! {
     /// An account: an artist's or an admin's.
     UserId;
     AccessTokenId;
+    SessionId;
     ReleaseId;
     TrackId;
     /// An intent to upload, its bytes and what became of them.

@@ -3,6 +3,7 @@
 pub mod account;
 pub mod circuit;
 pub mod codes;
+pub mod device;
 pub mod files;
 pub mod ids;
 pub mod media;

@@ -30,7 +30,7 @@ pub async fn sign_up(
     use vwaza::domain::account::RawSignUp;
 
     let form = RawSignUp { artist_name, email, password };
-    let token = ssr::backend().users().sign_up(form.parse()?).await?;
+    let token = ssr::backend().users().sign_up(form.parse()?, &ssr::user_agent()).await?;
     ssr::set_session(Some(&token));
     ssr::redirect_form(local_path(&next));
     Ok(())
@@ -42,7 +42,7 @@ pub async fn sign_in(email: String, password: String, #[server(default)] next: S
     use super::ssr;
 
     let backend = ssr::backend();
-    let token = backend.users().sign_in(&email, &password).await?;
+    let token = backend.users().sign_in(&email, &password, &ssr::user_agent()).await?;
     if let Some(old) = ssr::session_token() {
         backend.sessions().end(&old).await?;
     }
@@ -79,7 +79,8 @@ pub async fn change_password(current_password: String, new_password: String) -> 
     use super::ssr;
 
     let actor = ssr::current_user().await?;
-    let token = ssr::backend().users().change_password(&actor, &current_password, &new_password).await?;
+    let browser = ssr::user_agent();
+    let token = ssr::backend().users().change_password(&actor, &current_password, &new_password, &browser).await?;
     ssr::set_session(Some(&token));
     Ok(())
 }

@@ -8,6 +8,7 @@ pub mod json;
 pub mod queue;
 pub mod releases;
 pub mod review;
+pub mod sessions;
 pub mod tracks;
 pub mod uploads;
 
@@ -23,13 +24,16 @@ pub mod ssr {
     use axum_extra::extract::CookieJar;
     use http::{
         HeaderValue,
-        header::{ACCEPT, SET_COOKIE},
+        header::{ACCEPT, SET_COOKIE, USER_AGENT},
         request::Parts,
     };
     use leptos::prelude::{expect_context, use_context};
     use leptos_axum::ResponseOptions;
     use vwaza::{
-        backend::{Backend, sessions::SecretToken},
+        backend::{
+            Backend,
+            sessions::{SecretToken, UserAgent},
+        },
         domain::{account::Actor, problem::Problem},
     };
 
@@ -45,6 +49,13 @@ pub mod ssr {
         let parts = use_context::<Parts>()?;
         let jar = CookieJar::from_headers(&parts.headers);
         SecretToken::parse(jar.get(backend().session_cookie().name())?.value())
+    }
+
+    /// What the browser says of itself, if anything.
+    pub fn user_agent() -> UserAgent {
+        let parts = use_context::<Parts>();
+        let text = parts.as_ref().and_then(|parts| parts.headers.get(USER_AGENT)?.to_str().ok());
+        UserAgent::cut(text.unwrap_or_default())
     }
 
     /// Names the request in the log.
@@ -67,6 +78,15 @@ pub mod ssr {
     /// 401 where nobody is signed in.
     pub async fn current_user() -> Result<Actor, AppError> {
         optional_user().await?.ok_or_else(|| Problem::SignedOut.into())
+    }
+
+    /// Who is asking, and the session that proves it.
+    ///
+    /// # Errors
+    /// 401 where nobody is signed in.
+    pub async fn current_session() -> Result<(Actor, SecretToken), AppError> {
+        let actor = current_user().await?;
+        Ok((actor, session_token().ok_or(Problem::SignedOut)?))
     }
 
     /// Hands the browser a session, or with `None` takes it away.

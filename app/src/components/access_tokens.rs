@@ -77,14 +77,14 @@ fn Made(made: NewAccessToken) -> impl IntoView {
 fn Token(token: AccessToken, revoke: ServerAction<RevokeAccessToken>) -> impl IntoView {
     let label = format!("Revoke {}", token.name);
     let used = match token.last_used_at {
-        Some(at) => view! { "used " <TimeAgo at=at/> }.into_any(),
-        None => view! { "never used" }.into_any(),
+        Some(at) => view! { <span>"Last used " <TimeAgo at=at/></span> }.into_any(),
+        None => view! { <span>"Never used"</span> }.into_any(),
     };
     view! {
         <li class="token">
             <div class="min-w-0">
                 <p class="truncate">{token.name}</p>
-                <p class="meta">"Made " <TimeAgo at=token.created_at/> " · " {used}</p>
+                <p class="meta meta-pair"><span>"Made " <TimeAgo at=token.created_at/></span> {used}</p>
             </div>
             <ActionForm action=revoke>
                 <input type="hidden" name="id" value=token.id.to_string()/>

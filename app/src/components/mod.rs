@@ -24,6 +24,7 @@ pub mod release_list;
 pub mod require;
 pub mod review;
 pub mod search;
+pub mod sessions;
 pub mod shell;
 pub mod skeleton;
 pub mod status;

@@ -1,4 +1,4 @@
-//! The account: how the artist is called and reached, and the password.
+//! The account: how the artist is called and reached, the password, where they are signed in, and their scripts' tokens.
 
 use leptos::{html, prelude::*};
 use vwaza::domain::account::{Actor, PASSWORD_MIN_CHARS};
@@ -7,6 +7,7 @@ use crate::{
     api::{
         access_tokens::{MakeAccessToken, RevokeAccessToken, access_tokens},
         account::{ChangePassword, SaveProfile},
+        sessions::{EndOtherSessions, EndSession, sessions},
     },
     components::{
         access_tokens::AccessTokens,
@@ -14,8 +15,10 @@ use crate::{
         form::{FormErrors, FormNote, SubmitButton},
         page_head::PageHead,
         require::SignedIn,
+        sessions::Sessions,
         skeleton::Shape,
     },
+    error::{ApiResult, AppError},
     state::{live::steady, session::Session, toasts::Toasts},
 };
 
@@ -24,7 +27,18 @@ pub fn Account() -> impl IntoView {
     let save = ServerAction::<SaveProfile>::new();
     let change = ServerAction::<ChangePassword>::new();
     let (make, revoke) = (ServerAction::<MakeAccessToken>::new(), ServerAction::<RevokeAccessToken>::new());
+    let (end, end_others) = (ServerAction::<EndSession>::new(), ServerAction::<EndOtherSessions>::new());
     let tokens = Resource::new(move || (make.version().get(), revoke.version().get()), |_| access_tokens());
+    // A new password ends sessions, too.
+    let signed_in = Resource::new(
+        move || (end.version().get(), end_others.version().get(), change.version().get()),
+        |_| sessions(),
+    );
+    Effect::new(move || {
+        if let Some(Ok(())) = end_others.value().get() {
+            Toasts::get().show("Everywhere else you are signed out.");
+        }
+    });
     view! {
         <SignedIn shape=Shape::Form>
             <div class="page-narrow">
@@ -32,16 +46,26 @@ pub fn Account() -> impl IntoView {
                 <ProfileForm action=save/>
                 <PasswordForm action=change/>
                 {
-                    let shown = steady(|| (), tokens);
-                    let tokens = Signal::derive(move || shown.get().and_then(Result::ok).unwrap_or_default());
-                    let error = Signal::derive(move || shown.get().and_then(Result::err));
-                    // A memo, so that what is half typed stays while the list changes.
-                    let is_here = Memo::new(move |_| shown.with(Option::is_some));
-                    view! { <Show when=move || is_here.get()><AccessTokens tokens=tokens error=error make=make revoke=revoke/></Show> }
+                    let (sessions, error) = listed(signed_in);
+                    view! { <Sessions sessions error end end_others/> }
+                }
+                {
+                    let (tokens, error) = listed(tokens);
+                    view! { <AccessTokens tokens error make revoke/> }
                 }
             </div>
         </SignedIn>
     }
+}
+
+/// What a list shows: its rows, and why they cannot be told. Belongs inside the page's Transition.
+fn listed<T>(resource: Resource<ApiResult<Vec<T>>>) -> (Signal<Vec<T>>, Signal<Option<AppError>>)
+where
+    T: Clone + PartialEq + Send + Sync + 'static,
+{
+    let shown = steady(|| (), resource);
+    let rows = Signal::derive(move || shown.get().and_then(Result::ok).unwrap_or_default());
+    (rows, Signal::derive(move || shown.get().and_then(Result::err)))
 }
 
 #[component]

@@ -27,6 +27,7 @@ mod refusals;
 mod releases;
 mod review;
 mod server_functions;
+mod sessions;
 mod shutdown;
 mod standard_clients;
 mod storages;

@@ -1,0 +1,32 @@
+//! Where a person is signed in.
+
+use leptos::prelude::*;
+use vwaza::domain::{account::SessionView, ids::SessionId};
+
+use super::json::Json;
+use crate::error::ApiResult;
+
+#[server(prefix = "/api", output = Json, endpoint = "sessions/list")]
+pub async fn sessions() -> ApiResult<Vec<SessionView>> {
+    use super::ssr;
+
+    let (actor, current) = ssr::current_session().await?;
+    Ok(ssr::backend().sessions().list(&actor, &current).await?)
+}
+
+#[server(prefix = "/api", output = Json, endpoint = "sessions/end")]
+pub async fn end_session(id: SessionId) -> ApiResult<()> {
+    use super::ssr;
+
+    let actor = ssr::current_user().await?;
+    Ok(ssr::backend().sessions().end_one(&actor, id).await?)
+}
+
+/// Leaves the session that asks.
+#[server(prefix = "/api", output = Json, endpoint = "sessions/end-others")]
+pub async fn end_other_sessions() -> ApiResult<()> {
+    use super::ssr;
+
+    let (actor, current) = ssr::current_session().await?;
+    Ok(ssr::backend().sessions().end_others(&actor, &current).await?)
+}

@@ -1,0 +1,88 @@
+//! Where a person is signed in: listed, ended.
+
+use leptos::prelude::*;
+use vwaza::domain::account::{SESSION_DAYS, SessionView};
+
+use super::{
+    focus,
+    form::{FormErrors, FormNote, SubmitButton},
+    icon::{Icon, IconName},
+    time_ago::TimeAgo,
+};
+use crate::{
+    api::sessions::{EndOtherSessions, EndSession},
+    error::AppError,
+};
+
+#[component]
+pub fn Sessions(
+    sessions: Signal<Vec<SessionView>>,
+    /// Why they cannot be listed.
+    error: Signal<Option<AppError>>,
+    end: ServerAction<EndSession>,
+    end_others: ServerAction<EndOtherSessions>,
+) -> impl IntoView {
+    let errors = FormErrors::of(move || {
+        let ended = end.value().get().and_then(Result::err);
+        ended.or(end_others.value().get().and_then(Result::err)).or(error.get())
+    });
+    Effect::new(move || {
+        // The button that was pressed has gone with its session.
+        if end.value().get().is_some() || end_others.value().get().is_some() {
+            focus::on("#sessions-title");
+        }
+    });
+    let has_others = Memo::new(move |_| sessions.with(|sessions| sessions.iter().any(|session| !session.is_current)));
+    view! {
+        <section class="card section" aria-labelledby="sessions-title">
+            <h2 class="section-title" id="sessions-title" tabindex="-1">"Sessions"</h2>
+            <FormNote errors/>
+            <p class="meta mb-4">
+                {format!("Where you are signed in. A session that is not used ends by itself within {SESSION_DAYS}\u{a0}days.")}
+            </p>
+            <div class="stack">
+                <ul class="token-list">
+                    <For each=move || sessions.get() key=|session| (session.id, session.last_used_at) let:session>
+                        <Row session end/>
+                    </For>
+                </ul>
+                <Show when=move || has_others.get()>
+                    <ActionForm action=end_others>
+                        <SubmitButton pending=end_others.pending() label="Sign out everywhere else" class="btn"/>
+                    </ActionForm>
+                </Show>
+            </div>
+        </section>
+    }
+}
+
+#[component]
+fn Row(session: SessionView, end: ServerAction<EndSession>) -> impl IntoView {
+    let label = format!("Sign out {}", session.device);
+    let what = if session.is_current {
+        view! { <p class="badge badge-good">"This browser"</p> }.into_any()
+    } else {
+        view! {
+            <ActionForm action=end>
+                <input type="hidden" name="id" value=session.id.to_string()/>
+                <button type="submit" class="btn-quiet btn-small btn-quiet-danger" aria-label=label>
+                    <Icon name=IconName::SignOut/>
+                    "Sign out"
+                </button>
+            </ActionForm>
+        }
+        .into_any()
+    };
+    view! {
+        <li class="token">
+            <div class="min-w-0">
+                <p class="truncate">{session.device}</p>
+                <p class="meta meta-pair">
+                    <span>"Signed in " <TimeAgo at=session.created_at/></span>
+                    <span>"Last used " <TimeAgo at=session.last_used_at/></span>
+                </p>
+            </div>
+            {what}
+        </li>
+    }
+}
