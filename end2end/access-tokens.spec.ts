@@ -17,7 +17,7 @@ test('an artist makes a token for a script, sees it once, and revokes it', async
   const secret = await tokens.getByLabel('Your new token').inputValue();
   expect(secret).toMatch(/^vwaza_[0-9a-f]{64}$/);
   await expect(tokens.getByText('studio backup', { exact: true })).toBeVisible();
-  await expect(tokens.getByText('never used')).toBeVisible();
+  await expect(tokens.getByText('Never used')).toBeVisible();
   await expectAccessible(page);
 
   const options = { headers: { authorization: `Bearer ${secret}`, 'tus-resumable': '1.0.0' } };

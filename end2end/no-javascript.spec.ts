@@ -3,6 +3,7 @@ import { Home } from './pages/home';
 import { ReleasePage } from './pages/release';
 import { Review } from './pages/review';
 import { someDetails } from './pages/wizard';
+import { expectAccessibleWithoutScripts } from './support/accessible';
 import { fixture } from './support/files';
 import { newArtist, unique } from './support/people';
 import { expect, test } from './support/test';
@@ -11,15 +12,20 @@ test.use({ javaScriptEnabled: false });
 
 test('the whole way works without JavaScript', async ({ page, newAdmin }) => {
   const title = `Plain Forms ${unique()}`;
+  await page.goto('/sign-in');
+  await expectAccessibleWithoutScripts(page);
   await page.goto('/sign-up');
+  await expectAccessibleWithoutScripts(page);
   await page.getByRole('button', { name: 'Create the account' }).click();
   await expect(page.getByText('Enter the name that appears on your releases.')).toBeVisible();
   await new Account(page).signUp(newArtist());
+  await expectAccessibleWithoutScripts(page);
   const wizard = await new Home(page).newRelease();
 
   await test.step('details, cover and tracks by plain forms', async () => {
     await wizard.fillDetails(someDetails(title));
     await expect(page.getByText('Saved as you go')).toBeHidden();
+    await expectAccessibleWithoutScripts(page);
     await page.getByRole('button', { name: 'Save and continue' }).click();
     await expect(page).toHaveURL(/\/cover$/);
     await wizard.open('details');
@@ -29,6 +35,7 @@ test('the whole way works without JavaScript', async ({ page, newAdmin }) => {
     await wizard.chooseCover('cover-small.png');
     await page.getByRole('button', { name: 'Upload' }).first().click();
     await expect(wizard.coverPicture()).toBeVisible();
+    await expectAccessibleWithoutScripts(page);
 
     await wizard.open('tracks');
     for (const [file, tracks] of [['song.flac', 1], ['song.wav', 2]] as const) {
@@ -41,9 +48,12 @@ test('the whole way works without JavaScript', async ({ page, newAdmin }) => {
     await expect(wizard.track('Slow Train')).toBeVisible();
     await wizard.track('Slow Train').getByRole('button', { name: 'Move “Slow Train” up' }).click();
     await wizard.expectTitles('Slow Train', 'Night Bus');
+    await wizard.open('tracks');
+    await expectAccessibleWithoutScripts(page);
   });
 
   await wizard.open('submit');
+  await expectAccessibleWithoutScripts(page);
   await wizard.submit();
   const release = new ReleasePage(page, wizard.id);
   const reload = async () => {
@@ -51,12 +61,19 @@ test('the whole way works without JavaScript', async ({ page, newAdmin }) => {
     return release.status().innerText();
   };
   await expect.poll(reload).toBe('In review');
+  for (const address of [page.url(), '/', '/account']) {
+    await page.goto(address);
+    await expectAccessibleWithoutScripts(page);
+  }
 
   const admin = await newAdmin();
   const review = new Review(admin);
 
   await test.step('an admin rejects it', async () => {
+    await review.openQueue();
+    await expectAccessibleWithoutScripts(admin);
     await review.find(title);
+    await expectAccessibleWithoutScripts(admin);
     await admin.locator('summary').filter({ hasText: 'Reject' }).click();
     await admin.getByLabel('What the artist has to change').fill('The second title is misspelled.');
     await admin.getByRole('button', { name: 'Reject with this reason' }).click();

@@ -14,6 +14,35 @@ export async function expectAccessible(page: Page) {
   }
 }
 
+/**
+ * The same of a page as somebody without JavaScript has it. Axe is a script itself: so the page is opened in a browser that runs
+ * scripts, which gets the document without its own and the style sheet as if there were none.
+ */
+export async function expectAccessibleWithoutScripts(page: Page) {
+  const browser = page.context().browser();
+  if (!browser) throw new Error('the page belongs to no browser');
+  const storageState = await page.context().storageState();
+  const context = await browser.newContext({ storageState, viewport: page.viewportSize(), javaScriptEnabled: true });
+  await context.route('**', async (route) => {
+    const kind = route.request().resourceType();
+    if (kind !== 'document' && kind !== 'stylesheet') return route.continue();
+    const response = await route.fetch();
+    const text = await response.text();
+    const body = kind === 'document' ? withoutScripts(text) : text.replace(/\(scripting:\s*none\)/g, '(scripting: enabled)');
+    return route.fulfill({ response, body });
+  });
+  const copy = await context.newPage();
+  await copy.goto(page.url());
+  await expect(copy.locator('script, noscript')).toHaveCount(0);
+  await expectAccessible(copy);
+  await context.close();
+}
+
+function withoutScripts(html: string): string {
+  const scripts = /<script\b[^>]*>[\s\S]*?<\/script>|<link\b[^>]*\b(?:modulepreload|as="fetch"|as="script")[^>]*>/g;
+  return html.replace(scripts, '').replace(/<\/?noscript\b[^>]*>/g, '');
+}
+
 /** Frames to wait for at most: something may always move. */
 const FRAMES_MAX = 60;
 

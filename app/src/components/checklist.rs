@@ -16,8 +16,9 @@ use super::{
 pub fn MissingLinks(id: ReleaseId, missing: Vec<Missing>) -> impl IntoView {
     let items = missing.into_iter().map(|item| {
         let address = format!("/releases/{id}/{}#{}", item.step.slug(), item.field);
+        let words = item.sentence();
         let again = move |_| focus::anchor(&item.field);
-        view! { <li><a class="link" href=address on:click=again>{item.message}</a></li> }
+        view! { <li><a class="link" href=address on:click=again>{words}</a></li> }
     });
     items.collect_view()
 }
@@ -51,9 +52,10 @@ fn ChecklistStep(release: String, step: Step, lacking: Vec<Missing>) -> impl Int
         .into_iter()
         .map(|item| {
             let address = format!("/releases/{release}/{}#{}", item.step.slug(), item.field);
+            let words = item.sentence();
             // Also when the address names it already.
             let again = move |_| focus::anchor(&item.field);
-            view! { <li><a class="checklist-item" href=address on:click=again>{item.message}</a></li> }
+            view! { <li><a class="checklist-item" href=address on:click=again>{words}</a></li> }
         })
         .collect_view();
     view! {

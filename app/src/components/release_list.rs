@@ -51,7 +51,7 @@ fn ContinueCard(release: ReleaseSummary, missing: Option<Missing>) -> impl IntoV
                     <a class="card-link" href=address>{release.display_title()}</a>
                 </h3>
                 <p class="meta">{tracks_words(release.track_count)} " · "<TimeAgo at=release.updated_at/></p>
-                <p class="continue-action">{action}<Icon name=IconName::Forward/></p>
+                <p class="continue-action"><span class="line-clamp-2">{action}</span><Icon name=IconName::Forward/></p>
             </div>
         </li>
     }

@@ -87,19 +87,22 @@ fn Navigation(actor: Option<Actor>) -> impl IntoView {
 
 #[component]
 fn KeyList() -> impl IntoView {
-    const KEYS: [(&str, &str); 8] = [
-        ("/", "Search"),
-        ("J  K", "Next and previous in a list, or track"),
-        ("Enter", "Open"),
-        ("Space", "Play or pause"),
-        ("←  →", "Five seconds back or forward"),
-        ("A", "Approve, in a review"),
-        ("R", "Reject, in a review"),
-        ("?", "This list"),
+    const KEYS: [(&[&str], &str); 8] = [
+        (&["/"], "Search"),
+        (&["J", "K"], "Next and previous in a list, or track"),
+        (&["Enter"], "Open"),
+        (&["Space"], "Play or pause"),
+        (&["←", "→"], "Five seconds back or forward"),
+        (&["A"], "Approve, in a review"),
+        (&["R"], "Reject, in a review"),
+        (&["?"], "This list"),
     ];
     let rows = KEYS
         .into_iter()
-        .map(|(keys, what)| view! { <div class="key-row"><dt><kbd>{keys}</kbd></dt><dd>{what}</dd></div> })
+        .map(|(keys, what)| {
+            let keys = keys.iter().map(|key| view! { <kbd>{*key}</kbd> " " }).collect_view();
+            view! { <div class="key-row"><dt>{keys}</dt><dd>{what}</dd></div> }
+        })
         .collect_view();
     view! { <dl class="key-list">{rows}</dl> }
 }

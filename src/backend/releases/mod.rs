@@ -82,7 +82,7 @@ impl Releases<'_> {
         if !missing.is_empty() {
             let mut errors = crate::domain::problem::FieldErrors::default();
             for item in missing {
-                errors.add(&item.field, item.message);
+                errors.add(&item.field, item.sentence());
             }
             return Err(Problem::Invalid(errors).into());
         }

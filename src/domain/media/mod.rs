@@ -193,7 +193,7 @@ pub struct CoverFacts {
 impl CoverFacts {
     /// "JPEG · 3000 × 3000 px".
     pub fn summary(&self) -> String {
-        format!("{} · {} × {} px", self.format.label(), self.width_px, self.height_px)
+        format!("{} · {}\u{a0}×\u{a0}{}\u{a0}px", self.format.label(), self.width_px, self.height_px)
     }
 }
 

@@ -60,19 +60,24 @@ impl MediaLimits {
     /// Said before an upload.
     pub fn audio_sentence(&self) -> String {
         format!(
-            "WAV, FLAC, AIFF or ALAC; MP3 and AAC with a warning. 16 or 24 bit, 44.1 to 192 kHz, mono or stereo, up to {}.",
-            format_bytes(self.max_audio_bytes)
+            "WAV, FLAC, AIFF or ALAC; MP3 and AAC with a warning. 16 or 24\u{a0}bit, 44.1 to 192\u{a0}kHz, mono or stereo, up to {}.",
+            unbroken(&format_bytes(self.max_audio_bytes))
         )
     }
 
     /// Said before an upload.
     pub fn cover_sentence(&self) -> String {
         format!(
-            "Square JPEG or PNG, {STORE_COVER_EDGE_PX} × {STORE_COVER_EDGE_PX} px (at least {MIN_COVER_EDGE_PX}, at most \
+            "Square JPEG or PNG, {STORE_COVER_EDGE_PX}\u{a0}×\u{a0}{STORE_COVER_EDGE_PX}\u{a0}px (at least {MIN_COVER_EDGE_PX}, at most \
              {MAX_COVER_EDGE_PX}), RGB, up to {}.",
-            format_bytes(self.max_cover_bytes)
+            unbroken(&format_bytes(self.max_cover_bytes))
         )
     }
+}
+
+/// Stays on one line.
+fn unbroken(words: &str) -> String {
+    words.replace(' ', "\u{a0}")
 }
 
 /// Why a picture cannot be a cover, whatever the stores say.
@@ -101,15 +106,17 @@ impl CoverRefusal {
     pub fn sentence(self) -> String {
         match self {
             Self::NotSquare { width_px, height_px } => {
-                format!("This picture is {width_px} × {height_px} px; a cover is square. Crop it and upload it again.")
+                format!(
+                    "This picture is {width_px}\u{a0}×\u{a0}{height_px}\u{a0}px; a cover is square. Crop it and upload it again."
+                )
             }
             Self::TooSmall { edge_px } => format!(
-                "This picture is {edge_px} × {edge_px} px; a cover has at least {MIN_COVER_EDGE_PX}, and stores want \
-                 {STORE_COVER_EDGE_PX} × {STORE_COVER_EDGE_PX}. Export a larger one."
+                "This picture is {edge_px}\u{a0}×\u{a0}{edge_px}\u{a0}px; a cover has at least {MIN_COVER_EDGE_PX}, and stores want \
+                 {STORE_COVER_EDGE_PX}\u{a0}×\u{a0}{STORE_COVER_EDGE_PX}. Export a larger one."
             ),
             Self::TooLarge { edge_px } => format!(
-                "This picture has an edge of {edge_px} px; a cover has at most {MAX_COVER_EDGE_PX}, and stores want \
-                 {STORE_COVER_EDGE_PX} × {STORE_COVER_EDGE_PX}. Export a smaller one."
+                "This picture has an edge of {edge_px}\u{a0}px; a cover has at most {MAX_COVER_EDGE_PX}, and stores want \
+                 {STORE_COVER_EDGE_PX}\u{a0}×\u{a0}{STORE_COVER_EDGE_PX}. Export a smaller one."
             ),
         }
     }
@@ -235,12 +242,12 @@ impl CoverWarning {
         match self {
             Self::Small { edge_px } => {
                 format!(
-                    "The cover is {edge_px} × {edge_px} px; stores want {STORE_COVER_EDGE_PX} × {STORE_COVER_EDGE_PX}."
+                    "The cover is {edge_px}\u{a0}×\u{a0}{edge_px}\u{a0}px; stores want {STORE_COVER_EDGE_PX}\u{a0}×\u{a0}{STORE_COVER_EDGE_PX}."
                 )
             }
             Self::Large { edge_px } => {
                 format!(
-                    "The cover is {edge_px} × {edge_px} px; some stores refuse more than {STORE_MAX_COVER_EDGE_PX}."
+                    "The cover is {edge_px}\u{a0}×\u{a0}{edge_px}\u{a0}px; some stores refuse more than {STORE_MAX_COVER_EDGE_PX}."
                 )
             }
             Self::NotRgb { colour } => {
@@ -349,13 +356,16 @@ mod tests {
                 CoverWarning::Alpha
             ]
         );
-        assert_eq!(cover_warnings(&facts)[0].sentence(), "The cover is 1000 × 1000 px; stores want 3000 × 3000.");
+        assert_eq!(
+            cover_warnings(&facts)[0].sentence(),
+            "The cover is 1000\u{a0}×\u{a0}1000\u{a0}px; stores want 3000\u{a0}×\u{a0}3000."
+        );
     }
 
     #[test]
     fn limits_are_stated_as_they_are_enforced() {
         assert_eq!(MediaLimits::default(), MediaLimits { max_audio_bytes: 1 << 30, max_cover_bytes: 36 << 20 });
         assert!(MediaLimits::of_mb(200, 5).audio_sentence().contains("up to 200 MB"));
-        assert!(MediaLimits::default().cover_sentence().contains("3000 × 3000 px"));
+        assert!(MediaLimits::default().cover_sentence().contains("3000\u{a0}×\u{a0}3000\u{a0}px"));
     }
 }

@@ -42,9 +42,22 @@ pub struct Missing {
     pub step: Step,
     /// The id of the element on that step's page.
     pub field: String,
+    /// In a few words.
     pub message: String,
     /// A file of it failed, which nobody would expect.
     pub is_failure: bool,
+    /// A sentence on that, where there is one.
+    pub why: Option<String>,
+}
+
+impl Missing {
+    /// All that is to be said of it.
+    pub fn sentence(&self) -> String {
+        match &self.why {
+            Some(why) => format!("{}: {why}", self.message),
+            None => self.message.clone(),
+        }
+    }
 }
 
 impl ReleaseView {
@@ -77,8 +90,7 @@ impl ReleaseView {
                 add(&mut missing, Step::Cover, "cover".into(), "The cover is still uploading".into())
             }
             FileState::Failed => {
-                let message = attention("The cover", self.cover.why_failed());
-                missing.push(Missing { step: Step::Cover, field: "cover".into(), message, is_failure: true });
+                missing.push(failure(Step::Cover, "cover".into(), "The cover", self.cover.why_failed()));
             }
             FileState::Storing | FileState::Examining | FileState::Ready => {}
         }
@@ -102,8 +114,7 @@ impl ReleaseView {
                 }
                 FileState::Receiving => add(&mut missing, Step::Tracks, anchor, format!("“{name}” is still uploading")),
                 FileState::Failed => {
-                    let message = attention(&format!("“{name}”"), track.why_failed());
-                    missing.push(Missing { step: Step::Tracks, field: anchor, message, is_failure: true });
+                    missing.push(failure(Step::Tracks, anchor, &format!("“{name}”"), track.why_failed()));
                 }
                 FileState::Storing | FileState::Examining | FileState::Ready => {}
             }
@@ -120,12 +131,10 @@ impl ReleaseView {
 }
 
 fn add(missing: &mut Vec<Missing>, step: Step, field: String, message: String) {
-    missing.push(Missing { step, field, message, is_failure: false });
+    missing.push(Missing { step, field, message, is_failure: false, why: None });
 }
 
-fn attention(what: &str, why: Option<&str>) -> String {
-    match why {
-        Some(why) => format!("{what} needs your attention: {why}"),
-        None => format!("{what} needs your attention"),
-    }
+fn failure(step: Step, field: String, what: &str, why: Option<&str>) -> Missing {
+    let message = format!("{what} needs your attention");
+    Missing { step, field, message, is_failure: true, why: why.map(str::to_owned) }
 }

@@ -197,7 +197,7 @@ fn Fields(latest: Latest, saved: Memo<RawDetails>, errors: Signal<FieldErrors>) 
                 name="c_line"
                 form_name="details[c_line]"
                 label="© line"
-                hint="Year and owner of the cover and the texts: 2026 Ana Lima"
+                hint="Year and owner of cover and texts, like 2026 Ana Lima"
                 value=value(|saved| &saved.c_line)
                 error=error("c_line")
             />

@@ -1,0 +1,43 @@
+import type { Page } from '@playwright/test';
+
+import { Account } from './pages/account';
+import { expectAccessible } from './support/accessible';
+import { alive } from './support/alive';
+import { newArtist } from './support/people';
+import { expect, test } from './support/test';
+
+const sessions = (page: Page) => page.getByRole('region', { name: 'Sessions' });
+
+for (const javaScriptEnabled of [true, false]) {
+  test(`an artist sees where they are signed in and signs out there, ${javaScriptEnabled ? 'live' : 'by plain forms'}`, async ({ newPage }) => {
+    const artist = newArtist();
+    const laptop = await newPage({ javaScriptEnabled });
+    await new Account(laptop).signUp(artist);
+    const devices = ['Firefox/145.0 (Linux)', 'Version/26.0 Safari/605 (iPhone; Mac OS X)', 'a script'];
+    const [firefox, phone, other] = await Promise.all(devices.map((userAgent) => newPage({ userAgent })));
+    for (const page of [firefox, phone, other]) await new Account(page).signIn(artist);
+
+    await laptop.goto('/account');
+    await alive(laptop);
+    const rows = sessions(laptop).getByRole('listitem');
+    await expect(rows).toHaveCount(4);
+    await expect(rows.first()).toContainText('This browser');
+    if (javaScriptEnabled) await expectAccessible(laptop);
+    await sessions(laptop).getByRole('button', { name: 'Sign out Firefox on Linux' }).click();
+    await expect(rows).toHaveCount(3);
+    await expect(rows.filter({ hasText: 'Firefox' })).toHaveCount(0);
+    await expect(rows.filter({ hasText: 'Safari on iPhone' })).toHaveCount(1);
+    await firefox.goto('/account');
+    await expect(firefox).toHaveURL(/\/sign-in/);
+
+    await sessions(laptop).getByRole('button', { name: 'Sign out everywhere else' }).click();
+    await expect(rows).toHaveCount(1);
+    await expect(sessions(laptop).getByRole('button')).toHaveCount(0);
+    for (const page of [phone, other]) {
+      await page.goto('/account');
+      await expect(page).toHaveURL(/\/sign-in/);
+    }
+    await laptop.reload();
+    await expect(rows).toHaveCount(1);
+  });
+}
