@@ -98,3 +98,36 @@ test('moves of tracks and the last words typed outlive the step that they were m
   await wizard.open('tracks');
   await wizard.expectTitles('Night Bus', 'Early Ferry', 'song');
 });
+
+test('what was left unsaved stands in its form again, and never over what is typed later', async ({ page, watch }) => {
+  watch.expect(/status of 503/);
+  const wizard = await new Home(page).newRelease();
+  const title = page.getByLabel('Title', { exact: true });
+  const sent: string[] = [];
+  let isDown = true;
+  await page.route('**/api/releases/save-details', (route) => {
+    sent.push(new URLSearchParams(route.request().postData() ?? '').get('details[title]') ?? '');
+    if (!isDown) return route.continue();
+    return route.fulfill({ status: 503, json: { statusCode: 503, error: 'Service Unavailable', message: 'Down for a moment.' } });
+  });
+  await page.clock.install();
+  await title.fill('First Thought');
+  await expect(page.getByText('Not saved yet. Down for a moment.')).toBeVisible();
+  await wizard.go('Cover');
+  await expect.poll(() => sent.length).toBeGreaterThan(1);
+
+  await wizard.go('Details');
+  await expect(title).toHaveValue('First Thought');
+  await page.getByLabel('Label', { exact: true }).fill('Small Hours Music');
+  await title.fill('Second Thought');
+  isDown = false;
+  await wizard.expectSaved();
+  const before = sent.length;
+  // Past the time at which the form that was left would have tried once more.
+  await page.clock.runFor(10_000);
+  expect(sent.slice(before)).toEqual([]);
+  expect(sent.at(-1)).toBe('Second Thought');
+  await wizard.open('details');
+  await expect(title).toHaveValue('Second Thought');
+  await expect(page.getByLabel('Label', { exact: true })).toHaveValue('Small Hours Music');
+});

@@ -23,7 +23,13 @@ const test = base.extend<{ shoot: (name: string, part?: Part) => Promise<void> }
       await alive(page);
       await page.evaluate(() => Promise.all([...document.images].map((image) => image.decode().catch(() => {}))));
       const path = join(ROOT, 'target/screenshots', info.project.name, `${name}.png`);
-      await page.screenshot({ path, fullPage: part === 'page' });
+      if (part === 'window') return void (await page.screenshot({ path }));
+      // A window as high as the page: what sticks to the window's edge is then at the page's, where it belongs.
+      const window = page.viewportSize();
+      if (!window) throw new Error('the page has no window');
+      await page.setViewportSize({ ...window, height: Math.max(window.height, await page.evaluate(() => document.body.scrollHeight)) });
+      await page.screenshot({ path });
+      await page.setViewportSize(window);
     });
   },
 });

@@ -4,9 +4,14 @@ use std::time::Duration;
 
 use leptos::{ev, html, leptos_dom::helpers::TimeoutHandle, prelude::*, server_fn::ServerFn, task::spawn_local};
 use serde::{Serialize, de::DeserializeOwned};
+use uuid::Uuid;
 use vwaza::domain::{problem::FieldErrors, release::ReleaseView};
 
-use super::{latest::Latest, leaving::LeavingWarning};
+use super::{
+    latest::Latest,
+    leaving::LeavingWarning,
+    line::{LeftForm, Line},
+};
 use crate::{error::AppError, state::toasts::Toasts};
 
 /// Long enough not to save every letter, short enough to have saved before somebody looks.
@@ -37,15 +42,16 @@ pub(super) struct Autosave {
 }
 
 impl Autosave {
-    /// `save` is called only while nothing is `pending`; `rest` is what the form holds and the server does not.
+    /// `save` is called only while nothing is `pending`; `rest` is what the form about `subject` holds and the server does not.
     pub(super) fn new<S>(
+        subject: Uuid,
         latest: Latest,
         pending: Memo<bool>,
         save: impl Fn(Occasion) + Copy + Send + Sync + 'static,
         rest: impl Fn() -> Option<S> + Copy + Send + Sync + 'static,
     ) -> Self
     where
-        S: ServerFn<Output = ReleaseView, Error = AppError> + Clone + 'static,
+        S: ServerFn<Output = ReleaseView, Error = AppError> + Clone + Serialize + 'static,
     {
         let toasts = Toasts::get();
         let autosave =
@@ -71,7 +77,8 @@ impl Autosave {
             if untrack(|| autosave.is_busy())
                 && let Some(rest) = untrack(rest)
             {
-                save_rest(rest, latest, toasts, LeavingWarning::new(), RETRIES_AFTER_LEAVING);
+                let left = Line::of(subject).leave(&rest);
+                save_rest(rest, left, latest, toasts, LeavingWarning::new(), RETRIES_AFTER_LEAVING);
             }
         });
         autosave
@@ -122,25 +129,27 @@ fn may_pass(error: &AppError) -> bool {
     error.status() >= 500 || error.is_signed_out() || error.status() == 429
 }
 
-/// Brings what was typed last to the server, while the person is elsewhere.
-fn save_rest<S>(rest: S, latest: Latest, toasts: Toasts, warning: LeavingWarning, retries: u32)
+/// Brings what was typed last to the server, while the person is elsewhere; once the form is open again, it does so itself.
+fn save_rest<S>(rest: S, left: LeftForm, latest: Latest, toasts: Toasts, warning: LeavingWarning, retries: u32)
 where
     S: ServerFn<Output = ReleaseView, Error = AppError> + Clone + 'static,
 {
     spawn_local(async move {
-        match rest.clone().run_on_client().await {
-            Ok(release) => latest.accept(release),
-            Err(error) if may_pass(&error) && retries > 0 => {
-                set_timeout(move || save_rest(rest, latest, toasts, warning, retries - 1), BEFORE_RETRY);
+        match left.send(rest.clone()).await {
+            None => {}
+            Some(Ok(release)) => latest.accept(release),
+            Some(Err(error)) if may_pass(&error) && retries > 0 => {
+                set_timeout(move || save_rest(rest, left, latest, toasts, warning, retries - 1), BEFORE_RETRY);
                 return;
             }
             // It was removed, together with what was typed.
-            Err(error) if error.status() == 404 => {}
-            Err(error) => {
+            Some(Err(error)) if error.status() == 404 => {}
+            Some(Err(error)) => {
                 let message = format!("What you typed last was not saved. {}", error.message);
                 toasts.error(&AppError { message, ..error });
             }
         }
+        left.forget();
         drop(warning);
     });
 }

@@ -11,6 +11,7 @@ use super::{
     StepHead,
     autosave::{self, Autosave, Occasion, read_form, shown_errors, without_refused},
     latest::Latest,
+    line::Line,
 };
 use crate::{
     api::releases::SaveDetails,
@@ -23,12 +24,15 @@ use crate::{
 #[component]
 pub(super) fn Details(latest: Latest) -> impl IntoView {
     let id = latest.id();
-    let action = ServerAction::<SaveDetails>::new();
+    // One form's answers after another: see `Line`.
+    let action = Action::new_unsync(move |form: &SaveDetails| Line::of(id.0).send(form.clone()));
     let form = NodeRef::<html::Form>::new();
     let saved = Memo::new(move |_| latest.with(|release| RawDetails::from(&release.details)));
     // Without scripts the answer to the last form comes with the page.
-    let first_answer = action.value().get_untracked().and_then(Result::err);
+    let first_answer = ServerAction::<SaveDetails>::new().value().get_untracked().and_then(Result::err);
     let errors = RwSignal::new(first_answer.map(|error| error.fields).unwrap_or_default());
+    let left = RwSignal::new(Line::take_back(id.0).map(|form: SaveDetails| form.details));
+    let shown = Memo::new(move |_| left.get().unwrap_or_else(|| saved.get()));
     let sent = StoredValue::new(saved.get_untracked());
     let is_leaving = RwSignal::new(false);
 
@@ -50,7 +54,7 @@ pub(super) fn Details(latest: Latest) -> impl IntoView {
         let details = check(occasion);
         if let Some(details) = details.filter(|details| sent.with_value(|sent| sent != details)) {
             sent.set_value(details.clone());
-            action.dispatch(SaveDetails { id, details });
+            action.dispatch_local(SaveDetails { id, details });
         }
     };
     let pending = action.pending();
@@ -58,8 +62,8 @@ pub(super) fn Details(latest: Latest) -> impl IntoView {
         let (details, _) = read()?;
         saved.with_untracked(|saved| *saved != details).then_some(SaveDetails { id, details })
     };
-    let autosave = Autosave::new(latest, pending, save, rest);
-    // What was typed before the page came alive.
+    let autosave = Autosave::new(id.0, latest, pending, save, rest);
+    // What was typed before the page came alive, or before the form was left.
     form.on_load(move |_| {
         if rest().is_some() {
             autosave.changed();
@@ -67,7 +71,10 @@ pub(super) fn Details(latest: Latest) -> impl IntoView {
     });
 
     Effect::new(move || match action.value().get() {
-        Some(Ok(release)) => latest.accept(release),
+        Some(Ok(release)) => {
+            latest.accept(release);
+            left.set(None);
+        }
         Some(Err(error)) => {
             is_leaving.set(false);
             sent.set_value(saved.get_untracked());
@@ -112,7 +119,7 @@ pub(super) fn Details(latest: Latest) -> impl IntoView {
         >
             <StepHead step=Step::Details/>
             <input type="hidden" name="id" value=id.to_string()/>
-            <Fields latest saved errors=errors.into()/>
+            <Fields latest saved=shown errors=errors.into()/>
             <div class="wizard-actions">
                 <p class="meta noscript:hidden" role="status">{words}</p>
                 <button type="submit" class="btn btn-primary">"Save and continue"</button>

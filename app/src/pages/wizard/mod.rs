@@ -5,6 +5,7 @@ mod cover;
 mod details;
 mod latest;
 mod leaving;
+mod line;
 mod order;
 mod submit;
 mod track;

@@ -8,6 +8,7 @@ use leptos::{
     web_sys::HtmlElement,
 };
 use vwaza::domain::{
+    codes::Isrc,
     problem::{FieldErrors, Problem},
     track::{RawTrack, TrackView},
     upload::UploadTarget,
@@ -17,6 +18,7 @@ use super::{
     Announcer,
     autosave::{self, Autosave, Occasion, read_form, shown_errors, without_refused},
     latest::Latest,
+    line::Line,
     order::Order,
 };
 use crate::{
@@ -36,9 +38,14 @@ pub(super) fn Track(
 ) -> impl IntoView {
     let id = track.with_untracked(|track| track.id);
     let (uploads, toasts, announcer) = (Uploads::get(), Toasts::get(), Announcer::get());
-    let action = ServerAction::<SaveTrack>::new();
+    let action = Action::new_unsync(move |form: &SaveTrack| Line::of(id.0).send(form.clone()));
     let form = NodeRef::<html::Form>::new();
     let errors = RwSignal::new(FieldErrors::default());
+    let left = RwSignal::new(Line::take_back(id.0).map(|form: SaveTrack| form.track));
+    let shown = Memo::new(move |_| match left.get() {
+        Some(left) => with_raw(track.get(), left),
+        None => track.get(),
+    });
     let sent = StoredValue::new(track.with_untracked(raw));
 
     // What the form holds, without what is refused.
@@ -59,22 +66,25 @@ pub(super) fn Track(
         let kept = check(occasion);
         if let Some(kept) = kept.filter(|kept| sent.with_value(|sent| sent != kept)) {
             sent.set_value(kept.clone());
-            action.dispatch(SaveTrack { id, track: kept });
+            action.dispatch_local(SaveTrack { id, track: kept });
         }
     };
     let rest = move || {
         let (kept, _) = read()?;
         (track.with_untracked(raw) != kept).then_some(SaveTrack { id, track: kept })
     };
-    let autosave = Autosave::new(latest, action.pending(), save, rest);
-    // What was typed before the page came alive.
+    let autosave = Autosave::new(id.0, latest, action.pending(), save, rest);
+    // What was typed before the page came alive, or before the form was left.
     form.on_load(move |_| {
         if rest().is_some() {
             autosave.changed();
         }
     });
     Effect::new(move || match action.value().get() {
-        Some(Ok(release)) => latest.accept(release),
+        Some(Ok(release)) => {
+            latest.accept(release);
+            left.set(None);
+        }
         Some(Err(error)) => {
             sent.set_value(track.with_untracked(raw));
             errors.update(|shown| shown.0.extend(error.fields.0.clone()));
@@ -137,7 +147,7 @@ pub(super) fn Track(
         let answer = action.value().get().map(|answer| answer.map(drop));
         autosave::words(autosave, errors, answer).unwrap_or_default()
     });
-    view! { <TrackRow track table number task form errors saved on_event/> }
+    view! { <TrackRow track=shown table number task form errors saved on_event/> }
 }
 
 /// Moving a row in the page takes the focus from what is in it: it is back before the next key can be pressed.
@@ -159,5 +169,16 @@ fn raw(track: &TrackView) -> RawTrack {
         title_version: track.title_version.clone().unwrap_or_default(),
         isrc: track.isrc.as_ref().map(ToString::to_string).unwrap_or_default(),
         explicit: track.explicit.then(|| "on".to_owned()),
+    }
+}
+
+/// The track as its form was left.
+fn with_raw(track: TrackView, left: RawTrack) -> TrackView {
+    TrackView {
+        title: left.title,
+        title_version: Some(left.title_version).filter(|version| !version.is_empty()),
+        isrc: Isrc::parse(&left.isrc).ok(),
+        explicit: left.explicit.is_some(),
+        ..track
     }
 }

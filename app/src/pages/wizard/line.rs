@@ -1,0 +1,98 @@
+//! What is sent of one form, from whichever of its lives: one at a time, so that the last word is what was typed last.
+
+use std::{cell::RefCell, collections::HashMap, rc::Rc};
+
+use futures::lock::Mutex;
+use leptos::server_fn::ServerFn;
+use serde::{Serialize, de::DeserializeOwned};
+use uuid::Uuid;
+use vwaza::domain::release::ReleaseView;
+
+use crate::error::{ApiResult, AppError};
+
+thread_local! {
+    /// By the release or track that the form is about. A form is left and opened again while what it sent is on its way: so not in it.
+    static LINES: RefCell<HashMap<Uuid, Line>> = RefCell::default();
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Line {
+    /// Held while something is on its way.
+    turn: Rc<Mutex<()>>,
+    left: Rc<RefCell<Left>>,
+}
+
+#[derive(Default)]
+struct Left {
+    /// Grows with each life of the form that had something to send: only the last may send it.
+    owner: u64,
+    /// What the form held when it was left, until it is saved.
+    form: Option<serde_json::Value>,
+}
+
+/// A form that was left and still has something to say.
+#[derive(Clone)]
+pub(super) struct LeftForm {
+    line: Line,
+    owner: u64,
+}
+
+impl Line {
+    /// In a browser only: a server's threads serve everybody.
+    pub(super) fn of(subject: Uuid) -> Self {
+        LINES.with_borrow_mut(|lines| lines.entry(subject).or_default().clone())
+    }
+
+    /// What was typed when the form was last left and is not saved yet: it goes on from there, and nobody else sends it.
+    pub(super) fn take_back<S: DeserializeOwned>(subject: Uuid) -> Option<S> {
+        if cfg!(feature = "ssr") {
+            return None;
+        }
+        let line = Self::of(subject);
+        let mut left = line.left.borrow_mut();
+        left.owner += 1;
+        serde_json::from_value(left.form.take()?).ok()
+    }
+
+    pub(super) async fn send<S>(self, form: S) -> ApiResult<ReleaseView>
+    where
+        S: ServerFn<Output = ReleaseView, Error = AppError>,
+    {
+        let _turn = self.turn.lock().await;
+        form.run_on_client().await
+    }
+
+    pub(super) fn leave(self, form: &impl Serialize) -> LeftForm {
+        let mut left = self.left.borrow_mut();
+        left.owner += 1;
+        left.form = serde_json::to_value(form).ok();
+        let owner = left.owner;
+        drop(left);
+        LeftForm { line: self, owner }
+    }
+}
+
+impl LeftForm {
+    /// `None` once the form is open again.
+    pub(super) async fn send<S>(&self, form: S) -> Option<ApiResult<ReleaseView>>
+    where
+        S: ServerFn<Output = ReleaseView, Error = AppError>,
+    {
+        let _turn = self.line.turn.lock().await;
+        if !self.is_owner() {
+            return None;
+        }
+        Some(form.run_on_client().await)
+    }
+
+    fn is_owner(&self) -> bool {
+        self.line.left.borrow().owner == self.owner
+    }
+
+    /// Nothing is to be sent any more.
+    pub(super) fn forget(self) {
+        if self.is_owner() {
+            self.line.left.borrow_mut().form = None;
+        }
+    }
+}
