@@ -73,7 +73,7 @@ test('a track that turns out to be damaged comes back with the reason', async ({
   await new Home(page).open();
   const card = page.getByRole('region', { name: 'Continue' }).getByRole('listitem');
   await expect(card).toContainText('Needs your attention');
-  await expect(card, 'with what is wrong').toContainText(/“.+” needs your attention/);
+  await expect(card, 'with what is wrong').toContainText(/Replace “.+”/);
   await expect(card, 'the whole sentence stands where it is mended').not.toContainText('This file is damaged');
 
   await wizard.open('tracks');

@@ -16,6 +16,11 @@ const test = base.extend<{ shoot: (name: string, part?: Part) => Promise<void> }
   baseURL: async ({}, use) => use(process.env.VWAZA_E2E_URL),
   context: async ({ context }, use) => {
     runsScripts(context);
+    // The first page of all may be shown before the font is there.
+    const first = await context.newPage();
+    await first.goto('/sign-in');
+    await alive(first);
+    await first.close();
     await use(context);
   },
   shoot: async ({ page }, use, info) => {

@@ -77,8 +77,8 @@ fn ReleaseRow(release: ReleaseSummary) -> impl IntoView {
                 <p class="meta">
                     {tracks_words(release.track_count)}
                     {release.release_date.map(|date| format!(" · out {}", date_words(date)))}
-                    " · changed "
-                    <TimeAgo at=release.updated_at/>
+                    " · "
+                    <span class="whitespace-nowrap">"changed " <TimeAgo at=release.updated_at/></span>
                 </p>
             </div>
             <div class="release-row-badges">

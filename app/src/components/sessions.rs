@@ -60,7 +60,7 @@ pub fn Sessions(
 fn Row(session: SessionView, end: ServerAction<EndSession>) -> impl IntoView {
     let label = format!("Sign out {}", session.device);
     let what = if session.is_current {
-        view! { <p class="badge badge-good">"This browser"</p> }.into_any()
+        view! { <p class="badge badge-good flex-none">"This browser"</p> }.into_any()
     } else {
         view! {
             <ActionForm action=end>

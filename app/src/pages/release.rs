@@ -187,8 +187,14 @@ fn Standing(release: ReleaseView) -> impl IntoView {
                 .into_any()
         }
         ReleaseStatus::PendingReview => {
-            let since = release.submitted_at.map(|at| view! { " since " <TimeAgo at=at words=Words::Since/> });
-            view! { <p>"A person listens to it next. Waiting for review" {since}</p> }.into_any()
+            let since = release.submitted_at.map(|at| view! { <p class="meta">"Since " <TimeAgo at=at words=Words::Since/></p> });
+            view! {
+                <div>
+                    <p>"Waiting for review. A person listens to it next."</p>
+                    {since}
+                </div>
+            }
+            .into_any()
         }
         ReleaseStatus::Published => {
             let out = release.details.release_date.map(|date| format!(" Its release date is {}.", date_words(date)));

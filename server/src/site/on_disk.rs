@@ -39,6 +39,8 @@ impl Site {
         }
         let file = self.root.join(relative);
         let bytes = tokio::fs::read(&file).await.ok()?;
-        Some(([(header::CONTENT_TYPE, content_type(path)), (header::CACHE_CONTROL, "no-cache")], bytes).into_response())
+        // Nothing builds the fonts anew, and the page waits for them only as long as for something that is there already.
+        let cache = if path.starts_with("/fonts/") { "public, max-age=31536000, immutable" } else { "no-cache" };
+        Some(([(header::CONTENT_TYPE, content_type(path)), (header::CACHE_CONTROL, cache)], bytes).into_response())
     }
 }

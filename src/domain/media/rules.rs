@@ -60,8 +60,8 @@ impl MediaLimits {
     /// Said before an upload.
     pub fn audio_sentence(&self) -> String {
         format!(
-            "WAV, FLAC, AIFF or ALAC; MP3 and AAC with a warning. 16 or 24\u{a0}bit, 44.1 to 192\u{a0}kHz, mono or stereo, up to {}.",
-            unbroken(&format_bytes(self.max_audio_bytes))
+            "WAV, FLAC, AIFF or ALAC; MP3 and AAC with a warning. 16 or 24\u{a0}bit, 44.1 to 192\u{a0}kHz, mono or stereo, {}.",
+            up_to(self.max_audio_bytes)
         )
     }
 
@@ -69,15 +69,15 @@ impl MediaLimits {
     pub fn cover_sentence(&self) -> String {
         format!(
             "Square JPEG or PNG, {STORE_COVER_EDGE_PX}\u{a0}×\u{a0}{STORE_COVER_EDGE_PX}\u{a0}px (at least {MIN_COVER_EDGE_PX}, at most \
-             {MAX_COVER_EDGE_PX}), RGB, up to {}.",
-            unbroken(&format_bytes(self.max_cover_bytes))
+             {MAX_COVER_EDGE_PX}), RGB, {}.",
+            up_to(self.max_cover_bytes)
         )
     }
 }
 
-/// Stays on one line.
-fn unbroken(words: &str) -> String {
-    words.replace(' ', "\u{a0}")
+/// "up to 1 GB", which stays on one line.
+fn up_to(bytes: u64) -> String {
+    format!("up to {}", format_bytes(bytes)).replace(' ', "\u{a0}")
 }
 
 /// Why a picture cannot be a cover, whatever the stores say.

@@ -90,7 +90,7 @@ impl ReleaseView {
                 add(&mut missing, Step::Cover, "cover".into(), "The cover is still uploading".into())
             }
             FileState::Failed => {
-                missing.push(failure(Step::Cover, "cover".into(), "The cover", self.cover.why_failed()));
+                missing.push(failure(Step::Cover, "cover".into(), "the cover", self.cover.why_failed()));
             }
             FileState::Storing | FileState::Examining | FileState::Ready => {}
         }
@@ -135,6 +135,6 @@ fn add(missing: &mut Vec<Missing>, step: Step, field: String, message: String) {
 }
 
 fn failure(step: Step, field: String, what: &str, why: Option<&str>) -> Missing {
-    let message = format!("{what} needs your attention");
+    let message = format!("Replace {what}");
     Missing { step, field, message, is_failure: true, why: why.map(str::to_owned) }
 }

@@ -72,7 +72,10 @@ fn LetterRow(letter: DeadLetter, actions: LetterActions) -> impl IntoView {
                 <span class="max-md:hidden">{letter.failures}</span>
                 <span class="md:hidden">{count(letter.failures.into(), "try", "tries")}</span>
             </td>
-            <td role="cell" class="md:whitespace-nowrap"><TimeAgo at=letter.failed_at/></td>
+            <td role="cell" class="whitespace-nowrap">
+                <span class="md:hidden">"Failed "</span>
+                <TimeAgo at=letter.failed_at/>
+            </td>
             <td role="cell">
                 <div class="flex gap-1 md:justify-end">
                     <ActionForm action=actions.retry>
