@@ -55,7 +55,7 @@ test('a rejected release is revised, submitted again and approved', async ({ pag
     await expect(page).toHaveURL(/\/details$/);
     await wizard.go('Cover');
     await wizard.chooseCover('cover.jpg');
-    await expect(wizard.coverStep()).toContainText(/(PNG|JPEG) · 3000 × 3000 px/);
+    await expect(wizard.coverStep()).toContainText(/(PNG|JPEG) · 3000\s×\s3000\spx/);
     await wizard.go('Review and submit');
     await wizard.submit();
     await release.expectStatus('In review');

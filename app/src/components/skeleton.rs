@@ -1,6 +1,7 @@
 //! The shape of a page that is being fetched: laid out by the classes of the page itself, so that it changes with it.
 
 use leptos::prelude::*;
+use vwaza::domain::release::Step;
 
 /// What kind of page is on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,15 +25,20 @@ pub fn Skeleton(shape: Shape) -> impl IntoView {
             <div class="section">{block("skeleton-line")} {blocks("skeleton-row", 4)}</div>
         }
         .into_any(),
-        Shape::Wizard => view! {
-            {title()}
-            <div class="wizard">
-                <div class="wizard-steps"><ol>{blocks("skeleton-step", 4)}</ol></div>
-                <div class="wizard-step stack">{block("skeleton-line")} <div class="wizard-fields">{blocks("skeleton-field", 8)}</div></div>
-                <div class="wizard-aside">{block("skeleton-panel")}</div>
-            </div>
+        Shape::Wizard => {
+            let steps = Step::ALL.map(|_| view! { <li class="skeleton skeleton-step"></li> }).collect_view();
+            view! {
+                {title()}
+                <div class="wizard">
+                    <div class="wizard-steps"><ol>{steps}</ol></div>
+                    <div class="wizard-step stack">
+                        {block("skeleton-line")} <div class="wizard-fields">{blocks("skeleton-field", 8)}</div>
+                    </div>
+                    <div class="wizard-aside">{block("skeleton-panel")}</div>
+                </div>
+            }
+            .into_any()
         }
-        .into_any(),
         Shape::Release => view! {
             <div class="release-hero">
                 {block("cover release-cover")}
@@ -41,7 +47,10 @@ pub fn Skeleton(shape: Shape) -> impl IntoView {
             <div class="section">{block("skeleton-line")} {blocks("skeleton-row", 3)}</div>
         }
         .into_any(),
-        Shape::List => view! { {title()} {block("skeleton-field")} {blocks("skeleton-line", 1)} {blocks("skeleton-table-row", 8)} }.into_any(),
+        Shape::List => {
+            view! { {title()} {block("skeleton-field")} {block("skeleton-line")} {blocks("skeleton-table-row", 8)} }
+                .into_any()
+        }
         Shape::Review => view! {
             {title()}
             <div class="review-head">{block("cover")} <div class="stack">{blocks("skeleton-line", 6)}</div></div>
@@ -53,7 +62,7 @@ pub fn Skeleton(shape: Shape) -> impl IntoView {
     view! {
         <div class=page aria-busy="true">
             <p class="visually-hidden" role="status">"Loading"</p>
-            {body}
+            <div aria-hidden="true">{body}</div>
         </div>
     }
 }
