@@ -365,7 +365,7 @@ mod tests {
     #[test]
     fn limits_are_stated_as_they_are_enforced() {
         assert_eq!(MediaLimits::default(), MediaLimits { max_audio_bytes: 1 << 30, max_cover_bytes: 36 << 20 });
-        assert!(MediaLimits::of_mb(200, 5).audio_sentence().contains("up to 200 MB"));
+        assert!(MediaLimits::of_mb(200, 5).audio_sentence().contains("up\u{a0}to\u{a0}200\u{a0}MB"));
         assert!(MediaLimits::default().cover_sentence().contains("3000\u{a0}×\u{a0}3000\u{a0}px"));
     }
 }
