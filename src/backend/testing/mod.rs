@@ -3,6 +3,7 @@
 pub mod fixtures;
 pub mod fuzzing;
 mod neighbour;
+mod proxy;
 #[cfg(feature = "test-servers")]
 pub mod s3_server;
 #[cfg(feature = "test-servers")]
@@ -11,6 +12,7 @@ pub mod supabase_server;
 use std::{env, process::Command, thread};
 
 pub use neighbour::Neighbour;
+pub use proxy::Proxy;
 use sqlx::{Connection, PgConnection};
 use tokio::runtime::Builder;
 use uuid::Uuid;

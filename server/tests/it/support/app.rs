@@ -15,14 +15,13 @@ use serde_json::Value;
 use sqlx::PgPool;
 use tempfile::TempDir;
 use vwaza::{
-    backend::testing::{TestDatabase, test_server_url},
+    backend::testing::{Proxy, TestDatabase, test_server_url},
     domain::ids::ReleaseId,
 };
 
 use super::{
     client::{Client, form},
     log::Log,
-    proxy::Proxy,
     wait::{eventually, eventually_or_none},
 };
 

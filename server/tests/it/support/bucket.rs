@@ -1,12 +1,9 @@
 //! Storage that several servers share, on a line that can be cut.
 
 use tempfile::TempDir;
-use vwaza::backend::testing::s3_server::S3Server;
+use vwaza::backend::testing::{Proxy, s3_server::S3Server};
 
-use super::{
-    app::{App, spawn_app_with},
-    proxy::Proxy,
-};
+use super::app::{App, spawn_app_with};
 
 /// A bucket behind a line that can be cut, and what a server is told of it.
 pub(crate) struct Bucket {

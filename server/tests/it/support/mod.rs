@@ -6,7 +6,6 @@ mod bucket;
 mod client;
 mod jobs;
 mod log;
-mod proxy;
 mod raw;
 mod release;
 mod wait;

@@ -1,12 +1,13 @@
-//! A line to the database that can be cut and can go dead.
+//! A line to a database or a storage that can be cut and can go dead.
 
 use std::{
     io,
     net::TcpListener,
     sync::{
-        Arc, LazyLock, Mutex,
+        Arc, LazyLock, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::{
@@ -14,15 +15,20 @@ use tokio::{
     net::TcpStream,
     runtime::{Builder, Runtime},
     task::{AbortHandle, JoinSet},
+    time::sleep,
 };
+
+/// For a port that its last user may not have left yet.
+const TRIES: u32 = 1000;
+const TRY_EVERY: Duration = Duration::from_millis(25);
 
 /// Beside the tests: a line that is cut ends at once, even when its test waits for something without yielding. PostgreSQL drops no
 /// database while a line stands on which somebody has begun to sign in.
 static LINES: LazyLock<Runtime> =
-    LazyLock::new(|| Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap());
+    LazyLock::new(|| Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a thread can be had"));
 
 /// Forwards connections to one address until it is told otherwise. Dropping it cuts the line.
-pub(crate) struct Proxy {
+pub struct Proxy {
     port: u16,
     target: String,
     running: Mutex<Option<AbortHandle>>,
@@ -41,10 +47,12 @@ struct Faults {
 }
 
 impl Proxy {
-    pub(crate) async fn to(target: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    /// # Panics
+    /// When no port is free.
+    pub async fn to(target: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let proxy = Self {
-            port: listener.local_addr().unwrap().port(),
+            port: listener.local_addr().expect("it is bound").port(),
             target: target.to_owned(),
             running: Mutex::default(),
             faults: Arc::default(),
@@ -53,57 +61,68 @@ impl Proxy {
         proxy
     }
 
-    pub(crate) fn address(&self) -> String {
+    pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
     /// All connections end; new ones are refused.
-    pub(crate) fn cut(&self) {
-        if let Some(running) = self.running.lock().unwrap().take() {
+    pub fn cut(&self) {
+        if let Some(running) = lock(&self.running).take() {
             running.abort();
         }
     }
 
     /// From now on nobody who LISTENs hears anything, and their connections stand.
-    pub(crate) fn deafen_listeners(&self) {
+    pub fn deafen_listeners(&self) {
         self.faults.deaf.store(true, Ordering::Relaxed);
     }
 
     /// How often something was said to a deaf listener.
-    pub(crate) fn swallowed(&self) -> usize {
+    pub fn swallowed(&self) -> usize {
         self.faults.swallowed.load(Ordering::Relaxed)
     }
 
     /// Of the next transaction with this statement in it. Its text is on the line the first time that a connection uses it.
-    pub(crate) fn lose_reply_to_commit_of(&self, statement: &str) {
-        *self.faults.lose_reply_after.lock().unwrap() = Some(statement.to_owned());
+    pub fn lose_reply_to_commit_of(&self, statement: &str) {
+        *lock(&self.faults.lose_reply_after) = Some(statement.to_owned());
     }
 
-    pub(crate) fn has_lost_a_reply(&self) -> bool {
+    pub fn has_lost_a_reply(&self) -> bool {
         self.faults.has_lost.load(Ordering::Relaxed)
     }
 
     /// All connections end; new ones are taken and nothing is ever said.
-    pub(crate) async fn go_dead(&self) {
+    pub async fn go_dead(&self) {
         let listener = self.bind_again().await;
         self.run(listener, Behaviour::Silent);
     }
 
-    pub(crate) async fn mend(&self) {
+    /// Leads to another address from the next `mend` on.
+    pub fn lead_to(&mut self, target: &str) {
+        target.clone_into(&mut self.target);
+    }
+
+    pub async fn mend(&self) {
         let listener = self.bind_again().await;
         self.run(listener, Behaviour::Forward);
     }
 
     async fn bind_again(&self) -> TcpListener {
         self.cut();
-        super::eventually("the proxy's port is free again", async || TcpListener::bind(self.address()).ok()).await
+        for _ in 0..TRIES {
+            if let Ok(listener) = TcpListener::bind(self.address()) {
+                return listener;
+            }
+            sleep(TRY_EVERY).await;
+        }
+        panic!("the proxy's port is not free again")
     }
 
     fn run(&self, listener: TcpListener, behaviour: Behaviour) {
         let (target, faults) = (Arc::new(self.target.clone()), Arc::clone(&self.faults));
-        listener.set_nonblocking(true).unwrap();
+        listener.set_nonblocking(true).expect("a socket can be told so");
         let task = LINES.spawn(async move {
-            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            let listener = tokio::net::TcpListener::from_std(listener).expect("it does not block");
             // Aborted together with this task.
             let mut connections = JoinSet::new();
             loop {
@@ -121,7 +140,7 @@ impl Proxy {
                 });
             }
         });
-        *self.running.lock().unwrap() = Some(task.abort_handle());
+        *lock(&self.running) = Some(task.abort_handle());
     }
 }
 
@@ -136,14 +155,14 @@ async fn forward(mut client: TcpStream, mut server: TcpStream, faults: &Faults) 
                 read => {
                     let said = String::from_utf8_lossy(&asked[..read]);
                     listens |= said.contains("LISTEN");
-                    let after = faults.lose_reply_after.lock().unwrap().clone();
+                    let after = lock(&faults.lose_reply_after).clone();
                     commits |= after.is_some_and(|statement| said.contains(&statement));
                     let loses = commits && said.contains("COMMIT");
                     server.write_all(&asked[..read]).await?;
                     if loses {
                         // Once it answers, it is committed.
                         let answered = server.read(&mut told).await? > 0;
-                        *faults.lose_reply_after.lock().unwrap() = None;
+                        *lock(&faults.lose_reply_after) = None;
                         faults.has_lost.store(answered, Ordering::Relaxed);
                         return Ok(());
                     }
@@ -158,6 +177,11 @@ async fn forward(mut client: TcpStream, mut server: TcpStream, faults: &Faults) 
             },
         }
     }
+}
+
+fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it is held.
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[derive(Clone, Copy)]
