@@ -1,5 +1,5 @@
-//! Connections of the queue's own. A pool tests each connection that comes back to it, which doubles the way to the database of whoever
-//! sends one short statement after the other.
+//! Connections for whoever sends one short statement after the other: the queue, and uploads. A pool tests each connection that comes
+//! back to it, which doubles their way to the database.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -13,8 +13,11 @@ use super::{Error, Result, db::ACQUIRE_TIMEOUT};
 
 /// A line that has been idle for longer is asked whether it still stands.
 const UNTESTED_FOR_MAX: Duration = Duration::from_secs(1);
-/// At most, whatever the worker's concurrency.
+/// At most, whatever the worker's concurrency and however many uploads there are.
 const LINES: usize = 8;
+
+/// Longer than a locked row is waited for.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
 pub(super) struct Lines {
     db: PgPool,
@@ -30,9 +33,10 @@ impl Lines {
 
     /// Sends something on a connection, which is kept for the next one unless this fails.
     pub(super) async fn send<T>(&self, what: impl AsyncFnOnce(&mut PgConnection) -> Result<T>) -> Result<T> {
-        let _turn = self.turns.acquire().await.map_err(|_| Error::Corrupt("the queue's lines are closed".into()))?;
+        let turn = timeout(ACQUIRE_TIMEOUT, self.turns.acquire()).await.map_err(|_| silent())?;
+        let _turn = turn.map_err(|_| Error::Corrupt("these lines are closed".into()))?;
         let mut line = self.line().await?;
-        let outcome = what(&mut line).await;
+        let outcome = timeout(ANSWER_TIMEOUT, what(&mut line)).await.unwrap_or_else(|_| Err(silent()));
         let mut idle = self.idle();
         match outcome {
             Ok(_) => idle.push((line, Instant::now())),
@@ -58,4 +62,9 @@ impl Lines {
         // Nothing panics while it is held.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A database that is there and says nothing.
+fn silent() -> Error {
+    sqlx::Error::PoolTimedOut.into()
 }

@@ -68,7 +68,9 @@ pub struct Backend {
     passwords: passwords::Passwords,
     events: events::Events,
     worker: worker::Worker,
+    /// The queue's.
     lines: lines::Lines,
+    upload_lines: lines::Lines,
     session_cookie: sessions::SessionCookie,
     shutdown: CancellationToken,
 }
@@ -90,6 +92,7 @@ impl Backend {
             worker: worker::Worker::new(WorkerId(Uuid::now_v7()), &settings.queue, shutdown.clone()),
             writers: uploads::writers::Writers::default(),
             lines: lines::Lines::new(db.clone()),
+            upload_lines: lines::Lines::new(db.clone()),
             db,
             settings,
             storage,

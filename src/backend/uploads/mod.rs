@@ -61,21 +61,21 @@ impl Uploads {
     /// # Errors
     /// 404 for what does not exist and for what is not the actor's own.
     async fn own(&self, actor: &Actor, id: UploadId) -> Result<Row> {
-        let row = sqlx::query_as!(
-            Row,
-            r#"select id as "id: UploadId", state as "state: UploadState", release_id as "release: ReleaseId",
-                      (release_id is not null and (kind = 'COVER' or track_id is not null)) as "has_target!",
-                      spool_id as "spool: SpoolId", offset_bytes as "offset", length_bytes as "length", sha256,
-                      failure_status, failure, expires_at,
-                      (expires_at <= now() and offset_bytes < length_bytes) as "is_expired!"
-               from uploads where id = $1 and owner_id = $2"#,
-            id as UploadId,
-            actor.id as UserId
-        )
-        .fetch_optional(&self.0.db)
-        .await?
-        .ok_or(Problem::NotFound)?;
-        Ok(row)
+        let row = self.0.upload_lines.send(async |line| {
+            let row = sqlx::query_as!(
+                Row,
+                r#"select id as "id: UploadId", state as "state: UploadState", release_id as "release: ReleaseId",
+                          (release_id is not null and (kind = 'COVER' or track_id is not null)) as "has_target!",
+                          spool_id as "spool: SpoolId", offset_bytes as "offset", length_bytes as "length", sha256,
+                          failure_status, failure, expires_at,
+                          (expires_at <= now() and offset_bytes < length_bytes) as "is_expired!"
+                   from uploads where id = $1 and owner_id = $2"#,
+                id as UploadId,
+                actor.id as UserId
+            );
+            Ok(row.fetch_optional(line).await?)
+        });
+        Ok(row.await?.ok_or(Problem::NotFound)?)
     }
 
     /// How an upload is doing, at this moment.

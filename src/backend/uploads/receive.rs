@@ -150,18 +150,20 @@ impl Uploads {
         S: Stream<Item = Result<Bytes, E>> + Send + Unpin + 'static,
         E: std::error::Error + Send + Sync + 'static,
     {
-        let row = self.own(actor, id).await?;
-        if let Some(whole) = Received::whole(&row) {
-            // The reply to its last byte was lost.
-            return if offset == whole.offset { Ok(whole) } else { Err(goes_on_at(whole.offset, offset).into()) };
-        }
-        self.check_receivable(&row)?;
-        let Some(writer) = self.0.writers.try_hold(id) else {
-            return Err(Problem::Refused {
-                status: 423,
-                message: "Another connection is sending this file right now.".into(),
+        // Whoever has written to it before is known, and what else there is to check is checked once nobody else writes.
+        let writer = match self.0.writers.try_hold_again(actor.id, id) {
+            Some(writer) => writer,
+            None => {
+                let row = self.own(actor, id).await?;
+                if let Some(whole) = Received::whole(&row) {
+                    return whole_at(whole, offset);
+                }
+                self.check_receivable(&row)?;
+                self.0.writers.try_hold_as(actor.id, id).ok_or_else(|| Problem::Refused {
+                    status: 423,
+                    message: "Another connection is sending this file right now.".into(),
+                })?
             }
-            .into());
         };
         let uploads = Uploads(Arc::clone(&self.0));
         let actor = actor.clone();
@@ -182,21 +184,12 @@ impl Uploads {
         S: Stream<Item = Result<Bytes, E>> + Send + Unpin,
         E: std::error::Error + Send + Sync + 'static,
     {
-        // Read again now that nobody else writes; prolonged before the file is touched, against the janitor.
-        let row = self.own(actor, id).await?;
-        self.check_receivable(&row)?;
-        let length = row.length.unsigned_abs();
-        if row.offset.unsigned_abs() != offset {
-            return Err(goes_on_at(row.offset.unsigned_abs(), offset).into());
-        }
-        if row.is_all_here() {
-            self.finish_receiving(id, writer).await?;
-            return Ok(Received::all(length));
-        }
-        self.prolong(id).await?;
+        let Some(Opened { length, release }) = self.open(actor, id, offset).await? else {
+            return self.not_opened(actor, id, offset, writer).await;
+        };
         let running = std::mem::take(&mut *writer.running);
         let mut sink = match Sink::open(self.0.spool.path(id), offset, running, checksum).await {
-            Err(Error::BytesLost { .. }) => return Err(self.give_up_lost(id, row.release).await?),
+            Err(Error::BytesLost { .. }) => return Err(self.give_up_lost(id, release).await?),
             opened => opened?,
         };
         let mut outcome = self.pump(&mut sink, length, &mut body, &writer, id).await;
@@ -206,7 +199,13 @@ impl Uploads {
             outcome = Err(Problem::Refused { status: 460, message }.into());
         }
         // Whatever ended it, what has arrived is flushed and counted.
-        let counted = match sink.flush().await {
+        let mut flushed = sink.flush().await;
+        if let Err(error) = flushed {
+            // A full disk may have taken a part of it, which counts.
+            outcome = outcome.and(Err(error));
+            flushed = sink.flush().await;
+        }
+        let counted = match flushed {
             Ok(flushed) => {
                 fail::fail_point!("bytes-flushed");
                 self.commit_offset(id, flushed).await.map(|expires_at| (flushed, expires_at))
@@ -256,7 +255,7 @@ impl Uploads {
                     let message = "The connection dropped before all bytes had arrived. What arrived is kept.".into();
                     return Err(Problem::Refused { status: 408, message }.into());
                 }
-                Ok(None) => return sink.write().await,
+                Ok(None) => return sink.complete().await,
                 Err(_) => {
                     let message = "Nothing arrived for 30 seconds. Send the rest in a new request.".into();
                     return Err(Problem::Refused { status: 408, message }.into());
@@ -282,10 +281,52 @@ impl Uploads {
         }
     }
 
+    /// Opens an upload to whoever holds it, if it goes on at `offset`; prolonged before its file is touched, against the janitor.
+    async fn open(&self, actor: &Actor, id: UploadId, offset: u64) -> Result<Option<Opened>> {
+        let Ok(offset) = i64::try_from(offset) else { return Ok(None) };
+        let opened = self.0.upload_lines.send(async |line| {
+            // Nothing rests on it but a later end, which the next offset brings again: it waits for no disk.
+            let opened = sqlx::query!(
+                r#"with hasty as materialized (select set_config('synchronous_commit', 'off', true))
+                   update uploads set expires_at = now() + make_interval(secs => $4), updated_at = now() from hasty
+                   where id = $1 and owner_id = $2 and state = 'RECEIVING' and expires_at > now()
+                     and offset_bytes = $3 and offset_bytes < length_bytes and spool_id = $5
+                     and release_id is not null and (kind = 'COVER' or track_id is not null)
+                   returning length_bytes, release_id as "release: ReleaseId""#,
+                id as UploadId,
+                actor.id as UserId,
+                offset,
+                self.0.settings.uploads.expiry.as_secs_f64(),
+                self.0.spool.id as SpoolId
+            );
+            Ok(opened.fetch_optional(line).await?)
+        });
+        Ok(opened.await?.map(|row| Opened { length: row.length_bytes.unsigned_abs(), release: row.release }))
+    }
+
+    /// Why not; or completes what is all here.
+    async fn not_opened(&self, actor: &Actor, id: UploadId, offset: u64, writer: Writer) -> Result<Received> {
+        let row = self.own(actor, id).await?;
+        if let Some(whole) = Received::whole(&row) {
+            return whole_at(whole, offset);
+        }
+        self.check_receivable(&row)?;
+        let so_far = Received::so_far(&row);
+        if so_far.offset != offset {
+            return Err(goes_on_at(so_far.offset, offset).into());
+        }
+        if !row.is_all_here() {
+            // It was prolonged since it was opened.
+            return Err(Problem::Unavailable("Send these bytes again in a moment.".into()).into());
+        }
+        self.finish_receiving(id, writer).await?;
+        Ok(Received::all(so_far.length))
+    }
+
     /// # Errors
     /// 410 when it was cancelled, has expired or is received by now.
     async fn prolong(&self, id: UploadId) -> Result<()> {
-        // Nothing rests on it but a later end, which the next offset brings again: it waits for no disk.
+        // As it was opened.
         let prolonged = sqlx::query!(
             "with hasty as materialized (select set_config('synchronous_commit', 'off', true))
              update uploads set expires_at = now() + make_interval(secs => $2), updated_at = now() from hasty
@@ -304,16 +345,17 @@ impl Uploads {
     /// 410 when it was cancelled, or its target removed, while they came.
     async fn commit_offset(&self, id: UploadId, offset: u64) -> Result<OffsetDateTime> {
         let offset = i64::try_from(offset).map_err(|_| Error::Corrupt(format!("offset {offset} of upload {id}")))?;
-        let expires_at = sqlx::query_scalar!(
-            "update uploads set offset_bytes = $2, expires_at = now() + make_interval(secs => $3), updated_at = now()
-             where id = $1 and state = 'RECEIVING' returning expires_at",
-            id as UploadId,
-            offset,
-            self.0.settings.uploads.expiry.as_secs_f64()
-        )
-        .fetch_optional(&self.0.db)
-        .await?;
-        expires_at.ok_or_else(|| over().into())
+        let expires_at = self.0.upload_lines.send(async |line| {
+            let expires_at = sqlx::query_scalar!(
+                "update uploads set offset_bytes = $2, expires_at = now() + make_interval(secs => $3), updated_at = now()
+                 where id = $1 and state = 'RECEIVING' returning expires_at",
+                id as UploadId,
+                offset,
+                self.0.settings.uploads.expiry.as_secs_f64()
+            );
+            Ok(expires_at.fetch_optional(line).await?)
+        });
+        expires_at.await?.ok_or_else(|| over().into())
     }
 
     /// Completes an upload whose bytes are all here although nobody was told.
@@ -516,6 +558,20 @@ impl Uploads {
         }
         Ok(())
     }
+}
+
+/// What whoever holds an upload has to know of it.
+struct Opened {
+    length: u64,
+    release: Option<ReleaseId>,
+}
+
+/// For a client that never heard that its last byte arrived.
+///
+/// # Errors
+/// 409 for one that goes on anywhere else.
+fn whole_at(whole: Received, offset: u64) -> Result<Received> {
+    if offset == whole.offset { Ok(whole) } else { Err(goes_on_at(whole.offset, offset).into()) }
 }
 
 fn over() -> Problem {

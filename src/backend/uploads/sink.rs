@@ -113,10 +113,13 @@ impl Sink {
         self.begin_write(Flush::No).await
     }
 
-    /// Everything that has come in is written, though not flushed.
-    pub(super) async fn write(&mut self) -> Result<()> {
-        self.begin_write(Flush::No).await?;
-        self.end_write().await
+    /// All has come in. What is checked before it counts is written for that; anything else is by the flush.
+    pub(super) async fn complete(&mut self) -> Result<()> {
+        if self.is_checked {
+            self.begin_write(Flush::No).await?;
+            self.end_write().await?;
+        }
+        Ok(())
     }
 
     pub(super) fn is_checked(&self) -> bool {
@@ -145,10 +148,11 @@ impl Sink {
 
     /// Everything to the disk. The offset up to which it is there.
     pub(super) async fn flush(&mut self) -> Result<u64> {
-        self.end_write().await?;
-        self.end_flush_ahead().await?;
         self.begin_write(Flush::Yes).await?;
-        self.end_write().await?;
+        // Beside a flush that may be under way: either may be the one that is told of an error.
+        let written = self.end_write().await;
+        self.end_flush_ahead().await?;
+        written?;
         Ok(self.written)
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -13,7 +13,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::ids::UploadId;
+use crate::domain::ids::{UploadId, UserId};
 
 /// A writer that is told to go has this long: it finishes the write that it is in.
 const DISPLACE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -37,6 +37,17 @@ struct Slot {
     state: Arc<AsyncMutex<RunningHash>>,
     /// Tells the present holder to go.
     displace: Mutex<CancellationToken>,
+    /// Whose upload it is, once they have written to it.
+    owner: OnceLock<UserId>,
+}
+
+impl Slot {
+    fn try_hold(&self) -> Option<Writer> {
+        // Whoever displaces comes before or after, never between the hold and what ends it.
+        let mut displace = self.displace.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = Arc::clone(&self.state).try_lock_owned().ok()?;
+        Some(Writer::new(running, &mut displace))
+    }
 }
 
 /// All uploads that this process has written to lately.
@@ -53,11 +64,20 @@ pub(super) struct Writer {
 impl Writers {
     /// The right to write, if nobody has it.
     pub(super) fn try_hold(&self, id: UploadId) -> Option<Writer> {
+        self.slot(id).try_hold()
+    }
+
+    /// The same for its owner, who is remembered.
+    pub(super) fn try_hold_as(&self, owner: UserId, id: UploadId) -> Option<Writer> {
         let slot = self.slot(id);
-        // Whoever displaces comes before or after, never between the hold and what ends it.
-        let mut displace = slot.displace.lock().unwrap_or_else(PoisonError::into_inner);
-        let running = Arc::clone(&slot.state).try_lock_owned().ok()?;
-        Some(Writer::new(running, &mut displace))
+        slot.owner.get_or_init(|| owner);
+        slot.try_hold()
+    }
+
+    /// The same for whoever is remembered; for nobody else, who must not as much as keep the owner waiting.
+    pub(super) fn try_hold_again(&self, owner: UserId, id: UploadId) -> Option<Writer> {
+        let slot = self.slots().get(&id).cloned().filter(|slot| slot.owner.get() == Some(&owner))?;
+        slot.try_hold()
     }
 
     /// The right to write; whoever has it is told to go.
