@@ -109,8 +109,11 @@ async fn notify(db: &PgPool, releases: HashSet<ReleaseChanged>, has_job: bool) -
         channels.push(JOBS.to_owned());
         payloads.push(String::new());
     }
+    // A hint need not outlive a crash: it waits for no disk.
     sqlx::query!(
-        r#"select pg_notify(channel, payload)::text as "sent" from unnest($1::text[], $2::text[]) hints(channel, payload)"#,
+        r#"with hasty as materialized (select set_config('synchronous_commit', 'off', true))
+           select pg_notify(channel, payload)::text as "sent"
+           from hasty, unnest($1::text[], $2::text[]) hints(channel, payload)"#,
         &channels,
         &payloads
     )
