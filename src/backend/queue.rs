@@ -213,6 +213,8 @@ pub(super) async fn fail(
     let detail: String = report.detail.chars().filter(|c| *c != '\0').take(ERROR_MAX_CHARS).collect();
     let (is_dead, delay) = match next {
         AfterFailure::DeadLetter => (true, Duration::ZERO),
+        // A lease that ran out was its wait.
+        AfterFailure::RetryIn(_) if report.lease_expired => (false, Duration::ZERO),
         AfterFailure::RetryIn(delay) => (false, delay),
     };
     let failed = sqlx::query!(

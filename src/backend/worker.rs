@@ -300,8 +300,10 @@ async fn recover(backend: &Arc<Backend>) -> Result<()> {
             lease_expired: true,
         };
         match jobs::fail(backend, &job, &report, None).await {
+            // It is due at once.
+            Ok(()) => backend.events.job_added(),
             // It was prolonged, finished or taken back by somebody else in between.
-            Ok(()) | Err(Error::LeaseLost(_)) => {}
+            Err(Error::LeaseLost(_)) => {}
             // The others do not wait for it.
             Err(error) => tracing::warn!(job.id = %job.id, error = ?error, "a stuck job could not be taken back"),
         }

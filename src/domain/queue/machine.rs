@@ -113,7 +113,8 @@ impl Job {
             return Err(Refused::LeaseLost);
         }
         let failed = self.fail(of, Failure::Transient, max_failures, jitter, now)?;
-        Ok(Self { expired_leases: self.expired_leases + 1, ..failed })
+        // The lease was its wait.
+        Ok(Self { expired_leases: self.expired_leases + 1, run_after: now, ..failed })
     }
 
     /// `queue::stuck`: nobody has heard of its worker for the length of the lease.
