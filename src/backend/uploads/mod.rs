@@ -4,6 +4,7 @@ mod begin;
 mod checksum;
 mod cleaning;
 mod failed;
+mod finish;
 mod form;
 mod receive;
 mod sink;

@@ -1,41 +1,23 @@
-//! Receiving bytes: written, hashed and flushed in constant memory by one writer at a time; then judged, and handed to the queue
-//! in the transaction that marks them received.
+//! Receiving bytes: written, hashed and flushed in constant memory by one writer at a time.
 
 use std::{
-    fs::File,
-    io,
-    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
-use sha2::Digest;
-use sqlx::types::Json;
 use time::OffsetDateTime;
-use tokio::{task::spawn_blocking, time::timeout};
+use tokio::time::timeout;
 
-use super::{
-    Row, Uploads,
-    sink::{Sink, hash_of_first},
-    writers::{RunningHash, Writer},
-};
+use super::{Row, Uploads, sink::Sink, writers::Writer};
 use crate::{
-    backend::{
-        Error, Result,
-        media::{MediaError, Refusal, judge_audio, judge_cover},
-        queue::{self, NewJob},
-        releases, worker,
-    },
+    backend::{Error, Result},
     domain::{
         account::Actor,
-        circuit::CircuitState,
-        ids::{ReleaseId, SpoolId, TrackId, UploadId, UserId},
-        media::{MediaLimits, Tags},
+        ids::{ReleaseId, SpoolId, UploadId, UserId},
         problem::Problem,
-        queue::JobKind,
-        upload::{Checksum, UploadKind, UploadState},
+        upload::{Checksum, UploadState},
     },
 };
 
@@ -357,207 +339,6 @@ impl Uploads {
         });
         expires_at.await?.ok_or_else(|| over().into())
     }
-
-    /// Completes an upload whose bytes are all here although nobody was told.
-    pub(super) async fn finish_if_whole(&self, id: UploadId) -> Result<()> {
-        let writer = self.0.writers.displace(id).await.ok_or_else(busy)?;
-        self.finish_held(id, writer).await
-    }
-
-    /// The same by whoever may write to it already; to its end, even when the caller goes away.
-    pub(super) async fn finish_held(&self, id: UploadId, writer: Writer) -> Result<()> {
-        let uploads = Uploads(Arc::clone(&self.0));
-        self.0.worker.track(async move { uploads.finish_receiving(id, writer).await }).await?
-    }
-
-    /// Judges what has arrived; then, in one transaction, marks it received and gives it the job that stores it.
-    async fn finish_receiving(&self, id: UploadId, writer: Writer) -> Result<()> {
-        let backend = &self.0;
-        let row = sqlx::query!(
-            r#"select state as "state: UploadState", kind as "kind: UploadKind", length_bytes, release_id as "release: ReleaseId",
-                      expected_sha256
-               from uploads where id = $1"#,
-            id as UploadId
-        )
-        .fetch_one(&backend.db)
-        .await?;
-        match row.state {
-            UploadState::Receiving => {}
-            UploadState::Received | UploadState::Attached | UploadState::Superseded => return Ok(()),
-            _ => return Err(over().into()),
-        }
-        let length = row.length_bytes.unsigned_abs();
-        let (path, limits, running) = (backend.spool.path(id), backend.settings.media, writer.running.clone());
-        let judged = spawn_blocking(move || {
-            let sha256 = whole_hash(&path, length, running)?;
-            let verdict = if row.expected_sha256.is_some_and(|expected| expected != sha256) {
-                Err(not_what_was_announced().into())
-            } else {
-                judge(row.kind, &path, &limits)
-            };
-            match verdict {
-                Err(MediaError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
-                    Err(Error::BytesLost { offset: length })
-                }
-                Err(MediaError::Io(error)) => Err(error.into()),
-                Err(MediaError::Refused(refusal)) => Ok((sha256, Err(refusal))),
-                Ok(judged) => Ok((sha256, Ok(judged))),
-            }
-        });
-        match judged.await? {
-            Ok((sha256, Ok(judged))) => self.mark_received(id, row.release, &sha256, judged).await?,
-            Ok((sha256, Err(refusal))) => {
-                self.mark_refused(id, row.release, Some(&sha256), &refusal).await?;
-                self.forget_if_over(id).await?;
-                return Err(Problem::Refused { status: refusal.status, message: refusal.message }.into());
-            }
-            Err(Error::BytesLost { .. }) => return Err(self.give_up_lost(id, row.release).await?),
-            Err(error) => return Err(error),
-        }
-        backend.writers.forget(id);
-        Ok(())
-    }
-
-    async fn mark_received(
-        &self,
-        id: UploadId,
-        release: Option<ReleaseId>,
-        sha256: &[u8],
-        judged: Judged,
-    ) -> Result<()> {
-        let backend = &self.0;
-        let mut tx = backend.db.begin().await?;
-        let release = match release {
-            Some(release) => releases::lock(&mut tx, release).await?,
-            None => None,
-        };
-        let upload = sqlx::query!(
-            r#"update uploads set state = 'RECEIVED', sha256 = $2, content_type = $3, tags = $4,
-                      offset_bytes = length_bytes, received_at = now(), updated_at = now()
-               where id = $1 and state = 'RECEIVING' and release_id is not null and (kind = 'COVER' or track_id is not null)
-                 and (expected_sha256 is null or expected_sha256 = $2)
-               returning owner_id as "owner: UserId", spool_id as "spool: SpoolId", track_id as "track: TrackId""#,
-            id as UploadId,
-            sha256,
-            judged.content_type,
-            Json(judged.tags) as Json<Tags>
-        )
-        .fetch_optional(&mut *tx)
-        .await?;
-        let (Some(release), Some(upload)) = (release, upload) else {
-            drop(tx);
-            return self.was_received_or_gave_way(id).await;
-        };
-        let job = NewJob {
-            kind: JobKind::Store,
-            artist: upload.owner,
-            release: Some(release.id),
-            upload: Some(id),
-            object: None,
-            spool: Some(upload.spool),
-        };
-        // With a turn free and the storage well it is stored at once, while the artist watches; otherwise it waits in the queue like
-        // any other.
-        let is_well = backend.storage.circuit() == CircuitState::Closed;
-        let turn = backend.worker.try_turn(release.artist).filter(|_| is_well);
-        let owner = turn.as_ref().map(|_| backend.worker.id);
-        let claimed = queue::enqueue(&mut tx, &job, owner, backend.settings.queue.lease).await?;
-        fail::fail_point!("job-added");
-        if release.status.is_editable() {
-            releases::touch(&mut tx, release.id).await?;
-        }
-        tx.commit().await?;
-        metrics::counter!("vwaza_uploads_total", "outcome" => "received").increment(1);
-        fail::fail_point!("upload-received");
-        match turn {
-            Some(turn) => worker::run_in_background(backend, claimed, turn),
-            None => backend.events.job_added(),
-        }
-        backend.events.release_changed(release.id, release.artist);
-        Ok(())
-    }
-
-    /// It is not RECEIVING with a target any more. Somebody may have completed it, though the reply to their COMMIT was lost.
-    ///
-    /// # Errors
-    /// 410 when what it was for is gone, 503 when it was announced by a hash meanwhile: it is judged anew.
-    async fn was_received_or_gave_way(&self, id: UploadId) -> Result<()> {
-        sqlx::query!(
-            "update uploads set state = 'CANCELLED', updated_at = now()
-             where id = $1 and state = 'RECEIVING' and (release_id is null or (kind = 'AUDIO' and track_id is null))",
-            id as UploadId
-        )
-        .execute(&self.0.db)
-        .await?;
-        if self.forget_if_over(id).await? {
-            return Err(Problem::Gone("What this file was for was removed while it uploaded.".into()).into());
-        }
-        let is_open = sqlx::query_scalar!(
-            r#"select exists (select 1 from uploads where id = $1 and state = 'RECEIVING') as "is!""#,
-            id as UploadId
-        )
-        .fetch_one(&self.0.db)
-        .await?;
-        match is_open {
-            true => Err(Problem::Unavailable("This file is looked at once more. Ask again in a moment.".into()).into()),
-            false => Ok(()),
-        }
-    }
-
-    /// Removes the bytes of an upload that is over, and of no other, whatever whoever calls believes. Whether it is.
-    async fn forget_if_over(&self, id: UploadId) -> Result<bool> {
-        let is_needed = sqlx::query_scalar!(
-            r#"select exists (
-                   select 1 from uploads where id = $1 and state in ('RECEIVING', 'RECEIVED', 'FAILED')) as "is!""#,
-            id as UploadId
-        )
-        .fetch_one(&self.0.db)
-        .await?;
-        if !is_needed {
-            self.0.spool.remove(id).await?;
-            self.0.writers.forget(id);
-        }
-        Ok(!is_needed)
-    }
-
-    /// A disk that was lost, or a database that was restored over a younger spool. What to tell the client.
-    async fn give_up_lost(&self, id: UploadId, release: Option<ReleaseId>) -> Result<Error> {
-        tracing::error!(upload.id = %id, "acknowledged bytes are missing from the spool");
-        let message = "What had arrived of this file is gone from our disk. Choose the file again.".to_owned();
-        self.mark_refused(id, release, None, &Refusal { status: 410, message: message.clone() }).await?;
-        self.forget_if_over(id).await?;
-        Ok(Problem::Gone(message).into())
-    }
-
-    async fn mark_refused(
-        &self,
-        id: UploadId,
-        release: Option<ReleaseId>,
-        sha256: Option<&[u8]>,
-        refusal: &Refusal,
-    ) -> Result<()> {
-        let mut tx = self.0.db.begin().await?;
-        let release = match release {
-            Some(release) => releases::lock(&mut tx, release).await?,
-            None => None,
-        };
-        sqlx::query!(
-            "update uploads set state = 'REFUSED', sha256 = $2, failure_status = $3, failure = $4, updated_at = now()
-             where id = $1 and state = 'RECEIVING'",
-            id as UploadId,
-            sha256,
-            i16::try_from(refusal.status).unwrap_or(422),
-            refusal.message
-        )
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        metrics::counter!("vwaza_uploads_total", "outcome" => "refused").increment(1);
-        if let Some(release) = release {
-            self.0.events.release_changed(release.id, release.artist);
-        }
-        Ok(())
-    }
 }
 
 /// What whoever holds an upload has to know of it.
@@ -574,7 +355,7 @@ fn whole_at(whole: Received, offset: u64) -> Result<Received> {
     if offset == whole.offset { Ok(whole) } else { Err(goes_on_at(whole.offset, offset).into()) }
 }
 
-fn over() -> Problem {
+pub(super) fn over() -> Problem {
     Problem::Gone("This upload is over. Choose the file again.".into())
 }
 
@@ -582,42 +363,6 @@ fn goes_on_at(true_offset: u64, offset: u64) -> Problem {
     Problem::conflict(format!("This upload goes on at byte {true_offset}, not at {offset}."))
 }
 
-fn not_what_was_announced() -> Refusal {
-    Refusal {
-        status: 422,
-        message: "What arrived is not the file that was announced: its SHA-256 is another. Send it again.".into(),
-    }
-}
-
-fn busy() -> Problem {
+pub(super) fn busy() -> Problem {
     Problem::Refused { status: 423, message: "Another connection has taken over this upload.".into() }
-}
-
-struct Judged {
-    content_type: &'static str,
-    tags: Tags,
-}
-
-fn judge(kind: UploadKind, path: &Path, limits: &MediaLimits) -> Result<Judged, MediaError> {
-    match kind {
-        UploadKind::Cover => {
-            judge_cover(path, limits).map(|cover| Judged { content_type: cover.content_type, tags: Tags::default() })
-        }
-        UploadKind::Audio => {
-            judge_audio(path, limits).map(|audio| Judged { content_type: audio.content_type, tags: audio.tags })
-        }
-    }
-}
-
-/// The hash of all bytes: as it ran along, or read again where a restart has lost it.
-fn whole_hash(path: &Path, length: u64, running: RunningHash) -> Result<Vec<u8>> {
-    let running = if running.offset == length {
-        running
-    } else {
-        match File::open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Error::BytesLost { offset: length }),
-            opened => hash_of_first(&mut opened?, length)?,
-        }
-    };
-    Ok(running.hash.finalize().to_vec())
 }
