@@ -20,6 +20,8 @@ struct Figure {
     measured: f64,
     unit: &'static str,
     limit: Limit,
+    /// The least and the most of what it is the median of.
+    spread: Option<(f64, f64)>,
 }
 
 impl Figure {
@@ -40,6 +42,10 @@ impl Figure {
         }
     }
 
+    fn spread_in_words(&self) -> String {
+        self.spread.map_or_else(String::new, |(least, most)| format!("{least:.0}–{most:.0}"))
+    }
+
     fn limit_in_words(&self) -> String {
         match self.limit {
             Limit::None => "–".into(),
@@ -55,7 +61,12 @@ pub(crate) struct Figures(Vec<Figure>);
 
 impl Figures {
     pub(crate) fn add(&mut self, what: impl Into<String>, measured: f64, unit: &'static str, limit: Limit) {
-        self.0.push(Figure { what: what.into(), measured, unit, limit });
+        self.0.push(Figure { what: what.into(), measured, unit, limit, spread: None });
+    }
+
+    pub(crate) fn add_median(&mut self, what: impl Into<String>, samples: &[f64], unit: &'static str, limit: Limit) {
+        let spread = Some((percentile(samples, 0), percentile(samples, 100)));
+        self.0.push(Figure { what: what.into(), measured: percentile(samples, 50), unit, limit, spread });
     }
 
     pub(crate) fn all_hold(&self) -> bool {
@@ -63,10 +74,11 @@ impl Figures {
     }
 
     pub(crate) fn print(&self) {
-        println!("{:<56} {:>14} {:>14}", "", "measured", "limit");
+        println!("{:<56} {:>14} {:>11} {:>14}", "", "measured", "from–to", "limit");
         for figure in &self.0 {
             let measured = format!("{:.1} {}", figure.measured, figure.unit);
-            println!("{:<56} {measured:>14} {:>14} {}", figure.what, figure.limit_in_words(), figure.verdict());
+            let (spread, limit) = (figure.spread_in_words(), figure.limit_in_words());
+            println!("{:<56} {measured:>14} {spread:>11} {limit:>14} {}", figure.what, figure.verdict());
         }
     }
 
@@ -77,7 +89,7 @@ impl Figures {
                 Limit::AtMost(most) => (Some("at most"), Some(most)),
                 Limit::AtLeast(least) => (Some("at least"), Some(least)),
             };
-            json!({ "what": figure.what, "measured": figure.measured, "unit": figure.unit,
+            json!({ "what": figure.what, "measured": figure.measured, "unit": figure.unit, "spread": figure.spread,
                     "bound": bound, "limit": limit, "ok": figure.holds() })
         });
         fs::create_dir_all("target")?;
@@ -90,5 +102,6 @@ impl Figures {
 pub(crate) fn percentile(samples: &[f64], percent: usize) -> f64 {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() * percent / 100).copied().unwrap_or(f64::INFINITY)
+    let at = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
+    sorted.get(at).copied().unwrap_or(f64::INFINITY)
 }

@@ -3,6 +3,7 @@
 
 mod artist;
 mod figures;
+mod pairs;
 mod promises;
 mod queue;
 mod server;

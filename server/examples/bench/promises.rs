@@ -18,7 +18,7 @@ const AT_ONCE: usize = 8;
 pub(crate) async fn measure(postgres: &str, figures: &mut Figures) -> Outcome<()> {
     let database = TestDatabase::create(postgres).await;
     let folder = tempfile::tempdir()?;
-    let server = Server::start(&database, folder.path(), &[])?;
+    let server = Server::start(&database.url(), folder.path(), &[])?;
     let artist = Artist::sign_up(&server.url).await?;
     let song = song(WAV_BYTES)?;
 

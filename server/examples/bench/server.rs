@@ -16,7 +16,6 @@ use std::{
 use reqwest::Client;
 use serde_json::Value;
 use tokio::task::JoinHandle;
-use vwaza::backend::testing::TestDatabase;
 
 use crate::{Outcome, figures::percentile};
 
@@ -29,9 +28,9 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn start(database: &TestDatabase, data_dir: &Path, settings: &[(&str, &str)]) -> Outcome<Self> {
+    pub(crate) fn start(database_url: &str, data_dir: &Path, settings: &[(&str, &str)]) -> Outcome<Self> {
         let mut process = Command::new(binary()?)
-            .env("DATABASE_URL", database.url())
+            .env("DATABASE_URL", database_url)
             .env("VWAZA_DATA_DIR", data_dir)
             .env("VWAZA_LISTEN", "127.0.0.1:0")
             .env("RUST_LOG", "warn,vwaza=info")

@@ -1,9 +1,14 @@
 //! How fast bytes are received, beside a loop that writes and flushes the same chunks to the same disk and does nothing else.
+//!
+//! Both have the same song in memory that has been touched, the same chunks, as many files at once and as many rounds, in turns. A
+//! round of ours is timed from the first byte to the last 204 on a server of its own: it has been used once, and is killed before
+//! it stores what it received, which would disturb what comes next. The bare loop's files stand in the same folder.
 
 use std::{
     fs::{self, File},
     io::{self, Write},
     path::Path,
+    process::Command,
     thread,
     time::Instant,
 };
@@ -16,50 +21,58 @@ use crate::{
     Outcome,
     artist::{Artist, chunks, song},
     figures::{Figures, Limit},
+    pairs::Pairs,
     server::Server,
 };
 
 /// Clients at once, and the bytes of the WAV that each of them sends.
-const ROUNDS: [(usize, u64); 3] = [(1, 200_000_000), (8, 64_000_000), (32, 64_000_000)];
+const ROUNDS: [(usize, u64); 3] = [(1, 200_000_000), (8, 64_000_000), (32, 32_000_000)];
+const PAIRS: usize = 7;
 
 pub(crate) async fn measure(postgres: &str, figures: &mut Figures) -> Outcome<()> {
     for (clients, bytes) in ROUNDS {
-        round(postgres, clients, &song(bytes)?, figures).await?;
+        let (song, folder, mut growth_mib) = (song(bytes)?, tempfile::tempdir()?, 0.0_f64);
+        let megabytes = (clients * song.len()) as f64 / 1e6;
+        let own = async || {
+            let round = own_round(postgres, folder.path(), clients, &song).await?;
+            growth_mib = growth_mib.max(round.growth_mib);
+            Ok(megabytes / round.seconds)
+        };
+        let bare = async || Ok(megabytes / bare_seconds(folder.path(), clients, &song)?);
+        let pairs = Pairs::measure(PAIRS, own, bare).await?;
+        let who = if clients == 1 { "1 client".to_owned() } else { format!("{clients} clients") };
+        pairs.report(&who, "uploaded at", "MB/s", 80.0, figures);
+        figures.add(format!("{who}: memory grows by"), growth_mib, "MiB", Limit::AtMost(64.0 + clients as f64));
     }
     Ok(())
 }
 
-/// From the first byte to the last 204, on a server of its own. The loop runs before and after: machines have their moods.
-async fn round(postgres: &str, clients: usize, song: &Bytes, figures: &mut Figures) -> Outcome<()> {
-    let database = TestDatabase::create(postgres).await;
-    let folder = tempfile::tempdir()?;
-    // With 0 it stores what it received, one file at a time, and examines nothing: neither is measured here.
-    let server = Server::start(&database, folder.path(), &[("VWAZA_WORKER_CONCURRENCY", "0")])?;
-    let artist = Artist::sign_up(&server.url).await?;
-    let spool = folder.path().join("spool/uploads");
-    let bare_before = bare_seconds(&spool, clients, song)?;
+struct Round {
+    seconds: f64,
+    growth_mib: f64,
+}
 
+async fn own_round(postgres: &str, folder: &Path, clients: usize, song: &Bytes) -> Outcome<Round> {
+    let (database, data_dir) = (TestDatabase::create(postgres).await, tempfile::tempdir_in(folder)?);
+    // With 0 it stores what it received, one file at a time, and examines nothing: neither is measured here.
+    let server = Server::start(&database.url(), data_dir.path(), &[("VWAZA_WORKER_CONCURRENCY", "0")])?;
+    let artist = Artist::sign_up(&server.url).await?;
     let uploads = try_join_all((0..clients).map(|_| artist.begin(song))).await?;
+    settle()?;
     let memory = server.watch_memory();
     let started = Instant::now();
     try_join_all(uploads.iter().map(|upload| artist.send(upload, song))).await?;
-    let seconds = started.elapsed().as_secs_f64();
-    let growth = memory.growth_mib();
+    Ok(Round { seconds: started.elapsed().as_secs_f64(), growth_mib: memory.growth_mib() })
+}
 
-    // Before it stores them all, which would disturb what comes next.
-    drop(server);
-    let bare = f64::midpoint(bare_before, bare_seconds(&spool, clients, song)?);
-    let megabytes = (clients * song.len()) as f64 / 1e6;
-    let who = if clients == 1 { "1 client".to_owned() } else { format!("{clients} clients") };
-    figures.add(format!("{who}: uploaded at"), megabytes / seconds, "MB/s", Limit::None);
-    figures.add(format!("{who}: a bare loop writes and flushes at"), megabytes / bare, "MB/s", Limit::None);
-    figures.add(format!("{who}: of the bare loop"), 100.0 * bare / seconds, "%", Limit::AtLeast(80.0));
-    figures.add(format!("{who}: memory grows by"), growth, "MiB", Limit::AtMost(64.0 + clients as f64));
-    Ok(())
+/// What an earlier round has left to write is no business of the next one's.
+fn settle() -> Outcome<()> {
+    if Command::new("sync").status()?.success() { Ok(()) } else { Err("sync failed".into()) }
 }
 
 fn bare_seconds(folder: &Path, writers: usize, song: &Bytes) -> Outcome<f64> {
     let paths: Vec<_> = (0..writers).map(|writer| folder.join(format!("bare.{writer}"))).collect();
+    settle()?;
     let started = Instant::now();
     thread::scope(|scope| -> Outcome<()> {
         let running: Vec<_> = paths.iter().map(|path| scope.spawn(move || write_and_flush(path, song))).collect();
