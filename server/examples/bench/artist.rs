@@ -6,6 +6,7 @@ use bytes::Bytes;
 use reqwest::{Client, RequestBuilder, StatusCode};
 use serde_json::json;
 use tempfile::NamedTempFile;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 use vwaza::{
     backend::testing::fixtures,
     domain::upload::{BegunUpload, CHUNK_BYTES, UploadState, UploadStatus},
@@ -26,6 +27,7 @@ pub(crate) fn chunks(file: &Bytes) -> impl Iterator<Item = Bytes> {
     (0..file.len()).step_by(size).map(move |at| file.slice(at..file.len().min(at + size)))
 }
 
+#[derive(Clone)]
 pub(crate) struct Artist {
     http: Client,
     url: String,
@@ -50,6 +52,15 @@ impl Artist {
         let artist = Self { http, url: url.to_owned(), cookie, release };
         artist.upload(&fixtures::wav(2.0, 44_100, 16, 1).into()).await?;
         Ok(artist)
+    }
+
+    /// The same person at a server that was started anew.
+    pub(crate) fn at(&self, url: &str) -> Self {
+        Self { url: url.to_owned(), ..self.clone() }
+    }
+
+    pub(crate) fn release_path(&self) -> String {
+        format!("/releases/{}", self.release)
     }
 
     pub(crate) fn get(&self, path: &str) -> RequestBuilder {
@@ -84,7 +95,7 @@ impl Artist {
         Ok(())
     }
 
-    async fn patch(&self, upload: &BegunUpload, offset: usize, chunk: Bytes) -> Outcome<()> {
+    pub(crate) async fn patch(&self, upload: &BegunUpload, offset: usize, chunk: Bytes) -> Outcome<()> {
         let answer = self
             .http
             .patch(format!("{}{}", self.url, upload.url))
@@ -98,7 +109,31 @@ impl Artist {
         if answer.status() == StatusCode::NO_CONTENT { Ok(()) } else { Err(answer.text().await?.into()) }
     }
 
-    async fn stored(&self, upload: &BegunUpload) -> Outcome<()> {
+    /// How far it is, as the server says.
+    pub(crate) async fn offset(&self, upload: &BegunUpload) -> Outcome<usize> {
+        let asked = self.http.head(format!("{}{}", self.url, upload.url)).header("cookie", &self.cookie);
+        let answer = asked.header("tus-resumable", "1.0.0").send().await?.error_for_status()?;
+        Ok(answer.headers()["upload-offset"].to_str()?.parse()?)
+    }
+
+    /// The line of a PATCH whose client sends this much of the file, of all that it has announced, and falls silent.
+    pub(crate) async fn silent_patch(&self, upload: &BegunUpload, file: &Bytes, sent: usize) -> Outcome<TcpStream> {
+        let host = self.url.trim_start_matches("http://");
+        let head = format!(
+            "PATCH {path} HTTP/1.1\r\nHost: {host}\r\nCookie: {cookie}\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n\
+             Content-Type: application/offset+octet-stream\r\nContent-Length: {length}\r\n\r\n",
+            path = upload.url,
+            cookie = self.cookie,
+            length = file.len(),
+        );
+        let mut line = TcpStream::connect(host).await?;
+        line.write_all(head.as_bytes()).await?;
+        line.write_all(&file[..sent]).await?;
+        line.flush().await?;
+        Ok(line)
+    }
+
+    pub(crate) async fn stored(&self, upload: &BegunUpload) -> Outcome<()> {
         loop {
             let status = self.get(&upload.url).send().await?.error_for_status()?.json::<UploadStatus>().await?;
             match status.state {

@@ -1,7 +1,8 @@
 //! `./dev bench [part]…`: the figures that the product promises, measured on the optimised binary, beside their limits. The parts are
-//! `promises`, `uploads` and `queue`.
+//! `promises`, `uploads`, `queue` and `deadlines`.
 
 mod artist;
+mod deadlines;
 mod figures;
 mod pairs;
 mod promises;
@@ -30,6 +31,9 @@ async fn main() -> Outcome<()> {
     }
     if is_wanted("queue") {
         queue::measure(&postgres, &mut figures).await?;
+    }
+    if is_wanted("deadlines") {
+        deadlines::measure(&postgres, &mut figures).await?;
     }
     figures.print();
     figures.write_json()?;

@@ -49,6 +49,29 @@ impl Server {
         Ok(Self { process, url: format!("http://{listen}") })
     }
 
+    /// SIGKILL: no goodbye. When it is gone.
+    pub(crate) fn kill(mut self) -> Outcome<Instant> {
+        self.process.kill()?;
+        self.process.wait()?;
+        Ok(Instant::now())
+    }
+
+    /// SIGTERM; how long it takes to leave in peace.
+    pub(crate) async fn terminate(mut self) -> Outcome<Duration> {
+        let told = Instant::now();
+        let id = self.process.id().to_string();
+        if !Command::new("kill").args(["-TERM", &id]).status()?.success() {
+            return Err("the server cannot be told to go".into());
+        }
+        loop {
+            match self.process.try_wait()? {
+                Some(status) if status.success() => return Ok(told.elapsed()),
+                Some(status) => return Err(format!("the server ended badly: {status}").into()),
+                None => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    }
+
     pub(crate) fn watch_memory(&self) -> Memory {
         Memory::watch(self.process.id())
     }

@@ -1,0 +1,131 @@
+//! While the database is away, and after it.
+
+use std::{
+    fs::{Permissions, set_permissions},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    time::{Duration, Instant, SystemTime},
+};
+
+use reqwest::{Client, StatusCode};
+use sqlx::PgPool;
+use tempfile::TempDir;
+use tokio::time::sleep;
+use vwaza::backend::{
+    embedded_postgres::EmbeddedPostgres,
+    migrate_database,
+    testing::{Proxy, TestDatabase},
+};
+
+use super::until;
+use crate::{Outcome, server::Server};
+
+/// Through a proxy to its database.
+async fn behind_a_proxy(database_url: &str) -> Outcome<(Proxy, String)> {
+    let host = host(database_url)?;
+    let proxy = Proxy::to(host).await;
+    let url = database_url.replace(&format!("@{host}/"), &format!("@{}/", proxy.address()));
+    Ok((proxy, url))
+}
+
+fn host(database_url: &str) -> Outcome<&str> {
+    let (_, rest) = database_url.rsplit_once('@').ok_or("an address without a password")?;
+    Ok(rest.split('/').next().unwrap_or_default())
+}
+
+/// N2: when it refuses, and when it takes connections and says nothing.
+pub(super) async fn health_without_database(postgres: &str) -> Outcome<Duration> {
+    let (database, folder, http) = (TestDatabase::create(postgres).await, TempDir::new()?, Client::new());
+    let (proxy, url) = behind_a_proxy(&database.url()).await?;
+    let server = Server::start(&url, folder.path(), &[])?;
+    let ask = async |path: &str| -> Outcome<StatusCode> {
+        Ok(http.get(format!("{}{path}", server.url)).send().await?.status())
+    };
+    let mut slowest = Duration::ZERO;
+    for is_silent in [false, true] {
+        if is_silent {
+            proxy.go_dead().await
+        } else {
+            proxy.cut()
+        }
+        for _ in 0..5 {
+            for (path, expected) in [("/health", StatusCode::SERVICE_UNAVAILABLE), ("/health/live", StatusCode::OK)] {
+                let asked = Instant::now();
+                let status = ask(path).await?;
+                slowest = slowest.max(asked.elapsed());
+                if status != expected {
+                    return Err(format!("{path} says {status}").into());
+                }
+            }
+        }
+        proxy.mend().await;
+        until("it is well again", async || Ok((ask("/health").await? == StatusCode::OK).then_some(()))).await?;
+    }
+    Ok(slowest)
+}
+
+const JOBS: i32 = 40_000;
+const BEFORE_SECONDS: f64 = 2.0;
+/// The full rate is this part of what it was, over this long.
+const FULL: f64 = 0.8;
+const WINDOW_SECONDS: f64 = 1.0;
+const WATCHED: Duration = Duration::from_secs(12);
+
+/// J9: a database of its own is stopped in the middle of its work, and started. From when it takes connections again to the first
+/// second in which as many jobs end as in the seconds before.
+pub(super) async fn full_rate_after_a_restart() -> Outcome<Duration> {
+    let (home, folder) = (TempDir::new()?, TempDir::new()?);
+    // PostgreSQL does not run as root, whose folders are closed to others.
+    set_permissions(home.path(), Permissions::from_mode(0o755))?;
+    let postgres = EmbeddedPostgres::start_or_join(home.path()).await?;
+    let working = at_work(&postgres, folder.path()).await;
+    let stopped = now()?;
+    postgres.stop().await?;
+    let (mut proxy, _server) = working?;
+    let postgres = EmbeddedPostgres::start_or_join(home.path()).await?;
+    proxy.lead_to(host(postgres.url())?);
+    proxy.mend().await;
+    let ready = now()?;
+    sleep(WATCHED).await;
+    let ends = ends(&postgres).await;
+    postgres.stop().await?;
+
+    let ends = ends?;
+    let count = |from: f64, to: f64| ends.partition_point(|end| *end < to) - ends.partition_point(|end| *end < from);
+    let full = FULL * count(stopped - BEFORE_SECONDS, stopped) as f64 / BEFORE_SECONDS * WINDOW_SECONDS;
+    let mut since = ends.iter().filter(|end| **end >= ready);
+    let again = since.find(|end| count(**end, **end + WINDOW_SECONDS) as f64 >= full);
+    let again = again.ok_or("it never gets up to its rate again")?;
+    Ok(Duration::from_secs_f64(again - ready))
+}
+
+/// A server that has more jobs than it can be through with, and what leads to its database.
+async fn at_work(postgres: &EmbeddedPostgres, folder: &Path) -> Outcome<(Proxy, Server)> {
+    let (proxy, url) = behind_a_proxy(postgres.url()).await?;
+    migrate_database(&url).await?;
+    let sql = PgPool::connect(postgres.url()).await?;
+    let artists = "insert into users (id, email, artist_name, password_hash)
+                   select gen_random_uuid(), n || '@example.com', 'Artist ' || n, '' from generate_series(1, 8) n";
+    sqlx::query(artists).execute(&sql).await?;
+    let jobs = "insert into upload_jobs (id, kind, artist_id)
+                select gen_random_uuid(), 'EXAMINE'::job_kind, artist.id from users artist, generate_series(1, $1::int)";
+    sqlx::query(jobs).bind(JOBS / 8).execute(&sql).await?;
+    sql.close().await;
+    let server = Server::start(&url, folder, &[])?;
+    sleep(Duration::from_secs_f64(1.0 + BEFORE_SECONDS)).await;
+    Ok((proxy, server))
+}
+
+/// When each job has ended.
+async fn ends(postgres: &EmbeddedPostgres) -> Outcome<Vec<f64>> {
+    let sql = PgPool::connect(postgres.url()).await?;
+    let ends = "select extract(epoch from updated_at)::float8 from upload_jobs where status = 'COMPLETED' order by 1";
+    let ends = sqlx::query_scalar(ends).fetch_all(&sql).await?;
+    sql.close().await;
+    Ok(ends)
+}
+
+/// As the database says it: it is the same machine's.
+fn now() -> Outcome<f64> {
+    Ok(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs_f64())
+}

@@ -1,0 +1,90 @@
+//! Of the queue.
+
+use std::{path::Path, time::Duration};
+
+use sqlx::PgPool;
+use tempfile::TempDir;
+use tokio::time::sleep;
+use uuid::Uuid;
+use vwaza::{
+    backend::{
+        migrate_database,
+        testing::{Neighbour, TestDatabase, fixtures},
+    },
+    domain::ids::UserId,
+};
+
+use super::until;
+use crate::{Outcome, artist::Artist, server::Server};
+
+/// A tenth of the default would do; this leaves both parts of the limit their weight.
+pub(super) const LEASE: Duration = Duration::from_secs(10);
+/// The default.
+pub(super) const POLL: Duration = Duration::from_secs(5);
+
+const UNFINISHED: &str = "select count(*) from upload_jobs where status <> 'COMPLETED'";
+const CLAIMED: &str = "select count(*) from upload_jobs where status = 'UPLOADING' and kind = 'EXAMINE'";
+const CLAIMED_AGAIN: &str = "select count(*) from upload_jobs where kind = 'EXAMINE' and attempt = 2";
+
+/// J2: three jobs have just been claimed.
+pub(super) async fn killed_worker(postgres: &str) -> Outcome<Duration> {
+    let (database, folder) = (TestDatabase::create(postgres).await, TempDir::new()?);
+    let (url, lease) = (database.url(), LEASE.as_secs().to_string());
+    let start = |folder: &Path| Server::start(&url, folder, &[("VWAZA_JOB_LEASE_SECONDS", &lease)]);
+    let server = start(folder.path())?;
+    let artist = Artist::sign_up(&server.url).await?;
+    let sql = PgPool::connect(&url).await?;
+    let count = async |which: &'static str| -> Outcome<i64> { Ok(sqlx::query_scalar(which).fetch_one(&sql).await?) };
+    until("all is done", async || Ok((count(UNFINISHED).await? == 0).then_some(()))).await?;
+
+    // Nobody gets beyond this, so all are in their middle.
+    let mut held = sql.begin().await?;
+    sqlx::query("lock table audio_facts in share mode").execute(&mut *held).await?;
+    for seed in 0..3 {
+        artist.upload(&fixtures::wav(1.0, 44_100, 16, seed).into()).await?;
+    }
+    until("three jobs are claimed", async || Ok((count(CLAIMED).await? == 3).then_some(()))).await?;
+    let killed = server.kill()?;
+    drop(held);
+    let _server = start(folder.path())?;
+    until("all three are claimed again", async || Ok((count(CLAIMED_AGAIN).await? == 3).then_some(()))).await?;
+    Ok(killed.elapsed())
+}
+
+const CROWD: i32 = 10_000;
+const OTHERS: usize = 5;
+
+/// J18: from a job's commit to its end, by the database's clock; nobody is told of it.
+pub(super) async fn another_artists_job(postgres: &str) -> Outcome<Duration> {
+    let (database, folder) = (TestDatabase::create(postgres).await, TempDir::new()?);
+    migrate_database(&database.url()).await?;
+    let sql = PgPool::connect(&database.url()).await?;
+    let people = "insert into users (id, email, artist_name, password_hash)
+                  select gen_random_uuid(), n || '@example.com', 'Artist ' || n, '' from generate_series(0, $1::int) n
+                  returning id";
+    let mut people = sqlx::query_scalar::<_, Uuid>(people).bind(OTHERS as i32).fetch_all(&sql).await?;
+    let crowding = people.pop().ok_or("nobody")?;
+    let jobs = "insert into upload_jobs (id, kind, artist_id)
+                select gen_random_uuid(), 'EXAMINE', $1 from generate_series(1, $2::int)";
+    sqlx::query(jobs).bind(crowding).bind(CROWD).execute(&sql).await?;
+    let _server = Server::start(&database.url(), folder.path(), &[])?;
+    let left = "select count(*) from upload_jobs where artist_id = $1 and status <> 'COMPLETED'";
+    let left =
+        async |artist: Uuid| -> Outcome<i64> { Ok(sqlx::query_scalar(left).bind(artist).fetch_one(&sql).await?) };
+    until("the queue is at it", async || Ok((left(crowding).await? < i64::from(CROWD)).then_some(()))).await?;
+    let neighbour = Neighbour::connect(&database.url()).await?;
+    for artist in &people {
+        neighbour.add_idle_job(UserId(*artist)).await?;
+        sleep(Duration::from_millis(100)).await;
+    }
+    if left(crowding).await? == 0 {
+        return Err("all were through before".into());
+    }
+    for artist in &people {
+        until("the others' jobs end", async || Ok((left(*artist).await? == 0).then_some(()))).await?;
+    }
+    let slowest =
+        "select max(extract(epoch from updated_at - created_at))::float8 from upload_jobs where artist_id <> $1";
+    let slowest = sqlx::query_scalar::<_, f64>(slowest).bind(crowding).fetch_one(&sql).await?;
+    Ok(Duration::from_secs_f64(slowest))
+}

@@ -1,0 +1,187 @@
+//! Of uploads, and of those who wait beside them.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use futures::future::{join_all, try_join_all};
+use tempfile::TempDir;
+use tokio::io::AsyncReadExt;
+use vwaza::{
+    backend::testing::{Proxy, TestDatabase, fixtures, s3_server::S3Server},
+    domain::upload::BegunUpload,
+};
+
+use super::spooled;
+use crate::{
+    Outcome,
+    artist::{Artist, chunks, song},
+    figures::percentile,
+    server::Server,
+};
+
+const SONG_BYTES: u64 = 6_000_000;
+const SENT: usize = 3_000_000;
+
+/// U4: nobody asks; the server notices by itself.
+pub(super) async fn silent_client(postgres: &str) -> Outcome<Duration> {
+    let (database, folder, song) = (TestDatabase::create(postgres).await, TempDir::new()?, song(SONG_BYTES)?);
+    let server = Server::start(&database.url(), folder.path(), &[])?;
+    let artist = Artist::sign_up(&server.url).await?;
+    let upload = artist.begin(&song).await?;
+    let mut silent = artist.silent_patch(&upload, &song, SENT).await?;
+    let sent = Instant::now();
+    spooled(folder.path(), upload.id).await?;
+    let mut head = [0; 12];
+    silent.read_exact(&mut head).await?;
+    if &head[9..] != b"408" {
+        return Err("a silent client is not told".into());
+    }
+    // At the first try, with all that was sent.
+    artist.patch(&upload, SENT, song.slice(SENT..)).await?;
+    Ok(sent.elapsed())
+}
+
+/// U6: somebody has moved to another network, asks how far it is and goes on from there.
+pub(super) async fn head_beside_a_dead_patch(postgres: &str) -> Outcome<Duration> {
+    let (database, folder, song) = (TestDatabase::create(postgres).await, TempDir::new()?, song(SONG_BYTES)?);
+    let server = Server::start(&database.url(), folder.path(), &[])?;
+    let artist = Artist::sign_up(&server.url).await?;
+    let mut slowest = Duration::ZERO;
+    for _ in 0..10 {
+        let upload = artist.begin(&song).await?;
+        let _dead = artist.silent_patch(&upload, &song, SENT).await?;
+        spooled(folder.path(), upload.id).await?;
+        let asked = Instant::now();
+        let offset = artist.offset(&upload).await?;
+        slowest = slowest.max(asked.elapsed());
+        artist.patch(&upload, offset, song.slice(offset..)).await?;
+    }
+    Ok(slowest)
+}
+
+/// A storage on a line that can go dead, and what a server is told of it.
+struct Bucket {
+    line: Proxy,
+    settings: Vec<(String, String)>,
+    _server: S3Server,
+    _folder: TempDir,
+}
+
+impl Bucket {
+    async fn new() -> Outcome<Self> {
+        let folder = TempDir::new()?;
+        let server = S3Server::start(folder.path()).await;
+        let line = Proxy::to(&server.address()).await;
+        let mut settings = S3Server::settings(&line.address());
+        settings.push(("VWAZA_STORAGE".into(), "s3".into()));
+        settings.push(("S3_BUCKET".into(), S3Server::BUCKET.into()));
+        Ok(Self { line, settings, _server: server, _folder: folder })
+    }
+
+    fn settings(&self) -> Vec<(&str, &str)> {
+        self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+    }
+}
+
+/// From the last byte of the fault's uploads on, pages are read for so long at least.
+const STALL: Duration = Duration::from_secs(20);
+const READERS: usize = 4;
+
+/// U17: the storage takes everything and says nothing, and fifty files arrive at once.
+pub(super) async fn pages_beside_a_silent_storage(postgres: &str) -> Outcome<Duration> {
+    let (database, folder, bucket) = (TestDatabase::create(postgres).await, TempDir::new()?, Bucket::new().await?);
+    let server = Server::start(&database.url(), folder.path(), &bucket.settings())?;
+    let artist = Artist::sign_up(&server.url).await?;
+    bucket.line.go_dead().await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let readers = (0..READERS).map(|_| tokio::spawn(read_pages(artist.clone(), Arc::clone(&stop))));
+    let readers: Vec<_> = readers.collect();
+    let uploads = (0..50).map(|number| {
+        let artist = artist.clone();
+        async move {
+            let file = Bytes::from(fixtures::wav(2.0, 44_100, 16, number));
+            let upload = artist.begin(&file).await?;
+            artist.send(&upload, &file).await?;
+            Outcome::Ok(upload)
+        }
+    });
+    let uploads = try_join_all(uploads).await?;
+    tokio::time::sleep(STALL).await;
+    stop.store(true, Ordering::Relaxed);
+    let mut seconds = Vec::new();
+    for reader in readers {
+        seconds.extend(reader.await??);
+    }
+    bucket.line.mend().await;
+    try_join_all(uploads.iter().map(|upload| artist.stored(upload))).await?;
+    Ok(Duration::from_secs_f64(percentile(&seconds, 99)))
+}
+
+async fn read_pages(artist: Artist, stop: Arc<AtomicBool>) -> Outcome<Vec<f64>> {
+    let (paths, mut seconds) = (["/".to_owned(), artist.release_path()], Vec::new());
+    while !stop.load(Ordering::Relaxed) {
+        for path in &paths {
+            let asked = Instant::now();
+            artist.get(path).send().await?.error_for_status()?.bytes().await?;
+            seconds.push(asked.elapsed().as_secs_f64());
+        }
+    }
+    Ok(seconds)
+}
+
+const SENDERS: usize = 8;
+const LOAD_BEFORE_THE_END: Duration = Duration::from_secs(1);
+
+/// U24: in the middle of everything: files that arrive, one that does not go on, a page that listens, jobs that hang in a storage
+/// that says nothing. What was acknowledged is there afterwards.
+pub(super) async fn leaving_under_load(postgres: &str) -> Outcome<Duration> {
+    let (database, folder, bucket) = (TestDatabase::create(postgres).await, TempDir::new()?, Bucket::new().await?);
+    let (small, large) = (song(SONG_BYTES)?, song(200_000_000)?);
+    let server = Server::start(&database.url(), folder.path(), &bucket.settings())?;
+    let artist = Artist::sign_up(&server.url).await?;
+    bucket.line.go_dead().await;
+    let waiting = artist.begin(&small).await?;
+    artist.send(&waiting, &small).await?;
+    let upload = artist.begin(&small).await?;
+    let _silent = artist.silent_patch(&upload, &small, SENT).await?;
+    spooled(folder.path(), upload.id).await?;
+    let _listening = artist.get("/api/events").send().await?.error_for_status()?;
+    let senders: Vec<_> = try_join_all((0..SENDERS).map(|_| artist.begin(&large))).await?;
+    let senders =
+        senders.into_iter().map(|upload| tokio::spawn(send_until_cut_off(artist.clone(), upload, large.clone())));
+    let senders: Vec<_> = senders.collect();
+    tokio::time::sleep(LOAD_BEFORE_THE_END).await;
+    let leaving = server.terminate().await?;
+
+    let server = Server::start(&database.url(), folder.path(), &bucket.settings())?;
+    let artist = artist.at(&server.url);
+    for sender in join_all(senders).await {
+        let (upload, acknowledged) = sender?;
+        if artist.offset(&upload).await? < acknowledged {
+            return Err("acknowledged bytes are lost".into());
+        }
+    }
+    if artist.offset(&upload).await? < SENT {
+        return Err("bytes that had arrived are lost".into());
+    }
+    Ok(leaving)
+}
+
+/// How far it was, by what the server has said.
+async fn send_until_cut_off(artist: Artist, upload: BegunUpload, file: Bytes) -> (BegunUpload, usize) {
+    let mut acknowledged = 0;
+    for chunk in chunks(&file) {
+        let size = chunk.len();
+        if artist.patch(&upload, acknowledged, chunk).await.is_err() {
+            break;
+        }
+        acknowledged += size;
+    }
+    (upload, acknowledged)
+}
