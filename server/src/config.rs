@@ -85,6 +85,9 @@ impl Config {
                 expiry: Duration::from_secs(60 * 60 * number("VWAZA_UPLOAD_EXPIRY_HOURS", 1..=24 * 365, 24)?),
                 max_open: number("VWAZA_MAX_OPEN_UPLOADS", 1..=100_000, uploads.max_open)?,
                 quota_bytes: number::<i64>("VWAZA_ARTIST_QUOTA_GB", 0..=1024 * 1024, 50)? * 1024 * 1024 * 1024,
+                reserve_bytes: number::<u64>("VWAZA_SPOOL_RESERVE_MB", 0..=1024 * 1024 * 1024 * 1024, 256)?
+                    * 1024
+                    * 1024,
             },
             queue: QueueSettings {
                 poll: Duration::from_millis(number("VWAZA_JOB_POLL_MS", 10..=60_000, 5000)?),

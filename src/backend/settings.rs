@@ -66,11 +66,18 @@ pub struct UploadSettings {
     pub max_open: i64,
     /// All files of one artist together.
     pub quota_bytes: i64,
+    /// Left free on the spool's disk: whoever shares it (the database's log, say) must not stand still because the spool is full.
+    pub reserve_bytes: u64,
 }
 
 impl Default for UploadSettings {
     fn default() -> Self {
-        Self { expiry: Duration::from_secs(24 * 60 * 60), max_open: 64, quota_bytes: 50 * 1024 * 1024 * 1024 }
+        Self {
+            expiry: Duration::from_secs(24 * 60 * 60),
+            max_open: 64,
+            quota_bytes: 50 * 1024 * 1024 * 1024,
+            reserve_bytes: 256 * 1024 * 1024,
+        }
     }
 }
 

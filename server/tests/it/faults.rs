@@ -1,4 +1,4 @@
-//! Rows of the fault matrix that need a fault of their own: full disks, stopped processes, deaf lines, clocks.
+//! Rows of the fault matrix that need a fault of their own: stopped processes, deaf lines, clocks.
 
 use std::{
     process::{Command, Stdio},
@@ -19,60 +19,13 @@ use vwaza::{
 };
 
 use crate::support::{
-    App, Bucket, LONG_SONG_HALF, RawRequest, a_cover, a_long_song, a_song, all_jobs_end, end_all_connections,
-    eventually, idle_jobs, sha256, soak, spawn_app, spawn_app_with, unfinished_jobs,
+    App, Bucket, a_cover, a_song, all_jobs_end, end_all_connections, eventually, idle_jobs, sha256, soak, spawn_app,
+    spawn_app_with, unfinished_jobs,
 };
 
 /// SIGSTOP and SIGCONT.
 fn signal(app: &App, signal: &str) {
     assert!(Command::new("kill").args([signal, &app.id().to_string()]).status().unwrap().success());
-}
-
-/// In the middle of a write, of which a half is taken; and when what was written is flushed.
-#[tokio::test]
-async fn u8_a_full_disk_is_told_and_keeps_what_it_has() {
-    for point in ["disk-full=1*return->off", "sync-fails=1*return->off"] {
-        let mut app = spawn_app().await;
-        let ana = app.artist("Ana").await;
-        let (release, song, other_song) = (ana.create_release().await, a_long_song(1), a_long_song(2));
-        let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
-        ana.patch(&begun.url, 0, song.slice(..LONG_SONG_HALF)).await.expect_status(204);
-        app.restart_with(&[("VWAZA_FAIL_POINTS", point)]).await;
-        // Another one is in its middle when it happens. It is not written yet: what is gathered is less than is written at once.
-        let other = ana.begin(UploadTarget::NewTrack(release), "other.wav", other_song.len()).await;
-        let mut writing = RawRequest::patch(&app, &ana, &other.url, 0, other_song.len()).await;
-        writing.send(&other_song[..100_000]).await;
-        ana.patch(&begun.url, LONG_SONG_HALF, song.slice(LONG_SONG_HALF..)).await.expect_error(507, "disk is full");
-        let offset = ana.offset(&begun.url).await;
-        assert!((LONG_SONG_HALF..song.len()).contains(&offset), "{offset}");
-        writing.send(&other_song[100_000..]).await;
-        assert_eq!(writing.status().await, 204);
-        assert_eq!(ana.attached(other.id).await.sha256, Some(sha256(&other_song)));
-        ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
-        assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
-        app.agrees().await;
-    }
-}
-
-/// Two of two rounds of the janitor: one upload expires beside the other, which is being written.
-#[tokio::test]
-async fn u22_an_upload_that_is_being_written_does_not_expire() {
-    let app = spawn_app().await;
-    let ana = app.artist("Ana").await;
-    let (release, song) = (ana.create_release().await, a_long_song(1));
-    let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
-    let marker = ana.begin(UploadTarget::NewTrack(release), "marker.wav", 1000).await;
-    sqlx::query("update uploads set expires_at = now() + interval '2 seconds'").execute(&app.sql).await.unwrap();
-    let mut writing = RawRequest::patch(&app, &ana, &begun.url, 0, song.len()).await;
-    writing.send(&song[..LONG_SONG_HALF]).await;
-    eventually("the other one has expired", async || {
-        (ana.upload_status(marker.id).await.state == UploadState::Expired).then_some(())
-    })
-    .await;
-    writing.send(&song[LONG_SONG_HALF..]).await;
-    assert_eq!(writing.status().await, 204);
-    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
-    app.agrees().await;
 }
 
 #[tokio::test]

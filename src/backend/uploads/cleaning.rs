@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Ended, Uploads, forget_bytes};
 use crate::{
-    backend::{Error, Result, spool::SILENCE_SECONDS},
+    backend::{Error, Result},
     domain::ids::{ReleaseId, SpoolId, UploadId, UserId},
 };
 
@@ -15,23 +15,17 @@ const BATCH: i64 = 1000;
 
 impl Uploads {
     /// Ends uploads that nobody has sent a byte for in too long. One compare-and-set: a PATCH prolongs its upload before it
-    /// touches the file, so that one of the two wins. What is all here is completed, never expired, unless the only process that has it is gone.
+    /// touches the file, so that one of the two wins. What is all here never expires: its process completes it, now or when it comes back.
     pub(in crate::backend) async fn expire(&self) -> Result<()> {
         let expired = sqlx::query!(
             r#"update uploads set state = 'EXPIRED', updated_at = now()
                where id in (select id from uploads
-                            where state = 'RECEIVING' and expires_at <= now()
-                              and (offset_bytes < length_bytes
-                                   or (spool_id <> $2 and not exists (
-                                           select 1 from spools s
-                                           where s.id = spool_id and s.seen_at > now() - make_interval(secs => $3))))
+                            where state = 'RECEIVING' and expires_at <= now() and offset_bytes < length_bytes
                             order by expires_at limit $1 for update skip locked)
-                 and state = 'RECEIVING' and expires_at <= now()
+                 and state = 'RECEIVING' and expires_at <= now() and offset_bytes < length_bytes
                returning id as "id: UploadId", spool_id as "spool: SpoolId", release_id as "release: ReleaseId",
                          owner_id as "artist: UserId""#,
-            BATCH,
-            self.0.spool.id as SpoolId,
-            SILENCE_SECONDS
+            BATCH
         )
         .fetch_all(&self.0.db)
         .await?;

@@ -79,9 +79,12 @@ impl Uploads {
         match judged.await? {
             Ok((sha256, Ok(judged))) => self.mark_received(id, row.release, &sha256, judged).await?,
             Ok((sha256, Err(refusal))) => {
-                self.mark_refused(id, row.release, Some(&sha256), &refusal).await?;
+                let is_refused = self.mark_refused(id, row.release, Some(&sha256), &refusal).await?;
                 self.forget_if_over(id).await?;
-                return Err(Problem::Refused { status: refusal.status, message: refusal.message }.into());
+                return Err(match is_refused {
+                    true => Problem::Refused { status: refusal.status, message: refusal.message }.into(),
+                    false => over().into(),
+                });
             }
             Err(Error::BytesLost { .. }) => return Err(self.give_up_lost(id, row.release).await?),
             Err(error) => return Err(error),
@@ -194,26 +197,31 @@ impl Uploads {
 
     /// A disk that was lost, or a database that was restored over a younger spool. What to tell the client.
     pub(super) async fn give_up_lost(&self, id: UploadId, release: Option<ReleaseId>) -> Result<Error> {
-        tracing::error!(upload.id = %id, "acknowledged bytes are missing from the spool");
         let message = "What had arrived of this file is gone from our disk. Choose the file again.".to_owned();
-        self.mark_refused(id, release, None, &Refusal { status: 410, message: message.clone() }).await?;
+        let is_lost = self.mark_refused(id, release, None, &Refusal { status: 410, message: message.clone() }).await?;
         self.forget_if_over(id).await?;
+        if !is_lost {
+            // Its bytes went because it is over: it was cancelled or has expired, or its target was removed.
+            return Ok(over().into());
+        }
+        tracing::error!(upload.id = %id, "acknowledged bytes are missing from the spool");
         Ok(Problem::Gone(message).into())
     }
 
+    /// `false`: it is over already, and nothing is told.
     async fn mark_refused(
         &self,
         id: UploadId,
         release: Option<ReleaseId>,
         sha256: Option<&[u8]>,
         refusal: &Refusal,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let mut tx = self.0.db.begin().await?;
         let release = match release {
             Some(release) => releases::lock(&mut tx, release).await?,
             None => None,
         };
-        sqlx::query!(
+        let refused = sqlx::query!(
             "update uploads set state = 'REFUSED', sha256 = $2, failure_status = $3, failure = $4, updated_at = now()
              where id = $1 and state = 'RECEIVING'",
             id as UploadId,
@@ -223,12 +231,15 @@ impl Uploads {
         )
         .execute(&mut *tx)
         .await?;
+        if refused.rows_affected() == 0 {
+            return Ok(false);
+        }
         tx.commit().await?;
         metrics::counter!("vwaza_uploads_total", "outcome" => "refused").increment(1);
         if let Some(release) = release {
             self.0.events.release_changed(release.id, release.artist);
         }
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::Stream;
 
-use super::{Channel, Uploads};
+use super::{Channel, Received, Uploads, receive::busy};
 use crate::{
     backend::{Error, Result},
     domain::{
@@ -60,7 +60,7 @@ impl Uploads {
     {
         let received = self.receive(actor, begun.id, 0, body, None).await;
         let completed = match received {
-            Ok(_) => self.complete_at_its_end(begun.id).await,
+            Ok(received) => self.complete_at_its_end(begun.id, received).await,
             Err(error) => Err(error),
         };
         match (completed, target, begun.track) {
@@ -76,19 +76,28 @@ impl Uploads {
         }
     }
 
-    /// Takes what has arrived for the whole file.
-    async fn complete_at_its_end(&self, id: UploadId) -> Result<()> {
+    /// Takes what the form has brought for the whole file, while nobody else writes to it.
+    ///
+    /// # Errors
+    /// 409 when somebody has added to it meanwhile: it is not what the form brought.
+    async fn complete_at_its_end(&self, id: UploadId, received: Received) -> Result<()> {
+        fail::fail_point!("form-received");
+        if received.offset == received.length {
+            // All of `at_most_bytes` came, and it is completed already.
+            return Ok(());
+        }
+        let writer = self.0.writers.displace(id).await.ok_or_else(busy)?;
         let cut = sqlx::query!(
             "update uploads set length_bytes = offset_bytes, updated_at = now()
-             where id = $1 and state = 'RECEIVING' and offset_bytes > 0",
-            id as UploadId
+             where id = $1 and state = 'RECEIVING' and offset_bytes > 0 and offset_bytes = $2",
+            id as UploadId,
+            received.offset.cast_signed()
         )
         .execute(&self.0.db)
         .await?;
         match cut.rows_affected() {
-            // All of `at_most_bytes` came, and it is completed already: something came, or it would not have been begun.
-            0 => Ok(()),
-            _ => self.finish_if_whole(id).await,
+            0 => Err(Problem::conflict("Somebody else has sent bytes of this file. Choose it again.").into()),
+            _ => self.finish_held(id, writer).await,
         }
     }
 }

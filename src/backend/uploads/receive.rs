@@ -10,7 +10,11 @@ use futures::{Stream, StreamExt};
 use time::OffsetDateTime;
 use tokio::time::timeout;
 
-use super::{Row, Uploads, sink::Sink, writers::Writer};
+use super::{
+    Row, Uploads,
+    sink::Sink,
+    writers::{Told, Writer},
+};
 use crate::{
     backend::{Error, Result},
     domain::{
@@ -76,6 +80,14 @@ impl Uploads {
             return Ok(whole);
         }
         self.check_receivable(&row)?;
+        if self.0.writers.tell_to_go(id) == Told::BeforeItTookAny {
+            // After a restart, hashing what is there may take longer than a client waits.
+            let row = self.own(actor, id).await?;
+            self.check_receivable(&row)?;
+            if !row.is_all_here() {
+                return Ok(Received::so_far(&row));
+            }
+        }
         let writer = self.0.writers.displace(id).await.ok_or_else(busy)?;
         // The writer may have brought it to its end.
         let row = self.own(actor, id).await?;
@@ -94,6 +106,13 @@ impl Uploads {
     pub async fn progress(&self, actor: &Actor, id: UploadId) -> Result<Received> {
         let row = self.own(actor, id).await?;
         Ok(Received::whole(&row).unwrap_or_else(|| Received::so_far(&row)))
+    }
+
+    /// Until when an upload that goes on is kept; `None` for any other.
+    pub async fn expires_at(&self, actor: &Actor, id: UploadId) -> Result<Option<OffsetDateTime>> {
+        let row = self.own(actor, id).await?;
+        let is_open = row.state == UploadState::Receiving && !row.is_all_here() && !row.is_expired && row.has_target;
+        Ok(is_open.then_some(row.expires_at))
     }
 
     fn check_receivable(&self, row: &Row) -> Result<()> {
@@ -141,7 +160,7 @@ impl Uploads {
                     return whole_at(whole, offset);
                 }
                 self.check_receivable(&row)?;
-                self.0.writers.try_hold_as(actor.id, id).ok_or_else(|| Problem::Refused {
+                self.0.writers.hold_as(actor.id, id).await.ok_or_else(|| Problem::Refused {
                     status: 423,
                     message: "Another connection is sending this file right now.".into(),
                 })?
@@ -170,10 +189,12 @@ impl Uploads {
             return self.not_opened(actor, id, offset, writer).await;
         };
         let running = std::mem::take(&mut *writer.running);
-        let mut sink = match Sink::open(self.0.spool.path(id), offset, running, checksum).await {
+        let reserve_bytes = self.0.settings.uploads.reserve_bytes;
+        let mut sink = match Sink::open(self.0.spool.path(id), offset, running, checksum, reserve_bytes).await {
             Err(Error::BytesLost { .. }) => return Err(self.give_up_lost(id, release).await?),
             opened => opened?,
         };
+        writer.takes_bytes();
         let mut outcome = self.pump(&mut sink, length, &mut body, &writer, id).await;
         let counts = sink.settle(outcome.is_ok()).await?;
         if outcome.is_ok() && !counts {

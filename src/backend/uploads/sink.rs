@@ -19,8 +19,6 @@ use crate::{
 const WRITE_BYTES: usize = 512 * 1024;
 /// Written bytes after which the disk begins to flush them, beside what still comes in: the last flush has so much less to do.
 const FLUSH_AHEAD_BYTES: u64 = 2 * 1024 * 1024;
-/// Left free on the disk: whoever shares it (the database's log, say) must not stand still because a spool is full.
-const RESERVE_BYTES: u64 = 256 * 1024 * 1024;
 
 /// The end of an upload's file: gathers chunks, and writes and hashes them off the async threads while the next ones come in.
 pub(super) struct Sink {
@@ -41,18 +39,21 @@ pub(super) struct Sink {
 struct Inner {
     file: File,
     running: RunningHash,
+    /// Stays free on the disk.
+    reserve_bytes: u64,
     /// The checksum of what comes in, and the hash of what was there before it.
     check: Option<(Check, RunningHash)>,
 }
 
 impl Sink {
     /// Opens the file and cuts it back to what was acknowledged. With a checksum, what comes in counts only once it has been
-    /// checked.
+    /// checked. Nothing is written that would leave less than the reserve on the disk.
     pub(super) async fn open(
         path: std::path::PathBuf,
         offset: u64,
         running: RunningHash,
         checksum: Option<Checksum>,
+        reserve_bytes: u64,
     ) -> Result<Self> {
         let is_checked = checksum.is_some();
         let inner = spawn_blocking(move || {
@@ -76,7 +77,7 @@ impl Sink {
             let running = if running.offset == offset { running } else { hash_of_first(&mut file, offset)? };
             file.seek(SeekFrom::Start(offset))?;
             let check = checksum.map(|checksum| (Check::of(checksum), running.clone()));
-            Ok::<_, Error>(Inner { file, running, check })
+            Ok::<_, Error>(Inner { file, running, reserve_bytes, check })
         })
         .await??;
         Ok(Self {
@@ -226,7 +227,7 @@ impl Sink {
 impl Inner {
     fn write(&mut self, chunks: &[Bytes]) -> io::Result<()> {
         if !chunks.is_empty() {
-            leave_room(&self.file)?;
+            leave_room(&self.file, self.reserve_bytes)?;
         }
         for chunk in chunks {
             if let Err(error) = write(&mut self.file, chunk) {
@@ -245,9 +246,9 @@ impl Inner {
     }
 }
 
-fn leave_room(file: &File) -> io::Result<()> {
+fn leave_room(file: &File, reserve_bytes: u64) -> io::Result<()> {
     let disk = rustix::fs::fstatvfs(file)?;
-    if disk.f_bavail.saturating_mul(disk.f_frsize) < RESERVE_BYTES {
+    if disk.f_bavail.saturating_mul(disk.f_frsize) < reserve_bytes {
         return Err(io::ErrorKind::StorageFull.into());
     }
     Ok(())
@@ -273,6 +274,7 @@ enum Flush {
 }
 
 pub(super) fn hash_of_first(file: &mut File, length: u64) -> Result<RunningHash> {
+    fail::fail_point!("hashing-again");
     let mut hash = Sha256::new();
     file.seek(SeekFrom::Start(0))?;
     let read = io::copy(&mut file.take(length), &mut HashWriter(&mut hash))?;

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -17,6 +17,8 @@ use crate::domain::ids::{UploadId, UserId};
 
 /// A writer that is told to go has this long: it finishes the write that it is in.
 const DISPLACE_TIMEOUT: Duration = Duration::from_secs(2);
+/// And whoever comes after it waits for so long: it may be hashing what a restart has made it forget.
+const SUCCEED_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The hash of the first `offset` bytes.
 #[derive(Clone)]
@@ -35,19 +37,26 @@ impl Default for RunningHash {
 struct Slot {
     /// What the holder may touch; holding it is being the writer.
     state: Arc<AsyncMutex<RunningHash>>,
-    /// Tells the present holder to go.
-    displace: Mutex<CancellationToken>,
+    holder: Mutex<Holder>,
     /// Whose upload it is, once they have written to it.
     owner: OnceLock<UserId>,
 }
 
-impl Slot {
-    fn try_hold(&self) -> Option<Writer> {
-        // Whoever displaces comes before or after, never between the hold and what ends it.
-        let mut displace = self.displace.lock().unwrap_or_else(PoisonError::into_inner);
-        let running = Arc::clone(&self.state).try_lock_owned().ok()?;
-        Some(Writer::new(running, &mut displace))
-    }
+/// What is known of the present holder from outside.
+#[derive(Default)]
+struct Holder {
+    /// Tells it to go.
+    displace: CancellationToken,
+    takes_bytes: bool,
+}
+
+/// What is true of an upload after its holder was told to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// Nobody had it, or it may still add what it was in the middle of.
+    ToLeave,
+    /// It has not come to taking bytes, and will take none: the offset that is written down stands.
+    BeforeItTookAny,
 }
 
 /// All uploads that this process has written to lately.
@@ -59,6 +68,7 @@ pub(super) struct Writer {
     pub(super) running: OwnedMutexGuard<RunningHash>,
     /// Cancelled when somebody else needs the upload: the connection behind this writer is believed dead.
     pub(super) displaced: CancellationToken,
+    slot: Arc<Slot>,
 }
 
 impl Writers {
@@ -67,11 +77,14 @@ impl Writers {
         self.slot(id).try_hold()
     }
 
-    /// The same for its owner, who is remembered.
-    pub(super) fn try_hold_as(&self, owner: UserId, id: UploadId) -> Option<Writer> {
+    /// The same for its owner, who is remembered; where whoever has it was told to go, once that one is gone.
+    pub(super) async fn hold_as(&self, owner: UserId, id: UploadId) -> Option<Writer> {
         let slot = self.slot(id);
         slot.owner.get_or_init(|| owner);
-        slot.try_hold()
+        match slot.try_hold() {
+            None if slot.holder().displace.is_cancelled() => slot.succeed(SUCCEED_TIMEOUT).await,
+            held => held,
+        }
     }
 
     /// The same for whoever is remembered; for nobody else, who must not as much as keep the owner waiting.
@@ -83,10 +96,13 @@ impl Writers {
     /// The right to write; whoever has it is told to go.
     pub(super) async fn displace(&self, id: UploadId) -> Option<Writer> {
         let slot = self.slot(id);
-        slot.displace.lock().unwrap_or_else(PoisonError::into_inner).cancel();
-        let running = timeout(DISPLACE_TIMEOUT, Arc::clone(&slot.state).lock_owned()).await.ok()?;
-        let mut displace = slot.displace.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(Writer::new(running, &mut displace))
+        slot.tell_to_go();
+        slot.succeed(DISPLACE_TIMEOUT).await
+    }
+
+    /// Waits for nobody.
+    pub(super) fn tell_to_go(&self, id: UploadId) -> Told {
+        self.slot(id).tell_to_go()
     }
 
     /// Once an upload is received or given up.
@@ -98,15 +114,44 @@ impl Writers {
         Arc::clone(self.slots().entry(id).or_default())
     }
 
-    fn slots(&self) -> std::sync::MutexGuard<'_, HashMap<UploadId, Arc<Slot>>> {
+    fn slots(&self) -> MutexGuard<'_, HashMap<UploadId, Arc<Slot>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl Slot {
+    fn try_hold(self: &Arc<Self>) -> Option<Writer> {
+        // Whoever displaces comes before or after, never between the hold and what ends it.
+        let mut holder = self.holder();
+        let running = Arc::clone(&self.state).try_lock_owned().ok()?;
+        Some(Writer::new(running, &mut holder, self))
+    }
+
+    async fn succeed(self: &Arc<Self>, patience: Duration) -> Option<Writer> {
+        let running = timeout(patience, Arc::clone(&self.state).lock_owned()).await.ok()?;
+        Some(Writer::new(running, &mut self.holder(), self))
+    }
+
+    fn tell_to_go(&self) -> Told {
+        let holder = self.holder();
+        holder.displace.cancel();
+        let is_held = self.state.try_lock().is_err();
+        if is_held && !holder.takes_bytes { Told::BeforeItTookAny } else { Told::ToLeave }
+    }
+
+    fn holder(&self) -> MutexGuard<'_, Holder> {
+        self.holder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Writer {
-    fn new(running: OwnedMutexGuard<RunningHash>, displace: &mut CancellationToken) -> Self {
-        let displaced = CancellationToken::new();
-        *displace = displaced.clone();
-        Self { running, displaced }
+    fn new(running: OwnedMutexGuard<RunningHash>, holder: &mut Holder, slot: &Arc<Slot>) -> Self {
+        *holder = Holder::default();
+        Self { running, displaced: holder.displace.clone(), slot: Arc::clone(slot) }
+    }
+
+    /// From here on the offset grows, unless it is displaced already.
+    pub(super) fn takes_bytes(&self) {
+        self.slot.holder().takes_bytes = true;
     }
 }

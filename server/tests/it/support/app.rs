@@ -159,7 +159,7 @@ impl App {
     }
 
     /// Uploads whose files the process holds open.
-    fn open_spool_files(&self) -> Vec<PathBuf> {
+    pub(crate) fn open_spool_files(&self) -> Vec<PathBuf> {
         let Some(process) = &self.process else { return Vec::new() };
         let uploads = self.data_dir().join("spool/uploads");
         let handles = std::fs::read_dir(format!("/proc/{}/fd", process.id())).into_iter().flatten();
