@@ -124,7 +124,7 @@ pub(crate) fn router(
     for (name, value) in COMMON_HEADERS {
         router = router.layer(SetResponseHeaderLayer::if_not_present(name, value));
     }
-    Ok(router
+    let router = router
         .layer(
             TraceLayer::new_for_http()
                 .make_span_with(request_span)
@@ -134,19 +134,16 @@ pub(crate) fn router(
         )
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
-        .layer(middleware::map_request(forget_request_id)))
+        .layer(middleware::map_request(forget_request_id));
+    // A router's own layers see a request once its route is found, by its method.
+    Ok(Router::new().fallback_service(router).layer(middleware::map_request(tus::override_method)))
 }
 
 fn tus_routes() -> Router<AppState> {
     let creation = post(tus::create).options(tus::options);
     Router::new().route("/api/uploads", creation.clone()).route("/api/uploads/", creation).route(
         "/api/uploads/{spool}/{id}",
-        get(tus::status)
-            .head(tus::head)
-            .patch(tus::patch)
-            .delete(tus::terminate)
-            .post(tus::overridden)
-            .options(tus::options),
+        get(tus::status).head(tus::head).patch(tus::patch).delete(tus::terminate).options(tus::options),
     )
 }
 

@@ -9,11 +9,13 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use httpdate::fmt_http_date;
+use time::OffsetDateTime;
 use vwaza::{
-    backend::uploads::{Channel, Received},
+    backend::uploads::{Channel, Received, Uploads},
     domain::{
+        account::Actor,
         ids::{SpoolId, UploadId},
         problem::Problem,
         upload::{Checksum, RawIntent, parse_metadata},
@@ -60,6 +62,18 @@ pub(crate) async fn speak(request: Request, next: Next) -> Response {
     response
 }
 
+/// For clients behind something that lets no PATCH or DELETE through: the method is what this header says, whatever brought it. Before
+/// anything else looks at the method, the gate against requests from other sites above all.
+pub(crate) async fn override_method(mut request: Request) -> Request {
+    if is_spoken_at(request.uri().path())
+        && let Some(method) = request.headers_mut().remove(METHOD_OVERRIDE)
+    {
+        // What is no method at all is none that is taken here.
+        *request.method_mut() = Method::from_bytes(method.as_bytes()).unwrap_or(Method::TRACE);
+    }
+    request
+}
+
 fn is_spoken_at(path: &str) -> bool {
     let rest = path.strip_prefix("/api/uploads");
     rest.is_some_and(|rest| rest != "/form" && (rest.is_empty() || rest.starts_with('/')))
@@ -93,7 +107,8 @@ pub(crate) async fn create(State(state): State<AppState>, Uploader(actor): Uploa
         sha256: metadata.get("sha256").cloned(),
     };
     // It is ASCII, or it would not have been parsed.
-    let channel = Channel::Tus { metadata: String::from_utf8_lossy(given).into_owned() };
+    let metadata = String::from_utf8_lossy(given).into_owned();
+    let channel = if is_chunk(headers) { Channel::TusWithBytes { metadata } } else { Channel::Tus { metadata } };
     let uploads = state.backend.uploads();
     let begun = uploads.begin(&actor, &intent, channel).await.map_err(fail)?;
     let location = HeaderValue::from_str(&begun.url).map_err(|_| Failure::from(AppError::internal()))?;
@@ -110,21 +125,6 @@ pub(crate) async fn create(State(state): State<AppState>, Uploader(actor): Uploa
     };
     answer.headers_mut().insert(header::LOCATION, location);
     Ok(answer)
-}
-
-/// For clients behind something that lets no PATCH or DELETE through.
-pub(crate) async fn overridden(
-    state: State<AppState>,
-    user: Uploader,
-    address: Path<(String, String)>,
-    request: Request<Body>,
-) -> Answer {
-    match request.headers().get(METHOD_OVERRIDE).map(HeaderValue::as_bytes) {
-        Some(b"PATCH") => patch(state, user, address, request).await,
-        Some(b"DELETE") => terminate(state, user, address, request.headers().clone()).await,
-        Some(b"HEAD") => head(state, user, address, request.headers().clone()).await,
-        _ => Ok(StatusCode::METHOD_NOT_ALLOWED.into_response()),
-    }
 }
 
 /// How far an upload is, for its client: JSON with the state in words.
@@ -165,9 +165,24 @@ pub(crate) async fn patch(
     Path(address): Path<(String, String)>,
     request: Request<Body>,
 ) -> Answer {
+    let (_, id) = parse_address(&address)?;
+    let uploads = state.backend.uploads();
+    match receive(&uploads, &actor, id, request).await {
+        Ok(received) => Ok((StatusCode::NO_CONTENT, far(&received)).into_response()),
+        Err(failure) => {
+            let mut answer = failure.into_response();
+            // Where the database is away nobody can say.
+            if let Ok(Some(expires)) = uploads.expires_at(&actor, id).await {
+                answer.headers_mut().extend(expiry(expires));
+            }
+            Ok(answer)
+        }
+    }
+}
+
+async fn receive(uploads: &Uploads, actor: &Actor, id: UploadId, request: Request<Body>) -> Result<Received, Failure> {
     let headers = request.headers();
     check_version(headers)?;
-    let (_, id) = parse_address(&address)?;
     if !is_chunk(headers) {
         let message = format!("Send chunks as {CHUNK_TYPE}.");
         return Err(Problem::Refused { status: 415, message }.into());
@@ -175,8 +190,7 @@ pub(crate) async fn patch(
     let offset = u64::try_from(number(headers, &UPLOAD_OFFSET)?).map_err(|_| bad_number(&UPLOAD_OFFSET))?;
     let checksum = parse_checksum(headers)?;
     let body = request.into_body().into_data_stream();
-    let received = state.backend.uploads().receive(&actor, id, offset, body, checksum).await.map_err(fail)?;
-    Ok((StatusCode::NO_CONTENT, far(&received)).into_response())
+    uploads.receive(actor, id, offset, body, checksum).await.map_err(fail)
 }
 
 fn is_chunk(headers: &HeaderMap) -> bool {
@@ -187,11 +201,13 @@ fn is_chunk(headers: &HeaderMap) -> bool {
 /// How far an upload is, in headers.
 fn far(received: &Received) -> HeaderMap {
     let mut headers = HeaderMap::from_iter([(UPLOAD_OFFSET, HeaderValue::from(received.offset))]);
-    // A date of the database's is one that HTTP can write.
-    if let Some(expires) = received.expires_at.and_then(|at| HeaderValue::from_str(&fmt_http_date(at.into())).ok()) {
-        headers.insert(UPLOAD_EXPIRES, expires);
-    }
+    headers.extend(received.expires_at.and_then(expiry));
     headers
+}
+
+/// Until when an upload is kept for its client to go on. A date of the database's is one that HTTP can write.
+fn expiry(at: OffsetDateTime) -> Option<(HeaderName, HeaderValue)> {
+    Some((UPLOAD_EXPIRES, HeaderValue::from_str(&fmt_http_date(at.into())).ok()?))
 }
 
 fn parse_checksum(headers: &HeaderMap) -> Result<Option<Checksum>, Problem> {

@@ -2,11 +2,57 @@
 
 use std::os::unix::process::ExitStatusExt;
 
+use http::Method;
+use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 use vwaza::domain::upload::{UploadState, UploadTarget};
 
 use crate::support::{
-    App, Bucket, Client, LONG_SONG_HALF, RawRequest, SIGABRT, a_long_song, a_song, eventually, sha256, spawn_app,
+    Answer, App, Bucket, Client, LONG_SONG_HALF, RawRequest, SIGABRT, a_long_song, a_song, eventually, sha256,
+    spawn_app,
 };
+
+fn expires(answer: &Answer) -> Option<OffsetDateTime> {
+    let date = answer.header("upload-expires")?.replace("GMT", "+0000");
+    Some(OffsetDateTime::parse(&date, &Rfc2822).unwrap())
+}
+
+#[tokio::test]
+async fn every_answer_to_a_chunk_says_until_when_its_upload_is_kept() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let song = a_song(1);
+    let begun = ana.begin(UploadTarget::NewTrack(ana.create_release().await), "song.wav", song.len()).await;
+    let url = &begun.url;
+    let chunk = ("content-type", "application/offset+octet-stream");
+    let wrong_sum = ("upload-checksum", "sha1 2jmj7l5rSw0yVb/vlWAYkK/YBwk=");
+    let patch = async |headers: &[(&str, &str)], bytes: bytes::Bytes| {
+        let request = ana.request(Method::PATCH, url).header("tus-resumable", "1.0.0").body(bytes);
+        ana.send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
+    };
+    for (answer, status) in [
+        (ana.patch(url, 0, song.slice(..1000)).await, 204),
+        (ana.patch(url, 7, song.slice(..1000)).await, 409),
+        (patch(&[("upload-offset", "1000")], song.slice(..10)).await, 415),
+        (patch(&[chunk, ("upload-offset", "soon")], song.slice(..10)).await, 400),
+        (patch(&[chunk, ("upload-offset", "1000"), wrong_sum], song.slice(..10)).await, 460),
+        (ana.send(ana.request(Method::PATCH, url)).await, 412),
+        (ana.patch(url, 1000, vec![0; 64_000_000]).await, 413),
+    ] {
+        let answer = answer.expect_status(status);
+        let left = expires(&answer).unwrap_or_else(|| panic!("{status} says nothing")) - OffsetDateTime::now_utc();
+        assert!((23..=24).contains(&left.whole_hours()), "{status}: {left}");
+    }
+    let (ben, nobody) = (app.artist("Ben").await, app.anyone());
+    assert_eq!(expires(&ben.patch(url, 1000, vec![0]).await.expect_status(404)), None);
+    assert_eq!(expires(&nobody.patch(url, 1000, vec![0]).await.expect_status(401)), None);
+    // What is all here is not going to expire, nor what is over.
+    let offset = ana.offset(url).await;
+    assert_eq!(expires(&ana.patch(url, offset, song.slice(offset..)).await.expect_status(204)), None);
+    assert_eq!(expires(&ana.patch(url, 7, vec![0]).await.expect_status(409)), None);
+    let other = ana.begin(UploadTarget::NewTrack(ana.create_release().await), "other.wav", 1000).await;
+    ana.tus(Method::DELETE, &other.url, &[]).await.expect_status(204);
+    assert_eq!(expires(&ana.patch(&other.url, 0, vec![0]).await.expect_status(410)), None);
+}
 
 /// Two of two rounds of the janitor: one upload expires beside the other, which is being written.
 #[tokio::test]

@@ -7,14 +7,9 @@ use sha2::{Digest, Sha256};
 use vwaza::domain::upload::{BegunUpload, RawIntent, UploadState, UploadStatus, UploadTarget};
 
 use crate::support::{
-    Answer, App, Client, LONG_SONG_HALF, RawRequest, a_cover, a_long_song, a_song, sha256, spawn_app, spawn_app_with,
+    Answer, App, Client, LONG_SONG_HALF, RawRequest, a_cover, a_long_song, a_song, metadata, sha256, spawn_app,
+    spawn_app_with,
 };
-
-fn metadata(pairs: &[(&str, &str)]) -> String {
-    let pairs: Vec<String> =
-        pairs.iter().map(|(key, value)| format!("{key} {}", BASE64_STANDARD.encode(value))).collect();
-    pairs.join(",")
-}
 
 /// A creation for a new track of this length, as the protocol has it.
 async fn create(client: &Client, target: &str, length: &str) -> Answer {
@@ -393,22 +388,6 @@ async fn u4_a_chunk_with_a_checksum_is_kept_whole_and_right_or_not_at_all() {
         patch_checked(&ana, &begun.url, 0, first.clone(), checksum).await.expect_error(400, "sha1,sha256");
     }
     app.agrees().await;
-}
-
-#[tokio::test]
-async fn methods_that_do_not_get_through_come_as_post() {
-    let app = spawn_app().await;
-    let ana = app.artist("Ana").await;
-    let begun = ana.begin(UploadTarget::NewTrack(ana.create_release().await), "song.wav", 1000).await;
-    let post = |method: &'static str| {
-        ana.request(Method::POST, &begun.url).header("tus-resumable", "1.0.0").header("x-http-method-override", method)
-    };
-    let chunk = post("PATCH").header("upload-offset", 0).header("content-type", "application/offset+octet-stream");
-    ana.send(chunk.body(vec![0; 400])).await.expect_status(204);
-    assert_eq!(ana.send(post("HEAD")).await.expect_status(200).header("upload-offset"), Some("400"));
-    ana.send(post("PUT")).await.expect_status(405);
-    ana.send(post("DELETE")).await.expect_status(204);
-    ana.tus(Method::HEAD, &begun.url, &[]).await.expect_status(410);
 }
 
 #[tokio::test]

@@ -21,6 +21,10 @@ use crate::{
     },
 };
 
+/// A client whose creation was not answered tries again for so long. Afterwards, or with another fingerprint, it is meant as another
+/// upload of the same file.
+const RETRIED_WITHIN_SECONDS: f64 = 600.0;
+
 /// How an upload was begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Channel {
@@ -28,6 +32,8 @@ pub enum Channel {
     Page,
     /// By a client of the protocol, with the header `Upload-Metadata` as it gave it.
     Tus { metadata: String },
+    /// The same, with the first bytes in the request that makes it: before the reply, its client knows no address to ask at.
+    TusWithBytes { metadata: String },
     /// By a plain form, which cannot go on where it stopped.
     Form,
 }
@@ -42,8 +48,8 @@ struct UnderWay {
 }
 
 impl Uploads {
-    /// Grants an upload, or finds the same one that is under way: a reply that was lost costs nothing. One whose bytes only a
-    /// process has that is gone gives way to a new one.
+    /// Grants an upload, or finds the same one that is under way: a reply that was lost costs nothing, even where the request has
+    /// brought all bytes along. One whose bytes only a process has that is gone gives way to a new one.
     ///
     /// # Errors
     /// 400, 413 or 422 for the length; 404 for a target that is not the actor's own; 409 unless its release is a draft;
@@ -59,10 +65,13 @@ impl Uploads {
             UploadTarget::Audio(track) => (releases::lock_draft_of_track(&mut tx, actor, track).await?, Some(track)),
         };
         let expired = expire_own(&mut tx, actor).await?;
-        let found = match intent.is_recognisable() {
-            true => self.under_way(&mut tx, actor, release.id, track, &intent).await?,
-            false => None,
-        };
+        let mut found = None;
+        if intent.is_recognisable() {
+            found = self.under_way(&mut tx, actor, release.id, track, &intent).await?;
+            if let (None, Channel::TusWithBytes { metadata }) = (&found, &channel) {
+                found = just_received(&mut tx, actor, release.id, &intent, metadata).await?;
+            }
+        }
         let given_up = match found {
             Some(found) if found.is_reachable => {
                 tx.commit().await?;
@@ -84,7 +93,7 @@ impl Uploads {
         // What cannot be told apart is never taken for something else.
         let fingerprint = if intent.is_recognisable() { intent.fingerprint.clone() } else { id.to_string() };
         let metadata = match &channel {
-            Channel::Tus { metadata } => Some(metadata.as_str()),
+            Channel::Tus { metadata } | Channel::TusWithBytes { metadata } => Some(metadata.as_str()),
             Channel::Page | Channel::Form => None,
         };
         sqlx::query!(
@@ -191,6 +200,38 @@ impl Uploads {
         }
         Ok(found)
     }
+}
+
+/// What the same creation has brought as a whole, a moment ago, and nothing has come in its place: the reply to it was lost.
+async fn just_received(
+    db: &mut PgConnection,
+    actor: &Actor,
+    release: ReleaseId,
+    intent: &Intent,
+    metadata: &str,
+) -> Result<Option<UnderWay>> {
+    let found = sqlx::query_as!(
+        UnderWay,
+        r#"select id as "id: UploadId", spool_id as "spool: SpoolId", track_id as "track: TrackId", length_bytes as "offset",
+                  true as "is_reachable!"
+           from uploads u
+           where owner_id = $1 and release_id = $2 and kind = $3 and length_bytes = $4 and metadata = $5
+             and state in ('RECEIVED', 'ATTACHED') and (kind = 'COVER' or track_id is not null)
+             and received_at > now() - make_interval(secs => $6)
+             and not exists (select 1 from uploads newer
+                             where newer.release_id = u.release_id and newer.kind = u.kind
+                               and newer.track_id is not distinct from u.track_id and newer.seq > u.seq)
+           order by seq desc limit 1"#,
+        actor.id as UserId,
+        release as ReleaseId,
+        intent.target.kind() as UploadKind,
+        intent.length,
+        metadata,
+        RETRIED_WITHIN_SECONDS
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(found)
 }
 
 /// Its process sweeps its bytes should it come back.

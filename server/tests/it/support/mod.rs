@@ -8,6 +8,7 @@ mod jobs;
 mod log;
 mod raw;
 mod release;
+mod tus;
 mod wait;
 
 pub(crate) use answer::Answer;
@@ -17,4 +18,5 @@ pub(crate) use client::{Client, fields_of, form};
 pub(crate) use jobs::{all_jobs_end, end_all_connections, idle_jobs, unfinished_jobs};
 pub(crate) use raw::RawRequest;
 pub(crate) use release::{LONG_SONG_HALF, a_cover, a_long_song, a_song, complete_details, sha256};
+pub(crate) use tus::metadata;
 pub(crate) use wait::{eventually, soak};

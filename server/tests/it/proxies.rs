@@ -1,0 +1,54 @@
+//! Clients behind something that lets no PATCH or DELETE through: the method comes in a header.
+
+use http::Method;
+use vwaza::domain::upload::UploadTarget;
+
+use crate::support::{form, spawn_app};
+
+const OVERRIDE: &str = "x-http-method-override";
+
+#[tokio::test]
+async fn methods_that_do_not_get_through_come_as_any_other() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let target = UploadTarget::NewTrack(ana.create_release().await);
+    for carrier in [Method::POST, Method::PUT, Method::GET, Method::DELETE, Method::PATCH, Method::OPTIONS] {
+        let begun = ana.begin(target, &format!("by {carrier}.wav"), 1000).await;
+        let ask = |method: &'static str| {
+            ana.request(carrier.clone(), &begun.url).header("tus-resumable", "1.0.0").header(OVERRIDE, method)
+        };
+        let chunk = ask("PATCH").header("upload-offset", 0).header("content-type", "application/offset+octet-stream");
+        let received = ana.send(chunk.body(vec![0; 400])).await;
+        assert_eq!((received.status, received.header("upload-offset")), (204, Some("400")), "{carrier}");
+        let head = ana.send(ask("HEAD")).await.expect_status(200);
+        assert_eq!((head.header("upload-offset"), head.body.len()), (Some("400"), 0), "{carrier}");
+        ana.send(ask("PUT")).await.expect_error(405, "");
+        ana.send(ask("no method")).await.expect_error(405, "");
+        assert_eq!(ana.offset(&begun.url).await, 400, "{carrier}");
+        ana.send(ask("DELETE")).await.expect_status(204);
+        ana.tus(Method::HEAD, &begun.url, &[]).await.expect_status(410);
+    }
+    let asked = ana.send(ana.request(Method::POST, "/api/uploads").header(OVERRIDE, "OPTIONS")).await;
+    assert!(asked.expect_status(204).header("tus-extension").is_some());
+}
+
+/// What looks like reading is judged by what it does.
+#[tokio::test]
+async fn no_other_site_gets_past_the_gate_by_calling_its_request_something_else() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", 1000).await;
+    for carrier in [Method::GET, Method::OPTIONS, Method::POST] {
+        let ask = ana.request(carrier, &begun.url).header("tus-resumable", "1.0.0").header(OVERRIDE, "DELETE");
+        ana.send(ask.header("origin", "https://evil.example")).await.expect_error(403, "another site");
+    }
+    assert_eq!(ana.offset(&begun.url).await, 0);
+    // And nothing but uploads is asked in this way.
+    let path = format!("/api/releases/delete?id={release}");
+    ana.send(ana.request(Method::GET, &path).header(OVERRIDE, "POST")).await.expect_error(405, "");
+    let profile = form(&[("artist_name", "Ana"), ("email", "ana@example.com")]);
+    let save = ana.request(Method::POST, "/api/account/save-profile").header(OVERRIDE, "GET").form(&profile);
+    ana.send(save.header("accept", "application/json")).await.expect_status(200);
+    ana.release(release).await;
+}

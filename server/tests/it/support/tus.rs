@@ -1,0 +1,10 @@
+//! What the protocol of the byte channel is spoken with.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+
+/// The header `Upload-Metadata`.
+pub(crate) fn metadata(pairs: &[(&str, &str)]) -> String {
+    let pairs: Vec<String> =
+        pairs.iter().map(|(key, value)| format!("{key} {}", BASE64_STANDARD.encode(value))).collect();
+    pairs.join(",")
+}
