@@ -8,7 +8,7 @@ use std::{
 };
 
 use axum::{Router, body::Body, extract::ConnectInfo};
-use http::Request;
+use http::{Request, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -22,7 +22,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use crate::paced::Paced;
+use crate::paced::{Expect, Paced};
 
 /// From the connection's start, or the last answer's end, to the end of the next request's head.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -61,7 +61,11 @@ pub(crate) async fn serve(
         let (router, stopping) = (router.clone(), stopping.clone());
         let service = service_fn(move |request: Request<Incoming>| {
             let router = router.clone();
-            let mut request = request.map(|body| Body::new(Paced::new(body, stopping.clone())));
+            let expect = match request.headers().get(header::EXPECT) {
+                Some(value) if value.as_bytes().eq_ignore_ascii_case(b"100-continue") => Expect::Continue,
+                _ => Expect::Nothing,
+            };
+            let mut request = request.map(|body| Body::new(Paced::new(body, expect, stopping.clone())));
             request.extensions_mut().insert(ConnectInfo::<SocketAddr>(peer));
             router.oneshot(request)
         });

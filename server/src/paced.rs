@@ -32,6 +32,14 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[error("the client sent fewer than {BYTES_MIN} bytes in {} s", WINDOW.as_secs())]
 struct TooSlow;
 
+/// What a client does before it sends a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expect {
+    Nothing,
+    /// It waits to be told to go on. Whoever reads tells it so.
+    Continue,
+}
+
 /// Only waiting counts: a server that takes its time with what has arrived cuts nobody off.
 pub(crate) struct Paced<B>
 where
@@ -42,6 +50,8 @@ where
     window: Option<Pin<Box<Sleep>>>,
     /// Since the window was opened.
     received: usize,
+    /// Its client sends nothing before somebody reads.
+    is_awaited: bool,
     stopping: CancellationToken,
 }
 
@@ -50,8 +60,8 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
 {
     /// Of a server that is `stopping` nothing unread is waited for.
-    pub(crate) fn new(body: B, stopping: CancellationToken) -> Self {
-        Self { body: Some(body), window: None, received: 0, stopping }
+    pub(crate) fn new(body: B, expect: Expect, stopping: CancellationToken) -> Self {
+        Self { body: Some(body), window: None, received: 0, is_awaited: expect == Expect::Continue, stopping }
     }
 }
 
@@ -60,7 +70,8 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
 {
     fn drop(&mut self) {
-        let unread = self.body.take().filter(|body| !body.is_end_stream());
+        // To read a body that its client has not begun to send would be to ask for what was refused.
+        let unread = self.body.take().filter(|body| !body.is_end_stream() && !self.is_awaited);
         if let (Some(mut body), Ok(runtime)) = (unread, Handle::try_current()) {
             let stopping = self.stopping.clone();
             runtime.spawn(async move {
@@ -92,6 +103,7 @@ where
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.is_awaited = false;
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
         let outcome = match Pin::new(body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
@@ -137,7 +149,7 @@ mod tests {
 
     fn paced() -> (Sender, Paced<StreamBody<mpsc::Receiver<Piece>>>) {
         let (sender, receiver) = mpsc::channel(0);
-        (sender, Paced::new(StreamBody::new(receiver), CancellationToken::new()))
+        (sender, Paced::new(StreamBody::new(receiver), Expect::Nothing, CancellationToken::new()))
     }
 
     async fn send(sender: &mut Sender, bytes: usize) -> Result<(), mpsc::SendError> {

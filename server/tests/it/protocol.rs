@@ -278,3 +278,48 @@ async fn a_content_length_that_is_not_true_adds_and_hides_nothing() {
     assert!(matches!(statuses[..], [400] | [400, 400]), "{statuses:?}");
     app.agrees().await;
 }
+
+/// Whoever asks first, before the body is sent, is refused before it is asked for; whoever is not refused is told to go on.
+#[tokio::test]
+async fn a_body_is_asked_for_only_if_it_will_be_read() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let begun = ana.begin(UploadTarget::NewTrack(ana.create_release().await), "song.wav", 64_000_000).await;
+    let (url, host, cookie) = (&begun.url, ana.listen(), ana.cookie());
+    let chunk = "Tus-Resumable: 1.0.0\r\nContent-Type: application/offset+octet-stream\r\n";
+    let cases = [
+        (format!("PATCH {url}"), format!("{chunk}Upload-Offset: 7\r\nCookie: {cookie}\r\n"), 409),
+        (format!("PATCH {url}"), format!("{chunk}Upload-Offset: 0\r\n"), 401),
+        (
+            format!("PATCH {url}"),
+            format!("{chunk}Upload-Offset: 0\r\nCookie: {cookie}\r\nOrigin: https://evil.example\r\n"),
+            403,
+        ),
+        ("POST /api/uploads/form".to_owned(), "Content-Type: multipart/form-data; boundary=b\r\n".to_owned(), 401),
+        ("POST /api/account/sign-in".to_owned(), "Content-Type: application/x-www-form-urlencoded\r\n".to_owned(), 413),
+    ];
+    // Many times: what is asked for too early is so only now and then.
+    for (asked, headers, status) in cases.iter().cycle().take(100) {
+        let head = format!(
+            "{asked} HTTP/1.1\r\nHost: {host}\r\n{headers}Content-Length: 32000000\r\nExpect: 100-continue\r\n\r\n"
+        );
+        let mut line = TcpStream::connect(&host).await.unwrap();
+        line.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        line.read_exact(&mut answer).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&answer), format!("HTTP/1.1 {status}"), "{asked}");
+    }
+    let head = format!(
+        "PATCH {url} HTTP/1.1\r\nHost: {host}\r\n{chunk}Upload-Offset: 0\r\nCookie: {cookie}\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
+    );
+    let mut line = TcpStream::connect(&host).await.unwrap();
+    line.write_all(head.as_bytes()).await.unwrap();
+    let go_on = b"HTTP/1.1 100 Continue\r\n\r\n";
+    let mut answer = vec![0; go_on.len()];
+    line.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, go_on);
+    line.write_all(b"RIFF").await.unwrap();
+    let mut answer = [0; 12];
+    line.read_exact(&mut answer).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 204");
+}
