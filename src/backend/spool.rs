@@ -112,8 +112,8 @@ pub(super) fn uploads_folder(spool: &Path) -> PathBuf {
 /// What lies in a spool's folder, for whoever only looks: it may be another process's.
 pub(super) struct SpoolFiles {
     pub(super) id: SpoolId,
-    /// Bytes, by a file's name.
-    pub(super) lengths: BTreeMap<String, u64>,
+    /// Bytes, by a file's name; `None` for what is no file.
+    pub(super) lengths: BTreeMap<String, Option<u64>>,
 }
 
 /// `None` where there is no spool.
@@ -125,10 +125,13 @@ pub(super) async fn look(folder: &Path) -> Result<Option<SpoolFiles>> {
         for entry in std::fs::read_dir(uploads_folder(&folder))? {
             let entry = entry?;
             match entry.metadata() {
-                Ok(metadata) => lengths.insert(entry.file_name().to_string_lossy().into_owned(), metadata.len()),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                Ok(metadata) => {
+                    let length = metadata.is_file().then_some(metadata.len());
+                    lengths.insert(entry.file_name().to_string_lossy().into_owned(), length);
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error.into()),
-            };
+            }
         }
         Ok(Some(SpoolFiles { id, lengths }))
     })

@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 
 use serde_json::Value;
-use vwaza::domain::upload::UploadTarget;
+use vwaza::{
+    backend::testing::supabase_server::SupabaseServer,
+    domain::{files::FileState, upload::UploadTarget},
+};
 
-use crate::support::{App, a_cover, a_song, spawn_app_with};
+use crate::support::{App, a_cover, a_song, app_on_supabase, spawn_app_with};
 
 /// What was let go of stays for a while.
 const RETAINED: [(&str, &str); 1] = [("VWAZA_REPLACED_OBJECT_DAYS", "7")];
@@ -140,4 +143,53 @@ async fn every_kind_of_damage_is_found() {
     assert!(object.exists());
     run("update objects set state = 'DOOMED', doomed_at = now() - interval '1 hour'").await;
     assert_eq!(findings(&app), found("undeleted", &key));
+}
+
+/// The storage answers, and does not give this one object. What it holds nobody can say.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_that_cannot_be_read_is_called_neither_damaged_nor_fine() {
+    let server = SupabaseServer::start().await;
+    let app = app_on_supabase(&server, &RETAINED).await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    ana.attach(UploadTarget::NewTrack(release), "song.wav", a_song(1)).await;
+    ana.attach(UploadTarget::NewTrack(release), "other.wav", a_song(2)).await;
+    ana.release_once(release, "all is examined", |release| {
+        release.tracks.iter().all(|track| track.state() == FileState::Ready)
+    })
+    .await;
+    assert_eq!(findings(&app), []);
+    let key = server.objects().remove(0);
+    server.lose_file(&key);
+    assert_eq!(findings(&app), found("unreadable", &key));
+    // And nothing is done to it.
+    let (left, mended) = report(&app, &["--repair", "--force"]);
+    assert_eq!((left, mended), (found("unreadable", &key), Vec::new()));
+    assert!(server.objects().contains(&key));
+}
+
+/// A folder stands in its place, which not even root can read as a file.
+#[tokio::test]
+async fn bytes_of_the_spool_that_cannot_be_read_are_called_neither_damaged_nor_fine() {
+    let mut app = spawn_app_with(&RETAINED).await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", a_song(1).len()).await;
+    ana.patch(&begun.url, 0, a_song(1).slice(..400)).await.expect_status(204);
+    app.terminate();
+    assert!(app.ended().await.success());
+    let spooled = app.only_file_in("spool/uploads");
+    std::fs::rename(&spooled, app.data_dir().join("aside")).unwrap();
+    std::fs::create_dir(&spooled).unwrap();
+    let run = async |statement: &'static str| sqlx::query(statement).execute(&app.sql).await.unwrap();
+    // Under way; received, with a hash to compare; and as nobody's.
+    assert_eq!(findings(&app), found("unreadable-bytes", begun.id));
+    run("update uploads set state = 'RECEIVED', offset_bytes = length_bytes, sha256 = sha256(''), received_at = now()")
+        .await;
+    let both = [found("unreadable-bytes", begun.id), found("no-job", begun.id)].concat();
+    assert_eq!(findings(&app), both);
+    run("update uploads set state = 'CANCELLED', updated_at = now() - interval '1 hour'").await;
+    let (left, mended) = report(&app, &["--repair", "--force"]);
+    assert_eq!((left, mended), (found("unneeded-spool-file", begun.id), Vec::new()));
+    assert!(spooled.is_dir());
 }

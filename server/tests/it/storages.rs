@@ -21,19 +21,9 @@ use vwaza::{
 };
 
 use crate::support::{
-    App, Bucket, Client, SIGABRT, a_cover, a_song, eventually, idle_jobs, sha256, soak, spawn_app_with, unfinished_jobs,
+    App, Bucket, Client, SIGABRT, a_cover, a_song, app_on_supabase, eventually, idle_jobs, sha256, soak,
+    unfinished_jobs,
 };
-
-async fn app_on_supabase(server: &SupabaseServer, settings: &[(&str, &str)]) -> App {
-    let url = server.url();
-    let supabase = [
-        ("VWAZA_STORAGE", "supabase"),
-        ("SUPABASE_URL", &url),
-        ("SUPABASE_SERVICE_ROLE_KEY", SupabaseServer::KEY),
-        ("SUPABASE_BUCKET", SupabaseServer::BUCKET),
-    ];
-    spawn_app_with(&supabase.into_iter().chain(settings.iter().copied()).collect::<Vec<_>>()).await
-}
 
 /// Larger than what any storage takes at once.
 fn a_master(seed: u64) -> Bytes {

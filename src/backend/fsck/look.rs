@@ -1,6 +1,9 @@
 //! One look at everything.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+};
 
 use sqlx::{PgConnection, PgPool};
 use tokio::task::spawn_blocking;
@@ -175,16 +178,19 @@ impl Round {
                 self.in_flight += 1;
                 continue;
             }
-            let length = files.remove(&subject).unwrap_or_default();
-            if length < row.offset_bytes.unsigned_abs() {
+            let length = files.remove(&subject).unwrap_or(Some(0));
+            if let Some(length) = length.filter(|length| *length < row.offset_bytes.unsigned_abs()) {
                 let detail = format!("{length} bytes are there of {} that were acknowledged", row.offset_bytes);
                 self.found(Damage::MissingBytes, &subject, detail);
             } else if let (UploadState::Received | UploadState::Failed, Some(sha256)) = (row.state, row.sha256) {
                 self.spooled_whole.push((row.id, sha256));
+            } else if length.is_none() {
+                self.found(Damage::UnreadableBytes, &subject, "what stands in the spool under its name is no file");
             }
         }
         for (name, length) in files {
-            self.found(Damage::UnneededSpoolFile, &name, format!("{length} bytes that no upload under way needs"));
+            let what = length.map_or_else(|| "no file".to_owned(), |length| format!("{length} bytes"));
+            self.found(Damage::UnneededSpoolFile, &name, format!("{what} that no upload under way needs"));
         }
         Ok(())
     }
@@ -227,9 +233,16 @@ impl Round {
         let folder = spool::uploads_folder(&settings.data_dir.join("spool"));
         for (id, sha256) in std::mem::take(&mut self.spooled_whole) {
             let path = folder.join(id.to_string());
-            let held = spawn_blocking(move || spool::hash_of(&path)).await?;
-            if !held.is_ok_and(|held| held == sha256) && is_still_spooled(db, id).await? {
-                self.found(Damage::MissingBytes, &id.to_string(), OTHER_HASH);
+            let (damage, detail) = match spawn_blocking(move || spool::hash_of(&path)).await? {
+                Ok(held) if held == sha256 => continue,
+                Ok(_) => (Damage::MissingBytes, OTHER_HASH.to_owned()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    (Damage::MissingBytes, "its file is gone from the spool".to_owned())
+                }
+                Err(error) => (Damage::UnreadableBytes, error.to_string()),
+            };
+            if is_still_spooled(db, id).await? {
+                self.found(damage, &id.to_string(), detail);
             }
         }
         Ok(())

@@ -32,6 +32,8 @@ pub enum Damage {
     UnknownObject,
     /// Acknowledged bytes are not in the spool.
     MissingBytes,
+    /// Acknowledged bytes are in the spool, or something else is in their place, and they cannot be read.
+    UnreadableBytes,
     /// A received upload that no job stores.
     NoJob,
     /// A stored file that no job examines.
@@ -112,6 +114,7 @@ impl fmt::Display for Damage {
             Self::Undeleted => "undeleted object",
             Self::UnknownObject => "unknown object",
             Self::MissingBytes => "missing bytes of upload",
+            Self::UnreadableBytes => "unreadable bytes of upload",
             Self::NoJob => "no job for upload",
             Self::NotExamined => "no job for object",
             Self::UnneededSpoolFile => "unneeded spool file",

@@ -74,6 +74,10 @@ async fn remove_unneeded(db: &PgPool, settings: &Settings, name: &str) -> Result
     }
     let file = spool::uploads_folder(&settings.data_dir.join("spool")).join(name);
     match fs::remove_file(file).await {
+        // No file, and nothing that we have made: somebody has to look at it.
+        Err(error) if matches!(error.kind(), io::ErrorKind::IsADirectory | io::ErrorKind::PermissionDenied) => {
+            Ok(false)
+        }
         // Its process was faster.
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(true),

@@ -1,7 +1,7 @@
 //! Storage that several servers share, on a line that can be cut.
 
 use tempfile::TempDir;
-use vwaza::backend::testing::{Proxy, s3_server::S3Server};
+use vwaza::backend::testing::{Proxy, s3_server::S3Server, supabase_server::SupabaseServer};
 
 use super::app::{App, spawn_app_with};
 
@@ -37,4 +37,15 @@ impl Bucket {
         let folders = std::fs::read_dir(self.server.folder()).unwrap().map(|folder| folder.unwrap().path());
         folders.filter(|folder| folder.is_dir()).map(|folder| std::fs::read_dir(folder).unwrap().count()).sum()
     }
+}
+
+pub(crate) async fn app_on_supabase(server: &SupabaseServer, settings: &[(&str, &str)]) -> App {
+    let url = server.url();
+    let supabase = [
+        ("VWAZA_STORAGE", "supabase"),
+        ("SUPABASE_URL", &url),
+        ("SUPABASE_SERVICE_ROLE_KEY", SupabaseServer::KEY),
+        ("SUPABASE_BUCKET", SupabaseServer::BUCKET),
+    ];
+    spawn_app_with(&supabase.into_iter().chain(settings.iter().copied()).collect::<Vec<_>>()).await
 }

@@ -13,7 +13,7 @@ mod wait;
 
 pub(crate) use answer::Answer;
 pub(crate) use app::{App, PASSWORD, SIGABRT, spawn_app, spawn_app_with};
-pub(crate) use bucket::Bucket;
+pub(crate) use bucket::{Bucket, app_on_supabase};
 pub(crate) use client::{Client, fields_of, form};
 pub(crate) use jobs::{all_jobs_end, end_all_connections, idle_jobs, unfinished_jobs};
 pub(crate) use raw::RawRequest;
