@@ -84,7 +84,7 @@ impl Review<'_> {
     /// All accounts with the counts of their releases, by name.
     pub async fn artists(&self, actor: &Actor, search: &str, page: u32) -> Result<Page<ArtistSummary>> {
         actor.require_admin()?;
-        let (pattern, page) = (like_pattern(search), page_of(page));
+        let (pattern, page) = (like_pattern(search)?, page_of(page));
         let rows = sqlx::query!(
             r#"with shown as (
                    select id, artist_name, email, role, created_at from users

@@ -142,7 +142,7 @@ impl Intent {
 
 impl RawIntent {
     /// # Errors
-    /// 400 for a length below 0 or a hash that is none, 413 for one over the limit of its kind, 422 for an empty file.
+    /// 400 for a length below 0, a fingerprint with U+0000 or a hash that is none, 413 for one over the limit of its kind, 422 for an empty file.
     pub fn parse(&self, limits: &MediaLimits) -> Result<Intent, Problem> {
         let max_bytes = match self.target.kind() {
             UploadKind::Cover => limits.max_cover_bytes,
@@ -160,6 +160,9 @@ impl RawIntent {
                 return Err(Problem::Refused { status: 413, message: too_large(max_bytes) });
             }
             Ok(_) => {}
+        }
+        if self.fingerprint.contains('\0') {
+            return Err(Problem::BadRequest("A fingerprint is text, without U+0000.".into()));
         }
         let sha256 = self.sha256.as_deref().map(parse_sha256).transpose()?;
         Ok(Intent {

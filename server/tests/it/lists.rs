@@ -57,7 +57,6 @@ async fn a_search_means_what_was_typed() {
         // Whose releases they are says nothing about an artist's own.
         ("ana", vec!["100% Ana"]),
         ("' or true --", vec![]),
-        ("\0", vec!["100 Days", "100% Ana", "back\\slash", "under_score", "underXscore", "ÉTÉ"]),
     ] {
         let filter = ReleaseFilter { search: search.into(), sort: ReleaseSort::Title, ..ReleaseFilter::default() };
         let mut rows = home(&ana, &filter).await.releases.rows;

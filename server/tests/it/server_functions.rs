@@ -13,7 +13,7 @@ use vwaza::domain::{
     upload::UploadTarget,
 };
 
-use crate::support::{Answer, App, Client, PASSWORD, complete_details, fields_of, form, spawn_app};
+use crate::support::{Answer, App, Client, PASSWORD, complete_details, fields_of, form, metadata, spawn_app};
 
 /// A valid body: everything but the session is right.
 enum Body {
@@ -258,8 +258,25 @@ async fn text_that_no_database_takes_is_refused_in_every_field() {
     ] {
         assert_eq!(answer.status, 400, "{}: {}", answer.asked, answer.text());
     }
-    // A reason has lines, and may have come from anywhere: what cannot be read is left out.
-    admin.reject(release.id, release.version, "No\0thing").await.expect_status(200);
+    let filter = fields_of("filter", &ReleaseFilter { search: nul(), ..ReleaseFilter::default() });
+    let search = form(&[("search", "No\0thing"), ("page", "1")]);
+    for answer in [
+        ana.call("releases/home", &filter).await,
+        admin.call("review/releases", &filter).await,
+        admin.call("review/queue", &search).await,
+        admin.call("review/artists", &search).await,
+    ] {
+        answer.expect_field_error("search");
+    }
+    // An address that somebody made up is answered with a page.
+    admin.get("/admin/artists?search=%00").await.expect_status(200);
+    let fingerprint =
+        metadata(&[("target", &format!("new-track:{draft}")), ("filename", "x.wav"), ("fingerprint", "No\0thing")]);
+    let headers = [("upload-length", "1000"), ("upload-metadata", fingerprint.as_str())];
+    ana.tus(Method::POST, "/api/uploads", &headers).await.expect_error(400, "U+0000");
+    admin.reject(release.id, release.version, "No\0thing").await.expect_field_error("reason");
+    // Other things that cannot be seen are left out: a reason has lines, and may have come from anywhere.
+    admin.reject(release.id, release.version, "No\u{202E}thing").await.expect_status(200);
     assert_eq!(ana.release(release.id).await.reject_reason.as_deref(), Some("Nothing"));
     app.agrees().await;
 }

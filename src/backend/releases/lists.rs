@@ -10,6 +10,7 @@ use crate::{
     domain::{
         account::Actor,
         ids::{ObjectId, ReleaseId, UserId},
+        problem::Problem,
         release::{
             Missing, PAGE_SIZE, PAGES_MAX, Page, ReleaseCounts, ReleaseFilter, ReleaseSort, ReleaseStatus,
             ReleaseSummary,
@@ -85,13 +86,21 @@ impl Releases<'_> {
 }
 
 /// What a person typed, as a pattern in which their own `%` and `_` mean themselves.
-pub(in crate::backend) fn like_pattern(search: &str) -> Option<String> {
-    let typed: String = search.trim().chars().filter(|c| *c != '\0').take(SEARCH_MAX_CHARS).collect();
+///
+/// # Errors
+/// 400 for U+0000, which no text in the database has.
+pub(in crate::backend) fn like_pattern(search: &str) -> Result<Option<String>> {
+    if search.contains('\0') {
+        return Err(
+            Problem::field("search", "There is a character in here that nobody can read. Type it again.").into()
+        );
+    }
+    let typed: String = search.trim().chars().take(SEARCH_MAX_CHARS).collect();
     if typed.is_empty() {
-        return None;
+        return Ok(None);
     }
     let escaped = typed.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
-    Some(format!("%{escaped}%"))
+    Ok(Some(format!("%{escaped}%")))
 }
 
 /// The page asked for, from 1.
@@ -132,7 +141,7 @@ macro_rules! summaries {
 
 /// Releases of all artists or one, as a filter has it.
 pub(in crate::backend) async fn search(db: &PgPool, filter: &ReleaseFilter) -> Result<Page<ReleaseSummary>> {
-    let (status, artist, pattern) = (filter.status, filter.artist, like_pattern(&filter.search));
+    let (status, artist, pattern) = (filter.status, filter.artist, like_pattern(&filter.search)?);
     let page = page_of(filter.page);
     let (pattern, offset) = (pattern.as_deref(), offset_of(page));
     let rows = match filter.sort {
@@ -154,7 +163,7 @@ pub(in crate::backend) async fn review_queue(
     artist: Option<UserId>,
     page: u32,
 ) -> Result<Page<ReleaseSummary>> {
-    let (status, pattern, page) = (Some(ReleaseStatus::PendingReview), like_pattern(search), page_of(page));
+    let (status, pattern, page) = (Some(ReleaseStatus::PendingReview), like_pattern(search)?, page_of(page));
     let (pattern, offset) = (pattern.as_deref(), offset_of(page));
     let rows = summaries!("r.submitted_at, r.id", status, artist, pattern, offset).fetch_all(db).await?;
     Ok(Page::new(rows, page, count(db, status, artist, pattern).await?))
@@ -187,8 +196,8 @@ mod tests {
 
     #[test]
     fn a_search_means_what_was_typed() {
-        assert_eq!(like_pattern("  "), None);
-        assert_eq!(like_pattern("50%_\\").as_deref(), Some("%50\\%\\_\\\\%"));
-        assert_eq!(like_pattern("a\0b").as_deref(), Some("%ab%"));
+        assert_eq!(like_pattern("  ").unwrap(), None);
+        assert_eq!(like_pattern("50%_\\").unwrap().as_deref(), Some("%50\\%\\_\\\\%"));
+        assert!(like_pattern("a\0b").is_err());
     }
 }
