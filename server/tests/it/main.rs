@@ -8,6 +8,7 @@ mod access_tokens;
 mod accounts;
 mod bounded;
 mod commands;
+mod connections;
 mod crashes;
 mod dead_letters;
 mod disks;

@@ -7,7 +7,9 @@ use vwaza::domain::{
     upload::{UploadState, UploadTarget},
 };
 
-use crate::support::{App, Client, SIGABRT, a_cover, a_song, eventually, sha256, spawn_app, spawn_app_with};
+use crate::support::{
+    App, Client, SIGABRT, a_cover, a_song, eventually, eventually_or_none, sha256, spawn_app, spawn_app_with,
+};
 
 async fn examined_cover(ana: &Client, release: vwaza::domain::ids::ReleaseId, seed: u64) {
     ana.attach(UploadTarget::Cover(release), "cover.png", a_cover(seed)).await;
@@ -317,4 +319,42 @@ async fn a_deleted_release_leaves_nothing_in_the_storage() {
     })
     .await;
     app.agrees().await;
+}
+
+/// More than is doomed, or deleted, at once. With this grace time a round comes every minute: one is enough for all of them.
+#[tokio::test]
+async fn one_round_works_off_whatever_there_is() {
+    let mut app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    ana.attach(UploadTarget::NewTrack(release), "song.wav", a_song(1)).await;
+    let kept = app.only_file_in("objects/audio");
+    app.terminate();
+    assert!(app.ended().await.success());
+    let orphans: Vec<String> = sqlx::query_scalar(
+        "insert into objects (id, key, role, upload_id, size_bytes, sha256, content_type, created_at)
+         select id, 'audio/' || id, 'AUDIO', (select id from uploads), 1, '', 'audio/wav', now() - interval '1 day'
+         from (select gen_random_uuid() as id from generate_series(1, 250)) ids
+         returning id::text",
+    )
+    .fetch_all(&app.sql)
+    .await
+    .unwrap();
+    for id in &orphans {
+        std::fs::write(kept.with_file_name(id), "x").unwrap();
+    }
+    app.start_with(&[("VWAZA_ORPHAN_GRACE_SECONDS", "900")]).await;
+    let mut left = 0;
+    let seen = eventually_or_none(async || {
+        left = app.files_in("objects/audio").len();
+        (left == 1).then_some(())
+    });
+    assert!(seen.await.is_some(), "{left} files are left");
+    assert!(kept.exists());
+    let rows: Vec<(String, bool, i64)> =
+        sqlx::query_as("select state::text, deleted_at is not null, count(*) from objects group by 1, 2 order by 3")
+            .fetch_all(&app.sql)
+            .await
+            .unwrap();
+    assert_eq!(rows, [("ATTACHED".into(), false, 1), ("DOOMED".into(), true, 250)]);
 }

@@ -19,4 +19,4 @@ pub(crate) use jobs::{all_jobs_end, end_all_connections, idle_jobs, unfinished_j
 pub(crate) use raw::RawRequest;
 pub(crate) use release::{LONG_SONG_HALF, a_cover, a_long_song, a_song, complete_details, sha256};
 pub(crate) use tus::metadata;
-pub(crate) use wait::{eventually, soak};
+pub(crate) use wait::{eventually, eventually_or_none, soak};

@@ -1,0 +1,98 @@
+//! Lines to the database: how many there are, and what becomes of one that dies while nobody uses it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
+};
+
+use futures::future::join_all;
+use sqlx::PgPool;
+
+use crate::support::{all_jobs_end, eventually, form, idle_jobs, spawn_app, spawn_app_with};
+
+/// By the name that the address in `DATABASE_URL` gives them.
+async fn open_connections(sql: &PgPool) -> i64 {
+    let query =
+        "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'served'";
+    sqlx::query_scalar(query).fetch_one(sql).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_process_opens_no_more_connections_than_it_says() {
+    // As README has it.
+    const CONCURRENCY: i64 = 4;
+    let (at_most, pool) = (CONCURRENCY + 24, CONCURRENCY + 16);
+    let mut app = spawn_app().await;
+    let url = format!("{}?application_name=served", app.database_url());
+    app.restart_with(&[("DATABASE_URL", &url), ("VWAZA_WORKER_CONCURRENCY", &CONCURRENCY.to_string())]).await;
+    let ana = app.artist("Ana").await;
+    idle_jobs(&app.sql, &ana, 3000).await;
+    // Every one of these holds a connection for as long as the lock stands.
+    let held = app.hold_table("lock table releases in exclusive mode").await;
+    let is_enough = Arc::new(AtomicBool::new(false));
+    let requests = (0..40).map(|_| {
+        let (ana, is_enough) = (ana.clone(), Arc::clone(&is_enough));
+        tokio::spawn(async move {
+            let mut statuses = Vec::new();
+            while !is_enough.load(Ordering::Relaxed) {
+                statuses.push(ana.call("releases/create", &form(&[])).await.status);
+            }
+            statuses
+        })
+    });
+    let mut requests = join_all(requests);
+    let mut most = 0;
+    eventually("as many are open as the pool has", async || {
+        most = open_connections(&app.sql).await.max(most);
+        (most >= pool).then_some(())
+    })
+    .await;
+    is_enough.store(true, Ordering::Relaxed);
+    let statuses = eventually("all requests are answered", async || {
+        most = open_connections(&app.sql).await.max(most);
+        match futures::poll!(&mut requests) {
+            Poll::Ready(statuses) => Some(statuses),
+            Poll::Pending => None,
+        }
+    })
+    .await;
+    drop(held);
+    all_jobs_end(&app.sql).await;
+    most = open_connections(&app.sql).await.max(most);
+    assert!((pool..=at_most).contains(&most), "{most} connections, {at_most} at most");
+    // Whoever gets none is told so in words, and nobody makes one of their own.
+    let statuses: Vec<u16> = statuses.into_iter().flat_map(Result::unwrap).collect();
+    assert!(!statuses.is_empty() && statuses.iter().all(|status| *status == 503), "{statuses:?}");
+    ana.create_release().await;
+    app.agrees().await;
+}
+
+/// A firewall, say, has forgotten it. The next to use it would hear an error if it were not tested first.
+#[tokio::test]
+async fn a_line_of_the_queue_that_died_while_it_was_idle_is_not_used() {
+    let app = spawn_app_with(&[("VWAZA_JOB_POLL_MS", "4000")]).await;
+    let ana = app.artist("Ana").await;
+    idle_jobs(&app.sql, &ana, 1).await;
+    all_jobs_end(&app.sql).await;
+    eventually("the queue's lines are idle and die", async || {
+        let ended: i64 = sqlx::query_scalar(
+            "with lines as (select * from pg_stat_activity
+                            where datname = current_database() and query like 'update upload_jobs%UPLOADING%')
+             select count(pg_terminate_backend(pid)) from lines
+             where (select bool_and(state = 'idle' and state_change < now() - interval '1500 milliseconds') from lines)",
+        )
+        .fetch_one(&app.sql)
+        .await
+        .unwrap();
+        (ended > 0).then_some(())
+    })
+    .await;
+    idle_jobs(&app.sql, &ana, 1).await;
+    all_jobs_end(&app.sql).await;
+    let failed = app.log.events("the queue cannot be read; trying again at the next poll");
+    assert_eq!(failed, Vec::<serde_json::Value>::new());
+    app.agrees().await;
+}
