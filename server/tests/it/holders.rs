@@ -2,12 +2,121 @@
 
 use std::time::{Duration, Instant};
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use http::Method;
 use reqwest::multipart::{Form, Part};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 use vwaza::domain::upload::UploadTarget;
 
 use crate::support::{LONG_SONG_HALF, RawRequest, a_long_song, a_song, eventually, sha256, spawn_app};
+
+#[tokio::test]
+async fn u4_a_dropped_line_keeps_what_has_arrived() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let song = a_song(1);
+    let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
+    let mut patch = RawRequest::patch(&app, &ana, &begun.url, 0, song.len()).await;
+    patch.send(&song[..200_000]).await;
+    patch.drop_line().await;
+    assert_eq!(app.counted_from(200_000).await, 200_000);
+    let asked = Instant::now();
+    assert_eq!(ana.offset(&begun.url).await, 200_000);
+    assert!(asked.elapsed() < Duration::from_secs(2));
+    ana.patch(&begun.url, 200_000, song.slice(200_000..)).await.expect_status(204);
+    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+    app.agrees().await;
+}
+
+/// A reset takes with it what the server has not read yet; what it has on its disk is counted.
+#[tokio::test]
+async fn u4_a_line_that_is_reset_keeps_what_has_arrived() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let (release, song) = (ana.create_release().await, a_long_song(1));
+    let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
+    let mut patch = RawRequest::patch(&app, &ana, &begun.url, 0, song.len()).await;
+    patch.send(&song[..LONG_SONG_HALF]).await;
+    let arrived = app.spooled_beyond(0).await;
+    patch.reset();
+    let offset = app.counted_from(arrived).await;
+    assert!(offset <= LONG_SONG_HALF, "{offset}");
+    // Nobody had to ask how far it is: the upload is free.
+    ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
+    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+    app.agrees().await;
+}
+
+/// Nobody says that the line is dead, and nobody else asks for the upload: the server notices by itself.
+#[tokio::test]
+async fn u4_a_client_that_falls_silent_is_told_and_its_upload_is_free_again() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let (release, song) = (ana.create_release().await, a_long_song(1));
+    let checksum = format!("Upload-Checksum: sha256 {}", BASE64_STANDARD.encode(Sha256::digest(&song)));
+    let checked = [checksum.as_str()];
+    let silence = async |name: &str, headers: &[&str], kept: usize| {
+        let begun = ana.begin(UploadTarget::NewTrack(release), name, song.len()).await;
+        let mut silent = RawRequest::patch_with(&app, &ana, &begun.url, 0, song.len(), headers).await;
+        silent.send(&song[..LONG_SONG_HALF]).await;
+        let sent = Instant::now();
+        assert_eq!(silent.status().await, 408);
+        assert!(sent.elapsed() < Duration::from_secs(60), "{:?}", sent.elapsed());
+        let query = sqlx::query_scalar("select offset_bytes from uploads where id = $1").bind(begun.id.0);
+        let counted: i64 = query.fetch_one(&app.sql).await.unwrap();
+        let spooled = app.data_dir().join(format!("spool/uploads/{}", begun.id)).metadata().unwrap().len();
+        assert_eq!((counted as usize, spooled as usize), (kept, kept), "{name}");
+        ana.patch(&begun.url, kept, song.slice(kept..)).await.expect_status(204);
+        assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+    };
+    // Of a chunk that cannot be checked any more nothing stays.
+    tokio::join!(silence("plain.wav", &[], LONG_SONG_HALF), silence("checked.wav", &checked, 0));
+    app.agrees().await;
+}
+
+#[tokio::test]
+async fn u6_a_silent_line_does_not_keep_an_upload_to_itself() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let song = a_long_song(1);
+    let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
+    let mut silent = RawRequest::patch(&app, &ana, &begun.url, 0, song.len()).await;
+    silent.send(&song[..LONG_SONG_HALF]).await;
+    let arrived = app.spooled_beyond(0).await;
+    // The client has moved to another network: it asks how far it is and goes on from there.
+    let asked = Instant::now();
+    let offset = ana.offset(&begun.url).await;
+    assert!(asked.elapsed() < Duration::from_secs(2) && (arrived..=LONG_SONG_HALF).contains(&offset), "{offset}");
+    ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
+    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+    app.agrees().await;
+}
+
+#[tokio::test]
+async fn u5_of_two_writers_at_one_offset_one_wins() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let song = a_song(1);
+    let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
+    let first = song.slice(..100_000);
+    let (one, two) = tokio::join!(ana.patch(&begun.url, 0, first.clone()), ana.patch(&begun.url, 0, first.clone()));
+    let mut statuses = [one.status, two.status];
+    statuses.sort_unstable();
+    assert!(statuses[0] == 204 && matches!(statuses[1], 409 | 423), "{statuses:?}");
+
+    // While one is in the middle of it, no other gets in.
+    let mut writer = RawRequest::patch(&app, &ana, &begun.url, 100_000, song.len() - 100_000).await;
+    writer.send(&song[100_000..200_000]).await;
+    ana.patch(&begun.url, 100_000, Vec::new()).await.expect_error(423, "right now");
+    writer.send(&song[200_000..]).await;
+    assert_eq!(writer.status().await, 204);
+    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+    app.agrees().await;
+}
 
 /// After a restart the hash of what is there is made anew, which takes long for a large file; its client's line drops meanwhile.
 #[tokio::test]

@@ -1,28 +1,20 @@
 //! Uploads as artists live through them.
 
-use std::time::{Duration, Instant};
-
 use base64::{Engine, prelude::BASE64_STANDARD};
-use futures::{StreamExt, stream};
 use http::Method;
-use reqwest::{
-    Body, RequestBuilder,
-    multipart::{Form, Part},
-};
-use sha2::{Digest, Sha256};
+use reqwest::RequestBuilder;
 use vwaza::{
     backend::testing::fixtures,
     domain::{
         files::FileState,
-        ids::ReleaseId,
         track::RawTrack,
         upload::{UploadState, UploadTarget},
     },
 };
 
 use crate::support::{
-    Answer, Client, LONG_SONG_HALF, PASSWORD, RawRequest, a_cover, a_long_song, a_song, eventually, form, sha256,
-    spawn_app, spawn_app_with,
+    Client, LONG_SONG_HALF, PASSWORD, RawRequest, a_cover, a_long_song, a_song, eventually, form, sha256, spawn_app,
+    spawn_app_with,
 };
 
 #[tokio::test]
@@ -191,208 +183,6 @@ async fn an_artist_has_so_much_space_and_no_more() {
     ana.try_begin(target, "2.wav", 700_000_000).await.expect_error(413, "1 GB are used up");
     ana.call_with("upload/cancel", "id", begun.id).await.expect_status(200);
     ana.begin(target, "2.wav", 700_000_000).await;
-}
-
-/// Sends files as a plain form does.
-fn form_of(client: &Client, target: String, files: impl IntoIterator<Item = Part>) -> RequestBuilder {
-    let form = files.into_iter().fold(Form::new().text("target", target), |form, file| form.part("file", file));
-    client.request(Method::POST, "/api/uploads/form").header("accept", "text/html").multipart(form)
-}
-
-fn file(name: &'static str, bytes: bytes::Bytes) -> Part {
-    Part::stream_with_length(bytes.clone(), bytes.len() as u64).file_name(name)
-}
-
-async fn send_form(client: &Client, target: String, name: &'static str, bytes: bytes::Bytes) -> Answer {
-    client.send(form_of(client, target, [file(name, bytes)])).await
-}
-
-#[tokio::test]
-async fn files_come_in_without_any_script() {
-    let app = spawn_app().await;
-    let ana = app.artist("Ana").await;
-    let release = ana.create_release().await;
-    let (cover, song) = (a_cover(1), a_song(1));
-    let answer = send_form(&ana, format!("cover:{release}"), "cover.png", cover.clone()).await.expect_status(303);
-    assert_eq!(answer.header("location"), Some(format!("/releases/{release}/cover").as_str()));
-    let answer =
-        send_form(&ana, format!("new-track:{release}"), "07 night_bus.wav", song.clone()).await.expect_status(303);
-    assert_eq!(answer.header("location"), Some(format!("/releases/{release}/tracks").as_str()));
-    let whole = ana
-        .release_once(release, "both files are there", |release| {
-            release.cover.current.is_some() && release.tracks.iter().all(|track| track.audio.is_some())
-        })
-        .await;
-    assert_eq!(whole.cover.current.unwrap().sha256, sha256(&cover));
-    assert_eq!(whole.tracks[0].title, "night bus");
-    assert_eq!(whole.tracks[0].audio.clone().unwrap().sha256, sha256(&song));
-
-    // What is refused is told on the page that the form stood on.
-    send_form(&ana, format!("cover:{release}"), "drawing.png", fixtures::svg().into()).await.expect_status(303);
-    let refused = ana.release(release).await.cover.pending.unwrap();
-    assert_eq!(refused.state, UploadState::Refused);
-    assert!(refused.message.unwrap().contains("SVG"));
-    let cover_of = |release: ReleaseId| format!("cover:{release}");
-    let missing = ReleaseId(uuid::Uuid::now_v7());
-    // What cannot be told there comes as a page of its own.
-    for (target, status) in [(cover_of(missing), 404), ("attic:1".into(), 400)] {
-        let page = send_form(&ana, target, "cover.png", cover.clone()).await.expect_status(status);
-        assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
-        assert!(page.text().contains("That did not work") && page.text().contains("Tell support"), "{}", page.text());
-    }
-    let nobody = send_form(&app.anyone(), cover_of(release), "cover.png", cover).await.expect_status(303);
-    assert_eq!(nobody.header("location"), Some("/sign-in"));
-}
-
-#[tokio::test]
-async fn one_form_brings_several_tracks() {
-    let app = spawn_app().await;
-    let ana = app.artist("Ana").await;
-    let release = ana.create_release().await;
-    let songs = [a_song(1), a_song(2), a_song(3)];
-    let files =
-        songs.iter().zip(["1 one.wav", "2 two.wav", "3 three.wav"]).map(|(song, name)| file(name, song.clone()));
-    ana.send(form_of(&ana, format!("new-track:{release}"), files)).await.expect_status(303);
-    let whole = ana
-        .release_once(release, "all tracks are there", |release| {
-            release.tracks.iter().all(|track| track.audio.is_some())
-        })
-        .await;
-    let tracks: Vec<_> =
-        whole.tracks.iter().map(|track| (track.title.clone(), track.audio.clone().unwrap().sha256)).collect();
-    let sent: Vec<_> =
-        ["one", "two", "three"].into_iter().map(str::to_owned).zip(songs.iter().map(|song| sha256(song))).collect();
-    assert_eq!(tracks, sent);
-}
-
-#[tokio::test]
-async fn a_form_that_breaks_off_leaves_no_half_track() {
-    let app = spawn_app().await;
-    let ana = app.artist("Ana").await;
-    let release = ana.create_release().await;
-    let song = a_song(1);
-    let half = stream::iter([Ok::<_, std::io::Error>(song.slice(..song.len() / 2))]).chain(stream::pending());
-    let part = Part::stream_with_length(Body::wrap_stream(half), song.len() as u64).file_name("song.wav");
-    let request = form_of(&ana, format!("new-track:{release}"), [part]);
-    let sending = tokio::spawn({
-        let ana = ana.clone();
-        async move { ana.try_send(request).await }
-    });
-    let state = async || -> Option<String> {
-        sqlx::query_scalar("select state::text from uploads").fetch_optional(&app.sql).await.unwrap()
-    };
-    eventually("the upload has begun", async || (state().await.as_deref() == Some("RECEIVING")).then_some(())).await;
-    sending.abort();
-    eventually("the upload is given up", async || (state().await.as_deref() == Some("CANCELLED")).then_some(())).await;
-    ana.release_once(release, "no track is left", |release| release.tracks.is_empty()).await;
-    assert_eq!(app.files_in("spool/uploads").len(), 0);
-}
-
-#[tokio::test]
-async fn u4_a_dropped_line_keeps_what_has_arrived() {
-    let app = spawn_app().await;
-    let ana = app.artist("Ana").await;
-    let release = ana.create_release().await;
-    let song = a_song(1);
-    let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
-    let mut patch = RawRequest::patch(&app, &ana, &begun.url, 0, song.len()).await;
-    patch.send(&song[..200_000]).await;
-    patch.drop_line().await;
-    assert_eq!(app.counted_from(200_000).await, 200_000);
-    let asked = Instant::now();
-    assert_eq!(ana.offset(&begun.url).await, 200_000);
-    assert!(asked.elapsed() < Duration::from_secs(2));
-    ana.patch(&begun.url, 200_000, song.slice(200_000..)).await.expect_status(204);
-    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
-    app.agrees().await;
-}
-
-/// A reset takes with it what the server has not read yet; what it has on its disk is counted.
-#[tokio::test]
-async fn u4_a_line_that_is_reset_keeps_what_has_arrived() {
-    let app = spawn_app().await;
-    let ana = app.artist("Ana").await;
-    let (release, song) = (ana.create_release().await, a_long_song(1));
-    let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
-    let mut patch = RawRequest::patch(&app, &ana, &begun.url, 0, song.len()).await;
-    patch.send(&song[..LONG_SONG_HALF]).await;
-    let arrived = app.spooled_beyond(0).await;
-    patch.reset();
-    let offset = app.counted_from(arrived).await;
-    assert!(offset <= LONG_SONG_HALF, "{offset}");
-    // Nobody had to ask how far it is: the upload is free.
-    ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
-    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
-    app.agrees().await;
-}
-
-/// Nobody says that the line is dead, and nobody else asks for the upload: the server notices by itself.
-#[tokio::test]
-async fn u4_a_client_that_falls_silent_is_told_and_its_upload_is_free_again() {
-    let app = spawn_app().await;
-    let ana = app.artist("Ana").await;
-    let (release, song) = (ana.create_release().await, a_long_song(1));
-    let checksum = format!("Upload-Checksum: sha256 {}", BASE64_STANDARD.encode(Sha256::digest(&song)));
-    let checked = [checksum.as_str()];
-    let silence = async |name: &str, headers: &[&str], kept: usize| {
-        let begun = ana.begin(UploadTarget::NewTrack(release), name, song.len()).await;
-        let mut silent = RawRequest::patch_with(&app, &ana, &begun.url, 0, song.len(), headers).await;
-        silent.send(&song[..LONG_SONG_HALF]).await;
-        let sent = Instant::now();
-        assert_eq!(silent.status().await, 408);
-        assert!(sent.elapsed() < Duration::from_secs(60), "{:?}", sent.elapsed());
-        let query = sqlx::query_scalar("select offset_bytes from uploads where id = $1").bind(begun.id.0);
-        let counted: i64 = query.fetch_one(&app.sql).await.unwrap();
-        let spooled = app.data_dir().join(format!("spool/uploads/{}", begun.id)).metadata().unwrap().len();
-        assert_eq!((counted as usize, spooled as usize), (kept, kept), "{name}");
-        ana.patch(&begun.url, kept, song.slice(kept..)).await.expect_status(204);
-        assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
-    };
-    // Of a chunk that cannot be checked any more nothing stays.
-    tokio::join!(silence("plain.wav", &[], LONG_SONG_HALF), silence("checked.wav", &checked, 0));
-    app.agrees().await;
-}
-
-#[tokio::test]
-async fn u6_a_silent_line_does_not_keep_an_upload_to_itself() {
-    let app = spawn_app().await;
-    let ana = app.artist("Ana").await;
-    let release = ana.create_release().await;
-    let song = a_long_song(1);
-    let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
-    let mut silent = RawRequest::patch(&app, &ana, &begun.url, 0, song.len()).await;
-    silent.send(&song[..LONG_SONG_HALF]).await;
-    let arrived = app.spooled_beyond(0).await;
-    // The client has moved to another network: it asks how far it is and goes on from there.
-    let asked = Instant::now();
-    let offset = ana.offset(&begun.url).await;
-    assert!(asked.elapsed() < Duration::from_secs(2) && (arrived..=LONG_SONG_HALF).contains(&offset), "{offset}");
-    ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
-    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
-    app.agrees().await;
-}
-
-#[tokio::test]
-async fn u5_of_two_writers_at_one_offset_one_wins() {
-    let app = spawn_app().await;
-    let ana = app.artist("Ana").await;
-    let release = ana.create_release().await;
-    let song = a_song(1);
-    let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
-    let first = song.slice(..100_000);
-    let (one, two) = tokio::join!(ana.patch(&begun.url, 0, first.clone()), ana.patch(&begun.url, 0, first.clone()));
-    let mut statuses = [one.status, two.status];
-    statuses.sort_unstable();
-    assert!(statuses[0] == 204 && matches!(statuses[1], 409 | 423), "{statuses:?}");
-
-    // While one is in the middle of it, no other gets in.
-    let mut writer = RawRequest::patch(&app, &ana, &begun.url, 100_000, song.len() - 100_000).await;
-    writer.send(&song[100_000..200_000]).await;
-    ana.patch(&begun.url, 100_000, Vec::new()).await.expect_error(423, "right now");
-    writer.send(&song[200_000..]).await;
-    assert_eq!(writer.status().await, 204);
-    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
-    app.agrees().await;
 }
 
 #[tokio::test]

@@ -1,0 +1,299 @@
+//! Workers beside each other, stopped, cut off from their database, and deaf: each job is done once, and none is left behind.
+
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use futures::future::join_all;
+use vwaza::domain::{
+    files::FileState,
+    release::{ReleaseEventKind, ReleaseStatus},
+    upload::UploadTarget,
+};
+
+use crate::support::{
+    App, Bucket, a_cover, a_song, all_jobs_end, end_all_connections, eventually, idle_jobs, soak, spawn_app,
+    spawn_app_with, unfinished_jobs,
+};
+
+/// SIGSTOP and SIGCONT.
+fn signal(app: &App, signal: &str) {
+    assert!(Command::new("kill").args([signal, &app.id().to_string()]).status().unwrap().success());
+}
+
+/// A process is stopped in the middle of a job for longer than two leases, and goes on when another one has done the job.
+#[tokio::test]
+async fn j4_a_zombie_writes_nothing() {
+    let lease = ("VWAZA_JOB_LEASE_SECONDS", "1");
+    let bucket = Bucket::new().await;
+    let mut zombie = bucket.app(&[lease]).await;
+    let ana = zombie.artist("Ana").await;
+    let release = ana.create_release().await;
+    // Just before it would write. The thread sleeps, so that its heartbeats do not go on, either.
+    zombie.restart_with(&[("VWAZA_FAIL_POINTS", "file-examined=1*sleep(1000)->off")]).await;
+    ana.attach(UploadTarget::NewTrack(release), "song.wav", a_song(1)).await;
+    eventually("it examines", async || {
+        let claimed: bool = sqlx::query_scalar(
+            "select exists (select 1 from upload_jobs where kind = 'EXAMINE' and status = 'UPLOADING')",
+        )
+        .fetch_one(&zombie.sql)
+        .await
+        .unwrap();
+        claimed.then_some(())
+    })
+    .await;
+    signal(&zombie, "-STOP");
+    let database = zombie.database_url();
+    let _other = bucket.app(&[lease, ("DATABASE_URL", &database)]).await;
+    all_jobs_end(&zombie.sql).await;
+    let job = async || -> (i32, i32, String) {
+        sqlx::query_as("select attempt, retry_count, updated_at::text from upload_jobs where kind = 'EXAMINE'")
+            .fetch_one(&zombie.sql)
+            .await
+            .unwrap()
+    };
+    let done = job().await;
+    assert_eq!((done.0, done.1), (2, 1));
+    signal(&zombie, "-CONT");
+    eventually("the zombie notices", async || {
+        let told = [
+            "another worker holds this job by now; nothing was written",
+            "the lease was lost; the job is left to whoever holds it",
+        ];
+        told.iter().any(|message| !zombie.log.events(message).is_empty()).then_some(())
+    })
+    .await;
+    assert_eq!(job().await, done);
+    let release = ana.release(release).await;
+    assert_eq!(release.tracks[0].state(), FileState::Ready);
+    zombie.agrees().await;
+}
+
+/// Its lease is long: no heartbeat warns it. What stops it is the transaction in which it would write.
+#[tokio::test]
+async fn j4_the_transaction_of_a_zombie_is_not_committed() {
+    let lease = ("VWAZA_JOB_LEASE_SECONDS", "600");
+    let bucket = Bucket::new().await;
+    let mut zombie = bucket.app(&[lease]).await;
+    let ana = zombie.artist("Ana").await;
+    let release = ana.create_release().await;
+    zombie.restart_with(&[("VWAZA_FAIL_POINTS", "file-examined=1*sleep(1000)->off")]).await;
+    ana.attach(UploadTarget::NewTrack(release), "song.wav", a_song(1)).await;
+    eventually("it examines", async || {
+        let claimed: Option<i32> =
+            sqlx::query_scalar("select attempt from upload_jobs where kind = 'EXAMINE' and status = 'UPLOADING'")
+                .fetch_optional(&zombie.sql)
+                .await
+                .unwrap();
+        claimed
+    })
+    .await;
+    signal(&zombie, "-STOP");
+    sqlx::query("update upload_jobs set lease_expires_at = now() - interval '1 second' where status = 'UPLOADING'")
+        .execute(&zombie.sql)
+        .await
+        .unwrap();
+    let database = zombie.database_url();
+    let _other = bucket.app(&[lease, ("DATABASE_URL", &database)]).await;
+    all_jobs_end(&zombie.sql).await;
+    // Every row, and the transaction that wrote it.
+    let rows = async || -> Vec<String> {
+        sqlx::query_scalar(
+            "select format('release %s %s', x.xmin, x) from releases x
+             union all select format('track %s %s', x.xmin, x) from tracks x
+             union all select format('upload %s %s', x.xmin, x) from uploads x
+             union all select format('object %s %s', x.xmin, x) from objects x
+             union all select format('job %s %s', x.xmin, x) from upload_jobs x
+             union all select format('facts %s %s', x.xmin, x) from audio_facts x
+             union all select format('event %s %s', x.xmin, x) from release_events x
+             order by 1",
+        )
+        .fetch_all(&zombie.sql)
+        .await
+        .unwrap()
+    };
+    let done = rows().await;
+    signal(&zombie, "-CONT");
+    eventually("the zombie finds out", async || {
+        let told = "another worker holds this job by now; nothing was written";
+        (!zombie.log.events(told).is_empty()).then_some(())
+    })
+    .await;
+    assert_eq!(rows().await, done);
+    zombie.agrees().await;
+}
+
+#[tokio::test]
+async fn j5_of_several_processes_one_claims_a_job() {
+    let jobs = if soak() { 10_000 } else { 1000 };
+    let first = spawn_app().await;
+    let database = first.database_url();
+    let second = spawn_app_with(&[("DATABASE_URL", &database)]).await;
+    let ana = first.artist("Ana").await;
+    idle_jobs(&first.sql, &ana, jobs).await;
+    all_jobs_end(&first.sql).await;
+    let (claims, most): (i64, i32) =
+        sqlx::query_as("select sum(attempt), max(attempt) from upload_jobs").fetch_one(&first.sql).await.unwrap();
+    assert_eq!((claims, most), (jobs, 1));
+    for app in [&first, &second] {
+        let figures = String::from_utf8(app.anyone().get("/metrics").await.body.to_vec()).unwrap();
+        assert!(figures.contains(r#"vwaza_jobs_total{kind="examine",outcome="completed"}"#), "{figures}");
+    }
+    first.agrees().await;
+}
+
+#[tokio::test]
+async fn j7_a_panic_costs_one_attempt_and_nobody_else_anything() {
+    let app = spawn_app_with(&[("VWAZA_FAIL_POINTS", "object-intended=1*panic(a bug)->off")]).await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let (cover, answer) = ana.upload(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
+    answer.expect_status(204);
+    eventually("it panics", async || (app.log.events("a job panicked").len() == 1).then_some(())).await;
+    // While it waits for its next attempt.
+    ana.attach(UploadTarget::NewTrack(release), "song.wav", a_song(1)).await;
+    ana.attached(cover.id).await;
+    let failures: Vec<(String, i32)> = sqlx::query_as(
+        "select u.kind::text, j.retry_count from upload_jobs j join uploads u on u.id = j.upload_id
+         where j.kind = 'STORE' order by j.updated_at",
+    )
+    .fetch_all(&app.sql)
+    .await
+    .unwrap();
+    assert_eq!(failures, [("AUDIO".to_owned(), 0), ("COVER".to_owned(), 1)]);
+    assert_eq!(app.log.events("a job panicked").len(), 1);
+    let figures = app.anyone().get("/metrics").await.text();
+    assert!(figures.lines().any(|line| line == "vwaza_job_panics_total 1"), "{figures}");
+    app.agrees().await;
+}
+
+/// Jobs go on by themselves once the database is back.
+#[tokio::test]
+async fn j9_the_queue_goes_on_when_the_database_is_back() {
+    let (app, proxy) = App::behind_a_proxy().await;
+    let ana = app.artist("Ana").await;
+    idle_jobs(&app.sql, &ana, 2000).await;
+    proxy.cut();
+    eventually("the loss is noticed", async || (ana.get("/health").await.status == 503).then_some(())).await;
+    assert!(unfinished_jobs(&app.sql).await > 0, "all were through before the line was cut");
+    proxy.mend().await;
+    all_jobs_end(&app.sql).await;
+    app.agrees().await;
+}
+
+/// And when it ended every connection, and what was said on it, as a restart does.
+#[tokio::test]
+async fn j9_the_queue_goes_on_when_the_database_was_restarted() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    idle_jobs(&app.sql, &ana, 2000).await;
+    eventually("the queue is at it", async || (unfinished_jobs(&app.sql).await < 1990).then_some(())).await;
+    let mut own = app.sql.acquire().await.unwrap();
+    end_all_connections(&mut own).await;
+    drop(own);
+    let (left, ended) = (unfinished_jobs(&app.sql).await, Instant::now());
+    assert!(left > 0, "all were through before");
+    let some = left - left.min(100);
+    eventually("it is at it again", async || (unfinished_jobs(&app.sql).await <= some).then_some(())).await;
+    // 10 s, with fivefold slack.
+    assert!(ended.elapsed() < Duration::from_secs(50), "{:?}", ended.elapsed());
+    all_jobs_end(&app.sql).await;
+    app.agrees().await;
+}
+
+/// The line that hints come on says nothing any more, and does not end: the next poll finds the job.
+#[tokio::test]
+async fn j10_a_listener_that_hears_nothing_finds_jobs_by_polling() {
+    let (mut app, proxy) = App::behind_a_proxy().await;
+    app.restart_with(&[("VWAZA_JOB_POLL_MS", "1000")]).await;
+    let ana = app.artist("Ana").await;
+    proxy.deafen_listeners();
+    idle_jobs(&app.sql, &ana, 10).await;
+    let queued = Instant::now();
+    sqlx::query("select pg_notify('vwaza_jobs', '')").execute(&app.sql).await.unwrap();
+    eventually("the hint was said and not heard", async || (proxy.swallowed() > 0).then_some(())).await;
+    all_jobs_end(&app.sql).await;
+    // A poll, with fivefold slack.
+    assert!(queued.elapsed() < Duration::from_secs(5), "{:?}", queued.elapsed());
+    app.agrees().await;
+}
+
+#[tokio::test]
+async fn j18_ten_thousand_jobs_of_one_artist_keep_no_other_waiting() {
+    let app = spawn_app().await;
+    let (ana, ben) = (app.artist("Ana").await, app.artist("Ben").await);
+    idle_jobs(&app.sql, &ana, 10_000).await;
+    eventually("the queue is at it", async || (unfinished_jobs(&app.sql).await < 9990).then_some(())).await;
+    idle_jobs(&app.sql, &ben, 1).await;
+    let bens = ben.actor().await.unwrap().id;
+    let (ahead, waited): (i64, f64) = eventually("the other artist's job is through", async || {
+        sqlx::query_as(
+            "select count(j.id), extract(epoch from b.updated_at - b.created_at)::float8 from upload_jobs b
+             left join upload_jobs j on j.artist_id <> b.artist_id and j.status = 'COMPLETED'
+                  and j.updated_at between b.created_at and b.updated_at
+             where b.artist_id = $1 and b.status = 'COMPLETED' group by b.id",
+        )
+        .bind(bens.0)
+        .fetch_optional(&app.sql)
+        .await
+        .unwrap()
+    })
+    .await;
+    // It takes the next turn but one of each worker, not the ten-thousandth.
+    assert!(ahead < 100, "{ahead} jobs of the other artist went first");
+    // 5 s, with fivefold slack.
+    assert!(waited <= 25.0, "{waited} s");
+    app.agrees().await;
+}
+
+/// The last two jobs of a release finish at once, while it is being submitted.
+#[tokio::test]
+async fn j22_the_last_jobs_and_the_submit_leave_no_release_behind() {
+    // Nothing is examined before the submit.
+    let mut app = spawn_app_with(&[("VWAZA_WORKER_CONCURRENCY", "0")]).await;
+    let ana = app.artist("Ana").await;
+    let releases = join_all((0..3).map(|_| ana.complete_release())).await;
+    let held = app.hold_table("lock table audio_facts, cover_facts in share mode").await;
+    // One turn is not for an artist who has all the others.
+    app.restart_with(&[("VWAZA_WORKER_CONCURRENCY", "7")]).await;
+    eventually("all files are being examined", async || {
+        let claimed: i64 = sqlx::query_scalar("select count(*) from upload_jobs where status = 'UPLOADING'")
+            .fetch_one(&app.sql)
+            .await
+            .unwrap();
+        (claimed == 6).then_some(())
+    })
+    .await;
+    let submits = releases.iter().map(|id| {
+        let (ana, id) = (ana.clone(), *id);
+        tokio::spawn(async move { ana.submit(id).await.expect_status(200) })
+    });
+    let submits: Vec<_> = submits.collect();
+    drop(held);
+    for submit in submits {
+        submit.await.unwrap();
+    }
+    for id in releases {
+        ana.release_when(id, ReleaseStatus::PendingReview).await;
+    }
+    app.agrees().await;
+}
+
+/// The release is in PROCESSING; both of its jobs are done, and neither gets at it before the other one is there.
+#[tokio::test]
+async fn j22_two_last_jobs_that_finish_at_once_bring_their_release_to_review() {
+    let mut app = spawn_app_with(&[("VWAZA_WORKER_CONCURRENCY", "0")]).await;
+    let ana = app.artist("Ana").await;
+    let id = ana.complete_release().await;
+    ana.submit(id).await.expect_status(200);
+    assert_eq!(ana.release(id).await.status, ReleaseStatus::Processing);
+    let held = app.hold_release(id).await;
+    app.restart_with(&[("VWAZA_WORKER_CONCURRENCY", "4")]).await;
+    app.lock_waits(2).await;
+    drop(held);
+    let release = ana.release_when(id, ReleaseStatus::PendingReview).await;
+    let examined = release.timeline.iter().filter(|event| event.kind == ReleaseEventKind::Examined).count();
+    assert_eq!(examined, 1);
+    app.agrees().await;
+}
