@@ -23,8 +23,8 @@ pub(super) const LEASE: Duration = Duration::from_secs(10);
 pub(super) const POLL: Duration = Duration::from_secs(5);
 
 const UNFINISHED: &str = "select count(*) from upload_jobs where status <> 'COMPLETED'";
-const CLAIMED: &str = "select count(*) from upload_jobs where status = 'UPLOADING' and kind = 'EXAMINE'";
-const CLAIMED_AGAIN: &str = "select count(*) from upload_jobs where kind = 'EXAMINE' and attempt = 2";
+const CLAIMED: &str = "select id, attempt from upload_jobs where status = 'UPLOADING' and kind = 'EXAMINE'";
+const CLAIMED_AGAIN: &str = "select attempt > $2 from upload_jobs where id = $1";
 
 /// J2: three jobs have just been claimed.
 pub(super) async fn killed_worker(postgres: &str) -> Outcome<Duration> {
@@ -34,8 +34,11 @@ pub(super) async fn killed_worker(postgres: &str) -> Outcome<Duration> {
     let server = start(folder.path())?;
     let artist = Artist::sign_up(&server.url).await?;
     let sql = PgPool::connect(&url).await?;
-    let count = async |which: &'static str| -> Outcome<i64> { Ok(sqlx::query_scalar(which).fetch_one(&sql).await?) };
-    until("all is done", async || Ok((count(UNFINISHED).await? == 0).then_some(()))).await?;
+    until("all is done", async || {
+        let unfinished = sqlx::query_scalar::<_, i64>(UNFINISHED).fetch_one(&sql).await?;
+        Ok((unfinished == 0).then_some(()))
+    })
+    .await?;
 
     // Nobody gets beyond this, so all are in their middle.
     let mut held = sql.begin().await?;
@@ -43,11 +46,21 @@ pub(super) async fn killed_worker(postgres: &str) -> Outcome<Duration> {
     for seed in 0..3 {
         artist.upload(&fixtures::wav(1.0, 44_100, 16, seed).into()).await?;
     }
-    until("three jobs are claimed", async || Ok((count(CLAIMED).await? == 3).then_some(()))).await?;
+    let jobs = until("three jobs are claimed", async || {
+        let claimed: Vec<(Uuid, i32)> = sqlx::query_as(CLAIMED).fetch_all(&sql).await?;
+        Ok((claimed.len() == 3).then_some(claimed))
+    });
+    let jobs = jobs.await?;
     let killed = server.kill()?;
     drop(held);
     let _server = start(folder.path())?;
-    until("all three are claimed again", async || Ok((count(CLAIMED_AGAIN).await? == 3).then_some(()))).await?;
+    for (id, attempt) in jobs {
+        until("all three are claimed again", async || {
+            let again = sqlx::query_scalar::<_, bool>(CLAIMED_AGAIN).bind(id).bind(attempt).fetch_one(&sql).await?;
+            Ok(again.then_some(()))
+        })
+        .await?;
+    }
     Ok(killed.elapsed())
 }
 

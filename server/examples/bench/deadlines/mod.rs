@@ -22,26 +22,27 @@ const PATIENCE: Duration = Duration::from_secs(90);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 pub(crate) async fn measure(postgres: &str, figures: &mut Figures) -> Outcome<()> {
-    let mut add = |what: &str, measured: Duration, limit: Duration| {
-        figures.add(what, measured.as_secs_f64(), "s", Limit::AtMost(limit.as_secs_f64()));
-    };
     // Both only wait, so they do it side by side.
     let (silent, killed) = tokio::try_join!(uploads::silent_client(postgres), jobs::killed_worker(postgres))?;
-    add("U4: from a silent client's last byte to the next PATCH", silent, Duration::from_secs(60));
+    add(figures, "U4: from a silent client's last byte to the next PATCH", silent, Duration::from_secs(60));
     let dead = uploads::head_beside_a_dead_patch(postgres).await?;
-    add("U6: HEAD beside a dead PATCH, slowest of ten", dead, Duration::from_secs(2));
+    add(figures, "U6: HEAD beside a dead PATCH, slowest of ten", dead, Duration::from_secs(2));
     let pages = uploads::pages_beside_a_silent_storage(postgres).await?;
-    add("U17: pages while the storage is silent, p99", pages, Duration::from_millis(500));
+    figures.add("U17: pages while the storage is silent, p99", pages, "ms", Limit::AtMost(500.0));
     let leaving = uploads::leaving_under_load(postgres).await?;
-    add("U24: from SIGTERM under load to the end", leaving, Duration::from_secs(10));
-    add("J2: from kill -9 after a claim to the next claim", killed, jobs::LEASE + jobs::POLL);
+    add(figures, "U24: from SIGTERM under load to the end", leaving, Duration::from_secs(10));
+    add(figures, "J2: from kill -9 after a claim to the next claim", killed, jobs::LEASE + jobs::POLL);
     let restarted = database::full_rate_after_a_restart().await?;
-    add("J9: from PostgreSQL's restart to the full rate", restarted, Duration::from_secs(10));
+    add(figures, "J9: from PostgreSQL's restart to the full rate", restarted, Duration::from_secs(10));
     let others = jobs::another_artists_job(postgres).await?;
-    add("J18: a job behind 10,000 of another artist's, slowest", others, Duration::from_secs(5));
+    add(figures, "J18: a job behind 10,000 of another artist's, slowest", others, Duration::from_secs(5));
     let health = database::health_without_database(postgres).await?;
-    add("N2: /health says 503, /health/live 200, slowest", health, Duration::from_secs(2));
+    add(figures, "N2: /health says 503, /health/live 200, slowest", health, Duration::from_secs(2));
     Ok(())
+}
+
+fn add(figures: &mut Figures, what: &str, measured: Duration, limit: Duration) {
+    figures.add(what, measured.as_secs_f64(), "s", Limit::AtMost(limit.as_secs_f64()));
 }
 
 /// Looks again and again until there is something to see.
