@@ -87,7 +87,8 @@ pub(crate) async fn options(State(state): State<AppState>) -> impl IntoResponse 
 }
 
 /// Creation: POST with Upload-Length and Upload-Metadata (`target`, `filename`, `fingerprint`); the first bytes may come along.
-/// Where the same upload is under way already, they are not needed, and the answer's offset says so.
+/// Where the same upload is under way already, or all of it has just come with the same creation, they are not needed, and the
+/// answer's offset says so.
 pub(crate) async fn create(State(state): State<AppState>, Uploader(actor): Uploader, request: Request<Body>) -> Answer {
     let headers = request.headers();
     check_version(headers)?;

@@ -297,30 +297,6 @@ async fn a_script_resumes_with_a_token_alone() {
 }
 
 #[tokio::test]
-async fn an_upload_that_ends_while_it_is_given_up_is_not_called_given_up() {
-    let app = spawn_app().await;
-    let ana = app.artist("Ana").await;
-    let song = a_song(1);
-    let created = create(&ana, UploadTarget::NewTrack(ana.create_release().await), song.len()).await;
-    let url = url_of(&created);
-    let held = app.hold_table("lock table upload_jobs in share mode").await;
-    let patch = tokio::spawn({
-        let (ana, url, song) = (ana.clone(), url.clone(), song.clone());
-        async move { ana.patch(&url, 0, song).await.status }
-    });
-    app.lock_waits(1).await;
-    let delete = tokio::spawn({
-        let (ana, url) = (ana.clone(), url.clone());
-        async move { ana.tus(Method::DELETE, &url, &[]).await.status }
-    });
-    app.lock_waits(2).await;
-    drop(held);
-    assert_eq!((patch.await.unwrap(), delete.await.unwrap()), (204, 409));
-    upload_is(&app, "ATTACHED").await;
-    app.agrees().await;
-}
-
-#[tokio::test]
 async fn another_process_neither_receives_nor_gives_up_what_it_does_not_hold() {
     let mut first = spawn_app().await;
     let ana = first.artist("Ana").await;
