@@ -15,7 +15,6 @@ use super::{Error, Result, db::ACQUIRE_TIMEOUT};
 const UNTESTED_FOR_MAX: Duration = Duration::from_secs(1);
 /// At most, whatever the worker's concurrency and however many uploads there are.
 const LINES: usize = 8;
-
 /// Longer than a locked row is waited for.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
