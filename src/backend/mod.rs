@@ -68,6 +68,7 @@ pub struct Backend {
     passwords: passwords::Passwords,
     events: events::Events,
     worker: worker::Worker,
+    reaper: reaper::Place,
     /// The queue's.
     lines: lines::Lines,
     upload_lines: lines::Lines,
@@ -90,6 +91,7 @@ impl Backend {
             passwords: passwords::Passwords::new(),
             session_cookie: sessions::SessionCookie::for_site(&settings.public_url),
             worker: worker::Worker::new(WorkerId(Uuid::now_v7()), &settings.queue, shutdown.clone()),
+            reaper: reaper::Place::default(),
             writers: uploads::writers::Writers::default(),
             lines: lines::Lines::new(db.clone()),
             upload_lines: lines::Lines::new(db.clone()),

@@ -3,7 +3,7 @@
 //! It dooms by compare-and-set, which attaching is the opposite of; deletes outside any transaction; and forgets the row only
 //! when, a grace time after a delete, the storage still has nothing: a PUT that had timed out may have landed in between.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use uuid::Uuid;
 
@@ -12,6 +12,20 @@ use crate::domain::ids::ObjectId;
 
 /// Objects that one statement dooms, or reads to delete them, at most.
 const BATCH: i64 = 100;
+
+/// The last object that a round came to. What cannot be deleted may open the circuit; the next round goes on behind it.
+#[derive(Default)]
+pub(super) struct Place(Mutex<Option<(bool, ObjectId)>>);
+
+impl Place {
+    fn take(&self) -> Option<(bool, ObjectId)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn keep(&self, last: (bool, ObjectId)) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
+    }
+}
 
 pub(super) async fn round(backend: &Arc<Backend>) -> Result<()> {
     // In a bucket that is not there, everything looks deleted.
@@ -50,7 +64,7 @@ async fn doom(backend: &Backend) -> Result<u64> {
 }
 
 async fn delete(backend: &Backend) -> Result<()> {
-    let (mut outcome, mut last) = (Ok(()), (false, ObjectId(Uuid::nil())));
+    let (mut outcome, mut last) = (Ok(()), backend.reaper.take().unwrap_or((false, ObjectId(Uuid::nil()))));
     loop {
         // Thumbnails first: a cover's row stays until theirs are gone.
         let doomed = sqlx::query!(
@@ -73,7 +87,10 @@ async fn delete(backend: &Backend) -> Result<()> {
                 delete_one(backend, object.id, &object.key, object.multipart_id.as_deref(), object.was_deleted);
             match deleted.await {
                 Ok(()) => {}
-                Err(error @ Error::CircuitOpen) => return Err(error),
+                Err(error @ Error::CircuitOpen) => {
+                    backend.reaper.keep(last);
+                    return Err(error);
+                }
                 Err(error) => outcome = Err(error),
             }
             last = (object.is_parent, object.id);

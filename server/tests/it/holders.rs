@@ -150,7 +150,7 @@ async fn nothing_is_added_to_a_forms_file_while_it_is_completed() {
     let mut app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let (release, song) = (ana.create_release().await, a_song(1));
-    app.restart_with(&[("VWAZA_FAIL_POINTS", "form-received=1*sleep(3000)->off")]).await;
+    app.restart_with(&[("VWAZA_FAIL_POINTS", "form-received=1*sleep(6000)->off")]).await;
     let send = async || {
         let file = Part::stream_with_length(song.clone(), song.len() as u64).file_name("song.wav");
         let form = Form::new().text("target", format!("new-track:{release}")).part("file", file);

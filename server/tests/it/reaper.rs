@@ -110,6 +110,39 @@ async fn u14_a_delete_that_fails_is_tried_again() {
 }
 
 #[tokio::test]
+async fn u14_what_cannot_be_deleted_keeps_nothing_from_being_stored_or_deleted() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    // More than open a circuit, and all of them before whatever comes later.
+    for seed in 0..6 {
+        let track = ana.attach(UploadTarget::NewTrack(release), "song.wav", a_song(seed)).await.track.unwrap();
+        ana.release_once(release, "it is examined", |release| release.tracks[0].state() == FileState::Ready).await;
+        let stored = app.files_in("objects/audio").into_iter().find(|path| path.is_file()).unwrap();
+        std::fs::remove_file(&stored).unwrap();
+        std::fs::create_dir(&stored).unwrap();
+        ana.call_with("tracks/remove", "id", track).await.expect_status(200);
+    }
+    eventually("the deletes fail", async || {
+        let failed = app.log.events("objects that nothing needs could not be put away; trying again in the next round");
+        (failed.len() > 1).then_some(())
+    })
+    .await;
+    for seed in 10..13 {
+        let other = ana.attach(UploadTarget::NewTrack(release), "other.wav", a_song(seed)).await.track.unwrap();
+        ana.call_with("tracks/remove", "id", other).await.expect_status(200);
+    }
+    eventually("the other ones are gone", async || (objects(&app).await.len() == 6).then_some(())).await;
+    let health: serde_json::Value = app.anyone().get("/health").await.ok();
+    assert_eq!(health["storage"], "ok");
+    for folder in app.files_in("objects/audio") {
+        std::fs::remove_dir(folder).unwrap();
+    }
+    eventually("their rows are gone", async || objects(&app).await.is_empty().then_some(())).await;
+    app.agrees().await;
+}
+
+#[tokio::test]
 async fn u23_an_object_is_not_reaped_while_its_upload_is_being_completed() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
