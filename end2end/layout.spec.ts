@@ -5,7 +5,18 @@ import { Home } from './pages/home';
 import { someDetails, Wizard } from './pages/wizard';
 import { ADMINS, ADMIN_PASSWORD, newArtist, unique } from './support/people';
 import { Stillness } from './support/still';
-import { expect, test } from './support/test';
+import { createAdmin, startServer } from './support/server';
+import { expect, test as base } from './support/test';
+
+/** A server of its own: what other people do moves lists, and may. */
+const test = base.extend({
+  baseURL: async ({}, use) => {
+    const server = await startServer();
+    createAdmin(server, ADMINS[0], ADMIN_PASSWORD);
+    await use(server.url);
+    await server.stop();
+  },
+});
 
 const SIZES: [string, BrowserContextOptions][] = [
   ['a desktop', { viewport: { width: 1280, height: 800 } }],

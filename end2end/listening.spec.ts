@@ -4,6 +4,22 @@ import { Player } from './pages/player';
 import { newArtist } from './support/people';
 import { expect, test } from './support/test';
 
+test('a browser that plays nothing of a kind offers the file', async ({ page }) => {
+  await new Account(page).signUp(newArtist());
+  const wizard = await new Home(page).newRelease();
+  await page.addInitScript(() => {
+    HTMLMediaElement.prototype.canPlayType = () => '';
+  });
+  await wizard.open('tracks');
+  await wizard.chooseTracks('song.flac');
+  await expect(page.getByRole('progressbar')).toHaveCount(0);
+  await page.getByRole('button', { name: 'Play Night Bus' }).click();
+  const bar = new Player(page).bar();
+  await expect(bar).toContainText('This browser cannot play this file.');
+  const file = await page.request.get((await bar.getByRole('link', { name: 'Open the file' }).getAttribute('href')) ?? '');
+  expect(file.headers()['content-type']).toBe('audio/flac');
+});
+
 test('kinds of files that this browser does not know are heard all the same', async ({ page }) => {
   await new Account(page).signUp(newArtist());
   const wizard = await new Home(page).newRelease();

@@ -10,6 +10,8 @@ export const ROOT = resolve(__dirname, '../..');
 export const FIXTURES = join(ROOT, 'target/e2e-fixtures');
 /** Tests tell of the debug build; VWAZA_BINARY=target/release/vwaza tells the same of the one that is deployed. */
 const BINARY = resolve(ROOT, process.env.VWAZA_BINARY ?? 'target/debug/vwaza');
+/** What all servers of a run have said. */
+export const LOG = join(ROOT, 'target/e2e-server.log');
 const START_TIMEOUT_MS = 60_000;
 
 export type Server = { url: string; environment: NodeJS.ProcessEnv; stop: () => Promise<void> };
@@ -34,14 +36,12 @@ export async function startServer(): Promise<Server> {
     VWAZA_PUBLIC_URL: url,
     LEPTOS_SITE_ROOT: join(ROOT, 'target/site'),
   };
-  const log = join(ROOT, 'target/e2e-server.log');
-  rmSync(log, { force: true });
-  const out = openSync(log, 'a');
+  const out = openSync(LOG, 'a');
   const server = spawn(BINARY, ['serve'], { env: environment, stdio: ['ignore', out, out] });
   const ended = new Promise<void>((resolve) => server.once('exit', () => resolve()));
   const deadline = Date.now() + START_TIMEOUT_MS;
   while (!(await answers(`${url}/health`))) {
-    if (server.exitCode !== null || Date.now() > deadline) throw new Error(`the server did not start; see ${log}`);
+    if (server.exitCode !== null || Date.now() > deadline) throw new Error(`the server did not start; see ${LOG}`);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   const stop = async () => {

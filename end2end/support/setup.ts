@@ -1,8 +1,8 @@
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 
 import { ADMINS, ADMIN_PASSWORD } from './people';
 import { fixture, LONG_MASTER } from './files';
-import { createAdmin, FIXTURES, runExample, startServer } from './server';
+import { createAdmin, FIXTURES, LOG, runExample, startServer } from './server';
 
 /** How often a minute of music is repeated: long enough for its examination to be seen. */
 const MINUTES = 5;
@@ -11,6 +11,7 @@ const WAV_HEADER_BYTES = 44;
 export default async function setup() {
   if (!existsSync(fixture('song.wav'))) runExample('fixtures', [FIXTURES]);
   if (!existsSync(fixture(LONG_MASTER))) writeLongMaster();
+  rmSync(LOG, { force: true });
   const server = await startServer();
   for (const admin of ADMINS) createAdmin(server, admin, ADMIN_PASSWORD);
   process.env.VWAZA_E2E_URL = server.url;
