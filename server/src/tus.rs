@@ -116,6 +116,9 @@ pub(crate) async fn create(State(state): State<AppState>, Uploader(actor): Uploa
     let received = if is_chunk(headers) && begun.offset == 0 {
         let body = request.into_body().into_data_stream();
         uploads.receive(&actor, begun.id, 0, body, checksum).await
+    } else if begun.offset == begun.length {
+        // Whoever hears that all of it is here sends no more: it is judged first.
+        uploads.offset(&actor, begun.id).await
     } else {
         uploads.progress(&actor, begun.id).await
     };

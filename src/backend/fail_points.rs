@@ -23,3 +23,9 @@ pub(super) fn arm(points: &str) -> Result<()> {
 pub(super) fn arm(points: &str) -> Result<()> {
     if points.is_empty() { Ok(()) } else { Err(super::Error::Corrupt("this build has no fail points".into())) }
 }
+
+/// A point at which a task waits and keeps no thread from the others.
+pub(super) async fn wait_at(_point: &'static str) {
+    #[cfg(any(test, feature = "testing"))]
+    let _ = tokio::task::spawn_blocking(move || fail::fail_point!(_point)).await;
+}

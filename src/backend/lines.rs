@@ -15,19 +15,24 @@ use super::{Error, Result, db::ACQUIRE_TIMEOUT};
 const UNTESTED_FOR_MAX: Duration = Duration::from_secs(1);
 /// At most, whatever the worker's concurrency and however many uploads there are.
 const LINES: usize = 8;
-/// Longer than a locked row is waited for.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What is asked here has one good plan each, that of an index. PostgreSQL would plan the claim anew each time it thinks that it
+/// could do better, which takes longer than the claim, and read the table of a queue that was empty when it was last analysed.
+const ONE_PLAN: &str = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; set enable_bitmapscan = off; \
+                        set enable_sort = off";
 
 pub(super) struct Lines {
     db: PgPool,
+    patience: Duration,
     turns: Semaphore,
     /// And since when.
     idle: Mutex<Vec<(PgConnection, Instant)>>,
 }
 
 impl Lines {
-    pub(super) fn new(db: PgPool) -> Self {
-        Self { db, turns: Semaphore::new(LINES), idle: Mutex::default() }
+    /// An answer that takes longer than `patience` is given up with its connection; what was asked for may happen all the same.
+    pub(super) fn new(db: PgPool, patience: Duration) -> Self {
+        Self { db, patience, turns: Semaphore::new(LINES), idle: Mutex::default() }
     }
 
     /// Sends something on a connection, which is kept for the next one unless this fails.
@@ -35,7 +40,7 @@ impl Lines {
         let turn = timeout(ACQUIRE_TIMEOUT, self.turns.acquire()).await.map_err(|_| silent())?;
         let _turn = turn.map_err(|_| Error::Corrupt("these lines are closed".into()))?;
         let mut line = self.line().await?;
-        let outcome = timeout(ANSWER_TIMEOUT, what(&mut line)).await.unwrap_or_else(|_| Err(silent()));
+        let outcome = timeout(self.patience, what(&mut line)).await.unwrap_or_else(|_| Err(silent()));
         let mut idle = self.idle();
         match outcome {
             Ok(_) => idle.push((line, Instant::now())),
@@ -54,7 +59,9 @@ impl Lines {
             }
             self.idle().clear();
         }
-        Ok(self.db.acquire().await?.detach())
+        let mut line = self.db.acquire().await?.detach();
+        timeout(ACQUIRE_TIMEOUT, sqlx::raw_sql(ONE_PLAN).execute(&mut line)).await.map_err(|_| silent())??;
+        Ok(line)
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<(PgConnection, Instant)>> {

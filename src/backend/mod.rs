@@ -55,6 +55,10 @@ pub use worker::WorkerHealth;
 use crate::domain::{circuit::CircuitState, ids::WorkerId, media::MediaLimits};
 
 const POOL_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Longer than a locked row is waited for. An offset that is written down later than that counts for nobody.
+const UPLOAD_PATIENCE: Duration = Duration::from_secs(15);
+/// Longer than any statement may take: a claim that was given up and happens all the same costs its job an attempt.
+const CLAIM_PATIENCE: Duration = Duration::from_secs(90);
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -93,8 +97,8 @@ impl Backend {
             worker: worker::Worker::new(WorkerId(Uuid::now_v7()), &settings.queue, shutdown.clone()),
             reaper: reaper::Place::default(),
             writers: uploads::writers::Writers::default(),
-            lines: lines::Lines::new(db.clone()),
-            upload_lines: lines::Lines::new(db.clone()),
+            lines: lines::Lines::new(db.clone(), CLAIM_PATIENCE),
+            upload_lines: lines::Lines::new(db.clone(), UPLOAD_PATIENCE),
             db,
             settings,
             storage,

@@ -89,7 +89,8 @@ async fn delete(backend: &Backend) -> Result<()> {
                 Ok(()) => {}
                 Err(error @ Error::CircuitOpen) => {
                     backend.reaper.keep(last);
-                    return Err(error);
+                    // What opened it tells more.
+                    return outcome.and(Err(error));
                 }
                 Err(error) => outcome = Err(error),
             }

@@ -10,6 +10,7 @@ use std::{
 
 use futures::future::join_all;
 use sqlx::PgPool;
+use vwaza::domain::upload::UploadTarget;
 
 use crate::support::{all_jobs_end, eventually, form, idle_jobs, spawn_app, spawn_app_with};
 
@@ -24,21 +25,26 @@ async fn open_connections(sql: &PgPool) -> i64 {
 async fn a_process_opens_no_more_connections_than_it_says() {
     // As README has it.
     const CONCURRENCY: i64 = 4;
-    let (at_most, pool) = (CONCURRENCY + 24, CONCURRENCY + 16);
+    let (at_most, pool) = (CONCURRENCY + 32, CONCURRENCY + 16);
     let mut app = spawn_app().await;
     let url = format!("{}?application_name=served", app.database_url());
     app.restart_with(&[("DATABASE_URL", &url), ("VWAZA_WORKER_CONCURRENCY", &CONCURRENCY.to_string())]).await;
     let ana = app.artist("Ana").await;
     idle_jobs(&app.sql, &ana, 3000).await;
     // Every one of these holds a connection for as long as the lock stands.
-    let held = app.hold_table("lock table releases in exclusive mode").await;
+    let upload = ana.begin(UploadTarget::NewTrack(ana.create_release().await), "song.wav", 1000).await.url;
+    let held = app.hold_table("lock table releases, uploads in access exclusive mode").await;
     let is_enough = Arc::new(AtomicBool::new(false));
-    let requests = (0..40).map(|_| {
-        let (ana, is_enough) = (ana.clone(), Arc::clone(&is_enough));
+    let requests = (0..40).map(|number| {
+        let (ana, is_enough, upload) = (ana.clone(), Arc::clone(&is_enough), upload.clone());
         tokio::spawn(async move {
             let mut statuses = Vec::new();
             while !is_enough.load(Ordering::Relaxed) {
-                statuses.push(ana.call("releases/create", &form(&[])).await.status);
+                let answer = match number % 2 {
+                    0 => ana.call("releases/create", &form(&[])).await,
+                    _ => ana.get(&upload).await,
+                };
+                statuses.push(answer.status);
             }
             statuses
         })

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 use vwaza::domain::upload::UploadTarget;
 
-use crate::support::{LONG_SONG_HALF, RawRequest, a_long_song, a_song, eventually, sha256, spawn_app};
+use crate::support::{App, LONG_SONG_HALF, RawRequest, a_long_song, a_song, eventually, sha256, spawn_app};
 
 #[tokio::test]
 async fn u4_a_dropped_line_keeps_what_has_arrived() {
@@ -144,13 +144,39 @@ async fn u6_what_is_being_hashed_again_is_told_at_once_and_gone_on_with() {
     app.agrees().await;
 }
 
+async fn counted(app: &App) -> i64 {
+    sqlx::query_scalar("select offset_bytes from uploads").fetch_one(&app.sql).await.unwrap()
+}
+
+/// What a writer that was given up says late, on a line that comes back to life, must not move what a later one has written down.
+#[tokio::test]
+async fn u18_an_offset_of_a_writer_that_is_not_the_latest_counts_for_nothing() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let song = a_long_song(1);
+    let begun = ana.begin(UploadTarget::NewTrack(ana.create_release().await), "song.wav", song.len()).await;
+    let mut patch = RawRequest::patch(&app, &ana, &begun.url, 0, song.len()).await;
+    patch.send(&song[..LONG_SONG_HALF]).await;
+    app.spooled_beyond(0).await;
+    // As the ledger looks after somebody else has opened it.
+    sqlx::query("update uploads set writer_epoch = writer_epoch + 1").execute(&app.sql).await.unwrap();
+    let before = counted(&app).await;
+    patch.send(&song[LONG_SONG_HALF..]).await;
+    assert_eq!(patch.status().await, 503);
+    assert_eq!(counted(&app).await, before);
+    let offset = ana.offset(&begun.url).await;
+    ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
+    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+    app.agrees().await;
+}
+
 /// Between the last byte of a form's file and the ledger's word for it, somebody sends bytes to the same upload.
 #[tokio::test]
 async fn nothing_is_added_to_a_forms_file_while_it_is_completed() {
     let mut app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let (release, song) = (ana.create_release().await, a_song(1));
-    app.restart_with(&[("VWAZA_FAIL_POINTS", "form-received=1*sleep(6000)->off")]).await;
+    app.restart_with(&[("VWAZA_FAIL_POINTS", "form-received=1*sleep(3000)->off")]).await;
     let send = async || {
         let file = Part::stream_with_length(song.clone(), song.len() as u64).file_name("song.wav");
         let form = Form::new().text("target", format!("new-track:{release}")).part("file", file);

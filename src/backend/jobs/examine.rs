@@ -62,9 +62,9 @@ pub(super) async fn perform(backend: &Backend, job: &Claimed, id: ObjectId) -> R
         }
         ObjectRole::Audio => {
             let copy = backend.spool.scratch();
-            let copy_path = copy.path().to_owned();
-            let (facts, peaks) =
-                spawn_blocking(move || examine_audio(&path, &copy_path)).await?.map_err(JobError::from_media)?;
+            // It goes along: what a thread still writes after its job was given up is removed all the same.
+            let examine = move || examine_audio(&path, copy.path()).map(|(facts, peaks)| (facts, peaks, copy));
+            let (facts, peaks, copy) = spawn_blocking(examine).await?.map_err(JobError::from_media)?;
             let listening = match facts.has_listening_copy {
                 true => Some(put_listening_copy(backend, &storage, job, id, object.upload, copy.path()).await?),
                 false => None,

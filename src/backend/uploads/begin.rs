@@ -132,7 +132,7 @@ impl Uploads {
                       (select coalesce(sum(length_bytes), 0) from uploads
                        where owner_id = $1 and state in ('RECEIVING', 'RECEIVED', 'FAILED'))::bigint
                       + (select coalesce(sum(o.size_bytes), 0) from uploads u join objects o on o.upload_id = u.id
-                         where u.owner_id = $1 and o.state in ('ATTACHED', 'RELEASED'))::bigint as "bytes!""#,
+                         where u.owner_id = $1 and o.state in ('ATTACHED', 'RELEASED') and o.parent_id is null)::bigint as "bytes!""#,
             actor.id as UserId
         )
         .fetch_one(db)

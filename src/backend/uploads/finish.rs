@@ -167,16 +167,20 @@ impl Uploads {
         if self.forget_if_over(id).await? {
             return Err(Problem::Gone("What this file was for was removed while it uploaded.".into()).into());
         }
-        let is_open = sqlx::query_scalar!(
+        match self.is_receiving(id).await? {
+            true => Err(Problem::Unavailable("This file is looked at once more. Ask again in a moment.".into()).into()),
+            false => Ok(()),
+        }
+    }
+
+    pub(super) async fn is_receiving(&self, id: UploadId) -> Result<bool> {
+        let is_receiving = sqlx::query_scalar!(
             r#"select exists (select 1 from uploads where id = $1 and state = 'RECEIVING') as "is!""#,
             id as UploadId
         )
         .fetch_one(&self.0.db)
         .await?;
-        match is_open {
-            true => Err(Problem::Unavailable("This file is looked at once more. Ask again in a moment.".into()).into()),
-            false => Ok(()),
-        }
+        Ok(is_receiving)
     }
 
     /// Removes the bytes of an upload that is over, and of no other, whatever whoever calls believes. Whether it is.

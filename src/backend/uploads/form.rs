@@ -7,7 +7,7 @@ use futures::Stream;
 
 use super::{Channel, Received, Uploads, receive::busy};
 use crate::{
-    backend::{Error, Result},
+    backend::{Error, Result, fail_points},
     domain::{
         account::Actor,
         ids::UploadId,
@@ -81,7 +81,7 @@ impl Uploads {
     /// # Errors
     /// 409 when somebody has added to it meanwhile: it is not what the form brought.
     async fn complete_at_its_end(&self, id: UploadId, received: Received) -> Result<()> {
-        fail::fail_point!("form-received");
+        fail_points::wait_at("form-received").await;
         if received.offset == received.length {
             // All of `at_most_bytes` came, and it is completed already.
             return Ok(());

@@ -185,9 +185,10 @@ impl Uploads {
         S: Stream<Item = Result<Bytes, E>> + Send + Unpin,
         E: std::error::Error + Send + Sync + 'static,
     {
-        let Some(Opened { length, release }) = self.open(actor, id, offset).await? else {
+        let Some(opened) = self.open(actor, id, offset).await? else {
             return self.not_opened(actor, id, offset, writer).await;
         };
+        let Opened { length, release, .. } = opened;
         let running = std::mem::take(&mut *writer.running);
         let reserve_bytes = self.0.settings.uploads.reserve_bytes;
         let mut sink = match Sink::open(self.0.spool.path(id), offset, running, checksum, reserve_bytes).await {
@@ -195,7 +196,7 @@ impl Uploads {
             opened => opened?,
         };
         writer.takes_bytes();
-        let mut outcome = self.pump(&mut sink, length, &mut body, &writer, id).await;
+        let mut outcome = self.pump(&mut sink, &opened, &mut body, &writer, id).await;
         let counts = sink.settle(outcome.is_ok()).await?;
         if outcome.is_ok() && !counts {
             let message = "These bytes are not what their checksum says. Send them again.".into();
@@ -211,7 +212,7 @@ impl Uploads {
         let counted = match flushed {
             Ok(flushed) => {
                 fail::fail_point!("bytes-flushed");
-                self.commit_offset(id, flushed).await.map(|expires_at| (flushed, expires_at))
+                self.commit_offset(id, flushed, &opened).await.map(|expires_at| (flushed, expires_at))
             }
             Err(error) => Err(error),
         };
@@ -235,7 +236,14 @@ impl Uploads {
         Ok(Received { offset: flushed, length, expires_at: Some(expires_at) })
     }
 
-    async fn pump<S, E>(&self, sink: &mut Sink, length: u64, body: &mut S, writer: &Writer, id: UploadId) -> Result<()>
+    async fn pump<S, E>(
+        &self,
+        sink: &mut Sink,
+        opened: &Opened,
+        body: &mut S,
+        writer: &Writer,
+        id: UploadId,
+    ) -> Result<()>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin,
         E: std::error::Error + Send + Sync + 'static,
@@ -264,7 +272,7 @@ impl Uploads {
                     return Err(Problem::Refused { status: 408, message }.into());
                 }
             };
-            let room = length - sink.position();
+            let room = opened.length - sink.position();
             if chunk.len() as u64 > room {
                 let message = "More bytes arrived than were announced. Choose the file again.".into();
                 return Err(Problem::Refused { status: 413, message }.into());
@@ -278,7 +286,7 @@ impl Uploads {
                     self.prolong(id).await?;
                 } else {
                     let flushed = sink.flush().await?;
-                    self.commit_offset(id, flushed).await?;
+                    self.commit_offset(id, flushed, opened).await?;
                 }
             }
         }
@@ -291,11 +299,13 @@ impl Uploads {
             // Nothing rests on it but a later end, which the next offset brings again: it waits for no disk.
             let opened = sqlx::query!(
                 r#"with hasty as materialized (select set_config('synchronous_commit', 'off', true))
-                   update uploads set expires_at = now() + make_interval(secs => $4), updated_at = now() from hasty
+                   update uploads set expires_at = now() + make_interval(secs => $4), updated_at = now(),
+                          writer_epoch = writer_epoch + 1
+                   from hasty
                    where id = $1 and owner_id = $2 and state = 'RECEIVING' and expires_at > now()
                      and offset_bytes = $3 and offset_bytes < length_bytes and spool_id = $5
                      and release_id is not null and (kind = 'COVER' or track_id is not null)
-                   returning length_bytes, release_id as "release: ReleaseId""#,
+                   returning length_bytes, release_id as "release: ReleaseId", writer_epoch"#,
                 id as UploadId,
                 actor.id as UserId,
                 offset,
@@ -304,7 +314,11 @@ impl Uploads {
             );
             Ok(opened.fetch_optional(line).await?)
         });
-        Ok(opened.await?.map(|row| Opened { length: row.length_bytes.unsigned_abs(), release: row.release }))
+        Ok(opened.await?.map(|row| Opened {
+            length: row.length_bytes.unsigned_abs(),
+            release: row.release,
+            epoch: row.writer_epoch,
+        }))
     }
 
     /// Why not; or completes what is all here.
@@ -320,7 +334,7 @@ impl Uploads {
         }
         if !row.is_all_here() {
             // It was prolonged since it was opened.
-            return Err(Problem::Unavailable("Send these bytes again in a moment.".into()).into());
+            return Err(taken_over().into());
         }
         self.finish_receiving(id, writer).await?;
         Ok(Received::all(so_far.length))
@@ -346,19 +360,24 @@ impl Uploads {
     ///
     /// # Errors
     /// 410 when it was cancelled, or its target removed, while they came.
-    async fn commit_offset(&self, id: UploadId, offset: u64) -> Result<OffsetDateTime> {
+    async fn commit_offset(&self, id: UploadId, offset: u64, opened: &Opened) -> Result<OffsetDateTime> {
         let offset = i64::try_from(offset).map_err(|_| Error::Corrupt(format!("offset {offset} of upload {id}")))?;
         let expires_at = self.0.upload_lines.send(async |line| {
             let expires_at = sqlx::query_scalar!(
                 "update uploads set offset_bytes = $2, expires_at = now() + make_interval(secs => $3), updated_at = now()
-                 where id = $1 and state = 'RECEIVING' returning expires_at",
+                 where id = $1 and state = 'RECEIVING' and writer_epoch = $4 and offset_bytes <= $2 returning expires_at",
                 id as UploadId,
                 offset,
-                self.0.settings.uploads.expiry.as_secs_f64()
+                self.0.settings.uploads.expiry.as_secs_f64(),
+                opened.epoch
             );
             Ok(expires_at.fetch_optional(line).await?)
         });
-        expires_at.await?.ok_or_else(|| over().into())
+        match expires_at.await? {
+            Some(expires_at) => Ok(expires_at),
+            None if self.is_receiving(id).await? => Err(taken_over().into()),
+            None => Err(over().into()),
+        }
     }
 }
 
@@ -366,6 +385,8 @@ impl Uploads {
 struct Opened {
     length: u64,
     release: Option<ReleaseId>,
+    /// Counts whoever has opened it, this one included.
+    epoch: i64,
 }
 
 /// For a client that never heard that its last byte arrived.
@@ -374,6 +395,11 @@ struct Opened {
 /// 409 for one that goes on anywhere else.
 fn whole_at(whole: Received, offset: u64) -> Result<Received> {
     if offset == whole.offset { Ok(whole) } else { Err(goes_on_at(whole.offset, offset).into()) }
+}
+
+/// Of what has arrived since the last offset, nothing counts.
+fn taken_over() -> Problem {
+    Problem::Unavailable("Send these bytes again in a moment.".into())
 }
 
 pub(super) fn over() -> Problem {

@@ -47,7 +47,7 @@ struct Inner {
 
 impl Sink {
     /// Opens the file and cuts it back to what was acknowledged. With a checksum, what comes in counts only once it has been
-    /// checked. Nothing is written that would leave less than the reserve on the disk.
+    /// checked. Nothing is written while less than the reserve is free on the disk.
     pub(super) async fn open(
         path: std::path::PathBuf,
         offset: u64,
