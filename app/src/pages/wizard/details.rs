@@ -60,7 +60,9 @@ pub(super) fn Details(latest: Latest) -> impl IntoView {
     let pending = action.pending();
     let rest = move || {
         let (details, _) = read()?;
-        saved.with_untracked(|saved| *saved != details).then_some(SaveDetails { id, details })
+        // What was sent last may be on its way yet: typed back, it is news as well.
+        let is_new = saved.with_untracked(|saved| *saved != details) || sent.with_value(|sent| *sent != details);
+        is_new.then_some(SaveDetails { id, details })
     };
     let autosave = Autosave::new(id.0, latest, pending, save, rest);
     // What was typed before the page came alive, or before the form was left.
