@@ -24,6 +24,17 @@ test('the whole way works without JavaScript', async ({ page, newAdmin }) => {
   await expectAccessibleWithoutScripts(page);
   const wizard = await new Home(page).newRelease();
 
+  await test.step('a form that comes to nothing says so', async () => {
+    const nothing = '00000000-0000-4000-8000-000000000000';
+    await page.route('**/api/releases/save-details', (route) => {
+      return route.continue({ postData: route.request().postData()?.replace(wizard.id, nothing) });
+    });
+    await page.getByRole('button', { name: 'Save and continue' }).click();
+    await expect(page.getByRole('main').getByRole('alert')).toBeVisible();
+    await expect(page.getByRole('heading', { name: 'Details', level: 2 })).toBeVisible();
+    await page.unroute('**/api/releases/save-details');
+  });
+
   await test.step('details, cover and tracks by plain forms', async () => {
     await wizard.fillDetails(someDetails(title));
     await expect(page.getByText('Saved as you go')).toBeHidden();
