@@ -1,3 +1,5 @@
+import type { Page, Route } from '@playwright/test';
+
 import { Account } from './pages/account';
 import { Home } from './pages/home';
 import { expectAccessible } from './support/accessible';
@@ -103,13 +105,8 @@ test('what was left unsaved stands in its form again, and never over what is typ
   watch.expect(/status of 503/);
   const wizard = await new Home(page).newRelease();
   const title = page.getByLabel('Title', { exact: true });
-  const sent: string[] = [];
-  let isDown = true;
-  await page.route('**/api/releases/save-details', (route) => {
-    sent.push(new URLSearchParams(route.request().postData() ?? '').get('details[title]') ?? '');
-    if (!isDown) return route.continue();
-    return route.fulfill({ status: 503, json: { statusCode: 503, error: 'Service Unavailable', message: 'Down for a moment.' } });
-  });
+  const server = await standIn(page);
+  const { sent } = server;
   await page.clock.install();
   await title.fill('First Thought');
   await expect(page.getByText('Not saved yet. Down for a moment.')).toBeVisible();
@@ -120,14 +117,95 @@ test('what was left unsaved stands in its form again, and never over what is typ
   await expect(title).toHaveValue('First Thought');
   await page.getByLabel('Label', { exact: true }).fill('Small Hours Music');
   await title.fill('Second Thought');
-  isDown = false;
+  server.isDown = false;
   await wizard.expectSaved();
   const before = sent.length;
-  // Past the time at which the form that was left would have tried once more.
-  await page.clock.runFor(10_000);
-  expect(sent.slice(before)).toEqual([]);
   expect(sent.at(-1)).toBe('Second Thought');
+  // Past the time at which the form that was left would have tried once more: it would have been heard before this.
+  await page.clock.runFor(10_000);
+  await title.fill('Third Thought');
+  await expect.poll(() => sent.at(-1)).toBe('Third Thought');
+  await wizard.expectSaved();
+  expect(sent.slice(before)).toEqual(['Third Thought']);
   await wizard.open('details');
-  await expect(title).toHaveValue('Second Thought');
+  await expect(title).toHaveValue('Third Thought');
   await expect(page.getByLabel('Label', { exact: true })).toHaveValue('Small Hours Music');
 });
+
+test('a form that is opened and left again at once loses nothing', async ({ page, watch }) => {
+  watch.expect(/status of 503/);
+  const wizard = await new Home(page).newRelease();
+  const title = page.getByLabel('Title', { exact: true });
+  const server = await standIn(page);
+  await page.clock.install();
+  await title.fill('First Thought');
+  await expect(page.getByText('Not saved yet. Down for a moment.')).toBeVisible();
+  await wizard.go('Cover');
+  await expect.poll(() => server.sent.length).toBeGreaterThan(1);
+  // Less than a moment: no timer runs out any more.
+  await page.clock.pauseAt(new Date(Date.now() + 1000));
+  await wizard.go('Details');
+  await expect(title).toHaveValue('First Thought');
+  server.isDown = false;
+  await wizard.go('Cover');
+  await expect(page.getByRole('heading', { name: 'First Thought', level: 1 })).toBeVisible();
+});
+
+test('what could not be saved for long still stands in its step', async ({ page, watch }) => {
+  watch.expect(/status of 503/);
+  const wizard = await new Home(page).newRelease();
+  const title = page.getByLabel('Title', { exact: true });
+  const server = await standIn(page);
+  await page.clock.install();
+  await title.fill('Patient Words');
+  await expect(page.getByText('Not saved yet. Down for a moment.')).toBeVisible();
+  await wizard.go('Cover');
+  await expect(async () => {
+    await page.clock.runFor(5_000);
+    const words = page.getByText('What you typed last is not saved, but still stands in its step. Down for a moment.');
+    await expect(words).toBeVisible({ timeout: 500 });
+  }).toPass();
+  server.isDown = false;
+  await wizard.go('Details');
+  await expect(title).toHaveValue('Patient Words');
+  await wizard.expectSaved();
+  await expect(page.getByRole('heading', { name: 'Patient Words', level: 1 })).toBeVisible();
+});
+
+test('what is typed back while it is on its way stays as it was', async ({ page }) => {
+  const wizard = await new Home(page).newRelease();
+  const title = page.getByLabel('Title', { exact: true });
+  await title.fill('As It Was');
+  await wizard.expectSaved();
+  let arrive = () => {};
+  const arrival = new Promise<void>((resolve) => (arrive = resolve));
+  const sent: string[] = [];
+  await page.route('**/api/releases/save-details', async (route) => {
+    sent.push(titleIn(route));
+    await arrival;
+    await route.continue();
+  });
+  await title.fill('A Slip');
+  await expect.poll(() => sent).toEqual(['A Slip']);
+  await title.fill('As It Was');
+  await wizard.go('Cover');
+  arrive();
+  await expect.poll(() => sent).toEqual(['A Slip', 'As It Was']);
+  await wizard.go('Details');
+  await page.unrouteAll({ behavior: 'wait' });
+  await wizard.open('details');
+  await expect(title).toHaveValue('As It Was');
+});
+
+const titleIn = (route: Route) => new URLSearchParams(route.request().postData() ?? '').get('details[title]') ?? '';
+
+/** Hears every title that is sent, and takes the server's place while that is down. */
+async function standIn(page: Page) {
+  const server = { sent: [] as string[], isDown: true };
+  await page.route('**/api/releases/save-details', (route) => {
+    server.sent.push(titleIn(route));
+    if (!server.isDown) return route.continue();
+    return route.fulfill({ status: 503, json: { statusCode: 503, error: 'Service Unavailable', message: 'Down for a moment.' } });
+  });
+  return server;
+}

@@ -9,7 +9,9 @@ import { expect, test } from './support/test';
 const sessions = (page: Page) => page.getByRole('region', { name: 'Sessions' });
 
 for (const javaScriptEnabled of [true, false]) {
-  test(`an artist sees where they are signed in and signs out there, ${javaScriptEnabled ? 'live' : 'by plain forms'}`, async ({ newPage }) => {
+  test(`an artist sees where they are signed in and signs out there, ${javaScriptEnabled ? 'live' : 'by plain forms'}`, async ({ newPage, watch }) => {
+    // The console's word of a session that is over already.
+    watch.expect(/status of 404/);
     const artist = newArtist();
     const laptop = await newPage({ javaScriptEnabled });
     await new Account(laptop).signUp(artist);
@@ -23,12 +25,28 @@ for (const javaScriptEnabled of [true, false]) {
     await expect(rows).toHaveCount(4);
     await expect(rows.first()).toContainText('This browser');
     if (javaScriptEnabled) await expectAccessible(laptop);
-    await sessions(laptop).getByRole('button', { name: 'Sign out Firefox on Linux' }).click();
+    const signOut = (device: string) => sessions(laptop).getByRole('button', { name: `Sign out ${device}` });
+    await expect(signOut('Firefox on Linux')).toHaveAccessibleDescription(/Signed in .*Last used /);
+    // Pressed twice, it is sent once.
+    await signOut('Firefox on Linux').click({ clickCount: javaScriptEnabled ? 2 : 1 });
     await expect(rows).toHaveCount(3);
+    await expect(sessions(laptop).getByRole('alert')).toHaveCount(0);
+    if (javaScriptEnabled) {
+      await expect(laptop.getByText('Signed out there.')).toBeVisible();
+      await expect(sessions(laptop).getByRole('heading')).toBeFocused();
+    }
     await expect(rows.filter({ hasText: 'Firefox' })).toHaveCount(0);
     await expect(rows.filter({ hasText: 'Safari on iPhone' })).toHaveCount(1);
     await firefox.goto('/account');
     await expect(firefox).toHaveURL(/\/sign-in/);
+
+    await phone.goto('/account');
+    await alive(phone);
+    await phone.getByRole('banner').getByRole('button', { name: 'Sign out' }).click();
+    await expect(phone).toHaveURL(/\/sign-in|\/$/);
+    await signOut('Safari on iPhone').click();
+    await expect(rows, 'who has gone by themselves is signed out as well').toHaveCount(2);
+    await expect(sessions(laptop).getByRole('alert')).toHaveCount(0);
 
     await sessions(laptop).getByRole('button', { name: 'Sign out everywhere else' }).click();
     await expect(rows).toHaveCount(1);

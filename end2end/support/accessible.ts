@@ -2,6 +2,7 @@ import AxeBuilder from '@axe-core/playwright';
 import { expect, type Page } from '@playwright/test';
 
 const WCAG_22_AA = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'];
+const WITHOUT_SCRIPTS = /\(scripting:\s*none\)/g;
 
 /** The page as it is now breaks no rule of WCAG 2.2 AA that a machine can check, by day and by night. */
 export async function expectAccessible(page: Page) {
@@ -23,19 +24,25 @@ export async function expectAccessibleWithoutScripts(page: Page) {
   if (!browser) throw new Error('the page belongs to no browser');
   const storageState = await page.context().storageState();
   const context = await browser.newContext({ storageState, viewport: page.viewportSize(), javaScriptEnabled: true });
+  let styles = '';
   await context.route('**', async (route) => {
     const kind = route.request().resourceType();
     if (kind !== 'document' && kind !== 'stylesheet') return route.continue();
     const response = await route.fetch();
     const text = await response.text();
-    const body = kind === 'document' ? withoutScripts(text) : text.replace(/\(scripting:\s*none\)/g, '(scripting: enabled)');
+    if (kind === 'stylesheet') styles += text;
+    const body = kind === 'document' ? withoutScripts(text) : text.replace(WITHOUT_SCRIPTS, '(scripting: enabled)');
     return route.fulfill({ response, body });
   });
-  const copy = await context.newPage();
-  await copy.goto(page.url());
-  await expect(copy.locator('script, noscript')).toHaveCount(0);
-  await expectAccessible(copy);
-  await context.close();
+  try {
+    const copy = await context.newPage();
+    await copy.goto(page.url());
+    await expect(copy.locator('script, noscript')).toHaveCount(0);
+    expect(styles, 'the style sheet knows of browsers without scripts').toMatch(WITHOUT_SCRIPTS);
+    await expectAccessible(copy);
+  } finally {
+    await context.close();
+  }
 }
 
 function withoutScripts(html: string): string {

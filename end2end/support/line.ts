@@ -7,5 +7,9 @@ export async function slowUploads(page: Page, bytesPerSecond: number) {
     devtools.send('Network.emulateNetworkConditions', { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput });
   await devtools.send('Network.enable');
   await limit(bytesPerSecond);
-  return { restore: () => limit(-1) };
+  const restore = async () => {
+    await limit(-1);
+    await devtools.detach();
+  };
+  return { restore };
 }

@@ -42,15 +42,18 @@ export class Stillness {
     await this.expectStill();
   }
 
-  /** By a link in the page, on a line so slow that the page's shape is seen first. */
-  async follow(link: Locator, heading: string | RegExp) {
+  /**
+   * By a link in the page, on a line so slow that the page's shape is seen first. `heading` is one that only the other page has. Says
+   * nothing of a page that asks the server for nothing: all of that follows the click at once.
+   */
+  async follow(link: Locator, heading: string, level = 1) {
     await this.page.evaluate(() => (window as unknown as { shifts: Shift[] }).shifts.splice(0));
     await this.page.route(/\/api\/(?!events)/, async (route) => {
       await new Promise((resolve) => setTimeout(resolve, SLOW_ANSWER_MS));
       await route.continue();
     });
     await link.click();
-    await expect(this.page.getByRole('heading', { name: heading }).first()).toBeVisible();
+    await expect(this.page.getByRole('heading', { name: heading, level, exact: true })).toBeVisible();
     await expect(this.page.locator('.skeleton')).toHaveCount(0);
     await this.page.unrouteAll({ behavior: 'wait' });
     await this.expectStill();

@@ -11,7 +11,8 @@ use super::{
 };
 use crate::{
     api::sessions::{EndOtherSessions, EndSession},
-    error::AppError,
+    error::{ApiResult, AppError},
+    state::toasts::Toasts,
 };
 
 #[component]
@@ -23,12 +24,31 @@ pub fn Sessions(
     end_others: ServerAction<EndOtherSessions>,
 ) -> impl IntoView {
     let errors = FormErrors::of(move || {
-        let ended = end.value().get().and_then(Result::err);
+        let ended = end.value().get().filter(|answer| !is_over(answer)).and_then(Result::err);
         ended.or(end_others.value().get().and_then(Result::err)).or(error.get())
     });
+    let (end_pending, others_pending) = (end.pending(), end_others.pending());
+    let pending = Signal::derive(move || end_pending.get() || others_pending.get());
+    // Only what was asked for last has something to say.
     Effect::new(move || {
-        // The button that was pressed has gone with its session.
-        if end.value().get().is_some() || end_others.value().get().is_some() {
+        if end_pending.get() {
+            end_others.clear();
+        }
+    });
+    Effect::new(move || {
+        if others_pending.get() {
+            end.clear();
+        }
+    });
+    // The button that was pressed goes with its session.
+    Effect::new(move || {
+        if end.value().get().as_ref().is_some_and(is_over) {
+            focus::on("#sessions-title");
+            Toasts::get().show("Signed out there.");
+        }
+    });
+    Effect::new(move || {
+        if let Some(Ok(())) = end_others.value().get() {
             focus::on("#sessions-title");
         }
     });
@@ -43,12 +63,12 @@ pub fn Sessions(
             <div class="stack">
                 <ul class="token-list">
                     <For each=move || sessions.get() key=|session| (session.id, session.last_used_at) let:session>
-                        <Row session end/>
+                        <Row session end pending/>
                     </For>
                 </ul>
                 <Show when=move || has_others.get()>
                     <ActionForm action=end_others>
-                        <SubmitButton pending=end_others.pending() label="Sign out everywhere else" class="btn"/>
+                        <SubmitButton pending label="Sign out everywhere else" class="btn"/>
                     </ActionForm>
                 </Show>
             </div>
@@ -56,16 +76,38 @@ pub fn Sessions(
     }
 }
 
+/// Ended now, or before it was asked for.
+fn is_over(answer: &ApiResult<()>) -> bool {
+    match answer {
+        Ok(()) => true,
+        Err(error) => error.status() == 404,
+    }
+}
+
 #[component]
-fn Row(session: SessionView, end: ServerAction<EndSession>) -> impl IntoView {
+fn Row(session: SessionView, end: ServerAction<EndSession>, pending: Signal<bool>) -> impl IntoView {
     let label = format!("Sign out {}", session.device);
+    // Tells two of the same browser apart.
+    let times_id = format!("session-{}", session.id);
+    let times = times_id.clone();
     let what = if session.is_current {
         view! { <p class="badge badge-good flex-none">"This browser"</p> }.into_any()
     } else {
         view! {
             <ActionForm action=end>
                 <input type="hidden" name="id" value=session.id.to_string()/>
-                <button type="submit" class="btn-quiet btn-small btn-quiet-danger" aria-label=label>
+                <button
+                    type="submit"
+                    class="btn-quiet btn-small btn-quiet-danger"
+                    aria-label=label
+                    aria-describedby=times
+                    aria-disabled=move || pending.get().then_some("true")
+                    on:click=move |event| {
+                        if pending.get_untracked() {
+                            event.prevent_default();
+                        }
+                    }
+                >
                     <Icon name=IconName::SignOut/>
                     "Sign out"
                 </button>
@@ -77,7 +119,7 @@ fn Row(session: SessionView, end: ServerAction<EndSession>) -> impl IntoView {
         <li class="token">
             <div class="min-w-0">
                 <p class="truncate">{session.device}</p>
-                <p class="meta meta-pair">
+                <p class="meta meta-pair" id=times_id>
                     <span>"Signed in " <TimeAgo at=session.created_at/></span>
                     <span>"Last used " <TimeAgo at=session.last_used_at/></span>
                 </p>

@@ -9,7 +9,11 @@ use vwaza::domain::{
 
 use super::table::{ABOVE_ROW_LINK, COVER_ROW, Column, Table};
 use crate::components::{
-    cover::Cover, keyboard, release_filters::filter_address, release_list::tracks_words, time_ago::TimeAgo,
+    cover::Cover,
+    keyboard,
+    release_filters::filter_address,
+    release_list::tracks_words,
+    time_ago::{TimeAgo, Words},
 };
 
 const COLUMNS: [Column; 5] = [
@@ -189,7 +193,7 @@ fn QueueRow(
                 <span class="md:hidden">{tracks_words(row.track_count)}</span>
             </td>
             <td role="cell" class="md:whitespace-nowrap max-md:col-start-3 max-md:row-start-2 max-md:max-w-32 max-md:text-end">
-                <TimeAgo at=row.submitted_at.unwrap_or(row.updated_at)/>
+                <TimeAgo at=row.submitted_at.unwrap_or(row.updated_at) words=Words::Since/>
             </td>
         </tr>
     }

@@ -9,7 +9,6 @@ use vwaza::domain::{problem::FieldErrors, release::ReleaseView};
 
 use super::{
     latest::Latest,
-    leaving::LeavingWarning,
     line::{LeftForm, Line},
 };
 use crate::{error::AppError, state::toasts::Toasts};
@@ -42,7 +41,8 @@ pub(super) struct Autosave {
 }
 
 impl Autosave {
-    /// `save` is called only while nothing is `pending`; `rest` is what the form about `subject` holds and the server does not.
+    /// `save` is called only while nothing is `pending`, and may find that nothing is new; `rest` is what the form about `subject` holds
+    /// and the server does not, or will not once everything sent has arrived.
     pub(super) fn new<S>(
         subject: Uuid,
         latest: Latest,
@@ -78,7 +78,7 @@ impl Autosave {
                 && let Some(rest) = untrack(rest)
             {
                 let left = Line::of(subject).leave(&rest);
-                save_rest(rest, left, latest, toasts, LeavingWarning::new(), RETRIES_AFTER_LEAVING);
+                save_rest(rest, left, latest, toasts, RETRIES_AFTER_LEAVING);
             }
         });
         autosave
@@ -90,6 +90,7 @@ impl Autosave {
     }
 
     pub(super) fn changed(self) {
+        self.unsaved.set(true);
         self.due_after(AFTER_LEAVING, Occasion::Left);
     }
 
@@ -130,27 +131,30 @@ fn may_pass(error: &AppError) -> bool {
 }
 
 /// Brings what was typed last to the server, while the person is elsewhere; once the form is open again, it does so itself.
-fn save_rest<S>(rest: S, left: LeftForm, latest: Latest, toasts: Toasts, warning: LeavingWarning, retries: u32)
+fn save_rest<S>(rest: S, left: LeftForm, latest: Latest, toasts: Toasts, retries: u32)
 where
     S: ServerFn<Output = ReleaseView, Error = AppError> + Clone + 'static,
 {
     spawn_local(async move {
         match left.send(rest.clone()).await {
             None => {}
-            Some(Ok(release)) => latest.accept(release),
-            Some(Err(error)) if may_pass(&error) && retries > 0 => {
-                set_timeout(move || save_rest(rest, left, latest, toasts, warning, retries - 1), BEFORE_RETRY);
-                return;
+            Some(Ok(release)) => {
+                latest.accept(release);
+                left.forget();
             }
             // It was removed, together with what was typed.
-            Some(Err(error)) if error.status() == 404 => {}
+            Some(Err(error)) if error.status() == 404 => left.forget(),
+            Some(Err(_)) if !left.is_owner() => {}
+            Some(Err(error)) if may_pass(&error) && retries > 0 => {
+                set_timeout(move || save_rest(rest, left, latest, toasts, retries - 1), BEFORE_RETRY);
+            }
             Some(Err(error)) => {
-                let message = format!("What you typed last was not saved. {}", error.message);
+                left.give_up();
+                let message =
+                    format!("What you typed last is not saved, but still stands in its step. {}", error.message);
                 toasts.error(&AppError { message, ..error });
             }
         }
-        left.forget();
-        drop(warning);
     });
 }
 

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     api::releases::SaveDetails,
     components::{
+        error_note::ErrorNote,
         field::{Field, SelectField, TextField, described_by},
         focus,
     },
@@ -30,7 +31,8 @@ pub(super) fn Details(latest: Latest) -> impl IntoView {
     let saved = Memo::new(move |_| latest.with(|release| RawDetails::from(&release.details)));
     // Without scripts the answer to the last form comes with the page.
     let first_answer = ServerAction::<SaveDetails>::new().value().get_untracked().and_then(Result::err);
-    let errors = RwSignal::new(first_answer.map(|error| error.fields).unwrap_or_default());
+    let errors = RwSignal::new(first_answer.as_ref().map(|error| error.fields.clone()).unwrap_or_default());
+    let first_note = first_answer.filter(|error| error.fields.is_empty()).map(|error| view! { <ErrorNote error/> });
     let left = RwSignal::new(Line::take_back(id.0).map(|form: SaveDetails| form.details));
     let shown = Memo::new(move |_| left.get().unwrap_or_else(|| saved.get()));
     let sent = StoredValue::new(saved.get_untracked());
@@ -60,7 +62,9 @@ pub(super) fn Details(latest: Latest) -> impl IntoView {
     let pending = action.pending();
     let rest = move || {
         let (details, _) = read()?;
-        saved.with_untracked(|saved| *saved != details).then_some(SaveDetails { id, details })
+        // What was sent last may be on its way yet: typed back, it is news as well.
+        let is_new = saved.with_untracked(|saved| *saved != details) || sent.with_value(|sent| *sent != details);
+        is_new.then_some(SaveDetails { id, details })
     };
     let autosave = Autosave::new(id.0, latest, pending, save, rest);
     // What was typed before the page came alive, or before the form was left.
@@ -118,6 +122,7 @@ pub(super) fn Details(latest: Latest) -> impl IntoView {
             }
         >
             <StepHead step=Step::Details/>
+            {first_note}
             <input type="hidden" name="id" value=id.to_string()/>
             <Fields latest saved=shown errors=errors.into()/>
             <div class="wizard-actions">

@@ -8,10 +8,11 @@ use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 use vwaza::domain::release::ReleaseView;
 
+use super::leaving::LeavingWarning;
 use crate::error::{ApiResult, AppError};
 
 thread_local! {
-    /// By the release or track that the form is about. A form is left and opened again while what it sent is on its way: so not in it.
+    /// By the release or track that the form is about; outside of the form, which is left and opened again while what it sent is on its way.
     static LINES: RefCell<HashMap<Uuid, Line>> = RefCell::default();
 }
 
@@ -24,10 +25,12 @@ pub(super) struct Line {
 
 #[derive(Default)]
 struct Left {
-    /// Grows with each life of the form that had something to send: only the last may send it.
+    /// Grows whenever the form is opened, and when it is left with something to send: who holds an older number sends nothing any more.
     owner: u64,
-    /// What the form held when it was left, until it is saved.
+    /// What the form held when it was left, until it is saved or stands in the form again.
     form: Option<serde_json::Value>,
+    /// For as long as the form is sent while nobody has it open.
+    warning: Option<LeavingWarning>,
 }
 
 /// A form that was left and still has something to say.
@@ -51,6 +54,7 @@ impl Line {
         let line = Self::of(subject);
         let mut left = line.left.borrow_mut();
         left.owner += 1;
+        left.warning = None;
         serde_json::from_value(left.form.take()?).ok()
     }
 
@@ -66,6 +70,7 @@ impl Line {
         let mut left = self.left.borrow_mut();
         left.owner += 1;
         left.form = serde_json::to_value(form).ok();
+        left.warning = Some(LeavingWarning::new());
         let owner = left.owner;
         drop(left);
         LeftForm { line: self, owner }
@@ -85,14 +90,23 @@ impl LeftForm {
         Some(form.run_on_client().await)
     }
 
-    fn is_owner(&self) -> bool {
+    /// Whether the form has not been opened since.
+    pub(super) fn is_owner(&self) -> bool {
         self.line.left.borrow().owner == self.owner
     }
 
-    /// Nothing is to be sent any more.
+    /// It is saved, or there is nothing left that it is about.
     pub(super) fn forget(self) {
         if self.is_owner() {
             self.line.left.borrow_mut().form = None;
+        }
+        self.give_up();
+    }
+
+    /// Nothing is sent before the form is opened again, where it still stands.
+    pub(super) fn give_up(self) {
+        if self.is_owner() {
+            self.line.left.borrow_mut().warning = None;
         }
     }
 }

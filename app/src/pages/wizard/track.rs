@@ -71,7 +71,9 @@ pub(super) fn Track(
     };
     let rest = move || {
         let (kept, _) = read()?;
-        (track.with_untracked(raw) != kept).then_some(SaveTrack { id, track: kept })
+        // What was sent last may be on its way yet: typed back, it is news as well.
+        let is_new = track.with_untracked(raw) != kept || sent.with_value(|sent| *sent != kept);
+        is_new.then_some(SaveTrack { id, track: kept })
     };
     let autosave = Autosave::new(id.0, latest, action.pending(), save, rest);
     // What was typed before the page came alive, or before the form was left.
