@@ -1,6 +1,7 @@
 import { Account } from './pages/account';
 import { Home } from './pages/home';
 import { Player } from './pages/player';
+import { alive } from './support/alive';
 import { newArtist } from './support/people';
 import { expect, test } from './support/test';
 
@@ -30,6 +31,7 @@ test('kinds of files that this browser does not know are heard all the same', as
   await wizard.chooseTracks('song.aiff', 'song.m4a');
   await expect(page.getByRole('progressbar')).toHaveCount(0);
   await page.goto(`/releases/${wizard.id}`);
+  await alive(page);
   await expect(page.getByRole('button', { name: 'Play Last Tram' })).toBeVisible();
   const player = new Player(page);
   await page.getByRole('button', { name: 'Play song' }).click();
