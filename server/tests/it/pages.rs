@@ -35,6 +35,27 @@ async fn pages_run_their_own_scripts_only() {
     assert_ne!(nonces[0], nonces[1]);
 }
 
+/// Otherwise the browser, which is given the data along, expects what was not sent.
+#[tokio::test]
+async fn a_page_whose_data_is_slow_comes_whole() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    for (path, whole) in
+        [(format!("/releases/{release}/details"), "wizard-aside"), (format!("/releases/{release}"), "release-hero")]
+    {
+        let held = app.hold_table("lock table tracks in access exclusive mode").await;
+        let let_go = async {
+            // Who is asking is known by then.
+            app.lock_waits(1).await;
+            drop(held);
+        };
+        let (answer, ()) = tokio::join!(page(&ana, &path), let_go);
+        let html = answer.expect_status(200).text();
+        assert!(html.contains(whole), "{path}");
+    }
+}
+
 #[tokio::test]
 async fn what_people_typed_is_inert() {
     let app = spawn_app().await;
