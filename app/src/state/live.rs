@@ -77,6 +77,14 @@ impl Live {
     }
 }
 
+/// Reads a resource at once, so that the page's Transition waits for it from the start, whatever it shows first.
+pub fn awaited<T: Clone + Send + Sync + 'static>(resource: Resource<ApiResult<T>>) {
+    #[cfg(feature = "ssr")]
+    resource.with_untracked(|_| ());
+    #[cfg(not(feature = "ssr"))]
+    let _ = resource;
+}
+
 /// What a page shows of a resource that is fetched again and again: trouble on the way to the server does not wipe out what
 /// is there. `subject` tells what the resource is about. Belongs inside the page's Transition.
 pub fn steady<K, T>(
@@ -88,9 +96,7 @@ where
     T: Clone + PartialEq + Send + Sync + 'static,
 {
     type Seen<K, T> = (K, Option<ApiResult<T>>);
-    // Read at once, so that the Transition waits for it from the start, whatever it shows first.
-    #[cfg(feature = "ssr")]
-    resource.with_untracked(|_| ());
+    awaited(resource);
     let seen: Memo<Seen<K, T>> = Memo::new(move |last: Option<&Seen<K, T>>| {
         let (subject, now) = (subject(), resource.get());
         let kept = last.filter(|(of, kept)| *of == subject && matches!(kept, Some(Ok(_))));

@@ -35,6 +35,7 @@ use crate::{
         skeleton::Shape,
     },
     error::{ApiResult, AppError},
+    state::live::awaited,
 };
 
 /// The id of the heading that gets the focus when a step opens.
@@ -65,6 +66,7 @@ pub fn Wizard() -> impl IntoView {
 
 #[component]
 fn Fetched(fetched: Resource<ApiResult<ReleaseView>>, step: Memo<Option<Step>>) -> impl IntoView {
+    awaited(fetched);
     let is_step = Memo::new(move |_| step.get().is_some());
     // Stays what it was while the address already leads somewhere else.
     let step = Memo::new(move |last| step.get().or(last.copied()).unwrap_or(Step::Details));
