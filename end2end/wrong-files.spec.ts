@@ -60,7 +60,7 @@ test('a track that turns out to be damaged comes back with the reason', async ({
   await wizard.go('Tracks');
   await wizard.chooseTracks('damaged.flac');
   await expect(wizard.tracks()).toHaveCount(2);
-  await expect(page.getByRole('progressbar')).toHaveCount(0);
+  // Before the damage is found, which lies minutes in.
   await wizard.go('Review and submit');
   await wizard.submit();
 

@@ -76,6 +76,11 @@ export class Wizard {
     return this.tracks().filter({ has: this.page.getByRole('button', { name: `Remove “${title}”` }) });
   }
 
+  /** Whole, and ready to be heard. */
+  async expectPlayable(...titles: string[]) {
+    for (const title of titles) await expect(this.track(title).getByRole('button', { name: `Play ${title}` })).toBeVisible();
+  }
+
   /** As they stand in their fields, in order. */
   titles(): Promise<string[]> {
     const fields = this.tracks().getByRole('textbox', { name: 'Title', exact: true });
