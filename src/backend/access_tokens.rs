@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Backend, Result, sessions::SecretToken, users};
+use super::{Backend, Result, db, sessions::SecretToken, users};
 use crate::domain::{
     account::{ACCESS_TOKENS_MAX, AccessToken, AccessTokenName, Actor, NewAccessToken, Role},
     ids::{AccessTokenId, UserId},
@@ -22,7 +22,7 @@ impl AccessTokens<'_> {
     pub async fn make(&self, actor: &Actor, name: &AccessTokenName) -> Result<NewAccessToken> {
         let token = SecretToken::generate()?;
         let id = AccessTokenId(Uuid::now_v7());
-        let mut tx = self.0.db.begin().await?;
+        let mut tx = db::begin(&self.0.db).await?;
         users::one_at_a_time(&mut tx, actor.id).await?;
         let made = sqlx::query!(
             "insert into access_tokens (id, user_id, name, token_hash)

@@ -4,10 +4,10 @@
 use sqlx::PgConnection;
 
 use super::{
-    Backend, Result,
+    Backend, Result, db,
     jobs::NOT_EXAMINED,
     objects, queue,
-    releases::{self, Locked, offset_of, page_of, view::snapshot},
+    releases::{self, Locked, offset_of, page_of},
     uploads,
 };
 use crate::domain::{
@@ -54,7 +54,7 @@ impl DeadLetters<'_> {
     pub async fn queue(&self, actor: &Actor, page: u32) -> Result<QueueOverview> {
         actor.require_admin()?;
         let page = page_of(page);
-        let mut tx = snapshot(&self.0.db).await?;
+        let mut tx = db::snapshot(&self.0.db).await?;
         let (jobs, oldest_due_seconds) = queue::counts(&mut tx).await?;
         let letters = sqlx::query!(
             r#"select j.id as "id: JobId", j.kind as "kind: JobKind", coalesce(u.file_name, '') as "file_name!", a.artist_name,
@@ -97,7 +97,7 @@ impl DeadLetters<'_> {
     /// 409 when it is not a dead letter any more, or its file has been overtaken.
     pub async fn retry(&self, actor: &Actor, id: JobId) -> Result<()> {
         actor.require_admin()?;
-        let mut tx = self.0.db.begin().await?;
+        let mut tx = db::begin(&self.0.db).await?;
         let letter = open(&mut tx, id).await?;
         let (Some(file), Some(release)) = (letter.file, letter.missed_by) else {
             return Err(Problem::conflict(OVERTAKEN).into());
@@ -124,7 +124,7 @@ impl DeadLetters<'_> {
     /// 409 when it is not a dead letter any more.
     pub async fn discard(&self, actor: &Actor, id: JobId) -> Result<bool> {
         actor.require_admin()?;
-        let mut tx = self.0.db.begin().await?;
+        let mut tx = db::begin(&self.0.db).await?;
         let letter = open(&mut tx, id).await?;
         let ended = match (letter.file, letter.missed_by) {
             (Some(File::Spooled(upload)), _) => {

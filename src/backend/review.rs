@@ -1,7 +1,7 @@
 //! The review: admins' lists and verdicts.
 
 use super::{
-    Backend, Result,
+    Backend, Result, db,
     releases::{self, like_pattern, offset_of, page_of},
 };
 use crate::domain::{
@@ -39,7 +39,7 @@ impl Review<'_> {
     /// 409 when it is no longer waiting, or not what they saw.
     pub async fn judge(&self, actor: &Actor, id: ReleaseId, version: i64, verdict: Verdict) -> Result<Judged> {
         actor.require_admin()?;
-        let mut tx = self.0.db.begin().await?;
+        let mut tx = db::begin(&self.0.db).await?;
         let release = releases::lock(&mut tx, id).await?.ok_or(Problem::NotFound)?;
         if release.status != ReleaseStatus::PendingReview {
             return Err(Problem::conflict(match release.status {

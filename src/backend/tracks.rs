@@ -1,7 +1,7 @@
 //! The tracks of a draft: their details and their order.
 
 use super::{
-    Backend, Result, objects,
+    Backend, Result, db, objects,
     releases::{self, Releases},
     uploads,
 };
@@ -20,7 +20,7 @@ impl Tracks<'_> {
     }
 
     pub async fn save(&self, actor: &Actor, id: TrackId, details: &TrackDetails) -> Result<ReleaseView> {
-        let mut tx = self.0.db.begin().await?;
+        let mut tx = db::begin(&self.0.db).await?;
         let release = releases::lock_draft_of_track(&mut tx, actor, id).await?;
         sqlx::query!(
             "update tracks set title = $2, title_version = $3, isrc = $4, explicit = $5, updated_at = now(),
@@ -39,7 +39,7 @@ impl Tracks<'_> {
 
     /// Puts a track at `number`, at most at the end; the others close up.
     pub async fn move_to(&self, actor: &Actor, id: TrackId, number: i32) -> Result<ReleaseView> {
-        let mut tx = self.0.db.begin().await?;
+        let mut tx = db::begin(&self.0.db).await?;
         let release = releases::lock_draft_of_track(&mut tx, actor, id).await?;
         // The constraint on the numbers is deferred: they are unique again when the statement is through.
         sqlx::query!(
@@ -64,7 +64,7 @@ impl Tracks<'_> {
 
     /// Removes a track; its audio is released to the reaper.
     pub async fn remove(&self, actor: &Actor, id: TrackId) -> Result<ReleaseView> {
-        let mut tx = self.0.db.begin().await?;
+        let mut tx = db::begin(&self.0.db).await?;
         let release = releases::lock_draft_of_track(&mut tx, actor, id).await?;
         let ended = uploads::cancel_all(&mut tx, release.id, Some(id)).await?;
         objects::release_audio_of_track(&mut tx, id).await?;

@@ -88,7 +88,7 @@ impl Users<'_> {
             return Err(Problem::field("current_password", "This is not your current password.").into());
         }
         let new_hash = self.0.passwords.hash(new.as_str().to_owned()).await?;
-        let mut tx = self.0.db.begin().await?;
+        let mut tx = db::begin(&self.0.db).await?;
         // Against the hash that was verified: of two changes at once, one wins.
         let changed = sqlx::query!(
             "update users set password_hash = $2, updated_at = now() where id = $1 and password_hash = $3",

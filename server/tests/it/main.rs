@@ -1,6 +1,7 @@
 //! The whole server over HTTP: the real binary as a child process, for each test with a database and a folder of its own.
 //! One module per behaviour; each test tells one story.
 
+#![expect(clippy::disallowed_methods, reason = "nobody gives a test's transaction up half way")]
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 
 mod access;

@@ -11,9 +11,8 @@ use tokio::task::spawn_blocking;
 use super::{Damage, Finding};
 use crate::{
     backend::{
-        Result, Settings,
+        Result, Settings, db,
         objects::{Intended, ObjectState},
-        releases::view::snapshot,
         spool::{self, SpoolFiles},
         storage::Storage,
     },
@@ -61,7 +60,7 @@ impl Round {
     pub(super) async fn look(db: &PgPool, storage: &Storage, settings: &Settings) -> Result<Self> {
         let listed = storage.list().await?;
         let spool = spool::look(&settings.data_dir.join("spool")).await?;
-        let mut snapshot = snapshot(db).await?;
+        let mut snapshot = db::snapshot(db).await?;
         let mut round = Self { listed: listed.len() as u64, ..Self::default() };
         let patience_seconds = settings.keeping.orphan_grace.as_secs_f64() * PATIENCE;
         round.objects(&mut snapshot, listed, patience_seconds).await?;

@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 use super::{JobError, supersede};
 use crate::{
     backend::{
-        Backend, Result,
+        Backend, Result, db,
         media::{LISTENING_TYPE, Thumbnail, examine_audio, examine_cover},
         objects::{self, Content, DerivedFrom, Intended, ObjectRole},
         queue::{self, Claimed},
@@ -123,7 +123,7 @@ async fn put_listening_copy(
 
 /// The findings, the end of the job and what both make of the release: one transaction.
 async fn record(backend: &Backend, job: &Claimed, id: ObjectId, findings: &Findings) -> Result<()> {
-    let mut tx = backend.db.begin().await?;
+    let mut tx = db::begin(&backend.db).await?;
     let release = match job.release {
         Some(release) => releases::lock(&mut tx, release).await?,
         None => None,

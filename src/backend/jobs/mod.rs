@@ -5,7 +5,7 @@ pub(super) mod overtaken;
 mod store;
 
 use super::{
-    Backend, Error, Result,
+    Backend, Error, Result, db,
     queue::{self, Claimed, FailureReport},
     releases,
 };
@@ -72,7 +72,7 @@ pub(super) async fn fail(
     report: &FailureReport,
     for_artist: Option<&str>,
 ) -> Result<()> {
-    let mut tx = backend.db.begin().await?;
+    let mut tx = db::begin(&backend.db).await?;
     let release = match job.release {
         Some(id) => releases::lock(&mut tx, id).await?,
         None => None,

@@ -2,7 +2,7 @@
 //! against their artist's quota for ever.
 
 use crate::{
-    backend::{Backend, Result, queue, releases},
+    backend::{Backend, Result, db, queue, releases},
     domain::ids::{JobId, ReleaseId, UploadId},
 };
 
@@ -25,7 +25,7 @@ pub(in crate::backend) async fn retire(backend: &Backend, at_most: i64) -> Resul
 
 /// `false`: it is claimed by now, or wanted again.
 async fn retire_one(backend: &Backend, job: JobId, upload: UploadId, release: Option<ReleaseId>) -> Result<bool> {
-    let mut tx = backend.db.begin().await?;
+    let mut tx = db::begin(&backend.db).await?;
     let release = match release {
         Some(release) => releases::lock(&mut tx, release).await?,
         None => None,

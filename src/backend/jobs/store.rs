@@ -5,7 +5,7 @@ use sqlx::{PgConnection, types::Json};
 use super::{JobError, supersede};
 use crate::{
     backend::{
-        Backend, Error, Result,
+        Backend, Error, Result, db,
         objects::{self, Content, Intended, ObjectRole},
         queue::{self, Claimed, NewJob},
         releases::{self, Locked},
@@ -122,7 +122,7 @@ async fn load(db: &mut PgConnection, id: UploadId) -> Result<Received> {
 
 /// One short transaction: the target is still there and holds nothing newer, the owner may still attach, the job is still ours.
 async fn attach(backend: &Backend, job: &Claimed, id: UploadId, object: &Intended) -> Result<()> {
-    let mut tx = backend.db.begin().await?;
+    let mut tx = db::begin(&backend.db).await?;
     let release = match job.release {
         Some(release) => releases::lock(&mut tx, release).await?,
         None => None,

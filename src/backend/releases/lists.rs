@@ -6,7 +6,7 @@ use sqlx::PgPool;
 
 use super::{Releases, view};
 use crate::{
-    backend::Result,
+    backend::{Result, db},
     domain::{
         account::Actor,
         ids::{ObjectId, ReleaseId, UserId},
@@ -75,7 +75,7 @@ impl Releases<'_> {
         actor: &Actor,
         releases: &[ReleaseSummary],
     ) -> Result<HashMap<ReleaseId, Missing>> {
-        let mut tx = view::snapshot(&self.0.db).await?;
+        let mut tx = db::snapshot(&self.0.db).await?;
         let mut found = HashMap::new();
         for draft in releases.iter().filter(|release| release.status == ReleaseStatus::Draft) {
             let release = view::load(&mut tx, draft.id).await?.filter(|release| release.artist_id == actor.id);

@@ -6,7 +6,7 @@ pub(super) mod view;
 use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
-use super::{Backend, Result, objects, uploads};
+use super::{Backend, Result, db, objects, uploads};
 use crate::domain::{
     account::Actor,
     ids::{ReleaseId, TrackId, UserId},
@@ -31,14 +31,14 @@ impl Releases<'_> {
     /// # Errors
     /// 404 for what is neither the actor's own nor seen by an admin.
     pub async fn view(&self, actor: &Actor, id: ReleaseId) -> Result<ReleaseView> {
-        let mut tx = view::snapshot(&self.0.db).await?;
+        let mut tx = db::snapshot(&self.0.db).await?;
         let release = view::load(&mut tx, id).await?.ok_or(Problem::NotFound)?;
         if release.artist_id == actor.id || actor.is_admin() { Ok(release) } else { Err(Problem::NotFound.into()) }
     }
 
     pub async fn create(&self, actor: &Actor) -> Result<ReleaseId> {
         let id = ReleaseId(Uuid::now_v7());
-        let mut tx = self.0.db.begin().await?;
+        let mut tx = db::begin(&self.0.db).await?;
         sqlx::query!("insert into releases (id, artist_id) values ($1, $2)", id as ReleaseId, actor.id as UserId)
             .execute(&mut *tx)
             .await?;
@@ -49,7 +49,7 @@ impl Releases<'_> {
     }
 
     pub async fn save_details(&self, actor: &Actor, id: ReleaseId, details: &Details) -> Result<ReleaseView> {
-        let mut tx = self.0.db.begin().await?;
+        let mut tx = db::begin(&self.0.db).await?;
         let release = lock_draft(&mut tx, actor, id).await?;
         sqlx::query!(
             "update releases set title = $2, title_version = $3, kind = $4, genre = $5, language = $6, release_date = $7,
@@ -75,7 +75,7 @@ impl Releases<'_> {
     /// # Errors
     /// 400 with what is missing; 409 when it is not a draft or an upload is still on its way.
     pub async fn submit(&self, actor: &Actor, id: ReleaseId) -> Result<ReleaseView> {
-        let mut tx = self.0.db.begin().await?;
+        let mut tx = db::begin(&self.0.db).await?;
         let release = lock_draft(&mut tx, actor, id).await?;
         let view = view::load(&mut tx, id).await?.ok_or(Problem::NotFound)?;
         let missing = view.missing();
@@ -95,7 +95,7 @@ impl Releases<'_> {
 
     /// Back to draft, while it is processed or waits for its review.
     pub async fn withdraw(&self, actor: &Actor, id: ReleaseId) -> Result<ReleaseView> {
-        let mut tx = self.0.db.begin().await?;
+        let mut tx = db::begin(&self.0.db).await?;
         let release = lock_own(&mut tx, actor, id).await?;
         if !release.status.can_withdraw() {
             return Err(Problem::conflict(match release.status {
@@ -113,7 +113,7 @@ impl Releases<'_> {
 
     /// Back to draft, after a rejection.
     pub async fn revise(&self, actor: &Actor, id: ReleaseId) -> Result<ReleaseView> {
-        let mut tx = self.0.db.begin().await?;
+        let mut tx = db::begin(&self.0.db).await?;
         let release = lock_own(&mut tx, actor, id).await?;
         if release.status != ReleaseStatus::Rejected {
             return Err(Problem::conflict(
@@ -127,7 +127,7 @@ impl Releases<'_> {
 
     /// Removes a draft. Its objects are released to the reaper; what is on its way finds no target and is released too.
     pub async fn delete(&self, actor: &Actor, id: ReleaseId) -> Result<()> {
-        let mut tx = self.0.db.begin().await?;
+        let mut tx = db::begin(&self.0.db).await?;
         let release = lock_draft(&mut tx, actor, id).await?;
         let ended = uploads::cancel_all(&mut tx, id, None).await?;
         objects::release_all_of_release(&mut tx, id).await?;

@@ -1,6 +1,6 @@
 //! A release as a whole, read in one snapshot.
 
-use sqlx::{PgConnection, PgPool, Postgres, Transaction, types::Json};
+use sqlx::{PgConnection, types::Json};
 use time::Date;
 
 use crate::{
@@ -28,11 +28,6 @@ pub(in crate::backend) enum ExaminationState {
     Pending,
     Passed,
     Failed,
-}
-
-/// A read-only transaction in which several queries see one state.
-pub(in crate::backend) async fn snapshot(db: &PgPool) -> Result<Transaction<'static, Postgres>> {
-    Ok(db.begin_with("begin isolation level repeatable read read only").await?)
 }
 
 /// The release with all that its pages show; within a writing transaction, as that transaction has made it.

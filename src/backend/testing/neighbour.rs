@@ -34,7 +34,7 @@ impl Neighbour {
     /// When the database does not answer.
     pub async fn add_idle_job(&self, artist: UserId) -> Result<()> {
         let job = NewJob { kind: JobKind::Examine, artist, release: None, upload: None, object: None, spool: None };
-        let mut tx = self.db.begin().await?;
+        let mut tx = db::begin(&self.db).await?;
         queue::enqueue(&mut tx, &job, None, Duration::ZERO).await?;
         tx.commit().await?;
         Ok(())

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{Ended, Uploads, forget_bytes};
 use crate::{
     backend::{
-        Result,
+        Result, db,
         releases::{self, Locked},
         spool::SILENCE_SECONDS,
         users,
@@ -57,7 +57,7 @@ impl Uploads {
     pub async fn begin(&self, actor: &Actor, intent: &RawIntent, channel: Channel) -> Result<BegunUpload> {
         let backend = &*self.0;
         let intent = intent.parse(&backend.settings.media)?;
-        let mut tx = backend.db.begin().await?;
+        let mut tx = db::begin(&backend.db).await?;
         let (release, track) = match intent.target {
             UploadTarget::Cover(release) | UploadTarget::NewTrack(release) => {
                 (releases::lock_draft(&mut tx, actor, release).await?, None)

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     backend::{
-        Error, Result,
+        Error, Result, db,
         media::{MediaError, Refusal, judge_audio, judge_cover},
         queue::{self, NewJob},
         releases, worker,
@@ -101,7 +101,7 @@ impl Uploads {
         judged: Judged,
     ) -> Result<()> {
         let backend = &self.0;
-        let mut tx = backend.db.begin().await?;
+        let mut tx = db::begin(&backend.db).await?;
         let release = match release {
             Some(release) => releases::lock(&mut tx, release).await?,
             None => None,
@@ -220,7 +220,7 @@ impl Uploads {
         sha256: Option<&[u8]>,
         refusal: &Refusal,
     ) -> Result<bool> {
-        let mut tx = self.0.db.begin().await?;
+        let mut tx = db::begin(&self.0.db).await?;
         let release = match release {
             Some(release) => releases::lock(&mut tx, release).await?,
             None => None,

@@ -16,7 +16,7 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
 
-use super::{Backend, Result, releases, sessions::hex};
+use super::{Backend, Result, db, releases, sessions::hex};
 use crate::domain::{
     account::Actor,
     ids::{ReleaseId, SpoolId, TrackId, UploadId, UserId},
@@ -153,7 +153,7 @@ impl Uploads {
     }
 
     async fn cancel_own(&self, row: Row) -> Result<UploadState> {
-        let mut tx = self.0.db.begin().await?;
+        let mut tx = db::begin(&self.0.db).await?;
         let release = match row.release {
             Some(release) => releases::lock(&mut tx, release).await?,
             None => None,

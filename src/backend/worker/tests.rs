@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     backend::{
-        Backend, Error, KeepingSettings, QueueSettings, Settings, StorageSettings, UploadSettings,
+        Backend, Error, KeepingSettings, QueueSettings, Settings, StorageSettings, UploadSettings, db,
         objects::{self, Content, ObjectRole},
         queue::Claimed,
         testing::{TestDatabase, test_server_url},
@@ -84,7 +84,7 @@ impl Process {
     async fn receive_of(&self, artist: UserId, expired_leases: i32, key: Option<String>) -> JobId {
         let (upload, job) = (UploadId(Uuid::now_v7()), JobId(Uuid::now_v7()));
         std::fs::write(self.folder.path().join(format!("spool/uploads/{upload}")), BYTES).unwrap();
-        let mut tx = self.backend.db.begin().await.unwrap();
+        let mut tx = db::begin(&self.backend.db).await.unwrap();
         sqlx::query("insert into users (id, email, artist_name, password_hash) values ($1, $2, 'An artist', '') on conflict do nothing")
             .bind(artist)
             .bind(artist.to_string())
