@@ -211,9 +211,9 @@ impl Cluster {
         let mut start = self.pg_ctl("start");
         start.arg("--log").arg(&log).arg("--wait");
         start.arg(format!("--timeout={}", START_TIMEOUT.as_secs()));
-        // Seven log files, one for each day of the week.
+        // For a process of the largest concurrency, and one that joins it. Seven log files, one for each day of the week.
         start.arg(format!(
-            "--options=-c port={port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
+            "--options=-c port={port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=200 \
              -c logging_collector=on -c log_filename=postgresql-%a.log -c log_truncate_on_rotation=on \
              -c log_rotation_size=0 -c log_checkpoints=off"
         ));

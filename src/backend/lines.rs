@@ -13,8 +13,6 @@ use super::{Error, Result, db::ACQUIRE_TIMEOUT};
 
 /// A line that has been idle for longer is asked whether it still stands.
 const UNTESTED_FOR_MAX: Duration = Duration::from_secs(1);
-/// At most, whatever the worker's concurrency and however many uploads there are.
-const LINES: usize = 8;
 
 /// What is asked here has one good plan each, that of an index. PostgreSQL would plan the claim anew each time it thinks that it
 /// could do better, which takes longer than the claim, and read the table of a queue that was empty when it was last analysed.
@@ -30,9 +28,9 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// An answer that takes longer than `patience` is given up with its connection; what was asked for may happen all the same.
-    pub(super) fn new(db: PgPool, patience: Duration) -> Self {
-        Self { db, patience, turns: Semaphore::new(LINES), idle: Mutex::default() }
+    /// At most `count`, however many want one. An answer that takes longer than `patience` is given up with its connection; what was asked for may happen all the same.
+    pub(super) fn new(db: PgPool, count: usize, patience: Duration) -> Self {
+        Self { db, patience, turns: Semaphore::new(count), idle: Mutex::default() }
     }
 
     /// Sends something on a connection, which is kept for the next one unless this fails.

@@ -36,10 +36,17 @@ pub(crate) struct Artist {
 }
 
 impl Artist {
-    /// With a release, and a first upload: it takes what a server allocates only once (the pool, stacks, caches).
+    /// With a first upload: it takes what a server allocates only once (the pool, stacks, caches).
     pub(crate) async fn sign_up(url: &str) -> Outcome<Self> {
+        let artist = Self::with_a_release(url).await?;
+        artist.upload(&fixtures::wav(2.0, 44_100, 16, 1).into()).await?;
+        Ok(artist)
+    }
+
+    pub(crate) async fn with_a_release(url: &str) -> Outcome<Self> {
         let http = Client::new();
-        let form = [("artist_name", "Bench"), ("email", "bench@example.com"), ("password", "correct horse battery")];
+        let email = format!("{}@example.com", uuid::Uuid::now_v7().simple());
+        let form = [("artist_name", "Bench"), ("email", &email), ("password", "correct horse battery")];
         let answer = http.post(format!("{url}/api/account/sign-up")).form(&form).send().await?.error_for_status()?;
         let cookie = answer.headers()["set-cookie"].to_str()?.split(';').next().unwrap_or_default().to_owned();
         let created = http
@@ -49,9 +56,7 @@ impl Artist {
             .send()
             .await?;
         let release = created.error_for_status()?.json::<String>().await?;
-        let artist = Self { http, url: url.to_owned(), cookie, release };
-        artist.upload(&fixtures::wav(2.0, 44_100, 16, 1).into()).await?;
-        Ok(artist)
+        Ok(Self { http, url: url.to_owned(), cookie, release })
     }
 
     /// The same person at a server that was started anew.

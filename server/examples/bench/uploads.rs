@@ -1,8 +1,9 @@
 //! How fast bytes are received, beside a loop that writes and flushes the same chunks to the same disk and does nothing else.
 //!
 //! Both have the same song in memory that has been touched, the same chunks, as many files at once and as many rounds, in turns. A
-//! round of ours is timed from the first byte to the last 204 on a server of its own: it has been used once, and is killed before
-//! it stores what it received, which would disturb what comes next. The bare loop's files stand in the same folder.
+//! round of ours is timed from the first byte to the last 204 on a server of its own that has been used once. Each client is another
+//! artist, as those who send tracks of one release wait for each other in the end. What is received is not stored: that is no part of
+//! what is compared. The bare loop's files stand in the same folder.
 
 use std::{
     fs::{self, File},
@@ -15,7 +16,8 @@ use std::{
 
 use bytes::Bytes;
 use futures::future::try_join_all;
-use vwaza::backend::testing::TestDatabase;
+use sqlx::{Connection, PgConnection};
+use vwaza::backend::testing::{TestDatabase, fixtures};
 
 use crate::{
     Outcome,
@@ -54,15 +56,29 @@ struct Round {
 
 async fn own_round(postgres: &str, folder: &Path, clients: usize, song: &Bytes) -> Outcome<Round> {
     let (database, data_dir) = (TestDatabase::create(postgres).await, tempfile::tempdir_in(folder)?);
-    // With 0 it stores what it received, one file at a time, and examines nothing: neither is measured here.
+    // With 0 nothing is examined.
     let server = Server::start(&database.url(), data_dir.path(), &[("VWAZA_WORKER_CONCURRENCY", "0")])?;
-    let artist = Artist::sign_up(&server.url).await?;
-    let uploads = try_join_all((0..clients).map(|_| artist.begin(song))).await?;
+    let mut artists = Vec::new();
+    while artists.len() < clients {
+        artists.push(Artist::with_a_release(&server.url).await?);
+    }
+    // Takes what a server makes only once: connections, threads, stacks, caches.
+    let first: Bytes = fixtures::wav(2.0, 44_100, 16, 1).into();
+    try_join_all(artists.iter().map(|artist| artist.upload(&first))).await?;
+    let uploads = try_join_all(artists.iter().map(|artist| artist.begin(song))).await?;
+    let _nothing_stored = hold_storing(&database.url()).await?;
     settle()?;
     let memory = server.watch_memory();
     let started = Instant::now();
-    try_join_all(uploads.iter().map(|upload| artist.send(upload, song))).await?;
+    try_join_all(artists.iter().zip(&uploads).map(|(artist, upload)| artist.send(upload, song))).await?;
     Ok(Round { seconds: started.elapsed().as_secs_f64(), growth_mib: memory.growth_mib() })
+}
+
+/// Until it is dropped: an object is written down before it is put.
+async fn hold_storing(database: &str) -> Outcome<PgConnection> {
+    let mut held = PgConnection::connect(database).await?;
+    sqlx::raw_sql("begin; lock table objects in share mode").execute(&mut held).await?;
+    Ok(held)
 }
 
 /// What an earlier round has left to write is no business of the next one's.

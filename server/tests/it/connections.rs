@@ -25,7 +25,7 @@ async fn open_connections(sql: &PgPool) -> i64 {
 async fn a_process_opens_no_more_connections_than_it_says() {
     // As README has it.
     const CONCURRENCY: i64 = 4;
-    let (at_most, pool) = (CONCURRENCY + 32, CONCURRENCY + 16);
+    let (at_most, pool) = (CONCURRENCY + 40, CONCURRENCY + 16);
     let mut app = spawn_app().await;
     let url = format!("{}?application_name=served", app.database_url());
     app.restart_with(&[("DATABASE_URL", &url), ("VWAZA_WORKER_CONCURRENCY", &CONCURRENCY.to_string())]).await;
