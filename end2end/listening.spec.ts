@@ -13,6 +13,8 @@ test('a browser that plays nothing of a kind offers the file', async ({ page }) 
   });
   await wizard.open('tracks');
   await wizard.chooseTracks('song.flac');
+  await wizard.expectPlayable('Night Bus');
+  await expect(page.getByRole('progressbar')).toHaveCount(0);
   await page.getByRole('button', { name: 'Play Night Bus' }).click();
   const bar = new Player(page).bar();
   await expect(bar).toContainText('This browser cannot play this file.');
@@ -29,8 +31,10 @@ test('kinds of files that this browser does not know are heard all the same', as
 
   await wizard.chooseTracks('song.aiff', 'song.m4a');
   await wizard.expectPlayable('song', 'Last Tram');
+  await expect(page.getByRole('progressbar')).toHaveCount(0);
   await page.goto(`/releases/${wizard.id}`);
   await alive(page);
+  await expect(page.getByRole('button', { name: 'Play Last Tram' })).toBeVisible();
   const player = new Player(page);
   await page.getByRole('button', { name: 'Play song' }).click();
   await player.expectTrack('song');

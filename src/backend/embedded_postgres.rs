@@ -211,7 +211,7 @@ impl Cluster {
         let mut start = self.pg_ctl("start");
         start.arg("--log").arg(&log).arg("--wait");
         start.arg(format!("--timeout={}", START_TIMEOUT.as_secs()));
-        // For a process of the largest concurrency, and one that joins it. Seven log files, one for each day of the week.
+        // Enough for a process of the largest concurrency beside one of the usual. Seven log files, one for each day of the week.
         start.arg(format!(
             "--options=-c port={port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=200 \
              -c logging_collector=on -c log_filename=postgresql-%a.log -c log_truncate_on_rotation=on \
@@ -333,10 +333,11 @@ mod tests {
         directory
     }
 
+    /// How many connections it takes.
     async fn answer(database: &EmbeddedPostgres) -> sqlx::Result<i32> {
         use sqlx::{Connection as _, PgConnection};
         let mut connection = PgConnection::connect(database.url()).await?;
-        sqlx::query_scalar("select 42").fetch_one(&mut connection).await
+        sqlx::query_scalar("select current_setting('max_connections')::int").fetch_one(&mut connection).await
     }
 
     #[tokio::test]
@@ -351,7 +352,7 @@ mod tests {
         assert_eq!(one.url(), other.url());
 
         one.stop().await.expect("leaves");
-        assert_eq!(answer(&other).await.expect("still runs"), 42);
+        assert_eq!(answer(&other).await.expect("still runs"), 200);
 
         let cluster = Cluster::open(directory.path()).await.expect("is there");
         other.stop().await.expect("stops");
@@ -359,7 +360,7 @@ mod tests {
 
         let again = EmbeddedPostgres::start_or_join(directory.path()).await;
         let again = again.expect("starts again, with the password it has");
-        assert_eq!(answer(&again).await.expect("runs"), 42);
+        assert_eq!(answer(&again).await.expect("runs"), 200);
         again.stop().await.expect("stops");
     }
 

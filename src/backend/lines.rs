@@ -72,3 +72,32 @@ impl Lines {
 fn silent() -> Error {
     sqlx::Error::PoolTimedOut.into()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures::future::try_join_all;
+
+    use super::*;
+    use crate::backend::testing::{TestDatabase, test_server_url};
+
+    #[tokio::test]
+    async fn as_many_are_sent_at_once_as_there_are_lines() {
+        const COUNT: usize = 3;
+        let database = TestDatabase::create(&test_server_url()).await;
+        let db = PgPool::connect(&database.url()).await.unwrap();
+        let lines = Lines::new(db.clone(), COUNT, Duration::from_secs(60));
+        let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let sent = (0..10 * COUNT).map(|_| {
+            lines.send(async |line| {
+                most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                let answer: i32 = sqlx::query_scalar("select 42 from pg_sleep(0.01)").fetch_one(line).await?;
+                now.fetch_sub(1, Ordering::SeqCst);
+                Ok(answer)
+            })
+        });
+        assert_eq!(try_join_all(sent).await.unwrap(), [42; 10 * COUNT]);
+        assert_eq!(most.into_inner(), COUNT);
+    }
+}

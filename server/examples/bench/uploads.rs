@@ -1,9 +1,9 @@
 //! How fast bytes are received, beside a loop that writes and flushes the same chunks to the same disk and does nothing else.
 //!
 //! Both have the same song in memory that has been touched, the same chunks, as many files at once and as many rounds, in turns. A
-//! round of ours is timed from the first byte to the last 204 on a server of its own that has been used once. Each client is another
-//! artist, as those who send tracks of one release wait for each other in the end. What is received is not stored: that is no part of
-//! what is compared. The bare loop's files stand in the same folder.
+//! round of ours is timed from the first byte to the last 204 on a server of its own, to which each client has uploaded something before. Each
+//! is another artist, as those who send tracks of one release wait for each other in the end. What is received is not stored meanwhile:
+//! that is no part of what is compared. The bare loop's files stand in the same folder.
 
 use std::{
     fs::{self, File},
