@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "nobody gives its transactions up half way")]
 
 mod artist;
+mod bare;
 mod deadlines;
 mod figures;
 mod pairs;

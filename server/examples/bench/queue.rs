@@ -93,9 +93,9 @@ pub(crate) async fn measure(postgres: &str, figures: &mut Figures) -> Outcome<()
     let server = Server::start(&database.url(), folder.path(), &[("VWAZA_WORKER_CONCURRENCY", &WORKERS.to_string())])?;
     let connections = PgPoolOptions::new().max_connections(WORKERS as u32).connect(&database.url()).await?;
     let own = async || own_jobs_per_second(&sql, &neighbour).await;
-    let bare = async || bare_jobs_per_second(&sql, &connections).await;
+    let bare = async || Ok([bare_jobs_per_second(&sql, &connections).await?]);
     let pairs = Pairs::measure(PAIRS, own, bare).await?;
-    pairs.report("queue", "the server's jobs, claimed and finished", "jobs/s", 70.0, figures);
+    pairs.report("queue", "the server's jobs, claimed and finished", "jobs/s", [("a bare loop", 70.0)], figures);
 
     sqlx::raw_sql(NOTE_PICK_UPS).execute(&sql).await?;
     let artist = UserId(sqlx::query_scalar::<_, Uuid>("select id from users limit 1").fetch_one(&sql).await?);

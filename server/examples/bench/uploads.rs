@@ -1,18 +1,11 @@
-//! How fast bytes are received, beside a loop that writes and flushes the same chunks to the same disk and does nothing else.
+//! How fast bytes are received, beside two loops: one writes and flushes the same chunks to the same disk and does nothing else; the other is
+//! sent them and hashes them as well, which is the least that whoever receives has to do, on cores that it shares with its clients.
 //!
-//! Both have the same song in memory that has been touched, the same chunks, as many files at once and as many rounds, in turns. A
-//! round of ours is timed from the first byte to the last 204 on a server of its own, to which each client has uploaded something before. Each
-//! is another artist, as those who send tracks of one release wait for each other in the end. What is received is not stored meanwhile:
-//! that is no part of what is compared. The bare loop's files stand in the same folder.
+//! A round of ours is timed from the first byte to the last 204 on a server of its own, to which each client has uploaded something
+//! before. Each is another artist, as those who send tracks of one release wait for each other in the end. What is received is not stored
+//! meanwhile: that is no part of what is compared. The loops' files stand in the same folder.
 
-use std::{
-    fs::{self, File},
-    io::{self, Write},
-    path::Path,
-    process::Command,
-    thread,
-    time::Instant,
-};
+use std::{path::Path, time::Instant};
 
 use bytes::Bytes;
 use futures::future::try_join_all;
@@ -21,15 +14,17 @@ use vwaza::backend::testing::{TestDatabase, fixtures};
 
 use crate::{
     Outcome,
-    artist::{Artist, chunks, song},
+    artist::{Artist, song},
+    bare,
     figures::{Figures, Limit},
-    pairs::Pairs,
+    pairs::{Bare, Pairs},
     server::Server,
 };
 
 /// Clients at once, and the bytes of the WAV that each of them sends.
 const ROUNDS: [(usize, u64); 3] = [(1, 200_000_000), (8, 64_000_000), (32, 32_000_000)];
 const PAIRS: usize = 7;
+const LOOPS: [Bare; 2] = [("a bare loop", 80.0), ("one that receives and hashes as well", 80.0)];
 
 pub(crate) async fn measure(postgres: &str, figures: &mut Figures) -> Outcome<()> {
     for (clients, bytes) in ROUNDS {
@@ -40,10 +35,14 @@ pub(crate) async fn measure(postgres: &str, figures: &mut Figures) -> Outcome<()
             growth_mib = growth_mib.max(round.growth_mib);
             Ok(megabytes / round.seconds)
         };
-        let bare = async || Ok(megabytes / bare_seconds(folder.path(), clients, &song)?);
+        let bare = async || {
+            let writing = bare::write_and_flush(folder.path(), clients, &song)?;
+            let receiving = bare::receive_and_flush(folder.path(), clients, &song)?;
+            Ok([megabytes / writing, megabytes / receiving])
+        };
         let pairs = Pairs::measure(PAIRS, own, bare).await?;
         let who = if clients == 1 { "1 client".to_owned() } else { format!("{clients} clients") };
-        pairs.report(&who, "uploaded at", "MB/s", 80.0, figures);
+        pairs.report(&who, "uploaded at", "MB/s", LOOPS, figures);
         figures.add(format!("{who}: memory grows by"), growth_mib, "MiB", Limit::AtMost(64.0 + clients as f64));
     }
     Ok(())
@@ -67,7 +66,7 @@ async fn own_round(postgres: &str, folder: &Path, clients: usize, song: &Bytes) 
     try_join_all(artists.iter().map(|artist| artist.upload(&first))).await?;
     let uploads = try_join_all(artists.iter().map(|artist| artist.begin(song))).await?;
     let _nothing_stored = hold_storing(&database.url()).await?;
-    settle()?;
+    bare::touch_pages(folder, clients, song)?;
     let memory = server.watch_memory();
     let started = Instant::now();
     try_join_all(artists.iter().zip(&uploads).map(|(artist, upload)| artist.send(upload, song))).await?;
@@ -79,36 +78,4 @@ async fn hold_storing(database: &str) -> Outcome<PgConnection> {
     let mut held = PgConnection::connect(database).await?;
     sqlx::raw_sql("begin; lock table objects in share mode").execute(&mut held).await?;
     Ok(held)
-}
-
-/// What an earlier round has left to write is no business of the next one's.
-fn settle() -> Outcome<()> {
-    if Command::new("sync").status()?.success() { Ok(()) } else { Err("sync failed".into()) }
-}
-
-fn bare_seconds(folder: &Path, writers: usize, song: &Bytes) -> Outcome<f64> {
-    let paths: Vec<_> = (0..writers).map(|writer| folder.join(format!("bare.{writer}"))).collect();
-    settle()?;
-    let started = Instant::now();
-    thread::scope(|scope| -> Outcome<()> {
-        let running: Vec<_> = paths.iter().map(|path| scope.spawn(move || write_and_flush(path, song))).collect();
-        for writer in running {
-            writer.join().map_err(|_| "a writer panicked")??;
-        }
-        Ok(())
-    })?;
-    let seconds = started.elapsed().as_secs_f64();
-    for path in paths {
-        fs::remove_file(path)?;
-    }
-    Ok(seconds)
-}
-
-fn write_and_flush(path: &Path, song: &Bytes) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    for chunk in chunks(song) {
-        file.write_all(&chunk)?;
-        file.sync_data()?;
-    }
-    Ok(())
 }
