@@ -1,3 +1,5 @@
+import type { Request } from '@playwright/test';
+
 import { Account } from './pages/account';
 import { Home } from './pages/home';
 import { ReleasePage } from './pages/release';
@@ -5,6 +7,7 @@ import { Review } from './pages/review';
 import { someDetails } from './pages/wizard';
 import { expectAccessible } from './support/accessible';
 import { alive } from './support/alive';
+import { look } from './support/looks';
 import { ADMINS, newArtist, unique } from './support/people';
 import { expect, test } from './support/test';
 
@@ -54,4 +57,26 @@ test('an admin who writes a reason hears that somebody else was faster', async (
   await expect(slow).not.toHaveURL(new RegExp(wizard.id));
   await alive(slow);
   await expect(told).toBeHidden();
+});
+
+test('a page that nobody looks at holds no line, and shows what has changed once somebody does', async ({ page, newPage }) => {
+  const artist = newArtist();
+  const isStream = (request: Request) => request.url().endsWith('/api/events');
+  const opened = page.waitForRequest(isStream);
+  await new Account(page).signUp(artist);
+  await opened;
+  const closed = page.waitForEvent('requestfailed', isStream);
+  await look(page, false);
+  await closed;
+
+  const title = `Unseen ${unique()}`;
+  const other = await newPage();
+  await new Account(other).signIn(artist);
+  const wizard = await new Home(other).newRelease();
+  await other.getByLabel('Title', { exact: true }).fill(title);
+  await other.getByLabel('Title', { exact: true }).blur();
+  await wizard.expectSaved();
+  await expect(page.getByText(title)).toHaveCount(0);
+  await look(page, true);
+  await expect(page.getByText(title).first()).toBeVisible();
 });

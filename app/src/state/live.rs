@@ -132,20 +132,24 @@ mod browser {
         release: vwaza::domain::ids::ReleaseId,
     }
 
-    /// Listens while somebody is signed in.
+    /// Listens while somebody is signed in and looks: a stream keeps one of the few lines that a browser has for all its tabs.
     pub(super) fn follow(live: Live) {
         let session = Session::get();
         let signed_in = StoredValue::new(false);
         let stream = StoredValue::new_local(None::<Stream>);
+        let listens = move || signed_in.get_value() && !document().hidden();
+        let open_or_close = move || stream.set_value(listens().then(|| Stream::open(live)).flatten());
         Effect::new(move || {
             let now = session.actor().is_some();
             if now != signed_in.get_value() {
                 signed_in.set_value(now);
-                stream.set_value(now.then(|| Stream::open(live)).flatten());
+                open_or_close();
             }
         });
+        // Opening tells of all that may have changed meanwhile.
+        window_event_listener_untyped("visibilitychange", move |_| open_or_close());
         let poll = move || {
-            if !signed_in.get_value() || stream.with_value(|stream| stream.as_ref().is_some_and(Stream::is_open)) {
+            if !listens() || stream.with_value(|stream| stream.as_ref().is_some_and(Stream::is_open)) {
                 return;
             }
             // A browser reconnects by itself, but gives up after an answer that is an error.
