@@ -5,6 +5,7 @@ import { ReleasePage } from './pages/release';
 import { someDetails } from './pages/wizard';
 import { expectAccessible } from './support/accessible';
 import { fixture } from './support/files';
+import { look } from './support/looks';
 import { newArtist, unique } from './support/people';
 import { expect, test } from './support/test';
 
@@ -86,4 +87,47 @@ test('a track that turns out to be damaged comes back with the reason', async ({
   await release.expectStatus('In review');
   await page.getByRole('button', { name: /^Play (?!Night Bus)/ }).click();
   await new Player(page).expectProgress();
+});
+
+test('what became of a file that failed for good is told by its release, and its track stays', async ({ page }) => {
+  const wizard = await new Home(page).newRelease();
+  await wizard.go('Tracks');
+  const message = 'It could not be stored. Your bytes are kept.';
+  let state = 'failed';
+  let id: string | undefined;
+  await page.route('**/api/upload/complete', async (route) => {
+    const response = await route.fetch();
+    const status = await response.json();
+    id = status.id;
+    await route.fulfill({ response, json: { ...status, state: 'failed', message } });
+  });
+  await page.route('**/api/releases/view', async (route) => {
+    const response = await route.fetch();
+    const release = await response.json();
+    const pending = { id, file_name: 'song.flac', offset: 1, length: 1, state, message };
+    const tracks = release.tracks.map((track: object) => ({ ...track, audio: null, pending: id ? pending : null }));
+    await route.fulfill({ response, json: { ...release, tracks } });
+  });
+  await wizard.chooseTracks('song.flac');
+  const row = wizard.tracks();
+  await expect(row).toContainText(`song.flac needs your attention. ${message}`);
+  await expect(row.getByRole('button', { name: 'Put away: song.flac' })).toHaveCount(1);
+  await expect(row.locator('input[type=file]')).toHaveCount(1);
+
+  await test.step('an admin has it tried again', async () => {
+    state = 'received';
+    await look(page, true);
+    await expect(row).toContainText('Safe with us; storing');
+    await expect(row).not.toContainText('needs your attention');
+    state = 'failed';
+    await look(page, true);
+    await expect(row).toContainText('needs your attention');
+  });
+
+  await row.getByLabel('Title', { exact: true }).fill('Night Bus, live');
+  await row.getByLabel('Title', { exact: true }).blur();
+  await page.unroute('**/api/releases/view');
+  await row.getByRole('button', { name: 'Put away: song.flac' }).click();
+  await expect(row).not.toContainText('needs your attention');
+  await wizard.expectTitles('Night Bus, live');
 });

@@ -24,7 +24,7 @@ pub fn UploadProgress(
     let can_resume = Memo::new(move |_| state.with(TaskState::can_resume));
     let is_storing = Memo::new(move |_| state.with(|state| *state == TaskState::Storing));
     let is_signed_out = Memo::new(move |_| state.with(|state| matches!(state, TaskState::SignedOut(_))));
-    let is_bad = Memo::new(move |_| state.with(|state| matches!(state, TaskState::Refused(_) | TaskState::Failed(_))));
+    let is_bad = Memo::new(move |_| state.with(TaskState::is_bad));
     // One button that changes its meaning, so that the focus stays on it.
     let is_paused = Memo::new(move |_| state.with(|state| matches!(state, TaskState::Paused(_))));
     let toggle = move || match (can_pause.get(), is_paused.get()) {
@@ -90,9 +90,7 @@ fn Bar(name: String, state: Memo<TaskState>) -> impl IntoView {
         let progress = state.with(TaskState::progress)?;
         (progress.total > 0).then(|| format!("{:.3}", progress.sent as f64 / progress.total as f64))
     };
-    let is_shown = Memo::new(move |_| {
-        state.with(|state| !matches!(state, TaskState::Done | TaskState::Refused(_) | TaskState::Failed(_)))
-    });
+    let is_shown = Memo::new(move |_| state.with(|state| *state != TaskState::Done && !state.is_bad()));
     let label = format!("Upload of {name}");
     view! {
         <Show when=move || is_shown.get()>

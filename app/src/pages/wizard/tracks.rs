@@ -1,9 +1,13 @@
 //! The third step: audio files become tracks, in the order that they will be heard.
 
-use std::collections::HashMap;
-
 use leptos::{prelude::*, server_fn::ServerFn, task::spawn_local};
-use vwaza::domain::{ids::TrackId, media::ACCEPT_AUDIO, release::Step, track::TrackView, upload::UploadTarget};
+use vwaza::domain::{
+    ids::TrackId,
+    media::ACCEPT_AUDIO,
+    release::{ReleaseView, Step},
+    track::TrackView,
+    upload::{UploadState, UploadTarget},
+};
 
 use super::{
     Announcer, StepHead,
@@ -27,7 +31,7 @@ use crate::{
     state::{
         limits,
         toasts::Toasts,
-        uploads::{TaskId, TaskState, Uploads},
+        uploads::{TaskState, Uploads},
     },
 };
 
@@ -186,21 +190,24 @@ fn RemoveDialog(latest: Latest, asked: RwSignal<Option<TrackView>>, open: RwSign
 /// Tells whoever listens how uploads do: each change of state once, no percentages.
 pub(super) fn announce_uploads(latest: Latest) {
     let (uploads, announcer) = (Uploads::get(), Announcer::get());
-    Effect::new(move |last: Option<HashMap<TaskId, String>>| {
+    Effect::new(move |last: Option<Vec<String>>| {
         let last = last.unwrap_or_default();
-        let mut now = HashMap::new();
-        let mut news = Vec::new();
-        for task in uploads.of_release(latest.id()) {
+        let of_tasks = uploads.of_release(latest.id()).into_iter().filter_map(|task| {
             let state = task.state();
-            let words = state.announcement();
-            if state != TaskState::Queued && last.get(&task.id) != Some(&words) {
-                news.push(format!("{}: {words}", task.file_name));
-            }
-            now.insert(task.id, words);
-        }
+            (state != TaskState::Queued).then(|| format!("{}: {}", task.file_name, state.announcement()))
+        });
+        let now: Vec<String> = of_tasks.chain(latest.with(failures)).collect();
+        let news: Vec<&str> = now.iter().filter(|words| !last.contains(words)).map(String::as_str).collect();
         if !news.is_empty() {
             announcer.say(news.join(". "));
         }
         now
     });
+}
+
+/// Files that were received whole and came to nothing: no upload of this tab any more.
+fn failures(release: &ReleaseView) -> Vec<String> {
+    let pending = release.tracks.iter().map(|track| &track.pending).chain([&release.cover.pending]).flatten();
+    let failed = pending.filter(|upload| matches!(upload.state, UploadState::Failed | UploadState::Discarded));
+    failed.map(|upload| format!("{}: {}", upload.file_name, upload.message.as_deref().unwrap_or("it failed"))).collect()
 }

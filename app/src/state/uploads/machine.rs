@@ -40,6 +40,10 @@ impl TaskState {
         matches!(self, Self::Queued | Self::Sending(_) | Self::Paused(_) | Self::Waiting(..) | Self::SignedOut(_))
     }
 
+    pub fn is_bad(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::Failed(_))
+    }
+
     pub fn can_pause(&self) -> bool {
         matches!(self, Self::Queued | Self::Sending(_) | Self::Waiting(..))
     }
@@ -223,6 +227,8 @@ pub enum Next {
     Done,
     Refuse(String),
     Fail(String),
+    /// It is the server's now, whose release tells what becomes of it.
+    Forget,
 }
 
 /// How long to wait before the next request.
@@ -277,7 +283,8 @@ pub fn after_status(status: &UploadStatus) -> Next {
         UploadState::Received => Next::Complete,
         UploadState::Attached | UploadState::Superseded => Next::Done,
         UploadState::Refused => Next::Refuse(status.message.clone()),
-        UploadState::Failed | UploadState::Discarded | UploadState::Cancelled => Next::Fail(status.message.clone()),
+        // An admin may yet have it tried again: only the release knows how it is later.
+        UploadState::Failed | UploadState::Discarded | UploadState::Cancelled => Next::Forget,
         UploadState::Expired => Next::BeginAgain,
     }
 }
@@ -389,7 +396,7 @@ mod tests {
         assert_eq!(after_status(&status(UploadState::Attached)), Next::Done);
         assert_eq!(after_status(&status(UploadState::Superseded)), Next::Done);
         assert_eq!(after_status(&status(UploadState::Refused)), Next::Refuse("Words.".into()));
-        assert_eq!(after_status(&status(UploadState::Failed)), Next::Fail("Words.".into()));
+        assert_eq!(after_status(&status(UploadState::Failed)), Next::Forget);
         assert_eq!(after_status(&status(UploadState::Expired)), Next::BeginAgain);
         assert_eq!(after_end(&status(UploadState::Receiving)), Next::BeginAgain);
         assert_eq!(after_end(&status(UploadState::Refused)), Next::Refuse("Words.".into()));

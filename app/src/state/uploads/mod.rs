@@ -119,8 +119,13 @@ impl Task {
         self.made.get_untracked().map_or(self.target, UploadTarget::Audio)
     }
 
+    /// Somebody has to choose another file, or put this one away.
+    pub fn is_bad(&self) -> bool {
+        self.state.with(TaskState::is_bad)
+    }
+
     fn is_over(&self) -> bool {
-        self.state.with(|state| matches!(state, TaskState::Done | TaskState::Refused(_) | TaskState::Failed(_)))
+        self.state.with(|state| *state == TaskState::Done || state.is_bad())
     }
 }
 
@@ -206,6 +211,8 @@ impl Uploads {
     pub fn command(self, id: TaskId, command: Command) {
         let Some(task) = untrack(|| self.find(|task| task.id == id)) else { return };
         match command {
+            // Of a bad file only the file goes: what was typed of its track stays.
+            Command::Cancel if untrack(|| task.is_bad()) => self.cancel(&task, Made::Keep),
             Command::Cancel => self.cancel(&task, Made::Remove),
             Command::Pause => {
                 let progress = task.state.with_untracked(TaskState::progress);

@@ -219,6 +219,13 @@ impl Run {
                 Next::Done => return self.end(TaskState::Done),
                 Next::Refuse(message) => return self.end(TaskState::Refused(message)),
                 Next::Fail(message) => return self.end(TaskState::Failed(message)),
+                Next::Forget => {
+                    if self.is_current() {
+                        self.uploads.forget(&self.task);
+                        self.changed();
+                    }
+                    return;
+                }
             };
         }
     }
@@ -269,10 +276,7 @@ impl Run {
             }
             Err(error) if error.status() == 404 && self.task.made.get_untracked().is_some() => {
                 // The track was removed meanwhile: there is nothing left to upload for.
-                if self.is_current() {
-                    self.uploads.remove(&self.task);
-                }
-                Next::Done
+                Next::Forget
             }
             Err(error) => {
                 // Until there is something to ask after, asking means to begin again.
