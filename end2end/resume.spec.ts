@@ -2,10 +2,11 @@ import type { Page } from '@playwright/test';
 
 import { Account } from './pages/account';
 import { Home } from './pages/home';
+import { someDetails } from './pages/wizard';
 import { expectAccessible } from './support/accessible';
 import { alive } from './support/alive';
 import { fixture, LONG_MASTER } from './support/files';
-import { newArtist } from './support/people';
+import { newArtist, unique } from './support/people';
 import { expect, test } from './support/test';
 
 const CHUNK_BYTES = 8 * 1024 * 1024;
@@ -118,4 +119,23 @@ test('an upload resumes after the tab was closed in the middle of it', async ({ 
   await expectReceived(page);
   expect(sent[0]).toBe(3 * CHUNK_BYTES);
   await expect(wizard.tracks()).toHaveCount(1);
+});
+
+test('no release goes to review without the files that were chosen last', async ({ page }) => {
+  const wizard = await new Home(page).newRelease();
+  await wizard.make(someDetails(`Replaced ${unique()}`));
+  await wizard.go('Tracks');
+  await wizard.expectPlayable('Night Bus');
+  await page.route('**/api/upload/begin', () => {});
+  await wizard.track('Night Bus').locator('input[type=file]').setInputFiles(fixture('song.wav'));
+  await wizard.go('Cover');
+  await wizard.chooseCover('cover.jpg');
+  await wizard.go('Review and submit');
+  await expect(wizard.submitButton()).toBeDisabled();
+  await expect(page.getByRole('link', { name: 'The new cover is not uploaded yet' })).toBeVisible();
+  await page.getByRole('link', { name: '1 audio file is not uploaded yet' }).click();
+  await wizard.track('Night Bus').getByRole('button', { name: /^Cancel: / }).click();
+  await wizard.go('Review and submit');
+  await expect(page.getByRole('link', { name: '1 audio file is not uploaded yet' })).toHaveCount(0);
+  await expect(wizard.submitButton()).toBeDisabled();
 });

@@ -5,6 +5,7 @@ use vwaza::domain::{
     files::FileState,
     release::{ReleaseView, Step},
     track::TrackView,
+    upload::UploadTarget,
 };
 
 use super::{StepHead, latest::Latest};
@@ -18,7 +19,7 @@ use crate::{
         release_facts::ReleaseFacts,
         track_list::TrackList,
     },
-    state::uploads::Uploads,
+    state::uploads::{Task, Uploads},
 };
 
 #[component]
@@ -28,9 +29,9 @@ pub(super) fn Submit(latest: Latest) -> impl IntoView {
     let errors = FormErrors::of(move || action.value().get().and_then(Result::err)).in_note();
     // Files that the server has not heard of yet are missing, too.
     let uploads = Uploads::get();
-    let waiting = Memo::new(move |_| latest.with(|release| uploads.of_new_tracks(id, &release.tracks).len()));
+    let waiting = Memo::new(move |_| latest.with(|release| uploads.left_out_of(release)));
     let missing = Memo::new(move |_| latest.with(ReleaseView::missing));
-    let is_complete = Memo::new(move |_| missing.with(Vec::is_empty) && waiting.get() == 0);
+    let is_complete = Memo::new(move |_| missing.with(Vec::is_empty) && waiting.with(Vec::is_empty));
     view! {
         <section class="stack">
             <StepHead step=Step::Submit text="This is what goes to review. You can withdraw it while it waits."/>
@@ -64,16 +65,22 @@ pub(super) fn Submit(latest: Latest) -> impl IntoView {
 
 /// What is missing, each item a link to where it is mended.
 #[component]
-fn Reasons(latest: Latest, waiting: Memo<usize>) -> impl IntoView {
+fn Reasons(latest: Latest, waiting: Memo<Vec<Task>>) -> impl IntoView {
     let id = latest.id();
     let items = move || view! { <MissingLinks id missing=latest.with(ReleaseView::missing)/> };
     let waiting = move || {
-        let words = match waiting.get() {
-            0 => return None,
-            1 => "1 file waits to be uploaded".to_owned(),
-            files => format!("{files} files wait to be uploaded"),
+        let files = waiting.with(Vec::len);
+        let covers = waiting.with(|tasks| tasks.iter().filter(|task| task.target == UploadTarget::Cover(id)).count());
+        let cover = (covers > 0).then(|| (Step::Cover, "The new cover is not uploaded yet".to_owned()));
+        let tracks = match files - covers {
+            0 => None,
+            1 => Some((Step::Tracks, "1 audio file is not uploaded yet".to_owned())),
+            files => Some((Step::Tracks, format!("{files} audio files are not uploaded yet"))),
         };
-        Some(view! { <li><a class="link" href=format!("/releases/{id}/{}", Step::Tracks.slug())>{words}</a></li> })
+        let link = |(step, words): (Step, String)| {
+            view! { <li><a class="link" href=format!("/releases/{id}/{}", step.slug())>{words}</a></li> }
+        };
+        [cover, tracks].into_iter().flatten().map(link).collect_view()
     };
     view! {
         <div id="submit-state" class="stack-tight">

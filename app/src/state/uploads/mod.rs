@@ -11,8 +11,9 @@ mod send;
 
 use leptos::prelude::*;
 use vwaza::domain::{
-    files::PendingUpload,
+    files::{FileState, PendingUpload},
     ids::{ReleaseId, TrackId, UploadId},
+    release::ReleaseView,
     track::TrackView,
     upload::UploadTarget,
 };
@@ -178,6 +179,26 @@ impl Uploads {
             };
             tasks.iter().filter(is_new).cloned().collect()
         })
+    }
+
+    /// Files that a release would go to review without, and that are not on its own list of what is missing.
+    pub fn left_out_of(self, release: &ReleaseView) -> Vec<Task> {
+        let is_left_out = |task: &Task| {
+            let there = match task.target {
+                UploadTarget::Cover(_) => Some(release.cover.state()),
+                UploadTarget::NewTrack(_) | UploadTarget::Audio(_) => {
+                    release.tracks.iter().find(|track| task.track() == Some(track.id)).map(TrackView::state)
+                }
+            };
+            match (there, task.target, task.state()) {
+                (Some(FileState::Receiving), ..) => false,
+                (None, UploadTarget::NewTrack(_), state) => state != TaskState::Done,
+                // Its track was removed elsewhere.
+                (None, ..) => false,
+                (Some(_), _, state) => state.has_unsent_bytes() || matches!(state, TaskState::Failed(_)),
+            }
+        };
+        self.of_release(release.id).into_iter().filter(is_left_out).collect()
     }
 
     /// A file that is under way already is not taken twice; a new file for a cover or a track takes the place of the old one.
