@@ -32,8 +32,10 @@ test('an admin retries a file that has failed for good, gives it up, and its art
 
   await test.step('tried again, it fails again', async () => {
     const before = await queue.failedAt(file);
-    await queue.retry(file);
+    // Pressed twice, it is sent once.
+    await queue.retry(file, 2);
     await expect(admin.getByText('It is in the queue again.')).toBeVisible();
+    await expect(admin.getByRole('alert')).toHaveCount(0);
     await expect(heading).toBeFocused();
     const failedAgain = async () => ![undefined, before].includes(await queue.failedAt(file));
     await expect.poll(failedAgain, EXAMINATION).toBe(true);

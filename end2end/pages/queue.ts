@@ -29,8 +29,8 @@ export class Queue {
     return found && JSON.stringify(found.failed_at);
   }
 
-  async retry(file: string) {
-    await this.page.getByRole('button', { name: `Retry “${file}”` }).click();
+  async retry(file: string, clickCount = 1) {
+    await this.page.getByRole('button', { name: `Retry “${file}”` }).click({ clickCount });
   }
 
   /** Asks to discard, and answers the question. */

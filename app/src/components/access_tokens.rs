@@ -8,6 +8,7 @@ use super::{
     focus,
     form::{FormErrors, FormNote, SubmitButton},
     icon::{Icon, IconName},
+    sessions::is_over,
     time_ago::TimeAgo,
 };
 use crate::{
@@ -23,16 +24,29 @@ pub fn AccessTokens(
     make: ServerAction<MakeAccessToken>,
     revoke: ServerAction<RevokeAccessToken>,
 ) -> impl IntoView {
-    let made = Memo::new(move |_| {
-        let made = make.value().get().and_then(Result::ok)?;
-        tokens.with(|tokens| tokens.iter().any(|token| token.id == made.id)).then_some(made)
-    });
-    let errors = FormErrors::of(move || revoke.value().get().and_then(Result::err).or(error.get()));
+    // Its secret is told once: whatever else comes to nothing, it is shown until the token is revoked.
+    let made = RwSignal::new(None::<NewAccessToken>);
     Effect::new(move || {
-        // The button that was pressed has gone with its token.
-        if matches!(revoke.value().get(), Some(Ok(()))) {
+        if let Some(Ok(new)) = make.value().get() {
+            made.set(Some(new));
+        }
+    });
+    let revoked = StoredValue::new(None);
+    Effect::new(move || {
+        if let Some(asked) = revoke.input().get() {
+            revoked.set_value(Some(asked.id));
+        }
+    });
+    Effect::new(move || {
+        if revoke.value().get().as_ref().is_some_and(is_over) {
+            made.update(|made| *made = made.take().filter(|made| Some(made.id) != revoked.get_value()));
+            // The button that was pressed has gone with its token.
             focus::on("#tokens-title");
         }
+    });
+    let errors = FormErrors::of(move || {
+        let refused = revoke.value().get().filter(|answer| !is_over(answer)).and_then(Result::err);
+        refused.or(error.get())
     });
     view! {
         <section class="card section" aria-labelledby="tokens-title">
@@ -75,6 +89,7 @@ fn Made(made: NewAccessToken) -> impl IntoView {
 
 #[component]
 fn Token(token: AccessToken, revoke: ServerAction<RevokeAccessToken>) -> impl IntoView {
+    let pending = revoke.pending();
     let label = format!("Revoke {}", token.name);
     let used = match token.last_used_at {
         Some(at) => view! { <span>"Last used " <TimeAgo at=at/></span> }.into_any(),
@@ -88,7 +103,17 @@ fn Token(token: AccessToken, revoke: ServerAction<RevokeAccessToken>) -> impl In
             </div>
             <ActionForm action=revoke>
                 <input type="hidden" name="id" value=token.id.to_string()/>
-                <button type="submit" class="btn-quiet btn-small btn-quiet-danger" aria-label=label>
+                <button
+                    type="submit"
+                    class="btn-quiet btn-small btn-quiet-danger"
+                    aria-label=label
+                    aria-disabled=move || pending.get().then_some("true")
+                    on:click=move |event| {
+                        if pending.get_untracked() {
+                            event.prevent_default();
+                        }
+                    }
+                >
                     <Icon name=IconName::Trash/>
                     "Revoke"
                 </button>

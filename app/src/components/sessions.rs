@@ -77,7 +77,7 @@ pub fn Sessions(
 }
 
 /// Ended now, or before it was asked for.
-fn is_over(answer: &ApiResult<()>) -> bool {
+pub(super) fn is_over(answer: &ApiResult<()>) -> bool {
     match answer {
         Ok(()) => true,
         Err(error) => error.status() == 404,

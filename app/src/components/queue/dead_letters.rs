@@ -48,6 +48,7 @@ pub fn DeadLetterTable(letters: Signal<Vec<DeadLetter>>, actions: LetterActions)
 #[component]
 fn LetterRow(letter: DeadLetter, actions: LetterActions) -> impl IntoView {
     let id = letter.id;
+    let pending = actions.retry.pending();
     let retry = format!("Retry “{}”", letter.file_name);
     let discard = format!("Discard “{}”", letter.file_name);
     let asked = letter.clone();
@@ -80,7 +81,18 @@ fn LetterRow(letter: DeadLetter, actions: LetterActions) -> impl IntoView {
                 <div class="flex gap-1 md:justify-end">
                     <ActionForm action=actions.retry>
                         <input type="hidden" name="id" value=id.to_string()/>
-                        <button type="submit" class="btn btn-small" aria-label=retry data-row>
+                        <button
+                            type="submit"
+                            class="btn btn-small"
+                            aria-label=retry
+                            aria-disabled=move || pending.get().then_some("true")
+                            on:click=move |event| {
+                                if pending.get_untracked() {
+                                    event.prevent_default();
+                                }
+                            }
+                            data-row
+                        >
                             <Icon name=IconName::Retry/>
                             "Retry"
                         </button>
