@@ -24,6 +24,8 @@ const LOCK_TIMEOUT: &str = "10s";
 /// Longer than any statement of ours should take by far. Migrations take what they need.
 const STATEMENT_TIMEOUT: &str = "60s";
 const HEALTH_TIMEOUT: Duration = Duration::from_millis(1500);
+/// Longer than a locked row is waited for: what has not been answered by then, and does little, never will be.
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
 pub(super) async fn connect(url: &str, jobs: u32) -> Result<PgPool> {
     let limits = [("lock_timeout", LOCK_TIMEOUT), ("statement_timeout", STATEMENT_TIMEOUT)];
@@ -67,6 +69,15 @@ async fn begin_with(db: &PgPool, statement: &'static str) -> Result<Transaction<
     #[expect(clippy::disallowed_methods, reason = "the one place where it is not given up")]
     let begun = async move { db.begin_with(statement).await };
     Ok(tokio::spawn(begun.in_current_span()).await??)
+}
+
+/// Gives up what the database does not answer in time. The server's own limits do not help where the line has died without a word in the
+/// middle of a statement: it would be waited for until the system gives the line up, a quarter of an hour or never.
+///
+/// # Errors
+/// As for a database that is away; what was asked for may have happened all the same.
+pub(super) async fn answered<T>(patience: Duration, asked: impl Future<Output = Result<T>>) -> Result<T> {
+    timeout(patience, asked).await.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut.into()))
 }
 
 pub(super) async fn is_up(db: &PgPool) -> bool {

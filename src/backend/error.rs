@@ -1,6 +1,6 @@
 //! What can go wrong in the core: a problem that a person is told, or a fault that the log is told.
 
-use std::io;
+use std::{error, io, iter::successors};
 
 use sqlx::error::ErrorKind;
 use thiserror::Error;
@@ -60,9 +60,17 @@ impl Error {
                     "Our storage is not answering. What you sent is safe; try again in a minute.".into(),
                 ))
             }
-            Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => Ok(Problem::DiskFull),
+            Self::Io(_) if self.is_disk_full() => Ok(Problem::DiskFull),
             fault => Err(fault),
         }
+    }
+
+    /// Whether a disk of ours takes no more, or no more of this user's; the one of local storage, too.
+    pub(super) fn is_disk_full(&self) -> bool {
+        let of_system = |error: &(dyn error::Error + 'static)| error.downcast_ref().map(io::Error::kind);
+        successors(Some(self as &(dyn error::Error + 'static)), |error| error.source())
+            .filter_map(of_system)
+            .any(|kind| matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
     }
 
     /// Whether it says that the storage is not well, rather than something about one object.

@@ -3,14 +3,17 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use sqlx::{PgPool, postgres::PgListener};
+use sqlx::{
+    PgPool,
+    postgres::{PgListener, PgNotification},
+};
 use tokio::{
     sync::{Notify, broadcast, mpsc},
-    time::sleep,
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::Result;
+use super::{Result, db};
 use crate::domain::ids::{ReleaseId, UserId};
 
 const RELEASES: &str = "vwaza_releases";
@@ -19,6 +22,8 @@ const JOBS: &str = "vwaza_jobs";
 /// in one line.
 const DEBOUNCE: Duration = Duration::from_millis(10);
 const RECONNECT: Duration = Duration::from_secs(2);
+/// A listener that hears nothing for longer says something itself.
+const QUIET: Duration = Duration::from_secs(30);
 /// Hints that a slow listener may be behind; past it it is told that it missed some.
 const BACKLOG: usize = 256;
 
@@ -81,7 +86,7 @@ impl Events {
     }
 }
 
-async fn send(db: PgPool, mut outbox: mpsc::UnboundedReceiver<Hint>) {
+async fn send(pool: PgPool, mut outbox: mpsc::UnboundedReceiver<Hint>) {
     while let Some(first) = outbox.recv().await {
         let (mut releases, mut has_job) = (HashSet::new(), false);
         for hint in std::iter::once(first).chain(std::iter::from_fn(|| outbox.try_recv().ok())) {
@@ -92,7 +97,7 @@ async fn send(db: PgPool, mut outbox: mpsc::UnboundedReceiver<Hint>) {
                 Hint::Job => has_job = true,
             }
         }
-        if let Err(error) = notify(&db, releases, has_job).await {
+        if let Err(error) = db::answered(db::PATIENCE, notify(&pool, releases, has_job)).await {
             tracing::warn!(error = ?error, "hints could not be sent; polling makes up for them");
         }
         sleep(DEBOUNCE).await;
@@ -122,11 +127,11 @@ async fn notify(db: &PgPool, releases: HashSet<ReleaseChanged>, has_job: bool) -
     Ok(())
 }
 
-async fn listen(db: PgPool, releases: broadcast::Sender<Change>, jobs: Arc<Notify>, shutdown: CancellationToken) {
+async fn listen(pool: PgPool, releases: broadcast::Sender<Change>, jobs: Arc<Notify>, shutdown: CancellationToken) {
     while !shutdown.is_cancelled() {
         tokio::select! {
             () = shutdown.cancelled() => return,
-            outcome = listen_once(&db, &releases, &jobs) => if let Err(error) = outcome {
+            outcome = listen_once(&pool, &releases, &jobs) => if let Err(error) = outcome {
                 tracing::warn!(error = ?error, "listening for hints stopped; starting again");
             },
         }
@@ -137,12 +142,16 @@ async fn listen(db: PgPool, releases: broadcast::Sender<Change>, jobs: Arc<Notif
     }
 }
 
-async fn listen_once(db: &PgPool, releases: &broadcast::Sender<Change>, jobs: &Notify) -> Result<()> {
-    let mut listener = PgListener::connect_with(db).await?;
-    listener.listen_all([RELEASES, JOBS]).await?;
+async fn listen_once(pool: &PgPool, releases: &broadcast::Sender<Change>, jobs: &Notify) -> Result<()> {
+    let mut listener = db::answered(db::PATIENCE, async {
+        let mut listener = PgListener::connect_with(pool).await?;
+        listener.listen_all([RELEASES, JOBS]).await?;
+        Ok(listener)
+    })
+    .await?;
     missed(releases, jobs);
     loop {
-        match listener.try_recv().await? {
+        match heard(pool, &mut listener).await? {
             Some(hint) if hint.channel() == RELEASES => {
                 // Nobody may be listening, which is no error.
                 if let Some(changed) = parse(hint.payload()) {
@@ -154,6 +163,19 @@ async fn listen_once(db: &PgPool, releases: &broadcast::Sender<Change>, jobs: &N
             None => missed(releases, jobs),
         }
     }
+}
+
+/// The next hint; `None`: the connection was lost, and with it hints.
+///
+/// # Errors
+/// Where not even one of our own is heard: a line that has died without a word is silent for ever.
+async fn heard(pool: &PgPool, listener: &mut PgListener) -> Result<Option<PgNotification>> {
+    let mut next = std::pin::pin!(listener.try_recv());
+    if let Ok(hint) = timeout(QUIET, &mut next).await {
+        return Ok(hint?);
+    }
+    db::answered(db::PATIENCE, notify(pool, HashSet::new(), true)).await?;
+    db::answered(db::PATIENCE, async { Ok(next.await?) }).await
 }
 
 /// Nobody may be listening, which is no error.

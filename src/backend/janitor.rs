@@ -7,10 +7,12 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{Backend, Result, jobs, queue, reaper};
+use super::{Backend, Result, db, jobs, queue, reaper};
 
 const ROUND_EVERY_MAX: Duration = Duration::from_secs(60);
 const ROUND_EVERY_MIN: Duration = Duration::from_millis(100);
+/// A chore that has not ended by then goes on in the next round: it may wait for a line that has died.
+const CHORE_MAX: Duration = Duration::from_secs(90);
 /// Rows that one statement deletes at most, so that none holds many locks for long.
 const BATCH: i64 = 1000;
 
@@ -32,18 +34,18 @@ pub(super) async fn run(backend: Arc<Backend>) {
 
 async fn round(backend: &Arc<Backend>) {
     let uploads = backend.uploads();
-    told("uploads that nobody has completed", uploads.complete_whole().await);
-    told("expired uploads", uploads.expire().await);
-    told("the spool", uploads.sweep_spool().await.map(drop));
-    told("objects that nothing needs", reaper::round(backend).await);
-    told("expired sessions", forget_sessions(backend).await);
-    told("received files that are overtaken", retire_overtaken(backend).await);
-    told("dead letters that are overtaken", retire_dead_letters(backend).await);
-    told("completed jobs", forget_completed_jobs(backend).await);
+    chore("uploads that nobody has completed", uploads.complete_whole()).await;
+    chore("expired uploads", uploads.expire()).await;
+    chore("the spool", async { uploads.sweep_spool().await.map(drop) }).await;
+    chore("objects that nothing needs", reaper::round(backend)).await;
+    chore("expired sessions", forget_sessions(backend)).await;
+    chore("received files that are overtaken", retire_overtaken(backend)).await;
+    chore("dead letters that are overtaken", retire_dead_letters(backend)).await;
+    chore("completed jobs", forget_completed_jobs(backend)).await;
 }
 
-fn told(what: &str, outcome: Result<()>) {
-    if let Err(error) = outcome {
+async fn chore(what: &str, work: impl Future<Output = Result<()>>) {
+    if let Err(error) = db::answered(CHORE_MAX, work).await {
         tracing::warn!(error = ?error, "{what} could not be put away; trying again in the next round");
     }
 }

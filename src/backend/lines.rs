@@ -9,7 +9,10 @@ use std::{
 use sqlx::{Connection, PgConnection, PgPool};
 use tokio::{sync::Semaphore, time::timeout};
 
-use super::{Error, Result, db::ACQUIRE_TIMEOUT};
+use super::{
+    Error, Result,
+    db::{self, ACQUIRE_TIMEOUT},
+};
 
 /// A line that has been idle for longer is asked whether it still stands.
 const UNTESTED_FOR_MAX: Duration = Duration::from_secs(1);
@@ -38,7 +41,7 @@ impl Lines {
         let turn = timeout(ACQUIRE_TIMEOUT, self.turns.acquire()).await.map_err(|_| silent())?;
         let _turn = turn.map_err(|_| Error::Corrupt("these lines are closed".into()))?;
         let mut line = self.line().await?;
-        let outcome = timeout(self.patience, what(&mut line)).await.unwrap_or_else(|_| Err(silent()));
+        let outcome = db::answered(self.patience, what(&mut line)).await;
         let mut idle = self.idle();
         match outcome {
             Ok(_) => idle.push((line, Instant::now())),

@@ -59,8 +59,6 @@ const POOL_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 const QUEUE_LINES: usize = 8;
 /// Each waits for the disk with an offset; what waits at the same time is flushed at once.
 const UPLOAD_LINES: usize = 16;
-/// Longer than a locked row is waited for. An offset that is written down later than that counts for nobody.
-const UPLOAD_PATIENCE: Duration = Duration::from_secs(15);
 /// Longer than any statement may take: a claim that was given up and happens all the same costs its job an attempt.
 const CLAIM_PATIENCE: Duration = Duration::from_secs(90);
 
@@ -102,7 +100,7 @@ impl Backend {
             reaper: reaper::Place::default(),
             writers: uploads::writers::Writers::default(),
             lines: lines::Lines::new(db.clone(), QUEUE_LINES, CLAIM_PATIENCE),
-            upload_lines: lines::Lines::new(db.clone(), UPLOAD_LINES, UPLOAD_PATIENCE),
+            upload_lines: lines::Lines::new(db.clone(), UPLOAD_LINES, db::PATIENCE),
             db,
             settings,
             storage,

@@ -20,7 +20,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use super::{
-    Backend, Error, QueueSettings, Result, janitor, jobs,
+    Backend, Error, QueueSettings, Result, db, janitor, jobs,
     queue::{self, Claimant, Claimed, FailureReport},
 };
 use crate::domain::{
@@ -263,7 +263,7 @@ async fn watch_storage(backend: Arc<Backend>) {
             () = shutdown.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        if let Err(error) = backend.spool.is_here(&backend.db).await {
+        if let Err(error) = db::answered(db::PATIENCE, backend.spool.is_here(&backend.db)).await {
             tracing::warn!(error = ?error, "it cannot be told that this spool is here");
         }
         if backend.storage.probe().await {
@@ -290,14 +290,14 @@ async fn recover_loop(backend: Arc<Backend>) {
 }
 
 async fn recover(backend: &Arc<Backend>) -> Result<()> {
-    for job in queue::stuck(&backend.db).await? {
+    for job in db::answered(db::PATIENCE, queue::stuck(&backend.db)).await? {
         tracing::warn!(job.id = %job.id, job.kind = ?job.kind, attempt = job.attempt, worker.id = %job.owner, "stuck job taken back");
         let report = FailureReport {
             failure: Failure::Transient,
             detail: format!("its worker was not heard of for {} s", backend.settings.queue.lease.as_secs()),
             lease_expired: true,
         };
-        match jobs::fail(backend, &job, &report, None).await {
+        match db::answered(db::PATIENCE, jobs::fail(backend, &job, &report, None)).await {
             // It is due at once.
             Ok(()) => backend.events.job_added(),
             // It was prolonged, finished or taken back by somebody else in between.

@@ -8,8 +8,8 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use vwaza::domain::upload::UploadTarget;
 
 use crate::support::{
-    App, Client, LONG_SONG_HALF, RawRequest, a_long_song, a_song, end_all_connections, eventually, form, sha256,
-    spawn_app, spawn_app_with,
+    App, Client, LONG_SONG_HALF, RawRequest, a_long_song, a_song, all_jobs_end, end_all_connections, eventually, form,
+    sha256, soak, spawn_app, spawn_app_with,
 };
 
 #[tokio::test]
@@ -73,6 +73,50 @@ async fn n2_a_database_that_says_nothing_any_more_is_told_in_time() {
     expect_down(&ana).await;
     proxy.mend().await;
     expect_recovery(&ana).await;
+    app.agrees().await;
+}
+
+/// Lines die without a word while statements are on them: whoever waits for an answer gives them up, and what the process does by itself
+/// goes on over new ones.
+#[tokio::test]
+async fn n2_lines_that_die_in_the_middle_of_a_statement_are_given_up() {
+    let (mut app, proxy) = App::behind_a_proxy().await;
+    app.restart_with(&[("VWAZA_JOB_LEASE_SECONDS", "2")]).await;
+    let artist = app.artist("Ana").await.actor().await.unwrap().id;
+    let mut held = app.hold_table("lock table spools, upload_jobs in access exclusive mode").await;
+    // What tells that this process is here, what claims jobs, and what takes back those that are stuck.
+    app.lock_waits(3).await;
+    proxy.freeze();
+    let froze: OffsetDateTime = sqlx::query_scalar("select clock_timestamp()").fetch_one(&mut *held).await.unwrap();
+    // Of a worker that is gone.
+    sqlx::query(
+        "insert into upload_jobs (id, kind, artist_id, status, attempt, lease_owner, lease_expires_at)
+         values (gen_random_uuid(), 'EXAMINE', $1, 'UPLOADING', 1, gen_random_uuid(), now())",
+    )
+    .bind(artist.0)
+    .execute(&mut *held)
+    .await
+    .unwrap();
+    held.commit().await.unwrap();
+    eventually("this process says that it is here", async || {
+        let seen: OffsetDateTime =
+            sqlx::query_scalar("select max(seen_at) from spools").fetch_one(&app.sql).await.unwrap();
+        (seen > froze).then_some(())
+    })
+    .await;
+    eventually("the stuck job is taken back", async || {
+        let stuck: i64 = sqlx::query_scalar("select count(*) from upload_jobs where status = 'UPLOADING'")
+            .fetch_one(&app.sql)
+            .await
+            .unwrap();
+        (stuck == 0).then_some(())
+    })
+    .await;
+    // A claim is given up last: longer than a test waits.
+    if !soak() {
+        app.restart().await;
+    }
+    all_jobs_end(&app.sql).await;
     app.agrees().await;
 }
 
@@ -144,13 +188,19 @@ async fn n2_a_page_says_in_words_that_the_database_is_away() {
     let (app, proxy) = App::behind_a_proxy().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
-    proxy.cut();
-    for path in ["/".to_owned(), format!("/releases/{release}")] {
-        let page = ana.send(ana.request(Method::GET, &path).header("accept", "text/html")).await.expect_status(503);
-        assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
-        assert!(page.text().contains("database is not answering"), "{path}: {}", page.text());
+    for is_silent in [false, true] {
+        if is_silent {
+            proxy.go_dead().await;
+        } else {
+            proxy.cut();
+        }
+        for path in ["/".to_owned(), format!("/releases/{release}")] {
+            let page = ana.send(ana.request(Method::GET, &path).header("accept", "text/html")).await.expect_status(503);
+            assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+            assert!(page.text().contains("database is not answering"), "{path}: {}", page.text());
+        }
+        proxy.mend().await;
+        expect_recovery(&ana).await;
     }
-    proxy.mend().await;
-    expect_recovery(&ana).await;
     app.agrees().await;
 }

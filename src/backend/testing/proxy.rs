@@ -41,6 +41,8 @@ struct Faults {
     /// What the other side says on a connection that LISTENs is swallowed.
     deaf: AtomicBool,
     swallowed: AtomicUsize,
+    /// Lines of an earlier age than this stand, and nothing gets through any more.
+    age: AtomicUsize,
     /// The reply to the COMMIT that follows this text is lost, once, and its line with it.
     lose_reply_after: Mutex<Option<String>>,
     has_lost: AtomicBool,
@@ -75,6 +77,11 @@ impl Proxy {
     /// From now on nobody who LISTENs hears anything, and their connections stand.
     pub fn deafen_listeners(&self) {
         self.faults.deaf.store(true, Ordering::Relaxed);
+    }
+
+    /// All connections stand, and nothing that is said on them arrives from now on, nor is anybody told; new ones are well.
+    pub fn freeze(&self) {
+        self.faults.age.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How often something was said to a deaf listener.
@@ -148,10 +155,13 @@ impl Proxy {
 async fn forward(mut client: TcpStream, mut server: TcpStream, faults: &Faults) -> io::Result<()> {
     let (mut asked, mut told) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
     let (mut listens, mut commits) = (false, false);
+    let age = faults.age.load(Ordering::Relaxed);
+    let is_frozen = || faults.age.load(Ordering::Relaxed) > age;
     loop {
         tokio::select! {
             read = client.read(&mut asked) => match read? {
                 0 => return Ok(()),
+                _ if is_frozen() => {}
                 read => {
                     let said = String::from_utf8_lossy(&asked[..read]);
                     listens |= said.contains("LISTEN");
@@ -170,6 +180,7 @@ async fn forward(mut client: TcpStream, mut server: TcpStream, faults: &Faults) 
             },
             read = server.read(&mut told) => match read? {
                 0 => return Ok(()),
+                _ if is_frozen() => {}
                 _ if listens && faults.deaf.load(Ordering::Relaxed) => {
                     faults.swallowed.fetch_add(1, Ordering::Relaxed);
                 }

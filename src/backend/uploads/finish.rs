@@ -51,8 +51,8 @@ impl Uploads {
                from uploads where id = $1"#,
             id as UploadId
         )
-        .fetch_one(&backend.db)
-        .await?;
+        .fetch_one(&backend.db);
+        let row = db::answered(db::PATIENCE, async { Ok(row.await?) }).await?;
         match row.state {
             UploadState::Receiving => {}
             UploadState::Received | UploadState::Attached | UploadState::Superseded => return Ok(()),
@@ -77,7 +77,9 @@ impl Uploads {
             }
         });
         match judged.await? {
-            Ok((sha256, Ok(judged))) => self.mark_received(id, row.release, &sha256, judged).await?,
+            Ok((sha256, Ok(judged))) => {
+                db::answered(db::PATIENCE, self.mark_received(id, row.release, &sha256, judged)).await?;
+            }
             Ok((sha256, Err(refusal))) => {
                 let is_refused = self.mark_refused(id, row.release, Some(&sha256), &refusal).await?;
                 self.forget_if_over(id).await?;

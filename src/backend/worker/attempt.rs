@@ -1,7 +1,6 @@
 //! One attempt at a job: its work beside its heartbeat, and what becomes of it.
 
 use std::{
-    io,
     panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
@@ -14,7 +13,7 @@ use tokio::time::sleep;
 use super::is_suspect;
 use crate::{
     backend::{
-        Backend, Error,
+        Backend, Error, db,
         error::is_unreachable,
         jobs,
         queue::{self, Claimed, FailureReport},
@@ -132,6 +131,7 @@ impl Outcome {
 /// does, and so does what fails this job again and again while it seems to be well.
 async fn is_no_fault_of_the_file(backend: &Backend, job: &Claimed, error: &Error, claimed: Instant) -> bool {
     match error {
+        error if error.is_disk_full() => true,
         Error::CircuitOpen => true,
         Error::StorageDown { verb, .. } if backend.storage.has_worked_since(*verb, claimed, job.id) => false,
         Error::StorageDown { .. } => {
@@ -140,7 +140,6 @@ async fn is_no_fault_of_the_file(backend: &Backend, job: &Claimed, error: &Error
                 || !backend.storage.answers().await
         }
         Error::Database(error) => is_unreachable(error) && !is_tried_enough(job.attempt, job.retry_count),
-        Error::Io(error) => error.kind() == io::ErrorKind::StorageFull,
         _ => false,
     }
 }
@@ -161,11 +160,13 @@ enum End {
 async fn write_down(backend: &Backend, job: &Claimed, end: &End) {
     let until = Instant::now() + backend.settings.queue.lease;
     loop {
-        let written = match end {
-            End::HandedBack(delay) => queue::hand_back(&backend.db, job, *delay).await,
-            End::Failed(report, for_artist) => jobs::fail(backend, job, report, for_artist.as_deref()).await,
+        let write = async {
+            match end {
+                End::HandedBack(delay) => queue::hand_back(&backend.db, job, *delay).await,
+                End::Failed(report, for_artist) => jobs::fail(backend, job, report, for_artist.as_deref()).await,
+            }
         };
-        match written {
+        match db::answered(db::PATIENCE, write).await {
             Ok(()) => return,
             Err(error @ Error::LeaseLost(_)) => {
                 tracing::warn!(job.id = %job.id, error = ?error, "what became of a job is not written down");
@@ -189,7 +190,7 @@ async fn keep_alive(backend: &Backend, job: &Claimed) {
     let mut held_until = Instant::now() + lease;
     loop {
         sleep(lease / 3).await;
-        match queue::heartbeat(&backend.db, job, lease).await {
+        match db::answered(lease / 3, queue::heartbeat(&backend.db, job, lease)).await {
             Ok(true) => held_until = Instant::now() + lease,
             Ok(false) => return,
             // The database may be away for a moment; the lease stands until it runs out.
