@@ -73,7 +73,8 @@ impl Uploads {
             }
         }
         let given_up = match found {
-            Some(found) if found.is_reachable => {
+            // What is all here waits for its process.
+            Some(found) if found.is_reachable || found.offset == intent.length => {
                 tx.commit().await?;
                 forget_bytes(backend, &expired).await?;
                 return Ok(begun(found, &intent));
@@ -237,7 +238,8 @@ async fn just_received(
 /// Its process sweeps its bytes should it come back.
 async fn give_up(db: &mut PgConnection, id: UploadId) -> Result<()> {
     sqlx::query!(
-        "update uploads set state = 'EXPIRED', updated_at = now() where id = $1 and state = 'RECEIVING'",
+        "update uploads set state = 'EXPIRED', updated_at = now()
+         where id = $1 and state = 'RECEIVING' and offset_bytes < length_bytes",
         id as UploadId
     )
     .execute(db)

@@ -137,7 +137,7 @@ impl Uploads {
     ///
     /// # Errors
     /// 404; 409 for a wrong offset; 410 when it is over; 413 for more bytes than were announced; 423 while another writer has
-    /// it; 408 from a client that fell silent; 415 or 422 when all bytes are here and are not a cover or a track; 460 for a body
+    /// it; 415 or 422 when all bytes are here and are not a cover or a track; 460 for a body
     /// that is not as its checksum says; 507 on a full disk.
     pub async fn receive<S, E>(
         &self,
@@ -264,12 +264,13 @@ impl Uploads {
                     // Or trickled: a client that hears of it may go on.
                     tracing::debug!(upload.id = %id, error = ?error, "the line dropped in the middle of a chunk");
                     let message = "The connection dropped before all bytes had arrived. What arrived is kept.".into();
-                    return Err(Problem::Refused { status: 408, message }.into());
+                    return Err(Problem::Unavailable(message).into());
                 }
                 Ok(None) => return sink.complete().await,
                 Err(_) => {
+                    // Clients of tus take a 408 for the end of the upload, and try again after this.
                     let message = "Nothing arrived for 30 seconds. Send the rest in a new request.".into();
-                    return Err(Problem::Refused { status: 408, message }.into());
+                    return Err(Problem::Unavailable(message).into());
                 }
             };
             let room = opened.length - sink.position();
@@ -278,7 +279,7 @@ impl Uploads {
                 return Err(Problem::Refused { status: 413, message }.into());
             }
             unflushed += chunk.len() as u64;
-            sink.push(chunk).await?;
+            sink.push(&chunk).await?;
             if unflushed >= FLUSH_EVERY_BYTES || last_flush.elapsed() >= FLUSH_EVERY {
                 (unflushed, last_flush) = (0, Instant::now());
                 if sink.is_checked() {

@@ -5,7 +5,6 @@ use std::{
     io::{self, Read, Seek, SeekFrom, Write},
 };
 
-use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -25,8 +24,8 @@ pub(super) struct Sink {
     /// Away while a blocking thread has it; lost if that thread died.
     inner: Option<Inner>,
     writing: Option<JoinHandle<(Option<Inner>, io::Result<()>)>>,
-    gathered: Vec<Bytes>,
-    gathered_bytes: usize,
+    /// A copy: a chunk of a few bytes holds all of the buffer that it came in.
+    gathered: Vec<u8>,
     /// Where the next chunk belongs.
     position: u64,
     written: u64,
@@ -83,8 +82,7 @@ impl Sink {
         Ok(Self {
             inner: Some(inner),
             writing: None,
-            gathered: Vec::new(),
-            gathered_bytes: 0,
+            gathered: Vec::with_capacity(WRITE_BYTES),
             position: offset,
             written: offset,
             flushing_ahead: None,
@@ -102,16 +100,19 @@ impl Sink {
         self.inner.map(|inner| inner.running).unwrap_or_default()
     }
 
-    pub(super) async fn push(&mut self, chunk: Bytes) -> Result<()> {
-        self.position += chunk.len() as u64;
-        self.gathered_bytes += chunk.len();
-        self.gathered.push(chunk);
-        if self.gathered_bytes < WRITE_BYTES {
-            return Ok(());
+    pub(super) async fn push(&mut self, mut chunk: &[u8]) -> Result<()> {
+        while !chunk.is_empty() {
+            let (fits, rest) = chunk.split_at(chunk.len().min(WRITE_BYTES - self.gathered.len()));
+            self.gathered.extend_from_slice(fits);
+            self.position += fits.len() as u64;
+            chunk = rest;
+            if self.gathered.len() == WRITE_BYTES {
+                self.end_write().await?;
+                self.flush_ahead().await?;
+                self.begin_write(Flush::No).await?;
+            }
         }
-        self.end_write().await?;
-        self.flush_ahead().await?;
-        self.begin_write(Flush::No).await
+        Ok(())
     }
 
     /// All has come in. What is checked before it counts is written for that; anything else is by the flush.
@@ -162,8 +163,7 @@ impl Sink {
         let Some(mut inner) = self.inner.take() else {
             return Err(Error::Corrupt("the upload's file is lost after a failed write".into()));
         };
-        let gathered = std::mem::take(&mut self.gathered);
-        self.gathered_bytes = 0;
+        let gathered = std::mem::replace(&mut self.gathered, Vec::with_capacity(WRITE_BYTES));
         self.writing = Some(spawn_blocking(move || {
             let mut outcome = inner.write(&gathered);
             if matches!(flush, Flush::Yes) && outcome.is_ok() {
@@ -220,28 +220,26 @@ impl Sink {
 
     fn forget_gathered(&mut self) {
         self.gathered.clear();
-        self.gathered_bytes = 0;
     }
 }
 
 impl Inner {
-    fn write(&mut self, chunks: &[Bytes]) -> io::Result<()> {
-        if !chunks.is_empty() {
-            leave_room(&self.file, self.reserve_bytes)?;
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
         }
-        for chunk in chunks {
-            if let Err(error) = write(&mut self.file, chunk) {
-                // A full disk took a part of it: cut back to whole chunks, whose hash is known.
-                let _ = self.file.set_len(self.running.offset);
-                let _ = self.file.seek(SeekFrom::Start(self.running.offset));
-                return Err(error);
-            }
-            self.running.hash.update(chunk);
-            if let Some((check, _)) = &mut self.check {
-                check.update(chunk);
-            }
-            self.running.offset += chunk.len() as u64;
+        leave_room(&self.file, self.reserve_bytes)?;
+        if let Err(error) = write(&mut self.file, bytes) {
+            // A full disk took a part of it: cut back to what is hashed.
+            let _ = self.file.set_len(self.running.offset);
+            let _ = self.file.seek(SeekFrom::Start(self.running.offset));
+            return Err(error);
         }
+        self.running.hash.update(bytes);
+        if let Some((check, _)) = &mut self.check {
+            check.update(bytes);
+        }
+        self.running.offset += bytes.len() as u64;
         Ok(())
     }
 }
