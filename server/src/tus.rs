@@ -122,13 +122,28 @@ pub(crate) async fn create(State(state): State<AppState>, Uploader(actor): Uploa
     } else {
         uploads.progress(&actor, begun.id).await
     };
-    // It is made, whatever has become of its first bytes: its client goes on there.
+    // It is made, whatever has become of its first bytes. Where its client may go on, it has to hear of that: most look at nothing of a
+    // creation that has failed, and would make another one.
     let mut answer = match received {
         Ok(received) => (StatusCode::CREATED, far(&received)).into_response(),
-        Err(error) => fail(error).into_response(),
+        Err(error) => {
+            let failure = fail(error).into_response();
+            match uploads.progress(&actor, begun.id).await {
+                Ok(so_far) if is_passing(failure.status()) && so_far.expires_at.is_some() => {
+                    (StatusCode::CREATED, far(&so_far)).into_response()
+                }
+                Ok(so_far) => (far(&so_far), failure).into_response(),
+                Err(_) => failure,
+            }
+        }
     };
     answer.headers_mut().insert(header::LOCATION, location);
     Ok(answer)
+}
+
+/// Whether the same may work in a moment.
+fn is_passing(status: StatusCode) -> bool {
+    matches!(status, StatusCode::LOCKED | StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE)
 }
 
 /// How far an upload is, for its client: JSON with the state in words.

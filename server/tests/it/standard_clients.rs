@@ -258,9 +258,34 @@ async fn first_bytes_that_do_not_match_leave_an_upload_to_go_on_with() {
         .header("upload-checksum", "sha1 2jmj7l5rSw0yVb/vlWAYkK/YBwk=");
     let created = ana.send(request.body(song.slice(..1000))).await.expect_status(460);
     let url = url_of(&created);
+    assert_eq!(created.header("upload-offset"), Some("0"));
+    assert!(created.header("upload-expires").is_some());
     assert_eq!(ana.offset(&url).await, 0);
     ana.patch(&url, 0, song.clone()).await.expect_status(204);
     upload_is(&app, "ATTACHED").await;
+}
+
+/// The first bytes of a creation meet a disk that is full for a moment. Its client looks at nothing of a creation that has failed, and
+/// would make another one, with a track of its own: it hears how far this one is instead.
+#[tokio::test]
+async fn a_creation_whose_first_bytes_are_cut_short_is_gone_on_with() {
+    let app = spawn_app_with(&[("VWAZA_FAIL_POINTS", "disk-full=1*return->off")]).await;
+    let ana = app.artist("Ana").await;
+    let (release, song) = (ana.create_release().await, a_song(1));
+    let request = ana
+        .request(Method::POST, "/api/uploads")
+        .header("tus-resumable", "1.0.0")
+        .header("upload-length", song.len())
+        .header("upload-metadata", metadata(&UploadTarget::NewTrack(release), ""))
+        .header("content-type", "application/offset+octet-stream");
+    let created = ana.send(request.body(song.clone())).await.expect_status(201);
+    let (url, offset) = (url_of(&created), created.header("upload-offset").unwrap().parse::<usize>().unwrap());
+    assert!(offset < song.len(), "{offset}");
+    assert!(created.header("upload-expires").is_some());
+    ana.patch(&url, offset, song.slice(offset..)).await.expect_status(204);
+    upload_is(&app, "ATTACHED").await;
+    assert_eq!(ana.release(release).await.tracks.len(), 1);
+    app.agrees().await;
 }
 
 /// A script has nothing but its token.
