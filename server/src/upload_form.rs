@@ -1,19 +1,27 @@
 //! Uploading without JavaScript: a plain multipart form with `target` and one `file` or several, into the same
 //! ledger.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use app::error::AppError;
 use axum::{
+    body::Body,
     extract::{
-        Multipart, State,
+        FromRequest, Multipart, Request, State,
         multipart::{Field, MultipartError},
     },
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Redirect},
 };
 use bytes::Bytes;
-use futures::{Stream, stream};
+use futures::{Stream, StreamExt, stream};
 use tokio::{sync::mpsc, time::timeout};
 use vwaza::domain::{
     problem::Problem,
@@ -32,25 +40,25 @@ const CHUNKS_AHEAD: usize = 4;
 const SILENCE: Duration = Duration::from_secs(30);
 /// Bytes of a target's name.
 const TARGET_MAX_BYTES: usize = 128;
+/// What the form's parser takes in at most before it has made something of it: it has no limit of its own for a part's head.
+const UNPARSED_MAX_BYTES: usize = 4 * 1024 * 1024;
 
-pub(crate) async fn upload(
-    State(state): State<AppState>,
-    CurrentUser(actor): CurrentUser,
-    headers: HeaderMap,
-    mut form: Multipart,
-) -> Answer {
+pub(crate) async fn upload(State(state): State<AppState>, CurrentUser(actor): CurrentUser, request: Request) -> Answer {
+    let headers = request.headers().clone();
     let at_most_bytes = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse().ok())
         .ok_or_else(|| Problem::BadRequest("The form has to say how long it is.".into()))?;
+    let unparsed = Unparsed::default();
+    let mut form = Multipart::from_request(unparsed.limit(request), &state).await.map_err(|_| not_whole())?;
     let (mut target, mut has_file) = (None, false);
-    while let Some(field) = heard(form.next_field()).await? {
+    while let Some(field) = unparsed.heard(form.next_field()).await? {
         match (field.name(), target) {
-            (Some("target"), _) => target = Some(short_text(field).await?.parse::<UploadTarget>()?),
+            (Some("target"), _) => target = Some(short_text(field, &unparsed).await?.parse::<UploadTarget>()?),
             (Some("file"), Some(target)) => {
                 let mut field = field;
                 let file_name = field.file_name().unwrap_or_default().to_owned();
-                let Some(first) = first_bytes(&mut field).await? else {
+                let Some(first) = first_bytes(&mut field, &unparsed).await? else {
                     // A browser sends a nameless nothing where no file was chosen.
                     if file_name.is_empty() {
                         continue;
@@ -64,7 +72,7 @@ pub(crate) async fn upload(
                     std::pin::pin!(uploads.receive_form(&actor, target, file_name, at_most_bytes, until_its_end(body)));
                 let received = tokio::select! {
                     received = &mut receive => received,
-                    () = forward(first, field, pieces) => receive.await,
+                    () = forward(first, field, &unparsed, pieces) => receive.await,
                 };
                 received.map_err(fail)?;
                 has_file = true;
@@ -88,16 +96,16 @@ enum Piece {
 }
 
 /// `None`: it has none.
-async fn first_bytes(field: &mut Field<'_>) -> Result<Option<Bytes>, Failure> {
+async fn first_bytes(field: &mut Field<'_>, unparsed: &Unparsed) -> Result<Option<Bytes>, Failure> {
     loop {
-        match heard(field.chunk()).await? {
+        match unparsed.heard(field.chunk()).await? {
             Some(bytes) if bytes.is_empty() => {}
             first => return Ok(first),
         }
     }
 }
 
-async fn forward(first: Bytes, mut field: Field<'_>, pieces: mpsc::Sender<Piece>) {
+async fn forward(first: Bytes, mut field: Field<'_>, unparsed: &Unparsed, pieces: mpsc::Sender<Piece>) {
     if pieces.send(Piece::Bytes(first)).await.is_err() {
         return;
     }
@@ -108,6 +116,7 @@ async fn forward(first: Bytes, mut field: Field<'_>, pieces: mpsc::Sender<Piece>
             // The line broke or fell silent: dropping the sender says so.
             Ok(Err(_)) | Err(_) => return,
         };
+        unparsed.is_parsed();
         let is_last = matches!(piece, Piece::End);
         if pieces.send(piece).await.is_err() || is_last {
             return;
@@ -123,9 +132,9 @@ fn until_its_end(pieces: mpsc::Receiver<Piece>) -> impl Stream<Item = io::Result
     }))
 }
 
-async fn short_text(mut field: Field<'_>) -> Result<String, Failure> {
+async fn short_text(mut field: Field<'_>, unparsed: &Unparsed) -> Result<String, Failure> {
     let mut text = Vec::new();
-    while let Some(chunk) = heard(field.chunk()).await? {
+    while let Some(chunk) = unparsed.heard(field.chunk()).await? {
         text.extend_from_slice(&chunk);
         if text.len() > TARGET_MAX_BYTES {
             return Err(not_whole());
@@ -134,14 +143,38 @@ async fn short_text(mut field: Field<'_>) -> Result<String, Failure> {
     String::from_utf8(text).map_err(|_| not_whole())
 }
 
-async fn heard<T>(next: impl Future<Output = Result<T, MultipartError>>) -> Result<T, Failure> {
-    match timeout(SILENCE, next).await {
-        Ok(Ok(next)) => Ok(next),
-        Ok(Err(error)) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            let message = "This form is more than the server takes at once. Send the files one by one.".into();
-            Err(Problem::Refused { status: 413, message }.into())
+/// Bytes that the form's parser has taken in since it last made something of them.
+#[derive(Default)]
+struct Unparsed(Arc<AtomicUsize>);
+
+impl Unparsed {
+    fn limit(&self, request: Request) -> Request {
+        let unparsed = Arc::clone(&self.0);
+        request.map(|body| {
+            Body::from_stream(body.into_data_stream().map(move |chunk| {
+                let chunk = chunk.map_err(io::Error::other)?;
+                let taken = unparsed.fetch_add(chunk.len(), Ordering::Relaxed);
+                if taken > UNPARSED_MAX_BYTES { Err(io::Error::from(io::ErrorKind::InvalidData)) } else { Ok(chunk) }
+            }))
+        })
+    }
+
+    fn is_parsed(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    async fn heard<T>(&self, next: impl Future<Output = Result<T, MultipartError>>) -> Result<T, Failure> {
+        match timeout(SILENCE, next).await {
+            Ok(Ok(next)) => {
+                self.is_parsed();
+                Ok(next)
+            }
+            Ok(Err(error)) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+                let message = "This form is more than the server takes at once. Send the files one by one.".into();
+                Err(Problem::Refused { status: 413, message }.into())
+            }
+            Ok(Err(_)) | Err(_) => Err(not_whole()),
         }
-        Ok(Err(_)) | Err(_) => Err(not_whole()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Files that are not a cover or a track are refused, with a sentence that says why.
 
+use http::Method;
 use vwaza::{
     backend::testing::fixtures::{self, WavFormat},
     domain::{
@@ -147,6 +148,28 @@ async fn pictures_that_are_bombs_take_no_more_memory_than_others() {
     }
     // Those that were taken are examined.
     all_jobs_end(&app.sql).await;
+    for kind in [b"iCCP", b"zTXt"] {
+        let bomb = fixtures::png_with_a_bomb(&fixtures::cover_png(640, 1), kind);
+        let (_, answer) = ana.upload(UploadTarget::Cover(release), "bomb.png", bomb.into()).await;
+        answer.expect_error(422, "without metadata");
+    }
+    let grown = peak_bytes(&app) - before;
+    assert!(grown < SLACK_BYTES, "{} MB more", grown / (1024 * 1024));
+    app.agrees().await;
+}
+
+/// A part's head that never ends.
+#[tokio::test]
+async fn a_form_that_is_all_head_takes_no_more_memory_than_others() {
+    const SLACK_BYTES: u64 = 32 * 1024 * 1024;
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    ana.attach(UploadTarget::NewTrack(ana.create_release().await), "song.wav", a_song(1)).await;
+    let before = peak_bytes(&app);
+    let head = [b"--b\r\nX: ".as_slice(), &vec![b'a'; 48 * 1024 * 1024]].concat();
+    let request =
+        ana.request(Method::POST, "/api/uploads/form").header("content-type", "multipart/form-data; boundary=b");
+    ana.send(request.body(head)).await.expect_status(400);
     let grown = peak_bytes(&app) - before;
     assert!(grown < SLACK_BYTES, "{} MB more", grown / (1024 * 1024));
     app.agrees().await;

@@ -9,6 +9,8 @@ use crate::domain::media::{CoverColour, CoverFacts, CoverFormat};
 const PNG_MAGIC: &[u8] = b"\x89PNG\r\n\x1A\n";
 /// What is not the picture itself: profiles, comments, previews. Real ones stay below one.
 const MAX_PNG_EXTRA_BYTES: u64 = 8 * 1024 * 1024;
+/// Of these, what is packed: as little may come to a thousand times as much. Real ones stay far below.
+const MAX_PNG_PACKED_BYTES: u64 = 1024 * 1024;
 /// One for every 360 bytes of the largest allowed file.
 const MAX_PNG_CHUNKS: usize = 100_000;
 /// Far less than the source's window: a picture of nothing but markers would have it read anew for each of them.
@@ -57,7 +59,7 @@ fn facts(format: CoverFormat, size: (u32, u32), colour: CoverColour, bits: u8, h
 /// Walks through the chunks without reading them: `IHDR`, what else there is, `IDAT`, `IEND`.
 fn png(source: &mut Source) -> Result<CoverFacts> {
     let mut found = None;
-    let mut extra_bytes = 0;
+    let (mut extra_bytes, mut packed_bytes) = (0, 0);
     let mut offset = PNG_MAGIC.len() as u64;
     for _ in 0..MAX_PNG_CHUNKS {
         let Some(head) = source.array::<8>(offset)? else { return incomplete() };
@@ -83,7 +85,11 @@ fn png(source: &mut Source) -> Result<CoverFacts> {
                     facts.has_alpha = true;
                 }
             }
+            b"iCCP" | b"zTXt" | b"iTXt" => packed_bytes += u64::from(size),
             _ => extra_bytes += u64::from(size),
+        }
+        if packed_bytes > MAX_PNG_PACKED_BYTES {
+            return refused(422, "This PNG carries more than 1 MB of profiles and texts. Export it without metadata.");
         }
         if found.is_none() {
             return damaged("it does not say how large it is");

@@ -12,7 +12,7 @@ use std::{
     path::Path,
 };
 
-pub use bad::{animated_png, damaged_in_the_middle, png_declaring, svg, truncated};
+pub use bad::{animated_png, damaged_in_the_middle, png_declaring, png_with_a_bomb, svg, truncated};
 pub use cover::{cover_jpeg, cover_png, picture_png};
 use flacenc::{component::BitRepr, error::Verify};
 pub use mp4::alac;
