@@ -93,8 +93,8 @@ impl Config {
                 poll: Duration::from_millis(number("VWAZA_JOB_POLL_MS", 10..=60_000, 5000)?),
                 lease: Duration::from_secs(number("VWAZA_JOB_LEASE_SECONDS", 1..=24 * 60 * 60, 60)?),
                 max_failures: number("VWAZA_JOB_MAX_RETRIES", 1..=100, queue.max_failures)?,
+                attempt_max: Duration::from_secs(60 * number("VWAZA_JOB_ATTEMPT_MINUTES", 1..=7 * 24 * 60, 60)?),
                 concurrency: number("VWAZA_WORKER_CONCURRENCY", 0..=64, queue.concurrency)?,
-                ..queue
             },
             keeping: KeepingSettings {
                 orphan_grace: Duration::from_secs(number("VWAZA_ORPHAN_GRACE_SECONDS", 1..=30 * 24 * 60 * 60, 900)?),

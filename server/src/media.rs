@@ -60,8 +60,8 @@ pub(crate) async fn thumbnail(
     Path((cover, edge_px)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Answer {
-    let edge_px = edge_px.parse().map_err(|_| Problem::NotFound)?;
-    let file = state.backend.media_files().thumbnail(&actor, parse(&cover)?, edge_px).await.map_err(fail)?;
+    let edge_px: u16 = edge_px.parse().map_err(|_| Problem::NotFound)?;
+    let file = state.backend.media_files().thumbnail(&actor, parse(&cover)?, edge_px.into()).await.map_err(fail)?;
     stream(&state, &file, &format!("{cover}-{edge_px}"), &headers).await
 }
 

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 use vwaza::domain::{
+    operations::QueueOverview,
     release::ReleaseStatus,
     upload::{UploadState, UploadTarget},
 };
@@ -9,24 +10,31 @@ use vwaza::domain::{
 use crate::support::{App, a_cover, a_song, all_jobs_end, eventually, sha256, spawn_app, spawn_app_with};
 
 #[tokio::test]
-async fn u21_what_a_disabled_owner_sent_is_not_attached() {
+async fn u21_what_a_disabled_owner_sent_is_kept_and_not_attached_before_they_are_back() {
     let app = spawn_app().await;
-    let ana = app.artist("Ana").await;
+    let (ana, admin) = (app.artist("Ana").await, app.admin().await);
     let release = ana.create_release().await;
     let held = app.hold_table("lock table objects in share mode").await;
-    let (_, answer) = ana.upload(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
+    let (begun, answer) = ana.upload(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
     answer.expect_status(204);
-    sqlx::query("update users set disabled_at = now()").execute(&app.sql).await.unwrap();
+    sqlx::query("update users set disabled_at = now() where role = 'ARTIST'").execute(&app.sql).await.unwrap();
     drop(held);
-    all_jobs_end(&app.sql).await;
+    let letter = eventually("its job is given up", async || {
+        admin.call_with("queue/view", "page", 1).await.ok::<QueueOverview>().dead_letters.rows.pop()
+    })
+    .await;
     let state: (String, Option<Uuid>) =
         sqlx::query_as("select u.state::text, r.cover_id from uploads u join releases r on r.id = u.release_id")
             .fetch_one(&app.sql)
             .await
             .unwrap();
-    assert_eq!(state, ("SUPERSEDED".into(), None));
+    assert_eq!(state, ("FAILED".into(), None));
     app.agrees().await;
-    eventually("its bytes are gone", async || app.files_in("objects/covers").is_empty().then_some(())).await;
+    eventually("what was put is gone", async || app.files_in("objects/covers").is_empty().then_some(())).await;
+    sqlx::query("update users set disabled_at = null").execute(&app.sql).await.unwrap();
+    admin.call_with("queue/retry", "id", letter.id).await.expect_status(200);
+    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&a_cover(1))));
+    app.agrees().await;
 }
 
 /// Cover A waits for its turn while B, begun later, is stored.
@@ -105,9 +113,15 @@ async fn a5_what_is_still_on_its_way_is_not_approved() {
     let app = spawn_app().await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
     let release = ana.release_in_review().await;
-    // No way leads here; if one is ever made, this is what stands at its end.
-    sqlx::query("update uploads set state = 'RECEIVED' where kind = 'AUDIO'").execute(&app.sql).await.unwrap();
-    admin.approve(release.id, release.version).await.expect_error(409, "still on its way");
+    // No way leads here; if one is ever made, this is what stands at its end: the verdict has come to the release before the file has.
+    let mut held = app.hold_release(release.id).await;
+    let (verdict, ()) = tokio::join!(admin.approve(release.id, release.version), async {
+        app.lock_waits(1).await;
+        let received = sqlx::query("update uploads set state = 'RECEIVED' where kind = 'AUDIO'");
+        received.execute(&mut *held).await.unwrap();
+        held.commit().await.unwrap();
+    });
+    verdict.expect_error(409, "still on its way");
     assert_eq!(ana.release(release.id).await.status, ReleaseStatus::PendingReview);
     sqlx::query("update uploads set state = 'ATTACHED' where kind = 'AUDIO'").execute(&app.sql).await.unwrap();
     app.agrees().await;

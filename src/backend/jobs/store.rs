@@ -45,6 +45,9 @@ pub(super) async fn perform(backend: &Backend, job: &Claimed, id: UploadId) -> R
         }
         return Ok(());
     }
+    if upload.owner_is_disabled {
+        return Err(owner_is_disabled());
+    }
     let storage = backend.storage.on_behalf_of(job.id);
     // A kill between PUT and COMMIT, or a database restored from between them: what is there already is not put again.
     let object = match stored_by_another_attempt(backend, &storage, id).await? {
@@ -90,6 +93,8 @@ async fn stored_by_another_attempt(backend: &Backend, storage: &Storage, id: Upl
         match storage.holds(&object).await {
             Ok(true) => return Ok(Some(object)),
             Ok(false) => {}
+            // To put it once more would leave one more of them each time.
+            Err(error @ Error::CircuitOpen) => return Err(error),
             // The reaper ends it; whether the storage is away, the PUT will tell.
             Err(error) => {
                 tracing::warn!(object.key = %object.key, error = ?error, "what an earlier attempt has put cannot be read");
@@ -104,6 +109,13 @@ async fn stored_by_another_attempt(backend: &Backend, storage: &Storage, id: Upl
         }
     }
     Ok(None)
+}
+
+/// Nothing is attached for them, and nothing is lost: once they are back, an admin has it tried again.
+fn owner_is_disabled() -> JobError {
+    JobError::Refused(
+        "Your account was disabled when this file was to be stored. Its bytes are kept: ask us to try again.".into(),
+    )
 }
 
 async fn load(db: &mut PgConnection, id: UploadId) -> Result<Received> {
@@ -121,17 +133,18 @@ async fn load(db: &mut PgConnection, id: UploadId) -> Result<Received> {
 }
 
 /// One short transaction: the target is still there and holds nothing newer, the owner may still attach, the job is still ours.
-async fn attach(backend: &Backend, job: &Claimed, id: UploadId, object: &Intended) -> Result<()> {
+async fn attach(backend: &Backend, job: &Claimed, id: UploadId, object: &Intended) -> Result<(), JobError> {
     let mut tx = db::begin(&backend.db).await?;
     let release = match job.release {
         Some(release) => releases::lock(&mut tx, release).await?,
         None => None,
     };
     let upload = load(&mut tx, id).await?;
-    let attached = match (release, upload.state, upload.owner_is_disabled) {
-        (Some(release), UploadState::Received, false) => {
-            attach_to_target(&mut tx, release, id, &upload, object.id).await?
-        }
+    if upload.state == UploadState::Received && upload.owner_is_disabled {
+        return Err(owner_is_disabled());
+    }
+    let attached = match (release, upload.state) {
+        (Some(release), UploadState::Received) => attach_to_target(&mut tx, release, id, &upload, object.id).await?,
         _ => false,
     };
     let state = if attached { UploadState::Attached } else { UploadState::Superseded };

@@ -93,6 +93,18 @@ impl Breaker {
         self.note(verb, caller, call.await)
     }
 
+    /// Asks of an object without reading it. That this works says that the storage is there, not that its bytes can be read.
+    pub(super) async fn look<T>(&self, caller: Caller, look: impl Future<Output = Result<T>>) -> Result<T> {
+        self.admit(Verb::Read)?;
+        match look.await {
+            Err(error) if error.is_outage() => self.note(Verb::Read, caller, Err(error)),
+            outcome => {
+                self.inner().last_answer = Some(Instant::now());
+                outcome
+            }
+        }
+    }
+
     /// # Errors
     /// While nothing of the kind is asked.
     pub(super) fn admit(&self, verb: Verb) -> Result<()> {

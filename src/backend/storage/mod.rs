@@ -152,7 +152,7 @@ impl Storage {
             }
             Ok(listed)
         };
-        self.breaker.call(Verb::Read, self.caller, list).await
+        self.breaker.look(self.caller, list).await
     }
 
     /// Deletes an object. What is not there counts as deleted.
@@ -225,7 +225,7 @@ impl Storage {
                 Err(error) => Err(error.into()),
             }
         };
-        self.breaker.call(Verb::Read, self.caller, look).await
+        self.breaker.look(self.caller, look).await
     }
 
     /// Whether nothing is left of an object, not even half written.
@@ -265,7 +265,7 @@ impl Storage {
             Kind::S3(s3) => Ok(Some(s3.signed_url(&key, SIGNED_FOR).await?)),
             Kind::Supabase(supabase) => {
                 let sign = async { Ok(Some(supabase.signed_url(&key, SIGNED_FOR).await?)) };
-                self.breaker.call(Verb::Read, self.caller, sign).await
+                self.breaker.look(self.caller, sign).await
             }
         }
     }
