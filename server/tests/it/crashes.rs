@@ -47,6 +47,7 @@ async fn what_a_crash_left_behind_the_offset_is_cut_off() {
     assert_eq!(ana.offset(&begun.url).await, 100_000);
     ana.patch(&begun.url, 100_000, song.slice(100_000..)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+    app.agrees().await;
 }
 
 #[tokio::test]

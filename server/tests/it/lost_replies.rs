@@ -74,6 +74,7 @@ async fn the_same_file_is_uploaded_twice_by_whoever_means_it() {
     ana.call_with("tracks/remove", "id", newest).await.expect_status(200);
     create(&ana, target, Some("take 7"), &song).await;
     assert_eq!(tracks(&ana, release).await, 7);
+    app.agrees().await;
 }
 
 /// The first cover, the second, and the first again: that is no retry.

@@ -44,8 +44,8 @@ async fn j2_a_job_whose_process_is_killed_runs_again_and_that_costs_an_attempt()
 
 #[tokio::test]
 async fn j8_a_job_that_kills_its_process_every_time_is_given_up_and_blocks_nobody() {
-    let mut app = spawn_app_with(&[("VWAZA_JOB_LEASE_SECONDS", "2")]).await;
-    let ana = app.artist("Ana").await;
+    let mut app = spawn_app_with(&[("VWAZA_JOB_LEASE_SECONDS", "3")]).await;
+    let (ana, ben) = (app.artist("Ana").await, app.artist("Ben").await);
     let release = ana.create_release().await;
     // It never gets beyond its first statement, and its process dies each time.
     let held = app.hold_table("lock table objects in share mode").await;
@@ -57,11 +57,21 @@ async fn j8_a_job_that_kills_its_process_every_time_is_given_up_and_blocks_nobod
             (status == "UPLOADING" && at == attempt).then_some(())
         })
         .await;
+        // What another artist has in the queue meanwhile.
+        idle_jobs(&app.sql, &ben, 1).await;
         app.restart().await;
     }
     eventually("it is given up", async || (job(&app.sql, "STORE").await == ("FAILED".into(), 3, 3, 3)).then_some(()))
         .await;
     drop(held);
+    let ahead: i64 = sqlx::query_scalar(
+        "select count(*) from upload_jobs other, upload_jobs poison
+         where other.kind = 'EXAMINE' and other.status = 'COMPLETED' and poison.kind = 'STORE' and other.updated_at < poison.updated_at",
+    )
+    .fetch_one(&app.sql)
+    .await
+    .unwrap();
+    assert!(ahead >= 2, "{ahead}: the others waited until it was given up");
     assert_eq!(ana.upload_status(begun.id).await.state, UploadState::Failed);
     assert_eq!(ana.release(release).await.cover.state(), FileState::Failed);
     ana.attach(UploadTarget::NewTrack(release), "song.wav", a_song(1)).await;

@@ -13,8 +13,8 @@ use vwaza::{
 };
 
 use crate::support::{
-    Client, LONG_SONG_HALF, PASSWORD, RawRequest, a_cover, a_long_song, a_song, eventually, form, sha256, spawn_app,
-    spawn_app_with,
+    Client, LONG_SONG_HALF, PASSWORD, RawRequest, a_cover, a_long_song, a_song, eventually, form, metadata, sha256,
+    spawn_app, spawn_app_with,
 };
 
 #[tokio::test]
@@ -31,6 +31,7 @@ async fn beginning_the_same_upload_again_finds_it() {
     assert_ne!(ana.begin(target, "song.wav", 1001).await.id, one.id);
     assert_ne!(ana.begin(target, "other.wav", 1000).await.id, one.id);
     assert_eq!(ana.release(release).await.tracks.len(), 3);
+    app.agrees().await;
 }
 
 #[tokio::test]
@@ -165,6 +166,11 @@ async fn an_artist_has_so_many_open_uploads_and_no_more() {
     let first = ana.begin(target, "1.wav", 1000).await;
     ana.begin(target, "2.wav", 1000).await;
     let refused = ana.try_begin(target, "3.wav", 1000).await.expect_error(429, "2 uploads are open already");
+    assert!(refused.header("retry-after").is_some());
+    let metadata = metadata(&[("target", &target.to_string()), ("filename", "3.wav")]);
+    let headers = [("upload-length", "1000"), ("upload-metadata", &*metadata)];
+    let created = ana.tus(Method::POST, "/api/uploads", &headers).await;
+    let refused = created.expect_error(429, "2 uploads are open already");
     assert!(refused.header("retry-after").is_some());
     assert_eq!(ana.release(release).await.tracks.len(), 2);
     // The same again is no further one; and nobody else is kept waiting.

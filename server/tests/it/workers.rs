@@ -270,6 +270,8 @@ async fn j22_the_last_jobs_and_the_submit_leave_no_release_behind() {
         tokio::spawn(async move { ana.submit(id).await.expect_status(200) })
     });
     let submits: Vec<_> = submits.collect();
+    // Of each release: a job that holds its row and waits for the facts, and somebody behind it.
+    app.lock_waits(6).await;
     drop(held);
     for submit in submits {
         submit.await.unwrap();
