@@ -87,14 +87,34 @@ test('an upload goes on after its session ended and its artist signed in again',
   await breakOff();
   const row = wizard.tracks().first();
   await expect(row).toContainText('Sign in again; your bytes are safe');
-  await expect(row.getByRole('link', { name: 'Sign in' })).toBeVisible();
   await expect(row).not.toContainText('The connection broke');
   await expectAccessible(page);
 
-  const other = await context.newPage();
+  // In a tab of its own: this one has a file to send.
+  const [other] = await Promise.all([context.waitForEvent('page'), row.getByRole('link', { name: 'Sign in' }).click()]);
   await new Account(other).signIn(artist);
   await expectReceived(page);
   expect(sent.filter((offset) => offset === 0), 'nothing begins anew').toHaveLength(1);
+});
+
+test('a session that ends once the file is here leaves nothing to be sent', async ({ page, watch }) => {
+  watch.expect(/status of 401/);
+  const wizard = await new Home(page).newRelease();
+  await wizard.go('Tracks');
+  const complete = '**/api/upload/complete';
+  const signedOut = { statusCode: 401, error: 'Unauthorized', message: 'Sign in to go on.' };
+  await page.route(complete, (route) => route.fulfill({ status: 401, json: signedOut }));
+  await wizard.chooseTracks('song.flac');
+  await expect(wizard.tracks()).toContainText('Sign in again; your bytes are safe');
+  await expect(wizard.tracks().getByRole('button', { name: /^(Cancel|Try again): / })).toHaveCount(0);
+  await expect(wizard.tracks().getByRole('progressbar')).not.toHaveAttribute('value');
+
+  const asked: string[] = [];
+  page.on('dialog', (dialog) => dialog.accept().finally(() => asked.push(dialog.type())));
+  await page.reload();
+  expect(asked, 'leaving needs no warning').toEqual([]);
+  await page.unroute(complete);
+  await wizard.expectPlayable('Night Bus');
 });
 
 test('an upload resumes after the tab was closed in the middle of it', async ({ page, watch }) => {

@@ -22,7 +22,7 @@ pub fn UploadProgress(
     let state = Memo::new(move |_| task.state());
     let can_pause = Memo::new(move |_| state.with(TaskState::can_pause));
     let can_resume = Memo::new(move |_| state.with(TaskState::can_resume));
-    let is_storing = Memo::new(move |_| state.with(|state| *state == TaskState::Storing));
+    let is_with_us = Memo::new(move |_| state.with(TaskState::is_with_us));
     let is_signed_out = Memo::new(move |_| state.with(|state| matches!(state, TaskState::SignedOut(_))));
     let is_bad = Memo::new(move |_| state.with(TaskState::is_bad));
     // One button that changes its meaning, so that the focus stays on it.
@@ -42,10 +42,16 @@ pub fn UploadProgress(
             <Bar name=name state=state/>
             <p class="upload-line">{move || state.with(TaskState::sentence)}</p>
             <div class="upload-actions">
+                // In a tab of its own: leaving this one would end what waits behind this file.
                 {move || {
-                    is_signed_out
-                        .get()
-                        .then(|| view! { <a class="link" href=format!("/sign-in?next={address}")>"Sign in"</a> })
+                    is_signed_out.get().then(|| {
+                        view! {
+                            <a class="link" href=format!("/sign-in?next={address}") target="_blank" rel="noopener">
+                                "Sign in"
+                                <span class="visually-hidden">" (in a new tab)"</span>
+                            </a>
+                        }
+                    })
                 }}
                 <Show when=move || can_pause.get() || can_resume.get()>
                     <button
@@ -60,7 +66,7 @@ pub fn UploadProgress(
                         {move || view! { <Icon name=toggle().1/> }}
                     </button>
                 </Show>
-                <Show when=move || !is_storing.get()>
+                <Show when=move || !is_with_us.get()>
                     <button
                         type="button"
                         class="btn-icon"

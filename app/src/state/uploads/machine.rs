@@ -23,8 +23,8 @@ pub enum TaskState {
     Paused(Progress),
     /// The line or the server failed, perhaps with a sentence; it goes on by itself.
     Waiting(Progress, Option<String>),
-    /// The session is over; it goes on after signing in.
-    SignedOut(Progress),
+    /// The session is over; it goes on after signing in. Without progress once all bytes are with us.
+    SignedOut(Option<Progress>),
     /// All bytes are with us.
     Storing,
     Done,
@@ -37,7 +37,12 @@ pub enum TaskState {
 impl TaskState {
     /// There are bytes that only this tab has.
     pub fn has_unsent_bytes(&self) -> bool {
-        matches!(self, Self::Queued | Self::Sending(_) | Self::Paused(_) | Self::Waiting(..) | Self::SignedOut(_))
+        matches!(self, Self::Queued | Self::Sending(_) | Self::Paused(_) | Self::Waiting(..) | Self::SignedOut(Some(_)))
+    }
+
+    /// What becomes of its bytes is not in this tab's hands any more.
+    pub fn is_with_us(&self) -> bool {
+        matches!(self, Self::Storing | Self::SignedOut(None))
     }
 
     pub fn is_bad(&self) -> bool {
@@ -49,16 +54,14 @@ impl TaskState {
     }
 
     pub fn can_resume(&self) -> bool {
-        matches!(self, Self::Paused(_) | Self::SignedOut(_) | Self::Failed(_))
+        matches!(self, Self::Paused(_) | Self::SignedOut(Some(_)) | Self::Failed(_))
     }
 
     /// For the progress bar; `None` where there is nothing to measure.
     pub fn progress(&self) -> Option<Progress> {
         match self {
-            Self::Sending(progress)
-            | Self::Paused(progress)
-            | Self::Waiting(progress, _)
-            | Self::SignedOut(progress) => Some(*progress),
+            Self::Sending(progress) | Self::Paused(progress) | Self::Waiting(progress, _) => Some(*progress),
+            Self::SignedOut(progress) => *progress,
             _ => None,
         }
     }
@@ -373,6 +376,14 @@ mod tests {
         assert_eq!(after_reply(&reply(410, None), 10), Next::BeginAgain);
         assert_eq!(after_reply(&reply(401, None), 10), Next::SignIn);
         assert_eq!(after_begin_error(401, ""), Next::SignIn);
+    }
+
+    #[test]
+    fn who_is_signed_out_once_all_bytes_are_with_us_loses_nothing_by_leaving() {
+        assert!(TaskState::SignedOut(Some(Progress::default())).has_unsent_bytes());
+        assert!(!TaskState::SignedOut(None).has_unsent_bytes());
+        assert_eq!(TaskState::SignedOut(None).progress(), None);
+        assert!(!TaskState::SignedOut(None).can_resume(), "it goes on by itself");
     }
 
     #[test]

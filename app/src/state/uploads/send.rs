@@ -334,7 +334,7 @@ impl Run {
     async fn ask(&mut self, pause: Pause, why: Option<String>) -> Next {
         self.failures += 1;
         if pause == Pause::Growing || self.failures > 2 {
-            self.show(TaskState::Waiting(self.shown_progress(), why));
+            self.show(TaskState::Waiting(self.shown_progress().unwrap_or_else(|| self.progress(0)), why));
             request::sleep(machine::pause_ms(self.failures, js_sys::Math::random())).await;
             if !self.is_current() {
                 return Next::Ask { pause, why: None };
@@ -397,9 +397,10 @@ impl Run {
         Progress { sent, total: self.task.length, bytes_per_second: self.meter.get().bytes_per_second() }
     }
 
-    /// As the page shows it now.
-    fn shown_progress(&self) -> Progress {
-        self.progress(self.task.state.with_untracked(TaskState::progress).map_or(0, |progress| progress.sent))
+    /// As the page shows it now; `None` once all bytes are with us.
+    fn shown_progress(&self) -> Option<Progress> {
+        let shown = self.task.state.with_untracked(TaskState::progress)?;
+        Some(self.progress(shown.sent))
     }
 
     fn is_current(&self) -> bool {
