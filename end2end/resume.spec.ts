@@ -1,3 +1,5 @@
+import { appendFile, copyFile } from 'node:fs/promises';
+
 import type { Page } from '@playwright/test';
 
 import { Account } from './pages/account';
@@ -138,6 +140,23 @@ test('an upload resumes after the tab was closed in the middle of it', async ({ 
   await row.locator('input[type=file]').setInputFiles(fixture(LONG_MASTER));
   await expectReceived(page);
   expect(sent[0]).toBe(3 * CHUNK_BYTES);
+  await expect(wizard.tracks()).toHaveCount(1);
+});
+
+test('a file that was changed in the middle of its upload is chosen once more in its row', async ({ page, watch }, info) => {
+  watch.expect(/net::ERR_/);
+  const wizard = await new Home(page).newRelease();
+  await wizard.go('Tracks');
+  const file = info.outputPath('1 - morning_shift.wav');
+  await copyFile(fixture(LONG_MASTER), file);
+  const [breakOff] = await Promise.all([stopAfter(page, 1), page.locator('#tracks').setInputFiles(file)]);
+  await appendFile(file, 'more');
+  await breakOff();
+  const row = wizard.tracks().first();
+  await expect(row).toContainText('Choose it once more.');
+  await row.locator('input[type=file]').setInputFiles(fixture(LONG_MASTER));
+  await expect(row).not.toContainText('Choose it once more.');
+  await expectReceived(page);
   await expect(wizard.tracks()).toHaveCount(1);
 });
 

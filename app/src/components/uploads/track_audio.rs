@@ -80,8 +80,10 @@ pub fn TrackAudio(
         let file = audio.get().filter(|file| file.examination == Examination::Passed)?;
         Some(view! { <Sound track=track file=file queue=queue/> })
     };
-    let may_choose = Memo::new(move |_| {
-        local.get().is_none() && told.with(Option::is_none) && state.get() != Some(FileState::Storing)
+    let may_choose = Memo::new(move |_| match local.get() {
+        // What is bad can be replaced at once.
+        Some(task) => task.is_bad(),
+        None => told.with(Option::is_none) && state.get() != Some(FileState::Storing),
     });
     view! {
         {sound}
