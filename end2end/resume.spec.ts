@@ -4,7 +4,7 @@ import type { Page } from '@playwright/test';
 
 import { Account } from './pages/account';
 import { Home } from './pages/home';
-import { someDetails } from './pages/wizard';
+import { someDetails, Wizard } from './pages/wizard';
 import { expectAccessible } from './support/accessible';
 import { alive } from './support/alive';
 import { fixture, LONG_MASTER } from './support/files';
@@ -158,6 +158,33 @@ test('a file that was changed in the middle of its upload is chosen once more in
   await expect(row).not.toContainText('Choose it once more.');
   await expectReceived(page);
   await expect(wizard.tracks()).toHaveCount(1);
+});
+
+test('what another device sends meanwhile is not said to be safe', async ({ page, newPage }) => {
+  const artist = newArtist();
+  await new Account(page).signUp(artist);
+  const wizard = await new Home(page).newRelease();
+  await wizard.go('Cover');
+  await wizard.chooseCover('cover-small.png');
+  await expect(wizard.coverStep()).toContainText('1000 × 1000 px');
+  await wizard.go('Tracks');
+  await wizard.chooseTracks('song.flac');
+  await wizard.expectPlayable('Night Bus');
+
+  const laptop = await newPage();
+  await new Account(laptop).signIn(artist);
+  const there = new Wizard(laptop, wizard.id);
+  await there.open('tracks');
+  const replacement = there.track('Night Bus').locator('input[type=file]').setInputFiles(fixture(LONG_MASTER));
+  await Promise.all([stopAfter(laptop, 0), replacement]);
+  await expect(wizard.track('Night Bus')).toContainText('Choose the same file to go on: 1 - morning_shift.wav');
+  await expect(wizard.track('Night Bus')).not.toContainText('Safe with us');
+
+  await there.go('Cover');
+  await there.chooseCover('cover.jpg');
+  await wizard.go('Cover');
+  await expect(wizard.coverStep()).toContainText('Choose the same file to go on: cover.jpg');
+  await expect(wizard.coverStep()).not.toContainText('Safe with us');
 });
 
 test('no release goes to review without the files that were chosen last', async ({ page }) => {

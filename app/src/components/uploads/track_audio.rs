@@ -39,7 +39,8 @@ pub fn TrackAudio(
         let is_told = |task: &Task| track.with(|track| task.is_told_by(track.pending.as_ref()));
         task.get().filter(|task| task.state() != TaskState::Done && !is_told(task))
     });
-    let is_done = Memo::new(move |_| task.get().is_some_and(|task| task.state() == TaskState::Done));
+    let is_ahead =
+        Memo::new(move |_| task.get().is_some_and(|task| track.with(|track| task.is_ahead_of(track.pending.as_ref()))));
     let pending =
         Memo::new(move |_| if local.get().is_some() { None } else { track.with(|track| track.pending.clone()) });
     let audio = Memo::new(move |_| track.with(|track| track.audio.clone()));
@@ -49,13 +50,13 @@ pub fn TrackAudio(
         }
         Some(match track.with(TrackView::state) {
             // This tab knows more than the page has heard.
-            FileState::Receiving | FileState::Missing if is_done.get() => FileState::Storing,
+            FileState::Receiving | FileState::Missing if is_ahead.get() => FileState::Storing,
             state => state,
         })
     });
 
     // What the note below says is not said twice.
-    let told = Memo::new(move |_| pending.get().filter(|pending| is_told(pending) && !is_done.get()));
+    let told = Memo::new(move |_| pending.get().filter(|pending| is_told(pending) && !is_ahead.get()));
 
     let under_way = move || {
         local.get().map(|task| {

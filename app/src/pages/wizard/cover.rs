@@ -94,12 +94,11 @@ fn Progress(latest: Latest, on_files: Callback<Files>) -> impl IntoView {
     let task = Memo::new(move |_| uploads.of_cover(id));
     let local = Memo::new(move |_| task.get().filter(|task| task.state() != TaskState::Done));
     let pending = Memo::new(move |_| {
-        let is_known_here = task.with(Option::is_some)
-            && latest.with(|release| {
-                // A refusal is said by the server alone, so that it is said once.
-                release.cover.pending.as_ref().is_none_or(|pending| pending.state == UploadState::Receiving)
-            });
-        if is_known_here { None } else { latest.with(|release| release.cover.pending.clone()) }
+        let pending = latest.with(|release| release.cover.pending.clone())?;
+        // A refusal is said by the server alone, so that it is said once.
+        let is_said_here = pending.state == UploadState::Receiving
+            && task.get().is_some_and(|task| task.state() != TaskState::Done || task.is_ahead_of(Some(&pending)));
+        (!is_said_here).then_some(pending)
     });
     let state = Memo::new(move |_| latest.with(|release| release.cover.state()));
     let under_way = move || {

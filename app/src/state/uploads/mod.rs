@@ -114,6 +114,11 @@ impl Task {
             && pending.is_some_and(|pending| Some(pending.id) == self.upload())
     }
 
+    /// It is done, and the page has not heard of it yet. Another device's upload may be under way by then.
+    pub fn is_ahead_of(&self, pending: Option<&PendingUpload>) -> bool {
+        self.state() == TaskState::Done && pending.is_none_or(|pending| Some(pending.id) == self.upload())
+    }
+
     /// Where to go on when the upload itself is gone: a track that was made for it is not made twice.
     #[cfg(feature = "hydrate")]
     fn current_target(&self) -> UploadTarget {
@@ -258,6 +263,11 @@ impl Uploads {
     pub fn forget(self, task: &Task) {
         self.remove(task);
         send::pump(self);
+    }
+
+    /// What is done, to be forgotten once the release shows it.
+    pub fn done(self, release: ReleaseId) -> Vec<Task> {
+        untrack(|| self.of_release(release).into_iter().filter(|task| task.state() == TaskState::Done).collect())
     }
 
     fn cancel(self, task: &Task, made: Made) {
