@@ -1,3 +1,5 @@
+import { mkdir } from 'node:fs/promises';
+
 import { Account } from './pages/account';
 import { Home } from './pages/home';
 import { Player } from './pages/player';
@@ -87,6 +89,21 @@ test('a track that turns out to be damaged comes back with the reason', async ({
   await release.expectStatus('In review');
   await page.getByRole('button', { name: /^Play (?!Night Bus)/ }).click();
   await new Player(page).expectProgress();
+});
+
+test('a folder becomes no track', async ({ page, context }, info) => {
+  const wizard = await new Home(page).newRelease();
+  await wizard.go('Tracks');
+  const folder = info.outputPath('Album');
+  await mkdir(folder);
+  const devtools = await context.newCDPSession(page);
+  const data = { items: [], files: [folder, fixture('song.flac')], dragOperationsMask: 1 };
+  for (const type of ['dragEnter', 'dragOver', 'drop'] as const) {
+    await devtools.send('Input.dispatchDragEvent', { type, x: 600, y: 400, data });
+  }
+  await expect(page.locator('.toast-bad')).toContainText('Open the folder and drop the files in it.');
+  await wizard.expectTitles('Night Bus');
+  await expect(wizard.tracks()).toHaveCount(1);
 });
 
 test('what became of a file that failed for good is told by its release, and its track stays', async ({ page }) => {

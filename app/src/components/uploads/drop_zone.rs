@@ -1,12 +1,16 @@
 //! A place for files: dropped anywhere on the page, or chosen; without scripts a plain form.
 
 use leptos::{ev, prelude::*};
-use vwaza::domain::upload::UploadTarget;
+use vwaza::domain::{problem::Problem, upload::UploadTarget};
 
 use super::{FORM_ADDRESS, file_input::FileInput};
 use crate::{
     components::icon::{Icon, IconName},
-    state::uploads::{Files, holds_files},
+    error::AppError,
+    state::{
+        toasts::Toasts,
+        uploads::{Files, holds_files, holds_folders},
+    },
 };
 
 /// One file or many.
@@ -32,6 +36,7 @@ pub fn DropZone(
     target: UploadTarget,
     on_files: Callback<Files>,
 ) -> impl IntoView {
+    let toasts = Toasts::get();
     let over = RwSignal::new(false);
     // A file dropped beside a small target would make the browser leave the page: so the whole page is the target.
     let listeners = [
@@ -50,6 +55,9 @@ pub fn DropZone(
             over.set(false);
             if holds_files(&event) {
                 event.prevent_default();
+                if holds_folders(&event) {
+                    toasts.error(&folder_refused());
+                }
                 on_files.run(Files::dropped(&event));
             }
         }),
@@ -80,4 +88,8 @@ pub fn DropZone(
             <p class="hint" id=limits_id>{limits}</p>
         </form>
     }
+}
+
+fn folder_refused() -> AppError {
+    Problem::BadRequest("A folder cannot be uploaded. Open the folder and drop the files in it.".into()).into()
 }

@@ -13,13 +13,16 @@ pub struct Files {
 impl Files {
     /// What a file input holds; the input is emptied, so that the same file can be chosen once more.
     pub fn chosen(input: &web_sys::HtmlInputElement) -> Self {
-        let files = Self::of_list(input.files());
+        let list = input.files();
+        let files = list.map(|list| (0..list.length()).filter_map(|index| list.get(index)).collect());
         input.set_value("");
-        files
+        Self { files: files.unwrap_or_default() }
     }
 
+    /// Without folders, which look like files that nobody can read.
     pub fn dropped(event: &ev::DragEvent) -> Self {
-        Self::of_list(event.data_transfer().and_then(|transfer| transfer.files()))
+        let files = items(event).filter(|item| !is_folder(item)).filter_map(|item| item.get_as_file().ok().flatten());
+        Self { files: files.collect() }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -28,11 +31,6 @@ impl Files {
 
     pub fn into_vec(self) -> Vec<web_sys::File> {
         self.files
-    }
-
-    fn of_list(list: Option<web_sys::FileList>) -> Self {
-        let files = list.map(|list| (0..list.length()).filter_map(|index| list.get(index)).collect());
-        Self { files: files.unwrap_or_default() }
     }
 }
 
@@ -60,4 +58,26 @@ pub fn holds_files(event: &ev::DragEvent) -> bool {
 #[cfg(not(feature = "hydrate"))]
 pub fn holds_files(_event: &ev::DragEvent) -> bool {
     false
+}
+
+/// Of a drop: while something is still dragged, browsers do not tell.
+#[cfg(feature = "hydrate")]
+pub fn holds_folders(event: &ev::DragEvent) -> bool {
+    items(event).any(|item| is_folder(&item))
+}
+
+#[cfg(not(feature = "hydrate"))]
+pub fn holds_folders(_event: &ev::DragEvent) -> bool {
+    false
+}
+
+#[cfg(feature = "hydrate")]
+fn items(event: &ev::DragEvent) -> impl Iterator<Item = web_sys::DataTransferItem> {
+    let list = event.data_transfer().map(|transfer| transfer.items());
+    list.into_iter().flat_map(|list| (0..list.length()).filter_map(move |index| list.get(index)))
+}
+
+#[cfg(feature = "hydrate")]
+fn is_folder(item: &web_sys::DataTransferItem) -> bool {
+    item.webkit_get_as_entry().ok().flatten().is_some_and(|entry| entry.is_directory())
 }

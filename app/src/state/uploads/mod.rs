@@ -19,7 +19,7 @@ use vwaza::domain::{
 };
 
 pub use self::{
-    files::{Files, holds_files},
+    files::{Files, holds_files, holds_folders},
     machine::{Progress, TaskState},
 };
 
