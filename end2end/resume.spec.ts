@@ -187,6 +187,17 @@ test('what another device sends meanwhile is not said to be safe', async ({ page
   await expect(wizard.coverStep()).not.toContainText('Safe with us');
 });
 
+test('who cancels an upload hears that it did not work', async ({ page, watch }) => {
+  watch.expect(/net::ERR_/);
+  const wizard = await new Home(page).newRelease();
+  await wizard.go('Tracks');
+  await Promise.all([stopAfter(page, 1), wizard.chooseTracks(LONG_MASTER)]);
+  await page.route('**/api/upload/cancel', (route) => route.abort());
+  await page.route('**/api/tracks/remove', (route) => route.abort());
+  await wizard.tracks().getByRole('button', { name: /^Cancel: / }).click();
+  await expect(page.locator('.toast-bad')).toContainText('The server cannot be reached.');
+});
+
 test('no release goes to review without the files that were chosen last', async ({ page }) => {
   const wizard = await new Home(page).newRelease();
   await wizard.make(someDetails(`Replaced ${unique()}`));

@@ -18,6 +18,9 @@ use vwaza::domain::{
     upload::UploadTarget,
 };
 
+#[cfg(feature = "hydrate")]
+use super::toasts::Toasts;
+
 pub use self::{
     files::{Files, holds_files, holds_folders},
     machine::{Progress, TaskState},
@@ -140,10 +143,17 @@ impl Task {
 pub struct Uploads {
     tasks: RwSignal<Vec<Task>>,
     changes: RwSignal<u64>,
+    #[cfg(feature = "hydrate")]
+    toasts: Toasts,
 }
 
 pub fn provide() {
-    let uploads = Uploads { tasks: RwSignal::new(Vec::new()), changes: RwSignal::new(0) };
+    let uploads = Uploads {
+        tasks: RwSignal::new(Vec::new()),
+        changes: RwSignal::new(0),
+        #[cfg(feature = "hydrate")]
+        toasts: Toasts::get(),
+    };
     provide_context(uploads);
 }
 

@@ -18,9 +18,12 @@ use super::{
     machine::{self, Next, Pause, Progress, SpeedMeter},
     request,
 };
-use crate::api::{
-    tracks::remove_track,
-    uploads::{begin_upload, cancel_upload, complete_upload},
+use crate::{
+    api::{
+        tracks::remove_track,
+        uploads::{begin_upload, cancel_upload, complete_upload},
+    },
+    error::ApiResult,
 };
 
 /// Files that send at the same time: enough to fill a line, few enough for each to get somewhere.
@@ -169,13 +172,17 @@ pub(super) fn forget(task: &Task) {
 pub(super) fn cancel(uploads: Uploads, task: &Task, made: Made) {
     let upload = untrack(|| task.upload());
     let made = task.made.get_untracked().filter(|_| made == Made::Remove);
-    spawn_local(async move {
+    let tell = move |answer: ApiResult<()>| match answer {
         // Where it came too late, the page shows what has become of the file.
+        Err(error) if !matches!(error.status(), 404 | 409) => uploads.toasts.error(&error),
+        Ok(()) | Err(_) => {}
+    };
+    spawn_local(async move {
         if let Some(upload) = upload {
-            drop(cancel_upload(upload).await);
+            tell(cancel_upload(upload).await);
         }
         if let Some(made) = made {
-            drop(remove_track(made).await);
+            tell(remove_track(made).await.map(drop));
         }
         uploads.changes.update(|changes| *changes += 1);
     });
