@@ -8,10 +8,10 @@ use reqwest::{
 };
 use vwaza::{
     backend::testing::fixtures,
-    domain::{ids::ReleaseId, upload::UploadState},
+    domain::{files::FileState, ids::ReleaseId, upload::UploadState},
 };
 
-use crate::support::{Answer, Client, a_cover, a_song, eventually, sha256, spawn_app};
+use crate::support::{Answer, Client, a_cover, a_song, eventually, sha256, spawn_app, spawn_app_with};
 
 /// Sends files as a plain form does.
 fn form_of(client: &Client, target: String, files: impl IntoIterator<Item = Part>) -> RequestBuilder {
@@ -62,6 +62,18 @@ async fn files_come_in_without_any_script() {
     }
     let nobody = send_form(&app.anyone(), cover_of(release), "cover.png", cover).await.expect_status(303);
     assert_eq!(nobody.header("location"), Some("/sign-in"));
+}
+
+#[tokio::test]
+async fn a_file_over_the_limit_is_told_by_its_size() {
+    let app = spawn_app_with(&[("VWAZA_MAX_COVER_MB", "1")]).await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let page = send_form(&ana, format!("cover:{release}"), "cover.png", vec![1; 3_000_000].into()).await;
+    let page = page.expect_status(413);
+    assert!(page.text().contains("too large: 1.0 MB is the most"), "{}", page.text());
+    assert_eq!(ana.release(release).await.cover.state(), FileState::Missing);
+    app.agrees().await;
 }
 
 #[tokio::test]

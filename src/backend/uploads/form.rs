@@ -11,6 +11,7 @@ use crate::{
     domain::{
         account::Actor,
         ids::UploadId,
+        media::too_large,
         problem::Problem,
         upload::{BegunUpload, RawIntent, UploadKind, UploadTarget},
     },
@@ -50,7 +51,15 @@ impl Uploads {
         let begun = self.begin(actor, &intent, Channel::Form).await?;
         let (uploads, actor) = (Self(Arc::clone(&self.0)), actor.clone());
         // To its end, even when the browser has left: nothing half is left behind.
-        self.0.worker.track(async move { uploads.receive_begun(&actor, target, begun, body).await }).await?
+        let received =
+            self.0.worker.track(async move { uploads.receive_begun(&actor, target, begun, body).await }).await?;
+        received.map_err(|error| match error {
+            // Nobody had announced its length: what came is more than any file may have.
+            Error::Problem(Problem::Refused { status: 413, .. }) if at_most_bytes > max_bytes => {
+                Problem::Refused { status: 413, message: too_large(max_bytes) }.into()
+            }
+            error => error,
+        })
     }
 
     async fn receive_begun<S, E>(&self, actor: &Actor, target: UploadTarget, begun: BegunUpload, body: S) -> Result<()>
