@@ -137,7 +137,9 @@ async fn media_is_inert_and_kept_by_its_reader_only() {
     let ana = app.artist("Ana").await;
     let id = ana.create_release().await;
     ana.attach(UploadTarget::NewTrack(id), "song.html", a_song(1)).await;
-    ana.attach(UploadTarget::Cover(id), "cover.svg", a_cover(1)).await;
+    // A picture, and a page behind its end.
+    let polyglot = [&a_cover(1)[..], b"<script>alert(1)</script>"].concat();
+    ana.attach(UploadTarget::Cover(id), "cover.svg", polyglot.into()).await;
     let release = ana
         .release_once(id, "both are examined", |release| {
             release.cover.state() == FileState::Ready && release.tracks[0].state() == FileState::Ready

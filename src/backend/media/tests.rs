@@ -362,12 +362,14 @@ fn covers_that_would_harm_are_refused_by_their_header() {
     assert!(cover_refusal(&made::cover_png(300, 1)).1.contains("640"));
 
     let plain = made::cover_png(700, 1);
-    let mut bomb = plain[..33].to_vec();
-    bomb.extend((9_u32 << 20).to_be_bytes());
-    bomb.extend(b"zTXt");
-    bomb.resize(bomb.len() + (9 << 20) + 4, 0);
-    bomb.extend(&plain[33..]);
-    assert!(cover_refusal(&bomb).1.contains("other data"));
+    let carrying = |kind: &[u8; 4], bytes: u32| {
+        let mut bomb = [&plain[..33], &bytes.to_be_bytes(), kind].concat();
+        bomb.resize(bomb.len() + bytes as usize + 4, 0);
+        bomb.extend(&plain[33..]);
+        cover_refusal(&bomb).1
+    };
+    assert!(carrying(b"eXIf", 9 << 20).contains("other data"));
+    assert!(carrying(b"zTXt", 2 << 20).contains("profiles and texts"));
 }
 
 #[test]
