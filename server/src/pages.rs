@@ -1,14 +1,52 @@
-//! Pages: rendered on the server, whole.
+//! Pages: rendered on the server, whole, each on one thread.
 
+use std::{panic::resume_unwind, thread::available_parallelism};
+
+use app::error::AppError;
 use axum::{
     body::Body,
     extract::{Request, State},
+    middleware::Next,
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
 use leptos::prelude::provide_context;
+use tokio_util::task::LocalPoolHandle;
+use tracing::Instrument;
 
-use crate::{router::AppState, security::set_page_policy};
+use crate::{errors::Failure, router::AppState, security::set_page_policy};
+
+/// Threads that render pages, as many as there are cores. A memo that is read on one thread while what it rests on arrives on another
+/// may keep what it was (reactive_graph 0.2.16 marks it clean after the other has marked it dirty): such a page shows less than the data
+/// that comes with it, and does not come alive in the browser. On one thread, neither interrupts the other.
+#[derive(Clone)]
+pub(crate) struct Renderers(LocalPoolHandle);
+
+impl Renderers {
+    pub(crate) fn new() -> Self {
+        Self(LocalPoolHandle::new(available_parallelism().map_or(1, usize::from)))
+    }
+
+    async fn render(&self, page: impl Future<Output = Response> + Send + 'static) -> Response {
+        let page = page.in_current_span();
+        match self.0.spawn_pinned(|| page).await {
+            Ok(response) => response,
+            // It is told as any other panic is.
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                Err(_) => Failure::from(AppError::internal()).into_response(),
+            },
+        }
+    }
+}
+
+/// Around all pages. What server functions begin goes on where everything else does.
+pub(crate) async fn on_one_thread(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    match request.uri().path().starts_with("/api/") {
+        true => next.run(request).await,
+        false => state.renderers.render(next.run(request)).await,
+    }
+}
 
 /// What pages and server functions find in their context.
 pub(crate) fn context(state: &AppState) -> impl Fn() + Clone + Send + Sync + 'static {
@@ -34,7 +72,7 @@ pub(crate) async fn file_or_not_found(State(state): State<AppState>, request: Re
         return file;
     }
     let render = leptos_axum::render_app_async_with_context(context(&state), document(&state));
-    let mut response = render(request).await.into_response();
+    let mut response = state.renderers.render(async move { render(request).await.into_response() }).await;
     if response.status() == StatusCode::OK {
         *response.status_mut() = StatusCode::NOT_FOUND;
     }

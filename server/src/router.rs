@@ -51,6 +51,7 @@ pub(crate) struct AppState {
     pub(crate) site: Site,
     pub(crate) metrics: PrometheusHandle,
     pub(crate) metrics_token: Option<String>,
+    pub(crate) renderers: pages::Renderers,
     leptos: LeptosOptions,
 }
 
@@ -74,7 +75,14 @@ pub(crate) fn router(
         CsrfLayer::new().add_trusted_origin(&config.public_url).map_err(|error| BadPublicUrl(error.to_string()))?;
     let leptos = LeptosOptions::builder().output_name("vwaza").build();
     let shape = middleware::from_fn_with_state(site.clone(), errors::shape);
-    let state = AppState { backend, site, metrics, metrics_token: config.metrics_token.clone(), leptos };
+    let state = AppState {
+        backend,
+        site,
+        metrics,
+        metrics_token: config.metrics_token.clone(),
+        renderers: pages::Renderers::new(),
+        leptos,
+    };
 
     // Several files may come in one form: as much as their artist may have.
     let form_upload_max =
@@ -97,6 +105,7 @@ pub(crate) fn router(
     // Pages and server functions.
     let rendered = Router::new()
         .leptos_routes_with_context(&state, generate_route_list(App), pages::context(&state), pages::document(&state))
+        .layer(middleware::from_fn_with_state(state.clone(), pages::on_one_thread))
         .layer(RequestBodyLimitLayer::new(FORM_MAX_BYTES))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, PAGE_TIMEOUT))
         .layer(middleware::from_fn(forms_and_json_only))
