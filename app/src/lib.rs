@@ -29,5 +29,6 @@ pub async fn hydrate() {
     if let Some(root) = document().document_element() {
         // The name is one that `setAttribute` takes.
         let _ = root.set_attribute("data-alive", "");
+        state::live::page_is_alive();
     }
 }

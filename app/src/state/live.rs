@@ -77,6 +77,14 @@ impl Live {
     }
 }
 
+/// Once all of the page follows what it is told: what is told before that, nobody hears.
+#[cfg(feature = "hydrate")]
+pub fn page_is_alive() {
+    browser::PAGE_IS_ALIVE.set(true);
+    // Cannot fail: the name is fixed.
+    let _ = web_sys::Event::new("alive").and_then(|alive| window().dispatch_event(&alive));
+}
+
 /// Reads a resource at once, so that the page's Transition waits for it from the start, whatever it shows first.
 pub fn awaited<T: Clone + Send + Sync + 'static>(resource: Resource<ApiResult<T>>) {
     #[cfg(feature = "ssr")]
@@ -132,12 +140,16 @@ mod browser {
         release: vwaza::domain::ids::ReleaseId,
     }
 
+    thread_local! {
+        pub(super) static PAGE_IS_ALIVE: Cell<bool> = const { Cell::new(false) };
+    }
+
     /// Listens while somebody is signed in and looks: a stream keeps one of the few lines that a browser has for all its tabs.
     pub(super) fn follow(live: Live) {
         let session = Session::get();
         let signed_in = StoredValue::new(false);
         let stream = StoredValue::new_local(None::<Stream>);
-        let listens = move || signed_in.get_value() && !document().hidden();
+        let listens = move || signed_in.get_value() && PAGE_IS_ALIVE.get() && !document().hidden();
         let open_or_close = move || stream.set_value(listens().then(|| Stream::open(live)).flatten());
         Effect::new(move || {
             let now = session.actor().is_some();
@@ -147,7 +159,9 @@ mod browser {
             }
         });
         // Opening tells of all that may have changed meanwhile.
-        window_event_listener_untyped("visibilitychange", move |_| open_or_close());
+        for event in ["alive", "visibilitychange"] {
+            window_event_listener_untyped(event, move |_| open_or_close());
+        }
         let poll = move || {
             if !listens() || stream.with_value(|stream| stream.as_ref().is_some_and(Stream::is_open)) {
                 return;
