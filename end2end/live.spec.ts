@@ -4,7 +4,7 @@ import { Account } from './pages/account';
 import { Home } from './pages/home';
 import { ReleasePage } from './pages/release';
 import { Review } from './pages/review';
-import { someDetails } from './pages/wizard';
+import { someDetails, Wizard } from './pages/wizard';
 import { expectAccessible } from './support/accessible';
 import { alive } from './support/alive';
 import { look } from './support/looks';
@@ -79,4 +79,29 @@ test('a page that nobody looks at holds no line, and shows what has changed once
   await expect(page.getByText(title)).toHaveCount(0);
   await look(page, true);
   await expect(page.getByText(title).first()).toBeVisible();
+});
+
+test('a page that comes alive late shows what happened before', async ({ page, newPage }) => {
+  const artist = newArtist();
+  await new Account(page).signUp(artist);
+  const { id } = await new Home(page).newRelease();
+  let go = () => {};
+  const held = new Promise<void>((resolve) => (go = resolve));
+  await page.route('**/pkg/split_wizard*.wasm', async (route) => {
+    await held;
+    await route.continue();
+  });
+  await page.goto(`/releases/${id}/tracks`);
+
+  const title = `Meanwhile ${unique()}`;
+  const other = await newPage();
+  await new Account(other).signIn(artist);
+  await other.goto(`/releases/${id}/details`);
+  await alive(other);
+  await other.getByLabel('Title', { exact: true }).fill(title);
+  await other.getByLabel('Title', { exact: true }).blur();
+  await new Wizard(other, id).expectSaved();
+  go();
+  await alive(page);
+  await expect(page.getByRole('heading', { name: title, level: 1 })).toBeVisible();
 });

@@ -78,3 +78,24 @@ pub(crate) async fn file_or_not_found(State(state): State<AppState>, request: Re
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_a_page_begins_runs_on_its_thread() {
+        let renderers = Renderers::new();
+        for _ in 0..100 {
+            let page = renderers.render(async {
+                let here = thread::current().id();
+                let there = tokio::spawn(async { thread::current().id() }).await;
+                if there.is_ok_and(|there| there == here) { StatusCode::OK } else { StatusCode::CONFLICT }
+                    .into_response()
+            });
+            assert_eq!(page.await.status(), StatusCode::OK);
+        }
+    }
+}

@@ -104,3 +104,22 @@ pub(super) fn is_unreachable(error: &sqlx::Error) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_found_behind_whatever_says_so() {
+        let io = |kind: io::ErrorKind| Error::Io(kind.into());
+        let stored = |kind: io::ErrorKind| {
+            let error = object_store::Error::Generic { store: "folder", source: Box::new(io::Error::from(kind)) };
+            Error::StorageDown { verb: Verb::Write, source: Box::new(error.into()) }
+        };
+        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
+            assert!(io(kind).is_disk_full() && stored(kind).is_disk_full(), "{kind}");
+        }
+        assert!(!io(io::ErrorKind::NotFound).is_disk_full() && !stored(io::ErrorKind::TimedOut).is_disk_full());
+        assert!(!Error::CircuitOpen.is_disk_full());
+    }
+}

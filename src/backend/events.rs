@@ -23,7 +23,7 @@ const JOBS: &str = "vwaza_jobs";
 const DEBOUNCE: Duration = Duration::from_millis(10);
 const RECONNECT: Duration = Duration::from_secs(2);
 /// A listener that hears nothing for longer says something itself.
-const QUIET: Duration = Duration::from_secs(30);
+const QUIET: Duration = Duration::from_secs(15);
 /// Hints that a slow listener may be behind; past it it is told that it missed some.
 const BACKLOG: usize = 256;
 

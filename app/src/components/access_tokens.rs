@@ -7,7 +7,7 @@ use super::{
     field::TextField,
     focus,
     form::{FormErrors, FormNote, SubmitButton},
-    icon::{Icon, IconName},
+    icon::IconName,
     sessions::is_over,
     time_ago::TimeAgo,
 };
@@ -89,7 +89,6 @@ fn Made(made: NewAccessToken) -> impl IntoView {
 
 #[component]
 fn Token(token: AccessToken, revoke: ServerAction<RevokeAccessToken>) -> impl IntoView {
-    let pending = revoke.pending();
     let label = format!("Revoke {}", token.name);
     let used = match token.last_used_at {
         Some(at) => view! { <span>"Last used " <TimeAgo at=at/></span> }.into_any(),
@@ -103,20 +102,13 @@ fn Token(token: AccessToken, revoke: ServerAction<RevokeAccessToken>) -> impl In
             </div>
             <ActionForm action=revoke>
                 <input type="hidden" name="id" value=token.id.to_string()/>
-                <button
-                    type="submit"
+                <SubmitButton
+                    pending=revoke.pending()
+                    label="Revoke"
                     class="btn-quiet btn-small btn-quiet-danger"
-                    aria-label=label
-                    aria-disabled=move || pending.get().then_some("true")
-                    on:click=move |event| {
-                        if pending.get_untracked() {
-                            event.prevent_default();
-                        }
-                    }
-                >
-                    <Icon name=IconName::Trash/>
-                    "Revoke"
-                </button>
+                    icon=IconName::Trash
+                    attr:aria-label=label
+                />
             </ActionForm>
         </li>
     }

@@ -6,7 +6,7 @@ use vwaza::domain::account::{SESSION_DAYS, SessionView};
 use super::{
     focus,
     form::{FormErrors, FormNote, SubmitButton},
-    icon::{Icon, IconName},
+    icon::IconName,
     time_ago::TimeAgo,
 };
 use crate::{
@@ -96,21 +96,14 @@ fn Row(session: SessionView, end: ServerAction<EndSession>, pending: Signal<bool
         view! {
             <ActionForm action=end>
                 <input type="hidden" name="id" value=session.id.to_string()/>
-                <button
-                    type="submit"
+                <SubmitButton
+                    pending
+                    label="Sign out"
                     class="btn-quiet btn-small btn-quiet-danger"
-                    aria-label=label
-                    aria-describedby=times
-                    aria-disabled=move || pending.get().then_some("true")
-                    on:click=move |event| {
-                        if pending.get_untracked() {
-                            event.prevent_default();
-                        }
-                    }
-                >
-                    <Icon name=IconName::SignOut/>
-                    "Sign out"
-                </button>
+                    icon=IconName::SignOut
+                    attr:aria-label=label
+                    attr:aria-describedby=times
+                />
             </ActionForm>
         }
         .into_any()

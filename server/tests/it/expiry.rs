@@ -108,6 +108,9 @@ async fn what_is_whole_on_a_spool_that_is_away_waits_for_it_and_what_is_not_expi
     .await;
     // One statement judges both.
     assert_eq!(state_of(&there, whole.id).await, UploadState::Receiving);
+    // Nor is it given up by who begins it again.
+    let again = there.begin(UploadTarget::NewTrack(release), "whole.wav", song.len()).await;
+    assert_eq!((again.id, again.offset), (whole.id, song.len() as i64));
 
     first.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;
     assert_eq!(there.attached(whole.id).await.sha256, Some(sha256(&song)));

@@ -112,6 +112,10 @@ async fn n2_lines_that_die_in_the_middle_of_a_statement_are_given_up() {
         (stuck == 0).then_some(())
     })
     .await;
+    eventually("the listener listens anew", async || {
+        app.log.events("listening for hints stopped; starting again").pop().map(drop)
+    })
+    .await;
     // A claim is given up last: longer than a test waits.
     if !soak() {
         app.restart().await;

@@ -42,9 +42,12 @@ async fn what_is_not_released_does_not_leak() {
     ] {
         admin.get(&path).await.expect_status(404);
     }
-    for path in
-        [format!("/media/cover/{cover}/-1"), format!("/media/cover/{cover}/huge"), format!("/media/cover/{audio}/160")]
-    {
+    for path in [
+        format!("/media/cover/{cover}/-1"),
+        format!("/media/cover/{cover}/-2147483648"),
+        format!("/media/cover/{cover}/huge"),
+        format!("/media/cover/{audio}/160"),
+    ] {
         let answer = ana.get(&path).await;
         assert!(matches!(answer.status, 200 | 404), "{path}: {}", answer.status);
     }

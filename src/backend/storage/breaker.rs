@@ -215,6 +215,17 @@ mod tests {
         assert!(breaker.admit(Verb::Read).is_ok() && breaker.admit(Verb::Delete).is_ok());
     }
 
+    #[tokio::test]
+    async fn what_can_still_be_looked_at_hides_no_outage_of_reads() {
+        let (breaker, started) = (Breaker::new(), Instant::now());
+        while breaker.state() == CircuitState::Closed {
+            note(&breaker, Verb::Read, outage());
+            let _ = breaker.look(None, async { Ok(()) }).await;
+        }
+        assert!(!breaker.has_worked_since(Verb::Read, started, Some(JobId(Uuid::nil()))));
+        assert!(breaker.look(None, async { Ok(()) }).await.is_err());
+    }
+
     #[test]
     fn one_failed_call_is_followed_by_one_probe_and_no_more() {
         let breaker = Breaker::new();

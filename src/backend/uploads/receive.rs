@@ -137,7 +137,7 @@ impl Uploads {
     ///
     /// # Errors
     /// 404; 409 for a wrong offset; 410 when it is over; 413 for more bytes than were announced; 423 while another writer has
-    /// it; 415 or 422 when all bytes are here and are not a cover or a track; 460 for a body
+    /// it; 503 from a client that fell silent; 415 or 422 when all bytes are here and are not a cover or a track; 460 for a body
     /// that is not as its checksum says; 507 on a full disk.
     pub async fn receive<S, E>(
         &self,

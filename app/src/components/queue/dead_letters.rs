@@ -81,21 +81,14 @@ fn LetterRow(letter: DeadLetter, actions: LetterActions) -> impl IntoView {
                 <div class="flex gap-1 md:justify-end">
                     <ActionForm action=actions.retry>
                         <input type="hidden" name="id" value=id.to_string()/>
-                        <button
-                            type="submit"
+                        <SubmitButton
+                            pending=pending
+                            label="Retry"
                             class="btn btn-small"
-                            aria-label=retry
-                            aria-disabled=move || pending.get().then_some("true")
-                            on:click=move |event| {
-                                if pending.get_untracked() {
-                                    event.prevent_default();
-                                }
-                            }
-                            data-row
-                        >
-                            <Icon name=IconName::Retry/>
-                            "Retry"
-                        </button>
+                            icon=IconName::Retry
+                            attr:aria-label=retry
+                            attr:data-row=""
+                        />
                     </ActionForm>
                     <form method="post" action=DiscardJob::url() on:submit=ask>
                         <input type="hidden" name="id" value=id.to_string()/>
