@@ -11,6 +11,8 @@ import { look } from './support/looks';
 import { ADMINS, newArtist, unique } from './support/people';
 import { expect, test } from './support/test';
 
+const isStream = (request: Request) => request.url().endsWith('/api/events');
+
 test('a status changes before the eyes although nothing comes through the event stream', async ({ page, newAdmin, watch }) => {
   watch.expect(/net::ERR_FAILED.*\/api\/events/);
   const title = `Unheard ${unique()}`;
@@ -61,7 +63,6 @@ test('an admin who writes a reason hears that somebody else was faster', async (
 
 test('a page that nobody looks at holds no line, and shows what has changed once somebody does', async ({ page, newPage }) => {
   const artist = newArtist();
-  const isStream = (request: Request) => request.url().endsWith('/api/events');
   const opened = page.waitForRequest(isStream);
   await new Account(page).signUp(artist);
   await opened;
@@ -91,6 +92,8 @@ test('a page that comes alive late shows what happened before', async ({ page, n
     await held;
     await route.continue();
   });
+  let listens = false;
+  page.on('request', (request) => (listens ||= isStream(request)));
   await page.goto(`/releases/${id}/tracks`);
 
   const title = `Meanwhile ${unique()}`;
@@ -101,6 +104,8 @@ test('a page that comes alive late shows what happened before', async ({ page, n
   await other.getByLabel('Title', { exact: true }).fill(title);
   await other.getByLabel('Title', { exact: true }).blur();
   await new Wizard(other, id).expectSaved();
+  await expect(page.locator('html')).not.toHaveAttribute('data-alive');
+  expect(listens, 'nobody would hear what is told').toBe(false);
   go();
   await alive(page);
   await expect(page.getByRole('heading', { name: title, level: 1 })).toBeVisible();
