@@ -66,9 +66,19 @@ async fn failures(app: &App) -> i64 {
     sqlx::query_scalar("select coalesce(sum(retry_count), 0) from upload_jobs").fetch_one(&app.sql).await.unwrap()
 }
 
-/// The fewest that a job had, and those of all of them.
-async fn tries(app: &App) -> (i32, i64) {
-    sqlx::query_as("select min(attempt), sum(attempt) from upload_jobs").fetch_one(&app.sql).await.unwrap()
+async fn running(app: &App) -> i64 {
+    sqlx::query_scalar("select count(*) from upload_jobs where status = 'UPLOADING'").fetch_one(&app.sql).await.unwrap()
+}
+
+async fn attempts(app: &App) -> i64 {
+    sqlx::query_scalar("select sum(attempt) from upload_jobs").fetch_one(&app.sql).await.unwrap()
+}
+
+/// How often the storage was asked in vain whether it is there.
+async fn failed_probes(client: &Client) -> u32 {
+    let figures = client.get("/metrics").await.text();
+    let failed = figures.lines().find_map(|line| line.strip_prefix(r#"vwaza_storage_probes_total{outcome="failed"} "#));
+    failed.map_or(0, |probes| probes.parse().unwrap())
 }
 
 #[tokio::test]
@@ -253,11 +263,7 @@ async fn u17_a_storage_that_says_nothing_keeps_no_page_waiting() {
         took
     };
     let (begun, mut took) = tokio::join!(uploads, pages);
-    let running: i64 = sqlx::query_scalar("select count(*) from upload_jobs where status = 'UPLOADING'")
-        .fetch_one(&app.sql)
-        .await
-        .unwrap();
-    assert_eq!(running, 32);
+    assert_eq!(running(&app).await, 32);
     took.sort_unstable();
     // 500 ms, with fivefold slack.
     assert!(took[took.len() * 99 / 100] < Duration::from_millis(2500), "{took:?}");
@@ -300,15 +306,18 @@ async fn j11_a_storage_that_was_away_costs_no_job_an_attempt() {
     // What the artist reads: safe, and on its way.
     let status = artists[0].upload_status(begun[0].1.id).await;
     assert_eq!((status.state, status.status_code), (UploadState::Received, 202));
-    // Each job is tried and put off once and again, for as long as the storage is away.
+    eventually("no job is held", async || (running(&app).await == 0).then_some(())).await;
+    let tried = attempts(&app).await;
+    // Probe after probe fails, and all wait until one does not.
     let away = Duration::from_secs(if soak() { 600 } else { 0 });
-    let mut all_tried = (0, 0);
-    while all_tried.0 < 3 || cut_at.elapsed() < away {
-        all_tried =
-            eventually("a job is tried again", async || Some(tries(&app).await).filter(|now| now.1 > all_tried.1))
-                .await;
-        assert_eq!(failures(&app).await, 0);
+    let (before, mut probes) = (failed_probes(&artists[0]).await, 0);
+    while probes < 3 || cut_at.elapsed() < away {
+        probes = eventually("a probe fails", async || {
+            Some(failed_probes(&artists[0]).await - before).filter(|now| *now > probes)
+        })
+        .await;
     }
+    assert_eq!((failures(&app).await, attempts(&app).await), (0, tried));
     bucket.line.mend().await;
     for (ana, upload) in begun {
         ana.attached(upload.id).await;

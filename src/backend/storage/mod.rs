@@ -293,8 +293,10 @@ impl Storage {
         if !self.breaker.wants_probe(IDLE) {
             return false;
         }
-        let was = self.circuit();
-        self.breaker.probed(self.answers().await);
+        let (was, answers) = (self.circuit(), self.answers().await);
+        let outcome = if answers { "answered" } else { "failed" };
+        metrics::counter!("vwaza_storage_probes_total", "outcome" => outcome).increment(1);
+        self.breaker.probed(answers);
         let now = self.circuit();
         if was == CircuitState::Closed && now == CircuitState::Open {
             tracing::error!("the storage does not answer; what is received waits on our disk");
