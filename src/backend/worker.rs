@@ -98,22 +98,36 @@ impl Worker {
     }
 
     /// A turn, if one is free for this artist: whoever receives an upload takes it to run the upload's job at once.
-    pub(super) fn try_turn(&self, artist: UserId) -> Option<OwnedSemaphorePermit> {
-        let is_theirs = !self.shutdown.is_cancelled() && self.crowding() != Some(artist);
-        if is_theirs { Arc::clone(&self.turns).try_acquire_owned().ok() } else { None }
+    pub(super) fn try_turn(&self, artist: UserId) -> Option<Turn> {
+        if self.shutdown.is_cancelled() {
+            return None;
+        }
+        let permit = Arc::clone(&self.turns).try_acquire_owned().ok()?;
+        let mut running = self.running();
+        // Counted at once: many uploads may end in the same moment.
+        (!self.is_crowding(&running, artist)).then(|| Turn { permit, share: self.share(&mut running, artist) })
     }
 
     /// The artist whose jobs have all turns but one: that one is for the others, who would wait as long as the longest of these.
+    /// Claims that cross may take it all the same, for one job.
     fn crowding(&self) -> Option<UserId> {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let crowds = |jobs: &u32| self.concurrency > 1 && *jobs >= self.concurrency - 1;
-        running.iter().find(|(_, jobs)| crowds(jobs)).map(|(artist, _)| *artist)
+        let running = self.running();
+        running.keys().copied().find(|artist| self.is_crowding(&running, *artist))
     }
 
-    /// Counts a job of this artist as running, until the returned value is dropped.
-    fn occupy(&self, artist: UserId) -> Occupied {
-        *self.running.lock().unwrap_or_else(PoisonError::into_inner).entry(artist).or_default() += 1;
-        Occupied { running: Arc::clone(&self.running), artist }
+    fn is_crowding(&self, running: &HashMap<UserId, u32>, artist: UserId) -> bool {
+        self.concurrency > 1 && running.get(&artist).is_some_and(|jobs| *jobs >= self.concurrency - 1)
+    }
+
+    /// Counts a job as this artist's, until the returned value is dropped.
+    fn share(&self, running: &mut HashMap<UserId, u32>, artist: UserId) -> Share {
+        *running.entry(artist).or_default() += 1;
+        Share { running: Arc::clone(&self.running), artist }
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<UserId, u32>> {
+        // Nothing panics while it is held.
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs on a task of its own, to its end, even when nobody waits for it any more; a shutdown waits for it.
@@ -145,12 +159,18 @@ impl Worker {
     }
 }
 
-struct Occupied {
+/// The right to run one job, of one artist.
+pub(super) struct Turn {
+    permit: OwnedSemaphorePermit,
+    share: Share,
+}
+
+struct Share {
     running: Arc<Mutex<HashMap<UserId, u32>>>,
     artist: UserId,
 }
 
-impl Drop for Occupied {
+impl Drop for Share {
     fn drop(&mut self) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Entry::Occupied(mut jobs) = running.entry(self.artist) {
@@ -199,25 +219,23 @@ async fn claim_loop(backend: Arc<Backend>) {
     let (worker, shutdown, hint) = (&backend.worker, backend.shutdown(), backend.events.jobs());
     loop {
         worker.looked();
-        let turn = tokio::select! {
+        let permit = tokio::select! {
             () = shutdown.cancelled() => return,
-            turn = Arc::clone(&worker.turns).acquire_owned() => turn,
+            permit = Arc::clone(&worker.turns).acquire_owned() => permit,
             // All turns are taken by long jobs, which is not a stall.
             () = sleep(worker.poll) => continue,
         };
-        let Ok(turn) = turn else { return };
-        if let Some(job) = claim_next(&backend).await {
-            run_in_background(&backend, job, turn);
-            continue;
+        let Ok(permit) = permit else { return };
+        match claim_next(&backend, permit).await {
+            Some((job, turn)) => run_in_background(&backend, job, turn),
+            None => wait_for_hint(&backend, &hint).await,
         }
-        drop(turn);
-        wait_for_hint(&backend, &hint).await;
     }
 }
 
 /// The next job that is due, unless the process is about to end. Every kind of job needs the storage: while it is away nothing is
 /// claimed, and its return is a hint.
-async fn claim_next(backend: &Backend) -> Option<Claimed> {
+async fn claim_next(backend: &Backend, permit: OwnedSemaphorePermit) -> Option<(Claimed, Turn)> {
     let worker = &backend.worker;
     if backend.shutdown.is_cancelled() || worker.has_suspect() || backend.storage.circuit() != CircuitState::Closed {
         return None;
@@ -231,12 +249,13 @@ async fn claim_next(backend: &Backend) -> Option<Claimed> {
         crowding: worker.crowding(),
     };
     match backend.lines.send(async |line| queue::claim(line, claimant).await).await {
-        Ok(Some(job)) => {
+        Ok(job) => {
+            let job = job?;
             fail::fail_point!("job-claimed");
             *worker.last_artist() = job.artist;
-            Some(job)
+            let share = worker.share(&mut worker.running(), job.artist);
+            Some((job, Turn { permit, share }))
         }
-        Ok(None) => None,
         Err(error) => {
             tracing::warn!(error = ?error, "the queue cannot be read; trying again at the next poll");
             None
@@ -311,13 +330,12 @@ async fn recover(backend: &Arc<Backend>) -> Result<()> {
 
 /// Runs a job that this worker holds, on a task of its own: it ends when the job ends, whoever has gone away. Then its turn goes
 /// on with what is due next: as many claims are under way side by side as there are turns.
-pub(super) fn run_in_background(backend: &Arc<Backend>, job: Claimed, turn: OwnedSemaphorePermit) {
+pub(super) fn run_in_background(backend: &Arc<Backend>, mut job: Claimed, mut turn: Turn) {
     let backend = Arc::clone(backend);
-    // Both before anybody claims the next one.
-    let (mut occupied, mut undisturbed) = (backend.worker.occupy(job.artist), backend.worker.suspect(&job));
+    // Before anybody claims the next one.
+    let mut undisturbed = backend.worker.suspect(&job);
     backend.worker.tasks.clone().spawn(async move {
-        let mut next = Some(job);
-        while let Some(job) = next {
+        loop {
             let (kind, began) = (job.kind.as_str(), Instant::now());
             let outcome = attempt::run(&backend, &job, undisturbed.is_some()).await;
             drop(undisturbed);
@@ -327,12 +345,12 @@ pub(super) fn run_in_background(backend: &Arc<Backend>, job: Claimed, turn: Owne
             }
             metrics::histogram!("vwaza_job_duration_seconds", "kind" => kind).record(began.elapsed());
             metrics::counter!("vwaza_jobs_total", "kind" => kind, "outcome" => outcome.as_str()).increment(1);
-            drop(occupied);
-            next = claim_next(&backend).await;
-            occupied = backend.worker.occupy(next.as_ref().map_or(job.artist, |next| next.artist));
-            undisturbed = next.as_ref().and_then(|next| backend.worker.suspect(next));
+            let Turn { permit, share } = turn;
+            drop(share);
+            let Some(next) = claim_next(&backend, permit).await else { return };
+            (job, turn) = next;
+            undisturbed = backend.worker.suspect(&job);
         }
-        drop((occupied, turn));
     });
 }
 

@@ -263,7 +263,7 @@ async fn u17_a_storage_that_says_nothing_keeps_no_page_waiting() {
         took
     };
     let (begun, mut took) = tokio::join!(uploads, pages);
-    assert_eq!(running(&app).await, 32);
+    assert!(running(&app).await >= 32);
     took.sort_unstable();
     // 500 ms, with fivefold slack.
     assert!(took[took.len() * 99 / 100] < Duration::from_millis(2500), "{took:?}");

@@ -6,8 +6,10 @@ use sha2::{Digest, Sha256};
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::Worker;
 use crate::{
     backend::{
         Backend, Error, KeepingSettings, QueueSettings, Settings, StorageSettings, UploadSettings, db,
@@ -16,7 +18,7 @@ use crate::{
         testing::{TestDatabase, test_server_url},
     },
     domain::{
-        ids::{JobId, ReleaseId, SpoolId, UploadId, UserId},
+        ids::{JobId, ReleaseId, SpoolId, UploadId, UserId, WorkerId},
         media::MediaLimits,
         queue::{JobKind, JobStatus},
     },
@@ -305,4 +307,19 @@ async fn the_long_jobs_of_one_artist_leave_a_turn_to_the_others() {
     for job in jobs {
         process.once(job, |row| row.status == JobStatus::Completed).await;
     }
+}
+
+#[test]
+fn uploads_that_end_in_one_moment_leave_a_turn_to_the_others() {
+    let queue = QueueSettings { concurrency: 3, ..QueueSettings::default() };
+    let worker = Worker::new(WorkerId(Uuid::now_v7()), &queue, CancellationToken::new());
+    let [ana, ben] = [UserId(Uuid::now_v7()), UserId(Uuid::now_v7())];
+    let mut turns = vec![worker.try_turn(ana).unwrap(), worker.try_turn(ana).unwrap()];
+    assert!(worker.try_turn(ana).is_none());
+    let bens = worker.try_turn(ben).unwrap();
+    assert!(worker.try_turn(ben).is_none());
+    drop(bens);
+    assert!(worker.try_turn(ana).is_none());
+    turns.pop();
+    assert!(worker.try_turn(ana).is_some());
 }
