@@ -200,6 +200,11 @@ async fn j8_a_poison_job_costs_no_neighbour_an_attempt() {
         let before = lease().await;
         eventually("the lease is prolonged", async || (lease().await != before).then_some(())).await;
     }
+    let claimed: i64 = sqlx::query_scalar("select sum(attempt) from upload_jobs where kind = 'EXAMINE'")
+        .fetch_one(&app.sql)
+        .await
+        .unwrap();
+    assert_eq!(claimed, 0);
     app.kill();
     drop(held);
     app.start().await;
