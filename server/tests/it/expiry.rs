@@ -2,7 +2,9 @@
 
 use std::os::unix::process::ExitStatusExt;
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use http::Method;
+use sha2::{Digest, Sha256};
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 use vwaza::domain::upload::{UploadState, UploadTarget};
 
@@ -70,6 +72,33 @@ async fn u22_an_upload_that_is_being_written_does_not_expire() {
     })
     .await;
     writing.send(&song[LONG_SONG_HALF..]).await;
+    assert_eq!(writing.status().await, 204);
+    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+    app.agrees().await;
+}
+
+/// Nothing of it counts before all of it is here, and that takes longer than uploads are kept.
+#[tokio::test]
+async fn u22_a_chunk_with_a_checksum_that_takes_long_does_not_expire() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let song = a_song(1);
+    let begun = ana.begin(UploadTarget::NewTrack(ana.create_release().await), "song.wav", song.len()).await;
+    let checksum = format!("Upload-Checksum: sha256 {}", BASE64_STANDARD.encode(Sha256::digest(&song)));
+    let mut writing = RawRequest::patch_with(&app, &ana, &begun.url, 0, song.len(), &[&checksum]).await;
+    sqlx::query("update uploads set expires_at = now() + interval '1 minute'").execute(&app.sql).await.unwrap();
+    let mut sent = 0;
+    eventually("it is prolonged", async || {
+        writing.send(&song[sent..sent + 1]).await;
+        sent += 1;
+        let prolonged: bool = sqlx::query_scalar("select expires_at > now() + interval '1 hour' from uploads")
+            .fetch_one(&app.sql)
+            .await
+            .unwrap();
+        prolonged.then_some(())
+    })
+    .await;
+    writing.send(&song[sent..]).await;
     assert_eq!(writing.status().await, 204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
     app.agrees().await;

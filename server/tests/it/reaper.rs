@@ -67,17 +67,27 @@ async fn what_was_replaced_is_kept_for_as_long_as_promised_and_then_deleted() {
 async fn u13_a_put_that_lands_after_its_object_was_deleted_is_deleted_too() {
     let app = spawn_app_with(&[("VWAZA_ORPHAN_GRACE_SECONDS", "2")]).await;
     let ana = app.artist("Ana").await;
-    let release = ana.create_release().await;
-    ana.attach(UploadTarget::NewTrack(release), "song.wav", a_song(1)).await;
-    let stored = app.only_file_in("objects/audio");
-    let track = ana.release(release).await.tracks[0].id;
-    ana.call_with("tracks/remove", "id", track).await.expect_status(200);
-    eventually("it is deleted for the first time", async || (!stored.exists()).then_some(())).await;
-    std::fs::write(&stored, "late").unwrap();
-    eventually("its row is gone, and it too", async || {
-        (objects(&app).await.is_empty() && !stored.exists()).then_some(())
-    })
-    .await;
+    for has_landed_before in [true, false] {
+        let release = ana.create_release().await;
+        ana.attach(UploadTarget::NewTrack(release), "song.wav", a_song(1)).await;
+        let stored = app.only_file_in("objects/audio");
+        if !has_landed_before {
+            std::fs::remove_file(&stored).unwrap();
+        }
+        let track = ana.release(release).await.tracks[0].id;
+        ana.call_with("tracks/remove", "id", track).await.expect_status(200);
+        eventually("it is deleted for the first time", async || {
+            let deleted = sqlx::query_scalar("select deleted_at is not null from objects").fetch_optional(&app.sql);
+            deleted.await.unwrap().filter(|deleted: &bool| *deleted)
+        })
+        .await;
+        assert!(!stored.exists());
+        std::fs::write(&stored, "late").unwrap();
+        eventually("its row is gone, and it too", async || {
+            (objects(&app).await.is_empty() && !stored.exists()).then_some(())
+        })
+        .await;
+    }
     app.agrees().await;
 }
 
