@@ -256,9 +256,11 @@ async fn u30_of_an_expiry_and_a_resumption_one_wins() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
-    let mut races = 0;
+    let (mut races, mut rounds) = (0, 0);
     while races < 6 {
-        let begun = ana.begin(UploadTarget::NewTrack(release), &format!("{races}.wav"), 1000).await;
+        // Another file each time: the same one is gone on with.
+        rounds += 1;
+        let begun = ana.begin(UploadTarget::NewTrack(release), &format!("{rounds}.wav"), 1000).await;
         ana.patch(&begun.url, 0, vec![0; 400]).await.expect_status(204);
         let mut held = app.hold_table("lock table uploads in exclusive mode").await;
         let patch = tokio::spawn({
