@@ -1,6 +1,10 @@
-//! Folders that are still there after the power has failed.
+//! Folders that are still there after the power has failed, and that know themselves again.
 
 use std::{fs::File, io, path::Path};
+
+use uuid::Uuid;
+
+use super::{Error, Result};
 
 /// Makes a folder and those above it that are missing; each name is on the disk before anything is put under it.
 pub(super) fn create_durably(folder: &Path) -> io::Result<()> {
@@ -18,6 +22,34 @@ pub(super) fn create_durably(folder: &Path) -> io::Result<()> {
         made => made?,
     }
     File::open(parent)?.sync_all()
+}
+
+/// The id that stands in a file; `None` where there is no file.
+pub(super) fn read_id(path: &Path) -> Result<Option<Uuid>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => match Uuid::try_parse(text.trim()) {
+            Ok(id) => Ok(Some(id)),
+            Err(_) => Err(Error::Corrupt(format!("{} does not hold an id", path.display()))),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The id that stands in this file of a folder, for as long as there is the folder.
+pub(super) fn read_or_make_id(folder: &Path, name: &str) -> Result<Uuid> {
+    let path = folder.join(name);
+    if let Some(id) = read_id(&path)? {
+        return Ok(id);
+    }
+    let id = Uuid::new_v4();
+    // Renamed into place, so that a kill leaves a whole id or none.
+    let draft = path.with_extension("id.new");
+    std::fs::write(&draft, id.to_string())?;
+    File::open(&draft)?.sync_all()?;
+    std::fs::rename(&draft, &path)?;
+    File::open(folder)?.sync_all()?;
+    Ok(id)
 }
 
 #[cfg(test)]

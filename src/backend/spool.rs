@@ -12,7 +12,10 @@ use sqlx::PgPool;
 use tokio::{fs, task::spawn_blocking};
 use uuid::Uuid;
 
-use super::{Error, Result, folders::create_durably};
+use super::{
+    Error, Result,
+    folders::{create_durably, read_id, read_or_make_id},
+};
 use crate::domain::ids::{SpoolId, UploadId};
 
 const ID_FILE: &str = "spool.id";
@@ -59,7 +62,7 @@ impl Spool {
             std::fs::remove_dir_all(&scratch)?;
         }
         std::fs::create_dir_all(&scratch)?;
-        let id = read_or_make_id(&folder)?;
+        let id = SpoolId(read_or_make_id(&folder, ID_FILE)?);
         Ok(Self { id, folder, _lock: lock })
     }
 
@@ -120,7 +123,7 @@ pub(super) struct SpoolFiles {
 pub(super) async fn look(folder: &Path) -> Result<Option<SpoolFiles>> {
     let folder = folder.to_owned();
     spawn_blocking(move || {
-        let Some(id) = read_id(&folder.join(ID_FILE))? else { return Ok(None) };
+        let Some(id) = read_id(&folder.join(ID_FILE))?.map(SpoolId) else { return Ok(None) };
         let mut lengths = BTreeMap::new();
         for entry in std::fs::read_dir(uploads_folder(&folder))? {
             let entry = entry?;
@@ -136,32 +139,6 @@ pub(super) async fn look(folder: &Path) -> Result<Option<SpoolFiles>> {
         Ok(Some(SpoolFiles { id, lengths }))
     })
     .await?
-}
-
-fn read_id(path: &Path) -> Result<Option<SpoolId>> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => match text.trim().parse() {
-            Ok(id) => Ok(Some(id)),
-            Err(_) => Err(Error::Corrupt(format!("{} does not hold a spool's id", path.display()))),
-        },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn read_or_make_id(folder: &Path) -> Result<SpoolId> {
-    let path = folder.join(ID_FILE);
-    if let Some(id) = read_id(&path)? {
-        return Ok(id);
-    }
-    let id = SpoolId(Uuid::new_v4());
-    // Renamed into place, so that a kill leaves a whole id or none.
-    let draft = folder.join("spool.id.new");
-    std::fs::write(&draft, id.to_string())?;
-    File::open(&draft)?.sync_all()?;
-    std::fs::rename(&draft, &path)?;
-    File::open(folder)?.sync_all()?;
-    Ok(id)
 }
 
 /// The SHA-256 of a whole file; blocks.

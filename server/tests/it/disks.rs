@@ -1,8 +1,17 @@
-//! Disks that are full, or as full as they may get.
+//! Disks that are full, or as full as they may get, or not there.
 
-use vwaza::domain::upload::UploadTarget;
+use std::path::PathBuf;
 
-use crate::support::{LONG_SONG_HALF, RawRequest, a_long_song, a_song, sha256, spawn_app, spawn_app_with};
+use serde_json::Value;
+use vwaza::domain::{
+    files::FileState,
+    release::ReleaseView,
+    upload::{UploadState, UploadTarget},
+};
+
+use crate::support::{
+    App, LONG_SONG_HALF, RawRequest, a_long_song, a_song, eventually, sha256, spawn_app, spawn_app_with,
+};
 
 /// More than any disk has free.
 const EVERYTHING: (&str, &str) = ("VWAZA_SPOOL_RESERVE_MB", "1000000000000");
@@ -65,5 +74,88 @@ async fn u8_a_disk_that_others_need_takes_no_small_file_either() {
     app.restart_with(&[("VWAZA_SPOOL_RESERVE_MB", "0")]).await;
     ana.patch(&begun.url, 0, song.clone()).await.expect_status(204);
     ana.attached(begun.id).await;
+    app.agrees().await;
+}
+
+/// Local storage's folder and what of it is on a disk of its own, as far as a test may unmount one.
+struct Mount {
+    folder: PathBuf,
+    disk: PathBuf,
+}
+
+impl Mount {
+    fn of(app: &App) -> Self {
+        Self { folder: app.data_dir().join("objects"), disk: app.data_dir().join("disk") }
+    }
+
+    /// The empty folder that it was mounted on stays.
+    fn unmount(&self) {
+        std::fs::rename(&self.folder, &self.disk).unwrap();
+        std::fs::create_dir(&self.folder).unwrap();
+    }
+
+    /// What was put into the folder meanwhile would be hidden.
+    fn mount(&self) {
+        std::fs::remove_dir(&self.folder).expect("nothing was put there");
+        std::fs::rename(&self.disk, &self.folder).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_is_unmounted_loses_nothing_that_comes_meanwhile() {
+    let mut app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let (release, song, other) = (ana.create_release().await, a_song(1), a_song(2));
+    ana.attach(UploadTarget::NewTrack(release), "song.wav", song.clone()).await;
+    let view = ana.release_once(release, "it is examined", |view| view.tracks[0].state() == FileState::Ready).await;
+    let address = format!("/media/original/{}", view.tracks[0].audio.as_ref().unwrap().object);
+    let mount = Mount::of(&app);
+
+    mount.unmount();
+    ana.get(&address).await.expect_status(503);
+    let (begun, answer) = ana.upload(UploadTarget::NewTrack(release), "other.wav", other.clone()).await;
+    answer.expect_status(204);
+    eventually("the circuit opens", async || {
+        let health: Value = ana.get("/health").await.ok();
+        (health["storage"] == "open").then_some(())
+    })
+    .await;
+    assert_eq!(ana.upload_status(begun.id).await.state, UploadState::Received);
+    mount.mount();
+    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&other)));
+    let all_ready = |view: &ReleaseView| view.tracks.iter().all(|track| track.state() == FileState::Ready);
+    ana.release_once(release, "all of it is examined", all_ready).await;
+    assert_eq!(sha256(&ana.get(&address).await.expect_status(200).body), sha256(&song));
+
+    app.kill();
+    mount.unmount();
+    for command in ["serve", "fsck"] {
+        let outcome = app.run(&[command], "");
+        let said = String::from_utf8_lossy(&outcome.stderr).into_owned();
+        assert!(!outcome.status.success() && said.contains("Mount its disk, or restore it, and start again"), "{said}");
+    }
+    mount.mount();
+    app.start().await;
+    app.agrees().await;
+}
+
+/// The way that the refusal names.
+#[tokio::test]
+async fn who_has_lost_all_objects_may_begin_anew() {
+    let mut app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let (release, song) = (ana.create_release().await, a_song(1));
+    let lost = ana.attach(UploadTarget::NewTrack(release), "song.wav", song.clone()).await;
+    ana.release_once(release, "it is examined", |view| view.tracks[0].state() == FileState::Ready).await;
+    app.kill();
+    let folder = app.data_dir().join("objects");
+    std::fs::remove_dir_all(&folder).unwrap();
+    let said = String::from_utf8_lossy(&app.run(&["serve"], "").stderr).into_owned();
+    let (_, remedy) = said.trim().rsplit_once("begin anew with: ").unwrap();
+    assert!(std::process::Command::new("sh").args(["-c", remedy]).status().unwrap().success(), "{remedy}");
+    app.start().await;
+    let report = String::from_utf8_lossy(&app.run(&["fsck"], "").stdout).into_owned();
+    assert!(report.contains("missing object audio/"), "{report}");
+    ana.attach(UploadTarget::Audio(lost.track.unwrap()), "song.wav", song).await;
     app.agrees().await;
 }

@@ -12,29 +12,59 @@ use tokio::{
     io::AsyncReadExt,
     task::spawn_blocking,
 };
+use uuid::Uuid;
 
-use crate::backend::{Result, folders::create_durably};
+use crate::backend::{
+    Error, Result,
+    folders::{create_durably, read_id, read_or_make_id},
+};
 
+/// Holds the folder's id, in it: where there is none, or another, is another folder, or a disk is not mounted.
+pub(super) const ID_FILE: &str = "storage.id";
 /// Bytes held in memory for one object on its way to a folder.
 const PART_BYTES: usize = 1024 * 1024;
 /// Bytes that are read from the spool at once.
 const READ_BYTES: usize = 256 * 1024;
 
 pub(super) struct Local {
-    pub(super) store: LocalFileSystem,
+    store: LocalFileSystem,
     folder: PathBuf,
+    id: Uuid,
 }
 
 impl Local {
-    pub(super) fn open(folder: PathBuf) -> Result<Self> {
+    /// # Errors
+    /// When it is to hold objects and is empty: what is put into a mount point is hidden once its disk is back.
+    pub(super) fn open(folder: PathBuf, holds_objects: bool) -> Result<Self> {
         create_durably(&folder)?;
+        if holds_objects && std::fs::read_dir(&folder)?.next().is_none() {
+            return Err(Error::Corrupt(format!(
+                "the database knows of objects, and {folder} is empty. Mount its disk, or restore it, and start again; if they are \
+                 lost, begin anew with: mkdir {folder}/audio",
+                folder = folder.display()
+            )));
+        }
         let store = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true);
-        Ok(Self { store, folder })
+        let id = read_or_make_id(&folder, ID_FILE)?;
+        Ok(Self { store, folder, id })
+    }
+
+    /// # Errors
+    /// While the folder is not the one that was opened: what is not in it is not missing then.
+    pub(super) async fn store(&self) -> Result<&LocalFileSystem> {
+        let id_file = self.folder.join(ID_FILE);
+        match spawn_blocking(move || read_id(&id_file)).await? {
+            Ok(Some(id)) if id == self.id => Ok(&self.store),
+            _ => {
+                let away = format!("{} is not the folder that was opened; is its disk mounted?", self.folder.display());
+                Err(object_store::Error::Generic { store: "folder", source: away.into() }.into())
+            }
+        }
     }
 
     pub(super) async fn put_file(&self, key: &Key, path: &Path) -> Result<()> {
         let mut file = File::open(path).await?;
-        let mut writer = WriteMultipart::new_with_chunk_size(self.store.put_multipart(key).await?, PART_BYTES);
+        let mut writer = WriteMultipart::new_with_chunk_size(self.store().await?.put_multipart(key).await?, PART_BYTES);
         let mut buffer = vec![0; READ_BYTES];
         loop {
             let read = match file.read(&mut buffer).await {
@@ -53,11 +83,6 @@ impl Local {
         Ok(())
     }
 
-    /// Whether the folder is there: what is not in it is not missing, it is not mounted.
-    pub(super) async fn answers(&self) -> bool {
-        fs::metadata(&self.folder).await.is_ok_and(|folder| folder.is_dir())
-    }
-
     /// What it has begun to write: `key#number`, and the bytes so far. It hides these from its own listing.
     pub(super) async fn half_written(&self) -> Result<BTreeMap<String, u64>> {
         let folder = self.folder.clone();
@@ -65,6 +90,7 @@ impl Local {
     }
 
     pub(super) async fn delete_half_written(&self, key: &str) -> Result<()> {
+        self.store().await?;
         match fs::remove_file(self.staged_path(key)).await {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
             _ => Ok(()),
@@ -72,6 +98,7 @@ impl Local {
     }
 
     pub(super) async fn is_half_written(&self, key: &str) -> Result<bool> {
+        self.store().await?;
         Ok(fs::try_exists(self.staged_path(key)).await?)
     }
 

@@ -68,10 +68,11 @@ pub fn install_tls() {
 }
 
 impl Storage {
-    pub(super) fn open(settings: &Settings) -> Result<Self> {
+    /// `holds_objects`: whether the database says that there is something in it.
+    pub(super) fn open(settings: &Settings, holds_objects: bool) -> Result<Self> {
         install_tls();
         let kind = match &settings.storage {
-            StorageSettings::Local => Kind::Local(Local::open(settings.data_dir.join("objects"))?),
+            StorageSettings::Local => Kind::Local(Local::open(settings.data_dir.join("objects"), holds_objects)?),
             StorageSettings::S3(s3) => Kind::S3(S3::open(s3)?),
             StorageSettings::Supabase(supabase) => Kind::Supabase(Supabase::new(supabase)?),
         };
@@ -83,12 +84,14 @@ impl Storage {
         Self { caller: Some(job), ..self.clone() }
     }
 
-    fn store(&self) -> &dyn ObjectStore {
-        match &*self.kind {
-            Kind::Local(local) => &local.store,
+    /// # Errors
+    /// When it is a folder that is away.
+    async fn store(&self) -> Result<&dyn ObjectStore> {
+        Ok(match &*self.kind {
+            Kind::Local(local) => local.store().await?,
             Kind::S3(s3) => &s3.store,
             Kind::Supabase(supabase) => supabase,
-        }
+        })
     }
 
     /// Puts a file and proves by reading it back that its bytes are there. `begun` is told the id of an upload in parts before its
@@ -119,7 +122,9 @@ impl Storage {
         };
         let options = PutOptions { attributes, ..PutOptions::default() };
         let key = Key::from(object.key.as_str());
-        let put = async { Ok(self.store().put_opts(&key, PutPayload::from(bytes), options).await.map_err(no_bucket)?) };
+        let put = async {
+            Ok(self.store().await?.put_opts(&key, PutPayload::from(bytes), options).await.map_err(no_bucket)?)
+        };
         self.breaker.call(Verb::Write, self.caller, put).await?;
         self.verify(object).await
     }
@@ -145,10 +150,11 @@ impl Storage {
     /// Every object's key and its bytes; with local storage also what a killed process left half written, as `key#number`.
     pub(super) async fn list(&self) -> Result<BTreeMap<String, u64>> {
         let list = async {
-            let objects = self.store().list(None).map_ok(|object| (object.location.to_string(), object.size));
+            let objects = self.store().await?.list(None).map_ok(|object| (object.location.to_string(), object.size));
             let mut listed: BTreeMap<_, _> = objects.try_collect().await?;
             if let Kind::Local(local) = &*self.kind {
                 listed.extend(local.half_written().await?);
+                listed.remove(local::ID_FILE);
             }
             Ok(listed)
         };
@@ -158,7 +164,7 @@ impl Storage {
     /// Deletes an object. What is not there counts as deleted.
     pub(super) async fn delete(&self, key: &str) -> Result<()> {
         let delete = async {
-            match self.store().delete(&Key::from(key)).await {
+            match self.store().await?.delete(&Key::from(key)).await {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
                 Err(error) => Err(error.into()),
             }
@@ -191,7 +197,7 @@ impl Storage {
         }
         let Ok(key) = Key::parse(listed) else { return Ok(false) };
         let delete = async {
-            match self.store().delete(&key).await {
+            match self.store().await?.delete(&key).await {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
                 Err(error) => Err(error.into()),
             }
@@ -219,7 +225,7 @@ impl Storage {
 
     async fn has_at(&self, key: &Key) -> Result<bool> {
         let look = async {
-            match self.store().head(key).await {
+            match self.store().await?.head(key).await {
                 Ok(_) => Ok(true),
                 Err(object_store::Error::NotFound { .. }) => Ok(false),
                 Err(error) => Err(error.into()),
@@ -231,7 +237,7 @@ impl Storage {
     /// Whether nothing is left of an object, not even half written.
     pub(super) async fn is_gone(&self, key: &str) -> Result<bool> {
         let is_half_written = match &*self.kind {
-            Kind::Local(local) => local.is_half_written(key).await?,
+            Kind::Local(local) => self.breaker.look(self.caller, local.is_half_written(key)).await?,
             Kind::S3(_) | Kind::Supabase(_) => false,
         };
         Ok(!is_half_written && !self.has(key).await?)
@@ -242,9 +248,10 @@ impl Storage {
         self.breaker.admit(Verb::Read)?;
         let caller = self.caller;
         let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
-        let result = match self.store().get_opts(&Key::from(key), options).await {
+        let opened = async { Ok(self.store().await?.get_opts(&Key::from(key), options).await?) };
+        let result = match opened.await {
             Ok(result) => result,
-            Err(error) => return self.breaker.note(Verb::Read, caller, Err(error.into())),
+            Err(error) => return self.breaker.note(Verb::Read, caller, Err(error)),
         };
         // It has worked when it is through.
         let (on_error, at_end) = (Arc::clone(&self.breaker), Arc::clone(&self.breaker));
@@ -307,12 +314,9 @@ impl Storage {
     /// Whether the folder or bucket is there. Asked for one object, a missing bucket looks like an empty one; asked for a list, it
     /// does not.
     pub(super) async fn answers(&self) -> bool {
-        if let Kind::Local(local) = &*self.kind {
-            return local.answers().await;
-        }
         let nowhere = Key::from("health");
-        let mut listed = self.store().list(Some(&nowhere));
-        matches!(timeout(PROBE_TIMEOUT, listed.try_next()).await, Ok(Ok(_)))
+        let look = async { Ok::<_, Error>(self.store().await?.list(Some(&nowhere)).try_next().await?) };
+        matches!(timeout(PROBE_TIMEOUT, look).await, Ok(Ok(_)))
     }
 
     pub(super) async fn copy_to_file(&self, key: &str, path: &Path) -> Result<()> {

@@ -62,7 +62,7 @@ impl Place {
             keeping: KeepingSettings::default(),
             fail_points: String::new(),
         };
-        Self { storage: Storage::open(&settings).unwrap(), folder, _servers: servers }
+        Self { storage: Storage::open(&settings, false).unwrap(), folder, _servers: servers }
     }
 
     /// A file on its way to the storage.
@@ -241,4 +241,29 @@ async fn a_storage_that_is_away_is_asked_no_more_and_comes_back() {
     }
     place.storage.put_bytes(&object, b"nowhere".to_vec()).await.unwrap();
     drop(server);
+}
+
+/// A disk that is unmounted leaves the empty folder that it was mounted on: nothing is missing there, and nothing is put there.
+#[tokio::test]
+async fn a_folder_without_its_disk_is_away_and_comes_back() {
+    let place = Place::local().await;
+    let kept = place.put(b"on the disk").await;
+    let (folder, disk) = (place.folder.path().join("objects"), place.folder.path().join("disk"));
+    std::fs::rename(&folder, &disk).unwrap();
+    std::fs::create_dir(&folder).unwrap();
+    let outcomes = [
+        place.storage.put_bytes(&intended(b"nowhere"), b"nowhere".to_vec()).await,
+        place.storage.read(&kept.key, None).await.map(drop),
+        place.storage.has(&kept.key).await.map(drop),
+        place.storage.delete(&kept.key).await,
+    ];
+    for outcome in outcomes {
+        assert!(matches!(outcome, Err(Error::StorageDown { .. })), "{outcome:?}");
+    }
+    assert!(!place.storage.answers().await && std::fs::read_dir(&folder).unwrap().next().is_none());
+    std::fs::remove_dir(&folder).unwrap();
+    std::fs::rename(&disk, &folder).unwrap();
+    assert!(place.storage.answers().await);
+    assert_eq!(place.read(&kept, None).await, b"on the disk");
+    assert_eq!(place.storage.list().await.unwrap().into_keys().collect::<Vec<_>>(), [kept.key]);
 }
