@@ -129,10 +129,10 @@ async fn a_disk_that_is_unmounted_loses_nothing_that_comes_meanwhile() {
 
     app.kill();
     mount.unmount();
-    for command in ["serve", "fsck"] {
-        let outcome = app.run(&[command], "");
-        let said = String::from_utf8_lossy(&outcome.stderr).into_owned();
-        assert!(!outcome.status.success() && said.contains("Mount its disk, or restore it, and start again"), "{said}");
+    let fsck = app.run(&["fsck"], "");
+    assert!(!fsck.status.success());
+    for said in [app.refuses_to_start().await, String::from_utf8(fsck.stderr).unwrap()] {
+        assert!(said.contains("Mount its disk, or restore it, and start again"), "{said}");
     }
     mount.mount();
     app.start().await;
@@ -150,7 +150,7 @@ async fn who_has_lost_all_objects_may_begin_anew() {
     app.kill();
     let folder = app.data_dir().join("objects");
     std::fs::remove_dir_all(&folder).unwrap();
-    let said = String::from_utf8_lossy(&app.run(&["serve"], "").stderr).into_owned();
+    let said = app.refuses_to_start().await;
     let (_, remedy) = said.trim().rsplit_once("begin anew with: ").unwrap();
     assert!(std::process::Command::new("sh").args(["-c", remedy]).status().unwrap().success(), "{remedy}");
     app.start().await;

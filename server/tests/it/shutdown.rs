@@ -89,9 +89,7 @@ async fn j13_a_job_that_hangs_is_handed_back_and_that_counts_nothing() {
 #[tokio::test]
 async fn two_servers_do_not_share_a_spool() {
     let app = spawn_app().await;
-    let second = app.run(&["serve"], "");
-    assert!(!second.status.success());
-    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    let said = app.refuses_to_start().await;
     assert!(said.contains("another vwaza process uses the spool"), "{said}");
     app.anyone().get("/health").await.expect_status(200);
 }

@@ -118,6 +118,16 @@ impl App {
         self.process = Some(process);
     }
 
+    /// Starts one more, which ends at once: what it says.
+    pub(crate) async fn refuses_to_start(&self) -> String {
+        let mut command = tokio::process::Command::from(self.command());
+        let mut process = command.stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        let status = eventually("it ends", async || process.try_wait().unwrap()).await;
+        let said = process.wait_with_output().await.unwrap().stderr;
+        assert!(!status.success());
+        String::from_utf8_lossy(&said).into_owned()
+    }
+
     /// SIGKILL: no goodbye.
     pub(crate) fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
