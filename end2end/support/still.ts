@@ -24,14 +24,16 @@ export class Stillness {
       type Entry = PerformanceEntry & { value: number; hadRecentInput: boolean; sources: Source[] };
       const place = ({ x, y, width, height }: DOMRect) => [x, y, width, height].map(Math.round).join(' ');
       // Other words at the right of their place begin elsewhere; they have not moved, though Chromium says so.
-      const rewritten = new WeakSet<Node>();
-      const remember = (changes: MutationRecord[]) => changes.forEach(({ target }) => rewritten.add(target));
+      const rewritten = new WeakMap<Node, number>();
+      const remember = (changes: MutationRecord[]) =>
+        changes.forEach(({ target }) => rewritten.set(target, performance.now()));
       new MutationObserver(remember).observe(document, { characterData: true, subtree: true });
       new PerformanceObserver((list) => {
         for (const { value, startTime, hadRecentInput, sources } of list.getEntries() as Entry[]) {
           if (hadRecentInput || startTime < watched.since) continue;
-          const movers = sources.filter(({ node }) => !node || !rewritten.has(node));
-          if (!movers.length) continue;
+          const isOld = (node?: Node) => startTime - ((node && rewritten.get(node)) ?? -Infinity) > 1000;
+          const movers = sources.filter(({ node }) => isOld(node));
+          if (sources.length && !movers.length) continue;
           const moved = movers.map(({ node, previousRect, currentRect }) => {
             const element = node instanceof Element ? node : node?.parentElement;
             return `${element?.outerHTML.slice(0, 120)}: ${place(previousRect)} to ${place(currentRect)}`;

@@ -89,8 +89,9 @@ impl Backend {
         fail_points::arm(&settings.fail_points)?;
         migrate_database(&settings.database_url).await?;
         let db = db::connect(&settings.database_url, settings.queue.concurrency.max(1)).await?;
-        let storage = storage::Storage::open(&settings, objects::are_there(&db).await?)?;
+        let storage = storage::Storage::open(&settings, storage::Storage::folder(&db).await?)?;
         let spool = spool::Spool::open(&settings.data_dir.join("spool")).await?;
+        let storage = storage.settled(&db).await?;
         let shutdown = CancellationToken::new();
         let backend = Arc::new(Self {
             events: events::Events::start(db.clone(), shutdown.clone()),

@@ -106,11 +106,6 @@ pub(super) async fn intend(
     })
 }
 
-/// Whether the storage is to hold anything.
-pub(super) async fn are_there(db: &PgPool) -> Result<bool> {
-    Ok(sqlx::query_scalar!(r#"select exists (select from objects) as "any!""#).fetch_one(db).await?)
-}
-
 /// What attempts at storing an upload have put, or meant to, each with the upload in parts that it began.
 pub(super) async fn intended_by(db: &PgPool, upload: UploadId) -> Result<Vec<(Intended, Option<String>)>> {
     let rows = sqlx::query!(

@@ -10,7 +10,8 @@ use vwaza::domain::{
 };
 
 use crate::support::{
-    App, LONG_SONG_HALF, RawRequest, a_long_song, a_song, eventually, sha256, spawn_app, spawn_app_with,
+    App, LONG_SONG_HALF, RawRequest, a_cover, a_long_song, a_song, all_jobs_end, eventually, sha256, spawn_app,
+    spawn_app_with,
 };
 
 /// More than any disk has free.
@@ -129,11 +130,15 @@ async fn a_disk_that_is_unmounted_loses_nothing_that_comes_meanwhile() {
 
     app.kill();
     mount.unmount();
+    // Something of another day.
+    let left = mount.folder.join("audio");
+    std::fs::create_dir(&left).unwrap();
     let fsck = app.run(&["fsck"], "");
     assert!(!fsck.status.success());
     for said in [app.refuses_to_start().await, String::from_utf8(fsck.stderr).unwrap()] {
         assert!(said.contains("Mount its disk, or restore it, and start again"), "{said}");
     }
+    std::fs::remove_dir(&left).unwrap();
     mount.mount();
     app.start().await;
     app.agrees().await;
@@ -157,5 +162,23 @@ async fn who_has_lost_all_objects_may_begin_anew() {
     let report = String::from_utf8_lossy(&app.run(&["fsck"], "").stdout).into_owned();
     assert!(report.contains("missing object audio/"), "{report}");
     ana.attach(UploadTarget::Audio(lost.track.unwrap()), "song.wav", song).await;
+    app.agrees().await;
+}
+
+/// As an earlier version has left it.
+#[tokio::test]
+async fn a_folder_that_has_no_id_yet_is_given_one() {
+    let mut app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    ana.attach(UploadTarget::Cover(ana.create_release().await), "cover.png", a_cover(1)).await;
+    all_jobs_end(&app.sql).await;
+    app.kill();
+    sqlx::query("delete from storage_folder").execute(&app.sql).await.unwrap();
+    let id_file = app.data_dir().join("objects/storage.id");
+    std::fs::remove_file(&id_file).unwrap();
+    app.agrees().await;
+    assert!(!id_file.exists(), "who only looks has made it");
+    app.start().await;
+    assert!(id_file.exists());
     app.agrees().await;
 }

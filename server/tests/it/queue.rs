@@ -187,18 +187,18 @@ async fn j8_a_poison_job_costs_no_neighbour_an_attempt() {
     .await
     .unwrap();
     app.start().await;
+    let lease = async || -> Option<String> {
+        let query = sqlx::query_scalar("select lease_expires_at::text from upload_jobs where kind = 'STORE'");
+        query.fetch_one(&app.sql).await.unwrap()
+    };
     // It hangs again.
-    app.lock_waits(1).await;
+    let mut leased = eventually("it is claimed", lease).await;
     idle_jobs(&app.sql, &ben, 3).await;
     sqlx::query("select pg_notify('vwaza_jobs', '')").execute(&app.sql).await.unwrap();
-    // Its lease is prolonged twice: polls go by, and the hint.
+    // Polls go by, and the hint.
     for _ in 0..2 {
-        let lease = async || -> String {
-            let query = sqlx::query_scalar("select lease_expires_at::text from upload_jobs where kind = 'STORE'");
-            query.fetch_one(&app.sql).await.unwrap()
-        };
-        let before = lease().await;
-        eventually("the lease is prolonged", async || (lease().await != before).then_some(())).await;
+        let later = async || lease().await.filter(|lease| *lease != leased);
+        leased = eventually("the lease is prolonged", later).await;
     }
     let claimed: i64 = sqlx::query_scalar("select sum(attempt) from upload_jobs where kind = 'EXAMINE'")
         .fetch_one(&app.sql)

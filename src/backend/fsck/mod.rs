@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, fmt};
 
 use serde::Serialize;
 
-use super::{Result, Settings, db, objects, storage::Storage};
+use super::{Result, Settings, db, storage::Storage};
 use look::Round;
 
 /// What does not agree.
@@ -81,7 +81,7 @@ pub enum Repair {
 /// storage and spool are listed before a snapshot of the database is read, and only what two such rounds have found is told.
 pub async fn fsck(settings: &Settings, repair: Repair) -> Result<Report> {
     let db = db::connect(&settings.database_url, 0).await?;
-    let storage = Storage::open(settings, objects::are_there(&db).await?)?;
+    let storage = Storage::open(settings, Storage::folder(&db).await?)?;
     let first = Round::look(&db, &storage, settings).await?;
     let mut round = Round::look(&db, &storage, settings).await?;
     round.findings.retain(|finding| first.findings.contains(finding));

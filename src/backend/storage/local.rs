@@ -29,37 +29,51 @@ const READ_BYTES: usize = 256 * 1024;
 pub(super) struct Local {
     store: LocalFileSystem,
     folder: PathBuf,
-    id: Uuid,
+    /// `None` until the first server has given it one.
+    id: Option<Uuid>,
 }
 
 impl Local {
     /// # Errors
-    /// When it is to hold objects and is empty: what is put into a mount point is hidden once its disk is back.
-    pub(super) fn open(folder: PathBuf, holds_objects: bool) -> Result<Self> {
-        create_durably(&folder)?;
-        if holds_objects && std::fs::read_dir(&folder)?.next().is_none() {
-            return Err(Error::Corrupt(format!(
-                "the database knows of objects, and {folder} is empty. Mount its disk, or restore it, and start again; if they are \
-                 lost, begin anew with: mkdir {folder}/audio",
-                folder = folder.display()
-            )));
+    /// When it is not the folder with this id: what is put there is hidden once the right one's disk is back.
+    pub(super) fn open(folder: PathBuf, id: Option<Uuid>) -> Result<Self> {
+        match id {
+            None => create_durably(&folder)?,
+            Some(id) if read_id(&folder.join(ID_FILE))? == Some(id) => {}
+            Some(id) => {
+                return Err(Error::Corrupt(format!(
+                    "{folder} is not the folder that this database's objects are in. Mount its disk, or restore it, and start again; \
+                     if they are lost, begin anew with: mkdir -p '{folder}' && echo {id} > '{folder}/{ID_FILE}'",
+                    folder = folder.display()
+                )));
+            }
         }
         let store = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true);
-        let id = read_or_make_id(&folder, ID_FILE)?;
         Ok(Self { store, folder, id })
+    }
+
+    /// The id that it is given here, unless it has one.
+    pub(super) fn name(&mut self) -> Result<Option<Uuid>> {
+        if self.id.is_some() {
+            return Ok(None);
+        }
+        self.id = Some(read_or_make_id(&self.folder, ID_FILE)?);
+        Ok(self.id)
     }
 
     /// # Errors
     /// While the folder is not the one that was opened: what is not in it is not missing then.
     pub(super) async fn store(&self) -> Result<&LocalFileSystem> {
+        let Some(id) = self.id else { return Ok(&self.store) };
         let id_file = self.folder.join(ID_FILE);
-        match spawn_blocking(move || read_id(&id_file)).await? {
-            Ok(Some(id)) if id == self.id => Ok(&self.store),
-            _ => {
-                let away = format!("{} is not the folder that was opened; is its disk mounted?", self.folder.display());
-                Err(object_store::Error::Generic { store: "folder", source: away.into() }.into())
+        let source = match spawn_blocking(move || read_id(&id_file)).await? {
+            Ok(Some(there)) if there == id => return Ok(&self.store),
+            Ok(_) => {
+                format!("{} is not the folder that was opened; is its disk mounted?", self.folder.display()).into()
             }
-        }
+            Err(error) => error.into(),
+        };
+        Err(object_store::Error::Generic { store: "folder", source }.into())
     }
 
     pub(super) async fn put_file(&self, key: &Key, path: &Path) -> Result<()> {

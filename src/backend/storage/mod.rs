@@ -21,7 +21,9 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutOptions, PutPayload, path::Path as Key};
 use sha2::{Digest, Sha256};
+use sqlx::PgPool;
 use tokio::{fs::File, io::AsyncWriteExt, time::timeout};
+use uuid::Uuid;
 
 pub use breaker::Verb;
 
@@ -68,15 +70,31 @@ pub fn install_tls() {
 }
 
 impl Storage {
-    /// `holds_objects`: whether the database says that there is something in it.
-    pub(super) fn open(settings: &Settings, holds_objects: bool) -> Result<Self> {
+    /// The id of local storage's folder, once the database knows it.
+    pub(super) async fn folder(db: &PgPool) -> Result<Option<Uuid>> {
+        Ok(sqlx::query_scalar!("select id from storage_folder").fetch_optional(db).await?)
+    }
+
+    /// # Errors
+    /// When local storage is to be in a folder with this id, and is not.
+    pub(super) fn open(settings: &Settings, folder: Option<Uuid>) -> Result<Self> {
         install_tls();
         let kind = match &settings.storage {
-            StorageSettings::Local => Kind::Local(Local::open(settings.data_dir.join("objects"), holds_objects)?),
+            StorageSettings::Local => Kind::Local(Local::open(settings.data_dir.join("objects"), folder)?),
             StorageSettings::S3(s3) => Kind::S3(S3::open(s3)?),
             StorageSettings::Supabase(supabase) => Kind::Supabase(Supabase::new(supabase)?),
         };
         Ok(Self { kind: Arc::new(kind), breaker: Arc::new(Breaker::new()), caller: None })
+    }
+
+    /// The same, in a folder that the database knows from now on. For the one process that has the data directory to itself.
+    pub(super) async fn settled(mut self, db: &PgPool) -> Result<Self> {
+        if let Some(Kind::Local(local)) = Arc::get_mut(&mut self.kind)
+            && let Some(id) = local.name()?
+        {
+            sqlx::query!("insert into storage_folder (id) values ($1)", id).execute(db).await?;
+        }
+        Ok(self)
     }
 
     /// The same, for what a job asks of it.

@@ -1,13 +1,13 @@
 //! One suite over all storages: whatever is behind the trait, the product sees the same.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use futures::TryStreamExt;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::Storage;
+use super::{Kind, Storage};
 use crate::{
     backend::{
         Error, KeepingSettings, QueueSettings, S3Settings, Settings, StorageSettings, SupabaseSettings, UploadSettings,
@@ -62,7 +62,7 @@ impl Place {
             keeping: KeepingSettings::default(),
             fail_points: String::new(),
         };
-        Self { storage: Storage::open(&settings, false).unwrap(), folder, _servers: servers }
+        Self { storage: Storage::open(&settings, None).unwrap(), folder, _servers: servers }
     }
 
     /// A file on its way to the storage.
@@ -246,7 +246,9 @@ async fn a_storage_that_is_away_is_asked_no_more_and_comes_back() {
 /// A disk that is unmounted leaves the empty folder that it was mounted on: nothing is missing there, and nothing is put there.
 #[tokio::test]
 async fn a_folder_without_its_disk_is_away_and_comes_back() {
-    let place = Place::local().await;
+    let mut place = Place::local().await;
+    let Some(Kind::Local(local)) = Arc::get_mut(&mut place.storage.kind) else { unreachable!() };
+    local.name().unwrap();
     let kept = place.put(b"on the disk").await;
     let (folder, disk) = (place.folder.path().join("objects"), place.folder.path().join("disk"));
     std::fs::rename(&folder, &disk).unwrap();
@@ -254,8 +256,11 @@ async fn a_folder_without_its_disk_is_away_and_comes_back() {
     let outcomes = [
         place.storage.put_bytes(&intended(b"nowhere"), b"nowhere".to_vec()).await,
         place.storage.read(&kept.key, None).await.map(drop),
+        place.storage.list().await.map(drop),
         place.storage.has(&kept.key).await.map(drop),
+        place.storage.is_gone(&kept.key).await.map(drop),
         place.storage.delete(&kept.key).await,
+        place.storage.delete_half_written(&kept.key).await,
     ];
     for outcome in outcomes {
         assert!(matches!(outcome, Err(Error::StorageDown { .. })), "{outcome:?}");

@@ -118,7 +118,7 @@ impl App {
         self.process = Some(process);
     }
 
-    /// Starts one more, which ends at once: what it says.
+    /// Starts one more, which ends by itself: what it says.
     pub(crate) async fn refuses_to_start(&self) -> String {
         let mut command = tokio::process::Command::from(self.command());
         let mut process = command.stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
