@@ -10,7 +10,7 @@ use tokio::{
 use vwaza::domain::upload::{UploadState, UploadStatus, UploadTarget};
 
 use crate::support::{
-    Answer, App, Client, LONG_SONG_HALF, a_cover, a_long_song, a_song, eventually, form, sha256, spawn_app,
+    Answer, App, Bucket, Client, LONG_SONG_HALF, a_cover, a_long_song, a_song, eventually, form, sha256, spawn_app,
     spawn_app_with,
 };
 
@@ -323,13 +323,14 @@ async fn a_script_resumes_with_a_token_alone() {
 
 #[tokio::test]
 async fn another_process_neither_receives_nor_gives_up_what_it_does_not_hold() {
-    let mut first = spawn_app().await;
+    let bucket = Bucket::new().await;
+    let mut first = bucket.app(&[]).await;
     let ana = first.artist("Ana").await;
     let release = ana.create_release().await;
     let song = a_song(1);
     let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
     ana.patch(&begun.url, 0, song.slice(..1000)).await.expect_status(204);
-    let second = spawn_app_with(&[("DATABASE_URL", &first.database_url())]).await;
+    let second = bucket.app(&[("DATABASE_URL", &first.database_url())]).await;
     let there = second.same_person(&ana);
     for answer in [
         there.tus(Method::HEAD, &begun.url, &[]).await,

@@ -127,9 +127,10 @@ async fn j4_the_transaction_of_a_zombie_is_not_committed() {
 #[tokio::test]
 async fn j5_of_several_processes_one_claims_a_job() {
     let jobs = if soak() { 10_000 } else { 1000 };
-    let first = spawn_app().await;
+    let bucket = Bucket::new().await;
+    let first = bucket.app(&[]).await;
     let database = first.database_url();
-    let second = spawn_app_with(&[("DATABASE_URL", &database)]).await;
+    let second = bucket.app(&[("DATABASE_URL", &database)]).await;
     let ana = first.artist("Ana").await;
     idle_jobs(&first.sql, &ana, jobs).await;
     all_jobs_end(&first.sql).await;
