@@ -91,7 +91,7 @@ impl Backend {
         let db = db::connect(&settings.database_url, settings.queue.concurrency.max(1)).await?;
         let storage = storage::Storage::open(&settings, storage::Storage::folder(&db).await?)?;
         let spool = spool::Spool::open(&settings.data_dir.join("spool")).await?;
-        let storage = storage.settled(&db).await?;
+        storage.settle(&db).await?;
         let shutdown = CancellationToken::new();
         let backend = Arc::new(Self {
             events: events::Events::start(db.clone(), shutdown.clone()),

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use object_store::{ObjectStoreExt, WriteMultipart, local::LocalFileSystem, path::Path as Key};
@@ -29,8 +30,8 @@ const READ_BYTES: usize = 256 * 1024;
 pub(super) struct Local {
     store: LocalFileSystem,
     folder: PathBuf,
-    /// `None` until the first server has given it one.
-    id: Option<Uuid>,
+    /// Empty until the first server has given it one.
+    id: OnceLock<Uuid>,
 }
 
 impl Local {
@@ -49,22 +50,22 @@ impl Local {
             }
         }
         let store = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true);
-        Ok(Self { store, folder, id })
+        Ok(Self { store, folder, id: id.map_or_else(OnceLock::new, OnceLock::from) })
     }
 
     /// The id that it is given here, unless it has one.
-    pub(super) fn name(&mut self) -> Result<Option<Uuid>> {
-        if self.id.is_some() {
+    pub(super) fn name(&self) -> Result<Option<Uuid>> {
+        if self.id.get().is_some() {
             return Ok(None);
         }
-        self.id = Some(read_or_make_id(&self.folder, ID_FILE)?);
-        Ok(self.id)
+        let id = read_or_make_id(&self.folder, ID_FILE)?;
+        Ok(Some(*self.id.get_or_init(|| id)))
     }
 
     /// # Errors
     /// While the folder is not the one that was opened: what is not in it is not missing then.
     pub(super) async fn store(&self) -> Result<&LocalFileSystem> {
-        let Some(id) = self.id else { return Ok(&self.store) };
+        let Some(&id) = self.id.get() else { return Ok(&self.store) };
         let id_file = self.folder.join(ID_FILE);
         let source = match spawn_blocking(move || read_id(&id_file)).await? {
             Ok(Some(there)) if there == id => return Ok(&self.store),
@@ -112,7 +113,6 @@ impl Local {
     }
 
     pub(super) async fn is_half_written(&self, key: &str) -> Result<bool> {
-        self.store().await?;
         Ok(fs::try_exists(self.staged_path(key)).await?)
     }
 

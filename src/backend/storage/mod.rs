@@ -87,14 +87,14 @@ impl Storage {
         Ok(Self { kind: Arc::new(kind), breaker: Arc::new(Breaker::new()), caller: None })
     }
 
-    /// The same, in a folder that the database knows from now on. For the one process that has the data directory to itself.
-    pub(super) async fn settled(mut self, db: &PgPool) -> Result<Self> {
-        if let Some(Kind::Local(local)) = Arc::get_mut(&mut self.kind)
+    /// Has the database know local storage's folder from now on. For the one process that has the data directory to itself.
+    pub(super) async fn settle(&self, db: &PgPool) -> Result<()> {
+        if let Kind::Local(local) = &*self.kind
             && let Some(id) = local.name()?
         {
             sqlx::query!("insert into storage_folder (id) values ($1)", id).execute(db).await?;
         }
-        Ok(self)
+        Ok(())
     }
 
     /// The same, for what a job asks of it.
@@ -255,7 +255,7 @@ impl Storage {
     /// Whether nothing is left of an object, not even half written.
     pub(super) async fn is_gone(&self, key: &str) -> Result<bool> {
         let is_half_written = match &*self.kind {
-            Kind::Local(local) => self.breaker.look(self.caller, local.is_half_written(key)).await?,
+            Kind::Local(local) => local.is_half_written(key).await?,
             Kind::S3(_) | Kind::Supabase(_) => false,
         };
         Ok(!is_half_written && !self.has(key).await?)

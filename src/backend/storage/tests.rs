@@ -1,6 +1,6 @@
 //! One suite over all storages: whatever is behind the trait, the product sees the same.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use futures::TryStreamExt;
 use sha2::{Digest, Sha256};
@@ -246,8 +246,8 @@ async fn a_storage_that_is_away_is_asked_no_more_and_comes_back() {
 /// A disk that is unmounted leaves the empty folder that it was mounted on: nothing is missing there, and nothing is put there.
 #[tokio::test]
 async fn a_folder_without_its_disk_is_away_and_comes_back() {
-    let mut place = Place::local().await;
-    let Some(Kind::Local(local)) = Arc::get_mut(&mut place.storage.kind) else { unreachable!() };
+    let place = Place::local().await;
+    let Kind::Local(local) = &*place.storage.kind else { unreachable!() };
     local.name().unwrap();
     let kept = place.put(b"on the disk").await;
     let (folder, disk) = (place.folder.path().join("objects"), place.folder.path().join("disk"));
