@@ -292,11 +292,12 @@ async fn u30_of_an_expiry_and_a_resumption_one_wins() {
     app.agrees().await;
 }
 
-/// When the transaction of a statement that waits for a lock has begun.
+/// When the transaction of a statement that waits for a lock has begun. What a connection waits for is read apart from the rest, which may be
+/// older or newer.
 async fn waits_since(app: &App, statement: &str) -> Option<OffsetDateTime> {
     sqlx::query_scalar(
         "select xact_start from pg_stat_activity
-         where datname = current_database() and wait_event_type = 'Lock' and query like $1",
+         where datname = current_database() and wait_event_type = 'Lock' and query like $1 and xact_start is not null",
     )
     .bind(statement)
     .fetch_optional(&app.sql)
