@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| vwaza::backend::testing::fuzzing::intent(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| vwaza::backend::fuzzing::intent(bytes));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| vwaza::backend::testing::fuzzing::supabase(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| vwaza::backend::fuzzing::supabase(bytes));

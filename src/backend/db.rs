@@ -93,7 +93,7 @@ mod tests {
     use sqlx::{Connection, PgConnection};
 
     use super::*;
-    use crate::backend::testing::{TestDatabase, test_server_url};
+    use testing::{TestDatabase, test_server_url};
 
     /// More than a transaction takes to begin.
     const POLLS: usize = 12;

@@ -1,31 +1,56 @@
-//! Places where tests break this process: `fail::fail_point!("name")`. Only builds for tests have them.
+//! Places where tests break this process: `fail::fail_point!("name")`. Only builds with the feature `fail-points` have them.
 
 use super::Result;
 
-/// Arms points, `name=action;name=action`. `kill` ends the process on the spot, other actions are those of the crate `fail`.
+/// Arms fail points: `name=action;name=action`.
+///
+/// `kill` ends the process on the spot. `wait(<path>)` connects to the Unix socket at this path and blocks the thread until the
+/// other side closes the connection; it does so the first time only, and not at all if nobody listens there. Other actions are
+/// those of the crate `fail`.
 ///
 /// # Errors
-/// For anything that is not understood, and in a build that has no such points.
-#[cfg(any(test, feature = "testing"))]
+/// For an action that the crate `fail` does not understand, and for any point in a build that has none.
+#[cfg(feature = "fail-points")]
 pub(super) fn arm(points: &str) -> Result<()> {
     for point in points.split(';').filter(|point| !point.is_empty()) {
         let (name, action) = point.split_once('=').unwrap_or((point, ""));
-        let armed = match action {
-            "kill" => fail::cfg_callback(name, || std::process::abort()),
-            action => fail::cfg(name, action),
+        let socket = action.strip_prefix("wait(").and_then(|rest| rest.strip_suffix(')'));
+        let armed = match (action, socket) {
+            ("kill", _) => fail::cfg_callback(name, || std::process::abort()),
+            (_, Some(socket)) => fail::cfg_callback(name, wait_once_at(socket.into())),
+            (action, None) => fail::cfg(name, action),
         };
         armed.map_err(|error| super::Error::Corrupt(format!("the fail point “{point}” is not understood: {error}")))?;
     }
     Ok(())
 }
 
-#[cfg(not(any(test, feature = "testing")))]
+#[cfg(feature = "fail-points")]
+fn wait_once_at(socket: std::path::PathBuf) -> impl Fn() + Send + Sync {
+    use std::{
+        io::Read,
+        os::unix::net::UnixStream,
+        sync::atomic::{AtomicBool, Ordering},
+    };
+
+    let has_waited = AtomicBool::new(false);
+    move || {
+        if !has_waited.swap(true, Ordering::Relaxed)
+            && let Ok(mut test) = UnixStream::connect(&socket)
+        {
+            // The end of the connection and its failure are the same to a test.
+            let _ = test.read(&mut [0]);
+        }
+    }
+}
+
+#[cfg(not(feature = "fail-points"))]
 pub(super) fn arm(points: &str) -> Result<()> {
     if points.is_empty() { Ok(()) } else { Err(super::Error::Corrupt("this build has no fail points".into())) }
 }
 
-/// A point at which a task waits and keeps no thread from the others.
+/// A fail point at which a task waits without blocking a thread of the runtime.
 pub(super) async fn wait_at(_point: &'static str) {
-    #[cfg(any(test, feature = "testing"))]
+    #[cfg(feature = "fail-points")]
     let _ = tokio::task::spawn_blocking(move || fail::fail_point!(_point)).await;
 }

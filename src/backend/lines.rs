@@ -81,9 +81,10 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use futures::future::try_join_all;
+    use testing::{TestDatabase, ends, test_server_url};
+    use tokio::sync::Barrier;
 
     use super::*;
-    use crate::backend::testing::{TestDatabase, test_server_url};
 
     #[tokio::test]
     async fn as_many_are_sent_at_once_as_there_are_lines() {
@@ -92,15 +93,19 @@ mod tests {
         let db = PgPool::connect(&database.url()).await.unwrap();
         let lines = Lines::new(db.clone(), COUNT, Duration::from_secs(60));
         let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        // Each waits until there are as many as there are lines.
+        let all = Barrier::new(COUNT);
         let sent = (0..10 * COUNT).map(|_| {
             lines.send(async |line| {
                 most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                let answer: i32 = sqlx::query_scalar("select 42 from pg_sleep(0.01)").fetch_one(line).await?;
+                all.wait().await;
+                let answer: i32 = sqlx::query_scalar("select 42").fetch_one(line).await?;
                 now.fetch_sub(1, Ordering::SeqCst);
                 Ok(answer)
             })
         });
-        assert_eq!(try_join_all(sent).await.unwrap(), [42; 10 * COUNT]);
+        let answers = ends("all are sent", try_join_all(sent)).await.unwrap();
+        assert_eq!(answers, [42; 10 * COUNT]);
         assert_eq!(most.into_inner(), COUNT);
     }
 }

@@ -9,6 +9,8 @@ pub mod events;
 mod fail_points;
 mod folders;
 mod fsck;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod janitor;
 mod jobs;
 mod lines;
@@ -25,8 +27,6 @@ pub mod sessions;
 mod settings;
 mod spool;
 mod storage;
-#[cfg(any(test, feature = "testing"))]
-pub mod testing;
 mod tracks;
 pub mod uploads;
 mod users;

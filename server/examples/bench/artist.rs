@@ -6,11 +6,9 @@ use bytes::Bytes;
 use reqwest::{Client, RequestBuilder, StatusCode};
 use serde_json::json;
 use tempfile::NamedTempFile;
+use testing::fixtures;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
-use vwaza::{
-    backend::testing::fixtures,
-    domain::upload::{BegunUpload, CHUNK_BYTES, UploadState, UploadStatus},
-};
+use vwaza::domain::upload::{BegunUpload, CHUNK_BYTES, UploadState, UploadStatus};
 
 use crate::Outcome;
 

@@ -69,6 +69,23 @@ impl Figures {
         self.0.push(Figure { what: what.into(), measured: percentile(samples, 50), unit, limit, spread });
     }
 
+    pub(crate) fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
+    /// Checks that the rows are these, a line each, and that each has a figure.
+    pub(crate) fn expect_rows(&self, expected: &str) -> Outcome<()> {
+        let rows: Vec<&str> = self.0.iter().map(|figure| figure.what.as_str()).collect();
+        if rows != expected.lines().collect::<Vec<_>>() {
+            println!("{}", rows.join("\n"));
+            return Err("the rows above were measured; rows.txt lists others".into());
+        }
+        match self.0.iter().find(|figure| !figure.measured.is_finite()) {
+            Some(figure) => Err(format!("“{}” has no figure", figure.what).into()),
+            None => Ok(()),
+        }
+    }
+
     pub(crate) fn all_hold(&self) -> bool {
         self.0.iter().all(Figure::holds)
     }

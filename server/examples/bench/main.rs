@@ -1,5 +1,8 @@
 //! `./dev bench [part]…`: the figures that the product promises, measured on the optimised binary, beside their limits. The parts are
 //! `promises`, `uploads`, `queue` and `deadlines`.
+//!
+//! `--smoke`, which `./dev test` runs on the debug build, measures each part once and small, most of them at the same time. It checks that
+//! every row is produced, so that no part rots unseen, and holds no figure against its limit.
 
 #![expect(clippy::disallowed_methods, reason = "nobody gives its transactions up half way")]
 
@@ -19,26 +22,70 @@ use figures::Figures;
 
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
+const PARTS: [&str; 4] = ["promises", "uploads", "queue", "deadlines"];
+
+/// How much is measured.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Size {
+    /// Enough for figures that can be quoted.
+    Full,
+    /// Enough for every row to be produced.
+    Smoke,
+}
+
+impl Size {
+    pub(crate) fn pick<T>(self, full: T, smoke: T) -> T {
+        match self {
+            Self::Full => full,
+            Self::Smoke => smoke,
+        }
+    }
+}
+
 #[tokio::main]
 async fn main() -> Outcome<()> {
     vwaza::backend::install_tls();
     let postgres = env::var("TEST_DATABASE_URL").map_err(|_| "TEST_DATABASE_URL is not set; run ./dev bench")?;
-    let mut figures = Figures::default();
     let parts: Vec<String> = env::args().skip(1).collect();
-    let is_wanted = |part: &str| parts.is_empty() || parts.iter().any(|wanted| wanted == part);
-    if is_wanted("promises") {
-        promises::measure(&postgres, &mut figures).await?;
+    if parts == ["--smoke"] {
+        return smoke(&postgres).await;
     }
-    if is_wanted("uploads") {
-        uploads::measure(&postgres, &mut figures).await?;
+    if let Some(unknown) = parts.iter().find(|part| !PARTS.contains(&part.as_str())) {
+        return Err(format!("there is no part {unknown}; the parts are {}", PARTS.join(", ")).into());
     }
-    if is_wanted("queue") {
-        queue::measure(&postgres, &mut figures).await?;
-    }
-    if is_wanted("deadlines") {
-        deadlines::measure(&postgres, &mut figures).await?;
+    let mut figures = Figures::default();
+    for part in PARTS {
+        if parts.is_empty() || parts.iter().any(|wanted| wanted == part) {
+            figures.extend(measure(part, &postgres, Size::Full).await?);
+        }
     }
     figures.print();
     figures.write_json()?;
     if figures.all_hold() { Ok(()) } else { Err("a figure misses its limit".into()) }
+}
+
+async fn measure(part: &str, postgres: &str, size: Size) -> Outcome<Figures> {
+    let mut figures = Figures::default();
+    let measured = match part {
+        "promises" => promises::measure(postgres, size, &mut figures).await,
+        "uploads" => uploads::measure(postgres, size, &mut figures).await,
+        "queue" => queue::measure(postgres, size, &mut figures).await,
+        "deadlines" => deadlines::measure(postgres, size, &mut figures).await,
+        _ => Err("there is no such part".into()),
+    };
+    measured.map_err(|error| format!("{part}: {error}"))?;
+    Ok(figures)
+}
+
+async fn smoke(postgres: &str) -> Outcome<()> {
+    // The bare loops block threads, so nothing else runs beside them.
+    let uploads = measure("uploads", postgres, Size::Smoke).await?;
+    let [promises, queue, deadlines] =
+        ["promises", "queue", "deadlines"].map(|part| measure(part, postgres, Size::Smoke));
+    let (promises, queue, deadlines) = tokio::try_join!(promises, queue, deadlines)?;
+    let mut figures = promises;
+    for part in [uploads, queue, deadlines] {
+        figures.extend(part);
+    }
+    figures.expect_rows(include_str!("rows.txt"))
 }

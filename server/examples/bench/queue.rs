@@ -8,18 +8,13 @@ use std::time::Duration;
 
 use futures::future::try_join_all;
 use sqlx::{AssertSqlSafe, PgPool, Postgres, pool::PoolConnection, postgres::PgPoolOptions};
+use testing::{Neighbour, TestDatabase};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
-use vwaza::{
-    backend::{
-        migrate_database,
-        testing::{Neighbour, TestDatabase},
-    },
-    domain::ids::UserId,
-};
+use vwaza::backend::migrate_database;
 
 use crate::{
-    Outcome,
+    Outcome, Size,
     figures::{Figures, Limit, percentile},
     pairs::Pairs,
     server::Server,
@@ -28,13 +23,13 @@ use crate::{
 const ARTISTS: i32 = 8;
 /// Of each artist, in each round.
 const JOBS: i32 = 250;
-const PAIRS: usize = 9;
 /// As many as the server has by default.
 const WORKERS: usize = 4;
 
 const HINTED: Pace = Pace { jobs: 300, every: Duration::from_millis(50) };
 /// At every phase of the poll.
 const UNHINTED: Pace = Pace { jobs: 100, every: Duration::from_millis(37) };
+const SMOKE: Pace = Pace { jobs: 5, every: Duration::from_millis(50) };
 const POLL_MS: u32 = 200;
 const PICK_UP_LIMIT_MS: f64 = 20.0;
 
@@ -82,7 +77,7 @@ struct Pace {
     every: Duration,
 }
 
-pub(crate) async fn measure(postgres: &str, figures: &mut Figures) -> Outcome<()> {
+pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -> Outcome<()> {
     let database = TestDatabase::create(postgres).await;
     let folder = tempfile::tempdir()?;
     migrate_database(&database.url()).await?;
@@ -94,15 +89,14 @@ pub(crate) async fn measure(postgres: &str, figures: &mut Figures) -> Outcome<()
     let connections = PgPoolOptions::new().max_connections(WORKERS as u32).connect(&database.url()).await?;
     let own = async || own_jobs_per_second(&sql, &neighbour).await;
     let bare = async || Ok([bare_jobs_per_second(&sql, &connections).await?]);
-    let pairs = Pairs::measure(PAIRS, own, bare).await?;
+    let pairs = Pairs::measure(size.pick(9, 1), own, bare).await?;
     pairs.report("queue", "the server's jobs, claimed and finished", "jobs/s", [("a bare loop", 70.0)], figures);
 
     sqlx::raw_sql(NOTE_PICK_UPS).execute(&sql).await?;
-    let artist = UserId(sqlx::query_scalar::<_, Uuid>("select id from users limit 1").fetch_one(&sql).await?);
-    let hinted = pick_ups_ms(&sql, HINTED, async || {
+    let artist = sqlx::query_scalar::<_, Uuid>("select id from users limit 1").fetch_one(&sql).await?;
+    let hinted = pick_ups_ms(&sql, size.pick(HINTED, SMOKE), async || {
         neighbour.add_idle_job(artist).await?;
-        neighbour.tell();
-        Ok(())
+        Ok(neighbour.tell().await?)
     });
     let hinted = hinted.await?;
     figures.add("pick-up after a notification, p50", percentile(&hinted, 50), "ms", Limit::None);
@@ -110,7 +104,8 @@ pub(crate) async fn measure(postgres: &str, figures: &mut Figures) -> Outcome<()
     drop(server);
 
     let _server = Server::start(&database.url(), folder.path(), &[("VWAZA_JOB_POLL_MS", &POLL_MS.to_string())])?;
-    let polled = pick_ups_ms(&sql, UNHINTED, async || Ok(neighbour.add_idle_job(artist).await?)).await?;
+    let polled =
+        pick_ups_ms(&sql, size.pick(UNHINTED, SMOKE), async || Ok(neighbour.add_idle_job(artist).await?)).await?;
     let limit = f64::from(POLL_MS) + PICK_UP_LIMIT_MS;
     figures.add(format!("pick-up by a poll of {POLL_MS} ms, p99"), percentile(&polled, 99), "ms", Limit::AtMost(limit));
     Ok(())
@@ -128,7 +123,7 @@ async fn own_jobs_per_second(sql: &PgPool, neighbour: &Neighbour) -> Outcome<f64
                 select gen_random_uuid(), 'EXAMINE'::job_kind, artist.id from users artist, generate_series(1, $1::int)
                 returning id";
     let jobs = sqlx::query_scalar::<_, Uuid>(jobs).bind(JOBS).fetch_all(sql).await?;
-    neighbour.tell();
+    neighbour.tell().await?;
     all_done(sql).await?;
     jobs_per_second(sql, "upload_jobs", &jobs).await
 }

@@ -10,10 +10,10 @@ use std::{path::Path, time::Instant};
 use bytes::Bytes;
 use futures::future::try_join_all;
 use sqlx::{Connection, PgConnection};
-use vwaza::backend::testing::{TestDatabase, fixtures};
+use testing::{TestDatabase, fixtures};
 
 use crate::{
-    Outcome,
+    Outcome, Size,
     artist::{Artist, song},
     bare,
     figures::{Figures, Limit},
@@ -23,11 +23,12 @@ use crate::{
 
 /// Clients at once, and the bytes of the WAV that each of them sends.
 const ROUNDS: [(usize, u64); 3] = [(1, 200_000_000), (8, 64_000_000), (32, 32_000_000)];
-const PAIRS: usize = 7;
+const SMOKE_BYTES: u64 = 1_000_000;
 const LOOPS: [Bare; 2] = [("a bare loop", 80.0), ("one that receives and hashes as well", 80.0)];
 
-pub(crate) async fn measure(postgres: &str, figures: &mut Figures) -> Outcome<()> {
+pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -> Outcome<()> {
     for (clients, bytes) in ROUNDS {
+        let bytes = size.pick(bytes, SMOKE_BYTES);
         let (song, folder, mut growth_mib) = (song(bytes)?, tempfile::tempdir()?, 0.0_f64);
         let megabytes = (clients * song.len()) as f64 / 1e6;
         let own = async || {
@@ -40,7 +41,7 @@ pub(crate) async fn measure(postgres: &str, figures: &mut Figures) -> Outcome<()
             let receiving = bare::receive_and_flush(folder.path(), clients, &song)?;
             Ok([megabytes / writing, megabytes / receiving])
         };
-        let pairs = Pairs::measure(PAIRS, own, bare).await?;
+        let pairs = Pairs::measure(size.pick(7, 1), own, bare).await?;
         let who = if clients == 1 { "1 client".to_owned() } else { format!("{clients} clients") };
         pairs.report(&who, "uploaded at", "MB/s", LOOPS, figures);
         figures.add(format!("{who}: memory grows by"), growth_mib, "MiB", Limit::AtMost(64.0 + clients as f64));

@@ -1,11 +1,13 @@
 //! Nothing waits for ever for what will never come, and fsck tells what does.
 
+use testing::supabase_server::SupabaseServer;
 use vwaza::domain::{
+    files::FileState,
     release::ReleaseStatus,
     upload::{UploadState, UploadTarget},
 };
 
-use crate::support::{App, a_cover, a_song, eventually, spawn_app, spawn_app_with};
+use crate::support::{App, a_cover, a_song, app_on_supabase, eventually, spawn_app, spawn_app_with};
 
 /// What fsck says of everything, having mended what it can or not.
 fn fsck(app: &App, options: &[&str]) -> (String, bool) {
@@ -30,7 +32,7 @@ async fn a_cover_that_was_begun_and_overtaken_does_not_keep_its_release_from_bei
 
 #[tokio::test]
 async fn what_a_spool_that_is_away_holds_is_given_up_once_it_is_overtaken() {
-    let mut app = spawn_app_with(&[("VWAZA_JOB_LEASE_SECONDS", "1"), ("VWAZA_ORPHAN_GRACE_SECONDS", "2")]).await;
+    let mut app = spawn_app_with(&[("VWAZA_JOB_LEASE_SECONDS", "3"), ("VWAZA_ORPHAN_GRACE_SECONDS", "2")]).await;
     let ana = app.artist("Ana").await;
     let id = ana.create_release().await;
     let held = app.hold_table("lock table objects in share mode").await;
@@ -59,6 +61,56 @@ async fn what_a_spool_that_is_away_holds_is_given_up_once_it_is_overtaken() {
     })
     .await;
     assert_eq!(ana.upload_status(first.id).await.state, UploadState::Superseded);
+}
+
+/// The bucket has a row of the object and not its file. While nobody reads anything else, that may be the bucket's fault, and no attempt
+/// counts. Once another job has read its own meanwhile, it is this object's.
+#[tokio::test]
+async fn an_object_that_nobody_can_read_fails_its_own_job_and_no_other() {
+    let server = SupabaseServer::start().await;
+    // Nothing is examined yet.
+    let settings = [("VWAZA_WORKER_CONCURRENCY", "0"), ("VWAZA_JOB_MAX_RETRIES", "1")];
+    let mut app = app_on_supabase(&server, &settings).await;
+    let (ana, ben) = (app.artist("Ana").await, app.artist("Ben").await);
+    let (anas, bens) = (ana.create_release().await, ben.create_release().await);
+    ana.attach(UploadTarget::Cover(anas), "cover.png", a_cover(1)).await;
+    server.lose_file(&server.objects()[0]);
+    app.restart_with(&[("VWAZA_WORKER_CONCURRENCY", "4")]).await;
+    eventually("it is tried in vain, and put off", async || {
+        let put_off = sqlx::query(
+            "update upload_jobs set run_after = now() + interval '1 hour'
+             where kind = 'EXAMINE' and status = 'PENDING' and attempt > 0 and retry_count = 0",
+        );
+        (put_off.execute(&app.sql).await.unwrap().rows_affected() == 1).then_some(())
+    })
+    .await;
+
+    // Ben's job is about to put its object and to read it back. Ana's waits until it is through, as a job under suspicion does.
+    let held = app.hold_table("lock table objects in share mode").await;
+    let (begun, answer) = ben.upload(UploadTarget::Cover(bens), "cover.png", a_cover(2)).await;
+    answer.expect_status(204);
+    app.lock_waits_of("insert into objects%", 1).await;
+    sqlx::query("update upload_jobs set expired_leases = 2, run_after = now() where status = 'PENDING'")
+        .execute(&app.sql)
+        .await
+        .unwrap();
+    let anas_job = async || -> (String, i32) {
+        let query = sqlx::query_as(
+            "select status::text, retry_count from upload_jobs where kind = 'EXAMINE' and release_id = $1",
+        );
+        query.bind(anas.0).fetch_one(&app.sql).await.unwrap()
+    };
+    eventually("Ana's job is claimed", async || (anas_job().await == ("UPLOADING".into(), 0)).then_some(())).await;
+    drop(held);
+    eventually("it is given up", async || (anas_job().await == ("FAILED".into(), 1)).then_some(())).await;
+    ben.attached(begun.id).await;
+    ben.release_once(bens, "it is examined", |release| release.cover.state() == FileState::Ready).await;
+    assert_eq!(ana.release(anas).await.cover.state(), FileState::Failed);
+    let query = sqlx::query_scalar("select sum(retry_count) from upload_jobs where release_id = $1");
+    let failures: i64 = query.bind(bens.0).fetch_one(&app.sql).await.unwrap();
+    assert_eq!(failures, 0);
+    let health: serde_json::Value = app.anyone().get("/health").await.ok();
+    assert_eq!(health["storage"], "ok");
 }
 
 #[tokio::test]

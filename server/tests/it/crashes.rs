@@ -5,21 +5,24 @@ use vwaza::domain::{
     upload::{UploadState, UploadTarget},
 };
 
-use crate::support::{RawRequest, a_cover, a_song, eventually, sha256, spawn_app, spawn_app_with};
+use crate::support::{
+    LONG_SONG_HALF, RawRequest, a_cover, a_long_song, a_song, eventually, sha256, spawn_app, spawn_app_with,
+};
 
 #[tokio::test]
 async fn u2_an_upload_survives_a_killed_server() {
     let mut app = spawn_app().await;
     let ana = app.artist("Ana").await;
-    let song = a_song(1);
+    let song = a_long_song(1);
     let begun = ana.begin(UploadTarget::NewTrack(ana.create_release().await), "song.wav", song.len()).await;
     ana.patch(&begun.url, 0, song.slice(..100_000)).await.expect_status(204);
     let mut patch = RawRequest::patch(&app, &ana, &begun.url, 100_000, song.len() - 100_000).await;
-    patch.send(&song[100_000..250_000]).await;
+    patch.send(&song[100_000..LONG_SONG_HALF]).await;
+    app.spooled_beyond(100_000).await;
     app.restart().await;
 
     let offset = ana.offset(&begun.url).await;
-    assert!((100_000..=250_000).contains(&offset), "{offset}");
+    assert!((100_000..=LONG_SONG_HALF).contains(&offset), "{offset}");
     assert_eq!(
         ana.begin(UploadTarget::Audio(begun.track.unwrap()), "song.wav", song.len()).await.offset,
         offset as i64

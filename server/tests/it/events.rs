@@ -1,12 +1,10 @@
 //! Live events: an artist hears of their own releases, an admin of all, nobody else of any.
 
-use std::time::Duration;
-
 use http::Method;
 use reqwest::Response;
 use vwaza::domain::{ids::ReleaseId, release::ReleaseStatus};
 
-use crate::support::{App, Client, eventually, form, spawn_app};
+use crate::support::{App, Client, ends, form, spawn_app};
 
 /// An open stream of events.
 struct Events {
@@ -40,10 +38,7 @@ impl Events {
                 }
                 continue;
             }
-            let chunk = tokio::time::timeout(Duration::from_secs(30), self.response.chunk())
-                .await
-                .expect("an event comes")
-                .unwrap();
+            let chunk = ends("an event comes", self.response.chunk()).await.unwrap();
             self.read.push_str(std::str::from_utf8(&chunk.expect("the line stays open")).unwrap());
         }
     }
@@ -59,19 +54,9 @@ fn data(release: ReleaseId) -> String {
     format!(r#"{{"release":"{release}"}}"#)
 }
 
-/// The server listens for hints from its database a moment after it listens for requests.
 async fn app_that_hears() -> App {
     let app = spawn_app().await;
-    eventually("the server listens for hints", async || {
-        let listening: i64 = sqlx::query_scalar(
-            "select count(*) from pg_stat_activity where datname = current_database() and query ilike 'listen %' and state = 'idle'",
-        )
-        .fetch_one(&app.sql)
-        .await
-        .unwrap();
-        (listening > 0).then_some(())
-    })
-    .await;
+    app.hears_hints().await;
     app
 }
 
@@ -96,6 +81,7 @@ async fn the_way_through_the_queue_is_told_as_it_happens() {
     let id = ana.complete_release().await;
     let mut events = Events::of(&ana).await;
     ana.submit(id).await.expect_status(200);
+    assert_eq!(events.next_release().await, data(id));
     while ana.release(id).await.status != ReleaseStatus::PendingReview {
         assert_eq!(events.next_release().await, data(id));
     }

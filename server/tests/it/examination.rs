@@ -1,13 +1,11 @@
 //! What the worker finds in files, and what becomes of a release through it.
 
-use vwaza::{
-    backend::testing::fixtures,
-    domain::{
-        files::{Examination, FileState},
-        media::{AudioCodec, AudioContainer, AudioFacts, CoverFormat},
-        release::{ReleaseEventKind, ReleaseKind, ReleaseStatus, ReleaseView},
-        upload::UploadTarget,
-    },
+use testing::fixtures;
+use vwaza::domain::{
+    files::{Examination, FileState},
+    media::{AudioCodec, AudioContainer, AudioFacts, CoverFormat},
+    release::{ReleaseEventKind, ReleaseKind, ReleaseStatus, ReleaseView},
+    upload::UploadTarget,
 };
 
 use crate::support::{App, Client, a_cover, a_song, complete_details, spawn_app, spawn_app_with};

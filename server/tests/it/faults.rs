@@ -17,8 +17,13 @@ async fn u21_what_a_disabled_owner_sent_is_kept_and_not_attached_before_they_are
     let held = app.hold_table("lock table objects in share mode").await;
     let (begun, answer) = ana.upload(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
     answer.expect_status(204);
-    sqlx::query("update users set disabled_at = now() where role = 'ARTIST'").execute(&app.sql).await.unwrap();
+    // The job has found its owner enabled and puts the file. When it comes to attach it, they are disabled.
+    app.lock_waits_of("insert into objects%", 1).await;
+    let release_held = app.hold_release(release).await;
     drop(held);
+    eventually("the file is put", async || (app.files_in("objects/covers").len() == 1).then_some(())).await;
+    sqlx::query("update users set disabled_at = now() where role = 'ARTIST'").execute(&app.sql).await.unwrap();
+    drop(release_held);
     let letter = eventually("its job is given up", async || {
         admin.call_with("queue/view", "page", 1).await.ok::<QueueOverview>().dead_letters.rows.pop()
     })
@@ -37,31 +42,39 @@ async fn u21_what_a_disabled_owner_sent_is_kept_and_not_attached_before_they_are
     app.agrees().await;
 }
 
-/// Cover A waits for its turn while B, begun later, is stored.
+/// Cover A waits for its turn while B, begun later, is stored. The janitor, who would put A away, comes once a minute.
 #[tokio::test]
 async fn u29_a_file_that_waited_does_not_replace_a_newer_one() {
-    let mut app = spawn_app_with(&[("VWAZA_FAIL_POINTS", "upload-received=kill")]).await;
+    let settings = [("VWAZA_FAIL_POINTS", "upload-received=kill"), ("VWAZA_ORPHAN_GRACE_SECONDS", "900")];
+    let mut app = spawn_app_with(&settings).await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
     let a = ana.begin(UploadTarget::Cover(release), "a.png", a_cover(1).len()).await;
-    // Received, and then the process is gone: its job waits.
+    // Received, and then the process is gone: its job waits for a lease that does not end.
     let _cut_off = ana.try_patch(&a.url, 0, a_cover(1)).await;
     app.ended().await;
+    let of_a = "update upload_jobs set lease_expires_at = now() + interval '1 hour'";
+    sqlx::query(of_a).execute(&app.sql).await.unwrap();
+    app.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;
+    ana.attach(UploadTarget::Cover(release), "b.png", a_cover(2)).await;
     sqlx::query(
-        "update upload_jobs set status = 'PENDING', lease_owner = null, lease_expires_at = null, run_after = now() + interval '1 hour'",
+        "update upload_jobs set status = 'PENDING', lease_owner = null, lease_expires_at = null where upload_id = $1",
     )
+    .bind(a.id.0)
     .execute(&app.sql)
     .await
     .unwrap();
-    app.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;
-    ana.attach(UploadTarget::Cover(release), "b.png", a_cover(2)).await;
-    sqlx::query("update upload_jobs set run_after = now() where status = 'PENDING'").execute(&app.sql).await.unwrap();
     all_jobs_end(&app.sql).await;
+    // Its second attempt has found it superseded, and nobody else.
+    let query = sqlx::query_as("select attempt, status::text, outcome from upload_jobs where upload_id = $1");
+    let ended: (i32, String, Option<String>) = query.bind(a.id.0).fetch_one(&app.sql).await.unwrap();
+    assert_eq!(ended, (2, "COMPLETED".into(), Some("superseded".into())));
     let cover = ana.release(release).await.cover.current.unwrap();
     assert_eq!(cover.sha256, sha256(&a_cover(2)));
     assert_eq!(ana.upload_status(a.id).await.state, UploadState::Superseded);
+    app.spool_is_empty().await;
+    app.restart_with(&[("VWAZA_ORPHAN_GRACE_SECONDS", "1")]).await;
     app.agrees().await;
-    assert!(app.files_in("spool/uploads").is_empty());
 }
 
 /// The transaction that attaches is committed, and its process is told that the line broke.
@@ -90,7 +103,7 @@ async fn u12_a_commit_whose_reply_is_lost_attaches_once() {
 #[tokio::test]
 async fn u12_an_upload_whose_receipt_is_lost_is_stored() {
     let (mut app, proxy) = App::behind_a_proxy().await;
-    app.restart_with(&[("VWAZA_JOB_LEASE_SECONDS", "1")]).await;
+    app.restart_with(&[("VWAZA_JOB_LEASE_SECONDS", "2")]).await;
     let ana = app.artist("Ana").await;
     let (release, song) = (ana.create_release().await, a_song(1));
     let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;

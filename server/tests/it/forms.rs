@@ -6,10 +6,8 @@ use reqwest::{
     Body, RequestBuilder,
     multipart::{Form, Part},
 };
-use vwaza::{
-    backend::testing::fixtures,
-    domain::{files::FileState, ids::ReleaseId, upload::UploadState},
-};
+use testing::fixtures;
+use vwaza::domain::{files::FileState, ids::ReleaseId, upload::UploadState};
 
 use crate::support::{Answer, Client, a_cover, a_song, eventually, sha256, spawn_app, spawn_app_with};
 
@@ -117,5 +115,5 @@ async fn a_form_that_breaks_off_leaves_no_half_track() {
     sending.abort();
     eventually("the upload is given up", async || (state().await.as_deref() == Some("CANCELLED")).then_some(())).await;
     ana.release_once(release, "no track is left", |release| release.tracks.is_empty()).await;
-    assert_eq!(app.files_in("spool/uploads").len(), 0);
+    app.spool_is_empty().await;
 }

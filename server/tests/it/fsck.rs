@@ -3,10 +3,8 @@
 use std::path::PathBuf;
 
 use serde_json::Value;
-use vwaza::{
-    backend::testing::supabase_server::SupabaseServer,
-    domain::{files::FileState, upload::UploadTarget},
-};
+use testing::supabase_server::SupabaseServer;
+use vwaza::domain::{files::FileState, upload::UploadTarget};
 
 use crate::support::{App, a_cover, a_song, app_on_supabase, spawn_app_with};
 

@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use http::Method;
 use vwaza::domain::upload::{UploadState, UploadTarget};
 
-use crate::support::{SIGABRT, a_cover, a_song, eventually, spawn_app};
+use crate::support::{Gate, SIGABRT, a_cover, a_song, eventually, spawn_app};
 
 /// Whichever of the two comes to the release first, the other one hears of it.
 #[tokio::test]
@@ -51,7 +51,7 @@ async fn of_the_last_byte_and_a_delete_one_wins_and_the_other_is_told() {
             assert_eq!((patched, deleted), (204, 409));
             ana.attached(begun.id).await;
         }
-        assert!(app.files_in("spool/uploads").is_empty());
+        app.spool_is_empty().await;
         app.agrees().await;
     }
 }
@@ -66,10 +66,12 @@ async fn an_upload_that_is_given_up_while_it_is_judged_is_not_called_lost() {
     app.restart_with(&[("VWAZA_FAIL_POINTS", "last-byte-counted=kill")]).await;
     let _cut_off = ana.try_patch(&begun.url, 0, cover).await;
     assert_eq!(app.ended().await.signal(), Some(SIGABRT));
-    // Longer than a DELETE waits for whoever has the upload.
-    app.start_with(&[("VWAZA_FAIL_POINTS", "hashing-again=1*sleep(5000)->off")]).await;
-    eventually("it is being hashed", async || (!app.open_spool_files().is_empty()).then_some(())).await;
+    let hashing = Gate::new();
+    app.start_with(&[("VWAZA_FAIL_POINTS", &hashing.at("hashing-again"))]).await;
+    let held = hashing.reached().await;
+    // DELETE waits for whoever has the upload, but not for ever.
     ana.tus(Method::DELETE, &begun.url, &[]).await.expect_status(204);
+    drop(held);
     eventually("the hash is done", async || app.open_spool_files().is_empty().then_some(())).await;
     app.janitors_rounds().await;
     assert_eq!(ana.upload_status(begun.id).await.state, UploadState::Cancelled);

@@ -8,8 +8,8 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use vwaza::domain::upload::UploadTarget;
 
 use crate::support::{
-    App, Client, LONG_SONG_HALF, RawRequest, a_long_song, a_song, all_jobs_end, end_all_connections, eventually, form,
-    sha256, soak, spawn_app, spawn_app_with,
+    App, Client, LONG_SONG_HALF, RawRequest, a_long_song, a_song, all_jobs_end, assert_in_time, end_all_connections,
+    eventually, form, sha256, soak, spawn_app, spawn_app_with,
 };
 
 #[tokio::test]
@@ -36,7 +36,7 @@ async fn a_server_without_turns_for_jobs_says_so() {
 async fn expect_down(client: &Client) {
     let asked = Instant::now();
     let health = client.get("/health").await;
-    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    assert_in_time(asked, Duration::from_secs(2));
     let health: Value = health.expect_status(503).json();
     assert_eq!(
         (&health["status"], &health["database"], &health["server"]),

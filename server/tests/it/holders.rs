@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 use vwaza::domain::upload::UploadTarget;
 
-use crate::support::{App, LONG_SONG_HALF, RawRequest, a_long_song, a_song, eventually, sha256, spawn_app};
+use crate::support::{App, Gate, LONG_SONG_HALF, RawRequest, a_long_song, a_song, assert_in_time, sha256, spawn_app};
 
 #[tokio::test]
 async fn u4_a_dropped_line_keeps_what_has_arrived() {
@@ -24,7 +24,7 @@ async fn u4_a_dropped_line_keeps_what_has_arrived() {
     assert_eq!(app.counted_from(200_000).await, 200_000);
     let asked = Instant::now();
     assert_eq!(ana.offset(&begun.url).await, 200_000);
-    assert!(asked.elapsed() < Duration::from_secs(2));
+    assert_in_time(asked, Duration::from_secs(2));
     ana.patch(&begun.url, 200_000, song.slice(200_000..)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
     app.agrees().await;
@@ -63,7 +63,7 @@ async fn u4_a_client_that_falls_silent_is_told_and_its_upload_is_free_again() {
         silent.send(&song[..LONG_SONG_HALF]).await;
         let sent = Instant::now();
         assert_eq!(silent.status().await, 503);
-        assert!(sent.elapsed() < Duration::from_secs(60), "{:?}", sent.elapsed());
+        assert_in_time(sent, Duration::from_secs(60));
         let query = sqlx::query_scalar("select offset_bytes from uploads where id = $1").bind(begun.id.0);
         let counted: i64 = query.fetch_one(&app.sql).await.unwrap();
         let spooled = app.data_dir().join(format!("spool/uploads/{}", begun.id)).metadata().unwrap().len();
@@ -89,7 +89,8 @@ async fn u6_a_silent_line_does_not_keep_an_upload_to_itself() {
     // The client has moved to another network: it asks how far it is and goes on from there.
     let asked = Instant::now();
     let offset = ana.offset(&begun.url).await;
-    assert!(asked.elapsed() < Duration::from_secs(2) && (arrived..=LONG_SONG_HALF).contains(&offset), "{offset}");
+    assert_in_time(asked, Duration::from_secs(2));
+    assert!((arrived..=LONG_SONG_HALF).contains(&offset), "{offset}");
     ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
     app.agrees().await;
@@ -100,13 +101,22 @@ async fn u5_of_two_writers_at_one_offset_one_wins() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
-    let song = a_song(1);
-    let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
-    let first = song.slice(..100_000);
-    let (one, two) = tokio::join!(ana.patch(&begun.url, 0, first.clone()), ana.patch(&begun.url, 0, first.clone()));
-    let mut statuses = [one.status, two.status];
-    statuses.sort_unstable();
-    assert!(statuses[0] == 204 && matches!(statuses[1], 409 | 423), "{statuses:?}");
+    let songs = [a_song(1), a_song(2)];
+    let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", songs[0].len()).await;
+    // Neither of them gets at the upload before both have come to it.
+    let held = app.hold_table("lock table uploads in access exclusive mode").await;
+    let let_go = async {
+        app.lock_waits_of("%from uploads where id = $1 and owner_id = $2%", 2).await;
+        drop(held);
+    };
+    let write = async |song: &bytes::Bytes| ana.patch(&begun.url, 0, song.slice(..100_000)).await.status;
+    let (one, two, ()) = tokio::join!(write(&songs[0]), write(&songs[1]), let_go);
+    let song = match (one, two) {
+        (204, 409 | 423) => &songs[0],
+        (409 | 423, 204) => &songs[1],
+        statuses => panic!("{statuses:?}"),
+    };
+    assert_eq!(std::fs::read(app.only_file_in("spool/uploads")).unwrap(), song[..100_000], "the winner's bytes");
 
     // While one is in the middle of it, no other gets in.
     let mut writer = RawRequest::patch(&app, &ana, &begun.url, 100_000, song.len() - 100_000).await;
@@ -114,32 +124,32 @@ async fn u5_of_two_writers_at_one_offset_one_wins() {
     ana.patch(&begun.url, 100_000, Vec::new()).await.expect_error(423, "right now");
     writer.send(&song[200_000..]).await;
     assert_eq!(writer.status().await, 204);
-    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(song)));
     app.agrees().await;
 }
 
 /// After a restart the hash of what is there is made anew, which takes long for a large file; its client's line drops meanwhile.
 #[tokio::test]
 async fn u6_what_is_being_hashed_again_is_told_at_once_and_gone_on_with() {
-    const HASHING: Duration = Duration::from_secs(6);
     let mut app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let song = a_long_song(1);
     let begun = ana.begin(UploadTarget::NewTrack(ana.create_release().await), "song.wav", song.len()).await;
     ana.patch(&begun.url, 0, song.slice(..LONG_SONG_HALF)).await.expect_status(204);
-    let point = format!("hashing-again=1*sleep({})->off", HASHING.as_millis());
-    app.restart_with(&[("VWAZA_FAIL_POINTS", &point)]).await;
-    let began = Instant::now();
+    let hashing = Gate::new();
+    app.restart_with(&[("VWAZA_FAIL_POINTS", &hashing.at("hashing-again"))]).await;
     let rest = song.len() - LONG_SONG_HALF;
     RawRequest::patch(&app, &ana, &begun.url, LONG_SONG_HALF, rest).await.reset();
+    let held = hashing.reached().await;
     // Nothing has been told to go yet: whoever sends beside it is one too many.
     ana.patch(&begun.url, LONG_SONG_HALF, song.slice(LONG_SONG_HALF..)).await.expect_error(423, "right now");
     let asked = Instant::now();
     let offset = ana.offset(&begun.url).await;
-    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
-    assert!(began.elapsed() < HASHING, "it was hashed before anybody asked: {:?}", began.elapsed());
+    assert_in_time(asked, Duration::from_secs(2));
     assert_eq!(offset, LONG_SONG_HALF);
-    ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
+    // The rest is on its way when the hash goes on.
+    let (rest, ()) = tokio::join!(ana.patch(&begun.url, offset, song.slice(offset..)), async { drop(held) });
+    rest.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
     app.agrees().await;
 }
@@ -170,27 +180,28 @@ async fn u18_an_offset_of_a_writer_that_is_not_the_latest_counts_for_nothing() {
     app.agrees().await;
 }
 
-/// Between the last byte of a form's file and the ledger's word for it, somebody sends bytes to the same upload.
+/// Between the last byte of a form's file and the ledger's word for it, somebody sends bytes to the same upload, and goes on.
 #[tokio::test]
 async fn nothing_is_added_to_a_forms_file_while_it_is_completed() {
     let mut app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let (release, song) = (ana.create_release().await, a_song(1));
-    app.restart_with(&[("VWAZA_FAIL_POINTS", "form-received=1*sleep(3000)->off")]).await;
+    let received = Gate::new();
+    app.restart_with(&[("VWAZA_FAIL_POINTS", &received.at("form-received"))]).await;
     let send = async || {
         let file = Part::stream_with_length(song.clone(), song.len() as u64).file_name("song.wav");
         let form = Form::new().text("target", format!("new-track:{release}")).part("file", file);
         ana.send(ana.request(Method::POST, "/api/uploads/form").multipart(form)).await
     };
     let intrude = async {
-        let (spool, id): (Uuid, Uuid) = eventually("all bytes of the form are counted", async || {
-            let query = sqlx::query_as("select spool_id, id from uploads where offset_bytes = $1");
-            query.bind(song.len() as i64).fetch_optional(&app.sql).await.unwrap()
-        })
-        .await;
+        let held = received.reached().await;
+        let query = sqlx::query_as("select spool_id, id from uploads where offset_bytes = $1").bind(song.len() as i64);
+        let (spool, id): (Uuid, Uuid) = query.fetch_one(&app.sql).await.unwrap();
         let url = format!("/api/uploads/{spool}/{id}");
-        let mut patch = RawRequest::patch(&app, &ana, &url, song.len(), 100).await;
+        ana.patch(&url, song.len(), vec![0; 10]).await.expect_status(204);
+        let mut patch = RawRequest::patch(&app, &ana, &url, song.len() + 10, 90).await;
         patch.send(&[0; 10]).await;
+        drop(held);
         patch.status().await
     };
     let (form, intruder) = tokio::join!(send(), intrude);
@@ -201,6 +212,6 @@ async fn nothing_is_added_to_a_forms_file_while_it_is_completed() {
     app.agrees().await;
     send().await.expect_status(303);
     ana.release_once(release, "it is there", |release| release.tracks.iter().all(|track| track.audio.is_some())).await;
-    eventually("the spool is empty", async || app.files_in("spool/uploads").is_empty().then_some(())).await;
+    app.spool_is_empty().await;
     app.agrees().await;
 }

@@ -1,37 +1,26 @@
 //! The server dies at one step of an upload's way after the other. Whatever the step: the artist's browser tries again, and in
 //! the end everything is there once, and `fsck` agrees.
 
-use std::{os::unix::process::ExitStatusExt, time::Duration};
+use std::{os::unix::process::ExitStatusExt, path::PathBuf};
 
 use bytes::Bytes;
+use futures::future::{LocalBoxFuture, maybe_done, pending};
 use http::Method;
-use tokio::time::sleep;
-use vwaza::{
-    backend::testing::fixtures,
-    domain::{
-        files::FileState,
-        ids::ReleaseId,
-        upload::{BegunUpload, RawIntent, UploadState, UploadStatus, UploadTarget},
-    },
+use testing::fixtures;
+use vwaza::domain::{
+    files::FileState,
+    ids::ReleaseId,
+    upload::{BegunUpload, RawIntent, UploadState, UploadStatus, UploadTarget},
 };
 
-use crate::support::{App, Client, SIGABRT, a_cover, a_long_song, eventually, sha256, spawn_app_with};
+use crate::support::{App, Client, SIGABRT, a_cover, a_long_song, ends, eventually, sha256, spawn_app_with};
 
-const SETTINGS: [(&str, &str); 1] = [("VWAZA_JOB_LEASE_SECONDS", "1")];
-
-const AGAIN_AFTER: Duration = Duration::from_millis(50);
+const SETTINGS: [(&str, &str); 1] = [("VWAZA_JOB_LEASE_SECONDS", "2")];
 
 /// What a browser does: begins, asks how far it is, sends the rest; and again when anything goes wrong.
 async fn upload_stubbornly(ana: &Client, release: ReleaseId, song: &Bytes) {
-    let url = loop {
-        match begin(ana, release, song).await {
-            Some(url) => break url,
-            None => sleep(AGAIN_AFTER).await,
-        }
-    };
-    while send(ana, &url, song).await.is_none() {
-        sleep(AGAIN_AFTER).await;
-    }
+    let url = eventually("the upload begins", async || begin(ana, release, song).await).await;
+    eventually("the upload is attached", async || send(ana, &url, song).await).await;
 }
 
 async fn begin(ana: &Client, release: ReleaseId, song: &Bytes) -> Option<String> {
@@ -63,25 +52,45 @@ async fn send(ana: &Client, url: &str, song: &Bytes) -> Option<()> {
     }
 }
 
-/// Starts the server again whenever it dies, without what killed it.
-async fn survives(point: &str) {
-    let armed = format!("{point}=kill");
-    let mut app = spawn_app_with(&SETTINGS).await;
-    let ana = app.artist("Ana").await;
-    let (release, song) = (ana.create_release().await, a_long_song(1));
-    app.restart_with(&[("VWAZA_FAIL_POINTS", &armed)]).await;
-    let uploading = tokio::spawn({
-        let (ana, song) = (ana.clone(), song.clone());
-        async move { upload_stubbornly(&ana, release, &song).await }
-    });
-    assert_eq!(app.ended().await.signal(), Some(SIGABRT), "{point} has killed it");
-    let mut put = app.files_in("objects/audio");
-    // What was half written goes by another name.
-    put.retain(|path| !path.to_string_lossy().contains('#'));
-    app.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;
-    uploading.await.unwrap();
-    all_is_there_once(&app, &ana, release, &song).await;
-    assert!(put.is_empty() || app.files_in("objects/audio") == put, "what was put is not put again");
+/// A server that a fail point has killed in the middle of an upload, whose client does not give up.
+struct Killed {
+    app: App,
+    ana: Client,
+    release: ReleaseId,
+    song: Bytes,
+    uploading: LocalBoxFuture<'static, ()>,
+    /// The whole files that the storage holds.
+    put: Vec<PathBuf>,
+}
+
+impl Killed {
+    async fn at(point: &str) -> Self {
+        let armed = format!("{point}=kill");
+        let mut app = spawn_app_with(&SETTINGS).await;
+        let ana = app.artist("Ana").await;
+        let (release, song) = (ana.create_release().await, a_long_song(1));
+        app.restart_with(&[("VWAZA_FAIL_POINTS", &armed)]).await;
+        let (client, file) = (ana.clone(), song.clone());
+        let mut uploading = Box::pin(maybe_done(async move { upload_stubbornly(&client, release, &file).await }));
+        let status = tokio::select! {
+            status = app.ended() => status,
+            // The file may be attached when the server dies.
+            status = async { (&mut uploading).await; pending().await } => status,
+        };
+        assert_eq!(status.signal(), Some(SIGABRT), "{point} has killed it");
+        let mut put = app.files_in("objects/audio");
+        // What was half written goes by another name.
+        put.retain(|path| !path.to_string_lossy().contains('#'));
+        Self { app, ana, release, song, uploading, put }
+    }
+
+    /// Starts the server again, without what killed it.
+    async fn survives(mut self) {
+        self.app.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;
+        ends("the client brings its upload to an end", self.uploading).await;
+        all_is_there_once(&self.app, &self.ana, self.release, &self.song).await;
+        assert!(self.put.is_empty() || self.app.files_in("objects/audio") == self.put, "what was put is not put again");
+    }
 }
 
 async fn all_is_there_once(app: &App, ana: &Client, release: ReleaseId, song: &Bytes) {
@@ -162,26 +171,37 @@ async fn j12_a_track_whose_examination_is_killed_has_one_copy_to_listen_to() {
     }
 }
 
+#[tokio::test]
+async fn j1_before_the_commit_that_receives_it_and_adds_its_job() {
+    let killed = Killed::at("job-added").await;
+    let sql = &killed.app.sql;
+    let state: String = sqlx::query_scalar("select state::text from uploads").fetch_one(sql).await.unwrap();
+    let jobs: i64 = sqlx::query_scalar("select count(*) from upload_jobs").fetch_one(sql).await.unwrap();
+    assert_eq!((state.as_str(), jobs), ("RECEIVING", 0));
+    killed.survives().await;
+}
+
 macro_rules! survives {
-    ($($name:ident: $point:literal)*) => { $(
+    ($($name:ident: $point:literal, $put:literal put)*) => { $(
         #[tokio::test]
         async fn $name() {
-            survives($point).await;
+            let killed = Killed::at($point).await;
+            assert_eq!(killed.put.len(), $put);
+            killed.survives().await;
         }
     )* };
 }
 
 survives! {
-    u1_after_the_intent_before_its_reply: "upload-begun"
-    u2_after_bytes_are_flushed_before_they_are_counted: "bytes-flushed"
-    u10_after_the_last_byte_before_its_completion: "last-byte-counted"
-    j1_before_the_commit_that_receives_it_and_adds_its_job: "job-added"
-    u28_after_the_commit_that_receives_it: "upload-received"
-    j12_before_the_object_is_put: "object-intended"
-    j12_while_the_object_is_put: "object-half-put"
-    u11_after_the_object_is_put_before_it_is_attached: "object-put"
-    u12_after_the_commit_that_attaches_it: "object-attached"
-    j2_right_after_a_claim: "job-claimed"
-    j12_before_an_examination_is_recorded: "file-examined"
-    j12_after_an_examination_is_recorded: "examination-recorded"
+    u1_after_the_intent_before_its_reply: "upload-begun", 0 put
+    u2_after_bytes_are_flushed_before_they_are_counted: "bytes-flushed", 0 put
+    u10_after_the_last_byte_before_its_completion: "last-byte-counted", 0 put
+    u28_after_the_commit_that_receives_it: "upload-received", 0 put
+    j12_before_the_object_is_put: "object-intended", 0 put
+    j12_while_the_object_is_put: "object-half-put", 0 put
+    u11_after_the_object_is_put_before_it_is_attached: "object-put", 1 put
+    u12_after_the_commit_that_attaches_it: "object-attached", 1 put
+    j2_right_after_a_claim: "job-claimed", 1 put
+    j12_before_an_examination_is_recorded: "file-examined", 1 put
+    j12_after_an_examination_is_recorded: "examination-recorded", 1 put
 }

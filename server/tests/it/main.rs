@@ -1,5 +1,9 @@
 //! The whole server over HTTP: the real binary as a child process, for each test with a database and a folder of its own.
 //! One module per behaviour; each test tells one story.
+//!
+//! A number at the beginning of a test's name (`u18_…`, `j4_…`) is that of a fault in `docs/promises.md`: U for uploads and storage, J for
+//! the queue's jobs, A for reviews (an admin's verdict), N for the network and the database. The table there says what holds after the
+//! fault.
 
 #![expect(clippy::disallowed_methods, reason = "nobody gives a test's transaction up half way")]
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]

@@ -1,11 +1,9 @@
 //! Covers and audio: for those who may have them, whole or in part, and never as anything that could run.
 
 use http::Method;
+use testing::fixtures;
 use uuid::Uuid;
-use vwaza::{
-    backend::testing::fixtures,
-    domain::{files::FileState, upload::UploadTarget},
-};
+use vwaza::domain::{files::FileState, upload::UploadTarget};
 
 use crate::support::{Answer, Client, a_cover, a_song, spawn_app, spawn_app_with};
 

@@ -1,64 +1,19 @@
 //! Processes that are killed while they migrate.
 
-use std::{
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::process::{Command, Stdio};
 
 use sqlx::PgPool;
-use tokio::time::sleep;
-use vwaza::backend::testing::{TestDatabase, test_server_url};
+use testing::{TestDatabase, test_server_url};
 
 use crate::support::{eventually, spawn_app_with};
 
-/// The process that migrates is killed, each time a little later, until one kill comes between two migrations.
-#[tokio::test]
-async fn n3_a_migration_that_was_killed_is_completed_by_the_next_start() {
-    let all = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations")).unwrap().count();
-    let mut hit = None;
-    for milliseconds in (10..600).step_by(5) {
-        let database = TestDatabase::create(&test_server_url()).await;
-        let mut migrate = Command::new(env!("CARGO_BIN_EXE_vwaza"))
-            .arg("migrate")
-            .env("DATABASE_URL", database.url())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        // When is what is tried here.
-        sleep(Duration::from_millis(milliseconds)).await;
-        migrate.kill().unwrap();
-        migrate.wait().unwrap();
-        let pool = PgPool::connect(&database.url()).await.unwrap();
-        let done: i64 = sqlx::query_scalar("select count(*) from _sqlx_migrations").fetch_one(&pool).await.unwrap_or(0);
-        pool.close().await;
-        if (1..all).contains(&usize::try_from(done).unwrap()) {
-            hit = Some(database);
-            break;
-        }
-    }
-    let database = hit.expect("one kill came between two migrations");
-    let app = spawn_app_with(&[("DATABASE_URL", &database.url())]).await;
-    let ana = app.artist("Ana").await;
-    ana.release_in_review().await;
-    app.agrees().await;
-}
-
-/// The process is killed while a statement in the middle of a migration runs: nothing of that migration stays.
-#[tokio::test]
-async fn n3_a_migration_that_was_killed_in_its_middle_is_done_again() {
+/// Migrates a new database until the process waits for the advisory lock 4711, which the test holds, and kills the process there.
+///
+/// `waits` makes the event trigger `gate`, which decides where that is. What the process has done and begun is left to `look`.
+async fn kill_where_it(waits: &'static str, look: impl AsyncFnOnce(&PgPool)) -> TestDatabase {
     let database = TestDatabase::create(&test_server_url()).await;
     let pool = PgPool::connect(&database.url()).await.unwrap();
-    sqlx::raw_sql(
-        "create function gate() returns event_trigger language plpgsql as $$
-         begin
-             if to_regclass('upload_jobs') is not null then perform pg_advisory_xact_lock_shared(4711); end if;
-         end $$;
-         create event trigger gate on ddl_command_end execute function gate();",
-    )
-    .execute(&pool)
-    .await
-    .unwrap();
+    sqlx::raw_sql(waits).execute(&pool).await.unwrap();
     let mut gate = pool.acquire().await.unwrap();
     sqlx::query("select pg_advisory_lock(4711)").execute(&mut *gate).await.unwrap();
     let mut migrate = Command::new(env!("CARGO_BIN_EXE_vwaza"))
@@ -70,26 +25,76 @@ async fn n3_a_migration_that_was_killed_in_its_middle_is_done_again() {
         .unwrap();
     let stands_at_the_gate = "select exists (select 1 from pg_stat_activity
                               where datname = current_database() and wait_event = 'advisory' and pid <> pg_backend_pid())";
-    eventually("it stands in the middle of a migration", async || {
+    eventually("the process stands at the gate", async || {
         let stands: bool = sqlx::query_scalar(stands_at_the_gate).fetch_one(&pool).await.unwrap();
         stands.then_some(())
     })
     .await;
     migrate.kill().unwrap();
     migrate.wait().unwrap();
-    // What it began is not there for anybody else.
-    let (done, begun): (i64, bool) =
-        sqlx::query_as("select count(*), to_regclass('upload_jobs') is not null from _sqlx_migrations")
-            .fetch_one(&pool)
-            .await
-            .unwrap();
-    assert!(done > 0 && !begun, "{done} {begun}");
+    look(&pool).await;
     sqlx::query("select pg_advisory_unlock(4711)").execute(&mut *gate).await.unwrap();
     drop(gate);
-    sqlx::raw_sql("drop event trigger gate; drop function gate").execute(&pool).await.unwrap();
+    sqlx::raw_sql("drop event trigger gate; drop function gate; drop function if exists wait_between cascade")
+        .execute(&pool)
+        .await
+        .unwrap();
     pool.close().await;
+    database
+}
+
+/// The next start of the server brings the schema up to date, and everything works.
+async fn the_next_start_completes_it(database: &TestDatabase) {
     let app = spawn_app_with(&[("DATABASE_URL", &database.url())]).await;
     let ana = app.artist("Ana").await;
     ana.release_in_review().await;
     app.agrees().await;
+}
+
+/// The process is killed after the commit of the third migration and before the fourth begins: sqlx notes in between how long the
+/// migration took.
+#[tokio::test]
+async fn n3_a_migration_that_was_killed_is_completed_by_the_next_start() {
+    let between = "create function wait_between() returns trigger language plpgsql as $$
+                   begin
+                       if (select count(*) from _sqlx_migrations) >= 3 then
+                           perform pg_advisory_xact_lock_shared(4711);
+                       end if;
+                       return null;
+                   end $$;
+                   create function gate() returns event_trigger language plpgsql as $$
+                   begin
+                       if to_regclass('_sqlx_migrations') is not null
+                           and not exists (select 1 from pg_trigger where tgname = 'between') then
+                           create trigger between before update on _sqlx_migrations execute function wait_between();
+                       end if;
+                   end $$;
+                   create event trigger gate on ddl_command_end execute function gate();";
+    let database = kill_where_it(between, async |pool| {
+        let done: i64 = sqlx::query_scalar("select count(*) from _sqlx_migrations").fetch_one(pool).await.unwrap();
+        assert_eq!(done, 3);
+    })
+    .await;
+    the_next_start_completes_it(&database).await;
+}
+
+/// The process is killed while a statement in the middle of a migration runs: nothing of that migration stays.
+#[tokio::test]
+async fn n3_a_migration_that_was_killed_in_its_middle_is_done_again() {
+    let in_the_middle = "create function gate() returns event_trigger language plpgsql as $$
+                         begin
+                             if to_regclass('upload_jobs') is not null then perform pg_advisory_xact_lock_shared(4711); end if;
+                         end $$;
+                         create event trigger gate on ddl_command_end execute function gate();";
+    let database = kill_where_it(in_the_middle, async |pool| {
+        // What it began is not there for anybody else.
+        let (done, begun): (i64, bool) =
+            sqlx::query_as("select count(*), to_regclass('upload_jobs') is not null from _sqlx_migrations")
+                .fetch_one(pool)
+                .await
+                .unwrap();
+        assert!(done > 0 && !begun, "{done} {begun}");
+    })
+    .await;
+    the_next_start_completes_it(&database).await;
 }

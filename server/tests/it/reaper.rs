@@ -1,7 +1,8 @@
 //! What nothing needs any more is deleted, and nothing else.
 
-use std::{os::unix::process::ExitStatusExt, path::PathBuf};
+use std::os::unix::process::ExitStatusExt;
 
+use testing::fixtures;
 use time::OffsetDateTime;
 use vwaza::domain::{
     files::FileState,
@@ -9,7 +10,7 @@ use vwaza::domain::{
 };
 
 use crate::support::{
-    App, Client, SIGABRT, a_cover, a_song, eventually, eventually_or_none, sha256, spawn_app, spawn_app_with,
+    App, Client, Gate, SIGABRT, a_cover, a_song, ends, eventually, sha256, spawn_app, spawn_app_with,
 };
 
 async fn examined_cover(ana: &Client, release: vwaza::domain::ids::ReleaseId, seed: u64) {
@@ -65,8 +66,13 @@ async fn what_was_replaced_is_kept_for_as_long_as_promised_and_then_deleted() {
 
 #[tokio::test]
 async fn u13_a_put_that_lands_after_its_object_was_deleted_is_deleted_too() {
-    let app = spawn_app_with(&[("VWAZA_ORPHAN_GRACE_SECONDS", "2")]).await;
+    let app = spawn_app_with(&[("VWAZA_ORPHAN_GRACE_SECONDS", "20")]).await;
     let ana = app.artist("Ana").await;
+    // As if the grace time had passed since the delete.
+    let age = async || {
+        let age = "update objects set deleted_at = now() - interval '1 hour' where deleted_at is not null";
+        sqlx::query(age).execute(&app.sql).await.unwrap();
+    };
     for has_landed_before in [true, false] {
         let release = ana.create_release().await;
         ana.attach(UploadTarget::NewTrack(release), "song.wav", a_song(1)).await;
@@ -83,10 +89,14 @@ async fn u13_a_put_that_lands_after_its_object_was_deleted_is_deleted_too() {
         .await;
         assert!(!stored.exists());
         std::fs::write(&stored, "late").unwrap();
-        eventually("its row is gone, and it too", async || {
-            (objects(&app).await.is_empty() && !stored.exists()).then_some(())
+        age().await;
+        eventually("it is deleted again", async || (!stored.exists()).then_some(())).await;
+        eventually("its row is gone", async || {
+            age().await;
+            objects(&app).await.is_empty().then_some(())
         })
         .await;
+        assert!(!stored.exists());
     }
     app.agrees().await;
 }
@@ -175,7 +185,7 @@ async fn u23_an_object_is_not_reaped_while_its_upload_is_being_completed() {
 #[tokio::test]
 async fn u26_an_older_backup_deletes_nothing() {
     // The backup may be of a moment in which the cover is being examined: by a worker that is gone soon.
-    let mut app = spawn_app_with(&[("VWAZA_JOB_LEASE_SECONDS", "1")]).await;
+    let mut app = spawn_app_with(&[("VWAZA_JOB_LEASE_SECONDS", "2")]).await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
     ana.attach(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
@@ -187,6 +197,8 @@ async fn u26_an_older_backup_deletes_nothing() {
     }
     let begun = ana.begin(UploadTarget::NewTrack(release), "under way.wav", 1000).await;
     ana.patch(&begun.url, 0, vec![0; 400]).await.expect_status(204);
+    eventually("only the last one is in the spool", async || (app.files_in("spool/uploads").len() == 1).then_some(()))
+        .await;
     app.kill();
     let (songs, spooled) = (app.files_in("objects/audio").len(), app.files_in("spool/uploads").len());
     assert_eq!((songs, spooled), (3, 1));
@@ -212,19 +224,20 @@ async fn u26_an_older_backup_deletes_nothing() {
 
 #[tokio::test]
 async fn what_was_stored_after_the_backup_is_found_again() {
-    let mut app = spawn_app_with(&[("VWAZA_JOB_LEASE_SECONDS", "1")]).await;
+    let mut app = spawn_app_with(&[("VWAZA_JOB_LEASE_SECONDS", "2")]).await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
     let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", a_song(1).len()).await;
-    app.restart_with(&[("VWAZA_FAIL_POINTS", "object-put=pause")]).await;
+    let put = Gate::new();
+    app.restart_with(&[("VWAZA_FAIL_POINTS", &put.at("object-put"))]).await;
     ana.patch(&begun.url, 0, a_song(1)).await.expect_status(204);
-    // Under its own name, which it has once it is whole.
-    let is_whole = |file: &PathBuf| !file.to_string_lossy().contains('#');
-    eventually("it is put", async || app.files_in("objects/audio").iter().any(is_whole).then_some(())).await;
+    let _held = put.reached().await;
+    let first = app.only_file_in("objects/audio");
     app.kill();
     let backup = app.backup().await;
     app.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;
     ana.attached(begun.id).await;
+    app.spool_is_empty().await;
     app.kill();
     app.restore(&backup).await;
     // Its bytes are not in the spool any more, and in the storage already.
@@ -232,6 +245,7 @@ async fn what_was_stored_after_the_backup_is_found_again() {
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&a_song(1))));
     assert_eq!(ana.upload_status(begun.id).await.state, UploadState::Attached);
     app.agrees().await;
+    assert_eq!(app.only_file_in("objects/audio"), first);
 }
 
 #[tokio::test]
@@ -260,6 +274,7 @@ async fn u30_of_an_expiry_and_a_resumption_one_wins() {
     while races < 6 {
         // Another file each time: the same one is gone on with.
         rounds += 1;
+        assert!(rounds <= 60, "only {races} races in 60 rounds");
         let begun = ana.begin(UploadTarget::NewTrack(release), &format!("{rounds}.wav"), 1000).await;
         ana.patch(&begun.url, 0, vec![0; 400]).await.expect_status(204);
         let mut held = app.hold_table("lock table uploads in exclusive mode").await;
@@ -275,7 +290,7 @@ async fn u30_of_an_expiry_and_a_resumption_one_wins() {
         // Where it came before that, it finds nothing, and this was no race.
         races += i32::from(since > expires);
         held.commit().await.unwrap();
-        let answer = patch.await.unwrap();
+        let answer = ends("the PATCH is answered", patch).await.unwrap();
         let spooled = app.data_dir().join("spool/uploads").join(begun.id.to_string());
         match answer {
             204 => {
@@ -381,20 +396,25 @@ async fn a_deleted_release_leaves_nothing_in_the_storage() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let id = ana.complete_release().await;
+    // It is heard as a copy.
+    ana.attach(UploadTarget::NewTrack(id), "02.aiff", fixtures::aiff(2.0, 44_100, 16, 1).into()).await;
     ana.release_once(id, "it is examined", |release| {
-        release.cover.state() == FileState::Ready && release.tracks[0].state() == FileState::Ready
+        release.cover.state() == FileState::Ready
+            && release.tracks.iter().all(|track| track.state() == FileState::Ready)
     })
     .await;
+    let folders = ["objects/audio", "objects/covers", "objects/thumbnails", "objects/listening"];
+    assert!(folders.iter().all(|folder| !app.files_in(folder).is_empty()));
     ana.call_with("releases/delete", "id", id).await.expect_status(200);
+    app.spool_is_empty().await;
     eventually("no object is left", async || {
-        let folders = ["objects/audio", "objects/covers", "objects/thumbnails", "spool/uploads"];
         (objects(&app).await.is_empty() && folders.iter().all(|folder| app.files_in(folder).is_empty())).then_some(())
     })
     .await;
     app.agrees().await;
 }
 
-/// More than is doomed, or deleted, at once. With this grace time a round comes every minute: one is enough for all of them.
+/// There is more than is doomed, or deleted, at once. Sessions are forgotten after that, in the same round.
 #[tokio::test]
 async fn one_round_works_off_whatever_there_is() {
     let mut app = spawn_app().await;
@@ -416,14 +436,15 @@ async fn one_round_works_off_whatever_there_is() {
     for id in &orphans {
         std::fs::write(kept.with_file_name(id), "x").unwrap();
     }
+    sqlx::query("update sessions set expires_at = 'epoch'").execute(&app.sql).await.unwrap();
+    // With this grace time a round comes once a minute.
     app.start_with(&[("VWAZA_ORPHAN_GRACE_SECONDS", "900")]).await;
-    let mut left = 0;
-    let seen = eventually_or_none(async || {
-        left = app.files_in("objects/audio").len();
-        (left == 1).then_some(())
-    });
-    assert!(seen.await.is_some(), "{left} files are left");
-    assert!(kept.exists());
+    eventually("the round is over", async || {
+        let sessions: i64 = sqlx::query_scalar("select count(*) from sessions").fetch_one(&app.sql).await.unwrap();
+        (sessions == 0).then_some(())
+    })
+    .await;
+    assert_eq!(app.only_file_in("objects/audio"), kept);
     let rows: Vec<(String, bool, i64)> =
         sqlx::query_as("select state::text, deleted_at is not null, count(*) from objects group by 1, 2 order by 3")
             .fetch_all(&app.sql)

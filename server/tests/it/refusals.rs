@@ -1,12 +1,10 @@
 //! Files that are not a cover or a track are refused, with a sentence that says why.
 
 use http::Method;
-use vwaza::{
-    backend::testing::fixtures::{self, WavFormat},
-    domain::{
-        files::FileState,
-        upload::{UploadState, UploadTarget},
-    },
+use testing::fixtures::{self, WavFormat};
+use vwaza::domain::{
+    files::FileState,
+    upload::{UploadState, UploadTarget},
 };
 
 use crate::support::{App, a_cover, a_song, all_jobs_end, eventually, spawn_app, spawn_app_with};

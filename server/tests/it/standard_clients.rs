@@ -32,9 +32,11 @@ fn url_of(created: &Answer) -> String {
     created.header("location").unwrap().to_owned()
 }
 
+/// Waits until the first upload is in this state.
 async fn upload_is(app: &App, state: &str) {
     eventually(&format!("the upload is {state}, and nobody asked"), async || {
-        let now: String = sqlx::query_scalar("select state::text from uploads").fetch_one(&app.sql).await.unwrap();
+        let query = sqlx::query_scalar("select state::text from uploads order by seq limit 1");
+        let now: String = query.fetch_one(&app.sql).await.unwrap();
         (now == state).then_some(())
     })
     .await;
@@ -78,13 +80,24 @@ async fn u10_a_completion_that_failed_is_made_up_for_without_a_restart() {
 
 #[tokio::test]
 async fn u10_what_is_all_here_never_expires_and_is_completed_by_the_janitor() {
-    let app = spawn_app_with(&[("VWAZA_ORPHAN_GRACE_SECONDS", "1")]).await;
+    let app = spawn_app().await;
     let ana = app.artist("Ana").await;
-    let song = a_song(1);
-    let created = create(&ana, UploadTarget::NewTrack(ana.create_release().await), song.len()).await;
-    let held = app.hold_table("lock table upload_jobs in share mode").await;
-    ana.patch(&url_of(&created), 0, song.clone()).await.expect_status(503);
-    sqlx::query("update uploads set expires_at = now() - interval '1 hour'").execute(&app.sql).await.unwrap();
+    let (release, song) = (ana.create_release().await, a_song(1));
+    let target = UploadTarget::NewTrack(release);
+    let url = url_of(&create(&ana, target, song.len()).await);
+    let marker = ana.begin(target, "marker.wav", 1000).await;
+    let held = app.hold_release(release).await;
+    // All bytes of the one are counted, and none of the other.
+    let expire = async {
+        app.lock_waits(1).await;
+        sqlx::query("update uploads set expires_at = now() - interval '1 hour'").execute(&app.sql).await.unwrap();
+        eventually("the marker has expired", async || {
+            (ana.upload_status(marker.id).await.state == UploadState::Expired).then_some(())
+        })
+        .await;
+    };
+    let (answer, ()) = tokio::join!(ana.patch(&url, 0, song.clone()), expire);
+    answer.expect_status(503);
     drop(held);
     upload_is(&app, "ATTACHED").await;
     app.agrees().await;
@@ -116,25 +129,40 @@ async fn all_bytes_without_the_end_of_the_request_are_all_bytes() {
 
 #[tokio::test]
 async fn head_never_calls_whole_what_was_refused_meanwhile() {
-    let mut app = spawn_app().await;
+    let app = spawn_app().await;
     let ana = app.artist("Ana").await;
-    let target = UploadTarget::Cover(ana.create_release().await);
-    app.restart_with(&[("VWAZA_FAIL_POINTS", "last-byte-counted=1*sleep(1000)->off")]).await;
+    let release = ana.create_release().await;
     let svg = Bytes::from_static(b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>");
-    let url = url_of(&create(&ana, target, svg.len()).await);
+    let url = url_of(&create(&ana, UploadTarget::Cover(release), svg.len()).await);
+    let held = app.hold_release(release).await;
     let patch = tokio::spawn({
         let (ana, url, svg) = (ana.clone(), url.clone(), svg.clone());
         async move { ana.patch(&url, 0, svg).await.status }
     });
-    eventually("all bytes are counted", async || {
-        let all: bool =
-            sqlx::query_scalar("select offset_bytes = length_bytes from uploads").fetch_one(&app.sql).await.unwrap();
-        all.then_some(())
-    })
-    .await;
-    let head = ana.tus(Method::HEAD, &url, &[]).await;
-    assert!(matches!(head.status, 410 | 415), "{}", head.status);
+    // The PATCH has found out what they are, and is about to write it down.
+    app.lock_waits(1).await;
+    // HEAD reads that all bytes are here. Then it waits for the PATCH.
+    let reads = "%from uploads where id = $1 and owner_id = $2%";
+    let table = app.hold_table("lock table uploads in access exclusive mode").await;
+    let let_go = async {
+        app.lock_waits_of(reads, 1).await;
+        drop(table);
+        eventually("HEAD has read the row", async || {
+            let query = sqlx::query_scalar(
+                "select count(*) from pg_stat_activity
+                 where datname = current_database() and state = 'active' and pid <> pg_backend_pid() and query like $1",
+            );
+            let reading: i64 = query.bind(reads).fetch_one(&app.sql).await.unwrap();
+            (reading == 0).then_some(())
+        })
+        .await;
+        drop(held);
+    };
+    let (head, ()) = tokio::join!(ana.tus(Method::HEAD, &url, &[]), let_go);
+    // HEAD waits for 2 s: a machine that does not get as far by then hears that the upload is busy.
+    assert!(matches!(head.status, 410 | 415 | 423), "{}", head.status);
     assert_eq!(patch.await.unwrap(), 415);
+    ana.tus(Method::HEAD, &url, &[]).await.expect_status(410);
     app.agrees().await;
 }
 
@@ -404,6 +432,9 @@ async fn what_a_killed_form_leaves_is_given_up_at_the_next_start() {
     .await;
     app.restart().await;
     upload_is(&app, "EXPIRED").await;
+    // The track that the form made is there to be removed, or to get another file.
+    let tracks = ana.release(release).await.tracks;
+    assert_eq!((tracks.len(), tracks[0].audio.is_some()), (1, false));
     app.agrees().await;
 }
 

@@ -3,13 +3,11 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::Method;
 use reqwest::RequestBuilder;
-use vwaza::{
-    backend::testing::fixtures,
-    domain::{
-        files::FileState,
-        track::RawTrack,
-        upload::{UploadState, UploadTarget},
-    },
+use testing::fixtures;
+use vwaza::domain::{
+    files::FileState,
+    track::RawTrack,
+    upload::{UploadState, UploadTarget},
 };
 
 use crate::support::{
@@ -23,7 +21,8 @@ async fn beginning_the_same_upload_again_finds_it() {
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
     let target = UploadTarget::NewTrack(release);
-    let (one, two) = tokio::join!(ana.begin(target, "song.wav", 1000), ana.begin(target, "song.wav", 1000));
+    let begin = async || ana.begin(target, "song.wav", 1000).await;
+    let (one, two) = app.at_once(release, begin(), begin()).await;
     assert_eq!((one.id, one.track, &one.url), (two.id, two.track, &two.url));
     ana.patch(&one.url, 0, vec![1; 300]).await.expect_status(204);
     let again = ana.begin(target, "song.wav", 1000).await;
@@ -46,7 +45,7 @@ async fn complete_says_how_far_an_upload_is() {
     ana.patch(&begun.url, 0, song.clone()).await.expect_status(204);
     let status = ana.attached(begun.id).await;
     assert_eq!((status.state, status.sha256), (UploadState::Attached, Some(sha256(&song))));
-    eventually("the spool is empty again", async || app.files_in("spool/uploads").is_empty().then_some(())).await;
+    app.spool_is_empty().await;
 }
 
 #[tokio::test]
@@ -352,6 +351,6 @@ async fn u20_a_track_removed_while_its_file_is_stored_leaves_nothing() {
     removed.expect_status(200);
     assert!(ana.release(release).await.tracks.is_empty());
     eventually("nothing of it is stored", async || app.files_in("objects/audio").is_empty().then_some(())).await;
-    assert!(app.files_in("spool/uploads").is_empty());
+    app.spool_is_empty().await;
     app.agrees().await;
 }

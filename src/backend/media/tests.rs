@@ -4,16 +4,14 @@ use std::{io::Cursor, path::PathBuf};
 
 use proptest::prelude::*;
 use tempfile::TempDir;
+use testing::fixtures::{self as made, WavFormat};
 
 use super::{
     MediaError, Refusal, examine_audio, examine_cover, judge, judge_audio, judge_cover,
     source::{Source, be32},
 };
-use crate::{
-    backend::testing::fixtures::{self as made, WavFormat},
-    domain::media::{
-        AudioCodec, AudioContainer, AudioFacts, CoverColour, CoverFormat, MediaLimits, PackagingNote, Peaks, Tags,
-    },
+use crate::domain::media::{
+    AudioCodec, AudioContainer, AudioFacts, CoverColour, CoverFormat, MediaLimits, PackagingNote, Peaks, Tags,
 };
 
 const SECONDS: f64 = 1.5;
@@ -373,7 +371,7 @@ fn covers_that_would_harm_are_refused_by_their_header() {
 }
 
 #[test]
-fn a_picture_that_inflates_beyond_its_header_takes_no_memory() {
+fn a_picture_without_the_pixels_that_its_header_promises_is_refused() {
     // 3,000 × 3,000 promised, a broken stream behind it.
     let spooled = spool(&made::png_declaring(3000, 3000));
     judge_cover(&spooled.path, &MediaLimits::default()).expect("its header is fine");

@@ -12,16 +12,14 @@ use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use testing::{TestDatabase, test_server_url};
 use time::OffsetDateTime;
 use tokio::runtime::Builder;
 use uuid::Uuid;
 
 use super::{Claimant, Claimed, FailureReport, NewJob};
 use crate::{
-    backend::{
-        Error, QueueSettings, Result, db, queue,
-        testing::{TestDatabase, test_server_url},
-    },
+    backend::{Error, QueueSettings, Result, db, queue},
     domain::{
         ids::{JobId, SpoolId, UserId, WorkerId},
         queue::{

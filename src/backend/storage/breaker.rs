@@ -190,11 +190,14 @@ impl Breaker {
 
 #[cfg(test)]
 mod tests {
+    use testing::eventually;
     use uuid::Uuid;
 
     use super::*;
 
     const IDLE: Duration = Duration::from_secs(30);
+    /// Failures in a row that open a circuit.
+    const OPENED_BY: usize = 5;
 
     fn outage() -> Result<()> {
         Err(object_store::Error::Generic { store: "test", source: "away".into() }.into())
@@ -207,10 +210,11 @@ mod tests {
     #[test]
     fn what_can_still_be_read_hides_no_outage_of_writes() {
         let breaker = Breaker::new();
-        while breaker.state() == CircuitState::Closed {
+        for _ in 0..OPENED_BY {
             note(&breaker, Verb::Write, outage());
             note(&breaker, Verb::Read, Ok(()));
         }
+        assert_eq!(breaker.state(), CircuitState::Open);
         assert!(breaker.admit(Verb::Write).is_err());
         assert!(breaker.admit(Verb::Read).is_ok() && breaker.admit(Verb::Delete).is_ok());
     }
@@ -218,8 +222,7 @@ mod tests {
     #[tokio::test]
     async fn what_can_still_be_looked_at_hides_no_outage_of_reads() {
         let (breaker, started) = (Breaker::new(), Instant::now());
-        // As many in a row as open it.
-        for _ in 0..5 {
+        for _ in 0..OPENED_BY {
             note(&breaker, Verb::Read, outage());
             let _ = breaker.look(None, async { Ok(()) }).await;
         }
@@ -241,13 +244,14 @@ mod tests {
         assert!(!breaker.wants_probe(IDLE));
     }
 
-    #[test]
-    fn a_probe_closes_what_is_open() {
+    #[tokio::test]
+    async fn a_probe_closes_what_is_open() {
         let breaker = Breaker::new();
-        while breaker.state() == CircuitState::Closed {
+        for _ in 0..OPENED_BY {
             breaker.probed(false);
         }
-        while !breaker.wants_probe(IDLE) {}
+        assert_eq!(breaker.state(), CircuitState::Open);
+        eventually("it is time for a probe", async || breaker.wants_probe(IDLE).then_some(())).await;
         assert_eq!(breaker.state(), CircuitState::HalfOpen);
         breaker.probed(true);
         assert_eq!(breaker.state(), CircuitState::Closed);

@@ -6,7 +6,6 @@ mod parts;
 mod s3;
 pub(super) mod supabase;
 #[cfg(test)]
-#[cfg(feature = "test-servers")]
 mod tests;
 
 use std::{

@@ -5,7 +5,6 @@
 
 pub(in crate::backend) mod answers;
 #[cfg(test)]
-#[cfg(feature = "test-servers")]
 mod tests;
 
 use std::{

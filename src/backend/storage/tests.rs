@@ -1,10 +1,11 @@
 //! One suite over all storages: whatever is behind the trait, the product sees the same.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use futures::TryStreamExt;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
+use testing::{eventually, s3_server::S3Server, supabase_server::SupabaseServer};
 use uuid::Uuid;
 
 use super::{Kind, Storage};
@@ -12,7 +13,6 @@ use crate::{
     backend::{
         Error, KeepingSettings, QueueSettings, S3Settings, Settings, StorageSettings, SupabaseSettings, UploadSettings,
         objects::Intended,
-        testing::{s3_server::S3Server, supabase_server::SupabaseServer},
     },
     domain::{ids::ObjectId, media::MediaLimits},
 };
@@ -24,7 +24,7 @@ const LARGE: usize = 17 * 1024 * 1024 + 4321;
 struct Place {
     storage: Storage,
     folder: TempDir,
-    _servers: (Option<S3Server>, Option<SupabaseServer>),
+    servers: (Option<S3Server>, Option<SupabaseServer>),
 }
 
 impl Place {
@@ -62,7 +62,7 @@ impl Place {
             keeping: KeepingSettings::default(),
             fail_points: String::new(),
         };
-        Self { storage: Storage::open(&settings, None).unwrap(), folder, _servers: servers }
+        Self { storage: Storage::open(&settings, None).unwrap(), folder, servers }
     }
 
     /// A file on its way to the storage.
@@ -77,6 +77,19 @@ impl Place {
         let (object, path) = self.file(bytes);
         self.storage.put_file(&object, &path, async |_: &str| Ok(())).await.unwrap();
         object
+    }
+
+    /// How many uploads in parts are neither complete nor ended. A folder knows no such thing.
+    fn open_parts(&self) -> usize {
+        match &self.servers {
+            (Some(s3), _) => {
+                let entries = std::fs::read_dir(s3.folder().parent().unwrap()).unwrap();
+                let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+                names.filter(|name| name.starts_with(".upload")).count()
+            }
+            (_, Some(supabase)) => supabase.open_uploads(),
+            (None, None) => 0,
+        }
     }
 
     async fn read(&self, object: &Intended, range: Option<std::ops::Range<u64>>) -> Vec<u8> {
@@ -175,7 +188,9 @@ async fn what_is_left_open_can_be_ended(place: Place) {
         id = ids.recv() => id.unwrap(),
     };
     assert!(place.storage.is_gone(&object.key).await.unwrap());
+    assert!(place.open_parts() > 0);
     place.storage.abandon(&object.key, &id).await.unwrap();
+    assert_eq!(place.open_parts(), 0);
     assert!(place.storage.list().await.unwrap().is_empty());
 }
 
@@ -229,16 +244,16 @@ async fn a_storage_that_is_away_is_asked_no_more_and_comes_back() {
     let settings = StorageSettings::S3(S3Settings { bucket: S3Server::BUCKET.into(), options });
     let place = Place::open(settings, folder, (None, None));
     let object = intended(b"nowhere");
-    while place.storage.circuit() == CircuitState::Closed {
+    eventually("the circuit opens", async || {
         let outcome = place.storage.put_bytes(&object, b"nowhere".to_vec()).await;
         assert!(matches!(outcome, Err(Error::StorageDown { .. })), "{outcome:?}");
-    }
+        (place.storage.circuit() == CircuitState::Open).then_some(())
+    })
+    .await;
     let outcome = place.storage.put_bytes(&object, b"nowhere".to_vec()).await;
     assert!(matches!(outcome, Err(Error::CircuitOpen)), "{outcome:?}");
     let server = S3Server::start_at(free, &place.folder.path().join("s3")).await;
-    while !place.storage.probe().await {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    eventually("the storage answers again", async || place.storage.probe().await.then_some(())).await;
     place.storage.put_bytes(&object, b"nowhere".to_vec()).await.unwrap();
     drop(server);
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use sha2::{Digest, Sha256};
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
-use tokio::time::{sleep, timeout};
+use testing::{TestDatabase, eventually, test_server_url};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -15,10 +15,9 @@ use crate::{
         Backend, Error, KeepingSettings, QueueSettings, Settings, StorageSettings, UploadSettings, db,
         objects::{self, Content, ObjectRole},
         queue::Claimed,
-        testing::{TestDatabase, test_server_url},
     },
     domain::{
-        ids::{JobId, ReleaseId, SpoolId, UploadId, UserId, WorkerId},
+        ids::{JobId, ObjectId, ReleaseId, SpoolId, UploadId, UserId, WorkerId},
         media::MediaLimits,
         queue::{JobKind, JobStatus},
     },
@@ -143,32 +142,28 @@ impl Process {
         job
     }
 
-    async fn once(&self, job: JobId, is_so: impl Fn(&Row) -> bool) -> Row {
-        let look = async {
-            loop {
-                let row: Row = sqlx::query_as(
-                    "select status, attempt, retry_count, error_log, updated_at from upload_jobs where id = $1",
-                )
-                .bind(job)
-                .fetch_one(&self.backend.db)
-                .await
-                .unwrap();
-                if is_so(&row) {
-                    return row;
-                }
-                sleep(Duration::from_millis(5)).await;
-            }
-        };
-        timeout(Duration::from_secs(8), look).await.unwrap()
+    /// The job, once it is so.
+    async fn once(&self, job: JobId, what: &str, is_so: impl Fn(&Row) -> bool) -> Row {
+        eventually(what, async || Some(self.job(job).await).filter(|row| is_so(row))).await
     }
-}
 
-fn runs(row: &Row) -> bool {
-    row.status == JobStatus::Uploading
-}
+    async fn job(&self, job: JobId) -> Row {
+        let query =
+            sqlx::query_as("select status, attempt, retry_count, error_log, updated_at from upload_jobs where id = $1");
+        query.bind(job).fetch_one(&self.backend.db).await.unwrap()
+    }
 
-fn is_done(row: &Row) -> bool {
-    row.status == JobStatus::Completed
+    async fn runs(&self, job: JobId) -> Row {
+        self.once(job, "the job runs", |row| row.status == JobStatus::Uploading).await
+    }
+
+    async fn waits(&self, job: JobId) -> Row {
+        self.once(job, "the job waits", |row| row.status == JobStatus::Pending).await
+    }
+
+    async fn is_done(&self, job: JobId) -> Row {
+        self.once(job, "the job is done", |row| row.status == JobStatus::Completed).await
+    }
 }
 
 #[tokio::test]
@@ -176,31 +171,29 @@ async fn a_suspect_does_not_hold_its_lease_for_long_while_its_neighbours_run_and
     let process = Process::start(QueueSettings { lease: Duration::from_secs(3), ..QueueSettings::default() }).await;
     let hanging = process.hang_jobs().await;
     let neighbour = process.receive(0).await;
-    process.once(neighbour, runs).await;
+    process.runs(neighbour).await;
     let suspect = process.receive(2).await;
-    while !process.backend.worker.has_suspect() {
-        sleep(Duration::from_millis(1)).await;
-    }
+    eventually("the suspect is claimed", async || process.backend.worker.has_suspect().then_some(())).await;
     let late = process.receive(0).await;
-    let aside = process.once(suspect, |row| row.status == JobStatus::Pending).await;
+    let aside = process.waits(suspect).await;
     assert_eq!((aside.attempt, aside.retry_count), (1, 0));
-    assert!(process.once(late, runs).await.updated_at >= aside.updated_at);
+    assert!(process.runs(late).await.updated_at >= aside.updated_at);
     drop(hanging);
     for job in [neighbour, late, suspect] {
-        assert_eq!(process.once(job, is_done).await.retry_count, 0);
+        assert_eq!(process.is_done(job).await.retry_count, 0);
     }
 }
 
 #[tokio::test]
 async fn an_attempt_that_does_not_end_counts_as_a_failure() {
-    let queue = QueueSettings { attempt_max: Duration::from_secs(1), ..QueueSettings::default() };
+    let queue = QueueSettings { attempt_max: Duration::from_secs(3), ..QueueSettings::default() };
     let process = Process::start(queue).await;
     let hanging = process.hang_jobs().await;
     let job = process.receive(0).await;
-    let row = process.once(job, |row| row.retry_count > 0).await;
-    assert!(row.error_log.contains("it did not end within 1 s"), "{}", row.error_log);
+    let row = process.once(job, "the attempt fails", |row| row.retry_count > 0).await;
+    assert!(row.error_log.contains("it did not end within 3 s"), "{}", row.error_log);
     drop(hanging);
-    process.once(job, is_done).await;
+    process.is_done(job).await;
 }
 
 #[tokio::test]
@@ -211,18 +204,19 @@ async fn a_database_that_goes_away_costs_no_attempt() {
     let waits =
         "select exists (select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
                  and query like 'insert into objects%')";
-    while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&process.backend.db).await.unwrap() {
-        sleep(Duration::from_millis(5)).await;
-    }
+    eventually("the job waits for its lock", async || {
+        sqlx::query_scalar::<_, bool>(waits).fetch_one(&process.backend.db).await.unwrap().then_some(())
+    })
+    .await;
     sqlx::query(
         "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()",
     )
     .execute(&mut hanging)
     .await
     .unwrap();
-    process.once(job, |row| row.status == JobStatus::Pending).await;
+    process.waits(job).await;
     drop(hanging);
-    let row = process.once(job, is_done).await;
+    let row = process.is_done(job).await;
     assert_eq!((row.attempt, row.retry_count), (2, 0));
 }
 
@@ -230,16 +224,24 @@ async fn a_database_that_goes_away_costs_no_attempt() {
 async fn what_an_earlier_attempt_has_put_and_nobody_can_read_is_left_to_the_reaper() {
     let process = Process::start(QueueSettings::default()).await;
     // Longer than any file's name.
-    let job = process.receive_again(0, Some(format!("covers/{}", "x".repeat(300)))).await;
-    assert_eq!(process.once(job, is_done).await.attempt, 1);
+    let unreadable = format!("covers/{}", "x".repeat(300));
+    let job = process.receive_again(0, Some(unreadable.clone())).await;
+    assert_eq!(process.is_done(job).await.attempt, 1);
+    let objects: Vec<(bool, String)> =
+        sqlx::query_as("select key = $1, state::text from objects order by key = $1 desc")
+            .bind(unreadable)
+            .fetch_all(&process.backend.db)
+            .await
+            .unwrap();
+    assert_eq!(objects, [(true, "INTENDED".into()), (false, "ATTACHED".into())]);
 }
 
 #[tokio::test]
 async fn an_attempt_that_holds_its_job_no_more_intends_nothing() {
     let process = Process::start(QueueSettings::default()).await;
     let job = process.receive(0).await;
-    process.once(job, is_done).await;
-    let (id, artist, upload, object) = sqlx::query_as(
+    process.is_done(job).await;
+    let (id, artist, upload, object): (_, _, _, ObjectId) = sqlx::query_as(
         "select j.id, j.artist_id, j.upload_id, o.id from upload_jobs j join objects o on o.upload_id = j.upload_id
          where j.kind = 'STORE'",
     )
@@ -261,28 +263,32 @@ async fn an_attempt_that_holds_its_job_no_more_intends_nothing() {
     let content = Content { size_bytes: 1, sha256: &[], content_type: "image/png" };
     let intended = objects::intend(&process.backend.db, &zombie, ObjectRole::Cover, upload, None, content).await;
     assert!(matches!(intended, Err(Error::LeaseLost(_))), "{intended:?}");
+    // As if the attempt had been about to put it.
+    sqlx::query("update objects set state = 'INTENDED', attached_at = null where id = $1")
+        .bind(object)
+        .execute(&process.backend.db)
+        .await
+        .unwrap();
     let begun = objects::begun_in_parts(&process.backend.db, &zombie, object, "parts").await;
     assert!(matches!(begun, Err(Error::LeaseLost(_))), "{begun:?}");
+    let query = sqlx::query_scalar("select multipart_id from objects where id = $1").bind(object);
+    let parts: Option<String> = query.fetch_one(&process.backend.db).await.unwrap();
+    assert_eq!(parts, None);
 }
 
 #[tokio::test]
 async fn a_loop_that_panics_begins_anew() {
     let process = Process::start_broken(QueueSettings::default(), "objects-doomed=1*panic").await;
-    let put_away = async {
-        sqlx::query("insert into sessions (token_hash, user_id, expires_at) select '', id, 'epoch' from users")
-            .execute(&process.backend.db)
-            .await
-            .unwrap();
-        while sqlx::query_scalar::<_, bool>("select exists (select 1 from sessions)")
-            .fetch_one(&process.backend.db)
-            .await
-            .unwrap()
-        {
-            sleep(Duration::from_millis(50)).await;
-        }
-    };
     process.receive(0).await;
-    timeout(Duration::from_secs(8), put_away).await.unwrap();
+    sqlx::query("insert into sessions (token_hash, user_id, expires_at) select '', id, 'epoch' from users")
+        .execute(&process.backend.db)
+        .await
+        .unwrap();
+    eventually("expired sessions are put away", async || {
+        let are_there = "select exists (select 1 from sessions)";
+        (!sqlx::query_scalar::<_, bool>(are_there).fetch_one(&process.backend.db).await.unwrap()).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -294,18 +300,17 @@ async fn the_long_jobs_of_one_artist_leave_a_turn_to_the_others() {
     for _ in 0..4 {
         jobs.push(process.receive_of(artist, 0, None).await);
     }
-    let is_running = |row: &Row| row.status == JobStatus::Uploading;
-    process.once(jobs[0], is_running).await;
-    process.once(jobs[1], is_running).await;
+    process.runs(jobs[0]).await;
+    process.runs(jobs[1]).await;
     // Claimed although two of the first artist's wait, and were there before.
     let other = process.receive(0).await;
-    process.once(other, is_running).await;
+    process.runs(other).await;
     for job in &jobs[2..] {
-        assert_eq!(process.once(*job, |_| true).await.attempt, 0);
+        assert_eq!(process.job(*job).await.attempt, 0);
     }
     drop(held);
     for job in jobs {
-        process.once(job, |row| row.status == JobStatus::Completed).await;
+        process.is_done(job).await;
     }
 }
 

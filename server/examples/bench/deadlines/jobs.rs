@@ -4,15 +4,10 @@ use std::{path::Path, time::Duration};
 
 use sqlx::PgPool;
 use tempfile::TempDir;
+use testing::{Neighbour, TestDatabase, fixtures};
 use tokio::time::sleep;
 use uuid::Uuid;
-use vwaza::{
-    backend::{
-        migrate_database,
-        testing::{Neighbour, TestDatabase, fixtures},
-    },
-    domain::ids::UserId,
-};
+use vwaza::backend::migrate_database;
 
 use super::until;
 use crate::{Outcome, artist::Artist, server::Server};
@@ -87,7 +82,7 @@ pub(super) async fn another_artists_job(postgres: &str) -> Outcome<Duration> {
     until("the queue is at it", async || Ok((left(crowding).await? < i64::from(CROWD)).then_some(()))).await?;
     let neighbour = Neighbour::connect(&database.url()).await?;
     for artist in &people {
-        neighbour.add_idle_job(UserId(*artist)).await?;
+        neighbour.add_idle_job(*artist).await?;
         sleep(Duration::from_millis(100)).await;
     }
     if left(crowding).await? == 0 {

@@ -13,7 +13,7 @@ use std::{
 use tokio::time::sleep;
 
 use crate::{
-    Outcome,
+    Outcome, Size,
     figures::{Figures, Limit},
 };
 
@@ -21,24 +21,50 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(90);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-pub(crate) async fn measure(postgres: &str, figures: &mut Figures) -> Outcome<()> {
+pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -> Outcome<()> {
     // Both only wait, so they do it side by side.
-    let (silent, killed) = tokio::try_join!(uploads::silent_client(postgres), jobs::killed_worker(postgres))?;
+    let waiting = async {
+        tokio::try_join!(named("U4", uploads::silent_client(postgres)), named("J2", jobs::killed_worker(postgres)))
+    };
+    let ((silent, killed), busy) = match size {
+        Size::Full => (waiting.await?, busy(postgres, size).await?),
+        Size::Smoke => tokio::try_join!(waiting, busy(postgres, size))?,
+    };
     add(figures, "U4: from a silent client's last byte to the next PATCH", silent, Duration::from_secs(60));
-    let dead = uploads::head_beside_a_dead_patch(postgres).await?;
-    add(figures, "U6: HEAD beside a dead PATCH, slowest of ten", dead, Duration::from_secs(2));
-    let pages = uploads::pages_beside_a_silent_storage(postgres).await?;
-    figures.add("U17: pages while the storage is silent, p99", pages, "ms", Limit::AtMost(500.0));
-    let leaving = uploads::leaving_under_load(postgres).await?;
-    add(figures, "U24: from SIGTERM under load to the end", leaving, Duration::from_secs(10));
+    add(figures, "U6: HEAD beside a dead PATCH, slowest of ten", busy.head, Duration::from_secs(2));
+    figures.add("U17: pages while the storage is silent, p99", busy.pages_ms, "ms", Limit::AtMost(500.0));
+    add(figures, "U24: from SIGTERM under load to the end", busy.leaving, Duration::from_secs(10));
     add(figures, "J2: from kill -9 after a claim to the next claim", killed, jobs::LEASE + jobs::POLL);
-    let restarted = database::full_rate_after_a_restart().await?;
-    add(figures, "J9: from PostgreSQL's restart to the full rate", restarted, Duration::from_secs(10));
-    let others = jobs::another_artists_job(postgres).await?;
-    add(figures, "J18: a job behind 10,000 of another artist's, slowest", others, Duration::from_secs(5));
-    let health = database::health_without_database(postgres).await?;
-    add(figures, "N2: /health says 503, /health/live 200, slowest", health, Duration::from_secs(2));
+    add(figures, "J9: from PostgreSQL's restart to the full rate", busy.restarted, Duration::from_secs(10));
+    add(figures, "J18: a job behind 10,000 of another artist's, slowest", busy.others, Duration::from_secs(5));
+    add(figures, "N2: /health says 503, /health/live 200, slowest", busy.health, Duration::from_secs(2));
     Ok(())
+}
+
+/// The deadlines of a server that is at work, measured one after the other.
+struct Busy {
+    head: Duration,
+    pages_ms: f64,
+    leaving: Duration,
+    restarted: Duration,
+    others: Duration,
+    health: Duration,
+}
+
+async fn busy(postgres: &str, size: Size) -> Outcome<Busy> {
+    Ok(Busy {
+        head: named("U6", uploads::head_beside_a_dead_patch(postgres)).await?,
+        pages_ms: named("U17", uploads::pages_beside_a_silent_storage(postgres, size)).await?,
+        leaving: named("U24", uploads::leaving_under_load(postgres, size)).await?,
+        restarted: named("J9", database::full_rate_after_a_restart(size)).await?,
+        others: named("J18", jobs::another_artists_job(postgres)).await?,
+        health: named("N2", database::health_without_database(postgres)).await?,
+    })
+}
+
+/// Says in an error which fault it was that could not be measured.
+async fn named<T>(fault: &str, measuring: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+    measuring.await.map_err(|error| format!("{fault}: {error}").into())
 }
 
 fn add(figures: &mut Figures, what: &str, measured: Duration, limit: Duration) {

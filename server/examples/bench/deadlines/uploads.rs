@@ -11,15 +11,13 @@ use std::{
 use bytes::Bytes;
 use futures::future::{join_all, try_join_all};
 use tempfile::TempDir;
+use testing::{Proxy, TestDatabase, fixtures, s3_server::S3Server};
 use tokio::{io::AsyncReadExt, time::sleep};
-use vwaza::{
-    backend::testing::{Proxy, TestDatabase, fixtures, s3_server::S3Server},
-    domain::upload::BegunUpload,
-};
+use vwaza::domain::upload::BegunUpload;
 
 use super::spooled;
 use crate::{
-    Outcome,
+    Outcome, Size,
     artist::{Artist, chunks, song},
     figures::percentile,
     server::Server,
@@ -39,7 +37,8 @@ pub(super) async fn silent_client(postgres: &str) -> Outcome<Duration> {
     spooled(folder.path(), upload.id).await?;
     let mut head = [0; 12];
     silent.read_exact(&mut head).await?;
-    if &head[9..] != b"408" {
+    // The line of a 503: the client may try again.
+    if &head[9..] != b"503" {
         return Err("a silent client is not told".into());
     }
     // At the first try, with all that was sent.
@@ -91,12 +90,13 @@ impl Bucket {
 
 /// From the last byte of the fault's uploads on, pages are read for so long at least.
 const STALL: Duration = Duration::from_secs(20);
+const SMOKE_STALL: Duration = Duration::from_secs(1);
 const READERS: usize = 4;
 /// Of each reader: what is measured is not how many there can be.
 const BETWEEN_PAGES: Duration = Duration::from_millis(50);
 
 /// U17: the storage takes everything and says nothing, and fifty files arrive at once. In milliseconds, the 99th of a hundred.
-pub(super) async fn pages_beside_a_silent_storage(postgres: &str) -> Outcome<f64> {
+pub(super) async fn pages_beside_a_silent_storage(postgres: &str, size: Size) -> Outcome<f64> {
     let (database, folder, bucket) = (TestDatabase::create(postgres).await, TempDir::new()?, Bucket::new().await?);
     let server = Server::start(&database.url(), folder.path(), &bucket.settings())?;
     let artist = Artist::sign_up(&server.url).await?;
@@ -114,7 +114,7 @@ pub(super) async fn pages_beside_a_silent_storage(postgres: &str) -> Outcome<f64
         }
     });
     let uploads = try_join_all(uploads).await?;
-    sleep(STALL).await;
+    sleep(size.pick(STALL, SMOKE_STALL)).await;
     stop.store(true, Ordering::Relaxed);
     let mut milliseconds = Vec::new();
     for reader in readers {
@@ -143,9 +143,9 @@ const LOAD_BEFORE_THE_END: Duration = Duration::from_secs(1);
 
 /// U24: in the middle of everything: files that arrive, one that does not go on, a page that listens, jobs that hang in a storage
 /// that says nothing. What was acknowledged is there afterwards.
-pub(super) async fn leaving_under_load(postgres: &str) -> Outcome<Duration> {
+pub(super) async fn leaving_under_load(postgres: &str, size: Size) -> Outcome<Duration> {
     let (database, folder, bucket) = (TestDatabase::create(postgres).await, TempDir::new()?, Bucket::new().await?);
-    let (small, large) = (song(SONG_BYTES)?, song(200_000_000)?);
+    let (small, large) = (song(SONG_BYTES)?, song(size.pick(200_000_000, 20_000_000))?);
     let server = Server::start(&database.url(), folder.path(), &bucket.settings())?;
     let artist = Artist::sign_up(&server.url).await?;
     bucket.line.go_dead().await;

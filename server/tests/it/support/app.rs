@@ -14,15 +14,13 @@ use std::{
 use serde_json::Value;
 use sqlx::PgPool;
 use tempfile::TempDir;
-use vwaza::{
-    backend::testing::{Proxy, TestDatabase, test_server_url},
-    domain::ids::ReleaseId,
-};
+use testing::{Proxy, TestDatabase, eventually, eventually_or_none, test_server_url};
+use time::OffsetDateTime;
+use vwaza::domain::ids::ReleaseId;
 
 use super::{
     client::{Client, form},
     log::Log,
-    wait::{eventually, eventually_or_none},
 };
 
 /// What a process ends with that a fail point kills.
@@ -38,6 +36,8 @@ pub(crate) struct App {
     process: Option<Child>,
     environment: Vec<(String, String)>,
     address: Address,
+    /// When the present process was started.
+    started: OffsetDateTime,
     pub(crate) log: Log,
     /// For looking behind the scenes and for holding locks.
     pub(crate) sql: PgPool,
@@ -70,6 +70,7 @@ pub(crate) async fn spawn_app_with(settings: &[(&str, &str)]) -> App {
         process: None,
         environment: defaults.into_iter().chain(own).map(|(name, value)| (name.to_owned(), value)).collect(),
         address: Address::default(),
+        started: OffsetDateTime::now_utc(),
         log: Log::default(),
         sql: PgPool::connect_lazy(&database.url()).unwrap(),
         data_dir,
@@ -107,6 +108,7 @@ impl App {
 
     pub(crate) async fn start(&mut self) {
         let starts = self.log.events("listening").len();
+        self.started = OffsetDateTime::now_utc();
         let mut process = self.command().stdout(Stdio::piped()).spawn().unwrap();
         self.log.follow(process.stdout.take().unwrap());
         let listen = eventually("the server listens", async || {
@@ -190,14 +192,54 @@ impl App {
 
     /// Once at least so many statements wait for locks, in this database.
     pub(crate) async fn lock_waits(&self, statements: i64) {
-        eventually(&format!("{statements} statements wait for locks"), async || {
+        self.lock_waits_of("%", statements).await;
+    }
+
+    /// Waits until at least `count` statements that match `like` wait for locks. The janitor's statements do not count where it may
+    /// wait for the same lock.
+    pub(crate) async fn lock_waits_of(&self, like: &str, count: i64) {
+        eventually(&format!("{count} statements like {like} wait for locks"), async || {
             let waiting: i64 = sqlx::query_scalar(
-                "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
+                "select count(*) from pg_stat_activity
+                 where datname = current_database() and wait_event_type = 'Lock' and query like $1",
             )
+            .bind(like)
             .fetch_one(&self.sql)
             .await
             .unwrap();
-            (waiting >= statements).then_some(())
+            (waiting >= count).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until the present process listens for hints from its database, a moment after it listens for requests.
+    pub(crate) async fn hears_hints(&self) {
+        eventually("the server listens for hints", async || {
+            let listens: bool = sqlx::query_scalar(
+                "select exists (select 1 from pg_stat_activity
+                                where datname = current_database() and query ilike 'listen %' and state = 'idle'
+                                  and backend_start > $1)",
+            )
+            .bind(self.started)
+            .fetch_one(&self.sql)
+            .await
+            .unwrap();
+            listens.then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until no upload's bytes are left in the spool: they go a moment after the commit that makes them needless.
+    pub(crate) async fn spool_is_empty(&self) {
+        eventually("the spool is empty", async || self.files_in("spool/uploads").is_empty().then_some(())).await;
+    }
+
+    /// Waits until the clock of the database is past `at`.
+    pub(crate) async fn clock_passes(&self, at: OffsetDateTime) {
+        eventually(&format!("it is past {at}"), async || {
+            let is_past: bool =
+                sqlx::query_scalar("select clock_timestamp() > $1").bind(at).fetch_one(&self.sql).await.unwrap();
+            is_past.then_some(())
         })
         .await;
     }

@@ -1,7 +1,7 @@
 //! Storage that several servers share, on a line that can be cut.
 
 use tempfile::TempDir;
-use vwaza::backend::testing::{Proxy, s3_server::S3Server, supabase_server::SupabaseServer};
+use testing::{Proxy, s3_server::S3Server, supabase_server::SupabaseServer};
 
 use super::app::{App, spawn_app_with};
 

@@ -1,20 +1,37 @@
 //! The queue, behind the scenes.
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgExecutor, PgPool};
+use testing::eventually;
 
-use super::{client::Client, wait::eventually};
+use super::client::Client;
 
 /// Jobs that have nothing to do: what is measured is the queue.
-pub(crate) async fn idle_jobs(sql: &PgPool, artist: &Client, count: i64) {
+pub(crate) async fn idle_jobs(sql: impl PgExecutor<'_>, artist: &Client, count: i64) {
+    idle_jobs_in(sql, artist, count, 0.0).await;
+}
+
+/// The same kind of jobs, which nobody claims before `make_due`.
+pub(crate) async fn postponed_jobs(sql: impl PgExecutor<'_>, artist: &Client, count: i64) {
+    idle_jobs_in(sql, artist, count, 3600.0).await;
+}
+
+async fn idle_jobs_in(sql: impl PgExecutor<'_>, artist: &Client, count: i64, seconds: f64) {
     let artist = artist.actor().await.unwrap().id;
     sqlx::query(
-        "insert into upload_jobs (id, kind, artist_id) select gen_random_uuid(), 'EXAMINE', $1 from generate_series(1, $2)",
+        "insert into upload_jobs (id, kind, artist_id, run_after)
+         select gen_random_uuid(), 'EXAMINE', $1, now() + make_interval(secs => $3) from generate_series(1, $2)",
     )
     .bind(artist.0)
     .bind(count)
+    .bind(seconds)
     .execute(sql)
     .await
     .unwrap();
+}
+
+/// Ends the wait of all jobs that wait for their time.
+pub(crate) async fn make_due(sql: &PgPool) {
+    sqlx::query("update upload_jobs set run_after = now() where status = 'PENDING'").execute(sql).await.unwrap();
 }
 
 pub(crate) async fn unfinished_jobs(sql: &PgPool) -> i64 {

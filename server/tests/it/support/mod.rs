@@ -9,14 +9,13 @@ mod log;
 mod raw;
 mod release;
 mod tus;
-mod wait;
 
 pub(crate) use answer::Answer;
 pub(crate) use app::{App, PASSWORD, SIGABRT, spawn_app, spawn_app_with};
 pub(crate) use bucket::{Bucket, app_on_supabase};
 pub(crate) use client::{Client, fields_of, form};
-pub(crate) use jobs::{all_jobs_end, end_all_connections, idle_jobs, unfinished_jobs};
+pub(crate) use jobs::{all_jobs_end, end_all_connections, idle_jobs, make_due, postponed_jobs, unfinished_jobs};
 pub(crate) use raw::RawRequest;
 pub(crate) use release::{LONG_SONG_HALF, a_cover, a_long_song, a_song, complete_details, sha256};
+pub(crate) use testing::{Gate, assert_in_time, ends, eventually, soak};
 pub(crate) use tus::metadata;
-pub(crate) use wait::{eventually, eventually_or_none, soak};

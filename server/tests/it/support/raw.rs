@@ -1,12 +1,13 @@
 //! HTTP written by hand, to break off where no client library would.
 
+use testing::{ends, eventually};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 use uuid::Uuid;
 
-use super::{app::App, client::Client, wait::eventually};
+use super::{app::App, client::Client};
 
 /// A request on a connection of its own, sent bit by bit.
 pub(crate) struct RawRequest(TcpStream);
@@ -54,7 +55,7 @@ impl RawRequest {
     /// The answer's status.
     pub(crate) async fn status(mut self) -> u16 {
         let mut head = [0; 12];
-        self.0.read_exact(&mut head).await.unwrap();
+        ends("the request is answered", self.0.read_exact(&mut head)).await.unwrap();
         std::str::from_utf8(&head[9..]).unwrap().parse().unwrap()
     }
 

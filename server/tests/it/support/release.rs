@@ -4,8 +4,9 @@ use bytes::Bytes;
 use http::Method;
 use reqwest::Body;
 use sha2::{Digest, Sha256};
+use testing::{eventually, fixtures};
 use vwaza::{
-    backend::{hex, testing::fixtures},
+    backend::hex,
     domain::{
         ids::{ReleaseId, TrackId, UploadId},
         release::{RawDetails, ReleaseStatus, ReleaseView},
@@ -17,7 +18,6 @@ use vwaza::{
 use super::{
     answer::Answer,
     client::{Client, fields_of},
-    wait::eventually,
 };
 
 /// Two seconds of music as WAV, some 350 kB.

@@ -3,13 +3,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutPayload, Result, path::Path};
+use testing::supabase_server::{Failure, SupabaseServer};
 use tokio::net::TcpListener;
 
 use super::{CHUNK_BYTES, Supabase, answers::Refusal};
-use crate::backend::{
-    SupabaseSettings,
-    testing::supabase_server::{Failure, SupabaseServer},
-};
+use crate::backend::SupabaseSettings;
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -1,8 +1,8 @@
-//! Writes the media files that the end-to-end tests upload: `cargo run --features testing --example fixtures -- <folder>`.
+//! Writes the media files that the end-to-end tests upload: `cargo run -p testing --example fixtures -- <folder>`.
 
 use std::{error::Error, fs, path::PathBuf};
 
-use vwaza::backend::testing::fixtures as made;
+use testing::fixtures as made;
 
 const SEED: u64 = 21;
 

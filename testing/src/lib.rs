@@ -1,21 +1,24 @@
-//! For the tests of all three crates, the demo and the benchmark; never in the product.
+//! What the tests of all crates, the benchmark and the demo share. Nothing here is part of the product.
 
 pub mod fixtures;
-pub mod fuzzing;
+mod gate;
 mod neighbour;
 mod proxy;
-#[cfg(feature = "test-servers")]
+#[cfg(feature = "servers")]
 pub mod s3_server;
-#[cfg(feature = "test-servers")]
+#[cfg(feature = "servers")]
 pub mod supabase_server;
+mod wait;
 
 use std::{env, process::Command, thread};
 
+pub use gate::{Gate, Held};
 pub use neighbour::Neighbour;
 pub use proxy::Proxy;
 use sqlx::{Connection, PgConnection};
 use tokio::runtime::Builder;
 use uuid::Uuid;
+pub use wait::{assert_in_time, ends, eventually, eventually_or_none, soak};
 
 /// Where the PostgreSQL for tests is: `TEST_DATABASE_URL`, or what `./dev env` says where the tests were not started by
 /// `./dev test`.
@@ -24,7 +27,8 @@ use uuid::Uuid;
 /// When neither says it.
 pub fn test_server_url() -> String {
     env::var("TEST_DATABASE_URL").unwrap_or_else(|_| {
-        let output = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/dev")).arg("env").output().expect("./dev runs");
+        let output =
+            Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../dev")).arg("env").output().expect("./dev runs");
         let exports = String::from_utf8(output.stdout).expect("./dev env prints text");
         exports
             .lines()
@@ -98,6 +102,12 @@ impl Drop for TestDatabase {
             eprintln!("the database {} is left behind", self.name);
         }
     }
+}
+
+/// Bytes as lower-case hexadecimal digits.
+#[cfg(feature = "servers")]
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 async fn execute(url: &str, statement: String) -> Result<(), sqlx::Error> {

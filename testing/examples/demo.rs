@@ -1,21 +1,31 @@
 //! Fills a running server with demo releases, over HTTP like a browser, and prints where to look at them: a draft, one that
 //! needs attention, one in review, published and rejected ones. PROCESSING lasts for seconds only: submit the draft to see it.
 //!
-//! `cargo run --features testing --example demo`; the server's address and database come from the same variables as the
+//! `cargo run -p testing --example demo`; the server's address and database come from the same variables as the
 //! server's own (`VWAZA_LISTEN`, `VWAZA_PUBLIC_URL`, `DATABASE_URL`, `VWAZA_DATA_DIR`). A release whose title is there already
 //! is left as it is, so it may run again at any time.
 
-use std::{env, error::Error, path::Path, time::Duration};
+use std::{
+    env,
+    error::Error,
+    path::Path,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{
+    Client, Method, RequestBuilder, Response, StatusCode,
+    header::{COOKIE, SET_COOKIE},
+};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
+use testing::fixtures as made;
 use tokio::{
     task::{JoinSet, spawn_blocking},
     time::{Instant, sleep},
 };
 use vwaza::{
-    backend::{create_user, embedded_postgres::EmbeddedPostgres, testing::fixtures as made},
+    backend::{create_user, embedded_postgres::EmbeddedPostgres},
     domain::{
         account::{Email, Password, Role},
         files::FileState,
@@ -282,27 +292,46 @@ fn master(track: &Track, seed: u64) -> (String, Vec<u8>) {
 struct Browser {
     http: Client,
     site: String,
+    /// The session's cookie as `name=value`, once there is one.
+    session: Arc<OnceLock<String>>,
 }
 
 impl Browser {
     fn new(site: &str) -> Result<Self> {
         vwaza::backend::install_tls();
-        Ok(Self { http: Client::builder().cookie_store(true).build()?, site: site.to_owned() })
+        Ok(Self { http: Client::new(), site: site.to_owned(), session: Arc::default() })
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.site));
+        match self.session.get() {
+            Some(session) => request.header(COOKIE, session),
+            None => request,
+        }
+    }
+
+    fn keep_session(&self, response: &Response) {
+        let cookie = response.headers().get(SET_COOKIE).and_then(|cookie| cookie.to_str().ok()?.split(';').next());
+        if let Some(session) = cookie {
+            self.session.get_or_init(|| session.to_owned());
+        }
     }
 
     /// Calls a server function with a form's fields.
     async fn call<T: DeserializeOwned>(&self, function: &str, form: &[(&str, &str)]) -> Result<T> {
-        let request = self.http.post(format!("{}/api/{function}", self.site)).form(form);
-        answer(function, request.send().await?).await
+        let response = self.request(Method::POST, &format!("/api/{function}")).form(form).send().await?;
+        self.keep_session(&response);
+        answer(function, response).await
     }
 
     /// False where there is no such account, or it has another password.
     async fn sign_in(&self, email: &str) -> Result<bool> {
-        let request = self.http.post(format!("{}/api/account/sign-in", self.site));
+        let request = self.request(Method::POST, "/api/account/sign-in");
         let response = request.form(&[("email", email), ("password", PASSWORD)]).send().await?;
         if response.status() == StatusCode::UNAUTHORIZED {
             return Ok(false);
         }
+        self.keep_session(&response);
         answer::<()>("account/sign-in", response).await.map(|()| true)
     }
 
@@ -342,9 +371,9 @@ impl Browser {
         let length = i64::try_from(bytes.len())?;
         let intent =
             RawIntent { target, file_name: file_name.to_owned(), length, fingerprint: String::new(), sha256: None };
-        let begin = self.http.post(format!("{}/api/upload/begin", self.site)).json(&json!({ "intent": intent }));
+        let begin = self.request(Method::POST, "/api/upload/begin").json(&json!({ "intent": intent }));
         let begun: BegunUpload = answer(file_name, begin.send().await?).await?;
-        let patch = self.http.patch(format!("{}{}", self.site, begun.url)).body(bytes);
+        let patch = self.request(Method::PATCH, &begun.url).body(bytes);
         let patch = patch
             .header("Tus-Resumable", "1.0.0")
             .header("Upload-Offset", begun.offset.to_string())

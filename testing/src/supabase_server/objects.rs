@@ -20,7 +20,7 @@ use super::{
     Object, State, SupabaseServer,
     answers::{Answer, body, header, internal_error, json, refused, text},
 };
-use crate::backend::hex;
+use crate::hex;
 
 /// When everything was made, in the two ways that the server tells it.
 const MADE: &str = "2026-11-01T12:00:00.000Z";

@@ -1,0 +1,47 @@
+//! A server that stands at a fail point for as long as a test wants.
+
+use tempfile::TempDir;
+use tokio::net::{UnixListener, UnixStream};
+
+use crate::ends;
+
+/// Holds a server at a fail point, at the first time that it gets there.
+pub struct Gate {
+    listener: UnixListener,
+    folder: TempDir,
+}
+
+/// The server goes on when this is dropped.
+#[must_use]
+pub struct Held(#[expect(dead_code, reason = "the connection is what holds the server")] UnixStream);
+
+impl Gate {
+    /// # Panics
+    /// When no temporary folder can be made.
+    pub fn new() -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let listener = UnixListener::bind(folder.path().join("gate")).expect("a new folder has no socket yet");
+        Self { listener, folder }
+    }
+
+    /// What the server is told in `VWAZA_FAIL_POINTS`.
+    pub fn at(&self, point: &str) -> String {
+        format!("{point}=wait({})", self.folder.path().join("gate").display())
+    }
+
+    /// Returns when the server has come to the fail point.
+    ///
+    /// # Panics
+    /// When it does not come.
+    pub async fn reached(&self) -> Held {
+        let (server, _) =
+            ends("the server comes to the fail point", self.listener.accept()).await.expect("a connection");
+        Held(server)
+    }
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self::new()
+    }
+}
