@@ -1,8 +1,10 @@
-import type { Page, Route } from '@playwright/test';
+import type { Page, Request } from '@playwright/test';
 
 import { Account } from './pages/account';
 import { Home } from './pages/home';
+import { ReleasePage } from './pages/release';
 import { expectAccessible } from './support/accessible';
+import { hold } from './support/line';
 import { newArtist } from './support/people';
 import { expect, test } from './support/test';
 
@@ -12,7 +14,7 @@ test.beforeEach(async ({ page }) => {
 
 test('an artist searches, filters and sorts the releases', async ({ page }) => {
   const home = new Home(page);
-  for (const title of ['Bravo', 'Alpha']) {
+  for (const title of ['Alpha', 'Bravo']) {
     const wizard = await home.newRelease();
     await page.getByLabel('Title', { exact: true }).fill(title);
     await page.getByLabel('Title', { exact: true }).blur();
@@ -21,10 +23,10 @@ test('an artist searches, filters and sorts the releases', async ({ page }) => {
   }
   const all = page.getByRole('region', { name: 'All releases' });
   const titles = () => all.getByRole('heading', { level: 3 }).allInnerTexts();
-  await expect.poll(titles).toEqual(['Alpha', 'Bravo']);
+  await expect.poll(titles, 'the latest change comes first').toEqual(['Bravo', 'Alpha']);
   await page.keyboard.press('j');
   await page.keyboard.press('j');
-  await expect(page.getByRole('region', { name: 'Continue' }).getByRole('link', { name: 'Bravo' })).toBeFocused();
+  await expect(page.getByRole('region', { name: 'Continue' }).getByRole('link', { name: 'Alpha' })).toBeFocused();
 
   const search = all.getByRole('searchbox');
   await search.fill('brav');
@@ -34,7 +36,7 @@ test('an artist searches, filters and sorts the releases', async ({ page }) => {
   await all.getByRole('link', { name: 'Clear the search' }).click();
   await expect(search).toBeFocused();
   await expect(search).toHaveValue('');
-  await expect.poll(titles).toEqual(['Alpha', 'Bravo']);
+  await expect.poll(titles).toEqual(['Bravo', 'Alpha']);
 
   await all.getByRole('link', { name: 'Title' }).click();
   await expect(page).toHaveURL(/sort=title/);
@@ -42,17 +44,15 @@ test('an artist searches, filters and sorts the releases', async ({ page }) => {
   await all.getByRole('link', { name: /^Published/ }).click();
   await expect(page.getByRole('heading', { name: 'No release matches' })).toBeVisible();
   await page.getByRole('link', { name: 'Show all releases' }).click();
-  await expect.poll(titles).toEqual(['Alpha', 'Bravo']);
+  await expect.poll(titles).toEqual(['Bravo', 'Alpha']);
 });
 
 test('a draft is deleted once that was asked twice', async ({ page }) => {
   const wizard = await new Home(page).newRelease();
-  await page.goto(`/releases/${wizard.id}`);
+  await new ReleasePage(page, wizard.id).open();
   const dialog = page.getByRole('dialog', { name: 'Delete this draft' });
-  await expect(async () => {
-    await page.getByRole('button', { name: 'Delete draft' }).click();
-    await expect(dialog).toBeVisible({ timeout: 1000 });
-  }).toPass();
+  await page.getByRole('button', { name: 'Delete draft' }).click();
+  await expect(dialog).toBeVisible();
   await expectAccessible(page);
   await dialog.getByRole('button', { name: 'Keep it' }).click();
   await expect(dialog).toBeHidden();
@@ -71,32 +71,32 @@ test('moves of tracks and the last words typed outlive the step that they were m
   // Nothing grows or scrolls any more while it is dragged.
   await expect(wizard.tracks().getByText('0:08')).toHaveCount(3);
   await page.setViewportSize({ width: 1280, height: 1200 });
+  let movesAnswered = 0;
+  page.on('response', (response) => {
+    if (response.url().endsWith('/api/tracks/move')) movesAnswered++;
+  });
   const handle = page.getByRole('button', { name: /^Move “Night Bus”, track/ });
   const last = wizard.track('song');
   const { height } = (await last.boundingBox()) ?? { height: 0 };
   await handle.dragTo(last, { targetPosition: { x: 200, y: height - 6 } });
   await wizard.expectTitles('Early Ferry', 'song', 'Night Bus');
 
-  let answers = () => {};
-  const held = new Promise<void>((resolve) => (answers = resolve));
-  await page.route('**/api/tracks/move', async (route) => {
-    await held;
-    await route.continue();
-  });
+  const sendMoves = await hold(page, '**/api/tracks/move');
   await wizard.track('Night Bus').getByRole('button', { name: 'Move “Night Bus” up' }).click();
   await wizard.track('Night Bus').getByRole('button', { name: 'Move “Night Bus” up' }).click();
   await wizard.expectTitles('Night Bus', 'Early Ferry', 'song');
   await wizard.go('Details');
-  answers();
+  sendMoves();
 
-  await page.route('**/api/releases/save-details', (route) =>
+  await page.route(SAVE, (route) =>
     route.fulfill({ status: 503, json: { statusCode: 503, error: 'Service Unavailable', message: 'Down for a moment.' } }),
   );
   await page.getByLabel('Title', { exact: true }).fill('Last Words');
   await expect(page.getByText('Not saved yet. Down for a moment.')).toBeVisible();
   await wizard.go('Cover');
-  await page.unroute('**/api/releases/save-details');
+  await page.unroute(SAVE);
   await expect(page.getByRole('heading', { name: 'Last Words', level: 1 })).toBeVisible();
+  await expect.poll(() => movesAnswered, 'the one by dragging and the two by button').toBe(3);
   await wizard.open('tracks');
   await wizard.expectTitles('Night Bus', 'Early Ferry', 'song');
 });
@@ -142,8 +142,8 @@ test('a form that is opened and left again at once loses nothing', async ({ page
   await expect(page.getByText('Not saved yet. Down for a moment.')).toBeVisible();
   await wizard.go('Cover');
   await expect.poll(() => server.sent.length).toBeGreaterThan(1);
-  // Less than a moment: no timer runs out any more.
-  await page.clock.pauseAt(new Date(Date.now() + 1000));
+  // No timer runs out any more. One that does so on the way finds the server still down.
+  await page.clock.pauseAt(Date.now() + 60_000);
   await wizard.go('Details');
   await expect(title).toHaveValue('First Thought');
   server.isDown = false;
@@ -177,33 +177,34 @@ test('what is typed back while it is on its way stays as it was', async ({ page 
   const title = page.getByLabel('Title', { exact: true });
   await title.fill('As It Was');
   await wizard.expectSaved();
-  let arrive = () => {};
-  const arrival = new Promise<void>((resolve) => (arrive = resolve));
   const sent: string[] = [];
-  await page.route('**/api/releases/save-details', async (route) => {
-    sent.push(titleIn(route));
-    await arrival;
-    await route.continue();
+  page.on('request', (request) => {
+    if (isSave(request)) sent.push(titleIn(request));
   });
+  const arrive = await hold(page, SAVE);
   await title.fill('A Slip');
   await expect.poll(() => sent).toEqual(['A Slip']);
   await title.fill('As It Was');
   await wizard.go('Cover');
+  const isLast = (request: Request) => isSave(request) && titleIn(request) === 'As It Was';
+  const saved = page.waitForResponse((response) => isLast(response.request()));
   arrive();
   await expect.poll(() => sent).toEqual(['A Slip', 'As It Was']);
   await wizard.go('Details');
-  await page.unrouteAll({ behavior: 'wait' });
+  await saved;
   await wizard.open('details');
   await expect(title).toHaveValue('As It Was');
 });
 
-const titleIn = (route: Route) => new URLSearchParams(route.request().postData() ?? '').get('details[title]') ?? '';
+const SAVE = '**/api/releases/save-details';
+const isSave = (request: Request) => request.url().endsWith('/api/releases/save-details');
+const titleIn = (request: Request) => new URLSearchParams(request.postData() ?? '').get('details[title]') ?? '';
 
 /** Hears every title that is sent, and takes the server's place while that is down. */
 async function standIn(page: Page) {
   const server = { sent: [] as string[], isDown: true };
-  await page.route('**/api/releases/save-details', (route) => {
-    server.sent.push(titleIn(route));
+  await page.route(SAVE, (route) => {
+    server.sent.push(titleIn(route.request()));
     if (!server.isDown) return route.continue();
     return route.fulfill({ status: 503, json: { statusCode: 503, error: 'Service Unavailable', message: 'Down for a moment.' } });
   });

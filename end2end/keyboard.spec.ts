@@ -63,6 +63,9 @@ test('the main job needs no pointer', async ({ page, newAdmin }) => {
     await page.keyboard.press('Tab');
     // In the order that the browser's own language has for a date, whatever the page's is.
     await page.keyboard.type('01222027');
+    await expect(page.getByLabel('Genre')).toHaveValue('Jazz');
+    await expect(page.getByLabel('Language')).toHaveValue('eng');
+    await expect(page.getByLabel('Release date')).toHaveValue('2027-01-22');
     for (const line of ['℗ line', '© line']) {
       await tabTo(page, 'textbox', line);
       await page.keyboard.type(details.line);

@@ -3,29 +3,17 @@ import type { BrowserContextOptions } from '@playwright/test';
 import { Account } from './pages/account';
 import { Home } from './pages/home';
 import { someDetails, Wizard } from './pages/wizard';
+import { test } from './support/own-server';
 import { ADMINS, ADMIN_PASSWORD, newArtist, unique } from './support/people';
 import { Stillness } from './support/still';
-import { createAdmin, startServer } from './support/server';
-import { expect, test as base } from './support/test';
-
-/** A server of its own: what other people do moves lists, and may. */
-const test = base.extend({
-  baseURL: async ({}, use) => {
-    const server = await startServer();
-    try {
-      createAdmin(server, ADMINS[0], ADMIN_PASSWORD);
-      await use(server.url);
-    } finally {
-      await server.stop();
-    }
-  },
-});
+import { expect } from './support/test';
 
 const SIZES: [string, BrowserContextOptions][] = [
   ['a desktop', { viewport: { width: 1280, height: 800 } }],
   ['a phone', { viewport: { width: 360, height: 800 }, hasTouch: true, isMobile: true }],
 ];
 
+// The server is the test's own: what other people do moves lists, and may.
 for (const [device, options] of SIZES) {
   test(`nothing moves by itself on ${device}`, async ({ newPage }) => {
     test.setTimeout(240_000);

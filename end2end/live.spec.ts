@@ -7,6 +7,7 @@ import { Review } from './pages/review';
 import { someDetails, Wizard } from './pages/wizard';
 import { expectAccessible } from './support/accessible';
 import { alive } from './support/alive';
+import { hold } from './support/line';
 import { look } from './support/looks';
 import { ADMINS, newArtist, unique } from './support/people';
 import { expect, test } from './support/test';
@@ -63,12 +64,18 @@ test('an admin who writes a reason hears that somebody else was faster', async (
 
 test('a page that nobody looks at holds no line, and shows what has changed once somebody does', async ({ page, newPage }) => {
   const artist = newArtist();
+  await page.clock.install();
   const opened = page.waitForRequest(isStream);
   await new Account(page).signUp(artist);
+  await expect(page.getByRole('heading', { name: 'Your first release' })).toBeVisible();
   await opened;
   const closed = page.waitForEvent('requestfailed', isStream);
   await look(page, false);
   await closed;
+  const asked: string[] = [];
+  page.on('request', (request) => {
+    if (new URL(request.url()).pathname.startsWith('/api/')) asked.push(request.url());
+  });
 
   const title = `Unseen ${unique()}`;
   const other = await newPage();
@@ -77,7 +84,10 @@ test('a page that nobody looks at holds no line, and shows what has changed once
   await other.getByLabel('Title', { exact: true }).fill(title);
   await other.getByLabel('Title', { exact: true }).blur();
   await wizard.expectSaved();
+  // Longer than between two polls.
+  await page.clock.runFor(10_000);
   await expect(page.getByText(title)).toHaveCount(0);
+  expect(asked, 'nothing is asked of the server').toEqual([]);
   await look(page, true);
   await expect(page.getByText(title).first()).toBeVisible();
 });
@@ -86,12 +96,7 @@ test('a page that comes alive late shows what happened before', async ({ page, n
   const artist = newArtist();
   await new Account(page).signUp(artist);
   const { id } = await new Home(page).newRelease();
-  let go = () => {};
-  const held = new Promise<void>((resolve) => (go = resolve));
-  await page.route('**/pkg/split_wizard*.wasm', async (route) => {
-    await held;
-    await route.continue();
-  });
+  const go = await hold(page, '**/pkg/split_wizard*.wasm');
   let listens = false;
   page.on('request', (request) => (listens ||= isStream(request)));
   await page.goto(`/releases/${id}/tracks`);

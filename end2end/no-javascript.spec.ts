@@ -10,14 +10,16 @@ import { expect, test } from './support/test';
 
 test.use({ javaScriptEnabled: false });
 
-test('the whole way works without JavaScript', async ({ page, newAdmin }) => {
+test('the whole way works without JavaScript', async ({ page, newAdmin, watch }) => {
   // Each page is looked at twice by axe.
-  test.setTimeout(240_000);
+  test.setTimeout(300_000);
+  watch.expect(/status of 404.*\/nowhere/);
+  watch.expect(/status of 403.*\/review/);
   const title = `Plain Forms ${unique()}`;
-  await page.goto('/sign-in');
-  await expectAccessibleWithoutScripts(page);
-  await page.goto('/sign-up');
-  await expectAccessibleWithoutScripts(page);
+  for (const address of ['/', '/nowhere', '/sign-in', '/sign-up']) {
+    await page.goto(address);
+    await expectAccessibleWithoutScripts(page);
+  }
   await page.getByRole('button', { name: 'Create the account' }).click();
   await expect(page.getByText('Enter the name that appears on your releases.')).toBeVisible();
   await new Account(page).signUp(newArtist());
@@ -74,7 +76,7 @@ test('the whole way works without JavaScript', async ({ page, newAdmin }) => {
     return release.status().innerText();
   };
   await expect.poll(reload).toBe('In review');
-  for (const address of [page.url(), '/', '/account']) {
+  for (const address of [page.url(), '/', '/account', '/review']) {
     await page.goto(address);
     await expectAccessibleWithoutScripts(page);
   }

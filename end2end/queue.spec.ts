@@ -15,8 +15,6 @@ test('an admin retries a file that has failed for good, gives it up, and its art
   await new Account(page).signUp(newArtist());
   const wizard = await new Home(page).newRelease();
   await wizard.go('Tracks');
-  await page.locator('#tracks').setInputFiles(named(file, 'damaged.flac', 'audio/flac'));
-  await expect(wizard.tracks()).toHaveCount(1);
 
   const admin = await newAdmin();
   const queue = new Queue(admin);
@@ -25,6 +23,9 @@ test('an admin retries a file that has failed for good, gives it up, and its art
   const heading = admin.getByRole('heading', { name: 'Dead letters' });
 
   await test.step('it appears by itself, and says what went wrong', async () => {
+    await expect(queue.letter(file)).toHaveCount(0);
+    await page.locator('#tracks').setInputFiles(named(file, 'damaged.flac', 'audio/flac'));
+    await expect(wizard.tracks()).toHaveCount(1);
     await expect(queue.letter(file)).toContainText('This file is damaged', EXAMINATION);
     await expect(queue.letter(file)).toContainText('Examine');
     await expectAccessible(admin);

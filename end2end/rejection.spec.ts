@@ -81,7 +81,14 @@ test('a release that waits can be withdrawn and changed', async ({ page }) => {
   await release.expectStatus('In review');
   await page.getByRole('button', { name: 'Withdraw to change it' }).click();
   await release.expectStatus('Draft');
+  const title = `Now It Is ${unique()}`;
+  await wizard.open('details');
+  await page.getByLabel('Title', { exact: true }).fill(title);
+  await page.getByLabel('Title', { exact: true }).blur();
+  await wizard.expectSaved();
+  await release.open();
   await page.getByRole('link', { name: 'Review and submit' }).click();
   await wizard.submit();
   await release.expectStatus('In review');
+  await expect(page.getByRole('heading', { name: title, level: 1 })).toBeVisible();
 });

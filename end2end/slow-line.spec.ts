@@ -4,6 +4,7 @@ import { Wizard } from './pages/wizard';
 import { expectAccessible } from './support/accessible';
 import { alive } from './support/alive';
 import { fixture } from './support/files';
+import { hold } from './support/line';
 import { newArtist } from './support/people';
 import { expect, test } from './support/test';
 
@@ -13,12 +14,7 @@ test.beforeEach(async ({ page }) => {
 
 test('a file that was chosen before the page came alive is taken', async ({ page }) => {
   const wizard = await new Home(page).newRelease();
-  let go = () => {};
-  const held = new Promise<void>((resolve) => (go = resolve));
-  await page.route('**/pkg/vwaza*.wasm', async (route) => {
-    await held;
-    await route.continue();
-  });
+  const go = await hold(page, '**/pkg/vwaza*.wasm');
   await page.goto(`/releases/${wizard.id}/cover`);
   await page.locator('#cover').setInputFiles(fixture('cover-small.png'));
   await expect(page.locator('html')).not.toHaveAttribute('data-alive');
@@ -28,12 +24,7 @@ test('a file that was chosen before the page came alive is taken', async ({ page
 
 test('a title that was typed before the page came alive is saved', async ({ page }) => {
   const wizard = await new Home(page).newRelease();
-  let go = () => {};
-  const held = new Promise<void>((resolve) => (go = resolve));
-  await page.route('**/pkg/vwaza*.wasm', async (route) => {
-    await held;
-    await route.continue();
-  });
+  const go = await hold(page, '**/pkg/vwaza*.wasm');
   await page.goto(`/releases/${wizard.id}/details`);
   await page.getByLabel('Title', { exact: true }).fill('Early Words');
   await expect(page.locator('html')).not.toHaveAttribute('data-alive');

@@ -7,7 +7,7 @@ import { expectAccessible } from './support/accessible';
 import { ADMINS, newArtist, unique } from './support/people';
 import { expect, test } from './support/test';
 
-test('of two verdicts at once the first counts, and the second admin is told', async ({ page, newAdmin, watch }) => {
+test('of two verdicts the first counts, and an admin who has not heard of it is told', async ({ page, newAdmin, watch }) => {
   const title = `Contested ${unique()}`;
   await new Account(page).signUp(newArtist());
   const wizard = await new Home(page).newRelease();

@@ -7,7 +7,9 @@ import { ReleasePage } from './pages/release';
 import { someDetails } from './pages/wizard';
 import { expectAccessible } from './support/accessible';
 import { fixture } from './support/files';
+import { hold } from './support/line';
 import { look } from './support/looks';
+import { EXAMINES_NOTHING, test as testWithServer, WHILE_RESTARTING } from './support/own-server';
 import { newArtist, unique } from './support/people';
 import { expect, test } from './support/test';
 
@@ -57,17 +59,21 @@ test('a file that is no track is refused in its row', async ({ page }) => {
   await expect(wizard.tracks()).toHaveCount(2);
 });
 
-test('a track that turns out to be damaged comes back with the reason', async ({ page }) => {
+testWithServer('a track that turns out to be damaged comes back with the reason', async ({ page, server, watch }) => {
+  testWithServer.setTimeout(240_000);
+  watch.expect(WHILE_RESTARTING);
   const wizard = await new Home(page).newRelease();
   await wizard.make(someDetails(`Broken Glass ${unique()}`));
+  // The damage is found only after the release was submitted.
+  await server.restart(EXAMINES_NOTHING);
   await wizard.go('Tracks');
   await wizard.chooseTracks('damaged.flac');
   await expect(wizard.tracks()).toHaveCount(2);
-  // Before the damage is found, which lies minutes in.
   await wizard.go('Review and submit');
   await wizard.submit();
-
   const release = new ReleasePage(page, wizard.id);
+  await release.expectStatus('Processing');
+  await server.restart();
   await release.expectStatus('Draft');
   await expect(release.timeline()).toContainText('A file could not be used; back to draft');
   const tracks = page.getByRole('region', { name: 'Tracks' }).getByRole('listitem');
@@ -141,10 +147,17 @@ test('what became of a file that failed for good is told by its release, and its
     await expect(row).toContainText('needs your attention');
   });
 
+  // The answer to the title is the real release, in which no file has failed.
+  const saveTitle = await hold(page, '**/api/tracks/save');
+  await page.route('**/api/upload/cancel', async (route) => {
+    id = undefined;
+    await route.fulfill({ json: null });
+  });
   await row.getByLabel('Title', { exact: true }).fill('Night Bus, live');
   await row.getByLabel('Title', { exact: true }).blur();
-  await page.unroute('**/api/releases/view');
   await row.getByRole('button', { name: 'Put away: song.flac' }).click();
   await expect(row).not.toContainText('needs your attention');
+  saveTitle();
+  await page.unrouteAll({ behavior: 'wait' });
   await wizard.expectTitles('Night Bus, live');
 });

@@ -50,15 +50,13 @@ function withoutScripts(html: string): string {
   return html.replace(scripts, '').replace(/<\/?noscript\b[^>]*>/g, '');
 }
 
-/** Frames to wait for at most: something may always move. */
-const FRAMES_MAX = 60;
-
-/** Even without motion a colour changes with the next frame, which on a busy machine is late. */
+/** Waits until no transition runs: even without motion a colour changes with the next frame only. */
 async function coloursHaveChanged(page: Page) {
-  await page.evaluate(async (framesMax) => {
-    const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
-    const changes = () => document.getAnimations().some((animation) => animation instanceof CSSTransition);
-    await frame();
-    for (let frames = 1; frames < framesMax && changes(); frames++) await frame();
-  }, FRAMES_MAX);
+  await page.evaluate(async () => {
+    const transitions = () => document.getAnimations().filter((animation) => animation instanceof CSSTransition);
+    do {
+      await Promise.allSettled(transitions().map((transition) => transition.finished));
+      await new Promise(requestAnimationFrame);
+    } while (transitions().length);
+  });
 }

@@ -1,6 +1,10 @@
-import type { Page } from '@playwright/test';
+import type { Page, Request, Route } from '@playwright/test';
 
-/** How fast a page may send: on a line like a person's, progress stands long enough to be read. */
+/** Bytes that the browser sends of a file at once. */
+export const CHUNK_BYTES = 8 * 1024 * 1024;
+export const UPLOADS = '**/api/uploads/**';
+
+/** Limits how fast a page may send: on a line like a person's, progress stands long enough to be measured. */
 export async function slowUploads(page: Page, bytesPerSecond: number) {
   const devtools = await page.context().newCDPSession(page);
   const limit = (uploadThroughput: number) =>
@@ -12,4 +16,47 @@ export async function slowUploads(page: Page, bytesPerSecond: number) {
     await devtools.detach();
   };
   return { restore };
+}
+
+/** Holds all requests to an address on their way until the returned function lets them go on, and later ones with them. */
+export async function hold(page: Page, address: string): Promise<() => void> {
+  let letGo = () => {};
+  const gone = new Promise<void>((resolve) => (letGo = resolve));
+  await page.route(address, async (route) => {
+    await gone;
+    await route.continue();
+  });
+  return letGo;
+}
+
+/** Where a chunk of a file begins; `undefined` for a request that sends none. */
+export function chunkOffset(request: Request): number | undefined {
+  return request.method() === 'PATCH' ? Number(request.headers()['upload-offset']) : undefined;
+}
+
+/**
+ * Lets the first `chunks` chunks of each file through. Resolves once a later one is on its way, which stays there until one of
+ * the returned functions ends it.
+ */
+export async function stopAfter(page: Page, chunks: number) {
+  const stopped: Route[] = [];
+  let stop = () => {};
+  const isStopped = new Promise<void>((resolve) => (stop = resolve));
+  let isOver = false;
+  await page.route(UPLOADS, async (route) => {
+    const offset = chunkOffset(route.request());
+    if (isOver || offset === undefined || offset < chunks * CHUNK_BYTES) return route.continue();
+    stopped.push(route);
+    stop();
+  });
+  await isStopped;
+  const end = async (how: (route: Route) => Promise<void>) => {
+    isOver = true;
+    await Promise.all(stopped.map(how));
+    await page.unroute(UPLOADS);
+  };
+  return {
+    breakOff: () => end((route) => route.abort('connectionreset')),
+    goOn: () => end((route) => route.continue()),
+  };
 }

@@ -1,10 +1,10 @@
 /** The real binary, with a database and a data folder of its own. */
 
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 
 export const ROOT = resolve(__dirname, '../..');
 export const FIXTURES = join(ROOT, 'target/e2e-fixtures');
@@ -14,8 +14,16 @@ const BINARY = resolve(ROOT, process.env.VWAZA_BINARY ?? 'target/debug/vwaza');
 export const LOG = join(ROOT, 'target/e2e-server.log');
 const START_TIMEOUT_MS = 60_000;
 
-export type Server = { url: string; environment: NodeJS.ProcessEnv; stop: () => Promise<void> };
+export type Server = {
+  url: string;
+  environment: NodeJS.ProcessEnv;
+  /** Ends the process and starts another one on the same database, data folder and address, with `settings` in its environment. */
+  restart: (settings?: NodeJS.ProcessEnv) => Promise<void>;
+  /** Ends the process and removes its database and data folder. */
+  stop: () => Promise<void>;
+};
 
+/** Starts a server on a new database and a new data folder. */
 export async function startServer(): Promise<Server> {
   const databaseServer = process.env.TEST_DATABASE_URL;
   if (!databaseServer) throw new Error('TEST_DATABASE_URL is not set: run ./dev test, or eval "$(./dev env)" first');
@@ -36,21 +44,34 @@ export async function startServer(): Promise<Server> {
     VWAZA_PUBLIC_URL: url,
     LEPTOS_SITE_ROOT: join(ROOT, 'target/site'),
   };
+  let end = await serve(url, environment);
+  const restart = async (settings: NodeJS.ProcessEnv = {}) => {
+    await end();
+    end = await serve(url, { ...environment, ...settings });
+  };
+  const stop = async () => {
+    await end();
+    sqlx('drop', '-y', '--force');
+    rmSync(data, { recursive: true, force: true });
+  };
+  return { url, environment, restart, stop };
+}
+
+/** Starts a process and waits until it answers. Returns the function that ends it, which may be called twice. */
+async function serve(url: string, environment: NodeJS.ProcessEnv): Promise<() => Promise<void>> {
   const out = openSync(LOG, 'a');
   const server = spawn(BINARY, ['serve'], { env: environment, stdio: ['ignore', out, out] });
+  closeSync(out);
   const ended = new Promise<void>((resolve) => server.once('exit', () => resolve()));
   const deadline = Date.now() + START_TIMEOUT_MS;
   while (!(await answers(`${url}/health`))) {
     if (server.exitCode !== null || Date.now() > deadline) throw new Error(`the server did not start; see ${LOG}`);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
-  const stop = async () => {
+  return () => {
     server.kill('SIGTERM');
-    await ended;
-    sqlx('drop', '-y', '--force');
-    rmSync(data, { recursive: true, force: true });
+    return ended;
   };
-  return { url, environment, stop };
 }
 
 /** As an operator makes one. */
@@ -62,10 +83,11 @@ export function createAdmin(server: Server, email: string, password: string) {
   });
 }
 
-/** Runs one of the core's examples; cargo's own output appears only if it fails. */
+/** Runs an example of the workspace member `testing`, as it was built beside the server. Returns what it prints. */
 export function runExample(name: string, args: string[], environment: NodeJS.ProcessEnv = process.env): string {
-  const cargo = ['run', '--quiet', '-p', 'vwaza', '--features', 'test-servers', '--example', name, '--', ...args];
-  return execFileSync('cargo', cargo, { cwd: ROOT, env: { ...environment, SQLX_OFFLINE: 'true' } }).toString();
+  const example = join(dirname(BINARY), 'examples', name);
+  if (!existsSync(example)) throw new Error(`${example} is not there: cargo build -p testing --example ${name}`);
+  return execFileSync(example, args, { cwd: ROOT, env: environment }).toString();
 }
 
 function freePort(): Promise<number> {

@@ -4,12 +4,21 @@ import { alive } from './alive';
 
 /** What follows a click within half a second is what it was for, and is not counted by Chromium: so all that is asked for comes later. */
 const SLOW_ANSWER_MS = 600;
-/** What a page does by itself once it is alive, it does within so many frames. */
-const FRAMES = 10;
+/** A page that has asked the server for nothing in so many frames, and has every answer, does nothing more by itself. */
+const QUIET_FRAMES = 10;
 
 type Shift = { value: number; moved: string[] };
-/** Kept in the page: what has moved in it since a moment of its own clock, in milliseconds. */
-type Watched = { shifts: Shift[]; since: number };
+/** Kept in the page. */
+type Watched = {
+  /** What has moved since a moment of the page's own clock, in milliseconds. */
+  shifts: Shift[];
+  since: number;
+  /** How often it has asked the server for something, and how many of these answers are here. */
+  asked: number;
+  answered: number;
+  /** Streams of events; one that opens makes the page ask anew for what it shows. */
+  streams: EventSource[];
+};
 
 /** Watches a page for what moves although nobody has touched it. */
 export class Stillness {
@@ -18,21 +27,45 @@ export class Stillness {
   /** Before the first page is opened. */
   static async watch(page: Page): Promise<Stillness> {
     await page.addInitScript(() => {
-      const watched: Watched = { shifts: [], since: 0 };
+      const watched: Watched = { shifts: [], since: 0, asked: 0, answered: 0, streams: [] };
       Object.assign(window, { watched });
+      const ask = window.fetch;
+      window.fetch = (...request) => {
+        const answer = ask(...request);
+        const { pathname } = new URL(request[0] instanceof Request ? request[0].url : request[0], location.href);
+        if (pathname.startsWith('/api/')) {
+          const answered = () => watched.answered++;
+          watched.asked++;
+          answer.then((response) => response.clone().text()).then(answered, answered);
+        }
+        return answer;
+      };
+      window.EventSource = class extends EventSource {
+        constructor(...source: ConstructorParameters<typeof EventSource>) {
+          super(...source);
+          watched.streams.push(this);
+        }
+      };
       type Source = { node?: Node; previousRect: DOMRect; currentRect: DOMRect };
       type Entry = PerformanceEntry & { value: number; hadRecentInput: boolean; sources: Source[] };
       const place = ({ x, y, width, height }: DOMRect) => [x, y, width, height].map(Math.round).join(' ');
-      // Other words at the right of their place begin elsewhere; they have not moved, though Chromium says so.
-      const rewritten = new WeakMap<Node, number>();
-      const remember = (changes: MutationRecord[]) =>
-        changes.forEach(({ target }) => rewritten.set(target, performance.now()));
+      // Other words at the right of their place begin elsewhere; they have not moved, though Chromium says so in the frame that shows
+      // them. That frame is over when the second one from here begins, however late Chromium tells of it.
+      const rewritten = new WeakMap<Node, { from: number; until: number }[]>();
+      const remember = (changes: MutationRecord[]) => {
+        for (const { target } of changes) {
+          const shown = { from: performance.now(), until: Infinity };
+          rewritten.set(target, [...(rewritten.get(target) ?? []), shown]);
+          requestAnimationFrame(() => requestAnimationFrame(() => (shown.until = performance.now())));
+        }
+      };
       new MutationObserver(remember).observe(document, { characterData: true, subtree: true });
+      const isRewritten = (node: Node | undefined, at: number) =>
+        node && rewritten.get(node)?.some(({ from, until }) => from <= at && at <= until);
       new PerformanceObserver((list) => {
         for (const { value, startTime, hadRecentInput, sources } of list.getEntries() as Entry[]) {
           if (hadRecentInput || startTime < watched.since) continue;
-          const isOld = (node?: Node) => startTime - ((node && rewritten.get(node)) ?? -Infinity) > 1000;
-          const movers = sources.filter(({ node }) => isOld(node));
+          const movers = sources.filter(({ node }) => !isRewritten(node, startTime));
           if (sources.length && !movers.length) continue;
           const moved = movers.map(({ node, previousRect, currentRect }) => {
             const element = node instanceof Element ? node : node?.parentElement;
@@ -80,12 +113,22 @@ export class Stillness {
   }
 
   private async expectStill() {
-    const shifts = await this.page.evaluate(async (frames) => {
-      await document.fonts.ready;
-      await Promise.all([...document.images].map((image) => image.decode().catch(() => {})));
-      for (let frame = 0; frame < frames; frame++) await new Promise(requestAnimationFrame);
-      return (window as unknown as { watched: Watched }).watched.shifts;
-    }, FRAMES);
+    const shifts = await this.page.evaluate(async (quietFrames) => {
+      const { watched } = window as unknown as { watched: Watched };
+      const isAsking = () =>
+        watched.answered < watched.asked || watched.streams.some(({ readyState }) => readyState === EventSource.CONNECTING);
+      let asked = -1;
+      for (let quiet = 0; quiet < quietFrames; quiet++) {
+        if (isAsking() || watched.asked !== asked) {
+          quiet = 0;
+          asked = watched.asked;
+          await document.fonts.ready;
+          await Promise.all([...document.images].map((image) => image.decode().catch(() => {})));
+        }
+        await new Promise(requestAnimationFrame);
+      }
+      return watched.shifts;
+    }, QUIET_FRAMES);
     // Nothing at all: less than 3 pixels are no shift to Chromium anyway, and one column that moves scores below any limit worth the name.
     expect.soft(shifts, `${this.page.url()} does not move`).toEqual([]);
   }

@@ -1,6 +1,7 @@
-import { test as base, type Page } from '@playwright/test';
+import { expect, test as base, type Page } from '@playwright/test';
 import { join } from 'node:path';
 
+import { Player } from '../pages/player';
 import { alive, runsScripts } from '../support/alive';
 import { ROOT } from '../support/server';
 
@@ -49,6 +50,12 @@ async function signIn(page: Page, email: string) {
   await alive(page);
 }
 
+/** Waits until so many seconds of a track are played. */
+async function hear(page: Page, seconds: number) {
+  const player = new Player(page);
+  await expect.poll(() => player.seconds(), { timeout: 60_000 }).toBeGreaterThan(seconds);
+}
+
 /** The address of a release, from the artist's list. */
 async function address(page: Page, title: string): Promise<string> {
   await page.goto('/');
@@ -95,7 +102,7 @@ test('artist', async ({ page, shoot }) => {
   await alive(page);
   await page.getByRole('button', { name: 'Play Soft Machinery' }).click();
   await page.getByRole('region', { name: 'Player' }).waitFor();
-  await page.waitForTimeout(4000);
+  await hear(page, 4);
   await shoot('player', 'window');
   await page.keyboard.press('?');
   await shoot('keyboard-shortcuts', 'window');
@@ -130,7 +137,7 @@ test('admin', async ({ page, shoot }) => {
   await page.getByRole('heading', { name: 'Salt on the Strings' }).waitFor();
   await shoot('review');
   await page.getByRole('button', { name: 'Play Rope and Tar' }).click();
-  await page.waitForTimeout(3000);
+  await hear(page, 3);
   await shoot('review-playing', 'window');
   await page.keyboard.press('r');
   await page.getByRole('dialog', { name: 'Reject this release' }).waitFor();
