@@ -18,6 +18,9 @@ pub struct AppError {
     pub message: String,
     #[serde(default, skip_serializing_if = "FieldErrors::is_empty")]
     pub fields: FieldErrors,
+    /// Where a request came too soon: seconds until it is worth repeating.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u32>,
     /// Names the request in the log; filled in on the way out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
@@ -30,6 +33,14 @@ impl AppError {
     /// The sentence for one field of a form.
     pub fn field(&self, name: &str) -> Option<String> {
         self.fields.get(name).map(str::to_owned)
+    }
+
+    /// What a person reads. Where a request came too soon, the message is the one that scripts know.
+    pub fn words(&self) -> String {
+        match self.retry_after {
+            Some(_) => "There were too many requests from your network in a short time.".into(),
+            None => self.message.clone(),
+        }
     }
 
     /// The HTTP status.
@@ -47,6 +58,7 @@ impl AppError {
             error: reason_phrase(status_code).into(),
             message: message.into(),
             fields: FieldErrors::default(),
+            retry_after: None,
             request_id: None,
         }
     }
@@ -67,8 +79,10 @@ impl AppError {
 impl From<Problem> for AppError {
     fn from(problem: Problem) -> Self {
         let mut error = Self::new(problem.status(), problem.to_string());
-        if let Problem::Invalid(fields) = problem {
-            error.fields = fields;
+        match problem {
+            Problem::Invalid(fields) => error.fields = fields,
+            Problem::RateLimited { retry_after_seconds } => error.retry_after = Some(retry_after_seconds),
+            _ => {}
         }
         error
     }

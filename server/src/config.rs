@@ -1,16 +1,30 @@
 //! The only reader of the environment. README's table lists every variable.
 
-use std::{env, fmt::Display, net::SocketAddr, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    env,
+    fmt::Display,
+    net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
 
+use ipnet::IpNet;
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 use vwaza::{
     backend::{
-        KeepingSettings, QueueSettings, S3Settings, Settings, StorageSettings, SupabaseSettings, UploadSettings, days,
+        KeepingSettings, LimitSettings, QueueSettings, S3Settings, Settings, StorageSettings, SupabaseSettings,
+        UploadSettings, days,
     },
     domain::media::MediaLimits,
 };
 
+use crate::client::Peers;
+
+/// As many times as a client may be counted in a window: each takes 8 bytes.
+const LIMIT_MAX: u32 = 100_000;
 /// The decoders tell of every frame that they do not like, at the level of information.
 const DEFAULT_LOG_FILTER: &str = "info,symphonia=warn";
 
@@ -46,6 +60,9 @@ pub(crate) struct Config {
     pub(crate) uploads: UploadSettings,
     pub(crate) queue: QueueSettings,
     pub(crate) keeping: KeepingSettings,
+    pub(crate) limits: LimitSettings,
+    /// Proxies whose word on their clients is believed; unset: see `Peers::new`.
+    trusted_proxies: Option<Vec<IpNet>>,
     /// For `/metrics`, where the peer is not on this machine.
     pub(crate) metrics_token: Option<String>,
     /// Only in builds for tests.
@@ -68,6 +85,7 @@ impl Config {
         )?;
         let uploads = UploadSettings::default();
         let queue = QueueSettings::default();
+        let limits = LimitSettings::default();
         Ok(Self {
             listen,
             database_url: text("DATABASE_URL"),
@@ -101,6 +119,17 @@ impl Config {
                 replaced_object: days(number("VWAZA_REPLACED_OBJECT_DAYS", 0..=3650, 7)?),
                 completed_job: days(number("VWAZA_COMPLETED_JOB_DAYS", 0..=3650, 30)?),
             },
+            limits: LimitSettings {
+                is_on: switch("VWAZA_RATE_LIMITS", limits.is_on)?,
+                redis_url: text("REDIS_URL"),
+                redis_timeout: Duration::from_millis(number("VWAZA_REDIS_TIMEOUT_MS", 1..=10_000, 50)?),
+                burst: number("VWAZA_LIMIT_BURST", 5..=LIMIT_MAX, limits.burst)?,
+                api_per_minute: number("VWAZA_LIMIT_API_PER_MINUTE", 1..=LIMIT_MAX, limits.api_per_minute)?,
+                sign_ups: number("VWAZA_LIMIT_SIGN_UPS", 1..=LIMIT_MAX, limits.sign_ups)?,
+                sign_ins: number("VWAZA_LIMIT_SIGN_INS", 1..=LIMIT_MAX, limits.sign_ins)?,
+                upload_creations: number("VWAZA_LIMIT_UPLOAD_CREATIONS", 1..=LIMIT_MAX, limits.upload_creations)?,
+            },
+            trusted_proxies: trusted_proxies()?,
             metrics_token: text("VWAZA_METRICS_TOKEN"),
             fail_points: text("VWAZA_FAIL_POINTS").unwrap_or_default(),
             shutdown: Duration::from_secs(number("VWAZA_SHUTDOWN_SECONDS", 1..=3600, 8)?),
@@ -119,6 +148,10 @@ impl Config {
         })
     }
 
+    pub(crate) fn peers(&self) -> Peers {
+        Peers::new(self.trusted_proxies.clone(), self.listen.ip(), &self.public_url)
+    }
+
     pub(crate) fn settings(&self, database_url: String) -> Settings {
         Settings {
             database_url,
@@ -129,9 +162,23 @@ impl Config {
             uploads: self.uploads.clone(),
             queue: self.queue.clone(),
             keeping: self.keeping.clone(),
+            limits: self.limits.clone(),
             fail_points: self.fail_points.clone(),
         }
     }
+}
+
+/// Addresses and networks, separated by commas or spaces. Empty: none is trusted.
+fn trusted_proxies() -> Result<Option<Vec<IpNet>>, ConfigError> {
+    const NAME: &str = "VWAZA_TRUSTED_PROXIES";
+    let Ok(value) = env::var(NAME) else { return Ok(None) };
+    let networks = value.split([',', ' ']).filter(|network| !network.is_empty()).map(|network| {
+        network
+            .parse::<IpNet>()
+            .or_else(|_| network.parse::<IpAddr>().map(IpNet::from))
+            .map_err(|_| ConfigError::new(NAME, network, "an address or a network, like 10.0.0.7 or 10.0.0.0/8"))
+    });
+    networks.collect::<Result<_, _>>().map(Some)
 }
 
 fn storage() -> Result<StorageSettings, ConfigError> {
@@ -169,6 +216,15 @@ fn parse<T: FromStr>(name: &'static str, expected: &'static str, unset: T) -> Re
     match text(name) {
         None => Ok(unset),
         Some(value) => value.parse().map_err(|_| ConfigError::new(name, value, expected)),
+    }
+}
+
+fn switch(name: &'static str, unset: bool) -> Result<bool, ConfigError> {
+    match text(name).as_deref() {
+        None => Ok(unset),
+        Some("on") => Ok(true),
+        Some("off") => Ok(false),
+        Some(value) => Err(ConfigError::new(name, value, "on or off")),
     }
 }
 

@@ -4,10 +4,12 @@
 #![recursion_limit = "512"]
 
 mod cli;
+mod client;
 mod config;
 mod errors;
 mod events;
 mod health;
+mod limits;
 mod listen;
 mod media;
 mod metrics;

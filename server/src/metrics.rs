@@ -6,7 +6,7 @@ use axum::{
     extract::{ConnectInfo, State},
     response::IntoResponse,
 };
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, header};
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::time::sleep;
@@ -16,6 +16,7 @@ use vwaza::{
 };
 
 use crate::{
+    client::FORWARDING,
     errors::{Answer, fail},
     router::AppState,
 };
@@ -24,9 +25,6 @@ use crate::{
 const DURATION_BUCKETS: [f64; 8] = [0.05, 0.2, 0.5, 1.0, 3.0, 10.0, 30.0, 120.0];
 /// Durations are gathered until then, whether anybody asks for them or not.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
-/// What a proxy adds: the peer is not who is asking.
-const FORWARDING: [HeaderName; 4] =
-    [header::FORWARDED, header::VIA, HeaderName::from_static("x-forwarded-for"), HeaderName::from_static("x-real-ip")];
 
 /// Counts from here on. Once per process.
 pub(crate) fn install() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildError> {
@@ -44,6 +42,7 @@ pub(crate) fn install() -> Result<PrometheusHandle, metrics_exporter_prometheus:
         "vwaza_storage_probes_total",
         "Times that this process asked whether the storage is there, by outcome."
     );
+    describe_counter!("vwaza_rate_limited_total", "Requests that this process refused with 429, by rule.");
     describe_counter!("vwaza_job_panics_total", "Jobs of this process that panicked.");
     describe_counter!("vwaza_jobs_total", "Attempts of this process that ended, by kind and outcome.");
     describe_counter!("vwaza_uploads_total", "Uploads that arrived whole at this process, by outcome.");

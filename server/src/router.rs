@@ -32,7 +32,7 @@ use vwaza::{backend::Backend, domain::problem::Problem};
 
 use crate::{
     config::Config,
-    errors, events, health, media, metrics, pages,
+    errors, events, health, limits, media, metrics, pages,
     security::{COMMON_HEADERS, INERT_CSP, forms_and_json_only},
     site::Site,
     tus, upload_form,
@@ -75,6 +75,9 @@ pub(crate) fn router(
         CsrfLayer::new().add_trusted_origin(&config.public_url).map_err(|error| BadPublicUrl(error.to_string()))?;
     let leptos = LeptosOptions::builder().output_name("vwaza").build();
     let shape = middleware::from_fn_with_state(site.clone(), errors::shape);
+    let count = middleware::from_fn_with_state(Arc::clone(&backend), limits::count);
+    let name_client = middleware::from_fn_with_state(Arc::new(config.peers()), limits::name_client);
+    let guarded = Arc::clone(&backend);
     let state = AppState {
         backend,
         site,
@@ -111,11 +114,8 @@ pub(crate) fn router(
         .layer(middleware::from_fn(forms_and_json_only))
         .fallback(pages::file_or_not_found);
 
-    let mut router = Router::new()
-        .merge(api)
-        .merge(rendered)
-        .with_state(state)
-        .layer(csrf)
+    let router = Router::new().merge(api).merge(rendered).with_state(state).layer(csrf).layer(count);
+    let mut router = limits::behind_a_guard(router, &guarded)
         .layer(CatchPanicLayer::custom(|_panic: Box<dyn std::any::Any + Send>| {
             errors::Failure::from(AppError::internal()).into_response()
         }))
@@ -145,7 +145,8 @@ pub(crate) fn router(
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
         .layer(middleware::map_request(forget_request_id));
     // A router's own layers see a request once its route is found, by its method.
-    Ok(Router::new().fallback_service(router).layer(middleware::map_request(tus::override_method)))
+    let router = Router::new().fallback_service(router).layer(middleware::map_request(tus::override_method));
+    Ok(router.layer(name_client))
 }
 
 fn tus_routes() -> Router<AppState> {

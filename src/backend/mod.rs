@@ -13,6 +13,7 @@ mod fsck;
 pub mod fuzzing;
 mod janitor;
 mod jobs;
+pub mod limits;
 mod lines;
 mod measures;
 pub mod media;
@@ -43,7 +44,8 @@ pub use fsck::{Damage, Finding, Repair, Report, fsck};
 pub use measures::Measures;
 pub use sessions::hex;
 pub use settings::{
-    KeepingSettings, QueueSettings, S3Settings, Settings, StorageSettings, SupabaseSettings, UploadSettings, days,
+    KeepingSettings, LimitSettings, QueueSettings, S3Settings, Settings, StorageSettings, SupabaseSettings,
+    UploadSettings, days,
 };
 use sqlx::PgPool;
 pub use storage::install_tls;
@@ -75,6 +77,7 @@ pub struct Backend {
     events: events::Events,
     worker: worker::Worker,
     reaper: reaper::Place,
+    limits: limits::Limits,
     /// The queue's.
     lines: lines::Lines,
     upload_lines: lines::Lines,
@@ -87,6 +90,7 @@ impl Backend {
     /// starts the worker.
     pub async fn start(settings: Settings) -> Result<Arc<Self>> {
         fail_points::arm(&settings.fail_points)?;
+        let limits = limits::Limits::new(&settings.limits)?;
         migrate_database(&settings.database_url).await?;
         let db = db::connect(&settings.database_url, settings.queue.concurrency.max(1)).await?;
         let storage = storage::Storage::open(&settings, storage::Storage::folder(&db).await?)?;
@@ -99,6 +103,7 @@ impl Backend {
             session_cookie: sessions::SessionCookie::for_site(&settings.public_url),
             worker: worker::Worker::new(WorkerId(Uuid::now_v7()), &settings.queue, shutdown.clone()),
             reaper: reaper::Place::default(),
+            limits,
             writers: uploads::writers::Writers::default(),
             lines: lines::Lines::new(db.clone(), QUEUE_LINES, CLAIM_PATIENCE),
             upload_lines: lines::Lines::new(db.clone(), UPLOAD_LINES, db::PATIENCE),
@@ -134,6 +139,10 @@ impl Backend {
 
     pub fn media_limits(&self) -> &MediaLimits {
         &self.settings.media
+    }
+
+    pub fn limits(&self) -> &limits::Limits {
+        &self.limits
     }
 
     pub fn events(&self) -> &events::Events {

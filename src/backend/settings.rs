@@ -16,6 +16,7 @@ pub struct Settings {
     pub uploads: UploadSettings,
     pub queue: QueueSettings,
     pub keeping: KeepingSettings,
+    pub limits: LimitSettings,
     /// Where this process is to break; only in builds for tests.
     pub fail_points: String,
 }
@@ -105,6 +106,52 @@ impl Default for QueueSettings {
             attempt_max: Duration::from_secs(60 * 60),
             concurrency: 4,
         }
+    }
+}
+
+/// Rate limits. Each is for one address unless it says otherwise.
+#[derive(Clone)]
+pub struct LimitSettings {
+    pub is_on: bool,
+    /// Redis that all processes share. Unset: each process limits for itself.
+    pub redis_url: Option<String>,
+    /// No request waits longer for Redis.
+    pub redis_timeout: Duration,
+    /// Requests of any kind that may come at once. All of them may come again after 5 s.
+    pub burst: u32,
+    /// Requests below `/api/`, except those that carry an upload's bytes or create one.
+    pub api_per_minute: u32,
+    /// Accounts made in 15 minutes.
+    pub sign_ups: u32,
+    /// Sign-ins tried in 15 minutes.
+    pub sign_ins: u32,
+    /// Uploads created in 15 minutes.
+    pub upload_creations: u32,
+}
+
+impl Default for LimitSettings {
+    fn default() -> Self {
+        Self {
+            is_on: true,
+            redis_url: None,
+            redis_timeout: Duration::from_millis(50),
+            // A dashboard with its fifty covers, several times over.
+            burst: 500,
+            api_per_minute: 100,
+            sign_ups: 5,
+            sign_ins: 10,
+            upload_creations: 300,
+        }
+    }
+}
+
+/// Without the address of Redis, which may hold a password.
+impl fmt::Debug for LimitSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LimitSettings")
+            .field("is_on", &self.is_on)
+            .field("shared", &self.redis_url.is_some())
+            .finish_non_exhaustive()
     }
 }
 

@@ -6,6 +6,7 @@ pub mod codes;
 pub mod device;
 pub mod files;
 pub mod ids;
+pub mod limits;
 pub mod media;
 pub mod operations;
 pub mod problem;

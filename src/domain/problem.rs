@@ -74,9 +74,12 @@ pub enum Problem {
     /// 413, 415 or 422: the file is not what it has to be.
     #[error("{message}")]
     Refused { status: u16, message: String },
-    /// 429.
+    /// 429: something there may be so many of.
     #[error("{0}")]
     TooMany(String),
+    /// 429: too many requests in too short a time. The words are part of the interface that scripts know.
+    #[error("Rate limit exceeded. Please try again later.")]
+    RateLimited { retry_after_seconds: u32 },
     /// 503: trying again later helps.
     #[error("{0}")]
     Unavailable(String),
@@ -104,7 +107,7 @@ impl Problem {
             Self::Conflict(_) => 409,
             Self::Gone(_) => 410,
             Self::Refused { status, .. } => *status,
-            Self::TooMany(_) => 429,
+            Self::TooMany(_) | Self::RateLimited { .. } => 429,
             Self::Unavailable(_) => 503,
             Self::DiskFull => 507,
         }

@@ -4,6 +4,7 @@ pub mod fixtures;
 mod gate;
 mod neighbour;
 mod proxy;
+mod redis_server;
 #[cfg(feature = "servers")]
 pub mod s3_server;
 #[cfg(feature = "servers")]
@@ -15,6 +16,7 @@ use std::{env, process::Command, thread};
 pub use gate::{Gate, Held};
 pub use neighbour::Neighbour;
 pub use proxy::Proxy;
+pub use redis_server::RedisServer;
 use sqlx::{Connection, PgConnection};
 use tokio::runtime::Builder;
 use uuid::Uuid;

@@ -2,16 +2,26 @@
 
 use leptos::prelude::*;
 
-use super::icon::{Icon, IconName};
+use super::{
+    countdown::TryAgainIn,
+    icon::{Icon, IconName},
+};
 use crate::error::AppError;
 
 #[component]
 pub fn ErrorNote(error: AppError) -> impl IntoView {
-    let request = error.request_id.map(|id| view! { <p class="note-small">"Tell support: " <code>{id}</code></p> });
+    // A client that was too fast has nothing to ask support for.
+    let request = error
+        .request_id
+        .clone()
+        .filter(|_| error.retry_after.is_none())
+        .map(|id| view! { <p class="note-small">"Tell support: " <code>{id}</code></p> });
+    let message = error.words();
+    let wait = error.retry_after.map(|seconds| view! { " " <TryAgainIn seconds=seconds/> });
     view! {
         <div class="note note-bad" role="alert">
             <Icon name=IconName::Warning/>
-            <div><p>{error.message}</p>{request}</div>
+            <div><p>{message}{wait}</p>{request}</div>
         </div>
     }
 }

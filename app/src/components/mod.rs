@@ -2,6 +2,7 @@
 
 pub mod access_tokens;
 pub mod checklist;
+pub mod countdown;
 pub mod cover;
 pub mod dialog;
 pub mod empty_state;

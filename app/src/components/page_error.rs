@@ -37,6 +37,10 @@ pub fn PageError(error: AppError) -> impl IntoView {
 #[cfg(feature = "ssr")]
 #[component]
 pub fn FormProblem(error: AppError, css: String, back: String) -> impl IntoView {
+    let message = match error.retry_after {
+        Some(seconds) => format!("{} Try again in {}.", error.words(), super::countdown::wait_words(seconds)),
+        None => error.words(),
+    };
     let fields: Vec<_> = error.fields.0.into_values().map(|message| view! { <li>{message}</li> }).collect();
     let fields = (!fields.is_empty()).then(|| view! { <ul class="warnings">{fields}</ul> });
     view! {
@@ -52,7 +56,7 @@ pub fn FormProblem(error: AppError, css: String, back: String) -> impl IntoView 
             <body>
                 <main class="page-narrow page-error">
                     <h1 class="page-title">"That did not work"</h1>
-                    <p>{error.message}</p>
+                    <p>{message}</p>
                     {fields}
                     {for_support(error.request_id)}
                     <p><a class="btn" href=back>"Back"</a></p>

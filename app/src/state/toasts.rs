@@ -42,7 +42,7 @@ impl Toasts {
     }
 
     pub fn error(self, error: &AppError) {
-        self.add(error.message.clone(), true);
+        self.add(error.words(), true);
     }
 
     pub fn dismiss(self, id: u64) {

@@ -27,6 +27,7 @@ mod giving_up;
 mod health;
 mod holders;
 mod kills;
+mod limits;
 mod lists;
 mod lost_replies;
 mod media;

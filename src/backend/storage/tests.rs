@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::{Kind, Storage};
 use crate::{
     backend::{
-        Error, KeepingSettings, QueueSettings, S3Settings, Settings, StorageSettings, SupabaseSettings, UploadSettings,
-        objects::Intended,
+        Error, KeepingSettings, LimitSettings, QueueSettings, S3Settings, Settings, StorageSettings, SupabaseSettings,
+        UploadSettings, objects::Intended,
     },
     domain::{ids::ObjectId, media::MediaLimits},
 };
@@ -60,6 +60,7 @@ impl Place {
             uploads: UploadSettings::default(),
             queue: QueueSettings::default(),
             keeping: KeepingSettings::default(),
+            limits: LimitSettings::default(),
             fail_points: String::new(),
         };
         Self { storage: Storage::open(&settings, None).unwrap(), folder, servers }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::Worker;
 use crate::{
     backend::{
-        Backend, Error, KeepingSettings, QueueSettings, Settings, StorageSettings, UploadSettings, db,
+        Backend, Error, KeepingSettings, LimitSettings, QueueSettings, Settings, StorageSettings, UploadSettings, db,
         objects::{self, Content, ObjectRole},
         queue::Claimed,
     },
@@ -56,6 +56,7 @@ impl Process {
             uploads: UploadSettings::default(),
             queue: QueueSettings { poll: Duration::from_millis(50), ..queue },
             keeping: KeepingSettings::default(),
+            limits: LimitSettings::default(),
             fail_points: fail_points.to_owned(),
         };
         Self { backend: Backend::start(settings).await.unwrap(), folder, database }

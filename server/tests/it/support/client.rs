@@ -35,6 +35,8 @@ pub(crate) struct Client {
     address: Address,
     /// `name=value`.
     cookie: Arc<Mutex<Option<String>>>,
+    /// What a proxy would say of this browser's address.
+    forwarded_for: Option<String>,
 }
 
 impl Client {
@@ -42,7 +44,7 @@ impl Client {
         vwaza::backend::install_tls();
         // A connection for each request: what one of them breaks off is not another's.
         let http = reqwest::Client::builder().redirect(Policy::none()).pool_max_idle_per_host(0).build().unwrap();
-        Self { http, address, cookie: Arc::default() }
+        Self { http, address, cookie: Arc::default(), forwarded_for: None }
     }
 
     pub(crate) fn cookie(&self) -> String {
@@ -52,6 +54,11 @@ impl Client {
     /// As somebody who has got hold of this cookie.
     pub(crate) fn with_cookie(&self, cookie: &str) -> Self {
         Self { cookie: Arc::new(Mutex::new(Some(cookie.to_owned()))), ..self.clone() }
+    }
+
+    /// The same browser behind a proxy, which writes this into `X-Forwarded-For`.
+    pub(crate) fn from(&self, forwarded_for: &str) -> Self {
+        Self { forwarded_for: Some(forwarded_for.to_owned()), ..self.clone() }
     }
 
     /// The same person, asking another server of the same house.
@@ -65,7 +72,10 @@ impl Client {
 
     /// A request to the server at its present address, with the person's cookie.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self.http.request(method, format!("http://{}{path}", self.listen()));
+        let mut request = self.http.request(method, format!("http://{}{path}", self.listen()));
+        if let Some(address) = &self.forwarded_for {
+            request = request.header("x-forwarded-for", address);
+        }
         match &*self.cookie.lock().unwrap() {
             Some(cookie) => request.header("cookie", cookie),
             None => request,

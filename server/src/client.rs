@@ -1,0 +1,204 @@
+//! Whose request it is: the address that limits count by.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use axum::extract::ConnectInfo;
+use http::{HeaderMap, HeaderName, Request, header};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use vwaza::backend::limits::Client;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+/// What a proxy adds. A request without any of them has come from this machine itself if its peer is on it.
+pub(crate) const FORWARDING: [HeaderName; 4] = [header::FORWARDED, header::VIA, FORWARDED_FOR, REAL_IP];
+
+const LOOPBACK: [IpNet; 2] = [
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8)),
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128)),
+];
+
+/// Which peers are proxies whose word on their clients is believed, and whether requests from this machine are limited at all.
+#[derive(Debug)]
+pub(crate) struct Peers {
+    trusted_proxies: Vec<IpNet>,
+    /// The seed exempts localhost in development: where both the address listened on and the public one are loopback, and no proxy is
+    /// trusted.
+    exempts_loopback: bool,
+    has_warned: AtomicBool,
+}
+
+/// Whom a request counts for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Counted {
+    For(IpAddr),
+    /// A request from this machine, in development.
+    Exempt,
+}
+
+impl Counted {
+    pub(crate) fn client(&self) -> Option<Client> {
+        match self {
+            Self::For(address) => Some(Client::of_address(*address)),
+            Self::Exempt => None,
+        }
+    }
+}
+
+impl Peers {
+    /// `trusted_proxies` is `None` where the operator has not said: then loopback is trusted if the server listens there and is public under
+    /// another address, as behind a proxy on the same machine.
+    pub(crate) fn new(trusted_proxies: Option<Vec<IpNet>>, listen: IpAddr, public_url: &str) -> Self {
+        let is_public_here = is_loopback_url(public_url);
+        let trusted_proxies = trusted_proxies.unwrap_or_else(|| {
+            if !listen.is_loopback() || is_public_here {
+                return Vec::new();
+            }
+            tracing::info!(
+                "proxies on this machine are trusted, as the public address is elsewhere (VWAZA_TRUSTED_PROXIES)"
+            );
+            LOOPBACK.to_vec()
+        });
+        let exempts_loopback = listen.is_loopback() && is_public_here && trusted_proxies.is_empty();
+        Self { trusted_proxies, exempts_loopback, has_warned: AtomicBool::new(false) }
+    }
+
+    /// The peer, or the client that trusted proxies name: `X-Forwarded-For` is read from the right, up to the first address that is no
+    /// trusted proxy. What is left of that address anybody may have written.
+    pub(crate) fn counted<B>(&self, request: &Request<B>) -> Counted {
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+        // The accept loop names every peer.
+        let peer = peer.unwrap_or(IpAddr::from([0, 0, 0, 0])).to_canonical();
+        let headers = request.headers();
+        if self.exempts_loopback && peer.is_loopback() && !FORWARDING.iter().any(|name| headers.contains_key(name)) {
+            return Counted::Exempt;
+        }
+        if !self.is_trusted(peer) {
+            self.warn_of_unknown_proxy(peer, headers);
+            return Counted::For(peer);
+        }
+        let mut client = peer;
+        for hop in forwarded_for(headers).rev() {
+            let Some(address) = parse_address(hop) else { break };
+            client = address.to_canonical();
+            if !self.is_trusted(client) {
+                break;
+            }
+        }
+        Counted::For(client)
+    }
+
+    fn is_trusted(&self, address: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(&address))
+    }
+
+    fn warn_of_unknown_proxy(&self, peer: IpAddr, headers: &HeaderMap) {
+        let is_forwarded = headers.contains_key(FORWARDED_FOR) || headers.contains_key(header::FORWARDED);
+        if is_forwarded && !self.has_warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                peer = %peer,
+                "a peer that is no trusted proxy sends a forwarding header, which is ignored; if it is your proxy, name it in VWAZA_TRUSTED_PROXIES"
+            );
+        }
+    }
+}
+
+fn forwarded_for(headers: &HeaderMap) -> impl DoubleEndedIterator<Item = &str> {
+    let values: Vec<&str> = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).collect();
+    values.into_iter().flat_map(|value| value.split(','))
+}
+
+/// `192.0.2.7`, `192.0.2.7:4711`, `2001:db8::1` or `[2001:db8::1]:4711`: proxies write all of them.
+fn parse_address(hop: &str) -> Option<IpAddr> {
+    let hop = hop.trim();
+    let address = || hop.parse().ok();
+    let with_port = || hop.parse::<SocketAddr>().ok().map(|address| address.ip());
+    let in_brackets = || hop.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    address().or_else(with_port).or_else(in_brackets)
+}
+
+fn is_loopback_url(url: &str) -> bool {
+    let uri: Option<http::Uri> = url.parse().ok();
+    uri.as_ref().and_then(http::Uri::host).is_some_and(|host| {
+        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(peer: &str, headers: &[(&'static str, &str)]) -> Request<()> {
+        let mut request = Request::new(());
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::new(peer.parse().unwrap(), 4711)));
+        for (name, value) in headers {
+            request.headers_mut().append(*name, value.parse().unwrap());
+        }
+        request
+    }
+
+    fn counted(peers: &Peers, peer: &str, headers: &[(&'static str, &str)]) -> String {
+        match peers.counted(&request(peer, headers)) {
+            Counted::For(address) => address.to_string(),
+            Counted::Exempt => "exempt".into(),
+        }
+    }
+
+    fn peers(trusted: Option<&[&str]>, listen: &str, public_url: &str) -> Peers {
+        let trusted = trusted.map(|networks| networks.iter().map(|network| network.parse().unwrap()).collect());
+        Peers::new(trusted, listen.parse().unwrap(), public_url)
+    }
+
+    #[test]
+    fn a_forwarding_header_of_an_untrusted_peer_is_ignored() {
+        let peers = peers(None, "0.0.0.0", "https://music.example");
+        assert_eq!(counted(&peers, "198.51.100.1", &[("x-forwarded-for", "127.0.0.1")]), "198.51.100.1");
+        assert_eq!(counted(&peers, "127.0.0.1", &[("x-forwarded-for", "203.0.113.9")]), "127.0.0.1");
+    }
+
+    #[test]
+    fn a_trusted_proxys_header_is_read_from_the_right() {
+        let peers = peers(Some(&["10.0.0.0/8", "2001:db8::/32"]), "0.0.0.0", "https://music.example");
+        let of = |value: &str| counted(&peers, "10.0.0.1", &[("x-forwarded-for", value)]);
+        // What a client writes itself stands on the left of what the proxy adds.
+        assert_eq!(of("127.0.0.1, 203.0.113.9"), "203.0.113.9");
+        assert_eq!(of("203.0.113.9, 10.1.2.3"), "203.0.113.9");
+        assert_eq!(of("10.9.9.9, 10.1.2.3"), "10.9.9.9");
+        assert_eq!(of("203.0.113.9:4711"), "203.0.113.9");
+        assert_eq!(of("[2001:db9::7]:4711"), "2001:db9::7");
+        assert_eq!(of("2001:db9::7"), "2001:db9::7");
+        assert_eq!(of("::ffff:203.0.113.9"), "203.0.113.9");
+        assert_eq!(of("203.0.113.9, nonsense"), "10.0.0.1");
+        assert_eq!(of(""), "10.0.0.1");
+        let two = [("x-forwarded-for", "198.51.100.1"), ("x-forwarded-for", "203.0.113.9")];
+        assert_eq!(counted(&peers, "10.0.0.1", &two), "203.0.113.9");
+        // Dual-stack sockets write IPv4 peers as IPv6.
+        assert_eq!(counted(&peers, "::ffff:10.0.0.1", &two), "203.0.113.9");
+    }
+
+    #[test]
+    fn loopback_is_exempt_only_in_development() {
+        let development = peers(None, "127.0.0.1", "http://127.0.0.1:3000");
+        assert_eq!(counted(&development, "127.0.0.1", &[]), "exempt");
+        for name in ["forwarded", "via", "x-forwarded-for", "x-real-ip"] {
+            assert_eq!(counted(&development, "127.0.0.1", &[(name, "127.0.0.1")]), "127.0.0.1");
+        }
+        for public in ["http://localhost:3000", "http://[::1]:3000"] {
+            assert_eq!(counted(&peers(None, "::1", public), "::1", &[]), "exempt");
+        }
+        // A proxy on the same machine, as in README: it is trusted, and nobody is exempt.
+        let behind_nginx = peers(None, "127.0.0.1", "https://music.example");
+        assert_eq!(counted(&behind_nginx, "127.0.0.1", &[]), "127.0.0.1");
+        assert_eq!(counted(&behind_nginx, "127.0.0.1", &[("x-forwarded-for", "203.0.113.9")]), "203.0.113.9");
+        for (trusted, listen, public) in [
+            (Some(&["10.0.0.0/8"][..]), "127.0.0.1", "http://127.0.0.1:3000"),
+            (None, "0.0.0.0", "http://127.0.0.1:3000"),
+            (Some(&[][..]), "127.0.0.1", "https://music.example"),
+        ] {
+            assert_eq!(counted(&peers(trusted, listen, public), "127.0.0.1", &[]), "127.0.0.1", "{listen} {public}");
+        }
+    }
+}

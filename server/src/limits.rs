@@ -1,0 +1,204 @@
+//! Rate limits of requests: which rules count a request, what a refused client hears, and the guard against bursts in front of them.
+
+use std::{fmt::Write, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use tokio::time::sleep;
+use tower::ServiceExt;
+use tower_governor::{
+    GovernorError, GovernorLayer,
+    governor::{GovernorConfig, GovernorConfigBuilder},
+    key_extractor::KeyExtractor,
+};
+use vwaza::{
+    backend::{
+        Backend,
+        limits::{Client, Rule},
+    },
+    domain::{
+        limits::{Decision, Quota},
+        problem::Problem,
+    },
+};
+
+use crate::{
+    client::{Counted, Peers},
+    errors::Failure,
+};
+
+/// A burst may come again after this time without a request.
+const BURST_REFILL: Duration = Duration::from_secs(5);
+/// Clients that have sent nothing for as long are no longer remembered.
+const BURST_UPKEEP: Duration = Duration::from_secs(10);
+
+/// Structured fields of draft-ietf-httpapi-ratelimit-headers-10: `"api";r=57;t=34` and `"api";q=100;w=60`.
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// Which rules count a request. Health checks, metrics and the bytes of uploads count for none; nor does what is not below `/api/`,
+/// which only the guard against bursts counts.
+fn rules_of(method: &Method, path: &str) -> &'static [Rule] {
+    let Some(rest) = path.strip_prefix("/api/") else { return if path == "/api" { &[Rule::Api] } else { &[] } };
+    match (method, rest.trim_end_matches('/')) {
+        (&Method::POST, "uploads" | "uploads/form" | "upload/begin") => &[Rule::UploadCreation],
+        (&Method::PATCH, upload) if upload.starts_with("uploads/") => &[],
+        (&Method::POST, "account/sign-in") => &[Rule::Api, Rule::SignIn],
+        (&Method::POST, "account/sign-up") => &[Rule::Api, Rule::SignUp],
+        _ => &[Rule::Api],
+    }
+}
+
+fn is_guarded(path: &str) -> bool {
+    !path.starts_with("/health") && path != "/metrics"
+}
+
+/// Names the client that a request counts for, for whatever is inside.
+pub(crate) async fn name_client(State(peers): State<Arc<Peers>>, mut request: Request, next: Next) -> Response {
+    let counted = peers.counted(&request);
+    request.extensions_mut().insert(counted);
+    next.run(request).await
+}
+
+fn client<B>(request: &http::Request<B>) -> Option<Client> {
+    request.extensions().get::<Counted>().and_then(Counted::client)
+}
+
+/// Counts the request by each of its rules, and refuses it with 429 at the first that is used up.
+pub(crate) async fn count(State(backend): State<Arc<Backend>>, request: Request, next: Next) -> Response {
+    let limits = backend.limits();
+    let Some(client) = client(&request).filter(|_| limits.are_on()) else { return next.run(request).await };
+    let mut counted = Vec::new();
+    for rule in rules_of(request.method(), request.uri().path()) {
+        let decision = limits.admit(*rule, &client).await;
+        counted.push((*rule, limits.quota(*rule), decision));
+        if !decision.is_admitted {
+            let mut response =
+                Failure::from(Problem::RateLimited { retry_after_seconds: seconds(decision.reset_after) })
+                    .into_response();
+            tell(response.headers_mut(), &counted);
+            return response;
+        }
+    }
+    let mut response = next.run(request).await;
+    tell(response.headers_mut(), &counted);
+    response
+}
+
+fn tell(headers: &mut HeaderMap, counted: &[(Rule, Quota, Decision)]) {
+    let (mut limits, mut policies) = (String::new(), String::new());
+    for (rule, quota, decision) in counted {
+        let separator = if limits.is_empty() { "" } else { ", " };
+        let (name, max, window) = (rule.name(), quota.max, quota.window.as_secs());
+        // Writing to a String cannot fail.
+        let _ = write!(limits, "{separator}\"{name}\";r={};t={}", decision.remaining, seconds(decision.reset_after));
+        let _ = write!(policies, "{separator}\"{name}\";q={max};w={window}");
+    }
+    for (name, value) in [(RATE_LIMIT, limits), (RATE_LIMIT_POLICY, policies)] {
+        if let Ok(value) = HeaderValue::from_str(&value)
+            && !value.is_empty()
+        {
+            headers.insert(name, value);
+        }
+    }
+}
+
+/// Rounded up: a client that waits for so long is admitted.
+fn seconds(time: Duration) -> u32 {
+    u32::try_from(time.as_secs() + u64::from(time.subsec_nanos() > 0)).unwrap_or(u32::MAX).max(1)
+}
+
+#[derive(Clone, Copy, Debug)]
+struct ByClient;
+
+impl KeyExtractor for ByClient {
+    type Key = Client;
+
+    fn extract<T>(&self, request: &http::Request<T>) -> Result<Client, GovernorError> {
+        client(request).ok_or(GovernorError::UnableToExtractKey)
+    }
+}
+
+/// Puts the guard against bursts in front of the router. Health checks, metrics and exempt clients pass beside it.
+pub(crate) fn behind_a_guard(router: Router, backend: &Backend) -> Router {
+    let config = GovernorConfigBuilder::default()
+        .period(BURST_REFILL / backend.limits().burst())
+        .burst_size(backend.limits().burst())
+        .key_extractor(ByClient)
+        .finish()
+        .map(Arc::new);
+    let Some(config) = config.filter(|_| backend.limits().are_on()) else { return router };
+    tokio::spawn(keep_small(Arc::clone(&config), backend.shutdown()));
+    let guard = GovernorLayer::new(config).error_handler(|error| match error {
+        GovernorError::TooManyRequests { wait_time, .. } => {
+            let retry_after_seconds = u32::try_from(wait_time).unwrap_or(u32::MAX).max(1);
+            Failure::from(Problem::RateLimited { retry_after_seconds }).into_response()
+        }
+        _ => Failure::from(app::error::AppError::internal()).into_response(),
+    });
+    let guarded = Router::new().fallback_service(router.clone()).layer(guard);
+    Router::new().fallback_service(router).layer(middleware::from_fn(move |request: Request<Body>, next: Next| {
+        let guarded = guarded.clone();
+        async move {
+            if is_guarded(request.uri().path()) && client(&request).is_some() {
+                guarded.oneshot(request).await.into_response()
+            } else {
+                next.run(request).await
+            }
+        }
+    }))
+}
+
+type BurstConfig = GovernorConfig<ByClient, governor::middleware::NoOpMiddleware<governor::clock::QuantaInstant>>;
+
+/// Evicts clients whose burst is full again, so that a flood of addresses is remembered for seconds only.
+async fn keep_small(config: Arc<BurstConfig>, shutdown: tokio_util::sync::CancellationToken) {
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = sleep(BURST_UPKEEP) => {}
+        }
+        config.limiter().retain_recent();
+        config.limiter().shrink_to_fit();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_request_is_counted_by_the_rules_it_is_for() {
+        for (method, path, rules) in [
+            (Method::POST, "/api/account/sign-in", &[Rule::Api, Rule::SignIn][..]),
+            (Method::POST, "/api/account/sign-up", &[Rule::Api, Rule::SignUp]),
+            (Method::POST, "/api/upload/begin", &[Rule::UploadCreation]),
+            (Method::POST, "/api/uploads", &[Rule::UploadCreation]),
+            (Method::POST, "/api/uploads/", &[Rule::UploadCreation]),
+            (Method::POST, "/api/uploads/form", &[Rule::UploadCreation]),
+            (Method::PATCH, "/api/uploads/spool/id", &[]),
+            (Method::HEAD, "/api/uploads/spool/id", &[Rule::Api]),
+            (Method::POST, "/api/releases/home", &[Rule::Api]),
+            (Method::GET, "/api", &[Rule::Api]),
+            (Method::GET, "/api/anything", &[Rule::Api]),
+            (Method::GET, "/apis", &[]),
+            (Method::GET, "/", &[]),
+            (Method::GET, "/health", &[]),
+        ] {
+            assert_eq!(rules_of(&method, path), rules, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn a_wait_is_rounded_up_to_whole_seconds() {
+        assert_eq!(seconds(Duration::ZERO), 1);
+        assert_eq!(seconds(Duration::from_millis(1001)), 2);
+        assert_eq!(seconds(Duration::from_secs(60)), 60);
+    }
+}

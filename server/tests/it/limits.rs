@@ -1,0 +1,248 @@
+//! Rate limits: who is counted, by which rule, and what a refused client hears.
+
+use futures::future::join_all;
+use http::Method;
+use serde_json::json;
+use testing::RedisServer;
+use vwaza::domain::upload::UploadTarget;
+
+use crate::support::{Answer, App, Client, PASSWORD, a_song, eventually, form, spawn_app, spawn_app_with};
+
+const TRUSTING: (&str, &str) = ("VWAZA_TRUSTED_PROXIES", "127.0.0.0/8");
+
+async fn who(client: &Client) -> Answer {
+    client.call("account/current", &Vec::new()).await
+}
+
+/// How many of so many requests, one after the other, are answered.
+async fn admitted(client: &Client, requests: usize) -> usize {
+    let mut admitted = 0;
+    for _ in 0..requests {
+        let answer = who(client).await;
+        assert!(matches!(answer.status, 200 | 429), "{}: {}", answer.status, answer.text());
+        admitted += usize::from(answer.status == 200);
+    }
+    admitted
+}
+
+#[tokio::test]
+async fn the_request_after_the_hundredth_in_a_minute_hears_when_to_come_again() {
+    let app = spawn_app_with(&[TRUSTING]).await;
+    let client = app.anyone().from("203.0.113.7");
+    let first = who(&client).await.expect_status(200);
+    assert_eq!(first.header("ratelimit-policy"), Some(r#""api";q=100;w=60"#));
+    assert_eq!(first.header("ratelimit"), Some(r#""api";r=99;t=60"#));
+    assert_eq!(admitted(&client, 99).await, 99);
+
+    let refused = who(&client).await.expect_status(429);
+    let mut body = refused.error();
+    let seconds = body["retryAfter"].as_u64().unwrap();
+    assert!((1..=60).contains(&seconds), "{seconds}");
+    assert_eq!(refused.header("retry-after"), Some(seconds.to_string().as_str()));
+    assert!(refused.header("ratelimit").unwrap().starts_with(r#""api";r=0;t="#));
+    for ours in ["retryAfter", "requestId"] {
+        body.as_object_mut().unwrap().remove(ours);
+    }
+    let words = json!({
+        "statusCode": 429, "error": "Too Many Requests", "message": "Rate limit exceeded. Please try again later."
+    });
+    assert_eq!(body, words);
+    // Others are not concerned, nor are pages, health checks and metrics.
+    who(&app.anyone().from("203.0.113.8")).await.expect_status(200);
+    for path in ["/sign-in", "/health", "/health/live"] {
+        assert_eq!(client.get(path).await.expect_status(200).header("ratelimit"), None, "{path}");
+    }
+    let figures = app.anyone().get("/metrics").await.text();
+    assert!(figures.contains(r#"vwaza_rate_limited_total{rule="api"} 1"#), "{figures}");
+}
+
+#[tokio::test]
+async fn bytes_of_uploads_do_not_spend_the_requests_and_creations_have_a_limit_of_their_own() {
+    let settings = [TRUSTING, ("VWAZA_LIMIT_API_PER_MINUTE", "10"), ("VWAZA_LIMIT_UPLOAD_CREATIONS", "3")];
+    let app = spawn_app_with(&settings).await;
+    let ana = app.artist("Ana").await.from("203.0.113.7");
+    let (release, song) = (ana.create_release().await, a_song(1));
+    let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
+    for at in (0..40_000).step_by(1000) {
+        let sent = ana.patch(&begun.url, at, song.slice(at..at + 1000)).await.expect_status(204);
+        assert_eq!(sent.header("ratelimit"), None);
+    }
+    for name in ["two.wav", "three.wav"] {
+        ana.begin(UploadTarget::NewTrack(release), name, song.len()).await;
+    }
+    let refused = ana.try_begin(UploadTarget::NewTrack(release), "four.wav", song.len()).await;
+    refused.expect_error(429, "Rate limit exceeded");
+    // Whichever way it is created.
+    let length = song.len().to_string();
+    let created = ana.tus(Method::POST, "/api/uploads", &[("upload-length", &length)]).await.expect_status(429);
+    assert_eq!(created.header("tus-resumable"), Some("1.0.0"));
+    assert_eq!(created.header("ratelimit-policy"), Some(r#""upload-creation";q=3;w=900"#));
+    // What is under way goes on.
+    ana.patch(&begun.url, 40_000, song.slice(40_000..)).await.expect_status(204);
+    assert_eq!(admitted(&ana, 10).await, 9);
+}
+
+#[tokio::test]
+async fn signing_up_and_in_have_limits_of_their_own() {
+    let app = spawn_app_with(&[TRUSTING]).await;
+    let client = app.anyone().from("203.0.113.7");
+    let sign_up = async |number: usize| {
+        let email = format!("ana{number}@example.com");
+        let fields = [("artist_name", "Ana"), ("email", email.as_str()), ("password", PASSWORD)];
+        client.call("account/sign-up", &form(&fields)).await
+    };
+    for number in 0..5 {
+        sign_up(number).await.expect_status(200);
+    }
+    let refused = sign_up(5).await.expect_status(429);
+    assert!(refused.error()["retryAfter"].as_u64().unwrap() > 60);
+    assert!(refused.header("ratelimit-policy").unwrap().ends_with(r#""sign-up";q=5;w=900"#));
+    for _ in 0..10 {
+        client.sign_in("ana0@example.com", "not the password").await.expect_status(401);
+    }
+    // The right password changes nothing: it is the address that is limited.
+    client.sign_in("ana0@example.com", PASSWORD).await.expect_status(429);
+    app.anyone().from("203.0.113.8").sign_in("ana0@example.com", PASSWORD).await.expect_status(200);
+}
+
+#[tokio::test]
+async fn only_trusted_proxies_say_whose_request_it_is() {
+    // The peer is this machine, which is not named here.
+    let app = spawn_app_with(&[("VWAZA_TRUSTED_PROXIES", "10.0.0.0/8"), ("VWAZA_LIMIT_API_PER_MINUTE", "5")]).await;
+    for address in ["127.0.0.1", "203.0.113.1", "203.0.113.2", "203.0.113.3", "203.0.113.4"] {
+        who(&app.anyone().from(address)).await.expect_status(200);
+    }
+    who(&app.anyone().from("203.0.113.5")).await.expect_status(429);
+    who(&app.anyone()).await.expect_status(429);
+    let warning = "a peer that is no trusted proxy sends a forwarding header, which is ignored; if it is your proxy, name it in \
+                   VWAZA_TRUSTED_PROXIES";
+    eventually("it is warned of", async || (!app.log.events(warning).is_empty()).then_some(())).await;
+    assert_eq!(app.log.events(warning).len(), 1);
+}
+
+#[tokio::test]
+async fn an_ipv6_network_counts_as_one_client() {
+    let app = spawn_app_with(&[TRUSTING, ("VWAZA_LIMIT_API_PER_MINUTE", "5")]).await;
+    for host in 1..=5 {
+        who(&app.anyone().from(&format!("2001:db8:1:2::{host}"))).await.expect_status(200);
+    }
+    who(&app.anyone().from("2001:db8:1:2:ffff::6")).await.expect_status(429);
+    who(&app.anyone().from("2001:db8:1:3::1")).await.expect_status(200);
+}
+
+#[tokio::test]
+async fn development_on_this_machine_is_not_limited_and_what_a_proxy_passes_on_is() {
+    let app = spawn_app_with(&[("VWAZA_LIMIT_API_PER_MINUTE", "5")]).await;
+    assert_eq!(admitted(&app.anyone(), 20).await, 20);
+    assert_eq!(who(&app.anyone()).await.header("ratelimit"), None);
+    assert_eq!(admitted(&app.anyone().from("127.0.0.1"), 20).await, 5);
+}
+
+/// The proxy stands on the same machine, as README's nginx does.
+#[tokio::test]
+async fn a_server_on_loopback_with_a_public_address_believes_the_proxy_beside_it() {
+    let settings = [("VWAZA_PUBLIC_URL", "http://music.example"), ("VWAZA_LIMIT_API_PER_MINUTE", "5")];
+    let app = spawn_app_with(&settings).await;
+    assert_eq!(admitted(&app.anyone().from("203.0.113.1"), 10).await, 5);
+    assert_eq!(admitted(&app.anyone().from("203.0.113.2"), 10).await, 5);
+    // What a client writes itself stands on the left.
+    assert_eq!(admitted(&app.anyone().from("203.0.113.99, 203.0.113.1"), 1).await, 0);
+}
+
+#[tokio::test]
+async fn limits_can_be_switched_off() {
+    let settings = [TRUSTING, ("VWAZA_LIMIT_API_PER_MINUTE", "5"), ("VWAZA_RATE_LIMITS", "off")];
+    let app = spawn_app_with(&settings).await;
+    assert_eq!(admitted(&app.anyone().from("203.0.113.1"), 20).await, 20);
+}
+
+#[tokio::test]
+async fn a_burst_is_refused_whatever_it_asks_for() {
+    let app = spawn_app_with(&[TRUSTING, ("VWAZA_LIMIT_BURST", "5")]).await;
+    let client = app.anyone().from("203.0.113.1");
+    for path in ["/sign-in", "/nowhere", "/media/nothing", "/api/nothing"] {
+        // One comes back a second, which is less than is asked for.
+        let refused = async || Some(client.get(path).await).filter(|answer| answer.status == 429);
+        eventually(&format!("a burst of {path} is refused"), refused).await;
+    }
+    let refused = async || {
+        let answer = client.send(client.request(Method::POST, "/sign-in")).await;
+        (answer.status == 429).then_some(answer)
+    };
+    let refused = eventually("one more is refused", refused).await;
+    assert!(refused.header("retry-after").is_some());
+    refused.expect_error(429, "Rate limit exceeded");
+    app.anyone().from("203.0.113.2").get("/sign-in").await.expect_status(200);
+    client.get("/health").await.expect_status(200);
+}
+
+/// Two processes with the same Redis.
+async fn two_with(redis: &RedisServer, timeout_ms: &str) -> (App, App) {
+    let url = redis.url();
+    let settings = [TRUSTING, ("REDIS_URL", url.as_str()), ("VWAZA_REDIS_TIMEOUT_MS", timeout_ms)];
+    let (one, other) = tokio::join!(spawn_app_with(&settings), spawn_app_with(&settings));
+    (one, other)
+}
+
+#[tokio::test]
+async fn redis_makes_one_limit_of_two_processes_exactly() {
+    let redis = RedisServer::start().await;
+    // What is tried here is the count, on a machine that may be slow.
+    let (one, other) = two_with(&redis, "10000").await;
+    let clients = [one.anyone().from("203.0.113.1"), other.anyone().from("203.0.113.1")];
+    let asked = join_all((0..240).map(|number| who(&clients[number % 2]))).await;
+    let statuses = asked.iter().map(|answer| answer.status);
+    assert_eq!(statuses.clone().filter(|status| *status == 200).count(), 100);
+    assert_eq!(statuses.filter(|status| *status == 429).count(), 140);
+    let refused = asked.iter().find(|answer| answer.status == 429).unwrap();
+    assert!((1..=60).contains(&refused.error()["retryAfter"].as_u64().unwrap()));
+}
+
+/// N1: while Redis is away or hangs, each process goes by its own memory.
+#[tokio::test]
+async fn n1_redis_that_is_gone_or_hangs_limits_each_process_by_itself() {
+    let mut redis = RedisServer::start().await;
+    let (one, other) = two_with(&redis, "50").await;
+    let mut asked = 0;
+    for (hangs, address) in [(true, "203.0.113.1"), (false, "203.0.113.2")] {
+        let clients = [one.anyone().from(address), other.anyone().from(address)];
+        if hangs {
+            redis.hang();
+        } else {
+            redis.kill();
+        }
+        for client in &clients {
+            assert_eq!(admitted(client, 110).await, 100, "hangs: {hangs}");
+        }
+        if hangs {
+            redis.go_on();
+        } else {
+            redis.start_again().await;
+        }
+        // It is shared again: what one process has counted, the other knows.
+        let shared = async || {
+            asked += 1;
+            let address = format!("198.51.100.{asked}");
+            who(&one.anyone().from(&address)).await.expect_status(200);
+            let answer = who(&other.anyone().from(&address)).await.expect_status(200);
+            answer.header("ratelimit").is_some_and(|limit| limit.contains("r=98")).then_some(())
+        };
+        eventually("the limit is shared again", shared).await;
+    }
+    assert!(one.log.events("Redis does not answer; each process limits for itself meanwhile").len() >= 2);
+}
+
+#[tokio::test]
+async fn settings_of_limits_are_checked_at_the_start() {
+    let app = spawn_app().await;
+    for (name, value, words) in [
+        ("VWAZA_TRUSTED_PROXIES", "proxy.example", "VWAZA_TRUSTED_PROXIES is “proxy.example”"),
+        ("VWAZA_LIMIT_SIGN_INS", "0", "VWAZA_LIMIT_SIGN_INS is “0”"),
+        ("VWAZA_RATE_LIMITS", "maybe", "VWAZA_RATE_LIMITS is “maybe”"),
+        ("REDIS_URL", "postgres://here", "REDIS_URL is not understood"),
+    ] {
+        let output = app.command().env(name, value).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(words), "{name}: {said}");
+    }
+}

@@ -1,0 +1,159 @@
+//! Rate limits: exact sliding windows, in the memory of this process or, with `REDIS_URL`, in Redis for all processes.
+
+mod memory;
+mod redis;
+
+use std::{fmt, net::IpAddr, time::Duration};
+
+use self::{memory::Windows, redis::Redis};
+use super::{Error, LimitSettings, Result};
+use crate::domain::{
+    ids::UserId,
+    limits::{Decision, Quota},
+};
+
+/// What is limited. The quotas are settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rule {
+    /// Requests below `/api/` of one address, except those that carry an upload's bytes or create one.
+    Api,
+    /// Accounts made from one address.
+    SignUp,
+    /// Sign-ins tried from one address.
+    SignIn,
+    /// Uploads created from one address.
+    UploadCreation,
+}
+
+impl Rule {
+    pub const ALL: [Self; 4] = [Self::Api, Self::SignUp, Self::SignIn, Self::UploadCreation];
+
+    /// The rule's name in the `RateLimit` headers, in metrics and in Redis.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::SignUp => "sign-up",
+            Self::SignIn => "sign-in",
+            Self::UploadCreation => "upload-creation",
+        }
+    }
+
+    fn quota(self, settings: &LimitSettings) -> Quota {
+        let quarter_of_an_hour = Duration::from_secs(15 * 60);
+        match self {
+            Self::Api => Quota { max: settings.api_per_minute, window: Duration::from_secs(60) },
+            Self::SignUp => Quota { max: settings.sign_ups, window: quarter_of_an_hour },
+            Self::SignIn => Quota { max: settings.sign_ins, window: quarter_of_an_hour },
+            Self::UploadCreation => Quota { max: settings.upload_creations, window: quarter_of_an_hour },
+        }
+    }
+}
+
+/// Who is limited.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Client {
+    /// An IPv4 address, or the /64 network of an IPv6 address.
+    Network(IpAddr),
+    User(UserId),
+}
+
+impl Client {
+    /// The client behind an address. An IPv6 address counts as its /64 network: whoever has one has all of it. An IPv4 address that is
+    /// written as IPv6 counts as itself.
+    pub fn of_address(address: IpAddr) -> Self {
+        Self::Network(match address.to_canonical() {
+            IpAddr::V6(address) => IpAddr::from((u128::from(address) & !u128::from(u64::MAX)).to_be_bytes()),
+            address @ IpAddr::V4(_) => address,
+        })
+    }
+}
+
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Network(address) => write!(f, "{address}"),
+            Self::User(id) => write!(f, "{id}"),
+        }
+    }
+}
+
+/// The limits of this process.
+pub struct Limits {
+    is_on: bool,
+    burst: u32,
+    rules: [(Rule, Quota, Windows); Rule::ALL.len()],
+    redis: Option<Redis>,
+}
+
+impl Limits {
+    /// # Errors
+    /// When `REDIS_URL` is not an address of Redis. That Redis does not answer is no error: each process then goes by its own memory.
+    pub(super) fn new(settings: &LimitSettings) -> Result<Self> {
+        let redis = settings.redis_url.as_deref().map(|url| Redis::connect(url, settings.redis_timeout)).transpose();
+        Ok(Self {
+            is_on: settings.is_on,
+            burst: settings.burst,
+            rules: Rule::ALL.map(|rule| {
+                let quota = rule.quota(settings);
+                (rule, quota, Windows::new(quota))
+            }),
+            redis: redis.map_err(|error| Error::Corrupt(format!("REDIS_URL is not understood: {error}")))?,
+        })
+    }
+
+    /// Whether anything is limited at all (`VWAZA_RATE_LIMITS`).
+    pub fn are_on(&self) -> bool {
+        self.is_on
+    }
+
+    /// Requests of any kind that one client may send at once.
+    pub fn burst(&self) -> u32 {
+        self.burst
+    }
+
+    /// How much a rule allows.
+    pub fn quota(&self, rule: Rule) -> Quota {
+        self.rule(rule).1
+    }
+
+    /// Counts a request of this client, unless it is one too many. Waits for Redis no longer than the settings allow (50 ms); where Redis does not answer in time, this
+    /// process counts for itself.
+    pub async fn admit(&self, rule: Rule, client: &Client) -> Decision {
+        let (rule, quota, windows) = self.rule(rule);
+        let decision = match &self.redis {
+            Some(redis) => redis.admit(*rule, *quota, client).await,
+            None => None,
+        };
+        let decision = decision.unwrap_or_else(|| windows.admit(client));
+        if !decision.is_admitted {
+            metrics::counter!("vwaza_rate_limited_total", "rule" => rule.name()).increment(1);
+        }
+        decision
+    }
+
+    fn rule(&self, rule: Rule) -> &(Rule, Quota, Windows) {
+        &self.rules[rule as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_stand_where_they_are_looked_for() {
+        let limits = Limits::new(&LimitSettings::default()).unwrap();
+        for rule in Rule::ALL {
+            assert_eq!(limits.rule(rule).0, rule);
+        }
+    }
+
+    #[test]
+    fn an_ipv6_address_counts_as_its_network() {
+        let client = |text: &str| Client::of_address(text.parse().unwrap());
+        assert!(client("2001:db8:1:2::1") == client("2001:db8:1:2:ffff::2"));
+        assert!(client("2001:db8:1:2::1") != client("2001:db8:1:3::1"));
+        assert!(client("::ffff:192.0.2.7") == client("192.0.2.7"));
+        assert!(client("192.0.2.7") != client("192.0.2.8"));
+    }
+}

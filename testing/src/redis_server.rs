@@ -1,0 +1,90 @@
+//! A real Redis server that can be stopped, continued, killed and started again at the same address.
+
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::eventually;
+
+/// Killed when dropped.
+pub struct RedisServer {
+    port: u16,
+    folder: TempDir,
+    process: Child,
+}
+
+impl RedisServer {
+    /// # Panics
+    /// When there is no `redis-server`, which `./dev setup` installs.
+    pub async fn start() -> Self {
+        let port =
+            TcpListener::bind("127.0.0.1:0").await.expect("a free port").local_addr().expect("an address").port();
+        let folder = TempDir::new().expect("a temporary folder");
+        let process = spawn(port, &folder);
+        let server = Self { port, folder, process };
+        server.answers().await;
+        server
+    }
+
+    /// For `REDIS_URL`.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// The process stands still, its connections stay: whoever asks hears nothing.
+    ///
+    /// # Panics
+    /// When the process is gone.
+    pub fn hang(&self) {
+        self.signal("-STOP");
+    }
+
+    /// # Panics
+    /// When the process is gone.
+    pub fn go_on(&self) {
+        self.signal("-CONT");
+    }
+
+    /// # Panics
+    /// When the process cannot be killed.
+    pub fn kill(&mut self) {
+        self.process.kill().expect("redis-server can be killed");
+        self.process.wait().expect("redis-server ends");
+    }
+
+    /// Starts it at the same address, empty.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_again(&mut self) {
+        self.process = spawn(self.port, &self.folder);
+        self.answers().await;
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.process.id().to_string()]).status();
+        assert!(sent.expect("there is a kill").success());
+    }
+
+    async fn answers(&self) {
+        eventually("Redis answers", async || TcpStream::connect(("127.0.0.1", self.port)).await.ok()).await;
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        // It may be dead already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn spawn(port: u16, folder: &TempDir) -> Child {
+    Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"])
+        .arg(folder.path())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("redis-server is installed; ./dev setup does it")
+}
