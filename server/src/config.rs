@@ -128,6 +128,14 @@ impl Config {
                 sign_ups: number("VWAZA_LIMIT_SIGN_UPS", 1..=LIMIT_MAX, limits.sign_ups)?,
                 sign_ins: number("VWAZA_LIMIT_SIGN_INS", 1..=LIMIT_MAX, limits.sign_ins)?,
                 upload_creations: number("VWAZA_LIMIT_UPLOAD_CREATIONS", 1..=LIMIT_MAX, limits.upload_creations)?,
+                upload_bytes_per_minute: number::<u64>("VWAZA_LIMIT_UPLOAD_MB_PER_MINUTE", 1..=1_000_000_000, 12_000)?
+                    * 1_000_000,
+                streams_per_user: number("VWAZA_LIMIT_STREAMS_PER_USER", 1..=LIMIT_MAX, limits.streams_per_user)?,
+                streams_per_address: number(
+                    "VWAZA_LIMIT_STREAMS_PER_ADDRESS",
+                    1..=LIMIT_MAX,
+                    limits.streams_per_address,
+                )?,
             },
             trusted_proxies: trusted_proxies()?,
             metrics_token: text("VWAZA_METRICS_TOKEN"),

@@ -10,11 +10,12 @@ use futures::{Stream, stream};
 use http::request::Parts;
 use tokio::{sync::broadcast::error::RecvError, time::interval};
 use vwaza::{
-    backend::{events::Change, sessions::SecretToken},
+    backend::{events::Change, limits::StreamSlot, sessions::SecretToken},
     domain::account::Actor,
 };
 
 use crate::{
+    client::Counted,
     errors::Answer,
     router::AppState,
     security::{CurrentUser, session_token},
@@ -29,6 +30,7 @@ struct Subscription {
     token: Option<SecretToken>,
     changes: tokio::sync::broadcast::Receiver<Change>,
     heartbeat: tokio::time::Interval,
+    _slot: StreamSlot,
 }
 
 pub(crate) async fn events(
@@ -36,10 +38,14 @@ pub(crate) async fn events(
     CurrentUser(actor): CurrentUser,
     parts: Parts,
 ) -> Answer<impl IntoResponse> {
+    let limits = state.backend.limits();
+    let client = parts.extensions.get::<Counted>().and_then(Counted::client).filter(|_| limits.are_on());
+    let slot = limits.open_stream(actor.id, client)?;
     let token = session_token(&state.backend, &parts);
     let mut heartbeat = interval(HEARTBEAT);
     heartbeat.reset();
-    let subscription = Subscription { changes: state.backend.events().subscribe(), token, actor, heartbeat, state };
+    let subscription =
+        Subscription { changes: state.backend.events().subscribe(), token, actor, heartbeat, _slot: slot, state };
     let stream = Sse::new(follow(subscription));
     // nginx would hold events back to fill a buffer.
     Ok(([("x-accel-buffering", "no")], stream))

@@ -1,6 +1,12 @@
 //! Rate limits of requests: which rules count a request, what a refused client hears, and the guard against bursts in front of them.
 
-use std::{fmt::Write, sync::Arc, time::Duration};
+use std::{
+    fmt::Write,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -9,8 +15,10 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use tokio::time::sleep;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use tokio::time::{Sleep, sleep};
 use tower::ServiceExt;
 use tower_governor::{
     GovernorError, GovernorLayer,
@@ -70,8 +78,14 @@ fn client<B>(request: &http::Request<B>) -> Option<Client> {
     request.extensions().get::<Counted>().and_then(Counted::client)
 }
 
-/// Counts the request by each of its rules, and refuses it with 429 at the first that is used up.
-pub(crate) async fn count(State(backend): State<Arc<Backend>>, request: Request, next: Next) -> Response {
+/// Whether a request may carry an upload's bytes.
+fn carries_upload(method: &Method, path: &str) -> bool {
+    matches!(*method, Method::PATCH | Method::POST) && (path == "/api/uploads" || path.starts_with("/api/uploads/"))
+}
+
+/// Counts the request by each of its rules, and refuses it with 429 at the first that is used up. The bytes of an upload are read at the
+/// client's pace.
+pub(crate) async fn count(State(backend): State<Arc<Backend>>, mut request: Request, next: Next) -> Response {
     let limits = backend.limits();
     let Some(client) = client(&request).filter(|_| limits.are_on()) else { return next.run(request).await };
     let mut counted = Vec::new();
@@ -85,6 +99,10 @@ pub(crate) async fn count(State(backend): State<Arc<Backend>>, request: Request,
             tell(response.headers_mut(), &counted);
             return response;
         }
+    }
+    if carries_upload(request.method(), request.uri().path()) {
+        let backend = Arc::clone(&backend);
+        request = request.map(|body| Body::new(ReadAtPace { body, client, backend, pause: None }));
     }
     let mut response = next.run(request).await;
     tell(response.headers_mut(), &counted);
@@ -106,6 +124,42 @@ fn tell(headers: &mut HeaderMap, counted: &[(Rule, Quota, Decision)]) {
         {
             headers.insert(name, value);
         }
+    }
+}
+
+/// The body of an upload. After each piece the next one is left with the client until it has earned it.
+struct ReadAtPace {
+    body: Body,
+    client: Client,
+    backend: Arc<Backend>,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl HttpBody for ReadAtPace {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.as_mut().poll(cx));
+            self.pause = None;
+        }
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let Some(Ok(frame)) = &frame
+            && let Some(bytes) = frame.data_ref()
+        {
+            let pause = self.backend.limits().pace_upload(&self.client, bytes.len());
+            self.pause = (!pause.is_zero()).then(|| Box::pin(sleep(pause)));
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

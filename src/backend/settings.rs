@@ -127,6 +127,12 @@ pub struct LimitSettings {
     pub sign_ins: u32,
     /// Uploads created in 15 minutes.
     pub upload_creations: u32,
+    /// Bytes of uploads. More are read more slowly.
+    pub upload_bytes_per_minute: u64,
+    /// Event streams of one user that are open at once.
+    pub streams_per_user: u32,
+    /// Event streams that are open at once.
+    pub streams_per_address: u32,
 }
 
 impl Default for LimitSettings {
@@ -141,6 +147,9 @@ impl Default for LimitSettings {
             sign_ups: 5,
             sign_ins: 10,
             upload_creations: 300,
+            upload_bytes_per_minute: 12_000_000_000,
+            streams_per_user: 20,
+            streams_per_address: 100,
         }
     }
 }

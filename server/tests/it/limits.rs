@@ -1,12 +1,14 @@
 //! Rate limits: who is counted, by which rule, and what a refused client hears.
 
+use std::time::{Duration, Instant};
+
 use futures::future::join_all;
 use http::Method;
 use serde_json::json;
 use testing::RedisServer;
 use vwaza::domain::upload::UploadTarget;
 
-use crate::support::{Answer, App, Client, PASSWORD, a_song, eventually, form, spawn_app, spawn_app_with};
+use crate::support::{Answer, App, Client, PASSWORD, a_long_song, a_song, eventually, form, spawn_app, spawn_app_with};
 
 const TRUSTING: (&str, &str) = ("VWAZA_TRUSTED_PROXIES", "127.0.0.0/8");
 
@@ -174,6 +176,40 @@ async fn a_burst_is_refused_whatever_it_asks_for() {
     refused.expect_error(429, "Rate limit exceeded");
     app.anyone().from("203.0.113.2").get("/sign-in").await.expect_status(200);
     client.get("/health").await.expect_status(200);
+}
+
+/// 1 MB a second, of which the first may come at once.
+#[tokio::test]
+async fn an_upload_that_is_too_fast_is_read_more_slowly_and_never_refused() {
+    let app = spawn_app_with(&[TRUSTING, ("VWAZA_LIMIT_UPLOAD_MB_PER_MINUTE", "60")]).await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let song = a_long_song(1);
+    let began = Instant::now();
+    ana.from("203.0.113.1").attach(UploadTarget::NewTrack(release), "song.wav", song.clone()).await;
+    let least = Duration::from_secs_f64(song.len() as f64 / 1e6 - 1.0);
+    assert!(began.elapsed() >= least, "{:?} for {} bytes", began.elapsed(), song.len());
+    app.agrees().await;
+}
+
+#[tokio::test]
+async fn event_streams_are_counted_by_user_and_by_address() {
+    let settings = [TRUSTING, ("VWAZA_LIMIT_STREAMS_PER_USER", "2"), ("VWAZA_LIMIT_STREAMS_PER_ADDRESS", "3")];
+    let app = spawn_app_with(&settings).await;
+    let (ana, ben) = (app.artist("Ana").await.from("203.0.113.1"), app.artist("Ben").await.from("203.0.113.1"));
+    let open = async |client: &Client| client.request(Method::GET, "/api/events").send().await.unwrap();
+    let mut streams = vec![open(&ana).await, open(&ana).await];
+    ana.get("/api/events").await.expect_error(429, "Close some of them");
+    streams.push(open(&ben).await);
+    ben.get("/api/events").await.expect_error(429, "Close some of them");
+    assert!(streams.iter().all(|stream| stream.status() == 200));
+    // A stream that ends makes room.
+    drop(streams);
+    eventually("there is room again", async || {
+        let stream = open(&ben).await;
+        (stream.status() == 200).then_some(())
+    })
+    .await;
 }
 
 /// Two processes with the same Redis.

@@ -1,15 +1,23 @@
 //! Rate limits: exact sliding windows, in the memory of this process or, with `REDIS_URL`, in Redis for all processes.
 
 mod memory;
+mod pace;
 mod redis;
+mod streams;
 
-use std::{fmt, net::IpAddr, time::Duration};
+use std::{
+    fmt,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
-use self::{memory::Windows, redis::Redis};
+pub use self::streams::StreamSlot;
+use self::{memory::Windows, pace::Pace, redis::Redis, streams::Streams};
 use super::{Error, LimitSettings, Result};
 use crate::domain::{
     ids::UserId,
     limits::{Decision, Quota},
+    problem::Problem,
 };
 
 /// What is limited. The quotas are settings.
@@ -54,7 +62,6 @@ impl Rule {
 pub enum Client {
     /// An IPv4 address, or the /64 network of an IPv6 address.
     Network(IpAddr),
-    User(UserId),
 }
 
 impl Client {
@@ -72,7 +79,6 @@ impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Network(address) => write!(f, "{address}"),
-            Self::User(id) => write!(f, "{id}"),
         }
     }
 }
@@ -83,6 +89,8 @@ pub struct Limits {
     burst: u32,
     rules: [(Rule, Quota, Windows); Rule::ALL.len()],
     redis: Option<Redis>,
+    upload_pace: Pace,
+    streams: Streams,
 }
 
 impl Limits {
@@ -97,6 +105,8 @@ impl Limits {
                 let quota = rule.quota(settings);
                 (rule, quota, Windows::new(quota))
             }),
+            upload_pace: Pace::new(settings.upload_bytes_per_minute),
+            streams: Streams::new(settings.streams_per_user, settings.streams_per_address),
             redis: redis.map_err(|error| Error::Corrupt(format!("REDIS_URL is not understood: {error}")))?,
         })
     }
@@ -129,6 +139,19 @@ impl Limits {
             metrics::counter!("vwaza_rate_limited_total", "rule" => rule.name()).increment(1);
         }
         decision
+    }
+
+    /// Counts bytes of an upload. Returns how long this client's next bytes have to wait. Each process counts for itself.
+    pub fn pace_upload(&self, client: &Client, bytes: usize) -> Duration {
+        self.upload_pace.take(client, bytes, Instant::now())
+    }
+
+    /// The right to hold one event stream open. Each process counts for itself.
+    ///
+    /// # Errors
+    /// 429 when this user, or this client, has too many already.
+    pub fn open_stream(&self, user: UserId, client: Option<Client>) -> Result<StreamSlot, Problem> {
+        self.streams.open(user, client)
     }
 
     fn rule(&self, rule: Rule) -> &(Rule, Quota, Windows) {

@@ -1,0 +1,69 @@
+//! Bytes of uploads: at most so many a minute from one client. A client that is too fast is read more slowly, never refused.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use super::Client;
+
+/// Clients that are told apart. A client that has sent nothing for a second is no longer remembered when the table is full.
+const CLIENTS_MAX: usize = 10_000;
+/// A client that has sent nothing for a while may send so much of the allowance at once.
+const BURST: Duration = Duration::from_secs(1);
+
+pub(super) struct Pace {
+    bytes_per_second: f64,
+    /// When each client has earned all that it has sent.
+    earned_at: Mutex<HashMap<Client, Instant>>,
+}
+
+impl Pace {
+    pub(super) fn new(bytes_per_minute: u64) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact to the byte")]
+        let bytes_per_second = bytes_per_minute as f64 / 60.0;
+        Self { bytes_per_second, earned_at: Mutex::default() }
+    }
+
+    /// Counts bytes that a client has sent, at `now`. Returns how long its next bytes have to wait.
+    pub(super) fn take(&self, client: &Client, bytes: usize, now: Instant) -> Duration {
+        #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact to the byte")]
+        let earned_in = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second);
+        // Nothing panics while it is held.
+        let mut earned_at = self.earned_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if earned_at.len() >= CLIENTS_MAX && !earned_at.contains_key(client) {
+            earned_at.retain(|_, at| *at > now);
+            if earned_at.len() >= CLIENTS_MAX {
+                // So many clients at their limit share one line that is slower than any of them.
+                return earned_in;
+            }
+        }
+        let at = earned_at.entry(client.clone()).or_insert(now);
+        *at = (*at).max(now) + earned_in;
+        at.saturating_duration_since(now + BURST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_held_to_its_rate_and_nobody_else_waits() {
+        let pace = Pace::new(60_000);
+        let client = |last: u8| Client::of_address([192, 0, 2, last].into());
+        let began = Instant::now();
+        let (mut now, mut sent) = (began, 0);
+        while sent < 20_000 {
+            now += pace.take(&client(1), 500, now);
+            sent += 500;
+        }
+        // 1000 a second, of which the first second's may come at once.
+        assert_eq!(now - began, Duration::from_secs(19));
+        assert_eq!(pace.take(&client(2), 500, now), Duration::ZERO);
+        // What was not sent in the meantime is not saved up for longer than a second.
+        let later = now + Duration::from_secs(3600);
+        assert_eq!(pace.take(&client(1), 2000, later), Duration::from_secs(1));
+    }
+}
