@@ -15,6 +15,14 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
+    pub fn is_installed() -> bool {
+        Command::new("redis-server")
+            .arg("--version")
+            .stdout(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+    }
+
     /// # Panics
     /// When there is no `redis-server`, which `./dev setup` installs.
     pub async fn start() -> Self {

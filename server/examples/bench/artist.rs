@@ -138,7 +138,13 @@ impl Artist {
 
     pub(crate) async fn stored(&self, upload: &BegunUpload) -> Outcome<()> {
         loop {
-            let status = self.get(&upload.url).send().await?.error_for_status()?.json::<UploadStatus>().await?;
+            let answer = self.get(&upload.url).send().await?;
+            // Busy: asked again, as the browser does.
+            if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+            let status = answer.error_for_status()?.json::<UploadStatus>().await?;
             match status.state {
                 UploadState::Receiving | UploadState::Received => tokio::time::sleep(Duration::from_millis(50)).await,
                 UploadState::Attached => return Ok(()),

@@ -96,7 +96,7 @@ pub struct Limits {
 impl Limits {
     /// # Errors
     /// When `REDIS_URL` is not an address of Redis. That Redis does not answer is no error: each process then goes by its own memory.
-    pub(super) fn new(settings: &LimitSettings) -> Result<Self> {
+    pub fn new(settings: &LimitSettings) -> Result<Self> {
         let redis = settings.redis_url.as_deref().map(|url| Redis::connect(url, settings.redis_timeout)).transpose();
         Ok(Self {
             is_on: settings.is_on,

@@ -224,6 +224,7 @@ async fn a_database_that_goes_away_costs_no_attempt() {
 #[tokio::test]
 async fn what_an_earlier_attempt_has_put_and_nobody_can_read_is_left_to_the_reaper() {
     let process = Process::start(QueueSettings::default()).await;
+    std::fs::create_dir_all(process.folder.path().join("objects/covers")).unwrap();
     // Longer than any file's name.
     let unreadable = format!("covers/{}", "x".repeat(300));
     let job = process.receive_again(0, Some(unreadable.clone())).await;

@@ -104,7 +104,7 @@ pub(super) async fn pages_beside_a_silent_storage(postgres: &str, size: Size) ->
     let stop = Arc::new(AtomicBool::new(false));
     let readers = (0..READERS).map(|_| tokio::spawn(read_pages(artist.clone(), Arc::clone(&stop))));
     let readers: Vec<_> = readers.collect();
-    let uploads = (0..50).map(|number| {
+    let uploads = (0..size.pick(50, 8)).map(|number| {
         let artist = artist.clone();
         async move {
             let file = Bytes::from(fixtures::wav(2.0, 44_100, 16, number));

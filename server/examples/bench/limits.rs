@@ -1,0 +1,122 @@
+//! What limits cost, and how many people sign in beside what the cores can hash at all.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use futures::future::try_join_all;
+use reqwest::Client as Browser;
+use testing::{RedisServer, TestDatabase};
+use vwaza::backend::{
+    LimitSettings,
+    limits::{Client, Limits, Rule},
+};
+
+use crate::{
+    Outcome, Size,
+    figures::{Figures, Limit, percentile},
+    pairs::Pairs,
+    server::Server,
+};
+
+/// More than one rule's table holds.
+const CLIENTS: u32 = 20_000;
+/// As many sign-ins are hashed at once by the server, in as much memory each and as many passes.
+const HASHED_AT_ONCE: usize = 4;
+const HASH_MEMORY_KIB: u32 = 19 * 1024;
+const HASH_PASSES: u32 = 2;
+const PASSWORD: &str = "correct horse battery";
+
+pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -> Outcome<()> {
+    let micros = check_in_memory_us(size.pick(1_000_000, 10_000)).await?;
+    figures.add("limits: a check in memory", micros, "µs", Limit::AtMost(20.0));
+    if RedisServer::is_installed() {
+        let p99 = check_in_redis_p99_ms(size.pick(20_000, 100)).await?;
+        figures.add("limits: a check in Redis, p99", p99, "ms", Limit::AtMost(1.0));
+    }
+
+    let (database, folder) = (TestDatabase::create(postgres).await, tempfile::tempdir()?);
+    let server = Server::start(&database.url(), folder.path(), &[])?;
+    let email = sign_up(&server.url).await?;
+    let round = size.pick(Duration::from_secs(5), Duration::from_millis(500));
+    let own = async || sign_ins_per_second(&server.url, &email, round).await;
+    let bare = async || Ok([hashes_per_second(round)?]);
+    let pairs = Pairs::measure(size.pick(5, 1), own, bare).await?;
+    pairs.report("sign-ins", "by as many clients as are hashed at once", "1/s", [("a bare loop", 80.0)], figures);
+    Ok(())
+}
+
+fn client(number: u32) -> Client {
+    Client::of_address(IpAddr::V4(Ipv4Addr::from_bits(number % CLIENTS)))
+}
+
+/// In one thread that does nothing else: its time is the processor's.
+async fn check_in_memory_us(checks: u32) -> Outcome<f64> {
+    let limits = Limits::new(&LimitSettings::default())?;
+    let began = Instant::now();
+    for number in 0..checks {
+        limits.admit(Rule::Api, &client(number)).await;
+    }
+    Ok(1e6 * began.elapsed().as_secs_f64() / f64::from(checks))
+}
+
+async fn check_in_redis_p99_ms(checks: u32) -> Outcome<f64> {
+    let redis = RedisServer::start().await;
+    let limits = Limits::new(&LimitSettings { redis_url: Some(redis.url()), ..LimitSettings::default() })?;
+    // The connection is made, and the script sent, with the first.
+    limits.admit(Rule::Api, &client(0)).await;
+    let mut milliseconds = Vec::new();
+    for number in 0..checks {
+        let asked = Instant::now();
+        limits.admit(Rule::Api, &client(number)).await;
+        milliseconds.push(1000.0 * asked.elapsed().as_secs_f64());
+    }
+    Ok(percentile(&milliseconds, 99))
+}
+
+async fn sign_up(url: &str) -> Outcome<String> {
+    let email = "bench@example.com".to_owned();
+    let form = [("artist_name", "Bench"), ("email", &*email), ("password", PASSWORD)];
+    Browser::new().post(format!("{url}/api/account/sign-up")).form(&form).send().await?.error_for_status()?;
+    Ok(email)
+}
+
+async fn sign_ins_per_second(url: &str, email: &str, round: Duration) -> Outcome<f64> {
+    let began = Instant::now();
+    let people = (0..HASHED_AT_ONCE).map(|_| async {
+        let (browser, mut sign_ins) = (Browser::new(), 0);
+        while began.elapsed() < round {
+            let form = [("email", email), ("password", PASSWORD)];
+            browser.post(format!("{url}/api/account/sign-in")).form(&form).send().await?.error_for_status()?;
+            sign_ins += 1;
+        }
+        Outcome::Ok(sign_ins)
+    });
+    let sign_ins: u32 = try_join_all(people).await?.into_iter().sum();
+    Ok(f64::from(sign_ins) / began.elapsed().as_secs_f64())
+}
+
+/// As many threads as the server hashes in at once, and nothing else.
+fn hashes_per_second(round: Duration) -> Outcome<f64> {
+    let params = Params::new(HASH_MEMORY_KIB, HASH_PASSES, 1, None).map_err(|error| error.to_string())?;
+    let (hasher, hashes, began) =
+        (Argon2::new(Algorithm::Argon2id, Version::V0x13, params), Arc::new(AtomicU32::new(0)), Instant::now());
+    thread::scope(|scope| {
+        for _ in 0..HASHED_AT_ONCE {
+            scope.spawn(|| {
+                while began.elapsed() < round {
+                    let hashed = hasher.hash_password_into(PASSWORD.as_bytes(), b"a salt of sixteen", &mut [0; 32]);
+                    hashes.fetch_add(u32::from(hashed.is_ok()), Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    Ok(f64::from(hashes.load(Ordering::Relaxed)) / began.elapsed().as_secs_f64())
+}
