@@ -6,7 +6,7 @@ use std::{
 };
 
 use axum::extract::ConnectInfo;
-use http::{HeaderMap, HeaderName, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use vwaza::backend::limits::Client;
 
@@ -105,9 +105,11 @@ impl Peers {
     }
 }
 
+/// The hops, the client's first. What a client has written may be anything; what a proxy adds on its right is text.
 fn forwarded_for(headers: &HeaderMap) -> impl DoubleEndedIterator<Item = &str> {
-    let values: Vec<&str> = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).collect();
-    values.into_iter().flat_map(|value| value.split(','))
+    let values: Vec<&[u8]> = headers.get_all(FORWARDED_FOR).iter().map(HeaderValue::as_bytes).collect();
+    let hops = values.into_iter().flat_map(|value| value.split(|byte| *byte == b','));
+    hops.map(|hop| std::str::from_utf8(hop).unwrap_or_default())
 }
 
 /// `192.0.2.7`, `192.0.2.7:4711`, `2001:db8::1` or `[2001:db8::1]:4711`: proxies write all of them.
@@ -173,6 +175,9 @@ mod tests {
         assert_eq!(of("::ffff:203.0.113.9"), "203.0.113.9");
         assert_eq!(of("203.0.113.9, nonsense"), "10.0.0.1");
         assert_eq!(of(""), "10.0.0.1");
+        let mut odd = request("10.0.0.1", &[]);
+        odd.headers_mut().insert("x-forwarded-for", HeaderValue::from_bytes(b"\xff\xfe, 203.0.113.9").unwrap());
+        assert_eq!(peers.counted(&odd), Counted::For("203.0.113.9".parse().unwrap()));
         let two = [("x-forwarded-for", "198.51.100.1"), ("x-forwarded-for", "203.0.113.9")];
         assert_eq!(counted(&peers, "10.0.0.1", &two), "203.0.113.9");
         // Dual-stack sockets write IPv4 peers as IPv6.

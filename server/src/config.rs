@@ -128,7 +128,7 @@ impl Config {
                 sign_ups: number("VWAZA_LIMIT_SIGN_UPS", 1..=LIMIT_MAX, limits.sign_ups)?,
                 sign_ins: number("VWAZA_LIMIT_SIGN_INS", 1..=LIMIT_MAX, limits.sign_ins)?,
                 upload_creations: number("VWAZA_LIMIT_UPLOAD_CREATIONS", 1..=LIMIT_MAX, limits.upload_creations)?,
-                upload_bytes_per_minute: number::<u64>("VWAZA_LIMIT_UPLOAD_MB_PER_MINUTE", 1..=1_000_000_000, 12_000)?
+                upload_bytes_per_minute: number::<u64>("VWAZA_LIMIT_UPLOAD_MB_PER_MINUTE", 60..=1_000_000_000, 12_000)?
                     * 1_000_000,
                 streams_per_user: number("VWAZA_LIMIT_STREAMS_PER_USER", 1..=LIMIT_MAX, limits.streams_per_user)?,
                 streams_per_address: number(
@@ -181,10 +181,10 @@ fn trusted_proxies() -> Result<Option<Vec<IpNet>>, ConfigError> {
     const NAME: &str = "VWAZA_TRUSTED_PROXIES";
     let Ok(value) = env::var(NAME) else { return Ok(None) };
     let networks = value.split([',', ' ']).filter(|network| !network.is_empty()).map(|network| {
-        network
-            .parse::<IpNet>()
-            .or_else(|_| network.parse::<IpAddr>().map(IpNet::from))
-            .map_err(|_| ConfigError::new(NAME, network, "an address or a network, like 10.0.0.7 or 10.0.0.0/8"))
+        let parsed = network.parse::<IpNet>().or_else(|_| network.parse::<IpAddr>().map(IpNet::from)).ok();
+        // A server that trusts everybody believes whatever a client writes of itself.
+        let parsed = parsed.filter(|network| network.prefix_len() > 0);
+        parsed.ok_or_else(|| ConfigError::new(NAME, network, "an address or a network, like 10.0.0.7 or 10.0.0.0/8"))
     });
     networks.collect::<Result<_, _>>().map(Some)
 }

@@ -35,7 +35,8 @@ impl<E: Into<AppError>> From<E> for Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.0.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, Json(self.0)).into_response()
+        let retry_after = self.0.retry_after.map(|seconds| [(header::RETRY_AFTER, HeaderValue::from(seconds))]);
+        (status, retry_after, Json(self.0)).into_response()
     }
 }
 
@@ -55,15 +56,19 @@ pub(crate) async fn shape(State(site): State<Site>, request: Request, next: Next
     let id = request.headers().get(&REQUEST_ID).cloned();
     let is_page = request.method() == Method::GET
         && !["/api", "/media/"].iter().any(|prefix| request.uri().path().starts_with(prefix));
+    let here = is_page.then(|| request.uri().path().to_owned());
     let is_head = request.method() == Method::HEAD;
     let mut response = next.run(request).await;
     let status = response.status();
     if is_head {
         may_be_tried_again(status, response.headers_mut());
     }
-    if is_page || is_head || !(status.is_client_error() || status.is_server_error()) {
+    // Pages say themselves what is wrong, unless their request never got there.
+    let is_told = is_page && status != StatusCode::TOO_MANY_REQUESTS;
+    if is_told || is_head || !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
+    let back = back.or(here);
     let (mut parts, body) = response.into_parts();
     let bytes = to_bytes(body, ERROR_BODY_MAX).await.unwrap_or_default();
     let mut error = serde_json::from_slice::<AppError>(&bytes).unwrap_or_else(|_| plain(status));
@@ -80,9 +85,6 @@ pub(crate) async fn shape(State(site): State<Site>, request: Request, next: Next
         return Response::from_parts(parts, Body::from(app::form_problem(site.files(), error, back)));
     }
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Some(seconds) = error.retry_after {
-        parts.headers.insert(header::RETRY_AFTER, seconds.into());
-    }
     may_be_tried_again(parts.status, &mut parts.headers);
     let body = serde_json::to_vec(&error).unwrap_or_default();
     Response::from_parts(parts, Body::from(body))

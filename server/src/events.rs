@@ -30,7 +30,7 @@ struct Subscription {
     token: Option<SecretToken>,
     changes: tokio::sync::broadcast::Receiver<Change>,
     heartbeat: tokio::time::Interval,
-    _slot: StreamSlot,
+    _slot: Option<StreamSlot>,
 }
 
 pub(crate) async fn events(
@@ -40,7 +40,7 @@ pub(crate) async fn events(
 ) -> Answer<impl IntoResponse> {
     let limits = state.backend.limits();
     let client = parts.extensions.get::<Counted>().and_then(Counted::client).filter(|_| limits.are_on());
-    let slot = limits.open_stream(actor.id, client)?;
+    let slot = client.map(|client| limits.open_stream(actor.id, client)).transpose()?;
     let token = session_token(&state.backend, &parts);
     let mut heartbeat = interval(HEARTBEAT);
     heartbeat.reset();

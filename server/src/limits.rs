@@ -63,8 +63,9 @@ fn rules_of(method: &Method, path: &str) -> &'static [Rule] {
     }
 }
 
+/// Whether the guard against bursts counts a request. Other paths below `/health` are pages that are not there.
 fn is_guarded(path: &str) -> bool {
-    !path.starts_with("/health") && path != "/metrics"
+    !matches!(path, "/health" | "/health/live" | "/metrics")
 }
 
 /// Names the client that a request counts for, for whatever is inside.
@@ -89,8 +90,9 @@ pub(crate) async fn count(State(backend): State<Arc<Backend>>, mut request: Requ
     let limits = backend.limits();
     let Some(client) = client(&request).filter(|_| limits.are_on()) else { return next.run(request).await };
     let mut counted = Vec::new();
+    let deadline = limits.deadline();
     for rule in rules_of(request.method(), request.uri().path()) {
-        let decision = limits.admit(*rule, &client).await;
+        let decision = limits.admit(*rule, &client, deadline).await;
         counted.push((*rule, limits.quota(*rule), decision));
         if !decision.is_admitted {
             let mut response =

@@ -93,8 +93,8 @@ pub fn awaited<T: Clone + Send + Sync + 'static>(resource: Resource<ApiResult<T>
     let _ = resource;
 }
 
-/// What a page shows of a resource that is fetched again and again: trouble on the way to the server does not wipe out what
-/// is there. `subject` tells what the resource is about. Belongs inside the page's Transition.
+/// What a page shows of a resource that is fetched again and again: trouble on the way to the server, or a limit, does not wipe
+/// out what is there. `subject` tells what the resource is about. Belongs inside the page's Transition.
 pub fn steady<K, T>(
     subject: impl Fn() -> K + Send + Sync + 'static,
     resource: Resource<ApiResult<T>>,
@@ -109,7 +109,9 @@ where
         let (subject, now) = (subject(), resource.get());
         let kept = last.filter(|(of, kept)| *of == subject && matches!(kept, Some(Ok(_))));
         match (now, kept) {
-            (Some(Err(error)), Some((_, kept))) if error.status() >= 500 => (subject, kept.clone()),
+            (Some(Err(error)), Some((_, kept))) if error.status() >= 500 || error.retry_after.is_some() => {
+                (subject, kept.clone())
+            }
             (now, _) => (subject, now),
         }
     });

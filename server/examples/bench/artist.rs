@@ -1,13 +1,16 @@
 //! Who uploads, over HTTP, as the browser does.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
-use reqwest::{Client, RequestBuilder, StatusCode};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::json;
 use tempfile::NamedTempFile;
 use testing::fixtures;
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{io::AsyncWriteExt, net::TcpStream, time::sleep};
 use vwaza::domain::upload::{BegunUpload, CHUNK_BYTES, UploadState, UploadStatus};
 
 use crate::Outcome;
@@ -23,6 +26,22 @@ pub(crate) fn song(bytes: u64) -> Outcome<Bytes> {
 pub(crate) fn chunks(file: &Bytes) -> impl Iterator<Item = Bytes> {
     let size = CHUNK_BYTES as usize;
     (0..file.len()).step_by(size).map(move |at| file.slice(at..file.len().min(at + size)))
+}
+
+const BUSY_PAUSE: Duration = Duration::from_millis(50);
+/// A server that is busy for longer is broken.
+const BUSY_MAX: Duration = Duration::from_secs(60);
+
+/// Asks again while the server is busy, as the browser does.
+async fn patiently(ask: impl Fn() -> RequestBuilder) -> Outcome<Response> {
+    let began = Instant::now();
+    loop {
+        let answer = ask().send().await?;
+        if answer.status() != StatusCode::SERVICE_UNAVAILABLE || began.elapsed() > BUSY_MAX {
+            return Ok(answer.error_for_status()?);
+        }
+        sleep(BUSY_PAUSE).await;
+    }
 }
 
 #[derive(Clone)]
@@ -45,15 +64,10 @@ impl Artist {
         let http = Client::new();
         let email = format!("{}@example.com", uuid::Uuid::now_v7().simple());
         let form = [("artist_name", "Bench"), ("email", &email), ("password", "correct horse battery")];
-        let answer = http.post(format!("{url}/api/account/sign-up")).form(&form).send().await?.error_for_status()?;
+        let answer = patiently(|| http.post(format!("{url}/api/account/sign-up")).form(&form)).await?;
         let cookie = answer.headers()["set-cookie"].to_str()?.split(';').next().unwrap_or_default().to_owned();
-        let created = http
-            .post(format!("{url}/api/releases/create"))
-            .header("cookie", &cookie)
-            .form(&[("", ""); 0])
-            .send()
-            .await?;
-        let release = created.error_for_status()?.json::<String>().await?;
+        let create = || http.post(format!("{url}/api/releases/create")).header("cookie", &cookie).form(&[("", ""); 0]);
+        let release = patiently(create).await?.json::<String>().await?;
         Ok(Self { http, url: url.to_owned(), cookie, release })
     }
 
@@ -82,23 +96,35 @@ impl Artist {
             "target": { "NewTrack": self.release }, "file_name": "song.wav", "length": file.len(),
             "fingerprint": uuid::Uuid::now_v7().to_string(),
         }});
-        let answer =
-            self.http.post(format!("{}/api/upload/begin", self.url)).header("cookie", &self.cookie).json(&intent);
-        Ok(answer.send().await?.error_for_status()?.json().await?)
+        let url = format!("{}/api/upload/begin", self.url);
+        let begin = || self.http.post(&url).header("cookie", &self.cookie).json(&intent);
+        Ok(patiently(begin).await?.json().await?)
     }
 
-    /// To the last 204: all of it is received.
+    /// To the last 204: all of it is received. As the browser does, it asks a server that was busy how far it is, and goes on from there.
     pub(crate) async fn send(&self, upload: &BegunUpload, file: &Bytes) -> Outcome<()> {
         let mut offset = 0;
-        for chunk in chunks(file) {
-            let size = chunk.len();
-            self.patch(upload, offset, chunk).await?;
-            offset += size;
+        while offset < file.len() {
+            let chunk = file.slice(offset..file.len().min(offset + CHUNK_BYTES as usize));
+            let sent = chunk.len();
+            match self.try_patch(upload, offset, chunk).await? {
+                answer if answer.status() == StatusCode::NO_CONTENT => offset += sent,
+                answer if answer.status() == StatusCode::SERVICE_UNAVAILABLE => {
+                    sleep(BUSY_PAUSE).await;
+                    offset = self.offset(upload).await?;
+                }
+                answer => return Err(answer.text().await?.into()),
+            }
         }
         Ok(())
     }
 
     pub(crate) async fn patch(&self, upload: &BegunUpload, offset: usize, chunk: Bytes) -> Outcome<()> {
+        let answer = self.try_patch(upload, offset, chunk).await?;
+        if answer.status() == StatusCode::NO_CONTENT { Ok(()) } else { Err(answer.text().await?.into()) }
+    }
+
+    async fn try_patch(&self, upload: &BegunUpload, offset: usize, chunk: Bytes) -> Outcome<Response> {
         let answer = self
             .http
             .patch(format!("{}{}", self.url, upload.url))
@@ -109,13 +135,14 @@ impl Artist {
             .body(chunk)
             .send()
             .await?;
-        if answer.status() == StatusCode::NO_CONTENT { Ok(()) } else { Err(answer.text().await?.into()) }
+        Ok(answer)
     }
 
     /// How far it is, as the server says.
     pub(crate) async fn offset(&self, upload: &BegunUpload) -> Outcome<usize> {
-        let asked = self.http.head(format!("{}{}", self.url, upload.url)).header("cookie", &self.cookie);
-        let answer = asked.header("tus-resumable", "1.0.0").send().await?.error_for_status()?;
+        let url = format!("{}{}", self.url, upload.url);
+        let ask = || self.http.head(&url).header("cookie", &self.cookie).header("tus-resumable", "1.0.0");
+        let answer = patiently(ask).await?;
         Ok(answer.headers()["upload-offset"].to_str()?.parse()?)
     }
 
@@ -138,15 +165,9 @@ impl Artist {
 
     pub(crate) async fn stored(&self, upload: &BegunUpload) -> Outcome<()> {
         loop {
-            let answer = self.get(&upload.url).send().await?;
-            // Busy: asked again, as the browser does.
-            if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-            let status = answer.error_for_status()?.json::<UploadStatus>().await?;
+            let status = patiently(|| self.get(&upload.url)).await?.json::<UploadStatus>().await?;
             match status.state {
-                UploadState::Receiving | UploadState::Received => tokio::time::sleep(Duration::from_millis(50)).await,
+                UploadState::Receiving | UploadState::Received => sleep(BUSY_PAUSE).await,
                 UploadState::Attached => return Ok(()),
                 state => return Err(format!("the upload is {state:?}: {:?}", status.message).into()),
             }

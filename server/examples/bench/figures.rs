@@ -82,7 +82,7 @@ impl Figures {
             println!("{}", rows.join("\n"));
             return Err("the rows above were measured; rows.txt lists others".into());
         }
-        match self.0.iter().find(|figure| !figure.measured.is_finite()) {
+        match self.0.iter().find(|figure| figure.measured.is_nan()) {
             Some(figure) => Err(format!("“{}” has no figure", figure.what).into()),
             None => Ok(()),
         }
@@ -117,10 +117,10 @@ impl Figures {
     }
 }
 
-/// What this many in a hundred samples are below; without samples, nothing is.
+/// What this many in a hundred samples are below; not a number without samples.
 pub(crate) fn percentile(samples: &[f64], percent: usize) -> f64 {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
     let at = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
-    sorted.get(at).copied().unwrap_or(f64::INFINITY)
+    sorted.get(at).copied().unwrap_or(f64::NAN)
 }

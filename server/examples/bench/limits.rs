@@ -62,7 +62,7 @@ async fn check_in_memory_us(checks: u32) -> Outcome<f64> {
     let limits = Limits::new(&LimitSettings::default())?;
     let began = Instant::now();
     for number in 0..checks {
-        limits.admit(Rule::Api, &client(number)).await;
+        limits.admit(Rule::Api, &client(number), limits.deadline()).await;
     }
     Ok(1e6 * began.elapsed().as_secs_f64() / f64::from(checks))
 }
@@ -71,11 +71,11 @@ async fn check_in_redis_p99_ms(checks: u32) -> Outcome<f64> {
     let redis = RedisServer::start().await;
     let limits = Limits::new(&LimitSettings { redis_url: Some(redis.url()), ..LimitSettings::default() })?;
     // The connection is made, and the script sent, with the first.
-    limits.admit(Rule::Api, &client(0)).await;
+    limits.admit(Rule::Api, &client(0), limits.deadline()).await;
     let mut milliseconds = Vec::new();
     for number in 0..checks {
         let asked = Instant::now();
-        limits.admit(Rule::Api, &client(number)).await;
+        limits.admit(Rule::Api, &client(number), limits.deadline()).await;
         milliseconds.push(1000.0 * asked.elapsed().as_secs_f64());
     }
     Ok(percentile(&milliseconds, 99))

@@ -54,8 +54,10 @@ async fn the_request_after_the_hundredth_in_a_minute_hears_when_to_come_again() 
     for path in ["/sign-in", "/health", "/health/live"] {
         assert_eq!(client.get(path).await.expect_status(200).header("ratelimit"), None, "{path}");
     }
+    let head = client.send(client.request(Method::HEAD, "/api/uploads/a/b")).await.expect_status(429);
+    assert!(head.header("retry-after").unwrap().parse::<u64>().unwrap() + 3 > seconds, "{:?}", head.headers);
     let figures = app.anyone().get("/metrics").await.text();
-    assert!(figures.contains(r#"vwaza_rate_limited_total{rule="api"} 1"#), "{figures}");
+    assert!(figures.contains(r#"vwaza_rate_limited_total{rule="api"} 2"#), "{figures}");
 }
 
 #[tokio::test]
@@ -167,6 +169,11 @@ async fn a_burst_is_refused_whatever_it_asks_for() {
         let refused = async || Some(client.get(path).await).filter(|answer| answer.status == 429);
         eventually(&format!("a burst of {path} is refused"), refused).await;
     }
+    // A person is told by a page; only what operators ask for is outside the guard.
+    let page = async || Some(client.get("/healthz").await).filter(|answer| answer.status == 429);
+    let page = eventually("a page is refused", page).await;
+    assert!(page.header("content-type").unwrap().starts_with("text/html") && page.header("retry-after").is_some());
+    assert!(page.text().contains("too many requests from your network"), "{}", page.text());
     let refused = async || {
         let answer = client.send(client.request(Method::POST, "/sign-in")).await;
         (answer.status == 429).then_some(answer)
@@ -273,6 +280,7 @@ async fn settings_of_limits_are_checked_at_the_start() {
     let app = spawn_app().await;
     for (name, value, words) in [
         ("VWAZA_TRUSTED_PROXIES", "proxy.example", "VWAZA_TRUSTED_PROXIES is “proxy.example”"),
+        ("VWAZA_TRUSTED_PROXIES", "0.0.0.0/0", "VWAZA_TRUSTED_PROXIES is “0.0.0.0/0”"),
         ("VWAZA_LIMIT_SIGN_INS", "0", "VWAZA_LIMIT_SIGN_INS is “0”"),
         ("VWAZA_RATE_LIMITS", "maybe", "VWAZA_RATE_LIMITS is “maybe”"),
         ("REDIS_URL", "postgres://here", "REDIS_URL is not understood"),

@@ -65,8 +65,8 @@ pub enum Client {
 }
 
 impl Client {
-    /// The client behind an address. An IPv6 address counts as its /64 network: whoever has one has all of it. An IPv4 address that is
-    /// written as IPv6 counts as itself.
+    /// The client behind an address. An IPv6 address counts as its /64 network, as providers give a whole network to one customer. An IPv4
+    /// address that is written as IPv6 counts as itself.
     pub fn of_address(address: IpAddr) -> Self {
         Self::Network(match address.to_canonical() {
             IpAddr::V6(address) => IpAddr::from((u128::from(address) & !u128::from(u64::MAX)).to_be_bytes()),
@@ -87,6 +87,7 @@ impl fmt::Display for Client {
 pub struct Limits {
     is_on: bool,
     burst: u32,
+    redis_timeout: Duration,
     rules: [(Rule, Quota, Windows); Rule::ALL.len()],
     redis: Option<Redis>,
     upload_pace: Pace,
@@ -95,12 +96,13 @@ pub struct Limits {
 
 impl Limits {
     /// # Errors
-    /// When `REDIS_URL` is not an address of Redis. That Redis does not answer is no error: each process then goes by its own memory.
+    /// When `REDIS_URL` is not an address of Redis. Redis may be away: each process then counts for itself.
     pub fn new(settings: &LimitSettings) -> Result<Self> {
         let redis = settings.redis_url.as_deref().map(|url| Redis::connect(url, settings.redis_timeout)).transpose();
         Ok(Self {
             is_on: settings.is_on,
             burst: settings.burst,
+            redis_timeout: settings.redis_timeout,
             rules: Rule::ALL.map(|rule| {
                 let quota = rule.quota(settings);
                 (rule, quota, Windows::new(quota))
@@ -126,12 +128,17 @@ impl Limits {
         self.rule(rule).1
     }
 
-    /// Counts a request of this client, unless it is one too many. Waits for Redis no longer than the settings allow (50 ms); where Redis does not answer in time, this
-    /// process counts for itself.
-    pub async fn admit(&self, rule: Rule, client: &Client) -> Decision {
+    /// Until when a request that comes now may wait for Redis, however many rules count it.
+    pub fn deadline(&self) -> Instant {
+        Instant::now() + self.redis_timeout
+    }
+
+    /// Counts a request of this client, unless it is one too many. If Redis does not answer before the deadline, this process counts for
+    /// itself.
+    pub async fn admit(&self, rule: Rule, client: &Client, deadline: Instant) -> Decision {
         let (rule, quota, windows) = self.rule(rule);
         let decision = match &self.redis {
-            Some(redis) => redis.admit(*rule, *quota, client).await,
+            Some(redis) => redis.admit(*rule, *quota, client, deadline).await,
             None => None,
         };
         let decision = decision.unwrap_or_else(|| windows.admit(client));
@@ -150,7 +157,7 @@ impl Limits {
     ///
     /// # Errors
     /// 429 when this user, or this client, has too many already.
-    pub fn open_stream(&self, user: UserId, client: Option<Client>) -> Result<StreamSlot, Problem> {
+    pub fn open_stream(&self, user: UserId, client: Client) -> Result<StreamSlot, Problem> {
         self.streams.open(user, client)
     }
 

@@ -9,7 +9,7 @@ use redis::{
     RedisResult, Script,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 
 use super::{Client, Rule};
 use crate::domain::limits::{Decision, Quota};
@@ -26,6 +26,8 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local max, window = tonumber(ARGV[1]), tonumber(ARGV[2])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - window)
+-- The clock of a Redis that took over may be behind by seconds: times ahead of it would count for too long.
+redis.call('ZREMRANGEBYSCORE', KEYS[1], string.format('(%.0f', now + 1000000), '+inf')
 local counted = redis.call('ZCARD', KEYS[1])
 local admitted = 0
 if counted < max then
@@ -37,7 +39,7 @@ if counted < max then
     admitted, counted = 1, counted + 1
 end
 local oldest = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
-return {admitted, max - counted, oldest and oldest + window - now or 0}";
+return {admitted, math.max(0, max - counted), oldest and oldest + window - now or 0}";
 
 pub(super) struct Redis {
     connection: ConnectionManager,
@@ -48,7 +50,7 @@ pub(super) struct Redis {
 }
 
 impl Redis {
-    /// Connects in the background, and again whenever the connection breaks.
+    /// Connects with the first request, and again whenever the connection breaks.
     ///
     /// # Errors
     /// When the address is not understood.
@@ -62,12 +64,12 @@ impl Redis {
     }
 
     /// `None` where Redis does not answer in time.
-    pub(super) async fn admit(&self, rule: Rule, quota: Quota, client: &Client) -> Option<Decision> {
+    pub(super) async fn admit(&self, rule: Rule, quota: Quota, client: &Client, deadline: Instant) -> Option<Decision> {
         let away_since = *self.away_since.lock().unwrap_or_else(PoisonError::into_inner);
         if away_since.is_some_and(|since| since.elapsed() < ASK_AGAIN_AFTER) {
             return None;
         }
-        let answer = timeout(self.timeout, self.ask(rule, quota, client)).await;
+        let answer = timeout_at(deadline.into(), self.ask(rule, quota, client)).await;
         let (decision, trouble) = match answer {
             Ok(Ok(decision)) => (Some(decision), None),
             Ok(Err(error)) => (None, Some(error.to_string())),

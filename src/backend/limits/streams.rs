@@ -15,7 +15,7 @@ pub(super) struct Streams {
     open: Arc<Mutex<Open>>,
 }
 
-/// Only who has one open stands in here, and connections are bounded: so are these.
+/// Holds only users and clients that have a stream open, so the number of connections bounds it.
 #[derive(Default)]
 struct Open {
     users: HashMap<UserId, u32>,
@@ -25,7 +25,7 @@ struct Open {
 /// The right to one open stream, until it is dropped.
 pub struct StreamSlot {
     user: UserId,
-    client: Option<Client>,
+    client: Client,
     open: Arc<Mutex<Open>>,
 }
 
@@ -34,22 +34,16 @@ impl Streams {
         Self { per_user, per_client, open: Arc::default() }
     }
 
-    /// `client` is `None` for requests that are not limited.
-    ///
     /// # Errors
     /// 429 when this user, or this client, has too many already.
-    pub(super) fn open(&self, user: UserId, client: Option<Client>) -> Result<StreamSlot, Problem> {
+    pub(super) fn open(&self, user: UserId, client: Client) -> Result<StreamSlot, Problem> {
         let mut open = lock(&self.open);
         let is_full = |count: Option<&u32>, max| count.is_some_and(|count| *count >= max);
-        if is_full(open.users.get(&user), self.per_user)
-            || client.as_ref().is_some_and(|client| is_full(open.clients.get(client), self.per_client))
-        {
+        if is_full(open.users.get(&user), self.per_user) || is_full(open.clients.get(&client), self.per_client) {
             return Err(Problem::TooMany("Too many of your pages are open. Close some of them.".into()));
         }
         *open.users.entry(user).or_default() += 1;
-        if let Some(client) = &client {
-            *open.clients.entry(client.clone()).or_default() += 1;
-        }
+        *open.clients.entry(client.clone()).or_default() += 1;
         Ok(StreamSlot { user, client, open: Arc::clone(&self.open) })
     }
 }
@@ -58,9 +52,7 @@ impl Drop for StreamSlot {
     fn drop(&mut self) {
         let mut open = lock(&self.open);
         leave(&mut open.users, &self.user);
-        if let Some(client) = &self.client {
-            leave(&mut open.clients, client);
-        }
+        leave(&mut open.clients, &self.client);
     }
 }
 
@@ -88,13 +80,13 @@ mod tests {
     fn a_stream_that_ends_makes_room_for_another() {
         let streams = Streams::new(2, 3);
         let (ana, ben) = (UserId(Uuid::from_u128(1)), UserId(Uuid::from_u128(2)));
-        let home = Some(Client::of_address([192, 0, 2, 1].into()));
+        let [home, elsewhere] = [1, 2].map(|last| Client::of_address([192, 0, 2, last].into()));
         let mut slots = vec![streams.open(ana, home.clone()).unwrap(), streams.open(ana, home.clone()).unwrap()];
         assert!(streams.open(ana, home.clone()).is_err());
         slots.push(streams.open(ben, home.clone()).unwrap());
         // The address is full, for whoever asks from there.
         assert!(streams.open(ben, home.clone()).is_err());
-        slots.push(streams.open(ben, None).unwrap());
+        slots.push(streams.open(ben, elsewhere).unwrap());
         drop(slots.remove(0));
         slots.push(streams.open(ana, home).unwrap());
         drop(slots);

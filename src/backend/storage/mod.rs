@@ -17,7 +17,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutOptions, PutPayload, path::Path as Key};
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
@@ -270,14 +270,14 @@ impl Storage {
             Ok(result) => result,
             Err(error) => return self.breaker.note(Verb::Read, caller, Err(error)),
         };
-        // It has worked when it is through.
-        let (on_error, at_end) = (Arc::clone(&self.breaker), Arc::clone(&self.breaker));
-        let chunks = result.into_stream().map(move |chunk| match chunk {
-            Ok(bytes) => Ok(bytes),
-            Err(error) => on_error.note(Verb::Read, caller, Err(error.into())),
+        // A read has worked with its last byte. Whoever has announced a length asks for nothing behind it.
+        let (breaker, mut left) = (Arc::clone(&self.breaker), result.range.end - result.range.start);
+        let chunks = result.into_stream().map(move |chunk| {
+            let chunk = chunk.map_err(Error::from);
+            left = left.saturating_sub(chunk.as_ref().map_or(0, |bytes| bytes.len() as u64));
+            if chunk.is_ok() && left > 0 { chunk } else { breaker.note(Verb::Read, caller, chunk) }
         });
-        let end = stream::once(async move { at_end.note(Verb::Read, caller, Ok(Bytes::new())) });
-        Ok(chunks.chain(end).boxed())
+        Ok(chunks.boxed())
     }
 
     /// Where whoever has the address reads the object, for ten minutes. `None`: this storage has no such addresses.

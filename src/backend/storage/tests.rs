@@ -1,20 +1,23 @@
 //! One suite over all storages: whatever is behind the trait, the product sees the same.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Instant};
 
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use testing::{eventually, s3_server::S3Server, supabase_server::SupabaseServer};
 use uuid::Uuid;
 
-use super::{Kind, Storage};
+use super::{Kind, Storage, Verb};
 use crate::{
     backend::{
         Error, KeepingSettings, LimitSettings, QueueSettings, S3Settings, Settings, StorageSettings, SupabaseSettings,
         UploadSettings, objects::Intended,
     },
-    domain::{ids::ObjectId, media::MediaLimits},
+    domain::{
+        ids::{JobId, ObjectId},
+        media::MediaLimits,
+    },
 };
 
 /// Larger than one part of any storage, and no multiple of any.
@@ -223,7 +226,21 @@ macro_rules! conformance {
     };
 }
 
+/// HTTP, which has announced a length, asks for nothing behind the last byte.
+async fn a_read_has_worked_with_its_last_byte(place: Place) {
+    let object = place.put(&bytes(100_000)).await;
+    let (began, other) = (Instant::now(), Some(JobId(Uuid::now_v7())));
+    let mut chunks = place.storage.read(&object.key, None).await.unwrap();
+    let mut left = 100_000;
+    while left > 0 {
+        assert!(!place.storage.breaker.has_worked_since(Verb::Read, began, other), "{left} bytes are missing");
+        left -= chunks.next().await.unwrap().unwrap().len();
+    }
+    assert!(place.storage.breaker.has_worked_since(Verb::Read, began, other));
+}
+
 conformance! {
+    a_read_has_worked_with_its_last_byte
     what_is_put_is_there_as_it_was
     small_bytes_are_put_and_copied
     ranges_are_exact
