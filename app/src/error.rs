@@ -35,7 +35,7 @@ impl AppError {
         self.fields.get(name).map(str::to_owned)
     }
 
-    /// What a person reads. Where a request came too soon, the message is the one that scripts know.
+    /// The sentence for a person. The message of a request that came too soon is for scripts, which know it word for word.
     pub fn words(&self) -> String {
         match self.retry_after {
             Some(_) => "There were too many requests from your network in a short time.".into(),

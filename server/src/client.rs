@@ -12,7 +12,7 @@ use vwaza::backend::limits::Client;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-/// What a proxy adds. A request without any of them has come from this machine itself if its peer is on it.
+/// Headers that a proxy adds. A request of a loopback peer without any of them comes from this machine itself.
 pub(crate) const FORWARDING: [HeaderName; 4] = [header::FORWARDED, header::VIA, FORWARDED_FOR, REAL_IP];
 
 const LOOPBACK: [IpNet; 2] = [
@@ -165,7 +165,7 @@ mod tests {
     fn a_trusted_proxys_header_is_read_from_the_right() {
         let peers = peers(Some(&["10.0.0.0/8", "2001:db8::/32"]), "0.0.0.0", "https://music.example");
         let of = |value: &str| counted(&peers, "10.0.0.1", &[("x-forwarded-for", value)]);
-        // What a client writes itself stands on the left of what the proxy adds.
+        // A client's own entry stands on the left of what the proxy adds.
         assert_eq!(of("127.0.0.1, 203.0.113.9"), "203.0.113.9");
         assert_eq!(of("203.0.113.9, 10.1.2.3"), "203.0.113.9");
         assert_eq!(of("10.9.9.9, 10.1.2.3"), "10.9.9.9");

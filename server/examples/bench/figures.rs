@@ -117,7 +117,7 @@ impl Figures {
     }
 }
 
-/// What this many in a hundred samples are below; not a number without samples.
+/// The value that `percent` of the samples are below; NaN without samples.
 pub(crate) fn percentile(samples: &[f64], percent: usize) -> f64 {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);

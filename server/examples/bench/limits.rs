@@ -1,4 +1,4 @@
-//! What limits cost, and how many people sign in beside what the cores can hash at all.
+//! The cost of a limit's check, and sign-ins per second beside what the cores can hash at all.
 
 use std::{
     net::{IpAddr, Ipv4Addr},

@@ -81,7 +81,7 @@ async fn bytes_of_uploads_do_not_spend_the_requests_and_creations_have_a_limit_o
     let created = ana.tus(Method::POST, "/api/uploads", &[("upload-length", &length)]).await.expect_status(429);
     assert_eq!(created.header("tus-resumable"), Some("1.0.0"));
     assert_eq!(created.header("ratelimit-policy"), Some(r#""upload-creation";q=3;w=900"#));
-    // What is under way goes on.
+    // An upload that has begun goes on.
     ana.patch(&begun.url, 40_000, song.slice(40_000..)).await.expect_status(204);
     assert_eq!(admitted(&ana, 10).await, 9);
 }
@@ -149,7 +149,7 @@ async fn a_server_on_loopback_with_a_public_address_believes_the_proxy_beside_it
     let app = spawn_app_with(&settings).await;
     assert_eq!(admitted(&app.anyone().from("203.0.113.1"), 10).await, 5);
     assert_eq!(admitted(&app.anyone().from("203.0.113.2"), 10).await, 5);
-    // What a client writes itself stands on the left.
+    // A client's own entry stands on the left.
     assert_eq!(admitted(&app.anyone().from("203.0.113.99, 203.0.113.1"), 1).await, 0);
 }
 
@@ -230,7 +230,7 @@ async fn two_with(redis: &RedisServer, timeout_ms: &str) -> (App, App) {
 #[tokio::test]
 async fn redis_makes_one_limit_of_two_processes_exactly() {
     let redis = RedisServer::start().await;
-    // What is tried here is the count, on a machine that may be slow.
+    // The test is about the count, on a machine that may be slow.
     let (one, other) = two_with(&redis, "10000").await;
     let clients = [one.anyone().from("203.0.113.1"), other.anyone().from("203.0.113.1")];
     let asked = join_all((0..240).map(|number| who(&clients[number % 2]))).await;
@@ -262,7 +262,7 @@ async fn n1_redis_that_is_gone_or_hangs_limits_each_process_by_itself() {
         } else {
             redis.start_again().await;
         }
-        // It is shared again: what one process has counted, the other knows.
+        // The limit is shared again when one process knows what the other has counted.
         let shared = async || {
             asked += 1;
             let address = format!("198.51.100.{asked}");
