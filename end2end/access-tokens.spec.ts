@@ -28,6 +28,7 @@ test('an artist makes a token for a script, sees it once, and revokes it', async
   const nowhere = '/api/uploads/00000000-0000-0000-0000-000000000000/00000000-0000-0000-0000-000000000000';
   expect((await page.request.get(nowhere, options)).status()).toBe(404);
   await page.reload();
+  await alive(page);
   await expect(tokens.getByText('studio backup', { exact: true })).toBeVisible();
   await expect(tokens.getByLabel('Your new token')).toHaveCount(0);
   const sent = await pressTwice(tokens.getByRole('button', { name: 'Revoke studio backup' }), '**/api/access-tokens/revoke');
