@@ -8,6 +8,8 @@ mod redis_server;
 #[cfg(feature = "servers")]
 pub mod s3_server;
 #[cfg(feature = "servers")]
+pub mod smtp_server;
+#[cfg(feature = "servers")]
 pub mod supabase_server;
 mod wait;
 
