@@ -91,6 +91,9 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/") view=pages::home::Home ssr=SsrMode::Async/>
                     <Route path=path!("/sign-in") view={Lazy::<parts::SignIn>::new()} ssr=SsrMode::Async/>
                     <Route path=path!("/sign-up") view={Lazy::<parts::SignUp>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/forgot-password") view={Lazy::<parts::ForgotPassword>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/reset-password") view={Lazy::<parts::ResetPassword>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/verify-email") view={Lazy::<parts::VerifyEmail>::new()} ssr=SsrMode::Async/>
                     <Route path=path!("/account") view={Lazy::<parts::Account>::new()} ssr=SsrMode::Async/>
                     <Route path=path!("/releases/:id") view={Lazy::<parts::Release>::new()} ssr=SsrMode::Async/>
                     <Route path=path!("/releases/:id/:step") view={Lazy::<parts::Wizard>::new()} ssr=SsrMode::Async/>

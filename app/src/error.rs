@@ -4,7 +4,10 @@ use std::fmt;
 
 use leptos::prelude::{FromServerFnError, ServerFnErrorErr};
 use serde::{Deserialize, Serialize};
-use vwaza::domain::problem::{FieldErrors, Problem};
+use vwaza::domain::{
+    limits::LimitedBy,
+    problem::{FieldErrors, Problem},
+};
 
 use crate::api::json::JsonText;
 
@@ -21,6 +24,9 @@ pub struct AppError {
     /// Where a request came too soon: seconds until it is worth repeating.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u32>,
+    /// What came too often, where it was not the requests of a network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limited_by: Option<LimitedBy>,
     /// Names the request in the log; filled in on the way out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
@@ -37,9 +43,14 @@ impl AppError {
 
     /// The sentence for a person. The message of a request that came too soon is for scripts, which know it word for word.
     pub fn words(&self) -> String {
-        match self.retry_after {
-            Some(_) => "There were too many requests from your network in a short time.".into(),
-            None => self.message.clone(),
+        match self.limited_by {
+            Some(LimitedBy::Account) => {
+                "There were too many failed sign-ins to this account. Use a browser that has signed in before, or set a new password."
+                    .into()
+            }
+            Some(LimitedBy::ResetMail) => "We sent several mails to this address already. Look into your spam folder, too.".into(),
+            _ if self.retry_after.is_some() => "There were too many requests from your network in a short time.".into(),
+            _ => self.message.clone(),
         }
     }
 
@@ -59,6 +70,7 @@ impl AppError {
             message: message.into(),
             fields: FieldErrors::default(),
             retry_after: None,
+            limited_by: None,
             request_id: None,
         }
     }
@@ -81,7 +93,10 @@ impl From<Problem> for AppError {
         let mut error = Self::new(problem.status(), problem.to_string());
         match problem {
             Problem::Invalid(fields) => error.fields = fields,
-            Problem::RateLimited { retry_after_seconds } => error.retry_after = Some(retry_after_seconds),
+            Problem::RateLimited { by, retry_after_seconds } => {
+                error.retry_after = Some(retry_after_seconds);
+                error.limited_by = Some(by).filter(|by| *by != LimitedBy::Network);
+            }
             _ => {}
         }
         error

@@ -35,14 +35,20 @@ pub(crate) struct Peers {
 pub(crate) enum Counted {
     For(IpAddr),
     /// A request from this machine, in development.
-    Exempt,
+    Exempt(IpAddr),
 }
 
 impl Counted {
     pub(crate) fn client(&self) -> Option<Client> {
         match self {
             Self::For(address) => Some(Client::of_address(*address)),
-            Self::Exempt => None,
+            Self::Exempt(_) => None,
+        }
+    }
+
+    pub(crate) fn address(&self) -> IpAddr {
+        match self {
+            Self::For(address) | Self::Exempt(address) => *address,
         }
     }
 }
@@ -73,7 +79,7 @@ impl Peers {
         let peer = peer.unwrap_or(IpAddr::from([0, 0, 0, 0])).to_canonical();
         let headers = request.headers();
         if self.exempts_loopback && peer.is_loopback() && !FORWARDING.iter().any(|name| headers.contains_key(name)) {
-            return Counted::Exempt;
+            return Counted::Exempt(peer);
         }
         if !self.is_trusted(peer) {
             self.warn_of_unknown_proxy(peer, headers);
@@ -123,10 +129,12 @@ fn parse_address(hop: &str) -> Option<IpAddr> {
 
 fn is_loopback_url(url: &str) -> bool {
     let uri: Option<http::Uri> = url.parse().ok();
-    uri.as_ref().and_then(http::Uri::host).is_some_and(|host| {
-        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
-        host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
-    })
+    uri.as_ref().and_then(http::Uri::host).is_some_and(is_loopback_host)
+}
+
+pub(crate) fn is_loopback_host(host: &str) -> bool {
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -145,7 +153,7 @@ mod tests {
     fn counted(peers: &Peers, peer: &str, headers: &[(&'static str, &str)]) -> String {
         match peers.counted(&request(peer, headers)) {
             Counted::For(address) => address.to_string(),
-            Counted::Exempt => "exempt".into(),
+            Counted::Exempt(_) => "exempt".into(),
         }
     }
 

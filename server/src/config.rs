@@ -15,13 +15,13 @@ use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 use vwaza::{
     backend::{
-        KeepingSettings, LimitSettings, QueueSettings, S3Settings, Settings, StorageSettings, SupabaseSettings,
-        UploadSettings, days,
+        KeepingSettings, LimitSettings, MailSettings, QueueSettings, S3Settings, Settings, StorageSettings,
+        SupabaseSettings, UploadSettings, days,
     },
     domain::media::MediaLimits,
 };
 
-use crate::client::Peers;
+use crate::client::{Peers, is_loopback_host};
 
 /// As many times as a client may be counted in a window: each takes 8 bytes.
 const LIMIT_MAX: u32 = 100_000;
@@ -61,6 +61,8 @@ pub(crate) struct Config {
     pub(crate) queue: QueueSettings,
     pub(crate) keeping: KeepingSettings,
     pub(crate) limits: LimitSettings,
+    pub(crate) mail: MailSettings,
+    requires_verified_email: bool,
     /// Proxies whose word on their clients is believed; unset: see `Peers::new`.
     trusted_proxies: Option<Vec<IpNet>>,
     /// For `/metrics`, where the peer is not on this machine.
@@ -86,6 +88,7 @@ impl Config {
         let uploads = UploadSettings::default();
         let queue = QueueSettings::default();
         let limits = LimitSettings::default();
+        let mail = mail()?;
         Ok(Self {
             listen,
             database_url: text("DATABASE_URL"),
@@ -136,7 +139,11 @@ impl Config {
                     1..=LIMIT_MAX,
                     limits.streams_per_address,
                 )?,
+                failed_sign_ins: number("VWAZA_LIMIT_FAILED_SIGN_INS", 1..=LIMIT_MAX, limits.failed_sign_ins)?,
+                reset_mails: number("VWAZA_LIMIT_RESET_MAILS", 1..=LIMIT_MAX, limits.reset_mails)?,
             },
+            requires_verified_email: switch("VWAZA_REQUIRE_VERIFIED_EMAIL", mail.smtp_url.is_some())?,
+            mail,
             trusted_proxies: trusted_proxies()?,
             metrics_token: text("VWAZA_METRICS_TOKEN"),
             fail_points: text("VWAZA_FAIL_POINTS").unwrap_or_default(),
@@ -171,6 +178,8 @@ impl Config {
             queue: self.queue.clone(),
             keeping: self.keeping.clone(),
             limits: self.limits.clone(),
+            mail: self.mail.clone(),
+            requires_verified_email: self.requires_verified_email,
             fail_points: self.fail_points.clone(),
         }
     }
@@ -187,6 +196,30 @@ fn trusted_proxies() -> Result<Option<Vec<IpNet>>, ConfigError> {
         parsed.ok_or_else(|| ConfigError::new(NAME, network, "an address or a network, like 10.0.0.7 or 10.0.0.0/8"))
     });
     networks.collect::<Result<_, _>>().map(Some)
+}
+
+/// The links of mails that leave this machine have to lead back to it.
+fn mail() -> Result<MailSettings, ConfigError> {
+    let Some(url) = text("SMTP_URL") else { return Ok(MailSettings::default()) };
+    let uri = url.parse::<http::Uri>().ok();
+    let host = uri.as_ref().filter(|uri| matches!(uri.scheme_str(), Some("smtp" | "smtps"))).and_then(http::Uri::host);
+    let Some(host) = host else {
+        // Without the value, which may hold a password.
+        return Err(ConfigError::new("SMTP_URL", "…", "an address like smtps://user:password@mail.example"));
+    };
+    let is_elsewhere = !is_loopback_host(host);
+    if is_elsewhere && text("VWAZA_PUBLIC_URL").is_none() {
+        return Err(ConfigError::new(
+            "VWAZA_PUBLIC_URL",
+            "",
+            "the address that links in mails lead to; SMTP_URL needs it",
+        ));
+    }
+    // Neither passwords nor links cross a network in the clear, unless the operator says so with `tls=opportunistic`.
+    let is_clear = url.starts_with("smtp://") && uri.is_some_and(|uri| uri.query().is_none());
+    let url = if is_elsewhere && is_clear { format!("{}?tls=required", url.trim_end_matches('?')) } else { url };
+    let from = required("MAIL_FROM", "a sender like Vwaza <noreply@music.example>; SMTP_URL needs it")?;
+    Ok(MailSettings { smtp_url: Some(url), from })
 }
 
 fn storage() -> Result<StorageSettings, ConfigError> {

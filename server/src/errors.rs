@@ -85,6 +85,9 @@ pub(crate) async fn shape(State(site): State<Site>, request: Request, next: Next
         return Response::from_parts(parts, Body::from(app::form_problem(site.files(), error, back)));
     }
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(seconds) = error.retry_after {
+        parts.headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
     may_be_tried_again(parts.status, &mut parts.headers);
     let body = serde_json::to_vec(&error).unwrap_or_default();
     Response::from_parts(parts, Body::from(body))

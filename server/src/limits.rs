@@ -28,10 +28,11 @@ use tower_governor::{
 use vwaza::{
     backend::{
         Backend,
+        accounts::ClientAddress,
         limits::{Client, Rule},
     },
     domain::{
-        limits::{Decision, Quota},
+        limits::{Decision, LimitedBy, Quota},
         problem::Problem,
     },
 };
@@ -71,6 +72,7 @@ fn is_guarded(path: &str) -> bool {
 /// Names the client that a request counts for, for whatever is inside.
 pub(crate) async fn name_client(State(peers): State<Arc<Peers>>, mut request: Request, next: Next) -> Response {
     let counted = peers.counted(&request);
+    request.extensions_mut().insert(ClientAddress(counted.address()));
     request.extensions_mut().insert(counted);
     next.run(request).await
 }
@@ -95,9 +97,11 @@ pub(crate) async fn count(State(backend): State<Arc<Backend>>, mut request: Requ
         let decision = limits.admit(*rule, &client, deadline).await;
         counted.push((*rule, limits.quota(*rule), decision));
         if !decision.is_admitted {
-            let mut response =
-                Failure::from(Problem::RateLimited { retry_after_seconds: seconds(decision.reset_after) })
-                    .into_response();
+            let mut response = Failure::from(Problem::RateLimited {
+                by: LimitedBy::Network,
+                retry_after_seconds: decision.retry_after_seconds(),
+            })
+            .into_response();
             tell(response.headers_mut(), &counted);
             return response;
         }
@@ -117,7 +121,7 @@ fn tell(headers: &mut HeaderMap, counted: &[(Rule, Quota, Decision)]) {
         let separator = if limits.is_empty() { "" } else { ", " };
         let (name, max, window) = (rule.name(), quota.max, quota.window.as_secs());
         // Writing to a String cannot fail.
-        let _ = write!(limits, "{separator}\"{name}\";r={};t={}", decision.remaining, seconds(decision.reset_after));
+        let _ = write!(limits, "{separator}\"{name}\";r={};t={}", decision.remaining, decision.retry_after_seconds());
         let _ = write!(policies, "{separator}\"{name}\";q={max};w={window}");
     }
     for (name, value) in [(RATE_LIMIT, limits), (RATE_LIMIT_POLICY, policies)] {
@@ -165,11 +169,6 @@ impl HttpBody for ReadAtPace {
     }
 }
 
-/// Rounded up: a client that waits for so long is admitted.
-fn seconds(time: Duration) -> u32 {
-    u32::try_from(time.as_secs() + u64::from(time.subsec_nanos() > 0)).unwrap_or(u32::MAX).max(1)
-}
-
 #[derive(Clone, Copy, Debug)]
 struct ByClient;
 
@@ -194,7 +193,7 @@ pub(crate) fn behind_a_guard(router: Router, backend: &Backend) -> Router {
     let guard = GovernorLayer::new(config).error_handler(|error| match error {
         GovernorError::TooManyRequests { wait_time, .. } => {
             let retry_after_seconds = u32::try_from(wait_time).unwrap_or(u32::MAX).max(1);
-            Failure::from(Problem::RateLimited { retry_after_seconds }).into_response()
+            Failure::from(Problem::RateLimited { by: LimitedBy::Network, retry_after_seconds }).into_response()
         }
         _ => Failure::from(app::error::AppError::internal()).into_response(),
     });
@@ -249,12 +248,5 @@ mod tests {
         ] {
             assert_eq!(rules_of(&method, path), rules, "{method} {path}");
         }
-    }
-
-    #[test]
-    fn a_wait_is_rounded_up_to_whole_seconds() {
-        assert_eq!(seconds(Duration::ZERO), 1);
-        assert_eq!(seconds(Duration::from_millis(1001)), 2);
-        assert_eq!(seconds(Duration::from_secs(60)), 60);
     }
 }

@@ -18,6 +18,7 @@ use crate::domain::ids::{ReleaseId, UserId};
 
 const RELEASES: &str = "vwaza_releases";
 const JOBS: &str = "vwaza_jobs";
+const MAILS: &str = "vwaza_mails";
 /// The first hint goes out at once; those of this time after it go out as one statement: a NOTIFY per row would put all commits
 /// in one line.
 const DEBOUNCE: Duration = Duration::from_millis(10);
@@ -45,22 +46,25 @@ pub enum Change {
 enum Hint {
     Release(ReleaseChanged),
     Job,
+    Mail,
 }
 
 pub struct Events {
     hints: mpsc::UnboundedSender<Hint>,
     releases: broadcast::Sender<Change>,
     jobs: Arc<Notify>,
+    mails: Arc<Notify>,
 }
 
 impl Events {
     pub(super) fn start(db: PgPool, shutdown: CancellationToken) -> Self {
         let (hints, outbox) = mpsc::unbounded_channel();
         let (releases, _) = broadcast::channel(BACKLOG);
-        let jobs = Arc::new(Notify::new());
+        let (jobs, mails) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         tokio::spawn(send(db.clone(), outbox));
-        tokio::spawn(listen(db, releases.clone(), Arc::clone(&jobs), shutdown));
-        Self { hints, releases, jobs }
+        let listener = Listener { releases: releases.clone(), jobs: Arc::clone(&jobs), mails: Arc::clone(&mails) };
+        tokio::spawn(listen(db, listener, shutdown));
+        Self { hints, releases, jobs, mails }
     }
 
     /// To be called after the commit. The receiver lives as long as `self`: sending cannot fail while anybody can see it.
@@ -73,6 +77,17 @@ impl Events {
         // This process need not hear it from PostgreSQL.
         self.jobs.notify_one();
         let _ = self.hints.send(Hint::Job);
+    }
+
+    /// To be called after the commit that queued a mail.
+    pub(super) fn mail_added(&self) {
+        self.mails.notify_one();
+        let _ = self.hints.send(Hint::Mail);
+    }
+
+    /// Wakes when there may be a mail to send.
+    pub(super) fn mails(&self) -> Arc<Notify> {
+        Arc::clone(&self.mails)
     }
 
     /// Every change from now on, of all releases.
@@ -88,30 +103,32 @@ impl Events {
 
 async fn send(pool: PgPool, mut outbox: mpsc::UnboundedReceiver<Hint>) {
     while let Some(first) = outbox.recv().await {
-        let (mut releases, mut has_job) = (HashSet::new(), false);
+        let (mut releases, mut has_job, mut has_mail) = (HashSet::new(), false, false);
         for hint in std::iter::once(first).chain(std::iter::from_fn(|| outbox.try_recv().ok())) {
             match hint {
                 Hint::Release(changed) => {
                     releases.insert(changed);
                 }
                 Hint::Job => has_job = true,
+                Hint::Mail => has_mail = true,
             }
         }
-        if let Err(error) = db::answered(db::PATIENCE, notify(&pool, releases, has_job)).await {
+        if let Err(error) = db::answered(db::PATIENCE, notify(&pool, releases, has_job, has_mail)).await {
             tracing::warn!(error = ?error, "hints could not be sent; polling makes up for them");
         }
         sleep(DEBOUNCE).await;
     }
 }
 
-async fn notify(db: &PgPool, releases: HashSet<ReleaseChanged>, has_job: bool) -> Result<()> {
+async fn notify(db: &PgPool, releases: HashSet<ReleaseChanged>, has_job: bool, has_mail: bool) -> Result<()> {
     let (mut channels, mut payloads) = (Vec::new(), Vec::new());
     for ReleaseChanged { release, artist } in releases {
         channels.push(RELEASES.to_owned());
         payloads.push(format!("{release} {artist}"));
     }
-    if has_job {
-        channels.push(JOBS.to_owned());
+    for channel in [(JOBS, has_job), (MAILS, has_mail)].into_iter().filter_map(|(channel, has)| has.then_some(channel))
+    {
+        channels.push(channel.to_owned());
         payloads.push(String::new());
     }
     // A hint need not outlive a crash: it waits for no disk.
@@ -127,11 +144,18 @@ async fn notify(db: &PgPool, releases: HashSet<ReleaseChanged>, has_job: bool) -
     Ok(())
 }
 
-async fn listen(pool: PgPool, releases: broadcast::Sender<Change>, jobs: Arc<Notify>, shutdown: CancellationToken) {
+/// Whom what is heard is told.
+struct Listener {
+    releases: broadcast::Sender<Change>,
+    jobs: Arc<Notify>,
+    mails: Arc<Notify>,
+}
+
+async fn listen(pool: PgPool, listener: Listener, shutdown: CancellationToken) {
     while !shutdown.is_cancelled() {
         tokio::select! {
             () = shutdown.cancelled() => return,
-            outcome = listen_once(&pool, &releases, &jobs) => if let Err(error) = outcome {
+            outcome = listener.listen_once(&pool) => if let Err(error) = outcome {
                 tracing::warn!(error = ?error, "listening for hints stopped; starting again");
             },
         }
@@ -142,26 +166,36 @@ async fn listen(pool: PgPool, releases: broadcast::Sender<Change>, jobs: Arc<Not
     }
 }
 
-async fn listen_once(pool: &PgPool, releases: &broadcast::Sender<Change>, jobs: &Notify) -> Result<()> {
-    let mut listener = db::answered(db::PATIENCE, async {
-        let mut listener = PgListener::connect_with(pool).await?;
-        listener.listen_all([RELEASES, JOBS]).await?;
-        Ok(listener)
-    })
-    .await?;
-    missed(releases, jobs);
-    loop {
-        match heard(pool, &mut listener).await? {
-            Some(hint) if hint.channel() == RELEASES => {
-                // Nobody may be listening, which is no error.
-                if let Some(changed) = parse(hint.payload()) {
-                    let _ = releases.send(Change::Release(changed));
+impl Listener {
+    async fn listen_once(&self, pool: &PgPool) -> Result<()> {
+        let mut listener = db::answered(db::PATIENCE, async {
+            let mut listener = PgListener::connect_with(pool).await?;
+            listener.listen_all([RELEASES, JOBS, MAILS]).await?;
+            Ok(listener)
+        })
+        .await?;
+        self.missed();
+        loop {
+            match heard(pool, &mut listener).await? {
+                Some(hint) if hint.channel() == RELEASES => {
+                    // Nobody may be listening, which is no error.
+                    if let Some(changed) = parse(hint.payload()) {
+                        let _ = self.releases.send(Change::Release(changed));
+                    }
                 }
+                Some(hint) if hint.channel() == MAILS => self.mails.notify_one(),
+                Some(_) => self.jobs.notify_one(),
+                // The connection was lost, and with it hints.
+                None => self.missed(),
             }
-            Some(_) => jobs.notify_one(),
-            // The connection was lost, and with it hints.
-            None => missed(releases, jobs),
         }
+    }
+
+    /// Nobody may be listening, which is no error.
+    fn missed(&self) {
+        let _ = self.releases.send(Change::Everything);
+        self.jobs.notify_one();
+        self.mails.notify_one();
     }
 }
 
@@ -174,14 +208,8 @@ async fn heard(pool: &PgPool, listener: &mut PgListener) -> Result<Option<PgNoti
     if let Ok(hint) = timeout(QUIET, &mut next).await {
         return Ok(hint?);
     }
-    db::answered(db::PATIENCE, notify(pool, HashSet::new(), true)).await?;
+    db::answered(db::PATIENCE, notify(pool, HashSet::new(), true, false)).await?;
     db::answered(db::PATIENCE, async { Ok(next.await?) }).await
-}
-
-/// Nobody may be listening, which is no error.
-fn missed(releases: &broadcast::Sender<Change>, jobs: &Notify) {
-    let _ = releases.send(Change::Everything);
-    jobs.notify_one();
 }
 
 fn parse(payload: &str) -> Option<ReleaseChanged> {

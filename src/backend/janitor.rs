@@ -7,7 +7,11 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{Backend, Result, db, jobs, queue, reaper};
+use super::{
+    Backend, Result, access_tokens,
+    accounts::{browsers, reset, security_log, verification},
+    db, jobs, mail, queue, reaper,
+};
 
 const ROUND_EVERY_MAX: Duration = Duration::from_secs(60);
 const ROUND_EVERY_MIN: Duration = Duration::from_millis(100);
@@ -42,12 +46,32 @@ async fn round(backend: &Arc<Backend>) {
     chore("received files that are overtaken", retire_overtaken(backend)).await;
     chore("dead letters that are overtaken", retire_dead_letters(backend)).await;
     chore("completed jobs", forget_completed_jobs(backend)).await;
+    chore("reset links whose time is over", counted("expired reset links", reset::purge_expired(backend, BATCH))).await;
+    let purge = verification::purge_expired(backend, BATCH);
+    chore("verification links whose time is over", counted("expired verification links", purge)).await;
+    let tell = access_tokens::tell_of_expiry(backend, BATCH);
+    chore("access tokens that are about to expire", counted("notices of expiring access tokens", tell)).await;
+    let purge = access_tokens::purge_expired(backend, BATCH);
+    chore("expired access tokens", counted("expired access tokens", purge)).await;
+    chore("browsers that nobody uses any more", counted("known browsers", browsers::purge_old(backend, BATCH))).await;
+    chore("old security events", counted("security events", security_log::purge_old(backend, BATCH))).await;
+    let retention = backend.settings.keeping.completed_job;
+    chore("mails that have ended", counted("ended mails", mail::purge_ended(&backend.db, retention, BATCH))).await;
+    chore("mails in files", backend.mail.purge_files()).await;
 }
 
 async fn chore(what: &str, work: impl Future<Output = Result<()>>) {
     if let Err(error) = db::answered(CHORE_MAX, work).await {
         tracing::warn!(error = ?error, "{what} could not be put away; trying again in the next round");
     }
+}
+
+async fn counted(what: &str, purge: impl Future<Output = Result<u64>>) -> Result<()> {
+    let purged = purge.await?;
+    if purged > 0 {
+        tracing::info!(rows = purged, "{what}");
+    }
+    Ok(())
 }
 
 async fn forget_sessions(backend: &Backend) -> Result<()> {

@@ -1,6 +1,7 @@
 //! Everything that touches the world: PostgreSQL, storage, spool, queue, media. All SQL of the product is in here.
 
 mod access_tokens;
+pub mod accounts;
 mod db;
 mod dead_letters;
 pub mod embedded_postgres;
@@ -15,6 +16,7 @@ mod janitor;
 mod jobs;
 pub mod limits;
 mod lines;
+mod mail;
 mod measures;
 pub mod media;
 pub mod media_files;
@@ -41,6 +43,7 @@ use std::{
 pub use db::migrate_database;
 pub use error::Error;
 pub use fsck::{Damage, Finding, Repair, Report, fsck};
+pub use mail::MailSettings;
 pub use measures::Measures;
 pub use sessions::hex;
 pub use settings::{
@@ -50,7 +53,7 @@ pub use settings::{
 use sqlx::PgPool;
 pub use storage::install_tls;
 use tokio_util::sync::CancellationToken;
-pub use users::create_user;
+pub use users::{SignedIn, create_user};
 use uuid::Uuid;
 pub use worker::WorkerHealth;
 
@@ -81,7 +84,9 @@ pub struct Backend {
     /// The queue's.
     lines: lines::Lines,
     upload_lines: lines::Lines,
-    session_cookie: sessions::SessionCookie,
+    mail: mail::Transport,
+    session_cookie: sessions::TokenCookie,
+    browser_cookie: sessions::TokenCookie,
     shutdown: CancellationToken,
 }
 
@@ -91,6 +96,7 @@ impl Backend {
     pub async fn start(settings: Settings) -> Result<Arc<Self>> {
         fail_points::arm(&settings.fail_points)?;
         let limits = limits::Limits::new(&settings.limits)?;
+        let mail = mail::Transport::open(&settings.mail, &settings.data_dir)?;
         migrate_database(&settings.database_url).await?;
         let db = db::connect(&settings.database_url, settings.queue.concurrency.max(1)).await?;
         let storage = storage::Storage::open(&settings, storage::Storage::folder(&db).await?)?;
@@ -100,7 +106,9 @@ impl Backend {
         let backend = Arc::new(Self {
             events: events::Events::start(db.clone(), shutdown.clone()),
             passwords: passwords::Passwords::new(),
-            session_cookie: sessions::SessionCookie::for_site(&settings.public_url),
+            session_cookie: sessions::TokenCookie::of_session(&settings.public_url),
+            browser_cookie: sessions::TokenCookie::of_browser(&settings.public_url),
+            mail,
             worker: worker::Worker::new(WorkerId(Uuid::now_v7()), &settings.queue, shutdown.clone()),
             reaper: reaper::Place::default(),
             limits,
@@ -133,8 +141,13 @@ impl Backend {
         self.shutdown.clone()
     }
 
-    pub fn session_cookie(&self) -> &sessions::SessionCookie {
+    pub fn session_cookie(&self) -> &sessions::TokenCookie {
         &self.session_cookie
+    }
+
+    /// Tells a browser that has signed in before.
+    pub fn browser_cookie(&self) -> &sessions::TokenCookie {
+        &self.browser_cookie
     }
 
     pub fn media_limits(&self) -> &MediaLimits {
@@ -159,6 +172,18 @@ impl Backend {
 
     pub fn users(&self) -> users::Users<'_> {
         users::Users(self)
+    }
+
+    pub fn password_reset(&self) -> accounts::reset::PasswordReset<'_> {
+        accounts::reset::PasswordReset(self)
+    }
+
+    pub fn verification(&self) -> accounts::verification::Verification<'_> {
+        accounts::verification::Verification(self)
+    }
+
+    pub fn security_log(&self) -> accounts::security_log::SecurityLog<'_> {
+        accounts::security_log::SecurityLog(self)
     }
 
     pub fn releases(&self) -> releases::Releases<'_> {

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 
 use super::{Backend, Error, Result};
 use crate::domain::{
-    account::{Actor, Role, SESSION_DAYS, SessionView},
+    account::{Actor, Role, SESSION_ABSOLUTE_DAYS, SESSION_DAYS, SessionView},
     device::device_words,
     ids::{SessionId, UserId},
     problem::Problem,
@@ -61,6 +61,10 @@ impl UserAgent {
     pub fn cut(text: &str) -> Self {
         Self(text.chars().filter(|char| !char.is_control()).take(Self::MAX_CHARS).collect())
     }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// Lower-case hexadecimal.
@@ -73,18 +77,26 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// How the cookie is called and set: bound to the host and to TLS where the site has it.
-pub struct SessionCookie {
+/// How a cookie is called and set: bound to the host and to TLS where the site has it.
+pub struct TokenCookie {
     secure: bool,
+    name: &'static str,
+    secure_name: &'static str,
 }
 
-impl SessionCookie {
-    pub(super) fn for_site(public_url: &str) -> Self {
-        Self { secure: public_url.starts_with("https://") }
+impl TokenCookie {
+    /// Proves a session.
+    pub(super) fn of_session(public_url: &str) -> Self {
+        Self { secure: is_secure(public_url), name: "vwaza", secure_name: "__Host-vwaza" }
+    }
+
+    /// Proves that a browser has signed in before.
+    pub(super) fn of_browser(public_url: &str) -> Self {
+        Self { secure: is_secure(public_url), name: "vwaza-browser", secure_name: "__Host-vwaza-browser" }
     }
 
     pub fn name(&self) -> &'static str {
-        if self.secure { "__Host-vwaza" } else { "vwaza" }
+        if self.secure { self.secure_name } else { self.name }
     }
 
     /// The Set-Cookie header that hands over `token`, or that takes the cookie away.
@@ -99,6 +111,10 @@ impl SessionCookie {
     }
 }
 
+fn is_secure(public_url: &str) -> bool {
+    public_url.starts_with("https://")
+}
+
 pub struct Sessions<'a>(pub(super) &'a Backend);
 
 impl Sessions<'_> {
@@ -107,12 +123,15 @@ impl Sessions<'_> {
         let hash = token.hash();
         let row = sqlx::query!(
             r#"select u.id as "id: UserId", u.role as "role: Role", u.email, u.artist_name,
-                      s.expires_at < now() + make_interval(days => $2 / 2)
+                      $4 and u.email_verified_at is null as "must_verify_email!",
+                      s.expires_at < least(now() + make_interval(days => $2 / 2), s.created_at + make_interval(days => $3))
                           or s.last_used_at < now() - interval '10 minutes' as "is_news!"
                from sessions s join users u on u.id = s.user_id
                where s.token_hash = $1 and s.expires_at > now() and u.disabled_at is null"#,
             hash,
-            SESSION_DAYS
+            SESSION_DAYS,
+            SESSION_ABSOLUTE_DAYS,
+            self.0.settings.requires_verified_email
         )
         .fetch_optional(&self.0.db)
         .await?;
@@ -120,16 +139,24 @@ impl Sessions<'_> {
         if row.is_news {
             sqlx::query!(
                 "update sessions set last_used_at = now(), expires_at = case
-                     when expires_at < now() + make_interval(days => $2 / 2) then now() + make_interval(days => $2)
+                     when expires_at < now() + make_interval(days => $2 / 2)
+                         then least(now() + make_interval(days => $2), created_at + make_interval(days => $3))
                      else expires_at end
                  where token_hash = $1",
                 hash,
-                SESSION_DAYS
+                SESSION_DAYS,
+                SESSION_ABSOLUTE_DAYS
             )
             .execute(&self.0.db)
             .await?;
         }
-        let actor = Actor { id: row.id, role: row.role, email: row.email, artist_name: row.artist_name };
+        let actor = Actor {
+            id: row.id,
+            role: row.role,
+            email: row.email,
+            artist_name: row.artist_name,
+            must_verify_email: row.must_verify_email,
+        };
         // The request's span, where it has such fields: every line that is logged from here on names the person.
         tracing::Span::current()
             .record("user.id", tracing::field::display(actor.id))
@@ -217,9 +244,9 @@ mod tests {
     #[test]
     fn the_cookie_is_bound_to_the_host_where_there_is_tls() {
         let token = SecretToken::generate().unwrap();
-        let plain = SessionCookie::for_site("http://127.0.0.1:3000").header(Some(&token));
+        let plain = TokenCookie::of_session("http://127.0.0.1:3000").header(Some(&token));
         assert!(plain.starts_with("vwaza=") && plain.contains("HttpOnly; SameSite=Lax") && !plain.contains("Secure"));
-        let tls = SessionCookie::for_site("https://vwaza.example").header(None);
+        let tls = TokenCookie::of_session("https://vwaza.example").header(None);
         assert!(tls.starts_with("__Host-vwaza=; Path=/;") && tls.ends_with("Max-Age=0; Secure"));
     }
 

@@ -2,6 +2,7 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
+use super::mail::MailSettings;
 use crate::domain::media::MediaLimits;
 
 #[derive(Clone, Debug)]
@@ -17,6 +18,9 @@ pub struct Settings {
     pub queue: QueueSettings,
     pub keeping: KeepingSettings,
     pub limits: LimitSettings,
+    pub mail: MailSettings,
+    /// An artist whose address is not verified does not submit.
+    pub requires_verified_email: bool,
     /// Where this process is to break; only in builds for tests.
     pub fail_points: String,
 }
@@ -133,6 +137,10 @@ pub struct LimitSettings {
     pub streams_per_user: u32,
     /// Event streams that are open at once.
     pub streams_per_address: u32,
+    /// Failed sign-ins to one account in 15 minutes, after which only known browsers may sign in to it.
+    pub failed_sign_ins: u32,
+    /// Reset mails to one address in an hour.
+    pub reset_mails: u32,
 }
 
 impl Default for LimitSettings {
@@ -150,6 +158,8 @@ impl Default for LimitSettings {
             upload_bytes_per_minute: 12_000_000_000,
             streams_per_user: 20,
             streams_per_address: 100,
+            failed_sign_ins: 10,
+            reset_mails: 3,
         }
     }
 }

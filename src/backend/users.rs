@@ -1,18 +1,33 @@
 //! Accounts: signing up and in, the profile, the password.
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    Backend, Error, Result, db,
+    Backend, Error, Result, access_tokens,
+    accounts::{Visitor, browsers, refuse_common, reset, security_log},
+    db,
+    limits::{Client, Rule},
+    mail::{self, Recipient},
     passwords::Passwords,
-    sessions::{self, SecretToken, UserAgent},
+    sessions::{self, SecretToken},
 };
 use crate::domain::{
-    account::{Actor, Email, PASSWORD_MAX_BYTES, Password, Profile, Role, SignUp},
+    account::{Actor, Email, MailPreference, PASSWORD_MAX_BYTES, Password, Role, SignUp},
     ids::UserId,
+    limits::LimitedBy,
+    mail::{Message, PasswordChange},
     problem::Problem,
+    security::SecurityEventKind,
 };
+
+/// What a browser gets when somebody signs in with it.
+#[derive(Debug)]
+pub struct SignedIn {
+    pub session: SecretToken,
+    /// Makes the browser a known one of the account.
+    pub browser: SecretToken,
+}
 
 pub struct Users<'a>(pub(super) &'a Backend);
 
@@ -26,20 +41,26 @@ impl Users<'_> {
     /// Makes an artist's account and signs it in.
     ///
     /// # Errors
-    /// 409 when the e-mail has an account already.
-    pub async fn sign_up(&self, form: SignUp, browser: &UserAgent) -> Result<SecretToken> {
-        let user = self.create(&form.artist_name, &form.email, &form.password, Role::Artist).await?;
-        let mut db = self.0.db.acquire().await?;
-        sessions::begin(&mut db, user, browser).await
-    }
-
-    async fn create(&self, artist_name: &str, email: &Email, password: &Password, role: Role) -> Result<UserId> {
-        let hash = self.0.passwords.hash(password.as_str().to_owned()).await?;
-        insert(&self.0.db, artist_name, email, role, &hash).await
+    /// 400 for a password that many people have; 409 when the e-mail has an account already.
+    pub async fn sign_up(&self, form: SignUp, visitor: &Visitor) -> Result<SignedIn> {
+        refuse_common("password", &form.password, form.email.as_str())?;
+        let hash = self.0.passwords.hash(form.password.as_str().to_owned()).await?;
+        let mut tx = db::begin(&self.0.db).await?;
+        let user = insert(&mut tx, &form.artist_name, &form.email, Role::Artist, &hash, false).await?;
+        if self.0.settings.requires_verified_email {
+            mail::enqueue(&mut tx, Recipient::User(user), Message::VerifyEmail).await?;
+        }
+        let signed_in = begin_session(&mut tx, user, visitor).await?;
+        tx.commit().await?;
+        self.0.events.mail_added();
+        Ok(signed_in)
     }
 
     /// Starts a session. A wrong e-mail and a wrong password look the same and take the same time.
-    pub async fn sign_in(&self, email: &str, password: &str, browser: &UserAgent) -> Result<SecretToken> {
+    ///
+    /// # Errors
+    /// 401; 429 after too many failed sign-ins to this account, unless the browser has signed in to it before.
+    pub async fn sign_in(&self, email: &str, password: &str, visitor: &Visitor) -> Result<SignedIn> {
         if password.len() > PASSWORD_MAX_BYTES || email.contains('\0') {
             return Err(Problem::WrongCredentials.into());
         }
@@ -50,36 +71,57 @@ impl Users<'_> {
         .fetch_optional(&self.0.db)
         .await?;
         let (id, hash) = user.map(|user| (user.id, user.password_hash)).unzip();
-        let is_right = self.0.passwords.verify(password.to_owned(), hash).await?;
+        let account = Client::of_account(email);
+        let is_counted = !browsers::is_known(self.0, id, visitor).await?;
+        if is_counted {
+            // Before the password is compared: of many guesses at once, no more are compared than may be.
+            self.0.limits.require(Rule::FailedSignIn, &account, LimitedBy::Account).await?;
+        }
+        let is_right = self.0.passwords.verify(password.to_owned(), hash.clone()).await?;
+        if !is_right && let Some(id) = id {
+            let mut db = self.0.db.acquire().await?;
+            security_log::record(&mut db, id, SecurityEventKind::SignInFailed, "", visitor).await?;
+        }
         let id = id.filter(|_| is_right).ok_or(Problem::WrongCredentials)?;
-        let mut db = self.0.db.acquire().await?;
-        sessions::begin(&mut db, id, browser).await
+        if is_counted {
+            self.0.limits.take_back(Rule::FailedSignIn, &account).await;
+        }
+        let mut tx = db::begin(&self.0.db).await?;
+        // Not with a password that was changed, nor to an account that was disabled, while it was compared.
+        let is_current = sqlx::query_scalar!(
+            r#"select disabled_at is null and password_hash = $2 as "is_current!" from users where id = $1 for no key update"#,
+            id as UserId,
+            hash.as_deref()
+        )
+        .fetch_one(&mut *tx)
+        .await?;
+        if !is_current {
+            return Err(Problem::WrongCredentials.into());
+        }
+        let signed_in = begin_session(&mut tx, id, visitor).await?;
+        tx.commit().await?;
+        Ok(signed_in)
     }
 
-    /// # Errors
-    /// 409 when the e-mail has another account already.
-    pub async fn save_profile(&self, actor: &Actor, profile: Profile) -> Result<Actor> {
+    pub async fn save_profile(&self, actor: &Actor, artist_name: String) -> Result<Actor> {
         sqlx::query!(
-            "update users set artist_name = $2, email = $3, updated_at = now() where id = $1",
+            "update users set artist_name = $2, updated_at = now() where id = $1",
             actor.id as UserId,
-            profile.artist_name,
-            profile.email.as_str()
+            artist_name
         )
         .execute(&self.0.db)
-        .await
-        .map_err(email_taken)?;
-        Ok(Actor { artist_name: profile.artist_name, email: profile.email.as_str().to_owned(), ..actor.clone() })
+        .await?;
+        Ok(Actor { artist_name, ..actor.clone() })
     }
 
-    /// Ends all sessions of the account and starts a new one.
-    pub async fn change_password(
-        &self,
-        actor: &Actor,
-        current: &str,
-        new: &str,
-        browser: &UserAgent,
-    ) -> Result<SecretToken> {
-        let new = Password::parse(new).map_err(|message| Problem::field("new_password", message))?;
+    /// Compares with the actor's password, before something that only the owner may do: a session may have been stolen. Returns the
+    /// password's hash.
+    ///
+    /// # Errors
+    /// 400 of `current_password`; 429 after too many wrong ones.
+    pub(super) async fn require_password(&self, actor: &Actor, current: &str) -> Result<String> {
+        let account = Client::of_account(&actor.email);
+        self.0.limits.require(Rule::FailedSignIn, &account, LimitedBy::Account).await?;
         let hash = sqlx::query_scalar!("select password_hash from users where id = $1", actor.id as UserId)
             .fetch_one(&self.0.db)
             .await?;
@@ -87,6 +129,42 @@ impl Users<'_> {
         if !is_short_enough || !self.0.passwords.verify(current.to_owned(), Some(hash.clone())).await? {
             return Err(Problem::field("current_password", "This is not your current password.").into());
         }
+        self.0.limits.take_back(Rule::FailedSignIn, &account).await;
+        Ok(hash)
+    }
+
+    pub async fn mail_preference(&self, actor: &Actor) -> Result<MailPreference> {
+        let wants_release_mail =
+            sqlx::query_scalar!("select wants_release_mail from users where id = $1", actor.id as UserId)
+                .fetch_one(&self.0.db)
+                .await?;
+        Ok(MailPreference { wants_release_mail })
+    }
+
+    /// Mails that are queued already are sent.
+    pub async fn save_mail_preference(&self, actor: &Actor, preference: MailPreference) -> Result<()> {
+        sqlx::query!(
+            "update users set wants_release_mail = $2, updated_at = now() where id = $1",
+            actor.id as UserId,
+            preference.wants_release_mail
+        )
+        .execute(&self.0.db)
+        .await?;
+        Ok(())
+    }
+
+    /// Ends all sessions of the account and starts a new one. Ends its access tokens unless `keep_access_tokens`.
+    pub async fn change_password(
+        &self,
+        actor: &Actor,
+        current: &str,
+        new: &str,
+        keep_access_tokens: bool,
+        visitor: &Visitor,
+    ) -> Result<SignedIn> {
+        let new = Password::parse(new).map_err(|message| Problem::field("new_password", message))?;
+        refuse_common("new_password", &new, &actor.email)?;
+        let hash = self.require_password(actor, current).await?;
         let new_hash = self.0.passwords.hash(new.as_str().to_owned()).await?;
         let mut tx = db::begin(&self.0.db).await?;
         // Against the hash that was verified: of two changes at once, one wins.
@@ -102,16 +180,31 @@ impl Users<'_> {
             return Err(Problem::conflict("The password was changed elsewhere just now. Sign in again.").into());
         }
         sessions::end_all_of(&mut tx, actor.id).await?;
-        let token = sessions::begin(&mut tx, actor.id, browser).await?;
+        if !keep_access_tokens {
+            access_tokens::revoke_all_of(&mut tx, actor.id).await?;
+        }
+        reset::use_up_links(&mut tx, actor.id).await?;
+        let signed_in = begin_session(&mut tx, actor.id, visitor).await?;
+        let changed = Message::PasswordChanged { how: PasswordChange::OnAccountPage };
+        mail::enqueue(&mut tx, Recipient::User(actor.id), changed).await?;
+        security_log::record(&mut tx, actor.id, SecurityEventKind::PasswordChanged, "", visitor).await?;
         tx.commit().await?;
-        Ok(token)
+        self.0.events.mail_added();
+        Ok(signed_in)
     }
+}
+
+async fn begin_session(db: &mut PgConnection, user: UserId, visitor: &Visitor) -> Result<SignedIn> {
+    let session = sessions::begin(db, user, &visitor.user_agent).await?;
+    let browser = browsers::remember(db, user, visitor).await?;
+    security_log::record(db, user, SecurityEventKind::SignIn, "", visitor).await?;
+    Ok(SignedIn { session, browser })
 }
 
 /// Makes an account of any role, for the operator: brings the schema up to date first.
 ///
 /// # Errors
-/// 409 when the e-mail has an account already.
+/// 400 for a password that many people have; 409 when the e-mail has an account already.
 pub async fn create_user(
     database_url: &str,
     artist_name: &str,
@@ -119,23 +212,33 @@ pub async fn create_user(
     password: &Password,
     role: Role,
 ) -> Result<UserId> {
+    refuse_common("password", password, email.as_str())?;
     db::migrate_database(database_url).await?;
     let db = db::connect(database_url, 0).await?;
     let hash = Passwords::new().hash(password.as_str().to_owned()).await?;
-    let id = insert(&db, artist_name, email, role, &hash).await?;
+    let id = insert(&mut *db.acquire().await?, artist_name, email, role, &hash, true).await?;
     db.close().await;
     Ok(id)
 }
 
-async fn insert(db: &PgPool, artist_name: &str, email: &Email, role: Role, password_hash: &str) -> Result<UserId> {
+async fn insert(
+    db: &mut PgConnection,
+    artist_name: &str,
+    email: &Email,
+    role: Role,
+    password_hash: &str,
+    is_verified: bool,
+) -> Result<UserId> {
     let id = UserId(Uuid::now_v7());
     sqlx::query!(
-        "insert into users (id, email, artist_name, role, password_hash) values ($1, $2, $3, $4, $5)",
+        "insert into users (id, email, artist_name, role, password_hash, email_verified_at)
+         values ($1, $2, $3, $4, $5, case when $6 then now() end)",
         id as UserId,
         email.as_str(),
         artist_name,
         role as Role,
-        password_hash
+        password_hash,
+        is_verified
     )
     .execute(db)
     .await
@@ -143,11 +246,11 @@ async fn insert(db: &PgPool, artist_name: &str, email: &Email, role: Role, passw
     Ok(id)
 }
 
-fn email_taken(error: sqlx::Error) -> Error {
+pub(super) fn email_taken(error: sqlx::Error) -> Error {
     let error = Error::from(error);
-    if error.is_unique_violation_of("idx_users_email") {
-        Problem::conflict("Email already registered. Sign in instead, or use another address.").into()
-    } else {
-        error
-    }
+    if error.is_unique_violation_of("idx_users_email") { taken().into() } else { error }
+}
+
+pub(super) fn taken() -> Problem {
+    Problem::conflict("Email already registered. Sign in instead, or use another address.")
 }

@@ -20,7 +20,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use super::{
-    Backend, Error, QueueSettings, Result, db, janitor, jobs,
+    Backend, Error, QueueSettings, Result, db, janitor, jobs, mail,
     queue::{self, Claimant, Claimed, FailureReport},
 };
 use crate::domain::{
@@ -130,6 +130,11 @@ impl Worker {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Ends when the deadline of a shutdown is near: what still runs is given up.
+    pub(super) async fn handing_back(&self) {
+        self.hand_back.cancelled().await;
+    }
+
     /// Runs on a task of its own, to its end, even when nobody waits for it any more; a shutdown waits for it.
     pub(super) async fn track<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> Result<T> {
         Ok(self.tasks.spawn(task).await?)
@@ -187,6 +192,9 @@ pub(super) fn start(backend: &Arc<Backend>) {
     keep_running(backend, "recover", recover_loop);
     keep_running(backend, "watch the storage", watch_storage);
     keep_running(backend, "put away", janitor::run);
+    for _ in 0..mail::SENDERS {
+        keep_running(backend, "send mail", mail::send_loop);
+    }
 }
 
 /// Runs a loop to its end, and anew when it panics: without it the process would look alive and do nothing.

@@ -14,6 +14,12 @@ pub const PASSWORD_MIN_CHARS: usize = 10;
 pub const PASSWORD_MAX_BYTES: usize = 1024;
 /// Days a session lasts; using it in its second half gives it another such time.
 pub const SESSION_DAYS: i32 = 30;
+/// Days after which a session ends, however much it is used. Source: OWASP Session Management Cheat Sheet (absolute timeout).
+pub const SESSION_ABSOLUTE_DAYS: i32 = 90;
+/// Minutes for which the link of a reset mail works.
+pub const RESET_LINK_MINUTES: i32 = 60;
+/// Hours for which the link of a verification mail works.
+pub const VERIFICATION_LINK_HOURS: i32 = 24;
 /// Characters.
 pub const ARTIST_NAME_MAX_CHARS: usize = 100;
 /// Bytes. Source: RFC 5321, 4.5.3.1.3 (a path of 256 with its two brackets).
@@ -33,6 +39,9 @@ pub struct Actor {
     pub role: Role,
     pub email: String,
     pub artist_name: String,
+    /// The address is not verified yet, and has to be before a release is submitted.
+    #[serde(default)]
+    pub must_verify_email: bool,
 }
 
 impl Actor {
@@ -70,6 +79,12 @@ impl Email {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// What a user is sent, beside mails about security, which everybody gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailPreference {
+    pub wants_release_mail: bool,
 }
 
 /// A password as typed; never shown, not even in debug output.
@@ -129,6 +144,21 @@ pub fn parse_artist_name(text: &str) -> Result<String, String> {
 pub const ACCESS_TOKENS_MAX: i64 = 20;
 pub const ACCESS_TOKEN_NAME_MAX_CHARS: usize = 60;
 
+/// Days after which an access token expires, unless its owner says otherwise.
+pub const ACCESS_TOKEN_DAYS: i32 = 90;
+/// What its owner may say.
+pub const ACCESS_TOKEN_DAYS_CHOICES: [i32; 3] = [30, 90, 365];
+/// Days before the end of an access token at which its owner is told.
+pub const ACCESS_TOKEN_NOTICE_DAYS: i32 = 7;
+
+/// # Errors
+/// Of the field `days`.
+pub fn parse_access_token_days(days: Option<i32>) -> Result<i32, Problem> {
+    let days = days.unwrap_or(ACCESS_TOKEN_DAYS);
+    let is_offered = ACCESS_TOKEN_DAYS_CHOICES.contains(&days);
+    is_offered.then_some(days).ok_or_else(|| Problem::field("days", "Choose 30, 90 or 365 days."))
+}
+
 /// What a person calls an access token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessTokenName(String);
@@ -172,6 +202,8 @@ pub struct AccessToken {
     pub created_at: OffsetDateTime,
     /// To the minute.
     pub last_used_at: Option<OffsetDateTime>,
+    pub expires_at: OffsetDateTime,
+    pub is_expired: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -208,28 +240,12 @@ impl RawSignUp {
     }
 }
 
-/// The profile form as it comes.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct RawProfile {
-    pub artist_name: String,
-    pub email: String,
-}
-
-#[derive(Clone, Debug)]
-pub struct Profile {
-    pub artist_name: String,
-    pub email: Email,
-}
-
-impl RawProfile {
-    pub fn parse(&self) -> Result<Profile, Problem> {
-        let mut errors = FieldErrors::default();
-        let parsed = Profile {
-            artist_name: errors.take("artist_name", parse_artist_name(&self.artist_name)),
-            email: errors.take("email", Email::parse(&self.email)),
-        };
-        errors.finish(parsed)
-    }
+/// What became of a change of the e-mail address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EmailChange {
+    Done,
+    /// The link that was sent to the new address has to be opened first.
+    Unconfirmed,
 }
 
 #[cfg(test)]

@@ -46,6 +46,7 @@ ids! {
     /// One object in the storage.
     ObjectId;
     JobId;
+    MailJobId;
     /// The folder in which a process keeps the bytes that it has received and not yet stored.
     SpoolId;
     /// One run of one process, as the queue sees it.

@@ -2,6 +2,20 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
+/// What was used up, for the words to a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LimitedBy {
+    /// The requests of a network.
+    Network,
+    /// The failed sign-ins to an account.
+    Account,
+    /// The reset mails to an address.
+    ResetMail,
+}
+
 /// At most `max` requests in any `window`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
@@ -17,6 +31,14 @@ pub struct Decision {
     pub remaining: u32,
     /// Until the oldest request that counts no longer does: a refused client waits for so long.
     pub reset_after: Duration,
+}
+
+impl Decision {
+    /// Whole seconds, rounded up: a client that waits for so long is admitted.
+    pub fn retry_after_seconds(&self) -> u32 {
+        let rounded_up = self.reset_after.as_secs() + u64::from(self.reset_after.subsec_nanos() > 0);
+        u32::try_from(rounded_up).unwrap_or(u32::MAX).max(1)
+    }
 }
 
 /// The requests of one client that were admitted, as times since any fixed moment. A refused request does not count.
@@ -35,6 +57,11 @@ impl SlidingWindow {
             self.0.push_back(now);
         }
         self.decision(quota, now, is_admitted)
+    }
+
+    /// Takes back the latest request: it turned out not to count.
+    pub fn take_back(&mut self) {
+        self.0.pop_back();
     }
 
     /// Requests that would be admitted now.
@@ -85,6 +112,26 @@ mod tests {
         assert!(!window.admit(QUOTA, at(69)).is_admitted);
         assert!(window.admit(QUOTA, at(70)).is_admitted);
         assert_eq!((window.remaining(QUOTA, at(129)), window.remaining(QUOTA, at(130))), (2, 3));
+    }
+
+    #[test]
+    fn a_wait_is_rounded_up_to_whole_seconds() {
+        let seconds = |millis| {
+            let reset_after = Duration::from_millis(millis);
+            Decision { is_admitted: false, remaining: 0, reset_after }.retry_after_seconds()
+        };
+        assert_eq!((seconds(0), seconds(1001), seconds(60_000)), (1, 2, 60));
+    }
+
+    #[test]
+    fn what_is_taken_back_does_not_count() {
+        let (mut window, at) = (SlidingWindow::default(), Duration::from_secs);
+        for now in 0..3 {
+            window.admit(QUOTA, at(now));
+        }
+        window.take_back();
+        assert!(window.admit(QUOTA, at(3)).is_admitted);
+        assert!(!window.admit(QUOTA, at(4)).is_admitted);
     }
 
     proptest! {

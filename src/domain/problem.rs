@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::limits::LimitedBy;
+
 /// Sentences by field name, shown beside the field.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -79,7 +81,7 @@ pub enum Problem {
     TooMany(String),
     /// 429: too many requests in too short a time. The words are part of the interface that scripts know.
     #[error("Rate limit exceeded. Please try again later.")]
-    RateLimited { retry_after_seconds: u32 },
+    RateLimited { by: LimitedBy, retry_after_seconds: u32 },
     /// 503: trying again later helps.
     #[error("{0}")]
     Unavailable(String),

@@ -19,12 +19,13 @@ pub async fn access_tokens() -> ApiResult<Vec<AccessToken>> {
 
 /// The token itself is seen in this answer only.
 #[server(prefix = "/api", output = Json, endpoint = "access-tokens/make")]
-pub async fn make_access_token(name: String) -> ApiResult<NewAccessToken> {
+pub async fn make_access_token(name: String, #[server(default)] days: Option<i32>) -> ApiResult<NewAccessToken> {
     use super::ssr;
-    use vwaza::domain::account::AccessTokenName;
+    use vwaza::domain::account::{AccessTokenName, parse_access_token_days};
 
     let actor = ssr::current_user().await?;
-    Ok(ssr::backend().access_tokens().make(&actor, &AccessTokenName::parse(&name)?).await?)
+    let (name, days) = (AccessTokenName::parse(&name)?, parse_access_token_days(days)?);
+    Ok(ssr::backend().access_tokens().make(&actor, &name, days, &ssr::visitor()).await?)
 }
 
 #[server(prefix = "/api", output = Json, endpoint = "access-tokens/revoke")]
@@ -32,5 +33,5 @@ pub async fn revoke_access_token(id: AccessTokenId) -> ApiResult<()> {
     use super::ssr;
 
     let actor = ssr::current_user().await?;
-    Ok(ssr::backend().access_tokens().revoke(&actor, id).await?)
+    Ok(ssr::backend().access_tokens().revoke(&actor, id, &ssr::visitor()).await?)
 }

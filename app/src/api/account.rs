@@ -1,10 +1,15 @@
 //! Who is signed in, signing up, in and out, and what people say of themselves.
 
 use leptos::prelude::*;
-use vwaza::domain::account::Actor;
+use vwaza::domain::{
+    account::{Actor, EmailChange, MailPreference},
+    security::SecurityEvent,
+};
 
 use super::json::Json;
 use crate::error::ApiResult;
+#[cfg(feature = "ssr")]
+use vwaza::{backend::sessions::SecretToken, domain::problem::Problem};
 
 /// Who is signed in; `None` where nobody is.
 #[server(prefix = "/api", output = Json, endpoint = "account/current")]
@@ -30,8 +35,8 @@ pub async fn sign_up(
     use vwaza::domain::account::RawSignUp;
 
     let form = RawSignUp { artist_name, email, password };
-    let token = ssr::backend().users().sign_up(form.parse()?, &ssr::user_agent()).await?;
-    ssr::set_session(Some(&token));
+    let signed_in = ssr::backend().users().sign_up(form.parse()?, &ssr::visitor()).await?;
+    ssr::set_signed_in(&signed_in);
     ssr::redirect_form(local_path(&next));
     Ok(())
 }
@@ -42,13 +47,43 @@ pub async fn sign_in(email: String, password: String, #[server(default)] next: S
     use super::ssr;
 
     let backend = ssr::backend();
-    let token = backend.users().sign_in(&email, &password, &ssr::user_agent()).await?;
+    let signed_in = backend.users().sign_in(&email, &password, &ssr::visitor()).await?;
     if let Some(old) = ssr::session_token() {
         backend.sessions().end(&old).await?;
     }
-    ssr::set_session(Some(&token));
+    ssr::set_signed_in(&signed_in);
     ssr::redirect_form(local_path(&next));
     Ok(())
+}
+
+/// Sends a link that sets a new password, if the address has an account. The answer does not tell whether it has.
+#[server(prefix = "/api", output = Json, endpoint = "account/request-password-reset")]
+pub async fn request_password_reset(email: String) -> ApiResult<()> {
+    use super::ssr;
+
+    ssr::backend().password_reset().request(&email, &ssr::visitor()).await?;
+    ssr::redirect_form("/forgot-password?sent=1");
+    Ok(())
+}
+
+/// Sets a new password with the link of a reset mail, or with the code at its end.
+#[server(prefix = "/api", output = Json, endpoint = "account/reset-password")]
+pub async fn reset_password(link: String, new_password: String) -> ApiResult<()> {
+    use super::ssr;
+
+    let browser = ssr::backend().password_reset().finish(&code_of(&link)?, &new_password, &ssr::visitor()).await?;
+    ssr::set_session(None);
+    ssr::set_browser(&browser);
+    ssr::redirect_form("/sign-in?reset=1");
+    Ok(())
+}
+
+/// The code at the end of a link from a mail.
+#[cfg(feature = "ssr")]
+fn code_of(link: &str) -> Result<SecretToken, Problem> {
+    let code = link.rsplit('#').next().unwrap_or_default().trim();
+    let token = SecretToken::parse(code);
+    token.ok_or_else(|| Problem::field("link", "This link is not complete. Copy it from the mail once more."))
 }
 
 #[server(prefix = "/api", output = Json, endpoint = "account/sign-out")]
@@ -64,25 +99,88 @@ pub async fn sign_out() -> ApiResult<()> {
 }
 
 #[server(prefix = "/api", output = Json, endpoint = "account/save-profile")]
-pub async fn save_profile(artist_name: String, email: String) -> ApiResult<Actor> {
+pub async fn save_profile(artist_name: String) -> ApiResult<Actor> {
     use super::ssr;
-    use vwaza::domain::account::RawProfile;
+    use vwaza::domain::account::parse_artist_name;
 
     let actor = ssr::current_user().await?;
-    let form = RawProfile { artist_name, email };
-    Ok(ssr::backend().users().save_profile(&actor, form.parse()?).await?)
+    let name = parse_artist_name(&artist_name).map_err(|message| Problem::field("artist_name", message))?;
+    Ok(ssr::backend().users().save_profile(&actor, name).await?)
 }
 
-/// Ends every other session of the account.
-#[server(prefix = "/api", output = Json, endpoint = "account/change-password")]
-pub async fn change_password(current_password: String, new_password: String) -> ApiResult<()> {
+/// Changes the e-mail address, or sends the link to the new one that does.
+#[server(prefix = "/api", output = Json, endpoint = "account/change-email")]
+pub async fn change_email(email: String, current_password: String) -> ApiResult<EmailChange> {
+    use super::ssr;
+    use vwaza::domain::account::Email;
+
+    let actor = ssr::current_user().await?;
+    let email = Email::parse(&email).map_err(|message| Problem::field("email", message))?;
+    Ok(ssr::backend().verification().change_email(&actor, &email, &current_password, &ssr::visitor()).await?)
+}
+
+/// Sends the link that verifies the actor's address once more.
+#[server(prefix = "/api", output = Json, endpoint = "account/send-verification")]
+pub async fn send_verification() -> ApiResult<()> {
     use super::ssr;
 
     let actor = ssr::current_user().await?;
-    let browser = ssr::user_agent();
-    let token = ssr::backend().users().change_password(&actor, &current_password, &new_password, &browser).await?;
-    ssr::set_session(Some(&token));
+    Ok(ssr::backend().verification().send_again(&actor).await?)
+}
+
+/// Verifies an address with the link that was sent there, or with the code at its end. Returns the address.
+#[server(prefix = "/api", output = Json, endpoint = "account/verify-email")]
+pub async fn verify_email(link: String) -> ApiResult<String> {
+    use super::ssr;
+
+    let email = ssr::backend().verification().finish(&code_of(&link)?, &ssr::visitor()).await?;
+    ssr::redirect_form("/account");
+    Ok(email)
+}
+
+/// Ends every other session of the account, and its access tokens, too, unless a form that asks about them says otherwise.
+#[server(prefix = "/api", output = Json, endpoint = "account/change-password")]
+pub async fn change_password(
+    current_password: String,
+    new_password: String,
+    #[server(default)] asks_about_access_tokens: bool,
+    #[server(default)] end_access_tokens: bool,
+) -> ApiResult<()> {
+    use super::ssr;
+
+    let actor = ssr::current_user().await?;
+    // A form says nothing of a box that is not ticked.
+    let (keeps, visitor) = (asks_about_access_tokens && !end_access_tokens, ssr::visitor());
+    let backend = ssr::backend();
+    let changed = backend.users().change_password(&actor, &current_password, &new_password, keeps, &visitor).await?;
+    ssr::set_signed_in(&changed);
     Ok(())
+}
+
+#[server(prefix = "/api", output = Json, endpoint = "account/mail-preference")]
+pub async fn current_mail_preference() -> ApiResult<MailPreference> {
+    use super::ssr;
+
+    let actor = ssr::current_user().await?;
+    Ok(ssr::backend().users().mail_preference(&actor).await?)
+}
+
+/// A form says nothing of a box that is not ticked.
+#[server(prefix = "/api", output = Json, endpoint = "account/save-mail-preference")]
+pub async fn save_mail_preference(#[server(default)] wants_release_mail: bool) -> ApiResult<()> {
+    use super::ssr;
+
+    let actor = ssr::current_user().await?;
+    Ok(ssr::backend().users().save_mail_preference(&actor, MailPreference { wants_release_mail }).await?)
+}
+
+/// What happened to the account, the newest first.
+#[server(prefix = "/api", output = Json, endpoint = "account/security-events")]
+pub async fn security_events() -> ApiResult<Vec<SecurityEvent>> {
+    use super::ssr;
+
+    let actor = ssr::current_user().await?;
+    Ok(ssr::backend().security_log().list(&actor).await?)
 }
 
 #[cfg(test)]

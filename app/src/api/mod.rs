@@ -13,8 +13,15 @@ pub mod tracks;
 pub mod uploads;
 
 /// What may be called without being signed in.
-pub const PUBLIC: [&str; 4] =
-    ["/api/account/current", "/api/account/sign-in", "/api/account/sign-out", "/api/account/sign-up"];
+pub const PUBLIC: [&str; 7] = [
+    "/api/account/current",
+    "/api/account/request-password-reset",
+    "/api/account/reset-password",
+    "/api/account/sign-in",
+    "/api/account/sign-out",
+    "/api/account/sign-up",
+    "/api/account/verify-email",
+];
 
 /// What server functions need of their surroundings.
 #[cfg(feature = "ssr")]
@@ -31,8 +38,9 @@ pub mod ssr {
     use leptos_axum::ResponseOptions;
     use vwaza::{
         backend::{
-            Backend,
-            sessions::{SecretToken, UserAgent},
+            Backend, SignedIn,
+            accounts::{ClientAddress, Visitor},
+            sessions::{SecretToken, TokenCookie, UserAgent},
         },
         domain::{account::Actor, problem::Problem},
     };
@@ -46,16 +54,25 @@ pub mod ssr {
 
     /// The session that the request's cookie names, whether or not it is valid.
     pub fn session_token() -> Option<SecretToken> {
-        let parts = use_context::<Parts>()?;
-        let jar = CookieJar::from_headers(&parts.headers);
-        SecretToken::parse(jar.get(backend().session_cookie().name())?.value())
+        token_in(backend().session_cookie())
     }
 
-    /// What the browser says of itself, if anything.
-    pub fn user_agent() -> UserAgent {
+    fn token_in(cookie: &TokenCookie) -> Option<SecretToken> {
+        let parts = use_context::<Parts>()?;
+        let jar = CookieJar::from_headers(&parts.headers);
+        SecretToken::parse(jar.get(cookie.name())?.value())
+    }
+
+    /// The browser that asks.
+    pub fn visitor() -> Visitor {
         let parts = use_context::<Parts>();
-        let text = parts.as_ref().and_then(|parts| parts.headers.get(USER_AGENT)?.to_str().ok());
-        UserAgent::cut(text.unwrap_or_default())
+        let user_agent = parts.as_ref().and_then(|parts| parts.headers.get(USER_AGENT)?.to_str().ok());
+        let address = parts.as_ref().and_then(|parts| parts.extensions.get::<ClientAddress>());
+        Visitor {
+            address: address.map(|address| address.0),
+            user_agent: UserAgent::cut(user_agent.unwrap_or_default()),
+            browser: token_in(backend().browser_cookie()),
+        }
     }
 
     /// Names the request in the log.
@@ -91,9 +108,23 @@ pub mod ssr {
 
     /// Hands the browser a session, or with `None` takes it away.
     pub fn set_session(token: Option<&SecretToken>) {
-        let cookie = backend().session_cookie().header(token);
+        set_cookie(&backend().session_cookie().header(token));
+    }
+
+    /// Hands the browser what it gets when somebody signs in.
+    pub fn set_signed_in(signed_in: &SignedIn) {
+        set_session(Some(&signed_in.session));
+        set_browser(&signed_in.browser);
+    }
+
+    /// Makes the browser a known one.
+    pub fn set_browser(token: &SecretToken) {
+        set_cookie(&backend().browser_cookie().header(Some(token)));
+    }
+
+    fn set_cookie(cookie: &str) {
         // A cookie's name and token are ASCII letters, digits and dashes.
-        if let Ok(value) = HeaderValue::from_str(&cookie) {
+        if let Ok(value) = HeaderValue::from_str(cookie) {
             expect_context::<ResponseOptions>().append_header(SET_COOKIE, value);
         }
     }

@@ -1,15 +1,17 @@
 //! A person's access tokens: listed, made, revoked.
 
 use leptos::{html, prelude::*};
-use vwaza::domain::account::{ACCESS_TOKEN_NAME_MAX_CHARS, AccessToken, NewAccessToken};
+use vwaza::domain::account::{
+    ACCESS_TOKEN_DAYS, ACCESS_TOKEN_DAYS_CHOICES, ACCESS_TOKEN_NAME_MAX_CHARS, AccessToken, NewAccessToken,
+};
 
 use super::{
-    field::TextField,
+    field::{SelectField, TextField},
     focus,
     form::{FormErrors, FormNote, SubmitButton},
     icon::IconName,
     sessions::is_over,
-    time_ago::TimeAgo,
+    time_ago::{TimeAgo, date_words},
 };
 use crate::{
     api::access_tokens::{MakeAccessToken, RevokeAccessToken},
@@ -94,11 +96,15 @@ fn Token(token: AccessToken, revoke: ServerAction<RevokeAccessToken>) -> impl In
         Some(at) => view! { <span>"Last used " <TimeAgo at=at/></span> }.into_any(),
         None => view! { <span>"Never used"</span> }.into_any(),
     };
+    let expiry = match token.is_expired {
+        true => view! { <span>"Expired"</span> }.into_any(),
+        false => view! { <span>{format!("Expires {}", date_words(token.expires_at.date()))}</span> }.into_any(),
+    };
     view! {
         <li class="token">
             <div class="min-w-0">
                 <p class="truncate">{token.name}</p>
-                <p class="meta meta-pair"><span>"Made " <TimeAgo at=token.created_at/></span> {used}</p>
+                <p class="meta meta-pair"><span>"Uploads to your releases"</span> {used} {expiry}</p>
             </div>
             <ActionForm action=revoke>
                 <input type="hidden" name="id" value=token.id.to_string()/>
@@ -138,6 +144,14 @@ fn NewToken(make: ServerAction<MakeAccessToken>) -> impl IntoView {
                     hint=format!("For yourself, like “studio backup”. At most {ACCESS_TOKEN_NAME_MAX_CHARS} characters.")
                     autocomplete="off"
                     required=true
+                />
+                <SelectField
+                    name="days"
+                    label="Expires after"
+                    value=ACCESS_TOKEN_DAYS.to_string()
+                    error=errors.field("days")
+                    options=ACCESS_TOKEN_DAYS_CHOICES.map(|days| (days.to_string(), format!("{days} days"))).to_vec()
+                    hint="We send you a mail a week before."
                 />
                 <div class="form-actions"><SubmitButton pending=make.pending() label="Make a token" class="btn"/></div>
             </fieldset>

@@ -25,6 +25,7 @@ pub mod release_list;
 pub mod require;
 pub mod review;
 pub mod search;
+pub mod security_log;
 pub mod sessions;
 pub mod shell;
 pub mod skeleton;

@@ -1,20 +1,25 @@
 //! The account: how the artist is called and reached, the password, where they are signed in, and their scripts' tokens.
 
 use leptos::{html, prelude::*};
-use vwaza::domain::account::{Actor, PASSWORD_MIN_CHARS};
+use vwaza::domain::account::{Actor, EmailChange, MailPreference, PASSWORD_MIN_CHARS};
 
 use crate::{
     api::{
         access_tokens::{MakeAccessToken, RevokeAccessToken, access_tokens},
-        account::{ChangePassword, SaveProfile},
+        account::{
+            ChangeEmail, ChangePassword, SaveMailPreference, SaveProfile, SendVerification, current_mail_preference,
+            security_events,
+        },
         sessions::{EndOtherSessions, EndSession, sessions},
     },
     components::{
         access_tokens::AccessTokens,
         field::TextField,
         form::{FormErrors, FormNote, SubmitButton},
+        icon::{Icon, IconName},
         page_head::PageHead,
         require::SignedIn,
+        security_log::SecurityLog,
         sessions::Sessions,
         skeleton::Shape,
     },
@@ -28,11 +33,30 @@ pub fn Account() -> impl IntoView {
     let change = ServerAction::<ChangePassword>::new();
     let (make, revoke) = (ServerAction::<MakeAccessToken>::new(), ServerAction::<RevokeAccessToken>::new());
     let (end, end_others) = (ServerAction::<EndSession>::new(), ServerAction::<EndOtherSessions>::new());
-    let tokens = Resource::new(move || (make.version().get(), revoke.version().get()), |_| access_tokens());
+    // A new password ends them, too.
+    let tokens = Resource::new(
+        move || (make.version().get(), revoke.version().get(), change.version().get()),
+        |_| access_tokens(),
+    );
     // A new password ends sessions, too.
     let signed_in = Resource::new(
         move || (end.version().get(), end_others.version().get(), change.version().get()),
         |_| sessions(),
+    );
+    let (change_email, send_again) = (ServerAction::<ChangeEmail>::new(), ServerAction::<SendVerification>::new());
+    let save_mail = ServerAction::<SaveMailPreference>::new();
+    let preference = Resource::new(move || save_mail.version().get(), |_| current_mail_preference());
+    let events = Resource::new(
+        move || {
+            (
+                change.version().get(),
+                end_others.version().get(),
+                end.version().get(),
+                make.version().get(),
+                revoke.version().get(),
+            )
+        },
+        |_| security_events(),
     );
     Effect::new(move || {
         if let Some(Ok(())) = end_others.value().get() {
@@ -44,7 +68,9 @@ pub fn Account() -> impl IntoView {
             <div class="page-narrow">
                 <PageHead title="Account"/>
                 <ProfileForm action=save/>
+                <EmailForm action=change_email send_again/>
                 <PasswordForm action=change/>
+                <MailForm action=save_mail preference/>
                 {
                     let (sessions, error) = listed(signed_in);
                     view! { <Sessions sessions error end end_others/> }
@@ -52,6 +78,10 @@ pub fn Account() -> impl IntoView {
                 {
                     let (tokens, error) = listed(tokens);
                     view! { <AccessTokens tokens error make revoke/> }
+                }
+                {
+                    let (events, error) = listed(events);
+                    view! { <SecurityLog events error/> }
                 }
             </div>
         </SignedIn>
@@ -71,8 +101,6 @@ where
 #[component]
 fn ProfileForm(action: ServerAction<SaveProfile>) -> impl IntoView {
     let session = Session::get();
-    let of_actor =
-        move |field: fn(Actor) -> String| Signal::derive(move || session.actor().map(field).unwrap_or_default());
     let errors = FormErrors::of(move || action.value().get().and_then(Result::err));
     Effect::new(move || {
         if let Some(Ok(_)) = action.value().get() {
@@ -94,19 +122,93 @@ fn ProfileForm(action: ServerAction<SaveProfile>) -> impl IntoView {
                     autocomplete="nickname"
                     required=true
                 />
+                <div class="form-actions"><SubmitButton pending=action.pending() label="Save the profile"/></div>
+            </ActionForm>
+        </section>
+    }
+}
+
+/// What the page shows of the account at first.
+fn of_actor(field: fn(Actor) -> String) -> Signal<String> {
+    let session = Session::get();
+    Signal::derive(move || session.actor().map(field).unwrap_or_default())
+}
+
+#[component]
+fn EmailForm(action: ServerAction<ChangeEmail>, send_again: ServerAction<SendVerification>) -> impl IntoView {
+    let session = Session::get();
+    let errors = FormErrors::of(move || action.value().get().and_then(Result::err));
+    let form = NodeRef::<html::Form>::new();
+    Effect::new(move || {
+        if let Some(Ok(change)) = action.value().get() {
+            if let Some(form) = form.get_untracked() {
+                form.reset();
+            }
+            session.refresh();
+            if change == EmailChange::Done {
+                Toasts::get().show("E-mail address changed.");
+            }
+        }
+    });
+    let must_verify = move || session.actor().is_some_and(|actor| actor.must_verify_email);
+    let is_unconfirmed = move || matches!(action.value().get(), Some(Ok(EmailChange::Unconfirmed)));
+    view! {
+        <section class="card section" aria-labelledby="email-title" id="email">
+            <h2 class="section-title" id="email-title">"E-mail address"</h2>
+            <Show when=must_verify>
+                <Unverified action=send_again/>
+            </Show>
+            <Show when=is_unconfirmed>
+                <div class="note note-good mb-4" role="status">
+                    <Icon name=IconName::Check/>
+                    <p>"We sent a link to the new address. Open it, and the address changes."</p>
+                </div>
+            </Show>
+            <ActionForm action=action node_ref=form attr:class="stack" attr:novalidate=true>
+                <FormNote errors=errors/>
                 <TextField
                     name="email"
                     label="E-mail"
                     value=of_actor(|actor| actor.email)
                     error=errors.field("email")
                     kind="email"
-                    hint="You sign in with it."
+                    hint="You sign in with it, and it is where our mails go."
                     autocomplete="email"
                     required=true
                 />
-                <div class="form-actions"><SubmitButton pending=action.pending() label="Save the profile"/></div>
+                <TextField
+                    name="email-password"
+                    form_name="current_password"
+                    label="Current password"
+                    value=String::new()
+                    error=errors.field("current_password")
+                    kind="password"
+                    autocomplete="current-password"
+                    required=true
+                />
+                <div class="form-actions"><SubmitButton pending=action.pending() label="Change the address"/></div>
             </ActionForm>
         </section>
+    }
+}
+
+/// The address is not verified, and has to be.
+#[component]
+fn Unverified(action: ServerAction<SendVerification>) -> impl IntoView {
+    let errors = FormErrors::of(move || action.value().get().and_then(Result::err));
+    let is_sent = move || matches!(action.value().get(), Some(Ok(())));
+    view! {
+        <div class="note mb-4">
+            <Icon name=IconName::Info/>
+            <div class="stack-tight">
+                <p>"Your address is not confirmed yet. Open the link that we sent you. Until then you can't submit releases."</p>
+                <FormNote errors=errors/>
+                <ActionForm action=action>
+                    <SubmitButton pending=action.pending() label="Send the link again" class="btn btn-small"/>
+                </ActionForm>
+                <p role="status">{move || is_sent().then_some("Sent. Look into your spam folder, too.")}</p>
+            </div>
+        </div>
     }
 }
 
@@ -142,11 +244,53 @@ fn PasswordForm(action: ServerAction<ChangePassword>) -> impl IntoView {
                     value=String::new()
                     error=errors.field("new_password")
                     kind="password"
-                    hint=format!("At least {PASSWORD_MIN_CHARS} characters. Other sessions end with the change; access tokens stay.")
+                    hint=format!("At least {PASSWORD_MIN_CHARS} characters. You are signed out everywhere else.")
                     autocomplete="new-password"
                     required=true
                 />
+                <input type="hidden" name="asks_about_access_tokens" value="true"/>
+                <label class="flex gap-3 items-center">
+                    <input type="checkbox" class="checkbox flex-none" name="end_access_tokens" value="true" checked/>
+                    <span>"End all access tokens, too"</span>
+                </label>
                 <div class="form-actions"><SubmitButton pending=action.pending() label="Change the password"/></div>
+            </ActionForm>
+        </section>
+    }
+}
+
+#[component]
+fn MailForm(
+    action: ServerAction<SaveMailPreference>,
+    preference: Resource<ApiResult<MailPreference>>,
+) -> impl IntoView {
+    let shown = steady(|| (), preference);
+    let errors = FormErrors::of(move || {
+        action.value().get().and_then(Result::err).or_else(|| shown.get().and_then(Result::err))
+    });
+    let is_wanted = move || shown.get().is_none_or(|shown| shown.is_ok_and(|mail| mail.wants_release_mail));
+    Effect::new(move || {
+        if let Some(Ok(())) = action.value().get() {
+            Toasts::get().show("Saved.");
+        }
+    });
+    view! {
+        <section class="card section" aria-labelledby="mail-title">
+            <h2 class="section-title" id="mail-title">"Mail"</h2>
+            <ActionForm action=action attr:class="stack">
+                <FormNote errors=errors/>
+                <label class="flex gap-3 items-center">
+                    <input
+                        type="checkbox"
+                        class="checkbox flex-none"
+                        name="wants_release_mail"
+                        value="true"
+                        checked=is_wanted
+                    />
+                    <span>"Send me mails about my releases"</span>
+                </label>
+                <p class="hint">"Mails about the security of your account always come."</p>
+                <div class="form-actions"><SubmitButton pending=action.pending() label="Save"/></div>
             </ActionForm>
         </section>
     }

@@ -3,13 +3,16 @@
 pub mod account;
 pub mod all_artists;
 pub mod all_releases;
+pub mod forgot_password;
 pub mod home;
 pub mod not_found;
 pub mod parts;
 pub mod queue;
 pub mod release;
+pub mod reset_password;
 pub mod review;
 pub mod review_queue;
 pub mod sign_in;
 pub mod sign_up;
+pub mod verify_email;
 pub mod wizard;

@@ -41,12 +41,15 @@ macro_rules! part {
 part!(Account, account: super::account::Account);
 part!(AllArtists, all_artists: super::all_artists::AllArtists);
 part!(AllReleases, all_releases: super::all_releases::AllReleases);
+part!(ForgotPassword, forgot_password: super::forgot_password::ForgotPassword);
 part!(Queue, queue: super::queue::Queue);
 part!(Release, release: super::release::Release);
+part!(ResetPassword, reset_password: super::reset_password::ResetPassword);
 part!(Review, review: super::review::Review);
 part!(ReviewQueue, review_queue: super::review_queue::ReviewQueue);
 part!(SignIn, sign_in: super::sign_in::SignIn);
 part!(SignUp, sign_up: super::sign_up::SignUp);
+part!(VerifyEmail, verify_email: super::verify_email::VerifyEmail);
 part!(Wizard, wizard: super::wizard::Wizard);
 
 /// Instead of a page whose part is out of reach: the line is down, or a newer version of the product has replaced it.

@@ -8,6 +8,7 @@ use crate::{
     components::{
         field::TextField,
         form::{FormErrors, FormNote, SubmitButton},
+        icon::{Icon, IconName},
         page_head::PageHead,
     },
 };
@@ -17,11 +18,19 @@ pub fn SignIn() -> impl IntoView {
     let action = ServerAction::<SignInForm>::new();
     let errors = FormErrors::of(move || action.value().get().and_then(Result::err));
     let next = next_path();
+    let query = use_query_map();
+    let was_reset = Memo::new(move |_| query.with(|query| query.get("reset").is_some()));
     go_on_after(move || matches!(action.value().get(), Some(Ok(()))), next);
 
     view! {
         <div class="page-narrow form-page">
             <PageHead title="Sign in"/>
+            <Show when=move || was_reset.get()>
+                <div class="note note-good mb-4" role="status">
+                    <Icon name=IconName::Check/>
+                    <p>"Your new password is set. Sign in with it."</p>
+                </div>
+            </Show>
             <ActionForm action=action attr:class="stack" attr:novalidate=true>
                 <FormNote errors=errors/>
                 <input type="hidden" name="next" value=move || next.get()/>
@@ -45,6 +54,7 @@ pub fn SignIn() -> impl IntoView {
                 />
                 <SubmitButton pending=action.pending() label="Sign in" class="btn btn-primary btn-wide"/>
             </ActionForm>
+            <p class="form-page-foot"><a class="link" href="/forgot-password">"Forgot your password?"</a></p>
             <p class="form-page-foot">
                 "No account yet? " <a class="link" href=move || with_next("/sign-up", &next.get())>"Sign up"</a>
             </p>

@@ -7,7 +7,7 @@ use vwaza::domain::{
     upload::{UploadStatus, UploadTarget},
 };
 
-use crate::support::{Answer, App, Client, a_song, sha256, spawn_app};
+use crate::support::{Answer, App, Client, a_song, eventually, form, sha256, spawn_app};
 
 /// Somebody who has the token, and no cookie.
 struct Script {
@@ -100,4 +100,44 @@ async fn tokens_are_named_and_few() {
     let hashes: Vec<Vec<u8>> =
         sqlx::query_scalar("select token_hash from access_tokens").fetch_all(&app.sql).await.unwrap();
     assert!(hashes.iter().all(|hash| hash.len() == 32));
+}
+
+#[tokio::test]
+async fn a_token_expires_and_its_owner_is_told_a_week_before() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let email = ana.actor().await.unwrap().email;
+    let token = make(&ana, "studio backup").await.token;
+    ana.call("access-tokens/make", &form(&[("name", "x"), ("days", "31")])).await.expect_field_error("days");
+    ana.call("access-tokens/make", &form(&[("name", "a year"), ("days", "365")])).await.expect_status(200);
+    let days = async || {
+        let days = |token: &AccessToken| (token.expires_at - token.created_at).whole_days();
+        list(&ana).await.iter().map(|token| (token.name.clone(), days(token), token.is_expired)).collect::<Vec<_>>()
+    };
+    assert_eq!(days().await, [("a year".into(), 365, false), ("studio backup".into(), 90, false)]);
+
+    let move_end = async |interval: &str| {
+        sqlx::query("update access_tokens set expires_at = now() + $1::interval where name = 'studio backup'")
+            .bind(interval)
+            .execute(&app.sql)
+            .await
+            .unwrap();
+    };
+    move_end("8 days").await;
+    app.janitors_rounds().await;
+    assert_eq!(app.mails_to(&email).len(), 0);
+    move_end("6 days").await;
+    let mail = app.mail_number(1, &email).await;
+    assert!(mail.subject.contains("“studio backup” is about to expire"), "{}", mail.subject);
+    app.janitors_rounds().await;
+    assert_eq!(app.mails_to(&email).len(), 1, "told once");
+
+    let script = Script::new(&app, &token);
+    let nowhere = "/api/uploads/00000000-0000-0000-0000-000000000000/00000000-0000-0000-0000-000000000000";
+    script.ask(Method::HEAD, nowhere, &[], bytes::Bytes::new()).await.expect_status(404);
+    move_end("-1 seconds").await;
+    script.ask(Method::HEAD, nowhere, &[], bytes::Bytes::new()).await.expect_status(401);
+    assert!(days().await[1].2, "its owner sees why");
+    move_end("-31 days").await;
+    eventually("the token is purged", async || (days().await.len() == 1).then_some(())).await;
 }

@@ -106,7 +106,7 @@ async fn signing_up_and_in_have_limits_of_their_own() {
     }
     // The right password changes nothing: it is the address that is limited.
     client.sign_in("ana0@example.com", PASSWORD).await.expect_status(429);
-    app.anyone().from("203.0.113.8").sign_in("ana0@example.com", PASSWORD).await.expect_status(200);
+    app.anyone().from("203.0.113.8").sign_in("ana1@example.com", PASSWORD).await.expect_status(200);
 }
 
 #[tokio::test]

@@ -134,7 +134,7 @@ async fn every_error_has_one_shape() {
         (405, ana.send(ana.request(Method::DELETE, "/health")).await),
         (405, ana.get("/api/uploads").await),
         (412, ana.send(ana.request(Method::POST, "/api/uploads")).await),
-        (413, ana.call("account/save-profile", &form(&[("artist_name", &big), ("email", "a@b.c")])).await),
+        (413, ana.call("account/save-profile", &form(&[("artist_name", &big)])).await),
     ];
     for (status, answer) in answers {
         let asked = answer.asked.clone();

@@ -4,15 +4,18 @@ mod examine;
 pub(super) mod overtaken;
 mod store;
 
+use sqlx::PgConnection;
+
 use super::{
-    Backend, Error, Result, db,
+    Backend, Error, Result, db, mail,
     queue::{self, Claimed, FailureReport},
     releases,
 };
 use crate::{
     backend::media::MediaError,
     domain::{
-        ids::{ObjectId, UploadId},
+        ids::{ObjectId, ReleaseId, UploadId},
+        mail::FailedFile,
         queue::{AfterFailure, JobKind},
         release::ReleaseStatus,
     },
@@ -119,6 +122,7 @@ pub(super) async fn fail(
             if matches!(release.status, ReleaseStatus::Draft | ReleaseStatus::Processing) {
                 releases::touch(&mut tx, release.id).await?;
             }
+            tell_of_failure(&mut tx, job, release.id, for_artist).await?;
             releases::advance_locked(&mut tx, release).await?;
         }
     }
@@ -127,4 +131,21 @@ pub(super) async fn fail(
         backend.events.release_changed(release.id, release.artist);
     }
     Ok(())
+}
+
+async fn tell_of_failure(
+    db: &mut PgConnection,
+    job: &Claimed,
+    release: ReleaseId,
+    for_artist: Option<&str>,
+) -> Result<()> {
+    let reason = for_artist.unwrap_or(match job.kind {
+        JobKind::Store => NOT_STORED,
+        JobKind::Examine => NOT_EXAMINED,
+    });
+    let name = sqlx::query_scalar!("select file_name from uploads where id = $1", job.upload as Option<UploadId>)
+        .fetch_optional(&mut *db)
+        .await?;
+    let file = FailedFile { name: name.unwrap_or_else(|| "file".into()), reason: reason.to_owned() };
+    mail::tell_of_failed_file(db, release, file).await
 }

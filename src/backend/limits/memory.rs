@@ -41,6 +41,13 @@ impl Windows {
         self.table().window(client, self.quota, now).admit(self.quota, now)
     }
 
+    /// Takes back this client's latest request.
+    pub(super) fn take_back(&self, client: &Client) {
+        if let Some(window) = self.table().windows.get_mut(client) {
+            window.take_back();
+        }
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         // Nothing panics while it is held.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)

@@ -13,10 +13,12 @@ use std::{
 
 pub use self::streams::StreamSlot;
 use self::{memory::Windows, pace::Pace, redis::Redis, streams::Streams};
-use super::{Error, LimitSettings, Result};
+use sha2::{Digest, Sha256};
+
+use super::{Error, LimitSettings, Result, hex};
 use crate::domain::{
     ids::UserId,
-    limits::{Decision, Quota},
+    limits::{Decision, LimitedBy, Quota},
     problem::Problem,
 };
 
@@ -31,10 +33,24 @@ pub enum Rule {
     SignIn,
     /// Uploads created from one address.
     UploadCreation,
+    /// Failed sign-ins to one account, from browsers that it does not know.
+    FailedSignIn,
+    /// Reset mails to one address.
+    ResetMail,
+    /// Verification mails that one account asks for.
+    VerificationMail,
 }
 
 impl Rule {
-    pub const ALL: [Self; 4] = [Self::Api, Self::SignUp, Self::SignIn, Self::UploadCreation];
+    pub const ALL: [Self; 7] = [
+        Self::Api,
+        Self::SignUp,
+        Self::SignIn,
+        Self::UploadCreation,
+        Self::FailedSignIn,
+        Self::ResetMail,
+        Self::VerificationMail,
+    ];
 
     /// The rule's name in the `RateLimit` headers, in metrics and in Redis.
     pub fn name(self) -> &'static str {
@@ -43,6 +59,9 @@ impl Rule {
             Self::SignUp => "sign-up",
             Self::SignIn => "sign-in",
             Self::UploadCreation => "upload-creation",
+            Self::FailedSignIn => "failed-sign-in",
+            Self::ResetMail => "reset-mail",
+            Self::VerificationMail => "verification-mail",
         }
     }
 
@@ -53,6 +72,10 @@ impl Rule {
             Self::SignUp => Quota { max: settings.sign_ups, window: quarter_of_an_hour },
             Self::SignIn => Quota { max: settings.sign_ins, window: quarter_of_an_hour },
             Self::UploadCreation => Quota { max: settings.upload_creations, window: quarter_of_an_hour },
+            Self::FailedSignIn => Quota { max: settings.failed_sign_ins, window: quarter_of_an_hour },
+            Self::ResetMail | Self::VerificationMail => {
+                Quota { max: settings.reset_mails, window: Duration::from_secs(60 * 60) }
+            }
         }
     }
 }
@@ -62,6 +85,8 @@ impl Rule {
 pub enum Client {
     /// An IPv4 address, or the /64 network of an IPv6 address.
     Network(IpAddr),
+    /// The SHA-256 of an account's address, whether or not there is such an account.
+    Account([u8; 32]),
 }
 
 impl Client {
@@ -73,12 +98,18 @@ impl Client {
             address @ IpAddr::V4(_) => address,
         })
     }
+
+    /// The account of an e-mail address, whatever its case.
+    pub fn of_account(email: &str) -> Self {
+        Self::Account(Sha256::digest(email.trim().to_lowercase()).into())
+    }
 }
 
 impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Network(address) => write!(f, "{address}"),
+            Self::Account(hash) => f.write_str(&hex(hash)),
         }
     }
 }
@@ -146,6 +177,30 @@ impl Limits {
             metrics::counter!("vwaza_rate_limited_total", "rule" => rule.name()).increment(1);
         }
         decision
+    }
+
+    /// Counts something that an account may have so many of.
+    ///
+    /// # Errors
+    /// 429 when it is one too many.
+    pub async fn require(&self, rule: Rule, client: &Client, by: LimitedBy) -> Result<(), Problem> {
+        if !self.is_on {
+            return Ok(());
+        }
+        let decision = self.admit(rule, client, self.deadline()).await;
+        if decision.is_admitted {
+            return Ok(());
+        }
+        Err(Problem::RateLimited { by, retry_after_seconds: decision.retry_after_seconds() })
+    }
+
+    /// Takes back what was counted last: it turned out not to count. Where that cannot be said in time, it counts on.
+    pub async fn take_back(&self, rule: Rule, client: &Client) {
+        let (rule, _, windows) = self.rule(rule);
+        match &self.redis {
+            Some(redis) => redis.take_back(*rule, client, self.deadline()).await,
+            None => windows.take_back(client),
+        }
     }
 
     /// Counts bytes of an upload. Returns how long this client's next bytes have to wait. Each process counts for itself.

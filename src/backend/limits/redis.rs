@@ -79,10 +79,21 @@ impl Redis {
         decision
     }
 
+    /// Takes back the client's latest request. Where Redis does not answer in time, it counts on.
+    pub(super) async fn take_back(&self, rule: Rule, client: &Client, deadline: Instant) {
+        let mut connection = self.connection.clone();
+        let mut command = redis::cmd("ZPOPMAX");
+        command.arg(key(rule, client));
+        let taken = timeout_at(deadline.into(), command.query_async::<redis::Value>(&mut connection)).await;
+        if !matches!(taken, Ok(Ok(_))) {
+            tracing::debug!(rule = rule.name(), "a request could not be taken back");
+        }
+    }
+
     async fn ask(&self, rule: Rule, quota: Quota, client: &Client) -> RedisResult<Decision> {
         let window_us = u64::try_from(quota.window.as_micros()).unwrap_or(u64::MAX);
         let mut admit = self.admit.prepare_invoke();
-        admit.key(format!("vwaza:limit:{}:{client}", rule.name())).arg(quota.max).arg(window_us);
+        admit.key(key(rule, client)).arg(quota.max).arg(window_us);
         let (is_admitted, remaining, reset_us): (bool, u32, u64) =
             admit.invoke_async(&mut self.connection.clone()).await?;
         Ok(Decision { is_admitted, remaining, reset_after: Duration::from_micros(reset_us) })
@@ -100,4 +111,8 @@ impl Redis {
         }
         *away_since = trouble.map(|_| Instant::now());
     }
+}
+
+fn key(rule: Rule, client: &Client) -> String {
+    format!("vwaza:limit:{}:{client}", rule.name())
 }

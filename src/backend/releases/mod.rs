@@ -6,10 +6,11 @@ pub(super) mod view;
 use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
-use super::{Backend, Result, db, objects, uploads};
+use super::{Backend, Result, db, mail, objects, uploads};
 use crate::domain::{
     account::Actor,
     ids::{ReleaseId, TrackId, UserId},
+    mail::News,
     problem::Problem,
     release::{Details, ReleaseEventKind, ReleaseKind, ReleaseStatus, ReleaseView, advance},
 };
@@ -75,6 +76,10 @@ impl Releases<'_> {
     /// # Errors
     /// 400 with what is missing; 409 when it is not a draft or an upload is still on its way.
     pub async fn submit(&self, actor: &Actor, id: ReleaseId) -> Result<ReleaseView> {
+        if actor.must_verify_email {
+            let message = "Confirm your e-mail address first: open the link that we sent you, or ask for a new one on your account page.";
+            return Err(Problem::Refused { status: 403, message: message.into() }.into());
+        }
         let mut tx = db::begin(&self.0.db).await?;
         let release = lock_draft(&mut tx, actor, id).await?;
         let view = view::load(&mut tx, id).await?.ok_or(Problem::NotFound)?;
@@ -268,7 +273,7 @@ pub(super) async fn transition(
     record(db, from.id, kind, actor, version, note).await
 }
 
-/// One row of the audit trail.
+/// One row of the audit trail, and the mail that tells the artist where there is one.
 pub(super) async fn record(
     db: &mut PgConnection,
     release: ReleaseId,
@@ -285,9 +290,23 @@ pub(super) async fn record(
         version,
         note
     )
-    .execute(db)
+    .execute(&mut *db)
     .await?;
-    Ok(())
+    let note = || note.unwrap_or_default().to_owned();
+    let news = match kind {
+        ReleaseEventKind::Submitted => News::Submitted,
+        ReleaseEventKind::Approved => News::Approved,
+        ReleaseEventKind::Rejected => News::Rejected { reason: note() },
+        ReleaseEventKind::FileDiscarded => News::FileDiscarded { note: note() },
+        ReleaseEventKind::Created
+        | ReleaseEventKind::Examined
+        // The job that failed tells of its file.
+        | ReleaseEventKind::FileFailed
+        | ReleaseEventKind::Withdrawn
+        | ReleaseEventKind::Revised
+        | ReleaseEventKind::FileRetried => return Ok(()),
+    };
+    mail::tell_artist(db, release, news).await
 }
 
 /// Applies [`advance`] to a locked release: called by everything that changes a release's files, in its transaction.

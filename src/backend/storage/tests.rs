@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::{Kind, Storage, Verb};
 use crate::{
     backend::{
-        Error, KeepingSettings, LimitSettings, QueueSettings, S3Settings, Settings, StorageSettings, SupabaseSettings,
-        UploadSettings, objects::Intended,
+        Error, KeepingSettings, LimitSettings, MailSettings, QueueSettings, S3Settings, Settings, StorageSettings,
+        SupabaseSettings, UploadSettings, objects::Intended,
     },
     domain::{
         ids::{JobId, ObjectId},
@@ -64,6 +64,8 @@ impl Place {
             queue: QueueSettings::default(),
             keeping: KeepingSettings::default(),
             limits: LimitSettings::default(),
+            mail: MailSettings::default(),
+            requires_verified_email: false,
             fail_points: String::new(),
         };
         Self { storage: Storage::open(&settings, None).unwrap(), folder, servers }

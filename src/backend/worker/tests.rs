@@ -12,7 +12,8 @@ use uuid::Uuid;
 use super::Worker;
 use crate::{
     backend::{
-        Backend, Error, KeepingSettings, LimitSettings, QueueSettings, Settings, StorageSettings, UploadSettings, db,
+        Backend, Error, KeepingSettings, LimitSettings, MailSettings, QueueSettings, Settings, StorageSettings,
+        UploadSettings, db,
         objects::{self, Content, ObjectRole},
         queue::Claimed,
     },
@@ -57,6 +58,8 @@ impl Process {
             queue: QueueSettings { poll: Duration::from_millis(50), ..queue },
             keeping: KeepingSettings::default(),
             limits: LimitSettings::default(),
+            mail: MailSettings::default(),
+            requires_verified_email: false,
             fail_points: fail_points.to_owned(),
         };
         Self { backend: Backend::start(settings).await.unwrap(), folder, database }

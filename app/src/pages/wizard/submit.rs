@@ -19,7 +19,10 @@ use crate::{
         release_facts::ReleaseFacts,
         track_list::TrackList,
     },
-    state::uploads::{Task, Uploads},
+    state::{
+        session::Session,
+        uploads::{Task, Uploads},
+    },
 };
 
 #[component]
@@ -31,7 +34,10 @@ pub(super) fn Submit(latest: Latest) -> impl IntoView {
     let uploads = Uploads::get();
     let waiting = Memo::new(move |_| latest.with(|release| uploads.left_out_of(release)));
     let missing = Memo::new(move |_| latest.with(ReleaseView::missing));
-    let is_complete = Memo::new(move |_| missing.with(Vec::is_empty) && waiting.with(Vec::is_empty));
+    let session = Session::get();
+    let must_verify = Memo::new(move |_| session.actor().is_some_and(|actor| actor.must_verify_email));
+    let is_complete =
+        Memo::new(move |_| missing.with(Vec::is_empty) && waiting.with(Vec::is_empty) && !must_verify.get());
     view! {
         <section class="stack">
             <StepHead step=Step::Submit text="This is what goes to review. You can withdraw it while it waits."/>
@@ -39,7 +45,7 @@ pub(super) fn Submit(latest: Latest) -> impl IntoView {
             <div class="card stack">
                 <FormNote errors/>
                 <Show when=move || !is_complete.get() fallback=move || view! { <Complete latest/> }>
-                    <Reasons latest waiting/>
+                    <Reasons latest waiting must_verify/>
                 </Show>
                 <ActionForm action=action>
                     <input type="hidden" name="id" value=id.to_string()/>
@@ -65,7 +71,7 @@ pub(super) fn Submit(latest: Latest) -> impl IntoView {
 
 /// What is missing, each item a link to where it is mended.
 #[component]
-fn Reasons(latest: Latest, waiting: Memo<Vec<Task>>) -> impl IntoView {
+fn Reasons(latest: Latest, waiting: Memo<Vec<Task>>, must_verify: Memo<bool>) -> impl IntoView {
     let id = latest.id();
     let items = move || view! { <MissingLinks id missing=latest.with(ReleaseView::missing)/> };
     let waiting = move || {
@@ -82,10 +88,15 @@ fn Reasons(latest: Latest, waiting: Memo<Vec<Task>>) -> impl IntoView {
         };
         [cover, tracks].into_iter().flatten().map(link).collect_view()
     };
+    let address = move || {
+        must_verify.get().then(|| {
+            view! { <li><a class="link" href="/account#email">"Your e-mail address is not confirmed yet"</a></li> }
+        })
+    };
     view! {
         <div id="submit-state" class="stack-tight">
             <h3 class="submit-state-title"><Icon name=IconName::Circle/>"Before you can submit"</h3>
-            <ul class="submit-missing">{items}{waiting}</ul>
+            <ul class="submit-missing">{items}{waiting}{address}</ul>
         </div>
     }
 }

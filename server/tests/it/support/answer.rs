@@ -58,7 +58,7 @@ impl Answer {
         assert_eq!(shape["statusCode"], self.status, "{}: {error}", self.asked);
         assert_eq!(self.header("x-request-id"), shape["requestId"].as_str(), "{}", self.asked);
         assert_eq!(self.header("content-type"), Some("application/json"), "{}", self.asked);
-        let known = ["statusCode", "error", "message", "requestId", "fields", "retryAfter"];
+        let known = ["statusCode", "error", "message", "requestId", "fields", "retryAfter", "limitedBy"];
         assert!(shape.keys().all(|key| known.contains(&key.as_str())), "{}: {error}", self.asked);
         error
     }

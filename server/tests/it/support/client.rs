@@ -1,6 +1,9 @@
-//! A browser, as far as the server can tell: one cookie, one person.
+//! A browser, as far as the server can tell: its cookies, one person.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use http::Method;
 use reqwest::{RequestBuilder, redirect::Policy};
@@ -33,8 +36,8 @@ pub(crate) fn fields_of(name: &str, value: &impl Serialize) -> Form {
 pub(crate) struct Client {
     http: reqwest::Client,
     address: Address,
-    /// `name=value`.
-    cookie: Arc<Mutex<Option<String>>>,
+    /// Names and values.
+    cookies: Arc<Mutex<BTreeMap<String, String>>>,
     /// What a proxy would say of this browser's address.
     forwarded_for: Option<String>,
 }
@@ -44,16 +47,28 @@ impl Client {
         vwaza::backend::install_tls();
         // A connection for each request: what one of them breaks off is not another's.
         let http = reqwest::Client::builder().redirect(Policy::none()).pool_max_idle_per_host(0).build().unwrap();
-        Self { http, address, cookie: Arc::default(), forwarded_for: None }
+        Self { http, address, cookies: Arc::default(), forwarded_for: None }
     }
 
+    /// The session's, as `name=value`.
     pub(crate) fn cookie(&self) -> String {
-        self.cookie.lock().unwrap().clone().expect("signed in")
+        let cookies = self.cookies.lock().unwrap();
+        let session = cookies.iter().find(|(name, _)| !name.ends_with("-browser")).expect("signed in");
+        format!("{}={}", session.0, session.1)
+    }
+
+    /// The same browser after its session was taken away: what is left tells that it has signed in before.
+    pub(crate) fn signed_out(&self) -> Self {
+        let mut cookies = self.cookies.lock().unwrap().clone();
+        cookies.retain(|name, _| name.ends_with("-browser"));
+        Self { cookies: Arc::new(Mutex::new(cookies)), ..self.clone() }
     }
 
     /// As somebody who has got hold of this cookie.
     pub(crate) fn with_cookie(&self, cookie: &str) -> Self {
-        Self { cookie: Arc::new(Mutex::new(Some(cookie.to_owned()))), ..self.clone() }
+        let (name, value) = cookie.split_once('=').unwrap();
+        let cookies = BTreeMap::from([(name.to_owned(), value.to_owned())]);
+        Self { cookies: Arc::new(Mutex::new(cookies)), ..self.clone() }
     }
 
     /// The same browser behind a proxy, which writes this into `X-Forwarded-For`.
@@ -76,10 +91,9 @@ impl Client {
         if let Some(address) = &self.forwarded_for {
             request = request.header("x-forwarded-for", address);
         }
-        match &*self.cookie.lock().unwrap() {
-            Some(cookie) => request.header("cookie", cookie),
-            None => request,
-        }
+        let cookies: Vec<String> =
+            self.cookies.lock().unwrap().iter().map(|(name, value)| format!("{name}={value}")).collect();
+        if cookies.is_empty() { request } else { request.header("cookie", cookies.join("; ")) }
     }
 
     /// # Panics
@@ -92,9 +106,14 @@ impl Client {
         let request = request.build()?;
         let asked = format!("{} {}", request.method(), request.url().path());
         let response = self.http.execute(request).await?;
-        if let Some(cookie) = response.headers().get("set-cookie") {
+        for cookie in response.headers().get_all("set-cookie") {
             let (cookie, _) = cookie.to_str().unwrap().split_once(';').unwrap();
-            *self.cookie.lock().unwrap() = Some(cookie.to_owned()).filter(|cookie| !cookie.ends_with('='));
+            let (name, value) = cookie.split_once('=').unwrap();
+            let mut cookies = self.cookies.lock().unwrap();
+            match value {
+                "" => cookies.remove(name),
+                value => cookies.insert(name.to_owned(), value.to_owned()),
+            };
         }
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Ok(Answer { asked, status, headers, body: response.bytes().await? })

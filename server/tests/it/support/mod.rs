@@ -6,6 +6,7 @@ mod bucket;
 mod client;
 mod jobs;
 mod log;
+mod mail;
 mod raw;
 mod release;
 mod tus;

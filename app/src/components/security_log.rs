@@ -1,0 +1,62 @@
+//! What happened to an account: sign-ins, passwords, tokens.
+
+use leptos::prelude::*;
+use vwaza::domain::security::SecurityEvent;
+
+use super::{
+    form::{FormErrors, FormNote},
+    icon::{Icon, IconName},
+    time_ago::TimeAgo,
+};
+use crate::error::AppError;
+
+#[component]
+pub fn SecurityLog(
+    events: Signal<Vec<SecurityEvent>>,
+    /// Why they cannot be listed.
+    error: Signal<Option<AppError>>,
+) -> impl IntoView {
+    let errors = FormErrors::of(move || error.get());
+    view! {
+        <section class="card section" aria-labelledby="security-title">
+            <h2 class="section-title" id="security-title">"Security log"</h2>
+            <FormNote errors/>
+            <p class="meta mb-4">"What happened to your account, the newest first. If you don't know a line, change your password."</p>
+            <ul class="token-list">
+                <For each=move || events.get() key=|event| (event.created_at, event.kind as u8) let:event>
+                    <Row event/>
+                </For>
+            </ul>
+        </section>
+    }
+}
+
+#[component]
+fn Row(event: SecurityEvent) -> impl IntoView {
+    let what = if event.subject.is_empty() {
+        event.kind.words().to_owned()
+    } else {
+        format!("{}: {}", event.kind.words(), event.subject)
+    };
+    let from = [Some(event.device).filter(|device| !device.is_empty()), event.address]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(" · ");
+    let by_admin = event.by_admin.then(|| view! { <span>"by an admin"</span> });
+    view! {
+        <li class="token">
+            <div class="min-w-0">
+                <p class="flex items-center gap-2">
+                    {event.kind.is_warning().then(|| view! { <Icon name=IconName::Warning/> })}
+                    <span class="min-w-0">{what}</span>
+                </p>
+                <p class="meta meta-pair">
+                    <span><TimeAgo at=event.created_at/></span>
+                    {by_admin}
+                    {(!from.is_empty()).then(|| view! { <span>{from}</span> })}
+                </p>
+            </div>
+        </li>
+    }
+}

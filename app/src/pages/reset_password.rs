@@ -1,0 +1,96 @@
+//! Sets a new password with the link of a mail.
+//!
+//! The link's code stands behind its `#`, which browsers don't send: it appears in no log and in no page that the server makes. Without
+//! scripts the link is pasted.
+
+use leptos::prelude::*;
+use vwaza::domain::account::PASSWORD_MIN_CHARS;
+
+use crate::{
+    api::account::ResetPassword as ResetPasswordForm,
+    components::{
+        field::TextField,
+        form::{FormErrors, FormNote, SubmitButton},
+        page_head::PageHead,
+    },
+};
+
+#[component]
+pub fn ResetPassword() -> impl IntoView {
+    let action = ServerAction::<ResetPasswordForm>::new();
+    let errors = FormErrors::of(move || action.value().get().and_then(Result::err));
+    let link = link_of_address();
+    Effect::new(move || {
+        if let Some(Ok(())) = action.value().get() {
+            // It fails only for an address that is none.
+            let _ = window().location().set_href("/sign-in?reset=1");
+        }
+    });
+    let is_over = move || matches!(action.value().get(), Some(Err(error)) if error.status() == 410);
+
+    view! {
+        <div class="page-narrow form-page">
+            <PageHead title="Set a new password"/>
+            <ActionForm action=action attr:class="stack" attr:novalidate=true>
+                <FormNote errors=errors/>
+                <Show when=is_over>
+                    <p><a class="link" href="/forgot-password">"Ask for a new link"</a></p>
+                </Show>
+                <LinkField link error=errors.field("link")/>
+                <TextField
+                    name="new_password"
+                    label="New password"
+                    value=String::new()
+                    error=errors.field("new_password")
+                    kind="password"
+                    hint=format!("At least {PASSWORD_MIN_CHARS} characters. Everywhere you are signed out, and all access tokens end.")
+                    autocomplete="new-password"
+                    required=true
+                />
+                <SubmitButton pending=action.pending() label="Set the new password" class="btn btn-primary btn-wide"/>
+            </ActionForm>
+        </div>
+    }
+}
+
+/// The part of the page's address behind the `#`, once the page is alive.
+pub(super) fn link_of_address() -> RwSignal<String> {
+    let link = RwSignal::new(String::new());
+    #[cfg(feature = "hydrate")]
+    take_code(link);
+    link
+}
+
+/// Filled in from the address where it can be.
+#[component]
+pub(super) fn LinkField(link: RwSignal<String>, error: Signal<Option<String>>) -> impl IntoView {
+    let is_known = move || !link.with(String::is_empty) && error.with(Option::is_none);
+    view! {
+        <div class:hidden=is_known>
+            <TextField
+                name="link"
+                label="Link from the mail"
+                value=link
+                error
+                hint="Copy the whole link from the mail."
+                required=true
+            />
+        </div>
+    }
+}
+
+/// Takes the code out of the address, so that it stays in no history and nobody reads it over a shoulder.
+#[cfg(feature = "hydrate")]
+fn take_code(link: RwSignal<String>) {
+    Effect::new(move || {
+        let location = window().location();
+        let code = location.hash().unwrap_or_default();
+        if code.len() > 1 {
+            link.set(code);
+            if let (Ok(history), Ok(path)) = (window().history(), location.pathname()) {
+                // Where it fails, the address stays as it is.
+                let _ = history.replace_state_with_url(&wasm_bindgen::JsValue::NULL, "", Some(&path));
+            }
+        }
+    });
+}

@@ -1,0 +1,58 @@
+//! Confirms an e-mail address with the link of a mail. Its code stands behind the `#`, as at [`super::reset_password`].
+
+use leptos::prelude::*;
+
+use super::reset_password::{LinkField, link_of_address};
+use crate::{
+    api::account::VerifyEmail as VerifyEmailForm,
+    components::{
+        focus,
+        form::{FormErrors, FormNote, SubmitButton},
+        icon::{Icon, IconName},
+        page_head::PageHead,
+    },
+    state::session::Session,
+};
+
+#[component]
+pub fn VerifyEmail() -> impl IntoView {
+    let action = ServerAction::<VerifyEmailForm>::new();
+    let errors = FormErrors::of(move || action.value().get().and_then(Result::err));
+    let link = link_of_address();
+    let session = Session::get();
+    let verified = move || action.value().get().and_then(Result::ok);
+    Effect::new(move || {
+        if verified().is_some() {
+            session.refresh();
+            focus::on("#verified");
+        }
+    });
+
+    view! {
+        <div class="page-narrow form-page">
+            <PageHead title="Confirm your e-mail address"/>
+            {move || match verified() {
+                Some(email) => view! { <Verified email/> }.into_any(),
+                None => view! {
+                    <ActionForm action=action attr:class="stack" attr:novalidate=true>
+                        <FormNote errors=errors/>
+                        <LinkField link error=errors.field("link")/>
+                        <SubmitButton pending=action.pending() label="Confirm the address" class="btn btn-primary btn-wide"/>
+                    </ActionForm>
+                }
+                .into_any(),
+            }}
+        </div>
+    }
+}
+
+#[component]
+fn Verified(email: String) -> impl IntoView {
+    view! {
+        <div class="note note-good" role="status" id="verified" tabindex="-1">
+            <Icon name=IconName::Check/>
+            <p>{format!("{email} is confirmed.")}</p>
+        </div>
+        <p class="form-page-foot"><a class="link" href="/">"Go on to your releases"</a></p>
+    }
+}

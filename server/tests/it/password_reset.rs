@@ -1,0 +1,277 @@
+//! A forgotten password: a link by mail sets a new one, once.
+
+use std::{os::unix::fs::PermissionsExt, time::SystemTime};
+
+use futures::future::join_all;
+use http::Method;
+use serde_json::Value;
+use sqlx::Row;
+use vwaza::domain::security::{SecurityEvent, SecurityEventKind};
+
+use crate::support::{Answer, App, Client, PASSWORD, ends, eventually, form, spawn_app, spawn_app_with};
+
+const NEW: &str = "another good password";
+
+async fn ask(client: &Client, email: &str) -> Answer {
+    client.call_with("account/request-password-reset", "email", email).await
+}
+
+async fn set(client: &Client, link: &str, password: &str) -> Answer {
+    client.call("account/reset-password", &form(&[("link", link), ("new_password", password)])).await
+}
+
+async fn security_events(client: &Client) -> Vec<SecurityEventKind> {
+    let events: Vec<SecurityEvent> = client.call("account/security-events", &Vec::new()).await.ok();
+    events.into_iter().map(|event| event.kind).collect()
+}
+
+async fn mail_jobs(app: &App, status: &str) -> i64 {
+    let count = sqlx::query_scalar("select count(*) from mail_jobs where status = $1::mail_status").bind(status);
+    count.fetch_one(&app.sql).await.unwrap()
+}
+
+async fn all_mails_end(app: &App) {
+    eventually("all mails have ended", async || (mail_jobs(app, "PENDING").await == 0).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_link_from_the_mail_sets_a_new_password_and_ends_everything() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let email = ana.actor().await.unwrap().email;
+    let made = ana.call_with("access-tokens/make", "name", "Backup").await.expect_status(200);
+    let token = made.json::<Value>()["token"].as_str().unwrap().to_owned();
+
+    ask(&app.anyone(), &email.to_uppercase()).await.expect_status(200);
+    let mail = app.mail_number(1, &email).await;
+    assert_eq!(mail.subject, "Set a new password");
+    assert!(mail.text.starts_with("Hello Ana,\n") && mail.text.contains("from the address 127.0.0.1"), "{}", mail.text);
+    assert!(mail.html.contains(&format!("href=\"{}\"", mail.link())), "{}", mail.html);
+
+    let phone = app.anyone();
+    set(&phone, mail.link(), "short").await.expect_field_error("new_password");
+    set(&phone, mail.link(), "Password123").await.expect_field_error("new_password");
+    set(&phone, &mail.link()[..mail.link().len() - 1], NEW).await.expect_field_error("link");
+    set(&phone, mail.link(), NEW).await.expect_status(200);
+    assert_eq!((phone.actor().await, ana.actor().await), (None, None));
+    let upload = ana.with_cookie("nothing=1").request(Method::POST, "/api/uploads").bearer_auth(&token);
+    ana.send(upload).await.expect_status(401);
+    phone.sign_in(&email, PASSWORD).await.expect_status(401);
+    phone.sign_in(&email, NEW).await.expect_status(200);
+
+    assert_eq!(app.mail_number(2, &email).await.subject, "Your password was changed");
+    let events = security_events(&phone).await;
+    let newest = [SecurityEventKind::SignIn, SecurityEventKind::SignInFailed, SecurityEventKind::PasswordReset];
+    assert_eq!((&events[..3], events[3]), (&newest[..], SecurityEventKind::ResetRequested));
+    assert_eq!(security_events(&app.artist("Bo").await).await, [SecurityEventKind::SignIn]);
+}
+
+#[tokio::test]
+async fn a_link_works_once_even_when_it_is_clicked_twice_at_once() {
+    let app = spawn_app().await;
+    let email = app.artist("Ana").await.actor().await.unwrap().email;
+    ask(&app.anyone(), &email).await.expect_status(200);
+    let code = app.mail_number(1, &email).await.code().to_owned();
+    // Neither gets at the user before both have come to it.
+    let held = app.hold_table("lock table password_reset_tokens in share mode").await;
+    let (one, two) = (app.anyone(), app.anyone());
+    let let_go = async {
+        app.lock_waits(2).await;
+        drop(held);
+    };
+    let (one, two, ()) = tokio::join!(set(&one, &code, NEW), set(&two, &code, "a third good password"), let_go);
+    let mut answers = [one.status, two.status];
+    answers.sort_unstable();
+    assert_eq!(answers, [200, 410]);
+    set(&app.anyone(), &code, NEW).await.expect_error(410, "used already");
+}
+
+#[tokio::test]
+async fn using_one_link_ends_all_others_even_those_that_are_not_sent_yet() {
+    let app = spawn_app().await;
+    let email = app.artist("Ana").await.actor().await.unwrap().email;
+    for _ in 0..2 {
+        ask(&app.anyone(), &email).await.expect_status(200);
+    }
+    let (one, two) = (app.mail_number(1, &email).await, app.mail_number(2, &email).await);
+    all_mails_end(&app).await;
+    // The third mail waits.
+    let later = "insert into mail_jobs (id, user_id, message, run_after)
+                 select gen_random_uuid(), user_id, message, now() + interval '1 day' from mail_jobs limit 1";
+    sqlx::query(later).execute(&app.sql).await.unwrap();
+    set(&app.anyone(), two.code(), NEW).await.expect_status(200);
+    set(&app.anyone(), one.code(), NEW).await.expect_status(410);
+    assert_eq!(mail_jobs(&app, "DROPPED").await, 1);
+}
+
+#[tokio::test]
+async fn a_known_and_an_unknown_address_look_the_same() {
+    let app = spawn_app_with(&[("VWAZA_TRUSTED_PROXIES", "127.0.0.0/8")]).await;
+    let email = app.artist("Ana").await.actor().await.unwrap().email;
+    let (known, unknown) = ("203.0.113.7", "203.0.113.8");
+    for attempt in 0..4 {
+        let answers = [(known, email.as_str()), (unknown, "nobody@example.com")].map(|(address, email)| {
+            let client = app.anyone().from(address);
+            async move { ask(&client, email).await }
+        });
+        let answers = join_all(answers).await;
+        let told = |answer: &Answer| {
+            let names: Vec<_> = answer.headers.keys().map(ToString::to_string).collect();
+            (
+                answer.status,
+                names,
+                if answer.status == 200 { answer.text() } else { answer.anonymous_error().to_string() },
+            )
+        };
+        assert_eq!(told(&answers[0]), told(&answers[1]));
+        assert_eq!(answers[0].status, if attempt < 3 { 200 } else { 429 });
+    }
+    // Both have done the same work.
+    all_mails_end(&app).await;
+    assert_eq!((mail_jobs(&app, "SENT").await, mail_jobs(&app, "DROPPED").await), (3, 3));
+    assert_eq!((app.mails_to(&email).len(), app.mails_to("nobody@example.com").len()), (3, 0));
+}
+
+#[tokio::test]
+async fn the_link_leads_to_the_public_address_whatever_host_was_asked() {
+    let app = spawn_app_with(&[("VWAZA_PUBLIC_URL", "https://music.example")]).await;
+    let ana = app.artist("Ana").await;
+    let email = ana.actor().await.unwrap().email;
+    let asked =
+        app.anyone().request(Method::POST, "/api/account/request-password-reset").header("host", "evil.example");
+    let asked = asked.header("x-forwarded-host", "evil.example").form(&form(&[("email", &email)]));
+    app.anyone().send(asked).await.expect_status(200);
+    let mail = app.mail_number(1, &email).await;
+    assert!(mail.link().starts_with("https://music.example/reset-password#"), "{}", mail.link());
+    assert!(!mail.text.contains("evil") && !mail.html.contains("evil"));
+}
+
+/// Every value of every row, as text.
+async fn whole_database(app: &App) -> String {
+    let tables: Vec<String> = sqlx::query_scalar("select tablename::text from pg_tables where schemaname = 'public'")
+        .fetch_all(&app.sql)
+        .await
+        .unwrap();
+    let mut text = String::new();
+    for table in tables {
+        let rows =
+            sqlx::query(sqlx::AssertSqlSafe(format!("select t::text from \"{table}\" t"))).fetch_all(&app.sql).await;
+        for row in rows.unwrap() {
+            text.push_str(row.get::<&str, _>(0));
+        }
+    }
+    text
+}
+
+#[tokio::test]
+async fn no_row_no_log_line_and_no_page_holds_a_link_that_works() {
+    let app = spawn_app().await;
+    let email = app.artist("Ana").await.actor().await.unwrap().email;
+    ask(&app.anyone(), &email).await.expect_status(200);
+    let mail = app.mail_number(1, &email).await;
+    all_mails_end(&app).await;
+    assert_eq!(std::fs::metadata(&mail.file).unwrap().permissions().mode() & 0o777, 0o600);
+    let page = app.anyone().get("/reset-password").await.expect_status(200).text();
+    for text in [whole_database(&app).await, app.log.lines().join("\n"), page] {
+        assert!(!text.contains(mail.code()), "{text}");
+    }
+    // It works.
+    set(&app.anyone(), mail.code(), NEW).await.expect_status(200);
+    assert!(!app.log.lines().join("\n").contains(mail.code()));
+}
+
+#[tokio::test]
+async fn a_link_works_for_an_hour_and_what_is_over_is_purged() {
+    let app = spawn_app().await;
+    let email = app.artist("Ana").await.actor().await.unwrap().email;
+    ask(&app.anyone(), &email).await.expect_status(200);
+    let mail = app.mail_number(1, &email).await;
+    let minutes: f64 = sqlx::query_scalar(
+        "select extract(epoch from expires_at - created_at)::float8 / 60 from password_reset_tokens",
+    )
+    .fetch_one(&app.sql)
+    .await
+    .unwrap();
+    assert!((59.9..=60.1).contains(&minutes), "{minutes}");
+    sqlx::query("update password_reset_tokens set expires_at = now()").execute(&app.sql).await.unwrap();
+    set(&app.anyone(), mail.code(), NEW).await.expect_status(410);
+    eventually("the token is purged", async || {
+        let left: i64 =
+            sqlx::query_scalar("select count(*) from password_reset_tokens").fetch_one(&app.sql).await.unwrap();
+        (left == 0).then_some(())
+    })
+    .await;
+
+    // The file of a mail is kept for a week.
+    let file = std::fs::File::options().write(true).open(&mail.file).unwrap();
+    let age = |days: u64| SystemTime::now() - std::time::Duration::from_secs(days * 24 * 60 * 60);
+    file.set_modified(age(6)).unwrap();
+    app.janitors_rounds().await;
+    assert!(mail.file.exists());
+    file.set_modified(age(8)).unwrap();
+    eventually("the mail's file is purged", async || (!mail.file.exists()).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a4_a_mail_whose_sender_is_killed_is_sent_again_and_marked_once() {
+    let mut app = spawn_app().await;
+    let email = app.artist("Ana").await.actor().await.unwrap().email;
+    app.restart_with(&[("VWAZA_FAIL_POINTS", "mail-sent=kill")]).await;
+    // The answer may be lost with the process; what it said it would do is not.
+    let client = app.anyone();
+    let asked = client.request(Method::POST, "/api/account/request-password-reset").form(&form(&[("email", &email)]));
+    let _ = client.try_send(asked).await;
+    ends("the process that sends the mail", app.ended()).await;
+    assert_eq!((mail_jobs(&app, "PENDING").await, app.mails_to(&email).len()), (1, 1));
+    let first = app.mails_to(&email).remove(0);
+
+    app.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;
+    // Its lease has not ended.
+    assert_eq!(mail_jobs(&app, "PENDING").await, 1);
+    sqlx::query("update mail_jobs set run_after = now()").execute(&app.sql).await.unwrap();
+    all_mails_end(&app).await;
+    let again = app.mails_to(&email);
+    assert_eq!((again.len(), mail_jobs(&app, "SENT").await), (1, 1));
+    assert!(again[0].file == first.file && again[0].code() != first.code(), "one mail, with a new code");
+    set(&app.anyone(), again[0].code(), NEW).await.expect_status(200);
+    app.agrees().await;
+}
+
+#[tokio::test]
+async fn a_disabled_account_gets_no_link_and_its_links_stop_working() {
+    let app = spawn_app().await;
+    let email = app.artist("Ana").await.actor().await.unwrap().email;
+    ask(&app.anyone(), &email).await.expect_status(200);
+    let mail = app.mail_number(1, &email).await;
+    sqlx::query("update users set disabled_at = now()").execute(&app.sql).await.unwrap();
+    set(&app.anyone(), mail.code(), NEW).await.expect_status(410);
+    ask(&app.anyone(), &email).await.expect_status(200);
+    all_mails_end(&app).await;
+    assert_eq!(app.mails_to(&email).len(), 1);
+}
+
+#[tokio::test]
+async fn changing_the_password_ends_links_and_access_tokens_unless_a_form_says_otherwise() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let email = ana.actor().await.unwrap().email;
+    let tokens = async || ana.call("access-tokens/list", &Vec::new()).await.json::<Value>().as_array().unwrap().len();
+    ana.call_with("access-tokens/make", "name", "Backup").await.expect_status(200);
+    ask(&app.anyone(), &email).await.expect_status(200);
+    let mail = app.mail_number(1, &email).await;
+    let change = async |current, new, more: &[(&str, &str)]| {
+        let fields = [&[("current_password", current), ("new_password", new)], more].concat();
+        ana.call("account/change-password", &form(&fields)).await
+    };
+    change(PASSWORD, "Password1234", &[]).await.expect_field_error("new_password");
+    change(PASSWORD, NEW, &[("asks_about_access_tokens", "true")]).await.expect_status(200);
+    assert_eq!(tokens().await, 1);
+    set(&app.anyone(), mail.code(), "a third good password").await.expect_status(410);
+    let ticked = [("asks_about_access_tokens", "true"), ("end_access_tokens", "true")];
+    change(NEW, PASSWORD, &ticked).await.expect_status(200);
+    assert_eq!(tokens().await, 0);
+    ana.call_with("access-tokens/make", "name", "Backup").await.expect_status(200);
+    change(PASSWORD, NEW, &[]).await.expect_status(200);
+    assert_eq!(tokens().await, 0);
+    assert_eq!(app.mail_number(4, &email).await.subject, "Your password was changed");
+}

@@ -1,0 +1,113 @@
+//! Mails to artists about their releases: one for each transition, and one for failures that come together.
+
+use sqlx::PgPool;
+use testing::fixtures;
+use vwaza::domain::{release::ReleaseStatus, upload::UploadTarget};
+
+use crate::support::{App, Client, eventually, form, spawn_app};
+
+async fn email(client: &Client) -> String {
+    client.actor().await.unwrap().email
+}
+
+async fn subjects(app: &App, address: &str, count: usize) -> Vec<String> {
+    app.mail_number(count, address).await;
+    app.mails_to(address).into_iter().map(|mail| mail.subject).collect()
+}
+
+/// Its examination fails for good.
+fn damaged_song() -> bytes::Bytes {
+    fixtures::damaged_in_the_middle(&fixtures::flac(2.0, 44_100, 16, 2, "Two")).into()
+}
+
+async fn all_jobs_end_or_fail(sql: &PgPool) {
+    eventually("all jobs have ended or failed", async || {
+        let open = "select count(*) from upload_jobs where status in ('PENDING', 'UPLOADING')";
+        let open: i64 = sqlx::query_scalar(open).fetch_one(sql).await.unwrap();
+        (open == 0).then_some(())
+    })
+    .await;
+}
+
+async fn make_due(sql: &PgPool) {
+    sqlx::query("update mail_jobs set run_after = now()").execute(sql).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_artist_hears_of_every_decision_with_the_reason_and_a_link() {
+    let app = spawn_app().await;
+    let (ana, admin) = (app.artist("Ana").await, app.admin().await);
+    let address = email(&ana).await;
+    let release = ana.release_in_review().await;
+    let title = release.display_title();
+    let reason = "The cover is blurred.\nBring a larger one & submit <again>.";
+    admin.reject(release.id, release.version, reason).await.expect_status(200);
+    let rejected = app.mail_number(2, &address).await;
+    assert!(rejected.text.contains(reason), "{}", rejected.text);
+    assert!(rejected.html.contains("The cover is blurred.<br>Bring a larger one &amp; submit &lt;again&gt;."));
+    assert!(rejected.text.contains(&format!("/releases/{}\n", release.id)), "{}", rejected.text);
+
+    // Two verdicts at once are one transition: one mail.
+    ana.call_with("releases/revise", "id", release.id).await.expect_status(200);
+    ana.submit(release.id).await.expect_status(200);
+    let again = ana.release_when(release.id, ReleaseStatus::PendingReview).await;
+    let (one, two) = tokio::join!(admin.approve(release.id, again.version), admin.approve(release.id, again.version));
+    let mut answers = [one.status, two.status];
+    answers.sort_unstable();
+    assert_eq!(answers, [200, 409]);
+    let told = subjects(&app, &address, 4).await;
+    let expected = ["is submitted", "needs changes", "is submitted", "is approved"];
+    assert_eq!(told, expected.map(|what| format!("“{title}” {what}")));
+    app.agrees().await;
+}
+
+#[tokio::test]
+async fn who_wants_no_mail_about_releases_gets_only_what_concerns_security() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let address = email(&ana).await;
+    ana.call("account/save-mail-preference", &form(&[])).await.expect_status(200);
+    ana.release_in_review().await;
+    app.anyone().call_with("account/request-password-reset", "email", &address).await.expect_status(200);
+    assert_eq!(subjects(&app, &address, 1).await, ["Set a new password"]);
+    ana.call("account/save-mail-preference", &form(&[("wants_release_mail", "true")])).await.expect_status(200);
+    ana.release_in_review().await;
+    assert!(subjects(&app, &address, 2).await[1].ends_with("is submitted"));
+}
+
+#[tokio::test]
+async fn failures_of_one_release_that_come_together_are_one_mail() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let address = email(&ana).await;
+    let release = ana.create_release().await;
+    for name in ["one.flac", "two.flac"] {
+        ana.attach(UploadTarget::NewTrack(release), name, damaged_song()).await;
+    }
+    all_jobs_end_or_fail(&app.sql).await;
+    assert!(app.mails_to(&address).is_empty(), "more may fail");
+    make_due(&app.sql).await;
+    let mail = app.mail_number(1, &address).await;
+    assert!(mail.subject.starts_with("2 files of “Untitled”"), "{}", mail.subject);
+    assert!(mail.text.contains("“one.flac”: ") && mail.text.contains("“two.flac”: "), "{}", mail.text);
+    // What fails after it was sent is another mail.
+    ana.attach(UploadTarget::NewTrack(release), "three.flac", damaged_song()).await;
+    all_jobs_end_or_fail(&app.sql).await;
+    make_due(&app.sql).await;
+    assert_eq!(app.mail_number(2, &address).await.subject, "A file of “Untitled” needs your attention");
+}
+
+#[tokio::test]
+async fn a_mail_about_a_release_that_is_deleted_is_not_sent() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    ana.attach(UploadTarget::NewTrack(release), "one.flac", damaged_song()).await;
+    all_jobs_end_or_fail(&app.sql).await;
+    ana.call_with("releases/delete", "id", release).await.expect_status(200);
+    eventually("the mail is gone", async || {
+        let left: i64 = sqlx::query_scalar("select count(*) from mail_jobs").fetch_one(&app.sql).await.unwrap();
+        (left == 0).then_some(())
+    })
+    .await;
+}

@@ -1,0 +1,81 @@
+//! The security log: what happened to an account. Its rows are written in the transaction of what they tell.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::Visitor;
+use crate::{
+    backend::{Backend, Result},
+    domain::{
+        account::Actor,
+        device::device_words,
+        ids::UserId,
+        security::{SecurityEvent, SecurityEventKind},
+    },
+};
+
+/// Newer events are what people look for; older ones are in the process's log.
+const LISTED_MAX: i64 = 50;
+/// Days.
+const RETENTION_DAYS: i32 = 365;
+
+pub struct SecurityLog<'a>(pub(in crate::backend) &'a Backend);
+
+impl SecurityLog<'_> {
+    /// The actor's own events, the newest first.
+    pub async fn list(&self, actor: &Actor) -> Result<Vec<SecurityEvent>> {
+        let rows = sqlx::query!(
+            r#"select kind as "kind: SecurityEventKind", subject, address, user_agent, admin_id is not null as "by_admin!", created_at
+               from security_events where user_id = $1 order by created_at desc, id limit $2"#,
+            actor.id as UserId,
+            LISTED_MAX
+        )
+        .fetch_all(&self.0.db)
+        .await?;
+        let events = rows.into_iter().map(|row| SecurityEvent {
+            kind: row.kind,
+            subject: row.subject,
+            device: if row.user_agent.is_empty() { String::new() } else { device_words(&row.user_agent) },
+            address: row.address,
+            by_admin: row.by_admin,
+            created_at: row.created_at,
+        });
+        Ok(events.collect())
+    }
+}
+
+/// Adds an event that the user caused themselves.
+pub(in crate::backend) async fn record(
+    db: &mut PgConnection,
+    user: UserId,
+    kind: SecurityEventKind,
+    subject: &str,
+    visitor: &Visitor,
+) -> Result<()> {
+    tracing::info!(user.id = %user, event = ?kind, address = ?visitor.address, "security event");
+    sqlx::query!(
+        "insert into security_events (id, user_id, kind, subject, address, user_agent) values ($1, $2, $3, $4, $5, $6)",
+        Uuid::now_v7(),
+        user as UserId,
+        kind as SecurityEventKind,
+        subject,
+        visitor.address.map(|address| address.to_string()),
+        visitor.user_agent.as_str()
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Deletes events that are older than a year. Returns their number.
+pub(in crate::backend) async fn purge_old(backend: &Backend, at_most: i64) -> Result<u64> {
+    let purged = sqlx::query!(
+        "delete from security_events where id in (
+             select id from security_events where created_at < now() - make_interval(days => $1) order by created_at limit $2)",
+        RETENTION_DAYS,
+        at_most
+    )
+    .execute(&backend.db)
+    .await?;
+    Ok(purged.rows_affected())
+}

@@ -1,0 +1,182 @@
+//! Verified e-mail addresses: a link proves that an address belongs to its user, at sign-up and at a change.
+
+use sqlx::PgConnection;
+
+use super::{Visitor, reset, security_log};
+use crate::{
+    backend::{
+        Backend, Result, db,
+        limits::{Client, Rule},
+        mail::{self, Claimed, Recipient},
+        sessions::SecretToken,
+        users,
+    },
+    domain::{
+        account::{Actor, Email, EmailChange, VERIFICATION_LINK_HOURS},
+        ids::{MailJobId, UserId},
+        limits::LimitedBy,
+        mail::Message,
+        problem::Problem,
+        security::SecurityEventKind,
+    },
+};
+
+pub struct Verification<'a>(pub(in crate::backend) &'a Backend);
+
+impl Verification<'_> {
+    /// Sends the link to the actor's own address once more.
+    ///
+    /// # Errors
+    /// 409 when the address is verified already; 429 after too many such mails in an hour.
+    pub async fn send_again(&self, actor: &Actor) -> Result<()> {
+        if !actor.must_verify_email {
+            return Err(Problem::conflict("Your e-mail address is confirmed already.").into());
+        }
+        self.count_mail(actor).await?;
+        let mut tx = db::begin(&self.0.db).await?;
+        mail::enqueue(&mut tx, Recipient::User(actor.id), Message::VerifyEmail).await?;
+        tx.commit().await?;
+        self.0.events.mail_added();
+        Ok(())
+    }
+
+    /// Changes the actor's address. Where addresses have to be verified, only the link that is sent to the new one does so.
+    ///
+    /// # Errors
+    /// 400 of `current_password`; 409 when the address has another account; 429 after too many such mails in an hour.
+    pub async fn change_email(
+        &self,
+        actor: &Actor,
+        email: &Email,
+        current_password: &str,
+        visitor: &Visitor,
+    ) -> Result<EmailChange> {
+        self.0.users().require_password(actor, current_password).await?;
+        if email.as_str() == actor.email {
+            return Err(Problem::field("email", "This is your address already.").into());
+        }
+        self.count_mail(actor).await?;
+        let mut tx = db::begin(&self.0.db).await?;
+        users::one_at_a_time(&mut tx, actor.id).await?;
+        let change = if self.0.settings.requires_verified_email {
+            refuse_taken(&mut tx, actor.id, email.as_str()).await?;
+            mail::enqueue(&mut tx, Recipient::At(actor.id, email.as_str()), Message::VerifyEmail).await?;
+            EmailChange::Unconfirmed
+        } else {
+            set_email(&mut tx, actor.id, email.as_str(), false, visitor).await?;
+            EmailChange::Done
+        };
+        tx.commit().await?;
+        self.0.events.mail_added();
+        Ok(change)
+    }
+
+    /// Verifies the address that a link was sent to; at a change, it becomes the user's. Returns the address.
+    ///
+    /// # Errors
+    /// 409 when the address has another account by now; 410 when the link was used, has expired or never was.
+    pub async fn finish(&self, token: &SecretToken, visitor: &Visitor) -> Result<String> {
+        let mut tx = db::begin(&self.0.db).await?;
+        let row = sqlx::query!(
+            r#"select t.user_id as "user: UserId", t.email from email_verification_tokens t join users u on u.id = t.user_id
+               where t.token_hash = $1 and t.expires_at > now() and u.disabled_at is null"#,
+            token.hash()
+        )
+        .fetch_optional(&mut *tx)
+        .await?
+        .ok_or_else(link_is_over)?;
+        users::one_at_a_time(&mut tx, row.user).await?;
+        // Every link of the user is used up with this one. Of two clicks at once, the second one finds it gone.
+        let used = sqlx::query_scalar!(
+            "delete from email_verification_tokens where user_id = $1 returning token_hash",
+            row.user as UserId
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        if !used.contains(&token.hash()) {
+            return Err(link_is_over().into());
+        }
+        set_email(&mut tx, row.user, &row.email, true, visitor).await?;
+        tx.commit().await?;
+        self.0.events.mail_added();
+        Ok(row.email)
+    }
+
+    async fn count_mail(&self, actor: &Actor) -> Result<()> {
+        let account = Client::of_account(&actor.email);
+        Ok(self.0.limits.require(Rule::VerificationMail, &account, LimitedBy::ResetMail).await?)
+    }
+}
+
+/// Gives the user this address, and tells the old one if it was another.
+async fn set_email(
+    db: &mut PgConnection,
+    user: UserId,
+    email: &str,
+    is_verified: bool,
+    visitor: &Visitor,
+) -> Result<()> {
+    let old = sqlx::query_scalar!("select email from users where id = $1", user as UserId).fetch_one(&mut *db).await?;
+    sqlx::query!(
+        "update users set email = $2, email_verified_at = case when $3 then now() end, updated_at = now() where id = $1",
+        user as UserId,
+        email,
+        is_verified
+    )
+    .execute(&mut *db)
+    .await
+    .map_err(users::email_taken)?;
+    if old == email {
+        return security_log::record(db, user, SecurityEventKind::EmailVerified, email, visitor).await;
+    }
+    reset::use_up_links(&mut *db, user).await?;
+    let changed = Message::EmailChanged { new_email: email.to_owned() };
+    mail::enqueue(&mut *db, Recipient::At(user, &old), changed).await?;
+    security_log::record(db, user, SecurityEventKind::EmailChanged, email, visitor).await
+}
+
+async fn refuse_taken(db: &mut PgConnection, user: UserId, email: &str) -> Result<()> {
+    let is_taken = sqlx::query_scalar!(
+        r#"select exists (select 1 from users where lower(email) = lower($2) and id <> $1) as "is_taken!""#,
+        user as UserId,
+        email
+    )
+    .fetch_one(db)
+    .await?;
+    if is_taken { Err(users::taken().into()) } else { Ok(()) }
+}
+
+fn link_is_over() -> Problem {
+    Problem::Gone(format!(
+        "This link was used already, or is older than {VERIFICATION_LINK_HOURS} hours. Ask for a new one on your account page."
+    ))
+}
+
+/// Makes the token of a verification mail that is about to be sent. `None`: the mail is not to be sent any more.
+pub(in crate::backend) async fn make_token(backend: &Backend, mail: &Claimed) -> Result<Option<SecretToken>> {
+    let token = SecretToken::generate()?;
+    let made = sqlx::query!(
+        "insert into email_verification_tokens (token_hash, user_id, email, expires_at)
+         select $1, u.id, coalesce(m.address, u.email), now() + make_interval(hours => $4)
+         from mail_jobs m join users u on u.id = m.user_id where m.id = $2 and m.attempt = $3 and m.status = 'PENDING'",
+        token.hash(),
+        mail.id as MailJobId,
+        mail.attempt,
+        VERIFICATION_LINK_HOURS
+    )
+    .execute(&backend.db)
+    .await?;
+    Ok((made.rows_affected() == 1).then_some(token))
+}
+
+/// Deletes links whose time is over. Returns their number.
+pub(in crate::backend) async fn purge_expired(backend: &Backend, at_most: i64) -> Result<u64> {
+    let purged = sqlx::query!(
+        "delete from email_verification_tokens where token_hash in (
+             select token_hash from email_verification_tokens where expires_at < now() order by expires_at limit $1)",
+        at_most
+    )
+    .execute(&backend.db)
+    .await?;
+    Ok(purged.rows_affected())
+}

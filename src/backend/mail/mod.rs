@@ -1,0 +1,150 @@
+//! Mail: a queue of its own, so that mail never delays the storing of files.
+//!
+//! [`enqueue`] belongs into the transaction that causes a mail. Senders take mails from the queue, at least once each: a process that
+//! dies between the sending and its commit has the mail sent again, under the same `Message-ID`.
+
+mod letter;
+mod queue;
+mod releases;
+mod transport;
+
+use std::{sync::Arc, time::Duration};
+
+pub(super) use queue::{Claimed, Recipient, drop_resets, enqueue, purge_ended};
+use rand::Rng;
+pub(super) use releases::{tell_artist, tell_of_failed_file};
+use tokio::time::{sleep, timeout};
+
+pub(super) use self::transport::Transport;
+use self::{letter::Letter, transport::SendError};
+use super::{
+    Backend, Result,
+    accounts::{Visitor, reset, verification},
+    db,
+    sessions::UserAgent,
+};
+use crate::domain::mail::{self, Message};
+
+/// Mails that one process sends at once.
+pub(super) const SENDERS: usize = 2;
+/// A mail that is not sent by then failed. A server may take 10 s for each of its replies.
+const SEND_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longer than a mail may take: another process takes over a mail whose sender is gone.
+const LEASE: Duration = Duration::from_secs(150);
+/// Between two tries to write down what became of a mail.
+const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+#[derive(Clone)]
+pub struct MailSettings {
+    /// `smtp://user:password@host:port`. Unset: each mail becomes a file.
+    pub smtp_url: Option<String>,
+    /// `Vwaza <noreply@music.example>`.
+    pub from: String,
+}
+
+impl Default for MailSettings {
+    fn default() -> Self {
+        Self { smtp_url: None, from: "Vwaza <noreply@localhost>".into() }
+    }
+}
+
+/// Without the SMTP server's address, which may hold a password.
+impl std::fmt::Debug for MailSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MailSettings").field("smtp", &self.smtp_url.is_some()).field("from", &self.from).finish()
+    }
+}
+
+/// Sends what is due, and waits for more. Several run side by side.
+pub(super) async fn send_loop(backend: Arc<Backend>) {
+    let (shutdown, hint) = (backend.shutdown(), backend.events.mails());
+    while !shutdown.is_cancelled() {
+        match queue::claim(&backend.db, LEASE).await {
+            Ok(Some(job)) => {
+                // There may be one more, and another sender is free for it.
+                hint.notify_one();
+                attempt(&backend, &job).await;
+                continue;
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(error = ?error, "the mail queue cannot be read; trying again at the next poll")
+            }
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = hint.notified() => {}
+            () = sleep(backend.settings.queue.poll) => {}
+        }
+    }
+}
+
+/// One attempt at a mail, and what becomes of it.
+async fn attempt(backend: &Backend, job: &Claimed) {
+    let sent = tokio::select! {
+        sent = timeout(SEND_TIMEOUT, send(backend, job)) => sent.unwrap_or_else(|_| Err(SendError::timeout(SEND_TIMEOUT))),
+        // The process is about to end: another one sends it.
+        () = backend.worker.handing_back() => {
+            if let Err(error) = queue::hand_back(&backend.db, job).await {
+                tracing::warn!(mail.id = %job.id, error = ?error, "a mail could not be handed back; its lease will run out");
+            }
+            return;
+        }
+    };
+    fail::fail_point!("mail-sent");
+    let outcome = match &sent {
+        Ok(Some(_)) => "sent",
+        Ok(None) => "dropped",
+        Err(error) if error.is_final => "refused",
+        Err(_) => "failed",
+    };
+    metrics::counter!("vwaza_mails_total", "outcome" => outcome).increment(1);
+    while let Err(error) = db::answered(db::PATIENCE, write_down(backend, job, &sent)).await {
+        tracing::warn!(mail.id = %job.id, error = ?error, "what became of a mail cannot be written down");
+        tokio::select! {
+            () = backend.worker.handing_back() => return,
+            () = sleep(WRITE_AGAIN_AFTER) => {}
+        }
+    }
+}
+
+/// Sends a mail. `None`: there is nobody to send it to.
+async fn send(backend: &Backend, job: &Claimed) -> Result<Option<()>, SendError> {
+    let Some(recipient) = queue::recipient(&backend.db, job).await? else { return Ok(None) };
+    let link = match job.message() {
+        Message::PasswordReset { address, user_agent } => {
+            let asked_by = Visitor {
+                address: address.as_ref().and_then(|address| address.parse().ok()),
+                user_agent: UserAgent::cut(user_agent),
+                browser: None,
+            };
+            match reset::make_token(backend, job, &asked_by).await? {
+                Some(token) => Some(format!("/reset-password#{}", token.reveal())),
+                None => return Ok(None),
+            }
+        }
+        Message::VerifyEmail => match verification::make_token(backend, job).await? {
+            Some(token) => Some(format!("/verify-email#{}", token.reveal())),
+            None => return Ok(None),
+        },
+        Message::PasswordChanged { .. }
+        | Message::EmailChanged { .. }
+        | Message::AccessTokenExpires { .. }
+        | Message::ReleaseNews { .. } => None,
+    };
+    let letter = Letter::of(job.message(), &recipient, link.as_deref(), &backend.settings.public_url);
+    backend.mail.send(job.id, &recipient.address, &letter).await?;
+    Ok(Some(()))
+}
+
+async fn write_down(backend: &Backend, job: &Claimed, sent: &Result<Option<()>, SendError>) -> Result<()> {
+    let error = match sent {
+        Ok(Some(())) => return queue::finish(&backend.db, job, queue::MailStatus::Sent).await,
+        Ok(None) => return queue::finish(&backend.db, job, queue::MailStatus::Dropped).await,
+        Err(error) => error,
+    };
+    let failures = job.failures() + 1;
+    let retry_after = mail::retry_after(failures, rand::rng().random()).filter(|_| !error.is_final);
+    tracing::warn!(mail.id = %job.id, failures, is_final = retry_after.is_none(), error = %error, "a mail could not be sent");
+    queue::fail(&backend.db, job, &error.to_string(), retry_after).await
+}

@@ -1,0 +1,217 @@
+//! The statements of the mail queue.
+
+use std::time::Duration;
+
+use sqlx::{PgConnection, PgPool, types::Json};
+use uuid::Uuid;
+
+use crate::{
+    backend::Result,
+    domain::{
+        ids::{MailJobId, ReleaseId, UserId},
+        mail::{FailedFile, Message, News},
+    },
+};
+
+/// Failures of one release's files that come within this time after the first one are one mail.
+const FAILURES_TOGETHER: Duration = Duration::from_secs(10 * 60);
+/// Failures that one mail tells of.
+const FAILURES_MAX: i32 = 100;
+/// Characters of one failure that are kept.
+const ERROR_MAX_CHARS: usize = 500;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "mail_status", rename_all = "UPPERCASE")]
+pub(super) enum MailStatus {
+    Pending,
+    Sent,
+    /// No retry mends it, or all are used up.
+    Failed,
+    /// Nobody is to get it any more.
+    Dropped,
+}
+
+/// Whom a mail is for.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::backend) enum Recipient<'a> {
+    User(UserId),
+    /// A user, at an address that is not theirs yet or any more.
+    At(UserId, &'a str),
+    /// The user of an address that somebody has typed. Where there is none, the job does nothing: asking takes the same time.
+    Whoever(Option<UserId>),
+}
+
+/// A mail that this process is to send now.
+#[derive(Debug)]
+pub(in crate::backend) struct Claimed {
+    pub(in crate::backend) id: MailJobId,
+    pub(in crate::backend) attempt: i32,
+    failures: i32,
+    pub(in crate::backend) user: Option<UserId>,
+    message: Json<Message>,
+}
+
+impl Claimed {
+    pub(super) fn message(&self) -> &Message {
+        &self.message
+    }
+
+    pub(super) fn failures(&self) -> u32 {
+        u32::try_from(self.failures).unwrap_or(0)
+    }
+}
+
+/// Queues a mail, in the transaction that causes it. After the commit, `Events::mail_added` saves the wait for the next poll.
+pub(in crate::backend) async fn enqueue(db: &mut PgConnection, to: Recipient<'_>, message: Message) -> Result<()> {
+    let (user, address) = match to {
+        Recipient::User(id) => (Some(id), None),
+        Recipient::At(id, address) => (Some(id), Some(address)),
+        Recipient::Whoever(id) => (id, None),
+    };
+    let release = match &message {
+        Message::ReleaseNews { release, .. } => Some(*release),
+        _ => None,
+    };
+    let delay = match &message {
+        Message::ReleaseNews { news: News::FilesFailed { .. }, .. } => FAILURES_TOGETHER,
+        _ => Duration::ZERO,
+    };
+    sqlx::query!(
+        "insert into mail_jobs (id, user_id, message, release_id, run_after, address)
+         values ($1, $2, $3, $4, now() + make_interval(secs => $5), $6)",
+        MailJobId(Uuid::now_v7()) as MailJobId,
+        user as Option<UserId>,
+        Json(message) as Json<Message>,
+        release as Option<ReleaseId>,
+        delay.as_secs_f64(),
+        address
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Adds a failure to the mail about this release's failures that nobody has begun to send. `false`: there is none. Belongs under the
+/// release's lock, so that two failures at once do not become two mails.
+pub(super) async fn add_failure(db: &mut PgConnection, release: ReleaseId, file: &FailedFile) -> Result<bool> {
+    let added = sqlx::query!(
+        "update mail_jobs
+         set message = jsonb_set(message, '{news,files}', (message #> '{news,files}') || $2::jsonb), updated_at = now()
+         where release_id = $1 and status = 'PENDING' and attempt = 0 and message #>> '{news,what}' = 'FILES_FAILED'
+           and jsonb_array_length(message #> '{news,files}') < $3",
+        release as ReleaseId,
+        Json(file) as Json<&FailedFile>,
+        FAILURES_MAX
+    )
+    .execute(db)
+    .await?;
+    Ok(added.rows_affected() > 0)
+}
+
+/// Drops the reset mails of this user that are not sent yet: their links would open the account once more.
+pub(in crate::backend) async fn drop_resets(db: &mut PgConnection, user: UserId) -> Result<()> {
+    sqlx::query!(
+        "update mail_jobs set status = 'DROPPED', updated_at = now()
+         where user_id = $1 and status = 'PENDING' and message ->> 'kind' = 'PASSWORD_RESET'",
+        user as UserId
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Takes the mail that is due longest. If its sender dies, it is due again when the lease is over.
+pub(super) async fn claim(db: &PgPool, lease: Duration) -> Result<Option<Claimed>> {
+    let claimed = sqlx::query_as!(
+        Claimed,
+        r#"update mail_jobs
+           set attempt = attempt + 1, run_after = now() + make_interval(secs => $1), updated_at = now()
+           where id = (select id from mail_jobs where status = 'PENDING' and run_after <= now()
+                       order by run_after, id limit 1 for update skip locked)
+           returning id as "id: MailJobId", attempt, failures, user_id as "user: UserId", message as "message: Json<Message>""#,
+        lease.as_secs_f64()
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(claimed)
+}
+
+/// Who gets a mail, and where.
+pub(super) struct To {
+    pub(super) address: String,
+    pub(super) name: String,
+}
+
+/// The recipient of a mail. `None`: there is nobody, or the account is disabled.
+pub(super) async fn recipient(db: &PgPool, job: &Claimed) -> Result<Option<To>> {
+    let to = sqlx::query_as!(
+        To,
+        r#"select coalesce(m.address, u.email) as "address!", u.artist_name as name
+           from mail_jobs m join users u on u.id = m.user_id
+           where m.id = $1 and m.attempt = $2 and m.status = 'PENDING' and u.disabled_at is null"#,
+        job.id as MailJobId,
+        job.attempt
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(to)
+}
+
+/// Ends a mail, unless another process holds it by now.
+pub(super) async fn finish(db: &PgPool, job: &Claimed, status: MailStatus) -> Result<()> {
+    sqlx::query!(
+        "update mail_jobs set status = $3, updated_at = now() where id = $1 and attempt = $2 and status = 'PENDING'",
+        job.id as MailJobId,
+        job.attempt,
+        status as MailStatus
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Counts a failure: the mail is tried again after a while, or given up.
+pub(super) async fn fail(db: &PgPool, job: &Claimed, error: &str, retry_after: Option<Duration>) -> Result<()> {
+    let error: String = error.chars().filter(|c| *c != '\0').take(ERROR_MAX_CHARS).collect();
+    sqlx::query!(
+        "update mail_jobs
+         set status = case when $4::float8 is null then 'FAILED'::mail_status else 'PENDING' end,
+             failures = failures + 1, run_after = now() + make_interval(secs => coalesce($4, 0)), updated_at = now(),
+             error_log = error_log || to_char(now() at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')
+                         || ' attempt ' || attempt || ': ' || replace($3, E'\\n', ' ') || E'\\n'
+         where id = $1 and attempt = $2 and status = 'PENDING'",
+        job.id as MailJobId,
+        job.attempt,
+        error,
+        retry_after.map(|wait| wait.as_secs_f64())
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Gives a mail back without counting anything.
+pub(super) async fn hand_back(db: &PgPool, job: &Claimed) -> Result<()> {
+    sqlx::query!(
+        "update mail_jobs set run_after = now(), updated_at = now() where id = $1 and attempt = $2 and status = 'PENDING'",
+        job.id as MailJobId,
+        job.attempt
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Deletes mails that ended longer than `retention` ago. Returns their number.
+pub(in crate::backend) async fn purge_ended(db: &PgPool, retention: Duration, at_most: i64) -> Result<u64> {
+    let purged = sqlx::query!(
+        "delete from mail_jobs where id in (
+             select id from mail_jobs where status <> 'PENDING' and updated_at < now() - make_interval(secs => $1)
+             order by updated_at limit $2 for update skip locked)",
+        retention.as_secs_f64(),
+        at_most
+    )
+    .execute(db)
+    .await?;
+    Ok(purged.rows_affected())
+}

@@ -1,0 +1,147 @@
+//! How mails leave: through an SMTP server, or as files for a machine that has none.
+
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use lettre::{
+    AsyncSmtpTransport, AsyncTransport, Tokio1Executor,
+    message::{
+        Mailbox, MultiPart,
+        header::{HeaderName, HeaderValue},
+    },
+    transport::smtp,
+};
+use tokio::{fs, io::AsyncWriteExt};
+
+use super::{MailSettings, letter::Letter};
+use crate::{
+    backend::{Error, Result, days},
+    domain::ids::MailJobId,
+};
+
+/// For each of the SMTP server's replies.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
+const FILE_RETENTION: Duration = days(7);
+/// Files that one round looks at.
+const FILES_MAX: usize = 10_000;
+/// Replies of an SMTP server about our own account there (RFC 4954, 6): an operator mends them, so the mail is tried again.
+const ABOUT_US: [u16; 4] = [530, 534, 535, 538];
+
+pub(in crate::backend) struct Transport {
+    from: Mailbox,
+    kind: Kind,
+}
+
+enum Kind {
+    Smtp(AsyncSmtpTransport<Tokio1Executor>),
+    /// One `.eml` file for each mail.
+    Folder(PathBuf),
+}
+
+impl Transport {
+    /// # Errors
+    /// When an address in the settings is not understood.
+    pub(in crate::backend) fn open(settings: &MailSettings, data_dir: &Path) -> Result<Self> {
+        let from =
+            settings.from.parse().map_err(|error| Error::Corrupt(format!("MAIL_FROM is not understood: {error}")))?;
+        let kind = match &settings.smtp_url {
+            None => Kind::Folder(data_dir.join("mail")),
+            Some(url) => {
+                let smtp = AsyncSmtpTransport::<Tokio1Executor>::from_url(url);
+                let smtp = smtp.map_err(|error| Error::Corrupt(format!("SMTP_URL is not understood: {error}")))?;
+                Kind::Smtp(smtp.timeout(Some(REPLY_TIMEOUT)).build())
+            }
+        };
+        Ok(Self { from, kind })
+    }
+
+    /// Sends a letter. Attempts at one mail have one `Message-ID`, so that a receiver recognises a second copy.
+    pub(super) async fn send(&self, id: MailJobId, address: &str, letter: &Letter) -> Result<(), SendError> {
+        let to: Mailbox = address.parse().map_err(|error| SendError::refused(format!("{address}: {error}")))?;
+        let message = lettre::Message::builder()
+            .from(self.from.clone())
+            .to(to)
+            .subject(&letter.subject)
+            .message_id(Some(format!("<{id}@{}>", self.from.email.domain())))
+            // RFC 3834: nobody's holiday is to answer it.
+            .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".into()))
+            .multipart(MultiPart::alternative_plain_html(letter.text(), letter.html()))
+            .map_err(|error| SendError::refused(error.to_string()))?;
+        match &self.kind {
+            Kind::Smtp(smtp) => {
+                smtp.send(message).await?;
+            }
+            Kind::Folder(folder) => write_file(folder, id, &message.formatted()).await.map_err(Error::from)?,
+        }
+        Ok(())
+    }
+
+    /// Deletes mails that became files longer ago than their retention.
+    pub(in crate::backend) async fn purge_files(&self) -> Result<()> {
+        let Kind::Folder(folder) = &self.kind else { return Ok(()) };
+        let mut files = match fs::read_dir(folder).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            files => files?,
+        };
+        let now = SystemTime::now();
+        for _ in 0..FILES_MAX {
+            let Some(file) = files.next_entry().await? else { break };
+            let is_old = |modified: SystemTime| now.duration_since(modified).is_ok_and(|age| age > FILE_RETENTION);
+            if is_old(file.metadata().await?.modified()?) {
+                fs::remove_file(file.path()).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Only for its owner: the file may hold a link that opens an account.
+async fn write_file(folder: &Path, id: MailJobId, bytes: &[u8]) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).await?;
+    let (path, unfinished) = (folder.join(format!("{id}.eml")), folder.join(format!(".{id}.part")));
+    let mut options = fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished).await?;
+    file.write_all(bytes).await?;
+    file.sync_all().await?;
+    fs::rename(unfinished, path).await
+}
+
+/// Why a mail could not be sent.
+#[derive(Debug)]
+pub(super) struct SendError {
+    detail: String,
+    /// No retry mends it.
+    pub(super) is_final: bool,
+}
+
+impl SendError {
+    pub(super) fn timeout(after: Duration) -> Self {
+        Self { detail: format!("not sent within {} s", after.as_secs()), is_final: false }
+    }
+
+    fn refused(detail: String) -> Self {
+        Self { detail, is_final: true }
+    }
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl From<smtp::Error> for SendError {
+    fn from(error: smtp::Error) -> Self {
+        let is_about_us = error.status().is_some_and(|code| ABOUT_US.contains(&u16::from(code)));
+        Self { is_final: error.is_permanent() && !is_about_us, detail: error.to_string() }
+    }
+}
+
+impl From<Error> for SendError {
+    fn from(error: Error) -> Self {
+        Self { detail: error.to_string(), is_final: false }
+    }
+}
