@@ -90,6 +90,7 @@ pub fn App() -> impl IntoView {
                 <FlatRoutes fallback=pages::not_found::NotFound>
                     <Route path=path!("/") view=pages::home::Home ssr=SsrMode::Async/>
                     <Route path=path!("/sign-in") view={Lazy::<parts::SignIn>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/sign-in/code") view={Lazy::<parts::SignInCode>::new()} ssr=SsrMode::Async/>
                     <Route path=path!("/sign-up") view={Lazy::<parts::SignUp>::new()} ssr=SsrMode::Async/>
                     <Route path=path!("/forgot-password") view={Lazy::<parts::ForgotPassword>::new()} ssr=SsrMode::Async/>
                     <Route path=path!("/reset-password") view={Lazy::<parts::ResetPassword>::new()} ssr=SsrMode::Async/>
@@ -101,6 +102,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/review/:id") view={Lazy::<parts::Review>::new()} ssr=SsrMode::Async/>
                     <Route path=path!("/admin/releases") view={Lazy::<parts::AllReleases>::new()} ssr=SsrMode::Async/>
                     <Route path=path!("/admin/artists") view={Lazy::<parts::AllArtists>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/admin/users/:id") view={Lazy::<parts::User>::new()} ssr=SsrMode::Async/>
                     <Route path=path!("/admin/queue") view={Lazy::<parts::Queue>::new()} ssr=SsrMode::Async/>
                 </FlatRoutes>
             </Shell>

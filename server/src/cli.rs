@@ -17,6 +17,7 @@ use vwaza::{
     backend::{Backend, Repair, Settings, embedded_postgres::EmbeddedPostgres},
     domain::{
         account::{Email, Password, Role, parse_artist_name},
+        administration::UserChange,
         problem::Problem,
     },
 };
@@ -67,6 +68,35 @@ enum UserCommand {
         #[arg(long)]
         name: Option<String>,
     },
+    /// Lists all accounts: address, role, state and name.
+    List,
+    /// Shuts a user out at once: ends sessions, access tokens and reset links. Refused for the only admin.
+    Disable {
+        #[arg(long)]
+        email: String,
+    },
+    /// Lets a disabled user in again.
+    Enable {
+        #[arg(long)]
+        email: String,
+    },
+    /// Makes a user an admin or an artist, and ends their sessions. Refused for the only admin.
+    SetRole {
+        #[arg(long)]
+        email: String,
+        #[arg(long, value_enum)]
+        role: CliRole,
+    },
+    /// Turns two-factor sign-in off for a user who has lost the app and the recovery codes.
+    ResetTwoFactor {
+        #[arg(long)]
+        email: String,
+    },
+    /// Sends a user a link that sets a new password. Without SMTP_URL it prints the link: hand it over, and to nobody else.
+    ResetPassword {
+        #[arg(long)]
+        email: String,
+    },
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -111,12 +141,18 @@ pub(crate) async fn run(cli: Cli, config: Config) -> Outcome {
             })
             .await
         }
-        Command::User { command: UserCommand::Create { email, role, name } } => {
+        Command::User { command } => with_user_command(&config, command).await,
+    }
+}
+
+async fn with_user_command(config: &Config, command: UserCommand) -> Outcome {
+    let (email, change, said) = match command {
+        UserCommand::Create { email, role, name } => {
             let email = Email::parse(&email)?;
             let name = name.unwrap_or_else(|| email.as_str().split('@').next().unwrap_or_default().to_owned());
             let name = parse_artist_name(&name)?;
             let password = read_password()?;
-            with_database(&config, async |settings| {
+            return with_database(config, async |settings| {
                 let role = match role {
                     CliRole::Artist => Role::Artist,
                     CliRole::Admin => Role::Admin,
@@ -125,9 +161,42 @@ pub(crate) async fn run(cli: Cli, config: Config) -> Outcome {
                 println!("{} can sign in now.", email.as_str());
                 Ok(ExitCode::SUCCESS)
             })
-            .await
+            .await;
         }
+        UserCommand::List => return with_database(config, list_users).await,
+        UserCommand::ResetPassword { email } if config.mail.smtp_url.is_none() => {
+            return with_database(config, async |settings| {
+                let path = vwaza::backend::make_reset_link(&settings.database_url, &email).await?;
+                println!("{}{path}", settings.public_url);
+                Ok(ExitCode::SUCCESS)
+            })
+            .await;
+        }
+        UserCommand::ResetPassword { email } => (email, UserChange::SendResetLink, "gets a mail with a link"),
+        UserCommand::ResetTwoFactor { email } => (email, UserChange::ResetTwoFactor, "signs in without a code"),
+        UserCommand::Disable { email } => (email, UserChange::Disable, "is disabled"),
+        UserCommand::Enable { email } => (email, UserChange::Enable, "can sign in again"),
+        UserCommand::SetRole { email, role: CliRole::Admin } => (email, UserChange::MakeAdmin, "is an admin"),
+        UserCommand::SetRole { email, role: CliRole::Artist } => (email, UserChange::MakeArtist, "is an artist"),
+    };
+    with_database(config, async |settings| {
+        vwaza::backend::change_user(&settings.database_url, &email, change).await?;
+        println!("{email} {said}.");
+        Ok(ExitCode::SUCCESS)
+    })
+    .await
+}
+
+async fn list_users(settings: Settings) -> Outcome {
+    for user in vwaza::backend::list_users(&settings.database_url).await? {
+        let role = match user.role {
+            Role::Artist => "artist",
+            Role::Admin => "admin",
+        };
+        let state = if user.is_disabled { "disabled" } else { "enabled" };
+        println!("{}\t{role}\t{state}\t{}", user.email, user.artist_name);
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn read_password() -> Result<Password, Box<dyn Error + Send + Sync>> {

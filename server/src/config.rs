@@ -63,6 +63,7 @@ pub(crate) struct Config {
     pub(crate) limits: LimitSettings,
     pub(crate) mail: MailSettings,
     requires_verified_email: bool,
+    requires_admin_two_factor: bool,
     /// Proxies whose word on their clients is believed; unset: see `Peers::new`.
     trusted_proxies: Option<Vec<IpNet>>,
     /// For `/metrics`, where the peer is not on this machine.
@@ -142,6 +143,7 @@ impl Config {
                 failed_sign_ins: number("VWAZA_LIMIT_FAILED_SIGN_INS", 1..=LIMIT_MAX, limits.failed_sign_ins)?,
                 reset_mails: number("VWAZA_LIMIT_RESET_MAILS", 1..=LIMIT_MAX, limits.reset_mails)?,
             },
+            requires_admin_two_factor: switch("VWAZA_REQUIRE_ADMIN_TWO_FACTOR", false)?,
             requires_verified_email: switch("VWAZA_REQUIRE_VERIFIED_EMAIL", mail.smtp_url.is_some())?,
             mail,
             trusted_proxies: trusted_proxies()?,
@@ -180,6 +182,7 @@ impl Config {
             limits: self.limits.clone(),
             mail: self.mail.clone(),
             requires_verified_email: self.requires_verified_email,
+            requires_admin_two_factor: self.requires_admin_two_factor,
             fail_points: self.fail_points.clone(),
         }
     }

@@ -117,6 +117,8 @@ impl AccessTokens<'_> {
             email: row.email,
             artist_name: row.artist_name,
             must_verify_email: row.must_verify_email,
+            // A token does nothing that only admins may do.
+            must_set_up_two_factor: false,
         }))
     }
 }

@@ -40,6 +40,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use accounts::administration::{UserLine, change_user, list_users, make_reset_link};
 pub use db::migrate_database;
 pub use error::Error;
 pub use fsck::{Damage, Finding, Repair, Report, fsck};
@@ -53,7 +54,7 @@ pub use settings::{
 use sqlx::PgPool;
 pub use storage::install_tls;
 use tokio_util::sync::CancellationToken;
-pub use users::{SignedIn, create_user};
+pub use users::{PasswordAccepted, SignedIn, create_user};
 use uuid::Uuid;
 pub use worker::WorkerHealth;
 
@@ -87,6 +88,7 @@ pub struct Backend {
     mail: mail::Transport,
     session_cookie: sessions::TokenCookie,
     browser_cookie: sessions::TokenCookie,
+    challenge_cookie: sessions::TokenCookie,
     shutdown: CancellationToken,
 }
 
@@ -108,6 +110,7 @@ impl Backend {
             passwords: passwords::Passwords::new(),
             session_cookie: sessions::TokenCookie::of_session(&settings.public_url),
             browser_cookie: sessions::TokenCookie::of_browser(&settings.public_url),
+            challenge_cookie: sessions::TokenCookie::of_challenge(&settings.public_url),
             mail,
             worker: worker::Worker::new(WorkerId(Uuid::now_v7()), &settings.queue, shutdown.clone()),
             reaper: reaper::Place::default(),
@@ -145,6 +148,11 @@ impl Backend {
         &self.session_cookie
     }
 
+    /// Stands between the two steps of a sign-in.
+    pub fn challenge_cookie(&self) -> &sessions::TokenCookie {
+        &self.challenge_cookie
+    }
+
     /// Tells a browser that has signed in before.
     pub fn browser_cookie(&self) -> &sessions::TokenCookie {
         &self.browser_cookie
@@ -180,6 +188,14 @@ impl Backend {
 
     pub fn verification(&self) -> accounts::verification::Verification<'_> {
         accounts::verification::Verification(self)
+    }
+
+    pub fn two_factor(&self) -> accounts::two_factor::TwoFactor<'_> {
+        accounts::two_factor::TwoFactor(self)
+    }
+
+    pub fn administration(&self) -> accounts::administration::Administration<'_> {
+        accounts::administration::Administration(self)
     }
 
     pub fn security_log(&self) -> accounts::security_log::SecurityLog<'_> {

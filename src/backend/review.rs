@@ -87,19 +87,19 @@ impl Review<'_> {
         let (pattern, page) = (like_pattern(search)?, page_of(page));
         let rows = sqlx::query!(
             r#"with shown as (
-                   select id, artist_name, email, role, created_at from users
+                   select id, artist_name, email, role, disabled_at, created_at from users
                    where $1::text is null or artist_name ilike $1 or email ilike $1
                    order by lower(artist_name), id
                    limit $2 offset $3
                )
-               select s.id as "id: UserId", s.artist_name, s.email, s.role as "role: Role", s.created_at,
+               select s.id as "id: UserId", s.artist_name, s.email, s.role as "role: Role", s.disabled_at is not null as "is_disabled!", s.created_at,
                       count(*) filter (where r.status = 'DRAFT') as "draft!",
                       count(*) filter (where r.status = 'PROCESSING') as "processing!",
                       count(*) filter (where r.status = 'PENDING_REVIEW') as "pending_review!",
                       count(*) filter (where r.status = 'PUBLISHED') as "published!",
                       count(*) filter (where r.status = 'REJECTED') as "rejected!"
                from shown s left join releases r on r.artist_id = s.id
-               group by s.id, s.artist_name, s.email, s.role, s.created_at
+               group by s.id, s.artist_name, s.email, s.role, s.disabled_at, s.created_at
                order by lower(s.artist_name), s.id"#,
             pattern.as_deref(),
             PAGE_SIZE,
@@ -118,6 +118,7 @@ impl Review<'_> {
             artist_name: row.artist_name,
             email: row.email,
             role: row.role,
+            is_disabled: row.is_disabled,
             created_at: row.created_at,
             releases: ReleaseCounts {
                 draft: row.draft,

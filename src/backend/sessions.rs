@@ -90,6 +90,11 @@ impl TokenCookie {
         Self { secure: is_secure(public_url), name: "vwaza", secure_name: "__Host-vwaza" }
     }
 
+    /// Proves that the password was right, and awaits the code.
+    pub(super) fn of_challenge(public_url: &str) -> Self {
+        Self { secure: is_secure(public_url), name: "vwaza-challenge", secure_name: "__Host-vwaza-challenge" }
+    }
+
     /// Proves that a browser has signed in before.
     pub(super) fn of_browser(public_url: &str) -> Self {
         Self { secure: is_secure(public_url), name: "vwaza-browser", secure_name: "__Host-vwaza-browser" }
@@ -124,6 +129,9 @@ impl Sessions<'_> {
         let row = sqlx::query!(
             r#"select u.id as "id: UserId", u.role as "role: Role", u.email, u.artist_name,
                       $4 and u.email_verified_at is null as "must_verify_email!",
+                      $5 and u.role = 'ADMIN'
+                          and not exists (select 1 from two_factors f where f.user_id = u.id and f.confirmed_at is not null)
+                          as "must_set_up_two_factor!",
                       s.expires_at < least(now() + make_interval(days => $2 / 2), s.created_at + make_interval(days => $3))
                           or s.last_used_at < now() - interval '10 minutes' as "is_news!"
                from sessions s join users u on u.id = s.user_id
@@ -131,7 +139,8 @@ impl Sessions<'_> {
             hash,
             SESSION_DAYS,
             SESSION_ABSOLUTE_DAYS,
-            self.0.settings.requires_verified_email
+            self.0.settings.requires_verified_email,
+            self.0.settings.requires_admin_two_factor
         )
         .fetch_optional(&self.0.db)
         .await?;
@@ -156,6 +165,7 @@ impl Sessions<'_> {
             email: row.email,
             artist_name: row.artist_name,
             must_verify_email: row.must_verify_email,
+            must_set_up_two_factor: row.must_set_up_two_factor,
         };
         // The request's span, where it has such fields: every line that is logged from here on names the person.
         tracing::Span::current()

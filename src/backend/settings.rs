@@ -21,6 +21,8 @@ pub struct Settings {
     pub mail: MailSettings,
     /// An artist whose address is not verified does not submit.
     pub requires_verified_email: bool,
+    /// An admin without two factors can do nothing but set them up.
+    pub requires_admin_two_factor: bool,
     /// Where this process is to break; only in builds for tests.
     pub fail_points: String,
 }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{
     Backend, Error, Result, access_tokens,
-    accounts::{Visitor, browsers, refuse_common, reset, security_log},
+    accounts::{Visitor, browsers, refuse_common, reset, security_log, two_factor},
     db,
     limits::{Client, Rule},
     mail::{self, Recipient},
@@ -29,12 +29,27 @@ pub struct SignedIn {
     pub browser: SecretToken,
 }
 
+/// What a right password leads to.
+#[derive(Debug)]
+pub enum PasswordAccepted {
+    SignedIn(SignedIn),
+    /// The token of the second step.
+    CodeNeeded(SecretToken),
+}
+
 pub struct Users<'a>(pub(super) &'a Backend);
 
 /// Holds a person's row to the end of the transaction: of two things counted against a limit at once, the second counts the first.
 pub(super) async fn one_at_a_time(db: &mut PgConnection, id: UserId) -> Result<()> {
     sqlx::query!("select id from users where id = $1 for no key update", id as UserId).fetch_one(db).await?;
     Ok(())
+}
+
+/// As `one_at_a_time`; `None` for an unknown user.
+pub(super) async fn one_at_a_time_or_none(db: &mut PgConnection, id: UserId) -> Result<Option<()>> {
+    let row =
+        sqlx::query!("select id from users where id = $1 for no key update", id as UserId).fetch_optional(db).await?;
+    Ok(row.map(drop))
 }
 
 impl Users<'_> {
@@ -56,11 +71,11 @@ impl Users<'_> {
         Ok(signed_in)
     }
 
-    /// Starts a session. A wrong e-mail and a wrong password look the same and take the same time.
+    /// Starts a session, or the second step of an account with two factors. A wrong e-mail and a wrong password look the same and take the same time.
     ///
     /// # Errors
     /// 401; 429 after too many failed sign-ins to this account, unless the browser has signed in to it before.
-    pub async fn sign_in(&self, email: &str, password: &str, visitor: &Visitor) -> Result<SignedIn> {
+    pub async fn sign_in(&self, email: &str, password: &str, visitor: &Visitor) -> Result<PasswordAccepted> {
         if password.len() > PASSWORD_MAX_BYTES || email.contains('\0') {
             return Err(Problem::WrongCredentials.into());
         }
@@ -98,9 +113,12 @@ impl Users<'_> {
         if !is_current {
             return Err(Problem::WrongCredentials.into());
         }
-        let signed_in = begin_session(&mut tx, id, visitor).await?;
+        let accepted = match two_factor::is_on(&mut tx, id).await? {
+            true => PasswordAccepted::CodeNeeded(two_factor::challenge(&mut tx, id).await?),
+            false => PasswordAccepted::SignedIn(begin_session(&mut tx, id, visitor).await?),
+        };
         tx.commit().await?;
-        Ok(signed_in)
+        Ok(accepted)
     }
 
     pub async fn save_profile(&self, actor: &Actor, artist_name: String) -> Result<Actor> {
@@ -184,6 +202,7 @@ impl Users<'_> {
             access_tokens::revoke_all_of(&mut tx, actor.id).await?;
         }
         reset::use_up_links(&mut tx, actor.id).await?;
+        two_factor::end_challenges(&mut tx, actor.id).await?;
         let signed_in = begin_session(&mut tx, actor.id, visitor).await?;
         let changed = Message::PasswordChanged { how: PasswordChange::OnAccountPage };
         mail::enqueue(&mut tx, Recipient::User(actor.id), changed).await?;
@@ -194,7 +213,7 @@ impl Users<'_> {
     }
 }
 
-async fn begin_session(db: &mut PgConnection, user: UserId, visitor: &Visitor) -> Result<SignedIn> {
+pub(super) async fn begin_session(db: &mut PgConnection, user: UserId, visitor: &Visitor) -> Result<SignedIn> {
     let session = sessions::begin(db, user, &visitor.user_agent).await?;
     let browser = browsers::remember(db, user, visitor).await?;
     security_log::record(db, user, SecurityEventKind::SignIn, "", visitor).await?;

@@ -42,6 +42,9 @@ pub struct Actor {
     /// The address is not verified yet, and has to be before a release is submitted.
     #[serde(default)]
     pub must_verify_email: bool,
+    /// An admin who has to set up two factors before anything else.
+    #[serde(default)]
+    pub must_set_up_two_factor: bool,
 }
 
 impl Actor {
@@ -50,7 +53,14 @@ impl Actor {
     }
 
     pub fn require_admin(&self) -> Result<(), Problem> {
-        if self.is_admin() { Ok(()) } else { Err(Problem::Forbidden) }
+        if !self.is_admin() {
+            return Err(Problem::Forbidden);
+        }
+        if self.must_set_up_two_factor {
+            let message = "Admins need two-factor sign-in here. Set it up on your account page first.";
+            return Err(Problem::Refused { status: 403, message: message.into() });
+        }
+        Ok(())
     }
 }
 

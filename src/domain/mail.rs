@@ -13,12 +13,16 @@ use super::ids::ReleaseId;
 pub enum Message {
     /// Brings the link that sets a new password. Says who asked for it: anybody can.
     PasswordReset { address: Option<String>, user_agent: String },
+    /// Brings the link that sets a new password, as an admin wants it.
+    PasswordResetByAdmin,
     /// Says that the password was changed, by whom it may have been, and what to do if it was not.
     PasswordChanged { how: PasswordChange },
     /// Brings the link that proves that an address belongs to the user.
     VerifyEmail,
     /// Tells the old address that the account has another one now.
     EmailChanged { new_email: String },
+    /// Two-factor sign-in was turned on or off.
+    TwoFactorChanged { is_on: bool },
     /// An access token is about to end.
     AccessTokenExpires {
         name: String,

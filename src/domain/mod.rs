@@ -1,6 +1,7 @@
 //! Pure rules and types, shared by the server and the browser: no I/O, no clock, no randomness; time is an argument.
 
 pub mod account;
+pub mod administration;
 pub mod circuit;
 pub mod codes;
 pub mod device;
@@ -17,4 +18,5 @@ pub mod release;
 pub mod review;
 pub mod security;
 pub mod track;
+pub mod two_factor;
 pub mod upload;

@@ -71,6 +71,7 @@ pub struct ArtistSummary {
     pub artist_name: String,
     pub email: String,
     pub role: Role,
+    pub is_disabled: bool,
     pub created_at: OffsetDateTime,
     pub releases: ReleaseCounts,
 }

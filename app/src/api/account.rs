@@ -4,12 +4,16 @@ use leptos::prelude::*;
 use vwaza::domain::{
     account::{Actor, EmailChange, MailPreference},
     security::SecurityEvent,
+    two_factor::SignInStep,
 };
 
 use super::json::Json;
 use crate::error::ApiResult;
 #[cfg(feature = "ssr")]
-use vwaza::{backend::sessions::SecretToken, domain::problem::Problem};
+use vwaza::{
+    backend::{PasswordAccepted, sessions::SecretToken},
+    domain::problem::Problem,
+};
 
 /// Who is signed in; `None` where nobody is.
 #[server(prefix = "/api", output = Json, endpoint = "account/current")]
@@ -43,17 +47,46 @@ pub async fn sign_up(
 
 /// Starts a new session, whatever session there was; a plain form goes on at `next`.
 #[server(prefix = "/api", output = Json, endpoint = "account/sign-in")]
-pub async fn sign_in(email: String, password: String, #[server(default)] next: String) -> ApiResult<()> {
+pub async fn sign_in(email: String, password: String, #[server(default)] next: String) -> ApiResult<SignInStep> {
     use super::ssr;
 
     let backend = ssr::backend();
-    let signed_in = backend.users().sign_in(&email, &password, &ssr::visitor()).await?;
+    let accepted = backend.users().sign_in(&email, &password, &ssr::visitor()).await?;
     if let Some(old) = ssr::session_token() {
         backend.sessions().end(&old).await?;
     }
+    match accepted {
+        PasswordAccepted::SignedIn(signed_in) => {
+            ssr::set_signed_in(&signed_in);
+            ssr::redirect_form(local_path(&next));
+            Ok(SignInStep::SignedIn)
+        }
+        PasswordAccepted::CodeNeeded(challenge) => {
+            ssr::set_session(None);
+            ssr::set_challenge(Some(&challenge));
+            ssr::redirect_form(&with_next("/sign-in/code", local_path(&next)));
+            Ok(SignInStep::CodeNeeded)
+        }
+    }
+}
+
+/// The second step of a sign-in: a code of the app, or a recovery code.
+#[server(prefix = "/api", output = Json, endpoint = "account/sign-in-code")]
+pub async fn sign_in_code(code: String, #[server(default)] next: String) -> ApiResult<()> {
+    use super::ssr;
+
+    let over = || Problem::Gone("Sign in with your password first.".into());
+    let challenge = ssr::challenge_token().ok_or_else(over)?;
+    let signed_in = ssr::backend().two_factor().finish_sign_in(&challenge, &code, &ssr::visitor()).await?;
     ssr::set_signed_in(&signed_in);
+    ssr::set_challenge(None);
     ssr::redirect_form(local_path(&next));
     Ok(())
+}
+
+/// The address of a page that goes on at `next`.
+pub fn with_next(path: &str, next: &str) -> String {
+    if next == "/" { path.to_owned() } else { format!("{path}?next={}", leptos_router::location::Url::escape(next)) }
 }
 
 /// Sends a link that sets a new password, if the address has an account. The answer does not tell whether it has.

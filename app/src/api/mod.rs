@@ -10,14 +10,17 @@ pub mod releases;
 pub mod review;
 pub mod sessions;
 pub mod tracks;
+pub mod two_factor;
 pub mod uploads;
+pub mod users;
 
 /// What may be called without being signed in.
-pub const PUBLIC: [&str; 7] = [
+pub const PUBLIC: [&str; 8] = [
     "/api/account/current",
     "/api/account/request-password-reset",
     "/api/account/reset-password",
     "/api/account/sign-in",
+    "/api/account/sign-in-code",
     "/api/account/sign-out",
     "/api/account/sign-up",
     "/api/account/verify-email",
@@ -61,6 +64,16 @@ pub mod ssr {
         let parts = use_context::<Parts>()?;
         let jar = CookieJar::from_headers(&parts.headers);
         SecretToken::parse(jar.get(cookie.name())?.value())
+    }
+
+    /// The second step of a sign-in that this browser is at, whether or not it is valid.
+    pub fn challenge_token() -> Option<SecretToken> {
+        token_in(backend().challenge_cookie())
+    }
+
+    /// Begins the second step of a sign-in, or with `None` ends it.
+    pub fn set_challenge(token: Option<&SecretToken>) {
+        set_cookie(&backend().challenge_cookie().header(token));
     }
 
     /// The browser that asks.

@@ -34,5 +34,6 @@ pub mod time_ago;
 pub mod timeline;
 pub mod toaster;
 pub mod track_list;
+pub mod two_factor;
 pub mod uploads;
 pub mod waveform;

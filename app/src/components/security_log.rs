@@ -15,13 +15,14 @@ pub fn SecurityLog(
     events: Signal<Vec<SecurityEvent>>,
     /// Why they cannot be listed.
     error: Signal<Option<AppError>>,
+    intro: &'static str,
 ) -> impl IntoView {
     let errors = FormErrors::of(move || error.get());
     view! {
         <section class="card section" aria-labelledby="security-title">
             <h2 class="section-title" id="security-title">"Security log"</h2>
             <FormNote errors/>
-            <p class="meta mb-4">"What happened to your account, the newest first. If you don't know a line, change your password."</p>
+            <p class="meta mb-4">{intro}</p>
             <ul class="token-list">
                 <For each=move || events.get() key=|event| (event.created_at, event.kind as u8) let:event>
                     <Row event/>

@@ -11,6 +11,7 @@ use crate::{
             security_events,
         },
         sessions::{EndOtherSessions, EndSession, sessions},
+        two_factor::current_two_factor,
     },
     components::{
         access_tokens::AccessTokens,
@@ -22,6 +23,7 @@ use crate::{
         security_log::SecurityLog,
         sessions::Sessions,
         skeleton::Shape,
+        two_factor::{TwoFactor, TwoFactorActions},
     },
     error::{ApiResult, AppError},
     state::{live::steady, session::Session, toasts::Toasts},
@@ -44,6 +46,8 @@ pub fn Account() -> impl IntoView {
         |_| sessions(),
     );
     let (change_email, send_again) = (ServerAction::<ChangeEmail>::new(), ServerAction::<SendVerification>::new());
+    let actions = TwoFactorActions::new();
+    let two_factor = steady(|| (), Resource::new(move || actions.version(), |_| current_two_factor()));
     let save_mail = ServerAction::<SaveMailPreference>::new();
     let preference = Resource::new(move || save_mail.version().get(), |_| current_mail_preference());
     let events = Resource::new(
@@ -70,6 +74,7 @@ pub fn Account() -> impl IntoView {
                 <ProfileForm action=save/>
                 <EmailForm action=change_email send_again/>
                 <PasswordForm action=change/>
+                <TwoFactor state=two_factor actions/>
                 <MailForm action=save_mail preference/>
                 {
                     let (sessions, error) = listed(signed_in);
@@ -81,7 +86,8 @@ pub fn Account() -> impl IntoView {
                 }
                 {
                     let (events, error) = listed(events);
-                    view! { <SecurityLog events error/> }
+                    let intro = "What happened to your account, the newest first. If you don't know a line, change your password.";
+                    view! { <SecurityLog events error intro/> }
                 }
             </div>
         </SignedIn>

@@ -13,6 +13,8 @@ pub mod reset_password;
 pub mod review;
 pub mod review_queue;
 pub mod sign_in;
+pub mod sign_in_code;
 pub mod sign_up;
+pub mod user;
 pub mod verify_email;
 pub mod wizard;

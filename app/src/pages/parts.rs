@@ -48,7 +48,9 @@ part!(ResetPassword, reset_password: super::reset_password::ResetPassword);
 part!(Review, review: super::review::Review);
 part!(ReviewQueue, review_queue: super::review_queue::ReviewQueue);
 part!(SignIn, sign_in: super::sign_in::SignIn);
+part!(SignInCode, sign_in_code: super::sign_in_code::SignInCode);
 part!(SignUp, sign_up: super::sign_up::SignUp);
+part!(User, user: super::user::User);
 part!(VerifyEmail, verify_email: super::verify_email::VerifyEmail);
 part!(Wizard, wizard: super::wizard::Wizard);
 

@@ -2,9 +2,10 @@
 
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
+use vwaza::domain::two_factor::SignInStep;
 
 use crate::{
-    api::account::{SignIn as SignInForm, local_path},
+    api::account::{SignIn as SignInForm, local_path, with_next},
     components::{
         field::TextField,
         form::{FormErrors, FormNote, SubmitButton},
@@ -20,7 +21,10 @@ pub fn SignIn() -> impl IntoView {
     let next = next_path();
     let query = use_query_map();
     let was_reset = Memo::new(move |_| query.with(|query| query.get("reset").is_some()));
-    go_on_after(move || matches!(action.value().get(), Some(Ok(()))), next);
+    go_on_after(move || match action.value().get()?.ok()? {
+        SignInStep::SignedIn => Some(next.get_untracked()),
+        SignInStep::CodeNeeded => Some(with_next("/sign-in/code", &next.get_untracked())),
+    });
 
     view! {
         <div class="page-narrow form-page">
@@ -68,17 +72,12 @@ pub(super) fn next_path() -> Memo<String> {
     Memo::new(move |_| local_path(&query.with(|query| query.get("next").unwrap_or_default())).to_owned())
 }
 
-/// The address of the other of the two pages, which goes on to the same place.
-pub(super) fn with_next(path: &str, next: &str) -> String {
-    if next == "/" { path.to_owned() } else { format!("{path}?next={}", leptos_router::location::Url::escape(next)) }
-}
-
-/// Loads the page anew, so that all of it belongs to whoever is signed in now.
-pub(super) fn go_on_after(done: impl Fn() -> bool + 'static, next: Memo<String>) {
+/// Loads a page anew, so that all of it belongs to whoever is signed in now.
+pub(super) fn go_on_after(address: impl Fn() -> Option<String> + 'static) {
     Effect::new(move || {
-        if done() {
+        if let Some(address) = address() {
             // It fails only for an address that is none.
-            let _ = window().location().set_href(&next.get_untracked());
+            let _ = window().location().set_href(&address);
         }
     });
 }

@@ -3,9 +3,9 @@
 use leptos::prelude::*;
 use vwaza::domain::account::PASSWORD_MIN_CHARS;
 
-use super::sign_in::{go_on_after, next_path, with_next};
+use super::sign_in::{go_on_after, next_path};
 use crate::{
-    api::account::SignUp as SignUpForm,
+    api::account::{SignUp as SignUpForm, with_next},
     components::{
         field::TextField,
         form::{FormErrors, FormNote, SubmitButton},
@@ -18,7 +18,7 @@ pub fn SignUp() -> impl IntoView {
     let action = ServerAction::<SignUpForm>::new();
     let errors = FormErrors::of(move || action.value().get().and_then(Result::err));
     let next = next_path();
-    go_on_after(move || matches!(action.value().get(), Some(Ok(()))), next);
+    go_on_after(move || action.value().get()?.ok().map(|()| next.get_untracked()));
 
     view! {
         <div class="page-narrow form-page">

@@ -11,6 +11,7 @@
 mod access;
 mod access_tokens;
 mod accounts;
+mod administration;
 mod bounded;
 mod commands;
 mod connections;
@@ -53,6 +54,7 @@ mod storages;
 mod support;
 mod tracks;
 mod tus;
+mod two_factor;
 mod uploads;
 mod verification;
 mod workers;

@@ -1,9 +1,11 @@
 //! Accounts: the parts that are newer than `users`, `sessions`, `passwords` and `access_tokens`, which move in here later.
 
+pub(super) mod administration;
 pub(super) mod browsers;
 mod common_passwords;
 pub(super) mod reset;
 pub(super) mod security_log;
+pub(super) mod two_factor;
 pub(super) mod verification;
 
 use std::net::IpAddr;

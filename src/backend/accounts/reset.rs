@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::{Visitor, browsers, refuse_common, security_log};
+use super::{Visitor, browsers, refuse_common, security_log, two_factor};
 use crate::{
     backend::{
         Backend, Result, access_tokens, db,
@@ -82,6 +82,7 @@ impl PasswordReset<'_> {
         .execute(&mut *tx)
         .await?;
         sessions::end_all_of(&mut tx, user.id).await?;
+        two_factor::end_challenges(&mut tx, user.id).await?;
         access_tokens::revoke_all_of(&mut tx, user.id).await?;
         browsers::evict_all_of(&mut tx, user.id).await?;
         let browser = browsers::remember(&mut tx, user.id, visitor).await?;
@@ -111,11 +112,32 @@ fn link_is_over() -> Problem {
     Problem::Gone("This link was used already, or is older than an hour. Ask for a new one.".into())
 }
 
-/// Makes the token of a reset mail that is about to be sent; only its hash is stored. `None`: the mail is not to be sent any more.
+/// The path of a reset link. Browsers do not send what stands behind the `#`.
+pub(in crate::backend) fn link(token: &SecretToken) -> String {
+    format!("/reset-password#{}", token.reveal())
+}
+
+/// Makes a token for the operator, who hands the link over.
+pub(in crate::backend) async fn make_token_by_hand(db: &mut PgConnection, user: UserId) -> Result<SecretToken> {
+    let token = SecretToken::generate()?;
+    sqlx::query!(
+        "insert into password_reset_tokens (token_hash, user_id, expires_at)
+         values ($1, $2, now() + make_interval(mins => $3))",
+        token.hash(),
+        user as UserId,
+        RESET_LINK_MINUTES
+    )
+    .execute(db)
+    .await?;
+    Ok(token)
+}
+
+/// Makes the token of a reset mail that is about to be sent; only its hash is stored. `asked_by` is `None` for an admin, whose request is in
+/// the security log already. `None`: the mail is not to be sent any more.
 pub(in crate::backend) async fn make_token(
     backend: &Backend,
     mail: &Claimed,
-    asked_by: &Visitor,
+    asked_by: Option<&Visitor>,
 ) -> Result<Option<SecretToken>> {
     let Some(user) = mail.user else { return Ok(None) };
     let token = SecretToken::generate()?;
@@ -135,8 +157,10 @@ pub(in crate::backend) async fn make_token(
     if made.rows_affected() == 0 {
         return Ok(None);
     }
-    // Not when it was asked for: that takes the same time for an address that has no account.
-    security_log::record(&mut tx, user, SecurityEventKind::ResetRequested, "", asked_by).await?;
+    if let Some(asked_by) = asked_by {
+        // Not when it was asked for: that takes the same time for an address that has no account.
+        security_log::record(&mut tx, user, SecurityEventKind::ResetRequested, "", asked_by).await?;
+    }
     tx.commit().await?;
     Ok(Some(token))
 }

@@ -24,27 +24,40 @@ pub struct SecurityLog<'a>(pub(in crate::backend) &'a Backend);
 impl SecurityLog<'_> {
     /// The actor's own events, the newest first.
     pub async fn list(&self, actor: &Actor) -> Result<Vec<SecurityEvent>> {
-        let rows = sqlx::query!(
-            r#"select kind as "kind: SecurityEventKind", subject, address, user_agent, admin_id is not null as "by_admin!", created_at
-               from security_events where user_id = $1 order by created_at desc, id limit $2"#,
-            actor.id as UserId,
-            LISTED_MAX
-        )
-        .fetch_all(&self.0.db)
-        .await?;
-        let events = rows.into_iter().map(|row| SecurityEvent {
-            kind: row.kind,
-            subject: row.subject,
-            device: if row.user_agent.is_empty() { String::new() } else { device_words(&row.user_agent) },
-            address: row.address,
-            by_admin: row.by_admin,
-            created_at: row.created_at,
-        });
-        Ok(events.collect())
+        list(&mut *self.0.db.acquire().await?, actor.id).await
     }
 }
 
-/// Adds an event that the user caused themselves.
+pub(in crate::backend) async fn list(db: &mut PgConnection, user: UserId) -> Result<Vec<SecurityEvent>> {
+    let rows = sqlx::query!(
+        r#"select kind as "kind: SecurityEventKind", subject, address, user_agent, by_admin, created_at
+           from security_events where user_id = $1 order by created_at desc, id limit $2"#,
+        user as UserId,
+        LISTED_MAX
+    )
+    .fetch_all(db)
+    .await?;
+    let events = rows.into_iter().map(|row| SecurityEvent {
+        kind: row.kind,
+        subject: row.subject,
+        device: if row.user_agent.is_empty() { String::new() } else { device_words(&row.user_agent) },
+        address: row.address,
+        by_admin: row.by_admin,
+        created_at: row.created_at,
+    });
+    Ok(events.collect())
+}
+
+/// Who caused an event.
+#[derive(Clone, Copy)]
+pub(in crate::backend) enum By<'a> {
+    User(&'a Visitor),
+    Admin(UserId, &'a Visitor),
+    /// With a command, on the server.
+    Operator,
+}
+
+/// Adds an event that the user caused.
 pub(in crate::backend) async fn record(
     db: &mut PgConnection,
     user: UserId,
@@ -52,15 +65,35 @@ pub(in crate::backend) async fn record(
     subject: &str,
     visitor: &Visitor,
 ) -> Result<()> {
-    tracing::info!(user.id = %user, event = ?kind, address = ?visitor.address, "security event");
+    record_by(db, user, kind, subject, By::User(visitor)).await
+}
+
+/// Adds an event.
+pub(in crate::backend) async fn record_by(
+    db: &mut PgConnection,
+    user: UserId,
+    kind: SecurityEventKind,
+    subject: &str,
+    by: By<'_>,
+) -> Result<()> {
+    let (admin, visitor) = match by {
+        By::User(visitor) => (None, Some(visitor)),
+        By::Admin(admin, visitor) => (Some(admin), Some(visitor)),
+        By::Operator => (None, None),
+    };
+    let address = visitor.and_then(|visitor| visitor.address);
+    tracing::info!(user.id = %user, event = ?kind, ?address, admin.id = ?admin, "security event");
     sqlx::query!(
-        "insert into security_events (id, user_id, kind, subject, address, user_agent) values ($1, $2, $3, $4, $5, $6)",
+        "insert into security_events (id, user_id, kind, subject, admin_id, by_admin, address, user_agent)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
         Uuid::now_v7(),
         user as UserId,
         kind as SecurityEventKind,
         subject,
-        visitor.address.map(|address| address.to_string()),
-        visitor.user_agent.as_str()
+        admin as Option<UserId>,
+        !matches!(by, By::User(_)),
+        address.map(|address| address.to_string()),
+        visitor.map_or("", |visitor| visitor.user_agent.as_str())
     )
     .execute(db)
     .await?;

@@ -37,18 +37,21 @@ pub enum Rule {
     FailedSignIn,
     /// Reset mails to one address.
     ResetMail,
+    /// Wrong codes of an account that asks for two factors.
+    Code,
     /// Verification mails that one account asks for.
     VerificationMail,
 }
 
 impl Rule {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Api,
         Self::SignUp,
         Self::SignIn,
         Self::UploadCreation,
         Self::FailedSignIn,
         Self::ResetMail,
+        Self::Code,
         Self::VerificationMail,
     ];
 
@@ -61,6 +64,7 @@ impl Rule {
             Self::UploadCreation => "upload-creation",
             Self::FailedSignIn => "failed-sign-in",
             Self::ResetMail => "reset-mail",
+            Self::Code => "code",
             Self::VerificationMail => "verification-mail",
         }
     }
@@ -72,7 +76,7 @@ impl Rule {
             Self::SignUp => Quota { max: settings.sign_ups, window: quarter_of_an_hour },
             Self::SignIn => Quota { max: settings.sign_ins, window: quarter_of_an_hour },
             Self::UploadCreation => Quota { max: settings.upload_creations, window: quarter_of_an_hour },
-            Self::FailedSignIn => Quota { max: settings.failed_sign_ins, window: quarter_of_an_hour },
+            Self::FailedSignIn | Self::Code => Quota { max: settings.failed_sign_ins, window: quarter_of_an_hour },
             Self::ResetMail | Self::VerificationMail => {
                 Quota { max: settings.reset_mails, window: Duration::from_secs(60 * 60) }
             }
@@ -97,6 +101,11 @@ impl Client {
             IpAddr::V6(address) => IpAddr::from((u128::from(address) & !u128::from(u64::MAX)).to_be_bytes()),
             address @ IpAddr::V4(_) => address,
         })
+    }
+
+    /// The account of a user whose password is known to be right.
+    pub fn of_user(id: UserId) -> Self {
+        Self::Account(Sha256::digest(id.0.as_bytes()).into())
     }
 
     /// The account of an e-mail address, whatever its case.

@@ -38,6 +38,15 @@ impl Letter {
                 link.and_then(|path| at("Set a new password", path)),
                 vec!["If it was not you, ignore this mail. Your password stays as it is.".to_owned()],
             ),
+            Message::PasswordResetByAdmin => (
+                "Set a new password".to_owned(),
+                vec![
+                    "An admin sends you this link to set a new password for your account at Vwaza.".to_owned(),
+                    format!("It works once, and for {RESET_LINK_MINUTES} minutes."),
+                ],
+                link.and_then(|path| at("Set a new password", path)),
+                vec![],
+            ),
             Message::PasswordChanged { how } => (
                 "Your password was changed".to_owned(),
                 vec![
@@ -68,6 +77,18 @@ impl Letter {
                 None,
                 vec![],
             ),
+            Message::TwoFactorChanged { is_on } => {
+                let what = if *is_on { "on" } else { "off" };
+                (
+                    format!("Two-factor sign-in is {what}"),
+                    vec![
+                        format!("Two-factor sign-in was turned {what} for your account."),
+                        "If it was you, there is nothing to do. If it was not, set a new password now.".to_owned(),
+                    ],
+                    at("Set a new password", "/forgot-password"),
+                    vec![],
+                )
+            }
             Message::AccessTokenExpires { name, expires_at } => (
                 format!("Your access token “{name}” is about to expire"),
                 vec![

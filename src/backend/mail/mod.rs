@@ -118,17 +118,22 @@ async fn send(backend: &Backend, job: &Claimed) -> Result<Option<()>, SendError>
                 user_agent: UserAgent::cut(user_agent),
                 browser: None,
             };
-            match reset::make_token(backend, job, &asked_by).await? {
-                Some(token) => Some(format!("/reset-password#{}", token.reveal())),
+            match reset::make_token(backend, job, Some(&asked_by)).await? {
+                Some(token) => Some(reset::link(&token)),
                 None => return Ok(None),
             }
         }
+        Message::PasswordResetByAdmin => match reset::make_token(backend, job, None).await? {
+            Some(token) => Some(reset::link(&token)),
+            None => return Ok(None),
+        },
         Message::VerifyEmail => match verification::make_token(backend, job).await? {
             Some(token) => Some(format!("/verify-email#{}", token.reveal())),
             None => return Ok(None),
         },
         Message::PasswordChanged { .. }
         | Message::EmailChanged { .. }
+        | Message::TwoFactorChanged { .. }
         | Message::AccessTokenExpires { .. }
         | Message::ReleaseNews { .. } => None,
     };

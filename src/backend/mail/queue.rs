@@ -112,7 +112,7 @@ pub(super) async fn add_failure(db: &mut PgConnection, release: ReleaseId, file:
 pub(in crate::backend) async fn drop_resets(db: &mut PgConnection, user: UserId) -> Result<()> {
     sqlx::query!(
         "update mail_jobs set status = 'DROPPED', updated_at = now()
-         where user_id = $1 and status = 'PENDING' and message ->> 'kind' = 'PASSWORD_RESET'",
+         where user_id = $1 and status = 'PENDING' and message ->> 'kind' in ('PASSWORD_RESET', 'PASSWORD_RESET_BY_ADMIN')",
         user as UserId
     )
     .execute(db)

@@ -66,6 +66,7 @@ impl Place {
             limits: LimitSettings::default(),
             mail: MailSettings::default(),
             requires_verified_email: false,
+            requires_admin_two_factor: false,
             fail_points: String::new(),
         };
         Self { storage: Storage::open(&settings, None).unwrap(), folder, servers }

@@ -60,6 +60,7 @@ impl Process {
             limits: LimitSettings::default(),
             mail: MailSettings::default(),
             requires_verified_email: false,
+            requires_admin_two_factor: false,
             fail_points: fail_points.to_owned(),
         };
         Self { backend: Backend::start(settings).await.unwrap(), folder, database }

@@ -48,6 +48,15 @@ fn ArtistRow(row: ArtistSummary, releases_path: &'static str) -> impl IntoView {
                     {row.artist_name.clone()}
                 </a>
                 {(row.role == Role::Admin).then(|| view! { " " <span class="badge ms-1.5">"Admin"</span> })}
+                {row.is_disabled.then(|| view! { " " <span class="badge badge-bad ms-1.5">"Disabled"</span> })}
+                " "
+                <a
+                    href=format!("/admin/users/{}", row.id)
+                    class=format!("{ABOVE_ROW_LINK} link text-small ms-1.5")
+                    aria-label=format!("Account of {}", row.artist_name)
+                >
+                    "Account"
+                </a>
                 <span class="block text-small text-muted [overflow-wrap:anywhere]">{row.email.clone()}</span>
             </td>
             {counts}

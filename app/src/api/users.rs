@@ -1,0 +1,28 @@
+//! What admins do with accounts.
+
+use leptos::prelude::*;
+use vwaza::domain::{
+    administration::{UserChange, UserView},
+    ids::UserId,
+};
+
+use super::json::Json;
+use crate::error::ApiResult;
+
+#[server(prefix = "/api", output = Json, endpoint = "users/view")]
+pub async fn user(id: UserId) -> ApiResult<UserView> {
+    use super::ssr;
+
+    let actor = ssr::current_user().await?;
+    Ok(ssr::backend().administration().user(&actor, id).await?)
+}
+
+#[server(prefix = "/api", output = Json, endpoint = "users/change")]
+pub async fn change_user(id: UserId, change: UserChange) -> ApiResult<UserChange> {
+    use super::ssr;
+
+    let actor = ssr::current_user().await?;
+    ssr::backend().administration().change(&actor, id, change, &ssr::visitor()).await?;
+    ssr::redirect_form(&format!("/admin/users/{id}"));
+    Ok(change)
+}

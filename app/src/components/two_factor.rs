@@ -1,0 +1,216 @@
+//! Two-factor sign-in on the account page: set up, turned off, new recovery codes.
+
+use leptos::prelude::*;
+use vwaza::domain::two_factor::{TwoFactorSetup, TwoFactorState};
+
+use super::{
+    field::TextField,
+    focus,
+    form::{FormErrors, FormNote, SubmitButton},
+};
+use crate::{
+    api::two_factor::{BeginTwoFactor, ConfirmTwoFactor, RenewRecoveryCodes, TurnOffTwoFactor},
+    error::ApiResult,
+};
+
+/// What people do here, each with its last answer.
+#[derive(Clone, Copy)]
+pub struct TwoFactorActions {
+    pub begin: ServerAction<BeginTwoFactor>,
+    pub confirm: ServerAction<ConfirmTwoFactor>,
+    pub turn_off: ServerAction<TurnOffTwoFactor>,
+    pub renew: ServerAction<RenewRecoveryCodes>,
+}
+
+impl TwoFactorActions {
+    #[expect(clippy::new_without_default, reason = "actions belong to a page")]
+    pub fn new() -> Self {
+        Self {
+            begin: ServerAction::new(),
+            confirm: ServerAction::new(),
+            turn_off: ServerAction::new(),
+            renew: ServerAction::new(),
+        }
+    }
+
+    /// Changes whenever one of them has ended that changes the account.
+    pub fn version(self) -> (usize, usize, usize) {
+        (self.confirm.version().get(), self.turn_off.version().get(), self.renew.version().get())
+    }
+}
+
+#[component]
+pub fn TwoFactor(state: Signal<Option<ApiResult<TwoFactorState>>>, actions: TwoFactorActions) -> impl IntoView {
+    let TwoFactorActions { begin, confirm, turn_off, renew } = actions;
+    let errors = errors_of(move || state.get());
+    let is_on = Memo::new(move |_| state.get().and_then(Result::ok).is_some_and(|state| state.is_on));
+    let setup = Memo::new(move |_| begin.value().get().and_then(Result::ok).filter(|_| !is_on.get()));
+    // Shown until the page is left: nobody sees them again.
+    let codes = Memo::new(move |_| {
+        renew
+            .value()
+            .get()
+            .and_then(Result::ok)
+            .or_else(|| confirm.value().get().and_then(Result::ok))
+            .filter(|_| is_on.get())
+    });
+    Effect::new(move || {
+        if codes.with(Option::is_some) {
+            focus::on("#recovery-codes");
+        }
+    });
+    Effect::new(move || {
+        if matches!(turn_off.value().get(), Some(Ok(()))) {
+            begin.clear();
+            confirm.clear();
+            renew.clear();
+            focus::on("#two-factor-title");
+        }
+    });
+    // Sent as plain forms, they would make secrets that nobody gets to see.
+    let is_alive = RwSignal::new(false);
+    Effect::new(move || is_alive.set(true));
+    view! {
+        <section class="card section" aria-labelledby="two-factor-title" id="two-factor">
+            <h2 class="section-title" id="two-factor-title" tabindex="-1">"Two-factor sign-in"</h2>
+            <FormNote errors/>
+            <p class="meta mb-4">
+                {move || match is_on.get() {
+                    true => "On: signing in takes your password and a code from your app.",
+                    false => "Off: signing in takes your password only. With a code from an app on your phone, a stolen password is not enough.",
+                }}
+            </p>
+            <p class="meta hidden noscript:block">"Changing it needs JavaScript: its codes are shown once, and only here."</p>
+            <fieldset class="stack noscript:hidden" disabled=move || !is_alive.get()>
+                {move || codes.get().map(|codes| view! { <Codes codes/> })}
+                {move || match (is_on.get(), setup.get()) {
+                    (false, None) => view! { <Begin action=begin/> }.into_any(),
+                    (false, Some(setup)) => view! { <Confirm setup action=confirm/> }.into_any(),
+                    (true, _) => view! { <On state turn_off renew/> }.into_any(),
+                }}
+            </fieldset>
+        </section>
+    }
+}
+
+fn errors_of<T: Clone + Send + Sync + 'static>(
+    answer: impl Fn() -> Option<ApiResult<T>> + Send + Sync + 'static,
+) -> FormErrors {
+    FormErrors::of(move || answer().and_then(Result::err))
+}
+
+#[component]
+fn Begin(action: ServerAction<BeginTwoFactor>) -> impl IntoView {
+    let errors = errors_of(move || action.value().get());
+    view! {
+        <ActionForm action=action attr:class="stack" attr:novalidate=true>
+            <FormNote errors/>
+            <PasswordField id="two-factor-password" errors/>
+            <div class="form-actions"><SubmitButton pending=action.pending() label="Set it up" class="btn"/></div>
+        </ActionForm>
+    }
+}
+
+#[component]
+fn PasswordField(id: &'static str, errors: FormErrors) -> impl IntoView {
+    view! {
+        <TextField
+            name=id
+            form_name="current_password"
+            label="Current password"
+            value=String::new()
+            error=errors.field("current_password")
+            kind="password"
+            autocomplete="current-password"
+            required=true
+        />
+    }
+}
+
+#[component]
+fn CodeField(id: &'static str, errors: FormErrors, hint: &'static str) -> impl IntoView {
+    view! {
+        <TextField
+            name=id
+            form_name="code"
+            label="Code"
+            value=String::new()
+            error=errors.field("code")
+            hint=hint
+            autocomplete="one-time-code"
+            required=true
+        />
+    }
+}
+
+#[component]
+fn Confirm(setup: TwoFactorSetup, action: ServerAction<ConfirmTwoFactor>) -> impl IntoView {
+    let errors = errors_of(move || action.value().get());
+    view! {
+        <ActionForm action=action attr:class="stack" attr:novalidate=true>
+            <FormNote errors/>
+            <p>"Scan this with an app that makes codes, or type the key into it."</p>
+            <div class="qr-code" role="img" aria-label="QR code with your key" inner_html=setup.qr_svg></div>
+            <div class="field">
+                <label class="label" for="two-factor-key">"Key"</label>
+                <input class="input font-mono" id="two-factor-key" readonly value=setup.secret/>
+            </div>
+            <CodeField id="two-factor-code" errors hint="The six digits that the app shows now."/>
+            <div class="form-actions">
+                <SubmitButton pending=action.pending() label="Turn on two-factor sign-in"/>
+            </div>
+        </ActionForm>
+    }
+}
+
+#[component]
+fn Codes(codes: Vec<String>) -> impl IntoView {
+    let items = codes.into_iter().map(|code| view! { <li>{code}</li> }).collect_view();
+    view! {
+        <div class="note note-good" role="status" id="recovery-codes" tabindex="-1">
+            <div class="stack-tight">
+                <p>"Your recovery codes: keep them where you find them without your phone. Each signs in once. They are not shown again."</p>
+                <ul class="recovery-codes">{items}</ul>
+            </div>
+        </div>
+    }
+}
+
+#[component]
+fn On(
+    state: Signal<Option<ApiResult<TwoFactorState>>>,
+    turn_off: ServerAction<TurnOffTwoFactor>,
+    renew: ServerAction<RenewRecoveryCodes>,
+) -> impl IntoView {
+    let known = move || state.get().and_then(Result::ok);
+    let left = move || known().map_or(0, |state| state.recovery_codes_left);
+    let is_required = Memo::new(move |_| known().is_some_and(|state| state.is_required));
+    let (renew_errors, off_errors) =
+        (errors_of(move || renew.value().get()), errors_of(move || turn_off.value().get()));
+    view! {
+        <p class="meta">{move || format!("{} recovery codes are left.", left())}</p>
+        <details>
+            <summary class="link">"Make new recovery codes"</summary>
+            <ActionForm action=renew attr:class="stack mt-4" attr:novalidate=true>
+                <FormNote errors=renew_errors/>
+                <PasswordField id="renew-password" errors=renew_errors/>
+                <div class="form-actions">
+                    <SubmitButton pending=renew.pending() label="Make new codes" class="btn"/>
+                </div>
+            </ActionForm>
+        </details>
+        <Show when=move || !is_required.get() fallback=|| view! { <p class="meta">"Admins need it here."</p> }>
+            <details>
+                <summary class="link">"Turn off two-factor sign-in"</summary>
+                <ActionForm action=turn_off attr:class="stack mt-4" attr:novalidate=true>
+                    <FormNote errors=off_errors/>
+                    <PasswordField id="turn-off-password" errors=off_errors/>
+                    <CodeField id="turn-off-code" errors=off_errors hint="From your app, or a recovery code."/>
+                    <div class="form-actions">
+                        <SubmitButton pending=turn_off.pending() label="Turn it off" class="btn btn-danger"/>
+                    </div>
+                </ActionForm>
+            </details>
+        </Show>
+    }
+}

@@ -1,0 +1,147 @@
+//! `/admin/users/…`: one account, what happened to it, and what an admin can do about it.
+
+use leptos::prelude::*;
+use leptos_router::hooks::use_params_map;
+use vwaza::domain::{
+    account::Role,
+    administration::{UserChange, UserView},
+    ids::UserId,
+    problem::Problem,
+    release::ReleaseFilter,
+};
+
+use crate::{
+    api::users::{ChangeUser, user},
+    components::{
+        form::{FormErrors, FormNote, SubmitButton},
+        page_error::PageError,
+        page_head::PageHead,
+        release_filters::filter_address,
+        require::Admins,
+        security_log::SecurityLog,
+        skeleton::Shape,
+        time_ago::TimeAgo,
+    },
+    state::{live::steady, toasts::Toasts},
+};
+
+#[component]
+pub fn User() -> impl IntoView {
+    let params = use_params_map();
+    let id = Memo::new(move |_| params.with(|params| params.get("id")?.parse::<UserId>().ok()));
+    let change = ServerAction::<ChangeUser>::new();
+    let view = Resource::new(
+        move || (id.get(), change.version().get()),
+        |(id, _)| async move {
+            match id {
+                Some(id) => user(id).await,
+                None => Err(Problem::NotFound.into()),
+            }
+        },
+    );
+    Effect::new(move || {
+        if let Some(Ok(change)) = change.value().get() {
+            Toasts::get().show(done_words(change));
+        }
+    });
+    view! {
+        <Admins shape=Shape::Form>
+            {
+                let shown = steady(move || id.get(), view);
+                move || match shown.get() {
+                    Some(Ok(user)) => view! { <Account user change/> }.into_any(),
+                    Some(Err(error)) => view! { <PageError error/> }.into_any(),
+                    None => ().into_any(),
+                }
+            }
+        </Admins>
+    }
+}
+
+fn done_words(change: UserChange) -> &'static str {
+    match change {
+        UserChange::MakeAdmin => "This user is an admin now, and has to sign in again.",
+        UserChange::MakeArtist => "This user is an artist now, and has to sign in again.",
+        UserChange::Disable => "Account disabled.",
+        UserChange::Enable => "Account enabled.",
+        UserChange::EndSessions => "All sessions ended.",
+        UserChange::VerifyEmail => "Address confirmed.",
+        UserChange::ResetTwoFactor => "Two-factor sign-in is off for this user.",
+        UserChange::SendResetLink => "A link to set a new password is on its way.",
+    }
+}
+
+#[component]
+fn Account(user: UserView, change: ServerAction<ChangeUser>) -> impl IntoView {
+    let releases =
+        filter_address("/admin/releases", &ReleaseFilter { artist: Some(user.id), page: 1, ..Default::default() });
+    let events = Signal::stored(user.events.clone());
+    view! {
+        <div class="page-narrow">
+            <PageHead title=user.artist_name.clone()/>
+            <p class="meta mb-4 flex flex-wrap items-center gap-2">
+                <span class="[overflow-wrap:anywhere]">{user.email.clone()}</span>
+                {(user.role == Role::Admin).then(|| view! { <span class="badge">"Admin"</span> })}
+                {user.is_disabled.then(|| view! { <span class="badge badge-bad">"Disabled"</span> })}
+                {(!user.has_verified_email).then(|| view! { <span class="badge">"E-mail not confirmed"</span> })}
+            </p>
+            <p class="meta mb-4 meta-pair">
+                <span>"Joined " <TimeAgo at=user.created_at/></span>
+                <span>{counted(user.sessions, "session", "sessions")}</span>
+                <span>{counted(user.access_tokens, "access token", "access tokens")}</span>
+                <a class="link" href=releases>"Releases"</a>
+            </p>
+            <Actions user change/>
+            <SecurityLog
+                events
+                error=Signal::stored(None)
+                intro="What happened to this account, the newest first."
+            />
+        </div>
+    }
+}
+
+fn counted(number: i64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+#[component]
+fn Actions(user: UserView, change: ServerAction<ChangeUser>) -> impl IntoView {
+    let errors = FormErrors::of(move || change.value().get().and_then(Result::err));
+    let role = match user.role {
+        Role::Artist => (UserChange::MakeAdmin, "Make admin"),
+        Role::Admin => (UserChange::MakeArtist, "Make artist"),
+    };
+    let access = match user.is_disabled {
+        false => (UserChange::Disable, "Disable the account"),
+        true => (UserChange::Enable, "Enable the account"),
+    };
+    let offered = [
+        (!user.is_disabled).then_some((UserChange::SendResetLink, "Send a link to set a new password")),
+        (!user.has_verified_email).then_some((UserChange::VerifyEmail, "Confirm the e-mail address")),
+        (user.sessions > 0).then_some((UserChange::EndSessions, "End all sessions")),
+        user.has_two_factor.then_some((UserChange::ResetTwoFactor, "Turn off two-factor sign-in")),
+        Some(role),
+        Some(access),
+    ];
+    let id = user.id;
+    let buttons = offered.into_iter().flatten().map(|(what, label)| {
+        let class = if what == UserChange::Disable { "btn btn-danger" } else { "btn" };
+        // As the form sends it.
+        let name = serde_json::to_value(what).ok().and_then(|name| name.as_str().map(str::to_owned));
+        view! {
+            <ActionForm action=change>
+                <input type="hidden" name="id" value=id.to_string()/>
+                <input type="hidden" name="change" value=name/>
+                <SubmitButton pending=change.pending() label class/>
+            </ActionForm>
+        }
+    });
+    view! {
+        <section class="card" aria-labelledby="actions-title">
+            <h2 class="section-title" id="actions-title">"What you can do"</h2>
+            <FormNote errors/>
+            <div class="flex flex-wrap gap-3">{buttons.collect_view()}</div>
+        </section>
+    }
+}

@@ -1,0 +1,263 @@
+//! The administration of users: by admins in their browsers, and by the operator's commands.
+
+use sqlx::{PgConnection, PgPool};
+
+use super::{
+    Visitor, browsers, reset,
+    security_log::{self, By},
+    two_factor,
+};
+use crate::{
+    backend::{
+        Backend, Result, access_tokens, db,
+        mail::{self, Recipient},
+        sessions, users,
+    },
+    domain::{
+        account::{Actor, Role},
+        administration::{UserChange, UserView},
+        ids::UserId,
+        mail::Message,
+        problem::Problem,
+        security::SecurityEventKind,
+    },
+};
+
+pub struct Administration<'a>(pub(in crate::backend) &'a Backend);
+
+impl Administration<'_> {
+    /// # Errors
+    /// 404 for an unknown user.
+    pub async fn user(&self, actor: &Actor, id: UserId) -> Result<UserView> {
+        actor.require_admin()?;
+        let mut tx = db::snapshot(&self.0.db).await?;
+        let row = sqlx::query!(
+            r#"select artist_name, email, role as "role: Role", disabled_at is not null as "is_disabled!",
+                      email_verified_at is not null as "has_verified_email!", created_at,
+                      exists (select 1 from two_factors where user_id = users.id and confirmed_at is not null) as "has_two_factor!",
+                      (select count(*) from sessions where user_id = users.id and expires_at > now()) as "sessions!",
+                      (select count(*) from access_tokens where user_id = users.id and expires_at > now()) as "access_tokens!"
+               from users where id = $1"#,
+            id as UserId
+        )
+        .fetch_optional(&mut *tx)
+        .await?
+        .ok_or(Problem::NotFound)?;
+        let events = security_log::list(&mut tx, id).await?;
+        tx.commit().await?;
+        Ok(UserView {
+            id,
+            artist_name: row.artist_name,
+            email: row.email,
+            role: row.role,
+            is_disabled: row.is_disabled,
+            has_verified_email: row.has_verified_email,
+            has_two_factor: row.has_two_factor,
+            sessions: row.sessions,
+            access_tokens: row.access_tokens,
+            created_at: row.created_at,
+            events,
+        })
+    }
+
+    /// Changes an account.
+    ///
+    /// # Errors
+    /// 404 for an unknown user; 409 when no admin would be left, and for a reset link to a disabled account.
+    pub async fn change(&self, actor: &Actor, id: UserId, change: UserChange, visitor: &Visitor) -> Result<()> {
+        actor.require_admin()?;
+        let mut tx = db::begin(&self.0.db).await?;
+        apply(&mut tx, id, change, By::Admin(actor.id, visitor)).await?;
+        tx.commit().await?;
+        self.0.events.mail_added();
+        Ok(())
+    }
+}
+
+/// Changes the account of this address, for the operator.
+///
+/// # Errors
+/// 404 for an unknown address; otherwise as [`Administration::change`].
+pub async fn change_user(database_url: &str, email: &str, change: UserChange) -> Result<()> {
+    let db = open(database_url).await?;
+    let mut tx = db::begin(&db).await?;
+    let id = id_of(&mut tx, email).await?;
+    apply(&mut tx, id, change, By::Operator).await?;
+    tx.commit().await?;
+    db.close().await;
+    Ok(())
+}
+
+/// Makes a reset link for the user of this address, for an operator who has no mail server. Returns its path.
+///
+/// # Errors
+/// 404 for an unknown address, 409 for a disabled account.
+pub async fn make_reset_link(database_url: &str, email: &str) -> Result<String> {
+    let db = open(database_url).await?;
+    let mut tx = db::begin(&db).await?;
+    let id = id_of(&mut tx, email).await?;
+    let user = lock(&mut tx, id).await?;
+    user.require_enabled()?;
+    let token = reset::make_token_by_hand(&mut tx, id).await?;
+    security_log::record_by(&mut tx, id, SecurityEventKind::ResetRequested, "", By::Operator).await?;
+    tx.commit().await?;
+    db.close().await;
+    Ok(reset::link(&token))
+}
+
+/// One line of `vwaza user list`.
+#[derive(Clone, Debug)]
+pub struct UserLine {
+    pub email: String,
+    pub artist_name: String,
+    pub role: Role,
+    pub is_disabled: bool,
+}
+
+/// All users by address, for the operator.
+pub async fn list_users(database_url: &str) -> Result<Vec<UserLine>> {
+    let db = open(database_url).await?;
+    let users = sqlx::query_as!(
+        UserLine,
+        r#"select email, artist_name, role as "role: Role", disabled_at is not null as "is_disabled!"
+           from users order by lower(email)"#
+    )
+    .fetch_all(&db)
+    .await?;
+    db.close().await;
+    Ok(users)
+}
+
+async fn open(database_url: &str) -> Result<PgPool> {
+    db::migrate_database(database_url).await?;
+    db::connect(database_url, 0).await
+}
+
+async fn id_of(db: &mut PgConnection, email: &str) -> Result<UserId> {
+    let id =
+        sqlx::query_scalar!(r#"select id as "id: UserId" from users where lower(email) = lower($1)"#, email.trim())
+            .fetch_optional(db)
+            .await?;
+    Ok(id.ok_or(Problem::Refused { status: 404, message: format!("Nobody has the address {email}.") })?)
+}
+
+/// A user whose row is locked.
+struct Locked {
+    role: Role,
+    is_disabled: bool,
+}
+
+impl Locked {
+    fn require_enabled(&self) -> Result<(), Problem> {
+        if self.is_disabled { Err(Problem::conflict("This account is disabled. Enable it first.")) } else { Ok(()) }
+    }
+}
+
+/// Locks all admins and the user, so that two admins at once do not leave none.
+async fn lock(db: &mut PgConnection, id: UserId) -> Result<Locked> {
+    sqlx::query!("select id from users where role = 'ADMIN' order by id for no key update").fetch_all(&mut *db).await?;
+    users::one_at_a_time_or_none(&mut *db, id).await?.ok_or(Problem::NotFound)?;
+    let user = sqlx::query_as!(
+        Locked,
+        r#"select role as "role: Role", disabled_at is not null as "is_disabled!" from users where id = $1"#,
+        id as UserId
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(user)
+}
+
+async fn require_another_admin(db: &mut PgConnection, id: UserId) -> Result<()> {
+    let has_another = sqlx::query_scalar!(
+        r#"select exists (select 1 from users where role = 'ADMIN' and disabled_at is null and id <> $1) as "has_another!""#,
+        id as UserId
+    )
+    .fetch_one(db)
+    .await?;
+    if has_another {
+        Ok(())
+    } else {
+        Err(Problem::conflict("This is the only admin. Make somebody else an admin first.").into())
+    }
+}
+
+async fn apply(db: &mut PgConnection, id: UserId, change: UserChange, by: By<'_>) -> Result<()> {
+    let user = lock(&mut *db, id).await?;
+    let is_admin = user.role == Role::Admin && !user.is_disabled;
+    let (kind, subject) = match change {
+        UserChange::MakeAdmin | UserChange::MakeArtist => {
+            let (role, name) = match change {
+                UserChange::MakeAdmin => (Role::Admin, "Admin"),
+                _ => (Role::Artist, "Artist"),
+            };
+            if role == user.role {
+                return Ok(());
+            }
+            if is_admin {
+                require_another_admin(&mut *db, id).await?;
+            }
+            sqlx::query!("update users set role = $2, updated_at = now() where id = $1", id as UserId, role as Role)
+                .execute(&mut *db)
+                .await?;
+            // What the user may do from now on, a new session proves.
+            sessions::end_all_of(&mut *db, id).await?;
+            (SecurityEventKind::RoleChanged, name)
+        }
+        UserChange::Disable => {
+            if user.is_disabled {
+                return Ok(());
+            }
+            if is_admin {
+                require_another_admin(&mut *db, id).await?;
+            }
+            sqlx::query!("update users set disabled_at = now(), updated_at = now() where id = $1", id as UserId)
+                .execute(&mut *db)
+                .await?;
+            sessions::end_all_of(&mut *db, id).await?;
+            access_tokens::revoke_all_of(&mut *db, id).await?;
+            browsers::evict_all_of(&mut *db, id).await?;
+            two_factor::end_challenges(&mut *db, id).await?;
+            reset::use_up_links(&mut *db, id).await?;
+            (SecurityEventKind::Disabled, "")
+        }
+        UserChange::Enable => {
+            if !user.is_disabled {
+                return Ok(());
+            }
+            sqlx::query!("update users set disabled_at = null, updated_at = now() where id = $1", id as UserId)
+                .execute(&mut *db)
+                .await?;
+            (SecurityEventKind::Enabled, "")
+        }
+        UserChange::EndSessions => {
+            sessions::end_all_of(&mut *db, id).await?;
+            (SecurityEventKind::SessionsEnded, "")
+        }
+        UserChange::VerifyEmail => {
+            let verified = sqlx::query!(
+                "update users set email_verified_at = now(), updated_at = now() where id = $1 and email_verified_at is null",
+                id as UserId
+            )
+            .execute(&mut *db)
+            .await?;
+            if verified.rows_affected() == 0 {
+                return Ok(());
+            }
+            (SecurityEventKind::EmailVerified, "")
+        }
+        UserChange::ResetTwoFactor => {
+            if !two_factor::remove(&mut *db, id).await? {
+                return Ok(());
+            }
+            sessions::end_all_of(&mut *db, id).await?;
+            mail::enqueue(&mut *db, Recipient::User(id), Message::TwoFactorChanged { is_on: false }).await?;
+            (SecurityEventKind::TwoFactorDisabled, "")
+        }
+        UserChange::SendResetLink => {
+            user.require_enabled()?;
+            mail::enqueue(&mut *db, Recipient::User(id), Message::PasswordResetByAdmin).await?;
+            (SecurityEventKind::ResetRequested, "")
+        }
+    };
+    security_log::record_by(db, id, kind, subject, by).await
+}

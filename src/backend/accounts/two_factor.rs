@@ -1,0 +1,358 @@
+//! Two factors: a code from an app beside the password (TOTP, RFC 6238), and recovery codes for who has lost the app.
+
+use rand::{TryRngCore, rngs::OsRng};
+use sha2::{Digest, Sha256};
+use sqlx::{PgConnection, PgPool};
+use time::OffsetDateTime;
+use totp_rs::{Algorithm, TOTP};
+
+use super::{Visitor, security_log};
+use crate::{
+    backend::{
+        Backend, Error, Result, SignedIn, db,
+        limits::{Client, Rule},
+        mail::{self, Recipient},
+        sessions::{self, SecretToken},
+        users,
+    },
+    domain::{
+        account::Actor,
+        ids::UserId,
+        limits::LimitedBy,
+        mail::Message,
+        problem::Problem,
+        security::SecurityEventKind,
+        two_factor::{
+            CODE_DIGITS, RECOVERY_CODES, STEP_SECONDS, TwoFactorSetup, TwoFactorState, TypedCode, with_dashes,
+        },
+    },
+};
+
+/// Bytes. Source: RFC 4226, 4 (R6).
+const SECRET_BYTES: usize = 20;
+/// Bytes of a recovery code.
+const RECOVERY_CODE_BYTES: usize = 10;
+/// Minutes between the password and the code.
+const CHALLENGE_MINUTES: i32 = 10;
+/// Steps by which the clocks of app and server may differ.
+const SKEW_STEPS: u64 = 1;
+/// As apps show it beside the code.
+const ISSUER: &str = "Vwaza";
+
+pub struct TwoFactor<'a>(pub(in crate::backend) &'a Backend);
+
+impl TwoFactor<'_> {
+    pub async fn state(&self, actor: &Actor) -> Result<TwoFactorState> {
+        let row = sqlx::query!(
+            r#"select exists (select 1 from two_factors where user_id = $1 and confirmed_at is not null) as "is_on!",
+                      (select count(*) from recovery_codes where user_id = $1) as "recovery_codes_left!""#,
+            actor.id as UserId
+        )
+        .fetch_one(&self.0.db)
+        .await?;
+        Ok(TwoFactorState {
+            is_on: row.is_on,
+            recovery_codes_left: row.recovery_codes_left,
+            is_required: actor.is_admin() && self.0.settings.requires_admin_two_factor,
+        })
+    }
+
+    /// Makes a new secret. Nothing asks for its codes before [`Self::confirm`].
+    ///
+    /// # Errors
+    /// 400 of `current_password`; 409 when two factors are on already.
+    pub async fn begin(&self, actor: &Actor, current_password: &str) -> Result<TwoFactorSetup> {
+        self.0.users().require_password(actor, current_password).await?;
+        let mut secret = vec![0; SECRET_BYTES];
+        fill(&mut secret)?;
+        let begun = sqlx::query!(
+            "insert into two_factors (user_id, secret) values ($1, $2)
+             on conflict (user_id) do update set secret = excluded.secret where two_factors.confirmed_at is null",
+            actor.id as UserId,
+            secret
+        )
+        .execute(&self.0.db)
+        .await?;
+        if begun.rows_affected() == 0 {
+            return Err(already_on().into());
+        }
+        let totp = totp(secret, &actor.email)?;
+        let url = totp.get_url();
+        let qr = qrcode::QrCode::new(&url).map_err(|error| Error::Corrupt(format!("no QR code: {error}")))?;
+        let qr_svg = qr.render::<qrcode::render::svg::Color<'_>>().min_dimensions(200, 200).build();
+        // The element without the declaration in front of it, which HTML does not know.
+        let qr_svg = qr_svg[qr_svg.find("<svg").unwrap_or(0)..].to_owned();
+        Ok(TwoFactorSetup { secret: totp.get_secret_base32(), url, qr_svg })
+    }
+
+    /// Turns two factors on, once the user has proven to have a code. Ends all sessions and starts a new one. Returns the recovery
+    /// codes, which nobody sees again.
+    ///
+    /// # Errors
+    /// 400 of `code`; 409 when nothing is being set up.
+    pub async fn confirm(&self, actor: &Actor, code: &str, visitor: &Visitor) -> Result<(Vec<String>, SignedIn)> {
+        self.count_code(actor.id).await?;
+        let mut tx = db::begin(&self.0.db).await?;
+        users::one_at_a_time(&mut tx, actor.id).await?;
+        let row = sqlx::query!("select secret, confirmed_at from two_factors where user_id = $1", actor.id as UserId)
+            .fetch_optional(&mut *tx)
+            .await?
+            .ok_or_else(|| Problem::conflict("Begin the set-up once more."))?;
+        if row.confirmed_at.is_some() {
+            return Err(already_on().into());
+        }
+        let Some(TypedCode::Totp(code)) = TypedCode::parse(code) else { return Err(wrong_code().into()) };
+        let step = matching_step(row.secret, &code)?.ok_or_else(wrong_code)?;
+        sqlx::query!(
+            "update two_factors set confirmed_at = now(), last_step = $2 where user_id = $1",
+            actor.id as UserId,
+            step
+        )
+        .execute(&mut *tx)
+        .await?;
+        let codes = make_recovery_codes(&mut tx, actor.id).await?;
+        sessions::end_all_of(&mut tx, actor.id).await?;
+        let signed_in = users::begin_session(&mut tx, actor.id, visitor).await?;
+        mail::enqueue(&mut tx, Recipient::User(actor.id), Message::TwoFactorChanged { is_on: true }).await?;
+        security_log::record(&mut tx, actor.id, SecurityEventKind::TwoFactorEnabled, "", visitor).await?;
+        tx.commit().await?;
+        self.0.limits.take_back(Rule::Code, &Client::of_user(actor.id)).await;
+        self.0.events.mail_added();
+        Ok((codes, signed_in))
+    }
+
+    /// Turns two factors off. Ends all other sessions.
+    ///
+    /// # Errors
+    /// 400 of `current_password` or `code`; 409 when admins have to have them.
+    pub async fn turn_off(
+        &self,
+        actor: &Actor,
+        current_password: &str,
+        code: &str,
+        visitor: &Visitor,
+    ) -> Result<SignedIn> {
+        if self.state(actor).await?.is_required {
+            return Err(Problem::conflict("Admins need two-factor sign-in here.").into());
+        }
+        self.0.users().require_password(actor, current_password).await?;
+        let mut tx = db::begin(&self.0.db).await?;
+        self.require_code(&mut tx, actor.id, code, visitor).await?;
+        remove(&mut tx, actor.id).await?;
+        sessions::end_all_of(&mut tx, actor.id).await?;
+        let signed_in = users::begin_session(&mut tx, actor.id, visitor).await?;
+        mail::enqueue(&mut tx, Recipient::User(actor.id), Message::TwoFactorChanged { is_on: false }).await?;
+        security_log::record(&mut tx, actor.id, SecurityEventKind::TwoFactorDisabled, "", visitor).await?;
+        tx.commit().await?;
+        self.0.events.mail_added();
+        Ok(signed_in)
+    }
+
+    /// Makes new recovery codes; the old ones end.
+    ///
+    /// # Errors
+    /// 400 of `current_password`; 409 when two factors are off.
+    pub async fn renew_recovery_codes(
+        &self,
+        actor: &Actor,
+        current_password: &str,
+        visitor: &Visitor,
+    ) -> Result<Vec<String>> {
+        self.0.users().require_password(actor, current_password).await?;
+        if !self.state(actor).await?.is_on {
+            return Err(Problem::conflict("Two-factor sign-in is off.").into());
+        }
+        let mut tx = db::begin(&self.0.db).await?;
+        users::one_at_a_time(&mut tx, actor.id).await?;
+        let codes = make_recovery_codes(&mut tx, actor.id).await?;
+        security_log::record(&mut tx, actor.id, SecurityEventKind::RecoveryCodesMade, "", visitor).await?;
+        tx.commit().await?;
+        Ok(codes)
+    }
+
+    /// The second step of a sign-in: starts a session if the code is right.
+    ///
+    /// # Errors
+    /// 400 of `code`; 410 when the first step was too long ago; 429 after too many wrong codes.
+    pub async fn finish_sign_in(&self, challenge: &SecretToken, code: &str, visitor: &Visitor) -> Result<SignedIn> {
+        let user = sqlx::query_scalar!(
+            r#"select u.id as "id: UserId" from sign_in_challenges c join users u on u.id = c.user_id
+               where c.token_hash = $1 and c.expires_at > now() and u.disabled_at is null"#,
+            challenge.hash()
+        )
+        .fetch_optional(&self.0.db)
+        .await?
+        .ok_or_else(challenge_is_over)?;
+        let mut tx = db::begin(&self.0.db).await?;
+        self.require_code(&mut tx, user, code, visitor).await?;
+        let ended = sqlx::query!(
+            "delete from sign_in_challenges where token_hash = $1 and expires_at > now()",
+            challenge.hash()
+        )
+        .execute(&mut *tx)
+        .await?;
+        if ended.rows_affected() == 0 {
+            return Err(challenge_is_over().into());
+        }
+        let signed_in = users::begin_session(&mut tx, user, visitor).await?;
+        tx.commit().await?;
+        Ok(signed_in)
+    }
+
+    /// Uses up a code of the app or a recovery code, in the transaction of what it is for. Of two uses at once, one wins.
+    async fn require_code(&self, db: &mut PgConnection, user: UserId, code: &str, visitor: &Visitor) -> Result<()> {
+        self.count_code(user).await?;
+        users::one_at_a_time(&mut *db, user).await?;
+        let is_right = match TypedCode::parse(code).ok_or_else(wrong_code)? {
+            TypedCode::Totp(code) => use_totp(&mut *db, user, &code).await?,
+            TypedCode::Recovery(code) => {
+                let used = sqlx::query!(
+                    "delete from recovery_codes where user_id = $1 and code_hash = $2",
+                    user as UserId,
+                    recovery_hash(&code)
+                )
+                .execute(&mut *db)
+                .await?;
+                let is_right = used.rows_affected() == 1;
+                if is_right {
+                    security_log::record(&mut *db, user, SecurityEventKind::RecoveryCodeUsed, "", visitor).await?;
+                }
+                is_right
+            }
+        };
+        if !is_right {
+            return Err(wrong_code().into());
+        }
+        self.0.limits.take_back(Rule::Code, &Client::of_user(user)).await;
+        Ok(())
+    }
+
+    /// Before a code is compared: of many guesses at once, no more are compared than may be.
+    async fn count_code(&self, user: UserId) -> Result<()> {
+        Ok(self.0.limits.require(Rule::Code, &Client::of_user(user), LimitedBy::Account).await?)
+    }
+}
+
+async fn use_totp(db: &mut PgConnection, user: UserId, code: &str) -> Result<bool> {
+    let row = sqlx::query!(
+        "select secret, last_step from two_factors where user_id = $1 and confirmed_at is not null",
+        user as UserId
+    )
+    .fetch_optional(&mut *db)
+    .await?;
+    let Some(row) = row else { return Ok(false) };
+    let Some(step) = matching_step(row.secret, code)?.filter(|step| *step > row.last_step) else { return Ok(false) };
+    sqlx::query!("update two_factors set last_step = $2 where user_id = $1", user as UserId, step).execute(db).await?;
+    Ok(true)
+}
+
+/// Whether the account asks for a code.
+pub(in crate::backend) async fn is_on(db: &mut PgConnection, user: UserId) -> Result<bool> {
+    let is_on = sqlx::query_scalar!(
+        r#"select exists (select 1 from two_factors where user_id = $1 and confirmed_at is not null) as "is_on!""#,
+        user as UserId
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(is_on)
+}
+
+/// Begins the second step of a sign-in.
+pub(in crate::backend) async fn challenge(db: &mut PgConnection, user: UserId) -> Result<SecretToken> {
+    let token = SecretToken::generate()?;
+    sqlx::query!(
+        "insert into sign_in_challenges (token_hash, user_id, expires_at) values ($1, $2, now() + make_interval(mins => $3))",
+        token.hash(),
+        user as UserId,
+        CHALLENGE_MINUTES
+    )
+    .execute(db)
+    .await?;
+    Ok(token)
+}
+
+/// Takes the second factor away, whether it was confirmed or not. `false`: there was none.
+pub(in crate::backend) async fn remove(db: &mut PgConnection, user: UserId) -> Result<bool> {
+    sqlx::query!("delete from recovery_codes where user_id = $1", user as UserId).execute(&mut *db).await?;
+    let removed = sqlx::query!("delete from two_factors where user_id = $1", user as UserId).execute(db).await?;
+    Ok(removed.rows_affected() == 1)
+}
+
+/// Ends sign-ins that wait for a code, because what they rest on has changed.
+pub(in crate::backend) async fn end_challenges(db: &mut PgConnection, user: UserId) -> Result<()> {
+    sqlx::query!("delete from sign_in_challenges where user_id = $1", user as UserId).execute(db).await?;
+    Ok(())
+}
+
+/// Deletes sign-ins whose time is over. Returns their number.
+pub(in crate::backend) async fn purge_challenges(db: &PgPool, at_most: i64) -> Result<u64> {
+    let purged = sqlx::query!(
+        "delete from sign_in_challenges where token_hash in (
+             select token_hash from sign_in_challenges where expires_at < now() order by expires_at limit $1)",
+        at_most
+    )
+    .execute(db)
+    .await?;
+    Ok(purged.rows_affected())
+}
+
+async fn make_recovery_codes(db: &mut PgConnection, user: UserId) -> Result<Vec<String>> {
+    sqlx::query!("delete from recovery_codes where user_id = $1", user as UserId).execute(&mut *db).await?;
+    let mut codes = Vec::new();
+    for _ in 0..RECOVERY_CODES {
+        let mut bytes = [0; RECOVERY_CODE_BYTES];
+        fill(&mut bytes)?;
+        let code = base32(&bytes);
+        sqlx::query!(
+            "insert into recovery_codes (user_id, code_hash) values ($1, $2)",
+            user as UserId,
+            recovery_hash(&code)
+        )
+        .execute(&mut *db)
+        .await?;
+        codes.push(with_dashes(&code));
+    }
+    Ok(codes)
+}
+
+/// 80 random bits: nobody finds them by hashing.
+fn recovery_hash(code: &str) -> Vec<u8> {
+    Sha256::digest(code.as_bytes()).to_vec()
+}
+
+/// Lower case, without padding.
+fn base32(bytes: &[u8]) -> String {
+    totp_rs::Secret::Raw(bytes.to_vec()).to_encoded().to_string().trim_end_matches('=').to_lowercase()
+}
+
+fn fill(bytes: &mut [u8]) -> Result<()> {
+    OsRng.try_fill_bytes(bytes).map_err(|error| Error::Io(std::io::Error::other(error)))
+}
+
+fn totp(secret: Vec<u8>, email: &str) -> Result<TOTP> {
+    // A colon parts the issuer from the account.
+    let account = email.replace(':', "");
+    let made = TOTP::new(Algorithm::SHA1, CODE_DIGITS, 0, STEP_SECONDS, secret, Some(ISSUER.into()), account);
+    made.map_err(|error| Error::Corrupt(format!("no code can be made: {error}")))
+}
+
+/// The step whose code this is, if it is one of now.
+fn matching_step(secret: Vec<u8>, code: &str) -> Result<Option<i64>> {
+    let totp = totp(secret, "")?;
+    let now = u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap_or(0) / STEP_SECONDS;
+    let steps = now.saturating_sub(SKEW_STEPS)..=now + SKEW_STEPS;
+    let matching = steps.rev().find(|step| totp.generate(step * STEP_SECONDS) == code);
+    Ok(matching.and_then(|step| i64::try_from(step).ok()))
+}
+
+fn wrong_code() -> Problem {
+    Problem::field("code", "This code is wrong, or was used already. Wait for the next one.")
+}
+
+fn already_on() -> Problem {
+    Problem::conflict("Two-factor sign-in is on already.")
+}
+
+fn challenge_is_over() -> Problem {
+    Problem::Gone("It took too long since you gave your password. Sign in once more.".into())
+}

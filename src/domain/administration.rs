@@ -1,0 +1,41 @@
+//! The administration of users: what admins and the operator see of an account, and what they change.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::{account::Role, ids::UserId, security::SecurityEvent};
+
+/// An account as admins see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserView {
+    pub id: UserId,
+    pub artist_name: String,
+    pub email: String,
+    pub role: Role,
+    pub is_disabled: bool,
+    pub has_verified_email: bool,
+    pub has_two_factor: bool,
+    /// Sessions that have not ended.
+    pub sessions: i64,
+    pub access_tokens: i64,
+    pub created_at: OffsetDateTime,
+    /// The newest first.
+    pub events: Vec<SecurityEvent>,
+}
+
+/// What an admin does to an account. Each can be repeated and changes nothing then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UserChange {
+    MakeAdmin,
+    MakeArtist,
+    /// Shuts the user out at once: sessions, access tokens and reset links end.
+    Disable,
+    Enable,
+    EndSessions,
+    /// Takes the address as the user's own.
+    VerifyEmail,
+    SendResetLink,
+    /// For a user who has lost the app and the recovery codes.
+    ResetTwoFactor,
+}
