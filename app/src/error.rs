@@ -48,7 +48,9 @@ impl AppError {
                 "There were too many failed sign-ins to this account. Use a browser that has signed in before, or set a new password."
                     .into()
             }
-            Some(LimitedBy::ResetMail) => "We sent several mails to this address already. Look into your spam folder, too.".into(),
+            Some(LimitedBy::Code) => "There were too many wrong codes for this account.".into(),
+            Some(LimitedBy::CurrentPassword) => "There were too many wrong passwords.".into(),
+            Some(LimitedBy::Mail) => "We sent several mails to this address already. Look into your spam folder, too.".into(),
             _ if self.retry_after.is_some() => "There were too many requests from your network in a short time.".into(),
             _ => self.message.clone(),
         }

@@ -15,6 +15,7 @@ export default async function setup() {
   const server = await startServer();
   for (const admin of ADMINS) createAdmin(server, admin, ADMIN_PASSWORD);
   process.env.VWAZA_E2E_URL = server.url;
+  process.env.VWAZA_E2E_DATA = server.environment.VWAZA_DATA_DIR;
   return server.stop;
 }
 

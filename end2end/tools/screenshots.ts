@@ -64,7 +64,18 @@ async function address(page: Page, title: string): Promise<string> {
 }
 
 test('signed out', async ({ page, shoot }) => {
-  for (const [name, path] of [['landing', '/'], ['sign-in', '/sign-in'], ['sign-up', '/sign-up'], ['not-found', '/nowhere']]) {
+  for (const [name, path] of [
+    ['landing', '/'],
+    ['sign-in', '/sign-in'],
+    ['sign-in-after-reset', '/sign-in?reset=1'],
+    ['sign-in-code', '/sign-in/code'],
+    ['sign-up', '/sign-up'],
+    ['forgot-password', '/forgot-password'],
+    ['forgot-password-sent', '/forgot-password?sent=1'],
+    ['reset-password', '/reset-password'],
+    ['verify-email', '/verify-email'],
+    ['not-found', '/nowhere'],
+  ]) {
     await page.goto(path);
     await shoot(name);
   }
@@ -82,6 +93,13 @@ test('artist', async ({ page, shoot }) => {
   await shoot('home-nothing-found');
   await page.goto('/account');
   await shoot('account');
+  await alive(page);
+  const twoFactor = page.getByRole('region', { name: 'Two-factor sign-in' });
+  await twoFactor.getByLabel('Current password').fill(PASSWORD);
+  await twoFactor.getByRole('button', { name: 'Set it up' }).click();
+  await twoFactor.getByRole('img').waitFor();
+  await page.getByRole('region', { name: 'Your data' }).locator('summary').click();
+  await shoot('account-open');
   for (const [name, title] of [
     ['draft', 'Tidal Clockwork'],
     ['in-review', 'Night Bus'],
@@ -131,6 +149,12 @@ test('admin', async ({ page, shoot }) => {
     await page.goto(path);
     await shoot(name);
   }
+  await page.goto('/admin/artists');
+  await alive(page);
+  await page.getByRole('link', { name: /^Account of/ }).first().click();
+  await page.getByRole('region', { name: 'What you can do' }).waitFor();
+  await page.locator('summary', { hasText: 'Make admin' }).click();
+  await shoot('user');
   await page.goto('/review');
   await alive(page);
   await page.getByRole('link', { name: 'Salt on the Strings', exact: true }).click();

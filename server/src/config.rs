@@ -219,8 +219,17 @@ fn mail() -> Result<MailSettings, ConfigError> {
         ));
     }
     // Neither passwords nor links cross a network in the clear, unless the operator says so with `tls=opportunistic`.
-    let is_clear = url.starts_with("smtp://") && uri.is_some_and(|uri| uri.query().is_none());
-    let url = if is_elsewhere && is_clear { format!("{}?tls=required", url.trim_end_matches('?')) } else { url };
+    let url = match uri.as_ref().and_then(http::Uri::query) {
+        None if is_elsewhere && url.starts_with("smtp://") => format!("{}?tls=required", url.trim_end_matches('?')),
+        None | Some("tls=required" | "tls=opportunistic") => url,
+        Some(_) => {
+            return Err(ConfigError::new(
+                "SMTP_URL",
+                "…",
+                "an address without a query, or with ?tls=required or ?tls=opportunistic",
+            ));
+        }
+    };
     let from = required("MAIL_FROM", "a sender like Vwaza <noreply@music.example>; SMTP_URL needs it")?;
     Ok(MailSettings { smtp_url: Some(url), from })
 }

@@ -58,7 +58,8 @@ fn rules_of(method: &Method, path: &str) -> &'static [Rule] {
     match (method, rest.trim_end_matches('/')) {
         (&Method::POST, "uploads" | "uploads/form" | "upload/begin") => &[Rule::UploadCreation],
         (&Method::PATCH, upload) if upload.starts_with("uploads/") => &[],
-        (&Method::POST, "account/sign-in" | "account/sign-in-code") => &[Rule::Api, Rule::SignIn],
+        (&Method::POST, "account/sign-in") => &[Rule::Api, Rule::SignIn],
+        (&Method::POST, "account/request-password-reset") => &[Rule::Api, Rule::ResetRequest],
         (&Method::POST, "account/sign-up") => &[Rule::Api, Rule::SignUp],
         _ => &[Rule::Api],
     }

@@ -13,6 +13,7 @@ mod limits;
 mod listen;
 mod media;
 mod metrics;
+mod my_data;
 mod paced;
 mod pages;
 mod router;

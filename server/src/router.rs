@@ -32,7 +32,7 @@ use vwaza::{backend::Backend, domain::problem::Problem};
 
 use crate::{
     config::Config,
-    errors, events, health, limits, media, metrics, pages,
+    errors, events, health, limits, media, metrics, my_data, pages,
     security::{COMMON_HEADERS, INERT_CSP, forms_and_json_only},
     site::Site,
     tus, upload_form,
@@ -92,6 +92,7 @@ pub(crate) fn router(
         usize::try_from(config.uploads.quota_bytes).unwrap_or(usize::MAX).saturating_add(FORM_MAX_BYTES);
     let api = Router::new()
         .route("/api/events", get(events::events))
+        .route("/api/account/data", get(my_data::download))
         .merge(tus_routes())
         .route("/api/uploads/form", post(upload_form::upload).layer(DefaultBodyLimit::max(form_upload_max)))
         .route("/media/original/{object}", get(media::original))
@@ -114,7 +115,13 @@ pub(crate) fn router(
         .layer(middleware::from_fn(forms_and_json_only))
         .fallback(pages::file_or_not_found);
 
-    let router = Router::new().merge(api).merge(rendered).with_state(state).layer(csrf).layer(count);
+    let router = Router::new()
+        .merge(api)
+        .merge(rendered)
+        .with_state(state)
+        // A page of another site that sends forms uses up no limit of its visitors.
+        .layer(count)
+        .layer(csrf);
     let mut router = limits::behind_a_guard(router, &guarded)
         .layer(CatchPanicLayer::custom(|_panic: Box<dyn std::any::Any + Send>| {
             errors::Failure::from(AppError::internal()).into_response()

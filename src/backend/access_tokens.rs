@@ -8,7 +8,7 @@ use super::{
     accounts::{Visitor, security_log},
     db,
     mail::{self, Recipient},
-    sessions::SecretToken,
+    sessions::{self, SecretToken},
     users,
 };
 use crate::domain::{
@@ -40,6 +40,7 @@ impl AccessTokens<'_> {
         let id = AccessTokenId(Uuid::now_v7());
         let mut tx = db::begin(&self.0.db).await?;
         users::one_at_a_time(&mut tx, actor.id).await?;
+        sessions::require_any(&mut tx, actor.id).await?;
         let made = sqlx::query!(
             "insert into access_tokens (id, user_id, name, token_hash, expires_at)
              select $1, $2, $3, $4, now() + make_interval(days => $6) where (select count(*) from access_tokens where user_id = $2) < $5",

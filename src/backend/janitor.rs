@@ -9,7 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
     Backend, Result, access_tokens,
-    accounts::{browsers, reset, security_log, two_factor, verification},
+    accounts::{browsers, my_data, reset, security_log, two_factor, verification},
     db, jobs, mail, queue, reaper,
 };
 
@@ -49,6 +49,11 @@ async fn round(backend: &Arc<Backend>) {
     chore("reset links whose time is over", counted("expired reset links", reset::purge_expired(backend, BATCH))).await;
     let purge = verification::purge_expired(backend, BATCH);
     chore("verification links whose time is over", counted("expired verification links", purge)).await;
+    chore(
+        "what is left of deleted accounts",
+        counted("releases of deleted accounts", my_data::finish_deletions(backend)),
+    )
+    .await;
     let purge = two_factor::purge_challenges(&backend.db, BATCH);
     chore("sign-ins that nobody has finished", counted("unfinished sign-ins", purge)).await;
     let tell = access_tokens::tell_of_expiry(backend, BATCH);

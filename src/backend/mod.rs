@@ -53,6 +53,7 @@ pub use settings::{
 };
 use sqlx::PgPool;
 pub use storage::install_tls;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 pub use users::{PasswordAccepted, SignedIn, create_user};
 use uuid::Uuid;
@@ -86,6 +87,8 @@ pub struct Backend {
     lines: lines::Lines,
     upload_lines: lines::Lines,
     mail: mail::Transport,
+    /// Archives of users' data that may still be begun.
+    archives: Arc<Semaphore>,
     session_cookie: sessions::TokenCookie,
     browser_cookie: sessions::TokenCookie,
     challenge_cookie: sessions::TokenCookie,
@@ -112,6 +115,7 @@ impl Backend {
             browser_cookie: sessions::TokenCookie::of_browser(&settings.public_url),
             challenge_cookie: sessions::TokenCookie::of_challenge(&settings.public_url),
             mail,
+            archives: Arc::new(Semaphore::new(accounts::my_data::ARCHIVES_AT_ONCE)),
             worker: worker::Worker::new(WorkerId(Uuid::now_v7()), &settings.queue, shutdown.clone()),
             reaper: reaper::Place::default(),
             limits,
@@ -192,6 +196,10 @@ impl Backend {
 
     pub fn two_factor(&self) -> accounts::two_factor::TwoFactor<'_> {
         accounts::two_factor::TwoFactor(self)
+    }
+
+    pub fn my_data(self: &Arc<Self>) -> accounts::my_data::MyData<'_> {
+        accounts::my_data::MyData(self)
     }
 
     pub fn administration(&self) -> accounts::administration::Administration<'_> {

@@ -6,12 +6,17 @@ use rand::{TryRngCore, rngs::OsRng};
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
-use super::{Backend, Error, Result};
+use super::{
+    Backend, Error, Result,
+    accounts::{Visitor, security_log},
+    db,
+};
 use crate::domain::{
     account::{Actor, Role, SESSION_ABSOLUTE_DAYS, SESSION_DAYS, SessionView},
     device::device_words,
     ids::{SessionId, UserId},
     problem::Problem,
+    security::SecurityEventKind,
 };
 
 /// Nobody looks through more; "everywhere else" reaches all of them.
@@ -130,8 +135,7 @@ impl Sessions<'_> {
             r#"select u.id as "id: UserId", u.role as "role: Role", u.email, u.artist_name,
                       $4 and u.email_verified_at is null as "must_verify_email!",
                       $5 and u.role = 'ADMIN'
-                          and not exists (select 1 from two_factors f where f.user_id = u.id and f.confirmed_at is not null)
-                          as "must_set_up_two_factor!",
+                          and not has_two_factor(u.id) as "must_set_up_two_factor!",
                       s.expires_at < least(now() + make_interval(days => $2 / 2), s.created_at + make_interval(days => $3))
                           or s.last_used_at < now() - interval '10 minutes' as "is_news!"
                from sessions s join users u on u.id = s.user_id
@@ -180,14 +184,14 @@ impl Sessions<'_> {
         Ok(())
     }
 
-    /// Where the actor is signed in: here, of which `current` is the proof, and elsewhere, the last used first.
-    pub async fn list(&self, actor: &Actor, current: &SecretToken) -> Result<Vec<SessionView>> {
+    /// Where the actor is signed in: here, of which `current` is the proof if there is one, and elsewhere, the last used first.
+    pub async fn list(&self, actor: &Actor, current: Option<&SecretToken>) -> Result<Vec<SessionView>> {
         let rows = sqlx::query!(
             r#"select id as "id: SessionId", user_agent, created_at, last_used_at, token_hash = $2 as "is_current!"
                from sessions where user_id = $1 and expires_at > now()
                order by token_hash = $2 desc, last_used_at desc, id limit $3"#,
             actor.id as UserId,
-            current.hash(),
+            current.map(SecretToken::hash).unwrap_or_default(),
             LISTED_MAX
         )
         .fetch_all(&self.0.db)
@@ -204,23 +208,34 @@ impl Sessions<'_> {
 
     /// # Errors
     /// 404 for what is not the actor's own.
-    pub async fn end_one(&self, actor: &Actor, id: SessionId) -> Result<()> {
-        let ended =
-            sqlx::query!("delete from sessions where id = $1 and user_id = $2", id as SessionId, actor.id as UserId)
-                .execute(&self.0.db)
-                .await?;
-        if ended.rows_affected() == 1 { Ok(()) } else { Err(Problem::NotFound.into()) }
+    pub async fn end_one(&self, actor: &Actor, id: SessionId, visitor: &Visitor) -> Result<()> {
+        let mut tx = db::begin(&self.0.db).await?;
+        let user_agent = sqlx::query_scalar!(
+            "delete from sessions where id = $1 and user_id = $2 returning user_agent",
+            id as SessionId,
+            actor.id as UserId
+        )
+        .fetch_optional(&mut *tx)
+        .await?
+        .ok_or(Problem::NotFound)?;
+        let device = device_words(&user_agent);
+        security_log::record(&mut tx, actor.id, SecurityEventKind::SessionEnded, &device, visitor).await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// All of the actor's but the one that `current` proves.
-    pub async fn end_others(&self, actor: &Actor, current: &SecretToken) -> Result<()> {
+    pub async fn end_others(&self, actor: &Actor, current: &SecretToken, visitor: &Visitor) -> Result<()> {
+        let mut tx = db::begin(&self.0.db).await?;
         sqlx::query!(
             "delete from sessions where user_id = $1 and token_hash <> $2",
             actor.id as UserId,
             current.hash()
         )
-        .execute(&self.0.db)
+        .execute(&mut *tx)
         .await?;
+        security_log::record(&mut tx, actor.id, SecurityEventKind::SessionsEnded, "", visitor).await?;
+        tx.commit().await?;
         Ok(())
     }
 }
@@ -240,6 +255,20 @@ pub(super) async fn begin(db: &mut PgConnection, user: UserId, user_agent: &User
     // The index on (user_id) makes this cheap; it keeps the table from growing with every forgotten browser.
     sqlx::query!("delete from sessions where user_id = $1 and expires_at < now()", user as UserId).execute(db).await?;
     Ok(token)
+}
+
+/// For what waited for the user's lock: a reset or an admin may have ended everything meanwhile.
+///
+/// # Errors
+/// 401 when the user has no session.
+pub(super) async fn require_any(db: &mut PgConnection, user: UserId) -> Result<()> {
+    let has_session = sqlx::query_scalar!(
+        r#"select exists (select 1 from sessions where user_id = $1 and expires_at > now()) as "has_session!""#,
+        user as UserId
+    )
+    .fetch_one(db)
+    .await?;
+    if has_session { Ok(()) } else { Err(Problem::SignedOut.into()) }
 }
 
 pub(super) async fn end_all_of(db: &mut PgConnection, user: UserId) -> Result<()> {

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{
     Backend, Error, Result, access_tokens,
-    accounts::{Visitor, browsers, refuse_common, reset, security_log, two_factor},
+    accounts::{Visitor, browsers, refuse_common, reset, security_log, two_factor, verification},
     db,
     limits::{Client, Rule},
     mail::{self, Recipient},
@@ -40,16 +40,29 @@ pub enum PasswordAccepted {
 pub struct Users<'a>(pub(super) &'a Backend);
 
 /// Holds a person's row to the end of the transaction: of two things counted against a limit at once, the second counts the first.
+///
+/// # Errors
+/// 404 for an unknown user.
 pub(super) async fn one_at_a_time(db: &mut PgConnection, id: UserId) -> Result<()> {
-    sqlx::query!("select id from users where id = $1 for no key update", id as UserId).fetch_one(db).await?;
-    Ok(())
-}
-
-/// As `one_at_a_time`; `None` for an unknown user.
-pub(super) async fn one_at_a_time_or_none(db: &mut PgConnection, id: UserId) -> Result<Option<()>> {
     let row =
         sqlx::query!("select id from users where id = $1 for no key update", id as UserId).fetch_optional(db).await?;
-    Ok(row.map(drop))
+    row.map(drop).ok_or_else(|| Problem::NotFound.into())
+}
+
+/// As `one_at_a_time`, if the password is still the one that was compared.
+///
+/// # Errors
+/// 409 when it is not, or the account was disabled meanwhile.
+pub(super) async fn lock_unchanged(db: &mut PgConnection, id: UserId, password_hash: &str) -> Result<()> {
+    sqlx::query!(
+        "select id from users where id = $1 and password_hash = $2 and disabled_at is null for no key update",
+        id as UserId,
+        password_hash
+    )
+    .fetch_optional(db)
+    .await?
+    .ok_or_else(|| Problem::conflict("The password was changed elsewhere just now. Sign in again."))?;
+    Ok(())
 }
 
 impl Users<'_> {
@@ -79,28 +92,44 @@ impl Users<'_> {
         if password.len() > PASSWORD_MAX_BYTES || email.contains('\0') {
             return Err(Problem::WrongCredentials.into());
         }
-        let user = sqlx::query!(
-            r#"select id as "id: UserId", password_hash from users where lower(email) = lower($1) and disabled_at is null"#,
+        let row = sqlx::query!(
+            r#"select lower($1) as "lower_email!", u.id as "id?: UserId", u.password_hash as "password_hash?"
+               from (select) one left join users u on lower(u.email) = lower($1) and u.disabled_at is null"#,
             email.trim()
         )
-        .fetch_optional(&self.0.db)
+        .fetch_one(&self.0.db)
         .await?;
-        let (id, hash) = user.map(|user| (user.id, user.password_hash)).unzip();
-        let account = Client::of_account(email);
-        let is_counted = !browsers::is_known(self.0, id, visitor).await?;
-        if is_counted {
-            // Before the password is compared: of many guesses at once, no more are compared than may be.
-            self.0.limits.require(Rule::FailedSignIn, &account, LimitedBy::Account).await?;
-        }
-        let is_right = self.0.passwords.verify(password.to_owned(), hash.clone()).await?;
+        let (id, hash) = (row.id, row.password_hash);
+        // A browser that the account knows has a limit of its own, so that nobody else can use it up.
+        let guesser = match (id, &visitor.browser) {
+            (Some(id), Some(browser)) if browsers::is_known(self.0, Some(id), visitor).await? => {
+                Client::of_browser(id, browser)
+            }
+            _ => Client::of_account(&row.lower_email),
+        };
+        // Before the password is compared: of many guesses at once, no more are compared than may be.
+        let limits = &self.0.limits;
+        let counted = match limits.require(Rule::FailedSignIn, guesser, LimitedBy::Account).await {
+            Ok(counted) => counted,
+            Err(refused) => {
+                if let Some(id) = id {
+                    security_log::record_later(self.0, id, SecurityEventKind::SignInBlocked, visitor);
+                }
+                return Err(refused.into());
+            }
+        };
+        let is_right = match self.0.passwords.verify(password.to_owned(), hash.clone()).await {
+            Ok(is_right) => is_right,
+            Err(busy) => {
+                counted.take_back(limits.deadline()).await;
+                return Err(busy);
+            }
+        };
         if !is_right && let Some(id) = id {
-            let mut db = self.0.db.acquire().await?;
-            security_log::record(&mut db, id, SecurityEventKind::SignInFailed, "", visitor).await?;
+            security_log::record_later(self.0, id, SecurityEventKind::SignInFailed, visitor);
         }
         let id = id.filter(|_| is_right).ok_or(Problem::WrongCredentials)?;
-        if is_counted {
-            self.0.limits.take_back(Rule::FailedSignIn, &account).await;
-        }
+        counted.take_back(limits.deadline()).await;
         let mut tx = db::begin(&self.0.db).await?;
         // Not with a password that was changed, nor to an account that was disabled, while it was compared.
         let is_current = sqlx::query_scalar!(
@@ -137,17 +166,25 @@ impl Users<'_> {
     ///
     /// # Errors
     /// 400 of `current_password`; 429 after too many wrong ones.
-    pub(super) async fn require_password(&self, actor: &Actor, current: &str) -> Result<String> {
-        let account = Client::of_account(&actor.email);
-        self.0.limits.require(Rule::FailedSignIn, &account, LimitedBy::Account).await?;
+    pub(super) async fn require_password(&self, actor: &Actor, current: &str, visitor: &Visitor) -> Result<String> {
+        let (limits, client) = (&self.0.limits, Client::of_user(actor.id));
+        let counted = limits.require(Rule::CurrentPassword, client, LimitedBy::CurrentPassword).await?;
         let hash = sqlx::query_scalar!("select password_hash from users where id = $1", actor.id as UserId)
             .fetch_one(&self.0.db)
             .await?;
         let is_short_enough = current.len() <= PASSWORD_MAX_BYTES;
-        if !is_short_enough || !self.0.passwords.verify(current.to_owned(), Some(hash.clone())).await? {
+        let is_right = match self.0.passwords.verify(current.to_owned(), Some(hash.clone())).await {
+            Ok(is_right) => is_right && is_short_enough,
+            Err(busy) => {
+                counted.take_back(limits.deadline()).await;
+                return Err(busy);
+            }
+        };
+        if !is_right {
+            security_log::record_later(self.0, actor.id, SecurityEventKind::CurrentPasswordFailed, visitor);
             return Err(Problem::field("current_password", "This is not your current password.").into());
         }
-        self.0.limits.take_back(Rule::FailedSignIn, &account).await;
+        counted.take_back(limits.deadline()).await;
         Ok(hash)
     }
 
@@ -182,30 +219,30 @@ impl Users<'_> {
     ) -> Result<SignedIn> {
         let new = Password::parse(new).map_err(|message| Problem::field("new_password", message))?;
         refuse_common("new_password", &new, &actor.email)?;
-        let hash = self.require_password(actor, current).await?;
+        let hash = self.require_password(actor, current, visitor).await?;
         let new_hash = self.0.passwords.hash(new.as_str().to_owned()).await?;
         let mut tx = db::begin(&self.0.db).await?;
-        // Against the hash that was verified: of two changes at once, one wins.
-        let changed = sqlx::query!(
-            "update users set password_hash = $2, updated_at = now() where id = $1 and password_hash = $3",
+        // Of two changes at once, one wins.
+        lock_unchanged(&mut tx, actor.id, &hash).await?;
+        sqlx::query!(
+            "update users set password_hash = $2, updated_at = now() where id = $1",
             actor.id as UserId,
-            new_hash,
-            hash
+            new_hash
         )
         .execute(&mut *tx)
         .await?;
-        if changed.rows_affected() == 0 {
-            return Err(Problem::conflict("The password was changed elsewhere just now. Sign in again.").into());
-        }
         sessions::end_all_of(&mut tx, actor.id).await?;
         if !keep_access_tokens {
             access_tokens::revoke_all_of(&mut tx, actor.id).await?;
         }
         reset::use_up_links(&mut tx, actor.id).await?;
+        verification::drop_changes(&mut tx, actor.id).await?;
         two_factor::end_challenges(&mut tx, actor.id).await?;
+        browsers::evict_all_of(&mut tx, actor.id).await?;
         let signed_in = begin_session(&mut tx, actor.id, visitor).await?;
         let changed = Message::PasswordChanged { how: PasswordChange::OnAccountPage };
-        mail::enqueue(&mut tx, Recipient::User(actor.id), changed).await?;
+        // To the address of now: a later change of it must not lead this mail elsewhere.
+        mail::enqueue(&mut tx, Recipient::At(actor.id, &actor.email), changed).await?;
         security_log::record(&mut tx, actor.id, SecurityEventKind::PasswordChanged, "", visitor).await?;
         tx.commit().await?;
         self.0.events.mail_added();

@@ -130,6 +130,11 @@ impl Worker {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Runs something that nobody waits for; a shutdown does.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
     /// Ends when the deadline of a shutdown is near: what still runs is given up.
     pub(super) async fn handing_back(&self) {
         self.hand_back.cancelled().await;

@@ -48,12 +48,13 @@ pub struct Actor {
 }
 
 impl Actor {
+    /// Whether the actor may do what admins do. An admin who has to set up two factors first may not.
     pub fn is_admin(&self) -> bool {
-        self.role == Role::Admin
+        self.role == Role::Admin && !self.must_set_up_two_factor
     }
 
     pub fn require_admin(&self) -> Result<(), Problem> {
-        if !self.is_admin() {
+        if self.role != Role::Admin {
             return Err(Problem::Forbidden);
         }
         if self.must_set_up_two_factor {
@@ -78,6 +79,8 @@ impl Email {
                 && !host.starts_with('.')
                 && !host.ends_with('.')
                 && !host.contains('@')
+                // RFC 5322 gives these a meaning: a display name, a comment, a route.
+                && !email.contains(['<', '>', '(', ')', '[', ']', ',', ';', ':', '"', '\\'])
         });
         if fits && email.len() <= EMAIL_MAX_BYTES && !email.chars().any(|c| c.is_whitespace() || is_invisible(c)) {
             Ok(Self(email.to_owned()))

@@ -23,7 +23,7 @@ pub struct UserView {
     pub events: Vec<SecurityEvent>,
 }
 
-/// What an admin does to an account. Each can be repeated and changes nothing then.
+/// A change that an admin makes to an account. Each is idempotent, except `SendResetLink` and `EndSessions`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum UserChange {
@@ -33,9 +33,16 @@ pub enum UserChange {
     Disable,
     Enable,
     EndSessions,
-    /// Takes the address as the user's own.
+    /// Marks the address as verified.
     VerifyEmail,
     SendResetLink,
     /// For a user who has lost the app and the recovery codes.
     ResetTwoFactor,
+}
+
+impl UserChange {
+    /// What outlasts the session that asked for it takes the admin's password.
+    pub fn needs_password(self) -> bool {
+        matches!(self, Self::MakeAdmin | Self::ResetTwoFactor)
+    }
 }

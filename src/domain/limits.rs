@@ -12,8 +12,12 @@ pub enum LimitedBy {
     Network,
     /// The failed sign-ins to an account.
     Account,
-    /// The reset mails to an address.
-    ResetMail,
+    /// The wrong codes for an account.
+    Code,
+    /// The wrong passwords on an account's page.
+    CurrentPassword,
+    /// The mails to an address.
+    Mail,
 }
 
 /// At most `max` requests in any `window`.

@@ -19,10 +19,12 @@ pub enum Message {
     PasswordChanged { how: PasswordChange },
     /// Brings the link that proves that an address belongs to the user.
     VerifyEmail,
+    /// Tells the address of now that another one is to take its place.
+    EmailChangeRequested { new_email: String },
     /// Tells the old address that the account has another one now.
     EmailChanged { new_email: String },
-    /// Two-factor sign-in was turned on or off.
-    TwoFactorChanged { is_on: bool },
+    /// Something happened to the second factor.
+    TwoFactor { what: TwoFactorNews },
     /// An access token is about to end.
     AccessTokenExpires {
         name: String,
@@ -31,6 +33,24 @@ pub enum Message {
     },
     /// Something happened to a release of the user.
     ReleaseNews { release: ReleaseId, title: String, news: News },
+}
+
+/// What happened to a second factor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum TwoFactorNews {
+    TurnedOn,
+    TurnedOff,
+    RecoveryCodeUsed,
+    RecoveryCodesMade,
+}
+
+impl Message {
+    /// Whether it goes to an address that nobody has confirmed: it brings a link that proves to have it. Anything else would let whoever
+    /// signs up with the address of somebody else send them mails.
+    pub fn proves_address(&self) -> bool {
+        matches!(self, Self::VerifyEmail | Self::PasswordReset { .. } | Self::PasswordResetByAdmin)
+    }
 }
 
 /// What happened to a release.
@@ -71,14 +91,14 @@ pub enum PasswordChange {
 /// Before the first retry of a mail; doubled for each further one. A server that greylists wants minutes (RFC 6647, 4).
 const BACKOFF_BASE: Duration = Duration::from_secs(60);
 const BACKOFF_MAX: Duration = Duration::from_secs(4 * 60 * 60);
-/// The failure that is the last: about a day after the first.
-const FAILURES_MAX: u32 = 13;
+/// The attempt that is the last: about a day after the first.
+const ATTEMPTS_MAX: u32 = 13;
 
 /// How long a mail waits after so many failures, or `None` where it is given up. `jitter` lies in 0..1.
 pub fn retry_after(failures: u32, jitter: f64) -> Option<Duration> {
     let doublings = failures.saturating_sub(1).min(16);
     let whole = (BACKOFF_BASE * 2_u32.pow(doublings)).min(BACKOFF_MAX);
-    (failures < FAILURES_MAX).then(|| whole.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0)))
+    (failures < ATTEMPTS_MAX).then(|| whole.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0)))
 }
 
 #[cfg(test)]
@@ -87,9 +107,9 @@ mod tests {
 
     #[test]
     fn a_mail_is_tried_for_about_a_day() {
-        let wait = |jitter| (1..FAILURES_MAX).filter_map(|failures| retry_after(failures, jitter)).sum::<Duration>();
+        let wait = |jitter| (1..ATTEMPTS_MAX).filter_map(|failures| retry_after(failures, jitter)).sum::<Duration>();
         assert_eq!(retry_after(1, 1.0), Some(Duration::from_secs(60)));
-        assert_eq!(retry_after(FAILURES_MAX, 1.0), None);
+        assert_eq!(retry_after(ATTEMPTS_MAX, 1.0), None);
         let hours = |wait: Duration| wait.as_secs() / 3600;
         assert!((8..=12).contains(&hours(wait(0.0))) && (16..=24).contains(&hours(wait(1.0))), "{:?}", wait(1.0));
     }

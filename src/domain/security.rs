@@ -12,8 +12,12 @@ use time::OffsetDateTime;
 )]
 pub enum SecurityEventKind {
     SignIn,
-    /// Somebody gave a wrong password.
+    /// Somebody gave a wrong password at sign-in.
     SignInFailed,
+    /// Somebody knew the password and gave a wrong code.
+    CodeFailed,
+    /// Somebody who was signed in gave a wrong password on the account page.
+    CurrentPasswordFailed,
     /// Too many wrong passwords: from now on only known browsers may sign in, for a while.
     SignInBlocked,
     ResetRequested,
@@ -21,6 +25,8 @@ pub enum SecurityEventKind {
     PasswordReset,
     /// A new password, on the account page.
     PasswordChanged,
+    /// A link was sent to a new address, which is to become the account's.
+    EmailChangeRequested,
     EmailChanged,
     EmailVerified,
     RoleChanged,
@@ -41,13 +47,16 @@ impl SecurityEventKind {
     pub fn words(self) -> &'static str {
         match self {
             Self::SignIn => "Signed in",
-            Self::SignInFailed => "Wrong password",
+            Self::SignInFailed => "Wrong password at sign-in",
+            Self::CodeFailed => "Right password, wrong code",
+            Self::CurrentPasswordFailed => "Wrong password on the account page",
             Self::SignInBlocked => "Sign-in blocked for unknown browsers after too many wrong passwords",
             Self::ResetRequested => "Password reset requested",
             Self::PasswordReset => "Password reset with a link from a mail",
             Self::PasswordChanged => "Password changed",
+            Self::EmailChangeRequested => "Change of e-mail address requested",
             Self::EmailChanged => "E-mail address changed",
-            Self::EmailVerified => "E-mail address verified",
+            Self::EmailVerified => "E-mail address confirmed",
             Self::RoleChanged => "Role changed",
             Self::Disabled => "Account disabled",
             Self::Enabled => "Account enabled",
@@ -62,9 +71,9 @@ impl SecurityEventKind {
         }
     }
 
-    /// Whether somebody else may have caused it: shown with a warning sign.
-    pub fn is_warning(self) -> bool {
-        matches!(self, Self::SignInFailed | Self::SignInBlocked)
+    /// Whether it failed: shown with a warning sign, and as one line with failures of its kind right before it.
+    pub fn is_failure(self) -> bool {
+        matches!(self, Self::SignInFailed | Self::SignInBlocked | Self::CodeFailed | Self::CurrentPasswordFailed)
     }
 }
 
@@ -74,6 +83,8 @@ pub struct SecurityEvent {
     pub kind: SecurityEventKind,
     /// What it was about: the name of an access token, a new role. Empty where the kind says it all.
     pub subject: String,
+    /// How often in a row, for a failure.
+    pub times: i32,
     /// "Firefox on Linux"; empty where no browser was involved.
     pub device: String,
     /// The address of the network it came from; `None` for a command of the operator's.

@@ -190,6 +190,18 @@ pub async fn change_password(
     Ok(())
 }
 
+/// Deletes the actor's account. Published releases and the audit trail stay under a pseudonym.
+#[server(prefix = "/api", output = Json, endpoint = "account/delete")]
+pub async fn delete_account(current_password: String) -> ApiResult<()> {
+    use super::ssr;
+
+    let actor = ssr::current_user().await?;
+    ssr::backend().my_data().delete_account(&actor, &current_password, &ssr::visitor()).await?;
+    ssr::set_session(None);
+    ssr::redirect_form("/?deleted=1");
+    Ok(())
+}
+
 #[server(prefix = "/api", output = Json, endpoint = "account/mail-preference")]
 pub async fn current_mail_preference() -> ApiResult<MailPreference> {
     use super::ssr;

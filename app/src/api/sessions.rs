@@ -11,7 +11,7 @@ pub async fn sessions() -> ApiResult<Vec<SessionView>> {
     use super::ssr;
 
     let (actor, current) = ssr::current_session().await?;
-    Ok(ssr::backend().sessions().list(&actor, &current).await?)
+    Ok(ssr::backend().sessions().list(&actor, Some(&current)).await?)
 }
 
 #[server(prefix = "/api", output = Json, endpoint = "sessions/end")]
@@ -19,7 +19,7 @@ pub async fn end_session(id: SessionId) -> ApiResult<()> {
     use super::ssr;
 
     let actor = ssr::current_user().await?;
-    Ok(ssr::backend().sessions().end_one(&actor, id).await?)
+    Ok(ssr::backend().sessions().end_one(&actor, id, &ssr::visitor()).await?)
 }
 
 /// Leaves the session that asks.
@@ -28,5 +28,5 @@ pub async fn end_other_sessions() -> ApiResult<()> {
     use super::ssr;
 
     let (actor, current) = ssr::current_session().await?;
-    Ok(ssr::backend().sessions().end_others(&actor, &current).await?)
+    Ok(ssr::backend().sessions().end_others(&actor, &current, &ssr::visitor()).await?)
 }

@@ -20,7 +20,7 @@ pub async fn begin_two_factor(current_password: String) -> ApiResult<TwoFactorSe
     use super::ssr;
 
     let actor = ssr::current_user().await?;
-    Ok(ssr::backend().two_factor().begin(&actor, &current_password).await?)
+    Ok(ssr::backend().two_factor().begin(&actor, &current_password, &ssr::visitor()).await?)
 }
 
 /// The recovery codes are seen in this answer only.
@@ -46,9 +46,9 @@ pub async fn turn_off_two_factor(current_password: String, code: String) -> ApiR
 
 /// The recovery codes are seen in this answer only.
 #[server(prefix = "/api", output = Json, endpoint = "two-factor/renew-codes")]
-pub async fn renew_recovery_codes(current_password: String) -> ApiResult<Vec<String>> {
+pub async fn renew_recovery_codes(current_password: String, code: String) -> ApiResult<Vec<String>> {
     use super::ssr;
 
     let (actor, visitor) = (ssr::current_user().await?, ssr::visitor());
-    Ok(ssr::backend().two_factor().renew_recovery_codes(&actor, &current_password, &visitor).await?)
+    Ok(ssr::backend().two_factor().renew_recovery_codes(&actor, &current_password, &code, &visitor).await?)
 }

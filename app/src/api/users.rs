@@ -18,11 +18,16 @@ pub async fn user(id: UserId) -> ApiResult<UserView> {
 }
 
 #[server(prefix = "/api", output = Json, endpoint = "users/change")]
-pub async fn change_user(id: UserId, change: UserChange) -> ApiResult<UserChange> {
+pub async fn change_user(
+    id: UserId,
+    change: UserChange,
+    #[server(default)] current_password: String,
+) -> ApiResult<UserChange> {
     use super::ssr;
 
     let actor = ssr::current_user().await?;
-    ssr::backend().administration().change(&actor, id, change, &ssr::visitor()).await?;
+    let visitor = ssr::visitor();
+    ssr::backend().administration().change(&actor, id, change, &current_password, &visitor).await?;
     ssr::redirect_form(&format!("/admin/users/{id}"));
     Ok(change)
 }

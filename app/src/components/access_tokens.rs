@@ -135,7 +135,7 @@ fn NewToken(make: ServerAction<MakeAccessToken>) -> impl IntoView {
     view! {
         <ActionForm action=make node_ref=form attr:class="noscript:hidden" attr:novalidate=true>
             <FormNote errors/>
-            <fieldset class="stack" disabled=move || !is_alive.get()>
+            <fieldset class="stack" aria-labelledby="tokens-title" disabled=move || !is_alive.get()>
                 <TextField
                     name="name"
                     label="What is it for?"

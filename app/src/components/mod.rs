@@ -14,6 +14,7 @@ pub mod icon;
 pub mod keyboard;
 pub mod landing;
 pub mod logo;
+pub mod my_data;
 pub mod page_error;
 pub mod page_head;
 pub mod pager;

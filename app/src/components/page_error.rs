@@ -5,7 +5,7 @@ use leptos_meta::Title;
 use leptos_router::{components::Redirect, hooks::use_location};
 use vwaza::domain::problem::Problem;
 
-use crate::error::AppError;
+use crate::{error::AppError, state::session::Session};
 
 /// Instead of the page that could not be fetched. Who is signed out is led to the sign-in page and back.
 #[component]
@@ -27,10 +27,20 @@ pub fn PageError(error: AppError) -> impl IntoView {
             <h1 class="page-title">{title}</h1>
             <p>{error.message}</p>
             {request}
-            <p><a class="btn" href="/">"Back to the start"</a></p>
+            <p><Suspense><WayOn/></Suspense></p>
         </div>
     }
     .into_any()
+}
+
+/// An admin who has to set up a second factor first gets no further anywhere else.
+#[component]
+fn WayOn() -> impl IntoView {
+    let session = Session::get();
+    move || match session.actor().is_some_and(|actor| actor.must_set_up_two_factor) {
+        true => view! { <a class="btn btn-primary" href="/account#two-factor">"Set up two-factor sign-in"</a> },
+        false => view! { <a class="btn" href="/">"Back to the start"</a> },
+    }
 }
 
 /// What a browser without scripts is shown when a form that it sent could not be taken: the whole document, with the way back.

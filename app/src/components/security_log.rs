@@ -23,8 +23,11 @@ pub fn SecurityLog(
             <h2 class="section-title" id="security-title">"Security log"</h2>
             <FormNote errors/>
             <p class="meta mb-4">{intro}</p>
+            <Show when=move || events.with(Vec::is_empty) && error.with(Option::is_none)>
+                <p class="meta">"Nothing has happened to this account yet."</p>
+            </Show>
             <ul class="token-list">
-                <For each=move || events.get() key=|event| (event.created_at, event.kind as u8) let:event>
+                <For each=move || events.get() key=|event| (event.created_at, event.kind as u8, event.times) let:event>
                     <Row event/>
                 </For>
             </ul>
@@ -39,17 +42,18 @@ fn Row(event: SecurityEvent) -> impl IntoView {
     } else {
         format!("{}: {}", event.kind.words(), event.subject)
     };
+    let what = if event.times > 1 { format!("{what} ({} times)", event.times) } else { what };
     let from = [Some(event.device).filter(|device| !device.is_empty()), event.address]
         .into_iter()
         .flatten()
         .collect::<Vec<_>>()
         .join(" · ");
-    let by_admin = event.by_admin.then(|| view! { <span>"by an admin"</span> });
+    let by_admin = event.by_admin.then(|| view! { <span>"by an admin or the operator"</span> });
     view! {
         <li class="token">
             <div class="min-w-0">
                 <p class="flex items-center gap-2">
-                    {event.kind.is_warning().then(|| view! { <Icon name=IconName::Warning/> })}
+                    {event.kind.is_failure().then(|| view! { <Icon name=IconName::Warning/> })}
                     <span class="min-w-0">{what}</span>
                 </p>
                 <p class="meta meta-pair">

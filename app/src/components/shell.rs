@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 use leptos_router::{components::A, hooks::use_location};
-use vwaza::domain::account::Actor;
+use vwaza::domain::account::{Actor, Role};
 
 use super::{
     dialog::Dialog,
@@ -58,7 +58,7 @@ fn Navigation(actor: Option<Actor>) -> impl IntoView {
         }
         .into_any();
     };
-    let main = if actor.is_admin() {
+    let main = if actor.role == Role::Admin {
         view! {
             <A href="/review" attr:class="nav-link">"Review"</A>
             <A href="/admin/releases" attr:class="nav-link">"Releases"</A>

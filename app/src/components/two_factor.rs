@@ -11,6 +11,7 @@ use super::{
 use crate::{
     api::two_factor::{BeginTwoFactor, ConfirmTwoFactor, RenewRecoveryCodes, TurnOffTwoFactor},
     error::ApiResult,
+    state::session::Session,
 };
 
 /// What people do here, each with its last answer.
@@ -46,13 +47,25 @@ pub fn TwoFactor(state: Signal<Option<ApiResult<TwoFactorState>>>, actions: TwoF
     let is_on = Memo::new(move |_| state.get().and_then(Result::ok).is_some_and(|state| state.is_on));
     let setup = Memo::new(move |_| begin.value().get().and_then(Result::ok).filter(|_| !is_on.get()));
     // Shown until the page is left: nobody sees them again.
-    let codes = Memo::new(move |_| {
-        renew
-            .value()
-            .get()
-            .and_then(Result::ok)
-            .or_else(|| confirm.value().get().and_then(Result::ok))
-            .filter(|_| is_on.get())
+    let newest = RwSignal::new(None::<Vec<String>>);
+    let session = Session::get();
+    Effect::new(move || {
+        if let Some(Ok(codes)) = confirm.value().get() {
+            newest.set(Some(codes));
+            // An admin may do more from now on.
+            session.refresh();
+        }
+    });
+    Effect::new(move || {
+        if let Some(Ok(codes)) = renew.value().get() {
+            newest.set(Some(codes));
+        }
+    });
+    let codes = Memo::new(move |_| newest.get().filter(|_| is_on.get()));
+    Effect::new(move || {
+        if setup.with(Option::is_some) {
+            focus::on("#two-factor-code");
+        }
     });
     Effect::new(move || {
         if codes.with(Option::is_some) {
@@ -64,6 +77,7 @@ pub fn TwoFactor(state: Signal<Option<ApiResult<TwoFactorState>>>, actions: TwoF
             begin.clear();
             confirm.clear();
             renew.clear();
+            newest.set(None);
             focus::on("#two-factor-title");
         }
     });
@@ -81,7 +95,7 @@ pub fn TwoFactor(state: Signal<Option<ApiResult<TwoFactorState>>>, actions: TwoF
                 }}
             </p>
             <p class="meta hidden noscript:block">"Changing it needs JavaScript: its codes are shown once, and only here."</p>
-            <fieldset class="stack noscript:hidden" disabled=move || !is_alive.get()>
+            <fieldset class="stack noscript:hidden" aria-labelledby="two-factor-title" disabled=move || !is_alive.get()>
                 {move || codes.get().map(|codes| view! { <Codes codes/> })}
                 {move || match (is_on.get(), setup.get()) {
                     (false, None) => view! { <Begin action=begin/> }.into_any(),
@@ -194,6 +208,7 @@ fn On(
             <ActionForm action=renew attr:class="stack mt-4" attr:novalidate=true>
                 <FormNote errors=renew_errors/>
                 <PasswordField id="renew-password" errors=renew_errors/>
+                <CodeField id="renew-code" errors=renew_errors hint="From your app, or a recovery code."/>
                 <div class="form-actions">
                     <SubmitButton pending=renew.pending() label="Make new codes" class="btn"/>
                 </div>

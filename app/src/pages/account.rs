@@ -7,8 +7,8 @@ use crate::{
     api::{
         access_tokens::{MakeAccessToken, RevokeAccessToken, access_tokens},
         account::{
-            ChangeEmail, ChangePassword, SaveMailPreference, SaveProfile, SendVerification, current_mail_preference,
-            security_events,
+            ChangeEmail, ChangePassword, DeleteAccount, SaveMailPreference, SaveProfile, SendVerification,
+            current_mail_preference, security_events,
         },
         sessions::{EndOtherSessions, EndSession, sessions},
         two_factor::current_two_factor,
@@ -18,6 +18,7 @@ use crate::{
         field::TextField,
         form::{FormErrors, FormNote, SubmitButton},
         icon::{Icon, IconName},
+        my_data::MyData,
         page_head::PageHead,
         require::SignedIn,
         security_log::SecurityLog,
@@ -35,19 +36,26 @@ pub fn Account() -> impl IntoView {
     let change = ServerAction::<ChangePassword>::new();
     let (make, revoke) = (ServerAction::<MakeAccessToken>::new(), ServerAction::<RevokeAccessToken>::new());
     let (end, end_others) = (ServerAction::<EndSession>::new(), ServerAction::<EndOtherSessions>::new());
+    let actions = TwoFactorActions::new();
     // A new password ends them, too.
     let tokens = Resource::new(
         move || (make.version().get(), revoke.version().get(), change.version().get()),
         |_| access_tokens(),
     );
-    // A new password ends sessions, too.
+    // A new password and a second factor end sessions, too.
     let signed_in = Resource::new(
-        move || (end.version().get(), end_others.version().get(), change.version().get()),
+        move || (end.version().get(), end_others.version().get(), change.version().get(), actions.version()),
         |_| sessions(),
     );
     let (change_email, send_again) = (ServerAction::<ChangeEmail>::new(), ServerAction::<SendVerification>::new());
-    let actions = TwoFactorActions::new();
-    let two_factor = steady(|| (), Resource::new(move || actions.version(), |_| current_two_factor()));
+    let delete = ServerAction::<DeleteAccount>::new();
+    Effect::new(move || {
+        if let Some(Ok(())) = delete.value().get() {
+            // It fails only for an address that is none.
+            let _ = window().location().set_href("/");
+        }
+    });
+    let two_factor = Resource::new(move || actions.version(), |_| current_two_factor());
     let save_mail = ServerAction::<SaveMailPreference>::new();
     let preference = Resource::new(move || save_mail.version().get(), |_| current_mail_preference());
     let events = Resource::new(
@@ -58,13 +66,15 @@ pub fn Account() -> impl IntoView {
                 end.version().get(),
                 make.version().get(),
                 revoke.version().get(),
+                change_email.version().get(),
+                actions.version(),
             )
         },
         |_| security_events(),
     );
     Effect::new(move || {
         if let Some(Ok(())) = end_others.value().get() {
-            Toasts::get().show("Everywhere else you are signed out.");
+            Toasts::get().show("You are signed out everywhere else.");
         }
     });
     view! {
@@ -74,7 +84,10 @@ pub fn Account() -> impl IntoView {
                 <ProfileForm action=save/>
                 <EmailForm action=change_email send_again/>
                 <PasswordForm action=change/>
-                <TwoFactor state=two_factor actions/>
+                {
+                    let state = steady(|| (), two_factor);
+                    view! { <TwoFactor state actions/> }
+                }
                 <MailForm action=save_mail preference/>
                 {
                     let (sessions, error) = listed(signed_in);
@@ -89,6 +102,7 @@ pub fn Account() -> impl IntoView {
                     let intro = "What happened to your account, the newest first. If you don't know a line, change your password.";
                     view! { <SecurityLog events error intro/> }
                 }
+                <MyData action=delete/>
             </div>
         </SignedIn>
     }
@@ -159,7 +173,7 @@ fn EmailForm(action: ServerAction<ChangeEmail>, send_again: ServerAction<SendVer
     let must_verify = move || session.actor().is_some_and(|actor| actor.must_verify_email);
     let is_unconfirmed = move || matches!(action.value().get(), Some(Ok(EmailChange::Unconfirmed)));
     view! {
-        <section class="card section" aria-labelledby="email-title" id="email">
+        <section class="card section" aria-labelledby="email-title">
             <h2 class="section-title" id="email-title">"E-mail address"</h2>
             <Show when=must_verify>
                 <Unverified action=send_again/>
@@ -167,7 +181,7 @@ fn EmailForm(action: ServerAction<ChangeEmail>, send_again: ServerAction<SendVer
             <Show when=is_unconfirmed>
                 <div class="note note-good mb-4" role="status">
                     <Icon name=IconName::Check/>
-                    <p>"We sent a link to the new address. Open it, and the address changes."</p>
+                    <p>"We sent a link to the new address. The address changes when you open it."</p>
                 </div>
             </Show>
             <ActionForm action=action node_ref=form attr:class="stack" attr:novalidate=true>
@@ -178,7 +192,7 @@ fn EmailForm(action: ServerAction<ChangeEmail>, send_again: ServerAction<SendVer
                     value=of_actor(|actor| actor.email)
                     error=errors.field("email")
                     kind="email"
-                    hint="You sign in with it, and it is where our mails go."
+                    hint="You sign in with this address. Our mails go there."
                     autocomplete="email"
                     required=true
                 />
@@ -227,7 +241,7 @@ fn PasswordForm(action: ServerAction<ChangePassword>) -> impl IntoView {
             if let Some(form) = form.get_untracked() {
                 form.reset();
             }
-            Toasts::get().show("Password changed. Everywhere else you are signed out.");
+            Toasts::get().show("Password changed. You are signed out everywhere else.");
         }
     });
     view! {
@@ -295,7 +309,7 @@ fn MailForm(
                     />
                     <span>"Send me mails about my releases"</span>
                 </label>
-                <p class="hint">"Mails about the security of your account always come."</p>
+                <p class="hint">"We always send mails about the security of your account."</p>
                 <div class="form-actions"><SubmitButton pending=action.pending() label="Save"/></div>
             </ActionForm>
         </section>

@@ -6,7 +6,7 @@ use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::{components::Redirect, hooks::use_query_map};
 use vwaza::domain::{
-    account::Actor,
+    account::{Actor, Role},
     ids::ReleaseId,
     release::{Missing, ReleaseFilter, ReleaseSummary},
 };
@@ -82,7 +82,7 @@ pub fn Home() -> impl IntoView {
 fn visitor(actor: Option<Actor>) -> ApiResult<Visitor> {
     Ok(match actor {
         None => Visitor::Stranger,
-        Some(actor) if actor.is_admin() => Visitor::Admin,
+        Some(actor) if actor.role == Role::Admin => Visitor::Admin,
         Some(_) => Visitor::Artist,
     })
 }

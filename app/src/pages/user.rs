@@ -13,6 +13,8 @@ use vwaza::domain::{
 use crate::{
     api::users::{ChangeUser, user},
     components::{
+        field::TextField,
+        focus,
         form::{FormErrors, FormNote, SubmitButton},
         page_error::PageError,
         page_head::PageHead,
@@ -42,6 +44,8 @@ pub fn User() -> impl IntoView {
     Effect::new(move || {
         if let Some(Ok(change)) = change.value().get() {
             Toasts::get().show(done_words(change));
+            // The button that was pressed is gone.
+            focus::on("#actions-title");
         }
     });
     view! {
@@ -83,6 +87,7 @@ fn Account(user: UserView, change: ServerAction<ChangeUser>) -> impl IntoView {
                 <span class="[overflow-wrap:anywhere]">{user.email.clone()}</span>
                 {(user.role == Role::Admin).then(|| view! { <span class="badge">"Admin"</span> })}
                 {user.is_disabled.then(|| view! { <span class="badge badge-bad">"Disabled"</span> })}
+                {user.has_two_factor.then(|| view! { <span class="badge">"Two-factor sign-in"</span> })}
                 {(!user.has_verified_email).then(|| view! { <span class="badge">"E-mail not confirmed"</span> })}
             </p>
             <p class="meta mb-4 meta-pair">
@@ -125,23 +130,61 @@ fn Actions(user: UserView, change: ServerAction<ChangeUser>) -> impl IntoView {
         Some(access),
     ];
     let id = user.id;
-    let buttons = offered.into_iter().flatten().map(|(what, label)| {
-        let class = if what == UserChange::Disable { "btn btn-danger" } else { "btn" };
-        // As the form sends it.
-        let name = serde_json::to_value(what).ok().and_then(|name| name.as_str().map(str::to_owned));
-        view! {
-            <ActionForm action=change>
-                <input type="hidden" name="id" value=id.to_string()/>
-                <input type="hidden" name="change" value=name/>
-                <SubmitButton pending=change.pending() label class/>
-            </ActionForm>
-        }
-    });
+    let actions = offered.into_iter().flatten().map(|(what, label)| view! { <Action id what label change errors/> });
     view! {
         <section class="card" aria-labelledby="actions-title">
-            <h2 class="section-title" id="actions-title">"What you can do"</h2>
+            <h2 class="section-title" id="actions-title" tabindex="-1">"What you can do"</h2>
             <FormNote errors/>
-            <div class="flex flex-wrap gap-3">{buttons.collect_view()}</div>
+            <div class="stack">{actions.collect_view()}</div>
         </section>
+    }
+}
+
+/// One thing to do. What shuts a user out, or outlasts this session, takes a second step.
+#[component]
+fn Action(
+    id: UserId,
+    what: UserChange,
+    label: &'static str,
+    change: ServerAction<ChangeUser>,
+    errors: FormErrors,
+) -> impl IntoView {
+    // As the form sends it.
+    let name = serde_json::to_value(what).ok().and_then(|name| name.as_str().map(str::to_owned));
+    let is_grave = matches!(what, UserChange::Disable | UserChange::MakeArtist) || what.needs_password();
+    let field = what.needs_password().then(|| {
+        view! {
+            <TextField
+                name=if what == UserChange::MakeAdmin { "make-admin-password" } else { "reset-two-factor-password" }
+                form_name="current_password"
+                label="Your own password"
+                value=String::new()
+                error=errors.field("current_password")
+                kind="password"
+                autocomplete="current-password"
+                required=true
+            />
+        }
+    });
+    let class = if is_grave { "btn btn-danger" } else { "btn" };
+    let button = if is_grave { "Yes, do it" } else { label };
+    let form = view! {
+        <ActionForm action=change attr:class="stack">
+            <input type="hidden" name="id" value=id.to_string()/>
+            <input type="hidden" name="change" value=name/>
+            {field}
+            <div><SubmitButton pending=change.pending() label=button class attr:aria-label=label/></div>
+        </ActionForm>
+    };
+    if is_grave {
+        view! {
+            <details>
+                <summary class="link">{label}</summary>
+                <div class="mt-4">{form}</div>
+            </details>
+        }
+        .into_any()
+    } else {
+        form.into_any()
     }
 }

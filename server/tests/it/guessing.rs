@@ -1,6 +1,8 @@
 //! Somebody guesses passwords: the account's owner is not locked out.
 
-use crate::support::{Answer, App, Client, PASSWORD, form, spawn_app, spawn_app_with};
+use vwaza::domain::security::{SecurityEvent, SecurityEventKind};
+
+use crate::support::{Answer, App, Client, PASSWORD, eventually, form, spawn_app, spawn_app_with};
 
 const TRUSTING: (&str, &str) = ("VWAZA_TRUSTED_PROXIES", "127.0.0.0/8");
 
@@ -108,4 +110,44 @@ async fn a_reset_link_opens_the_account_to_a_new_browser() {
     let set = form(&[("link", mail.link()), ("new_password", "another good password")]);
     phone.call("account/reset-password", &set).await.expect_status(200);
     phone.sign_in(&email, "another good password").await.expect_status(200);
+}
+
+#[tokio::test]
+async fn somebody_who_guesses_does_not_keep_the_owner_from_a_new_password() {
+    let app = spawn_app_with(&[TRUSTING]).await;
+    let ana = app.artist("Ana").await;
+    let email = ana.actor().await.unwrap().email;
+    guess(&app, &email, 11).await;
+    let fields = [("current_password", PASSWORD), ("new_password", "another good password")];
+    ana.call("account/change-password", &form(&fields)).await.expect_status(200);
+}
+
+#[tokio::test]
+async fn a_known_browser_guesses_no_more_often_than_a_stranger() {
+    let app = spawn_app_with(&[TRUSTING]).await;
+    let ana = app.artist("Ana").await;
+    let email = ana.actor().await.unwrap().email;
+    let browser = ana.signed_out();
+    for number in 0..11 {
+        let answer = browser.from(&format!("198.51.100.{number}")).sign_in(&email, "not her password").await;
+        assert_eq!(answer.status, if number < 10 { 401 } else { 429 });
+    }
+    // Another browser of hers has a limit of its own.
+    sign_in(&app.anyone().from("203.0.113.7"), &email).await.expect_status(200);
+}
+
+#[tokio::test]
+async fn a_flood_of_failures_is_one_line_of_the_security_log() {
+    let app = spawn_app_with(&[TRUSTING]).await;
+    let ana = app.artist("Ana").await;
+    let email = ana.actor().await.unwrap().email;
+    guess(&app, &email, 12).await;
+    let told =
+        [(SecurityEventKind::SignInBlocked, 2), (SecurityEventKind::SignInFailed, 10), (SecurityEventKind::SignIn, 1)];
+    eventually("failures that follow each other are one line", async || {
+        let events: Vec<SecurityEvent> = ana.call("account/security-events", &Vec::new()).await.ok();
+        let events: Vec<_> = events.into_iter().map(|event| (event.kind, event.times)).collect();
+        (events == told).then_some(())
+    })
+    .await;
 }

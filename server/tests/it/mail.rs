@@ -89,11 +89,11 @@ async fn a_server_that_says_later_is_asked_again_and_one_that_says_never_is_not(
     for (attempt, said) in [(1, "greylisted"), (2, "disk full")] {
         let (status, _, error) = after_attempts(&app, attempt).await;
         assert!(status == "PENDING" && error.contains(said), "{status} {error}");
-        let wait: f64 = sqlx::query_scalar("select extract(epoch from run_after - now())::float8 from mail_jobs")
+        let wait: f64 = sqlx::query_scalar("select extract(epoch from run_after - updated_at)::float8 from mail_jobs")
             .fetch_one(&app.sql)
             .await
             .unwrap();
-        assert!(wait > 20.0 * f64::from(attempt) && wait < 150.0, "{wait}");
+        assert!(wait >= 30.0 * f64::from(attempt) && wait <= 120.0, "{wait}");
         make_due(&app).await;
     }
     smtp.next_mail().await;
@@ -105,7 +105,7 @@ async fn a_server_that_says_later_is_asked_again_and_one_that_says_never_is_not(
     ask(&app, &email).await;
     let (status, failures, error) = after_attempts(&app, 1).await;
     assert!(status == "FAILED" && failures == 1 && error.contains("no such user"), "{status} {error}");
-    assert_eq!(app.log.events("a mail could not be sent").len(), 1);
+    assert_eq!(app.log.events("mail not sent").len(), 1);
 }
 
 #[tokio::test]

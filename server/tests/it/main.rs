@@ -36,6 +36,7 @@ mod mail;
 mod media;
 mod metrics;
 mod migrations;
+mod my_data;
 mod pages;
 mod password_reset;
 mod protocol;

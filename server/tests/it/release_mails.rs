@@ -86,6 +86,12 @@ async fn failures_of_one_release_that_come_together_are_one_mail() {
     }
     all_jobs_end_or_fail(&app.sql).await;
     assert!(app.mails_to(&address).is_empty(), "more may fail");
+    let minutes: f64 =
+        sqlx::query_scalar("select extract(epoch from run_after - created_at)::float8 / 60 from mail_jobs")
+            .fetch_one(&app.sql)
+            .await
+            .unwrap();
+    assert!((9.9..=10.1).contains(&minutes), "{minutes}");
     make_due(&app.sql).await;
     let mail = app.mail_number(1, &address).await;
     assert!(mail.subject.starts_with("2 files of “Untitled”"), "{}", mail.subject);
@@ -104,6 +110,8 @@ async fn a_mail_about_a_release_that_is_deleted_is_not_sent() {
     let release = ana.create_release().await;
     ana.attach(UploadTarget::NewTrack(release), "one.flac", damaged_song()).await;
     all_jobs_end_or_fail(&app.sql).await;
+    let waiting: i64 = sqlx::query_scalar("select count(*) from mail_jobs").fetch_one(&app.sql).await.unwrap();
+    assert_eq!(waiting, 1);
     ana.call_with("releases/delete", "id", release).await.expect_status(200);
     eventually("the mail is gone", async || {
         let left: i64 = sqlx::query_scalar("select count(*) from mail_jobs").fetch_one(&app.sql).await.unwrap();

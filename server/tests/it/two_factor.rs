@@ -22,10 +22,10 @@ async fn begin(client: &Client) -> TwoFactorSetup {
     client.call_with("two-factor/begin", "current_password", PASSWORD).await.ok()
 }
 
-/// Turns two factors on with the code of the step before this one, so that this one's is left: a phone and the recovery codes.
+/// Turns two factors on: a phone and the recovery codes. The code of this step is used then, the next one's is left.
 async fn turn_on(client: &Client) -> (Phone, Vec<String>) {
     let phone = Phone(TOTP::from_url(&begin(client).await.url).unwrap());
-    let codes = client.call_with("two-factor/confirm", "code", phone.code(-1)).await.ok();
+    let codes = client.call_with("two-factor/confirm", "code", phone.code(0)).await.ok();
     (phone, codes)
 }
 
@@ -65,13 +65,13 @@ async fn a_password_alone_is_not_enough_once_two_factors_are_on() {
     assert_eq!(laptop.sign_in(&address, PASSWORD).await.ok::<SignInStep>(), SignInStep::CodeNeeded);
     assert_eq!(laptop.actor().await, None);
     code(&laptop, "no code").await.expect_field_error("code");
-    let now = phone.code(0);
-    code(&laptop, &now).await.expect_status(200);
+    let next = phone.code(1);
+    code(&laptop, &next).await.expect_status(200);
     assert_eq!(email(&laptop).await, address);
     // A code works once, and the sign-in it was for is over.
     let thief = app.anyone();
     thief.sign_in(&address, PASSWORD).await.expect_status(200);
-    code(&thief, &now).await.expect_field_error("code");
+    code(&thief, &next).await.expect_field_error("code");
     code(&laptop, &phone.code(1)).await.expect_status(410);
 }
 
@@ -97,7 +97,12 @@ async fn a_recovery_code_signs_in_once() {
     answers.sort_unstable();
     assert_eq!(answers, [200, 400]);
     assert_eq!(state(&ana).await.recovery_codes_left, 9);
-    let renewed: Vec<String> = ana.call_with("two-factor/renew-codes", "current_password", PASSWORD).await.ok();
+    // New ones take a code, too.
+    let renew = async |code: &str| {
+        ana.call("two-factor/renew-codes", &form(&[("current_password", PASSWORD), ("code", code)])).await
+    };
+    renew("000000").await.expect_field_error("code");
+    let renewed: Vec<String> = renew(&codes[2]).await.ok();
     assert_eq!((renewed.len(), state(&ana).await.recovery_codes_left), (10, 10));
     two.sign_in(&address, PASSWORD).await.expect_status(200);
     code(&two, &codes[1]).await.expect_field_error("code");
@@ -125,12 +130,12 @@ async fn a_password_reset_leaves_two_factors_on_and_turning_them_off_takes_both(
     let address = email(&ana).await;
     let (phone, codes) = turn_on(&ana).await;
     app.anyone().call_with("account/request-password-reset", "email", &address).await.expect_status(200);
-    let mail = app.mail_number(2, &address).await;
+    let mail = app.newest_mail(&address, "Set a new password").await;
     let new = "another good password";
     let set = form(&[("link", mail.link()), ("new_password", new)]);
     ana.call("account/reset-password", &set).await.expect_status(200);
     assert_eq!(ana.sign_in(&address, new).await.ok::<SignInStep>(), SignInStep::CodeNeeded);
-    code(&ana, &phone.code(0)).await.expect_status(200);
+    code(&ana, &phone.code(1)).await.expect_status(200);
 
     let turn_off = async |password: &str, code: &str| {
         ana.call("two-factor/turn-off", &form(&[("current_password", password), ("code", code)])).await
@@ -148,9 +153,13 @@ async fn where_admins_need_two_factors_they_can_do_nothing_before() {
     let (admin, ana) = (app.admin().await, app.artist("Ana").await);
     let queue = async || admin.call("review/queue", &form(&[("search", ""), ("page", "1")])).await;
     queue().await.expect_error(403, "two-factor");
-    ana.create_release().await;
+    let release = ana.release_in_review().await;
+    let original = format!("/media/original/{}", release.tracks[0].audio.as_ref().unwrap().object);
+    admin.call_with("releases/view", "id", release.id).await.expect_status(404);
+    admin.get(&original).await.expect_status(404);
     let (_, codes) = turn_on(&admin).await;
     queue().await.expect_status(200);
+    admin.get(&original).await.expect_status(200);
     let off = form(&[("current_password", PASSWORD), ("code", &codes[0])]);
     admin.call("two-factor/turn-off", &off).await.expect_error(409, "Admins need");
     // Who has lost everything asks the operator.
@@ -160,7 +169,7 @@ async fn where_admins_need_two_factors_they_can_do_nothing_before() {
 }
 
 #[tokio::test]
-async fn no_row_holds_a_code_that_signs_in() {
+async fn recovery_codes_are_stored_as_hashes() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let (_, codes) = turn_on(&ana).await;

@@ -77,16 +77,14 @@ async fn a_changed_address_is_confirmed_at_the_new_one_and_reported_to_the_old_o
     assert_eq!((change, email(&ana).await), (EmailChange::Unconfirmed, old.clone()));
     // A link for the old address must not outlive it.
     app.anyone().call_with("account/request-password-reset", "email", &old).await.expect_status(200);
-    let reset = app.mail_number(2, &old).await;
+    let reset = app.newest_mail(&old, "Set a new password").await;
     let confirm = app.mail_number(1, "new@example.com").await;
     verify(&app.anyone(), confirm.link()).await.expect_status(200);
     assert!(email(&ana).await == "new@example.com" && !must_verify(&ana).await);
-    let told = app.mail_number(3, &old).await;
-    assert!(
-        told.subject == "Your e-mail address was changed" && told.text.contains("new@example.com"),
-        "{}",
-        told.text
-    );
+    for subject in ["Your e-mail address is about to change", "Your e-mail address was changed"] {
+        let told = app.newest_mail(&old, subject).await;
+        assert!(told.text.contains("new@example.com"), "{}", told.text);
+    }
     let set = form(&[("link", reset.link()), ("new_password", "another good password")]);
     app.anyone().call("account/reset-password", &set).await.expect_status(410);
     app.anyone().sign_in("NEW@example.com", PASSWORD).await.expect_status(200);
@@ -118,7 +116,69 @@ async fn where_no_mail_is_set_up_nobody_has_to_verify_and_the_address_changes_at
     ana.release_in_review().await;
     let change: EmailChange = change_email(&ana, "new@example.com", PASSWORD).await.ok();
     assert_eq!((change, email(&ana).await.as_str()), (EmailChange::Done, "new@example.com"));
-    assert_eq!(app.mail_number(2, &old).await.subject, "Your e-mail address was changed");
+    app.newest_mail(&old, "Your e-mail address was changed").await;
+}
+
+/// A thief who knows the password asks for a new address, and the owner sets a new password.
+#[tokio::test]
+async fn a_change_of_the_address_that_is_not_confirmed_ends_with_a_new_password() {
+    let app = spawn_app_with(&[REQUIRED]).await;
+    for (name, thief) in [("Ana", "one@example.com"), ("Bo", "two@example.com"), ("Cleo", "three@example.com")] {
+        let owner = app.artist(name).await;
+        let address = email(&owner).await;
+        verify(&owner, app.mail_number(1, &address).await.link()).await.expect_status(200);
+        change_email(&owner, thief, PASSWORD).await.expect_status(200);
+        let stolen = app.mail_number(1, thief).await;
+        match name {
+            "Ana" => {
+                app.anyone().call_with("account/request-password-reset", "email", &address).await.expect_status(200);
+                let reset = app.newest_mail(&address, "Set a new password").await;
+                let set = form(&[("link", reset.link()), ("new_password", "another good password")]);
+                app.anyone().call("account/reset-password", &set).await.expect_status(200);
+            }
+            "Bo" => {
+                let fields = [("current_password", PASSWORD), ("new_password", "another good password")];
+                owner.call("account/change-password", &form(&fields)).await.expect_status(200);
+            }
+            _ => {
+                let output = app.run(&["user", "disable", "--email", &address], "");
+                assert!(output.status.success());
+                assert!(app.run(&["user", "enable", "--email", &address], "").status.success());
+            }
+        }
+        verify(&app.anyone(), stolen.link()).await.expect_status(410);
+        let kept: i64 = sqlx::query_scalar("select count(*) from users where email = $1")
+            .bind(&address)
+            .fetch_one(&app.sql)
+            .await
+            .unwrap();
+        assert_eq!(kept, 1, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_nobody_has_confirmed_gets_nothing_but_links_that_prove_it() {
+    let app = spawn_app_with(&[REQUIRED]).await;
+    let eve = app.artist("Buy at evil.example").await;
+    let victim = email(&eve).await;
+    let fields = [("current_password", PASSWORD), ("new_password", "another good password")];
+    eve.call("account/change-password", &form(&fields)).await.expect_status(200);
+    app.anyone().call_with("account/request-password-reset", "email", &victim).await.expect_status(200);
+    let reset = app.newest_mail(&victim, "Set a new password").await;
+    assert!(reset.text.starts_with("Hello,\n"), "{}", reset.text);
+    eventually("all mails have ended", async || {
+        let pending: i64 = sqlx::query_scalar("select count(*) from mail_jobs where status = 'PENDING'")
+            .fetch_one(&app.sql)
+            .await
+            .unwrap();
+        (pending == 0).then_some(())
+    })
+    .await;
+    let subjects: Vec<_> = app.mails_to(&victim).into_iter().map(|mail| mail.subject).collect();
+    assert_eq!(subjects, ["Confirm your e-mail address", "Set a new password"]);
+    for odd in ["Buy now<victim@example.com>", "a@example.com,b@example.com", "\"a b\"@example.com"] {
+        change_email(&eve, odd, "another good password").await.expect_field_error("email");
+    }
 }
 
 #[tokio::test]

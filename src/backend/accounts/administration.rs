@@ -5,7 +5,7 @@ use sqlx::{PgConnection, PgPool};
 use super::{
     Visitor, browsers, reset,
     security_log::{self, By},
-    two_factor,
+    two_factor, verification,
 };
 use crate::{
     backend::{
@@ -17,7 +17,7 @@ use crate::{
         account::{Actor, Role},
         administration::{UserChange, UserView},
         ids::UserId,
-        mail::Message,
+        mail::{Message, TwoFactorNews},
         problem::Problem,
         security::SecurityEventKind,
     },
@@ -34,7 +34,7 @@ impl Administration<'_> {
         let row = sqlx::query!(
             r#"select artist_name, email, role as "role: Role", disabled_at is not null as "is_disabled!",
                       email_verified_at is not null as "has_verified_email!", created_at,
-                      exists (select 1 from two_factors where user_id = users.id and confirmed_at is not null) as "has_two_factor!",
+                      has_two_factor(users.id) as "has_two_factor!",
                       (select count(*) from sessions where user_id = users.id and expires_at > now()) as "sessions!",
                       (select count(*) from access_tokens where user_id = users.id and expires_at > now()) as "access_tokens!"
                from users where id = $1"#,
@@ -60,13 +60,30 @@ impl Administration<'_> {
         })
     }
 
-    /// Changes an account.
+    /// Changes an account. What would outlast a stolen session asks for the admin's own password.
     ///
     /// # Errors
-    /// 404 for an unknown user; 409 when no admin would be left, and for a reset link to a disabled account.
-    pub async fn change(&self, actor: &Actor, id: UserId, change: UserChange, visitor: &Visitor) -> Result<()> {
+    /// 400 of `current_password`; 404 for an unknown user; 409 when no admin would be left, for a reset link to a disabled account, and for
+    /// the admin's own second factor.
+    pub async fn change(
+        &self,
+        actor: &Actor,
+        id: UserId,
+        change: UserChange,
+        current_password: &str,
+        visitor: &Visitor,
+    ) -> Result<()> {
         actor.require_admin()?;
+        if change == UserChange::ResetTwoFactor && id == actor.id {
+            return Err(Problem::conflict("Turn your own two-factor sign-in off on your account page.").into());
+        }
+        let hash = match change.needs_password() {
+            true => Some(self.0.users().require_password(actor, current_password, visitor).await?),
+            false => None,
+        };
         let mut tx = db::begin(&self.0.db).await?;
+        lock_admins(&mut tx).await?;
+        require_still_admin(&mut tx, actor.id, hash.as_deref()).await?;
         apply(&mut tx, id, change, By::Admin(actor.id, visitor)).await?;
         tx.commit().await?;
         self.0.events.mail_added();
@@ -138,7 +155,7 @@ async fn id_of(db: &mut PgConnection, email: &str) -> Result<UserId> {
         sqlx::query_scalar!(r#"select id as "id: UserId" from users where lower(email) = lower($1)"#, email.trim())
             .fetch_optional(db)
             .await?;
-    Ok(id.ok_or(Problem::Refused { status: 404, message: format!("Nobody has the address {email}.") })?)
+    Ok(id.ok_or(Problem::Refused { status: 404, message: format!("No account has the address {email}.") })?)
 }
 
 /// A user whose row is locked.
@@ -155,8 +172,8 @@ impl Locked {
 
 /// Locks all admins and the user, so that two admins at once do not leave none.
 async fn lock(db: &mut PgConnection, id: UserId) -> Result<Locked> {
-    sqlx::query!("select id from users where role = 'ADMIN' order by id for no key update").fetch_all(&mut *db).await?;
-    users::one_at_a_time_or_none(&mut *db, id).await?.ok_or(Problem::NotFound)?;
+    lock_admins(&mut *db).await?;
+    users::one_at_a_time(&mut *db, id).await?;
     let user = sqlx::query_as!(
         Locked,
         r#"select role as "role: Role", disabled_at is not null as "is_disabled!" from users where id = $1"#,
@@ -165,6 +182,34 @@ async fn lock(db: &mut PgConnection, id: UserId) -> Result<Locked> {
     .fetch_one(db)
     .await?;
     Ok(user)
+}
+
+async fn lock_admins(db: &mut PgConnection) -> Result<()> {
+    sqlx::query!("select id from users where role = 'ADMIN' order by id for no key update").fetch_all(db).await?;
+    Ok(())
+}
+
+/// Under the lock: another admin may have disabled this one while it waited.
+///
+/// # Errors
+/// 403 when the actor is no admin any more, or the password was changed meanwhile.
+async fn require_still_admin(db: &mut PgConnection, actor: UserId, password_hash: Option<&str>) -> Result<()> {
+    let is_admin = sqlx::query_scalar!(
+        r#"select exists (select 1 from users where id = $1 and role = 'ADMIN' and disabled_at is null
+                          and ($2::text is null or password_hash = $2)) as "is_admin!""#,
+        actor as UserId,
+        password_hash
+    )
+    .fetch_one(db)
+    .await?;
+    if is_admin { Ok(()) } else { Err(Problem::Forbidden.into()) }
+}
+
+/// # Errors
+/// 409 when no admin would be left without this user.
+pub(in crate::backend) async fn require_dispensable(db: &mut PgConnection, id: UserId) -> Result<()> {
+    let user = lock(&mut *db, id).await?;
+    if user.role == Role::Admin && !user.is_disabled { require_another_admin(db, id).await } else { Ok(()) }
 }
 
 async fn require_another_admin(db: &mut PgConnection, id: UserId) -> Result<()> {
@@ -199,7 +244,7 @@ async fn apply(db: &mut PgConnection, id: UserId, change: UserChange, by: By<'_>
             sqlx::query!("update users set role = $2, updated_at = now() where id = $1", id as UserId, role as Role)
                 .execute(&mut *db)
                 .await?;
-            // What the user may do from now on, a new session proves.
+            // A new role needs a new session.
             sessions::end_all_of(&mut *db, id).await?;
             (SecurityEventKind::RoleChanged, name)
         }
@@ -218,6 +263,7 @@ async fn apply(db: &mut PgConnection, id: UserId, change: UserChange, by: By<'_>
             browsers::evict_all_of(&mut *db, id).await?;
             two_factor::end_challenges(&mut *db, id).await?;
             reset::use_up_links(&mut *db, id).await?;
+            verification::drop_changes(&mut *db, id).await?;
             (SecurityEventKind::Disabled, "")
         }
         UserChange::Enable => {
@@ -250,7 +296,7 @@ async fn apply(db: &mut PgConnection, id: UserId, change: UserChange, by: By<'_>
                 return Ok(());
             }
             sessions::end_all_of(&mut *db, id).await?;
-            mail::enqueue(&mut *db, Recipient::User(id), Message::TwoFactorChanged { is_on: false }).await?;
+            mail::enqueue(&mut *db, Recipient::User(id), Message::TwoFactor { what: TwoFactorNews::TurnedOff }).await?;
             (SecurityEventKind::TwoFactorDisabled, "")
         }
         UserChange::SendResetLink => {

@@ -59,7 +59,7 @@ pub(in crate::backend) async fn remember(
     Ok(token)
 }
 
-/// Nobody can make a browser carry a token of their own choice: only what the server has made is kept.
+/// True if the server made this token. A token that somebody planted in the browser is replaced.
 async fn is_ours(db: &mut PgConnection, token: &SecretToken) -> Result<bool> {
     let is_ours = sqlx::query_scalar!(
         r#"select exists (select 1 from known_browsers where token_hash = $1) as "is_ours!""#,
@@ -70,7 +70,7 @@ async fn is_ours(db: &mut PgConnection, token: &SecretToken) -> Result<bool> {
     Ok(is_ours)
 }
 
-/// Forgets all browsers of an account.
+/// Deletes all known browsers of an account.
 pub(in crate::backend) async fn evict_all_of(db: &mut PgConnection, user: UserId) -> Result<()> {
     sqlx::query!("delete from known_browsers where user_id = $1", user as UserId).execute(db).await?;
     Ok(())

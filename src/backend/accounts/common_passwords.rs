@@ -6,7 +6,7 @@ use crate::domain::{account::Password, problem::Problem};
 const COMMON: &str = include_str!("../../../third_party/common-passwords/passwords.txt");
 
 /// # Errors
-/// Of `field`, when the new password is one that many people have, or the account's own address.
+/// 400 for `field` if the password is common or is the account's own address.
 pub(in crate::backend) fn refuse_common(field: &str, password: &Password, email: &str) -> Result<(), Problem> {
     let lower = password.as_str().to_lowercase();
     if is_common(&lower) {
@@ -18,7 +18,7 @@ pub(in crate::backend) fn refuse_common(field: &str, password: &Password, email:
     }
 }
 
-/// By bisection: the list is not kept in memory in any other form.
+/// Binary search in the text, so that no second copy is in memory.
 fn is_common(password: &str) -> bool {
     let (mut rest, bytes) = (COMMON, password.as_bytes());
     while !rest.is_empty() {
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_capitals_nor_the_own_address_make_a_password() {
+    fn a_common_password_in_capitals_and_the_own_address_are_refused() {
         let refused = |password: &str| {
             refuse_common("password", &Password::parse(password).unwrap(), "Ana.Lima@example.com").is_err()
         };

@@ -3,6 +3,7 @@
 pub(super) mod administration;
 pub(super) mod browsers;
 mod common_passwords;
+pub(super) mod my_data;
 pub(super) mod reset;
 pub(super) mod security_log;
 pub(super) mod two_factor;

@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::{Visitor, browsers, refuse_common, security_log, two_factor};
+use super::{Visitor, browsers, refuse_common, security_log, two_factor, verification};
 use crate::{
     backend::{
         Backend, Result, access_tokens, db,
@@ -31,20 +31,20 @@ impl PasswordReset<'_> {
     /// 400 of `email`; 429 when this address was asked for too often in an hour.
     pub async fn request(&self, email: &str, visitor: &Visitor) -> Result<()> {
         let email = Email::parse(email).map_err(|message| Problem::field("email", message))?;
-        let limits = &self.0.limits;
-        limits.require(Rule::ResetMail, &Client::of_account(email.as_str()), LimitedBy::ResetMail).await?;
-        let mut tx = db::begin(&self.0.db).await?;
-        let user = sqlx::query_scalar!(
-            r#"select id as "id: UserId" from users where lower(email) = lower($1) and disabled_at is null"#,
+        let row = sqlx::query!(
+            r#"select lower($1) as "lower_email!", u.id as "user?: UserId"
+               from (select) one left join users u on lower(u.email) = lower($1) and u.disabled_at is null"#,
             email.as_str()
         )
-        .fetch_optional(&mut *tx)
+        .fetch_one(&self.0.db)
         .await?;
+        self.0.limits.require(Rule::ResetMail, Client::of_account(&row.lower_email), LimitedBy::Mail).await?;
+        let mut tx = db::begin(&self.0.db).await?;
         let message = Message::PasswordReset {
             address: visitor.address.map(|address| address.to_string()),
             user_agent: visitor.user_agent.as_str().to_owned(),
         };
-        mail::enqueue(&mut tx, Recipient::Whoever(user), message).await?;
+        mail::enqueue(&mut tx, Recipient::IfAny(row.user), message).await?;
         tx.commit().await?;
         self.0.events.mail_added();
         Ok(())
@@ -70,7 +70,7 @@ impl PasswordReset<'_> {
         let password_hash = self.0.passwords.hash(new.as_str().to_owned()).await?;
         let mut tx = db::begin(&self.0.db).await?;
         users::one_at_a_time(&mut tx, user.id).await?;
-        // Of two clicks at once, the second one finds the link used.
+        // Two clicks at once: the second finds no link that works.
         if !use_up_links(&mut tx, user.id).await?.contains(&hash) {
             return Err(link_is_over().into());
         }
@@ -83,11 +83,12 @@ impl PasswordReset<'_> {
         .await?;
         sessions::end_all_of(&mut tx, user.id).await?;
         two_factor::end_challenges(&mut tx, user.id).await?;
+        verification::drop_changes(&mut tx, user.id).await?;
         access_tokens::revoke_all_of(&mut tx, user.id).await?;
         browsers::evict_all_of(&mut tx, user.id).await?;
         let browser = browsers::remember(&mut tx, user.id, visitor).await?;
         let changed = Message::PasswordChanged { how: PasswordChange::WithResetLink };
-        mail::enqueue(&mut tx, Recipient::User(user.id), changed).await?;
+        mail::enqueue(&mut tx, Recipient::At(user.id, &user.email), changed).await?;
         security_log::record(&mut tx, user.id, SecurityEventKind::PasswordReset, "", visitor).await?;
         tx.commit().await?;
         self.0.events.mail_added();
@@ -95,7 +96,7 @@ impl PasswordReset<'_> {
     }
 }
 
-/// Uses up all reset links of a user, also those whose mails are not sent yet. Returns the hashes of those that still worked.
+/// Ends all reset links of a user and drops reset mails that are not sent yet. Returns the hashes of the links that still worked.
 pub(in crate::backend) async fn use_up_links(db: &mut PgConnection, user: UserId) -> Result<Vec<Vec<u8>>> {
     mail::drop_resets(db, user).await?;
     let used = sqlx::query_scalar!(
@@ -132,8 +133,8 @@ pub(in crate::backend) async fn make_token_by_hand(db: &mut PgConnection, user: 
     Ok(token)
 }
 
-/// Makes the token of a reset mail that is about to be sent; only its hash is stored. `asked_by` is `None` for an admin, whose request is in
-/// the security log already. `None`: the mail is not to be sent any more.
+/// Makes the token of a reset mail; stores only its hash. Returns `None` if the mail was dropped meanwhile. `asked_by` is `None` when an
+/// admin asked: that event is recorded already.
 pub(in crate::backend) async fn make_token(
     backend: &Backend,
     mail: &Claimed,
@@ -142,7 +143,7 @@ pub(in crate::backend) async fn make_token(
     let Some(user) = mail.user else { return Ok(None) };
     let token = SecretToken::generate()?;
     let mut tx = db::begin(&backend.db).await?;
-    // After a reset that is under way: it drops this mail.
+    // Waits for a reset that is under way, which drops this mail.
     users::one_at_a_time(&mut tx, user).await?;
     let made = sqlx::query!(
         "insert into password_reset_tokens (token_hash, user_id, expires_at)
@@ -157,8 +158,8 @@ pub(in crate::backend) async fn make_token(
     if made.rows_affected() == 0 {
         return Ok(None);
     }
-    if let Some(asked_by) = asked_by {
-        // Not when it was asked for: that takes the same time for an address that has no account.
+    if let Some(asked_by) = asked_by.filter(|_| mail.attempt == 1) {
+        // Recorded here and not by `request`: its answer must take the same time for an address without an account.
         security_log::record(&mut tx, user, SecurityEventKind::ResetRequested, "", asked_by).await?;
     }
     tx.commit().await?;

@@ -30,7 +30,7 @@ impl SecurityLog<'_> {
 
 pub(in crate::backend) async fn list(db: &mut PgConnection, user: UserId) -> Result<Vec<SecurityEvent>> {
     let rows = sqlx::query!(
-        r#"select kind as "kind: SecurityEventKind", subject, address, user_agent, by_admin, created_at
+        r#"select kind as "kind: SecurityEventKind", subject, times, address, user_agent, by_admin, created_at
            from security_events where user_id = $1 order by created_at desc, id limit $2"#,
         user as UserId,
         LISTED_MAX
@@ -40,6 +40,7 @@ pub(in crate::backend) async fn list(db: &mut PgConnection, user: UserId) -> Res
     let events = rows.into_iter().map(|row| SecurityEvent {
         kind: row.kind,
         subject: row.subject,
+        times: row.times,
         device: if row.user_agent.is_empty() { String::new() } else { device_words(&row.user_agent) },
         address: row.address,
         by_admin: row.by_admin,
@@ -83,6 +84,9 @@ pub(in crate::backend) async fn record_by(
     };
     let address = visitor.and_then(|visitor| visitor.address);
     tracing::info!(user.id = %user, event = ?kind, ?address, admin.id = ?admin, "security event");
+    if kind.is_failure() && repeat(&mut *db, user, kind, visitor).await? {
+        return Ok(());
+    }
     sqlx::query!(
         "insert into security_events (id, user_id, kind, subject, admin_id, by_admin, address, user_agent)
          values ($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -98,6 +102,39 @@ pub(in crate::backend) async fn record_by(
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// Counts a failure that follows one of its kind: a flood of them must not hide the rest. `false`: it does not follow one.
+async fn repeat(
+    db: &mut PgConnection,
+    user: UserId,
+    kind: SecurityEventKind,
+    visitor: Option<&Visitor>,
+) -> Result<bool> {
+    let repeated = sqlx::query!(
+        "update security_events set times = times + 1, created_at = now(), address = $3, user_agent = $4
+         where kind = $2
+           and id = (select id from security_events where user_id = $1 order by created_at desc, id limit 1)",
+        user as UserId,
+        kind as SecurityEventKind,
+        visitor.and_then(|visitor| visitor.address).map(|address| address.to_string()),
+        visitor.map_or("", |visitor| visitor.user_agent.as_str())
+    )
+    .execute(db)
+    .await?;
+    Ok(repeated.rows_affected() == 1)
+}
+
+/// Adds a failure after the answer. The answer to a wrong password must not take longer because there is a user to write about, and the
+/// transaction of a wrong code is rolled back.
+pub(in crate::backend) fn record_later(backend: &Backend, user: UserId, kind: SecurityEventKind, visitor: &Visitor) {
+    let (db, visitor) = (backend.db.clone(), visitor.clone());
+    backend.worker.spawn(async move {
+        let recorded = async { record(&mut *db.acquire().await?, user, kind, "", &visitor).await };
+        if let Err(error) = recorded.await {
+            tracing::warn!(user.id = %user, event = ?kind, error = ?error, "saving a security event failed");
+        }
+    });
 }
 
 /// Deletes events that are older than a year. Returns their number.

@@ -1,4 +1,4 @@
-//! Two factors: a code from an app beside the password (TOTP, RFC 6238), and recovery codes for who has lost the app.
+//! Two factors: a code from an app beside the password (TOTP, RFC 6238), and recovery codes for users who have lost the app.
 
 use rand::{TryRngCore, rngs::OsRng};
 use sha2::{Digest, Sha256};
@@ -10,16 +10,16 @@ use super::{Visitor, security_log};
 use crate::{
     backend::{
         Backend, Error, Result, SignedIn, db,
-        limits::{Client, Rule},
+        limits::{Client, Counted, Rule},
         mail::{self, Recipient},
         sessions::{self, SecretToken},
         users,
     },
     domain::{
-        account::Actor,
+        account::{Actor, Role},
         ids::UserId,
         limits::LimitedBy,
-        mail::Message,
+        mail::{Message, TwoFactorNews},
         problem::Problem,
         security::SecurityEventKind,
         two_factor::{
@@ -44,7 +44,7 @@ pub struct TwoFactor<'a>(pub(in crate::backend) &'a Backend);
 impl TwoFactor<'_> {
     pub async fn state(&self, actor: &Actor) -> Result<TwoFactorState> {
         let row = sqlx::query!(
-            r#"select exists (select 1 from two_factors where user_id = $1 and confirmed_at is not null) as "is_on!",
+            r#"select has_two_factor($1) as "is_on!",
                       (select count(*) from recovery_codes where user_id = $1) as "recovery_codes_left!""#,
             actor.id as UserId
         )
@@ -53,26 +53,29 @@ impl TwoFactor<'_> {
         Ok(TwoFactorState {
             is_on: row.is_on,
             recovery_codes_left: row.recovery_codes_left,
-            is_required: actor.is_admin() && self.0.settings.requires_admin_two_factor,
+            is_required: actor.role == Role::Admin && self.0.settings.requires_admin_two_factor,
         })
     }
 
-    /// Makes a new secret. Nothing asks for its codes before [`Self::confirm`].
+    /// Makes a new secret. Sign-in asks for a code only after [`Self::confirm`].
     ///
     /// # Errors
     /// 400 of `current_password`; 409 when two factors are on already.
-    pub async fn begin(&self, actor: &Actor, current_password: &str) -> Result<TwoFactorSetup> {
-        self.0.users().require_password(actor, current_password).await?;
+    pub async fn begin(&self, actor: &Actor, current_password: &str, visitor: &Visitor) -> Result<TwoFactorSetup> {
+        let hash = self.0.users().require_password(actor, current_password, visitor).await?;
         let mut secret = vec![0; SECRET_BYTES];
         fill(&mut secret)?;
+        let mut tx = db::begin(&self.0.db).await?;
+        users::lock_unchanged(&mut tx, actor.id, &hash).await?;
         let begun = sqlx::query!(
             "insert into two_factors (user_id, secret) values ($1, $2)
              on conflict (user_id) do update set secret = excluded.secret where two_factors.confirmed_at is null",
             actor.id as UserId,
             secret
         )
-        .execute(&self.0.db)
+        .execute(&mut *tx)
         .await?;
+        tx.commit().await?;
         if begun.rows_affected() == 0 {
             return Err(already_on().into());
         }
@@ -91,17 +94,22 @@ impl TwoFactor<'_> {
     /// # Errors
     /// 400 of `code`; 409 when nothing is being set up.
     pub async fn confirm(&self, actor: &Actor, code: &str, visitor: &Visitor) -> Result<(Vec<String>, SignedIn)> {
-        self.count_code(actor.id).await?;
+        if self.state(actor).await?.is_on {
+            return Err(already_on().into());
+        }
+        let counted = self.count_code(actor.id).await?;
         let mut tx = db::begin(&self.0.db).await?;
         users::one_at_a_time(&mut tx, actor.id).await?;
+        sessions::require_any(&mut tx, actor.id).await?;
         let row = sqlx::query!("select secret, confirmed_at from two_factors where user_id = $1", actor.id as UserId)
             .fetch_optional(&mut *tx)
             .await?
-            .ok_or_else(|| Problem::conflict("Begin the set-up once more."))?;
+            .ok_or_else(|| Problem::conflict("Start the set-up again."))?;
         if row.confirmed_at.is_some() {
             return Err(already_on().into());
         }
         let Some(TypedCode::Totp(code)) = TypedCode::parse(code) else { return Err(wrong_code().into()) };
+        // Under the user's lock: no other tab changes the secret between here and the end.
         let step = matching_step(row.secret, &code)?.ok_or_else(wrong_code)?;
         sqlx::query!(
             "update two_factors set confirmed_at = now(), last_step = $2 where user_id = $1",
@@ -113,10 +121,10 @@ impl TwoFactor<'_> {
         let codes = make_recovery_codes(&mut tx, actor.id).await?;
         sessions::end_all_of(&mut tx, actor.id).await?;
         let signed_in = users::begin_session(&mut tx, actor.id, visitor).await?;
-        mail::enqueue(&mut tx, Recipient::User(actor.id), Message::TwoFactorChanged { is_on: true }).await?;
+        tell(&mut tx, actor, TwoFactorNews::TurnedOn).await?;
         security_log::record(&mut tx, actor.id, SecurityEventKind::TwoFactorEnabled, "", visitor).await?;
         tx.commit().await?;
-        self.0.limits.take_back(Rule::Code, &Client::of_user(actor.id)).await;
+        counted.take_back(self.0.limits.deadline()).await;
         self.0.events.mail_added();
         Ok((codes, signed_in))
     }
@@ -135,15 +143,18 @@ impl TwoFactor<'_> {
         if self.state(actor).await?.is_required {
             return Err(Problem::conflict("Admins need two-factor sign-in here.").into());
         }
-        self.0.users().require_password(actor, current_password).await?;
+        let hash = self.0.users().require_password(actor, current_password, visitor).await?;
+        let counted = self.count_code(actor.id).await?;
         let mut tx = db::begin(&self.0.db).await?;
-        self.require_code(&mut tx, actor.id, code, visitor).await?;
+        users::lock_unchanged(&mut tx, actor.id, &hash).await?;
+        self.use_code(&mut tx, actor.id, code, visitor).await?;
         remove(&mut tx, actor.id).await?;
         sessions::end_all_of(&mut tx, actor.id).await?;
         let signed_in = users::begin_session(&mut tx, actor.id, visitor).await?;
-        mail::enqueue(&mut tx, Recipient::User(actor.id), Message::TwoFactorChanged { is_on: false }).await?;
+        tell(&mut tx, actor, TwoFactorNews::TurnedOff).await?;
         security_log::record(&mut tx, actor.id, SecurityEventKind::TwoFactorDisabled, "", visitor).await?;
         tx.commit().await?;
+        counted.take_back(self.0.limits.deadline()).await;
         self.0.events.mail_added();
         Ok(signed_in)
     }
@@ -151,22 +162,25 @@ impl TwoFactor<'_> {
     /// Makes new recovery codes; the old ones end.
     ///
     /// # Errors
-    /// 400 of `current_password`; 409 when two factors are off.
+    /// 400 of `current_password` or `code`, also when two factors are off.
     pub async fn renew_recovery_codes(
         &self,
         actor: &Actor,
         current_password: &str,
+        code: &str,
         visitor: &Visitor,
     ) -> Result<Vec<String>> {
-        self.0.users().require_password(actor, current_password).await?;
-        if !self.state(actor).await?.is_on {
-            return Err(Problem::conflict("Two-factor sign-in is off.").into());
-        }
+        let hash = self.0.users().require_password(actor, current_password, visitor).await?;
+        let counted = self.count_code(actor.id).await?;
         let mut tx = db::begin(&self.0.db).await?;
-        users::one_at_a_time(&mut tx, actor.id).await?;
+        users::lock_unchanged(&mut tx, actor.id, &hash).await?;
+        self.use_code(&mut tx, actor.id, code, visitor).await?;
         let codes = make_recovery_codes(&mut tx, actor.id).await?;
+        tell(&mut tx, actor, TwoFactorNews::RecoveryCodesMade).await?;
         security_log::record(&mut tx, actor.id, SecurityEventKind::RecoveryCodesMade, "", visitor).await?;
         tx.commit().await?;
+        counted.take_back(self.0.limits.deadline()).await;
+        self.0.events.mail_added();
         Ok(codes)
     }
 
@@ -183,8 +197,10 @@ impl TwoFactor<'_> {
         .fetch_optional(&self.0.db)
         .await?
         .ok_or_else(challenge_is_over)?;
+        let counted = self.count_code(user).await?;
         let mut tx = db::begin(&self.0.db).await?;
-        self.require_code(&mut tx, user, code, visitor).await?;
+        users::one_at_a_time(&mut tx, user).await?;
+        self.use_code(&mut tx, user, code, visitor).await?;
         let ended = sqlx::query!(
             "delete from sign_in_challenges where token_hash = $1 and expires_at > now()",
             challenge.hash()
@@ -196,13 +212,17 @@ impl TwoFactor<'_> {
         }
         let signed_in = users::begin_session(&mut tx, user, visitor).await?;
         tx.commit().await?;
+        counted.take_back(self.0.limits.deadline()).await;
+        self.0.events.mail_added();
         Ok(signed_in)
     }
 
-    /// Uses up a code of the app or a recovery code, in the transaction of what it is for. Of two uses at once, one wins.
-    async fn require_code(&self, db: &mut PgConnection, user: UserId, code: &str, visitor: &Visitor) -> Result<()> {
-        self.count_code(user).await?;
-        users::one_at_a_time(&mut *db, user).await?;
+    /// Uses up a code of the app or a recovery code, in the transaction of what it is for and under the user's lock: of two uses at once,
+    /// one wins.
+    ///
+    /// # Errors
+    /// 400 of `code`.
+    async fn use_code(&self, db: &mut PgConnection, user: UserId, code: &str, visitor: &Visitor) -> Result<()> {
         let is_right = match TypedCode::parse(code).ok_or_else(wrong_code)? {
             TypedCode::Totp(code) => use_totp(&mut *db, user, &code).await?,
             TypedCode::Recovery(code) => {
@@ -215,22 +235,30 @@ impl TwoFactor<'_> {
                 .await?;
                 let is_right = used.rows_affected() == 1;
                 if is_right {
+                    let message = Message::TwoFactor { what: TwoFactorNews::RecoveryCodeUsed };
+                    mail::enqueue(&mut *db, Recipient::User(user), message).await?;
                     security_log::record(&mut *db, user, SecurityEventKind::RecoveryCodeUsed, "", visitor).await?;
                 }
                 is_right
             }
         };
         if !is_right {
+            security_log::record_later(self.0, user, SecurityEventKind::CodeFailed, visitor);
             return Err(wrong_code().into());
         }
-        self.0.limits.take_back(Rule::Code, &Client::of_user(user)).await;
         Ok(())
     }
 
-    /// Before a code is compared: of many guesses at once, no more are compared than may be.
-    async fn count_code(&self, user: UserId) -> Result<()> {
-        Ok(self.0.limits.require(Rule::Code, &Client::of_user(user), LimitedBy::Account).await?)
+    /// Counts an attempt before the comparison, so that parallel guesses stay within the limit. Outside of any transaction: Redis may
+    /// count it.
+    async fn count_code(&self, user: UserId) -> Result<Counted<'_>> {
+        Ok(self.0.limits.require(Rule::Code, Client::of_user(user), LimitedBy::Code).await?)
     }
+}
+
+/// To the address of now: a later change of it must not lead this mail elsewhere.
+async fn tell(db: &mut PgConnection, actor: &Actor, what: TwoFactorNews) -> Result<()> {
+    mail::enqueue(db, Recipient::At(actor.id, &actor.email), Message::TwoFactor { what }).await
 }
 
 async fn use_totp(db: &mut PgConnection, user: UserId, code: &str) -> Result<bool> {
@@ -248,12 +276,7 @@ async fn use_totp(db: &mut PgConnection, user: UserId, code: &str) -> Result<boo
 
 /// Whether the account asks for a code.
 pub(in crate::backend) async fn is_on(db: &mut PgConnection, user: UserId) -> Result<bool> {
-    let is_on = sqlx::query_scalar!(
-        r#"select exists (select 1 from two_factors where user_id = $1 and confirmed_at is not null) as "is_on!""#,
-        user as UserId
-    )
-    .fetch_one(db)
-    .await?;
+    let is_on = sqlx::query_scalar!(r#"select has_two_factor($1) as "is_on!""#, user as UserId).fetch_one(db).await?;
     Ok(is_on)
 }
 
@@ -315,7 +338,7 @@ async fn make_recovery_codes(db: &mut PgConnection, user: UserId) -> Result<Vec<
     Ok(codes)
 }
 
-/// 80 random bits: nobody finds them by hashing.
+/// SHA-256 is enough: a code has 80 random bits.
 fn recovery_hash(code: &str) -> Vec<u8> {
     Sha256::digest(code.as_bytes()).to_vec()
 }
@@ -336,7 +359,7 @@ fn totp(secret: Vec<u8>, email: &str) -> Result<TOTP> {
     made.map_err(|error| Error::Corrupt(format!("no code can be made: {error}")))
 }
 
-/// The step whose code this is, if it is one of now.
+/// The step that this code belongs to, among the current one and its neighbours.
 fn matching_step(secret: Vec<u8>, code: &str) -> Result<Option<i64>> {
     let totp = totp(secret, "")?;
     let now = u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap_or(0) / STEP_SECONDS;
@@ -346,7 +369,7 @@ fn matching_step(secret: Vec<u8>, code: &str) -> Result<Option<i64>> {
 }
 
 fn wrong_code() -> Problem {
-    Problem::field("code", "This code is wrong, or was used already. Wait for the next one.")
+    Problem::field("code", "This code is wrong or was used. Enter the code your app shows now, or a recovery code.")
 }
 
 fn already_on() -> Problem {
@@ -354,5 +377,5 @@ fn already_on() -> Problem {
 }
 
 fn challenge_is_over() -> Problem {
-    Problem::Gone("It took too long since you gave your password. Sign in once more.".into())
+    Problem::Gone("Your sign-in timed out. Sign in again.".into())
 }

@@ -51,16 +51,20 @@ impl Verification<'_> {
         current_password: &str,
         visitor: &Visitor,
     ) -> Result<EmailChange> {
-        self.0.users().require_password(actor, current_password).await?;
+        let hash = self.0.users().require_password(actor, current_password, visitor).await?;
         if email.as_str() == actor.email {
             return Err(Problem::field("email", "This is your address already.").into());
         }
         self.count_mail(actor).await?;
         let mut tx = db::begin(&self.0.db).await?;
-        users::one_at_a_time(&mut tx, actor.id).await?;
+        users::lock_unchanged(&mut tx, actor.id, &hash).await?;
         let change = if self.0.settings.requires_verified_email {
             refuse_taken(&mut tx, actor.id, email.as_str()).await?;
             mail::enqueue(&mut tx, Recipient::At(actor.id, email.as_str()), Message::VerifyEmail).await?;
+            let requested = Message::EmailChangeRequested { new_email: email.as_str().to_owned() };
+            mail::enqueue(&mut tx, Recipient::At(actor.id, &actor.email), requested).await?;
+            let kind = SecurityEventKind::EmailChangeRequested;
+            security_log::record(&mut tx, actor.id, kind, email.as_str(), visitor).await?;
             EmailChange::Unconfirmed
         } else {
             set_email(&mut tx, actor.id, email.as_str(), false, visitor).await?;
@@ -86,7 +90,7 @@ impl Verification<'_> {
         .await?
         .ok_or_else(link_is_over)?;
         users::one_at_a_time(&mut tx, row.user).await?;
-        // Every link of the user is used up with this one. Of two clicks at once, the second one finds it gone.
+        // One use ends all links of the user. Two clicks at once: the second finds none.
         let used = sqlx::query_scalar!(
             "delete from email_verification_tokens where user_id = $1 returning token_hash",
             row.user as UserId
@@ -103,8 +107,8 @@ impl Verification<'_> {
     }
 
     async fn count_mail(&self, actor: &Actor) -> Result<()> {
-        let account = Client::of_account(&actor.email);
-        Ok(self.0.limits.require(Rule::VerificationMail, &account, LimitedBy::ResetMail).await?)
+        self.0.limits.require(Rule::VerificationMail, Client::of_user(actor.id), LimitedBy::Mail).await?;
+        Ok(())
     }
 }
 
@@ -130,9 +134,24 @@ async fn set_email(
         return security_log::record(db, user, SecurityEventKind::EmailVerified, email, visitor).await;
     }
     reset::use_up_links(&mut *db, user).await?;
+    drop_changes(&mut *db, user).await?;
     let changed = Message::EmailChanged { new_email: email.to_owned() };
     mail::enqueue(&mut *db, Recipient::At(user, &old), changed).await?;
     security_log::record(db, user, SecurityEventKind::EmailChanged, email, visitor).await
+}
+
+/// Ends changes of the address that are not confirmed yet: whoever asked for them may not have been the owner. A link to the user's own
+/// address still works.
+pub(in crate::backend) async fn drop_changes(db: &mut PgConnection, user: UserId) -> Result<()> {
+    mail::drop_verifications_elsewhere(&mut *db, user).await?;
+    sqlx::query!(
+        "delete from email_verification_tokens t using users u
+         where u.id = t.user_id and t.user_id = $1 and lower(t.email) <> lower(u.email)",
+        user as UserId
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 async fn refuse_taken(db: &mut PgConnection, user: UserId, email: &str) -> Result<()> {

@@ -15,7 +15,7 @@ pub use self::streams::StreamSlot;
 use self::{memory::Windows, pace::Pace, redis::Redis, streams::Streams};
 use sha2::{Digest, Sha256};
 
-use super::{Error, LimitSettings, Result, hex};
+use super::{Error, LimitSettings, Result, hex, sessions::SecretToken};
 use crate::domain::{
     ids::UserId,
     limits::{Decision, LimitedBy, Quota},
@@ -39,12 +39,16 @@ pub enum Rule {
     ResetMail,
     /// Wrong codes of an account that asks for two factors.
     Code,
+    /// Wrong passwords on an account's page.
+    CurrentPassword,
+    /// Resets asked for from one address.
+    ResetRequest,
     /// Verification mails that one account asks for.
     VerificationMail,
 }
 
 impl Rule {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Api,
         Self::SignUp,
         Self::SignIn,
@@ -52,6 +56,8 @@ impl Rule {
         Self::FailedSignIn,
         Self::ResetMail,
         Self::Code,
+        Self::CurrentPassword,
+        Self::ResetRequest,
         Self::VerificationMail,
     ];
 
@@ -65,6 +71,8 @@ impl Rule {
             Self::FailedSignIn => "failed-sign-in",
             Self::ResetMail => "reset-mail",
             Self::Code => "code",
+            Self::CurrentPassword => "current-password",
+            Self::ResetRequest => "reset-request",
             Self::VerificationMail => "verification-mail",
         }
     }
@@ -76,7 +84,10 @@ impl Rule {
             Self::SignUp => Quota { max: settings.sign_ups, window: quarter_of_an_hour },
             Self::SignIn => Quota { max: settings.sign_ins, window: quarter_of_an_hour },
             Self::UploadCreation => Quota { max: settings.upload_creations, window: quarter_of_an_hour },
-            Self::FailedSignIn | Self::Code => Quota { max: settings.failed_sign_ins, window: quarter_of_an_hour },
+            Self::ResetRequest => Quota { max: settings.sign_ins, window: quarter_of_an_hour },
+            Self::FailedSignIn | Self::Code | Self::CurrentPassword => {
+                Quota { max: settings.failed_sign_ins, window: quarter_of_an_hour }
+            }
             Self::ResetMail | Self::VerificationMail => {
                 Quota { max: settings.reset_mails, window: Duration::from_secs(60 * 60) }
             }
@@ -108,9 +119,14 @@ impl Client {
         Self::Account(Sha256::digest(id.0.as_bytes()).into())
     }
 
-    /// The account of an e-mail address, whatever its case.
-    pub fn of_account(email: &str) -> Self {
-        Self::Account(Sha256::digest(email.trim().to_lowercase()).into())
+    /// The account of an e-mail address, as the database writes it in lower case: the same address has one account and one limit.
+    pub fn of_account(lower_email: &str) -> Self {
+        Self::Account(Sha256::digest(lower_email).into())
+    }
+
+    /// One browser that an account knows.
+    pub fn of_browser(id: UserId, browser: &SecretToken) -> Self {
+        Self::Account(Sha256::new().chain_update(id.0.as_bytes()).chain_update(browser.hash()).finalize().into())
     }
 }
 
@@ -119,6 +135,31 @@ impl fmt::Display for Client {
         match self {
             Self::Network(address) => write!(f, "{address}"),
             Self::Account(hash) => f.write_str(&hex(hash)),
+        }
+    }
+}
+
+/// Where something was counted.
+enum Ledger<'a> {
+    None,
+    Memory(&'a Windows),
+    Redis(&'a Redis),
+}
+
+/// Something that was counted before it was known whether it counts.
+pub struct Counted<'a> {
+    rule: Rule,
+    client: Client,
+    ledger: Ledger<'a>,
+}
+
+impl Counted<'_> {
+    /// It turned out not to count. Where Redis does not hear it in time, it counts on.
+    pub async fn take_back(self, deadline: Instant) {
+        match self.ledger {
+            Ledger::None => {}
+            Ledger::Memory(windows) => windows.take_back(&self.client),
+            Ledger::Redis(redis) => redis.take_back(self.rule, &self.client, deadline).await,
         }
     }
 }
@@ -176,40 +217,38 @@ impl Limits {
     /// Counts a request of this client, unless it is one too many. If Redis does not answer before the deadline, this process counts for
     /// itself.
     pub async fn admit(&self, rule: Rule, client: &Client, deadline: Instant) -> Decision {
+        self.count(rule, client, deadline).await.0
+    }
+
+    /// Counts a request, and says where it was counted.
+    async fn count(&self, rule: Rule, client: &Client, deadline: Instant) -> (Decision, Ledger<'_>) {
         let (rule, quota, windows) = self.rule(rule);
-        let decision = match &self.redis {
-            Some(redis) => redis.admit(*rule, *quota, client, deadline).await,
+        let shared = match &self.redis {
+            Some(redis) => {
+                redis.admit(*rule, *quota, client, deadline).await.map(|decision| (decision, Ledger::Redis(redis)))
+            }
             None => None,
         };
-        let decision = decision.unwrap_or_else(|| windows.admit(client));
+        let (decision, ledger) = shared.unwrap_or_else(|| (windows.admit(client), Ledger::Memory(windows)));
         if !decision.is_admitted {
             metrics::counter!("vwaza_rate_limited_total", "rule" => rule.name()).increment(1);
         }
-        decision
+        (decision, ledger)
     }
 
     /// Counts something that an account may have so many of.
     ///
     /// # Errors
     /// 429 when it is one too many.
-    pub async fn require(&self, rule: Rule, client: &Client, by: LimitedBy) -> Result<(), Problem> {
+    pub async fn require(&self, rule: Rule, client: Client, by: LimitedBy) -> Result<Counted<'_>, Problem> {
         if !self.is_on {
-            return Ok(());
+            return Ok(Counted { rule, client, ledger: Ledger::None });
         }
-        let decision = self.admit(rule, client, self.deadline()).await;
+        let (decision, ledger) = self.count(rule, &client, self.deadline()).await;
         if decision.is_admitted {
-            return Ok(());
+            return Ok(Counted { rule, client, ledger });
         }
         Err(Problem::RateLimited { by, retry_after_seconds: decision.retry_after_seconds() })
-    }
-
-    /// Takes back what was counted last: it turned out not to count. Where that cannot be said in time, it counts on.
-    pub async fn take_back(&self, rule: Rule, client: &Client) {
-        let (rule, _, windows) = self.rule(rule);
-        match &self.redis {
-            Some(redis) => redis.take_back(*rule, client, self.deadline()).await,
-            None => windows.take_back(client),
-        }
     }
 
     /// Counts bytes of an upload. Returns how long this client's next bytes have to wait. Each process counts for itself.

@@ -65,8 +65,7 @@ impl Redis {
 
     /// `None` where Redis does not answer in time.
     pub(super) async fn admit(&self, rule: Rule, quota: Quota, client: &Client, deadline: Instant) -> Option<Decision> {
-        let away_since = *self.away_since.lock().unwrap_or_else(PoisonError::into_inner);
-        if away_since.is_some_and(|since| since.elapsed() < ASK_AGAIN_AFTER) {
+        if self.is_away() {
             return None;
         }
         let answer = timeout_at(deadline.into(), self.ask(rule, quota, client)).await;
@@ -79,8 +78,17 @@ impl Redis {
         decision
     }
 
+    /// Whether Redis did not answer a moment ago.
+    fn is_away(&self) -> bool {
+        let away_since = *self.away_since.lock().unwrap_or_else(PoisonError::into_inner);
+        away_since.is_some_and(|since| since.elapsed() < ASK_AGAIN_AFTER)
+    }
+
     /// Takes back the client's latest request. Where Redis does not answer in time, it counts on.
     pub(super) async fn take_back(&self, rule: Rule, client: &Client, deadline: Instant) {
+        if self.is_away() {
+            return;
+        }
         let mut connection = self.connection.clone();
         let mut command = redis::cmd("ZPOPMAX");
         command.arg(key(rule, client));

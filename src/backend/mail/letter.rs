@@ -6,7 +6,7 @@ use super::queue::To;
 use crate::domain::{
     account::{RESET_LINK_MINUTES, VERIFICATION_LINK_HOURS},
     device::device_words,
-    mail::{Message, News, PasswordChange},
+    mail::{Message, News, PasswordChange, TwoFactorNews},
 };
 
 /// A mail's text: paragraphs, one of which may be a link.
@@ -68,26 +68,35 @@ impl Letter {
                 link.and_then(|path| at("Confirm the address", path)),
                 vec!["If you have no account at Vwaza, ignore this mail.".to_owned()],
             ),
+            Message::EmailChangeRequested { new_email } => (
+                "Your e-mail address is about to change".to_owned(),
+                vec![
+                    format!("Somebody who knows your password asked to change the address of your account to {new_email}."),
+                    "The address changes when the link that we sent there is opened. If it was not you, set a new password now: that stops the change.".to_owned(),
+                ],
+                at("Set a new password", "/forgot-password"),
+                vec![],
+            ),
             Message::EmailChanged { new_email } => (
                 "Your e-mail address was changed".to_owned(),
                 vec![
                     format!("Your account has a new e-mail address: {new_email}. This is the last mail to the old one."),
-                    "If it was you, there is nothing to do. If it was not, somebody else has your account: tell us at once.".to_owned(),
+                    "If it was you, there is nothing to do. If it was not, somebody else has your account: answer this mail at once.".to_owned(),
                 ],
-                None,
+                at("Open Vwaza", "/"),
                 vec![],
             ),
-            Message::TwoFactorChanged { is_on } => {
-                let what = if *is_on { "on" } else { "off" };
-                (
-                    format!("Two-factor sign-in is {what}"),
-                    vec![
-                        format!("Two-factor sign-in was turned {what} for your account."),
-                        "If it was you, there is nothing to do. If it was not, set a new password now.".to_owned(),
-                    ],
-                    at("Set a new password", "/forgot-password"),
-                    vec![],
-                )
+            Message::TwoFactor { what } => {
+                let (subject, happened) = match what {
+                    TwoFactorNews::TurnedOn => ("Two-factor sign-in is on", "Two-factor sign-in was turned on for your account."),
+                    TwoFactorNews::TurnedOff => ("Two-factor sign-in is off", "Two-factor sign-in was turned off for your account."),
+                    TwoFactorNews::RecoveryCodeUsed => ("A recovery code was used", "Somebody used one of your recovery codes."),
+                    TwoFactorNews::RecoveryCodesMade => {
+                        ("New recovery codes", "New recovery codes were made for your account. The old ones have ended.")
+                    }
+                };
+                let advice = "If it was you, there is nothing to do. If it was not, set a new password now.";
+                (subject.to_owned(), vec![happened.to_owned(), advice.to_owned()], at("Set a new password", "/forgot-password"), vec![])
             }
             Message::AccessTokenExpires { name, expires_at } => (
                 format!("Your access token “{name}” is about to expire"),
@@ -107,7 +116,7 @@ impl Letter {
         };
         Self {
             subject,
-            greeting: format!("Hello {},", to.name),
+            greeting: if to.name.is_empty() { "Hello,".to_owned() } else { format!("Hello {},", to.name) },
             before,
             link,
             after,
@@ -185,8 +194,8 @@ fn news_words(title: &str, news: &News) -> (String, Vec<String>) {
             files.iter().map(|file| format!("“{}”: {}", file.name, file.reason)).collect(),
         ),
         News::FileDiscarded { note } => (
-            format!("A file of “{title}” was given up"),
-            vec![note.clone(), "Open the release and bring the file again.".to_owned()],
+            format!("A file of “{title}” could not be used"),
+            vec![note.clone(), "Open the release to upload it.".to_owned()],
         ),
     }
 }
@@ -215,7 +224,7 @@ mod tests {
 
     #[test]
     fn what_people_type_cannot_become_html() {
-        let to = To { address: "ana@example.com".into(), name: "<b onload=\"x\">&co".into() };
+        let to = To { address: "ana@example.com".into(), name: "<b onload=\"x\">&co".into(), is_verified: true };
         let message = Message::PasswordReset { address: Some("192.0.2.7".into()), user_agent: String::new() };
         let letter = Letter::of(&message, &to, Some("/reset-password#ab"), "https://music.example");
         assert!(letter.html().contains("Hello &lt;b onload=&quot;x&quot;&gt;&amp;co,"));

@@ -1,7 +1,7 @@
 //! Mail: a queue of its own, so that mail never delays the storing of files.
 //!
-//! [`enqueue`] belongs into the transaction that causes a mail. Senders take mails from the queue, at least once each: a process that
-//! dies between the sending and its commit has the mail sent again, under the same `Message-ID`.
+//! Call [`enqueue`] in the transaction that causes the mail. Delivery is at least once: if a process dies after the SMTP server accepted a
+//! mail and before the commit, another one sends it again with the same `Message-ID`.
 
 mod letter;
 mod queue;
@@ -10,7 +10,7 @@ mod transport;
 
 use std::{sync::Arc, time::Duration};
 
-pub(super) use queue::{Claimed, Recipient, drop_resets, enqueue, purge_ended};
+pub(super) use queue::{Claimed, Recipient, drop_resets, drop_verifications_elsewhere, enqueue, purge_ended};
 use rand::Rng;
 pub(super) use releases::{tell_artist, tell_of_failed_file};
 use tokio::time::{sleep, timeout};
@@ -27,12 +27,12 @@ use crate::domain::mail::{self, Message};
 
 /// Mails that one process sends at once.
 pub(super) const SENDERS: usize = 2;
-/// A mail that is not sent by then failed. A server may take 10 s for each of its replies.
+/// Limit for one attempt. Each reply of the SMTP server has its own limit of 10 s.
 const SEND_TIMEOUT: Duration = Duration::from_secs(60);
-/// Longer than a mail may take: another process takes over a mail whose sender is gone.
+/// Longer than `SEND_TIMEOUT`. When it ends, another process sends the mail.
 const LEASE: Duration = Duration::from_secs(150);
-/// Between two tries to write down what became of a mail.
-const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// Between two tries to save the outcome of a mail.
+const OUTCOME_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 #[derive(Clone)]
 pub struct MailSettings {
@@ -68,7 +68,7 @@ pub(super) async fn send_loop(backend: Arc<Backend>) {
             }
             Ok(None) => {}
             Err(error) => {
-                tracing::warn!(error = ?error, "the mail queue cannot be read; trying again at the next poll")
+                tracing::warn!(error = ?error, "mail queue read failed; trying again at the next poll")
             }
         }
         tokio::select! {
@@ -86,7 +86,7 @@ async fn attempt(backend: &Backend, job: &Claimed) {
         // The process is about to end: another one sends it.
         () = backend.worker.handing_back() => {
             if let Err(error) = queue::hand_back(&backend.db, job).await {
-                tracing::warn!(mail.id = %job.id, error = ?error, "a mail could not be handed back; its lease will run out");
+                tracing::warn!(mail.id = %job.id, error = ?error, "mail hand-back failed; its lease will run out");
             }
             return;
         }
@@ -99,18 +99,25 @@ async fn attempt(backend: &Backend, job: &Claimed) {
         Err(_) => "failed",
     };
     metrics::counter!("vwaza_mails_total", "outcome" => outcome).increment(1);
-    while let Err(error) = db::answered(db::PATIENCE, write_down(backend, job, &sent)).await {
-        tracing::warn!(mail.id = %job.id, error = ?error, "what became of a mail cannot be written down");
+    while let Err(error) = db::answered(db::PATIENCE, save_outcome(backend, job, &sent)).await {
+        tracing::warn!(mail.id = %job.id, error = ?error, "saving the outcome of a mail failed");
         tokio::select! {
             () = backend.worker.handing_back() => return,
-            () = sleep(WRITE_AGAIN_AFTER) => {}
+            () = sleep(OUTCOME_RETRY_DELAY) => {}
         }
     }
 }
 
 /// Sends a mail. `None`: there is nobody to send it to.
 async fn send(backend: &Backend, job: &Claimed) -> Result<Option<()>, SendError> {
-    let Some(recipient) = queue::recipient(&backend.db, job).await? else { return Ok(None) };
+    let Some(mut recipient) = queue::recipient(&backend.db, job).await? else { return Ok(None) };
+    if backend.settings.requires_verified_email && !recipient.is_verified {
+        if !job.message().proves_address() {
+            return Ok(None);
+        }
+        // Anybody may have signed up with this address, under any name.
+        recipient.name.clear();
+    }
     let link = match job.message() {
         Message::PasswordReset { address, user_agent } => {
             let asked_by = Visitor {
@@ -132,8 +139,9 @@ async fn send(backend: &Backend, job: &Claimed) -> Result<Option<()>, SendError>
             None => return Ok(None),
         },
         Message::PasswordChanged { .. }
+        | Message::EmailChangeRequested { .. }
         | Message::EmailChanged { .. }
-        | Message::TwoFactorChanged { .. }
+        | Message::TwoFactor { .. }
         | Message::AccessTokenExpires { .. }
         | Message::ReleaseNews { .. } => None,
     };
@@ -142,7 +150,7 @@ async fn send(backend: &Backend, job: &Claimed) -> Result<Option<()>, SendError>
     Ok(Some(()))
 }
 
-async fn write_down(backend: &Backend, job: &Claimed, sent: &Result<Option<()>, SendError>) -> Result<()> {
+async fn save_outcome(backend: &Backend, job: &Claimed, sent: &Result<Option<()>, SendError>) -> Result<()> {
     let error = match sent {
         Ok(Some(())) => return queue::finish(&backend.db, job, queue::MailStatus::Sent).await,
         Ok(None) => return queue::finish(&backend.db, job, queue::MailStatus::Dropped).await,
@@ -150,6 +158,6 @@ async fn write_down(backend: &Backend, job: &Claimed, sent: &Result<Option<()>, 
     };
     let failures = job.failures() + 1;
     let retry_after = mail::retry_after(failures, rand::rng().random()).filter(|_| !error.is_final);
-    tracing::warn!(mail.id = %job.id, failures, is_final = retry_after.is_none(), error = %error, "a mail could not be sent");
+    tracing::warn!(mail.id = %job.id, failures, is_final = retry_after.is_none(), error = %error, "mail not sent");
     queue::fail(&backend.db, job, &error.to_string(), retry_after).await
 }

@@ -14,9 +14,9 @@ use crate::{
 };
 
 /// Failures of one release's files that come within this time after the first one are one mail.
-const FAILURES_TOGETHER: Duration = Duration::from_secs(10 * 60);
+const FAILURE_MAIL_DELAY: Duration = Duration::from_secs(10 * 60);
 /// Failures that one mail tells of.
-const FAILURES_MAX: i32 = 100;
+const FILES_PER_MAIL_MAX: i32 = 100;
 /// Characters of one failure that are kept.
 const ERROR_MAX_CHARS: usize = 500;
 
@@ -25,9 +25,9 @@ const ERROR_MAX_CHARS: usize = 500;
 pub(super) enum MailStatus {
     Pending,
     Sent,
-    /// No retry mends it, or all are used up.
+    /// The server refused it for good, or all retries failed.
     Failed,
-    /// Nobody is to get it any more.
+    /// The mail has no recipient any more.
     Dropped,
 }
 
@@ -37,8 +37,8 @@ pub(in crate::backend) enum Recipient<'a> {
     User(UserId),
     /// A user, at an address that is not theirs yet or any more.
     At(UserId, &'a str),
-    /// The user of an address that somebody has typed. Where there is none, the job does nothing: asking takes the same time.
-    Whoever(Option<UserId>),
+    /// The user of a typed address. Without a user the job still exists, so that both cases do the same work.
+    IfAny(Option<UserId>),
 }
 
 /// A mail that this process is to send now.
@@ -66,14 +66,14 @@ pub(in crate::backend) async fn enqueue(db: &mut PgConnection, to: Recipient<'_>
     let (user, address) = match to {
         Recipient::User(id) => (Some(id), None),
         Recipient::At(id, address) => (Some(id), Some(address)),
-        Recipient::Whoever(id) => (id, None),
+        Recipient::IfAny(id) => (id, None),
     };
     let release = match &message {
         Message::ReleaseNews { release, .. } => Some(*release),
         _ => None,
     };
     let delay = match &message {
-        Message::ReleaseNews { news: News::FilesFailed { .. }, .. } => FAILURES_TOGETHER,
+        Message::ReleaseNews { news: News::FilesFailed { .. }, .. } => FAILURE_MAIL_DELAY,
         _ => Duration::ZERO,
     };
     sqlx::query!(
@@ -91,8 +91,8 @@ pub(in crate::backend) async fn enqueue(db: &mut PgConnection, to: Recipient<'_>
     Ok(())
 }
 
-/// Adds a failure to the mail about this release's failures that nobody has begun to send. `false`: there is none. Belongs under the
-/// release's lock, so that two failures at once do not become two mails.
+/// Appends a failure to the release's unsent failure mail. Returns false if there is none. Call it with the release locked: two failures
+/// at once must not make two mails.
 pub(super) async fn add_failure(db: &mut PgConnection, release: ReleaseId, file: &FailedFile) -> Result<bool> {
     let added = sqlx::query!(
         "update mail_jobs
@@ -101,7 +101,7 @@ pub(super) async fn add_failure(db: &mut PgConnection, release: ReleaseId, file:
            and jsonb_array_length(message #> '{news,files}') < $3",
         release as ReleaseId,
         Json(file) as Json<&FailedFile>,
-        FAILURES_MAX
+        FILES_PER_MAIL_MAX
     )
     .execute(db)
     .await?;
@@ -113,6 +113,18 @@ pub(in crate::backend) async fn drop_resets(db: &mut PgConnection, user: UserId)
     sqlx::query!(
         "update mail_jobs set status = 'DROPPED', updated_at = now()
          where user_id = $1 and status = 'PENDING' and message ->> 'kind' in ('PASSWORD_RESET', 'PASSWORD_RESET_BY_ADMIN')",
+        user as UserId
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Drops verification mails of this user to other addresses than their own.
+pub(in crate::backend) async fn drop_verifications_elsewhere(db: &mut PgConnection, user: UserId) -> Result<()> {
+    sqlx::query!(
+        "update mail_jobs set status = 'DROPPED', updated_at = now()
+         where user_id = $1 and status = 'PENDING' and message ->> 'kind' = 'VERIFY_EMAIL' and address is not null",
         user as UserId
     )
     .execute(db)
@@ -140,13 +152,16 @@ pub(super) async fn claim(db: &PgPool, lease: Duration) -> Result<Option<Claimed
 pub(super) struct To {
     pub(super) address: String,
     pub(super) name: String,
+    /// Somebody has opened a link that was sent to the user's address.
+    pub(super) is_verified: bool,
 }
 
 /// The recipient of a mail. `None`: there is nobody, or the account is disabled.
 pub(super) async fn recipient(db: &PgPool, job: &Claimed) -> Result<Option<To>> {
     let to = sqlx::query_as!(
         To,
-        r#"select coalesce(m.address, u.email) as "address!", u.artist_name as name
+        r#"select coalesce(m.address, u.email) as "address!", u.artist_name as name,
+                  u.email_verified_at is not null as "is_verified!"
            from mail_jobs m join users u on u.id = m.user_id
            where m.id = $1 and m.attempt = $2 and m.status = 'PENDING' and u.disabled_at is null"#,
         job.id as MailJobId,
@@ -157,8 +172,18 @@ pub(super) async fn recipient(db: &PgPool, job: &Claimed) -> Result<Option<To>> 
     Ok(to)
 }
 
-/// Ends a mail, unless another process holds it by now.
+/// Ends a mail, unless another process holds it by now. A mail for nobody leaves nothing behind: anybody can ask for such mails.
 pub(super) async fn finish(db: &PgPool, job: &Claimed, status: MailStatus) -> Result<()> {
+    if job.user.is_none() {
+        sqlx::query!(
+            "delete from mail_jobs where id = $1 and attempt = $2 and status = 'PENDING'",
+            job.id as MailJobId,
+            job.attempt
+        )
+        .execute(db)
+        .await?;
+        return Ok(());
+    }
     sqlx::query!(
         "update mail_jobs set status = $3, updated_at = now() where id = $1 and attempt = $2 and status = 'PENDING'",
         job.id as MailJobId,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use lettre::{
-    AsyncSmtpTransport, AsyncTransport, Tokio1Executor,
+    Address, AsyncSmtpTransport, AsyncTransport, Tokio1Executor,
     message::{
         Mailbox, MultiPart,
         header::{HeaderName, HeaderValue},
@@ -28,7 +28,7 @@ const FILE_RETENTION: Duration = days(7);
 /// Files that one round looks at.
 const FILES_MAX: usize = 10_000;
 /// Replies of an SMTP server about our own account there (RFC 4954, 6): an operator mends them, so the mail is tried again.
-const ABOUT_US: [u16; 4] = [530, 534, 535, 538];
+const AUTH_REPLIES: [u16; 4] = [530, 534, 535, 538];
 
 pub(in crate::backend) struct Transport {
     from: Mailbox,
@@ -60,13 +60,14 @@ impl Transport {
 
     /// Sends a letter. Attempts at one mail have one `Message-ID`, so that a receiver recognises a second copy.
     pub(super) async fn send(&self, id: MailJobId, address: &str, letter: &Letter) -> Result<(), SendError> {
-        let to: Mailbox = address.parse().map_err(|error| SendError::refused(format!("{address}: {error}")))?;
+        // An address alone: what stands in front of it would be taken as a name.
+        let to = address.parse::<Address>().map_err(|error| SendError::refused(format!("{address}: {error}")))?;
         let message = lettre::Message::builder()
             .from(self.from.clone())
-            .to(to)
+            .to(Mailbox::new(None, to))
             .subject(&letter.subject)
             .message_id(Some(format!("<{id}@{}>", self.from.email.domain())))
-            // RFC 3834: nobody's holiday is to answer it.
+            // RFC 3834: suppresses automatic replies.
             .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".into()))
             .multipart(MultiPart::alternative_plain_html(letter.text(), letter.html()))
             .map_err(|error| SendError::refused(error.to_string()))?;
@@ -89,16 +90,25 @@ impl Transport {
         let now = SystemTime::now();
         for _ in 0..FILES_MAX {
             let Some(file) = files.next_entry().await? else { break };
-            let is_old = |modified: SystemTime| now.duration_since(modified).is_ok_and(|age| age > FILE_RETENTION);
-            if is_old(file.metadata().await?.modified()?) {
-                fs::remove_file(file.path()).await?;
+            // Another process may purge, or rename a file that it has finished.
+            match purge_file(&file, now).await {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
             }
         }
         Ok(())
     }
 }
 
-/// Only for its owner: the file may hold a link that opens an account.
+async fn purge_file(file: &fs::DirEntry, now: SystemTime) -> io::Result<()> {
+    let modified = file.metadata().await?.modified()?;
+    if now.duration_since(modified).is_ok_and(|age| age > FILE_RETENTION) {
+        fs::remove_file(file.path()).await?;
+    }
+    Ok(())
+}
+
+/// Mode 0600: the file may hold a link that opens an account.
 async fn write_file(folder: &Path, id: MailJobId, bytes: &[u8]) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).await?;
     let (path, unfinished) = (folder.join(format!("{id}.eml")), folder.join(format!(".{id}.part")));
@@ -113,7 +123,7 @@ async fn write_file(folder: &Path, id: MailJobId, bytes: &[u8]) -> io::Result<()
 #[derive(Debug)]
 pub(super) struct SendError {
     detail: String,
-    /// No retry mends it.
+    /// True if retrying cannot help.
     pub(super) is_final: bool,
 }
 
@@ -135,7 +145,7 @@ impl fmt::Display for SendError {
 
 impl From<smtp::Error> for SendError {
     fn from(error: smtp::Error) -> Self {
-        let is_about_us = error.status().is_some_and(|code| ABOUT_US.contains(&u16::from(code)));
+        let is_about_us = error.status().is_some_and(|code| AUTH_REPLIES.contains(&u16::from(code)));
         Self { is_final: error.is_permanent() && !is_about_us, detail: error.to_string() }
     }
 }

@@ -38,7 +38,15 @@ impl App {
         files.into_iter().map(read).filter(|mail| mail.to == address).collect()
     }
 
-    /// The newest mail to this address, once there are as many.
+    /// The newest mail to this address with this subject, once there is one.
+    pub(crate) async fn newest_mail(&self, address: &str, subject: &str) -> Mail {
+        eventually(&format!("a mail to {address}: {subject}"), async || {
+            self.mails_to(address).into_iter().rfind(|mail| mail.subject == subject)
+        })
+        .await
+    }
+
+    /// The mail of this number to this address, by the order in which they were queued, once there are as many.
     pub(crate) async fn mail_number(&self, number: usize, address: &str) -> Mail {
         eventually(&format!("mail {number} to {address}"), async || self.mails_to(address).into_iter().nth(number - 1))
             .await

@@ -1,0 +1,62 @@
+//! A user's own data on the account page: downloaded, deleted.
+
+use leptos::prelude::*;
+
+use super::{
+    field::TextField,
+    form::{FormErrors, FormNote, SubmitButton},
+};
+use crate::api::account::DeleteAccount;
+
+#[component]
+pub fn MyData(action: ServerAction<DeleteAccount>) -> impl IntoView {
+    let errors = FormErrors::of(move || action.value().get().and_then(Result::err));
+    view! {
+        <section class="card section" aria-labelledby="data-title">
+            <h2 class="section-title" id="data-title">"Your data"</h2>
+            <div class="stack">
+                <p class="meta">
+                    "A ZIP file with everything that we hold about you: your account, your releases, and every file as you uploaded it."
+                </p>
+                // Not a link of the application's: it is a file.
+                <p><a class="btn" href="/api/account/data" rel="external" download="vwaza-data.zip">"Download your data"</a></p>
+                <details>
+                    <summary class="link">"Delete your account"</summary>
+                    <div class="stack mt-4">
+                        <p>"This is what happens when you delete your account. It can't be undone."</p>
+                        <ul class="plain-list">
+                            <li>
+                                <strong>"Stays with the label: "</strong>
+                                "published releases with their files, and the record of what was decided on them. A made-up name, like \u{201c}Former artist 3f9a1c\u{201d}, stands in the place of yours."
+                            </li>
+                            <li>
+                                <strong>"Goes at once: "</strong>
+                                "your name, your e-mail address, your password, all sessions and access tokens, the security log, and all releases that are not published."
+                            </li>
+                            <li>
+                                <strong>"Goes within days: "</strong>
+                                "the files of releases that are not published."
+                            </li>
+                        </ul>
+                        <ActionForm action=action attr:class="stack" attr:novalidate=true>
+                            <FormNote errors=errors/>
+                            <TextField
+                                name="delete-password"
+                                form_name="current_password"
+                                label="Current password"
+                                value=String::new()
+                                error=errors.field("current_password")
+                                kind="password"
+                                autocomplete="current-password"
+                                required=true
+                            />
+                            <div class="form-actions">
+                                <SubmitButton pending=action.pending() label="Delete the account for good" class="btn btn-danger"/>
+                            </div>
+                        </ActionForm>
+                    </div>
+                </details>
+            </div>
+        </section>
+    }
+}

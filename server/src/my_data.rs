@@ -1,0 +1,20 @@
+//! `GET /api/account/data`: all that we hold about a user, as one ZIP file.
+
+use axum::{body::Body, extract::State, response::IntoResponse};
+use http::{HeaderValue, header};
+use tokio_util::io::ReaderStream;
+
+use crate::{
+    errors::{Answer, fail},
+    router::AppState,
+    security::CurrentUser,
+};
+
+pub(crate) async fn download(State(state): State<AppState>, CurrentUser(actor): CurrentUser) -> Answer {
+    let archive = state.backend.my_data().archive(&actor).await.map_err(fail)?;
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/zip")),
+        (header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"vwaza-data.zip\"")),
+    ];
+    Ok((headers, Body::from_stream(ReaderStream::new(archive))).into_response())
+}

@@ -1,0 +1,285 @@
+//! A user's own data: downloaded as one archive, and deleted.
+//!
+//! The archive is a ZIP file that is made while it is sent: it takes neither disk nor memory.
+
+use std::sync::Arc;
+
+use async_zip::{Compression, ZipEntryBuilder, base::write::ZipFileWriter};
+use futures::{AsyncWriteExt, StreamExt};
+use serde::Serialize;
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use tokio::io::{AsyncRead, DuplexStream};
+use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
+use uuid::Uuid;
+
+use super::{Visitor, administration, browsers, reset, security_log, two_factor};
+use crate::{
+    backend::{
+        Backend, Error, Result, access_tokens, db, objects,
+        releases::{self, view},
+        sessions, uploads, users,
+    },
+    domain::{
+        account::{AccessToken, Actor, Role, SessionView},
+        files::StoredFile,
+        ids::{ObjectId, ReleaseId, UserId},
+        problem::Problem,
+        release::{ReleaseStatus, ReleaseView},
+        security::SecurityEvent,
+    },
+};
+
+/// Archives that one process makes at once.
+pub(in crate::backend) const ARCHIVES_AT_ONCE: usize = 4;
+/// Bytes that wait for their reader.
+const BUFFER_BYTES: usize = 256 * 1024;
+/// Characters of a name in the archive.
+const NAME_MAX_CHARS: usize = 100;
+/// Releases that one round of the janitor deletes.
+const DELETIONS_MAX: i64 = 100;
+
+pub struct MyData<'a>(pub(in crate::backend) &'a Arc<Backend>);
+
+/// `account.json` in the archive.
+#[derive(Serialize)]
+struct Account {
+    id: UserId,
+    email: String,
+    artist_name: String,
+    role: Role,
+    #[serde(with = "time::serde::rfc3339")]
+    created_at: OffsetDateTime,
+    sessions: Vec<SessionView>,
+    access_tokens: Vec<AccessToken>,
+    security_events: Vec<SecurityEvent>,
+}
+
+type Zip = ZipFileWriter<Compat<DuplexStream>>;
+
+impl MyData<'_> {
+    /// All that is held about the actor as a ZIP file: `account.json`, and a folder for each release with `release.json` and its
+    /// originals. A reader that sees it end early has not got all of it.
+    ///
+    /// # Errors
+    /// 503 while too many others download theirs.
+    pub async fn archive(&self, actor: &Actor) -> Result<impl AsyncRead + Send + 'static> {
+        let busy = "Other people download their data right now. Try again in a few minutes.";
+        let turn = Arc::clone(&self.0.archives).try_acquire_owned();
+        let turn = turn.map_err(|_| Problem::Unavailable(busy.into()))?;
+        let (writer, reader) = tokio::io::duplex(BUFFER_BYTES);
+        let (backend, actor) = (Arc::clone(self.0), actor.clone());
+        // It ends when the reader goes away: the next write fails.
+        tokio::spawn(async move {
+            if let Err(error) = write(&backend, &actor, writer).await {
+                tracing::warn!(user.id = %actor.id, error = ?error, "an archive of a user's data was not finished");
+            }
+            drop(turn);
+        });
+        Ok(reader)
+    }
+
+    /// Deletes the actor's account. Published releases and the audit trail stay under a pseudonym. Everything else goes: at once what
+    /// names the user or lets them in, and then release by release what they have made. A kill in the middle is made up for by the
+    /// janitor.
+    ///
+    /// # Errors
+    /// 400 of `current_password`; 409 for the only admin.
+    pub async fn delete_account(&self, actor: &Actor, current_password: &str, visitor: &Visitor) -> Result<()> {
+        let hash = self.0.users().require_password(actor, current_password, visitor).await?;
+        let mut tx = db::begin(&self.0.db).await?;
+        administration::require_dispensable(&mut tx, actor.id).await?;
+        users::lock_unchanged(&mut tx, actor.id, &hash).await?;
+        let pseudonym = format!("Former artist {}", &Uuid::new_v4().simple().to_string()[..6]);
+        sqlx::query!(
+            "update users
+             set deleted_at = now(), disabled_at = coalesce(disabled_at, now()), updated_at = now(), artist_name = $2,
+                 email = 'deleted-' || id || '@deleted.invalid', password_hash = '', email_verified_at = null, role = 'ARTIST'
+             where id = $1",
+            actor.id as UserId,
+            pseudonym
+        )
+        .execute(&mut *tx)
+        .await?;
+        sessions::end_all_of(&mut tx, actor.id).await?;
+        access_tokens::revoke_all_of(&mut tx, actor.id).await?;
+        browsers::evict_all_of(&mut tx, actor.id).await?;
+        two_factor::remove(&mut tx, actor.id).await?;
+        two_factor::end_challenges(&mut tx, actor.id).await?;
+        reset::use_up_links(&mut tx, actor.id).await?;
+        delete_traces(&mut tx, actor.id).await?;
+        tx.commit().await?;
+        fail::fail_point!("account-deleted");
+        tracing::info!(user.id = %actor.id, "a user has deleted their account");
+        finish_deletions(self.0).await?;
+        Ok(())
+    }
+}
+
+async fn delete_traces(db: &mut PgConnection, user: UserId) -> Result<()> {
+    for statement in [
+        sqlx::query!("delete from security_events where user_id = $1", user as UserId),
+        sqlx::query!("delete from mail_jobs where user_id = $1", user as UserId),
+        sqlx::query!("delete from password_reset_tokens where user_id = $1", user as UserId),
+        sqlx::query!("delete from email_verification_tokens where user_id = $1", user as UserId),
+    ] {
+        statement.execute(&mut *db).await?;
+    }
+    Ok(())
+}
+
+/// Deletes what is left of deleted accounts: releases that are not published, each in a transaction of its own, and the names of files.
+/// Returns the number of releases.
+pub(in crate::backend) async fn finish_deletions(backend: &Arc<Backend>) -> Result<u64> {
+    let left = sqlx::query_scalar!(
+        r#"select r.id as "id: ReleaseId" from users u join releases r on r.artist_id = u.id
+           where u.deleted_at is not null and r.status <> 'PUBLISHED' order by u.deleted_at, r.id limit $1"#,
+        DELETIONS_MAX
+    )
+    .fetch_all(&backend.db)
+    .await?;
+    let mut deleted = 0;
+    for id in left {
+        deleted += u64::from(delete_release(backend, id).await?);
+    }
+    sqlx::query!(
+        "update uploads set file_name = '', fingerprint = '', tags = null
+         where release_id is null and (file_name <> '' or fingerprint <> '' or tags is not null)
+           and owner_id in (select id from users where deleted_at is not null)"
+    )
+    .execute(&backend.db)
+    .await?;
+    Ok(deleted)
+}
+
+async fn delete_release(backend: &Arc<Backend>, id: ReleaseId) -> Result<bool> {
+    let mut tx = db::begin(&backend.db).await?;
+    let Some(release) = releases::lock(&mut tx, id).await? else { return Ok(false) };
+    if release.status == ReleaseStatus::Published {
+        return Ok(false);
+    }
+    let ended = uploads::cancel_all(&mut tx, id, None).await?;
+    objects::release_all_of_release(&mut tx, id).await?;
+    sqlx::query!("delete from releases where id = $1", id as ReleaseId).execute(&mut *tx).await?;
+    tx.commit().await?;
+    uploads::forget_bytes(backend, &ended).await?;
+    backend.events.release_changed(id, release.artist);
+    Ok(true)
+}
+
+async fn write(backend: &Arc<Backend>, actor: &Actor, writer: DuplexStream) -> Result<()> {
+    let mut zip = ZipFileWriter::new(writer.compat_write());
+    let account = account(backend, actor).await?;
+    write_json(&mut zip, "account.json".into(), &account).await?;
+    let releases = sqlx::query_scalar!(
+        r#"select id as "id: ReleaseId" from releases where artist_id = $1 order by created_at, id"#,
+        actor.id as UserId
+    )
+    .fetch_all(&backend.db)
+    .await?;
+    for (number, id) in (1..).zip(releases) {
+        let mut tx = db::snapshot(&backend.db).await?;
+        let release = view::load(&mut tx, id).await?;
+        tx.commit().await?;
+        // It may have been deleted meanwhile.
+        if let Some(release) = release {
+            write_release(backend, actor, &mut zip, number, &release).await?;
+        }
+    }
+    zip.close().await.map_err(broken)?;
+    Ok(())
+}
+
+async fn account(backend: &Arc<Backend>, actor: &Actor) -> Result<Account> {
+    let created_at = sqlx::query_scalar!("select created_at from users where id = $1", actor.id as UserId)
+        .fetch_one(&backend.db)
+        .await?;
+    Ok(Account {
+        id: actor.id,
+        email: actor.email.clone(),
+        artist_name: actor.artist_name.clone(),
+        role: actor.role,
+        created_at,
+        sessions: backend.sessions().list(actor, None).await?,
+        access_tokens: backend.access_tokens().list(actor).await?,
+        security_events: security_log::list(&mut *backend.db.acquire().await?, actor.id).await?,
+    })
+}
+
+async fn write_release(
+    backend: &Arc<Backend>,
+    actor: &Actor,
+    zip: &mut Zip,
+    number: u32,
+    release: &ReleaseView,
+) -> Result<()> {
+    let folder = format!("{number:04} {}", safe_name(&release.display_title()));
+    write_json(zip, format!("{folder}/release.json"), release).await?;
+    if let Some(cover) = &release.cover.current {
+        let name = format!("{folder}/cover {}", safe_name(&cover.file_name));
+        write_original(backend, actor, zip, name, cover.object).await?;
+    }
+    for (track, audio) in release.tracks.iter().filter_map(|track| Some((track, track.audio.as_ref()?))) {
+        let StoredFile { file_name, object, .. } = audio;
+        let name = format!("{folder}/{:03} {}", track.number, safe_name(file_name));
+        write_original(backend, actor, zip, name, *object).await?;
+    }
+    Ok(())
+}
+
+async fn write_json(zip: &mut Zip, name: String, value: &impl Serialize) -> Result<()> {
+    let json = serde_json::to_vec_pretty(value).map_err(|error| Error::Corrupt(format!("{name}: {error}")))?;
+    let entry = ZipEntryBuilder::new(name.into(), Compression::Stored);
+    zip.write_entry_whole(entry, &json).await.map_err(broken)
+}
+
+async fn write_original(
+    backend: &Arc<Backend>,
+    actor: &Actor,
+    zip: &mut Zip,
+    name: String,
+    object: ObjectId,
+) -> Result<()> {
+    let file = backend.media_files().original(actor, object).await?;
+    let mut bytes = backend.media_files().read(&file, None).await?;
+    let entry = ZipEntryBuilder::new(name.into(), Compression::Stored);
+    let mut writer = zip.write_entry_stream(entry).await.map_err(broken)?;
+    while let Some(piece) = bytes.next().await {
+        writer.write_all(&piece?).await?;
+    }
+    writer.close().await.map_err(broken)
+}
+
+/// What no file system has trouble with: no separators, no control characters, neither dots nor spaces at the ends.
+fn safe_name(name: &str) -> String {
+    let safe: String =
+        name.chars()
+            .map(|c| {
+                if c.is_control() || matches!(c, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|') {
+                    '_'
+                } else {
+                    c
+                }
+            })
+            .take(NAME_MAX_CHARS)
+            .collect();
+    let safe = safe.trim_matches(['.', ' ']);
+    if safe.is_empty() { "file".into() } else { safe.to_owned() }
+}
+
+fn broken(error: async_zip::error::ZipError) -> Error {
+    Error::Io(std::io::Error::other(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_the_archive_stay_in_their_folder() {
+        assert_eq!(safe_name("../../etc/passwd"), "_.._etc_passwd");
+        assert_eq!(safe_name("a\\b:c\u{0}d"), "a_b_c_d");
+        assert_eq!((safe_name("..").as_str(), safe_name("").as_str()), ("file", "file"));
+        assert_eq!(safe_name("Nachtbus – größer.wav"), "Nachtbus – größer.wav");
+    }
+}
