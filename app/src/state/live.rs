@@ -47,7 +47,7 @@ impl Live {
     #[cfg(feature = "hydrate")]
     fn changed(self, id: ReleaseId) {
         if self.news.with_value(Vec::is_empty) {
-            set_timeout(move || self.tell(), browser::BUNDLE);
+            set_timeout(move || self.tell(), browser::until_telling());
         }
         self.news.update_value(|news| {
             if !news.contains(&id) {
@@ -134,7 +134,9 @@ mod browser {
     /// Three heartbeats of the server: a line that is silent for longer is dead, whatever the browser thinks of it.
     const SILENT_MS: f64 = 45_000.0;
     /// What happens to one release happens in bursts.
-    pub(super) const BUNDLE: Duration = Duration::from_millis(300);
+    const BUNDLE_MS: f64 = 300.0;
+    /// Each telling makes the page ask the server again: at most 30 times a minute, of the 100 requests that its address may send.
+    const BETWEEN_TELLINGS_MS: f64 = 2000.0;
 
     /// The data of a `release` event.
     #[derive(Deserialize)]
@@ -143,7 +145,16 @@ mod browser {
     }
 
     thread_local! {
+        static TOLD_AT_MS: Cell<f64> = const { Cell::new(0.0) };
         pub(super) static PAGE_IS_ALIVE: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// How long what was heard now is collected. The first change after a pause is told soon.
+    pub(super) fn until_telling() -> Duration {
+        let now_ms = js_sys::Date::now();
+        let wait_ms = (TOLD_AT_MS.get() + BETWEEN_TELLINGS_MS - now_ms).clamp(BUNDLE_MS, BETWEEN_TELLINGS_MS);
+        TOLD_AT_MS.set(now_ms + wait_ms);
+        Duration::from_secs_f64(wait_ms / 1000.0)
     }
 
     /// Listens while somebody is signed in and looks: a stream keeps one of the few lines that a browser has for all its tabs.
