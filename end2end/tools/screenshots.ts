@@ -97,7 +97,7 @@ test('artist', async ({ page, shoot }) => {
   const twoFactor = page.getByRole('region', { name: 'Two-factor sign-in' });
   await twoFactor.getByLabel('Current password').fill(PASSWORD);
   await twoFactor.getByRole('button', { name: 'Set it up' }).click();
-  await twoFactor.getByRole('img').waitFor();
+  await twoFactor.locator('.qr-code').waitFor();
   await page.getByRole('region', { name: 'Your data' }).locator('summary').click();
   await shoot('account-open');
   for (const [name, title] of [
@@ -151,7 +151,7 @@ test('admin', async ({ page, shoot }) => {
   }
   await page.goto('/admin/artists');
   await alive(page);
-  await page.getByRole('link', { name: /^Account of/ }).first().click();
+  await page.getByRole('main').getByRole('link', { name: /^Account of/ }).first().click();
   await page.getByRole('region', { name: 'What you can do' }).waitFor();
   await page.locator('summary', { hasText: 'Make admin' }).click();
   await shoot('user');

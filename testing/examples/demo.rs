@@ -31,6 +31,7 @@ use vwaza::{
         files::FileState,
         ids::ReleaseId,
         release::{Page, ReleaseStatus, ReleaseSummary, ReleaseView},
+        two_factor::SignInStep,
         upload::{BegunUpload, RawIntent, UploadState, UploadStatus, UploadTarget},
     },
 };
@@ -332,7 +333,7 @@ impl Browser {
             return Ok(false);
         }
         self.keep_session(&response);
-        answer::<()>("account/sign-in", response).await.map(|()| true)
+        answer::<SignInStep>("account/sign-in", response).await.map(|step| step == SignInStep::SignedIn)
     }
 
     async fn has_release(&self, title: &str) -> Result<bool> {
