@@ -67,6 +67,25 @@ async fn a_mail_goes_over_an_encrypted_connection_as_the_configured_user() {
 }
 
 #[tokio::test]
+async fn where_mail_is_set_up_addresses_are_verified_unless_the_operator_says_otherwise() {
+    let mut smtp = SmtpServer::start(SmtpOptions::default()).await;
+    let url = smtp.url();
+    let app = spawn_app_with(&[("SMTP_URL", url.as_str()), ("MAIL_FROM", FROM)]).await;
+    let ana = app.artist("Ana").await.actor().await.unwrap();
+    assert!(ana.must_verify_email);
+    let mail = smtp.next_mail().await;
+    assert_eq!((mail.to, mail.subject.as_str()), (vec![ana.email], "Confirm your e-mail address"));
+    let output = app.run(&["user", "reset-password", "--email", "nobody@example.com"], "");
+    assert!(!output.status.success());
+    // With a mail server the operator sees no link.
+    let (app, email) = app_with(&smtp, &[]).await;
+    let output = app.run(&["user", "reset-password", "--email", &email], "");
+    assert!(output.status.success() && !String::from_utf8_lossy(&output.stdout).contains('#'));
+    let mail = smtp.next_mail().await;
+    assert!(mail.to == [email] && mail.text.contains("An admin sends you this link"), "{}", mail.text);
+}
+
+#[tokio::test]
 async fn nothing_is_sent_to_a_server_whose_certificate_nobody_trusts() {
     let smtp = SmtpServer::start(SmtpOptions { start_tls: Some(Certificate::new()), ..SmtpOptions::default() }).await;
     let (app, email) = app_with(&smtp, &[]).await;

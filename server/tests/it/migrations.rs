@@ -1,8 +1,11 @@
 //! Processes that are killed while they migrate.
 
-use std::process::{Command, Stdio};
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+};
 
-use sqlx::PgPool;
+use sqlx::{PgPool, migrate::Migrator};
 use testing::{TestDatabase, test_server_url};
 
 use crate::support::{eventually, spawn_app_with};
@@ -97,4 +100,47 @@ async fn n3_a_migration_that_was_killed_in_its_middle_is_done_again() {
     })
     .await;
     the_next_start_completes_it(&database).await;
+}
+
+#[tokio::test]
+async fn users_sessions_and_tokens_from_before_keep_what_they_were_promised() {
+    let database = TestDatabase::create(&test_server_url()).await;
+    let pool = PgPool::connect(&database.url()).await.unwrap();
+    let all = Migrator::new(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations"))).await.unwrap();
+    let before = all.iter().filter(|migration| migration.version <= 18).cloned().collect();
+    Migrator { migrations: before, ..Migrator::DEFAULT }.run(&pool).await.unwrap();
+    sqlx::raw_sql(
+        "insert into users (id, email, artist_name, password_hash) values (gen_random_uuid(), 'ana@example.com', 'Ana', '-');
+         insert into sessions (token_hash, user_id, created_at, expires_at)
+         select '\\x01', id, now() - interval '91 days', now() + interval '20 days' from users
+         union all select '\\x02', id, now() - interval '80 days', now() + interval '20 days' from users;
+         insert into access_tokens (id, user_id, name, token_hash) select gen_random_uuid(), id, 'backup', '\\x03' from users",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+
+    let app = spawn_app_with(&[("DATABASE_URL", &database.url()), ("VWAZA_REQUIRE_VERIFIED_EMAIL", "on")]).await;
+    let (is_verified, token_days): (bool, f64) = sqlx::query_as(
+        "select u.email_verified_at is not null, extract(epoch from t.expires_at - now())::float8 / 86400
+         from users u join access_tokens t on t.user_id = u.id",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    assert!(is_verified && (89.9..=90.0).contains(&token_days), "{token_days}");
+    let young: f64 = sqlx::query_scalar(
+        "select extract(epoch from expires_at - now())::float8 / 86400 from sessions where token_hash = '\\x02'",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    assert!((9.9..=10.0).contains(&young), "{young}");
+    eventually("the old session is gone", async || {
+        let old = "select count(*) from sessions where token_hash = '\\x01'";
+        let old: i64 = sqlx::query_scalar(old).fetch_one(&pool).await.unwrap();
+        (old == 0).then_some(())
+    })
+    .await;
+    drop(app);
 }

@@ -107,6 +107,9 @@ async fn who_leaves_takes_everything_along_but_what_is_published() {
     .await
     .unwrap();
     assert_eq!(named, 0);
+    // Nobody brings the account back.
+    let enable = form(&[("id", &actor.id.to_string()), ("change", "enable")]);
+    admin.call("users/change", &enable).await.expect_error(409, "has deleted the account");
     // The address is free again.
     let again = form(&[("artist_name", "Ana"), ("email", &actor.email), ("password", PASSWORD)]);
     app.anyone().call("account/sign-up", &again).await.expect_status(200);

@@ -162,6 +162,7 @@ async fn id_of(db: &mut PgConnection, email: &str) -> Result<UserId> {
 struct Locked {
     role: Role,
     is_disabled: bool,
+    is_deleted: bool,
 }
 
 impl Locked {
@@ -176,7 +177,8 @@ async fn lock(db: &mut PgConnection, id: UserId) -> Result<Locked> {
     users::one_at_a_time(&mut *db, id).await?;
     let user = sqlx::query_as!(
         Locked,
-        r#"select role as "role: Role", disabled_at is not null as "is_disabled!" from users where id = $1"#,
+        r#"select role as "role: Role", disabled_at is not null as "is_disabled!", deleted_at is not null as "is_deleted!"
+           from users where id = $1"#,
         id as UserId
     )
     .fetch_one(db)
@@ -228,6 +230,9 @@ async fn require_another_admin(db: &mut PgConnection, id: UserId) -> Result<()> 
 
 async fn apply(db: &mut PgConnection, id: UserId, change: UserChange, by: By<'_>) -> Result<()> {
     let user = lock(&mut *db, id).await?;
+    if user.is_deleted {
+        return Err(Problem::conflict("This user has deleted the account. Nothing of it can be changed.").into());
+    }
     let is_admin = user.role == Role::Admin && !user.is_disabled;
     let (kind, subject) = match change {
         UserChange::MakeAdmin | UserChange::MakeArtist => {

@@ -32,6 +32,8 @@ const AT_ONCE: usize = 3;
 const SESSION_POLL_MS: i32 = 5_000;
 /// Longest pause between two questions after a file that is being stored, in milliseconds.
 const MAX_STORING_PAUSE_MS: i32 = 15_000;
+/// Between two questions about any files that are being stored: 50 a minute of the 100 requests that an address may send.
+const BETWEEN_STORING_MS: i32 = 1200;
 /// An upload that is gone again each time it is begun has some other trouble.
 const MAX_BEGINNINGS: u32 = 4;
 
@@ -367,6 +369,7 @@ impl Run {
         self.changed();
         pump(self.uploads);
         let mut pause = 500;
+        request::sleep(self.turn_ms() - BETWEEN_STORING_MS).await;
         loop {
             let next = match complete_upload(granted.upload).await {
                 Ok(status) => machine::after_status(&status),
@@ -375,9 +378,16 @@ impl Run {
             if next != Next::Complete || !self.is_current() {
                 return next;
             }
-            request::sleep(pause).await;
+            request::sleep(pause.max(self.turn_ms() - BETWEEN_STORING_MS)).await;
             pause = (pause * 2).min(MAX_STORING_PAUSE_MS);
         }
+    }
+
+    /// How long one round of questions about all files that are being stored takes.
+    fn turn_ms(&self) -> i32 {
+        let is_stored = |task: &&Task| task.state.with_untracked(|state| matches!(state, TaskState::Storing));
+        let storing = self.uploads.tasks.with_untracked(|tasks| tasks.iter().filter(is_stored).count());
+        i32::try_from(storing.max(1)).unwrap_or(i32::MAX).saturating_mul(BETWEEN_STORING_MS)
     }
 
     fn end(self, state: TaskState) {

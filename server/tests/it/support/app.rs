@@ -334,7 +334,9 @@ impl App {
 
     /// An address that nobody else has.
     pub(crate) fn new_email(&self, name: &str) -> String {
-        format!("{}.{}@example.com", name.to_lowercase().replace(' ', "."), self.people.fetch_add(1, Ordering::Relaxed))
+        // A name may be anything, an address may not.
+        let local: String = name.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
+        format!("{local}.{}@example.com", self.people.fetch_add(1, Ordering::Relaxed))
     }
 
     /// A new artist, signed up in the ordinary way.
