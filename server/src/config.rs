@@ -203,7 +203,8 @@ fn trusted_proxies() -> Result<Option<Vec<IpNet>>, ConfigError> {
 
 /// The links of mails that leave this machine have to lead back to it.
 fn mail() -> Result<MailSettings, ConfigError> {
-    let Some(url) = text("SMTP_URL") else { return Ok(MailSettings::default()) };
+    let timeout = Duration::from_secs(number("VWAZA_SMTP_TIMEOUT_SECONDS", 1..=600, 60)?);
+    let Some(url) = text("SMTP_URL") else { return Ok(MailSettings { timeout, ..MailSettings::default() }) };
     let uri = url.parse::<http::Uri>().ok();
     let host = uri.as_ref().filter(|uri| matches!(uri.scheme_str(), Some("smtp" | "smtps"))).and_then(http::Uri::host);
     let Some(host) = host else {
@@ -231,7 +232,7 @@ fn mail() -> Result<MailSettings, ConfigError> {
         }
     };
     let from = required("MAIL_FROM", "a sender like Vwaza <noreply@music.example>; SMTP_URL needs it")?;
-    Ok(MailSettings { smtp_url: Some(url), from })
+    Ok(MailSettings { smtp_url: Some(url), from, timeout })
 }
 
 fn storage() -> Result<StorageSettings, ConfigError> {

@@ -160,7 +160,7 @@ async fn a_connection_that_drops_after_the_data_has_the_mail_sent_again_under_on
 #[tokio::test]
 async fn a_mail_server_that_hangs_delays_mail_and_nothing_else() {
     let smtp = SmtpServer::start(SmtpOptions { hang: Some(Hang::Connect), ..SmtpOptions::default() }).await;
-    let (app, email) = app_with(&smtp, &[]).await;
+    let (app, email) = app_with(&smtp, &[("VWAZA_SMTP_TIMEOUT_SECONDS", "5")]).await;
     for _ in 0..3 {
         ask(&app, &email).await;
     }

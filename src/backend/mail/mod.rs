@@ -27,10 +27,8 @@ use crate::domain::mail::{self, Message};
 
 /// Mails that one process sends at once.
 pub(super) const SENDERS: usize = 2;
-/// Limit for one attempt. Each reply of the SMTP server has its own limit of 10 s.
-const SEND_TIMEOUT: Duration = Duration::from_secs(60);
-/// Longer than `SEND_TIMEOUT`. When it ends, another process sends the mail.
-const LEASE: Duration = Duration::from_secs(150);
+/// How much longer than an attempt a lease is. When it ends, another process sends the mail.
+const LEASE_MARGIN: Duration = Duration::from_secs(90);
 /// Between two tries to save the outcome of a mail.
 const OUTCOME_RETRY_DELAY: Duration = Duration::from_secs(1);
 
@@ -40,11 +38,13 @@ pub struct MailSettings {
     pub smtp_url: Option<String>,
     /// `Vwaza <noreply@music.example>`.
     pub from: String,
+    /// Limit for one attempt at a mail, all replies of the SMTP server together.
+    pub timeout: Duration,
 }
 
 impl Default for MailSettings {
     fn default() -> Self {
-        Self { smtp_url: None, from: "Vwaza <noreply@localhost>".into() }
+        Self { smtp_url: None, from: "Vwaza <noreply@localhost>".into(), timeout: Duration::from_secs(60) }
     }
 }
 
@@ -59,7 +59,7 @@ impl std::fmt::Debug for MailSettings {
 pub(super) async fn send_loop(backend: Arc<Backend>) {
     let (shutdown, hint) = (backend.shutdown(), backend.events.mails());
     while !shutdown.is_cancelled() {
-        match queue::claim(&backend.db, LEASE).await {
+        match queue::claim(&backend.db, backend.settings.mail.timeout + LEASE_MARGIN).await {
             Ok(Some(job)) => {
                 // There may be one more, and another sender is free for it.
                 hint.notify_one();
@@ -81,8 +81,9 @@ pub(super) async fn send_loop(backend: Arc<Backend>) {
 
 /// One attempt at a mail, and what becomes of it.
 async fn attempt(backend: &Backend, job: &Claimed) {
+    let limit = backend.settings.mail.timeout;
     let sent = tokio::select! {
-        sent = timeout(SEND_TIMEOUT, send(backend, job)) => sent.unwrap_or_else(|_| Err(SendError::timeout(SEND_TIMEOUT))),
+        sent = timeout(limit, send(backend, job)) => sent.unwrap_or_else(|_| Err(SendError::timeout(limit))),
         // The process is about to end: another one sends it.
         () = backend.worker.handing_back() => {
             if let Err(error) = queue::hand_back(&backend.db, job).await {

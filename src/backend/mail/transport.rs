@@ -22,8 +22,6 @@ use crate::{
     domain::ids::MailJobId,
 };
 
-/// For each of the SMTP server's replies.
-const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 const FILE_RETENTION: Duration = days(7);
 /// Files that one round looks at.
 const FILES_MAX: usize = 10_000;
@@ -52,7 +50,7 @@ impl Transport {
             Some(url) => {
                 let smtp = AsyncSmtpTransport::<Tokio1Executor>::from_url(url);
                 let smtp = smtp.map_err(|error| Error::Corrupt(format!("SMTP_URL is not understood: {error}")))?;
-                Kind::Smtp(smtp.timeout(Some(REPLY_TIMEOUT)).build())
+                Kind::Smtp(smtp.timeout(Some(settings.timeout)).build())
             }
         };
         Ok(Self { from, kind })
