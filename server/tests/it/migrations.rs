@@ -112,9 +112,9 @@ async fn users_sessions_and_tokens_from_before_keep_what_they_were_promised() {
     sqlx::raw_sql(
         "insert into users (id, email, artist_name, password_hash) values (gen_random_uuid(), 'ana@example.com', 'Ana', '-');
          insert into sessions (token_hash, user_id, created_at, expires_at)
-         select '\\x01', id, now() - interval '91 days', now() + interval '20 days' from users
-         union all select '\\x02', id, now() - interval '80 days', now() + interval '20 days' from users;
-         insert into access_tokens (id, user_id, name, token_hash) select gen_random_uuid(), id, 'backup', '\\x03' from users",
+         select '\\x01'::bytea, id, now() - interval '91 days', now() + interval '20 days' from users
+         union all select '\\x02'::bytea, id, now() - interval '80 days', now() + interval '20 days' from users;
+         insert into access_tokens (id, user_id, name, token_hash) select gen_random_uuid(), id, 'backup', '\\x03'::bytea from users",
     )
     .execute(&pool)
     .await
