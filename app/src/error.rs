@@ -24,7 +24,7 @@ pub struct AppError {
     /// Where a request came too soon: seconds until it is worth repeating.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u32>,
-    /// What came too often, where it was not the requests of a network.
+    /// The limit that was used up, where it is not that of a network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limited_by: Option<LimitedBy>,
     /// Names the request in the log; filled in on the way out.

@@ -219,7 +219,7 @@ pub async fn save_mail_preference(#[server(default)] wants_release_mail: bool) -
     Ok(ssr::backend().users().save_mail_preference(&actor, MailPreference { wants_release_mail }).await?)
 }
 
-/// What happened to the account, the newest first.
+/// The account's security log, the newest event first.
 #[server(prefix = "/api", output = Json, endpoint = "account/security-events")]
 pub async fn security_events() -> ApiResult<Vec<SecurityEvent>> {
     use super::ssr;

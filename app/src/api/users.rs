@@ -1,4 +1,4 @@
-//! What admins do with accounts.
+//! Accounts, as admins look after them.
 
 use leptos::prelude::*;
 use vwaza::domain::{

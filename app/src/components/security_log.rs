@@ -1,4 +1,4 @@
-//! What happened to an account: sign-ins, passwords, tokens.
+//! The security log of an account: sign-ins, passwords, tokens.
 
 use leptos::prelude::*;
 use vwaza::domain::security::SecurityEvent;

@@ -14,7 +14,7 @@ use crate::{
     state::session::Session,
 };
 
-/// What people do here, each with its last answer.
+/// The section's forms, each with its last answer.
 #[derive(Clone, Copy)]
 pub struct TwoFactorActions {
     pub begin: ServerAction<BeginTwoFactor>,

@@ -51,7 +51,7 @@ pub fn Account() -> impl IntoView {
     let delete = ServerAction::<DeleteAccount>::new();
     Effect::new(move || {
         if let Some(Ok(())) = delete.value().get() {
-            // It fails only for an address that is none.
+            // Setting an address fails only where it is none.
             let _ = window().location().set_href("/");
         }
     });
@@ -148,7 +148,7 @@ fn ProfileForm(action: ServerAction<SaveProfile>) -> impl IntoView {
     }
 }
 
-/// What the page shows of the account at first.
+/// A field of the account, as the form shows it at first.
 fn of_actor(field: fn(Actor) -> String) -> Signal<String> {
     let session = Session::get();
     Signal::derive(move || session.actor().map(field).unwrap_or_default())

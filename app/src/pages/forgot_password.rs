@@ -60,7 +60,7 @@ fn RequestForm(action: ServerAction<RequestPasswordReset>, errors: FormErrors) -
     }
 }
 
-/// The same for every address: nobody can find out whether it has an account.
+/// Every address gets these words: nobody can find out whether it has an account.
 #[component]
 fn Sent() -> impl IntoView {
     view! {

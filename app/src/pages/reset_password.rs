@@ -22,7 +22,7 @@ pub fn ResetPassword() -> impl IntoView {
     let link = link_of_address();
     Effect::new(move || {
         if let Some(Ok(())) = action.value().get() {
-            // It fails only for an address that is none.
+            // Setting an address fails only where it is none.
             let _ = window().location().set_href("/sign-in?reset=1");
         }
     });

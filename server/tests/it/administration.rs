@@ -64,7 +64,7 @@ async fn a_new_role_takes_a_new_session() {
     let app = spawn_app().await;
     let (admin, ana) = (app.admin().await, app.artist("Ana").await);
     let (id, email) = (id_of(&ana).await, email_of(&ana).await);
-    // What outlasts a stolen session takes the password, and nobody gets round their own second factor.
+    // Changes that outlast a stolen session take the password, and nobody gets round their own second factor.
     for what in [UserChange::MakeAdmin, UserChange::ResetTwoFactor] {
         change_with(&admin, id, what, "not theirs").await.expect_field_error("current_password");
     }

@@ -11,7 +11,7 @@ use vwaza::domain::{release::ReleaseStatus, upload::UploadTarget};
 
 use crate::support::{Answer, App, Client, PASSWORD, a_song, eventually, form, spawn_app};
 
-/// What stands in a ZIP file.
+/// The files in a ZIP file.
 fn unzip(bytes: &Bytes) -> BTreeMap<String, Vec<u8>> {
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
     let mut files = BTreeMap::new();

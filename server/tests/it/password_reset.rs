@@ -185,7 +185,7 @@ async fn no_row_no_log_line_and_no_page_holds_a_link_that_works() {
     for text in [whole_database(&app).await, app.log.lines().join("\n"), page] {
         assert!(!text.contains(mail.code()), "{text}");
     }
-    // It works.
+    // The link works.
     set(&app.anyone(), mail.code(), NEW).await.expect_status(200);
     assert!(!app.log.lines().join("\n").contains(mail.code()));
 }
