@@ -167,13 +167,12 @@ fn Action(
         }
     });
     let class = if is_grave { "btn btn-danger" } else { "btn" };
-    let button = if is_grave { "Yes, do it" } else { label };
     let form = view! {
         <ActionForm action=change attr:class="stack">
             <input type="hidden" name="id" value=id.to_string()/>
             <input type="hidden" name="change" value=name/>
             {field}
-            <div><SubmitButton pending=change.pending() label=button class attr:aria-label=label/></div>
+            <div><SubmitButton pending=change.pending() label class/></div>
         </ActionForm>
     };
     if is_grave {
