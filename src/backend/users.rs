@@ -21,7 +21,7 @@ use crate::domain::{
     security::SecurityEventKind,
 };
 
-/// What a browser gets when somebody signs in with it.
+/// The tokens that a browser gets when somebody signs in with it.
 #[derive(Debug)]
 pub struct SignedIn {
     pub session: SecretToken,

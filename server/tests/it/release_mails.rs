@@ -96,7 +96,7 @@ async fn failures_of_one_release_that_come_together_are_one_mail() {
     let mail = app.mail_number(1, &address).await;
     assert!(mail.subject.starts_with("2 files of “Untitled”"), "{}", mail.subject);
     assert!(mail.text.contains("“one.flac”: ") && mail.text.contains("“two.flac”: "), "{}", mail.text);
-    // What fails after it was sent is another mail.
+    // Failures after the mail was sent are another mail.
     ana.attach(UploadTarget::NewTrack(release), "three.flac", damaged_song()).await;
     all_jobs_end_or_fail(&app.sql).await;
     make_due(&app.sql).await;

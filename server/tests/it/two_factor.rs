@@ -162,7 +162,7 @@ async fn where_admins_need_two_factors_they_can_do_nothing_before() {
     admin.get(&original).await.expect_status(200);
     let off = form(&[("current_password", PASSWORD), ("code", &codes[0])]);
     admin.call("two-factor/turn-off", &off).await.expect_error(409, "Admins need");
-    // Who has lost everything asks the operator.
+    // An admin who has lost everything asks the operator.
     let address = email(&admin).await;
     assert!(app.run(&["user", "reset-two-factor", "--email", &address], "").status.success());
     assert_eq!(app.anyone().sign_in(&address, PASSWORD).await.ok::<SignInStep>(), SignInStep::SignedIn);

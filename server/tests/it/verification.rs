@@ -30,7 +30,7 @@ async fn an_unverified_artist_prepares_everything_and_submits_once_the_address_i
     ana.submit(release).await.expect_error(403, "Confirm your e-mail address");
     let mail = app.mail_number(1, &email(&ana).await).await;
     assert_eq!(mail.subject, "Confirm your e-mail address");
-    // Whoever has the mail verifies, signed in or not.
+    // The mail is enough to verify, signed in or not.
     let phone = app.anyone();
     verify(&phone, &mail.link()[..mail.link().len() - 1]).await.expect_field_error("link");
     assert_eq!(verify(&phone, mail.link()).await.ok::<String>(), email(&ana).await);

@@ -71,7 +71,7 @@ impl MyData<'_> {
         let turn = turn.map_err(|_| Problem::Unavailable(busy.into()))?;
         let (writer, reader) = tokio::io::duplex(BUFFER_BYTES);
         let (backend, actor) = (Arc::clone(self.0), actor.clone());
-        // It ends when the reader goes away: the next write fails.
+        // The task ends when the reader goes away: the next write fails.
         tokio::spawn(async move {
             if let Err(error) = write(&backend, &actor, writer).await {
                 tracing::warn!(user.id = %actor.id, error = ?error, "an archive of a user's data was not finished");
@@ -113,7 +113,10 @@ impl MyData<'_> {
         tx.commit().await?;
         fail::fail_point!("account-deleted");
         tracing::info!(user.id = %actor.id, "a user has deleted their account");
-        finish_deletions(self.0).await?;
+        // The account is deleted, whatever becomes of this: the janitor goes on with it.
+        if let Err(error) = finish_deletions(self.0).await {
+            tracing::warn!(user.id = %actor.id, error = ?error, "deleting the releases of a deleted account failed; the janitor tries again");
+        }
         Ok(())
     }
 }
@@ -194,7 +197,7 @@ async fn write(backend: &Arc<Backend>, actor: &Actor, writer: DuplexStream) -> R
         let mut tx = db::snapshot(&backend.db).await?;
         let release = view::load(&mut tx, id).await?;
         tx.commit().await?;
-        // It may have been deleted meanwhile.
+        // The release may have been deleted meanwhile.
         if let Some(release) = release {
             write_release(backend, actor, &mut zip, number, &release).await?;
         }
@@ -263,7 +266,7 @@ async fn write_original(
     writer.close().await.map_err(broken)
 }
 
-/// What no file system has trouble with: no separators, no control characters, neither dots nor spaces at the ends.
+/// A name that every file system takes: no separators, no control characters, neither dots nor spaces at the ends.
 fn safe_name(name: &str) -> String {
     let safe: String =
         name.chars()

@@ -49,7 +49,7 @@ pub(in crate::backend) async fn list(db: &mut PgConnection, user: UserId) -> Res
     Ok(events.collect())
 }
 
-/// Who caused an event.
+/// The cause of an event.
 #[derive(Clone, Copy)]
 pub(in crate::backend) enum By<'a> {
     User(&'a Visitor),

@@ -114,7 +114,7 @@ impl Client {
         })
     }
 
-    /// The account of a user whose password is known to be right.
+    /// The account of a user who is signed in, or whose password was right.
     pub fn of_user(id: UserId) -> Self {
         Self::Account(Sha256::digest(id.0.as_bytes()).into())
     }
@@ -154,7 +154,7 @@ pub struct Counted<'a> {
 }
 
 impl Counted<'_> {
-    /// It turned out not to count. Where Redis does not hear it in time, it counts on.
+    /// Takes it back. If Redis does not answer in time, it counts on.
     pub async fn take_back(self, deadline: Instant) {
         match self.ledger {
             Ledger::None => {}

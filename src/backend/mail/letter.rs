@@ -1,4 +1,4 @@
-//! What a mail says, as plain text and as HTML.
+//! The words of each mail, as plain text and as HTML.
 
 use std::fmt::Write;
 
@@ -81,7 +81,7 @@ impl Letter {
                 "Your e-mail address was changed".to_owned(),
                 vec![
                     format!("Your account has a new e-mail address: {new_email}. This is the last mail to the old one."),
-                    "If it was you, there is nothing to do. If it was not, somebody else has your account: answer this mail at once.".to_owned(),
+                    "If it was you, there is nothing to do. If it was not, somebody else has your account: tell your label at once.".to_owned(),
                 ],
                 at("Open Vwaza", "/"),
                 vec![],

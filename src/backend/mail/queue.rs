@@ -148,7 +148,7 @@ pub(super) async fn claim(db: &PgPool, lease: Duration) -> Result<Option<Claimed
     Ok(claimed)
 }
 
-/// Who gets a mail, and where.
+/// The recipient of a mail, and the address.
 pub(super) struct To {
     pub(super) address: String,
     pub(super) name: String,

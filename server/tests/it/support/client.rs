@@ -57,7 +57,7 @@ impl Client {
         format!("{}={}", session.0, session.1)
     }
 
-    /// The same browser after its session was taken away: what is left tells that it has signed in before.
+    /// This browser after its session was taken away. Its other cookie tells that it has signed in before.
     pub(crate) fn signed_out(&self) -> Self {
         let mut cookies = self.cookies.lock().unwrap().clone();
         cookies.retain(|name, _| name.ends_with("-browser"));
