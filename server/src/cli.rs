@@ -2,12 +2,14 @@
 
 use std::{
     error::Error,
-    io::{self, BufRead},
+    io::{self, BufRead, IsTerminal},
     process::ExitCode,
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use clap::{Parser, Subcommand, ValueEnum};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -22,7 +24,7 @@ use vwaza::{
     },
 };
 
-use crate::{config::Config, listen, router, site::Site};
+use crate::{config::Config, descriptors, listen, places::Places, router, site::Site};
 
 #[derive(Parser)]
 #[command(name = "vwaza", version, about = "Vwaza Release Manager")]
@@ -58,7 +60,7 @@ enum Command {
 
 #[derive(Subcommand)]
 enum UserCommand {
-    /// Makes an account. The password is read from standard input.
+    /// Makes an account. Reads the password from standard input; a terminal does not show it.
     Create {
         #[arg(long)]
         email: String,
@@ -199,11 +201,44 @@ async fn list_users(settings: Settings) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Reads a line from standard input. A terminal does not show it: somebody may look on, and a screen is recorded.
 fn read_password() -> Result<Password, Box<dyn Error + Send + Sync>> {
+    let stdin = io::stdin();
+    let silence = stdin.is_terminal().then(|| Silence::begin(&stdin)).transpose()?;
+    // After the echo is off: who pastes at once is not seen either.
     eprint!("Password: ");
     let mut line = String::new();
-    io::stdin().lock().read_line(&mut line)?;
+    let read = stdin.lock().read_line(&mut line);
+    if silence.is_some() {
+        // The Enter was not shown either.
+        eprintln!();
+    }
+    drop(silence);
+    read?;
     Ok(Password::parse(line.trim_end_matches(['\r', '\n']))?)
+}
+
+/// A terminal that does not show what is typed, until this is dropped.
+struct Silence<'a> {
+    terminal: &'a io::Stdin,
+    before: Termios,
+}
+
+impl<'a> Silence<'a> {
+    fn begin(terminal: &'a io::Stdin) -> io::Result<Self> {
+        let before = tcgetattr(terminal)?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(terminal, OptionalActions::Flush, &silent)?;
+        Ok(Self { terminal, before })
+    }
+}
+
+impl Drop for Silence<'_> {
+    fn drop(&mut self) {
+        // A terminal that has gone shows nothing.
+        let _ = tcsetattr(self.terminal, OptionalActions::Now, &self.before);
+    }
 }
 
 /// The configured database, or the embedded one, which is joined where it runs already.
@@ -213,15 +248,18 @@ async fn with_database(config: &Config, work: impl AsyncFnOnce(Settings) -> Outc
         None => {
             let postgres = EmbeddedPostgres::start_or_join(&config.data_dir).await?;
             let outcome = work(config.settings(postgres.url().to_owned())).await;
-            if postgres.started_here() {
-                postgres.stop().await?;
-            }
-            outcome
+            let stopped = if postgres.started_here() { postgres.stop().await } else { Ok(()) };
+            let code = outcome?;
+            stopped?;
+            Ok(code)
         }
     }
 }
 
 async fn serve(config: Config) -> Outcome {
+    // First of all: a second server on an address hears of it before it has started or changed anything. Who connects early waits.
+    let listener = listen::bind(config.listen)
+        .map_err(|error| format!("the server cannot listen on {}: {error}", config.listen))?;
     let postgres = match &config.database_url {
         Some(_) => None,
         None => Some(EmbeddedPostgres::start_or_join(&config.data_dir).await?),
@@ -231,26 +269,46 @@ async fn serve(config: Config) -> Outcome {
         (None, Some(postgres)) => postgres.url().to_owned(),
         (None, None) => return Err(Problem::Unavailable("There is no database.".into()).into()),
     };
-    let metrics = crate::metrics::install()?;
-    let backend = Backend::start(config.settings(url)).await?;
-    let router = router::router(Arc::clone(&backend), Site::load(&config)?, metrics, &config)?;
-    let listener = TcpListener::bind(config.listen).await?;
-    tracing::info!(listen = %listener.local_addr()?, url = %config.public_url, "listening");
-    let grace = config.shutdown / 2;
-    let deadline = listen::serve(listener, router, terminated(), backend.shutdown(), grace).await + config.shutdown;
-    match postgres {
-        None => backend.stop(deadline).await,
-        Some(postgres) => {
-            backend.stop(deadline - config.shutdown / 4).await;
-            // Should it take longer, it goes on by itself, and the next start joins it.
-            match timeout_at(deadline.into(), postgres.stop()).await {
-                Ok(stopped) => stopped?,
-                Err(_) => tracing::warn!("the embedded PostgreSQL did not stop in time and is left alone"),
+    // The last part of the time is the database's to end in.
+    let for_database = if postgres.is_some() { config.shutdown / 4 } else { Duration::ZERO };
+    let served = serve_from(listener, &config, url, for_database).await;
+    let deadline = *served.as_ref().unwrap_or(&(Instant::now() + config.shutdown));
+    if let Some(postgres) = postgres {
+        // Should it take longer, it goes on by itself, and the next start joins it.
+        match timeout_at(deadline.into(), postgres.stop()).await {
+            Ok(Err(error)) if served.is_err() => {
+                tracing::error!(error = ?error, "the embedded PostgreSQL did not stop")
             }
+            Ok(stopped) => stopped?,
+            Err(_) => tracing::warn!("the embedded PostgreSQL did not stop in time and is left alone"),
         }
     }
+    served?;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Serves until a signal ends it. When all has to be over, of which it leaves `for_database`.
+async fn serve_from(
+    listener: TcpListener,
+    config: &Config,
+    database_url: String,
+    for_database: Duration,
+) -> Result<Instant, Box<dyn Error + Send + Sync>> {
+    let descriptors = descriptors::raise_limit();
+    let metrics = crate::metrics::install()?;
+    let backend = Backend::start(config.settings(database_url)).await?;
+    let peers = Arc::new(config.peers());
+    let router = router::router(Arc::clone(&backend), Site::load(config)?, metrics, Arc::clone(&peers), config)?;
+    let connections = descriptors::connections(descriptors, &config.queue);
+    tracing::info!(descriptors, connections, "as many connections may be open at once");
+    let places = Arc::new(Places::new(connections, config.connections_per_peer(), peers));
+    tracing::info!(listen = %listener.local_addr()?, url = %config.public_url, "listening");
+    let grace = config.shutdown / 2;
+    let ended = listen::serve(listener, router, places, terminated(), backend.shutdown(), grace).await;
+    let deadline = ended + config.shutdown;
+    backend.stop(deadline - for_database).await;
+    Ok(deadline)
 }
 
 /// Ends on SIGTERM and SIGINT.

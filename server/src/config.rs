@@ -1,7 +1,9 @@
 //! The only reader of the environment. README's table lists every variable.
 
 use std::{
+    borrow::Cow,
     env,
+    ffi::OsString,
     fmt::Display,
     net::{IpAddr, SocketAddr},
     ops::RangeInclusive,
@@ -31,14 +33,14 @@ const DEFAULT_LOG_FILTER: &str = "info,symphonia=warn";
 #[derive(Debug, Error)]
 #[error("{name} is “{value}”, which is not {expected}")]
 pub(crate) struct ConfigError {
-    name: &'static str,
+    name: Cow<'static, str>,
     value: String,
     expected: String,
 }
 
 impl ConfigError {
-    fn new(name: &'static str, value: impl Into<String>, expected: impl Into<String>) -> Self {
-        Self { name, value: value.into(), expected: expected.into() }
+    fn new(name: impl Into<Cow<'static, str>>, value: impl Into<String>, expected: impl Into<String>) -> Self {
+        Self { name: name.into(), value: value.into(), expected: expected.into() }
     }
 }
 
@@ -55,6 +57,8 @@ pub(crate) struct Config {
     pub(crate) database_url: Option<String>,
     pub(crate) data_dir: PathBuf,
     pub(crate) public_url: String,
+    /// The same where the operator has set it.
+    pub(crate) advertised_url: Option<String>,
     pub(crate) storage: StorageSettings,
     pub(crate) media: MediaLimits,
     pub(crate) uploads: UploadSettings,
@@ -64,6 +68,8 @@ pub(crate) struct Config {
     pub(crate) mail: MailSettings,
     requires_verified_email: bool,
     requires_admin_two_factor: bool,
+    /// Connections of one peer that is no trusted proxy.
+    connections_per_peer: usize,
     /// Proxies whose word on their clients is believed; unset: see `Peers::new`.
     trusted_proxies: Option<Vec<IpNet>>,
     /// For `/metrics`, where the peer is not on this machine.
@@ -90,14 +96,13 @@ impl Config {
         let queue = QueueSettings::default();
         let limits = LimitSettings::default();
         let mail = mail()?;
+        let advertised_url = text("VWAZA_PUBLIC_URL")?.map(|url| as_browsers_write(url.trim().trim_end_matches('/')));
         Ok(Self {
             listen,
-            database_url: text("DATABASE_URL"),
-            data_dir: text("VWAZA_DATA_DIR").unwrap_or_else(|| "./data".into()).into(),
-            public_url: text("VWAZA_PUBLIC_URL")
-                .unwrap_or_else(|| format!("http://{listen}"))
-                .trim_end_matches('/')
-                .to_owned(),
+            database_url: text("DATABASE_URL")?,
+            data_dir: text("VWAZA_DATA_DIR")?.unwrap_or_else(|| "./data".into()).into(),
+            public_url: advertised_url.clone().unwrap_or_else(|| format!("http://{listen}")),
+            advertised_url,
             storage: storage()?,
             media: MediaLimits::of_mb(
                 number("VWAZA_MAX_AUDIO_MB", 1..=1024 * 1024, 1024)?,
@@ -116,6 +121,7 @@ impl Config {
                 lease: Duration::from_secs(number("VWAZA_JOB_LEASE_SECONDS", 1..=24 * 60 * 60, 60)?),
                 max_failures: number("VWAZA_JOB_MAX_RETRIES", 1..=100, queue.max_failures)?,
                 attempt_max: Duration::from_secs(60 * number("VWAZA_JOB_ATTEMPT_MINUTES", 1..=7 * 24 * 60, 60)?),
+                examination_max: Duration::from_secs(number("VWAZA_EXAMINATION_SECONDS", 1..=7 * 24 * 60 * 60, 600)?),
                 concurrency: number("VWAZA_WORKER_CONCURRENCY", 0..=64, queue.concurrency)?,
             },
             keeping: KeepingSettings {
@@ -125,7 +131,7 @@ impl Config {
             },
             limits: LimitSettings {
                 is_on: switch("VWAZA_RATE_LIMITS", limits.is_on)?,
-                redis_url: text("REDIS_URL"),
+                redis_url: text("REDIS_URL")?,
                 redis_timeout: Duration::from_millis(number("VWAZA_REDIS_TIMEOUT_MS", 1..=10_000, 50)?),
                 burst: number("VWAZA_LIMIT_BURST", 5..=LIMIT_MAX, limits.burst)?,
                 api_per_minute: number("VWAZA_LIMIT_API_PER_MINUTE", 1..=LIMIT_MAX, limits.api_per_minute)?,
@@ -142,27 +148,39 @@ impl Config {
                 )?,
                 failed_sign_ins: number("VWAZA_LIMIT_FAILED_SIGN_INS", 1..=LIMIT_MAX, limits.failed_sign_ins)?,
                 reset_mails: number("VWAZA_LIMIT_RESET_MAILS", 1..=LIMIT_MAX, limits.reset_mails)?,
+                requests_per_address: number(
+                    "VWAZA_LIMIT_REQUESTS_PER_ADDRESS",
+                    1..=LIMIT_MAX,
+                    limits.requests_per_address,
+                )?,
+                requests_per_user: number("VWAZA_LIMIT_REQUESTS_PER_USER", 1..=LIMIT_MAX, limits.requests_per_user)?,
             },
             requires_admin_two_factor: switch("VWAZA_REQUIRE_ADMIN_TWO_FACTOR", false)?,
             requires_verified_email: switch("VWAZA_REQUIRE_VERIFIED_EMAIL", mail.smtp_url.is_some())?,
             mail,
+            connections_per_peer: number("VWAZA_LIMIT_CONNECTIONS_PER_PEER", 1..=100_000, 256)?,
             trusted_proxies: trusted_proxies()?,
-            metrics_token: text("VWAZA_METRICS_TOKEN"),
-            fail_points: text("VWAZA_FAIL_POINTS").unwrap_or_default(),
+            metrics_token: text("VWAZA_METRICS_TOKEN")?,
+            fail_points: text("VWAZA_FAIL_POINTS")?.unwrap_or_default(),
             shutdown: Duration::from_secs(number("VWAZA_SHUTDOWN_SECONDS", 1..=3600, 8)?),
-            log_filter: match text("RUST_LOG").unwrap_or_else(|| DEFAULT_LOG_FILTER.into()) {
+            log_filter: match text("RUST_LOG")?.unwrap_or_else(|| DEFAULT_LOG_FILTER.into()) {
                 filter if EnvFilter::try_new(&filter).is_ok() => filter,
                 value => return Err(ConfigError::new("RUST_LOG", value, "a filter like info or warn,vwaza=debug")),
             },
-            log_format: match text("VWAZA_LOG_FORMAT").as_deref() {
+            log_format: match text("VWAZA_LOG_FORMAT")?.as_deref() {
                 None | Some("json") => LogFormat::Json,
                 Some("pretty") => LogFormat::Pretty,
                 Some(value) => {
                     return Err(ConfigError::new("VWAZA_LOG_FORMAT", value, "json or pretty"));
                 }
             },
-            site_root: text("LEPTOS_SITE_ROOT").unwrap_or_else(|| "target/site".into()).into(),
+            site_root: text("LEPTOS_SITE_ROOT")?.unwrap_or_else(|| "target/site".into()).into(),
         })
+    }
+
+    /// How many connections one peer may have open, unless it is a trusted proxy; `None`: nobody is limited.
+    pub(crate) fn connections_per_peer(&self) -> Option<usize> {
+        self.limits.is_on.then_some(self.connections_per_peer)
     }
 
     pub(crate) fn peers(&self) -> Peers {
@@ -188,10 +206,22 @@ impl Config {
     }
 }
 
+/// Scheme and host in lower case and without the scheme's own port: so browsers send it in `Origin`.
+fn as_browsers_write(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let (scheme, authority) = (scheme.to_ascii_lowercase(), authority.to_ascii_lowercase());
+    let own_port = match scheme.as_str() {
+        "https" => ":443",
+        _ => ":80",
+    };
+    format!("{scheme}://{}{path}", authority.strip_suffix(own_port).unwrap_or(&authority))
+}
+
 /// Addresses and networks, separated by commas or spaces. Empty: none is trusted.
 fn trusted_proxies() -> Result<Option<Vec<IpNet>>, ConfigError> {
     const NAME: &str = "VWAZA_TRUSTED_PROXIES";
-    let Ok(value) = env::var(NAME) else { return Ok(None) };
+    let Some(value) = checked(NAME, env::var_os(NAME))? else { return Ok(None) };
     let networks = value.split([',', ' ']).filter(|network| !network.is_empty()).map(|network| {
         let parsed = network.parse::<IpNet>().or_else(|_| network.parse::<IpAddr>().map(IpNet::from)).ok();
         // A server that trusts everybody believes whatever a client writes of itself.
@@ -204,7 +234,7 @@ fn trusted_proxies() -> Result<Option<Vec<IpNet>>, ConfigError> {
 /// The links of mails that leave this machine have to lead back to it.
 fn mail() -> Result<MailSettings, ConfigError> {
     let timeout = Duration::from_secs(number("VWAZA_SMTP_TIMEOUT_SECONDS", 1..=600, 60)?);
-    let Some(url) = text("SMTP_URL") else { return Ok(MailSettings { timeout, ..MailSettings::default() }) };
+    let Some(url) = text("SMTP_URL")? else { return Ok(MailSettings { timeout, ..MailSettings::default() }) };
     let uri = url.parse::<http::Uri>().ok();
     let host = uri.as_ref().filter(|uri| matches!(uri.scheme_str(), Some("smtp" | "smtps"))).and_then(http::Uri::host);
     let Some(host) = host else {
@@ -212,7 +242,7 @@ fn mail() -> Result<MailSettings, ConfigError> {
         return Err(ConfigError::new("SMTP_URL", "…", "an address like smtps://user:password@mail.example"));
     };
     let is_elsewhere = !is_loopback_host(host);
-    if is_elsewhere && text("VWAZA_PUBLIC_URL").is_none() {
+    if is_elsewhere && text("VWAZA_PUBLIC_URL")?.is_none() {
         return Err(ConfigError::new(
             "VWAZA_PUBLIC_URL",
             "",
@@ -236,11 +266,11 @@ fn mail() -> Result<MailSettings, ConfigError> {
 }
 
 fn storage() -> Result<StorageSettings, ConfigError> {
-    match text("VWAZA_STORAGE").as_deref() {
+    match text("VWAZA_STORAGE")?.as_deref() {
         None | Some("local") => Ok(StorageSettings::Local),
         Some("s3") => Ok(StorageSettings::S3(S3Settings {
             bucket: required("S3_BUCKET", "the name of a bucket; VWAZA_STORAGE=s3 needs it")?,
-            options: aws_options(),
+            options: aws_options()?,
         })),
         Some("supabase") => Ok(StorageSettings::Supabase(SupabaseSettings {
             url: required("SUPABASE_URL", "the project's address; VWAZA_STORAGE=supabase needs it")?
@@ -253,28 +283,36 @@ fn storage() -> Result<StorageSettings, ConfigError> {
     }
 }
 
-fn aws_options() -> Vec<(String, String)> {
-    let texts = env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    texts.filter(|(name, value)| name.starts_with("AWS_") && !value.is_empty()).collect()
+fn aws_options() -> Result<Vec<(String, String)>, ConfigError> {
+    let named = env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+    let options = named.filter(|(name, value)| name.starts_with("AWS_") && !value.is_empty());
+    options.map(|(name, value)| Ok((name.clone(), checked(name, Some(value))?.unwrap_or_default()))).collect()
 }
 
 fn required(name: &'static str, expected: &str) -> Result<String, ConfigError> {
-    text(name).ok_or_else(|| ConfigError::new(name, "", expected))
+    text(name)?.ok_or_else(|| ConfigError::new(name, "", expected))
 }
 
-fn text(name: &str) -> Option<String> {
-    env::var(name).ok().filter(|value| !value.is_empty())
+/// Empty counts as unset. What is no UTF-8 is refused: a default in its place would be another folder, or another database.
+fn text(name: &'static str) -> Result<Option<String>, ConfigError> {
+    Ok(checked(name, env::var_os(name))?.filter(|value| !value.is_empty()))
+}
+
+fn checked(name: impl Into<Cow<'static, str>>, value: Option<OsString>) -> Result<Option<String>, ConfigError> {
+    let value = value.map(OsString::into_string).transpose();
+    // Not quoted: it cannot be, and it may hold a password.
+    value.map_err(|_| ConfigError::new(name, "…", "text in UTF-8"))
 }
 
 fn parse<T: FromStr>(name: &'static str, expected: &'static str, unset: T) -> Result<T, ConfigError> {
-    match text(name) {
+    match text(name)? {
         None => Ok(unset),
         Some(value) => value.parse().map_err(|_| ConfigError::new(name, value, expected)),
     }
 }
 
 fn switch(name: &'static str, unset: bool) -> Result<bool, ConfigError> {
-    match text(name).as_deref() {
+    match text(name)?.as_deref() {
         None => Ok(unset),
         Some("on") => Ok(true),
         Some("off") => Ok(false),
@@ -288,7 +326,7 @@ fn number<T: FromStr + PartialOrd + Display>(
     range: RangeInclusive<T>,
     unset: T,
 ) -> Result<T, ConfigError> {
-    let Some(value) = text(name) else { return Ok(unset) };
+    let Some(value) = text(name)? else { return Ok(unset) };
     let number = value.parse().ok().filter(|number| range.contains(number));
     number.ok_or_else(|| ConfigError::new(name, value, format!("a number from {} to {}", range.start(), range.end())))
 }

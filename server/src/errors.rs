@@ -1,14 +1,18 @@
 //! Every error outside a page has one shape: `{"statusCode", "error", "message", "requestId"}`, with `"fields"` for forms.
 
-use app::error::AppError;
+use app::{
+    api::{PUBLIC, account::local_path},
+    error::AppError,
+};
 use axum::{
-    Json,
+    Extension, Json,
     body::{Body, to_bytes},
     extract::{Request, State},
     middleware::Next,
     response::{IntoResponse, Redirect, Response},
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use tracing::info;
 use vwaza::{backend, domain::problem::Problem};
 
 use crate::{router::REQUEST_ID, site::Site};
@@ -17,10 +21,19 @@ use crate::{router::REQUEST_ID, site::Site};
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 /// Bytes of an error's body that are looked at.
 const ERROR_BODY_MAX: usize = 64 * 1024;
+/// Characters of another layer's refusal that the log gets.
+const CAUSE_MAX_CHARS: usize = 500;
+/// Addresses that no person opens: their errors are JSON.
+const NOT_PAGES: [&str; 2] = ["/api", "/media/"];
+const HEALTH: [&str; 2] = ["/health", "/health/live"];
 /// For a page without scripts.
 const STYLED_CSP: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
+
+/// Marks an answer whose cause the log has.
+#[derive(Clone, Copy)]
+struct Logged;
 
 /// An error on its way out of a handler.
 #[derive(Debug)]
@@ -36,7 +49,9 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.0.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let retry_after = self.0.retry_after.map(|seconds| [(header::RETRY_AFTER, HeaderValue::from(seconds))]);
-        (status, retry_after, Json(self.0)).into_response()
+        // Here, because the answer to a HEAD loses its body on its way out.
+        self.0.log_cause();
+        (status, retry_after, Extension(Logged), Json(self.0)).into_response()
     }
 }
 
@@ -53,31 +68,59 @@ pub(crate) fn fail(error: backend::Error) -> Failure {
 /// A browser without scripts, which sends a form and shows what comes, gets a page instead of JSON.
 pub(crate) async fn shape(State(site): State<Site>, request: Request, next: Next) -> Response {
     let back = is_plain_form(&request).then(|| page_of(request.headers()));
+    // At these, 401 says that a password is wrong.
+    let is_public = PUBLIC.contains(&request.uri().path());
     let id = request.headers().get(&REQUEST_ID).cloned();
+    let path = request.uri().path();
+    // Other methods never get there.
+    let is_health = HEALTH.contains(&path) && matches!(*request.method(), Method::GET | Method::HEAD);
     let is_page = request.method() == Method::GET
-        && !["/api", "/media/"].iter().any(|prefix| request.uri().path().starts_with(prefix));
-    let here = is_page.then(|| request.uri().path().to_owned());
+        && !is_health
+        && path != "/metrics"
+        && !NOT_PAGES.iter().any(|prefix| path.starts_with(prefix));
+    let here = is_page.then(|| path.to_owned());
     let is_head = request.method() == Method::HEAD;
     let mut response = next.run(request).await;
     let status = response.status();
     if is_head {
         may_be_tried_again(status, response.headers_mut());
     }
-    // Pages say themselves what is wrong, unless their request never got there.
-    let is_told = is_page && status != StatusCode::TOO_MANY_REQUESTS;
-    if is_told || is_head || !(status.is_client_error() || status.is_server_error()) {
+    // Pages and the health check say themselves what is wrong, unless their request never got there.
+    let is_json =
+        response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes() == b"application/json");
+    let is_told = is_health || is_page && !is_json;
+    if is_told || !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
     let back = back.or(here);
     let (mut parts, body) = response.into_parts();
+    let is_logged = parts.extensions.get::<Logged>().is_some();
     let bytes = to_bytes(body, ERROR_BODY_MAX).await.unwrap_or_default();
-    let mut error = serde_json::from_slice::<AppError>(&bytes).unwrap_or_else(|_| plain(status));
+    let mut error = match serde_json::from_slice::<AppError>(&bytes) {
+        Ok(error) => {
+            if !is_logged {
+                error.log_cause();
+            }
+            error
+        }
+        Err(_) => {
+            // A page has told the log itself.
+            if !is_logged && !is_html(&parts.headers) {
+                let cause: String = String::from_utf8_lossy(&bytes).chars().take(CAUSE_MAX_CHARS).collect();
+                info!(http.status = status.as_u16(), cause, "refused");
+            }
+            plain(status)
+        }
+    };
+    if is_head {
+        return Response::from_parts(parts, Body::empty());
+    }
     error.request_id = id.as_ref().and_then(|id| id.to_str().ok()).map(str::to_owned);
     parts.status = StatusCode::from_u16(error.status()).unwrap_or(status);
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.remove(header::CONTENT_ENCODING);
     if let Some(back) = back {
-        if error.is_signed_out() {
+        if error.is_signed_out() && !is_public {
             return Redirect::to("/sign-in").into_response();
         }
         parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
@@ -99,8 +142,12 @@ fn may_be_tried_again(status: StatusCode, headers: &mut HeaderMap) {
     }
 }
 
+fn is_html(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"))
+}
+
 /// Some libraries accept HTML with whatever they send: only a form's content is a form.
-fn is_plain_form(request: &Request) -> bool {
+pub(crate) fn is_plain_form(request: &Request) -> bool {
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let is_form = ["application/x-www-form-urlencoded", "multipart/form-data"]
         .iter()
@@ -108,13 +155,26 @@ fn is_plain_form(request: &Request) -> bool {
     request.method() == Method::POST && is_form && header(header::ACCEPT).contains("text/html")
 }
 
-/// The path of the page that sent the request: an address never leads away from here.
+/// The page that sent the request, as path and query; the start where it is unknown. An address never leads away from here.
 pub(crate) fn page_of(headers: &HeaderMap) -> String {
-    let referer = headers.get(header::REFERER).and_then(|referer| referer.to_str().ok()?.parse::<Uri>().ok());
-    referer
-        .map(|referer| referer.path().to_owned())
-        .filter(|path| !path.starts_with("//"))
-        .unwrap_or_else(|| "/".into())
+    own_page(headers).unwrap_or_else(|| "/".into())
+}
+
+/// As `page_of`, without a guess. What `security::own_referers_only` has left is a page of ours.
+pub(crate) fn own_page(headers: &HeaderMap) -> Option<String> {
+    let referer: Uri = headers.get(header::REFERER)?.to_str().ok()?.parse().ok()?;
+    let path = referer.path();
+    let is_page = !["/api", "/media"].iter().any(|room| path == *room || path.starts_with(&format!("{room}/")));
+    let page = referer.path_and_query()?.as_str();
+    (is_page && local_path(page) == page).then(|| without_framework(page))
+}
+
+/// Without what the framework reads errors from: nothing of ours writes it.
+fn without_framework(page: &str) -> String {
+    let Some((path, query)) = page.split_once('?') else { return page.to_owned() };
+    let is_ours = |pair: &&str| !["__path", "__err"].contains(&pair.split('=').next().unwrap_or_default());
+    let query: Vec<&str> = query.split('&').filter(is_ours).collect();
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) }
 }
 
 /// What the framework refuses by itself, in our words.
@@ -133,4 +193,37 @@ fn plain(status: StatusCode) -> AppError {
         _ => return AppError::internal(),
     };
     AppError::from(Problem::Refused { status: status.as_u16(), message: message.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(referer: &str) -> String {
+        let referer = HeaderValue::from_bytes(referer.as_bytes()).unwrap();
+        page_of(&HeaderMap::from_iter([(header::REFERER, referer)]))
+    }
+
+    #[test]
+    fn whatever_the_referer_says_is_a_page_of_ours() {
+        assert_eq!(page("http://music.example/sign-in?next=%2Faccount"), "/sign-in?next=%2Faccount");
+        assert_eq!(page("http://music.example/sign-in?__path=a&next=b&__err=c"), "/sign-in?next=b");
+        assert_eq!(page("http://music.example/sign-in?__err=c"), "/sign-in");
+        assert_eq!(page("http://music.example"), "/");
+        for referer in [
+            "",
+            "//evil.example",
+            "/\\evil.example",
+            "http://music.example//evil.example",
+            "http://music.example/\\evil.example",
+            "http://music.example/x\t/evil",
+            "http://music.example/api/account/sign-in",
+            "http://music.example/media",
+            "javascript:alert(1)",
+            "about:blank",
+            "\u{2044}evil",
+        ] {
+            assert_eq!(page(referer), "/", "{referer}");
+        }
+    }
 }

@@ -22,14 +22,14 @@ struct Health {
     timestamp: String,
 }
 
-/// 503 when the database is down; trouble with the storage or the worker is 200 and "degraded": what is received is safe.
+/// 503 when the database is down; trouble with the storage (away, or its disk full) or the worker is 200 and "degraded": what is received is safe.
 pub(crate) async fn health(State(state): State<AppState>) -> Response {
     let backend = &state.backend;
     let database = backend.database_is_up().await;
-    let (storage, worker) = (backend.storage_circuit(), backend.worker_health());
+    let (storage, is_full, worker) = (backend.storage_circuit(), backend.storage_is_full(), backend.worker_health());
     let status = match (database, storage, worker) {
         (false, _, _) => "down",
-        (true, CircuitState::Closed, WorkerHealth::Ok | WorkerHealth::Off) => "ok",
+        (true, CircuitState::Closed, WorkerHealth::Ok | WorkerHealth::Off) if !is_full => "ok",
         _ => "degraded",
     };
     let health = Health {
@@ -37,6 +37,8 @@ pub(crate) async fn health(State(state): State<AppState>) -> Response {
         server: "ok",
         database: if database { "ok" } else { "down" },
         storage: match storage {
+            // Why the circuit opens, where it does.
+            _ if is_full => "full",
             CircuitState::Closed => "ok",
             CircuitState::Open => "open",
             CircuitState::HalfOpen => "half_open",

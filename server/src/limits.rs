@@ -40,6 +40,9 @@ use vwaza::{
 use crate::{
     client::{Counted, Peers},
     errors::Failure,
+    held::hold,
+    listen::BeyondTheLastPlace,
+    security::requesters_token,
 };
 
 /// A burst may come again after this time without a request.
@@ -78,7 +81,8 @@ pub(crate) async fn name_client(State(peers): State<Arc<Peers>>, mut request: Re
     next.run(request).await
 }
 
-fn client<B>(request: &http::Request<B>) -> Option<Client> {
+/// The client that a request counts for; `None` where it is exempt.
+pub(crate) fn client<B>(request: &http::Request<B>) -> Option<Client> {
     request.extensions().get::<Counted>().and_then(Counted::client)
 }
 
@@ -114,6 +118,44 @@ pub(crate) async fn count(State(backend): State<Arc<Backend>>, mut request: Requ
     let mut response = next.run(request).await;
     tell(response.headers_mut(), &counted);
     response
+}
+
+/// Holds back a request while there are too many at once: of its client until their answers are sent, of its user until they are worked out.
+/// One that carries an upload's bytes counts for its client alone, as it lasts as long as they take. On a connection beyond the last place
+/// only health checks are answered.
+pub(crate) async fn at_once(State(backend): State<Arc<Backend>>, request: Request, next: Next) -> Response {
+    if !is_guarded(request.uri().path()) {
+        return next.run(request).await;
+    }
+    if request.extensions().get::<BeyondTheLastPlace>().is_some() {
+        let message = "The server has too many visitors. Try again in a few seconds.";
+        return Failure::from(Problem::Unavailable(message.into())).into_response();
+    }
+    let limits = backend.limits();
+    if !limits.are_on() {
+        return next.run(request).await;
+    }
+    let of_client = match client(&request) {
+        Some(client) => match limits.begin_request(client).await {
+            Ok(slot) => Some(slot),
+            Err(problem) => return Failure::from(problem).into_response(),
+        },
+        None => None,
+    };
+    let token = (!carries_upload(request.method(), request.uri().path()))
+        .then(|| requesters_token(&backend, &request))
+        .flatten();
+    let response = match token {
+        Some(token) => match limits.begin_request_of(&token).await {
+            Ok(_slot) => next.run(request).await,
+            Err(problem) => Failure::from(problem).into_response(),
+        },
+        None => next.run(request).await,
+    };
+    match of_client {
+        Some(slot) => response.map(|body| hold(body, slot)),
+        None => response,
+    }
 }
 
 fn tell(headers: &mut HeaderMap, counted: &[(Rule, Quota, Decision)]) {

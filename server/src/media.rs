@@ -17,8 +17,9 @@ use crate::{
     security::{CurrentUser, INERT_CSP},
 };
 
-/// The bytes at an address never change; only the person who may see them keeps them.
-const CACHE: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
+/// The bytes at an address never change, but who may have them does: a browser asks again each time, with the ETag, so that nobody reads
+/// them from its cache after the person has signed out.
+const CACHE: HeaderValue = HeaderValue::from_static("private, no-cache");
 
 pub(crate) async fn original(
     State(state): State<AppState>,

@@ -37,12 +37,19 @@ pub(crate) fn install() -> Result<PrometheusHandle, metrics_exporter_prometheus:
     );
     describe_gauge!("vwaza_uploads_open", "Uploads that are receiving, or received and not stored yet.");
     describe_gauge!("vwaza_spooled_bytes", Unit::Bytes, "Bytes that are on our disks only.");
+    describe_gauge!(
+        "vwaza_stored_bytes",
+        Unit::Bytes,
+        "Bytes in the storage, by kind: original, which counts in an artist's quota, and derived (thumbnails, listening copies), which does \
+         not. Added up once an hour."
+    );
     describe_gauge!("vwaza_storage_circuit", "0 closed: all is well; 1 half open; 2 open: the storage is not asked.");
     describe_counter!(
         "vwaza_storage_probes_total",
         "Times that this process asked whether the storage is there, by outcome."
     );
     describe_counter!("vwaza_rate_limited_total", "Requests that this process refused with 429, by rule.");
+    describe_gauge!("vwaza_decoder_threads", "Threads of this process that decode a file.");
     describe_counter!("vwaza_job_panics_total", "Jobs of this process that panicked.");
     describe_counter!("vwaza_jobs_total", "Attempts of this process that ended, by kind and outcome.");
     describe_counter!("vwaza_uploads_total", "Uploads that arrived whole at this process, by outcome.");

@@ -1,7 +1,8 @@
-//! Bodies that trickle: a client has to send something worth while from time to time, or its request is over. And bodies that nobody
-//! reads to their end: their client hears why only if what it is still sending is taken from it.
+//! Bodies that trickle: a client has to send something worth while from time to time, and on the whole, or its request is over. And
+//! bodies that nobody reads to their end: their client hears why only if what it is still sending is taken from it.
 
 use std::{
+    collections::VecDeque,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -12,7 +13,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::{
     runtime::Handle,
-    time::{Sleep, sleep, timeout},
+    time::{Instant, Sleep, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +22,12 @@ const BYTES_MIN: usize = 1024;
 /// … within this time; or ends its body. Whoever reads a body and has words for silence is faster.
 const WINDOW: Duration = Duration::from_secs(35);
 
+/// Bytes a second that a client sends at least, on average …
+const RATE_MIN: u64 = 4_000;
+/// … over any so many seconds for which it was waited for. There is no limit for all of a body: some clients send a whole file in one
+/// request, over a slow line.
+const RATE_WINDOW_SECONDS: u64 = 5 * 60;
+
 /// Of a body that nobody reads, taken all the same: eight chunks of a browser …
 const UNREAD_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// … within this time.
@@ -28,9 +35,13 @@ const UNREAD_TIME: Duration = Duration::from_secs(10);
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-#[derive(Debug, thiserror::Error)]
-#[error("the client sent fewer than {BYTES_MIN} bytes in {} s", WINDOW.as_secs())]
-struct TooSlow;
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+enum TooSlow {
+    #[error("the client sent fewer than {BYTES_MIN} bytes in {} s", WINDOW.as_secs())]
+    Silent,
+    #[error("the client sent fewer than {RATE_MIN} bytes a second for {RATE_WINDOW_SECONDS} s")]
+    Trickling,
+}
 
 /// What a client does before it sends a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +51,9 @@ pub(crate) enum Expect {
     Continue,
 }
 
-/// Only waiting counts: a server that takes its time with what has arrived cuts nobody off.
-pub(crate) struct Paced<B>
+/// A body whose client keeps to the minimum transfer rate. Only waiting counts: a server that takes its time with what has arrived, or
+/// reads at a pace that it sets itself, cuts nobody off.
+pub(crate) struct MinRateBody<B>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
 {
@@ -50,22 +62,62 @@ where
     window: Option<Pin<Box<Sleep>>>,
     /// Since the window was opened.
     received: usize,
+    recent: Recent,
     /// Its client sends nothing before somebody reads.
     is_awaited: bool,
     stopping: CancellationToken,
 }
 
-impl<B> Paced<B>
+/// What arrived in the last five minutes of waiting.
+#[derive(Default)]
+struct Recent {
+    /// Time that was spent waiting for the client.
+    waited: Duration,
+    /// Set while it is waited for.
+    since: Option<Instant>,
+    /// Bytes, by the second of `waited` in which they arrived; the newest last.
+    arrived: VecDeque<(u64, u64)>,
+}
+
+impl Recent {
+    fn waits(&mut self) {
+        let now = Instant::now();
+        self.waited += now - self.since.replace(now).unwrap_or(now);
+    }
+
+    fn arrived(&mut self, bytes: usize) {
+        if let Some(since) = self.since.take() {
+            self.waited += since.elapsed();
+        }
+        let (second, bytes) = (self.waited.as_secs(), bytes as u64);
+        match self.arrived.back_mut() {
+            Some((last, sum)) if *last == second => *sum += bytes,
+            _ => self.arrived.push_back((second, bytes)),
+        }
+        while self.arrived.front().is_some_and(|(first, _)| first + RATE_WINDOW_SECONDS < second) {
+            self.arrived.pop_front();
+        }
+    }
+
+    fn is_too_little(&self) -> bool {
+        let Some(from) = self.waited.as_secs().checked_sub(RATE_WINDOW_SECONDS) else { return false };
+        let bytes: u64 = self.arrived.iter().filter(|(second, _)| *second >= from).map(|(_, bytes)| bytes).sum();
+        bytes < RATE_MIN * RATE_WINDOW_SECONDS
+    }
+}
+
+impl<B> MinRateBody<B>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
 {
     /// Of a server that is `stopping` nothing unread is waited for.
     pub(crate) fn new(body: B, expect: Expect, stopping: CancellationToken) -> Self {
-        Self { body: Some(body), window: None, received: 0, is_awaited: expect == Expect::Continue, stopping }
+        let is_awaited = expect == Expect::Continue;
+        Self { body: Some(body), window: None, received: 0, recent: Recent::default(), is_awaited, stopping }
     }
 }
 
-impl<B> Drop for Paced<B>
+impl<B> Drop for MinRateBody<B>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
 {
@@ -94,7 +146,7 @@ async fn take_the_rest(body: &mut (impl Body<Data = Bytes> + Unpin)) {
     }
 }
 
-impl<B> Body for Paced<B>
+impl<B> Body for MinRateBody<B>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
@@ -107,7 +159,9 @@ where
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
         let outcome = match Pin::new(body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                self.received += frame.data_ref().map_or(0, Bytes::len);
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                self.recent.arrived(bytes);
+                self.received += bytes;
                 if self.received >= BYTES_MIN {
                     (self.window, self.received) = (None, 0);
                 }
@@ -116,9 +170,14 @@ where
             Poll::Ready(Some(Err(error))) => Some(Err(error.into())),
             Poll::Ready(None) => None,
             Poll::Pending => {
-                let window = self.window.get_or_insert_with(|| Box::pin(sleep(WINDOW)));
-                ready!(window.as_mut().poll(cx));
-                Some(Err(TooSlow.into()))
+                self.recent.waits();
+                if self.recent.is_too_little() {
+                    Some(Err(TooSlow::Trickling.into()))
+                } else {
+                    let window = self.window.get_or_insert_with(|| Box::pin(sleep(WINDOW)));
+                    ready!(window.as_mut().poll(cx));
+                    Some(Err(TooSlow::Silent.into()))
+                }
             }
         };
         self.body = None;
@@ -140,56 +199,129 @@ mod tests {
 
     use futures::{SinkExt, channel::mpsc};
     use http_body_util::StreamBody;
-    use tokio::time::Instant;
 
     use super::*;
 
     type Piece = Result<Frame<Bytes>, Infallible>;
     type Sender = mpsc::Sender<Piece>;
 
-    fn paced() -> (Sender, Paced<StreamBody<mpsc::Receiver<Piece>>>) {
+    const RATE_WINDOW: Duration = Duration::from_secs(RATE_WINDOW_SECONDS);
+
+    fn body() -> (Sender, MinRateBody<StreamBody<mpsc::Receiver<Piece>>>) {
         let (sender, receiver) = mpsc::channel(0);
-        (sender, Paced::new(StreamBody::new(receiver), Expect::Nothing, CancellationToken::new()))
+        (sender, MinRateBody::new(StreamBody::new(receiver), Expect::Nothing, CancellationToken::new()))
     }
 
     async fn send(sender: &mut Sender, bytes: usize) -> Result<(), mpsc::SendError> {
         sender.send(Ok(Frame::data(vec![0; bytes].into()))).await
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_trickle_is_cut_off() {
-        let (mut sender, body) = paced();
-        let trickle = tokio::spawn(async move {
-            while send(&mut sender, 1).await.is_ok() {
-                sleep(Duration::from_secs(1)).await;
+    /// Sends so much every so often, until the server has enough of it or all is sent.
+    fn send_steadily(mut sender: Sender, bytes: usize, every: Duration, for_as_long_as: Duration) {
+        tokio::spawn(async move {
+            let ends = Instant::now() + for_as_long_as;
+            while Instant::now() < ends && send(&mut sender, bytes).await.is_ok() {
+                sleep(every).await;
             }
         });
-        let began = Instant::now();
-        let error = body.collect().await.unwrap_err();
-        assert!(error.is::<TooSlow>(), "{error}");
-        assert!(began.elapsed() <= WINDOW + Duration::from_secs(1));
-        trickle.await.unwrap();
+    }
+
+    /// How a body that is read at once ends, and when.
+    async fn read(mut body: MinRateBody<StreamBody<mpsc::Receiver<Piece>>>) -> (Result<usize, TooSlow>, Duration) {
+        let (began, mut bytes) = (Instant::now(), 0);
+        let outcome = loop {
+            match body.frame().await {
+                Some(Ok(frame)) => bytes += frame.data_ref().map_or(0, Bytes::len),
+                Some(Err(error)) => break Err(*error.downcast::<TooSlow>().unwrap()),
+                None => break Ok(bytes),
+            }
+        };
+        (outcome, began.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_sends_next_to_nothing_is_cut_off() {
+        let (sender, body) = body();
+        send_steadily(sender, 1, Duration::from_secs(1), RATE_WINDOW);
+        let (outcome, took) = read(body).await;
+        assert_eq!(outcome, Err(TooSlow::Silent));
+        assert!(took <= WINDOW + Duration::from_secs(1), "{took:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_line_is_not() {
-        let (mut sender, body) = paced();
+        let (sender, body) = body();
+        send_steadily(sender, BYTES_MIN / 2, WINDOW / 3, RATE_WINDOW - Duration::from_secs(1));
+        let (outcome, _) = read(body).await;
+        assert!(outcome.is_ok(), "{outcome:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_trickle_of_five_minutes_is_cut_off_however_it_is_cut_into_pieces() {
+        for (bytes, every_ms) in [(1024, 30_000), (390, 100), (3900, 1000), (35_000, 9_000), (90_000, 26_000)] {
+            let (sender, body) = body();
+            send_steadily(sender, bytes, Duration::from_millis(every_ms), 10 * RATE_WINDOW);
+            let (outcome, took) = read(body).await;
+            assert_eq!(outcome, Err(TooSlow::Trickling), "{bytes} bytes every {every_ms} ms");
+            assert!((RATE_WINDOW..=RATE_WINDOW + WINDOW).contains(&took), "{took:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_may_take_hours_at_the_minimum_rate() {
+        for (bytes, every_ms) in [(410, 100), (4100, 1000), (36_900, 9_000), (123_000, 30_000)] {
+            let (sender, body) = body();
+            let hours = Duration::from_secs(3 * 60 * 60);
+            send_steadily(sender, bytes, Duration::from_millis(every_ms), hours);
+            let (outcome, took) = read(body).await;
+            assert!(outcome.is_ok() && took >= hours, "{bytes} bytes every {every_ms} ms: {outcome:?} after {took:?}");
+        }
+    }
+
+    /// Any five minutes: what was sent before them is no credit.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_was_fast_for_long_may_not_trickle_for_ever() {
+        let (mut sender, body) = body();
+        let fast = Duration::from_secs(10 * 60);
         tokio::spawn(async move {
-            for _ in 0..20 {
-                sleep(WINDOW / 3).await;
-                send(&mut sender, BYTES_MIN / 2).await.unwrap();
+            let began = Instant::now();
+            while began.elapsed() < fast {
+                send(&mut sender, 100_000).await.unwrap();
+                sleep(Duration::from_secs(1)).await;
             }
+            send_steadily(sender, 2000, Duration::from_secs(1), 10 * RATE_WINDOW);
         });
-        assert_eq!(body.collect().await.unwrap().to_bytes().len(), 20 * BYTES_MIN / 2);
+        let (outcome, took) = read(body).await;
+        assert_eq!(outcome, Err(TooSlow::Trickling));
+        assert!((fast + RATE_WINDOW / 2..=fast + RATE_WINDOW + WINDOW).contains(&took), "{took:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_server_that_takes_its_time_cuts_nobody_off() {
-        let (mut sender, mut body) = paced();
+        let (mut sender, mut body) = body();
         tokio::spawn(async move { while send(&mut sender, BYTES_MIN).await.is_ok() {} });
-        for _ in 0..5 {
+        for _ in 0..20 {
             body.frame().await.unwrap().unwrap();
             sleep(WINDOW * 2).await;
         }
+    }
+
+    /// Twenty pauses of the server take longer than five minutes; then the client is waited for.
+    #[tokio::test(start_paused = true)]
+    async fn time_that_the_server_takes_is_none_of_the_clients() {
+        let (mut sender, mut body) = body();
+        for _ in 0..20 {
+            let (sent, read) = tokio::join!(send(&mut sender, BYTES_MIN), body.frame());
+            sent.unwrap();
+            read.unwrap().unwrap();
+            sleep(WINDOW).await;
+        }
+        let late = async {
+            sleep(Duration::from_secs(1)).await;
+            send(&mut sender, BYTES_MIN).await
+        };
+        let (sent, read) = tokio::join!(late, body.frame());
+        sent.unwrap();
+        read.unwrap().unwrap();
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{panic::resume_unwind, thread::available_parallelism};
 
+use any_spawner::{CustomExecutor, Executor, PinnedFuture, PinnedLocalFuture};
 use app::error::AppError;
 use axum::{
     body::Body,
@@ -38,6 +39,27 @@ impl Renderers {
             },
         }
     }
+}
+
+/// Runs what a page begins (its resources above all) under the name of the request: what they log can be found by its id.
+struct Named;
+
+impl CustomExecutor for Named {
+    fn spawn(&self, future: PinnedFuture<()>) {
+        tokio::spawn(future.in_current_span());
+    }
+
+    fn spawn_local(&self, future: PinnedLocalFuture<()>) {
+        tokio::task::spawn_local(future.in_current_span());
+    }
+
+    fn poll_local(&self) {}
+}
+
+/// Before anything of Leptos runs, which otherwise takes an executor of its own.
+pub(crate) fn name_what_they_begin() {
+    // Set already, it is the same one.
+    let _ = Executor::init_custom_executor(Named);
 }
 
 /// Around all pages. What server functions begin goes on where everything else does.

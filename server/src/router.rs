@@ -28,12 +28,16 @@ use tower_http::{
     trace::TraceLayer,
 };
 use tracing::{Span, field::Empty, info, info_span};
-use vwaza::{backend::Backend, domain::problem::Problem};
+use vwaza::{
+    backend::{Backend, sessions::is_secure},
+    domain::problem::Problem,
+};
 
 use crate::{
+    client::Peers,
     config::Config,
-    errors, events, health, limits, media, metrics, my_data, pages,
-    security::{COMMON_HEADERS, INERT_CSP, forms_and_json_only},
+    errors, events, health, limits, media, metrics, my_data, pages, plain_forms,
+    security::{COMMON_HEADERS, INERT_CSP, STRICT_TRANSPORT, forms_and_json_only, own_referers_only},
     site::Site,
     tus, upload_form,
 };
@@ -41,7 +45,7 @@ use crate::{
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Forms are small: the longest reason and the longest password fit many times over.
-const FORM_MAX_BYTES: usize = 64 * 1024;
+pub(crate) const FORM_MAX_BYTES: usize = 64 * 1024;
 /// Longer than any honest page or server function takes.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -51,6 +55,8 @@ pub(crate) struct AppState {
     pub(crate) site: Site,
     pub(crate) metrics: PrometheusHandle,
     pub(crate) metrics_token: Option<String>,
+    /// Where the site is for clients that take no path for an address; `None`: nobody has said.
+    pub(crate) advertised_url: Option<String>,
     pub(crate) renderers: pages::Renderers,
     leptos: LeptosOptions,
 }
@@ -69,20 +75,27 @@ pub(crate) fn router(
     backend: Arc<Backend>,
     site: Site,
     metrics: PrometheusHandle,
+    peers: Arc<Peers>,
     config: &Config,
 ) -> Result<Router, BadPublicUrl> {
+    pages::name_what_they_begin();
     let csrf =
         CsrfLayer::new().add_trusted_origin(&config.public_url).map_err(|error| BadPublicUrl(error.to_string()))?;
     let leptos = LeptosOptions::builder().output_name("vwaza").build();
     let shape = middleware::from_fn_with_state(site.clone(), errors::shape);
     let count = middleware::from_fn_with_state(Arc::clone(&backend), limits::count);
-    let name_client = middleware::from_fn_with_state(Arc::new(config.peers()), limits::name_client);
+    let at_once = middleware::from_fn_with_state(Arc::clone(&backend), limits::at_once);
+    let name_client = middleware::from_fn_with_state(peers, limits::name_client);
+    let host: Arc<str> =
+        config.public_url.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default().into();
+    let own_referers_only = middleware::from_fn_with_state(host, own_referers_only);
     let guarded = Arc::clone(&backend);
     let state = AppState {
         backend,
         site,
         metrics,
         metrics_token: config.metrics_token.clone(),
+        advertised_url: config.advertised_url.clone(),
         renderers: pages::Renderers::new(),
         leptos,
     };
@@ -110,6 +123,8 @@ pub(crate) fn router(
     let rendered = Router::new()
         .leptos_routes_with_context(&state, generate_route_list(App), pages::context(&state), pages::document(&state))
         .layer(middleware::from_fn_with_state(state.clone(), pages::on_one_thread))
+        .layer(middleware::from_fn_with_state(state.clone(), plain_forms::answer))
+        .layer(middleware::from_fn_with_state(state.clone(), plain_forms::show))
         .layer(RequestBodyLimitLayer::new(FORM_MAX_BYTES))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, PAGE_TIMEOUT))
         .layer(middleware::from_fn(forms_and_json_only))
@@ -119,6 +134,7 @@ pub(crate) fn router(
         .merge(api)
         .merge(rendered)
         .with_state(state)
+        .layer(at_once)
         // A page of another site that sends forms uses up no limit of its visitors.
         .layer(count)
         .layer(csrf);
@@ -140,6 +156,10 @@ pub(crate) fn router(
     for (name, value) in COMMON_HEADERS {
         router = router.layer(SetResponseHeaderLayer::if_not_present(name, value));
     }
+    if is_secure(&config.public_url) {
+        let header = header::STRICT_TRANSPORT_SECURITY;
+        router = router.layer(SetResponseHeaderLayer::if_not_present(header, STRICT_TRANSPORT));
+    }
     let router = router
         .layer(
             TraceLayer::new_for_http()
@@ -153,7 +173,7 @@ pub(crate) fn router(
         .layer(middleware::map_request(forget_request_id));
     // A router's own layers see a request once its route is found, by its method.
     let router = Router::new().fallback_service(router).layer(middleware::map_request(tus::override_method));
-    Ok(router.layer(name_client))
+    Ok(router.layer(own_referers_only).layer(name_client))
 }
 
 fn tus_routes() -> Router<AppState> {

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{FromRequestParts, Request},
+    extract::{FromRequestParts, Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use axum_extra::extract::CookieJar;
-use http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, request::Parts};
 use leptos::{nonce::use_nonce, prelude::use_context};
 use leptos_axum::ResponseOptions;
 use vwaza::{
-    backend::{Backend, sessions::SecretToken},
+    backend::{Backend, access_tokens, sessions::SecretToken},
     domain::{account::Actor, problem::Problem},
 };
 
@@ -64,8 +64,21 @@ fn bearer(authorization: &[u8]) -> Option<String> {
 }
 
 pub(crate) fn session_token(backend: &Arc<Backend>, parts: &Parts) -> Option<SecretToken> {
-    let jar = CookieJar::from_headers(&parts.headers);
+    session_token_in(backend, &parts.headers)
+}
+
+fn session_token_in(backend: &Arc<Backend>, headers: &HeaderMap) -> Option<SecretToken> {
+    let jar = CookieJar::from_headers(headers);
     SecretToken::parse(jar.get(backend.session_cookie().name())?.value())
+}
+
+/// The token that says who asks, whether or not it is worth anything: where uploads are made, an access token goes before the session's;
+/// elsewhere nobody reads one.
+pub(crate) fn requesters_token<B>(backend: &Arc<Backend>, request: &http::Request<B>) -> Option<SecretToken> {
+    let headers = request.headers();
+    let token = headers.get(header::AUTHORIZATION).filter(|_| request.uri().path().starts_with("/api/uploads"));
+    let token = token.and_then(|value| access_tokens::parse(&bearer(value.as_bytes())?));
+    token.or_else(|| session_token_in(backend, headers))
 }
 
 /// The page that is being rendered may run its own scripts only.
@@ -92,6 +105,27 @@ pub(crate) const COMMON_HEADERS: [(HeaderName, HeaderValue); 3] = [
     (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
 ];
+
+/// For a site that is reached over TLS only: browsers don't ask for it otherwise for a year. Other hosts below it are not ours to speak for.
+pub(crate) const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=31536000");
+
+/// Takes away every `Referer` that is no page of ours: whatever reads it further in leads nowhere else. `public` is the host of the public
+/// address; a proxy may ask for another one.
+pub(crate) async fn own_referers_only(State(public): State<Arc<str>>, mut request: Request, next: Next) -> Response {
+    if !has_own_referer(request.headers(), &public) {
+        request.headers_mut().remove(header::REFERER);
+    }
+    next.run(request).await
+}
+
+fn has_own_referer(headers: &HeaderMap, public: &str) -> bool {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let Some(referer) = text(header::REFERER).and_then(|referer| referer.parse::<Uri>().ok()) else { return false };
+    let is_http = matches!(referer.scheme_str(), Some("http" | "https"));
+    let hosts = [Some(public), text(header::HOST)];
+    let is_from = |host: &str| referer.authority().is_some_and(|from| from.as_str().eq_ignore_ascii_case(host));
+    is_http && hosts.into_iter().flatten().any(is_from)
+}
 
 /// Server functions take forms and JSON, and only where the request says so: any page on the web can send plain text.
 pub(crate) async fn forms_and_json_only(request: Request, next: Next) -> Response {

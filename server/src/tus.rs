@@ -4,11 +4,12 @@
 use app::error::AppError;
 use axum::{
     Json,
-    body::Body,
+    body::{Body, HttpBody},
     extract::{Path, Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use futures::StreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use httpdate::fmt_http_date;
 use time::OffsetDateTime;
@@ -42,6 +43,10 @@ const UPLOAD_CHECKSUM: HeaderName = HeaderName::from_static("upload-checksum");
 const TUS_CHECKSUM_ALGORITHM: HeaderName = HeaderName::from_static("tus-checksum-algorithm");
 const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
 const UPLOAD_METADATA: HeaderName = HeaderName::from_static("upload-metadata");
+/// Headers that ask for an extension of tus that is not spoken here, and its name. Without an error, their clients would take an
+/// ordinary upload for what they asked for.
+const UNSUPPORTED: [(&str, &str); 2] =
+    [("upload-concat", "concatenation"), ("upload-defer-length", "creation-defer-length")];
 const CHUNK_TYPE: &str = "application/offset+octet-stream";
 /// Of the header Upload-Metadata, which is kept as it comes.
 const METADATA_MAX_BYTES: usize = 8 * 1024;
@@ -91,14 +96,16 @@ pub(crate) async fn options(State(state): State<AppState>) -> impl IntoResponse 
 /// answer's offset says so.
 pub(crate) async fn create(State(state): State<AppState>, Uploader(actor): Uploader, request: Request<Body>) -> Answer {
     let headers = request.headers();
-    check_version(headers)?;
+    check_protocol(headers)?;
+    let brings_chunk = is_chunk(headers);
     let checksum = parse_checksum(headers)?;
-    let given = headers.get(UPLOAD_METADATA).map_or(b"".as_slice(), HeaderValue::as_bytes);
+    // Several lines of a list are one list.
+    let given = headers.get_all(UPLOAD_METADATA).iter().map(HeaderValue::as_bytes).collect::<Vec<_>>().join(&b","[..]);
     if given.len() > METADATA_MAX_BYTES {
         let message = format!("The header {UPLOAD_METADATA} has more than {METADATA_MAX_BYTES} bytes.");
         return Err(Problem::BadRequest(message).into());
     }
-    let metadata = parse_metadata(given)?;
+    let metadata = parse_metadata(&given)?;
     let text = |key: &str| metadata.get(key).cloned().unwrap_or_default();
     let intent = RawIntent {
         target: text("target").parse()?,
@@ -108,14 +115,18 @@ pub(crate) async fn create(State(state): State<AppState>, Uploader(actor): Uploa
         sha256: metadata.get("sha256").cloned(),
     };
     // It is ASCII, or it would not have been parsed.
-    let metadata = String::from_utf8_lossy(given).into_owned();
-    let channel = if is_chunk(headers) { Channel::TusWithBytes { metadata } } else { Channel::Tus { metadata } };
+    let metadata = String::from_utf8_lossy(&given).into_owned();
+    let mut body = Some(request.into_body());
+    if !brings_chunk && brings_bytes(body.take()).await {
+        return Err(not_a_chunk().into());
+    }
+    let channel = if brings_chunk { Channel::TusWithBytes { metadata } } else { Channel::Tus { metadata } };
     let uploads = state.backend.uploads();
     let begun = uploads.begin(&actor, &intent, channel).await.map_err(fail)?;
-    let location = HeaderValue::from_str(&begun.url).map_err(|_| Failure::from(AppError::internal()))?;
-    let received = if is_chunk(headers) && begun.offset == 0 {
-        let body = request.into_body().into_data_stream();
-        uploads.receive(&actor, begun.id, 0, body, checksum).await
+    let address = format!("{}{}", state.advertised_url.as_deref().unwrap_or_default(), begun.url);
+    let location = HeaderValue::from_str(&address).map_err(|_| Failure::from(AppError::internal()))?;
+    let received = if let Some(body) = body.filter(|_| begun.offset == 0) {
+        uploads.receive(&actor, begun.id, 0, body.into_data_stream(), checksum).await
     } else if begun.offset == begun.length {
         // Whoever hears that all of it is here sends no more: it is judged first.
         uploads.offset(&actor, begun.id).await
@@ -141,6 +152,21 @@ pub(crate) async fn create(State(state): State<AppState>, Uploader(actor): Uploa
     Ok(answer)
 }
 
+/// Whether a body has bytes. Where its head does not say, the first of them are waited for.
+async fn brings_bytes(body: Option<Body>) -> bool {
+    let Some(body) = body.filter(|body| !body.is_end_stream()) else { return false };
+    if let Some(length) = body.size_hint().exact() {
+        return length > 0;
+    }
+    let mut bytes = body.into_data_stream();
+    while let Some(piece) = bytes.next().await {
+        if piece.is_ok_and(|piece| !piece.is_empty()) {
+            return true;
+        }
+    }
+    false
+}
+
 /// Whether the same may work in a moment.
 fn is_passing(status: StatusCode) -> bool {
     matches!(status, StatusCode::LOCKED | StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE)
@@ -163,7 +189,7 @@ pub(crate) async fn head(
     Path(address): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Answer {
-    check_version(&headers)?;
+    check_protocol(&headers)?;
     let (_, id) = parse_address(&address)?;
     let uploads = state.backend.uploads();
     let upload = uploads.offset(&actor, id).await.map_err(fail)?;
@@ -188,23 +214,25 @@ pub(crate) async fn patch(
     let uploads = state.backend.uploads();
     match receive(&uploads, &actor, id, request).await {
         Ok(received) => Ok((StatusCode::NO_CONTENT, far(&received)).into_response()),
-        Err(failure) => {
-            let mut answer = failure.into_response();
-            // Where the database is away nobody can say.
-            if let Ok(Some(expires)) = uploads.expires_at(&actor, id).await {
-                answer.headers_mut().extend(expiry(expires));
-            }
-            Ok(answer)
-        }
+        Err(failure) => Ok(with_offset(failure, &uploads, &actor, id).await),
     }
+}
+
+/// A failure that says how far its upload truly is and until when it is kept, so that the client can go on from there.
+async fn with_offset(failure: Failure, uploads: &Uploads, actor: &Actor, id: UploadId) -> Response {
+    let mut answer = failure.into_response();
+    // Where the database is away nobody can say.
+    if let Ok(Some(so_far)) = uploads.so_far(actor, id).await {
+        answer.headers_mut().extend(far(&so_far));
+    }
+    answer
 }
 
 async fn receive(uploads: &Uploads, actor: &Actor, id: UploadId, request: Request<Body>) -> Result<Received, Failure> {
     let headers = request.headers();
-    check_version(headers)?;
+    check_protocol(headers)?;
     if !is_chunk(headers) {
-        let message = format!("Send chunks as {CHUNK_TYPE}.");
-        return Err(Problem::Refused { status: 415, message }.into());
+        return Err(not_a_chunk().into());
     }
     let offset = u64::try_from(number(headers, &UPLOAD_OFFSET)?).map_err(|_| bad_number(&UPLOAD_OFFSET))?;
     let checksum = parse_checksum(headers)?;
@@ -213,8 +241,13 @@ async fn receive(uploads: &Uploads, actor: &Actor, id: UploadId, request: Reques
 }
 
 fn is_chunk(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = only(headers, &header::CONTENT_TYPE).ok().flatten();
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     kind.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case(CHUNK_TYPE))
+}
+
+fn not_a_chunk() -> Problem {
+    Problem::Refused { status: 415, message: format!("Send bytes as {CHUNK_TYPE}.") }
 }
 
 /// How far an upload is, in headers.
@@ -230,20 +263,23 @@ fn expiry(at: OffsetDateTime) -> Option<(HeaderName, HeaderValue)> {
 }
 
 fn parse_checksum(headers: &HeaderMap) -> Result<Option<Checksum>, Problem> {
-    headers.get(UPLOAD_CHECKSUM).map(|header| Checksum::parse(header.as_bytes())).transpose()
+    only(headers, &UPLOAD_CHECKSUM)?.map(|header| Checksum::parse(header.as_bytes())).transpose()
 }
 
-/// Termination: gives an upload up.
+/// Termination: gives an upload up, or takes a file that is here already out of its draft.
 pub(crate) async fn terminate(
     State(state): State<AppState>,
     Uploader(actor): Uploader,
     Path(address): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Answer {
-    check_version(&headers)?;
+    check_protocol(&headers)?;
     let (_, id) = parse_address(&address)?;
-    state.backend.uploads().terminate(&actor, id).await.map_err(fail)?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    let uploads = state.backend.uploads();
+    match uploads.terminate(&actor, id).await {
+        Ok(()) => Ok(StatusCode::NO_CONTENT.into_response()),
+        Err(error) => Ok(with_offset(fail(error), &uploads, &actor, id).await),
+    }
 }
 
 fn parse_address((spool, id): &(String, String)) -> Result<(SpoolId, UploadId), Problem> {
@@ -254,18 +290,40 @@ fn parse_address((spool, id): &(String, String)) -> Result<(SpoolId, UploadId), 
 }
 
 /// # Errors
-/// 412, with the version that is spoken here.
-fn check_version(headers: &HeaderMap) -> Result<(), Problem> {
-    if headers.get(TUS_RESUMABLE) == Some(&VERSION) {
-        Ok(())
-    } else {
-        Err(Problem::Refused { status: 412, message: "Speak tus 1.0.0: send the header Tus-Resumable: 1.0.0.".into() })
+/// 412, with the version that is spoken here; 400 for a header of an extension that is not.
+fn check_protocol(headers: &HeaderMap) -> Result<(), Problem> {
+    if only(headers, &TUS_RESUMABLE).ok().flatten() != Some(&VERSION) {
+        let message = "Speak tus 1.0.0: send the header Tus-Resumable: 1.0.0.".into();
+        return Err(Problem::Refused { status: 412, message });
+    }
+    if let Some((header, extension)) = UNSUPPORTED.iter().find(|(header, _)| headers.contains_key(*header)) {
+        return Err(not_spoken(header, extension));
+    }
+    let trailers = headers.get_all(header::TRAILER).iter().filter_map(|names| names.to_str().ok());
+    let mut trailers = trailers.flat_map(|names| names.split(','));
+    if trailers.any(|name| name.trim().eq_ignore_ascii_case(UPLOAD_CHECKSUM.as_str())) {
+        return Err(not_spoken("trailer", "checksum-trailer"));
+    }
+    Ok(())
+}
+
+fn not_spoken(header: &str, extension: &str) -> Problem {
+    Problem::BadRequest(format!(
+        "The header {header} belongs to the extension {extension} of tus, which this server does not speak. OPTIONS lists those that it does."
+    ))
+}
+
+/// The value of a header that may come once.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Problem> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (_, Some(_)) => Err(Problem::BadRequest(format!("Send the header {name} once."))),
+        (value, None) => Ok(value),
     }
 }
 
 fn number(headers: &HeaderMap, name: &HeaderName) -> Result<i64, Problem> {
-    headers
-        .get(name)
+    only(headers, name)?
         .and_then(|value| value.to_str().ok().map(str::trim))
         // A sign is no digit.
         .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))

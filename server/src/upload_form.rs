@@ -23,13 +23,18 @@ use axum::{
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
 use tokio::{sync::mpsc, time::timeout};
-use vwaza::domain::{
-    problem::Problem,
-    upload::{UploadTarget, display_file_name},
+use vwaza::{
+    backend::limits::Rule,
+    domain::{
+        limits::LimitedBy,
+        problem::Problem,
+        upload::{UploadTarget, display_file_name},
+    },
 };
 
 use crate::{
     errors::{Answer, Failure, fail, page_of},
+    limits,
     router::AppState,
     security::CurrentUser,
 };
@@ -45,6 +50,7 @@ const UNPARSED_MAX_BYTES: usize = 4 * 1024 * 1024;
 
 pub(crate) async fn upload(State(state): State<AppState>, CurrentUser(actor): CurrentUser, request: Request) -> Answer {
     let headers = request.headers().clone();
+    let client = limits::client(&request);
     let at_most_bytes = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse().ok())
@@ -66,6 +72,10 @@ pub(crate) async fn upload(State(state): State<AppState>, CurrentUser(actor): Cu
                     let message = format!("“{}” is empty. Choose another one.", display_file_name(&file_name));
                     return Err(Problem::Refused { status: 422, message }.into());
                 };
+                // The request itself has counted as the creation of the first one.
+                if has_file && let Some(client) = client.clone() {
+                    state.backend.limits().require(Rule::UploadCreation, client, LimitedBy::Network).await?;
+                }
                 let (pieces, body) = mpsc::channel(CHUNKS_AHEAD);
                 let uploads = state.backend.uploads();
                 let mut receive =

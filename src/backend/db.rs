@@ -1,13 +1,18 @@
 //! The pool and the schema.
 
-use std::{str::FromStr, time::Duration};
+use std::{
+    str::FromStr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use futures::{FutureExt, future::select_ok};
 use sqlx::{
-    PgPool, Postgres, Transaction,
+    Connection, PgConnection, PgPool, Postgres, Transaction,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-use tokio::time::timeout;
+use tokio::{sync::Mutex, time::timeout};
 use tracing::Instrument;
 
 use super::Result;
@@ -24,12 +29,19 @@ const LOCK_TIMEOUT: &str = "10s";
 /// Longer than any statement of ours should take by far. Migrations take what they need.
 const STATEMENT_TIMEOUT: &str = "60s";
 const HEALTH_TIMEOUT: Duration = Duration::from_millis(1500);
+/// A look at the database is as good as a new one for so long.
+const HEALTH_SHARED_FOR: Duration = Duration::from_millis(100);
 /// Longer than a locked row is waited for: what has not been answered by then, and does little, never will be.
 pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
 pub(super) async fn connect(url: &str, jobs: u32) -> Result<PgPool> {
     let limits = [("lock_timeout", LOCK_TIMEOUT), ("statement_timeout", STATEMENT_TIMEOUT)];
-    open(options(url)?.options(limits), POOL_BASE_CONNECTIONS + jobs).await
+    open(options(url)?.options(limits), pool_connections(jobs)).await
+}
+
+/// The pool's, with so many jobs at once.
+pub(super) fn pool_connections(jobs: u32) -> u32 {
+    POOL_BASE_CONNECTIONS + jobs.max(1)
 }
 
 async fn open(options: PgConnectOptions, connections: u32) -> Result<PgPool> {
@@ -80,9 +92,74 @@ pub(super) async fn answered<T>(patience: Duration, asked: impl Future<Output = 
     timeout(patience, asked).await.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut.into()))
 }
 
-pub(super) async fn is_up(db: &PgPool) -> bool {
-    let answer = timeout(HEALTH_TIMEOUT, sqlx::query_scalar!("select 1").fetch_one(db)).await;
-    matches!(answer, Ok(Ok(_)))
+/// Looks whether the database answers, over a connection of its own: that a pool has none to spare, or a row is locked, says nothing of the
+/// database.
+pub(super) struct HealthCheck {
+    options: PgConnectOptions,
+    last: Mutex<Look>,
+}
+
+struct Look {
+    /// Kept for the next look while it works.
+    connection: Option<PgConnection>,
+    seen: Option<(Instant, bool)>,
+}
+
+impl HealthCheck {
+    /// Connects at once: a database that is too busy later to let anybody in quickly is up all the same.
+    pub(super) async fn open(url: &str) -> Result<Self> {
+        let options = options(url)?;
+        let connection = Some(PgConnection::connect_with(&options).await?);
+        Ok(Self { options, last: Mutex::new(Look { connection, seen: None }) })
+    }
+
+    /// All who ask at once, or shortly after one another, share one look.
+    pub(super) async fn is_up(self: &Arc<Self>) -> bool {
+        let check = Arc::clone(self);
+        // Whoever asks may go away, and would take the connection along.
+        tokio::spawn(async move { check.look().await }.in_current_span()).await.unwrap_or(false)
+    }
+
+    async fn look(&self) -> bool {
+        let mut last = self.last.lock().await;
+        if let Some((at, is_up)) = last.seen
+            && at.elapsed() < HEALTH_SHARED_FOR
+        {
+            return is_up;
+        }
+        let kept = last.connection.take();
+        let is_up = match timeout(HEALTH_TIMEOUT, self.ask(kept)).await {
+            Ok(Ok(connection)) => {
+                last.connection = Some(connection);
+                true
+            }
+            // It answers; it has no connection to spare (class 53).
+            Ok(Err(sqlx::Error::Database(error))) => error.code().is_some_and(|code| code.starts_with("53")),
+            Ok(Err(_)) | Err(_) => false,
+        };
+        last.seen = Some((Instant::now(), is_up));
+        is_up
+    }
+
+    /// The kept connection may have died, perhaps without a word: then another one is tried, soon and beside it.
+    async fn ask(&self, kept: Option<PgConnection>) -> Result<PgConnection, sqlx::Error> {
+        let Some(kept) = kept else { return self.ask_anew().await };
+        let mut asked = ask_on(kept).boxed();
+        match timeout(HEALTH_TIMEOUT / 3, &mut asked).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(_)) => self.ask_anew().await,
+            Err(_) => select_ok([asked, self.ask_anew().boxed()]).await.map(|(connection, _)| connection),
+        }
+    }
+
+    async fn ask_anew(&self) -> Result<PgConnection, sqlx::Error> {
+        ask_on(PgConnection::connect_with(&self.options).await?).await
+    }
+}
+
+async fn ask_on(mut connection: PgConnection) -> Result<PgConnection, sqlx::Error> {
+    sqlx::query_scalar!("select 1").fetch_one(&mut connection).await?;
+    Ok(connection)
 }
 
 #[cfg(test)]

@@ -2,10 +2,11 @@
 
 use std::{error, io, iter::successors};
 
+use rustix::io::Errno;
 use sqlx::error::ErrorKind;
 use thiserror::Error;
 
-use super::storage::Verb;
+use super::{storage::Verb, uploads::SpoolShareTaken};
 use crate::domain::{ids::JobId, problem::Problem};
 
 #[derive(Debug, Error)]
@@ -60,17 +61,39 @@ impl Error {
                     "Our storage is not answering. What you sent is safe; try again in a minute.".into(),
                 ))
             }
+            Self::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<SpoolShareTaken>()) => {
+                Ok(Problem::SpoolShare)
+            }
             Self::Io(_) if self.is_disk_full() => Ok(Problem::DiskFull),
+            Self::Io(_) if self.is_exhausted() => {
+                tracing::error!(error = ?self, "this machine has no descriptors or no memory left");
+                Ok(Problem::Unavailable("The server is busy. What you sent is safe; try again in a minute.".into()))
+            }
             fault => Err(fault),
         }
     }
 
     /// Whether a disk of ours takes no more, or no more of this user's; the one of local storage, too.
     pub(super) fn is_disk_full(&self) -> bool {
-        let of_system = |error: &(dyn error::Error + 'static)| error.downcast_ref().map(io::Error::kind);
+        self.of_system().any(|error| matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+    }
+
+    /// Whether this machine has no descriptors or no memory left.
+    fn is_exhausted(&self) -> bool {
+        self.of_system().any(is_exhaustion)
+    }
+
+    /// Whether this machine, or a disk of its own, is to blame, and no file: descriptors or memory ran out, or a disk cannot be read or written.
+    /// A file that is missing is another matter.
+    pub(super) fn is_of_this_machine(&self) -> bool {
+        let is_own = matches!(self, Self::Io(error) if error.raw_os_error().is_some() && error.kind() != io::ErrorKind::NotFound);
+        is_own || self.of_system().any(|error| is_exhaustion(error) || is_of_disk(error))
+    }
+
+    /// What the system says, however deep it is wrapped.
+    fn of_system(&self) -> impl Iterator<Item = &io::Error> {
         successors(Some(self as &(dyn error::Error + 'static)), |error| error.source())
-            .filter_map(of_system)
-            .any(|kind| matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+            .filter_map(<dyn error::Error>::downcast_ref)
     }
 
     /// Whether it says that the storage is not well, rather than something about one object.
@@ -90,6 +113,17 @@ impl Error {
         matches!(self, Self::Database(sqlx::Error::Database(error))
             if error.kind() == ErrorKind::UniqueViolation && error.constraint() == Some(constraint))
     }
+}
+
+fn is_exhaustion(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::OutOfMemory
+        || matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS))
+}
+
+fn is_of_disk(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StaleNetworkFileHandle, StorageFull};
+    matches!(error.kind(), QuotaExceeded | ReadOnlyFilesystem | StaleNetworkFileHandle | StorageFull)
+        || matches!(Errno::from_io_error(error), Some(Errno::IO | Errno::NODEV | Errno::NXIO))
 }
 
 /// Whether it says that the database is not well, rather than something about one statement.
@@ -121,5 +155,39 @@ mod tests {
         }
         assert!(!io(io::ErrorKind::NotFound).is_disk_full() && !stored(io::ErrorKind::TimedOut).is_disk_full());
         assert!(!Error::CircuitOpen.is_disk_full());
+    }
+
+    #[test]
+    fn what_the_machine_is_out_of_is_no_fault_of_a_file() {
+        let stored = |error: io::Error| {
+            let error = object_store::Error::Generic { store: "folder", source: Box::new(error) };
+            Error::StorageDown { verb: Verb::Write, source: Box::new(error.into()) }
+        };
+        for errno in [
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::NOMEM,
+            Errno::NOBUFS,
+            Errno::IO,
+            Errno::NOSPC,
+            Errno::DQUOT,
+            Errno::ROFS,
+            Errno::STALE,
+            Errno::NODEV,
+            Errno::NXIO,
+        ] {
+            let system = || io::Error::from(errno);
+            assert!(Error::Io(system()).is_of_this_machine() && stored(system()).is_of_this_machine(), "{errno}");
+        }
+        // Nobody but the operator takes our own files from us.
+        assert!(Error::Io(Errno::ACCESS.into()).is_of_this_machine());
+        assert!(!Error::Io(Errno::NOENT.into()).is_of_this_machine());
+        assert!(!Error::Io(io::ErrorKind::UnexpectedEof.into()).is_of_this_machine());
+        // That is the storage's.
+        assert!(!stored(Errno::CONNREFUSED.into()).is_of_this_machine());
+        assert!(!Error::CircuitOpen.is_of_this_machine());
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS] {
+            assert!(matches!(Error::Io(errno.into()).into_problem(), Ok(Problem::Unavailable(_))), "{errno}");
+        }
     }
 }

@@ -5,15 +5,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{
     Backend, Result, access_tokens,
     accounts::{browsers, my_data, reset, security_log, two_factor, verification},
-    db, jobs, mail, queue, reaper,
+    db, flashes, jobs, mail, measures, queue, reaper,
 };
 
 const ROUND_EVERY_MAX: Duration = Duration::from_secs(60);
+/// Adding up what is stored reads the row of every object.
+const STORED_ADDED_UP_EVERY: Duration = Duration::from_secs(60 * 60);
 const ROUND_EVERY_MIN: Duration = Duration::from_millis(100);
 /// A chore that has not ended by then goes on in the next round: it may wait for a line that has died.
 const CHORE_MAX: Duration = Duration::from_secs(90);
@@ -24,22 +26,32 @@ pub(super) async fn run(backend: Arc<Backend>) {
     let shutdown = backend.shutdown();
     let mut ticks = interval((backend.settings.keeping.orphan_grace / 4).clamp(ROUND_EVERY_MIN, ROUND_EVERY_MAX));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut added_up_at: Option<Instant> = None;
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
             _ = ticks.tick() => {}
         }
+        let adds_up = added_up_at.is_none_or(|at| at.elapsed() > STORED_ADDED_UP_EVERY);
+        if adds_up {
+            added_up_at = Some(Instant::now());
+        }
         tokio::select! {
             () = shutdown.cancelled() => return,
-            () = round(&backend) => {}
+            () = round(&backend, adds_up) => {}
         }
     }
 }
 
-async fn round(backend: &Arc<Backend>) {
+async fn round(backend: &Arc<Backend>, adds_up: bool) {
+    if adds_up {
+        chore("the sum of what is stored", measures::add_up_stored(backend)).await;
+    }
     let uploads = backend.uploads();
     chore("uploads that nobody has completed", uploads.complete_whole()).await;
     chore("expired uploads", uploads.expire()).await;
+    let remove = async { backend.tracks().remove_expired(BATCH).await };
+    chore("tracks whose uploads have expired", counted("removed tracks whose uploads have expired", remove)).await;
     chore("the spool", async { uploads.sweep_spool().await.map(drop) }).await;
     chore("objects that nothing needs", reaper::round(backend)).await;
     chore("expired sessions", forget_sessions(backend)).await;
@@ -56,6 +68,8 @@ async fn round(backend: &Arc<Backend>) {
     .await;
     let purge = two_factor::purge_challenges(&backend.db, BATCH);
     chore("sign-ins that nobody has finished", counted("unfinished sign-ins", purge)).await;
+    let purge = flashes::purge_expired(backend, BATCH);
+    chore("what plain forms came to", counted("flashes that nobody has asked for", purge)).await;
     let tell = access_tokens::tell_of_expiry(backend, BATCH);
     chore("access tokens that are about to expire", counted("notices of expiring access tokens", tell)).await;
     let purge = access_tokens::purge_expired(backend, BATCH);

@@ -19,6 +19,22 @@ pub struct Measures {
     pub storage: CircuitState,
 }
 
+/// Adds up what is stored, for the gauge `vwaza_stored_bytes`. Reads the row of every object.
+pub(super) async fn add_up_stored(backend: &Backend) -> Result<()> {
+    let stored = sqlx::query!(
+        r#"select coalesce(sum(size_bytes) filter (where parent_id is null), 0)::bigint as "originals!",
+                  coalesce(sum(size_bytes) filter (where parent_id is not null), 0)::bigint as "derived!"
+           from objects where state <> 'DOOMED'"#
+    )
+    .fetch_one(&backend.db)
+    .await?;
+    for (kind, bytes) in [("original", stored.originals), ("derived", stored.derived)] {
+        #[expect(clippy::cast_precision_loss, reason = "exact up to 9 PB")]
+        metrics::gauge!("vwaza_stored_bytes", "kind" => kind).set(bytes as f64);
+    }
+    Ok(())
+}
+
 impl Backend {
     pub async fn measures(&self) -> Result<Measures> {
         let mut db = self.db.acquire().await?;

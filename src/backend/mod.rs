@@ -1,6 +1,6 @@
 //! Everything that touches the world: PostgreSQL, storage, spool, queue, media. All SQL of the product is in here.
 
-mod access_tokens;
+pub mod access_tokens;
 pub mod accounts;
 mod db;
 mod dead_letters;
@@ -8,6 +8,7 @@ pub mod embedded_postgres;
 mod error;
 pub mod events;
 mod fail_points;
+mod flashes;
 mod folders;
 mod fsck;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -53,7 +54,7 @@ pub use settings::{
 };
 use sqlx::PgPool;
 pub use storage::install_tls;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
 pub use users::{PasswordAccepted, SignedIn, create_user};
 use uuid::Uuid;
@@ -63,11 +64,16 @@ use crate::domain::{circuit::CircuitState, ids::WorkerId, media::MediaLimits};
 
 const POOL_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Whatever the worker's concurrency.
-const QUEUE_LINES: usize = 8;
+const QUEUE_LINES: usize = 7;
 /// Each waits for the disk with an offset; what waits at the same time is flushed at once.
 const UPLOAD_LINES: usize = 16;
 /// Longer than any statement may take: a claim that was given up and happens all the same costs its job an attempt.
 const CLAIM_PATIENCE: Duration = Duration::from_secs(90);
+
+/// Connections to PostgreSQL that a process opens at most: of the pool, the queue, uploads and the health check. README says it to operators.
+pub fn database_connections(settings: &QueueSettings) -> usize {
+    db::pool_connections(settings.concurrency) as usize + QUEUE_LINES + UPLOAD_LINES + 1
+}
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -86,12 +92,16 @@ pub struct Backend {
     /// The queue's.
     lines: lines::Lines,
     upload_lines: lines::Lines,
+    health_check: Arc<db::HealthCheck>,
     mail: mail::Transport,
+    /// Files that may still be judged.
+    judging: Arc<Semaphore>,
     /// Archives of users' data that may still be begun.
     archives: Arc<Semaphore>,
     session_cookie: sessions::TokenCookie,
     browser_cookie: sessions::TokenCookie,
     challenge_cookie: sessions::TokenCookie,
+    flash_cookie: sessions::TokenCookie,
     shutdown: CancellationToken,
 }
 
@@ -100,10 +110,14 @@ impl Backend {
     /// starts the worker.
     pub async fn start(settings: Settings) -> Result<Arc<Self>> {
         fail_points::arm(&settings.fail_points)?;
+        let data_dir = settings.data_dir.clone();
+        let close = move || ["objects", "spool", "mail"].map(|name| folders::close_to_others(&data_dir.join(name)));
+        spawn_blocking(close).await?;
         let limits = limits::Limits::new(&settings.limits)?;
         let mail = mail::Transport::open(&settings.mail, &settings.data_dir)?;
         migrate_database(&settings.database_url).await?;
-        let db = db::connect(&settings.database_url, settings.queue.concurrency.max(1)).await?;
+        let db = db::connect(&settings.database_url, settings.queue.concurrency).await?;
+        let health_check = Arc::new(db::HealthCheck::open(&settings.database_url).await?);
         let storage = storage::Storage::open(&settings, storage::Storage::folder(&db).await?)?;
         let spool = spool::Spool::open(&settings.data_dir.join("spool")).await?;
         storage.settle(&db).await?;
@@ -114,13 +128,16 @@ impl Backend {
             session_cookie: sessions::TokenCookie::of_session(&settings.public_url),
             browser_cookie: sessions::TokenCookie::of_browser(&settings.public_url),
             challenge_cookie: sessions::TokenCookie::of_challenge(&settings.public_url),
+            flash_cookie: sessions::TokenCookie::of_flash(&settings.public_url),
             mail,
+            judging: uploads::finish::judging_permits(),
             archives: Arc::new(Semaphore::new(accounts::my_data::ARCHIVES_AT_ONCE)),
             worker: worker::Worker::new(WorkerId(Uuid::now_v7()), &settings.queue, shutdown.clone()),
             reaper: reaper::Place::default(),
             limits,
             writers: uploads::writers::Writers::default(),
             lines: lines::Lines::new(db.clone(), QUEUE_LINES, CLAIM_PATIENCE),
+            health_check,
             upload_lines: lines::Lines::new(db.clone(), UPLOAD_LINES, db::PATIENCE),
             db,
             settings,
@@ -157,6 +174,11 @@ impl Backend {
         &self.challenge_cookie
     }
 
+    /// Finds what the last form came to that was sent without scripts.
+    pub fn flash_cookie(&self) -> &sessions::TokenCookie {
+        &self.flash_cookie
+    }
+
     /// Tells a browser that has signed in before.
     pub fn browser_cookie(&self) -> &sessions::TokenCookie {
         &self.browser_cookie
@@ -176,6 +198,10 @@ impl Backend {
 
     pub fn sessions(&self) -> sessions::Sessions<'_> {
         sessions::Sessions(self)
+    }
+
+    pub fn flashes(&self) -> flashes::Flashes<'_> {
+        flashes::Flashes(self)
     }
 
     pub fn access_tokens(&self) -> access_tokens::AccessTokens<'_> {
@@ -234,14 +260,19 @@ impl Backend {
         media_files::MediaFiles(self)
     }
 
-    /// Whether PostgreSQL answers within two seconds.
+    /// Whether PostgreSQL answers within two seconds. However busy it and this process's connections are, it is up.
     pub async fn database_is_up(&self) -> bool {
-        db::is_up(&self.db).await
+        self.health_check.is_up().await
     }
 
     /// The origin that media may be redirected to.
     pub fn media_origin(&self) -> Option<&str> {
         self.storage.origin()
+    }
+
+    /// Whether local storage's disk takes no more.
+    pub fn storage_is_full(&self) -> bool {
+        self.storage.is_full()
     }
 
     /// Whether the storage is asked for anything at present.

@@ -33,6 +33,8 @@ pub(super) struct Claimed {
     pub(super) release: Option<ReleaseId>,
     pub(super) upload: Option<UploadId>,
     pub(super) object: Option<ObjectId>,
+    /// It decodes a track, which may take minutes; what others do takes seconds.
+    pub(super) is_long: bool,
 }
 
 /// A job to be.
@@ -85,6 +87,8 @@ pub(super) async fn enqueue(
         release: job.release,
         upload: job.upload,
         object: job.object,
+        // Nobody claims the examination of a track in this way.
+        is_long: false,
     })
 }
 
@@ -100,6 +104,8 @@ pub(super) struct Claimant {
     pub(super) last_artist: UserId,
     /// The artist who has no turn for the time being: all the others' would be theirs.
     pub(super) crowding: Option<UserId>,
+    /// Also a job that decodes a track.
+    pub(super) may_be_long: bool,
 }
 
 /// Takes the next job that is due: of the artist next in turn, the one due longest. The claim, the attempt and the lease are
@@ -114,20 +120,24 @@ pub(super) async fn claim(db: &mut PgConnection, by: Claimant) -> Result<Option<
                (select id from upload_jobs
                 where status = 'PENDING' and artist_id > $5 and run_after <= now() and artist_id is distinct from $6
                   and (spool_id = $2 or (spool_id is null and not $3))
+                  and ($7 or not exists (select 1 from objects o where o.id = object_id and o.role = 'AUDIO'))
                 order by artist_id, run_after, id limit 1 for update skip locked),
                (select id from upload_jobs
                 where status = 'PENDING' and artist_id <= $5 and run_after <= now() and artist_id is distinct from $6
                   and (spool_id = $2 or (spool_id is null and not $3))
+                  and ($7 or not exists (select 1 from objects o where o.id = object_id and o.role = 'AUDIO'))
                 order by artist_id, run_after, id limit 1 for update skip locked))
            returning id as "id: JobId", kind as "kind: JobKind", attempt, lease_owner as "owner!: WorkerId", retry_count,
                      expired_leases, artist_id as "artist: UserId", release_id as "release: ReleaseId",
-                     upload_id as "upload: UploadId", object_id as "object: ObjectId""#,
+                     upload_id as "upload: UploadId", object_id as "object: ObjectId",
+                     exists (select 1 from objects o where o.id = object_id and o.role = 'AUDIO') as "is_long!""#,
         by.owner as WorkerId,
         by.spool as SpoolId,
         by.own_spool_only,
         by.lease.as_secs_f64(),
         by.last_artist as UserId,
-        by.crowding as Option<UserId>
+        by.crowding as Option<UserId>,
+        by.may_be_long
     )
     .fetch_optional(db)
     .await?;
@@ -248,7 +258,7 @@ pub(super) async fn stuck(db: &PgPool) -> Result<Vec<Claimed>> {
         Claimed,
         r#"select id as "id: JobId", kind as "kind: JobKind", attempt, lease_owner as "owner!: WorkerId", retry_count, expired_leases,
                   artist_id as "artist: UserId", release_id as "release: ReleaseId", upload_id as "upload: UploadId",
-                  object_id as "object: ObjectId"
+                  object_id as "object: ObjectId", false as "is_long!"
            from upload_jobs where status = 'UPLOADING' and lease_expires_at < now()
            order by lease_expires_at limit 100"#
     )
@@ -311,6 +321,18 @@ pub(super) async fn retire(db: &mut PgConnection, job: JobId) -> Result<bool> {
          where id = $1 and status = 'PENDING'
            and not exists (select 1 from uploads u where u.id = upload_id and u.state = 'RECEIVED')",
         job as JobId
+    )
+    .execute(db)
+    .await?;
+    Ok(retired.rows_affected() == 1)
+}
+
+/// Ends the job that would store an upload, if it waits. `false`: it runs, or has ended.
+pub(super) async fn retire_store(db: &mut PgConnection, upload: UploadId) -> Result<bool> {
+    let retired = sqlx::query!(
+        "update upload_jobs set status = 'COMPLETED', outcome = 'superseded', updated_at = now()
+         where upload_id = $1 and kind = 'STORE' and status = 'PENDING'",
+        upload as UploadId
     )
     .execute(db)
     .await?;

@@ -98,6 +98,8 @@ pub struct QueueSettings {
     pub max_failures: u32,
     /// An attempt that has not ended by then never will: it counts as a failure.
     pub attempt_max: Duration,
+    /// Decoding a file for longer counts as a failure, too.
+    pub examination_max: Duration,
     /// Jobs that run at once in this process. 0: only those whose bytes this process alone holds, one at a time.
     pub concurrency: u32,
 }
@@ -110,6 +112,9 @@ impl Default for QueueSettings {
             max_failures: 3,
             // The largest file there may be, on a line of a few Mbit/s.
             attempt_max: Duration::from_secs(60 * 60),
+            // Six hours at 44.1 kHz take half a minute, with a copy to listen to two minutes: time for a machine that is five times as busy
+            // or as slow.
+            examination_max: Duration::from_secs(10 * 60),
             concurrency: 4,
         }
     }
@@ -143,6 +148,10 @@ pub struct LimitSettings {
     pub failed_sign_ins: u32,
     /// Reset mails to one address in an hour.
     pub reset_mails: u32,
+    /// Requests that are under way at once, answers that are still being sent included.
+    pub requests_per_address: u32,
+    /// Requests of one user that are worked on at once. Others wait in line, ten times as many at most.
+    pub requests_per_user: u32,
 }
 
 impl Default for LimitSettings {
@@ -162,6 +171,9 @@ impl Default for LimitSettings {
             streams_per_address: 100,
             failed_sign_ins: 10,
             reset_mails: 3,
+            requests_per_address: 256,
+            // Fewer than the pool has connections: others go on whatever one user does. A page asks some ten things at once.
+            requests_per_user: 8,
         }
     }
 }

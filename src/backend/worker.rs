@@ -7,7 +7,10 @@ mod tests;
 use std::{
     collections::{HashMap, hash_map::Entry},
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -51,6 +54,11 @@ pub(super) struct Worker {
     pub(super) id: WorkerId,
     turns: Arc<Semaphore>,
     concurrency: u32,
+    /// Turns that may decode a track: all but one. A cover, and a file that is only stored, would wait as long as the longest of
+    /// these, whoever's they are.
+    long_turns: Arc<Semaphore>,
+    /// Whether somebody has looked for jobs without being allowed to decode a track: who gives such a turn back has them look again.
+    has_passed_over: AtomicBool,
     /// Taken while a job under suspicion runs, or waits to run, alone: nothing else is claimed meanwhile.
     suspicion: Arc<Semaphore>,
     tasks: TaskTracker,
@@ -74,6 +82,8 @@ impl Worker {
             id,
             turns: Arc::new(Semaphore::new(concurrency as usize)),
             concurrency,
+            long_turns: Arc::new(Semaphore::new((concurrency as usize - 1).max(1))),
+            has_passed_over: AtomicBool::new(false),
             suspicion: Arc::new(Semaphore::new(1)),
             tasks: TaskTracker::new(),
             hand_back: CancellationToken::new(),
@@ -105,7 +115,8 @@ impl Worker {
         let permit = Arc::clone(&self.turns).try_acquire_owned().ok()?;
         let mut running = self.running();
         // Counted at once: many uploads may end in the same moment.
-        (!self.is_crowding(&running, artist)).then(|| Turn { permit, share: self.share(&mut running, artist) })
+        let is_free = !self.is_crowding(&running, artist);
+        is_free.then(|| Turn { permit, share: self.share(&mut running, artist), long: None })
     }
 
     /// The artist whose jobs have all turns but one: that one is for the others, who would wait as long as the longest of these.
@@ -123,6 +134,14 @@ impl Worker {
     fn share(&self, running: &mut HashMap<UserId, u32>, artist: UserId) -> Share {
         *running.entry(artist).or_default() += 1;
         Share { running: Arc::clone(&self.running), artist }
+    }
+
+    fn long_turn(&self) -> Option<OwnedSemaphorePermit> {
+        let turn = Arc::clone(&self.long_turns).try_acquire_owned().ok();
+        if turn.is_none() {
+            self.has_passed_over.store(true, Ordering::Release);
+        }
+        turn
     }
 
     fn running(&self) -> MutexGuard<'_, HashMap<UserId, u32>> {
@@ -173,6 +192,8 @@ impl Worker {
 pub(super) struct Turn {
     permit: OwnedSemaphorePermit,
     share: Share,
+    /// For a job that decodes a track.
+    long: Option<OwnedSemaphorePermit>,
 }
 
 struct Share {
@@ -253,6 +274,7 @@ async fn claim_next(backend: &Backend, permit: OwnedSemaphorePermit) -> Option<(
     if backend.shutdown.is_cancelled() || worker.has_suspect() || backend.storage.circuit() != CircuitState::Closed {
         return None;
     }
+    let long = worker.long_turn();
     let claimant = Claimant {
         owner: worker.id,
         spool: backend.spool.id,
@@ -260,6 +282,7 @@ async fn claim_next(backend: &Backend, permit: OwnedSemaphorePermit) -> Option<(
         lease: backend.settings.queue.lease,
         last_artist: *worker.last_artist(),
         crowding: worker.crowding(),
+        may_be_long: long.is_some(),
     };
     match backend.lines.send(async |line| queue::claim(line, claimant).await).await {
         Ok(job) => {
@@ -267,13 +290,25 @@ async fn claim_next(backend: &Backend, permit: OwnedSemaphorePermit) -> Option<(
             fail::fail_point!("job-claimed");
             *worker.last_artist() = job.artist;
             let share = worker.share(&mut worker.running(), job.artist);
-            Some((job, Turn { permit, share }))
+            let long = if job.is_long { long } else { give_back(backend, long) };
+            Some((job, Turn { permit, share, long }))
         }
         Err(error) => {
             tracing::warn!(error = ?error, "the queue cannot be read; trying again at the next poll");
             None
         }
     }
+}
+
+/// Leaves the turn to whoever was passed over meanwhile. None is left.
+fn give_back(backend: &Backend, long: Option<OwnedSemaphorePermit>) -> Option<OwnedSemaphorePermit> {
+    if long.is_some() {
+        drop(long);
+        if backend.worker.has_passed_over.swap(false, Ordering::AcqRel) {
+            backend.events.jobs().notify_one();
+        }
+    }
+    None
 }
 
 /// Until there may be a job to claim.
@@ -298,6 +333,7 @@ async fn watch_storage(backend: Arc<Backend>) {
         if let Err(error) = db::answered(db::PATIENCE, backend.spool.is_here(&backend.db)).await {
             tracing::warn!(error = ?error, "it cannot be told that this spool is here");
         }
+        backend.storage.look_at_disk(backend.settings.uploads.reserve_bytes).await;
         if backend.storage.probe().await {
             tracing::info!("the storage answers again");
             backend.events.jobs().notify_one();
@@ -358,8 +394,9 @@ pub(super) fn run_in_background(backend: &Arc<Backend>, mut job: Claimed, mut tu
             }
             metrics::histogram!("vwaza_job_duration_seconds", "kind" => kind).record(began.elapsed());
             metrics::counter!("vwaza_jobs_total", "kind" => kind, "outcome" => outcome.as_str()).increment(1);
-            let Turn { permit, share } = turn;
+            let Turn { permit, share, long } = turn;
             drop(share);
+            give_back(&backend, long);
             let Some(next) = claim_next(&backend, permit).await else { return };
             (job, turn) = next;
             undisturbed = backend.worker.suspect(&job);

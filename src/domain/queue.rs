@@ -65,7 +65,8 @@ pub enum AfterFailure {
 
 /// Before the first retry; doubled for each further one.
 const BACKOFF_BASE: Duration = Duration::from_secs(2);
-const BACKOFF_MAX: Duration = Duration::from_secs(10 * 60);
+/// No retry waits for longer.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// `failures` counts this one; `max_failures` is the one that ends in the dead letter queue; `jitter` lies in 0..1.
 pub fn after_failure(failure: Failure, failures: u32, max_failures: u32, jitter: f64) -> AfterFailure {

@@ -10,7 +10,7 @@ use vwaza::domain::{
 };
 
 use crate::support::{
-    App, LONG_SONG_HALF, RawRequest, a_cover, a_long_song, a_song, all_jobs_end, eventually, sha256, spawn_app,
+    App, Client, LONG_SONG_HALF, RawRequest, a_cover, a_long_song, a_song, all_jobs_end, eventually, sha256, spawn_app,
     spawn_app_with,
 };
 
@@ -75,6 +75,37 @@ async fn u8_a_disk_that_others_need_takes_no_small_file_either() {
     app.restart_with(&[("VWAZA_SPOOL_RESERVE_MB", "0")]).await;
     ana.patch(&begun.url, 0, song.clone()).await.expect_status(204);
     ana.attached(begun.id).await;
+    app.agrees().await;
+}
+
+/// By what its disk has left, and by what did not fit.
+#[tokio::test]
+async fn a_full_disk_under_local_storage_is_told_and_fails_no_file() {
+    let state = async |client: &Client| -> (Value, Value) {
+        let health: Value = client.get("/health").await.json();
+        (health["status"].clone(), health["storage"].clone())
+    };
+    let mut app = spawn_app_with(&[EVERYTHING]).await;
+    let anyone = app.anyone();
+    let full = ("degraded".into(), "full".into());
+    eventually("it is full", async || (state(&anyone).await == full).then_some(())).await;
+    let settings = [
+        ("VWAZA_SPOOL_RESERVE_MB", "0"),
+        ("VWAZA_JOB_MAX_RETRIES", "1"),
+        ("VWAZA_FAIL_POINTS", "storage-full=2*return->off"),
+    ];
+    app.restart_with(&settings).await;
+    let well = ("ok".into(), "ok".into());
+    eventually("it is not any more", async || (state(&anyone).await == well).then_some(())).await;
+    let ana = app.artist("Ana").await;
+    let (begun, answer) = ana.upload(UploadTarget::Cover(ana.create_release().await), "cover.png", a_cover(1)).await;
+    answer.expect_status(204);
+    eventually("it is full", async || (state(&anyone).await == full).then_some(())).await;
+    ana.attached(begun.id).await;
+    eventually("it is not any more", async || (state(&anyone).await == well).then_some(())).await;
+    let failures: i64 =
+        sqlx::query_scalar("select sum(retry_count) from upload_jobs").fetch_one(&app.sql).await.unwrap();
+    assert_eq!(failures, 0);
     app.agrees().await;
 }
 

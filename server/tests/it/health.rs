@@ -1,15 +1,19 @@
 //! `/health`, with a database that is there, gone, or dead.
 
-use std::time::{Duration, Instant};
+use std::{
+    task::Poll,
+    time::{Duration, Instant},
+};
 
+use futures::future::join_all;
 use http::Method;
 use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use vwaza::domain::upload::UploadTarget;
 
 use crate::support::{
-    App, Client, LONG_SONG_HALF, RawRequest, a_long_song, a_song, all_jobs_end, assert_in_time, end_all_connections,
-    eventually, form, sha256, soak, spawn_app, spawn_app_with,
+    App, Client, LONG_SONG_HALF, RawRequest, a_long_song, a_song, all_jobs_end, assert_in_time, complete_details,
+    end_all_connections, eventually, form, sha256, soak, spawn_app, spawn_app_with,
 };
 
 #[tokio::test]
@@ -184,6 +188,81 @@ async fn u18_a_chunk_whose_statement_the_database_ended_is_sent_again() {
     let offset = ana.offset(&begun.url).await;
     ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+    app.agrees().await;
+}
+
+/// However many wait for the pool, for rows and for whole tables.
+#[tokio::test]
+async fn r5_a_database_that_is_busy_is_up() {
+    let app = spawn_app().await;
+    let people = join_all(["Ana", "Ben", "Cleo", "Dora"].map(|name| app.artist(name))).await;
+    let held = app.hold_table("lock table releases in access exclusive mode").await;
+    let creations =
+        people.iter().flat_map(|person| (0..12).map(async |_| person.call("releases/create", &form(&[])).await.status));
+    let mut creations = Box::pin(join_all(creations));
+    let is_told = eventually("somebody finds no connection to the database", async || {
+        assert!(futures::poll!(&mut creations).is_pending(), "otherwise this is no test");
+        app.anyone().get("/health").await.expect_status(200);
+        app.log.events("the database cannot be reached").pop()
+    });
+    is_told.await;
+    for _ in 0..20 {
+        let asked = Instant::now();
+        let health: Value = app.anyone().get("/health").await.ok();
+        assert_in_time(asked, Duration::from_secs(2));
+        assert_eq!((&health["status"], &health["database"]), (&"ok".into(), &"ok".into()));
+    }
+    drop(held);
+    creations.await;
+    app.agrees().await;
+}
+
+/// A firewall, say, has forgotten it.
+#[tokio::test]
+async fn a_connection_of_the_health_check_that_died_is_made_anew() {
+    let (app, proxy) = App::behind_a_proxy().await;
+    let client = app.anyone();
+    let is_up = async || (client.get("/health").await.status == 200).then_some(());
+    eventually("it is healthy", is_up).await;
+    proxy.cut();
+    proxy.mend().await;
+    eventually("it is healthy again", is_up).await;
+}
+
+/// All that ask at once share one look, and one connection.
+#[tokio::test]
+async fn many_health_checks_at_once_are_one_look() {
+    let app = spawn_app().await;
+    let anyone = app.anyone();
+    let checks = join_all((0..200).map(|_| async { anyone.get("/health").await.status })).await;
+    assert_eq!(checks, [200; 200]);
+    let open: i64 = sqlx::query_scalar(
+        "select count(*) from pg_stat_activity where datname = current_database() and query = 'select 1'",
+    )
+    .fetch_one(&app.sql)
+    .await
+    .unwrap();
+    assert_eq!(open, 1, "connections that have looked last");
+}
+
+/// What was found in the wild.
+#[tokio::test]
+async fn r5_many_saves_of_one_draft_leave_the_server_healthy() {
+    let app = spawn_app().await;
+    let (ana, ben) = (app.artist("Ana").await, app.artist("Ben").await);
+    let release = ana.create_release().await;
+    let details = complete_details();
+    let mut saves = Box::pin(join_all((0..200).map(|_| ana.save_details(release, &details))));
+    let answers = loop {
+        if let Poll::Ready(answers) = futures::poll!(&mut saves) {
+            break answers;
+        }
+        app.anyone().get("/health").await.expect_status(200);
+        ben.call("account/current", &Vec::new()).await.expect_status(200);
+    };
+    let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+    assert!(statuses.contains(&200), "{statuses:?}");
+    assert!(statuses.iter().all(|status| matches!(status, 200 | 409 | 429 | 503)), "{statuses:?}");
     app.agrees().await;
 }
 

@@ -1,18 +1,21 @@
 //! Rate limits: exact sliding windows, in the memory of this process or, with `REDIS_URL`, in Redis for all processes.
 
+mod at_once;
 mod memory;
 mod pace;
 mod redis;
 mod streams;
 
 use std::{
+    collections::HashMap,
     fmt,
     net::IpAddr,
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-pub use self::streams::StreamSlot;
-use self::{memory::Windows, pace::Pace, redis::Redis, streams::Streams};
+use self::{at_once::AtOnce, memory::Windows, pace::Pace, redis::Redis, streams::Streams};
+pub use self::{at_once::RequestSlot, streams::StreamSlot};
 use sha2::{Digest, Sha256};
 
 use super::{Error, LimitSettings, Result, hex, sessions::SecretToken};
@@ -21,6 +24,11 @@ use crate::domain::{
     limits::{Decision, LimitedBy, Quota},
     problem::Problem,
 };
+
+/// Requests of one user that wait in line, for each that may be under way.
+const USERS_LINE: u32 = 10;
+/// Tokens whose users are remembered.
+const TOKENS_MAX: usize = 10_000;
 
 /// What is limited. The quotas are settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -139,29 +147,60 @@ impl fmt::Display for Client {
     }
 }
 
-/// Where something was counted.
-enum Ledger<'a> {
-    None,
-    Memory(&'a Windows),
-    Redis(&'a Redis),
-}
-
 /// Something that was counted before it was known whether it counts.
 pub struct Counted<'a> {
     rule: Rule,
     client: Client,
-    ledger: Ledger<'a>,
+    /// `None` where nothing is limited.
+    windows: Option<&'a Windows>,
+    /// Redis, where it has counted too.
+    redis: Option<&'a Redis>,
 }
 
 impl Counted<'_> {
-    /// Takes it back. If Redis does not answer in time, it counts on.
+    /// Takes it back. If Redis does not answer in time, it counts on there.
     pub async fn take_back(self, deadline: Instant) {
-        match self.ledger {
-            Ledger::None => {}
-            Ledger::Memory(windows) => windows.take_back(&self.client),
-            Ledger::Redis(redis) => redis.take_back(self.rule, &self.client, deadline).await,
+        if let Some(windows) = self.windows {
+            windows.take_back(&self.client);
+        }
+        if let Some(redis) = self.redis {
+            redis.take_back(self.rule, &self.client, deadline).await;
         }
     }
+}
+
+/// The users of the tokens that are in use: all sessions of a user count together, without a query for each request.
+#[derive(Default)]
+struct KnownTokens(Mutex<HashMap<[u8; 32], UserId>>);
+
+impl KnownTokens {
+    fn user_of(&self, token: &SecretToken) -> Client {
+        let hash = digest(token);
+        self.tokens().get(&hash).map_or(Client::Account(hash), |user| Client::of_user(*user))
+    }
+
+    fn insert(&self, token: &SecretToken, user: UserId) {
+        let mut tokens = self.tokens();
+        if tokens.len() >= TOKENS_MAX {
+            // Those that are in use come back with their next request.
+            tokens.clear();
+        }
+        tokens.insert(digest(token), user);
+    }
+
+    fn tokens(&self) -> MutexGuard<'_, HashMap<[u8; 32], UserId>> {
+        // Nothing panics while it is held.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn digest(token: &SecretToken) -> [u8; 32] {
+    Sha256::digest(token.hash()).into()
+}
+
+fn too_many_at_once(rule: &'static str) -> Problem {
+    metrics::counter!("vwaza_rate_limited_total", "rule" => rule).increment(1);
+    Problem::RateLimited { by: LimitedBy::Network, retry_after_seconds: 1 }
 }
 
 /// The limits of this process.
@@ -173,6 +212,9 @@ pub struct Limits {
     redis: Option<Redis>,
     upload_pace: Pace,
     streams: Streams,
+    requests_of_addresses: AtOnce,
+    requests_of_users: AtOnce,
+    known_tokens: KnownTokens,
 }
 
 impl Limits {
@@ -190,6 +232,9 @@ impl Limits {
             }),
             upload_pace: Pace::new(settings.upload_bytes_per_minute),
             streams: Streams::new(settings.streams_per_user, settings.streams_per_address),
+            requests_of_addresses: AtOnce::new(settings.requests_per_address, 0),
+            requests_of_users: AtOnce::new(settings.requests_per_user, USERS_LINE * settings.requests_per_user),
+            known_tokens: KnownTokens::default(),
             redis: redis.map_err(|error| Error::Corrupt(format!("REDIS_URL is not understood: {error}")))?,
         })
     }
@@ -220,20 +265,28 @@ impl Limits {
         self.count(rule, client, deadline).await.0
     }
 
-    /// Counts a request, and says where it was counted.
-    async fn count(&self, rule: Rule, client: &Client, deadline: Instant) -> (Decision, Ledger<'_>) {
+    /// Counts a request. Returns Redis as well, where it has counted.
+    ///
+    /// What Redis admits is counted in memory too: if Redis goes away, this process goes on from what it has seen itself.
+    async fn count(&self, rule: Rule, client: &Client, deadline: Instant) -> (Decision, Option<&Redis>) {
         let (rule, quota, windows) = self.rule(rule);
         let shared = match &self.redis {
-            Some(redis) => {
-                redis.admit(*rule, *quota, client, deadline).await.map(|decision| (decision, Ledger::Redis(redis)))
-            }
+            Some(redis) => redis.admit(*rule, *quota, client, deadline).await.map(|decision| (decision, redis)),
             None => None,
         };
-        let (decision, ledger) = shared.unwrap_or_else(|| (windows.admit(client), Ledger::Memory(windows)));
+        let (decision, redis) = match shared {
+            Some((decision, redis)) => {
+                if decision.is_admitted {
+                    windows.admit(client);
+                }
+                (decision, Some(redis))
+            }
+            None => (windows.admit(client), None),
+        };
         if !decision.is_admitted {
             metrics::counter!("vwaza_rate_limited_total", "rule" => rule.name()).increment(1);
         }
-        (decision, ledger)
+        (decision, redis)
     }
 
     /// Counts something that an account may have so many of.
@@ -242,11 +295,11 @@ impl Limits {
     /// 429 when it is one too many.
     pub async fn require(&self, rule: Rule, client: Client, by: LimitedBy) -> Result<Counted<'_>, Problem> {
         if !self.is_on {
-            return Ok(Counted { rule, client, ledger: Ledger::None });
+            return Ok(Counted { rule, client, windows: None, redis: None });
         }
-        let (decision, ledger) = self.count(rule, &client, self.deadline()).await;
+        let (decision, redis) = self.count(rule, &client, self.deadline()).await;
         if decision.is_admitted {
-            return Ok(Counted { rule, client, ledger });
+            return Ok(Counted { rule, client, windows: Some(&self.rule(rule).2), redis });
         }
         Err(Problem::RateLimited { by, retry_after_seconds: decision.retry_after_seconds() })
     }
@@ -262,6 +315,41 @@ impl Limits {
     /// 429 when this user, or this client, has too many already.
     pub fn open_stream(&self, user: UserId, client: Client) -> Result<StreamSlot, Problem> {
         self.streams.open(user, client)
+    }
+
+    /// The right to one more request at once from this client. Each process counts for itself.
+    ///
+    /// # Errors
+    /// 429 when there are too many.
+    pub async fn begin_request(&self, client: Client) -> Result<RequestSlot, Problem> {
+        self.requests_of_addresses.begin(client).await.ok_or_else(|| too_many_at_once("requests-of-address"))
+    }
+
+    /// The right to one more request at once of the user whose token this is: a session's or an access token. Waits in line for it. Each
+    /// process counts for itself.
+    ///
+    /// # Errors
+    /// 429 when the line is too long, or does not move.
+    pub async fn begin_request_of(&self, token: &SecretToken) -> Result<RequestSlot, Problem> {
+        let user = self.known_tokens.user_of(token);
+        self.requests_of_users.begin(user).await.ok_or_else(|| too_many_at_once("requests-of-user"))
+    }
+
+    /// The same for a user who is known already. `None` where nothing is limited.
+    ///
+    /// # Errors
+    /// 429 when the line is too long, or does not move.
+    pub async fn begin_request_of_user(&self, user: UserId) -> Result<Option<RequestSlot>, Problem> {
+        if !self.is_on {
+            return Ok(None);
+        }
+        let slot = self.requests_of_users.begin(Client::of_user(user)).await;
+        slot.map(Some).ok_or_else(|| too_many_at_once("requests-of-user"))
+    }
+
+    /// From now on a token's requests count for its user.
+    pub(super) fn knows(&self, token: &SecretToken, user: UserId) {
+        self.known_tokens.insert(token, user);
     }
 
     fn rule(&self, rule: Rule) -> &(Rule, Quota, Windows) {

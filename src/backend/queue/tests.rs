@@ -126,7 +126,15 @@ impl<'a> Both<'a> {
     async fn claim(&mut self, worker: usize) {
         let (owner, last_artist) = self.workers[worker];
         let spool = SpoolId(Uuid::nil());
-        let by = Claimant { owner, spool, own_spool_only: false, lease: LEASE, last_artist, crowding: None };
+        let by = Claimant {
+            owner,
+            spool,
+            own_spool_only: false,
+            lease: LEASE,
+            last_artist,
+            crowding: None,
+            may_be_long: true,
+        };
         let claimed = queue::claim(&mut self.pool.acquire().await.unwrap(), by).await.unwrap();
         let jobs = self.jobs.iter().map(|(id, (artist, job))| (*id, *artist, job));
         assert_eq!(claimed.as_ref().map(|claimed| claimed.id), next_in_turn(jobs, last_artist, self.now));

@@ -10,6 +10,7 @@ use crate::{
     domain::{
         circuit::{Circuit, CircuitState},
         ids::JobId,
+        queue::BACKOFF_MAX,
     },
 };
 
@@ -36,6 +37,9 @@ struct Inner {
     last_answer: Option<Instant>,
     /// A call has failed since the storage last said that it is there.
     is_doubted: bool,
+    /// When the storage last had no room for something, unless it has taken something since.
+    had_no_room: Option<Instant>,
+    disk_is_full: bool,
 }
 
 /// When calls of one kind last succeeded.
@@ -119,12 +123,18 @@ impl Breaker {
             Err(error) if error.is_outage() => {
                 inner.circuit(verb).failed(self.started.elapsed());
                 inner.is_doubted = true;
+                if verb == Verb::Write && error.is_disk_full() {
+                    inner.had_no_room = Some(now);
+                }
                 return Err(Error::StorageDown { verb, source: Box::new(error) });
             }
             // It is there, and did what it was asked to.
             Ok(_) => match verb {
                 Verb::Read => inner.read.note(now, caller),
-                Verb::Write => inner.written.note(now, caller),
+                Verb::Write => {
+                    inner.written.note(now, caller);
+                    inner.had_no_room = None;
+                }
                 Verb::Delete => {}
             },
             // It is there.
@@ -182,6 +192,16 @@ impl Breaker {
         }
     }
 
+    pub(super) fn looked_at_disk(&self, is_full: bool) {
+        self.inner().disk_is_full = is_full;
+    }
+
+    /// Whether the storage has no room left: its disk says so, or the last thing that was to be put did not fit.
+    pub(super) fn is_full(&self) -> bool {
+        let inner = self.inner();
+        inner.disk_is_full || inner.had_no_room.is_some_and(|at| at.elapsed() < BACKOFF_MAX)
+    }
+
     fn inner(&self) -> MutexGuard<'_, Inner> {
         // Nothing panics while it is held, and half a change would do no harm.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
@@ -190,6 +210,8 @@ impl Breaker {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use testing::eventually;
     use uuid::Uuid;
 
@@ -255,6 +277,28 @@ mod tests {
         assert_eq!(breaker.state(), CircuitState::HalfOpen);
         breaker.probed(true);
         assert_eq!(breaker.state(), CircuitState::Closed);
+    }
+
+    #[test]
+    fn a_storage_is_full_from_what_did_not_fit_to_what_does() {
+        let no_room = |kind: io::ErrorKind| {
+            Err(object_store::Error::Generic { store: "test", source: Box::new(io::Error::from(kind)) }.into())
+        };
+        let breaker = Breaker::new();
+        note(&breaker, Verb::Write, outage());
+        assert!(!breaker.is_full());
+        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
+            note(&breaker, Verb::Write, no_room(kind));
+            note(&breaker, Verb::Read, Ok(()));
+            breaker.probed(true);
+            assert!(breaker.is_full(), "{kind}: what can be read says nothing of it");
+            note(&breaker, Verb::Write, Ok(()));
+            assert!(!breaker.is_full(), "{kind}");
+        }
+        breaker.looked_at_disk(true);
+        assert!(breaker.is_full());
+        breaker.looked_at_disk(false);
+        assert!(!breaker.is_full());
     }
 
     #[test]

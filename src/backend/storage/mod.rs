@@ -39,6 +39,8 @@ use crate::domain::{circuit::CircuitState, ids::JobId};
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A storage that nobody has asked anything for so long is asked how it is.
 const IDLE: Duration = Duration::from_secs(30);
+/// A disk with less is full, whatever is to be left free for others: no file of any use fits.
+const FREE_BYTES_MIN: u64 = 1024 * 1024;
 /// How long a signed address gives its object to whoever has it.
 const SIGNED_FOR: Duration = Duration::from_secs(10 * 60);
 
@@ -305,6 +307,22 @@ impl Storage {
 
     pub(super) fn circuit(&self) -> CircuitState {
         self.breaker.state()
+    }
+
+    /// Whether the storage has no room left, as far as is known.
+    pub(super) fn is_full(&self) -> bool {
+        self.breaker.is_full()
+    }
+
+    /// Looks how much room is left on local storage's disk. Where it is less than the reserve, which is for others, the storage is full.
+    pub(super) async fn look_at_disk(&self, reserve_bytes: u64) {
+        // A look at a disk that hangs holds a thread for as long: it is not asked again before the storage answers.
+        if let Kind::Local(local) = &*self.kind
+            && self.circuit() == CircuitState::Closed
+            && let Ok(Ok(free)) = timeout(PROBE_TIMEOUT, local.free_bytes()).await
+        {
+            self.breaker.looked_at_disk(free < reserve_bytes.max(FREE_BYTES_MIN));
+        }
     }
 
     /// Whether a call of the kind that is not this job's has succeeded since then: what failed meanwhile is not the storage's fault.

@@ -81,6 +81,14 @@ pub(super) async fn run(backend: &Arc<Backend>, job: &Claimed, is_undisturbed: b
             FailureReport { failure: Failure::Permanent, detail: message.clone(), lease_expired: false },
             Some(message),
         ),
+        Ended::Through(Err(jobs::JobError::OutOfTime)) => {
+            tracing::error!(job.id = %job.id, job.kind = ?job.kind, attempt = job.attempt, "an examination ran out of time");
+            let limit = backend.settings.queue.examination_max;
+            (
+                transient(format!("its file was not examined within {} s", limit.as_secs())),
+                Some(jobs::EXAMINED_TOO_LONG.to_owned()),
+            )
+        }
         Ended::Through(Err(jobs::JobError::Fault(error))) => {
             tracing::error!(job.id = %job.id, job.kind = ?job.kind, attempt = job.attempt, retry_count = job.retry_count, error = ?error, "a job failed");
             (transient(error.to_string()), None)
@@ -127,11 +135,12 @@ impl Outcome {
     }
 }
 
-/// A database or a storage that is away, or a disk of ours that is full, costs no job an attempt; a storage that serves other jobs
-/// does, and so does what fails this job again and again while it seems to be well.
+/// A database or a storage that is away, a disk of ours that is full or broken, or a machine without descriptors or memory costs no job an
+/// attempt; a storage that serves other jobs does, and so does what fails this job again and again while it seems to be well.
 async fn is_no_fault_of_the_file(backend: &Backend, job: &Claimed, error: &Error, claimed: Instant) -> bool {
     match error {
         error if error.is_disk_full() => true,
+        error if error.is_of_this_machine() && !is_tried_enough(job.attempt, job.retry_count) => true,
         Error::CircuitOpen => true,
         Error::StorageDown { verb, .. } if backend.storage.has_worked_since(*verb, claimed, job.id) => false,
         Error::StorageDown { .. } => {

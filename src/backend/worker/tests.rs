@@ -265,6 +265,7 @@ async fn an_attempt_that_holds_its_job_no_more_intends_nothing() {
         release: None,
         upload: Some(upload),
         object: None,
+        is_long: false,
     };
     let content = Content { size_bytes: 1, sha256: &[], content_type: "image/png" };
     let intended = objects::intend(&process.backend.db, &zombie, ObjectRole::Cover, upload, None, content).await;

@@ -35,6 +35,8 @@ pub(crate) type Address = Arc<RwLock<String>>;
 pub(crate) struct App {
     process: Option<Child>,
     environment: Vec<(String, String)>,
+    /// What `ulimit` is given before the process starts.
+    descriptors: Option<String>,
     address: Address,
     /// When the present process was started.
     started: OffsetDateTime,
@@ -69,6 +71,7 @@ pub(crate) async fn spawn_app_with(settings: &[(&str, &str)]) -> App {
     let mut app = App {
         process: None,
         environment: defaults.into_iter().chain(own).map(|(name, value)| (name.to_owned(), value)).collect(),
+        descriptors: None,
         address: Address::default(),
         started: OffsetDateTime::now_utc(),
         log: Log::default(),
@@ -99,9 +102,24 @@ impl App {
         self.process.as_ref().expect("it runs").id()
     }
 
+    /// Memory of the process that is no file's, in KiB.
+    pub(crate) fn anonymous_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
+    }
+
     /// The binary, in this app's environment.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_vwaza"));
+        let binary = env!("CARGO_BIN_EXE_vwaza");
+        let mut command = match &self.descriptors {
+            None => Command::new(binary),
+            Some(limit) => {
+                let mut shell = Command::new("/bin/sh");
+                shell.args(["-c", &format!("ulimit {limit} && exec \"$0\" \"$@\""), binary]);
+                shell
+            }
+        };
         command.env_clear().envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -148,6 +166,13 @@ impl App {
         self.start_with(settings).await;
     }
 
+    /// With another limit of file descriptors, as `ulimit` takes it.
+    pub(crate) async fn restart_with_descriptors(&mut self, limit: &str) {
+        self.kill();
+        self.descriptors = Some(limit.to_owned());
+        self.start().await;
+    }
+
     pub(crate) async fn start_with(&mut self, settings: &[(&str, &str)]) {
         self.environment.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         self.start().await;
@@ -168,6 +193,14 @@ impl App {
         assert!(agreed.await.is_some(), "{said}");
         let faults = self.log.events("answered").into_iter().filter(|event| event["http.status"] == 500);
         assert_eq!(faults.collect::<Vec<_>>(), Vec::<Value>::new());
+    }
+
+    /// The same oracle in the middle of things, while what a kill has left behind is in its grace time: nothing is called damaged that only
+    /// waits to be put away.
+    pub(crate) async fn agrees_meanwhile(&self) {
+        let mut command = tokio::process::Command::from(self.command());
+        let fsck = command.env("VWAZA_ORPHAN_GRACE_SECONDS", "900").arg("fsck").output().await.unwrap();
+        assert!(fsck.status.success(), "{}", String::from_utf8_lossy(&fsck.stdout));
     }
 
     /// Uploads whose files the process holds open.

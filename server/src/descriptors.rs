@@ -1,0 +1,51 @@
+//! File descriptors: as many as the system lets this process have, and how many connections they are enough for.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use vwaza::backend::{QueueSettings, database_connections};
+
+use crate::places::SPARE_PLACES;
+
+/// However many descriptors there are: each connection takes memory, too.
+const CONNECTIONS_MAX: usize = 4096;
+/// Even where descriptors are so few that they may run out.
+const CONNECTIONS_MIN: usize = 16;
+/// A connection's socket, and the file or the connection to the storage that its request needs.
+const FOR_A_CONNECTION: usize = 2;
+/// A job's file in the spool, its copy, and the object that it reads or writes.
+const FOR_A_JOB: usize = 4;
+/// The log, the runtime, the listener, the spool's lock, Redis, mail, the janitor, and users' archives.
+const FOR_THE_REST: usize = 24;
+
+/// Raises the soft limit to the hard one. Returns how many descriptors there may be.
+pub(crate) fn raise_limit() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+        if let Err(error) = setrlimit(Resource::Nofile, raised) {
+            tracing::warn!(error = ?error, "the limit of file descriptors could not be raised");
+        }
+    }
+    getrlimit(Resource::Nofile).current.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
+/// How many connections may be open at once, so that descriptors are left for the database, the jobs and the spool.
+pub(crate) fn connections(descriptors: usize, queue: &QueueSettings) -> usize {
+    let for_jobs = FOR_A_JOB * queue.concurrency.max(1) as usize;
+    let kept = database_connections(queue) + for_jobs + FOR_THE_REST + SPARE_PLACES;
+    (descriptors.saturating_sub(kept) / FOR_A_CONNECTION).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_descriptors_for_the_rest() {
+        let queue = QueueSettings::default();
+        for (descriptors, expected) in [(64, 16), (128, 18), (1024, 466), (8284, 4096), (usize::MAX, 4096)] {
+            assert_eq!(connections(descriptors, &queue), expected, "{descriptors}");
+        }
+        let busy = QueueSettings { concurrency: 64, ..queue.clone() };
+        assert!(connections(1024, &busy) < connections(1024, &queue));
+    }
+}

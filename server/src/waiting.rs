@@ -1,0 +1,203 @@
+//! Connections that wait for their clients: to send a request, or to read an answer. One whose client reads nothing is closed.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep, sleep},
+};
+
+/// A connection that makes no room for more of an answer for so long is closed. The kernel tells of room once about a third of its buffer is
+/// free, so a client that reads some 3 kB/s goes on. A player that is paused for longer asks for the rest later, by a range.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+
+#[derive(Debug, thiserror::Error)]
+#[error("the client took nothing of an answer for {} s", WRITE_TIMEOUT.as_secs())]
+struct NothingTaken;
+
+/// Since when a connection has waited for its client, if it does.
+pub(crate) struct Waiting(Mutex<State>);
+
+struct State {
+    is_serving: bool,
+    since: Option<Instant>,
+}
+
+impl Waiting {
+    /// A new connection waits for its first request.
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(State { is_serving: false, since: Some(Instant::now()) }))
+    }
+
+    /// `None` while the server is at work for it, or its client takes what is sent.
+    pub(crate) fn since(&self) -> Option<Instant> {
+        self.state().since
+    }
+
+    /// A request is served until the returned value is dropped.
+    pub(crate) fn serve(self: &Arc<Self>) -> Serving {
+        *self.state() = State { is_serving: true, since: None };
+        Serving(Arc::clone(self))
+    }
+
+    fn note_blocked(&self) {
+        self.state().since.get_or_insert_with(Instant::now);
+    }
+
+    fn note_written(&self) {
+        let mut state = self.state();
+        state.since = (!state.is_serving).then(Instant::now);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it is held.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(crate) struct Serving(Arc<Waiting>);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        *self.0.state() = State { is_serving: false, since: Some(Instant::now()) };
+    }
+}
+
+/// A connection's stream, which fails once its client takes nothing any more.
+pub(crate) struct Watched<S> {
+    stream: S,
+    waiting: Arc<Waiting>,
+    /// Set while there is something to write and the client takes none of it.
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Watched<S> {
+    pub(crate) fn new(stream: S, waiting: Arc<Waiting>) -> Self {
+        Self { stream, waiting, deadline: None }
+    }
+
+    fn watch<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if outcome.is_ready() {
+            self.deadline = None;
+            self.waiting.note_written();
+            return outcome;
+        }
+        self.waiting.note_blocked();
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(WRITE_TIMEOUT)));
+        ready!(deadline.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, NothingTaken)))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.watch(cx, outcome)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.watch(cx, outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    /// A socket has nothing to flush.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+
+    /// More than is on its way at once.
+    const LONG: [u8; 1000] = [0; 1000];
+
+    fn connection() -> (Arc<Waiting>, Watched<DuplexStream>, DuplexStream) {
+        let (ours, theirs) = duplex(10);
+        let waiting = Arc::new(Waiting::new());
+        (Arc::clone(&waiting), Watched::new(ours, waiting), theirs)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_reads_nothing_is_cut_off() {
+        let (_, mut ours, _theirs) = connection();
+        let began = Instant::now();
+        let error = ours.write_all(&LONG).await.unwrap_err();
+        assert_eq!((error.kind(), began.elapsed().as_secs()), (io::ErrorKind::TimedOut, WRITE_TIMEOUT.as_secs()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_reads_a_byte_from_time_to_time_is_not() {
+        let (_, mut ours, mut theirs) = connection();
+        let reader = tokio::spawn(async move {
+            for _ in 0..LONG.len() {
+                sleep(WRITE_TIMEOUT - Duration::from_secs(1)).await;
+                theirs.read_u8().await.unwrap();
+            }
+        });
+        ours.write_all(&LONG).await.unwrap();
+        reader.await.unwrap();
+    }
+
+    /// It is the answer that takes its time.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_to_which_nothing_is_written_is_not_either() {
+        let (_, mut ours, mut theirs) = connection();
+        for _ in 0..3 {
+            ours.write_all(&[0; 10]).await.unwrap();
+            sleep(2 * WRITE_TIMEOUT).await;
+            theirs.read_exact(&mut [0; 10]).await.unwrap();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_waits_for_its_client_before_between_and_within_answers() {
+        let (waiting, mut ours, mut theirs) = connection();
+        assert!(waiting.since().is_some(), "for the first request");
+        let serving = waiting.serve();
+        assert_eq!(waiting.since(), None);
+        let blocked = tokio::spawn(async move {
+            ours.write_all(&LONG).await.unwrap();
+            ours
+        });
+        sleep(Duration::from_secs(5)).await;
+        let since = waiting.since().expect("for its client to read");
+        assert_eq!(since.elapsed(), Duration::from_secs(5));
+        theirs.read_exact(&mut [0; LONG.len()]).await.unwrap();
+        let mut ours = blocked.await.unwrap();
+        assert_eq!(waiting.since(), None);
+        drop(serving);
+        assert!(waiting.since().is_some(), "for the next request");
+        // The end of the last answer.
+        sleep(Duration::from_secs(5)).await;
+        ours.write_all(&[0; 1]).await.unwrap();
+        assert_eq!(waiting.since(), Some(Instant::now()));
+    }
+}

@@ -1,0 +1,248 @@
+//! More connections, and more requests at once, than anybody needs.
+
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use testing::assert_in_time;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+    time::sleep,
+};
+use vwaza::domain::upload::UploadTarget;
+
+use crate::support::{
+    App, Client, PASSWORD, a_cover, a_long_song, complete_details, ends, eventually, sha256, soak, spawn_app,
+    spawn_app_with,
+};
+
+const TRUSTING: (&str, &str) = ("VWAZA_TRUSTED_PROXIES", "127.0.0.1");
+/// As README has it.
+const CONNECTIONS_PER_PEER: usize = 256;
+
+/// A connection from one of this machine's addresses that takes little at once.
+async fn connect(app: &App, from: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(16 * 1024).unwrap();
+    socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+    socket.connect(app.anyone().listen().parse().unwrap()).await.unwrap()
+}
+
+fn request(path: &str, headers: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: vwaza.example\r\n{headers}\r\n")
+}
+
+/// A client that asks for more than is on its way at once, and reads none of it.
+async fn never_reading(app: &App) -> TcpStream {
+    const REQUESTS: usize = 3000;
+    let mut stream = connect(app, "127.0.0.1").await;
+    // A server that has closed it takes nothing.
+    let _ = stream.write_all(request("/health/live", "").repeat(REQUESTS).as_bytes()).await;
+    stream
+}
+
+/// Whether the server has closed a connection from which nobody reads.
+fn is_closed(stream: &TcpStream) -> bool {
+    stream.try_write(b"G").is_err_and(|error| error.kind() != std::io::ErrorKind::WouldBlock)
+}
+
+/// A connection whose request is being served: its body is still to come. It gives way to nobody.
+async fn being_served(app: &App, from: &str) -> TcpStream {
+    let mut stream = connect(app, from).await;
+    let head = "POST /api/account/sign-in HTTP/1.1\r\nHost: vwaza.example\r\nContent-Length: 1000\r\n\
+                Content-Type: application/x-www-form-urlencoded\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream
+}
+
+/// What comes until the server closes the connection.
+async fn read_to_end(stream: &mut TcpStream) -> String {
+    let mut said = Vec::new();
+    // A reset is an end, too.
+    let _ = ends("the server closes it", stream.read_to_end(&mut said)).await;
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+/// What a health check hears, on a connection of its own.
+async fn health(app: &App, path: &str, from: &str) -> String {
+    let mut stream = connect(app, from).await;
+    let _ = stream.write_all(request(path, "Connection: close\r\n").as_bytes()).await;
+    read_to_end(&mut stream).await
+}
+
+async fn is_healthy(app: &App, from: &str) -> bool {
+    health(app, "/health", from).await.starts_with("HTTP/1.1 200")
+}
+
+/// The server has places for fewer than there are of them. Nobody waits for their time to be over.
+#[tokio::test]
+async fn r1_clients_that_never_read_keep_nobody_out() {
+    let mut app = spawn_app().await;
+    let song = a_long_song(1);
+    app.restart_with_descriptors("-n 128").await;
+    let clients = if soak() { 1000 } else { 40 };
+    let attack = join_all((0..clients).map(|_| never_reading(&app)));
+    let asked = async {
+        for _ in 0..20 {
+            let said = health(&app, "/health/live", "127.0.0.1").await;
+            assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+        }
+    };
+    let (held, ()) = tokio::join!(attack, asked);
+    let ana = app.anyone();
+    eventually("somebody else is served", async || {
+        let email = app.new_email("ana");
+        let fields = [("artist_name", "Ana"), ("email", &email), ("password", PASSWORD)];
+        let form = fields.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let sign_up = ana.request(http::Method::POST, "/api/account/sign-up").form(&form);
+        let answer = ana.try_send(sign_up.header("accept", "application/json")).await.ok()?;
+        assert!(matches!(answer.status, 200 | 503), "{}", answer.text());
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    let release = eventually("the place is kept for others", async || {
+        let create = ana.request(http::Method::POST, "/api/releases/create").form(&Vec::<(String, String)>::new());
+        let answer = ana.try_send(create.header("accept", "application/json")).await.ok()?;
+        (answer.status == 200).then(|| answer.json())
+    })
+    .await;
+    let status = ana.attach(UploadTarget::NewTrack(release), "song.wav", song.clone()).await;
+    assert_eq!(ana.upload_status(status.id).await.sha256, Some(sha256(&song)));
+    eventually("it is healthy", async || is_healthy(&app, "127.0.0.1").await.then_some(())).await;
+    assert!(held.iter().any(is_closed), "whoever waits for longest has given way");
+    drop(held);
+    app.agrees().await;
+}
+
+/// Takes as long as the server's patience: a minute.
+#[tokio::test]
+async fn r1_clients_that_never_read_are_cut_off_and_one_that_reads_slowly_is_not() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let song = a_long_song(1);
+    ana.attach(UploadTarget::NewTrack(ana.create_release().await), "song.wav", song.clone()).await;
+    let object: uuid::Uuid =
+        sqlx::query_scalar("select id from objects where role = 'AUDIO'").fetch_one(&app.sql).await.unwrap();
+    let mut slow = connect(&app, "127.0.0.1").await;
+    let headers = format!("Cookie: {}\r\nConnection: close\r\n", ana.cookie());
+    slow.write_all(request(&format!("/media/original/{object}"), &headers).as_bytes()).await.unwrap();
+
+    let began = Instant::now();
+    let held = join_all((0..30).map(|_| never_reading(&app))).await;
+    let (mut heard, mut bytes) = (Vec::new(), [0; 16 * 1024]);
+    while !held.iter().all(is_closed) {
+        assert_in_time(began, Duration::from_secs(60));
+        let read = slow.read(&mut bytes).await.unwrap();
+        assert!(read > 0, "it goes on");
+        heard.extend_from_slice(&bytes[..read]);
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert!(began.elapsed() >= Duration::from_secs(55), "for what they did not read, not for anything else");
+    assert!(heard.len() < song.len(), "otherwise this is no test");
+    ends("the rest comes", slow.read_to_end(&mut heard)).await.unwrap();
+    let head = heard.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    assert_eq!(sha256(&heard[head..]), sha256(&song));
+    app.agrees().await;
+}
+
+#[tokio::test]
+async fn one_address_has_so_many_connections_and_others_have_theirs() {
+    let app = spawn_app().await;
+    let mut held = Vec::new();
+    for _ in 0..CONNECTIONS_PER_PEER {
+        held.push(being_served(&app, "127.0.0.1").await);
+    }
+    for _ in 0..20 {
+        assert_eq!(read_to_end(&mut connect(&app, "127.0.0.1").await).await, "");
+    }
+    assert!(health(&app, "/health/live", "127.0.0.2").await.starts_with("HTTP/1.1 200"));
+    let line = "a connection was closed at once";
+    eventually("it is logged", async || (!app.log.events(line).is_empty()).then_some(())).await;
+    assert_eq!(app.log.events(line).len(), 1, "however many there are");
+    assert!(held.iter().all(|stream| !is_closed(stream)));
+    drop(held.pop());
+    eventually("another takes its place", async || is_healthy(&app, "127.0.0.1").await.then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_has_as_many_connections_as_there_are() {
+    let app = spawn_app_with(&[TRUSTING, ("VWAZA_LIMIT_CONNECTIONS_PER_PEER", "5")]).await;
+    let mut held = Vec::new();
+    for _ in 0..50 {
+        held.push(connect(&app, "127.0.0.1").await);
+    }
+    assert!(health(&app, "/health/live", "127.0.0.1").await.starts_with("HTTP/1.1 200"));
+    for _ in 0..5 {
+        held.push(being_served(&app, "127.0.0.2").await);
+    }
+    assert_eq!(read_to_end(&mut connect(&app, "127.0.0.2").await).await, "");
+}
+
+/// A stream of events, until it is dropped.
+async fn stream(client: &Client) -> reqwest::Response {
+    client.request(http::Method::GET, "/api/events").send().await.unwrap()
+}
+
+#[tokio::test]
+async fn one_client_of_a_proxy_has_so_many_requests_at_once() {
+    let app = spawn_app_with(&[TRUSTING, ("VWAZA_LIMIT_REQUESTS_PER_ADDRESS", "3")]).await;
+    let ana = app.artist("Ana").await.from("203.0.113.7");
+    let mut streams = join_all((0..3).map(|_| stream(&ana))).await;
+    assert!(streams.iter().all(|stream| stream.status() == 200));
+    for path in ["/api/releases/home", "/sign-in", "/media/cover/a/b", "/api/uploads/a/b"] {
+        let refused = ana.get(path).await.expect_status(429);
+        assert_eq!(refused.header("retry-after"), Some("1"), "{path}");
+    }
+    let refused = ana.call("account/current", &Vec::new()).await.expect_error(429, "Rate limit exceeded");
+    assert!(refused.error()["requestId"].is_string());
+    ana.get("/health").await.expect_status(200);
+    ana.from("203.0.113.8").get("/sign-in").await.expect_status(200);
+    drop(streams.pop());
+    eventually("there is room again", async || (ana.get("/sign-in").await.status == 200).then_some(())).await;
+}
+
+/// In whichever session: some at once, others in line, and the rest is told at once.
+#[tokio::test]
+async fn one_user_has_so_many_requests_at_once_and_keeps_no_other_waiting() {
+    const AT_ONCE: usize = 2;
+    const IN_LINE: usize = 10 * AT_ONCE;
+    const TOO_MANY: usize = 8;
+    let app = spawn_app_with(&[("VWAZA_LIMIT_REQUESTS_PER_USER", &AT_ONCE.to_string())]).await;
+    let (ana, ben) = (app.artist("Ana").await, app.artist("Ben").await);
+    let elsewhere = app.anyone();
+    elsewhere.sign_in(&ana.actor().await.unwrap().email, PASSWORD).await.expect_status(200);
+    elsewhere.actor().await.unwrap();
+    let release = ana.create_release().await;
+    let held = app.hold_release(release).await;
+    let details = complete_details();
+    let saves = join_all((0..AT_ONCE + IN_LINE + TOO_MANY).map(|number| {
+        let client = if number % 2 == 0 { &ana } else { &elsewhere };
+        client.save_details(release, &details)
+    }));
+    let meanwhile = async {
+        app.lock_waits(AT_ONCE as i64).await;
+        ben.create_release().await;
+        // An upload's bytes are not held back.
+        let begun = ben.begin(UploadTarget::Cover(ben.create_release().await), "cover.png", a_cover(1).len()).await;
+        ben.patch(&begun.url, 0, a_cover(1)).await.expect_status(204);
+        eventually("those in line wait without the database", async || {
+            let refused = app.log.events("answered").iter().filter(|event| event["http.status"] == 429).count();
+            (refused == TOO_MANY).then_some(())
+        })
+        .await;
+        let waiting: i64 = sqlx::query_scalar(
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
+        )
+        .fetch_one(&app.sql)
+        .await
+        .unwrap();
+        assert_eq!(waiting, AT_ONCE as i64);
+        drop(held);
+    };
+    let (answers, ()) = tokio::join!(saves, meanwhile);
+    let refused: Vec<_> = answers.iter().filter(|answer| answer.status == 429).collect();
+    assert_eq!(refused.len(), TOO_MANY);
+    assert!(refused.iter().all(|answer| answer.header("retry-after") == Some("1")));
+    assert!(answers.iter().all(|answer| matches!(answer.status, 200 | 429)));
+    app.agrees().await;
+}

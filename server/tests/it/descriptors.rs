@@ -1,0 +1,71 @@
+//! A machine that has few file descriptors, or none left.
+
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+use tokio::net::TcpStream;
+use vwaza::domain::upload::UploadTarget;
+
+use crate::support::{App, a_cover, eventually, sha256, spawn_app, spawn_app_with};
+
+/// Lets the running server open no more than so many from now on.
+fn limit_descriptors(app: &App, current: Option<u64>) -> Rlimit {
+    let pid = Pid::from_raw(i32::try_from(app.id()).unwrap());
+    // The server has raised its own to this test's hard limit.
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    prlimit(pid, Resource::Nofile, Rlimit { current, maximum }).unwrap()
+}
+
+/// With a single failure a job would be given up.
+#[tokio::test]
+async fn a_job_that_finds_no_descriptor_is_tried_again_and_counts_nothing() {
+    let app = spawn_app_with(&[("VWAZA_JOB_MAX_RETRIES", "1")]).await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let held = app.hold_table("lock table objects in share mode").await;
+    let (begun, answer) = ana.upload(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
+    answer.expect_status(204);
+    app.lock_waits_of("insert into objects%", 1).await;
+    let before = limit_descriptors(&app, Some(3));
+    drop(held);
+    let line = "database, storage or our disk is not well; the job waits";
+    eventually("the job is put off", async || app.log.events(line).pop()).await;
+
+    // Nobody can connect meanwhile, which is not told with every attempt.
+    let waiting = TcpStream::connect(ana.listen()).await.unwrap();
+    let line = "a connection could not be accepted";
+    eventually("it is told", async || app.log.events(line).pop()).await;
+    eventually("the job is tried again", async || {
+        let attempts: i32 = sqlx::query_scalar("select attempt from upload_jobs where kind = 'STORE'")
+            .fetch_one(&app.sql)
+            .await
+            .unwrap();
+        (attempts > 1).then_some(())
+    })
+    .await;
+    assert_eq!(app.log.events(line).len(), 1);
+
+    limit_descriptors(&app, before.current);
+    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&a_cover(1))));
+    let failures: i64 =
+        sqlx::query_scalar("select sum(retry_count) from upload_jobs").fetch_one(&app.sql).await.unwrap();
+    assert_eq!(failures, 0);
+    drop(waiting);
+    app.agrees().await;
+}
+
+#[tokio::test]
+async fn the_soft_limit_is_raised_and_says_how_many_connections_there_may_be() {
+    let mut app = spawn_app().await;
+    let (mut few, mut some) = (0, 0);
+    for (limit, connections) in [("-n 128", &mut few), ("-n 400", &mut some)] {
+        app.restart_with_descriptors(limit).await;
+        let said = app.log.events("as many connections may be open at once").pop().unwrap();
+        *connections = said["connections"].as_u64().unwrap();
+    }
+    assert!(0 < few && few < some && some < 400, "{few} {some}");
+    app.restart_with_descriptors("-S -n 128").await;
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", app.id())).unwrap();
+    let limits = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    let limits: Vec<&str> = limits.split_whitespace().take(2).collect();
+    assert_eq!(limits[0], limits[1], "soft and hard");
+    assert_ne!(limits[0], "128", "otherwise this is no test");
+}

@@ -1,0 +1,127 @@
+//! Requests that are under way at once, by whom they count for; and a line, not a long one, of those that wait for their turn.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use super::Client;
+
+/// Nobody waits in line for longer.
+const IN_LINE_MAX: Duration = Duration::from_secs(10);
+
+pub(super) struct AtOnce {
+    at_once: usize,
+    in_line: usize,
+    /// Holds only clients that have a request under way, so the number of connections bounds it.
+    clients: Arc<Mutex<HashMap<Client, Turns>>>,
+}
+
+#[derive(Clone)]
+struct Turns {
+    /// Of requests that are under way, and of those in line.
+    admitted: Arc<Semaphore>,
+    under_way: Arc<Semaphore>,
+}
+
+/// The right to one request, until it is dropped.
+pub struct RequestSlot {
+    client: Client,
+    max: usize,
+    clients: Arc<Mutex<HashMap<Client, Turns>>>,
+    admitted: Option<OwnedSemaphorePermit>,
+    under_way: Option<OwnedSemaphorePermit>,
+}
+
+impl AtOnce {
+    pub(super) fn new(at_once: u32, in_line: u32) -> Self {
+        Self { at_once: at_once as usize, in_line: in_line as usize, clients: Arc::default() }
+    }
+
+    /// Waits in line for a turn. `None`: the line is too long, or does not move.
+    pub(super) async fn begin(&self, client: Client) -> Option<RequestSlot> {
+        let max = self.at_once + self.in_line;
+        let (admitted, under_way) = {
+            let mut clients = lock(&self.clients);
+            let turns = clients.entry(client.clone()).or_insert_with(|| Turns {
+                admitted: Arc::new(Semaphore::new(max)),
+                under_way: Arc::new(Semaphore::new(self.at_once)),
+            });
+            (Arc::clone(&turns.admitted).try_acquire_owned().ok()?, Arc::clone(&turns.under_way))
+        };
+        // Whoever goes away while it waits leaves the line by dropping this.
+        let mut slot =
+            RequestSlot { client, max, clients: Arc::clone(&self.clients), admitted: Some(admitted), under_way: None };
+        slot.under_way = Some(timeout(IN_LINE_MAX, under_way.acquire_owned()).await.ok()?.ok()?);
+        Some(slot)
+    }
+}
+
+impl Drop for RequestSlot {
+    fn drop(&mut self) {
+        self.under_way = None;
+        let mut clients = lock(&self.clients);
+        self.admitted = None;
+        // Nobody is admitted meanwhile.
+        if clients.get(&self.client).is_some_and(|turns| turns.admitted.available_permits() == self.max) {
+            clients.remove(&self.client);
+        }
+    }
+}
+
+fn lock(clients: &Mutex<HashMap<Client, Turns>>) -> MutexGuard<'_, HashMap<Client, Turns>> {
+    // Nothing panics while it is held.
+    clients.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures::poll;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn client(last: u8) -> Client {
+        Client::of_address([192, 0, 2, last].into())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn so_many_go_at_once_and_so_many_wait_their_turn() {
+        let requests = AtOnce::new(2, 1);
+        let first = requests.begin(client(1)).await.unwrap();
+        let _second = requests.begin(client(1)).await.unwrap();
+        let mut third = pin!(requests.begin(client(1)));
+        assert!(poll!(&mut third).is_pending());
+        assert!(requests.begin(client(1)).await.is_none(), "the line is full");
+        let _other = requests.begin(client(2)).await.unwrap();
+        drop(first);
+        let _third = third.await.unwrap();
+        assert!(lock(&requests.clients).len() == 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_line_that_does_not_move_is_left_and_so_is_one_whose_client_is_gone() {
+        let requests = AtOnce::new(1, 1);
+        let first = requests.begin(client(1)).await.unwrap();
+        let began = Instant::now();
+        assert!(requests.begin(client(1)).await.is_none());
+        assert_eq!(began.elapsed(), IN_LINE_MAX);
+        {
+            let mut gone = pin!(requests.begin(client(1)));
+            assert!(poll!(&mut gone).is_pending());
+        }
+        let mut next = pin!(requests.begin(client(1)));
+        assert!(poll!(&mut next).is_pending(), "the line is empty again");
+        drop(first);
+        drop(next.await.unwrap());
+        assert!(lock(&requests.clients).is_empty(), "nobody is remembered");
+    }
+}
