@@ -9,7 +9,7 @@ use tempfile::NamedTempFile;
 use crate::{
     backend::{
         hex,
-        media::{self, MediaError, examine_audio, examine_cover, judge_audio, judge_cover},
+        media::{self, Deadline, MediaError, examine_audio, examine_cover, judge_audio, judge_cover},
         storage::supabase::answers::{Entry, Refusal, parse_content_range},
     },
     domain::{
@@ -32,7 +32,7 @@ pub fn media(bytes: &[u8]) {
     file.write_all(bytes).expect("there is room for a small file");
     let limits = MediaLimits::default();
 
-    let judged = verdict(judge_audio(file.path(), &limits));
+    let judged = verdict(judge_audio(file.path(), &limits, &Deadline::never()));
     if let Some(judged) = &judged {
         assert!((MIN_SAMPLE_RATE_HZ..=MAX_SAMPLE_RATE_HZ).contains(&judged.sample_rate_hz));
         assert!((1..=MAX_CHANNELS).contains(&judged.channels));
@@ -44,22 +44,22 @@ pub fn media(bytes: &[u8]) {
         }
     }
     let copy = NamedTempFile::new().expect("there is room for a small file");
-    if let Some((facts, Peaks(peaks))) = verdict(examine_audio(file.path(), copy.path())) {
+    if let Some((facts, Peaks(peaks))) = verdict(examine_audio(file.path(), copy.path(), &Deadline::never())) {
         let judged = judged.expect("what can be decoded has a header that can be taken");
         assert_eq!((facts.container, facts.codec, facts.channels), (judged.container, judged.codec, judged.channels));
         assert_eq!((facts.sample_rate_hz, facts.bit_depth), (judged.sample_rate_hz, judged.bit_depth));
         assert!((0..=MAX_TRACK_MS).contains(&facts.duration_ms));
         assert!((1..=Peaks::BUCKETS).contains(&peaks.len()));
         if facts.has_listening_copy {
-            let (copied, Peaks(copied_peaks)) =
-                verdict(examine_audio(copy.path(), file.path())).expect("what we write can be played");
+            let (copied, Peaks(copied_peaks)) = verdict(examine_audio(copy.path(), file.path(), &Deadline::never()))
+                .expect("what we write can be played");
             assert_eq!((copied.duration_ms, copied.sample_rate_hz), (facts.duration_ms, facts.sample_rate_hz));
             assert_eq!((copied.channels, copied_peaks.len()), (facts.channels, peaks.len()));
         }
     }
 
-    let judged = verdict(judge_cover(file.path(), &limits));
-    if let Some((facts, thumbnails)) = verdict(examine_cover(file.path())) {
+    let judged = verdict(judge_cover(file.path(), &limits, &Deadline::never()));
+    if let Some((facts, thumbnails)) = verdict(examine_cover(file.path(), &Deadline::never())) {
         assert_eq!(judged.map(|judged| judged.facts).as_ref(), Some(&facts));
         assert!(!thumbnails.is_empty());
         assert!(thumbnails.iter().all(|thumbnail| (1..=facts.width_px).contains(&thumbnail.edge_px)));
@@ -75,6 +75,7 @@ fn verdict<T>(result: Result<T, MediaError>) -> Option<T> {
             None
         }
         Err(MediaError::Io(error)) => panic!("taken for a fault of the disk: {error}"),
+        Err(MediaError::OutOfTime) => panic!("there is no deadline"),
     }
 }
 

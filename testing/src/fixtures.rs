@@ -15,7 +15,7 @@ use std::{
 pub use bad::{animated_png, damaged_in_the_middle, png_declaring, png_with_a_bomb, svg, truncated};
 pub use cover::{cover_jpeg, cover_png, picture_png};
 use flacenc::{component::BitRepr, error::Verify};
-pub use mp4::alac;
+pub use mp4::{Tables, alac, alac_in_fragments, alac_with, mp4_box};
 use shine_rs::{Mp3EncoderConfig, mp3_encoder::encode_pcm_to_mp3};
 use song::Song;
 

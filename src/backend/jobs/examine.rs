@@ -1,16 +1,16 @@
 //! Decodes a stored file from its first byte to its last: what it measures, what it looks like, or why it will not do.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, types::Json};
-use tokio::task::spawn_blocking;
+use tokio::{sync::Semaphore, task::spawn_blocking};
 
 use super::{JobError, supersede};
 use crate::{
     backend::{
         Backend, Result, db,
-        media::{LISTENING_TYPE, Thumbnail, examine_audio, examine_cover},
+        media::{Deadline, LISTENING_TYPE, MediaError, Thumbnail, examine_audio, examine_cover},
         objects::{self, Content, DerivedFrom, Intended, ObjectRole},
         queue::{self, Claimed},
         releases, spool,
@@ -23,6 +23,10 @@ use crate::{
 };
 
 const THUMBNAIL_TYPE: &str = "image/jpeg";
+
+/// The largest cover takes some 250 MB while it is decoded, so one is at a time, however many jobs run. A thread has the permit until it
+/// ends, even if its job is given up before.
+static COVER_DECODER: Semaphore = Semaphore::const_new(1);
 
 struct Stored {
     key: String,
@@ -54,17 +58,25 @@ pub(super) async fn perform(backend: &Backend, job: &Claimed, id: ObjectId) -> R
     let storage = backend.storage.on_behalf_of(job.id);
     storage.copy_to_file(&object.key, scratch.path()).await?;
     let path = scratch.path().to_owned();
+    let limit = backend.settings.queue.examination_max;
     let findings = match object.role {
         ObjectRole::Cover => {
-            let (facts, thumbnails) =
-                spawn_blocking(move || examine_cover(&path)).await?.map_err(JobError::from_media)?;
+            // The wait does not count against the file. The semaphore is never closed.
+            let permit = COVER_DECODER.acquire().await.ok();
+            let examine = move |deadline: &Deadline| {
+                let _permit = permit;
+                examine_cover(&path, deadline)
+            };
+            let (facts, thumbnails) = decode(limit, examine).await?;
             Findings::Cover(facts, put_thumbnails(backend, &storage, job, id, object.upload, thumbnails).await?)
         }
         ObjectRole::Audio => {
             let copy = backend.spool.scratch();
             // It goes along: what a thread still writes after its job was given up is removed all the same.
-            let examine = move || examine_audio(&path, copy.path()).map(|(facts, peaks)| (facts, peaks, copy));
-            let (facts, peaks, copy) = spawn_blocking(examine).await?.map_err(JobError::from_media)?;
+            let examine = move |deadline: &Deadline| {
+                examine_audio(&path, copy.path(), deadline).map(|(facts, peaks)| (facts, peaks, copy))
+            };
+            let (facts, peaks, copy) = decode(limit, examine).await?;
             let listening = match facts.has_listening_copy {
                 true => Some(put_listening_copy(backend, &storage, job, id, object.upload, copy.path()).await?),
                 false => None,
@@ -80,6 +92,37 @@ pub(super) async fn perform(backend: &Backend, job: &Claimed, id: ObjectId) -> R
     record(backend, job, id, &findings).await?;
     fail::fail_point!("examination-recorded");
     Ok(())
+}
+
+/// Decodes on a thread of its own. The thread ends at `limit`, or as soon as the returned future is dropped because the attempt was
+/// given up: it never works for nobody.
+async fn decode<T: Send + 'static>(
+    limit: Duration,
+    work: impl FnOnce(&Deadline) -> Result<T, MediaError> + Send + 'static,
+) -> Result<T, JobError> {
+    let deadline = Deadline::after(limit);
+    let _waiting = deadline.end_on_drop();
+    let thread = move || {
+        let _counted = DecoderThread::begin();
+        work(&deadline)
+    };
+    spawn_blocking(thread).await?.map_err(JobError::from_media)
+}
+
+/// One of the threads that `vwaza_decoder_threads` counts, until it ends, whichever way.
+struct DecoderThread;
+
+impl DecoderThread {
+    fn begin() -> Self {
+        metrics::gauge!("vwaza_decoder_threads").increment(1.0);
+        Self
+    }
+}
+
+impl Drop for DecoderThread {
+    fn drop(&mut self) {
+        metrics::gauge!("vwaza_decoder_threads").decrement(1.0);
+    }
 }
 
 async fn put_thumbnails(
@@ -179,4 +222,32 @@ async fn insert(db: &mut PgConnection, id: ObjectId, findings: &Findings) -> Res
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use tokio::{sync::oneshot, task::yield_now};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_thread_ends_when_its_attempt_is_given_up() {
+        let (ended, end) = oneshot::channel();
+        let (begun, beginning) = oneshot::channel();
+        let attempt = decode(Duration::MAX, move |deadline| {
+            let _ = begun.send(());
+            while deadline.check().is_ok() {
+                thread::yield_now();
+            }
+            let _ = ended.send(());
+            Ok(())
+        });
+        tokio::select! {
+            _ = attempt => panic!("nothing ends it"),
+            _ = beginning => yield_now().await,
+        }
+        end.await.expect("the thread ends by itself");
+    }
 }

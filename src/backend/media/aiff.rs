@@ -28,6 +28,7 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
     let mut common = None;
     let mut sound = None;
     let mut found = Tags::default();
+    let mut has_id3 = false;
     let mut offset = 12;
     for _ in 0..MAX_CHUNKS {
         let Some(head) = source.array::<8>(offset)? else { break };
@@ -56,7 +57,11 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
                 };
                 tags::fill(&mut found, said);
             }
-            b"ID3 " => tags::fill(&mut found, tags::id3_at(source, body)?),
+            // The first one: others are not worth reading.
+            b"ID3 " if !has_id3 => {
+                has_id3 = true;
+                tags::fill(&mut found, tags::id3_in(source, body..body + u64::from(size))?);
+            }
             _ => {}
         }
         offset = body + u64::from(size) + u64::from(size % 2);

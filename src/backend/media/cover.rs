@@ -13,6 +13,12 @@ const MAX_PNG_EXTRA_BYTES: u64 = 8 * 1024 * 1024;
 const MAX_PNG_PACKED_BYTES: u64 = 1024 * 1024;
 /// One for every 360 bytes of the largest allowed file.
 const MAX_PNG_CHUNKS: usize = 100_000;
+/// Encoders write about ten, and those that try many orders keep fewer than twenty. Each scan of a progressive picture goes over all
+/// of its blocks, so a few bytes make the decoder work as long as a whole picture does. The decoder has the same limit.
+const MAX_JPEG_SCANS: usize = 100;
+/// A colour profile or a preview comes in parts of 64 kB: the largest cover that is allowed has room for 576 of them. On top come
+/// a scan's own tables, up to eight with each scan. The decoder builds something of every table.
+const MAX_JPEG_SEGMENTS: usize = 2000;
 /// Far less than the source's window: a picture of nothing but markers would have it read anew for each of them.
 const SCAN_BYTES: usize = 4 * 1024;
 
@@ -120,9 +126,10 @@ fn png_header(header: &[u8]) -> Result<CoverFacts> {
 /// Walks from marker to marker up to the end-of-image mark; between them lies the picture, in which 0xFF is escaped.
 fn jpeg(source: &mut Source) -> Result<CoverFacts> {
     let mut found = None;
-    let mut scanning = false;
+    let (mut scans, mut segments) = (0, 0);
     let mut offset = 2;
     loop {
+        let scanning = scans > 0;
         if scanning {
             offset = match next_marker(source, offset)? {
                 Some(marker) => marker,
@@ -154,7 +161,14 @@ fn jpeg(source: &mut Source) -> Result<CoverFacts> {
             }
             _ => {}
         }
-        scanning |= marker == 0xDA;
+        segments += 1;
+        if segments > MAX_JPEG_SEGMENTS {
+            return damaged("it consists of too many pieces");
+        }
+        scans += usize::from(marker == 0xDA);
+        if scans > MAX_JPEG_SCANS {
+            return refused(422, "This JPEG is built up in more than 100 scans. Export it as a plain JPEG.");
+        }
         let Some(size) = source.array::<2>(offset + 2)? else { return incomplete() };
         let size = be16(&size, 0);
         if size < 2 {
@@ -163,7 +177,7 @@ fn jpeg(source: &mut Source) -> Result<CoverFacts> {
         offset += 2 + u64::from(size);
     }
     match found {
-        Some(facts) if scanning => Ok(facts),
+        Some(facts) if scans > 0 => Ok(facts),
         _ => damaged("there is no picture in it"),
     }
 }

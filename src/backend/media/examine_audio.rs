@@ -8,26 +8,32 @@ use std::{
 
 use symphonia::{
     core::{
-        codecs::audio::AudioDecoderOptions,
+        codecs::audio::{
+            AudioCodecParameters, AudioDecoderOptions,
+            well_known::{CODEC_ID_AAC, CODEC_ID_ALAC},
+        },
         errors::Error as SymphoniaError,
         formats::{FormatOptions, FormatReader, TrackType},
-        io::{MediaSource, MediaSourceStream, ReadBytes},
+        io::{MediaSource, MediaSourceStream},
+        packet::Packet,
+        units::{Duration, Timestamp},
     },
     default::{
-        formats::{FlacReader, IsoMp4Reader, MpaReader},
+        formats::{FlacReader, MpaReader},
         get_codecs,
     },
 };
 
 use super::{
-    MediaError, Result, damaged, incomplete,
+    Deadline, Result, damaged, deadline, incomplete,
     judge::{self, AudioHeader, Samples},
     listening::ListeningCopy,
     meter::Meter,
+    mp4::Packets,
     shielded,
     source::Source,
 };
-use crate::domain::media::{AudioContainer, AudioFacts, MediaLimits, Peaks};
+use crate::domain::media::{AudioCodec, AudioContainer, AudioFacts, MediaLimits, Peaks};
 
 /// The size was judged when the file arrived; limits may have become smaller since.
 const NO_LIMITS: MediaLimits = MediaLimits { max_audio_bytes: u64::MAX, max_cover_bytes: u64::MAX };
@@ -40,16 +46,18 @@ const END_TOLERANCE_FRAMES: u64 = 8192;
 /// not every browser plays, a copy to listen to is made at `copy`, which takes some seconds more.
 ///
 /// # Errors
-/// Refused with 422 if the file cannot be decoded whole (or as [`judge_audio`](super::judge_audio) does), else I/O.
-pub fn examine_audio(path: &Path, copy: &Path) -> Result<(AudioFacts, Peaks)> {
-    let header = judge::audio_of(&mut Source::open(path)?, &NO_LIMITS)?;
-    let mut ear = Ear { meter: Meter::new(header.sample_rate_hz, header.channels, header.bit_depth)?, copy: None };
+/// Refused with 422 if the file cannot be decoded whole (or as [`judge_audio`](super::judge_audio) does), out of time at the first
+/// packet behind the deadline, else I/O.
+pub fn examine_audio(path: &Path, copy: &Path, deadline: &Deadline) -> Result<(AudioFacts, Peaks)> {
+    let header = judge::audio_of(&mut Source::open(path, deadline)?, &NO_LIMITS)?;
+    let meter = Meter::new(header.sample_rate_hz, header.channels, header.bit_depth)?;
+    let mut ear = Ear { meter, copy: None, deadline: deadline.clone() };
     if ListeningCopy::is_needed(&header) {
         ear.copy = ListeningCopy::create(copy, &header).map(Some).or_else(Ear::without_copy)?;
     }
     match &header.samples {
         Samples::Plain(layout) => layout.play(path, |samples| ear.hear(samples))?,
-        Samples::Coded { .. } => shielded(|| decode(path, &header, &mut ear))?,
+        Samples::Coded { .. } | Samples::Packets { .. } => shielded(|| decode(path, &header, &mut ear))?,
     }
     if ear.meter.frames() == 0 {
         return damaged("there is no sound in it");
@@ -80,10 +88,14 @@ pub fn examine_audio(path: &Path, copy: &Path) -> Result<(AudioFacts, Peaks)> {
 struct Ear {
     meter: Meter,
     copy: Option<ListeningCopy>,
+    deadline: Deadline,
 }
 
 impl Ear {
+    /// The sound of one packet, or of one block of plain samples.
     fn hear(&mut self, samples: &[f32]) -> Result<()> {
+        fail::fail_point!("packet-decoded");
+        self.deadline.check()?;
         self.meter.add(samples)?;
         if let Some(copy) = &mut self.copy
             && let Err(error) = copy.add(samples)
@@ -104,21 +116,14 @@ impl Ear {
 }
 
 fn decode(path: &Path, header: &AudioHeader, ear: &mut Ear) -> Result<()> {
-    let mut reader = open(path, header).or_else(|error| refuse(error, &ear.meter))?;
-    let Some(track) = reader.default_track(TrackType::Audio) else { return damaged("there is no sound in it") };
-    let track_id = track.id;
-    let parameters = track.codec_params.as_ref().and_then(|parameters| parameters.audio());
-    let Some(parameters) = parameters else { return damaged("it does not say what its samples are") };
+    let (mut feed, parameters) = Feed::open(path, header, ear)?;
     let options = AudioDecoderOptions::default().verify(true);
     let mut decoder =
-        get_codecs().make_audio_decoder(parameters, &options).or_else(|error| refuse(error, &ear.meter))?;
+        get_codecs().make_audio_decoder(&parameters, &options).or_else(|error| refuse(error, &ear.meter))?;
 
     let mut samples: Vec<f32> = Vec::new();
     let mut packets = 0_u64;
-    while let Some(packet) = reader.next_packet().or_else(|error| refuse(error, &ear.meter))? {
-        if packet.track_id != track_id {
-            continue;
-        }
+    while let Some(packet) = feed.next(&ear.meter)? {
         packets += 1;
         // FLAC frames are numbered: what the demuxer skipped as unreadable shows as a gap.
         if header.container == AudioContainer::Flac && u64::try_from(packet.pts.get()) != Ok(ear.meter.frames()) {
@@ -149,32 +154,62 @@ fn decode(path: &Path, header: &AudioHeader, ear: &mut Ear) -> Result<()> {
     Ok(())
 }
 
-/// Opens what the judge found, not what a probe would guess again.
-fn open(path: &Path, header: &AudioHeader) -> std::result::Result<Box<dyn FormatReader>, SymphoniaError> {
-    let Samples::Coded { head, start, end } = &header.samples else {
-        return Err(SymphoniaError::Unsupported("plain samples need no decoder"));
-    };
-    let part = Part { head: head.clone(), file: File::open(path)?, start: *start, end: *end, position: 0 };
-    let mut stream = MediaSourceStream::new(Box::new(part), Default::default());
-    let options = FormatOptions::default();
-    Ok(match header.container {
-        AudioContainer::Flac => Box::new(FlacReader::try_new(stream, options)?),
-        AudioContainer::Mp4 => {
-            // The reader expects the probe to have read so far, and steps back.
-            stream.read_quad_bytes()?;
-            Box::new(IsoMp4Reader::try_new(stream, options)?)
+/// Where packets come from: from what the judge found, not from what a probe would guess again.
+enum Feed {
+    /// Frames that lie one behind another: a reader finds where each ends.
+    Stream(Box<dyn FormatReader>),
+    /// Packets that tables point at.
+    Tables(Source, Box<Packets>),
+}
+
+impl Feed {
+    fn open(path: &Path, header: &AudioHeader, ear: &Ear) -> Result<(Self, AudioCodecParameters)> {
+        let (head, start, end) = match &header.samples {
+            Samples::Coded { head, start, end } => (head.clone(), *start, *end),
+            Samples::Packets { config, packets } => {
+                let codec = if header.codec == AudioCodec::Alac { CODEC_ID_ALAC } else { CODEC_ID_AAC };
+                let mut parameters = AudioCodecParameters::new();
+                parameters.for_codec(codec).with_extra_data(config.clone().into());
+                return Ok((Self::Tables(Source::open(path, &ear.deadline)?, packets.clone()), parameters));
+            }
+            Samples::Plain(_) => return damaged("it does not say what its samples are"),
+        };
+        let part = Part { head, file: File::open(path)?, start, end, position: 0, deadline: ear.deadline.clone() };
+        let stream = MediaSourceStream::new(Box::new(part), Default::default());
+        let options = FormatOptions::default();
+        let reader: std::result::Result<Box<dyn FormatReader>, SymphoniaError> = match header.container {
+            AudioContainer::Flac => FlacReader::try_new(stream, options).map(|reader| Box::new(reader) as _),
+            _ => MpaReader::try_new(stream, options).map(|reader| Box::new(reader) as _),
+        };
+        let reader = reader.or_else(|error| refuse(error, &ear.meter))?;
+        let Some(track) = reader.default_track(TrackType::Audio) else { return damaged("there is no sound in it") };
+        let parameters = track.codec_params.as_ref().and_then(|parameters| parameters.audio()).cloned();
+        match parameters {
+            Some(parameters) => Ok((Self::Stream(reader), parameters)),
+            None => damaged("it does not say what its samples are"),
         }
-        AudioContainer::Mp3 | AudioContainer::Wav | AudioContainer::Aiff => {
-            Box::new(MpaReader::try_new(stream, options)?)
+    }
+
+    fn next(&mut self, meter: &Meter) -> Result<Option<Packet>> {
+        match self {
+            Self::Stream(reader) => reader.next_packet().or_else(|error| refuse(error, meter)),
+            Self::Tables(source, packets) => {
+                let Some(place) = packets.next(source)? else { return Ok(None) };
+                // At most a megabyte.
+                let Some(data) = source.bytes(place)? else { return incomplete() };
+                Ok(Some(Packet::new(0, Timestamp::ZERO, Duration::ZERO, data)))
+            }
         }
-    })
+    }
 }
 
 /// A decoder's complaint as a sentence; a failing disk stays what it is.
 fn refuse<T>(error: SymphoniaError, meter: &Meter) -> Result<T> {
     match error {
         SymphoniaError::IoError(error) if error.kind() == io::ErrorKind::UnexpectedEof => incomplete(),
-        SymphoniaError::IoError(error) if error.raw_os_error().is_some() => Err(MediaError::Io(error)),
+        SymphoniaError::IoError(error) if error.raw_os_error().is_some() || deadline::is_out_of_time(&error) => {
+            Err(error.into())
+        }
         _ => damaged(&format!("it cannot be decoded from {} on", meter.position())),
     }
 }
@@ -187,6 +222,8 @@ struct Part {
     end: u64,
     /// From the beginning of `head`.
     position: u64,
+    /// Asked at every read: a decoder that looks for its next packet for long gives nothing back meanwhile.
+    deadline: Deadline,
 }
 
 impl Part {
@@ -197,6 +234,7 @@ impl Part {
 
 impl Read for Part {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.deadline.check()?;
         let in_head =
             usize::try_from(self.position).ok().and_then(|position| self.head.get(position..)).unwrap_or_default();
         let count = if in_head.is_empty() {

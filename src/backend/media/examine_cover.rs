@@ -2,9 +2,8 @@
 
 use std::{
     fs::File,
-    io::BufReader,
+    io::{self, BufReader, Read, Seek, SeekFrom},
     path::Path,
-    sync::{Mutex, PoisonError},
 };
 
 use image::{
@@ -12,7 +11,7 @@ use image::{
     imageops::FilterType,
 };
 
-use super::{MediaError, Result, damaged, incomplete, judge, shielded, source::Source};
+use super::{Deadline, Result, damaged, deadline::is_out_of_time, incomplete, judge, shielded, source::Source};
 use crate::domain::media::{CoverFacts, CoverFormat, MediaLimits, THUMBNAIL_EDGES_PX};
 
 /// The size was judged when the file arrived; limits may have become smaller since.
@@ -20,9 +19,6 @@ const NO_LIMITS: MediaLimits = MediaLimits { max_audio_bytes: u64::MAX, max_cove
 const JPEG_QUALITY: u8 = 85;
 /// Beyond the picture itself: colour profiles, rows in flight.
 const DECODER_EXTRA_BYTES: u64 = 32 * 1024 * 1024;
-
-/// The largest cover takes some 250 MB while it is decoded, so one is at a time, however many threads examine.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// A cover scaled down, as JPEG.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,23 +29,47 @@ pub struct Thumbnail {
 }
 
 /// Decodes a cover and makes its thumbnails, smallest first: [`THUMBNAIL_EDGES_PX`], the last ones replaced by the cover's own
-/// size if that is smaller. Metadata does not survive; orientation is applied.
+/// size if that is smaller. Metadata does not survive; orientation is applied. The largest cover takes some 250 MB of memory
+/// meanwhile.
+///
+/// The deadline ends the reading and the scaling. The decoding of a JPEG, once read, has no place to ask for it; limits on its
+/// size and its scans bound that to some seconds.
 ///
 /// # Errors
-/// Refused with 422 if the cover cannot be decoded whole (or as [`judge_cover`](super::judge_cover) does), else I/O.
-pub fn examine_cover(path: &Path) -> Result<(CoverFacts, Vec<Thumbnail>)> {
-    let facts = judge::cover_of(&mut Source::open(path)?, &NO_LIMITS)?;
-    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let thumbnails = shielded(|| thumbnails(decode(path, &facts)?))?;
+/// Refused with 422 if the cover cannot be decoded whole (or as [`judge_cover`](super::judge_cover) does), out of time behind the
+/// deadline, else I/O.
+pub fn examine_cover(path: &Path, deadline: &Deadline) -> Result<(CoverFacts, Vec<Thumbnail>)> {
+    let facts = judge::cover_of(&mut Source::open(path, deadline)?, &NO_LIMITS)?;
+    let thumbnails = shielded(|| thumbnails(decode(path, &facts, deadline)?, deadline))?;
     Ok((facts, thumbnails))
 }
 
-fn decode(path: &Path, facts: &CoverFacts) -> Result<DynamicImage> {
+/// The file, as long as there is time for it.
+struct Timed<'a> {
+    file: File,
+    deadline: &'a Deadline,
+}
+
+impl Read for Timed<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.deadline.check()?;
+        self.file.read(buffer)
+    }
+}
+
+impl Seek for Timed<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
+fn decode(path: &Path, facts: &CoverFacts, deadline: &Deadline) -> Result<DynamicImage> {
     let format = match facts.format {
         CoverFormat::Jpeg => image::ImageFormat::Jpeg,
         CoverFormat::Png => image::ImageFormat::Png,
     };
-    let mut reader = ImageReader::with_format(BufReader::new(File::open(path)?), format);
+    let file = Timed { file: File::open(path)?, deadline };
+    let mut reader = ImageReader::with_format(BufReader::new(file), format);
     let (width, height) = (facts.width_px.unsigned_abs(), facts.height_px.unsigned_abs());
     let bytes_per_pixel = 4 * u64::from(facts.bits_per_channel.unsigned_abs().div_ceil(8));
     let mut limits = Limits::default();
@@ -67,7 +87,9 @@ fn decode(path: &Path, facts: &CoverFacts) -> Result<DynamicImage> {
     })();
     match decoded {
         Ok(picture) => Ok(flattened(picture)),
-        Err(ImageError::IoError(error)) if error.raw_os_error().is_some() => Err(MediaError::Io(error)),
+        Err(ImageError::IoError(error)) if error.raw_os_error().is_some() || is_out_of_time(&error) => {
+            Err(error.into())
+        }
         Err(ImageError::IoError(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => incomplete(),
         Err(_) => damaged("the picture cannot be decoded"),
     }
@@ -87,7 +109,7 @@ fn flattened(picture: DynamicImage) -> DynamicImage {
     opaque.into()
 }
 
-fn thumbnails(mut picture: DynamicImage) -> Result<Vec<Thumbnail>> {
+fn thumbnails(mut picture: DynamicImage, deadline: &Deadline) -> Result<Vec<Thumbnail>> {
     let cover_edge_px = picture.width().min(picture.height());
     let mut thumbnails = Vec::new();
     // From large to small, each out of the one before: the work shrinks with it.
@@ -95,6 +117,7 @@ fn thumbnails(mut picture: DynamicImage) -> Result<Vec<Thumbnail>> {
         if thumbnails.last().is_some_and(|last: &Thumbnail| last.edge_px.unsigned_abs() == edge) {
             continue;
         }
+        deadline.check()?;
         picture = scaled(picture, edge);
         let mut jpeg = Vec::new();
         let encoder = JpegEncoder::new_with_quality(&mut jpeg, JPEG_QUALITY);

@@ -36,6 +36,7 @@ pub(super) fn header(source: &mut Source, magic: u64, mut found: Tags) -> Result
     let mut raw_info = Vec::new();
     let mut offset = magic + 4;
     let mut first_frame = None;
+    let mut has_comment = false;
     for _ in 0..MAX_BLOCKS {
         let Some(head) = source.array::<4>(offset)? else { return incomplete() };
         let (last, kind, size) = (head[0] & 0x80 != 0, head[0] & 0x7F, be32(&head, 0) & 0x00FF_FFFF);
@@ -46,7 +47,9 @@ pub(super) fn header(source: &mut Source, magic: u64, mut found: Tags) -> Result
                 info = Some(read_info(&bytes));
                 raw_info = bytes.to_vec();
             }
-            VORBIS_COMMENT => {
+            // There is one (RFC 9639, 8.6); others are not worth reading.
+            VORBIS_COMMENT if !has_comment => {
+                has_comment = true;
                 let count = (size as usize).min(COMMENT_READ_BYTES);
                 let Some(block) = source.copy(body, count)? else { return incomplete() };
                 tags::fill(&mut found, tags::vorbis_comment(&block));

@@ -3,7 +3,12 @@
 use std::path::Path;
 
 use super::{
-    Result, aiff, cover, empty, flac, mp3, mp4, pcm::PcmLayout, refused, source::Source, tags, too_large, wav,
+    Deadline, Result, aiff, cover, empty, flac, mp3,
+    mp4::{self, Packets},
+    pcm::PcmLayout,
+    refused,
+    source::Source,
+    tags, too_large, too_long, wav,
 };
 use crate::domain::media::{
     AudioCodec, AudioContainer, CoverFacts, MAX_CHANNELS, MAX_SAMPLE_RATE_HZ, MAX_TRACK_MS, MIN_BIT_DEPTH,
@@ -53,6 +58,8 @@ pub(super) enum Samples {
     Plain(PcmLayout),
     /// For a decoder: `head`, then the file's bytes from `start` up to but without `end`.
     Coded { head: Vec<u8>, start: u64, end: u64 },
+    /// For a decoder that is made with `config` and given one packet after another.
+    Packets { config: Vec<u8>, packets: Box<Packets> },
 }
 
 impl AudioHeader {
@@ -65,9 +72,10 @@ impl AudioHeader {
 /// Judges a cover by its content.
 ///
 /// # Errors
-/// 413 over the limit, 415 neither JPEG nor PNG, 422 animated, damaged, incomplete, not square or of an impossible size.
-pub fn judge_cover(path: &Path, limits: &MediaLimits) -> Result<JudgedCover> {
-    let facts = cover_of(&mut Source::open(path)?, limits)?;
+/// 413 over the limit, 415 neither JPEG nor PNG, 422 animated, damaged, incomplete, not square or of an impossible size; or out of
+/// time.
+pub fn judge_cover(path: &Path, limits: &MediaLimits, deadline: &Deadline) -> Result<JudgedCover> {
+    let facts = cover_of(&mut Source::open(path, deadline)?, limits)?;
     Ok(JudgedCover { content_type: facts.format.content_type(), facts })
 }
 
@@ -88,9 +96,9 @@ pub(super) fn cover_of(source: &mut Source, limits: &MediaLimits) -> Result<Cove
 /// Judges a track's file by its content.
 ///
 /// # Errors
-/// 413 over the limit, 415 another kind of file, 422 damaged, incomplete, or outside what stores take.
-pub fn judge_audio(path: &Path, limits: &MediaLimits) -> Result<JudgedAudio> {
-    let header = audio_of(&mut Source::open(path)?, limits)?;
+/// 413 over the limit, 415 another kind of file, 422 damaged, incomplete, or outside what stores take; or out of time.
+pub fn judge_audio(path: &Path, limits: &MediaLimits, deadline: &Deadline) -> Result<JudgedAudio> {
+    let header = audio_of(&mut Source::open(path, deadline)?, limits)?;
     Ok(JudgedAudio {
         content_type: header.container.content_type(),
         container: header.container,
@@ -193,7 +201,7 @@ fn enforce_rules(header: &AudioHeader) -> Result<()> {
         return refused(422, "There is no sound in this file. Export it again and upload the new file.");
     }
     if header.duration_ms().is_some_and(|milliseconds| milliseconds > MAX_TRACK_MS) {
-        return refused(422, "This file is longer than 6 hours. Split it into several tracks.");
+        return too_long();
     }
     Ok(())
 }

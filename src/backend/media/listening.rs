@@ -87,6 +87,10 @@ impl ListeningCopy {
         let whole = |sample: &f32| (sample * full_scale).round().clamp(-full_scale, full_scale - 1.0) as i32;
         self.waiting.extend(samples.iter().map(whole));
         let block = self.encoder.block_size * self.channels;
+        // Packets may be tiny, and what waits is not to be moved for each of them.
+        if self.waiting.len() < block {
+            return Ok(());
+        }
         let waiting = std::mem::take(&mut self.waiting);
         let mut blocks = waiting.chunks_exact(block);
         for samples in &mut blocks {

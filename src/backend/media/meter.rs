@@ -2,7 +2,7 @@
 
 use ebur128::{EbuR128, Mode};
 
-use super::{Result, damaged, refused};
+use super::{Result, damaged, too_long};
 use crate::domain::media::{MAX_TRACK_MS, Peaks};
 
 /// Adjacent samples at full scale that count as clipping. A limiter's ceiling rarely holds for three.
@@ -63,7 +63,7 @@ impl Meter {
     pub(super) fn add(&mut self, samples: &[f32]) -> Result<()> {
         self.frames += (samples.len() / self.channels) as u64;
         if self.frames > self.max_frames {
-            return refused(422, "This file is longer than 6 hours. Split it into several tracks.");
+            return too_long();
         }
         for frame in samples.chunks_exact(self.channels) {
             let mut highest = 0.0_f32;

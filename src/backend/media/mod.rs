@@ -2,10 +2,13 @@
 //!
 //! Two looks at every file. [`judge_audio`] and [`judge_cover`] read headers only, before a file is stored: kind, limits, and
 //! whether all of it is there. [`examine_audio`] and [`examine_cover`] decode all of it afterwards. Both go by content; a name
-//! or a declared type is never asked. All of them block, use little memory whatever the file says, and do not panic.
+//! or a declared type is never asked. All of them block, use little memory whatever the file says, and do not panic. Their work
+//! grows with the bytes of a file or with the length of its sound, never with the product of two numbers that a header names; and each
+//! ends at its [`Deadline`].
 
 mod aiff;
 mod cover;
+mod deadline;
 mod examine_audio;
 mod examine_cover;
 mod flac;
@@ -20,6 +23,8 @@ mod tags;
 mod wav;
 
 #[cfg(test)]
+mod bounds;
+#[cfg(test)]
 mod tests;
 
 use std::{
@@ -29,6 +34,7 @@ use std::{
 
 use thiserror::Error;
 
+pub use deadline::Deadline;
 pub use examine_audio::examine_audio;
 pub use examine_cover::{Thumbnail, examine_cover};
 pub use judge::{JudgedAudio, JudgedCover, judge_audio, judge_cover};
@@ -51,7 +57,16 @@ pub enum MediaError {
     Refused(#[from] Refusal),
     /// The disk or the reading of it failed: says nothing about the file.
     #[error("reading the media file failed")]
-    Io(#[from] io::Error),
+    Io(#[source] io::Error),
+    /// The work did not end before its [`Deadline`]. A busy machine may be the reason as well as the file.
+    #[error("the time for this file is over")]
+    OutOfTime,
+}
+
+impl From<io::Error> for MediaError {
+    fn from(error: io::Error) -> Self {
+        if deadline::is_out_of_time(&error) { Self::OutOfTime } else { Self::Io(error) }
+    }
 }
 
 type Result<T> = std::result::Result<T, MediaError>;
@@ -62,6 +77,10 @@ fn refused<T>(status: u16, message: impl Into<String>) -> Result<T> {
 
 fn too_large<T>(max: u64) -> Result<T> {
     refused(413, crate::domain::media::too_large(max))
+}
+
+fn too_long<T>() -> Result<T> {
+    refused(422, "This file is longer than 6 hours. Split it into several tracks.")
 }
 
 fn empty<T>() -> Result<T> {

@@ -5,8 +5,9 @@ use super::{
     judge::{AudioHeader, Samples},
     refused,
     source::{Source, be32},
+    too_long,
 };
-use crate::domain::media::{AudioCodec, AudioContainer, Tags};
+use crate::domain::media::{AudioCodec, AudioContainer, MAX_TRACK_MS, Tags};
 
 /// Some tools leave garbage or padding before the first frame.
 const SEARCH_BYTES: u64 = 64 * 1024;
@@ -34,6 +35,8 @@ pub(super) fn header(source: &mut Source, id3_end: u64, tags: Tags) -> Result<Op
         return refused(415, "This is an MPEG file of layer I or II. Upload a WAV, FLAC or MP3 file.");
     }
     let declared = declared_frames(source, start, &first)?;
+    // One frame may be there only to declare how many follow it.
+    let max_frames = u64::from(first.sample_rate_hz) * MAX_TRACK_MS.unsigned_abs() / 1000 / first.samples + 1;
     let mut offset = start;
     let mut count = 0_u64;
     loop {
@@ -54,6 +57,9 @@ pub(super) fn header(source: &mut Source, id3_end: u64, tags: Tags) -> Result<Op
         }
         offset += frame.bytes;
         count += 1;
+        if count > max_frames {
+            return too_long();
+        }
     }
     if let Some(declared) = declared {
         // The frame that declares is not one of those it counts.

@@ -3,8 +3,11 @@
 use std::{
     fs::File,
     io::{self, Read, Seek, SeekFrom},
+    ops::Range,
     path::Path,
 };
+
+use super::deadline::Deadline;
 
 /// Headers lie close together, so one read of this size serves many questions.
 const WINDOW_BYTES: usize = 64 * 1024;
@@ -17,16 +20,18 @@ pub(super) struct Source {
     length: u64,
     window: Vec<u8>,
     window_start: u64,
+    /// Asked before each read, which bounds every walk through a file.
+    deadline: Deadline,
 }
 
 impl Source {
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
-        Self::new(File::open(path)?)
+    pub(super) fn open(path: &Path, deadline: &Deadline) -> io::Result<Self> {
+        Self::new(File::open(path)?, deadline)
     }
 
-    pub(super) fn new(mut inner: impl ReadSeek + 'static) -> io::Result<Self> {
+    pub(super) fn new(mut inner: impl ReadSeek + 'static, deadline: &Deadline) -> io::Result<Self> {
         let length = inner.seek(SeekFrom::End(0))?;
-        Ok(Self { inner: Box::new(inner), length, window: Vec::new(), window_start: 0 })
+        Ok(Self { inner: Box::new(inner), length, window: Vec::new(), window_start: 0, deadline: deadline.clone() })
     }
 
     /// Bytes that are there, whatever a header declares.
@@ -50,10 +55,20 @@ impl Source {
         if !self.holds(offset, count) {
             return Ok(None);
         }
+        self.deadline.check()?;
         let mut bytes = vec![0; count];
         self.inner.seek(SeekFrom::Start(offset))?;
         self.inner.read_exact(&mut bytes)?;
         Ok(Some(bytes))
+    }
+
+    /// The bytes of `place`, copied; large ones past the window. The caller bounds their number.
+    pub(super) fn bytes(&mut self, place: Range<u64>) -> io::Result<Option<Vec<u8>>> {
+        let count = usize::try_from(place.end.saturating_sub(place.start)).unwrap_or(usize::MAX);
+        if count > WINDOW_BYTES {
+            return self.copy(place.start, count);
+        }
+        Ok(self.slice(place.start, count)?.map(<[u8]>::to_vec))
     }
 
     fn holds(&self, offset: u64, count: usize) -> bool {
@@ -66,6 +81,7 @@ impl Source {
         }
         let window_end = self.window_start + self.window.len() as u64;
         if offset < self.window_start || offset + count as u64 > window_end {
+            self.deadline.check()?;
             let there = usize::try_from(self.length - offset).unwrap_or(usize::MAX);
             self.window.resize(there.min(WINDOW_BYTES), 0);
             self.inner.seek(SeekFrom::Start(offset))?;

@@ -1,6 +1,8 @@
 //! What files say about themselves, read with little effort: a form is filled with it, nothing else depends on it. Whatever
 //! cannot be understood is left out.
 
+use std::ops::Range;
+
 use super::{
     Result, incomplete, refused,
     source::{Source, be16, be32, le32},
@@ -80,8 +82,9 @@ pub(super) fn leading_id3(source: &mut Source) -> Result<(u64, Tags)> {
         if size > MAX_TAG_BYTES {
             return too_many_tags();
         }
-        fill(&mut tags, id3_at(source, end)?);
-        end += ID3_HEADER_BYTES + size;
+        let next = end + ID3_HEADER_BYTES + size;
+        fill(&mut tags, id3_in(source, end..next)?);
+        end = next;
         if end > source.length() {
             return incomplete();
         }
@@ -102,11 +105,12 @@ fn synchsafe(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0, |number, byte| number << 7 | u32::from(byte & 0x7F))
 }
 
-/// The texts of the ID3v2 tag at `offset`.
-pub(super) fn id3_at(source: &mut Source, offset: u64) -> Result<Tags> {
+/// The texts of the ID3v2 tag that begins `range`. What the tag claims beyond the range belongs to somebody else.
+pub(super) fn id3_in(source: &mut Source, range: Range<u64>) -> Result<Tags> {
+    let offset = range.start;
     let Some(size) = id3_size(source, offset)? else { return Ok(Tags::default()) };
     let Some(head) = source.array::<10>(offset)? else { return Ok(Tags::default()) };
-    let there = source.length().saturating_sub(offset + ID3_HEADER_BYTES).min(size);
+    let there = source.length().min(range.end).saturating_sub(offset + ID3_HEADER_BYTES).min(size);
     let count = usize::try_from(there).unwrap_or(usize::MAX).min(ID3_READ_BYTES);
     let mut body = source.copy(offset + ID3_HEADER_BYTES, count)?.unwrap_or_default();
     if head[5] & 0x80 != 0 {
@@ -147,7 +151,9 @@ fn id3_frames(version: u8, mut body: &[u8]) -> Tags {
             b"TRCK" | b"TRK" => "TRACKNUMBER",
             _ => "",
         };
-        if let Some(value) = id3_text(content).filter(|_| !key.is_empty()) {
+        if !key.is_empty()
+            && let Some(value) = id3_text(content)
+        {
             set(&mut tags, key, value);
         }
         body = &body[head_bytes + size..];
@@ -208,7 +214,9 @@ pub(super) fn riff_info(list: &[u8]) -> Tags {
             b"ITRK" | b"IPRT" => "TRACKNUMBER",
             _ => "",
         };
-        if let Some(value) = text(content).filter(|_| !key.is_empty()) {
+        if !key.is_empty()
+            && let Some(value) = text(content)
+        {
             set(&mut tags, key, value);
         }
         rest = rest.get(8 + size + size % 2..).unwrap_or_default();

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use testing::fixtures::{self as made, WavFormat};
 
 use super::{
-    MediaError, Refusal, examine_audio, examine_cover, judge, judge_audio, judge_cover,
+    Deadline, MediaError, Refusal, examine_audio, examine_cover, judge, judge_audio, judge_cover,
     source::{Source, be32},
 };
 use crate::domain::media::{
@@ -34,7 +34,7 @@ fn spool(bytes: &[u8]) -> Spooled {
 
 impl Spooled {
     fn examined(&self) -> Result<(AudioFacts, Peaks), MediaError> {
-        examine_audio(&self.path, &self.copy)
+        examine_audio(&self.path, &self.copy, &Deadline::never())
     }
 }
 
@@ -42,23 +42,26 @@ fn refusal<T>(result: Result<T, MediaError>) -> Refusal {
     match result {
         Err(MediaError::Refused(refusal)) => refusal,
         Err(MediaError::Io(error)) => panic!("I/O failed: {error}"),
+        Err(MediaError::OutOfTime) => panic!("there is no deadline"),
         Ok(_) => panic!("the file was taken"),
     }
 }
 
 fn audio_refusal(bytes: &[u8]) -> (u16, String) {
-    let Refusal { status, message } = refusal(judge_audio(&spool(bytes).path, &MediaLimits::default()));
+    let Refusal { status, message } =
+        refusal(judge_audio(&spool(bytes).path, &MediaLimits::default(), &Deadline::never()));
     (status, message)
 }
 
 fn cover_refusal(bytes: &[u8]) -> (u16, String) {
-    let Refusal { status, message } = refusal(judge_cover(&spool(bytes).path, &MediaLimits::default()));
+    let Refusal { status, message } =
+        refusal(judge_cover(&spool(bytes).path, &MediaLimits::default(), &Deadline::never()));
     (status, message)
 }
 
 fn examine(bytes: &[u8]) -> (AudioFacts, Peaks) {
     let spooled = spool(bytes);
-    judge_audio(&spooled.path, &MediaLimits::default()).expect("the judge takes the file");
+    judge_audio(&spooled.path, &MediaLimits::default(), &Deadline::never()).expect("the judge takes the file");
     spooled.examined().expect("the file decodes")
 }
 
@@ -74,7 +77,8 @@ fn every_kind_of_audio_is_taken_for_what_it_is() {
     ];
     for (bytes, content_type, container, codec, bit_depth) in cases {
         let spooled = spool(&bytes);
-        let judged = judge_audio(&spooled.path, &MediaLimits::default()).expect("the judge takes the file");
+        let judged =
+            judge_audio(&spooled.path, &MediaLimits::default(), &Deadline::never()).expect("the judge takes the file");
         assert_eq!((judged.content_type, judged.container, judged.codec), (content_type, container, codec));
         assert_eq!((judged.sample_rate_hz, judged.channels, judged.bit_depth), (44_100, 2, bit_depth));
         let declared_ms = judged.duration_ms.expect("the header says the length");
@@ -137,13 +141,16 @@ fn high_rates_are_copied_at_their_rate() {
 fn a_disk_that_takes_no_copy_is_no_fault_of_the_file() {
     let spooled = spool(&made::aiff(SECONDS, RATE_HZ, 16, 1));
     let nowhere = spooled.path.join("copy");
-    assert!(matches!(examine_audio(&spooled.path, &nowhere), Err(MediaError::Io(_))));
+    assert!(matches!(examine_audio(&spooled.path, &nowhere, &Deadline::never()), Err(MediaError::Io(_))));
 }
 
 #[test]
 fn a_file_tells_how_it_is_called() {
-    let tags =
-        |bytes: &[u8]| judge_audio(&spool(bytes).path, &MediaLimits::default()).expect("the judge takes the file").tags;
+    let tags = |bytes: &[u8]| {
+        judge_audio(&spool(bytes).path, &MediaLimits::default(), &Deadline::never())
+            .expect("the judge takes the file")
+            .tags
+    };
     assert_eq!(
         tags(&made::flac(SECONDS, RATE_HZ, 16, 1, "Night Bus")),
         Tags {
@@ -166,7 +173,10 @@ fn a_name_is_never_asked() {
     let folder = tempfile::tempdir().expect("a folder for a test");
     let path = folder.path().join("song.flac");
     std::fs::write(&path, made::mp3(SECONDS, RATE_HZ, 1, "x")).expect("a file for a test");
-    assert_eq!(judge_audio(&path, &MediaLimits::default()).expect("an MP3").container, AudioContainer::Mp3);
+    assert_eq!(
+        judge_audio(&path, &MediaLimits::default(), &Deadline::never()).expect("an MP3").container,
+        AudioContainer::Mp3
+    );
 }
 
 #[test]
@@ -211,14 +221,14 @@ fn what_is_cut_off_is_called_incomplete() {
 fn damage_that_no_header_shows_is_found_by_decoding() {
     for file in [made::flac(SECONDS, RATE_HZ, 16, 1, "x"), made::flac(SECONDS, RATE_HZ, 24, 2, "x")] {
         let spooled = spool(&made::damaged_in_the_middle(&file));
-        judge_audio(&spooled.path, &MediaLimits::default()).expect("its header is fine");
+        judge_audio(&spooled.path, &MediaLimits::default(), &Deadline::never()).expect("its header is fine");
         let refusal = refusal(spooled.examined());
         assert_eq!(refusal.status, 422);
         assert!(refusal.message.contains("damaged"), "{}", refusal.message);
     }
     let spooled = spool(&made::damaged_in_the_middle(&made::cover_png(700, 3)));
-    judge_cover(&spooled.path, &MediaLimits::default()).expect("its header is fine");
-    assert!(refusal(examine_cover(&spooled.path)).message.contains("damaged"));
+    judge_cover(&spooled.path, &MediaLimits::default(), &Deadline::never()).expect("its header is fine");
+    assert!(refusal(examine_cover(&spooled.path, &Deadline::never())).message.contains("damaged"));
 }
 
 #[test]
@@ -258,8 +268,11 @@ fn other_kinds_of_files_are_called_by_their_name() {
 #[test]
 fn limits_are_sizes_of_what_is_there() {
     let limits = MediaLimits { max_audio_bytes: 1000, max_cover_bytes: 1000 };
-    assert_eq!(refusal(judge_audio(&spool(&made::wav(1.0, RATE_HZ, 16, 1)).path, &limits)).status, 413);
-    assert_eq!(refusal(judge_cover(&spool(&made::cover_png(700, 1)).path, &limits)).status, 413);
+    assert_eq!(
+        refusal(judge_audio(&spool(&made::wav(1.0, RATE_HZ, 16, 1)).path, &limits, &Deadline::never())).status,
+        413
+    );
+    assert_eq!(refusal(judge_cover(&spool(&made::cover_png(700, 1)).path, &limits, &Deadline::never())).status, 413);
     assert_eq!(audio_refusal(b"").0, 422);
     assert_eq!(cover_refusal(b"").0, 422);
 }
@@ -311,9 +324,10 @@ fn a_cover_is_measured_and_scaled() {
         (made::cover_jpeg(640, 7), CoverFormat::Jpeg, vec![160, 640]),
     ] {
         let spooled = spool(&bytes);
-        let judged = judge_cover(&spooled.path, &MediaLimits::default()).expect("the judge takes the cover");
+        let judged =
+            judge_cover(&spooled.path, &MediaLimits::default(), &Deadline::never()).expect("the judge takes the cover");
         assert_eq!(judged.content_type, format.content_type());
-        let (facts, thumbnails) = examine_cover(&spooled.path).expect("the cover decodes");
+        let (facts, thumbnails) = examine_cover(&spooled.path, &Deadline::never()).expect("the cover decodes");
         assert_eq!(facts, judged.facts);
         assert_eq!((facts.format, facts.colour, facts.has_alpha), (format, CoverColour::Rgb, false));
         assert_eq!(thumbnails.iter().map(|thumbnail| thumbnail.edge_px).collect::<Vec<_>>(), edges);
@@ -335,7 +349,8 @@ fn covers_in_every_colour_have_thumbnails() {
     ] {
         let mut bytes = Cursor::new(Vec::new());
         converted.write_to(&mut bytes, image::ImageFormat::Png).expect("memory takes all");
-        let (facts, thumbnails) = examine_cover(&spool(bytes.get_ref()).path).expect("the cover decodes");
+        let (facts, thumbnails) =
+            examine_cover(&spool(bytes.get_ref()).path, &Deadline::never()).expect("the cover decodes");
         assert_eq!((facts.colour, facts.bits_per_channel, facts.has_alpha), (colour, bits, has_alpha));
         assert_eq!(thumbnails.len(), 3);
     }
@@ -346,7 +361,7 @@ fn what_was_transparent_becomes_white() {
     let glass = image::RgbaImage::from_pixel(640, 640, image::Rgba([200, 0, 0, 0]));
     let mut bytes = Cursor::new(Vec::new());
     glass.write_to(&mut bytes, image::ImageFormat::Png).expect("memory takes all");
-    let (_, thumbnails) = examine_cover(&spool(bytes.get_ref()).path).expect("the cover decodes");
+    let (_, thumbnails) = examine_cover(&spool(bytes.get_ref()).path, &Deadline::never()).expect("the cover decodes");
     let smallest = image::load_from_memory(&thumbnails[0].jpeg).expect("a thumbnail is a JPEG").into_rgb8();
     assert!(smallest.pixels().all(|pixel| pixel.0.iter().all(|value| *value > 250)));
 }
@@ -374,8 +389,8 @@ fn covers_that_would_harm_are_refused_by_their_header() {
 fn a_picture_without_the_pixels_that_its_header_promises_is_refused() {
     // 3,000 × 3,000 promised, a broken stream behind it.
     let spooled = spool(&made::png_declaring(3000, 3000));
-    judge_cover(&spooled.path, &MediaLimits::default()).expect("its header is fine");
-    assert_eq!(refusal(examine_cover(&spooled.path)).status, 422);
+    judge_cover(&spooled.path, &MediaLimits::default(), &Deadline::never()).expect("its header is fine");
+    assert_eq!(refusal(examine_cover(&spooled.path, &Deadline::never())).status, 422);
 }
 
 /// One of every kind, small.
@@ -408,8 +423,8 @@ proptest! {
         ];
         let file = [magics[kind], &bytes].concat();
         let limits = MediaLimits::default();
-        let _ = judge::audio_of(&mut Source::new(Cursor::new(file.clone()))?, &limits);
-        let _ = judge::cover_of(&mut Source::new(Cursor::new(file))?, &limits);
+        let _ = judge::audio_of(&mut Source::new(Cursor::new(file.clone()), &Deadline::never())?, &limits);
+        let _ = judge::cover_of(&mut Source::new(Cursor::new(file), &Deadline::never())?, &limits);
     }
 
     #[test]
@@ -423,11 +438,11 @@ proptest! {
             file[at] = byte;
         }
         let limits = MediaLimits::default();
-        let _ = judge::audio_of(&mut Source::new(Cursor::new(file.clone()))?, &limits);
-        let _ = judge::cover_of(&mut Source::new(Cursor::new(file.clone()))?, &limits);
+        let _ = judge::audio_of(&mut Source::new(Cursor::new(file.clone()), &Deadline::never())?, &limits);
+        let _ = judge::cover_of(&mut Source::new(Cursor::new(file.clone()), &Deadline::never())?, &limits);
         file.truncate(cut.index(file.len()));
-        let _ = judge::audio_of(&mut Source::new(Cursor::new(file.clone()))?, &limits);
-        let _ = judge::cover_of(&mut Source::new(Cursor::new(file))?, &limits);
+        let _ = judge::audio_of(&mut Source::new(Cursor::new(file.clone()), &Deadline::never())?, &limits);
+        let _ = judge::cover_of(&mut Source::new(Cursor::new(file), &Deadline::never())?, &limits);
     }
 }
 
@@ -445,7 +460,7 @@ proptest! {
             file[at] = byte;
         }
         let spooled = spool(&file);
-        for verdict in [spooled.examined().err(), examine_cover(&spooled.path).err()] {
+        for verdict in [spooled.examined().err(), examine_cover(&spooled.path, &Deadline::never()).err()] {
             prop_assert!(!matches!(verdict, Some(MediaError::Io(_))), "{verdict:?}");
         }
     }

@@ -33,6 +33,7 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
     let mut data = None;
     let mut trailing = false;
     let mut found = Tags::default();
+    let (mut has_info, mut has_id3) = (false, false);
     let mut offset = 12;
     for _ in 0..MAX_CHUNKS {
         let Some(head) = source.array::<8>(offset)? else { break };
@@ -54,8 +55,15 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
                 }
                 data = Some((body, u64::from(size)));
             }
-            b"LIST" => tags::fill(&mut found, tags::riff_info(source.upto(body, size as usize)?)),
-            b"id3 " | b"ID3 " => tags::fill(&mut found, tags::id3_at(source, body)?),
+            // The first of its kind: others are not worth reading.
+            b"LIST" if !has_info && source.array::<4>(body)?.is_some_and(|kind| &kind == b"INFO") => {
+                has_info = true;
+                tags::fill(&mut found, tags::riff_info(source.upto(body, size as usize)?));
+            }
+            b"id3 " | b"ID3 " if !has_id3 => {
+                has_id3 = true;
+                tags::fill(&mut found, tags::id3_in(source, body..body + u64::from(size))?);
+            }
             _ => {}
         }
         offset = body + u64::from(size) + u64::from(size % 2);

@@ -1,10 +1,14 @@
 //! What has arrived, all of it: judged, and handed to the queue in the transaction that marks it received.
 
-use std::{fs::File, io, path::Path, sync::Arc};
+use std::{fs::File, io, num::NonZero, path::Path, sync::Arc, thread::available_parallelism, time::Duration};
 
 use sha2::Digest;
 use sqlx::types::Json;
-use tokio::task::spawn_blocking;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::spawn_blocking,
+    time::timeout,
+};
 
 use super::{
     Uploads,
@@ -15,7 +19,7 @@ use super::{
 use crate::{
     backend::{
         Error, Result, db,
-        media::{MediaError, Refusal, judge_audio, judge_cover},
+        media::{Deadline, MediaError, Refusal, judge_audio, judge_cover},
         queue::{self, NewJob},
         releases, worker,
     },
@@ -28,6 +32,18 @@ use crate::{
         upload::{UploadKind, UploadState},
     },
 };
+
+/// Headers are judged in milliseconds; a gigabyte of MP3, whose frames are counted, or hashed again after a restart, takes some seconds
+/// on a disk of its own and half a minute on a slow one.
+const JUDGING_MAX: Duration = Duration::from_secs(60);
+/// A client that waits for longer gives up by itself.
+const JUDGING_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// The permits to judge a file that has arrived, as many as the machine has cores and at least two. They are apart from the worker's: files
+/// that take long to judge keep neither the queue nor the threads of requests busy, and long jobs keep no upload from its answer.
+pub(in crate::backend) fn judging_permits() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(available_parallelism().map_or(1, NonZero::get).max(2)))
+}
 
 impl Uploads {
     /// Completes an upload whose bytes are all here although nobody was told.
@@ -60,18 +76,28 @@ impl Uploads {
         }
         let length = row.length_bytes.unsigned_abs();
         let (path, limits, running) = (backend.spool.path(id), backend.settings.media, writer.running.clone());
+        let permit = self.permit_to_judge().await?;
+        let work = Deadline::never();
+        let _waiting = work.end_on_drop();
         let judged = spawn_blocking(move || {
+            // Until the thread ends.
+            let _permit = permit;
             let sha256 = whole_hash(&path, length, running)?;
             let verdict = if row.expected_sha256.is_some_and(|expected| expected != sha256) {
                 Err(not_what_was_announced().into())
             } else {
-                judge(row.kind, &path, &limits)
+                // A restart made the server forget the hash: reading the whole file again takes as long as the disk needs.
+                judge(row.kind, &path, &limits, &work.within(JUDGING_MAX))
             };
             match verdict {
                 Err(MediaError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
                     Err(Error::BytesLost { offset: length })
                 }
                 Err(MediaError::Io(error)) => Err(error.into()),
+                Err(MediaError::OutOfTime) => {
+                    tracing::error!(upload.id = %id, "an upload was not judged in time");
+                    Err(judged_later().into())
+                }
                 Err(MediaError::Refused(refusal)) => Ok((sha256, Err(refusal))),
                 Ok(judged) => Ok((sha256, Ok(judged))),
             }
@@ -93,6 +119,11 @@ impl Uploads {
         }
         backend.writers.forget(id);
         Ok(())
+    }
+
+    async fn permit_to_judge(&self) -> Result<OwnedSemaphorePermit> {
+        let permit = timeout(JUDGING_WAIT_MAX, Arc::clone(&self.0.judging).acquire_owned()).await;
+        permit.ok().and_then(Result::ok).ok_or_else(|| judged_later().into())
     }
 
     async fn mark_received(
@@ -256,19 +287,22 @@ fn not_what_was_announced() -> Refusal {
     }
 }
 
+/// It stays as it is: asking for it judges it again.
+fn judged_later() -> Problem {
+    Problem::Unavailable("Your file is here, but we are too busy to check it now. Ask again in a minute.".into())
+}
+
 struct Judged {
     content_type: &'static str,
     tags: Tags,
 }
 
-fn judge(kind: UploadKind, path: &Path, limits: &MediaLimits) -> Result<Judged, MediaError> {
+fn judge(kind: UploadKind, path: &Path, limits: &MediaLimits, deadline: &Deadline) -> Result<Judged, MediaError> {
     match kind {
-        UploadKind::Cover => {
-            judge_cover(path, limits).map(|cover| Judged { content_type: cover.content_type, tags: Tags::default() })
-        }
-        UploadKind::Audio => {
-            judge_audio(path, limits).map(|audio| Judged { content_type: audio.content_type, tags: audio.tags })
-        }
+        UploadKind::Cover => judge_cover(path, limits, deadline)
+            .map(|cover| Judged { content_type: cover.content_type, tags: Tags::default() }),
+        UploadKind::Audio => judge_audio(path, limits, deadline)
+            .map(|audio| Judged { content_type: audio.content_type, tags: audio.tags }),
     }
 }
 

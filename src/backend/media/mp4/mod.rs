@@ -1,7 +1,13 @@
-//! MP4 (M4A): boxes in boxes. `moov` describes the tracks, `mdat` holds their bytes.
+//! MP4 (M4A): boxes in boxes. `moov` describes the tracks, `mdat` holds their bytes; in a fragmented file each `moof` describes the
+//! `mdat` behind it.
+
+mod samples;
 
 use std::ops::Range;
 
+use samples::{MAX_RUNS, Run, SampleTables, Sizes, Table, contradiction, stands_for_nothing, too_many};
+
+pub(super) use self::samples::Packets;
 use super::{
     Result, damaged, incomplete,
     judge::{AudioHeader, Samples},
@@ -11,10 +17,15 @@ use super::{
 };
 use crate::domain::media::{AudioCodec, AudioContainer, Tags};
 
-/// An hour of AAC needs about 1.3 MB; the rest is room for a picture.
-const MAX_MOVIE_BYTES: u64 = tags::MAX_TAG_BYTES;
-const MAX_BOXES: usize = 10_000;
+/// All boxes but `mdat` together. Six hours of AAC at 48 kHz are a million packets. With the largest tables that there can be (a size, a
+/// duration and a chunk for each packet) these take 24 bytes for a packet, 24 MB in all; usual ones take 4. The rest is room for a
+/// picture.
+const MAX_OUTSIDE_MEDIA_BYTES: u64 = tags::MAX_TAG_BYTES;
+/// Six hours in fragments of a second are 21,600 times eight boxes at most (`styp`, `sidx`, `moof` with five in it, `mdat`).
+const MAX_BOXES: usize = 250_000;
 const MAX_DEPTH: usize = 8;
+/// The sound, a cover as a track of its own, chapters and their pictures are four.
+const MAX_TRACKS: usize = 32;
 /// A title or a sample description is far shorter.
 const MAX_LEAF_BYTES: u64 = 4096;
 /// Apple's encoder uses 4,096; the decoder keeps that many samples of each channel.
@@ -28,10 +39,12 @@ const AAC_LC: u32 = 2;
 /// What the boxes of a track say, gathered while walking through them.
 #[derive(Default)]
 struct Track {
+    id: u32,
     handler: [u8; 4],
     timescale: u32,
     duration: u64,
     description: Vec<u8>,
+    tables: SampleTables,
 }
 
 struct Sound {
@@ -39,15 +52,41 @@ struct Sound {
     sample_rate_hz: u32,
     channels: u16,
     bit_depth: Option<u16>,
+    /// For the decoder.
+    config: Vec<u8>,
+}
+
+/// What `tfhd` says of the runs behind it.
+#[derive(Clone, Copy, Default)]
+struct Fragment {
+    /// Where its `moof` begins.
+    moof: u64,
+    track: u32,
+    /// What the offsets of its runs count from.
+    base: u64,
+    /// None: as `trex` says.
+    default_size: Option<u32>,
+    /// A run that does not say where it begins follows the one before.
+    has_runs: bool,
 }
 
 pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
-    let mut walk = Walk { source, boxes_left: MAX_BOXES, tracks: vec![], tags: Tags::default(), has_media: false };
+    let mut walk = Walk {
+        source,
+        boxes_left: MAX_BOXES,
+        outside_media_bytes: 0,
+        tracks: vec![],
+        default_sizes: vec![],
+        fragment: Fragment::default(),
+        runs: vec![],
+        tags: Tags::default(),
+        has_media: false,
+    };
     let whole = 0..walk.source.length();
     walk.boxes(whole, 0)?;
-    let Walk { tracks, tags, has_media, .. } = walk;
+    let Walk { source, mut tracks, default_sizes, mut runs, tags, has_media, .. } = walk;
 
-    let Some(track) = tracks.iter().find(|track| &track.handler == b"soun") else {
+    let Some(at) = tracks.iter().position(|track| &track.handler == b"soun") else {
         return if tracks.is_empty() { incomplete() } else { refused(415, "There is no sound in this MP4 file.") };
     };
     if tracks.iter().any(|track| &track.handler == b"vide") {
@@ -56,7 +95,11 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
     if !has_media {
         return incomplete();
     }
+    let track = tracks.swap_remove(at);
     let sound = sound(&track.description)?;
+    runs.retain(|run| run.track == track.id);
+    let default_size = default_sizes.iter().find(|(id, _)| *id == track.id).map_or(0, |(_, size)| *size);
+    let packets = Packets::new(source, track.tables, runs, default_size)?;
     let frames = (track.timescale == sound.sample_rate_hz && track.duration > 0).then_some(track.duration);
     Ok(AudioHeader {
         container: AudioContainer::Mp4,
@@ -67,14 +110,19 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
         frames,
         packaging: vec![],
         tags,
-        samples: Samples::Coded { head: vec![], start: 0, end: source.length() },
+        samples: Samples::Packets { config: sound.config, packets: Box::new(packets) },
     })
 }
 
 struct Walk<'a> {
     source: &'a mut Source,
     boxes_left: usize,
+    outside_media_bytes: u64,
     tracks: Vec<Track>,
+    /// The size of each packet by track, for fragments that do not say.
+    default_sizes: Vec<(u32, u32)>,
+    fragment: Fragment,
+    runs: Vec<Run>,
     tags: Tags,
     has_media: bool,
 }
@@ -85,7 +133,7 @@ impl Walk<'_> {
         while offset + 8 <= range.end {
             self.boxes_left = match self.boxes_left.checked_sub(1) {
                 Some(left) => left,
-                None => return damaged("it consists of too many pieces"),
+                None => return too_many(),
             };
             let Some(head) = self.source.array::<8>(offset)? else { return incomplete() };
             let (size, body) = match be32(&head, 0) {
@@ -103,6 +151,15 @@ impl Walk<'_> {
             if end > range.end {
                 return if depth == 0 { incomplete() } else { damaged("its pieces overlap") };
             }
+            if depth == 0 && &head[4..] != b"mdat" {
+                self.outside_media_bytes += size;
+                if self.outside_media_bytes > MAX_OUTSIDE_MEDIA_BYTES {
+                    return tags::too_many_tags();
+                }
+            }
+            if &head[4..] == b"moof" {
+                self.fragment = Fragment { moof: offset, ..Fragment::default() };
+            }
             self.one(&head[4..], body..end, depth)?;
             offset = end;
         }
@@ -112,22 +169,40 @@ impl Walk<'_> {
     fn one(&mut self, kind: &[u8], body: Range<u64>, depth: usize) -> Result<()> {
         let descend = depth < MAX_DEPTH;
         match kind {
-            b"moov" if body.end - body.start > MAX_MOVIE_BYTES => tags::too_many_tags(),
             b"mdat" => {
                 self.has_media |= body.end > body.start;
                 Ok(())
             }
             b"trak" if descend => {
+                if self.tracks.len() == MAX_TRACKS {
+                    return too_many();
+                }
                 self.tracks.push(Track::default());
                 self.boxes(body, depth + 1)
             }
-            b"moov" | b"mdia" | b"minf" | b"stbl" | b"udta" | b"ilst" if descend => self.boxes(body, depth + 1),
+            b"moov" | b"mdia" | b"minf" | b"stbl" | b"udta" | b"ilst" | b"mvex" | b"moof" | b"traf" if descend => {
+                self.boxes(body, depth + 1)
+            }
             // QuickTime leaves out the version that ISO puts before the boxes in `meta`.
             b"meta" if descend => {
                 let has_version = self.source.array::<8>(body.start)?.is_some_and(|start| &start[4..] != b"hdlr");
                 let start = if has_version { (body.start + 4).min(body.end) } else { body.start };
                 self.boxes(start..body.end, depth + 1)
             }
+            b"tkhd" => {
+                self.leaf(&body, |track, leaf| track.id = be32(leaf, if leaf.first() == Some(&1) { 20 } else { 12 }))
+            }
+            b"stts" | b"ctts" | b"stsc" | b"stsz" | b"stco" | b"co64" => self.table(kind, &body),
+            b"trex" => {
+                if self.default_sizes.len() == MAX_TRACKS {
+                    return too_many();
+                }
+                let leaf = self.source.upto(body.start, (body.end - body.start).min(24) as usize)?;
+                self.default_sizes.push((be32(leaf, 4), be32(leaf, 16)));
+                Ok(())
+            }
+            b"tfhd" => self.fragment_header(&body),
+            b"trun" => self.run(&body),
             b"hdlr" => self.leaf(&body, |track, leaf| {
                 // `meta` has a handler too; the track's comes first.
                 if track.handler == [0; 4] {
@@ -151,6 +226,89 @@ impl Walk<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Notes where a table of the current track lies. The first of its kind counts.
+    fn table(&mut self, kind: &[u8], body: &Range<u64>) -> Result<()> {
+        let Some(track) = self.tracks.last_mut() else { return Ok(()) };
+        let head = self.source.upto(body.start, (body.end - body.start).min(12) as usize)?;
+        // A version and flags come first.
+        let (first, second) = (be32(head, 4), be32(head, 8));
+        let entries = |start: u64, count: u32, bytes: u64| match Table::new(body.start + start, count, bytes, body.end)
+        {
+            Some(table) => Ok(Some(table)),
+            None => damaged("its tables are cut short"),
+        };
+        let tables = &mut track.tables;
+        match kind {
+            b"stts" if tables.durations.is_none() => tables.durations = entries(8, first, 8)?,
+            b"ctts" if tables.compositions.is_none() => tables.compositions = entries(8, first, 8)?,
+            b"stsc" if tables.groups.is_none() => tables.groups = entries(8, first, 12)?,
+            b"stco" if tables.chunks.is_none() => tables.chunks = entries(8, first, 4)?,
+            b"co64" if tables.chunks.is_none() => tables.chunks = entries(8, first, 8)?,
+            b"stsz" if tables.sizes.is_none() => {
+                tables.sizes =
+                    if first > 0 { Some(Sizes::Same(first)) } else { entries(12, second, 4)?.map(Sizes::Each) };
+                tables.packets = second;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// `tfhd` (ISO 14496-12, 8.8.7): flags tell which of its fields are there.
+    fn fragment_header(&mut self, body: &Range<u64>) -> Result<()> {
+        let head = self.source.upto(body.start, (body.end - body.start).min(40) as usize)?;
+        let flags = be32(head, 0);
+        let mut at = 8;
+        let mut field = |flag: u32, bytes: usize| {
+            let start = at;
+            let is_there = flags & flag != 0;
+            at += if is_there { bytes } else { 0 };
+            is_there.then_some(start)
+        };
+        let base = field(0x1, 8).map(|at| u64::from(be32(head, at)) << 32 | u64::from(be32(head, at + 4)));
+        let _description = field(0x2, 4);
+        let _duration = field(0x8, 4);
+        let default_size = field(0x10, 4).map(|at| be32(head, at));
+        let moof = self.fragment.moof;
+        self.fragment =
+            Fragment { moof, track: be32(head, 4), base: base.unwrap_or(moof), default_size, has_runs: false };
+        Ok(())
+    }
+
+    /// `trun` (ISO 14496-12, 8.8.8): flags tell which fields it has, and which each of its entries.
+    fn run(&mut self, body: &Range<u64>) -> Result<()> {
+        let head = self.source.upto(body.start, (body.end - body.start).min(16) as usize)?;
+        let (flags, packets) = (be32(head, 0), be32(head, 4));
+        if packets == 0 {
+            return stands_for_nothing();
+        }
+        let fields = |mask: u32| u64::from((flags & mask).count_ones()) * 4;
+        let offset = (flags & 0x1 != 0).then(|| be32(head, 8).cast_signed());
+        // Duration, size, flags, composition offset.
+        let Some(table) = Table::new(body.start + 8 + fields(0x5), packets, fields(0xF00), body.end) else {
+            return damaged("its tables are cut short");
+        };
+        let Fragment { base, has_runs, track, default_size, .. } = self.fragment;
+        let offset = match offset {
+            None if has_runs => None,
+            offset => match base.checked_add_signed(i64::from(offset.unwrap_or(0))) {
+                Some(offset) => Some(offset),
+                None => return contradiction(),
+            },
+        };
+        let sizes = match default_size {
+            _ if flags & 0x200 != 0 => Sizes::Each(table.at_field(fields(0x100))),
+            Some(size) => Sizes::Same(size),
+            None => Sizes::Default,
+        };
+        self.fragment.has_runs = true;
+        if self.runs.len() == MAX_RUNS {
+            return too_many();
+        }
+        self.runs.push(Run { track, offset, packets, sizes });
+        Ok(())
     }
 
     fn leaf(&mut self, body: &Range<u64>, read: impl FnOnce(&mut Track, &[u8])) -> Result<()> {
@@ -198,9 +356,12 @@ fn child_box<'a>(mut children: &'a [u8], kind: &[u8; 4]) -> Option<&'a [u8]> {
 }
 
 fn alac(entry: &[u8], children_start: usize) -> Result<Sound> {
+    // Behind a version and flags.
     let cookie =
-        entry.get(children_start..).and_then(|children| child(children, b"alac")).and_then(|body| body.get(4..28));
-    let Some(cookie) = cookie else { return damaged("it does not say what its samples are") };
+        entry.get(children_start..).and_then(|children| child(children, b"alac")).and_then(|body| body.get(4..));
+    let Some(cookie) = cookie.filter(|cookie| cookie.len() >= 24) else {
+        return damaged("it does not say what its samples are");
+    };
     if be32(cookie, 0) == 0 || be32(cookie, 0) > MAX_ALAC_FRAME_SAMPLES {
         return damaged("its header names an impossible block size");
     }
@@ -209,6 +370,7 @@ fn alac(entry: &[u8], children_start: usize) -> Result<Sound> {
         sample_rate_hz: be32(cookie, 20),
         channels: u16::from(cookie[9]),
         bit_depth: Some(u16::from(cookie[5])),
+        config: cookie.to_vec(),
     })
 }
 
@@ -235,7 +397,7 @@ fn aac(entry: &[u8], children_start: usize) -> Result<Sound> {
         return damaged("its header names an impossible sample rate");
     };
     let channels = if channels == 0 { be16(entry, 24) } else { channels as u16 };
-    Ok(Sound { codec: AudioCodec::Aac, sample_rate_hz, channels, bit_depth: None })
+    Ok(Sound { codec: AudioCodec::Aac, sample_rate_hz, channels, bit_depth: None, config: config.to_vec() })
 }
 
 /// The object type and the codec's own configuration out of an ES descriptor (ISO 14496-1).

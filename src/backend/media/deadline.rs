@@ -1,0 +1,75 @@
+//! Ends the work on a file: after its time, or when nobody waits for its outcome any more.
+
+use std::{
+    io,
+    time::{Duration, Instant},
+};
+
+use thiserror::Error;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// Checked at every read of the file and for every decoded packet, so the thread that works on the file ends soon after.
+#[derive(Clone, Debug)]
+pub struct Deadline {
+    at: Option<Instant>,
+    given_up: CancellationToken,
+}
+
+/// Wrapped in an error of I/O, because decoders pass on nothing else.
+#[derive(Debug, Error)]
+#[error("the time for this file is over")]
+struct OutOfTime;
+
+impl Deadline {
+    pub fn after(limit: Duration) -> Self {
+        Self { at: Instant::now().checked_add(limit), given_up: CancellationToken::new() }
+    }
+
+    /// The same work's next step, which has so much time from now on.
+    pub fn within(&self, limit: Duration) -> Self {
+        Self { at: Instant::now().checked_add(limit), given_up: self.given_up.clone() }
+    }
+
+    /// For work that somebody gives up by hand, if at all.
+    pub fn never() -> Self {
+        Self { at: None, given_up: CancellationToken::new() }
+    }
+
+    /// Dropping the guard ends the work, whatever time is left. Whoever waits for the outcome holds it.
+    pub fn end_on_drop(&self) -> DropGuard {
+        self.given_up.clone().drop_guard()
+    }
+
+    /// # Errors
+    /// Behind the deadline, and when the work was given up. Callers pass the error on; it becomes `MediaError::OutOfTime`.
+    pub fn check(&self) -> io::Result<()> {
+        if self.given_up.is_cancelled() || self.at.is_some_and(|at| Instant::now() >= at) {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, OutOfTime));
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn is_out_of_time(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<OutOfTime>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_ends_after_its_time_or_when_it_is_given_up() {
+        assert!(Deadline::never().check().is_ok());
+        assert!(Deadline::after(Duration::MAX).check().is_ok());
+        assert!(Deadline::after(Duration::ZERO).check().is_err_and(|error| is_out_of_time(&error)));
+        let deadline = Deadline::never();
+        let thread = deadline.clone();
+        let waiting = deadline.end_on_drop();
+        assert!(thread.check().is_ok());
+        drop(waiting);
+        assert!(thread.check().is_err_and(|error| is_out_of_time(&error)));
+        assert!(deadline.within(Duration::MAX).check().is_err(), "what is given up stays so");
+        assert!(!is_out_of_time(&io::ErrorKind::TimedOut.into()), "a disk that is slow is another matter");
+    }
+}
