@@ -1,15 +1,19 @@
 //! The PostgreSQL that the product starts for itself when it is given no `DATABASE_URL`.
 //!
-//! It is an ordinary PostgreSQL with its cluster in `<data dir>/postgres`, listening on loopback with a password
-//! of its own. It outlives a killed server (`pg_ctl` starts it in a session of its own), and whoever comes next
-//! joins it; the last process that leaves in peace stops it. `fsync` stays on: this is production data.
+//! It is an ordinary PostgreSQL with its cluster in `<data dir>/postgres`, listening on loopback. Its superuser (`vwaza`) prepares a
+//! role for the application and does nothing else; each of the two has a password of its own. It outlives a killed server (`pg_ctl` starts
+//! it in a session of its own), and whoever comes next joins it; the last process that leaves in peace stops it. `fsync` stays on: this is
+//! production data.
 
+mod postmaster;
+mod role;
 mod system;
 
 use std::fs::{self, File, Permissions};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::net::TcpListener;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,7 +22,9 @@ use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+use self::postmaster::Postmaster;
 use self::system::{Account, installed_programs};
+use super::folders::{PRIVATE_FILE, PRIVATE_FOLDER, create_reachable, open_private, quoted};
 
 /// The oldest major version that the product is tested with.
 const OLDEST_VERSION: u32 = 15;
@@ -27,6 +33,10 @@ const START_TIMEOUT: Duration = Duration::from_secs(300);
 const JOIN_POLL: Duration = Duration::from_millis(100);
 /// What a fast shutdown may take; it writes a checkpoint first.
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
+/// Holds the superuser's password.
+const SUPERUSER_PASSWORD: &str = "password";
+/// Holds the password of the application's role.
+const APPLICATION_PASSWORD: &str = "app-password";
 /// Where the cluster goes when root's data directory is closed to the user that PostgreSQL runs as.
 const HOME_BESIDE_ROOT: &str = "/var/lib/vwaza";
 
@@ -34,17 +44,42 @@ const HOME_BESIDE_ROOT: &str = "/var/lib/vwaza";
 pub enum EmbeddedPostgresError {
     #[error(
         "found no PostgreSQL {OLDEST_VERSION} or newer to embed: install one (Debian: postgresql, Homebrew: \
-         postgresql@17) or set DATABASE_URL"
+         postgresql@17) or set DATABASE_URL. Root uses none that other users could replace"
     )]
     NotInstalled,
-    #[error("the database in {home} was made by PostgreSQL {version}, which is no longer installed: install it again")]
+    #[error(
+        "the database in {home} was made by PostgreSQL {version}, which is no longer installed: install it again. Root uses none that other \
+         users could replace"
+    )]
     VersionGone { home: PathBuf, version: u32 },
+    #[error(
+        "{path} does not say which PostgreSQL made the database there, so it is left as it is: restore it from a backup, or move {data} \
+         away to begin with an empty database"
+    )]
+    Damaged { path: PathBuf, data: PathBuf },
+    #[error(
+        "{path} is missing or empty, without which nobody gets into the database beside it: restore it from a backup"
+    )]
+    NoPassword { path: PathBuf },
+    #[error(
+        "{path} belongs to another user than PostgreSQL, which runs as user {uid}: files that were copied back are to be given to it. As \
+         root: chown -R {uid}:{gid} {folder}"
+    )]
+    Foreign { path: PathBuf, uid: u32, gid: u32, folder: String },
+    #[error(
+        "PostgreSQL runs as user {uid}, who cannot get to {home}: each folder above it has to let others through (chmod a+x)"
+    )]
+    OutOfReach { home: PathBuf, uid: u32 },
+    #[error("there is a line break in the path of the data directory {0:?}, with which PostgreSQL does not work")]
+    LineBreak(PathBuf),
     #[error("{path}: {source}")]
     File { path: PathBuf, source: std::io::Error },
     #[error("{program} failed: {output}")]
     Program { program: PathBuf, output: String },
     #[error("the database in {home} runs but accepts no connections; its reasons stand in data/log there")]
     NotReady { home: PathBuf },
+    #[error("the database in {home} runs but could not be prepared for the application: {source}")]
+    NotPrepared { home: PathBuf, source: sqlx::Error },
 }
 
 type Result<T> = std::result::Result<T, EmbeddedPostgresError>;
@@ -72,27 +107,31 @@ impl EmbeddedPostgres {
     /// Starts the database under `data_dir`, making it first if there is none, or joins the one that runs.
     /// Any number of processes may do so at once: one starts, the others wait for it and join.
     pub async fn start_or_join(data_dir: &Path) -> Result<Self> {
-        fs::create_dir_all(data_dir).at(data_dir)?;
+        create_reachable(data_dir).at(data_dir)?;
         let data_dir = data_dir.canonicalize().at(data_dir)?;
+        refuse_line_break(&data_dir)?;
         let _starting = lock_exclusively(data_dir.join("postgres.lock")).await?;
+        let path = data_dir.join("postgres.in-use");
+        let in_use = open_lock(&path)?;
 
         let cluster = Cluster::open(&data_dir).await?;
         let (port, started_here) = cluster.make_ready().await?;
-        let path = data_dir.join("postgres.in-use");
-        let in_use = File::create(&path).at(&path)?;
+        let url = match cluster.prepare(port).await {
+            Ok(url) => url,
+            Err(error) => {
+                if started_here {
+                    // The error is what its reader has to know, not that of the ending.
+                    let _ = cluster.stop_unless_used(&in_use).await;
+                }
+                return Err(error);
+            }
+        };
         in_use.lock_shared().at(&path)?;
         tracing::info!(port, started_here, home = %cluster.home.display(), "embedded PostgreSQL is ready");
-
-        let password = cluster.password()?;
-        Ok(Self {
-            url: format!("postgres://vwaza:{password}@127.0.0.1:{port}/postgres"),
-            cluster,
-            started_here,
-            in_use,
-        })
+        Ok(Self { cluster, url, started_here, in_use })
     }
 
-    /// A connection URL, password included.
+    /// The connection URL of the application's role, password included.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -107,16 +146,26 @@ impl EmbeddedPostgres {
         let data_dir = &self.cluster.data_dir;
         let _stopping = lock_exclusively(data_dir.join("postgres.lock")).await?;
         self.in_use.unlock().at(data_dir)?;
-        if self.in_use.try_lock().is_err() {
-            tracing::info!("embedded PostgreSQL is left running: another process uses it");
-            return Ok(());
-        }
-        self.cluster.stop().await
+        self.cluster.stop_unless_used(&self.in_use).await
     }
 }
 
+/// A lock file of the data directory, which a copy made by root has left to root.
+fn open_lock(path: &Path) -> Result<File> {
+    open_private(path).map_err(|error| {
+        let data_dir = path.parent().unwrap_or(path);
+        let own = Account::of_this_process();
+        let is_foreign =
+            fs::metadata(path).or_else(|_| fs::metadata(data_dir)).is_ok_and(|found| found.uid() != own.uid);
+        match error.kind() {
+            io::ErrorKind::PermissionDenied if is_foreign => foreign(path.to_owned(), own, data_dir),
+            _ => EmbeddedPostgresError::File { path: path.to_owned(), source: error },
+        }
+    })
+}
+
 async fn lock_exclusively(path: PathBuf) -> Result<File> {
-    let file = File::create(&path).at(&path)?;
+    let file = open_lock(&path)?;
     // Waits as long as another process needs to start the database.
     tokio::task::spawn_blocking(move || file.lock().map(|()| file))
         .await
@@ -128,18 +177,18 @@ async fn lock_exclusively(path: PathBuf) -> Result<File> {
 #[derive(Debug)]
 struct Cluster {
     data_dir: PathBuf,
-    /// Holds `data`, `password` and `start.log`; belongs to the user that PostgreSQL runs as.
+    /// Holds `data`, the passwords and `start.log`; belongs to the user that PostgreSQL runs as.
     home: PathBuf,
-    account: Option<Account>,
+    account: Account,
     programs: PathBuf,
 }
 
 impl Cluster {
     async fn open(data_dir: &Path) -> Result<Self> {
-        let account = Account::to_switch_to();
+        let account = Account::of_postgres(&data_dir.join("postgres/data"));
         let home = open_home(data_dir, account)?;
-        let installed = installed_programs().await;
-        let version = fs::read_to_string(home.join("data/PG_VERSION")).ok().and_then(|text| text.trim().parse().ok());
+        let version = version_of_cluster(&home, account)?;
+        let installed = installed_programs(account).await;
         let programs = match version {
             Some(version) => installed
                 .into_iter()
@@ -153,8 +202,10 @@ impl Cluster {
         }?
         .1;
         let cluster = Self { data_dir: data_dir.to_owned(), home, account, programs };
-        if version.is_none() {
-            cluster.initialise().await?;
+        match version {
+            None => cluster.initialise().await?,
+            // Before anything is started for which it would be missing.
+            Some(_) => cluster.superuser_password().map(drop)?,
         }
         Ok(cluster)
     }
@@ -163,9 +214,45 @@ impl Cluster {
         self.home.join("data")
     }
 
-    fn password(&self) -> Result<String> {
-        let path = self.home.join("password");
-        fs::read_to_string(&path).at(&path)
+    fn superuser_password(&self) -> Result<String> {
+        let path = self.home.join(SUPERUSER_PASSWORD);
+        read_password(&path).at(&path)?.ok_or(EmbeddedPostgresError::NoPassword { path })
+    }
+
+    /// Made anew where there is none: the superuser has the role know it.
+    fn application_password(&self) -> Result<String> {
+        let path = self.home.join(APPLICATION_PASSWORD);
+        match read_password(&path).at(&path)? {
+            Some(password) => Ok(password),
+            None => self.make_password(&path),
+        }
+    }
+
+    fn make_password(&self, path: &Path) -> Result<String> {
+        let password = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+        // A new file, which root does not write by way of a link: the folder is another user's.
+        let draft = path.with_extension("new");
+        match fs::remove_file(&draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).at(&draft),
+            _ => {}
+        }
+        let mut file = File::options().write(true).create_new(true).mode(PRIVATE_FILE).open(&draft).at(&draft)?;
+        file.write_all(password.as_bytes()).and_then(|()| file.sync_all()).at(&draft)?;
+        self.account.give(&draft).at(&draft)?;
+        fs::rename(&draft, path).at(path)?;
+        File::open(&self.home).and_then(|home| home.sync_all()).at(&self.home)?;
+        Ok(password)
+    }
+
+    /// Has the application's role own the database. Its URL.
+    async fn prepare(&self, port: u16) -> Result<String> {
+        let url = |role: &str, password: &str| format!("postgres://{role}:{password}@127.0.0.1:{port}/postgres");
+        let password = self.application_password()?;
+        let superuser = url("vwaza", &self.superuser_password()?);
+        role::prepare(&superuser, &password)
+            .await
+            .map_err(|source| EmbeddedPostgresError::NotPrepared { home: self.home.clone(), source })?;
+        Ok(url(role::APPLICATION, &password))
     }
 
     /// Makes the cluster beside its place and moves it there, so that a kill leaves none or a whole one.
@@ -174,14 +261,9 @@ impl Cluster {
         if unfinished.exists() {
             fs::remove_dir_all(&unfinished).at(&unfinished)?;
         }
-        let password = self.home.join("password");
-        let secret = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
-        let mut options = File::options();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let mut file = options.open(&password).at(&password)?;
-        file.write_all(secret.as_bytes()).at(&password)?;
-        file.sync_all().at(&password)?;
-        give(&password, self.account)?;
+        // One that stands there belongs to no cluster: a kill has left it.
+        let password = self.home.join(SUPERUSER_PASSWORD);
+        self.make_password(&password)?;
 
         let mut initdb = self.command("initdb");
         initdb.arg("--pgdata").arg(&unfinished);
@@ -197,19 +279,35 @@ impl Cluster {
         File::open(&self.home).and_then(|home| home.sync_all()).at(&self.home)
     }
 
-    async fn is_running(&self) -> Result<bool> {
-        let mut status = self.pg_ctl("status");
-        let output = status.output().await.at(&self.programs)?;
-        Ok(output.status.success())
+    fn postmaster(&self) -> Result<Postmaster> {
+        let data = self.data();
+        Postmaster::of(&data).at(&data.join("postmaster.pid"))
     }
 
     async fn start(&self) -> Result<()> {
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).at(&self.home)?.port();
+        self.refuse_foreign_files()?;
+        if let Postmaster::Dead { blocks_start: true } = self.postmaster()? {
+            let left = self.data().join("postmaster.pid");
+            tracing::warn!(path = %left.display(), "an earlier PostgreSQL has left a file behind that names another process: removed");
+            fs::remove_file(&left).at(&left)?;
+        }
+        loop {
+            let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).at(&self.home)?.port();
+            let started = self.start_at(port).await;
+            // Another program may have taken the port in this moment.
+            if started.is_ok() || TcpListener::bind(("127.0.0.1", port)).is_ok() {
+                return started;
+            }
+        }
+    }
+
+    async fn start_at(&self, port: u16) -> Result<()> {
         let log = self.home.join("start.log");
         // `pg_ctl` appends; only the last attempt is of interest, and the file must not grow for ever.
         let _ = fs::remove_file(&log);
         let mut start = self.pg_ctl("start");
-        start.arg("--log").arg(&log).arg("--wait");
+        // By its name alone: `pg_ctl` puts it into a shell's double quotes.
+        start.arg("--log=start.log").arg("--wait");
         start.arg(format!("--timeout={}", START_TIMEOUT.as_secs()));
         // Enough for a process of the largest concurrency beside one of the usual. Seven log files, one for each day of the week.
         start.arg(format!(
@@ -233,82 +331,149 @@ impl Cluster {
         let deadline = Instant::now() + START_TIMEOUT;
         let mut started = false;
         while Instant::now() < deadline {
-            if !self.is_running().await? {
-                self.start().await?;
-                started = true;
+            match self.postmaster()? {
+                Postmaster::Alive(file) => {
+                    if let Some(port) = file.ready_port
+                        && TcpStream::connect(("127.0.0.1", port)).await.is_ok()
+                    {
+                        return Ok((port, started));
+                    }
+                    sleep(JOIN_POLL).await;
+                }
+                Postmaster::None | Postmaster::Dead { .. } => {
+                    self.start().await?;
+                    started = true;
+                }
             }
-            let postmaster = fs::read_to_string(self.data().join("postmaster.pid"));
-            if let Some(port) = postmaster.ok().as_deref().and_then(ready_port)
-                && TcpStream::connect(("127.0.0.1", port)).await.is_ok()
-            {
-                return Ok((port, started));
-            }
-            sleep(JOIN_POLL).await;
         }
         Err(EmbeddedPostgresError::NotReady { home: self.home.clone() })
     }
 
+    /// Shuts it down unless another process uses it. The caller holds `postgres.lock`, and no lock on `in_use`.
+    async fn stop_unless_used(&self, in_use: &File) -> Result<()> {
+        if in_use.try_lock().is_err() {
+            tracing::info!("embedded PostgreSQL is left running: another process uses it");
+            return Ok(());
+        }
+        self.stop().await
+    }
+
     async fn stop(&self) -> Result<()> {
+        // `pg_ctl` sends its signal to whatever has the number in the file.
+        if !matches!(self.postmaster()?, Postmaster::Alive(_)) {
+            return Ok(());
+        }
         let mut stop = self.pg_ctl("stop");
         stop.arg("--mode=fast").arg("--wait");
         stop.arg(format!("--timeout={}", STOP_TIMEOUT.as_secs()));
         run(stop).await
     }
 
+    /// The data directory goes through the environment: `pg_ctl` puts its option into a shell's double quotes, where a `"`, `$` or backtick
+    /// would mean something.
     fn pg_ctl(&self, what: &str) -> Command {
         let mut command = self.command("pg_ctl");
-        command.arg(what).arg("--pgdata").arg(self.data());
+        command.arg(what).env("PGDATA", self.data());
         command
     }
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.programs.join(program));
-        command.current_dir("/").env("LC_ALL", "C");
-        if let Some(account) = self.account {
-            command.uid(account.uid).gid(account.gid);
-        }
+        command.current_dir(&self.home).env("LC_ALL", "C");
+        self.account.runs(&mut command);
         command
+    }
+
+    /// # Errors
+    /// When PostgreSQL would run into a file of another user: at once, or later in the middle of its work.
+    fn refuse_foreign_files(&self) -> Result<()> {
+        match self.account.first_foreign(&self.data())? {
+            Some(path) => Err(foreign(path, self.account, &self.home)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Something below `folder`, all of which is to be PostgreSQL's.
+fn foreign(path: PathBuf, account: Account, folder: &Path) -> EmbeddedPostgresError {
+    // `chown -R` follows no link below its folder, so the command names what such a link leads to.
+    let folder = path.ancestors().find(|part| part.is_symlink() && part.starts_with(folder)).unwrap_or(folder);
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    EmbeddedPostgresError::Foreign { path, uid: account.uid, gid: account.gid, folder: quoted(&folder) }
+}
+
+fn refuse_line_break(path: &Path) -> Result<()> {
+    // The lines of `postmaster.pid` are found by their numbers, and one of them is this path.
+    match path.as_os_str().as_bytes().contains(&b'\n') {
+        true => Err(EmbeddedPostgresError::LineBreak(path.to_owned())),
+        false => Ok(()),
+    }
+}
+
+fn read_password(path: &Path) -> io::Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        text => Ok(Some(text?.trim().to_owned()).filter(|password| !password.is_empty())),
+    }
+}
+
+/// The major version of the PostgreSQL that made the cluster; `None` where there is no cluster yet. A `data` folder that does not say it
+/// may be a disk that is not mounted, or a cluster that is damaged: nothing is made in its place.
+fn version_of_cluster(home: &Path, account: Account) -> Result<Option<u32>> {
+    let data = home.join("data");
+    match fs::symlink_metadata(&data) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        found => found.at(&data)?,
+    };
+    let path = data.join("PG_VERSION");
+    match fs::read_to_string(&path) {
+        Ok(text) if text.trim().parse::<u32>().is_ok() => Ok(text.trim().parse().ok()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => match account.first_foreign(&data)? {
+            Some(path) => Err(foreign(path, account, home)),
+            None => Err(error).at(&path),
+        },
+        Ok(_) => Err(EmbeddedPostgresError::Damaged { path, data }),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => {
+            Err(EmbeddedPostgresError::Damaged { path, data })
+        }
+        Err(error) => Err(error).at(&path),
     }
 }
 
 /// The directory `<data dir>/postgres`, or what that links to: the link keeps a moved data directory together
 /// with a database that had to go elsewhere.
-fn open_home(data_dir: &Path, account: Option<Account>) -> Result<PathBuf> {
+fn open_home(data_dir: &Path, account: Account) -> Result<PathBuf> {
     let home = data_dir.join("postgres");
-    if fs::symlink_metadata(&home).is_err() {
-        match account {
-            Some(account) if !account.reaches(data_dir) => {
-                let elsewhere = Path::new(HOME_BESIDE_ROOT).join(Uuid::new_v4().simple().to_string());
-                fs::create_dir_all(HOME_BESIDE_ROOT).at(Path::new(HOME_BESIDE_ROOT))?;
-                fs::create_dir(&elsewhere).at(&elsewhere)?;
-                std::os::unix::fs::symlink(&elsewhere, &home).at(&home)?;
-                tracing::info!(
-                    uid = account.uid,
-                    "the database goes to {}: its user cannot reach {}",
-                    elsewhere.display(),
-                    data_dir.display()
-                );
-            }
-            _ => fs::DirBuilder::new().mode(0o700).create(&home).at(&home)?,
+    if fs::symlink_metadata(&home).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        if account.reaches(data_dir) {
+            fs::DirBuilder::new().mode(PRIVATE_FOLDER).create(&home).at(&home)?;
+        } else {
+            let elsewhere = Path::new(HOME_BESIDE_ROOT).join(Uuid::new_v4().simple().to_string());
+            create_reachable(Path::new(HOME_BESIDE_ROOT)).at(Path::new(HOME_BESIDE_ROOT))?;
+            fs::DirBuilder::new().mode(PRIVATE_FOLDER).create(&elsewhere).at(&elsewhere)?;
+            std::os::unix::fs::symlink(&elsewhere, &home).at(&home)?;
+            tracing::info!(
+                uid = account.uid,
+                "the database goes to {}: its user cannot reach {}",
+                elsewhere.display(),
+                data_dir.display()
+            );
         }
     }
     let home = home.canonicalize().at(&home)?;
-    fs::set_permissions(&home, Permissions::from_mode(0o700)).at(&home)?;
-    give(&home, account)?;
-    Ok(home)
-}
-
-fn give(path: &Path, account: Option<Account>) -> Result<()> {
-    match account {
-        Some(account) => std::os::unix::fs::chown(path, Some(account.uid), Some(account.gid)).at(path),
-        None => Ok(()),
+    refuse_line_break(&home)?;
+    // What holds no cluster yet was made a moment ago, or by a process that was killed then.
+    if fs::symlink_metadata(home.join("data")).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        account.give(&home).at(&home)?;
     }
-}
-
-/// The port in a `postmaster.pid` (line 4) whose state (line 8) says that connections are accepted.
-fn ready_port(postmaster_pid: &str) -> Option<u16> {
-    let lines: Vec<_> = postmaster_pid.lines().map(str::trim).collect();
-    (lines.get(7) == Some(&"ready")).then(|| lines.get(3)?.parse().ok()).flatten()
+    if fs::metadata(&home).at(&home)?.uid() != account.uid {
+        return Err(foreign(home.clone(), account, &home));
+    }
+    fs::set_permissions(&home, Permissions::from_mode(PRIVATE_FOLDER)).at(&home)?;
+    if !account.reaches(&home) {
+        return Err(EmbeddedPostgresError::OutOfReach { home, uid: account.uid });
+    }
+    Ok(home)
 }
 
 async fn run(mut command: Command) -> Result<()> {
@@ -356,19 +521,11 @@ mod tests {
 
         let cluster = Cluster::open(directory.path()).await.expect("is there");
         other.stop().await.expect("stops");
-        assert!(!cluster.is_running().await.expect("a status"));
+        assert_eq!(cluster.postmaster().expect("a state"), Postmaster::None);
 
         let again = EmbeddedPostgres::start_or_join(directory.path()).await;
         let again = again.expect("starts again, with the password it has");
         assert_eq!(answer(&again).await.expect("runs"), 200);
         again.stop().await.expect("stops");
-    }
-
-    #[test]
-    fn a_database_that_is_still_recovering_has_no_port_yet() {
-        let pid_file = |state| format!("812\n/data\n1700000000\n54329\n\n127.0.0.1\n  1234  5\n{state}\n");
-        assert_eq!(ready_port(&pid_file("ready   ")), Some(54329));
-        assert_eq!(ready_port(&pid_file("starting")), None);
-        assert_eq!(ready_port("812\n/data\n"), None);
     }
 }

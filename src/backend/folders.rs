@@ -1,13 +1,34 @@
-//! Folders that are still there after the power has failed, and that know themselves again.
+//! Folders that are still there after the power has failed, that others cannot enter, and that know themselves again.
 
-use std::{fs::File, io, path::Path};
+use std::{
+    fs::{self, DirBuilder, File, Permissions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    path::Path,
+};
 
 use uuid::Uuid;
 
 use super::{Error, Result};
 
-/// Makes a folder and those above it that are missing; each name is on the disk before anything is put under it.
+/// The mode of folders that nobody else may enter.
+pub(super) const PRIVATE_FOLDER: u32 = 0o700;
+/// The mode of files that nobody else may read.
+pub(super) const PRIVATE_FILE: u32 = 0o600;
+/// The mode of folders above private ones: an embedded PostgreSQL runs as another user and has to get through.
+const REACHABLE_FOLDER: u32 = 0o755;
+
+/// Makes a private folder. Missing folders above it become reachable ones; each name is on the disk before anything is put under it.
 pub(super) fn create_durably(folder: &Path) -> io::Result<()> {
+    create_with_mode(folder, PRIVATE_FOLDER)
+}
+
+/// Makes a folder that other users may pass through, and those above it that are missing, as durably.
+pub(super) fn create_reachable(folder: &Path) -> io::Result<()> {
+    create_with_mode(folder, REACHABLE_FOLDER)
+}
+
+fn create_with_mode(folder: &Path, mode: u32) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
     }
@@ -15,18 +36,83 @@ pub(super) fn create_durably(folder: &Path) -> io::Result<()> {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
-    create_durably(parent)?;
-    match std::fs::create_dir(folder) {
+    create_reachable(parent)?;
+    match DirBuilder::new().mode(mode).create(folder) {
         // Another process was faster.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
-        made => made?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let found = format!("a file, or a link to nowhere, is in the place of the folder {}", folder.display());
+            return Err(io::Error::new(io::ErrorKind::NotADirectory, found));
+        }
+        made => {
+            made?;
+            // The umask may have taken away more.
+            fs::set_permissions(folder, Permissions::from_mode(mode))?;
+        }
     }
     File::open(parent)?.sync_all()
 }
 
+/// Opens a file to write to it and makes it, if need be. What was in it stays. It is private, whoever made it.
+pub(super) fn open_private(path: &Path) -> io::Result<File> {
+    let file = File::options().write(true).create(true).truncate(false).mode(PRIVATE_FILE).open(path)?;
+    if file.metadata()?.mode() & 0o7777 != PRIVATE_FILE {
+        file.set_permissions(Permissions::from_mode(PRIVATE_FILE))?;
+    }
+    Ok(file)
+}
+
+/// Takes a folder, which need not be there, and all that is in it away from other users: an earlier version left it to the umask, and so
+/// does a copy. Costs a look at each file. What cannot be changed (on a disk that knows no modes, say) is told and left.
+pub(super) fn close_to_others(folder: &Path) {
+    // A link may stand in the folder's place. Links in it lead out of it and are not followed.
+    let mut waiting: Vec<_> = folder.canonicalize().into_iter().collect();
+    let mut failed = None;
+    let mut failures = 0;
+    while let Some(path) = waiting.pop() {
+        match close(&path) {
+            // A private folder that cannot be read is another user's, like a disk's `lost+found`.
+            Ok(true) => waiting.extend(fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path())),
+            Ok(false) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                failures += 1;
+                failed.get_or_insert((path, error));
+            }
+        }
+    }
+    if let Some((path, error)) = failed {
+        tracing::warn!(
+            path = %path.display(),
+            %error,
+            failures,
+            "files here may be open to other users of this machine and cannot be closed"
+        );
+    }
+}
+
+/// Makes one file or folder private, before its contents: nobody else gets in meanwhile. Whether it is a folder.
+fn close(path: &Path) -> io::Result<bool> {
+    let metadata = fs::symlink_metadata(path)?;
+    let mode = match metadata.file_type() {
+        kind if kind.is_dir() => PRIVATE_FOLDER,
+        kind if kind.is_file() => PRIVATE_FILE,
+        _ => return Ok(false),
+    };
+    if metadata.mode() & 0o7777 != mode {
+        fs::set_permissions(path, Permissions::from_mode(mode))?;
+    }
+    Ok(metadata.is_dir())
+}
+
+/// A path as one word of a shell's command.
+pub(super) fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
+}
+
 /// The id that stands in a file; `None` where there is no file.
 pub(super) fn read_id(path: &Path) -> Result<Option<Uuid>> {
-    match std::fs::read_to_string(path) {
+    match fs::read_to_string(path) {
         Ok(text) => match Uuid::try_parse(text.trim()) {
             Ok(id) => Ok(Some(id)),
             Err(_) => Err(Error::Corrupt(format!("{} does not hold an id", path.display()))),
@@ -45,9 +131,11 @@ pub(super) fn read_or_make_id(folder: &Path, name: &str) -> Result<Uuid> {
     let id = Uuid::new_v4();
     // Renamed into place, so that a kill leaves a whole id or none.
     let draft = path.with_extension("id.new");
-    std::fs::write(&draft, id.to_string())?;
-    File::open(&draft)?.sync_all()?;
-    std::fs::rename(&draft, &path)?;
+    let mut file = open_private(&draft)?;
+    file.set_len(0)?;
+    file.write_all(id.to_string().as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&draft, &path)?;
     File::open(folder)?.sync_all()?;
     Ok(id)
 }
@@ -65,8 +153,40 @@ mod tests {
         create_durably(&deep).unwrap();
         create_durably(&deep).unwrap();
         assert!(deep.is_dir());
-        std::fs::write(root.path().join("file"), "").unwrap();
+        fs::write(root.path().join("file"), "").unwrap();
         assert!(create_durably(&root.path().join("file")).is_err());
         assert!(create_durably(&root.path().join("file/folder")).is_err());
+    }
+
+    #[test]
+    fn what_others_could_enter_is_closed_and_links_are_not_followed() {
+        let root = TempDir::new().unwrap();
+        let (inside, outside) = (root.path().join("inside"), root.path().join("outside"));
+        create_durably(&inside.join("deep")).unwrap();
+        create_durably(&outside).unwrap();
+        let files = [inside.join("deep/file"), inside.join("read-only")];
+        for file in &files {
+            fs::write(file, "").unwrap();
+        }
+        std::os::unix::fs::symlink(&outside, inside.join("link")).unwrap();
+        let chmod = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
+        chmod(&inside, 0o2777);
+        chmod(&files[0], 0o666);
+        chmod(&files[1], 0o444);
+        chmod(&outside, 0o755);
+        close_to_others(&inside);
+        for folder in [&inside, &inside.join("deep")] {
+            assert_eq!(mode(folder), PRIVATE_FOLDER, "{}", folder.display());
+        }
+        for file in &files {
+            assert_eq!(mode(file), PRIVATE_FILE, "{}", file.display());
+        }
+        assert_eq!(mode(&outside), 0o755);
+
+        std::os::unix::fs::symlink(&outside, root.path().join("elsewhere")).unwrap();
+        close_to_others(&root.path().join("elsewhere"));
+        assert_eq!(mode(&outside), PRIVATE_FOLDER, "a folder on another disk");
+        close_to_others(&root.path().join("nowhere"));
     }
 }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{
     Error, Result,
-    folders::{create_durably, read_id, read_or_make_id},
+    folders::{create_durably, open_private, read_id, read_or_make_id},
 };
 use crate::domain::ids::{SpoolId, UploadId};
 
@@ -44,10 +44,11 @@ impl Spool {
     }
 
     fn open_blocking(folder: PathBuf) -> Result<Self> {
+        create_durably(&folder)?;
         create_durably(&folder.join(UPLOADS))?;
         // What a job leaves in there when it is killed belongs to nobody.
         let scratch = folder.join(SCRATCH);
-        let lock = File::create(folder.join("lock"))?;
+        let lock = open_private(&folder.join("lock"))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -61,7 +62,7 @@ impl Spool {
         if scratch.exists() {
             std::fs::remove_dir_all(&scratch)?;
         }
-        std::fs::create_dir_all(&scratch)?;
+        create_durably(&scratch)?;
         let id = SpoolId(read_or_make_id(&folder, ID_FILE)?);
         Ok(Self { id, folder, _lock: lock })
     }

@@ -14,11 +14,14 @@ use lettre::{
     },
     transport::smtp,
 };
-use tokio::{fs, io::AsyncWriteExt};
+use tokio::{fs, io::AsyncWriteExt, task::spawn_blocking};
 
 use super::{MailSettings, letter::Letter};
 use crate::{
-    backend::{Error, Result, days},
+    backend::{
+        Error, Result, days,
+        folders::{PRIVATE_FILE, create_durably},
+    },
     domain::ids::MailJobId,
 };
 
@@ -106,12 +109,13 @@ async fn purge_file(file: &fs::DirEntry, now: SystemTime) -> io::Result<()> {
     Ok(())
 }
 
-/// Mode 0600: the file may hold a link that opens an account.
+/// A private file: it may hold a link that opens an account.
 async fn write_file(folder: &Path, id: MailJobId, bytes: &[u8]) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).await?;
+    let mails = folder.to_owned();
+    spawn_blocking(move || create_durably(&mails)).await??;
     let (path, unfinished) = (folder.join(format!("{id}.eml")), folder.join(format!(".{id}.part")));
     let mut options = fs::OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished).await?;
+    let mut file = options.write(true).create(true).truncate(true).mode(PRIVATE_FILE).open(&unfinished).await?;
     file.write_all(bytes).await?;
     file.sync_all().await?;
     fs::rename(unfinished, path).await

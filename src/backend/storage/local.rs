@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::backend::{
     Error, Result,
-    folders::{create_durably, read_id, read_or_make_id},
+    folders::{create_durably, quoted, read_id, read_or_make_id},
 };
 
 /// Holds the folder's id, in it: where there is none, or another, is another folder, or a disk is not mounted.
@@ -43,9 +43,11 @@ impl Local {
             Some(id) if read_id(&folder.join(ID_FILE))? == Some(id) => {}
             Some(id) => {
                 return Err(Error::Corrupt(format!(
-                    "{folder} is not the folder that this database's objects are in. Mount its disk, or restore it, and start again; \
-                     if they are lost, begin anew with: mkdir -p '{folder}' && echo {id} > '{folder}/{ID_FILE}'",
-                    folder = folder.display()
+                    "{} is not the folder that this database's objects are in. Mount its disk, or restore it, and start again; \
+                     if they are lost, begin anew with: mkdir -p {} && echo {id} > {}",
+                    folder.display(),
+                    quoted(&folder),
+                    quoted(&folder.join(ID_FILE))
                 )));
             }
         }
@@ -77,7 +79,18 @@ impl Local {
         Err(object_store::Error::Generic { store: "folder", source }.into())
     }
 
+    /// Bytes that may still be written to the folder's disk.
+    pub(super) async fn free_bytes(&self) -> Result<u64> {
+        let folder = self.folder.clone();
+        let disk = spawn_blocking(move || rustix::fs::statvfs(&folder)).await?.map_err(io::Error::from)?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
     pub(super) async fn put_file(&self, key: &Key, path: &Path) -> Result<()> {
+        fail::fail_point!("storage-full", |_| {
+            let source = Box::new(io::Error::from(io::ErrorKind::StorageFull));
+            Err(object_store::Error::Generic { store: "folder", source }.into())
+        });
         let mut file = File::open(path).await?;
         let mut writer = WriteMultipart::new_with_chunk_size(self.store().await?.put_multipart(key).await?, PART_BYTES);
         let mut buffer = vec![0; READ_BYTES];

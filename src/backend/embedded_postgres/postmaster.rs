@@ -1,0 +1,108 @@
+//! `postmaster.pid`, in which a running PostgreSQL says where it is. After a crash it stays, and its number may be any process's.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+/// What the file says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct PidFile {
+    pid: u32,
+    /// Present once connections are accepted.
+    pub(super) ready_port: Option<u16>,
+}
+
+/// What stands in a data directory's `postmaster.pid`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Postmaster {
+    /// No file: a PostgreSQL that ended in peace has removed it.
+    None,
+    /// The file is there, and no PostgreSQL is at work in the directory.
+    Dead {
+        /// PostgreSQL removes the file at its next start unless it cannot read it or takes another process for itself.
+        blocks_start: bool,
+    },
+    Alive(PidFile),
+}
+
+impl Postmaster {
+    /// # Errors
+    /// When there is a file that cannot be read.
+    pub(super) fn of(data: &Path) -> io::Result<Self> {
+        let text = match fs::read(data.join("postmaster.pid")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::None),
+            text => text?,
+        };
+        let Some(file) = PidFile::parse(&String::from_utf8_lossy(&text)) else {
+            return Ok(Self::Dead { blocks_start: true });
+        };
+        let process = Path::new("/proc").join(file.pid.to_string());
+        Ok(match is_at_work(&process, data) {
+            true => Self::Alive(file),
+            false => Self::Dead { blocks_start: process.exists() },
+        })
+    }
+}
+
+impl PidFile {
+    /// Line 1 is the process (negative if it serves a single user), line 4 the port, line 8 the state.
+    fn parse(text: &str) -> Option<Self> {
+        let lines: Vec<_> = text.lines().map(str::trim).collect();
+        let pid = lines.first()?.parse::<i32>().ok()?.unsigned_abs();
+        let ready_port = (lines.get(7) == Some(&"ready")).then(|| lines.get(3)?.parse().ok()).flatten();
+        (pid > 0).then_some(Self { pid, ready_port })
+    }
+}
+
+/// Whether a process is a PostgreSQL whose working directory is this one, as every server's is.
+fn is_at_work(process: &Path, data: &Path) -> bool {
+    // "1234 (postgres) S …", which everybody may read. A process that has ended and that nobody has waited for is a Z.
+    let Ok(stat) = fs::read_to_string(process.join("stat")) else { return false };
+    let is_alive = |state: &str| !state.starts_with(['Z', 'X']);
+    let is_postgres = stat
+        .split_once('(')
+        .and_then(|(_, rest)| rest.rsplit_once(") "))
+        .is_some_and(|(name, state)| matches!(name, "postgres" | "postmaster") && is_alive(state));
+    is_postgres
+        && match (fs::metadata(process.join("cwd")), fs::metadata(data)) {
+            (Ok(at), Ok(data)) => (at.dev(), at.ino()) == (data.dev(), data.ino()),
+            // Root in a container may not look. A PostgreSQL that we take for ours is waited for; one that we do not see could be damaged.
+            (Err(error), _) => error.kind() == io::ErrorKind::PermissionDenied,
+            (_, Err(_)) => false,
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_is_still_recovering_has_no_port_yet() {
+        let pid_file = |state| format!("812\n/data\n1700000000\n54329\n\n127.0.0.1\n  1234  5\n{state}\n");
+        let port = |text: &str| PidFile::parse(text).expect("names a process").ready_port;
+        assert_eq!(port(&pid_file("ready   ")), Some(54329));
+        assert_eq!(port(&pid_file("starting")), None);
+        assert_eq!(port("812\n/data\n"), None);
+        for damaged in ["", "\n", "0\n", "postgres\n", "99999999999\n"] {
+            assert_eq!(PidFile::parse(damaged), None, "{damaged:?}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_another_processs_names_no_database() {
+        let data = tempfile::tempdir().expect("a temporary directory");
+        let state = || Postmaster::of(data.path()).expect("can be read");
+        assert_eq!(state(), Postmaster::None);
+        let ours = std::process::id();
+        for (text, blocks_start) in [
+            (format!("{ours}\n"), true),
+            (format!("-{ours}\n"), true),
+            (String::new(), true),
+            ("2147483647\n".into(), false),
+        ] {
+            fs::write(data.path().join("postmaster.pid"), &text).expect("it is ours");
+            assert_eq!(state(), Postmaster::Dead { blocks_start }, "{text:?}");
+        }
+    }
+}
