@@ -22,6 +22,20 @@ test('the whole way works without JavaScript', async ({ page, newAdmin, watch })
   }
   await page.getByRole('button', { name: 'Create the account' }).click();
   await expect(page.getByText('Enter the name that appears on your releases.')).toBeVisible();
+
+  await test.step('one wrong field empties no form', async () => {
+    await page.getByLabel('Artist name').fill('Ana & Lima');
+    await page.getByLabel('E-mail').fill('ana@');
+    await page.getByLabel('Password').fill('a secret of hers');
+    await page.getByRole('button', { name: 'Create the account' }).click();
+    await expect(page).toHaveURL(/\/sign-up$/);
+    await expect(page.getByLabel('Artist name')).toHaveValue('Ana & Lima');
+    await expect(page.getByLabel('E-mail')).toHaveValue('ana@');
+    await expect(page.getByLabel('Password')).toHaveValue('');
+    await expectAccessibleWithoutScripts(page);
+    await page.reload();
+    await expect(page.getByLabel('Artist name')).toHaveValue('');
+  });
   await new Account(page).signUp(newArtist());
   await expectAccessibleWithoutScripts(page);
   const wizard = await new Home(page).newRelease();
@@ -80,6 +94,16 @@ test('the whole way works without JavaScript', async ({ page, newAdmin, watch })
     await page.goto(address);
     await expectAccessibleWithoutScripts(page);
   }
+
+  await test.step('a success says so, once', async () => {
+    await page.goto('/account');
+    await page.getByRole('button', { name: 'Save the profile' }).click();
+    await expect(page).toHaveURL(/\/account$/);
+    await expect(page.getByText('Profile saved.')).toBeVisible();
+    await expectAccessibleWithoutScripts(page);
+    await page.reload();
+    await expect(page.getByText('Profile saved.')).toBeHidden();
+  });
 
   const admin = await newAdmin();
   const review = new Review(admin);

@@ -28,10 +28,11 @@ impl AccessTokens<'_> {
     /// Makes a token. This is the only time that it can be seen.
     ///
     /// # Errors
-    /// 409 when the actor has too many already.
+    /// 401 when the session that `current` proves has ended meanwhile; 409 when the actor has too many already.
     pub async fn make(
         &self,
         actor: &Actor,
+        current: &SecretToken,
         name: &AccessTokenName,
         days: i32,
         visitor: &Visitor,
@@ -40,7 +41,7 @@ impl AccessTokens<'_> {
         let id = AccessTokenId(Uuid::now_v7());
         let mut tx = db::begin(&self.0.db).await?;
         users::one_at_a_time(&mut tx, actor.id).await?;
-        sessions::require_any(&mut tx, actor.id).await?;
+        sessions::require(&mut tx, actor.id, current).await?;
         let made = sqlx::query!(
             "insert into access_tokens (id, user_id, name, token_hash, expires_at)
              select $1, $2, $3, $4, now() + make_interval(days => $6) where (select count(*) from access_tokens where user_id = $2) < $5",
@@ -94,7 +95,7 @@ impl AccessTokens<'_> {
 
     /// Whom a token belongs to, until it expires and unless the account is disabled.
     pub async fn actor(&self, token: &str) -> Result<Option<Actor>> {
-        let Some(token) = token.strip_prefix(PREFIX).and_then(SecretToken::parse) else { return Ok(None) };
+        let Some(token) = parse(token) else { return Ok(None) };
         let row = sqlx::query!(
             r#"select t.id as "token: AccessTokenId", u.id as "id: UserId", u.role as "role: Role", u.email, u.artist_name,
                       $2 and u.email_verified_at is null as "must_verify_email!",
@@ -107,6 +108,7 @@ impl AccessTokens<'_> {
         .fetch_optional(&self.0.db)
         .await?;
         let Some(row) = row else { return Ok(None) };
+        self.0.limits.knows(&token, row.id);
         if row.is_news {
             sqlx::query!("update access_tokens set last_used_at = now() where id = $1", row.token as AccessTokenId)
                 .execute(&self.0.db)
@@ -122,6 +124,11 @@ impl AccessTokens<'_> {
             must_set_up_two_factor: false,
         }))
     }
+}
+
+/// An access token as its owner writes it.
+pub fn parse(token: &str) -> Option<SecretToken> {
+    token.strip_prefix(PREFIX).and_then(SecretToken::parse)
 }
 
 pub(super) async fn revoke_all_of(db: &mut PgConnection, user: UserId) -> Result<()> {

@@ -10,6 +10,8 @@ use super::{
     Backend, Error, Result,
     accounts::{Visitor, security_log},
     db,
+    flashes::FLASH_SECONDS,
+    users,
 };
 use crate::domain::{
     account::{Actor, Role, SESSION_ABSOLUTE_DAYS, SESSION_DAYS, SessionView},
@@ -21,8 +23,8 @@ use crate::domain::{
 
 /// Nobody looks through more; "everywhere else" reaches all of them.
 const LISTED_MAX: i64 = 50;
-/// As long as browsers keep a cookie at most: how long a session lasts, only the database says.
-const COOKIE_DAYS: i64 = 400;
+/// As long as browsers keep a cookie at most (400 days): how long a session lasts, only the database says.
+const COOKIE_SECONDS: i32 = 400 * 24 * 60 * 60;
 const TOKEN_BYTES: usize = 32;
 
 /// Proves a session, or stands behind a prefix as an access token. Only its hash is stored.
@@ -87,22 +89,33 @@ pub struct TokenCookie {
     secure: bool,
     name: &'static str,
     secure_name: &'static str,
+    /// How long the browser keeps it.
+    seconds: i32,
 }
 
 impl TokenCookie {
+    fn new(public_url: &str, name: &'static str, secure_name: &'static str) -> Self {
+        Self { secure: is_secure(public_url), name, secure_name, seconds: COOKIE_SECONDS }
+    }
+
     /// Proves a session.
     pub(super) fn of_session(public_url: &str) -> Self {
-        Self { secure: is_secure(public_url), name: "vwaza", secure_name: "__Host-vwaza" }
+        Self::new(public_url, "vwaza", "__Host-vwaza")
     }
 
     /// Proves that the password was right, and awaits the code.
     pub(super) fn of_challenge(public_url: &str) -> Self {
-        Self { secure: is_secure(public_url), name: "vwaza-challenge", secure_name: "__Host-vwaza-challenge" }
+        Self::new(public_url, "vwaza-challenge", "__Host-vwaza-challenge")
+    }
+
+    /// Finds a flash.
+    pub(super) fn of_flash(public_url: &str) -> Self {
+        Self { seconds: FLASH_SECONDS, ..Self::new(public_url, "vwaza-flash", "__Host-vwaza-flash") }
     }
 
     /// Proves that a browser has signed in before.
     pub(super) fn of_browser(public_url: &str) -> Self {
-        Self { secure: is_secure(public_url), name: "vwaza-browser", secure_name: "__Host-vwaza-browser" }
+        Self::new(public_url, "vwaza-browser", "__Host-vwaza-browser")
     }
 
     pub fn name(&self) -> &'static str {
@@ -114,15 +127,17 @@ impl TokenCookie {
         let name = self.name();
         let secure = if self.secure { "; Secure" } else { "" };
         let (value, seconds) = match token {
-            Some(token) => (token.0.as_str(), COOKIE_DAYS * 24 * 60 * 60),
+            Some(token) => (token.0.as_str(), self.seconds),
             None => ("", 0),
         };
         format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}")
     }
 }
 
-fn is_secure(public_url: &str) -> bool {
-    public_url.starts_with("https://")
+/// Whether the site is reached over TLS only.
+pub fn is_secure(public_url: &str) -> bool {
+    // The scheme of an address has no case (RFC 3986, 3.1).
+    public_url.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"))
 }
 
 pub struct Sessions<'a>(pub(super) &'a Backend);
@@ -149,6 +164,7 @@ impl Sessions<'_> {
         .fetch_optional(&self.0.db)
         .await?;
         let Some(row) = row else { return Ok(None) };
+        self.0.limits.knows(token, row.id);
         if row.is_news {
             sqlx::query!(
                 "update sessions set last_used_at = now(), expires_at = case
@@ -225,8 +241,13 @@ impl Sessions<'_> {
     }
 
     /// All of the actor's but the one that `current` proves.
+    ///
+    /// # Errors
+    /// 401 when that one has ended meanwhile: it must not end those that came after it.
     pub async fn end_others(&self, actor: &Actor, current: &SecretToken, visitor: &Visitor) -> Result<()> {
         let mut tx = db::begin(&self.0.db).await?;
+        users::one_at_a_time(&mut tx, actor.id).await?;
+        require(&mut tx, actor.id, current).await?;
         sqlx::query!(
             "delete from sessions where user_id = $1 and token_hash <> $2",
             actor.id as UserId,
@@ -257,18 +278,20 @@ pub(super) async fn begin(db: &mut PgConnection, user: UserId, user_agent: &User
     Ok(token)
 }
 
-/// For what waited for the user's lock: a reset or an admin may have ended everything meanwhile.
+/// For what waited for the user's lock: a new password, a reset or an admin may have ended the session that asks. That the user has
+/// another one is not enough: it may be the one that the owner got with the new password.
 ///
 /// # Errors
-/// 401 when the user has no session.
-pub(super) async fn require_any(db: &mut PgConnection, user: UserId) -> Result<()> {
-    let has_session = sqlx::query_scalar!(
-        r#"select exists (select 1 from sessions where user_id = $1 and expires_at > now()) as "has_session!""#,
-        user as UserId
+/// 401 when the session that `current` proves has ended.
+pub(super) async fn require(db: &mut PgConnection, user: UserId, current: &SecretToken) -> Result<()> {
+    let stands = sqlx::query_scalar!(
+        r#"select exists (select 1 from sessions where user_id = $1 and token_hash = $2 and expires_at > now()) as "stands!""#,
+        user as UserId,
+        current.hash()
     )
     .fetch_one(db)
     .await?;
-    if has_session { Ok(()) } else { Err(Problem::SignedOut.into()) }
+    if stands { Ok(()) } else { Err(Problem::SignedOut.into()) }
 }
 
 pub(super) async fn end_all_of(db: &mut PgConnection, user: UserId) -> Result<()> {
@@ -287,6 +310,16 @@ mod tests {
         assert!(plain.starts_with("vwaza=") && plain.contains("HttpOnly; SameSite=Lax") && !plain.contains("Secure"));
         let tls = TokenCookie::of_session("https://vwaza.example").header(None);
         assert!(tls.starts_with("__Host-vwaza=; Path=/;") && tls.ends_with("Max-Age=0; Secure"));
+        for shouted in ["HTTPS://vwaza.example", "Https://vwaza.example"] {
+            assert_eq!(TokenCookie::of_session(shouted).header(None), tls);
+        }
+    }
+
+    #[test]
+    fn only_the_scheme_says_that_there_is_tls() {
+        for elsewhere in ["", "http", "http://https://", "httpſ://vwaza.example", "xhttps://vwaza.example"] {
+            assert!(!is_secure(elsewhere), "{elsewhere}");
+        }
     }
 
     #[test]

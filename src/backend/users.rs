@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{
     Backend, Error, Result, access_tokens,
     accounts::{Visitor, browsers, refuse_common, reset, security_log, two_factor, verification},
-    db,
+    db, fail_points,
     limits::{Client, Rule},
     mail::{self, Recipient},
     passwords::Passwords,
@@ -130,6 +130,7 @@ impl Users<'_> {
         }
         let id = id.filter(|_| is_right).ok_or(Problem::WrongCredentials)?;
         counted.take_back(limits.deadline()).await;
+        fail_points::wait_at("password-verified").await;
         let mut tx = db::begin(&self.0.db).await?;
         // Not with a password that was changed, nor to an account that was disabled, while it was compared.
         let is_current = sqlx::query_scalar!(

@@ -23,9 +23,9 @@ pub async fn make_access_token(name: String, #[server(default)] days: Option<i32
     use super::ssr;
     use vwaza::domain::account::{AccessTokenName, parse_access_token_days};
 
-    let actor = ssr::current_user().await?;
+    let (actor, current) = ssr::current_session().await?;
     let (name, days) = (AccessTokenName::parse(&name)?, parse_access_token_days(days)?);
-    Ok(ssr::backend().access_tokens().make(&actor, &name, days, &ssr::visitor()).await?)
+    Ok(ssr::backend().access_tokens().make(&actor, &current, &name, days, &ssr::visitor()).await?)
 }
 
 #[server(prefix = "/api", output = Json, endpoint = "access-tokens/revoke")]
@@ -33,5 +33,7 @@ pub async fn revoke_access_token(id: AccessTokenId) -> ApiResult<()> {
     use super::ssr;
 
     let actor = ssr::current_user().await?;
-    Ok(ssr::backend().access_tokens().revoke(&actor, id, &ssr::visitor()).await?)
+    ssr::backend().access_tokens().revoke(&actor, id, &ssr::visitor()).await?;
+    ssr::say_to_form("Access token revoked.");
+    Ok(())
 }

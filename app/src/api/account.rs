@@ -15,6 +15,13 @@ use vwaza::{
     domain::problem::Problem,
 };
 
+pub const PROFILE_SAVED: &str = "Profile saved.";
+pub const EMAIL_CHANGED: &str = "E-mail address changed.";
+pub const EMAIL_UNCONFIRMED: &str = "We sent a link to the new address. The address changes when you open it.";
+pub const VERIFICATION_SENT: &str = "Sent. Look into your spam folder, too.";
+pub const PASSWORD_CHANGED: &str = "Password changed. You are signed out everywhere else.";
+pub const MAIL_PREFERENCE_SAVED: &str = "Your choice of mails is saved.";
+
 /// Who is signed in; `None` where nobody is.
 #[server(prefix = "/api", output = Json, endpoint = "account/current")]
 pub async fn current_user() -> ApiResult<Option<Actor>> {
@@ -105,7 +112,7 @@ pub async fn reset_password(link: String, new_password: String) -> ApiResult<()>
     use super::ssr;
 
     let browser = ssr::backend().password_reset().finish(&code_of(&link)?, &new_password, &ssr::visitor()).await?;
-    ssr::set_session(None);
+    ssr::sign_out();
     ssr::set_browser(&browser);
     ssr::redirect_form("/sign-in?reset=1");
     Ok(())
@@ -126,7 +133,7 @@ pub async fn sign_out() -> ApiResult<()> {
     if let Some(token) = ssr::session_token() {
         ssr::backend().sessions().end(&token).await?;
     }
-    ssr::set_session(None);
+    ssr::sign_out();
     ssr::redirect("/");
     Ok(())
 }
@@ -138,7 +145,9 @@ pub async fn save_profile(artist_name: String) -> ApiResult<Actor> {
 
     let actor = ssr::current_user().await?;
     let name = parse_artist_name(&artist_name).map_err(|message| Problem::field("artist_name", message))?;
-    Ok(ssr::backend().users().save_profile(&actor, name).await?)
+    let actor = ssr::backend().users().save_profile(&actor, name).await?;
+    ssr::say_to_form(PROFILE_SAVED);
+    Ok(actor)
 }
 
 /// Changes the e-mail address, or sends the link to the new one that does.
@@ -149,7 +158,12 @@ pub async fn change_email(email: String, current_password: String) -> ApiResult<
 
     let actor = ssr::current_user().await?;
     let email = Email::parse(&email).map_err(|message| Problem::field("email", message))?;
-    Ok(ssr::backend().verification().change_email(&actor, &email, &current_password, &ssr::visitor()).await?)
+    let change = ssr::backend().verification().change_email(&actor, &email, &current_password, &ssr::visitor()).await?;
+    ssr::say_to_form(match change {
+        EmailChange::Done => EMAIL_CHANGED,
+        EmailChange::Unconfirmed => EMAIL_UNCONFIRMED,
+    });
+    Ok(change)
 }
 
 /// Sends the link that verifies the actor's address once more.
@@ -158,7 +172,9 @@ pub async fn send_verification() -> ApiResult<()> {
     use super::ssr;
 
     let actor = ssr::current_user().await?;
-    Ok(ssr::backend().verification().send_again(&actor).await?)
+    ssr::backend().verification().send_again(&actor).await?;
+    ssr::say_to_form(VERIFICATION_SENT);
+    Ok(())
 }
 
 /// Verifies an address with the link that was sent there, or with the code at its end. Returns the address.
@@ -167,8 +183,14 @@ pub async fn verify_email(link: String) -> ApiResult<String> {
     use super::ssr;
 
     let email = ssr::backend().verification().finish(&code_of(&link)?, &ssr::visitor()).await?;
-    ssr::redirect_form("/account");
+    ssr::say_to_form(&verified_words(&email));
+    // The link may have been opened in a browser that nobody is signed in with.
+    ssr::redirect_form(if ssr::optional_user().await?.is_some() { "/account" } else { "/sign-in" });
     Ok(email)
+}
+
+pub fn verified_words(email: &str) -> String {
+    format!("{email} is confirmed.")
 }
 
 /// Ends every other session of the account, and its access tokens, too, unless a form that asks about them says otherwise.
@@ -187,6 +209,7 @@ pub async fn change_password(
     let backend = ssr::backend();
     let changed = backend.users().change_password(&actor, &current_password, &new_password, keeps, &visitor).await?;
     ssr::set_signed_in(&changed);
+    ssr::say_to_form(PASSWORD_CHANGED);
     Ok(())
 }
 
@@ -197,7 +220,7 @@ pub async fn delete_account(current_password: String) -> ApiResult<()> {
 
     let actor = ssr::current_user().await?;
     ssr::backend().my_data().delete_account(&actor, &current_password, &ssr::visitor()).await?;
-    ssr::set_session(None);
+    ssr::sign_out();
     ssr::redirect_form("/?deleted=1");
     Ok(())
 }
@@ -216,7 +239,9 @@ pub async fn save_mail_preference(#[server(default)] wants_release_mail: bool) -
     use super::ssr;
 
     let actor = ssr::current_user().await?;
-    Ok(ssr::backend().users().save_mail_preference(&actor, MailPreference { wants_release_mail }).await?)
+    ssr::backend().users().save_mail_preference(&actor, MailPreference { wants_release_mail }).await?;
+    ssr::say_to_form(MAIL_PREFERENCE_SAVED);
+    Ok(())
 }
 
 /// The account's security log, the newest event first.

@@ -1,6 +1,6 @@
 //! All server functions, one file per entity: the audited surface. Each is: who, do, return.
 //!
-//! POST only, at explicit addresses under `/api/`. Each names its actor or stands on [`PUBLIC`]; a test walks the list.
+//! POST only, at explicit addresses under `/api/`. Each names its actor or stands on [`PUBLIC`]; a test walks the list (`docs/access.md`).
 
 pub mod access_tokens;
 pub mod account;
@@ -29,12 +29,12 @@ pub const PUBLIC: [&str; 8] = [
 /// What server functions need of their surroundings.
 #[cfg(feature = "ssr")]
 pub mod ssr {
-    use std::sync::Arc;
+    use std::sync::{Arc, OnceLock};
 
     use axum_extra::extract::CookieJar;
     use http::{
-        HeaderValue,
-        header::{ACCEPT, SET_COOKIE, USER_AGENT},
+        HeaderName, HeaderValue,
+        header::{SET_COOKIE, USER_AGENT},
         request::Parts,
     };
     use leptos::prelude::{expect_context, use_context};
@@ -49,6 +49,16 @@ pub mod ssr {
     };
 
     use crate::error::AppError;
+
+    /// Marks the request of a form that no script has sent, and keeps what its page says of the success.
+    #[derive(Clone, Default)]
+    pub struct PlainForm(Arc<OnceLock<String>>);
+
+    impl PlainForm {
+        pub fn words(&self) -> Option<String> {
+            self.0.get().cloned()
+        }
+    }
 
     /// The core, as the server has put it into the context of every request.
     pub fn backend() -> Arc<Backend> {
@@ -142,15 +152,34 @@ pub mod ssr {
         }
     }
 
+    /// Takes the session away, and what the browser has kept of it: covers, music, pages to go back to. Cookies stay, among them the one that
+    /// makes the browser a known one.
+    pub fn sign_out() {
+        set_session(None);
+        let (name, what) =
+            (HeaderName::from_static("clear-site-data"), HeaderValue::from_static("\"cache\", \"storage\""));
+        expect_context::<ResponseOptions>().insert_header(name, what);
+    }
+
     pub fn redirect(path: &str) {
         leptos_axum::redirect(path);
     }
 
+    /// What the page says of a success, where no script does.
+    pub fn say_to_form(words: &str) {
+        if let Some(form) = plain_form() {
+            // Of two sentences the first one stays.
+            let _ = form.0.set(words.to_owned());
+        }
+    }
+
+    fn plain_form() -> Option<PlainForm> {
+        use_context::<Parts>()?.extensions.get().cloned()
+    }
+
     /// As `redirect`, but for plain forms only: a script that changes the session loads the next page anew by itself.
     pub fn redirect_form(path: &str) {
-        let parts = use_context::<Parts>();
-        let accept = parts.as_ref().and_then(|parts| parts.headers.get(ACCEPT)?.to_str().ok());
-        if accept.is_some_and(|accept| accept.contains("text/html")) {
+        if plain_form().is_some() {
             redirect(path);
         }
     }

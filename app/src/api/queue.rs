@@ -6,6 +6,15 @@ use vwaza::domain::{ids::JobId, operations::QueueOverview};
 use super::json::Json;
 use crate::error::ApiResult;
 
+pub const RETRIED: &str = "It is in the queue again.";
+
+pub fn discarded_words(is_told: bool) -> &'static str {
+    match is_told {
+        true => "It is discarded, and its artist is told.",
+        false => "It is discarded. Nothing waited for it any more.",
+    }
+}
+
 /// How much waits and runs, and a page of what has failed for good.
 #[server(name = FetchQueue, prefix = "/api", output = Json, endpoint = "queue/view")]
 pub async fn queue(page: u32) -> ApiResult<QueueOverview> {
@@ -21,7 +30,9 @@ pub async fn retry_job(id: JobId) -> ApiResult<()> {
     use super::ssr;
 
     let actor = ssr::current_user().await?;
-    Ok(ssr::backend().dead_letters().retry(&actor, id).await?)
+    ssr::backend().dead_letters().retry(&actor, id).await?;
+    ssr::say_to_form(RETRIED);
+    Ok(())
 }
 
 /// Gives a job and its file up for good. Whether its artist is told.
@@ -30,5 +41,7 @@ pub async fn discard_job(id: JobId) -> ApiResult<bool> {
     use super::ssr;
 
     let actor = ssr::current_user().await?;
-    Ok(ssr::backend().dead_letters().discard(&actor, id).await?)
+    let is_told = ssr::backend().dead_letters().discard(&actor, id).await?;
+    ssr::say_to_form(discarded_words(is_told));
+    Ok(is_told)
 }

@@ -62,7 +62,7 @@ pub async fn save_details(id: ReleaseId, details: RawDetails) -> ApiResult<Relea
     use super::ssr;
 
     let actor = ssr::current_user().await?;
-    let release = ssr::backend().releases().save_details(&actor, id, &details.parse()?).await?;
+    let release = ssr::backend().releases().save_details(&actor, id, &details).await?;
     ssr::redirect_form(&format!("/releases/{id}/cover"));
     Ok(release)
 }
@@ -83,7 +83,9 @@ pub async fn withdraw_release(id: ReleaseId) -> ApiResult<ReleaseView> {
     use super::ssr;
 
     let actor = ssr::current_user().await?;
-    Ok(ssr::backend().releases().withdraw(&actor, id).await?)
+    let release = ssr::backend().releases().withdraw(&actor, id).await?;
+    ssr::say_to_form("Withdrawn. It is a draft again.");
+    Ok(release)
 }
 
 /// Back to draft, from rejected.
@@ -104,6 +106,7 @@ pub async fn delete_release(id: ReleaseId) -> ApiResult<()> {
 
     let actor = ssr::current_user().await?;
     ssr::backend().releases().delete(&actor, id).await?;
+    ssr::say_to_form("Release deleted.");
     ssr::redirect("/");
     Ok(())
 }

@@ -10,6 +10,9 @@ use vwaza::domain::{
 use super::json::Json;
 use crate::error::ApiResult;
 
+pub const APPROVED: &str = "Approved and published.";
+pub const REJECTED: &str = "Rejected; its artist is told why.";
+
 /// What waits for a verdict, oldest first.
 #[server(prefix = "/api", output = Json, endpoint = "review/queue")]
 pub async fn review_queue(search: String, artist: Option<UserId>, page: u32) -> ApiResult<Page<ReleaseSummary>> {
@@ -27,6 +30,7 @@ pub async fn approve_release(id: ReleaseId, version: i64) -> ApiResult<Judged> {
 
     let actor = ssr::current_user().await?;
     let judged = ssr::backend().review().judge(&actor, id, version, Verdict::Approve).await?;
+    ssr::say_to_form(APPROVED);
     ssr::redirect(&after_verdict(judged));
     Ok(judged)
 }
@@ -39,6 +43,7 @@ pub async fn reject_release(id: ReleaseId, version: i64, reason: String) -> ApiR
     let actor = ssr::current_user().await?;
     let reason = Reason::parse(&reason)?;
     let judged = ssr::backend().review().judge(&actor, id, version, Verdict::Reject { reason }).await?;
+    ssr::say_to_form(REJECTED);
     ssr::redirect(&after_verdict(judged));
     Ok(judged)
 }

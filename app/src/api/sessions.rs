@@ -6,6 +6,9 @@ use vwaza::domain::{account::SessionView, ids::SessionId};
 use super::json::Json;
 use crate::error::ApiResult;
 
+pub const SESSION_ENDED: &str = "Signed out there.";
+pub const OTHER_SESSIONS_ENDED: &str = "You are signed out everywhere else.";
+
 #[server(prefix = "/api", output = Json, endpoint = "sessions/list")]
 pub async fn sessions() -> ApiResult<Vec<SessionView>> {
     use super::ssr;
@@ -19,7 +22,9 @@ pub async fn end_session(id: SessionId) -> ApiResult<()> {
     use super::ssr;
 
     let actor = ssr::current_user().await?;
-    Ok(ssr::backend().sessions().end_one(&actor, id, &ssr::visitor()).await?)
+    ssr::backend().sessions().end_one(&actor, id, &ssr::visitor()).await?;
+    ssr::say_to_form(SESSION_ENDED);
+    Ok(())
 }
 
 /// Leaves the session that asks.
@@ -28,5 +33,7 @@ pub async fn end_other_sessions() -> ApiResult<()> {
     use super::ssr;
 
     let (actor, current) = ssr::current_session().await?;
-    Ok(ssr::backend().sessions().end_others(&actor, &current, &ssr::visitor()).await?)
+    ssr::backend().sessions().end_others(&actor, &current, &ssr::visitor()).await?;
+    ssr::say_to_form(OTHER_SESSIONS_ENDED);
+    Ok(())
 }

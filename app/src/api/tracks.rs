@@ -11,7 +11,9 @@ pub async fn save_track(id: TrackId, track: RawTrack) -> ApiResult<ReleaseView> 
     use super::ssr;
 
     let actor = ssr::current_user().await?;
-    Ok(ssr::backend().tracks().save(&actor, id, &track.parse()?).await?)
+    let release = ssr::backend().tracks().save(&actor, id, &track.parse()?).await?;
+    ssr::say_to_form("Track saved.");
+    Ok(release)
 }
 
 /// Puts a track at `number` (from 1); the others close up.
@@ -20,7 +22,9 @@ pub async fn move_track(id: TrackId, number: i32) -> ApiResult<ReleaseView> {
     use super::ssr;
 
     let actor = ssr::current_user().await?;
-    Ok(ssr::backend().tracks().move_to(&actor, id, number).await?)
+    let release = ssr::backend().tracks().move_to(&actor, id, number).await?;
+    ssr::say_to_form("Track moved.");
+    Ok(release)
 }
 
 #[server(prefix = "/api", output = Json, endpoint = "tracks/remove")]
@@ -28,5 +32,7 @@ pub async fn remove_track(id: TrackId) -> ApiResult<ReleaseView> {
     use super::ssr;
 
     let actor = ssr::current_user().await?;
-    Ok(ssr::backend().tracks().remove(&actor, id).await?)
+    let release = ssr::backend().tracks().remove(&actor, id).await?;
+    ssr::say_to_form("Track removed.");
+    Ok(release)
 }

@@ -28,8 +28,8 @@ pub async fn begin_two_factor(current_password: String) -> ApiResult<TwoFactorSe
 pub async fn confirm_two_factor(code: String) -> ApiResult<Vec<String>> {
     use super::ssr;
 
-    let actor = ssr::current_user().await?;
-    let (codes, signed_in) = ssr::backend().two_factor().confirm(&actor, &code, &ssr::visitor()).await?;
+    let (actor, current) = ssr::current_session().await?;
+    let (codes, signed_in) = ssr::backend().two_factor().confirm(&actor, &current, &code, &ssr::visitor()).await?;
     ssr::set_signed_in(&signed_in);
     Ok(codes)
 }

@@ -9,6 +9,19 @@ use vwaza::domain::{
 use super::json::Json;
 use crate::error::ApiResult;
 
+pub fn change_words(change: UserChange) -> &'static str {
+    match change {
+        UserChange::MakeAdmin => "This user is an admin now, and has to sign in again.",
+        UserChange::MakeArtist => "This user is an artist now, and has to sign in again.",
+        UserChange::Disable => "Account disabled.",
+        UserChange::Enable => "Account enabled.",
+        UserChange::EndSessions => "All sessions ended.",
+        UserChange::VerifyEmail => "Address confirmed.",
+        UserChange::ResetTwoFactor => "Two-factor sign-in is off for this user.",
+        UserChange::SendResetLink => "A link to set a new password is on its way.",
+    }
+}
+
 #[server(prefix = "/api", output = Json, endpoint = "users/view")]
 pub async fn user(id: UserId) -> ApiResult<UserView> {
     use super::ssr;
@@ -28,6 +41,7 @@ pub async fn change_user(
     let actor = ssr::current_user().await?;
     let visitor = ssr::visitor();
     ssr::backend().administration().change(&actor, id, change, &current_password, &visitor).await?;
+    ssr::say_to_form(change_words(change));
     ssr::redirect_form(&format!("/admin/users/{id}"));
     Ok(change)
 }

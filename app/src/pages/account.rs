@@ -1,16 +1,18 @@
 //! The account: how the artist is called and reached, the password, where they are signed in, and their scripts' tokens.
 
 use leptos::{html, prelude::*};
+use serde::{Serialize, de::DeserializeOwned};
 use vwaza::domain::account::{Actor, EmailChange, MailPreference, PASSWORD_MIN_CHARS};
 
 use crate::{
     api::{
         access_tokens::{MakeAccessToken, RevokeAccessToken, access_tokens},
         account::{
-            ChangeEmail, ChangePassword, DeleteAccount, SaveMailPreference, SaveProfile, SendVerification,
+            ChangeEmail, ChangePassword, DeleteAccount, EMAIL_CHANGED, EMAIL_UNCONFIRMED, MAIL_PREFERENCE_SAVED,
+            PASSWORD_CHANGED, PROFILE_SAVED, SaveMailPreference, SaveProfile, SendVerification, VERIFICATION_SENT,
             current_mail_preference, security_events,
         },
-        sessions::{EndOtherSessions, EndSession, sessions},
+        sessions::{EndOtherSessions, EndSession, OTHER_SESSIONS_ENDED, sessions},
         two_factor::current_two_factor,
     },
     components::{
@@ -27,15 +29,20 @@ use crate::{
         two_factor::{TwoFactor, TwoFactorActions},
     },
     error::{ApiResult, AppError},
-    state::{live::steady, session::Session, toasts::Toasts},
+    state::{
+        flash::{form_action, typed},
+        live::steady,
+        session::Session,
+        toasts::Toasts,
+    },
 };
 
 #[component]
 pub fn Account() -> impl IntoView {
-    let save = ServerAction::<SaveProfile>::new();
-    let change = ServerAction::<ChangePassword>::new();
-    let (make, revoke) = (ServerAction::<MakeAccessToken>::new(), ServerAction::<RevokeAccessToken>::new());
-    let (end, end_others) = (ServerAction::<EndSession>::new(), ServerAction::<EndOtherSessions>::new());
+    let save = form_action::<SaveProfile>();
+    let change = form_action::<ChangePassword>();
+    let (make, revoke) = (form_action::<MakeAccessToken>(), form_action::<RevokeAccessToken>());
+    let (end, end_others) = (form_action::<EndSession>(), form_action::<EndOtherSessions>());
     let actions = TwoFactorActions::new();
     // A new password ends them, too.
     let tokens = Resource::new(
@@ -47,8 +54,8 @@ pub fn Account() -> impl IntoView {
         move || (end.version().get(), end_others.version().get(), change.version().get(), actions.version()),
         |_| sessions(),
     );
-    let (change_email, send_again) = (ServerAction::<ChangeEmail>::new(), ServerAction::<SendVerification>::new());
-    let delete = ServerAction::<DeleteAccount>::new();
+    let (change_email, send_again) = (form_action::<ChangeEmail>(), form_action::<SendVerification>());
+    let delete = form_action::<DeleteAccount>();
     Effect::new(move || {
         if let Some(Ok(())) = delete.value().get() {
             // Setting an address fails only where it is none.
@@ -56,7 +63,7 @@ pub fn Account() -> impl IntoView {
         }
     });
     let two_factor = Resource::new(move || actions.version(), |_| current_two_factor());
-    let save_mail = ServerAction::<SaveMailPreference>::new();
+    let save_mail = form_action::<SaveMailPreference>();
     let preference = Resource::new(move || save_mail.version().get(), |_| current_mail_preference());
     let events = Resource::new(
         move || {
@@ -72,9 +79,10 @@ pub fn Account() -> impl IntoView {
         },
         |_| security_events(),
     );
+    let session = Session::get();
     Effect::new(move || {
         if let Some(Ok(())) = end_others.value().get() {
-            Toasts::get().show("You are signed out everywhere else.");
+            Toasts::get().show(OTHER_SESSIONS_ENDED);
         }
     });
     view! {
@@ -88,21 +96,24 @@ pub fn Account() -> impl IntoView {
                     let state = steady(|| (), two_factor);
                     view! { <TwoFactor state actions/> }
                 }
-                <MailForm action=save_mail preference/>
+                // Those mails are about somebody's own releases.
+                <Show when=move || !session.is_admin()><MailForm action=save_mail preference/></Show>
                 {
                     let (sessions, error) = listed(signed_in);
                     view! { <Sessions sessions error end end_others/> }
                 }
                 {
                     let (tokens, error) = listed(tokens);
-                    view! { <AccessTokens tokens error make revoke/> }
+                    // An admin has nothing to upload, and may have some tokens from before.
+                    let is_of_use = Memo::new(move |_| !session.is_admin() || !tokens.with(Vec::is_empty));
+                    view! { <Show when=move || is_of_use.get()><AccessTokens tokens error make revoke/></Show> }
                 }
                 {
                     let (events, error) = listed(events);
                     let intro = "What happened to your account, the newest first. If you don't know a line, change your password.";
                     view! { <SecurityLog events error intro/> }
                 }
-                <MyData action=delete/>
+                <MyData action=delete is_admin=Signal::derive(move || session.is_admin())/>
             </div>
         </SignedIn>
     }
@@ -111,7 +122,7 @@ pub fn Account() -> impl IntoView {
 /// What a list shows: its rows, and why they cannot be told. Belongs inside the page's Transition.
 fn listed<T>(resource: Resource<ApiResult<Vec<T>>>) -> (Signal<Vec<T>>, Signal<Option<AppError>>)
 where
-    T: Clone + PartialEq + Send + Sync + 'static,
+    T: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static,
 {
     let shown = steady(|| (), resource);
     let rows = Signal::derive(move || shown.get().and_then(Result::ok).unwrap_or_default());
@@ -125,9 +136,10 @@ fn ProfileForm(action: ServerAction<SaveProfile>) -> impl IntoView {
     Effect::new(move || {
         if let Some(Ok(_)) = action.value().get() {
             session.refresh();
-            Toasts::get().show("Profile saved.");
+            Toasts::get().show(PROFILE_SAVED);
         }
     });
+    let is_admin = untrack(|| session.is_admin());
     view! {
         <section class="card" aria-labelledby="profile-title">
             <h2 class="section-title" id="profile-title">"Profile"</h2>
@@ -135,10 +147,10 @@ fn ProfileForm(action: ServerAction<SaveProfile>) -> impl IntoView {
                 <FormNote errors=errors/>
                 <TextField
                     name="artist_name"
-                    label="Artist name"
-                    value=of_actor(|actor| actor.artist_name)
+                    label=if is_admin { "Name" } else { "Artist name" }
+                    value=of_actor(typed::<SaveProfile>("artist_name"), |actor| actor.artist_name)
                     error=errors.field("artist_name")
-                    hint="As it appears on your releases."
+                    hint=if is_admin { "As artists read it beside your verdicts." } else { "As it appears on your releases." }
                     autocomplete="nickname"
                     required=true
                 />
@@ -148,10 +160,10 @@ fn ProfileForm(action: ServerAction<SaveProfile>) -> impl IntoView {
     }
 }
 
-/// A field of the account, as the form shows it at first.
-fn of_actor(field: fn(Actor) -> String) -> Signal<String> {
+/// A field of the account, as the form shows it at first: as it was `typed` and refused, or as it is.
+fn of_actor(typed: Option<String>, field: fn(Actor) -> String) -> Signal<String> {
     let session = Session::get();
-    Signal::derive(move || session.actor().map(field).unwrap_or_default())
+    Signal::derive(move || typed.clone().unwrap_or_else(|| session.actor().map(field).unwrap_or_default()))
 }
 
 #[component]
@@ -166,7 +178,7 @@ fn EmailForm(action: ServerAction<ChangeEmail>, send_again: ServerAction<SendVer
             }
             session.refresh();
             if change == EmailChange::Done {
-                Toasts::get().show("E-mail address changed.");
+                Toasts::get().show(EMAIL_CHANGED);
             }
         }
     });
@@ -181,7 +193,7 @@ fn EmailForm(action: ServerAction<ChangeEmail>, send_again: ServerAction<SendVer
             <Show when=is_unconfirmed>
                 <div class="note note-good mb-4" role="status">
                     <Icon name=IconName::Check/>
-                    <p>"We sent a link to the new address. The address changes when you open it."</p>
+                    <p>{EMAIL_UNCONFIRMED}</p>
                 </div>
             </Show>
             <ActionForm action=action node_ref=form attr:class="stack" attr:novalidate=true>
@@ -189,7 +201,7 @@ fn EmailForm(action: ServerAction<ChangeEmail>, send_again: ServerAction<SendVer
                 <TextField
                     name="email"
                     label="E-mail"
-                    value=of_actor(|actor| actor.email)
+                    value=of_actor(typed::<ChangeEmail>("email"), |actor| actor.email)
                     error=errors.field("email")
                     kind="email"
                     hint="You sign in with this address. Our mails go there."
@@ -221,12 +233,15 @@ fn Unverified(action: ServerAction<SendVerification>) -> impl IntoView {
         <div class="note mb-4">
             <Icon name=IconName::Info/>
             <div class="stack-tight">
-                <p>"Your address is not confirmed yet. Open the link that we sent you. Until then you can't submit releases."</p>
+                <p>
+                    "Your address is not confirmed yet. Open the link that we sent you."
+                    {move || (!Session::get().is_admin()).then_some(" Until then you can't submit releases.")}
+                </p>
                 <FormNote errors=errors/>
                 <ActionForm action=action>
                     <SubmitButton pending=action.pending() label="Send the link again" class="btn btn-small"/>
                 </ActionForm>
-                <p role="status">{move || is_sent().then_some("Sent. Look into your spam folder, too.")}</p>
+                <p role="status">{move || is_sent().then_some(VERIFICATION_SENT)}</p>
             </div>
         </div>
     }
@@ -241,7 +256,7 @@ fn PasswordForm(action: ServerAction<ChangePassword>) -> impl IntoView {
             if let Some(form) = form.get_untracked() {
                 form.reset();
             }
-            Toasts::get().show("Password changed. You are signed out everywhere else.");
+            Toasts::get().show(PASSWORD_CHANGED);
         }
     });
     view! {
@@ -291,7 +306,7 @@ fn MailForm(
     let is_wanted = move || shown.get().is_none_or(|shown| shown.is_ok_and(|mail| mail.wants_release_mail));
     Effect::new(move || {
         if let Some(Ok(())) = action.value().get() {
-            Toasts::get().show("Saved.");
+            Toasts::get().show(MAIL_PREFERENCE_SAVED);
         }
     });
     view! {

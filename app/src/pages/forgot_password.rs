@@ -13,11 +13,12 @@ use crate::{
         icon::{Icon, IconName},
         page_head::PageHead,
     },
+    state::flash::{form_action, typed},
 };
 
 #[component]
 pub fn ForgotPassword() -> impl IntoView {
-    let action = ServerAction::<RequestPasswordReset>::new();
+    let action = form_action::<RequestPasswordReset>();
     let errors = FormErrors::of(move || action.value().get().and_then(Result::err));
     let query = use_query_map();
     let is_sent = Memo::new(move |_| {
@@ -42,6 +43,7 @@ pub fn ForgotPassword() -> impl IntoView {
 
 #[component]
 fn RequestForm(action: ServerAction<RequestPasswordReset>, errors: FormErrors) -> impl IntoView {
+    let email = typed::<RequestPasswordReset>("email").unwrap_or_default();
     view! {
         <ActionForm action=action attr:class="stack" attr:novalidate=true>
             <FormNote errors=errors/>
@@ -49,7 +51,7 @@ fn RequestForm(action: ServerAction<RequestPasswordReset>, errors: FormErrors) -
             <TextField
                 name="email"
                 label="E-mail"
-                value=String::new()
+                value=email
                 error=errors.field("email")
                 kind="email"
                 autocomplete="username"

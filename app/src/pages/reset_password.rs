@@ -13,11 +13,12 @@ use crate::{
         form::{FormErrors, FormNote, SubmitButton},
         page_head::PageHead,
     },
+    state::flash::form_action,
 };
 
 #[component]
 pub fn ResetPassword() -> impl IntoView {
-    let action = ServerAction::<ResetPasswordForm>::new();
+    let action = form_action::<ResetPasswordForm>();
     let errors = FormErrors::of(move || action.value().get().and_then(Result::err));
     let link = link_of_address();
     Effect::new(move || {
@@ -79,10 +80,11 @@ pub(super) fn LinkField(link: RwSignal<String>, error: Signal<Option<String>>) -
     }
 }
 
-/// Takes the code out of the address, so that it stays in no history and nobody reads it over a shoulder.
+/// Takes the code out of the address, so that it stays in no history and nobody reads it over a shoulder. A second link that is opened on
+/// the same page changes only the part behind the `#`.
 #[cfg(feature = "hydrate")]
 fn take_code(link: RwSignal<String>) {
-    Effect::new(move || {
+    let take = move || {
         let location = window().location();
         let code = location.hash().unwrap_or_default();
         if code.len() > 1 {
@@ -92,5 +94,8 @@ fn take_code(link: RwSignal<String>) {
                 let _ = history.replace_state_with_url(&wasm_bindgen::JsValue::NULL, "", Some(&path));
             }
         }
-    });
+    };
+    Effect::new(take);
+    let listener = window_event_listener(leptos::ev::hashchange, move |_| take());
+    on_cleanup(move || listener.remove());
 }

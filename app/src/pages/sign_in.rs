@@ -12,12 +12,14 @@ use crate::{
         icon::{Icon, IconName},
         page_head::PageHead,
     },
+    state::flash::{form_action, typed},
 };
 
 #[component]
 pub fn SignIn() -> impl IntoView {
-    let action = ServerAction::<SignInForm>::new();
+    let action = form_action::<SignInForm>();
     let errors = FormErrors::of(move || action.value().get().and_then(Result::err));
+    let email = typed::<SignInForm>("email").unwrap_or_default();
     let next = next_path();
     let query = use_query_map();
     let was_reset = Memo::new(move |_| query.with(|query| query.get("reset").is_some()));
@@ -41,7 +43,7 @@ pub fn SignIn() -> impl IntoView {
                 <TextField
                     name="email"
                     label="E-mail"
-                    value=String::new()
+                    value=email
                     error=errors.field("email")
                     kind="email"
                     autocomplete="username"

@@ -10,11 +10,12 @@ use crate::{
         form::{FormErrors, FormNote, SubmitButton},
         page_head::PageHead,
     },
+    state::flash::form_action,
 };
 
 #[component]
 pub fn SignInCode() -> impl IntoView {
-    let action = ServerAction::<SignInCodeForm>::new();
+    let action = form_action::<SignInCodeForm>();
     let errors = FormErrors::of(move || action.value().get().and_then(Result::err));
     let next = next_path();
     go_on_after(move || action.value().get()?.ok().map(|()| next.get_untracked()));

@@ -11,12 +11,14 @@ use crate::{
         form::{FormErrors, FormNote, SubmitButton},
         page_head::PageHead,
     },
+    state::flash::{form_action, typed},
 };
 
 #[component]
 pub fn SignUp() -> impl IntoView {
-    let action = ServerAction::<SignUpForm>::new();
+    let action = form_action::<SignUpForm>();
     let errors = FormErrors::of(move || action.value().get().and_then(Result::err));
+    let [artist_name, email] = ["artist_name", "email"].map(|field| typed::<SignUpForm>(field).unwrap_or_default());
     let next = next_path();
     go_on_after(move || action.value().get()?.ok().map(|()| next.get_untracked()));
 
@@ -29,7 +31,7 @@ pub fn SignUp() -> impl IntoView {
                 <TextField
                     name="artist_name"
                     label="Artist name"
-                    value=String::new()
+                    value=artist_name
                     error=errors.field("artist_name")
                     hint="As it appears on your releases. You can change it later."
                     autocomplete="nickname"
@@ -38,7 +40,7 @@ pub fn SignUp() -> impl IntoView {
                 <TextField
                     name="email"
                     label="E-mail"
-                    value=String::new()
+                    value=email
                     error=errors.field("email")
                     kind="email"
                     autocomplete="username"

@@ -11,7 +11,7 @@ use vwaza::domain::{
 };
 
 use crate::{
-    api::users::{ChangeUser, user},
+    api::users::{ChangeUser, change_words, user},
     components::{
         field::TextField,
         focus,
@@ -24,14 +24,14 @@ use crate::{
         skeleton::Shape,
         time_ago::TimeAgo,
     },
-    state::{live::steady, toasts::Toasts},
+    state::{flash::form_action, live::steady, toasts::Toasts},
 };
 
 #[component]
 pub fn User() -> impl IntoView {
     let params = use_params_map();
     let id = Memo::new(move |_| params.with(|params| params.get("id")?.parse::<UserId>().ok()));
-    let change = ServerAction::<ChangeUser>::new();
+    let change = form_action::<ChangeUser>();
     let view = Resource::new(
         move || (id.get(), change.version().get()),
         |(id, _)| async move {
@@ -43,7 +43,7 @@ pub fn User() -> impl IntoView {
     );
     Effect::new(move || {
         if let Some(Ok(change)) = change.value().get() {
-            Toasts::get().show(done_words(change));
+            Toasts::get().show(change_words(change));
             // The button that was pressed is gone.
             focus::on("#actions-title");
         }
@@ -59,19 +59,6 @@ pub fn User() -> impl IntoView {
                 }
             }
         </Admins>
-    }
-}
-
-fn done_words(change: UserChange) -> &'static str {
-    match change {
-        UserChange::MakeAdmin => "This user is an admin now, and has to sign in again.",
-        UserChange::MakeArtist => "This user is an artist now, and has to sign in again.",
-        UserChange::Disable => "Account disabled.",
-        UserChange::Enable => "Account enabled.",
-        UserChange::EndSessions => "All sessions ended.",
-        UserChange::VerifyEmail => "Address confirmed.",
-        UserChange::ResetTwoFactor => "Two-factor sign-in is off for this user.",
-        UserChange::SendResetLink => "A link to set a new password is on its way.",
     }
 }
 
@@ -168,7 +155,7 @@ fn Action(
     });
     let class = if is_grave { "btn btn-danger" } else { "btn" };
     let form = view! {
-        <ActionForm action=change attr:class="stack">
+        <ActionForm action=change attr:class="stack" attr:novalidate=true>
             <input type="hidden" name="id" value=id.to_string()/>
             <input type="hidden" name="change" value=name/>
             {field}

@@ -4,19 +4,19 @@ use leptos::prelude::*;
 
 use super::reset_password::{LinkField, link_of_address};
 use crate::{
-    api::account::VerifyEmail as VerifyEmailForm,
+    api::account::{VerifyEmail as VerifyEmailForm, verified_words},
     components::{
         focus,
         form::{FormErrors, FormNote, SubmitButton},
         icon::{Icon, IconName},
         page_head::PageHead,
     },
-    state::session::Session,
+    state::{flash::form_action, session::Session},
 };
 
 #[component]
 pub fn VerifyEmail() -> impl IntoView {
-    let action = ServerAction::<VerifyEmailForm>::new();
+    let action = form_action::<VerifyEmailForm>();
     let errors = FormErrors::of(move || action.value().get().and_then(Result::err));
     let link = link_of_address();
     let session = Session::get();
@@ -51,7 +51,7 @@ fn Verified(email: String) -> impl IntoView {
     view! {
         <div class="note note-good" role="status" id="verified" tabindex="-1">
             <Icon name=IconName::Check/>
-            <p>{format!("{email} is confirmed.")}</p>
+            <p>{verified_words(&email)}</p>
         </div>
         <p class="form-page-foot"><a class="link" href="/">"Go on to your releases"</a></p>
     }

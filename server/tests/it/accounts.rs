@@ -1,11 +1,22 @@
 //! Signing up, in and out; passwords, sessions and the profile.
 
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs::File,
+    io::{Read, Write},
+    process::Stdio,
+};
 
+use futures::{StreamExt, future::join_all, stream::FuturesUnordered};
 use http::Method;
+use rustix::{
+    fs::{Mode, OFlags, open},
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+    termios::{LocalModes, tcgetattr},
+};
 use vwaza::domain::account::Role;
 
-use crate::support::{Answer, PASSWORD, form, spawn_app, spawn_app_with};
+use crate::support::{Answer, App, PASSWORD, eventually, form, spawn_app, spawn_app_with};
 
 #[tokio::test]
 async fn an_artist_signs_up_out_and_in_again() {
@@ -57,6 +68,51 @@ async fn a_wrong_password_and_an_unknown_e_mail_look_the_same() {
     assert_eq!(wrong.anonymous_error(), unknown.anonymous_error());
     let names = |answer: &Answer| answer.headers.keys().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(names(&wrong), names(&unknown));
+}
+
+/// Of the processor, by all threads of the server, in hundredths of a second.
+fn work(app: &App) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", app.id())).unwrap();
+    // Behind the name, which may hold anything: user and system time are the twelfth and thirteenth.
+    let numbers = stat.rsplit(')').next().unwrap().split_whitespace();
+    numbers.skip(11).take(2).map(|number| number.parse::<u64>().unwrap()).sum()
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_an_unknown_e_mail_take_the_same_work() {
+    let app = spawn_app_with(&[("VWAZA_RATE_LIMITS", "off")]).await;
+    let known = app.artist("Ana").await.actor().await.unwrap().email;
+    let mut spent = Vec::new();
+    for email in [&*known, "nobody@example.com"] {
+        let before = work(&app);
+        for _ in 0..30 {
+            app.anyone().sign_in(email, "not her password").await.expect_status(401);
+        }
+        spent.push(work(&app) - before);
+    }
+    assert!(spent[0] < 2 * spent[1] && spent[1] < 2 * spent[0], "{spent:?} hundredths of a second");
+}
+
+#[tokio::test]
+async fn r3_three_hundred_sign_ins_at_once_take_little_memory_and_give_it_back() {
+    const MIB: u64 = 1024;
+    let app = spawn_app_with(&[("VWAZA_RATE_LIMITS", "off")]).await;
+    let email = app.artist("Ana").await.actor().await.unwrap().email;
+    // What a process needs once, for whatever is asked first.
+    join_all((0..8).map(async |_| app.anyone().sign_in(&email, PASSWORD).await)).await;
+    let before = app.anonymous_kib();
+    let mut sign_ins: FuturesUnordered<_> =
+        (0..300).map(async |_| app.anyone().sign_in(&email, PASSWORD).await.status).collect();
+    let (mut peak, mut statuses) = (0, BTreeMap::new());
+    while let Some(status) = sign_ins.next().await {
+        peak = peak.max(app.anonymous_kib());
+        *statuses.entry(status).or_insert(0) += 1;
+    }
+    assert!(statuses.keys().all(|status| [200, 429, 503].contains(status)), "{statuses:?}");
+    // 300 hashes at once would take 5700 MiB.
+    assert!(peak < before + 64 * MIB, "{before} KiB before, {peak} KiB at most: {statuses:?}");
+    app.anyone().sign_in(&email, PASSWORD).await.expect_status(200);
+    eventually("the memory is given back", async || (app.anonymous_kib() <= before + 24 * MIB).then_some(())).await;
 }
 
 #[tokio::test]
@@ -152,12 +208,86 @@ async fn the_cookie_is_out_of_reach_for_scripts_and_other_sites() {
 
 #[tokio::test]
 async fn the_cookie_is_bound_to_host_and_tls_where_the_site_has_it() {
-    let (name, attributes) = cookie_attributes(&[("VWAZA_PUBLIC_URL", "https://music.example")]).await;
-    assert_eq!(name, "__Host-vwaza");
-    assert!(
-        attributes.contains_key("Secure") && attributes.contains_key("HttpOnly") && !attributes.contains_key("Domain")
-    );
-    assert_eq!(attributes["Path"], "/");
+    // The scheme and the host of an address have no case.
+    for public_url in ["https://music.example", "HTTPS://Music.Example:443/"] {
+        let (name, attributes) = cookie_attributes(&[("VWAZA_PUBLIC_URL", public_url)]).await;
+        assert_eq!(name, "__Host-vwaza", "{public_url}");
+        assert!(
+            attributes.contains_key("Secure")
+                && attributes.contains_key("HttpOnly")
+                && !attributes.contains_key("Domain")
+        );
+        assert_eq!(attributes["Path"], "/");
+    }
+}
+
+#[tokio::test]
+async fn a_site_with_tls_is_never_asked_without_it() {
+    const HEADER: &str = "strict-transport-security";
+    for public_url in ["https://music.example", "HTTPS://Music.Example"] {
+        let app = spawn_app_with(&[("VWAZA_PUBLIC_URL", public_url)]).await;
+        let client = app.anyone();
+        for path in ["/", "/nowhere", "/api/nothing", "/api/events", "/health", "/favicon.svg", "/media/nothing"] {
+            assert_eq!(client.get(path).await.header(HEADER), Some("max-age=31536000"), "{path}");
+        }
+        // The gate against other sites knows the address as browsers write it.
+        let sign_up = form(&[("artist_name", "Ana"), ("email", "ana@example.com"), ("password", PASSWORD)]);
+        let request = client.request(Method::POST, "/api/account/sign-up").header("origin", "https://music.example");
+        client.send(request.header("accept", "application/json").form(&sign_up)).await.expect_status(200);
+    }
+    let plain = spawn_app().await.anyone().get("/").await;
+    assert_eq!(plain.header(HEADER), None, "a browser would not come back");
+}
+
+#[tokio::test]
+async fn signing_out_clears_what_the_browser_has_kept() {
+    const HEADER: &str = "clear-site-data";
+    let app = spawn_app().await;
+    let kept = Some("\"cache\", \"storage\"");
+    let ana = app.artist("Ana").await;
+    let by_form = ana.request(Method::POST, "/api/account/sign-out").header("accept", "text/html");
+    let by_form = ana.send(by_form.form(&form(&[]))).await.expect_status(302);
+    assert_eq!((by_form.header(HEADER), by_form.header("location")), (kept, Some("/")));
+    let bo = app.artist("Bo").await;
+    let signed_out = bo.call("account/sign-out", &form(&[])).await.expect_status(200);
+    assert_eq!(signed_out.header(HEADER), kept);
+    let cleo = app.artist("Cleo").await;
+    let deleted = cleo.call_with("account/delete", "current_password", PASSWORD).await.expect_status(200);
+    assert_eq!(deleted.header(HEADER), kept);
+    let signed_in = app.artist("Dora").await.call("account/current", &form(&[])).await;
+    assert_eq!(signed_in.header(HEADER), None);
+}
+
+#[tokio::test]
+async fn the_operators_terminal_does_not_show_the_password() {
+    let app = spawn_app().await;
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let name = ptsname(&terminal, Vec::new()).unwrap();
+    let side = || open(name.as_c_str(), OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+    // Held open, so that what was shown can be read after the command has ended.
+    let screen = side();
+    let echoes = || tcgetattr(&screen).unwrap().local_modes.contains(LocalModes::ECHO);
+    assert!(echoes());
+    let mut command = app.command();
+    command.args(["user", "create", "--email", "admin@example.com", "--role", "admin"]);
+    let mut process = command.stdin(Stdio::from(side())).stdout(side()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = process.stderr.take().unwrap();
+    let mut prompt = [0; 10];
+    said.read_exact(&mut prompt).unwrap();
+    assert_eq!(&prompt, b"Password: ");
+    let mut terminal = File::from(terminal);
+    terminal.write_all(format!("{PASSWORD}\n").as_bytes()).unwrap();
+    assert!(process.wait().unwrap().success());
+    assert!(echoes(), "the terminal is as it was");
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    let mut shown = vec![0; 4096];
+    let length = terminal.read(&mut shown).unwrap();
+    let shown = format!("{rest}{}", String::from_utf8_lossy(&shown[..length]));
+    assert!(shown.contains("can sign in now") && !shown.contains(PASSWORD), "{shown}");
+    app.anyone().sign_in("admin@example.com", PASSWORD).await.expect_status(200);
 }
 
 #[tokio::test]

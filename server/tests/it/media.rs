@@ -160,6 +160,13 @@ async fn media_is_inert_and_kept_by_its_reader_only() {
         assert_eq!(answer.header("content-disposition"), saved, "{path}");
         let policy = answer.header("content-security-policy").unwrap();
         assert!(policy.contains("default-src 'none'") && policy.contains("sandbox"), "{path}: {policy}");
-        assert!(answer.header("cache-control").unwrap().starts_with("private"), "{path}");
+        // Nobody reads it from the browser's cache after she has signed out.
+        assert_eq!(answer.header("cache-control"), Some("private, no-cache"), "{path}");
+        let tag = answer.header("etag").unwrap();
+        let again =
+            async |client: &Client| client.send(client.request(Method::GET, &path).header("if-none-match", tag)).await;
+        let kept = again(&ana).await.expect_status(304);
+        assert_eq!(kept.header("cache-control"), Some("private, no-cache"), "{path}");
+        again(&app.anyone()).await.expect_status(401);
     }
 }

@@ -118,6 +118,11 @@ async fn a_known_and_an_unknown_address_look_the_same() {
     let app = spawn_app_with(&[("VWAZA_TRUSTED_PROXIES", "127.0.0.0/8")]).await;
     let email = app.artist("Ana").await.actor().await.unwrap().email;
     let (known, unknown) = ("203.0.113.7", "203.0.113.8");
+    let count_jobs = "create table queued_mails (user_id uuid);
+         create function count_job() returns trigger language plpgsql as
+             $$ begin insert into queued_mails values (new.user_id); return null; end $$;
+         create trigger count_job after insert on mail_jobs for each row execute function count_job()";
+    sqlx::raw_sql(count_jobs).execute(&app.sql).await.unwrap();
     for attempt in 0..4 {
         let answers = [(known, email.as_str()), (unknown, "nobody@example.com")].map(|(address, email)| {
             let client = app.anyone().from(address);
@@ -136,6 +141,9 @@ async fn a_known_and_an_unknown_address_look_the_same() {
         assert_eq!(answers[0].status, if attempt < 3 { 200 } else { 429 });
     }
     // Both have done the same work.
+    let queued = "select count(user_id), count(*) - count(user_id) from queued_mails";
+    let queued: (i64, i64) = sqlx::query_as(queued).fetch_one(&app.sql).await.unwrap();
+    assert_eq!(queued, (3, 3), "mails queued for somebody, and for nobody");
     all_mails_end(&app).await;
     let all: i64 = sqlx::query_scalar("select count(*) from mail_jobs").fetch_one(&app.sql).await.unwrap();
     assert_eq!((mail_jobs(&app, "SENT").await, all), (3, 3), "a mail for nobody leaves nothing behind");

@@ -1,9 +1,11 @@
 //! People see where they are signed in, and end what they do not know.
 
+use futures::future::join_all;
 use http::Method;
-use vwaza::domain::{account::SessionView, ids::SessionId};
+use totp_rs::TOTP;
+use vwaza::domain::{account::SessionView, ids::SessionId, two_factor::TwoFactorSetup};
 
-use crate::support::{App, Client, PASSWORD, form, spawn_app};
+use crate::support::{Answer, App, Client, Gate, PASSWORD, form, spawn_app, spawn_app_with};
 
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
 
@@ -20,7 +22,7 @@ async fn list(client: &Client) -> Vec<SessionView> {
     client.call("sessions/list", &form(&[])).await.ok()
 }
 
-async fn end(client: &Client, id: SessionId) -> crate::support::Answer {
+async fn end(client: &Client, id: SessionId) -> Answer {
     client.call_with("sessions/end", "id", id).await
 }
 
@@ -84,4 +86,158 @@ async fn the_last_use_is_written_down_every_ten_minutes_at_most() {
     };
     assert!(!used("9 minutes").await);
     assert!(used("11 minutes").await);
+}
+
+const NEW: &str = "another good password";
+
+async fn change_password(client: &Client, from: &str, to: &str) -> Answer {
+    client.call("account/change-password", &form(&[("current_password", from), ("new_password", to)])).await
+}
+
+/// What shuts out whoever knows the old password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ShutOut {
+    Changed,
+    Reset,
+    Disabled,
+    Deleted,
+}
+
+#[tokio::test]
+async fn r4_no_session_survives_that_the_old_password_opened() {
+    let mut app = spawn_app().await;
+    let admin = app.admin().await;
+    for how in [ShutOut::Changed, ShutOut::Reset, ShutOut::Disabled, ShutOut::Deleted] {
+        let ana = app.artist("Ana").await;
+        let actor = ana.actor().await.unwrap();
+        let verified = Gate::new();
+        app.restart_with(&[("VWAZA_FAIL_POINTS", &verified.at("password-verified"))]).await;
+        let thief = app.anyone();
+        let signing_in = thief.sign_in(&actor.email, PASSWORD);
+        let shut_out = async {
+            let held = verified.reached().await;
+            match how {
+                ShutOut::Changed => change_password(&ana, PASSWORD, NEW).await,
+                ShutOut::Reset => {
+                    app.anyone().call_with("account/request-password-reset", "email", &actor.email).await;
+                    let link = app.newest_mail(&actor.email, "Set a new password").await;
+                    let set = form(&[("link", link.link()), ("new_password", NEW)]);
+                    app.anyone().call("account/reset-password", &set).await
+                }
+                ShutOut::Disabled => {
+                    let change = form(&[("id", &actor.id.to_string()), ("change", "disable")]);
+                    admin.call("users/change", &change).await
+                }
+                ShutOut::Deleted => ana.call_with("account/delete", "current_password", PASSWORD).await,
+            }
+            .expect_status(200);
+            drop(held);
+        };
+        let (signed_in, ()) = tokio::join!(signing_in, shut_out);
+        signed_in.expect_error(401, "E-mail or password is wrong");
+        assert_eq!(thief.actor().await, None, "{how:?}");
+        let left =
+            "select (select count(*) from sessions where user_id = $1), (select count(*) from sign_in_challenges),
+                           (select count(*) from known_browsers where user_id = $1)";
+        let left: (i64, i64, i64) = sqlx::query_as(left).bind(actor.id.0).fetch_one(&app.sql).await.unwrap();
+        // The owner's own, who has set the new password.
+        let own = match how {
+            ShutOut::Changed => (1, 0, 1),
+            ShutOut::Reset => (0, 0, 1),
+            ShutOut::Disabled | ShutOut::Deleted => (0, 0, 0),
+        };
+        assert_eq!(left, own, "{how:?}");
+    }
+}
+
+#[tokio::test]
+async fn r4_of_many_sign_ins_beside_a_new_password_none_survives() {
+    let app = spawn_app_with(&[("VWAZA_LIMIT_FAILED_SIGN_INS", "1000")]).await;
+    let ana = app.artist("Ana").await;
+    let email = ana.actor().await.unwrap().email;
+    let (mut old, mut new) = (PASSWORD, NEW);
+    for _ in 0..3 {
+        let thieves: Vec<Client> = (0..12).map(|_| app.anyone()).collect();
+        let sign_ins = join_all(thieves.iter().map(|thief| thief.sign_in(&email, old)));
+        let change = async {
+            // A server that is busy with all of them says so.
+            loop {
+                let answer = change_password(&ana, old, new).await;
+                if answer.status != 503 {
+                    return answer.expect_status(200);
+                }
+            }
+        };
+        tokio::join!(sign_ins, change);
+        for thief in &thieves {
+            assert_eq!(thief.actor().await, None);
+        }
+        assert_eq!(list(&ana).await.len(), 1);
+        (old, new) = (new, old);
+    }
+}
+
+/// Whoever has stolen a session asks for this while the owner sets a new password, which comes first.
+async fn beside_a_new_password(app: &App, ana: &Client, ask: impl AsyncFnOnce(&Client) -> Answer) -> Answer {
+    let thief = ana.with_cookie(&ana.cookie());
+    let mut held = app.sql.begin().await.unwrap();
+    sqlx::query("select 1 from users for no key update").execute(&mut *held).await.unwrap();
+    let asking = async {
+        app.lock_waits(1).await;
+        ask(&thief).await
+    };
+    let let_go = async {
+        app.lock_waits(2).await;
+        drop(held);
+    };
+    let (changed, asked, ()) = tokio::join!(change_password(ana, PASSWORD, NEW), asking, let_go);
+    changed.expect_status(200);
+    assert!(ana.actor().await.is_some(), "the owner is signed in");
+    assert_eq!(list(ana).await.len(), 1);
+    asked
+}
+
+#[tokio::test]
+async fn r4_a_session_that_ended_meanwhile_leaves_nothing_that_outlives_it() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let made =
+        beside_a_new_password(&app, &ana, async |thief| thief.call_with("access-tokens/make", "name", "Backup").await);
+    made.await.expect_error(401, "Sign in");
+    let tokens: i64 = sqlx::query_scalar("select count(*) from access_tokens").fetch_one(&app.sql).await.unwrap();
+    assert_eq!(tokens, 0);
+
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let setup: TwoFactorSetup = ana.call_with("two-factor/begin", "current_password", PASSWORD).await.ok();
+    let code = TOTP::from_url(&setup.url).unwrap().generate_current().unwrap();
+    let confirmed =
+        beside_a_new_password(&app, &ana, async |thief| thief.call_with("two-factor/confirm", "code", &code).await);
+    confirmed.await.expect_error(401, "Sign in");
+    let factors = "select count(*) from two_factors where confirmed_at is not null";
+    assert_eq!(sqlx::query_scalar::<_, i64>(factors).fetch_one(&app.sql).await.unwrap(), 0);
+
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let ended = beside_a_new_password(&app, &ana, async |thief| thief.call("sessions/end-others", &form(&[])).await);
+    ended.await.expect_error(401, "Sign in");
+}
+
+#[tokio::test]
+async fn r4_a_sign_in_that_waits_for_its_code_ends_with_the_old_password() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let email = ana.actor().await.unwrap().email;
+    let setup: TwoFactorSetup = ana.call_with("two-factor/begin", "current_password", PASSWORD).await.ok();
+    let phone = TOTP::from_url(&setup.url).unwrap();
+    ana.call_with("two-factor/confirm", "code", phone.generate_current().unwrap()).await.expect_status(200);
+    // The code of this step is used already.
+    sqlx::query("update two_factors set last_step = 0").execute(&app.sql).await.unwrap();
+    let halfway = app.anyone();
+    halfway.sign_in(&email, PASSWORD).await.expect_status(200);
+    let asked = beside_a_new_password(&app, &ana, async |_| {
+        halfway.call_with("account/sign-in-code", "code", phone.generate_current().unwrap()).await
+    });
+    asked.await.expect_error(410, "Sign in again");
+    assert_eq!(halfway.actor().await, None);
 }

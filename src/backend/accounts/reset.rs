@@ -143,11 +143,12 @@ pub(in crate::backend) async fn make_token(
     let Some(user) = mail.user else { return Ok(None) };
     let token = SecretToken::generate()?;
     let mut tx = db::begin(&backend.db).await?;
-    // Waits for a reset that is under way, which drops this mail.
+    // Waits for a reset that is under way, which drops this mail, and for an admin who disables the account.
     users::one_at_a_time(&mut tx, user).await?;
     let made = sqlx::query!(
         "insert into password_reset_tokens (token_hash, user_id, expires_at)
-         select $1, user_id, now() + make_interval(mins => $4) from mail_jobs where id = $2 and attempt = $3 and status = 'PENDING'",
+         select $1, u.id, now() + make_interval(mins => $4) from mail_jobs m join users u on u.id = m.user_id
+         where m.id = $2 and m.attempt = $3 and m.status = 'PENDING' and u.disabled_at is null",
         token.hash(),
         mail.id as MailJobId,
         mail.attempt,

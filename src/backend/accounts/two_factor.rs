@@ -92,15 +92,21 @@ impl TwoFactor<'_> {
     /// codes, which nobody sees again.
     ///
     /// # Errors
-    /// 400 of `code`; 409 when nothing is being set up.
-    pub async fn confirm(&self, actor: &Actor, code: &str, visitor: &Visitor) -> Result<(Vec<String>, SignedIn)> {
+    /// 400 of `code`; 401 when the session that `current` proves has ended meanwhile; 409 when nothing is being set up.
+    pub async fn confirm(
+        &self,
+        actor: &Actor,
+        current: &SecretToken,
+        code: &str,
+        visitor: &Visitor,
+    ) -> Result<(Vec<String>, SignedIn)> {
         if self.state(actor).await?.is_on {
             return Err(already_on().into());
         }
         let counted = self.count_code(actor.id).await?;
         let mut tx = db::begin(&self.0.db).await?;
         users::one_at_a_time(&mut tx, actor.id).await?;
-        sessions::require_any(&mut tx, actor.id).await?;
+        sessions::require(&mut tx, actor.id, current).await?;
         let row = sqlx::query!("select secret, confirmed_at from two_factors where user_id = $1", actor.id as UserId)
             .fetch_optional(&mut *tx)
             .await?

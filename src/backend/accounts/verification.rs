@@ -173,18 +173,24 @@ fn link_is_over() -> Problem {
 
 /// Makes the token of a verification mail that is about to be sent. `None`: the mail is not to be sent any more.
 pub(in crate::backend) async fn make_token(backend: &Backend, mail: &Claimed) -> Result<Option<SecretToken>> {
+    let Some(user) = mail.user else { return Ok(None) };
     let token = SecretToken::generate()?;
+    let mut tx = db::begin(&backend.db).await?;
+    // Waits for a new password that is under way, which drops this mail.
+    users::one_at_a_time(&mut tx, user).await?;
     let made = sqlx::query!(
         "insert into email_verification_tokens (token_hash, user_id, email, expires_at)
          select $1, u.id, coalesce(m.address, u.email), now() + make_interval(hours => $4)
-         from mail_jobs m join users u on u.id = m.user_id where m.id = $2 and m.attempt = $3 and m.status = 'PENDING'",
+         from mail_jobs m join users u on u.id = m.user_id
+         where m.id = $2 and m.attempt = $3 and m.status = 'PENDING' and u.disabled_at is null",
         token.hash(),
         mail.id as MailJobId,
         mail.attempt,
         VERIFICATION_LINK_HOURS
     )
-    .execute(&backend.db)
+    .execute(&mut *tx)
     .await?;
+    tx.commit().await?;
     Ok((made.rows_affected() == 1).then_some(token))
 }
 
