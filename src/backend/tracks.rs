@@ -1,5 +1,7 @@
 //! The tracks of a draft: their details and their order.
 
+use sqlx::PgConnection;
+
 use super::{
     Backend, Result, db, objects,
     releases::{self, Releases},
@@ -69,16 +71,72 @@ impl Tracks<'_> {
         let ended = uploads::cancel_all(&mut tx, release.id, Some(id)).await?;
         objects::release_audio_of_track(&mut tx, id).await?;
         sqlx::query!("delete from tracks where id = $1", id as TrackId).execute(&mut *tx).await?;
-        sqlx::query!(
-            "update tracks set number = placed.number
-             from (select id, row_number() over (order by number) as number from tracks where release_id = $1) placed
-             where tracks.id = placed.id and tracks.number <> placed.number",
-            release.id as ReleaseId
-        )
-        .execute(&mut *tx)
-        .await?;
+        close_up(&mut tx, release.id).await?;
         let view = self.releases().finish_edit(tx, release).await?;
         uploads::forget_bytes(self.0, &ended).await?;
         Ok(view)
     }
+
+    /// Removes tracks of drafts whose only upload has expired before its file was here. A track that somebody has typed into stays. How many
+    /// there were.
+    pub(super) async fn remove_expired(&self, at_most: i64) -> Result<u64> {
+        let releases = sqlx::query_scalar!(
+            r#"select distinct t.release_id as "release_id!: ReleaseId"
+               from announced_tracks t join releases r on r.id = t.release_id
+               where t.has_expired and r.status = 'DRAFT' limit $1"#,
+            at_most
+        )
+        .fetch_all(&self.0.db)
+        .await?;
+        let mut removed = 0;
+        for id in releases {
+            let mut tx = db::begin(&self.0.db).await?;
+            let Some(release) = releases::lock(&mut tx, id).await?.filter(|release| release.status.is_editable())
+            else {
+                continue;
+            };
+            // Under the release's lock nobody begins another upload for them.
+            let gone = sqlx::query!(
+                "delete from tracks where id in (select id from announced_tracks where release_id = $1 and has_expired)",
+                id as ReleaseId
+            )
+            .execute(&mut *tx)
+            .await?;
+            if gone.rows_affected() == 0 {
+                continue;
+            }
+            close_up(&mut tx, id).await?;
+            releases::touch(&mut tx, id).await?;
+            tx.commit().await?;
+            self.0.events.release_changed(id, release.artist);
+            removed += gone.rows_affected();
+        }
+        Ok(removed)
+    }
+}
+
+/// Removes a track of a locked draft with the only upload that was ever for it, which is over. One that had a file, or that somebody has
+/// typed into, stays.
+pub(super) async fn remove_announced(db: &mut PgConnection, release: ReleaseId, track: TrackId) -> Result<()> {
+    let gone = sqlx::query!(
+        "delete from tracks where id in (select id from announced_tracks where id = $1 and release_id = $2)",
+        track as TrackId,
+        release as ReleaseId
+    )
+    .execute(&mut *db)
+    .await?;
+    if gone.rows_affected() == 1 { close_up(db, release).await } else { Ok(()) }
+}
+
+/// Numbers the tracks of a release from 1 without gaps, in their order.
+async fn close_up(db: &mut PgConnection, release: ReleaseId) -> Result<()> {
+    sqlx::query!(
+        "update tracks set number = placed.number
+         from (select id, row_number() over (order by number) as number from tracks where release_id = $1) placed
+         where tracks.id = placed.id and tracks.number <> placed.number",
+        release as ReleaseId
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }

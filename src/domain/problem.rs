@@ -88,6 +88,11 @@ pub enum Problem {
     /// 507.
     #[error("The server's disk is full. What arrived so far is kept; try again in a few minutes.")]
     DiskFull,
+    /// 507: this artist's files take their share of the disk on which files wait to be stored.
+    #[error(
+        "Your other files have to be stored first: together they would take more of the server's disk than one artist may have."
+    )]
+    SpoolShare,
 }
 
 impl Problem {
@@ -111,7 +116,7 @@ impl Problem {
             Self::Refused { status, .. } => *status,
             Self::TooMany(_) | Self::RateLimited { .. } => 429,
             Self::Unavailable(_) => 503,
-            Self::DiskFull => 507,
+            Self::DiskFull | Self::SpoolShare => 507,
         }
     }
 }

@@ -86,6 +86,8 @@ impl FromStr for UploadTarget {
 ///     ├─told to stop▶ CANCELLED              └─cannot be stored▶ FAILED ─retried▶ RECEIVED
 ///     └─not heard of for long▶ EXPIRED                             └─given up▶ DISCARDED
 /// ```
+///
+/// A client of tus may terminate an upload in any state; unless it is over already, it is CANCELLED then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(sqlx::Type), sqlx(type_name = "upload_state", rename_all = "UPPERCASE"))]
 #[serde(rename_all = "lowercase")]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde_json::Value;
-use testing::supabase_server::SupabaseServer;
+use testing::{fixtures, supabase_server::SupabaseServer};
 use vwaza::domain::{files::FileState, upload::UploadTarget};
 
 use crate::support::{App, a_cover, a_song, app_on_supabase, spawn_app_with};
@@ -141,6 +141,47 @@ async fn every_kind_of_damage_is_found() {
     assert!(object.exists());
     run("update objects set state = 'DOOMED', doomed_at = now() - interval '1 hour'").await;
     assert_eq!(findings(&app), found("undeleted", &key));
+}
+
+/// As an examination that was killed leaves them, once the reaper has come to them: thumbnails and a copy to listen to, each beside the one
+/// that is shown.
+#[tokio::test]
+async fn what_an_earlier_examination_has_put_is_no_damage_while_it_is_put_away() {
+    let mut app = spawn_app_with(&RETAINED).await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    ana.attach(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
+    let song = fixtures::aiff(2.0, 44_100, 16, 1);
+    ana.attach(UploadTarget::NewTrack(release), "song.aiff", song.into()).await;
+    ana.release_once(release, "all is examined", |release| {
+        release.tracks[0].state() == FileState::Ready && release.cover.state() == FileState::Ready
+    })
+    .await;
+    app.terminate();
+    assert!(app.ended().await.success());
+    let run = async |statement: &'static str| sqlx::query(statement).execute(&app.sql).await.unwrap().rows_affected();
+    let derived = run("insert into objects (id, key, role, state, upload_id, parent_id, edge_px, size_bytes, sha256, content_type, doomed_at)
+                       select gen_random_uuid(), key || '-of-an-earlier-attempt', role, 'DOOMED', upload_id, parent_id, edge_px, size_bytes,
+                              sha256, content_type, now()
+                       from objects where parent_id is not null")
+    .await;
+    assert!(derived >= 2, "a thumbnail and a copy");
+    // Deleted already, or about to be.
+    assert_eq!(findings(&app), []);
+    for object in [app.files_in("objects/thumbnails"), app.files_in("objects/listening")].concat() {
+        std::fs::copy(&object, object.with_file_name(format!("{}-of-an-earlier-attempt", name_of(&object)))).unwrap();
+    }
+    app.agrees_meanwhile().await;
+    // Before the examination that makes its successor has passed, too.
+    run("update objects set state = 'DOOMED', doomed_at = now() where parent_id is not null and state = 'ATTACHED'")
+        .await;
+    run("update objects set examination = 'PENDING' where parent_id is null").await;
+    run("update upload_jobs set status = 'PENDING' where kind = 'EXAMINE'").await;
+    app.agrees_meanwhile().await;
+    // But what nothing replaces is missed.
+    run("update objects set examination = 'PASSED' where parent_id is null").await;
+    assert!(findings(&app).iter().all(|(damage, _)| damage == "not-attached"));
+    assert_eq!(findings(&app).len() as u64, 2 * derived);
 }
 
 /// The storage answers, and does not give this one object. What it holds nobody can say.

@@ -9,7 +9,7 @@ use http::Method;
 use testing::fixtures;
 use vwaza::domain::{
     files::FileState,
-    ids::ReleaseId,
+    ids::{ReleaseId, TrackId},
     upload::{BegunUpload, RawIntent, UploadState, UploadStatus, UploadTarget},
 };
 
@@ -78,6 +78,7 @@ impl Killed {
             status = async { (&mut uploading).await; pending().await } => status,
         };
         assert_eq!(status.signal(), Some(SIGABRT), "{point} has killed it");
+        app.agrees_meanwhile().await;
         let mut put = app.files_in("objects/audio");
         // What was half written goes by another name.
         put.retain(|path| !path.to_string_lossy().contains('#'));
@@ -105,6 +106,7 @@ async fn all_is_there_once(app: &App, ana: &Client, release: ReleaseId, song: &B
     assert_eq!(ana.get(&format!("/media/original/{}", audio.object)).await.body, *song);
     // Once the grace time is over, no attempt has left anything.
     eventually("only what is attached is stored", async || {
+        app.agrees_meanwhile().await;
         let rows: i64 = sqlx::query_scalar("select count(*) from objects").fetch_one(&app.sql).await.unwrap();
         (rows == 1 && app.files_in("objects/audio").len() == 1 && app.files_in("spool/uploads").is_empty())
             .then_some(())
@@ -124,11 +126,13 @@ async fn j12_a_cover_whose_examination_is_killed_has_each_thumbnail_once() {
         let (_, answer) = ana.upload(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
         answer.expect_status(204);
         assert_eq!(app.ended().await.signal(), Some(SIGABRT), "{point} has killed it");
+        app.agrees_meanwhile().await;
         let put = app.files_in("objects/thumbnails").len();
         assert!(put > 0);
         app.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;
         ana.release_once(release, "it is examined", |release| release.cover.state() == FileState::Ready).await;
         eventually("each is there once", async || {
+            app.agrees_meanwhile().await;
             let edges: Vec<(i32, String)> =
                 sqlx::query_as("select edge_px, state::text from objects where role = 'THUMBNAIL' order by edge_px")
                     .fetch_all(&app.sql)
@@ -156,10 +160,12 @@ async fn j12_a_track_whose_examination_is_killed_has_one_copy_to_listen_to() {
         let (_, answer) = ana.upload(UploadTarget::NewTrack(release), "song.aiff", song.into()).await;
         answer.expect_status(204);
         assert_eq!(app.ended().await.signal(), Some(SIGABRT), "{point} has killed it");
+        app.agrees_meanwhile().await;
         assert_eq!(app.files_in("objects/listening").len(), 1);
         app.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;
         ana.release_once(release, "it is examined", |release| release.tracks[0].state() == FileState::Ready).await;
         eventually("one is there", async || {
+            app.agrees_meanwhile().await;
             let states: Vec<String> = sqlx::query_scalar("select state::text from objects where role = 'LISTENING'")
                 .fetch_all(&app.sql)
                 .await
@@ -204,4 +210,53 @@ survives! {
     j2_right_after_a_claim: "job-claimed", 1 put
     j12_before_an_examination_is_recorded: "file-examined", 1 put
     j12_after_an_examination_is_recorded: "examination-recorded", 1 put
+}
+
+/// Files come, are replaced and removed, are examined and reaped, and the server is killed again and again in the middle of it: whenever
+/// `fsck` looks, nothing is missing that a release shows.
+#[tokio::test]
+async fn r6_fsck_finds_nothing_beside_uploads_examinations_kills_and_the_reaper() {
+    let mut app = spawn_app_with(&SETTINGS).await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    for _ in 0..4 {
+        let working = async {
+            // Each of them may be cut off by the kill.
+            for seed in 0_u64.. {
+                let cover = fixtures::cover_png(640, seed).into();
+                let _cut_off = put(&ana, UploadTarget::Cover(release), "cover.png", cover).await;
+                let song = fixtures::aiff(1.0, 44_100, 16, seed).into();
+                if let Some(track) = put(&ana, UploadTarget::NewTrack(release), "song.aiff", song).await
+                    && seed.is_multiple_of(2)
+                {
+                    let remove = ana.request(Method::POST, "/api/tracks/remove").header("accept", "application/json");
+                    let _cut_off = ana.try_send(remove.form(&[("id", track)])).await;
+                }
+            }
+        };
+        let looking = async {
+            for _ in 0..5 {
+                app.agrees_meanwhile().await;
+            }
+        };
+        tokio::select! {
+            () = working => {}
+            () = looking => {}
+        }
+        app.kill();
+        app.agrees_meanwhile().await;
+        app.start().await;
+    }
+    app.agrees().await;
+}
+
+/// Begins and sends a file, as far as the server lives: the track that it is for.
+async fn put(ana: &Client, target: UploadTarget, name: &str, bytes: Bytes) -> Option<TrackId> {
+    let length = i64::try_from(bytes.len()).unwrap();
+    let intent = RawIntent { target, file_name: name.into(), length, fingerprint: String::new(), sha256: None };
+    let begin = ana.request(Method::POST, "/api/upload/begin").header("accept", "application/json");
+    let begun = ana.try_send(begin.json(&serde_json::json!({ "intent": intent }))).await.ok()?;
+    let begun: BegunUpload = serde_json::from_slice(&begun.body).ok()?;
+    let _cut_off = ana.try_patch(&begun.url, 0, bytes).await;
+    begun.track
 }

@@ -3,7 +3,7 @@
 use http::Method;
 use vwaza::domain::upload::UploadTarget;
 
-use crate::support::{App, a_song, eventually, spawn_app, spawn_app_with};
+use crate::support::{App, a_cover, a_song, eventually, spawn_app, spawn_app_with};
 
 async fn metrics(app: &App, headers: &[(&str, &str)]) -> (u16, String) {
     let anyone = app.anyone();
@@ -39,6 +39,44 @@ async fn queue_circuit_and_uploads_are_measured() {
         expected.iter().all(|line| seen.contains(line)).then_some(())
     });
     all.await;
+}
+
+#[tokio::test]
+async fn originals_and_what_is_made_of_them_are_told_apart() {
+    let mut app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    ana.attach(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
+    ana.release_once(release, "its thumbnails are there", |release| {
+        release.cover.current.as_ref().is_some_and(|cover| cover.facts.is_some())
+    })
+    .await;
+    let of = "select coalesce(sum(size_bytes), 0)::bigint from objects where (parent_id is null) = $1";
+    let sums = [(true, "original"), (false, "derived")].map(async |(is_original, kind)| {
+        let bytes: i64 = sqlx::query_scalar(of).bind(is_original).fetch_one(&app.sql).await.unwrap();
+        assert!(bytes > 0, "{kind}");
+        format!("vwaza_stored_bytes{{kind=\"{kind}\"}} {bytes}")
+    });
+    let expected = futures::future::join_all(sums).await;
+    // A start adds up what is there.
+    app.restart_with(&[]).await;
+    eventually("both sums are there", async || {
+        let seen = metrics(&app, &[]).await.1;
+        expected.iter().all(|line| seen.contains(line)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn errors_have_the_shape_of_all_errors() {
+    let (app, proxy) = App::behind_a_proxy().await;
+    let anyone = app.anyone();
+    let of_a_stranger = anyone.request(Method::GET, "/metrics").header("x-forwarded-for", "203.0.113.7");
+    anyone.send(of_a_stranger).await.expect_error(404, "nothing here");
+    anyone.send(anyone.request(Method::POST, "/metrics")).await.expect_error(405, "");
+    proxy.cut();
+    eventually("the loss is noticed", async || (anyone.get("/health").await.status == 503).then_some(())).await;
+    anyone.get("/metrics").await.expect_error(503, "database is not answering");
 }
 
 #[tokio::test]

@@ -4,11 +4,14 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use http::Method;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
-use vwaza::domain::upload::{BegunUpload, RawIntent, UploadState, UploadStatus, UploadTarget};
+use vwaza::domain::{
+    release::ReleaseStatus,
+    upload::{BegunUpload, RawIntent, UploadState, UploadStatus, UploadTarget},
+};
 
 use crate::support::{
-    Answer, App, Client, LONG_SONG_HALF, RawRequest, a_cover, a_long_song, a_song, metadata, sha256, spawn_app,
-    spawn_app_with,
+    Answer, App, Client, LONG_SONG_HALF, RawRequest, a_cover, a_long_song, a_song, eventually, metadata, sha256,
+    spawn_app, spawn_app_with,
 };
 
 /// A creation for a new track of this length, as the protocol has it.
@@ -134,10 +137,13 @@ async fn metadata_that_makes_no_sense_is_refused() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
+    let track = metadata(&[("target", &format!("new-track:{release}"))]);
+    assert!(track.ends_with('='));
     let nowhere = metadata(&[("target", "attic:1")]);
     let nobody = metadata(&[("target", "cover:nonsense")]);
     let twice = format!("target {0},target {0}", BASE64_STANDARD.encode(format!("cover:{release}")));
-    for text in ["", "target", "target !!!", "target //8=", &nowhere, &nobody, &twice] {
+    let (tab, unpadded) = (track.replace(' ', "\t"), track.trim_end_matches('='));
+    for text in ["", "target", "target !!!", "target //8=", &nowhere, &nobody, &twice, &tab, unpadded] {
         ana.tus(Method::POST, "/api/uploads", &[("upload-length", "10"), ("upload-metadata", text)])
             .await
             .expect_error(400, "");
@@ -228,20 +234,92 @@ async fn an_upload_that_nobody_went_on_with_has_expired() {
     assert_eq!(ana.offset(&new.url).await, 0);
 }
 
+/// On its way to the storage, and once it is there.
 #[tokio::test]
-async fn what_has_arrived_cannot_be_given_up_any_more() {
+async fn what_has_arrived_can_be_terminated_while_its_release_is_a_draft() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
+    let (target, cover) = (UploadTarget::Cover(release), a_cover(1));
+    for is_stored in [false, true] {
+        let held = app.hold_table("lock table objects in share mode").await;
+        let (begun, answer) = ana.upload(target, "cover.png", cover.clone()).await;
+        answer.expect_status(204);
+        // Nothing is added to it.
+        ana.patch(&begun.url, 0, vec![0; 10]).await.expect_error(409, "goes on at byte");
+        // The page has its own ways to replace and remove it.
+        ana.call_with("upload/cancel", "id", begun.id).await.expect_error(409, "arrived already");
+        if is_stored {
+            drop(held);
+            ana.attached(begun.id).await;
+            ana.tus(Method::DELETE, &begun.url, &[]).await.expect_status(204);
+        } else {
+            // Its job is about to put it.
+            app.lock_waits(1).await;
+            let delete = ana.tus(Method::DELETE, &begun.url, &[]);
+            let let_go = async {
+                app.lock_waits(1).await;
+                drop(held);
+            };
+            tokio::join!(delete, let_go).0.expect_status(204);
+        }
+        ana.tus(Method::HEAD, &begun.url, &[]).await.expect_status(410);
+        ana.patch(&begun.url, cover.len(), Vec::new()).await.expect_status(410);
+        ana.tus(Method::DELETE, &begun.url, &[]).await.expect_status(410);
+        assert_eq!(ana.upload_status(begun.id).await.state, UploadState::Cancelled);
+        let shown = ana.release(release).await.cover;
+        assert_eq!((shown.current, shown.pending), (None, None));
+        eventually("nothing of it is stored", async || app.files_in("objects/covers").is_empty().then_some(())).await;
+        app.spool_is_empty().await;
+        app.agrees().await;
+    }
+    let dead: i64 = sqlx::query_scalar("select count(*) from upload_jobs where status = 'FAILED'")
+        .fetch_one(&app.sql)
+        .await
+        .unwrap();
+    assert_eq!(dead, 0);
+    ana.attach(target, "cover.png", cover).await;
+}
+
+#[tokio::test]
+async fn what_waits_to_be_stored_is_terminated_with_its_job() {
+    // Nobody stores it.
+    let app = spawn_app_with(&[("VWAZA_JOB_POLL_MS", "60000")]).await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
     let held = app.hold_table("lock table objects in share mode").await;
-    let (begun, answer) = ana.upload(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
+    let (begun, answer) = ana.upload(UploadTarget::NewTrack(release), "song.wav", a_song(1)).await;
     answer.expect_status(204);
-    ana.tus(Method::DELETE, &begun.url, &[]).await.expect_error(409, "arrived already");
-    // And nothing is added to it.
-    ana.patch(&begun.url, 0, vec![1; 10]).await.expect_error(409, "goes on at byte");
+    let postponed = sqlx::query(
+        "update upload_jobs set status = 'PENDING', lease_owner = null, lease_expires_at = null, attempt = attempt + 1,
+                run_after = now() + interval '1 hour'",
+    );
+    postponed.execute(&app.sql).await.unwrap();
     drop(held);
-    ana.attached(begun.id).await;
-    ana.tus(Method::DELETE, &begun.url, &[]).await.expect_error(409, "arrived already");
+    ana.tus(Method::DELETE, &begun.url, &[]).await.expect_status(204);
+    let job: (String, Option<String>) =
+        sqlx::query_as("select status::text, outcome from upload_jobs").fetch_one(&app.sql).await.unwrap();
+    assert_eq!(job, ("COMPLETED".into(), Some("superseded".into())));
+    assert!(app.files_in("spool/uploads").is_empty());
+    app.agrees().await;
+}
+
+#[tokio::test]
+async fn what_is_submitted_is_not_terminated() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.complete_release().await;
+    let remaster = ana.attach(UploadTarget::Cover(release), "cover.png", a_cover(2)).await;
+    ana.submit(release).await.expect_status(200);
+    let before = ana.release_when(release, ReleaseStatus::PendingReview).await;
+    let refused = ana.tus(Method::DELETE, &remaster.url, &[]).await.expect_error(409, "submitted");
+    assert_eq!(refused.header("upload-offset"), Some(a_cover(2).len().to_string().as_str()));
+    assert_eq!(ana.release(release).await, before);
+    ana.tus(Method::HEAD, &remaster.url, &[]).await.expect_status(200);
+    ana.call_with("releases/withdraw", "id", release).await.expect_status(200);
+    ana.tus(Method::DELETE, &remaster.url, &[]).await.expect_status(204);
+    assert_eq!(ana.release(release).await.cover.current, None);
+    app.agrees().await;
 }
 
 async fn begun_by(app: &App, name: &str) -> (Client, String) {
@@ -384,10 +462,201 @@ async fn u4_a_chunk_with_a_checksum_is_kept_whole_and_right_or_not_at_all() {
     patch_checked(&ana, &begun.url, LONG_SONG_HALF, second.clone(), &sha256_of(&second)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
 
-    for checksum in ["md5 1B2M2Y8AsgTpgAmy7PhCfg==", "sha1", "sha1 !!!", "sha256 1B2M2Y8AsgTpgAmy7PhCfg=="] {
-        patch_checked(&ana, &begun.url, 0, first.clone(), checksum).await.expect_error(400, "sha1,sha256");
-    }
     app.agrees().await;
+}
+
+#[tokio::test]
+async fn a_checksum_is_refused_if_it_cannot_be_read_and_does_not_match_if_it_has_another_length() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let (release, song) = (ana.create_release().await, a_song(1));
+    let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
+    let first = song.slice(..1000);
+    ana.patch(&begun.url, 0, first.clone()).await.expect_status(204);
+    let second = song.slice(1000..);
+    let long = format!("sha1 {}", BASE64_STANDARD.encode(Sha256::digest(&second)));
+    let short = format!("sha256 {}", BASE64_STANDARD.encode(Sha1::digest(&second)));
+    let cut = format!("sha1 {}", BASE64_STANDARD.encode(&Sha1::digest(&second)[..19]));
+    for (checksum, status) in [
+        ("md5 1B2M2Y8AsgTpgAmy7PhCfg==", 400),
+        ("SHA1 2jmj7l5rSw0yVb/vlWAYkK/YBwk=", 400),
+        ("sha1", 400),
+        ("sha1 !!!", 400),
+        ("sha1 2jmj7l5rSw0yVb_vlWAYkK_YBwk=", 400),
+        ("sha1 2jmj7l5rSw0yVb/vlWAYkK/YBwk", 400),
+        ("sha1 AA==", 460),
+        (&long, 460),
+        (&short, 460),
+        (&cut, 460),
+    ] {
+        let answer = patch_checked(&ana, &begun.url, 1000, second.clone(), checksum).await;
+        assert_eq!(answer.status, status, "{checksum}: {}", answer.text());
+        assert_eq!(answer.header("upload-offset"), Some("1000"), "{checksum}");
+        assert_eq!(std::fs::metadata(app.only_file_in("spool/uploads")).unwrap().len(), 1000, "{checksum}");
+    }
+    patch_checked(&ana, &begun.url, 1000, second.clone(), &sha1_of(&second)).await.expect_status(204);
+    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+    // With a creation it is no other.
+    let target = format!("new-track:{release}");
+    create_with(&ana, &target, song.len(), first.clone(), "sha1 !!!").await.expect_error(400, "sha1,sha256");
+    let created = create_with(&ana, &target, song.len(), first, &short).await.expect_error(460, "checksum");
+    assert_eq!(created.header("upload-offset"), Some("0"));
+    assert_eq!(ana.offset(created.header("location").unwrap()).await, 0);
+    app.agrees().await;
+}
+
+#[tokio::test]
+async fn a_creation_brings_bytes_as_chunks_or_not_at_all() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let create = async |kind: Option<&str>, body: reqwest::Body| {
+        let target = format!("new-track:{release}");
+        let request = ana
+            .request(Method::POST, "/api/uploads")
+            .header("tus-resumable", "1.0.0")
+            .header("upload-length", "1000")
+            .header("upload-metadata", metadata(&[("target", &target), ("filename", "song.wav")]));
+        let request = kind.iter().fold(request, |request, kind| request.header("content-type", *kind));
+        ana.send(request.body(body)).await
+    };
+    let streamed = |pieces: &'static [&'static str]| {
+        let pieces = pieces.iter().map(|piece| Ok::<_, std::io::Error>(bytes::Bytes::from_static(piece.as_bytes())));
+        reqwest::Body::wrap_stream(futures::stream::iter(pieces))
+    };
+    let kinds = [
+        None,
+        Some("application/octet-stream"),
+        Some("application/json"),
+        Some("text/plain"),
+        Some("audio/wav"),
+        Some("application/x-www-form-urlencoded"),
+        Some("multipart/form-data; boundary=b"),
+        Some("application/offset+octet-stream2"),
+    ];
+    for kind in kinds {
+        create(kind, "RIFF".into()).await.expect_error(415, "application/offset+octet-stream");
+        create(kind, streamed(&["", "RI", "FF"])).await.expect_error(415, "application/offset+octet-stream");
+    }
+    let uploads: i64 = sqlx::query_scalar("select count(*) from uploads").fetch_one(&app.sql).await.unwrap();
+    assert_eq!((uploads, ana.release(release).await.tracks.len()), (0, 0));
+    // What brings nothing may be called anything.
+    for kind in kinds {
+        create(kind, "".into()).await.expect_status(201);
+        create(kind, streamed(&[])).await.expect_status(201);
+    }
+    let chunk = create(Some("application/offset+octet-stream"), streamed(&["RI", "FF"])).await.expect_status(201);
+    assert_eq!(chunk.header("upload-offset"), Some("4"));
+}
+
+#[tokio::test]
+async fn whoever_goes_on_at_the_wrong_place_hears_which_is_the_right_one() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let (release, cover) = (ana.create_release().await, a_cover(1));
+    let begun = ana.begin(UploadTarget::Cover(release), "cover.png", cover.len()).await;
+    let url = &begun.url;
+    for (true_offset, wrong) in [(0, 1), (400, 0), (400, 401), (cover.len(), 0), (cover.len(), cover.len() - 1)] {
+        let offset = ana.offset(url).await;
+        if offset < true_offset {
+            ana.patch(url, offset, cover.slice(offset..true_offset)).await.expect_status(204);
+        }
+        let told = true_offset.to_string();
+        let answer = ana.patch(url, wrong, vec![0; 3]).await.expect_error(409, &told);
+        assert_eq!(answer.header("upload-offset"), Some(told.as_str()));
+    }
+    // Neither of what is over nor of what is somebody else's.
+    ana.attached(begun.id).await;
+    let ben = app.artist("Ben").await;
+    assert_eq!(ben.patch(url, 0, vec![0; 3]).await.expect_status(404).header("upload-offset"), None);
+    ana.tus(Method::DELETE, url, &[]).await.expect_status(204);
+    assert_eq!(ana.patch(url, 0, vec![0; 3]).await.expect_status(410).header("upload-offset"), None);
+}
+
+#[tokio::test]
+async fn extensions_that_are_not_spoken_are_named() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let target = format!("new-track:{}", ana.create_release().await);
+    let metadata = metadata(&[("target", &target), ("filename", "song.wav")]);
+    let url = create(&ana, &target, "1000").await.expect_status(201).header("location").unwrap().to_owned();
+    for (name, value, extension) in [
+        ("upload-concat", "partial", "concatenation"),
+        ("upload-concat", "final;/api/uploads/a /api/uploads/b", "concatenation"),
+        ("upload-defer-length", "1", "creation-defer-length"),
+        ("upload-defer-length", "0", "creation-defer-length"),
+        ("trailer", "Upload-Checksum", "checksum-trailer"),
+    ] {
+        for length in [Some(("upload-length", "1000")), None] {
+            let headers: Vec<_> = [("upload-metadata", &*metadata), (name, value)].into_iter().chain(length).collect();
+            ana.tus(Method::POST, "/api/uploads", &headers).await.expect_error(400, extension);
+        }
+        let chunk = [("upload-offset", "0"), ("content-type", "application/offset+octet-stream"), (name, value)];
+        ana.tus(Method::PATCH, &url, &chunk).await.expect_error(400, extension);
+    }
+    let uploads: i64 = sqlx::query_scalar("select count(*) from uploads").fetch_one(&app.sql).await.unwrap();
+    assert_eq!(uploads, 1);
+    let options = app.anyone().send(app.anyone().request(Method::OPTIONS, "/api/uploads")).await.expect_status(204);
+    let spoken: Vec<_> = options.header("tus-extension").unwrap().split(',').collect();
+    assert!(["concatenation", "creation-defer-length", "checksum-trailer"].iter().all(|name| !spoken.contains(name)));
+}
+
+/// Of two values nobody can say which is meant.
+#[tokio::test]
+async fn a_header_that_comes_twice_is_refused() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let target = metadata(&[("target", &format!("new-track:{release}"))]);
+    let url = create(&ana, &format!("new-track:{release}"), "1000").await.header("location").unwrap().to_owned();
+    let chunk = ("content-type", "application/offset+octet-stream");
+    let create = [("upload-length", "1000"), ("upload-metadata", &*target)];
+    let patch = [chunk, ("upload-offset", "0"), ("upload-checksum", "sha1 2jmj7l5rSw0yVb/vlWAYkK/YBwk=")];
+    for (method, path, headers, twice, status) in [
+        (Method::POST, "/api/uploads", &create[..], ("upload-length", "1000"), 400),
+        (Method::POST, "/api/uploads", &create[..], ("upload-length", "9"), 400),
+        (Method::POST, "/api/uploads", &create[..], ("upload-metadata", &*target), 400),
+        (Method::POST, "/api/uploads", &create[..], ("tus-resumable", "0.2.2"), 412),
+        (Method::PATCH, &url, &patch[..], ("upload-offset", "7"), 400),
+        (Method::PATCH, &url, &patch[..], ("upload-checksum", "md5 1B2M2Y8AsgTpgAmy7PhCfg=="), 400),
+        (Method::PATCH, &url, &patch[..], ("content-type", "text/plain"), 415),
+        (Method::PATCH, &url, &patch[..], ("tus-resumable", "0.2.2"), 412),
+        (Method::HEAD, &url, &[], ("tus-resumable", "0.2.2"), 412),
+        (Method::DELETE, &url, &[], ("tus-resumable", "0.2.2"), 412),
+    ] {
+        let headers = [headers, &[twice]].concat();
+        let answer = ana.tus(method.clone(), path, &headers).await;
+        assert_eq!(answer.status, status, "{method} {headers:?}: {}", answer.text());
+    }
+    assert_eq!((ana.offset(&url).await, ana.release(release).await.tracks.len()), (0, 1));
+    // Pairs are a list, which may come in lines.
+    let more = metadata(&[("filename", "in_lines.wav")]);
+    let headers = [create[0], create[1], ("upload-metadata", &more)];
+    ana.tus(Method::POST, "/api/uploads", &headers).await.expect_status(201);
+    assert_eq!(ana.release(release).await.tracks[1].title, "in lines");
+}
+
+/// Not every client makes an address of a path.
+#[tokio::test]
+async fn a_creation_leads_to_the_public_address_where_there_is_one() {
+    for (public, base) in [("http://music.example/", "http://music.example"), ("", "")] {
+        let app = spawn_app_with(&[("VWAZA_PUBLIC_URL", public)]).await;
+        let ana = app.artist("Ana").await;
+        let (release, song) = (ana.create_release().await, a_song(1));
+        let target = format!("new-track:{release}");
+        let plain = create(&ana, &target, "1000").await.expect_status(201);
+        let bringing = create_with(&ana, &target, song.len(), song.slice(..1000), "").await.expect_status(201);
+        let again = create_with(&ana, &target, song.len(), song.slice(..1000), "").await.expect_status(201);
+        assert_eq!(again.header("location"), bringing.header("location"));
+        let wrong = create_with(&ana, &target, 900, song.slice(..100), &sha1_of(b"other")).await.expect_status(460);
+        for created in [&plain, &bringing, &wrong] {
+            let path = created.header("location").unwrap().strip_prefix(base).unwrap();
+            assert!(path.starts_with("/api/uploads/"), "{path}");
+            ana.tus(Method::HEAD, path, &[]).await.expect_status(200);
+        }
+        // The application goes on at the address that its page is at.
+        assert!(ana.begin(UploadTarget::Cover(release), "cover.png", 1000).await.url.starts_with("/api/uploads/"));
+    }
 }
 
 #[tokio::test]
@@ -449,4 +718,87 @@ async fn what_is_announced_by_another_hash_is_another_file() {
     ana.patch(&first.url, 0, other.clone()).await.expect_status(422);
     ana.patch(&second.url, 0, other.clone()).await.expect_status(204);
     assert_eq!(ana.attached(second.id).await.sha256, Some(sha256(&other)));
+}
+
+/// By the protocol and by a plain form: as by the application.
+#[tokio::test]
+async fn what_is_somebody_elses_or_submitted_takes_no_uploads() {
+    let app = spawn_app().await;
+    let (ana, ben) = (app.artist("Ana").await, app.artist("Ben").await);
+    let release = ana.release_in_review().await;
+    let (id, track, none) = (release.id, release.tracks[0].id, uuid::Uuid::now_v7());
+    let form = async |client: &Client, target: &str| {
+        let part = reqwest::multipart::Part::bytes(a_song(1).to_vec()).file_name("song.wav");
+        let form = reqwest::multipart::Form::new().text("target", target.to_owned()).part("file", part);
+        client.send(client.request(Method::POST, "/api/uploads/form").multipart(form)).await
+    };
+    for (target, missing) in [
+        (format!("cover:{id}"), format!("cover:{none}")),
+        (format!("new-track:{id}"), format!("new-track:{none}")),
+        (format!("audio:{track}"), format!("audio:{none}")),
+    ] {
+        for (anas, nobodys) in [
+            (create(&ben, &target, "1000").await, create(&ben, &missing, "1000").await),
+            (form(&ben, &target).await, form(&ben, &missing).await),
+        ] {
+            let (anas, nobodys) = (anas.expect_status(404), nobodys.expect_status(404));
+            assert_eq!(anas.anonymous_error(), nobodys.anonymous_error(), "{target}");
+        }
+        create(&ana, &target, "1000").await.expect_error(409, "submitted");
+        form(&ana, &target).await.expect_error(409, "submitted");
+    }
+    assert_eq!(ana.release(id).await, release);
+    app.agrees().await;
+}
+
+#[tokio::test]
+async fn whatever_stands_in_a_header_is_no_fault_of_the_servers() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let target = format!("new-track:{}", ana.create_release().await);
+    let url = create(&ana, &target, "1000").await.header("location").unwrap().to_owned();
+    let given = metadata(&[("target", &target), ("filename", "song.wav"), ("fingerprint", "1")]);
+    let usual = [
+        ("upload-length", "1000"),
+        ("upload-offset", "0"),
+        ("upload-metadata", &*given),
+        ("upload-checksum", "sha1 2jmj7l5rSw0yVb/vlWAYkK/YBwk="),
+        ("content-type", "application/offset+octet-stream"),
+        ("x-http-method-override", "PATCH"),
+        ("upload-concat", "partial"),
+        ("upload-defer-length", "1"),
+        ("trailer", "Upload-Checksum"),
+        ("authorization", "Bearer x"),
+        ("origin", "http://elsewhere.example"),
+    ];
+    let long = "9".repeat(7000);
+    let nasty: [&[u8]; 13] = [
+        b"",
+        b"-1",
+        b"+1",
+        b"1e9",
+        b"18446744073709551616",
+        b"\xff\xfe",
+        b"\t",
+        b",,,",
+        b"a a a,b",
+        b"sha1 ====",
+        b"sha256 \xc3\xa9",
+        b"'; drop table uploads; --",
+        long.as_bytes(),
+    ];
+    let methods = [Method::POST, Method::HEAD, Method::PATCH, Method::GET];
+    for (name, _) in usual {
+        for value in nasty {
+            for (method, path) in methods.iter().flat_map(|method| [(method, "/api/uploads"), (method, url.as_str())]) {
+                let request = ana.request(method.clone(), path).header("tus-resumable", "1.0.0");
+                let others = usual.iter().take(5).filter(|(other, _)| *other != name);
+                let request = others.fold(request, |request, (name, value)| request.header(*name, *value));
+                let request = request.header(name, http::HeaderValue::from_bytes(value).unwrap()).body("RI");
+                let answer = ana.send(request).await;
+                assert!(answer.status < 500, "{method} {path}, {name}: {value:?}: {} {}", answer.status, answer.text());
+            }
+        }
+    }
+    app.agrees().await;
 }

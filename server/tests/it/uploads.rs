@@ -190,6 +190,68 @@ async fn an_artist_has_so_much_space_and_no_more() {
     ana.begin(target, "2.wav", 700_000_000).await;
 }
 
+/// Each cover replaces the one before it. Of the first, the object is stored and never attached.
+#[tokio::test]
+async fn what_was_replaced_counts_until_it_is_gone_and_copies_do_not() {
+    let kept = [("VWAZA_REPLACED_OBJECT_DAYS", "7"), ("VWAZA_ORPHAN_GRACE_SECONDS", "900")];
+    let app = spawn_app_with(&[kept[0], kept[1], ("VWAZA_ARTIST_QUOTA_GB", "1")]).await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    for number in [1, 2] {
+        ana.attach(UploadTarget::Cover(release), "cover.png", a_cover(number)).await;
+    }
+    ana.release_once(release, "its thumbnails are there", |release| {
+        release.cover.current.as_ref().is_some_and(|cover| cover.facts.is_some())
+    })
+    .await;
+    let enlarge = |state: &str, parent: &str| {
+        let statement =
+            format!("update objects set size_bytes = 400000000 where state = '{state}' and parent_id is {parent}");
+        let sql = app.sql.clone();
+        async move { sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&sql).await.unwrap().rows_affected() }
+    };
+    let target = UploadTarget::NewTrack(release);
+    assert!(enlarge("ATTACHED", "not null").await > 1);
+    ana.begin(target, "beside large copies.wav", 900_000_000).await;
+    let open = ana.release(release).await.tracks[0].clone();
+    ana.call_with("tracks/remove", "id", open.id).await.expect_status(200);
+    assert_eq!(enlarge("RELEASED", "null").await, 1);
+    ana.try_begin(target, "beside a replaced cover.wav", 700_000_000).await.expect_error(413, "1 GB are used up");
+    // As when the process was killed before it attached what it had put.
+    sqlx::query("update objects set state = 'INTENDED', attached_at = null where state = 'RELEASED'")
+        .execute(&app.sql)
+        .await
+        .unwrap();
+    ana.try_begin(target, "beside an intended object.wav", 700_000_000).await.expect_error(413, "1 GB are used up");
+}
+
+#[tokio::test]
+async fn one_artists_files_leave_room_on_the_spool_for_others() {
+    let settings = [("VWAZA_FAIL_POINTS", "spool-free=return(8000000)"), ("VWAZA_SPOOL_RESERVE_MB", "0")];
+    let app = spawn_app_with(&settings).await;
+    let (ana, ben) = (app.artist("Ana").await, app.artist("Ben").await);
+    let target = UploadTarget::NewTrack(ana.create_release().await);
+    // Two of Ana's files wait for their last byte.
+    let mut waiting = Vec::new();
+    for number in 1..=2 {
+        let song = a_long_song(number);
+        let begun = ana.begin(target, "waiting.wav", song.len()).await;
+        ana.patch(&begun.url, 0, song.slice(..song.len() - 1)).await.expect_status(204);
+        waiting.push(begun);
+    }
+    let song = a_long_song(3);
+    let begun = ana.begin(target, "third.wav", song.len()).await;
+    ana.patch(&begun.url, 0, song.clone()).await.expect_error(507, "Your other files have to be stored first");
+    ben.attach(UploadTarget::NewTrack(ben.create_release().await), "song.wav", a_long_song(4)).await;
+    // What she gives up makes room, and what has arrived of the third counts.
+    ana.call_with("upload/cancel", "id", waiting[0].id).await.expect_status(200);
+    let offset = ana.offset(&begun.url).await;
+    assert!((1..song.len()).contains(&offset), "{offset}");
+    ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
+    assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
+    app.agrees().await;
+}
+
 #[tokio::test]
 async fn u21_an_upload_goes_on_after_signing_in_again() {
     let app = spawn_app().await;

@@ -50,6 +50,8 @@ struct ObjectRow {
     size_bytes: i64,
     sha256: Vec<u8>,
     content_type: String,
+    /// A release or a track has it. What is derived from a file is shown with it, unless another attempt's takes its place or the examination
+    /// that makes it has yet to pass.
     is_shown: bool,
     /// Or was, not long ago.
     is_worked_on: bool,
@@ -77,8 +79,14 @@ impl Round {
         let rows = sqlx::query_as!(
             ObjectRow,
             r#"select o.id as "id: ObjectId", o.key, o.state as "state: ObjectState", o.size_bytes, o.sha256, o.content_type,
-                      (exists (select 1 from releases r where r.cover_id = coalesce(o.parent_id, o.id))
-                       or exists (select 1 from tracks t where t.audio_id = coalesce(o.parent_id, o.id))) as "is_shown!",
+                      ((exists (select 1 from releases r where r.cover_id = coalesce(o.parent_id, o.id))
+                        or exists (select 1 from tracks t where t.audio_id = coalesce(o.parent_id, o.id)))
+                       and (o.parent_id is null or o.state = 'ATTACHED' or exists (
+                           select 1 from objects parent
+                           where parent.id = o.parent_id and parent.examination = 'PASSED'
+                             and not exists (select 1 from objects other
+                                             where other.parent_id = parent.id and other.state = 'ATTACHED'
+                                               and other.edge_px is not distinct from o.edge_px)))) as "is_shown!",
                       (coalesce(o.deleted_at, o.doomed_at, o.created_at) > now() - make_interval(secs => $1)
                        or exists (select 1 from upload_jobs j
                                   where j.upload_id = o.upload_id

@@ -27,10 +27,16 @@ const NOT_STORED: &str = "We could not store this file, though we tried several 
 pub(super) const NOT_EXAMINED: &str = "We could not examine this file, though we tried several times. We were told. Wait for us to try again, \
                             or replace the file.";
 
+/// Told when all attempts are used up and each ran out of time. Neither the file nor we are known to be at fault.
+pub(super) const EXAMINED_TOO_LONG: &str = "Examining this file took too long, though we tried several times. We were told. Export it again, best as WAV or \
+                                 FLAC, and replace the file.";
+
 /// How a job ends badly.
 pub(super) enum JobError {
     /// The file is not what it has to be: a sentence for the artist. No retry mends it.
     Refused(String),
+    /// The file was not examined in the time that one may take. A busy machine may be the reason: trying again may help.
+    OutOfTime,
     /// Something broke; trying again may help.
     Fault(Error),
 }
@@ -46,6 +52,7 @@ impl JobError {
         match error {
             MediaError::Refused(refusal) => Self::Refused(refusal.message),
             MediaError::Io(error) => Self::Fault(error.into()),
+            MediaError::OutOfTime => Self::OutOfTime,
         }
     }
 }

@@ -52,7 +52,13 @@ pub(super) async fn perform(backend: &Backend, job: &Claimed, id: UploadId) -> R
     // A kill between PUT and COMMIT, or a database restored from between them: what is there already is not put again.
     let object = match stored_by_another_attempt(backend, &storage, id).await? {
         Some(object) => object,
-        None => put(backend, &storage, job, id, &upload).await?,
+        None => match put(backend, &storage, job, id, &upload).await? {
+            Some(object) => object,
+            None => {
+                supersede(backend, job).await?;
+                return Ok(());
+            }
+        },
     };
     fail::fail_point!("object-put");
     attach(backend, job, id, &object).await?;
@@ -62,18 +68,23 @@ pub(super) async fn perform(backend: &Backend, job: &Claimed, id: UploadId) -> R
     Ok(())
 }
 
+/// `None`: it was given up meanwhile, and its bytes are gone.
 async fn put(
     backend: &Backend,
     storage: &Storage,
     job: &Claimed,
     id: UploadId,
     upload: &Received,
-) -> Result<Intended, JobError> {
+) -> Result<Option<Intended>, JobError> {
     let (Some(sha256), Some(content_type)) = (&upload.sha256, &upload.content_type) else {
         return Err(Error::Corrupt(format!("upload {id} is received without a hash")).into());
     };
     let path = backend.spool.path(id);
     if !tokio::fs::try_exists(&path).await.map_err(Error::from)? {
+        let mut db = backend.db.acquire().await?;
+        if load(&mut db, id).await?.state != UploadState::Received {
+            return Ok(None);
+        }
         return Err(JobError::Refused("The bytes of this file are gone from our disk. Upload it again.".into()));
     }
     let role = match upload.kind {
@@ -85,7 +96,7 @@ async fn put(
     fail::fail_point!("object-intended");
     let begun = async |parts: &str| objects::begun_in_parts(&backend.db, job, object.id, parts).await;
     storage.put_file(&object, &path, begun).await?;
-    Ok(object)
+    Ok(Some(object))
 }
 
 async fn stored_by_another_attempt(backend: &Backend, storage: &Storage, id: UploadId) -> Result<Option<Intended>> {

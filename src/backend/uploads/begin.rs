@@ -53,10 +53,15 @@ impl Uploads {
     ///
     /// # Errors
     /// 400, 413 or 422 for the length; 404 for a target that is not the actor's own; 409 unless its release is a draft;
-    /// 413 over the artist's quota; 429 with too many open uploads.
+    /// 413 over the artist's quota; 429 with too many open uploads, or too many requests at once.
     pub async fn begin(&self, actor: &Actor, intent: &RawIntent, channel: Channel) -> Result<BegunUpload> {
         let backend = &*self.0;
         let intent = intent.parse(&backend.settings.media)?;
+        // The page's request counts already. One that brings bytes lasts as long as they take, so only this part of it counts.
+        let _slot = match channel {
+            Channel::Page => None,
+            _ => backend.limits.begin_request_of_user(actor.id).await?,
+        };
         let mut tx = db::begin(&backend.db).await?;
         let (release, track) = match intent.target {
             UploadTarget::Cover(release) | UploadTarget::NewTrack(release) => {
@@ -133,7 +138,8 @@ impl Uploads {
                       (select coalesce(sum(length_bytes), 0) from uploads
                        where owner_id = $1 and state in ('RECEIVING', 'RECEIVED', 'FAILED'))::bigint
                       + (select coalesce(sum(o.size_bytes), 0) from uploads u join objects o on o.upload_id = u.id
-                         where u.owner_id = $1 and o.state in ('ATTACHED', 'RELEASED') and o.parent_id is null)::bigint as "bytes!""#,
+                         where u.owner_id = $1 and u.state not in ('RECEIVING', 'RECEIVED', 'FAILED')
+                           and o.state <> 'DOOMED' and o.parent_id is null)::bigint as "bytes!""#,
             actor.id as UserId
         )
         .fetch_one(db)

@@ -7,8 +7,8 @@ use crate::domain::upload::Checksum;
 
 /// Runs along with a chunk's bytes.
 pub(super) enum Check {
-    Sha1(Sha1, [u8; 20]),
-    Sha256(Sha256, [u8; 32]),
+    Sha1(Sha1, Vec<u8>),
+    Sha256(Sha256, Vec<u8>),
 }
 
 impl Check {

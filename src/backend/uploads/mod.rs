@@ -4,7 +4,7 @@ mod begin;
 mod checksum;
 mod cleaning;
 mod failed;
-mod finish;
+pub(super) mod finish;
 mod form;
 mod receive;
 mod sink;
@@ -16,10 +16,10 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
 
-use super::{Backend, Result, db, releases, sessions::hex};
+use super::{Backend, Result, db, objects, queue, releases, sessions::hex, tracks};
 use crate::domain::{
     account::Actor,
-    ids::{ReleaseId, SpoolId, TrackId, UploadId, UserId},
+    ids::{ObjectId, ReleaseId, SpoolId, TrackId, UploadId, UserId},
     problem::Problem,
     upload::{UploadState, UploadStatus},
 };
@@ -27,6 +27,7 @@ use crate::domain::{
 pub use begin::Channel;
 pub(super) use failed::{DISCARDED, discard, is_missed, receive_again};
 pub use receive::Received;
+pub(super) use sink::SpoolShareTaken;
 
 /// How long `complete` waits for an upload to be stored before it answers "safe with us, storing".
 const COMPLETE_PATIENCE: Duration = Duration::from_secs(3);
@@ -118,20 +119,22 @@ impl Uploads {
         }
     }
 
-    /// The same at the upload's own address, whose client hears whether this is what ended it.
+    /// The same at the upload's own address, as the protocol has it: also of one that is received or stored, whose file leaves its draft
+    /// then. A track that was made for it and that nobody has typed into goes with it, if its file never was here.
     ///
     /// # Errors
-    /// 409 once it is received; 410 for one that is over, 503 on a process that does not hold its bytes.
+    /// 409 for a file of a release that is not a draft; 410 for an upload that is over, 503 on a process that holds its bytes no more than
+    /// the storage does.
     pub async fn terminate(&self, actor: &Actor, id: UploadId) -> Result<()> {
         let row = self.own(actor, id).await?;
-        if matches!(row.state, UploadState::Cancelled | UploadState::Expired) {
-            return Err(Problem::Gone("This upload is over already.".into()).into());
+        if is_over(row.state) {
+            return Err(over_already().into());
         }
-        self.check_spool(&row)?;
-        match self.give_up(row).await? {
-            UploadState::Received | UploadState::Attached | UploadState::Superseded => Err(arrived_already().into()),
-            _ => Ok(()),
+        if !matches!(row.state, UploadState::Attached | UploadState::Superseded) {
+            self.check_spool(&row)?;
         }
+        let uploads = Self(Arc::clone(&self.0));
+        self.0.worker.track(async move { uploads.terminate_own(row).await }).await?
     }
 
     /// What its client said of it when it made it: the header `Upload-Metadata`.
@@ -187,6 +190,65 @@ impl Uploads {
         }
         Ok(UploadState::Cancelled)
     }
+
+    async fn terminate_own(&self, row: Row) -> Result<()> {
+        let mut tx = db::begin(&self.0.db).await?;
+        let release = match row.release {
+            Some(release) => releases::lock(&mut tx, release).await?,
+            None => None,
+        };
+        let upload = sqlx::query!(
+            r#"select state as "state: UploadState", track_id as "track: TrackId" from uploads where id = $1 for update"#,
+            row.id as UploadId
+        )
+        .fetch_one(&mut *tx)
+        .await?;
+        let is_of_release = matches!(upload.state, UploadState::Received | UploadState::Attached);
+        match release {
+            _ if is_over(upload.state) => return Err(over_already().into()),
+            Some(release) if is_of_release && !release.status.is_editable() => {
+                return Err(Problem::conflict(release.status.why_not_editable()).into());
+            }
+            _ => {}
+        }
+        sqlx::query!("update uploads set state = 'CANCELLED', updated_at = now() where id = $1", row.id as UploadId)
+            .execute(&mut *tx)
+            .await?;
+        // A job that runs reads the bytes: it finds out when it is through, and removes them.
+        let are_free = upload.state != UploadState::Received || queue::retire_store(&mut tx, row.id).await?;
+        let object = sqlx::query_scalar!(
+            r#"select id as "id: ObjectId" from objects where upload_id = $1 and parent_id is null and state = 'ATTACHED'"#,
+            row.id as UploadId
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        if let Some(object) = object {
+            objects::detach(&mut tx, object).await?;
+        }
+        if let Some(release) = release.filter(|release| release.status.is_editable()) {
+            if let Some(track) = upload.track {
+                tracks::remove_announced(&mut tx, release.id, track).await?;
+            }
+            releases::touch(&mut tx, release.id).await?;
+        }
+        tx.commit().await?;
+        if are_free {
+            forget_bytes(&self.0, &[Ended { id: row.id, spool: row.spool }]).await?;
+        }
+        if let Some(release) = release {
+            self.0.events.release_changed(release.id, release.artist);
+        }
+        Ok(())
+    }
+}
+
+/// It was given up, or nobody went on with it.
+fn is_over(state: UploadState) -> bool {
+    matches!(state, UploadState::Cancelled | UploadState::Expired)
+}
+
+fn over_already() -> Problem {
+    Problem::Gone("This upload is over already.".into())
 }
 
 fn arrived_already() -> Problem {

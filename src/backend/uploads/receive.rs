@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::{
     Row, Uploads,
-    sink::Sink,
+    sink::{Room, Sink},
     writers::{Told, Writer},
 };
 use crate::{
@@ -108,11 +108,14 @@ impl Uploads {
         Ok(Received::whole(&row).unwrap_or_else(|| Received::so_far(&row)))
     }
 
-    /// Until when an upload that goes on is kept; `None` for any other.
-    pub async fn expires_at(&self, actor: &Actor, id: UploadId) -> Result<Option<OffsetDateTime>> {
+    /// The same for whoever has to hear it beside an error; `None` for an upload that is over.
+    pub async fn so_far(&self, actor: &Actor, id: UploadId) -> Result<Option<Received>> {
         let row = self.own(actor, id).await?;
-        let is_open = row.state == UploadState::Receiving && !row.is_all_here() && !row.is_expired && row.has_target;
-        Ok(is_open.then_some(row.expires_at))
+        let is_open = row.state == UploadState::Receiving && !row.is_expired && row.has_target;
+        if row.is_all_here() && is_open {
+            return Ok(Some(Received::all(row.length.unsigned_abs())));
+        }
+        Ok(Received::whole(&row).or_else(|| is_open.then(|| Received::so_far(&row))))
     }
 
     fn check_receivable(&self, row: &Row) -> Result<()> {
@@ -190,8 +193,8 @@ impl Uploads {
         };
         let Opened { length, release, .. } = opened;
         let running = std::mem::take(&mut *writer.running);
-        let reserve_bytes = self.0.settings.uploads.reserve_bytes;
-        let mut sink = match Sink::open(self.0.spool.path(id), offset, running, checksum, reserve_bytes).await {
+        let room = Room { reserve_bytes: self.0.settings.uploads.reserve_bytes, others_bytes: opened.others_bytes };
+        let mut sink = match Sink::open(self.0.spool.path(id), offset, running, checksum, room).await {
             Err(Error::BytesLost { .. }) => return Err(self.give_up_lost(id, release).await?),
             opened => opened?,
         };
@@ -306,7 +309,10 @@ impl Uploads {
                    where id = $1 and owner_id = $2 and state = 'RECEIVING' and expires_at > now()
                      and offset_bytes = $3 and offset_bytes < length_bytes and spool_id = $5
                      and release_id is not null and (kind = 'COVER' or track_id is not null)
-                   returning length_bytes, release_id as "release: ReleaseId", writer_epoch"#,
+                   returning length_bytes, release_id as "release: ReleaseId", writer_epoch,
+                             (select coalesce(sum(o.offset_bytes), 0) from uploads o
+                              where o.owner_id = $2 and o.spool_id = $5 and o.id <> $1
+                                and o.state in ('RECEIVING', 'RECEIVED', 'FAILED'))::bigint as "others_bytes!""#,
                 id as UploadId,
                 actor.id as UserId,
                 offset,
@@ -319,6 +325,7 @@ impl Uploads {
             length: row.length_bytes.unsigned_abs(),
             release: row.release,
             epoch: row.writer_epoch,
+            others_bytes: row.others_bytes.unsigned_abs(),
         }))
     }
 
@@ -388,6 +395,8 @@ struct Opened {
     release: Option<ReleaseId>,
     /// Counts whoever has opened it, this one included.
     epoch: i64,
+    /// Bytes of the same artist's other uploads that wait in this spool.
+    others_bytes: u64,
 }
 
 /// For a client that never heard that its last byte arrived.

@@ -35,11 +35,43 @@ pub(super) struct Sink {
     is_checked: bool,
 }
 
+/// How much of the spool's disk an upload may take.
+///
+/// An artist's files that are not stored yet may take at most as much as is left for everybody else, so that however many artists send as
+/// much as they may, something is left for one more. One file by itself may take whatever is above the reserve.
+///
+/// Source of the rule: A. K. Choudhury and E. L. Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches" (1998).
+#[derive(Clone, Copy)]
+pub(super) struct Room {
+    /// Stays free for whatever else is on the disk.
+    pub(super) reserve_bytes: u64,
+    /// Bytes of the same artist's other uploads in the spool.
+    pub(super) others_bytes: u64,
+}
+
+impl Room {
+    /// # Errors
+    /// `StorageFull`, with [`SpoolShareTaken`] where others may go on.
+    fn check(self, file: &File, own_bytes: u64) -> io::Result<()> {
+        let Some(free) = free_bytes(file)?.checked_sub(self.reserve_bytes) else {
+            return Err(io::ErrorKind::StorageFull.into());
+        };
+        if self.others_bytes > 0 && self.others_bytes + own_bytes > free {
+            return Err(io::Error::new(io::ErrorKind::StorageFull, SpoolShareTaken));
+        }
+        Ok(())
+    }
+}
+
+/// The uploads of one artist take their share of the spool's disk.
+#[derive(Debug, thiserror::Error)]
+#[error("the artist's uploads take as much of the spool's disk as is left for everybody else")]
+pub(in crate::backend) struct SpoolShareTaken;
+
 struct Inner {
     file: File,
     running: RunningHash,
-    /// Stays free on the disk.
-    reserve_bytes: u64,
+    room: Room,
     /// The checksum of what comes in, and the hash of what was there before it.
     check: Option<(Check, RunningHash)>,
 }
@@ -52,7 +84,7 @@ impl Sink {
         offset: u64,
         running: RunningHash,
         checksum: Option<Checksum>,
-        reserve_bytes: u64,
+        room: Room,
     ) -> Result<Self> {
         let is_checked = checksum.is_some();
         let inner = spawn_blocking(move || {
@@ -76,7 +108,7 @@ impl Sink {
             let running = if running.offset == offset { running } else { hash_of_first(&mut file, offset)? };
             file.seek(SeekFrom::Start(offset))?;
             let check = checksum.map(|checksum| (Check::of(checksum), running.clone()));
-            Ok::<_, Error>(Inner { file, running, reserve_bytes, check })
+            Ok::<_, Error>(Inner { file, running, room, check })
         })
         .await??;
         Ok(Self {
@@ -228,7 +260,7 @@ impl Inner {
         if bytes.is_empty() {
             return Ok(());
         }
-        leave_room(&self.file, self.reserve_bytes)?;
+        self.room.check(&self.file, self.running.offset)?;
         if let Err(error) = write(&mut self.file, bytes) {
             // A full disk took a part of it: cut back to what is hashed.
             let _ = self.file.set_len(self.running.offset);
@@ -244,12 +276,10 @@ impl Inner {
     }
 }
 
-fn leave_room(file: &File, reserve_bytes: u64) -> io::Result<()> {
+fn free_bytes(file: &File) -> io::Result<u64> {
+    fail::fail_point!("spool-free", |bytes| Ok(bytes.and_then(|bytes| bytes.parse().ok()).unwrap_or(0)));
     let disk = rustix::fs::fstatvfs(file)?;
-    if disk.f_bavail.saturating_mul(disk.f_frsize) < reserve_bytes {
-        return Err(io::ErrorKind::StorageFull.into());
-    }
-    Ok(())
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 fn write(file: &mut File, bytes: &[u8]) -> io::Result<()> {

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ReleaseView;
-use crate::domain::{files::FileState, track::TrackView};
+use super::{ReleaseView, is_genre, language_name};
+use crate::domain::{files::FileState, ids::TrackId, track::TrackView};
 
 /// A step of the wizard, in order; each has an address of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +48,8 @@ pub struct Missing {
     pub is_failure: bool,
     /// A sentence on that, where there is one.
     pub why: Option<String>,
+    /// A track that has no file yet, which may be removed instead of waiting for one.
+    pub track: Option<TrackId>,
 }
 
 impl Missing {
@@ -72,8 +74,8 @@ impl ReleaseView {
         let details = &self.details;
         for (absent, field, message) in [
             (details.title.is_empty(), "title", "Add a title"),
-            (details.genre.is_none(), "genre", "Choose a genre"),
-            (details.language.is_none(), "language", "Choose a language"),
+            (!details.genre.as_deref().is_some_and(is_genre), "genre", "Choose a genre"),
+            (details.language.as_deref().and_then(language_name).is_none(), "language", "Choose a language"),
             (details.release_date.is_none(), "release_date", "Set a release date"),
             (details.p_line.is_none(), "p_line", "Add the ℗ line"),
             (details.c_line.is_none(), "c_line", "Add the © line"),
@@ -87,7 +89,7 @@ impl ReleaseView {
                 add(&mut missing, Step::Cover, "cover".into(), "Add a cover".into())
             }
             FileState::Receiving => {
-                add(&mut missing, Step::Cover, "cover".into(), "The cover is still uploading".into())
+                add(&mut missing, Step::Cover, "cover".into(), "The cover has not finished uploading".into())
             }
             FileState::Failed => {
                 missing.push(failure(Step::Cover, "cover".into(), "the cover", self.cover.why_failed()));
@@ -110,9 +112,11 @@ impl ReleaseView {
             }
             match track.state() {
                 FileState::Missing | FileState::Refused => {
-                    add(&mut missing, Step::Tracks, anchor, format!("“{name}” has no audio"))
+                    missing.push(no_file(track, anchor, format!("“{name}” has no audio")));
                 }
-                FileState::Receiving => add(&mut missing, Step::Tracks, anchor, format!("“{name}” is still uploading")),
+                FileState::Receiving => {
+                    missing.push(no_file(track, anchor, format!("“{name}” has not finished uploading")));
+                }
                 FileState::Failed => {
                     missing.push(failure(Step::Tracks, anchor, &format!("“{name}”"), track.why_failed()));
                 }
@@ -131,10 +135,16 @@ impl ReleaseView {
 }
 
 fn add(missing: &mut Vec<Missing>, step: Step, field: String, message: String) {
-    missing.push(Missing { step, field, message, is_failure: false, why: None });
+    missing.push(Missing { step, field, message, is_failure: false, why: None, track: None });
+}
+
+fn no_file(track: &TrackView, field: String, message: String) -> Missing {
+    // With a file in place, it is a replacement that has not come, and the track is not to be removed for that.
+    let removable = track.audio.is_none().then_some(track.id);
+    Missing { step: Step::Tracks, field, message, is_failure: false, why: None, track: removable }
 }
 
 fn failure(step: Step, field: String, what: &str, why: Option<&str>) -> Missing {
     let message = format!("Replace {what}");
-    Missing { step, field, message, is_failure: true, why: why.map(str::to_owned) }
+    Missing { step, field, message, is_failure: true, why: why.map(str::to_owned), track: None }
 }

@@ -1,7 +1,8 @@
 //! The genres and languages that a release's details are chosen from.
 
-/// Genres that stores agree on.
+/// Genres that stores agree on, by name.
 pub const GENRES: [&str; 28] = [
+    "Afrobeats",
     "Alternative",
     "Ambient",
     "Blues",
@@ -20,7 +21,6 @@ pub const GENRES: [&str; 28] = [
     "Jazz",
     "Latin",
     "Metal",
-    "Afrobeats",
     "Pop",
     "Punk",
     "R&B/Soul",
@@ -32,14 +32,15 @@ pub const GENRES: [&str; 28] = [
     "World",
 ];
 
-/// Languages of the lyrics: ISO 639-2 codes and their names; `zxx` is "no linguistic content".
+/// Languages of the lyrics by name: ISO 639-2 codes and their names. Last comes `zxx`, which is no language ("no linguistic content").
 pub const LANGUAGES: [(&str, &str); 27] = [
-    ("eng", "English"),
     ("ara", "Arabic"),
+    ("nya", "Chichewa"),
     ("zho", "Chinese"),
     ("ces", "Czech"),
     ("dan", "Danish"),
     ("nld", "Dutch"),
+    ("eng", "English"),
     ("fin", "Finnish"),
     ("fra", "French"),
     ("deu", "German"),
@@ -50,7 +51,6 @@ pub const LANGUAGES: [(&str, &str); 27] = [
     ("ita", "Italian"),
     ("jpn", "Japanese"),
     ("kor", "Korean"),
-    ("nya", "Chichewa"),
     ("nor", "Norwegian"),
     ("pol", "Polish"),
     ("por", "Portuguese"),
@@ -63,6 +63,22 @@ pub const LANGUAGES: [(&str, &str); 27] = [
     ("zxx", "Instrumental"),
 ];
 
+pub fn is_genre(name: &str) -> bool {
+    GENRES.contains(&name)
+}
+
 pub fn language_name(code: &str) -> Option<&'static str> {
     LANGUAGES.iter().find(|(known, _)| *known == code).map(|(_, name)| *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_stand_in_the_order_that_people_look_for_them_in() {
+        assert!(GENRES.map(str::to_lowercase).is_sorted());
+        let languages = LANGUAGES.split_last().map(|(_, languages)| languages).unwrap_or_default();
+        assert!(languages.is_sorted_by_key(|(_, name)| *name), "{languages:?}");
+    }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use time::{Date, macros::format_description};
 
-use super::{GENRES, ReleaseKind, language_name};
+use super::{ReleaseKind, is_genre, language_name};
 use crate::domain::{
     account::parse_line,
     codes::Gtin,
@@ -70,8 +70,23 @@ pub(crate) fn optional_line(text: &str, max_chars: usize) -> Result<Option<Strin
     optional(text, |text| parse_line(text, max_chars))
 }
 
+/// One of a list; what is `stored` already may have left the list since and stays until somebody chooses anew.
+fn choice(text: &str, stored: Option<&str>, is_listed: bool, otherwise: &str) -> Result<Option<String>, String> {
+    optional(text, |text| {
+        let is_known = is_listed || stored == Some(text);
+        is_known.then(|| text.to_owned()).ok_or_else(|| otherwise.to_owned())
+    })
+}
+
 impl RawDetails {
     pub fn parse(&self) -> Result<Details, Problem> {
+        self.parse_over(&Details::default())
+    }
+
+    /// As `parse`, for a release that has these details: a genre or language that our list has no more does not keep the rest from being
+    /// saved.
+    pub fn parse_over(&self, stored: &Details) -> Result<Details, Problem> {
+        let (genre, language) = (self.genre.trim(), self.language.trim());
         let mut errors = FieldErrors::default();
         let details = Details {
             title: errors.take("title", parse_line(&self.title, TITLE_MAX_CHARS)),
@@ -79,20 +94,16 @@ impl RawDetails {
             kind: errors.take("kind", optional(&self.kind, str::parse)),
             genre: errors.take(
                 "genre",
-                optional(&self.genre, |text| {
-                    GENRES
-                        .contains(&text)
-                        .then(|| text.to_owned())
-                        .ok_or_else(|| "Choose a genre from the list.".into())
-                }),
+                choice(genre, stored.genre.as_deref(), is_genre(genre), "Choose a genre from the list."),
             ),
             language: errors.take(
                 "language",
-                optional(&self.language, |text| {
-                    language_name(text)
-                        .map(|_| text.to_owned())
-                        .ok_or_else(|| "Choose a language from the list.".into())
-                }),
+                choice(
+                    language,
+                    stored.language.as_deref(),
+                    language_name(language).is_some(),
+                    "Choose a language from the list.",
+                ),
             ),
             release_date: errors.take("release_date", optional(&self.release_date, parse_date)),
             label: errors.take("label", optional_line(&self.label, LINE_MAX_CHARS)),
@@ -178,6 +189,18 @@ mod tests {
         };
         let Err(Problem::Invalid(errors)) = raw.parse() else { panic!("accepted") };
         assert_eq!(errors.0.keys().collect::<Vec<_>>(), ["genre", "gtin", "release_date"]);
+    }
+
+    #[test]
+    fn a_choice_that_has_left_the_list_stays_until_another_is_made() {
+        let stored = Details { language: Some("tlh".into()), genre: Some("Polka".into()), ..Details::default() };
+        let raw = RawDetails { title: "Night Bus".into(), ..RawDetails::from(&stored) };
+        let Err(Problem::Invalid(errors)) = raw.parse() else { panic!("accepted") };
+        assert_eq!(errors.0.keys().collect::<Vec<_>>(), ["genre", "language"]);
+        assert_eq!(raw.parse_over(&stored).unwrap(), Details { title: "Night Bus".into(), ..stored.clone() });
+        // Nobody chooses it anew.
+        let other = RawDetails { language: "sjn".into(), ..raw };
+        assert_eq!(other.parse_over(&stored).unwrap_err().status(), 400);
     }
 
     #[test]

@@ -115,9 +115,13 @@ pub const PAGE_SIZE: i64 = 24;
 /// A later page is not looked up: an offset costs what it skips.
 pub const PAGES_MAX: u32 = 10_000;
 
+/// Pages of a list; an empty one has one.
+pub fn pages_of(total: i64) -> u32 {
+    u32::try_from((total + PAGE_SIZE - 1) / PAGE_SIZE).unwrap_or(PAGES_MAX).clamp(1, PAGES_MAX)
+}
+
 impl<T> Page<T> {
     pub fn new(rows: Vec<T>, page: u32, total: i64) -> Self {
-        let pages = u32::try_from((total + PAGE_SIZE - 1) / PAGE_SIZE).unwrap_or(PAGES_MAX).max(1);
-        Self { rows, page, pages, total }
+        Self { rows, page, pages: pages_of(total), total }
     }
 }

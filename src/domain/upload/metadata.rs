@@ -17,6 +17,9 @@ pub fn parse_metadata(header: &[u8]) -> Result<HashMap<String, String>, Problem>
     let mut metadata = HashMap::new();
     for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
         let (key, value) = pair.split_once(' ').unwrap_or((pair, ""));
+        if key.contains(char::is_whitespace) {
+            return Err(bad());
+        }
         let bytes = BASE64_STANDARD.decode(value.trim()).map_err(|_| bad())?;
         // Of keys that are not ours it may be anything; of ours, what is no text is nonsense and is told so by who reads it.
         let value = String::from_utf8_lossy(&bytes).into_owned();
@@ -38,7 +41,7 @@ mod tests {
         assert_eq!(metadata["filename"], "night bus.wav");
         assert_eq!(metadata["is_confidential"], "");
         assert_eq!(metadata["target"], "audio:1");
-        for text in ["filename !!!", "a YQ==,a YQ==", "schlüssel YQ=="] {
+        for text in ["filename !!!", "filename YQ", "filename\tYQ==", "a YQ==,a YQ==", "a,a", "schlüssel YQ=="] {
             assert_eq!(read(text).unwrap_err().status(), 400, "{text}");
         }
         assert!(read("").unwrap().is_empty());
