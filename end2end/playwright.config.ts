@@ -23,7 +23,13 @@ export default defineConfig({
     timezoneId: 'Europe/Berlin',
   },
   projects: [
-    { name: 'desktop', testIgnore: 'phone.spec.ts', use: { viewport: { width: 1280, height: 800 } } },
+    {
+      name: 'desktop',
+      testIgnore: ['phone.spec.ts', 'limits.spec.ts'],
+      use: { viewport: { width: 1280, height: 800 } },
+    },
     { name: 'phone', testMatch: 'phone.spec.ts', use: { viewport: { width: 360, height: 800 }, hasTouch: true, isMobile: true } },
+    // Its servers stand behind a proxy and limit; those of the other tests exempt this machine.
+    { name: 'limits', testMatch: 'limits.spec.ts', use: { viewport: { width: 1280, height: 800 } } },
   ],
 });

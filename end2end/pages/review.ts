@@ -45,6 +45,21 @@ export class Review {
     await this.confirmWarnings();
   }
 
+  /** By keys alone, whatever the warnings. */
+  async approveByKey() {
+    await this.page.keyboard.press('a');
+    await expect(this.page.getByRole('button', { name: 'Approve anyway' })).toBeFocused();
+    await this.page.keyboard.press('Enter');
+  }
+
+  /** With one of the reasons that come up most. */
+  async reject(reason: string) {
+    await this.page.keyboard.press('r');
+    const reasons = this.page.getByRole('dialog', { name: 'Reject this release' });
+    await reasons.getByRole('checkbox', { name: reason }).check();
+    await reasons.getByRole('button', { name: 'Reject with this reason' }).click();
+  }
+
   async confirmWarnings() {
     await this.page.getByRole('dialog').getByRole('button', { name: 'Approve anyway' }).click();
   }

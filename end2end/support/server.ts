@@ -23,8 +23,8 @@ export type Server = {
   stop: () => Promise<void>;
 };
 
-/** Starts a server on a new database and a new data folder. */
-export async function startServer(): Promise<Server> {
+/** Starts a server on a new database and a new data folder, with `settings` in its environment. */
+export async function startServer(settings: NodeJS.ProcessEnv = {}): Promise<Server> {
   const databaseServer = process.env.TEST_DATABASE_URL;
   if (!databaseServer) throw new Error('TEST_DATABASE_URL is not set: run ./dev test, or eval "$(./dev env)" first');
   if (!existsSync(BINARY)) throw new Error(`${BINARY} is not there: cargo leptos build`);
@@ -43,6 +43,7 @@ export async function startServer(): Promise<Server> {
     VWAZA_LISTEN: listen,
     VWAZA_PUBLIC_URL: url,
     LEPTOS_SITE_ROOT: join(ROOT, 'target/site'),
+    ...settings,
   };
   let end = await serve(url, environment);
   const restart = async (settings: NodeJS.ProcessEnv = {}) => {

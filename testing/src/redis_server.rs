@@ -3,7 +3,10 @@
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
 
 use crate::eventually;
 
@@ -37,7 +40,30 @@ impl RedisServer {
 
     /// For `REDIS_URL`.
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("redis://{}", self.address())
+    }
+
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Runs one command. Returns the reply as Redis writes it, such as `:3` for the number 3.
+    ///
+    /// # Panics
+    /// When Redis does not answer.
+    pub async fn run(&self, command: &[&str]) -> String {
+        let mut connection = TcpStream::connect(self.address()).await.expect("Redis answers");
+        let mut request = String::new();
+        for words in [command, &["QUIT"]] {
+            request += &format!("*{}\r\n", words.len());
+            for word in words {
+                request += &format!("${}\r\n{word}\r\n", word.len());
+            }
+        }
+        connection.write_all(request.as_bytes()).await.expect("Redis reads");
+        let mut replies = String::new();
+        connection.read_to_string(&mut replies).await.expect("Redis replies");
+        replies.strip_suffix("+OK\r\n").expect("it says goodbye").trim_end().to_owned()
     }
 
     /// The process stands still, its connections stay: whoever asks hears nothing.

@@ -1,7 +1,7 @@
 //! One limit for all processes: the same rule as in memory, as one atomic script in Redis, by Redis's clock.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -17,32 +17,65 @@ use crate::domain::limits::{Decision, Quota};
 /// Redis that did not answer is asked again after this time; until then no request waits for it.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// A sorted set holds the times of a client's requests in microseconds.
+/// Clients of one rule that Redis tells apart. So many that have sent one request each take 30 MB.
+const CLIENTS_MAX: usize = 100_000;
+/// Clients that are looked at to find one that can be evicted, chosen at random.
+const EVICTION_LOOKS: usize = 32;
+
+/// A sorted set holds the times of a client's requests in microseconds. Another one, the rule's index, holds the rule's clients and
+/// until when each counts; it bounds their number as the table in memory does.
 ///
-/// KEYS: the set. ARGV: the quota's maximum, and its window in microseconds. Returns whether the request is admitted (1 or 0), how many
-/// more would be, and the microseconds until the oldest that counts no longer does.
+/// KEYS: the client's set, the index, and the set that clients share for whom there is no room. ARGV: the quota's maximum, its window in
+/// microseconds, the clients at most, those looked at to evict one, and what the name of a client's set begins with. Returns whether the
+/// request is admitted (1 or 0), how many more would be, and the microseconds until the oldest that counts no longer does.
+///
+/// Redis 6.2 or newer knows all of these commands.
 const ADMIT: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local max, window = tonumber(ARGV[1]), tonumber(ARGV[2])
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - window)
+local max, window, clients_max = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local set, index, prefix = KEYS[1], KEYS[2], ARGV[5]
+local client = string.sub(set, #prefix + 1)
+redis.call('ZREMRANGEBYSCORE', index, '-inf', now)
+if redis.call('ZCARD', index) >= clients_max and not redis.call('ZSCORE', index, client) then
+    -- A client that is being limited stays, so that a flood of addresses sets nobody free.
+    local evicted, fewest = nil, max
+    for _, other in ipairs(redis.call('ZRANDMEMBER', index, ARGV[4])) do
+        local counted = redis.call('ZCOUNT', prefix .. other, now - window, '+inf')
+        if counted < fewest then evicted, fewest = other, counted end
+    end
+    if evicted then
+        redis.call('ZREM', index, evicted)
+        redis.call('DEL', prefix .. evicted)
+    else
+        set, client = KEYS[3], nil
+    end
+end
+redis.call('ZREMRANGEBYSCORE', set, '-inf', now - window)
 -- The clock of a Redis that took over may be behind by seconds: times ahead of it would count for too long.
-redis.call('ZREMRANGEBYSCORE', KEYS[1], string.format('(%.0f', now + 1000000), '+inf')
-local counted = redis.call('ZCARD', KEYS[1])
+redis.call('ZREMRANGEBYSCORE', set, string.format('(%.0f', now + 1000000), '+inf')
+local counted = redis.call('ZCARD', set)
 local admitted = 0
 if counted < max then
-    local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2]
+    local last = redis.call('ZRANGE', set, -1, -1, 'WITHSCORES')[2]
     -- Two requests in one microsecond are two members.
     if last and tonumber(last) >= now then now = last + 1 end
-    redis.call('ZADD', KEYS[1], now, string.format('%.0f', now))
-    redis.call('PEXPIRE', KEYS[1], math.ceil(window / 1000))
+    redis.call('ZADD', set, now, string.format('%.0f', now))
+    local window_ms = math.ceil(window / 1000)
+    redis.call('PEXPIRE', set, window_ms)
+    if client then
+        redis.call('ZADD', index, now + window, client)
+        redis.call('PEXPIRE', index, window_ms)
+    end
     admitted, counted = 1, counted + 1
 end
-local oldest = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
+local oldest = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')[2]
 return {admitted, math.max(0, max - counted), oldest and oldest + window - now or 0}";
 
 pub(super) struct Redis {
-    connection: ConnectionManager,
+    client: redis::Client,
+    /// The connection, and how many there were before it.
+    connection: Mutex<(u64, ConnectionManager)>,
     admit: Script,
     timeout: Duration,
     /// Since when Redis does not answer.
@@ -55,12 +88,9 @@ impl Redis {
     /// # Errors
     /// When the address is not understood.
     pub(super) fn connect(url: &str, timeout: Duration) -> RedisResult<Self> {
-        let config = ConnectionManagerConfig::new()
-            .set_response_timeout(Some(timeout))
-            .set_connection_timeout(Some(ASK_AGAIN_AFTER))
-            .set_number_of_retries(1);
-        let connection = redis::Client::open(url)?.get_connection_manager_lazy(config)?;
-        Ok(Self { connection, admit: Script::new(ADMIT), timeout, away_since: Mutex::default() })
+        let client = redis::Client::open(url)?;
+        let connection = Mutex::new((0, open(&client, timeout)?));
+        Ok(Self { client, connection, admit: Script::new(ADMIT), timeout, away_since: Mutex::default() })
     }
 
     /// `None` where Redis does not answer in time.
@@ -68,11 +98,15 @@ impl Redis {
         if self.is_away() {
             return None;
         }
-        let answer = timeout_at(deadline.into(), self.ask(rule, quota, client)).await;
+        let (number, connection) = lock(&self.connection).clone();
+        let answer = timeout_at(deadline.into(), self.ask(connection, rule, quota, client)).await;
         let (decision, trouble) = match answer {
             Ok(Ok(decision)) => (Some(decision), None),
             Ok(Err(error)) => (None, Some(error.to_string())),
-            Err(_) => (None, Some(format!("no answer within {} ms", self.timeout.as_millis()))),
+            Err(_) => {
+                self.replace(number);
+                (None, Some(format!("no answer within {} ms", self.timeout.as_millis())))
+            }
         };
         self.note(trouble);
         decision
@@ -80,7 +114,7 @@ impl Redis {
 
     /// Whether Redis did not answer a moment ago.
     fn is_away(&self) -> bool {
-        let away_since = *self.away_since.lock().unwrap_or_else(PoisonError::into_inner);
+        let away_since = *lock(&self.away_since);
         away_since.is_some_and(|since| since.elapsed() < ASK_AGAIN_AFTER)
     }
 
@@ -89,7 +123,7 @@ impl Redis {
         if self.is_away() {
             return;
         }
-        let mut connection = self.connection.clone();
+        let (_, mut connection) = lock(&self.connection).clone();
         let mut command = redis::cmd("ZPOPMAX");
         command.arg(key(rule, client));
         let taken = timeout_at(deadline.into(), command.query_async::<redis::Value>(&mut connection)).await;
@@ -98,18 +132,42 @@ impl Redis {
         }
     }
 
-    async fn ask(&self, rule: Rule, quota: Quota, client: &Client) -> RedisResult<Decision> {
+    /// A connection whose other end has vanished is closed by nobody, so the next request opens another one.
+    fn replace(&self, number: u64) {
+        let mut connection = lock(&self.connection);
+        if connection.0 == number
+            && let Ok(another) = open(&self.client, self.timeout)
+        {
+            *connection = (number + 1, another);
+        }
+    }
+
+    async fn ask(
+        &self,
+        mut connection: ConnectionManager,
+        rule: Rule,
+        quota: Quota,
+        client: &Client,
+    ) -> RedisResult<Decision> {
         let window_us = u64::try_from(quota.window.as_micros()).unwrap_or(u64::MAX);
         let mut admit = self.admit.prepare_invoke();
-        admit.key(key(rule, client)).arg(quota.max).arg(window_us);
-        let (is_admitted, remaining, reset_us): (bool, u32, u64) =
-            admit.invoke_async(&mut self.connection.clone()).await?;
+        let name = rule.name();
+        admit
+            .key(key(rule, client))
+            .key(format!("vwaza:limit:{name}:clients"))
+            .key(format!("vwaza:limit:{name}:others"))
+            .arg(quota.max)
+            .arg(window_us)
+            .arg(CLIENTS_MAX)
+            .arg(EVICTION_LOOKS)
+            .arg(prefix(rule));
+        let (is_admitted, remaining, reset_us): (bool, u32, u64) = admit.invoke_async(&mut connection).await?;
         Ok(Decision { is_admitted, remaining, reset_after: Duration::from_micros(reset_us) })
     }
 
     /// Logs when Redis goes away and when it is back, once each.
     fn note(&self, trouble: Option<String>) {
-        let mut away_since = self.away_since.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut away_since = lock(&self.away_since);
         match (&trouble, &*away_since) {
             (Some(error), None) => {
                 tracing::warn!(error, "Redis does not answer; each process limits for itself meanwhile")
@@ -121,6 +179,24 @@ impl Redis {
     }
 }
 
+/// A connection that is opened with the first request.
+fn open(client: &redis::Client, timeout: Duration) -> RedisResult<ConnectionManager> {
+    let config = ConnectionManagerConfig::new()
+        .set_response_timeout(Some(timeout))
+        .set_connection_timeout(Some(ASK_AGAIN_AFTER))
+        .set_number_of_retries(1);
+    client.get_connection_manager_lazy(config)
+}
+
+fn prefix(rule: Rule) -> String {
+    format!("vwaza:limit:{}:client:", rule.name())
+}
+
 fn key(rule: Rule, client: &Client) -> String {
-    format!("vwaza:limit:{}:{client}", rule.name())
+    format!("{}{client}", prefix(rule))
+}
+
+fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it is held.
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
