@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr},
+    num::NonZero,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -28,8 +29,7 @@ use crate::{
 
 /// More than one rule's table holds.
 const CLIENTS: u32 = 20_000;
-/// As many sign-ins are hashed at once by the server, in as much memory each and as many passes.
-const HASHED_AT_ONCE: usize = 4;
+/// The server hashes in as much memory and as many passes, once for each core at a time.
 const HASH_MEMORY_KIB: u32 = 19 * 1024;
 const HASH_PASSES: u32 = 2;
 const PASSWORD: &str = "correct horse battery";
@@ -46,11 +46,15 @@ pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -
     let server = Server::start(&database.url(), folder.path(), &[])?;
     let email = sign_up(&server.url).await?;
     let round = size.pick(Duration::from_secs(5), Duration::from_millis(500));
-    let own = async || sign_ins_per_second(&server.url, &email, round).await;
+    let own = async || sign_ins(&server.url, &email, hashed_at_once(), round).await;
     let bare = async || Ok([hashes_per_second(round)?]);
     let pairs = Pairs::measure(size.pick(5, 1), own, bare).await?;
     pairs.report("sign-ins", "by as many clients as are hashed at once", "1/s", [("a bare loop", 80.0)], figures);
     Ok(())
+}
+
+fn hashed_at_once() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 fn client(number: u32) -> Client {
@@ -81,16 +85,17 @@ async fn check_in_redis_p99_ms(checks: u32) -> Outcome<f64> {
     Ok(percentile(&milliseconds, 99))
 }
 
-async fn sign_up(url: &str) -> Outcome<String> {
+pub(crate) async fn sign_up(url: &str) -> Outcome<String> {
     let email = "bench@example.com".to_owned();
     let form = [("artist_name", "Bench"), ("email", &*email), ("password", PASSWORD)];
     Browser::new().post(format!("{url}/api/account/sign-up")).form(&form).send().await?.error_for_status()?;
     Ok(email)
 }
 
-async fn sign_ins_per_second(url: &str, email: &str, round: Duration) -> Outcome<f64> {
+/// So many people sign in all the time. Returns the sign-ins per second.
+pub(crate) async fn sign_ins(url: &str, email: &str, people: usize, round: Duration) -> Outcome<f64> {
     let began = Instant::now();
-    let people = (0..HASHED_AT_ONCE).map(|_| async {
+    let people = (0..people).map(|_| async {
         let (browser, mut sign_ins) = (Browser::new(), 0);
         while began.elapsed() < round {
             let form = [("email", email), ("password", PASSWORD)];
@@ -109,7 +114,7 @@ fn hashes_per_second(round: Duration) -> Outcome<f64> {
     let (hasher, hashes, began) =
         (Argon2::new(Algorithm::Argon2id, Version::V0x13, params), Arc::new(AtomicU32::new(0)), Instant::now());
     thread::scope(|scope| {
-        for _ in 0..HASHED_AT_ONCE {
+        for _ in 0..hashed_at_once() {
             scope.spawn(|| {
                 while began.elapsed() < round {
                     let hashed = hasher.hash_password_into(PASSWORD.as_bytes(), b"a salt of sixteen", &mut [0; 32]);

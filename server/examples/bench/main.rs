@@ -1,5 +1,5 @@
 //! `./dev bench [part]…`: the figures that the product promises, measured on the optimised binary, beside their limits. The parts are
-//! `promises`, `uploads`, `queue`, `limits` and `deadlines`.
+//! `promises`, `uploads`, `queue`, `limits`, `memory` and `deadlines`.
 //!
 //! `--smoke`, which `./dev test` runs on the debug build, measures each part once and small, all at the same time. It checks that every
 //! row is produced, so that no part rots unseen, and holds no figure against its limit.
@@ -11,6 +11,7 @@ mod bare;
 mod deadlines;
 mod figures;
 mod limits;
+mod memory;
 mod pairs;
 mod promises;
 mod queue;
@@ -24,7 +25,7 @@ use tokio::runtime::Runtime;
 
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-const PARTS: [&str; 5] = ["promises", "uploads", "queue", "limits", "deadlines"];
+const PARTS: [&str; 6] = ["promises", "uploads", "queue", "limits", "memory", "deadlines"];
 
 /// How much is measured.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -73,6 +74,7 @@ async fn measure(part: &str, postgres: &str, size: Size) -> Outcome<Figures> {
         "uploads" => uploads::measure(postgres, size, &mut figures).await,
         "queue" => queue::measure(postgres, size, &mut figures).await,
         "limits" => limits::measure(postgres, size, &mut figures).await,
+        "memory" => memory::measure(postgres, size, &mut figures).await,
         "deadlines" => deadlines::measure(postgres, size, &mut figures).await,
         _ => Err("there is no such part".into()),
     };

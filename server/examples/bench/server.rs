@@ -76,6 +76,11 @@ impl Server {
         Memory::watch(self.process.id())
     }
 
+    /// The memory that is the process's own now, and the pages of files beside it.
+    pub(crate) fn memory_mib(&self) -> [f64; 2] {
+        ["RssAnon:", "RssFile:"].map(|line| memory_bytes(self.process.id(), line) as f64 / MIB)
+    }
+
     pub(crate) fn watch_health(&self) -> Health {
         Health::watch(&self.url)
     }
@@ -96,7 +101,7 @@ fn binary() -> Outcome<PathBuf> {
     Ok(folder.join("vwaza"))
 }
 
-/// The resident memory of a process, looked at all the time.
+/// The anonymous memory of a process (`RssAnon`), looked at all the time. Pages of files are not in it: the system takes them back.
 pub(crate) struct Memory {
     before: u64,
     peak: Arc<AtomicU64>,
@@ -105,12 +110,12 @@ pub(crate) struct Memory {
 
 impl Memory {
     fn watch(pid: u32) -> Self {
-        let before = resident_bytes(pid);
+        let before = memory_bytes(pid, "RssAnon:");
         let (peak, done) = (Arc::new(AtomicU64::new(before)), Arc::new(AtomicBool::new(false)));
         let (its_peak, is_done) = (Arc::clone(&peak), Arc::clone(&done));
         thread::spawn(move || {
             while !is_done.load(Ordering::Relaxed) {
-                its_peak.fetch_max(resident_bytes(pid), Ordering::Relaxed);
+                its_peak.fetch_max(memory_bytes(pid, "RssAnon:"), Ordering::Relaxed);
                 thread::sleep(Duration::from_millis(5));
             }
         });
@@ -118,14 +123,24 @@ impl Memory {
     }
 
     pub(crate) fn growth_mib(self) -> f64 {
-        self.done.store(true, Ordering::Relaxed);
-        (self.peak.load(Ordering::Relaxed) - self.before) as f64 / MIB
+        self.peak_mib() - self.before as f64 / MIB
+    }
+
+    pub(crate) fn peak_mib(&self) -> f64 {
+        self.peak.load(Ordering::Relaxed) as f64 / MIB
     }
 }
 
-fn resident_bytes(pid: u32) -> u64 {
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.done.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A line of a process's status that is in kB, in bytes.
+fn memory_bytes(pid: u32, line: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|text| text.strip_prefix(line));
     line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 

@@ -1,0 +1,50 @@
+//! The memory that the server takes when nothing happens, while many sign in, and a minute after any load.
+
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use testing::TestDatabase;
+use tokio::time::sleep;
+
+use crate::{
+    Outcome, Size,
+    artist::{Artist, song},
+    figures::{Figures, Limit},
+    limits::{sign_ins, sign_up},
+    server::Server,
+};
+
+const PEOPLE: usize = 8;
+
+pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -> Outcome<()> {
+    let (database, folder) = (TestDatabase::create(postgres).await, tempfile::tempdir()?);
+    let server = Server::start(&database.url(), folder.path(), &[])?;
+    // What the start took is given back.
+    sleep(size.pick(Duration::from_secs(10), Duration::ZERO)).await;
+    let [idle, of_files] = server.memory_mib();
+    figures.add("memory: idle", idle, "MiB", Limit::AtMost(25.0));
+    figures.add("memory: idle, pages of files beside it", of_files, "MiB", Limit::None);
+
+    let email = sign_up(&server.url).await?;
+    let memory = server.watch_memory();
+    sign_ins(&server.url, &email, PEOPLE, size.pick(Duration::from_secs(5), Duration::from_millis(500))).await?;
+    figures.add("memory: eight sign in all the time, peak", memory.peak_mib(), "MiB", Limit::AtMost(100.0));
+
+    let song = song(size.pick(64_000_000, 1_000_000))?;
+    let artists = (0..PEOPLE).map(|_| async {
+        let artist = Artist::with_a_release(&server.url).await?;
+        artist.upload(&song).await?;
+        for _ in 0..size.pick(100, 2) {
+            for path in ["/", &artist.release_path()] {
+                artist.get(path).send().await?.error_for_status()?.bytes().await?;
+            }
+        }
+        Outcome::Ok(())
+    });
+    try_join_all(artists).await?;
+    sleep(size.pick(Duration::from_secs(60), Duration::ZERO)).await;
+    let [after, of_files] = server.memory_mib();
+    figures.add("memory: a minute after uploads and pages", after, "MiB", Limit::AtMost(idle + 24.0));
+    figures.add("memory: a minute after, pages of files beside it", of_files, "MiB", Limit::None);
+    Ok(())
+}
