@@ -1,5 +1,14 @@
-//! What belongs to somebody else does not exist.
+//! Who may call what: the table in `docs/access.md`, walked. What belongs to somebody else does not exist.
 
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use app::api::PUBLIC;
+use http::Method;
+use leptos::server_fn::axum::server_fn_paths;
 use serde_json::Value;
 use uuid::Uuid;
 use vwaza::domain::{
@@ -8,7 +17,225 @@ use vwaza::domain::{
     upload::UploadTarget,
 };
 
-use crate::support::{Answer, Client, a_cover, complete_details, spawn_app};
+use crate::support::{
+    Answer, App, Body, Caller, Client, PASSWORD, Row, Things, a_cover, complete_details, shape, spawn_app,
+    spawn_app_with, with_body,
+};
+
+/// All source files below a folder of the workspace.
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder)];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.extension() {
+                _ if path.is_dir() => folders.push(path),
+                Some(extension) if extension == "rs" => files.push((path.clone(), fs::read_to_string(&path).unwrap())),
+                _ => {}
+            }
+        }
+    }
+    files
+}
+
+/// The string literals that follow `call` in the sources below a folder.
+fn literals_after(call: &str, folder: &str) -> BTreeSet<String> {
+    let mut literals = BTreeSet::new();
+    for (file, source) in sources(folder) {
+        for argument in source.split(call).skip(1) {
+            let literal = argument.trim_start().strip_prefix('"').and_then(|rest| rest.split('"').next());
+            let literal = literal.unwrap_or_else(|| panic!("{}: {call} without a literal", file.display()));
+            literals.insert(shape(literal));
+        }
+    }
+    assert!(!literals.is_empty(), "no {call} below {folder}");
+    literals
+}
+
+#[tokio::test]
+async fn the_table_lists_every_route_and_every_server_function() {
+    // Routes are told to the router in no other way than those that are looked for.
+    for (file, source) in sources("server/src") {
+        for other in [".nest(", ".nest_service(", ".route_service("] {
+            assert!(!source.contains(other), "{}: the routes behind {other}…) are not looked for", file.display());
+        }
+    }
+    for (file, source) in sources("app/src") {
+        let (routes, paths) = (source.matches("Route path=").count(), source.matches("path=path!(").count());
+        assert_eq!(routes, paths, "{}: a route without path!(…)", file.display());
+    }
+    let rows = Row::all();
+    let (functions, others): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.is_server_function());
+    let (pages, routes): (Vec<&Row>, Vec<&Row>) = others.into_iter().partition(|row| row.is_page());
+    let shapes = |rows: Vec<&Row>| rows.into_iter().map(|row| shape(row.path)).collect::<BTreeSet<_>>();
+    assert_eq!(shapes(pages), literals_after("path=path!(", "app/src"));
+    assert_eq!(shapes(routes), literals_after(".route(", "server/src"));
+    let all: Vec<(&str, Method)> = server_fn_paths().collect();
+    for (path, method) in &all {
+        assert_eq!(method, Method::POST, "{path}: a link must not change anything");
+    }
+    let all: BTreeSet<String> = all.iter().map(|(path, _)| (*path).to_owned()).collect();
+    assert_eq!(shapes(functions), all);
+    let public = rows.iter().filter(|row| row.is_server_function() && row.cell(Caller::Nobody) == "yes");
+    assert_eq!(public.map(|row| row.path).collect::<BTreeSet<_>>(), BTreeSet::from(PUBLIC));
+    let named: BTreeSet<String> = rows.iter().map(|row| format!("{} {}", row, shape(row.path))).collect();
+    assert_eq!(named.len(), rows.len(), "a line stands twice");
+}
+
+/// Who walks the table, each with what they ask for.
+struct People {
+    app: App,
+    all: Vec<Person>,
+}
+
+struct Person {
+    caller: Caller,
+    client: Client,
+    email: Option<String>,
+    token: Option<String>,
+    /// Whose things are asked for, and the things. `None`: the artist's.
+    own: Option<Things>,
+}
+
+impl People {
+    async fn gather() -> Self {
+        let settings =
+            [("VWAZA_REQUIRE_VERIFIED_EMAIL", "on"), ("VWAZA_RATE_LIMITS", "off"), ("VWAZA_MAX_OPEN_UPLOADS", "1000")];
+        let app = spawn_app_with(&settings).await;
+        let artist = app.artist("Ana").await;
+        let (another, unverified, disabled) =
+            (app.artist("Ben").await, app.artist("Una").await, app.artist("Dis").await);
+        let admin = app.admin().await;
+        let (anas, unas, diss) =
+            (Things::of(&app, &artist).await, Things::of(&app, &unverified).await, Things::of(&app, &disabled).await);
+        let verified = "update users set email_verified_at = now() where email <> $1";
+        sqlx::query(verified).bind(unas.email()).execute(&app.sql).await.unwrap();
+        let disable = "update users set disabled_at = now() where email = $1";
+        sqlx::query(disable).bind(diss.email()).execute(&app.sql).await.unwrap();
+        let token = artist.call_with("access-tokens/make", "name", "a script").await;
+        let token = token.ok::<vwaza::domain::account::NewAccessToken>().token;
+
+        let person =
+            |caller, client: &Client, own| Person { caller, client: client.clone(), email: None, token: None, own };
+        let forged = app.anyone().with_cookie(&format!("vwaza={}", "0".repeat(64)));
+        let mut all = vec![
+            person(Caller::Artist, &artist, Some(anas)),
+            person(Caller::Nobody, &app.anyone(), None),
+            person(Caller::Nobody, &forged, None),
+            person(Caller::AnotherArtist, &another, None),
+            person(Caller::Unverified, &unverified, Some(unas)),
+            person(Caller::Disabled, &disabled, Some(diss)),
+            person(Caller::Admin, &admin, None),
+            Person { token: Some(token), ..person(Caller::AccessToken, &app.anyone(), None) },
+        ];
+        for person in &mut all {
+            person.email = person.client.actor().await.map(|actor| actor.email);
+        }
+        Self { app, all }
+    }
+
+    /// What this person asks for in this row, with new ones of what the row may use up.
+    async fn things(&mut self, person: usize, row: &Row) -> Things {
+        let owner = if self.all[person].own.is_some() { person } else { 0 };
+        let client = self.all[owner].client.clone();
+        let is_disabled = self.all[owner].caller == Caller::Disabled;
+        let things = self.all[owner].own.as_mut().unwrap();
+        things.renew(&self.app, &client, |name| !is_disabled && row.names(name)).await;
+        match &self.all[person].email {
+            Some(email) => self.all[owner].own.as_ref().unwrap().asked_by(email),
+            None => self.all[owner].own.clone().unwrap(),
+        }
+    }
+
+    /// Signs those in again whose session a row has ended.
+    async fn come_back(&self) {
+        for person in &self.all {
+            if let Some(email) = &person.email
+                && person.client.actor().await.is_none()
+            {
+                person.client.sign_in(email, PASSWORD).await.expect_status(200);
+            }
+        }
+    }
+}
+
+/// An answer in the table's words, and what came.
+struct Heard {
+    cell: String,
+    status: u16,
+    body: String,
+}
+
+impl Person {
+    async fn ask(&self, method: Method, row: &Row, things: &Things) -> Heard {
+        let (path, body) = row.filled(things);
+        // From elsewhere: this machine sees the metrics.
+        let request = self.client.request(method.clone(), &path).header("x-forwarded-for", "203.0.113.9");
+        let request = match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        let request = if row.is_page() { request.header("accept", "text/html") } else { request };
+        // What is neither a form nor JSON is refused before its address is looked at.
+        let body = match body {
+            Body::Nothing if method == Method::POST => Body::Form(Vec::new()),
+            body => body,
+        };
+        // Without the client's memory: what one row sets as a cookie is not the next one's.
+        let response = with_body(request, &body).send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let leads_to = headers.get("location").and_then(|to| to.to_str().ok()).unwrap_or_default().to_owned();
+        // A stream of events has no end.
+        let body = if status < 400 { String::new() } else { response.text().await.unwrap() };
+        let is_about_fields = || serde_json::from_str::<Value>(&body).is_ok_and(|error| error["fields"].is_object());
+        let cell = match status {
+            302 if row.is_page() && leads_to.starts_with("/sign-in") => "401".to_owned(),
+            200..400 | 409 | 410 => "yes".to_owned(),
+            400 if is_about_fields() => "yes".to_owned(),
+            other => other.to_string(),
+        };
+        Heard { cell, status, body }
+    }
+}
+
+#[tokio::test]
+async fn everybody_hears_what_the_table_says_and_nothing_takes_another_method() {
+    let mut people = People::gather().await;
+    let rows = Row::all();
+    let mut wrong = Vec::new();
+    for row in &rows {
+        for person in 0..people.all.len() {
+            let things = people.things(person, row).await;
+            let method = row.method.clone().unwrap_or(Method::GET);
+            let heard = people.all[person].ask(method, row, &things).await;
+            let (caller, cell) = (people.all[person].caller, row.cell(people.all[person].caller));
+            if heard.cell != cell {
+                wrong.push(format!("{row}: {caller:?} hears {} {}, the table says {cell}", heard.status, heard.body));
+            }
+        }
+        people.come_back().await;
+        let listed = |method: &Method| {
+            rows.iter().any(|other| {
+                let is_head = *method == Method::HEAD && other.method == Some(Method::GET);
+                shape(other.path) == shape(row.path)
+                    && (is_head || other.method.as_ref().is_none_or(|one| one == method))
+            })
+        };
+        let things = people.things(0, row).await;
+        for method in
+            [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS]
+        {
+            if !listed(&method) {
+                let heard = people.all[0].ask(method.clone(), row, &things).await;
+                if heard.status != 405 {
+                    wrong.push(format!("{row}: {method} is answered with {}, and is not listed", heard.status));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
 
 /// The ids that a stranger has got hold of.
 #[derive(Clone, Copy)]

@@ -14,7 +14,9 @@ use tokio::{
 use uuid::Uuid;
 use vwaza::domain::{release::RawDetails, upload::UploadTarget};
 
-use crate::support::{Answer, Client, assert_in_time, eventually, form, spawn_app, spawn_app_with};
+use crate::support::{
+    Answer, Client, Row, Things, assert_in_time, eventually, form, spawn_app, spawn_app_with, with_body,
+};
 
 #[tokio::test]
 async fn reading_requests_change_nothing() {
@@ -141,6 +143,37 @@ async fn every_error_has_one_shape() {
         let error = answer.expect_status(status).error();
         assert!(error["message"].as_str().unwrap().len() > 10, "{asked}: {error}");
     }
+}
+
+#[tokio::test]
+async fn what_the_database_says_of_an_error_reaches_nobody() {
+    let app = spawn_app_with(&[("VWAZA_RATE_LIMITS", "off")]).await;
+    let (ana, admin) = (app.artist("Ana").await, app.admin().await);
+    let things = Things::of(&app, &ana).await;
+    sqlx::raw_sql("alter table releases rename to no_releases; alter table uploads rename to no_uploads")
+        .execute(&app.sql)
+        .await
+        .unwrap();
+    let mut broken = 0;
+    for row in Row::all() {
+        let (path, body) = row.filled(&things);
+        for client in [&ana, &admin] {
+            let method = row.method.clone().unwrap_or(Method::GET);
+            // A stream of events has no end.
+            if row.path == "/api/events" || row.path.starts_with("/api/account/sign-") {
+                continue;
+            }
+            let answer = client.send(with_body(client.request(method, &path), &body)).await;
+            broken += u32::from(answer.status == 500);
+            let (said, headers) = (answer.text(), format!("{:?}", answer.headers));
+            for word in ["relation", "no_releases", "sqlx", "42P01", "from releases"] {
+                assert!(!said.contains(word) && !headers.contains(word), "{row} says “{word}”: {said} {headers}");
+            }
+        }
+    }
+    assert!(broken > 20, "{broken} requests needed the tables");
+    let logged = app.log.events("a request failed");
+    assert!(logged.iter().any(|event| event.to_string().contains("relation")), "the log knows why");
 }
 
 #[tokio::test]
