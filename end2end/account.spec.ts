@@ -117,6 +117,18 @@ test('an artist turns two-factor sign-in on, signs in with codes, and turns it o
   await expect(region.getByText('Off: signing in takes your password only.')).toBeVisible();
 });
 
+test('an admin reads an admin\'s words on the own account page', async ({ newAdmin }) => {
+  const admin = await newAdmin();
+  await admin.goto('/account');
+  await alive(admin);
+  await expect(admin.getByRole('region', { name: 'Profile' }).getByLabel('Name', { exact: true })).toBeVisible();
+  await admin.getByRole('region', { name: 'Your data' }).locator('summary').click();
+  for (const words of [/Artist name/, /your (own )?releases/i, /my releases/, /submit releases/, /script upload/]) {
+    await expect(admin.getByRole('main').getByText(words), `${words}`).toHaveCount(0);
+  }
+  await expectAccessible(admin);
+});
+
 test('an admin disables an account and lets it in again', async ({ page, newAdmin, watch }) => {
   watch.expect(/status of 40[01]/);
   const artist = newArtist();

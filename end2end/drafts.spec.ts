@@ -210,3 +210,46 @@ async function standIn(page: Page) {
   });
   return server;
 }
+
+for (const [device, viewport] of [
+  ['a desktop', { width: 1280, height: 800 }],
+  ['a phone', { width: 360, height: 800 }],
+] as const) {
+  test(`a button stays where it is while what is typed is not saved, on ${device}`, async ({ page, watch }) => {
+    watch.expect(/status of 503.*\/api\/releases\/save-details/);
+    await page.setViewportSize(viewport);
+    await new Home(page).newRelease();
+    const button = page.getByRole('button', { name: 'Save and continue' });
+    // To the document: what stands above may scroll.
+    const place = async () => {
+      const [box, scrolled] = [await button.boundingBox(), await page.evaluate(() => scrollY)];
+      return box && { x: box.x, y: box.y + scrolled, width: box.width };
+    };
+    const before = await place();
+    const message = 'The database is not answering. What you saved is safe; try again in a minute. '.repeat(4);
+    const down = { statusCode: 503, error: 'Service Unavailable', message };
+    await page.route('**/api/releases/save-details', (route) => route.fulfill({ status: 503, json: down }));
+    await page.getByLabel('Label', { exact: true }).fill('Night Records');
+    await expect(page.getByRole('status').filter({ hasText: 'Not saved yet. The database' })).toBeVisible();
+    expect(await place()).toEqual(before);
+    await page.unroute('**/api/releases/save-details');
+    await expect(page.getByRole('status').filter({ hasText: /^Saved$/ })).toBeVisible();
+  });
+}
+
+test('half a date is marked, in our words', async ({ page }) => {
+  const wizard = await new Home(page).newRelease();
+  await page.getByLabel('Title', { exact: true }).fill('Half a Date');
+  const date = page.getByLabel('Release date');
+  await date.fill('2027-01-22');
+  await date.blur();
+  await wizard.expectSaved();
+  await date.focus();
+  await page.keyboard.press('Backspace');
+  await page.getByRole('button', { name: 'Save and continue' }).click();
+  await expect(page.getByText('Fill in day, month and year.')).toBeVisible();
+  await expect(date).toBeFocused();
+  await expect(date).toHaveAttribute('aria-describedby', 'release_date-error');
+  await page.reload();
+  await expect(date, 'the last whole date is kept').toHaveValue('2027-01-22');
+});

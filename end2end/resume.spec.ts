@@ -4,6 +4,7 @@ import type { Page } from '@playwright/test';
 
 import { Account } from './pages/account';
 import { Home } from './pages/home';
+import { ReleasePage } from './pages/release';
 import { someDetails, Wizard } from './pages/wizard';
 import { expectAccessible } from './support/accessible';
 import { alive } from './support/alive';
@@ -116,6 +117,16 @@ test('an upload resumes after the tab was closed in the middle of it', async ({ 
   const row = wizard.tracks().first();
   await expect(row).toContainText('24 of 50 MB arrived. Choose the same file to go on');
   await expectAccessible(page);
+  // Nobody is sending it.
+  const elsewhere = await page.context().newPage();
+  for (const path of ['/', `/releases/${wizard.id}`, `/releases/${wizard.id}/submit`]) {
+    await elsewhere.goto(path);
+    await expect(elsewhere.getByText(/(is|are) still uploading|^Uploading$/)).toHaveCount(0);
+  }
+  await expect(elsewhere.getByText(/has not finished uploading/i).first()).toBeVisible();
+  await elsewhere.close();
+  await expect(wizard.checklist()).toContainText('has not finished uploading');
+  await expect(wizard.checklist()).not.toContainText('still uploading');
   const sent = offsets(page);
   await row.locator('input[type=file]').setInputFiles(fixture(LONG_MASTER));
   await expectReceived(page);
@@ -138,6 +149,58 @@ test('a file that was changed in the middle of its upload is chosen once more in
   await expect(row).not.toContainText('Choose it once more.');
   await expectReceived(page);
   await expect(wizard.tracks()).toHaveCount(1);
+});
+
+test('what is told while the server is out of reach is asked for afterwards', async ({ page, newPage, watch }) => {
+  watch.expect(/net::ERR_(FAILED|CONNECTION_RESET).*\/api\/releases\//);
+  const artist = newArtist();
+  await new Account(page).signUp(artist);
+  const wizard = await new Home(page).newRelease();
+  await wizard.make(someDetails(`Out of Reach ${unique()}`));
+  const answers = ['**/api/releases/view', '**/api/releases/home'];
+  const breakLine = (page: Page) => Promise.all(answers.map((address) => page.route(address, (route) => route.abort())));
+  const mendLine = (page: Page) => Promise.all(answers.map((address) => page.unroute(address)));
+
+  // The event stream is open all the time: what it tells is told once.
+  await wizard.go('Cover');
+  await breakLine(page);
+  await wizard.chooseCover('cover.jpg');
+  const other = await newPage();
+  await new Account(other).signIn(artist);
+  const there = new Wizard(other, wizard.id);
+  await there.open('cover');
+  await expect(there.coverStep()).toContainText(/JPEG · 3000\s×\s3000\spx/);
+  await expect(wizard.coverStep()).not.toContainText(/JPEG · 3000\s×\s3000\spx/);
+  await mendLine(page);
+  await expect(wizard.coverStep()).toContainText(/JPEG · 3000\s×\s3000\spx/);
+
+  const release = new ReleasePage(page, wizard.id);
+  const home = new Home(other);
+  await release.open();
+  await home.open();
+  await Promise.all([breakLine(page), breakLine(other)]);
+  const third = await newPage();
+  await new Account(third).signIn(artist);
+  const elsewhere = new Wizard(third, wizard.id);
+  await elsewhere.open('submit');
+  await elsewhere.submit();
+  await new ReleasePage(third, wizard.id).expectStatus('In review');
+  await expect(release.status()).toHaveText('Draft');
+  await Promise.all([mendLine(page), mendLine(other)]);
+  await release.expectStatus('In review');
+  await expect(other.getByRole('region', { name: 'All releases' })).toContainText('In review');
+});
+
+test('nothing is said of the old cover under a new one', async ({ page }) => {
+  const wizard = await new Home(page).newRelease();
+  await wizard.go('Cover');
+  await wizard.chooseCover('cover-small.png');
+  await expect(wizard.coverStep()).toContainText('1000 × 1000 px');
+  const [stopped] = await Promise.all([stopAfter(page, 0), wizard.chooseCover('cover.jpg')]);
+  await expect(wizard.coverStep()).not.toContainText('1000 × 1000 px');
+  await stopped.goOn();
+  await expect(wizard.coverStep()).toContainText(/JPEG · 3000\s×\s3000\spx/);
+  await expect(wizard.coverStep()).not.toContainText('1000 × 1000 px');
 });
 
 test('what another device sends meanwhile is not said to be safe', async ({ page, newPage }) => {

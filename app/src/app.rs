@@ -14,7 +14,7 @@ use crate::{
     api::account::current_user,
     components::{player_bar::PlayerBar, shell::Shell, toaster::Toaster},
     pages::{self, parts},
-    state::{limits, live, player, session::Session, toasts, uploads},
+    state::{flash, limits, live, player, session::Session, toasts, uploads},
 };
 #[cfg(feature = "ssr")]
 use crate::{components::page_error::FormProblem, error::AppError};
@@ -77,6 +77,7 @@ pub fn form_problem(site: SiteFiles, error: AppError, back: String) -> String {
 pub fn App() -> impl IntoView {
     provide_meta_context();
     Session::provide(Resource::new(|| (), |()| current_user()));
+    flash::provide();
     toasts::provide();
     player::provide();
     uploads::provide();

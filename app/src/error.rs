@@ -1,6 +1,6 @@
 //! The one error that crosses the wire, in the shape that every error of the product has.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use leptos::prelude::{FromServerFnError, ServerFnErrorErr};
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,9 @@ use vwaza::domain::{
 };
 
 use crate::api::json::JsonText;
+
+/// Until a server that was out of reach is asked again.
+const BEFORE_RETRY: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -41,6 +44,14 @@ impl AppError {
         self.fields.get(name).map(str::to_owned)
     }
 
+    /// Where no field can show its sentence: all of them are the message.
+    pub fn with_fields_in_message(mut self) -> Self {
+        if !self.fields.is_empty() {
+            self.message = std::mem::take(&mut self.fields).0.into_values().collect::<Vec<_>>().join(" ");
+        }
+        self
+    }
+
     /// The sentence for a person. The message of a request that came too soon is for scripts, which know it word for word.
     pub fn words(&self) -> String {
         match self.limited_by {
@@ -65,6 +76,27 @@ impl AppError {
         self.status_code == 401
     }
 
+    /// What support finds the cause by. Only of our own faults: what somebody mistyped, or may not see, is no case for support.
+    pub fn support_id(&self) -> Option<&str> {
+        self.request_id.as_deref().filter(|_| self.status_code >= 500 && self.retry_after.is_none())
+    }
+
+    /// After trouble on the way, or too many requests: when to ask the same again, unasked.
+    pub fn again_after(&self) -> Option<Duration> {
+        let wait = Duration::from_secs(self.retry_after.unwrap_or(0).into());
+        (self.status_code >= 500 || self.retry_after.is_some()).then(|| wait.max(BEFORE_RETRY))
+    }
+
+    /// Tells the log why a request was refused. A fault of ours stands there already, with its whole chain.
+    #[cfg(feature = "ssr")]
+    pub fn log_cause(&self) {
+        if self.status_code != 500 {
+            let fields = self.fields.0.iter().map(|(name, message)| format!(" {name}: {message}"));
+            let cause: String = std::iter::once(self.message.clone()).chain(fields).collect();
+            tracing::info!(http.status = self.status_code, cause, "refused");
+        }
+    }
+
     fn new(status_code: u16, message: impl Into<String>) -> Self {
         Self {
             status_code,
@@ -77,8 +109,31 @@ impl AppError {
         }
     }
 
+    /// What came is no answer of ours: something between the browser and us has given it.
+    fn not_ours() -> Self {
+        Self::new(
+            502,
+            "A server in front of Vwaza answered instead of it. What you saved is safe. Open Vwaza in a new tab: if it asks you to sign in, do so. \
+             Then try again.",
+        )
+    }
+
+    /// For a request that could not be read. Why says nothing to a person; the log keeps it.
+    #[cfg_attr(not(feature = "ssr"), expect(unused_variables, reason = "a browser keeps no log"))]
+    fn because(cause: &str) -> Self {
+        #[cfg(feature = "ssr")]
+        tracing::info!(cause, "a request was not understood");
+        Self::not_understood()
+    }
+
     fn not_understood() -> Self {
         Self::new(400, "The server did not understand this request. Reload the page and try again.")
+    }
+
+    /// For a form that came after its session had ended.
+    #[cfg(feature = "ssr")]
+    pub fn was_signed_out() -> Self {
+        Self::new(401, "You were signed out, and this was not saved. It is all still here: send it again.")
     }
 
     /// Something broke on our side; the log says what.
@@ -128,9 +183,10 @@ impl FromServerFnError for AppError {
             ServerFnErrorErr::Request(_) => {
                 Self::new(503, "The server cannot be reached. Check your connection; nothing you saved is lost.")
             }
-            ServerFnErrorErr::Args(_) | ServerFnErrorErr::MissingArg(_) => Self::not_understood(),
-            // On the server this is a request; in the browser it is an answer, and the server's fault.
-            ServerFnErrorErr::Deserialization(_) if cfg!(feature = "ssr") => Self::not_understood(),
+            // On the server the last of these is a request; in the browser it is an answer.
+            ServerFnErrorErr::Args(cause) | ServerFnErrorErr::MissingArg(cause) => Self::because(&cause),
+            ServerFnErrorErr::Deserialization(cause) if cfg!(feature = "ssr") => Self::because(&cause),
+            ServerFnErrorErr::Deserialization(_) => Self::not_ours(),
             ServerFnErrorErr::UnsupportedRequestMethod(_) => Self::new(405, "This address takes POST requests only."),
             _ => Self::internal(),
         }
@@ -166,6 +222,7 @@ fn reason_phrase(status: u16) -> &'static str {
         431 => "Request Header Fields Too Large",
         429 => "Too Many Requests",
         460 => "Checksum Mismatch",
+        502 => "Bad Gateway",
         503 => "Service Unavailable",
         507 => "Insufficient Storage",
         _ => "Internal Server Error",

@@ -53,9 +53,10 @@ impl DeadLetters<'_> {
     /// The queue at one moment, with a page of its dead letters.
     pub async fn queue(&self, actor: &Actor, page: u32) -> Result<QueueOverview> {
         actor.require_admin()?;
-        let page = page_of(page);
         let mut tx = db::snapshot(&self.0.db).await?;
         let (jobs, oldest_due_seconds) = queue::counts(&mut tx).await?;
+        let total = jobs.iter().map(|counts| counts.failed).sum();
+        let page = page_of(page, total);
         let letters = sqlx::query!(
             r#"select j.id as "id: JobId", j.kind as "kind: JobKind", coalesce(u.file_name, '') as "file_name!", a.artist_name,
                       r.id as "release?: ReleaseId", r.title as "title?", r.title_version as "title_version?",
@@ -87,7 +88,7 @@ impl DeadLetters<'_> {
                 failed_at: row.updated_at,
             }
         });
-        let dead_letters = Page::new(letters.collect(), page, jobs.iter().map(|counts| counts.failed).sum());
+        let dead_letters = Page::new(letters.collect(), page, total);
         Ok(QueueOverview { jobs, oldest_due_seconds, dead_letters })
     }
 

@@ -81,15 +81,22 @@ impl Review<'_> {
         Ok(Judged { next })
     }
 
-    /// All accounts with the counts of their releases, by name.
+    /// All accounts with the counts of their releases, by name: as lists of releases are sorted by title.
     pub async fn artists(&self, actor: &Actor, search: &str, page: u32) -> Result<Page<ArtistSummary>> {
         actor.require_admin()?;
-        let (pattern, page) = (like_pattern(search)?, page_of(page));
+        let pattern = like_pattern(search)?;
+        let total = sqlx::query_scalar!(
+            r#"select count(*) as "count!" from users where $1::text is null or artist_name ilike $1 or email ilike $1"#,
+            pattern.as_deref()
+        )
+        .fetch_one(&self.0.db)
+        .await?;
+        let page = page_of(page, total);
         let rows = sqlx::query!(
             r#"with shown as (
                    select id, artist_name, email, role, disabled_at, created_at from users
                    where $1::text is null or artist_name ilike $1 or email ilike $1
-                   order by lower(artist_name), id
+                   order by lower(regexp_replace(normalize(artist_name, nfkd), '[\u0300-\u036f]', '', 'g')), artist_name, id
                    limit $2 offset $3
                )
                select s.id as "id: UserId", s.artist_name, s.email, s.role as "role: Role", s.disabled_at is not null as "is_disabled!", s.created_at,
@@ -100,18 +107,12 @@ impl Review<'_> {
                       count(*) filter (where r.status = 'REJECTED') as "rejected!"
                from shown s left join releases r on r.artist_id = s.id
                group by s.id, s.artist_name, s.email, s.role, s.disabled_at, s.created_at
-               order by lower(s.artist_name), s.id"#,
+               order by lower(regexp_replace(normalize(s.artist_name, nfkd), '[\u0300-\u036f]', '', 'g')), s.artist_name, s.id"#,
             pattern.as_deref(),
             PAGE_SIZE,
             offset_of(page)
         )
         .fetch_all(&self.0.db)
-        .await?;
-        let total = sqlx::query_scalar!(
-            r#"select count(*) as "count!" from users where $1::text is null or artist_name ilike $1 or email ilike $1"#,
-            pattern.as_deref()
-        )
-        .fetch_one(&self.0.db)
         .await?;
         let rows = rows.into_iter().map(|row| ArtistSummary {
             id: row.id,

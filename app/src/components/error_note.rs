@@ -5,17 +5,13 @@ use leptos::prelude::*;
 use super::{
     countdown::TryAgainIn,
     icon::{Icon, IconName},
+    page_error::for_support,
 };
 use crate::error::AppError;
 
 #[component]
 pub fn ErrorNote(error: AppError) -> impl IntoView {
-    // A client that was too fast has nothing to ask support for.
-    let request = error
-        .request_id
-        .clone()
-        .filter(|_| error.retry_after.is_none())
-        .map(|id| view! { <p class="note-small">"Tell support: " <code>{id}</code></p> });
+    let request = for_support(&error);
     let message = error.words();
     let wait = error.retry_after.map(|seconds| view! { " " <TryAgainIn seconds=seconds/> });
     view! {

@@ -33,13 +33,7 @@ impl FormErrors {
 
     /// Of an answer that names fields although the form has none: their sentences, in the note.
     pub fn in_note(self) -> Self {
-        Self(Signal::derive(move || {
-            let mut error = self.0.get()?;
-            if !error.fields.is_empty() {
-                error.message = std::mem::take(&mut error.fields).0.into_values().collect::<Vec<_>>().join(" ");
-            }
-            Some(error)
-        }))
+        Self(Signal::derive(move || self.0.get().map(AppError::with_fields_in_message)))
     }
 
     /// What no field can show.

@@ -8,6 +8,7 @@ pub mod dialog;
 pub mod empty_state;
 pub mod error_note;
 pub mod field;
+pub mod flash_note;
 pub mod focus;
 pub mod form;
 pub mod icon;

@@ -9,14 +9,19 @@ use super::{
 use crate::api::account::DeleteAccount;
 
 #[component]
-pub fn MyData(action: ServerAction<DeleteAccount>) -> impl IntoView {
+pub fn MyData(action: ServerAction<DeleteAccount>, is_admin: Signal<bool>) -> impl IntoView {
     let errors = FormErrors::of(move || action.value().get().and_then(Result::err));
     view! {
         <section class="card section" aria-labelledby="data-title">
             <h2 class="section-title" id="data-title">"Your data"</h2>
             <div class="stack">
                 <p class="meta">
-                    "A ZIP file with everything that we hold about you: your account, your releases, and every file as you uploaded it."
+                    {move || match is_admin.get() {
+                        true => "A ZIP file with everything that we hold about you.",
+                        false => {
+                            "A ZIP file with everything that we hold about you: your account, your releases, and every file as you uploaded it."
+                        }
+                    }}
                 </p>
                 // Not a link of the application's: it is a file.
                 <p><a class="btn" href="/api/account/data" rel="external" download="vwaza-data.zip">"Download your data"</a></p>
@@ -25,18 +30,7 @@ pub fn MyData(action: ServerAction<DeleteAccount>) -> impl IntoView {
                     <div class="stack mt-4">
                         <p>"This is what happens when you delete your account. It can't be undone."</p>
                         <ul class="plain-list">
-                            <li>
-                                <strong>"Stays with the label: "</strong>
-                                "published releases with their files, and the record of what was decided on them. A made-up name, like \u{201c}Former artist 3f9a1c\u{201d}, stands in the place of yours."
-                            </li>
-                            <li>
-                                <strong>"Goes at once: "</strong>
-                                "your name, your e-mail address, your password, all sessions and access tokens, the security log, and all releases that are not published."
-                            </li>
-                            <li>
-                                <strong>"Goes within days: "</strong>
-                                "the files of releases that are not published."
-                            </li>
+                            {move || view! { <Fate is_admin=is_admin.get()/> }}
                         </ul>
                         <ActionForm action=action attr:class="stack" attr:novalidate=true>
                             <FormNote errors=errors/>
@@ -59,4 +53,37 @@ pub fn MyData(action: ServerAction<DeleteAccount>) -> impl IntoView {
             </div>
         </section>
     }
+}
+
+/// What becomes of the account's data when it is deleted.
+#[component]
+fn Fate(is_admin: bool) -> impl IntoView {
+    let rows: &[(&str, &str)] = if is_admin {
+        &[
+            (
+                "Stays with the label: ",
+                "the record of what you decided on releases. A made-up name, like \u{201c}Former artist 3f9a1c\u{201d}, stands in the place of \
+                 yours.",
+            ),
+            (
+                "Goes at once: ",
+                "your name, your e-mail address, your password, all sessions and access tokens, and the security log.",
+            ),
+        ]
+    } else {
+        &[
+            (
+                "Stays with the label: ",
+                "published releases with their files, and the record of what was decided on them. A made-up name, like \u{201c}Former artist \
+                 3f9a1c\u{201d}, stands in the place of yours.",
+            ),
+            (
+                "Goes at once: ",
+                "your name, your e-mail address, your password, all sessions and access tokens, the security log, and all releases that are \
+                 not published.",
+            ),
+            ("Goes within days: ", "the files of releases that are not published."),
+        ]
+    };
+    rows.iter().map(|(when, what)| view! { <li><strong>{*when}</strong>{*what}</li> }).collect_view()
 }

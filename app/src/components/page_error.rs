@@ -13,14 +13,14 @@ pub fn PageError(error: AppError) -> impl IntoView {
     if error.is_signed_out() {
         return view! { <Redirect path=sign_in_address()/> }.into_any();
     }
-    answer_with(error.status());
+    answer_with(&error);
     let title = match error.status() {
         403 => "Not for this account",
         404 => "Nothing here",
         503 => "Out of reach",
         _ => "This page cannot be shown",
     };
-    let request = for_support(error.request_id);
+    let request = for_support(&error);
     view! {
         <Title text=title/>
         <div class="page-narrow page-error">
@@ -51,6 +51,7 @@ pub fn FormProblem(error: AppError, css: String, back: String) -> impl IntoView 
         Some(seconds) => format!("{} Try again in {}.", error.words(), super::countdown::wait_words(seconds)),
         None => error.words(),
     };
+    let request = for_support(&error);
     let fields: Vec<_> = error.fields.0.into_values().map(|message| view! { <li>{message}</li> }).collect();
     let fields = (!fields.is_empty()).then(|| view! { <ul class="warnings">{fields}</ul> });
     view! {
@@ -68,7 +69,7 @@ pub fn FormProblem(error: AppError, css: String, back: String) -> impl IntoView 
                     <h1 class="page-title">"That did not work"</h1>
                     <p>{message}</p>
                     {fields}
-                    {for_support(error.request_id)}
+                    {request}
                     <p><a class="btn" href=back>"Back"</a></p>
                 </main>
             </body>
@@ -76,8 +77,12 @@ pub fn FormProblem(error: AppError, css: String, back: String) -> impl IntoView 
     }
 }
 
-fn for_support(request_id: Option<String>) -> impl IntoView {
-    request_id.map(|id| view! { <p class="note-small">"Tell support: " <code>{id}</code></p> })
+/// The line to tell support, where the fault is ours.
+pub(super) fn for_support(error: &AppError) -> impl IntoView + use<> {
+    error
+        .support_id()
+        .map(str::to_owned)
+        .map(|id| view! { <p class="note-small">"Tell support: " <code>{id}</code></p> })
 }
 
 /// For addresses that lead nowhere.
@@ -111,13 +116,19 @@ fn here() -> String {
     if query.is_empty() { path } else { format!("{path}?{query}") }
 }
 
-/// Sets the status of the page that is being rendered; in a browser there is none to set.
+/// Sets the status of the page that is being rendered, and tells the log why; in a browser there is neither.
 #[cfg_attr(not(feature = "ssr"), expect(unused_variables, reason = "only the server answers with a status"))]
-fn answer_with(status: u16) {
+fn answer_with(error: &AppError) {
     #[cfg(feature = "ssr")]
-    if let (Some(response), Ok(status)) =
-        (use_context::<leptos_axum::ResponseOptions>(), http::StatusCode::from_u16(status))
     {
-        response.set_status(status);
+        if let (Some(response), Ok(status)) =
+            (use_context::<leptos_axum::ResponseOptions>(), http::StatusCode::from_u16(error.status()))
+        {
+            // Rendering may build the page more than once.
+            if response.0.read().is_ok_and(|parts| parts.status != Some(status)) {
+                error.log_cause();
+            }
+            response.set_status(status);
+        }
     }
 }

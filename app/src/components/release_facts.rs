@@ -17,7 +17,7 @@ pub fn ReleaseFacts(
     let details = release.details;
     let facts = [
         ("Genre", details.genre),
-        ("Language", details.language.and_then(|code| language_name(&code)).map(str::to_owned)),
+        ("Language", details.language.map(|code| language_name(&code).map_or(code, str::to_owned))),
         ("Release date", details.release_date.map(date_words)),
         ("Label", details.label),
         ("UPC/EAN", details.gtin.map(|gtin| gtin.to_string())),

@@ -13,8 +13,14 @@ pub fn filter_of(query: &ParamsMap) -> ReleaseFilter {
         status: query.get("status").and_then(|slug| ReleaseStatus::from_slug(&slug)),
         artist: query.get("artist").and_then(|id| id.parse().ok()),
         sort: query.get("sort").and_then(|slug| ReleaseSort::from_slug(&slug)).unwrap_or_default(),
-        page: query.get("page").and_then(|page| page.parse().ok()).unwrap_or(1),
+        page: query.get("page").map_or(1, |page| page_number(&page)),
     }
+}
+
+/// However large: a list shows its last page where it ends before.
+fn page_number(text: &str) -> u32 {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number { text.parse().unwrap_or(u32::MAX).max(1) } else { 1 }
 }
 
 /// The address under which `path` shows what the filter describes.
@@ -104,6 +110,15 @@ mod tests {
         let filter = filter_of(&query);
         assert_eq!(filter.status, Some(ReleaseStatus::PendingReview));
         assert_eq!(filter_address("/", &filter), "/?q=rain%20%26%20sun&status=in-review&sort=title&page=3");
+    }
+
+    #[test]
+    fn any_page_of_an_address_is_a_page() {
+        for (text, page) in
+            [("2", 2), ("0", 1), ("-1", 1), ("", 1), ("1.5", 1), ("\u{663}", 1), ("99999999999", u32::MAX)]
+        {
+            assert_eq!(page_number(text), page, "{text}");
+        }
     }
 
     #[test]

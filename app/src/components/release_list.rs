@@ -48,7 +48,9 @@ fn ContinueCard(release: ReleaseSummary, missing: Option<Missing>) -> impl IntoV
             <div class="continue-words">
                 {if attention { view! { <AttentionBadge/> }.into_any() } else { view! { <StatusBadge status=release.status/> }.into_any() }}
                 <h3 class="continue-title">
-                    <a class="card-link" href=address>{release.display_title()}</a>
+                    <a class="card-link" href=address>
+                        <span class="line-clamp-3">{release.display_title()}</span>
+                    </a>
                 </h3>
                 <p class="meta">{tracks_words(release.track_count)} " · "<TimeAgo at=release.updated_at/></p>
                 <p class="continue-action"><span class="line-clamp-2">{action}</span><Icon name=IconName::Forward/></p>
@@ -72,7 +74,9 @@ fn ReleaseRow(release: ReleaseSummary) -> impl IntoView {
             <Cover object=release.cover edge=160 alt="" class="release-row-cover"/>
             <div class="release-row-words">
                 <h3 class="release-row-title">
-                    <a class="card-link" href=format!("/releases/{}", release.id)>{release.display_title()}</a>
+                    <a class="card-link" href=format!("/releases/{}", release.id)>
+                        <span class="line-clamp-3">{release.display_title()}</span>
+                    </a>
                 </h3>
                 <p class="meta">
                     {tracks_words(release.track_count)}

@@ -1,7 +1,7 @@
 //! Searching a list by a plain form: what is asked for ends up in the address, with and without JavaScript.
 
 use leptos::{html, prelude::*};
-use leptos_router::components::Form;
+use leptos_router::hooks::use_navigate;
 use vwaza::domain::release::{ReleaseFilter, ReleaseSort};
 
 use super::{
@@ -51,9 +51,18 @@ pub fn Search(
             }
         })
     };
+    let navigate = use_navigate();
+    let ask = move |event: leptos::ev::SubmitEvent| {
+        event.prevent_default();
+        let search = input.get_untracked().map(|input| input.value().trim().to_owned()).unwrap_or_default();
+        navigate(
+            &filter_address(path, &ReleaseFilter { search, page: 1, ..filter.get_untracked() }),
+            Default::default(),
+        );
+    };
     view! {
         <search class="search">
-            <Form method="GET" action=path attr:class="search-form">
+            <form method="get" action=path class="search-form" on:submit=ask>
                 {kept}
                 <label class="visually-hidden" for="search">
                     {label}
@@ -73,7 +82,7 @@ pub fn Search(
                 <button type="submit" class="btn-icon" aria-label="Search">
                     <Icon name=IconName::Search/>
                 </button>
-            </Form>
+            </form>
         </search>
     }
 }

@@ -10,7 +10,7 @@ use super::{
     time_ago::TimeAgo,
 };
 use crate::{
-    api::sessions::{EndOtherSessions, EndSession},
+    api::sessions::{EndOtherSessions, EndSession, SESSION_ENDED},
     error::{ApiResult, AppError},
     state::toasts::Toasts,
 };
@@ -44,7 +44,7 @@ pub fn Sessions(
     Effect::new(move || {
         if end.value().get().as_ref().is_some_and(is_over) {
             focus::on("#sessions-title");
-            Toasts::get().show("Signed out there.");
+            Toasts::get().show(SESSION_ENDED);
         }
     });
     Effect::new(move || {

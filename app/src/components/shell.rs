@@ -6,6 +6,7 @@ use vwaza::domain::account::{Actor, Role};
 
 use super::{
     dialog::Dialog,
+    flash_note::FlashNote,
     focus,
     icon::{Icon, IconName},
     keyboard::on_key,
@@ -30,12 +31,15 @@ pub fn Shell(children: Children) -> impl IntoView {
         <header class="site-header">
             <div class="site-header-inner">
                 <a class="brand" href="/"><Logo/>"Vwaza"</a>
-                // Stays as it is while the session is asked for anew.
-                <Transition>{move || Session::get().current().map(|current| view! { <Navigation actor=current.ok().flatten()/> })}</Transition>
+                // Nothing where nobody can say who is asking. Stays as it is while the session is asked for anew.
+                <Transition>{move || Session::get().current().map(|current| current.ok().map(|actor| view! { <Navigation actor/> }))}</Transition>
             </div>
         </header>
         <OfflineNote/>
-        <main class="site-main" id="main" tabindex="-1">{children()}</main>
+        <main class="site-main" id="main" tabindex="-1">
+            <FlashNote/>
+            {children()}
+        </main>
         <footer class="site-footer">
             <p>"An upload that we confirmed is never lost."</p>
             <button type="button" class="btn-quiet footer-keys noscript:hidden" on:click=move |_| keys_open.set(true)>

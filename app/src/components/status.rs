@@ -28,7 +28,8 @@ pub fn AttentionBadge() -> impl IntoView {
 pub fn FileLine(state: FileState, #[prop(optional_no_strip, into)] message: Option<String>) -> impl IntoView {
     let (class, icon) = match state {
         FileState::Missing => ("file-line", IconName::Circle),
-        FileState::Receiving => ("file-line file-line-working", IconName::Upload),
+        // Perhaps nobody is sending it: its tab may be closed.
+        FileState::Receiving => ("file-line", IconName::Upload),
         FileState::Storing => ("file-line file-line-working", IconName::Lock),
         FileState::Examining => ("file-line file-line-working", IconName::Working),
         FileState::Ready => ("file-line file-line-good", IconName::Done),
@@ -45,7 +46,7 @@ pub fn FileLine(state: FileState, #[prop(optional_no_strip, into)] message: Opti
 pub fn file_state_words(state: FileState) -> &'static str {
     match state {
         FileState::Missing => "No file yet",
-        FileState::Receiving => "Uploading",
+        FileState::Receiving => "Has not finished uploading",
         FileState::Refused => "Not accepted",
         FileState::Storing => "Safe with us; storing",
         FileState::Examining => "Safe with us; examining",

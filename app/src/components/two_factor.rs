@@ -11,7 +11,7 @@ use super::{
 use crate::{
     api::two_factor::{BeginTwoFactor, ConfirmTwoFactor, RenewRecoveryCodes, TurnOffTwoFactor},
     error::ApiResult,
-    state::session::Session,
+    state::{flash::form_action, session::Session},
 };
 
 /// The section's forms, each with its last answer.
@@ -26,12 +26,7 @@ pub struct TwoFactorActions {
 impl TwoFactorActions {
     #[expect(clippy::new_without_default, reason = "actions belong to a page")]
     pub fn new() -> Self {
-        Self {
-            begin: ServerAction::new(),
-            confirm: ServerAction::new(),
-            turn_off: ServerAction::new(),
-            renew: ServerAction::new(),
-        }
+        Self { begin: form_action(), confirm: form_action(), turn_off: form_action(), renew: form_action() }
     }
 
     /// Changes whenever one of them has ended that changes the account.

@@ -28,6 +28,7 @@ use crate::{
     },
     error::ApiResult,
     state::{
+        flash::form_action,
         live::{Live, steady},
         session::Session,
     },
@@ -56,7 +57,7 @@ pub fn Home() -> impl IntoView {
             }
         },
     );
-    let create = ServerAction::<CreateRelease>::new();
+    let create = form_action::<CreateRelease>();
 
     view! {
         <Transition fallback=|| view! { <Skeleton shape=Shape::Home/> }>

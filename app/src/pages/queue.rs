@@ -7,7 +7,7 @@ use leptos_router::hooks::use_query_map;
 use vwaza::domain::{operations::QueueOverview, release::ReleaseFilter};
 
 use crate::{
-    api::queue::{DiscardJob, RetryJob, queue},
+    api::queue::{DiscardJob, RETRIED, RetryJob, discarded_words, queue},
     components::{
         focus,
         form::{FormErrors, FormNote},
@@ -26,6 +26,7 @@ use crate::{
     },
     error::ApiResult,
     state::{
+        flash::form_action,
         live::{self, Live},
         toasts::Toasts,
     },
@@ -41,8 +42,8 @@ pub fn Queue() -> impl IntoView {
     // Of a list's filter, only the page means something here.
     let filter = Memo::new(move |_| ReleaseFilter { page: query.with(filter_of).page, ..Default::default() });
     let actions = LetterActions {
-        retry: ServerAction::<RetryJob>::new(),
-        discard: ServerAction::<DiscardJob>::new(),
+        retry: form_action::<RetryJob>(),
+        discard: form_action::<DiscardJob>(),
         asked: RwSignal::new(None),
         is_asking: RwSignal::new(false),
     };
@@ -78,7 +79,7 @@ fn say_what_was_done(actions: LetterActions) {
         let Some(answer) = retry.value().get() else { return };
         discard.value().set(None);
         if answer.is_ok() {
-            Toasts::get().show("It is in the queue again.");
+            Toasts::get().show(RETRIED);
         }
         focus::on("#dead-letters-title");
     });
@@ -86,10 +87,8 @@ fn say_what_was_done(actions: LetterActions) {
         let Some(answer) = discard.value().get() else { return };
         retry.value().set(None);
         is_asking.set(false);
-        match answer {
-            Ok(true) => Toasts::get().show("It is discarded, and its artist is told."),
-            Ok(false) => Toasts::get().show("It is discarded. Nothing waited for it any more."),
-            Err(_) => {}
+        if let Ok(is_told) = answer {
+            Toasts::get().show(discarded_words(is_told));
         }
         focus::on("#dead-letters-title");
     });

@@ -30,6 +30,7 @@ use crate::{
     },
     error::ApiResult,
     state::{
+        flash::form_action,
         live::{Live, steady},
         session::Session,
     },
@@ -47,10 +48,9 @@ struct Actions {
 
 impl Actions {
     fn new() -> Self {
-        let (withdraw, revise, delete) = (ServerAction::new(), ServerAction::new(), ServerAction::new());
-        let withdraw: ServerAction<WithdrawRelease> = withdraw;
-        let revise: ServerAction<ReviseRelease> = revise;
-        let delete: ServerAction<DeleteRelease> = delete;
+        let withdraw = form_action::<WithdrawRelease>();
+        let revise = form_action::<ReviseRelease>();
+        let delete = form_action::<DeleteRelease>();
         let errors = FormErrors::of(move || {
             let withdrawn = withdraw.value().get().and_then(Result::err);
             let revised = revise.value().get().and_then(Result::err);
@@ -264,12 +264,12 @@ fn DraftActions(release: ReleaseView, actions: Actions) -> impl IntoView {
         <Dialog open=open title="Delete this draft">
             <div class="stack">
                 <p>{format!("“{}” and all its files go for good.", release.display_title())}</p>
-                <div class="form-actions">
+                <div class="dialog-actions">
+                    <button type="button" class="btn" on:click=move |_| open.set(false)>"Keep it"</button>
                     <ActionForm action=actions.delete>
                         <input type="hidden" name="id" value=release.id.to_string()/>
                         <SubmitButton pending=actions.delete.pending() label="Delete draft" class="btn btn-danger"/>
                     </ActionForm>
-                    <button type="button" class="btn" on:click=move |_| open.set(false)>"Keep it"</button>
                 </div>
             </div>
         </Dialog>

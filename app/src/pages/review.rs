@@ -17,7 +17,7 @@ use vwaza::domain::{
 use crate::{
     api::{
         releases::release,
-        review::{ApproveRelease, RejectRelease, approve_release, reject_release, review_queue},
+        review::{APPROVED, ApproveRelease, REJECTED, RejectRelease, approve_release, reject_release, review_queue},
     },
     components::{
         focus,
@@ -40,6 +40,7 @@ use crate::{
     },
     error::{ApiResult, AppError},
     state::{
+        flash::{refused, typed},
         live::{self, Live},
         player::Player,
         toasts::Toasts,
@@ -112,8 +113,12 @@ impl Bench {
             }
             error.set(refusal);
         });
-        let judging =
-            Judging { reason: RwSignal::default(), rejecting, pending: judge.pending().into(), error: error.into() };
+        let judging = Judging {
+            reason: RwSignal::new(typed::<RejectRelease>("reason").unwrap_or_default()),
+            rejecting,
+            pending: judge.pending().into(),
+            error: error.into(),
+        };
         Effect::new(move |last: Option<Option<ReleaseId>>| {
             let id = id.get();
             if last.is_some_and(|last| last != id) {
@@ -144,17 +149,14 @@ impl Bench {
 async fn send(subject: Subject, verdict: Verdict) -> ApiResult<&'static str> {
     let Subject { id, version } = subject;
     match verdict {
-        Verdict::Approve => approve_release(id, version).await.map(|_| "Approved and published."),
-        Verdict::Reject { reason } => {
-            reject_release(id, version, reason.as_str().to_owned()).await.map(|_| "Rejected; its artist is told why.")
-        }
+        Verdict::Approve => approve_release(id, version).await.map(|_| APPROVED),
+        Verdict::Reject { reason } => reject_release(id, version, reason.as_str().to_owned()).await.map(|_| REJECTED),
     }
 }
 
-/// What the server answered to a form that was sent without JavaScript: it stands in the page's address.
+/// What the server answered to a form that was sent without JavaScript.
 fn error_without_script() -> Option<AppError> {
-    let approve = ServerAction::<ApproveRelease>::new().value().get_untracked().and_then(Result::err);
-    approve.or_else(|| ServerAction::<RejectRelease>::new().value().get_untracked().and_then(Result::err))
+    refused::<ApproveRelease>().or_else(refused::<RejectRelease>)
 }
 
 #[component]

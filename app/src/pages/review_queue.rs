@@ -27,7 +27,11 @@ const PATH: &str = "/review";
 #[component]
 pub fn ReviewQueue() -> impl IntoView {
     let query = use_query_map();
-    let filter = Memo::new(move |_| query.with(filter_of));
+    // Of a list's filter, its status and order mean nothing here.
+    let filter = Memo::new(move |_| {
+        let ReleaseFilter { search, artist, page, .. } = query.with(filter_of);
+        ReleaseFilter { search, artist, page, ..Default::default() }
+    });
     let changes = Live::get().any_release();
     let queue = Resource::new(
         move || (filter.get(), changes.get()),

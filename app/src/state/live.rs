@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use leptos::prelude::*;
+use serde::{Serialize, de::DeserializeOwned};
 use vwaza::domain::ids::ReleaseId;
 
 use crate::error::ApiResult;
@@ -94,14 +95,14 @@ pub fn awaited<T: Clone + Send + Sync + 'static>(resource: Resource<ApiResult<T>
 }
 
 /// What a page shows of a resource that is fetched again and again: trouble on the way to the server, or a limit, does not wipe
-/// out what is there. `subject` tells what the resource is about. Belongs inside the page's Transition.
+/// out what is there, and the same is asked once more. `subject` tells what the resource is about. Belongs inside the page's Transition.
 pub fn steady<K, T>(
     subject: impl Fn() -> K + Send + Sync + 'static,
     resource: Resource<ApiResult<T>>,
 ) -> Signal<Option<ApiResult<T>>>
 where
     K: Clone + PartialEq + Send + Sync + 'static,
-    T: Clone + PartialEq + Send + Sync + 'static,
+    T: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static,
 {
     type Seen<K, T> = (K, Option<ApiResult<T>>);
     awaited(resource);
@@ -109,10 +110,17 @@ where
         let (subject, now) = (subject(), resource.get());
         let kept = last.filter(|(of, kept)| *of == subject && matches!(kept, Some(Ok(_))));
         match (now, kept) {
-            (Some(Err(error)), Some((_, kept))) if error.status() >= 500 || error.retry_after.is_some() => {
-                (subject, kept.clone())
-            }
+            (Some(Err(error)), Some((_, kept))) if error.again_after().is_some() => (subject, kept.clone()),
             (now, _) => (subject, now),
+        }
+    });
+    // What was asked about may be the last change for long.
+    Effect::new(move || {
+        let failed = resource.get().and_then(Result::err).and_then(|error| error.again_after());
+        let is_kept = seen.with_untracked(|(_, shown)| matches!(shown, Some(Ok(_))));
+        if let Some(after) = failed.filter(|_| is_kept) {
+            let again = set_timeout_with_handle(move || resource.refetch(), after);
+            on_cleanup(move || again.into_iter().for_each(|again| again.clear()));
         }
     });
     Signal::derive(move || seen.with(|(_, shown)| shown.clone()))
@@ -171,8 +179,9 @@ mod browser {
                 open_or_close();
             }
         });
-        // Opening tells of all that may have changed meanwhile.
-        for event in ["alive", "visibilitychange"] {
+        // Opening tells of all that may have changed meanwhile. A stream that outlasts a moment without a network told of changes that
+        // nobody could ask about.
+        for event in ["alive", "visibilitychange", "online"] {
             window_event_listener_untyped(event, move |_| open_or_close());
         }
         let poll = move || {

@@ -1,5 +1,6 @@
 //! What lives as long as the page and outlasts a change of route.
 
+pub mod flash;
 pub mod limits;
 pub mod live;
 pub mod player;

@@ -1,7 +1,7 @@
 //! Who is signed in, asked once a page.
 
 use leptos::prelude::*;
-use vwaza::domain::account::Actor;
+use vwaza::domain::account::{Actor, Role};
 
 use crate::error::{ApiResult, AppError};
 
@@ -22,6 +22,11 @@ impl Session {
     /// The actor once known: to be read inside a Suspense or Transition.
     pub fn actor(self) -> Option<Actor> {
         self.0.get()?.ok().flatten()
+    }
+
+    /// To be read as `actor` is.
+    pub fn is_admin(self) -> bool {
+        self.actor().is_some_and(|actor| actor.role == Role::Admin)
     }
 
     /// As `actor`, with "not known yet" and "cannot be known" told apart.

@@ -3,6 +3,7 @@
 use app::api::releases::Home;
 use vwaza::domain::{
     ids::ReleaseId,
+    operations::QueueOverview,
     release::{Page, RawDetails, ReleaseFilter, ReleaseSort, ReleaseStatus, ReleaseSummary},
     review::{ArtistSummary, Judged},
 };
@@ -107,7 +108,9 @@ async fn long_lists_have_pages() {
     let (first, second, beyond) = (page(1).await, page(2).await, page(u32::MAX).await);
     assert_eq!((first.rows.len(), first.pages, first.total), (24, 2, 30));
     assert_eq!(titles(&second.rows), names[24..]);
-    assert_eq!(beyond.rows.len(), 0);
+    // Whoever asks for more than there is gets the last page, by its own number.
+    assert_eq!(beyond, second);
+    assert_eq!(page(3).await.page, 2);
     assert_eq!(page(0).await.rows, first.rows);
     for nonsense in ["-1", "one", "4294967296", "1.5", "\0"] {
         let mut filter = fields_of("filter", &ReleaseFilter::default());
@@ -115,6 +118,52 @@ async fn long_lists_have_pages() {
         filter.push(("filter[page]".into(), nonsense.into()));
         ana.call("releases/home", &filter).await.expect_status(400);
     }
+}
+
+#[tokio::test]
+async fn no_list_shows_a_page_that_it_does_not_have() {
+    let app = spawn_app().await;
+    let (ana, admin) = (app.artist("Ana").await, app.admin().await);
+    for id in drafts(&ana, &["One", "Two"]).await {
+        set_status(&app, id, "PENDING_REVIEW").await;
+    }
+    for page in ["0", "2", "10000", &u32::MAX.to_string()] {
+        let asked = form(&[("search", ""), ("page", page)]);
+        let queue: Page<ReleaseSummary> = admin.call("review/queue", &asked).await.ok();
+        assert_eq!((queue.rows.len(), queue.page, queue.pages), (2, 1, 1), "{page}");
+        let artists: Page<ArtistSummary> = admin.call("review/artists", &asked).await.ok();
+        assert_eq!((artists.rows.len(), artists.page, artists.pages), (2, 1, 1), "{page}");
+        let failed: QueueOverview = admin.call_with("queue/view", "page", page).await.ok();
+        assert_eq!((failed.dead_letters.page, failed.dead_letters.pages), (1, 1), "{page}");
+        let nothing =
+            ReleaseFilter { search: "nothing".into(), page: page.parse().unwrap(), ..ReleaseFilter::default() };
+        let nothing = home(&ana, &nothing).await.releases;
+        assert_eq!((nothing.rows.len(), nothing.page, nothing.pages), (0, 1, 1), "{page}");
+    }
+    for path in ["/review", "/admin/releases", "/admin/artists", "/admin/queue"] {
+        for page in ["0", "-1", "2", "10000", "99999999999999999999", "many", ""] {
+            let address = format!("{path}?page={page}");
+            let html = admin.get(&address).await.expect_status(200).text();
+            assert!(!html.contains("Page 1") && !html.contains("Nothing on this page"), "{address}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn titles_and_names_stand_where_people_look_for_them() {
+    let app = spawn_app().await;
+    let (ana, admin) = (app.artist("Ana").await, app.admin().await);
+    drafts(&ana, &["Zulu", "metal", "Élan", "Afrobeats", "ember", "Echo", "Ämter", "Ångström", "Öl"]).await;
+    let by_title = home(&ana, &ReleaseFilter { sort: ReleaseSort::Title, ..ReleaseFilter::default() }).await;
+    let expected = ["Afrobeats", "Ämter", "Ångström", "Echo", "Élan", "ember", "metal", "Öl", "Zulu"];
+    assert_eq!(titles(&by_title.releases.rows), expected);
+    for name in ["Édith", "Zoe", "eva"] {
+        app.artist(name).await;
+    }
+    let artists: Page<ArtistSummary> = admin.call("review/artists", &form(&[("search", ""), ("page", "1")])).await.ok();
+    let names: Vec<_> = artists.rows.iter().map(|row| row.artist_name.as_str()).collect();
+    let of_these: Vec<_> = names.iter().filter(|name| ["Ana", "Édith", "Zoe", "eva"].contains(name)).collect();
+    assert_eq!(of_these, [&"Ana", &"Édith", &"eva", &"Zoe"]);
 }
 
 #[tokio::test]

@@ -224,3 +224,31 @@ async fn a_nul_is_refused_wherever_it_is_typed() {
         ana.send(raw.header("content-type", "application/x-www-form-urlencoded")).await.expect_status(400);
     }
 }
+
+/// Our lists change with time; what was chosen from an older one is the artist's until they choose anew.
+#[tokio::test]
+async fn a_genre_or_a_language_that_has_left_the_list_is_marked_and_never_lost() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let id = ana.create_release().await;
+    ana.save_details(id, &complete_details()).await.expect_status(200);
+    sqlx::query("update releases set genre = 'Polka', language = 'tlh'").execute(&app.sql).await.unwrap();
+
+    let details = RawDetails::from(&ana.release(id).await.details);
+    let retitled = RawDetails { title: "Other Words".into(), ..details.clone() };
+    ana.save_details(id, &retitled).await.expect_status(200);
+    assert_eq!(RawDetails::from(&ana.release(id).await.details), retitled);
+    // No other code that we don't know.
+    let other = RawDetails { language: "sjn".into(), ..retitled.clone() };
+    ana.save_details(id, &other).await.expect_field_error("language");
+    let other = RawDetails { genre: "Ska".into(), ..retitled.clone() };
+    ana.save_details(id, &other).await.expect_field_error("genre");
+    assert_eq!(RawDetails::from(&ana.release(id).await.details), retitled);
+
+    let html = ana.get(&format!("/releases/{id}/details")).await.expect_status(200).text();
+    for shown in ["Polka (not on the list)", "tlh (not on the list)", "id=\"genre-error\"", "id=\"language-error\""] {
+        assert!(html.contains(shown), "{shown}");
+    }
+    let missing = ana.call_with("releases/submit", "id", id).await.expect_status(400).field_errors();
+    assert!(missing.contains(&"genre".to_owned()) && missing.contains(&"language".to_owned()), "{missing:?}");
+}

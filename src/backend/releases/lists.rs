@@ -12,8 +12,8 @@ use crate::{
         ids::{ObjectId, ReleaseId, UserId},
         problem::Problem,
         release::{
-            Missing, PAGE_SIZE, PAGES_MAX, Page, ReleaseCounts, ReleaseFilter, ReleaseSort, ReleaseStatus,
-            ReleaseSummary,
+            Missing, PAGE_SIZE, Page, ReleaseCounts, ReleaseFilter, ReleaseSort, ReleaseStatus, ReleaseSummary,
+            pages_of,
         },
     },
 };
@@ -103,9 +103,9 @@ pub(in crate::backend) fn like_pattern(search: &str) -> Result<Option<String>> {
     Ok(Some(format!("%{escaped}%")))
 }
 
-/// The page asked for, from 1.
-pub(in crate::backend) fn page_of(page: u32) -> u32 {
-    page.clamp(1, PAGES_MAX)
+/// The page asked for, from 1; the last one where the list ends before it.
+pub(in crate::backend) fn page_of(page: u32, total: i64) -> u32 {
+    page.clamp(1, pages_of(total))
 }
 
 /// Rows that come before a page.
@@ -142,18 +142,31 @@ macro_rules! summaries {
 /// Releases of all artists or one, as a filter has it.
 pub(in crate::backend) async fn search(db: &PgPool, filter: &ReleaseFilter) -> Result<Page<ReleaseSummary>> {
     let (status, artist, pattern) = (filter.status, filter.artist, like_pattern(&filter.search)?);
-    let page = page_of(filter.page);
-    let (pattern, offset) = (pattern.as_deref(), offset_of(page));
+    let pattern = pattern.as_deref();
+    let total = count(db, status, artist, pattern).await?;
+    let page = page_of(filter.page, total);
+    let offset = offset_of(page);
     let rows = match filter.sort {
         ReleaseSort::Changed => {
             summaries!("r.updated_at desc, r.id", status, artist, pattern, offset).fetch_all(db).await?
         }
-        ReleaseSort::Title => summaries!("lower(r.title), r.id", status, artist, pattern, offset).fetch_all(db).await?,
+        // Whatever the database's own order is: “Élan” stands between “Echo” and “Ember”, capital letters mean nothing.
+        ReleaseSort::Title => {
+            summaries!(
+                "lower(regexp_replace(normalize(r.title, nfkd), '[\\u0300-\\u036f]', '', 'g')), r.title, r.id",
+                status,
+                artist,
+                pattern,
+                offset
+            )
+            .fetch_all(db)
+            .await?
+        }
         ReleaseSort::ReleaseDate => {
             summaries!("r.release_date desc nulls last, r.id", status, artist, pattern, offset).fetch_all(db).await?
         }
     };
-    Ok(Page::new(rows, page, count(db, status, artist, pattern).await?))
+    Ok(Page::new(rows, page, total))
 }
 
 /// What waits for a verdict, the longest wait first.
@@ -163,10 +176,13 @@ pub(in crate::backend) async fn review_queue(
     artist: Option<UserId>,
     page: u32,
 ) -> Result<Page<ReleaseSummary>> {
-    let (status, pattern, page) = (Some(ReleaseStatus::PendingReview), like_pattern(search)?, page_of(page));
-    let (pattern, offset) = (pattern.as_deref(), offset_of(page));
+    let (status, pattern) = (Some(ReleaseStatus::PendingReview), like_pattern(search)?);
+    let pattern = pattern.as_deref();
+    let total = count(db, status, artist, pattern).await?;
+    let page = page_of(page, total);
+    let offset = offset_of(page);
     let rows = summaries!("r.submitted_at, r.id", status, artist, pattern, offset).fetch_all(db).await?;
-    Ok(Page::new(rows, page, count(db, status, artist, pattern).await?))
+    Ok(Page::new(rows, page, total))
 }
 
 async fn count(

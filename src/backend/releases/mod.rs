@@ -12,7 +12,7 @@ use crate::domain::{
     ids::{ReleaseId, TrackId, UserId},
     mail::News,
     problem::Problem,
-    release::{Details, ReleaseEventKind, ReleaseKind, ReleaseStatus, ReleaseView, advance},
+    release::{RawDetails, ReleaseEventKind, ReleaseKind, ReleaseStatus, ReleaseView, advance},
 };
 
 pub(super) use lists::{like_pattern, offset_of, page_of, review_queue, search};
@@ -49,7 +49,11 @@ impl Releases<'_> {
         Ok(id)
     }
 
-    pub async fn save_details(&self, actor: &Actor, id: ReleaseId, details: &Details) -> Result<ReleaseView> {
+    pub async fn save_details(&self, actor: &Actor, id: ReleaseId, raw: &RawDetails) -> Result<ReleaseView> {
+        let details = match raw.parse() {
+            Ok(details) => details,
+            Err(_) => raw.parse_over(&self.view(actor, id).await?.details)?,
+        };
         let mut tx = db::begin(&self.0.db).await?;
         let release = lock_draft(&mut tx, actor, id).await?;
         sqlx::query!(

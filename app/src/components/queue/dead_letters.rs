@@ -10,7 +10,7 @@ use crate::{
         dialog::Dialog,
         form::SubmitButton,
         icon::{Icon, IconName},
-        review::table::{Column, Table, count},
+        review::table::{Column, LONG_WORDS, Table, count},
         time_ago::TimeAgo,
     },
 };
@@ -61,14 +61,14 @@ fn LetterRow(letter: DeadLetter, actions: LetterActions) -> impl IntoView {
     view! {
         <tr role="row" class="max-md:grid max-md:gap-1 max-md:border-t max-md:border-line max-md:px-2 max-md:py-3">
             <td role="cell">
-                <span class="block font-medium [overflow-wrap:anywhere]">{letter.file_name}</span>
-                <span class="text-muted">{kind_words(letter.kind)}</span>
+                <span class=format!("font-medium {LONG_WORDS}")>{letter.file_name}</span>
+                <span class="block text-muted">{kind_words(letter.kind)}</span>
             </td>
             <td role="cell">
                 <ReleaseLink release=letter.release/>
-                <span class="block text-muted [overflow-wrap:anywhere]">{letter.artist_name}</span>
+                <span class="block"><span class=format!("text-muted {LONG_WORDS}")>{letter.artist_name}</span></span>
             </td>
-            <td role="cell" class="[overflow-wrap:anywhere]">{letter.error}</td>
+            <td role="cell"><span class=LONG_WORDS>{letter.error}</span></td>
             <td role="cell" class="md:text-end">
                 <span class="max-md:hidden">{letter.failures}</span>
                 <span class="md:hidden">{count(letter.failures.into(), "try", "tries")}</span>
@@ -107,7 +107,7 @@ fn LetterRow(letter: DeadLetter, actions: LetterActions) -> impl IntoView {
 fn ReleaseLink(release: Option<LetterRelease>) -> impl IntoView {
     match release {
         Some(release) => {
-            view! { <a class="link [overflow-wrap:anywhere]" href=format!("/review/{}", release.id)>{release.display_title()}</a> }
+            view! { <a class=format!("link {LONG_WORDS}") href=format!("/review/{}", release.id)>{release.display_title()}</a> }
                 .into_any()
         }
         None => view! { <span class="text-muted">"Deleted"</span> }.into_any(),
@@ -129,12 +129,12 @@ pub fn DiscardDialog(actions: LetterActions) -> impl IntoView {
                         format!("“{file}” goes for good. If its release still waits for it, {artist} reads what to do.")
                     }}
                 </p>
-                <div class="form-actions">
+                <div class="dialog-actions">
+                    <button type="button" class="btn" on:click=move |_| is_asking.set(false)>"Keep it"</button>
                     <ActionForm action=discard>
                         <input type="hidden" name="id" value=move || of_asked(|letter| letter.id.to_string())/>
                         <SubmitButton pending=discard.pending() label="Discard the file" class="btn btn-danger"/>
                     </ActionForm>
-                    <button type="button" class="btn" on:click=move |_| is_asking.set(false)>"Keep it"</button>
                 </div>
             </div>
         </Dialog>

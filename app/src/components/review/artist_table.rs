@@ -8,7 +8,7 @@ use vwaza::domain::{
     review::ArtistSummary,
 };
 
-use super::table::{ABOVE_ROW_LINK, Column, Table, count};
+use super::table::{ABOVE_ROW_LINK, Column, LONG_WORDS, Table, count};
 use crate::components::{keyboard::list_keys, release_filters::filter_address, time_ago::TimeAgo};
 
 fn columns() -> Vec<Column> {
@@ -44,8 +44,8 @@ fn ArtistRow(row: ArtistSummary, releases_path: &'static str) -> impl IntoView {
     view! {
         <tr role="row" class="relative max-md:flex max-md:flex-wrap max-md:items-baseline max-md:gap-x-4 max-md:border-t max-md:border-line max-md:px-2 max-md:py-3">
             <td role="cell" class="max-md:w-full">
-                <a href=releases_of(releases_path, row.id, None) class="card-link font-medium">
-                    {row.artist_name.clone()}
+                <a href=releases_of(releases_path, row.id, None) class=format!("card-link font-medium {LONG_WORDS}")>
+                    <span class="line-clamp-3">{row.artist_name.clone()}</span>
                 </a>
                 {(row.role == Role::Admin).then(|| view! { " " <span class="badge ms-1.5">"Admin"</span> })}
                 {row.is_disabled.then(|| view! { " " <span class="badge badge-bad ms-1.5">"Disabled"</span> })}

@@ -34,17 +34,6 @@ pub fn ListPage(
 /// A list without rows: nothing fits what was asked for, or there is nothing at all, of which `title` and `text` tell.
 #[component]
 pub fn NoRows(path: &'static str, filter: ReleaseFilter, title: &'static str, text: &'static str) -> impl IntoView {
-    if filter.page > 1 {
-        let first = filter_address(path, &ReleaseFilter { page: 1, ..filter });
-        return view! {
-            <EmptyState title="Nothing on this page" text="The list has become shorter.">
-                <a class="btn" href=first>
-                    "Go to its first page"
-                </a>
-            </EmptyState>
-        }
-        .into_any();
-    }
     if filter.search.is_empty() && filter.status.is_none() && filter.artist.is_none() {
         return view! { <EmptyState title=title text=text/> }.into_any();
     }
@@ -65,7 +54,7 @@ pub fn OnlyArtist(path: &'static str, filter: ReleaseFilter, name: Option<String
         let all = filter_address(path, &ReleaseFilter { artist: None, page: 1, ..filter });
         view! {
             <p class="flex flex-wrap items-baseline gap-x-3 mb-2 text-small">
-                <span>"Only " <strong>{name.unwrap_or_else(|| "one artist".into())}</strong></span>
+                <span class="min-w-0 [overflow-wrap:anywhere]">"Only " <strong>{name.unwrap_or_else(|| "one artist".into())}</strong></span>
                 <a class="link" href=all>
                     "Show all artists"
                 </a>

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use vwaza::domain::release::{ReleaseFilter, ReleaseSummary};
 
-use super::table::{ABOVE_ROW_LINK, COVER_ROW, Column, Table};
+use super::table::{ABOVE_ROW_LINK, COVER_ROW, Column, LONG_WORDS, Table};
 use crate::components::{
     cover::Cover,
     keyboard::list_keys,
@@ -54,16 +54,16 @@ fn ReleaseRow(row: ReleaseSummary, of_artist: String) -> impl IntoView {
             class=COVER_ROW
         >
             <td role="cell" class="w-16 max-md:row-span-2">
-                <Cover object=row.cover edge=160 alt="" class="max-w-10 max-md:max-w-12"/>
+                <Cover object=row.cover edge=160 alt="" class="min-w-10 max-w-10 max-md:min-w-12 max-md:max-w-12"/>
             </td>
             <td role="cell">
-                <a href=format!("/review/{}", row.id) class="card-link font-medium">
-                    {row.display_title()}
+                <a href=format!("/review/{}", row.id) class=format!("card-link font-medium {LONG_WORDS}")>
+                    <span class="line-clamp-3">{row.display_title()}</span>
                 </a>
             </td>
             <td role="cell" class="max-md:col-start-2 max-md:row-start-2">
-                <a href=of_artist class=ABOVE_ROW_LINK title="Show only this artist">
-                    {row.artist_name.clone()}
+                <a href=of_artist class=format!("{ABOVE_ROW_LINK} {LONG_WORDS}") title="Show only this artist">
+                    <span class="line-clamp-3">{row.artist_name.clone()}</span>
                 </a>
             </td>
             <td role="cell" class="max-md:col-start-3 max-md:row-start-1 max-md:text-end">

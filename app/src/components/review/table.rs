@@ -39,6 +39,10 @@ pub const COVER_ROW: &str = "relative aria-[current=true]:bg-accent-soft aria-[c
 /// Beside the link that takes the whole row (`card-link`), others have to stand above it.
 pub const ABOVE_ROW_LINK: &str = "link relative z-10 inline-block min-h-6 min-w-6 leading-6";
 
+/// What people name is as long as they like: in a table it takes its share of the width at most, breaks, and what
+/// stands in it as `line-clamp-3` ends after three lines.
+pub const LONG_WORDS: &str = "inline-block max-w-80 [overflow-wrap:anywhere]";
+
 /// `children` are rows. Browsers forget that a table is one when its rows are laid out as cards: the roles keep it so.
 #[component]
 pub fn Table(caption: &'static str, columns: Vec<Column>, children: Children) -> impl IntoView {

@@ -155,7 +155,7 @@ fn Confirmation(confirming: RwSignal<bool>, warnings: Vec<String>, on_approve: C
         <Dialog open=confirming title="Approve with warnings">
             <p>"Stores may refuse or change what stands here:"</p>
             <ul class="mt-2 list-disc pl-5">{warnings}</ul>
-            <div class="mt-5 flex flex-wrap justify-end gap-3">
+            <div class="dialog-actions mt-5">
                 <button type="button" class="btn" on:click=move |_| confirming.set(false)>
                     "Go on listening"
                 </button>
@@ -227,7 +227,7 @@ fn RejectForm(subject: Subject, address: &'static str, judging: Judging, on_judg
                 <h2 class="dialog-title" id="reject-title">
                     "Reject this release"
                 </h2>
-                <form class="grid gap-3" method="post" action=address on:submit=send>
+                <form class="grid gap-3" method="post" action=address novalidate on:submit=send>
                     <SubjectFields subject=subject/>
                     <Show when=move || is_alive.get()>
                         <QuickReasons reason=reason/>
@@ -247,6 +247,7 @@ fn RejectForm(subject: Subject, address: &'static str, judging: Judging, on_judg
                             aria-invalid=move || reason_error.get().map(|_| "true")
                             aria-describedby=move || described_by("reason", true, reason_error.get().is_some())
                             on:input=move |event| reason.set(event_target_value(&event))
+                            inner_html=escaped(&reason.get_untracked())
                         ></textarea>
                         <p class="hint" id="reason-hint">
                             "The artist reads this word for word."
@@ -258,7 +259,7 @@ fn RejectForm(subject: Subject, address: &'static str, judging: Judging, on_judg
                         }}
                     </div>
                     // In sight however long the reasons are.
-                    <div class="sticky -bottom-5 -mb-5 flex flex-wrap justify-end gap-3 bg-surface pt-1 pb-5">
+                    <div class="dialog-actions sticky -bottom-5 -mb-5 bg-surface pt-1 pb-5">
                         <Show when=move || is_alive.get()>
                             <button type="button" class="btn" on:click=move |_| close()>
                                 "Cancel"
@@ -270,6 +271,11 @@ fn RejectForm(subject: Subject, address: &'static str, judging: Judging, on_judg
             </div>
         </details>
     }
+}
+
+/// Text as the content of an element that holds nothing else. Not as a child: the server writes a space for an empty one.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;")
 }
 
 /// One click each.

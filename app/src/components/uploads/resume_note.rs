@@ -28,33 +28,39 @@ pub fn ResumeNote(
     on_cancel: Callback<()>,
 ) -> impl IntoView {
     let name = pending.file_name.clone();
+    // Nobody has to send anything any more.
+    let is_whole = pending.offset >= pending.length;
     let (line, choose) = match pending.state {
+        UploadState::Receiving if is_whole => (format!("{name} is here. We are checking it."), None),
         UploadState::Receiving => {
             let arrived = Progress {
                 sent: pending.offset.unsigned_abs(),
                 total: pending.length.unsigned_abs(),
                 bytes_per_second: None,
             };
-            (format!("{} arrived. Choose the same file to go on: {name}", arrived.amount()), "Choose the file")
+            (format!("{} arrived. Choose the same file to go on: {name}", arrived.amount()), Some("Choose the file"))
         }
         UploadState::Refused => {
             let why = pending.message.unwrap_or_else(|| "This file is not what it has to be.".into());
-            (format!("{name} was not accepted. {why}"), "Choose another")
+            (format!("{name} was not accepted. {why}"), Some("Choose another"))
         }
         UploadState::Failed => {
             let why = pending.message.unwrap_or_else(|| "It could not be stored.".into());
-            (format!("{name} needs your attention. {why}"), "Choose it again")
+            (format!("{name} needs your attention. {why}"), Some("Choose it again"))
         }
         UploadState::Discarded => {
             let why = pending.message.unwrap_or_else(|| "Upload it again.".into());
-            (format!("{name} was given up. {why}"), "Choose another")
+            (format!("{name} was given up. {why}"), Some("Choose another"))
         }
         // Nothing to be done about the others.
         _ => return None,
     };
     let is_bad = pending.state != UploadState::Receiving;
     let cancel = format!("{}: {name}", if is_bad { "Put away" } else { "Cancel the upload" });
-    let choose_name = format!("{choose}: {name}");
+    let choose = choose.map(|label| {
+        let choose_name = format!("{label}: {name}");
+        view! { <FileButton id=id name=choose_name label=label accept=accept target=target on_files=on_files/> }
+    });
     let note = view! {
         <div class="upload upload-note" class:upload-bad=is_bad>
             <p class="upload-line">
@@ -62,14 +68,7 @@ pub fn ResumeNote(
                 {line}
             </p>
             <div class="upload-actions">
-                <FileButton
-                    id=id
-                    name=choose_name
-                    label=choose
-                    accept=accept
-                    target=target
-                    on_files=on_files
-                />
+                {choose}
                 <button type="button" class="btn-icon noscript:hidden" aria-label=cancel on:click=move |_| {
                     on_cancel.run(());
                     focus::on("#step");

@@ -1,10 +1,19 @@
 //! What a track is called, edited in its row; without scripts a form of its own.
 
 use leptos::{html, prelude::*};
-use vwaza::domain::{ids::TrackId, problem::FieldErrors, release::title_hints, track::TrackView};
+use vwaza::domain::{
+    ids::TrackId,
+    problem::FieldErrors,
+    release::title_hints,
+    track::{RawTrack, TrackView},
+};
 
 use super::track_row::TrackEvent;
-use crate::components::icon::{Icon, IconName};
+use crate::{
+    api::tracks::SaveTrack,
+    components::icon::{Icon, IconName},
+    state::flash,
+};
 
 #[component]
 pub fn TrackFields(
@@ -20,6 +29,11 @@ pub fn TrackFields(
     let hints =
         move || title_hints(&title.get()).into_iter().map(|hint| view! { <p class="hint">{hint}</p> }).collect_view();
     let more = Memo::new(move |_| track.with(summary));
+    // What is no ISRC is not part of any track.
+    let refused = flash::refused_of::<SaveTrack>(&id.to_string());
+    let typed_isrc = refused.and_then(|_| flash::typed_group::<SaveTrack, RawTrack>("track")).map(|typed| typed.isrc);
+    // Without scripts nobody else opens what an error stands in.
+    let is_open = errors.with_untracked(|errors| errors.get("title_version").or(errors.get("isrc")).is_some());
     view! {
         <form
             class="track-fields"
@@ -44,7 +58,7 @@ pub fn TrackFields(
             />
             {hints}
             <div class="track-foot">
-                <details class="track-more">
+                <details class="track-more" open=is_open>
                     <summary>
                         <span class="visually-hidden">{move || format!("Track {}: ", track.with(|track| track.number))}</span>
                         {more}
@@ -62,7 +76,10 @@ pub fn TrackFields(
                         name="track[isrc]"
                         label="ISRC"
                         placeholder="GB-AYE-06-01498"
-                        value=move || track.with(|track| track.isrc.as_ref().map(ToString::to_string).unwrap_or_default())
+                        value=move || {
+                            let typed = typed_isrc.clone();
+                            typed.unwrap_or_else(|| track.with(|track| track.isrc.as_ref().map(ToString::to_string).unwrap_or_default()))
+                        }
                         error=move || error_of(errors, "isrc")
                     />
                     <label class="track-explicit">

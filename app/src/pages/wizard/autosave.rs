@@ -38,6 +38,7 @@ pub(super) struct Autosave {
     due: RwSignal<Option<Occasion>>,
     timer: StoredValue<Option<TimeoutHandle>>,
     pending: Memo<bool>,
+    latest: Latest,
 }
 
 impl Autosave {
@@ -54,14 +55,16 @@ impl Autosave {
         S: ServerFn<Output = ReleaseView, Error = AppError> + Clone + Serialize + 'static,
     {
         let toasts = Toasts::get();
-        let autosave =
-            Self { unsaved: RwSignal::new(false), due: RwSignal::new(None), timer: StoredValue::new(None), pending };
+        let (unsaved, due) = (RwSignal::new(false), RwSignal::new(None));
+        let autosave = Self { unsaved, due, timer: StoredValue::new(None), pending, latest };
         Effect::new(move || {
             if !pending.get()
+                && !latest.just_saved()
                 && let Some(occasion) = autosave.due.get()
             {
                 autosave.due.set(None);
                 autosave.unsaved.set(false);
+                latest.saves();
                 untrack(|| save(occasion));
             }
         });
@@ -96,6 +99,7 @@ impl Autosave {
 
     pub(super) fn now(self) {
         self.stop_timer();
+        self.latest.save_at_once();
         self.due.set(Some(Occasion::Left));
     }
 

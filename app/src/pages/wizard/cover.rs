@@ -33,12 +33,13 @@ pub(super) fn Cover(latest: Latest) -> impl IntoView {
     let id = latest.id();
     let uploads = Uploads::get();
     announce_uploads(latest);
+    let preview = preview(latest);
     let on_files = Callback::new(move |files| uploads.add(id, UploadTarget::Cover(id), files));
     view! {
         <section class="card stack">
             <StepHead step=Step::Cover/>
             <div class="cover-step">
-                <Picture latest/>
+                <Picture latest preview/>
                 <div class="stack">
                     <DropZone
                         id="cover"
@@ -51,7 +52,7 @@ pub(super) fn Cover(latest: Latest) -> impl IntoView {
                         on_files=on_files
                     />
                     <Progress latest on_files/>
-                    <Facts latest/>
+                    <Facts latest preview/>
                 </div>
             </div>
             <div class="wizard-actions">
@@ -62,21 +63,24 @@ pub(super) fn Cover(latest: Latest) -> impl IntoView {
     }
 }
 
-/// The newest cover there is: from this computer until the server has it whole.
-#[component]
-fn Picture(latest: Latest) -> impl IntoView {
-    let id = latest.id();
-    let uploads = Uploads::get();
-    let stored = Memo::new(move |_| latest.with(|release| shown_cover(&release.cover)));
+/// The address of a cover on this computer that the server has not examined yet.
+fn preview(latest: Latest) -> Memo<Option<String>> {
+    let (id, uploads) = (latest.id(), Uploads::get());
     let is_ready = Memo::new(move |_| latest.with(|release| release.cover.state() == FileState::Ready));
-    let preview = Memo::new(move |_| {
+    Memo::new(move |_| {
         let task = uploads.of_cover(id)?;
         match task.state() {
             TaskState::Refused(_) => None,
             TaskState::Done if is_ready.get() => None,
             _ => task.preview,
         }
-    });
+    })
+}
+
+/// The newest cover there is: from this computer until the server has it whole.
+#[component]
+fn Picture(latest: Latest, preview: Memo<Option<String>>) -> impl IntoView {
+    let stored = Memo::new(move |_| latest.with(|release| shown_cover(&release.cover)));
     let alt = move || format!("Cover of {}", latest.with(|release| release.display_title()));
     move || match preview.get() {
         Some(address) => {
@@ -156,10 +160,13 @@ fn failure(file: &CoverFile) -> Option<String> {
     }
 }
 
-/// What was found in the cover in place, and what stores will mind.
+/// What was found in the cover that is shown, and what stores will mind. Nothing is known of one that is still on this computer.
 #[component]
-fn Facts(latest: Latest) -> impl IntoView {
-    let facts = Memo::new(move |_| latest.with(|release| release.cover.current.as_ref()?.facts.clone()));
+fn Facts(latest: Latest, preview: Memo<Option<String>>) -> impl IntoView {
+    let facts = Memo::new(move |_| {
+        let is_stored = preview.with(Option::is_none);
+        latest.with(|release| release.cover.current.as_ref().filter(|_| is_stored)?.facts.clone())
+    });
     move || {
         facts.get().map(|facts| {
             let warnings = cover_warnings(&facts)

@@ -1,6 +1,6 @@
 //! The first step: what the release is called and what stores ask about it.
 
-use leptos::{html, prelude::*, server_fn::ServerFn};
+use leptos::{html, prelude::*, server_fn::ServerFn, wasm_bindgen::JsCast, web_sys::HtmlInputElement};
 use leptos_router::hooks::use_navigate;
 use vwaza::domain::{
     problem::{FieldErrors, Problem},
@@ -20,6 +20,7 @@ use crate::{
         field::{Field, SelectField, TextField, described_by},
         focus,
     },
+    state::flash,
 };
 
 #[component]
@@ -30,10 +31,15 @@ pub(super) fn Details(latest: Latest) -> impl IntoView {
     let form = NodeRef::<html::Form>::new();
     let saved = Memo::new(move |_| latest.with(|release| RawDetails::from(&release.details)));
     // Without scripts the answer to the last form comes with the page.
-    let first_answer = ServerAction::<SaveDetails>::new().value().get_untracked().and_then(Result::err);
-    let errors = RwSignal::new(first_answer.as_ref().map(|error| error.fields.clone()).unwrap_or_default());
+    let first_answer = flash::refused::<SaveDetails>();
+    // What left our lists since it was chosen is marked at once.
+    let errors = RwSignal::new(match &first_answer {
+        Some(error) => error.fields.clone(),
+        None => mistakes_in(&saved.get_untracked()),
+    });
     let first_note = first_answer.filter(|error| error.fields.is_empty()).map(|error| view! { <ErrorNote error/> });
-    let left = RwSignal::new(Line::take_back(id.0).map(|form: SaveDetails| form.details));
+    let typed = flash::typed_group::<SaveDetails, RawDetails>("details");
+    let left = RwSignal::new(Line::take_back(id.0).map(|form: SaveDetails| form.details).or(typed));
     let shown = Memo::new(move |_| left.get().unwrap_or_else(|| saved.get()));
     let sent = StoredValue::new(saved.get_untracked());
     let is_leaving = RwSignal::new(false);
@@ -41,10 +47,10 @@ pub(super) fn Details(latest: Latest) -> impl IntoView {
     // What the form holds, without what is refused.
     let read = move || {
         let SaveDetails { details: filled, .. } = read_form(form)?;
-        let refused = match filled.parse() {
-            Err(Problem::Invalid(refused)) => refused,
-            _ => FieldErrors::default(),
-        };
+        let mut refused = mistakes_in(&filled);
+        if has_half_a_date(form) {
+            refused.add("release_date", "Fill in day, month and year.");
+        }
         Some((saved.with_untracked(|saved| without_refused(&filled, saved, &refused))?, refused))
     };
     let check = move |occasion| {
@@ -108,6 +114,7 @@ pub(super) fn Details(latest: Latest) -> impl IntoView {
         <form
             class="card stack"
             method="post"
+            novalidate
             action=SaveDetails::url()
             node_ref=form
             on:input=move |_| {
@@ -131,6 +138,20 @@ pub(super) fn Details(latest: Latest) -> impl IntoView {
             </div>
         </form>
     }
+}
+
+fn mistakes_in(details: &RawDetails) -> FieldErrors {
+    match details.parse() {
+        Err(Problem::Invalid(refused)) => refused,
+        _ => FieldErrors::default(),
+    }
+}
+
+/// A date that is not filled in whole is as empty to a form as none at all.
+fn has_half_a_date(form: NodeRef<html::Form>) -> bool {
+    let date = form.get_untracked().and_then(|form| form.query_selector("#release_date").ok().flatten());
+    let date = date.and_then(|date| date.dyn_into::<HtmlInputElement>().ok());
+    date.is_some_and(|date| date.validity().bad_input())
 }
 
 #[component]

@@ -1,6 +1,8 @@
 //! The newest that is known of the release: every answer of the server, wherever it was asked for, goes through here.
 
-use leptos::{prelude::*, task::spawn_local};
+use std::time::Duration;
+
+use leptos::{leptos_dom::helpers::TimeoutHandle, prelude::*, task::spawn_local};
 use vwaza::domain::{files::FileState, ids::ReleaseId, release::ReleaseView, upload::UploadKind};
 
 use crate::{
@@ -11,10 +13,16 @@ use crate::{
     },
 };
 
+/// The pause after each answer: 30 questions a minute at most, of the 100 requests that an address may send.
+const AFTER_ANSWER: Duration = Duration::from_secs(2);
+/// Between two saves of any of its forms: 24 a minute at most, however slowly somebody types.
+const BETWEEN_SAVES: Duration = Duration::from_millis(2500);
+
 /// One is on its way at a time, whatever changes meanwhile: then it is asked once more.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Question {
     None,
+    /// It is on its way, or was answered a moment ago.
     Asked,
     AskedAndOutdated,
 }
@@ -25,6 +33,10 @@ pub(super) struct Latest {
     release: RwSignal<ReleaseView>,
     uploads: Uploads,
     question: StoredValue<Question>,
+    /// Asks again after trouble.
+    again: StoredValue<Option<TimeoutHandle>>,
+    /// A form of this release was saved a moment ago.
+    just_saved: RwSignal<bool>,
 }
 
 impl Latest {
@@ -36,7 +48,10 @@ impl Latest {
             release: RwSignal::new(release),
             uploads,
             question: StoredValue::new(Question::None),
+            again: StoredValue::new(None),
+            just_saved: RwSignal::new(false),
         };
+        on_cleanup(move || latest.stop_timer());
         Effect::new(move |last: Option<(u64, u64)>| {
             let now = (live.get(), uploads.changes());
             if last.is_some_and(|last| last != now) {
@@ -75,32 +90,74 @@ impl Latest {
         });
     }
 
+    /// Whether a form waits before it saves.
+    pub(super) fn just_saved(self) -> bool {
+        self.just_saved.get()
+    }
+
+    /// Makes all forms of this release wait for a moment.
+    pub(super) fn saves(self) {
+        self.just_saved.set(true);
+        let is_over = move || {
+            // Nobody waits any more where the wizard was left.
+            let _ = self.just_saved.try_set(false);
+        };
+        set_timeout(is_over, BETWEEN_SAVES);
+    }
+
+    /// For somebody who has pressed a button.
+    pub(super) fn save_at_once(self) {
+        self.just_saved.set(false);
+    }
+
     pub(super) fn refetch(self) {
         match self.question.try_get_value() {
-            Some(Question::None) => spawn_local(self.ask()),
+            Some(Question::None) => {
+                self.question.set_value(Question::Asked);
+                spawn_local(self.ask());
+            }
             Some(_) => self.question.set_value(Question::AskedAndOutdated),
             None => {}
         }
     }
 
+    fn ask_again_after(self, wait: Option<Duration>) {
+        let again = wait.and_then(|wait| set_timeout_with_handle(move || self.refetch(), wait).ok());
+        self.again.set_value(again);
+    }
+
+    fn stop_timer(self) {
+        if let Some(Some(timer)) = self.again.try_update_value(Option::take) {
+            timer.clear();
+        }
+    }
+
     async fn ask(self) {
-        loop {
-            self.question.set_value(Question::Asked);
-            let done = self.uploads.done(self.id);
-            let answer = release(self.id).await;
-            let Some(question) = self.question.try_get_value() else { return };
-            // Trouble on the way leaves what is there; the next change asks again.
-            if let Ok(answer) = answer {
+        let done = self.uploads.done(self.id);
+        let answer = release(self.id).await;
+        if self.question.try_get_value().is_none() {
+            return;
+        }
+        self.stop_timer();
+        match answer {
+            Ok(answer) => {
                 // The preview of a cover stays until there are thumbnails.
                 let is_shown =
                     |task: &&Task| task.target.kind() == UploadKind::Audio || answer.cover.state() == FileState::Ready;
                 done.iter().filter(is_shown).for_each(|task| self.uploads.forget(task));
                 self.accept(answer);
             }
-            if question != Question::AskedAndOutdated {
-                break;
-            }
+            // Trouble on the way leaves what is there. The change that was asked about may be the last one for long.
+            Err(error) => self.ask_again_after(error.again_after()),
         }
+        set_timeout(move || self.pause_is_over(), AFTER_ANSWER);
+    }
+
+    fn pause_is_over(self) {
+        let Some(question) = self.question.try_get_value() else { return };
         self.question.set_value(Question::None);
+        if question == Question::AskedAndOutdated {
+            self.refetch();
+        }
     }
 }

@@ -1,25 +1,28 @@
 //! The last step: everything once more on one page, what is missing, and the button.
 
-use leptos::prelude::*;
+use leptos::{prelude::*, server_fn::ServerFn};
 use vwaza::domain::{
     files::FileState,
-    release::{ReleaseView, Step},
+    ids::{ReleaseId, TrackId},
+    release::{Missing, ReleaseView, Step},
     track::TrackView,
     upload::UploadTarget,
 };
 
-use super::{StepHead, latest::Latest};
+use super::{StepHead, latest::Latest, tracks::RemoveDialog};
 use crate::{
-    api::releases::SubmitRelease,
+    api::{releases::SubmitRelease, tracks::RemoveTrack},
     components::{
         checklist::MissingLinks,
         cover::{Cover, shown_cover},
+        focus,
         form::{FormErrors, FormNote},
         icon::{Icon, IconName},
         release_facts::ReleaseFacts,
         track_list::TrackList,
     },
     state::{
+        flash::form_action,
         session::Session,
         uploads::{Task, Uploads},
     },
@@ -28,7 +31,7 @@ use crate::{
 #[component]
 pub(super) fn Submit(latest: Latest) -> impl IntoView {
     let id = latest.id();
-    let action = ServerAction::<SubmitRelease>::new();
+    let action = form_action::<SubmitRelease>();
     let errors = FormErrors::of(move || action.value().get().and_then(Result::err)).in_note();
     // Files that the server has not heard of yet are missing, too.
     let uploads = Uploads::get();
@@ -38,6 +41,12 @@ pub(super) fn Submit(latest: Latest) -> impl IntoView {
     let must_verify = Memo::new(move |_| session.actor().is_some_and(|actor| actor.must_verify_email));
     let is_complete =
         Memo::new(move |_| missing.with(Vec::is_empty) && waiting.with(Vec::is_empty) && !must_verify.get());
+    let asked = RwSignal::new(None::<TrackView>);
+    let is_asking = RwSignal::new(false);
+    let on_remove = Callback::new(move |id: TrackId| {
+        asked.set(latest.with_untracked(|release| release.tracks.iter().find(|track| track.id == id).cloned()));
+        is_asking.set(true);
+    });
     view! {
         <section class="stack">
             <StepHead step=Step::Submit text="This is what goes to review. You can withdraw it while it waits."/>
@@ -45,7 +54,7 @@ pub(super) fn Submit(latest: Latest) -> impl IntoView {
             <div class="card stack">
                 <FormNote errors/>
                 <Show when=move || !is_complete.get() fallback=move || view! { <Complete latest/> }>
-                    <Reasons latest waiting must_verify/>
+                    <Reasons id missing waiting must_verify on_remove/>
                 </Show>
                 <ActionForm action=action>
                     <input type="hidden" name="id" value=id.to_string()/>
@@ -65,15 +74,25 @@ pub(super) fn Submit(latest: Latest) -> impl IntoView {
                     </button>
                 </ActionForm>
             </div>
+            <RemoveDialog latest asked open=is_asking then="#submit-state"/>
         </section>
     }
 }
 
-/// What is missing, each item a link to where it is mended.
+/// What is missing, each item a link to where it is mended; a track without a file may also be removed.
 #[component]
-fn Reasons(latest: Latest, waiting: Memo<Vec<Task>>, must_verify: Memo<bool>) -> impl IntoView {
-    let id = latest.id();
-    let items = move || view! { <MissingLinks id missing=latest.with(ReleaseView::missing)/> };
+fn Reasons(
+    id: ReleaseId,
+    missing: Memo<Vec<Missing>>,
+    waiting: Memo<Vec<Task>>,
+    must_verify: Memo<bool>,
+    on_remove: Callback<TrackId>,
+) -> impl IntoView {
+    let items = move || {
+        let others = missing.get().into_iter().filter(|item| item.track.is_none()).collect();
+        view! { <MissingLinks id missing=others/> }
+    };
+    let files = move || missing.get().into_iter().filter_map(|item| Some((item.track?, item))).collect::<Vec<_>>();
     let waiting = move || {
         let files = waiting.with(Vec::len);
         let covers = waiting.with(|tasks| tasks.iter().filter(|task| task.target == UploadTarget::Cover(id)).count());
@@ -94,10 +113,51 @@ fn Reasons(latest: Latest, waiting: Memo<Vec<Task>>, must_verify: Memo<bool>) ->
         })
     };
     view! {
-        <div id="submit-state" class="stack-tight">
+        <div id="submit-state" class="stack-tight" tabindex="-1">
             <h3 class="submit-state-title"><Icon name=IconName::Circle/>"Before you can submit"</h3>
-            <ul class="submit-missing">{items}{waiting}{address}</ul>
+            <ul class="submit-missing">
+                {items}
+                <For
+                    each=files
+                    key=|(track, item)| (*track, item.message.clone())
+                    children=move |(track, item)| view! { <MissingFile id track item on_remove/> }
+                />
+                {waiting}
+                {address}
+            </ul>
         </div>
+    }
+}
+
+/// A track whose file is not here: its upload is continued in its row, or the track is removed.
+#[component]
+fn MissingFile(id: ReleaseId, track: TrackId, item: Missing, on_remove: Callback<TrackId>) -> impl IntoView {
+    let words = item.sentence();
+    let address = format!("/releases/{id}/{}#{}", item.step.slug(), item.field);
+    let (go_on, remove) = (format!("Continue: {words}"), format!("Remove: {words}"));
+    let again = move |_| focus::anchor(&item.field);
+    view! {
+        <li class="submit-file">
+            <span>{words}</span>
+            <span class="submit-file-actions">
+                <a class="btn btn-small" href=address aria-label=go_on on:click=again>
+                    "Continue"
+                </a>
+                <form
+                    method="post"
+                    action=RemoveTrack::url()
+                    on:submit=move |event| {
+                        event.prevent_default();
+                        on_remove.run(track);
+                    }
+                >
+                    <input type="hidden" name="id" value=track.to_string()/>
+                    <button type="submit" class="btn btn-quiet btn-small" aria-label=remove>
+                        "Remove"
+                    </button>
+                </form>
+            </span>
+        </li>
     }
 }
 
@@ -111,7 +171,7 @@ fn Complete(latest: Latest) -> impl IntoView {
         })
     });
     view! {
-        <div id="submit-state" class="stack-tight">
+        <div id="submit-state" class="stack-tight" tabindex="-1">
             <h3 class="submit-state-title"><Icon name=IconName::Done/>"Everything is here"</h3>
             <p class="meta">
                 {move || match pending.get() {

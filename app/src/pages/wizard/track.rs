@@ -24,7 +24,7 @@ use super::{
 use crate::{
     api::{tracks::SaveTrack, uploads::cancel_upload},
     components::uploads::track_row::{TrackEvent, TrackRow, TrackTable},
-    state::{toasts::Toasts, uploads::Uploads},
+    state::{flash, toasts::Toasts, uploads::Uploads},
 };
 
 #[component]
@@ -40,8 +40,11 @@ pub(super) fn Track(
     let (uploads, toasts, announcer) = (Uploads::get(), Toasts::get(), Announcer::get());
     let action = Action::new_unsync(move |form: &SaveTrack| Line::of(id.0).send(form.clone()));
     let form = NodeRef::<html::Form>::new();
-    let errors = RwSignal::new(FieldErrors::default());
-    let left = RwSignal::new(Line::take_back(id.0).map(|form: SaveTrack| form.track));
+    // Without scripts the answer to the last form comes with the page.
+    let refused = flash::refused_of::<SaveTrack>(&id.to_string());
+    let typed = refused.as_ref().and_then(|_| flash::typed_group::<SaveTrack, RawTrack>("track"));
+    let errors = RwSignal::new(refused.map(|error| error.fields).unwrap_or_default());
+    let left = RwSignal::new(Line::take_back(id.0).map(|form: SaveTrack| form.track).or(typed));
     let shown = Memo::new(move |_| match left.get() {
         Some(left) => with_raw(track.get(), left),
         None => track.get(),

@@ -29,6 +29,7 @@ use crate::{
         },
     },
     state::{
+        flash::refused,
         limits,
         toasts::Toasts,
         uploads::{TaskState, Uploads},
@@ -65,22 +66,15 @@ pub(super) fn Tracks(latest: Latest, order: Order) -> impl IntoView {
     }
 }
 
-/// What the forms that work without scripts came to.
+/// What the forms that work without scripts came to. The row says what is wrong with its fields, too.
 #[component]
 fn FormErrors() -> impl IntoView {
-    let save = ServerAction::<SaveTrack>::new().value().get_untracked().and_then(Result::err);
-    let reorder = ServerAction::<MoveTrack>::new().value().get_untracked().and_then(Result::err);
-    let remove = ServerAction::<RemoveTrack>::new().value().get_untracked().and_then(Result::err);
+    let (save, reorder, remove) = (refused::<SaveTrack>(), refused::<MoveTrack>(), refused::<RemoveTrack>());
     [save, reorder, remove]
         .into_iter()
         .flatten()
-        .map(|mut error| {
-            // The fields it names are somewhere in the table: their sentences say more than "some fields".
-            if !error.fields.is_empty() {
-                error.message = error.fields.0.values().cloned().collect::<Vec<_>>().join(" ");
-            }
-            view! { <ErrorNote error/> }
-        })
+        // The fields it names are somewhere in the table: their sentences say more than "some fields".
+        .map(|error| view! { <ErrorNote error=error.with_fields_in_message()/> })
         .collect_view()
 }
 
@@ -137,13 +131,19 @@ fn Table(latest: Latest, order: Order, address: String) -> impl IntoView {
                 />
             </tbody>
         </table>
-        <RemoveDialog latest asked open=is_asking/>
+        <RemoveDialog latest asked open=is_asking then="#tracks"/>
     }
 }
 
 /// Removing a track takes its audio along: so it is asked for twice.
 #[component]
-fn RemoveDialog(latest: Latest, asked: RwSignal<Option<TrackView>>, open: RwSignal<bool>) -> impl IntoView {
+pub(super) fn RemoveDialog(
+    latest: Latest,
+    asked: RwSignal<Option<TrackView>>,
+    open: RwSignal<bool>,
+    /// What gets the focus once the track is removed: a CSS selector.
+    then: &'static str,
+) -> impl IntoView {
     let (uploads, toasts, announcer) = (Uploads::get(), Toasts::get(), Announcer::get());
     let remove = move |id: TrackId, title: String| {
         if let Some(task) = untrack(|| uploads.of_track(id)) {
@@ -154,7 +154,7 @@ fn RemoveDialog(latest: Latest, asked: RwSignal<Option<TrackView>>, open: RwSign
                 Ok(release) => {
                     latest.accept(release);
                     announcer.say(format!("“{title}” is removed"));
-                    focus::on("#tracks");
+                    focus::on(then);
                 }
                 Err(error) => toasts.error(&error),
             }
@@ -165,7 +165,7 @@ fn RemoveDialog(latest: Latest, asked: RwSignal<Option<TrackView>>, open: RwSign
         <Dialog open=open title="Remove this track">
             <div class="stack">
                 <p>{move || format!("“{}” and its audio leave this release.", title())}</p>
-                <div class="wizard-actions">
+                <div class="dialog-actions">
                     <button type="button" class="btn" on:click=move |_| open.set(false)>
                         "Keep it"
                     </button>

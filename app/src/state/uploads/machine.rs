@@ -4,11 +4,13 @@ use std::cmp::Ordering;
 
 use vwaza::domain::{
     media::format_bytes,
-    upload::{UploadState, UploadStatus},
+    upload::{CHUNK_BYTES, UploadState, UploadStatus},
 };
 
 /// Longest pause before another try, in milliseconds.
 const MAX_PAUSE_MS: i32 = 60_000;
+/// Bytes. Chunks get no smaller: a proxy that takes less at once (nginx takes 1 MiB unless told otherwise) takes no uploads.
+const MIN_CHUNK_BYTES: u64 = CHUNK_BYTES / 32;
 /// Over this long the speed is averaged, in milliseconds: steady enough to read, quick enough to believe.
 const SPEED_WINDOW_MS: f64 = 5_000.0;
 /// Progress events closer to each other than this, in milliseconds, are not worth a change on the page.
@@ -203,6 +205,8 @@ impl SpeedMeter {
 pub struct Reply {
     /// 0 where there was none.
     pub status: u16,
+    /// Vwaza gave it, and not a proxy in front of it.
+    pub is_ours: bool,
     /// From `Upload-Offset`: the bytes that the server has.
     pub offset: Option<u64>,
     /// From the body of a refusal.
@@ -216,6 +220,8 @@ pub enum Next {
     Send {
         offset: u64,
     },
+    /// A proxy takes no such large chunks: send smaller ones.
+    SendLess,
     /// All bytes are there: hear what becomes of them.
     Complete,
     /// Learn the server's offset, then go on. `why` is the server's sentence, if it had one.
@@ -244,6 +250,9 @@ pub enum Pause {
 
 /// After the answer to a PATCH or a HEAD of an upload of `length` bytes.
 pub fn after_reply(reply: &Reply, length: u64) -> Next {
+    if reply.status != 0 && !reply.is_ours {
+        return after_proxy(reply.status);
+    }
     match (reply.status, reply.offset) {
         (200 | 204, Some(offset)) if offset >= length => Next::Complete,
         (200 | 204, Some(offset)) => Next::Send { offset },
@@ -253,9 +262,42 @@ pub fn after_reply(reply: &Reply, length: u64) -> Next {
         (401, _) => Next::SignIn,
         (413 | 415 | 422, _) => Next::Refuse(said(reply, "This file cannot be taken. Choose another one.")),
         (403 | 405 | 412, _) => Next::Fail(said(reply, "The server did not take these bytes. Try again.")),
-        // Among them 400, by which a proxy passes on that the line dropped in the middle of a chunk.
+        // Among them 400, for a line that dropped in the middle of a chunk.
         _ => Next::Ask { pause: Pause::Growing, why: reply.message.clone() },
     }
+}
+
+/// After an answer that Vwaza has not given: it says nothing about the file, nor about the upload.
+fn after_proxy(status: u16) -> Next {
+    match status {
+        413 => Next::SendLess,
+        // Whoever could let the person through asks for a sign-in, or shows a page that does.
+        200..=399 | 401 | 403 | 407 | 511 => Next::Fail(format!(
+            "A server in front of Vwaza answered instead of it ({status}). It may want you to sign in: open Vwaza in a new tab, then try \
+             again here."
+        )),
+        405 | 411 | 415 | 422 | 451 | 501 => Next::Fail(format!(
+            "A server in front of Vwaza refused these bytes ({status}). Your file is fine. Try again, or try another network."
+        )),
+        // Among them 400, by which a proxy passes on that the line dropped, and 404, while Vwaza behind it is started anew.
+        _ => Next::Ask {
+            pause: Pause::Growing,
+            why: Some(format!("A server in front of Vwaza cannot reach it ({status}). Your file is fine.")),
+        },
+    }
+}
+
+/// The size of the chunks after one of `bytes` was too large for a proxy; `None` where smaller ones make no sense.
+pub fn smaller_chunk(bytes: u64) -> Option<u64> {
+    Some(bytes / 2).filter(|half| *half >= MIN_CHUNK_BYTES)
+}
+
+/// What to say where even the smallest chunk is too large for a proxy.
+pub fn too_small_a_proxy() -> Next {
+    Next::Fail(format!(
+        "A server in front of Vwaza refused even a part of {}. Your file is fine. Try again, or try another network.",
+        format_bytes(MIN_CHUNK_BYTES)
+    ))
 }
 
 fn said(reply: &Reply, otherwise: &str) -> String {
@@ -346,7 +388,11 @@ mod tests {
     use super::*;
 
     fn reply(status: u16, offset: Option<u64>) -> Reply {
-        Reply { status, offset, message: None }
+        Reply { status, is_ours: true, offset, message: None }
+    }
+
+    fn of_a_proxy(status: u16) -> Next {
+        after_reply(&Reply { is_ours: false, ..reply(status, None) }, 10)
     }
 
     #[test]
@@ -366,8 +412,32 @@ mod tests {
             );
         }
         assert_eq!(after_reply(&reply(409, None), 10), Next::Ask { pause: Pause::None, why: None });
-        // A proxy's friendly page is no receipt.
-        assert_eq!(after_reply(&reply(200, None), 10), Next::Ask { pause: Pause::Growing, why: None });
+    }
+
+    #[test]
+    fn a_proxys_answer_says_nothing_about_the_file() {
+        assert_eq!(of_a_proxy(413), Next::SendLess);
+        for status in [200, 204, 302, 401, 403, 407, 511] {
+            let Next::Fail(words) = of_a_proxy(status) else { panic!("{status}") };
+            assert!(words.contains("in front of Vwaza") && words.contains("sign in"), "{status}: {words}");
+        }
+        for status in [405, 411, 415, 422, 501] {
+            let Next::Fail(words) = of_a_proxy(status) else { panic!("{status}") };
+            assert!(words.contains("in front of Vwaza") && !words.contains("sign in"), "{status}: {words}");
+        }
+        for status in [400, 404, 408, 409, 410, 429, 460, 500, 502, 503, 504, 520, 530] {
+            let Next::Ask { pause: Pause::Growing, why: Some(why) } = of_a_proxy(status) else { panic!("{status}") };
+            assert!(why.contains("in front of Vwaza"), "{status}: {why}");
+        }
+        // A line that broke is nobody's answer.
+        assert_eq!(of_a_proxy(0), Next::Ask { pause: Pause::Growing, why: None });
+    }
+
+    #[test]
+    fn chunks_get_smaller_down_to_what_any_proxy_takes() {
+        let sizes: Vec<u64> = std::iter::successors(Some(CHUNK_BYTES), |bytes| smaller_chunk(*bytes)).collect();
+        assert_eq!(sizes.len(), 6);
+        assert_eq!(sizes.last(), Some(&(256 * 1024)));
     }
 
     #[test]
@@ -388,7 +458,7 @@ mod tests {
 
     #[test]
     fn a_refusal_carries_the_servers_sentence() {
-        let refusal = Reply { status: 422, offset: None, message: Some("This is a video.".into()) };
+        let refusal = Reply { message: Some("This is a video.".into()), ..reply(422, None) };
         assert_eq!(after_reply(&refusal, 10), Next::Refuse("This is a video.".into()));
         assert_eq!(after_begin_error(413, "Too large."), Next::Refuse("Too large.".into()));
         assert_eq!(after_begin_error(503, "Down."), Next::Ask { pause: Pause::Growing, why: Some("Down.".into()) });

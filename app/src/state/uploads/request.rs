@@ -5,9 +5,8 @@ use std::{cell::Cell, rc::Rc};
 use js_sys::{Array, Promise, futures::JsFuture};
 use leptos::prelude::window;
 use serde::Deserialize;
-use vwaza::domain::upload::CHUNK_BYTES;
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
-use web_sys::{Blob, File, ProgressEvent, XmlHttpRequest};
+use web_sys::{Blob, File, ProgressEvent, RequestInit, RequestRedirect, Response, ResponseType, XmlHttpRequest};
 
 use super::machine::Reply;
 
@@ -15,9 +14,14 @@ use super::machine::Reply;
 const STALLED_MS: f64 = 90_000.0;
 const STALL_CHECK_MS: i32 = 10_000;
 
-/// What is wanted of the body of a refusal.
+/// The status of an answer that leads to another site, which a browser follows and then keeps to itself.
+const REDIRECTED: u16 = 302;
+
+/// What is wanted of the body of a refusal. A proxy's own, which may have a message too, does not repeat its status so.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Refusal {
+    status_code: u16,
     message: String,
 }
 
@@ -32,11 +36,11 @@ fn timer(milliseconds: i32) -> Promise {
     })
 }
 
-/// The next chunk from `offset` on; `None` where the browser cannot cut it out.
+/// The next `bytes` from `offset` on; `None` where the browser cannot cut them out.
 #[expect(clippy::cast_precision_loss, reason = "sizes of files are far below 2^52 bytes")]
-pub(super) fn chunk(file: &File, offset: u64) -> Option<Blob> {
+pub(super) fn chunk(file: &File, offset: u64, bytes: u64) -> Option<Blob> {
     // The end may lie behind the file's: then the rest is meant.
-    file.slice_with_f64_and_f64(offset as f64, (offset + CHUNK_BYTES) as f64).ok()
+    file.slice_with_f64_and_f64(offset as f64, (offset + bytes) as f64).ok()
 }
 
 /// Whether the file is still as it was chosen: a browser refuses to read one that has changed since.
@@ -65,6 +69,16 @@ pub(super) async fn patch(
 /// Asks how many bytes the server has.
 pub(super) async fn head(url: &str, hold: impl FnOnce(XmlHttpRequest)) -> Reply {
     ask("HEAD", url, &[], None, |_, _| {}, hold).await.unwrap_or_default()
+}
+
+/// Whether a request ends nowhere because a proxy leads it to another site, to sign in there, say.
+async fn is_sent_elsewhere(url: &str) -> bool {
+    let init = RequestInit::new();
+    init.set_method("HEAD");
+    init.set_redirect(RequestRedirect::Manual);
+    let answer = JsFuture::from(window().fetch_with_str_and_init(url, &init)).await;
+    let answer = answer.ok().and_then(|answer| answer.dyn_into::<Response>().ok());
+    answer.is_some_and(|answer| answer.type_() == ResponseType::Opaqueredirect)
 }
 
 async fn ask(
@@ -109,10 +123,16 @@ async fn ask(
         upload.set_onprogress(None);
     }
 
+    let status = match request.status()? {
+        0 if method == "HEAD" && is_sent_elsewhere(url).await => REDIRECTED,
+        status => status,
+    };
     let text = request.response_text().ok().flatten().unwrap_or_default();
+    let refusal = serde_json::from_str::<Refusal>(&text).ok().filter(|refusal| refusal.status_code == status);
     Ok(Reply {
-        status: request.status()?,
+        status,
+        is_ours: refusal.is_some() || request.get_response_header("Tus-Resumable")?.is_some(),
         offset: request.get_response_header("Upload-Offset")?.and_then(|offset| offset.parse().ok()),
-        message: serde_json::from_str::<Refusal>(&text).ok().map(|refusal| refusal.message),
+        message: refusal.map(|refusal| refusal.message),
     })
 }

@@ -9,7 +9,7 @@ use std::{
 use leptos::{ev, prelude::*, task::spawn_local};
 use vwaza::domain::{
     ids::ReleaseId,
-    upload::{RawIntent, UploadTarget},
+    upload::{CHUNK_BYTES, RawIntent, UploadTarget},
 };
 use web_sys::{File, XmlHttpRequest};
 
@@ -32,13 +32,16 @@ const AT_ONCE: usize = 3;
 const SESSION_POLL_MS: i32 = 5_000;
 /// Longest pause between two questions after a file that is being stored, in milliseconds.
 const MAX_STORING_PAUSE_MS: i32 = 15_000;
-/// Between two questions about any files that are being stored: 50 a minute of the 100 requests that an address may send.
-const BETWEEN_STORING_MS: i32 = 1200;
+/// Between two questions about any files that are being stored: 40 a minute of the 100 requests that an address may send. The questions
+/// and saves of a wizard are 54 more.
+const BETWEEN_STORING_MS: i32 = 1500;
 /// An upload that is gone again each time it is begun has some other trouble.
 const MAX_BEGINNINGS: u32 = 4;
 
 thread_local! {
     static SENDER: RefCell<Sender> = RefCell::default();
+    /// Bytes of a chunk, for all files of this tab: the proxy that wants smaller ones stands before all of them.
+    static CHUNK: Cell<u64> = const { Cell::new(CHUNK_BYTES) };
 }
 
 /// What cannot live in a signal: the browser's own objects.
@@ -217,6 +220,8 @@ impl Run {
             next = match next {
                 Next::BeginAgain => self.begin_again().await,
                 Next::Send { offset } => self.send(offset).await,
+                // Only a chunk that was sent is too large, and `send` knows which.
+                Next::SendLess => machine::too_small_a_proxy(),
                 Next::Ask { pause, why } => self.ask(pause, why).await,
                 Next::SignIn => {
                     self.failures = 0;
@@ -305,7 +310,8 @@ impl Run {
         let (Some(granted), Some(file)) = (self.granted(), with_local(self.task.id, |local| local.file.clone())) else {
             return Next::BeginAgain;
         };
-        let Some(chunk) = request::chunk(&file, offset) else { return changed_file() };
+        let bytes = CHUNK.get();
+        let Some(chunk) = request::chunk(&file, offset, bytes) else { return changed_file() };
         self.show(TaskState::Sending(self.progress(offset)));
         let shown = (self.task.state.clone(), self.meter.clone(), self.task.length);
         let (id, number) = (self.task.id, self.number);
@@ -325,7 +331,17 @@ impl Run {
         };
         let reply = request::patch(&granted.url, offset, &chunk, on_progress, |request| self.holds(request)).await;
         with_local(self.task.id, |local| local.request = None);
-        let next = machine::after_reply(&reply, self.task.length);
+        let next = match machine::after_reply(&reply, self.task.length) {
+            // Another file may have found out before: then its size is tried first.
+            Next::SendLess => match machine::smaller_chunk(bytes) {
+                Some(smaller) => {
+                    CHUNK.set(CHUNK.get().min(smaller));
+                    Next::Send { offset }
+                }
+                None => Next::SendLess,
+            },
+            next => next,
+        };
         match next {
             Next::Send { .. } | Next::Complete => self.failures = 0,
             _ => self.meter.update(|mut meter| {
