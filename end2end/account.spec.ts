@@ -158,6 +158,7 @@ test('an artist reads what happens to their data, takes it along and leaves', as
   const wizard = await new Home(page).newRelease();
   await page.goto('/account');
   await alive(page);
+  await expect(page.getByRole('region', { name: 'Security log' }).getByRole('listitem').first()).toContainText('Signed in');
   const region = page.getByRole('region', { name: 'Your data' });
   const downloading = page.waitForEvent('download');
   await region.getByRole('link', { name: 'Download your data' }).click();

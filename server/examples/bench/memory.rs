@@ -14,7 +14,9 @@ use crate::{
     server::Server,
 };
 
-const PEOPLE: usize = 8;
+/// Who signs in all the time, and who uploads and looks at pages.
+const CROWD: usize = 300;
+const ARTISTS: usize = 8;
 
 pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -> Outcome<()> {
     let (database, folder) = (TestDatabase::create(postgres).await, tempfile::tempdir()?);
@@ -27,11 +29,15 @@ pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -
 
     let email = sign_up(&server.url).await?;
     let memory = server.watch_memory();
-    sign_ins(&server.url, &email, PEOPLE, size.pick(Duration::from_secs(5), Duration::from_millis(500))).await?;
-    figures.add("memory: eight sign in all the time, peak", memory.peak_mib(), "MiB", Limit::AtMost(100.0));
+    let (crowd, round) = size.pick((CROWD, Duration::from_secs(60)), (ARTISTS, Duration::from_millis(500)));
+    sign_ins(&server.url, &email, crowd, round).await?;
+    figures.add("memory: 300 sign in all the time, peak", memory.peak_mib(), "MiB", Limit::AtMost(100.0));
+    let minute = size.pick(Duration::from_secs(60), Duration::ZERO);
+    sleep(minute).await;
+    figures.add("memory: a minute after sign-ins", server.memory_mib()[0], "MiB", Limit::AtMost(idle + 24.0));
 
     let song = song(size.pick(64_000_000, 1_000_000))?;
-    let artists = (0..PEOPLE).map(|_| async {
+    let artists = (0..ARTISTS).map(|_| async {
         let artist = Artist::with_a_release(&server.url).await?;
         artist.upload(&song).await?;
         for _ in 0..size.pick(100, 2) {
@@ -42,7 +48,7 @@ pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -
         Outcome::Ok(())
     });
     try_join_all(artists).await?;
-    sleep(size.pick(Duration::from_secs(60), Duration::ZERO)).await;
+    sleep(minute).await;
     let [after, of_files] = server.memory_mib();
     figures.add("memory: a minute after uploads and pages", after, "MiB", Limit::AtMost(idle + 24.0));
     figures.add("memory: a minute after, pages of files beside it", of_files, "MiB", Limit::None);

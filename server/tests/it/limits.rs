@@ -183,6 +183,8 @@ async fn a_server_on_loopback_with_a_public_address_believes_the_proxy_beside_it
     let app = spawn_app_with(&settings).await;
     assert_eq!(admitted(&app.anyone().from("203.0.113.1"), 10).await, 5);
     assert_eq!(admitted(&app.anyone().from("203.0.113.2"), 10).await, 5);
+    let told = "proxies on this machine are trusted, as the public address is elsewhere (VWAZA_TRUSTED_PROXIES)";
+    assert_eq!(app.log.events(told).len(), 1);
     // A client's own entry stands on the left.
     assert_eq!(admitted(&app.anyone().from("203.0.113.99, 203.0.113.1"), 1).await, 0);
 }
