@@ -54,7 +54,7 @@ test('a proxy that takes no chunk at all is told of', async ({ page }) => {
   });
   await wizard.chooseTracks('song.flac');
   const row = wizard.tracks().first();
-  await expect(row).toContainText('A server in front of Vwaza refused even a part of');
+  await expect(row).toContainText('A server in front of Vwaza blocks this upload even in parts of');
   await expect(row).not.toContainText('Choose another one');
   expect(sent.length).toBe(Math.log2(CHUNK_BYTES / (256 * 1024)) + 1);
   await page.unroute(UPLOADS);
@@ -76,7 +76,7 @@ for (const status of [400, 404, 429, 500, 502, 503, 504]) {
     });
     await wizard.chooseTracks('song.flac');
     const row = wizard.tracks().first();
-    await expect(row).toContainText(`A server in front of Vwaza cannot reach it (${status}). Your file is fine. It goes on by itself.`);
+    await expect(row).toContainText(`Vwaza can't be reached right now (${status}). Your file is fine. It goes on by itself.`);
     isOver();
     await wizard.expectPlayable('Night Bus');
     await expect(wizard.tracks()).toHaveCount(1);
@@ -94,7 +94,7 @@ for (const [name, answer] of [
     await page.route(UPLOADS, (route) => route.fulfill(answer));
     await wizard.chooseTracks('song.flac');
     const row = wizard.tracks().first();
-    await expect(row).toContainText(`A server in front of Vwaza answered instead of it (${answer.status})`);
+    await expect(row).toContainText(`Another server answered instead of Vwaza (${answer.status})`);
     await expect(row).toContainText('sign in');
     await expectAccessible(page);
     await page.unroute(UPLOADS);
@@ -108,7 +108,7 @@ test('a cover outlasts a proxy, too', async ({ page }) => {
   await wizard.go('Cover');
   await page.route(UPLOADS, (route) => route.fulfill(ownPage(403, 'Forbidden')));
   await wizard.chooseCover('cover-small.png');
-  await expect(wizard.coverStep()).toContainText('A server in front of Vwaza answered instead of it (403)');
+  await expect(wizard.coverStep()).toContainText('Another server answered instead of Vwaza (403)');
   await page.unroute(UPLOADS);
   await wizard.coverStep().getByRole('button', { name: /^Try again: / }).click();
   await expect(wizard.coverStep()).toContainText('1000 × 1000 px');

@@ -35,7 +35,7 @@ test('an admin retries a file that has failed for good, gives it up, and its art
     const before = await queue.failedAt(file);
     // Pressed twice, it is sent once.
     await queue.retry(file, 2);
-    await expect(admin.getByText('It is in the queue again.')).toBeVisible();
+    await expect(admin.getByText('The file is in the queue again.')).toBeVisible();
     await expect(admin.getByRole('alert')).toHaveCount(0);
     await expect(heading).toBeFocused();
     const failedAgain = async () => ![undefined, before].includes(await queue.failedAt(file));
@@ -58,8 +58,8 @@ test('an admin retries a file that has failed for good, gives it up, and its art
   await expectAccessible(page);
   await wizard.open('tracks');
   const row = wizard.tracks();
-  await expect(row).toContainText(`${file} was given up. This file is damaged`);
+  await expect(row).toContainText(`An admin discarded ${file}. This file is damaged`);
   await row.locator('input[type=file]').setInputFiles(fixture('song.aiff'));
-  await expect(row).not.toContainText('was given up');
+  await expect(row).not.toContainText('discarded');
   await expect(wizard.checklist()).not.toContainText('Replace');
 });

@@ -39,7 +39,7 @@ test('a rejected release is revised, submitted again and approved', async ({ pag
     await text.press('Control+End');
     await text.pressSequentially(' The rest is lovely.');
     await reasons.getByRole('button', { name: 'Reject with this reason' }).click();
-    await expect(admin.getByText('Rejected; its artist is told why.')).toBeVisible();
+    await expect(admin.getByText('Rejected. The artist gets your reason.')).toBeVisible();
   });
 
   await test.step('the artist reads why, word for word', async () => {

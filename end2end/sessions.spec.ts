@@ -38,7 +38,7 @@ for (const javaScriptEnabled of [true, false]) {
     await expect(sessions(laptop).getByRole('alert')).toHaveCount(0);
     if (javaScriptEnabled) {
       expect(sent, 'pressed twice, it is sent once').toHaveLength(1);
-      await expect(laptop.getByText('Signed out there.')).toBeVisible();
+      await expect(laptop.getByText('That browser is signed out.')).toBeVisible();
       await expect(sessions(laptop).getByRole('heading')).toBeFocused();
     }
     await expect(rows.filter({ hasText: 'Firefox' })).toHaveCount(0);

@@ -134,7 +134,7 @@ test('what became of a file that failed for good is told by its release, and its
   await wizard.chooseTracks('song.flac');
   const row = wizard.tracks();
   await expect(row).toContainText(`song.flac needs your attention. ${message}`);
-  await expect(row.getByRole('button', { name: 'Put away: song.flac' })).toHaveCount(1);
+  await expect(row.getByRole('button', { name: 'Dismiss: song.flac' })).toHaveCount(1);
   await expect(row.locator('input[type=file]')).toHaveCount(1);
 
   await test.step('an admin has it tried again', async () => {
@@ -155,7 +155,7 @@ test('what became of a file that failed for good is told by its release, and its
   });
   await row.getByLabel('Title', { exact: true }).fill('Night Bus, live');
   await row.getByLabel('Title', { exact: true }).blur();
-  await row.getByRole('button', { name: 'Put away: song.flac' }).click();
+  await row.getByRole('button', { name: 'Dismiss: song.flac' }).click();
   await expect(row).not.toContainText('needs your attention');
   saveTitle();
   await page.unrouteAll({ behavior: 'wait' });

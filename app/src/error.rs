@@ -113,7 +113,7 @@ impl AppError {
     fn not_ours() -> Self {
         Self::new(
             502,
-            "A server in front of Vwaza answered instead of it. What you saved is safe. Open Vwaza in a new tab: if it asks you to sign in, do so. \
+            "Another server answered instead of Vwaza. What you saved is safe. Open Vwaza in a new tab: if it asks you to sign in, do so. \
              Then try again.",
         )
     }
@@ -133,7 +133,7 @@ impl AppError {
     /// For a form that came after its session had ended.
     #[cfg(feature = "ssr")]
     pub fn was_signed_out() -> Self {
-        Self::new(401, "You were signed out, and this was not saved. It is all still here: send it again.")
+        Self::new(401, "You were signed out before this was saved. What you typed is still here. Save it again.")
     }
 
     /// Something broke on our side; the log says what.

@@ -69,8 +69,6 @@ pub(crate) struct Place {
 
 impl Places {
     pub(crate) fn new(count: usize, per_peer: Option<usize>, peers: Arc<Peers>) -> Self {
-        // Where there are few, no single peer takes all of them.
-        let per_peer = per_peer.map(|max| max.min((count / 2).max(1)));
         Self { count, per_peer, peers, taken: Mutex::default() }
     }
 

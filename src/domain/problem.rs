@@ -89,9 +89,7 @@ pub enum Problem {
     #[error("The server's disk is full. What arrived so far is kept; try again in a few minutes.")]
     DiskFull,
     /// 507: this artist's files take their share of the disk on which files wait to be stored.
-    #[error(
-        "Your other files have to be stored first: together they would take more of the server's disk than one artist may have."
-    )]
+    #[error("Your other files are still being stored. This upload continues when they are done.")]
     SpoolShare,
 }
 

@@ -18,9 +18,9 @@ use vwaza::{
 pub const PROFILE_SAVED: &str = "Profile saved.";
 pub const EMAIL_CHANGED: &str = "E-mail address changed.";
 pub const EMAIL_UNCONFIRMED: &str = "We sent a link to the new address. The address changes when you open it.";
-pub const VERIFICATION_SENT: &str = "Sent. Look into your spam folder, too.";
+pub const VERIFICATION_SENT: &str = "We sent the link again. If you don't see it, check your spam folder.";
 pub const PASSWORD_CHANGED: &str = "Password changed. You are signed out everywhere else.";
-pub const MAIL_PREFERENCE_SAVED: &str = "Your choice of mails is saved.";
+pub const MAIL_PREFERENCE_SAVED: &str = "Mail settings saved.";
 
 /// Who is signed in; `None` where nobody is.
 #[server(prefix = "/api", output = Json, endpoint = "account/current")]

@@ -6,12 +6,12 @@ use vwaza::domain::{ids::JobId, operations::QueueOverview};
 use super::json::Json;
 use crate::error::ApiResult;
 
-pub const RETRIED: &str = "It is in the queue again.";
+pub const RETRIED: &str = "The file is in the queue again.";
 
 pub fn discarded_words(is_told: bool) -> &'static str {
     match is_told {
         true => "It is discarded, and its artist is told.",
-        false => "It is discarded. Nothing waited for it any more.",
+        false => "File discarded. No release needs it.",
     }
 }
 

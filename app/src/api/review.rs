@@ -11,7 +11,7 @@ use super::json::Json;
 use crate::error::ApiResult;
 
 pub const APPROVED: &str = "Approved and published.";
-pub const REJECTED: &str = "Rejected; its artist is told why.";
+pub const REJECTED: &str = "Rejected. The artist gets your reason.";
 
 /// What waits for a verdict, oldest first.
 #[server(prefix = "/api", output = Json, endpoint = "review/queue")]

@@ -6,7 +6,7 @@ use vwaza::domain::{account::SessionView, ids::SessionId};
 use super::json::Json;
 use crate::error::ApiResult;
 
-pub const SESSION_ENDED: &str = "Signed out there.";
+pub const SESSION_ENDED: &str = "That browser is signed out.";
 pub const OTHER_SESSIONS_ENDED: &str = "You are signed out everywhere else.";
 
 #[server(prefix = "/api", output = Json, endpoint = "sessions/list")]

@@ -150,7 +150,7 @@ fn ProfileForm(action: ServerAction<SaveProfile>) -> impl IntoView {
                     label=if is_admin { "Name" } else { "Artist name" }
                     value=of_actor(typed::<SaveProfile>("artist_name"), |actor| actor.artist_name)
                     error=errors.field("artist_name")
-                    hint=if is_admin { "As artists read it beside your verdicts." } else { "As it appears on your releases." }
+                    hint=if is_admin { "Artists see this name beside your verdicts." } else { "As it appears on your releases." }
                     autocomplete="nickname"
                     required=true
                 />

@@ -277,8 +277,13 @@ async fn a_success_without_a_page_of_its_own_is_said_once() {
             &[("email", "new@example.com"), password],
             "We sent a link to the new address.",
         ),
-        ("account/send-verification", account, &[], "Sent. Look into your spam folder, too."),
-        ("account/save-mail-preference", account, &[], "Your choice of mails is saved."),
+        (
+            "account/send-verification",
+            account,
+            &[],
+            "We sent the link again. If you don't see it, check your spam folder.",
+        ),
+        ("account/save-mail-preference", account, &[], "Mail settings saved."),
         (
             "account/change-password",
             account,

@@ -235,13 +235,13 @@ async fn one_artists_files_leave_room_on_the_spool_for_others() {
     let mut waiting = Vec::new();
     for number in 1..=2 {
         let song = a_long_song(number);
-        let begun = ana.begin(target, "waiting.wav", song.len()).await;
+        let begun = ana.begin(target, &format!("{number}.wav"), song.len()).await;
         ana.patch(&begun.url, 0, song.slice(..song.len() - 1)).await.expect_status(204);
         waiting.push(begun);
     }
     let song = a_long_song(3);
     let begun = ana.begin(target, "third.wav", song.len()).await;
-    ana.patch(&begun.url, 0, song.clone()).await.expect_error(507, "Your other files have to be stored first");
+    ana.patch(&begun.url, 0, song.clone()).await.expect_error(507, "Your other files are still being stored");
     ben.attach(UploadTarget::NewTrack(ben.create_release().await), "song.wav", a_long_song(4)).await;
     // What she gives up makes room, and what has arrived of the third counts.
     ana.call_with("upload/cancel", "id", waiting[0].id).await.expect_status(200);

@@ -167,7 +167,7 @@ fn jpeg(source: &mut Source) -> Result<CoverFacts> {
         }
         scans += usize::from(marker == 0xDA);
         if scans > MAX_JPEG_SCANS {
-            return refused(422, "This JPEG is built up in more than 100 scans. Export it as a plain JPEG.");
+            return refused(422, "This JPEG has more than 100 progressive scans. Export it as a baseline JPEG.");
         }
         let Some(size) = source.array::<2>(offset + 2)? else { return incomplete() };
         let size = be16(&size, 0);

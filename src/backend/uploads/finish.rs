@@ -201,7 +201,9 @@ impl Uploads {
             return Err(Problem::Gone("What this file was for was removed while it uploaded.".into()).into());
         }
         match self.is_receiving(id).await? {
-            true => Err(Problem::Unavailable("This file is looked at once more. Ask again in a moment.".into()).into()),
+            true => {
+                Err(Problem::Unavailable("We're checking this file again. This takes about a minute.".into()).into())
+            }
             false => Ok(()),
         }
     }
@@ -289,7 +291,7 @@ fn not_what_was_announced() -> Refusal {
 
 /// It stays as it is: asking for it judges it again.
 fn judged_later() -> Problem {
-    Problem::Unavailable("Your file is here, but we are too busy to check it now. Ask again in a minute.".into())
+    Problem::Unavailable("We have your file. We can't check it right now; try again in a minute.".into())
 }
 
 struct Judged {

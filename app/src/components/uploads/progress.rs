@@ -72,7 +72,7 @@ pub fn UploadProgress(
                         class="btn-icon"
                         aria-label={
                             let named = cancel_name.clone();
-                            move || named(if is_bad.get() { "Put away" } else { "Cancel" })
+                            move || named(if is_bad.get() { "Dismiss" } else { "Cancel" })
                         }
                         on:click=move |_| {
                             on_command.run(Command::Cancel);

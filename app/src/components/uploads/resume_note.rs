@@ -50,13 +50,13 @@ pub fn ResumeNote(
         }
         UploadState::Discarded => {
             let why = pending.message.unwrap_or_else(|| "Upload it again.".into());
-            (format!("{name} was given up. {why}"), Some("Choose another"))
+            (format!("An admin discarded {name}. {why}"), Some("Choose another"))
         }
         // Nothing to be done about the others.
         _ => return None,
     };
     let is_bad = pending.state != UploadState::Receiving;
-    let cancel = format!("{}: {name}", if is_bad { "Put away" } else { "Cancel the upload" });
+    let cancel = format!("{}: {name}", if is_bad { "Dismiss" } else { "Cancel the upload" });
     let choose = choose.map(|label| {
         let choose_name = format!("{label}: {name}");
         view! { <FileButton id=id name=choose_name label=label accept=accept target=target on_files=on_files/> }

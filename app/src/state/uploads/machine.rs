@@ -273,16 +273,16 @@ fn after_proxy(status: u16) -> Next {
         413 => Next::SendLess,
         // Whoever could let the person through asks for a sign-in, or shows a page that does.
         200..=399 | 401 | 403 | 407 | 511 => Next::Fail(format!(
-            "A server in front of Vwaza answered instead of it ({status}). It may want you to sign in: open Vwaza in a new tab, then try \
+            "Another server answered instead of Vwaza ({status}). It may want you to sign in: open Vwaza in a new tab, then try \
              again here."
         )),
         405 | 411 | 415 | 422 | 451 | 501 => Next::Fail(format!(
-            "A server in front of Vwaza refused these bytes ({status}). Your file is fine. Try again, or try another network."
+            "A server in front of Vwaza blocked this upload ({status}). Your file is fine. Try again, or try another network."
         )),
         // Among them 400, by which a proxy passes on that the line dropped, and 404, while Vwaza behind it is started anew.
         _ => Next::Ask {
             pause: Pause::Growing,
-            why: Some(format!("A server in front of Vwaza cannot reach it ({status}). Your file is fine.")),
+            why: Some(format!("Vwaza can't be reached right now ({status}). Your file is fine.")),
         },
     }
 }
@@ -295,7 +295,7 @@ pub fn smaller_chunk(bytes: u64) -> Option<u64> {
 /// What to say where even the smallest chunk is too large for a proxy.
 pub fn too_small_a_proxy() -> Next {
     Next::Fail(format!(
-        "A server in front of Vwaza refused even a part of {}. Your file is fine. Try again, or try another network.",
+        "A server in front of Vwaza blocks this upload even in parts of {}. Your file is fine. Try another network.",
         format_bytes(MIN_CHUNK_BYTES)
     ))
 }
@@ -419,7 +419,7 @@ mod tests {
         assert_eq!(of_a_proxy(413), Next::SendLess);
         for status in [200, 204, 302, 401, 403, 407, 511] {
             let Next::Fail(words) = of_a_proxy(status) else { panic!("{status}") };
-            assert!(words.contains("in front of Vwaza") && words.contains("sign in"), "{status}: {words}");
+            assert!(words.contains("instead of Vwaza") && words.contains("sign in"), "{status}: {words}");
         }
         for status in [405, 411, 415, 422, 501] {
             let Next::Fail(words) = of_a_proxy(status) else { panic!("{status}") };
@@ -427,7 +427,7 @@ mod tests {
         }
         for status in [400, 404, 408, 409, 410, 429, 460, 500, 502, 503, 504, 520, 530] {
             let Next::Ask { pause: Pause::Growing, why: Some(why) } = of_a_proxy(status) else { panic!("{status}") };
-            assert!(why.contains("in front of Vwaza"), "{status}: {why}");
+            assert!(why.contains("can't be reached"), "{status}: {why}");
         }
         // A line that broke is nobody's answer.
         assert_eq!(of_a_proxy(0), Next::Ask { pause: Pause::Growing, why: None });
