@@ -228,3 +228,22 @@ fn reason_phrase(status: u16) -> &'static str {
         _ => "Internal Server Error",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_faults_have_an_id_for_support() {
+        let error = |status_code, retry_after| AppError {
+            status_code,
+            retry_after,
+            request_id: Some("an id".into()),
+            ..AppError::internal()
+        };
+        assert_eq!(error(500, None).support_id(), Some("an id"));
+        for (status_code, retry_after) in [(400, None), (401, None), (404, None), (429, Some(5)), (503, Some(2))] {
+            assert_eq!(error(status_code, retry_after).support_id(), None, "{status_code}");
+        }
+    }
+}
