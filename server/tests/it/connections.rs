@@ -30,7 +30,7 @@ async fn a_process_opens_no_more_connections_than_it_says() {
     let url = format!("{}?application_name=served", app.database_url());
     app.restart_with(&[("DATABASE_URL", &url), ("VWAZA_WORKER_CONCURRENCY", &CONCURRENCY.to_string())]).await;
     // One alone may not ask for so much at once.
-    let people = join_all(["Ana", "Ben", "Cleo", "Dora"].map(|name| app.artist(name))).await;
+    let people = join_all(["Ana", "Ben", "Cleo", "Dora", "Elif"].map(|name| app.artist(name))).await;
     let ana = &people[0];
     idle_jobs(&app.sql, ana, 3000).await;
     // Every one of these holds a connection for as long as the lock stands.
