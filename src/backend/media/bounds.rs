@@ -326,7 +326,7 @@ fn a_jpeg_in_many_pieces_is_refused() {
     cover(&segments(600)).0.expect("many parts of a profile are no reason to refuse a cover");
     cover(&scans(40)).0.expect("many scans are no reason to refuse a cover");
     assert!(message(cover(&segments(3000))).contains("too many pieces"));
-    assert!(message(cover(&scans(200))).contains("100 scans"));
+    assert!(message(cover(&scans(200))).contains("100 progressive scans"));
     // Both are refused in a walk through the header.
     let (verdict, bytes_read) = cover(&segments(5_000_000));
     assert!(verdict.is_err());
