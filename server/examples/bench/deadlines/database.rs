@@ -45,6 +45,11 @@ pub(super) async fn health_without_database(postgres: &str) -> Outcome<Duration>
         } else {
             proxy.cut()
         }
+        // Its last look is not older than 100 ms.
+        let gone = Instant::now();
+        let is_told = async || Ok((ask("/health").await? == StatusCode::SERVICE_UNAVAILABLE).then_some(()));
+        until("/health says that the database is gone", is_told).await?;
+        slowest = slowest.max(gone.elapsed());
         for _ in 0..5 {
             for (path, expected) in [("/health", StatusCode::SERVICE_UNAVAILABLE), ("/health/live", StatusCode::OK)] {
                 let asked = Instant::now();
