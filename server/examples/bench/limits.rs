@@ -98,7 +98,7 @@ async fn checks_in_redis_ms(checks: u32) -> Outcome<[f64; 2]> {
     Ok([percentile(&milliseconds, 99), hanging])
 }
 
-pub(crate) async fn sign_up(url: &str) -> Outcome<String> {
+async fn sign_up(url: &str) -> Outcome<String> {
     let email = "bench@example.com".to_owned();
     let form = [("artist_name", "Bench"), ("email", &*email), ("password", PASSWORD)];
     Browser::new().post(format!("{url}/api/account/sign-up")).form(&form).send().await?.error_for_status()?;
@@ -106,7 +106,7 @@ pub(crate) async fn sign_up(url: &str) -> Outcome<String> {
 }
 
 /// So many people sign in all the time; one who hears that the server is busy tries again. Returns the sign-ins per second.
-pub(crate) async fn sign_ins(url: &str, email: &str, people: usize, round: Duration) -> Outcome<f64> {
+async fn sign_ins(url: &str, email: &str, people: usize, round: Duration) -> Outcome<f64> {
     let began = Instant::now();
     let people = (0..people).map(|_| async {
         let (browser, mut sign_ins) = (Browser::new(), 0);

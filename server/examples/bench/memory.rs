@@ -1,8 +1,9 @@
 //! The memory that the server takes when nothing happens, while many sign in, and a minute after any load.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
+use reqwest::Client;
 use testing::TestDatabase;
 use tokio::time::sleep;
 
@@ -10,7 +11,6 @@ use crate::{
     Outcome, Size,
     artist::{Artist, song},
     figures::{Figures, Limit},
-    limits::{sign_ins, sign_up},
     server::Server,
 };
 
@@ -20,17 +20,18 @@ const ARTISTS: usize = 8;
 
 pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -> Outcome<()> {
     let (database, folder) = (TestDatabase::create(postgres).await, tempfile::tempdir()?);
-    let server = Server::start(&database.url(), folder.path(), &[])?;
+    // The crowd comes from one address.
+    let settings = [("VWAZA_LIMIT_CONNECTIONS_PER_PEER", "1000"), ("VWAZA_LIMIT_REQUESTS_PER_ADDRESS", "1000")];
+    let server = Server::start(&database.url(), folder.path(), &settings)?;
     // What the start took is given back.
     sleep(size.pick(Duration::from_secs(10), Duration::ZERO)).await;
     let [idle, of_files] = server.memory_mib();
     figures.add("memory: idle", idle, "MiB", Limit::AtMost(25.0));
     figures.add("memory: idle, pages of files beside it", of_files, "MiB", Limit::None);
 
-    let email = sign_up(&server.url).await?;
     let memory = server.watch_memory();
     let (crowd, round) = size.pick((CROWD, Duration::from_secs(60)), (ARTISTS, Duration::from_millis(500)));
-    sign_ins(&server.url, &email, crowd, round).await?;
+    sign_in_all_the_time(&server.url, crowd, round).await?;
     figures.add("memory: 300 sign in all the time, peak", memory.peak_mib(), "MiB", Limit::AtMost(100.0));
     let minute = size.pick(Duration::from_secs(60), Duration::ZERO);
     sleep(minute).await;
@@ -52,5 +53,20 @@ pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -
     let [after, of_files] = server.memory_mib();
     figures.add("memory: a minute after uploads and pages", after, "MiB", Limit::AtMost(idle + 24.0));
     figures.add("memory: a minute after, pages of files beside it", of_files, "MiB", Limit::None);
+    Ok(())
+}
+
+/// Each tries another account that there is not: the server hashes as much as for one that there is, and no account's own limit is met.
+async fn sign_in_all_the_time(url: &str, people: usize, round: Duration) -> Outcome<()> {
+    let began = Instant::now();
+    let people = (0..people).map(|person| async move {
+        let (browser, email) = (Client::new(), format!("{person}@example.com"));
+        while began.elapsed() < round {
+            let form = [("email", email.as_str()), ("password", "correct horse battery")];
+            browser.post(format!("{url}/api/account/sign-in")).form(&form).send().await?;
+        }
+        Outcome::Ok(())
+    });
+    try_join_all(people).await?;
     Ok(())
 }
