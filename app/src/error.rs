@@ -76,7 +76,7 @@ impl AppError {
         self.status_code == 401
     }
 
-    /// What support finds the cause by. Only of our own faults: what somebody mistyped, or may not see, is no case for support.
+    /// The id by which support finds the cause in the log. `None` unless the fault is ours: support cannot help with a mistyped field.
     pub fn support_id(&self) -> Option<&str> {
         self.request_id.as_deref().filter(|_| self.status_code >= 500 && self.retry_after.is_none())
     }
@@ -109,7 +109,7 @@ impl AppError {
         }
     }
 
-    /// What came is no answer of ours: something between the browser and us has given it.
+    /// An answer that Vwaza did not give: a proxy or a sign-in page of a network stands in between.
     fn not_ours() -> Self {
         Self::new(
             502,

@@ -165,10 +165,10 @@ pub mod ssr {
         leptos_axum::redirect(path);
     }
 
-    /// What the page says of a success, where no script does.
+    /// The sentence that the page says of a success, where no script says one.
     pub fn say_to_form(words: &str) {
         if let Some(form) = plain_form() {
-            // Of two sentences the first one stays.
+            // The first sentence stays: a function may call another one that has one, too.
             let _ = form.0.set(words.to_owned());
         }
     }

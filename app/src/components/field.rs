@@ -100,7 +100,7 @@ pub fn SelectField(
 ) -> impl IntoView {
     let has_hint = !hint.is_empty();
     let form_name = if form_name.is_empty() { name } else { form_name };
-    // What is on the list no more stays, until somebody chooses anew: a form sends what it shows.
+    // A stored choice that has left the list stays until somebody chooses anew, because a form sends what it shows.
     let is_unlisted = |value: &String| !value.is_empty() && options.iter().all(|(listed, _)| listed != value);
     let unlisted = Some(value.get_untracked()).filter(is_unlisted);
     let unlisted = unlisted.map(|value| (value.clone(), format!("{value} (not on the list)")));

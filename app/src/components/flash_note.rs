@@ -1,4 +1,4 @@
-//! What a form without scripts came to, above the page: its success, or an error that belongs to no form on it.
+//! The note above a page about a form that was sent without scripts: its success, or an error that belongs to no form on the page.
 
 use leptos::prelude::*;
 

@@ -55,7 +55,7 @@ pub fn MyData(action: ServerAction<DeleteAccount>, is_admin: Signal<bool>) -> im
     }
 }
 
-/// What becomes of the account's data when it is deleted.
+/// Lists what the deletion of an account removes and what stays.
 #[component]
 fn Fate(is_admin: bool) -> impl IntoView {
     let rows: &[(&str, &str)] = if is_admin {

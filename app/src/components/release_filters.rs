@@ -17,7 +17,7 @@ pub fn filter_of(query: &ParamsMap) -> ReleaseFilter {
     }
 }
 
-/// However large: a list shows its last page where it ends before.
+/// Any number is a page: a list that is shorter shows its last one.
 fn page_number(text: &str) -> u32 {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if is_number { text.parse().unwrap_or(u32::MAX).max(1) } else { 1 }

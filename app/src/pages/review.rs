@@ -154,7 +154,7 @@ async fn send(subject: Subject, verdict: Verdict) -> ApiResult<&'static str> {
     }
 }
 
-/// What the server answered to a form that was sent without JavaScript.
+/// The server's answer to a form that was sent without JavaScript.
 fn error_without_script() -> Option<AppError> {
     refused::<ApproveRelease>().or_else(refused::<RejectRelease>)
 }

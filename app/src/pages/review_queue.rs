@@ -27,7 +27,7 @@ const PATH: &str = "/review";
 #[component]
 pub fn ReviewQueue() -> impl IntoView {
     let query = use_query_map();
-    // Of a list's filter, its status and order mean nothing here.
+    // The queue has one status and one order, so its filter ignores both.
     let filter = Memo::new(move |_| {
         let ReleaseFilter { search, artist, page, .. } = query.with(filter_of);
         ReleaseFilter { search, artist, page, ..Default::default() }

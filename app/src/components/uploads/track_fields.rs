@@ -29,7 +29,7 @@ pub fn TrackFields(
     let hints =
         move || title_hints(&title.get()).into_iter().map(|hint| view! { <p class="hint">{hint}</p> }).collect_view();
     let more = Memo::new(move |_| track.with(summary));
-    // What is no ISRC is not part of any track.
+    // A track holds only valid ISRCs, so one that was refused comes back from the form.
     let refused = flash::refused_of::<SaveTrack>(&id.to_string());
     let typed_isrc = refused.and_then(|_| flash::typed_group::<SaveTrack, RawTrack>("track")).map(|typed| typed.isrc);
     // Without scripts nobody else opens what an error stands in.
