@@ -34,7 +34,7 @@ use clap::Parser;
 use mimalloc::MiMalloc;
 use rustix::fs::Mode;
 
-/// Gives memory back after a load; glibc's allocator keeps most of it. `./dev bench memory` measures it.
+/// Returns freed memory to the system sooner than glibc's allocator. `./dev bench memory` measures what stays after a load.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
