@@ -393,12 +393,7 @@ impl App {
 
     /// One of the operator's commands, with a line on its standard input.
     pub(crate) fn run(&self, arguments: &[&str], line: &str) -> Output {
-        let mut command = self.command();
-        let command = command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut process = command.spawn().unwrap();
-        // A command that needs no line may have closed its input by now.
-        let _ = process.stdin.take().unwrap().write_all(format!("{line}\n").as_bytes());
-        process.wait_with_output().unwrap()
+        run(self.command(), arguments, line)
     }
 
     /// Two rounds of the janitor, of which one has begun after this.
@@ -430,4 +425,13 @@ impl Drop for App {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Runs a command to its end, with a line on its standard input.
+pub(crate) fn run(mut command: Command, arguments: &[&str], line: &str) -> Output {
+    let command = command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = command.spawn().unwrap();
+    // A command that needs no line may have closed its input by now.
+    let _ = process.stdin.take().unwrap().write_all(format!("{line}\n").as_bytes());
+    process.wait_with_output().unwrap()
 }

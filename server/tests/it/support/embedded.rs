@@ -2,7 +2,6 @@
 
 use std::{
     fs::{self, Permissions},
-    io::Write,
     net::TcpListener,
     os::unix::{
         fs::{MetadataExt, PermissionsExt, chown},
@@ -17,7 +16,7 @@ use tempfile::TempDir;
 use testing::eventually;
 
 use super::{
-    app::{Address, PASSWORD},
+    app::{Address, PASSWORD, run},
     client::{Client, form},
     log::Log,
 };
@@ -137,11 +136,7 @@ impl Embedded {
     }
 
     pub(crate) fn run(&self, arguments: &[&str], line: &str) -> Output {
-        let mut command = self.command();
-        let command = command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut process = command.spawn().unwrap();
-        let _ = process.stdin.take().unwrap().write_all(format!("{line}\n").as_bytes());
-        process.wait_with_output().unwrap()
+        run(self.command(), arguments, line)
     }
 
     /// A server that ends by itself: what it says. No PostgreSQL is left behind.
@@ -218,10 +213,9 @@ impl Embedded {
             (&["user", "create", "--email", "old@example.com", "--role", "admin"], PASSWORD),
         ] {
             let mut command = self.command();
-            command.env("DATABASE_URL", self.superuser_url()).args(arguments).stdin(Stdio::piped());
-            let mut process = command.stdout(Stdio::null()).spawn().unwrap();
-            let _ = process.stdin.take().unwrap().write_all(format!("{line}\n").as_bytes());
-            assert!(process.wait().unwrap().success());
+            command.env("DATABASE_URL", self.superuser_url());
+            let output = run(command, arguments, line);
+            assert!(output.status.success(), "{output:?}");
         }
     }
 
