@@ -31,12 +31,13 @@ mod waiting;
 use std::process::ExitCode;
 
 use clap::Parser;
-use mimalloc::MiMalloc;
 use rustix::fs::Mode;
+use tikv_jemallocator::Jemalloc;
 
-/// Returns freed memory to the system sooner than glibc's allocator. `./dev bench memory` measures what stays after a load.
+/// Returns freed memory to the system within seconds, even while nothing else happens: a thread of its own does it, as
+/// `JEMALLOC_SYS_WITH_MALLOC_CONF` in `.cargo/config.toml` asks. `./dev bench memory` measures how much stays after a load.
 #[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     // Masters that are not released yet, mails and lock files are nobody else's on this machine, whatever umask this process inherits.
