@@ -47,7 +47,7 @@ impl Process {
     }
 
     async fn start_broken(queue: QueueSettings, fail_points: &str) -> Self {
-        let (database, folder) = (TestDatabase::create(&test_server_url()).await, TempDir::new().unwrap());
+        let (database, folder) = (TestDatabase::migrated(&test_server_url()).await, TempDir::new().unwrap());
         let settings = Settings {
             database_url: database.url(),
             data_dir: folder.path().to_owned(),

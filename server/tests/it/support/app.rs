@@ -54,7 +54,7 @@ pub(crate) async fn spawn_app() -> App {
 
 /// With settings of its own; the rest of the environment stays outside.
 pub(crate) async fn spawn_app_with(settings: &[(&str, &str)]) -> App {
-    let database = TestDatabase::create(&test_server_url()).await;
+    let database = TestDatabase::migrated(&test_server_url()).await;
     let data_dir = TempDir::new().unwrap();
     let defaults = [
         ("DATABASE_URL", database.url()),
