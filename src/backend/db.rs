@@ -206,4 +206,20 @@ mod tests {
         }
         assert!(given_up > 0, "otherwise this is no test");
     }
+
+    #[tokio::test]
+    async fn a_look_at_the_database_is_shared_for_a_moment_and_then_made_anew() {
+        let database = TestDatabase::create(&test_server_url()).await;
+        let check = Arc::new(HealthCheck::open(&database.url()).await.unwrap());
+        assert!(check.is_up().await);
+        let mut last = check.last.lock().await;
+        assert!(last.seen.is_some_and(|(_, is_up)| is_up), "it is remembered");
+        // As if it had been down in a moment, and then that moment ago. The first lies ahead, so that no machine is too slow for it.
+        let soon = Instant::now() + Duration::from_secs(3600);
+        last.seen = Some((soon, false));
+        drop(last);
+        assert!(!check.is_up().await, "nobody looks again");
+        check.last.lock().await.seen = Instant::now().checked_sub(HEALTH_SHARED_FOR).map(|at| (at, false));
+        assert!(check.is_up().await);
+    }
 }

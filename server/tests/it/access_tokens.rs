@@ -36,6 +36,13 @@ async fn list(client: &Client) -> Vec<AccessToken> {
     client.call("access-tokens/list", &Vec::new()).await.ok()
 }
 
+/// What the account page shows of the person's tokens.
+async fn shown_tokens(client: &Client) -> String {
+    let page = client.get("/account").await.expect_status(200).text();
+    let (_, section) = page.split_once("id=\"tokens-title\"").expect("a section for tokens");
+    section.split("</section>").next().unwrap().to_owned()
+}
+
 #[tokio::test]
 async fn a_script_uploads_with_a_token_until_it_is_revoked() {
     let app = spawn_app().await;
@@ -43,6 +50,9 @@ async fn a_script_uploads_with_a_token_until_it_is_revoked() {
     let (release, song) = (ana.create_release().await, a_song(1));
     let made = make(&ana, "studio backup").await;
     assert_eq!(list(&ana).await[0].last_used_at, None);
+    // The page says what it may do, and whether it has.
+    let shown = shown_tokens(&ana).await;
+    assert!(shown.contains("Uploads to your releases") && shown.contains("Never used"), "{shown}");
     let script = Script::new(&app, &made.token);
     let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
     let chunk = [("upload-offset", "0"), ("content-type", "application/offset+octet-stream")];
@@ -52,6 +62,8 @@ async fn a_script_uploads_with_a_token_until_it_is_revoked() {
     let tokens = list(&ana).await;
     assert_eq!((tokens.len(), tokens[0].name.as_str()), (1, "studio backup"));
     assert!(tokens[0].last_used_at.is_some());
+    let shown = shown_tokens(&ana).await;
+    assert!(shown.contains("Last used") && !shown.contains("Never used"), "{shown}");
 
     ana.call_with("access-tokens/revoke", "id", made.id).await.expect_status(200);
     assert_eq!(list(&ana).await, []);

@@ -2,18 +2,25 @@
 
 use std::time::{Duration, Instant};
 
-use futures::future::join_all;
+use bytes::Bytes;
+use futures::{
+    StreamExt,
+    future::join_all,
+    stream::{once, pending},
+};
+use http::Method;
+use reqwest::{Body, RequestBuilder, multipart::Form};
 use testing::assert_in_time;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
     time::sleep,
 };
-use vwaza::domain::upload::UploadTarget;
+use vwaza::domain::{account::NewAccessToken, upload::UploadTarget};
 
 use crate::support::{
-    App, Client, PASSWORD, a_cover, a_long_song, complete_details, ends, eventually, sha256, soak, spawn_app,
-    spawn_app_with,
+    App, Client, PASSWORD, a_cover, a_long_song, complete_details, ends, eventually, fields_of, metadata, sha256, soak,
+    spawn_app, spawn_app_with,
 };
 
 const TRUSTING: (&str, &str) = ("VWAZA_TRUSTED_PROXIES", "127.0.0.1");
@@ -178,6 +185,30 @@ async fn a_trusted_proxy_has_as_many_connections_as_there_are() {
     assert_eq!(read_to_end(&mut connect(&app, "127.0.0.2").await).await, "");
 }
 
+/// All ordinary places are taken by connections that are being served.
+#[tokio::test]
+async fn beyond_the_last_place_each_connection_is_heard_for_one_request() {
+    let mut app = spawn_app().await;
+    app.restart_with_descriptors("-n 128").await;
+    let said = app.log.events("as many connections may be open at once").pop().unwrap();
+    let mut held = Vec::new();
+    for _ in 0..said["connections"].as_u64().unwrap() {
+        held.push(being_served(&app, "127.0.0.1").await);
+    }
+    let ask_twice = async |path: &str| {
+        let mut stream = connect(&app, "127.0.0.1").await;
+        // Whoever is to go may have gone before all of it is sent.
+        let _ = stream.write_all(request(path, "").repeat(2).as_bytes()).await;
+        read_to_end(&mut stream).await
+    };
+    for (path, status, words) in [("/health/live", "200", "ok"), ("/sign-in", "503", "too many visitors")] {
+        let heard = ask_twice(path).await;
+        assert!(heard.starts_with(&format!("HTTP/1.1 {status}")) && heard.contains(words), "{heard}");
+        assert_eq!(heard.matches("HTTP/1.1 ").count(), 1, "{heard}");
+    }
+    assert!(held.iter().all(|stream| !is_closed(stream)));
+}
+
 /// A stream of events, until it is dropped.
 async fn stream(client: &Client) -> reqwest::Response {
     client.request(http::Method::GET, "/api/events").send().await.unwrap()
@@ -245,4 +276,114 @@ async fn one_user_has_so_many_requests_at_once_and_keeps_no_other_waiting() {
     assert!(refused.iter().all(|answer| answer.header("retry-after") == Some("1")));
     assert!(answers.iter().all(|answer| matches!(answer.status, 200 | 429)));
     app.agrees().await;
+}
+
+/// Does something while this user has one request under way, ten in line, and no room for another. `name` adds to each of them.
+async fn beside_a_full_line(
+    app: &App,
+    user: &Client,
+    name: impl Fn(usize, RequestBuilder) -> RequestBuilder,
+    meanwhile: impl AsyncFnOnce(),
+) {
+    const REQUESTS: usize = 1 + 10 + 1;
+    let release = user.create_release().await;
+    let held = app.hold_release(release).await;
+    let mut details = fields_of("details", &complete_details());
+    details.push(("id".into(), release.to_string()));
+    let saves = join_all((0..REQUESTS).map(|number| {
+        let save = user.request(Method::POST, "/api/releases/save-details").header("accept", "application/json");
+        user.send(name(number, save.form(&details)))
+    }));
+    let meanwhile = async {
+        eventually("one is too many", async || {
+            let refused = app.log.events("answered").iter().filter(|event| event["http.status"] == 429).count();
+            (refused == 1).then_some(())
+        })
+        .await;
+        app.lock_waits(1).await;
+        meanwhile().await;
+        drop(held);
+    };
+    let (answers, ()) = tokio::join!(saves, meanwhile);
+    let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), REQUESTS - 1, "{statuses:?}");
+}
+
+const ONE_PER_USER: (&str, &str) = ("VWAZA_LIMIT_REQUESTS_PER_USER", "1");
+
+/// Where none is read, it would let its sender have as many lines as tokens come to mind.
+#[tokio::test]
+async fn an_access_token_says_whose_request_it_is_where_uploads_are_made_and_nowhere_else() {
+    let app = spawn_app_with(&[ONE_PER_USER]).await;
+    let (ana, ben) = (app.artist("Ana").await, app.artist("Ben").await);
+    let mut uploads = Vec::new();
+    for artist in [&ana, &ben] {
+        let token: NewAccessToken = artist.call_with("access-tokens/make", "name", "studio").await.ok();
+        let target = UploadTarget::NewTrack(artist.create_release().await);
+        let url = artist.begin(target, "song.wav", 1000).await.url;
+        let script = app.anyone();
+        // From here on it is known whose it is.
+        script.send(script.request(Method::GET, &url).bearer_auth(&token.token)).await.expect_status(200);
+        uploads.push((url, token.token));
+    }
+    let [(of_ana, anas), (of_ben, bens)] = &uploads[..] else { panic!("two artists") };
+    let named = |number: usize, request: RequestBuilder| request.bearer_auth(format!("vwaza_{number:064}"));
+    beside_a_full_line(&app, &ana, named, async || {
+        let ask = async |client: &Client, path: &str, token: &str| {
+            client.send(client.request(Method::GET, path).bearer_auth(token)).await
+        };
+        ask(&ana, of_ben, bens).await.expect_status(200);
+        for client in [&app.anyone(), &ben] {
+            ask(client, of_ana, anas).await.expect_status(429);
+        }
+        let elsewhere = ben.request(Method::POST, "/api/account/current").form(&Vec::<(String, String)>::new());
+        ben.send(elsewhere.header("accept", "application/json").bearer_auth(anas)).await.expect_status(200);
+    })
+    .await;
+}
+
+/// A request that carries bytes lasts as long as they take: it counts for its user while it makes the upload, and no longer.
+#[tokio::test]
+async fn an_upload_is_made_in_its_users_line_and_its_bytes_come_outside_of_it() {
+    let app = spawn_app_with(&[ONE_PER_USER]).await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let begun = ana.begin(UploadTarget::Cover(release), "cover.png", a_cover(1).len()).await;
+    let target = format!("new-track:{release}");
+    let create = |length: usize| {
+        let named = metadata(&[("target", &target), ("filename", "song.wav"), ("fingerprint", "1")]);
+        let request = ana.request(Method::POST, "/api/uploads").header("tus-resumable", "1.0.0");
+        request.header("upload-length", length).header("upload-metadata", named)
+    };
+    beside_a_full_line(
+        &app,
+        &ana,
+        |_, request| request,
+        async || {
+            ana.send(create(1000)).await.expect_error(429, "Rate limit exceeded");
+            let file = reqwest::multipart::Part::bytes(vec![0; 1000]).file_name("song.wav");
+            let form = Form::new().text("target", target.clone()).part("file", file);
+            let sent = ana.send(ana.request(Method::POST, "/api/uploads/form").multipart(form)).await;
+            sent.expect_error(429, "Rate limit exceeded");
+            ana.patch(&begun.url, 0, a_cover(1)).await.expect_status(204);
+        },
+    )
+    .await;
+    assert!(ana.release(release).await.tracks.is_empty(), "nothing was made");
+
+    let half = once(async { Ok::<_, std::io::Error>(Bytes::from_static(&[0; 500])) }).chain(pending());
+    let creation = create(1000).header("content-type", "application/offset+octet-stream").body(Body::wrap_stream(half));
+    let receiving = async {
+        eventually("it is made, and its bytes come in", async || {
+            let made = "select count(*) from uploads where length_bytes = 1000";
+            let made: i64 = sqlx::query_scalar(made).fetch_one(&app.sql).await.unwrap();
+            (made == 1).then_some(())
+        })
+        .await;
+        ana.call("account/current", &Vec::new()).await.expect_status(200);
+    };
+    tokio::select! {
+        answer = ana.try_send(creation) => panic!("it is not whole: {answer:?}"),
+        () = receiving => {}
+    }
 }

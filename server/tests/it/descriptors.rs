@@ -1,10 +1,13 @@
 //! A machine that has few file descriptors, or none left.
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use vwaza::domain::upload::UploadTarget;
 
-use crate::support::{App, a_cover, eventually, sha256, spawn_app, spawn_app_with};
+use crate::support::{App, a_cover, ends, eventually, sha256, spawn_app, spawn_app_with};
 
 /// Lets the running server open no more than so many from now on.
 fn limit_descriptors(app: &App, current: Option<u64>) -> Rlimit {
@@ -50,6 +53,28 @@ async fn a_job_that_finds_no_descriptor_is_tried_again_and_counts_nothing() {
     assert_eq!(failures, 0);
     drop(waiting);
     app.agrees().await;
+}
+
+/// Its descriptor is one that another connection may have.
+#[tokio::test]
+async fn where_no_descriptor_is_left_a_connection_that_waits_for_its_client_gives_way() {
+    let app = spawn_app_with(&[("RUST_LOG", "info,vwaza::listen=debug")]).await;
+    let client = app.anyone();
+    let mut silent = TcpStream::connect(client.listen()).await.unwrap();
+    silent.write_all(b"GET /health/live HTTP/1.1\r\nHost: vwaza.example\r\n\r\n").await.unwrap();
+    let mut bytes = [0; 4096];
+    assert!(silent.read(&mut bytes).await.unwrap() > 0, "it is served, and asks nothing more");
+    let before = limit_descriptors(&app, Some(3));
+    let next = tokio::spawn({
+        let client = client.clone();
+        async move { client.get("/health/live").await }
+    });
+    let line = "a connection that waited for its client gave way to another one";
+    eventually("it gives way", async || app.log.events(line).pop()).await;
+    // A rest of the answer may come before its end.
+    while ends("it is closed", silent.read(&mut bytes)).await.is_ok_and(|read| read > 0) {}
+    limit_descriptors(&app, before.current);
+    next.await.unwrap().expect_status(200);
 }
 
 #[tokio::test]

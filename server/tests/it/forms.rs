@@ -90,6 +90,23 @@ async fn what_a_form_came_to_is_said_once_and_by_that_form() {
 }
 
 #[tokio::test]
+async fn of_two_requests_at_once_one_says_what_a_form_came_to() {
+    let app = spawn_app().await;
+    let nobody = app.anyone();
+    let typed = [("email", "ana@example.com"), ("password", "not her password")];
+    plain(&nobody, "account/sign-in", "/sign-in", &typed).await.expect_status(302);
+    // Neither gets at it before both have come to it.
+    let held = app.hold_table("select 1 from flashes for update").await;
+    let let_go = async {
+        app.lock_waits(2).await;
+        drop(held);
+    };
+    let (one, two, ()) = tokio::join!(page(&nobody, "/sign-in"), page(&nobody, "/sign-in"), let_go);
+    let says = [one, two].map(|shown| seen(&shown.expect_status(200).text()).contains(WRONG));
+    assert!(says[0] != says[1], "{says:?}");
+}
+
+#[tokio::test]
 async fn no_link_and_no_cookie_puts_words_into_our_mouth() {
     const WORDS: &str = "Call this number";
     let app = spawn_app().await;

@@ -55,6 +55,7 @@ mod refusals;
 mod release_mails;
 mod releases;
 mod review;
+mod security_log;
 mod server_functions;
 mod sessions;
 mod shutdown;

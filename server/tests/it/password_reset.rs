@@ -231,6 +231,109 @@ async fn a_link_works_for_an_hour_and_what_is_over_is_purged() {
 }
 
 #[tokio::test]
+async fn tokens_whose_time_is_over_are_purged_in_batches_through_their_index() {
+    let app = spawn_app().await;
+    app.artist("Ana").await;
+    for (table, columns, values, index, line) in [
+        ("password_reset_tokens", "", "", "idx_password_tokens_expires_at", "expired reset links"),
+        (
+            "email_verification_tokens",
+            ", email",
+            ", 'ana@example.com'",
+            "idx_email_verification_tokens_expires_at",
+            "expired verification links",
+        ),
+    ] {
+        let fill = format!(
+            "begin;
+             insert into {table} (token_hash, user_id, expires_at{columns})
+             select sha256(n::text::bytea), id, now() + make_interval(mins => case when n <= 2500 then -1 else 60 end){values}
+             from users, generate_series(1, 50000) n;
+             analyze {table};
+             commit"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(fill)).execute(&app.sql).await.unwrap();
+        let rows = eventually(line, async || {
+            let rows: Vec<u64> = app.log.events(line).iter().map(|event| event["rows"].as_u64().unwrap()).collect();
+            (rows.iter().sum::<u64>() >= 2500).then_some(rows)
+        })
+        .await;
+        assert_eq!(rows, [1000, 1000, 500], "{table}");
+        // What a connection has done is counted a moment later.
+        eventually("the index was used", async || {
+            let scans: i64 = sqlx::query_scalar("select idx_scan from pg_stat_user_indexes where indexrelname = $1")
+                .bind(index)
+                .fetch_one(&app.sql)
+                .await
+                .unwrap();
+            (scans > 0).then_some(())
+        })
+        .await;
+    }
+}
+
+/// A mail is about to be given its link when something drops it.
+#[tokio::test]
+async fn a_link_whose_mail_is_dropped_at_that_moment_is_neither_stored_nor_sent() {
+    let app = spawn_app_with(&[("VWAZA_REQUIRE_VERIFIED_EMAIL", "on")]).await;
+    let admin = app.admin().await;
+    let reset = r#"{"kind": "PASSWORD_RESET", "address": null, "user_agent": ""}"#;
+    for (message, elsewhere) in [(reset, None), (r#"{"kind": "VERIFY_EMAIL"}"#, Some("thief@example.com"))] {
+        for is_disabled in [false, true] {
+            let ana = app.artist("Ana").await;
+            let actor = ana.actor().await.unwrap();
+            let verify = app.mail_number(1, &actor.email).await;
+            ana.call_with("account/verify-email", "link", verify.link()).await.expect_status(200);
+            all_mails_end(&app).await;
+            let queue = "insert into mail_jobs (id, user_id, address, message, run_after)
+                         values (gen_random_uuid(), $1, $2, $3::jsonb, 'infinity') returning id";
+            let queue = sqlx::query_scalar(queue).bind(actor.id.0).bind(elsewhere).bind(message);
+            let mail: uuid::Uuid = queue.fetch_one(&app.sql).await.unwrap();
+
+            let mut held = app.sql.begin().await.unwrap();
+            let lock = sqlx::query("select 1 from users where id = $1 for no key update").bind(actor.id.0);
+            lock.execute(&mut *held).await.unwrap();
+            let change = async {
+                if is_disabled {
+                    let change = form(&[("id", &actor.id.to_string()), ("change", "disable")]);
+                    admin.call("users/change", &change).await
+                } else {
+                    let fields = [("current_password", PASSWORD), ("new_password", NEW)];
+                    ana.call("account/change-password", &form(&fields)).await
+                }
+            };
+            let its_mail = async {
+                app.lock_waits(1).await;
+                let due = sqlx::query("update mail_jobs set run_after = now() where id = $1").bind(mail);
+                due.execute(&app.sql).await.unwrap();
+                app.lock_waits(2).await;
+                drop(held);
+            };
+            let (changed, ()) = tokio::join!(change, its_mail);
+            changed.expect_status(200);
+            let what = format!("{message}, disabled: {is_disabled}");
+            all_mails_end(&app).await;
+            eventually("each sender has come to its end", async || {
+                let attempts: i64 =
+                    sqlx::query_scalar("select sum(attempt) from mail_jobs").fetch_one(&app.sql).await.unwrap();
+                let figures = app.anyone().get("/metrics").await.text();
+                let ended = figures.lines().filter(|line| line.starts_with("vwaza_mails_total"));
+                let ended = ended.map(|line| line.rsplit(' ').next().unwrap().parse::<i64>().unwrap());
+                (ended.sum::<i64>() == attempts).then_some(())
+            })
+            .await;
+            let tokens = "select (select count(*) from password_reset_tokens where used_at is null)
+                               + (select count(*) from email_verification_tokens)";
+            let tokens: i64 = sqlx::query_scalar(tokens).fetch_one(&app.sql).await.unwrap();
+            assert_eq!(tokens, 0, "{what}");
+            let to = elsewhere.unwrap_or(&actor.email);
+            let links = app.mails_to(to).into_iter().filter(|mail| mail.subject != "Your password was changed");
+            assert_eq!(links.count(), usize::from(elsewhere.is_none()), "{what}: the first mail, to the own address");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a4_a_mail_whose_sender_is_killed_is_sent_again_and_marked_once() {
     let mut app = spawn_app().await;
     let email = app.artist("Ana").await.actor().await.unwrap().email;

@@ -75,7 +75,30 @@ fn is_at_work(process: &Path, data: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
+
+    #[test]
+    fn a_directory_is_told_by_its_device_and_its_number() {
+        let process = tempfile::tempdir().expect("a temporary directory");
+        fs::write(process.path().join("stat"), "812 (postgres) S 1 812 812 0").expect("it is ours");
+        let is_at_work_at = |cwd: &Path, data: &Path| {
+            let link = process.path().join("cwd");
+            let _ = fs::remove_file(&link);
+            symlink(cwd, &link).expect("it is ours");
+            is_at_work(process.path(), data)
+        };
+        let (data, other) = (tempfile::tempdir(), tempfile::tempdir());
+        let (data, other) = (data.expect("a temporary directory"), other.expect("a temporary directory"));
+        assert!(is_at_work_at(data.path(), data.path()));
+        assert!(!is_at_work_at(other.path(), data.path()), "the same device");
+        // The roots of two file systems of the kernel's.
+        let (one, two) = (Path::new("/proc"), Path::new("/sys"));
+        let number = |path| fs::metadata(path).expect("every Linux has it").ino();
+        assert_eq!(number(one), number(two), "otherwise this is no test");
+        assert!(is_at_work_at(one, one) && !is_at_work_at(one, two), "the same number");
+    }
 
     #[test]
     fn a_database_that_is_still_recovering_has_no_port_yet() {

@@ -359,7 +359,21 @@ impl Limits {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
+
+    #[test]
+    fn so_many_tokens_are_known_and_the_newest_is_one_of_them() {
+        let (tokens, user) = (KnownTokens::default(), UserId(Uuid::now_v7()));
+        for _ in 0..=TOKENS_MAX {
+            let token = SecretToken::generate().unwrap();
+            tokens.insert(&token, user);
+            assert_eq!(tokens.user_of(&token), Client::of_user(user));
+            assert!(tokens.tokens().len() <= TOKENS_MAX);
+        }
+        assert_ne!(tokens.user_of(&SecretToken::generate().unwrap()), Client::of_user(user));
+    }
 
     #[test]
     fn rules_stand_where_they_are_looked_for() {
