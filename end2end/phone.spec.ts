@@ -7,8 +7,13 @@ import { Review } from './pages/review';
 import { someDetails } from './pages/wizard';
 import { expectAccessible } from './support/accessible';
 import { alive } from './support/alive';
+import { mailTo } from './support/mail';
 import { newArtist, unique } from './support/people';
+import { call, submitReleases } from './support/submissions';
 import { expect, test } from './support/test';
+
+/** CSS pixels. */
+const SMALLEST_LETTERS = 14;
 
 /** Nothing sticks out at 360 pixels, and the page is accessible at that width. */
 async function expectFits(page: Page) {
@@ -68,5 +73,52 @@ test('everything works at the width of a phone', async ({ page, newAdmin, isMobi
     await admin.goto(address);
     await alive(admin);
     await expectFits(admin);
+  }
+});
+
+/** A mail as a phone's mail program shows it. */
+async function expectReadable(page: Page, subject: string, html: string) {
+  await page.setContent(html);
+  const width = await page.evaluate(() => document.documentElement.scrollWidth);
+  expect.soft(width, `“${subject}” does not scroll sideways`).toBe(page.viewportSize()?.width);
+  const letters = await page.evaluate(() => {
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    const sizes: number[] = [];
+    while (walker.nextNode()) {
+      const element = walker.currentNode.parentElement;
+      if (element && walker.currentNode.textContent?.trim()) sizes.push(parseFloat(getComputedStyle(element).fontSize));
+    }
+    return Math.min(...sizes);
+  });
+  expect.soft(letters, `“${subject}” is read without a magnifier`).toBeGreaterThanOrEqual(SMALLEST_LETTERS);
+}
+
+test('mails are readable at the width of a phone, whatever people have typed', async ({ page, newAdmin }) => {
+  const tag = unique();
+  const title = `${'Night'.repeat(30)} ${tag}`;
+  const artist = newArtist('W'.repeat(80));
+  await submitReleases(page.request, artist, [title]);
+  await call(page.request, 'account/request-password-reset', { email: artist.email });
+  const admin = await newAdmin();
+  const inReview = async () => (await call(admin.request, 'review/queue', { search: tag, page: '1' })).rows;
+  await expect.poll(async () => (await inReview()).length).toBe(1);
+  const [{ id }] = await inReview();
+  const { version } = await call(admin.request, 'releases/view', { id });
+  await call(admin.request, 'review/reject', { id, version: `${version}`, reason: `${'Louder'.repeat(40)}\n\nAnd ${title}` });
+  const newPassword = 'four other words, and a dot.';
+  const newEmail = `${'long'.repeat(12)}.${unique()}@vwaza.example`;
+  await mailTo(artist.email, 'Set a new password');
+  await call(page.request, 'account/change-password', { current_password: artist.password, new_password: newPassword });
+  await call(page.request, 'account/change-email', { email: newEmail, current_password: newPassword });
+  const subjects = [
+    'Set a new password',
+    `“${title}” is submitted`,
+    `“${title}” needs changes`,
+    'Your password was changed',
+    'Your e-mail address was changed',
+  ];
+  for (const subject of subjects) {
+    const { html } = await mailTo(artist.email, subject);
+    await expectReadable(page, subject, html);
   }
 });

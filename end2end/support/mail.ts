@@ -6,16 +6,17 @@ import { simpleParser } from 'mailparser';
 
 import { expect } from './test';
 
-export type Mail = { subject: string; text: string; link: string };
+export type Mail = { subject: string; text: string; html: string; link: string };
 
 async function mailsTo(address: string): Promise<Mail[]> {
   const folder = join(process.env.VWAZA_E2E_DATA ?? '', 'mail');
   const files = existsSync(folder) ? readdirSync(folder).filter((file) => file.endsWith('.eml')).sort() : [];
   const mails: Mail[] = [];
   for (const file of files) {
-    const { to, subject = '', text = '' } = await simpleParser(readFileSync(join(folder, file)));
+    const { to, subject = '', text = '', html } = await simpleParser(readFileSync(join(folder, file)));
     const addresses = [to ?? []].flat().flatMap((list) => list.value.map((entry) => entry.address));
-    if (addresses.includes(address)) mails.push({ subject, text, link: /^https?:\S+#\S+$/m.exec(text)?.[0] ?? '' });
+    const link = /^https?:\S+#\S+$/m.exec(text)?.[0] ?? '';
+    if (addresses.includes(address)) mails.push({ subject, text, html: html || '', link });
   }
   return mails;
 }

@@ -43,7 +43,7 @@ async function upload(http: APIRequestContext, target: object, fileName: string,
 }
 
 /** Calls a server function with a form's fields. */
-async function call(http: APIRequestContext, path: string, form: Record<string, string>) {
+export async function call(http: APIRequestContext, path: string, form: Record<string, string>) {
   const answer = await http.post(`/api/${path}`, { form });
   expect(answer.status(), `${path}: ${await answer.text()}`).toBe(200);
   return answer.json();
