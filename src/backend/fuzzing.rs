@@ -13,7 +13,7 @@ use crate::{
         storage::supabase::answers::{Entry, Refusal, parse_content_range},
     },
     domain::{
-        account::{Email, is_invisible, parse_artist_name, parse_line},
+        account::{Email, parse_artist_name},
         codes::{Gtin, Isrc},
         media::{
             MAX_CHANNELS, MAX_SAMPLE_RATE_HZ, MAX_TRACK_MS, MIN_BIT_DEPTH, MIN_SAMPLE_RATE_HZ, MediaLimits, Peaks,
@@ -21,6 +21,7 @@ use crate::{
         range::Requested,
         release::{RawDetails, TITLE_MAX_CHARS, date_field, parse_date, title_hints},
         review::Reason,
+        text::{is_blank, is_removed, parse_line},
         track::title_from_file_name,
         upload::{Checksum, RawIntent, UploadTarget, parse_metadata},
     },
@@ -40,7 +41,7 @@ pub fn media(bytes: &[u8]) {
         assert!(judged.duration_ms.is_none_or(|milliseconds| (0..=MAX_TRACK_MS).contains(&milliseconds)));
         let tags = &judged.tags;
         for text in [&tags.title, &tags.artist, &tags.album, &tags.isrc].into_iter().flatten() {
-            assert!(!text.is_empty() && !text.contains(is_invisible), "{text:?}");
+            assert!(!text.is_empty() && !text.contains(is_removed), "{text:?}");
         }
     }
     let copy = NamedTempFile::new().expect("there is room for a small file");
@@ -152,8 +153,11 @@ pub fn intent(bytes: &[u8]) {
     match raw.parse(&limits) {
         Ok(intent) => {
             let name = &intent.file_name;
-            assert!(!name.trim().is_empty() && name.len() <= 255, "{name:?}");
-            assert!(!name.contains(is_invisible) && !name.contains(['/', '\\']), "{name:?}");
+            assert!(!is_blank(name) && name.len() <= 255, "{name:?}");
+            assert!(
+                !name.contains(is_removed) && !name.contains(char::is_control) && !name.contains(['/', '\\']),
+                "{name:?}"
+            );
             assert!(intent.length > 0 && intent.length.unsigned_abs() <= limits.max_audio_bytes);
             let again = RawIntent {
                 sha256: intent.sha256.as_ref().map(|hash| hex(hash)),

@@ -4,6 +4,38 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::text::{is_dash, is_unseen};
+
+/// The zeros of scripts that people type numbers in: Arabic, Persian, Devanagari, full-width. The other nine digits follow each.
+const ZEROS: [char; 4] = ['\u{660}', '\u{6F0}', '\u{966}', '\u{FF10}'];
+
+/// A code as it was meant: without what nobody sees, white space and dashes of any kind; letters and digits of every width in ASCII
+/// capitals; without the name of its kind in front.
+fn cleaned(text: &str, kinds: &[&str]) -> String {
+    let code: String =
+        text.chars().filter(|c| !is_unseen(*c) && !is_dash(*c)).map(|c| to_ascii(c).to_ascii_uppercase()).collect();
+    let rest = kinds.iter().find_map(|kind| code.strip_prefix(kind));
+    rest.map_or(code.as_str(), |rest| rest.trim_start_matches([':', '.'])).to_owned()
+}
+
+/// A full-width character in ASCII, a digit of one of [`ZEROS`] too; any other as it is.
+pub(crate) fn to_ascii(c: char) -> char {
+    let digit = ZEROS.iter().find_map(|zero| u32::from(c).checked_sub(u32::from(*zero)).filter(|digit| *digit < 10));
+    match (digit, c) {
+        (Some(digit), _) => char::from_digit(digit, 10).unwrap_or(c),
+        (None, '\u{FF01}'..='\u{FF5E}') => char::from_u32(u32::from(c) - 0xFEE0).unwrap_or(c),
+        (None, c) => c,
+    }
+}
+
+/// Says of a letter that only looks like one of A to Z that it is none.
+fn foreign_letter(code: &str) -> Option<String> {
+    let letter = code.chars().find(|c| c.is_alphabetic() && !c.is_ascii())?;
+    Some(format!("“{letter}” in here is not one of the letters A to Z. Type the code by hand."))
+}
+
+const ONLY_ZEROS: &str = "Zeros alone are no code. Leave this empty until you have one.";
+
 /// International Standard Recording Code, twelve characters without separators, as in `GBAYE0601498`.
 ///
 /// It has no check digit, and one recording may stand on several releases. Source: IFPI ISRC Handbook.
@@ -13,25 +45,30 @@ use serde::{Deserialize, Serialize};
 pub struct Isrc(String);
 
 impl Isrc {
-    /// Accepts what people paste: spaces, hyphens, lower case and a leading "ISRC".
+    /// Accepts what people paste: white space, dashes, marks that nobody sees, full-width characters, lower case and a leading "ISRC".
+    ///
+    /// # Errors
+    /// A sentence that says what an ISRC looks like, or which character is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let mut code: String = text
-            .chars()
-            .filter(|c| !c.is_whitespace() && !matches!(c, '-' | '\u{2010}'..='\u{2015}'))
-            .map(|c| c.to_ascii_uppercase())
-            .collect();
-        if code.len() > 12 && code.starts_with("ISRC") {
-            code = code["ISRC".len()..].trim_start_matches(':').to_owned();
+        let mut code = cleaned(text, &[]);
+        // The registrant "ISRC" does not exist; a code of 12 characters may begin with these letters all the same.
+        if code.chars().count() > 12 {
+            code = cleaned(&code, &["ISRC"]);
+        }
+        if let Some(message) = foreign_letter(&code) {
+            return Err(message);
         }
         let bytes = code.as_bytes();
         let fits = bytes.len() == 12
             && bytes[..2].iter().all(u8::is_ascii_uppercase)
             && bytes[2..5].iter().all(u8::is_ascii_alphanumeric)
             && bytes[5..].iter().all(u8::is_ascii_digit);
-        if fits {
-            Ok(Self(code))
-        } else {
+        if !fits {
             Err("An ISRC has 2 letters, 3 letters or digits and 7 digits, like GB-AYE-06-01498.".into())
+        } else if bytes[2..].iter().all(|byte| *byte == b'0') {
+            Err(ONLY_ZEROS.into())
+        } else {
+            Ok(Self(code))
         }
     }
 
@@ -57,10 +94,25 @@ impl fmt::Display for Isrc {
 pub struct Gtin(String);
 
 impl Gtin {
+    /// Accepts what people paste: white space, dashes, marks that nobody sees, full-width digits and a leading "UPC" or "EAN".
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with the number of digits, with one of them, or with all.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let code: String = text.chars().filter(|c| !c.is_whitespace() && *c != '-').collect();
-        if !matches!(code.len(), 12 | 13) || !code.bytes().all(|b| b.is_ascii_digit()) {
-            return Err("A UPC has 12 digits, an EAN 13.".into());
+        let code = cleaned(text, &["UPC", "EAN", "GTIN"]);
+        let is_number = code.bytes().all(|byte| byte.is_ascii_digit());
+        match code.len() {
+            11 if is_number => {
+                return Err(
+                    "A UPC has 12 digits, this one has 11: a leading zero may have been lost. Type it with the zero."
+                        .into(),
+                );
+            }
+            12 | 13 if is_number => {}
+            _ => return Err(foreign_letter(&code).unwrap_or_else(|| "A UPC has 12 digits, an EAN 13.".into())),
+        }
+        if code.bytes().all(|byte| byte == b'0') {
+            return Err(ONLY_ZEROS.into());
         }
         let sum: u32 = code
             .bytes()
@@ -108,6 +160,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::text::tests::unseen;
 
     #[test]
     fn an_isrc_is_read_as_people_write_it() {
@@ -129,7 +182,69 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_code_says_what_is_wrong_with_it() {
+        let of_gtin = |text: &str| Gtin::parse(text).unwrap_err();
+        for text in ["36000291452", "3600029145-2", "\u{200E}３６０００２９１４５２"] {
+            assert!(of_gtin(text).contains("a leading zero may have been lost"), "{text}");
+        }
+        assert!(of_gtin("360002914").contains("12 digits"));
+        for text in ["000000000000", "0000000000000", "0 00000-00000 0"] {
+            assert_eq!(of_gtin(text), ONLY_ZEROS);
+        }
+        for text in ["US-000-00-00000", "xx0000000000"] {
+            assert_eq!(Isrc::parse(text).unwrap_err(), ONLY_ZEROS);
+        }
+        // А and О of Cyrillic.
+        assert!(Isrc::parse("GB\u{410}YE0601498").unwrap_err().contains("A to Z"));
+        assert!(of_gtin("\u{41E}36000291452").contains("A to Z"));
+    }
+
+    #[test]
+    fn a_code_is_read_in_every_width_and_with_the_name_of_its_kind() {
+        for text in [
+            "UPC 036000291452",
+            "upc: 036000291452",
+            "０３６０００２９１４５２",
+            "٠٣٦٠٠٠٢٩١٤٥٢",
+            "۰۳۶۰۰۰۲۹۱۴۵۲",
+            "\u{2066}0−36000–29145—2\u{2069}",
+        ] {
+            assert_eq!(Gtin::parse(text).as_ref().map(Gtin::as_str), Ok("036000291452"), "{text}");
+        }
+        for text in [
+            "ＧＢ－ＡＹＥ－０６－０１４９８",
+            "\u{202A}gb‐aye‑06﹣01498\u{202C}",
+            "ＩＳＲＣ：GBAYE0601498",
+            "\u{FEFF}GBAYE\u{AD}0601498",
+        ] {
+            assert_eq!(Isrc::parse(text).as_ref().map(Isrc::as_str), Ok("GBAYE0601498"), "{text}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn whatever_nobody_sees_in_a_code_is_left_out(
+            marks in prop::collection::vec((0usize..13, prop_oneof![
+                unseen(),
+                prop::sample::select("-\u{58A}\u{5BE}\u{2010}\u{2011}\u{2012}\u{2013}\u{2014}\u{2015}\u{207B}\u{2212}\u{301C}\u{FE58}\u{FE63}\u{FF0D}".chars().collect::<Vec<_>>()),
+            ]), 0..12),
+            wide in any::<[bool; 12]>(),
+        ) {
+            let pasted = |code: &str| {
+                let mut chars: Vec<String> = code.chars().zip(wide).map(|(c, wide)| {
+                    if wide { char::from_u32(u32::from(c) + 0xFEE0).unwrap() } else { c }.to_string()
+                }).collect();
+                chars.push(String::new());
+                for (at, mark) in &marks {
+                    chars[*at].insert(0, *mark);
+                }
+                chars.concat()
+            };
+            prop_assert_eq!(Gtin::parse(&pasted("036000291452")), Gtin::parse("036000291452"));
+            prop_assert_eq!(Isrc::parse(&pasted("GBAYE0601498")), Isrc::parse("GBAYE0601498"));
+        }
+
         #[test]
         fn no_text_panics(text in "\\PC{0,40}") {
             let _ = Isrc::parse(&text);

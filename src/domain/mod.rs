@@ -17,6 +17,7 @@ pub mod range;
 pub mod release;
 pub mod review;
 pub mod security;
+pub mod text;
 pub mod track;
 pub mod two_factor;
 pub mod upload;

@@ -4,10 +4,11 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::{
-    account::{Role, is_invisible},
+    account::Role,
     ids::{ReleaseId, UserId},
     problem::Problem,
     release::ReleaseCounts,
+    text::{is_blank, is_removed},
 };
 
 /// Characters of a reason.
@@ -39,12 +40,15 @@ impl Reason {
     /// 400 for nothing, for too much, and for U+0000. What else cannot be seen is left out: a reason may have come from anywhere.
     pub fn parse(text: &str) -> Result<Self, Problem> {
         let has_nul = text.contains('\0');
-        let readable: String =
-            text.chars().map(|c| if c == '\t' { ' ' } else { c }).filter(|c| *c == '\n' || !is_invisible(*c)).collect();
+        let readable: String = text
+            .chars()
+            .map(|c| if c == '\t' { ' ' } else { c })
+            .filter(|c| *c == '\n' || !c.is_control() && !is_removed(*c))
+            .collect();
         let text = readable.trim();
         if has_nul {
             Err(Problem::field("reason", "There is a character in here that nobody can read. Type it again."))
-        } else if text.is_empty() {
+        } else if is_blank(text) {
             Err(Problem::field("reason", "Tell the artist what to mend."))
         } else if text.chars().count() > REASON_MAX_CHARS {
             Err(Problem::field("reason", format!("Use at most {REASON_MAX_CHARS} characters.")))

@@ -3,12 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    account::parse_line,
     codes::Isrc,
     files::{AudioFile, FileState, PendingUpload, why_failed},
     ids::TrackId,
     problem::{FieldErrors, Problem},
-    release::{TITLE_MAX_CHARS, display_title, optional_line},
+    release::{TITLE_MAX_CHARS, display_title, optional, optional_line},
+    text::{is_removed, parse_line},
 };
 
 /// A track's form as it comes.
@@ -33,11 +33,10 @@ pub struct TrackDetails {
 impl RawTrack {
     pub fn parse(&self) -> Result<TrackDetails, Problem> {
         let mut errors = FieldErrors::default();
-        let isrc = if self.isrc.trim().is_empty() { Ok(None) } else { Isrc::parse(&self.isrc).map(Some) };
         let details = TrackDetails {
             title: errors.take("title", parse_line(&self.title, TITLE_MAX_CHARS)),
             title_version: errors.take("title_version", optional_line(&self.title_version, TITLE_MAX_CHARS)),
-            isrc: errors.take("isrc", isrc),
+            isrc: errors.take("isrc", optional(&self.isrc, Isrc::parse)),
             explicit: self.explicit.is_some(),
         };
         errors.finish(details)
@@ -96,7 +95,7 @@ pub fn title_from_file_name(name: &str) -> String {
     // A name that is a number, or goes on right behind one ("7th", "99Luftballons"), is no track number.
     let numbered = (1..=3).contains(&digits) && !rest.is_empty() && rest.len() < trimmed.len() - digits;
     let title = if numbered { rest } else { trimmed };
-    let visible: String = title.chars().filter(|c| !super::account::is_invisible(*c)).take(TITLE_MAX_CHARS).collect();
+    let visible: String = title.chars().filter(|c| !c.is_control() && !is_removed(*c)).take(TITLE_MAX_CHARS).collect();
     visible.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

@@ -8,10 +8,10 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    account::is_invisible,
     ids::{ReleaseId, TrackId, UploadId},
     media::{MediaLimits, too_large},
     problem::Problem,
+    text::{is_blank, is_removed},
 };
 
 pub use checksum::Checksum;
@@ -189,13 +189,13 @@ fn parse_sha256(hex: &str) -> Result<[u8; 32], Problem> {
 pub fn display_file_name(name: &str) -> String {
     let name = name.rsplit(['/', '\\']).next().unwrap_or(name);
     let mut shown = String::new();
-    for c in name.chars().filter(|c| !is_invisible(*c)) {
+    for c in name.chars().filter(|c| !c.is_control() && !is_removed(*c)) {
         if shown.len() + c.len_utf8() > FILE_NAME_MAX_BYTES {
             break;
         }
         shown.push(c);
     }
-    if shown.trim().is_empty() { "file".into() } else { shown }
+    if is_blank(&shown) { "file".into() } else { shown }
 }
 
 /// The answer to "how is this upload doing?": status 200 attached, 202 on its way, or why it will not come.

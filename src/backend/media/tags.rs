@@ -7,7 +7,7 @@ use super::{
     Result, incomplete, refused,
     source::{Source, be16, be32, le32},
 };
-use crate::domain::{account::is_invisible, media::Tags};
+use crate::domain::{media::Tags, text::is_removed};
 
 /// Tags hold pictures, and pictures are not this large.
 pub(super) const MAX_TAG_BYTES: u64 = 32 * 1024 * 1024;
@@ -34,7 +34,7 @@ pub(super) fn fill(tags: &mut Tags, more: Tags) {
 /// A text as it may be shown: visible characters, single spaces, bounded.
 fn clean(text: &str) -> Option<String> {
     let visible: String =
-        text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|c| !is_invisible(*c)).collect();
+        text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|c| !c.is_control() && !is_removed(*c)).collect();
     let words = visible.split_whitespace().collect::<Vec<_>>().join(" ");
     let bounded: String = words.chars().take(MAX_TEXT_CHARS).collect();
     (!bounded.is_empty()).then_some(bounded)

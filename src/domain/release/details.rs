@@ -5,9 +5,9 @@ use time::{Date, macros::format_description};
 
 use super::{ReleaseKind, is_genre, language_name};
 use crate::domain::{
-    account::parse_line,
     codes::Gtin,
     problem::{FieldErrors, Problem},
+    text::{is_blank, parse_line},
 };
 
 /// Characters of a title or a title's version.
@@ -61,9 +61,9 @@ pub fn date_field(date: Date) -> String {
     format!("{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day())
 }
 
-fn optional<T>(text: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<Option<T>, String> {
-    let text = text.trim();
-    if text.is_empty() { Ok(None) } else { parse(text).map(Some) }
+/// None where nobody sees anything.
+pub(crate) fn optional<T>(text: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<Option<T>, String> {
+    if is_blank(text) { Ok(None) } else { parse(text.trim()).map(Some) }
 }
 
 pub(crate) fn optional_line(text: &str, max_chars: usize) -> Result<Option<String>, String> {
@@ -211,6 +211,25 @@ mod tests {
         assert_eq!(title_hints("Hits Volume 2").len(), 1);
         assert!(title_hints("Hits Vol. 2").is_empty());
         assert!(title_hints("夜行バス").is_empty());
+    }
+
+    #[test]
+    fn fields_that_nobody_sees_anything_in_are_empty() {
+        for blank in ["\u{3164}", "\u{2800} \u{200B}", "\u{200F}\u{61C}", "\u{E0041}\u{FE0F}"] {
+            let raw = RawDetails {
+                title: blank.into(),
+                title_version: blank.into(),
+                kind: blank.into(),
+                genre: blank.into(),
+                language: blank.into(),
+                release_date: blank.into(),
+                label: blank.into(),
+                gtin: blank.into(),
+                p_line: blank.into(),
+                c_line: blank.into(),
+            };
+            assert_eq!(raw.parse().unwrap(), Details::default(), "{}", blank.escape_unicode());
+        }
     }
 
     proptest! {

@@ -20,8 +20,8 @@ use super::{
 
 pub use checklist::{Missing, Step};
 pub use choices::{GENRES, LANGUAGES, is_genre, language_name};
-pub(crate) use details::optional_line;
 pub use details::{Details, LINE_MAX_CHARS, RawDetails, TITLE_MAX_CHARS, date_field, parse_date, title_hints};
+pub(crate) use details::{optional, optional_line};
 pub use kind::ReleaseKind;
 pub use list::{PAGE_SIZE, PAGES_MAX, Page, ReleaseCounts, ReleaseFilter, ReleaseSort, ReleaseSummary, pages_of};
 pub use status::{ReleaseEvent, ReleaseEventKind, ReleaseStatus, advance};

@@ -1,0 +1,172 @@
+//! Text that people typed or pasted: which of its characters anybody sees, and a line of it as it is kept.
+
+use icu_properties::{
+    CodePointSetData,
+    props::{Dash, DefaultIgnorableCodePoint},
+};
+
+/// A line of text that people typed, of at most `max_chars` characters: trimmed, white space and what looks like it folded into single
+/// spaces, without characters that change nothing. A line in which nobody sees anything is empty.
+///
+/// # Errors
+/// A sentence for a line that is too long, or that has a control character or one that turns the order of letters around.
+pub(crate) fn parse_line(text: &str, max_chars: usize) -> Result<String, String> {
+    if is_blank(text) {
+        return Ok(String::new());
+    }
+    if text.chars().any(is_refused) {
+        return Err("There is an invisible character in here. Type it again.".into());
+    }
+    let line = shown(text);
+    if line.chars().count() > max_chars { Err(format!("Use at most {max_chars} characters.")) } else { Ok(line) }
+}
+
+/// Text as one line, without anything that nobody sees; for names that nobody can be asked to type again.
+pub(crate) fn shown(text: &str) -> String {
+    let mut line = String::new();
+    let mut has_gap = false;
+    for c in text.chars() {
+        if is_space(c) {
+            has_gap = true;
+        } else if !is_removed(c) {
+            if has_gap && !line.is_empty() {
+                line.push(' ');
+            }
+            has_gap = false;
+            line.push(c);
+        }
+    }
+    if is_blank(&line) { String::new() } else { line }
+}
+
+/// Whether nobody sees anything in it.
+pub fn is_blank(text: &str) -> bool {
+    text.chars().all(is_unseen)
+}
+
+/// Whether a character has no shape of its own.
+pub(crate) fn is_unseen(c: char) -> bool {
+    is_space(c) || is_ignorable(c) || c.is_control() || matches!(c, '\u{FFF9}'..='\u{FFFB}')
+}
+
+/// Whether a character is one that no name needs. Unlike [`is_unseen`] it spares white space, and what changes the look of its neighbours.
+pub(crate) fn is_removed(c: char) -> bool {
+    is_unseen(c) && !is_space(c) && !is_shaping(c)
+}
+
+/// White space, and shapes that are blank: of braille, of Hangul and of music.
+fn is_space(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\u{2800}' | '\u{3164}' | '\u{FFA0}' | '\u{1D159}')
+}
+
+/// Unicode's property Default_Ignorable_Code_Point (Unicode 17, UAX #44).
+pub(crate) fn is_ignorable(c: char) -> bool {
+    const IGNORABLE: icu_properties::CodePointSetDataBorrowed<'static> =
+        CodePointSetData::new::<DefaultIgnorableCodePoint>();
+    IGNORABLE.contains(c)
+}
+
+/// Unicode's property Dash: hyphens, dashes and minus signs of every script and width.
+pub(crate) fn is_dash(c: char) -> bool {
+    const DASHES: icu_properties::CodePointSetDataBorrowed<'static> = CodePointSetData::new::<Dash>();
+    DASHES.contains(c)
+}
+
+/// What scripts and emoji are written with: it joins, separates, directs or chooses the shape of what stands beside it.
+fn is_shaping(c: char) -> bool {
+    matches!(
+        c,
+        // Persian, Indic scripts and emoji: zero-width non-joiner and joiner, combining grapheme joiner.
+        '\u{200C}' | '\u{200D}' | '\u{034F}'
+        // Hebrew and Arabic: marks of direction.
+        | '\u{200E}' | '\u{200F}' | '\u{061C}'
+        // Old Hangul: fillers of a syllable.
+        | '\u{115F}' | '\u{1160}'
+        // Mongolian: selectors and the vowel separator.
+        | '\u{180B}'..='\u{180F}'
+        // Variation selectors, and the letters of flags.
+        | '\u{FE00}'..='\u{FE0F}' | '\u{E0100}'..='\u{E01EF}' | '\u{E0020}'..='\u{E007F}'
+    )
+}
+
+/// Control characters, and overrides, which make one name look like another.
+fn is_refused(c: char) -> bool {
+    c.is_control() && !c.is_whitespace() || matches!(c, '\u{202D}' | '\u{202E}')
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// One character that nobody sees: a sample of every range of Default_Ignorable_Code_Point, all white space, and blanks.
+    pub(crate) fn unseen() -> impl Strategy<Value = char> {
+        prop_oneof![
+            prop::sample::select(
+                "\u{AD}\u{34F}\u{61C}\u{115F}\u{1160}\u{17B4}\u{17B5}\u{180B}\u{180E}\u{180F}\u{200B}\u{200C}\u{200D}\u{200E}\u{200F}\
+                 \u{202A}\u{202B}\u{202C}\u{2060}\u{2064}\u{2065}\u{2066}\u{2069}\u{206F}\u{2800}\u{3164}\u{FE00}\u{FE0F}\u{FEFF}\
+                 \u{FFA0}\u{FFF0}\u{FFF8}\u{FFF9}\u{FFFB}\u{1BCA0}\u{1D159}\u{1D173}\u{E0000}\u{E0001}\u{E0020}\u{E007F}\u{E0100}\
+                 \u{E0FFF} \t\n\r\u{85}\u{A0}\u{1680}\u{2000}\u{200A}\u{2028}\u{2029}\u{202F}\u{205F}\u{3000}"
+                    .chars()
+                    .collect::<Vec<_>>()
+            ),
+            proptest::char::range('\u{E0000}', '\u{E0FFF}'),
+        ]
+    }
+
+    #[test]
+    fn names_are_trimmed_and_overrides_refused() {
+        assert_eq!(parse_line("  Ana \t Lima ", 100).unwrap(), "Ana Lima");
+        assert_eq!(parse_line("\u{FEFF}Ana\u{3164}\u{2800}Lima\u{200B}", 100).unwrap(), "Ana Lima");
+        assert_eq!(parse_line("\u{2068}Ana\u{AD} Lima\u{2069}", 100).unwrap(), "Ana Lima");
+        for text in ["evil\u{202E}gnp.exe", "nul\0", "bell\u{7}", "a\u{202D}b"] {
+            assert!(parse_line(text, 100).is_err(), "{text:?}");
+        }
+        assert_eq!(shown("evil\u{202E}gnp\0.exe"), "evilgnp.exe");
+    }
+
+    #[test]
+    fn every_script_keeps_its_marks() {
+        for name in [
+            "שָׁלוֹם!\u{200F}",
+            "\u{200F}אבא (Live)\u{200E}",
+            "مُحَمَّد\u{61C} 7",
+            "می\u{200C}خواهم",
+            "ه\u{200D}",
+            "क्\u{200D}ष",
+            "ᠮᠣᠩᠭᠣᠯ\u{180E}ᠠ",
+            "\u{115F}\u{1161}",
+            "❤\u{FE0F}",
+            "👨\u{200D}👩\u{200D}👧",
+            "🏴\u{E0067}\u{E0062}\u{E0065}\u{E006E}\u{E0067}\u{E007F}",
+            "葛\u{E0100}城",
+            "Zoe\u{308}",
+            "⠝⠊⠛⠓⠞",
+        ] {
+            assert_eq!(parse_line(name, 100).as_deref(), Ok(name), "{}", name.escape_unicode());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_that_nobody_sees_is_empty(text in prop::collection::vec(unseen(), 0..20)) {
+            let text: String = text.into_iter().collect();
+            prop_assert!(is_blank(&text), "{}", text.escape_unicode());
+            prop_assert_eq!(parse_line(&text, 5), Ok(String::new()));
+            prop_assert_eq!(shown(&text), "");
+        }
+
+        #[test]
+        fn a_line_is_read_as_it_was_kept(
+            parts in prop::collection::vec((prop::collection::vec(unseen(), 0..3), "\\PC{0,4}"), 0..8),
+        ) {
+            let text: String = parts.into_iter().flat_map(|(unseen, seen)| unseen.into_iter().chain(seen.chars().collect::<Vec<_>>())).collect();
+            if let Ok(line) = parse_line(&text, 1000) {
+                prop_assert_eq!(line.is_empty(), is_blank(&text));
+                prop_assert!(!line.contains(is_removed) && line.trim() == line);
+                prop_assert_eq!(parse_line(&line, 1000), Ok(line));
+            }
+        }
+    }
+}
