@@ -3,6 +3,7 @@
 
 mod bad;
 mod cover;
+mod jpeg;
 mod mp4;
 mod song;
 
@@ -15,7 +16,8 @@ use std::{
 pub use bad::{animated_png, damaged_in_the_middle, png_declaring, png_with_a_bomb, svg, truncated};
 pub use cover::{cover_jpeg, cover_png, picture_png};
 use flacenc::{component::BitRepr, error::Verify};
-pub use mp4::{Tables, alac, alac_in_fragments, alac_with, mp4_box};
+pub use jpeg::{JpegLayout, adobe_segment, exif_segment, icc_segments, jpeg_as, jpeg_segment, ycbcr};
+pub use mp4::{Tables, alac, alac_in_fragments, alac_with, edit_list, mp4_box, picture_track};
 use shine_rs::{Mp3EncoderConfig, mp3_encoder::encode_pcm_to_mp3};
 use song::Song;
 
@@ -155,6 +157,71 @@ pub fn flac(seconds: f64, sample_rate_hz: u32, bits: u16, seed: u64, title: &str
     file.extend(block);
     file.extend(&plain[INFO_END..]);
     file
+}
+
+/// A file of `testing/cases`: real encoders and editors made or broke it in a way that is hard to make up.
+///
+/// # Panics
+/// If there is no such file.
+pub fn case(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases").join(name);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Writes a stereo FLAC of any length: ten seconds of music over and over, so that an hour of it is never in memory.
+///
+/// # Errors
+/// What writing the file fails with.
+pub fn flac_to_file(path: &Path, seconds: usize, sample_rate_hz: u32, bits: u16) -> io::Result<()> {
+    let music = Song::compose(10.0, sample_rate_hz, 7).integers(bits);
+    let frames_left = seconds * sample_rate_hz as usize;
+    let source = Repeated { music, at: 0, frames_left, sample_rate_hz, bits };
+    let config = flacenc::config::Encoder::default().into_verified().expect("the default configuration is valid");
+    let stream =
+        flacenc::encode_with_fixed_block_size(&config, source, config.block_size).expect("samples fit their depth");
+    let mut sink = flacenc::bitsink::ByteSink::new();
+    stream.write(&mut sink).expect("memory takes all");
+    std::fs::write(path, sink.as_slice())
+}
+
+/// Stereo music over and over.
+struct Repeated {
+    music: Vec<i32>,
+    at: usize,
+    frames_left: usize,
+    sample_rate_hz: u32,
+    bits: u16,
+}
+
+impl flacenc::source::Source for Repeated {
+    fn channels(&self) -> usize {
+        2
+    }
+
+    fn bits_per_sample(&self) -> usize {
+        usize::from(self.bits)
+    }
+
+    fn sample_rate(&self) -> usize {
+        self.sample_rate_hz as usize
+    }
+
+    fn read_samples<F: flacenc::source::Fill>(
+        &mut self,
+        block_size: usize,
+        into: &mut F,
+    ) -> Result<usize, flacenc::error::SourceError> {
+        let frames = block_size.min(self.frames_left);
+        let samples: Vec<i32> = self.music.iter().cycle().skip(self.at).take(frames * 2).copied().collect();
+        self.at = (self.at + samples.len()) % self.music.len();
+        self.frames_left -= frames;
+        into.fill_interleaved(&samples)?;
+        Ok(frames)
+    }
+
+    fn len_hint(&self) -> Option<usize> {
+        Some(self.frames_left)
+    }
 }
 
 /// A stereo MP3 of 192 kbit/s with its title and artist.

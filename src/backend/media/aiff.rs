@@ -74,7 +74,8 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
     }
     let layout = PcmLayout {
         offset: start,
-        frames: u64::from(common.frames),
+        // All that is there, as players play it: some tools do not count to the end.
+        frames: bytes.checked_div(frame_bytes).unwrap_or(0),
         channels: common.channels,
         bytes_per_sample: common.bytes_per_sample,
         float: common.float,

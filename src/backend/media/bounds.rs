@@ -107,9 +107,10 @@ fn a_book_of_three_hours_with_an_entry_for_each_packet_is_read_once() {
     });
     let (header, bytes_read) = audio(&file);
     assert!(bytes_read < 2 * file.len(), "{bytes_read} of {}", file.len());
-    let Samples::Packets { mut packets, .. } = header.expect("the judge takes the file").samples else {
+    let Samples::Packets(layout) = header.expect("the judge takes the file").samples else {
         panic!("an M4A has packets")
     };
+    let mut packets = layout.packets;
     let (heard, bytes_read) = judged(&file, |source| {
         let mut heard = 0;
         while let Some(place) = packets.next(source)? {
@@ -262,10 +263,16 @@ fn of_many_tags_in_a_wav_or_an_aiff_one_is_read_and_no_more_than_its_chunk() {
         assert!(title.starts_with("Song 0 x"), "{title}");
         assert!(bytes_read < 2 * file.len() + FEW_READS, "{bytes_read} of {}", file.len());
 
-        // The title stands in the chunk behind the tag.
+        // The first one says nothing, and those behind it are not asked.
+        let silent = [tag("", 1000), tag("Not this one", 1000)].concat();
+        assert_eq!(tags(&carrying(&silent)).title, None);
+
+        // The tag says that it goes on behind its chunk, at the file's end, where a frame of a title stands for the next chunk.
         let (head, frame) = (&id3("", 1000)[..10], &id3("Not this one", 0)[10..]);
-        let split = [chunk(id, size(10), head), chunk(b"junk", size(frame.len() as u32), frame)].concat();
-        assert_eq!(tags(&carrying(&split)).title, None);
+        let beyond = [plain.as_slice(), &chunk(id, size(10), head), frame].concat();
+        assert_eq!(tags(&beyond).title, None);
+        let within = [plain.as_slice(), &chunk(id, size(10 + frame.len() as u32), &[head, frame].concat())].concat();
+        assert_eq!(tags(&within).title.as_deref(), Some("Not this one"), "otherwise this is no test");
     }
 }
 
@@ -312,6 +319,32 @@ fn of_tags_stacked_before_an_mp3_a_little_is_read() {
     let (header, bytes_read) = audio(&[huge.as_slice(), &song].concat());
     header.expect("the judge takes the file");
     assert!(bytes_read < song.len() * 2 + 2 * MB, "{bytes_read}");
+}
+
+#[test]
+fn of_what_stands_between_the_frames_of_an_mp3_each_byte_is_read_a_few_times() {
+    let song = made::mp3(SECONDS, RATE_HZ, 1, "x");
+    let empty = b"ID3\x03\0\0\0\0\0\0";
+    let footer = |bytes: u32| [b"APETAGEX".as_slice(), &[0; 4], &bytes.to_le_bytes(), &[0; 16]].concat();
+    for between in [
+        empty.repeat(300_000),
+        [b"\n".as_slice(), empty].concat().repeat(300_000),
+        // Each blank may begin a tag of which there is only the footer, which is far away.
+        [[b"\n".as_slice(), empty].concat().repeat(300_000), footer(7)].concat(),
+        [b"\xFF\xFB\x92\x64".as_slice(), &footer(36)].concat().repeat(80_000),
+        footer(u32::MAX).repeat(80_000),
+        b"LYRICSBEGINLYRICSEND".repeat(150_000),
+        b"LYRICSBEGIN".repeat(250_000),
+        b"\xFF\xFB\x92\x64".repeat(700_000),
+        vec![0; 3_000_000],
+    ] {
+        for file in
+            [[&song, &between].map(Vec::as_slice).concat(), [&song, &between, &song].map(Vec::as_slice).concat()]
+        {
+            let (_, bytes_read) = audio(&file);
+            assert!(bytes_read < 6 * file.len() + FEW_READS, "{bytes_read} of {}: {:?}", file.len(), &between[..20]);
+        }
+    }
 }
 
 #[test]
@@ -411,7 +444,8 @@ proptest! {
         });
         let (verdict, bytes_read) = audio(&file);
         prop_assert!(bytes_read < 4 * file.len() + FEW_READS, "{bytes_read} of {}", file.len());
-        if let Ok(AudioHeader { samples: Samples::Packets { mut packets, .. }, .. }) = verdict {
+        if let Ok(AudioHeader { samples: Samples::Packets(layout), .. }) = verdict {
+            let mut packets = layout.packets;
             let mut source = Source::new(Cursor::new(file.clone()), &Deadline::never())?;
             let mut total = 0;
             while let Some(place) = packets.next(&mut source).expect("the judge has been here") {

@@ -62,6 +62,14 @@ fn facts(format: CoverFormat, size: (u32, u32), colour: CoverColour, bits: u8, h
     }
 }
 
+/// The limit is ours, and the picture may be fine. `kind` completes "it is …".
+pub(super) fn undecodable<T>(kind: &str) -> Result<T> {
+    refused(
+        422,
+        format!("We cannot decode this file: it is {kind}. Export it as a baseline JPEG with 8 bit, or as a PNG."),
+    )
+}
+
 /// Walks through the chunks without reading them: `IHDR`, what else there is, `IDAT`, `IEND`.
 fn png(source: &mut Source) -> Result<CoverFacts> {
     let mut found = None;
@@ -111,6 +119,40 @@ fn png(source: &mut Source) -> Result<CoverFacts> {
     damaged("it consists of too many pieces")
 }
 
+/// The colours that a PNG names beside its profile, as far as its chunks in front of the picture do.
+#[derive(Debug, Default)]
+pub(super) struct PngColour {
+    /// `cICP`: primaries, transfer, matrix, full range, by their numbers in ITU-T H.273.
+    pub(super) coding_points: Option<[u8; 4]>,
+    pub(super) is_srgb: bool,
+    /// `gAMA` and `cHRM`, in 1/100,000: white, red, green, blue, each as x and y.
+    pub(super) gamma: Option<u32>,
+    pub(super) chromaticities: Option<[u32; 8]>,
+}
+
+impl PngColour {
+    /// [`header`] has seen before that the chunks are well formed and few.
+    pub(super) fn read(source: &mut Source) -> Result<Self> {
+        let mut colour = Self::default();
+        let mut offset = PNG_MAGIC.len() as u64;
+        while let Some(head) = source.array::<8>(offset)? {
+            match &head[4..] {
+                b"cICP" => colour.coding_points = source.array(offset + 8)?,
+                b"sRGB" => colour.is_srgb = true,
+                b"gAMA" => colour.gamma = source.array(offset + 8)?.map(u32::from_be_bytes),
+                b"cHRM" => {
+                    let places = source.array::<32>(offset + 8)?;
+                    colour.chromaticities = places.map(|bytes| std::array::from_fn(|at| be32(&bytes, at * 4)));
+                }
+                b"IDAT" | b"IEND" => break,
+                _ => {}
+            }
+            offset += 12 + u64::from(be32(&head, 0));
+        }
+        Ok(colour)
+    }
+}
+
 fn png_header(header: &[u8]) -> Result<CoverFacts> {
     let (colour, has_alpha) = match header[9] {
         0 => (CoverColour::Grayscale, false),
@@ -153,12 +195,10 @@ fn jpeg(source: &mut Source) -> Result<CoverFacts> {
                 continue;
             }
             0xC0..=0xC2 if found.is_none() => found = Some(jpeg_frame(source, offset + 4)?),
-            0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF => {
-                return refused(
-                    422,
-                    "This JPEG is of a rare kind (lossless, arithmetic or hierarchical). Export a plain one.",
-                );
-            }
+            0xC3 => return undecodable("a lossless JPEG"),
+            0xC9..=0xCC => return undecodable("a JPEG with arithmetic coding"),
+            // Hierarchical frames, and DNL, which tells the height behind the picture (ITU-T T.81, table B.1).
+            0xC5..=0xC7 | 0xCD..=0xCF | 0xDC | 0xDE | 0xDF => return undecodable("a JPEG of a rare kind"),
             _ => {}
         }
         segments += 1;
@@ -204,10 +244,15 @@ fn jpeg_frame(source: &mut Source, offset: u64) -> Result<CoverFacts> {
         1 => CoverColour::Grayscale,
         3 => CoverColour::Rgb,
         4 => CoverColour::Cmyk,
-        _ => return damaged("its header names an impossible kind of colour"),
+        0 => return damaged("its header names an impossible kind of colour"),
+        count => return undecodable(&format!("a JPEG with {count} colours")),
     };
     if bits != 8 {
-        return refused(422, format!("This JPEG has {bits} bit for each colour. Export it with 8."));
+        return undecodable(&format!("a JPEG with {bits} bit for each colour"));
+    }
+    // The height may follow behind the picture, in a DNL segment.
+    if height == 0 {
+        return undecodable("a JPEG of a rare kind");
     }
     Ok(facts(CoverFormat::Jpeg, (u32::from(width), u32::from(height)), colour, bits, false))
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use thiserror::Error;
+use tokio::task::{JoinError, spawn_blocking};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Checked at every read of the file and for every decoded packet, so the thread that works on the file ends soon after.
@@ -35,6 +36,19 @@ impl Deadline {
         Self { at: None, given_up: CancellationToken::new() }
     }
 
+    /// Does the work on a thread of its own. It ends at the deadline, or as soon as the returned future is dropped: no thread works for
+    /// nobody.
+    ///
+    /// # Errors
+    /// When the work panicked.
+    pub async fn on_a_thread<T: Send + 'static>(
+        self,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        let _waiting = self.end_on_drop();
+        spawn_blocking(move || work(&self)).await
+    }
+
     /// Dropping the guard ends the work, whatever time is left. Whoever waits for the outcome holds it.
     pub fn end_on_drop(&self) -> DropGuard {
         self.given_up.clone().drop_guard()
@@ -56,7 +70,31 @@ pub(super) fn is_out_of_time(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
+    use testing::ends;
+    use tokio::{sync::oneshot, task::yield_now};
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_thread_ends_when_nobody_waits_for_it_any_more() {
+        let (ended, end) = oneshot::channel();
+        let (begun, beginning) = oneshot::channel();
+        let work = Deadline::never().on_a_thread(move |deadline| {
+            let _ = begun.send(());
+            // Or when this test has failed.
+            while deadline.check().is_ok() && !ended.is_closed() {
+                thread::yield_now();
+            }
+            let _ = ended.send(());
+        });
+        tokio::select! {
+            _ = work => panic!("nothing ends it"),
+            _ = beginning => yield_now().await,
+        }
+        ends("the thread ends by itself", end).await.expect("it says so");
+    }
 
     #[test]
     fn work_ends_after_its_time_or_when_it_is_given_up() {

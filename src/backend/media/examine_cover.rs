@@ -7,16 +7,30 @@ use std::{
 };
 
 use image::{
-    DynamicImage, ImageDecoder, ImageError, ImageReader, Limits, Rgb, RgbImage, codecs::jpeg::JpegEncoder,
-    imageops::FilterType,
+    DynamicImage, GrayImage, ImageDecoder, ImageError, ImageReader, Limits, RgbImage, codecs::jpeg::JpegEncoder,
+    imageops::FilterType, metadata::Orientation,
 };
+use jpeg_decoder::{ColorTransform, PixelFormat};
+use moxcms::ColorProfile;
 
-use super::{Deadline, Result, damaged, deadline::is_out_of_time, incomplete, judge, shielded, source::Source};
+use super::{
+    Deadline, MediaError, Result,
+    colour::{self, Decoded},
+    cover::{PngColour, undecodable},
+    damaged,
+    deadline::is_out_of_time,
+    incomplete,
+    jpeg::{JpegLayout, Transform},
+    jpeg_scans, judge, shielded,
+    source::Source,
+};
 use crate::domain::media::{CoverFacts, CoverFormat, MediaLimits, THUMBNAIL_EDGES_PX};
 
 /// The size was judged when the file arrived; limits may have become smaller since.
 const NO_LIMITS: MediaLimits = MediaLimits { max_audio_bytes: u64::MAX, max_cover_bytes: u64::MAX };
 const JPEG_QUALITY: u8 = 85;
+/// What decoding the largest kinds of covers takes. A progressive JPEG in CMYK may have 5000 px; all others the full size.
+const DECODER_MAX_BYTES: u64 = 400 * 1000 * 1000;
 /// Beyond the picture itself: colour profiles, rows in flight.
 const DECODER_EXTRA_BYTES: u64 = 32 * 1024 * 1024;
 
@@ -29,8 +43,8 @@ pub struct Thumbnail {
 }
 
 /// Decodes a cover and makes its thumbnails, smallest first: [`THUMBNAIL_EDGES_PX`], the last ones replaced by the cover's own
-/// size if that is smaller. Metadata does not survive; orientation is applied. The largest cover takes some 250 MB of memory
-/// meanwhile.
+/// size if that is smaller. Metadata does not survive: its orientation is applied, and its colours are converted to sRGB. The largest
+/// cover takes some 300 MB of memory meanwhile, and none more than 450.
 ///
 /// The deadline ends the reading and the scaling. The decoding of a JPEG, once read, has no place to ask for it; limits on its
 /// size and its scans bound that to some seconds.
@@ -40,35 +54,94 @@ pub struct Thumbnail {
 /// deadline, else I/O.
 pub fn examine_cover(path: &Path, deadline: &Deadline) -> Result<(CoverFacts, Vec<Thumbnail>)> {
     let facts = judge::cover_of(&mut Source::open(path, deadline)?, &NO_LIMITS)?;
-    let thumbnails = shielded(|| thumbnails(decode(path, &facts, deadline)?, deadline))?;
+    let thumbnails = shielded(|| thumbnails(decode(path, &facts, deadline)?, deadline))
+        .unwrap_or_else(|| undecodable("a picture that our decoder stumbles over"))?;
     Ok((facts, thumbnails))
 }
 
 /// The file, as long as there is time for it.
-struct Timed<'a> {
+struct Timed {
     file: File,
-    deadline: &'a Deadline,
+    deadline: Deadline,
 }
 
-impl Read for Timed<'_> {
+impl Read for Timed {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.deadline.check()?;
         self.file.read(buffer)
     }
 }
 
-impl Seek for Timed<'_> {
+impl Seek for Timed {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         self.file.seek(to)
     }
 }
 
+/// The cover in 8-bit sRGB, the right way up.
 fn decode(path: &Path, facts: &CoverFacts, deadline: &Deadline) -> Result<DynamicImage> {
+    let source = &mut Source::open(path, deadline)?;
+    let (picture, profile, orientation) = match facts.format {
+        CoverFormat::Png => png(path, source, facts, deadline)?,
+        CoverFormat::Jpeg => jpeg(path, source, facts, deadline)?,
+    };
+    let mut picture = DynamicImage::from(colour::to_srgb(picture, profile, deadline)?);
+    picture.apply_orientation(orientation);
+    Ok(picture)
+}
+
+type Seen = (Decoded, Option<ColorProfile>, Orientation);
+
+fn png(path: &Path, source: &mut Source, facts: &CoverFacts, deadline: &Deadline) -> Result<Seen> {
+    let named = PngColour::read(source)?;
+    let decoded = (|| {
+        let mut decoder = reader(path, facts, deadline)?.into_decoder()?;
+        let orientation = decoder.orientation()?;
+        let icc = decoder.icc_profile()?;
+        Ok((DynamicImage::from_decoder(decoder)?, icc, orientation))
+    })();
+    let (picture, icc, orientation) = taken(decoded)?;
+    // The specification's order: `cICP` goes before a profile, and that before the rest.
+    let profile = match icc {
+        Some(icc) if named.coding_points.is_none() => colour::parsed(&icc),
+        _ => colour::of_png(&named),
+    };
+    Ok((Decoded::Light(picture), profile, orientation))
+}
+
+fn jpeg(path: &Path, source: &mut Source, facts: &CoverFacts, deadline: &Deadline) -> Result<Seen> {
+    let layout = JpegLayout::read(source)?;
+    let size = (facts.width_px.unsigned_abs(), facts.height_px.unsigned_abs());
+    let is_whole = jpeg_scans::are_whole(source, &layout, size)?;
+    let profile = match layout.profile(source)? {
+        Ok(icc) => icc.and_then(|icc| colour::parsed(&icc)),
+        Err(why) => colour::unusable(why),
+    };
+    let orientation = layout.exif.as_deref().and_then(Orientation::from_exif_chunk);
+    let zunes = match layout.is_for_zune() {
+        true => Some(taken((|| DynamicImage::from_decoder(reader(path, facts, deadline)?.into_decoder()?))())),
+        false => None,
+    };
+    let picture = match zunes {
+        Some(Ok(picture)) => Decoded::Light(picture),
+        // An I/O error or the end of the time would stop the other decoder as well.
+        Some(Err(error)) if !matches!(error, MediaError::Refused(_)) => return Err(error),
+        // The first decoder may be at fault, so a second one tries the picture before it is refused.
+        _ => match thorough(path, facts, &layout, deadline) {
+            // All scans are complete, so the decoders are at fault and the file is not called damaged.
+            Err(MediaError::Refused(_)) if is_whole => return undecodable("a JPEG of a rare kind"),
+            other => other?,
+        },
+    };
+    Ok((picture, profile, orientation.unwrap_or(Orientation::NoTransforms)))
+}
+
+fn reader(path: &Path, facts: &CoverFacts, deadline: &Deadline) -> io::Result<ImageReader<BufReader<Timed>>> {
     let format = match facts.format {
         CoverFormat::Jpeg => image::ImageFormat::Jpeg,
         CoverFormat::Png => image::ImageFormat::Png,
     };
-    let file = Timed { file: File::open(path)?, deadline };
+    let file = Timed { file: File::open(path)?, deadline: deadline.clone() };
     let mut reader = ImageReader::with_format(BufReader::new(file), format);
     let (width, height) = (facts.width_px.unsigned_abs(), facts.height_px.unsigned_abs());
     let bytes_per_pixel = 4 * u64::from(facts.bits_per_channel.unsigned_abs().div_ceil(8));
@@ -77,36 +150,54 @@ fn decode(path: &Path, facts: &CoverFacts, deadline: &Deadline) -> Result<Dynami
     limits.max_image_height = Some(height);
     limits.max_alloc = Some(u64::from(width) * u64::from(height) * bytes_per_pixel + DECODER_EXTRA_BYTES);
     reader.limits(limits);
+    Ok(reader)
+}
 
-    let decoded = (|| {
-        let mut decoder = reader.into_decoder()?;
-        let orientation = decoder.orientation()?;
-        let mut picture = DynamicImage::from_decoder(decoder)?;
-        picture.apply_orientation(orientation);
-        Ok(picture)
-    })();
+fn taken<T>(decoded: std::result::Result<T, ImageError>) -> Result<T> {
     match decoded {
-        Ok(picture) => Ok(flattened(picture)),
+        Ok(decoded) => Ok(decoded),
         Err(ImageError::IoError(error)) if error.raw_os_error().is_some() || is_out_of_time(&error) => {
             Err(error.into())
         }
-        Err(ImageError::IoError(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => incomplete(),
+        Err(ImageError::IoError(error)) if error.kind() == io::ErrorKind::UnexpectedEof => incomplete(),
         Err(_) => damaged("the picture cannot be decoded"),
     }
 }
 
-/// 8-bit RGB, with white behind what was transparent, as stores do it.
-fn flattened(picture: DynamicImage) -> DynamicImage {
-    if !picture.color().has_alpha() {
-        return picture.into_rgb8().into();
+/// Decodes a JPEG with the slower decoder, which takes scans in any order and hands out inks.
+fn thorough(path: &Path, facts: &CoverFacts, layout: &JpegLayout, deadline: &Deadline) -> Result<Decoded> {
+    use jpeg_decoder::Error;
+
+    let pixels = u64::from(facts.width_px.unsigned_abs()) * u64::from(facts.height_px.unsigned_abs());
+    if pixels * layout.bytes_per_pixel() > DECODER_MAX_BYTES {
+        return undecodable("a large progressive JPEG of a rare kind");
     }
-    let rgba = picture.into_rgba8();
-    let opaque = RgbImage::from_fn(rgba.width(), rgba.height(), |x, y| {
-        let [red, green, blue, alpha] = rgba.get_pixel(x, y).0.map(u32::from);
-        // Between 0 and 255 each.
-        Rgb([red, green, blue].map(|value| ((value * alpha + 255 * (255 - alpha)) / 255) as u8))
-    });
-    opaque.into()
+    let file = Timed { file: File::open(path)?, deadline: deadline.clone() };
+    let mut decoder = jpeg_decoder::Decoder::new(BufReader::new(file));
+    if let Some(transform) = layout.transform() {
+        decoder.set_color_transform(match transform {
+            Transform::Rgb => ColorTransform::RGB,
+            Transform::YCbCr => ColorTransform::YCbCr,
+            Transform::Cmyk => ColorTransform::CMYK,
+            Transform::Ycck => ColorTransform::YCCK,
+        });
+    }
+    let pixels = match decoder.decode() {
+        Ok(pixels) => pixels,
+        Err(Error::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => return incomplete(),
+        Err(Error::Io(error)) => return Err(error.into()),
+        Err(Error::Unsupported(_)) => return undecodable("a JPEG of a rare kind"),
+        Err(_) => return damaged("the picture cannot be decoded"),
+    };
+    let Some(info) = decoder.info() else { return damaged("there is no picture in it") };
+    let (width, height) = (u32::from(info.width), u32::from(info.height));
+    let light = match info.pixel_format {
+        PixelFormat::CMYK32 => return Ok(Decoded::Cmyk { width, height, inks: pixels }),
+        PixelFormat::RGB24 => RgbImage::from_raw(width, height, pixels).map(DynamicImage::from),
+        PixelFormat::L8 => GrayImage::from_raw(width, height, pixels).map(DynamicImage::from),
+        PixelFormat::L16 => None,
+    };
+    light.map_or_else(|| damaged("the picture cannot be decoded"), |light| Ok(Decoded::Light(light)))
 }
 
 fn thumbnails(mut picture: DynamicImage, deadline: &Deadline) -> Result<Vec<Thumbnail>> {

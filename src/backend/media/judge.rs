@@ -3,19 +3,22 @@
 use std::path::Path;
 
 use super::{
-    Deadline, Result, aiff, cover, empty, flac, mp3,
-    mp4::{self, Packets},
+    Deadline, Result, aiff, cover, empty,
+    flac::{self, FlacLayout},
+    mp3::{self, FrameLayout},
+    mp4::{self, PacketLayout},
     pcm::PcmLayout,
     refused,
     source::Source,
-    tags, too_large, too_long, wav,
+    tags, too_large, wav,
 };
 use crate::domain::media::{
-    AudioCodec, AudioContainer, CoverFacts, MAX_CHANNELS, MAX_SAMPLE_RATE_HZ, MAX_TRACK_MS, MIN_BIT_DEPTH,
-    MIN_SAMPLE_RATE_HZ, MediaLimits, PackagingNote, Tags, cover_refusal, format_sample_rate,
+    AudioCodec, AudioContainer, CoverFacts, MediaLimits, PackagingNote, Tags, UNKNOWN_AUDIO, audio_refusal,
+    cover_refusal, other_audio,
 };
 
-const UNKNOWN_AUDIO: &str = "This is no audio file we know. Upload a WAV, FLAC, AIFF, ALAC, AAC (M4A) or MP3 file.";
+/// What tells kinds of files apart.
+const START_BYTES: usize = 512;
 
 /// A cover that may be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,10 +59,12 @@ pub(super) struct AudioHeader {
 pub(super) enum Samples {
     /// Numbers that need no decoder.
     Plain(PcmLayout),
-    /// For a decoder: `head`, then the file's bytes from `start` up to but without `end`.
-    Coded { head: Vec<u8>, start: u64, end: u64 },
-    /// For a decoder that is made with `config` and given one packet after another.
-    Packets { config: Vec<u8>, packets: Box<Packets> },
+    /// Frames of an MP3, one behind another.
+    Frames(Box<FrameLayout>),
+    /// Frames of a FLAC, one behind another.
+    Flac(Box<FlacLayout>),
+    /// Packets that tables point at.
+    Packets(Box<PacketLayout>),
 }
 
 impl AudioHeader {
@@ -119,89 +124,52 @@ pub(super) fn audio_of(source: &mut Source, limits: &MediaLimits) -> Result<Audi
     if source.length() > limits.max_audio_bytes {
         return too_large(limits.max_audio_bytes);
     }
-    let header = read_header(source)?;
+    let mut header = read_header(source)?;
     enforce_rules(&header)?;
+    if matches!(header.container, AudioContainer::Flac | AudioContainer::Mp3) {
+        tags::fill(&mut header.tags, tags::trailing(source)?);
+    }
     Ok(header)
 }
 
 fn read_header(source: &mut Source) -> Result<AudioHeader> {
     let (id3_end, id3) = tags::leading_id3(source)?;
-    let start = source.upto(id3_end, 16)?.to_vec();
+    let start = source.upto(id3_end, START_BYTES)?.to_vec();
     if start.starts_with(b"fLaC") {
         return flac::header(source, id3_end, id3);
     }
-    if id3_end == 0 {
-        match (start.get(..4), start.get(4..8), start.get(8..12)) {
-            (Some(b"RIFF"), _, Some(b"WAVE")) => return wav::header(source),
-            (Some(b"FORM"), _, Some(b"AIFF" | b"AIFC")) => return aiff::header(source),
-            (_, Some(b"ftyp"), _) => return mp4::header(source),
-            _ => {}
+    if let Some(other) = other_audio(&start) {
+        return refused(415, format!("This is {other}. Upload a WAV, FLAC, AIFF, ALAC, AAC (M4A) or MP3 file."));
+    }
+    let name = match (start.get(..4), start.get(4..8), start.get(8..12)) {
+        (Some(b"RIFF"), _, Some(b"WAVE")) if id3_end == 0 => return wav::header(source),
+        (Some(b"FORM"), _, Some(b"AIFF" | b"AIFC")) if id3_end == 0 => return aiff::header(source),
+        // Old QuickTime files begin with any of its boxes.
+        (_, Some(b"ftyp" | b"moov" | b"mdat" | b"wide" | b"free" | b"skip" | b"pnot"), _) if id3_end == 0 => {
+            return mp4::header(source);
         }
-        if let Some(other) = other_kind(&start) {
-            return refused(415, format!("This is {other}. Upload a WAV, FLAC, AIFF, ALAC, AAC (M4A) or MP3 file."));
+        (Some(b"RIFF"), _, Some(b"WAVE")) => "WAV",
+        (Some(b"FORM"), _, Some(b"AIFF" | b"AIFC")) => "AIFF",
+        (_, Some(b"ftyp"), _) => "MP4",
+        _ => {
+            return match mp3::header(source, id3_end, id3)? {
+                Some(header) => Ok(header),
+                None => refused(415, UNKNOWN_AUDIO),
+            };
         }
-    }
-    match mp3::header(source, id3_end, id3)? {
-        Some(header) => Ok(header),
-        None => refused(415, UNKNOWN_AUDIO),
-    }
-}
-
-/// Kinds that people try and that deserve to be called by their name.
-fn other_kind(start: &[u8]) -> Option<&'static str> {
-    const KINDS: [(&[u8], &str); 16] = [
-        (b"RF64", "a 64-bit WAV (RF64)"),
-        (b"BW64", "a 64-bit WAV (BW64)"),
-        (b"riff", "a Wave64 file"),
-        (b"OggS", "an Ogg file (Vorbis or Opus)"),
-        (b"caff", "a Core Audio file"),
-        (b"wvpk", "a WavPack file"),
-        (b"MAC ", "a Monkey's Audio file"),
-        (b"DSD ", "a DSD file"),
-        (b"FRM8", "a DSD file"),
-        (b"\x1A\x45\xDF\xA3", "a Matroska or WebM file"),
-        (b"\x30\x26\xB2\x75", "a Windows Media file"),
-        (b"MThd", "a MIDI file, which holds notes and no sound"),
-        (b"%PDF", "a PDF document"),
-        (b"PK\x03\x04", "a ZIP archive"),
-        (b"\x89PNG", "a picture"),
-        (b"\xFF\xD8\xFF", "a picture"),
-    ];
-    let is_adts = matches!(start, [0xFF, second, ..] if second & 0xF6 == 0xF0);
-    if is_adts {
-        return Some("a bare AAC stream");
-    }
-    KINDS.into_iter().find(|(magic, _)| start.starts_with(magic)).map(|(_, name)| name)
+    };
+    // Some players pass over the tag, and others take the file for an MP3.
+    refused(
+        415,
+        format!("This is {name} behind an ID3 tag, which not every player knows. Export it again without that tag."),
+    )
 }
 
 /// The numbers of the trade, the same for every kind of file.
 fn enforce_rules(header: &AudioHeader) -> Result<()> {
-    let AudioHeader { channels, sample_rate_hz, .. } = *header;
-    if channels == 0 || channels > MAX_CHANNELS.unsigned_abs() {
-        return refused(
-            422,
-            format!("This file has {channels} channels; stores take mono and stereo. Export a stereo mix."),
-        );
+    let AudioHeader { channels, sample_rate_hz, bit_depth, frames, .. } = *header;
+    match audio_refusal(channels, sample_rate_hz, bit_depth, frames) {
+        Some(refusal) => refused(422, refusal.sentence()),
+        None => Ok(()),
     }
-    let rates = MIN_SAMPLE_RATE_HZ.unsigned_abs()..=MAX_SAMPLE_RATE_HZ.unsigned_abs();
-    if !rates.contains(&sample_rate_hz) {
-        let rate = format_sample_rate(i32::try_from(sample_rate_hz).unwrap_or(i32::MAX));
-        return refused(
-            422,
-            format!("This file has {rate}; stores take 44.1 to 192 kHz. Export it at 44.1 kHz or more."),
-        );
-    }
-    if let Some(bits) = header.bit_depth.filter(|bits| *bits < MIN_BIT_DEPTH.unsigned_abs()) {
-        return refused(
-            422,
-            format!("This file has {bits} bit; stores take 16 or 24 bit. Export it again with 16 or 24 bit."),
-        );
-    }
-    if header.frames == Some(0) {
-        return refused(422, "There is no sound in this file. Export it again and upload the new file.");
-    }
-    if header.duration_ms().is_some_and(|milliseconds| milliseconds > MAX_TRACK_MS) {
-        return too_long();
-    }
-    Ok(())
 }

@@ -31,9 +31,15 @@ const HEADER_BYTES: u64 = 42;
 /// Where in them the 20 bits of the sample rate begin.
 const RATE_OFFSET: usize = 18;
 
+/// More than a block needs beside its samples: its head, those of its two channels, a bit for each sample of a side channel, and its
+/// checksum.
+const FRAME_OVERHEAD_BITS: usize = 8192;
+
 pub(super) struct ListeningCopy {
     file: BufWriter<File>,
     encoder: Verified<Encoder>,
+    /// Writes samples as they are.
+    verbatim: Verified<Encoder>,
     info: StreamInfo,
     block: (FrameBuf, Context),
     sample_rate_hz: u32,
@@ -50,6 +56,8 @@ impl ListeningCopy {
         match (header.container, header.codec, &header.samples) {
             (AudioContainer::Aiff, ..) | (_, AudioCodec::Alac, _) => true,
             (AudioContainer::Wav, _, Samples::Plain(layout)) => layout.bytes_per_sample > 4,
+            (AudioContainer::Flac, ..) => header.bit_depth.is_some_and(|bits| bits > BITS_MAX),
+            (AudioContainer::Mp4, _, Samples::Packets(layout)) => layout.is_rearranged(),
             _ => false,
         }
     }
@@ -57,7 +65,11 @@ impl ListeningCopy {
     pub(super) fn create(path: &Path, header: &AudioHeader) -> io::Result<Self> {
         let bits = header.bit_depth.map_or(BITS_MAX, |bits| if bits <= 16 { 16 } else { BITS_MAX });
         let channels = usize::from(header.channels);
-        let encoder = Encoder::default().into_verified().map_err(|(_, error)| complaint(error))?;
+        let verified = |encoder: Encoder| encoder.into_verified().map_err(|(_, error)| complaint(error));
+        let encoder = verified(Encoder::default())?;
+        let mut verbatim = Encoder::default();
+        (verbatim.subframe_coding.use_fixed, verbatim.subframe_coding.use_lpc) = (false, false);
+        let verbatim = verified(verbatim)?;
         let rate = header.sample_rate_hz.min(ENCODER_RATE_MAX_HZ);
         let info = StreamInfo::new(rate as usize, channels, usize::from(bits)).map_err(complaint)?;
         let buffer = FrameBuf::with_size(channels, encoder.block_size).map_err(complaint)?;
@@ -67,6 +79,7 @@ impl ListeningCopy {
         Ok(Self {
             file,
             encoder,
+            verbatim,
             info,
             block: (buffer, Context::new(usize::from(bits), channels)),
             sample_rate_hz: header.sample_rate_hz,
@@ -131,8 +144,15 @@ impl ListeningCopy {
 
     fn encode(&mut self, samples: &[i32]) -> io::Result<Vec<u8>> {
         self.block.fill_interleaved(samples).map_err(complaint)?;
-        let frame = encode_fixed_size_frame(&self.encoder, &self.block.0, self.blocks as usize, &self.info)
-            .map_err(complaint)?;
+        let encode = |encoder| {
+            encode_fixed_size_frame(encoder, &self.block.0, self.blocks as usize, &self.info).map_err(complaint)
+        };
+        let mut frame = encode(&self.encoder)?;
+        // flacenc 0.5.1 adds up its estimates in 32 bits, which overflow for loud sound of 24 bits. What it takes for the shortest way to
+        // write a block may then be a thousand times as long as the block.
+        if frame.count_bits() > samples.len() * usize::from(self.bits) + FRAME_OVERHEAD_BITS {
+            frame = encode(&self.verbatim)?;
+        }
         let (header, channels) = frame.into_parts();
         let header = FrameHeader::new(
             header.block_size(),

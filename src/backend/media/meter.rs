@@ -2,13 +2,16 @@
 
 use ebur128::{EbuR128, Mode};
 
-use super::{Result, damaged, too_long};
+use super::{Result, clipping::Clipping, damaged, too_long};
 use crate::domain::media::{MAX_TRACK_MS, Peaks};
 
-/// Adjacent samples at full scale that count as clipping. A limiter's ceiling rarely holds for three.
-const CLIPPED_RUN: u32 = 3;
 /// How many stretches are kept while the length is unknown; a multiple of two, well above what is shown.
 const WAVEFORM_CELLS: usize = 8 * 1024;
+
+/// The loudest masters decode to some +3 dBTP; a decoder's fault was seen at +47 dBTP.
+const MAX_DECODED_DBTP: f64 = 12.0;
+/// A square wave at full scale in both channels is about +3 LUFS.
+const MAX_DECODED_LUFS: f64 = 6.0;
 
 pub(super) struct Meter {
     loudness: EbuR128,
@@ -16,10 +19,7 @@ pub(super) struct Meter {
     channels: usize,
     frames: u64,
     max_frames: u64,
-    full_scale: f32,
-    /// Samples at full scale in a row up to now, by channel.
-    runs: Vec<u32>,
-    clipped: i64,
+    clipping: Clipping,
     waveform: Waveform,
 }
 
@@ -33,18 +33,12 @@ pub(super) struct Measured {
 }
 
 impl Meter {
-    /// `bit_depth` tells where full scale is; None for what is decoded to floating point.
-    pub(super) fn new(sample_rate_hz: u32, channels: u16, bit_depth: Option<u16>) -> Result<Self> {
+    pub(super) fn new(sample_rate_hz: u32, channels: u16) -> Result<Self> {
         // The histogram keeps loudness in constant memory, exact to 0.1 LU.
         let Ok(loudness) =
             EbuR128::new(u32::from(channels), sample_rate_hz, Mode::I | Mode::TRUE_PEAK | Mode::HISTOGRAM)
         else {
             return damaged("its sample rate and channels cannot be measured");
-        };
-        // The largest positive value is one step below 1.
-        let full_scale = match bit_depth {
-            Some(bits @ 1..=24) => 1.0 - 1.5 / (1_u32 << (bits - 1)) as f32,
-            _ => 1.0,
         };
         Ok(Self {
             loudness,
@@ -52,9 +46,7 @@ impl Meter {
             channels: usize::from(channels),
             frames: 0,
             max_frames: u64::from(sample_rate_hz) * MAX_TRACK_MS.unsigned_abs() / 1000,
-            full_scale,
-            runs: vec![0; usize::from(channels)],
-            clipped: 0,
+            clipping: Clipping::new(usize::from(channels)),
             waveform: Waveform::default(),
         })
     }
@@ -67,18 +59,13 @@ impl Meter {
         }
         for frame in samples.chunks_exact(self.channels) {
             let mut highest = 0.0_f32;
-            for (sample, run) in frame.iter().zip(&mut self.runs) {
+            for (channel, sample) in frame.iter().enumerate() {
                 let amplitude = sample.abs();
                 if !amplitude.is_finite() {
                     return damaged("some of its samples are no numbers");
                 }
                 highest = highest.max(amplitude);
-                *run = if amplitude >= self.full_scale { *run + 1 } else { 0 };
-                self.clipped += match *run {
-                    run if run > CLIPPED_RUN => 1,
-                    CLIPPED_RUN => i64::from(CLIPPED_RUN),
-                    _ => 0,
-                };
+                self.clipping.add(channel, *sample);
             }
             self.waveform.add(highest);
         }
@@ -90,11 +77,6 @@ impl Meter {
 
     pub(super) fn frames(&self) -> u64 {
         self.frames
-    }
-
-    /// Where we are, as "1:23", to say where something is wrong.
-    pub(super) fn position(&self) -> String {
-        crate::domain::media::format_duration(self.milliseconds())
     }
 
     fn milliseconds(&self) -> i64 {
@@ -110,9 +92,17 @@ impl Meter {
             duration_ms: self.milliseconds(),
             integrated_lufs: self.loudness.loudness_global().ok().and_then(hundredths),
             true_peak_dbtp: hundredths(20.0 * highest.log10()),
-            clipped_samples: self.clipped,
+            clipped_samples: self.clipping.samples(),
             peaks: self.waveform.finish(),
         }
+    }
+}
+
+impl Measured {
+    /// Whether a lossy decoder must have failed: nobody masters as loud as this, and faults of decoders are louder.
+    pub(super) fn is_implausible(&self) -> bool {
+        self.true_peak_dbtp.is_some_and(|peak| peak > MAX_DECODED_DBTP)
+            || self.integrated_lufs.is_some_and(|loudness| loudness > MAX_DECODED_LUFS)
     }
 }
 
@@ -166,7 +156,7 @@ mod tests {
     use super::*;
 
     fn measure(samples: &[f32]) -> Measured {
-        let mut meter = Meter::new(48_000, 1, Some(16)).unwrap();
+        let mut meter = Meter::new(48_000, 1).unwrap();
         meter.add(samples).unwrap();
         meter.finish()
     }
@@ -199,7 +189,7 @@ mod tests {
 
     #[test]
     fn what_is_no_number_is_refused() {
-        let mut meter = Meter::new(48_000, 1, None).unwrap();
+        let mut meter = Meter::new(48_000, 1).unwrap();
         assert!(meter.add(&[0.0, f32::NAN]).is_err());
     }
 

@@ -7,11 +7,15 @@
 //! ends at its [`Deadline`].
 
 mod aiff;
+mod clipping;
+mod colour;
 mod cover;
 mod deadline;
 mod examine_audio;
 mod examine_cover;
 mod flac;
+mod jpeg;
+mod jpeg_scans;
 mod judge;
 mod listening;
 mod meter;
@@ -20,10 +24,13 @@ mod mp4;
 mod pcm;
 mod source;
 mod tags;
+mod tail;
 mod wav;
 
 #[cfg(test)]
 mod bounds;
+#[cfg(test)]
+mod cover_tests;
 #[cfg(test)]
 mod tests;
 
@@ -97,8 +104,15 @@ fn damaged<T>(what: &str) -> Result<T> {
     refused(422, format!("This file is damaged: {what}. Export it again and upload the new file."))
 }
 
-/// Runs a third-party decoder. They are safe Rust and fuzzed, but a panic on a file that nobody has thought of yet would be
-/// taken for a failure of ours and tried again; it is a property of the file, so the file is refused.
-fn shielded<T>(decode: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| damaged("it cannot be decoded"))
+/// The limit is ours, and the file may be fine. `what` completes "We cannot decode this file: …".
+fn undecodable<T>(what: &str) -> Result<T> {
+    refused(
+        422,
+        format!("We cannot decode this file: {what}. Export it as WAV or FLAC with 16 or 24 bit and upload that file."),
+    )
+}
+
+/// Runs a decoder of others; None if it panics. That is the decoder's fault, and a further attempt at this file would end in it too.
+fn shielded<T>(decode: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(decode)).ok()
 }

@@ -62,6 +62,15 @@ impl Source {
         Ok(Some(bytes))
     }
 
+    /// Appends the `count` bytes at `offset` to `bytes`. The caller knows that they are there, and bounds their number.
+    pub(super) fn append(&mut self, offset: u64, count: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
+        self.deadline.check()?;
+        let start = bytes.len();
+        bytes.resize(start + count, 0);
+        self.inner.seek(SeekFrom::Start(offset))?;
+        self.inner.read_exact(&mut bytes[start..])
+    }
+
     /// The bytes of `place`, copied; large ones past the window. The caller bounds their number.
     pub(super) fn bytes(&mut self, place: Range<u64>) -> io::Result<Option<Vec<u8>>> {
         let count = usize::try_from(place.end.saturating_sub(place.start)).unwrap_or(usize::MAX);

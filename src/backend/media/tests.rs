@@ -98,6 +98,52 @@ fn every_kind_of_audio_is_taken_for_what_it_is() {
 }
 
 #[test]
+fn an_aiff_is_as_long_as_its_sound_whatever_its_header_counts() {
+    let whole = made::aiff(SECONDS, RATE_HZ, 16, 1);
+    let at = whole.windows(4).position(|bytes| bytes == b"COMM").expect("it has a header") + 10;
+    for counted in [0_u32, 1, 30_000] {
+        let mut file = whole.clone();
+        file[at..at + 4].copy_from_slice(&counted.to_be_bytes());
+        assert_eq!(examine(&file), examine(&whole), "{counted}");
+    }
+}
+
+#[test]
+fn what_stands_behind_an_mp4_is_harmless_and_what_is_missing_is_not() {
+    let whole = made::alac(SECONDS, RATE_HZ, 1, "x");
+    let id3v1 = [b"TAGNight Bus".as_slice(), &[0; 116]].concat();
+    for behind in [id3v1.as_slice(), b"APETAGEX\xD0\x07\0\0 and more", b"\r\n", b"Just a few words."] {
+        assert_eq!(examine(&[whole.as_slice(), behind].concat()), examine(&whole), "{behind:?}");
+    }
+    for left in [whole.len() - 1, whole.len() / 2, 40] {
+        let spooled = spool(&whole[..left]);
+        let judged = judge_audio(&spooled.path, &MediaLimits::default(), &Deadline::never());
+        assert!(judged.is_err(), "{left} of {} bytes", whole.len());
+    }
+}
+
+/// Loud sound of 24 bits whose blocks hold silence as well, as drums do.
+#[test]
+fn a_copy_is_never_much_longer_than_the_sound() {
+    for (burst_samples, shift) in [(50, 0), (300, 0), (1500, 0), (300, 1), (300, 3)] {
+        let mut file = made::aiff(2.0, RATE_HZ, 24, 1);
+        let start = file.windows(4).position(|bytes| bytes == b"SSND").expect("there is sound") + 16;
+        let mut state = 1_u32;
+        for (number, sample) in file[start..].chunks_exact_mut(3).enumerate() {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let is_loud = number / (2 * burst_samples) % 2 == 0;
+            let value = if is_loud { state.cast_signed() >> (8 + shift) } else { 0 };
+            sample.copy_from_slice(&value.to_be_bytes()[1..]);
+        }
+        let spooled = spool(&file);
+        let (facts, _) = spooled.examined().expect("the file decodes");
+        let copy = std::fs::read(&spooled.copy).expect("a copy was made");
+        assert!(copy.len() < file.len() * 102 / 100, "{} of {} bytes", copy.len(), file.len());
+        assert_eq!(examine(&copy).0.true_peak_dbtp, facts.true_peak_dbtp);
+    }
+}
+
+#[test]
 fn what_not_every_browser_plays_is_copied_sample_by_sample() {
     // The MD5 of all samples, as FLAC keeps it.
     let sound = |flac: &[u8]| flac[26..42].to_vec();
@@ -158,6 +204,7 @@ fn a_file_tells_how_it_is_called() {
             artist: Some("Ana Vwaza".into()),
             album: Some("Late Lines".into()),
             isrc: Some("NLA502600017".into()),
+            disc_number: None,
             track_number: Some(3),
         }
     );
@@ -193,6 +240,21 @@ fn what_stores_mind_about_a_wav_is_noted() {
     float[32..36].copy_from_slice(&[8, 0, 32, 0]);
     float[44..].fill(0);
     assert_eq!(examine(&float).0.packaging, vec![PackagingNote::FloatingPoint]);
+}
+
+#[test]
+fn a_floating_point_wav_far_above_full_scale_is_a_fact() {
+    let mut float = made::wav(SECONDS, RATE_HZ, 16, 1);
+    float[20] = 3;
+    float[32..36].copy_from_slice(&[8, 0, 32, 0]);
+    // A sine of 441 Hz at +20 dBFS in both channels.
+    for (at, frame) in float[44..].chunks_exact_mut(8).enumerate() {
+        let sample = ((at as f32 / 100.0 * std::f32::consts::TAU).sin() * 10.0).to_le_bytes();
+        frame.copy_from_slice(&[sample, sample].concat());
+    }
+    let (facts, _) = examine(&float);
+    let (lufs, peak) = (facts.integrated_lufs.expect("it sounds"), facts.true_peak_dbtp.expect("it sounds"));
+    assert!((peak - 20.0).abs() < 0.3 && lufs > 15.0, "{lufs} LUFS, {peak} dBTP");
 }
 
 #[test]
@@ -241,10 +303,17 @@ fn a_checksum_that_is_wrong_is_damage() {
 
 #[test]
 fn other_kinds_of_files_are_called_by_their_name() {
+    let id3 = [b"ID3\x03\0\0\0\0\0\x40".as_slice(), &[0; 64]].concat();
     for (bytes, name) in [
         (b"OggS\0\x02".to_vec(), "Ogg"),
         (b"\x1A\x45\xDF\xA3webm".to_vec(), "WebM"),
         (b"RF64\xFF\xFF\xFF\xFFWAVE".to_vec(), "RF64"),
+        (made::case("ogg_with_flac.flac"), "FLAC in an Ogg container"),
+        (made::case("adts_behind_id3.aac"), "bare AAC stream"),
+        ([id3.as_slice(), &made::wav(0.1, RATE_HZ, 16, 1)].concat(), "WAV behind an ID3 tag"),
+        ([id3.as_slice(), &made::aiff(0.1, RATE_HZ, 16, 1)].concat(), "AIFF behind an ID3 tag"),
+        ([id3.as_slice(), &made::alac(0.1, RATE_HZ, 1, "x")].concat(), "MP4 behind an ID3 tag"),
+        ([id3.as_slice(), b"wvpk\0\0\0\0"].concat(), "WavPack"),
         (b"Just words. ".repeat(2000), "no audio file"),
         (made::cover_png(640, 1), "picture"),
         (vec![0; 100_000], "no audio file"),
@@ -307,7 +376,10 @@ fn impossible_wav_headers_are_refused() {
     let mut too_many_channels = wav_with(22, &[0xFF, 0xFF]);
     too_many_channels[32..36].copy_from_slice(&[0xFF, 0xFF, 8, 0]);
     assert!(audio_refusal(&too_many_channels).1.contains("65535 channels"));
-    assert_eq!(audio_refusal(&wav_with(20, &[0x55, 0])).0, 415, "MP3 in a WAV");
+    for (tag, name) in [(0x55, "MP3"), (0x11, "ADPCM"), (0x06, "A-law"), (0x99, "compressed audio")] {
+        let (status, message) = audio_refusal(&wav_with(20, &[tag, 0]));
+        assert!(status == 415 && message.contains(name), "{status} {message}");
+    }
 }
 
 #[test]

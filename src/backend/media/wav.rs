@@ -8,7 +8,7 @@ use super::{
     source::{Source, le16, le32},
     tags,
 };
-use crate::domain::media::{AudioCodec, AudioContainer, PackagingNote, Tags};
+use crate::domain::media::{AudioCodec, AudioContainer, PackagingNote, Tags, other_codec_in_wav};
 
 /// Far more than any editor writes; each costs a read.
 const MAX_CHUNKS: usize = 4096;
@@ -118,7 +118,7 @@ fn read_format(chunk: &[u8]) -> Result<Format> {
         (FORMAT_PCM | FORMAT_FLOAT, 32) | (FORMAT_PCM, 25..=31) => 4,
         (FORMAT_FLOAT, 64) => 8,
         (FORMAT_PCM | FORMAT_FLOAT, _) => return damaged("its header names an impossible sample size"),
-        _ => return refused(415, "This WAV holds compressed audio. Export it as plain PCM with 16 or 24 bit."),
+        _ => return refused(415, other_codec_in_wav(tag)),
     };
     let channels = le16(chunk, 2);
     if le16(chunk, 12) != channels.saturating_mul(u16::from(bytes_per_sample)) {

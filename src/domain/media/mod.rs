@@ -1,25 +1,35 @@
 //! What audio and covers are: the kinds we take, what is measured in them, and how that is said. The same on both sides of the
 //! wire, so that a page states a limit exactly as the server enforces it.
 
+mod kinds;
+mod precheck;
 mod rules;
+mod tags;
 mod words;
 
 use serde::{Deserialize, Serialize};
 
+pub use kinds::{UNKNOWN_AUDIO, other_audio, other_codec_in_wav, other_picture};
+pub use precheck::{PartialFile, Precheck, precheck};
 pub use rules::{
-    AudioWarning, CoverRefusal, CoverWarning, MAX_CHANNELS, MAX_COVER_EDGE_PX, MAX_SAMPLE_RATE_HZ, MAX_TRACK_MS,
-    MIN_BIT_DEPTH, MIN_COVER_EDGE_PX, MIN_SAMPLE_RATE_HZ, MediaLimits, STORE_COVER_EDGE_PX, audio_warnings,
-    cover_refusal, cover_warnings,
+    AudioRefusal, AudioWarning, CoverRefusal, CoverWarning, MAX_CHANNELS, MAX_COVER_EDGE_PX, MAX_SAMPLE_RATE_HZ,
+    MAX_TRACK_MS, MIN_BIT_DEPTH, MIN_COVER_EDGE_PX, MIN_SAMPLE_RATE_HZ, MediaLimits, STORE_COVER_EDGE_PX,
+    audio_refusal, audio_warnings, cover_refusal, cover_warnings,
 };
+pub use tags::Tags;
 pub use words::{
     format_bytes, format_duration, format_loudness, format_peak, format_sample_rate, too_large, waveform_path,
 };
 
 /// For the `accept` attribute of a file input: a hint to the file dialog, never a check.
-pub const ACCEPT_AUDIO: &str = ".wav,.wave,.flac,.aif,.aiff,.aifc,.m4a,.mp4,.mp3,\
+pub const ACCEPT_AUDIO: &str = ".wav,.wave,.flac,.aif,.aiff,.aifc,.m4a,.mp4,.mov,.mp3,\
      audio/wav,audio/x-wav,audio/flac,audio/aiff,audio/x-aiff,audio/mp4,audio/x-m4a,audio/mpeg";
 /// For the `accept` attribute of a file input: a hint to the file dialog, never a check.
 pub const ACCEPT_COVER: &str = ".jpg,.jpeg,.png,image/jpeg,image/png";
+
+/// Raised whenever the examination measures or shows anything else than before: files that an older one has examined are then examined
+/// again, in the background. 2: lengths are counted, edit lists followed, colours converted to sRGB.
+pub const EXAMINATION_VERSION: i32 = 2;
 
 /// Edges of the thumbnails made of every cover, in pixels. A smaller cover is never scaled up.
 pub const THUMBNAIL_EDGES_PX: [i32; 3] = [160, 640, 1600];
@@ -120,9 +130,31 @@ pub struct AudioFacts {
 }
 
 impl AudioFacts {
+    /// Whether an examination says something else than another one did. Decoders and meters round: a twentieth of a dB or less is nothing.
+    pub fn differs_from(&self, other: &Self) -> bool {
+        const ROUNDING_DB: f64 = 0.05;
+        let is_equal = |one: Option<f64>, other: Option<f64>| match (one, other) {
+            (Some(one), Some(other)) => (one - other).abs() <= ROUNDING_DB,
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        let without_levels = |facts: &Self| Self { integrated_lufs: None, true_peak_dbtp: None, ..facts.clone() };
+        without_levels(self) != without_levels(other)
+            || !is_equal(self.integrated_lufs, other.integrated_lufs)
+            || !is_equal(self.true_peak_dbtp, other.true_peak_dbtp)
+    }
+
     /// The kind of file that players are given.
     pub fn played_as(&self) -> &'static str {
         if self.has_listening_copy { AudioContainer::Flac.content_type() } else { self.container.content_type() }
+    }
+
+    /// "WAV · 24 bit · 48 kHz · stereo · 3:20 · −9.1 LUFS · −0.3 dBTP · clipped samples: 12".
+    pub fn in_full(&self) -> String {
+        let mut parts = vec![self.summary(), format_duration(self.duration_ms)];
+        parts.extend(self.integrated_lufs.map(format_loudness));
+        parts.extend(self.true_peak_dbtp.map(format_peak));
+        parts.push(format!("clipped samples: {}", self.clipped_samples));
+        parts.join(" · ")
     }
 
     /// "WAV · 24 bit · 48 kHz · stereo".
@@ -194,23 +226,5 @@ impl CoverFacts {
     /// "JPEG · 3000 × 3000 px".
     pub fn summary(&self) -> String {
         format!("{} · {}\u{a0}×\u{a0}{}\u{a0}px", self.format.label(), self.width_px, self.height_px)
-    }
-}
-
-/// What a file says about itself, to fill a form with. Nothing relies on it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Tags {
-    pub title: Option<String>,
-    pub artist: Option<String>,
-    pub album: Option<String>,
-    /// As written in the file: parse it before using it.
-    pub isrc: Option<String>,
-    pub track_number: Option<i32>,
-}
-
-impl Tags {
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
     }
 }

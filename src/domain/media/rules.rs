@@ -122,6 +122,60 @@ impl CoverRefusal {
     }
 }
 
+/// Why audio cannot become a track, whatever the stores say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AudioRefusal {
+    Channels(u16),
+    SampleRate { hz: u32 },
+    BitDepth { bits: u16 },
+    NoSound,
+    TooLong,
+}
+
+/// Judges what a header says of any kind of audio, in the browser before its upload and on the server after it. `frames` are samples for
+/// each channel.
+pub fn audio_refusal(
+    channels: u16,
+    sample_rate_hz: u32,
+    bit_depth: Option<u16>,
+    frames: Option<u64>,
+) -> Option<AudioRefusal> {
+    let rates_hz = MIN_SAMPLE_RATE_HZ.unsigned_abs()..=MAX_SAMPLE_RATE_HZ.unsigned_abs();
+    let milliseconds = |frames: u64| frames.saturating_mul(1000) / u64::from(sample_rate_hz.max(1));
+    if channels == 0 || channels > MAX_CHANNELS.unsigned_abs() {
+        Some(AudioRefusal::Channels(channels))
+    } else if !rates_hz.contains(&sample_rate_hz) {
+        Some(AudioRefusal::SampleRate { hz: sample_rate_hz })
+    } else if let Some(bits) = bit_depth.filter(|bits| *bits < MIN_BIT_DEPTH.unsigned_abs()) {
+        Some(AudioRefusal::BitDepth { bits })
+    } else if frames == Some(0) {
+        Some(AudioRefusal::NoSound)
+    } else if frames.is_some_and(|frames| milliseconds(frames) > MAX_TRACK_MS.unsigned_abs()) {
+        Some(AudioRefusal::TooLong)
+    } else {
+        None
+    }
+}
+
+impl AudioRefusal {
+    pub fn sentence(self) -> String {
+        match self {
+            Self::Channels(channels) => {
+                format!("This file has {channels} channels; stores take mono and stereo. Export a stereo mix.")
+            }
+            Self::SampleRate { hz } => format!(
+                "This file has {}; stores take 44.1 to 192 kHz. Export it at 44.1 kHz or more.",
+                format_sample_rate(i32::try_from(hz).unwrap_or(i32::MAX))
+            ),
+            Self::BitDepth { bits } => {
+                format!("This file has {bits} bit; stores take 16 or 24 bit. Export it again with 16 or 24 bit.")
+            }
+            Self::NoSound => "There is no sound in this file. Export it again and upload the new file.".into(),
+            Self::TooLong => "This file is longer than 6 hours. Split it into several tracks.".into(),
+        }
+    }
+}
+
 /// What some store will mind about a track.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum AudioWarning {

@@ -1,18 +1,25 @@
 //! MP4 (M4A): boxes in boxes. `moov` describes the tracks, `mdat` holds their bytes; in a fragmented file each `moof` describes the
 //! `mdat` behind it.
 
+mod description;
+mod edits;
+mod play;
 mod samples;
 
 use std::ops::Range;
 
-use samples::{MAX_RUNS, Run, SampleTables, Sizes, Table, contradiction, stands_for_nothing, too_many};
+use self::{
+    description::Sound,
+    edits::{Edit, Gapless, MAX_EDITS, Part, Times},
+    samples::{MAX_RUNS, Run, SampleTables, Sizes, Table, contradiction, stands_for_nothing, too_many},
+};
 
-pub(super) use self::samples::Packets;
+pub(super) use self::{play::PacketLayout, samples::Packets};
 use super::{
     Result, damaged, incomplete,
     judge::{AudioHeader, Samples},
     refused,
-    source::{Source, be16, be32},
+    source::{Source, be32},
     tags,
 };
 use crate::domain::media::{AudioCodec, AudioContainer, Tags};
@@ -24,36 +31,34 @@ const MAX_OUTSIDE_MEDIA_BYTES: u64 = tags::MAX_TAG_BYTES;
 /// Six hours in fragments of a second are 21,600 times eight boxes at most (`styp`, `sidx`, `moof` with five in it, `mdat`).
 const MAX_BOXES: usize = 250_000;
 const MAX_DEPTH: usize = 8;
+/// Boxes that stand beside each other at the top of a file (ISO/IEC 14496-12, QuickTime).
+const TOP_LEVEL_BOXES: [&[u8; 4]; 12] =
+    [b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"mfra", b"sidx", b"meta", b"uuid", b"free", b"skip", b"wide"];
 /// The sound, a cover as a track of its own, chapters and their pictures are four.
 const MAX_TRACKS: usize = 32;
 /// A title or a sample description is far shorter.
 const MAX_LEAF_BYTES: u64 = 4096;
-/// Apple's encoder uses 4,096; the decoder keeps that many samples of each channel.
-const MAX_ALAC_FRAME_SAMPLES: u32 = 16 * 4096;
-
-const OTHER_CODEC: &str =
-    "This MP4 file holds neither ALAC nor AAC. Upload a WAV, FLAC, AIFF, ALAC, AAC (M4A) or MP3 file.";
-const MPEG4_AUDIO: u8 = 0x40;
-const AAC_LC: u32 = 2;
+/// Bit 0 of a track's flags: it is presented.
+const TRACK_ENABLED: u32 = 1;
 
 /// What the boxes of a track say, gathered while walking through them.
 #[derive(Default)]
 struct Track {
     id: u32,
+    is_enabled: bool,
     handler: [u8; 4],
     timescale: u32,
-    duration: u64,
     description: Vec<u8>,
     tables: SampleTables,
+    edits: Vec<Edit>,
+    /// Tracks with the titles or pictures of its chapters.
+    chapters: Vec<u32>,
 }
 
-struct Sound {
-    codec: AudioCodec,
-    sample_rate_hz: u32,
-    channels: u16,
-    bit_depth: Option<u16>,
-    /// For the decoder.
-    config: Vec<u8>,
+impl Track {
+    fn is(&self, handler: &[u8; 4]) -> bool {
+        &self.handler == handler
+    }
 }
 
 /// What `tfhd` says of the runs behind it.
@@ -81,37 +86,64 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
         runs: vec![],
         tags: Tags::default(),
         has_media: false,
+        movie_timescale: 0,
+        gapless: None,
     };
     let whole = 0..walk.source.length();
     walk.boxes(whole, 0)?;
-    let Walk { source, mut tracks, default_sizes, mut runs, tags, has_media, .. } = walk;
+    let Walk { source, mut tracks, default_sizes, mut runs, tags, has_media, movie_timescale, gapless, .. } = walk;
 
-    let Some(at) = tracks.iter().position(|track| &track.handler == b"soun") else {
-        return if tracks.is_empty() { incomplete() } else { refused(415, "There is no sound in this MP4 file.") };
-    };
-    if tracks.iter().any(|track| &track.handler == b"vide") {
+    if tracks.is_empty() {
+        return incomplete();
+    }
+    if tracks.iter().any(|track| is_film(track, &tracks)) {
         return refused(415, "This is a video. Upload its sound as WAV, FLAC, AIFF, ALAC, AAC (M4A) or MP3.");
+    }
+    // Players play the tracks that are enabled, and if none is, the first.
+    let sounds = || (0..tracks.len()).filter(|at| tracks[*at].is(b"soun"));
+    let mut enabled = sounds().filter(|at| tracks[*at].is_enabled);
+    let Some(at) = enabled.next().or_else(|| sounds().next()) else {
+        return refused(415, "There is no sound in this MP4 file.");
+    };
+    if enabled.next().is_some() {
+        return refused(
+            422,
+            "This file has several sound tracks, and not every player plays the same one. Export one mix and upload that file.",
+        );
     }
     if !has_media {
         return incomplete();
     }
     let track = tracks.swap_remove(at);
-    let sound = sound(&track.description)?;
+    let sound = description::sound(&track.description)?;
     runs.retain(|run| run.track == track.id);
     let default_size = default_sizes.iter().find(|(id, _)| *id == track.id).map_or(0, |(_, size)| *size);
     let packets = Packets::new(source, track.tables, runs, default_size)?;
-    let frames = (track.timescale == sound.sample_rate_hz && track.duration > 0).then_some(track.duration);
+    let mut times = Times {
+        movie_timescale,
+        track_timescale: track.timescale,
+        sample_rate_hz: sound.sample_rate_hz,
+        samples: None,
+    };
+    times.samples = packets.duration().map(|duration| times.scaled(duration, track.timescale));
+    let parts = edits::parts(&track.edits, gapless.filter(|_| sound.codec == AudioCodec::Aac), times)?;
     Ok(AudioHeader {
         container: AudioContainer::Mp4,
         codec: sound.codec,
         sample_rate_hz: sound.sample_rate_hz,
         channels: sound.channels,
         bit_depth: sound.bit_depth,
-        frames,
+        frames: times.heard(&parts),
         packaging: vec![],
         tags,
-        samples: Samples::Packets { config: sound.config, packets: Box::new(packets) },
+        samples: Samples::Packets(Box::new(PacketLayout { sound, packets, parts })),
     })
+}
+
+/// Whether the track is moving pictures that people see. A song may have a picture for each chapter, or a cover as a track.
+fn is_film(track: &Track, tracks: &[Track]) -> bool {
+    let is_chapters = tracks.iter().any(|other| other.chapters.contains(&track.id));
+    track.is(b"vide") && track.is_enabled && !is_chapters && !description::is_still(&track.description)
 }
 
 struct Walk<'a> {
@@ -125,6 +157,8 @@ struct Walk<'a> {
     runs: Vec<Run>,
     tags: Tags,
     has_media: bool,
+    movie_timescale: u32,
+    gapless: Option<Gapless>,
 }
 
 impl Walk<'_> {
@@ -149,7 +183,12 @@ impl Walk<'_> {
                 return damaged("its pieces overlap");
             }
             if end > range.end {
-                return if depth == 0 { incomplete() } else { damaged("its pieces overlap") };
+                return match &head[4..] {
+                    _ if depth > 0 => damaged("its pieces overlap"),
+                    kind if TOP_LEVEL_BOXES.iter().any(|known| *known == kind) => incomplete(),
+                    // A tag of another kind of file, or a few bytes, behind the last box.
+                    _ => Ok(()),
+                };
             }
             if depth == 0 && &head[4..] != b"mdat" {
                 self.outside_media_bytes += size;
@@ -180,7 +219,10 @@ impl Walk<'_> {
                 self.tracks.push(Track::default());
                 self.boxes(body, depth + 1)
             }
-            b"moov" | b"mdia" | b"minf" | b"stbl" | b"udta" | b"ilst" | b"mvex" | b"moof" | b"traf" if descend => {
+            b"moov" | b"edts" | b"tref" | b"mdia" | b"minf" | b"stbl" | b"udta" | b"ilst" | b"mvex" | b"moof"
+            | b"traf"
+                if descend =>
+            {
                 self.boxes(body, depth + 1)
             }
             // QuickTime leaves out the version that ISO puts before the boxes in `meta`.
@@ -189,9 +231,21 @@ impl Walk<'_> {
                 let start = if has_version { (body.start + 4).min(body.end) } else { body.start };
                 self.boxes(start..body.end, depth + 1)
             }
-            b"tkhd" => {
-                self.leaf(&body, |track, leaf| track.id = be32(leaf, if leaf.first() == Some(&1) { 20 } else { 12 }))
+            b"mvhd" => {
+                let leaf = self.source.upto(body.start, (body.end - body.start).min(24) as usize)?;
+                self.movie_timescale = be32(leaf, if leaf.first() == Some(&1) { 20 } else { 12 });
+                Ok(())
             }
+            b"tkhd" => self.leaf(&body, |track, leaf| {
+                track.id = be32(leaf, if leaf.first() == Some(&1) { 20 } else { 12 });
+                // Behind the version, which is a byte.
+                track.is_enabled = be32(leaf, 0) & TRACK_ENABLED != 0;
+            }),
+            b"elst" => self.edit_list(&body),
+            b"chap" => self.leaf(&body, |track, leaf| {
+                track.chapters = leaf.chunks_exact(4).map(|id| be32(id, 0)).collect();
+            }),
+            b"----" => self.free_form(&body),
             b"stts" | b"ctts" | b"stsc" | b"stsz" | b"stco" | b"co64" => self.table(kind, &body),
             b"trex" => {
                 if self.default_sizes.len() == MAX_TRACKS {
@@ -210,22 +264,36 @@ impl Walk<'_> {
                 }
             }),
             b"mdhd" => self.leaf(&body, |track, leaf| {
-                (track.timescale, track.duration) = match leaf.first() {
-                    Some(1) => (be32(leaf, 20), u64::from(be32(leaf, 24)) << 32 | u64::from(be32(leaf, 28))),
-                    _ => (be32(leaf, 12), u64::from(be32(leaf, 16))),
-                };
+                track.timescale = be32(leaf, if leaf.first() == Some(&1) { 20 } else { 12 });
             }),
             b"stsd" => self.leaf(&body, |track, leaf| track.description = leaf.get(8..).unwrap_or_default().to_vec()),
-            b"\xA9nam" | b"\xA9ART" | b"\xA9alb" | b"trkn" => {
-                let item = self.source.upto(body.start, (body.end - body.start).min(MAX_LEAF_BYTES) as usize)?;
-                let value_end = (be32(item, 0) as usize).min(item.len());
-                if item.get(4..8) == Some(b"data".as_slice()) && value_end >= 16 {
-                    tags::mp4_item(&mut self.tags, kind, &item[16..value_end]);
-                }
-                Ok(())
+            b"\xA9nam" | b"\xA9ART" | b"\xA9alb" | b"trkn" | b"disk" => {
+                tags::mp4_item(&mut self.tags, self.source, kind, body)
             }
             _ => Ok(()),
         }
+    }
+
+    /// The first edit list of a track counts.
+    fn edit_list(&mut self, body: &Range<u64>) -> Result<()> {
+        let Some(track) = self.tracks.last_mut().filter(|track| track.edits.is_empty()) else { return Ok(()) };
+        const HEAD_AND_LONG_EDITS: usize = 8 + MAX_EDITS * 20;
+        let list = self.source.upto(body.start, (body.end - body.start).min(HEAD_AND_LONG_EDITS as u64) as usize)?;
+        track.edits = edits::read(list)?;
+        Ok(())
+    }
+
+    /// A tag with a name of its own: "mean", "name" and "data", each behind a version.
+    fn free_form(&mut self, body: &Range<u64>) -> Result<()> {
+        let item = self.source.upto(body.start, (body.end - body.start).min(MAX_LEAF_BYTES) as usize)?;
+        let name = description::child_box(item, b"name").and_then(|name| name.get(4..));
+        let value = description::child_box(item, b"data").and_then(|data| data.get(8..));
+        if let (Some(b"iTunSMPB"), Some(value)) = (name, value) {
+            self.gapless = Gapless::parse(&String::from_utf8_lossy(value));
+        } else if name.is_some_and(|name| name.eq_ignore_ascii_case(b"ISRC")) {
+            tags::mp4_item(&mut self.tags, self.source, b"----", body.clone())?;
+        }
+        Ok(())
     }
 
     /// Notes where a table of the current track lies. The first of its kind counts.
@@ -320,142 +388,5 @@ impl Walk<'_> {
     }
 }
 
-/// An audio sample entry (ISO 14496-12) and the box that describes its codec.
-fn sound(entry: &[u8]) -> Result<Sound> {
-    let children_start = match be16(entry, 16) {
-        // QuickTime's second version of the entry has four more numbers.
-        1 => 52,
-        _ => 36,
-    };
-    match entry.get(4..8) {
-        Some(b"mp4a") => aac(entry, children_start),
-        Some(b"alac") => alac(entry, children_start),
-        Some(b"drms" | b"enca") => {
-            refused(415, "This file is protected against copying. Upload the master it was made from.")
-        }
-        Some(_) => refused(415, OTHER_CODEC),
-        None => damaged("it does not say what its samples are"),
-    }
-}
-
-/// The body of the box `kind` among the children of a sample entry, perhaps inside QuickTime's `wave`.
-fn child<'a>(children: &'a [u8], kind: &[u8; 4]) -> Option<&'a [u8]> {
-    child_box(children, kind).or_else(|| child_box(child_box(children, b"wave")?, kind))
-}
-
-fn child_box<'a>(mut children: &'a [u8], kind: &[u8; 4]) -> Option<&'a [u8]> {
-    while children.len() >= 8 {
-        let size = be32(children, 0) as usize;
-        let body = children.get(8..size)?;
-        if &children[4..8] == kind {
-            return Some(body);
-        }
-        children = &children[size..];
-    }
-    None
-}
-
-fn alac(entry: &[u8], children_start: usize) -> Result<Sound> {
-    // Behind a version and flags.
-    let cookie =
-        entry.get(children_start..).and_then(|children| child(children, b"alac")).and_then(|body| body.get(4..));
-    let Some(cookie) = cookie.filter(|cookie| cookie.len() >= 24) else {
-        return damaged("it does not say what its samples are");
-    };
-    if be32(cookie, 0) == 0 || be32(cookie, 0) > MAX_ALAC_FRAME_SAMPLES {
-        return damaged("its header names an impossible block size");
-    }
-    Ok(Sound {
-        codec: AudioCodec::Alac,
-        sample_rate_hz: be32(cookie, 20),
-        channels: u16::from(cookie[9]),
-        bit_depth: Some(u16::from(cookie[5])),
-        config: cookie.to_vec(),
-    })
-}
-
-fn aac(entry: &[u8], children_start: usize) -> Result<Sound> {
-    let esds = entry.get(children_start..).and_then(|children| child(children, b"esds")).and_then(|body| body.get(4..));
-    let Some((object_type, config)) = esds.and_then(decoder_config) else {
-        return damaged("it does not say what its samples are");
-    };
-    if object_type != MPEG4_AUDIO {
-        return refused(415, OTHER_CODEC);
-    }
-    const RATES_HZ: [u32; 13] =
-        [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350];
-    // AudioSpecificConfig (ISO 14496-3): 5 bits object type, 4 bits rate, 4 bits channels.
-    let bits = be32(&[config, &[0; 4]].concat(), 0);
-    let (profile, rate, channels) = (bits >> 27, bits >> 23 & 0xF, bits >> 19 & 0xF);
-    if profile != AAC_LC {
-        return refused(
-            415,
-            "This is HE-AAC or another variant for low bit rates. Export AAC-LC, or better WAV or FLAC.",
-        );
-    }
-    let Some(sample_rate_hz) = RATES_HZ.get(rate as usize).copied() else {
-        return damaged("its header names an impossible sample rate");
-    };
-    let channels = if channels == 0 { be16(entry, 24) } else { channels as u16 };
-    Ok(Sound { codec: AudioCodec::Aac, sample_rate_hz, channels, bit_depth: None, config: config.to_vec() })
-}
-
-/// The object type and the codec's own configuration out of an ES descriptor (ISO 14496-1).
-fn decoder_config(es: &[u8]) -> Option<(u8, &[u8])> {
-    let es = descriptor(es, 3)?;
-    let flags = *es.get(2)?;
-    // Three options of known length may follow the flags; nobody writes them.
-    let decoder = descriptor(es.get(3..).filter(|_| flags & 0xE0 == 0)?, 4)?;
-    Some((*decoder.first()?, descriptor(decoder.get(13..)?, 5)?))
-}
-
-fn descriptor(bytes: &[u8], tag: u8) -> Option<&[u8]> {
-    let (found, mut rest) = bytes.split_first()?;
-    let mut size = 0;
-    for _ in 0..4 {
-        let (byte, tail) = rest.split_first()?;
-        rest = tail;
-        size = size << 7 | usize::from(byte & 0x7F);
-        if byte & 0x80 == 0 {
-            break;
-        }
-    }
-    rest.get(..size).filter(|_| *found == tag)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A sample entry as an AAC encoder writes it, with the codec's own two bytes.
-    fn entry(kind: &[u8; 4], object_type: u8, config: [u8; 2]) -> Vec<u8> {
-        let mut decoder = vec![object_type, 0x15, 0, 0, 0, 0, 2, 0xEE, 0, 0, 2, 0xEE, 0];
-        decoder.extend([5, 0x80, 0x80, 0x80, 2, config[0], config[1]]);
-        let mut stream = vec![0, 1, 0, 4, 0x80, 0x80, 0x80, decoder.len() as u8];
-        stream.extend(decoder);
-        let mut esds = vec![0, 0, 0, 0, 3, 0x80, 0x80, 0x80, stream.len() as u8];
-        esds.extend(stream);
-
-        let mut entry = vec![0; 36];
-        entry[4..8].copy_from_slice(kind);
-        entry.extend((esds.len() as u32 + 8).to_be_bytes());
-        entry.extend(b"esds");
-        entry.extend(esds);
-        entry
-    }
-
-    #[test]
-    fn aac_says_its_rate_and_channels_in_two_bytes() {
-        let sound = sound(&entry(b"mp4a", MPEG4_AUDIO, [0x12, 0x10])).expect("AAC-LC, 44.1 kHz, stereo");
-        assert_eq!((sound.codec, sound.sample_rate_hz, sound.channels), (AudioCodec::Aac, 44_100, 2));
-    }
-
-    #[test]
-    fn what_is_no_plain_aac_is_called_by_its_name() {
-        let sentence = |entry: &[u8]| sound(entry).err().map(|error| error.to_string()).unwrap_or_default();
-        assert!(sentence(&entry(b"mp4a", MPEG4_AUDIO, [0x2B, 0x92])).contains("HE-AAC"));
-        assert!(sentence(&entry(b"mp4a", 0x6B, [0x12, 0x10])).contains("neither ALAC nor AAC"), "MP3 in MP4");
-        assert!(sentence(&entry(b"drms", MPEG4_AUDIO, [0x12, 0x10])).contains("protected"));
-        assert!(sentence(&entry(b"mp4a", MPEG4_AUDIO, [0x12, 0x10])[..50]).contains("damaged"));
-    }
-}
+mod tests;

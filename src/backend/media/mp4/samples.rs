@@ -106,22 +106,14 @@ pub(super) struct SampleTables {
 
 impl SampleTables {
     /// Reads the tables that tell nothing about where packets lie: they, too, are part of a file that other decoders will get.
+    /// Returns how long all packets are together.
     ///
     /// # Errors
     /// Refused if an entry stands for nothing, or if there are more entries than packets.
-    fn validate(&self, source: &mut Source) -> Result<()> {
-        for table in [&self.durations, &self.compositions].into_iter().flatten() {
-            let mut table = table.clone();
-            if table.left > self.packets {
-                return contradiction();
-            }
-            while let Some(count) = table.number(source)? {
-                if count == 0 {
-                    return stands_for_nothing();
-                }
-            }
-        }
-        let Some(mut groups) = self.groups.clone() else { return Ok(()) };
+    fn validate(&self, source: &mut Source) -> Result<u64> {
+        let duration = self.sum_of(&self.durations, source)?;
+        self.sum_of(&self.compositions, source)?;
+        let Some(mut groups) = self.groups.clone() else { return Ok(duration) };
         let mut next_chunk = 1;
         while let Some(group) = groups.next::<8>(source)? {
             let (first_chunk, packets) = (be32(&group, 0), be32(&group, 4));
@@ -134,7 +126,24 @@ impl SampleTables {
             }
             next_chunk = first_chunk.saturating_add(1);
         }
-        Ok(())
+        Ok(duration)
+    }
+
+    /// The numbers of a table, each times the packets that it stands for.
+    fn sum_of(&self, table: &Option<Table>, source: &mut Source) -> Result<u64> {
+        let Some(mut table) = table.clone() else { return Ok(0) };
+        if table.left > self.packets {
+            return contradiction();
+        }
+        let mut sum = 0_u64;
+        while let Some(entry) = table.next::<8>(source)? {
+            let (count, each) = (be32(&entry, 0), be32(&entry, 4));
+            if count == 0 {
+                return stands_for_nothing();
+            }
+            sum = sum.saturating_add(u64::from(count) * u64::from(each));
+        }
+        Ok(sum)
     }
 }
 
@@ -156,6 +165,7 @@ pub(in crate::backend::media) struct Packets {
     offset: u64,
     packets: u32,
     bytes: u64,
+    duration: Option<u64>,
 }
 
 impl Packets {
@@ -170,7 +180,7 @@ impl Packets {
         if tables.packets > MAX_PACKETS {
             return too_many();
         }
-        tables.validate(source)?;
+        let duration = tables.validate(source)?;
         let sizes = tables.sizes.take().unwrap_or(Sizes::Default);
         let next_group = first_group(&mut tables, source)?;
         let packets = Self {
@@ -178,6 +188,8 @@ impl Packets {
             chunk: 0,
             packets_per_chunk: 0,
             next_group,
+            // Fragments say it elsewhere.
+            duration: (runs.is_empty() && duration > 0).then_some(duration),
             runs: runs.into(),
             next_run: 0,
             default_size,
@@ -193,6 +205,11 @@ impl Packets {
             return damaged("there is no sound in it");
         }
         Ok(packets)
+    }
+
+    /// What all packets stand for, in the time scale of the track; None if only decoding can tell.
+    pub(super) fn duration(&self) -> Option<u64> {
+        self.duration
     }
 
     /// Where the next packet lies; None behind the last.

@@ -1,0 +1,117 @@
+//! MP3: the length is counted, never read from a tag, and what is counted is what is decoded and heard.
+
+mod frame;
+mod info;
+mod walk;
+
+use std::{ops::Range, path::Path};
+
+use nanomp3_core::{DecodeError, Decoder, MAX_SAMPLES_PER_FRAME};
+
+use self::{frame::Frame, info::Info, walk::Walk};
+use super::{
+    Deadline, Result, damaged, incomplete,
+    judge::{AudioHeader, Samples},
+    refused,
+    source::Source,
+    too_long,
+};
+use crate::domain::media::{AudioCodec, AudioContainer, MAX_TRACK_MS, Tags};
+
+/// Frames at the beginning that need not decode: some tools write a frame there that holds data of their own.
+const FORGIVEN_FRAMES: u64 = 2;
+
+/// Where the sound lies in the file, and which part of it is heard.
+pub(super) struct FrameLayout {
+    start: Walk,
+    /// Of all samples (for each channel) that the frames decode to, those that are not the encoder's delay and padding.
+    heard: Range<u64>,
+}
+
+/// None if there are no MPEG audio frames where they should be.
+pub(super) fn header(source: &mut Source, id3_end: u64, tags: Tags) -> Result<Option<AudioHeader>> {
+    let Some((offset, first)) = walk::find_first(source, id3_end)? else { return Ok(None) };
+    if first.layer != 3 {
+        return refused(415, "This is an MPEG file of layer I or II. Upload a WAV, FLAC or MP3 file.");
+    }
+    let Some(first_bytes) = first.bytes else {
+        return refused(
+            415,
+            "This is an MP3 in free format, which hardly any player knows. \
+             Export it with a bit rate of up to 320 kbit/s, or upload a WAV or FLAC file.",
+        );
+    };
+    let Some(first_frame) = source.bytes(offset..offset + first_bytes)? else { return incomplete() };
+    // Behind anything else, ffmpeg and Chromium play that frame, and what it says is not asked.
+    let info = if offset == id3_end { Info::in_frame(&first_frame, &first) } else { None };
+    let start = if info.is_some() { offset + first_bytes } else { offset };
+    let info = info.unwrap_or_default();
+    let start = Walk::new(source, start, first, info.frames)?;
+    let mut walk = start.clone();
+    let max_frames = u64::from(first.sample_rate_hz) * MAX_TRACK_MS.unsigned_abs() / 1000 / first.samples + 1;
+    let mut sound_end = offset;
+    while let Some(frame) = walk.next(source)? {
+        sound_end = frame.end;
+        if walk.frames() > max_frames {
+            return too_long();
+        }
+    }
+    // Either number alone may be wrong in a whole file. Some tags count themselves. A part of a file may be followed by zeros that were never
+    // overwritten, by a server's words about the rest, or by a tag that was written later.
+    if info.frames.is_some_and(|frames| frames > walk.frames() + 1)
+        && info.bytes.is_some_and(|bytes| bytes > sound_end - offset)
+    {
+        return incomplete();
+    }
+    let heard = info.heard(walk.frames(), first.samples);
+    Ok(Some(AudioHeader {
+        container: AudioContainer::Mp3,
+        codec: AudioCodec::Mp3,
+        sample_rate_hz: first.sample_rate_hz,
+        channels: first.channels,
+        bit_depth: None,
+        frames: Some(heard.end - heard.start),
+        packaging: vec![],
+        tags,
+        samples: Samples::Frames(Box::new(FrameLayout { start, heard })),
+    }))
+}
+
+impl FrameLayout {
+    /// Hands all samples that are heard to `hear`, interleaved, full scale at ±1.
+    pub(super) fn play(
+        &self,
+        path: &Path,
+        deadline: &Deadline,
+        mut hear: impl FnMut(&[f32]) -> Result<()>,
+    ) -> Result<()> {
+        let mut source = Source::open(path, deadline)?;
+        let mut walk = self.start.clone();
+        let mut decoder = Box::new(Decoder::new());
+        let mut samples = [0.0_f32; MAX_SAMPLES_PER_FRAME];
+        let first = *walk.first();
+        let channels = usize::from(first.channels);
+        let mut first_sample = 0;
+        while let Some(place) = walk.next(&mut source)? {
+            // At most 1,441 bytes.
+            let Some(frame) = source.bytes(place)? else { return incomplete() };
+            match decoder.decode(&frame, &mut samples).1 {
+                Ok(_) => {}
+                // A piece cut out of an MP3 may begin with frames that lean on bytes that are gone. They are silent.
+                Err(DecodeError::ReservoirUnavailable(_)) => samples.fill(0.0),
+                Err(_) if first_sample < FORGIVEN_FRAMES * first.samples => samples.fill(0.0),
+                Err(_) => return damaged(&format!("the sound at {} cannot be decoded", first.position(first_sample))),
+            }
+            let within = |sample: u64| sample.saturating_sub(first_sample).min(first.samples) as usize * channels;
+            let heard = within(self.heard.start)..within(self.heard.end);
+            if !heard.is_empty() {
+                hear(&samples[heard])?;
+            }
+            first_sample += first.samples;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

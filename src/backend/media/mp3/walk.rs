@@ -1,0 +1,274 @@
+//! From frame to frame: an MP3 has no index, so its frames are found one behind another. A minute of music is 2,300 of them.
+
+use std::ops::Range;
+
+use memchr::memmem;
+
+use super::{super::tags, Frame};
+use crate::backend::media::{
+    Result, damaged, incomplete, refused,
+    source::{Source, le32},
+    tail::Tail,
+};
+
+/// Some tools leave garbage or padding before the first frame.
+const SEARCH_BYTES: usize = 64 * 1024;
+/// More than [`FRAMES_IN_A_ROW`] frames of any kind.
+const LOOKAHEAD_BYTES: usize = 16 * 1024;
+/// How much is asked for at a time of bytes that may end anywhere: many such steps are one read of the disk.
+const STEP_BYTES: usize = 1024;
+/// Frames in a row that make a file an MP3: two look alike by chance, four do not.
+const FRAMES_IN_A_ROW: usize = 4;
+const ID3V1_BYTES: u64 = 128;
+/// "TAG+", which some tools write in front of an ID3v1 tag.
+const ENHANCED_TAG_BYTES: u64 = 227;
+/// The header and the footer of an APE tag.
+const APE_END_BYTES: usize = 32;
+const APE: &[u8] = b"APETAGEX";
+/// Lyrics3 writes its length with six digits.
+const MAX_LYRICS_BYTES: u64 = 1_000_000;
+
+/// A place between two frames, from which the next ones are found.
+#[derive(Clone)]
+pub(super) struct Walk {
+    /// All others are like it.
+    first: Frame,
+    offset: u64,
+    /// Where an ID3v1 tag begins that ends the file, or the file ends.
+    end: u64,
+    /// Frames passed since the walk began.
+    frames: u64,
+    /// How many there are, if a tag says so.
+    declared: Option<u64>,
+}
+
+/// Where an MPEG stream begins, at most 64 kB behind `from`, and its first frame.
+pub(super) fn find_first(source: &mut Source, from: u64) -> Result<Option<(u64, Frame)>> {
+    let there = usize::try_from(sound_end(source)?.saturating_sub(from)).unwrap_or(usize::MAX);
+    let count = there.min(SEARCH_BYTES + LOOKAHEAD_BYTES);
+    let bytes = source.copy(from, count)?.unwrap_or_default();
+    let run = (0..count.min(SEARCH_BYTES)).find_map(|at| {
+        let first = frame_in(&bytes, at)?;
+        let is_stream = match first.bytes {
+            Some(_) => begins_run(&bytes, at, FRAMES_IN_A_ROW, count == there),
+            None => begins_free_run(&bytes, at, &first),
+        };
+        is_stream.then_some((at, first))
+    });
+    Ok(run.map(|(at, first)| match frame_in(&bytes, 0) {
+        // The sound begins at once, even where a tag or a hole comes too soon for frames in a row.
+        Some(earlier) if earlier.is_like(&first) && earlier.channels == first.channels => (from, earlier),
+        _ => (from + at as u64, first),
+    }))
+}
+
+fn frame_in(bytes: &[u8], at: usize) -> Option<Frame> {
+    bytes.get(at..at + Frame::HEADER_BYTES).and_then(|head| head.try_into().ok()).and_then(Frame::parse)
+}
+
+/// Whether `count` frames of one kind stand in a row, or fewer that end where the sound ends.
+fn begins_run(bytes: &[u8], at: usize, count: usize, is_whole: bool) -> bool {
+    let Some(first) = frame_in(bytes, at) else { return false };
+    let mut next = at;
+    for seen in 0..count {
+        match frame_in(bytes, next) {
+            Some(Frame { bytes: Some(length), .. })
+                if frame_in(bytes, next).is_some_and(|frame| frame.is_like(&first)) =>
+            {
+                next = next.saturating_add(usize::try_from(length).unwrap_or(usize::MAX));
+            }
+            _ => return seen > 1 && is_whole && next >= bytes.len(),
+        }
+    }
+    true
+}
+
+/// Whether frames of free format stand in a row: their length is the distance between their headers.
+fn begins_free_run(bytes: &[u8], at: usize, first: &Frame) -> bool {
+    // In other layers, quiet samples of 24 bits look like it.
+    if first.layer != 3 {
+        return false;
+    }
+    let is_next = |at: usize| frame_in(bytes, at).is_some_and(|frame| frame.is_like(first));
+    let nearest = at + usize::try_from(first.head_bytes).unwrap_or(usize::MAX);
+    let Some(next) = (nearest..at + LOOKAHEAD_BYTES / FRAMES_IN_A_ROW).find(|next| is_next(*next)) else {
+        return false;
+    };
+    let length = next - at;
+    // A frame may have one byte more than another.
+    let mut last = next;
+    (2..FRAMES_IN_A_ROW).all(|_| {
+        let after = (last + length - 1..=last + length + 1).find(|next| is_next(*next));
+        last = after.unwrap_or(last);
+        after.is_some()
+    })
+}
+
+/// Where the sound must have ended: at an ID3v1 tag that ends the file, or at the end of the file.
+fn sound_end(source: &mut Source) -> Result<u64> {
+    let tag = source.length().saturating_sub(ID3V1_BYTES);
+    Ok(if source.array::<3>(tag)? == Some(*b"TAG") { tag } else { source.length() })
+}
+
+impl Walk {
+    /// Begins at the frame at `offset`, which `first` is like.
+    pub(super) fn new(source: &mut Source, offset: u64, first: Frame, declared: Option<u64>) -> Result<Self> {
+        let end = sound_end(source)?;
+        Ok(Self { first, offset, end, frames: 0, declared })
+    }
+
+    pub(super) fn first(&self) -> &Frame {
+        &self.first
+    }
+
+    /// How many frames were passed.
+    pub(super) fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// Where the next frame is in the sound, as "1:23".
+    pub(super) fn position(&self) -> String {
+        self.first.position(self.frames * self.first.samples)
+    }
+
+    /// Where the next frame lies; None behind the last one. Tags between frames are passed over.
+    ///
+    /// # Errors
+    /// Refused where something else than sound and tags lies between frames, where frames of another kind begin, and where the
+    /// last frame is cut off.
+    pub(super) fn next(&mut self, source: &mut Source) -> Result<Option<Range<u64>>> {
+        while self.offset < self.end {
+            let found = source.array(self.offset)?.and_then(Frame::parse);
+            if let Some(bytes) = found.and_then(|frame| self.bytes_of(&frame)) {
+                let place = self.offset..self.offset + bytes;
+                if place.end > self.end {
+                    return incomplete();
+                }
+                self.offset = place.end;
+                self.frames += 1;
+                return Ok(Some(place));
+            }
+            if found.is_some() && begins_run(source.upto(self.offset, LOOKAHEAD_BYTES)?, 0, 2, false) {
+                return refused(
+                    422,
+                    format!(
+                        "At {} the sample rate or the channels of this file change, as if two files were joined. \
+                         Export it again as one piece and upload the new file.",
+                        self.position()
+                    ),
+                );
+            }
+            match tag_end(source, self.offset)? {
+                Some(end) if end > source.length() => return incomplete(),
+                Some(end) => self.offset = end,
+                None => self.finish(source)?,
+            }
+        }
+        Ok(None)
+    }
+
+    /// How long a frame of this stream is; None if it belongs to another.
+    fn bytes_of(&self, frame: &Frame) -> Option<u64> {
+        frame.bytes.filter(|_| frame.is_like(&self.first) && frame.channels == self.first.channels)
+    }
+
+    /// Ends the walk at bytes that are neither a frame nor a tag. Such bytes are harmless behind the last frame, unless sound was
+    /// destroyed there or never written.
+    fn finish(&mut self, source: &mut Source) -> Result<()> {
+        let left = self.end - self.offset;
+        if left < Frame::HEADER_BYTES as u64 && source.upto(self.offset, 1)? == [0xFF] {
+            return incomplete();
+        }
+        let is_counted = self.declared.is_some_and(|frames| (self.frames..=self.frames + 1).contains(&frames));
+        let is_short = self.first.bytes.is_some_and(|bytes| left < bytes);
+        let tail = match self.sound_follows(source)? {
+            true => Tail::Other,
+            false if is_counted || is_short => Tail::Harmless,
+            false => Tail::read(source, self.offset)?,
+        };
+        match tail {
+            Tail::Harmless => self.offset = self.end,
+            Tail::Zeros => return incomplete(),
+            Tail::Other => return damaged(&format!("at {} there is something else than sound", self.position())),
+        }
+        Ok(())
+    }
+
+    /// Whether frames of any sound begin anywhere from here on.
+    fn sound_follows(&self, source: &mut Source) -> Result<bool> {
+        let mut at = self.offset;
+        while at < self.end {
+            let there = usize::try_from(self.end - at).unwrap_or(usize::MAX);
+            let count = there.min(SEARCH_BYTES + LOOKAHEAD_BYTES);
+            let bytes = source.copy(at, count)?.unwrap_or_default();
+            if (0..count.min(SEARCH_BYTES)).any(|at| begins_sound(&bytes, at, &self.first, count == there)) {
+                return Ok(true);
+            }
+            at += count.min(SEARCH_BYTES) as u64;
+        }
+        Ok(false)
+    }
+}
+
+/// Whether two frames of any sound begin here, or one like `first` that ends the sound.
+fn begins_sound(bytes: &[u8], at: usize, first: &Frame, is_whole: bool) -> bool {
+    let Some(frame) = frame_in(bytes, at).filter(|frame| frame.layer == 3) else { return false };
+    let end = frame.bytes.map(|length| at as u64 + length);
+    (is_whole && frame.is_like(first) && end == Some(bytes.len() as u64)) || begins_run(bytes, at, 2, false)
+}
+
+/// Where the tag ends that begins at `offset`, be it in the middle of the file; None if none does.
+fn tag_end(source: &mut Source, offset: u64) -> Result<Option<u64>> {
+    if let Some(bytes) = tags::id3_bytes(source, offset)? {
+        return Ok(Some(offset + bytes));
+    }
+    let start = source.upto(offset, APE_END_BYTES)?;
+    Ok(if start.starts_with(b"TAG+") {
+        Some(offset + ENHANCED_TAG_BYTES)
+    } else if start.starts_with(b"TAG") {
+        Some(offset + ID3V1_BYTES)
+    } else if start.starts_with(APE) {
+        // Bit 29 of the flags tells a header from a footer, which an empty tag consists of.
+        let is_header = le32(start, 20) & 1 << 29 != 0;
+        Some(offset + APE_END_BYTES as u64 + if is_header { u64::from(le32(start, 12)) } else { 0 })
+    } else if start.starts_with(b"LYRICSBEGIN") {
+        lyrics_end(source, offset)?
+    } else {
+        headless_ape_end(source, offset)?
+    })
+}
+
+/// The end of an APE tag that has a footer only, which says how far back the tag begins.
+fn headless_ape_end(source: &mut Source, offset: u64) -> Result<Option<u64>> {
+    let Some(footer) = find(source, APE, offset, u64::MAX)? else { return Ok(None) };
+    let bytes = u64::from(le32(source.upto(footer, APE_END_BYTES)?, 12));
+    let end = footer + APE_END_BYTES as u64;
+    Ok((offset + bytes == end).then_some(end))
+}
+
+/// Where the Lyrics3 tag at `offset` ends: behind "LYRICSEND" or "LYRICS200", as its version is.
+fn lyrics_end(source: &mut Source, offset: u64) -> Result<Option<u64>> {
+    const MARK: &[u8] = b"LYRICS";
+    let within = offset + MAX_LYRICS_BYTES;
+    let mut from = offset + 1;
+    while let Some(mark) = find(source, MARK, from, within)? {
+        from = mark + MARK.len() as u64;
+        if matches!(source.upto(from, 3)?, b"END" | b"200") {
+            return Ok(Some(from + 3));
+        }
+    }
+    Ok(None)
+}
+
+/// Where `mark` stands at or behind `from`, and the whole of it before `end`.
+fn find(source: &mut Source, mark: &[u8], from: u64, end: u64) -> Result<Option<u64>> {
+    let mut at = from;
+    while at + mark.len() as u64 <= end.min(source.length()) {
+        let bytes = source.upto(at, STEP_BYTES)?;
+        if let Some(found) = memmem::find(bytes, mark) {
+            return Ok(Some(at + found as u64));
+        }
+        at += (bytes.len() - mark.len() + 1) as u64;
+    }
+    Ok(None)
+}

@@ -1,0 +1,357 @@
+//! What a track's sample description (`stsd`) says of its codec.
+
+use crate::{
+    backend::media::{
+        Result, damaged, refused,
+        source::{be16, be32},
+    },
+    domain::media::AudioCodec,
+};
+
+/// Apple's encoder uses 4,096; the decoder keeps that many samples of each channel.
+const MAX_ALAC_FRAME_SAMPLES: u32 = 16 * 4096;
+/// Where the boxes begin in an entry that describes pictures.
+const PICTURE_CHILDREN_START: usize = 86;
+
+/// Kinds of streams in an ES descriptor (ISO 14496-1, table 5; MP4RA).
+mod stream_kind {
+    pub(super) const MPEG4_AUDIO: u8 = 0x40;
+    pub(super) const MPEG2_AAC_LC: u8 = 0x67;
+    pub(super) const JPEG: u8 = 0x6C;
+    pub(super) const PNG: u8 = 0x6D;
+}
+
+/// Of MPEG-4 audio (ISO 14496-3, table 1.17).
+const AAC_LC: u32 = 2;
+/// Announces spectral band replication behind the configuration of AAC-LC.
+const SYNC_EXTENSION: u32 = 0x2B7;
+
+#[derive(Clone)]
+pub(super) struct Sound {
+    pub(super) codec: AudioCodec,
+    pub(super) sample_rate_hz: u32,
+    pub(super) channels: u16,
+    pub(super) bit_depth: Option<u16>,
+    /// For the decoder.
+    pub(super) config: Vec<u8>,
+}
+
+/// An audio sample entry (ISO 14496-12) and the box that describes its codec.
+pub(super) fn sound(entry: &[u8]) -> Result<Sound> {
+    let children_start = match be16(entry, 16) {
+        // QuickTime's versions of the entry have more numbers.
+        1 => 52,
+        2 => 72,
+        _ => 36,
+    };
+    let children = entry.get(children_start..).unwrap_or_default();
+    let name = match entry.get(4..8) {
+        Some(b"mp4a") => return aac(entry, children),
+        Some(b"alac") => return alac(children),
+        Some(b"drms" | b"enca") => {
+            return refused(415, "This file is protected against copying. Upload the master it was made from.");
+        }
+        None => return damaged("it does not say what its samples are"),
+        Some(b".mp3" | b"ms\0\x55") => "MP3",
+        Some(b"fLaC") => "FLAC",
+        Some(b"Opus") => "Opus",
+        Some(b"ac-3" | b"AC-3" | b"sac3") => "Dolby Digital (AC-3)",
+        Some(b"ec-3") => "Dolby Digital Plus (E-AC-3)",
+        Some(b"ac-4") => "Dolby AC-4",
+        Some(b"mlpa") => "Dolby TrueHD",
+        Some(b"dtsc" | b"dtse" | b"dtsh" | b"dtsl" | b"dtsx") => "DTS",
+        Some(b"samr" | b"sawb" | b"sawp") => "AMR",
+        Some(b"mhm1" | b"mha1" | b"mhm2" | b"mha2") => "MPEG-H",
+        Some(b"QDM2" | b"QDMC") => "QDesign Music",
+        Some(b"ima4" | b"ms\0\x02" | b"ms\0\x11") => "ADPCM",
+        Some(b"alaw" | b"ulaw") => "A-law or µ-law",
+        Some(
+            b"lpcm" | b"sowt" | b"twos" | b"in24" | b"in32" | b"fl32" | b"fl64" | b"raw " | b"NONE" | b"ipcm" | b"fpcm",
+        ) => {
+            return refused(
+                415,
+                "This MP4 or QuickTime file holds PCM. Export it as WAV or AIFF and upload that file: nothing is lost by it.",
+            );
+        }
+        Some(_) => return other_codec(None),
+    };
+    other_codec(Some(name))
+}
+
+fn other_codec<T>(name: Option<&str>) -> Result<T> {
+    let holds = name.map_or("neither ALAC nor AAC".to_owned(), |name| format!("{name}, neither ALAC nor AAC"));
+    refused(415, format!("This MP4 file holds {holds}. Upload a WAV, FLAC, AIFF, ALAC, AAC (M4A) or MP3 file."))
+}
+
+/// Whether a track of pictures holds stills: a cover, or one for each chapter.
+pub(super) fn is_still(entry: &[u8]) -> bool {
+    match entry.get(4..8) {
+        Some(b"jpeg" | b"mjpa" | b"mjpb" | b"png " | b"gif " | b"tiff" | b"raw ") => true,
+        Some(b"mp4v") => {
+            let esds = entry.get(PICTURE_CHILDREN_START..).and_then(|children| child(children, b"esds"));
+            esds.and_then(|body| stream(body.get(4..)?))
+                .is_some_and(|(kind, _)| matches!(kind, stream_kind::JPEG | stream_kind::PNG))
+        }
+        _ => false,
+    }
+}
+
+/// The body of the box `kind` among the children of a sample entry, perhaps inside QuickTime's `wave`.
+fn child<'a>(children: &'a [u8], kind: &[u8; 4]) -> Option<&'a [u8]> {
+    child_box(children, kind).or_else(|| child_box(child_box(children, b"wave")?, kind))
+}
+
+pub(super) fn child_box<'a>(mut children: &'a [u8], kind: &[u8; 4]) -> Option<&'a [u8]> {
+    while children.len() >= 8 {
+        let size = be32(children, 0) as usize;
+        let body = children.get(8..size)?;
+        if &children[4..8] == kind {
+            return Some(body);
+        }
+        children = &children[size..];
+    }
+    None
+}
+
+fn alac(children: &[u8]) -> Result<Sound> {
+    // Behind a version and flags.
+    let cookie = child(children, b"alac").and_then(|body| body.get(4..));
+    let Some(cookie) = cookie.filter(|cookie| cookie.len() >= 24) else {
+        return damaged("it does not say what its samples are");
+    };
+    if be32(cookie, 0) == 0 || be32(cookie, 0) > MAX_ALAC_FRAME_SAMPLES {
+        return damaged("its header names an impossible block size");
+    }
+    Ok(Sound {
+        codec: AudioCodec::Alac,
+        sample_rate_hz: be32(cookie, 20),
+        channels: u16::from(cookie[9]),
+        bit_depth: Some(u16::from(cookie[5])),
+        config: cookie.to_vec(),
+    })
+}
+
+fn aac(entry: &[u8], children: &[u8]) -> Result<Sound> {
+    let esds = child(children, b"esds").and_then(|body| body.get(4..));
+    let Some((kind, config)) = esds.and_then(stream) else {
+        return damaged("it does not say what its samples are");
+    };
+    match kind {
+        stream_kind::MPEG4_AUDIO | stream_kind::MPEG2_AAC_LC => {}
+        0x69 | 0x6B => return other_codec(Some("MP3")),
+        0x66 => return other_codec(Some("AAC Main")),
+        0x68 => return other_codec(Some("AAC SSR")),
+        0xA5 => return other_codec(Some("Dolby Digital (AC-3)")),
+        0xA6 => return other_codec(Some("Dolby Digital Plus (E-AC-3)")),
+        0xA9..=0xAC => return other_codec(Some("DTS")),
+        0xAD => return other_codec(Some("Opus")),
+        0xDD => return other_codec(Some("Vorbis")),
+        0xE1 => return other_codec(Some("QCELP")),
+        _ => return other_codec(None),
+    }
+    let Some(config) = config else { return damaged("it does not say what its samples are") };
+    const RATES_HZ: [u32; 13] =
+        [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350];
+    // AudioSpecificConfig (ISO 14496-3): 5 bits object type, 4 bits rate, 4 bits channels.
+    let bits = be32(&[config, &[0; 4]].concat(), 0);
+    let (profile, rate, channels) = (bits >> 27, bits >> 23 & 0xF, bits >> 19 & 0xF);
+    match profile {
+        AAC_LC if has_sync_extension(config) => return he_aac(),
+        AAC_LC => {}
+        5 | 29 => return he_aac(),
+        1 => return other_codec(Some("AAC Main")),
+        3 => return other_codec(Some("AAC SSR")),
+        4 => return other_codec(Some("AAC LTP")),
+        23 => return other_codec(Some("AAC-LD")),
+        // 31 says that six more bits name it, from 32 on.
+        31 => {
+            return match 32 + (bits >> 21 & 0x3F) {
+                32..=34 => other_codec(Some("MPEG audio (MP3)")),
+                36 => other_codec(Some("MPEG-4 ALS")),
+                37 | 38 => other_codec(Some("MPEG-4 SLS")),
+                39 => other_codec(Some("AAC-ELD")),
+                42 => other_codec(Some("xHE-AAC")),
+                _ => other_codec(None),
+            };
+        }
+        _ => return other_codec(None),
+    }
+    let Some(sample_rate_hz) = RATES_HZ.get(rate as usize).copied() else {
+        return damaged("its header names an impossible sample rate");
+    };
+    let channels = if channels == 0 { be16(entry, 24) } else { channels as u16 };
+    Ok(Sound { codec: AudioCodec::Aac, sample_rate_hz, channels, bit_depth: None, config: config.to_vec() })
+}
+
+fn he_aac<T>() -> Result<T> {
+    refused(415, "This is HE-AAC or another variant for low bit rates. Export AAC-LC, or better WAV or FLAC.")
+}
+
+/// Whether the configuration of AAC-LC goes on with one of HE-AAC, for decoders that know it.
+fn has_sync_extension(config: &[u8]) -> bool {
+    // Behind 13 bits and the three of GASpecificConfig; then 5 bits object type and one that says whether it is used.
+    let bits = be32(&[config.get(2..).unwrap_or_default(), &[0; 4]].concat(), 0);
+    bits >> 21 == SYNC_EXTENSION && bits >> 15 & 1 == 1
+}
+
+/// The kind of a stream and its codec's own configuration, out of an ES descriptor (ISO 14496-1).
+fn stream(es: &[u8]) -> Option<(u8, Option<&[u8]>)> {
+    let es = descriptor(es, 3)?;
+    let flags = *es.get(2)?;
+    let mut end = 3;
+    // dependsOn_ES_ID
+    if flags & 0x80 != 0 {
+        end += 2;
+    }
+    // URLlength and URLstring
+    if flags & 0x40 != 0 {
+        end += 1 + usize::from(*es.get(end)?);
+    }
+    // OCR_ES_Id
+    if flags & 0x20 != 0 {
+        end += 2;
+    }
+    let decoder = descriptor(es.get(end..)?, 4)?;
+    Some((*decoder.first()?, decoder.get(13..).and_then(|rest| descriptor(rest, 5))))
+}
+
+fn descriptor(bytes: &[u8], tag: u8) -> Option<&[u8]> {
+    let (found, mut rest) = bytes.split_first()?;
+    let mut size = 0;
+    for _ in 0..4 {
+        let (byte, tail) = rest.split_first()?;
+        rest = tail;
+        size = size << 7 | usize::from(byte & 0x7F);
+        if byte & 0x80 == 0 {
+            break;
+        }
+    }
+    rest.get(..size).filter(|_| *found == tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An ES descriptor as encoders write it, with the codec's own bytes if it has any.
+    fn esds(stream_kind: u8, config: &[u8]) -> Vec<u8> {
+        esds_with(0, &[], stream_kind, config)
+    }
+
+    /// An ES descriptor with the optional fields that `flags` announce.
+    fn esds_with(flags: u8, options: &[u8], stream_kind: u8, config: &[u8]) -> Vec<u8> {
+        let mut decoder = vec![stream_kind, 0x15, 0, 0, 0, 0, 2, 0xEE, 0, 0, 2, 0xEE, 0];
+        if !config.is_empty() {
+            decoder.extend([5, 0x80, 0x80, 0x80, config.len() as u8]);
+            decoder.extend(config);
+        }
+        let mut stream = [&[0, 1, flags], options].concat();
+        stream.extend([4, 0x80, 0x80, 0x80, decoder.len() as u8]);
+        stream.extend(decoder);
+        let mut esds = vec![0, 0, 0, 0, 3, 0x80, 0x80, 0x80, stream.len() as u8];
+        esds.extend(stream);
+        [&(esds.len() as u32 + 8).to_be_bytes(), b"esds".as_slice(), &esds].concat()
+    }
+
+    /// A sample entry whose boxes begin at `children_start`.
+    fn entry(kind: &[u8; 4], children_start: usize, children: &[u8]) -> Vec<u8> {
+        let mut entry = vec![0; children_start];
+        entry[4..8].copy_from_slice(kind);
+        entry.extend(children);
+        entry
+    }
+
+    fn sentence(entry: &[u8]) -> String {
+        sound(entry).err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn aac_says_its_rate_and_channels_in_two_bytes() {
+        let sound = sound(&entry(b"mp4a", 36, &esds(0x40, &[0x12, 0x10]))).expect("AAC-LC, 44.1 kHz, stereo");
+        assert_eq!((sound.codec, sound.sample_rate_hz, sound.channels), (AudioCodec::Aac, 44_100, 2));
+    }
+
+    #[test]
+    fn optional_fields_of_an_es_descriptor_are_passed_over() {
+        for (flags, options) in [
+            (0x1F, [].as_slice()),
+            (0x80, &[4, 4]),
+            (0x40, &[3, b'u', b'r', b'l']),
+            (0x40, &[0]),
+            (0x20, &[4, 4]),
+            (0xE0, &[4, 4, 3, b'u', b'r', b'l', 4, 4]),
+        ] {
+            let sound = sound(&entry(b"mp4a", 36, &esds_with(flags, options, 0x40, &[0x12, 0x10])));
+            assert_eq!(sound.map(|sound| sound.sample_rate_hz).ok(), Some(44_100), "{flags:#x}");
+        }
+        // The text is said to be longer than the descriptor.
+        let cut = esds_with(0x40, &[255], 0x40, &[0x12, 0x10]);
+        assert!(sentence(&entry(b"mp4a", 36, &cut)).contains("damaged"));
+    }
+
+    #[test]
+    fn every_version_of_quicktimes_entry_is_read() {
+        let mut cookie = vec![0, 0, 0, 0, 0, 0, 16, 0, 0, 24, 40, 10, 14, 2, 0, 255];
+        cookie.extend([0; 8]);
+        cookie.extend(96_000_u32.to_be_bytes());
+        let boxed =
+            |kind: &[u8; 4], body: &[u8]| [&(body.len() as u32 + 8).to_be_bytes(), kind.as_slice(), body].concat();
+        let wave = boxed(b"wave", &[boxed(b"frma", b"alac"), boxed(b"alac", &cookie)].concat());
+        for (version, children_start) in [(0, 36), (1, 52), (2, 72)] {
+            let mut entry = entry(b"alac", children_start, &wave);
+            entry[17] = version;
+            let sound = sound(&entry).expect("ALAC, 96 kHz, 24 bit");
+            assert_eq!((sound.codec, sound.sample_rate_hz, sound.bit_depth), (AudioCodec::Alac, 96_000, Some(24)));
+        }
+    }
+
+    #[test]
+    fn codecs_that_we_do_not_take_are_called_by_their_names() {
+        for (kind, config, name) in [
+            (0x40, [0x2B, 0x92, 0, 0, 0].as_slice(), "HE-AAC"),
+            (0x40, &[0xEB, 0x09, 0x88, 0, 0], "HE-AAC"),
+            (0x40, &[0x12, 0x10, 0x56, 0xE5, 0xA0], "HE-AAC"),
+            (0x40, &[0x0A, 0x10], "AAC Main"),
+            (0x40, &[0xF8, 0x80, 0, 0], "MPEG-4 ALS"),
+            (0x40, &[0xF9, 0x40, 0, 0], "xHE-AAC"),
+            (0x6B, &[], "MP3"),
+            (0x69, &[], "MP3"),
+            (0xA5, &[], "AC-3"),
+            (0xA6, &[], "E-AC-3"),
+            (0xAD, &[], "Opus"),
+            (0xDD, &[], "Vorbis"),
+            (0x20, &[], "neither ALAC nor AAC"),
+        ] {
+            let said = sentence(&entry(b"mp4a", 36, &esds(kind, config)));
+            assert!(said.contains(name), "{name}: {said}");
+        }
+        for (kind, name) in [
+            (b".mp3", "MP3"),
+            (b"fLaC", "FLAC"),
+            (b"Opus", "Opus"),
+            (b"ac-3", "AC-3"),
+            (b"ec-3", "E-AC-3"),
+            (b"sowt", "PCM"),
+            (b"drms", "protected"),
+            (b"abcd", "neither ALAC nor AAC"),
+        ] {
+            let said = sentence(&entry(kind, 36, &[]));
+            assert!(said.contains(name), "{name}: {said}");
+        }
+        assert!(sentence(&entry(b"mp4a", 36, &esds(0x40, &[0x12, 0x10]))[..50]).contains("damaged"));
+    }
+
+    #[test]
+    fn a_still_picture_is_no_video() {
+        for (is_picture, entry) in [
+            (true, entry(b"jpeg", PICTURE_CHILDREN_START, &[])),
+            (true, entry(b"png ", PICTURE_CHILDREN_START, &[])),
+            (true, entry(b"mp4v", PICTURE_CHILDREN_START, &esds(stream_kind::JPEG, &[]))),
+            (false, entry(b"mp4v", PICTURE_CHILDREN_START, &esds(0x20, &[]))),
+            (false, entry(b"avc1", PICTURE_CHILDREN_START, &[])),
+            (false, vec![]),
+        ] {
+            assert_eq!(is_still(&entry), is_picture);
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Decodes the sound of an MP4 as players do: packet by packet, and what its edit list lets be heard.
+
+use std::{ops::Range, path::Path};
+
+use symphonia::{
+    core::{
+        codecs::audio::{
+            AudioCodecParameters, AudioDecoder, AudioDecoderOptions,
+            well_known::{CODEC_ID_AAC, CODEC_ID_ALAC},
+        },
+        errors::Error as SymphoniaError,
+        packet::PacketRef,
+        units::{Duration, Timestamp},
+    },
+    default::get_codecs,
+};
+
+use super::{Packets, Part, Sound, edits::TOO_COMPLICATED};
+use crate::{
+    backend::media::{Deadline, Result, damaged, incomplete, source::Source, undecodable},
+    domain::media::{AudioCodec, format_duration},
+};
+
+/// A part that begins before the end of the one before is found from the beginning of the file again: this bounds the work.
+const MAX_WAYS_BACK: usize = 16;
+/// How much silence is handed on at a time.
+const SILENCE_SAMPLES: u64 = 4096;
+
+/// Where the sound lies in the file, and what is heard of it.
+pub(in crate::backend::media) struct PacketLayout {
+    pub(super) sound: Sound,
+    pub(in crate::backend::media) packets: Packets,
+    pub(super) parts: Vec<Part>,
+}
+
+impl PacketLayout {
+    /// Whether more is done to the sound than its ends being cut off. Not every browser does it.
+    pub(in crate::backend::media) fn is_rearranged(&self) -> bool {
+        !matches!(self.parts.as_slice(), [Part::Sound(_)])
+    }
+
+    /// Hands all samples that are heard to `hear`, interleaved, full scale at ±1. True if the codec is lossless.
+    ///
+    /// # Errors
+    /// Refused with the place if a packet cannot be decoded; or what `hear` fails with.
+    pub(in crate::backend::media) fn play(
+        &self,
+        path: &Path,
+        deadline: &Deadline,
+        mut hear: impl FnMut(&[f32]) -> Result<()>,
+    ) -> Result<bool> {
+        let channels = usize::from(self.sound.channels);
+        let mut decoded = Decoded::new(self, Source::open(path, deadline)?)?;
+        let mut ways_back = 0;
+        for part in &self.parts {
+            match part {
+                Part::Silence(samples) => {
+                    let mut left = *samples;
+                    while left > 0 {
+                        let count = left.min(SILENCE_SAMPLES);
+                        hear(&vec![0.0; count as usize * channels])?;
+                        left -= count;
+                    }
+                }
+                Part::Sound(place) => {
+                    if place.start < decoded.place.start {
+                        ways_back += 1;
+                        if ways_back > MAX_WAYS_BACK {
+                            return undecodable(TOO_COMPLICATED);
+                        }
+                        decoded.rewind();
+                    }
+                    loop {
+                        let heard = decoded.part(place, channels);
+                        if !heard.is_empty() {
+                            hear(heard)?;
+                        }
+                        if decoded.place.end >= place.end || !decoded.next()? {
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(!self.sound.codec.is_lossy())
+    }
+}
+
+/// The packet that was decoded last.
+struct Decoded<'a> {
+    layout: &'a PacketLayout,
+    source: Source,
+    packets: Packets,
+    decoder: Box<dyn AudioDecoder>,
+    /// Counted from the first sample of the first packet.
+    place: Range<u64>,
+    samples: Vec<f32>,
+}
+
+impl<'a> Decoded<'a> {
+    fn new(layout: &'a PacketLayout, source: Source) -> Result<Self> {
+        let codec = if layout.sound.codec == AudioCodec::Alac { CODEC_ID_ALAC } else { CODEC_ID_AAC };
+        let mut parameters = AudioCodecParameters::new();
+        parameters.for_codec(codec).with_extra_data(layout.sound.config.clone().into());
+        let decoder = match get_codecs().make_audio_decoder(&parameters, &AudioDecoderOptions::default()) {
+            Ok(decoder) => decoder,
+            Err(error) => return refuse(&error, "0:00"),
+        };
+        Ok(Self { layout, source, packets: layout.packets.clone(), decoder, place: 0..0, samples: Vec::new() })
+    }
+
+    /// False behind the last packet.
+    fn next(&mut self) -> Result<bool> {
+        let Some(place) = self.packets.next(&mut self.source)? else { return Ok(false) };
+        // At most a megabyte.
+        let Some(data) = self.source.bytes(place)? else { return incomplete() };
+        let Sound { sample_rate_hz, channels, .. } = self.layout.sound;
+        let milliseconds = self.place.end.saturating_mul(1000) / u64::from(sample_rate_hz.max(1));
+        let position = format_duration(i64::try_from(milliseconds).unwrap_or(i64::MAX));
+        let packet = PacketRef::new(0, Timestamp::ZERO, Duration::ZERO, &data);
+        let decoded = match self.decoder.decode_ref(&packet) {
+            Ok(decoded) => decoded,
+            Err(error) => return refuse(&error, &position),
+        };
+        let spec = decoded.spec();
+        if (spec.rate(), spec.channels().count()) != (sample_rate_hz, usize::from(channels)) {
+            return damaged(&format!("its sample rate or its channels change at {position}"));
+        }
+        decoded.copy_to_vec_interleaved(&mut self.samples);
+        let samples = self.samples.len() / usize::from(channels.max(1));
+        self.place = self.place.end..self.place.end + samples as u64;
+        Ok(true)
+    }
+
+    fn rewind(&mut self) {
+        self.packets = self.layout.packets.clone();
+        self.decoder.reset();
+        self.place = 0..0;
+        self.samples.clear();
+    }
+
+    /// What lies within `place`, interleaved.
+    fn part(&self, place: &Range<u64>, channels: usize) -> &[f32] {
+        let within =
+            |sample: u64| (sample.clamp(self.place.start, self.place.end) - self.place.start) as usize * channels;
+        self.samples.get(within(place.start)..within(place.end)).unwrap_or_default()
+    }
+}
+
+/// A decoder's complaint as a sentence.
+fn refuse<T>(error: &SymphoniaError, position: &str) -> Result<T> {
+    match error {
+        SymphoniaError::Unsupported(_) | SymphoniaError::LimitError(_) => {
+            undecodable(&format!("our decoder does not know everything in it, at {position}"))
+        }
+        _ => damaged(&format!("the sound at {position} cannot be decoded")),
+    }
+}

@@ -1,0 +1,169 @@
+//! What players play of an M4A, and what is told of it.
+
+use symphonia::core::{checksum::Md5, io::Monitor};
+use testing::fixtures::{self as made, case};
+
+use super::*;
+use crate::{
+    backend::media::{Deadline, MediaError, examine_audio, judge_audio},
+    domain::media::{AudioFacts, MediaLimits},
+};
+
+const SECONDS: f64 = 2.0;
+const RATE_HZ: u32 = 44_100;
+const SAMPLES: u32 = 88_200;
+/// 16 bit, stereo.
+const SAMPLE_BYTES: usize = 4;
+const WAV_HEADER_BYTES: usize = 44;
+
+fn m4a(in_track: Vec<u8>) -> Vec<u8> {
+    made::alac_with(SECONDS, RATE_HZ, 4096, |tables| tables.in_track = in_track)
+}
+
+/// What is told of a file before and after decoding, and its copy to listen to.
+fn examined(file: &[u8]) -> Result<(Option<i64>, AudioFacts, Option<Vec<u8>>)> {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("upload"), folder.path().join("copy"));
+    std::fs::write(&path, file).unwrap();
+    let judged = judge_audio(&path, &MediaLimits::default(), &Deadline::never())?;
+    let (facts, _) = examine_audio(&path, &copy, &Deadline::never())?;
+    Ok((judged.duration_ms, facts, std::fs::read(copy).ok()))
+}
+
+fn refusal(file: &[u8]) -> String {
+    match examined(file) {
+        Err(MediaError::Refused(refusal)) => refusal.message,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The MD5 of parts of the song, as a FLAC keeps it. None is silence.
+fn md5_of(parts: &[(Option<usize>, usize)]) -> [u8; 16] {
+    let song = &made::wav(SECONDS, RATE_HZ, 16, 1)[WAV_HEADER_BYTES..];
+    let mut md5 = Md5::default();
+    for (start, samples) in parts {
+        match start {
+            Some(start) => md5.process_buf_bytes(&song[start * SAMPLE_BYTES..(start + samples) * SAMPLE_BYTES]),
+            None => md5.process_buf_bytes(&vec![0; samples * SAMPLE_BYTES]),
+        }
+    }
+    md5.md5()
+}
+
+#[test]
+fn facts_and_the_copy_follow_the_edit_list_sample_by_sample() {
+    let whole = SAMPLES as usize;
+    for (edits, heard) in [
+        (vec![(SAMPLES, 0)], vec![(Some(0), whole)]),
+        (vec![(22_050, 44_100)], vec![(Some(44_100), 22_050)]),
+        (vec![(30_000, 1_024), (30_001, 50_000)], vec![(Some(1_024), 30_000), (Some(50_000), 30_001)]),
+        (vec![(10_000, -1), (5_000, 4_096)], vec![(None, 10_000), (Some(4_096), 5_000)]),
+        (vec![(5_000, 7), (1, -1), (5_000, 5_007)], vec![(Some(7), 5_000), (None, 1), (Some(5_007), 5_000)]),
+        // Back, again, and over each other.
+        (
+            vec![(9_000, 60_000), (9_000, 100), (9_000, 100)],
+            vec![(Some(60_000), 9_000), (Some(100), 9_000), (Some(100), 9_000)],
+        ),
+        (vec![(9_000, 100), (9_000, 8_000)], vec![(Some(100), 9_000), (Some(8_000), 9_000)]),
+        // Longer than what there is.
+        (vec![(1_000_000, 44_100)], vec![(Some(44_100), whole - 44_100)]),
+        (vec![(1_000_000, 44_100), (100, 0)], vec![(Some(44_100), whole - 44_100), (Some(0), 100)]),
+    ] {
+        let (judged_ms, facts, copy) = examined(&m4a(made::edit_list(&edits))).unwrap();
+        let samples: usize = heard.iter().map(|(_, samples)| samples).sum();
+        assert_eq!(facts.duration_ms, (samples * 1000 / RATE_HZ as usize) as i64, "{edits:?}");
+        assert_eq!(judged_ms, Some(facts.duration_ms), "{edits:?}");
+        assert_eq!(copy.unwrap()[26..42], md5_of(&heard), "{edits:?}");
+    }
+}
+
+#[test]
+fn only_the_first_edit_list_of_the_sound_counts() {
+    let short = made::edit_list(&[(22_050, 0)]);
+    let lists = [short.as_slice(), &made::edit_list(&[(44_100, 0)])].concat();
+    assert_eq!(examined(&m4a(lists)).unwrap().1.duration_ms, 500);
+    // Another track has one of its own.
+    let other = |tables: &mut made::Tables| {
+        let header = made::mp4_box(b"tkhd", &[&[0; 84]]);
+        tables.in_movie = made::mp4_box(b"trak", &[&header, &short]);
+    };
+    assert_eq!(examined(&made::alac_with(SECONDS, RATE_HZ, 4096, other)).unwrap().1.duration_ms, 2000);
+}
+
+#[test]
+fn an_edit_list_that_goes_back_all_the_time_is_refused() {
+    let edits: Vec<(u32, i32)> = (0..100).map(|edit| (10, if edit % 2 == 0 { 60_000 } else { 0 })).collect();
+    let said = refusal(&m4a(made::edit_list(&edits)));
+    assert!(said.contains("We cannot decode this file") && said.contains("too complicated"), "{said}");
+    assert!(refusal(&m4a(made::edit_list(&[(u32::MAX, -1), (1, 0)]))).contains("6 hours"));
+}
+
+#[test]
+fn the_handed_cases_are_what_a_listener_hears() {
+    let (judged_ms, facts, copy) = examined(&case("m4a_editlist_plays_3_of_12s.m4a")).unwrap();
+    assert_eq!((judged_ms, facts.duration_ms), (Some(3000), 3000));
+    let (loudness, peak) = (facts.integrated_lufs.unwrap(), facts.true_peak_dbtp.unwrap());
+    assert!((loudness + 24.8).abs() <= 0.1 && (peak + 14.3).abs() <= 0.3, "{loudness} LUFS, {peak} dBTP");
+    assert_eq!(copy, None, "browsers do that much");
+    assert!(refusal(&case("mp4_with_mp3.m4a")).contains("MP3"));
+}
+
+/// The case with another edit list, of which the first number counts milliseconds.
+fn aac_with(edits: &[(u32, i32)]) -> Vec<u8> {
+    let mut file = case("m4a_editlist_plays_3_of_12s.m4a");
+    let at = file.windows(4).position(|bytes| bytes == b"edts").unwrap() - 4;
+    let (old, new) = (be32(&file, at) as usize, made::edit_list(edits));
+    file.splice(at..at + old, new.iter().copied());
+    for kind in [b"moov", b"trak"] {
+        let at = file.windows(4).position(|bytes| bytes == kind).unwrap() - 4;
+        let size = be32(&file, at) + new.len() as u32 - old as u32;
+        file[at..at + 4].copy_from_slice(&size.to_be_bytes());
+    }
+    file
+}
+
+#[test]
+fn what_not_every_browser_makes_of_an_aac_is_made_in_its_copy() {
+    for (edits, milliseconds, is_copied) in [
+        (vec![(12_000, 1024)], 12_000, false),
+        (vec![(2_000, 1024), (1_000, 220_500)], 3_000, true),
+        (vec![(500, -1), (2_000, 1024)], 2_500, true),
+        (vec![(20_000, 441_000)], 2_023, false),
+    ] {
+        let (_, facts, copy) = examined(&aac_with(&edits)).unwrap();
+        assert!(facts.duration_ms.abs_diff(milliseconds) <= 24, "{edits:?}: {} ms", facts.duration_ms);
+        assert_eq!((facts.has_listening_copy, copy.is_some()), (is_copied, is_copied), "{edits:?}");
+    }
+}
+
+#[test]
+fn pictures_beside_the_sound_are_no_film() {
+    let with = |pictures: Vec<u8>, in_track: Vec<u8>| {
+        made::alac_with(SECONDS, RATE_HZ, 4096, |tables| (tables.in_movie, tables.in_track) = (pictures, in_track))
+    };
+    let chapters = made::mp4_box(b"tref", &[&made::mp4_box(b"chap", &[&2_u32.to_be_bytes()])]);
+    for (pictures, in_track) in [
+        (made::picture_track(2, b"jpeg", true), vec![]),
+        (made::picture_track(2, b"png ", true), vec![]),
+        (made::picture_track(2, b"avc1", false), vec![]),
+        (made::picture_track(2, b"avc1", true), chapters.clone()),
+    ] {
+        assert_eq!(examined(&with(pictures, in_track)).unwrap().1.duration_ms, 2000);
+    }
+    assert!(refusal(&with(made::picture_track(2, b"avc1", true), vec![])).contains("video"));
+    assert!(refusal(&with(made::picture_track(3, b"avc1", true), chapters)).contains("video"));
+}
+
+#[test]
+fn one_of_several_sounds_is_never_taken_for_the_whole() {
+    let file = m4a(vec![]);
+    let at = file.windows(4).position(|bytes| bytes == b"trak").unwrap() - 4;
+    let track = file[at..at + be32(&file, at) as usize].to_vec();
+    let twice = made::alac_with(SECONDS, RATE_HZ, 4096, |tables| tables.in_movie = track.clone());
+    assert!(refusal(&twice).contains("several sound tracks"));
+    // Bit 0 of the flags: it is not presented.
+    let mut disabled = track;
+    disabled[19] &= 0xFE;
+    let alternative = made::alac_with(SECONDS, RATE_HZ, 4096, |tables| tables.in_movie = disabled);
+    assert_eq!(examined(&alternative).unwrap().1.duration_ms, 2000);
+}

@@ -1,0 +1,135 @@
+//! Bytes behind the sound: tags, text and padding that tools append to any file and that every player passes over.
+
+use super::{
+    Result,
+    source::{Source, le32},
+    tags,
+};
+
+/// Zeros up to here fill up the block of a disk. A file with more of them was never written to its end.
+const MAX_PADDING_BYTES: u64 = 64 * 1024;
+const ID3V1_BYTES: u64 = 128;
+/// "TAG+", which some tools write in front of an ID3v1 tag.
+const ENHANCED_TAG_BYTES: u64 = 227;
+/// The header and the footer of an APE tag.
+const APE_END_BYTES: usize = 32;
+const APE: &[u8] = b"APETAGEX";
+/// Bit 29 of an APE tag's flags tells its header from its footer.
+const APE_IS_HEADER: u32 = 1 << 29;
+/// The longest mark that a text is searched for.
+const MARK_BYTES: usize = 16;
+const STEP_BYTES: usize = 32 * 1024;
+
+/// What lies behind the sound of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tail {
+    /// Nothing, or tags, text (Lyrics3 is text) and padding.
+    Harmless,
+    /// More zeros than padding has: room for sound that was never written.
+    Zeros,
+    /// Among other things, something that is neither tags nor text.
+    Other,
+}
+
+impl Tail {
+    /// Reads all from `start` to the end of the file, once.
+    pub(super) fn read(source: &mut Source, start: u64) -> Result<Self> {
+        let mut at = start;
+        let mut zeros = 0;
+        while at < source.length() {
+            let next = match tag_end(source, at)? {
+                Some(end) => end,
+                None => {
+                    let text = text_at(source, at)?;
+                    zeros += text.zeros;
+                    at + text.bytes
+                }
+            };
+            at = match next {
+                next if next > at => next,
+                _ => match headless_ape_end(source, start, at)? {
+                    Some(end) => end,
+                    None => return Ok(Self::Other),
+                },
+            };
+        }
+        Ok(if zeros > MAX_PADDING_BYTES { Self::Zeros } else { Self::Harmless })
+    }
+}
+
+/// Where the tag ends that begins at `offset` with a mark; None if none does.
+fn tag_end(source: &mut Source, offset: u64) -> Result<Option<u64>> {
+    if let Some(bytes) = tags::id3_bytes(source, offset)? {
+        return Ok(Some(offset + bytes));
+    }
+    let left = source.length() - offset;
+    let start = source.upto(offset, APE_END_BYTES)?;
+    Ok(if start.starts_with(b"TAG+") && left == ENHANCED_TAG_BYTES + ID3V1_BYTES {
+        Some(offset + ENHANCED_TAG_BYTES)
+    } else if start.starts_with(b"TAG") && left == ID3V1_BYTES {
+        Some(offset + ID3V1_BYTES)
+    } else if start.starts_with(APE) && start.len() == APE_END_BYTES {
+        let is_header = le32(start, 20) & APE_IS_HEADER != 0;
+        Some(offset + APE_END_BYTES as u64 + if is_header { u64::from(le32(start, 12)) } else { 0 })
+    } else {
+        None
+    })
+}
+
+#[derive(Default)]
+struct Text {
+    bytes: u64,
+    zeros: u64,
+}
+
+/// How long the text or the padding at `offset` is. It ends where a tag begins, or after some kilobytes.
+fn text_at(source: &mut Source, offset: u64) -> Result<Text> {
+    let length = source.length();
+    let window = source.upto(offset, STEP_BYTES + MARK_BYTES)?;
+    // A mark may be cut in two at the end of the window: its last bytes are left to the next one.
+    let is_last = offset + window.len() as u64 == length;
+    let count = if is_last { window.len() } else { STEP_BYTES.min(window.len()) };
+    let mut text = Text::default();
+    for (at, byte) in window[..count].iter().enumerate() {
+        let rest = &window[at..];
+        let begins_tag = match byte {
+            b'A' => rest.starts_with(APE),
+            b'I' => rest.starts_with(b"ID3"),
+            b'T' => rest.starts_with(b"TAG") && length - offset - at as u64 <= ENHANCED_TAG_BYTES + ID3V1_BYTES,
+            _ => false,
+        };
+        // A tag at the very beginning was no tag.
+        if (begins_tag && at > 0) || !is_text(*byte) {
+            break;
+        }
+        text.bytes += 1;
+        text.zeros += u64::from(*byte == 0);
+    }
+    Ok(text)
+}
+
+/// In any encoding. Of 200 bytes of anything else, one is a control character.
+fn is_text(byte: u8) -> bool {
+    matches!(byte, b'\0' | b'\t' | b'\n' | b'\x0C' | b'\r' | b'\x1A' | b' '..=b'~' | 0x80..)
+}
+
+/// The end of an APE tag that has a footer only, if it covers `at` and does not begin before `start`.
+fn headless_ape_end(source: &mut Source, start: u64, at: u64) -> Result<Option<u64>> {
+    let mut from = at;
+    while from < source.length() {
+        let window = source.upto(from, STEP_BYTES)?;
+        let Some(found) = window.windows(APE.len()).position(|mark| mark == APE) else {
+            if window.len() < STEP_BYTES {
+                return Ok(None);
+            }
+            from += (STEP_BYTES - APE.len()) as u64;
+            continue;
+        };
+        let footer = from + found as u64;
+        let end = footer + APE_END_BYTES as u64;
+        let bytes = u64::from(le32(source.upto(footer, APE_END_BYTES)?, 12));
+        let begins = end.checked_sub(bytes);
+        return Ok(begins.is_some_and(|begins| (start..=at).contains(&begins)).then_some(end));
+    }
+    Ok(None)
+}

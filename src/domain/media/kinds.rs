@@ -1,0 +1,265 @@
+//! Kinds of files that people try and that deserve to be called by their name.
+
+pub const UNKNOWN_AUDIO: &str = "This is no audio file we know. Upload a WAV, FLAC, AIFF, ALAC, AAC (M4A) or MP3 file.";
+
+/// The kind of a file that begins with `start` (512 bytes of it, or all), if it is no audio that we take. Fewer bytes tell less exactly.
+pub fn other_audio(start: &[u8]) -> Option<&'static str> {
+    if begins_flac_frame(start) {
+        return Some("a FLAC file without its header, as if its beginning had been cut off");
+    }
+    if is_adts(start) {
+        return Some("a bare AAC stream (ADTS)");
+    }
+    if let Some(name) = in_a_container(start) {
+        return Some(name);
+    }
+    let text = String::from_utf8_lossy(start).to_ascii_lowercase();
+    let text = text.trim_start_matches(['\u{FEFF}', ' ', '\t', '\r', '\n']);
+    if text.starts_with("<!doctype") || text.starts_with("<html") || text.starts_with("<?xml") {
+        return Some("a web page or another text");
+    }
+    OTHER_AUDIO.iter().find(|(magic, _)| start.starts_with(magic)).map(|(_, name)| *name)
+}
+
+const OTHER_AUDIO: &[(&[u8], &str)] = &[
+    (b"RF64", "a 64-bit WAV (RF64)"),
+    (b"BW64", "a 64-bit WAV (BW64)"),
+    (b"RIFX", "a big-endian WAV (RIFX)"),
+    (b"riff", "a Wave64 file"),
+    (b"caff", "a Core Audio file (CAF)"),
+    (b".snd", "a Sun audio file (AU)"),
+    (b"wvpk", "a WavPack file"),
+    (b"MAC ", "a Monkey's Audio file"),
+    (b"MPCK", "a Musepack file"),
+    (b"MP+", "a Musepack file"),
+    (b"TTA1", "a True Audio file (TTA)"),
+    (b"TTA2", "a True Audio file (TTA)"),
+    (b"tBaK", "a TAK file"),
+    (b"OFR ", "an OptimFROG file"),
+    (b"ajkg", "a Shorten file"),
+    (b"ALS\0", "an MPEG-4 ALS file"),
+    (b"DSD ", "a DSD file (DSF)"),
+    (b"FRM8", "a DSD file (DSDIFF)"),
+    (b"\x30\x26\xB2\x75", "a Windows Media file (WMA)"),
+    (b".RMF", "a RealMedia file"),
+    (b".ra\xFD", "a RealAudio file"),
+    (b"ADIF", "a bare AAC stream (ADIF)"),
+    (b"\x56\xE0", "a bare AAC stream (LOAS)"),
+    (b"\x56\xE1", "a bare AAC stream (LOAS)"),
+    (b"\x0B\x77", "a Dolby Digital file (AC-3)"),
+    (b"\x7F\xFE\x80\x01", "a DTS file"),
+    (b"\xFE\x7F\x01\x80", "a DTS file"),
+    (b"\x1F\xFF\xE8\x00", "a DTS file"),
+    (b"\xFF\x1F\x00\xE8", "a DTS file"),
+    (b"DTSHDHDR", "a DTS file"),
+    (b"#!AMR", "an AMR file"),
+    (b"#!SILK", "a SILK voice message"),
+    (b"Creative Voice File", "a Creative Voice file (VOC)"),
+    (b"MThd", "a MIDI file, which holds notes and no sound"),
+    (b"IMPM", "a tracker module, which holds notes and instruments"),
+    (b"Extended Module", "a tracker module, which holds notes and instruments"),
+    (b"#EXTM3U", "a playlist, which holds no sound"),
+    (b"[playlist]", "a playlist, which holds no sound"),
+    // AppleDouble files, which macOS writes beside each file on disks of other systems.
+    (b"\x00\x05\x16\x07", "a helper file of macOS (its name begins with ._), which holds no sound"),
+    (b"\x1A\x45\xDF\xA3", "a Matroska file (MKV or MKA)"),
+    (b"FLV\x01", "a Flash video"),
+    (b"\x00\x00\x01\xBA", "an MPEG video"),
+    (b"\x00\x00\x01\xB3", "an MPEG video"),
+    (b"%PDF", "a PDF document"),
+    (b"%!PS", "a PostScript document"),
+    (b"{\\rtf", "a text document"),
+    (b"\xD0\xCF\x11\xE0", "an Office document"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"7z\xBC\xAF", "a 7-Zip archive"),
+    (b"\x1F\x8B", "a gzip archive"),
+    (b"BZh", "a bzip2 archive"),
+    (b"\xFD7zXZ", "an xz archive"),
+    (b"MZ", "a Windows program"),
+    (b"\x7FELF", "a Linux program"),
+    (b"\x89PNG", "a picture"),
+    (b"\xFF\xD8\xFF", "a picture"),
+    (b"GIF8", "a picture"),
+    (b"II*\0", "a picture"),
+    (b"MM\0*", "a picture"),
+    (b"8BPS", "a picture (Photoshop)"),
+    (b"SQLite format 3", "a database"),
+    (b"bplist", "a property list of macOS"),
+];
+
+/// Kinds that are told by what is inside of a container.
+fn in_a_container(start: &[u8]) -> Option<&'static str> {
+    // The version of its bit stream stands in the sixth byte.
+    if start.starts_with(b"\x0B\x77") && start.get(5).is_some_and(|bsid| bsid >> 3 > 10) {
+        return Some("a Dolby Digital Plus file (E-AC-3)");
+    }
+    match (start.get(..4)?, start.get(4..8).unwrap_or_default(), start.get(8..12).unwrap_or_default()) {
+        (b"OggS", ..) => Some(in_ogg(start)),
+        (b"\x1A\x45\xDF\xA3", ..) if contains(start, b"webm") => Some("a WebM file"),
+        (_, b"\xF8\x72\x6F\xBA", _) => Some("a Dolby TrueHD file"),
+        (b"RIFF", _, b"AVI ") => Some("a video (AVI)"),
+        (b"RIFF", _, b"WEBP") => Some("a picture (WebP)"),
+        (b"RIFF", _, b"RMID") => Some("a MIDI file, which holds notes and no sound"),
+        (b"RIFF", _, b"sfbk") => Some("a SoundFont, which holds instruments"),
+        (b"FORM", _, b"8SVX" | b"16SV") => Some("an Amiga sample (8SVX)"),
+        (_, b"ftyp", b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"mif1" | b"msf1" | b"avif" | b"avis") => {
+            Some("a picture (HEIC or AVIF)")
+        }
+        _ => None,
+    }
+}
+
+/// What the first stream of an Ogg file is, told by its first packet (RFC 3533; each codec's mapping).
+fn in_ogg(mut page: &[u8]) -> &'static str {
+    const CODECS: [(&[u8], &str); 9] = [
+        (b"\x7FFLAC", "a FLAC in an Ogg container"),
+        (b"fLaC", "a FLAC in an Ogg container"),
+        (b"\x01vorbis", "an Ogg Vorbis file"),
+        (b"OpusHead", "an Ogg Opus file"),
+        (b"Speex   ", "an Ogg Speex file"),
+        (b"CELT    ", "an Ogg CELT file"),
+        (b"PCM     ", "a PCM in an Ogg container"),
+        (b"\x80theora", "a video (Ogg Theora)"),
+        (b"BBCD\0", "a video (Ogg Dirac)"),
+    ];
+    // An index ("fishead") may be the first stream; the next page belongs to another.
+    for _ in 0..2 {
+        let Some(segments) = page.get(26).map(|count| usize::from(*count)) else { break };
+        let Some(packet) = page.get(27 + segments..) else { break };
+        if let Some((_, name)) = CODECS.iter().find(|(magic, _)| packet.starts_with(magic)) {
+            return name;
+        }
+        let bytes: usize = page[27..27 + segments].iter().map(|length| usize::from(*length)).sum();
+        let Some(next) = packet.get(bytes..).filter(|next| next.starts_with(b"OggS")) else { break };
+        page = next;
+    }
+    "an Ogg file"
+}
+
+/// The refusal of a WAV whose format tag is no PCM (RFC 2361, mmreg.h).
+pub fn other_codec_in_wav(format_tag: u16) -> String {
+    let holds = match format_tag {
+        0x0002 | 0x0011 => "ADPCM",
+        0x0006 | 0x0007 => "A-law or µ-law",
+        0x0050 => "MPEG layer II",
+        0x0055 => "MP3",
+        0x00FF | 0x1600 | 0x1602 | 0x1610 => "AAC",
+        0x0160..=0x0163 => "Windows Media audio (WMA)",
+        0x2000 => "Dolby Digital (AC-3)",
+        0x2001 => "DTS",
+        0xF1AC => "FLAC",
+        _ => "compressed audio",
+    };
+    format!("This WAV holds {holds}. Export it as plain PCM with 16 or 24 bit.")
+}
+
+fn contains(bytes: &[u8], word: &[u8]) -> bool {
+    bytes.windows(word.len()).any(|window| window == word)
+}
+
+/// A frame of AAC without a container.
+fn is_adts(start: &[u8]) -> bool {
+    matches!(start, [0xFF, second, ..] if second & 0xF6 == 0xF0)
+}
+
+/// A frame of FLAC (RFC 9639, 9.1), which nearly looks like one of AAC: the checksum of its header tells.
+fn begins_flac_frame(start: &[u8]) -> bool {
+    let &[0xFF, 0xF8 | 0xF9, sizes, _, number, ..] = start else { return false };
+    let number_bytes = match number.leading_ones() as usize {
+        0 => 1,
+        ones @ 2..=7 => ones,
+        _ => return false,
+    };
+    let block_bytes = match sizes >> 4 {
+        6 => 1,
+        7 => 2,
+        _ => 0,
+    };
+    let rate_bytes = match sizes & 0x0F {
+        12 => 1,
+        13 | 14 => 2,
+        _ => 0,
+    };
+    let end = 4 + number_bytes + block_bytes + rate_bytes;
+    let Some((header, [checksum, ..])) = start.split_at_checked(end) else { return false };
+    // Polynomial x⁸ + x² + x + 1.
+    let shift = |crc: u8| if crc & 0x80 == 0 { crc << 1 } else { crc << 1 ^ 0x07 };
+    header.iter().fold(0, |crc, byte| (0..8).fold(crc ^ byte, |crc, _| shift(crc))) == *checksum
+}
+
+/// The kind of a file that begins with `start` (512 bytes of it, or all) and is neither JPEG nor PNG.
+pub fn other_picture(start: &[u8]) -> &'static str {
+    let text = String::from_utf8_lossy(start).to_ascii_lowercase();
+    let text = text.trim_start_matches(['\u{FEFF}', ' ', '\t', '\r', '\n']);
+    match start {
+        [b'G', b'I', b'F', b'8', ..] => "a GIF",
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "a WebP picture",
+        [b'B', b'M', ..] => "a BMP picture",
+        [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => "a TIFF picture",
+        [b'8', b'B', b'P', b'S', ..] => "a Photoshop file",
+        [_, _, _, _, b'f', b't', b'y', b'p', ..] => "a HEIC or AVIF picture, or a video",
+        [b'%', b'P', b'D', b'F', ..] => "a PDF document",
+        _ if text.contains("<svg") => "an SVG drawing",
+        _ if text.starts_with('<') => "a web page",
+        _ => "no JPEG or PNG picture",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A page of Ogg with one packet.
+    fn page(packet: &[u8]) -> Vec<u8> {
+        let mut page = b"OggS\0\x02".to_vec();
+        page.resize(26, 0);
+        page.extend([1, packet.len() as u8]);
+        page.extend(packet);
+        page
+    }
+
+    #[test]
+    fn kinds_are_called_by_their_names() {
+        for (start, name) in [
+            (page(b"\x7FFLAC\x01\0\0\x01fLaC"), "FLAC in an Ogg"),
+            (page(b"\x01vorbis\0\0"), "Vorbis"),
+            (page(b"OpusHead\x01"), "Opus"),
+            (page(b"Speex   1.2"), "Speex"),
+            (page(b"\x80theora"), "video"),
+            ([page(b"fishead\0\x03"), page(b"\x01vorbis")].concat(), "Vorbis"),
+            (b"OggS".to_vec(), "Ogg"),
+            (b"\x1A\x45\xDF\xA3\x9F\x42\x86\x81\x01\x42\x82\x84webm".to_vec(), "WebM"),
+            (b"\x1A\x45\xDF\xA3\x9F\x42\x86\x81\x01\x42\x82\x88matroska".to_vec(), "Matroska"),
+            (b"\x0B\x77\x12\x34\x14\x40\x43\xE1".to_vec(), "AC-3"),
+            (b"\x0B\x77\x01\xFF\x34\x86\xFF".to_vec(), "E-AC-3"),
+            (b"RIFF\0\0\0\0AVI LIST".to_vec(), "AVI"),
+            (b"\0\0\0\x18ftypheic\0\0\0\0".to_vec(), "HEIC"),
+            (b"ALS\0\0\x01".to_vec(), "ALS"),
+            (b"DSD \x1C\0".to_vec(), "DSF"),
+            (b"MPCK".to_vec(), "Musepack"),
+            (b"wvpk".to_vec(), "WavPack"),
+            (b"MAC \x96".to_vec(), "Monkey's"),
+            (b"caff\0\x01".to_vec(), "Core Audio"),
+            (b"\xFF\xF1\x50\x80".to_vec(), "ADTS"),
+            (b"\xFF\xF9\x50\x80".to_vec(), "ADTS"),
+            (b"\xFF\xF8\xC9\x18\0\xC2".to_vec(), "FLAC file without its header"),
+            (b"\x00\x05\x16\x07\x00\x02\x00\x00".to_vec(), "macOS"),
+            (b"\xEF\xBB\xBF<!DOCTYPE html>".to_vec(), "web page"),
+        ] {
+            let said = other_audio(&start).unwrap_or_default();
+            assert!(said.contains(name), "{name}: {said}");
+        }
+        for ours in [
+            b"fLaC\0\0\0\x22".as_slice(),
+            b"RIFF\0\0\0\0WAVE",
+            b"FORM\0\0\0\0AIFF",
+            b"\0\0\0\x1CftypM4A ",
+            b"\xFF\xFB\x90\x64",
+            b"",
+            b"\xFF",
+        ] {
+            assert_eq!(other_audio(ours), None, "{ours:?}");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! MP4: `moov` (ISO 14496-12) says which tracks there are and how their samples are coded. It may stand behind all of them.
+
+use std::ops::Range;
+
+use super::{Look, MAX_PIECES, PartialFile, Stop, be16, be32, number, refused, rules};
+
+/// Tracks of a file. Usual files have up to four: a video, a sound, chapters and their pictures.
+const MAX_TRACKS: usize = 32;
+/// Bytes that are read of a sample description; real ones are far shorter.
+const MAX_DESCRIPTION_BYTES: u64 = 4096;
+/// Codecs of moving pictures. Those of still pictures, which chapters have, are not among them.
+const VIDEO: [&[u8]; 13] = [
+    b"avc1", b"avc3", b"hvc1", b"hev1", b"dvh1", b"dvhe", b"av01", b"vp08", b"vp09", b"apch", b"apcn", b"apcs", b"apco",
+];
+
+struct Track {
+    handler: [u8; 4],
+    is_enabled: bool,
+    /// Other tracks serve this one, as a track of chapters does.
+    has_others: bool,
+    /// The first sample entry.
+    entry: Vec<u8>,
+}
+
+pub(super) fn check(file: &PartialFile) -> Look {
+    let whole = 0..file.length;
+    let moov = find(file, &whole, b"moov")?.ok_or(Stop::LeftToServer)?;
+    let mut tracks = Vec::new();
+    let mut rest = moov;
+    while let Some(track) = find(file, &rest, b"trak")? {
+        if tracks.len() == MAX_TRACKS {
+            return Err(Stop::LeftToServer);
+        }
+        rest.start = track.end;
+        tracks.push(read(file, &track)?);
+    }
+    let is_video = |track: &Track| {
+        let is_known = track.entry.get(4..8).is_some_and(|kind| VIDEO.contains(&kind));
+        &track.handler == b"vide" && track.is_enabled && is_known
+    };
+    if tracks.iter().any(is_video) && !tracks.iter().any(|track| track.has_others) {
+        return refused("This is a video. Upload its sound as WAV, FLAC, AIFF, ALAC, AAC (M4A) or MP3.");
+    }
+    let mut sounds = tracks.iter().filter(|track| &track.handler == b"soun");
+    let sound = match (sounds.next(), sounds.next()) {
+        (Some(sound), None) => sound,
+        (None, _) if !tracks.is_empty() => return refused("There is no sound in this MP4 file."),
+        _ => return Err(Stop::LeftToServer),
+    };
+    match number::<4>(&sound.entry, 4)?.as_slice() {
+        b"drms" | b"enca" => refused("This file is protected against copying. Upload the master it was made from."),
+        // QuickTime's second version of the entry has four more numbers in front.
+        b"alac" if be16(&sound.entry, 16)? == 0 => alac(&sound.entry),
+        _ => Err(Stop::LeftToServer),
+    }
+}
+
+/// The codec's own description, behind the 36 bytes of an audio sample entry: size, `alac`, version and flags, then depth, channels and rate
+/// among others.
+fn alac(entry: &[u8]) -> Look {
+    if number::<4>(entry, 40)? != *b"alac" {
+        return Err(Stop::LeftToServer);
+    }
+    let [bits] = number(entry, 53)?;
+    let [channels] = number(entry, 57)?;
+    rules(channels.into(), be32(entry, 68)?, Some(bits.into()), None)
+}
+
+fn read(file: &PartialFile, track: &Range<u64>) -> Look<Track> {
+    let media = find(file, track, b"mdia")?.ok_or(Stop::LeftToServer)?;
+    let handler = find(file, &media, b"hdlr")?.ok_or(Stop::LeftToServer)?;
+    let handler = file.array(handler.start + 8)?;
+    let [.., flags] = match find(file, track, b"tkhd")? {
+        Some(head) => file.array::<4>(head.start)?,
+        None => return Err(Stop::LeftToServer),
+    };
+    let (is_enabled, has_others) = (flags & 1 == 1, find(file, track, b"tref")?.is_some());
+    let mut place = media;
+    for kind in [b"minf", b"stbl", b"stsd"] {
+        place = find(file, &place, kind)?.ok_or(Stop::LeftToServer)?;
+    }
+    // Behind a version, flags and the number of entries.
+    let start = place.start + 8;
+    let entry = file.upto(start, place.end.saturating_sub(start).min(MAX_DESCRIPTION_BYTES))?.to_vec();
+    Ok(Track { handler, is_enabled, has_others, entry })
+}
+
+/// What the first box `kind` in `place` holds.
+fn find(file: &PartialFile, place: &Range<u64>, kind: &[u8; 4]) -> Look<Option<Range<u64>>> {
+    let mut offset = place.start;
+    for _ in 0..MAX_PIECES {
+        if offset + 8 > place.end {
+            return Ok(None);
+        }
+        let head = file.array::<8>(offset)?;
+        let (size, body) = match be32(&head, 0)? {
+            0 => (place.end - offset, offset + 8),
+            1 => (u64::from_be_bytes(file.array(offset + 8)?), offset + 16),
+            size => (u64::from(size), offset + 8),
+        };
+        let end = offset.saturating_add(size);
+        if end < body || end > place.end {
+            return Err(Stop::LeftToServer);
+        }
+        if head[4..] == *kind {
+            return Ok(Some(body..end));
+        }
+        offset = end;
+    }
+    Err(Stop::LeftToServer)
+}

@@ -1,0 +1,279 @@
+//! The browser's look beside the server's.
+
+use std::{
+    fs::File,
+    io::{Read, Seek, SeekFrom, Write},
+};
+
+use proptest::prelude::*;
+use tempfile::NamedTempFile;
+use testing::fixtures::{self as made, WavFormat, mp4_box};
+
+use super::*;
+use crate::{
+    backend::media::{Deadline, MediaError, judge_audio, judge_cover},
+    domain::media::MediaLimits,
+};
+
+/// More than the tracks and covers of any test hold.
+const LIMITS: MediaLimits = MediaLimits { max_audio_bytes: 1 << 33, max_cover_bytes: 1 << 26 };
+
+fn file_of(bytes: &[u8]) -> NamedTempFile {
+    let mut file = NamedTempFile::new().expect("a file for a test");
+    file.write_all(bytes).expect("a file for a test");
+    file
+}
+
+/// Why the browser refuses a file, and how many bytes it has read for that.
+fn looked(kind: UploadKind, file: &NamedTempFile) -> (Option<String>, u64) {
+    let mut file = File::open(file.path()).expect("it is there");
+    let mut known = PartialFile::new(file.metadata().expect("it is there").len());
+    let mut read = 0;
+    loop {
+        match precheck(kind, &known) {
+            Precheck::Passed => return (None, read),
+            Precheck::Refused(message) => return (Some(message), read),
+            Precheck::Reads(range) => {
+                assert!(range.start < range.end && range.end <= known.length, "{range:?} of {}", known.length);
+                let mut bytes = vec![0; (range.end - range.start) as usize];
+                file.seek(SeekFrom::Start(range.start)).expect("it is there");
+                file.read_exact(&mut bytes).expect("it is there");
+                read += bytes.len() as u64;
+                assert!(read <= 64 * MAX_PIECES as u64 * 1024, "the look has an end");
+                known.add(range.start, bytes);
+            }
+        }
+    }
+}
+
+fn judged(kind: UploadKind, file: &NamedTempFile) -> Option<String> {
+    let judged = match kind {
+        UploadKind::Audio => judge_audio(file.path(), &LIMITS, &Deadline::never()).map(drop),
+        UploadKind::Cover => judge_cover(file.path(), &LIMITS, &Deadline::never()).map(drop),
+    };
+    match judged {
+        Ok(()) => None,
+        Err(MediaError::Refused(refusal)) => Some(refusal.message),
+        Err(error) => panic!("the judge failed: {error}"),
+    }
+}
+
+/// A WAV with numbers of any kind in its header.
+fn wav_of(channels: u16, hz: u32, bits: u16, tag: u16) -> Vec<u8> {
+    let mut file = made::wav(0.1, 44_100, 16, 1);
+    let frame_bytes = channels.saturating_mul(bits.div_ceil(8));
+    file[20..22].copy_from_slice(&tag.to_le_bytes());
+    file[22..24].copy_from_slice(&channels.to_le_bytes());
+    file[24..28].copy_from_slice(&hz.to_le_bytes());
+    file[32..34].copy_from_slice(&frame_bytes.to_le_bytes());
+    file[34..36].copy_from_slice(&bits.to_le_bytes());
+    file
+}
+
+/// The same with something of `bytes` between its head and what counts.
+fn behind_a_chunk(wav: &[u8], bytes: u32) -> Vec<u8> {
+    let chunk = [b"bext".as_slice(), &bytes.to_le_bytes(), &vec![7; bytes as usize]].concat();
+    [&wav[..12], &chunk, &wav[12..]].concat()
+}
+
+fn flac_of(channels: u64, hz: u64, bits: u64) -> Vec<u8> {
+    let mut file = made::flac(0.1, 44_100, 16, 1, "x");
+    let packed = u64::from_be_bytes(file[18..26].try_into().expect("eight bytes")) & 0xF_FFFF_FFFF;
+    let packed = hz << 44 | (channels - 1) << 41 | (bits - 1) << 36 | packed;
+    file[18..26].copy_from_slice(&packed.to_be_bytes());
+    file
+}
+
+/// An MP4 that holds one track with this handler and sample entry.
+fn mp4_of(tracks: &[(&[u8; 4], &[u8; 4])]) -> Vec<u8> {
+    let track = |(handler, codec): &(&[u8; 4], &[u8; 4])| {
+        let entry = mp4_box(codec, &[&[0; 70]]);
+        let tables = mp4_box(b"stbl", &[&mp4_box(b"stsd", &[&[0, 0, 0, 0, 0, 0, 0, 1], &entry])]);
+        let handler = mp4_box(b"hdlr", &[&[0; 8], *handler, &[0; 12]]);
+        let head = mp4_box(b"tkhd", &[&[0, 0, 0, 1], &[0; 80]]);
+        mp4_box(b"trak", &[&head, &mp4_box(b"mdia", &[&handler, &mp4_box(b"minf", &[&tables])])])
+    };
+    let tracks: Vec<u8> = tracks.iter().flat_map(track).collect();
+    let media = mp4_box(b"mdat", &[&[0; 200_000]]);
+    [mp4_box(b"ftyp", &[b"M4A \0\0\0\0"]), media, mp4_box(b"moov", &[&tracks])].concat()
+}
+
+fn mp3_at(version: u8, rate: u8) -> Vec<u8> {
+    // 64 kbit/s in MPEG-2, layer III; twice the data of a frame is room enough.
+    let frame = |bytes: usize| {
+        let mut frame = vec![0; bytes];
+        frame[..4].copy_from_slice(&[0xFF, 0xE0 | version << 3 | 3, 0x80 | rate << 2, 0x64]);
+        frame
+    };
+    frame(72 * 64_000 / 22_050).repeat(40)
+}
+
+#[test]
+fn what_breaks_a_rule_is_refused_in_the_servers_words() {
+    let id3 = |file: &[u8]| [b"ID3\x04\0\0\0\0\x02\0".as_slice(), &[0; 256], file].concat();
+    let words = |text: &str| text.as_bytes().repeat(100);
+    let cases = [
+        ("six channels", wav_of(6, 48_000, 24, 1)),
+        ("three channels", flac_of(3, 48_000, 24)),
+        ("22.05 kHz", wav_of(2, 22_050, 16, 1)),
+        ("384 kHz", wav_of(2, 384_000, 16, 1)),
+        ("8 bit", wav_of(2, 44_100, 8, 1)),
+        ("behind other chunks", behind_a_chunk(&wav_of(2, 32_000, 16, 1), 600_000)),
+        ("extensible, 6 channels", {
+            let mut file = made::wav_as(WavFormat::Extensible, 0.1, 44_100, 24, 1);
+            file[22] = 6;
+            file[32] = 18;
+            file
+        }),
+        ("ADPCM in WAV", wav_of(2, 44_100, 4, 0x11)),
+        ("no samples", {
+            let mut file = made::wav(0.1, 44_100, 16, 1);
+            file.truncate(44);
+            file[40..44].fill(0);
+            file
+        }),
+        ("AIFF at 32 kHz", made::aiff(0.1, 32_000, 16, 1)),
+        ("AIFF with 12 bit", {
+            let mut file = made::aiff(0.1, 44_100, 16, 1);
+            file[27] = 12;
+            file
+        }),
+        ("FLAC at 16 kHz", flac_of(2, 16_000, 16)),
+        ("FLAC with 8 bit", flac_of(2, 44_100, 8)),
+        ("FLAC behind ID3", id3(&flac_of(5, 44_100, 16))),
+        ("MP3 at 22.05 kHz", mp3_at(2, 0)),
+        ("MP3 at 22.05 kHz behind ID3", id3(&mp3_at(2, 0))),
+        ("ALAC at 22.05 kHz, moov behind", made::alac(0.1, 22_050, 1, "x")),
+        ("a video", mp4_of(&[(b"soun", b"mp4a"), (b"vide", b"avc1")])),
+        ("a video without sound", mp4_of(&[(b"vide", b"hvc1")])),
+        ("pictures alone", mp4_of(&[(b"vide", b"jpeg")])),
+        ("protected", mp4_of(&[(b"soun", b"drms")])),
+        ("text", words("These are words. ")),
+        ("text behind ID3", id3(&words("These are words. "))),
+        ("a drawing", made::svg()),
+        ("Ogg", words("OggS")),
+        ("RF64", words("RF64")),
+        ("ZIP", words("PK\x03\x04")),
+        ("PDF", words("%PDF-1.7 ")),
+        ("PNG", made::cover_png(64, 1)),
+        ("JPEG", made::cover_jpeg(64, 1)),
+    ];
+    for (what, bytes) in cases {
+        let file = file_of(&bytes);
+        let (refusal, read) = looked(UploadKind::Audio, &file);
+        assert!(refusal.is_some(), "{what} is refused");
+        assert_eq!(refusal, judged(UploadKind::Audio, &file), "{what}");
+        assert!(read <= 3 * READ_BYTES, "{what}: {read} bytes were read");
+    }
+}
+
+#[test]
+fn what_is_no_cover_is_refused_in_the_servers_words() {
+    let jpeg = made::cover_jpeg(300, 1);
+    let segments: Vec<u8> = (0..5).flat_map(|_| [b"\xFF\xE2\xFF\xFE".as_slice(), &[9; 65_532]].concat()).collect();
+    let cases = [
+        ("small PNG", made::cover_png(300, 1)),
+        ("oblong PNG", made::picture_png(1600, 900, 1)),
+        ("huge PNG", made::png_declaring(65_535, 65_535)),
+        ("small JPEG", jpeg.clone()),
+        ("JPEG behind a large profile", [&jpeg[..2], &segments, &jpeg[2..]].concat()),
+        ("drawing", made::svg()),
+        ("song", made::wav(0.1, 44_100, 16, 1)),
+        ("GIF", b"GIF89a and more".to_vec()),
+        ("WebP", b"RIFF\0\0\0\0WEBPVP8 ".to_vec()),
+        ("HEIC", b"\0\0\0\x18ftypheic".to_vec()),
+        ("text", b"words".to_vec()),
+    ];
+    for (what, bytes) in cases {
+        let file = file_of(&bytes);
+        let (refusal, _) = looked(UploadKind::Cover, &file);
+        assert!(refusal.is_some(), "{what} is refused");
+        assert_eq!(refusal, judged(UploadKind::Cover, &file), "{what}");
+    }
+}
+
+#[test]
+fn what_is_too_long_says_so_in_its_header() {
+    let header = &wav_of(1, 44_100, 16, 1)[..44];
+    for (seconds, is_too_long) in [(21_599, false), (21_600, false), (21_601, true)] {
+        let bytes: u32 = 44_100 * 2 * seconds;
+        let mut header = header.to_vec();
+        header[40..44].copy_from_slice(&bytes.to_le_bytes());
+        let file = file_of(&header);
+        // Nothing is written: the file has a hole.
+        file.as_file().set_len(u64::from(bytes) + 44).expect("the disk knows holes");
+        let (refusal, read) = looked(UploadKind::Audio, &file);
+        assert_eq!(refusal, judged(UploadKind::Audio, &file));
+        assert_eq!(refusal.is_some_and(|why| why.contains("longer than 6 hours")), is_too_long, "{seconds} s");
+        assert_eq!(read, READ_BYTES, "of two gigabytes");
+    }
+}
+
+#[test]
+fn whatever_the_server_takes_passes() {
+    let audio = [
+        made::wav(0.5, 44_100, 16, 1),
+        made::wav(0.5, 192_000, 24, 1),
+        made::wav_as(WavFormat::Extensible, 0.5, 44_100, 24, 1),
+        wav_of(2, 44_100, 32, 3),
+        behind_a_chunk(&made::wav(0.5, 44_100, 16, 1), 200_001),
+        made::aiff(0.5, 96_000, 24, 1),
+        made::flac(0.5, 48_000, 24, 1, "x"),
+        made::mp3(0.5, 44_100, 1, "x"),
+        made::alac(0.5, 44_100, 1, "x"),
+        made::alac_in_fragments(0.5, 44_100, 2, |_, _| ()),
+    ];
+    for bytes in audio {
+        assert_eq!(looked(UploadKind::Audio, &file_of(&bytes)).0, None);
+    }
+    for bytes in [made::cover_png(640, 1), made::cover_jpeg(3000, 1), made::animated_png(&made::cover_png(640, 1))] {
+        assert_eq!(looked(UploadKind::Cover, &file_of(&bytes)).0, None);
+    }
+}
+
+#[test]
+fn a_file_that_ends_too_early_is_left_to_the_server() {
+    let files = [made::wav(0.1, 44_100, 16, 1), made::aiff(0.1, 44_100, 16, 1), made::flac(0.1, 44_100, 16, 1, "x")];
+    for file in files.into_iter().chain([made::mp3(0.1, 44_100, 1, "x"), made::alac(0.1, 44_100, 1, "x")]) {
+        for end in 16..file.len().min(300) {
+            assert_eq!(looked(UploadKind::Audio, &file_of(&file[..end])).0, None, "{end} bytes of {:?}", &file[..8]);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Whatever stands in a header: the browser never refuses what the server would take, reads little, and does not panic.
+    #[test]
+    fn what_the_browser_refuses_the_server_refuses(
+        kind in 0_usize..7,
+        changes in prop::collection::vec((0_usize..120, any::<u8>()), 1..4),
+    ) {
+        let mut bytes = match kind {
+            0 => made::wav(0.05, 44_100, 16, 1),
+            1 => made::wav_as(WavFormat::Extensible, 0.05, 44_100, 24, 1),
+            2 => made::aiff(0.05, 44_100, 16, 1),
+            3 => made::flac(0.05, 44_100, 16, 1, "x"),
+            4 => made::mp3(0.3, 44_100, 1, "x"),
+            5 => made::alac(0.05, 44_100, 1, "x"),
+            _ => made::cover_png(640, 1),
+        };
+        for (at, byte) in changes {
+            if let Some(place) = bytes.get_mut(at) {
+                *place = byte;
+            }
+        }
+        let kind = if kind == 6 { UploadKind::Cover } else { UploadKind::Audio };
+        let file = file_of(&bytes);
+        if let (Some(words), _) = looked(kind, &file) {
+            prop_assert!(judged(kind, &file).is_some(), "{words}");
+        }
+    }
+
+    #[test]
+    fn anything_at_all_is_looked_at_to_an_end(bytes in prop::collection::vec(any::<u8>(), 0..2000), is_cover in any::<bool>()) {
+        let kind = if is_cover { UploadKind::Cover } else { UploadKind::Audio };
+        looked(kind, &file_of(&bytes));
+    }
+}
