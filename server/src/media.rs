@@ -8,7 +8,7 @@ use axum::{
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use vwaza::{
     backend::media_files::MediaFile,
-    domain::{ids::ObjectId, problem::Problem, range::Requested},
+    domain::{download::content_disposition, ids::ObjectId, problem::Problem, range::Requested},
 };
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     security::{CurrentUser, INERT_CSP},
 };
 
-/// The bytes at an address never change, but who may have them does: a browser asks again each time, with the ETag, so that nobody reads
+/// The bytes under an ETag never change, but who may have them does: a browser asks again each time, with the ETag, so that nobody reads
 /// them from its cache after the person has signed out.
 const CACHE: HeaderValue = HeaderValue::from_static("private, no-cache");
 
@@ -28,7 +28,7 @@ pub(crate) async fn original(
     headers: HeaderMap,
 ) -> Answer {
     let file = state.backend.media_files().original(&actor, parse(&object)?).await.map_err(fail)?;
-    send(&state, &file, &object, &headers).await
+    send(&state, &file, &headers).await
 }
 
 pub(crate) async fn listening(
@@ -38,20 +38,22 @@ pub(crate) async fn listening(
     headers: HeaderMap,
 ) -> Answer {
     let file = state.backend.media_files().listening(&actor, parse(&audio)?).await.map_err(fail)?;
-    send(&state, &file, &audio, &headers).await
+    send(&state, &file, &headers).await
 }
 
 /// Sends whoever wants a large file to the storage, or streams it where that gives no addresses away.
-async fn send(state: &AppState, file: &MediaFile, tag: &str, headers: &HeaderMap) -> Answer {
+async fn send(state: &AppState, file: &MediaFile, headers: &HeaderMap) -> Answer {
     if let Some(address) = state.backend.media_files().address(file).await.map_err(fail)? {
         // Asked for again by a player that goes on after it has expired.
         let location = HeaderValue::from_str(&address).map_err(|_| Problem::NotFound)?;
         let headers = [(header::LOCATION, location), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
         return Ok((StatusCode::TEMPORARY_REDIRECT, headers).into_response());
     }
-    let mut response = stream(state, file, tag, headers).await?;
+    let mut response = stream(state, file, headers).await?;
     // Shown and played from our own pages; opened by itself it is saved, never run.
-    response.headers_mut().insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
+    let disposition = file.saved_as.as_deref().map_or_else(|| "attachment".to_owned(), content_disposition);
+    let disposition = HeaderValue::from_str(&disposition).map_err(|_| Problem::NotFound)?;
+    response.headers_mut().insert(header::CONTENT_DISPOSITION, disposition);
     Ok(response)
 }
 
@@ -63,15 +65,15 @@ pub(crate) async fn thumbnail(
 ) -> Answer {
     let edge_px: u16 = edge_px.parse().map_err(|_| Problem::NotFound)?;
     let file = state.backend.media_files().thumbnail(&actor, parse(&cover)?, edge_px.into()).await.map_err(fail)?;
-    stream(&state, &file, &format!("{cover}-{edge_px}"), &headers).await
+    stream(&state, &file, &headers).await
 }
 
 fn parse(id: &str) -> Result<ObjectId, Problem> {
     id.parse().map_err(|_| Problem::NotFound)
 }
 
-async fn stream(state: &AppState, file: &MediaFile, tag: &str, headers: &HeaderMap) -> Answer {
-    let etag = format!("\"{tag}\"");
+async fn stream(state: &AppState, file: &MediaFile, headers: &HeaderMap) -> Answer {
+    let etag = format!("\"{}\"", file.tag());
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     if text(header::IF_NONE_MATCH) == Some(etag.as_str()) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)], [(header::CACHE_CONTROL, CACHE)]).into_response());

@@ -3,7 +3,7 @@
 use http::Method;
 use testing::fixtures;
 use uuid::Uuid;
-use vwaza::domain::{files::FileState, upload::UploadTarget};
+use vwaza::domain::{files::FileState, release::RawDetails, upload::UploadTarget};
 
 use crate::support::{Answer, Client, a_cover, a_song, spawn_app, spawn_app_with};
 
@@ -133,6 +133,61 @@ async fn what_not_every_browser_plays_is_heard_as_a_copy() {
 }
 
 #[tokio::test]
+async fn an_original_is_downloaded_under_its_own_name() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let id = ana.create_release().await;
+    let details = RawDetails { title: "Späte Linien".into(), ..RawDetails::default() };
+    ana.save_details(id, &details).await.expect_status(200);
+    let names = [
+        ("Überraschung – größer.wav", "Überraschung – größer.wav"),
+        ("7\" Mix \\ 100 %; it's \"live\".wav", "100 %; it's \"live\".wav"),
+        ("two\r\nSet-Cookie: a=b.wav", "twoSet-Cookie: a=b.wav"),
+        ("夜のバス 🚌.WAV", "夜のバス 🚌.WAV"),
+        ("gnp\u{202E}vaw.html", "gnpvaw.html.wav"),
+        ("../../aux.wav", "_aux.wav"),
+        (".wav", "Späte Linien - 07.wav"),
+        ("", "Späte Linien - 08 file.wav"),
+    ];
+    for (name, _) in names {
+        ana.attach(UploadTarget::NewTrack(id), name, a_song(1)).await;
+    }
+    ana.attach(UploadTarget::Cover(id), ".png", a_cover(1)).await;
+    let release = ana.release(id).await;
+    let tracks = release.tracks.iter().map(|track| track.audio.as_ref().unwrap().object);
+    let originals = tracks.chain(release.cover.current.map(|file| file.object));
+    let saved = names.iter().map(|(_, saved)| *saved).chain(["Späte Linien - cover.png"]);
+    for (object, name) in originals.zip(saved) {
+        let answer = ana.get(&format!("/media/original/{object}")).await.expect_status(200);
+        let header = answer.header("content-disposition").expect("it is to be saved");
+        let (plain, full) = header.split_once("; filename*=UTF-8''").expect("both names are there");
+        assert_eq!(percent_decoded(full), name, "{header}");
+        let plain = plain
+            .strip_prefix("attachment; filename=\"")
+            .and_then(|rest| rest.strip_suffix('"'))
+            .expect("it is quoted");
+        assert!(plain.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')), "{header}");
+        assert_eq!(plain.rsplit_once('.').map(|(_, end)| end), name.rsplit_once('.').map(|(_, end)| end), "{header}");
+    }
+}
+
+/// As a browser reads `filename*`.
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = text.bytes();
+    let mut decoded = Vec::new();
+    while let Some(byte) = bytes.next() {
+        decoded.push(match byte {
+            b'%' => {
+                let digits = [bytes.next().unwrap(), bytes.next().unwrap()];
+                u8::from_str_radix(str::from_utf8(&digits).unwrap(), 16).unwrap()
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(decoded).unwrap()
+}
+
+#[tokio::test]
 async fn media_is_inert_and_kept_by_its_reader_only() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
@@ -156,8 +211,15 @@ async fn media_is_inert_and_kept_by_its_reader_only() {
         let answer = ana.get(&path).await.expect_status(200);
         assert_eq!(answer.header("content-type"), Some(content_type), "{path}");
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
-        let saved = Some("attachment").filter(|_| !path.starts_with("/media/cover/"));
-        assert_eq!(answer.header("content-disposition"), saved, "{path}");
+        // Opened by itself it is saved, and never as a page.
+        let saved = answer.header("content-disposition").unwrap_or_default();
+        let name = if path.contains("original") { "; filename=" } else { "" };
+        assert_eq!(
+            saved.starts_with(&format!("attachment{name}")),
+            !path.starts_with("/media/cover/"),
+            "{path}: {saved}"
+        );
+        assert!(!saved.ends_with(".html") && !saved.ends_with(".svg"), "{path}: {saved}");
         let policy = answer.header("content-security-policy").unwrap();
         assert!(policy.contains("default-src 'none'") && policy.contains("sandbox"), "{path}: {policy}");
         // Nobody reads it from the browser's cache after she has signed out.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use vwaza::domain::{release::ReleaseStatus, upload::UploadTarget};
 
-use crate::support::{Answer, App, Client, PASSWORD, a_song, eventually, form, spawn_app};
+use crate::support::{Answer, App, Client, PASSWORD, a_cover, a_song, eventually, form, spawn_app, spawn_app_with};
 
 /// The files in a ZIP file.
 fn unzip(bytes: &Bytes) -> BTreeMap<String, Vec<u8>> {
@@ -42,6 +42,8 @@ async fn an_archive_holds_the_account_and_every_file_as_it_was_uploaded() {
     let song = a_song(7);
     let empty = ana.create_release().await;
     ana.attach(UploadTarget::NewTrack(empty), "odd: name?.wav", song.clone()).await;
+    ana.attach(UploadTarget::NewTrack(empty), ".wav", song.clone()).await;
+    ana.attach(UploadTarget::Cover(empty), &format!("{} 🚌.html", "ü".repeat(100)), a_cover(1)).await;
     app.artist("Bo").await.release_in_review().await;
 
     let answer = ana.get("/api/account/data").await.expect_status(200);
@@ -60,9 +62,35 @@ async fn an_archive_holds_the_account_and_every_file_as_it_was_uploaded() {
         assert!(files[&name] == original.body, "{name}");
     }
     assert!(files["0002 Untitled/001 odd_ name_.wav"] == song);
+    assert!(files["0002 Untitled/002 Untitled - 02.wav"] == song);
+    assert!(files[&format!("0002 Untitled/cover {}.png", "ü".repeat(58))] == a_cover(1));
     // Two releases with their files, and the account.
-    assert_eq!(files.len(), 1 + 1 + 1 + release.tracks.len() + 2, "{:?}", files.keys());
+    assert_eq!(files.len(), 1 + 1 + 1 + release.tracks.len() + 4, "{:?}", files.keys());
     app.anyone().get("/api/account/data").await.expect_status(401);
+}
+
+/// Whatever a client does not read yet is read from the storage later.
+#[tokio::test]
+async fn an_archive_is_a_stream_that_takes_no_more_memory_than_is_on_its_way() {
+    const SOUND_BYTES: u32 = 64 * 1024 * 1024;
+    const MIB: u64 = 1024;
+    // Nothing is examined.
+    let app = spawn_app_with(&[("VWAZA_WORKER_CONCURRENCY", "0")]).await;
+    let ana = app.artist("Ana").await;
+    // Six minutes of silence.
+    let mut song = a_song(1)[..44].to_vec();
+    song[40..].copy_from_slice(&SOUND_BYTES.to_le_bytes());
+    song.resize(44 + SOUND_BYTES as usize, 0);
+    ana.attach(UploadTarget::NewTrack(ana.create_release().await), "silence.wav", song.into()).await;
+    let before = app.anonymous_kib();
+    let mut answer = ana.request(http::Method::GET, "/api/account/data").send().await.unwrap();
+    let (mut read, mut peak) = (0, before);
+    while let Some(piece) = answer.chunk().await.unwrap() {
+        read += piece.len();
+        peak = peak.max(app.anonymous_kib());
+    }
+    assert!(read > SOUND_BYTES as usize, "{read}");
+    assert!(peak < before + 24 * MIB, "{before} KiB, then {peak} KiB");
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ use crate::{
     },
     domain::{
         account::{AccessToken, Actor, Role, SessionView},
-        files::StoredFile,
+        download::portable_name,
         ids::{ObjectId, ReleaseId, UploadId, UserId},
         problem::Problem,
         release::{ReleaseStatus, ReleaseView},
@@ -34,8 +34,6 @@ use crate::{
 pub(in crate::backend) const ARCHIVES_AT_ONCE: usize = 4;
 /// Bytes that wait for their reader.
 const BUFFER_BYTES: usize = 256 * 1024;
-/// Characters of a name in the archive.
-const NAME_MAX_CHARS: usize = 100;
 /// Releases that one round of the janitor deletes.
 const DELETIONS_MAX: i64 = 100;
 /// Uploads whose names one round removes.
@@ -229,16 +227,13 @@ async fn write_release(
     number: u32,
     release: &ReleaseView,
 ) -> Result<()> {
-    let folder = format!("{number:04} {}", safe_name(&release.display_title()));
+    let folder = format!("{number:04} {}", portable_name(&release.display_title()));
     write_json(zip, format!("{folder}/release.json"), release).await?;
     if let Some(cover) = &release.cover.current {
-        let name = format!("{folder}/cover {}", safe_name(&cover.file_name));
-        write_original(backend, actor, zip, name, cover.object).await?;
+        write_original(backend, actor, zip, &format!("{folder}/cover"), cover.object).await?;
     }
     for (track, audio) in release.tracks.iter().filter_map(|track| Some((track, track.audio.as_ref()?))) {
-        let StoredFile { file_name, object, .. } = audio;
-        let name = format!("{folder}/{:03} {}", track.number, safe_name(file_name));
-        write_original(backend, actor, zip, name, *object).await?;
+        write_original(backend, actor, zip, &format!("{folder}/{:03}", track.number), audio.object).await?;
     }
     Ok(())
 }
@@ -249,14 +244,16 @@ async fn write_json(zip: &mut Zip, name: String, value: &impl Serialize) -> Resu
     zip.write_entry_whole(entry, &json).await.map_err(broken)
 }
 
+/// Writes an original under the name that it is downloaded under, behind `place`.
 async fn write_original(
     backend: &Arc<Backend>,
     actor: &Actor,
     zip: &mut Zip,
-    name: String,
+    place: &str,
     object: ObjectId,
 ) -> Result<()> {
     let file = backend.media_files().original(actor, object).await?;
+    let name = format!("{place} {}", portable_name(file.saved_as.as_deref().unwrap_or_default()));
     let mut bytes = backend.media_files().read(&file, None).await?;
     let entry = ZipEntryBuilder::new(name.into(), Compression::Stored);
     let mut writer = zip.write_entry_stream(entry).await.map_err(broken)?;
@@ -266,36 +263,6 @@ async fn write_original(
     writer.close().await.map_err(broken)
 }
 
-/// A name that every file system takes: no separators, no control characters, neither dots nor spaces at the ends.
-fn safe_name(name: &str) -> String {
-    let safe: String =
-        name.chars()
-            .map(|c| {
-                if c.is_control() || matches!(c, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|') {
-                    '_'
-                } else {
-                    c
-                }
-            })
-            .take(NAME_MAX_CHARS)
-            .collect();
-    let safe = safe.trim_matches(['.', ' ']);
-    if safe.is_empty() { "file".into() } else { safe.to_owned() }
-}
-
 fn broken(error: async_zip::error::ZipError) -> Error {
     Error::Io(std::io::Error::other(error))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_in_the_archive_stay_in_their_folder() {
-        assert_eq!(safe_name("../../etc/passwd"), "_.._etc_passwd");
-        assert_eq!(safe_name("a\\b:c\u{0}d"), "a_b_c_d");
-        assert_eq!((safe_name("..").as_str(), safe_name("").as_str()), ("file", "file"));
-        assert_eq!(safe_name("Nachtbus – größer.wav"), "Nachtbus – größer.wav");
-    }
 }

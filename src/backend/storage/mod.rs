@@ -282,15 +282,16 @@ impl Storage {
         Ok(chunks.boxed())
     }
 
-    /// Where whoever has the address reads the object, for ten minutes. `None`: this storage has no such addresses.
-    pub(super) async fn signed_url(&self, key: &str) -> Result<Option<String>> {
+    /// Where whoever has the address reads the object, for ten minutes; a browser saves it as `name`. `None`: this storage has no such
+    /// addresses.
+    pub(super) async fn signed_url(&self, key: &str, name: Option<&str>) -> Result<Option<String>> {
         let key = Key::from(key);
         match &*self.kind {
             Kind::Local(_) => Ok(None),
             // Made here, without a call: it says nothing of the storage.
-            Kind::S3(s3) => Ok(Some(s3.signed_url(&key, SIGNED_FOR).await?)),
+            Kind::S3(s3) => Ok(Some(s3.signed_url(&key, name, SIGNED_FOR).await?)),
             Kind::Supabase(supabase) => {
-                let sign = async { Ok(Some(supabase.signed_url(&key, SIGNED_FOR).await?)) };
+                let sign = async { Ok(Some(supabase.signed_url(&key, name, SIGNED_FOR).await?)) };
                 self.breaker.look(self.caller, sign).await
             }
         }

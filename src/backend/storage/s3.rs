@@ -7,12 +7,15 @@ use object_store::{
     aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey},
     multipart::MultipartStore,
     path::Path as Key,
-    signer::{Method, Signer},
+    signer::{Method, SignedUrlOptions, Signer},
 };
 use tokio::fs::File;
 
 use super::{no_bucket, parts::next_part};
-use crate::backend::{Result, S3Settings, objects::Intended};
+use crate::{
+    backend::{Result, S3Settings, objects::Intended},
+    domain::download::content_disposition,
+};
 
 /// What is no longer than this goes up in one request; a larger file in parts of this size, of which one is in memory. S3 wants 5 MiB
 /// at least, and 10,000 parts at most.
@@ -99,8 +102,13 @@ impl S3 {
         }
     }
 
-    pub(super) async fn signed_url(&self, key: &Key, lives: Duration) -> Result<String> {
-        Ok(self.store.signed_url(Method::GET, key, lives).await?.into())
+    /// Saved as `name`, or as the last part of its key.
+    pub(super) async fn signed_url(&self, key: &Key, name: Option<&str>, lives: Duration) -> Result<String> {
+        let disposition = name.map(|name| ("response-content-disposition", content_disposition(name)));
+        let options = SignedUrlOptions::default().with_query(disposition);
+        let address = self.store.signed_url_opts(Method::GET, key, lives, &options).await?;
+        // A space is a plus sign in forms alone: not every server reads it so, and the signature is over "%20".
+        Ok(address.as_str().replace('+', "%20"))
     }
 }
 

@@ -37,7 +37,10 @@ use tokio::fs::File;
 
 use self::answers::{Entry, Info, Signed, accepted, accepted_upload, answer, ask, header, number, part};
 use super::{parts::next_part, s3::attributes};
-use crate::backend::{self, SupabaseSettings, objects::Intended};
+use crate::{
+    backend::{self, SupabaseSettings, objects::Intended},
+    domain::download::percent_encoded,
+};
 
 const STORE: &str = "Supabase";
 /// What hosted servers want of a resumable upload at once, except for its last bytes.
@@ -187,13 +190,13 @@ impl Supabase {
         Ok(offset.is_some() && offset == number(&response, "upload-length"))
     }
 
-    /// An address that gives the object to whoever has it, for `lives`.
-    pub(super) async fn signed_url(&self, key: &Path, lives: Duration) -> Result<String> {
+    /// An address that gives the object to whoever has it, for `lives`; saved as `name`, or as the last part of its key.
+    pub(super) async fn signed_url(&self, key: &Path, name: Option<&str>, lives: Duration) -> Result<String> {
         let request = self.calls.post(self.url("object/sign", key)).json(&json!({ "expiresIn": lives.as_secs() }));
         let signed: Signed = answer(ask(request).await, key).await?;
         if signed.signed_url.starts_with("/object/sign/") {
             // To be saved, never run.
-            Ok(format!("{}{}&download=", self.base, signed.signed_url))
+            Ok(format!("{}{}&download={}", self.base, signed.signed_url, percent_encoded(name.unwrap_or_default())))
         } else {
             Err(generic("the signed address is not one of an object"))
         }

@@ -203,13 +203,21 @@ async fn what_is_left_open_can_be_ended(place: Place) {
 
 async fn signed_addresses_need_nothing_else(place: Place) {
     let object = place.put(b"for who has the address").await;
-    let Some(address) = place.storage.signed_url(&object.key).await.unwrap() else { return };
+    let Some(address) = place.storage.signed_url(&object.key, None).await.unwrap() else { return };
     assert!(address.starts_with(place.storage.origin().unwrap()), "{address}");
     let client = reqwest::Client::new();
     let answer = client.get(&address).header("range", "bytes=4-6").send().await.unwrap();
     assert_eq!(answer.status(), 206);
     assert_eq!(answer.headers()["content-type"], "audio/wav");
     assert_eq!(answer.bytes().await.unwrap(), &b"who"[..]);
+    // Saved under a name of ours, which may be anything.
+    let named = place.storage.signed_url(&object.key, Some("größer + 7\" & 100 %.wav")).await.unwrap().unwrap();
+    assert!(named.is_ascii() && !named.contains(['+', '"', ' ']), "{named}");
+    let answer = client.get(&named).send().await.unwrap();
+    let disposition = answer.headers()["content-disposition"].to_str().unwrap();
+    let full = "; filename*=UTF-8''gr%C3%B6%C3%9Fer%20%2B%207%22%20%26%20100%20%25.wav";
+    assert!(disposition.starts_with("attachment; filename=") && disposition.contains(full), "{disposition}");
+    assert_eq!(answer.bytes().await.unwrap(), &b"for who has the address"[..]);
     // Without the signature it is nobody's.
     let bare = address.split('?').next().unwrap();
     assert!(!client.get(bare).send().await.unwrap().status().is_success());

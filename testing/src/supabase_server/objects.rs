@@ -109,8 +109,16 @@ impl State {
             refused("400", "InvalidJWT", "\"exp\" claim timestamp check failed", "InvalidJWT")
         } else {
             let mut answer = self.read(head, key);
-            if head.uri.query().is_some_and(|query| query.split('&').any(|part| part.starts_with("download="))) {
-                answer.headers_mut().insert("content-disposition", HeaderValue::from_static("attachment"));
+            let asked =
+                head.uri.query().and_then(|query| query.split('&').find_map(|part| part.strip_prefix("download=")));
+            if let Some(name) = asked {
+                // As the real one: the name is decoded and encoded again, quoted nowhere.
+                let disposition = match name {
+                    "" => "attachment".to_owned(),
+                    name => format!("attachment; filename={name}; filename*=UTF-8''{name};"),
+                };
+                let disposition = HeaderValue::from_str(&disposition).expect("an address is ASCII");
+                answer.headers_mut().insert("content-disposition", disposition);
             }
             answer
         }

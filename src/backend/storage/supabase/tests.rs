@@ -70,7 +70,7 @@ async fn a_missing_object_is_not_found() {
     assert!(matches!(read(&store, "audio/a").await, Err(Error::NotFound { .. })));
     assert!(matches!(store.head(&key).await, Err(Error::NotFound { .. })));
     assert!(matches!(store.delete(&key).await, Err(Error::NotFound { .. })));
-    assert!(matches!(store.signed_url(&key, MINUTE).await, Err(Error::NotFound { .. })));
+    assert!(matches!(store.signed_url(&key, None, MINUTE).await, Err(Error::NotFound { .. })));
 }
 
 #[tokio::test]
@@ -211,7 +211,7 @@ async fn a_signed_address_gives_one_object_until_it_expires() {
     let (server, store) = start().await;
     put(&store, "audio/a", b"bytes").await.unwrap();
     put(&store, "audio/b", b"others").await.unwrap();
-    let address = store.signed_url(&Path::from("audio/a"), 10 * MINUTE).await.unwrap();
+    let address = store.signed_url(&Path::from("audio/a"), None, 10 * MINUTE).await.unwrap();
     let fetch = async |address: &str| reqwest::get(address).await.unwrap().text().await.unwrap();
     assert_eq!(fetch(&address).await, "bytes");
     assert!(fetch(&address.replace("audio/a", "audio/b")).await.contains("InvalidSignature"));

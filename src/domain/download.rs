@@ -1,0 +1,271 @@
+//! The names under which files are saved on somebody's computer.
+
+use std::fmt::Write;
+
+use super::{
+    media::{AudioContainer, CoverFormat},
+    text::{is_blank, is_removed},
+    upload::UNNAMED,
+};
+
+/// Bytes of a name. File systems take 255; a browser adds " (1)" and, while it downloads, ".crdownload".
+const NAME_MAX_BYTES: usize = 240;
+/// Bytes of a name inside a folder of an archive: Windows takes 260 characters for a whole path.
+const PORTABLE_MAX_BYTES: usize = 120;
+/// Names that Windows keeps for devices, whatever extension follows (Microsoft, "Naming Files, Paths, and Namespaces"). COM and LPT also
+/// come with a digit.
+const DEVICES: [&str; 6] = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"];
+/// What files of sound and pictures are called, all kinds that anybody may have uploaded under such a name.
+const MEDIA_EXTENSIONS: [&str; 17] = [
+    "wav", "wave", "bwf", "flac", "aif", "aiff", "aifc", "m4a", "m4b", "mp4", "mov", "mp3", "jpg", "jpeg", "jpe",
+    "jfif", "png",
+];
+
+/// The name of an original: as its owner's computer calls it, or `fallback` (a name without extension) where nothing is left of that.
+///
+/// The result has no folders, no characters that cannot be seen, nothing that a file system keeps for itself, and at most 240 bytes. It
+/// ends in an extension of sound or pictures: where the file's own name has another one, that of `content_type` comes on top, so that
+/// nothing is saved as a program or a web page.
+pub fn download_name(own: &str, fallback: &str, content_type: &str) -> String {
+    let own = own.rsplit(['/', '\\']).next().unwrap_or(own);
+    let (stem, extension) = split(own);
+    let extension = extension.unwrap_or_else(|| extension_of(content_type));
+    // The title of a track may itself come from such a name.
+    let stems = [stem, split(fallback).0].map(harmless);
+    let stem = stems.into_iter().find(|stem| !stem.is_empty() && stem != UNNAMED);
+    cut(&stem.unwrap_or_else(|| UNNAMED.into()), extension, NAME_MAX_BYTES)
+}
+
+/// The same name for an archive: every file system takes it, also in a folder.
+pub fn portable_name(name: &str) -> String {
+    let is_reserved = |c: char| matches!(c, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|');
+    let safe: String = name.chars().map(|c| if c.is_control() || is_reserved(c) { '_' } else { c }).collect();
+    let safe = harmless(&safe);
+    match split(&safe) {
+        (stem, Some(extension)) => cut(stem, extension, PORTABLE_MAX_BYTES),
+        _ if safe.is_empty() => UNNAMED.into(),
+        (stem, None) => trimmed(until(stem, PORTABLE_MAX_BYTES)).to_owned(),
+    }
+}
+
+/// The header `Content-Disposition` (RFC 6266) that saves a file as `name`: in full as `filename*` (RFC 8187), and in ASCII as `filename`
+/// for clients that know only that. ASCII throughout.
+pub fn content_disposition(name: &str) -> String {
+    // Quoted pairs and percent signs are read in different ways (RFC 6266, appendix D): they are left out.
+    let plain = |c: char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\' | '%');
+    let ascii: String = name.chars().map(|c| if plain(c) { c } else { '_' }).collect();
+    format!("attachment; filename=\"{ascii}\"; filename*=UTF-8''{}", percent_encoded(name))
+}
+
+/// The text with everything but letters, digits, `-`, `.` and `_` as `%` and two digits for each byte of UTF-8: harmless in an address and
+/// in an extended parameter of a header.
+pub fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        // Writing to a String cannot fail.
+        let _ = match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => write!(encoded, "{}", char::from(byte)),
+            _ => write!(encoded, "%{byte:02X}"),
+        };
+    }
+    encoded
+}
+
+/// A name without its extension of sound or pictures, and that extension if it has one.
+fn split(name: &str) -> (&str, Option<&str>) {
+    match name.rsplit_once('.') {
+        Some((stem, extension)) if is_media(extension) => (stem, Some(extension)),
+        _ => (name, None),
+    }
+}
+
+fn is_media(extension: &str) -> bool {
+    MEDIA_EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known))
+}
+
+fn extension_of(content_type: &str) -> &'static str {
+    let audio = [
+        (AudioContainer::Wav, "wav"),
+        (AudioContainer::Aiff, "aiff"),
+        (AudioContainer::Flac, "flac"),
+        (AudioContainer::Mp3, "mp3"),
+        (AudioContainer::Mp4, "m4a"),
+    ]
+    .map(|(kind, extension)| (kind.content_type(), extension));
+    let pictures = [(CoverFormat::Jpeg, "jpg"), (CoverFormat::Png, "png")]
+        .map(|(kind, extension)| (kind.content_type(), extension));
+    let known = audio.into_iter().chain(pictures).find(|(kind, _)| *kind == content_type);
+    known.map_or("bin", |(_, extension)| extension)
+}
+
+/// On one line, without separators, characters that nobody sees, and dots and spaces at its ends: a dot hides a file on one system, another
+/// drops it.
+fn harmless(stem: &str) -> String {
+    let line = stem.chars().filter(|c| !is_removed(*c)).map(|c| match c {
+        '/' | '\\' => '_',
+        c if c.is_whitespace() => ' ',
+        c => c,
+    });
+    let line: String = line.collect();
+    if is_blank(&line) { String::new() } else { trimmed(&line).to_owned() }
+}
+
+fn trimmed(text: &str) -> &str {
+    text.trim_matches(|c: char| c == '.' || c == ' ')
+}
+
+fn is_device(stem: &str) -> bool {
+    // "CON.live" is one as well.
+    let name = stem.split('.').next().unwrap_or(stem).trim_end().to_uppercase();
+    let is_numbered = |name: &str| {
+        let mut rest = name.strip_prefix("COM").or_else(|| name.strip_prefix("LPT")).unwrap_or_default().chars();
+        matches!((rest.next(), rest.next()), (Some('0'..='9' | '¹' | '²' | '³'), None))
+    };
+    DEVICES.contains(&name.as_str()) || is_numbered(&name)
+}
+
+/// `stem.extension` in at most `max_bytes`, which are more than those of any extension.
+fn cut(stem: &str, extension: &str, max_bytes: usize) -> String {
+    let guard = if is_device(stem) { "_" } else { "" };
+    let stem = trimmed(until(stem, max_bytes.saturating_sub(extension.len() + 1 + guard.len())));
+    format!("{guard}{stem}.{extension}")
+}
+
+fn until(text: &str, max_bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(max_bytes)]
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const FALLBACK: &str = "Late Lines - 03 Night Bus";
+
+    fn wav(own: &str) -> String {
+        download_name(own, FALLBACK, "audio/wav")
+    }
+
+    #[test]
+    fn a_file_keeps_its_own_name() {
+        for own in [
+            "song.wav",
+            "Überraschung – größer.wav",
+            "7\" Mix (it's live).wav",
+            "夜のバス 🚌.wav",
+            "Señor Ñandú.WAV",
+            "a.b.c.flac",
+            "100 % sure; really=true.wav",
+            "  inside  two  blanks.wav",
+        ] {
+            assert_eq!(wav(own), own.trim_start(), "{own}");
+        }
+    }
+
+    #[test]
+    fn what_a_computer_would_stumble_over_is_mended() {
+        for (own, saved) in [
+            ("../../etc/passwd", "passwd.wav"),
+            ("C:\\Music\\song.wav", "song.wav"),
+            ("two\r\nlines: x\0.wav", "two  lines: x.wav"),
+            ("gnp\u{202E}vaw.exe\u{202C}.wav", "gnpvaw.exe.wav"),
+            ("\u{2067}\u{FEFF}song.wav", "song.wav"),
+            ("...hidden.wav", "hidden.wav"),
+            ("dots and blanks . . .wav", "dots and blanks.wav"),
+            ("CON.wav", "_CON.wav"),
+            ("com1.live.wav", "_com1.live.wav"),
+            ("lpt³.wav", "_lpt³.wav"),
+            ("nul", "_nul.wav"),
+            ("Control.wav", "Control.wav"),
+            ("COM10.wav", "COM10.wav"),
+        ] {
+            assert_eq!(wav(own), saved, "{own:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_none_is_made_of_release_and_track() {
+        for own in ["", ".wav", "...", " . .WAV", "\u{202E}.wav", "\u{3164}.wav", "/", "a/", "file", "\r\n"] {
+            assert_eq!(wav(own).to_lowercase(), format!("{}.wav", FALLBACK.to_lowercase()), "{own:?}");
+        }
+        assert_eq!(download_name(".jpg", "AC/DC \u{202E}- cover", "image/jpeg"), "AC_DC - cover.jpg");
+        assert_eq!(download_name(".wav", "Late Lines - 07 .wav", "audio/wav"), "Late Lines - 07.wav");
+        assert_eq!(download_name("", "\u{202E}", "image/png"), "file.png");
+    }
+
+    #[test]
+    fn nothing_is_saved_as_a_program_or_a_page() {
+        assert_eq!(wav("song.html"), "song.html.wav");
+        assert_eq!(wav("Vol. 1"), "Vol. 1.wav");
+        assert_eq!(wav("wav"), "wav.wav");
+        for (content_type, extension) in [
+            ("audio/wav", "wav"),
+            ("audio/aiff", "aiff"),
+            ("audio/flac", "flac"),
+            ("audio/mpeg", "mp3"),
+            ("audio/mp4", "m4a"),
+            ("image/jpeg", "jpg"),
+            ("image/png", "png"),
+            ("text/html", "bin"),
+        ] {
+            assert_eq!(download_name("cover.svg", "x", content_type), format!("cover.svg.{extension}"));
+        }
+    }
+
+    #[test]
+    fn a_long_name_keeps_its_extension() {
+        let long = format!("{}.flac", "ü".repeat(300));
+        let saved = wav(&long);
+        assert_eq!((saved.len(), saved.ends_with("ü.flac")), (239, true), "{saved}");
+        assert_eq!(portable_name(&saved).len(), 119);
+    }
+
+    #[test]
+    fn a_name_in_an_archive_is_one_that_every_file_system_takes() {
+        for (name, portable) in [
+            ("odd: name?.wav", "odd_ name_.wav"),
+            ("7\" <Mix> a|b*.wav", "7_ _Mix_ a_b_.wav"),
+            ("../../etc/passwd", "_.._etc_passwd"),
+            ("a\\b:c\u{0}d", "a_b_c_d"),
+            ("Nachtbus – größer.wav", "Nachtbus – größer.wav"),
+            ("Vol. 2", "Vol. 2"),
+            ("..", "file"),
+            ("", "file"),
+        ] {
+            assert_eq!(portable_name(name), portable, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn the_header_carries_the_name_twice() {
+        for (name, header) in [
+            ("song.wav", "attachment; filename=\"song.wav\"; filename*=UTF-8''song.wav"),
+            ("größer.wav", "attachment; filename=\"gr__er.wav\"; filename*=UTF-8''gr%C3%B6%C3%9Fer.wav"),
+            ("7\" a\\b 50%.wav", "attachment; filename=\"7_ a_b 50_.wav\"; filename*=UTF-8''7%22%20a%5Cb%2050%25.wav"),
+            ("🚌;x='y'.wav", "attachment; filename=\"_;x='y'.wav\"; filename*=UTF-8''%F0%9F%9A%8C%3Bx%3D%27y%27.wav"),
+            (
+                "a\r\nSet-Cookie: b",
+                "attachment; filename=\"a__Set-Cookie: b\"; filename*=UTF-8''a%0D%0ASet-Cookie%3A%20b",
+            ),
+        ] {
+            assert_eq!(content_disposition(name), header, "{name:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_file_is_called_it_is_saved_as_a_harmless_media_file(own in ".{0,300}", fallback in ".{0,80}") {
+            let saved = download_name(&own, &fallback, "audio/flac");
+            prop_assert!(saved.len() <= NAME_MAX_BYTES, "{saved}");
+            prop_assert!(!saved.contains(['/', '\\']) && !saved.chars().any(is_removed), "{saved:?}");
+            prop_assert!(saved.rsplit_once('.').is_some_and(|(stem, extension)| !stem.is_empty() && is_media(extension)));
+            prop_assert!(!saved.starts_with(['.', ' ']) && !is_device(&saved), "{saved:?}");
+            let header = content_disposition(&saved);
+            prop_assert!(header.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{header}");
+            prop_assert_eq!(header.matches('"').count(), 2);
+            let in_archive = portable_name(&saved);
+            prop_assert!(in_archive.len() <= PORTABLE_MAX_BYTES && !in_archive.contains(['/', ':', '?', '"']), "{in_archive}");
+        }
+    }
+}
