@@ -4,7 +4,7 @@
 use sqlx::PgConnection;
 
 use super::{
-    Backend, Result, db,
+    Backend, Result, changed_facts, db,
     jobs::NOT_EXAMINED,
     objects, queue,
     releases::{self, Locked, offset_of, page_of},
@@ -74,6 +74,7 @@ impl DeadLetters<'_> {
         )
         .fetch_all(&mut *tx)
         .await?;
+        let (changed_files, changed_files_total) = changed_facts::list(&mut tx).await?;
         tx.commit().await?;
         let letters = letters.into_iter().map(|row| {
             let release = row.release.zip(row.title);
@@ -89,7 +90,7 @@ impl DeadLetters<'_> {
             }
         });
         let dead_letters = Page::new(letters.collect(), page, total);
-        Ok(QueueOverview { jobs, oldest_due_seconds, dead_letters })
+        Ok(QueueOverview { jobs, oldest_due_seconds, dead_letters, changed_files, changed_files_total })
     }
 
     /// Puts a job back into the queue, as if it had never failed.

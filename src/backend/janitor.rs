@@ -12,6 +12,7 @@ use super::{
     accounts::{browsers, my_data, reset, security_log, two_factor, verification},
     db, flashes, jobs, mail, measures, queue, reaper,
 };
+use crate::domain::media::EXAMINATION_VERSION;
 
 const ROUND_EVERY_MAX: Duration = Duration::from_secs(60);
 /// Adding up what is stored reads the row of every object.
@@ -21,6 +22,8 @@ const ROUND_EVERY_MIN: Duration = Duration::from_millis(100);
 const CHORE_MAX: Duration = Duration::from_secs(90);
 /// Rows that one statement deletes at most, so that none holds many locks for long.
 const BATCH: i64 = 1000;
+/// One background job runs at a time: more than are done in a round need not wait.
+const BACKGROUND_JOBS_MAX: i64 = 100;
 
 pub(super) async fn run(backend: Arc<Backend>) {
     let shutdown = backend.shutdown();
@@ -58,6 +61,7 @@ async fn round(backend: &Arc<Backend>, adds_up: bool) {
     chore("received files that are overtaken", retire_overtaken(backend)).await;
     chore("dead letters that are overtaken", retire_dead_letters(backend)).await;
     chore("completed jobs", forget_completed_jobs(backend)).await;
+    chore("files that an older version has examined", examine_outdated(backend)).await;
     chore("reset links whose time is over", counted("expired reset links", reset::purge_expired(backend, BATCH))).await;
     let purge = verification::purge_expired(backend, BATCH);
     chore("verification links whose time is over", counted("expired verification links", purge)).await;
@@ -117,6 +121,15 @@ async fn retire_dead_letters(backend: &Backend) -> Result<()> {
     let retired = queue::retire_overtaken(&backend.db, BATCH).await?;
     if retired > 0 {
         tracing::info!(jobs = retired, "dead letters about files that nothing waits for any more are put away");
+    }
+    Ok(())
+}
+
+async fn examine_outdated(backend: &Backend) -> Result<()> {
+    let queued = queue::examine_outdated(&backend.db, EXAMINATION_VERSION, BACKGROUND_JOBS_MAX).await?;
+    if queued > 0 {
+        tracing::info!(jobs = queued, version = EXAMINATION_VERSION, "files are examined again in the background");
+        backend.events.job_added();
     }
     Ok(())
 }

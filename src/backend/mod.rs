@@ -2,6 +2,7 @@
 
 pub mod access_tokens;
 pub mod accounts;
+mod changed_facts;
 mod db;
 mod dead_letters;
 pub mod embedded_postgres;

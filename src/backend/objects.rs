@@ -178,6 +178,17 @@ pub(super) async fn release(db: &mut PgConnection, object: ObjectId) -> Result<(
     Ok(())
 }
 
+/// Lets go of what was derived from an object, which stays.
+pub(super) async fn release_derived(db: &mut PgConnection, parent: ObjectId) -> Result<()> {
+    sqlx::query!(
+        "update objects set state = 'RELEASED', released_at = now() where parent_id = $1 and state = 'ATTACHED'",
+        parent as ObjectId
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 pub(super) async fn release_audio_of_track(db: &mut PgConnection, track: TrackId) -> Result<()> {
     sqlx::query!(
         "with held as (select audio_id as id from tracks where id = $1 and audio_id is not null)

@@ -108,8 +108,8 @@ pub(super) struct Claimant {
     pub(super) may_be_long: bool,
 }
 
-/// Takes the next job that is due: of the artist next in turn, the one due longest. The claim, the attempt and the lease are
-/// one statement; work begins after it has committed.
+/// Takes the next job that is due: of the artist next in turn, the one due longest; a background job only where there is no other,
+/// and none runs. The claim, the attempt and the lease are one statement; work begins after it has committed.
 pub(super) async fn claim(db: &mut PgConnection, by: Claimant) -> Result<Option<Claimed>> {
     let claimed = sqlx::query_as!(
         Claimed,
@@ -118,15 +118,21 @@ pub(super) async fn claim(db: &mut PgConnection, by: Claimant) -> Result<Option<
                lease_expires_at = now() + make_interval(secs => $4), updated_at = now()
            where id = coalesce(
                (select id from upload_jobs
-                where status = 'PENDING' and artist_id > $5 and run_after <= now() and artist_id is distinct from $6
+                where status = 'PENDING' and not is_background and artist_id > $5 and run_after <= now() and artist_id is distinct from $6
                   and (spool_id = $2 or (spool_id is null and not $3))
                   and ($7 or not exists (select 1 from objects o where o.id = object_id and o.role = 'AUDIO'))
                 order by artist_id, run_after, id limit 1 for update skip locked),
                (select id from upload_jobs
-                where status = 'PENDING' and artist_id <= $5 and run_after <= now() and artist_id is distinct from $6
+                where status = 'PENDING' and not is_background and artist_id <= $5 and run_after <= now() and artist_id is distinct from $6
                   and (spool_id = $2 or (spool_id is null and not $3))
                   and ($7 or not exists (select 1 from objects o where o.id = object_id and o.role = 'AUDIO'))
-                order by artist_id, run_after, id limit 1 for update skip locked))
+                order by artist_id, run_after, id limit 1 for update skip locked),
+               (select id from upload_jobs
+                where status = 'PENDING' and is_background and run_after <= now() and artist_id is distinct from $6
+                  and (spool_id = $2 or (spool_id is null and not $3))
+                  and ($7 or not exists (select 1 from objects o where o.id = object_id and o.role = 'AUDIO'))
+                  and not exists (select 1 from upload_jobs b where b.is_background and b.status = 'UPLOADING')
+                order by run_after, id limit 1 for update skip locked))
            returning id as "id: JobId", kind as "kind: JobKind", attempt, lease_owner as "owner!: WorkerId", retry_count,
                      expired_leases, artist_id as "artist: UserId", release_id as "release: ReleaseId",
                      upload_id as "upload: UploadId", object_id as "object: ObjectId",
@@ -271,7 +277,8 @@ pub(super) async fn stuck(db: &PgPool) -> Result<Vec<Claimed>> {
 /// more). What that means for the file and its release, the caller does in the same transaction.
 pub(super) async fn requeue(db: &mut PgConnection, job: JobId) -> Result<bool> {
     let requeued = sqlx::query!(
-        "update upload_jobs set status = 'PENDING', retry_count = 0, expired_leases = 0, run_after = now(), updated_at = now()
+        "update upload_jobs set status = 'PENDING', retry_count = 0, expired_leases = 0, run_after = now(), is_background = false,
+                updated_at = now()
          where id = $1 and status = 'FAILED'",
         job as JobId
     )
@@ -362,13 +369,43 @@ pub(super) async fn examine_again(db: &PgPool, key: &str) -> Result<bool> {
          from objects o join uploads u on u.id = o.upload_id
          where o.key = $1 and o.state = 'ATTACHED' and o.parent_id is null and o.examination = 'PENDING'
          on conflict (object_id) where object_id is not null
-         do update set status = 'PENDING', run_after = now(), retry_count = 0, expired_leases = 0, updated_at = now()
+         do update set status = 'PENDING', run_after = now(), retry_count = 0, expired_leases = 0, is_background = false, updated_at = now()
             where upload_jobs.status in ('COMPLETED', 'FAILED')",
         key
     )
     .execute(db)
     .await?;
     Ok(queued.rows_affected() == 1)
+}
+
+/// Adds background jobs for files that an older version has examined, of releases in review first and published ones last, until
+/// `at_most` wait. How many were added.
+pub(super) async fn examine_outdated(db: &PgPool, version: i32, at_most: i64) -> Result<u64> {
+    let queued = sqlx::query!(
+        "with waiting as (select count(*) as jobs from upload_jobs where is_background and status in ('PENDING', 'UPLOADING')),
+         outdated as (
+             select o.id, o.upload_id, r.artist_id, r.id as release_id, r.status
+             from objects o
+             left join tracks t on t.audio_id = o.id
+             join releases r on r.id = coalesce(t.release_id, (select c.id from releases c where c.cover_id = o.id limit 1))
+             where o.state = 'ATTACHED' and o.parent_id is null and o.examination <> 'PENDING' and o.examination_version < $1
+               and not exists (select 1 from upload_jobs j
+                               where j.object_id = o.id and j.kind = 'EXAMINE'
+                                 and (j.status in ('PENDING', 'UPLOADING') or (j.status = 'FAILED' and o.examination = 'PASSED')))
+             order by array_position(array['PENDING_REVIEW', 'PROCESSING', 'DRAFT', 'REJECTED', 'PUBLISHED']::release_status[], r.status), o.id
+             limit greatest($2 - (select jobs from waiting), 0))
+         insert into upload_jobs (id, kind, artist_id, release_id, upload_id, object_id, is_background, run_after)
+         select gen_random_uuid(), 'EXAMINE', artist_id, release_id, upload_id, id, true, clock_timestamp() from outdated
+         on conflict (object_id) where object_id is not null
+         do update set status = 'PENDING', run_after = excluded.run_after, retry_count = 0, expired_leases = 0, is_background = true,
+                       updated_at = now()
+            where upload_jobs.status in ('COMPLETED', 'FAILED')",
+        version,
+        at_most
+    )
+    .execute(db)
+    .await?;
+    Ok(queued.rows_affected())
 }
 
 /// Forgets jobs that have been completed for longer than `kept`. How many there were.
@@ -403,7 +440,7 @@ pub(super) async fn counts(db: &mut PgConnection) -> Result<(Vec<JobCounts>, Opt
     let jobs = JOB_KINDS.into_iter().map(|kind| of_kind(kind).unwrap_or_else(|| JobCounts::none_of(kind))).collect();
     let oldest_due_seconds = sqlx::query_scalar!(
         r#"select floor(extract(epoch from now() - min(run_after)))::bigint as "seconds"
-           from upload_jobs where status = 'PENDING' and run_after <= now()"#
+           from upload_jobs where status = 'PENDING' and run_after <= now() and not is_background"#
     )
     .fetch_one(db)
     .await?;

@@ -1,7 +1,7 @@
 //! The review: admins' lists and verdicts.
 
 use super::{
-    Backend, Result, db,
+    Backend, Result, changed_facts, db,
     releases::{self, like_pattern, offset_of, page_of},
 };
 use crate::domain::{
@@ -59,6 +59,14 @@ impl Review<'_> {
             return Err(Problem::conflict(
                 "A file of this release is still on its way. Reload the page, and listen to it.",
             )
+            .into());
+        }
+        if matches!(verdict, Verdict::Approve)
+            && let Some((file, why)) = changed_facts::refusal_in(&mut tx, id).await?
+        {
+            return Err(Problem::conflict(format!(
+                "We examined “{file}” again, and would not take it today: {why} Reject the release, so that the artist can replace the file."
+            ))
             .into());
         }
         let (status, kind, reason) = match &verdict {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ids::{ObjectId, UploadId},
-    media::{AudioFacts, CoverFacts},
+    media::{AudioFacts, CoverFacts, EXAMINATION_VERSION},
     upload::UploadState,
 };
 
@@ -116,13 +116,15 @@ impl CoverView {
 }
 
 /// The address of a cover, scaled so that its longer edge has `edge_px` pixels (160, 640 or 1600).
+/// `?v=` is the version of the server's own examination and changes with the server; the file may still have the thumbnails of an older one.
+/// Their ETag, with which browsers ask each time, keeps a browser from showing old ones.
 pub fn cover_url(object: ObjectId, edge_px: u32) -> String {
-    format!("/media/cover/{object}/{edge_px}")
+    format!("/media/cover/{object}/{edge_px}?v={EXAMINATION_VERSION}")
 }
 
-/// The address of what a player is given of an examined track's audio.
+/// The address of what a player is given of an examined track's audio. `?v=` is as in [`cover_url`].
 pub fn listening_url(audio: ObjectId) -> String {
-    format!("/media/listen/{audio}")
+    format!("/media/listen/{audio}?v={EXAMINATION_VERSION}")
 }
 
 /// The address of an object as it was uploaded.

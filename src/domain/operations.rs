@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::{
-    ids::{JobId, ReleaseId},
+    ids::{JobId, ObjectId, ReleaseId},
     queue::JobKind,
     release::{Page, display_title},
 };
@@ -21,6 +21,10 @@ pub struct QueueOverview {
     pub oldest_due_seconds: Option<i64>,
     /// The latest failure first.
     pub dead_letters: Page<DeadLetter>,
+    /// Files that keep their facts although a newer examination differs, see [`ChangedFile`]: the latest ones.
+    pub changed_files: Vec<ChangedFile>,
+    /// How many there are, with those that `changed_files` leaves out.
+    pub changed_files_total: i64,
 }
 
 /// The unfinished jobs of one kind.
@@ -57,6 +61,22 @@ pub struct DeadLetter {
     /// Since it was last begun anew.
     pub failures: i32,
     pub failed_at: OffsetDateTime,
+}
+
+/// A file that keeps its facts although a newer examination differs: a published one of which it says anything else, or one in review
+/// that it would refuse. Other facts of a file in review are taken over and not noted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedFile {
+    pub object: ObjectId,
+    /// As the artist's computer calls it; for display only.
+    pub file_name: String,
+    pub artist_name: String,
+    pub release: LetterRelease,
+    /// The file's facts, which the release keeps.
+    pub was: String,
+    /// The facts that the newer examination found, or why it would refuse the file.
+    pub is: String,
+    pub found_at: OffsetDateTime,
 }
 
 /// The release that a dead letter's file is for.

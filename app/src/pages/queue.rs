@@ -13,6 +13,7 @@ use crate::{
         form::{FormErrors, FormNote},
         pager::Pager,
         queue::{
+            changed_files::ChangedFileTable,
             dead_letters::{DeadLetterTable, DiscardDialog, LetterActions},
             job_table::JobTable,
         },
@@ -107,6 +108,7 @@ fn Overview(
         <ListPage title="Operations" error=error>
             <Jobs overview=overview/>
             <DeadLetters overview=overview filter=filter actions=actions/>
+            <ChangedFiles overview=overview/>
         </ListPage>
     }
 }
@@ -170,5 +172,28 @@ fn DeadLetters(
             {pager}
             <DiscardDialog actions=actions/>
         </section>
+    }
+}
+
+/// The files of which a newer examination differs. The section is absent where there are none.
+#[component]
+fn ChangedFiles(overview: Signal<Option<QueueOverview>>) -> impl IntoView {
+    let files = Signal::derive(move || overview.get().map(|overview| overview.changed_files).unwrap_or_default());
+    let is_empty = Memo::new(move |_| files.read().is_empty());
+    let total = move || overview.get().map(|overview| count(overview.changed_files_total, "file", "files"));
+    move || {
+        (!is_empty.get()).then(|| {
+            view! {
+                <section class="section" aria-labelledby="changed-files-title">
+                    <h2 class="section-title" id="changed-files-title">"Examined again"</h2>
+                    <p class="meta mb-2" role="status">{total}</p>
+                    <p class="mb-4">
+                        "Our examination has become better and says something else of these files now. Nothing of them was changed: \
+                         what is published stays as it is. Tell the artist where it matters."
+                    </p>
+                    <ChangedFileTable files=files/>
+                </section>
+            }
+        })
     }
 }

@@ -1,4 +1,7 @@
 //! Decodes a stored file from its first byte to its last: what it measures, what it looks like, or why it will not do.
+//!
+//! A file that an older version of the examination has examined is examined again, in the background. What is published is never
+//! altered by that: where it would be, admins are told.
 
 use std::{path::Path, time::Duration};
 
@@ -9,22 +12,24 @@ use tokio::{sync::Semaphore, task::spawn_blocking};
 use super::{JobError, supersede};
 use crate::{
     backend::{
-        Backend, Result, db,
+        Backend, Error, Result, changed_facts, db,
         media::{Deadline, LISTENING_TYPE, MediaError, Thumbnail, examine_audio, examine_cover},
         objects::{self, Content, DerivedFrom, Intended, ObjectRole},
         queue::{self, Claimed},
-        releases, spool,
+        releases::{self, Locked, view::ExaminationState},
+        spool,
         storage::Storage,
     },
     domain::{
-        ids::{ObjectId, UploadId},
-        media::{AudioFacts, CoverFacts, Peaks},
+        ids::{ObjectId, ReleaseId, UploadId},
+        media::{AudioFacts, CoverFacts, EXAMINATION_VERSION, Peaks},
+        release::ReleaseStatus,
     },
 };
 
 const THUMBNAIL_TYPE: &str = "image/jpeg";
 
-/// The largest cover takes some 250 MB while it is decoded, so one is at a time, however many jobs run. A thread has the permit until it
+/// The largest cover takes some 300 MB while it is decoded, so one is at a time, however many jobs run. A thread has the permit until it
 /// ends, even if its job is given up before.
 static COVER_DECODER: Semaphore = Semaphore::const_new(1);
 
@@ -33,20 +38,27 @@ struct Stored {
     role: ObjectRole,
     upload: UploadId,
     is_waiting: bool,
+    is_published: bool,
 }
 
 enum Findings {
-    Cover(CoverFacts, Vec<Intended>),
-    Audio(AudioFacts, Peaks, Option<Intended>),
+    Cover(CoverFacts),
+    Audio(AudioFacts, Peaks),
 }
+
+/// What was made of a file to show it or to play it; `None` where it is published and keeps what it has.
+type Derived = Option<Vec<Intended>>;
 
 pub(super) async fn perform(backend: &Backend, job: &Claimed, id: ObjectId) -> Result<(), JobError> {
     let object = sqlx::query_as!(
         Stored,
         r#"select key, role as "role: ObjectRole", upload_id as "upload: UploadId",
-                  (state = 'ATTACHED' and examination = 'PENDING') as "is_waiting!"
+                  (state = 'ATTACHED' and (examination = 'PENDING' or examination_version < $2)) as "is_waiting!",
+                  (examination = 'PASSED' and exists (select 1 from releases where id = $3 and status = 'PUBLISHED')) as "is_published!"
            from objects where id = $1"#,
-        id as ObjectId
+        id as ObjectId,
+        EXAMINATION_VERSION,
+        job.release as Option<ReleaseId>
     )
     .fetch_one(&backend.db)
     .await?;
@@ -59,7 +71,8 @@ pub(super) async fn perform(backend: &Backend, job: &Claimed, id: ObjectId) -> R
     storage.copy_to_file(&object.key, scratch.path()).await?;
     let path = scratch.path().to_owned();
     let limit = backend.settings.queue.examination_max;
-    let findings = match object.role {
+    let keeps = object.is_published;
+    let (findings, derived) = match object.role {
         ObjectRole::Cover => {
             // The wait does not count against the file. The semaphore is never closed.
             let permit = COVER_DECODER.acquire().await.ok();
@@ -68,7 +81,11 @@ pub(super) async fn perform(backend: &Backend, job: &Claimed, id: ObjectId) -> R
                 examine_cover(&path, deadline)
             };
             let (facts, thumbnails) = decode(limit, examine).await?;
-            Findings::Cover(facts, put_thumbnails(backend, &storage, job, id, object.upload, thumbnails).await?)
+            let derived = match keeps {
+                true => None,
+                false => Some(put_thumbnails(backend, &storage, job, id, object.upload, thumbnails).await?),
+            };
+            (Findings::Cover(facts), derived)
         }
         ObjectRole::Audio => {
             let copy = backend.spool.scratch();
@@ -77,11 +94,14 @@ pub(super) async fn perform(backend: &Backend, job: &Claimed, id: ObjectId) -> R
                 examine_audio(&path, copy.path(), deadline).map(|(facts, peaks)| (facts, peaks, copy))
             };
             let (facts, peaks, copy) = decode(limit, examine).await?;
-            let listening = match facts.has_listening_copy {
-                true => Some(put_listening_copy(backend, &storage, job, id, object.upload, copy.path()).await?),
-                false => None,
+            let derived = match (keeps, facts.has_listening_copy) {
+                (true, _) => None,
+                (_, true) => {
+                    Some(vec![put_listening_copy(backend, &storage, job, id, object.upload, copy.path()).await?])
+                }
+                (_, false) => Some(Vec::new()),
             };
-            Findings::Audio(facts, peaks, listening)
+            (Findings::Audio(facts, peaks), derived)
         }
         ObjectRole::Thumbnail | ObjectRole::Listening => {
             supersede(backend, job).await?;
@@ -89,24 +109,21 @@ pub(super) async fn perform(backend: &Backend, job: &Claimed, id: ObjectId) -> R
         }
     };
     fail::fail_point!("file-examined");
-    record(backend, job, id, &findings).await?;
+    record(backend, job, id, &findings, derived).await?;
     fail::fail_point!("examination-recorded");
     Ok(())
 }
 
-/// Decodes on a thread of its own. The thread ends at `limit`, or as soon as the returned future is dropped because the attempt was
-/// given up: it never works for nobody.
+/// Decodes on a thread of its own, which ends at `limit` or when the attempt is given up.
 async fn decode<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce(&Deadline) -> Result<T, MediaError> + Send + 'static,
 ) -> Result<T, JobError> {
-    let deadline = Deadline::after(limit);
-    let _waiting = deadline.end_on_drop();
-    let thread = move || {
+    let decoded = Deadline::after(limit).on_a_thread(|deadline| {
         let _counted = DecoderThread::begin();
-        work(&deadline)
-    };
-    spawn_blocking(thread).await?.map_err(JobError::from_media)
+        work(deadline)
+    });
+    decoded.await?.map_err(JobError::from_media)
 }
 
 /// One of the threads that `vwaza_decoder_threads` counts, until it ends, whichever way.
@@ -165,22 +182,13 @@ async fn put_listening_copy(
 }
 
 /// The findings, the end of the job and what both make of the release: one transaction.
-async fn record(backend: &Backend, job: &Claimed, id: ObjectId, findings: &Findings) -> Result<()> {
+async fn record(backend: &Backend, job: &Claimed, id: ObjectId, findings: &Findings, derived: Derived) -> Result<()> {
     let mut tx = db::begin(&backend.db).await?;
     let release = match job.release {
         Some(release) => releases::lock(&mut tx, release).await?,
         None => None,
     };
-    let passed = sqlx::query!(
-        "update objects set examination = 'PASSED' where id = $1 and state = 'ATTACHED' and examination = 'PENDING'",
-        id as ObjectId
-    )
-    .execute(&mut *tx)
-    .await?;
-    let is_wanted = passed.rows_affected() == 1;
-    if is_wanted {
-        insert(&mut tx, id, findings).await?;
-    }
+    let is_wanted = apply(&mut tx, release, id, findings, derived).await?;
     queue::finish(&mut tx, job, (!is_wanted).then_some("superseded")).await?;
     if let Some(release) = release {
         releases::advance_locked(&mut tx, release).await?;
@@ -192,62 +200,119 @@ async fn record(backend: &Backend, job: &Claimed, id: ObjectId, findings: &Findi
     Ok(())
 }
 
-async fn insert(db: &mut PgConnection, id: ObjectId, findings: &Findings) -> Result<()> {
-    match findings {
-        Findings::Cover(facts, thumbnails) => {
-            sqlx::query!(
-                "insert into cover_facts (object_id, facts) values ($1, $2)",
-                id as ObjectId,
-                Json(facts) as Json<&CoverFacts>
-            )
-            .execute(&mut *db)
-            .await?;
-            for thumbnail in thumbnails {
-                objects::attach(db, thumbnail.id).await?;
-            }
-        }
-        Findings::Audio(facts, peaks, listening) => {
-            sqlx::query!(
-                "insert into audio_facts (object_id, facts, duration_ms, peaks) values ($1, $2, $3, $4)",
-                id as ObjectId,
-                Json(facts) as Json<&AudioFacts>,
-                facts.duration_ms,
-                &peaks.0
-            )
-            .execute(&mut *db)
-            .await?;
-            if let Some(copy) = listening {
-                objects::attach(db, copy.id).await?;
-            }
-        }
+/// `false`: nobody waits for the findings any more.
+async fn apply(
+    db: &mut PgConnection,
+    release: Option<Locked>,
+    id: ObjectId,
+    findings: &Findings,
+    derived: Derived,
+) -> Result<bool> {
+    let object = sqlx::query!(
+        r#"select examination as "examination: ExaminationState", examination_version < $2 as "is_outdated!"
+           from objects where id = $1 and state = 'ATTACHED' for update"#,
+        id as ObjectId,
+        EXAMINATION_VERSION
+    )
+    .fetch_optional(&mut *db)
+    .await?;
+    let Some(object) = object else { return Ok(false) };
+    let is_first = object.examination == ExaminationState::Pending;
+    if !is_first && !object.is_outdated {
+        return Ok(false);
     }
-    Ok(())
+    let has_changed = match object.examination {
+        ExaminationState::Passed => findings.differ(&mut *db, id).await?,
+        ExaminationState::Pending | ExaminationState::Failed => true,
+    };
+    sqlx::query!(
+        "update objects set examination = 'PASSED', examination_failure = null, examination_version = $2 where id = $1",
+        id as ObjectId,
+        EXAMINATION_VERSION
+    )
+    .execute(&mut *db)
+    .await?;
+    let status = release.map(|release| release.status);
+    if object.examination == ExaminationState::Passed && status == Some(ReleaseStatus::Published) {
+        let changed = has_changed.then(|| findings.to_json()).transpose()?;
+        changed_facts::note(db, id, changed.map(Ok)).await?;
+        return Ok(true);
+    }
+    let derived = derived.ok_or_else(|| Error::Corrupt(format!("object {id} is not published any more")))?;
+    if !is_first {
+        objects::release_derived(&mut *db, id).await?;
+        changed_facts::note(&mut *db, id, None).await?;
+    }
+    findings.write(&mut *db, id).await?;
+    for object in derived {
+        objects::attach(&mut *db, object.id).await?;
+    }
+    // Whoever decides about a release decides about what it says now.
+    if let Some(release) = release
+        && !is_first
+        && has_changed
+    {
+        releases::touch(db, release.id).await?;
+    }
+    Ok(true)
 }
 
-#[cfg(test)]
-mod tests {
-    use std::thread;
+impl Findings {
+    fn to_json(&self) -> Result<serde_json::Value> {
+        let json = match self {
+            Self::Cover(facts) => serde_json::to_value(facts),
+            Self::Audio(facts, _) => serde_json::to_value(facts),
+        };
+        json.map_err(|error| Error::Corrupt(format!("facts that cannot be written: {error}")))
+    }
 
-    use tokio::{sync::oneshot, task::yield_now};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_thread_ends_when_its_attempt_is_given_up() {
-        let (ended, end) = oneshot::channel();
-        let (begun, beginning) = oneshot::channel();
-        let attempt = decode(Duration::MAX, move |deadline| {
-            let _ = begun.send(());
-            while deadline.check().is_ok() {
-                thread::yield_now();
+    /// Whether the facts that are written down say something else.
+    async fn differ(&self, db: &mut PgConnection, id: ObjectId) -> Result<bool> {
+        let written = sqlx::query_scalar!(
+            r#"select facts as "facts!" from audio_facts where object_id = $1
+               union all select facts from cover_facts where object_id = $1"#,
+            id as ObjectId
+        )
+        .fetch_optional(db)
+        .await?;
+        // Facts that cannot be read any more were written by another version.
+        Ok(match (self, written) {
+            (_, None) => true,
+            (Self::Cover(facts), Some(json)) => {
+                serde_json::from_value(json).map_or(true, |old: CoverFacts| old != *facts)
             }
-            let _ = ended.send(());
-            Ok(())
-        });
-        tokio::select! {
-            _ = attempt => panic!("nothing ends it"),
-            _ = beginning => yield_now().await,
+            (Self::Audio(facts, _), Some(json)) => {
+                serde_json::from_value(json).map_or(true, |old: AudioFacts| facts.differs_from(&old))
+            }
+        })
+    }
+
+    async fn write(&self, db: &mut PgConnection, id: ObjectId) -> Result<()> {
+        match self {
+            Self::Cover(facts) => {
+                sqlx::query!(
+                    "insert into cover_facts (object_id, facts) values ($1, $2)
+                     on conflict (object_id) do update set facts = excluded.facts",
+                    id as ObjectId,
+                    Json(facts) as Json<&CoverFacts>
+                )
+                .execute(db)
+                .await?;
+            }
+            Self::Audio(facts, peaks) => {
+                sqlx::query!(
+                    "insert into audio_facts (object_id, facts, duration_ms, peaks) values ($1, $2, $3, $4)
+                     on conflict (object_id) do update
+                     set facts = excluded.facts, duration_ms = excluded.duration_ms, peaks = excluded.peaks",
+                    id as ObjectId,
+                    Json(facts) as Json<&AudioFacts>,
+                    facts.duration_ms,
+                    &peaks.0
+                )
+                .execute(db)
+                .await?;
+            }
         }
-        end.await.expect("the thread ends by itself");
+        Ok(())
     }
 }

@@ -7,16 +7,17 @@ mod store;
 use sqlx::PgConnection;
 
 use super::{
-    Backend, Error, Result, db, mail,
+    Backend, Error, Result, changed_facts, db, mail, objects,
     queue::{self, Claimed, FailureReport},
-    releases,
+    releases::{self, Locked},
 };
 use crate::{
     backend::media::MediaError,
     domain::{
         ids::{ObjectId, ReleaseId, UploadId},
         mail::FailedFile,
-        queue::{AfterFailure, JobKind},
+        media::EXAMINATION_VERSION,
+        queue::{AfterFailure, Failure, JobKind},
         release::ReleaseStatus,
     },
 };
@@ -112,15 +113,10 @@ pub(super) async fn fail(
             .execute(&mut *tx)
             .await?
             .rows_affected(),
-            JobKind::Examine => sqlx::query!(
-                "update objects set examination = 'FAILED', examination_failure = $2
-                 where id = $1 and state = 'ATTACHED' and examination = 'PENDING'",
-                job.object as Option<ObjectId>,
-                for_artist.unwrap_or(NOT_EXAMINED)
-            )
-            .execute(&mut *tx)
-            .await?
-            .rows_affected(),
+            JobKind::Examine => match job.object {
+                Some(object) => examination_failed(&mut tx, object, release, report, for_artist).await?,
+                None => 0,
+            },
         };
         // What failed may be something that the release has done without for long.
         if let Some(release) = release
@@ -138,6 +134,58 @@ pub(super) async fn fail(
         backend.events.release_changed(release.id, release.artist);
     }
     Ok(())
+}
+
+/// How many files count as failed by it: one or none.
+async fn examination_failed(
+    db: &mut PgConnection,
+    object: ObjectId,
+    release: Option<Locked>,
+    report: &FailureReport,
+    for_artist: Option<&str>,
+) -> Result<u64> {
+    let is_refused = report.failure == Failure::Permanent;
+    let reason = for_artist.unwrap_or(NOT_EXAMINED);
+    let is_open =
+        release.is_none_or(|release| matches!(release.status, ReleaseStatus::Draft | ReleaseStatus::Processing));
+    // A file that an older version has passed fails only if it is refused, and only while its artist can still replace it.
+    let failed = sqlx::query!(
+        "update objects set examination = 'FAILED', examination_failure = $2, examination_version = $3
+         where id = $1 and state = 'ATTACHED'
+           and (examination = 'PENDING' or ($4 and examination = 'PASSED' and examination_version < $3))",
+        object as ObjectId,
+        reason,
+        EXAMINATION_VERSION,
+        is_refused && is_open
+    )
+    .execute(&mut *db)
+    .await?
+    .rows_affected();
+    if failed > 0 {
+        sqlx::query!("delete from audio_facts where object_id = $1", object as ObjectId).execute(&mut *db).await?;
+        sqlx::query!("delete from cover_facts where object_id = $1", object as ObjectId).execute(&mut *db).await?;
+        objects::release_derived(db, object).await?;
+        return Ok(failed);
+    }
+    // A file that cannot be examined again keeps what an older version has found. It is not tried for ever.
+    let examined = sqlx::query!(
+        "update objects set examination_version = $2,
+                examination_failure = case when examination = 'FAILED' and $4 then $3 else examination_failure end
+         where id = $1 and state = 'ATTACHED' and examination_version < $2
+         returning examination = 'PASSED' as \"has_passed!\"",
+        object as ObjectId,
+        EXAMINATION_VERSION,
+        reason,
+        is_refused
+    )
+    .fetch_optional(&mut *db)
+    .await?;
+    // A fault of ours says nothing about the file, so it stands in no reviewer's way.
+    let is_published = release.is_some_and(|release| release.status == ReleaseStatus::Published);
+    if (is_published || is_refused && !is_open) && examined.is_some_and(|object| object.has_passed) {
+        changed_facts::note(db, object, Some(Err(reason))).await?;
+    }
+    Ok(0)
 }
 
 async fn tell_of_failure(

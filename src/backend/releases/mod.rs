@@ -6,7 +6,7 @@ pub(super) mod view;
 use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
-use super::{Backend, Result, db, mail, objects, uploads};
+use super::{Backend, Result, changed_facts, db, mail, objects, uploads};
 use crate::domain::{
     account::Actor,
     ids::{ReleaseId, TrackId, UserId},
@@ -117,6 +117,7 @@ impl Releases<'_> {
             .into());
         }
         transition(&mut tx, release, ReleaseStatus::Draft, ReleaseEventKind::Withdrawn, Some(actor.id), None).await?;
+        changed_facts::examine_refused(&mut tx, id).await?;
         self.commit_and_view(tx, release).await
     }
 
@@ -131,6 +132,7 @@ impl Releases<'_> {
             .into());
         }
         transition(&mut tx, release, ReleaseStatus::Draft, ReleaseEventKind::Revised, Some(actor.id), None).await?;
+        changed_facts::examine_refused(&mut tx, id).await?;
         self.commit_and_view(tx, release).await
     }
 

@@ -104,7 +104,7 @@ fn LetterRow(letter: DeadLetter, actions: LetterActions) -> impl IntoView {
 }
 
 #[component]
-fn ReleaseLink(release: Option<LetterRelease>) -> impl IntoView {
+pub(super) fn ReleaseLink(release: Option<LetterRelease>) -> impl IntoView {
     match release {
         Some(release) => {
             view! { <a class=format!("link {LONG_WORDS}") href=format!("/review/{}", release.id)>{release.display_title()}</a> }

@@ -1,0 +1,268 @@
+//! A newer version of the examination looks at what an older one has examined: what it may alter, and what it only tells of.
+
+use testing::{eventually, fixtures};
+use vwaza::domain::{
+    files::{Examination, FileState},
+    ids::ObjectId,
+    media::{AudioFacts, EXAMINATION_VERSION},
+    operations::{ChangedFile, QueueOverview},
+    release::{ReleaseStatus, ReleaseView},
+    upload::UploadTarget,
+};
+
+use crate::support::{App, Client, a_cover, a_song, complete_details, spawn_app, spawn_app_with};
+
+/// As a version before this one has left them, with another loudness. The next round of the janitor finds them.
+async fn examined_by_an_older_version(app: &App) {
+    for statement in [
+        "update audio_facts set facts = jsonb_set(facts, '{integrated_lufs}', '-3.0')",
+        "update objects set examination_version = 0 where parent_id is null",
+    ] {
+        sqlx::query(statement).execute(&app.sql).await.unwrap();
+    }
+}
+
+async fn all_are_examined_again(app: &App) {
+    eventually("nothing is left that an older version has examined", async || {
+        let outdated =
+            "select count(*) from objects where state = 'ATTACHED' and parent_id is null and examination_version < $1";
+        let left: i64 = sqlx::query_scalar(outdated).bind(EXAMINATION_VERSION).fetch_one(&app.sql).await.unwrap();
+        (left == 0).then_some(())
+    })
+    .await;
+}
+
+fn facts(release: &ReleaseView) -> AudioFacts {
+    release.tracks[0].audio.clone().unwrap().facts.unwrap()
+}
+
+async fn changed_files(admin: &Client) -> Vec<ChangedFile> {
+    admin.call_with("queue/view", "page", 1).await.ok::<QueueOverview>().changed_files
+}
+
+/// The tags under which the derived files of a release are sent.
+async fn tags(client: &Client, cover: ObjectId, audio: ObjectId) -> Vec<String> {
+    let mut tags = Vec::new();
+    for address in
+        [format!("/media/cover/{cover}/160"), format!("/media/cover/{cover}/640"), format!("/media/listen/{audio}")]
+    {
+        let answer = client.get(&address).await.expect_status(200);
+        tags.push(answer.header("etag").unwrap().to_owned());
+    }
+    tags
+}
+
+/// Thumbnails and copies to listen to that are shown and played.
+async fn derived(app: &App) -> i64 {
+    let attached = "select count(*) from objects where state = 'ATTACHED' and parent_id is not null";
+    sqlx::query_scalar(attached).fetch_one(&app.sql).await.unwrap()
+}
+
+fn objects(release: &ReleaseView) -> (ObjectId, ObjectId) {
+    (release.cover.current.as_ref().unwrap().object, release.tracks[0].audio.as_ref().unwrap().object)
+}
+
+#[tokio::test]
+async fn what_is_in_review_has_the_facts_of_today_and_what_is_made_of_it_anew() {
+    let app = spawn_app().await;
+    let (ana, admin) = (app.artist("Ana").await, app.admin().await);
+    let id = ana.create_release().await;
+    ana.save_details(id, &complete_details()).await.expect_status(200);
+    ana.attach(UploadTarget::Cover(id), "cover.png", a_cover(1)).await;
+    // Of an AIFF there is a copy to listen to.
+    ana.attach(UploadTarget::NewTrack(id), "one.aiff", fixtures::aiff(2.0, 44_100, 16, 1).into()).await;
+    ana.submit(id).await.expect_status(200);
+    let release = ana.release_when(id, ReleaseStatus::PendingReview).await;
+    let (cover, audio) = objects(&release);
+    let (before, made) = (tags(&ana, cover, audio).await, derived(&app).await);
+
+    examined_by_an_older_version(&app).await;
+    all_are_examined_again(&app).await;
+    let again = ana.release(id).await;
+    assert_eq!((again.status, facts(&again)), (ReleaseStatus::PendingReview, facts(&release)));
+    // A reviewer who saw the old facts does not approve the new ones unseen.
+    assert!(again.version > release.version);
+    admin.approve(id, release.version).await.expect_status(409);
+    let after = tags(&ana, cover, audio).await;
+    assert!(before.iter().zip(&after).all(|(before, after)| before != after), "{before:?} {after:?}");
+    assert!(changed_files(&admin).await.is_empty());
+    assert_eq!(derived(&app).await, made, "each once");
+    app.agrees().await;
+}
+
+#[tokio::test]
+async fn what_is_published_is_not_altered_but_told_of() {
+    let app = spawn_app().await;
+    let (ana, admin) = (app.artist("Ana").await, app.admin().await);
+    let release = ana.release_in_review().await;
+    admin.approve(release.id, release.version).await.expect_status(200);
+    let release = ana.release(release.id).await;
+    let (cover, audio) = objects(&release);
+    let before = tags(&ana, cover, audio).await;
+
+    examined_by_an_older_version(&app).await;
+    all_are_examined_again(&app).await;
+    let again = ana.release(release.id).await;
+    assert_eq!(facts(&again).integrated_lufs, Some(-3.0), "the facts that it was published with");
+    assert_eq!((again.status, again.version), (ReleaseStatus::Published, release.version));
+    assert_eq!(tags(&ana, cover, audio).await, before);
+    let changed = changed_files(&admin).await;
+    assert_eq!(changed.iter().map(|file| (file.object, file.release.id)).collect::<Vec<_>>(), [(audio, release.id)]);
+    assert!(changed[0].was.contains("-3.0 LUFS") || changed[0].was.contains("−3.0 LUFS"), "{changed:?}");
+    assert_ne!(changed[0].was, changed[0].is);
+
+    // It says so once more only if it is so still.
+    sqlx::query("update audio_facts set facts = jsonb_set(facts, '{integrated_lufs}', $1)")
+        .bind(serde_json::json!(facts(&release).integrated_lufs))
+        .execute(&app.sql)
+        .await
+        .unwrap();
+    sqlx::query("update objects set examination_version = 0 where parent_id is null").execute(&app.sql).await.unwrap();
+    all_are_examined_again(&app).await;
+    assert!(changed_files(&admin).await.is_empty());
+    app.agrees().await;
+}
+
+#[tokio::test]
+async fn a_file_that_would_be_refused_today_comes_back_from_a_draft_only() {
+    let app = spawn_app().await;
+    let (ana, admin) = (app.artist("Ana").await, app.admin().await);
+    let damaged = fixtures::damaged_in_the_middle(&fixtures::flac(2.0, 44_100, 16, 1, "Night Bus"));
+    let draft = ana.create_release().await;
+    ana.attach(UploadTarget::NewTrack(draft), "damaged.flac", damaged.clone().into()).await;
+    ana.release_once(draft, "it is refused", |release| release.tracks[0].state() == FileState::Failed).await;
+    let published = ana.release_in_review().await;
+    admin.approve(published.id, published.version).await.expect_status(200);
+    let waiting = ana.release_in_review().await;
+    let ((_, audio), (_, in_review)) = (objects(&published), objects(&waiting));
+    // The older version took it: in the draft, in what is published, and in what waits for its review.
+    let held = "select sha256, size_bytes from objects where examination = 'FAILED'";
+    let (sha256, size_bytes): (Vec<u8>, i64) = sqlx::query_as(held).fetch_one(&app.sql).await.unwrap();
+    for statement in [
+        "insert into audio_facts (object_id, facts, duration_ms, peaks)
+         select o.id, f.facts, f.duration_ms, f.peaks from objects o, audio_facts f where o.examination = 'FAILED' limit 1",
+        "update objects set examination = 'PASSED', examination_failure = null, examination_version = 0 where examination = 'FAILED'",
+        "delete from upload_jobs where status = 'FAILED'",
+    ] {
+        sqlx::query(statement).execute(&app.sql).await.unwrap();
+    }
+    for object in [audio, in_review] {
+        let key = sqlx::query_scalar("select key from objects where id = $1").bind(object.0);
+        let key: String = key.fetch_one(&app.sql).await.unwrap();
+        std::fs::write(app.data_dir().join("objects").join(&key), &damaged).unwrap();
+        sqlx::query("update objects set sha256 = $2, size_bytes = $3, examination_version = 0 where id = $1")
+            .bind(object.0)
+            .bind(&sha256)
+            .bind(size_bytes)
+            .execute(&app.sql)
+            .await
+            .unwrap();
+    }
+
+    all_are_examined_again(&app).await;
+    let release = ana.release(draft).await;
+    assert!(
+        matches!(&release.tracks[0].audio.as_ref().unwrap().examination, Examination::Failed(why) if why.contains("damaged"))
+    );
+    let again = ana.release(published.id).await;
+    assert_eq!((again.status, again.tracks[0].state()), (ReleaseStatus::Published, FileState::Ready));
+    assert_eq!(facts(&again), facts(&published));
+    let changed = changed_files(&admin).await;
+    assert_eq!(changed.len(), 2);
+    assert!(changed.iter().all(|file| file.is.contains("damaged")), "{changed:?}");
+
+    // It is not published, and fails when its artist can replace it.
+    let again = ana.release(waiting.id).await;
+    assert_eq!((again.status, again.version), (ReleaseStatus::PendingReview, waiting.version));
+    admin.approve(waiting.id, waiting.version).await.expect_error(409, "damaged");
+    ana.call_with("releases/withdraw", "id", waiting.id).await.expect_status(200);
+    ana.release_once(waiting.id, "it is refused", |release| release.tracks[0].state() == FileState::Failed).await;
+    assert_eq!(changed_files(&admin).await.len(), 1);
+}
+
+/// A fault of ours, as often as a job may fail.
+#[tokio::test]
+async fn a_file_that_cannot_be_examined_again_keeps_what_was_found() {
+    let mut app = spawn_app().await;
+    let (ana, admin) = (app.artist("Ana").await, app.admin().await);
+    let (published, waiting) = (ana.release_in_review().await, ana.release_in_review().await);
+    admin.approve(published.id, published.version).await.expect_status(200);
+    app.restart_with(&[("VWAZA_JOB_MAX_RETRIES", "1"), ("VWAZA_FAIL_POINTS", "file-examined=panic")]).await;
+    examined_by_an_older_version(&app).await;
+    all_are_examined_again(&app).await;
+    for release in [&published, &waiting] {
+        assert_eq!(facts(&ana.release(release.id).await).integrated_lufs, Some(-3.0));
+    }
+    let changed = changed_files(&admin).await;
+    assert_eq!(changed.len(), 2, "the cover and the track of what is published");
+    assert!(
+        changed.iter().all(|file| file.release.id == published.id && file.is.contains("We could not")),
+        "{changed:?}"
+    );
+    // Each was tried as often as it may be, and no more.
+    let tried = async || -> i64 {
+        let attempts = "select sum(attempt)::bigint from upload_jobs where kind = 'EXAMINE'";
+        sqlx::query_scalar(attempts).fetch_one(&app.sql).await.unwrap()
+    };
+    let attempts = tried().await;
+    eventually("the janitor has put the dead letters away", async || {
+        let left = "select count(*) from upload_jobs where status = 'FAILED'";
+        let left: i64 = sqlx::query_scalar(left).fetch_one(&app.sql).await.unwrap();
+        (left == 0).then_some(())
+    })
+    .await;
+    assert_eq!(tried().await, attempts);
+    admin.approve(waiting.id, waiting.version).await.expect_status(200);
+}
+
+#[tokio::test]
+async fn what_was_refused_before_is_taken_where_it_can_be_read_today() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let id = ana.complete_release().await;
+    ana.release_once(id, "it is examined", |release| release.tracks[0].state() == FileState::Ready).await;
+    for statement in [
+        "delete from audio_facts",
+        "update objects set examination = 'FAILED', examination_failure = 'We could not.', examination_version = 0 where role = 'AUDIO'",
+    ] {
+        sqlx::query(statement).execute(&app.sql).await.unwrap();
+    }
+    let release =
+        ana.release_once(id, "it is examined again", |release| release.tracks[0].state() == FileState::Ready).await;
+    assert!(facts(&release).duration_ms > 0);
+    ana.submit(id).await.expect_status(200);
+    ana.release_when(id, ReleaseStatus::PendingReview).await;
+}
+
+#[tokio::test]
+async fn new_files_go_before_those_that_are_examined_again() {
+    let mut app = spawn_app_with(&[("VWAZA_WORKER_CONCURRENCY", "4")]).await;
+    let ana = app.artist("Ana").await;
+    let id = ana.create_release().await;
+    for track in 0..6 {
+        ana.attach(UploadTarget::NewTrack(id), &format!("{track}.wav"), a_song(track)).await;
+    }
+    ana.release_once(id, "all are examined", |release| {
+        release.tracks.iter().all(|track| track.state() == FileState::Ready)
+    })
+    .await;
+    app.restart_with(&[("VWAZA_WORKER_CONCURRENCY", "0")]).await;
+    examined_by_an_older_version(&app).await;
+    eventually("they wait in the background", async || {
+        let waiting = "select count(*) from upload_jobs where is_background and status = 'PENDING'";
+        let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(&app.sql).await.unwrap();
+        (waiting == 6).then_some(())
+    })
+    .await;
+    let bo = app.artist("Bo").await;
+    let new = bo.create_release().await;
+    bo.attach(UploadTarget::NewTrack(new), "new.wav", a_song(9)).await;
+    app.restart_with(&[("VWAZA_WORKER_CONCURRENCY", "1")]).await;
+    bo.release_once(new, "the new one is examined", |release| release.tracks[0].state() == FileState::Ready).await;
+    all_are_examined_again(&app).await;
+    // The order in which they ended: the worker does one at a time.
+    let order = "select (select max(updated_at) from upload_jobs where release_id = $1)
+                      < (select min(updated_at) from upload_jobs where is_background and status = 'COMPLETED')";
+    let is_first: bool = sqlx::query_scalar(order).bind(new.0).fetch_one(&app.sql).await.unwrap();
+    assert!(is_first);
+}
