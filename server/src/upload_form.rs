@@ -23,9 +23,11 @@ use axum::{
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
 use tokio::{sync::mpsc, time::timeout};
+use uuid::Uuid;
 use vwaza::{
     backend::limits::Rule,
     domain::{
+        ids::BatchId,
         limits::LimitedBy,
         problem::Problem,
         upload::{UploadTarget, display_file_name},
@@ -58,6 +60,7 @@ pub(crate) async fn upload(State(state): State<AppState>, CurrentUser(actor): Cu
     let unparsed = Unparsed::default();
     let mut form = Multipart::from_request(unparsed.limit(request), &state).await.map_err(|_| not_whole())?;
     let (mut target, mut has_file) = (None, false);
+    let batch = BatchId(Uuid::now_v7());
     while let Some(field) = unparsed.heard(form.next_field()).await? {
         match (field.name(), target) {
             (Some("target"), _) => target = Some(short_text(field, &unparsed).await?.parse::<UploadTarget>()?),
@@ -78,8 +81,14 @@ pub(crate) async fn upload(State(state): State<AppState>, CurrentUser(actor): Cu
                 }
                 let (pieces, body) = mpsc::channel(CHUNKS_AHEAD);
                 let uploads = state.backend.uploads();
-                let mut receive =
-                    std::pin::pin!(uploads.receive_form(&actor, target, file_name, at_most_bytes, until_its_end(body)));
+                let mut receive = std::pin::pin!(uploads.receive_form(
+                    &actor,
+                    target,
+                    file_name,
+                    batch,
+                    at_most_bytes,
+                    until_its_end(body)
+                ));
                 let received = tokio::select! {
                     received = &mut receive => received,
                     () = forward(first, field, &unparsed, pieces) => receive.await,
@@ -94,7 +103,15 @@ pub(crate) async fn upload(State(state): State<AppState>, CurrentUser(actor): Cu
         }
     }
     match target.filter(|_| has_file) {
-        Some(target) => Ok(Redirect::to(&back_to(target, &headers)).into_response()),
+        Some(target) => {
+            // A release that was submitted or removed meanwhile keeps what it has.
+            if let UploadTarget::NewTrack(_) = target
+                && let Err(error) = state.backend.uploads().title_batch(&actor, batch).await
+            {
+                tracing::warn!(error = ?error, "the titles of a form's files were not decided together");
+            }
+            Ok(Redirect::to(&back_to(target, &headers)).into_response())
+        }
         None => Err(Problem::BadRequest("Choose a file first.".into()).into()),
     }
 }

@@ -1,6 +1,7 @@
 //! The tracks of a draft: their details and their order.
 
-use sqlx::PgConnection;
+use sqlx::{PgConnection, types::Json};
+use uuid::Uuid;
 
 use super::{
     Backend, Result, db, objects,
@@ -9,9 +10,10 @@ use super::{
 };
 use crate::domain::{
     account::Actor,
-    ids::{ReleaseId, TrackId},
+    ids::{BatchId, ReleaseId, TrackId},
+    media::Tags,
     release::ReleaseView,
-    track::TrackDetails,
+    track::{TrackDetails, order_by_tags},
 };
 
 pub struct Tracks<'a>(pub(super) &'a Backend);
@@ -43,6 +45,13 @@ impl Tracks<'_> {
     pub async fn move_to(&self, actor: &Actor, id: TrackId, number: i32) -> Result<ReleaseView> {
         let mut tx = db::begin(&self.0.db).await?;
         let release = releases::lock_draft_of_track(&mut tx, actor, id).await?;
+        // From now on the order is the artist's.
+        sqlx::query!(
+            "update tracks set order_is_guessed = false where release_id = $1 and order_is_guessed",
+            release.id as ReleaseId
+        )
+        .execute(&mut *tx)
+        .await?;
         // The constraint on the numbers is deferred: they are unique again when the statement is through.
         sqlx::query!(
             "with others as (
@@ -113,6 +122,38 @@ impl Tracks<'_> {
         }
         Ok(removed)
     }
+}
+
+/// Orders the tracks of a batch in a locked draft by the tags of the files that have arrived. They share the places that they had; once the
+/// artist has moved a track, all stay.
+pub(super) async fn order_batch(db: &mut PgConnection, release: ReleaseId, batch: BatchId) -> Result<()> {
+    // Ids grow as tracks are made, in the order of the files' names.
+    let tracks = sqlx::query!(
+        r#"select t.id, t.number, newest.tags as "tags: Json<Tags>"
+           from tracks t
+           join lateral (select tags from uploads where track_id = t.id and batch = $2 order by seq desc limit 1) newest on true
+           where t.release_id = $1 and t.order_is_guessed
+           order by t.id"#,
+        release as ReleaseId,
+        batch as BatchId
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let tags: Vec<Tags> =
+        tracks.iter().map(|track| track.tags.as_ref().map(|tags| tags.0.clone()).unwrap_or_default()).collect();
+    let ids: Vec<Uuid> = order_by_tags(&tags).into_iter().map(|index| tracks[index].id).collect();
+    let mut numbers: Vec<i32> = tracks.iter().map(|track| track.number).collect();
+    numbers.sort_unstable();
+    sqlx::query!(
+        "update tracks set number = placed.number
+         from unnest($1::uuid[], $2::integer[]) as placed (id, number)
+         where tracks.id = placed.id and tracks.number <> placed.number",
+        &ids,
+        &numbers
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// Removes a track of a locked draft with the only upload that was ever for it, which is over. One that had a file, or that somebody has

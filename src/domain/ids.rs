@@ -43,6 +43,8 @@ ids! {
     TrackId;
     /// An intent to upload, its bytes and what became of them.
     UploadId;
+    /// Files that were chosen or dropped together.
+    BatchId;
     /// One object in the storage.
     ObjectId;
     JobId;

@@ -39,7 +39,7 @@ pub(crate) fn shown(text: &str) -> String {
     if is_blank(&line) { String::new() } else { line }
 }
 
-/// Whether nobody sees anything in it.
+/// Whether a text has no character that anybody sees.
 pub fn is_blank(text: &str) -> bool {
     text.chars().all(is_unseen)
 }
@@ -72,7 +72,7 @@ pub(crate) fn is_dash(c: char) -> bool {
     DASHES.contains(c)
 }
 
-/// What scripts and emoji are written with: it joins, separates, directs or chooses the shape of what stands beside it.
+/// Unseen characters that scripts and emoji need: they join, separate, direct or choose the shape of their neighbours.
 fn is_shaping(c: char) -> bool {
     matches!(
         c,

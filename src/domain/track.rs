@@ -6,9 +6,10 @@ use super::{
     codes::Isrc,
     files::{AudioFile, FileState, PendingUpload, why_failed},
     ids::TrackId,
+    media::Tags,
     problem::{FieldErrors, Problem},
     release::{TITLE_MAX_CHARS, display_title, optional, optional_line},
-    text::{is_removed, parse_line},
+    text::parse_line,
 };
 
 /// A track's form as it comes.
@@ -84,19 +85,25 @@ impl TrackView {
     }
 }
 
-/// A title from a file's name, where its tags have none: `03 - night_bus.wav` gives `night bus`.
-pub fn title_from_file_name(name: &str) -> String {
-    let name = name.rsplit(['/', '\\']).next().unwrap_or(name);
-    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
-    let spaced = stem.replace('_', " ");
-    let trimmed = spaced.trim();
-    let digits = trimmed.chars().take_while(char::is_ascii_digit).count();
-    let rest = trimmed[digits..].trim_start_matches([' ', '-', '.', ')']);
-    // A name that is a number, or goes on right behind one ("7th", "99Luftballons"), is no track number.
-    let numbered = (1..=3).contains(&digits) && !rest.is_empty() && rest.len() < trimmed.len() - digits;
-    let title = if numbered { rest } else { trimmed };
-    let visible: String = title.chars().filter(|c| !c.is_control() && !is_removed(*c)).take(TITLE_MAX_CHARS).collect();
-    visible.split_whitespace().collect::<Vec<_>>().join(" ")
+/// The order in which files that were chosen together are heard, as indices: by the numbers of disc and track in their tags. Files without a
+/// number keep their places among the others. None moves where two have the same number, or where albums differ: such numbers are not
+/// those of one list.
+pub fn order_by_tags(files: &[Tags]) -> Vec<usize> {
+    let numbered: Vec<usize> = (0..files.len()).filter(|index| files[*index].track_number.is_some()).collect();
+    let place = |index: &usize| (files[*index].disc_number.unwrap_or(1), files[*index].track_number);
+    let mut sorted = numbered.clone();
+    sorted.sort_by_key(place);
+    let mut albums = numbered.iter().filter_map(|index| files[*index].album.as_ref()).map(|album| album.to_lowercase());
+    let first = albums.next();
+    let is_one_list =
+        albums.all(|album| Some(album) == first) && sorted.windows(2).all(|pair| place(&pair[0]) != place(&pair[1]));
+    let mut order: Vec<usize> = (0..files.len()).collect();
+    if is_one_list {
+        for (at, index) in numbered.into_iter().zip(sorted) {
+            order[at] = index;
+        }
+    }
+    order
 }
 
 #[cfg(test)]
@@ -105,25 +112,37 @@ mod tests {
 
     use super::*;
 
+    fn file(album: &str, disc_number: Option<i32>, track_number: Option<i32>) -> Tags {
+        let album = Some(album.to_owned()).filter(|album| !album.is_empty());
+        Tags { album, disc_number, track_number, ..Tags::default() }
+    }
+
     #[test]
-    fn titles_are_read_from_file_names() {
-        for (name, title) in [
-            ("03 - night_bus.wav", "night bus"),
-            ("Night Bus.flac", "Night Bus"),
-            ("99Luftballons.mp3", "99Luftballons"),
-            ("1979.wav", "1979"),
-            ("../../etc/passwd", "passwd"),
-            ("C:\\Music\\01. Intro.wav", "Intro"),
-            ("7.wav", "7"),
-        ] {
-            assert_eq!(title_from_file_name(name), title, "{name}");
-        }
+    fn tags_order_the_files_of_one_album() {
+        let order = |files: &[(&str, Option<i32>, Option<i32>)]| {
+            order_by_tags(&files.iter().map(|(album, disc, track)| file(album, *disc, *track)).collect::<Vec<_>>())
+        };
+        assert_eq!(order(&[("", None, Some(3)), ("", None, Some(1)), ("", None, Some(2))]), [1, 2, 0]);
+        assert_eq!(order(&[("A", Some(2), Some(1)), ("a", None, Some(2)), ("", Some(1), Some(1))]), [2, 1, 0]);
+        // One without a number stays in the middle.
+        assert_eq!(order(&[("A", None, Some(9)), ("A", None, None), ("A", None, Some(4))]), [2, 1, 0]);
+        // Two singles, and songs of two albums.
+        assert_eq!(order(&[("A", None, Some(1)), ("A", None, Some(1)), ("A", None, Some(0))]), [0, 1, 2]);
+        assert_eq!(order(&[("A", None, Some(7)), ("B", None, Some(2))]), [0, 1]);
+        assert_eq!(order(&[]), [0; 0]);
     }
 
     proptest! {
         #[test]
-        fn whatever_a_file_is_called_its_title_is_a_valid_one(name in "\\PC{0,300}") {
-            prop_assert!(parse_line(&title_from_file_name(&name), TITLE_MAX_CHARS).is_ok());
+        fn every_file_has_a_place(files in prop::collection::vec((0u8..2, prop::option::of(1..3), prop::option::of(1..9)), 0..12)) {
+            let files: Vec<Tags> = files.into_iter().map(|(album, disc, track)| file(["", "A"][usize::from(album)], disc, track)).collect();
+            let order = order_by_tags(&files);
+            let mut places = order.clone();
+            places.sort_unstable();
+            prop_assert_eq!(places, (0..files.len()).collect::<Vec<_>>());
+            // In its order it stays.
+            let ordered: Vec<Tags> = order.iter().map(|index| files[*index].clone()).collect();
+            prop_assert_eq!(order_by_tags(&ordered), (0..files.len()).collect::<Vec<_>>());
         }
     }
 }

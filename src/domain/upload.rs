@@ -8,7 +8,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ids::{ReleaseId, TrackId, UploadId},
+    ids::{BatchId, ReleaseId, TrackId, UploadId},
     media::{MediaLimits, too_large},
     problem::Problem,
     text::{is_blank, is_removed},
@@ -21,6 +21,8 @@ pub use metadata::parse_metadata;
 pub const CHUNK_BYTES: u64 = 8 * 1024 * 1024;
 /// Bytes of a file's name that are kept for display.
 const FILE_NAME_MAX_BYTES: usize = 255;
+/// The name of a file that came without one.
+pub(super) const UNNAMED: &str = "file";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(sqlx::Type), sqlx(type_name = "upload_kind", rename_all = "UPPERCASE"))]
@@ -28,6 +30,24 @@ const FILE_NAME_MAX_BYTES: usize = 255;
 pub enum UploadKind {
     Cover,
     Audio,
+}
+
+impl UploadKind {
+    /// # Errors
+    /// 400 for a length below 0, 413 for one over the limit of its kind, 422 for an empty file.
+    pub fn check_length(self, length: i64, limits: &MediaLimits) -> Result<(), Problem> {
+        let max_bytes = match self {
+            Self::Cover => limits.max_cover_bytes,
+            Self::Audio => limits.max_audio_bytes,
+        };
+        let refused = |status, message| Err(Problem::Refused { status, message });
+        match u64::try_from(length) {
+            Err(_) => Err(Problem::BadRequest("A file cannot have less than 0 bytes.".into())),
+            Ok(0) => refused(422, "This file is empty. Choose another one.".into()),
+            Ok(length) if length > max_bytes => refused(413, too_large(max_bytes)),
+            Ok(_) => Ok(()),
+        }
+    }
 }
 
 /// What an upload is for.
@@ -125,6 +145,14 @@ pub struct RawIntent {
     pub sha256: Option<String>,
 }
 
+/// What a file shares with those that were chosen or dropped together with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfBatch {
+    pub batch: BatchId,
+    /// The title of its track, as the names of all these files together give it; empty where they are not known yet.
+    pub title: String,
+}
+
 /// A wish to upload that can be granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Intent {
@@ -146,23 +174,7 @@ impl RawIntent {
     /// # Errors
     /// 400 for a length below 0, a fingerprint with U+0000 or a hash that is none, 413 for one over the limit of its kind, 422 for an empty file.
     pub fn parse(&self, limits: &MediaLimits) -> Result<Intent, Problem> {
-        let max_bytes = match self.target.kind() {
-            UploadKind::Cover => limits.max_cover_bytes,
-            UploadKind::Audio => limits.max_audio_bytes,
-        };
-        match u64::try_from(self.length) {
-            Err(_) => return Err(Problem::BadRequest("A file cannot have less than 0 bytes.".into())),
-            Ok(0) => {
-                return Err(Problem::Refused {
-                    status: 422,
-                    message: "This file is empty. Choose another one.".into(),
-                });
-            }
-            Ok(length) if length > max_bytes => {
-                return Err(Problem::Refused { status: 413, message: too_large(max_bytes) });
-            }
-            Ok(_) => {}
-        }
+        self.target.kind().check_length(self.length, limits)?;
         if self.fingerprint.contains('\0') {
             return Err(Problem::BadRequest("A fingerprint is text, without U+0000.".into()));
         }
@@ -195,7 +207,7 @@ pub fn display_file_name(name: &str) -> String {
         }
         shown.push(c);
     }
-    if is_blank(&shown) { "file".into() } else { shown }
+    if is_blank(&shown) { UNNAMED.into() } else { shown }
 }
 
 /// The answer to "how is this upload doing?": status 200 attached, 202 on its way, or why it will not come.
@@ -254,6 +266,7 @@ mod tests {
     fn a_name_is_only_ever_shown() {
         assert_eq!(intent(1).parse(&MediaLimits::default()).unwrap().file_name, "ab.png");
         assert_eq!(display_file_name("..\\..\\"), "file");
+        assert_eq!(display_file_name("two\r\nlines.wav"), "twolines.wav");
     }
 
     #[test]

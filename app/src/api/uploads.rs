@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use vwaza::domain::{
     ids::UploadId,
-    upload::{BegunUpload, RawIntent, UploadStatus},
+    upload::{BegunUpload, OfBatch, RawIntent, UploadStatus},
 };
 
 use super::json::Json;
@@ -11,12 +11,17 @@ use crate::error::ApiResult;
 
 /// Grants an upload, or finds the same one that is under way.
 #[server(prefix = "/api", output = Json, endpoint = "upload/begin", input = leptos::server_fn::codec::Json)]
-pub async fn begin_upload(intent: RawIntent) -> ApiResult<BegunUpload> {
+pub async fn begin_upload(
+    intent: RawIntent,
+    /// For a file that was chosen together with others.
+    #[server(default)]
+    of_batch: Option<OfBatch>,
+) -> ApiResult<BegunUpload> {
     use super::ssr;
     use vwaza::backend::uploads::Channel;
 
     let actor = ssr::current_user().await?;
-    Ok(ssr::backend().uploads().begin(&actor, &intent, Channel::Page).await?)
+    Ok(ssr::backend().uploads().begin_of_batch(&actor, &intent, Channel::Page, of_batch).await?)
 }
 
 /// Waits a few seconds for an upload to be stored and attached; status 202 in the answer says that it is safe and will follow.

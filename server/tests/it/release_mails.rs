@@ -2,7 +2,11 @@
 
 use sqlx::PgPool;
 use testing::fixtures;
-use vwaza::domain::{operations::QueueOverview, release::ReleaseStatus, upload::UploadTarget};
+use vwaza::domain::{
+    operations::QueueOverview,
+    release::{RawDetails, ReleaseStatus},
+    upload::UploadTarget,
+};
 
 use crate::support::{App, Client, complete_details, eventually, form, spawn_app};
 
@@ -94,13 +98,13 @@ async fn failures_of_one_release_that_come_together_are_one_mail() {
     assert!(matches!(minutes[..], [minutes] if (9.9..=10.1).contains(&minutes)), "one mail: {minutes:?}");
     make_due(&app.sql).await;
     let mail = app.mail_number(1, &address).await;
-    assert!(mail.subject.starts_with("2 files of “Untitled”"), "{}", mail.subject);
+    assert!(mail.subject.starts_with("2 files of “Late Lines”"), "{}", mail.subject);
     assert!(mail.text.contains("“one.flac”: ") && mail.text.contains("“two.flac”: "), "{}", mail.text);
     // Failures after the mail was sent are another mail.
     ana.attach(UploadTarget::NewTrack(release), "three.flac", damaged_song()).await;
     all_jobs_end_or_fail(&app.sql).await;
     make_due(&app.sql).await;
-    assert_eq!(app.mail_number(2, &address).await.subject, "A file of “Untitled” needs your attention");
+    assert_eq!(app.mail_number(2, &address).await.subject, "A file of “Late Lines” needs your attention");
 }
 
 /// A mail that waits says what was true in the transaction that queued it.
@@ -111,10 +115,11 @@ async fn a_release_that_is_renamed_meanwhile_has_its_old_name_in_the_mail() {
     let release = ana.create_release().await;
     ana.attach(UploadTarget::NewTrack(release), "one.flac", damaged_song()).await;
     all_jobs_end_or_fail(&app.sql).await;
-    ana.save_details(release, &complete_details()).await.expect_status(200);
+    let renamed = RawDetails { title: "Early Lines".into(), ..complete_details() };
+    ana.save_details(release, &renamed).await.expect_status(200);
     make_due(&app.sql).await;
     let mail = app.mail_number(1, &email(&ana).await).await;
-    assert_eq!(mail.subject, "A file of “Untitled” needs your attention");
+    assert_eq!(mail.subject, "A file of “Late Lines” needs your attention");
 }
 
 #[tokio::test]
@@ -130,7 +135,7 @@ async fn an_artist_hears_that_an_admin_discarded_a_file() {
     let queue: QueueOverview = admin.call_with("queue/view", "page", 1).await.ok();
     admin.call_with("queue/discard", "id", queue.dead_letters.rows[0].id).await.expect_status(200);
     let mail = app.mail_number(2, &address).await;
-    assert_eq!(mail.subject, "A file of “Untitled” could not be used");
+    assert_eq!(mail.subject, "A file of “Late Lines” could not be used");
     assert!(mail.text.contains("one.flac") && mail.text.contains(&format!("/releases/{release}")), "{}", mail.text);
 }
 

@@ -4,10 +4,12 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use http::Method;
 use reqwest::RequestBuilder;
 use testing::fixtures;
+use uuid::Uuid;
 use vwaza::domain::{
     files::FileState,
+    ids::{BatchId, ReleaseId},
     track::RawTrack,
-    upload::{UploadState, UploadTarget},
+    upload::{BegunUpload, OfBatch, RawIntent, UploadState, UploadTarget},
 };
 
 use crate::support::{
@@ -89,6 +91,126 @@ async fn a_title_that_was_typed_is_not_taken_from_the_file() {
     ana.attached(begun.id).await;
     let track = ana.release(release).await.tracks.remove(0);
     assert_eq!((track.title.as_str(), track.isrc.unwrap().as_str()), ("My Own Title", "GBAYE0601498"));
+}
+
+/// An MP3 with these texts in an ID3v2.4 tag before its own.
+fn tagged(texts: &[(&str, &str)]) -> Vec<u8> {
+    let synchsafe = |number: usize| [0, 0, (number >> 7) as u8, (number & 0x7F) as u8];
+    let frame =
+        |(id, text): &(&str, &str)| [id.as_bytes(), &synchsafe(text.len() + 1), &[0, 0, 3], text.as_bytes()].concat();
+    let frames: Vec<u8> = texts.iter().flat_map(frame).collect();
+    [b"ID3\x04\0\0".as_slice(), &synchsafe(frames.len()), &frames, &fixtures::mp3(1.0, 44_100, 1, "x")].concat()
+}
+
+/// Begins an upload for a new track, as one of several files that were dropped together.
+async fn begin_of(
+    client: &Client,
+    release: ReleaseId,
+    batch: Uuid,
+    name: &str,
+    title: &str,
+    length: usize,
+) -> BegunUpload {
+    let intent = RawIntent {
+        target: UploadTarget::NewTrack(release),
+        file_name: name.into(),
+        length: i64::try_from(length).unwrap(),
+        fingerprint: name.into(),
+        sha256: None,
+    };
+    let of_batch = OfBatch { batch: BatchId(batch), title: title.into() };
+    client.call_json("upload/begin", &serde_json::json!({ "intent": intent, "of_batch": of_batch })).await.ok()
+}
+
+async fn titles(client: &Client, release: ReleaseId) -> Vec<String> {
+    let tracks = client.release(release).await.tracks;
+    assert!(tracks.iter().zip(1..).all(|(track, number)| track.number == number), "{tracks:?}");
+    tracks.into_iter().map(|track| track.title).collect()
+}
+
+#[tokio::test]
+async fn numbers_in_tags_order_the_files_that_were_dropped_together() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let dropped = async |batch: Uuid, files: &[(&str, Option<&str>)]| {
+        let mut begun = Vec::new();
+        for (name, number) in files {
+            let texts: Vec<(&str, &str)> =
+                [("TIT2", *name)].into_iter().chain(number.map(|number| ("TRCK", number))).collect();
+            let file = tagged(&texts);
+            begun.push((begin_of(&ana, release, batch, name, name, file.len()).await, file));
+        }
+        begun
+    };
+    let sent = async |(begun, file): (BegunUpload, Vec<u8>)| {
+        ana.patch(&begun.url, 0, file).await.expect_status(204);
+        ana.attached(begun.id).await;
+    };
+    let first =
+        dropped(Uuid::from_u128(1), &[("A", Some("3/3")), ("B", None), ("C", Some("1")), ("D", Some("2"))]).await;
+    assert_eq!(titles(&ana, release).await, ["A", "B", "C", "D"]);
+    for file in first {
+        sent(file).await;
+    }
+    assert_eq!(titles(&ana, release).await, ["C", "B", "D", "A"]);
+
+    // Those of another drop come behind, and once somebody has moved a track nothing moves by itself.
+    let mut second = dropped(Uuid::from_u128(2), &[("E", Some("2")), ("F", Some("1")), ("G", Some("0"))]).await;
+    let (last, f) = (second.pop().unwrap(), second.pop().unwrap());
+    sent(second.pop().unwrap()).await;
+    sent(f).await;
+    assert_eq!(titles(&ana, release).await, ["C", "B", "D", "A", "F", "E", "G"]);
+    let moved = ana.release(release).await.tracks[6].id;
+    let form = vec![("id".into(), moved.to_string()), ("number".into(), "5".into())];
+    ana.call("tracks/move", &form).await.expect_status(200);
+    let third = dropped(Uuid::from_u128(2), &[("H", Some("1"))]).await;
+    sent(last).await;
+    for file in third {
+        sent(file).await;
+    }
+    assert_eq!(titles(&ana, release).await, ["C", "B", "D", "A", "G", "F", "E", "H"]);
+}
+
+#[tokio::test]
+async fn a_title_is_the_one_that_all_names_together_give() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let song = a_song(1);
+    for (name, title) in [("1 Intro.wav", "Intro"), ("2 Verse.wav", "Verse"), ("3 AM.wav", "\u{3164}")] {
+        begin_of(&ana, release, Uuid::from_u128(1), name, title, song.len()).await;
+    }
+    // For the last one the browser has sent nothing that anybody sees.
+    assert_eq!(titles(&ana, release).await, ["Intro", "Verse", "3 AM"]);
+    let without_batch = ana.begin(UploadTarget::NewTrack(release), "4 Outro.wav", song.len()).await;
+    assert!(without_batch.track.is_some());
+    assert_eq!(titles(&ana, release).await[3], "4 Outro");
+}
+
+#[tokio::test]
+async fn album_and_guests_in_tags_fill_what_is_empty() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let release = ana.create_release().await;
+    let file = tagged(&[
+        ("TIT2", "Night Bus"),
+        ("TALB", "Late Lines"),
+        ("TPE1", "ana feat. Bo Sun"),
+        ("TSRC", "NL-A50-26-00017"),
+    ]);
+    ana.attach(UploadTarget::NewTrack(release), "x.mp3", file.into()).await;
+    let view = ana.release(release).await;
+    assert_eq!(
+        (view.details.title.as_str(), view.tracks[0].title.as_str()),
+        ("Late Lines", "Night Bus (feat. Bo Sun)")
+    );
+    assert_eq!(view.tracks[0].isrc.as_ref().unwrap().as_str(), "NLA502600017");
+    // What is there stays.
+    let other = tagged(&[("TIT2", "Ferry"), ("TALB", "Other Lines"), ("TPE1", "Bo Sun feat. Cy")]);
+    ana.attach(UploadTarget::NewTrack(release), "y.mp3", other.into()).await;
+    let view = ana.release(release).await;
+    assert_eq!((view.details.title.as_str(), view.tracks[1].title.as_str()), ("Late Lines", "Ferry"));
 }
 
 /// As browsers write it: of a name they escape what would end it, and nothing else.

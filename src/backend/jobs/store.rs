@@ -31,6 +31,7 @@ struct Received {
     content_type: Option<String>,
     tags: Option<Json<Tags>>,
     owner_is_disabled: bool,
+    artist_name: String,
 }
 
 pub(super) async fn perform(backend: &Backend, job: &Claimed, id: UploadId) -> Result<(), JobError> {
@@ -134,7 +135,7 @@ async fn load(db: &mut PgConnection, id: UploadId) -> Result<Received> {
         Received,
         r#"select u.seq, u.kind as "kind: UploadKind", u.state as "state: UploadState",
                   u.track_id as "track: TrackId", u.length_bytes, u.sha256, u.content_type, u.tags as "tags: Json<Tags>",
-                  o.disabled_at is not null as "owner_is_disabled!"
+                  o.disabled_at is not null as "owner_is_disabled!", o.artist_name
            from uploads u join users o on o.id = u.owner_id where u.id = $1"#,
         id as UploadId
     )
@@ -254,7 +255,7 @@ async fn attach_to_target(
         Some(track) => {
             let tags = upload.tags.as_ref().map(|Json(tags)| tags);
             let isrc = tags.and_then(|tags| Isrc::parse(tags.isrc.as_deref()?).ok());
-            // What the artist has typed stays; what was guessed from the file's name gives way to the file's own tags.
+            // What the artist has typed stays; what was guessed from the files' names gives way to the file's own tags.
             sqlx::query!(
                 "update tracks set audio_id = $2, updated_at = now(), isrc = coalesce(isrc, $4),
                         title = case when title_is_guessed and $3::text is not null then $3 else title end,
@@ -262,11 +263,20 @@ async fn attach_to_target(
                  where id = $1",
                 track as TrackId,
                 object as ObjectId,
-                tags.and_then(|tags| tags.title.as_deref()),
+                tags.and_then(|tags| tags.title_beside(&upload.artist_name)),
                 isrc.as_ref().map(|isrc| isrc.as_str())
             )
             .execute(&mut *db)
             .await?;
+            if let Some(album) = tags.and_then(|tags| tags.album.as_deref()) {
+                sqlx::query!(
+                    "update releases set title = $2 where id = $1 and title = ''",
+                    release.id as ReleaseId,
+                    album
+                )
+                .execute(&mut *db)
+                .await?;
+            }
         }
     }
     // Earlier tries that were refused or failed are overtaken.

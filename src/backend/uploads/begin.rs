@@ -13,11 +13,12 @@ use crate::{
     },
     domain::{
         account::Actor,
-        ids::{ReleaseId, SpoolId, TrackId, UploadId, UserId},
+        ids::{BatchId, ReleaseId, SpoolId, TrackId, UploadId, UserId},
         problem::Problem,
-        release::TRACKS_MAX,
-        track::title_from_file_name,
-        upload::{BegunUpload, Intent, RawIntent, UploadKind, UploadTarget},
+        release::{TITLE_MAX_CHARS, TRACKS_MAX},
+        text::parse_line,
+        titles::title_from_file_name,
+        upload::{BegunUpload, Intent, OfBatch, RawIntent, UploadKind, UploadTarget},
     },
 };
 
@@ -55,6 +56,20 @@ impl Uploads {
     /// 400, 413 or 422 for the length; 404 for a target that is not the actor's own; 409 unless its release is a draft;
     /// 413 over the artist's quota; 429 with too many open uploads, or too many requests at once.
     pub async fn begin(&self, actor: &Actor, intent: &RawIntent, channel: Channel) -> Result<BegunUpload> {
+        self.begin_of_batch(actor, intent, channel, None).await
+    }
+
+    /// As `begin`, for a file that was perhaps chosen together with others.
+    ///
+    /// # Errors
+    /// As `begin`.
+    pub async fn begin_of_batch(
+        &self,
+        actor: &Actor,
+        intent: &RawIntent,
+        channel: Channel,
+        of_batch: Option<OfBatch>,
+    ) -> Result<BegunUpload> {
         let backend = &*self.0;
         let intent = intent.parse(&backend.settings.media)?;
         // The page's request counts already. One that brings bytes lasts as long as they take, so only this part of it counts.
@@ -92,7 +107,9 @@ impl Uploads {
         };
         self.check_limits(&mut tx, actor, intent.length).await?;
         let track = match (intent.target, track.or(given_up)) {
-            (UploadTarget::NewTrack(_), None) => Some(add_track(&mut tx, release, &intent.file_name).await?),
+            (UploadTarget::NewTrack(_), None) => {
+                Some(add_track(&mut tx, release, &intent.file_name, of_batch.as_ref()).await?)
+            }
             (_, track) => track,
         };
         let id = UploadId(Uuid::now_v7());
@@ -104,8 +121,8 @@ impl Uploads {
         };
         sqlx::query!(
             "insert into uploads (id, owner_id, kind, release_id, track_id, file_name, fingerprint, length_bytes, spool_id, expires_at,
-                                  expected_sha256, metadata, can_resume)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, now() + make_interval(secs => $10), $11, $12, $13)",
+                                  expected_sha256, metadata, can_resume, batch)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, now() + make_interval(secs => $10), $11, $12, $13, $14)",
             id as UploadId,
             actor.id as UserId,
             intent.target.kind() as UploadKind,
@@ -118,7 +135,8 @@ impl Uploads {
             backend.settings.uploads.expiry.as_secs_f64(),
             intent.sha256.as_ref().map(<[u8; 32]>::as_slice),
             metadata,
-            channel != Channel::Form
+            channel != Channel::Form,
+            of_batch.map(|of_batch| of_batch.batch) as Option<BatchId>
         )
         .execute(&mut *tx)
         .await?;
@@ -268,15 +286,23 @@ async fn expire_own(db: &mut PgConnection, actor: &Actor) -> Result<Vec<Ended>> 
     Ok(ended)
 }
 
-async fn add_track(db: &mut PgConnection, release: Locked, file_name: &str) -> Result<TrackId> {
+async fn add_track(
+    db: &mut PgConnection,
+    release: Locked,
+    file_name: &str,
+    of_batch: Option<&OfBatch>,
+) -> Result<TrackId> {
     let id = TrackId(Uuid::now_v7());
+    let title = of_batch.and_then(|of_batch| parse_line(&of_batch.title, TITLE_MAX_CHARS).ok());
+    let title = title.filter(|title| !title.is_empty()).unwrap_or_else(|| title_from_file_name(file_name));
     let number = sqlx::query_scalar!(
-        r#"insert into tracks (id, release_id, number, title, title_is_guessed)
-           select $1, $2, coalesce(max(number), 0) + 1, $3, true from tracks where release_id = $2
+        r#"insert into tracks (id, release_id, number, title, title_is_guessed, order_is_guessed)
+           select $1, $2, coalesce(max(number), 0) + 1, $3, true, $4 from tracks where release_id = $2
            returning number"#,
         id as TrackId,
         release.id as ReleaseId,
-        title_from_file_name(file_name)
+        title,
+        of_batch.is_some()
     )
     .fetch_one(db)
     .await?;

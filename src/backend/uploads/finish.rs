@@ -6,7 +6,6 @@ use sha2::Digest;
 use sqlx::types::Json;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    task::spawn_blocking,
     time::timeout,
 };
 
@@ -21,11 +20,11 @@ use crate::{
         Error, Result, db,
         media::{Deadline, MediaError, Refusal, judge_audio, judge_cover},
         queue::{self, NewJob},
-        releases, worker,
+        releases, tracks, worker,
     },
     domain::{
         circuit::CircuitState,
-        ids::{ReleaseId, SpoolId, TrackId, UploadId, UserId},
+        ids::{BatchId, ReleaseId, SpoolId, TrackId, UploadId, UserId},
         media::{MediaLimits, Tags},
         problem::Problem,
         queue::JobKind,
@@ -43,6 +42,13 @@ const JUDGING_WAIT_MAX: Duration = Duration::from_secs(30);
 /// that take long to judge keep neither the queue nor the threads of requests busy, and long jobs keep no upload from its answer.
 pub(in crate::backend) fn judging_permits() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(available_parallelism().map_or(1, NonZero::get).max(2)))
+}
+
+fn judging_wait_max() -> Duration {
+    fail::fail_point!("judging-wait-max", |seconds| {
+        Duration::from_secs(seconds.and_then(|seconds| seconds.parse().ok()).unwrap_or(0))
+    });
+    JUDGING_WAIT_MAX
 }
 
 impl Uploads {
@@ -77,11 +83,10 @@ impl Uploads {
         let length = row.length_bytes.unsigned_abs();
         let (path, limits, running) = (backend.spool.path(id), backend.settings.media, writer.running.clone());
         let permit = self.permit_to_judge().await?;
-        let work = Deadline::never();
-        let _waiting = work.end_on_drop();
-        let judged = spawn_blocking(move || {
+        let judged = Deadline::never().on_a_thread(move |work| {
             // Until the thread ends.
             let _permit = permit;
+            fail::fail_point!("judging");
             let sha256 = whole_hash(&path, length, running)?;
             let verdict = if row.expected_sha256.is_some_and(|expected| expected != sha256) {
                 Err(not_what_was_announced().into())
@@ -122,7 +127,7 @@ impl Uploads {
     }
 
     async fn permit_to_judge(&self) -> Result<OwnedSemaphorePermit> {
-        let permit = timeout(JUDGING_WAIT_MAX, Arc::clone(&self.0.judging).acquire_owned()).await;
+        let permit = timeout(judging_wait_max(), Arc::clone(&self.0.judging).acquire_owned()).await;
         permit.ok().and_then(Result::ok).ok_or_else(|| judged_later().into())
     }
 
@@ -144,7 +149,8 @@ impl Uploads {
                       offset_bytes = length_bytes, received_at = now(), updated_at = now()
                where id = $1 and state = 'RECEIVING' and release_id is not null and (kind = 'COVER' or track_id is not null)
                  and (expected_sha256 is null or expected_sha256 = $2)
-               returning owner_id as "owner: UserId", spool_id as "spool: SpoolId", track_id as "track: TrackId""#,
+               returning owner_id as "owner: UserId", spool_id as "spool: SpoolId", track_id as "track: TrackId",
+                         batch as "batch: BatchId""#,
             id as UploadId,
             sha256,
             judged.content_type,
@@ -172,6 +178,9 @@ impl Uploads {
         let claimed = queue::enqueue(&mut tx, &job, owner, backend.settings.queue.lease).await?;
         fail::fail_point!("job-added");
         if release.status.is_editable() {
+            if let Some(batch) = upload.batch {
+                tracks::order_batch(&mut tx, release.id, batch).await?;
+            }
             releases::touch(&mut tx, release.id).await?;
         }
         tx.commit().await?;

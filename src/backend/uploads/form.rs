@@ -7,13 +7,14 @@ use futures::Stream;
 
 use super::{Channel, Received, Uploads, receive::busy};
 use crate::{
-    backend::{Error, Result, fail_points},
+    backend::{Error, Result, db, fail_points, releases},
     domain::{
         account::Actor,
-        ids::UploadId,
+        ids::{BatchId, ReleaseId, TrackId, UploadId, UserId},
         media::too_large,
         problem::Problem,
-        upload::{BegunUpload, RawIntent, UploadKind, UploadTarget},
+        titles::{title_from_file_name, titles_from_file_names},
+        upload::{BegunUpload, OfBatch, RawIntent, UploadKind, UploadTarget},
     },
 };
 
@@ -28,6 +29,7 @@ impl Uploads {
         actor: &Actor,
         target: UploadTarget,
         file_name: String,
+        batch: BatchId,
         at_most_bytes: u64,
         body: S,
     ) -> Result<()>
@@ -48,7 +50,9 @@ impl Uploads {
             fingerprint: String::new(),
             sha256: None,
         };
-        let begun = self.begin(actor, &intent, Channel::Form).await?;
+        // The names of the files behind it are not known yet.
+        let of_batch = Some(OfBatch { batch, title: String::new() });
+        let begun = self.begin_of_batch(actor, &intent, Channel::Form, of_batch).await?;
         let (uploads, actor) = (Self(Arc::clone(&self.0)), actor.clone());
         // To its end, even when the browser has left: nothing half is left behind.
         let received =
@@ -60,6 +64,47 @@ impl Uploads {
             }
             error => error,
         })
+    }
+
+    /// Gives the new tracks of a batch the titles that the names of all its files together give, now that these are known. A title that
+    /// came from tags or from the artist stays.
+    pub async fn title_batch(&self, actor: &Actor, batch: BatchId) -> Result<()> {
+        let mut tx = db::begin(&self.0.db).await?;
+        let files = sqlx::query!(
+            r#"select file_name, track_id as "track: TrackId", release_id as "release: ReleaseId",
+                      tags ->> 'title' is not null as "has_title!"
+               from uploads
+               where batch = $1 and owner_id = $2 and kind = 'AUDIO' order by seq"#,
+            batch as BatchId,
+            actor.id as UserId
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        let Some(release) = files.iter().find_map(|file| file.release) else { return Ok(()) };
+        let release = releases::lock_draft(&mut tx, actor, release).await?;
+        let names: Vec<&str> = files.iter().map(|file| file.file_name.as_str()).collect();
+        let mut has_changed = false;
+        for (file, title) in files.iter().zip(titles_from_file_names(&names)) {
+            let alone = title_from_file_name(&file.file_name);
+            if file.has_title || alone == title {
+                continue;
+            }
+            let titled = sqlx::query!(
+                "update tracks set title = $2, updated_at = now() where id = $1 and title = $3",
+                file.track as Option<TrackId>,
+                title,
+                alone
+            )
+            .execute(&mut *tx)
+            .await?;
+            has_changed |= titled.rows_affected() > 0;
+        }
+        if has_changed {
+            releases::touch(&mut tx, release.id).await?;
+            tx.commit().await?;
+            self.0.events.release_changed(release.id, release.artist);
+        }
+        Ok(())
     }
 
     async fn receive_begun<S, E>(&self, actor: &Actor, target: UploadTarget, begun: BegunUpload, body: S) -> Result<()>

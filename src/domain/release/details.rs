@@ -61,7 +61,7 @@ pub fn date_field(date: Date) -> String {
     format!("{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day())
 }
 
-/// None where nobody sees anything.
+/// None for a text in which nobody sees anything.
 pub(crate) fn optional<T>(text: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<Option<T>, String> {
     if is_blank(text) { Ok(None) } else { parse(text.trim()).map(Some) }
 }
