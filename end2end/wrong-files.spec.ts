@@ -97,7 +97,7 @@ testWithServer('a track that turns out to be damaged comes back with the reason'
   await new Player(page).expectProgress();
 });
 
-test('a folder becomes no track', async ({ page, context }, info) => {
+test('an empty folder becomes no track', async ({ page, context }, info) => {
   const wizard = await new Home(page).newRelease();
   await wizard.go('Tracks');
   const folder = info.outputPath('Album');
@@ -107,7 +107,7 @@ test('a folder becomes no track', async ({ page, context }, info) => {
   for (const type of ['dragEnter', 'dragOver', 'drop'] as const) {
     await devtools.send('Input.dispatchDragEvent', { type, x: 600, y: 400, data });
   }
-  await expect(page.locator('.toast-bad')).toContainText('Open the folder and drop the files in it.');
+  await expect(page.locator('.drop-notes')).toHaveText('There is nothing in “Album”.');
   await wizard.expectTitles('Night Bus');
   await expect(wizard.tracks()).toHaveCount(1);
 });

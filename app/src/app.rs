@@ -80,8 +80,8 @@ pub fn App() -> impl IntoView {
     flash::provide();
     toasts::provide();
     player::provide();
-    uploads::provide();
     limits::provide();
+    uploads::provide();
     live::provide();
 
     view! {

@@ -1,16 +1,15 @@
 //! A place for files: dropped anywhere on the page, or chosen; without scripts a plain form.
 
 use leptos::{ev, prelude::*};
-use vwaza::domain::{problem::Problem, upload::UploadTarget};
+use vwaza::domain::upload::UploadTarget;
 
 use super::{FORM_ADDRESS, file_input::FileInput};
 use crate::{
-    components::icon::{Icon, IconName},
-    error::AppError,
-    state::{
-        toasts::Toasts,
-        uploads::{Files, holds_files, holds_folders},
+    components::{
+        focus,
+        icon::{Icon, IconName},
     },
+    state::uploads::{Files, holds_files},
 };
 
 /// One file or many.
@@ -34,9 +33,12 @@ pub fn DropZone(
     accept: &'static str,
     amount: Amount,
     target: UploadTarget,
+    /// Sentences about the files that were brought last.
+    #[prop(into)]
+    notes: Signal<Vec<String>>,
     on_files: Callback<Files>,
+    on_dismiss: Callback<()>,
 ) -> impl IntoView {
-    let toasts = Toasts::get();
     let over = RwSignal::new(false);
     // A file dropped beside a small target would make the browser leave the page: so the whole page is the target.
     let listeners = [
@@ -55,9 +57,6 @@ pub fn DropZone(
             over.set(false);
             if holds_files(&event) {
                 event.prevent_default();
-                if holds_folders(&event) {
-                    toasts.error(&folder_refused());
-                }
                 on_files.run(Files::dropped(&event));
             }
         }),
@@ -66,30 +65,56 @@ pub fn DropZone(
 
     let limits_id = format!("{id}-limits");
     view! {
-        <form
-            class="drop-zone"
-            data-over=move || over.get().then_some("true")
-            method="post"
-            action=FORM_ADDRESS
-            enctype="multipart/form-data"
-        >
-            <input type="hidden" name="target" value=target.to_string()/>
-            <Icon name=IconName::Upload/>
-            <p class="drop-zone-invitation noscript:hidden">{invitation}</p>
-            <FileInput
-                id=id.to_owned()
-                accept=accept
-                multiple=amount == Amount::Many
-                described_by=limits_id.clone()
-                on_files=on_files
-            />
-            <label class="btn btn-primary" for=id>{button}</label>
-            <button type="submit" class="btn hidden noscript:inline-flex">"Upload"</button>
-            <p class="hint" id=limits_id>{limits}</p>
-        </form>
+        <div>
+            <form
+                class="drop-zone"
+                data-over=move || over.get().then_some("true")
+                method="post"
+                action=FORM_ADDRESS
+                enctype="multipart/form-data"
+            >
+                <input type="hidden" name="target" value=target.to_string()/>
+                <Icon name=IconName::Upload/>
+                <p class="drop-zone-invitation noscript:hidden">{invitation}</p>
+                <FileInput
+                    id=id.to_owned()
+                    accept=accept
+                    multiple=amount == Amount::Many
+                    described_by=limits_id.clone()
+                    on_files=on_files
+                />
+                <label class="btn btn-primary" for=id>{button}</label>
+                <button type="submit" class="btn hidden noscript:inline-flex">"Upload"</button>
+                <p class="hint" id=limits_id>{limits}</p>
+            </form>
+            <Notes notes on_dismiss/>
+        </div>
     }
 }
 
-fn folder_refused() -> AppError {
-    Problem::BadRequest("A folder cannot be uploaded. Open the folder and drop the files in it.".into()).into()
+/// Sentences about the files that were brought last. The `role="status"` is in the page from the start, so that a screen reader reads out what
+/// comes into it.
+#[component]
+fn Notes(notes: Signal<Vec<String>>, on_dismiss: Callback<()>) -> impl IntoView {
+    view! {
+        <div role="status">
+            <Show when=move || notes.with(|notes| !notes.is_empty())>
+                <div class="drop-notes">
+                    <Icon name=IconName::Info/>
+                    <ul>{move || notes.get().into_iter().map(|note| view! { <li>{note}</li> }).collect_view()}</ul>
+                    <button
+                        type="button"
+                        class="btn-icon"
+                        aria-label="Close this note"
+                        on:click=move |_| {
+                            on_dismiss.run(());
+                            focus::on("#step");
+                        }
+                    >
+                        <Icon name=IconName::Close/>
+                    </button>
+                </div>
+            </Show>
+        </div>
+    }
 }

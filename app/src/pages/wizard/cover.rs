@@ -34,7 +34,7 @@ pub(super) fn Cover(latest: Latest) -> impl IntoView {
     let uploads = Uploads::get();
     announce_uploads(latest);
     let preview = preview(latest);
-    let on_files = Callback::new(move |files| uploads.add(id, UploadTarget::Cover(id), files));
+    let on_files = Callback::new(move |files| uploads.add(latest.now(), UploadTarget::Cover(id), files));
     view! {
         <section class="card stack">
             <StepHead step=Step::Cover/>
@@ -49,7 +49,9 @@ pub(super) fn Cover(latest: Latest) -> impl IntoView {
                         accept=ACCEPT_COVER
                         amount=Amount::One
                         target=UploadTarget::Cover(id)
+                        notes=Signal::derive(move || uploads.notes(id))
                         on_files=on_files
+                        on_dismiss=Callback::new(move |()| uploads.dismiss_notes())
                     />
                     <Progress latest on_files/>
                     <Facts latest preview/>

@@ -70,6 +70,11 @@ impl Latest {
         self.release.get()
     }
 
+    /// The release at this moment, without following later changes.
+    pub(super) fn now(self) -> ReleaseView {
+        self.release.get_untracked()
+    }
+
     pub(super) fn with<T>(self, read: impl FnOnce(&ReleaseView) -> T) -> T {
         self.release.with(read)
     }

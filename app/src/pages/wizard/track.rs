@@ -127,7 +127,7 @@ pub(super) fn Track(
                 order.move_to(dragged, number, toasts);
             }
         }
-        TrackEvent::Files(files) => uploads.add(latest.id(), UploadTarget::Audio(id), files),
+        TrackEvent::Files(files) => uploads.add(latest.now(), UploadTarget::Audio(id), files),
         TrackEvent::Upload(command) => {
             if let Some(task) = untrack(|| uploads.of_track(id)) {
                 uploads.command(task.id, command);

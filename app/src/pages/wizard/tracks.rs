@@ -32,7 +32,7 @@ use crate::{
         flash::refused,
         limits,
         toasts::Toasts,
-        uploads::{TaskState, Uploads},
+        uploads::{Command, TaskState, Uploads},
     },
 };
 
@@ -55,7 +55,9 @@ pub(super) fn Tracks(latest: Latest, order: Order) -> impl IntoView {
                 accept=ACCEPT_AUDIO
                 amount=Amount::Many
                 target=UploadTarget::NewTrack(id)
-                on_files=Callback::new(move |files| uploads.add(id, UploadTarget::NewTrack(id), files))
+                notes=Signal::derive(move || uploads.notes(id))
+                on_files=Callback::new(move |files| uploads.add(latest.now(), UploadTarget::NewTrack(id), files))
+                on_dismiss=Callback::new(move |()| uploads.dismiss_notes())
             />
             <Table latest order address/>
             <div class="wizard-actions">
@@ -126,7 +128,11 @@ fn Table(latest: Latest, order: Order, address: String) -> impl IntoView {
                     children=move |task| {
                         let task_id = task.id;
                         let on_command = Callback::new(move |command| uploads.command(task_id, command));
-                        view! { <NewTrackRow task address=address.get_value() on_command/> }
+                        let on_files = Callback::new(move |files| {
+                            uploads.command(task_id, Command::Cancel);
+                            uploads.add(latest.now(), UploadTarget::NewTrack(id), files);
+                        });
+                        view! { <NewTrackRow task address=address.get_value() on_command on_files/> }
                     }
                 />
             </tbody>

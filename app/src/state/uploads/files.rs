@@ -6,7 +6,14 @@ use leptos::ev;
 #[derive(Clone, Default)]
 pub struct Files {
     #[cfg(feature = "hydrate")]
-    files: Vec<web_sys::File>,
+    pub(super) items: Vec<Item>,
+}
+
+#[cfg(feature = "hydrate")]
+#[derive(Clone)]
+pub(super) enum Item {
+    File(web_sys::File),
+    Folder(web_sys::FileSystemEntry),
 }
 
 #[cfg(feature = "hydrate")]
@@ -14,23 +21,27 @@ impl Files {
     /// What a file input holds; the input is emptied, so that the same file can be chosen once more.
     pub fn chosen(input: &web_sys::HtmlInputElement) -> Self {
         let list = input.files();
-        let files = list.map(|list| (0..list.length()).filter_map(|index| list.get(index)).collect());
+        let files = list.map(|list| (0..list.length()).filter_map(|index| list.get(index)).map(Item::File).collect());
         input.set_value("");
-        Self { files: files.unwrap_or_default() }
+        Self { items: files.unwrap_or_default() }
     }
 
-    /// Without folders, which look like files that nobody can read.
+    /// Files and folders. A browser shows what is in a drop only while it is handled.
     pub fn dropped(event: &ev::DragEvent) -> Self {
-        let files = items(event).filter(|item| !is_folder(item)).filter_map(|item| item.get_as_file().ok().flatten());
-        Self { files: files.collect() }
+        let list = event.data_transfer().map(|transfer| transfer.items());
+        let items = list.into_iter().flat_map(|list| (0..list.length()).filter_map(move |index| list.get(index)));
+        let item = |item: web_sys::DataTransferItem| {
+            let entry = item.webkit_get_as_entry().ok().flatten();
+            match entry.filter(web_sys::FileSystemEntry::is_directory) {
+                Some(folder) => Some(Item::Folder(folder)),
+                None => item.get_as_file().ok().flatten().map(Item::File),
+            }
+        };
+        Self { items: items.filter_map(item).collect() }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.files.is_empty()
-    }
-
-    pub fn into_vec(self) -> Vec<web_sys::File> {
-        self.files
+        self.items.is_empty()
     }
 }
 
@@ -58,26 +69,4 @@ pub fn holds_files(event: &ev::DragEvent) -> bool {
 #[cfg(not(feature = "hydrate"))]
 pub fn holds_files(_event: &ev::DragEvent) -> bool {
     false
-}
-
-/// Of a drop: while something is still dragged, browsers do not tell.
-#[cfg(feature = "hydrate")]
-pub fn holds_folders(event: &ev::DragEvent) -> bool {
-    items(event).any(|item| is_folder(&item))
-}
-
-#[cfg(not(feature = "hydrate"))]
-pub fn holds_folders(_event: &ev::DragEvent) -> bool {
-    false
-}
-
-#[cfg(feature = "hydrate")]
-fn items(event: &ev::DragEvent) -> impl Iterator<Item = web_sys::DataTransferItem> {
-    let list = event.data_transfer().map(|transfer| transfer.items());
-    list.into_iter().flat_map(|list| (0..list.length()).filter_map(move |index| list.get(index)))
-}
-
-#[cfg(feature = "hydrate")]
-fn is_folder(item: &web_sys::DataTransferItem) -> bool {
-    item.webkit_get_as_entry().ok().flatten().is_some_and(|entry| entry.is_directory())
 }

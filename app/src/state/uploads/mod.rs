@@ -1,40 +1,46 @@
 //! Uploads: they outlast a change of route, go on after trouble by themselves, and at most three send at once.
 //!
-//! [`machine`] decides, `send` does it in the browser; on the server there is never a task.
+//! [`machine`] decides, `send` does it in the browser; on the server there is never a task. Before that `intake` looks at what was
+//! brought, and refuses what the server would refuse.
 
 mod files;
+#[cfg(feature = "hydrate")]
+mod folders;
+#[cfg(feature = "hydrate")]
+mod intake;
 pub mod machine;
 #[cfg(feature = "hydrate")]
 mod request;
 #[cfg(feature = "hydrate")]
 mod send;
+pub mod sorting;
 
 use leptos::prelude::*;
+#[cfg(feature = "hydrate")]
+use vwaza::domain::media::MediaLimits;
 use vwaza::domain::{
     files::{FileState, PendingUpload},
     ids::{ReleaseId, TrackId, UploadId},
     release::ReleaseView,
+    titles::title_from_file_name,
     track::TrackView,
-    upload::UploadTarget,
+    upload::{OfBatch, UploadTarget},
 };
 
 #[cfg(feature = "hydrate")]
-use super::toasts::Toasts;
+use super::{limits, toasts::Toasts};
 
 pub use self::{
-    files::{Files, holds_files, holds_folders},
+    files::{Files, holds_files},
     machine::{Progress, TaskState},
 };
 
 /// Nothing is sent from the server.
 #[cfg(not(feature = "hydrate"))]
 mod send {
-    use super::{Files, Made, ReleaseId, Task, TaskId, UploadTarget, Uploads};
+    use super::{Files, Made, ReleaseView, Task, TaskId, UploadTarget, Uploads};
 
-    pub(super) fn listen(_: Uploads) {}
-    pub(super) fn take(_: ReleaseId, _: UploadTarget, _: Files) -> Vec<Task> {
-        Vec::new()
-    }
+    pub(super) fn take(_: Uploads, _: ReleaseView, _: UploadTarget, _: Files) {}
     pub(super) fn pump(_: Uploads) {}
     pub(super) fn stop(_: TaskId) {}
     pub(super) fn forget(_: &Task) {}
@@ -53,6 +59,10 @@ pub struct Task {
     /// Bytes.
     pub length: u64,
     pub fingerprint: String,
+    /// Checksum of the file's beginning and end: tells it from another file of its name and length.
+    pub mark: u64,
+    /// For a new track: what the file shares with those brought together with it.
+    of_batch: Option<OfBatch>,
     /// A `blob:` address of the file, for covers.
     pub preview: Option<String>,
     state: ArcRwSignal<TaskState>,
@@ -97,6 +107,12 @@ impl Task {
         self.state.get()
     }
 
+    /// The title of the track that is made for it.
+    pub fn title(&self) -> String {
+        let of_batch = self.of_batch.as_ref().map(|of_batch| of_batch.title.clone());
+        of_batch.unwrap_or_else(|| title_from_file_name(&self.file_name))
+    }
+
     /// The upload that the server knows it by, once begun.
     pub fn upload(&self) -> Option<UploadId> {
         self.granted.with(|granted| granted.as_ref().map(|granted| granted.upload))
@@ -133,6 +149,7 @@ impl Task {
         self.state.with(TaskState::is_bad)
     }
 
+    #[cfg(feature = "hydrate")]
     fn is_over(&self) -> bool {
         self.state.with(|state| *state == TaskState::Done || state.is_bad())
     }
@@ -142,7 +159,11 @@ impl Task {
 #[derive(Clone, Copy)]
 pub struct Uploads {
     tasks: RwSignal<Vec<Task>>,
+    /// Sentences about the files that were brought last, and the release they were brought to.
+    notes: RwSignal<Option<(ReleaseId, Vec<String>)>>,
     changes: RwSignal<u64>,
+    #[cfg(feature = "hydrate")]
+    limits: MediaLimits,
     #[cfg(feature = "hydrate")]
     toasts: Toasts,
 }
@@ -150,7 +171,10 @@ pub struct Uploads {
 pub fn provide() {
     let uploads = Uploads {
         tasks: RwSignal::new(Vec::new()),
+        notes: RwSignal::new(None),
         changes: RwSignal::new(0),
+        #[cfg(feature = "hydrate")]
+        limits: limits::get(),
         #[cfg(feature = "hydrate")]
         toasts: Toasts::get(),
     };
@@ -216,32 +240,21 @@ impl Uploads {
         self.of_release(release.id).into_iter().filter(is_left_out).collect()
     }
 
-    /// A file that is under way already is not taken twice; a new file for a cover or a track takes the place of the old one.
-    pub fn add(self, release: ReleaseId, target: UploadTarget, files: Files) {
-        // Not before: pages without uploads need nothing of what sends them.
-        send::listen(self);
-        let mut added = send::take(release, target, files);
-        added.retain(|new| {
-            let same = |old: &Task| old.release == release && old.fingerprint == new.fingerprint;
-            let under_way = self.tasks.with_untracked(|tasks| {
-                tasks.iter().any(|old| same(old) && old.target == target && !untrack(|| old.is_over()))
-            });
-            if under_way {
-                send::forget(new);
-            }
-            !under_way
-        });
-        for new in &added {
-            for old in self.replaced_by(new) {
-                if old.fingerprint == new.fingerprint {
-                    self.remove(&old);
-                } else {
-                    self.cancel(&old, Made::Keep);
-                }
-            }
-        }
-        self.tasks.update(|tasks| tasks.extend(added));
-        send::pump(self);
+    /// Takes files for a track's audio, or those brought to the step of the cover or of the tracks: there each goes where it belongs. What
+    /// becomes of none of them, `notes` says. `release` is as the page shows it.
+    pub fn add(self, release: ReleaseView, target: UploadTarget, files: Files) {
+        self.dismiss_notes();
+        send::take(self, release, target, files);
+    }
+
+    /// Sentences about the files that were brought last.
+    pub fn notes(self, release: ReleaseId) -> Vec<String> {
+        let of_release = |(about, notes): &(ReleaseId, Vec<String>)| (*about == release).then(|| notes.clone());
+        self.notes.with(|notes| notes.as_ref().and_then(of_release).unwrap_or_default())
+    }
+
+    pub fn dismiss_notes(self) {
+        self.notes.set(None);
     }
 
     pub fn command(self, id: TaskId, command: Command) {
@@ -291,6 +304,54 @@ impl Uploads {
         self.tasks.update(|tasks| tasks.retain(|other| other != task));
     }
 
+    #[cfg(feature = "hydrate")]
+    fn note(self, release: ReleaseId, notes: Vec<String>) {
+        self.notes.set(Some((release, notes)).filter(|(_, notes)| !notes.is_empty()));
+    }
+
+    /// A new file for a cover or a track takes the place of the old one. What is under way already goes on instead, and one that is refused
+    /// stops nothing.
+    #[cfg(feature = "hydrate")]
+    fn admit(self, new: Task) {
+        let is_bad = untrack(|| new.is_bad());
+        let replaced: Vec<Task> =
+            self.replaced_by(&new).into_iter().filter(|old| !is_bad || untrack(|| old.is_bad())).collect();
+        if replaced.iter().any(|old| old.fingerprint == new.fingerprint && !untrack(|| old.is_over())) {
+            return send::forget(&new);
+        }
+        for old in replaced {
+            if old.fingerprint == new.fingerprint {
+                self.remove(&old);
+            } else {
+                self.cancel(&old, Made::Keep);
+            }
+        }
+        self.tasks.update(|tasks| tasks.push(new));
+        send::pump(self);
+    }
+
+    /// Whether the release has the file of a new task already, or this tab is sending it; with the number of its track if it has one yet.
+    #[cfg(feature = "hydrate")]
+    fn holds(self, release: &ReleaseView, new: &Task) -> Option<Option<i32>> {
+        if let Some(number) = sorting::number_of(release, &new.file_name, new.length) {
+            return Some(Some(number));
+        }
+        let is_same = |old: &Task| {
+            let is_audio = old.release == new.release && old.target.kind() == new.target.kind();
+            let is_alike = (&old.file_name, old.length, old.mark) == (&new.file_name, new.length, new.mark);
+            is_audio && is_alike && !untrack(|| old.is_bad())
+        };
+        let old = untrack(|| self.find(is_same))?;
+        let track = untrack(|| old.track());
+        Some(release.tracks.iter().find(|shown| Some(shown.id) == track).map(|shown| shown.number))
+    }
+
+    #[cfg(feature = "hydrate")]
+    fn has_cover(self, release: ReleaseId) -> bool {
+        untrack(|| self.of_cover(release)).is_some_and(|task| !untrack(|| task.is_bad()))
+    }
+
+    #[cfg(feature = "hydrate")]
     fn replaced_by(self, new: &Task) -> Vec<Task> {
         let replaces = |old: &Task| match new.target {
             UploadTarget::Cover(_) => old.target == new.target,

@@ -1,8 +1,8 @@
 //! Requests with upload progress, which `fetch` does not have, and what goes with them.
 
-use std::{cell::Cell, rc::Rc};
+use std::{cell::Cell, ops::Range, rc::Rc};
 
-use js_sys::{Array, Promise, futures::JsFuture};
+use js_sys::{Array, Promise, Uint8Array, futures::JsFuture};
 use leptos::prelude::window;
 use serde::Deserialize;
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
@@ -36,6 +36,19 @@ fn timer(milliseconds: i32) -> Promise {
     })
 }
 
+/// The length of a file in bytes.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a file's size is a whole number of bytes")]
+pub(super) fn length(file: &File) -> u64 {
+    file.size() as u64
+}
+
+/// The bytes in `range` of a file; `None` where they cannot be read.
+pub(super) async fn bytes(file: &File, range: Range<u64>) -> Option<Vec<u8>> {
+    let part = chunk(file, range.start, range.end.saturating_sub(range.start))?;
+    let bytes = JsFuture::from(part.array_buffer()).await.ok()?;
+    Some(Uint8Array::new(&bytes).to_vec())
+}
+
 /// The next `bytes` from `offset` on; `None` where the browser cannot cut them out.
 #[expect(clippy::cast_precision_loss, reason = "sizes of files are far below 2^52 bytes")]
 pub(super) fn chunk(file: &File, offset: u64, bytes: u64) -> Option<Blob> {
@@ -45,12 +58,7 @@ pub(super) fn chunk(file: &File, offset: u64, bytes: u64) -> Option<Blob> {
 
 /// Whether the file is still as it was chosen: a browser refuses to read one that has changed since.
 pub(super) async fn is_readable(file: &File, offset: u64) -> bool {
-    #[expect(clippy::cast_precision_loss, reason = "sizes of files are far below 2^52 bytes")]
-    let byte = file.slice_with_f64_and_f64(offset as f64, (offset + 1) as f64);
-    match byte {
-        Ok(byte) => JsFuture::from(byte.array_buffer()).await.is_ok(),
-        Err(_) => false,
-    }
+    bytes(file, offset..offset + 1).await.is_some()
 }
 
 /// Sends a chunk. `on_progress` hears how much of it is sent at what time; `hold` gets the request, to abort it.

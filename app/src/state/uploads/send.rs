@@ -9,12 +9,13 @@ use std::{
 use leptos::{ev, prelude::*, task::spawn_local};
 use vwaza::domain::{
     ids::ReleaseId,
-    upload::{CHUNK_BYTES, RawIntent, UploadTarget},
+    release::ReleaseView,
+    upload::{CHUNK_BYTES, OfBatch, RawIntent, UploadTarget},
 };
 use web_sys::{File, XmlHttpRequest};
 
 use super::{
-    Files, Granted, Made, Task, TaskId, TaskState, Uploads,
+    Files, Granted, Made, Task, TaskId, TaskState, Uploads, intake,
     machine::{self, Next, Pause, Progress, SpeedMeter},
     request,
 };
@@ -68,7 +69,7 @@ fn with_local<T>(id: TaskId, change: impl FnOnce(&mut Local) -> T) -> Option<T> 
 
 /// Warns before the tab is left with unsent bytes, and goes on at once when the line is back. Once is enough, however often it is
 /// called.
-pub(super) fn listen(uploads: Uploads) {
+fn listen(uploads: Uploads) {
     if SENDER.with_borrow_mut(|sender| std::mem::replace(&mut sender.listens, true)) {
         return;
     }
@@ -90,19 +91,16 @@ pub(super) fn listen(uploads: Uploads) {
     });
 }
 
-/// Takes files on as queued tasks, tracks in the order of their numbered names.
-pub(super) fn take(release: ReleaseId, target: UploadTarget, files: Files) -> Vec<Task> {
-    let mut files = files.into_vec();
-    match target {
-        UploadTarget::NewTrack(_) => files.sort_by(|a, b| machine::natural_order(&a.name(), &b.name())),
-        UploadTarget::Cover(_) | UploadTarget::Audio(_) => files.truncate(1),
-    }
-    files.into_iter().map(|file| task(release, target, file)).collect()
+/// Looks at files and begins to upload those that are not refused.
+pub(super) fn take(uploads: Uploads, release: ReleaseView, target: UploadTarget, files: Files) {
+    // Listeners are added with the first files: pages without uploads need none.
+    listen(uploads);
+    spawn_local(intake::take(uploads, release, target, files));
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a file's size is a whole number of bytes")]
-fn task(release: ReleaseId, target: UploadTarget, file: File) -> Task {
-    let (name, length) = (file.name(), file.size() as u64);
+/// A queued task that is not in the list of uploads yet. `mark` tells the file's content.
+pub(super) fn task(release: ReleaseId, target: UploadTarget, file: File, mark: u64, of_batch: Option<OfBatch>) -> Task {
+    let (name, length) = (file.name(), request::length(&file));
     let preview = match target {
         UploadTarget::Cover(_) => web_sys::Url::create_object_url_with_blob(&file).ok(),
         UploadTarget::NewTrack(_) | UploadTarget::Audio(_) => None,
@@ -120,6 +118,8 @@ fn task(release: ReleaseId, target: UploadTarget, file: File) -> Task {
         file_name: name,
         length,
         fingerprint,
+        mark,
+        of_batch,
         preview,
         state: ArcRwSignal::new(TaskState::Queued),
         granted: ArcRwSignal::new(None),
@@ -271,7 +271,7 @@ impl Run {
             fingerprint: self.task.fingerprint.clone(),
             sha256: None,
         };
-        let answer = begin_upload(intent).await;
+        let answer = begin_upload(intent, self.task.of_batch.clone()).await;
         let next = match answer {
             Ok(begun) => {
                 self.task.granted.set(Some(Granted { upload: begun.id, url: begun.url }));

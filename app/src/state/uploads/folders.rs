@@ -1,0 +1,88 @@
+//! Reads the files in folders that were dropped.
+
+use js_sys::{Array, Promise, futures::JsFuture};
+use wasm_bindgen::JsCast;
+use web_sys::{File, FileSystemDirectoryEntry, FileSystemEntry, FileSystemFileEntry};
+
+use super::files::{Files, Item};
+
+/// Files that are read of one drop: far more than a release takes.
+const MAX_FILES: usize = 1000;
+/// Folders in folders. A box of several discs has three.
+const MAX_DEPTH: usize = 8;
+
+/// Files with the folders that they lie in: "Album/CD 1/", or nothing.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) files: Vec<(File, String)>,
+    /// Sentences about folders that were not read, or not to their end.
+    pub(super) notes: Vec<String>,
+}
+
+pub(super) async fn read(files: Files) -> Found {
+    let mut found = Found::default();
+    for item in files.items {
+        match item {
+            Item::File(file) => found.files.push((file, String::new())),
+            Item::Folder(folder) => found.add_folder(folder).await,
+        }
+    }
+    found
+}
+
+impl Found {
+    async fn add_folder(&mut self, folder: FileSystemEntry) {
+        let (name, before) = (folder.name(), self.files.len());
+        match self.add_all(folder).await {
+            Some(true) if self.files.len() == before => self.notes.push(format!("There is nothing in “{name}”.")),
+            Some(true) => {}
+            Some(false) => self.notes.push(format!(
+                "“{name}” holds more than {MAX_FILES} files, and not all were looked at. Open it and drop the files of this release."
+            )),
+            None => self.notes.push(format!("“{name}” cannot be read. Open it and drop the files in it.")),
+        }
+    }
+
+    /// False where there are too many. `None` where the browser cannot read them.
+    async fn add_all(&mut self, folder: FileSystemEntry) -> Option<bool> {
+        let mut folders = vec![(folder, 1)];
+        while let Some((folder, depth)) = folders.pop() {
+            let path = folder.full_path();
+            let path = format!("{}/", path.trim_start_matches('/'));
+            let reader = folder.unchecked_into::<FileSystemDirectoryEntry>().create_reader();
+            loop {
+                // A browser gives a hundred at a time, and none once it has given all.
+                let entries = heard(|resolve, reject| {
+                    // Where it throws instead, nothing is heard of it: the answer is an error as well.
+                    if reader.read_entries_with_callback_and_callback(resolve, reject).is_err() {
+                        let _ = reject.call0(&wasm_bindgen::JsValue::NULL);
+                    }
+                });
+                let entries: Array = entries.await?.dyn_into().ok()?;
+                if entries.length() == 0 {
+                    break;
+                }
+                for entry in entries.iter() {
+                    let entry: FileSystemEntry = entry.unchecked_into();
+                    // Hidden folders hold what programs keep for themselves.
+                    if entry.is_directory() && depth < MAX_DEPTH && !entry.name().starts_with('.') {
+                        folders.push((entry, depth + 1));
+                    } else if entry.is_file() {
+                        let entry: FileSystemFileEntry = entry.unchecked_into();
+                        let file = heard(|resolve, reject| entry.file_with_callback_and_callback(resolve, reject));
+                        self.files.push((file.await?.dyn_into().ok()?, path.clone()));
+                    }
+                    if self.files.len() > MAX_FILES {
+                        return Some(false);
+                    }
+                }
+            }
+        }
+        Some(true)
+    }
+}
+
+/// Calls a browser function that takes two callbacks and waits for one of them. `None` where it is the second, an error.
+async fn heard(ask: impl Fn(&js_sys::Function, &js_sys::Function)) -> Option<wasm_bindgen::JsValue> {
+    JsFuture::from(Promise::new(&mut |resolve, reject| ask(&resolve, &reject))).await.ok()
+}

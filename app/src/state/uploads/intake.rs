@@ -1,0 +1,183 @@
+//! Makes uploads of files that were chosen or dropped, after a look at each before a byte is sent.
+
+use leptos::prelude::Set;
+use uuid::Builder;
+use vwaza::domain::{
+    ids::BatchId,
+    media::{MediaLimits, PartialFile, Precheck, precheck},
+    release::ReleaseView,
+    upload::{OfBatch, UploadKind, UploadTarget},
+};
+use web_sys::File;
+
+use super::{
+    Files, TaskState, Uploads, folders, request, send,
+    sorting::{self, Named, Place},
+};
+
+/// Pieces of a header that are read at most. Where they do not tell, the server does.
+const MAX_READS: usize = 64;
+/// Bytes at the end of a file that tell it from another of its name and size.
+const TAIL_BYTES: u64 = 4096;
+
+/// The result of reading a file's header.
+struct Looked {
+    /// Why the server would refuse the file, in its words.
+    refusal: Option<String>,
+    mark: u64,
+}
+
+/// Takes files for a track's audio, or for the step of the cover or of the tracks. `release` is as the page shows it.
+pub(super) async fn take(uploads: Uploads, release: ReleaseView, target: UploadTarget, files: Files) {
+    let found = folders::read(files).await;
+    let mut notes = found.notes;
+    let mut files: Vec<Option<File>> = found.files.iter().map(|(file, _)| Some(file.clone())).collect();
+    let named: Vec<Named> = found.files.into_iter().map(|(file, folder)| named(&file, folder)).collect();
+    if let UploadTarget::Audio(_) = target {
+        let chosen = sorting::for_one_track(&named).and_then(|at| files.get_mut(at)?.take());
+        if let Some(file) = chosen {
+            admit(uploads, &release, target, file, None).await;
+        }
+        return uploads.note(release.id, notes);
+    }
+    let step = target.kind();
+    let has_cover = release.cover.current.is_some() || release.cover.pending.is_some() || uploads.has_cover(release.id);
+    let places = sorting::places(&named, step, has_cover);
+    let mut titles = sorting::titles(&named, &places);
+    let batch = new_batch();
+
+    let (mut here, mut left_out, mut tracks) = (Vec::new(), Vec::new(), 0);
+    for at in sorting::in_order(&named) {
+        let Some(file) = files.get_mut(at).and_then(Option::take) else { continue };
+        let name = named[at].name.clone();
+        match places[at] {
+            Place::Track => {
+                let of_batch = OfBatch { batch, title: std::mem::take(&mut titles[at]) };
+                let admitted = admit(uploads, &release, UploadTarget::NewTrack(release.id), file, Some(of_batch)).await;
+                match admitted {
+                    Admitted::Here(number) => here.push((name, number)),
+                    Admitted::Taken | Admitted::Refused(_) => tracks += 1,
+                }
+            }
+            Place::Cover => {
+                let admitted = admit(uploads, &release, UploadTarget::Cover(release.id), file, None).await;
+                if step == UploadKind::Audio {
+                    notes.push(match admitted {
+                        Admitted::Refused(why) => format!("“{name}” cannot be the cover. {why}"),
+                        Admitted::Taken | Admitted::Here(_) => format!("“{name}” becomes the cover."),
+                    });
+                }
+            }
+            Place::LeftOut => left_out.push((name, file)),
+            Place::Ignored => {}
+        }
+    }
+    if step == UploadKind::Cover && tracks > 0 {
+        notes.push(if tracks == 1 {
+            "1 file goes to the tracks.".into()
+        } else {
+            format!("{tracks} files go to the tracks.")
+        });
+    }
+    let why = match left_out.as_slice() {
+        [(_, file)] if step == UploadKind::Audio => look(file, UploadKind::Audio, &uploads.limits).await.refusal,
+        _ => None,
+    };
+    let names: Vec<String> = left_out.into_iter().map(|(name, _)| name).collect();
+    notes.extend(sorting::already_here(&here));
+    notes.extend(sorting::left_out(&names, why.as_deref()));
+    uploads.note(release.id, notes);
+}
+
+enum Admitted {
+    Taken,
+    Refused(String),
+    /// The release has it, in the track of this number if it has one yet.
+    Here(Option<i32>),
+}
+
+/// An id that no other batch of the artist has.
+fn new_batch() -> BatchId {
+    // A browser gives better ones only to sites with TLS; this one has to be new, not secret.
+    let mut bytes = [0; 16];
+    for byte in &mut bytes {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 up to but without 256")]
+        {
+            *byte = (js_sys::Math::random() * 256.0) as u8;
+        }
+    }
+    BatchId(Builder::from_random_bytes(bytes).into_uuid())
+}
+
+async fn admit(
+    uploads: Uploads,
+    release: &ReleaseView,
+    target: UploadTarget,
+    file: File,
+    of_batch: Option<OfBatch>,
+) -> Admitted {
+    let Looked { refusal, mark } = look(&file, target.kind(), &uploads.limits).await;
+    let task = send::task(release.id, target, file, mark, of_batch);
+    let here = match target {
+        UploadTarget::NewTrack(_) => uploads.holds(release, &task),
+        UploadTarget::Cover(_) | UploadTarget::Audio(_) => None,
+    };
+    if let Some(number) = here {
+        send::forget(&task);
+        return Admitted::Here(number);
+    }
+    match refusal {
+        Some(why) => {
+            send::forget(&task);
+            task.state.set(TaskState::Refused(why.clone()));
+            uploads.admit(task);
+            Admitted::Refused(why)
+        }
+        None => {
+            uploads.admit(task);
+            Admitted::Taken
+        }
+    }
+}
+
+fn named(file: &File, folder: String) -> Named {
+    Named { name: file.name(), folder, content_type: file.type_() }
+}
+
+async fn look(file: &File, kind: UploadKind, limits: &MediaLimits) -> Looked {
+    let length = request::length(file);
+    if let Err(problem) = kind.check_length(i64::try_from(length).unwrap_or(i64::MAX), limits) {
+        return Looked { refusal: Some(problem.to_string()), mark: 0 };
+    }
+    let mut known = PartialFile::new(length);
+    let mut mark = Mark::new();
+    let tail = length.saturating_sub(TAIL_BYTES)..length;
+    mark.add(&request::bytes(file, tail).await.unwrap_or_default());
+    for _ in 0..MAX_READS {
+        match precheck(kind, &known) {
+            Precheck::Refused(why) => return Looked { refusal: Some(why), mark: mark.0 },
+            Precheck::Passed => break,
+            Precheck::Reads(range) => {
+                let offset = range.start;
+                // A file that cannot be read is told by the upload itself.
+                let Some(bytes) = request::bytes(file, range).await else { break };
+                mark.add(&bytes);
+                known.add(offset, bytes);
+            }
+        }
+    }
+    Looked { refusal: None, mark: mark.0 }
+}
+
+/// A checksum that tells files apart which nobody has made to look alike (FNV-1a, 64 bit).
+struct Mark(u64);
+
+impl Mark {
+    fn new() -> Self {
+        Self(0xCBF2_9CE4_8422_2325)
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |mark, byte| (mark ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3));
+    }
+}

@@ -1,0 +1,300 @@
+//! What becomes of files that are chosen or dropped together, and how that is said. Pure: the browser is in [`super::intake`].
+
+use vwaza::domain::{
+    release::ReleaseView,
+    titles::titles_from_file_names,
+    upload::{UploadKind, UploadState, display_file_name},
+};
+
+use super::machine::natural_order;
+
+/// Names in one sentence; the others are counted.
+const NAMES_SHOWN: usize = 3;
+/// Kinds that we take and kinds that people take for music: the latter are refused by their names, in a row of their own.
+const AUDIO: [&str; 33] = [
+    "wav", "wave", "bwf", "rf64", "w64", "flac", "aif", "aiff", "aifc", "m4a", "m4b", "mp4", "mov", "mp3", "mp2",
+    "aac", "ogg", "oga", "opus", "wma", "ape", "wv", "mpc", "tta", "tak", "caf", "au", "dsf", "dff", "mka", "mkv",
+    "webm", "mid",
+];
+const PICTURES: [&str; 14] =
+    ["jpg", "jpeg", "jpe", "jfif", "png", "gif", "webp", "bmp", "tif", "tiff", "psd", "svg", "heic", "avif"];
+/// Extensions of playlists, which browsers call audio.
+const PLAYLISTS: [&str; 6] = ["m3u", "m3u8", "pls", "wpl", "xspf", "asx"];
+/// Words in the names of covers, as people and programs give them.
+const COVER_WORDS: [&str; 5] = ["cover", "front", "artwork", "albumart", "folder"];
+
+/// A file as it is known before anything of it is read.
+#[derive(Clone, Debug, Default)]
+pub struct Named {
+    pub name: String,
+    /// The folder that was dropped, with those inside it: "Album/CD 1/". Empty for a file that was dropped or chosen itself.
+    pub folder: String,
+    /// From the browser, which goes by the name. Often empty.
+    pub content_type: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Track,
+    Cover,
+    LeftOut,
+    /// Left out without a word: a file that a system leaves in folders.
+    Ignored,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seems {
+    Audio,
+    Picture,
+    Hidden,
+    Other,
+}
+
+impl Named {
+    fn seems(&self) -> Seems {
+        let has_type = |kind: &str| self.content_type.starts_with(kind);
+        let extension = self.name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+        let is_one_of = |known: &[&str]| extension.as_deref().is_some_and(|extension| known.contains(&extension));
+        let is_of_a_system = ["thumbs.db", "desktop.ini"].iter().any(|name| self.name.eq_ignore_ascii_case(name));
+        if self.name.starts_with('.') || is_of_a_system || self.folder.contains("__MACOSX/") {
+            Seems::Hidden
+        } else if is_one_of(&PLAYLISTS) {
+            Seems::Other
+        } else if is_one_of(&AUDIO) || has_type("audio/") || has_type("video/") {
+            Seems::Audio
+        } else if is_one_of(&PICTURES) || has_type("image/") {
+            Seems::Picture
+        } else {
+            Seems::Other
+        }
+    }
+
+    fn is_called_like_a_cover(&self) -> bool {
+        let name = self.name.to_lowercase();
+        COVER_WORDS.iter().any(|word| name.contains(word))
+    }
+
+    /// By folders, then by the numbers in their names.
+    fn path(&self) -> String {
+        format!("{}{}", self.folder, self.name)
+    }
+}
+
+/// The order in which files become tracks: positions in `files`.
+pub fn in_order(files: &[Named]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..files.len()).collect();
+    order.sort_by(|a, b| natural_order(&files[*a].path(), &files[*b].path()));
+    order
+}
+
+/// Where each of `files` goes that were brought to the step of the cover or to that of the tracks. One picture at most becomes the cover; to
+/// the tracks it comes only where the release has no cover yet.
+pub fn places(files: &[Named], step: UploadKind, has_cover: bool) -> Vec<Place> {
+    let seems: Vec<Seems> = files.iter().map(Named::seems).collect();
+    let is_alone = files.len() == 1;
+    let cover = (step == UploadKind::Cover || !has_cover).then(|| {
+        let pictures = || (0..files.len()).filter(|at| seems[*at] == Seems::Picture);
+        let by_name = pictures().find(|at| files[*at].is_called_like_a_cover());
+        // One file that is brought to the cover is meant as one, whatever its name is.
+        by_name
+            .or_else(|| pictures().next())
+            .or((is_alone && step == UploadKind::Cover && files[0].folder.is_empty()).then_some(0))
+    });
+    let cover = cover.flatten();
+    let place = |at: usize| match seems[at] {
+        _ if Some(at) == cover => Place::Cover,
+        Seems::Audio => Place::Track,
+        // Old systems give names without an extension. The header of such a file tells its kind.
+        Seems::Other if files[at].folder.is_empty() && !files[at].name.contains('.') => Place::Track,
+        Seems::Hidden if !files[at].folder.is_empty() || !is_alone => Place::Ignored,
+        Seems::Picture | Seems::Other | Seems::Hidden => Place::LeftOut,
+    };
+    (0..files.len()).map(place).collect()
+}
+
+/// The position of the file that one track gets of those brought to its row, perhaps in a folder: the first that goes to the tracks. Where
+/// none does, the first of all, which is then refused in that row.
+pub fn for_one_track(files: &[Named]) -> Option<usize> {
+    let (order, places) = (in_order(files), places(files, UploadKind::Audio, true));
+    order.iter().find(|at| places[**at] == Place::Track).or(order.first()).copied()
+}
+
+/// The titles of those that become tracks, by the names of all that lie in one folder; empty for the others.
+pub fn titles(files: &[Named], places: &[Place]) -> Vec<String> {
+    let mut titles = vec![String::new(); files.len()];
+    let mut tracks: Vec<usize> = (0..files.len()).filter(|at| places[*at] == Place::Track).collect();
+    while let Some(folder) = tracks.first().map(|at| &files[*at].folder) {
+        let (here, elsewhere): (Vec<usize>, Vec<usize>) =
+            tracks.into_iter().partition(|at| files[*at].folder == *folder);
+        let names: Vec<&str> = here.iter().map(|at| files[*at].name.as_str()).collect();
+        for (at, title) in here.into_iter().zip(titles_from_file_names(&names)) {
+            titles[at] = title;
+        }
+        tracks = elsewhere;
+    }
+    titles
+}
+
+/// The place of a file in a release: the number of its track.
+pub fn number_of(release: &ReleaseView, name: &str, length: u64) -> Option<i32> {
+    let name = display_file_name(name);
+    let is_same = |other: &str, bytes: i64| other == name && u64::try_from(bytes) == Ok(length);
+    let holds = |track: &&vwaza::domain::track::TrackView| {
+        let stored = track.audio.as_ref().is_some_and(|file| is_same(&file.file_name, file.size_bytes));
+        // One that is not here to its end goes on when it is dropped again.
+        let pending = track.pending.as_ref().filter(|upload| upload.state == UploadState::Received);
+        stored || pending.is_some_and(|upload| is_same(&upload.file_name, upload.length))
+    };
+    release.tracks.iter().find(holds).map(|track| track.number)
+}
+
+/// What is said of files that the release has already, each with the number of its track if it has one yet.
+pub fn already_here(files: &[(String, Option<i32>)]) -> Option<String> {
+    let sentence = match files {
+        [] => return None,
+        [(name, Some(number))] => {
+            format!("“{name}” is already here: track {number}. Is it a new version? Replace the audio of that track.")
+        }
+        [(name, None)] => format!("“{name}” is already here: it is on its way."),
+        many => {
+            let named = |(name, number): &(String, Option<i32>)| match number {
+                Some(number) => format!("“{name}” (track {number})"),
+                None => format!("“{name}” (on its way)"),
+            };
+            format!("{} files are already here: {}.", many.len(), listed(many.iter().map(named)))
+        }
+    };
+    Some(sentence)
+}
+
+/// What is said of files that become neither track nor cover; `why` of the only one, if something is known of it.
+pub fn left_out(names: &[String], why: Option<&str>) -> Option<String> {
+    let quoted = |name: &String| format!("“{name}”");
+    match (names, why) {
+        ([], _) => None,
+        ([name], Some(why)) => Some(format!("“{name}” was left out. {why}")),
+        ([name], None) => Some(format!("“{name}” was left out: only audio and one cover are taken.")),
+        (many, _) => Some(format!(
+            "{} files were left out, as only audio and one cover are taken: {}.",
+            many.len(),
+            listed(many.iter().map(quoted))
+        )),
+    }
+}
+
+/// "a, b and c", or "a, b, c and 4 more".
+fn listed(items: impl ExactSizeIterator<Item = String>) -> String {
+    let count = items.len();
+    let mut shown: Vec<String> = items.take(NAMES_SHOWN).collect();
+    let last = match count.checked_sub(NAMES_SHOWN).filter(|more| *more > 0) {
+        Some(more) => format!("{more} more"),
+        None => shown.pop().unwrap_or_default(),
+    };
+    if shown.is_empty() { last } else { format!("{} and {last}", shown.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Place::*, *};
+
+    #[test]
+    fn a_playlist_is_no_audio_whatever_its_type_says() {
+        let playlist = Named { content_type: "audio/x-mpegurl".into(), ..named("Album/all.M3U") };
+        assert_eq!(places(&[playlist, named("Album/1.wav")], UploadKind::Audio, true), [LeftOut, Track]);
+        let unknown = Named { content_type: "audio/x-new".into(), ..named("Album/1.new") };
+        assert_eq!(places(&[unknown, named("Album/x.txt")], UploadKind::Audio, true), [Track, LeftOut]);
+    }
+
+    fn named(path: &str) -> Named {
+        let (folder, name) = path.rfind('/').map_or(("", path), |at| path.split_at(at + 1));
+        Named { name: name.into(), folder: folder.into(), content_type: String::new() }
+    }
+
+    fn placed(paths: &[&str], step: UploadKind, has_cover: bool) -> Vec<Place> {
+        places(&paths.iter().map(|path| named(path)).collect::<Vec<_>>(), step, has_cover)
+    }
+
+    #[test]
+    fn pictures_among_audio_go_to_the_cover() {
+        let album =
+            ["Album/01 Intro.WAV", "Album/back.jpg", "Album/Cover.jpeg", "Album/booklet.pdf", "Album/.DS_Store"];
+        for step in [UploadKind::Audio, UploadKind::Cover] {
+            assert_eq!(placed(&album, step, false), [Track, LeftOut, Cover, LeftOut, Ignored]);
+        }
+        assert_eq!(placed(&["a.flac", "b.png"], UploadKind::Audio, false), [Track, Cover]);
+        assert_eq!(placed(&["b.heic"], UploadKind::Audio, false), [Cover], "where it hears what it is");
+        // Nobody asked for another one.
+        assert_eq!(placed(&album, UploadKind::Audio, true), [Track, LeftOut, LeftOut, LeftOut, Ignored]);
+        assert_eq!(placed(&["new.png"], UploadKind::Cover, true), [Cover]);
+    }
+
+    #[test]
+    fn what_nobody_takes_for_music_makes_no_rows() {
+        let folder = ["Docs/a.txt", "Docs/b.pdf", "Docs/LICENSE", "Docs/Thumbs.db", "Docs/x/__MACOSX/._song.wav"];
+        assert_eq!(placed(&folder, UploadKind::Audio, true), [LeftOut, LeftOut, LeftOut, Ignored, Ignored]);
+        assert_eq!(placed(&["notes.txt"], UploadKind::Audio, true), [LeftOut]);
+        assert_eq!(placed(&[".hidden"], UploadKind::Audio, true), [LeftOut]);
+        // What is refused by its name gets a row to say so.
+        assert_eq!(placed(&["a.ogg", "b.mkv", "Old Mac Song"], UploadKind::Audio, true), [Track; 3]);
+    }
+
+    #[test]
+    fn a_single_file_brought_to_the_cover_is_meant_as_one() {
+        assert_eq!(placed(&["cover.ai"], UploadKind::Cover, false), [Cover]);
+        assert_eq!(placed(&["song.wav"], UploadKind::Cover, false), [Cover]);
+        assert_eq!(placed(&["song.wav", "other.wav"], UploadKind::Cover, false), [Track, Track]);
+    }
+
+    #[test]
+    fn tracks_come_in_the_order_of_folders_and_numbers() {
+        let paths = ["A/CD 2/1 x.wav", "A/CD 10/1 x.wav", "A/CD 1/10 b.wav", "A/CD 1/2 c.wav"];
+        let order = in_order(&paths.map(named));
+        assert_eq!(order, [3, 2, 0, 1]);
+    }
+
+    #[test]
+    fn one_track_gets_the_first_audio_of_a_folder() {
+        let chosen = |paths: &[&str]| for_one_track(&paths.iter().map(|path| named(path)).collect::<Vec<_>>());
+        let folder = ["A/.DS_Store", "A/01 Notes.txt", "A/10 b.wav", "A/2 a.wav", "A/Cover.jpg"];
+        assert_eq!(chosen(&folder), Some(3));
+        assert_eq!(chosen(&["A/a.txt", "song.wav"]), Some(1));
+        assert_eq!(chosen(&["cover.jpg"]), Some(0), "its row says why it is refused");
+        assert_eq!(chosen(&[]), None);
+    }
+
+    #[test]
+    fn titles_are_decided_folder_by_folder() {
+        let files =
+            ["A/CD 1/1 Intro.wav", "A/CD 1/2 Verse.wav", "A/CD 1/3 AM.jpg", "A/CD 2/7 Rings.wav", "A/CD 2/8 Mile.wav"]
+                .map(named);
+        let places = [Track, Track, Cover, Track, Track];
+        assert_eq!(titles(&files, &places), ["Intro", "Verse", "", "7 Rings", "8 Mile"]);
+        assert!(titles(&[], &[]).is_empty());
+    }
+
+    #[test]
+    fn one_sentence_says_what_was_left_out() {
+        let names = |count: usize| ["a.txt", "b.pdf", "c.doc", "d.zip", "e.xml"].map(str::to_owned)[..count].to_vec();
+        assert_eq!(left_out(&names(0), None), None);
+        assert_eq!(left_out(&names(1), None).unwrap(), "“a.txt” was left out: only audio and one cover are taken.");
+        assert_eq!(
+            left_out(&names(1), Some("This is a ZIP archive.")).unwrap(),
+            "“a.txt” was left out. This is a ZIP archive."
+        );
+        assert!(left_out(&names(2), None).unwrap().ends_with(": “a.txt” and “b.pdf”."));
+        assert!(left_out(&names(3), None).unwrap().ends_with(": “a.txt”, “b.pdf” and “c.doc”."));
+        assert!(left_out(&names(5), None).unwrap().ends_with(": “a.txt”, “b.pdf”, “c.doc” and 2 more."));
+    }
+
+    #[test]
+    fn what_is_here_already_is_named_with_its_track() {
+        let file = |name: &str, number| (name.to_owned(), number);
+        assert!(already_here(&[file("a.wav", Some(3))]).unwrap().starts_with("“a.wav” is already here: track 3."));
+        assert_eq!(already_here(&[file("a.wav", None)]).unwrap(), "“a.wav” is already here: it is on its way.");
+        assert_eq!(
+            already_here(&[file("a.wav", Some(3)), file("b.wav", None)]).unwrap(),
+            "2 files are already here: “a.wav” (track 3) and “b.wav” (on its way)."
+        );
+        assert_eq!(already_here(&[]), None);
+    }
+}
