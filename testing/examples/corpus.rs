@@ -1,0 +1,329 @@
+//! `./dev corpus DIR [--compare]`: runs every file of a folder through the server's own judging and examining code and prints a JSON line
+//! for each: accepted or refused and why, the facts, milliseconds and peak memory. `docs/corpus.md` describes the lines.
+//!
+//! Each file is examined by a process of its own, so that its peak memory is its own, and so that no file ends the run: one that takes
+//! more than ten minutes or 2 GiB is reported as such.
+
+use std::{
+    env,
+    error::Error,
+    fs,
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitCode, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Resource, Rlimit, setrlimit};
+use serde_json::{Value, json};
+use vwaza::{
+    backend::media::{Deadline, MediaError, examine_audio, examine_cover, judge_audio, judge_cover},
+    domain::media::{AudioCodec, AudioFacts, MediaLimits, Peaks},
+};
+
+type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
+
+const FILE_TIMEOUT: Duration = Duration::from_secs(600);
+const MEMORY_MAX_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+/// Of what another program says. None of them says as much of a file that it understands.
+const OUTPUT_MAX_BYTES: u64 = 4 * 1024 * 1024;
+/// A file by such a name was meant as a cover.
+const PICTURES: [&str; 15] =
+    ["jpg", "jpeg", "jpe", "jfif", "png", "gif", "webp", "bmp", "tif", "tiff", "heic", "avif", "psd", "svg", "jxl"];
+/// The rule that an accepted file is held to.
+const MAX_LOUDNESS_LU: f64 = 0.1;
+const MAX_TRUE_PEAK_DB: f64 = 0.3;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match arguments.as_slice() {
+        ["--one", path] => examine_one(Path::new(path)),
+        [folder] if !folder.starts_with('-') => run(Path::new(folder), false),
+        [folder, "--compare"] | ["--compare", folder] => run(Path::new(folder), true),
+        _ => Err("usage: corpus DIR [--compare]".into()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads the lines has read enough.
+        Err(error)
+            if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) =>
+        {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("corpus: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(folder: &Path, compares: bool) -> Outcome {
+    let own_program = env::current_exe()?;
+    let tools = ["ffprobe", "ffmpeg"].map(|tool| compares && is_installed(tool));
+    for (tool, is_there) in ["ffprobe", "ffmpeg"].into_iter().zip(tools) {
+        if compares && !is_there {
+            eprintln!("corpus: {tool} is not installed, so nothing is compared with it");
+        }
+    }
+    for path in files_below(folder)? {
+        let mut line = examined_apart(&own_program, &path);
+        line["file"] = json!(path.strip_prefix(folder).unwrap_or(&path).to_string_lossy());
+        if tools[0] {
+            line["ffprobe"] = ffprobe(&path);
+        }
+        if tools[1] && line["as"] == "audio" {
+            let theirs = ffmpeg(&path);
+            line["agrees"] = agreement(&line, &theirs);
+            line["ffmpeg"] = theirs;
+        }
+        writeln!(io::stdout().lock(), "{line}")?;
+    }
+    Ok(())
+}
+
+/// Every file, in the order of the paths. Links are not followed: they may lead round in circles.
+fn files_below(folder: &Path) -> Outcome<Vec<PathBuf>> {
+    let (mut folders, mut files) = (vec![folder.to_owned()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        let entries = fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        for entry in entries {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            match (kind.is_dir(), kind.is_file()) {
+                (true, _) => folders.push(entry.path()),
+                (_, true) => files.push(entry.path()),
+                _ => {}
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The line that a process of its own prints of the file, or what became of that process.
+fn examined_apart(own_program: &Path, path: &Path) -> Value {
+    let began = Instant::now();
+    let milliseconds = || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    match said_in_time(Command::new(own_program).arg("--one").arg(path)) {
+        Ok(Said { output, .. }) => serde_json::from_slice(&output).unwrap_or_else(|_| {
+            json!({ "outcome": "failed", "message": "the process that examined it ended without a word", "milliseconds": milliseconds() })
+        }),
+        Err(error) => json!({ "outcome": "failed", "message": error.to_string(), "milliseconds": milliseconds() }),
+    }
+}
+
+/// Examines a file as the server does and prints what came of it.
+fn examine_one(path: &Path) -> Outcome {
+    let limit = Rlimit { current: Some(MEMORY_MAX_BYTES), maximum: Some(MEMORY_MAX_BYTES) };
+    setrlimit(Resource::As, limit)?;
+    let began = Instant::now();
+    let is_cover = is_cover(path)?;
+    let (judged, examined) = if is_cover { cover(path) } else { audio(path)? };
+    let mut line = json!({ "as": if is_cover { "cover" } else { "audio" } });
+    let (outcome, at) = match (&judged, &examined) {
+        (Err(error), _) => (Err(error), "judging"),
+        (_, Some(Err(error))) => (Err(error), "examining"),
+        _ => (Ok(()), "examining"),
+    };
+    match outcome {
+        Ok(()) => line["outcome"] = json!("accepted"),
+        Err(error) => {
+            let (outcome, status) = match error {
+                MediaError::Refused(refusal) => ("refused", Some(refusal.status)),
+                MediaError::Io(_) | MediaError::OutOfTime => ("failed", None),
+            };
+            line["outcome"] = json!(outcome);
+            line["status"] = json!(status);
+            line["message"] = json!(error.to_string());
+            line["at"] = json!(at);
+        }
+    }
+    if let Ok(judged) = judged {
+        line["judged"] = judged;
+    }
+    if let Some(Ok(facts)) = examined {
+        line["facts"] = facts;
+    }
+    line["milliseconds"] = json!(u64::try_from(began.elapsed().as_millis())?);
+    line["peakMemoryKib"] = json!(peak_memory_kib());
+    writeln!(io::stdout().lock(), "{line}")?;
+    Ok(())
+}
+
+/// By its name, or else by its first bytes: the server is told by whoever uploads it.
+fn is_cover(path: &Path) -> io::Result<bool> {
+    let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+    if let Some(extension) = extension {
+        return Ok(PICTURES.contains(&extension.as_str()));
+    }
+    let mut start = Vec::new();
+    fs::File::open(path)?.take(8).read_to_end(&mut start)?;
+    Ok(start.starts_with(b"\xFF\xD8\xFF") || start.starts_with(b"\x89PNG\r\n\x1A\n"))
+}
+
+/// What judging came to, and what the examination that follows it came to.
+type Looks = (Result<Value, MediaError>, Option<Result<Value, MediaError>>);
+
+fn cover(path: &Path) -> Looks {
+    let deadline = Deadline::after(FILE_TIMEOUT);
+    match judge_cover(path, &MediaLimits::default(), &deadline) {
+        Err(error) => (Err(error), None),
+        Ok(judged) => {
+            let examined = examine_cover(path, &deadline).map(|(facts, thumbnails)| {
+                let edges: Vec<i32> = thumbnails.iter().map(|thumbnail| thumbnail.edge_px).collect();
+                let mut facts = json!(facts);
+                facts["thumbnails_px"] = json!(edges);
+                facts
+            });
+            (Ok(json!({ "contentType": judged.content_type, "facts": judged.facts })), Some(examined))
+        }
+    }
+}
+
+fn audio(path: &Path) -> Outcome<Looks> {
+    let deadline = Deadline::after(FILE_TIMEOUT);
+    let copy = tempfile::NamedTempFile::new()?;
+    Ok(match judge_audio(path, &MediaLimits::default(), &deadline) {
+        Err(error) => (Err(error), None),
+        Ok(judged) => {
+            let examined = examine_audio(path, copy.path(), &deadline).map(|(facts, peaks)| facts_of(&facts, &peaks));
+            let judged =
+                json!({ "contentType": judged.content_type, "durationMs": judged.duration_ms, "tags": judged.tags });
+            (Ok(judged), Some(examined))
+        }
+    })
+}
+
+fn facts_of(facts: &AudioFacts, Peaks(peaks): &Peaks) -> Value {
+    let mut value = json!(facts);
+    value["summary"] = json!(facts.summary());
+    value["waveform_columns"] = json!(peaks.len());
+    value["waveform_loudest"] = json!(peaks.iter().max());
+    value
+}
+
+/// The most memory that this process has had. `None` where the system does not tell.
+fn peak_memory_kib() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.trim().parse().ok())
+}
+
+// ── Other programs ───────────────────────────────────────────────────────────────────────────────
+
+struct Said {
+    is_success: bool,
+    output: Vec<u8>,
+    errors: Vec<u8>,
+}
+
+/// Runs a program to its end, or to the end of its time.
+fn said_in_time(command: &mut Command) -> io::Result<Said> {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let output = child.stdout.take().map(read_aside);
+    let errors = child.stderr.take().map(read_aside);
+    let status = ended_in_time(&mut child);
+    // Both end with the program, which is over or killed.
+    let read =
+        |reader: Option<thread::JoinHandle<Vec<u8>>>| reader.and_then(|reader| reader.join().ok()).unwrap_or_default();
+    let (output, errors) = (read(output), read(errors));
+    Ok(Said { is_success: status?, output, errors })
+}
+
+fn read_aside(mut from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What is beyond the limit is read and thrown away, so that the program can go on.
+        if from.by_ref().take(OUTPUT_MAX_BYTES).read_to_end(&mut bytes).is_ok() {
+            let _ = io::copy(&mut from, &mut io::sink());
+        }
+        bytes
+    })
+}
+
+fn ended_in_time(child: &mut Child) -> io::Result<bool> {
+    let began = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status.success());
+        }
+        if began.elapsed() > FILE_TIMEOUT {
+            child.kill()?;
+            child.wait()?;
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "it took more than ten minutes"));
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn is_installed(tool: &str) -> bool {
+    said_in_time(Command::new(tool).arg("-version")).is_ok_and(|said| said.is_success)
+}
+
+fn ffprobe(path: &Path) -> Value {
+    let entries = "format=format_name,duration:stream=codec_type,codec_name,sample_rate,channels,bits_per_raw_sample,width,height";
+    let asked = ["-v", "error", "-of", "json", "-show_entries", entries];
+    match said_in_time(Command::new("ffprobe").args(asked).arg(path)) {
+        Ok(said) if said.is_success => serde_json::from_slice(&said.output).unwrap_or(Value::Null),
+        Ok(said) => json!({ "error": last_line(&said.errors) }),
+        Err(error) => json!({ "error": error.to_string() }),
+    }
+}
+
+fn ffmpeg(path: &Path) -> Value {
+    let asked = ["-nostdin", "-hide_banner", "-nostats", "-progress", "pipe:1", "-i"];
+    let filter = ["-map", "0:a:0", "-filter:a", "ebur128=peak=true:framelog=verbose", "-f", "null", "-"];
+    let said = match said_in_time(Command::new("ffmpeg").args(asked).arg(path).args(filter)) {
+        Ok(said) if said.is_success => said,
+        Ok(said) => return json!({ "error": last_line(&said.errors) }),
+        Err(error) => return json!({ "error": error.to_string() }),
+    };
+    let progress = String::from_utf8_lossy(&said.output);
+    let microseconds = progress.lines().rev().find_map(|line| line.strip_prefix("out_time_us=")?.parse::<f64>().ok());
+    let summary = String::from_utf8_lossy(&said.errors);
+    let number = |label: &str, unit: &str| {
+        summary
+            .lines()
+            .rev()
+            .find_map(|line| line.trim().strip_prefix(label)?.trim().strip_suffix(unit)?.trim().parse::<f64>().ok())
+    };
+    let complaints = summary.lines().filter(|line| line.contains("Error") || line.contains("Invalid")).count();
+    json!({
+        "duration_ms": microseconds.map(|microseconds| microseconds / 1000.0),
+        "integrated_lufs": number("I:", "LUFS"),
+        "true_peak_dbtp": number("Peak:", "dBFS"),
+        "complaints": complaints,
+    })
+}
+
+fn last_line(said: &[u8]) -> String {
+    String::from_utf8_lossy(said).lines().last().unwrap_or_default().chars().take(300).collect()
+}
+
+/// By how much the duration of an accepted file may differ: one frame of its codec. `None` where the facts say nothing.
+fn max_duration_ms_apart(facts: &Value) -> Option<f64> {
+    let samples = match serde_json::from_value::<AudioCodec>(facts["codec"].clone()).ok()? {
+        // Durations are whole milliseconds, rounded down.
+        AudioCodec::Pcm => return Some(1.0),
+        // MPEG-1, layer III. MPEG-2 has 576, and only rates that are refused.
+        AudioCodec::Mp3 => 1152.0,
+        AudioCodec::Aac => 1024.0,
+        // The block size that the encoders of both choose by themselves.
+        AudioCodec::Flac | AudioCodec::Alac => 4096.0,
+    };
+    Some(samples * 1000.0 / facts["sample_rate_hz"].as_f64()?)
+}
+
+/// Whether the facts of an accepted file are within the rule's limits; `null` where there is nothing to compare.
+fn agreement(line: &Value, theirs: &Value) -> Value {
+    let within = |name: &str, limit: f64| match (line["facts"][name].as_f64(), theirs[name].as_f64()) {
+        (Some(ours), Some(theirs)) => json!((ours - theirs).abs() <= limit),
+        _ => Value::Null,
+    };
+    json!({
+        "duration": max_duration_ms_apart(&line["facts"]).map(|limit| within("duration_ms", limit)),
+        "loudness": within("integrated_lufs", MAX_LOUDNESS_LU),
+        "true_peak": within("true_peak_dbtp", MAX_TRUE_PEAK_DB),
+    })
+}
