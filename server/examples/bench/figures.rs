@@ -23,11 +23,14 @@ struct Figure {
     limit: Limit,
     /// The least and the most of what it is the median of.
     spread: Option<(f64, f64)>,
+    /// Why there is no number: what it would be compared with is not installed.
+    missing: Option<&'static str>,
 }
 
 impl Figure {
     fn holds(&self) -> bool {
         match self.limit {
+            _ if self.missing.is_some() => true,
             Limit::None => true,
             Limit::AtMost(most) => self.measured <= most,
             Limit::AtLeast(least) => self.measured >= least,
@@ -37,6 +40,7 @@ impl Figure {
     fn verdict(&self) -> &'static str {
         match self.limit {
             Limit::None => "",
+            _ if self.missing.is_some() => "",
             _ if self.holds() => "ok",
             Limit::AtMost(_) => "OVER",
             Limit::AtLeast(_) => "UNDER",
@@ -62,12 +66,24 @@ pub(crate) struct Figures(Vec<Figure>);
 
 impl Figures {
     pub(crate) fn add(&mut self, what: impl Into<String>, measured: f64, unit: &'static str, limit: Limit) {
-        self.0.push(Figure { what: what.into(), measured, unit, limit, spread: None });
+        self.0.push(Figure { what: what.into(), measured, unit, limit, spread: None, missing: None });
     }
 
     pub(crate) fn add_median(&mut self, what: impl Into<String>, samples: &[f64], unit: &'static str, limit: Limit) {
         let spread = Some((percentile(samples, 0), percentile(samples, 100)));
-        self.0.push(Figure { what: what.into(), measured: percentile(samples, 50), unit, limit, spread });
+        self.0.push(Figure {
+            what: what.into(),
+            measured: percentile(samples, 50),
+            unit,
+            limit,
+            spread,
+            missing: None,
+        });
+    }
+
+    /// A row that says why it has no figure.
+    pub(crate) fn add_missing(&mut self, what: impl Into<String>, why: &'static str, unit: &'static str, limit: Limit) {
+        self.0.push(Figure { what: what.into(), measured: f64::NAN, unit, limit, spread: None, missing: Some(why) });
     }
 
     pub(crate) fn extend(&mut self, others: Self) {
@@ -82,7 +98,7 @@ impl Figures {
             println!("{}", rows.join("\n"));
             return Err("the rows above were measured; rows.txt lists others".into());
         }
-        match self.0.iter().find(|figure| figure.measured.is_nan()) {
+        match self.0.iter().find(|figure| figure.measured.is_nan() && figure.missing.is_none()) {
             Some(figure) => Err(format!("“{}” has no figure", figure.what).into()),
             None => Ok(()),
         }
@@ -95,7 +111,10 @@ impl Figures {
     pub(crate) fn print(&self) {
         println!("{:<56} {:>14} {:>11} {:>14}", "", "measured", "from–to", "limit");
         for figure in &self.0 {
-            let measured = format!("{:.1} {}", figure.measured, figure.unit);
+            let measured = match figure.missing {
+                Some(why) => why.to_owned(),
+                None => format!("{:.1} {}", figure.measured, figure.unit),
+            };
             let (spread, limit) = (figure.spread_in_words(), figure.limit_in_words());
             println!("{:<56} {measured:>14} {spread:>11} {limit:>14} {}", figure.what, figure.verdict());
         }
@@ -109,7 +128,7 @@ impl Figures {
                 Limit::AtLeast(least) => (Some("at least"), Some(least)),
             };
             json!({ "what": figure.what, "measured": figure.measured, "unit": figure.unit, "spread": figure.spread,
-                    "bound": bound, "limit": limit, "ok": figure.holds() })
+                    "bound": bound, "limit": limit, "ok": figure.holds(), "missing": figure.missing })
         });
         fs::create_dir_all("target")?;
         fs::write("target/bench.json", serde_json::to_vec_pretty(&rows.collect::<Vec<_>>())?)?;

@@ -1,5 +1,5 @@
 //! `./dev bench [part]…`: the figures that the product promises, measured on the optimised binary, beside their limits. The parts are
-//! `promises`, `uploads`, `queue`, `limits`, `memory` and `deadlines`.
+//! `promises`, `uploads`, `queue`, `limits`, `memory`, `examination` and `deadlines`.
 //!
 //! `--smoke`, which `./dev test` runs on the debug build, measures each part once and small, all at the same time. It checks that every
 //! row is produced, so that no part rots unseen, and holds no figure against its limit.
@@ -9,6 +9,7 @@
 mod artist;
 mod bare;
 mod deadlines;
+mod examination;
 mod figures;
 mod limits;
 mod memory;
@@ -25,7 +26,7 @@ use tokio::runtime::Runtime;
 
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-const PARTS: [&str; 6] = ["promises", "uploads", "queue", "limits", "memory", "deadlines"];
+const PARTS: [&str; 7] = ["promises", "uploads", "queue", "limits", "memory", "examination", "deadlines"];
 
 /// How much is measured.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -75,6 +76,7 @@ async fn measure(part: &str, postgres: &str, size: Size) -> Outcome<Figures> {
         "queue" => queue::measure(postgres, size, &mut figures).await,
         "limits" => limits::measure(postgres, size, &mut figures).await,
         "memory" => memory::measure(postgres, size, &mut figures).await,
+        "examination" => examination::measure(size, &mut figures).await,
         "deadlines" => deadlines::measure(postgres, size, &mut figures).await,
         _ => Err("there is no such part".into()),
     };
