@@ -4,7 +4,7 @@ use super::{
     Result, damaged, incomplete, refused,
     source::{Source, be16, be32},
 };
-use crate::domain::media::{CoverColour, CoverFacts, CoverFormat};
+use crate::domain::media::{CoverColour, CoverFacts, CoverFormat, other_picture};
 
 const PNG_MAGIC: &[u8] = b"\x89PNG\r\n\x1A\n";
 /// What is not the picture itself: profiles, comments, previews. Real ones stay below one.
@@ -29,25 +29,7 @@ pub(super) fn header(source: &mut Source) -> Result<CoverFacts> {
     } else if start.starts_with(b"\xFF\xD8\xFF") {
         jpeg(source)
     } else {
-        refused(415, format!("This is {}. Export the cover as JPEG or PNG.", other_kind(&start)))
-    }
-}
-
-/// Kinds that people try and that deserve to be called by their name.
-fn other_kind(start: &[u8]) -> &'static str {
-    let text = String::from_utf8_lossy(start).to_ascii_lowercase();
-    let text = text.trim_start_matches(['\u{FEFF}', ' ', '\t', '\r', '\n']);
-    match start {
-        [b'G', b'I', b'F', b'8', ..] => "a GIF",
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "a WebP picture",
-        [b'B', b'M', ..] => "a BMP picture",
-        [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => "a TIFF picture",
-        [b'8', b'B', b'P', b'S', ..] => "a Photoshop file",
-        [_, _, _, _, b'f', b't', b'y', b'p', ..] => "a HEIC or AVIF picture, or a video",
-        [b'%', b'P', b'D', b'F', ..] => "a PDF document",
-        _ if text.contains("<svg") => "an SVG drawing",
-        _ if text.starts_with('<') => "a web page",
-        _ => "no JPEG or PNG picture",
+        refused(415, format!("This is {}. Export the cover as JPEG or PNG.", other_picture(&start)))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Bytes behind the sound: tags, text and padding that tools append to any file and that every player passes over.
 
+use memchr::memmem;
+
 use super::{
     Result,
     source::{Source, le32},
@@ -8,7 +10,7 @@ use super::{
 
 /// Zeros up to here fill up the block of a disk. A file with more of them was never written to its end.
 const MAX_PADDING_BYTES: u64 = 64 * 1024;
-const ID3V1_BYTES: u64 = 128;
+pub(super) const ID3V1_BYTES: u64 = 128;
 /// "TAG+", which some tools write in front of an ID3v1 tag.
 const ENHANCED_TAG_BYTES: u64 = 227;
 /// The header and the footer of an APE tag.
@@ -37,9 +39,13 @@ impl Tail {
         let mut at = start;
         let mut zeros = 0;
         while at < source.length() {
+            let left = source.length() - at;
+            // "TAG" may begin a word, unless the tag ends the file.
+            let is_word =
+                source.upto(at, 3)? == b"TAG" && left != ID3V1_BYTES && left != ENHANCED_TAG_BYTES + ID3V1_BYTES;
             let next = match tag_end(source, at)? {
-                Some(end) => end,
-                None => {
+                Some(end) if !is_word => end,
+                _ => {
                     let text = text_at(source, at)?;
                     zeros += text.zeros;
                     at + text.bytes
@@ -57,18 +63,18 @@ impl Tail {
     }
 }
 
-/// Where the tag ends that begins at `offset` with a mark; None if none does.
-fn tag_end(source: &mut Source, offset: u64) -> Result<Option<u64>> {
+/// Where the tag ends that begins at `offset` with a mark; None if none does. The end may lie behind that of the file.
+pub(super) fn tag_end(source: &mut Source, offset: u64) -> Result<Option<u64>> {
     if let Some(bytes) = tags::id3_bytes(source, offset)? {
         return Ok(Some(offset + bytes));
     }
-    let left = source.length() - offset;
     let start = source.upto(offset, APE_END_BYTES)?;
-    Ok(if start.starts_with(b"TAG+") && left == ENHANCED_TAG_BYTES + ID3V1_BYTES {
+    Ok(if start.starts_with(b"TAG+") {
         Some(offset + ENHANCED_TAG_BYTES)
-    } else if start.starts_with(b"TAG") && left == ID3V1_BYTES {
+    } else if start.starts_with(b"TAG") {
         Some(offset + ID3V1_BYTES)
     } else if start.starts_with(APE) && start.len() == APE_END_BYTES {
+        // An empty tag consists of a footer.
         let is_header = le32(start, 20) & APE_IS_HEADER != 0;
         Some(offset + APE_END_BYTES as u64 + if is_header { u64::from(le32(start, 12)) } else { 0 })
     } else {
@@ -114,11 +120,11 @@ fn is_text(byte: u8) -> bool {
 }
 
 /// The end of an APE tag that has a footer only, if it covers `at` and does not begin before `start`.
-fn headless_ape_end(source: &mut Source, start: u64, at: u64) -> Result<Option<u64>> {
+pub(super) fn headless_ape_end(source: &mut Source, start: u64, at: u64) -> Result<Option<u64>> {
     let mut from = at;
     while from < source.length() {
         let window = source.upto(from, STEP_BYTES)?;
-        let Some(found) = window.windows(APE.len()).position(|mark| mark == APE) else {
+        let Some(found) = memmem::find(window, APE) else {
             if window.len() < STEP_BYTES {
                 return Ok(None);
             }

@@ -2,6 +2,7 @@
 //! wire, so that a page states a limit exactly as the server enforces it.
 
 mod kinds;
+mod mpeg;
 mod precheck;
 mod rules;
 mod tags;
@@ -10,6 +11,7 @@ mod words;
 use serde::{Deserialize, Serialize};
 
 pub use kinds::{UNKNOWN_AUDIO, other_audio, other_codec_in_wav, other_picture};
+pub use mpeg::MpegFrame;
 pub use precheck::{PartialFile, Precheck, precheck};
 pub use rules::{
     AudioRefusal, AudioWarning, CoverRefusal, CoverWarning, MAX_CHANNELS, MAX_COVER_EDGE_PX, MAX_SAMPLE_RATE_HZ,

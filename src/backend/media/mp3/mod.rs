@@ -1,6 +1,5 @@
 //! MP3: the length is counted, never read from a tag, and what is counted is what is decoded and heard.
 
-mod frame;
 mod info;
 mod walk;
 
@@ -8,7 +7,7 @@ use std::{ops::Range, path::Path};
 
 use nanomp3_core::{DecodeError, Decoder, MAX_SAMPLES_PER_FRAME};
 
-use self::{frame::Frame, info::Info, walk::Walk};
+use self::{info::Info, walk::Walk};
 use super::{
     Deadline, Result, damaged, incomplete,
     judge::{AudioHeader, Samples},
@@ -16,7 +15,7 @@ use super::{
     source::Source,
     too_long,
 };
-use crate::domain::media::{AudioCodec, AudioContainer, MAX_TRACK_MS, Tags};
+use crate::domain::media::{AudioCodec, AudioContainer, MAX_TRACK_MS, MpegFrame as Frame, Tags};
 
 /// Frames at the beginning that need not decode: some tools write a frame there that holds data of their own.
 const FORGIVEN_FRAMES: u64 = 2;

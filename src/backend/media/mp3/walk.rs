@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use memchr::memmem;
 
-use super::{super::tags, Frame};
+use super::Frame;
 use crate::backend::media::{
     Result, damaged, incomplete, refused,
-    source::{Source, le32},
-    tail::Tail,
+    source::Source,
+    tail::{self, ID3V1_BYTES, Tail},
 };
 
 /// Some tools leave garbage or padding before the first frame.
@@ -19,12 +19,6 @@ const LOOKAHEAD_BYTES: usize = 16 * 1024;
 const STEP_BYTES: usize = 1024;
 /// Frames in a row that make a file an MP3: two look alike by chance, four do not.
 const FRAMES_IN_A_ROW: usize = 4;
-const ID3V1_BYTES: u64 = 128;
-/// "TAG+", which some tools write in front of an ID3v1 tag.
-const ENHANCED_TAG_BYTES: u64 = 227;
-/// The header and the footer of an APE tag.
-const APE_END_BYTES: usize = 32;
-const APE: &[u8] = b"APETAGEX";
 /// Lyrics3 writes its length with six digits.
 const MAX_LYRICS_BYTES: u64 = 1_000_000;
 
@@ -219,31 +213,13 @@ fn begins_sound(bytes: &[u8], at: usize, first: &Frame, is_whole: bool) -> bool 
 
 /// Where the tag ends that begins at `offset`, be it in the middle of the file; None if none does.
 fn tag_end(source: &mut Source, offset: u64) -> Result<Option<u64>> {
-    if let Some(bytes) = tags::id3_bytes(source, offset)? {
-        return Ok(Some(offset + bytes));
+    if let Some(end) = tail::tag_end(source, offset)? {
+        return Ok(Some(end));
     }
-    let start = source.upto(offset, APE_END_BYTES)?;
-    Ok(if start.starts_with(b"TAG+") {
-        Some(offset + ENHANCED_TAG_BYTES)
-    } else if start.starts_with(b"TAG") {
-        Some(offset + ID3V1_BYTES)
-    } else if start.starts_with(APE) {
-        // Bit 29 of the flags tells a header from a footer, which an empty tag consists of.
-        let is_header = le32(start, 20) & 1 << 29 != 0;
-        Some(offset + APE_END_BYTES as u64 + if is_header { u64::from(le32(start, 12)) } else { 0 })
-    } else if start.starts_with(b"LYRICSBEGIN") {
-        lyrics_end(source, offset)?
-    } else {
-        headless_ape_end(source, offset)?
-    })
-}
-
-/// The end of an APE tag that has a footer only, which says how far back the tag begins.
-fn headless_ape_end(source: &mut Source, offset: u64) -> Result<Option<u64>> {
-    let Some(footer) = find(source, APE, offset, u64::MAX)? else { return Ok(None) };
-    let bytes = u64::from(le32(source.upto(footer, APE_END_BYTES)?, 12));
-    let end = footer + APE_END_BYTES as u64;
-    Ok((offset + bytes == end).then_some(end))
+    if source.upto(offset, 11)? == b"LYRICSBEGIN" {
+        return lyrics_end(source, offset);
+    }
+    tail::headless_ape_end(source, offset, offset)
 }
 
 /// Where the Lyrics3 tag at `offset` ends: behind "LYRICSEND" or "LYRICS200", as its version is.

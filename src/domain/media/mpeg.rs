@@ -1,25 +1,28 @@
 //! The four bytes in front of every MPEG audio frame (ISO/IEC 11172-3 and 13818-3).
 
-use crate::domain::media::format_duration;
+use super::format_duration;
 
+/// The header of an MPEG audio frame, as browser and server read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Frame {
-    pub(super) sample_rate_hz: u32,
-    pub(super) channels: u16,
-    pub(super) layer: u8,
+pub struct MpegFrame {
+    pub sample_rate_hz: u32,
+    pub channels: u16,
+    /// 1, 2 or 3.
+    pub layer: u8,
     /// For each channel: 1152 in MPEG-1, 576 in its successors at low rates.
-    pub(super) samples: u64,
+    pub samples: u64,
     /// With the header. None in free format, which does not say.
-    pub(super) bytes: Option<u64>,
+    pub bytes: Option<u64>,
     /// The header, its checksum, and what a decoder must know before the sound.
-    pub(super) head_bytes: u64,
+    pub head_bytes: u64,
 }
 
-impl Frame {
-    pub(super) const HEADER_BYTES: usize = 4;
+impl MpegFrame {
+    /// Length of the header itself.
+    pub const HEADER_BYTES: usize = 4;
 
     /// None if no frame begins with these bytes.
-    pub(super) fn parse(head: [u8; Self::HEADER_BYTES]) -> Option<Self> {
+    pub fn parse(head: [u8; Self::HEADER_BYTES]) -> Option<Self> {
         /// kbit/s by index, MPEG-1 layers I, II and III, then MPEG-2 layers I, and II and III.
         const BITRATES: [[u32; 14]; 5] = [
             [32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448],
@@ -80,12 +83,12 @@ impl Frame {
     }
 
     /// Where `sample` is in a stream of such frames, as "1:23".
-    pub(super) fn position(&self, sample: u64) -> String {
+    pub fn position(&self, sample: u64) -> String {
         format_duration(i64::try_from(sample * 1000 / u64::from(self.sample_rate_hz)).unwrap_or(i64::MAX))
     }
 
     /// Whether both may belong to one stream: everything but channels and bit rate is the same.
-    pub(super) fn is_like(&self, other: &Self) -> bool {
+    pub fn is_like(&self, other: &Self) -> bool {
         (self.sample_rate_hz, self.layer, self.samples, self.bytes.is_none())
             == (other.sample_rate_hz, other.layer, other.samples, other.bytes.is_none())
     }
@@ -97,12 +100,18 @@ mod tests {
 
     #[test]
     fn a_frame_of_a_common_file_is_understood() {
-        let frame = Frame::parse([0xFF, 0xFB, 0x92, 0x64]).unwrap();
-        let expected =
-            Frame { sample_rate_hz: 44_100, channels: 2, layer: 3, samples: 1152, bytes: Some(418), head_bytes: 36 };
+        let frame = MpegFrame::parse([0xFF, 0xFB, 0x92, 0x64]).unwrap();
+        let expected = MpegFrame {
+            sample_rate_hz: 44_100,
+            channels: 2,
+            layer: 3,
+            samples: 1152,
+            bytes: Some(418),
+            head_bytes: 36,
+        };
         assert_eq!(frame, expected);
-        let with_checksum = Frame::parse([0xFF, 0xFA, 0x92, 0xC4]).unwrap();
-        assert_eq!(with_checksum, Frame { channels: 1, head_bytes: 23, ..expected });
+        let with_checksum = MpegFrame::parse([0xFF, 0xFA, 0x92, 0xC4]).unwrap();
+        assert_eq!(with_checksum, MpegFrame { channels: 1, head_bytes: 23, ..expected });
         // 22.05 kHz, 64 kbit/s; 11.025 kHz, 8 kbit/s; layer II, 192 kbit/s; layer I, 32 kbit/s.
         for (head, rate_hz, layer, samples, bytes) in [
             ([0xFF, 0xF3, 0x80, 0x64], 22_050, 3, 576, 208),
@@ -110,7 +119,7 @@ mod tests {
             ([0xFF, 0xFD, 0xA0, 0x64], 44_100, 2, 1152, 626),
             ([0xFF, 0xFF, 0x10, 0x64], 44_100, 1, 384, 32),
         ] {
-            let frame = Frame::parse(head).unwrap();
+            let frame = MpegFrame::parse(head).unwrap();
             let got = (frame.sample_rate_hz, frame.layer, frame.samples, frame.bytes);
             assert_eq!(got, (rate_hz, layer, samples, Some(bytes)));
         }
@@ -118,10 +127,10 @@ mod tests {
 
     #[test]
     fn what_no_decoder_takes_is_no_frame() {
-        assert!(Frame::parse([0xFF, 0xFB, 0xF2, 0x64]).is_none(), "bad bit rate");
-        assert!(Frame::parse([0xFF, 0xFB, 0x9E, 0x64]).is_none(), "reserved sample rate");
-        assert!(Frame::parse([0xFF, 0xF9, 0x92, 0x64]).is_none(), "reserved layer");
-        assert!(Frame::parse([0xFF, 0xEB, 0x92, 0x64]).is_none(), "reserved version");
-        assert_eq!(Frame::parse([0xFF, 0xFB, 0x02, 0x64]).unwrap().bytes, None, "free format");
+        assert!(MpegFrame::parse([0xFF, 0xFB, 0xF2, 0x64]).is_none(), "bad bit rate");
+        assert!(MpegFrame::parse([0xFF, 0xFB, 0x9E, 0x64]).is_none(), "reserved sample rate");
+        assert!(MpegFrame::parse([0xFF, 0xF9, 0x92, 0x64]).is_none(), "reserved layer");
+        assert!(MpegFrame::parse([0xFF, 0xEB, 0x92, 0x64]).is_none(), "reserved version");
+        assert_eq!(MpegFrame::parse([0xFF, 0xFB, 0x02, 0x64]).unwrap().bytes, None, "free format");
     }
 }
