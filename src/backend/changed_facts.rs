@@ -15,7 +15,7 @@ use crate::domain::{
 /// Rows that the operations page shows.
 const SHOWN_MAX: i64 = 50;
 
-/// Writes down the facts that were found, or why the file would be refused. `None`: nothing is to be said of it (any more).
+/// Writes down the facts that were found, or why the file would be refused. `None` removes what was written down before.
 pub(super) async fn note(
     db: &mut PgConnection,
     object: ObjectId,
@@ -70,7 +70,7 @@ pub(super) async fn examine_refused(db: &mut PgConnection, release: ReleaseId) -
     Ok(())
 }
 
-/// The latest, and how many there are.
+/// The latest differences, and how many there are.
 pub(super) async fn list(db: &mut PgConnection) -> Result<(Vec<ChangedFile>, i64)> {
     let total = sqlx::query_scalar!(
         r#"select count(*) as "count!" from changed_facts c join objects o on o.id = c.object_id where o.state = 'ATTACHED'"#

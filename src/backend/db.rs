@@ -214,7 +214,7 @@ mod tests {
         assert!(check.is_up().await);
         let mut last = check.last.lock().await;
         assert!(last.seen.is_some_and(|(_, is_up)| is_up), "it is remembered");
-        // As if it had been down in a moment, and then that moment ago. The first lies ahead, so that no machine is too slow for it.
+        // The remembered look is dated an hour ahead, so that it is valid on the slowest machine. Then it is dated back and has expired.
         let soon = Instant::now() + Duration::from_secs(3600);
         last.seen = Some((soon, false));
         drop(last);

@@ -72,7 +72,7 @@ pub fn media(bytes: &[u8]) {
     }
 }
 
-/// The browser, which reads a few pieces of a file before it sends it, has nothing against it.
+/// Asserts that the browser, which reads a few pieces of a file before it sends it, does not refuse the file.
 fn assert_passes(kind: UploadKind, bytes: &[u8]) {
     let mut known = PartialFile::new(bytes.len() as u64);
     loop {

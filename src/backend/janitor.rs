@@ -22,7 +22,7 @@ const ROUND_EVERY_MIN: Duration = Duration::from_millis(100);
 const CHORE_MAX: Duration = Duration::from_secs(90);
 /// Rows that one statement deletes at most, so that none holds many locks for long.
 const BATCH: i64 = 1000;
-/// One background job runs at a time: more than are done in a round need not wait.
+/// Background jobs that wait at most. One runs at a time, and no more of them end before the next round adds others.
 const BACKGROUND_JOBS_MAX: i64 = 100;
 
 pub(super) async fn run(backend: Arc<Backend>) {

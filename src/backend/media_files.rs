@@ -23,7 +23,7 @@ pub struct MediaFile {
     pub size_bytes: u64,
     /// Judged by us, never the one that was declared.
     pub content_type: String,
-    /// What an original is called when it is downloaded. `None` for what was made of one.
+    /// The name under which an original is downloaded. `None` for a derived file.
     pub saved_as: Option<String>,
 }
 

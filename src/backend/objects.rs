@@ -178,7 +178,7 @@ pub(super) async fn release(db: &mut PgConnection, object: ObjectId) -> Result<(
     Ok(())
 }
 
-/// Lets go of what was derived from an object, which stays.
+/// Releases the objects that were derived from an object, which stays.
 pub(super) async fn release_derived(db: &mut PgConnection, parent: ObjectId) -> Result<()> {
     sqlx::query!(
         "update objects set state = 'RELEASED', released_at = now() where parent_id = $1 and state = 'ATTACHED'",

@@ -378,8 +378,8 @@ pub(super) async fn examine_again(db: &PgPool, key: &str) -> Result<bool> {
     Ok(queued.rows_affected() == 1)
 }
 
-/// Adds background jobs for files that an older version has examined, of releases in review first and published ones last, until
-/// `at_most` wait. How many were added.
+/// Adds background jobs for files that an older version has examined, until `at_most` wait. Releases in review come first, published ones
+/// last. Returns how many jobs were added.
 pub(super) async fn examine_outdated(db: &PgPool, version: i32, at_most: i64) -> Result<u64> {
     let queued = sqlx::query!(
         "with waiting as (select count(*) as jobs from upload_jobs where is_background and status in ('PENDING', 'UPLOADING')),

@@ -28,7 +28,7 @@ pub(crate) fn to_ascii(c: char) -> char {
     }
 }
 
-/// Says of a letter that only looks like one of A to Z that it is none.
+/// The complaint about a letter that only looks like one of A to Z.
 fn foreign_letter(code: &str) -> Option<String> {
     let letter = code.chars().find(|c| c.is_alphabetic() && !c.is_ascii())?;
     Some(format!("“{letter}” in here is not one of the letters A to Z. Type the code by hand."))

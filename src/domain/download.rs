@@ -15,7 +15,7 @@ const PORTABLE_MAX_BYTES: usize = 120;
 /// Names that Windows keeps for devices, whatever extension follows (Microsoft, "Naming Files, Paths, and Namespaces"). COM and LPT also
 /// come with a digit.
 const DEVICES: [&str; 6] = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"];
-/// What files of sound and pictures are called, all kinds that anybody may have uploaded under such a name.
+/// Extensions of sound and pictures: all kinds that anybody may have uploaded under such a name.
 const MEDIA_EXTENSIONS: [&str; 17] = [
     "wav", "wave", "bwf", "flac", "aif", "aiff", "aifc", "m4a", "m4b", "mp4", "mov", "mp3", "jpg", "jpeg", "jpe",
     "jfif", "png",
@@ -36,7 +36,7 @@ pub fn download_name(own: &str, fallback: &str, content_type: &str) -> String {
     cut(&stem.unwrap_or_else(|| UNNAMED.into()), extension, NAME_MAX_BYTES)
 }
 
-/// The same name for an archive: every file system takes it, also in a folder.
+/// Makes a name fit for an archive: every file system takes the result, also in a folder.
 pub fn portable_name(name: &str) -> String {
     let is_reserved = |c: char| matches!(c, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|');
     let safe: String = name.chars().map(|c| if c.is_control() || is_reserved(c) { '_' } else { c }).collect();
@@ -98,8 +98,8 @@ fn extension_of(content_type: &str) -> &'static str {
     known.map_or("bin", |(_, extension)| extension)
 }
 
-/// On one line, without separators, characters that nobody sees, and dots and spaces at its ends: a dot hides a file on one system, another
-/// drops it.
+/// The name on one line, without separators, characters that nobody sees, and dots and spaces at its ends. One system hides a file whose
+/// name begins with a dot, another drops a dot at the end.
 fn harmless(stem: &str) -> String {
     let line = stem.chars().filter(|c| !is_removed(*c)).map(|c| match c {
         '/' | '\\' => '_',

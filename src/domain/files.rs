@@ -58,7 +58,7 @@ pub enum Examination {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoredFile<Facts> {
     pub object: ObjectId,
-    /// As the artist's computer calls it; for display only.
+    /// The file's name on the artist's computer; for display only.
     pub file_name: String,
     pub size_bytes: i64,
     /// Lower-case hexadecimal.

@@ -51,7 +51,7 @@ impl JobCounts {
 pub struct DeadLetter {
     pub id: JobId,
     pub kind: JobKind,
-    /// As the artist's computer calls it; for display only.
+    /// The file's name on the artist's computer; for display only.
     pub file_name: String,
     pub artist_name: String,
     /// `None` once it is deleted.
@@ -63,12 +63,12 @@ pub struct DeadLetter {
     pub failed_at: OffsetDateTime,
 }
 
-/// A file that keeps its facts although a newer examination differs: a published one of which it says anything else, or one in review
-/// that it would refuse. Other facts of a file in review are taken over and not noted.
+/// A file that keeps its facts although a newer examination differs. A published file is one if the examination finds anything else, a file
+/// in review if the examination would refuse it. Other facts of a file in review are taken over and not noted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangedFile {
     pub object: ObjectId,
-    /// As the artist's computer calls it; for display only.
+    /// The file's name on the artist's computer; for display only.
     pub file_name: String,
     pub artist_name: String,
     pub release: LetterRelease,

@@ -100,7 +100,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// One character that nobody sees: a sample of every range of Default_Ignorable_Code_Point, all white space, and blanks.
+    /// Makes characters that nobody sees: samples of every range of Default_Ignorable_Code_Point, all white space, and blanks.
     pub(crate) fn unseen() -> impl Strategy<Value = char> {
         prop_oneof![
             prop::sample::select(

@@ -175,7 +175,7 @@ fn read(digits: &[char]) -> Option<u32> {
         .then(|| digits.iter().filter_map(|c| c.to_digit(10)).fold(0, |value, digit| value * 10 + digit))
 }
 
-/// What stands between a number and a title, and how many characters. None where the number goes on: "2.0", "5:30".
+/// The kind of the gap between a number and a title, and its characters. None where the number goes on: "2.0", "5:30".
 fn gap(text: &[char]) -> Option<(Gap, usize)> {
     let is_mark = |c: &char| matches!(c, '.' | ')' | ']' | ':' | '、');
     let is_gap = |c: &&char| is_mark(c) || **c == ' ' || is_dash(**c);
@@ -291,7 +291,7 @@ mod tests {
             ("C:\\Music\\01. Intro.wav", "Intro"),
             ("Intro.wav.mp3", "Intro"),
             ("01 - 1979.wav", "1979"),
-            // Whole.
+            // These numbers belong to the title.
             ("7 Rings.wav", "7 Rings"),
             ("24 Hours.wav", "24 Hours"),
             ("2-step.wav", "2-step"),

@@ -124,7 +124,7 @@ mod tests {
         };
         assert_eq!(order(&[("", None, Some(3)), ("", None, Some(1)), ("", None, Some(2))]), [1, 2, 0]);
         assert_eq!(order(&[("A", Some(2), Some(1)), ("a", None, Some(2)), ("", Some(1), Some(1))]), [2, 1, 0]);
-        // One without a number stays in the middle.
+        // A file without a number stays in the middle.
         assert_eq!(order(&[("A", None, Some(9)), ("A", None, None), ("A", None, Some(4))]), [2, 1, 0]);
         // Two singles, and songs of two albums.
         assert_eq!(order(&[("A", None, Some(1)), ("A", None, Some(1)), ("A", None, Some(0))]), [0, 1, 2]);
@@ -140,7 +140,7 @@ mod tests {
             let mut places = order.clone();
             places.sort_unstable();
             prop_assert_eq!(places, (0..files.len()).collect::<Vec<_>>());
-            // In its order it stays.
+            // Files that are in order stay in order.
             let ordered: Vec<Tags> = order.iter().map(|index| files[*index].clone()).collect();
             prop_assert_eq!(order_by_tags(&ordered), (0..files.len()).collect::<Vec<_>>());
         }

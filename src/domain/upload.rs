@@ -145,7 +145,7 @@ pub struct RawIntent {
     pub sha256: Option<String>,
 }
 
-/// What a file shares with those that were chosen or dropped together with it.
+/// The batch of a file, which is all files that were chosen or dropped together, and the title that the batch gives it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OfBatch {
     pub batch: BatchId,

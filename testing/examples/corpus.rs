@@ -26,7 +26,7 @@ type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
 const FILE_TIMEOUT: Duration = Duration::from_secs(600);
 const MEMORY_MAX_BYTES: u64 = 2 * 1024 * 1024 * 1024;
-/// Of what another program says. None of them says as much of a file that it understands.
+/// Bytes of another program's output that are kept at most. No program writes as much about a file that it understands.
 const OUTPUT_MAX_BYTES: u64 = 4 * 1024 * 1024;
 /// A file by such a name was meant as a cover.
 const PICTURES: [&str; 15] =
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads the lines has read enough.
+        // A closed pipe means that the reader of the lines has read enough.
         Err(error)
             if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) =>
         {
@@ -152,7 +152,7 @@ fn examine_one(path: &Path) -> Outcome {
     Ok(())
 }
 
-/// By its name, or else by its first bytes: the server is told by whoever uploads it.
+/// Tells a cover by its name, or else by its first bytes. The server needs neither: its clients tell it.
 fn is_cover(path: &Path) -> io::Result<bool> {
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
     if let Some(extension) = extension {
@@ -163,7 +163,7 @@ fn is_cover(path: &Path) -> io::Result<bool> {
     Ok(start.starts_with(b"\xFF\xD8\xFF") || start.starts_with(b"\x89PNG\r\n\x1A\n"))
 }
 
-/// What judging came to, and what the examination that follows it came to.
+/// The result of judging a file, and the result of its examination if judging accepts it.
 type Looks = (Result<Value, MediaError>, Option<Result<Value, MediaError>>);
 
 fn cover(path: &Path) -> Looks {
@@ -224,7 +224,7 @@ fn said_in_time(command: &mut Command) -> io::Result<Said> {
     let output = child.stdout.take().map(read_aside);
     let errors = child.stderr.take().map(read_aside);
     let status = ended_in_time(&mut child);
-    // Both end with the program, which is over or killed.
+    // The threads that read end with the program, which has ended or was killed.
     let read =
         |reader: Option<thread::JoinHandle<Vec<u8>>>| reader.and_then(|reader| reader.join().ok()).unwrap_or_default();
     let (output, errors) = (read(output), read(errors));
@@ -234,7 +234,7 @@ fn said_in_time(command: &mut Command) -> io::Result<Said> {
 fn read_aside(mut from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
     thread::spawn(move || {
         let mut bytes = Vec::new();
-        // What is beyond the limit is read and thrown away, so that the program can go on.
+        // Output beyond the limit is read and thrown away, so that the program can go on.
         if from.by_ref().take(OUTPUT_MAX_BYTES).read_to_end(&mut bytes).is_ok() {
             let _ = io::copy(&mut from, &mut io::sink());
         }

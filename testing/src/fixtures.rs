@@ -58,7 +58,7 @@ pub fn wav_with_title(seconds: f64, sample_rate_hz: u32, bits: u16, seed: u64, t
 /// Writes a WAV of (nearly) `bytes_total` bytes, 24 bit, 44.1 kHz, quickly: ten seconds of music over and over.
 ///
 /// # Errors
-/// What writing the file fails with.
+/// Fails if the file cannot be written.
 pub fn wav_to_file(path: &Path, bytes_total: u64) -> io::Result<()> {
     const BITS: u16 = 24;
     const FRAME_BYTES: u64 = 6;
@@ -171,7 +171,7 @@ pub fn case(name: &str) -> Vec<u8> {
 /// Writes a stereo FLAC of any length: ten seconds of music over and over, so that an hour of it is never in memory.
 ///
 /// # Errors
-/// What writing the file fails with.
+/// Fails if the file cannot be written.
 pub fn flac_to_file(path: &Path, seconds: usize, sample_rate_hz: u32, bits: u16) -> io::Result<()> {
     let music = Song::compose(10.0, sample_rate_hz, 7).integers(bits);
     let frames_left = seconds * sample_rate_hz as usize;

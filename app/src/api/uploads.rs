@@ -13,7 +13,7 @@ use crate::error::ApiResult;
 #[server(prefix = "/api", output = Json, endpoint = "upload/begin", input = leptos::server_fn::codec::Json)]
 pub async fn begin_upload(
     intent: RawIntent,
-    /// For a file that was chosen together with others.
+    /// The batch of a file that was chosen together with others.
     #[server(default)]
     of_batch: Option<OfBatch>,
 ) -> ApiResult<BegunUpload> {

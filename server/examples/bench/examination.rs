@@ -17,7 +17,7 @@ use crate::{
 const SAMPLE_RATE_HZ: u32 = 96_000;
 const BITS: u16 = 24;
 
-/// Seconds that each took; `None`: it is not installed.
+/// Seconds that each tool took. `None` if the tool is not installed.
 struct Round {
     own: f64,
     flac: Option<f64>,
@@ -26,7 +26,7 @@ struct Round {
 
 pub(crate) async fn measure(size: Size, figures: &mut Figures) -> Outcome<()> {
     let (seconds, rounds) = size.pick((600, 3), (2, 1));
-    // It blocks, and other parts may share the runtime's threads.
+    // The examination blocks, and other parts may share the runtime's threads.
     let rounds = spawn_blocking(move || measure_rounds(seconds, rounds)).await??;
     report(&rounds, figures);
     Ok(())
@@ -58,7 +58,7 @@ fn ffmpeg(file: &Path) -> Outcome<Option<f64>> {
     timed(Command::new("ffmpeg").args(["-nostdin", "-nostats", "-i"]).arg(file).args(filter))
 }
 
-/// `None`: it is not installed.
+/// Seconds that a command takes. `None` if it is not installed.
 fn timed(command: &mut Command) -> Outcome<Option<f64>> {
     let began = Instant::now();
     match command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status() {

@@ -36,7 +36,7 @@ async fn list(client: &Client) -> Vec<AccessToken> {
     client.call("access-tokens/list", &Vec::new()).await.ok()
 }
 
-/// What the account page shows of the person's tokens.
+/// The section of the account page that shows the person's tokens.
 async fn shown_tokens(client: &Client) -> String {
     let page = client.get("/account").await.expect_status(200).text();
     let (_, section) = page.split_once("id=\"tokens-title\"").expect("a section for tokens");
@@ -50,7 +50,7 @@ async fn a_script_uploads_with_a_token_until_it_is_revoked() {
     let (release, song) = (ana.create_release().await, a_song(1));
     let made = make(&ana, "studio backup").await;
     assert_eq!(list(&ana).await[0].last_used_at, None);
-    // The page says what it may do, and whether it has.
+    // The page says what the token may do, and whether it was used.
     let shown = shown_tokens(&ana).await;
     assert!(shown.contains("Uploads to your releases") && shown.contains("Never used"), "{shown}");
     let script = Script::new(&app, &made.token);

@@ -1,4 +1,4 @@
-//! `./dev corpus`: what it prints of a folder is what the server would say of its files.
+//! `./dev corpus` prints of a folder what the server would say of its files.
 
 use std::{
     collections::BTreeMap,

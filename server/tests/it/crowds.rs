@@ -197,7 +197,7 @@ async fn beyond_the_last_place_each_connection_is_heard_for_one_request() {
     }
     let ask_twice = async |path: &str| {
         let mut stream = connect(&app, "127.0.0.1").await;
-        // Whoever is to go may have gone before all of it is sent.
+        // The server may close a connection that it turns away before both requests are sent.
         let _ = stream.write_all(request(path, "").repeat(2).as_bytes()).await;
         read_to_end(&mut stream).await
     };
@@ -311,7 +311,7 @@ async fn beside_a_full_line(
 
 const ONE_PER_USER: (&str, &str) = ("VWAZA_LIMIT_REQUESTS_PER_USER", "1");
 
-/// Where none is read, it would let its sender have as many lines as tokens come to mind.
+/// A token counts only where the server checks it. Elsewhere a client could make up tokens and have a line for each.
 #[tokio::test]
 async fn an_access_token_says_whose_request_it_is_where_uploads_are_made_and_nowhere_else() {
     let app = spawn_app_with(&[ONE_PER_USER]).await;
@@ -322,7 +322,7 @@ async fn an_access_token_says_whose_request_it_is_where_uploads_are_made_and_now
         let target = UploadTarget::NewTrack(artist.create_release().await);
         let url = artist.begin(target, "song.wav", 1000).await.url;
         let script = app.anyone();
-        // From here on it is known whose it is.
+        // The server knows from here on whose token it is.
         script.send(script.request(Method::GET, &url).bearer_auth(&token.token)).await.expect_status(200);
         uploads.push((url, token.token));
     }

@@ -55,7 +55,7 @@ async fn a_job_that_finds_no_descriptor_is_tried_again_and_counts_nothing() {
     app.agrees().await;
 }
 
-/// Its descriptor is one that another connection may have.
+/// A connection that waits for its client holds a descriptor that another connection may have.
 #[tokio::test]
 async fn where_no_descriptor_is_left_a_connection_that_waits_for_its_client_gives_way() {
     let app = spawn_app_with(&[("RUST_LOG", "info,vwaza::listen=debug")]).await;
@@ -71,7 +71,7 @@ async fn where_no_descriptor_is_left_a_connection_that_waits_for_its_client_give
     });
     let line = "a connection that waited for its client gave way to another one";
     eventually("it gives way", async || app.log.events(line).pop()).await;
-    // A rest of the answer may come before its end.
+    // The rest of the answer may come before the connection ends.
     while ends("it is closed", silent.read(&mut bytes)).await.is_ok_and(|read| read > 0) {}
     limit_descriptors(&app, before.current);
     next.await.unwrap().expect_status(200);

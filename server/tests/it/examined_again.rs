@@ -1,4 +1,4 @@
-//! A newer version of the examination looks at what an older one has examined: what it may alter, and what it only tells of.
+//! A newer version of the examination examines files again: the facts that it may change, and the differences that it only reports.
 
 use testing::{eventually, fixtures};
 use vwaza::domain::{
@@ -12,7 +12,7 @@ use vwaza::domain::{
 
 use crate::support::{App, Client, a_cover, a_song, complete_details, spawn_app, spawn_app_with};
 
-/// As a version before this one has left them, with another loudness. The next round of the janitor finds them.
+/// Makes all files look as if an older version had examined them and measured another loudness. The janitor's next round finds them.
 async fn examined_by_an_older_version(app: &App) {
     for statement in [
         "update audio_facts set facts = jsonb_set(facts, '{integrated_lufs}', '-3.0')",
@@ -69,7 +69,7 @@ async fn what_is_in_review_has_the_facts_of_today_and_what_is_made_of_it_anew() 
     let id = ana.create_release().await;
     ana.save_details(id, &complete_details()).await.expect_status(200);
     ana.attach(UploadTarget::Cover(id), "cover.png", a_cover(1)).await;
-    // Of an AIFF there is a copy to listen to.
+    // An AIFF gets a copy to listen to.
     ana.attach(UploadTarget::NewTrack(id), "one.aiff", fixtures::aiff(2.0, 44_100, 16, 1).into()).await;
     ana.submit(id).await.expect_status(200);
     let release = ana.release_when(id, ReleaseStatus::PendingReview).await;
@@ -111,7 +111,7 @@ async fn what_is_published_is_not_altered_but_told_of() {
     assert!(changed[0].was.contains("-3.0 LUFS") || changed[0].was.contains("−3.0 LUFS"), "{changed:?}");
     assert_ne!(changed[0].was, changed[0].is);
 
-    // It says so once more only if it is so still.
+    // The next examination finds no difference any more, so the file is not reported again.
     sqlx::query("update audio_facts set facts = jsonb_set(facts, '{integrated_lufs}', $1)")
         .bind(serde_json::json!(facts(&release).integrated_lufs))
         .execute(&app.sql)
@@ -135,7 +135,7 @@ async fn a_file_that_would_be_refused_today_comes_back_from_a_draft_only() {
     admin.approve(published.id, published.version).await.expect_status(200);
     let waiting = ana.release_in_review().await;
     let ((_, audio), (_, in_review)) = (objects(&published), objects(&waiting));
-    // The older version took it: in the draft, in what is published, and in what waits for its review.
+    // The older version accepted the file: in the draft, in the published release, and in the release in review.
     let held = "select sha256, size_bytes from objects where examination = 'FAILED'";
     let (sha256, size_bytes): (Vec<u8>, i64) = sqlx::query_as(held).fetch_one(&app.sql).await.unwrap();
     for statement in [
@@ -171,7 +171,7 @@ async fn a_file_that_would_be_refused_today_comes_back_from_a_draft_only() {
     assert_eq!(changed.len(), 2);
     assert!(changed.iter().all(|file| file.is.contains("damaged")), "{changed:?}");
 
-    // It is not published, and fails when its artist can replace it.
+    // The release in review cannot be published. Its file fails once its artist can replace it.
     let again = ana.release(waiting.id).await;
     assert_eq!((again.status, again.version), (ReleaseStatus::PendingReview, waiting.version));
     admin.approve(waiting.id, waiting.version).await.expect_error(409, "damaged");
@@ -180,7 +180,7 @@ async fn a_file_that_would_be_refused_today_comes_back_from_a_draft_only() {
     assert_eq!(changed_files(&admin).await.len(), 1);
 }
 
-/// A fault of ours, as often as a job may fail.
+/// The examination fails by a fault of ours, as often as a job may fail.
 #[tokio::test]
 async fn a_file_that_cannot_be_examined_again_keeps_what_was_found() {
     let mut app = spawn_app().await;
@@ -199,7 +199,7 @@ async fn a_file_that_cannot_be_examined_again_keeps_what_was_found() {
         changed.iter().all(|file| file.release.id == published.id && file.is.contains("We could not")),
         "{changed:?}"
     );
-    // Each was tried as often as it may be, and no more.
+    // The worker tried each file as often as a job may be tried, and no more.
     let tried = async || -> i64 {
         let attempts = "select sum(attempt)::bigint from upload_jobs where kind = 'EXAMINE'";
         sqlx::query_scalar(attempts).fetch_one(&app.sql).await.unwrap()
@@ -260,7 +260,7 @@ async fn new_files_go_before_those_that_are_examined_again() {
     app.restart_with(&[("VWAZA_WORKER_CONCURRENCY", "1")]).await;
     bo.release_once(new, "the new one is examined", |release| release.tracks[0].state() == FileState::Ready).await;
     all_are_examined_again(&app).await;
-    // The order in which they ended: the worker does one at a time.
+    // The worker does one job at a time, so the jobs ran in the order in which they ended.
     let order = "select (select max(updated_at) from upload_jobs where release_id = $1)
                       < (select min(updated_at) from upload_jobs where is_background and status = 'COMPLETED')";
     let is_first: bool = sqlx::query_scalar(order).bind(new.0).fetch_one(&app.sql).await.unwrap();

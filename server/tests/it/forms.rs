@@ -95,7 +95,7 @@ async fn of_two_requests_at_once_one_says_what_a_form_came_to() {
     let nobody = app.anyone();
     let typed = [("email", "ana@example.com"), ("password", "not her password")];
     plain(&nobody, "account/sign-in", "/sign-in", &typed).await.expect_status(302);
-    // Neither gets at it before both have come to it.
+    // Neither request reads the message before both have come to it.
     let held = app.hold_table("select 1 from flashes for update").await;
     let let_go = async {
         app.lock_waits(2).await;

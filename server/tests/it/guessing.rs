@@ -143,7 +143,7 @@ async fn a_flood_of_failures_is_one_line_of_the_security_log() {
     let email = ana.actor().await.unwrap().email;
     for number in 1..=12 {
         app.anyone().from(&format!("198.51.100.{number}")).sign_in(&email, "not her password").await;
-        // It is recorded after its answer. The next one comes later, so that they follow each other.
+        // The server records an attempt after it has answered. The test waits for that, so that the attempts are recorded in order.
         eventually("it is recorded", async || {
             let recorded = "select coalesce(sum(times), 0) from security_events where kind <> 'SIGN_IN'";
             let recorded: i64 = sqlx::query_scalar(recorded).fetch_one(&app.sql).await.unwrap();

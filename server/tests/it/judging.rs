@@ -9,9 +9,9 @@ use crate::support::{a_cover, ends, spawn_app_with};
 
 #[tokio::test]
 async fn so_many_files_are_judged_at_once_and_the_next_one_hears_to_come_later() {
-    // As the server has it, on the same machine.
+    // The server derives the same limit from the same machine.
     let at_once = available_parallelism().map_or(1, NonZero::get).max(2);
-    // Whoever judges stays at it, and whoever waits for a turn does so for a second.
+    // A judging thread pauses until the test lets it go on, and a client waits for its turn for a second at most.
     let mut app = spawn_app_with(&[
         ("VWAZA_FAIL_POINTS", "judging=pause;judging-wait-max=return(1)"),
         ("VWAZA_MAX_OPEN_UPLOADS", "1000"),

@@ -241,7 +241,7 @@ async fn event_streams_are_counted_by_user_and_by_address() {
         TRUSTING,
         ("VWAZA_LIMIT_STREAMS_PER_USER", "2"),
         ("VWAZA_LIMIT_STREAMS_PER_ADDRESS", "3"),
-        // It is asked for a stream until there is room.
+        // The test asks for a stream again and again until there is room.
         ("VWAZA_LIMIT_API_PER_MINUTE", "100000"),
     ];
     let app = spawn_app_with(&settings).await;
@@ -307,7 +307,7 @@ async fn n1_redis_that_is_gone_or_hangs_limits_each_process_by_itself() {
         // The limit is shared again when one process knows what the other has counted.
         let shared = async || {
             asked += 1;
-            // A network of its own each time, however often that is.
+            // Each attempt comes from a network of its own, however many there are.
             let address = format!("2001:db8:{:x}:{:x}::1", asked >> 16, asked & 0xFFFF);
             who(&one.anyone().from(&address)).await.expect_status(200);
             let answer = who(&other.anyone().from(&address)).await.expect_status(200);
@@ -339,7 +339,7 @@ async fn with_redis(url: &str, timeout_ms: &str, max: &str) -> App {
 async fn a_connection_to_redis_that_vanished_without_a_word_is_opened_anew() {
     let redis = RedisServer::start().await;
     let network = Proxy::to(&redis.address()).await;
-    // Far more than a machine asks that waits for long.
+    // The limit is far above what a test asks that waits for long.
     let app = with_redis(&format!("redis://{}", network.address()), "200", "100000").await;
     let counted = async || {
         who(&app.anyone().from("203.0.113.1")).await.expect_status(200);

@@ -171,7 +171,7 @@ async fn an_original_is_downloaded_under_its_own_name() {
     }
 }
 
-/// As a browser reads `filename*`.
+/// Decodes `filename*` as a browser does.
 fn percent_decoded(text: &str) -> String {
     let mut bytes = text.bytes();
     let mut decoded = Vec::new();
@@ -211,7 +211,7 @@ async fn media_is_inert_and_kept_by_its_reader_only() {
         let answer = ana.get(&path).await.expect_status(200);
         assert_eq!(answer.header("content-type"), Some(content_type), "{path}");
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
-        // Opened by itself it is saved, and never as a page.
+        // A file that is opened by itself is saved, and never as a page.
         let saved = answer.header("content-disposition").unwrap_or_default();
         let name = if path.contains("original") { "; filename=" } else { "" };
         assert_eq!(

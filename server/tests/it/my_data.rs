@@ -69,12 +69,12 @@ async fn an_archive_holds_the_account_and_every_file_as_it_was_uploaded() {
     app.anyone().get("/api/account/data").await.expect_status(401);
 }
 
-/// Whatever a client does not read yet is read from the storage later.
+/// The server reads from the storage only as fast as the client reads.
 #[tokio::test]
 async fn an_archive_is_a_stream_that_takes_no_more_memory_than_is_on_its_way() {
     const SOUND_BYTES: u32 = 64 * 1024 * 1024;
     const MIB: u64 = 1024;
-    // Nothing is examined.
+    // The worker examines nothing.
     let app = spawn_app_with(&[("VWAZA_WORKER_CONCURRENCY", "0")]).await;
     let ana = app.artist("Ana").await;
     // Six minutes of silence.

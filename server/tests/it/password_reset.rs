@@ -259,7 +259,7 @@ async fn tokens_whose_time_is_over_are_purged_in_batches_through_their_index() {
         })
         .await;
         assert_eq!(rows, [1000, 1000, 500], "{table}");
-        // What a connection has done is counted a moment later.
+        // PostgreSQL counts the scans of a connection a moment later.
         eventually("the index was used", async || {
             let scans: i64 = sqlx::query_scalar("select idx_scan from pg_stat_user_indexes where indexrelname = $1")
                 .bind(index)

@@ -50,7 +50,7 @@ async fn plays(ana: &Client, release: ReleaseId, song: &Bytes) {
     let http = reqwest::Client::new();
     let whole = http.get(address).send().await.unwrap();
     assert_eq!((whole.status().as_u16(), whole.headers()["content-type"].to_str().unwrap()), (200, "audio/wav"));
-    // Under its own name, in the words of that storage.
+    // The file is saved under its own name, in the words of that storage.
     let name = percent_encoded(&release.tracks[0].audio.as_ref().unwrap().file_name);
     let disposition = whole.headers()["content-disposition"].to_str().unwrap();
     assert!(disposition.starts_with("attachment; filename="), "{disposition}");

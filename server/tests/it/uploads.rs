@@ -155,7 +155,7 @@ async fn numbers_in_tags_order_the_files_that_were_dropped_together() {
     }
     assert_eq!(titles(&ana, release).await, ["C", "B", "D", "A"]);
 
-    // Those of another drop come behind, and once somebody has moved a track nothing moves by itself.
+    // Tracks of another drop come behind the first ones. Once somebody has moved a track, no track moves by itself.
     let mut second = dropped(Uuid::from_u128(2), &[("E", Some("2")), ("F", Some("1")), ("G", Some("0"))]).await;
     let (last, f) = (second.pop().unwrap(), second.pop().unwrap());
     sent(second.pop().unwrap()).await;
@@ -181,7 +181,7 @@ async fn a_title_is_the_one_that_all_names_together_give() {
     for (name, title) in [("1 Intro.wav", "Intro"), ("2 Verse.wav", "Verse"), ("3 AM.wav", "\u{3164}")] {
         begin_of(&ana, release, Uuid::from_u128(1), name, title, song.len()).await;
     }
-    // For the last one the browser has sent nothing that anybody sees.
+    // The browser has sent an invisible title for the last file.
     assert_eq!(titles(&ana, release).await, ["Intro", "Verse", "3 AM"]);
     let without_batch = ana.begin(UploadTarget::NewTrack(release), "4 Outro.wav", song.len()).await;
     assert!(without_batch.track.is_some());
@@ -206,7 +206,7 @@ async fn album_and_guests_in_tags_fill_what_is_empty() {
         ("Late Lines", "Night Bus (feat. Bo Sun)")
     );
     assert_eq!(view.tracks[0].isrc.as_ref().unwrap().as_str(), "NLA502600017");
-    // What is there stays.
+    // The tags of another file do not replace the title of the release.
     let other = tagged(&[("TIT2", "Ferry"), ("TALB", "Other Lines"), ("TPE1", "Bo Sun feat. Cy")]);
     ana.attach(UploadTarget::NewTrack(release), "y.mp3", other.into()).await;
     let view = ana.release(release).await;

@@ -1,7 +1,7 @@
 //! Decodes a stored file from its first byte to its last: what it measures, what it looks like, or why it will not do.
 //!
-//! A file that an older version of the examination has examined is examined again, in the background. What is published is never
-//! altered by that: where it would be, admins are told.
+//! The worker examines a file again, in the background, if an older version of the examination has examined it. That never alters a
+//! published file: admins are told of the differences.
 
 use std::{path::Path, time::Duration};
 
@@ -29,7 +29,7 @@ use crate::{
 
 const THUMBNAIL_TYPE: &str = "image/jpeg";
 
-/// The largest cover takes some 300 MB while it is decoded, so one is at a time, however many jobs run. A thread has the permit until it
+/// Lets one cover be decoded at a time, however many jobs run: the largest takes some 300 MB meanwhile. A thread has the permit until it
 /// ends, even if its job is given up before.
 static COVER_DECODER: Semaphore = Semaphore::const_new(1);
 
@@ -46,7 +46,7 @@ enum Findings {
     Audio(AudioFacts, Peaks),
 }
 
-/// What was made of a file to show it or to play it; `None` where it is published and keeps what it has.
+/// The files that were derived from an object to show it or to play it. `None` if the object is published and keeps those that it has.
 type Derived = Option<Vec<Intended>>;
 
 pub(super) async fn perform(backend: &Backend, job: &Claimed, id: ObjectId) -> Result<(), JobError> {
@@ -200,7 +200,7 @@ async fn record(backend: &Backend, job: &Claimed, id: ObjectId, findings: &Findi
     Ok(())
 }
 
-/// `false`: nobody waits for the findings any more.
+/// Writes the findings down. Returns `false` if nobody waits for them any more.
 async fn apply(
     db: &mut PgConnection,
     release: Option<Locked>,
@@ -247,7 +247,7 @@ async fn apply(
     for object in derived {
         objects::attach(&mut *db, object.id).await?;
     }
-    // Whoever decides about a release decides about what it says now.
+    // Other facts give the release a new version, so that no reviewer decides about the old ones.
     if let Some(release) = release
         && !is_first
         && has_changed
@@ -266,7 +266,7 @@ impl Findings {
         json.map_err(|error| Error::Corrupt(format!("facts that cannot be written: {error}")))
     }
 
-    /// Whether the facts that are written down say something else.
+    /// Whether the findings differ from the facts that are written down.
     async fn differ(&self, db: &mut PgConnection, id: ObjectId) -> Result<bool> {
         let written = sqlx::query_scalar!(
             r#"select facts as "facts!" from audio_facts where object_id = $1

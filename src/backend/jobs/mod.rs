@@ -136,7 +136,7 @@ pub(super) async fn fail(
     Ok(())
 }
 
-/// How many files count as failed by it: one or none.
+/// Records that an examination has failed. Returns how many files count as failed by it: one or none.
 async fn examination_failed(
     db: &mut PgConnection,
     object: ObjectId,

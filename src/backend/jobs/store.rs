@@ -255,7 +255,7 @@ async fn attach_to_target(
         Some(track) => {
             let tags = upload.tags.as_ref().map(|Json(tags)| tags);
             let isrc = tags.and_then(|tags| Isrc::parse(tags.isrc.as_deref()?).ok());
-            // What the artist has typed stays; what was guessed from the files' names gives way to the file's own tags.
+            // Text that the artist has typed stays. A title that was guessed from the files' names gives way to the file's own tags.
             sqlx::query!(
                 "update tracks set audio_id = $2, updated_at = now(), isrc = coalesce(isrc, $4),
                         title = case when title_is_guessed and $3::text is not null then $3 else title end,

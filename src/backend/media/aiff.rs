@@ -74,7 +74,7 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
     }
     let layout = PcmLayout {
         offset: start,
-        // All that is there, as players play it: some tools do not count to the end.
+        // Players play all samples that are there. Some tools declare fewer.
         frames: bytes.checked_div(frame_bytes).unwrap_or(0),
         channels: common.channels,
         bytes_per_sample: common.bytes_per_sample,

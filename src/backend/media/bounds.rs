@@ -263,7 +263,7 @@ fn of_many_tags_in_a_wav_or_an_aiff_one_is_read_and_no_more_than_its_chunk() {
         assert!(title.starts_with("Song 0 x"), "{title}");
         assert!(bytes_read < 2 * file.len() + FEW_READS, "{bytes_read} of {}", file.len());
 
-        // The first one says nothing, and those behind it are not asked.
+        // The first tag says nothing, and the tags behind it are not read.
         let silent = [tag("", 1000), tag("Not this one", 1000)].concat();
         assert_eq!(tags(&carrying(&silent)).title, None);
 

@@ -9,7 +9,7 @@ const CLIPPED_RUN: u32 = 3;
 /// The highest level of 8-bit samples is 127/128, and no other depth ends lower (−0.07 dBFS). Ceilings of −0.1 dBFS and less are
 /// an intention.
 const LOWEST_FULL_SCALE: f32 = 0.992;
-/// One and a half steps below full scale, in 16 and in 24 bit: the largest positive value is one step below 1.
+/// Levels that count as full scale, one and a half steps below 1 in 16 and in 24 bit. The largest positive value is one step below 1.
 const FULL_SCALE_16: f32 = 1.0 - 1.5 / 32_768.0;
 const FULL_SCALE_24: f32 = 1.0 - 1.5 / 8_388_608.0;
 const STEPS_16: f32 = 32_768.0;
@@ -24,11 +24,11 @@ pub(super) struct Clipping {
 struct Channel {
     above_zero: Side,
     below_zero: Side,
-    /// Whether the last sample may be part of a run: hardly any is, and all others cost nothing.
+    /// Whether the last sample may be part of a run. Few samples are, and all others cost nothing.
     is_close: bool,
 }
 
-/// What lies above zero, or below.
+/// The samples of a channel above zero, or those below.
 #[derive(Clone, Default)]
 struct Side {
     /// The highest amplitude so far.
@@ -134,10 +134,10 @@ mod tests {
             for (samples, expected) in [
                 (vec![0, top, top, 0, bottom, bottom, 0], 0),
                 (vec![0, top, top, top, 0, 1, bottom, bottom, bottom, bottom, 0], 7),
-                // Symmetrical, as some converters end.
+                // Some converters clip symmetrically.
                 (vec![top, top, top, 0, -top, -top, -top, -top, 0], 7),
                 (vec![0, 1, bottom, bottom, bottom, 0], 3),
-                // From one end to the other is no run.
+                // Samples that jump from one end to the other are no run.
                 (vec![top, bottom, top, bottom, top, bottom], 0),
             ] {
                 assert_eq!(clipped(&of_bits(bits, &samples)), expected, "{bits}: {samples:?}");

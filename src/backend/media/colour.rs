@@ -58,7 +58,7 @@ pub(super) fn of_png(colour: &PngColour) -> Option<ColorProfile> {
     if colour.is_srgb || (colour.gamma.is_none() && colour.chromaticities.is_none()) {
         return None;
     }
-    // Written by programs that mean sRGB.
+    // Programs that mean sRGB write these numbers.
     const SRGB_GAMMA: u32 = 45_455;
     const SRGB_CHROMATICITIES: [u32; 8] = [31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6_000];
     let gamma = colour.gamma.unwrap_or(SRGB_GAMMA);
@@ -132,7 +132,7 @@ pub(super) fn to_srgb(picture: Decoded, profile: Option<ColorProfile>, deadline:
     }
 }
 
-/// As browsers show inks of an unknown printer.
+/// Converts inks as browsers show those of an unknown printer.
 fn without_profile(inks: &[u8]) -> Vec<u8> {
     let mut light = Vec::with_capacity(inks.len() / 4 * 3);
     for ink in inks.as_chunks::<4>().0 {
@@ -168,7 +168,7 @@ impl Converter {
         }
     }
 
-    /// In place, so that a large picture is not held twice.
+    /// Converts in place, so that a large picture is not held twice.
     fn convert(&self, pixels: &mut [u8], channels: usize, deadline: &Deadline) -> Result<()> {
         let mut before = Vec::with_capacity(PIXELS_AT_ONCE * channels);
         for part in pixels.chunks_mut(PIXELS_AT_ONCE * channels) {
@@ -191,7 +191,7 @@ impl Converter {
     }
 
     fn run(&self, from: &[u8], to: &mut [u8]) {
-        // The lengths fit, which is all that it can complain of.
+        // The conversion fails only if the lengths do not fit, and they do.
         if let Err(error) = self.0.transform(from, to) {
             tracing::warn!(error = %error, "colours of a cover were not converted");
         }

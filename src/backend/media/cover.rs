@@ -44,7 +44,7 @@ fn facts(format: CoverFormat, size: (u32, u32), colour: CoverColour, bits: u8, h
     }
 }
 
-/// The limit is ours, and the picture may be fine. `kind` completes "it is …".
+/// Refuses a picture that may be fine, as the limit is ours. `kind` completes "it is …".
 pub(super) fn undecodable<T>(kind: &str) -> Result<T> {
     refused(
         422,

@@ -12,7 +12,7 @@ use super::{Deadline, MediaError, examine_cover};
 use crate::domain::media::{CoverColour, CoverFacts};
 
 const TILES: u32 = 4;
-/// What quantising, sampling and two scalings may move a tile's middle by.
+/// Levels by which quantising, sampling and two scalings may change a colour in the middle of a tile.
 const NEAR: i32 = 10;
 const PALETTE: [[u8; 3]; 7] =
     [[220, 40, 40], [40, 190, 60], [40, 60, 210], [230, 210, 60], [30, 30, 30], [235, 235, 235], [190, 70, 190]];
@@ -285,7 +285,7 @@ fn a_wide_gamut_is_converted_to_srgb() {
     }
 }
 
-/// In 8 and 16 bit, with and without transparency.
+/// Pictures of one colour, in 8 and 16 bit, with and without transparency.
 fn of_one_colour(colour: [u8; 3]) -> [DynamicImage; 4] {
     let picture = DynamicImage::from(RgbImage::from_pixel(640, 640, Rgb(colour)));
     [picture.to_rgba8().into(), picture.to_rgb16().into(), picture.to_rgba16().into(), picture]
@@ -382,7 +382,7 @@ fn a_broken_profile_does_not_refuse_a_cover() {
         let (_, picture) = examine(&drawn(&layout, luma_and_chroma)).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_shows(what, &picture, &palette_tiles());
     }
-    // What another byte of it says may be believed or not: the cover is taken.
+    // A profile with any one byte changed may be used or not. The cover is accepted either way.
     for at in (0..good.len()).step_by(7) {
         let layout = JpegLayout { segments: flipped(at), ..JpegLayout::interleaved(640, &[(1, 1)]) };
         examine(&jpeg_as(&layout, |_, _| [55; 4])).unwrap_or_else(|error| panic!("byte {at}: {error}"));

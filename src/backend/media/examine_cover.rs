@@ -29,7 +29,7 @@ use crate::domain::media::{CoverFacts, CoverFormat, MediaLimits, THUMBNAIL_EDGES
 /// The size was judged when the file arrived; limits may have become smaller since.
 const NO_LIMITS: MediaLimits = MediaLimits { max_audio_bytes: u64::MAX, max_cover_bytes: u64::MAX };
 const JPEG_QUALITY: u8 = 85;
-/// What decoding the largest kinds of covers takes. A progressive JPEG in CMYK may have 5000 px; all others the full size.
+/// Bytes that decoding the largest covers takes. A progressive JPEG in CMYK may have 5000 px; all others may have the full size.
 const DECODER_MAX_BYTES: u64 = 400 * 1000 * 1000;
 /// Beyond the picture itself: colour profiles, rows in flight.
 const DECODER_EXTRA_BYTES: u64 = 32 * 1024 * 1024;

@@ -9,7 +9,7 @@ use super::{
 const MAX_PROFILE_BYTES: u64 = 8 * 1024 * 1024;
 const MAX_EXIF_BYTES: usize = 64 * 1024;
 
-/// What stands in front of the first scan.
+/// The contents of a JPEG in front of its first scan.
 #[derive(Debug, Default)]
 pub(super) struct JpegLayout {
     pub(super) components: Vec<Component>,
@@ -18,7 +18,7 @@ pub(super) struct JpegLayout {
     first_scan: usize,
     has_jfif: bool,
     adobe_transform: Option<u8>,
-    /// As `image` takes it: without `Exif\0\0`.
+    /// The EXIF data as `image` takes it: without `Exif\0\0`.
     pub(super) exif: Option<Vec<u8>>,
     /// The colour profile's parts: number, count, place and length.
     profile_parts: Vec<(u8, u8, u64, u64)>,
@@ -34,7 +34,7 @@ pub(super) struct Component {
 /// How the decoded numbers of three or four components become colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Transform {
-    /// They are red, green and blue already.
+    /// The components are red, green and blue already.
     Rgb,
     YCbCr,
     Cmyk,
@@ -100,7 +100,7 @@ impl JpegLayout {
     /// The colour profile, put together from its parts in the order of their numbers.
     ///
     /// # Errors
-    /// What is wrong with the parts, for the log; I/O.
+    /// The inner error says what is wrong with the parts, for the log. The outer error is I/O.
     pub(super) fn profile(&self, source: &mut Source) -> Result<std::result::Result<Option<Vec<u8>>, &'static str>> {
         let mut parts = self.profile_parts.clone();
         parts.sort_unstable();
@@ -139,7 +139,8 @@ impl JpegLayout {
         is_usual && !is_rgb && (self.is_progressive || self.first_scan == self.components.len())
     }
 
-    /// What the other decoder holds of each pixel at its peak: its planes and the picture, and of a progressive one all coefficients.
+    /// Bytes that the other decoder holds for each pixel at its peak: its planes and the picture, and for a progressive one all
+    /// coefficients.
     pub(super) fn bytes_per_pixel(&self) -> u64 {
         self.components.len() as u64 * if self.is_progressive { 4 } else { 2 }
     }

@@ -1,5 +1,5 @@
-//! Whether the scans of a sequential JPEG have data for the whole picture. Decoders fill what is missing with gray, and what is broken with
-//! anything, without a complaint.
+//! Checks whether the scans of a sequential JPEG have data for the whole picture. Decoders fill missing parts with gray and broken parts
+//! with anything, without a complaint.
 
 use super::{
     Result, damaged, incomplete,
@@ -7,12 +7,13 @@ use super::{
     source::{Source, be16},
 };
 
-/// Of a file's bytes, so many are copied at once.
+/// Bytes of a file that are copied at once.
 const BUFFER_BYTES: usize = 16 * 1024;
 const END_OF_IMAGE: u8 = 0xD9;
 
-/// Walks through all scans without computing a pixel: each block is there, and each of its codes is in its table. The work grows with the
-/// bytes of the file: each block takes two bits at least. `false`: it cannot be told here, but perhaps by a decoder.
+/// Walks through all scans without computing a pixel, and checks that each block is there and each of its codes is in its table. Returns
+/// `false` if this check cannot tell; a decoder perhaps can. The work grows with the bytes of the file, as each block takes two bits at
+/// least.
 ///
 /// # Errors
 /// Refused as incomplete or damaged; I/O.
@@ -55,7 +56,7 @@ pub(super) fn are_whole(source: &mut Source, layout: &JpegLayout, (width_px, hei
                 let mut bits = Bits { source, offset, buffer: Vec::new(), at: 0, held: 0, count: 0, marker: None };
                 scan.check(&mut bits, &tables, restart_interval)?;
                 missing.retain(|id| scan.components.iter().all(|component| component.id != *id));
-                // What follows the last block up to the next marker is filling.
+                // Bytes between the last block and the next marker are filling.
                 offset = bits.next_segment()?;
             }
             _ => {}
@@ -108,7 +109,7 @@ impl Huffman {
 
 struct ScanComponent {
     id: u8,
-    /// In each unit.
+    /// Blocks in each unit.
     blocks: u64,
     dc: usize,
     ac: usize,
@@ -132,7 +133,7 @@ impl Scan {
             let (h, v) = frame.iter().find(|of| of.id == *id)?.sampling;
             let (h, v) = (u32::from(h), u32::from(v));
             let mut blocks = u64::from(h * v);
-            // Alone it comes block by block, without those that would only fill a unit.
+            // A component alone in its scan comes block by block, without the blocks that would only fill a unit.
             if count == 1 {
                 let across = (width * h).div_ceil(max_h).div_ceil(8);
                 units = u64::from(across) * u64::from((height * v).div_ceil(max_v).div_ceil(8));
@@ -189,7 +190,7 @@ enum Block {
 /// The bits between two markers.
 struct Bits<'a> {
     source: &'a mut Source,
-    /// Of the byte behind the buffer.
+    /// Offset of the byte behind the buffer.
     offset: u64,
     buffer: Vec<u8>,
     at: usize,
@@ -238,7 +239,7 @@ impl Bits<'_> {
         Ok(())
     }
 
-    /// `None`: the bits have ended, or hold no code of the table.
+    /// Reads a code. `None` if the bits have ended, or hold no code of the table.
     fn code(&mut self, table: &Huffman) -> Option<u8> {
         for length in 1..=16_u32.min(self.count) {
             let code = (self.held >> (self.count - length)) as u32 & ((1 << length) - 1);

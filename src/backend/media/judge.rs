@@ -17,7 +17,7 @@ use crate::domain::media::{
     cover_refusal, other_audio,
 };
 
-/// What tells kinds of files apart.
+/// Bytes at the start of a file that tell its kind.
 const START_BYTES: usize = 512;
 
 /// A cover that may be stored.

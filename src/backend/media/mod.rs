@@ -104,7 +104,7 @@ fn damaged<T>(what: &str) -> Result<T> {
     refused(422, format!("This file is damaged: {what}. Export it again and upload the new file."))
 }
 
-/// The limit is ours, and the file may be fine. `what` completes "We cannot decode this file: …".
+/// Refuses a file that may be fine, as the limit is ours. `what` completes "We cannot decode this file: …".
 fn undecodable<T>(what: &str) -> Result<T> {
     refused(
         422,

@@ -22,7 +22,7 @@ const APE_IS_HEADER: u32 = 1 << 29;
 const MARK_BYTES: usize = 16;
 const STEP_BYTES: usize = 32 * 1024;
 
-/// What lies behind the sound of a file.
+/// The kind of bytes behind the sound of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tail {
     /// Nothing, or tags, text (Lyrics3 is text) and padding.
@@ -114,7 +114,7 @@ fn text_at(source: &mut Source, offset: u64) -> Result<Text> {
     Ok(text)
 }
 
-/// In any encoding. Of 200 bytes of anything else, one is a control character.
+/// Whether text in any encoding may have this byte. Of 200 bytes of anything else, one is a control character.
 fn is_text(byte: u8) -> bool {
     matches!(byte, b'\0' | b'\t' | b'\n' | b'\x0C' | b'\r' | b'\x1A' | b' '..=b'~' | 0x80..)
 }

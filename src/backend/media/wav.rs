@@ -16,7 +16,7 @@ const MAX_CHUNKS: usize = 4096;
 const FORMAT_PCM: u16 = 0x0001;
 const FORMAT_FLOAT: u16 = 0x0003;
 const FORMAT_EXTENSIBLE: u16 = 0xFFFE;
-/// What follows the format tag in the sub-format GUID of WAVE_FORMAT_EXTENSIBLE (ksmedia.h).
+/// The bytes behind the format tag in the sub-format GUID of WAVE_FORMAT_EXTENSIBLE (ksmedia.h).
 const SUB_FORMAT_TAIL: [u8; 14] = [0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xAA, 0, 0x38, 0x9B, 0x71];
 
 struct Format {

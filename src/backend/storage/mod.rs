@@ -282,8 +282,8 @@ impl Storage {
         Ok(chunks.boxed())
     }
 
-    /// Where whoever has the address reads the object, for ten minutes; a browser saves it as `name`. `None`: this storage has no such
-    /// addresses.
+    /// An address that gives the object to anybody who has it, for ten minutes. A browser saves the object as `name`. `None` if this
+    /// storage has no such addresses.
     pub(super) async fn signed_url(&self, key: &str, name: Option<&str>) -> Result<Option<String>> {
         let key = Key::from(key);
         match &*self.kind {

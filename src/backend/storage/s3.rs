@@ -102,7 +102,7 @@ impl S3 {
         }
     }
 
-    /// Saved as `name`, or as the last part of its key.
+    /// An address that gives the object to anybody who has it, for `lives`. A browser saves it as `name`, or as the last part of its key.
     pub(super) async fn signed_url(&self, key: &Key, name: Option<&str>, lives: Duration) -> Result<String> {
         let disposition = name.map(|name| ("response-content-disposition", content_disposition(name)));
         let options = SignedUrlOptions::default().with_query(disposition);

@@ -210,7 +210,7 @@ async fn signed_addresses_need_nothing_else(place: Place) {
     assert_eq!(answer.status(), 206);
     assert_eq!(answer.headers()["content-type"], "audio/wav");
     assert_eq!(answer.bytes().await.unwrap(), &b"who"[..]);
-    // Saved under a name of ours, which may be anything.
+    // The object is saved under a name of ours, which may be anything.
     let named = place.storage.signed_url(&object.key, Some("größer + 7\" & 100 %.wav")).await.unwrap().unwrap();
     assert!(named.is_ascii() && !named.contains(['+', '"', ' ']), "{named}");
     let answer = client.get(&named).send().await.unwrap();

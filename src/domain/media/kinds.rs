@@ -110,7 +110,7 @@ fn in_a_container(start: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// What the first stream of an Ogg file is, told by its first packet (RFC 3533; each codec's mapping).
+/// The kind of an Ogg file by the first packet of its first stream (RFC 3533; each codec's mapping).
 fn in_ogg(mut page: &[u8]) -> &'static str {
     const CODECS: [(&[u8], &str); 9] = [
         (b"\x7FFLAC", "a FLAC in an Ogg container"),

@@ -29,8 +29,8 @@ pub const ACCEPT_AUDIO: &str = ".wav,.wave,.flac,.aif,.aiff,.aifc,.m4a,.mp4,.mov
 /// For the `accept` attribute of a file input: a hint to the file dialog, never a check.
 pub const ACCEPT_COVER: &str = ".jpg,.jpeg,.png,image/jpeg,image/png";
 
-/// Raised whenever the examination measures or shows anything else than before: files that an older one has examined are then examined
-/// again, in the background. 2: lengths are counted, edit lists followed, colours converted to sRGB.
+/// The version of the examination. It is raised whenever the examination measures or shows anything else than before: the worker then
+/// examines files of an older version again, in the background. 2: lengths are counted, edit lists followed, colours converted to sRGB.
 pub const EXAMINATION_VERSION: i32 = 2;
 
 /// Edges of the thumbnails made of every cover, in pixels. A smaller cover is never scaled up.

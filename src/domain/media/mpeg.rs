@@ -7,13 +7,13 @@ use super::format_duration;
 pub struct MpegFrame {
     pub sample_rate_hz: u32,
     pub channels: u16,
-    /// 1, 2 or 3.
+    /// Layer 1, 2 or 3.
     pub layer: u8,
-    /// For each channel: 1152 in MPEG-1, 576 in its successors at low rates.
+    /// Samples for each channel: 1152 in MPEG-1, 576 in its successors at low rates.
     pub samples: u64,
-    /// With the header. None in free format, which does not say.
+    /// Bytes of the frame with its header. None in free format, which does not say.
     pub bytes: Option<u64>,
-    /// The header, its checksum, and what a decoder must know before the sound.
+    /// Bytes of the header, its checksum, and what a decoder must know before the sound.
     pub head_bytes: u64,
 }
 

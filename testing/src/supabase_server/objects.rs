@@ -112,7 +112,7 @@ impl State {
             let asked =
                 head.uri.query().and_then(|query| query.split('&').find_map(|part| part.strip_prefix("download=")));
             if let Some(name) = asked {
-                // As the real one: the name is decoded and encoded again, quoted nowhere.
+                // Supabase decodes the name and encodes it again. It quotes the name nowhere.
                 let disposition = match name {
                     "" => "attachment".to_owned(),
                     name => format!("attachment; filename={name}; filename*=UTF-8''{name};"),

@@ -53,7 +53,7 @@ impl Found {
             loop {
                 // A browser gives a hundred at a time, and none once it has given all.
                 let entries = heard(|resolve, reject| {
-                    // Where it throws instead, nothing is heard of it: the answer is an error as well.
+                    // A call that throws calls nothing back, so it is answered with an error as well.
                     if reader.read_entries_with_callback_and_callback(resolve, reject).is_err() {
                         let _ = reject.call0(&wasm_bindgen::JsValue::NULL);
                     }

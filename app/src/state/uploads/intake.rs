@@ -159,7 +159,7 @@ async fn look(file: &File, kind: UploadKind, limits: &MediaLimits) -> Looked {
             Precheck::Passed => break,
             Precheck::Reads(range) => {
                 let offset = range.start;
-                // A file that cannot be read is told by the upload itself.
+                // The upload itself tells of a file that cannot be read.
                 let Some(bytes) = request::bytes(file, range).await else { break };
                 mark.add(&bytes);
                 known.add(offset, bytes);

@@ -1,7 +1,7 @@
 //! Uploads: they outlast a change of route, go on after trouble by themselves, and at most three send at once.
 //!
-//! [`machine`] decides, `send` does it in the browser; on the server there is never a task. Before that `intake` looks at what was
-//! brought, and refuses what the server would refuse.
+//! [`machine`] decides, and `send` acts in the browser; the server never has a task. Before that, `intake` looks at the files that were
+//! brought and refuses those that the server would refuse.
 
 mod files;
 #[cfg(feature = "hydrate")]
@@ -61,7 +61,7 @@ pub struct Task {
     pub fingerprint: String,
     /// Checksum of the file's beginning and end: tells it from another file of its name and length.
     pub mark: u64,
-    /// For a new track: what the file shares with those brought together with it.
+    /// The batch of a new track's file: all files that were brought together.
     of_batch: Option<OfBatch>,
     /// A `blob:` address of the file, for covers.
     pub preview: Option<String>,
@@ -240,8 +240,8 @@ impl Uploads {
         self.of_release(release.id).into_iter().filter(is_left_out).collect()
     }
 
-    /// Takes files for a track's audio, or those brought to the step of the cover or of the tracks: there each goes where it belongs. What
-    /// becomes of none of them, `notes` says. `release` is as the page shows it.
+    /// Takes files for a track's audio, or files that were brought to the step of the cover or of the tracks. There each file goes where it
+    /// belongs, and `notes` tells of files that go nowhere. `release` is as the page shows it.
     pub fn add(self, release: ReleaseView, target: UploadTarget, files: Files) {
         self.dismiss_notes();
         send::take(self, release, target, files);
@@ -309,8 +309,8 @@ impl Uploads {
         self.notes.set(Some((release, notes)).filter(|(_, notes)| !notes.is_empty()));
     }
 
-    /// A new file for a cover or a track takes the place of the old one. What is under way already goes on instead, and one that is refused
-    /// stops nothing.
+    /// A new file for a cover or a track takes the place of the old one. An upload of the same file that is under way goes on instead. A
+    /// file that is refused stops no upload.
     #[cfg(feature = "hydrate")]
     fn admit(self, new: Task) {
         let is_bad = untrack(|| new.is_bad());

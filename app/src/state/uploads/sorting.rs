@@ -1,4 +1,6 @@
-//! What becomes of files that are chosen or dropped together, and how that is said. Pure: the browser is in [`super::intake`].
+//! Sorts files that are chosen or dropped together: into tracks, a cover, and files that are left out. Words the sentences about them.
+//!
+//! This module is pure: [`super::intake`] talks to the browser.
 
 use vwaza::domain::{
     release::ReleaseView,
@@ -29,7 +31,7 @@ pub struct Named {
     pub name: String,
     /// The folder that was dropped, with those inside it: "Album/CD 1/". Empty for a file that was dropped or chosen itself.
     pub folder: String,
-    /// From the browser, which goes by the name. Often empty.
+    /// The type that the browser tells by the name. Often empty.
     pub content_type: String,
 }
 
@@ -38,7 +40,7 @@ pub enum Place {
     Track,
     Cover,
     LeftOut,
-    /// Left out without a word: a file that a system leaves in folders.
+    /// A file that a system leaves in folders. It is left out without a word.
     Ignored,
 }
 
@@ -74,7 +76,7 @@ impl Named {
         COVER_WORDS.iter().any(|word| name.contains(word))
     }
 
-    /// By folders, then by the numbers in their names.
+    /// The text by which files are ordered: by folders, then by the numbers in their names.
     fn path(&self) -> String {
         format!("{}{}", self.folder, self.name)
     }
@@ -87,15 +89,15 @@ pub fn in_order(files: &[Named]) -> Vec<usize> {
     order
 }
 
-/// Where each of `files` goes that were brought to the step of the cover or to that of the tracks. One picture at most becomes the cover; to
-/// the tracks it comes only where the release has no cover yet.
+/// The places of `files` that were brought to the step of the cover or of the tracks. At most one picture becomes the cover. In the step of
+/// the tracks it does so only if the release has no cover yet.
 pub fn places(files: &[Named], step: UploadKind, has_cover: bool) -> Vec<Place> {
     let seems: Vec<Seems> = files.iter().map(Named::seems).collect();
     let is_alone = files.len() == 1;
     let cover = (step == UploadKind::Cover || !has_cover).then(|| {
         let pictures = || (0..files.len()).filter(|at| seems[*at] == Seems::Picture);
         let by_name = pictures().find(|at| files[*at].is_called_like_a_cover());
-        // One file that is brought to the cover is meant as one, whatever its name is.
+        // A single file that is brought to the cover is meant as a cover, whatever its name is.
         by_name
             .or_else(|| pictures().next())
             .or((is_alone && step == UploadKind::Cover && files[0].folder.is_empty()).then_some(0))
@@ -119,7 +121,7 @@ pub fn for_one_track(files: &[Named]) -> Option<usize> {
     order.iter().find(|at| places[**at] == Place::Track).or(order.first()).copied()
 }
 
-/// The titles of those that become tracks, by the names of all that lie in one folder; empty for the others.
+/// The titles of the files that become tracks, by the names of all files in one folder; empty for the others.
 pub fn titles(files: &[Named], places: &[Place]) -> Vec<String> {
     let mut titles = vec![String::new(); files.len()];
     let mut tracks: Vec<usize> = (0..files.len()).filter(|at| places[*at] == Place::Track).collect();
@@ -141,14 +143,14 @@ pub fn number_of(release: &ReleaseView, name: &str, length: u64) -> Option<i32> 
     let is_same = |other: &str, bytes: i64| other == name && u64::try_from(bytes) == Ok(length);
     let holds = |track: &&vwaza::domain::track::TrackView| {
         let stored = track.audio.as_ref().is_some_and(|file| is_same(&file.file_name, file.size_bytes));
-        // One that is not here to its end goes on when it is dropped again.
+        // An upload that has not ended goes on when its file is dropped again.
         let pending = track.pending.as_ref().filter(|upload| upload.state == UploadState::Received);
         stored || pending.is_some_and(|upload| is_same(&upload.file_name, upload.length))
     };
     release.tracks.iter().find(holds).map(|track| track.number)
 }
 
-/// What is said of files that the release has already, each with the number of its track if it has one yet.
+/// The sentence about files that the release has already. Each file comes with the number of its track if it has one yet.
 pub fn already_here(files: &[(String, Option<i32>)]) -> Option<String> {
     let sentence = match files {
         [] => return None,
@@ -167,7 +169,7 @@ pub fn already_here(files: &[(String, Option<i32>)]) -> Option<String> {
     Some(sentence)
 }
 
-/// What is said of files that become neither track nor cover; `why` of the only one, if something is known of it.
+/// The sentence about files that become neither track nor cover. `why` is the reason for a single file, if it is known.
 pub fn left_out(names: &[String], why: Option<&str>) -> Option<String> {
     let quoted = |name: &String| format!("“{name}”");
     match (names, why) {
@@ -223,7 +225,7 @@ mod tests {
         }
         assert_eq!(placed(&["a.flac", "b.png"], UploadKind::Audio, false), [Track, Cover]);
         assert_eq!(placed(&["b.heic"], UploadKind::Audio, false), [Cover], "where it hears what it is");
-        // Nobody asked for another one.
+        // The release has a cover, and nobody asked for another one.
         assert_eq!(placed(&album, UploadKind::Audio, true), [Track, LeftOut, LeftOut, LeftOut, Ignored]);
         assert_eq!(placed(&["new.png"], UploadKind::Cover, true), [Cover]);
     }
@@ -234,7 +236,7 @@ mod tests {
         assert_eq!(placed(&folder, UploadKind::Audio, true), [LeftOut, LeftOut, LeftOut, Ignored, Ignored]);
         assert_eq!(placed(&["notes.txt"], UploadKind::Audio, true), [LeftOut]);
         assert_eq!(placed(&[".hidden"], UploadKind::Audio, true), [LeftOut]);
-        // What is refused by its name gets a row to say so.
+        // A file that is refused by its name gets a row that says so.
         assert_eq!(placed(&["a.ogg", "b.mkv", "Old Mac Song"], UploadKind::Audio, true), [Track; 3]);
     }
 

@@ -116,7 +116,7 @@ fn predict(samples: &mut [i64], coefficients: &[i64], shift: u32) {
 }
 
 impl Channels {
-    /// Whether this one is the difference of both, which takes a bit more.
+    /// Whether `channel` is the difference of both channels, which takes one bit more.
     fn is_side(self, channel: usize) -> bool {
         match self {
             Self::Independent(_) => false,
@@ -125,7 +125,7 @@ impl Channels {
         }
     }
 
-    /// Left and right.
+    /// The samples of the left and the right channel.
     fn restored(self, first: i64, second: i64) -> (i64, i64) {
         match self {
             Self::Independent(_) => (first, second),
@@ -140,14 +140,14 @@ impl Channels {
     }
 }
 
-/// Most significant bit first.
+/// Bits of bytes, the most significant bit first.
 struct Bits<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 impl Bits<'_> {
-    /// At most 33 bits.
+    /// Reads a number of at most 33 bits.
     fn unsigned(&mut self, count: u32) -> Result<u64, FrameFault> {
         let (first, skipped) = (self.at / 8, (self.at % 8) as u32);
         let needed = ((skipped + count).div_ceil(8)) as usize;

@@ -1,4 +1,4 @@
-//! One frame of a FLAC (RFC 9639, 9): its header, and where it ends.
+//! Reads the header of a FLAC's frame and finds the end of the frame (RFC 9639, 9).
 
 use symphonia::core::{checksum::Crc8Ccitt, io::Monitor};
 
@@ -11,13 +11,13 @@ const INFO_BYTES: usize = 34;
 /// The largest block that there can be; decoders refuse a frame with more samples than STREAMINFO says.
 const BLOCK_SIZES: [u8; 4] = [0, 16, 0xFF, 0xFF];
 
-/// What all frames of a file have in common.
+/// The properties that all frames of a file have in common.
 #[derive(Clone)]
 pub(super) struct Stream {
     pub(super) sample_rate_hz: u32,
     pub(super) channels: u16,
     pub(super) bit_depth: u16,
-    /// As STREAMINFO declares; None if the encoder did not know.
+    /// Samples for each channel, as STREAMINFO declares. None if the encoder did not know.
     pub(super) frames: Option<u64>,
     /// STREAMINFO as decoders get it.
     pub(super) info: [u8; INFO_BYTES],
@@ -25,11 +25,11 @@ pub(super) struct Stream {
     sync: u8,
     /// Frames are numbered from this number on: live streams do not begin at 0.
     first_number: u64,
-    /// In its first frame, and in all but the last one where frames of one size count themselves.
+    /// Samples in the first frame, and in all but the last one if frames of one size count themselves.
     first_samples: u64,
 }
 
-/// What a frame says of itself.
+/// A frame's header, compared with its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) number: u64,
@@ -60,11 +60,11 @@ pub(super) struct Codes {
     sync: u8,
     number: u64,
     pub(super) samples: u64,
-    /// None: as STREAMINFO says.
+    /// None if the rate is that of STREAMINFO.
     sample_rate_hz: Option<u32>,
     pub(super) channels: Channels,
     pub(super) bit_depth: Option<u16>,
-    /// With its checksum.
+    /// Length of the header with its checksum.
     pub(super) header_bytes: usize,
 }
 

@@ -1,4 +1,4 @@
-//! From frame to frame: a FLAC has no index and its frames no length, so a frame ends where the next one begins and the checksum
+//! Walks from frame to frame. A FLAC has no index and its frames no length, so a frame ends where the next one begins and the checksum
 //! agrees.
 
 use symphonia::core::{checksum::Crc16Ansi, io::Monitor};
@@ -107,11 +107,11 @@ impl<'a> Frames<'a> {
             let end = if is_all { rest.len() } else { rest.len().saturating_sub(MAX_HEADER_BYTES) };
             while let Some(sync) = rest.get(at..end).and_then(|bytes| memchr::memchr(0xFF, bytes)) {
                 at += sync;
-                // Whether it is the one that follows is asked afterwards.
+                // The caller checks whether this frame is the one that follows.
                 if self.stream.header(&rest[at..]).is_some() {
                     checksum.process_buf_bytes(&rest[checked..at]);
                     checked = at;
-                    // Over a whole frame with its checksum.
+                    // The checksum of a whole frame with its own checksum is 0.
                     if checksum.crc() == 0 {
                         return Ok(at);
                     }
@@ -136,7 +136,7 @@ impl<'a> Frames<'a> {
         }
     }
 
-    /// What lies behind the last frame: harmless, or sound that is damaged, missing, or somebody else's.
+    /// Refuses the file if the bytes behind its last frame are sound that is damaged or somebody else's, or if sound is missing.
     fn validate_tail(&mut self) -> Result<()> {
         let declared = self.stream.frames;
         let is_short = declared.is_some_and(|declared| self.samples < declared);

@@ -28,7 +28,7 @@ const MAX_CANDIDATES: usize = 64;
 /// Where the sound lies in the file, and what its frames have in common.
 pub(super) struct FlacLayout {
     stream: Stream,
-    /// Of the first frame.
+    /// Offset of the first frame.
     start: u64,
 }
 

@@ -33,7 +33,7 @@ fn with_total(flac: &[u8], total: u64) -> Vec<u8> {
     flac
 }
 
-/// As an encoder leaves it that cannot go back to the beginning.
+/// The file as an encoder leaves it that cannot go back to the beginning: without a length and an MD5.
 fn streamed(flac: &[u8]) -> Vec<u8> {
     let mut flac = with_total(flac, 0);
     flac[MD5_OFFSET..INFO_END].fill(0);
@@ -84,7 +84,7 @@ fn apev2(items: &[u8]) -> Vec<u8> {
     [end(true), items.to_vec(), end(false)].concat()
 }
 
-/// What tools append, by its name.
+/// Bytes that tools append to a file, each with its name.
 fn tails() -> Vec<(&'static str, Vec<u8>)> {
     // A binary item, in which there may be anything.
     let item =
@@ -139,7 +139,7 @@ fn tags_text_and_padding_behind_the_last_frame_change_nothing() {
         for (name, tail) in tails() {
             let file = [plain.as_slice(), &tail].concat();
             assert_eq!(facts(&file), expected, "{name}, {declared} length");
-            // A frame less, and the same behind it.
+            // The last frame is cut, and the tail is the same.
             let boundaries = boundaries(&plain);
             let cut = [&plain[..boundaries[boundaries.len() - 2] + 40], &tail].concat();
             let said = refusal(&cut);
@@ -155,7 +155,7 @@ fn something_else_behind_the_last_frame_needs_a_declared_length() {
     assert_eq!(facts(&[song(), noise.clone()].concat()), expected);
     let said = refusal(&[streamed(&song()), noise].concat());
     assert!(said.contains("at 0:02 there is something else"), "{said}");
-    // As much space as a download was given and never filled.
+    // A download reserved this space and never filled it.
     assert!(refusal(&[streamed(&song()), vec![0; 200_000]].concat()).contains("incomplete"));
 }
 
@@ -190,7 +190,7 @@ fn a_hole_between_frames_is_no_music() {
             let said = refusal(&[&plain[..from], &hole, &plain[to..]].concat());
             assert!(said.contains("damaged") && said.contains("at 0:0"), "{said}");
         }
-        // Twice the same frame.
+        // The same frame comes twice.
         assert!(refusal(&[&plain[..to], &plain[from..]].concat()).contains("damaged"));
     }
 }
@@ -271,7 +271,7 @@ fn the_side_channel_of_32_bits_has_33() {
         })
         .collect();
     for assignment in [8, 9, 10] {
-        // Its MD5 tells whether every sample is right.
+        // The MD5 of the file tells whether every sample is right.
         let flac = wide(&samples, assignment);
         let wide_facts = facts(&flac);
         assert_eq!((wide_facts.bit_depth, wide_facts.duration_ms), (Some(32), 226));

@@ -1,4 +1,4 @@
-//! What encoders say about the sound, in a frame of its own before the first one with sound.
+//! Reads the frame in which encoders describe the sound. It stands in front of the first frame with sound.
 
 use std::ops::Range;
 
@@ -17,7 +17,7 @@ const KNOWN_ENCODERS: [&[u8]; 3] = [b"LAME", b"Lavc", b"Lavf"];
 pub(super) struct Info {
     /// How many frames follow.
     pub(super) frames: Option<u64>,
-    /// How many bytes they and this frame have.
+    /// How many bytes this frame and those that follow have.
     pub(super) bytes: Option<u64>,
     /// Samples that the encoder added before and behind the sound.
     gaps: Option<(u64, u64)>,
@@ -48,7 +48,7 @@ impl Info {
         };
         let number = |at: usize| u64::from(be32(tag, at));
         let (frames, bytes) = (field(1, 4).map(number), field(2, 4).map(number));
-        // A table for seeking, and the quality.
+        // These fields are a table for seeking, and the quality.
         let (_, _) = (field(4, 100), field(8, 4));
         let gaps = tag.get(at..).filter(|encoder| KNOWN_ENCODERS.iter().any(|known| encoder.starts_with(known)));
         let gaps = gaps.and_then(|encoder| encoder.get(21..24)).map(|both| {
@@ -59,13 +59,13 @@ impl Info {
         Some(Self { frames, bytes, gaps })
     }
 
-    /// Fraunhofer's.
+    /// Reads the tag of Fraunhofer's encoders.
     fn vbri(tag: &[u8]) -> Option<Self> {
         let number = |at: usize| Some(u64::from(be32(tag, at)));
         tag.starts_with(b"VBRI").then(|| Self { frames: number(14), bytes: number(10), gaps: None })
     }
 
-    /// Which of the samples are heard that `frames` frames of `samples` each decode to.
+    /// The samples that are heard of those that `frames` frames of `samples` each decode to.
     pub(super) fn heard(&self, frames: u64, samples: u64) -> Range<u64> {
         let all = frames * samples;
         let Some((delay, padding)) = self.gaps else { return 0..all };
@@ -115,7 +115,7 @@ mod tests {
         for wrong in [None, Some(0), Some(9), Some(11)] {
             assert_eq!(info(wrong).heard(10, 1152), 1105..11_520);
         }
-        // Less padding than decoders are late by.
+        // The padding is less than decoders are late by.
         let short = Info { gaps: Some((0, 100)), ..info(Some(10)) };
         assert_eq!(short.heard(10, 1152), 529..11_520);
         let absurd = Info { gaps: Some((4095, 4095)), ..info(Some(1)) };

@@ -23,7 +23,7 @@ const FORGIVEN_FRAMES: u64 = 2;
 /// Where the sound lies in the file, and which part of it is heard.
 pub(super) struct FrameLayout {
     start: Walk,
-    /// Of all samples (for each channel) that the frames decode to, those that are not the encoder's delay and padding.
+    /// The samples (for each channel) that are heard: all that the frames decode to but the encoder's delay and padding.
     heard: Range<u64>,
 }
 
@@ -41,7 +41,7 @@ pub(super) fn header(source: &mut Source, id3_end: u64, tags: Tags) -> Result<Op
         );
     };
     let Some(first_frame) = source.bytes(offset..offset + first_bytes)? else { return incomplete() };
-    // Behind anything else, ffmpeg and Chromium play that frame, and what it says is not asked.
+    // ffmpeg and Chromium play that frame behind anything else, and do not read the tag in it.
     let info = if offset == id3_end { Info::in_frame(&first_frame, &first) } else { None };
     let start = if info.is_some() { offset + first_bytes } else { offset };
     let info = info.unwrap_or_default();
@@ -92,7 +92,7 @@ impl FrameLayout {
         let channels = usize::from(first.channels);
         let mut first_sample = 0;
         while let Some(place) = walk.next(&mut source)? {
-            // At most 1,441 bytes.
+            // A frame has 1,441 bytes at most.
             let Some(frame) = source.bytes(place)? else { return incomplete() };
             match decoder.decode(&frame, &mut samples).1 {
                 Ok(_) => {}

@@ -11,7 +11,7 @@ use crate::{
 };
 
 const FRAME_SAMPLES: u64 = 1152;
-/// Of [`song`]: 64 kbit/s at 44.1 kHz, without the byte that every other frame has more.
+/// Bytes of a frame of [`song`] (64 kbit/s at 44.1 kHz), without the padding byte that nearly all of them have.
 const FRAME_BYTES: usize = 208;
 
 /// Four seconds, mono, without any tag.
@@ -82,7 +82,7 @@ fn id3v2(content: usize) -> Vec<u8> {
     [b"ID3\x03\0\0\0\0".as_slice(), &[(content >> 7) as u8, content as u8 & 0x7F], &noise(content)].concat()
 }
 
-/// With a header and a footer, or with the footer only that version 1 has.
+/// An APE tag with a header and a footer, or with the footer only that version 1 has.
 fn ape(has_header: bool) -> Vec<u8> {
     let item = [10_u32.to_le_bytes().as_slice(), &[0; 4], b"Title\0", b"Night Bus!"].concat();
     let end = |flags: u32| {
@@ -288,7 +288,7 @@ fn a_download_that_broke_off_is_incomplete() {
         }
         assert_eq!(length(&song[..*at]), frame as u64 * FRAME_SAMPLES, "nobody knows");
     }
-    // Without a tag, too, if a frame is cut.
+    // A cut frame is noticed without a tag, too.
     for cut in boundaries[140] + 1..boundaries[142] {
         if cut != boundaries[141] {
             assert!(refusal(judged(&song[..cut])).contains("incomplete"), "{cut}");
@@ -319,7 +319,7 @@ fn what_the_encoder_added_is_not_heard() {
 #[test]
 fn a_count_behind_other_bytes_is_sound() {
     let counted = [info_frame(b"Info", 3, &[155, 0], Some((576, 1105))), song()].concat();
-    // As mp3wrap leaves it.
+    // mp3wrap leaves such files, with other bytes in front of the frame that counts.
     let file = [id3v2(450).as_slice(), &[0; 50], &counted].concat();
     assert_eq!(length(&file), 156 * FRAME_SAMPLES);
     assert_eq!(length(&[id3v2(450), counted].concat()), 155 * FRAME_SAMPLES - 1105 - 576);
@@ -327,7 +327,7 @@ fn a_count_behind_other_bytes_is_sound() {
 
 #[test]
 fn a_piece_of_a_longer_song_begins_with_silence() {
-    // Its frames lean on up to 511 bytes before them.
+    // The frames of this song use up to 511 bytes of the frames before them.
     let whole = case("mp3_ms_with_different_block_types.mp3");
     let boundaries = boundaries(&whole);
     for frame in 1..30 {

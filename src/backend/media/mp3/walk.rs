@@ -1,4 +1,4 @@
-//! From frame to frame: an MP3 has no index, so its frames are found one behind another. A minute of music is 2,300 of them.
+//! Walks from frame to frame. An MP3 has no index, so its frames are found one behind another. A minute of music has 2,300 of them.
 
 use std::ops::Range;
 
@@ -13,9 +13,9 @@ use crate::backend::media::{
 
 /// Some tools leave garbage or padding before the first frame.
 const SEARCH_BYTES: usize = 64 * 1024;
-/// More than [`FRAMES_IN_A_ROW`] frames of any kind.
+/// Bytes that are read ahead: more than [`FRAMES_IN_A_ROW`] frames of any kind have.
 const LOOKAHEAD_BYTES: usize = 16 * 1024;
-/// How much is asked for at a time of bytes that may end anywhere: many such steps are one read of the disk.
+/// Bytes that are asked for at a time where they may end anywhere. Many such steps are one read of the disk.
 const STEP_BYTES: usize = 1024;
 /// Frames in a row that make a file an MP3: two look alike by chance, four do not.
 const FRAMES_IN_A_ROW: usize = 4;
@@ -25,14 +25,14 @@ const MAX_LYRICS_BYTES: u64 = 1_000_000;
 /// A place between two frames, from which the next ones are found.
 #[derive(Clone)]
 pub(super) struct Walk {
-    /// All others are like it.
+    /// The first frame, which all others are like.
     first: Frame,
     offset: u64,
     /// Where an ID3v1 tag begins that ends the file, or the file ends.
     end: u64,
     /// Frames passed since the walk began.
     frames: u64,
-    /// How many there are, if a tag says so.
+    /// How many frames there are, if a tag says so.
     declared: Option<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! What a track's sample description (`stsd`) says of its codec.
+//! Reads the codec of a track from its sample description (`stsd`).
 
 use crate::{
     backend::media::{
@@ -21,7 +21,7 @@ mod stream_kind {
     pub(super) const PNG: u8 = 0x6D;
 }
 
-/// Of MPEG-4 audio (ISO 14496-3, table 1.17).
+/// Audio object type of AAC-LC in MPEG-4 audio (ISO 14496-3, table 1.17).
 const AAC_LC: u32 = 2;
 /// Announces spectral band replication behind the configuration of AAC-LC.
 const SYNC_EXTENSION: u32 = 0x2B7;
@@ -32,7 +32,7 @@ pub(super) struct Sound {
     pub(super) sample_rate_hz: u32,
     pub(super) channels: u16,
     pub(super) bit_depth: Option<u16>,
-    /// For the decoder.
+    /// The codec's configuration, for the decoder.
     pub(super) config: Vec<u8>,
 }
 
@@ -284,7 +284,7 @@ mod tests {
             let sound = sound(&entry(b"mp4a", 36, &esds_with(flags, options, 0x40, &[0x12, 0x10])));
             assert_eq!(sound.map(|sound| sound.sample_rate_hz).ok(), Some(44_100), "{flags:#x}");
         }
-        // The text is said to be longer than the descriptor.
+        // The descriptor claims a text that is longer than itself.
         let cut = esds_with(0x40, &[255], 0x40, &[0x12, 0x10]);
         assert!(sentence(&entry(b"mp4a", 36, &cut)).contains("damaged"));
     }

@@ -1,5 +1,5 @@
-//! The edit list (ISO 14496-12, 8.6.6): which parts of a track are heard, and in which order. What encoders put in front of the
-//! sound (AAC's priming) is cut off by it.
+//! The edit list (ISO 14496-12, 8.6.6) says which parts of a track are heard, and in which order. It cuts off the samples that encoders put
+//! in front of the sound (AAC's priming).
 
 use std::ops::Range;
 
@@ -11,23 +11,23 @@ use crate::backend::media::{
 
 /// Editors cut a song into some parts; each costs memory.
 pub(super) const MAX_EDITS: usize = 1000;
-/// As players have it: with more, the tag is wrong.
+/// Samples of priming. Players distrust a tag with as many or more.
 const MAX_PRIMING_SAMPLES: u64 = 16_384;
 const NORMAL_SPEED: u16 = 1;
-/// Said of an edit list with too many parts, or with too many that lead back.
+/// The refusal of an edit list with too many parts, or with too many that lead back.
 pub(super) const TOO_COMPLICATED: &str = "it says in too complicated a way which parts of it are played";
 
 /// An entry of `elst`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Edit {
-    /// In the time scale of the movie. 0 in a fragmented file: up to the end.
+    /// Duration in the time scale of the movie. 0 in a fragmented file means up to the end.
     duration: u64,
-    /// In the time scale of the track; None for an empty edit, which is silence.
+    /// Start in the time scale of the track. None for an empty edit, which is silence.
     media_time: Option<u64>,
     speed: u16,
 }
 
-/// What iTunes writes into the tag "iTunSMPB": samples for each channel.
+/// The numbers that iTunes writes into the tag "iTunSMPB": samples for each channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Gapless {
     priming: u64,
@@ -39,17 +39,17 @@ pub(super) struct Gapless {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::backend::media) enum Part {
     Silence(u64),
-    /// Counted from the first decoded sample. It may end behind the last one.
+    /// A range that is counted from the first decoded sample. It may end behind the last one.
     Sound(Range<u64>),
 }
 
-/// How long things are.
+/// The time scales of a file, and the length of its track.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
     pub(super) movie_timescale: u32,
     pub(super) track_timescale: u32,
     pub(super) sample_rate_hz: u32,
-    /// What all packets stand for, in samples; None in a fragmented file, which does not say in one place.
+    /// Samples (for each channel) of all packets together. None in a fragmented file, which does not say in one place.
     pub(super) samples: Option<u64>,
 }
 
@@ -76,7 +76,7 @@ pub(super) fn read(list: &[u8]) -> Result<Vec<Edit>> {
 }
 
 impl Gapless {
-    /// Out of a text like " 00000000 00000840 000001CA 00000000003F31F6 …".
+    /// Parses a text like " 00000000 00000840 000001CA 00000000003F31F6 …".
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut numbers = text.split_whitespace().skip(1).map(|number| u64::from_str_radix(number, 16).ok());
         let (priming, padding, sound) = (numbers.next()??, numbers.next()??, numbers.next()??);
@@ -91,7 +91,7 @@ impl Gapless {
     }
 }
 
-/// What players play of a track.
+/// The parts of a track that players play.
 ///
 /// # Errors
 /// Refused if nothing is played, or at another speed.
@@ -133,7 +133,7 @@ impl Times {
         Part::Sound(start..if is_to_the_end { self.samples.unwrap_or(u64::MAX) } else { end })
     }
 
-    /// In samples, rounded.
+    /// `duration` in samples, rounded.
     pub(super) fn scaled(&self, duration: u64, timescale: u32) -> u64 {
         let timescale = u128::from(timescale.max(1));
         let samples = (u128::from(duration) * u128::from(self.sample_rate_hz) + timescale / 2) / timescale;
@@ -205,9 +205,9 @@ mod tests {
                 vec![Sound(441..44_541), Silence(22_050), Sound(220_500..264_600)],
                 110_250,
             ),
-            // Back, and once more.
+            // The second part leads back.
             (vec![(1000, 44_100, 1), (1000, 0, 1)], vec![Sound(44_100..88_200), Sound(0..44_100)], 88_200),
-            // Longer than what there is.
+            // The part is longer than the sound.
             (vec![(99_000, 220_500, 1)], vec![Sound(220_500..4_586_400)], 220_500),
             // Nothing of the last millisecond is cut off.
             (vec![(9_976, 1_024, 1)], vec![Sound(1_024..441_000)], 439_976),
@@ -261,7 +261,7 @@ mod tests {
         assert_eq!(played(&[], whole), vec![Part::Sound(2112..531_312)]);
         assert_eq!(played(&[(12_000, 0, 1)], whole), vec![Part::Sound(2112..531_312)]);
         assert_eq!(played(&[(1_000, 0, 1)], whole), vec![Part::Sound(2112..46_212)]);
-        // Of a file that was cut since.
+        // The numbers of the tag do not make up the whole of a file that was cut later.
         assert_eq!(played(&[], 2 * whole), vec![Part::Sound(2112..u64::MAX)]);
         assert_eq!(played(&[(1000, 1024, 1)], whole), vec![Part::Sound(1024..45_124)]);
     }

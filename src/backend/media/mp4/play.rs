@@ -92,7 +92,7 @@ struct Decoded<'a> {
     source: Source,
     packets: Packets,
     decoder: Box<dyn AudioDecoder>,
-    /// Counted from the first sample of the first packet.
+    /// The packet's samples, counted from the first sample of the first packet.
     place: Range<u64>,
     samples: Vec<f32>,
 }
@@ -109,10 +109,10 @@ impl<'a> Decoded<'a> {
         Ok(Self { layout, source, packets: layout.packets.clone(), decoder, place: 0..0, samples: Vec::new() })
     }
 
-    /// False behind the last packet.
+    /// Decodes the next packet. Returns false behind the last one.
     fn next(&mut self) -> Result<bool> {
         let Some(place) = self.packets.next(&mut self.source)? else { return Ok(false) };
-        // At most a megabyte.
+        // A packet has a megabyte at most.
         let Some(data) = self.source.bytes(place)? else { return incomplete() };
         let Sound { sample_rate_hz, channels, .. } = self.layout.sound;
         let milliseconds = self.place.end.saturating_mul(1000) / u64::from(sample_rate_hz.max(1));
@@ -139,7 +139,7 @@ impl<'a> Decoded<'a> {
         self.samples.clear();
     }
 
-    /// What lies within `place`, interleaved.
+    /// The samples within `place`, interleaved.
     fn part(&self, place: &Range<u64>, channels: usize) -> &[f32] {
         let within =
             |sample: u64| (sample.clamp(self.place.start, self.place.end) - self.place.start) as usize * channels;

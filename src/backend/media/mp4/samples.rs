@@ -188,7 +188,7 @@ impl Packets {
             chunk: 0,
             packets_per_chunk: 0,
             next_group,
-            // Fragments say it elsewhere.
+            // Fragments declare their durations elsewhere.
             duration: (runs.is_empty() && duration > 0).then_some(duration),
             runs: runs.into(),
             next_run: 0,
@@ -207,7 +207,7 @@ impl Packets {
         Ok(packets)
     }
 
-    /// What all packets stand for, in the time scale of the track; None if only decoding can tell.
+    /// The duration of all packets together, in the time scale of the track. None if only decoding can tell.
     pub(super) fn duration(&self) -> Option<u64> {
         self.duration
     }

@@ -1,4 +1,4 @@
-//! What players play of an M4A, and what is told of it.
+//! Tests which parts of an M4A are heard, and what its facts say.
 
 use symphonia::core::{checksum::Md5, io::Monitor};
 use testing::fixtures::{self as made, case};
@@ -20,7 +20,7 @@ fn m4a(in_track: Vec<u8>) -> Vec<u8> {
     made::alac_with(SECONDS, RATE_HZ, 4096, |tables| tables.in_track = in_track)
 }
 
-/// What is told of a file before and after decoding, and its copy to listen to.
+/// The duration of a file before decoding, its facts after decoding, and its copy to listen to.
 fn examined(file: &[u8]) -> Result<(Option<i64>, AudioFacts, Option<Vec<u8>>)> {
     let folder = tempfile::tempdir().unwrap();
     let (path, copy) = (folder.path().join("upload"), folder.path().join("copy"));
@@ -59,13 +59,13 @@ fn facts_and_the_copy_follow_the_edit_list_sample_by_sample() {
         (vec![(30_000, 1_024), (30_001, 50_000)], vec![(Some(1_024), 30_000), (Some(50_000), 30_001)]),
         (vec![(10_000, -1), (5_000, 4_096)], vec![(None, 10_000), (Some(4_096), 5_000)]),
         (vec![(5_000, 7), (1, -1), (5_000, 5_007)], vec![(Some(7), 5_000), (None, 1), (Some(5_007), 5_000)]),
-        // Back, again, and over each other.
+        // Parts lead back, come twice, and overlap.
         (
             vec![(9_000, 60_000), (9_000, 100), (9_000, 100)],
             vec![(Some(60_000), 9_000), (Some(100), 9_000), (Some(100), 9_000)],
         ),
         (vec![(9_000, 100), (9_000, 8_000)], vec![(Some(100), 9_000), (Some(8_000), 9_000)]),
-        // Longer than what there is.
+        // The first part is longer than the sound.
         (vec![(1_000_000, 44_100)], vec![(Some(44_100), whole - 44_100)]),
         (vec![(1_000_000, 44_100), (100, 0)], vec![(Some(44_100), whole - 44_100), (Some(0), 100)]),
     ] {

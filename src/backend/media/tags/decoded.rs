@@ -19,7 +19,7 @@ use crate::{
     domain::{codes::Isrc, media::Tags},
 };
 
-/// One frame that holds text, as ID3v2.4 has it; `flags` are those of 2.4, `unsynchronised` is the flag of the whole tag.
+/// Reads a frame that holds text, as ID3v2.4 has it. `flags` are those of 2.4; `unsynchronised` is the flag of the whole tag.
 pub(super) fn id3_frame(id: &[u8; 4], flags: [u8; 2], unsynchronised: bool, content: &[u8]) -> Tags {
     let frame = [id.as_slice(), &synchsafe(content.len()), &flags, content].concat();
     let flag = if unsynchronised { 0x80 } else { 0 };
@@ -28,26 +28,26 @@ pub(super) fn id3_frame(id: &[u8; 4], flags: [u8; 2], unsynchronised: bool, cont
     read(FileType::Aiff, [b"FORM".as_slice(), &be32(chunk.len()), &chunk].concat())
 }
 
-/// The last 128 bytes of a file, which begin with "TAG".
+/// Reads an ID3v1 tag: the last 128 bytes of a file, which begin with "TAG".
 pub(super) fn id3v1(tag: &[u8]) -> Tags {
     read(FileType::Mpeg, [NO_SOUND, tag].concat())
 }
 
-/// Items of an APEv2 tag, each with its size, its flags and its key.
+/// Reads items of an APEv2 tag, each with its size, its flags and its key.
 pub(super) fn ape(items: &[u8], count: u32) -> Tags {
     let size = (items.len() as u32 + 32).to_le_bytes();
     let footer = [b"APETAGEX\xD0\x07\0\0".as_slice(), &size, &count.to_le_bytes(), &[0; 12]].concat();
     read(FileType::Mpeg, [NO_SOUND, items, &footer].concat())
 }
 
-/// Comments of FLAC, each with its length.
+/// Reads comments of a FLAC, each with its length.
 pub(super) fn vorbis(comments: &[u8], count: u32) -> Tags {
     let block = [[0; 4].as_slice(), &count.to_le_bytes(), comments].concat();
     let size = be32(block.len());
     read(FileType::Flac, [b"fLaC\0\0\0\x22".as_slice(), &[0; 34], b"\x84", &size[1..], &block].concat())
 }
 
-/// An item of an MP4's `ilst`: its kind, and the boxes in it.
+/// Reads an item of an MP4's `ilst`: its kind, and the boxes in it.
 pub(super) fn mp4(kind: &[u8], body: &[u8]) -> Tags {
     let wrapped = |kind: &[u8], body: &[u8]| [&be32(body.len() + 8), kind, body].concat();
     let list = wrapped(b"ilst", &wrapped(kind, body));
@@ -55,21 +55,21 @@ pub(super) fn mp4(kind: &[u8], body: &[u8]) -> Tags {
     read(FileType::Mp4, [wrapped(b"ftyp", b"M4A \0\0\0\0").as_slice(), &movie].concat())
 }
 
-/// Nothing that looks like a frame or a tag: an MP3 is searched for both.
+/// Bytes that do not look like a frame or a tag: `lofty` searches an MP3 for both.
 const NO_SOUND: &[u8] = &[b'x'; 64];
 
 fn be32(number: usize) -> [u8; 4] {
     (number as u32).to_be_bytes()
 }
 
-/// Seven bits in each byte.
+/// A number with seven bits in each byte.
 fn synchsafe(number: usize) -> [u8; 4] {
     [21, 14, 7, 0].map(|shift| (number >> shift & 0x7F) as u8)
 }
 
-/// What cannot be read says nothing.
+/// Reads the tags of `file`. A file that cannot be read has none.
 fn read(kind: FileType, file: Vec<u8>) -> Tags {
-    // For this thread, which may be a new one.
+    // The options count for this thread only, which may be a new one.
     apply_global_options(
         GlobalOptions::new().allocation_limit(MAX_ITEM_BYTES.max(file.len())).use_custom_resolvers(false),
     );
@@ -82,7 +82,7 @@ fn read(kind: FileType, file: Vec<u8>) -> Tags {
     tags
 }
 
-/// Of several values the first counts, of several codes the first that is one.
+/// A tag with several values counts as its first one; a code as the first that is valid.
 fn used(tag: &Tag) -> Tags {
     let values = |key: ItemKey| tag.get_strings(key).flat_map(|value| value.split('\0')).filter_map(clean);
     Tags {

@@ -14,10 +14,10 @@ use crate::{
 const HEADER_BYTES: u64 = 10;
 /// Tools stack a second tag before the first now and then.
 const MAX_STACKED_TAGS: usize = 4;
-/// Of a tag that is unsynchronised as a whole this much is read: where its frames begin shows only then.
+/// Bytes that are read at most of a tag that is unsynchronised as a whole. A frame is found only after all bytes before it are read.
 const UNSYNCHRONISED_READ_BYTES: usize = 1024 * 1024;
 
-/// Of a tag this many texts are read; one of each kind is what a tag has.
+/// Texts of a tag that are read at most. A usual tag has one of each kind.
 const MAX_TEXTS: usize = 32;
 
 /// The frames that we use, in the order of [`missing`], by their names in ID3v2.3 and 2.4, and in 2.2.
@@ -96,7 +96,7 @@ pub(in crate::backend::media) fn id3_in(source: &mut Source, range: Range<u64>) 
     Ok(tags)
 }
 
-/// What stands behind a tag's header.
+/// The content of a tag, behind its header.
 enum Body<'a> {
     File { source: &'a mut Source, start: u64, end: u64 },
     Memory(Vec<u8>),
@@ -193,8 +193,7 @@ impl Frame {
     }
 }
 
-/// UTF-16 has to say in which order its bytes stand, and to have an even number of them; `lofty` refuses what does not. Some tools write
-/// neither.
+/// Mends UTF-16 without a mark of its byte order or with an odd number of bytes. Some tools write such texts, and `lofty` refuses them.
 fn mend_utf16(content: &mut Vec<u8>, at: usize, is_stuffed: bool) {
     let Some((encoding, text)) = content.get(at..).and_then(<[u8]>::split_first) else { return };
     let (encoding, is_odd) = (*encoding, text.len() % 2 == 1);

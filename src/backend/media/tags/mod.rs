@@ -1,4 +1,4 @@
-//! What files say about themselves: a form is filled with it, nothing else depends on it. Whatever cannot be understood is left out.
+//! Reads the tags of files. A form is filled with them, and nothing else depends on them. Tags that cannot be understood are left out.
 //!
 //! Each kind of tag is found by its own module, with work and memory that do not grow with the pictures in it; `lofty` reads the texts.
 
@@ -20,9 +20,9 @@ use crate::domain::{media::Tags, text::shown};
 
 /// Tags hold pictures, and pictures are not this large.
 pub(super) const MAX_TAG_BYTES: u64 = 32 * 1024 * 1024;
-/// Of one text in a tag: longer ones are lyrics, notes or pictures.
+/// Bytes of a text that is kept, at most. Longer texts are lyrics, notes or pictures.
 const MAX_ITEM_BYTES: usize = 4096;
-/// Of all texts in a tag that are kept.
+/// Bytes of all texts of a tag that are kept at most.
 const MAX_ITEMS_BYTES: usize = 64 * 1024;
 const MAX_TEXT_CHARS: usize = 200;
 /// More than any disc or any box set has.
@@ -42,7 +42,7 @@ pub(super) fn fill(tags: &mut Tags, more: Tags) {
     tags.track_number = tags.track_number.or(more.track_number);
 }
 
-/// What `tags` does not know yet: title, artist, album, ISRC, track, disc.
+/// Whether `tags` lacks each of title, artist, album, ISRC, track and disc, in this order.
 fn missing(tags: &Tags) -> [bool; 6] {
     [
         tags.title.is_none(),
@@ -101,7 +101,7 @@ pub(super) fn vorbis_comment(source: &mut Source, block: Range<u64>) -> Result<T
         if length as usize <= MAX_ITEM_BYTES && kept.len() < MAX_ITEMS_BYTES && is_used(source.upto(comment.start, 12)?)
         {
             let text = source.bytes(comment)?.unwrap_or_default();
-            // For one text that is none, all others would be lost.
+            // `lofty` gives up all texts for one that is not UTF-8.
             let text = String::from_utf8_lossy(&text);
             kept.extend((text.len() as u32).to_le_bytes());
             kept.extend(text.bytes());

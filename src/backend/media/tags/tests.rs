@@ -1,4 +1,4 @@
-//! Every kind of tag as tools write it, and as they should not.
+//! Tests every kind of tag, as tools write it and as they should not.
 
 use std::io::Cursor;
 

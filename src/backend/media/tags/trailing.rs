@@ -24,7 +24,7 @@ const PADDING_BYTES: u64 = 4096;
 /// Tags behind one another, with padding in between.
 const MAX_TAGS: usize = 8;
 
-/// What the tags at the end of a file say: APE and ID3v2 before ID3v1, which holds 30 characters.
+/// Reads the tags at the end of a file. APE and ID3v2 go before ID3v1, which holds 30 characters.
 pub(in crate::backend::media) fn trailing(source: &mut Source) -> Result<Tags> {
     let (mut tags, mut short) = (Tags::default(), Tags::default());
     let mut end = source.length();
@@ -44,7 +44,7 @@ pub(in crate::backend::media) fn trailing(source: &mut Source) -> Result<Tags> {
 
 enum Found {
     Id3v1(Vec<u8>),
-    /// Where its items lie, and how many there are.
+    /// The place of the tag's items, and how many there are.
     Ape(Range<u64>, u32),
     Id3v2,
     /// Lyrics3 or padding.

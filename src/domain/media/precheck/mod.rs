@@ -20,14 +20,14 @@ const MAX_PIECES: usize = 256;
 /// Tags that stand before the sound of a file, one behind the other.
 const MAX_STACKED_TAGS: usize = 4;
 
-/// What is known of a file so far.
+/// The length of a file, and the parts of it that were read so far.
 #[derive(Clone, Debug)]
 pub struct PartialFile {
     length: u64,
     parts: Vec<(u64, Vec<u8>)>,
 }
 
-/// What the look came to.
+/// The result of a look at a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Precheck {
     /// Bytes that have to be read first. The file has them.
@@ -141,7 +141,7 @@ fn wav(file: &PartialFile) -> Look {
     const PCM: u16 = 1;
     const FLOAT: u16 = 3;
     const EXTENSIBLE: u16 = 0xFFFE;
-    /// What follows the format tag in the sub-format GUID of WAVE_FORMAT_EXTENSIBLE (ksmedia.h).
+    /// The bytes behind the format tag in the sub-format GUID of WAVE_FORMAT_EXTENSIBLE (ksmedia.h).
     const SUB_FORMAT_TAIL: [u8; 14] = [0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xAA, 0, 0x38, 0x9B, 0x71];
     let (mut format, mut data_bytes) = (None, None);
     let mut offset = 12;
@@ -243,7 +243,7 @@ fn cover(file: &PartialFile) -> Look {
     }
 }
 
-/// From marker to marker until the frame's header says how large the picture is.
+/// Walks from marker to marker until the frame's header says how large the picture is.
 fn jpeg(file: &PartialFile) -> Look {
     let mut offset = 2;
     for _ in 0..MAX_PIECES {

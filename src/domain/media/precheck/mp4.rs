@@ -85,7 +85,7 @@ fn read(file: &PartialFile, track: &Range<u64>) -> Look<Track> {
     Ok(Track { handler, is_enabled, has_others, entry })
 }
 
-/// What the first box `kind` in `place` holds.
+/// The place of the content of the first box `kind` in `place`.
 fn find(file: &PartialFile, place: &Range<u64>, kind: &[u8; 4]) -> Look<Option<Range<u64>>> {
     let mut offset = place.start;
     for _ in 0..MAX_PIECES {

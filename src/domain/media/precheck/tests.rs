@@ -1,4 +1,4 @@
-//! The browser's look beside the server's.
+//! Compares the browser's look at a file with the server's.
 
 use std::{
     fs::File,
@@ -70,7 +70,7 @@ fn wav_of(channels: u16, hz: u32, bits: u16, tag: u16) -> Vec<u8> {
     file
 }
 
-/// The same with something of `bytes` between its head and what counts.
+/// The WAV with a chunk of `bytes` bytes between its head and its other chunks.
 fn behind_a_chunk(wav: &[u8], bytes: u32) -> Vec<u8> {
     let chunk = [b"bext".as_slice(), &bytes.to_le_bytes(), &vec![7; bytes as usize]].concat();
     [&wav[..12], &chunk, &wav[12..]].concat()
@@ -200,7 +200,7 @@ fn what_is_too_long_says_so_in_its_header() {
         let mut header = header.to_vec();
         header[40..44].copy_from_slice(&bytes.to_le_bytes());
         let file = file_of(&header);
-        // Nothing is written: the file has a hole.
+        // The file has a hole, so that nothing is written.
         file.as_file().set_len(u64::from(bytes) + 44).expect("the disk knows holes");
         let (refusal, read) = looked(UploadKind::Audio, &file);
         assert_eq!(refusal, judged(UploadKind::Audio, &file));
@@ -244,7 +244,7 @@ fn a_file_that_ends_too_early_is_left_to_the_server() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// Whatever stands in a header: the browser never refuses what the server would take, reads little, and does not panic.
+    /// The browser never refuses a file that the server would take, reads little, and does not panic, whatever stands in a header.
     #[test]
     fn what_the_browser_refuses_the_server_refuses(
         kind in 0_usize..7,
