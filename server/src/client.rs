@@ -203,7 +203,7 @@ mod tests {
         for public in ["http://localhost:3000", "http://[::1]:3000"] {
             assert_eq!(counted(&peers(None, "::1", public), "::1", &[]), "exempt");
         }
-        // A proxy on the same machine, as in README: it is trusted, and nobody is exempt.
+        // A proxy on the same machine, as in docs/operating.md: it is trusted, and nobody is exempt.
         let behind_nginx = peers(None, "127.0.0.1", "https://music.example");
         assert_eq!(counted(&behind_nginx, "127.0.0.1", &[]), "127.0.0.1");
         assert_eq!(counted(&behind_nginx, "127.0.0.1", &[("x-forwarded-for", "203.0.113.9")]), "203.0.113.9");

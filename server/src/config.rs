@@ -1,4 +1,4 @@
-//! The only reader of the environment. README's table lists every variable.
+//! The only reader of the environment. docs/operating.md lists every variable.
 
 use std::{
     borrow::Cow,

@@ -71,7 +71,7 @@ const UPLOAD_LINES: usize = 16;
 /// Longer than any statement may take: a claim that was given up and happens all the same costs its job an attempt.
 const CLAIM_PATIENCE: Duration = Duration::from_secs(90);
 
-/// Connections to PostgreSQL that a process opens at most: of the pool, the queue, uploads and the health check. README says it to operators.
+/// Connections to PostgreSQL that a process opens at most: of the pool, the queue, uploads and the health check. docs/operating.md tells operators.
 pub fn database_connections(settings: &QueueSettings) -> usize {
     db::pool_connections(settings.concurrency) as usize + QUEUE_LINES + UPLOAD_LINES + 1
 }

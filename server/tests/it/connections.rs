@@ -23,7 +23,7 @@ async fn open_connections(sql: &PgPool) -> i64 {
 
 #[tokio::test]
 async fn a_process_opens_no_more_connections_than_it_says() {
-    // As README has it.
+    // As docs/operating.md has it.
     const CONCURRENCY: i64 = 4;
     let (at_most, pool) = (CONCURRENCY + 40, CONCURRENCY + 16);
     let mut app = spawn_app().await;

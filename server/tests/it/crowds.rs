@@ -24,7 +24,7 @@ use crate::support::{
 };
 
 const TRUSTING: (&str, &str) = ("VWAZA_TRUSTED_PROXIES", "127.0.0.1");
-/// As README has it.
+/// As docs/operating.md has it.
 const CONNECTIONS_PER_PEER: usize = 256;
 
 /// A connection from one of this machine's addresses that takes little at once.

@@ -176,7 +176,7 @@ async fn development_on_this_machine_is_not_limited_and_what_a_proxy_passes_on_i
     assert_eq!(admitted(&app.anyone().from("127.0.0.1"), 20).await, 5);
 }
 
-/// The proxy stands on the same machine, as README's nginx does.
+/// The proxy stands on the same machine, as the nginx of docs/operating.md does.
 #[tokio::test]
 async fn a_server_on_loopback_with_a_public_address_believes_the_proxy_beside_it() {
     let settings = [("VWAZA_PUBLIC_URL", "http://music.example"), ("VWAZA_LIMIT_API_PER_MINUTE", "5")];
