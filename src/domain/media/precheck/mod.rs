@@ -87,6 +87,9 @@ impl PartialFile {
 
     fn slice(&self, offset: u64, count: u64) -> Look<&[u8]> {
         let end = offset.checked_add(count).filter(|end| *end <= self.length).ok_or(Stop::LeftToServer)?;
+        if count == 0 {
+            return Ok(&[]);
+        }
         let known = self.parts.iter().find_map(|(start, bytes)| {
             let (from, to) = (offset.checked_sub(*start)?, end.checked_sub(*start)?);
             bytes.get(usize::try_from(from).ok()?..usize::try_from(to).ok()?)

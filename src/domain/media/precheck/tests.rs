@@ -109,6 +109,12 @@ fn mp3_at(version: u8, rate: u8) -> Vec<u8> {
 }
 
 #[test]
+fn of_an_empty_file_nothing_is_read() {
+    assert_eq!(looked(UploadKind::Audio, &file_of(&[])), (None, 0));
+    assert_eq!(looked(UploadKind::Cover, &file_of(&[])).1, 0);
+}
+
+#[test]
 fn what_breaks_a_rule_is_refused_in_the_servers_words() {
     let id3 = |file: &[u8]| [b"ID3\x04\0\0\0\0\x02\0".as_slice(), &[0; 256], file].concat();
     let words = |text: &str| text.as_bytes().repeat(100);
@@ -269,6 +275,13 @@ proptest! {
         if let (Some(words), _) = looked(kind, &file) {
             prop_assert!(judged(kind, &file).is_some(), "{words}");
         }
+    }
+
+    #[test]
+    fn a_file_may_end_where_its_next_part_would_begin(bytes in 0..200_000_u32) {
+        let size = [bytes >> 21, bytes >> 14, bytes >> 7, bytes].map(|seven_bits| (seven_bits & 0x7F) as u8);
+        let tag = [b"ID3\x04\0\0".as_slice(), &size, &vec![0; bytes as usize]].concat();
+        prop_assert_eq!(looked(UploadKind::Audio, &file_of(&tag)).0, None);
     }
 
     #[test]
