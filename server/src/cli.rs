@@ -303,23 +303,22 @@ async fn serve_from(
     let connections = descriptors::connections(descriptors, &config.queue);
     tracing::info!(descriptors, connections, "as many connections may be open at once");
     let places = Arc::new(Places::new(connections, config.connections_per_peer(), peers));
+    let terminated = terminated()?;
     tracing::info!(listen = %listener.local_addr()?, url = %config.public_url, "listening");
     let grace = config.shutdown / 2;
-    let ended = listen::serve(listener, router, places, terminated(), backend.shutdown(), grace).await;
+    let ended = listen::serve(listener, router, places, terminated, backend.shutdown(), grace).await;
     let deadline = ended + config.shutdown;
     backend.stop(deadline - for_database).await;
     Ok(deadline)
 }
 
-/// Ends on SIGTERM and SIGINT.
-async fn terminated() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("signals cannot be listened to; stop this process with SIGKILL");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+/// Ends on SIGTERM and SIGINT. From the call on, neither ends the process by itself.
+fn terminated() -> io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
