@@ -7,7 +7,7 @@ use super::{
     judge::{self, Samples},
     listening::ListeningCopy,
     meter::Meter,
-    shielded,
+    refused, shielded,
     source::Source,
     undecodable,
 };
@@ -56,6 +56,9 @@ pub fn examine_audio(path: &Path, copy: &Path, deadline: &Deadline) -> Result<(A
     if !is_verified && measured.is_implausible() {
         return undecodable("what it decodes to is louder than music can be");
     }
+    if let Some(times) = measured.times_full_scale() {
+        return beyond_full_scale(times);
+    }
     let facts = AudioFacts {
         container: header.container,
         codec: header.codec,
@@ -71,6 +74,17 @@ pub fn examine_audio(path: &Path, copy: &Path, deadline: &Deadline) -> Result<(A
         has_listening_copy,
     };
     Ok((facts, measured.peaks))
+}
+
+/// Refuses samples in floating point that were scaled as whole numbers.
+fn beyond_full_scale<T>(times: f32) -> Result<T> {
+    let times = if times < 1e6 { format!("{times:.0}") } else { "more than a million".to_owned() };
+    refused(
+        422,
+        format!(
+            "The samples of this file go up to {times} times full scale. Export it with full scale at 1.0 and upload the new file."
+        ),
+    )
 }
 
 fn stumbled<T>() -> Result<T> {

@@ -25,6 +25,7 @@ mod pcm;
 mod source;
 mod tags;
 mod tail;
+mod true_peak;
 mod wav;
 
 #[cfg(test)]

@@ -242,19 +242,45 @@ fn what_stores_mind_about_a_wav_is_noted() {
     assert_eq!(examine(&float).0.packaging, vec![PackagingNote::FloatingPoint]);
 }
 
-#[test]
-fn a_floating_point_wav_far_above_full_scale_is_a_fact() {
+/// A WAV of 32-bit floats, the same in both channels.
+fn float_wav(sample: impl Fn(usize) -> f32) -> Vec<u8> {
     let mut float = made::wav(SECONDS, RATE_HZ, 16, 1);
     float[20] = 3;
     float[32..36].copy_from_slice(&[8, 0, 32, 0]);
-    // A sine of 441 Hz at +20 dBFS in both channels.
     for (at, frame) in float[44..].chunks_exact_mut(8).enumerate() {
-        let sample = ((at as f32 / 100.0 * std::f32::consts::TAU).sin() * 10.0).to_le_bytes();
+        let sample = sample(at).to_le_bytes();
         frame.copy_from_slice(&[sample, sample].concat());
     }
-    let (facts, _) = examine(&float);
-    let (lufs, peak) = (facts.integrated_lufs.expect("it sounds"), facts.true_peak_dbtp.expect("it sounds"));
-    assert!((peak - 20.0).abs() < 0.3 && lufs > 15.0, "{lufs} LUFS, {peak} dBTP");
+    float
+}
+
+/// A sine of 441 Hz.
+fn sine(amplitude: f32) -> impl Fn(usize) -> f32 {
+    move |at| (at as f32 / 100.0 * std::f32::consts::TAU).sin() * amplitude
+}
+
+#[test]
+fn a_floating_point_wav_above_full_scale_is_a_fact() {
+    for (amplitude, dbtp) in [(10.0, 20.0), (15.9, 24.03)] {
+        let (facts, _) = examine(&float_wav(sine(amplitude)));
+        let (lufs, peak) = (facts.integrated_lufs.expect("it sounds"), facts.true_peak_dbtp.expect("it sounds"));
+        assert!((peak - dbtp).abs() < 0.1 && lufs > dbtp - 5.0, "{lufs} LUFS, {peak} dBTP");
+    }
+}
+
+#[test]
+fn floats_that_were_scaled_as_whole_numbers_are_refused() {
+    // Energy in both channels just above what the meter can count, though its peak is below +24 dBFS.
+    let square = |at: usize| if at % 4 < 2 { 15.8 } else { -15.8 };
+    for (file, times) in [
+        (float_wav(sine(16.2)), "16 times"),
+        (float_wav(sine(32_768.0)), "32768 times"),
+        (float_wav(sine(3e30)), "more than a million times"),
+        (float_wav(square), "16 times"),
+    ] {
+        let Refusal { status, message } = refusal(spool(&file).examined());
+        assert!(status == 422 && message.contains(times) && message.contains("full scale at 1.0"), "{message}");
+    }
 }
 
 #[test]
