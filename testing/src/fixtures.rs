@@ -17,7 +17,10 @@ pub use bad::{animated_png, damaged_in_the_middle, png_declaring, png_with_a_bom
 pub use cover::{cover_jpeg, cover_png, picture_png};
 use flacenc::{component::BitRepr, error::Verify};
 pub use jpeg::{JpegLayout, adobe_segment, exif_segment, icc_segments, jpeg_as, jpeg_segment, ycbcr};
-pub use mp4::{Tables, alac, alac_in_fragments, alac_with, edit_list, mp4_box, picture_track};
+pub use mp4::{
+    Fragment, Tables, alac, alac_in_fragments, alac_in_fragments_as, alac_packed, alac_with, edit_list, mp4_box,
+    picture_track,
+};
 use shine_rs::{Mp3EncoderConfig, mp3_encoder::encode_pcm_to_mp3};
 use song::Song;
 
@@ -112,6 +115,19 @@ fn chunk(id: &[u8; 4], body: &[u8], size: fn(u32) -> [u8; 4]) -> Vec<u8> {
 /// A stereo AIFF of 16 or 24 bit.
 pub fn aiff(seconds: f64, sample_rate_hz: u32, bits: u16, seed: u64) -> Vec<u8> {
     let song = Song::compose(seconds, sample_rate_hz, seed);
+    aiff_of(&song, sample_rate_hz, bits, None, &song.big_endian(bits))
+}
+
+/// A stereo AIFF-C of whole bytes for each sample. The samples are as its kind says: little-endian ("sowt", "42ni", "23ni") or big-endian
+/// whole numbers.
+pub fn aifc(kind: &[u8; 4], seconds: f64, sample_rate_hz: u32, bits: u16, seed: u64) -> Vec<u8> {
+    let song = Song::compose(seconds, sample_rate_hz, seed);
+    let is_little_endian = [b"sowt", b"42ni", b"23ni"].contains(&kind);
+    let samples = if is_little_endian { song.little_endian(bits) } else { song.big_endian(bits) };
+    aiff_of(&song, sample_rate_hz, bits, Some(kind), &samples)
+}
+
+fn aiff_of(song: &Song, sample_rate_hz: u32, bits: u16, kind: Option<&[u8; 4]>, samples: &[u8]) -> Vec<u8> {
     let mut common = 2_u16.to_be_bytes().to_vec();
     common.extend((song.frames.len() as u32).to_be_bytes());
     common.extend(bits.to_be_bytes());
@@ -119,9 +135,12 @@ pub fn aiff(seconds: f64, sample_rate_hz: u32, bits: u16, seed: u64) -> Vec<u8> 
     let shift = u64::from(sample_rate_hz).leading_zeros();
     common.extend((16_383 + 63 - shift as u16).to_be_bytes());
     common.extend((u64::from(sample_rate_hz) << shift).to_be_bytes());
-    let sound = [[0; 8].as_slice(), &song.big_endian(bits)].concat();
+    // A kind has a name, which may be empty.
+    common.extend(kind.into_iter().flat_map(|kind| [kind.as_slice(), &[0, 0]].concat()));
+    let form_type = if kind.is_some() { b"AIFC" } else { b"AIFF" };
+    let sound = [[0; 8].as_slice(), samples].concat();
     let form =
-        [b"AIFF".as_slice(), &chunk(b"COMM", &common, u32::to_be_bytes), &chunk(b"SSND", &sound, u32::to_be_bytes)];
+        [form_type.as_slice(), &chunk(b"COMM", &common, u32::to_be_bytes), &chunk(b"SSND", &sound, u32::to_be_bytes)];
     chunk(b"FORM", &form.concat(), u32::to_be_bytes)
 }
 

@@ -3,12 +3,13 @@
 use super::{
     Result, damaged, incomplete,
     judge::{AudioHeader, Samples},
+    lengths::{self, Numbers},
     pcm::PcmLayout,
     refused,
     source::{Source, be16, be32},
     tags,
 };
-use crate::domain::media::{AudioCodec, AudioContainer, PackagingNote, Tags};
+use crate::domain::media::{AudioCodec, AudioContainer, PackagingNote, Tags, other_codec_in_aiff};
 
 /// Far more than any editor writes; each costs a read.
 const MAX_CHUNKS: usize = 4096;
@@ -39,6 +40,10 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
                 common = Some(read_common(source.upto(body, size.min(64) as usize)?, compressed_form)?);
             }
             b"SSND" if sound.is_none() => {
+                // An offset and a size of blocks stand before the samples.
+                if lengths::is_unknown(source, body, size, Numbers { read: be32, no_sound: 8 })? {
+                    return lengths::unknown("AIFF");
+                }
                 if body + u64::from(size) > source.length() {
                     return incomplete();
                 }
@@ -69,8 +74,10 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
     let Some(common) = common else { return damaged("it does not say what its samples are") };
     let Some((start, bytes)) = sound else { return incomplete() };
     let frame_bytes = u64::from(common.bytes_per_sample) * u64::from(common.channels.max(1));
-    if u64::from(common.frames) * frame_bytes > bytes {
-        return incomplete();
+    let declared_bytes = u64::from(common.frames) * frame_bytes;
+    if declared_bytes > bytes {
+        let is_unknown = [declared_bytes, common.frames.into()].into_iter().any(lengths::is_stand_in);
+        return if is_unknown { lengths::unknown("AIFF") } else { incomplete() };
     }
     let layout = PcmLayout {
         offset: start,
@@ -102,9 +109,11 @@ fn read_common(chunk: &[u8], compressed_form: bool) -> Result<Common> {
     let kind = if compressed_form { chunk[18..22].to_ascii_lowercase() } else { b"none".to_vec() };
     let (float, big_endian) = match kind.as_slice() {
         b"none" | b"twos" | b"in24" | b"in32" => (false, true),
-        b"sowt" => (false, false),
+        b"sowt" | b"42ni" | b"23ni" => (false, false),
         b"fl32" | b"fl64" => (true, true),
-        _ => return refused(415, "This AIFF holds compressed audio. Export it as plain PCM with 16 or 24 bit."),
+        // Unsigned, and no rule takes 8 bit.
+        b"raw " if bit_depth <= 8 => (false, true),
+        kind => return refused(415, other_codec_in_aiff(kind)),
     };
     let bytes_per_sample = match (kind.as_slice(), bit_depth) {
         (b"fl32", _) => 4,

@@ -17,6 +17,7 @@ mod flac;
 mod jpeg;
 mod jpeg_scans;
 mod judge;
+mod lengths;
 mod listening;
 mod meter;
 mod mp3;

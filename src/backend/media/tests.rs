@@ -284,6 +284,131 @@ fn floats_that_were_scaled_as_whole_numbers_are_refused() {
 }
 
 #[test]
+fn a_length_that_stands_for_unknown_is_called_that() {
+    let with = |file: &[u8], changes: &[(usize, [u8; 4])]| {
+        let mut file = file.to_vec();
+        for (at, number) in changes {
+            file[*at..at + 4].copy_from_slice(number);
+        }
+        audio_refusal(&file)
+    };
+    let unknown = "does not say how long it is";
+    let wav = made::wav(SECONDS, RATE_HZ, 16, 1);
+    let bytes = wav.len() as u32;
+    for (declared, words) in [
+        // ffmpeg; mpg123 and an export that was interrupted; SoX, 16 and 24 bit.
+        (u32::MAX, unknown),
+        (0, unknown),
+        (0x7FFF_F000, unknown),
+        (0x7FFF_EFFC, unknown),
+        // The highest numbers, with and without the header.
+        (0x7FFF_FFFF, unknown),
+        (0x7FFF_FFFF - 36, unknown),
+        (0x8000_0000, unknown),
+        (0xFFFF_FFFE, unknown),
+        (u32::MAX - 44, unknown),
+        // The length of the file, and that in its header.
+        (bytes, unknown),
+        (bytes - 8, unknown),
+        // Any other one is a promise.
+        (bytes - 44 + 8, "incomplete"),
+        (bytes - 44 + 4096, "incomplete"),
+        (0x7000_0000, "incomplete"),
+        (3_000_000_000, "incomplete"),
+    ] {
+        let (status, message) = with(&wav, &[(40, declared.to_le_bytes())]);
+        assert!(status == 422 && message.contains(words), "{declared:#X}: {message}");
+    }
+
+    for file in [made::aiff(SECONDS, RATE_HZ, 16, 1), made::aifc(b"sowt", SECONDS, RATE_HZ, 16, 1)] {
+        let at = |name: &[u8]| file.windows(4).position(|bytes| bytes == name).expect("it has this chunk");
+        let (frames_at, sound_at) = (at(b"COMM") + 10, at(b"SSND") + 4);
+        let (bytes, sound, frames) = (file.len() as u32, be32(&file, sound_at), be32(&file, frames_at));
+        for (declared, counted, words) in [
+            // ffmpeg; an interrupted export; SoX, 16 and 24 bit.
+            (0, 0, unknown),
+            (8, 0, unknown),
+            (0x7F00_0008, 0x1FC0_0000, unknown),
+            (0x7F00_0004, 0x152A_AAAA, unknown),
+            (u32::MAX, 0, unknown),
+            (0x7FFF_FFFF, frames, unknown),
+            (0x8000_0000, frames, unknown),
+            (bytes, frames, unknown),
+            (bytes - 8, frames, unknown),
+            (sound, 0x1FC0_0000, unknown),
+            (sound, 0x7FFF_FFFF, unknown),
+            (sound, u32::MAX, unknown),
+            (sound + 4096, frames, "incomplete"),
+            (sound, frames + 1, "incomplete"),
+            (0x7000_0000, frames, "incomplete"),
+        ] {
+            let (status, message) =
+                with(&file, &[(sound_at, declared.to_be_bytes()), (frames_at, counted.to_be_bytes())]);
+            assert!(status == 422 && message.contains(words), "{declared:#X}, {counted:#X}: {message}");
+        }
+    }
+}
+
+#[test]
+fn a_file_without_sound_says_how_long_it_is() {
+    let wav = made::wav(0.0, RATE_HZ, 16, 1);
+    let aiff = made::aiff(0.0, RATE_HZ, 16, 1);
+    for (file, behind) in [(wav, b"LIST\x0C\0\0\0INFOand such"), (aiff, b"ANNO\0\0\0\x0CNot a sound.")] {
+        let (_, message) = audio_refusal(&[file.as_slice(), behind].concat());
+        assert!(message.contains("no sound"), "{message}");
+    }
+}
+
+#[test]
+fn every_kind_of_pcm_in_an_aiff_is_read() {
+    for (kind, bits) in [(b"NONE", 16), (b"twos", 16), (b"sowt", 16), (b"in24", 24), (b"42ni", 24), (b"NONE", 24)] {
+        let file = made::aifc(kind, SECONDS, RATE_HZ, bits, 1);
+        assert_eq!(examine(&file), examine(&made::aiff(SECONDS, RATE_HZ, bits, 1)), "{kind:?}");
+    }
+    let wide = examine(&made::aifc(b"in32", SECONDS, RATE_HZ, 32, 1));
+    assert_eq!(examine(&made::aifc(b"23ni", SECONDS, RATE_HZ, 32, 1)), wide);
+    assert_eq!(wide.0.true_peak_dbtp, examine(&made::aiff(SECONDS, RATE_HZ, 24, 1)).0.true_peak_dbtp);
+}
+
+#[test]
+fn other_kinds_in_an_aiff_are_called_by_their_name() {
+    for (kind, bits, words) in [
+        (b"ulaw", 16, "µ-law"),
+        (b"ALAW", 16, "A-law"),
+        (b"ima4", 16, "ADPCM"),
+        (b"MAC3", 8, "MACE"),
+        (b"ACE2", 8, "compressed audio"),
+        (b"raw ", 16, "unsigned samples"),
+        (b"lpcm", 16, "of a kind that we do not know"),
+    ] {
+        let (status, message) = audio_refusal(&made::aifc(kind, 0.2, RATE_HZ, bits, 1));
+        assert!(status == 415 && message.contains(words), "{kind:?}: {message}");
+    }
+    // Plain, but too short.
+    let (status, message) = audio_refusal(&made::aifc(b"raw ", 0.2, RATE_HZ, 8, 1));
+    assert!(status == 422 && message.contains("8 bit"), "{message}");
+}
+
+#[test]
+fn wavs_that_are_not_what_they_seem_are_called_by_their_name() {
+    let mut packed = made::wav(0.2, RATE_HZ, 24, 1);
+    packed[32] = 8;
+    let (status, message) = audio_refusal(&packed);
+    assert!(status == 422 && message.contains("We cannot decode") && message.contains("24 bits in 32"), "{message}");
+
+    let mut extensible = made::wav_as(WavFormat::Extensible, 0.2, RATE_HZ, 24, 1);
+    for (sub_format, words) in [
+        ([1, 0, 0, 0, 0x21, 0x07, 0xD3, 0x11, 0x86, 0x44, 0xC8, 0xC1, 0xCA, 0, 0, 0], "ambisonic"),
+        ([3, 0, 0, 0, 0x21, 0x07, 0xD3, 0x11, 0x86, 0x44, 0xC8, 0xC1, 0xCA, 0, 0, 0], "ambisonic"),
+        ([9; 16], "of a kind that we do not know"),
+    ] {
+        extensible[44..60].copy_from_slice(&sub_format);
+        let (status, message) = audio_refusal(&extensible);
+        assert!(status == 415 && message.contains(words), "{message}");
+    }
+}
+
+#[test]
 fn what_is_cut_off_is_called_incomplete() {
     let files = [
         made::wav(SECONDS, RATE_HZ, 16, 1),

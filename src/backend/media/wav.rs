@@ -3,10 +3,11 @@
 use super::{
     Result, damaged, incomplete,
     judge::{AudioHeader, Samples},
+    lengths::{self, Numbers},
     pcm::PcmLayout,
     refused,
     source::{Source, le16, le32},
-    tags,
+    tags, undecodable,
 };
 use crate::domain::media::{AudioCodec, AudioContainer, PackagingNote, Tags, other_codec_in_wav};
 
@@ -43,12 +44,8 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
         match id {
             b"fmt " if format.is_none() => format = Some(read_format(source.upto(body, size.min(64) as usize)?)?),
             b"data" if data.is_none() => {
-                if size == u32::MAX || (size == 0 && source.length() > body + 8) {
-                    return refused(
-                        422,
-                        "This WAV does not say how long it is, as if its export had been interrupted. Export it again and \
-                         upload the new file.",
-                    );
+                if lengths::is_unknown(source, body, size, Numbers { read: le32, no_sound: 0 })? {
+                    return lengths::unknown("WAV");
                 }
                 if body + u64::from(size) > source.length() {
                     return incomplete();
@@ -118,10 +115,15 @@ fn read_format(chunk: &[u8]) -> Result<Format> {
         (FORMAT_PCM | FORMAT_FLOAT, 32) | (FORMAT_PCM, 25..=31) => 4,
         (FORMAT_FLOAT, 64) => 8,
         (FORMAT_PCM | FORMAT_FLOAT, _) => return damaged("its header names an impossible sample size"),
-        _ => return refused(415, other_codec_in_wav(tag)),
+        _ => return refused(415, other_codec_in_wav(tag, chunk.get(24..40))),
     };
     let channels = le16(chunk, 2);
-    if le16(chunk, 12) != channels.saturating_mul(u16::from(bytes_per_sample)) {
+    let frame_bytes = le16(chunk, 12);
+    if bytes_per_sample == 3 && frame_bytes == channels.saturating_mul(4) {
+        // Cool Edit wrote floating point like this, others wrote whole numbers at either end of the 32 bits.
+        return undecodable("its samples have 24 bits in 32, which not every program reads alike");
+    }
+    if frame_bytes != channels.saturating_mul(u16::from(bytes_per_sample)) {
         return damaged("the numbers in its header contradict each other");
     }
     // Extensible files may fill 24-bit containers with, say, 20 valid bits.

@@ -1,14 +1,20 @@
 //! Kinds of files that people try and that deserve to be called by their name.
 
+use super::FlacFrame;
+
 pub const UNKNOWN_AUDIO: &str = "This is no audio file we know. Upload a WAV, FLAC, AIFF, ALAC, AAC (M4A) or MP3 file.";
 
 /// The kind of a file that begins with `start` (512 bytes of it, or all), if it is no audio that we take. Fewer bytes tell less exactly.
 pub fn other_audio(start: &[u8]) -> Option<&'static str> {
-    if begins_flac_frame(start) {
+    // One nearly looks like a frame of AAC.
+    if FlacFrame::parse(start).is_some() {
         return Some("a FLAC file without its header, as if its beginning had been cut off");
     }
     if is_adts(start) {
         return Some("a bare AAC stream (ADTS)");
+    }
+    if is_transport_stream(start) {
+        return Some("an MPEG transport stream (TS), as of a broadcast or a video");
     }
     if let Some(name) = in_a_container(start) {
         return Some(name);
@@ -137,8 +143,11 @@ fn in_ogg(mut page: &[u8]) -> &'static str {
     "an Ogg file"
 }
 
-/// The refusal of a WAV whose format tag is no PCM (RFC 2361, mmreg.h).
-pub fn other_codec_in_wav(format_tag: u16) -> String {
+/// The rest of the sub-formats of PCM in ambisonic B-format, behind the format tag (Dobson, "AMB").
+const AMBISONIC_TAIL: [u8; 14] = [0, 0, 0x21, 0x07, 0xD3, 0x11, 0x86, 0x44, 0xC8, 0xC1, 0xCA, 0, 0, 0];
+
+/// The refusal of a WAV whose format tag is no PCM (RFC 2361, mmreg.h). `sub_format` is the GUID of WAVE_FORMAT_EXTENSIBLE.
+pub fn other_codec_in_wav(format_tag: u16, sub_format: Option<&[u8]>) -> String {
     let holds = match format_tag {
         0x0002 | 0x0011 => "ADPCM",
         0x0006 | 0x0007 => "A-law or µ-law",
@@ -149,9 +158,33 @@ pub fn other_codec_in_wav(format_tag: u16) -> String {
         0x2000 => "Dolby Digital (AC-3)",
         0x2001 => "DTS",
         0xF1AC => "FLAC",
+        0xFFFE => match sub_format.and_then(<[u8]>::split_first_chunk) {
+            Some(([1 | 3, 0], tail)) if tail == AMBISONIC_TAIL => {
+                return "This WAV holds ambisonic sound (B-format). Export it in stereo, as plain PCM with 16 or 24 bit.".to_owned();
+            }
+            _ => "sound of a kind that we do not know",
+        },
         _ => "compressed audio",
     };
     format!("This WAV holds {holds}. Export it as plain PCM with 16 or 24 bit.")
+}
+
+/// The refusal of an AIFF-C whose kind, in lower case, is no PCM that we read.
+pub fn other_codec_in_aiff(kind: &[u8]) -> String {
+    let holds = match kind {
+        b"alaw" | b"ulaw" => "A-law or µ-law",
+        b"ima4" | b"adp4" | b"g722" | b"g726" | b"ms\0\x02" | b"ms\0\x11" => "ADPCM",
+        b"mac3" | b"mac6" => "MACE",
+        b"gsm " | b"agsm" => "GSM",
+        b"qdm2" | b"qdmc" => "QDesign Music",
+        b".mp3" | b"ms\0\x55" => "MP3",
+        b"mp4a" | b"aac " => "AAC",
+        b"alac" => "ALAC",
+        b"ace2" | b"ace8" | b"qclp" | b"dwvw" | b"sdx2" | b"cbd2" | b"rt24" | b"rt29" => "compressed audio",
+        b"raw " => "unsigned samples",
+        _ => "sound of a kind that we do not know",
+    };
+    format!("This AIFF holds {holds}. Export it as plain PCM with 16 or 24 bit.")
 }
 
 fn contains(bytes: &[u8], word: &[u8]) -> bool {
@@ -163,29 +196,12 @@ fn is_adts(start: &[u8]) -> bool {
     matches!(start, [0xFF, second, ..] if second & 0xF6 == 0xF0)
 }
 
-/// A frame of FLAC (RFC 9639, 9.1), which nearly looks like one of AAC: the checksum of its header tells.
-fn begins_flac_frame(start: &[u8]) -> bool {
-    let &[0xFF, 0xF8 | 0xF9, sizes, _, number, ..] = start else { return false };
-    let number_bytes = match number.leading_ones() as usize {
-        0 => 1,
-        ones @ 2..=7 => ones,
-        _ => return false,
-    };
-    let block_bytes = match sizes >> 4 {
-        6 => 1,
-        7 => 2,
-        _ => 0,
-    };
-    let rate_bytes = match sizes & 0x0F {
-        12 => 1,
-        13 | 14 => 2,
-        _ => 0,
-    };
-    let end = 4 + number_bytes + block_bytes + rate_bytes;
-    let Some((header, [checksum, ..])) = start.split_at_checked(end) else { return false };
-    // Polynomial x⁸ + x² + x + 1.
-    let shift = |crc: u8| if crc & 0x80 == 0 { crc << 1 } else { crc << 1 ^ 0x07 };
-    header.iter().fold(0, |crc, byte| (0..8).fold(crc ^ byte, |crc, _| shift(crc))) == *checksum
+/// The packets of an MPEG transport stream: 188 bytes each, or 192 with a time in front of each.
+fn is_transport_stream(start: &[u8]) -> bool {
+    const SYNC: u8 = 0x47;
+    let has_packets =
+        |first: usize, bytes: usize| (0..3).all(|packet| start.get(first + packet * bytes) == Some(&SYNC));
+    has_packets(0, 188) || has_packets(4, 192)
 }
 
 /// The kind of a file that begins with `start` (512 bytes of it, or all) and is neither JPEG nor PNG.
@@ -196,6 +212,9 @@ pub fn other_picture(start: &[u8]) -> &'static str {
         [b'G', b'I', b'F', b'8', ..] => "a GIF",
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "a WebP picture",
         [b'B', b'M', ..] => "a BMP picture",
+        [0, 0, 0, 12, b'j', b'P', b' ', b' ', ..] | [0xFF, 0x4F, 0xFF, 0x51, ..] => "a JPEG 2000 picture",
+        [0, 0, 0, 12, b'J', b'X', b'L', b' ', ..] | [0xFF, 0x0A, ..] => "a JPEG XL picture",
+        [b'I', b'I', 0xBC, ..] => "a JPEG XR picture",
         [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => "a TIFF picture",
         [b'8', b'B', b'P', b'S', ..] => "a Photoshop file",
         [_, _, _, _, b'f', b't', b'y', b'p', ..] => "a HEIC or AVIF picture, or a video",
@@ -246,6 +265,8 @@ mod tests {
             (b"\xFF\xF8\xC9\x18\0\xC2".to_vec(), "FLAC file without its header"),
             (b"\x00\x05\x16\x07\x00\x02\x00\x00".to_vec(), "macOS"),
             (b"\xEF\xBB\xBF<!DOCTYPE html>".to_vec(), "web page"),
+            ([b"\x47\x40\0\x10".as_slice(), &[0; 184]].concat().repeat(3)[..512].to_vec(), "transport stream"),
+            ([b"\0\0\0\0\x47\x40\0\x10".as_slice(), &[0; 184]].concat().repeat(3)[..512].to_vec(), "transport stream"),
         ] {
             let said = other_audio(&start).unwrap_or_default();
             assert!(said.contains(name), "{name}: {said}");
@@ -256,10 +277,28 @@ mod tests {
             b"FORM\0\0\0\0AIFF",
             b"\0\0\0\x1CftypM4A ",
             b"\xFF\xFB\x90\x64",
+            b"GGGG".repeat(20).as_slice(),
             b"",
             b"\xFF",
         ] {
             assert_eq!(other_audio(ours), None, "{ours:?}");
+        }
+    }
+
+    #[test]
+    fn pictures_are_called_by_their_names() {
+        for (start, name) in [
+            (b"\0\0\0\x0CjP  \r\n\x87\n".as_slice(), "JPEG 2000"),
+            (b"\xFF\x4F\xFF\x51\0\x2F", "JPEG 2000"),
+            (b"\0\0\0\x0CJXL \r\n\x87\n", "JPEG XL"),
+            (b"\xFF\x0A\xFA\x1F", "JPEG XL"),
+            (b"II\xBC\x01", "JPEG XR"),
+            (b"II*\0", "TIFF"),
+            (b"\0\0\0\x18ftypheic", "HEIC"),
+            (b"abc", "no JPEG or PNG"),
+        ] {
+            let said = other_picture(start);
+            assert!(said.contains(name), "{name}: {said}");
         }
     }
 }

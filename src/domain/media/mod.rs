@@ -1,6 +1,7 @@
 //! What audio and covers are: the kinds we take, what is measured in them, and how that is said. The same on both sides of the
 //! wire, so that a page states a limit exactly as the server enforces it.
 
+mod flac;
 mod kinds;
 mod mpeg;
 mod precheck;
@@ -10,7 +11,8 @@ mod words;
 
 use serde::{Deserialize, Serialize};
 
-pub use kinds::{UNKNOWN_AUDIO, other_audio, other_codec_in_wav, other_picture};
+pub use flac::{FlacChannels, FlacFrame};
+pub use kinds::{UNKNOWN_AUDIO, other_audio, other_codec_in_aiff, other_codec_in_wav, other_picture};
 pub use mpeg::MpegFrame;
 pub use precheck::{PartialFile, Precheck, precheck};
 pub use rules::{

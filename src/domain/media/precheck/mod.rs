@@ -8,7 +8,9 @@ mod mp4;
 
 use std::ops::Range;
 
-use super::{UNKNOWN_AUDIO, audio_refusal, cover_refusal, other_audio, other_codec_in_wav, other_picture};
+use super::{
+    UNKNOWN_AUDIO, audio_refusal, cover_refusal, other_audio, other_codec_in_aiff, other_codec_in_wav, other_picture,
+};
 use crate::domain::upload::UploadKind;
 
 /// Bytes that are asked for at once. Headers lie close together.
@@ -162,7 +164,7 @@ fn wav(file: &PartialFile) -> Look {
                     _ => tag,
                 };
                 if tag != PCM && tag != FLOAT {
-                    return refused(other_codec_in_wav(tag));
+                    return refused(other_codec_in_wav(tag, chunk.get(24..40)));
                 }
                 let bytes = match (tag, bits) {
                     (PCM, 1..=32) => bits.div_ceil(8),
@@ -177,8 +179,10 @@ fn wav(file: &PartialFile) -> Look {
                 rules(channels, hz, Some(bits_heard), None)?;
                 format = Some((channels, hz, u64::from(bytes) * u64::from(channels)));
             }
-            // An interrupted export leaves one of these sizes; the server says so.
-            b"data" if size == u32::MAX || size == 0 && file.length > body + 8 => return Err(Stop::LeftToServer),
+            // The file is incomplete, or its export was interrupted; the server says so.
+            b"data" if body + u64::from(size) > file.length || size == 0 && file.length > body + 8 => {
+                return Err(Stop::LeftToServer);
+            }
             b"data" if data_bytes.is_none() => data_bytes = Some(u64::from(size)),
             _ => {}
         }
@@ -204,16 +208,23 @@ fn aiff(file: &PartialFile, has_kind: bool) -> Look {
                 _ => b"none".to_vec(),
             };
             let bits = match kind.as_slice() {
-                b"none" | b"twos" | b"sowt" | b"in24" | b"in32" if (1..=32).contains(&bits) => Some(bits),
-                b"none" | b"twos" | b"sowt" | b"in24" | b"in32" => return Err(Stop::LeftToServer),
-                b"fl32" | b"fl64" => None,
-                _ => return refused("This AIFF holds compressed audio. Export it as plain PCM with 16 or 24 bit."),
+                b"none" | b"twos" | b"sowt" | b"in24" | b"in32" | b"42ni" | b"23ni" => bits,
+                b"raw " if bits <= 8 => bits,
+                b"fl32" => 32,
+                b"fl64" => 64,
+                kind => return refused(other_codec_in_aiff(kind)),
             };
+            if !matches!(bits, 1..=32 | 64) {
+                return Err(Stop::LeftToServer);
+            }
+            // Some tools count none, and some more than there are. The server counts what is there.
+            let frames = u64::from(frames);
+            let is_there = frames * u64::from(channels) * u64::from(bits.div_ceil(8)) <= file.length;
             // The rate is an 80-bit float: whole numbers of Hz have their point behind the mantissa's bits.
             let exponent = i32::from(be16(chunk, 8)?) - 16_383;
             let Ok(shift @ 32..=63) = u32::try_from(63 - exponent) else { return Err(Stop::LeftToServer) };
             let hz = be32(chunk, 10)? >> (shift - 32);
-            return rules(channels, hz, bits, Some(u64::from(frames)));
+            return rules(channels, hz, Some(bits), (frames > 0 && is_there).then_some(frames));
         }
         offset = body + u64::from(size) + u64::from(size % 2);
     }

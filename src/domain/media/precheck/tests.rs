@@ -139,6 +139,16 @@ fn what_breaks_a_rule_is_refused_in_the_servers_words() {
             file
         }),
         ("AIFF at 32 kHz", made::aiff(0.1, 32_000, 16, 1)),
+        ("ambisonic WAV", {
+            let mut file = made::wav_as(WavFormat::Extensible, 0.1, 44_100, 24, 1);
+            let guid = [1, 0, 0, 0, 0x21, 0x07, 0xD3, 0x11, 0x86, 0x44, 0xC8, 0xC1, 0xCA, 0, 0, 0];
+            file[44..60].copy_from_slice(&guid);
+            file
+        }),
+        ("A-law in AIFF", made::aifc(b"alaw", 0.1, 44_100, 16, 1)),
+        ("unsigned AIFF", made::aifc(b"raw ", 0.1, 44_100, 16, 1)),
+        ("unsigned AIFF of 8 bit", made::aifc(b"raw ", 0.1, 44_100, 8, 1)),
+        ("AIFF of a new kind", made::aifc(b"lpcm", 0.1, 44_100, 16, 1)),
         ("AIFF with 12 bit", {
             let mut file = made::aiff(0.1, 44_100, 16, 1);
             file[27] = 12;
@@ -224,6 +234,14 @@ fn whatever_the_server_takes_passes() {
         wav_of(2, 44_100, 32, 3),
         behind_a_chunk(&made::wav(0.5, 44_100, 16, 1), 200_001),
         made::aiff(0.5, 96_000, 24, 1),
+        made::aifc(b"sowt", 0.5, 44_100, 16, 1),
+        made::aifc(b"42ni", 0.5, 44_100, 24, 1),
+        {
+            // Counts no frames, though they are there.
+            let mut file = made::aiff(0.5, 44_100, 16, 1);
+            file[22..26].fill(0);
+            file
+        },
         made::flac(0.5, 48_000, 24, 1, "x"),
         made::mp3(0.5, 44_100, 1, "x"),
         made::alac(0.5, 44_100, 1, "x"),
@@ -243,6 +261,22 @@ fn a_file_that_ends_too_early_is_left_to_the_server() {
     for file in files.into_iter().chain([made::mp3(0.1, 44_100, 1, "x"), made::alac(0.1, 44_100, 1, "x")]) {
         for end in 16..file.len().min(300) {
             assert_eq!(looked(UploadKind::Audio, &file_of(&file[..end])).0, None, "{end} bytes of {:?}", &file[..8]);
+        }
+    }
+}
+
+#[test]
+fn a_length_that_stands_for_unknown_is_left_to_the_server() {
+    let numbers = [0, 8, 0x1FC0_0000, 0x7F00_0008, 0x7FFF_F000, 0x7FFF_FFFF, 0x8000_0000, u32::MAX];
+    for number in numbers {
+        let mut wav = wav_of(1, 44_100, 16, 1);
+        wav[40..44].copy_from_slice(&number.to_le_bytes());
+        let mut frames = made::aiff(0.1, 44_100, 16, 1);
+        frames[22..26].copy_from_slice(&number.to_be_bytes());
+        let mut sound = made::aiff(0.1, 44_100, 16, 1);
+        sound[42..46].copy_from_slice(&number.to_be_bytes());
+        for file in [wav, frames, sound] {
+            assert_eq!(looked(UploadKind::Audio, &file_of(&file)).0, None, "{number:#X} in {:?}", &file[..4]);
         }
     }
 }

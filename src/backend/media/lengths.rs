@@ -1,0 +1,62 @@
+//! Lengths in the headers of WAV and AIFF that are no lengths. A program that writes to a pipe cannot come back to its header, so it puts
+//! a number there that stands for "unknown". Players then play up to the end of the file; whether all of the sound is there, nobody can tell.
+
+use std::ops::RangeInclusive;
+
+use super::{Result, refused, source::Source};
+
+/// Lengths that stand for "unknown". Programs count headers in or out, and round down to a whole frame.
+const STAND_INS: [RangeInclusive<u64>; 3] = [
+    // SoX, in AIFF.
+    0x7EFF_FFC0..=0x7F00_0040,
+    // SoX and libsndfile, in WAV: the highest signed number and what its last page leaves.
+    0x7FFF_EFC0..=0x8000_0040,
+    // ffmpeg and most others.
+    0xFFFF_F000..=0xFFFF_FFFF,
+];
+
+/// How a format writes its numbers, and the length of its chunk of sound without any sound.
+#[derive(Clone, Copy)]
+pub(super) struct Numbers {
+    pub(super) read: fn(&[u8], usize) -> u32,
+    pub(super) no_sound: u32,
+}
+
+/// Whether the length of the chunk of sound at `body` stands for "unknown".
+pub(super) fn is_unknown(source: &mut Source, body: u64, length: u32, numbers: Numbers) -> Result<bool> {
+    let (file_bytes, end) = (source.length(), body + u64::from(length));
+    if length == u32::MAX {
+        return Ok(true);
+    }
+    if length <= numbers.no_sound {
+        let behind = body + u64::from(numbers.no_sound);
+        return Ok(file_bytes > behind + 8 && !is_chunk(source, behind, numbers)?);
+    }
+    // The length of the file, or that in the header of the file.
+    let is_of_file = [file_bytes, file_bytes.saturating_sub(8)].contains(&u64::from(length));
+    Ok(end > file_bytes && (is_of_file || is_stand_in(length.into())))
+}
+
+/// Whether a number of bytes or frames is one of those that stand for "unknown".
+pub(super) fn is_stand_in(bytes: u64) -> bool {
+    STAND_INS.iter().any(|range| range.contains(&bytes))
+}
+
+/// Whether a chunk begins at `offset`: its name is text, and it ends in the file.
+fn is_chunk(source: &mut Source, offset: u64, numbers: Numbers) -> Result<bool> {
+    let file_bytes = source.length();
+    Ok(source.array::<8>(offset)?.is_some_and(|head| {
+        let ends = offset + 8 + u64::from((numbers.read)(&head, 4));
+        head[..4].iter().all(|byte| matches!(byte, b' '..=b'~')) && ends <= file_bytes
+    }))
+}
+
+pub(super) fn unknown<T>(container: &str) -> Result<T> {
+    refused(
+        422,
+        format!(
+            "This {container} does not say how long it is, as if its export had been interrupted. Export it again and upload the \
+             new file."
+        ),
+    )
+}
