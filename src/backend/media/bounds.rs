@@ -16,7 +16,7 @@ use tokio_util::sync::DropGuard;
 use super::{
     Deadline, MediaError, Refusal, examine_audio, examine_cover,
     judge::{self, AudioHeader, Samples},
-    judge_audio,
+    judge_audio, shielded,
     source::Source,
 };
 use crate::domain::media::{CoverFacts, MediaLimits, Tags};
@@ -191,7 +191,10 @@ fn fragments_that_no_encoder_writes_are_refused() {
     assert!(message(audio(&fragments(|_, packets| *packets = u32::MAX))).contains("cut short"));
     assert!(message(audio(&fragments(|flags, packets| (*flags, *packets) = (0xF01, 20)))).contains("cut short"));
     // Neither sizes nor a size for all: its packets are empty.
-    assert!(message(audio(&fragments(|flags, packets| (*flags, *packets) = (1, u32::MAX)))).contains("nothing"));
+    let empty = made::alac_in_fragments_as(SECONDS, RATE_HZ, 3, |says| {
+        (says.flags, says.packets, says.decode_time) = (1, u32::MAX, None);
+    });
+    assert!(message(audio(&empty)).contains("nothing"));
 
     let honest = fragments(|_, _| ());
     let empty = made::mp4_box(b"moof", &[]).repeat(300_000);
@@ -455,4 +458,10 @@ proptest! {
             prop_assert!(total <= file.len() as u64);
         }
     }
+}
+
+#[test]
+fn a_decoder_that_panics_ends_in_no_answer() {
+    assert_eq!(shielded(|| 7), Some(7));
+    assert_eq!(shielded(|| -> u8 { panic!("as a decoder does that meets something unforeseen") }), None);
 }

@@ -67,6 +67,8 @@ fn png(source: &mut Source) -> Result<CoverFacts> {
                 let Some(header) = source.array::<13>(offset + 8)? else { return incomplete() };
                 found = Some(png_header(&header)?);
             }
+            // Xcode packs the pictures of apps in a way that Apple's systems alone read, and puts this chunk in front.
+            b"CgBI" => return undecodable("a PNG that was packed for an iPhone app (CgBI)"),
             b"acTL" => return refused(422, "This PNG is animated. Export a single picture."),
             b"IDAT" => {}
             b"IEND" => {
@@ -178,6 +180,7 @@ fn jpeg(source: &mut Source) -> Result<CoverFacts> {
             }
             0xC0..=0xC2 if found.is_none() => found = Some(jpeg_frame(source, offset + 4)?),
             0xC3 => return undecodable("a lossless JPEG"),
+            0xF7 => return undecodable("a JPEG-LS"),
             0xC9..=0xCC => return undecodable("a JPEG with arithmetic coding"),
             // Hierarchical frames, and DNL, which tells the height behind the picture (ITU-T T.81, table B.1).
             0xC5..=0xC7 | 0xCD..=0xCF | 0xDC | 0xDE | 0xDF => return undecodable("a JPEG of a rare kind"),

@@ -92,12 +92,13 @@ fn a_jpeg_shows_its_colours_whatever_the_order_of_its_scans() {
     let mut turn = 0;
     for sampling in SAMPLINGS {
         for order in orders {
-            for is_progressive in [false, true] {
+            for (is_progressive, is_refined) in [(false, false), (true, false), (true, true)] {
                 turn += 1;
                 let layout = JpegLayout {
                     scans: order.iter().map(|scan| scan.to_vec()).collect(),
                     is_progressive,
-                    restart_interval: [0, 7, 0, 200][turn / 2 % 4],
+                    is_refined,
+                    restart_interval: [0, 7, 0, 200][turn / 3 % 4],
                     ..JpegLayout::interleaved(edges[turn % edges.len()], &sampling)
                 };
                 let (facts, picture) = examine(&drawn(&layout, luma_and_chroma))
@@ -426,6 +427,7 @@ fn a_jpeg_that_we_cannot_decode_is_called_by_its_kind() {
     };
     for (file, kind) in [
         (with(1, 0xC3), "lossless"),
+        (with(1, 0xF7), "JPEG-LS"),
         (with(1, 0xC9), "arithmetic"),
         (with(1, 0xCA), "arithmetic"),
         (with(1, 0xC5), "rare kind"),
@@ -435,6 +437,10 @@ fn a_jpeg_that_we_cannot_decode_is_called_by_its_kind() {
         let message = message(&file);
         assert!(message.contains(kind) && message.contains("We cannot decode"), "{kind}: {message}");
     }
+    let app = made::cover_png(640, 1);
+    let app = [&app[..8], b"\0\0\0\x04CgBI\x50\0\x20\x06\x2C\xB8\x77\x66", &app[8..]].concat();
+    let said = message(&app);
+    assert!(said.contains("CgBI") && said.contains("We cannot decode"), "{said}");
     let mut without_height = plain.clone();
     without_height[frame + 5..frame + 7].copy_from_slice(&[0, 0]);
     assert!(message(&without_height).contains("rare kind"));
@@ -481,6 +487,85 @@ fn a_jpeg_that_is_cut_in_any_of_its_scans_is_incomplete() {
     let file = drawn(&JpegLayout::non_interleaved(640, &[(2, 2), (1, 1), (1, 1)]), luma_and_chroma);
     let last = file.windows(2).rposition(|pair| pair == [0xFF, 0xDA]).expect("a JPEG has scans");
     assert!(message(&[&file[..last], &[0xFF, 0xD9]].concat()).contains("damaged"));
+}
+
+/// Where each scan begins, and where the picture ends.
+fn scans(file: &[u8]) -> Vec<usize> {
+    let is_start = |at: &usize| matches!(file[*at..*at + 2], [0xFF, 0xDA] | [0xFF, 0xD9]);
+    (0..file.len() - 1).filter(is_start).collect()
+}
+
+#[test]
+fn a_progressive_jpeg_without_one_of_its_scans_is_refused() {
+    for is_refined in [false, true] {
+        let sampling = [(2, 2), (1, 1), (1, 1)];
+        let layout = JpegLayout { is_progressive: true, is_refined, ..JpegLayout::interleaved(640, &sampling) };
+        let file = drawn(&layout, luma_and_chroma);
+        let scans = scans(&file);
+        assert_eq!(scans.len(), if is_refined { 9 } else { 5 });
+        examine(&file).expect("the cover decodes");
+        for (scan, start) in scans.iter().enumerate().take(scans.len() - 1) {
+            // Ended by somebody who meant well: decoders show a blurred picture.
+            let said = message(&[&file[..*start], &[0xFF, 0xD9]].concat());
+            assert!(said.contains(if scan == 0 { "no picture in it" } else { "its end is missing" }), "{scan}: {said}");
+            let said = message(&[&file[..*start], &file[scans[scan + 1]..]].concat());
+            assert!(said.contains("incomplete") || said.contains("a part of the picture is missing"), "{scan}: {said}");
+        }
+    }
+}
+
+#[test]
+fn a_hole_in_a_jpeg_is_damage_with_its_place() {
+    let sampling = [(2, 2), (1, 1), (1, 1)];
+    // Noise: each block has many codes.
+    let noise = |x: u16, y: u16| {
+        let number = (u32::from(x) * 7919 + u32::from(y) * 104_729).wrapping_mul(2_654_435_761) >> 20;
+        [(number & 0x7F) as u8 + 64, 128 + (number >> 9) as u8, 128, 255]
+    };
+    for (is_progressive, is_refined, restart_interval) in [(false, false, 0), (false, false, 40), (true, true, 0)] {
+        let layout =
+            JpegLayout { is_progressive, is_refined, restart_interval, ..JpegLayout::interleaved(640, &sampling) };
+        let file = jpeg_as(&layout, noise);
+        examine(&file).expect("the cover decodes");
+        let scans = scans(&file);
+        for (scan, next) in scans.iter().zip(&scans[1..]) {
+            let size = next - scan;
+            // One bit of each average, without codes: any bits are as good.
+            let head = usize::from(file[scan + 3]);
+            if file[scan + head - 1..scan + head + 2] == [0, 0, 0x10] {
+                continue;
+            }
+            for tenth in [1, 4, 8] {
+                let mut damaged = file.clone();
+                let hole = scan + size * tenth / 10;
+                damaged[hole..hole + size / 12].fill(0);
+                let said = match examine(&damaged) {
+                    Err(MediaError::Refused(refusal)) => refusal.message,
+                    other => panic!("{layout:?}: {scan}, {tenth}: {:?}", other.map(|(facts, _)| facts)),
+                };
+                assert!(
+                    said.contains("damaged: a part of the picture is missing or cannot be decoded"),
+                    "{tenth}: {said}"
+                );
+                let row: usize =
+                    said.split_once("row ").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok()).unwrap();
+                let place = 640 * tenth / 10;
+                assert!(row.abs_diff(place) < 80, "{layout:?}: {row} instead of {place}");
+            }
+        }
+    }
+}
+
+#[test]
+fn restart_markers_count_up() {
+    let layout = JpegLayout { restart_interval: 20, ..JpegLayout::interleaved(640, &[(1, 1); 3]) };
+    let file = drawn(&layout, luma_and_chroma);
+    let is_marker = |at: &usize| matches!(file[*at..*at + 2], [0xFF, 0xD0..=0xD7]);
+    let markers: Vec<usize> = (0..file.len() - 1).filter(is_marker).collect();
+    let cut = [&file[..markers[30]], &file[markers[31]..]].concat();
+    let said = message(&cut);
+    // 80 units in a row of 8 px, 20 between two markers.
+    assert!(said.contains("a part of the picture is missing") && said.contains("row 56 "), "{said}");
 }
 
 #[test]

@@ -112,6 +112,9 @@ fn png(path: &Path, source: &mut Source, facts: &CoverFacts, deadline: &Deadline
 fn jpeg(path: &Path, source: &mut Source, facts: &CoverFacts, deadline: &Deadline) -> Result<Seen> {
     let layout = JpegLayout::read(source)?;
     let size = (facts.width_px.unsigned_abs(), facts.height_px.unsigned_abs());
+    if !layout.is_for_zune() {
+        bound_memory(facts, &layout)?;
+    }
     let is_whole = jpeg_scans::are_whole(source, &layout, size)?;
     let profile = match layout.profile(source)? {
         Ok(icc) => icc.and_then(|icc| colour::parsed(&icc)),
@@ -164,14 +167,20 @@ fn taken<T>(decoded: std::result::Result<T, ImageError>) -> Result<T> {
     }
 }
 
-/// Decodes a JPEG with the slower decoder, which takes scans in any order and hands out inks.
-fn thorough(path: &Path, facts: &CoverFacts, layout: &JpegLayout, deadline: &Deadline) -> Result<Decoded> {
-    use jpeg_decoder::Error;
-
+/// Refuses a JPEG for which the slower decoder would take too much memory.
+fn bound_memory(facts: &CoverFacts, layout: &JpegLayout) -> Result<()> {
     let pixels = u64::from(facts.width_px.unsigned_abs()) * u64::from(facts.height_px.unsigned_abs());
     if pixels * layout.bytes_per_pixel() > DECODER_MAX_BYTES {
         return undecodable("a large progressive JPEG of a rare kind");
     }
+    Ok(())
+}
+
+/// Decodes a JPEG with the slower decoder, which takes scans in any order and hands out inks.
+fn thorough(path: &Path, facts: &CoverFacts, layout: &JpegLayout, deadline: &Deadline) -> Result<Decoded> {
+    use jpeg_decoder::Error;
+
+    bound_memory(facts, layout)?;
     let file = Timed { file: File::open(path)?, deadline: deadline.clone() };
     let mut decoder = jpeg_decoder::Decoder::new(BufReader::new(file));
     if let Some(transform) = layout.transform() {

@@ -1,5 +1,5 @@
-//! Checks whether the scans of a sequential JPEG have data for the whole picture. Decoders fill missing parts with gray and broken parts
-//! with anything, without a complaint.
+//! Checks whether the scans of a JPEG have data for the whole picture. Decoders fill missing parts with gray and broken parts with
+//! anything, without a complaint.
 
 use super::{
     Result, damaged, incomplete,
@@ -10,18 +10,21 @@ use super::{
 /// Bytes of a file that are copied at once.
 const BUFFER_BYTES: usize = 16 * 1024;
 const END_OF_IMAGE: u8 = 0xD9;
+/// Bytes behind the last block of a scan: cameras leave some there. More of them are the rest of a picture out of which a piece was taken.
+const MAX_LEFT_OVER_BYTES: u64 = 32;
+/// Zeros in a row that tell of a hole where something is wrong. In a picture that is whole they are the codes of an even surface.
+const HOLE_BYTES: u32 = 64;
+const COEFFICIENTS: usize = 64;
 
-/// Walks through all scans without computing a pixel, and checks that each block is there and each of its codes is in its table. Returns
-/// `false` if this check cannot tell; a decoder perhaps can. The work grows with the bytes of the file, as each block takes two bits at
-/// least.
+/// Walks through all scans without computing a pixel, and checks that each block is there and each of its codes is in its table, and that
+/// progressive scans come down to the last bit of each coefficient. Returns `false` if this check cannot tell; a decoder perhaps can. The
+/// work grows with the bytes of the file and with the number of its scans, each of which goes over all blocks. The memory is 8 bytes for
+/// each block of a progressive picture: 18 MB for the largest.
 ///
 /// # Errors
 /// Refused as incomplete or damaged; I/O.
 pub(super) fn are_whole(source: &mut Source, layout: &JpegLayout, (width_px, height_px): (u32, u32)) -> Result<bool> {
-    if layout.is_progressive {
-        return Ok(false);
-    }
-    let mut missing: Vec<u8> = layout.components.iter().map(|component| component.id).collect();
+    let mut sent = Sent::new(layout);
     let mut tables = Tables::default();
     let mut restart_interval = 0;
     let mut offset = 2;
@@ -53,16 +56,74 @@ pub(super) fn are_whole(source: &mut Source, layout: &JpegLayout, (width_px, hei
                 // A scan that this check cannot follow is left to the decoder.
                 let Some(scan) = Scan::read(&bytes, layout, (width_px, height_px)) else { return Ok(false) };
                 let Some(tables) = scan.tables(&tables) else { return Ok(false) };
-                let mut bits = Bits { source, offset, buffer: Vec::new(), at: 0, held: 0, count: 0, marker: None };
-                scan.check(&mut bits, &tables, restart_interval)?;
-                missing.retain(|id| scan.components.iter().all(|component| component.id != *id));
-                // Bytes between the last block and the next marker are filling.
-                offset = bits.next_segment()?;
+                if !sent.add(&scan) {
+                    return damaged("a part of the picture is missing");
+                }
+                let mut bits = Bits::new(source, offset);
+                scan.check(&mut bits, &tables, restart_interval, &mut sent)?;
+                // Where there was a hole, each byte tells that the way was lost in it.
+                let left_over = bits.pass_left_over()?;
+                let tolerated = if bits.hole.is_some() { 0 } else { MAX_LEFT_OVER_BYTES };
+                if left_over > tolerated {
+                    return scan.damaged(&bits);
+                }
+                offset = bits.marker_offset();
             }
             _ => {}
         }
     }
-    Ok(missing.is_empty())
+    match (sent.is_whole(), layout.is_progressive) {
+        (true, _) => Ok(true),
+        // The scans that make it sharp come last.
+        (false, true) => incomplete(),
+        (false, false) => Ok(false),
+    }
+}
+
+/// What the scans so far have sent of each component.
+struct Sent {
+    components: Vec<SentComponent>,
+}
+
+struct SentComponent {
+    id: u8,
+    /// The lowest bit of each coefficient that was sent. None if none was.
+    low_bits: [Option<u8>; COEFFICIENTS],
+    /// Which coefficients of each block are not zero; empty as long as no scan has told.
+    nonzero: Vec<u64>,
+}
+
+impl Sent {
+    fn new(layout: &JpegLayout) -> Self {
+        let component = |id| SentComponent { id, low_bits: [None; COEFFICIENTS], nonzero: Vec::new() };
+        Self { components: layout.components.iter().map(|of| component(of.id)).collect() }
+    }
+
+    /// False if the scan does not go on where those before it ended.
+    fn add(&mut self, scan: &Scan) -> bool {
+        let Band { first, last, high_bit, low_bit } = scan.band;
+        let mut follows = true;
+        for component in &mut self.components {
+            if scan.components.iter().any(|of| of.id == component.id) {
+                for sent in component.low_bits.iter_mut().take(last + 1).skip(first) {
+                    follows &= high_bit == sent.unwrap_or(0);
+                    *sent = Some(low_bit);
+                }
+            }
+        }
+        follows || !scan.is_progressive
+    }
+
+    fn is_whole(&self) -> bool {
+        self.components.iter().all(|of| of.low_bits.iter().all(|low_bit| *low_bit == Some(0)))
+    }
+
+    /// Room for the blocks of the component.
+    fn nonzero(&mut self, id: u8, blocks: u64) -> &mut [u64] {
+        let Some(component) = self.components.iter_mut().find(|of| of.id == id) else { return &mut [] };
+        component.nonzero.resize(usize::try_from(blocks).unwrap_or(0), 0);
+        &mut component.nonzero
+    }
 }
 
 /// Huffman tables, for averages and for the rest, four of each.
@@ -115,9 +176,31 @@ struct ScanComponent {
     ac: usize,
 }
 
+/// The coefficients of a scan, and which bits of them.
+#[derive(Clone, Copy)]
+struct Band {
+    first: usize,
+    last: usize,
+    /// The lowest bit that was sent before. 0 if none was.
+    high_bit: u8,
+    low_bit: u8,
+}
+
 struct Scan {
     components: Vec<ScanComponent>,
+    is_progressive: bool,
+    band: Band,
     units: u64,
+    /// Units beside each other.
+    columns: u64,
+    unit_height_px: u32,
+}
+
+/// The tables of a component in a scan. A scan that needs one of them has it.
+struct ScanTables<'a> {
+    blocks: u64,
+    dc: Option<&'a Huffman>,
+    ac: Option<&'a Huffman>,
 }
 
 impl Scan {
@@ -127,7 +210,8 @@ impl Scan {
         let max_v = u32::from(frame.iter().map(|of| of.sampling.1).max()?.max(1));
         let count = usize::from(*bytes.first()?);
         let named = bytes.get(1..)?.as_chunks::<2>().0.get(..count)?;
-        let mut units = u64::from(width.div_ceil(8 * max_h)) * u64::from(height.div_ceil(8 * max_v));
+        let (mut columns, mut rows) = (width.div_ceil(8 * max_h), height.div_ceil(8 * max_v));
+        let mut unit_height_px = 8 * max_v;
         let mut components = Vec::new();
         for [id, tables] in named {
             let (h, v) = frame.iter().find(|of| of.id == *id)?.sampling;
@@ -135,8 +219,9 @@ impl Scan {
             let mut blocks = u64::from(h * v);
             // A component alone in its scan comes block by block, without the blocks that would only fill a unit.
             if count == 1 {
-                let across = (width * h).div_ceil(max_h).div_ceil(8);
-                units = u64::from(across) * u64::from((height * v).div_ceil(max_v).div_ceil(8));
+                columns = (width * h).div_ceil(max_h).div_ceil(8);
+                rows = (height * v).div_ceil(max_v).div_ceil(8);
+                unit_height_px = 8 * max_v / v.max(1);
                 blocks = 1;
             }
             components.push(ScanComponent {
@@ -146,38 +231,93 @@ impl Scan {
                 ac: usize::from(tables & 15),
             });
         }
-        (!components.is_empty()).then_some(Self { components, units })
+        let band = match bytes.get(1 + 2 * count..)? {
+            _ if !layout.is_progressive => Band { first: 0, last: COEFFICIENTS - 1, high_bit: 0, low_bit: 0 },
+            [first, last, bits, ..] => {
+                let (first, last) = (usize::from(*first), usize::from(*last));
+                let is_dc = first == 0 && last == 0;
+                let is_ac = first > 0 && first <= last && last < COEFFICIENTS && count == 1;
+                Some(Band { first, last, high_bit: bits >> 4, low_bit: bits & 15 }).filter(|_| is_dc || is_ac)?
+            }
+            _ => return None,
+        };
+        (!components.is_empty()).then_some(Self {
+            components,
+            is_progressive: layout.is_progressive,
+            band,
+            units: u64::from(columns) * u64::from(rows),
+            columns: u64::from(columns).max(1),
+            unit_height_px,
+        })
     }
 
-    fn tables<'a>(&self, tables: &'a Tables) -> Option<Vec<(u64, &'a Huffman, &'a Huffman)>> {
+    fn tables<'a>(&self, tables: &'a Tables) -> Option<Vec<ScanTables<'a>>> {
         let [dc, ac] = &tables.0;
+        let needs_dc = !self.is_progressive || (self.band.first == 0 && self.band.high_bit == 0);
+        let needs_ac = !self.is_progressive || self.band.first > 0;
         let of = |component: &ScanComponent| {
-            Some((component.blocks, dc.get(component.dc)?.as_ref()?, ac.get(component.ac)?.as_ref()?))
+            let dc = dc.get(component.dc).and_then(Option::as_ref);
+            let ac = ac.get(component.ac).and_then(Option::as_ref);
+            let is_there = (dc.is_some() || !needs_dc) && (ac.is_some() || !needs_ac);
+            is_there.then_some(ScanTables { blocks: component.blocks, dc, ac })
         };
         self.components.iter().map(of).collect()
     }
 
-    fn check(&self, bits: &mut Bits, tables: &[(u64, &Huffman, &Huffman)], restart_interval: u64) -> Result<()> {
+    fn check(&self, bits: &mut Bits, tables: &[ScanTables], restart_interval: u64, sent: &mut Sent) -> Result<()> {
+        let is_ac = self.is_progressive && self.band.first > 0;
+        let nonzero = match self.components.as_slice() {
+            [component] if is_ac => sent.nonzero(component.id, self.units),
+            _ => &mut [],
+        };
+        // Blocks that have nothing more in this band.
+        let mut ended_blocks = 0;
         for unit in 0..self.units {
+            bits.unit = unit;
             if restart_interval > 0 && unit > 0 && unit % restart_interval == 0 {
-                bits.restart()?;
+                if !bits.restart(unit / restart_interval - 1)? {
+                    return self.damaged(bits);
+                }
+                ended_blocks = 0;
             }
-            for (blocks, dc, ac) in tables {
-                for _ in 0..*blocks {
-                    match bits.block(dc, ac)? {
+            for tables in tables {
+                for _ in 0..tables.blocks {
+                    let found = match (tables.dc, tables.ac) {
+                        (Some(dc), Some(ac)) if !self.is_progressive => bits.block(dc, ac)?,
+                        (_, Some(ac)) if is_ac => {
+                            let mut unused = 0;
+                            let nonzero =
+                                usize::try_from(unit).ok().and_then(|at| nonzero.get_mut(at)).unwrap_or(&mut unused);
+                            match self.band.high_bit {
+                                0 => bits.band(ac, self.band, nonzero, &mut ended_blocks)?,
+                                _ => bits.refined_band(ac, self.band, nonzero, &mut ended_blocks)?,
+                            }
+                        }
+                        (Some(dc), _) if self.band.high_bit == 0 => bits.average(dc)?,
+                        _ => bits.refined_average()?,
+                    };
+                    match found {
                         Block::Whole => {}
                         // Some encoders are a bit short at their very end.
-                        Block::Ends if unit + 1 == self.units => return Ok(()),
-                        Block::Ends if matches!(bits.marker, Some(0xD0..=0xD7)) => {
-                            return damaged("a part of the picture is missing");
+                        Block::Ends if unit + 1 == self.units && bits.hole.is_none() => return Ok(()),
+                        Block::Ends if bits.hole.is_none() && !matches!(bits.marker, Some(0xD0..=0xD7)) => {
+                            return incomplete();
                         }
-                        Block::Ends => return incomplete(),
-                        Block::Broken => return damaged("the picture cannot be decoded"),
+                        Block::Ends | Block::Broken => return self.damaged(bits),
                     }
                 }
             }
         }
-        Ok(())
+        if ended_blocks > 0 { self.damaged(bits) } else { Ok(()) }
+    }
+
+    /// Refuses the picture with the row where decoders lose their way.
+    fn damaged<T>(&self, bits: &Bits) -> Result<T> {
+        let unit = bits.hole.unwrap_or(bits.unit);
+        let row_px = unit / self.columns * u64::from(self.unit_height_px);
+        damaged(&format!(
+            "a part of the picture is missing or cannot be decoded, from about row {row_px} of its pixels on"
+        ))
     }
 }
 
@@ -198,9 +338,32 @@ struct Bits<'a> {
     count: u32,
     /// The marker that ended the bits. It is not read past.
     marker: Option<u8>,
+    has_restarts: bool,
+    /// Zeros in a row that were read last.
+    zeros: u32,
+    /// The unit that is read.
+    unit: u64,
+    /// The first unit with zeros in a row.
+    hole: Option<u64>,
 }
 
-impl Bits<'_> {
+impl<'a> Bits<'a> {
+    fn new(source: &'a mut Source, offset: u64) -> Self {
+        Self {
+            source,
+            offset,
+            buffer: Vec::new(),
+            at: 0,
+            held: 0,
+            count: 0,
+            marker: None,
+            has_restarts: false,
+            zeros: 0,
+            unit: 0,
+            hole: None,
+        }
+    }
+
     fn byte(&mut self) -> Result<Option<u8>> {
         if self.at == self.buffer.len() {
             self.buffer.clear();
@@ -233,6 +396,10 @@ impl Bits<'_> {
                     break;
                 }
             }
+            self.zeros = if byte == 0 { self.zeros + 1 } else { 0 };
+            if self.zeros == HOLE_BYTES {
+                self.hole = self.hole.or(Some(self.unit));
+            }
             self.held = self.held << 8 | u64::from(byte);
             self.count += 8;
         }
@@ -258,14 +425,24 @@ impl Bits<'_> {
         is_there
     }
 
+    /// Reads up to 16 bits. `None` if they have ended.
+    fn number(&mut self, bits: u32) -> Option<u32> {
+        let number = self.held.unbounded_shr(self.count.saturating_sub(bits)) as u32 & ((1 << bits) - 1);
+        self.skip(bits).then_some(number)
+    }
+
+    /// What it means that a code is in no table.
+    fn without_code(&self) -> Block {
+        if self.count < 16 && self.marker.is_some() { Block::Ends } else { Block::Broken }
+    }
+
+    /// All coefficients of a block of a sequential picture.
     fn block(&mut self, dc: &Huffman, ac: &Huffman) -> Result<Block> {
         let mut place = 0;
-        while place < 64 {
+        while place < COEFFICIENTS as u32 {
             // A code and its number have 32 bits at most.
             self.fill()?;
-            let Some(symbol) = self.code(if place == 0 { dc } else { ac }) else {
-                return Ok(if self.count < 16 && self.marker.is_some() { Block::Ends } else { Block::Broken });
-            };
+            let Some(symbol) = self.code(if place == 0 { dc } else { ac }) else { return Ok(self.without_code()) };
             let (zeros, size) = if place == 0 { (0, symbol) } else { (symbol >> 4, symbol & 15) };
             if place > 0 && size == 0 && zeros < 15 {
                 return Ok(Block::Whole);
@@ -282,28 +459,144 @@ impl Bits<'_> {
         Ok(Block::Whole)
     }
 
-    /// Some encoders announce restart markers and write none: then the bits go on.
-    fn restart(&mut self) -> Result<()> {
+    /// The average of a block of a progressive picture.
+    fn average(&mut self, dc: &Huffman) -> Result<Block> {
         self.fill()?;
-        if self.count < 8 && matches!(self.marker, Some(0xD0..=0xD7)) {
-            (self.held, self.count, self.marker) = (0, 0, None);
-        }
-        Ok(())
+        Ok(match self.code(dc) {
+            None => self.without_code(),
+            Some(size) if size > 16 => Block::Broken,
+            Some(size) if self.skip(u32::from(size)) => Block::Whole,
+            Some(_) => Block::Ends,
+        })
     }
 
-    /// The place of the next marker that begins a segment or ends the picture.
-    fn next_segment(&mut self) -> Result<u64> {
-        (self.held, self.count) = (0, 0);
+    fn refined_average(&mut self) -> Result<Block> {
+        Ok(if self.one()? { Block::Whole } else { Block::Ends })
+    }
+
+    /// Passes a bit. False if they have ended.
+    fn one(&mut self) -> Result<bool> {
+        if self.count == 0 {
+            self.fill()?;
+        }
+        Ok(self.skip(1))
+    }
+
+    /// The coefficients of a block in the first scan of their band (ITU-T T.81, G.1.2.2).
+    fn band(&mut self, ac: &Huffman, band: Band, nonzero: &mut u64, ended_blocks: &mut u32) -> Result<Block> {
+        if *ended_blocks > 0 {
+            *ended_blocks -= 1;
+            return Ok(Block::Whole);
+        }
+        let mut place = band.first;
+        while place <= band.last {
+            self.fill()?;
+            let Some(symbol) = self.code(ac) else { return Ok(self.without_code()) };
+            let (zeros, size) = (symbol >> 4, symbol & 15);
+            if size == 0 && zeros < 15 {
+                let Some(more) = self.number(u32::from(zeros)) else { return Ok(Block::Ends) };
+                *ended_blocks = (1 << zeros) + more - 1;
+                return Ok(Block::Whole);
+            }
+            place += usize::from(zeros);
+            if size > 0 {
+                if place > band.last {
+                    return Ok(Block::Broken);
+                }
+                if !self.skip(u32::from(size)) {
+                    return Ok(Block::Ends);
+                }
+                *nonzero |= 1 << place;
+            }
+            place += 1;
+        }
+        Ok(Block::Whole)
+    }
+
+    /// One more bit of the coefficients of a block (ITU-T T.81, G.1.2.3): a bit for each that is not zero, and codes for those that
+    /// are zero so far.
+    fn refined_band(&mut self, ac: &Huffman, band: Band, nonzero: &mut u64, ended_blocks: &mut u32) -> Result<Block> {
+        let mut place = band.first;
+        while *ended_blocks == 0 && place <= band.last {
+            self.fill()?;
+            let Some(symbol) = self.code(ac) else { return Ok(self.without_code()) };
+            let (mut zeros, size) = (symbol >> 4, symbol & 15);
+            match size {
+                0 if zeros < 15 => {
+                    let Some(more) = self.number(u32::from(zeros)) else { return Ok(Block::Ends) };
+                    *ended_blocks = (1 << zeros) + more;
+                    break;
+                }
+                0 => {}
+                // Its sign.
+                1 if self.skip(1) => {}
+                1 => return Ok(Block::Ends),
+                _ => return Ok(Block::Broken),
+            }
+            while place <= band.last {
+                if *nonzero >> place & 1 == 1 {
+                    if !self.one()? {
+                        return Ok(Block::Ends);
+                    }
+                } else if zeros == 0 {
+                    break;
+                } else {
+                    zeros -= 1;
+                }
+                place += 1;
+            }
+            if size > 0 {
+                if place > band.last {
+                    return Ok(Block::Broken);
+                }
+                *nonzero |= 1 << place;
+            }
+            place += 1;
+        }
+        if *ended_blocks > 0 {
+            *ended_blocks -= 1;
+            let rest = (place..=band.last).filter(|place| *nonzero >> place & 1 == 1).count() as u32;
+            for _ in 0..rest {
+                if !self.one()? {
+                    return Ok(Block::Ends);
+                }
+            }
+        }
+        Ok(Block::Whole)
+    }
+
+    /// Passes the restart marker with this number; they count from 0 to 7, over and over. Some encoders announce restart markers and
+    /// write none: then the bits go on. False if another one stands here, or none although there was one before.
+    fn restart(&mut self, number: u64) -> Result<bool> {
+        self.fill()?;
+        let found = self.marker.filter(|marker| self.count < 8 && matches!(marker, 0xD0..=0xD7));
+        let Some(marker) = found else { return Ok(!self.has_restarts) };
+        (self.held, self.count, self.marker) = (0, 0, None);
+        self.has_restarts = true;
+        Ok(u64::from(marker & 7) == number % 8)
+    }
+
+    /// Passes everything up to the next marker that begins a segment or ends the picture. Returns how many bytes that are not filling
+    /// stand in front of it.
+    fn pass_left_over(&mut self) -> Result<u64> {
+        let mut left_over = 0;
         loop {
             self.fill()?;
+            let bytes = (0..self.count / 8).map(|at| (self.held >> (8 * at)) as u8);
+            let is_filling = |byte: &u8| matches!(byte, 0 | 0xFF) && self.hole.is_none();
+            left_over += bytes.filter(|byte| !is_filling(byte)).count() as u64;
+            self.count = 0;
             match self.marker {
                 Some(0xD0..=0xD7) => self.marker = None,
-                Some(_) => break,
+                Some(_) => return Ok(left_over),
                 None => {}
             }
-            self.count = 0;
         }
+    }
+
+    /// The place of the marker that ended the bits.
+    fn marker_offset(&self) -> u64 {
         let behind = self.offset - (self.buffer.len() - self.at) as u64;
-        Ok(behind.saturating_sub(2))
+        behind.saturating_sub(2)
     }
 }

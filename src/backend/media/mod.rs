@@ -43,6 +43,8 @@ use std::{
 
 use thiserror::Error;
 
+use crate::domain::media::AudioRefusal;
+
 pub use deadline::Deadline;
 pub use examine_audio::examine_audio;
 pub use examine_cover::{Thumbnail, examine_cover};
@@ -89,7 +91,7 @@ fn too_large<T>(max: u64) -> Result<T> {
 }
 
 fn too_long<T>() -> Result<T> {
-    refused(422, "This file is longer than 6 hours. Split it into several tracks.")
+    refused(422, AudioRefusal::TooLong.sentence())
 }
 
 fn empty<T>() -> Result<T> {
@@ -99,6 +101,11 @@ fn empty<T>() -> Result<T> {
 /// The file ends before what its header promises.
 fn incomplete<T>() -> Result<T> {
     refused(422, "This file is incomplete: its end is missing. Export it again and upload the new file.")
+}
+
+/// The file begins behind what its header promises.
+fn beginning_missing<T>() -> Result<T> {
+    refused(422, "This file is incomplete: its beginning is missing. Export it again and upload the new file.")
 }
 
 /// `what` completes "This file is damaged: …".

@@ -8,14 +8,16 @@ use super::{
     tags,
 };
 
-/// Zeros up to here fill up the block of a disk. A file with more of them was never written to its end.
-const MAX_PADDING_BYTES: u64 = 64 * 1024;
+/// Zeros that fill up a sector of a CD (2,048 bytes) or a block of a disk (4,096): the most that tools pad a file with. It is half a
+/// second of an MP3 of 64 kbit/s. Where there are more of them, a download or a copy reserved the room and never filled it.
+pub(super) const MAX_PADDING_BYTES: u64 = 4096;
+/// An ID3v1 tag, which ends a file.
 pub(super) const ID3V1_BYTES: u64 = 128;
 /// "TAG+", which some tools write in front of an ID3v1 tag.
 const ENHANCED_TAG_BYTES: u64 = 227;
-/// The header and the footer of an APE tag.
-const APE_END_BYTES: usize = 32;
-const APE: &[u8] = b"APETAGEX";
+/// Each of the header and the footer of an APE tag.
+pub(super) const APE_END_BYTES: usize = 32;
+pub(super) const APE: &[u8] = b"APETAGEX";
 /// Bit 29 of an APE tag's flags tells its header from its footer.
 const APE_IS_HEADER: u32 = 1 << 29;
 /// The longest mark that a text is searched for.

@@ -3,20 +3,21 @@
 
 use symphonia::core::{checksum::Crc16Ansi, io::Monitor};
 
-use super::frame::{Channels, Codes, FrameFault};
+use super::frame::FrameFault;
+use crate::domain::media::{FlacChannels, FlacFrame};
 
 const FIXED_COEFFICIENTS: [&[i64]; 5] = [&[], &[1], &[2, -1], &[3, -3, 1], &[4, -6, 4, -1]];
 const CHECKSUM_BYTES: usize = 2;
 
 /// The samples of the frame that begins `bytes`, interleaved, and how many bytes it has.
 pub(super) fn decode(bytes: &[u8], stream_bit_depth: u16) -> Result<(Vec<i32>, usize), FrameFault> {
-    let codes = Codes::read(bytes).ok_or(FrameFault::Damaged)?;
-    let bit_depth = u32::from(codes.bit_depth.unwrap_or(stream_bit_depth));
-    let block = usize::try_from(codes.samples).map_err(|_| FrameFault::Damaged)?;
-    let mut bits = Bits { bytes, at: codes.header_bytes * 8 };
-    let mut channels = Vec::with_capacity(codes.channels.count());
-    for channel in 0..codes.channels.count() {
-        channels.push(subframe(&mut bits, block, bit_depth + u32::from(codes.channels.is_side(channel)))?);
+    let frame = FlacFrame::parse(bytes).ok_or(FrameFault::Damaged)?;
+    let bit_depth = u32::from(frame.bit_depth.unwrap_or(stream_bit_depth));
+    let block = usize::try_from(frame.samples).map_err(|_| FrameFault::Damaged)?;
+    let mut bits = Bits { bytes, at: frame.header_bytes * 8 };
+    let mut channels = Vec::with_capacity(frame.channels.count());
+    for channel in 0..frame.channels.count() {
+        channels.push(subframe(&mut bits, block, bit_depth + u32::from(frame.channels.is_side(channel)))?);
     }
     let end = bits.at.div_ceil(8) + CHECKSUM_BYTES;
     let mut checksum = Crc16Ansi::new(0);
@@ -26,7 +27,7 @@ pub(super) fn decode(bytes: &[u8], stream_bit_depth: u16) -> Result<(Vec<i32>, u
     }
     if let [first, second] = channels.as_mut_slice() {
         for (first, second) in first.iter_mut().zip(second) {
-            (*first, *second) = codes.channels.restored(*first, *second);
+            (*first, *second) = frame.channels.restored(*first, *second);
         }
     }
     // Sums of what is no sound may be larger than any sample.
@@ -115,7 +116,7 @@ fn predict(samples: &mut [i64], coefficients: &[i64], shift: u32) {
     }
 }
 
-impl Channels {
+impl FlacChannels {
     /// Whether `channel` is the difference of both channels, which takes one bit more.
     fn is_side(self, channel: usize) -> bool {
         match self {

@@ -1,12 +1,8 @@
-//! Reads the header of a FLAC's frame and finds the end of the frame (RFC 9639, 9).
-
-use symphonia::core::{checksum::Crc8Ccitt, io::Monitor};
+//! Compares the header of a FLAC's frame with its stream, and finds the end of the frame (RFC 9639, 9).
 
 use super::exact;
-use crate::backend::media::source::{be16, be32};
+use crate::{backend::media::source::be32, domain::media::FlacFrame};
 
-/// Two bytes sync, two of codes, a number of up to seven, block size, sample rate, checksum.
-pub(super) const MAX_HEADER_BYTES: usize = 16;
 const INFO_BYTES: usize = 34;
 /// The largest block that there can be; decoders refuse a frame with more samples than STREAMINFO says.
 const BLOCK_SIZES: [u8; 4] = [0, 16, 0xFF, 0xFF];
@@ -46,44 +42,13 @@ pub(super) enum FrameFault {
     Damaged,
 }
 
-/// How the channels of a frame are coded.
-#[derive(Clone, Copy)]
-pub(super) enum Channels {
-    Independent(usize),
-    LeftSide,
-    SideRight,
-    MidSide,
-}
-
-/// A frame's header, compared with nothing yet.
-pub(super) struct Codes {
-    sync: u8,
-    number: u64,
-    pub(super) samples: u64,
-    /// None if the rate is that of STREAMINFO.
-    sample_rate_hz: Option<u32>,
-    pub(super) channels: Channels,
-    pub(super) bit_depth: Option<u16>,
-    /// Length of the header with its checksum.
-    pub(super) header_bytes: usize,
-}
-
-impl Channels {
-    pub(super) fn count(self) -> usize {
-        match self {
-            Self::Independent(count) => count,
-            _ => 2,
-        }
-    }
-}
-
 impl Stream {
     /// None if no frame begins with `first_frame`.
     pub(super) fn beginning_with(mut info: [u8; INFO_BYTES], first_frame: &[u8]) -> Option<Self> {
         let packed = u64::from(be32(&info, 10)) << 32 | u64::from(be32(&info, 14));
         // 20 bits rate, 3 bits channels less one, 5 bits depth less one, 36 bits frames; all masked to fit.
         let frames = packed & 0xF_FFFF_FFFF;
-        let first = Codes::read(first_frame)?;
+        let first = FlacFrame::parse(first_frame)?;
         // Encoders disagree on whether a short last block counts. The numbers of the frames tell where we are.
         info[..4].copy_from_slice(&BLOCK_SIZES);
         Some(Self {
@@ -122,97 +87,15 @@ impl Stream {
         if bytes.get(1) != Some(&self.sync) {
             return None;
         }
-        let codes = Codes::read(bytes)?;
-        let is_alike = codes.channels.count() == usize::from(self.channels)
-            && codes.sample_rate_hz.is_none_or(|rate| rate == self.sample_rate_hz)
-            && codes.bit_depth.is_none_or(|bits| bits == self.bit_depth);
-        Some(Header { number: codes.number, samples: codes.samples, is_alike })
+        let frame = FlacFrame::parse(bytes)?;
+        let is_alike = frame.channels.count() == usize::from(self.channels)
+            && frame.sample_rate_hz.is_none_or(|rate| rate == self.sample_rate_hz)
+            && frame.bit_depth.is_none_or(|bits| bits == self.bit_depth);
+        Some(Header { number: frame.number, samples: frame.samples, is_alike })
     }
 
     /// How many bytes the frame has that begins here: it is read bit by bit, so this is for few frames.
     pub(super) fn frame_bytes(&self, bytes: &[u8]) -> Result<usize, FrameFault> {
         exact::decode(bytes, self.bit_depth).map(|(_, bytes)| bytes)
     }
-}
-
-impl Codes {
-    /// None if no frame begins here: sync, reserved values and the checksum of the header tell.
-    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
-        let &[0xFF, sync @ (0xF8 | 0xF9), sizes, layout, ..] = bytes else { return None };
-        if layout & 1 != 0 {
-            return None;
-        }
-        let (number, mut at) = coded_number(bytes, 4)?;
-        let mut extra = |width: usize| {
-            let start = at;
-            at += width;
-            start
-        };
-        let samples = match sizes >> 4 {
-            0 => return None,
-            1 => 192,
-            code @ 2..=5 => 576 << (code - 2),
-            6 => u64::from(*bytes.get(extra(1))?) + 1,
-            7 => u64::from(be16(bytes, extra(2))) + 1,
-            code => 256 << (code - 8),
-        };
-        let sample_rate_hz = match sizes & 0x0F {
-            0 => None,
-            code @ 1..=11 => {
-                const RATES_HZ: [u32; 11] =
-                    [88_200, 176_400, 192_000, 8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000];
-                Some(RATES_HZ[usize::from(code) - 1])
-            }
-            12 => Some(u32::from(*bytes.get(extra(1))?) * 1000),
-            13 => Some(u32::from(be16(bytes, extra(2)))),
-            14 => Some(u32::from(be16(bytes, extra(2))) * 10),
-            _ => return None,
-        };
-        let channels = match layout >> 4 {
-            count @ 0..=7 => Channels::Independent(usize::from(count) + 1),
-            8 => Channels::LeftSide,
-            9 => Channels::SideRight,
-            10 => Channels::MidSide,
-            _ => return None,
-        };
-        let bit_depth = match layout >> 1 & 7 {
-            0 => None,
-            1 => Some(8),
-            2 => Some(12),
-            4 => Some(16),
-            5 => Some(20),
-            6 => Some(24),
-            7 => Some(32),
-            _ => return None,
-        };
-        let mut checksum = Crc8Ccitt::new(0);
-        checksum.process_buf_bytes(bytes.get(..at)?);
-        let header_bytes = at + 1;
-        (checksum.crc() == *bytes.get(at)?).then_some(Self {
-            sync,
-            number,
-            samples,
-            sample_rate_hz,
-            channels,
-            bit_depth,
-            header_bytes,
-        })
-    }
-}
-
-/// A number coded like a UTF-8 character of up to seven bytes, and where it ends.
-fn coded_number(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
-    let first = *bytes.get(at)?;
-    let length = first.leading_ones() as usize;
-    if length == 0 {
-        return Some((u64::from(first), at + 1));
-    }
-    if length == 1 || length > 7 {
-        return None;
-    }
-    let mut number = u64::from(first & (0x7F_u8 >> length));
-    for byte in bytes.get(at + 1..at + length)? {
-        number = number << 6 | u64::from(byte & 0x3F);
-    }
-    Some((number, at + length))
 }

@@ -5,11 +5,15 @@ use symphonia::core::{checksum::Crc16Ansi, io::Monitor};
 
 use super::{
     FlacLayout,
-    frame::{FrameFault, MAX_HEADER_BYTES, Stream},
+    frame::{FrameFault, Stream},
 };
 use crate::{
-    backend::media::{Result, damaged, incomplete, source::Source, tail::Tail},
-    domain::media::format_duration,
+    backend::media::{
+        Result, damaged, incomplete,
+        source::Source,
+        tail::{self, Tail},
+    },
+    domain::media::{FlacFrame, format_duration},
 };
 
 /// More than any frame: 65,535 samples of 32 bit for 2 channels are half of it.
@@ -57,7 +61,7 @@ impl<'a> Frames<'a> {
     /// Refused where a frame is cut off or damaged, where it does not follow the one before, and where something else than tags,
     /// text and padding lies behind the last frame. A file that declares its length may have any bytes there but frames.
     pub(super) fn next(&mut self) -> Result<Option<(&[u8], u64)>> {
-        self.read_on(MAX_HEADER_BYTES)?;
+        self.read_on(FlacFrame::MAX_HEADER_BYTES)?;
         let header = self.stream.header(self.rest());
         let Some(header) = header.filter(|header| header.number == self.number) else {
             self.validate_tail()?;
@@ -104,7 +108,7 @@ impl<'a> Frames<'a> {
         loop {
             let rest = self.rest();
             let is_all = self.offset + rest.len() as u64 == self.source.length();
-            let end = if is_all { rest.len() } else { rest.len().saturating_sub(MAX_HEADER_BYTES) };
+            let end = if is_all { rest.len() } else { rest.len().saturating_sub(FlacFrame::MAX_HEADER_BYTES) };
             while let Some(sync) = rest.get(at..end).and_then(|bytes| memchr::memchr(0xFF, bytes)) {
                 at += sync;
                 // The caller checks whether this frame is the one that follows.
@@ -141,7 +145,7 @@ impl<'a> Frames<'a> {
         let declared = self.stream.frames;
         let is_short = declared.is_some_and(|declared| self.samples < declared);
         let left = self.source.length() - self.offset;
-        let is_cut_header = left < MAX_HEADER_BYTES as u64 && self.rest().starts_with(&[0xFF]);
+        let is_cut_header = left < FlacFrame::MAX_HEADER_BYTES as u64 && self.rest().starts_with(&[0xFF]);
         if (left == 0 && is_short) || (is_cut_header && declared.is_none_or(|_| is_short)) {
             return incomplete();
         }
@@ -151,14 +155,23 @@ impl<'a> Frames<'a> {
             Tail::Harmless => Ok(()),
             Tail::Zeros if declared.is_some() => Ok(()),
             Tail::Zeros => incomplete(),
+            // A stream that another one follows. Frames behind a hole do not have a header.
+            Tail::Other if declared.is_none() && self.begins_flac()? => damaged(&joined(&position)),
             Tail::Other if is_short || declared.is_none() => {
                 damaged(&format!("at {position} there is something else than sound"))
             }
-            Tail::Other if self.begins_sound(self.offset)? => {
-                damaged(&format!("behind its end at {position} another sound begins, as if two files were joined"))
-            }
+            Tail::Other if self.begins_sound(self.offset)? => damaged(&joined(&position)),
             Tail::Other => Ok(()),
         }
+    }
+
+    /// Whether a FLAC begins here, perhaps behind tags.
+    fn begins_flac(&mut self) -> Result<bool> {
+        let mut at = self.offset;
+        while let Some(end) = tail::tag_end(self.source, at)?.filter(|end| *end > at) {
+            at = end;
+        }
+        Ok(self.source.upto(at, 4)? == b"fLaC")
     }
 
     /// Whether a FLAC or a frame like those of this one begins somewhere from `offset` on.
@@ -173,8 +186,12 @@ impl<'a> Frames<'a> {
             if memchr::memchr2_iter(0xFF, b'f', bytes).any(begins) {
                 return Ok(true);
             }
-            at += bytes.len().saturating_sub(MAX_HEADER_BYTES - 1).max(1) as u64;
+            at += bytes.len().saturating_sub(FlacFrame::MAX_HEADER_BYTES - 1).max(1) as u64;
         }
         Ok(false)
     }
+}
+
+fn joined(position: &str) -> String {
+    format!("behind its end at {position} another sound begins, as if two files were joined")
 }

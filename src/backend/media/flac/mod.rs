@@ -10,12 +10,12 @@ use self::{
     frames::MAX_FRAME_BYTES,
 };
 use super::{
-    Result, damaged, incomplete,
+    Result, beginning_missing, damaged, incomplete,
     judge::{AudioHeader, Samples},
     source::{Source, be32},
     tags,
 };
-use crate::domain::media::{AudioCodec, AudioContainer, Tags};
+use crate::domain::media::{AudioCodec, AudioContainer, FlacFrame, Tags};
 
 const MAX_BLOCKS: usize = 1024;
 const STREAM_INFO: u8 = 0;
@@ -64,13 +64,14 @@ pub(super) fn header(source: &mut Source, magic: u64, mut found: Tags) -> Result
         }
     }
     let (Some(info), Some(start)) = (info, first_frame) else { return damaged("its header has no end") };
-    let first_frame = source.upto(start, frame::MAX_HEADER_BYTES)?;
-    let is_cut = first_frame.len() < frame::MAX_HEADER_BYTES;
+    let first_frame = source.upto(start, FlacFrame::MAX_HEADER_BYTES)?;
+    let is_cut = first_frame.len() < FlacFrame::MAX_HEADER_BYTES;
     let Some(stream) = Stream::beginning_with(info, first_frame) else {
         return if is_cut { incomplete() } else { damaged("there is no sound where it should begin") };
     };
     if stream.frames.is_some() && !last_frame_is_there(source, start, &stream)? {
-        return incomplete();
+        // The frames of a piece that was cut out keep their numbers, and its header the length of the whole.
+        return if stream.first_number() > 0 { beginning_missing() } else { incomplete() };
     }
     Ok(AudioHeader {
         container: AudioContainer::Flac,

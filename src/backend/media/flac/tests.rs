@@ -171,6 +171,28 @@ fn two_joined_files_are_never_measured_as_the_first() {
 }
 
 #[test]
+fn two_streams_without_a_length_are_told_to_be_joined() {
+    let (first, second) = (streamed(&song()), streamed(&made::flac(1.0, RATE_HZ, 16, 2, "Tram")));
+    let tag = [b"ID3\x04\0\0\0\0\0\x07".as_slice(), &[0; 7]].concat();
+    for between in [vec![], tag] {
+        let said = refusal(&[first.as_slice(), &between, &second].concat());
+        assert!(said.contains("behind its end at 0:02 another sound begins"), "{said}");
+    }
+}
+
+#[test]
+fn a_piece_that_was_cut_out_lacks_its_beginning_or_its_end() {
+    let plain = song();
+    let boundaries = boundaries(&plain);
+    let head = &plain[..boundaries[0]];
+    for (frames, missing) in [(3..boundaries.len() - 1, "beginning"), (3..8, "beginning"), (0..8, "end")] {
+        let piece = [head, &plain[boundaries[frames.start]..boundaries[frames.end]]].concat();
+        let said = refusal(&piece);
+        assert!(said.contains(&format!("incomplete: its {missing} is missing")), "{frames:?}: {said}");
+    }
+}
+
+#[test]
 fn a_declared_length_is_the_length() {
     let frames = 66_150;
     assert!(refusal(&with_total(&song(), frames + 1)).contains("incomplete"));

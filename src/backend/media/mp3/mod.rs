@@ -91,13 +91,22 @@ impl FrameLayout {
         let first = *walk.first();
         let channels = usize::from(first.channels);
         let mut first_sample = 0;
+        let mut end = 0;
+        // Whether the bytes that frames borrow from those before them are there: a frame since the last joint was decoded.
+        let mut is_settled = false;
         while let Some(place) = walk.next(&mut source)? {
+            is_settled &= place.start == end;
+            end = place.end;
             // A frame has 1,441 bytes at most.
             let Some(frame) = source.bytes(place)? else { return incomplete() };
             match decoder.decode(&frame, &mut samples).1 {
-                Ok(_) => {}
-                // A piece cut out of an MP3 may begin with frames that lean on bytes that are gone. They are silent.
-                Err(DecodeError::ReservoirUnavailable(_)) => samples.fill(0.0),
+                Ok(_) => is_settled = true,
+                // A piece cut out of an MP3 may begin with frames that lean on bytes that are gone. They are silent in every player.
+                Err(DecodeError::ReservoirUnavailable(_)) if !is_settled => samples.fill(0.0),
+                // Of such a frame in the middle, some players make silence and others noise.
+                Err(DecodeError::ReservoirUnavailable(_)) => {
+                    return damaged(&format!("a part of the sound is missing at {}", first.position(first_sample)));
+                }
                 Err(_) if first_sample < FORGIVEN_FRAMES * first.samples => samples.fill(0.0),
                 Err(_) => return damaged(&format!("the sound at {} cannot be decoded", first.position(first_sample))),
             }

@@ -218,7 +218,7 @@ fn bytes_behind_the_last_frame_are_harmless() {
         b"\n".to_vec(),
         b"\r\n\r\n".to_vec(),
         vec![0],
-        vec![0; 64 * 1024],
+        vec![0; 4096],
         "Größer als Worte: ein Text. ".repeat(10_000).into_bytes(),
         noise(100),
         [ape(true), lyrics(2), id3v1()].concat(),
@@ -235,8 +235,16 @@ fn bytes_behind_the_last_frame_are_harmless() {
 #[test]
 fn sound_that_was_overwritten_or_never_written_is_missed() {
     let song = song();
-    let unwritten = [song.as_slice(), &[0; 64 * 1024 + 1]].concat();
+    let unwritten = [song.as_slice(), &[0; 4097]].concat();
     assert!(refusal(judged(&unwritten)).contains("incomplete"));
+    // A download that reserved the whole room: zeros take the place of the last frames.
+    for zeros in [5000, 10_000, 20_000] {
+        let mut hole = song.clone();
+        let start = song.len() - zeros;
+        hole[start..].fill(0);
+        assert!(refusal(judged(&hole)).contains("incomplete"), "{zeros}");
+        assert!(refusal(judged(&[hole.as_slice(), &id3v1()].concat())).contains("incomplete"), "{zeros} and a tag");
+    }
     let overwritten = [song.as_slice(), &noise(3000)].concat();
     assert!(refusal(judged(&overwritten)).contains("damaged: at 0:04 "));
     // A count that is met tells that nothing is missing, unless there is more.
@@ -340,6 +348,30 @@ fn a_piece_of_a_longer_song_begins_with_silence() {
 }
 
 #[test]
+fn a_frame_that_was_taken_out_is_missed_by_those_that_lean_on_it() {
+    let whole = case("mp3_ms_with_different_block_types.mp3");
+    let boundaries = boundaries(&whole);
+    let (mut missed, mut taken) = (0, 0);
+    for frame in (30..90).step_by(4) {
+        let (start, end) = (boundaries[frame], boundaries[frame + 1]);
+        let place = crate::domain::media::format_duration(frame as i64 * 1152 * 1000 / 44_100);
+        match examined(&[&whole[..start], &whole[end..]].concat()) {
+            Err(MediaError::Refused(Refusal { message, .. })) => {
+                missed += 1;
+                // A few decode to noise.
+                let is_named = message.contains("damaged: ") && message.contains(&format!("at {place}"));
+                assert!(is_named || message.contains("louder than music"), "{frame}: {message}");
+            }
+            other => drop(other.unwrap()),
+        }
+        // Where a tag tells of a joint, what follows is a piece of a song.
+        taken += usize::from(examined(&[&whole[..start], &id3v1(), &whole[end..]].concat()).is_ok());
+    }
+    // A frame that lends nothing to others may go.
+    assert!(missed >= 5 && taken >= 10, "{missed} were missed, {taken} were taken behind a tag");
+}
+
+#[test]
 fn a_change_in_the_middle_is_called_by_its_name() {
     let song = song();
     let stereo = case("mp3_ms_with_different_block_types.mp3");
@@ -374,6 +406,15 @@ fn kinds_that_are_not_taken_are_called_by_their_names() {
             let said = refusal(judged(&file));
             assert!(said.contains(name), "{name}: {said}");
         }
+    }
+}
+
+#[test]
+fn quiet_samples_without_a_header_are_no_mpeg() {
+    // Of 24 bit, as small numbers below zero: the bytes of two samples look like a header of layer I in free format.
+    for low in [0x00, 0x04, 0x08] {
+        let said = refusal(judged(&[low, 0xFF, 0xFF].repeat(20_000)));
+        assert_eq!(said, crate::domain::media::UNKNOWN_AUDIO);
     }
 }
 

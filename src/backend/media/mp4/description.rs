@@ -83,6 +83,11 @@ fn other_codec<T>(name: Option<&str>) -> Result<T> {
     refused(415, format!("This MP4 file holds {holds}. Upload a WAV, FLAC, AIFF, ALAC, AAC (M4A) or MP3 file."))
 }
 
+/// Refuses AAC that may be fine, as our decoder knows AAC-LC alone.
+fn other_profile<T>(name: &str) -> Result<T> {
+    refused(415, format!("We cannot decode this file: it holds {name}. Export it as AAC-LC, or better as WAV or FLAC."))
+}
+
 /// Whether a track of pictures holds stills: a cover, or one for each chapter.
 pub(super) fn is_still(entry: &[u8]) -> bool {
     match entry.get(4..8) {
@@ -139,8 +144,8 @@ fn aac(entry: &[u8], children: &[u8]) -> Result<Sound> {
     match kind {
         stream_kind::MPEG4_AUDIO | stream_kind::MPEG2_AAC_LC => {}
         0x69 | 0x6B => return other_codec(Some("MP3")),
-        0x66 => return other_codec(Some("AAC Main")),
-        0x68 => return other_codec(Some("AAC SSR")),
+        0x66 => return other_profile("AAC Main"),
+        0x68 => return other_profile("AAC SSR"),
         0xA5 => return other_codec(Some("Dolby Digital (AC-3)")),
         0xA6 => return other_codec(Some("Dolby Digital Plus (E-AC-3)")),
         0xA9..=0xAC => return other_codec(Some("DTS")),
@@ -159,18 +164,22 @@ fn aac(entry: &[u8], children: &[u8]) -> Result<Sound> {
         AAC_LC if has_sync_extension(config) => return he_aac(),
         AAC_LC => {}
         5 | 29 => return he_aac(),
-        1 => return other_codec(Some("AAC Main")),
-        3 => return other_codec(Some("AAC SSR")),
-        4 => return other_codec(Some("AAC LTP")),
-        23 => return other_codec(Some("AAC-LD")),
+        1 => return other_profile("AAC Main"),
+        3 => return other_profile("AAC SSR"),
+        4 => return other_profile("AAC LTP"),
+        6 => return other_profile("AAC Scalable"),
+        17 => return other_profile("AAC-LC for lossy lines (ER AAC LC)"),
+        19 => return other_profile("AAC LTP for lossy lines (ER AAC LTP)"),
+        20 => return other_profile("AAC Scalable for lossy lines (ER AAC Scalable)"),
+        23 => return other_profile("AAC-LD"),
         // 31 says that six more bits name it, from 32 on.
         31 => {
             return match 32 + (bits >> 21 & 0x3F) {
                 32..=34 => other_codec(Some("MPEG audio (MP3)")),
                 36 => other_codec(Some("MPEG-4 ALS")),
                 37 | 38 => other_codec(Some("MPEG-4 SLS")),
-                39 => other_codec(Some("AAC-ELD")),
-                42 => other_codec(Some("xHE-AAC")),
+                39 => other_profile("AAC-ELD"),
+                42 => other_profile("xHE-AAC (USAC)"),
                 _ => other_codec(None),
             };
         }
@@ -314,6 +323,14 @@ mod tests {
             (0x40, &[0x0A, 0x10], "AAC Main"),
             (0x40, &[0xF8, 0x80, 0, 0], "MPEG-4 ALS"),
             (0x40, &[0xF9, 0x40, 0, 0], "xHE-AAC"),
+            (0x40, &[0x0A, 0x10], "We cannot decode"),
+            (0x40, &[0x1A, 0x10], "AAC SSR"),
+            (0x40, &[0x22, 0x10], "AAC LTP"),
+            (0x40, &[0x32, 0x10], "AAC Scalable"),
+            (0x40, &[0x8A, 0x10], "ER AAC LC"),
+            (0x40, &[0xBA, 0x10], "AAC-LD"),
+            (0x66, &[], "AAC Main"),
+            (0x40, &[0xF9, 0x40, 0, 0], "We cannot decode"),
             (0x6B, &[], "MP3"),
             (0x69, &[], "MP3"),
             (0xA5, &[], "AC-3"),

@@ -1,8 +1,10 @@
 //! MP4 (M4A): boxes in boxes. `moov` describes the tracks, `mdat` holds their bytes; in a fragmented file each `moof` describes the
 //! `mdat` behind it.
 
+mod alac;
 mod description;
 mod edits;
+mod fragments;
 mod play;
 mod samples;
 
@@ -11,6 +13,7 @@ use std::ops::Range;
 use self::{
     description::Sound,
     edits::{Edit, Gapless, MAX_EDITS, Part, Times},
+    fragments::Sequence,
     samples::{MAX_RUNS, Run, SampleTables, Sizes, Table, contradiction, stands_for_nothing, too_many},
 };
 
@@ -61,7 +64,15 @@ impl Track {
     }
 }
 
-/// What `tfhd` says of the runs behind it.
+/// What `trex` says of the packets of a track in fragments that say nothing else.
+#[derive(Clone, Copy, Default)]
+struct Defaults {
+    track: u32,
+    duration: u32,
+    size: u32,
+}
+
+/// What `tfhd` and `tfdt` say of the runs behind them.
 #[derive(Clone, Copy, Default)]
 struct Fragment {
     /// Where its `moof` begins.
@@ -71,6 +82,9 @@ struct Fragment {
     base: u64,
     /// None: as `trex` says.
     default_size: Option<u32>,
+    default_duration: Option<u32>,
+    /// When its first packet is played, in the time scale of the track. The first run takes it.
+    decode_time: Option<u64>,
     /// A run that does not say where it begins follows the one before.
     has_runs: bool,
 }
@@ -81,9 +95,10 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
         boxes_left: MAX_BOXES,
         outside_media_bytes: 0,
         tracks: vec![],
-        default_sizes: vec![],
+        defaults: vec![],
         fragment: Fragment::default(),
         runs: vec![],
+        sequence: Sequence::default(),
         tags: Tags::default(),
         has_media: false,
         movie_timescale: 0,
@@ -91,7 +106,7 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
     };
     let whole = 0..walk.source.length();
     walk.boxes(whole, 0)?;
-    let Walk { source, mut tracks, default_sizes, mut runs, tags, has_media, movie_timescale, gapless, .. } = walk;
+    let Walk { source, mut tracks, defaults, mut runs, sequence, tags, has_media, movie_timescale, gapless, .. } = walk;
 
     if tracks.is_empty() {
         return incomplete();
@@ -117,8 +132,11 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
     let track = tracks.swap_remove(at);
     let sound = description::sound(&track.description)?;
     runs.retain(|run| run.track == track.id);
-    let default_size = default_sizes.iter().find(|(id, _)| *id == track.id).map_or(0, |(_, size)| *size);
+    let default_size = defaults.iter().find(|defaults| defaults.track == track.id).map_or(0, |defaults| defaults.size);
     let packets = Packets::new(source, track.tables, runs, default_size)?;
+    // First, as a fragment that is missing may move others behind the end of the file.
+    packets.validate_fragments(sequence, track.timescale)?;
+    packets.validate(source)?;
     let mut times = Times {
         movie_timescale,
         track_timescale: track.timescale,
@@ -151,10 +169,10 @@ struct Walk<'a> {
     boxes_left: usize,
     outside_media_bytes: u64,
     tracks: Vec<Track>,
-    /// The size of each packet by track, for fragments that do not say.
-    default_sizes: Vec<(u32, u32)>,
+    defaults: Vec<Defaults>,
     fragment: Fragment,
     runs: Vec<Run>,
+    sequence: Sequence,
     tags: Tags,
     has_media: bool,
     movie_timescale: u32,
@@ -248,11 +266,22 @@ impl Walk<'_> {
             b"----" => self.free_form(&body),
             b"stts" | b"ctts" | b"stsc" | b"stsz" | b"stco" | b"co64" => self.table(kind, &body),
             b"trex" => {
-                if self.default_sizes.len() == MAX_TRACKS {
+                if self.defaults.len() == MAX_TRACKS {
                     return too_many();
                 }
                 let leaf = self.source.upto(body.start, (body.end - body.start).min(24) as usize)?;
-                self.default_sizes.push((be32(leaf, 4), be32(leaf, 16)));
+                self.defaults.push(Defaults { track: be32(leaf, 4), duration: be32(leaf, 12), size: be32(leaf, 16) });
+                Ok(())
+            }
+            b"mfhd" => {
+                let leaf = self.source.upto(body.start, (body.end - body.start).min(8) as usize)?;
+                self.sequence.add(be32(leaf, 4));
+                Ok(())
+            }
+            b"tfdt" => {
+                let leaf = self.source.upto(body.start, (body.end - body.start).min(12) as usize)?;
+                let (first, second) = (u64::from(be32(leaf, 4)), u64::from(be32(leaf, 8)));
+                self.fragment.decode_time = Some(if leaf.first() == Some(&1) { first << 32 | second } else { first });
                 Ok(())
             }
             b"tfhd" => self.fragment_header(&body),
@@ -337,11 +366,18 @@ impl Walk<'_> {
         };
         let base = field(0x1, 8).map(|at| u64::from(be32(head, at)) << 32 | u64::from(be32(head, at + 4)));
         let _description = field(0x2, 4);
-        let _duration = field(0x8, 4);
+        let default_duration = field(0x8, 4).map(|at| be32(head, at));
         let default_size = field(0x10, 4).map(|at| be32(head, at));
         let moof = self.fragment.moof;
-        self.fragment =
-            Fragment { moof, track: be32(head, 4), base: base.unwrap_or(moof), default_size, has_runs: false };
+        self.fragment = Fragment {
+            moof,
+            track: be32(head, 4),
+            base: base.unwrap_or(moof),
+            default_size,
+            default_duration,
+            decode_time: None,
+            has_runs: false,
+        };
         Ok(())
     }
 
@@ -358,7 +394,13 @@ impl Walk<'_> {
         let Some(table) = Table::new(body.start + 8 + fields(0x5), packets, fields(0xF00), body.end) else {
             return damaged("its tables are cut short");
         };
-        let Fragment { base, has_runs, track, default_size, .. } = self.fragment;
+        let Fragment { base, has_runs, track, default_size, default_duration, .. } = self.fragment;
+        let duration = if flags & 0x100 != 0 {
+            table.clone().sum(self.source)?
+        } else {
+            let of_track = || self.defaults.iter().find(|defaults| defaults.track == track).map(|of| of.duration);
+            u64::from(packets) * u64::from(default_duration.or_else(of_track).unwrap_or_default())
+        };
         let offset = match offset {
             None if has_runs => None,
             offset => match base.checked_add_signed(i64::from(offset.unwrap_or(0))) {
@@ -375,7 +417,8 @@ impl Walk<'_> {
         if self.runs.len() == MAX_RUNS {
             return too_many();
         }
-        self.runs.push(Run { track, offset, packets, sizes });
+        let (decode_time, gaps) = (self.fragment.decode_time.take(), self.sequence.gaps());
+        self.runs.push(Run { track, offset, packets, sizes, duration, decode_time, gaps });
         Ok(())
     }
 

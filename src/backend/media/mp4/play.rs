@@ -15,7 +15,7 @@ use symphonia::{
     default::get_codecs,
 };
 
-use super::{Packets, Part, Sound, edits::TOO_COMPLICATED};
+use super::{Packets, Part, Sound, alac::PacketShape, edits::TOO_COMPLICATED};
 use crate::{
     backend::media::{Deadline, Result, damaged, incomplete, source::Source, undecodable},
     domain::media::{AudioCodec, format_duration},
@@ -92,6 +92,8 @@ struct Decoded<'a> {
     source: Source,
     packets: Packets,
     decoder: Box<dyn AudioDecoder>,
+    /// None of AAC. Decoders of both make sound of much that is damaged.
+    shape: Option<PacketShape>,
     /// The packet's samples, counted from the first sample of the first packet.
     place: Range<u64>,
     samples: Vec<f32>,
@@ -99,14 +101,17 @@ struct Decoded<'a> {
 
 impl<'a> Decoded<'a> {
     fn new(layout: &'a PacketLayout, source: Source) -> Result<Self> {
-        let codec = if layout.sound.codec == AudioCodec::Alac { CODEC_ID_ALAC } else { CODEC_ID_AAC };
+        let (codec, shape) = match layout.sound.codec {
+            AudioCodec::Alac => (CODEC_ID_ALAC, Some(PacketShape::read(&layout.sound.config))),
+            _ => (CODEC_ID_AAC, None),
+        };
         let mut parameters = AudioCodecParameters::new();
         parameters.for_codec(codec).with_extra_data(layout.sound.config.clone().into());
         let decoder = match get_codecs().make_audio_decoder(&parameters, &AudioDecoderOptions::default()) {
             Ok(decoder) => decoder,
             Err(error) => return refuse(&error, "0:00"),
         };
-        Ok(Self { layout, source, packets: layout.packets.clone(), decoder, place: 0..0, samples: Vec::new() })
+        Ok(Self { layout, source, packets: layout.packets.clone(), decoder, shape, place: 0..0, samples: Vec::new() })
     }
 
     /// Decodes the next packet. Returns false behind the last one.
@@ -117,6 +122,10 @@ impl<'a> Decoded<'a> {
         let Sound { sample_rate_hz, channels, .. } = self.layout.sound;
         let milliseconds = self.place.end.saturating_mul(1000) / u64::from(sample_rate_hz.max(1));
         let position = format_duration(i64::try_from(milliseconds).unwrap_or(i64::MAX));
+        let is_whole = self.shape.map_or_else(|| ends_as_aac(&data), |shape| shape.samples(&data).is_some());
+        if !is_whole {
+            return damaged(&format!("the sound at {position} cannot be decoded"));
+        }
         let packet = PacketRef::new(0, Timestamp::ZERO, Duration::ZERO, &data);
         let decoded = match self.decoder.decode_ref(&packet) {
             Ok(decoded) => decoded,
@@ -145,6 +154,17 @@ impl<'a> Decoded<'a> {
             |sample: u64| (sample.clamp(self.place.start, self.place.end) - self.place.start) as usize * channels;
         self.samples.get(within(place.start)..within(place.end)).unwrap_or_default()
     }
+}
+
+/// Whether a packet of AAC ends with three ones, which is its END tag, and zeros up to the end of the byte (ISO 14496-3, table 4.3). Some
+/// bytes of padding may follow.
+fn ends_as_aac(packet: &[u8]) -> bool {
+    const MAX_PADDING_BYTES: usize = 16;
+    const END: u32 = 0b111;
+    let Some(last) = packet.iter().rposition(|byte| *byte != 0) else { return false };
+    let before = last.checked_sub(1).and_then(|at| packet.get(at)).copied().unwrap_or_default();
+    let bits = u32::from(before) << 8 | u32::from(packet[last]);
+    packet.len() - last - 1 <= MAX_PADDING_BYTES && bits >> bits.trailing_zeros() & END == END
 }
 
 /// A decoder's complaint as a sentence.

@@ -15,7 +15,7 @@ use super::super::{
 pub(super) const MAX_PACKETS: u32 = 4_000_000;
 /// An ALAC packet of 65,536 samples that are not compressed has 512 kB; AAC has at most 768 bytes for each channel.
 pub(super) const MAX_PACKET_BYTES: u32 = 1024 * 1024;
-/// Six hours in fragments of a quarter of a second are 86,400. Each costs some 100 bytes of memory.
+/// Six hours in fragments of a quarter of a second are 86,400. Each costs some 150 bytes of memory.
 pub(super) const MAX_RUNS: usize = 100_000;
 /// Entries that are read at a time.
 const BUFFERED_ENTRIES: u32 = 1024;
@@ -64,6 +64,15 @@ impl Table {
         Ok(entry)
     }
 
+    /// The sum of the first numbers of all entries that are left.
+    pub(super) fn sum(mut self, source: &mut Source) -> Result<u64> {
+        let mut sum = 0_u64;
+        while let Some(number) = self.number(source)? {
+            sum += u64::from(number);
+        }
+        Ok(sum)
+    }
+
     fn number(&mut self, source: &mut Source) -> Result<Option<u32>> {
         Ok(self.next::<4>(source)?.map(u32::from_be_bytes))
     }
@@ -86,6 +95,12 @@ pub(super) struct Run {
     pub(super) offset: Option<u64>,
     pub(super) packets: u32,
     pub(super) sizes: Sizes,
+    /// How long its packets are together, in the time scale of the track. 0 if nothing says so.
+    pub(super) duration: u64,
+    /// When it begins, where its fragment says so.
+    pub(super) decode_time: Option<u64>,
+    /// Gaps in the numbers of all fragments up to its own.
+    pub(super) gaps: u32,
 }
 
 /// The tables of one track, as they stand in the file.
@@ -165,12 +180,13 @@ pub(in crate::backend::media) struct Packets {
     offset: u64,
     packets: u32,
     bytes: u64,
-    duration: Option<u64>,
+    /// How long the packets of the sample tables are together. 0 if nothing says so.
+    table_duration: u64,
 }
 
 impl Packets {
     /// # Errors
-    /// Refused if the tables contradict each other, or if a packet is empty, impossibly large, or behind the end of the file.
+    /// Refused if the tables contradict each other.
     pub(super) fn new(
         source: &mut Source,
         mut tables: SampleTables,
@@ -180,7 +196,7 @@ impl Packets {
         if tables.packets > MAX_PACKETS {
             return too_many();
         }
-        let duration = tables.validate(source)?;
+        let table_duration = tables.validate(source)?;
         let sizes = tables.sizes.take().unwrap_or(Sizes::Default);
         let next_group = first_group(&mut tables, source)?;
         let packets = Self {
@@ -188,8 +204,6 @@ impl Packets {
             chunk: 0,
             packets_per_chunk: 0,
             next_group,
-            // Fragments declare their durations elsewhere.
-            duration: (runs.is_empty() && duration > 0).then_some(duration),
             runs: runs.into(),
             next_run: 0,
             default_size,
@@ -198,18 +212,41 @@ impl Packets {
             offset: 0,
             packets: 0,
             bytes: 0,
+            table_duration,
         };
-        let mut all = packets.clone();
+        Ok(packets)
+    }
+
+    /// Walks through all packets.
+    ///
+    /// # Errors
+    /// Refused if there is none, or if one of them is empty, impossibly large, or behind the end of the file.
+    pub(super) fn validate(&self, source: &mut Source) -> Result<()> {
+        let mut all = self.clone();
         while all.next(source)?.is_some() {}
         if all.packets == 0 {
             return damaged("there is no sound in it");
         }
-        Ok(packets)
+        Ok(())
     }
 
     /// The duration of all packets together, in the time scale of the track. None if only decoding can tell.
     pub(super) fn duration(&self) -> Option<u64> {
-        self.duration
+        // Fragments add to it.
+        (self.runs.is_empty() && self.table_duration > 0).then_some(self.table_duration)
+    }
+
+    pub(super) fn table_duration(&self) -> u64 {
+        self.table_duration
+    }
+
+    /// The mean of the packets of the sample tables.
+    pub(super) fn table_packet_duration(&self) -> u64 {
+        self.table_duration / u64::from(self.tables.packets.max(1))
+    }
+
+    pub(super) fn runs(&self) -> &[Run] {
+        &self.runs
     }
 
     /// Where the next packet lies; None behind the last.

@@ -167,3 +167,141 @@ fn one_of_several_sounds_is_never_taken_for_the_whole() {
     let alternative = made::alac_with(SECONDS, RATE_HZ, 4096, |tables| tables.in_movie = disabled);
     assert_eq!(examined(&alternative).unwrap().1.duration_ms, 2000);
 }
+
+/// Where each packet lies.
+fn packets(file: &[u8]) -> Vec<Range<u64>> {
+    let mut source = Source::new(std::io::Cursor::new(file.to_vec()), &Deadline::never()).unwrap();
+    let Samples::Packets(layout) = header(&mut source).unwrap().samples else { panic!("an M4A has packets") };
+    let mut packets = layout.packets;
+    std::iter::from_fn(|| packets.next(&mut source).unwrap()).collect()
+}
+
+#[test]
+fn alac_that_is_packed_is_heard_as_if_it_were_not() {
+    let (_, facts, copy) = examined(&made::alac_packed(SECONDS, RATE_HZ)).unwrap();
+    assert_eq!(facts.duration_ms, 2000);
+    assert_eq!(copy.unwrap()[26..42], md5_of(&[(Some(0), SAMPLES as usize)]));
+}
+
+#[test]
+fn a_hole_in_alac_is_damage_with_its_place() {
+    let noise: Vec<u8> = (0..400_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    for file in [made::alac_packed(SECONDS, RATE_HZ), m4a(vec![])] {
+        let packets = packets(&file);
+        for (number, place) in packets.iter().enumerate().step_by(7) {
+            let (start, end) = (place.start as usize, place.end as usize);
+            let seconds = crate::domain::media::format_duration((number * 4096 * 1000 / 44_100) as i64);
+            let mut holes = vec![(start, vec![0; end - start]), (start, noise.clone()), (end - 200, vec![0; 200])];
+            if file != m4a(vec![]) {
+                // What a packet holds that is not packed may be anything.
+                let middle = (start + end) / 2;
+                holes.extend([(middle, vec![0; 100]), (middle, vec![0xFF; 100]), (middle, noise[..100].to_vec())]);
+            }
+            for (at, hole) in holes {
+                let mut damaged = file.clone();
+                damaged[at..at + hole.len()].copy_from_slice(&hole);
+                let said = refusal(&damaged);
+                assert!(said.contains(&format!("damaged: the sound at {seconds} ")), "{number}, {at}: {said}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_hole_in_aac_is_damage_with_its_place() {
+    let file = aac_with(&[(12_000, 1024)]);
+    examined(&file).unwrap();
+    let packets = packets(&file);
+    for number in [1, 100, 300] {
+        let place = &packets[number];
+        let (start, end) = (place.start as usize, place.end as usize);
+        let seconds = crate::domain::media::format_duration((number * 1024 * 1000 / 44_100) as i64);
+        let mut cut_short = vec![0xE0];
+        cut_short.resize(end - start, 0);
+        for hole in [vec![0; end - start], vec![0; (end - start) / 2], cut_short] {
+            let mut damaged = file.clone();
+            damaged[end - hole.len()..end].copy_from_slice(&hole);
+            let said = refusal(&damaged);
+            assert!(said.contains(&format!("damaged: the sound at {seconds} ")), "{number}, {}: {said}", hole.len());
+        }
+    }
+}
+
+#[test]
+fn a_packet_of_alac_with_another_length_is_damaged() {
+    let shorter = made::alac_with(SECONDS, RATE_HZ, 4096, |tables| {
+        tables.sizes[3] -= 1;
+        tables.sizes[4] += 1;
+    });
+    assert!(refusal(&shorter).contains("damaged: the sound at 0:00 "));
+    // A part of the first packet belongs to the second.
+    let longer = made::alac_with(SECONDS, RATE_HZ, 4096, |tables| {
+        tables.sizes[15] += 9;
+        tables.sizes[16] -= 9;
+    });
+    assert!(refusal(&longer).contains("damaged: the sound at 0:01 "));
+    // The header names another number of samples for each packet.
+    let mut smaller = m4a(vec![]);
+    let cookie = smaller.windows(4).rposition(|bytes| bytes == b"alac").unwrap() + 8;
+    smaller[cookie..cookie + 4].copy_from_slice(&4095_u32.to_be_bytes());
+    assert!(refusal(&smaller).contains("damaged: the sound at 0:00 "));
+}
+
+/// The song in eight fragments of three packets, the last of one.
+fn in_fragments(change: impl Fn(&mut made::Fragment)) -> Vec<u8> {
+    made::alac_in_fragments_as(SECONDS, RATE_HZ, 3, change)
+}
+
+#[test]
+fn a_fragment_that_is_missing_is_noticed_by_its_time_or_its_number() {
+    type Change = fn(&mut made::Fragment);
+    let kinds: [(&str, Change); 4] = [
+        ("times and numbers", |_| ()),
+        ("no times", |says| says.decode_time = None),
+        ("no numbers", |says| says.sequence = 1),
+        ("numbers from 0 on, no times", |says| (says.sequence, says.decode_time) = (says.sequence - 1, None)),
+    ];
+    for (name, change) in kinds {
+        let whole = examined(&in_fragments(change)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(whole.1.duration_ms, 2000, "{name}");
+        for missing in 2..8 {
+            let said = refusal(&in_fragments(|says| {
+                says.is_left_out = says.sequence == missing;
+                change(says);
+            }));
+            let place = crate::domain::media::format_duration(i64::from(missing - 1) * 3 * 4096 * 1000 / 44_100);
+            assert!(said.contains(&format!("a part of the sound is missing at {place}.")), "{name}, {missing}: {said}");
+        }
+    }
+    let said = refusal(&in_fragments(|says| says.is_left_out = says.sequence == 1));
+    assert!(said.contains("its beginning is missing"), "{said}");
+}
+
+#[test]
+fn fragments_of_a_whole_file_are_numbered_and_timed_in_many_ways() {
+    type Change = fn(&mut made::Fragment);
+    let kinds: [(&str, Change); 7] = [
+        ("without the last packet of each", |says| {
+            let more = u64::from(says.sequence - 1) * 4096;
+            says.decode_time = says.decode_time.map(|time| time + more);
+        }),
+        ("from 0 on", |says| says.sequence -= 1),
+        ("with gaps, of other tracks perhaps", |says| says.sequence *= 2),
+        ("of a stream that had begun before", |says| says.decode_time = says.decode_time.map(|time| time + 441_000)),
+        ("rounded", |says| says.decode_time = says.decode_time.map(|time| time / 441 * 441)),
+        ("without times", |says| says.decode_time = None),
+        ("without numbers", |says| says.sequence = 0),
+    ];
+    for (name, change) in kinds {
+        let (_, facts, _) = examined(&in_fragments(change)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(facts.duration_ms, 2000, "{name}");
+    }
+}
+
+#[test]
+fn fragments_that_come_twice_or_in_another_order_are_damage() {
+    let twice = in_fragments(|says| says.decode_time = says.decode_time.map(|time| time.min(5 * 3 * 4096)));
+    assert!(refusal(&twice).contains("damaged: at 0:02 its fragments are not in their order"));
+    let odd = in_fragments(|says| (says.sequence, says.decode_time) = (says.sequence % 4, None));
+    assert!(refusal(&odd).contains("a part of the sound is missing at 0:01"));
+}

@@ -34,6 +34,17 @@ fn of_id3(tag: &[u8]) -> Tags {
     id3_in(&mut source(tag), 0..tag.len() as u64).expect("nothing is refused here")
 }
 
+fn all_that_is_used() -> Tags {
+    Tags {
+        title: Some("Night Bus".into()),
+        artist: Some("Ana Vwaza".into()),
+        album: Some("Late Lines".into()),
+        isrc: Some("NLA502600017".into()),
+        disc_number: Some(2),
+        track_number: Some(3),
+    }
+}
+
 fn title(title: &str) -> Tags {
     Tags { title: Some(title.into()), ..Tags::default() }
 }
@@ -152,14 +163,7 @@ fn a_picture_before_the_texts_is_passed_over_without_reading_it() {
 
 #[test]
 fn all_that_is_used_is_read_from_every_kind_of_tag() {
-    let expected = Tags {
-        title: Some("Night Bus".into()),
-        artist: Some("Ana Vwaza".into()),
-        album: Some("Late Lines".into()),
-        isrc: Some("NLA502600017".into()),
-        disc_number: Some(2),
-        track_number: Some(3),
-    };
+    let expected = all_that_is_used();
     let frames = [
         ("TIT2", "Night Bus"),
         ("TPE1", "Ana Vwaza"),
@@ -258,15 +262,7 @@ fn items_of_an_m4a_are_read_one_by_one() {
     ] {
         mp4_item(&mut tags, &mut source(&body), kind, 0..body.len() as u64).unwrap();
     }
-    let expected = Tags {
-        title: Some("Night Bus".into()),
-        artist: Some("Ana Vwaza".into()),
-        album: Some("Late Lines".into()),
-        isrc: Some("NLA502600017".into()),
-        disc_number: Some(2),
-        track_number: Some(3),
-    };
-    assert_eq!(tags, expected);
+    assert_eq!(tags, all_that_is_used());
 }
 
 proptest! {

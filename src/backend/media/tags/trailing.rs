@@ -7,12 +7,11 @@ use crate::{
     backend::media::{
         Result,
         source::{Source, le32},
+        tail::{APE, APE_END_BYTES, ID3V1_BYTES, MAX_PADDING_BYTES},
     },
     domain::media::Tags,
 };
 
-const ID3V1_BYTES: u64 = 128;
-const APE_END_BYTES: u64 = 32;
 /// Bit 31 of an APE tag's flags: it has a header.
 const APE_HAS_HEADER: u32 = 1 << 31;
 /// Keys have up to 255 characters (APE tag item, Hydrogenaudio Knowledgebase).
@@ -20,7 +19,6 @@ const APE_KEY_BYTES: usize = 255;
 const APE_KEYS: [&str; 6] = ["Title", "Artist", "Album", "ISRC", "Track", "Disc"];
 /// More items than any tag has.
 const MAX_APE_ITEMS: u32 = 10_000;
-const PADDING_BYTES: u64 = 4096;
 /// Tags behind one another, with padding in between.
 const MAX_TAGS: usize = 8;
 
@@ -53,7 +51,7 @@ enum Found {
 
 /// The last tag before `end`, perhaps with padding behind it, and where it begins.
 fn last_tag(source: &mut Source, end: u64) -> Result<Option<(u64, Found)>> {
-    let from = end.saturating_sub(PADDING_BYTES);
+    let from = end.saturating_sub(MAX_PADDING_BYTES);
     let last = source.upto(from, (end - from) as usize)?;
     let is_padding = |byte: &u8| matches!(byte, b'\0' | b'\n' | b'\r' | b' ');
     let solid = last.iter().rposition(|byte| !is_padding(byte)).map_or(0, |at| at + 1);
@@ -73,12 +71,13 @@ fn tag_before(bytes: &[u8], end: u64) -> Option<(u64, Found)> {
     if id3v1.starts_with(b"TAG") && !before(ID3V1_BYTES as usize + 3).starts_with(b"APE") {
         return Some((end - ID3V1_BYTES, Found::Id3v1(id3v1.to_vec())));
     }
-    let footer = before(APE_END_BYTES as usize);
-    if footer.starts_with(b"APETAGEX") {
+    let footer = before(APE_END_BYTES);
+    if footer.starts_with(APE) {
         let (size, count, flags) = (u64::from(le32(footer, 12)), le32(footer, 16), le32(footer, 20));
-        let items = end.checked_sub(size).filter(|_| (APE_END_BYTES..=MAX_TAG_BYTES).contains(&size))?;
-        let header = if flags & APE_HAS_HEADER == 0 { 0 } else { APE_END_BYTES };
-        return Some((items.saturating_sub(header), Found::Ape(items..end - APE_END_BYTES, count)));
+        let end_bytes = APE_END_BYTES as u64;
+        let items = end.checked_sub(size).filter(|_| (end_bytes..=MAX_TAG_BYTES).contains(&size))?;
+        let header = if flags & APE_HAS_HEADER == 0 { 0 } else { end_bytes };
+        return Some((items.saturating_sub(header), Found::Ape(items..end - end_bytes, count)));
     }
     let footer = before(10);
     if footer.starts_with(b"3DI") {

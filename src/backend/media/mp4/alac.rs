@@ -1,0 +1,284 @@
+//! Checks whether a packet of ALAC is whole: ALAC has no checksums, and decoders make sound of anything.
+//!
+//! The check reads a packet bit by bit as a decoder does, without computing a sample (Apple's `ALACDecoder.cpp` and `ag_dec.c`). A packet
+//! whose bits were changed ends somewhere else than at its END tag, except where only the value of a sample was changed.
+
+use crate::backend::media::source::be32;
+
+/// Kinds of elements (`ALACBitUtilities.h`).
+mod element {
+    pub(super) const SINGLE: u32 = 0;
+    pub(super) const PAIR: u32 = 1;
+    pub(super) const LOW_FREQUENCY: u32 = 3;
+    pub(super) const DATA: u32 = 4;
+    pub(super) const FILL: u32 = 6;
+    pub(super) const END: u32 = 7;
+}
+
+/// A code with as many ones in front is followed by the number itself.
+const MAX_PREFIX: u32 = 9;
+/// Lengths of runs of zeros have at most 16 bits.
+const RUN_BITS: u32 = 16;
+const MEAN_MAX: u32 = 0xFFFF;
+/// Below this mean, the length of a run of zeros follows.
+const MEAN_OF_RUNS: u32 = 128;
+/// Predictors that there are: one pass or two.
+const MODES: [u32; 2] = [0, 15];
+
+/// The numbers of the magic cookie that say how packets are read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PacketShape {
+    /// Samples (for each channel) of all packets but those that say that they have fewer.
+    packet_samples: u32,
+    bit_depth: u32,
+    channels: u32,
+    mean_factor: u32,
+    first_mean: u32,
+    max_code_bits: u32,
+}
+
+impl PacketShape {
+    /// `cookie` has 24 bytes at least.
+    pub(super) fn read(cookie: &[u8]) -> Self {
+        let byte = |at: usize| u32::from(cookie.get(at).copied().unwrap_or_default());
+        Self {
+            packet_samples: be32(cookie, 0),
+            bit_depth: byte(5),
+            mean_factor: byte(6),
+            first_mean: byte(7),
+            max_code_bits: byte(8),
+            channels: byte(9),
+        }
+    }
+
+    /// The samples (for each channel) of a packet. None if it is damaged. A packet with fewer samples may stand anywhere: files that
+    /// were joined have one at each joint.
+    pub(super) fn samples(&self, packet: &[u8]) -> Option<u32> {
+        let mut bits = Bits { bytes: packet, at: 0 };
+        let mut channels = 0;
+        let mut samples = None;
+        loop {
+            match bits.read(3)? {
+                element::END => break,
+                kind @ (element::SINGLE | element::PAIR | element::LOW_FREQUENCY) => {
+                    let own = if kind == element::PAIR { 2 } else { 1 };
+                    channels += own;
+                    let count = (channels <= self.channels).then(|| self.element(&mut bits, own))??;
+                    if samples.is_some_and(|samples| samples != count) {
+                        return None;
+                    }
+                    samples = Some(count);
+                }
+                element::DATA => {
+                    let _instance = bits.read(4)?;
+                    let is_aligned = bits.read(1)? == 1;
+                    let bytes = match bits.read(8)? {
+                        255 => 255 + bits.read(8)?,
+                        bytes => bytes,
+                    };
+                    if is_aligned {
+                        bits.at = bits.at.next_multiple_of(8);
+                    }
+                    bits.skip(u64::from(bytes) * 8)?;
+                }
+                element::FILL => {
+                    let bytes = match bits.read(4)? {
+                        15 => 14 + bits.read(8)?,
+                        bytes => bytes,
+                    };
+                    bits.skip(u64::from(bytes) * 8)?;
+                }
+                _ => return None,
+            }
+        }
+        // Bytes of padding may follow, and nothing else.
+        let rest = packet.get(bits.at.div_ceil(8)..)?;
+        samples.filter(|_| channels == self.channels && rest.iter().all(|byte| *byte == 0))
+    }
+
+    /// Passes one or two channels, and returns their samples.
+    fn element(&self, bits: &mut Bits, channels: u32) -> Option<u32> {
+        let (_instance, unused) = (bits.read(4)?, bits.read(12)?);
+        let is_partial = bits.read(1)? == 1;
+        let low_bits = bits.read(2)? * 8;
+        let is_verbatim = bits.read(1)? == 1;
+        let samples = if is_partial { bits.read(32)? } else { self.packet_samples };
+        // The difference of two channels has a bit more than each.
+        let width = self.bit_depth.checked_sub(low_bits).filter(|width| *width > 0)? + channels - 1;
+        if unused != 0 || samples == 0 || samples > self.packet_samples || low_bits > 16 {
+            return None;
+        }
+        if is_verbatim {
+            bits.skip(u64::from(samples) * u64::from(channels * self.bit_depth))?;
+            return Some(samples);
+        }
+        if width > 32 {
+            return None;
+        }
+        let _mix = bits.read(16)?;
+        let mut factors = [0; 2];
+        for factor in factors.iter_mut().take(channels as usize) {
+            let (mode, _shift) = (bits.read(4)?, bits.read(4)?);
+            *factor = bits.read(3)? * self.mean_factor / 4;
+            let coefficients = bits.read(5)?;
+            bits.skip(u64::from(coefficients) * 16)?;
+            if !MODES.contains(&mode) {
+                return None;
+            }
+        }
+        bits.skip(u64::from(samples) * u64::from(channels * low_bits))?;
+        for factor in factors.iter().take(channels as usize) {
+            self.residuals(bits, samples, *factor, width)?;
+        }
+        Some(samples)
+    }
+
+    /// Passes what prediction misses of each sample of a channel.
+    fn residuals(&self, bits: &mut Bits, samples: u32, factor: u32, width: u32) -> Option<()> {
+        let mut mean = self.first_mean;
+        let mut after_run = 0;
+        let mut at = 0;
+        while at < samples {
+            let code_bits = ((mean >> 9) + 3).ilog2().min(self.max_code_bits);
+            let number = bits.code(code_bits, width)?.wrapping_add(after_run);
+            after_run = 0;
+            at += 1;
+            mean = if number > MEAN_MAX {
+                MEAN_MAX
+            } else {
+                mean.wrapping_sub(factor.wrapping_mul(mean) >> 9).wrapping_add(factor.wrapping_mul(number))
+            };
+            if mean < MEAN_OF_RUNS && at < samples {
+                let code_bits = mean.leading_zeros() - 24 + ((mean + 16) >> 6);
+                let zeros = bits.code(code_bits.min(self.max_code_bits), RUN_BITS)?;
+                if zeros > samples - at {
+                    return None;
+                }
+                at += zeros;
+                after_run = u32::from(zeros < MEAN_MAX);
+                mean = 0;
+            }
+        }
+        Some(())
+    }
+}
+
+/// The bits of a packet, the most significant first.
+struct Bits<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Bits<'_> {
+    /// The next 57 bits and more, from the left. Behind the end there are zeros.
+    fn window(&self) -> u64 {
+        let first = self.at / 8;
+        let bytes = match self.bytes.get(first..first + 8) {
+            Some(bytes) => bytes.try_into().unwrap_or_default(),
+            None => {
+                let rest = self.bytes.get(first..).unwrap_or_default();
+                let mut bytes = [0; 8];
+                bytes.iter_mut().zip(rest).for_each(|(byte, from)| *byte = *from);
+                bytes
+            }
+        };
+        u64::from_be_bytes(bytes) << (self.at % 8)
+    }
+
+    /// Reads up to 32 bits. None if there are fewer.
+    fn read(&mut self, count: u32) -> Option<u32> {
+        let number = if count == 0 { 0 } else { self.window() >> (64 - count) };
+        self.skip(u64::from(count))?;
+        u32::try_from(number).ok()
+    }
+
+    fn skip(&mut self, count: u64) -> Option<()> {
+        self.at = self.at.checked_add(usize::try_from(count).ok()?)?;
+        (self.at <= self.bytes.len() * 8).then_some(())
+    }
+
+    /// Reads a number: ones, a zero and the last `code_bits` bits of it, or nine ones and all of its `width` bits.
+    fn code(&mut self, code_bits: u32, width: u32) -> Option<u32> {
+        let ones = self.window().leading_ones();
+        if ones >= MAX_PREFIX {
+            self.skip(u64::from(MAX_PREFIX))?;
+            return self.read(width);
+        }
+        self.skip(u64::from(ones) + 1)?;
+        match code_bits {
+            0 => Some(0),
+            1 => Some(ones),
+            // A last part below 2 is written with a bit less.
+            _ => {
+                let base = ones * ((1 << code_bits) - 1);
+                let last = (self.window() >> (64 - code_bits)) as u32;
+                self.skip(u64::from(if last > 1 { code_bits } else { code_bits - 1 }))?;
+                Some(base + last.saturating_sub(1))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MONO: PacketShape = PacketShape {
+        packet_samples: 4,
+        bit_depth: 16,
+        channels: 1,
+        mean_factor: 40,
+        first_mean: 10,
+        max_code_bits: 14,
+    };
+
+    /// Bits written as text, filled up with zeros.
+    fn packet(parts: &[&str]) -> Vec<u8> {
+        let bits: Vec<u8> = parts.concat().bytes().filter(|bit| *bit != b' ').map(|bit| bit - b'0').collect();
+        bits.chunks(8).map(|bits| (0..8).fold(0, |byte, at| byte << 1 | bits.get(at).copied().unwrap_or(0))).collect()
+    }
+
+    const VERBATIM: &str = "000 0000 000000000000 0 00 1";
+    const FOUR_SAMPLES: &str = "0000000000000001 0000000000000010 0000000000000011 0000000000000100";
+    const END: &str = "111";
+
+    #[test]
+    fn a_packet_ends_where_its_elements_do() {
+        let whole = packet(&[VERBATIM, FOUR_SAMPLES, END]);
+        assert_eq!(MONO.samples(&whole), Some(4));
+        assert_eq!(MONO.samples(&[whole.as_slice(), &[0; 5]].concat()), Some(4), "padding");
+        assert_eq!(MONO.samples(&[whole.as_slice(), &[0, 1]].concat()), None, "something else");
+        assert_eq!(MONO.samples(&whole[..whole.len() - 1]), None);
+        // Data and filling beside the sound.
+        let data = "100 0000 0 00000010 1010101010101010";
+        let fill = "110 0001 11111111";
+        assert_eq!(MONO.samples(&packet(&[fill, VERBATIM, FOUR_SAMPLES, data, END])), Some(4));
+        let aligned = "100 0000 1 00000001";
+        assert_eq!(MONO.samples(&packet(&[aligned, "11111111", VERBATIM, FOUR_SAMPLES, END])), Some(4));
+        let short = "000 0000 000000000000 1 00 1 00000000000000000000000000000010";
+        assert_eq!(MONO.samples(&packet(&[short, &FOUR_SAMPLES[..33], END])), Some(2));
+        for (what, parts) in [
+            ("two channels instead of one", vec![VERBATIM, FOUR_SAMPLES, VERBATIM, FOUR_SAMPLES, END]),
+            ("no channel", vec![END]),
+            ("an element that ALAC does not have", vec!["101", VERBATIM, FOUR_SAMPLES, END]),
+            ("no end", vec![VERBATIM, FOUR_SAMPLES]),
+            ("a sample less", vec![VERBATIM, &FOUR_SAMPLES[..50], END]),
+        ] {
+            assert_eq!(MONO.samples(&packet(&parts)), None, "{what}");
+        }
+        let stereo = PacketShape { channels: 2, ..MONO };
+        assert_eq!(stereo.samples(&whole), None);
+        assert_eq!(stereo.samples(&packet(&[VERBATIM, FOUR_SAMPLES, VERBATIM, FOUR_SAMPLES, END])), Some(4));
+        assert_eq!(stereo.samples(&packet(&[VERBATIM, FOUR_SAMPLES, short, &FOUR_SAMPLES[..33], END])), None);
+    }
+
+    #[test]
+    fn a_run_of_zeros_ends_with_its_packet() {
+        // Packed, without mixing or coefficients; a zero makes the mean small.
+        let head = "000 0000 000000000000 0 00 0 0000000000000000 0000 0000 100 00000";
+        let run = |code: &str| MONO.samples(&packet(&[head, "0", code, END]));
+        // The mean is 10: 4 bits behind the ones and the zero, and 3 zeros are written as 4.
+        assert_eq!(run("0 0100"), Some(4));
+        assert_eq!(run("0 0101"), None);
+    }
+}

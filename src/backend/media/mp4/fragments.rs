@@ -1,0 +1,89 @@
+//! Whether all fragments of a fragmented file are there, in their order. Nothing else in such a file tells that one of them is missing.
+
+use super::{
+    Packets,
+    samples::{Run, too_many},
+};
+use crate::{
+    backend::media::{Result, beginning_missing, damaged},
+    domain::media::format_duration,
+};
+
+/// The numbers of the fragments (`mfhd`) of all tracks together. They count up by one.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Sequence {
+    first: Option<u32>,
+    last: u32,
+    gaps: u32,
+}
+
+impl Sequence {
+    pub(super) fn add(&mut self, number: u32) {
+        match self.first {
+            None => self.first = Some(number),
+            Some(_) if self.last.checked_add(1) == Some(number) => {}
+            Some(_) => self.gaps += 1,
+        }
+        self.last = number;
+    }
+
+    /// Fragments so far whose number does not follow the one before.
+    pub(super) fn gaps(self) -> u32 {
+        self.gaps
+    }
+
+    /// Writers count from 0 or 1 on.
+    fn lacks_its_first(self) -> bool {
+        self.first.is_some_and(|first| first > 1)
+    }
+}
+
+impl Packets {
+    /// Compares when each fragment of the sound begins with how long the ones before it are. Where one of both is not said, the
+    /// numbers of the fragments tell.
+    ///
+    /// A fragment that begins up to a packet too early or too late belongs there: writers round, to milliseconds even. Some leave out the
+    /// duration of the last packet, so up to two packets too late is not enough where the numbers go on.
+    ///
+    /// # Errors
+    /// Refused with the place if a fragment is missing, comes twice or stands in another place.
+    pub(super) fn validate_fragments(&self, sequence: Sequence, timescale: u32) -> Result<()> {
+        let mut before: Option<&Run> = None;
+        let (mut start, mut end) = (0, self.table_duration());
+        for run in self.runs() {
+            let is_timed = before.map_or(end > 0, |before| before.duration > 0);
+            let mean = |before: &Run| before.duration / u64::from(before.packets.max(1));
+            let packet = before.map_or_else(|| self.table_packet_duration(), mean).max(1);
+            let goes_on = before.is_some_and(|before| before.gaps == run.gaps && before.packets > 1);
+            let gap = if goes_on { packet.saturating_mul(2) } else { packet };
+            let milliseconds = u128::from(end - start) * 1000 / u128::from(timescale.max(1));
+            let position = || format_duration(i64::try_from(milliseconds).unwrap_or(i64::MAX));
+            match run.decode_time {
+                Some(time) if is_timed && time >= end.saturating_add(gap) => return missing(&position()),
+                Some(time) if is_timed && time.saturating_add(packet) <= end => {
+                    return damaged(&format!("at {} its fragments are not in their order", position()));
+                }
+                Some(time) if is_timed => (start, end) = (start.min(time), time),
+                // The first fragment, behind sample tables without a packet.
+                time if before.is_none() && self.table_duration() == 0 => {
+                    if sequence.lacks_its_first() && time != Some(0) {
+                        return beginning_missing();
+                    }
+                    (start, end) = (time.unwrap_or(0), time.unwrap_or(0));
+                }
+                _ if before.is_some_and(|before| before.gaps != run.gaps) => return missing(&position()),
+                _ => {}
+            }
+            end = match end.checked_add(run.duration) {
+                Some(end) => end,
+                None => return too_many(),
+            };
+            before = Some(run);
+        }
+        Ok(())
+    }
+}
+
+fn missing<T>(position: &str) -> Result<T> {
+    damaged(&format!("a part of the sound is missing at {position}"))
+}
