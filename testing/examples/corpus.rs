@@ -21,6 +21,7 @@ use vwaza::{
     backend::media::{Deadline, MediaError, examine_audio, examine_cover, judge_audio, judge_cover},
     domain::media::{AudioCodec, AudioFacts, MediaLimits, Peaks},
 };
+use wait_timeout::ChildExt;
 
 type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -243,18 +244,12 @@ fn read_aside(mut from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8
 }
 
 fn ended_in_time(child: &mut Child) -> io::Result<bool> {
-    let began = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(status.success());
-        }
-        if began.elapsed() > FILE_TIMEOUT {
-            child.kill()?;
-            child.wait()?;
-            return Err(io::Error::new(io::ErrorKind::TimedOut, "it took more than ten minutes"));
-        }
-        thread::sleep(Duration::from_millis(5));
+    if let Some(status) = child.wait_timeout(FILE_TIMEOUT)? {
+        return Ok(status.success());
     }
+    child.kill()?;
+    child.wait()?;
+    Err(io::Error::new(io::ErrorKind::TimedOut, "it took more than ten minutes"))
 }
 
 fn is_installed(tool: &str) -> bool {
