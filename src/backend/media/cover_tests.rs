@@ -507,7 +507,10 @@ fn a_progressive_jpeg_without_one_of_its_scans_is_refused() {
         for (scan, start) in scans.iter().enumerate().take(scans.len() - 1) {
             // Ended by somebody who meant well: decoders show a blurred picture.
             let said = message(&[&file[..*start], &[0xFF, 0xD9]].concat());
-            assert!(said.contains(if scan == 0 { "no picture in it" } else { "its end is missing" }), "{scan}: {said}");
+            assert!(
+                said.contains(if scan == 0 { "no picture in it" } else { "scans that make its picture sharp" }),
+                "{scan}: {said}"
+            );
             let said = message(&[&file[..*start], &file[scans[scan + 1]..]].concat());
             assert!(said.contains("incomplete") || said.contains("a part of the picture is missing"), "{scan}: {said}");
         }
@@ -552,6 +555,18 @@ fn a_hole_in_a_jpeg_is_damage_with_its_place() {
                 let place = 640 * tenth / 10;
                 assert!(row.abs_diff(place) < 80, "{layout:?}: {row} instead of {place}");
             }
+        }
+    }
+}
+
+#[test]
+fn filling_behind_a_scan_is_no_hole() {
+    for is_progressive in [false, true] {
+        let layout = JpegLayout { is_progressive, ..JpegLayout::interleaved(640, &[(2, 2), (1, 1), (1, 1)]) };
+        let file = drawn(&layout, luma_and_chroma);
+        for filling in [[0; 500], [0xFF; 500]] {
+            let filled = [&file[..file.len() - 2], &filling, &[0xFF, 0xD9]].concat();
+            assert_eq!(examine(&filled).expect("the cover decodes").0, examine(&file).expect("so does this").0);
         }
     }
 }

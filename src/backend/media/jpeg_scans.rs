@@ -4,6 +4,7 @@
 use super::{
     Result, damaged, incomplete,
     jpeg::JpegLayout,
+    refused,
     source::{Source, be16},
 };
 
@@ -61,10 +62,13 @@ pub(super) fn are_whole(source: &mut Source, layout: &JpegLayout, (width_px, hei
                 }
                 let mut bits = Bits::new(source, offset);
                 scan.check(&mut bits, &tables, restart_interval, &mut sent)?;
-                // Where there was a hole, each byte tells that the way was lost in it.
-                let left_over = bits.pass_left_over()?;
-                let tolerated = if bits.hole.is_some() { 0 } else { MAX_LEFT_OVER_BYTES };
-                if left_over > tolerated {
+                let LeftOver { filling, others } = bits.pass_left_over()?;
+                // Behind a hole each byte tells that the way was lost in it, or that it goes on.
+                let is_lost = match bits.hole {
+                    Some(_) => others > 0 || filling > MAX_LEFT_OVER_BYTES,
+                    None => others > MAX_LEFT_OVER_BYTES,
+                };
+                if is_lost {
                     return scan.damaged(&bits);
                 }
                 offset = bits.marker_offset();
@@ -74,8 +78,11 @@ pub(super) fn are_whole(source: &mut Source, layout: &JpegLayout, (width_px, hei
     }
     match (sent.is_whole(), layout.is_progressive) {
         (true, _) => Ok(true),
-        // The scans that make it sharp come last.
-        (false, true) => incomplete(),
+        // These scans come last.
+        (false, true) => refused(
+            422,
+            "This file is incomplete: the scans that make its picture sharp are missing. Export it again and upload the new file.",
+        ),
         (false, false) => Ok(false),
     }
 }
@@ -106,7 +113,8 @@ impl Sent {
         for component in &mut self.components {
             if scan.components.iter().any(|of| of.id == component.id) {
                 for sent in component.low_bits.iter_mut().take(last + 1).skip(first) {
-                    follows &= high_bit == sent.unwrap_or(0);
+                    // Each scan behind the first one of a band brings one more bit.
+                    follows &= high_bit == sent.unwrap_or(0) && (high_bit == 0 || high_bit == low_bit + 1);
                     *sent = Some(low_bit);
                 }
             }
@@ -347,6 +355,12 @@ struct Bits<'a> {
     hole: Option<u64>,
 }
 
+/// Bytes between the last block of a scan and the next marker.
+struct LeftOver {
+    filling: u64,
+    others: u64,
+}
+
 impl<'a> Bits<'a> {
     fn new(source: &'a mut Source, offset: u64) -> Self {
         Self {
@@ -576,22 +590,28 @@ impl<'a> Bits<'a> {
         Ok(u64::from(marker & 7) == number % 8)
     }
 
-    /// Passes everything up to the next marker that begins a segment or ends the picture. Returns how many bytes that are not filling
-    /// stand in front of it.
-    fn pass_left_over(&mut self) -> Result<u64> {
-        let mut left_over = 0;
+    /// Passes everything up to the next marker that begins a segment or ends the picture.
+    fn pass_left_over(&mut self) -> Result<LeftOver> {
+        let mut left_over = LeftOver { filling: 0, others: 0 };
+        // Zeros here are no hole in the picture.
+        let hole = self.hole;
         loop {
             self.fill()?;
-            let bytes = (0..self.count / 8).map(|at| (self.held >> (8 * at)) as u8);
-            let is_filling = |byte: &u8| matches!(byte, 0 | 0xFF) && self.hole.is_none();
-            left_over += bytes.filter(|byte| !is_filling(byte)).count() as u64;
+            for at in 0..self.count / 8 {
+                match (self.held >> (8 * at)) as u8 {
+                    0 | 0xFF => left_over.filling += 1,
+                    _ => left_over.others += 1,
+                }
+            }
             self.count = 0;
             match self.marker {
                 Some(0xD0..=0xD7) => self.marker = None,
-                Some(_) => return Ok(left_over),
+                Some(_) => break,
                 None => {}
             }
         }
+        self.hole = hole;
+        Ok(left_over)
     }
 
     /// The place of the marker that ended the bits.

@@ -107,7 +107,11 @@ impl FrameLayout {
                 Err(DecodeError::ReservoirUnavailable(_)) => {
                     return damaged(&format!("a part of the sound is missing at {}", first.position(first_sample)));
                 }
-                Err(_) if first_sample < FORGIVEN_FRAMES * first.samples => samples.fill(0.0),
+                // The decoder has forgotten the bytes before.
+                Err(_) if first_sample < FORGIVEN_FRAMES * first.samples => {
+                    is_settled = false;
+                    samples.fill(0.0);
+                }
                 Err(_) => return damaged(&format!("the sound at {} cannot be decoded", first.position(first_sample))),
             }
             let within = |sample: u64| sample.saturating_sub(first_sample).min(first.samples) as usize * channels;

@@ -140,10 +140,11 @@ impl PacketShape {
         let mut at = 0;
         while at < samples {
             let code_bits = ((mean >> 9) + 3).ilog2().min(self.max_code_bits);
-            let number = bits.code(code_bits, width)?.wrapping_add(after_run);
+            let code = bits.code(code_bits, width)?;
+            let number = code.wrapping_add(after_run);
             after_run = 0;
             at += 1;
-            mean = if number > MEAN_MAX {
+            mean = if code > MEAN_MAX {
                 MEAN_MAX
             } else {
                 mean.wrapping_sub(factor.wrapping_mul(mean) >> 9).wrapping_add(factor.wrapping_mul(number))

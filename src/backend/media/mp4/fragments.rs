@@ -9,11 +9,12 @@ use crate::{
     domain::media::format_duration,
 };
 
-/// The numbers of the fragments (`mfhd`) of all tracks together. They count up by one.
+/// The numbers of the fragments (`mfhd`) of all tracks together. Nearly all writers count up by one.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Sequence {
     first: Option<u32>,
     last: u32,
+    steps: u32,
     gaps: u32,
 }
 
@@ -21,8 +22,10 @@ impl Sequence {
     pub(super) fn add(&mut self, number: u32) {
         match self.first {
             None => self.first = Some(number),
-            Some(_) if self.last.checked_add(1) == Some(number) => {}
-            Some(_) => self.gaps += 1,
+            Some(_) => {
+                self.steps += 1;
+                self.gaps += u32::from(self.last.checked_add(1) != Some(number));
+            }
         }
         self.last = number;
     }
@@ -32,9 +35,14 @@ impl Sequence {
         self.gaps
     }
 
+    /// The standard only wants numbers that increase (ISO 14496-12, 8.8.5): a track that was split off has every other one, for example.
+    fn counts_by_one(self) -> bool {
+        self.gaps <= self.steps / 2
+    }
+
     /// Writers count from 0 or 1 on.
     fn lacks_its_first(self) -> bool {
-        self.first.is_some_and(|first| first > 1)
+        self.counts_by_one() && self.first.is_some_and(|first| first > 1)
     }
 }
 
@@ -42,8 +50,8 @@ impl Packets {
     /// Compares when each fragment of the sound begins with how long the ones before it are. Where one of both is not said, the
     /// numbers of the fragments tell.
     ///
-    /// A fragment that begins up to a packet too early or too late belongs there: writers round, to milliseconds even. Some leave out the
-    /// duration of the last packet, so up to two packets too late is not enough where the numbers go on.
+    /// A fragment that begins up to a packet too early or too late belongs there: writers round, to milliseconds even, and some round each
+    /// packet. Some leave out the duration of the last packet, so up to two packets too late is not enough where the numbers go on.
     ///
     /// # Errors
     /// Refused with the place if a fragment is missing, comes twice or stands in another place.
@@ -55,12 +63,14 @@ impl Packets {
             let mean = |before: &Run| before.duration / u64::from(before.packets.max(1));
             let packet = before.map_or_else(|| self.table_packet_duration(), mean).max(1);
             let goes_on = before.is_some_and(|before| before.gaps == run.gaps && before.packets > 1);
-            let gap = if goes_on { packet.saturating_mul(2) } else { packet };
+            let rounded = before.map_or(0, |before| u64::from(before.packets));
+            let late = packet.saturating_mul(if goes_on { 2 } else { 1 }).saturating_add(rounded);
+            let early = packet.saturating_add(rounded);
             let milliseconds = u128::from(end - start) * 1000 / u128::from(timescale.max(1));
             let position = || format_duration(i64::try_from(milliseconds).unwrap_or(i64::MAX));
             match run.decode_time {
-                Some(time) if is_timed && time >= end.saturating_add(gap) => return missing(&position()),
-                Some(time) if is_timed && time.saturating_add(packet) <= end => {
+                Some(time) if is_timed && time >= end.saturating_add(late) => return missing(&position()),
+                Some(time) if is_timed && time.saturating_add(early) <= end => {
                     return damaged(&format!("at {} its fragments are not in their order", position()));
                 }
                 Some(time) if is_timed => (start, end) = (start.min(time), time),
@@ -71,8 +81,11 @@ impl Packets {
                     }
                     (start, end) = (time.unwrap_or(0), time.unwrap_or(0));
                 }
-                _ if before.is_some_and(|before| before.gaps != run.gaps) => return missing(&position()),
-                _ => {}
+                _ if sequence.counts_by_one() && before.is_some_and(|before| before.gaps != run.gaps) => {
+                    return missing(&position());
+                }
+                Some(time) => (start, end) = (start.min(time), time),
+                None => {}
             }
             end = match end.checked_add(run.duration) {
                 Some(end) => end,

@@ -280,7 +280,7 @@ fn a_fragment_that_is_missing_is_noticed_by_its_time_or_its_number() {
 #[test]
 fn fragments_of_a_whole_file_are_numbered_and_timed_in_many_ways() {
     type Change = fn(&mut made::Fragment);
-    let kinds: [(&str, Change); 7] = [
+    let kinds: [(&str, Change); 9] = [
         ("without the last packet of each", |says| {
             let more = u64::from(says.sequence - 1) * 4096;
             says.decode_time = says.decode_time.map(|time| time + more);
@@ -291,6 +291,8 @@ fn fragments_of_a_whole_file_are_numbered_and_timed_in_many_ways() {
         ("rounded", |says| says.decode_time = says.decode_time.map(|time| time / 441 * 441)),
         ("without times", |says| says.decode_time = None),
         ("without numbers", |says| says.sequence = 0),
+        ("without either", |says| (says.sequence, says.decode_time) = (0, None)),
+        ("every other one, without times", |says| (says.sequence, says.decode_time) = (says.sequence * 2, None)),
     ];
     for (name, change) in kinds {
         let (_, facts, _) = examined(&in_fragments(change)).unwrap_or_else(|error| panic!("{name}: {error}"));
