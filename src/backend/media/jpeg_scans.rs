@@ -87,7 +87,7 @@ pub(super) fn are_whole(source: &mut Source, layout: &JpegLayout, (width_px, hei
     }
 }
 
-/// What the scans so far have sent of each component.
+/// The parts of each component that the scans so far have sent.
 struct Sent {
     components: Vec<SentComponent>,
 }
@@ -445,7 +445,7 @@ impl<'a> Bits<'a> {
         self.skip(bits).then_some(number)
     }
 
-    /// What it means that a code is in no table.
+    /// The verdict on a block with a code that is in no table: the bits have ended, or it is broken.
     fn without_code(&self) -> Block {
         if self.count < 16 && self.marker.is_some() { Block::Ends } else { Block::Broken }
     }

@@ -105,7 +105,7 @@ impl TruePeak {
     }
 }
 
-/// What the samples of a group tell about the ones between them.
+/// The numbers of a group of samples that bound the sound between them.
 struct Level {
     peak: f32,
     /// The highest second difference (`x[n - 1] - 2 x[n] + x[n + 1]`).

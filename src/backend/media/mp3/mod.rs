@@ -103,7 +103,7 @@ impl FrameLayout {
                 Ok(_) => is_settled = true,
                 // A piece cut out of an MP3 may begin with frames that lean on bytes that are gone. They are silent in every player.
                 Err(DecodeError::ReservoirUnavailable(_)) if !is_settled => samples.fill(0.0),
-                // Of such a frame in the middle, some players make silence and others noise.
+                // Some players make silence of such a frame in the middle, and others make noise.
                 Err(DecodeError::ReservoirUnavailable(_)) => {
                     return damaged(&format!("a part of the sound is missing at {}", first.position(first_sample)));
                 }

@@ -411,7 +411,7 @@ fn kinds_that_are_not_taken_are_called_by_their_names() {
 
 #[test]
 fn quiet_samples_without_a_header_are_no_mpeg() {
-    // Of 24 bit, as small numbers below zero: the bytes of two samples look like a header of layer I in free format.
+    // Small numbers below zero in 24 bit: the bytes of two samples look like a header of layer I in free format.
     for low in [0x00, 0x04, 0x08] {
         let said = refusal(judged(&[low, 0xFF, 0xFF].repeat(20_000)));
         assert_eq!(said, crate::domain::media::UNKNOWN_AUDIO);

@@ -64,7 +64,7 @@ impl Track {
     }
 }
 
-/// What `trex` says of the packets of a track in fragments that say nothing else.
+/// The defaults of `trex` for the packets of a track, in fragments that say nothing else.
 #[derive(Clone, Copy, Default)]
 struct Defaults {
     track: u32,
@@ -72,7 +72,7 @@ struct Defaults {
     size: u32,
 }
 
-/// What `tfhd` and `tfdt` say of the runs behind them.
+/// The numbers of `tfhd` and `tfdt`, which hold for the runs behind them.
 #[derive(Clone, Copy, Default)]
 struct Fragment {
     /// Where its `moof` begins.

@@ -193,7 +193,7 @@ fn a_hole_in_alac_is_damage_with_its_place() {
             let seconds = crate::domain::media::format_duration((number * 4096 * 1000 / 44_100) as i64);
             let mut holes = vec![(start, vec![0; end - start]), (start, noise.clone()), (end - 200, vec![0; 200])];
             if file != m4a(vec![]) {
-                // What a packet holds that is not packed may be anything.
+                // The parts of a packet that are not packed may be anything.
                 let middle = (start + end) / 2;
                 holes.extend([(middle, vec![0; 100]), (middle, vec![0xFF; 100]), (middle, noise[..100].to_vec())]);
             }
