@@ -560,6 +560,19 @@ fn a_hole_in_a_jpeg_is_damage_with_its_place() {
 }
 
 #[test]
+fn a_scan_that_brings_no_bit_more_is_damage() {
+    let sampling = [(2, 2), (1, 1), (1, 1)];
+    let layout = JpegLayout { is_progressive: true, is_refined: true, ..JpegLayout::interleaved(640, &sampling) };
+    let mut file = drawn(&layout, luma_and_chroma);
+    let scan = *scans(&file).iter().rev().nth(1).expect("it has scans");
+    // The last byte of its header: the bit before this scan, and the bit that it brings.
+    let bits = scan + 1 + usize::from(file[scan + 3]);
+    assert_eq!(file[bits], 0x10);
+    file[bits] = 0x11;
+    assert!(message(&file).contains("a part of the picture is missing"));
+}
+
+#[test]
 fn filling_behind_a_scan_is_no_hole() {
     for is_progressive in [false, true] {
         let layout = JpegLayout { is_progressive, ..JpegLayout::interleaved(640, &[(2, 2), (1, 1), (1, 1)]) };

@@ -348,6 +348,20 @@ fn a_piece_of_a_longer_song_begins_with_silence() {
 }
 
 #[test]
+fn a_tools_own_frame_takes_nothing_from_the_one_behind_it() {
+    let whole = case("mp3_ms_with_different_block_types.mp3");
+    let boundaries = boundaries(&whole);
+    let borrows = |start: usize| whole[start + 4] != 0 || whole[start + 5] & 0x80 != 0;
+    let at = (30..90).find(|frame| borrows(boundaries[*frame])).expect("frames of this song borrow bytes");
+    let frame = &whole[boundaries[at]..boundaries[at + 1]];
+    let silent = [&frame[..4], &vec![0; frame.len() - 4]].concat();
+    // It borrows nothing, and counts more samples than a frame has.
+    let tools = [&frame[..4], &[0, 0x7F], &vec![0xFF; frame.len() - 6]].concat();
+    let facts = examined(&[silent.as_slice(), &tools, &whole[boundaries[at]..]].concat()).unwrap();
+    assert_eq!(facts.duration_ms, (116 - at as i64 + 2) * 1152 * 1000 / 44_100);
+}
+
+#[test]
 fn a_frame_that_was_taken_out_is_missed_by_those_that_lean_on_it() {
     let whole = case("mp3_ms_with_different_block_types.mp3");
     let boundaries = boundaries(&whole);

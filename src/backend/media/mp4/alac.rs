@@ -274,6 +274,14 @@ mod tests {
     }
 
     #[test]
+    fn the_largest_number_behind_a_run_raises_the_mean() {
+        let head = "000 0000 000000000000 0 00 0 0000000000000000 0000 0000 100 00000";
+        let (zero, run_of_one, largest) = ("0", "0 0010", "111111111 1111111111111111");
+        // The mean is 40 × 65,536, so the next number has 12 bits behind its zero, and a zero has 11.
+        assert_eq!(MONO.samples(&packet(&[head, zero, run_of_one, largest, "0 00000000000", END])), Some(4));
+    }
+
+    #[test]
     fn a_run_of_zeros_ends_with_its_packet() {
         // Packed, without mixing or coefficients; a zero makes the mean small.
         let head = "000 0000 000000000000 0 00 0 0000000000000000 0000 0000 100 00000";

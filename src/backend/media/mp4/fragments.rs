@@ -63,7 +63,7 @@ impl Packets {
             let mean = |before: &Run| before.duration / u64::from(before.packets.max(1));
             let packet = before.map_or_else(|| self.table_packet_duration(), mean).max(1);
             let goes_on = before.is_some_and(|before| before.gaps == run.gaps && before.packets > 1);
-            let rounded = before.map_or(0, |before| u64::from(before.packets));
+            let rounded = before.map_or(0, |before| u64::from(before.packets).min(before.duration / 2));
             let late = packet.saturating_mul(if goes_on { 2 } else { 1 }).saturating_add(rounded);
             let early = packet.saturating_add(rounded);
             let milliseconds = u128::from(end - start) * 1000 / u128::from(timescale.max(1));

@@ -301,6 +301,25 @@ fn fragments_of_a_whole_file_are_numbered_and_timed_in_many_ways() {
 }
 
 #[test]
+fn a_writer_may_round_the_duration_of_each_packet() {
+    // Ten units a second: each packet of 93 ms counts as one, and forty of them as 4 s instead of 3.7.
+    let rounded = |change: fn(&mut made::Fragment)| {
+        let mut file = made::alac_in_fragments_as(8.0, RATE_HZ, 40, |says| {
+            says.decode_time = says.decode_time.map(|time| time * 10 / u64::from(RATE_HZ));
+            change(says);
+        });
+        for (name, offset, number) in [(b"mdhd", 12, 10_u32), (b"trex", 12, 1)] {
+            let body = file.windows(4).position(|bytes| bytes == name).unwrap() + 4;
+            file[body + offset..body + offset + 4].copy_from_slice(&number.to_be_bytes());
+        }
+        file
+    };
+    assert_eq!(examined(&rounded(|_| ())).unwrap().1.duration_ms, 8000);
+    let said = refusal(&rounded(|says| says.is_left_out = says.sequence == 2));
+    assert!(said.contains("a part of the sound is missing at 0:04"), "{said}");
+}
+
+#[test]
 fn fragments_that_come_twice_or_in_another_order_are_damage() {
     let twice = in_fragments(|says| says.decode_time = says.decode_time.map(|time| time.min(5 * 3 * 4096)));
     assert!(refusal(&twice).contains("damaged: at 0:02 its fragments are not in their order"));
