@@ -11,11 +11,14 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Redirect, Response},
 };
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use tracing::info;
 use vwaza::{backend, domain::problem::Problem};
 
-use crate::{router::REQUEST_ID, site::Site};
+use crate::site::Site;
+
+/// The header with a request's id, in requests to the handlers and in every answer.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Seconds; what is worth trying again is so soon.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");

@@ -17,8 +17,8 @@ use vwaza::{
 use crate::{
     client::Counted,
     errors::Answer,
-    router::AppState,
     security::{CurrentUser, session_token},
+    state::AppState,
 };
 
 /// How often the session is looked at again, and the browser told that the line still stands.

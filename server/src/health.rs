@@ -10,7 +10,7 @@ use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use vwaza::{backend::WorkerHealth, domain::circuit::CircuitState};
 
-use crate::router::AppState;
+use crate::state::AppState;
 
 #[derive(Serialize)]
 struct Health {

@@ -13,8 +13,8 @@ use vwaza::{
 
 use crate::{
     errors::{Answer, fail},
-    router::AppState,
     security::{CurrentUser, INERT_CSP},
+    state::AppState,
 };
 
 /// The bytes under an ETag never change, but who may have them does: a browser asks again each time, with the ETag, so that nobody reads

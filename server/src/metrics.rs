@@ -18,7 +18,7 @@ use vwaza::{
 use crate::{
     client::FORWARDING,
     errors::{Answer, fail},
-    router::AppState,
+    state::AppState,
 };
 
 /// Seconds; from a small cover to an hour of music.

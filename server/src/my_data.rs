@@ -6,8 +6,8 @@ use tokio_util::io::ReaderStream;
 
 use crate::{
     errors::{Answer, fail},
-    router::AppState,
     security::CurrentUser,
+    state::AppState,
 };
 
 pub(crate) async fn download(State(state): State<AppState>, CurrentUser(actor): CurrentUser) -> Answer {

@@ -25,9 +25,11 @@ use vwaza::backend::sessions::SecretToken;
 
 use crate::{
     errors::{is_plain_form, own_page},
-    router::{AppState, FORM_MAX_BYTES},
+    state::AppState,
 };
 
+/// Forms are small: the longest reason and the longest password fit many times over.
+pub(crate) const FORM_MAX_BYTES: usize = 64 * 1024;
 /// The framework's own words to its own scripts.
 const SCRIPT_HEADERS: [HeaderName; 2] =
     [HeaderName::from_static("serverfnredirect"), HeaderName::from_static("serverfnerror")];

@@ -5,12 +5,12 @@ use std::{sync::Arc, time::Duration};
 use app::{App, error::AppError};
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, FromRef, Request},
+    extract::{DefaultBodyLimit, Request},
     middleware,
     response::IntoResponse,
     routing::{any, get, post},
 };
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use leptos::prelude::LeptosOptions;
 use leptos_axum::{LeptosRoutes, generate_route_list};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -36,36 +36,18 @@ use vwaza::{
 use crate::{
     client::Peers,
     config::Config,
-    errors, events, health, limits, media, metrics, my_data, pages, plain_forms,
+    errors::{self, REQUEST_ID},
+    events, health, limits, media, metrics, my_data, pages,
+    plain_forms::{self, FORM_MAX_BYTES},
+    renderers::{self, Renderers},
     security::{COMMON_HEADERS, INERT_CSP, STRICT_TRANSPORT, forms_and_json_only, own_referers_only},
     site::Site,
+    state::AppState,
     tus, upload_form,
 };
 
-pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// Forms are small: the longest reason and the longest password fit many times over.
-pub(crate) const FORM_MAX_BYTES: usize = 64 * 1024;
 /// Longer than any honest page or server function takes.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
-
-#[derive(Clone)]
-pub(crate) struct AppState {
-    pub(crate) backend: Arc<Backend>,
-    pub(crate) site: Site,
-    pub(crate) metrics: PrometheusHandle,
-    pub(crate) metrics_token: Option<String>,
-    /// Where the site is for clients that take no path for an address; `None`: nobody has said.
-    pub(crate) advertised_url: Option<String>,
-    pub(crate) renderers: pages::Renderers,
-    leptos: LeptosOptions,
-}
-
-impl FromRef<AppState> for LeptosOptions {
-    fn from_ref(state: &AppState) -> Self {
-        state.leptos.clone()
-    }
-}
 
 #[derive(Debug, thiserror::Error)]
 #[error("VWAZA_PUBLIC_URL is not an address like https://music.example: {0}")]
@@ -78,7 +60,7 @@ pub(crate) fn router(
     peers: Arc<Peers>,
     config: &Config,
 ) -> Result<Router, BadPublicUrl> {
-    pages::name_what_they_begin();
+    renderers::trace_spawned_tasks();
     let csrf =
         CsrfLayer::new().add_trusted_origin(&config.public_url).map_err(|error| BadPublicUrl(error.to_string()))?;
     let leptos = LeptosOptions::builder().output_name("vwaza").build();
@@ -96,7 +78,7 @@ pub(crate) fn router(
         metrics,
         metrics_token: config.metrics_token.clone(),
         advertised_url: config.advertised_url.clone(),
-        renderers: pages::Renderers::new(),
+        renderers: Renderers::new(),
         leptos,
     };
 

@@ -16,7 +16,7 @@ use vwaza::{
     domain::{account::Actor, problem::Problem},
 };
 
-use crate::{errors::Failure, router::AppState};
+use crate::{errors::Failure, state::AppState};
 
 /// For answers that are no pages: nothing in them may run or be framed.
 pub(crate) const INERT_CSP: HeaderValue =

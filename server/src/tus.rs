@@ -25,8 +25,8 @@ use vwaza::{
 
 use crate::{
     errors::{Answer, Failure, fail},
-    router::AppState,
     security::Uploader,
+    state::AppState,
 };
 
 const VERSION: HeaderValue = HeaderValue::from_static("1.0.0");

@@ -37,8 +37,8 @@ use vwaza::{
 use crate::{
     errors::{Answer, Failure, fail, page_of},
     limits,
-    router::AppState,
     security::CurrentUser,
+    state::AppState,
 };
 
 /// Chunks between the form's parser and the spool.

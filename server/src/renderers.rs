@@ -1,0 +1,90 @@
+//! The threads that render pages.
+
+use std::{panic::resume_unwind, thread::available_parallelism};
+
+use any_spawner::{CustomExecutor, Executor, PinnedFuture, PinnedLocalFuture};
+use app::error::AppError;
+use axum::response::{IntoResponse, Response};
+use tokio_util::task::LocalPoolHandle;
+use tracing::Instrument;
+
+use crate::errors::Failure;
+
+/// Threads that render pages, as many as there are cores. A memo that is read on one thread while what it rests on arrives on another
+/// may keep what it was (reactive_graph 0.2.16 marks it clean after the other has marked it dirty): such a page shows less than the data
+/// that comes with it, and does not come alive in the browser. On one thread, neither interrupts the other.
+#[derive(Clone)]
+pub(crate) struct Renderers(LocalPoolHandle);
+
+impl Renderers {
+    pub(crate) fn new() -> Self {
+        Self(LocalPoolHandle::new(available_parallelism().map_or(1, usize::from)))
+    }
+
+    pub(crate) async fn render(&self, page: impl Future<Output = Response> + Send + 'static) -> Response {
+        let page = page.in_current_span();
+        match self.0.spawn_pinned(|| page).await {
+            Ok(response) => response,
+            // It is told as any other panic is.
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                Err(_) => Failure::from(AppError::internal()).into_response(),
+            },
+        }
+    }
+}
+
+/// Spawns the tasks of a page (its resources above all) in the span of the request, so that their log lines carry its id.
+struct InRequestSpan;
+
+impl CustomExecutor for InRequestSpan {
+    fn spawn(&self, future: PinnedFuture<()>) {
+        tokio::spawn(future.in_current_span());
+    }
+
+    fn spawn_local(&self, future: PinnedLocalFuture<()>) {
+        tokio::task::spawn_local(future.in_current_span());
+    }
+
+    fn poll_local(&self) {}
+}
+
+/// Has Leptos spawn its tasks in the span of the request. Call it before anything of Leptos runs, which otherwise takes an executor of its own.
+pub(crate) fn trace_spawned_tasks() {
+    // Set already, it is the same one.
+    let _ = Executor::init_custom_executor(InRequestSpan);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use futures::future::join_all;
+    use http::StatusCode;
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn what_a_page_begins_runs_on_its_thread() {
+        let renderers = Renderers::new();
+        let page = renderers.render(async {
+            let here = thread::current().id();
+            // Enough for idle threads to take their share, if they could.
+            let begun = (0..1000).map(|_| {
+                tokio::spawn(async move {
+                    for _ in 0..100 {
+                        yield_now().await;
+                        if thread::current().id() != here {
+                            return false;
+                        }
+                    }
+                    true
+                })
+            });
+            let stayed = join_all(begun).await.into_iter().all(|stayed| matches!(stayed, Ok(true)));
+            if stayed { StatusCode::OK } else { StatusCode::CONFLICT }.into_response()
+        });
+        assert_eq!(page.await.status(), StatusCode::OK);
+    }
+}

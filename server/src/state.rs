@@ -1,0 +1,28 @@
+//! What handlers share: handles only, because each request clones it.
+
+use std::sync::Arc;
+
+use axum::extract::FromRef;
+use leptos::prelude::LeptosOptions;
+use metrics_exporter_prometheus::PrometheusHandle;
+use vwaza::backend::Backend;
+
+use crate::{renderers::Renderers, site::Site};
+
+#[derive(Clone)]
+pub(crate) struct AppState {
+    pub(crate) backend: Arc<Backend>,
+    pub(crate) site: Site,
+    pub(crate) metrics: PrometheusHandle,
+    pub(crate) metrics_token: Option<String>,
+    /// The site's address for clients that read a path in `Location` as an address; `None` unless the operator has set a public URL.
+    pub(crate) advertised_url: Option<String>,
+    pub(crate) renderers: Renderers,
+    pub(crate) leptos: LeptosOptions,
+}
+
+impl FromRef<AppState> for LeptosOptions {
+    fn from_ref(state: &AppState) -> Self {
+        state.leptos.clone()
+    }
+}
