@@ -24,7 +24,7 @@ use vwaza::{
     },
 };
 
-use crate::{config::Config, descriptors, listen, places::Places, router, site::Site};
+use crate::{config::Config, connection_slots::ConnectionSlots, descriptors, listen, router, site::Site};
 
 #[derive(Parser)]
 #[command(name = "vwaza", version, about = "Vwaza Release Manager")]
@@ -302,7 +302,7 @@ async fn serve_from(
     let router = router::router(Arc::clone(&backend), Site::load(config)?, metrics, Arc::clone(&peers), config)?;
     let connections = descriptors::connections(descriptors, &config.queue);
     tracing::info!(descriptors, connections, "as many connections may be open at once");
-    let places = Arc::new(Places::new(connections, config.connections_per_peer(), peers));
+    let places = Arc::new(ConnectionSlots::new(connections, config.connections_per_peer(), peers));
     let terminated = terminated()?;
     tracing::info!(listen = %listener.local_addr()?, url = %config.public_url, "listening");
     let grace = config.shutdown / 2;

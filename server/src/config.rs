@@ -17,7 +17,7 @@ use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 use vwaza::{
     backend::{
-        KeepingSettings, LimitSettings, MailSettings, QueueSettings, S3Settings, Settings, StorageSettings,
+        LimitSettings, MailSettings, QueueSettings, RetentionSettings, S3Settings, Settings, StorageSettings,
         SupabaseSettings, UploadSettings, days,
     },
     domain::media::MediaLimits,
@@ -63,7 +63,7 @@ pub(crate) struct Config {
     pub(crate) media: MediaLimits,
     pub(crate) uploads: UploadSettings,
     pub(crate) queue: QueueSettings,
-    pub(crate) keeping: KeepingSettings,
+    pub(crate) retention: RetentionSettings,
     pub(crate) limits: LimitSettings,
     pub(crate) mail: MailSettings,
     requires_verified_email: bool,
@@ -117,14 +117,18 @@ impl Config {
                     * 1024,
             },
             queue: QueueSettings {
-                poll: Duration::from_millis(number("VWAZA_JOB_POLL_MS", 10..=60_000, 5000)?),
+                poll_interval: Duration::from_millis(number("VWAZA_JOB_POLL_MS", 10..=60_000, 5000)?),
                 lease: Duration::from_secs(number("VWAZA_JOB_LEASE_SECONDS", 1..=24 * 60 * 60, 60)?),
                 max_failures: number("VWAZA_JOB_MAX_RETRIES", 1..=100, queue.max_failures)?,
-                attempt_max: Duration::from_secs(60 * number("VWAZA_JOB_ATTEMPT_MINUTES", 1..=7 * 24 * 60, 60)?),
-                examination_max: Duration::from_secs(number("VWAZA_EXAMINATION_SECONDS", 1..=7 * 24 * 60 * 60, 600)?),
+                attempt_timeout: Duration::from_secs(60 * number("VWAZA_JOB_ATTEMPT_MINUTES", 1..=7 * 24 * 60, 60)?),
+                examination_timeout: Duration::from_secs(number(
+                    "VWAZA_EXAMINATION_SECONDS",
+                    1..=7 * 24 * 60 * 60,
+                    600,
+                )?),
                 concurrency: number("VWAZA_WORKER_CONCURRENCY", 0..=64, queue.concurrency)?,
             },
-            keeping: KeepingSettings {
+            retention: RetentionSettings {
                 orphan_grace: Duration::from_secs(number("VWAZA_ORPHAN_GRACE_SECONDS", 1..=30 * 24 * 60 * 60, 900)?),
                 replaced_object: days(number("VWAZA_REPLACED_OBJECT_DAYS", 0..=3650, 7)?),
                 completed_job: days(number("VWAZA_COMPLETED_JOB_DAYS", 0..=3650, 30)?),
@@ -196,7 +200,7 @@ impl Config {
             media: self.media,
             uploads: self.uploads.clone(),
             queue: self.queue.clone(),
-            keeping: self.keeping.clone(),
+            retention: self.retention.clone(),
             limits: self.limits.clone(),
             mail: self.mail.clone(),
             requires_verified_email: self.requires_verified_email,

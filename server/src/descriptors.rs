@@ -3,7 +3,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use vwaza::backend::{QueueSettings, database_connections};
 
-use crate::places::SPARE_PLACES;
+use crate::connection_slots::SPARE_PLACES;
 
 /// However many descriptors there are: each connection takes memory, too.
 const CONNECTIONS_MAX: usize = 4096;

@@ -69,7 +69,7 @@ pub(crate) fn fail(error: backend::Error) -> Failure {
 /// everything; their status stands in the body.
 ///
 /// A browser without scripts, which sends a form and shows what comes, gets a page instead of JSON.
-pub(crate) async fn shape(State(site): State<Site>, request: Request, next: Next) -> Response {
+pub(crate) async fn error_envelope(State(site): State<Site>, request: Request, next: Next) -> Response {
     let back = is_plain_form(&request).then(|| page_of(request.headers()));
     // At these, 401 says that a password is wrong.
     let is_public = PUBLIC.contains(&request.uri().path());

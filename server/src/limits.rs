@@ -113,7 +113,7 @@ pub(crate) async fn count(State(backend): State<Arc<Backend>>, mut request: Requ
     }
     if carries_upload(request.method(), request.uri().path()) {
         let backend = Arc::clone(&backend);
-        request = request.map(|body| Body::new(ReadAtPace { body, client, backend, pause: None }));
+        request = request.map(|body| Body::new(ThrottledBody { body, client, backend, pause: None }));
     }
     let mut response = next.run(request).await;
     tell(response.headers_mut(), &counted);
@@ -177,14 +177,14 @@ fn tell(headers: &mut HeaderMap, counted: &[(Rule, Quota, Decision)]) {
 }
 
 /// The body of an upload. After each piece the next one is left with the client until it has earned it.
-struct ReadAtPace {
+struct ThrottledBody {
     body: Body,
     client: Client,
     backend: Arc<Backend>,
     pause: Option<Pin<Box<Sleep>>>,
 }
 
-impl HttpBody for ReadAtPace {
+impl HttpBody for ThrottledBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -197,7 +197,7 @@ impl HttpBody for ReadAtPace {
         if let Some(Ok(frame)) = &frame
             && let Some(bytes) = frame.data_ref()
         {
-            let pause = self.backend.limits().pace_upload(&self.client, bytes.len());
+            let pause = self.backend.limits().count_upload_bytes(&self.client, bytes.len());
             self.pause = (!pause.is_zero()).then(|| Box::pin(sleep(pause)));
         }
         Poll::Ready(frame)

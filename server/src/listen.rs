@@ -22,9 +22,9 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::{
+    connection_slots::{ConnectionSlot, ConnectionSlots, Full, Kind},
     held::hold,
-    paced::{Expect, MinRateBody},
-    places::{Full, Kind, Place, Places},
+    min_rate_body::{Expect, MinRateBody},
     waiting::Watched,
 };
 
@@ -65,7 +65,7 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
-    places: Arc<Places>,
+    places: Arc<ConnectionSlots>,
     until: impl Future<Output = ()>,
     stopping: CancellationToken,
     grace: Duration,
@@ -113,7 +113,7 @@ pub(crate) async fn serve(
 }
 
 /// Waits a little where even the places beyond the last are at work: none of them is for long.
-async fn take_place(places: &Arc<Places>, peer: IpAddr) -> Result<Place, Full> {
+async fn take_place(places: &Arc<ConnectionSlots>, peer: IpAddr) -> Result<ConnectionSlot, Full> {
     let began = Instant::now();
     loop {
         match places.take(peer) {
@@ -127,7 +127,7 @@ async fn take_place(places: &Arc<Places>, peer: IpAddr) -> Result<Place, Full> {
 fn serve_connection(
     stream: TcpStream,
     peer: SocketAddr,
-    place: Place,
+    place: ConnectionSlot,
     router: &Router,
     stopping: &CancellationToken,
     graceful: &GracefulShutdown,

@@ -8,7 +8,7 @@ use axum::{
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use vwaza::{
     backend::media_files::MediaFile,
-    domain::{download::content_disposition, ids::ObjectId, problem::Problem, range::Requested},
+    domain::{download::content_disposition, ids::ObjectId, problem::Problem, range::RequestedRange},
 };
 
 use crate::{
@@ -79,10 +79,10 @@ async fn stream(state: &AppState, file: &MediaFile, headers: &HeaderMap) -> Answ
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)], [(header::CACHE_CONTROL, CACHE)]).into_response());
     }
     let wants_range = text(header::RANGE).filter(|_| text(header::IF_RANGE).is_none_or(|tag| tag == etag));
-    let range = match wants_range.map(|range| Requested::parse(range, file.size_bytes)) {
-        None | Some(Requested::Whole) => None,
-        Some(Requested::Part(range)) => Some(range),
-        Some(Requested::Unsatisfiable) => {
+    let range = match wants_range.map(|range| RequestedRange::parse(range, file.size_bytes)) {
+        None | Some(RequestedRange::Whole) => None,
+        Some(RequestedRange::Part(range)) => Some(range),
+        Some(RequestedRange::Unsatisfiable) => {
             let all = format!("bytes */{}", file.size_bytes);
             return Ok((StatusCode::RANGE_NOT_SATISFIABLE, [(header::CONTENT_RANGE, all)]).into_response());
         }

@@ -11,7 +11,7 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge}
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::time::sleep;
 use vwaza::{
-    backend::Measures,
+    backend::QueueStats,
     domain::{circuit::CircuitState, problem::Problem},
 };
 
@@ -79,7 +79,7 @@ pub(crate) async fn metrics(
     if !is_local && !has_token(&headers, state.metrics_token.as_deref()) {
         return Err(Problem::NotFound.into());
     }
-    set_gauges(&state.backend.measures().await.map_err(fail)?);
+    set_gauges(&state.backend.queue_stats().await.map_err(fail)?);
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     Ok((content_type, state.metrics.render()).into_response())
 }
@@ -96,8 +96,8 @@ fn has_token(headers: &HeaderMap, token: Option<&str>) -> bool {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-fn set_gauges(measures: &Measures) {
-    for counts in &measures.jobs {
+fn set_gauges(queue_stats: &QueueStats) {
+    for counts in &queue_stats.jobs {
         let kind = counts.kind.as_str();
         let states =
             [("due", counts.due), ("later", counts.later), ("running", counts.running), ("dead", counts.failed)];
@@ -105,12 +105,12 @@ fn set_gauges(measures: &Measures) {
             gauge!("vwaza_jobs", "kind" => kind, "state" => state).set(jobs as f64);
         }
     }
-    gauge!("vwaza_oldest_due_job_seconds").set(measures.oldest_due_seconds.unwrap_or(0) as f64);
-    for (state, uploads) in [("receiving", measures.receiving), ("received", measures.received)] {
+    gauge!("vwaza_oldest_due_job_seconds").set(queue_stats.oldest_due_seconds.unwrap_or(0) as f64);
+    for (state, uploads) in [("receiving", queue_stats.receiving), ("received", queue_stats.received)] {
         gauge!("vwaza_uploads_open", "state" => state).set(uploads as f64);
     }
-    gauge!("vwaza_spooled_bytes").set(measures.spooled_bytes as f64);
-    gauge!("vwaza_storage_circuit").set(match measures.storage {
+    gauge!("vwaza_spooled_bytes").set(queue_stats.spooled_bytes as f64);
+    gauge!("vwaza_storage_circuit").set(match queue_stats.storage {
         CircuitState::Closed => 0.0,
         CircuitState::HalfOpen => 1.0,
         CircuitState::Open => 2.0,

@@ -64,7 +64,7 @@ pub(crate) fn router(
     let csrf =
         CsrfLayer::new().add_trusted_origin(&config.public_url).map_err(|error| BadPublicUrl(error.to_string()))?;
     let leptos = LeptosOptions::builder().output_name("vwaza").build();
-    let shape = middleware::from_fn_with_state(site.clone(), errors::shape);
+    let error_envelope = middleware::from_fn_with_state(site.clone(), errors::error_envelope);
     let count = middleware::from_fn_with_state(Arc::clone(&backend), limits::count);
     let at_once = middleware::from_fn_with_state(Arc::clone(&backend), limits::at_once);
     let name_client = middleware::from_fn_with_state(peers, limits::name_client);
@@ -124,7 +124,7 @@ pub(crate) fn router(
         .layer(CatchPanicLayer::custom(|_panic: Box<dyn std::any::Any + Send>| {
             errors::Failure::from(AppError::internal()).into_response()
         }))
-        .layer(shape)
+        .layer(error_envelope)
         // Around whatever reads answers. Audio and ranges of it go as they are; the site's large files are compressed when it
         // is built, and in a debug build would keep a core busy for seconds.
         .layer(
@@ -134,7 +134,7 @@ pub(crate) fn router(
                     .and(NotForContentType::const_new("application/wasm")),
             ),
         );
-    router = router.layer(middleware::from_fn(tus::speak));
+    router = router.layer(middleware::from_fn(tus::tus_headers));
     for (name, value) in COMMON_HEADERS {
         router = router.layer(SetResponseHeaderLayer::if_not_present(name, value));
     }
@@ -152,7 +152,7 @@ pub(crate) fn router(
         )
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
-        .layer(middleware::map_request(forget_request_id));
+        .layer(middleware::map_request(strip_request_id));
     // A router's own layers see a request once its route is found, by its method.
     let router = Router::new().fallback_service(router).layer(middleware::map_request(tus::override_method));
     Ok(router.layer(own_referers_only).layer(name_client))
@@ -171,7 +171,7 @@ async fn nothing_here() -> errors::Failure {
 }
 
 /// Whatever a client calls its request, the log has our name for it.
-async fn forget_request_id(mut request: Request) -> Request {
+async fn strip_request_id(mut request: Request) -> Request {
     request.headers_mut().remove(&REQUEST_ID);
     request
 }

@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use httpdate::fmt_http_date;
 use time::OffsetDateTime;
 use vwaza::{
-    backend::uploads::{Channel, Received, Uploads},
+    backend::uploads::{Channel, UploadOffset, Uploads},
     domain::{
         account::Actor,
         ids::{SpoolId, UploadId},
@@ -52,7 +52,7 @@ const CHUNK_TYPE: &str = "application/offset+octet-stream";
 const METADATA_MAX_BYTES: usize = 8 * 1024;
 
 /// What every answer of the protocol carries, whoever gives it: errors of outer layers, too.
-pub(crate) async fn speak(request: Request, next: Next) -> Response {
+pub(crate) async fn tus_headers(request: Request, next: Next) -> Response {
     let is_spoken = is_spoken_at(request.uri().path());
     let mut response = next.run(request).await;
     if is_spoken {
@@ -136,14 +136,14 @@ pub(crate) async fn create(State(state): State<AppState>, Uploader(actor): Uploa
     // It is made, whatever has become of its first bytes. Where its client may go on, it has to hear of that: most look at nothing of a
     // creation that has failed, and would make another one.
     let mut answer = match received {
-        Ok(received) => (StatusCode::CREATED, far(&received)).into_response(),
+        Ok(received) => (StatusCode::CREATED, offset_headers(&received)).into_response(),
         Err(error) => {
             let failure = fail(error).into_response();
             match uploads.progress(&actor, begun.id).await {
                 Ok(so_far) if is_passing(failure.status()) && so_far.expires_at.is_some() => {
-                    (StatusCode::CREATED, far(&so_far)).into_response()
+                    (StatusCode::CREATED, offset_headers(&so_far)).into_response()
                 }
-                Ok(so_far) => (far(&so_far), failure).into_response(),
+                Ok(so_far) => (offset_headers(&so_far), failure).into_response(),
                 Err(_) => failure,
             }
         }
@@ -194,7 +194,7 @@ pub(crate) async fn head(
     let uploads = state.backend.uploads();
     let upload = uploads.offset(&actor, id).await.map_err(fail)?;
     let metadata = uploads.metadata(&actor, id).await.map_err(fail)?;
-    let mut headers = far(&upload);
+    let mut headers = offset_headers(&upload);
     headers.insert(UPLOAD_LENGTH, HeaderValue::from(upload.length));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // It came as a header.
@@ -213,7 +213,7 @@ pub(crate) async fn patch(
     let (_, id) = parse_address(&address)?;
     let uploads = state.backend.uploads();
     match receive(&uploads, &actor, id, request).await {
-        Ok(received) => Ok((StatusCode::NO_CONTENT, far(&received)).into_response()),
+        Ok(received) => Ok((StatusCode::NO_CONTENT, offset_headers(&received)).into_response()),
         Err(failure) => Ok(with_offset(failure, &uploads, &actor, id).await),
     }
 }
@@ -223,12 +223,17 @@ async fn with_offset(failure: Failure, uploads: &Uploads, actor: &Actor, id: Upl
     let mut answer = failure.into_response();
     // Where the database is away nobody can say.
     if let Ok(Some(so_far)) = uploads.so_far(actor, id).await {
-        answer.headers_mut().extend(far(&so_far));
+        answer.headers_mut().extend(offset_headers(&so_far));
     }
     answer
 }
 
-async fn receive(uploads: &Uploads, actor: &Actor, id: UploadId, request: Request<Body>) -> Result<Received, Failure> {
+async fn receive(
+    uploads: &Uploads,
+    actor: &Actor,
+    id: UploadId,
+    request: Request<Body>,
+) -> Result<UploadOffset, Failure> {
     let headers = request.headers();
     check_protocol(headers)?;
     if !is_chunk(headers) {
@@ -251,7 +256,7 @@ fn not_a_chunk() -> Problem {
 }
 
 /// How far an upload is, in headers.
-fn far(received: &Received) -> HeaderMap {
+fn offset_headers(received: &UploadOffset) -> HeaderMap {
     let mut headers = HeaderMap::from_iter([(UPLOAD_OFFSET, HeaderValue::from(received.offset))]);
     headers.extend(received.expires_at.and_then(expiry));
     headers

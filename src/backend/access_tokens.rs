@@ -40,7 +40,7 @@ impl AccessTokens<'_> {
         let token = SecretToken::generate()?;
         let id = AccessTokenId(Uuid::now_v7());
         let mut tx = db::begin(&self.0.db).await?;
-        users::one_at_a_time(&mut tx, actor.id).await?;
+        users::lock_user(&mut tx, actor.id).await?;
         sessions::require(&mut tx, actor.id, current).await?;
         let made = sqlx::query!(
             "insert into access_tokens (id, user_id, name, token_hash, expires_at)
@@ -99,7 +99,7 @@ impl AccessTokens<'_> {
         let row = sqlx::query!(
             r#"select t.id as "token: AccessTokenId", u.id as "id: UserId", u.role as "role: Role", u.email, u.artist_name,
                       $2 and u.email_verified_at is null as "must_verify_email!",
-                      coalesce(t.last_used_at < now() - interval '1 minute', true) as "is_news!"
+                      coalesce(t.last_used_at < now() - interval '1 minute', true) as "needs_refresh!"
                from access_tokens t join users u on u.id = t.user_id
                where t.token_hash = $1 and t.expires_at > now() and u.disabled_at is null"#,
             token.hash(),
@@ -108,8 +108,8 @@ impl AccessTokens<'_> {
         .fetch_optional(&self.0.db)
         .await?;
         let Some(row) = row else { return Ok(None) };
-        self.0.limits.knows(&token, row.id);
-        if row.is_news {
+        self.0.limits.remember_user_of(&token, row.id);
+        if row.needs_refresh {
             sqlx::query!("update access_tokens set last_used_at = now() where id = $1", row.token as AccessTokenId)
                 .execute(&self.0.db)
                 .await?;
@@ -137,7 +137,7 @@ pub(super) async fn revoke_all_of(db: &mut PgConnection, user: UserId) -> Result
 }
 
 /// Tells the owners of tokens that are about to expire, once for each. Returns the number of tokens.
-pub(super) async fn tell_of_expiry(backend: &Backend, at_most: i64) -> Result<u64> {
+pub(super) async fn enqueue_expiry_mails(backend: &Backend, at_most: i64) -> Result<u64> {
     let mut tx = db::begin(&backend.db).await?;
     let expiring = sqlx::query!(
         r#"update access_tokens set expiry_told_at = now()
@@ -160,7 +160,7 @@ pub(super) async fn tell_of_expiry(backend: &Backend, at_most: i64) -> Result<u6
 }
 
 /// Deletes tokens that expired a month ago: until then their owners see why a script is refused. Returns their number.
-pub(super) async fn purge_expired(backend: &Backend, at_most: i64) -> Result<u64> {
+pub(super) async fn delete_expired(backend: &Backend, at_most: i64) -> Result<u64> {
     let purged = sqlx::query!(
         "delete from access_tokens where id in (
              select id from access_tokens where expires_at < now() - interval '30 days' order by expires_at limit $1)",

@@ -9,14 +9,14 @@ use super::Result;
 use crate::domain::{
     ids::{ObjectId, ReleaseId},
     media::{AudioFacts, CoverFacts},
-    operations::{ChangedFile, LetterRelease},
+    operations::{ChangedFile, ReleaseRef},
 };
 
 /// Rows that the operations page shows.
 const SHOWN_MAX: i64 = 50;
 
 /// Writes down the facts that were found, or why the file would be refused. `None` removes what was written down before.
-pub(super) async fn note(
+pub(super) async fn record(
     db: &mut PgConnection,
     object: ObjectId,
     found: Option<std::result::Result<Value, &str>>,
@@ -99,10 +99,10 @@ pub(super) async fn list(db: &mut PgConnection) -> Result<(Vec<ChangedFile>, i64
         object: row.object,
         file_name: row.file_name,
         artist_name: row.artist_name,
-        release: LetterRelease { id: row.release, title: row.title, title_version: row.title_version },
-        was: row.written.as_ref().map_or_else(String::new, words),
+        release: ReleaseRef { id: row.release, title: row.title, title_version: row.title_version },
+        was: row.written.as_ref().map_or_else(String::new, describe),
         is: match (row.facts, row.refusal) {
-            (Some(facts), _) => words(&facts),
+            (Some(facts), _) => describe(&facts),
             (None, refusal) => refusal.unwrap_or_default(),
         },
         found_at: row.found_at,
@@ -111,9 +111,9 @@ pub(super) async fn list(db: &mut PgConnection) -> Result<(Vec<ChangedFile>, i64
 }
 
 /// Facts in a line.
-fn words(facts: &Value) -> String {
+fn describe(facts: &Value) -> String {
     if let Ok(facts) = serde_json::from_value::<AudioFacts>(facts.clone()) {
-        return facts.in_full();
+        return facts.full_summary();
     }
     serde_json::from_value::<CoverFacts>(facts.clone()).map_or_else(|_| "unknown".into(), |facts| facts.summary())
 }

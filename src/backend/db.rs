@@ -28,11 +28,11 @@ pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const LOCK_TIMEOUT: &str = "10s";
 /// Longer than any statement of ours should take by far. Migrations take what they need.
 const STATEMENT_TIMEOUT: &str = "60s";
-const HEALTH_TIMEOUT: Duration = Duration::from_millis(1500);
+const HEALTH_CHECK_TIMEOUT: Duration = Duration::from_millis(1500);
 /// A look at the database is as good as a new one for so long.
-const HEALTH_SHARED_FOR: Duration = Duration::from_millis(100);
+const HEALTH_CHECK_SHARED_FOR: Duration = Duration::from_millis(100);
 /// Longer than a locked row is waited for: what has not been answered by then, and does little, never will be.
-pub(super) const PATIENCE: Duration = Duration::from_secs(15);
+pub(super) const REPLY_TIMEOUT: Duration = Duration::from_secs(15);
 
 pub(super) async fn connect(url: &str, jobs: u32) -> Result<PgPool> {
     let limits = [("lock_timeout", LOCK_TIMEOUT), ("statement_timeout", STATEMENT_TIMEOUT)];
@@ -88,18 +88,18 @@ async fn begin_with(db: &PgPool, statement: &'static str) -> Result<Transaction<
 ///
 /// # Errors
 /// As for a database that is away; what was asked for may have happened all the same.
-pub(super) async fn answered<T>(patience: Duration, asked: impl Future<Output = Result<T>>) -> Result<T> {
-    timeout(patience, asked).await.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut.into()))
+pub(super) async fn with_timeout<T>(timeout_after: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+    timeout(timeout_after, work).await.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut.into()))
 }
 
 /// Looks whether the database answers, over a connection of its own: that a pool has none to spare, or a row is locked, says nothing of the
 /// database.
 pub(super) struct HealthCheck {
     options: PgConnectOptions,
-    last: Mutex<Look>,
+    last: Mutex<LastCheck>,
 }
 
-struct Look {
+struct LastCheck {
     /// Kept for the next look while it works.
     connection: Option<PgConnection>,
     seen: Option<(Instant, bool)>,
@@ -110,25 +110,25 @@ impl HealthCheck {
     pub(super) async fn open(url: &str) -> Result<Self> {
         let options = options(url)?;
         let connection = Some(PgConnection::connect_with(&options).await?);
-        Ok(Self { options, last: Mutex::new(Look { connection, seen: None }) })
+        Ok(Self { options, last: Mutex::new(LastCheck { connection, seen: None }) })
     }
 
     /// All who ask at once, or shortly after one another, share one look.
     pub(super) async fn is_up(self: &Arc<Self>) -> bool {
         let check = Arc::clone(self);
         // Whoever asks may go away, and would take the connection along.
-        tokio::spawn(async move { check.look().await }.in_current_span()).await.unwrap_or(false)
+        tokio::spawn(async move { check.check().await }.in_current_span()).await.unwrap_or(false)
     }
 
-    async fn look(&self) -> bool {
+    async fn check(&self) -> bool {
         let mut last = self.last.lock().await;
         if let Some((at, is_up)) = last.seen
-            && at.elapsed() < HEALTH_SHARED_FOR
+            && at.elapsed() < HEALTH_CHECK_SHARED_FOR
         {
             return is_up;
         }
         let kept = last.connection.take();
-        let is_up = match timeout(HEALTH_TIMEOUT, self.ask(kept)).await {
+        let is_up = match timeout(HEALTH_CHECK_TIMEOUT, self.ping(kept)).await {
             Ok(Ok(connection)) => {
                 last.connection = Some(connection);
                 true
@@ -142,22 +142,22 @@ impl HealthCheck {
     }
 
     /// The kept connection may have died, perhaps without a word: then another one is tried, soon and beside it.
-    async fn ask(&self, kept: Option<PgConnection>) -> Result<PgConnection, sqlx::Error> {
-        let Some(kept) = kept else { return self.ask_anew().await };
-        let mut asked = ask_on(kept).boxed();
-        match timeout(HEALTH_TIMEOUT / 3, &mut asked).await {
+    async fn ping(&self, kept: Option<PgConnection>) -> Result<PgConnection, sqlx::Error> {
+        let Some(kept) = kept else { return self.ping_on_new_connection().await };
+        let mut work = ping_on(kept).boxed();
+        match timeout(HEALTH_CHECK_TIMEOUT / 3, &mut work).await {
             Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(_)) => self.ask_anew().await,
-            Err(_) => select_ok([asked, self.ask_anew().boxed()]).await.map(|(connection, _)| connection),
+            Ok(Err(_)) => self.ping_on_new_connection().await,
+            Err(_) => select_ok([work, self.ping_on_new_connection().boxed()]).await.map(|(connection, _)| connection),
         }
     }
 
-    async fn ask_anew(&self) -> Result<PgConnection, sqlx::Error> {
-        ask_on(PgConnection::connect_with(&self.options).await?).await
+    async fn ping_on_new_connection(&self) -> Result<PgConnection, sqlx::Error> {
+        ping_on(PgConnection::connect_with(&self.options).await?).await
     }
 }
 
-async fn ask_on(mut connection: PgConnection) -> Result<PgConnection, sqlx::Error> {
+async fn ping_on(mut connection: PgConnection) -> Result<PgConnection, sqlx::Error> {
     sqlx::query_scalar!("select 1").fetch_one(&mut connection).await?;
     Ok(connection)
 }
@@ -219,7 +219,7 @@ mod tests {
         last.seen = Some((soon, false));
         drop(last);
         assert!(!check.is_up().await, "nobody looks again");
-        check.last.lock().await.seen = Instant::now().checked_sub(HEALTH_SHARED_FOR).map(|at| (at, false));
+        check.last.lock().await.seen = Instant::now().checked_sub(HEALTH_CHECK_SHARED_FOR).map(|at| (at, false));
         assert!(check.is_up().await);
     }
 }

@@ -7,13 +7,13 @@ use super::{
     Backend, Result, changed_facts, db,
     jobs::NOT_EXAMINED,
     objects, queue,
-    releases::{self, Locked, offset_of, page_of},
+    releases::{self, LockedRelease, offset_of, page_of},
     uploads,
 };
 use crate::domain::{
     account::Actor,
     ids::{JobId, ObjectId, ReleaseId, UploadId},
-    operations::{DeadLetter, LetterRelease, QueueOverview},
+    operations::{DeadLetter, QueueOverview, ReleaseRef},
     problem::Problem,
     queue::{JobKind, JobStatus},
     release::{PAGE_SIZE, Page, ReleaseEventKind, ReleaseStatus},
@@ -23,14 +23,14 @@ use crate::domain::{
 /// Characters of the error log's end that are looked at: the last failure has fewer.
 const ERROR_LOG_TAIL_CHARS: i32 = 1000;
 
-const OVERTAKEN: &str = "Nothing waits for this file any more: it was replaced, removed or put away.";
-const CHANGED: &str = "This job changed just now. Reload the page to see where it stands.";
+const SUPERSEDED: &str = "Nothing waits for this file any more: it was replaced, removed or put away.";
+const JOB_CHANGED: &str = "This job changed just now. Reload the page to see where it stands.";
 
 pub struct DeadLetters<'a>(pub(super) &'a Backend);
 
 /// What a dead letter is about.
 #[derive(Clone, Copy)]
-enum File {
+enum JobFile {
     /// Received, and not stored.
     Spooled(UploadId),
     /// Stored, and not examined.
@@ -38,15 +38,15 @@ enum File {
 }
 
 /// A job in the dead letter queue. The row of its release is locked.
-struct Letter {
+struct DeadLetterJob {
     kind: JobKind,
     /// `None`: not even its row is left.
-    file: Option<File>,
+    file: Option<JobFile>,
     file_name: String,
     /// What the artist is to read once it is given up: what is wrong with the file, or that it was us.
-    told: String,
+    artist_message: String,
     /// The release, while it waits for this file and nothing newer has come.
-    missed_by: Option<Locked>,
+    awaiting_release: Option<LockedRelease>,
 }
 
 impl DeadLetters<'_> {
@@ -81,9 +81,9 @@ impl DeadLetters<'_> {
             DeadLetter {
                 id: row.id,
                 kind: row.kind,
-                file_name: named(row.file_name),
+                file_name: file_name_or_default(row.file_name),
                 artist_name: row.artist_name,
-                release: release.map(|(id, title)| LetterRelease { id, title, title_version: row.title_version }),
+                release: release.map(|(id, title)| ReleaseRef { id, title, title_version: row.title_version }),
                 error: last_failure(&row.error_log),
                 failures: row.retry_count,
                 failed_at: row.updated_at,
@@ -96,22 +96,22 @@ impl DeadLetters<'_> {
     /// Puts a job back into the queue, as if it had never failed.
     ///
     /// # Errors
-    /// 409 when it is not a dead letter any more, or its file has been overtaken.
+    /// 409 when it is not a dead letter any more, or its file has been superseded.
     pub async fn retry(&self, actor: &Actor, id: JobId) -> Result<()> {
         actor.require_admin()?;
         let mut tx = db::begin(&self.0.db).await?;
-        let letter = open(&mut tx, id).await?;
-        let (Some(file), Some(release)) = (letter.file, letter.missed_by) else {
-            return Err(Problem::conflict(OVERTAKEN).into());
+        let letter = lock_dead_letter(&mut tx, id).await?;
+        let (Some(file), Some(release)) = (letter.file, letter.awaiting_release) else {
+            return Err(Problem::conflict(SUPERSEDED).into());
         };
         let waits_again = match file {
-            File::Spooled(upload) => uploads::receive_again(&mut tx, upload).await?,
-            File::Stored(_, object) => objects::examine_again(&mut tx, object).await?,
+            JobFile::Spooled(upload) => uploads::receive_again(&mut tx, upload).await?,
+            JobFile::Stored(_, object) => objects::examine_again(&mut tx, object).await?,
         };
         if !waits_again || !queue::requeue(&mut tx, id).await? {
-            return Err(Problem::conflict(CHANGED).into());
+            return Err(Problem::conflict(JOB_CHANGED).into());
         }
-        letter.tell(&mut tx, actor, release, ReleaseEventKind::FileRetried).await?;
+        letter.record_decision(&mut tx, actor, release, ReleaseEventKind::FileRetried).await?;
         tx.commit().await?;
         tracing::info!(job.id = %id, job.kind = ?letter.kind, user.id = %actor.id, "a dead letter is in the queue again");
         self.0.events.job_added();
@@ -127,46 +127,52 @@ impl DeadLetters<'_> {
     pub async fn discard(&self, actor: &Actor, id: JobId) -> Result<bool> {
         actor.require_admin()?;
         let mut tx = db::begin(&self.0.db).await?;
-        let letter = open(&mut tx, id).await?;
-        let ended = match (letter.file, letter.missed_by) {
-            (Some(File::Spooled(upload)), _) => {
-                uploads::discard(&mut tx, upload, UploadState::Failed, &letter.told).await?
+        let letter = lock_dead_letter(&mut tx, id).await?;
+        let ended = match (letter.file, letter.awaiting_release) {
+            (Some(JobFile::Spooled(upload)), _) => {
+                uploads::discard(&mut tx, upload, UploadState::Failed, &letter.artist_message).await?
             }
-            (Some(File::Stored(upload, object)), Some(_)) => {
-                objects::detach(&mut tx, object).await?;
-                uploads::discard(&mut tx, upload, UploadState::Attached, &letter.told).await?
+            (Some(JobFile::Stored(upload, object)), Some(_)) => {
+                objects::detach_from_target(&mut tx, object).await?;
+                uploads::discard(&mut tx, upload, UploadState::Attached, &letter.artist_message).await?
             }
             // Whoever let go of it has seen to the rest.
-            (Some(File::Stored(..)) | None, _) => None,
+            (Some(JobFile::Stored(..)) | None, _) => None,
         };
         if !queue::discard(&mut tx, id).await? {
-            return Err(Problem::conflict(CHANGED).into());
+            return Err(Problem::conflict(JOB_CHANGED).into());
         }
-        if let Some(release) = letter.missed_by {
-            letter.tell(&mut tx, actor, release, ReleaseEventKind::FileDiscarded).await?;
+        if let Some(release) = letter.awaiting_release {
+            letter.record_decision(&mut tx, actor, release, ReleaseEventKind::FileDiscarded).await?;
         }
         tx.commit().await?;
         tracing::info!(job.id = %id, job.kind = ?letter.kind, user.id = %actor.id, "a dead letter is discarded");
-        if let Some(release) = letter.missed_by {
+        if let Some(release) = letter.awaiting_release {
             self.0.events.release_changed(release.id, release.artist);
         }
         // What lies in another process's spool, that one sweeps; and what is left here, the next sweep removes.
-        if let Err(error) = uploads::forget_bytes(self.0, ended.as_slice()).await {
+        if let Err(error) = uploads::purge_bytes(self.0, ended.as_slice()).await {
             tracing::warn!(job.id = %id, error = ?error, "bytes of a discarded file are left");
         }
-        Ok(letter.missed_by.is_some())
+        Ok(letter.awaiting_release.is_some())
     }
 }
 
-impl Letter {
+impl DeadLetterJob {
     /// The audit row, and what the change makes of the release.
-    async fn tell(&self, db: &mut PgConnection, actor: &Actor, release: Locked, event: ReleaseEventKind) -> Result<()> {
+    async fn record_decision(
+        &self,
+        db: &mut PgConnection,
+        actor: &Actor,
+        release: LockedRelease,
+        event: ReleaseEventKind,
+    ) -> Result<()> {
         let name = &self.file_name;
         let note = match event {
-            ReleaseEventKind::FileDiscarded => format!("“{name}” was given up. {}", self.told),
+            ReleaseEventKind::FileDiscarded => format!("“{name}” was given up. {}", self.artist_message),
             _ => format!("“{name}”"),
         };
-        releases::touch(db, release.id).await?;
+        releases::bump_version(db, release.id).await?;
         releases::record(db, release.id, event, Some(actor.id), release.version + 1, Some(&note)).await?;
         releases::advance_locked(db, release).await
     }
@@ -177,7 +183,7 @@ impl Letter {
 /// # Errors
 /// 404 for an unknown job; 409 for one that is not a dead letter (any more), and for a file of a release that is being judged
 /// or was.
-async fn open(db: &mut PgConnection, id: JobId) -> Result<Letter> {
+async fn lock_dead_letter(db: &mut PgConnection, id: JobId) -> Result<DeadLetterJob> {
     let release =
         sqlx::query_scalar!(r#"select release_id as "release: ReleaseId" from upload_jobs where id = $1"#, id as JobId)
             .fetch_optional(&mut *db)
@@ -200,28 +206,39 @@ async fn open(db: &mut PgConnection, id: JobId) -> Result<Letter> {
     .fetch_optional(&mut *db)
     .await?
     .ok_or(Problem::NotFound)?;
-    if let Some(told) = why_not_dead(job.status, job.outcome.as_deref()) {
-        return Err(Problem::conflict(told).into());
+    if let Some(artist_message) = why_not_dead(job.status, job.outcome.as_deref()) {
+        return Err(Problem::conflict(artist_message).into());
     }
     let file = match (job.kind, job.upload, job.object) {
-        (JobKind::Store, Some(upload), _) => Some(File::Spooled(upload)),
-        (JobKind::Examine, Some(upload), Some(object)) => Some(File::Stored(upload, object)),
+        (JobKind::Store, Some(upload), _) => Some(JobFile::Spooled(upload)),
+        (JobKind::Examine, Some(upload), Some(object)) => Some(JobFile::Stored(upload, object)),
         (JobKind::Store | JobKind::Examine, _, _) => None,
     };
-    let is_missed = match file {
-        Some(File::Spooled(upload)) => uploads::is_missed(&mut *db, upload).await?,
-        Some(File::Stored(_, object)) => objects::is_unexamined(&mut *db, object).await?,
+    let is_awaited = match file {
+        Some(JobFile::Spooled(upload)) => uploads::is_awaited(&mut *db, upload).await?,
+        Some(JobFile::Stored(_, object)) => objects::is_unexamined(&mut *db, object).await?,
         None => false,
     };
-    let missed_by = release.filter(|_| is_missed);
+    let awaiting_release = release.filter(|_| is_awaited);
     // A release with such a file is not let through; should one have been, what is judged does not change under its judge.
-    if missed_by.is_some_and(|release| !matches!(release.status, ReleaseStatus::Draft | ReleaseStatus::Processing)) {
+    if awaiting_release
+        .is_some_and(|release| !matches!(release.status, ReleaseStatus::Draft | ReleaseStatus::Processing))
+    {
         return Err(
             Problem::conflict("The release of this file is in review or decided: its files stay as they are.").into()
         );
     }
-    let told = job.examination_failure.filter(|told| told != NOT_EXAMINED).unwrap_or_else(|| uploads::DISCARDED.into());
-    Ok(Letter { kind: job.kind, file, file_name: named(job.file_name), told, missed_by })
+    let artist_message = job
+        .examination_failure
+        .filter(|artist_message| artist_message != NOT_EXAMINED)
+        .unwrap_or_else(|| uploads::DISCARDED.into());
+    Ok(DeadLetterJob {
+        kind: job.kind,
+        file,
+        file_name: file_name_or_default(job.file_name),
+        artist_message,
+        awaiting_release,
+    })
 }
 
 /// What happened to a job that is not a dead letter.
@@ -230,12 +247,12 @@ fn why_not_dead(status: JobStatus, outcome: Option<&str>) -> Option<&'static str
         (JobStatus::Failed, _) => None,
         (JobStatus::Pending | JobStatus::Uploading, _) => Some("This job is in the queue again already."),
         (JobStatus::Completed, Some("discarded")) => Some("This job is discarded already."),
-        (JobStatus::Completed, Some("superseded")) => Some(OVERTAKEN),
+        (JobStatus::Completed, Some("superseded")) => Some(SUPERSEDED),
         (JobStatus::Completed, _) => Some("This job is done already."),
     }
 }
 
-fn named(file_name: String) -> String {
+fn file_name_or_default(file_name: String) -> String {
     if file_name.is_empty() { "file".into() } else { file_name }
 }
 
@@ -260,10 +277,15 @@ mod tests {
     fn only_a_failed_job_is_a_dead_letter() {
         assert_eq!(why_not_dead(JobStatus::Failed, None), None);
         for status in [JobStatus::Pending, JobStatus::Uploading] {
-            assert!(why_not_dead(status, None).is_some_and(|told| told.contains("in the queue again already")));
+            assert!(
+                why_not_dead(status, None)
+                    .is_some_and(|artist_message| artist_message.contains("in the queue again already"))
+            );
         }
-        for (outcome, told) in [(None, "done"), (Some("discarded"), "discarded"), (Some("superseded"), "replaced")] {
-            assert!(why_not_dead(JobStatus::Completed, outcome).is_some_and(|words| words.contains(told)));
+        for (outcome, artist_message) in
+            [(None, "done"), (Some("discarded"), "discarded"), (Some("superseded"), "replaced")]
+        {
+            assert!(why_not_dead(JobStatus::Completed, outcome).is_some_and(|words| words.contains(artist_message)));
         }
     }
 }

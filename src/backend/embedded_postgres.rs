@@ -23,14 +23,16 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use self::postmaster::Postmaster;
-use self::system::{Account, installed_programs};
-use super::folders::{PRIVATE_FILE, PRIVATE_FOLDER, create_reachable, open_private, quoted};
+use self::system::{OsUser, installed_programs};
+use super::directories::{
+    PRIVATE_DIR_MODE, PRIVATE_FILE_MODE, create_traversable_dir, open_private_file, shell_quoted,
+};
 
 /// The oldest major version that the product is tested with.
 const OLDEST_VERSION: u32 = 15;
 /// Replaying the log after a power cut can take minutes; past this the log file has to be read by a person.
 const START_TIMEOUT: Duration = Duration::from_secs(300);
-const JOIN_POLL: Duration = Duration::from_millis(100);
+const JOIN_POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// What a fast shutdown may take; it writes a checkpoint first.
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 /// Holds the superuser's password.
@@ -84,12 +86,12 @@ pub enum EmbeddedPostgresError {
 
 type Result<T> = std::result::Result<T, EmbeddedPostgresError>;
 
-trait At<T> {
-    fn at(self, path: &Path) -> Result<T>;
+trait PathContext<T> {
+    fn with_path(self, path: &Path) -> Result<T>;
 }
 
-impl<T> At<T> for std::io::Result<T> {
-    fn at(self, path: &Path) -> Result<T> {
+impl<T> PathContext<T> for std::io::Result<T> {
+    fn with_path(self, path: &Path) -> Result<T> {
         self.map_err(|source| EmbeddedPostgresError::File { path: path.to_owned(), source })
     }
 }
@@ -107,8 +109,8 @@ impl EmbeddedPostgres {
     /// Starts the database under `data_dir`, making it first if there is none, or joins the one that runs.
     /// Any number of processes may do so at once: one starts, the others wait for it and join.
     pub async fn start_or_join(data_dir: &Path) -> Result<Self> {
-        create_reachable(data_dir).at(data_dir)?;
-        let data_dir = data_dir.canonicalize().at(data_dir)?;
+        create_traversable_dir(data_dir).with_path(data_dir)?;
+        let data_dir = data_dir.canonicalize().with_path(data_dir)?;
         refuse_line_break(&data_dir)?;
         let _starting = lock_exclusively(data_dir.join("postgres.lock")).await?;
         let path = data_dir.join("postgres.in-use");
@@ -126,7 +128,7 @@ impl EmbeddedPostgres {
                 return Err(error);
             }
         };
-        in_use.lock_shared().at(&path)?;
+        in_use.lock_shared().with_path(&path)?;
         tracing::info!(port, started_here, home = %cluster.home.display(), "embedded PostgreSQL is ready");
         Ok(Self { cluster, url, started_here, in_use })
     }
@@ -145,16 +147,16 @@ impl EmbeddedPostgres {
     pub async fn stop(self) -> Result<()> {
         let data_dir = &self.cluster.data_dir;
         let _stopping = lock_exclusively(data_dir.join("postgres.lock")).await?;
-        self.in_use.unlock().at(data_dir)?;
+        self.in_use.unlock().with_path(data_dir)?;
         self.cluster.stop_unless_used(&self.in_use).await
     }
 }
 
 /// A lock file of the data directory, which a copy made by root has left to root.
 fn open_lock(path: &Path) -> Result<File> {
-    open_private(path).map_err(|error| {
+    open_private_file(path).map_err(|error| {
         let data_dir = path.parent().unwrap_or(path);
-        let own = Account::of_this_process();
+        let own = OsUser::of_this_process();
         let is_foreign =
             fs::metadata(path).or_else(|_| fs::metadata(data_dir)).is_ok_and(|found| found.uid() != own.uid);
         match error.kind() {
@@ -170,7 +172,7 @@ async fn lock_exclusively(path: PathBuf) -> Result<File> {
     tokio::task::spawn_blocking(move || file.lock().map(|()| file))
         .await
         .unwrap_or_else(|panic| Err(std::io::Error::other(panic)))
-        .at(&path)
+        .with_path(&path)
 }
 
 /// A database cluster on disk, and the programs to run it with.
@@ -179,13 +181,13 @@ struct Cluster {
     data_dir: PathBuf,
     /// Holds `data`, the passwords and `start.log`; belongs to the user that PostgreSQL runs as.
     home: PathBuf,
-    account: Account,
+    account: OsUser,
     programs: PathBuf,
 }
 
 impl Cluster {
     async fn open(data_dir: &Path) -> Result<Self> {
-        let account = Account::of_postgres(&data_dir.join("postgres/data"));
+        let account = OsUser::of_postgres(&data_dir.join("postgres/data"));
         let home = open_home(data_dir, account)?;
         let version = version_of_cluster(&home, account)?;
         let installed = installed_programs(account).await;
@@ -216,13 +218,13 @@ impl Cluster {
 
     fn superuser_password(&self) -> Result<String> {
         let path = self.home.join(SUPERUSER_PASSWORD);
-        read_password(&path).at(&path)?.ok_or(EmbeddedPostgresError::NoPassword { path })
+        read_password(&path).with_path(&path)?.ok_or(EmbeddedPostgresError::NoPassword { path })
     }
 
     /// Made anew where there is none: the superuser has the role know it.
     fn application_password(&self) -> Result<String> {
         let path = self.home.join(APPLICATION_PASSWORD);
-        match read_password(&path).at(&path)? {
+        match read_password(&path).with_path(&path)? {
             Some(password) => Ok(password),
             None => self.make_password(&path),
         }
@@ -233,14 +235,15 @@ impl Cluster {
         // A new file, which root does not write by way of a link: the folder is another user's.
         let draft = path.with_extension("new");
         match fs::remove_file(&draft) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).at(&draft),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).with_path(&draft),
             _ => {}
         }
-        let mut file = File::options().write(true).create_new(true).mode(PRIVATE_FILE).open(&draft).at(&draft)?;
-        file.write_all(password.as_bytes()).and_then(|()| file.sync_all()).at(&draft)?;
-        self.account.give(&draft).at(&draft)?;
-        fs::rename(&draft, path).at(path)?;
-        File::open(&self.home).and_then(|home| home.sync_all()).at(&self.home)?;
+        let mut file =
+            File::options().write(true).create_new(true).mode(PRIVATE_FILE_MODE).open(&draft).with_path(&draft)?;
+        file.write_all(password.as_bytes()).and_then(|()| file.sync_all()).with_path(&draft)?;
+        self.account.own(&draft).with_path(&draft)?;
+        fs::rename(&draft, path).with_path(path)?;
+        File::open(&self.home).and_then(|home| home.sync_all()).with_path(&self.home)?;
         Ok(password)
     }
 
@@ -259,7 +262,7 @@ impl Cluster {
     async fn initialise(&self) -> Result<()> {
         let unfinished = self.home.join("data.new");
         if unfinished.exists() {
-            fs::remove_dir_all(&unfinished).at(&unfinished)?;
+            fs::remove_dir_all(&unfinished).with_path(&unfinished)?;
         }
         // One that stands there belongs to no cluster: a kill has left it.
         let password = self.home.join(SUPERUSER_PASSWORD);
@@ -275,13 +278,13 @@ impl Cluster {
         run(initdb).await?;
 
         let data = self.data();
-        fs::rename(&unfinished, &data).at(&data)?;
-        File::open(&self.home).and_then(|home| home.sync_all()).at(&self.home)
+        fs::rename(&unfinished, &data).with_path(&data)?;
+        File::open(&self.home).and_then(|home| home.sync_all()).with_path(&self.home)
     }
 
     fn postmaster(&self) -> Result<Postmaster> {
         let data = self.data();
-        Postmaster::of(&data).at(&data.join("postmaster.pid"))
+        Postmaster::of(&data).with_path(&data.join("postmaster.pid"))
     }
 
     async fn start(&self) -> Result<()> {
@@ -289,10 +292,11 @@ impl Cluster {
         if let Postmaster::Dead { blocks_start: true } = self.postmaster()? {
             let left = self.data().join("postmaster.pid");
             tracing::warn!(path = %left.display(), "an earlier PostgreSQL has left a file behind that names another process: removed");
-            fs::remove_file(&left).at(&left)?;
+            fs::remove_file(&left).with_path(&left)?;
         }
         loop {
-            let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).at(&self.home)?.port();
+            let port =
+                TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).with_path(&self.home)?.port();
             let started = self.start_at(port).await;
             // Another program may have taken the port in this moment.
             if started.is_ok() || TcpListener::bind(("127.0.0.1", port)).is_ok() {
@@ -338,7 +342,7 @@ impl Cluster {
                     {
                         return Ok((port, started));
                     }
-                    sleep(JOIN_POLL).await;
+                    sleep(JOIN_POLL_INTERVAL).await;
                 }
                 Postmaster::None | Postmaster::Dead { .. } => {
                     self.start().await?;
@@ -380,14 +384,14 @@ impl Cluster {
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.programs.join(program));
         command.current_dir(&self.home).env("LC_ALL", "C");
-        self.account.runs(&mut command);
+        self.account.run_as(&mut command);
         command
     }
 
     /// # Errors
     /// When PostgreSQL would run into a file of another user: at once, or later in the middle of its work.
     fn refuse_foreign_files(&self) -> Result<()> {
-        match self.account.first_foreign(&self.data())? {
+        match self.account.first_not_owned(&self.data())? {
             Some(path) => Err(foreign(path, self.account, &self.home)),
             None => Ok(()),
         }
@@ -395,11 +399,11 @@ impl Cluster {
 }
 
 /// Something below `folder`, all of which is to be PostgreSQL's.
-fn foreign(path: PathBuf, account: Account, folder: &Path) -> EmbeddedPostgresError {
+fn foreign(path: PathBuf, account: OsUser, folder: &Path) -> EmbeddedPostgresError {
     // `chown -R` follows no link below its folder, so the command names what such a link leads to.
     let folder = path.ancestors().find(|part| part.is_symlink() && part.starts_with(folder)).unwrap_or(folder);
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    EmbeddedPostgresError::Foreign { path, uid: account.uid, gid: account.gid, folder: quoted(&folder) }
+    EmbeddedPostgresError::Foreign { path, uid: account.uid, gid: account.gid, folder: shell_quoted(&folder) }
 }
 
 fn refuse_line_break(path: &Path) -> Result<()> {
@@ -419,39 +423,39 @@ fn read_password(path: &Path) -> io::Result<Option<String>> {
 
 /// The major version of the PostgreSQL that made the cluster; `None` where there is no cluster yet. A `data` folder that does not say it
 /// may be a disk that is not mounted, or a cluster that is damaged: nothing is made in its place.
-fn version_of_cluster(home: &Path, account: Account) -> Result<Option<u32>> {
+fn version_of_cluster(home: &Path, account: OsUser) -> Result<Option<u32>> {
     let data = home.join("data");
     match fs::symlink_metadata(&data) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        found => found.at(&data)?,
+        found => found.with_path(&data)?,
     };
     let path = data.join("PG_VERSION");
     match fs::read_to_string(&path) {
         Ok(text) if text.trim().parse::<u32>().is_ok() => Ok(text.trim().parse().ok()),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => match account.first_foreign(&data)? {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => match account.first_not_owned(&data)? {
             Some(path) => Err(foreign(path, account, home)),
-            None => Err(error).at(&path),
+            None => Err(error).with_path(&path),
         },
         Ok(_) => Err(EmbeddedPostgresError::Damaged { path, data }),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => {
             Err(EmbeddedPostgresError::Damaged { path, data })
         }
-        Err(error) => Err(error).at(&path),
+        Err(error) => Err(error).with_path(&path),
     }
 }
 
 /// The directory `<data dir>/postgres`, or what that links to: the link keeps a moved data directory together
 /// with a database that had to go elsewhere.
-fn open_home(data_dir: &Path, account: Account) -> Result<PathBuf> {
+fn open_home(data_dir: &Path, account: OsUser) -> Result<PathBuf> {
     let home = data_dir.join("postgres");
     if fs::symlink_metadata(&home).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-        if account.reaches(data_dir) {
-            fs::DirBuilder::new().mode(PRIVATE_FOLDER).create(&home).at(&home)?;
+        if account.can_traverse(data_dir) {
+            fs::DirBuilder::new().mode(PRIVATE_DIR_MODE).create(&home).with_path(&home)?;
         } else {
             let elsewhere = Path::new(HOME_BESIDE_ROOT).join(Uuid::new_v4().simple().to_string());
-            create_reachable(Path::new(HOME_BESIDE_ROOT)).at(Path::new(HOME_BESIDE_ROOT))?;
-            fs::DirBuilder::new().mode(PRIVATE_FOLDER).create(&elsewhere).at(&elsewhere)?;
-            std::os::unix::fs::symlink(&elsewhere, &home).at(&home)?;
+            create_traversable_dir(Path::new(HOME_BESIDE_ROOT)).with_path(Path::new(HOME_BESIDE_ROOT))?;
+            fs::DirBuilder::new().mode(PRIVATE_DIR_MODE).create(&elsewhere).with_path(&elsewhere)?;
+            std::os::unix::fs::symlink(&elsewhere, &home).with_path(&home)?;
             tracing::info!(
                 uid = account.uid,
                 "the database goes to {}: its user cannot reach {}",
@@ -460,17 +464,17 @@ fn open_home(data_dir: &Path, account: Account) -> Result<PathBuf> {
             );
         }
     }
-    let home = home.canonicalize().at(&home)?;
+    let home = home.canonicalize().with_path(&home)?;
     refuse_line_break(&home)?;
     // What holds no cluster yet was made a moment ago, or by a process that was killed then.
     if fs::symlink_metadata(home.join("data")).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-        account.give(&home).at(&home)?;
+        account.own(&home).with_path(&home)?;
     }
-    if fs::metadata(&home).at(&home)?.uid() != account.uid {
+    if fs::metadata(&home).with_path(&home)?.uid() != account.uid {
         return Err(foreign(home.clone(), account, &home));
     }
-    fs::set_permissions(&home, Permissions::from_mode(PRIVATE_FOLDER)).at(&home)?;
-    if !account.reaches(&home) {
+    fs::set_permissions(&home, Permissions::from_mode(PRIVATE_DIR_MODE)).with_path(&home)?;
+    if !account.can_traverse(&home) {
         return Err(EmbeddedPostgresError::OutOfReach { home, uid: account.uid });
     }
     Ok(home)
@@ -478,7 +482,7 @@ fn open_home(data_dir: &Path, account: Account) -> Result<PathBuf> {
 
 async fn run(mut command: Command) -> Result<()> {
     let program = PathBuf::from(command.as_std().get_program());
-    let output = command.output().await.at(&program)?;
+    let output = command.output().await.with_path(&program)?;
     if output.status.success() {
         return Ok(());
     }

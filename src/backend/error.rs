@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use sqlx::error::ErrorKind;
 use thiserror::Error;
 
-use super::{storage::Verb, uploads::SpoolShareTaken};
+use super::{storage::StorageOperation, uploads::SpoolShareTaken};
 use crate::domain::{ids::JobId, problem::Problem};
 
 #[derive(Debug, Error)]
@@ -21,7 +21,7 @@ pub enum Error {
     Storage(#[from] object_store::Error),
     /// Not the file's doing: whoever can wait tries again later.
     #[error("{source}")]
-    StorageDown { verb: Verb, source: Box<Error> },
+    StorageDown { operation: StorageOperation, source: Box<Error> },
     #[error("the storage has not answered of late and is not asked for now")]
     CircuitOpen,
     #[error("the storage holds other bytes than it was given at {key}")]
@@ -148,7 +148,7 @@ mod tests {
         let io = |kind: io::ErrorKind| Error::Io(kind.into());
         let stored = |kind: io::ErrorKind| {
             let error = object_store::Error::Generic { store: "folder", source: Box::new(io::Error::from(kind)) };
-            Error::StorageDown { verb: Verb::Write, source: Box::new(error.into()) }
+            Error::StorageDown { operation: StorageOperation::Write, source: Box::new(error.into()) }
         };
         for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
             assert!(io(kind).is_disk_full() && stored(kind).is_disk_full(), "{kind}");
@@ -161,7 +161,7 @@ mod tests {
     fn what_the_machine_is_out_of_is_no_fault_of_a_file() {
         let stored = |error: io::Error| {
             let error = object_store::Error::Generic { store: "folder", source: Box::new(error) };
-            Error::StorageDown { verb: Verb::Write, source: Box::new(error.into()) }
+            Error::StorageDown { operation: StorageOperation::Write, source: Box::new(error.into()) }
         };
         for errno in [
             Errno::MFILE,

@@ -22,11 +22,11 @@ const MAILS: &str = "vwaza_mails";
 /// The first hint goes out at once; those of this time after it go out as one statement: a NOTIFY per row would put all commits
 /// in one line.
 const DEBOUNCE: Duration = Duration::from_millis(10);
-const RECONNECT: Duration = Duration::from_secs(2);
+const RECONNECT_DELAY: Duration = Duration::from_secs(2);
 /// A listener that hears nothing for longer says something itself.
-const QUIET: Duration = Duration::from_secs(15);
+const LISTENER_IDLE_MAX: Duration = Duration::from_secs(15);
 /// Hints that a slow listener may be behind; past it it is told that it missed some.
-const BACKLOG: usize = 256;
+const BACKLOG_HINTS: usize = 256;
 
 /// A release changed: its status, its details or its files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -59,7 +59,7 @@ pub struct Events {
 impl Events {
     pub(super) fn start(db: PgPool, shutdown: CancellationToken) -> Self {
         let (hints, outbox) = mpsc::unbounded_channel();
-        let (releases, _) = broadcast::channel(BACKLOG);
+        let (releases, _) = broadcast::channel(BACKLOG_HINTS);
         let (jobs, mails) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         tokio::spawn(send(db.clone(), outbox));
         let listener = Listener { releases: releases.clone(), jobs: Arc::clone(&jobs), mails: Arc::clone(&mails) };
@@ -113,7 +113,7 @@ async fn send(pool: PgPool, mut outbox: mpsc::UnboundedReceiver<Hint>) {
                 Hint::Mail => has_mail = true,
             }
         }
-        if let Err(error) = db::answered(db::PATIENCE, notify(&pool, releases, has_job, has_mail)).await {
+        if let Err(error) = db::with_timeout(db::REPLY_TIMEOUT, notify(&pool, releases, has_job, has_mail)).await {
             tracing::warn!(error = ?error, "hints could not be sent; polling makes up for them");
         }
         sleep(DEBOUNCE).await;
@@ -133,9 +133,9 @@ async fn notify(db: &PgPool, releases: HashSet<ReleaseChanged>, has_job: bool, h
     }
     // A hint need not outlive a crash: it waits for no disk.
     sqlx::query!(
-        r#"with hasty as materialized (select set_config('synchronous_commit', 'off', true))
+        r#"with async_commit as materialized (select set_config('synchronous_commit', 'off', true))
            select pg_notify(channel, payload)::text as "sent"
-           from hasty, unnest($1::text[], $2::text[]) hints(channel, payload)"#,
+           from async_commit, unnest($1::text[], $2::text[]) hints(channel, payload)"#,
         &channels,
         &payloads
     )
@@ -161,14 +161,14 @@ async fn listen(pool: PgPool, listener: Listener, shutdown: CancellationToken) {
         }
         tokio::select! {
             () = shutdown.cancelled() => return,
-            () = sleep(RECONNECT) => {}
+            () = sleep(RECONNECT_DELAY) => {}
         }
     }
 }
 
 impl Listener {
     async fn listen_once(&self, pool: &PgPool) -> Result<()> {
-        let mut listener = db::answered(db::PATIENCE, async {
+        let mut listener = db::with_timeout(db::REPLY_TIMEOUT, async {
             let mut listener = PgListener::connect_with(pool).await?;
             listener.listen_all([RELEASES, JOBS, MAILS]).await?;
             Ok(listener)
@@ -176,7 +176,7 @@ impl Listener {
         .await?;
         self.missed();
         loop {
-            match heard(pool, &mut listener).await? {
+            match next_hint(pool, &mut listener).await? {
                 Some(hint) if hint.channel() == RELEASES => {
                     // Nobody may be listening, which is no error.
                     if let Some(changed) = parse(hint.payload()) {
@@ -203,13 +203,13 @@ impl Listener {
 ///
 /// # Errors
 /// Where not even one of our own is heard: a line that has died without a word is silent for ever.
-async fn heard(pool: &PgPool, listener: &mut PgListener) -> Result<Option<PgNotification>> {
+async fn next_hint(pool: &PgPool, listener: &mut PgListener) -> Result<Option<PgNotification>> {
     let mut next = std::pin::pin!(listener.try_recv());
-    if let Ok(hint) = timeout(QUIET, &mut next).await {
+    if let Ok(hint) = timeout(LISTENER_IDLE_MAX, &mut next).await {
         return Ok(hint?);
     }
-    db::answered(db::PATIENCE, notify(pool, HashSet::new(), true, false)).await?;
-    db::answered(db::PATIENCE, async { Ok(next.await?) }).await
+    db::with_timeout(db::REPLY_TIMEOUT, notify(pool, HashSet::new(), true, false)).await?;
+    db::with_timeout(db::REPLY_TIMEOUT, async { Ok(next.await?) }).await
 }
 
 fn parse(payload: &str) -> Option<ReleaseChanged> {

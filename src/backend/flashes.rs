@@ -45,7 +45,7 @@ impl Flashes<'_> {
 }
 
 /// Deletes flashes that nobody has asked for. Returns their number.
-pub(super) async fn purge_expired(backend: &Backend, at_most: i64) -> Result<u64> {
+pub(super) async fn delete_expired(backend: &Backend, at_most: i64) -> Result<u64> {
     let purged = sqlx::query!(
         "delete from flashes where token_hash in (
              select token_hash from flashes where expires_at < now() order by expires_at limit $1)",

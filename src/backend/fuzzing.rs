@@ -9,8 +9,8 @@ use tempfile::NamedTempFile;
 use crate::{
     backend::{
         hex,
-        media::{self, Deadline, MediaError, examine_audio, examine_cover, judge_audio, judge_cover},
-        storage::supabase::answers::{Entry, Refusal, parse_content_range},
+        media::{self, Deadline, MediaError, examine_audio, examine_cover, validate_audio, validate_cover},
+        storage::supabase::responses::{Entry, SupabaseError, parse_content_range},
     },
     domain::{
         account::{Email, parse_artist_name},
@@ -19,7 +19,7 @@ use crate::{
             MAX_CHANNELS, MAX_SAMPLE_RATE_HZ, MAX_TRACK_MS, MIN_BIT_DEPTH, MIN_SAMPLE_RATE_HZ, MediaLimits,
             PartialFile, Peaks, Precheck, precheck,
         },
-        range::Requested,
+        range::RequestedRange,
         release::{RawDetails, TITLE_MAX_CHARS, date_field, parse_date, title_hints},
         review::Reason,
         text::{is_blank, is_removed, parse_line},
@@ -34,39 +34,42 @@ pub fn media(bytes: &[u8]) {
     file.write_all(bytes).expect("there is room for a small file");
     let limits = MediaLimits::default();
 
-    let judged = verdict(judge_audio(file.path(), &limits, &Deadline::never()));
-    if let Some(judged) = &judged {
+    let validated = accepted(validate_audio(file.path(), &limits, &Deadline::never()));
+    if let Some(validated) = &validated {
         assert_passes(UploadKind::Audio, bytes);
-        assert!((MIN_SAMPLE_RATE_HZ..=MAX_SAMPLE_RATE_HZ).contains(&judged.sample_rate_hz));
-        assert!((1..=MAX_CHANNELS).contains(&judged.channels));
-        assert!(judged.bit_depth.is_none_or(|bits| bits >= MIN_BIT_DEPTH));
-        assert!(judged.duration_ms.is_none_or(|milliseconds| (0..=MAX_TRACK_MS).contains(&milliseconds)));
-        let tags = &judged.tags;
+        assert!((MIN_SAMPLE_RATE_HZ..=MAX_SAMPLE_RATE_HZ).contains(&validated.sample_rate_hz));
+        assert!((1..=MAX_CHANNELS).contains(&validated.channels));
+        assert!(validated.bit_depth.is_none_or(|bits| bits >= MIN_BIT_DEPTH));
+        assert!(validated.duration_ms.is_none_or(|milliseconds| (0..=MAX_TRACK_MS).contains(&milliseconds)));
+        let tags = &validated.tags;
         for text in [&tags.title, &tags.artist, &tags.album, &tags.isrc].into_iter().flatten() {
             assert!(!text.is_empty() && !text.contains(is_removed), "{text:?}");
         }
     }
     let copy = NamedTempFile::new().expect("there is room for a small file");
-    if let Some((facts, Peaks(peaks))) = verdict(examine_audio(file.path(), copy.path(), &Deadline::never())) {
-        let judged = judged.expect("what can be decoded has a header that can be taken");
-        assert_eq!((facts.container, facts.codec, facts.channels), (judged.container, judged.codec, judged.channels));
-        assert_eq!((facts.sample_rate_hz, facts.bit_depth), (judged.sample_rate_hz, judged.bit_depth));
+    if let Some((facts, Peaks(peaks))) = accepted(examine_audio(file.path(), copy.path(), &Deadline::never())) {
+        let validated = validated.expect("what can be decoded has a header that can be taken");
+        assert_eq!(
+            (facts.container, facts.codec, facts.channels),
+            (validated.container, validated.codec, validated.channels)
+        );
+        assert_eq!((facts.sample_rate_hz, facts.bit_depth), (validated.sample_rate_hz, validated.bit_depth));
         assert!((0..=MAX_TRACK_MS).contains(&facts.duration_ms));
         assert!((1..=Peaks::BUCKETS).contains(&peaks.len()));
         if facts.has_listening_copy {
-            let (copied, Peaks(copied_peaks)) = verdict(examine_audio(copy.path(), file.path(), &Deadline::never()))
+            let (copied, Peaks(copied_peaks)) = accepted(examine_audio(copy.path(), file.path(), &Deadline::never()))
                 .expect("what we write can be played");
             assert_eq!((copied.duration_ms, copied.sample_rate_hz), (facts.duration_ms, facts.sample_rate_hz));
             assert_eq!((copied.channels, copied_peaks.len()), (facts.channels, peaks.len()));
         }
     }
 
-    let judged = verdict(judge_cover(file.path(), &limits, &Deadline::never()));
-    if judged.is_some() {
+    let validated = accepted(validate_cover(file.path(), &limits, &Deadline::never()));
+    if validated.is_some() {
         assert_passes(UploadKind::Cover, bytes);
     }
-    if let Some((facts, thumbnails)) = verdict(examine_cover(file.path(), &Deadline::never())) {
-        assert_eq!(judged.map(|judged| judged.facts).as_ref(), Some(&facts));
+    if let Some((facts, thumbnails)) = accepted(examine_cover(file.path(), &Deadline::never())) {
+        assert_eq!(validated.map(|validated| validated.facts).as_ref(), Some(&facts));
         assert!(!thumbnails.is_empty());
         assert!(thumbnails.iter().all(|thumbnail| (1..=facts.width_px).contains(&thumbnail.edge_px)));
     }
@@ -89,7 +92,7 @@ fn assert_passes(kind: UploadKind, bytes: &[u8]) {
 }
 
 /// What a file is found to be; none if it is refused, in words and with a status that says whose fault it is.
-fn verdict<T>(result: Result<T, MediaError>) -> Option<T> {
+fn accepted<T>(result: Result<T, MediaError>) -> Option<T> {
     match result {
         Ok(found) => Some(found),
         Err(MediaError::Refused(media::Refusal { status, message })) => {
@@ -225,11 +228,11 @@ pub fn range(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let Some((size, header)) = text.split_once(' ') else { return };
     let Ok(size_bytes) = size.parse::<u64>() else { return };
-    let requested = Requested::parse(header, size_bytes);
-    if let Requested::Part(part) = &requested {
+    let requested = RequestedRange::parse(header, size_bytes);
+    if let RequestedRange::Part(part) = &requested {
         assert!(part.start < part.end && part.end <= size_bytes, "{part:?} of {size_bytes}");
         let written = format!("bytes={}-{}", part.start, part.end - 1);
-        assert_eq!(Requested::parse(&written, size_bytes), requested);
+        assert_eq!(RequestedRange::parse(&written, size_bytes), requested);
     }
 }
 
@@ -240,7 +243,7 @@ pub fn supabase(bytes: &[u8]) {
     if let Some((status, body)) = text.split_once(' ')
         && let Ok(status) = status.parse::<u16>()
     {
-        let refusal = Refusal::told(status, body.as_bytes());
+        let refusal = SupabaseError::parse(status, body.as_bytes());
         let is_missing = refusal.code == "NoSuchKey";
         let error = refusal.into_error("audio/a");
         // What is believed to be missing is put again, or forgotten.

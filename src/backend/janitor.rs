@@ -10,16 +10,16 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::{
     Backend, Result, access_tokens,
     accounts::{browsers, my_data, reset, security_log, two_factor, verification},
-    db, flashes, jobs, mail, measures, queue, reaper,
+    db, flashes, jobs, mail, queue, queue_stats, reaper,
 };
 use crate::domain::media::EXAMINATION_VERSION;
 
-const ROUND_EVERY_MAX: Duration = Duration::from_secs(60);
+const RUN_INTERVAL_MAX: Duration = Duration::from_secs(60);
 /// Adding up what is stored reads the row of every object.
-const STORED_ADDED_UP_EVERY: Duration = Duration::from_secs(60 * 60);
-const ROUND_EVERY_MIN: Duration = Duration::from_millis(100);
+const STORED_BYTES_INTERVAL: Duration = Duration::from_secs(60 * 60);
+const RUN_INTERVAL_MIN: Duration = Duration::from_millis(100);
 /// A chore that has not ended by then goes on in the next round: it may wait for a line that has died.
-const CHORE_MAX: Duration = Duration::from_secs(90);
+const CHORE_TIMEOUT: Duration = Duration::from_secs(90);
 /// Rows that one statement deletes at most, so that none holds many locks for long.
 const BATCH: i64 = 1000;
 /// Background jobs that wait at most. One runs at a time, and no more of them end before the next round adds others.
@@ -27,71 +27,73 @@ const BACKGROUND_JOBS_MAX: i64 = 100;
 
 pub(super) async fn run(backend: Arc<Backend>) {
     let shutdown = backend.shutdown();
-    let mut ticks = interval((backend.settings.keeping.orphan_grace / 4).clamp(ROUND_EVERY_MIN, ROUND_EVERY_MAX));
+    let mut ticks = interval((backend.settings.retention.orphan_grace / 4).clamp(RUN_INTERVAL_MIN, RUN_INTERVAL_MAX));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut added_up_at: Option<Instant> = None;
+    let mut stored_bytes_updated_at: Option<Instant> = None;
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        let adds_up = added_up_at.is_none_or(|at| at.elapsed() > STORED_ADDED_UP_EVERY);
-        if adds_up {
-            added_up_at = Some(Instant::now());
+        let updates_stored_bytes = stored_bytes_updated_at.is_none_or(|at| at.elapsed() > STORED_BYTES_INTERVAL);
+        if updates_stored_bytes {
+            stored_bytes_updated_at = Some(Instant::now());
         }
         tokio::select! {
             () = shutdown.cancelled() => return,
-            () = round(&backend, adds_up) => {}
+            () = run_once(&backend, updates_stored_bytes) => {}
         }
     }
 }
 
-async fn round(backend: &Arc<Backend>, adds_up: bool) {
-    if adds_up {
-        chore("the sum of what is stored", measures::add_up_stored(backend)).await;
+async fn run_once(backend: &Arc<Backend>, updates_stored_bytes: bool) {
+    if updates_stored_bytes {
+        chore("the sum of what is stored", queue_stats::update_stored_bytes(backend)).await;
     }
     let uploads = backend.uploads();
-    chore("uploads that nobody has completed", uploads.complete_whole()).await;
+    chore("uploads that nobody has completed", uploads.complete_received()).await;
     chore("expired uploads", uploads.expire()).await;
     let remove = async { backend.tracks().remove_expired(BATCH).await };
-    chore("tracks whose uploads have expired", counted("removed tracks whose uploads have expired", remove)).await;
+    chore("tracks whose uploads have expired", log_count("removed tracks whose uploads have expired", remove)).await;
     chore("the spool", async { uploads.sweep_spool().await.map(drop) }).await;
-    chore("objects that nothing needs", reaper::round(backend)).await;
-    chore("expired sessions", forget_sessions(backend)).await;
-    chore("received files that are overtaken", retire_overtaken(backend)).await;
-    chore("dead letters that are overtaken", retire_dead_letters(backend)).await;
-    chore("completed jobs", forget_completed_jobs(backend)).await;
+    chore("objects that nothing needs", reaper::run_once(backend)).await;
+    chore("expired sessions", delete_expired_sessions(backend)).await;
+    chore("received files that are superseded", retire_superseded(backend)).await;
+    chore("dead letters that are superseded", retire_dead_letters(backend)).await;
+    chore("completed jobs", delete_completed_jobs(backend)).await;
     chore("files that an older version has examined", examine_outdated(backend)).await;
-    chore("reset links whose time is over", counted("expired reset links", reset::purge_expired(backend, BATCH))).await;
-    let purge = verification::purge_expired(backend, BATCH);
-    chore("verification links whose time is over", counted("expired verification links", purge)).await;
+    chore("reset links whose time is over", log_count("expired reset links", reset::delete_expired(backend, BATCH)))
+        .await;
+    let purge = verification::delete_expired(backend, BATCH);
+    chore("verification links whose time is over", log_count("expired verification links", purge)).await;
     chore(
         "what is left of deleted accounts",
-        counted("releases of deleted accounts", my_data::finish_deletions(backend)),
+        log_count("releases of deleted accounts", my_data::finish_deletions(backend)),
     )
     .await;
-    let purge = two_factor::purge_challenges(&backend.db, BATCH);
-    chore("sign-ins that nobody has finished", counted("unfinished sign-ins", purge)).await;
-    let purge = flashes::purge_expired(backend, BATCH);
-    chore("what plain forms came to", counted("flashes that nobody has asked for", purge)).await;
-    let tell = access_tokens::tell_of_expiry(backend, BATCH);
-    chore("access tokens that are about to expire", counted("notices of expiring access tokens", tell)).await;
-    let purge = access_tokens::purge_expired(backend, BATCH);
-    chore("expired access tokens", counted("expired access tokens", purge)).await;
-    chore("browsers that nobody uses any more", counted("known browsers", browsers::purge_old(backend, BATCH))).await;
-    chore("old security events", counted("security events", security_log::purge_old(backend, BATCH))).await;
-    let retention = backend.settings.keeping.completed_job;
-    chore("mails that have ended", counted("ended mails", mail::purge_ended(&backend.db, retention, BATCH))).await;
+    let purge = two_factor::delete_expired_challenges(&backend.db, BATCH);
+    chore("sign-ins that nobody has finished", log_count("unfinished sign-ins", purge)).await;
+    let purge = flashes::delete_expired(backend, BATCH);
+    chore("what plain forms came to", log_count("flashes that nobody has asked for", purge)).await;
+    let tell = access_tokens::enqueue_expiry_mails(backend, BATCH);
+    chore("access tokens that are about to expire", log_count("notices of expiring access tokens", tell)).await;
+    let purge = access_tokens::delete_expired(backend, BATCH);
+    chore("expired access tokens", log_count("expired access tokens", purge)).await;
+    chore("browsers that nobody uses any more", log_count("known browsers", browsers::delete_old(backend, BATCH)))
+        .await;
+    chore("old security events", log_count("security events", security_log::delete_old(backend, BATCH))).await;
+    let retention = backend.settings.retention.completed_job;
+    chore("mails that have ended", log_count("ended mails", mail::delete_ended(&backend.db, retention, BATCH))).await;
     chore("mails in files", backend.mail.purge_files()).await;
 }
 
 async fn chore(what: &str, work: impl Future<Output = Result<()>>) {
-    if let Err(error) = db::answered(CHORE_MAX, work).await {
+    if let Err(error) = db::with_timeout(CHORE_TIMEOUT, work).await {
         tracing::warn!(error = ?error, "{what} could not be put away; trying again in the next round");
     }
 }
 
-async fn counted(what: &str, purge: impl Future<Output = Result<u64>>) -> Result<()> {
+async fn log_count(what: &str, purge: impl Future<Output = Result<u64>>) -> Result<()> {
     let purged = purge.await?;
     if purged > 0 {
         tracing::info!(rows = purged, "{what}");
@@ -99,7 +101,7 @@ async fn counted(what: &str, purge: impl Future<Output = Result<u64>>) -> Result
     Ok(())
 }
 
-async fn forget_sessions(backend: &Backend) -> Result<()> {
+async fn delete_expired_sessions(backend: &Backend) -> Result<()> {
     sqlx::query!(
         "delete from sessions where token_hash in (select token_hash from sessions where expires_at < now() limit $1)",
         BATCH
@@ -109,8 +111,8 @@ async fn forget_sessions(backend: &Backend) -> Result<()> {
     Ok(())
 }
 
-async fn retire_overtaken(backend: &Backend) -> Result<()> {
-    let retired = jobs::overtaken::retire(backend, BATCH).await?;
+async fn retire_superseded(backend: &Backend) -> Result<()> {
+    let retired = jobs::superseded::retire(backend, BATCH).await?;
     if retired > 0 {
         tracing::info!(jobs = retired, "received files that nothing waits for any more are put away");
     }
@@ -118,7 +120,7 @@ async fn retire_overtaken(backend: &Backend) -> Result<()> {
 }
 
 async fn retire_dead_letters(backend: &Backend) -> Result<()> {
-    let retired = queue::retire_overtaken(&backend.db, BATCH).await?;
+    let retired = queue::retire_superseded(&backend.db, BATCH).await?;
     if retired > 0 {
         tracing::info!(jobs = retired, "dead letters about files that nothing waits for any more are put away");
     }
@@ -134,10 +136,10 @@ async fn examine_outdated(backend: &Backend) -> Result<()> {
     Ok(())
 }
 
-async fn forget_completed_jobs(backend: &Backend) -> Result<()> {
-    let forgotten = queue::forget_completed(&backend.db, backend.settings.keeping.completed_job, BATCH).await?;
-    if forgotten > 0 {
-        tracing::info!(jobs = forgotten, "old completed jobs are forgotten");
+async fn delete_completed_jobs(backend: &Backend) -> Result<()> {
+    let deleted = queue::delete_completed(&backend.db, backend.settings.retention.completed_job, BATCH).await?;
+    if deleted > 0 {
+        tracing::info!(jobs = deleted, "old completed jobs are forgotten");
     }
     Ok(())
 }

@@ -3,28 +3,28 @@
 pub mod access_tokens;
 pub mod accounts;
 mod changed_facts;
+mod connections;
 mod db;
 mod dead_letters;
+mod directories;
 pub mod embedded_postgres;
 mod error;
 pub mod events;
 mod fail_points;
 mod flashes;
-mod folders;
 mod fsck;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod janitor;
 mod jobs;
 pub mod limits;
-mod lines;
 mod mail;
-mod measures;
 pub mod media;
 pub mod media_files;
 mod objects;
 mod passwords;
 mod queue;
+mod queue_stats;
 mod reaper;
 mod releases;
 mod review;
@@ -42,15 +42,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use accounts::administration::{UserLine, change_user, list_users, make_reset_link};
+pub use accounts::administration::{UserListRow, change_user, list_users, make_reset_link};
 pub use db::migrate_database;
 pub use error::Error;
 pub use fsck::{Damage, Finding, Repair, Report, fsck};
 pub use mail::MailSettings;
-pub use measures::Measures;
+pub use queue_stats::QueueStats;
 pub use sessions::hex;
 pub use settings::{
-    KeepingSettings, LimitSettings, QueueSettings, S3Settings, Settings, StorageSettings, SupabaseSettings,
+    LimitSettings, QueueSettings, RetentionSettings, S3Settings, Settings, StorageSettings, SupabaseSettings,
     UploadSettings, days,
 };
 use sqlx::PgPool;
@@ -65,15 +65,15 @@ use crate::domain::{circuit::CircuitState, ids::WorkerId, media::MediaLimits};
 
 const POOL_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Whatever the worker's concurrency.
-const QUEUE_LINES: usize = 7;
+const QUEUE_CONNECTIONS: usize = 7;
 /// Each waits for the disk with an offset; what waits at the same time is flushed at once.
-const UPLOAD_LINES: usize = 16;
+const UPLOAD_CONNECTIONS: usize = 16;
 /// Longer than any statement may take: a claim that was given up and happens all the same costs its job an attempt.
-const CLAIM_PATIENCE: Duration = Duration::from_secs(90);
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Connections to PostgreSQL that a process opens at most: of the pool, the queue, uploads and the health check. docs/operating.md tells operators.
 pub fn database_connections(settings: &QueueSettings) -> usize {
-    db::pool_connections(settings.concurrency) as usize + QUEUE_LINES + UPLOAD_LINES + 1
+    db::pool_connections(settings.concurrency) as usize + QUEUE_CONNECTIONS + UPLOAD_CONNECTIONS + 1
 }
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -88,17 +88,17 @@ pub struct Backend {
     passwords: passwords::Passwords,
     events: events::Events,
     worker: worker::Worker,
-    reaper: reaper::Place,
+    reaper_cursor: reaper::Cursor,
     limits: limits::Limits,
     /// The queue's.
-    lines: lines::Lines,
-    upload_lines: lines::Lines,
+    queue_connections: connections::Connections,
+    upload_connections: connections::Connections,
     health_check: Arc<db::HealthCheck>,
     mail: mail::Transport,
     /// Files that may still be judged.
-    judging: Arc<Semaphore>,
+    validation_permits: Arc<Semaphore>,
     /// Archives of users' data that may still be begun.
-    archives: Arc<Semaphore>,
+    archive_permits: Arc<Semaphore>,
     session_cookie: sessions::TokenCookie,
     browser_cookie: sessions::TokenCookie,
     challenge_cookie: sessions::TokenCookie,
@@ -112,16 +112,16 @@ impl Backend {
     pub async fn start(settings: Settings) -> Result<Arc<Self>> {
         fail_points::arm(&settings.fail_points)?;
         let data_dir = settings.data_dir.clone();
-        let close = move || ["objects", "spool", "mail"].map(|name| folders::close_to_others(&data_dir.join(name)));
+        let close = move || ["objects", "spool", "mail"].map(|name| directories::make_private(&data_dir.join(name)));
         spawn_blocking(close).await?;
         let limits = limits::Limits::new(&settings.limits)?;
         let mail = mail::Transport::open(&settings.mail, &settings.data_dir)?;
         migrate_database(&settings.database_url).await?;
         let db = db::connect(&settings.database_url, settings.queue.concurrency).await?;
         let health_check = Arc::new(db::HealthCheck::open(&settings.database_url).await?);
-        let storage = storage::Storage::open(&settings, storage::Storage::folder(&db).await?)?;
+        let storage = storage::Storage::open(&settings, storage::Storage::recorded_folder_id(&db).await?)?;
         let spool = spool::Spool::open(&settings.data_dir.join("spool")).await?;
-        storage.settle(&db).await?;
+        storage.record_folder_id(&db).await?;
         let shutdown = CancellationToken::new();
         let backend = Arc::new(Self {
             events: events::Events::start(db.clone(), shutdown.clone()),
@@ -131,22 +131,22 @@ impl Backend {
             challenge_cookie: sessions::TokenCookie::of_challenge(&settings.public_url),
             flash_cookie: sessions::TokenCookie::of_flash(&settings.public_url),
             mail,
-            judging: uploads::finish::judging_permits(),
-            archives: Arc::new(Semaphore::new(accounts::my_data::ARCHIVES_AT_ONCE)),
+            validation_permits: uploads::finish::validation_permits(),
+            archive_permits: Arc::new(Semaphore::new(accounts::my_data::ARCHIVES_AT_ONCE)),
             worker: worker::Worker::new(WorkerId(Uuid::now_v7()), &settings.queue, shutdown.clone()),
-            reaper: reaper::Place::default(),
+            reaper_cursor: reaper::Cursor::default(),
             limits,
             writers: uploads::writers::Writers::default(),
-            lines: lines::Lines::new(db.clone(), QUEUE_LINES, CLAIM_PATIENCE),
+            queue_connections: connections::Connections::new(db.clone(), QUEUE_CONNECTIONS, CLAIM_TIMEOUT),
             health_check,
-            upload_lines: lines::Lines::new(db.clone(), UPLOAD_LINES, db::PATIENCE),
+            upload_connections: connections::Connections::new(db.clone(), UPLOAD_CONNECTIONS, db::REPLY_TIMEOUT),
             db,
             settings,
             storage,
             spool,
             shutdown,
         });
-        backend.uploads().take_up_where_it_stopped().await?;
+        backend.uploads().recover_at_start().await?;
         worker::start(&backend);
         Ok(backend)
     }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{
     Error, Result,
-    queue::{Claimed, held_or_lost},
+    queue::{ClaimedJob, require_lease},
 };
 use crate::domain::ids::{JobId, ObjectId, ReleaseId, TrackId, UploadId, WorkerId};
 
@@ -40,7 +40,7 @@ impl ObjectRole {
 
 /// An object about to be put.
 #[derive(Clone, Debug)]
-pub(super) struct Intended {
+pub(super) struct IntendedObject {
     pub(super) id: ObjectId,
     pub(super) key: String,
     pub(super) size_bytes: i64,
@@ -69,12 +69,12 @@ pub(super) struct DerivedFrom {
 /// `LeaseLost` when somebody else holds the job by now: nothing must be put.
 pub(super) async fn intend(
     db: &PgPool,
-    job: &Claimed,
+    job: &ClaimedJob,
     role: ObjectRole,
     upload: UploadId,
     derived: Option<DerivedFrom>,
     content: Content<'_>,
-) -> Result<Intended> {
+) -> Result<IntendedObject> {
     let id = ObjectId(Uuid::now_v7());
     let key = format!("{}/{id}", role.folder());
     let intended = sqlx::query!(
@@ -96,8 +96,8 @@ pub(super) async fn intend(
     )
     .execute(db)
     .await?;
-    held_or_lost(intended.rows_affected(), job)?;
-    Ok(Intended {
+    require_lease(intended.rows_affected(), job)?;
+    Ok(IntendedObject {
         id,
         key,
         size_bytes: content.size_bytes,
@@ -107,7 +107,7 @@ pub(super) async fn intend(
 }
 
 /// What attempts at storing an upload have put, or meant to, each with the upload in parts that it began.
-pub(super) async fn intended_by(db: &PgPool, upload: UploadId) -> Result<Vec<(Intended, Option<String>)>> {
+pub(super) async fn intents_of_upload(db: &PgPool, upload: UploadId) -> Result<Vec<(IntendedObject, Option<String>)>> {
     let rows = sqlx::query!(
         r#"select id as "id: ObjectId", key, size_bytes, sha256, content_type, multipart_id from objects
            where upload_id = $1 and parent_id is null and state = 'INTENDED'
@@ -117,7 +117,7 @@ pub(super) async fn intended_by(db: &PgPool, upload: UploadId) -> Result<Vec<(In
     .fetch_all(db)
     .await?;
     let objects = rows.into_iter().map(|row| {
-        let object = Intended {
+        let object = IntendedObject {
             id: row.id,
             key: row.key,
             size_bytes: row.size_bytes,
@@ -133,7 +133,12 @@ pub(super) async fn intended_by(db: &PgPool, upload: UploadId) -> Result<Vec<(In
 ///
 /// # Errors
 /// `LeaseLost` when somebody else holds the job by now, and after that the reaper may have been first: no part must move.
-pub(super) async fn begun_in_parts(db: &PgPool, job: &Claimed, object: ObjectId, multipart_id: &str) -> Result<()> {
+pub(super) async fn record_multipart_id(
+    db: &PgPool,
+    job: &ClaimedJob,
+    object: ObjectId,
+    multipart_id: &str,
+) -> Result<()> {
     let noted = sqlx::query!(
         "update objects set multipart_id = $2 where id = $1 and state = 'INTENDED'
          and exists (select 1 from upload_jobs where id = $3 and attempt = $4 and lease_owner = $5 and status = 'UPLOADING')",
@@ -146,7 +151,7 @@ pub(super) async fn begun_in_parts(db: &PgPool, job: &Claimed, object: ObjectId,
     .execute(db)
     .await?;
     fail::fail_point!("parts-begun");
-    held_or_lost(noted.rows_affected(), job)
+    require_lease(noted.rows_affected(), job)
 }
 
 /// A compare-and-set: the reaper's DOOMED is the other one that INTENDED can become.
@@ -160,15 +165,15 @@ pub(super) async fn attach(db: &mut PgConnection, object: ObjectId) -> Result<()
     )
     .execute(db)
     .await?;
-    still_intended(attached.rows_affected(), object)
+    require_intended(attached.rows_affected(), object)
 }
 
-fn still_intended(rows: u64, object: ObjectId) -> Result<()> {
+fn require_intended(rows: u64, object: ObjectId) -> Result<()> {
     if rows == 1 { Ok(()) } else { Err(Error::Corrupt(format!("object {object} was given up before it was attached"))) }
 }
 
 /// Lets go of an attached object and of what was derived from it.
-pub(super) async fn release(db: &mut PgConnection, object: ObjectId) -> Result<()> {
+pub(super) async fn detach(db: &mut PgConnection, object: ObjectId) -> Result<()> {
     sqlx::query!(
         "update objects set state = 'RELEASED', released_at = now() where (id = $1 or parent_id = $1) and state = 'ATTACHED'",
         object as ObjectId
@@ -179,7 +184,7 @@ pub(super) async fn release(db: &mut PgConnection, object: ObjectId) -> Result<(
 }
 
 /// Releases the objects that were derived from an object, which stays.
-pub(super) async fn release_derived(db: &mut PgConnection, parent: ObjectId) -> Result<()> {
+pub(super) async fn detach_derived(db: &mut PgConnection, parent: ObjectId) -> Result<()> {
     sqlx::query!(
         "update objects set state = 'RELEASED', released_at = now() where parent_id = $1 and state = 'ATTACHED'",
         parent as ObjectId
@@ -189,7 +194,7 @@ pub(super) async fn release_derived(db: &mut PgConnection, parent: ObjectId) -> 
     Ok(())
 }
 
-pub(super) async fn release_audio_of_track(db: &mut PgConnection, track: TrackId) -> Result<()> {
+pub(super) async fn detach_audio_of_track(db: &mut PgConnection, track: TrackId) -> Result<()> {
     sqlx::query!(
         "with held as (select audio_id as id from tracks where id = $1 and audio_id is not null)
          update objects set state = 'RELEASED', released_at = now()
@@ -201,7 +206,7 @@ pub(super) async fn release_audio_of_track(db: &mut PgConnection, track: TrackId
     Ok(())
 }
 
-pub(super) async fn release_all_of_release(db: &mut PgConnection, release: ReleaseId) -> Result<()> {
+pub(super) async fn detach_all_of_release(db: &mut PgConnection, release: ReleaseId) -> Result<()> {
     sqlx::query!(
         "with held as (
              select cover_id as id from releases where id = $1 and cover_id is not null
@@ -241,12 +246,12 @@ pub(super) async fn examine_again(db: &mut PgConnection, object: ObjectId) -> Re
 }
 
 /// Takes an object away from the release or the track that shows it, and lets go of it.
-pub(super) async fn detach(db: &mut PgConnection, object: ObjectId) -> Result<()> {
+pub(super) async fn detach_from_target(db: &mut PgConnection, object: ObjectId) -> Result<()> {
     sqlx::query!("update releases set cover_id = null where cover_id = $1", object as ObjectId)
         .execute(&mut *db)
         .await?;
     sqlx::query!("update tracks set audio_id = null, updated_at = now() where audio_id = $1", object as ObjectId)
         .execute(&mut *db)
         .await?;
-    release(db, object).await
+    detach(db, object).await
 }

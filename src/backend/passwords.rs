@@ -27,7 +27,7 @@ const LANES: u32 = 1;
 /// Longer than a full queue of honest sign-ins takes.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The memory of a hash is kept for the next one, and freed when it was not used for so long.
-const MEMORY_KEPT: Duration = Duration::from_secs(30);
+const MEMORY_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) struct Passwords {
     permits: Arc<Semaphore>,
@@ -108,7 +108,7 @@ impl IdleMemory {
         idle.memories.push((memory, Instant::now()));
     }
 
-    /// Frees what was not used for [`MEMORY_KEPT`], as long as there is any.
+    /// Frees what was not used for [`MEMORY_IDLE_TIMEOUT`], as long as there is any.
     fn watch(self: &Arc<Self>) {
         if std::mem::replace(&mut self.lock().is_watched, true) {
             return;
@@ -116,9 +116,9 @@ impl IdleMemory {
         let idle = Arc::clone(self);
         tokio::spawn(async move {
             loop {
-                sleep(MEMORY_KEPT).await;
+                sleep(MEMORY_IDLE_TIMEOUT).await;
                 let mut idle = idle.lock();
-                idle.memories.retain(|(_, since)| since.elapsed() < MEMORY_KEPT);
+                idle.memories.retain(|(_, since)| since.elapsed() < MEMORY_IDLE_TIMEOUT);
                 idle.is_watched = !idle.memories.is_empty() || idle.in_use > 0;
                 if !idle.is_watched {
                     return;
@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(passwords.idle.lock().memories.len(), 1);
         passwords.hash("two".into()).await.unwrap();
         assert_eq!(passwords.idle.lock().memories.len(), 1, "the same memory serves the next hash");
-        sleep(2 * MEMORY_KEPT).await;
+        sleep(2 * MEMORY_IDLE_TIMEOUT).await;
         assert_eq!(passwords.idle.lock().memories.len(), 0);
     }
 }

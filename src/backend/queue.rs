@@ -22,7 +22,7 @@ const ERROR_MAX_CHARS: usize = 500;
 
 /// A job that a worker holds.
 #[derive(Clone, Debug)]
-pub(super) struct Claimed {
+pub(super) struct ClaimedJob {
     pub(super) id: JobId,
     pub(super) kind: JobKind,
     pub(super) attempt: i32,
@@ -34,7 +34,7 @@ pub(super) struct Claimed {
     pub(super) upload: Option<UploadId>,
     pub(super) object: Option<ObjectId>,
     /// It decodes a track, which may take minutes; what others do takes seconds.
-    pub(super) is_long: bool,
+    pub(super) decodes_track: bool,
 }
 
 /// A job to be.
@@ -54,7 +54,7 @@ pub(super) async fn enqueue(
     job: &NewJob,
     owner: Option<WorkerId>,
     lease: Duration,
-) -> Result<Claimed> {
+) -> Result<ClaimedJob> {
     let id = JobId(Uuid::now_v7());
     sqlx::query!(
         "insert into upload_jobs (id, kind, artist_id, release_id, upload_id, object_id, spool_id,
@@ -75,7 +75,7 @@ pub(super) async fn enqueue(
     )
     .execute(db)
     .await?;
-    Ok(Claimed {
+    Ok(ClaimedJob {
         id,
         kind: job.kind,
         attempt: 1,
@@ -88,7 +88,7 @@ pub(super) async fn enqueue(
         upload: job.upload,
         object: job.object,
         // Nobody claims the examination of a track in this way.
-        is_long: false,
+        decodes_track: false,
     })
 }
 
@@ -103,16 +103,16 @@ pub(super) struct Claimant {
     /// The artist whose job was claimed last: the next in turn comes after it.
     pub(super) last_artist: UserId,
     /// The artist who has no turn for the time being: all the others' would be theirs.
-    pub(super) crowding: Option<UserId>,
+    pub(super) artist_at_fair_share: Option<UserId>,
     /// Also a job that decodes a track.
-    pub(super) may_be_long: bool,
+    pub(super) may_decode_track: bool,
 }
 
 /// Takes the next job that is due: of the artist next in turn, the one due longest; a background job only where there is no other,
 /// and none runs. The claim, the attempt and the lease are one statement; work begins after it has committed.
-pub(super) async fn claim(db: &mut PgConnection, by: Claimant) -> Result<Option<Claimed>> {
+pub(super) async fn claim(db: &mut PgConnection, by: Claimant) -> Result<Option<ClaimedJob>> {
     let claimed = sqlx::query_as!(
-        Claimed,
+        ClaimedJob,
         r#"update upload_jobs
            set status = 'UPLOADING', attempt = attempt + 1, lease_owner = $1,
                lease_expires_at = now() + make_interval(secs => $4), updated_at = now()
@@ -136,14 +136,14 @@ pub(super) async fn claim(db: &mut PgConnection, by: Claimant) -> Result<Option<
            returning id as "id: JobId", kind as "kind: JobKind", attempt, lease_owner as "owner!: WorkerId", retry_count,
                      expired_leases, artist_id as "artist: UserId", release_id as "release: ReleaseId",
                      upload_id as "upload: UploadId", object_id as "object: ObjectId",
-                     exists (select 1 from objects o where o.id = object_id and o.role = 'AUDIO') as "is_long!""#,
+                     exists (select 1 from objects o where o.id = object_id and o.role = 'AUDIO') as "decodes_track!""#,
         by.owner as WorkerId,
         by.spool as SpoolId,
         by.own_spool_only,
         by.lease.as_secs_f64(),
         by.last_artist as UserId,
-        by.crowding as Option<UserId>,
-        by.may_be_long
+        by.artist_at_fair_share as Option<UserId>,
+        by.may_decode_track
     )
     .fetch_optional(db)
     .await?;
@@ -152,7 +152,7 @@ pub(super) async fn claim(db: &mut PgConnection, by: Claimant) -> Result<Option<
 
 /// Prolongs a lease. `false`: it is lost, and so is the right to write anything. A job that this attempt has finished is not
 /// lost: it may still have something to say.
-pub(super) async fn heartbeat(db: &PgPool, job: &Claimed, lease: Duration) -> Result<bool> {
+pub(super) async fn heartbeat(db: &PgPool, job: &ClaimedJob, lease: Duration) -> Result<bool> {
     let held = sqlx::query_scalar!(
         r#"with held as (
                update upload_jobs set lease_expires_at = now() + make_interval(secs => $4)
@@ -174,7 +174,7 @@ pub(super) async fn heartbeat(db: &PgPool, job: &Claimed, lease: Duration) -> Re
 ///
 /// # Errors
 /// `LeaseLost` when somebody else holds it by now: the transaction must not commit.
-pub(super) async fn finish(db: &mut PgConnection, job: &Claimed, outcome: Option<&str>) -> Result<()> {
+pub(super) async fn finish(db: &mut PgConnection, job: &ClaimedJob, outcome: Option<&str>) -> Result<()> {
     let finished = sqlx::query!(
         "update upload_jobs set status = 'COMPLETED', outcome = $4, lease_owner = null, lease_expires_at = null, updated_at = now()
          where id = $1 and attempt = $2 and lease_owner = $3 and status = 'UPLOADING'",
@@ -185,11 +185,11 @@ pub(super) async fn finish(db: &mut PgConnection, job: &Claimed, outcome: Option
     )
     .execute(db)
     .await?;
-    held_or_lost(finished.rows_affected(), job)
+    require_lease(finished.rows_affected(), job)
 }
 
 /// Gives a job back without counting anything, to be taken up again after `delay`.
-pub(super) async fn hand_back(db: &PgPool, job: &Claimed, delay: Duration) -> Result<()> {
+pub(super) async fn hand_back(db: &PgPool, job: &ClaimedJob, delay: Duration) -> Result<()> {
     let handed_back = sqlx::query!(
         "update upload_jobs set status = 'PENDING', run_after = now() + make_interval(secs => $4),
                 lease_owner = null, lease_expires_at = null, updated_at = now()
@@ -201,7 +201,7 @@ pub(super) async fn hand_back(db: &PgPool, job: &Claimed, delay: Duration) -> Re
     )
     .execute(db)
     .await?;
-    held_or_lost(handed_back.rows_affected(), job)
+    require_lease(handed_back.rows_affected(), job)
 }
 
 /// Why a job failed.
@@ -220,7 +220,7 @@ pub(super) struct FailureReport {
 /// `LeaseLost` when the job is not held by this attempt any more, or (for an expired lease) was prolonged after all.
 pub(super) async fn fail(
     db: &mut PgConnection,
-    job: &Claimed,
+    job: &ClaimedJob,
     report: &FailureReport,
     settings: &QueueSettings,
 ) -> Result<AfterFailure> {
@@ -254,17 +254,17 @@ pub(super) async fn fail(
     )
     .execute(db)
     .await?;
-    held_or_lost(failed.rows_affected(), job)?;
+    require_lease(failed.rows_affected(), job)?;
     Ok(next)
 }
 
 /// Jobs whose worker has not been heard of for the length of its lease.
-pub(super) async fn stuck(db: &PgPool) -> Result<Vec<Claimed>> {
+pub(super) async fn with_expired_lease(db: &PgPool) -> Result<Vec<ClaimedJob>> {
     let jobs = sqlx::query_as!(
-        Claimed,
+        ClaimedJob,
         r#"select id as "id: JobId", kind as "kind: JobKind", attempt, lease_owner as "owner!: WorkerId", retry_count, expired_leases,
                   artist_id as "artist: UserId", release_id as "release: ReleaseId", upload_id as "upload: UploadId",
-                  object_id as "object: ObjectId", false as "is_long!"
+                  object_id as "object: ObjectId", false as "decodes_track!"
            from upload_jobs where status = 'UPLOADING' and lease_expires_at < now()
            order by lease_expires_at limit 100"#
     )
@@ -301,7 +301,7 @@ pub(super) async fn discard(db: &mut PgConnection, job: JobId) -> Result<bool> {
 
 /// Ends dead letters about files that nothing waits for any more: their artists have replaced, removed or put them away. How
 /// many there were.
-pub(super) async fn retire_overtaken(db: &PgPool, at_most: i64) -> Result<u64> {
+pub(super) async fn retire_superseded(db: &PgPool, at_most: i64) -> Result<u64> {
     let retired = sqlx::query!(
         "update upload_jobs set status = 'COMPLETED', outcome = 'superseded', updated_at = now()
          where status = 'FAILED' and id in (
@@ -347,7 +347,7 @@ pub(super) async fn retire_store(db: &mut PgConnection, upload: UploadId) -> Res
 }
 
 /// Sees to it that a received upload has a job that stores it. `false`: it has one, or needs none.
-pub(super) async fn store_again(db: &PgPool, upload: UploadId) -> Result<bool> {
+pub(super) async fn requeue_store(db: &PgPool, upload: UploadId) -> Result<bool> {
     let queued = sqlx::query!(
         "insert into upload_jobs (id, kind, artist_id, release_id, upload_id, spool_id)
          select gen_random_uuid(), 'STORE', owner_id, release_id, id, spool_id from uploads where id = $1 and state = 'RECEIVED'
@@ -362,7 +362,7 @@ pub(super) async fn store_again(db: &PgPool, upload: UploadId) -> Result<bool> {
 }
 
 /// Sees to it that a stored file that waits for its examination has a job for it. `false`: it has one, or needs none.
-pub(super) async fn examine_again(db: &PgPool, key: &str) -> Result<bool> {
+pub(super) async fn requeue_examination(db: &PgPool, key: &str) -> Result<bool> {
     let queued = sqlx::query!(
         "insert into upload_jobs (id, kind, artist_id, release_id, upload_id, object_id)
          select gen_random_uuid(), 'EXAMINE', u.owner_id, u.release_id, u.id, o.id
@@ -409,8 +409,8 @@ pub(super) async fn examine_outdated(db: &PgPool, version: i32, at_most: i64) ->
 }
 
 /// Forgets jobs that have been completed for longer than `kept`. How many there were.
-pub(super) async fn forget_completed(db: &PgPool, kept: Duration, at_most: i64) -> Result<u64> {
-    let forgotten = sqlx::query!(
+pub(super) async fn delete_completed(db: &PgPool, kept: Duration, at_most: i64) -> Result<u64> {
+    let deleted = sqlx::query!(
         "delete from upload_jobs where id in (
              select id from upload_jobs where status = 'COMPLETED' and updated_at < now() - make_interval(secs => $1)
              order by updated_at limit $2 for update skip locked)",
@@ -419,7 +419,7 @@ pub(super) async fn forget_completed(db: &PgPool, kept: Duration, at_most: i64) 
     )
     .execute(db)
     .await?;
-    Ok(forgotten.rows_affected())
+    Ok(deleted.rows_affected())
 }
 
 /// Unfinished jobs of each kind, and for how many seconds the one that has been due longest has waited.
@@ -447,7 +447,7 @@ pub(super) async fn counts(db: &mut PgConnection) -> Result<(Vec<JobCounts>, Opt
     Ok((jobs, oldest_due_seconds))
 }
 
-pub(super) fn held_or_lost(rows: u64, job: &Claimed) -> Result<()> {
+pub(super) fn require_lease(rows: u64, job: &ClaimedJob) -> Result<()> {
     if rows == 1 { Ok(()) } else { Err(Error::LeaseLost(job.id)) }
 }
 

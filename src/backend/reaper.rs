@@ -15,21 +15,21 @@ const BATCH: i64 = 100;
 
 /// The last object that a round came to. What cannot be deleted may open the circuit; the next round goes on behind it.
 #[derive(Default)]
-pub(super) struct Place(Mutex<Option<(bool, ObjectId)>>);
+pub(super) struct Cursor(Mutex<Option<(bool, ObjectId)>>);
 
-impl Place {
+impl Cursor {
     fn take(&self) -> Option<(bool, ObjectId)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn keep(&self, last: (bool, ObjectId)) {
+    fn store(&self, last: (bool, ObjectId)) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
     }
 }
 
-pub(super) async fn round(backend: &Arc<Backend>) -> Result<()> {
+pub(super) async fn run_once(backend: &Arc<Backend>) -> Result<()> {
     // In a bucket that is not there, everything looks deleted.
-    if !backend.storage.answers().await {
+    if !backend.storage.is_reachable().await {
         return Ok(());
     }
     while doom(backend).await? == BATCH.unsigned_abs() {}
@@ -39,7 +39,7 @@ pub(super) async fn round(backend: &Arc<Backend>) -> Result<()> {
 
 /// What was never attached and nobody works on any more, and what was let go of long enough ago.
 async fn doom(backend: &Backend) -> Result<u64> {
-    let keeping = &backend.settings.keeping;
+    let retention = &backend.settings.retention;
     let doomed = sqlx::query!(
         "update objects set state = 'DOOMED', doomed_at = now()
          where id in (
@@ -51,8 +51,8 @@ async fn doom(backend: &Backend) -> Result<u64> {
                and not exists (select 1 from releases r where r.cover_id = o.id)
                and not exists (select 1 from tracks t where t.audio_id = o.id)
              order by o.created_at limit $3 for update skip locked)",
-        keeping.orphan_grace.as_secs_f64(),
-        keeping.replaced_object.as_secs_f64(),
+        retention.orphan_grace.as_secs_f64(),
+        retention.replaced_object.as_secs_f64(),
         BATCH
     )
     .execute(&backend.db)
@@ -64,7 +64,7 @@ async fn doom(backend: &Backend) -> Result<u64> {
 }
 
 async fn delete(backend: &Backend) -> Result<()> {
-    let (mut outcome, mut last) = (Ok(()), backend.reaper.take().unwrap_or((false, ObjectId(Uuid::nil()))));
+    let (mut outcome, mut last) = (Ok(()), backend.reaper_cursor.take().unwrap_or((false, ObjectId(Uuid::nil()))));
     loop {
         // Thumbnails first: a cover's row stays until theirs are gone.
         let doomed = sqlx::query!(
@@ -73,7 +73,7 @@ async fn delete(backend: &Backend) -> Result<()> {
                where state = 'DOOMED' and (deleted_at is null or deleted_at < now() - make_interval(secs => $1))
                  and (parent_id is null, id) > ($2, $3)
                order by parent_id is null, id limit $4"#,
-            backend.settings.keeping.orphan_grace.as_secs_f64(),
+            backend.settings.retention.orphan_grace.as_secs_f64(),
             last.0,
             last.1 as ObjectId,
             BATCH
@@ -88,7 +88,7 @@ async fn delete(backend: &Backend) -> Result<()> {
             match deleted.await {
                 Ok(()) => {}
                 Err(error @ Error::CircuitOpen) => {
-                    backend.reaper.keep(last);
+                    backend.reaper_cursor.store(last);
                     // What opened it tells more.
                     return outcome.and(Err(error));
                 }
@@ -112,10 +112,10 @@ async fn delete_one(
     let is_gone = backend.storage.is_gone(key).await?;
     // Where the object is there, its upload in parts was completed. Each time: a part on its way may land after it was ended.
     if let Some(upload) = multipart_id.filter(|_| is_gone) {
-        backend.storage.abandon(key, upload).await?;
+        backend.storage.abort_multipart(key, upload).await?;
     }
     if was_deleted && is_gone {
-        return forget(backend, id).await;
+        return delete_row(backend, id).await;
     }
     backend.storage.delete(key).await?;
     fail::fail_point!("object-deleted");
@@ -125,7 +125,7 @@ async fn delete_one(
     Ok(())
 }
 
-async fn forget(backend: &Backend, id: ObjectId) -> Result<()> {
+async fn delete_row(backend: &Backend, id: ObjectId) -> Result<()> {
     sqlx::query!(
         "delete from objects o where id = $1 and state = 'DOOMED'
          and not exists (select 1 from objects thumbnail where thumbnail.parent_id = o.id)",

@@ -9,7 +9,7 @@ use crate::domain::{
     ids::{ReleaseId, UserId},
     problem::Problem,
     release::{PAGE_SIZE, Page, ReleaseCounts, ReleaseEventKind, ReleaseFilter, ReleaseStatus, ReleaseSummary},
-    review::{ArtistSummary, Judged, Verdict},
+    review::{ArtistSummary, Verdict, VerdictOutcome},
 };
 
 pub struct Review<'a>(pub(super) &'a Backend);
@@ -37,7 +37,7 @@ impl Review<'_> {
     ///
     /// # Errors
     /// 409 when it is no longer waiting, or not what they saw.
-    pub async fn judge(&self, actor: &Actor, id: ReleaseId, version: i64, verdict: Verdict) -> Result<Judged> {
+    pub async fn decide(&self, actor: &Actor, id: ReleaseId, version: i64, verdict: Verdict) -> Result<VerdictOutcome> {
         actor.require_admin()?;
         let mut tx = db::begin(&self.0.db).await?;
         let release = releases::lock(&mut tx, id).await?.ok_or(Problem::NotFound)?;
@@ -76,9 +76,9 @@ impl Review<'_> {
         releases::transition(&mut tx, release, status, kind, Some(actor.id), reason).await?;
         // What follows it in the queue, then from the start again: who skips a release does not come back to it at once.
         let next = sqlx::query_scalar!(
-            r#"select r.id as "id: ReleaseId" from releases r join releases judged on judged.id = $1
+            r#"select r.id as "id: ReleaseId" from releases r join releases decided on decided.id = $1
                where r.status = 'PENDING_REVIEW'
-               order by (r.submitted_at, r.id) < (judged.submitted_at, judged.id), r.submitted_at, r.id
+               order by (r.submitted_at, r.id) < (decided.submitted_at, decided.id), r.submitted_at, r.id
                limit 1"#,
             id as ReleaseId
         )
@@ -86,7 +86,7 @@ impl Review<'_> {
         .await?;
         tx.commit().await?;
         self.0.events.release_changed(id, release.artist);
-        Ok(Judged { next })
+        Ok(VerdictOutcome { next })
     }
 
     /// All accounts with the counts of their releases, by name: as lists of releases are sorted by title.

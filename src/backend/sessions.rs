@@ -15,7 +15,7 @@ use super::{
 };
 use crate::domain::{
     account::{Actor, Role, SESSION_ABSOLUTE_DAYS, SESSION_DAYS, SessionView},
-    device::device_words,
+    device::device_name,
     ids::{SessionId, UserId},
     problem::Problem,
     security::SecurityEventKind,
@@ -65,7 +65,7 @@ pub struct UserAgent(String);
 impl UserAgent {
     const MAX_CHARS: usize = 300;
 
-    pub fn cut(text: &str) -> Self {
+    pub fn truncated(text: &str) -> Self {
         Self(text.chars().filter(|char| !char.is_control()).take(Self::MAX_CHARS).collect())
     }
 
@@ -152,7 +152,7 @@ impl Sessions<'_> {
                       $5 and u.role = 'ADMIN'
                           and not has_two_factor(u.id) as "must_set_up_two_factor!",
                       s.expires_at < least(now() + make_interval(days => $2 / 2), s.created_at + make_interval(days => $3))
-                          or s.last_used_at < now() - interval '10 minutes' as "is_news!"
+                          or s.last_used_at < now() - interval '10 minutes' as "needs_refresh!"
                from sessions s join users u on u.id = s.user_id
                where s.token_hash = $1 and s.expires_at > now() and u.disabled_at is null"#,
             hash,
@@ -164,8 +164,8 @@ impl Sessions<'_> {
         .fetch_optional(&self.0.db)
         .await?;
         let Some(row) = row else { return Ok(None) };
-        self.0.limits.knows(token, row.id);
-        if row.is_news {
+        self.0.limits.remember_user_of(token, row.id);
+        if row.needs_refresh {
             sqlx::query!(
                 "update sessions set last_used_at = now(), expires_at = case
                      when expires_at < now() + make_interval(days => $2 / 2)
@@ -214,7 +214,7 @@ impl Sessions<'_> {
         .await?;
         let sessions = rows.into_iter().map(|row| SessionView {
             id: row.id,
-            device: device_words(&row.user_agent),
+            device: device_name(&row.user_agent),
             created_at: row.created_at,
             last_used_at: row.last_used_at,
             is_current: row.is_current,
@@ -234,7 +234,7 @@ impl Sessions<'_> {
         .fetch_optional(&mut *tx)
         .await?
         .ok_or(Problem::NotFound)?;
-        let device = device_words(&user_agent);
+        let device = device_name(&user_agent);
         security_log::record(&mut tx, actor.id, SecurityEventKind::SessionEnded, &device, visitor).await?;
         tx.commit().await?;
         Ok(())
@@ -246,7 +246,7 @@ impl Sessions<'_> {
     /// 401 when that one has ended meanwhile: it must not end those that came after it.
     pub async fn end_others(&self, actor: &Actor, current: &SecretToken, visitor: &Visitor) -> Result<()> {
         let mut tx = db::begin(&self.0.db).await?;
-        users::one_at_a_time(&mut tx, actor.id).await?;
+        users::lock_user(&mut tx, actor.id).await?;
         require(&mut tx, actor.id, current).await?;
         sqlx::query!(
             "delete from sessions where user_id = $1 and token_hash <> $2",

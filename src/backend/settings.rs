@@ -16,7 +16,7 @@ pub struct Settings {
     pub media: MediaLimits,
     pub uploads: UploadSettings,
     pub queue: QueueSettings,
-    pub keeping: KeepingSettings,
+    pub retention: RetentionSettings,
     pub limits: LimitSettings,
     pub mail: MailSettings,
     /// An artist whose address is not verified does not submit.
@@ -91,15 +91,15 @@ impl Default for UploadSettings {
 #[derive(Clone, Debug)]
 pub struct QueueSettings {
     /// How often the queue is looked at when nobody hints that there is something.
-    pub poll: Duration,
+    pub poll_interval: Duration,
     /// A worker that has not been heard of for this long has lost its job.
     pub lease: Duration,
     /// The failure that sends a job to the dead letter queue.
     pub max_failures: u32,
     /// An attempt that has not ended by then never will: it counts as a failure.
-    pub attempt_max: Duration,
+    pub attempt_timeout: Duration,
     /// Decoding a file for longer counts as a failure, too.
-    pub examination_max: Duration,
+    pub examination_timeout: Duration,
     /// Jobs that run at once in this process. 0: only those whose bytes this process alone holds, one at a time.
     pub concurrency: u32,
 }
@@ -107,14 +107,14 @@ pub struct QueueSettings {
 impl Default for QueueSettings {
     fn default() -> Self {
         Self {
-            poll: Duration::from_secs(5),
+            poll_interval: Duration::from_secs(5),
             lease: Duration::from_secs(60),
             max_failures: 3,
             // The largest file there may be, on a line of a few Mbit/s.
-            attempt_max: Duration::from_secs(60 * 60),
+            attempt_timeout: Duration::from_secs(60 * 60),
             // Six hours at 44.1 kHz take half a minute, with a copy to listen to two minutes: time for a machine that is five times as busy
             // or as slow.
-            examination_max: Duration::from_secs(10 * 60),
+            examination_timeout: Duration::from_secs(10 * 60),
             concurrency: 4,
         }
     }
@@ -190,7 +190,7 @@ impl fmt::Debug for LimitSettings {
 
 /// How long what is over is kept.
 #[derive(Clone, Debug)]
-pub struct KeepingSettings {
+pub struct RetentionSettings {
     /// An object that was never attached is doomed this long after its intent, once nobody works on it. Longer than any PUT.
     pub orphan_grace: Duration,
     /// An object that was replaced or whose target was deleted: open players and backups younger than this stay whole.
@@ -198,7 +198,7 @@ pub struct KeepingSettings {
     pub completed_job: Duration,
 }
 
-impl Default for KeepingSettings {
+impl Default for RetentionSettings {
     fn default() -> Self {
         Self { orphan_grace: Duration::from_secs(15 * 60), replaced_object: days(7), completed_job: days(30) }
     }

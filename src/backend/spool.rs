@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{
     Error, Result,
-    folders::{create_durably, open_private, read_id, read_or_make_id},
+    directories::{create_private_dir, open_private_file, read_id, read_or_create_id},
 };
 use crate::domain::ids::{SpoolId, UploadId};
 
@@ -25,7 +25,7 @@ const SCRATCH: &str = "scratch";
 const READ_BYTES: usize = 256 * 1024;
 
 /// A process that has not told of its spool for so long is away, and so are the bytes that only it holds.
-pub(super) const SILENCE_SECONDS: f64 = 30.0;
+pub(super) const SPOOL_TIMEOUT_SECONDS: f64 = 30.0;
 
 /// A folder that one process owns. Its id stands in it, so that whoever opens the folder continues what waits there.
 pub(super) struct Spool {
@@ -44,11 +44,11 @@ impl Spool {
     }
 
     fn open_blocking(folder: PathBuf) -> Result<Self> {
-        create_durably(&folder)?;
-        create_durably(&folder.join(UPLOADS))?;
+        create_private_dir(&folder)?;
+        create_private_dir(&folder.join(UPLOADS))?;
         // What a job leaves in there when it is killed belongs to nobody.
         let scratch = folder.join(SCRATCH);
-        let lock = open_private(&folder.join("lock"))?;
+        let lock = open_private_file(&folder.join("lock"))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -62,8 +62,8 @@ impl Spool {
         if scratch.exists() {
             std::fs::remove_dir_all(&scratch)?;
         }
-        create_durably(&scratch)?;
-        let id = SpoolId(read_or_make_id(&folder, ID_FILE)?);
+        create_private_dir(&scratch)?;
+        let id = SpoolId(read_or_create_id(&folder, ID_FILE)?);
         Ok(Self { id, folder, _lock: lock })
     }
 
@@ -77,7 +77,7 @@ impl Spool {
     }
 
     /// Tells the database that a process has this spool open. Once every few seconds is enough, however often it is called.
-    pub(super) async fn is_here(&self, db: &PgPool) -> Result<()> {
+    pub(super) async fn heartbeat(&self, db: &PgPool) -> Result<()> {
         sqlx::query!(
             "insert into spools (id) values ($1)
              on conflict (id) do update set seen_at = now() where spools.seen_at < now() - interval '5 seconds'",
@@ -121,7 +121,7 @@ pub(super) struct SpoolFiles {
 }
 
 /// `None` where there is no spool.
-pub(super) async fn look(folder: &Path) -> Result<Option<SpoolFiles>> {
+pub(super) async fn read_spool_files(folder: &Path) -> Result<Option<SpoolFiles>> {
     let folder = folder.to_owned();
     spawn_blocking(move || {
         let Some(id) = read_id(&folder.join(ID_FILE))?.map(SpoolId) else { return Ok(None) };

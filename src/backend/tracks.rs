@@ -78,11 +78,11 @@ impl Tracks<'_> {
         let mut tx = db::begin(&self.0.db).await?;
         let release = releases::lock_draft_of_track(&mut tx, actor, id).await?;
         let ended = uploads::cancel_all(&mut tx, release.id, Some(id)).await?;
-        objects::release_audio_of_track(&mut tx, id).await?;
+        objects::detach_audio_of_track(&mut tx, id).await?;
         sqlx::query!("delete from tracks where id = $1", id as TrackId).execute(&mut *tx).await?;
         close_up(&mut tx, release.id).await?;
         let view = self.releases().finish_edit(tx, release).await?;
-        uploads::forget_bytes(self.0, &ended).await?;
+        uploads::purge_bytes(self.0, &ended).await?;
         Ok(view)
     }
 
@@ -115,7 +115,7 @@ impl Tracks<'_> {
                 continue;
             }
             close_up(&mut tx, id).await?;
-            releases::touch(&mut tx, id).await?;
+            releases::bump_version(&mut tx, id).await?;
             tx.commit().await?;
             self.0.events.release_changed(id, release.artist);
             removed += gone.rows_affected();

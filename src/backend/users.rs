@@ -43,17 +43,17 @@ pub struct Users<'a>(pub(super) &'a Backend);
 ///
 /// # Errors
 /// 404 for an unknown user.
-pub(super) async fn one_at_a_time(db: &mut PgConnection, id: UserId) -> Result<()> {
+pub(super) async fn lock_user(db: &mut PgConnection, id: UserId) -> Result<()> {
     let row =
         sqlx::query!("select id from users where id = $1 for no key update", id as UserId).fetch_optional(db).await?;
     row.map(drop).ok_or_else(|| Problem::NotFound.into())
 }
 
-/// As `one_at_a_time`, if the password is still the one that was compared.
+/// As `lock_user`, if the password is still the one that was compared.
 ///
 /// # Errors
 /// 409 when it is not, or the account was disabled meanwhile.
-pub(super) async fn lock_unchanged(db: &mut PgConnection, id: UserId, password_hash: &str) -> Result<()> {
+pub(super) async fn lock_user_with_password(db: &mut PgConnection, id: UserId, password_hash: &str) -> Result<()> {
     sqlx::query!(
         "select id from users where id = $1 and password_hash = $2 and disabled_at is null for no key update",
         id as UserId,
@@ -224,7 +224,7 @@ impl Users<'_> {
         let new_hash = self.0.passwords.hash(new.as_str().to_owned()).await?;
         let mut tx = db::begin(&self.0.db).await?;
         // Of two changes at once, one wins.
-        lock_unchanged(&mut tx, actor.id, &hash).await?;
+        lock_user_with_password(&mut tx, actor.id, &hash).await?;
         sqlx::query!(
             "update users set password_hash = $2, updated_at = now() where id = $1",
             actor.id as UserId,
@@ -237,9 +237,9 @@ impl Users<'_> {
             access_tokens::revoke_all_of(&mut tx, actor.id).await?;
         }
         reset::use_up_links(&mut tx, actor.id).await?;
-        verification::drop_changes(&mut tx, actor.id).await?;
+        verification::drop_email_changes(&mut tx, actor.id).await?;
         two_factor::end_challenges(&mut tx, actor.id).await?;
-        browsers::evict_all_of(&mut tx, actor.id).await?;
+        browsers::delete_all_of(&mut tx, actor.id).await?;
         let signed_in = begin_session(&mut tx, actor.id, visitor).await?;
         let changed = Message::PasswordChanged { how: PasswordChange::OnAccountPage };
         // To the address of now: a later change of it must not lead this mail elsewhere.
@@ -305,9 +305,9 @@ async fn insert(
 
 pub(super) fn email_taken(error: sqlx::Error) -> Error {
     let error = Error::from(error);
-    if error.is_unique_violation_of("idx_users_email") { taken().into() } else { error }
+    if error.is_unique_violation_of("idx_users_email") { email_taken_problem().into() } else { error }
 }
 
-pub(super) fn taken() -> Problem {
+pub(super) fn email_taken_problem() -> Problem {
     Problem::conflict("Email already registered. Sign in instead, or use another address.")
 }

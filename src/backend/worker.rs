@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use super::{
     Backend, Error, QueueSettings, Result, db, janitor, jobs, mail,
-    queue::{self, Claimant, Claimed, FailureReport},
+    queue::{self, Claimant, ClaimedJob, FailureReport},
 };
 use crate::domain::{
     circuit::CircuitState,
@@ -33,12 +33,12 @@ use crate::domain::{
 };
 
 /// From this many expired leases on, a job is suspected of killing its process and runs without neighbours.
-const POISON_LEASES: i32 = 2;
+const POISON_EXPIRED_LEASES: i32 = 2;
 /// Between two looks for jobs whose worker is gone.
-const RECOVER_EVERY_MAX: Duration = Duration::from_secs(5);
+const RECOVER_INTERVAL_MAX: Duration = Duration::from_secs(5);
 /// Between two looks at whether the storage is to be probed.
-const STORAGE_LOOK_MAX: Duration = Duration::from_secs(1);
-const LOOP_AGAIN_AFTER: Duration = Duration::from_secs(1);
+const STORAGE_CHECK_INTERVAL_MAX: Duration = Duration::from_secs(1);
+const LOOP_RESTART_DELAY: Duration = Duration::from_secs(1);
 /// A worker that has not looked at the queue for this many polls is stalled.
 const STALLED_POLLS: u32 = 6;
 
@@ -52,26 +52,26 @@ pub enum WorkerHealth {
 
 pub(super) struct Worker {
     pub(super) id: WorkerId,
-    turns: Arc<Semaphore>,
+    job_permits: Arc<Semaphore>,
     concurrency: u32,
     /// Turns that may decode a track: all but one. A cover, and a file that is only stored, would wait as long as the longest of
     /// these, whoever's they are.
-    long_turns: Arc<Semaphore>,
+    decoder_permits: Arc<Semaphore>,
     /// Whether somebody has looked for jobs without being allowed to decode a track: who gives such a turn back has them look again.
-    has_passed_over: AtomicBool,
+    has_skipped_decoding: AtomicBool,
     /// Taken while a job under suspicion runs, or waits to run, alone: nothing else is claimed meanwhile.
-    suspicion: Arc<Semaphore>,
+    poison_permit: Arc<Semaphore>,
     tasks: TaskTracker,
     /// Cancelled when the deadline of a shutdown is near: what still runs is handed back.
     hand_back: CancellationToken,
     /// Cancelled when the process is about to end: nothing new is taken up.
     shutdown: CancellationToken,
-    last_look: Mutex<Instant>,
+    last_polled_at: Mutex<Instant>,
     /// Whose job was claimed last: the next in turn comes after them.
     last_artist: Mutex<UserId>,
     /// Jobs that run, by artist.
     running: Arc<Mutex<HashMap<UserId, u32>>>,
-    poll: Duration,
+    poll_interval: Duration,
     is_off: bool,
 }
 
@@ -80,25 +80,25 @@ impl Worker {
         let concurrency = settings.concurrency.max(1);
         Self {
             id,
-            turns: Arc::new(Semaphore::new(concurrency as usize)),
+            job_permits: Arc::new(Semaphore::new(concurrency as usize)),
             concurrency,
-            long_turns: Arc::new(Semaphore::new((concurrency as usize - 1).max(1))),
-            has_passed_over: AtomicBool::new(false),
-            suspicion: Arc::new(Semaphore::new(1)),
+            decoder_permits: Arc::new(Semaphore::new((concurrency as usize - 1).max(1))),
+            has_skipped_decoding: AtomicBool::new(false),
+            poison_permit: Arc::new(Semaphore::new(1)),
             tasks: TaskTracker::new(),
             hand_back: CancellationToken::new(),
             shutdown,
-            last_look: Mutex::new(Instant::now()),
+            last_polled_at: Mutex::new(Instant::now()),
             last_artist: Mutex::new(UserId(Uuid::nil())),
             running: Arc::default(),
-            poll: settings.poll,
+            poll_interval: settings.poll_interval,
             is_off: settings.concurrency == 0,
         }
     }
 
     pub(super) fn health(&self) -> WorkerHealth {
-        let last_look = *self.last_look.lock().unwrap_or_else(PoisonError::into_inner);
-        if last_look.elapsed() > self.poll * STALLED_POLLS + Duration::from_secs(5) {
+        let last_polled_at = *self.last_polled_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if last_polled_at.elapsed() > self.poll_interval * STALLED_POLLS + Duration::from_secs(5) {
             WorkerHealth::Stalled
         } else if self.is_off {
             WorkerHealth::Off
@@ -108,40 +108,44 @@ impl Worker {
     }
 
     /// A turn, if one is free for this artist: whoever receives an upload takes it to run the upload's job at once.
-    pub(super) fn try_turn(&self, artist: UserId) -> Option<Turn> {
+    pub(super) fn try_job_permit(&self, artist: UserId) -> Option<JobPermit> {
         if self.shutdown.is_cancelled() {
             return None;
         }
-        let permit = Arc::clone(&self.turns).try_acquire_owned().ok()?;
+        let permit = Arc::clone(&self.job_permits).try_acquire_owned().ok()?;
         let mut running = self.running();
         // Counted at once: many uploads may end in the same moment.
-        let is_free = !self.is_crowding(&running, artist);
-        is_free.then(|| Turn { permit, share: self.share(&mut running, artist), long: None })
+        let is_free = !self.has_fair_share(&running, artist);
+        is_free.then(|| JobPermit {
+            permit,
+            running_job: self.count_running(&mut running, artist),
+            decoder_permit: None,
+        })
     }
 
     /// The artist whose jobs have all turns but one: that one is for the others, who would wait as long as the longest of these.
     /// Claims that cross may take it all the same, for one job.
-    fn crowding(&self) -> Option<UserId> {
+    fn artist_at_fair_share(&self) -> Option<UserId> {
         let running = self.running();
-        running.keys().copied().find(|artist| self.is_crowding(&running, *artist))
+        running.keys().copied().find(|artist| self.has_fair_share(&running, *artist))
     }
 
-    fn is_crowding(&self, running: &HashMap<UserId, u32>, artist: UserId) -> bool {
+    fn has_fair_share(&self, running: &HashMap<UserId, u32>, artist: UserId) -> bool {
         self.concurrency > 1 && running.get(&artist).is_some_and(|jobs| *jobs >= self.concurrency - 1)
     }
 
     /// Counts a job as this artist's, until the returned value is dropped.
-    fn share(&self, running: &mut HashMap<UserId, u32>, artist: UserId) -> Share {
+    fn count_running(&self, running: &mut HashMap<UserId, u32>, artist: UserId) -> RunningJob {
         *running.entry(artist).or_default() += 1;
-        Share { running: Arc::clone(&self.running), artist }
+        RunningJob { running: Arc::clone(&self.running), artist }
     }
 
-    fn long_turn(&self) -> Option<OwnedSemaphorePermit> {
-        let turn = Arc::clone(&self.long_turns).try_acquire_owned().ok();
-        if turn.is_none() {
-            self.has_passed_over.store(true, Ordering::Release);
+    fn try_decoder_permit(&self) -> Option<OwnedSemaphorePermit> {
+        let permit = Arc::clone(&self.decoder_permits).try_acquire_owned().ok();
+        if permit.is_none() {
+            self.has_skipped_decoding.store(true, Ordering::Release);
         }
-        turn
+        permit
     }
 
     fn running(&self) -> MutexGuard<'_, HashMap<UserId, u32>> {
@@ -155,27 +159,30 @@ impl Worker {
     }
 
     /// Ends when the deadline of a shutdown is near: what still runs is given up.
-    pub(super) async fn handing_back(&self) {
+    pub(super) async fn wait_for_hand_back(&self) {
         self.hand_back.cancelled().await;
     }
 
     /// Runs on a task of its own, to its end, even when nobody waits for it any more; a shutdown waits for it.
-    pub(super) async fn track<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> Result<T> {
+    pub(super) async fn run_to_completion<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T> {
         Ok(self.tasks.spawn(task).await?)
     }
 
     /// All turns but the one that a suspect has. `None`: its neighbours take longer than `within`.
-    async fn alone(&self, within: Duration) -> Option<SemaphorePermit<'_>> {
-        timeout(within, self.turns.acquire_many(self.concurrency - 1)).await.ok()?.ok()
+    async fn run_exclusively(&self, within: Duration) -> Option<SemaphorePermit<'_>> {
+        timeout(within, self.job_permits.acquire_many(self.concurrency - 1)).await.ok()?.ok()
     }
 
     /// For a suspect: nothing else is claimed until it is dropped. `None`: it is none, or another suspect was first.
-    fn suspect(&self, job: &Claimed) -> Option<OwnedSemaphorePermit> {
-        if is_suspect(job) { Arc::clone(&self.suspicion).try_acquire_owned().ok() } else { None }
+    fn try_claim_exclusivity(&self, job: &ClaimedJob) -> Option<OwnedSemaphorePermit> {
+        if is_poison_job(job) { Arc::clone(&self.poison_permit).try_acquire_owned().ok() } else { None }
     }
 
-    fn has_suspect(&self) -> bool {
-        self.suspicion.available_permits() == 0
+    fn has_poison_job(&self) -> bool {
+        self.poison_permit.available_permits() == 0
     }
 
     fn last_artist(&self) -> MutexGuard<'_, UserId> {
@@ -183,25 +190,25 @@ impl Worker {
         self.last_artist.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn looked(&self) {
-        *self.last_look.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    fn record_poll(&self) {
+        *self.last_polled_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 }
 
 /// The right to run one job, of one artist.
-pub(super) struct Turn {
+pub(super) struct JobPermit {
     permit: OwnedSemaphorePermit,
-    share: Share,
+    running_job: RunningJob,
     /// For a job that decodes a track.
-    long: Option<OwnedSemaphorePermit>,
+    decoder_permit: Option<OwnedSemaphorePermit>,
 }
 
-struct Share {
+struct RunningJob {
     running: Arc<Mutex<HashMap<UserId, u32>>>,
     artist: UserId,
 }
 
-impl Drop for Share {
+impl Drop for RunningJob {
     fn drop(&mut self) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Entry::Occupied(mut jobs) = running.entry(self.artist) {
@@ -214,17 +221,17 @@ impl Drop for Share {
 }
 
 pub(super) fn start(backend: &Arc<Backend>) {
-    keep_running(backend, "claim", claim_loop);
-    keep_running(backend, "recover", recover_loop);
-    keep_running(backend, "watch the storage", watch_storage);
-    keep_running(backend, "put away", janitor::run);
+    supervise(backend, "claim", claim_loop);
+    supervise(backend, "recover", recover_loop);
+    supervise(backend, "watch the storage", watch_storage);
+    supervise(backend, "put away", janitor::run);
     for _ in 0..mail::SENDERS {
-        keep_running(backend, "send mail", mail::send_loop);
+        supervise(backend, "send mail", mail::send_loop);
     }
 }
 
 /// Runs a loop to its end, and anew when it panics: without it the process would look alive and do nothing.
-fn keep_running<F>(backend: &Arc<Backend>, what: &'static str, run: fn(Arc<Backend>) -> F)
+fn supervise<F>(backend: &Arc<Backend>, what: &'static str, run: fn(Arc<Backend>) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -232,7 +239,7 @@ where
     backend.worker.tasks.clone().spawn(async move {
         while AssertUnwindSafe(run(Arc::clone(&backend))).catch_unwind().await.is_err() {
             tracing::error!("the loop to {what} panicked; it begins anew");
-            sleep(LOOP_AGAIN_AFTER).await;
+            sleep(LOOP_RESTART_DELAY).await;
         }
     });
 }
@@ -252,16 +259,16 @@ pub(super) async fn drain(backend: &Backend, deadline: Duration) {
 async fn claim_loop(backend: Arc<Backend>) {
     let (worker, shutdown, hint) = (&backend.worker, backend.shutdown(), backend.events.jobs());
     loop {
-        worker.looked();
+        worker.record_poll();
         let permit = tokio::select! {
             () = shutdown.cancelled() => return,
-            permit = Arc::clone(&worker.turns).acquire_owned() => permit,
+            permit = Arc::clone(&worker.job_permits).acquire_owned() => permit,
             // All turns are taken by long jobs, which is not a stall.
-            () = sleep(worker.poll) => continue,
+            () = sleep(worker.poll_interval) => continue,
         };
         let Ok(permit) = permit else { return };
         match claim_next(&backend, permit).await {
-            Some((job, turn)) => run_in_background(&backend, job, turn),
+            Some((job, permit)) => run_in_background(&backend, job, permit),
             None => wait_for_hint(&backend, &hint).await,
         }
     }
@@ -269,29 +276,30 @@ async fn claim_loop(backend: Arc<Backend>) {
 
 /// The next job that is due, unless the process is about to end. Every kind of job needs the storage: while it is away nothing is
 /// claimed, and its return is a hint.
-async fn claim_next(backend: &Backend, permit: OwnedSemaphorePermit) -> Option<(Claimed, Turn)> {
+async fn claim_next(backend: &Backend, permit: OwnedSemaphorePermit) -> Option<(ClaimedJob, JobPermit)> {
     let worker = &backend.worker;
-    if backend.shutdown.is_cancelled() || worker.has_suspect() || backend.storage.circuit() != CircuitState::Closed {
+    if backend.shutdown.is_cancelled() || worker.has_poison_job() || backend.storage.circuit() != CircuitState::Closed {
         return None;
     }
-    let long = worker.long_turn();
+    let decoder_permit = worker.try_decoder_permit();
     let claimant = Claimant {
         owner: worker.id,
         spool: backend.spool.id,
         own_spool_only: worker.is_off,
         lease: backend.settings.queue.lease,
         last_artist: *worker.last_artist(),
-        crowding: worker.crowding(),
-        may_be_long: long.is_some(),
+        artist_at_fair_share: worker.artist_at_fair_share(),
+        may_decode_track: decoder_permit.is_some(),
     };
-    match backend.lines.send(async |line| queue::claim(line, claimant).await).await {
+    match backend.queue_connections.run(async |connection| queue::claim(connection, claimant).await).await {
         Ok(job) => {
             let job = job?;
             fail::fail_point!("job-claimed");
             *worker.last_artist() = job.artist;
-            let share = worker.share(&mut worker.running(), job.artist);
-            let long = if job.is_long { long } else { give_back(backend, long) };
-            Some((job, Turn { permit, share, long }))
+            let running_job = worker.count_running(&mut worker.running(), job.artist);
+            let decoder_permit =
+                if job.decodes_track { decoder_permit } else { return_decoder_permit(backend, decoder_permit) };
+            Some((job, JobPermit { permit, running_job, decoder_permit }))
         }
         Err(error) => {
             tracing::warn!(error = ?error, "the queue cannot be read; trying again at the next poll");
@@ -301,10 +309,13 @@ async fn claim_next(backend: &Backend, permit: OwnedSemaphorePermit) -> Option<(
 }
 
 /// Leaves the turn to whoever was passed over meanwhile. None is left.
-fn give_back(backend: &Backend, long: Option<OwnedSemaphorePermit>) -> Option<OwnedSemaphorePermit> {
-    if long.is_some() {
-        drop(long);
-        if backend.worker.has_passed_over.swap(false, Ordering::AcqRel) {
+fn return_decoder_permit(
+    backend: &Backend,
+    decoder_permit: Option<OwnedSemaphorePermit>,
+) -> Option<OwnedSemaphorePermit> {
+    if decoder_permit.is_some() {
+        drop(decoder_permit);
+        if backend.worker.has_skipped_decoding.swap(false, Ordering::AcqRel) {
             backend.events.jobs().notify_one();
         }
     }
@@ -316,24 +327,24 @@ async fn wait_for_hint(backend: &Backend, hint: &Notify) {
     tokio::select! {
         () = backend.shutdown.cancelled() => {}
         () = hint.notified() => {}
-        () = sleep(backend.worker.poll) => {}
+        () = sleep(backend.worker.poll_interval) => {}
     }
 }
 
 /// Notices a storage that is away while nobody asks for it, and one that is back; and tells that this process is here.
 async fn watch_storage(backend: Arc<Backend>) {
     let shutdown = backend.shutdown();
-    let mut ticks = interval(backend.worker.poll.min(STORAGE_LOOK_MAX));
+    let mut ticks = interval(backend.worker.poll_interval.min(STORAGE_CHECK_INTERVAL_MAX));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        if let Err(error) = db::answered(db::PATIENCE, backend.spool.is_here(&backend.db)).await {
+        if let Err(error) = db::with_timeout(db::REPLY_TIMEOUT, backend.spool.heartbeat(&backend.db)).await {
             tracing::warn!(error = ?error, "it cannot be told that this spool is here");
         }
-        backend.storage.look_at_disk(backend.settings.uploads.reserve_bytes).await;
+        backend.storage.check_disk_space(backend.settings.uploads.reserve_bytes).await;
         if backend.storage.probe().await {
             tracing::info!("the storage answers again");
             backend.events.jobs().notify_one();
@@ -344,7 +355,7 @@ async fn watch_storage(backend: Arc<Backend>) {
 /// Takes jobs back from workers that are gone. On its own, so that no long job delays it.
 async fn recover_loop(backend: Arc<Backend>) {
     let shutdown = backend.shutdown();
-    let mut ticks = interval(backend.worker.poll.min(RECOVER_EVERY_MAX));
+    let mut ticks = interval(backend.worker.poll_interval.min(RECOVER_INTERVAL_MAX));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -358,14 +369,14 @@ async fn recover_loop(backend: Arc<Backend>) {
 }
 
 async fn recover(backend: &Arc<Backend>) -> Result<()> {
-    for job in db::answered(db::PATIENCE, queue::stuck(&backend.db)).await? {
+    for job in db::with_timeout(db::REPLY_TIMEOUT, queue::with_expired_lease(&backend.db)).await? {
         tracing::warn!(job.id = %job.id, job.kind = ?job.kind, attempt = job.attempt, worker.id = %job.owner, "stuck job taken back");
         let report = FailureReport {
             failure: Failure::Transient,
             detail: format!("its worker was not heard of for {} s", backend.settings.queue.lease.as_secs()),
             lease_expired: true,
         };
-        match db::answered(db::PATIENCE, jobs::fail(backend, &job, &report, None)).await {
+        match db::with_timeout(db::REPLY_TIMEOUT, jobs::fail(backend, &job, &report, None)).await {
             // It is due at once.
             Ok(()) => backend.events.job_added(),
             // It was prolonged, finished or taken back by somebody else in between.
@@ -379,31 +390,31 @@ async fn recover(backend: &Arc<Backend>) -> Result<()> {
 
 /// Runs a job that this worker holds, on a task of its own: it ends when the job ends, whoever has gone away. Then its turn goes
 /// on with what is due next: as many claims are under way side by side as there are turns.
-pub(super) fn run_in_background(backend: &Arc<Backend>, mut job: Claimed, mut turn: Turn) {
+pub(super) fn run_in_background(backend: &Arc<Backend>, mut job: ClaimedJob, mut job_permit: JobPermit) {
     let backend = Arc::clone(backend);
     // Before anybody claims the next one.
-    let mut undisturbed = backend.worker.suspect(&job);
+    let mut exclusivity = backend.worker.try_claim_exclusivity(&job);
     backend.worker.tasks.clone().spawn(async move {
         loop {
             let (kind, began) = (job.kind.as_str(), Instant::now());
-            let outcome = attempt::run(&backend, &job, undisturbed.is_some()).await;
-            drop(undisturbed);
-            if is_suspect(&job) {
+            let outcome = attempt::run(&backend, &job, exclusivity.is_some()).await;
+            drop(exclusivity);
+            if is_poison_job(&job) {
                 // Whoever looked while it wanted to be alone has found nothing.
                 backend.events.jobs().notify_one();
             }
             metrics::histogram!("vwaza_job_duration_seconds", "kind" => kind).record(began.elapsed());
             metrics::counter!("vwaza_jobs_total", "kind" => kind, "outcome" => outcome.as_str()).increment(1);
-            let Turn { permit, share, long } = turn;
-            drop(share);
-            give_back(&backend, long);
+            let JobPermit { permit, running_job, decoder_permit } = job_permit;
+            drop(running_job);
+            return_decoder_permit(&backend, decoder_permit);
             let Some(next) = claim_next(&backend, permit).await else { return };
-            (job, turn) = next;
-            undisturbed = backend.worker.suspect(&job);
+            (job, job_permit) = next;
+            exclusivity = backend.worker.try_claim_exclusivity(&job);
         }
     });
 }
 
-fn is_suspect(job: &Claimed) -> bool {
-    job.expired_leases >= POISON_LEASES
+fn is_poison_job(job: &ClaimedJob) -> bool {
+    job.expired_leases >= POISON_EXPIRED_LEASES
 }

@@ -27,7 +27,7 @@ const SYSTEMS: [(&str, &str); 7] = [
 ];
 
 /// "Firefox on Linux"; a guess, good enough to recognise one's own by.
-pub fn device_words(user_agent: &str) -> String {
+pub fn device_name(user_agent: &str) -> String {
     let first = |marks: &[(&str, &'static str)]| {
         marks.iter().find(|(mark, _)| user_agent.contains(mark)).map(|(_, name)| *name)
     };
@@ -65,7 +65,7 @@ mod tests {
             ("curl/8.5.0", "Unknown browser"),
             ("", "Unknown browser"),
         ] {
-            assert_eq!(device_words(user_agent), words, "{user_agent}");
+            assert_eq!(device_name(user_agent), words, "{user_agent}");
         }
     }
 }

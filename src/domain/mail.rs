@@ -32,7 +32,7 @@ pub enum Message {
         expires_at: OffsetDateTime,
     },
     /// Something happened to a release of the user.
-    ReleaseNews { release: ReleaseId, title: String, news: News },
+    ReleaseNews { release: ReleaseId, title: String, news: ReleaseNews },
 }
 
 /// What happened to a second factor.
@@ -56,7 +56,7 @@ impl Message {
 /// What happened to a release.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum News {
+pub enum ReleaseNews {
     Submitted,
     Approved,
     Rejected {

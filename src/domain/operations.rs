@@ -55,7 +55,7 @@ pub struct DeadLetter {
     pub file_name: String,
     pub artist_name: String,
     /// `None` once it is deleted.
-    pub release: Option<LetterRelease>,
+    pub release: Option<ReleaseRef>,
     /// The last failure, in the log's words.
     pub error: String,
     /// Since it was last begun anew.
@@ -71,7 +71,7 @@ pub struct ChangedFile {
     /// The file's name on the artist's computer; for display only.
     pub file_name: String,
     pub artist_name: String,
-    pub release: LetterRelease,
+    pub release: ReleaseRef,
     /// The file's facts, which the release keeps.
     pub was: String,
     /// The facts that the newer examination found, or why it would refuse the file.
@@ -81,20 +81,20 @@ pub struct ChangedFile {
 
 /// The release that a dead letter's file is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LetterRelease {
+pub struct ReleaseRef {
     pub id: ReleaseId,
     pub title: String,
     pub title_version: Option<String>,
 }
 
-impl LetterRelease {
+impl ReleaseRef {
     pub fn display_title(&self) -> String {
         display_title(&self.title, self.title_version.as_deref())
     }
 }
 
 /// How long something has waited: "12 s", "3 min", "5 h", "2 days".
-pub fn waiting_words(seconds: i64) -> String {
+pub fn format_wait(seconds: i64) -> String {
     match seconds.max(0) {
         seconds @ ..60 => format!("{seconds} s"),
         seconds @ ..3600 => format!("{} min", seconds / 60),
@@ -118,7 +118,7 @@ mod tests {
             (172_799, "47 h"),
             (172_800, "2 days"),
         ] {
-            assert_eq!(waiting_words(seconds), words);
+            assert_eq!(format_wait(seconds), words);
         }
     }
 }

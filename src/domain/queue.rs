@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 #[cfg(test)]
-pub(crate) use machine::{Claim, Job, Lease, Refused, next_in_turn};
+pub(crate) use machine::{Claim, Job, Lease, Refused, next_fair_job};
 
 /// What a job does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -89,7 +89,7 @@ pub fn backoff(failures: u32, jitter: f64) -> Duration {
 const HAND_BACKS_MAX: i32 = 160;
 
 /// Whether a job has been handed back so often that it is to count.
-pub fn is_tried_enough(attempt: i32, failures: i32) -> bool {
+pub fn has_used_up_hand_backs(attempt: i32, failures: i32) -> bool {
     attempt - failures > HAND_BACKS_MAX
 }
 
@@ -112,12 +112,12 @@ mod tests {
     fn a_job_that_is_handed_back_for_half_a_day_begins_to_count() {
         let mut waited = Duration::ZERO;
         for attempt in 1..=HAND_BACKS_MAX {
-            assert!(!is_tried_enough(attempt, 0));
+            assert!(!has_used_up_hand_backs(attempt, 0));
             waited += backoff(attempt.unsigned_abs(), 0.0);
         }
-        assert!(waited > Duration::from_secs(12 * 60 * 60) && is_tried_enough(HAND_BACKS_MAX + 1, 0));
+        assert!(waited > Duration::from_secs(12 * 60 * 60) && has_used_up_hand_backs(HAND_BACKS_MAX + 1, 0));
         // What counted already is no hand-back.
-        assert!(!is_tried_enough(HAND_BACKS_MAX + 2, 2));
+        assert!(!has_used_up_hand_backs(HAND_BACKS_MAX + 2, 2));
     }
 
     proptest! {

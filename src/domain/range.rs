@@ -4,14 +4,14 @@ use std::ops::Range;
 
 /// What a `Range` header comes down to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Requested {
+pub enum RequestedRange {
     Whole,
     /// Bytes that are there, one at least.
     Part(Range<u64>),
     Unsatisfiable,
 }
 
-impl Requested {
+impl RequestedRange {
     /// One range, which is what players ask for; several, or another unit, get the whole (RFC 9110, 14.2).
     pub fn parse(header: &str, size_bytes: u64) -> Self {
         let Some((first, last)) = header.strip_prefix("bytes=").and_then(|spec| spec.split_once('-')) else {
@@ -34,7 +34,7 @@ mod tests {
 
     #[test]
     fn ranges_are_read_as_the_rfc_has_them() {
-        use Requested::{Part, Unsatisfiable, Whole};
+        use RequestedRange::{Part, Unsatisfiable, Whole};
         for (text, requested) in [
             ("bytes=0-", Part(0..100)),
             ("bytes=0-0", Part(0..1)),
@@ -49,7 +49,7 @@ mod tests {
             ("bytes=99999999999999999999-", Whole),
             ("bytes=0-18446744073709551615", Part(0..100)),
         ] {
-            assert_eq!(Requested::parse(text, 100), requested, "{text}");
+            assert_eq!(RequestedRange::parse(text, 100), requested, "{text}");
         }
     }
 }

@@ -64,7 +64,7 @@ impl Reason {
 
 /// The next release in the queue, for after a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Judged {
+pub struct VerdictOutcome {
     pub next: Option<ReleaseId>,
 }
 

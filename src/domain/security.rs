@@ -44,7 +44,7 @@ pub enum SecurityEventKind {
 
 impl SecurityEventKind {
     /// A sentence for the account's user.
-    pub fn words(self) -> &'static str {
+    pub fn label(self) -> &'static str {
         match self {
             Self::SignIn => "Signed in",
             Self::SignInFailed => "Wrong password at sign-in",

@@ -147,7 +147,7 @@ pub struct RawIntent {
 
 /// The batch of a file, which is all files that were chosen or dropped together, and the title that the batch gives it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OfBatch {
+pub struct BatchMember {
     pub batch: BatchId,
     /// The title of its track, as the names of all these files together give it; empty where they are not known yet.
     pub title: String,
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_is_judged_before_any_byte_moves() {
+    fn a_length_is_checked_before_any_byte_moves() {
         let limits = MediaLimits::default();
         let status = |length| intent(length).parse(&limits).err().map(|problem| problem.status());
         assert_eq!(status(-1), Some(400));

@@ -18,7 +18,7 @@ use std::{
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde_json::{Value, json};
 use vwaza::{
-    backend::media::{Deadline, MediaError, examine_audio, examine_cover, judge_audio, judge_cover},
+    backend::media::{Deadline, MediaError, examine_audio, examine_cover, validate_audio, validate_cover},
     domain::media::{AudioCodec, AudioFacts, MediaLimits, Peaks},
 };
 use wait_timeout::ChildExt;
@@ -169,7 +169,7 @@ type Looks = (Result<Value, MediaError>, Option<Result<Value, MediaError>>);
 
 fn cover(path: &Path) -> Looks {
     let deadline = Deadline::after(FILE_TIMEOUT);
-    match judge_cover(path, &MediaLimits::default(), &deadline) {
+    match validate_cover(path, &MediaLimits::default(), &deadline) {
         Err(error) => (Err(error), None),
         Ok(judged) => {
             let examined = examine_cover(path, &deadline).map(|(facts, thumbnails)| {
@@ -186,7 +186,7 @@ fn cover(path: &Path) -> Looks {
 fn audio(path: &Path) -> Outcome<Looks> {
     let deadline = Deadline::after(FILE_TIMEOUT);
     let copy = tempfile::NamedTempFile::new()?;
-    Ok(match judge_audio(path, &MediaLimits::default(), &deadline) {
+    Ok(match validate_audio(path, &MediaLimits::default(), &deadline) {
         Err(error) => (Err(error), None),
         Ok(judged) => {
             let examined = examine_audio(path, copy.path(), &deadline).map(|(facts, peaks)| facts_of(&facts, &peaks));

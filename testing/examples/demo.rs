@@ -273,7 +273,7 @@ async fn build(artist: Browser, admin: Browser, release: &'static Release, seed:
     if submitted.status != ReleaseStatus::PendingReview {
         return Err(format!("“{}” did not get into review", release.title).into());
     }
-    admin.judge(&submitted, release.fate).await
+    admin.decide(&submitted, release.fate).await
 }
 
 /// A file's name and its bytes.
@@ -412,7 +412,7 @@ impl Browser {
     }
 
     /// As the admin that this browser belongs to.
-    async fn judge(&self, release: &ReleaseView, fate: Fate) -> Result {
+    async fn decide(&self, release: &ReleaseView, fate: Fate) -> Result {
         let (id, version) = (release.id.to_string(), release.version.to_string());
         let mut form = vec![("id", &*id), ("version", &*version)];
         let function = match fate {

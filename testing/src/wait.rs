@@ -6,7 +6,7 @@ use tokio::time::{sleep, timeout};
 
 /// How long a condition may take: fivefold the longest deadline that a test waits for (10 s), and many times what anything else takes
 /// on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// `./dev bench` measures deadlines exactly. Tests, on machines that do other things as well, allow this many times as long.
 const SLACK: u32 = 5;
@@ -16,8 +16,8 @@ pub fn soak() -> bool {
     std::env::var_os("VWAZA_SOAK").is_some()
 }
 
-fn patience() -> Duration {
-    if soak() { PATIENCE * 5 } else { PATIENCE }
+fn wait_timeout() -> Duration {
+    if soak() { WAIT_TIMEOUT * 5 } else { WAIT_TIMEOUT }
 }
 
 /// Looks again and again until there is something to see.
@@ -31,7 +31,7 @@ pub async fn eventually<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> 
 /// The same for callers that can tell better what was missing.
 pub async fn eventually_or_none<T>(mut look: impl AsyncFnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
-    while start.elapsed() < patience() {
+    while start.elapsed() < wait_timeout() {
         if let Some(seen) = look().await {
             return Some(seen);
         }
@@ -45,7 +45,7 @@ pub async fn eventually_or_none<T>(mut look: impl AsyncFnMut() -> Option<T>) -> 
 /// # Panics
 /// When it does not end in a minute (in five, in a soak).
 pub async fn ends<T>(what: &str, task: impl Future<Output = T>) -> T {
-    timeout(patience(), task).await.unwrap_or_else(|_| panic!("waited in vain: {what}"))
+    timeout(wait_timeout(), task).await.unwrap_or_else(|_| panic!("waited in vain: {what}"))
 }
 
 /// Fails the test if more than five times the promised time has passed since `began`.

@@ -93,7 +93,7 @@ pub mod ssr {
         let address = parts.as_ref().and_then(|parts| parts.extensions.get::<ClientAddress>());
         Visitor {
             address: address.map(|address| address.0),
-            user_agent: UserAgent::cut(user_agent.unwrap_or_default()),
+            user_agent: UserAgent::truncated(user_agent.unwrap_or_default()),
             browser: token_in(backend().browser_cookie()),
         }
     }

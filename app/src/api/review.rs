@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use vwaza::domain::{
     ids::{ReleaseId, UserId},
     release::{Page, ReleaseFilter, ReleaseSummary},
-    review::{ArtistSummary, Judged},
+    review::{ArtistSummary, VerdictOutcome},
 };
 
 use super::json::Json;
@@ -24,34 +24,34 @@ pub async fn review_queue(search: String, artist: Option<UserId>, page: u32) -> 
 
 /// Publishes exactly what was reviewed: `version` is the one that the reviewer's page showed.
 #[server(prefix = "/api", output = Json, endpoint = "review/approve")]
-pub async fn approve_release(id: ReleaseId, version: i64) -> ApiResult<Judged> {
+pub async fn approve_release(id: ReleaseId, version: i64) -> ApiResult<VerdictOutcome> {
     use super::ssr;
     use vwaza::domain::review::Verdict;
 
     let actor = ssr::current_user().await?;
-    let judged = ssr::backend().review().judge(&actor, id, version, Verdict::Approve).await?;
+    let outcome = ssr::backend().review().decide(&actor, id, version, Verdict::Approve).await?;
     ssr::say_to_form(APPROVED);
-    ssr::redirect(&after_verdict(judged));
-    Ok(judged)
+    ssr::redirect(&after_verdict(outcome));
+    Ok(outcome)
 }
 
 #[server(prefix = "/api", output = Json, endpoint = "review/reject")]
-pub async fn reject_release(id: ReleaseId, version: i64, reason: String) -> ApiResult<Judged> {
+pub async fn reject_release(id: ReleaseId, version: i64, reason: String) -> ApiResult<VerdictOutcome> {
     use super::ssr;
     use vwaza::domain::review::{Reason, Verdict};
 
     let actor = ssr::current_user().await?;
     let reason = Reason::parse(&reason)?;
-    let judged = ssr::backend().review().judge(&actor, id, version, Verdict::Reject { reason }).await?;
+    let outcome = ssr::backend().review().decide(&actor, id, version, Verdict::Reject { reason }).await?;
     ssr::say_to_form(REJECTED);
-    ssr::redirect(&after_verdict(judged));
-    Ok(judged)
+    ssr::redirect(&after_verdict(outcome));
+    Ok(outcome)
 }
 
 /// The next release in the queue, or the empty queue.
 #[cfg(feature = "ssr")]
-fn after_verdict(judged: Judged) -> String {
-    match judged.next {
+fn after_verdict(outcome: VerdictOutcome) -> String {
+    match outcome.next {
         Some(next) => format!("/review/{next}"),
         None => "/review".into(),
     }

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use vwaza::domain::{
     ids::UploadId,
-    upload::{BegunUpload, OfBatch, RawIntent, UploadStatus},
+    upload::{BatchMember, BegunUpload, RawIntent, UploadStatus},
 };
 
 use super::json::Json;
@@ -15,13 +15,13 @@ pub async fn begin_upload(
     intent: RawIntent,
     /// The batch of a file that was chosen together with others.
     #[server(default)]
-    of_batch: Option<OfBatch>,
+    of_batch: Option<BatchMember>,
 ) -> ApiResult<BegunUpload> {
     use super::ssr;
     use vwaza::backend::uploads::Channel;
 
     let actor = ssr::current_user().await?;
-    Ok(ssr::backend().uploads().begin_of_batch(&actor, &intent, Channel::Page, of_batch).await?)
+    Ok(ssr::backend().uploads().begin_in_batch(&actor, &intent, Channel::Page, of_batch).await?)
 }
 
 /// Waits a few seconds for an upload to be stored and attached; status 202 in the answer says that it is safe and will follow.

@@ -38,9 +38,9 @@ pub fn SecurityLog(
 #[component]
 fn Row(event: SecurityEvent) -> impl IntoView {
     let what = if event.subject.is_empty() {
-        event.kind.words().to_owned()
+        event.kind.label().to_owned()
     } else {
-        format!("{}: {}", event.kind.words(), event.subject)
+        format!("{}: {}", event.kind.label(), event.subject)
     };
     let what = if event.times > 1 { format!("{what} ({} times)", event.times) } else { what };
     let from = [Some(event.device).filter(|device| !device.is_empty()), event.address]

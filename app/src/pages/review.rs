@@ -168,7 +168,7 @@ fn Reviewed(reviewed: Resource<ApiResult<ReleaseView>>, id: Memo<Option<ReleaseI
             Err(error) => view! { <PageError error=error/> }.into_any(),
         })
     };
-    let overtaken = Memo::new(move |_| {
+    let superseded = Memo::new(move |_| {
         let release = shown.get()?.ok()?;
         // One's own verdict leads on to the next release by itself.
         let is_overtaken = bench.waited.get_value() == Some(release.id) && bench.is_open.get();
@@ -177,14 +177,14 @@ fn Reviewed(reviewed: Resource<ApiResult<ReleaseView>>, id: Memo<Option<ReleaseI
     view! {
         {release}
         <div role="status">
-            {move || overtaken.get().map(|status| view! { <Overtaken status=status judging=bench.judging/> })}
+            {move || superseded.get().map(|status| view! { <SupersededNotice status=status judging=bench.judging/> })}
         </div>
     }
 }
 
 /// Instead of the verdict: somebody else was faster. What was written for the artist is kept, to be read or copied.
 #[component]
-fn Overtaken(status: ReleaseStatus, judging: Judging) -> impl IntoView {
+fn SupersededNotice(status: ReleaseStatus, judging: Judging) -> impl IntoView {
     Effect::new(move || {
         // The field that was being written into has gone; no key that was meant for it follows a link.
         if judging.rejecting.get_untracked() {

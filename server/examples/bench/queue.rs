@@ -34,7 +34,7 @@ const POLL_MS: u32 = 200;
 const PICK_UP_LIMIT_MS: f64 = 20.0;
 
 /// Many times what any of it takes.
-const PATIENCE: Duration = Duration::from_secs(120);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What a claim needs and nothing else.
@@ -137,7 +137,7 @@ async fn all_done(sql: &PgPool) -> Outcome<()> {
         }
         Ok::<_, sqlx::Error>(())
     };
-    timeout(PATIENCE, done).await.map_err(|_| "some jobs do not end")??;
+    timeout(WAIT_TIMEOUT, done).await.map_err(|_| "some jobs do not end")??;
     Ok(())
 }
 

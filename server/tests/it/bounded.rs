@@ -16,7 +16,7 @@ fn fsck(app: &App, options: &[&str]) -> (String, bool) {
 }
 
 #[tokio::test]
-async fn a_cover_that_was_begun_and_overtaken_does_not_keep_its_release_from_being_approved() {
+async fn a_cover_that_was_begun_and_superseded_does_not_keep_its_release_from_being_approved() {
     let app = spawn_app().await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
     let id = ana.create_release().await;
@@ -31,7 +31,7 @@ async fn a_cover_that_was_begun_and_overtaken_does_not_keep_its_release_from_bei
 }
 
 #[tokio::test]
-async fn what_a_spool_that_is_away_holds_is_given_up_once_it_is_overtaken() {
+async fn what_a_spool_that_is_away_holds_is_given_up_once_it_is_superseded() {
     let mut app = spawn_app_with(&[("VWAZA_JOB_LEASE_SECONDS", "3"), ("VWAZA_ORPHAN_GRACE_SECONDS", "2")]).await;
     let ana = app.artist("Ana").await;
     let id = ana.create_release().await;

@@ -84,7 +84,7 @@ async fn a_process_opens_no_more_connections_than_it_says() {
 
 /// A firewall, say, has forgotten it. The next to use it would hear an error if it were not tested first.
 #[tokio::test]
-async fn a_line_of_the_queue_that_died_while_it_was_idle_is_not_used() {
+async fn a_connection_of_the_queue_that_died_while_it_was_idle_is_not_used() {
     let app = spawn_app_with(&[("VWAZA_JOB_POLL_MS", "4000")]).await;
     let ana = app.artist("Ana").await;
     idle_jobs(&app.sql, &ana, 1).await;

@@ -279,7 +279,7 @@ async fn one_user_has_so_many_requests_at_once_and_keeps_no_other_waiting() {
 }
 
 /// Does something while this user has one request under way, ten in line, and no room for another. `name` adds to each of them.
-async fn beside_a_full_line(
+async fn beside_a_full_queue(
     app: &App,
     user: &Client,
     name: impl Fn(usize, RequestBuilder) -> RequestBuilder,
@@ -328,7 +328,7 @@ async fn an_access_token_says_whose_request_it_is_where_uploads_are_made_and_now
     }
     let [(of_ana, anas), (of_ben, bens)] = &uploads[..] else { panic!("two artists") };
     let named = |number: usize, request: RequestBuilder| request.bearer_auth(format!("vwaza_{number:064}"));
-    beside_a_full_line(&app, &ana, named, async || {
+    beside_a_full_queue(&app, &ana, named, async || {
         let ask = async |client: &Client, path: &str, token: &str| {
             client.send(client.request(Method::GET, path).bearer_auth(token)).await
         };
@@ -344,7 +344,7 @@ async fn an_access_token_says_whose_request_it_is_where_uploads_are_made_and_now
 
 /// A request that carries bytes lasts as long as they take: it counts for its user while it makes the upload, and no longer.
 #[tokio::test]
-async fn an_upload_is_made_in_its_users_line_and_its_bytes_come_outside_of_it() {
+async fn an_upload_is_made_in_its_users_queue_and_its_bytes_come_outside_of_it() {
     let app = spawn_app_with(&[ONE_PER_USER]).await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -355,7 +355,7 @@ async fn an_upload_is_made_in_its_users_line_and_its_bytes_come_outside_of_it() 
         let request = ana.request(Method::POST, "/api/uploads").header("tus-resumable", "1.0.0");
         request.header("upload-length", length).header("upload-metadata", named)
     };
-    beside_a_full_line(
+    beside_a_full_queue(
         &app,
         &ana,
         |_, request| request,

@@ -59,7 +59,7 @@ async fn a_delete_beside_the_last_byte_ends_the_upload() {
 
 /// Its bytes go while they are being judged: that is no loss, and nobody is alarmed.
 #[tokio::test]
-async fn an_upload_that_is_given_up_while_it_is_judged_is_not_called_lost() {
+async fn an_upload_that_is_given_up_while_it_is_validated_is_not_called_lost() {
     let mut app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let (release, cover) = (ana.create_release().await, a_cover(1));

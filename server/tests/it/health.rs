@@ -31,7 +31,7 @@ async fn a_healthy_server_says_so() {
 }
 
 #[tokio::test]
-async fn a_server_without_turns_for_jobs_says_so() {
+async fn a_server_without_permits_for_jobs_says_so() {
     let app = spawn_app_with(&[("VWAZA_WORKER_CONCURRENCY", "0")]).await;
     let health: Value = app.anyone().get("/health").await.ok();
     assert_eq!((&health["worker"], &health["status"]), (&Value::from("off"), &Value::from("ok")));
@@ -83,7 +83,7 @@ async fn n2_a_database_that_says_nothing_any_more_is_told_in_time() {
 /// Lines die without a word while statements are on them: whoever waits for an answer gives them up, and what the process does by itself
 /// goes on over new ones.
 #[tokio::test]
-async fn n2_lines_that_die_in_the_middle_of_a_statement_are_given_up() {
+async fn n2_connections_that_die_in_the_middle_of_a_statement_are_given_up() {
     let (mut app, proxy) = App::behind_a_proxy().await;
     app.restart_with(&[("VWAZA_JOB_LEASE_SECONDS", "2")]).await;
     let artist = app.artist("Ana").await.actor().await.unwrap().id;

@@ -12,7 +12,7 @@ use vwaza::domain::upload::UploadTarget;
 use crate::support::{App, Gate, LONG_SONG_HALF, RawRequest, a_long_song, a_song, assert_in_time, sha256, spawn_app};
 
 #[tokio::test]
-async fn u4_a_dropped_line_keeps_what_has_arrived() {
+async fn u4_a_dropped_connection_keeps_what_has_arrived() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -20,7 +20,7 @@ async fn u4_a_dropped_line_keeps_what_has_arrived() {
     let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
     let mut patch = RawRequest::patch(&app, &ana, &begun.url, 0, song.len()).await;
     patch.send(&song[..200_000]).await;
-    patch.drop_line().await;
+    patch.drop_connection().await;
     assert_eq!(app.counted_from(200_000).await, 200_000);
     let asked = Instant::now();
     assert_eq!(ana.offset(&begun.url).await, 200_000);
@@ -32,7 +32,7 @@ async fn u4_a_dropped_line_keeps_what_has_arrived() {
 
 /// A reset takes with it what the server has not read yet; what it has on its disk is counted.
 #[tokio::test]
-async fn u4_a_line_that_is_reset_keeps_what_has_arrived() {
+async fn u4_a_connection_that_is_reset_keeps_what_has_arrived() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let (release, song) = (ana.create_release().await, a_long_song(1));
@@ -51,7 +51,7 @@ async fn u4_a_line_that_is_reset_keeps_what_has_arrived() {
 
 /// Nobody says that the line is dead, and nobody else asks for the upload: the server notices by itself.
 #[tokio::test]
-async fn u4_a_client_that_falls_silent_is_told_and_its_upload_is_free_again() {
+async fn u4_a_client_that_stops_sending_is_told_and_its_upload_is_free_again() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let (release, song) = (ana.create_release().await, a_long_song(1));
@@ -77,7 +77,7 @@ async fn u4_a_client_that_falls_silent_is_told_and_its_upload_is_free_again() {
 }
 
 #[tokio::test]
-async fn u6_a_silent_line_does_not_keep_an_upload_to_itself() {
+async fn u6_an_idle_connection_does_not_keep_an_upload_to_itself() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;

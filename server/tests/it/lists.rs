@@ -5,7 +5,7 @@ use vwaza::domain::{
     ids::ReleaseId,
     operations::QueueOverview,
     release::{Page, RawDetails, ReleaseFilter, ReleaseSort, ReleaseStatus, ReleaseSummary},
-    review::{ArtistSummary, Judged},
+    review::{ArtistSummary, VerdictOutcome},
 };
 
 use crate::support::{App, Client, fields_of, form, spawn_app};
@@ -218,7 +218,7 @@ async fn after_a_verdict_comes_what_follows_in_the_queue_then_its_start() {
         .unwrap();
     let next = async |id: ReleaseId| {
         let fields = form(&[("id", &id.to_string()), ("version", "7")]);
-        admin.call("review/approve", &fields).await.ok::<Judged>().next
+        admin.call("review/approve", &fields).await.ok::<VerdictOutcome>().next
     };
     assert_eq!(next(ids[1]).await, Some(ids[2]));
     assert_eq!(next(ids[2]).await, Some(ids[0]));

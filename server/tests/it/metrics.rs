@@ -68,7 +68,7 @@ async fn originals_and_what_is_made_of_them_are_told_apart() {
 }
 
 #[tokio::test]
-async fn errors_have_the_shape_of_all_errors() {
+async fn errors_have_the_envelope_of_all_errors() {
     let (app, proxy) = App::behind_a_proxy().await;
     let anyone = app.anyone();
     let of_a_stranger = anyone.request(Method::GET, "/metrics").header("x-forwarded-for", "203.0.113.7");

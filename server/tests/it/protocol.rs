@@ -117,7 +117,7 @@ async fn content_of_the_wrong_kind_is_refused() {
 }
 
 #[tokio::test]
-async fn every_error_has_one_shape() {
+async fn every_error_has_one_envelope() {
     let app = spawn_app().await;
     let (ana, anyone) = (app.artist("Ana").await, app.anyone());
     let missing = Uuid::now_v7().to_string();

@@ -321,7 +321,7 @@ async fn waits_since(app: &App, statement: &str) -> Option<OffsetDateTime> {
 }
 
 #[tokio::test]
-async fn old_completed_jobs_are_forgotten_in_the_end() {
+async fn old_completed_jobs_are_deleted_in_the_end() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.release_in_review().await;
@@ -416,7 +416,7 @@ async fn a_deleted_release_leaves_nothing_in_the_storage() {
 
 /// There is more than is doomed, or deleted, at once. Sessions are forgotten after that, in the same round.
 #[tokio::test]
-async fn one_round_works_off_whatever_there_is() {
+async fn one_run_works_off_whatever_there_is() {
     let mut app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;

@@ -3,7 +3,7 @@
 use vwaza::domain::{
     ids::ReleaseId,
     release::{RawDetails, ReleaseEventKind, ReleaseFilter, ReleaseStatus, ReleaseView},
-    review::Judged,
+    review::VerdictOutcome,
     track::RawTrack,
     upload::UploadTarget,
 };
@@ -34,8 +34,8 @@ async fn a_release_is_approved() {
     let app = spawn_app().await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
     let release = ana.release_in_review().await;
-    let judged: Judged = admin.approve(release.id, release.version).await.ok();
-    assert_eq!(judged.next, None);
+    let outcome: VerdictOutcome = admin.approve(release.id, release.version).await.ok();
+    assert_eq!(outcome.next, None);
     let release = ana.release(release.id).await;
     assert_eq!((release.status, release.timeline[0].kind), (ReleaseStatus::Published, ReleaseEventKind::Approved));
     ana.save_details(release.id, &RawDetails::default()).await.expect_error(409, "published");
@@ -203,7 +203,7 @@ async fn what_is_not_a_draft_is_not_edited() {
 }
 
 #[tokio::test]
-async fn only_what_waits_is_judged() {
+async fn only_what_waits_is_decided() {
     let app = spawn_app().await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
     let id = ana.create_release().await;
@@ -217,8 +217,8 @@ async fn a_verdict_leads_to_the_next_in_the_queue() {
     let app = spawn_app().await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
     let (first, second) = (ana.release_in_review().await, ana.release_in_review().await);
-    let judged: Judged = admin.approve(first.id, first.version).await.ok();
-    assert_eq!(judged.next, Some(second.id));
+    let outcome: VerdictOutcome = admin.approve(first.id, first.version).await.ok();
+    assert_eq!(outcome.next, Some(second.id));
 }
 
 /// Everything that only admins may ask.
@@ -234,7 +234,7 @@ async fn ask_as_admin(client: &Client, id: ReleaseId, version: i64) -> Vec<Answe
 }
 
 #[tokio::test]
-async fn artists_do_not_judge() {
+async fn artists_do_not_review() {
     let app = spawn_app().await;
     let (ana, ben) = (app.artist("Ana").await, app.artist("Ben").await);
     let release = ana.release_in_review().await;

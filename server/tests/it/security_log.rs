@@ -76,7 +76,7 @@ async fn every_kind_of_event_is_recorded_and_shown_to_its_user_and_to_admins() {
     let words: BTreeSet<&str> = kinds.into_iter().map(SecurityEventKind::words).collect();
     eventually("each kind is recorded, failures after their answers", async || {
         let events: Vec<SecurityEvent> = ask("account/security-events", &[]).await.ok();
-        let recorded: BTreeSet<&str> = events.iter().map(|event| event.kind.words()).collect();
+        let recorded: BTreeSet<&str> = events.iter().map(|event| event.kind.label()).collect();
         (recorded == words).then_some(())
     })
     .await;

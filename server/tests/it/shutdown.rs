@@ -17,7 +17,7 @@ use crate::support::{
 const DEADLINE: Duration = Duration::from_secs(10);
 
 #[tokio::test]
-async fn u24_open_lines_do_not_keep_the_server() {
+async fn u24_open_connections_do_not_keep_the_server() {
     let mut app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let mut events = ana.request(Method::GET, "/api/events").send().await.unwrap();
@@ -33,7 +33,7 @@ async fn u24_open_lines_do_not_keep_the_server() {
 }
 
 #[tokio::test]
-async fn u24_a_silent_upload_does_not_keep_the_server_and_loses_nothing() {
+async fn u24_an_idle_upload_does_not_keep_the_server_and_loses_nothing() {
     let mut app = spawn_app_with(&[("VWAZA_SHUTDOWN_SECONDS", "2")]).await;
     let ana = app.artist("Ana").await;
     let song = a_long_song(1);
@@ -132,7 +132,7 @@ async fn u24_a_server_whose_storage_is_dead_leaves_in_time_and_loses_nothing() {
 
 /// What has arrived cannot even be counted.
 #[tokio::test]
-async fn u24_a_server_whose_database_is_silent_leaves_in_time() {
+async fn u24_a_server_whose_database_does_not_reply_leaves_in_time() {
     let (mut app, proxy) = App::behind_a_proxy().await;
     let ana = app.artist("Ana").await;
     let song = a_long_song(1);

@@ -243,7 +243,7 @@ async fn a_library_that_accepts_html_gets_the_protocols_answers() {
 }
 
 #[tokio::test]
-async fn errors_speak_the_protocol_too() {
+async fn errors_have_tus_headers_too() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let created = create(&ana, UploadTarget::NewTrack(ana.create_release().await), 1000).await;

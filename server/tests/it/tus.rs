@@ -83,7 +83,7 @@ async fn head_tells_offset_and_length_and_is_never_cached() {
 }
 
 #[tokio::test]
-async fn who_does_not_speak_tus_1_0_0_is_told_so() {
+async fn who_does_not_use_tus_1_0_0_is_told_so() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -105,7 +105,7 @@ async fn who_does_not_speak_tus_1_0_0_is_told_so() {
 }
 
 #[tokio::test]
-async fn a_length_is_judged_before_any_byte_moves() {
+async fn a_length_is_checked_before_any_byte_moves() {
     let app = spawn_app_with(&[("VWAZA_MAX_AUDIO_MB", "2"), ("VWAZA_MAX_COVER_MB", "1")]).await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -457,7 +457,7 @@ async fn u4_a_chunk_with_a_checksum_is_kept_whole_and_right_or_not_at_all() {
     let mut line = RawRequest::patch_with(&app, &ana, &begun.url, LONG_SONG_HALF, second.len(), &[&checked]).await;
     line.send(&second[..second.len() / 2]).await;
     app.spooled_beyond(LONG_SONG_HALF).await;
-    line.drop_line().await;
+    line.drop_connection().await;
     assert_eq!(ana.offset(&begun.url).await, LONG_SONG_HALF);
     patch_checked(&ana, &begun.url, LONG_SONG_HALF, second.clone(), &sha256_of(&second)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));

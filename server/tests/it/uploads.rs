@@ -9,7 +9,7 @@ use vwaza::domain::{
     files::FileState,
     ids::{BatchId, ReleaseId},
     track::RawTrack,
-    upload::{BegunUpload, OfBatch, RawIntent, UploadState, UploadTarget},
+    upload::{BegunUpload, BatchMember, RawIntent, UploadState, UploadTarget},
 };
 
 use crate::support::{
@@ -118,7 +118,7 @@ async fn begin_of(
         fingerprint: name.into(),
         sha256: None,
     };
-    let of_batch = OfBatch { batch: BatchId(batch), title: title.into() };
+    let of_batch = BatchMember { batch: BatchId(batch), title: title.into() };
     client.call_json("upload/begin", &serde_json::json!({ "intent": intent, "of_batch": of_batch })).await.ok()
 }
 
@@ -469,11 +469,11 @@ async fn u19_of_two_covers_the_newer_one_stays() {
     ana.attach(target, "new.png", new.clone()).await;
     // The older one arrives late.
     ana.patch(&first.url, 0, old).await.expect_status(204);
-    let overtaken = eventually("the older one is overtaken", async || {
+    let superseded = eventually("the older one is overtaken", async || {
         Some(ana.upload_status(first.id).await).filter(|status| status.state != UploadState::Received)
     })
     .await;
-    assert_eq!((overtaken.state, overtaken.status_code), (UploadState::Superseded, 409));
+    assert_eq!((superseded.state, superseded.status_code), (UploadState::Superseded, 409));
     assert_eq!(ana.release(release).await.cover.current.unwrap().sha256, sha256(&new));
     app.agrees().await;
 }

@@ -4,7 +4,7 @@ use sqlx::{PgConnection, PgPool};
 
 use super::{
     Visitor, browsers, reset,
-    security_log::{self, By},
+    security_log::{self, EventCause},
     two_factor, verification,
 };
 use crate::{
@@ -84,7 +84,7 @@ impl Administration<'_> {
         let mut tx = db::begin(&self.0.db).await?;
         lock_admins(&mut tx).await?;
         require_still_admin(&mut tx, actor.id, hash.as_deref()).await?;
-        apply(&mut tx, id, change, By::Admin(actor.id, visitor)).await?;
+        apply(&mut tx, id, change, EventCause::Admin(actor.id, visitor)).await?;
         tx.commit().await?;
         self.0.events.mail_added();
         Ok(())
@@ -99,7 +99,7 @@ pub async fn change_user(database_url: &str, email: &str, change: UserChange) ->
     let db = open(database_url).await?;
     let mut tx = db::begin(&db).await?;
     let id = id_of(&mut tx, email).await?;
-    apply(&mut tx, id, change, By::Operator).await?;
+    apply(&mut tx, id, change, EventCause::Operator).await?;
     tx.commit().await?;
     db.close().await;
     Ok(())
@@ -115,8 +115,8 @@ pub async fn make_reset_link(database_url: &str, email: &str) -> Result<String> 
     let id = id_of(&mut tx, email).await?;
     let user = lock(&mut tx, id).await?;
     user.require_enabled()?;
-    let token = reset::make_token_by_hand(&mut tx, id).await?;
-    security_log::record_by(&mut tx, id, SecurityEventKind::ResetRequested, "", By::Operator).await?;
+    let token = reset::make_operator_token(&mut tx, id).await?;
+    security_log::record_by(&mut tx, id, SecurityEventKind::ResetRequested, "", EventCause::Operator).await?;
     tx.commit().await?;
     db.close().await;
     Ok(reset::link(&token))
@@ -124,7 +124,7 @@ pub async fn make_reset_link(database_url: &str, email: &str) -> Result<String> 
 
 /// One line of `vwaza user list`.
 #[derive(Clone, Debug)]
-pub struct UserLine {
+pub struct UserListRow {
     pub email: String,
     pub artist_name: String,
     pub role: Role,
@@ -132,10 +132,10 @@ pub struct UserLine {
 }
 
 /// All users by address, for the operator.
-pub async fn list_users(database_url: &str) -> Result<Vec<UserLine>> {
+pub async fn list_users(database_url: &str) -> Result<Vec<UserListRow>> {
     let db = open(database_url).await?;
     let users = sqlx::query_as!(
-        UserLine,
+        UserListRow,
         r#"select email, artist_name, role as "role: Role", disabled_at is not null as "is_disabled!"
            from users order by lower(email)"#
     )
@@ -159,24 +159,24 @@ async fn id_of(db: &mut PgConnection, email: &str) -> Result<UserId> {
 }
 
 /// A user whose row is locked.
-struct Locked {
+struct LockedUser {
     role: Role,
     is_disabled: bool,
     is_deleted: bool,
 }
 
-impl Locked {
+impl LockedUser {
     fn require_enabled(&self) -> Result<(), Problem> {
         if self.is_disabled { Err(Problem::conflict("This account is disabled. Enable it first.")) } else { Ok(()) }
     }
 }
 
 /// Locks all admins and the user, so that two admins at once do not leave none.
-async fn lock(db: &mut PgConnection, id: UserId) -> Result<Locked> {
+async fn lock(db: &mut PgConnection, id: UserId) -> Result<LockedUser> {
     lock_admins(&mut *db).await?;
-    users::one_at_a_time(&mut *db, id).await?;
+    users::lock_user(&mut *db, id).await?;
     let user = sqlx::query_as!(
-        Locked,
+        LockedUser,
         r#"select role as "role: Role", disabled_at is not null as "is_disabled!", deleted_at is not null as "is_deleted!"
            from users where id = $1"#,
         id as UserId
@@ -209,7 +209,7 @@ async fn require_still_admin(db: &mut PgConnection, actor: UserId, password_hash
 
 /// # Errors
 /// 409 when no admin would be left without this user.
-pub(in crate::backend) async fn require_dispensable(db: &mut PgConnection, id: UserId) -> Result<()> {
+pub(in crate::backend) async fn require_not_only_admin(db: &mut PgConnection, id: UserId) -> Result<()> {
     let user = lock(&mut *db, id).await?;
     if user.role == Role::Admin && !user.is_disabled { require_another_admin(db, id).await } else { Ok(()) }
 }
@@ -228,7 +228,7 @@ async fn require_another_admin(db: &mut PgConnection, id: UserId) -> Result<()> 
     }
 }
 
-async fn apply(db: &mut PgConnection, id: UserId, change: UserChange, by: By<'_>) -> Result<()> {
+async fn apply(db: &mut PgConnection, id: UserId, change: UserChange, by: EventCause<'_>) -> Result<()> {
     let user = lock(&mut *db, id).await?;
     if user.is_deleted {
         return Err(Problem::conflict("This user has deleted the account. Nothing of it can be changed.").into());
@@ -265,10 +265,10 @@ async fn apply(db: &mut PgConnection, id: UserId, change: UserChange, by: By<'_>
                 .await?;
             sessions::end_all_of(&mut *db, id).await?;
             access_tokens::revoke_all_of(&mut *db, id).await?;
-            browsers::evict_all_of(&mut *db, id).await?;
+            browsers::delete_all_of(&mut *db, id).await?;
             two_factor::end_challenges(&mut *db, id).await?;
             reset::use_up_links(&mut *db, id).await?;
-            verification::drop_changes(&mut *db, id).await?;
+            verification::drop_email_changes(&mut *db, id).await?;
             (SecurityEventKind::Disabled, "")
         }
         UserChange::Enable => {

@@ -71,13 +71,13 @@ async fn is_ours(db: &mut PgConnection, token: &SecretToken) -> Result<bool> {
 }
 
 /// Deletes all known browsers of an account.
-pub(in crate::backend) async fn evict_all_of(db: &mut PgConnection, user: UserId) -> Result<()> {
+pub(in crate::backend) async fn delete_all_of(db: &mut PgConnection, user: UserId) -> Result<()> {
     sqlx::query!("delete from known_browsers where user_id = $1", user as UserId).execute(db).await?;
     Ok(())
 }
 
 /// Deletes browsers whose cookie has expired. Returns their number.
-pub(in crate::backend) async fn purge_old(backend: &Backend, at_most: i64) -> Result<u64> {
+pub(in crate::backend) async fn delete_old(backend: &Backend, at_most: i64) -> Result<u64> {
     let purged = sqlx::query!(
         "delete from known_browsers where (user_id, token_hash) in (
              select user_id, token_hash from known_browsers where last_used_at < now() - make_interval(days => $1)

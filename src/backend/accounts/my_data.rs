@@ -43,7 +43,7 @@ pub struct MyData<'a>(pub(in crate::backend) &'a Arc<Backend>);
 
 /// `account.json` in the archive.
 #[derive(Serialize)]
-struct Account {
+struct AccountExport {
     id: UserId,
     email: String,
     artist_name: String,
@@ -65,16 +65,16 @@ impl MyData<'_> {
     /// 503 while too many others download theirs.
     pub async fn archive(&self, actor: &Actor) -> Result<impl AsyncRead + Send + 'static> {
         let busy = "Other people download their data right now. Try again in a few minutes.";
-        let turn = Arc::clone(&self.0.archives).try_acquire_owned();
-        let turn = turn.map_err(|_| Problem::Unavailable(busy.into()))?;
+        let permit = Arc::clone(&self.0.archive_permits).try_acquire_owned();
+        let permit = permit.map_err(|_| Problem::Unavailable(busy.into()))?;
         let (writer, reader) = tokio::io::duplex(BUFFER_BYTES);
         let (backend, actor) = (Arc::clone(self.0), actor.clone());
         // The task ends when the reader goes away: the next write fails.
         tokio::spawn(async move {
-            if let Err(error) = write(&backend, &actor, writer).await {
+            if let Err(error) = write_archive(&backend, &actor, writer).await {
                 tracing::warn!(user.id = %actor.id, error = ?error, "an archive of a user's data was not finished");
             }
-            drop(turn);
+            drop(permit);
         });
         Ok(reader)
     }
@@ -88,8 +88,8 @@ impl MyData<'_> {
     pub async fn delete_account(&self, actor: &Actor, current_password: &str, visitor: &Visitor) -> Result<()> {
         let hash = self.0.users().require_password(actor, current_password, visitor).await?;
         let mut tx = db::begin(&self.0.db).await?;
-        administration::require_dispensable(&mut tx, actor.id).await?;
-        users::lock_unchanged(&mut tx, actor.id, &hash).await?;
+        administration::require_not_only_admin(&mut tx, actor.id).await?;
+        users::lock_user_with_password(&mut tx, actor.id, &hash).await?;
         let pseudonym = format!("Former artist {}", &Uuid::new_v4().simple().to_string()[..6]);
         sqlx::query!(
             "update users
@@ -103,7 +103,7 @@ impl MyData<'_> {
         .await?;
         sessions::end_all_of(&mut tx, actor.id).await?;
         access_tokens::revoke_all_of(&mut tx, actor.id).await?;
-        browsers::evict_all_of(&mut tx, actor.id).await?;
+        browsers::delete_all_of(&mut tx, actor.id).await?;
         two_factor::remove(&mut tx, actor.id).await?;
         two_factor::end_challenges(&mut tx, actor.id).await?;
         reset::use_up_links(&mut tx, actor.id).await?;
@@ -173,15 +173,15 @@ async fn delete_release(backend: &Arc<Backend>, id: ReleaseId) -> Result<bool> {
         return Ok(false);
     }
     let ended = uploads::cancel_all(&mut tx, id, None).await?;
-    objects::release_all_of_release(&mut tx, id).await?;
+    objects::detach_all_of_release(&mut tx, id).await?;
     sqlx::query!("delete from releases where id = $1", id as ReleaseId).execute(&mut *tx).await?;
     tx.commit().await?;
-    uploads::forget_bytes(backend, &ended).await?;
+    uploads::purge_bytes(backend, &ended).await?;
     backend.events.release_changed(id, release.artist);
     Ok(true)
 }
 
-async fn write(backend: &Arc<Backend>, actor: &Actor, writer: DuplexStream) -> Result<()> {
+async fn write_archive(backend: &Arc<Backend>, actor: &Actor, writer: DuplexStream) -> Result<()> {
     let mut zip = ZipFileWriter::new(writer.compat_write());
     let account = account(backend, actor).await?;
     write_json(&mut zip, "account.json".into(), &account).await?;
@@ -200,15 +200,15 @@ async fn write(backend: &Arc<Backend>, actor: &Actor, writer: DuplexStream) -> R
             write_release(backend, actor, &mut zip, number, &release).await?;
         }
     }
-    zip.close().await.map_err(broken)?;
+    zip.close().await.map_err(zip_error)?;
     Ok(())
 }
 
-async fn account(backend: &Arc<Backend>, actor: &Actor) -> Result<Account> {
+async fn account(backend: &Arc<Backend>, actor: &Actor) -> Result<AccountExport> {
     let created_at = sqlx::query_scalar!("select created_at from users where id = $1", actor.id as UserId)
         .fetch_one(&backend.db)
         .await?;
-    Ok(Account {
+    Ok(AccountExport {
         id: actor.id,
         email: actor.email.clone(),
         artist_name: actor.artist_name.clone(),
@@ -241,7 +241,7 @@ async fn write_release(
 async fn write_json(zip: &mut Zip, name: String, value: &impl Serialize) -> Result<()> {
     let json = serde_json::to_vec_pretty(value).map_err(|error| Error::Corrupt(format!("{name}: {error}")))?;
     let entry = ZipEntryBuilder::new(name.into(), Compression::Stored);
-    zip.write_entry_whole(entry, &json).await.map_err(broken)
+    zip.write_entry_whole(entry, &json).await.map_err(zip_error)
 }
 
 /// Writes an original under the name that it is downloaded under, behind `place`.
@@ -256,13 +256,13 @@ async fn write_original(
     let name = format!("{place} {}", portable_name(file.saved_as.as_deref().unwrap_or_default()));
     let mut bytes = backend.media_files().read(&file, None).await?;
     let entry = ZipEntryBuilder::new(name.into(), Compression::Stored);
-    let mut writer = zip.write_entry_stream(entry).await.map_err(broken)?;
+    let mut writer = zip.write_entry_stream(entry).await.map_err(zip_error)?;
     while let Some(piece) = bytes.next().await {
         writer.write_all(&piece?).await?;
     }
-    writer.close().await.map_err(broken)
+    writer.close().await.map_err(zip_error)
 }
 
-fn broken(error: async_zip::error::ZipError) -> Error {
+fn zip_error(error: async_zip::error::ZipError) -> Error {
     Error::Io(std::io::Error::other(error))
 }

@@ -7,7 +7,7 @@ use crate::{
     backend::{
         Backend, Result, access_tokens, db,
         limits::{Client, Rule},
-        mail::{self, Claimed, Recipient},
+        mail::{self, ClaimedMail, Recipient},
         sessions::{self, SecretToken},
         users,
     },
@@ -69,7 +69,7 @@ impl PasswordReset<'_> {
         refuse_common("new_password", &new, &user.email)?;
         let password_hash = self.0.passwords.hash(new.as_str().to_owned()).await?;
         let mut tx = db::begin(&self.0.db).await?;
-        users::one_at_a_time(&mut tx, user.id).await?;
+        users::lock_user(&mut tx, user.id).await?;
         // Two clicks at once: the second finds no link that works.
         if !use_up_links(&mut tx, user.id).await?.contains(&hash) {
             return Err(link_is_over().into());
@@ -83,9 +83,9 @@ impl PasswordReset<'_> {
         .await?;
         sessions::end_all_of(&mut tx, user.id).await?;
         two_factor::end_challenges(&mut tx, user.id).await?;
-        verification::drop_changes(&mut tx, user.id).await?;
+        verification::drop_email_changes(&mut tx, user.id).await?;
         access_tokens::revoke_all_of(&mut tx, user.id).await?;
-        browsers::evict_all_of(&mut tx, user.id).await?;
+        browsers::delete_all_of(&mut tx, user.id).await?;
         let browser = browsers::remember(&mut tx, user.id, visitor).await?;
         let changed = Message::PasswordChanged { how: PasswordChange::WithResetLink };
         mail::enqueue(&mut tx, Recipient::At(user.id, &user.email), changed).await?;
@@ -119,7 +119,7 @@ pub(in crate::backend) fn link(token: &SecretToken) -> String {
 }
 
 /// Makes a token for the operator, who hands the link over.
-pub(in crate::backend) async fn make_token_by_hand(db: &mut PgConnection, user: UserId) -> Result<SecretToken> {
+pub(in crate::backend) async fn make_operator_token(db: &mut PgConnection, user: UserId) -> Result<SecretToken> {
     let token = SecretToken::generate()?;
     sqlx::query!(
         "insert into password_reset_tokens (token_hash, user_id, expires_at)
@@ -137,14 +137,14 @@ pub(in crate::backend) async fn make_token_by_hand(db: &mut PgConnection, user: 
 /// admin asked: that event is recorded already.
 pub(in crate::backend) async fn make_token(
     backend: &Backend,
-    mail: &Claimed,
+    mail: &ClaimedMail,
     asked_by: Option<&Visitor>,
 ) -> Result<Option<SecretToken>> {
     let Some(user) = mail.user else { return Ok(None) };
     let token = SecretToken::generate()?;
     let mut tx = db::begin(&backend.db).await?;
     // Waits for a reset that is under way, which drops this mail, and for an admin who disables the account.
-    users::one_at_a_time(&mut tx, user).await?;
+    users::lock_user(&mut tx, user).await?;
     let made = sqlx::query!(
         "insert into password_reset_tokens (token_hash, user_id, expires_at)
          select $1, u.id, now() + make_interval(mins => $4) from mail_jobs m join users u on u.id = m.user_id
@@ -168,7 +168,7 @@ pub(in crate::backend) async fn make_token(
 }
 
 /// Deletes tokens whose time is over. Returns their number.
-pub(in crate::backend) async fn purge_expired(backend: &Backend, at_most: i64) -> Result<u64> {
+pub(in crate::backend) async fn delete_expired(backend: &Backend, at_most: i64) -> Result<u64> {
     let purged = sqlx::query!(
         "delete from password_reset_tokens where token_hash in (
              select token_hash from password_reset_tokens where expires_at < now() order by expires_at limit $1)",

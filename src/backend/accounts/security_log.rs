@@ -8,7 +8,7 @@ use crate::{
     backend::{Backend, Result},
     domain::{
         account::Actor,
-        device::device_words,
+        device::device_name,
         ids::UserId,
         security::{SecurityEvent, SecurityEventKind},
     },
@@ -41,7 +41,7 @@ pub(in crate::backend) async fn list(db: &mut PgConnection, user: UserId) -> Res
         kind: row.kind,
         subject: row.subject,
         times: row.times,
-        device: if row.user_agent.is_empty() { String::new() } else { device_words(&row.user_agent) },
+        device: if row.user_agent.is_empty() { String::new() } else { device_name(&row.user_agent) },
         address: row.address,
         by_admin: row.by_admin,
         created_at: row.created_at,
@@ -51,7 +51,7 @@ pub(in crate::backend) async fn list(db: &mut PgConnection, user: UserId) -> Res
 
 /// The cause of an event.
 #[derive(Clone, Copy)]
-pub(in crate::backend) enum By<'a> {
+pub(in crate::backend) enum EventCause<'a> {
     User(&'a Visitor),
     Admin(UserId, &'a Visitor),
     /// With a command, on the server.
@@ -66,7 +66,7 @@ pub(in crate::backend) async fn record(
     subject: &str,
     visitor: &Visitor,
 ) -> Result<()> {
-    record_by(db, user, kind, subject, By::User(visitor)).await
+    record_by(db, user, kind, subject, EventCause::User(visitor)).await
 }
 
 /// Adds an event.
@@ -75,16 +75,16 @@ pub(in crate::backend) async fn record_by(
     user: UserId,
     kind: SecurityEventKind,
     subject: &str,
-    by: By<'_>,
+    by: EventCause<'_>,
 ) -> Result<()> {
     let (admin, visitor) = match by {
-        By::User(visitor) => (None, Some(visitor)),
-        By::Admin(admin, visitor) => (Some(admin), Some(visitor)),
-        By::Operator => (None, None),
+        EventCause::User(visitor) => (None, Some(visitor)),
+        EventCause::Admin(admin, visitor) => (Some(admin), Some(visitor)),
+        EventCause::Operator => (None, None),
     };
     let address = visitor.and_then(|visitor| visitor.address);
     tracing::info!(user.id = %user, event = ?kind, ?address, admin.id = ?admin, "security event");
-    if kind.is_failure() && repeat(&mut *db, user, kind, visitor).await? {
+    if kind.is_failure() && count_repetition(&mut *db, user, kind, visitor).await? {
         return Ok(());
     }
     sqlx::query!(
@@ -95,7 +95,7 @@ pub(in crate::backend) async fn record_by(
         kind as SecurityEventKind,
         subject,
         admin as Option<UserId>,
-        !matches!(by, By::User(_)),
+        !matches!(by, EventCause::User(_)),
         address.map(|address| address.to_string()),
         visitor.map_or("", |visitor| visitor.user_agent.as_str())
     )
@@ -105,7 +105,7 @@ pub(in crate::backend) async fn record_by(
 }
 
 /// Counts a failure that follows one of its kind: a flood of them must not hide the rest. `false`: it does not follow one.
-async fn repeat(
+async fn count_repetition(
     db: &mut PgConnection,
     user: UserId,
     kind: SecurityEventKind,
@@ -138,7 +138,7 @@ pub(in crate::backend) fn record_later(backend: &Backend, user: UserId, kind: Se
 }
 
 /// Deletes events that are older than a year. Returns their number.
-pub(in crate::backend) async fn purge_old(backend: &Backend, at_most: i64) -> Result<u64> {
+pub(in crate::backend) async fn delete_old(backend: &Backend, at_most: i64) -> Result<u64> {
     let purged = sqlx::query!(
         "delete from security_events where id in (
              select id from security_events where created_at < now() - make_interval(days => $1) order by created_at limit $2)",

@@ -10,7 +10,7 @@ use super::{Visitor, security_log};
 use crate::{
     backend::{
         Backend, Error, Result, SignedIn, db,
-        limits::{Client, Counted, Rule},
+        limits::{Client, CountedRequest, Rule},
         mail::{self, Recipient},
         sessions::{self, SecretToken},
         users,
@@ -66,7 +66,7 @@ impl TwoFactor<'_> {
         let mut secret = vec![0; SECRET_BYTES];
         fill(&mut secret)?;
         let mut tx = db::begin(&self.0.db).await?;
-        users::lock_unchanged(&mut tx, actor.id, &hash).await?;
+        users::lock_user_with_password(&mut tx, actor.id, &hash).await?;
         let begun = sqlx::query!(
             "insert into two_factors (user_id, secret) values ($1, $2)
              on conflict (user_id) do update set secret = excluded.secret where two_factors.confirmed_at is null",
@@ -105,7 +105,7 @@ impl TwoFactor<'_> {
         }
         let counted = self.count_code(actor.id).await?;
         let mut tx = db::begin(&self.0.db).await?;
-        users::one_at_a_time(&mut tx, actor.id).await?;
+        users::lock_user(&mut tx, actor.id).await?;
         sessions::require(&mut tx, actor.id, current).await?;
         let row = sqlx::query!("select secret, confirmed_at from two_factors where user_id = $1", actor.id as UserId)
             .fetch_optional(&mut *tx)
@@ -127,7 +127,7 @@ impl TwoFactor<'_> {
         let codes = make_recovery_codes(&mut tx, actor.id).await?;
         sessions::end_all_of(&mut tx, actor.id).await?;
         let signed_in = users::begin_session(&mut tx, actor.id, visitor).await?;
-        tell(&mut tx, actor, TwoFactorNews::TurnedOn).await?;
+        enqueue_two_factor_mail(&mut tx, actor, TwoFactorNews::TurnedOn).await?;
         security_log::record(&mut tx, actor.id, SecurityEventKind::TwoFactorEnabled, "", visitor).await?;
         tx.commit().await?;
         counted.take_back(self.0.limits.deadline()).await;
@@ -152,12 +152,12 @@ impl TwoFactor<'_> {
         let hash = self.0.users().require_password(actor, current_password, visitor).await?;
         let counted = self.count_code(actor.id).await?;
         let mut tx = db::begin(&self.0.db).await?;
-        users::lock_unchanged(&mut tx, actor.id, &hash).await?;
+        users::lock_user_with_password(&mut tx, actor.id, &hash).await?;
         self.use_code(&mut tx, actor.id, code, visitor).await?;
         remove(&mut tx, actor.id).await?;
         sessions::end_all_of(&mut tx, actor.id).await?;
         let signed_in = users::begin_session(&mut tx, actor.id, visitor).await?;
-        tell(&mut tx, actor, TwoFactorNews::TurnedOff).await?;
+        enqueue_two_factor_mail(&mut tx, actor, TwoFactorNews::TurnedOff).await?;
         security_log::record(&mut tx, actor.id, SecurityEventKind::TwoFactorDisabled, "", visitor).await?;
         tx.commit().await?;
         counted.take_back(self.0.limits.deadline()).await;
@@ -179,10 +179,10 @@ impl TwoFactor<'_> {
         let hash = self.0.users().require_password(actor, current_password, visitor).await?;
         let counted = self.count_code(actor.id).await?;
         let mut tx = db::begin(&self.0.db).await?;
-        users::lock_unchanged(&mut tx, actor.id, &hash).await?;
+        users::lock_user_with_password(&mut tx, actor.id, &hash).await?;
         self.use_code(&mut tx, actor.id, code, visitor).await?;
         let codes = make_recovery_codes(&mut tx, actor.id).await?;
-        tell(&mut tx, actor, TwoFactorNews::RecoveryCodesMade).await?;
+        enqueue_two_factor_mail(&mut tx, actor, TwoFactorNews::RecoveryCodesMade).await?;
         security_log::record(&mut tx, actor.id, SecurityEventKind::RecoveryCodesMade, "", visitor).await?;
         tx.commit().await?;
         counted.take_back(self.0.limits.deadline()).await;
@@ -205,7 +205,7 @@ impl TwoFactor<'_> {
         .ok_or_else(challenge_is_over)?;
         let counted = self.count_code(user).await?;
         let mut tx = db::begin(&self.0.db).await?;
-        users::one_at_a_time(&mut tx, user).await?;
+        users::lock_user(&mut tx, user).await?;
         self.use_code(&mut tx, user, code, visitor).await?;
         let ended = sqlx::query!(
             "delete from sign_in_challenges where token_hash = $1 and expires_at > now()",
@@ -257,13 +257,13 @@ impl TwoFactor<'_> {
 
     /// Counts an attempt before the comparison, so that parallel guesses stay within the limit. Outside of any transaction: Redis may
     /// count it.
-    async fn count_code(&self, user: UserId) -> Result<Counted<'_>> {
+    async fn count_code(&self, user: UserId) -> Result<CountedRequest<'_>> {
         Ok(self.0.limits.require(Rule::Code, Client::of_user(user), LimitedBy::Code).await?)
     }
 }
 
 /// To the address of now: a later change of it must not lead this mail elsewhere.
-async fn tell(db: &mut PgConnection, actor: &Actor, what: TwoFactorNews) -> Result<()> {
+async fn enqueue_two_factor_mail(db: &mut PgConnection, actor: &Actor, what: TwoFactorNews) -> Result<()> {
     mail::enqueue(db, Recipient::At(actor.id, &actor.email), Message::TwoFactor { what }).await
 }
 
@@ -314,7 +314,7 @@ pub(in crate::backend) async fn end_challenges(db: &mut PgConnection, user: User
 }
 
 /// Deletes sign-ins whose time is over. Returns their number.
-pub(in crate::backend) async fn purge_challenges(db: &PgPool, at_most: i64) -> Result<u64> {
+pub(in crate::backend) async fn delete_expired_challenges(db: &PgPool, at_most: i64) -> Result<u64> {
     let purged = sqlx::query!(
         "delete from sign_in_challenges where token_hash in (
              select token_hash from sign_in_challenges where expires_at < now() order by expires_at limit $1)",

@@ -7,7 +7,7 @@ use crate::{
     backend::{
         Backend, Result, db,
         limits::{Client, Rule},
-        mail::{self, Claimed, Recipient},
+        mail::{self, ClaimedMail, Recipient},
         sessions::SecretToken,
         users,
     },
@@ -57,9 +57,9 @@ impl Verification<'_> {
         }
         self.count_mail(actor).await?;
         let mut tx = db::begin(&self.0.db).await?;
-        users::lock_unchanged(&mut tx, actor.id, &hash).await?;
+        users::lock_user_with_password(&mut tx, actor.id, &hash).await?;
         let change = if self.0.settings.requires_verified_email {
-            refuse_taken(&mut tx, actor.id, email.as_str()).await?;
+            refuse_taken_email(&mut tx, actor.id, email.as_str()).await?;
             mail::enqueue(&mut tx, Recipient::At(actor.id, email.as_str()), Message::VerifyEmail).await?;
             let requested = Message::EmailChangeRequested { new_email: email.as_str().to_owned() };
             mail::enqueue(&mut tx, Recipient::At(actor.id, &actor.email), requested).await?;
@@ -89,7 +89,7 @@ impl Verification<'_> {
         .fetch_optional(&mut *tx)
         .await?
         .ok_or_else(link_is_over)?;
-        users::one_at_a_time(&mut tx, row.user).await?;
+        users::lock_user(&mut tx, row.user).await?;
         // One use ends all links of the user. Two clicks at once: the second finds none.
         let used = sqlx::query_scalar!(
             "delete from email_verification_tokens where user_id = $1 returning token_hash",
@@ -134,7 +134,7 @@ async fn set_email(
         return security_log::record(db, user, SecurityEventKind::EmailVerified, email, visitor).await;
     }
     reset::use_up_links(&mut *db, user).await?;
-    drop_changes(&mut *db, user).await?;
+    drop_email_changes(&mut *db, user).await?;
     let changed = Message::EmailChanged { new_email: email.to_owned() };
     mail::enqueue(&mut *db, Recipient::At(user, &old), changed).await?;
     security_log::record(db, user, SecurityEventKind::EmailChanged, email, visitor).await
@@ -142,7 +142,7 @@ async fn set_email(
 
 /// Ends changes of the address that are not confirmed yet: whoever asked for them may not have been the owner. A link to the user's own
 /// address still works.
-pub(in crate::backend) async fn drop_changes(db: &mut PgConnection, user: UserId) -> Result<()> {
+pub(in crate::backend) async fn drop_email_changes(db: &mut PgConnection, user: UserId) -> Result<()> {
     mail::drop_verifications_elsewhere(&mut *db, user).await?;
     sqlx::query!(
         "delete from email_verification_tokens t using users u
@@ -154,7 +154,7 @@ pub(in crate::backend) async fn drop_changes(db: &mut PgConnection, user: UserId
     Ok(())
 }
 
-async fn refuse_taken(db: &mut PgConnection, user: UserId, email: &str) -> Result<()> {
+async fn refuse_taken_email(db: &mut PgConnection, user: UserId, email: &str) -> Result<()> {
     let is_taken = sqlx::query_scalar!(
         r#"select exists (select 1 from users where lower(email) = lower($2) and id <> $1) as "is_taken!""#,
         user as UserId,
@@ -162,7 +162,7 @@ async fn refuse_taken(db: &mut PgConnection, user: UserId, email: &str) -> Resul
     )
     .fetch_one(db)
     .await?;
-    if is_taken { Err(users::taken().into()) } else { Ok(()) }
+    if is_taken { Err(users::email_taken_problem().into()) } else { Ok(()) }
 }
 
 fn link_is_over() -> Problem {
@@ -172,12 +172,12 @@ fn link_is_over() -> Problem {
 }
 
 /// Makes the token of a verification mail that is about to be sent. `None`: the mail is not to be sent any more.
-pub(in crate::backend) async fn make_token(backend: &Backend, mail: &Claimed) -> Result<Option<SecretToken>> {
+pub(in crate::backend) async fn make_token(backend: &Backend, mail: &ClaimedMail) -> Result<Option<SecretToken>> {
     let Some(user) = mail.user else { return Ok(None) };
     let token = SecretToken::generate()?;
     let mut tx = db::begin(&backend.db).await?;
     // Waits for a new password that is under way, which drops this mail.
-    users::one_at_a_time(&mut tx, user).await?;
+    users::lock_user(&mut tx, user).await?;
     let made = sqlx::query!(
         "insert into email_verification_tokens (token_hash, user_id, email, expires_at)
          select $1, u.id, coalesce(m.address, u.email), now() + make_interval(hours => $4)
@@ -195,7 +195,7 @@ pub(in crate::backend) async fn make_token(backend: &Backend, mail: &Claimed) ->
 }
 
 /// Deletes links whose time is over. Returns their number.
-pub(in crate::backend) async fn purge_expired(backend: &Backend, at_most: i64) -> Result<u64> {
+pub(in crate::backend) async fn delete_expired(backend: &Backend, at_most: i64) -> Result<u64> {
     let purged = sqlx::query!(
         "delete from email_verification_tokens where token_hash in (
              select token_hash from email_verification_tokens where expires_at < now() order by expires_at limit $1)",

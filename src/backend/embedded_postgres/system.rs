@@ -9,22 +9,22 @@ use std::path::{Path, PathBuf};
 use rustix::process::{getegid, geteuid};
 use tokio::process::Command;
 
-use super::{At as _, EmbeddedPostgresError};
+use super::{EmbeddedPostgresError, PathContext as _};
 
 /// Debian's `nobody`: without a `postgres` user, at least nobody's files are within its reach.
-const NOBODY: Account = Account { uid: 65534, gid: 65534 };
+const NOBODY: OsUser = OsUser { uid: 65534, gid: 65534 };
 
 /// What `initdb` starts its helpers with: a shell, in which these mean something even in double quotes.
 const SHELL_CHARACTERS: &[u8] = b"\"$`\\\n";
 
 /// The user PostgreSQL runs as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Account {
+pub(super) struct OsUser {
     pub(super) uid: u32,
     pub(super) gid: u32,
 }
 
-impl Account {
+impl OsUser {
     pub(super) fn of_this_process() -> Self {
         Self { uid: geteuid().as_raw(), gid: getegid().as_raw() }
     }
@@ -51,7 +51,7 @@ impl Account {
     }
 
     /// Has a program run as this user, where this process is another's.
-    pub(super) fn runs(self, command: &mut Command) {
+    pub(super) fn run_as(self, command: &mut Command) {
         if geteuid().is_root() {
             command.uid(self.uid).gid(self.gid);
         }
@@ -65,19 +65,19 @@ impl Account {
     }
 
     /// Has a file or directory belong to this user, where this process may do that.
-    pub(super) fn give(self, path: &Path) -> io::Result<()> {
+    pub(super) fn own(self, path: &Path) -> io::Result<()> {
         if geteuid().is_root() { chown(path, Some(self.uid), Some(self.gid)) } else { Ok(()) }
     }
 
     /// Something in a data directory that is not this user's, who could not write it. Links are not followed, as `chown -R` does not. A
     /// configuration file may be another's if this user can read it.
-    pub(super) fn first_foreign(self, data: &Path) -> Result<Option<PathBuf>, EmbeddedPostgresError> {
+    pub(super) fn first_not_owned(self, data: &Path) -> Result<Option<PathBuf>, EmbeddedPostgresError> {
         let mut waiting = vec![data.to_owned()];
         while let Some(path) = waiting.pop() {
             // The directory itself may be a link to another disk.
             let found = match if path == data { fs::metadata(&path) } else { fs::symlink_metadata(&path) } {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                found => found.at(&path)?,
+                found => found.with_path(&path)?,
             };
             let is_read = found.mode() & 0o004 != 0 || (found.gid() == self.gid && found.mode() & 0o040 != 0);
             let is_configuration = found.is_file() && path.parent() == Some(data) && is_read;
@@ -85,8 +85,8 @@ impl Account {
                 return Ok(Some(path));
             }
             if found.is_dir() {
-                for entry in fs::read_dir(&path).at(&path)? {
-                    waiting.push(entry.at(&path)?.path());
+                for entry in fs::read_dir(&path).with_path(&path)? {
+                    waiting.push(entry.with_path(&path)?.path());
                 }
             }
         }
@@ -94,7 +94,7 @@ impl Account {
     }
 
     /// Whether every directory down to `path` lets this user through.
-    pub(super) fn reaches(self, path: &Path) -> bool {
+    pub(super) fn can_traverse(self, path: &Path) -> bool {
         geteuid().as_raw() == self.uid
             || path.ancestors().all(|directory| {
                 fs::metadata(directory).is_ok_and(|found| {
@@ -109,7 +109,7 @@ impl Account {
 
 /// Major versions and the directories of their programs, PATH's first. Root finds only what root alone can have put there: not what
 /// lies in the current directory, and nothing that another user can write.
-pub(super) async fn installed_programs(account: Account) -> Vec<(u32, PathBuf)> {
+pub(super) async fn installed_programs(account: OsUser) -> Vec<(u32, PathBuf)> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut directories: Vec<_> = std::env::split_paths(&path).filter(|directory| directory.is_absolute()).collect();
     for parent in ["/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/local/opt"] {
@@ -130,7 +130,7 @@ pub(super) async fn installed_programs(account: Account) -> Vec<(u32, PathBuf)> 
         }
         let mut command = Command::new(&program);
         command.arg("--version").current_dir("/");
-        account.runs(&mut command);
+        account.run_as(&mut command);
         if let Ok(output) = command.output().await
             && let Some(version) = major_version(&String::from_utf8_lossy(&output.stdout))
         {
@@ -147,12 +147,14 @@ fn is_usable(directory: &Path) -> bool {
     if directory.as_os_str().as_bytes().iter().any(|byte| SHELL_CHARACTERS.contains(byte)) {
         return false;
     }
-    programs.all(|program| program.as_deref().is_ok_and(|program| !geteuid().is_root() || is_roots_alone(program)))
+    programs.all(|program| {
+        program.as_deref().is_ok_and(|program| !geteuid().is_root() || is_writable_by_root_only(program))
+    })
 }
 
 /// Whether nobody but root can replace a file: neither it nor anything above it is another user's or written by others. `path` is
 /// without links.
-fn is_roots_alone(path: &Path) -> bool {
+fn is_writable_by_root_only(path: &Path) -> bool {
     let directory = path.parent();
     path.ancestors().all(|part| {
         fs::symlink_metadata(part).is_ok_and(|found| {
@@ -182,8 +184,8 @@ mod tests {
         assert_eq!(major_version(""), None);
 
         let passwd = "root:x:0:0:root:/root:/bin/sh\npostgres:x:101:104::/:/bin/sh\n";
-        let account = Account::named("postgres", passwd).expect("is listed");
+        let account = OsUser::named("postgres", passwd).expect("is listed");
         assert_eq!((account.uid, account.gid), (101, 104));
-        assert!(Account::named("nobody", passwd).is_none());
+        assert!(OsUser::named("nobody", passwd).is_none());
     }
 }

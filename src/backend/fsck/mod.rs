@@ -1,6 +1,6 @@
 //! Whether database, storage and spool agree, and what of it can be mended. Looking takes no lock, so it may run beside servers.
 
-mod look;
+mod inspection;
 mod repair;
 
 use std::{collections::BTreeSet, fmt};
@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, fmt};
 use serde::Serialize;
 
 use super::{Result, Settings, db, storage::Storage};
-use look::Round;
+use inspection::Inspection;
 
 /// What does not agree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -81,23 +81,25 @@ pub enum Repair {
 /// storage and spool are listed before a snapshot of the database is read, and only what two such rounds have found is told.
 pub async fn fsck(settings: &Settings, repair: Repair) -> Result<Report> {
     let db = db::connect(&settings.database_url, 0).await?;
-    let storage = Storage::open(settings, Storage::folder(&db).await?)?;
-    let first = Round::look(&db, &storage, settings).await?;
-    let mut round = Round::look(&db, &storage, settings).await?;
-    round.findings.retain(|finding| first.findings.contains(finding));
-    round.look_again(&storage).await?;
-    round.read_all(&db, &storage).await?;
-    round.read_spool(&db, settings).await?;
+    let storage = Storage::open(settings, Storage::recorded_folder_id(&db).await?)?;
+    let first = Inspection::run_once(&db, &storage, settings).await?;
+    let mut inspection = Inspection::run_once(&db, &storage, settings).await?;
+    inspection.findings.retain(|finding| first.findings.contains(finding));
+    inspection.recheck_missing(&storage).await?;
+    inspection.read_all(&db, &storage).await?;
+    inspection.read_spool(&db, settings).await?;
     let repaired = match repair {
         Repair::No => BTreeSet::new(),
-        Repair::Careful | Repair::Force => repair::mend(&db, &storage, settings, &mut round, repair).await?,
+        Repair::Careful | Repair::Force => {
+            repair::repair_findings(&db, &storage, settings, &mut inspection, repair).await?
+        }
     };
     Ok(Report {
-        agree: round.findings.is_empty(),
-        objects: round.stored.len() as u64,
-        uploads: round.uploads,
-        in_flight: round.in_flight,
-        findings: round.findings.into_iter().collect(),
+        agree: inspection.findings.is_empty(),
+        objects: inspection.stored.len() as u64,
+        uploads: inspection.uploads,
+        in_flight: inspection.in_flight,
+        findings: inspection.findings.into_iter().collect(),
         repaired: repaired.into_iter().collect(),
     })
 }

@@ -6,43 +6,43 @@ use std::{collections::BTreeSet, io};
 use sqlx::PgPool;
 use tokio::fs;
 
-use super::{Damage, Finding, Repair, look::Round};
+use super::{Damage, Finding, Repair, inspection::Inspection};
 use crate::backend::{Result, Settings, queue, spool, storage::Storage};
 
 /// Objects, and files in the spool, that are removed without being forced to.
 const REMOVE_MAX: u64 = 10;
 
 /// Mends what it can; returns it, and takes it out of the round's findings.
-pub(super) async fn mend(
+pub(super) async fn repair_findings(
     db: &PgPool,
     storage: &Storage,
     settings: &Settings,
-    round: &mut Round,
+    inspection: &mut Inspection,
     repair: Repair,
 ) -> Result<BTreeSet<Finding>> {
     let may_remove = |damage: Damage, of: u64| {
-        let found = round.findings.iter().filter(|finding| finding.damage == damage).count() as u64;
+        let found = inspection.findings.iter().filter(|finding| finding.damage == damage).count() as u64;
         // One in a hundred, but one at least: where little is stored, a single object is more than that.
         repair == Repair::Force || found <= (of / 100).clamp(1, REMOVE_MAX)
     };
-    let may_remove_objects = may_remove(Damage::UnknownObject, round.listed);
-    let may_remove_files = may_remove(Damage::UnneededSpoolFile, round.spooled);
+    let may_remove_objects = may_remove(Damage::UnknownObject, inspection.listed);
+    let may_remove_files = may_remove(Damage::UnneededSpoolFile, inspection.spooled);
     let mut mended = BTreeSet::new();
-    for finding in &round.findings {
+    for finding in &inspection.findings {
         let subject = finding.subject.as_str();
         let is_mended = match finding.damage {
             Damage::UnknownObject if may_remove_objects => remove_unknown(db, storage, subject).await?,
             Damage::UnneededSpoolFile if may_remove_files => remove_unneeded(db, settings, subject).await?,
-            Damage::Unreferenced => let_go(db, subject).await?,
-            Damage::NoJob => queue_again(db, subject).await?,
-            Damage::NotExamined => queue::examine_again(db, subject).await?,
+            Damage::Unreferenced => detach_unreferenced(db, subject).await?,
+            Damage::NoJob => requeue_store(db, subject).await?,
+            Damage::NotExamined => queue::requeue_examination(db, subject).await?,
             _ => false,
         };
         if is_mended {
             mended.insert(finding.clone());
         }
     }
-    round.findings.retain(|finding| !mended.contains(finding));
+    inspection.findings.retain(|finding| !mended.contains(finding));
     Ok(mended)
 }
 
@@ -85,7 +85,7 @@ async fn remove_unneeded(db: &PgPool, settings: &Settings, name: &str) -> Result
 }
 
 /// From here on it is retained and reaped like anything that was replaced.
-async fn let_go(db: &PgPool, key: &str) -> Result<bool> {
+async fn detach_unreferenced(db: &PgPool, key: &str) -> Result<bool> {
     let released = sqlx::query!(
         "update objects o set state = 'RELEASED', released_at = now()
          where key = $1 and state = 'ATTACHED'
@@ -98,9 +98,9 @@ async fn let_go(db: &PgPool, key: &str) -> Result<bool> {
     Ok(released.rows_affected() == 1)
 }
 
-async fn queue_again(db: &PgPool, upload: &str) -> Result<bool> {
+async fn requeue_store(db: &PgPool, upload: &str) -> Result<bool> {
     match upload.parse() {
-        Ok(upload) => queue::store_again(db, upload).await,
+        Ok(upload) => queue::requeue_store(db, upload).await,
         Err(_) => Ok(false),
     }
 }

@@ -14,9 +14,9 @@ use crate::{
     backend::{
         Backend, Error, Result, changed_facts, db,
         media::{Deadline, LISTENING_TYPE, MediaError, Thumbnail, examine_audio, examine_cover},
-        objects::{self, Content, DerivedFrom, Intended, ObjectRole},
-        queue::{self, Claimed},
-        releases::{self, Locked, view::ExaminationState},
+        objects::{self, Content, DerivedFrom, IntendedObject, ObjectRole},
+        queue::{self, ClaimedJob},
+        releases::{self, LockedRelease, view::ExaminationState},
         spool,
         storage::Storage,
     },
@@ -47,9 +47,9 @@ enum Findings {
 }
 
 /// The files that were derived from an object to show it or to play it. `None` if the object is published and keeps those that it has.
-type Derived = Option<Vec<Intended>>;
+type Derived = Option<Vec<IntendedObject>>;
 
-pub(super) async fn perform(backend: &Backend, job: &Claimed, id: ObjectId) -> Result<(), JobError> {
+pub(super) async fn perform(backend: &Backend, job: &ClaimedJob, id: ObjectId) -> Result<(), JobError> {
     let object = sqlx::query_as!(
         Stored,
         r#"select key, role as "role: ObjectRole", upload_id as "upload: UploadId",
@@ -70,7 +70,7 @@ pub(super) async fn perform(backend: &Backend, job: &Claimed, id: ObjectId) -> R
     let storage = backend.storage.on_behalf_of(job.id);
     storage.copy_to_file(&object.key, scratch.path()).await?;
     let path = scratch.path().to_owned();
-    let limit = backend.settings.queue.examination_max;
+    let limit = backend.settings.queue.examination_timeout;
     let keeps = object.is_published;
     let (findings, derived) = match object.role {
         ObjectRole::Cover => {
@@ -119,7 +119,7 @@ async fn decode<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce(&Deadline) -> Result<T, MediaError> + Send + 'static,
 ) -> Result<T, JobError> {
-    let decoded = Deadline::after(limit).on_a_thread(|deadline| {
+    let decoded = Deadline::after(limit).run_on_thread(|deadline| {
         let _counted = DecoderThread::begin();
         work(deadline)
     });
@@ -145,11 +145,11 @@ impl Drop for DecoderThread {
 async fn put_thumbnails(
     backend: &Backend,
     storage: &Storage,
-    job: &Claimed,
+    job: &ClaimedJob,
     parent: ObjectId,
     upload: UploadId,
     thumbnails: Vec<Thumbnail>,
-) -> Result<Vec<Intended>> {
+) -> Result<Vec<IntendedObject>> {
     let mut put = Vec::new();
     for Thumbnail { edge_px, jpeg } in thumbnails {
         let sha256 = Sha256::digest(&jpeg);
@@ -165,24 +165,31 @@ async fn put_thumbnails(
 async fn put_listening_copy(
     backend: &Backend,
     storage: &Storage,
-    job: &Claimed,
+    job: &ClaimedJob,
     parent: ObjectId,
     upload: UploadId,
     path: &Path,
-) -> Result<Intended> {
+) -> Result<IntendedObject> {
     let size_bytes = tokio::fs::metadata(path).await?.len().cast_signed();
     let hashed = path.to_owned();
     let sha256 = spawn_blocking(move || spool::hash_of(&hashed)).await??;
     let content = Content { size_bytes, sha256: &sha256, content_type: LISTENING_TYPE };
     let of = DerivedFrom { parent, edge_px: None };
     let object = objects::intend(&backend.db, job, ObjectRole::Listening, upload, Some(of), content).await?;
-    let begun = async |parts: &str| objects::begun_in_parts(&backend.db, job, object.id, parts).await;
-    storage.put_file(&object, path, begun).await?;
+    let on_multipart_begun =
+        async |multipart_id: &str| objects::record_multipart_id(&backend.db, job, object.id, multipart_id).await;
+    storage.put_file(&object, path, on_multipart_begun).await?;
     Ok(object)
 }
 
 /// The findings, the end of the job and what both make of the release: one transaction.
-async fn record(backend: &Backend, job: &Claimed, id: ObjectId, findings: &Findings, derived: Derived) -> Result<()> {
+async fn record(
+    backend: &Backend,
+    job: &ClaimedJob,
+    id: ObjectId,
+    findings: &Findings,
+    derived: Derived,
+) -> Result<()> {
     let mut tx = db::begin(&backend.db).await?;
     let release = match job.release {
         Some(release) => releases::lock(&mut tx, release).await?,
@@ -203,7 +210,7 @@ async fn record(backend: &Backend, job: &Claimed, id: ObjectId, findings: &Findi
 /// Writes the findings down. Returns `false` if nobody waits for them any more.
 async fn apply(
     db: &mut PgConnection,
-    release: Option<Locked>,
+    release: Option<LockedRelease>,
     id: ObjectId,
     findings: &Findings,
     derived: Derived,
@@ -235,13 +242,13 @@ async fn apply(
     let status = release.map(|release| release.status);
     if object.examination == ExaminationState::Passed && status == Some(ReleaseStatus::Published) {
         let changed = has_changed.then(|| findings.to_json()).transpose()?;
-        changed_facts::note(db, id, changed.map(Ok)).await?;
+        changed_facts::record(db, id, changed.map(Ok)).await?;
         return Ok(true);
     }
     let derived = derived.ok_or_else(|| Error::Corrupt(format!("object {id} is not published any more")))?;
     if !is_first {
-        objects::release_derived(&mut *db, id).await?;
-        changed_facts::note(&mut *db, id, None).await?;
+        objects::detach_derived(&mut *db, id).await?;
+        changed_facts::record(&mut *db, id, None).await?;
     }
     findings.write(&mut *db, id).await?;
     for object in derived {
@@ -252,7 +259,7 @@ async fn apply(
         && !is_first
         && has_changed
     {
-        releases::touch(db, release.id).await?;
+        releases::bump_version(db, release.id).await?;
     }
     Ok(true)
 }

@@ -1,15 +1,15 @@
 //! What jobs do. The queue knows nothing of it.
 
 mod examine;
-pub(super) mod overtaken;
 mod store;
+pub(super) mod superseded;
 
 use sqlx::PgConnection;
 
 use super::{
     Backend, Error, Result, changed_facts, db, mail, objects,
-    queue::{self, Claimed, FailureReport},
-    releases::{self, Locked},
+    queue::{self, ClaimedJob, FailureReport},
+    releases::{self, LockedRelease},
 };
 use crate::{
     backend::media::MediaError,
@@ -59,7 +59,7 @@ impl JobError {
 }
 
 /// Does what the job is for; its effects and its end are one transaction.
-pub(super) async fn perform(backend: &Backend, job: &Claimed) -> Result<(), JobError> {
+pub(super) async fn perform(backend: &Backend, job: &ClaimedJob) -> Result<(), JobError> {
     match (job.kind, job.upload, job.object) {
         (JobKind::Store, Some(upload), _) => store::perform(backend, job, upload).await,
         (JobKind::Examine, _, Some(object)) => examine::perform(backend, job, object).await,
@@ -72,14 +72,14 @@ pub(super) async fn perform(backend: &Backend, job: &Claimed) -> Result<(), JobE
 }
 
 /// Ends a job that has nothing to do any more.
-async fn supersede(backend: &Backend, job: &Claimed) -> Result<()> {
-    backend.lines.send(async |line| queue::finish(line, job, Some("superseded")).await).await
+async fn supersede(backend: &Backend, job: &ClaimedJob) -> Result<()> {
+    backend.queue_connections.run(async |connection| queue::finish(connection, job, Some("superseded")).await).await
 }
 
 /// Records a failed attempt and what it means for the file and its release, in one transaction.
 pub(super) async fn fail(
     backend: &Backend,
-    job: &Claimed,
+    job: &ClaimedJob,
     report: &FailureReport,
     for_artist: Option<&str>,
 ) -> Result<()> {
@@ -123,9 +123,9 @@ pub(super) async fn fail(
             && changed > 0
         {
             if matches!(release.status, ReleaseStatus::Draft | ReleaseStatus::Processing) {
-                releases::touch(&mut tx, release.id).await?;
+                releases::bump_version(&mut tx, release.id).await?;
             }
-            tell_of_failure(&mut tx, job, release.id, for_artist).await?;
+            enqueue_failure_mail(&mut tx, job, release.id, for_artist).await?;
             releases::advance_locked(&mut tx, release).await?;
         }
     }
@@ -140,7 +140,7 @@ pub(super) async fn fail(
 async fn examination_failed(
     db: &mut PgConnection,
     object: ObjectId,
-    release: Option<Locked>,
+    release: Option<LockedRelease>,
     report: &FailureReport,
     for_artist: Option<&str>,
 ) -> Result<u64> {
@@ -164,7 +164,7 @@ async fn examination_failed(
     if failed > 0 {
         sqlx::query!("delete from audio_facts where object_id = $1", object as ObjectId).execute(&mut *db).await?;
         sqlx::query!("delete from cover_facts where object_id = $1", object as ObjectId).execute(&mut *db).await?;
-        objects::release_derived(db, object).await?;
+        objects::detach_derived(db, object).await?;
         return Ok(failed);
     }
     // A file that cannot be examined again keeps what an older version has found. It is not tried for ever.
@@ -183,14 +183,14 @@ async fn examination_failed(
     // A fault of ours says nothing about the file, so it stands in no reviewer's way.
     let is_published = release.is_some_and(|release| release.status == ReleaseStatus::Published);
     if (is_published || is_refused && !is_open) && examined.is_some_and(|object| object.has_passed) {
-        changed_facts::note(db, object, Some(Err(reason))).await?;
+        changed_facts::record(db, object, Some(Err(reason))).await?;
     }
     Ok(0)
 }
 
-async fn tell_of_failure(
+async fn enqueue_failure_mail(
     db: &mut PgConnection,
-    job: &Claimed,
+    job: &ClaimedJob,
     release: ReleaseId,
     for_artist: Option<&str>,
 ) -> Result<()> {
@@ -202,5 +202,5 @@ async fn tell_of_failure(
         .fetch_optional(&mut *db)
         .await?;
     let file = FailedFile { name: name.unwrap_or_else(|| "file".into()), reason: reason.to_owned() };
-    mail::tell_of_failed_file(db, release, file).await
+    mail::enqueue_failed_file_mail(db, release, file).await
 }

@@ -6,9 +6,9 @@ use super::{JobError, supersede};
 use crate::{
     backend::{
         Backend, Error, Result, db,
-        objects::{self, Content, Intended, ObjectRole},
-        queue::{self, Claimed, NewJob},
-        releases::{self, Locked},
+        objects::{self, Content, IntendedObject, ObjectRole},
+        queue::{self, ClaimedJob, NewJob},
+        releases::{self, LockedRelease},
         storage::Storage,
     },
     domain::{
@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-struct Received {
+struct ReceivedUpload {
     seq: i64,
     kind: UploadKind,
     state: UploadState,
@@ -34,7 +34,7 @@ struct Received {
     artist_name: String,
 }
 
-pub(super) async fn perform(backend: &Backend, job: &Claimed, id: UploadId) -> Result<(), JobError> {
+pub(super) async fn perform(backend: &Backend, job: &ClaimedJob, id: UploadId) -> Result<(), JobError> {
     let mut db = backend.db.acquire().await?;
     let upload = load(&mut db, id).await?;
     drop(db);
@@ -73,10 +73,10 @@ pub(super) async fn perform(backend: &Backend, job: &Claimed, id: UploadId) -> R
 async fn put(
     backend: &Backend,
     storage: &Storage,
-    job: &Claimed,
+    job: &ClaimedJob,
     id: UploadId,
-    upload: &Received,
-) -> Result<Option<Intended>, JobError> {
+    upload: &ReceivedUpload,
+) -> Result<Option<IntendedObject>, JobError> {
     let (Some(sha256), Some(content_type)) = (&upload.sha256, &upload.content_type) else {
         return Err(Error::Corrupt(format!("upload {id} is received without a hash")).into());
     };
@@ -95,14 +95,19 @@ async fn put(
     let content = Content { size_bytes: upload.length_bytes, sha256, content_type };
     let object = objects::intend(&backend.db, job, role, id, None, content).await?;
     fail::fail_point!("object-intended");
-    let begun = async |parts: &str| objects::begun_in_parts(&backend.db, job, object.id, parts).await;
-    storage.put_file(&object, &path, begun).await?;
+    let on_multipart_begun =
+        async |multipart_id: &str| objects::record_multipart_id(&backend.db, job, object.id, multipart_id).await;
+    storage.put_file(&object, &path, on_multipart_begun).await?;
     Ok(Some(object))
 }
 
-async fn stored_by_another_attempt(backend: &Backend, storage: &Storage, id: UploadId) -> Result<Option<Intended>> {
-    for (object, parts) in objects::intended_by(&backend.db, id).await? {
-        match storage.holds(&object).await {
+async fn stored_by_another_attempt(
+    backend: &Backend,
+    storage: &Storage,
+    id: UploadId,
+) -> Result<Option<IntendedObject>> {
+    for (object, multipart_id) in objects::intents_of_upload(&backend.db, id).await? {
+        match storage.has_intended_bytes(&object).await {
             Ok(true) => return Ok(Some(object)),
             Ok(false) => {}
             // To put it once more would leave one more of them each time.
@@ -114,8 +119,8 @@ async fn stored_by_another_attempt(backend: &Backend, storage: &Storage, id: Upl
             }
         }
         // Nobody goes on with it: this attempt holds the lease. Where it cannot be ended, the reaper tries again.
-        if let Some(parts) = parts
-            && let Err(error) = storage.abandon(&object.key, &parts).await
+        if let Some(multipart_id) = multipart_id
+            && let Err(error) = storage.abort_multipart(&object.key, &multipart_id).await
         {
             tracing::warn!(object.key = %object.key, error = ?error, "an earlier attempt's upload in parts cannot be ended");
         }
@@ -130,9 +135,9 @@ fn owner_is_disabled() -> JobError {
     )
 }
 
-async fn load(db: &mut PgConnection, id: UploadId) -> Result<Received> {
+async fn load(db: &mut PgConnection, id: UploadId) -> Result<ReceivedUpload> {
     let upload = sqlx::query_as!(
-        Received,
+        ReceivedUpload,
         r#"select u.seq, u.kind as "kind: UploadKind", u.state as "state: UploadState",
                   u.track_id as "track: TrackId", u.length_bytes, u.sha256, u.content_type, u.tags as "tags: Json<Tags>",
                   o.disabled_at is not null as "owner_is_disabled!", o.artist_name
@@ -145,7 +150,7 @@ async fn load(db: &mut PgConnection, id: UploadId) -> Result<Received> {
 }
 
 /// One short transaction: the target is still there and holds nothing newer, the owner may still attach, the job is still ours.
-async fn attach(backend: &Backend, job: &Claimed, id: UploadId, object: &Intended) -> Result<(), JobError> {
+async fn attach(backend: &Backend, job: &ClaimedJob, id: UploadId, object: &IntendedObject) -> Result<(), JobError> {
     let mut tx = db::begin(&backend.db).await?;
     let release = match job.release {
         Some(release) => releases::lock(&mut tx, release).await?,
@@ -179,7 +184,7 @@ async fn attach(backend: &Backend, job: &Claimed, id: UploadId, object: &Intende
                 spool: None,
             };
             queue::enqueue(&mut tx, &examine, None, backend.settings.queue.lease).await?;
-            releases::touch(&mut tx, release.id).await?;
+            releases::bump_version(&mut tx, release.id).await?;
         }
         releases::advance_locked(&mut tx, release).await?;
     }
@@ -195,9 +200,9 @@ async fn attach(backend: &Backend, job: &Claimed, id: UploadId, object: &Intende
 /// `false` when the target is gone, holds something newer, or its release is not open for files.
 async fn attach_to_target(
     db: &mut PgConnection,
-    release: Locked,
+    release: LockedRelease,
     id: UploadId,
-    upload: &Received,
+    upload: &ReceivedUpload,
     object: ObjectId,
 ) -> Result<bool> {
     if !matches!(release.status, ReleaseStatus::Draft | ReleaseStatus::Processing) {
@@ -240,7 +245,7 @@ async fn attach_to_target(
     }
     objects::attach(db, object).await?;
     if let Some(held) = held {
-        objects::release(db, held).await?;
+        objects::detach(db, held).await?;
     }
     match upload.track {
         None => {
@@ -279,7 +284,7 @@ async fn attach_to_target(
             }
         }
     }
-    // Earlier tries that were refused or failed are overtaken.
+    // Earlier tries that were refused or failed are superseded.
     sqlx::query!(
         "update uploads set state = 'SUPERSEDED', updated_at = now()
          where release_id = $1 and kind = $2 and track_id is not distinct from $3 and seq < $4 and id <> $5

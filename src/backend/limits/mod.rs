@@ -1,8 +1,8 @@
 //! Rate limits: exact sliding windows, in the memory of this process or, with `REDIS_URL`, in Redis for all processes.
 
-mod at_once;
+mod byte_rate;
+mod concurrency;
 mod memory;
-mod pace;
 mod redis;
 mod streams;
 
@@ -14,8 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::{at_once::AtOnce, memory::Windows, pace::Pace, redis::Redis, streams::Streams};
-pub use self::{at_once::RequestSlot, streams::StreamSlot};
+use self::{byte_rate::ByteRateLimit, concurrency::ConcurrencyLimit, memory::Windows, redis::Redis, streams::Streams};
+pub use self::{concurrency::RequestSlot, streams::StreamSlot};
 use sha2::{Digest, Sha256};
 
 use super::{Error, LimitSettings, Result, hex, sessions::SecretToken};
@@ -26,7 +26,7 @@ use crate::domain::{
 };
 
 /// Requests of one user that wait in line, for each that may be under way.
-const USERS_LINE: u32 = 10;
+const QUEUED_PER_RUNNING_REQUEST: u32 = 10;
 /// Tokens whose users are remembered.
 const TOKENS_MAX: usize = 10_000;
 
@@ -148,7 +148,7 @@ impl fmt::Display for Client {
 }
 
 /// Something that was counted before it was known whether it counts.
-pub struct Counted<'a> {
+pub struct CountedRequest<'a> {
     rule: Rule,
     client: Client,
     /// `None` where nothing is limited.
@@ -157,7 +157,7 @@ pub struct Counted<'a> {
     redis: Option<&'a Redis>,
 }
 
-impl Counted<'_> {
+impl CountedRequest<'_> {
     /// Takes it back. If Redis does not answer in time, it counts on there.
     pub async fn take_back(self, deadline: Instant) {
         if let Some(windows) = self.windows {
@@ -171,9 +171,9 @@ impl Counted<'_> {
 
 /// The users of the tokens that are in use: all sessions of a user count together, without a query for each request.
 #[derive(Default)]
-struct KnownTokens(Mutex<HashMap<[u8; 32], UserId>>);
+struct TokenUsers(Mutex<HashMap<[u8; 32], UserId>>);
 
-impl KnownTokens {
+impl TokenUsers {
     fn user_of(&self, token: &SecretToken) -> Client {
         let hash = digest(token);
         self.tokens().get(&hash).map_or(Client::Account(hash), |user| Client::of_user(*user))
@@ -210,11 +210,11 @@ pub struct Limits {
     redis_timeout: Duration,
     rules: [(Rule, Quota, Windows); Rule::ALL.len()],
     redis: Option<Redis>,
-    upload_pace: Pace,
+    upload_rate: ByteRateLimit,
     streams: Streams,
-    requests_of_addresses: AtOnce,
-    requests_of_users: AtOnce,
-    known_tokens: KnownTokens,
+    requests_of_addresses: ConcurrencyLimit,
+    requests_of_users: ConcurrencyLimit,
+    token_users: TokenUsers,
 }
 
 impl Limits {
@@ -230,11 +230,14 @@ impl Limits {
                 let quota = rule.quota(settings);
                 (rule, quota, Windows::new(quota))
             }),
-            upload_pace: Pace::new(settings.upload_bytes_per_minute),
+            upload_rate: ByteRateLimit::new(settings.upload_bytes_per_minute),
             streams: Streams::new(settings.streams_per_user, settings.streams_per_address),
-            requests_of_addresses: AtOnce::new(settings.requests_per_address, 0),
-            requests_of_users: AtOnce::new(settings.requests_per_user, USERS_LINE * settings.requests_per_user),
-            known_tokens: KnownTokens::default(),
+            requests_of_addresses: ConcurrencyLimit::new(settings.requests_per_address, 0),
+            requests_of_users: ConcurrencyLimit::new(
+                settings.requests_per_user,
+                QUEUED_PER_RUNNING_REQUEST * settings.requests_per_user,
+            ),
+            token_users: TokenUsers::default(),
             redis: redis.map_err(|error| Error::Corrupt(format!("REDIS_URL is not understood: {error}")))?,
         })
     }
@@ -293,20 +296,20 @@ impl Limits {
     ///
     /// # Errors
     /// 429 when it is one too many.
-    pub async fn require(&self, rule: Rule, client: Client, by: LimitedBy) -> Result<Counted<'_>, Problem> {
+    pub async fn require(&self, rule: Rule, client: Client, by: LimitedBy) -> Result<CountedRequest<'_>, Problem> {
         if !self.is_on {
-            return Ok(Counted { rule, client, windows: None, redis: None });
+            return Ok(CountedRequest { rule, client, windows: None, redis: None });
         }
         let (decision, redis) = self.count(rule, &client, self.deadline()).await;
         if decision.is_admitted {
-            return Ok(Counted { rule, client, windows: Some(&self.rule(rule).2), redis });
+            return Ok(CountedRequest { rule, client, windows: Some(&self.rule(rule).2), redis });
         }
         Err(Problem::RateLimited { by, retry_after_seconds: decision.retry_after_seconds() })
     }
 
     /// Counts bytes of an upload. Returns how long this client's next bytes have to wait. Each process counts for itself.
-    pub fn pace_upload(&self, client: &Client, bytes: usize) -> Duration {
-        self.upload_pace.take(client, bytes, Instant::now())
+    pub fn count_upload_bytes(&self, client: &Client, bytes: usize) -> Duration {
+        self.upload_rate.take(client, bytes, Instant::now())
     }
 
     /// The right to hold one event stream open. Each process counts for itself.
@@ -331,7 +334,7 @@ impl Limits {
     /// # Errors
     /// 429 when the line is too long, or does not move.
     pub async fn begin_request_of(&self, token: &SecretToken) -> Result<RequestSlot, Problem> {
-        let user = self.known_tokens.user_of(token);
+        let user = self.token_users.user_of(token);
         self.requests_of_users.begin(user).await.ok_or_else(|| too_many_at_once("requests-of-user"))
     }
 
@@ -348,8 +351,8 @@ impl Limits {
     }
 
     /// From now on a token's requests count for its user.
-    pub(super) fn knows(&self, token: &SecretToken, user: UserId) {
-        self.known_tokens.insert(token, user);
+    pub(super) fn remember_user_of(&self, token: &SecretToken, user: UserId) {
+        self.token_users.insert(token, user);
     }
 
     fn rule(&self, rule: Rule) -> &(Rule, Quota, Windows) {
@@ -365,7 +368,7 @@ mod tests {
 
     #[test]
     fn so_many_tokens_are_known_and_the_newest_is_one_of_them() {
-        let (tokens, user) = (KnownTokens::default(), UserId(Uuid::now_v7()));
+        let (tokens, user) = (TokenUsers::default(), UserId(Uuid::now_v7()));
         for _ in 0..=TOKENS_MAX {
             let token = SecretToken::generate().unwrap();
             tokens.insert(&token, user);

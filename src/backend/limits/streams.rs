@@ -12,12 +12,12 @@ use crate::domain::{ids::UserId, problem::Problem};
 pub(super) struct Streams {
     per_user: u32,
     per_client: u32,
-    open: Arc<Mutex<Open>>,
+    open: Arc<Mutex<OpenStreams>>,
 }
 
 /// Holds only users and clients that have a stream open, so the number of connections bounds it.
 #[derive(Default)]
-struct Open {
+struct OpenStreams {
     users: HashMap<UserId, u32>,
     clients: HashMap<Client, u32>,
 }
@@ -26,7 +26,7 @@ struct Open {
 pub struct StreamSlot {
     user: UserId,
     client: Client,
-    open: Arc<Mutex<Open>>,
+    open: Arc<Mutex<OpenStreams>>,
 }
 
 impl Streams {
@@ -65,7 +65,7 @@ fn leave<K: Eq + Hash>(counts: &mut HashMap<K, u32>, key: &K) {
     }
 }
 
-fn lock(open: &Mutex<Open>) -> MutexGuard<'_, Open> {
+fn lock(open: &Mutex<OpenStreams>) -> MutexGuard<'_, OpenStreams> {
     // Nothing panics while it is held.
     open.lock().unwrap_or_else(PoisonError::into_inner)
 }

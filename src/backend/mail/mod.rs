@@ -3,20 +3,20 @@
 //! Call [`enqueue`] in the transaction that causes the mail. Delivery is at least once: if a process dies after the SMTP server accepted a
 //! mail and before the commit, another one sends it again with the same `Message-ID`.
 
-mod letter;
 mod queue;
 mod releases;
+mod text;
 mod transport;
 
 use std::{sync::Arc, time::Duration};
 
-pub(super) use queue::{Claimed, Recipient, drop_resets, drop_verifications_elsewhere, enqueue, purge_ended};
+pub(super) use queue::{ClaimedMail, Recipient, delete_ended, drop_resets, drop_verifications_elsewhere, enqueue};
 use rand::Rng;
-pub(super) use releases::{tell_artist, tell_of_failed_file};
+pub(super) use releases::{enqueue_artist_mail, enqueue_failed_file_mail};
 use tokio::time::{sleep, timeout};
 
 pub(super) use self::transport::Transport;
-use self::{letter::Letter, transport::SendError};
+use self::{text::MailText, transport::SendError};
 use super::{
     Backend, Result,
     accounts::{Visitor, reset, verification},
@@ -74,18 +74,18 @@ pub(super) async fn send_loop(backend: Arc<Backend>) {
         tokio::select! {
             () = shutdown.cancelled() => {}
             () = hint.notified() => {}
-            () = sleep(backend.settings.queue.poll) => {}
+            () = sleep(backend.settings.queue.poll_interval) => {}
         }
     }
 }
 
 /// One attempt at a mail, and what becomes of it.
-async fn attempt(backend: &Backend, job: &Claimed) {
+async fn attempt(backend: &Backend, job: &ClaimedMail) {
     let limit = backend.settings.mail.timeout;
     let sent = tokio::select! {
         sent = timeout(limit, send(backend, job)) => sent.unwrap_or_else(|_| Err(SendError::timeout(limit))),
         // The process is about to end: another one sends it.
-        () = backend.worker.handing_back() => {
+        () = backend.worker.wait_for_hand_back() => {
             if let Err(error) = queue::hand_back(&backend.db, job).await {
                 tracing::warn!(mail.id = %job.id, error = ?error, "mail hand-back failed; its lease will run out");
             }
@@ -100,17 +100,17 @@ async fn attempt(backend: &Backend, job: &Claimed) {
         Err(_) => "failed",
     };
     metrics::counter!("vwaza_mails_total", "outcome" => outcome).increment(1);
-    while let Err(error) = db::answered(db::PATIENCE, save_outcome(backend, job, &sent)).await {
+    while let Err(error) = db::with_timeout(db::REPLY_TIMEOUT, save_outcome(backend, job, &sent)).await {
         tracing::warn!(mail.id = %job.id, error = ?error, "saving the outcome of a mail failed");
         tokio::select! {
-            () = backend.worker.handing_back() => return,
+            () = backend.worker.wait_for_hand_back() => return,
             () = sleep(OUTCOME_RETRY_DELAY) => {}
         }
     }
 }
 
 /// Sends a mail. `None`: there is nobody to send it to.
-async fn send(backend: &Backend, job: &Claimed) -> Result<Option<()>, SendError> {
+async fn send(backend: &Backend, job: &ClaimedMail) -> Result<Option<()>, SendError> {
     let Some(mut recipient) = queue::recipient(&backend.db, job).await? else { return Ok(None) };
     if backend.settings.requires_verified_email && !recipient.is_verified {
         if !job.message().proves_address() {
@@ -123,7 +123,7 @@ async fn send(backend: &Backend, job: &Claimed) -> Result<Option<()>, SendError>
         Message::PasswordReset { address, user_agent } => {
             let asked_by = Visitor {
                 address: address.as_ref().and_then(|address| address.parse().ok()),
-                user_agent: UserAgent::cut(user_agent),
+                user_agent: UserAgent::truncated(user_agent),
                 browser: None,
             };
             match reset::make_token(backend, job, Some(&asked_by)).await? {
@@ -146,12 +146,12 @@ async fn send(backend: &Backend, job: &Claimed) -> Result<Option<()>, SendError>
         | Message::AccessTokenExpires { .. }
         | Message::ReleaseNews { .. } => None,
     };
-    let letter = Letter::of(job.message(), &recipient, link.as_deref(), &backend.settings.public_url);
-    backend.mail.send(job.id, &recipient.address, &letter).await?;
+    let text = MailText::of(job.message(), &recipient, link.as_deref(), &backend.settings.public_url);
+    backend.mail.send(job.id, &recipient.address, &text).await?;
     Ok(Some(()))
 }
 
-async fn save_outcome(backend: &Backend, job: &Claimed, sent: &Result<Option<()>, SendError>) -> Result<()> {
+async fn save_outcome(backend: &Backend, job: &ClaimedMail, sent: &Result<Option<()>, SendError>) -> Result<()> {
     let error = match sent {
         Ok(Some(())) => return queue::finish(&backend.db, job, queue::MailStatus::Sent).await,
         Ok(None) => return queue::finish(&backend.db, job, queue::MailStatus::Dropped).await,

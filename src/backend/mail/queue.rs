@@ -9,7 +9,7 @@ use crate::{
     backend::Result,
     domain::{
         ids::{MailJobId, ReleaseId, UserId},
-        mail::{FailedFile, Message, News},
+        mail::{FailedFile, Message, ReleaseNews},
     },
 };
 
@@ -43,7 +43,7 @@ pub(in crate::backend) enum Recipient<'a> {
 
 /// A mail that this process is to send now.
 #[derive(Debug)]
-pub(in crate::backend) struct Claimed {
+pub(in crate::backend) struct ClaimedMail {
     pub(in crate::backend) id: MailJobId,
     pub(in crate::backend) attempt: i32,
     failures: i32,
@@ -51,7 +51,7 @@ pub(in crate::backend) struct Claimed {
     message: Json<Message>,
 }
 
-impl Claimed {
+impl ClaimedMail {
     pub(super) fn message(&self) -> &Message {
         &self.message
     }
@@ -73,7 +73,7 @@ pub(in crate::backend) async fn enqueue(db: &mut PgConnection, to: Recipient<'_>
         _ => None,
     };
     let delay = match &message {
-        Message::ReleaseNews { news: News::FilesFailed { .. }, .. } => FAILURE_MAIL_DELAY,
+        Message::ReleaseNews { news: ReleaseNews::FilesFailed { .. }, .. } => FAILURE_MAIL_DELAY,
         _ => Duration::ZERO,
     };
     sqlx::query!(
@@ -133,9 +133,9 @@ pub(in crate::backend) async fn drop_verifications_elsewhere(db: &mut PgConnecti
 }
 
 /// Takes the mail that is due longest. If its sender dies, it is due again when the lease is over.
-pub(super) async fn claim(db: &PgPool, lease: Duration) -> Result<Option<Claimed>> {
+pub(super) async fn claim(db: &PgPool, lease: Duration) -> Result<Option<ClaimedMail>> {
     let claimed = sqlx::query_as!(
-        Claimed,
+        ClaimedMail,
         r#"update mail_jobs
            set attempt = attempt + 1, run_after = now() + make_interval(secs => $1), updated_at = now()
            where id = (select id from mail_jobs where status = 'PENDING' and run_after <= now()
@@ -149,7 +149,7 @@ pub(super) async fn claim(db: &PgPool, lease: Duration) -> Result<Option<Claimed
 }
 
 /// The recipient of a mail, and the address.
-pub(super) struct To {
+pub(super) struct MailRecipient {
     pub(super) address: String,
     pub(super) name: String,
     /// Somebody has opened a link that was sent to the user's address.
@@ -157,9 +157,9 @@ pub(super) struct To {
 }
 
 /// The recipient of a mail. `None`: there is nobody, or the account is disabled.
-pub(super) async fn recipient(db: &PgPool, job: &Claimed) -> Result<Option<To>> {
+pub(super) async fn recipient(db: &PgPool, job: &ClaimedMail) -> Result<Option<MailRecipient>> {
     let to = sqlx::query_as!(
-        To,
+        MailRecipient,
         r#"select coalesce(m.address, u.email) as "address!", u.artist_name as name,
                   u.email_verified_at is not null as "is_verified!"
            from mail_jobs m join users u on u.id = m.user_id
@@ -173,7 +173,7 @@ pub(super) async fn recipient(db: &PgPool, job: &Claimed) -> Result<Option<To>> 
 }
 
 /// Ends a mail, unless another process holds it by now. A mail for nobody leaves nothing behind: anybody can ask for such mails.
-pub(super) async fn finish(db: &PgPool, job: &Claimed, status: MailStatus) -> Result<()> {
+pub(super) async fn finish(db: &PgPool, job: &ClaimedMail, status: MailStatus) -> Result<()> {
     if job.user.is_none() {
         sqlx::query!(
             "delete from mail_jobs where id = $1 and attempt = $2 and status = 'PENDING'",
@@ -196,7 +196,7 @@ pub(super) async fn finish(db: &PgPool, job: &Claimed, status: MailStatus) -> Re
 }
 
 /// Counts a failure: the mail is tried again after a while, or given up.
-pub(super) async fn fail(db: &PgPool, job: &Claimed, error: &str, retry_after: Option<Duration>) -> Result<()> {
+pub(super) async fn fail(db: &PgPool, job: &ClaimedMail, error: &str, retry_after: Option<Duration>) -> Result<()> {
     let error: String = error.chars().filter(|c| *c != '\0').take(ERROR_MAX_CHARS).collect();
     sqlx::query!(
         "update mail_jobs
@@ -216,7 +216,7 @@ pub(super) async fn fail(db: &PgPool, job: &Claimed, error: &str, retry_after: O
 }
 
 /// Gives a mail back without counting anything.
-pub(super) async fn hand_back(db: &PgPool, job: &Claimed) -> Result<()> {
+pub(super) async fn hand_back(db: &PgPool, job: &ClaimedMail) -> Result<()> {
     sqlx::query!(
         "update mail_jobs set run_after = now(), updated_at = now() where id = $1 and attempt = $2 and status = 'PENDING'",
         job.id as MailJobId,
@@ -228,7 +228,7 @@ pub(super) async fn hand_back(db: &PgPool, job: &Claimed) -> Result<()> {
 }
 
 /// Deletes mails that ended longer than `retention` ago. Returns their number.
-pub(in crate::backend) async fn purge_ended(db: &PgPool, retention: Duration, at_most: i64) -> Result<u64> {
+pub(in crate::backend) async fn delete_ended(db: &PgPool, retention: Duration, at_most: i64) -> Result<u64> {
     let purged = sqlx::query!(
         "delete from mail_jobs where id in (
              select id from mail_jobs where status <> 'PENDING' and updated_at < now() - make_interval(secs => $1)

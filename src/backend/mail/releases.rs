@@ -7,13 +7,17 @@ use crate::{
     backend::Result,
     domain::{
         ids::{ReleaseId, UserId},
-        mail::{FailedFile, Message, News},
+        mail::{FailedFile, Message, ReleaseNews},
         release::display_title,
     },
 };
 
 /// Queues a mail to a release's artist, unless they want none.
-pub(in crate::backend) async fn tell_artist(db: &mut PgConnection, release: ReleaseId, news: News) -> Result<()> {
+pub(in crate::backend) async fn enqueue_artist_mail(
+    db: &mut PgConnection,
+    release: ReleaseId,
+    news: ReleaseNews,
+) -> Result<()> {
     let row = sqlx::query!(
         r#"select r.title, r.title_version, u.id as "artist: UserId"
            from releases r join users u on u.id = r.artist_id where r.id = $1 and u.wants_release_mail"#,
@@ -27,7 +31,7 @@ pub(in crate::backend) async fn tell_artist(db: &mut PgConnection, release: Rele
 }
 
 /// Queues a mail about a file that failed, or adds the failure to the mail that waits for more of them. Belongs under the release's lock.
-pub(in crate::backend) async fn tell_of_failed_file(
+pub(in crate::backend) async fn enqueue_failed_file_mail(
     db: &mut PgConnection,
     release: ReleaseId,
     file: FailedFile,
@@ -35,5 +39,5 @@ pub(in crate::backend) async fn tell_of_failed_file(
     if queue::add_failure(db, release, &file).await? {
         return Ok(());
     }
-    tell_artist(db, release, News::FilesFailed { files: vec![file] }).await
+    enqueue_artist_mail(db, release, ReleaseNews::FilesFailed { files: vec![file] }).await
 }

@@ -16,11 +16,11 @@ use lettre::{
 };
 use tokio::{fs, io::AsyncWriteExt, task::spawn_blocking};
 
-use super::{MailSettings, letter::Letter};
+use super::{MailSettings, text::MailText};
 use crate::{
     backend::{
         Error, Result, days,
-        folders::{PRIVATE_FILE, create_durably},
+        directories::{PRIVATE_FILE_MODE, create_private_dir},
     },
     domain::ids::MailJobId,
 };
@@ -59,18 +59,18 @@ impl Transport {
         Ok(Self { from, kind })
     }
 
-    /// Sends a letter. Attempts at one mail have one `Message-ID`, so that a receiver recognises a second copy.
-    pub(super) async fn send(&self, id: MailJobId, address: &str, letter: &Letter) -> Result<(), SendError> {
+    /// Sends a text. Attempts at one mail have one `Message-ID`, so that a receiver recognises a second copy.
+    pub(super) async fn send(&self, id: MailJobId, address: &str, text: &MailText) -> Result<(), SendError> {
         // An address alone: what stands in front of it would be taken as a name.
         let to = address.parse::<Address>().map_err(|error| SendError::refused(format!("{address}: {error}")))?;
         let message = lettre::Message::builder()
             .from(self.from.clone())
             .to(Mailbox::new(None, to))
-            .subject(&letter.subject)
+            .subject(&text.subject)
             .message_id(Some(format!("<{id}@{}>", self.from.email.domain())))
             // RFC 3834: suppresses automatic replies.
             .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".into()))
-            .multipart(MultiPart::alternative_plain_html(letter.text(), letter.html()))
+            .multipart(MultiPart::alternative_plain_html(text.text(), text.html()))
             .map_err(|error| SendError::refused(error.to_string()))?;
         match &self.kind {
             Kind::Smtp(smtp) => {
@@ -112,10 +112,10 @@ async fn purge_file(file: &fs::DirEntry, now: SystemTime) -> io::Result<()> {
 /// A private file: it may hold a link that opens an account.
 async fn write_file(folder: &Path, id: MailJobId, bytes: &[u8]) -> io::Result<()> {
     let mails = folder.to_owned();
-    spawn_blocking(move || create_durably(&mails)).await??;
+    spawn_blocking(move || create_private_dir(&mails)).await??;
     let (path, unfinished) = (folder.join(format!("{id}.eml")), folder.join(format!(".{id}.part")));
     let mut options = fs::OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(PRIVATE_FILE).open(&unfinished).await?;
+    let mut file = options.write(true).create(true).truncate(true).mode(PRIVATE_FILE_MODE).open(&unfinished).await?;
     file.write_all(bytes).await?;
     file.sync_all().await?;
     fs::rename(unfinished, path).await

@@ -2,12 +2,12 @@
 
 use super::{
     Result, damaged, incomplete,
-    judge::{AudioHeader, Samples},
     lengths::{self, Numbers},
     pcm::PcmLayout,
     refused,
     source::{Source, be16, be32},
     tags,
+    validate::{AudioHeader, Samples},
 };
 use crate::domain::media::{AudioCodec, AudioContainer, PackagingNote, Tags, other_codec_in_aiff};
 
@@ -25,19 +25,19 @@ struct Common {
 }
 
 pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
-    let compressed_form = source.array::<12>(0)?.is_some_and(|head| &head[8..] == b"AIFC");
+    let compressed_form = source.read_array::<12>(0)?.is_some_and(|head| &head[8..] == b"AIFC");
     let mut common = None;
     let mut sound = None;
     let mut found = Tags::default();
     let mut has_id3 = false;
     let mut offset = 12;
     for _ in 0..MAX_CHUNKS {
-        let Some(head) = source.array::<8>(offset)? else { break };
+        let Some(head) = source.read_array::<8>(offset)? else { break };
         let (id, size) = (&head[..4], be32(&head, 4));
         let body = offset + 8;
         match id {
             b"COMM" if common.is_none() => {
-                common = Some(read_common(source.upto(body, size.min(64) as usize)?, compressed_form)?);
+                common = Some(read_common(source.read_up_to(body, size.min(64) as usize)?, compressed_form)?);
             }
             b"SSND" if sound.is_none() => {
                 // An offset and a size of blocks stand before the samples.
@@ -47,25 +47,25 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
                 if body + u64::from(size) > source.length() {
                     return incomplete();
                 }
-                let skipped = source.array::<8>(body)?.map_or(0, |head| be32(&head, 0));
+                let skipped = source.read_array::<8>(body)?.map_or(0, |head| be32(&head, 0));
                 let Some(bytes) = size.checked_sub(8).and_then(|rest| rest.checked_sub(skipped)) else {
                     return damaged("its sound lies outside of it");
                 };
                 sound = Some((body + 8 + u64::from(skipped), u64::from(bytes)));
             }
             b"NAME" | b"AUTH" => {
-                let text = tags::text(source.upto(body, size.min(1024) as usize)?);
+                let text = tags::text(source.read_up_to(body, size.min(1024) as usize)?);
                 let said = if id == b"NAME" {
                     Tags { title: text, ..Tags::default() }
                 } else {
                     Tags { artist: text, ..Tags::default() }
                 };
-                tags::fill(&mut found, said);
+                tags::merge(&mut found, said);
             }
             // The first one: others are not worth reading.
             b"ID3 " if !has_id3 => {
                 has_id3 = true;
-                tags::fill(&mut found, tags::id3_in(source, body..body + u64::from(size))?);
+                tags::merge(&mut found, tags::id3_in(source, body..body + u64::from(size))?);
             }
             _ => {}
         }
@@ -76,7 +76,7 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
     let frame_bytes = u64::from(common.bytes_per_sample) * u64::from(common.channels.max(1));
     let declared_bytes = u64::from(common.frames) * frame_bytes;
     if declared_bytes > bytes {
-        let is_unknown = [declared_bytes, common.frames.into()].into_iter().any(lengths::is_stand_in);
+        let is_unknown = [declared_bytes, common.frames.into()].into_iter().any(lengths::is_unknown_length);
         return if is_unknown { lengths::unknown("AIFF") } else { incomplete() };
     }
     let layout = PcmLayout {

@@ -14,10 +14,10 @@ use testing::fixtures::{self as made, Tables};
 use tokio_util::sync::DropGuard;
 
 use super::{
-    Deadline, MediaError, Refusal, examine_audio, examine_cover,
-    judge::{self, AudioHeader, Samples},
-    judge_audio, shielded,
+    Deadline, MediaError, Refusal, catch_decoder_panic, examine_audio, examine_cover,
     source::Source,
+    validate::{self, AudioHeader, Samples},
+    validate_audio,
 };
 use crate::domain::media::{CoverFacts, MediaLimits, Tags};
 
@@ -51,23 +51,26 @@ impl Seek for Counted {
 }
 
 /// What the judge says of a file, and how many bytes it has read for that.
-fn judged<T>(file: &[u8], judge: impl FnOnce(&mut Source) -> Result<T, MediaError>) -> (Result<T, MediaError>, usize) {
+fn validated<T>(
+    file: &[u8],
+    validate: impl FnOnce(&mut Source) -> Result<T, MediaError>,
+) -> (Result<T, MediaError>, usize) {
     let bytes_read = Arc::new(AtomicU64::new(0));
     let counted = Counted { file: Cursor::new(file.to_vec()), bytes_read: Arc::clone(&bytes_read), given_up: None };
-    let verdict = judge(&mut Source::new(counted, &Deadline::never()).expect("memory is no disk that fails"));
-    (verdict, bytes_read.load(Ordering::Relaxed) as usize)
+    let result = validate(&mut Source::new(counted, &Deadline::never()).expect("memory is no disk that fails"));
+    (result, bytes_read.load(Ordering::Relaxed) as usize)
 }
 
 fn audio(file: &[u8]) -> (Result<AudioHeader, MediaError>, usize) {
-    judged(file, |source| judge::audio_of(source, &MediaLimits::default()))
+    validated(file, |source| validate::audio_of(source, &MediaLimits::default()))
 }
 
 fn cover(file: &[u8]) -> (Result<CoverFacts, MediaError>, usize) {
-    judged(file, |source| judge::cover_of(source, &MediaLimits::default()))
+    validated(file, |source| validate::cover_of(source, &MediaLimits::default()))
 }
 
-fn message<T>((verdict, _): (Result<T, MediaError>, usize)) -> String {
-    match verdict {
+fn message<T>((result, _): (Result<T, MediaError>, usize)) -> String {
+    match result {
         Err(MediaError::Refused(Refusal { status: 422, message })) => message,
         Err(other) => panic!("{other:?}"),
         Ok(_) => panic!("the file was taken"),
@@ -75,7 +78,7 @@ fn message<T>((verdict, _): (Result<T, MediaError>, usize)) -> String {
 }
 
 fn tags(file: &[u8]) -> Tags {
-    audio(file).0.expect("the judge takes the file").tags
+    audio(file).0.expect("the file is accepted").tags
 }
 
 /// Decodes it: milliseconds and LUFS.
@@ -107,18 +110,16 @@ fn a_book_of_three_hours_with_an_entry_for_each_packet_is_read_once() {
     });
     let (header, bytes_read) = audio(&file);
     assert!(bytes_read < 2 * file.len(), "{bytes_read} of {}", file.len());
-    let Samples::Packets(layout) = header.expect("the judge takes the file").samples else {
-        panic!("an M4A has packets")
-    };
+    let Samples::Packets(layout) = header.expect("the file is accepted").samples else { panic!("an M4A has packets") };
     let mut packets = layout.packets;
-    let (heard, bytes_read) = judged(&file, |source| {
+    let (heard, bytes_read) = validated(&file, |source| {
         let mut heard = 0;
-        while let Some(place) = packets.next(source)? {
-            heard += source.bytes(place)?.map_or(0, |packet| packet.len());
+        while let Some(range) = packets.next(source)? {
+            heard += source.bytes(range)?.map_or(0, |packet| packet.len());
         }
         Ok(heard)
     });
-    assert!(heard.expect("the judge has been here") > 5_000_000);
+    assert!(heard.expect("the file is accepted") > 5_000_000);
     assert!(bytes_read < 2 * file.len(), "{bytes_read} of {}", file.len());
     assert_eq!(examined(&file).0, i64::from(PACKETS) * 1000 / i64::from(RATE_HZ));
 }
@@ -164,8 +165,8 @@ fn tables_that_claim_more_entries_than_they_have_are_refused() {
         let mut claims = file.clone();
         let start = claims.windows(4).rposition(|kind| kind == table).expect("the table is there");
         claims[start + at..start + at + 4].copy_from_slice(&u32::MAX.to_be_bytes());
-        let (verdict, bytes_read) = audio(&claims);
-        assert!(message((verdict, 0)).contains("cut short"));
+        let (result, bytes_read) = audio(&claims);
+        assert!(message((result, 0)).contains("cut short"));
         assert!(bytes_read < FEW_READS, "{bytes_read}");
     }
     // Packets of one size need no entries.
@@ -226,8 +227,8 @@ fn everything_outside_the_sound_of_an_m4a_is_bounded_together() {
         [m4a(|tables| tables.in_movie = picture(20 * MB)), boxed(b"sidx", 20 * MB)].concat(),
         [plain.as_slice(), &boxed(b"moof", MB).repeat(33)].concat(),
     ] {
-        let (verdict, bytes_read) = audio(&absurd);
-        let said = message((verdict, 0));
+        let (result, bytes_read) = audio(&absurd);
+        let said = message((result, 0));
         assert!(said.contains("32 MB"), "{said}");
         assert!(bytes_read < 3 * MB, "{bytes_read}");
     }
@@ -262,7 +263,7 @@ fn of_many_tags_in_a_wav_or_an_aiff_one_is_read_and_no_more_than_its_chunk() {
             (0..4000).flat_map(|number| tag(&format!("Song {number} {}", "x".repeat(300)), 30_000_000)).collect();
         let file = carrying(&many);
         let (header, bytes_read) = audio(&file);
-        let title = header.expect("the judge takes the file").tags.title.expect("it is called something");
+        let title = header.expect("the file is accepted").tags.title.expect("it is called something");
         assert!(title.starts_with("Song 0 x"), "{title}");
         assert!(bytes_read < 2 * file.len() + FEW_READS, "{bytes_read} of {}", file.len());
 
@@ -289,7 +290,7 @@ fn of_many_comments_in_a_flac_only_the_first_is_read() {
     // The first one says nothing.
     let file = [info, &[4, 0, 0, 8], &[0; 8], &more, comment].concat();
     let (header, bytes_read) = audio(&file);
-    assert_eq!(header.expect("the judge takes the file").tags, Tags::default());
+    assert_eq!(header.expect("the file is accepted").tags, Tags::default());
     // Its last megabyte is searched for the last frame.
     assert!(bytes_read < 3 * file.len() + FEW_READS, "{bytes_read} of {}", file.len());
 
@@ -297,8 +298,8 @@ fn of_many_comments_in_a_flac_only_the_first_is_read() {
         ([1, 0, 0, 0].repeat(1100), "no end"),
         ([vec![6, 0xFF, 0xFF, 0xFF], vec![0; 0xFF_FFFF]].concat().repeat(3), "32 MB"),
     ] {
-        let (verdict, bytes_read) = audio(&[info, &blocks, comment].concat());
-        let said = message((verdict, 0));
+        let (result, bytes_read) = audio(&[info, &blocks, comment].concat());
+        let said = message((result, 0));
         assert!(said.contains(words), "{said}");
         assert!(bytes_read < FEW_READS, "{bytes_read}");
     }
@@ -310,8 +311,8 @@ fn the_frames_of_an_mp3_are_counted_up_to_six_hours() {
     let mut frame = [0; 72];
     frame[..4].copy_from_slice(&[0xFF, 0xE3, 0x18, 0xC0]);
     let file = frame.repeat(700_000);
-    let (verdict, bytes_read) = audio(&file);
-    assert!(message((verdict, 0)).contains("6 hours"));
+    let (result, bytes_read) = audio(&file);
+    assert!(message((result, 0)).contains("6 hours"));
     assert!(bytes_read < 23_000_000, "{bytes_read} of {}", file.len());
 }
 
@@ -320,7 +321,7 @@ fn of_tags_stacked_before_an_mp3_a_little_is_read() {
     let song = made::mp3(SECONDS, RATE_HZ, 1, "x");
     let huge = [b"ID3\x03\0\0\x0F\x7F\x7F\x7F".as_slice(), &vec![0; 33_554_431]].concat();
     let (header, bytes_read) = audio(&[huge.as_slice(), &song].concat());
-    header.expect("the judge takes the file");
+    header.expect("the file is accepted");
     assert!(bytes_read < song.len() * 2 + 2 * MB, "{bytes_read}");
 }
 
@@ -364,8 +365,8 @@ fn a_jpeg_in_many_pieces_is_refused() {
     assert!(message(cover(&segments(3000))).contains("too many pieces"));
     assert!(message(cover(&scans(200))).contains("100 progressive scans"));
     // Both are refused in a walk through the header.
-    let (verdict, bytes_read) = cover(&segments(5_000_000));
-    assert!(verdict.is_err());
+    let (result, bytes_read) = cover(&segments(5_000_000));
+    assert!(result.is_err());
     assert!(bytes_read < FEW_READS, "{bytes_read}");
 }
 
@@ -388,7 +389,7 @@ fn both_looks_at_every_kind_of_file_end_at_their_deadline() {
     let over = Deadline::after(Duration::ZERO);
     for file in samples() {
         std::fs::write(&path, &file).expect("a file for a test");
-        assert!(matches!(judge_audio(&path, &MediaLimits::default(), &over), Err(MediaError::OutOfTime)));
+        assert!(matches!(validate_audio(&path, &MediaLimits::default(), &over), Err(MediaError::OutOfTime)));
         assert!(matches!(examine_audio(&path, &copy, &over), Err(MediaError::OutOfTime)));
     }
     for file in [made::cover_png(640, 1), made::cover_jpeg(640, 1)] {
@@ -408,8 +409,8 @@ fn a_walk_that_is_given_up_ends_at_its_next_read() {
         let given_up = Some((200_000, deadline.end_on_drop()));
         let counted = Counted { file: Cursor::new(file.clone()), bytes_read: Arc::clone(&bytes_read), given_up };
         let mut source = Source::new(counted, &deadline).expect("memory is no disk that fails");
-        let verdict = judge::audio_of(&mut source, &MediaLimits::default());
-        assert!(matches!(verdict, Err(MediaError::OutOfTime)));
+        let result = validate::audio_of(&mut source, &MediaLimits::default());
+        assert!(matches!(result, Err(MediaError::OutOfTime)));
         let bytes_read = bytes_read.load(Ordering::Relaxed);
         assert!((200_000..300_000).contains(&bytes_read), "{bytes_read}");
     }
@@ -445,15 +446,15 @@ proptest! {
                 tables.chunks = chunks.into_iter().map(|[offset]| offset).collect();
             }
         });
-        let (verdict, bytes_read) = audio(&file);
+        let (result, bytes_read) = audio(&file);
         prop_assert!(bytes_read < 4 * file.len() + FEW_READS, "{bytes_read} of {}", file.len());
-        if let Ok(AudioHeader { samples: Samples::Packets(layout), .. }) = verdict {
+        if let Ok(AudioHeader { samples: Samples::Packets(layout), .. }) = result {
             let mut packets = layout.packets;
             let mut source = Source::new(Cursor::new(file.clone()), &Deadline::never())?;
             let mut total = 0;
-            while let Some(place) = packets.next(&mut source).expect("the judge has been here") {
-                prop_assert!(place.start < place.end && place.end <= file.len() as u64, "{place:?}");
-                total += place.end - place.start;
+            while let Some(range) = packets.next(&mut source).expect("the file is accepted") {
+                prop_assert!(range.start < range.end && range.end <= file.len() as u64, "{range:?}");
+                total += range.end - range.start;
             }
             prop_assert!(total <= file.len() as u64);
         }
@@ -462,6 +463,6 @@ proptest! {
 
 #[test]
 fn a_decoder_that_panics_ends_in_no_answer() {
-    assert_eq!(shielded(|| 7), Some(7));
-    assert_eq!(shielded(|| -> u8 { panic!("as a decoder does that meets something unforeseen") }), None);
+    assert_eq!(catch_decoder_panic(|| 7), Some(7));
+    assert_eq!(catch_decoder_panic(|| -> u8 { panic!("as a decoder does that meets something unforeseen") }), None);
 }

@@ -14,7 +14,7 @@ use super::{Deadline, Result, cover::PngColour, damaged};
 const PIXELS_AT_ONCE: usize = 64 * 1024;
 
 /// The numbers of a decoded picture.
-pub(super) enum Decoded {
+pub(super) enum DecodedPixels {
     /// Gray or red, green and blue, with or without transparency, in 8 or 16 bit.
     Light(DynamicImage),
     /// Inks, 8 bit each: 0 is none.
@@ -22,7 +22,7 @@ pub(super) enum Decoded {
 }
 
 /// A colour profile that can be used. `None` and a line in the log where it cannot: the picture is then shown as sRGB, as browsers do.
-pub(super) fn parsed(icc: &[u8]) -> Option<ColorProfile> {
+pub(super) fn parse_profile(icc: &[u8]) -> Option<ColorProfile> {
     // A broken profile is no reason to refuse a picture, and neither is one that makes the library panic.
     match catch_unwind(|| ColorProfile::new_from_slice(icc)) {
         Ok(Ok(profile)) => Some(profile),
@@ -62,20 +62,24 @@ pub(super) fn of_png(colour: &PngColour) -> Option<ColorProfile> {
     const SRGB_GAMMA: u32 = 45_455;
     const SRGB_CHROMATICITIES: [u32; 8] = [31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6_000];
     let gamma = colour.gamma.unwrap_or(SRGB_GAMMA);
-    let places = colour.chromaticities.unwrap_or(SRGB_CHROMATICITIES);
+    let chromaticities = colour.chromaticities.unwrap_or(SRGB_CHROMATICITIES);
     if gamma.abs_diff(SRGB_GAMMA) < 100
-        && places.iter().zip(SRGB_CHROMATICITIES).all(|(at, srgb)| at.abs_diff(srgb) < 100)
+        && chromaticities.iter().zip(SRGB_CHROMATICITIES).all(|(at, srgb)| at.abs_diff(srgb) < 100)
     {
         return None;
     }
     // 1/100,000 each. A gamma of 0 and colours outside of the diagram mean nothing.
-    if !(10_000..=1_000_000).contains(&gamma) || !places.iter().all(|at| *at <= 100_000) || places[1] == 0 {
+    if !(10_000..=1_000_000).contains(&gamma)
+        || !chromaticities.iter().all(|at| *at <= 100_000)
+        || chromaticities[1] == 0
+    {
         return unusable("its gamma or its primaries are impossible");
     }
-    let place = |at: usize| Chromaticity::new(places[at] as f32 / 100_000.0, places[at + 1] as f32 / 100_000.0);
-    let primaries = ColorPrimaries { red: place(2), green: place(4), blue: place(6) };
+    let chromaticity =
+        |at: usize| Chromaticity::new(chromaticities[at] as f32 / 100_000.0, chromaticities[at + 1] as f32 / 100_000.0);
+    let primaries = ColorPrimaries { red: chromaticity(2), green: chromaticity(4), blue: chromaticity(6) };
     let mut profile = ColorProfile::new_srgb();
-    profile.update_rgb_colorimetry(place(0).to_xyy(), primaries);
+    profile.update_rgb_colorimetry(chromaticity(0).to_xyy(), primaries);
     if gamma.abs_diff(SRGB_GAMMA) >= 100 {
         let curve = ToneReprCurve::Parametric(vec![100_000.0 / gamma as f32]);
         profile.red_trc = Some(curve.clone());
@@ -86,10 +90,10 @@ pub(super) fn of_png(colour: &PngColour) -> Option<ColorProfile> {
 }
 
 /// 8-bit sRGB, with white behind what was transparent, as stores do it.
-pub(super) fn to_srgb(picture: Decoded, profile: Option<ColorProfile>, deadline: &Deadline) -> Result<RgbImage> {
+pub(super) fn to_srgb(picture: DecodedPixels, profile: Option<ColorProfile>, deadline: &Deadline) -> Result<RgbImage> {
     let meant = profile.as_ref().map(|profile| profile.color_space);
     match picture {
-        Decoded::Cmyk { width, height, inks } => {
+        DecodedPixels::Cmyk { width, height, inks } => {
             let converter = profile.as_ref().and_then(|profile| match profile.color_space {
                 DataColorSpace::Cmyk => Converter::new(profile, Layout::Rgba, Layout::Rgb),
                 _ => unusable("it is not about inks"),
@@ -98,22 +102,26 @@ pub(super) fn to_srgb(picture: Decoded, profile: Option<ColorProfile>, deadline:
                 Some(converter) => converter.converted(&inks, 4, 3, deadline)?,
                 None => without_profile(&inks),
             };
-            whole(RgbImage::from_raw(width, height, light))
+            require_pixels(RgbImage::from_raw(width, height, light))
         }
-        Decoded::Light(picture) if meant == Some(DataColorSpace::Gray) && !picture.color().has_color() => {
+        DecodedPixels::Light(picture) if meant == Some(DataColorSpace::Gray) && !picture.color().has_color() => {
             let (width, height) = (picture.width(), picture.height());
             let has_alpha = picture.color().has_alpha();
             let (from, to) = if has_alpha { (Layout::GrayAlpha, Layout::Rgba) } else { (Layout::Gray, Layout::Rgb) };
             let Some(converter) = profile.as_ref().and_then(|profile| Converter::new(profile, from, to)) else {
-                return to_srgb(Decoded::Light(picture), None, deadline);
+                return to_srgb(DecodedPixels::Light(picture), None, deadline);
             };
             if has_alpha {
                 let light = converter.converted(&picture.into_luma_alpha8(), 2, 4, deadline)?;
-                return Ok(on_white(&whole(RgbaImage::from_raw(width, height, light))?));
+                return Ok(on_white(&require_pixels(RgbaImage::from_raw(width, height, light))?));
             }
-            whole(RgbImage::from_raw(width, height, converter.converted(&picture.into_luma8(), 1, 3, deadline)?))
+            require_pixels(RgbImage::from_raw(
+                width,
+                height,
+                converter.converted(&picture.into_luma8(), 1, 3, deadline)?,
+            ))
         }
-        Decoded::Light(picture) => {
+        DecodedPixels::Light(picture) => {
             let has_alpha = picture.color().has_alpha();
             let layout = if has_alpha { Layout::Rgba } else { Layout::Rgb };
             let converter = profile.as_ref().and_then(|profile| match profile.color_space {
@@ -151,7 +159,7 @@ fn on_white(picture: &RgbaImage) -> RgbImage {
     })
 }
 
-fn whole<T>(picture: Option<T>) -> Result<T> {
+fn require_pixels<T>(picture: Option<T>) -> Result<T> {
     picture.map_or_else(|| damaged("the picture cannot be decoded"), Ok)
 }
 

@@ -23,7 +23,7 @@ const MAX_JPEG_SEGMENTS: usize = 2000;
 const SCAN_BYTES: usize = 4 * 1024;
 
 pub(super) fn header(source: &mut Source) -> Result<CoverFacts> {
-    let start = source.upto(0, 512)?.to_vec();
+    let start = source.read_up_to(0, 512)?.to_vec();
     if start.starts_with(PNG_MAGIC) {
         png(source)
     } else if start.starts_with(b"\xFF\xD8\xFF") {
@@ -58,13 +58,13 @@ fn png(source: &mut Source) -> Result<CoverFacts> {
     let (mut extra_bytes, mut packed_bytes) = (0, 0);
     let mut offset = PNG_MAGIC.len() as u64;
     for _ in 0..MAX_PNG_CHUNKS {
-        let Some(head) = source.array::<8>(offset)? else { return incomplete() };
+        let Some(head) = source.read_array::<8>(offset)? else { return incomplete() };
         let (size, kind) = (be32(&head, 0), &head[4..]);
         // Size, kind and checksum come on top of the content.
         let next = offset + 12 + u64::from(size);
         match kind {
             b"IHDR" if found.is_none() => {
-                let Some(header) = source.array::<13>(offset + 8)? else { return incomplete() };
+                let Some(header) = source.read_array::<13>(offset + 8)? else { return incomplete() };
                 found = Some(png_header(&header)?);
             }
             // Xcode packs the pictures of apps in a way that Apple's systems alone read, and puts this chunk in front.
@@ -119,14 +119,14 @@ impl PngColour {
     pub(super) fn read(source: &mut Source) -> Result<Self> {
         let mut colour = Self::default();
         let mut offset = PNG_MAGIC.len() as u64;
-        while let Some(head) = source.array::<8>(offset)? {
+        while let Some(head) = source.read_array::<8>(offset)? {
             match &head[4..] {
-                b"cICP" => colour.coding_points = source.array(offset + 8)?,
+                b"cICP" => colour.coding_points = source.read_array(offset + 8)?,
                 b"sRGB" => colour.is_srgb = true,
-                b"gAMA" => colour.gamma = source.array(offset + 8)?.map(u32::from_be_bytes),
+                b"gAMA" => colour.gamma = source.read_array(offset + 8)?.map(u32::from_be_bytes),
                 b"cHRM" => {
-                    let places = source.array::<32>(offset + 8)?;
-                    colour.chromaticities = places.map(|bytes| std::array::from_fn(|at| be32(&bytes, at * 4)));
+                    let chromaticities = source.read_array::<32>(offset + 8)?;
+                    colour.chromaticities = chromaticities.map(|bytes| std::array::from_fn(|at| be32(&bytes, at * 4)));
                 }
                 b"IDAT" | b"IEND" => break,
                 _ => {}
@@ -162,7 +162,7 @@ fn jpeg(source: &mut Source) -> Result<CoverFacts> {
                 None => return incomplete(),
             };
         }
-        let Some([lead, marker]) = source.array::<2>(offset)? else { return incomplete() };
+        let Some([lead, marker]) = source.read_array::<2>(offset)? else { return incomplete() };
         if lead != 0xFF {
             return damaged("there is something else between its parts");
         }
@@ -194,7 +194,7 @@ fn jpeg(source: &mut Source) -> Result<CoverFacts> {
         if scans > MAX_JPEG_SCANS {
             return refused(422, "This JPEG has more than 100 progressive scans. Export it as a baseline JPEG.");
         }
-        let Some(size) = source.array::<2>(offset + 2)? else { return incomplete() };
+        let Some(size) = source.read_array::<2>(offset + 2)? else { return incomplete() };
         let size = be16(&size, 0);
         if size < 2 {
             return damaged("its parts overlap");
@@ -209,7 +209,7 @@ fn jpeg(source: &mut Source) -> Result<CoverFacts> {
 
 fn next_marker(source: &mut Source, mut offset: u64) -> Result<Option<u64>> {
     loop {
-        let bytes = source.upto(offset, SCAN_BYTES)?;
+        let bytes = source.read_up_to(offset, SCAN_BYTES)?;
         if bytes.len() < 2 {
             return Ok(None);
         }
@@ -223,7 +223,7 @@ fn next_marker(source: &mut Source, mut offset: u64) -> Result<Option<u64>> {
 }
 
 fn jpeg_frame(source: &mut Source, offset: u64) -> Result<CoverFacts> {
-    let Some(frame) = source.array::<6>(offset)? else { return incomplete() };
+    let Some(frame) = source.read_array::<6>(offset)? else { return incomplete() };
     let (bits, height, width) = (frame[0], be16(&frame, 1), be16(&frame, 3));
     let colour = match frame[5] {
         1 => CoverColour::Grayscale,

@@ -41,7 +41,7 @@ impl Deadline {
     ///
     /// # Errors
     /// When the work panicked.
-    pub async fn on_a_thread<T: Send + 'static>(
+    pub async fn run_on_thread<T: Send + 'static>(
         self,
         work: impl FnOnce(&Self) -> T + Send + 'static,
     ) -> Result<T, JoinError> {
@@ -81,7 +81,7 @@ mod tests {
     async fn a_thread_ends_when_nobody_waits_for_it_any_more() {
         let (ended, end) = oneshot::channel();
         let (begun, beginning) = oneshot::channel();
-        let work = Deadline::never().on_a_thread(move |deadline| {
+        let work = Deadline::never().run_on_thread(move |deadline| {
             let _ = begun.send(());
             // Or when this test has failed.
             while deadline.check().is_ok() && !ended.is_closed() {

@@ -3,13 +3,13 @@
 use std::{io, path::Path};
 
 use super::{
-    Deadline, Result, damaged,
-    judge::{self, Samples},
+    Deadline, Result, catch_decoder_panic, damaged,
     listening::ListeningCopy,
     meter::Meter,
-    refused, shielded,
+    refused,
     source::Source,
     undecodable,
+    validate::{self, Samples},
 };
 use crate::domain::media::{AudioFacts, MediaLimits, Peaks};
 
@@ -20,43 +20,46 @@ const NO_LIMITS: MediaLimits = MediaLimits { max_audio_bytes: u64::MAX, max_cove
 /// not every browser plays, a copy to listen to is made at `copy`, which takes some seconds more.
 ///
 /// # Errors
-/// Refused with 422 if the file cannot be decoded whole (or as [`judge_audio`](super::judge_audio) does), out of time at the first
+/// Refused with 422 if the file cannot be decoded whole (or as [`validate_audio`](super::validate_audio) does), out of time at the first
 /// packet behind the deadline, else I/O.
 pub fn examine_audio(path: &Path, copy: &Path, deadline: &Deadline) -> Result<(AudioFacts, Peaks)> {
-    let header = judge::audio_of(&mut Source::open(path, deadline)?, &NO_LIMITS)?;
+    let header = validate::audio_of(&mut Source::open(path, deadline)?, &NO_LIMITS)?;
     let meter = Meter::new(header.sample_rate_hz, header.channels)?;
-    let mut ear = Ear { meter, copy: None, deadline: deadline.clone() };
+    let mut sink = SampleSink { meter, copy: None, deadline: deadline.clone() };
     if ListeningCopy::is_needed(&header) {
-        ear.copy = ListeningCopy::create(copy, &header).map(Some).or_else(Ear::without_copy)?;
+        sink.copy = ListeningCopy::create(copy, &header).map(Some).or_else(SampleSink::without_copy)?;
     }
     let is_verified = match &header.samples {
         Samples::Plain(layout) => {
-            layout.play(path, |samples| ear.hear(samples))?;
+            layout.decode(path, |samples| sink.on_samples(samples))?;
             true
         }
         Samples::Frames(layout) => {
-            shielded(|| layout.play(path, deadline, |samples| ear.hear(samples))).unwrap_or_else(stumbled)?;
+            catch_decoder_panic(|| layout.decode(path, deadline, |samples| sink.on_samples(samples)))
+                .unwrap_or_else(decoder_failed)?;
             false
         }
         Samples::Flac(layout) => {
-            shielded(|| layout.play(path, deadline, |samples| ear.hear(samples))).unwrap_or_else(stumbled)?
+            catch_decoder_panic(|| layout.decode(path, deadline, |samples| sink.on_samples(samples)))
+                .unwrap_or_else(decoder_failed)?
         }
         Samples::Packets(layout) => {
-            shielded(|| layout.play(path, deadline, |samples| ear.hear(samples))).unwrap_or_else(stumbled)?
+            catch_decoder_panic(|| layout.decode(path, deadline, |samples| sink.on_samples(samples)))
+                .unwrap_or_else(decoder_failed)?
         }
     };
-    if ear.meter.frames() == 0 {
+    if sink.meter.frames() == 0 {
         return damaged("there is no sound in it");
     }
-    let has_listening_copy = match ear.copy {
-        Some(copy) => copy.finish().map(Some).or_else(Ear::without_copy)?.is_some(),
+    let has_listening_copy = match sink.copy {
+        Some(copy) => copy.finish().map(Some).or_else(SampleSink::without_copy)?.is_some(),
         None => false,
     };
-    let measured = ear.meter.finish();
+    let measured = sink.meter.finish();
     if !is_verified && measured.is_implausible() {
         return undecodable("what it decodes to is louder than music can be");
     }
-    if let Some(times) = measured.times_full_scale() {
+    if let Some(times) = measured.excess_over_full_scale() {
         return beyond_full_scale(times);
     }
     let facts = AudioFacts {
@@ -87,20 +90,20 @@ fn beyond_full_scale<T>(times: f32) -> Result<T> {
     )
 }
 
-fn stumbled<T>() -> Result<T> {
+fn decoder_failed<T>() -> Result<T> {
     undecodable("our decoder stumbles over it")
 }
 
 /// What becomes of every sample.
-struct Ear {
+struct SampleSink {
     meter: Meter,
     copy: Option<ListeningCopy>,
     deadline: Deadline,
 }
 
-impl Ear {
+impl SampleSink {
     /// The sound of one packet, or of one block of plain samples.
-    fn hear(&mut self, samples: &[f32]) -> Result<()> {
+    fn on_samples(&mut self, samples: &[f32]) -> Result<()> {
         fail::fail_point!("packet-decoded");
         self.deadline.check()?;
         self.meter.add(samples)?;

@@ -14,15 +14,16 @@ use jpeg_decoder::{ColorTransform, PixelFormat};
 use moxcms::ColorProfile;
 
 use super::{
-    Deadline, MediaError, Result,
-    colour::{self, Decoded},
+    Deadline, MediaError, Result, catch_decoder_panic,
+    colour::{self, DecodedPixels},
     cover::{PngColour, undecodable},
     damaged,
     deadline::is_out_of_time,
     incomplete,
     jpeg::{JpegLayout, Transform},
-    jpeg_scans, judge, shielded,
+    jpeg_scans,
     source::Source,
+    validate,
 };
 use crate::domain::media::{CoverFacts, CoverFormat, MediaLimits, THUMBNAIL_EDGES_PX};
 
@@ -50,29 +51,29 @@ pub struct Thumbnail {
 /// size and its scans bound that to some seconds.
 ///
 /// # Errors
-/// Refused with 422 if the cover cannot be decoded whole (or as [`judge_cover`](super::judge_cover) does), out of time behind the
+/// Refused with 422 if the cover cannot be decoded whole (or as [`validate_cover`](super::validate_cover) does), out of time behind the
 /// deadline, else I/O.
 pub fn examine_cover(path: &Path, deadline: &Deadline) -> Result<(CoverFacts, Vec<Thumbnail>)> {
-    let facts = judge::cover_of(&mut Source::open(path, deadline)?, &NO_LIMITS)?;
-    let thumbnails = shielded(|| thumbnails(decode(path, &facts, deadline)?, deadline))
+    let facts = validate::cover_of(&mut Source::open(path, deadline)?, &NO_LIMITS)?;
+    let thumbnails = catch_decoder_panic(|| thumbnails(decode(path, &facts, deadline)?, deadline))
         .unwrap_or_else(|| undecodable("a picture that our decoder stumbles over"))?;
     Ok((facts, thumbnails))
 }
 
 /// The file, as long as there is time for it.
-struct Timed {
+struct DeadlineFile {
     file: File,
     deadline: Deadline,
 }
 
-impl Read for Timed {
+impl Read for DeadlineFile {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.deadline.check()?;
         self.file.read(buffer)
     }
 }
 
-impl Seek for Timed {
+impl Seek for DeadlineFile {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         self.file.seek(to)
     }
@@ -90,9 +91,9 @@ fn decode(path: &Path, facts: &CoverFacts, deadline: &Deadline) -> Result<Dynami
     Ok(picture)
 }
 
-type Seen = (Decoded, Option<ColorProfile>, Orientation);
+type DecodedCover = (DecodedPixels, Option<ColorProfile>, Orientation);
 
-fn png(path: &Path, source: &mut Source, facts: &CoverFacts, deadline: &Deadline) -> Result<Seen> {
+fn png(path: &Path, source: &mut Source, facts: &CoverFacts, deadline: &Deadline) -> Result<DecodedCover> {
     let named = PngColour::read(source)?;
     let decoded = (|| {
         let mut decoder = reader(path, facts, deadline)?.into_decoder()?;
@@ -100,37 +101,37 @@ fn png(path: &Path, source: &mut Source, facts: &CoverFacts, deadline: &Deadline
         let icc = decoder.icc_profile()?;
         Ok((DynamicImage::from_decoder(decoder)?, icc, orientation))
     })();
-    let (picture, icc, orientation) = taken(decoded)?;
+    let (picture, icc, orientation) = media_error_of(decoded)?;
     // The specification's order: `cICP` goes before a profile, and that before the rest.
     let profile = match icc {
-        Some(icc) if named.coding_points.is_none() => colour::parsed(&icc),
+        Some(icc) if named.coding_points.is_none() => colour::parse_profile(&icc),
         _ => colour::of_png(&named),
     };
-    Ok((Decoded::Light(picture), profile, orientation))
+    Ok((DecodedPixels::Light(picture), profile, orientation))
 }
 
-fn jpeg(path: &Path, source: &mut Source, facts: &CoverFacts, deadline: &Deadline) -> Result<Seen> {
+fn jpeg(path: &Path, source: &mut Source, facts: &CoverFacts, deadline: &Deadline) -> Result<DecodedCover> {
     let layout = JpegLayout::read(source)?;
     let size = (facts.width_px.unsigned_abs(), facts.height_px.unsigned_abs());
     if !layout.is_for_zune() {
         bound_memory(facts, &layout)?;
     }
-    let is_whole = jpeg_scans::are_whole(source, &layout, size)?;
+    let is_whole = jpeg_scans::are_complete(source, &layout, size)?;
     let profile = match layout.profile(source)? {
-        Ok(icc) => icc.and_then(|icc| colour::parsed(&icc)),
+        Ok(icc) => icc.and_then(|icc| colour::parse_profile(&icc)),
         Err(why) => colour::unusable(why),
     };
     let orientation = layout.exif.as_deref().and_then(Orientation::from_exif_chunk);
     let zunes = match layout.is_for_zune() {
-        true => Some(taken((|| DynamicImage::from_decoder(reader(path, facts, deadline)?.into_decoder()?))())),
+        true => Some(media_error_of((|| DynamicImage::from_decoder(reader(path, facts, deadline)?.into_decoder()?))())),
         false => None,
     };
     let picture = match zunes {
-        Some(Ok(picture)) => Decoded::Light(picture),
+        Some(Ok(picture)) => DecodedPixels::Light(picture),
         // An I/O error or the end of the time would stop the other decoder as well.
         Some(Err(error)) if !matches!(error, MediaError::Refused(_)) => return Err(error),
         // The first decoder may be at fault, so a second one tries the picture before it is refused.
-        _ => match thorough(path, facts, &layout, deadline) {
+        _ => match decode_with_slow_decoder(path, facts, &layout, deadline) {
             // All scans are complete, so the decoders are at fault and the file is not called damaged.
             Err(MediaError::Refused(_)) if is_whole => return undecodable("a JPEG of a rare kind"),
             other => other?,
@@ -139,12 +140,12 @@ fn jpeg(path: &Path, source: &mut Source, facts: &CoverFacts, deadline: &Deadlin
     Ok((picture, profile, orientation.unwrap_or(Orientation::NoTransforms)))
 }
 
-fn reader(path: &Path, facts: &CoverFacts, deadline: &Deadline) -> io::Result<ImageReader<BufReader<Timed>>> {
+fn reader(path: &Path, facts: &CoverFacts, deadline: &Deadline) -> io::Result<ImageReader<BufReader<DeadlineFile>>> {
     let format = match facts.format {
         CoverFormat::Jpeg => image::ImageFormat::Jpeg,
         CoverFormat::Png => image::ImageFormat::Png,
     };
-    let file = Timed { file: File::open(path)?, deadline: deadline.clone() };
+    let file = DeadlineFile { file: File::open(path)?, deadline: deadline.clone() };
     let mut reader = ImageReader::with_format(BufReader::new(file), format);
     let (width, height) = (facts.width_px.unsigned_abs(), facts.height_px.unsigned_abs());
     let bytes_per_pixel = 4 * u64::from(facts.bits_per_channel.unsigned_abs().div_ceil(8));
@@ -156,7 +157,7 @@ fn reader(path: &Path, facts: &CoverFacts, deadline: &Deadline) -> io::Result<Im
     Ok(reader)
 }
 
-fn taken<T>(decoded: std::result::Result<T, ImageError>) -> Result<T> {
+fn media_error_of<T>(decoded: std::result::Result<T, ImageError>) -> Result<T> {
     match decoded {
         Ok(decoded) => Ok(decoded),
         Err(ImageError::IoError(error)) if error.raw_os_error().is_some() || is_out_of_time(&error) => {
@@ -177,11 +178,16 @@ fn bound_memory(facts: &CoverFacts, layout: &JpegLayout) -> Result<()> {
 }
 
 /// Decodes a JPEG with the slower decoder, which takes scans in any order and hands out inks.
-fn thorough(path: &Path, facts: &CoverFacts, layout: &JpegLayout, deadline: &Deadline) -> Result<Decoded> {
+fn decode_with_slow_decoder(
+    path: &Path,
+    facts: &CoverFacts,
+    layout: &JpegLayout,
+    deadline: &Deadline,
+) -> Result<DecodedPixels> {
     use jpeg_decoder::Error;
 
     bound_memory(facts, layout)?;
-    let file = Timed { file: File::open(path)?, deadline: deadline.clone() };
+    let file = DeadlineFile { file: File::open(path)?, deadline: deadline.clone() };
     let mut decoder = jpeg_decoder::Decoder::new(BufReader::new(file));
     if let Some(transform) = layout.transform() {
         decoder.set_color_transform(match transform {
@@ -201,12 +207,12 @@ fn thorough(path: &Path, facts: &CoverFacts, layout: &JpegLayout, deadline: &Dea
     let Some(info) = decoder.info() else { return damaged("there is no picture in it") };
     let (width, height) = (u32::from(info.width), u32::from(info.height));
     let light = match info.pixel_format {
-        PixelFormat::CMYK32 => return Ok(Decoded::Cmyk { width, height, inks: pixels }),
+        PixelFormat::CMYK32 => return Ok(DecodedPixels::Cmyk { width, height, inks: pixels }),
         PixelFormat::RGB24 => RgbImage::from_raw(width, height, pixels).map(DynamicImage::from),
         PixelFormat::L8 => GrayImage::from_raw(width, height, pixels).map(DynamicImage::from),
         PixelFormat::L16 => None,
     };
-    light.map_or_else(|| damaged("the picture cannot be decoded"), |light| Ok(Decoded::Light(light)))
+    light.map_or_else(|| damaged("the picture cannot be decoded"), |light| Ok(DecodedPixels::Light(light)))
 }
 
 fn thumbnails(mut picture: DynamicImage, deadline: &Deadline) -> Result<Vec<Thumbnail>> {

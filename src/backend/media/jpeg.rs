@@ -47,17 +47,17 @@ impl JpegLayout {
     pub(super) fn read(source: &mut Source) -> Result<Self> {
         let mut layout = Self::default();
         let mut offset = 2;
-        while let Some([0xFF, marker]) = source.array::<2>(offset)? {
+        while let Some([0xFF, marker]) = source.read_array::<2>(offset)? {
             if matches!(marker, 0xFF | 0x01 | 0xD0..=0xD7) {
                 offset += if marker == 0xFF { 1 } else { 2 };
                 continue;
             }
-            let Some(size) = source.array::<2>(offset + 2)? else { break };
+            let Some(size) = source.read_array::<2>(offset + 2)? else { break };
             let (content, length) = (offset + 4, u64::from(be16(&size, 0)).saturating_sub(2));
             match marker {
                 0xC0..=0xC2 if layout.components.is_empty() => layout.read_frame(source, content, marker)?,
                 0xDA => {
-                    layout.first_scan = source.array::<1>(content)?.map_or(0, |[count]| usize::from(count));
+                    layout.first_scan = source.read_array::<1>(content)?.map_or(0, |[count]| usize::from(count));
                     break;
                 }
                 0xE0..=0xEF => layout.read_application(source, marker, content, length)?,
@@ -70,20 +70,21 @@ impl JpegLayout {
 
     fn read_frame(&mut self, source: &mut Source, content: u64, marker: u8) -> Result<()> {
         self.is_progressive = marker == 0xC2;
-        let count = source.array::<6>(content)?.map_or(0, |frame| frame[5]);
+        let count = source.read_array::<6>(content)?.map_or(0, |frame| frame[5]);
         for at in 0..u64::from(count) {
-            let Some([id, sampling, _]) = source.array::<3>(content + 6 + 3 * at)? else { break };
+            let Some([id, sampling, _]) = source.read_array::<3>(content + 6 + 3 * at)? else { break };
             self.components.push(Component { id, sampling: (sampling >> 4, sampling & 15) });
         }
         Ok(())
     }
 
     fn read_application(&mut self, source: &mut Source, marker: u8, content: u64, length: u64) -> Result<()> {
-        let start = source.upto(content, usize::try_from(length.min(14)).unwrap_or(0))?.to_vec();
+        let start = source.read_up_to(content, usize::try_from(length.min(14)).unwrap_or(0))?.to_vec();
         match (marker, start.as_slice()) {
             (0xE0, [b'J', b'F', b'I', b'F', 0, ..]) => self.has_jfif = true,
             (0xE1, [b'E', b'x', b'i', b'f', 0, 0, ..]) if self.exif.is_none() => {
-                let exif = source.upto(content + 6, usize::try_from(length - 6).unwrap_or(0).min(MAX_EXIF_BYTES))?;
+                let exif =
+                    source.read_up_to(content + 6, usize::try_from(length - 6).unwrap_or(0).min(MAX_EXIF_BYTES))?;
                 self.exif = Some(exif.to_vec());
             }
             (0xE2, [b'I', b'C', b'C', b'_', b'P', b'R', b'O', b'F', b'I', b'L', b'E', 0, number, count]) => {

@@ -24,12 +24,16 @@ const COEFFICIENTS: usize = 64;
 ///
 /// # Errors
 /// Refused as incomplete or damaged; I/O.
-pub(super) fn are_whole(source: &mut Source, layout: &JpegLayout, (width_px, height_px): (u32, u32)) -> Result<bool> {
-    let mut sent = Sent::new(layout);
+pub(super) fn are_complete(
+    source: &mut Source,
+    layout: &JpegLayout,
+    (width_px, height_px): (u32, u32),
+) -> Result<bool> {
+    let mut sent = SentCoefficients::new(layout);
     let mut tables = Tables::default();
     let mut restart_interval = 0;
     let mut offset = 2;
-    while let Some([0xFF, marker]) = source.array::<2>(offset)? {
+    while let Some([0xFF, marker]) = source.read_array::<2>(offset)? {
         match marker {
             END_OF_IMAGE => break,
             // Filling, and markers without content.
@@ -43,7 +47,7 @@ pub(super) fn are_whole(source: &mut Source, layout: &JpegLayout, (width_px, hei
             }
             _ => {}
         }
-        let Some(size) = source.array::<2>(offset + 2)? else { break };
+        let Some(size) = source.read_array::<2>(offset + 2)? else { break };
         let (content, next) = (offset + 4, offset + 2 + u64::from(be16(&size, 0)));
         let bytes = match marker {
             0xC4 | 0xDA | 0xDD => source.bytes(content..next)?.unwrap_or_default(),
@@ -88,7 +92,7 @@ pub(super) fn are_whole(source: &mut Source, layout: &JpegLayout, (width_px, hei
 }
 
 /// The parts of each component that the scans so far have sent.
-struct Sent {
+struct SentCoefficients {
     components: Vec<SentComponent>,
 }
 
@@ -100,7 +104,7 @@ struct SentComponent {
     nonzero: Vec<u64>,
 }
 
-impl Sent {
+impl SentCoefficients {
     fn new(layout: &JpegLayout) -> Self {
         let component = |id| SentComponent { id, low_bits: [None; COEFFICIENTS], nonzero: Vec::new() };
         Self { components: layout.components.iter().map(|of| component(of.id)).collect() }
@@ -142,7 +146,7 @@ struct Tables([[Option<Huffman>; 4]; 2]);
 struct Huffman {
     /// For codes of each length: the first code that is longer, and what to add to a code to find its value.
     ends: [u32; 17],
-    places: [i32; 17],
+    offsets: [i32; 17],
     values: Vec<u8>,
 }
 
@@ -163,16 +167,16 @@ impl Tables {
 
 impl Huffman {
     fn new(counts: &[u8], values: &[u8]) -> Self {
-        let (mut ends, mut places) = ([0; 17], [0; 17]);
-        let (mut code, mut place) = (0_u32, 0_i32);
+        let (mut ends, mut offsets) = ([0; 17], [0; 17]);
+        let (mut code, mut index) = (0_u32, 0_i32);
         for (length, count) in (1..).zip(counts) {
-            places[length] = place - code.cast_signed();
+            offsets[length] = index - code.cast_signed();
             code += u32::from(*count);
-            place += i32::from(*count);
+            index += i32::from(*count);
             ends[length] = code;
             code <<= 1;
         }
-        Self { ends, places, values: values.to_vec() }
+        Self { ends, offsets, values: values.to_vec() }
     }
 }
 
@@ -272,7 +276,13 @@ impl Scan {
         self.components.iter().map(of).collect()
     }
 
-    fn check(&self, bits: &mut Bits, tables: &[ScanTables], restart_interval: u64, sent: &mut Sent) -> Result<()> {
+    fn check(
+        &self,
+        bits: &mut Bits,
+        tables: &[ScanTables],
+        restart_interval: u64,
+        sent: &mut SentCoefficients,
+    ) -> Result<()> {
         let is_ac = self.is_progressive && self.band.first > 0;
         let nonzero = match self.components.as_slice() {
             [component] if is_ac => sent.nonzero(component.id, self.units),
@@ -381,7 +391,7 @@ impl<'a> Bits<'a> {
     fn byte(&mut self) -> Result<Option<u8>> {
         if self.at == self.buffer.len() {
             self.buffer.clear();
-            self.buffer.extend_from_slice(self.source.upto(self.offset, BUFFER_BYTES)?);
+            self.buffer.extend_from_slice(self.source.read_up_to(self.offset, BUFFER_BYTES)?);
             self.offset += self.buffer.len() as u64;
             self.at = 0;
         }
@@ -426,8 +436,8 @@ impl<'a> Bits<'a> {
             let code = (self.held >> (self.count - length)) as u32 & ((1 << length) - 1);
             if code < table.ends[length as usize] {
                 self.count -= length;
-                let place = usize::try_from(code.cast_signed() + table.places[length as usize]).ok()?;
-                return table.values.get(place).copied();
+                let index = usize::try_from(code.cast_signed() + table.offsets[length as usize]).ok()?;
+                return table.values.get(index).copied();
             }
         }
         None
@@ -452,23 +462,23 @@ impl<'a> Bits<'a> {
 
     /// All coefficients of a block of a sequential picture.
     fn block(&mut self, dc: &Huffman, ac: &Huffman) -> Result<Block> {
-        let mut place = 0;
-        while place < COEFFICIENTS as u32 {
+        let mut index = 0;
+        while index < COEFFICIENTS as u32 {
             // A code and its number have 32 bits at most.
             self.fill()?;
-            let Some(symbol) = self.code(if place == 0 { dc } else { ac }) else { return Ok(self.without_code()) };
-            let (zeros, size) = if place == 0 { (0, symbol) } else { (symbol >> 4, symbol & 15) };
-            if place > 0 && size == 0 && zeros < 15 {
+            let Some(symbol) = self.code(if index == 0 { dc } else { ac }) else { return Ok(self.without_code()) };
+            let (zeros, size) = if index == 0 { (0, symbol) } else { (symbol >> 4, symbol & 15) };
+            if index > 0 && size == 0 && zeros < 15 {
                 return Ok(Block::Whole);
             }
-            place += u32::from(zeros);
-            if place > 63 && size > 0 || size > 16 {
+            index += u32::from(zeros);
+            if index > 63 && size > 0 || size > 16 {
                 return Ok(Block::Broken);
             }
             if !self.skip(u32::from(size)) {
                 return Ok(Block::Ends);
             }
-            place += 1;
+            index += 1;
         }
         Ok(Block::Whole)
     }
@@ -502,8 +512,8 @@ impl<'a> Bits<'a> {
             *ended_blocks -= 1;
             return Ok(Block::Whole);
         }
-        let mut place = band.first;
-        while place <= band.last {
+        let mut index = band.first;
+        while index <= band.last {
             self.fill()?;
             let Some(symbol) = self.code(ac) else { return Ok(self.without_code()) };
             let (zeros, size) = (symbol >> 4, symbol & 15);
@@ -512,17 +522,17 @@ impl<'a> Bits<'a> {
                 *ended_blocks = (1 << zeros) + more - 1;
                 return Ok(Block::Whole);
             }
-            place += usize::from(zeros);
+            index += usize::from(zeros);
             if size > 0 {
-                if place > band.last {
+                if index > band.last {
                     return Ok(Block::Broken);
                 }
                 if !self.skip(u32::from(size)) {
                     return Ok(Block::Ends);
                 }
-                *nonzero |= 1 << place;
+                *nonzero |= 1 << index;
             }
-            place += 1;
+            index += 1;
         }
         Ok(Block::Whole)
     }
@@ -530,8 +540,8 @@ impl<'a> Bits<'a> {
     /// One more bit of the coefficients of a block (ITU-T T.81, G.1.2.3): a bit for each that is not zero, and codes for those that
     /// are zero so far.
     fn refined_band(&mut self, ac: &Huffman, band: Band, nonzero: &mut u64, ended_blocks: &mut u32) -> Result<Block> {
-        let mut place = band.first;
-        while *ended_blocks == 0 && place <= band.last {
+        let mut index = band.first;
+        while *ended_blocks == 0 && index <= band.last {
             self.fill()?;
             let Some(symbol) = self.code(ac) else { return Ok(self.without_code()) };
             let (mut zeros, size) = (symbol >> 4, symbol & 15);
@@ -547,8 +557,8 @@ impl<'a> Bits<'a> {
                 1 => return Ok(Block::Ends),
                 _ => return Ok(Block::Broken),
             }
-            while place <= band.last {
-                if *nonzero >> place & 1 == 1 {
+            while index <= band.last {
+                if *nonzero >> index & 1 == 1 {
                     if !self.one()? {
                         return Ok(Block::Ends);
                     }
@@ -557,19 +567,19 @@ impl<'a> Bits<'a> {
                 } else {
                     zeros -= 1;
                 }
-                place += 1;
+                index += 1;
             }
             if size > 0 {
-                if place > band.last {
+                if index > band.last {
                     return Ok(Block::Broken);
                 }
-                *nonzero |= 1 << place;
+                *nonzero |= 1 << index;
             }
-            place += 1;
+            index += 1;
         }
         if *ended_blocks > 0 {
             *ended_blocks -= 1;
-            let rest = (place..=band.last).filter(|place| *nonzero >> place & 1 == 1).count() as u32;
+            let rest = (index..=band.last).filter(|index| *nonzero >> index & 1 == 1).count() as u32;
             for _ in 0..rest {
                 if !self.one()? {
                     return Ok(Block::Ends);

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use super::{Result, refused, source::Source};
 
 /// Lengths that stand for "unknown". Programs count headers in or out, and round down to a whole frame.
-const STAND_INS: [RangeInclusive<u64>; 3] = [
+const UNKNOWN_LENGTHS: [RangeInclusive<u64>; 3] = [
     // SoX, in AIFF.
     0x7EFF_FFC0..=0x7F00_0040,
     // SoX and libsndfile, in WAV: the highest signed number and what its last page leaves.
@@ -34,18 +34,18 @@ pub(super) fn is_unknown(source: &mut Source, body: u64, length: u32, numbers: N
     }
     // The length of the file, or that in the header of the file.
     let is_of_file = [file_bytes, file_bytes.saturating_sub(8)].contains(&u64::from(length));
-    Ok(end > file_bytes && (is_of_file || is_stand_in(length.into())))
+    Ok(end > file_bytes && (is_of_file || is_unknown_length(length.into())))
 }
 
 /// Whether a number of bytes or frames is one of those that stand for "unknown".
-pub(super) fn is_stand_in(bytes: u64) -> bool {
-    STAND_INS.iter().any(|range| range.contains(&bytes))
+pub(super) fn is_unknown_length(bytes: u64) -> bool {
+    UNKNOWN_LENGTHS.iter().any(|range| range.contains(&bytes))
 }
 
 /// Whether a chunk begins at `offset`: its name is text, and it ends in the file.
 fn is_chunk(source: &mut Source, offset: u64, numbers: Numbers) -> Result<bool> {
     let file_bytes = source.length();
-    Ok(source.array::<8>(offset)?.is_some_and(|head| {
+    Ok(source.read_array::<8>(offset)?.is_some_and(|head| {
         let ends = offset + 8 + u64::from((numbers.read)(&head, 4));
         head[..4].iter().all(|byte| matches!(byte, b' '..=b'~')) && ends <= file_bytes
     }))

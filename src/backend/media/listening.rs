@@ -17,7 +17,7 @@ use flacenc::{
     source::{Context, Fill, FrameBuf},
 };
 
-use super::judge::{AudioHeader, Samples};
+use super::validate::{AudioHeader, Samples};
 use crate::domain::media::{AudioCodec, AudioContainer};
 
 /// What the copy is, whatever it was made of.
@@ -65,14 +65,14 @@ impl ListeningCopy {
     pub(super) fn create(path: &Path, header: &AudioHeader) -> io::Result<Self> {
         let bits = header.bit_depth.map_or(BITS_MAX, |bits| if bits <= 16 { 16 } else { BITS_MAX });
         let channels = usize::from(header.channels);
-        let verified = |encoder: Encoder| encoder.into_verified().map_err(|(_, error)| complaint(error));
+        let verified = |encoder: Encoder| encoder.into_verified().map_err(|(_, error)| io_error(error));
         let encoder = verified(Encoder::default())?;
         let mut verbatim = Encoder::default();
         (verbatim.subframe_coding.use_fixed, verbatim.subframe_coding.use_lpc) = (false, false);
         let verbatim = verified(verbatim)?;
         let rate = header.sample_rate_hz.min(ENCODER_RATE_MAX_HZ);
-        let info = StreamInfo::new(rate as usize, channels, usize::from(bits)).map_err(complaint)?;
-        let buffer = FrameBuf::with_size(channels, encoder.block_size).map_err(complaint)?;
+        let info = StreamInfo::new(rate as usize, channels, usize::from(bits)).map_err(io_error)?;
+        let buffer = FrameBuf::with_size(channels, encoder.block_size).map_err(io_error)?;
         let mut file = BufWriter::new(File::create(path)?);
         // Its lengths and its checksum are known at the end.
         file.seek(SeekFrom::Start(HEADER_BYTES))?;
@@ -121,7 +121,7 @@ impl ListeningCopy {
             self.write(&rest)?;
         }
         // The last block does not count: it may be shorter.
-        self.info.set_block_sizes(self.encoder.block_size, self.encoder.block_size).map_err(complaint)?;
+        self.info.set_block_sizes(self.encoder.block_size, self.encoder.block_size).map_err(io_error)?;
         self.info.set_md5_digest(&self.block.1.md5_digest());
         let mut header = bytes_of(&Stream::with_stream_info(self.info))?;
         let rate = self.sample_rate_hz << 12;
@@ -143,9 +143,9 @@ impl ListeningCopy {
     }
 
     fn encode(&mut self, samples: &[i32]) -> io::Result<Vec<u8>> {
-        self.block.fill_interleaved(samples).map_err(complaint)?;
+        self.block.fill_interleaved(samples).map_err(io_error)?;
         let encode = |encoder| {
-            encode_fixed_size_frame(encoder, &self.block.0, self.blocks as usize, &self.info).map_err(complaint)
+            encode_fixed_size_frame(encoder, &self.block.0, self.blocks as usize, &self.info).map_err(io_error)
         };
         let mut frame = encode(&self.encoder)?;
         // flacenc 0.5.1 adds up its estimates in 32 bits, which overflow for loud sound of 24 bits. What it takes for the shortest way to
@@ -161,8 +161,8 @@ impl ListeningCopy {
             self.sample_rate_hz as usize,
             FrameOffset::Frame(self.blocks),
         )
-        .map_err(complaint)?;
-        let frame = Frame::new(header, channels.into_iter()).map_err(complaint)?;
+        .map_err(io_error)?;
+        let frame = Frame::new(header, channels.into_iter()).map_err(io_error)?;
         self.info.update_frame_info(&frame);
         self.blocks += 1;
         bytes_of(&frame)
@@ -171,11 +171,11 @@ impl ListeningCopy {
 
 fn bytes_of(component: &impl BitRepr) -> io::Result<Vec<u8>> {
     let mut sink = ByteSink::new();
-    component.write(&mut sink).map_err(complaint)?;
+    component.write(&mut sink).map_err(io_error)?;
     Ok(sink.into_inner())
 }
 
 /// The encoder's errors cannot leave their thread; their words can.
-fn complaint(error: impl Display) -> io::Error {
+fn io_error(error: impl Display) -> io::Error {
     io::Error::other(error.to_string())
 }

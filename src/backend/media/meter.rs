@@ -118,7 +118,7 @@ impl Measured {
     }
 
     /// How many times full scale the samples are, if that is far above anything that is meant, or louder than can be measured.
-    pub(super) fn times_full_scale(&self) -> Option<f32> {
+    pub(super) fn excess_over_full_scale(&self) -> Option<f32> {
         let is_absurd = self.highest_sample > MAX_SAMPLE
             || self.integrated_lufs.is_some_and(|loudness| loudness > MAX_MEASURED_LUFS);
         is_absurd.then_some(self.highest_sample)

@@ -1,6 +1,6 @@
 //! Is this file what it claims to be, and what is in it?
 //!
-//! Two looks at every file. [`judge_audio`] and [`judge_cover`] read headers only, before a file is stored: kind, limits, and
+//! Two looks at every file. [`validate_audio`] and [`validate_cover`] read headers only, before a file is stored: kind, limits, and
 //! whether all of it is there. [`examine_audio`] and [`examine_cover`] decode all of it afterwards. Both go by content; a name
 //! or a declared type is never asked. All of them block, use little memory whatever the file says, and do not panic. Their work
 //! grows with the bytes of a file or with the length of its sound, never with the product of two numbers that a header names; and each
@@ -16,7 +16,6 @@ mod examine_cover;
 mod flac;
 mod jpeg;
 mod jpeg_scans;
-mod judge;
 mod lengths;
 mod listening;
 mod meter;
@@ -27,6 +26,7 @@ mod source;
 mod tags;
 mod tail;
 mod true_peak;
+mod validate;
 mod wav;
 
 #[cfg(test)]
@@ -48,8 +48,8 @@ use crate::domain::media::AudioRefusal;
 pub use deadline::Deadline;
 pub use examine_audio::examine_audio;
 pub use examine_cover::{Thumbnail, examine_cover};
-pub use judge::{JudgedAudio, JudgedCover, judge_audio, judge_cover};
 pub use listening::LISTENING_TYPE;
+pub use validate::{ValidatedAudio, ValidatedCover, validate_audio, validate_cover};
 
 /// Why a file cannot be taken: the artist reads it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -122,6 +122,6 @@ fn undecodable<T>(what: &str) -> Result<T> {
 }
 
 /// Runs a decoder of others; None if it panics. That is the decoder's fault, and a further attempt at this file would end in it too.
-fn shielded<T>(decode: impl FnOnce() -> T) -> Option<T> {
+fn catch_decoder_panic<T>(decode: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(decode)).ok()
 }

@@ -24,7 +24,7 @@ pub(super) struct PcmLayout {
 
 impl PcmLayout {
     /// Hands all samples to `heard`, interleaved, full scale at ±1.
-    pub(super) fn play(&self, path: &Path, mut heard: impl FnMut(&[f32]) -> Result<()>) -> Result<()> {
+    pub(super) fn decode(&self, path: &Path, mut on_samples: impl FnMut(&[f32]) -> Result<()>) -> Result<()> {
         let mut file = File::open(path)?;
         file.seek(SeekFrom::Start(self.offset))?;
         let sample_bytes = usize::from(self.bytes_per_sample);
@@ -43,7 +43,7 @@ impl PcmLayout {
             }
             samples.clear();
             samples.extend(bytes.chunks_exact(sample_bytes).map(|sample| self.value(sample)));
-            heard(&samples)?;
+            on_samples(&samples)?;
             left -= frames;
         }
         Ok(())

@@ -40,12 +40,12 @@ impl Source {
     }
 
     /// `N` bytes at `offset`, or None if the file ends before.
-    pub(super) fn array<const N: usize>(&mut self, offset: u64) -> io::Result<Option<[u8; N]>> {
+    pub(super) fn read_array<const N: usize>(&mut self, offset: u64) -> io::Result<Option<[u8; N]>> {
         Ok(self.slice(offset, N)?.and_then(|bytes| bytes.try_into().ok()))
     }
 
     /// Up to `max` bytes at `offset`: fewer at the end of the file. `max` is at most [`WINDOW_BYTES`].
-    pub(super) fn upto(&mut self, offset: u64, max: usize) -> io::Result<&[u8]> {
+    pub(super) fn read_up_to(&mut self, offset: u64, max: usize) -> io::Result<&[u8]> {
         let there = usize::try_from(self.length.saturating_sub(offset)).unwrap_or(usize::MAX);
         Ok(self.slice(offset, max.min(there).min(WINDOW_BYTES))?.unwrap_or_default())
     }
@@ -72,12 +72,12 @@ impl Source {
     }
 
     /// The bytes of `place`, copied; large ones past the window. The caller bounds their number.
-    pub(super) fn bytes(&mut self, place: Range<u64>) -> io::Result<Option<Vec<u8>>> {
-        let count = usize::try_from(place.end.saturating_sub(place.start)).unwrap_or(usize::MAX);
+    pub(super) fn bytes(&mut self, range: Range<u64>) -> io::Result<Option<Vec<u8>>> {
+        let count = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
         if count > WINDOW_BYTES {
-            return self.copy(place.start, count);
+            return self.copy(range.start, count);
         }
-        Ok(self.slice(place.start, count)?.map(<[u8]>::to_vec))
+        Ok(self.slice(range.start, count)?.map(<[u8]>::to_vec))
     }
 
     fn holds(&self, offset: u64, count: usize) -> bool {

@@ -44,7 +44,7 @@ impl Tail {
             let left = source.length() - at;
             // "TAG" may begin a word, unless the tag ends the file.
             let is_word =
-                source.upto(at, 3)? == b"TAG" && left != ID3V1_BYTES && left != ENHANCED_TAG_BYTES + ID3V1_BYTES;
+                source.read_up_to(at, 3)? == b"TAG" && left != ID3V1_BYTES && left != ENHANCED_TAG_BYTES + ID3V1_BYTES;
             let next = match tag_end(source, at)? {
                 Some(end) if !is_word => end,
                 _ => {
@@ -70,7 +70,7 @@ pub(super) fn tag_end(source: &mut Source, offset: u64) -> Result<Option<u64>> {
     if let Some(bytes) = tags::id3_bytes(source, offset)? {
         return Ok(Some(offset + bytes));
     }
-    let start = source.upto(offset, APE_END_BYTES)?;
+    let start = source.read_up_to(offset, APE_END_BYTES)?;
     Ok(if start.starts_with(b"TAG+") {
         Some(offset + ENHANCED_TAG_BYTES)
     } else if start.starts_with(b"TAG") {
@@ -93,7 +93,7 @@ struct Text {
 /// How long the text or the padding at `offset` is. It ends where a tag begins, or after some kilobytes.
 fn text_at(source: &mut Source, offset: u64) -> Result<Text> {
     let length = source.length();
-    let window = source.upto(offset, STEP_BYTES + MARK_BYTES)?;
+    let window = source.read_up_to(offset, STEP_BYTES + MARK_BYTES)?;
     // A mark may be cut in two at the end of the window: its last bytes are left to the next one.
     let is_last = offset + window.len() as u64 == length;
     let count = if is_last { window.len() } else { STEP_BYTES.min(window.len()) };
@@ -125,7 +125,7 @@ fn is_text(byte: u8) -> bool {
 pub(super) fn headless_ape_end(source: &mut Source, start: u64, at: u64) -> Result<Option<u64>> {
     let mut from = at;
     while from < source.length() {
-        let window = source.upto(from, STEP_BYTES)?;
+        let window = source.read_up_to(from, STEP_BYTES)?;
         let Some(found) = memmem::find(window, APE) else {
             if window.len() < STEP_BYTES {
                 return Ok(None);
@@ -135,7 +135,7 @@ pub(super) fn headless_ape_end(source: &mut Source, start: u64, at: u64) -> Resu
         };
         let footer = from + found as u64;
         let end = footer + APE_END_BYTES as u64;
-        let bytes = u64::from(le32(source.upto(footer, APE_END_BYTES)?, 12));
+        let bytes = u64::from(le32(source.read_up_to(footer, APE_END_BYTES)?, 12));
         let begins = end.checked_sub(bytes);
         return Ok(begins.is_some_and(|begins| (start..=at).contains(&begins)).then_some(end));
     }

@@ -7,8 +7,9 @@ use tempfile::TempDir;
 use testing::fixtures::{self as made, WavFormat};
 
 use super::{
-    Deadline, MediaError, Refusal, examine_audio, examine_cover, judge, judge_audio, judge_cover,
+    Deadline, MediaError, Refusal, examine_audio, examine_cover,
     source::{Source, be32},
+    validate, validate_audio, validate_cover,
 };
 use crate::domain::media::{
     AudioCodec, AudioContainer, AudioFacts, CoverColour, CoverFormat, MediaLimits, PackagingNote, Peaks, Tags,
@@ -49,19 +50,19 @@ fn refusal<T>(result: Result<T, MediaError>) -> Refusal {
 
 fn audio_refusal(bytes: &[u8]) -> (u16, String) {
     let Refusal { status, message } =
-        refusal(judge_audio(&spool(bytes).path, &MediaLimits::default(), &Deadline::never()));
+        refusal(validate_audio(&spool(bytes).path, &MediaLimits::default(), &Deadline::never()));
     (status, message)
 }
 
 fn cover_refusal(bytes: &[u8]) -> (u16, String) {
     let Refusal { status, message } =
-        refusal(judge_cover(&spool(bytes).path, &MediaLimits::default(), &Deadline::never()));
+        refusal(validate_cover(&spool(bytes).path, &MediaLimits::default(), &Deadline::never()));
     (status, message)
 }
 
 fn examine(bytes: &[u8]) -> (AudioFacts, Peaks) {
     let spooled = spool(bytes);
-    judge_audio(&spooled.path, &MediaLimits::default(), &Deadline::never()).expect("the judge takes the file");
+    validate_audio(&spooled.path, &MediaLimits::default(), &Deadline::never()).expect("the file is accepted");
     spooled.examined().expect("the file decodes")
 }
 
@@ -77,11 +78,11 @@ fn every_kind_of_audio_is_taken_for_what_it_is() {
     ];
     for (bytes, content_type, container, codec, bit_depth) in cases {
         let spooled = spool(&bytes);
-        let judged =
-            judge_audio(&spooled.path, &MediaLimits::default(), &Deadline::never()).expect("the judge takes the file");
-        assert_eq!((judged.content_type, judged.container, judged.codec), (content_type, container, codec));
-        assert_eq!((judged.sample_rate_hz, judged.channels, judged.bit_depth), (44_100, 2, bit_depth));
-        let declared_ms = judged.duration_ms.expect("the header says the length");
+        let validated =
+            validate_audio(&spooled.path, &MediaLimits::default(), &Deadline::never()).expect("the file is accepted");
+        assert_eq!((validated.content_type, validated.container, validated.codec), (content_type, container, codec));
+        assert_eq!((validated.sample_rate_hz, validated.channels, validated.bit_depth), (44_100, 2, bit_depth));
+        let declared_ms = validated.duration_ms.expect("the header says the length");
         assert!(declared_ms.abs_diff(1500) < 60, "{container:?}: {declared_ms} ms");
 
         let (facts, Peaks(peaks)) = spooled.examined().expect("the file decodes");
@@ -117,8 +118,8 @@ fn what_stands_behind_an_mp4_is_harmless_and_what_is_missing_is_not() {
     }
     for left in [whole.len() - 1, whole.len() / 2, 40] {
         let spooled = spool(&whole[..left]);
-        let judged = judge_audio(&spooled.path, &MediaLimits::default(), &Deadline::never());
-        assert!(judged.is_err(), "{left} of {} bytes", whole.len());
+        let validated = validate_audio(&spooled.path, &MediaLimits::default(), &Deadline::never());
+        assert!(validated.is_err(), "{left} of {} bytes", whole.len());
     }
 }
 
@@ -193,8 +194,8 @@ fn a_disk_that_takes_no_copy_is_no_fault_of_the_file() {
 #[test]
 fn a_file_tells_how_it_is_called() {
     let tags = |bytes: &[u8]| {
-        judge_audio(&spool(bytes).path, &MediaLimits::default(), &Deadline::never())
-            .expect("the judge takes the file")
+        validate_audio(&spool(bytes).path, &MediaLimits::default(), &Deadline::never())
+            .expect("the file is accepted")
             .tags
     };
     assert_eq!(
@@ -221,7 +222,7 @@ fn a_name_is_never_asked() {
     let path = folder.path().join("song.flac");
     std::fs::write(&path, made::mp3(SECONDS, RATE_HZ, 1, "x")).expect("a file for a test");
     assert_eq!(
-        judge_audio(&path, &MediaLimits::default(), &Deadline::never()).expect("an MP3").container,
+        validate_audio(&path, &MediaLimits::default(), &Deadline::never()).expect("an MP3").container,
         AudioContainer::Mp3
     );
 }
@@ -434,13 +435,13 @@ fn what_is_cut_off_is_called_incomplete() {
 fn damage_that_no_header_shows_is_found_by_decoding() {
     for file in [made::flac(SECONDS, RATE_HZ, 16, 1, "x"), made::flac(SECONDS, RATE_HZ, 24, 2, "x")] {
         let spooled = spool(&made::damaged_in_the_middle(&file));
-        judge_audio(&spooled.path, &MediaLimits::default(), &Deadline::never()).expect("its header is fine");
+        validate_audio(&spooled.path, &MediaLimits::default(), &Deadline::never()).expect("its header is fine");
         let refusal = refusal(spooled.examined());
         assert_eq!(refusal.status, 422);
         assert!(refusal.message.contains("damaged"), "{}", refusal.message);
     }
     let spooled = spool(&made::damaged_in_the_middle(&made::cover_png(700, 3)));
-    judge_cover(&spooled.path, &MediaLimits::default(), &Deadline::never()).expect("its header is fine");
+    validate_cover(&spooled.path, &MediaLimits::default(), &Deadline::never()).expect("its header is fine");
     assert!(refusal(examine_cover(&spooled.path, &Deadline::never())).message.contains("damaged"));
 }
 
@@ -489,10 +490,10 @@ fn other_kinds_of_files_are_called_by_their_name() {
 fn limits_are_sizes_of_what_is_there() {
     let limits = MediaLimits { max_audio_bytes: 1000, max_cover_bytes: 1000 };
     assert_eq!(
-        refusal(judge_audio(&spool(&made::wav(1.0, RATE_HZ, 16, 1)).path, &limits, &Deadline::never())).status,
+        refusal(validate_audio(&spool(&made::wav(1.0, RATE_HZ, 16, 1)).path, &limits, &Deadline::never())).status,
         413
     );
-    assert_eq!(refusal(judge_cover(&spool(&made::cover_png(700, 1)).path, &limits, &Deadline::never())).status, 413);
+    assert_eq!(refusal(validate_cover(&spool(&made::cover_png(700, 1)).path, &limits, &Deadline::never())).status, 413);
     assert_eq!(audio_refusal(b"").0, 422);
     assert_eq!(cover_refusal(b"").0, 422);
 }
@@ -547,11 +548,11 @@ fn a_cover_is_measured_and_scaled() {
         (made::cover_jpeg(640, 7), CoverFormat::Jpeg, vec![160, 640]),
     ] {
         let spooled = spool(&bytes);
-        let judged =
-            judge_cover(&spooled.path, &MediaLimits::default(), &Deadline::never()).expect("the judge takes the cover");
-        assert_eq!(judged.content_type, format.content_type());
+        let validated =
+            validate_cover(&spooled.path, &MediaLimits::default(), &Deadline::never()).expect("the cover is accepted");
+        assert_eq!(validated.content_type, format.content_type());
         let (facts, thumbnails) = examine_cover(&spooled.path, &Deadline::never()).expect("the cover decodes");
-        assert_eq!(facts, judged.facts);
+        assert_eq!(facts, validated.facts);
         assert_eq!((facts.format, facts.colour, facts.has_alpha), (format, CoverColour::Rgb, false));
         assert_eq!(thumbnails.iter().map(|thumbnail| thumbnail.edge_px).collect::<Vec<_>>(), edges);
         for thumbnail in thumbnails {
@@ -612,7 +613,7 @@ fn covers_that_would_harm_are_refused_by_their_header() {
 fn a_picture_without_the_pixels_that_its_header_promises_is_refused() {
     // 3,000 × 3,000 promised, a broken stream behind it.
     let spooled = spool(&made::png_declaring(3000, 3000));
-    judge_cover(&spooled.path, &MediaLimits::default(), &Deadline::never()).expect("its header is fine");
+    validate_cover(&spooled.path, &MediaLimits::default(), &Deadline::never()).expect("its header is fine");
     assert_eq!(refusal(examine_cover(&spooled.path, &Deadline::never())).status, 422);
 }
 
@@ -646,8 +647,8 @@ proptest! {
         ];
         let file = [magics[kind], &bytes].concat();
         let limits = MediaLimits::default();
-        let _ = judge::audio_of(&mut Source::new(Cursor::new(file.clone()), &Deadline::never())?, &limits);
-        let _ = judge::cover_of(&mut Source::new(Cursor::new(file), &Deadline::never())?, &limits);
+        let _ = validate::audio_of(&mut Source::new(Cursor::new(file.clone()), &Deadline::never())?, &limits);
+        let _ = validate::cover_of(&mut Source::new(Cursor::new(file), &Deadline::never())?, &limits);
     }
 
     #[test]
@@ -661,11 +662,11 @@ proptest! {
             file[at] = byte;
         }
         let limits = MediaLimits::default();
-        let _ = judge::audio_of(&mut Source::new(Cursor::new(file.clone()), &Deadline::never())?, &limits);
-        let _ = judge::cover_of(&mut Source::new(Cursor::new(file.clone()), &Deadline::never())?, &limits);
+        let _ = validate::audio_of(&mut Source::new(Cursor::new(file.clone()), &Deadline::never())?, &limits);
+        let _ = validate::cover_of(&mut Source::new(Cursor::new(file.clone()), &Deadline::never())?, &limits);
         file.truncate(cut.index(file.len()));
-        let _ = judge::audio_of(&mut Source::new(Cursor::new(file.clone()), &Deadline::never())?, &limits);
-        let _ = judge::cover_of(&mut Source::new(Cursor::new(file), &Deadline::never())?, &limits);
+        let _ = validate::audio_of(&mut Source::new(Cursor::new(file.clone()), &Deadline::never())?, &limits);
+        let _ = validate::cover_of(&mut Source::new(Cursor::new(file), &Deadline::never())?, &limits);
     }
 }
 

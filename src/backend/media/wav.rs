@@ -2,12 +2,12 @@
 
 use super::{
     Result, damaged, incomplete,
-    judge::{AudioHeader, Samples},
     lengths::{self, Numbers},
     pcm::PcmLayout,
     refused,
     source::{Source, le16, le32},
     tags, undecodable,
+    validate::{AudioHeader, Samples},
 };
 use crate::domain::media::{AudioCodec, AudioContainer, PackagingNote, Tags, other_codec_in_wav};
 
@@ -37,12 +37,12 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
     let (mut has_info, mut has_id3) = (false, false);
     let mut offset = 12;
     for _ in 0..MAX_CHUNKS {
-        let Some(head) = source.array::<8>(offset)? else { break };
+        let Some(head) = source.read_array::<8>(offset)? else { break };
         let (id, size) = (&head[..4], le32(&head, 4));
         let body = offset + 8;
         trailing |= data.is_some();
         match id {
-            b"fmt " if format.is_none() => format = Some(read_format(source.upto(body, size.min(64) as usize)?)?),
+            b"fmt " if format.is_none() => format = Some(read_format(source.read_up_to(body, size.min(64) as usize)?)?),
             b"data" if data.is_none() => {
                 if lengths::is_unknown(source, body, size, Numbers { read: le32, no_sound: 0 })? {
                     return lengths::unknown("WAV");
@@ -53,13 +53,13 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
                 data = Some((body, u64::from(size)));
             }
             // The first of its kind: others are not worth reading.
-            b"LIST" if !has_info && source.array::<4>(body)?.is_some_and(|kind| &kind == b"INFO") => {
+            b"LIST" if !has_info && source.read_array::<4>(body)?.is_some_and(|kind| &kind == b"INFO") => {
                 has_info = true;
-                tags::fill(&mut found, tags::riff_info(source.upto(body, size as usize)?));
+                tags::merge(&mut found, tags::riff_info(source.read_up_to(body, size as usize)?));
             }
             b"id3 " | b"ID3 " if !has_id3 => {
                 has_id3 = true;
-                tags::fill(&mut found, tags::id3_in(source, body..body + u64::from(size))?);
+                tags::merge(&mut found, tags::id3_in(source, body..body + u64::from(size))?);
             }
             _ => {}
         }

@@ -17,7 +17,7 @@ use time::OffsetDateTime;
 use tokio::runtime::Builder;
 use uuid::Uuid;
 
-use super::{Claimant, Claimed, FailureReport, NewJob};
+use super::{Claimant, ClaimedJob, FailureReport, NewJob};
 use crate::{
     backend::{Error, QueueSettings, Result, db, queue},
     domain::{
@@ -25,7 +25,7 @@ use crate::{
         queue::{
             Claim, Failure, Job, JobKind, JobStatus, Lease,
             model::{LEASE, MAX_FAILURES, Write, any_duration, any_write},
-            next_in_turn,
+            next_fair_job,
         },
     },
 };
@@ -69,7 +69,7 @@ struct Both<'a> {
     /// Each with the artist whose job it claimed last.
     workers: [(WorkerId, UserId); WORKERS],
     /// Every claim ever made.
-    claims: Vec<Claimed>,
+    claims: Vec<ClaimedJob>,
 }
 
 impl<'a> Both<'a> {
@@ -105,7 +105,7 @@ impl<'a> Both<'a> {
                 self.write(&claimed, write).await;
             }
             Step::Recover => {
-                let stuck = queue::stuck(self.pool).await.unwrap();
+                let stuck = queue::with_expired_lease(self.pool).await.unwrap();
                 let is_stuck = |(id, (_, job)): (&JobId, &(UserId, Job))| job.is_stuck(self.now).then_some(*id);
                 let expected: BTreeSet<JobId> = self.jobs.iter().filter_map(is_stuck).collect();
                 assert_eq!(stuck.iter().map(|claimed| claimed.id).collect::<BTreeSet<_>>(), expected);
@@ -132,12 +132,12 @@ impl<'a> Both<'a> {
             own_spool_only: false,
             lease: LEASE,
             last_artist,
-            crowding: None,
-            may_be_long: true,
+            artist_at_fair_share: None,
+            may_decode_track: true,
         };
         let claimed = queue::claim(&mut self.pool.acquire().await.unwrap(), by).await.unwrap();
         let jobs = self.jobs.iter().map(|(id, (artist, job))| (*id, *artist, job));
-        assert_eq!(claimed.as_ref().map(|claimed| claimed.id), next_in_turn(jobs, last_artist, self.now));
+        assert_eq!(claimed.as_ref().map(|claimed| claimed.id), next_fair_job(jobs, last_artist, self.now));
         if let Some(claimed) = claimed {
             let (artist, job) = self.jobs.get_mut(&claimed.id).unwrap();
             *job = job.claim(owner, LEASE, self.now).unwrap();
@@ -147,7 +147,7 @@ impl<'a> Both<'a> {
         }
     }
 
-    async fn write(&mut self, claimed: &Claimed, write: Write) {
+    async fn write(&mut self, claimed: &ClaimedJob, write: Write) {
         let settings = QueueSettings { max_failures: MAX_FAILURES, ..QueueSettings::default() };
         let report =
             |failure, lease_expired| FailureReport { failure, detail: "two\nlines and a \0".into(), lease_expired };
@@ -192,7 +192,7 @@ fn count(column: i32) -> u32 {
     u32::try_from(column).unwrap()
 }
 
-fn claim_of(claimed: &Claimed) -> Claim {
+fn claim_of(claimed: &ClaimedJob) -> Claim {
     Claim { attempt: count(claimed.attempt), owner: claimed.owner }
 }
 

@@ -10,7 +10,7 @@ use super::{Backend, Result, changed_facts, db, mail, objects, uploads};
 use crate::domain::{
     account::Actor,
     ids::{ReleaseId, TrackId, UserId},
-    mail::News,
+    mail::ReleaseNews,
     problem::Problem,
     release::{RawDetails, ReleaseEventKind, ReleaseKind, ReleaseStatus, ReleaseView, advance},
 };
@@ -21,7 +21,7 @@ pub struct Releases<'a>(pub(super) &'a Backend);
 
 /// A release whose row this transaction has locked.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Locked {
+pub(super) struct LockedRelease {
     pub(super) id: ReleaseId,
     pub(super) artist: UserId,
     pub(super) status: ReleaseStatus,
@@ -97,7 +97,7 @@ impl Releases<'_> {
         }
         transition(&mut tx, release, ReleaseStatus::Processing, ReleaseEventKind::Submitted, Some(actor.id), None)
             .await?;
-        let release = Locked { status: ReleaseStatus::Processing, ..release };
+        let release = LockedRelease { status: ReleaseStatus::Processing, ..release };
         advance_locked(&mut tx, release).await?;
         self.commit_and_view(tx, release).await
     }
@@ -141,10 +141,10 @@ impl Releases<'_> {
         let mut tx = db::begin(&self.0.db).await?;
         let release = lock_draft(&mut tx, actor, id).await?;
         let ended = uploads::cancel_all(&mut tx, id, None).await?;
-        objects::release_all_of_release(&mut tx, id).await?;
+        objects::detach_all_of_release(&mut tx, id).await?;
         sqlx::query!("delete from releases where id = $1", id as ReleaseId).execute(&mut *tx).await?;
         tx.commit().await?;
-        uploads::forget_bytes(self.0, &ended).await?;
+        uploads::purge_bytes(self.0, &ended).await?;
         self.0.events.release_changed(id, release.artist);
         Ok(())
     }
@@ -153,13 +153,17 @@ impl Releases<'_> {
     pub(super) async fn finish_edit(
         &self,
         mut tx: Transaction<'static, Postgres>,
-        release: Locked,
+        release: LockedRelease,
     ) -> Result<ReleaseView> {
-        touch(&mut tx, release.id).await?;
+        bump_version(&mut tx, release.id).await?;
         self.commit_and_view(tx, release).await
     }
 
-    async fn commit_and_view(&self, mut tx: Transaction<'static, Postgres>, release: Locked) -> Result<ReleaseView> {
+    async fn commit_and_view(
+        &self,
+        mut tx: Transaction<'static, Postgres>,
+        release: LockedRelease,
+    ) -> Result<ReleaseView> {
         let view = view::load(&mut tx, release.id).await?.ok_or(Problem::NotFound)?;
         tx.commit().await?;
         self.0.events.release_changed(release.id, release.artist);
@@ -169,7 +173,7 @@ impl Releases<'_> {
 
 /// # Errors
 /// 404 unless the release exists and is the actor's own.
-async fn lock_own(db: &mut PgConnection, actor: &Actor, id: ReleaseId) -> Result<Locked> {
+async fn lock_own(db: &mut PgConnection, actor: &Actor, id: ReleaseId) -> Result<LockedRelease> {
     match lock(db, id).await? {
         Some(release) if release.artist == actor.id => Ok(release),
         _ => Err(Problem::NotFound.into()),
@@ -178,7 +182,7 @@ async fn lock_own(db: &mut PgConnection, actor: &Actor, id: ReleaseId) -> Result
 
 /// # Errors
 /// 404 unless it is the actor's own, 409 unless it is a draft.
-pub(super) async fn lock_draft(db: &mut PgConnection, actor: &Actor, id: ReleaseId) -> Result<Locked> {
+pub(super) async fn lock_draft(db: &mut PgConnection, actor: &Actor, id: ReleaseId) -> Result<LockedRelease> {
     let release = lock_own(db, actor, id).await?;
     if release.status.is_editable() {
         Ok(release)
@@ -188,7 +192,7 @@ pub(super) async fn lock_draft(db: &mut PgConnection, actor: &Actor, id: Release
 }
 
 /// As `lock_draft`, for the release that a track is on.
-pub(super) async fn lock_draft_of_track(db: &mut PgConnection, actor: &Actor, track: TrackId) -> Result<Locked> {
+pub(super) async fn lock_draft_of_track(db: &mut PgConnection, actor: &Actor, track: TrackId) -> Result<LockedRelease> {
     let release = sqlx::query_scalar!(
         r#"select release_id as "release_id: ReleaseId" from tracks where id = $1"#,
         track as TrackId
@@ -205,9 +209,9 @@ pub(super) async fn lock_draft_of_track(db: &mut PgConnection, actor: &Actor, tr
     Ok(locked)
 }
 
-pub(super) async fn lock(db: &mut PgConnection, id: ReleaseId) -> Result<Option<Locked>> {
+pub(super) async fn lock(db: &mut PgConnection, id: ReleaseId) -> Result<Option<LockedRelease>> {
     let row = sqlx::query_as!(
-        Locked,
+        LockedRelease,
         r#"select id as "id: ReleaseId", artist_id as "artist: UserId", status as "status: ReleaseStatus", version
            from releases where id = $1 for update"#,
         id as ReleaseId
@@ -218,7 +222,7 @@ pub(super) async fn lock(db: &mut PgConnection, id: ReleaseId) -> Result<Option<
 }
 
 /// Whether bytes that this release may still get are arriving, or wait to be stored: not those that nobody goes on with, nor those
-/// that a newer file has overtaken.
+/// that a newer file has superseded.
 pub(super) async fn has_unfinished_upload(db: &mut PgConnection, id: ReleaseId) -> Result<bool> {
     let has = sqlx::query_scalar!(
         r#"select exists (
@@ -238,7 +242,7 @@ pub(super) async fn has_unfinished_upload(db: &mut PgConnection, id: ReleaseId) 
 }
 
 /// An edit or an attached file: what was reviewed before is not what is there now.
-pub(super) async fn touch(db: &mut PgConnection, id: ReleaseId) -> Result<()> {
+pub(super) async fn bump_version(db: &mut PgConnection, id: ReleaseId) -> Result<()> {
     sqlx::query!("update releases set version = version + 1, updated_at = now() where id = $1", id as ReleaseId)
         .execute(db)
         .await?;
@@ -251,7 +255,7 @@ pub(super) async fn touch(db: &mut PgConnection, id: ReleaseId) -> Result<()> {
 /// 409 when the release is not (any more) what `from` says.
 pub(super) async fn transition(
     db: &mut PgConnection,
-    from: Locked,
+    from: LockedRelease,
     to: ReleaseStatus,
     kind: ReleaseEventKind,
     actor: Option<UserId>,
@@ -300,10 +304,10 @@ pub(super) async fn record(
     .await?;
     let note = || note.unwrap_or_default().to_owned();
     let news = match kind {
-        ReleaseEventKind::Submitted => News::Submitted,
-        ReleaseEventKind::Approved => News::Approved,
-        ReleaseEventKind::Rejected => News::Rejected { reason: note() },
-        ReleaseEventKind::FileDiscarded => News::FileDiscarded { note: note() },
+        ReleaseEventKind::Submitted => ReleaseNews::Submitted,
+        ReleaseEventKind::Approved => ReleaseNews::Approved,
+        ReleaseEventKind::Rejected => ReleaseNews::Rejected { reason: note() },
+        ReleaseEventKind::FileDiscarded => ReleaseNews::FileDiscarded { note: note() },
         ReleaseEventKind::Created
         | ReleaseEventKind::Examined
         // The job that failed tells of its file.
@@ -312,11 +316,11 @@ pub(super) async fn record(
         | ReleaseEventKind::Revised
         | ReleaseEventKind::FileRetried => return Ok(()),
     };
-    mail::tell_artist(db, release, news).await
+    mail::enqueue_artist_mail(db, release, news).await
 }
 
 /// Applies [`advance`] to a locked release: called by everything that changes a release's files, in its transaction.
-pub(super) async fn advance_locked(db: &mut PgConnection, release: Locked) -> Result<()> {
+pub(super) async fn advance_locked(db: &mut PgConnection, release: LockedRelease) -> Result<()> {
     if release.status != ReleaseStatus::Processing {
         return Ok(());
     }
@@ -324,7 +328,7 @@ pub(super) async fn advance_locked(db: &mut PgConnection, release: Locked) -> Re
         return Ok(());
     }
     let Some(view) = view::load(db, release.id).await? else { return Ok(()) };
-    let release = Locked { version: view.version, ..release };
+    let release = LockedRelease { version: view.version, ..release };
     let files = std::iter::once(view.cover.state()).chain(view.tracks.iter().map(|track| track.state()));
     match advance(view.status, files) {
         Some((status, kind)) => transition(db, release, status, kind, None, view.failure()).await,

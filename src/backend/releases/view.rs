@@ -4,7 +4,7 @@ use sqlx::{PgConnection, types::Json};
 use time::Date;
 
 use crate::{
-    backend::{Result, sessions::hex, spool::SILENCE_SECONDS},
+    backend::{Result, sessions::hex, spool::SPOOL_TIMEOUT_SECONDS},
     domain::{
         codes::{Gtin, Isrc},
         files::{CoverView, Examination, PendingUpload, StoredFile},
@@ -158,7 +158,7 @@ async fn pending_uploads(
              and u.seq > coalesce(holder.seq, 0)
            order by u.track_id, array_position(array['RECEIVING', 'RECEIVED', 'FAILED']::upload_state[], u.state) nulls last, u.seq desc"#,
         release as ReleaseId,
-        SILENCE_SECONDS
+        SPOOL_TIMEOUT_SECONDS
     )
     .fetch_all(db)
     .await?;

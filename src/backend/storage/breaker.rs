@@ -16,7 +16,7 @@ use crate::{
 
 /// A full storage still reads, and one that locks its objects still stores: what works tells nothing of what does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verb {
+pub enum StorageOperation {
     Read,
     Write,
     Delete,
@@ -54,7 +54,7 @@ struct Successes {
 pub(super) type Caller = Option<JobId>;
 
 impl Successes {
-    fn note(&mut self, now: Instant, caller: Caller) {
+    fn record(&mut self, now: Instant, caller: Caller) {
         if let Some((at, by)) = self.latest
             && by != caller
         {
@@ -73,11 +73,11 @@ impl Successes {
 }
 
 impl Inner {
-    fn circuit(&mut self, verb: Verb) -> &mut Circuit {
-        match verb {
-            Verb::Read => &mut self.reads,
-            Verb::Write => &mut self.writes,
-            Verb::Delete => &mut self.deletes,
+    fn circuit(&mut self, operation: StorageOperation) -> &mut Circuit {
+        match operation {
+            StorageOperation::Read => &mut self.reads,
+            StorageOperation::Write => &mut self.writes,
+            StorageOperation::Delete => &mut self.deletes,
         }
     }
 
@@ -92,16 +92,21 @@ impl Breaker {
     }
 
     /// Makes a call, unless its circuit is open.
-    pub(super) async fn call<T>(&self, verb: Verb, caller: Caller, call: impl Future<Output = Result<T>>) -> Result<T> {
-        self.admit(verb)?;
-        self.note(verb, caller, call.await)
+    pub(super) async fn call<T>(
+        &self,
+        operation: StorageOperation,
+        caller: Caller,
+        call: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        self.admit(operation)?;
+        self.record(operation, caller, call.await)
     }
 
     /// Asks of an object without reading it. That this works says that the storage is there, not that its bytes can be read.
-    pub(super) async fn look<T>(&self, caller: Caller, look: impl Future<Output = Result<T>>) -> Result<T> {
-        self.admit(Verb::Read)?;
+    pub(super) async fn check<T>(&self, caller: Caller, look: impl Future<Output = Result<T>>) -> Result<T> {
+        self.admit(StorageOperation::Read)?;
         match look.await {
-            Err(error) if error.is_outage() => self.note(Verb::Read, caller, Err(error)),
+            Err(error) if error.is_outage() => self.record(StorageOperation::Read, caller, Err(error)),
             outcome => {
                 self.inner().last_answer = Some(Instant::now());
                 outcome
@@ -111,49 +116,49 @@ impl Breaker {
 
     /// # Errors
     /// While nothing of the kind is asked.
-    pub(super) fn admit(&self, verb: Verb) -> Result<()> {
-        if self.inner().circuit(verb).state() == CircuitState::Closed { Ok(()) } else { Err(Error::CircuitOpen) }
+    pub(super) fn admit(&self, operation: StorageOperation) -> Result<()> {
+        if self.inner().circuit(operation).state() == CircuitState::Closed { Ok(()) } else { Err(Error::CircuitOpen) }
     }
 
     /// What an answer, or a failure in the middle of one, says of the storage.
-    pub(super) fn note<T>(&self, verb: Verb, caller: Caller, outcome: Result<T>) -> Result<T> {
+    pub(super) fn record<T>(&self, operation: StorageOperation, caller: Caller, outcome: Result<T>) -> Result<T> {
         let now = Instant::now();
         let mut inner = self.inner();
         match outcome {
             Err(error) if error.is_outage() => {
-                inner.circuit(verb).failed(self.started.elapsed());
+                inner.circuit(operation).failed(self.started.elapsed());
                 inner.is_doubted = true;
-                if verb == Verb::Write && error.is_disk_full() {
+                if operation == StorageOperation::Write && error.is_disk_full() {
                     inner.had_no_room = Some(now);
                 }
-                return Err(Error::StorageDown { verb, source: Box::new(error) });
+                return Err(Error::StorageDown { operation, source: Box::new(error) });
             }
             // It is there, and did what it was asked to.
-            Ok(_) => match verb {
-                Verb::Read => inner.read.note(now, caller),
-                Verb::Write => {
-                    inner.written.note(now, caller);
+            Ok(_) => match operation {
+                StorageOperation::Read => inner.read.record(now, caller),
+                StorageOperation::Write => {
+                    inner.written.record(now, caller);
                     inner.had_no_room = None;
                 }
-                Verb::Delete => {}
+                StorageOperation::Delete => {}
             },
             // It is there.
             Err(Error::Storage(_)) => {}
             Err(_) => return outcome,
         }
-        inner.circuit(verb).succeeded();
+        inner.circuit(operation).succeeded();
         inner.last_answer = Some(now);
         outcome
     }
 
     /// Whether somebody else's call of the kind has succeeded since then.
-    pub(super) fn has_worked_since(&self, verb: Verb, since: Instant, caller: Caller) -> bool {
+    pub(super) fn has_worked_since(&self, operation: StorageOperation, since: Instant, caller: Caller) -> bool {
         let inner = self.inner();
-        match verb {
-            Verb::Read => inner.read.has_another_since(since, caller),
-            Verb::Write => inner.written.has_another_since(since, caller),
+        match operation {
+            StorageOperation::Read => inner.read.has_another_since(since, caller),
+            StorageOperation::Write => inner.written.has_another_since(since, caller),
             // What a job does not get deleted, it leaves to the reaper.
-            Verb::Delete => false,
+            StorageOperation::Delete => false,
         }
     }
 
@@ -192,7 +197,7 @@ impl Breaker {
         }
     }
 
-    pub(super) fn looked_at_disk(&self, is_full: bool) {
+    pub(super) fn record_disk_space(&self, is_full: bool) {
         self.inner().disk_is_full = is_full;
     }
 
@@ -225,40 +230,40 @@ mod tests {
         Err(object_store::Error::Generic { store: "test", source: "away".into() }.into())
     }
 
-    fn note(breaker: &Breaker, verb: Verb, outcome: Result<()>) {
-        let _ = breaker.note(verb, None, outcome);
+    fn record(breaker: &Breaker, operation: StorageOperation, outcome: Result<()>) {
+        let _ = breaker.record(operation, None, outcome);
     }
 
     #[test]
     fn what_can_still_be_read_hides_no_outage_of_writes() {
         let breaker = Breaker::new();
         for _ in 0..OPENED_BY {
-            note(&breaker, Verb::Write, outage());
-            note(&breaker, Verb::Read, Ok(()));
+            record(&breaker, StorageOperation::Write, outage());
+            record(&breaker, StorageOperation::Read, Ok(()));
         }
         assert_eq!(breaker.state(), CircuitState::Open);
-        assert!(breaker.admit(Verb::Write).is_err());
-        assert!(breaker.admit(Verb::Read).is_ok() && breaker.admit(Verb::Delete).is_ok());
+        assert!(breaker.admit(StorageOperation::Write).is_err());
+        assert!(breaker.admit(StorageOperation::Read).is_ok() && breaker.admit(StorageOperation::Delete).is_ok());
     }
 
     #[tokio::test]
     async fn what_can_still_be_looked_at_hides_no_outage_of_reads() {
         let (breaker, started) = (Breaker::new(), Instant::now());
         for _ in 0..OPENED_BY {
-            note(&breaker, Verb::Read, outage());
-            let _ = breaker.look(None, async { Ok(()) }).await;
+            record(&breaker, StorageOperation::Read, outage());
+            let _ = breaker.check(None, async { Ok(()) }).await;
         }
         assert_eq!(breaker.state(), CircuitState::Open);
-        assert!(!breaker.has_worked_since(Verb::Read, started, Some(JobId(Uuid::nil()))));
-        assert!(breaker.look(None, async { Ok(()) }).await.is_err());
+        assert!(!breaker.has_worked_since(StorageOperation::Read, started, Some(JobId(Uuid::nil()))));
+        assert!(breaker.check(None, async { Ok(()) }).await.is_err());
     }
 
     #[test]
     fn one_failed_call_is_followed_by_one_probe_and_no_more() {
         let breaker = Breaker::new();
-        note(&breaker, Verb::Read, Ok(()));
+        record(&breaker, StorageOperation::Read, Ok(()));
         assert!(!breaker.wants_probe(IDLE));
-        note(&breaker, Verb::Write, outage());
+        record(&breaker, StorageOperation::Write, outage());
         assert!(breaker.wants_probe(IDLE));
         breaker.probed(false);
         assert!(breaker.wants_probe(IDLE));
@@ -285,19 +290,19 @@ mod tests {
             Err(object_store::Error::Generic { store: "test", source: Box::new(io::Error::from(kind)) }.into())
         };
         let breaker = Breaker::new();
-        note(&breaker, Verb::Write, outage());
+        record(&breaker, StorageOperation::Write, outage());
         assert!(!breaker.is_full());
         for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
-            note(&breaker, Verb::Write, no_room(kind));
-            note(&breaker, Verb::Read, Ok(()));
+            record(&breaker, StorageOperation::Write, no_room(kind));
+            record(&breaker, StorageOperation::Read, Ok(()));
             breaker.probed(true);
             assert!(breaker.is_full(), "{kind}: what can be read says nothing of it");
-            note(&breaker, Verb::Write, Ok(()));
+            record(&breaker, StorageOperation::Write, Ok(()));
             assert!(!breaker.is_full(), "{kind}");
         }
-        breaker.looked_at_disk(true);
+        breaker.record_disk_space(true);
         assert!(breaker.is_full());
-        breaker.looked_at_disk(false);
+        breaker.record_disk_space(false);
         assert!(!breaker.is_full());
     }
 
@@ -305,13 +310,13 @@ mod tests {
     fn only_what_others_got_done_speaks_against_a_job() {
         let (breaker, since) = (Breaker::new(), Instant::now());
         let [one, other] = [(); 2].map(|()| Some(JobId(Uuid::now_v7())));
-        breaker.note(Verb::Write, one, Ok(())).unwrap();
-        breaker.note(Verb::Write, one, Ok(())).unwrap();
-        assert!(!breaker.has_worked_since(Verb::Write, since, one));
-        assert!(breaker.has_worked_since(Verb::Write, since, other));
-        assert!(!breaker.has_worked_since(Verb::Read, since, other));
-        breaker.note(Verb::Write, other, Ok(())).unwrap();
-        breaker.note(Verb::Write, one, Ok(())).unwrap();
-        assert!(breaker.has_worked_since(Verb::Write, since, one));
+        breaker.record(StorageOperation::Write, one, Ok(())).unwrap();
+        breaker.record(StorageOperation::Write, one, Ok(())).unwrap();
+        assert!(!breaker.has_worked_since(StorageOperation::Write, since, one));
+        assert!(breaker.has_worked_since(StorageOperation::Write, since, other));
+        assert!(!breaker.has_worked_since(StorageOperation::Read, since, other));
+        breaker.record(StorageOperation::Write, other, Ok(())).unwrap();
+        breaker.record(StorageOperation::Write, one, Ok(())).unwrap();
+        assert!(breaker.has_worked_since(StorageOperation::Write, since, one));
     }
 }

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::backend::{
     Error, Result,
-    folders::{create_durably, quoted, read_id, read_or_make_id},
+    directories::{create_private_dir, read_id, read_or_create_id, shell_quoted},
 };
 
 /// Holds the folder's id, in it: where there is none, or another, is another folder, or a disk is not mounted.
@@ -39,15 +39,15 @@ impl Local {
     /// When it is not the folder with this id: what is put there is hidden once the right one's disk is back.
     pub(super) fn open(folder: PathBuf, id: Option<Uuid>) -> Result<Self> {
         match id {
-            None => create_durably(&folder)?,
+            None => create_private_dir(&folder)?,
             Some(id) if read_id(&folder.join(ID_FILE))? == Some(id) => {}
             Some(id) => {
                 return Err(Error::Corrupt(format!(
                     "{} is not the folder that this database's objects are in. Mount its disk, or restore it, and start again; \
                      if they are lost, begin anew with: mkdir -p {} && echo {id} > {}",
                     folder.display(),
-                    quoted(&folder),
-                    quoted(&folder.join(ID_FILE))
+                    shell_quoted(&folder),
+                    shell_quoted(&folder.join(ID_FILE))
                 )));
             }
         }
@@ -56,11 +56,11 @@ impl Local {
     }
 
     /// The id that it is given here, unless it has one.
-    pub(super) fn name(&self) -> Result<Option<Uuid>> {
+    pub(super) fn ensure_id(&self) -> Result<Option<Uuid>> {
         if self.id.get().is_some() {
             return Ok(None);
         }
-        let id = read_or_make_id(&self.folder, ID_FILE)?;
+        let id = read_or_create_id(&self.folder, ID_FILE)?;
         Ok(Some(*self.id.get_or_init(|| id)))
     }
 

@@ -1,8 +1,8 @@
 //! Where objects live, behind `object_store`'s one trait: a folder, S3, or Supabase Storage.
 
 mod breaker;
+mod file_parts;
 mod local;
-mod parts;
 mod s3;
 pub(super) mod supabase;
 #[cfg(test)]
@@ -24,7 +24,7 @@ use sqlx::PgPool;
 use tokio::{fs::File, io::AsyncWriteExt, time::timeout};
 use uuid::Uuid;
 
-pub use breaker::Verb;
+pub use breaker::StorageOperation;
 
 use self::{
     breaker::{Breaker, Caller},
@@ -32,17 +32,17 @@ use self::{
     s3::S3,
     supabase::Supabase,
 };
-use super::{Error, Result, Settings, StorageSettings, objects::Intended};
+use super::{Error, Result, Settings, StorageSettings, objects::IntendedObject};
 use crate::domain::{circuit::CircuitState, ids::JobId};
 
 /// Longer than connecting may take: a probe that is cut off leaves no connection for the next one.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A storage that nobody has asked anything for so long is asked how it is.
-const IDLE: Duration = Duration::from_secs(30);
+const PROBE_AFTER_IDLE: Duration = Duration::from_secs(30);
 /// A disk with less is full, whatever is to be left free for others: no file of any use fits.
 const FREE_BYTES_MIN: u64 = 1024 * 1024;
 /// How long a signed address gives its object to whoever has it.
-const SIGNED_FOR: Duration = Duration::from_secs(10 * 60);
+const SIGNED_URL_LIFETIME: Duration = Duration::from_secs(10 * 60);
 
 #[derive(Clone)]
 pub(super) struct Storage {
@@ -72,7 +72,7 @@ pub fn install_tls() {
 
 impl Storage {
     /// The id of local storage's folder, once the database knows it.
-    pub(super) async fn folder(db: &PgPool) -> Result<Option<Uuid>> {
+    pub(super) async fn recorded_folder_id(db: &PgPool) -> Result<Option<Uuid>> {
         Ok(sqlx::query_scalar!("select id from storage_folder").fetch_optional(db).await?)
     }
 
@@ -89,9 +89,9 @@ impl Storage {
     }
 
     /// Has the database know local storage's folder from now on. For the one process that has the data directory to itself.
-    pub(super) async fn settle(&self, db: &PgPool) -> Result<()> {
+    pub(super) async fn record_folder_id(&self, db: &PgPool) -> Result<()> {
         if let Kind::Local(local) = &*self.kind
-            && let Some(id) = local.name()?
+            && let Some(id) = local.ensure_id()?
         {
             sqlx::query!("insert into storage_folder (id) values ($1)", id).execute(db).await?;
         }
@@ -117,23 +117,23 @@ impl Storage {
     /// first part moves.
     pub(super) async fn put_file(
         &self,
-        object: &Intended,
+        object: &IntendedObject,
         path: &Path,
-        begun: impl AsyncFnOnce(&str) -> Result<()>,
+        on_multipart_begun: impl AsyncFnOnce(&str) -> Result<()>,
     ) -> Result<()> {
         let put = async {
             match &*self.kind {
                 Kind::Local(local) => local.put_file(&Key::from(object.key.as_str()), path).await,
-                Kind::S3(s3) => s3.put_file(object, path, begun).await,
-                Kind::Supabase(supabase) => supabase.put_file(object, path, begun).await,
+                Kind::S3(s3) => s3.put_file(object, path, on_multipart_begun).await,
+                Kind::Supabase(supabase) => supabase.put_file(object, path, on_multipart_begun).await,
             }
         };
-        self.breaker.call(Verb::Write, self.caller, put).await?;
+        self.breaker.call(StorageOperation::Write, self.caller, put).await?;
         self.verify(object).await
     }
 
     /// Puts a few bytes and proves by reading them back that they are there.
-    pub(super) async fn put_bytes(&self, object: &Intended, bytes: Vec<u8>) -> Result<()> {
+    pub(super) async fn put_bytes(&self, object: &IntendedObject, bytes: Vec<u8>) -> Result<()> {
         let attributes = match &*self.kind {
             // A folder has nowhere to keep them.
             Kind::Local(_) => Default::default(),
@@ -144,16 +144,20 @@ impl Storage {
         let put = async {
             Ok(self.store().await?.put_opts(&key, PutPayload::from(bytes), options).await.map_err(no_bucket)?)
         };
-        self.breaker.call(Verb::Write, self.caller, put).await?;
+        self.breaker.call(StorageOperation::Write, self.caller, put).await?;
         self.verify(object).await
     }
 
-    async fn verify(&self, object: &Intended) -> Result<()> {
-        if self.holds(object).await? { Ok(()) } else { Err(Error::StorageMismatch { key: object.key.clone() }) }
+    async fn verify(&self, object: &IntendedObject) -> Result<()> {
+        if self.has_intended_bytes(object).await? {
+            Ok(())
+        } else {
+            Err(Error::StorageMismatch { key: object.key.clone() })
+        }
     }
 
     /// Whether an object has the bytes that its row says; all of them are read.
-    pub(super) async fn holds(&self, object: &Intended) -> Result<bool> {
+    pub(super) async fn has_intended_bytes(&self, object: &IntendedObject) -> Result<bool> {
         let mut stream = match self.read(&object.key, None).await {
             Err(Error::Storage(object_store::Error::NotFound { .. })) => return Ok(false),
             opened => opened?,
@@ -177,7 +181,7 @@ impl Storage {
             }
             Ok(listed)
         };
-        self.breaker.look(self.caller, list).await
+        self.breaker.check(self.caller, list).await
     }
 
     /// Deletes an object. What is not there counts as deleted.
@@ -188,14 +192,16 @@ impl Storage {
                 Err(error) => Err(error.into()),
             }
         };
-        self.breaker.call(Verb::Delete, self.caller, delete).await?;
+        self.breaker.call(StorageOperation::Delete, self.caller, delete).await?;
         self.delete_half_written(key).await
     }
 
     /// Deletes what local storage has left half written of an object, and never the object.
     pub(super) async fn delete_half_written(&self, key: &str) -> Result<()> {
         match &*self.kind {
-            Kind::Local(local) => self.breaker.call(Verb::Delete, self.caller, local.delete_half_written(key)).await,
+            Kind::Local(local) => {
+                self.breaker.call(StorageOperation::Delete, self.caller, local.delete_half_written(key)).await
+            }
             Kind::S3(_) | Kind::Supabase(_) => Ok(()),
         }
     }
@@ -221,28 +227,28 @@ impl Storage {
                 Err(error) => Err(error.into()),
             }
         };
-        self.breaker.call(Verb::Delete, self.caller, delete).await?;
-        self.has_at(&key).await.map(|is_there| !is_there)
+        self.breaker.call(StorageOperation::Delete, self.caller, delete).await?;
+        self.exists_at(&key).await.map(|is_there| !is_there)
     }
 
     /// Ends an upload in parts that was never completed. One that is over counts as ended.
-    pub(super) async fn abandon(&self, key: &str, upload: &str) -> Result<()> {
-        let abandon = async {
+    pub(super) async fn abort_multipart(&self, key: &str, upload: &str) -> Result<()> {
+        let abort_multipart = async {
             match &*self.kind {
                 Kind::Local(_) => Ok(()),
-                Kind::S3(s3) => s3.abandon(&Key::from(key), upload).await,
-                Kind::Supabase(supabase) => Ok(supabase.abandon(upload).await?),
+                Kind::S3(s3) => s3.abort_multipart(&Key::from(key), upload).await,
+                Kind::Supabase(supabase) => Ok(supabase.abort_multipart(upload).await?),
             }
         };
-        self.breaker.call(Verb::Delete, self.caller, abandon).await
+        self.breaker.call(StorageOperation::Delete, self.caller, abort_multipart).await
     }
 
     /// Whether there is an object, whatever its bytes.
-    pub(super) async fn has(&self, key: &str) -> Result<bool> {
-        self.has_at(&Key::from(key)).await
+    pub(super) async fn exists(&self, key: &str) -> Result<bool> {
+        self.exists_at(&Key::from(key)).await
     }
 
-    async fn has_at(&self, key: &Key) -> Result<bool> {
+    async fn exists_at(&self, key: &Key) -> Result<bool> {
         let look = async {
             match self.store().await?.head(key).await {
                 Ok(_) => Ok(true),
@@ -250,7 +256,7 @@ impl Storage {
                 Err(error) => Err(error.into()),
             }
         };
-        self.breaker.look(self.caller, look).await
+        self.breaker.check(self.caller, look).await
     }
 
     /// Whether nothing is left of an object, not even half written.
@@ -259,25 +265,25 @@ impl Storage {
             Kind::Local(local) => local.is_half_written(key).await?,
             Kind::S3(_) | Kind::Supabase(_) => false,
         };
-        Ok(!is_half_written && !self.has(key).await?)
+        Ok(!is_half_written && !self.exists(key).await?)
     }
 
     /// The bytes of an object, or of a range of it.
     pub(super) async fn read(&self, key: &str, range: Option<Range<u64>>) -> Result<BoxStream<'static, Result<Bytes>>> {
-        self.breaker.admit(Verb::Read)?;
+        self.breaker.admit(StorageOperation::Read)?;
         let caller = self.caller;
         let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
         let opened = async { Ok(self.store().await?.get_opts(&Key::from(key), options).await?) };
         let result = match opened.await {
             Ok(result) => result,
-            Err(error) => return self.breaker.note(Verb::Read, caller, Err(error)),
+            Err(error) => return self.breaker.record(StorageOperation::Read, caller, Err(error)),
         };
         // A read has worked with its last byte. Whoever has announced a length asks for nothing behind it.
         let (breaker, mut left) = (Arc::clone(&self.breaker), result.range.end - result.range.start);
         let chunks = result.into_stream().map(move |chunk| {
             let chunk = chunk.map_err(Error::from);
             left = left.saturating_sub(chunk.as_ref().map_or(0, |bytes| bytes.len() as u64));
-            if chunk.is_ok() && left > 0 { chunk } else { breaker.note(Verb::Read, caller, chunk) }
+            if chunk.is_ok() && left > 0 { chunk } else { breaker.record(StorageOperation::Read, caller, chunk) }
         });
         Ok(chunks.boxed())
     }
@@ -289,10 +295,10 @@ impl Storage {
         match &*self.kind {
             Kind::Local(_) => Ok(None),
             // Made here, without a call: it says nothing of the storage.
-            Kind::S3(s3) => Ok(Some(s3.signed_url(&key, name, SIGNED_FOR).await?)),
+            Kind::S3(s3) => Ok(Some(s3.signed_url(&key, name, SIGNED_URL_LIFETIME).await?)),
             Kind::Supabase(supabase) => {
-                let sign = async { Ok(Some(supabase.signed_url(&key, name, SIGNED_FOR).await?)) };
-                self.breaker.look(self.caller, sign).await
+                let sign = async { Ok(Some(supabase.signed_url(&key, name, SIGNED_URL_LIFETIME).await?)) };
+                self.breaker.check(self.caller, sign).await
             }
         }
     }
@@ -316,27 +322,27 @@ impl Storage {
     }
 
     /// Looks how much room is left on local storage's disk. Where it is less than the reserve, which is for others, the storage is full.
-    pub(super) async fn look_at_disk(&self, reserve_bytes: u64) {
+    pub(super) async fn check_disk_space(&self, reserve_bytes: u64) {
         // A look at a disk that hangs holds a thread for as long: it is not asked again before the storage answers.
         if let Kind::Local(local) = &*self.kind
             && self.circuit() == CircuitState::Closed
             && let Ok(Ok(free)) = timeout(PROBE_TIMEOUT, local.free_bytes()).await
         {
-            self.breaker.looked_at_disk(free < reserve_bytes.max(FREE_BYTES_MIN));
+            self.breaker.record_disk_space(free < reserve_bytes.max(FREE_BYTES_MIN));
         }
     }
 
     /// Whether a call of the kind that is not this job's has succeeded since then: what failed meanwhile is not the storage's fault.
-    pub(super) fn has_worked_since(&self, verb: Verb, since: Instant, job: JobId) -> bool {
-        self.breaker.has_worked_since(verb, since, Some(job))
+    pub(super) fn has_worked_since(&self, operation: StorageOperation, since: Instant, job: JobId) -> bool {
+        self.breaker.has_worked_since(operation, since, Some(job))
     }
 
     /// Asks the storage how it is, when there is a reason to. Whether this has closed the circuit.
     pub(super) async fn probe(&self) -> bool {
-        if !self.breaker.wants_probe(IDLE) {
+        if !self.breaker.wants_probe(PROBE_AFTER_IDLE) {
             return false;
         }
-        let (was, answers) = (self.circuit(), self.answers().await);
+        let (was, answers) = (self.circuit(), self.is_reachable().await);
         let outcome = if answers { "answered" } else { "failed" };
         metrics::counter!("vwaza_storage_probes_total", "outcome" => outcome).increment(1);
         self.breaker.probed(answers);
@@ -349,7 +355,7 @@ impl Storage {
 
     /// Whether the folder or bucket is there. Asked for one object, a missing bucket looks like an empty one; asked for a list, it
     /// does not.
-    pub(super) async fn answers(&self) -> bool {
+    pub(super) async fn is_reachable(&self) -> bool {
         let nowhere = Key::from("health");
         let look = async { Ok::<_, Error>(self.store().await?.list(Some(&nowhere)).try_next().await?) };
         matches!(timeout(PROBE_TIMEOUT, look).await, Ok(Ok(_)))

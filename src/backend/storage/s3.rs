@@ -11,9 +11,9 @@ use object_store::{
 };
 use tokio::fs::File;
 
-use super::{no_bucket, parts::next_part};
+use super::{file_parts::read_part, no_bucket};
 use crate::{
-    backend::{Result, S3Settings, objects::Intended},
+    backend::{Result, S3Settings, objects::IntendedObject},
     domain::download::content_disposition,
 };
 
@@ -55,28 +55,28 @@ impl S3 {
     /// `begun` is told the id of an upload in parts before its first part, so that the reaper can end what a kill leaves open.
     pub(super) async fn put_file(
         &self,
-        object: &Intended,
+        object: &IntendedObject,
         path: &Path,
-        begun: impl AsyncFnOnce(&str) -> Result<()>,
+        on_multipart_begun: impl AsyncFnOnce(&str) -> Result<()>,
     ) -> Result<()> {
         let (key, attributes) = (Key::from(object.key.as_str()), attributes(object));
         let mut file = File::open(path).await?;
         if object.size_bytes <= PART_BYTES as i64 {
-            let bytes = next_part(&mut file, PART_BYTES).await?;
+            let bytes = read_part(&mut file, PART_BYTES).await?;
             let options = PutOptions { attributes, ..PutOptions::default() };
             self.store.put_opts(&key, bytes.into(), options).await.map_err(no_bucket)?;
             return Ok(());
         }
         let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
         let upload = self.store.create_multipart_opts(&key, options).await.map_err(no_bucket)?;
-        if let Err(error) = begun(&upload).await {
+        if let Err(error) = on_multipart_begun(&upload).await {
             // Nobody else will know this id. Best effort: the bucket's lifecycle rule stands behind it.
-            let _ = self.abandon(&key, &upload).await;
+            let _ = self.abort_multipart(&key, &upload).await;
             return Err(error);
         }
         let mut parts = Vec::new();
         loop {
-            let part = next_part(&mut file, PART_BYTES).await?;
+            let part = read_part(&mut file, PART_BYTES).await?;
             if part.is_empty() {
                 break;
             }
@@ -90,7 +90,7 @@ impl S3 {
         }
     }
 
-    pub(super) async fn abandon(&self, key: &Key, upload: &str) -> Result<()> {
+    pub(super) async fn abort_multipart(&self, key: &Key, upload: &str) -> Result<()> {
         match self.store.abort_multipart(key, &upload.to_owned()).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             // Some servers say so of one that is over. Where it is true, the bucket's lifecycle rule ends it.
@@ -103,10 +103,10 @@ impl S3 {
     }
 
     /// An address that gives the object to anybody who has it, for `lives`. A browser saves it as `name`, or as the last part of its key.
-    pub(super) async fn signed_url(&self, key: &Key, name: Option<&str>, lives: Duration) -> Result<String> {
+    pub(super) async fn signed_url(&self, key: &Key, name: Option<&str>, lifetime: Duration) -> Result<String> {
         let disposition = name.map(|name| ("response-content-disposition", content_disposition(name)));
         let options = SignedUrlOptions::default().with_query(disposition);
-        let address = self.store.signed_url_opts(Method::GET, key, lives, &options).await?;
+        let address = self.store.signed_url_opts(Method::GET, key, lifetime, &options).await?;
         // A space is a plus sign in forms alone: not every server reads it so, and the signature is over "%20".
         Ok(address.as_str().replace('+', "%20"))
     }
@@ -127,7 +127,7 @@ fn origin(builder: &AmazonS3Builder, bucket: &str) -> Option<String> {
 }
 
 /// What whoever has a signed address is told: what it is, as judged by us, and that it is to be saved, never run.
-pub(super) fn attributes(object: &Intended) -> Attributes {
+pub(super) fn attributes(object: &IntendedObject) -> Attributes {
     Attributes::from_iter([
         (Attribute::ContentType, AttributeValue::from(object.content_type.clone())),
         (Attribute::ContentDisposition, "attachment".into()),

@@ -3,7 +3,7 @@
 //! Its errors come as HTTP 400 with the real code as a string in the body; resumable uploads (tus) answer with real
 //! statuses and plain text. Requests that carry bytes, or delete, are sent once: the queue is what repeats them.
 
-pub(in crate::backend) mod answers;
+pub(in crate::backend) mod responses;
 #[cfg(test)]
 mod tests;
 
@@ -35,10 +35,12 @@ use serde_json::json;
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 use tokio::fs::File;
 
-use self::answers::{Entry, Info, Signed, accepted, accepted_upload, answer, ask, header, number, part};
-use super::{parts::next_part, s3::attributes};
+use self::responses::{
+    Entry, Info, Signed, accepted, accepted_upload, answer, header, number, requested_range, send_with_retry,
+};
+use super::{file_parts::read_part, s3::attributes};
 use crate::{
-    backend::{self, SupabaseSettings, objects::Intended},
+    backend::{self, SupabaseSettings, objects::IntendedObject},
     domain::download::percent_encoded,
 };
 
@@ -54,7 +56,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const PAGE_ENTRIES: usize = 1000;
 const DELETES_AT_ONCE: usize = 10;
 /// What nobody says anything else of.
-const OCTETS: &str = "application/octet-stream";
+const DEFAULT_CONTENT_TYPE: &str = "application/octet-stream";
 
 /// Supabase Storage over its REST API, behind object_store's trait.
 #[derive(Clone, Debug)]
@@ -97,27 +99,27 @@ impl Supabase {
     /// `begun` is told that upload's path before its first chunk.
     pub(super) async fn put_file(
         &self,
-        object: &Intended,
+        object: &IntendedObject,
         path: &FilePath,
-        begun: impl AsyncFnOnce(&str) -> backend::Result<()>,
+        on_multipart_begun: impl AsyncFnOnce(&str) -> backend::Result<()>,
     ) -> backend::Result<()> {
         let key = Path::from(object.key.as_str());
         let mut file = File::open(path).await?;
         if object.size_bytes <= CHUNK_BYTES as i64 {
-            let bytes = next_part(&mut file, CHUNK_BYTES).await?;
+            let bytes = read_part(&mut file, CHUNK_BYTES).await?;
             let options = PutOptions { attributes: attributes(object), ..PutOptions::default() };
             self.put_opts(&key, bytes.into(), options).await?;
             return Ok(());
         }
         let upload = self.begin_resumable(&key, object.size_bytes.unsigned_abs(), &object.content_type).await?;
-        if let Err(error) = begun(&upload).await {
+        if let Err(error) = on_multipart_begun(&upload).await {
             // Nobody else will know this path. Best effort: the server ends it by itself after a day.
-            let _ = self.abandon(&upload).await;
+            let _ = self.abort_multipart(&upload).await;
             return Err(error);
         }
         let mut offset = 0;
         loop {
-            let chunk = next_part(&mut file, CHUNK_BYTES).await?;
+            let chunk = read_part(&mut file, CHUNK_BYTES).await?;
             let length = chunk.len() as u64;
             if length == 0 {
                 return Ok(());
@@ -173,7 +175,7 @@ impl Supabase {
     }
 
     /// Ends an open resumable upload. What is not there counts as ended, and so does what is complete.
-    pub(super) async fn abandon(&self, upload: &str) -> Result<()> {
+    pub(super) async fn abort_multipart(&self, upload: &str) -> Result<()> {
         match accepted_upload(self.resumable(Method::DELETE, upload).send().await, upload).await {
             Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
             // The server refuses to end what is complete, in words that depend on its version.
@@ -185,15 +187,15 @@ impl Supabase {
     }
 
     async fn is_complete(&self, upload: &str) -> Result<bool> {
-        let response = accepted_upload(ask(self.resumable(Method::HEAD, upload)).await, upload).await?;
+        let response = accepted_upload(send_with_retry(self.resumable(Method::HEAD, upload)).await, upload).await?;
         let offset = number(&response, "upload-offset");
         Ok(offset.is_some() && offset == number(&response, "upload-length"))
     }
 
     /// An address that gives the object to whoever has it, for `lives`; saved as `name`, or as the last part of its key.
-    pub(super) async fn signed_url(&self, key: &Path, name: Option<&str>, lives: Duration) -> Result<String> {
-        let request = self.calls.post(self.url("object/sign", key)).json(&json!({ "expiresIn": lives.as_secs() }));
-        let signed: Signed = answer(ask(request).await, key).await?;
+    pub(super) async fn signed_url(&self, key: &Path, name: Option<&str>, lifetime: Duration) -> Result<String> {
+        let request = self.calls.post(self.url("object/sign", key)).json(&json!({ "expiresIn": lifetime.as_secs() }));
+        let signed: Signed = answer(send_with_retry(request).await, key).await?;
         if signed.signed_url.starts_with("/object/sign/") {
             // To be saved, never run.
             Ok(format!("{}{}&download={}", self.base, signed.signed_url, percent_encoded(name.unwrap_or_default())))
@@ -203,7 +205,7 @@ impl Supabase {
     }
 
     async fn info(&self, key: &Path) -> Result<ObjectMeta> {
-        let info: Info = answer(ask(self.calls.get(self.url("object/info", key))).await, key).await?;
+        let info: Info = answer(send_with_retry(self.calls.get(self.url("object/info", key))).await, key).await?;
         Ok(ObjectMeta {
             location: key.clone(),
             last_modified: info.last_modified.parse().map_err(generic)?,
@@ -222,7 +224,7 @@ impl Supabase {
             "offset": offset,
             "sortBy": { "column": "name", "order": "asc" },
         }));
-        let page: Vec<Entry> = answer(ask(request).await, folder).await?;
+        let page: Vec<Entry> = answer(send_with_retry(request).await, folder).await?;
         if page.is_empty() && offset == 0 {
             self.find_bucket().await?;
         }
@@ -268,7 +270,7 @@ impl ObjectStore for Supabase {
         if matches!(opts.mode, PutMode::Update(_)) {
             return Err(not_implemented("put_opts of a version"));
         }
-        let content_type = opts.attributes.get(&Attribute::ContentType).map_or(OCTETS, AsRef::as_ref);
+        let content_type = opts.attributes.get(&Attribute::ContentType).map_or(DEFAULT_CONTENT_TYPE, AsRef::as_ref);
         let request = self
             .calls
             .post(self.url("object", location))
@@ -300,16 +302,16 @@ impl ObjectStore for Supabase {
         };
         if head {
             let meta = self.info(location).await?;
-            return Ok(got(0..meta.size, meta, stream::empty().boxed()));
+            return Ok(get_result(0..meta.size, meta, stream::empty().boxed()));
         }
         let mut request = self.reads.get(self.url("object/authenticated", location));
         if let Some(range) = &range {
             range.is_valid().map_err(generic)?;
             request = request.header(RANGE, range.to_string());
         }
-        let response = accepted(ask(request).await, location.as_ref()).await?;
+        let response = accepted(send_with_retry(request).await, location.as_ref()).await?;
         let (range, size) = match (range, response.content_length()) {
-            (Some(range), _) => part(&response, &range)?,
+            (Some(range), _) => requested_range(&response, &range)?,
             (None, Some(size)) => (0..size, size),
             // A proxy on the way may send the bytes without saying how many.
             (None, None) => self.info(location).await.map(|meta| (0..meta.size, meta.size))?,
@@ -325,7 +327,7 @@ impl ObjectStore for Supabase {
             e_tag: header(&response, ETAG.as_str()).map(str::to_owned),
             version: None,
         };
-        Ok(got(range, meta, response.bytes_stream().map_err(generic).boxed()))
+        Ok(get_result(range, meta, response.bytes_stream().map_err(generic).boxed()))
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
@@ -379,7 +381,7 @@ impl ObjectStore for Supabase {
     }
 }
 
-fn got(range: Range<u64>, meta: ObjectMeta, bytes: BoxStream<'static, Result<Bytes>>) -> GetResult {
+fn get_result(range: Range<u64>, meta: ObjectMeta, bytes: BoxStream<'static, Result<Bytes>>) -> GetResult {
     GetResult {
         payload: GetResultPayload::Stream(bytes),
         meta,

@@ -8,11 +8,11 @@ use tempfile::TempDir;
 use testing::{eventually, s3_server::S3Server, supabase_server::SupabaseServer};
 use uuid::Uuid;
 
-use super::{Kind, Storage, Verb};
+use super::{Kind, Storage, StorageOperation};
 use crate::{
     backend::{
-        Error, KeepingSettings, LimitSettings, MailSettings, QueueSettings, S3Settings, Settings, StorageSettings,
-        SupabaseSettings, UploadSettings, objects::Intended,
+        Error, LimitSettings, MailSettings, QueueSettings, RetentionSettings, S3Settings, Settings, StorageSettings,
+        SupabaseSettings, UploadSettings, objects::IntendedObject,
     },
     domain::{
         ids::{JobId, ObjectId},
@@ -24,13 +24,13 @@ use crate::{
 const LARGE: usize = 17 * 1024 * 1024 + 4321;
 
 /// A storage, and what has to live as long as it is used.
-struct Place {
+struct TestStorage {
     storage: Storage,
     folder: TempDir,
     servers: (Option<S3Server>, Option<SupabaseServer>),
 }
 
-impl Place {
+impl TestStorage {
     async fn local() -> Self {
         Self::open(StorageSettings::Local, TempDir::new().unwrap(), (None, None))
     }
@@ -62,7 +62,7 @@ impl Place {
             media: MediaLimits::of_mb(1024, 36),
             uploads: UploadSettings::default(),
             queue: QueueSettings::default(),
-            keeping: KeepingSettings::default(),
+            retention: RetentionSettings::default(),
             limits: LimitSettings::default(),
             mail: MailSettings::default(),
             requires_verified_email: false,
@@ -73,14 +73,14 @@ impl Place {
     }
 
     /// A file on its way to the storage.
-    fn file(&self, bytes: &[u8]) -> (Intended, PathBuf) {
+    fn file(&self, bytes: &[u8]) -> (IntendedObject, PathBuf) {
         let object = intended(bytes);
         let path = self.folder.path().join(object.id.to_string());
         std::fs::write(&path, bytes).unwrap();
         (object, path)
     }
 
-    async fn put(&self, bytes: &[u8]) -> Intended {
+    async fn put(&self, bytes: &[u8]) -> IntendedObject {
         let (object, path) = self.file(bytes);
         self.storage.put_file(&object, &path, async |_: &str| Ok(())).await.unwrap();
         object
@@ -99,15 +99,15 @@ impl Place {
         }
     }
 
-    async fn read(&self, object: &Intended, range: Option<std::ops::Range<u64>>) -> Vec<u8> {
+    async fn read(&self, object: &IntendedObject, range: Option<std::ops::Range<u64>>) -> Vec<u8> {
         let chunks: Vec<_> = self.storage.read(&object.key, range).await.unwrap().try_collect().await.unwrap();
         chunks.concat()
     }
 }
 
-fn intended(bytes: &[u8]) -> Intended {
+fn intended(bytes: &[u8]) -> IntendedObject {
     let id = ObjectId(Uuid::now_v7());
-    Intended {
+    IntendedObject {
         id,
         key: format!("audio/{id}"),
         size_bytes: bytes.len() as i64,
@@ -124,18 +124,18 @@ fn bytes(length: usize) -> Vec<u8> {
         .collect()
 }
 
-async fn what_is_put_is_there_as_it_was(place: Place) {
+async fn what_is_put_is_there_as_it_was(place: TestStorage) {
     for length in [1, 5000, LARGE] {
         let bytes = bytes(length);
         let object = place.put(&bytes).await;
-        assert!(place.storage.holds(&object).await.unwrap());
+        assert!(place.storage.has_intended_bytes(&object).await.unwrap());
         assert_eq!(Sha256::digest(place.read(&object, None).await).as_slice(), object.sha256);
         assert_eq!(place.storage.list().await.unwrap().get(&object.key), Some(&(length as u64)));
     }
     assert_eq!(place.storage.list().await.unwrap().len(), 3);
 }
 
-async fn small_bytes_are_put_and_copied(place: Place) {
+async fn small_bytes_are_put_and_copied(place: TestStorage) {
     let object = intended(b"a thumbnail");
     place.storage.put_bytes(&object, b"a thumbnail".to_vec()).await.unwrap();
     let copy = place.folder.path().join("copy");
@@ -143,7 +143,7 @@ async fn small_bytes_are_put_and_copied(place: Place) {
     assert_eq!(std::fs::read(copy).unwrap(), b"a thumbnail");
 }
 
-async fn ranges_are_exact(place: Place) {
+async fn ranges_are_exact(place: TestStorage) {
     let bytes = bytes(100_000);
     let object = place.put(&bytes).await;
     for range in [0..1, 0..100_000, 99_999..100_000, 40_000..70_001] {
@@ -152,20 +152,20 @@ async fn ranges_are_exact(place: Place) {
     }
 }
 
-async fn what_is_deleted_is_gone(place: Place) {
+async fn what_is_deleted_is_gone(place: TestStorage) {
     let (kept, deleted) = (place.put(b"kept").await, place.put(b"deleted").await);
     assert!(!place.storage.is_gone(&deleted.key).await.unwrap());
     place.storage.delete(&deleted.key).await.unwrap();
     assert!(place.storage.is_gone(&deleted.key).await.unwrap());
     // Again, as after a lost answer.
     place.storage.delete(&deleted.key).await.unwrap();
-    assert!(!place.storage.holds(&deleted).await.unwrap());
+    assert!(!place.storage.has_intended_bytes(&deleted).await.unwrap());
     assert_eq!(place.storage.list().await.unwrap().into_keys().collect::<Vec<_>>(), [kept.key]);
 }
 
-async fn what_is_not_there_is_no_outage(place: Place) {
+async fn what_is_not_there_is_no_outage(place: TestStorage) {
     let missing = intended(b"missing");
-    assert!(!place.storage.holds(&missing).await.unwrap());
+    assert!(!place.storage.has_intended_bytes(&missing).await.unwrap());
     assert!(place.storage.is_gone(&missing.key).await.unwrap());
     let opened = place.storage.read(&missing.key, None).await.map(drop);
     assert!(matches!(opened, Err(Error::Storage(object_store::Error::NotFound { .. }))), "{opened:?}");
@@ -173,7 +173,7 @@ async fn what_is_not_there_is_no_outage(place: Place) {
     assert!(place.storage.list().await.unwrap().is_empty());
 }
 
-async fn other_bytes_than_intended_are_noticed(place: Place) {
+async fn other_bytes_than_intended_are_noticed(place: TestStorage) {
     let (mut object, path) = place.file(b"what is there");
     object.sha256 = Sha256::digest(b"what was meant").to_vec();
     let put = place.storage.put_file(&object, &path, async |_: &str| Ok(())).await;
@@ -181,7 +181,7 @@ async fn other_bytes_than_intended_are_noticed(place: Place) {
 }
 
 /// Where a storage knows uploads in parts: their id is told first, and one that is left open can be ended.
-async fn what_is_left_open_can_be_ended(place: Place) {
+async fn what_is_left_open_can_be_ended(place: TestStorage) {
     let (object, path) = place.file(&bytes(LARGE));
     let (told, mut ids) = tokio::sync::mpsc::unbounded_channel();
     let put = place.storage.put_file(&object, &path, async |id: &str| {
@@ -196,12 +196,12 @@ async fn what_is_left_open_can_be_ended(place: Place) {
     };
     assert!(place.storage.is_gone(&object.key).await.unwrap());
     assert!(place.open_parts() > 0);
-    place.storage.abandon(&object.key, &id).await.unwrap();
+    place.storage.abort_multipart(&object.key, &id).await.unwrap();
     assert_eq!(place.open_parts(), 0);
     assert!(place.storage.list().await.unwrap().is_empty());
 }
 
-async fn signed_addresses_need_nothing_else(place: Place) {
+async fn signed_addresses_need_nothing_else(place: TestStorage) {
     let object = place.put(b"for who has the address").await;
     let Some(address) = place.storage.signed_url(&object.key, None).await.unwrap() else { return };
     assert!(address.starts_with(place.storage.origin().unwrap()), "{address}");
@@ -223,7 +223,7 @@ async fn signed_addresses_need_nothing_else(place: Place) {
     assert!(!client.get(bare).send().await.unwrap().status().is_success());
 }
 
-async fn a_storage_that_is_there_closes_its_circuit(place: Place) {
+async fn a_storage_that_is_there_closes_its_circuit(place: TestStorage) {
     use crate::domain::circuit::CircuitState;
     assert!(!place.storage.probe().await);
     assert_eq!(place.storage.circuit(), CircuitState::Closed);
@@ -231,23 +231,26 @@ async fn a_storage_that_is_there_closes_its_circuit(place: Place) {
 
 macro_rules! conformance {
     ($($story:ident)*) => {
-        mod local { $(#[tokio::test] async fn $story() { super::$story(super::Place::local().await).await; })* }
-        mod s3 { $(#[tokio::test] async fn $story() { super::$story(super::Place::s3().await).await; })* }
-        mod supabase { $(#[tokio::test] async fn $story() { super::$story(super::Place::supabase().await).await; })* }
+        mod local { $(#[tokio::test] async fn $story() { super::$story(super::TestStorage::local().await).await; })* }
+        mod s3 { $(#[tokio::test] async fn $story() { super::$story(super::TestStorage::s3().await).await; })* }
+        mod supabase { $(#[tokio::test] async fn $story() { super::$story(super::TestStorage::supabase().await).await; })* }
     };
 }
 
 /// HTTP, which has announced a length, asks for nothing behind the last byte.
-async fn a_read_has_worked_with_its_last_byte(place: Place) {
+async fn a_read_has_worked_with_its_last_byte(place: TestStorage) {
     let object = place.put(&bytes(100_000)).await;
     let (began, other) = (Instant::now(), Some(JobId(Uuid::now_v7())));
     let mut chunks = place.storage.read(&object.key, None).await.unwrap();
     let mut left = 100_000;
     while left > 0 {
-        assert!(!place.storage.breaker.has_worked_since(Verb::Read, began, other), "{left} bytes are missing");
+        assert!(
+            !place.storage.breaker.has_worked_since(StorageOperation::Read, began, other),
+            "{left} bytes are missing"
+        );
         left -= chunks.next().await.unwrap().unwrap().len();
     }
-    assert!(place.storage.breaker.has_worked_since(Verb::Read, began, other));
+    assert!(place.storage.breaker.has_worked_since(StorageOperation::Read, began, other));
 }
 
 conformance! {
@@ -271,7 +274,7 @@ async fn a_storage_that_is_away_is_asked_no_more_and_comes_back() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let options = S3Server::settings(&free.to_string());
     let settings = StorageSettings::S3(S3Settings { bucket: S3Server::BUCKET.into(), options });
-    let place = Place::open(settings, folder, (None, None));
+    let place = TestStorage::open(settings, folder, (None, None));
     let object = intended(b"nowhere");
     eventually("the circuit opens", async || {
         let outcome = place.storage.put_bytes(&object, b"nowhere".to_vec()).await;
@@ -290,9 +293,9 @@ async fn a_storage_that_is_away_is_asked_no_more_and_comes_back() {
 /// A disk that is unmounted leaves the empty folder that it was mounted on: nothing is missing there, and nothing is put there.
 #[tokio::test]
 async fn a_folder_without_its_disk_is_away_and_comes_back() {
-    let place = Place::local().await;
+    let place = TestStorage::local().await;
     let Kind::Local(local) = &*place.storage.kind else { unreachable!() };
-    local.name().unwrap();
+    local.ensure_id().unwrap();
     let kept = place.put(b"on the disk").await;
     let (folder, disk) = (place.folder.path().join("objects"), place.folder.path().join("disk"));
     std::fs::rename(&folder, &disk).unwrap();
@@ -301,7 +304,7 @@ async fn a_folder_without_its_disk_is_away_and_comes_back() {
         place.storage.put_bytes(&intended(b"nowhere"), b"nowhere".to_vec()).await,
         place.storage.read(&kept.key, None).await.map(drop),
         place.storage.list().await.map(drop),
-        place.storage.has(&kept.key).await.map(drop),
+        place.storage.exists(&kept.key).await.map(drop),
         place.storage.is_gone(&kept.key).await.map(drop),
         place.storage.delete(&kept.key).await,
         place.storage.delete_half_written(&kept.key).await,
@@ -309,10 +312,10 @@ async fn a_folder_without_its_disk_is_away_and_comes_back() {
     for outcome in outcomes {
         assert!(matches!(outcome, Err(Error::StorageDown { .. })), "{outcome:?}");
     }
-    assert!(!place.storage.answers().await && std::fs::read_dir(&folder).unwrap().next().is_none());
+    assert!(!place.storage.is_reachable().await && std::fs::read_dir(&folder).unwrap().next().is_none());
     std::fs::remove_dir(&folder).unwrap();
     std::fs::rename(&disk, &folder).unwrap();
-    assert!(place.storage.answers().await);
+    assert!(place.storage.is_reachable().await);
     assert_eq!(place.read(&kept, None).await, b"on the disk");
     assert_eq!(place.storage.list().await.unwrap().into_keys().collect::<Vec<_>>(), [kept.key]);
 }

@@ -3,12 +3,12 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Ended, Uploads, forget_bytes};
+use super::{EndedUpload, Uploads, purge_bytes};
 use crate::{
     backend::{
         Result, db,
-        releases::{self, Locked},
-        spool::SILENCE_SECONDS,
+        releases::{self, LockedRelease},
+        spool::SPOOL_TIMEOUT_SECONDS,
         users,
     },
     domain::{
@@ -18,7 +18,7 @@ use crate::{
         release::{TITLE_MAX_CHARS, TRACKS_MAX},
         text::parse_line,
         titles::title_from_file_name,
-        upload::{BegunUpload, Intent, OfBatch, RawIntent, UploadKind, UploadTarget},
+        upload::{BatchMember, BegunUpload, Intent, RawIntent, UploadKind, UploadTarget},
     },
 };
 
@@ -39,7 +39,7 @@ pub enum Channel {
     Form,
 }
 
-struct UnderWay {
+struct OngoingUpload {
     id: UploadId,
     spool: SpoolId,
     track: Option<TrackId>,
@@ -56,19 +56,19 @@ impl Uploads {
     /// 400, 413 or 422 for the length; 404 for a target that is not the actor's own; 409 unless its release is a draft;
     /// 413 over the artist's quota; 429 with too many open uploads, or too many requests at once.
     pub async fn begin(&self, actor: &Actor, intent: &RawIntent, channel: Channel) -> Result<BegunUpload> {
-        self.begin_of_batch(actor, intent, channel, None).await
+        self.begin_in_batch(actor, intent, channel, None).await
     }
 
     /// As `begin`, for a file that was perhaps chosen together with others.
     ///
     /// # Errors
     /// As `begin`.
-    pub async fn begin_of_batch(
+    pub async fn begin_in_batch(
         &self,
         actor: &Actor,
         intent: &RawIntent,
         channel: Channel,
-        of_batch: Option<OfBatch>,
+        batch_member: Option<BatchMember>,
     ) -> Result<BegunUpload> {
         let backend = &*self.0;
         let intent = intent.parse(&backend.settings.media)?;
@@ -87,20 +87,20 @@ impl Uploads {
         let expired = expire_own(&mut tx, actor).await?;
         let mut found = None;
         if intent.is_recognisable() {
-            found = self.under_way(&mut tx, actor, release.id, track, &intent).await?;
+            found = self.find_ongoing(&mut tx, actor, release.id, track, &intent).await?;
             if let (None, Channel::TusWithBytes { metadata }) = (&found, &channel) {
-                found = just_received(&mut tx, actor, release.id, &intent, metadata).await?;
+                found = find_just_received(&mut tx, actor, release.id, &intent, metadata).await?;
             }
         }
         let given_up = match found {
             // What is all here waits for its process.
             Some(found) if found.is_reachable || found.offset == intent.length => {
                 tx.commit().await?;
-                forget_bytes(backend, &expired).await?;
-                return Ok(begun(found, &intent));
+                purge_bytes(backend, &expired).await?;
+                return Ok(begun_upload(found, &intent));
             }
             Some(found) => {
-                give_up(&mut tx, found.id).await?;
+                expire_unreachable(&mut tx, found.id).await?;
                 found.track
             }
             None => None,
@@ -108,7 +108,7 @@ impl Uploads {
         self.check_limits(&mut tx, actor, intent.length).await?;
         let track = match (intent.target, track.or(given_up)) {
             (UploadTarget::NewTrack(_), None) => {
-                Some(add_track(&mut tx, release, &intent.file_name, of_batch.as_ref()).await?)
+                Some(add_track(&mut tx, release, &intent.file_name, batch_member.as_ref()).await?)
             }
             (_, track) => track,
         };
@@ -136,21 +136,21 @@ impl Uploads {
             intent.sha256.as_ref().map(<[u8; 32]>::as_slice),
             metadata,
             channel != Channel::Form,
-            of_batch.map(|of_batch| of_batch.batch) as Option<BatchId>
+            batch_member.map(|batch_member| batch_member.batch) as Option<BatchId>
         )
         .execute(&mut *tx)
         .await?;
-        releases::touch(&mut tx, release.id).await?;
+        releases::bump_version(&mut tx, release.id).await?;
         tx.commit().await?;
         fail::fail_point!("upload-begun");
-        forget_bytes(backend, &expired).await?;
+        purge_bytes(backend, &expired).await?;
         backend.events.release_changed(release.id, release.artist);
-        Ok(begun(UnderWay { id, spool: backend.spool.id, track, offset: 0, is_reachable: true }, &intent))
+        Ok(begun_upload(OngoingUpload { id, spool: backend.spool.id, track, offset: 0, is_reachable: true }, &intent))
     }
 
     async fn check_limits(&self, db: &mut PgConnection, actor: &Actor, length: i64) -> Result<()> {
         let limits = &self.0.settings.uploads;
-        users::one_at_a_time(db, actor.id).await?;
+        users::lock_user(db, actor.id).await?;
         let used = sqlx::query!(
             r#"select (select count(*) from uploads where owner_id = $1 and state in ('RECEIVING', 'RECEIVED')) as "open!",
                       (select coalesce(sum(length_bytes), 0) from uploads
@@ -179,16 +179,16 @@ impl Uploads {
         Ok(())
     }
 
-    async fn under_way(
+    async fn find_ongoing(
         &self,
         db: &mut PgConnection,
         actor: &Actor,
         release: ReleaseId,
         track: Option<TrackId>,
         intent: &Intent,
-    ) -> Result<Option<UnderWay>> {
+    ) -> Result<Option<OngoingUpload>> {
         let found = sqlx::query_as!(
-            UnderWay,
+            OngoingUpload,
             r#"select id as "id: UploadId", spool_id as "spool: SpoolId", track_id as "track: TrackId", offset_bytes as "offset",
                       (spool_id = $9 or exists (
                           select 1 from spools s where s.id = spool_id and s.seen_at > now() - make_interval(secs => $10)
@@ -209,7 +209,7 @@ impl Uploads {
             track as Option<TrackId>,
             intent.sha256.as_ref().map(<[u8; 32]>::as_slice),
             self.0.spool.id as SpoolId,
-            SILENCE_SECONDS
+            SPOOL_TIMEOUT_SECONDS
         )
         .fetch_optional(&mut *db)
         .await?;
@@ -228,15 +228,15 @@ impl Uploads {
 }
 
 /// What the same creation has brought as a whole, a moment ago, and nothing has come in its place: the reply to it was lost.
-async fn just_received(
+async fn find_just_received(
     db: &mut PgConnection,
     actor: &Actor,
     release: ReleaseId,
     intent: &Intent,
     metadata: &str,
-) -> Result<Option<UnderWay>> {
+) -> Result<Option<OngoingUpload>> {
     let found = sqlx::query_as!(
-        UnderWay,
+        OngoingUpload,
         r#"select id as "id: UploadId", spool_id as "spool: SpoolId", track_id as "track: TrackId", length_bytes as "offset",
                   true as "is_reachable!"
            from uploads u
@@ -260,7 +260,7 @@ async fn just_received(
 }
 
 /// Its process sweeps its bytes should it come back.
-async fn give_up(db: &mut PgConnection, id: UploadId) -> Result<()> {
+async fn expire_unreachable(db: &mut PgConnection, id: UploadId) -> Result<()> {
     sqlx::query!(
         "update uploads set state = 'EXPIRED', updated_at = now()
          where id = $1 and state = 'RECEIVING' and offset_bytes < length_bytes",
@@ -272,9 +272,9 @@ async fn give_up(db: &mut PgConnection, id: UploadId) -> Result<()> {
 }
 
 /// What this artist has not gone on with for too long makes room.
-async fn expire_own(db: &mut PgConnection, actor: &Actor) -> Result<Vec<Ended>> {
+async fn expire_own(db: &mut PgConnection, actor: &Actor) -> Result<Vec<EndedUpload>> {
     let ended = sqlx::query_as!(
-        Ended,
+        EndedUpload,
         r#"update uploads set state = 'EXPIRED', updated_at = now()
            where id in (select id from uploads where owner_id = $1 and state = 'RECEIVING' and expires_at <= now()
                           and offset_bytes < length_bytes for update skip locked)
@@ -288,12 +288,12 @@ async fn expire_own(db: &mut PgConnection, actor: &Actor) -> Result<Vec<Ended>> 
 
 async fn add_track(
     db: &mut PgConnection,
-    release: Locked,
+    release: LockedRelease,
     file_name: &str,
-    of_batch: Option<&OfBatch>,
+    batch_member: Option<&BatchMember>,
 ) -> Result<TrackId> {
     let id = TrackId(Uuid::now_v7());
-    let title = of_batch.and_then(|of_batch| parse_line(&of_batch.title, TITLE_MAX_CHARS).ok());
+    let title = batch_member.and_then(|batch_member| parse_line(&batch_member.title, TITLE_MAX_CHARS).ok());
     let title = title.filter(|title| !title.is_empty()).unwrap_or_else(|| title_from_file_name(file_name));
     let number = sqlx::query_scalar!(
         r#"insert into tracks (id, release_id, number, title, title_is_guessed, order_is_guessed)
@@ -302,7 +302,7 @@ async fn add_track(
         id as TrackId,
         release.id as ReleaseId,
         title,
-        of_batch.is_some()
+        batch_member.is_some()
     )
     .fetch_one(db)
     .await?;
@@ -312,7 +312,7 @@ async fn add_track(
     Ok(id)
 }
 
-fn begun(upload: UnderWay, intent: &Intent) -> BegunUpload {
+fn begun_upload(upload: OngoingUpload, intent: &Intent) -> BegunUpload {
     BegunUpload {
         id: upload.id,
         track: upload.track,

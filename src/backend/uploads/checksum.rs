@@ -6,12 +6,12 @@ use sha2::{Digest, Sha256};
 use crate::domain::upload::Checksum;
 
 /// Runs along with a chunk's bytes.
-pub(super) enum Check {
+pub(super) enum RunningChecksum {
     Sha1(Sha1, Vec<u8>),
     Sha256(Sha256, Vec<u8>),
 }
 
-impl Check {
+impl RunningChecksum {
     pub(super) fn of(checksum: Checksum) -> Self {
         match checksum {
             Checksum::Sha1(digest) => Self::Sha1(Sha1::new(), digest),

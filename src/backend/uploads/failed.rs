@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::Ended;
+use super::EndedUpload;
 use crate::{
     backend::Result,
     domain::{
@@ -15,8 +15,8 @@ use crate::{
 pub(in crate::backend) const DISCARDED: &str = "We could not keep this file. Upload it again.";
 
 /// Whether an upload that could not be stored is still what its target waits for: the target is there and holds nothing newer.
-pub(in crate::backend) async fn is_missed(db: &mut PgConnection, id: UploadId) -> Result<bool> {
-    let is_missed = sqlx::query_scalar!(
+pub(in crate::backend) async fn is_awaited(db: &mut PgConnection, id: UploadId) -> Result<bool> {
+    let is_awaited = sqlx::query_scalar!(
         r#"select exists (
                select 1 from uploads u
                join releases r on r.id = u.release_id
@@ -24,12 +24,12 @@ pub(in crate::backend) async fn is_missed(db: &mut PgConnection, id: UploadId) -
                left join objects held on held.id = case u.kind when 'COVER' then r.cover_id else t.audio_id end
                left join uploads holder on holder.id = held.upload_id
                where u.id = $1 and u.state = 'FAILED' and (u.kind = 'COVER' or t.id is not null)
-                 and u.seq > coalesce(holder.seq, 0)) as "is_missed!""#,
+                 and u.seq > coalesce(holder.seq, 0)) as "is_awaited!""#,
         id as UploadId
     )
     .fetch_one(db)
     .await?;
-    Ok(is_missed)
+    Ok(is_awaited)
 }
 
 /// What could not be stored waits to be stored again. `false`: it has not failed, or not any more.
@@ -44,21 +44,21 @@ pub(in crate::backend) async fn receive_again(db: &mut PgConnection, id: UploadI
     Ok(received.rows_affected() == 1)
 }
 
-/// Gives an upload up that is in the state `from`. To be followed by `forget_bytes` after the commit.
+/// Gives an upload up that is in the state `from`. To be followed by `purge_bytes` after the commit.
 pub(in crate::backend) async fn discard(
     db: &mut PgConnection,
     id: UploadId,
     from: UploadState,
-    told: &str,
-) -> Result<Option<Ended>> {
+    artist_message: &str,
+) -> Result<Option<EndedUpload>> {
     let discarded = sqlx::query_as!(
-        Ended,
+        EndedUpload,
         r#"update uploads set state = 'DISCARDED', failure_status = 410, failure = $3, updated_at = now()
            where id = $1 and state = $2
            returning id as "id: UploadId", spool_id as "spool: SpoolId""#,
         id as UploadId,
         from as UploadState,
-        told
+        artist_message
     )
     .fetch_optional(db)
     .await?;

@@ -11,14 +11,14 @@ use tokio::{
 
 use super::{
     Uploads,
-    receive::{busy, over},
+    receive::{displaced_by_another, upload_is_over},
     sink::hash_of_first,
     writers::{RunningHash, Writer},
 };
 use crate::{
     backend::{
         Error, Result, db,
-        media::{Deadline, MediaError, Refusal, judge_audio, judge_cover},
+        media::{Deadline, MediaError, Refusal, validate_audio, validate_cover},
         queue::{self, NewJob},
         releases, tracks, worker,
     },
@@ -34,34 +34,34 @@ use crate::{
 
 /// Headers are judged in milliseconds; a gigabyte of MP3, whose frames are counted, or hashed again after a restart, takes some seconds
 /// on a disk of its own and half a minute on a slow one.
-const JUDGING_MAX: Duration = Duration::from_secs(60);
+const VALIDATION_TIMEOUT: Duration = Duration::from_secs(60);
 /// A client that waits for longer gives up by itself.
-const JUDGING_WAIT_MAX: Duration = Duration::from_secs(30);
+const VALIDATION_PERMIT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The permits to judge a file that has arrived, as many as the machine has cores and at least two. They are apart from the worker's: files
 /// that take long to judge keep neither the queue nor the threads of requests busy, and long jobs keep no upload from its answer.
-pub(in crate::backend) fn judging_permits() -> Arc<Semaphore> {
+pub(in crate::backend) fn validation_permits() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(available_parallelism().map_or(1, NonZero::get).max(2)))
 }
 
-fn judging_wait_max() -> Duration {
+fn validation_permit_timeout() -> Duration {
     fail::fail_point!("judging-wait-max", |seconds| {
         Duration::from_secs(seconds.and_then(|seconds| seconds.parse().ok()).unwrap_or(0))
     });
-    JUDGING_WAIT_MAX
+    VALIDATION_PERMIT_TIMEOUT
 }
 
 impl Uploads {
     /// Completes an upload whose bytes are all here although nobody was told.
     pub(super) async fn finish_if_whole(&self, id: UploadId) -> Result<()> {
-        let writer = self.0.writers.displace(id).await.ok_or_else(busy)?;
+        let writer = self.0.writers.displace(id).await.ok_or_else(displaced_by_another)?;
         self.finish_held(id, writer).await
     }
 
     /// The same by whoever may write to it already; to its end, even when the caller goes away.
     pub(super) async fn finish_held(&self, id: UploadId, writer: Writer) -> Result<()> {
         let uploads = Uploads(Arc::clone(&self.0));
-        self.0.worker.track(async move { uploads.finish_receiving(id, writer).await }).await?
+        self.0.worker.run_to_completion(async move { uploads.finish_receiving(id, writer).await }).await?
     }
 
     /// Judges what has arrived; then, in one transaction, marks it received and gives it the job that stores it.
@@ -74,61 +74,61 @@ impl Uploads {
             id as UploadId
         )
         .fetch_one(&backend.db);
-        let row = db::answered(db::PATIENCE, async { Ok(row.await?) }).await?;
+        let row = db::with_timeout(db::REPLY_TIMEOUT, async { Ok(row.await?) }).await?;
         match row.state {
             UploadState::Receiving => {}
             UploadState::Received | UploadState::Attached | UploadState::Superseded => return Ok(()),
-            _ => return Err(over().into()),
+            _ => return Err(upload_is_over().into()),
         }
         let length = row.length_bytes.unsigned_abs();
         let (path, limits, running) = (backend.spool.path(id), backend.settings.media, writer.running.clone());
-        let permit = self.permit_to_judge().await?;
-        let judged = Deadline::never().on_a_thread(move |work| {
+        let permit = self.acquire_validation_permit().await?;
+        let validated = Deadline::never().run_on_thread(move |work| {
             // Until the thread ends.
             let _permit = permit;
             fail::fail_point!("judging");
             let sha256 = whole_hash(&path, length, running)?;
-            let verdict = if row.expected_sha256.is_some_and(|expected| expected != sha256) {
-                Err(not_what_was_announced().into())
+            let result = if row.expected_sha256.is_some_and(|expected| expected != sha256) {
+                Err(hash_mismatch().into())
             } else {
                 // A restart made the server forget the hash: reading the whole file again takes as long as the disk needs.
-                judge(row.kind, &path, &limits, &work.within(JUDGING_MAX))
+                validate(row.kind, &path, &limits, &work.within(VALIDATION_TIMEOUT))
             };
-            match verdict {
+            match result {
                 Err(MediaError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
                     Err(Error::BytesLost { offset: length })
                 }
                 Err(MediaError::Io(error)) => Err(error.into()),
                 Err(MediaError::OutOfTime) => {
                     tracing::error!(upload.id = %id, "an upload was not judged in time");
-                    Err(judged_later().into())
+                    Err(not_validated_yet().into())
                 }
                 Err(MediaError::Refused(refusal)) => Ok((sha256, Err(refusal))),
-                Ok(judged) => Ok((sha256, Ok(judged))),
+                Ok(validated) => Ok((sha256, Ok(validated))),
             }
         });
-        match judged.await? {
-            Ok((sha256, Ok(judged))) => {
-                db::answered(db::PATIENCE, self.mark_received(id, row.release, &sha256, judged)).await?;
+        match validated.await? {
+            Ok((sha256, Ok(validated))) => {
+                db::with_timeout(db::REPLY_TIMEOUT, self.mark_received(id, row.release, &sha256, validated)).await?;
             }
             Ok((sha256, Err(refusal))) => {
                 let is_refused = self.mark_refused(id, row.release, Some(&sha256), &refusal).await?;
-                self.forget_if_over(id).await?;
+                self.purge_if_over(id).await?;
                 return Err(match is_refused {
                     true => Problem::Refused { status: refusal.status, message: refusal.message }.into(),
-                    false => over().into(),
+                    false => upload_is_over().into(),
                 });
             }
             Err(Error::BytesLost { .. }) => return Err(self.give_up_lost(id, row.release).await?),
             Err(error) => return Err(error),
         }
-        backend.writers.forget(id);
+        backend.writers.evict(id);
         Ok(())
     }
 
-    async fn permit_to_judge(&self) -> Result<OwnedSemaphorePermit> {
-        let permit = timeout(judging_wait_max(), Arc::clone(&self.0.judging).acquire_owned()).await;
-        permit.ok().and_then(Result::ok).ok_or_else(|| judged_later().into())
+    async fn acquire_validation_permit(&self) -> Result<OwnedSemaphorePermit> {
+        let permit = timeout(validation_permit_timeout(), Arc::clone(&self.0.validation_permits).acquire_owned()).await;
+        permit.ok().and_then(Result::ok).ok_or_else(|| not_validated_yet().into())
     }
 
     async fn mark_received(
@@ -136,7 +136,7 @@ impl Uploads {
         id: UploadId,
         release: Option<ReleaseId>,
         sha256: &[u8],
-        judged: Judged,
+        validated: ValidatedFile,
     ) -> Result<()> {
         let backend = &self.0;
         let mut tx = db::begin(&backend.db).await?;
@@ -153,14 +153,14 @@ impl Uploads {
                          batch as "batch: BatchId""#,
             id as UploadId,
             sha256,
-            judged.content_type,
-            Json(judged.tags) as Json<Tags>
+            validated.content_type,
+            Json(validated.tags) as Json<Tags>
         )
         .fetch_optional(&mut *tx)
         .await?;
         let (Some(release), Some(upload)) = (release, upload) else {
             drop(tx);
-            return self.was_received_or_gave_way(id).await;
+            return self.resolve_lost_update(id).await;
         };
         let job = NewJob {
             kind: JobKind::Store,
@@ -173,21 +173,21 @@ impl Uploads {
         // With a turn free and the storage well it is stored at once, while the artist watches; otherwise it waits in the queue like
         // any other.
         let is_well = backend.storage.circuit() == CircuitState::Closed;
-        let turn = backend.worker.try_turn(release.artist).filter(|_| is_well);
-        let owner = turn.as_ref().map(|_| backend.worker.id);
+        let permit = backend.worker.try_job_permit(release.artist).filter(|_| is_well);
+        let owner = permit.as_ref().map(|_| backend.worker.id);
         let claimed = queue::enqueue(&mut tx, &job, owner, backend.settings.queue.lease).await?;
         fail::fail_point!("job-added");
         if release.status.is_editable() {
             if let Some(batch) = upload.batch {
                 tracks::order_batch(&mut tx, release.id, batch).await?;
             }
-            releases::touch(&mut tx, release.id).await?;
+            releases::bump_version(&mut tx, release.id).await?;
         }
         tx.commit().await?;
         metrics::counter!("vwaza_uploads_total", "outcome" => "received").increment(1);
         fail::fail_point!("upload-received");
-        match turn {
-            Some(turn) => worker::run_in_background(backend, claimed, turn),
+        match permit {
+            Some(permit) => worker::run_in_background(backend, claimed, permit),
             None => backend.events.job_added(),
         }
         backend.events.release_changed(release.id, release.artist);
@@ -198,7 +198,7 @@ impl Uploads {
     ///
     /// # Errors
     /// 410 when what it was for is gone, 503 when it was announced by a hash meanwhile: it is judged anew.
-    async fn was_received_or_gave_way(&self, id: UploadId) -> Result<()> {
+    async fn resolve_lost_update(&self, id: UploadId) -> Result<()> {
         sqlx::query!(
             "update uploads set state = 'CANCELLED', updated_at = now()
              where id = $1 and state = 'RECEIVING' and (release_id is null or (kind = 'AUDIO' and track_id is null))",
@@ -206,7 +206,7 @@ impl Uploads {
         )
         .execute(&self.0.db)
         .await?;
-        if self.forget_if_over(id).await? {
+        if self.purge_if_over(id).await? {
             return Err(Problem::Gone("What this file was for was removed while it uploaded.".into()).into());
         }
         match self.is_receiving(id).await? {
@@ -228,7 +228,7 @@ impl Uploads {
     }
 
     /// Removes the bytes of an upload that is over, and of no other, whatever whoever calls believes. Whether it is.
-    pub(super) async fn forget_if_over(&self, id: UploadId) -> Result<bool> {
+    pub(super) async fn purge_if_over(&self, id: UploadId) -> Result<bool> {
         let is_needed = sqlx::query_scalar!(
             r#"select exists (
                    select 1 from uploads where id = $1 and state in ('RECEIVING', 'RECEIVED', 'FAILED')) as "is!""#,
@@ -238,7 +238,7 @@ impl Uploads {
         .await?;
         if !is_needed {
             self.0.spool.remove(id).await?;
-            self.0.writers.forget(id);
+            self.0.writers.evict(id);
         }
         Ok(!is_needed)
     }
@@ -247,10 +247,10 @@ impl Uploads {
     pub(super) async fn give_up_lost(&self, id: UploadId, release: Option<ReleaseId>) -> Result<Error> {
         let message = "What had arrived of this file is gone from our disk. Choose the file again.".to_owned();
         let is_lost = self.mark_refused(id, release, None, &Refusal { status: 410, message: message.clone() }).await?;
-        self.forget_if_over(id).await?;
+        self.purge_if_over(id).await?;
         if !is_lost {
             // Its bytes went because it is over: it was cancelled or has expired, or its target was removed.
-            return Ok(over().into());
+            return Ok(upload_is_over().into());
         }
         tracing::error!(upload.id = %id, "acknowledged bytes are missing from the spool");
         Ok(Problem::Gone(message).into())
@@ -291,7 +291,7 @@ impl Uploads {
     }
 }
 
-fn not_what_was_announced() -> Refusal {
+fn hash_mismatch() -> Refusal {
     Refusal {
         status: 422,
         message: "What arrived is not the file that was announced: its SHA-256 is another. Send it again.".into(),
@@ -299,21 +299,26 @@ fn not_what_was_announced() -> Refusal {
 }
 
 /// It stays as it is: asking for it judges it again.
-fn judged_later() -> Problem {
+fn not_validated_yet() -> Problem {
     Problem::Unavailable("We have your file. We can't check it right now; try again in a minute.".into())
 }
 
-struct Judged {
+struct ValidatedFile {
     content_type: &'static str,
     tags: Tags,
 }
 
-fn judge(kind: UploadKind, path: &Path, limits: &MediaLimits, deadline: &Deadline) -> Result<Judged, MediaError> {
+fn validate(
+    kind: UploadKind,
+    path: &Path,
+    limits: &MediaLimits,
+    deadline: &Deadline,
+) -> Result<ValidatedFile, MediaError> {
     match kind {
-        UploadKind::Cover => judge_cover(path, limits, deadline)
-            .map(|cover| Judged { content_type: cover.content_type, tags: Tags::default() }),
-        UploadKind::Audio => judge_audio(path, limits, deadline)
-            .map(|audio| Judged { content_type: audio.content_type, tags: audio.tags }),
+        UploadKind::Cover => validate_cover(path, limits, deadline)
+            .map(|cover| ValidatedFile { content_type: cover.content_type, tags: Tags::default() }),
+        UploadKind::Audio => validate_audio(path, limits, deadline)
+            .map(|audio| ValidatedFile { content_type: audio.content_type, tags: audio.tags }),
     }
 }
 

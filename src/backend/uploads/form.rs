@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::Stream;
 
-use super::{Channel, Received, Uploads, receive::busy};
+use super::{Channel, UploadOffset, Uploads, receive::displaced_by_another};
 use crate::{
     backend::{Error, Result, db, fail_points, releases},
     domain::{
@@ -14,7 +14,7 @@ use crate::{
         media::too_large,
         problem::Problem,
         titles::{title_from_file_name, titles_from_file_names},
-        upload::{BegunUpload, OfBatch, RawIntent, UploadKind, UploadTarget},
+        upload::{BatchMember, BegunUpload, RawIntent, UploadKind, UploadTarget},
     },
 };
 
@@ -51,12 +51,15 @@ impl Uploads {
             sha256: None,
         };
         // The names of the files behind it are not known yet.
-        let of_batch = Some(OfBatch { batch, title: String::new() });
-        let begun = self.begin_of_batch(actor, &intent, Channel::Form, of_batch).await?;
+        let batch_member = Some(BatchMember { batch, title: String::new() });
+        let begun = self.begin_in_batch(actor, &intent, Channel::Form, batch_member).await?;
         let (uploads, actor) = (Self(Arc::clone(&self.0)), actor.clone());
         // To its end, even when the browser has left: nothing half is left behind.
-        let received =
-            self.0.worker.track(async move { uploads.receive_begun(&actor, target, begun, body).await }).await?;
+        let received = self
+            .0
+            .worker
+            .run_to_completion(async move { uploads.receive_begun(&actor, target, begun, body).await })
+            .await?;
         received.map_err(|error| match error {
             // Nobody had announced its length: what came is more than any file may have.
             Error::Problem(Problem::Refused { status: 413, .. }) if at_most_bytes > max_bytes => {
@@ -100,7 +103,7 @@ impl Uploads {
             has_changed |= titled.rows_affected() > 0;
         }
         if has_changed {
-            releases::touch(&mut tx, release.id).await?;
+            releases::bump_version(&mut tx, release.id).await?;
             tx.commit().await?;
             self.0.events.release_changed(release.id, release.artist);
         }
@@ -114,7 +117,7 @@ impl Uploads {
     {
         let received = self.receive(actor, begun.id, 0, body, None).await;
         let completed = match received {
-            Ok(received) => self.complete_at_its_end(begun.id, received).await,
+            Ok(received) => self.complete_at_received_length(begun.id, received).await,
             Err(error) => Err(error),
         };
         match (completed, target, begun.track) {
@@ -134,13 +137,13 @@ impl Uploads {
     ///
     /// # Errors
     /// 409 when somebody has added to it meanwhile: it is not what the form brought.
-    async fn complete_at_its_end(&self, id: UploadId, received: Received) -> Result<()> {
+    async fn complete_at_received_length(&self, id: UploadId, received: UploadOffset) -> Result<()> {
         fail_points::wait_at("form-received").await;
         if received.offset == received.length {
             // All of `at_most_bytes` came, and it is completed already.
             return Ok(());
         }
-        let writer = self.0.writers.displace(id).await.ok_or_else(busy)?;
+        let writer = self.0.writers.displace(id).await.ok_or_else(displaced_by_another)?;
         let cut = sqlx::query!(
             "update uploads set length_bytes = offset_bytes, updated_at = now()
              where id = $1 and state = 'RECEIVING' and offset_bytes > 0 and offset_bytes = $2",

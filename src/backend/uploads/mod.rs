@@ -2,7 +2,7 @@
 
 mod begin;
 mod checksum;
-mod cleaning;
+mod cleanup;
 mod failed;
 pub(super) mod finish;
 mod form;
@@ -25,25 +25,25 @@ use crate::domain::{
 };
 
 pub use begin::Channel;
-pub(super) use failed::{DISCARDED, discard, is_missed, receive_again};
-pub use receive::Received;
+pub(super) use failed::{DISCARDED, discard, is_awaited, receive_again};
+pub use receive::UploadOffset;
 pub(super) use sink::SpoolShareTaken;
 
 /// How long `complete` waits for an upload to be stored before it answers "safe with us, storing".
-const COMPLETE_PATIENCE: Duration = Duration::from_secs(3);
-const COMPLETE_LOOK_EVERY: Duration = Duration::from_millis(100);
+const COMPLETE_TIMEOUT: Duration = Duration::from_secs(3);
+const COMPLETE_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 pub struct Uploads(pub(super) Arc<Backend>);
 
 /// An upload that is over before it was received: its bytes may go.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ended {
+pub(super) struct EndedUpload {
     id: UploadId,
     spool: SpoolId,
 }
 
 /// An upload's row, as far as its client is concerned.
-struct Row {
+struct UploadRow {
     id: UploadId,
     state: UploadState,
     release: Option<ReleaseId>,
@@ -62,10 +62,10 @@ struct Row {
 impl Uploads {
     /// # Errors
     /// 404 for what does not exist and for what is not the actor's own.
-    async fn own(&self, actor: &Actor, id: UploadId) -> Result<Row> {
-        let row = self.0.upload_lines.send(async |line| {
+    async fn own(&self, actor: &Actor, id: UploadId) -> Result<UploadRow> {
+        let row = self.0.upload_connections.run(async |connection| {
             let row = sqlx::query_as!(
-                Row,
+                UploadRow,
                 r#"select id as "id: UploadId", state as "state: UploadState", release_id as "release: ReleaseId",
                           (release_id is not null and (kind = 'COVER' or track_id is not null)) as "has_target!",
                           spool_id as "spool: SpoolId", offset_bytes as "offset", length_bytes as "length", sha256,
@@ -75,7 +75,7 @@ impl Uploads {
                 id as UploadId,
                 actor.id as UserId
             );
-            Ok(row.fetch_optional(line).await?)
+            Ok(row.fetch_optional(connection).await?)
         });
         Ok(row.await?.ok_or(Problem::NotFound)?)
     }
@@ -89,20 +89,20 @@ impl Uploads {
     /// lost, this is what completes it.
     pub async fn complete(&self, actor: &Actor, id: UploadId) -> Result<UploadStatus> {
         let row = self.own(actor, id).await?;
-        if row.is_all_here() && row.spool == self.0.spool.id {
+        if row.has_all_bytes() && row.spool == self.0.spool.id {
             match self.finish_if_whole(id).await {
                 // What was refused is told by the status.
                 Ok(()) | Err(super::Error::Problem(_)) => {}
                 Err(error) => return Err(error),
             }
         }
-        let until = Instant::now() + COMPLETE_PATIENCE;
+        let until = Instant::now() + COMPLETE_TIMEOUT;
         loop {
             let status = self.status(actor, id).await?;
             if status.state != UploadState::Received || Instant::now() >= until {
                 return Ok(status);
             }
-            sleep(COMPLETE_LOOK_EVERY).await;
+            sleep(COMPLETE_POLL_INTERVAL).await;
         }
     }
 
@@ -134,7 +134,7 @@ impl Uploads {
             self.check_spool(&row)?;
         }
         let uploads = Self(Arc::clone(&self.0));
-        self.0.worker.track(async move { uploads.terminate_own(row).await }).await?
+        self.0.worker.run_to_completion(async move { uploads.terminate_own(row).await }).await?
     }
 
     /// What its client said of it when it made it: the header `Upload-Metadata`.
@@ -150,19 +150,19 @@ impl Uploads {
     }
 
     /// To its end, even when the caller goes away. The state that it is in then.
-    async fn give_up(&self, row: Row) -> Result<UploadState> {
+    async fn give_up(&self, row: UploadRow) -> Result<UploadState> {
         let uploads = Self(Arc::clone(&self.0));
-        self.0.worker.track(async move { uploads.cancel_own(row).await }).await?
+        self.0.worker.run_to_completion(async move { uploads.cancel_own(row).await }).await?
     }
 
-    async fn cancel_own(&self, row: Row) -> Result<UploadState> {
+    async fn cancel_own(&self, row: UploadRow) -> Result<UploadState> {
         let mut tx = db::begin(&self.0.db).await?;
         let release = match row.release {
             Some(release) => releases::lock(&mut tx, release).await?,
             None => None,
         };
         let cancelled = sqlx::query_as!(
-            Ended,
+            EndedUpload,
             r#"update uploads set state = 'CANCELLED', updated_at = now()
                where id = $1 and state in ('RECEIVING', 'REFUSED', 'FAILED', 'DISCARDED')
                returning id as "id: UploadId", spool_id as "spool: SpoolId""#,
@@ -181,17 +181,17 @@ impl Uploads {
             return Ok(state);
         }
         if let Some(release) = release.filter(|release| release.status.is_editable()) {
-            releases::touch(&mut tx, release.id).await?;
+            releases::bump_version(&mut tx, release.id).await?;
         }
         tx.commit().await?;
-        forget_bytes(&self.0, &cancelled).await?;
+        purge_bytes(&self.0, &cancelled).await?;
         if let Some(release) = release {
             self.0.events.release_changed(release.id, release.artist);
         }
         Ok(UploadState::Cancelled)
     }
 
-    async fn terminate_own(&self, row: Row) -> Result<()> {
+    async fn terminate_own(&self, row: UploadRow) -> Result<()> {
         let mut tx = db::begin(&self.0.db).await?;
         let release = match row.release {
             Some(release) => releases::lock(&mut tx, release).await?,
@@ -223,17 +223,17 @@ impl Uploads {
         .fetch_optional(&mut *tx)
         .await?;
         if let Some(object) = object {
-            objects::detach(&mut tx, object).await?;
+            objects::detach_from_target(&mut tx, object).await?;
         }
         if let Some(release) = release.filter(|release| release.status.is_editable()) {
             if let Some(track) = upload.track {
                 tracks::remove_announced(&mut tx, release.id, track).await?;
             }
-            releases::touch(&mut tx, release.id).await?;
+            releases::bump_version(&mut tx, release.id).await?;
         }
         tx.commit().await?;
         if are_free {
-            forget_bytes(&self.0, &[Ended { id: row.id, spool: row.spool }]).await?;
+            purge_bytes(&self.0, &[EndedUpload { id: row.id, spool: row.spool }]).await?;
         }
         if let Some(release) = release {
             self.0.events.release_changed(release.id, release.artist);
@@ -256,14 +256,14 @@ fn arrived_already() -> Problem {
 }
 
 /// Ends, in the transaction that removes their target, all uploads of a release or of one track that are not received yet.
-/// To be followed by `forget_bytes` after the commit.
+/// To be followed by `purge_bytes` after the commit.
 pub(super) async fn cancel_all(
     db: &mut PgConnection,
     release: ReleaseId,
     track: Option<TrackId>,
-) -> Result<Vec<Ended>> {
+) -> Result<Vec<EndedUpload>> {
     let ended = sqlx::query_as!(
-        Ended,
+        EndedUpload,
         r#"update uploads set state = 'CANCELLED', updated_at = now()
            where release_id = $1 and ($2::uuid is null or track_id = $2) and state in ('RECEIVING', 'REFUSED', 'FAILED', 'DISCARDED')
            returning id as "id: UploadId", spool_id as "spool: SpoolId""#,
@@ -277,18 +277,18 @@ pub(super) async fn cancel_all(
 
 /// Removes the bytes of uploads that are over. A writer in the middle of a chunk is told to go first; one that does not go in
 /// time finds out at its next flush and removes them itself.
-pub(super) async fn forget_bytes(backend: &Backend, ended: &[Ended]) -> Result<()> {
-    for Ended { id, .. } in ended.iter().filter(|ended| ended.spool == backend.spool.id) {
+pub(super) async fn purge_bytes(backend: &Backend, ended: &[EndedUpload]) -> Result<()> {
+    for EndedUpload { id, .. } in ended.iter().filter(|ended| ended.spool == backend.spool.id) {
         let _writer = backend.writers.displace(*id).await;
         backend.spool.remove(*id).await?;
-        backend.writers.forget(*id);
+        backend.writers.evict(*id);
     }
     Ok(())
 }
 
-impl Row {
+impl UploadRow {
     /// All bytes are counted, and nobody has completed it yet.
-    fn is_all_here(&self) -> bool {
+    fn has_all_bytes(&self) -> bool {
         self.state == UploadState::Receiving && self.offset == self.length
     }
 

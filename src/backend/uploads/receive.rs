@@ -11,9 +11,9 @@ use time::OffsetDateTime;
 use tokio::time::timeout;
 
 use super::{
-    Row, Uploads,
-    sink::{Room, Sink},
-    writers::{Told, Writer},
+    UploadRow, Uploads,
+    sink::{DiskAllowance, Sink},
+    writers::{Displacement, Writer},
 };
 use crate::{
     backend::{Error, Result},
@@ -26,15 +26,15 @@ use crate::{
 };
 
 /// Bytes after which a long PATCH is flushed in between, so that a lost line does not lose them.
-const FLUSH_EVERY_BYTES: u64 = 32 * 1024 * 1024;
+const FLUSH_INTERVAL_BYTES: u64 = 32 * 1024 * 1024;
 /// And after this long on a slow line.
-const FLUSH_EVERY: Duration = Duration::from_secs(10);
+const FLUSH_INTERVAL: Duration = Duration::from_secs(10);
 /// A client that sends nothing for this long is gone.
-const SILENCE: Duration = Duration::from_secs(30);
+const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How far an upload is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Received {
+pub struct UploadOffset {
     /// What is flushed to disk.
     pub offset: u64,
     pub length: u64,
@@ -42,13 +42,13 @@ pub struct Received {
     pub expires_at: Option<OffsetDateTime>,
 }
 
-impl Received {
-    fn all(length: u64) -> Self {
+impl UploadOffset {
+    fn complete(length: u64) -> Self {
         Self { offset: length, length, expires_at: None }
     }
 
     /// Of an upload that takes no more bytes because it has them all; `None` for any other.
-    fn whole(row: &Row) -> Option<Self> {
+    fn of_complete(row: &UploadRow) -> Option<Self> {
         let is_whole = match row.state {
             UploadState::Received | UploadState::Attached | UploadState::Failed => true,
             // It was not needed, or what it was for is gone.
@@ -59,10 +59,10 @@ impl Received {
             | UploadState::Cancelled
             | UploadState::Expired => false,
         };
-        is_whole.then(|| Self::all(row.length.unsigned_abs()))
+        is_whole.then(|| Self::complete(row.length.unsigned_abs()))
     }
 
-    fn so_far(row: &Row) -> Self {
+    fn of_partial(row: &UploadRow) -> Self {
         let (offset, length) = (row.offset.unsigned_abs(), row.length.unsigned_abs());
         Self { offset, length, expires_at: Some(row.expires_at) }
     }
@@ -74,61 +74,61 @@ impl Uploads {
     ///
     /// # Errors
     /// 404, 410 when it is over, 503 on a process that does not hold its bytes; 415 or 422 as for the last byte.
-    pub async fn offset(&self, actor: &Actor, id: UploadId) -> Result<Received> {
+    pub async fn offset(&self, actor: &Actor, id: UploadId) -> Result<UploadOffset> {
         let row = self.own(actor, id).await?;
-        if let Some(whole) = Received::whole(&row) {
+        if let Some(whole) = UploadOffset::of_complete(&row) {
             return Ok(whole);
         }
         self.check_receivable(&row)?;
-        if self.0.writers.tell_to_go(id) == Told::BeforeItTookAny {
+        if self.0.writers.request_displacement(id) == Displacement::BeforeFirstByte {
             // After a restart, hashing what is there may take longer than a client waits.
             let row = self.own(actor, id).await?;
             self.check_receivable(&row)?;
-            if !row.is_all_here() {
-                return Ok(Received::so_far(&row));
+            if !row.has_all_bytes() {
+                return Ok(UploadOffset::of_partial(&row));
             }
         }
-        let writer = self.0.writers.displace(id).await.ok_or_else(busy)?;
+        let writer = self.0.writers.displace(id).await.ok_or_else(displaced_by_another)?;
         // The writer may have brought it to its end.
         let row = self.own(actor, id).await?;
-        if let Some(whole) = Received::whole(&row) {
+        if let Some(whole) = UploadOffset::of_complete(&row) {
             return Ok(whole);
         }
         self.check_receivable(&row)?;
-        if row.is_all_here() {
+        if row.has_all_bytes() {
             self.finish_held(id, writer).await?;
-            return Ok(Received::all(row.length.unsigned_abs()));
+            return Ok(UploadOffset::complete(row.length.unsigned_abs()));
         }
-        Ok(Received::so_far(&row))
+        Ok(UploadOffset::of_partial(&row))
     }
 
     /// How far an upload that was just begun is; whoever writes to it is left alone.
-    pub async fn progress(&self, actor: &Actor, id: UploadId) -> Result<Received> {
+    pub async fn progress(&self, actor: &Actor, id: UploadId) -> Result<UploadOffset> {
         let row = self.own(actor, id).await?;
-        Ok(Received::whole(&row).unwrap_or_else(|| Received::so_far(&row)))
+        Ok(UploadOffset::of_complete(&row).unwrap_or_else(|| UploadOffset::of_partial(&row)))
     }
 
     /// The same for whoever has to hear it beside an error; `None` for an upload that is over.
-    pub async fn so_far(&self, actor: &Actor, id: UploadId) -> Result<Option<Received>> {
+    pub async fn so_far(&self, actor: &Actor, id: UploadId) -> Result<Option<UploadOffset>> {
         let row = self.own(actor, id).await?;
         let is_open = row.state == UploadState::Receiving && !row.is_expired && row.has_target;
-        if row.is_all_here() && is_open {
-            return Ok(Some(Received::all(row.length.unsigned_abs())));
+        if row.has_all_bytes() && is_open {
+            return Ok(Some(UploadOffset::complete(row.length.unsigned_abs())));
         }
-        Ok(Received::whole(&row).or_else(|| is_open.then(|| Received::so_far(&row))))
+        Ok(UploadOffset::of_complete(&row).or_else(|| is_open.then(|| UploadOffset::of_partial(&row))))
     }
 
-    fn check_receivable(&self, row: &Row) -> Result<()> {
+    fn check_receivable(&self, row: &UploadRow) -> Result<()> {
         // What is over is so everywhere.
         if row.state != UploadState::Receiving || row.is_expired || !row.has_target {
-            return Err(over().into());
+            return Err(upload_is_over().into());
         }
         self.check_spool(row)
     }
 
     /// # Errors
     /// 503 where another process has the bytes.
-    pub(super) fn check_spool(&self, row: &Row) -> Result<()> {
+    pub(super) fn check_spool(&self, row: &UploadRow) -> Result<()> {
         if row.spool == self.0.spool.id {
             return Ok(());
         }
@@ -149,7 +149,7 @@ impl Uploads {
         offset: u64,
         body: S,
         checksum: Option<Checksum>,
-    ) -> Result<Received>
+    ) -> Result<UploadOffset>
     where
         S: Stream<Item = Result<Bytes, E>> + Send + Unpin + 'static,
         E: std::error::Error + Send + Sync + 'static,
@@ -159,8 +159,8 @@ impl Uploads {
             Some(writer) => writer,
             None => {
                 let row = self.own(actor, id).await?;
-                if let Some(whole) = Received::whole(&row) {
-                    return whole_at(whole, offset);
+                if let Some(whole) = UploadOffset::of_complete(&row) {
+                    return require_offset(whole, offset);
                 }
                 self.check_receivable(&row)?;
                 self.0.writers.hold_as(actor.id, id).await.ok_or_else(|| Problem::Refused {
@@ -172,7 +172,7 @@ impl Uploads {
         let uploads = Uploads(Arc::clone(&self.0));
         let actor = actor.clone();
         let task = async move { uploads.receive_held(&actor, id, offset, body, checksum, writer).await };
-        self.0.worker.track(task).await?
+        self.0.worker.run_to_completion(task).await?
     }
 
     async fn receive_held<S, E>(
@@ -183,7 +183,7 @@ impl Uploads {
         mut body: S,
         checksum: Option<Checksum>,
         mut writer: Writer,
-    ) -> Result<Received>
+    ) -> Result<UploadOffset>
     where
         S: Stream<Item = Result<Bytes, E>> + Send + Unpin,
         E: std::error::Error + Send + Sync + 'static,
@@ -191,16 +191,17 @@ impl Uploads {
         let Some(opened) = self.open(actor, id, offset).await? else {
             return self.not_opened(actor, id, offset, writer).await;
         };
-        let Opened { length, release, .. } = opened;
+        let OpenedUpload { length, release, .. } = opened;
         let running = std::mem::take(&mut *writer.running);
-        let room = Room { reserve_bytes: self.0.settings.uploads.reserve_bytes, others_bytes: opened.others_bytes };
+        let room =
+            DiskAllowance { reserve_bytes: self.0.settings.uploads.reserve_bytes, others_bytes: opened.others_bytes };
         let mut sink = match Sink::open(self.0.spool.path(id), offset, running, checksum, room).await {
             Err(Error::BytesLost { .. }) => return Err(self.give_up_lost(id, release).await?),
             opened => opened?,
         };
         writer.takes_bytes();
         let mut outcome = self.pump(&mut sink, &opened, &mut body, &writer, id).await;
-        let counts = sink.settle(outcome.is_ok()).await?;
+        let counts = sink.verify_checksum(outcome.is_ok()).await?;
         if outcome.is_ok() && !counts {
             let message = "These bytes are not what their checksum says. Send them again.".into();
             outcome = Err(Problem::Refused { status: 460, message }.into());
@@ -221,8 +222,8 @@ impl Uploads {
         };
         *writer.running = sink.running();
         if matches!(counted, Err(Error::Problem(Problem::Gone(_)))) {
-            self.forget_if_over(id).await?;
-            return Err(over().into());
+            self.purge_if_over(id).await?;
+            return Err(upload_is_over().into());
         }
         let is_surplus = matches!(outcome, Err(Error::Problem(Problem::Refused { status: 413, .. })));
         if let Ok((flushed, _)) = counted
@@ -232,17 +233,17 @@ impl Uploads {
             // However else the request ended: all that was announced is here.
             fail::fail_point!("last-byte-counted");
             self.finish_receiving(id, writer).await?;
-            return Ok(Received::all(length));
+            return Ok(UploadOffset::complete(length));
         }
         outcome?;
         let (flushed, expires_at) = counted?;
-        Ok(Received { offset: flushed, length, expires_at: Some(expires_at) })
+        Ok(UploadOffset { offset: flushed, length, expires_at: Some(expires_at) })
     }
 
     async fn pump<S, E>(
         &self,
         sink: &mut Sink,
-        opened: &Opened,
+        opened: &OpenedUpload,
         body: &mut S,
         writer: &Writer,
         id: UploadId,
@@ -255,11 +256,11 @@ impl Uploads {
         loop {
             let next = tokio::select! {
                 biased;
-                () = writer.displaced.cancelled() => return Err(busy().into()),
+                () = writer.displaced.cancelled() => return Err(displaced_by_another().into()),
                 () = shutdown.cancelled() => {
                     return Err(Problem::Unavailable("The server restarts. What arrived is kept; go on in a few seconds.".into()).into());
                 }
-                next = timeout(SILENCE, body.next()) => next,
+                next = timeout(BODY_IDLE_TIMEOUT, body.next()) => next,
             };
             let chunk = match next {
                 Ok(Some(Ok(chunk))) => chunk,
@@ -283,9 +284,9 @@ impl Uploads {
             }
             unflushed += chunk.len() as u64;
             sink.push(&chunk).await?;
-            if unflushed >= FLUSH_EVERY_BYTES || last_flush.elapsed() >= FLUSH_EVERY {
+            if unflushed >= FLUSH_INTERVAL_BYTES || last_flush.elapsed() >= FLUSH_INTERVAL {
                 (unflushed, last_flush) = (0, Instant::now());
-                if sink.is_checked() {
+                if sink.has_checksum() {
                     // Nothing of it counts before all of it is here; it must not expire meanwhile.
                     self.prolong(id).await?;
                 } else {
@@ -297,15 +298,15 @@ impl Uploads {
     }
 
     /// Opens an upload to whoever holds it, if it goes on at `offset`; prolonged before its file is touched, against the janitor.
-    async fn open(&self, actor: &Actor, id: UploadId, offset: u64) -> Result<Option<Opened>> {
+    async fn open(&self, actor: &Actor, id: UploadId, offset: u64) -> Result<Option<OpenedUpload>> {
         let Ok(offset) = i64::try_from(offset) else { return Ok(None) };
-        let opened = self.0.upload_lines.send(async |line| {
+        let opened = self.0.upload_connections.run(async |connection| {
             // Nothing rests on it but a later end, which the next offset brings again: it waits for no disk.
             let opened = sqlx::query!(
-                r#"with hasty as materialized (select set_config('synchronous_commit', 'off', true))
+                r#"with async_commit as materialized (select set_config('synchronous_commit', 'off', true))
                    update uploads set expires_at = now() + make_interval(secs => $4), updated_at = now(),
                           writer_epoch = writer_epoch + 1
-                   from hasty
+                   from async_commit
                    where id = $1 and owner_id = $2 and state = 'RECEIVING' and expires_at > now()
                      and offset_bytes = $3 and offset_bytes < length_bytes and spool_id = $5
                      and release_id is not null and (kind = 'COVER' or track_id is not null)
@@ -319,9 +320,9 @@ impl Uploads {
                 self.0.settings.uploads.expiry.as_secs_f64(),
                 self.0.spool.id as SpoolId
             );
-            Ok(opened.fetch_optional(line).await?)
+            Ok(opened.fetch_optional(connection).await?)
         });
-        Ok(opened.await?.map(|row| Opened {
+        Ok(opened.await?.map(|row| OpenedUpload {
             length: row.length_bytes.unsigned_abs(),
             release: row.release,
             epoch: row.writer_epoch,
@@ -330,22 +331,22 @@ impl Uploads {
     }
 
     /// Why not; or completes what is all here.
-    async fn not_opened(&self, actor: &Actor, id: UploadId, offset: u64, writer: Writer) -> Result<Received> {
+    async fn not_opened(&self, actor: &Actor, id: UploadId, offset: u64, writer: Writer) -> Result<UploadOffset> {
         let row = self.own(actor, id).await?;
-        if let Some(whole) = Received::whole(&row) {
-            return whole_at(whole, offset);
+        if let Some(whole) = UploadOffset::of_complete(&row) {
+            return require_offset(whole, offset);
         }
         self.check_receivable(&row)?;
-        let so_far = Received::so_far(&row);
+        let so_far = UploadOffset::of_partial(&row);
         if so_far.offset != offset {
-            return Err(goes_on_at(so_far.offset, offset).into());
+            return Err(wrong_offset(so_far.offset, offset).into());
         }
-        if !row.is_all_here() {
+        if !row.has_all_bytes() {
             // It was prolonged since it was opened.
-            return Err(taken_over().into());
+            return Err(send_again().into());
         }
         self.finish_receiving(id, writer).await?;
-        Ok(Received::all(so_far.length))
+        Ok(UploadOffset::complete(so_far.length))
     }
 
     /// # Errors
@@ -353,24 +354,24 @@ impl Uploads {
     async fn prolong(&self, id: UploadId) -> Result<()> {
         // As it was opened.
         let prolonged = sqlx::query!(
-            "with hasty as materialized (select set_config('synchronous_commit', 'off', true))
-             update uploads set expires_at = now() + make_interval(secs => $2), updated_at = now() from hasty
+            "with async_commit as materialized (select set_config('synchronous_commit', 'off', true))
+             update uploads set expires_at = now() + make_interval(secs => $2), updated_at = now() from async_commit
              where id = $1 and state = 'RECEIVING' and expires_at > now()",
             id as UploadId,
             self.0.settings.uploads.expiry.as_secs_f64()
         )
         .execute(&self.0.db)
         .await?;
-        if prolonged.rows_affected() == 1 { Ok(()) } else { Err(over().into()) }
+        if prolonged.rows_affected() == 1 { Ok(()) } else { Err(upload_is_over().into()) }
     }
 
     /// After the flush: from here on these bytes are acknowledged. Until when the upload is kept for the others.
     ///
     /// # Errors
     /// 410 when it was cancelled, or its target removed, while they came.
-    async fn commit_offset(&self, id: UploadId, offset: u64, opened: &Opened) -> Result<OffsetDateTime> {
+    async fn commit_offset(&self, id: UploadId, offset: u64, opened: &OpenedUpload) -> Result<OffsetDateTime> {
         let offset = i64::try_from(offset).map_err(|_| Error::Corrupt(format!("offset {offset} of upload {id}")))?;
-        let expires_at = self.0.upload_lines.send(async |line| {
+        let expires_at = self.0.upload_connections.run(async |connection| {
             let expires_at = sqlx::query_scalar!(
                 "update uploads set offset_bytes = $2, expires_at = now() + make_interval(secs => $3), updated_at = now()
                  where id = $1 and state = 'RECEIVING' and writer_epoch = $4 and offset_bytes <= $2 returning expires_at",
@@ -379,18 +380,18 @@ impl Uploads {
                 self.0.settings.uploads.expiry.as_secs_f64(),
                 opened.epoch
             );
-            Ok(expires_at.fetch_optional(line).await?)
+            Ok(expires_at.fetch_optional(connection).await?)
         });
         match expires_at.await? {
             Some(expires_at) => Ok(expires_at),
-            None if self.is_receiving(id).await? => Err(taken_over().into()),
-            None => Err(over().into()),
+            None if self.is_receiving(id).await? => Err(send_again().into()),
+            None => Err(upload_is_over().into()),
         }
     }
 }
 
 /// What whoever holds an upload has to know of it.
-struct Opened {
+struct OpenedUpload {
     length: u64,
     release: Option<ReleaseId>,
     /// Counts whoever has opened it, this one included.
@@ -403,23 +404,23 @@ struct Opened {
 ///
 /// # Errors
 /// 409 for one that goes on anywhere else.
-fn whole_at(whole: Received, offset: u64) -> Result<Received> {
-    if offset == whole.offset { Ok(whole) } else { Err(goes_on_at(whole.offset, offset).into()) }
+fn require_offset(whole: UploadOffset, offset: u64) -> Result<UploadOffset> {
+    if offset == whole.offset { Ok(whole) } else { Err(wrong_offset(whole.offset, offset).into()) }
 }
 
 /// Of what has arrived since the last offset, nothing counts.
-fn taken_over() -> Problem {
+fn send_again() -> Problem {
     Problem::Unavailable("Send these bytes again in a moment.".into())
 }
 
-pub(super) fn over() -> Problem {
+pub(super) fn upload_is_over() -> Problem {
     Problem::Gone("This upload is over. Choose the file again.".into())
 }
 
-fn goes_on_at(true_offset: u64, offset: u64) -> Problem {
+fn wrong_offset(true_offset: u64, offset: u64) -> Problem {
     Problem::conflict(format!("This upload goes on at byte {true_offset}, not at {offset}."))
 }
 
-pub(super) fn busy() -> Problem {
+pub(super) fn displaced_by_another() -> Problem {
     Problem::Refused { status: 423, message: "Another connection has taken over this upload.".into() }
 }

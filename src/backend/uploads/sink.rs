@@ -8,7 +8,7 @@ use std::{
 use sha2::{Digest, Sha256};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::{checksum::Check, writers::RunningHash};
+use super::{checksum::RunningChecksum, writers::RunningHash};
 use crate::{
     backend::{Error, Result},
     domain::upload::Checksum,
@@ -32,7 +32,7 @@ pub(super) struct Sink {
     flushing_ahead: Option<JoinHandle<io::Result<()>>>,
     flushed_ahead: u64,
     /// What comes in counts only once it has been checked.
-    is_checked: bool,
+    has_checksum: bool,
 }
 
 /// How much of the spool's disk an upload may take.
@@ -42,14 +42,14 @@ pub(super) struct Sink {
 ///
 /// Source of the rule: A. K. Choudhury and E. L. Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches" (1998).
 #[derive(Clone, Copy)]
-pub(super) struct Room {
+pub(super) struct DiskAllowance {
     /// Stays free for whatever else is on the disk.
     pub(super) reserve_bytes: u64,
     /// Bytes of the same artist's other uploads in the spool.
     pub(super) others_bytes: u64,
 }
 
-impl Room {
+impl DiskAllowance {
     /// # Errors
     /// `StorageFull`, with [`SpoolShareTaken`] where others may go on.
     fn check(self, file: &File, own_bytes: u64) -> io::Result<()> {
@@ -71,9 +71,9 @@ pub(in crate::backend) struct SpoolShareTaken;
 struct Inner {
     file: File,
     running: RunningHash,
-    room: Room,
+    allowance: DiskAllowance,
     /// The checksum of what comes in, and the hash of what was there before it.
-    check: Option<(Check, RunningHash)>,
+    check: Option<(RunningChecksum, RunningHash)>,
 }
 
 impl Sink {
@@ -84,9 +84,9 @@ impl Sink {
         offset: u64,
         running: RunningHash,
         checksum: Option<Checksum>,
-        room: Room,
+        allowance: DiskAllowance,
     ) -> Result<Self> {
-        let is_checked = checksum.is_some();
+        let has_checksum = checksum.is_some();
         let inner = spawn_blocking(move || {
             let opened = OpenOptions::new().read(true).write(true).create(offset == 0).truncate(false).open(&path);
             let mut file = match opened {
@@ -107,8 +107,8 @@ impl Sink {
             }
             let running = if running.offset == offset { running } else { hash_of_first(&mut file, offset)? };
             file.seek(SeekFrom::Start(offset))?;
-            let check = checksum.map(|checksum| (Check::of(checksum), running.clone()));
-            Ok::<_, Error>(Inner { file, running, room, check })
+            let check = checksum.map(|checksum| (RunningChecksum::of(checksum), running.clone()));
+            Ok::<_, Error>(Inner { file, running, allowance, check })
         })
         .await??;
         Ok(Self {
@@ -119,7 +119,7 @@ impl Sink {
             written: offset,
             flushing_ahead: None,
             flushed_ahead: offset,
-            is_checked,
+            has_checksum,
         })
     }
 
@@ -149,21 +149,21 @@ impl Sink {
 
     /// All has come in. What is checked before it counts is written for that; anything else is by the flush.
     pub(super) async fn complete(&mut self) -> Result<()> {
-        if self.is_checked {
+        if self.has_checksum {
             self.begin_write(Flush::No).await?;
             self.end_write().await?;
         }
         Ok(())
     }
 
-    pub(super) fn is_checked(&self) -> bool {
-        self.is_checked
+    pub(super) fn has_checksum(&self) -> bool {
+        self.has_checksum
     }
 
     /// What came in with a checksum counts from here on if it is complete (and written) and right; otherwise it is forgotten.
     /// Whether it counts.
-    pub(super) async fn settle(&mut self, is_complete: bool) -> Result<bool> {
-        if !self.is_checked {
+    pub(super) async fn verify_checksum(&mut self, is_complete: bool) -> Result<bool> {
+        if !self.has_checksum {
             return Ok(is_complete);
         }
         let is_complete = self.end_write().await.is_ok() && is_complete;
@@ -176,7 +176,7 @@ impl Sink {
         inner.file.set_len(before.offset)?;
         inner.file.seek(SeekFrom::Start(before.offset))?;
         inner.running = before;
-        self.forget_gathered();
+        self.clear_gathered();
         Ok(false)
     }
 
@@ -220,7 +220,7 @@ impl Sink {
         self.inner = inner;
         if outcome.is_err() {
             // It would stand behind a gap.
-            self.forget_gathered();
+            self.clear_gathered();
         }
         Ok(outcome?)
     }
@@ -250,7 +250,7 @@ impl Sink {
         Ok(outcome?)
     }
 
-    fn forget_gathered(&mut self) {
+    fn clear_gathered(&mut self) {
         self.gathered.clear();
     }
 }
@@ -260,7 +260,7 @@ impl Inner {
         if bytes.is_empty() {
             return Ok(());
         }
-        self.room.check(&self.file, self.running.offset)?;
+        self.allowance.check(&self.file, self.running.offset)?;
         if let Err(error) = write(&mut self.file, bytes) {
             // A full disk took a part of it: cut back to what is hashed.
             let _ = self.file.set_len(self.running.offset);

@@ -18,7 +18,7 @@ use crate::domain::ids::{UploadId, UserId};
 /// A writer that is told to go has this long: it finishes the write that it is in.
 const DISPLACE_TIMEOUT: Duration = Duration::from_secs(2);
 /// And whoever comes after it waits for so long: it may be hashing what a restart has made it forget.
-const SUCCEED_TIMEOUT: Duration = Duration::from_secs(30);
+const HOLD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The hash of the first `offset` bytes.
 #[derive(Clone)]
@@ -52,11 +52,11 @@ struct Holder {
 
 /// What is true of an upload after its holder was told to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum Displacement {
     /// Nobody had it, or it may still add what it was in the middle of.
-    ToLeave,
+    MayStillAdd,
     /// It has not come to taking bytes, and will take none: the offset that is written down stands.
-    BeforeItTookAny,
+    BeforeFirstByte,
 }
 
 /// All uploads that this process has written to lately.
@@ -82,7 +82,7 @@ impl Writers {
         let slot = self.slot(id);
         slot.owner.get_or_init(|| owner);
         match slot.try_hold() {
-            None if slot.holder().displace.is_cancelled() => slot.succeed(SUCCEED_TIMEOUT).await,
+            None if slot.holder().displace.is_cancelled() => slot.hold_after_displacement(HOLD_TIMEOUT).await,
             held => held,
         }
     }
@@ -96,17 +96,17 @@ impl Writers {
     /// The right to write; whoever has it is told to go.
     pub(super) async fn displace(&self, id: UploadId) -> Option<Writer> {
         let slot = self.slot(id);
-        slot.tell_to_go();
-        slot.succeed(DISPLACE_TIMEOUT).await
+        slot.request_displacement();
+        slot.hold_after_displacement(DISPLACE_TIMEOUT).await
     }
 
     /// Waits for nobody.
-    pub(super) fn tell_to_go(&self, id: UploadId) -> Told {
-        self.slot(id).tell_to_go()
+    pub(super) fn request_displacement(&self, id: UploadId) -> Displacement {
+        self.slot(id).request_displacement()
     }
 
     /// Once an upload is received or given up.
-    pub(super) fn forget(&self, id: UploadId) {
+    pub(super) fn evict(&self, id: UploadId) {
         self.slots().remove(&id);
     }
 
@@ -127,16 +127,16 @@ impl Slot {
         Some(Writer::new(running, &mut holder, self))
     }
 
-    async fn succeed(self: &Arc<Self>, patience: Duration) -> Option<Writer> {
-        let running = timeout(patience, Arc::clone(&self.state).lock_owned()).await.ok()?;
+    async fn hold_after_displacement(self: &Arc<Self>, hold_timeout: Duration) -> Option<Writer> {
+        let running = timeout(hold_timeout, Arc::clone(&self.state).lock_owned()).await.ok()?;
         Some(Writer::new(running, &mut self.holder(), self))
     }
 
-    fn tell_to_go(&self) -> Told {
+    fn request_displacement(&self) -> Displacement {
         let holder = self.holder();
         holder.displace.cancel();
         let is_held = self.state.try_lock().is_err();
-        if is_held && !holder.takes_bytes { Told::BeforeItTookAny } else { Told::ToLeave }
+        if is_held && !holder.takes_bytes { Displacement::BeforeFirstByte } else { Displacement::MayStillAdd }
     }
 
     fn holder(&self) -> MutexGuard<'_, Holder> {

@@ -12,10 +12,10 @@ use uuid::Uuid;
 use super::Worker;
 use crate::{
     backend::{
-        Backend, Error, KeepingSettings, LimitSettings, MailSettings, QueueSettings, Settings, StorageSettings,
+        Backend, Error, LimitSettings, MailSettings, QueueSettings, RetentionSettings, Settings, StorageSettings,
         UploadSettings, db,
         objects::{self, Content, ObjectRole},
-        queue::Claimed,
+        queue::ClaimedJob,
     },
     domain::{
         ids::{JobId, ObjectId, ReleaseId, SpoolId, UploadId, UserId, WorkerId},
@@ -55,8 +55,8 @@ impl Process {
             storage: StorageSettings::Local,
             media: MediaLimits::of_mb(1024, 36),
             uploads: UploadSettings::default(),
-            queue: QueueSettings { poll: Duration::from_millis(50), ..queue },
-            keeping: KeepingSettings::default(),
+            queue: QueueSettings { poll_interval: Duration::from_millis(50), ..queue },
+            retention: RetentionSettings::default(),
             limits: LimitSettings::default(),
             mail: MailSettings::default(),
             requires_verified_email: false,
@@ -172,26 +172,26 @@ impl Process {
 }
 
 #[tokio::test]
-async fn a_suspect_does_not_hold_its_lease_for_long_while_its_neighbours_run_and_nothing_is_claimed_meanwhile() {
+async fn a_poison_job_does_not_hold_its_lease_for_long_while_its_neighbours_run_and_nothing_is_claimed_meanwhile() {
     let process = Process::start(QueueSettings { lease: Duration::from_secs(3), ..QueueSettings::default() }).await;
     let hanging = process.hang_jobs().await;
     let neighbour = process.receive(0).await;
     process.runs(neighbour).await;
-    let suspect = process.receive(2).await;
-    eventually("the suspect is claimed", async || process.backend.worker.has_suspect().then_some(())).await;
+    let poison_job = process.receive(2).await;
+    eventually("the suspect is claimed", async || process.backend.worker.has_poison_job().then_some(())).await;
     let late = process.receive(0).await;
-    let aside = process.waits(suspect).await;
+    let aside = process.waits(poison_job).await;
     assert_eq!((aside.attempt, aside.retry_count), (1, 0));
     assert!(process.runs(late).await.updated_at >= aside.updated_at);
     drop(hanging);
-    for job in [neighbour, late, suspect] {
+    for job in [neighbour, late, poison_job] {
         assert_eq!(process.is_done(job).await.retry_count, 0);
     }
 }
 
 #[tokio::test]
 async fn an_attempt_that_does_not_end_counts_as_a_failure() {
-    let queue = QueueSettings { attempt_max: Duration::from_secs(3), ..QueueSettings::default() };
+    let queue = QueueSettings { attempt_timeout: Duration::from_secs(3), ..QueueSettings::default() };
     let process = Process::start(queue).await;
     let hanging = process.hang_jobs().await;
     let job = process.receive(0).await;
@@ -254,7 +254,7 @@ async fn an_attempt_that_holds_its_job_no_more_intends_nothing() {
     .fetch_one(&process.backend.db)
     .await
     .unwrap();
-    let zombie = Claimed {
+    let zombie = ClaimedJob {
         id,
         kind: JobKind::Store,
         attempt: 1,
@@ -265,7 +265,7 @@ async fn an_attempt_that_holds_its_job_no_more_intends_nothing() {
         release: None,
         upload: Some(upload),
         object: None,
-        is_long: false,
+        decodes_track: false,
     };
     let content = Content { size_bytes: 1, sha256: &[], content_type: "image/png" };
     let intended = objects::intend(&process.backend.db, &zombie, ObjectRole::Cover, upload, None, content).await;
@@ -276,11 +276,11 @@ async fn an_attempt_that_holds_its_job_no_more_intends_nothing() {
         .execute(&process.backend.db)
         .await
         .unwrap();
-    let begun = objects::begun_in_parts(&process.backend.db, &zombie, object, "parts").await;
+    let begun = objects::record_multipart_id(&process.backend.db, &zombie, object, "parts").await;
     assert!(matches!(begun, Err(Error::LeaseLost(_))), "{begun:?}");
     let query = sqlx::query_scalar("select multipart_id from objects where id = $1").bind(object);
-    let parts: Option<String> = query.fetch_one(&process.backend.db).await.unwrap();
-    assert_eq!(parts, None);
+    let multipart_id: Option<String> = query.fetch_one(&process.backend.db).await.unwrap();
+    assert_eq!(multipart_id, None);
 }
 
 #[tokio::test]
@@ -299,7 +299,7 @@ async fn a_loop_that_panics_begins_anew() {
 }
 
 #[tokio::test]
-async fn the_long_jobs_of_one_artist_leave_a_turn_to_the_others() {
+async fn the_long_jobs_of_one_artist_leave_a_permit_to_the_others() {
     let process = Process::start(QueueSettings { concurrency: 3, ..QueueSettings::default() }).await;
     let held = process.hang_jobs().await;
     let artist = UserId(Uuid::now_v7());
@@ -322,16 +322,16 @@ async fn the_long_jobs_of_one_artist_leave_a_turn_to_the_others() {
 }
 
 #[test]
-fn uploads_that_end_in_one_moment_leave_a_turn_to_the_others() {
+fn uploads_that_end_in_one_moment_leave_a_permit_to_the_others() {
     let queue = QueueSettings { concurrency: 3, ..QueueSettings::default() };
     let worker = Worker::new(WorkerId(Uuid::now_v7()), &queue, CancellationToken::new());
     let [ana, ben] = [UserId(Uuid::now_v7()), UserId(Uuid::now_v7())];
-    let mut turns = vec![worker.try_turn(ana).unwrap(), worker.try_turn(ana).unwrap()];
-    assert!(worker.try_turn(ana).is_none());
-    let bens = worker.try_turn(ben).unwrap();
-    assert!(worker.try_turn(ben).is_none());
+    let mut permits = vec![worker.try_job_permit(ana).unwrap(), worker.try_job_permit(ana).unwrap()];
+    assert!(worker.try_job_permit(ana).is_none());
+    let bens = worker.try_job_permit(ben).unwrap();
+    assert!(worker.try_job_permit(ben).is_none());
     drop(bens);
-    assert!(worker.try_turn(ana).is_none());
-    turns.pop();
-    assert!(worker.try_turn(ana).is_some());
+    assert!(worker.try_job_permit(ana).is_none());
+    permits.pop();
+    assert!(worker.try_job_permit(ana).is_some());
 }

@@ -2,16 +2,19 @@
 //! wire, so that a page states a limit exactly as the server enforces it.
 
 mod flac;
+mod format;
 mod kinds;
 mod mpeg;
 mod precheck;
 mod rules;
 mod tags;
-mod words;
 
 use serde::{Deserialize, Serialize};
 
 pub use flac::{FlacChannels, FlacFrame};
+pub use format::{
+    format_bytes, format_duration, format_loudness, format_peak, format_sample_rate, too_large, waveform_path,
+};
 pub use kinds::{UNKNOWN_AUDIO, other_audio, other_codec_in_aiff, other_codec_in_wav, other_picture};
 pub use mpeg::MpegFrame;
 pub use precheck::{PartialFile, Precheck, precheck};
@@ -21,9 +24,6 @@ pub use rules::{
     audio_refusal, audio_warnings, cover_refusal, cover_warnings,
 };
 pub use tags::Tags;
-pub use words::{
-    format_bytes, format_duration, format_loudness, format_peak, format_sample_rate, too_large, waveform_path,
-};
 
 /// For the `accept` attribute of a file input: a hint to the file dialog, never a check.
 pub const ACCEPT_AUDIO: &str = ".wav,.wave,.flac,.aif,.aiff,.aifc,.m4a,.mp4,.mov,.mp3,\
@@ -153,7 +153,7 @@ impl AudioFacts {
     }
 
     /// "WAV · 24 bit · 48 kHz · stereo · 3:20 · −9.1 LUFS · −0.3 dBTP · clipped samples: 12".
-    pub fn in_full(&self) -> String {
+    pub fn full_summary(&self) -> String {
         let mut parts = vec![self.summary(), format_duration(self.duration_ms)];
         parts.extend(self.integrated_lufs.map(format_loudness));
         parts.extend(self.true_peak_dbtp.map(format_peak));

@@ -34,7 +34,7 @@ const HIGHEST_TRUE_PEAK_DBTP: f64 = -1.0;
 const USUAL_SAMPLE_RATES_HZ: [i32; 6] = [44_100, 48_000, 88_200, 96_000, 176_400, 192_000];
 const USUAL_BIT_DEPTHS: [i16; 2] = [16, 24];
 
-const BYTES_PER_MB: u64 = 1024 * 1024;
+const BYTES_PER_MIB: u64 = 1024 * 1024;
 
 /// How large a file may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,8 +52,8 @@ impl Default for MediaLimits {
 impl MediaLimits {
     pub fn of_mb(audio: u64, cover: u64) -> Self {
         Self {
-            max_audio_bytes: audio.saturating_mul(BYTES_PER_MB),
-            max_cover_bytes: cover.saturating_mul(BYTES_PER_MB),
+            max_audio_bytes: audio.saturating_mul(BYTES_PER_MIB),
+            max_cover_bytes: cover.saturating_mul(BYTES_PER_MIB),
         }
     }
 

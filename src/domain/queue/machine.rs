@@ -63,7 +63,7 @@ impl Job {
         self.lease.map(|lease| Claim { attempt: self.attempt, owner: lease.owner })
     }
 
-    /// `queue::claim`, of the job that [`next_in_turn`] names.
+    /// `queue::claim`, of the job that [`next_fair_job`] names.
     pub fn claim(self, owner: WorkerId, lease: Duration, now: OffsetDateTime) -> Result<Self, Refused> {
         if !self.is_due(now) {
             return Err(Refused::NotDue);
@@ -77,18 +77,18 @@ impl Job {
         if self.status == JobStatus::Completed && self.attempt == by.attempt {
             return Ok(self);
         }
-        self.let_go(by)?;
+        self.release_lease(by)?;
         Ok(Self { lease: Some(Lease { owner: by.owner, expires_at: now + lease }), ..self })
     }
 
     /// `queue::finish`.
     pub fn finish(self, by: Claim) -> Result<Self, Refused> {
-        Ok(Self { status: JobStatus::Completed, ..self.let_go(by)? })
+        Ok(Self { status: JobStatus::Completed, ..self.release_lease(by)? })
     }
 
     /// `queue::hand_back`, on snoozing and on shutdown: counts nothing.
     pub fn hand_back(self, by: Claim, delay: Duration, now: OffsetDateTime) -> Result<Self, Refused> {
-        Ok(Self { status: JobStatus::Pending, run_after: now + delay, ..self.let_go(by)? })
+        Ok(Self { status: JobStatus::Pending, run_after: now + delay, ..self.release_lease(by)? })
     }
 
     /// `queue::fail`, told by the attempt itself.
@@ -100,7 +100,7 @@ impl Job {
         jitter: f64,
         now: OffsetDateTime,
     ) -> Result<Self, Refused> {
-        let failed = Self { retry_count: self.retry_count + 1, ..self.let_go(by)? };
+        let failed = Self { retry_count: self.retry_count + 1, ..self.release_lease(by)? };
         Ok(match after_failure(failure, failed.retry_count, max_failures, jitter) {
             AfterFailure::DeadLetter => Self { status: JobStatus::Failed, run_after: now, ..failed },
             AfterFailure::RetryIn(delay) => Self { status: JobStatus::Pending, run_after: now + delay, ..failed },
@@ -134,7 +134,7 @@ impl Job {
     }
 
     /// The guard of every statement that a worker makes: id, attempt and lease owner.
-    fn let_go(self, by: Claim) -> Result<Self, Refused> {
+    fn release_lease(self, by: Claim) -> Result<Self, Refused> {
         if self.holder() == Some(by) { Ok(Self { lease: None, ..self }) } else { Err(Refused::LeaseLost) }
     }
 
@@ -145,7 +145,7 @@ impl Job {
 
 /// What `queue::claim` takes: a job of the next artist after `last_artist`, going round, and of that artist's the one due
 /// longest.
-pub fn next_in_turn<'a>(
+pub fn next_fair_job<'a>(
     jobs: impl IntoIterator<Item = (JobId, UserId, &'a Job)>,
     last_artist: UserId,
     now: OffsetDateTime,

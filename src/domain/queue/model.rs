@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{BACKOFF_MAX, Claim, Failure, Job, JobStatus, Refused, next_in_turn};
+use super::{BACKOFF_MAX, Claim, Failure, Job, JobStatus, Refused, next_fair_job};
 use crate::domain::ids::{JobId, UserId, WorkerId};
 
 const JOBS: usize = 6;
@@ -90,7 +90,7 @@ fn any_step() -> impl Strategy<Value = Step> {
 struct Entry {
     artist: UserId,
     job: Job,
-    told: History,
+    history: History,
 }
 
 /// What a job has gone through, in words that know no state machine.
@@ -132,9 +132,9 @@ fn artist(index: usize) -> UserId {
     UserId(Uuid::from_u128(index as u128 + 1))
 }
 
-fn turn(jobs: &[Entry], last_artist: UserId, now: OffsetDateTime) -> Option<usize> {
+fn next_job(jobs: &[Entry], last_artist: UserId, now: OffsetDateTime) -> Option<usize> {
     let ids = (0u128..).map(|number| JobId(Uuid::from_u128(number)));
-    let next = next_in_turn(ids.zip(jobs).map(|(id, entry)| (id, entry.artist, &entry.job)), last_artist, now)?;
+    let next = next_fair_job(ids.zip(jobs).map(|(id, entry)| (id, entry.artist, &entry.job)), last_artist, now)?;
     usize::try_from(next.0.as_u128()).ok()
 }
 
@@ -144,7 +144,7 @@ impl World {
         let jobs = artists.into_iter().map(|index| Entry {
             artist: artist(index),
             job: Job::enqueued(now),
-            told: History {
+            history: History {
                 claims: 0,
                 failures: 0,
                 expired: 0,
@@ -190,14 +190,14 @@ impl World {
             Step::Requeue(job) => {
                 let now = self.now;
                 if self.rescue(job, |job| job.requeue(now)) {
-                    let Entry { job, told, .. } = &mut self.jobs[job];
-                    (told.failures, told.expired, told.failed_for_good) = (0, 0, false);
+                    let Entry { job, history, .. } = &mut self.jobs[job];
+                    (history.failures, history.expired, history.failed_for_good) = (0, 0, false);
                     assert!(job.is_due(now));
                 }
             }
             Step::Discard(job) => {
                 if self.rescue(job, Job::discard) {
-                    self.jobs[job].told.is_over = true;
+                    self.jobs[job].history.is_over = true;
                 }
             }
         }
@@ -216,17 +216,17 @@ impl World {
 
     fn claim(&mut self, worker: usize) -> Option<(usize, Claim)> {
         let (now, worker) = (self.now, &mut self.workers[worker]);
-        let Some(index) = turn(&self.jobs, worker.last_artist, now) else {
+        let Some(index) = next_job(&self.jobs, worker.last_artist, now) else {
             assert!(!self.jobs.iter().any(|entry| entry.job.is_due(now)), "nothing that is due is overlooked");
             return None;
         };
-        let Entry { artist, job, told } = &mut self.jobs[index];
-        assert!(told.holder.is_none() && !told.is_over);
+        let Entry { artist, job, history } = &mut self.jobs[index];
+        assert!(history.holder.is_none() && !history.is_over);
         *job = job.claim(worker.id, LEASE, now).expect("it is due");
         assert_eq!(job.claim(worker.id, LEASE, now), Err(Refused::NotDue));
-        told.claims += 1;
-        let claim = Claim { attempt: told.claims, owner: worker.id };
-        (told.holder, told.heard_at) = (Some(claim), now);
+        history.claims += 1;
+        let claim = Claim { attempt: history.claims, owner: worker.id };
+        (history.holder, history.heard_at) = (Some(claim), now);
         worker.last_artist = *artist;
         worker.held.push((index, claim));
         self.claims.push((index, claim));
@@ -234,54 +234,55 @@ impl World {
     }
 
     fn write(&mut self, job: usize, by: Claim, write: Write) {
-        let (now, Entry { job, told, .. }) = (self.now, &mut self.jobs[job]);
+        let (now, Entry { job, history, .. }) = (self.now, &mut self.jobs[job]);
         let before = *job;
-        let may_write = told.holder == Some(by) && (!matches!(write, Write::Expire) || told.heard_at + LEASE < now);
+        let may_write =
+            history.holder == Some(by) && (!matches!(write, Write::Expire) || history.heard_at + LEASE < now);
         let written = write.apply(before, by, 1.0, now);
         if !may_write {
             // That its job is over, whoever ended it, a zombie may hear.
-            let is_news = matches!(write, Write::Heartbeat) && told.is_over && before.attempt == by.attempt;
-            assert_eq!(written, if is_news { Ok(before) } else { Err(Refused::LeaseLost) });
+            let needs_refresh = matches!(write, Write::Heartbeat) && history.is_over && before.attempt == by.attempt;
+            assert_eq!(written, if needs_refresh { Ok(before) } else { Err(Refused::LeaseLost) });
             return;
         }
         *job = written.expect("whoever holds a job may write");
         match write {
             Write::Heartbeat => {
-                told.heard_at = now;
+                history.heard_at = now;
                 return;
             }
-            Write::Finish => told.is_over = true,
+            Write::Finish => history.is_over = true,
             Write::HandBack(_) => {}
             Write::Fail(failure) => {
-                told.failures += 1;
-                told.failed_for_good = failure == Failure::Permanent;
+                history.failures += 1;
+                history.failed_for_good = failure == Failure::Permanent;
             }
             Write::Expire => {
-                told.failures += 1;
-                told.expired += 1;
+                history.failures += 1;
+                history.expired += 1;
             }
         }
-        told.holder = None;
+        history.holder = None;
     }
 
     fn recover(&mut self) {
         for index in 0..self.jobs.len() {
-            let Entry { job, told, .. } = &self.jobs[index];
-            let silent = told.holder.filter(|_| told.heard_at + LEASE < self.now);
-            assert_eq!(job.is_stuck(self.now), silent.is_some());
-            if let Some(holder) = silent {
+            let Entry { job, history, .. } = &self.jobs[index];
+            let expired_holder = history.holder.filter(|_| history.heard_at + LEASE < self.now);
+            assert_eq!(job.is_stuck(self.now), expired_holder.is_some());
+            if let Some(holder) = expired_holder {
                 self.write(index, holder, Write::Expire);
             }
         }
     }
 
     fn check(&self) {
-        for (index, Entry { job, told, .. }) in self.jobs.iter().enumerate() {
-            assert_eq!(job.holder(), told.holder);
+        for (index, Entry { job, history, .. }) in self.jobs.iter().enumerate() {
+            assert_eq!(job.holder(), history.holder);
             let may_finish = self.claims.iter().filter(|(of, by)| *of == index && job.finish(*by).is_ok()).count();
-            assert_eq!(may_finish, usize::from(told.holder.is_some()), "one lease for one job");
-            let is_dead = told.failed_for_good || told.failures >= MAX_FAILURES;
-            let status = match (told.is_over, is_dead, told.holder) {
+            assert_eq!(may_finish, usize::from(history.holder.is_some()), "one lease for one job");
+            let is_dead = history.failed_for_good || history.failures >= MAX_FAILURES;
+            let status = match (history.is_over, is_dead, history.holder) {
                 (true, ..) => JobStatus::Completed,
                 (_, true, _) => JobStatus::Failed,
                 (_, _, Some(_)) => JobStatus::Uploading,
@@ -289,18 +290,18 @@ impl World {
             };
             assert_eq!(
                 (job.status, job.attempt, job.retry_count, job.expired_leases),
-                (status, told.claims, told.failures, told.expired)
+                (status, history.claims, history.failures, history.expired)
             );
         }
     }
 
     /// Crashes stop: each round leaves time for the longest backoff and for every lease, and each attempt ends as it does.
-    fn settle(&mut self, endings: &[Write]) {
+    fn drain(&mut self, endings: &[Write]) {
         for _ in 0..MAX_FAILURES {
             self.now += BACKOFF_MAX + LEASE + Duration::from_secs(90);
             self.recover();
-            for (turn, ending) in endings.iter().cycle().enumerate() {
-                let Some((job, by)) = self.claim(turn % WORKERS) else { break };
+            for (next_job, ending) in endings.iter().cycle().enumerate() {
+                let Some((job, by)) = self.claim(next_job % WORKERS) else { break };
                 self.write(job, by, *ending);
             }
         }
@@ -322,7 +323,7 @@ proptest! {
             world.take(step);
             world.check();
         }
-        world.settle(&endings);
+        world.drain(&endings);
         world.check();
         for entry in &world.jobs {
             prop_assert!(matches!(entry.job.status, JobStatus::Completed | JobStatus::Failed));
@@ -330,13 +331,13 @@ proptest! {
     }
 
     #[test]
-    fn a_crowd_of_one_artists_jobs_costs_another_one_turn(
+    fn many_jobs_of_one_artist_delay_another_artist_by_one_job(
         crowd in 100usize..300, others in prop::collection::btree_set(1usize..20, 1..10), last in 0usize..20,
     ) {
         let mut jobs = World::new(std::iter::repeat_n(0, crowd).chain(others.iter().copied())).jobs;
         let (now, mut last_artist, mut served) = (OffsetDateTime::UNIX_EPOCH, artist(last), BTreeSet::new());
         for _ in 0..=others.len() {
-            let next = turn(&jobs, last_artist, now).expect("jobs are due");
+            let next = next_job(&jobs, last_artist, now).expect("jobs are due");
             let entry = &mut jobs[next];
             entry.job = entry.job.claim(WorkerId(Uuid::nil()), LEASE, now).expect("it is due");
             last_artist = entry.artist;

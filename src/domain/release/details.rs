@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn titles_are_judged_by_the_style_guide() {
+    fn titles_are_checked_by_the_style_guide() {
         assert!(title_hints("Night Bus (feat. Ana Lima)").is_empty());
         assert_eq!(title_hints("NIGHT BUS").len(), 1);
         assert_eq!(title_hints("Night Bus ft. Ana (Explicit)").len(), 2);

@@ -1,7 +1,7 @@
 //! What has failed for good: tried again with one click, given up with two.
 
 use leptos::{prelude::*, server_fn::ServerFn};
-use vwaza::domain::operations::{DeadLetter, LetterRelease};
+use vwaza::domain::operations::{DeadLetter, ReleaseRef};
 
 use super::job_table::kind_words;
 use crate::{
@@ -104,7 +104,7 @@ fn LetterRow(letter: DeadLetter, actions: LetterActions) -> impl IntoView {
 }
 
 #[component]
-pub(super) fn ReleaseLink(release: Option<LetterRelease>) -> impl IntoView {
+pub(super) fn ReleaseLink(release: Option<ReleaseRef>) -> impl IntoView {
     match release {
         Some(release) => {
             view! { <a class=format!("link {LONG_WORDS}") href=format!("/review/{}", release.id)>{release.display_title()}</a> }

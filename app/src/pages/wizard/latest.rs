@@ -87,11 +87,11 @@ impl Latest {
     pub(super) fn accept(self, answer: ReleaseView) {
         // Nobody looks any more where the wizard was left.
         let _ = self.release.try_maybe_update(|release| {
-            let is_news = answer.version >= release.version && *release != answer;
-            if is_news {
+            let needs_refresh = answer.version >= release.version && *release != answer;
+            if needs_refresh {
                 *release = answer;
             }
-            (is_news, ())
+            (needs_refresh, ())
         });
     }
 

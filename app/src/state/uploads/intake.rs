@@ -6,7 +6,7 @@ use vwaza::domain::{
     ids::BatchId,
     media::{MediaLimits, PartialFile, Precheck, precheck},
     release::ReleaseView,
-    upload::{OfBatch, UploadKind, UploadTarget},
+    upload::{BatchMember, UploadKind, UploadTarget},
 };
 use web_sys::File;
 
@@ -52,8 +52,9 @@ pub(super) async fn take(uploads: Uploads, release: ReleaseView, target: UploadT
         let name = named[at].name.clone();
         match places[at] {
             Place::Track => {
-                let of_batch = OfBatch { batch, title: std::mem::take(&mut titles[at]) };
-                let admitted = admit(uploads, &release, UploadTarget::NewTrack(release.id), file, Some(of_batch)).await;
+                let batch_member = BatchMember { batch, title: std::mem::take(&mut titles[at]) };
+                let admitted =
+                    admit(uploads, &release, UploadTarget::NewTrack(release.id), file, Some(batch_member)).await;
                 match admitted {
                     Admitted::Here(number) => here.push((name, number)),
                     Admitted::Taken | Admitted::Refused(_) => tracks += 1,
@@ -114,10 +115,10 @@ async fn admit(
     release: &ReleaseView,
     target: UploadTarget,
     file: File,
-    of_batch: Option<OfBatch>,
+    batch_member: Option<BatchMember>,
 ) -> Admitted {
     let Looked { refusal, mark } = look(&file, target.kind(), &uploads.limits).await;
-    let task = send::task(release.id, target, file, mark, of_batch);
+    let task = send::task(release.id, target, file, mark, batch_member);
     let here = match target {
         UploadTarget::NewTrack(_) => uploads.holds(release, &task),
         UploadTarget::Cover(_) | UploadTarget::Audio(_) => None,

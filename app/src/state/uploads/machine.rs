@@ -484,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_hears_of_a_broken_line_once_all_bytes_are_with_us() {
+    fn nobody_hears_of_a_broken_connection_once_all_bytes_are_with_us() {
         for status in [408, 429, 500, 502, 503] {
             assert_eq!(after_status_error(status, "Down."), Next::Complete, "{status}");
         }
@@ -500,7 +500,7 @@ mod tests {
     }
 
     #[test]
-    fn the_speed_is_steady_and_forgets() {
+    fn the_speed_is_steady_and_follows_changes() {
         let mut meter = SpeedMeter::default();
         for second in 0..=10_u32 {
             meter.record(f64::from(second) * 1000.0, u64::from(second) * 1_000_000);

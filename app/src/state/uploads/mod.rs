@@ -24,7 +24,7 @@ use vwaza::domain::{
     release::ReleaseView,
     titles::title_from_file_name,
     track::TrackView,
-    upload::{OfBatch, UploadTarget},
+    upload::{BatchMember, UploadTarget},
 };
 
 #[cfg(feature = "hydrate")]
@@ -62,7 +62,7 @@ pub struct Task {
     /// Checksum of the file's beginning and end: tells it from another file of its name and length.
     pub mark: u64,
     /// The batch of a new track's file: all files that were brought together.
-    of_batch: Option<OfBatch>,
+    batch_member: Option<BatchMember>,
     /// A `blob:` address of the file, for covers.
     pub preview: Option<String>,
     state: ArcRwSignal<TaskState>,
@@ -109,8 +109,8 @@ impl Task {
 
     /// The title of the track that is made for it.
     pub fn title(&self) -> String {
-        let of_batch = self.of_batch.as_ref().map(|of_batch| of_batch.title.clone());
-        of_batch.unwrap_or_else(|| title_from_file_name(&self.file_name))
+        let batch_member = self.batch_member.as_ref().map(|batch_member| batch_member.title.clone());
+        batch_member.unwrap_or_else(|| title_from_file_name(&self.file_name))
     }
 
     /// The upload that the server knows it by, once begun.

@@ -10,7 +10,7 @@ use leptos::{ev, prelude::*, task::spawn_local};
 use vwaza::domain::{
     ids::ReleaseId,
     release::ReleaseView,
-    upload::{CHUNK_BYTES, OfBatch, RawIntent, UploadTarget},
+    upload::{BatchMember, CHUNK_BYTES, RawIntent, UploadTarget},
 };
 use web_sys::{File, XmlHttpRequest};
 
@@ -99,7 +99,13 @@ pub(super) fn take(uploads: Uploads, release: ReleaseView, target: UploadTarget,
 }
 
 /// A queued task that is not in the list of uploads yet. `mark` tells the file's content.
-pub(super) fn task(release: ReleaseId, target: UploadTarget, file: File, mark: u64, of_batch: Option<OfBatch>) -> Task {
+pub(super) fn task(
+    release: ReleaseId,
+    target: UploadTarget,
+    file: File,
+    mark: u64,
+    batch_member: Option<BatchMember>,
+) -> Task {
     let (name, length) = (file.name(), request::length(&file));
     let preview = match target {
         UploadTarget::Cover(_) => web_sys::Url::create_object_url_with_blob(&file).ok(),
@@ -119,7 +125,7 @@ pub(super) fn task(release: ReleaseId, target: UploadTarget, file: File, mark: u
         length,
         fingerprint,
         mark,
-        of_batch,
+        batch_member,
         preview,
         state: ArcRwSignal::new(TaskState::Queued),
         granted: ArcRwSignal::new(None),
@@ -271,7 +277,7 @@ impl Run {
             fingerprint: self.task.fingerprint.clone(),
             sha256: None,
         };
-        let answer = begin_upload(intent, self.task.of_batch.clone()).await;
+        let answer = begin_upload(intent, self.task.batch_member.clone()).await;
         let next = match answer {
             Ok(begun) => {
                 self.task.granted.set(Some(Granted { upload: begun.id, url: begun.url }));
@@ -318,9 +324,9 @@ impl Run {
         let on_progress = move |sent: u64, now_ms: f64| {
             let (state, meter, total) = &shown;
             let mut measured = meter.get();
-            let is_news = measured.record(now_ms, offset + sent);
+            let needs_refresh = measured.record(now_ms, offset + sent);
             meter.set(measured);
-            if is_news && is_current(id, number) {
+            if needs_refresh && is_current(id, number) {
                 let bytes_per_second = measured.bytes_per_second();
                 state.set(TaskState::Sending(Progress {
                     sent: (offset + sent).min(*total),

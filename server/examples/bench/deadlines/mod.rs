@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Many times what any of it takes.
-const PATIENCE: Duration = Duration::from_secs(90);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(90);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -> Outcome<()> {
@@ -74,7 +74,7 @@ fn add(figures: &mut Figures, what: &str, measured: Duration, limit: Duration) {
 /// Looks again and again until there is something to see.
 async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Outcome<Option<T>>) -> Outcome<T> {
     let started = Instant::now();
-    while started.elapsed() < PATIENCE {
+    while started.elapsed() < WAIT_TIMEOUT {
         if let Some(seen) = look().await? {
             return Ok(seen);
         }

@@ -65,7 +65,7 @@ impl RawRequest {
     }
 
     /// The line drops.
-    pub(crate) async fn drop_line(mut self) {
+    pub(crate) async fn drop_connection(mut self) {
         self.0.shutdown().await.unwrap();
     }
 }

@@ -156,11 +156,11 @@ impl<'a> Frames<'a> {
             Tail::Zeros if declared.is_some() => Ok(()),
             Tail::Zeros => incomplete(),
             // A stream that another one follows. Frames behind a hole do not have a header.
-            Tail::Other if declared.is_none() && self.begins_flac()? => damaged(&joined(&position)),
+            Tail::Other if declared.is_none() && self.begins_flac()? => damaged(&joined_files_message(&position)),
             Tail::Other if is_short || declared.is_none() => {
                 damaged(&format!("at {position} there is something else than sound"))
             }
-            Tail::Other if self.begins_sound(self.offset)? => damaged(&joined(&position)),
+            Tail::Other if self.begins_sound(self.offset)? => damaged(&joined_files_message(&position)),
             Tail::Other => Ok(()),
         }
     }
@@ -171,14 +171,14 @@ impl<'a> Frames<'a> {
         while let Some(end) = tail::tag_end(self.source, at)?.filter(|end| *end > at) {
             at = end;
         }
-        Ok(self.source.upto(at, 4)? == b"fLaC")
+        Ok(self.source.read_up_to(at, 4)? == b"fLaC")
     }
 
     /// Whether a FLAC or a frame like those of this one begins somewhere from `offset` on.
     fn begins_sound(&mut self, offset: u64) -> Result<bool> {
         let mut at = offset;
         while at < self.source.length() {
-            let bytes = self.source.upto(at, READ_BYTES)?;
+            let bytes = self.source.read_up_to(at, READ_BYTES)?;
             let begins = |at: usize| {
                 let bytes = &bytes[at..];
                 bytes.starts_with(b"fLaC") || self.stream.header(bytes).is_some_and(|header| header.is_alike)
@@ -192,6 +192,6 @@ impl<'a> Frames<'a> {
     }
 }
 
-fn joined(position: &str) -> String {
+fn joined_files_message(position: &str) -> String {
     format!("behind its end at {position} another sound begins, as if two files were joined")
 }

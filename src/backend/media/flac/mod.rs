@@ -1,9 +1,9 @@
 //! FLAC: a STREAMINFO block that describes the sound, other blocks, then frames with numbers and checksums.
 
+mod decode;
 mod exact;
 mod frame;
 mod frames;
-mod play;
 
 use self::{
     frame::{FrameFault, Stream},
@@ -11,9 +11,9 @@ use self::{
 };
 use super::{
     Result, beginning_missing, damaged, incomplete,
-    judge::{AudioHeader, Samples},
     source::{Source, be32},
     tags,
+    validate::{AudioHeader, Samples},
 };
 use crate::domain::media::{AudioCodec, AudioContainer, FlacFrame, Tags};
 
@@ -39,18 +39,18 @@ pub(super) fn header(source: &mut Source, magic: u64, mut found: Tags) -> Result
     let mut first_frame = None;
     let mut has_comment = false;
     for _ in 0..MAX_BLOCKS {
-        let Some(head) = source.array::<4>(offset)? else { return incomplete() };
+        let Some(head) = source.read_array::<4>(offset)? else { return incomplete() };
         let (last, kind, size) = (head[0] & 0x80 != 0, head[0] & 0x7F, be32(&head, 0) & 0x00FF_FFFF);
         let body = offset + 4;
         match kind {
             STREAM_INFO if info.is_none() => {
-                let Some(bytes) = source.array(body)? else { return incomplete() };
+                let Some(bytes) = source.read_array(body)? else { return incomplete() };
                 info = Some(bytes);
             }
             // There is one (RFC 9639, 8.6); others are not worth reading.
             VORBIS_COMMENT if !has_comment => {
                 has_comment = true;
-                tags::fill(&mut found, tags::vorbis_comment(source, body..body + u64::from(size))?);
+                tags::merge(&mut found, tags::vorbis_comment(source, body..body + u64::from(size))?);
             }
             _ => {}
         }
@@ -64,7 +64,7 @@ pub(super) fn header(source: &mut Source, magic: u64, mut found: Tags) -> Result
         }
     }
     let (Some(info), Some(start)) = (info, first_frame) else { return damaged("its header has no end") };
-    let first_frame = source.upto(start, FlacFrame::MAX_HEADER_BYTES)?;
+    let first_frame = source.read_up_to(start, FlacFrame::MAX_HEADER_BYTES)?;
     let is_cut = first_frame.len() < FlacFrame::MAX_HEADER_BYTES;
     let Some(stream) = Stream::beginning_with(info, first_frame) else {
         return if is_cut { incomplete() } else { damaged("there is no sound where it should begin") };

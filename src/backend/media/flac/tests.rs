@@ -11,7 +11,7 @@ use testing::fixtures::{self as made, case};
 
 use super::{frames::Frames, *};
 use crate::{
-    backend::media::{Deadline, MediaError, Refusal, examine_audio, judge},
+    backend::media::{Deadline, MediaError, Refusal, examine_audio, validate},
     domain::media::{AudioFacts, MediaLimits},
 };
 
@@ -43,7 +43,7 @@ fn streamed(flac: &[u8]) -> Vec<u8> {
 /// Where each frame begins, and where the last one ends.
 fn boundaries(flac: &[u8]) -> Vec<usize> {
     let mut source = Source::new(Cursor::new(flac.to_vec()), &Deadline::never()).unwrap();
-    let Samples::Flac(layout) = judge::audio_of(&mut source, &MediaLimits::default()).unwrap().samples else {
+    let Samples::Flac(layout) = validate::audio_of(&mut source, &MediaLimits::default()).unwrap().samples else {
         panic!("a FLAC has frames")
     };
     let mut boundaries = vec![layout.start as usize];

@@ -9,11 +9,10 @@ use nanomp3_core::{DecodeError, Decoder, MAX_SAMPLES_PER_FRAME};
 
 use self::{info::Info, walk::Walk};
 use super::{
-    Deadline, Result, damaged, incomplete,
-    judge::{AudioHeader, Samples},
-    refused,
+    Deadline, Result, damaged, incomplete, refused,
     source::Source,
     too_long,
+    validate::{AudioHeader, Samples},
 };
 use crate::domain::media::{AudioCodec, AudioContainer, MAX_TRACK_MS, MpegFrame as Frame, Tags};
 
@@ -78,11 +77,11 @@ pub(super) fn header(source: &mut Source, id3_end: u64, tags: Tags) -> Result<Op
 
 impl FrameLayout {
     /// Hands all samples that are heard to `hear`, interleaved, full scale at ±1.
-    pub(super) fn play(
+    pub(super) fn decode(
         &self,
         path: &Path,
         deadline: &Deadline,
-        mut hear: impl FnMut(&[f32]) -> Result<()>,
+        mut on_samples: impl FnMut(&[f32]) -> Result<()>,
     ) -> Result<()> {
         let mut source = Source::open(path, deadline)?;
         let mut walk = self.start.clone();
@@ -94,11 +93,11 @@ impl FrameLayout {
         let mut end = 0;
         // Whether the bytes that frames borrow from those before them are there: a frame since the last joint was decoded.
         let mut is_settled = false;
-        while let Some(place) = walk.next(&mut source)? {
-            is_settled &= place.start == end;
-            end = place.end;
+        while let Some(range) = walk.next(&mut source)? {
+            is_settled &= range.start == end;
+            end = range.end;
             // A frame has 1,441 bytes at most.
-            let Some(frame) = source.bytes(place)? else { return incomplete() };
+            let Some(frame) = source.bytes(range)? else { return incomplete() };
             match decoder.decode(&frame, &mut samples).1 {
                 Ok(_) => is_settled = true,
                 // A piece cut out of an MP3 may begin with frames that lean on bytes that are gone. They are silent in every player.
@@ -117,7 +116,7 @@ impl FrameLayout {
             let within = |sample: u64| sample.saturating_sub(first_sample).min(first.samples) as usize * channels;
             let heard = within(self.heard.start)..within(self.heard.end);
             if !heard.is_empty() {
-                hear(&samples[heard])?;
+                on_samples(&samples[heard])?;
             }
             first_sample += first.samples;
         }

@@ -6,7 +6,7 @@ use testing::fixtures::case;
 
 use super::*;
 use crate::{
-    backend::media::{MediaError, Refusal, examine_audio, judge},
+    backend::media::{MediaError, Refusal, examine_audio, validate},
     domain::media::{AudioFacts, MediaLimits},
 };
 
@@ -37,14 +37,14 @@ fn with(song: &[u8], at: usize, more: &[u8]) -> Vec<u8> {
     [&song[..at], more, &song[at..]].concat()
 }
 
-fn judged(file: &[u8]) -> Result<AudioHeader> {
+fn validated(file: &[u8]) -> Result<AudioHeader> {
     let mut source = Source::new(Cursor::new(file.to_vec()), &Deadline::never()).unwrap();
-    judge::audio_of(&mut source, &MediaLimits::default())
+    validate::audio_of(&mut source, &MediaLimits::default())
 }
 
 /// Samples of each channel.
 fn length(file: &[u8]) -> u64 {
-    judged(file).unwrap_or_else(|error| panic!("{error}")).frames.unwrap()
+    validated(file).unwrap_or_else(|error| panic!("{error}")).frames.unwrap()
 }
 
 fn refusal<T>(verdict: Result<T>) -> String {
@@ -152,7 +152,7 @@ fn files_of_other_tools_are_heard_whole() {
         assert!((facts.integrated_lufs.unwrap() - lufs).abs() < 0.11, "{name}: {:?}", facts.integrated_lufs);
         assert!((facts.true_peak_dbtp.unwrap() - dbtp).abs() < 0.3, "{name}: {:?}", facts.true_peak_dbtp);
     }
-    let hole = refusal(judged(&case("mp3_zero_hole.mp3")));
+    let hole = refusal(validated(&case("mp3_zero_hole.mp3")));
     assert!(hole.contains("damaged: at 0:02"), "{hole}");
 }
 
@@ -198,7 +198,7 @@ fn what_is_no_tag_between_frames_is_damage_with_its_place() {
         [vec![0; 8192], vec![0], b"\r\n".to_vec(), noise(5), noise(3000), vec![0xFF; 50], text, blank_and_tag, foreign]
     {
         for (frame, at) in boundaries.iter().enumerate().skip(1).take(154) {
-            let said = refusal(judged(&with(&song, *at, &junk)));
+            let said = refusal(validated(&with(&song, *at, &junk)));
             let place = crate::domain::media::format_duration(frame as i64 * 1152 * 1000 / 44_100);
             assert!(said.contains(&format!("damaged: at {place} ")), "{frame}: {said}");
         }
@@ -206,7 +206,7 @@ fn what_is_no_tag_between_frames_is_damage_with_its_place() {
     for junk in [vec![0; 8192], vec![0], noise(5), noise(3000), vec![0xFF; 50]] {
         let mut hole = song.clone();
         hole[boundaries[50]..][..junk.len()].copy_from_slice(&junk);
-        assert!(refusal(judged(&hole)).contains("damaged: at 0:01 "), "{}", junk.len());
+        assert!(refusal(validated(&hole)).contains("damaged: at 0:01 "), "{}", junk.len());
     }
 }
 
@@ -236,17 +236,17 @@ fn bytes_behind_the_last_frame_are_harmless() {
 fn sound_that_was_overwritten_or_never_written_is_missed() {
     let song = song();
     let unwritten = [song.as_slice(), &[0; 4097]].concat();
-    assert!(refusal(judged(&unwritten)).contains("incomplete"));
+    assert!(refusal(validated(&unwritten)).contains("incomplete"));
     // A download that reserved the whole room: zeros take the place of the last frames.
     for zeros in [5000, 10_000, 20_000] {
         let mut hole = song.clone();
         let start = song.len() - zeros;
         hole[start..].fill(0);
-        assert!(refusal(judged(&hole)).contains("incomplete"), "{zeros}");
-        assert!(refusal(judged(&[hole.as_slice(), &id3v1()].concat())).contains("incomplete"), "{zeros} and a tag");
+        assert!(refusal(validated(&hole)).contains("incomplete"), "{zeros}");
+        assert!(refusal(validated(&[hole.as_slice(), &id3v1()].concat())).contains("incomplete"), "{zeros} and a tag");
     }
     let overwritten = [song.as_slice(), &noise(3000)].concat();
-    assert!(refusal(judged(&overwritten)).contains("damaged: at 0:04 "));
+    assert!(refusal(validated(&overwritten)).contains("damaged: at 0:04 "));
     // A count that is met tells that nothing is missing, unless there is more.
     for count in [155, 156] {
         let tag = info_frame(b"Xing", 1, &[count], None);
@@ -255,7 +255,7 @@ fn sound_that_was_overwritten_or_never_written_is_missed() {
         let last_frame = &song[*boundaries(&song).iter().nth_back(1).unwrap()..];
         for more in [song.as_slice(), last_frame] {
             let joined = [tag.as_slice(), &overwritten, more].concat();
-            assert!(refusal(judged(&joined)).contains("damaged: at 0:04 "));
+            assert!(refusal(validated(&joined)).contains("damaged: at 0:04 "));
         }
     }
 }
@@ -288,25 +288,25 @@ fn a_download_that_broke_off_is_incomplete() {
     let tag = info_frame(b"Xing", 3, &[155, (song.len() + FRAME_BYTES) as u32], Some((576, 1105)));
     for (frame, at) in boundaries.iter().enumerate().take(153).skip(4) {
         let cut = [tag.as_slice(), &song[..*at]].concat();
-        assert!(refusal(judged(&cut)).contains("incomplete"), "{frame}");
+        assert!(refusal(validated(&cut)).contains("incomplete"), "{frame}");
         let rest = song.len() - at;
         let words = b"<html>502 Bad Gateway</html>\n".iter().copied().cycle().take(rest).collect();
         for behind in [vec![0; rest], words, id3v2(8000), ape(true)] {
-            assert!(refusal(judged(&[cut.as_slice(), &behind].concat())).contains("incomplete"), "{frame}");
+            assert!(refusal(validated(&[cut.as_slice(), &behind].concat())).contains("incomplete"), "{frame}");
         }
         assert_eq!(length(&song[..*at]), frame as u64 * FRAME_SAMPLES, "nobody knows");
     }
     // A cut frame is noticed without a tag, too.
     for cut in boundaries[140] + 1..boundaries[142] {
         if cut != boundaries[141] {
-            assert!(refusal(judged(&song[..cut])).contains("incomplete"), "{cut}");
+            assert!(refusal(validated(&song[..cut])).contains("incomplete"), "{cut}");
             let tagged = [&song[..cut], &id3v1()].concat();
-            assert!(refusal(judged(&tagged)).contains("incomplete"), "{cut}");
+            assert!(refusal(validated(&tagged)).contains("incomplete"), "{cut}");
         }
     }
     for tag in [id3v2(1000), ape(true)] {
         let cut = [song.as_slice(), &tag[..tag.len() - 1]].concat();
-        assert!(refusal(judged(&cut)).contains("incomplete"));
+        assert!(refusal(validated(&cut)).contains("incomplete"));
     }
 }
 
@@ -398,7 +398,7 @@ fn a_change_in_the_middle_is_called_by_its_name() {
         other([0xFF, 0xFD, 0xA0, 0xC4], 626),
     ] {
         for between in [vec![], id3v2(20)] {
-            let said = refusal(judged(&[song.as_slice(), &between, &more].concat()));
+            let said = refusal(validated(&[song.as_slice(), &between, &more].concat()));
             assert!(said.contains("At 0:04") && said.contains("change") && !said.contains("damaged"), "{said}");
         }
     }
@@ -417,7 +417,7 @@ fn kinds_that_are_not_taken_are_called_by_their_names() {
         (stream([0xFF, 0xFB, 0x18, 0xC4], 144), "32 kHz"),
     ] {
         for file in [file.clone(), [id3v2(100), file].concat()] {
-            let said = refusal(judged(&file));
+            let said = refusal(validated(&file));
             assert!(said.contains(name), "{name}: {said}");
         }
     }
@@ -427,7 +427,7 @@ fn kinds_that_are_not_taken_are_called_by_their_names() {
 fn quiet_samples_without_a_header_are_no_mpeg() {
     // Small numbers below zero in 24 bit: the bytes of two samples look like a header of layer I in free format.
     for low in [0x00, 0x04, 0x08] {
-        let said = refusal(judged(&[low, 0xFF, 0xFF].repeat(20_000)));
+        let said = refusal(validated(&[low, 0xFF, 0xFF].repeat(20_000)));
         assert_eq!(said, crate::domain::media::UNKNOWN_AUDIO);
     }
 }

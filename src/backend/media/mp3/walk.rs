@@ -101,7 +101,7 @@ fn begins_free_run(bytes: &[u8], at: usize, first: &Frame) -> bool {
 /// Where the sound must have ended: at an ID3v1 tag that ends the file, or at the end of the file.
 fn sound_end(source: &mut Source) -> Result<u64> {
     let tag = source.length().saturating_sub(ID3V1_BYTES);
-    Ok(if source.array::<3>(tag)? == Some(*b"TAG") { tag } else { source.length() })
+    Ok(if source.read_array::<3>(tag)? == Some(*b"TAG") { tag } else { source.length() })
 }
 
 impl Walk {
@@ -132,17 +132,17 @@ impl Walk {
     /// last frame is cut off.
     pub(super) fn next(&mut self, source: &mut Source) -> Result<Option<Range<u64>>> {
         while self.offset < self.end {
-            let found = source.array(self.offset)?.and_then(Frame::parse);
+            let found = source.read_array(self.offset)?.and_then(Frame::parse);
             if let Some(bytes) = found.and_then(|frame| self.bytes_of(&frame)) {
-                let place = self.offset..self.offset + bytes;
-                if place.end > self.end {
+                let range = self.offset..self.offset + bytes;
+                if range.end > self.end {
                     return incomplete();
                 }
-                self.offset = place.end;
+                self.offset = range.end;
                 self.frames += 1;
-                return Ok(Some(place));
+                return Ok(Some(range));
             }
-            if found.is_some() && begins_run(source.upto(self.offset, LOOKAHEAD_BYTES)?, 0, 2, false) {
+            if found.is_some() && begins_run(source.read_up_to(self.offset, LOOKAHEAD_BYTES)?, 0, 2, false) {
                 return refused(
                     422,
                     format!(
@@ -170,7 +170,7 @@ impl Walk {
     /// destroyed there or never written.
     fn finish(&mut self, source: &mut Source) -> Result<()> {
         let left = self.end - self.offset;
-        if left < Frame::HEADER_BYTES as u64 && source.upto(self.offset, 1)? == [0xFF] {
+        if left < Frame::HEADER_BYTES as u64 && source.read_up_to(self.offset, 1)? == [0xFF] {
             return incomplete();
         }
         let is_counted = self.declared.is_some_and(|frames| (self.frames..=self.frames + 1).contains(&frames));
@@ -216,7 +216,7 @@ fn tag_end(source: &mut Source, offset: u64) -> Result<Option<u64>> {
     if let Some(end) = tail::tag_end(source, offset)? {
         return Ok(Some(end));
     }
-    if source.upto(offset, 11)? == b"LYRICSBEGIN" {
+    if source.read_up_to(offset, 11)? == b"LYRICSBEGIN" {
         return lyrics_end(source, offset);
     }
     tail::headless_ape_end(source, offset, offset)
@@ -229,7 +229,7 @@ fn lyrics_end(source: &mut Source, offset: u64) -> Result<Option<u64>> {
     let mut from = offset + 1;
     while let Some(mark) = find(source, MARK, from, within)? {
         from = mark + MARK.len() as u64;
-        if matches!(source.upto(from, 3)?, b"END" | b"200") {
+        if matches!(source.read_up_to(from, 3)?, b"END" | b"200") {
             return Ok(Some(from + 3));
         }
     }
@@ -240,7 +240,7 @@ fn lyrics_end(source: &mut Source, offset: u64) -> Result<Option<u64>> {
 fn find(source: &mut Source, mark: &[u8], from: u64, end: u64) -> Result<Option<u64>> {
     let mut at = from;
     while at + mark.len() as u64 <= end.min(source.length()) {
-        let bytes = source.upto(at, STEP_BYTES)?;
+        let bytes = source.read_up_to(at, STEP_BYTES)?;
         if let Some(found) = memmem::find(bytes, mark) {
             return Ok(Some(at + found as u64));
         }

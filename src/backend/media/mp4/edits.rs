@@ -37,7 +37,7 @@ pub(super) struct Gapless {
 
 /// Something that is heard, in samples for each channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::backend::media) enum Part {
+pub(in crate::backend::media) enum PlayedPart {
     Silence(u64),
     /// A range that is counted from the first decoded sample. It may end behind the last one.
     Sound(Range<u64>),
@@ -45,7 +45,7 @@ pub(in crate::backend::media) enum Part {
 
 /// The time scales of a file, and the length of its track.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Times {
+pub(super) struct Timescales {
     pub(super) movie_timescale: u32,
     pub(super) track_timescale: u32,
     pub(super) sample_rate_hz: u32,
@@ -56,8 +56,8 @@ pub(super) struct Times {
 /// The entries of `elst`, from the version on.
 pub(super) fn read(list: &[u8]) -> Result<Vec<Edit>> {
     let count = be32(list, 4) as usize;
-    let is_long = list.first() == Some(&1);
-    let stride = if is_long { 20 } else { 12 };
+    let decodes_track = list.first() == Some(&1);
+    let stride = if decodes_track { 20 } else { 12 };
     if count > MAX_EDITS {
         return undecodable(TOO_COMPLICATED);
     }
@@ -65,7 +65,7 @@ pub(super) fn read(list: &[u8]) -> Result<Vec<Edit>> {
     let long = |entry: &[u8], at: usize| u64::from(be32(entry, at)) << 32 | u64::from(be32(entry, at + 4));
     let edit = |entry: &[u8]| {
         // An empty edit begins at −1.
-        let (duration, media_time) = if is_long {
+        let (duration, media_time) = if decodes_track {
             (long(entry, 0), long(entry, 8).cast_signed())
         } else {
             (u64::from(be32(entry, 0)), i64::from(be32(entry, 4).cast_signed()))
@@ -95,22 +95,23 @@ impl Gapless {
 ///
 /// # Errors
 /// Refused if nothing is played, or at another speed.
-pub(super) fn parts(edits: &[Edit], gapless: Option<Gapless>, times: Times) -> Result<Vec<Part>> {
+pub(super) fn played_parts(edits: &[Edit], gapless: Option<Gapless>, times: Timescales) -> Result<Vec<PlayedPart>> {
     if edits.is_empty() {
-        return Ok(vec![Part::Sound(gapless.map_or(0..u64::MAX, |gapless| gapless.heard(times.samples)))]);
+        return Ok(vec![PlayedPart::Sound(gapless.map_or(0..u64::MAX, |gapless| gapless.heard(times.samples)))]);
     }
     if edits.iter().any(|edit| edit.media_time.is_some() && edit.speed != NORMAL_SPEED) {
         return undecodable("it asks players to play it faster or slower than it was recorded");
     }
-    let mut parts: Vec<Part> = edits.iter().map(|edit| times.part(edit)).filter(|part| part.samples() > 0).collect();
+    let mut parts: Vec<PlayedPart> =
+        edits.iter().map(|edit| times.part(edit)).filter(|part| part.samples() > 0).collect();
     // An edit list that does not know of the priming.
-    if let (Some(gapless), [Part::Sound(Range { start: 0, end })]) = (gapless, parts.as_slice()) {
+    if let (Some(gapless), [PlayedPart::Sound(Range { start: 0, end })]) = (gapless, parts.as_slice()) {
         let Range { start, end: gapless_end } = gapless.heard(times.samples);
-        parts = vec![Part::Sound(start..gapless_end.min(end.saturating_add(start)))];
+        parts = vec![PlayedPart::Sound(start..gapless_end.min(end.saturating_add(start)))];
     }
-    let begins_inside = |part: &Part| match part {
-        Part::Sound(place) => times.samples.is_none_or(|samples| place.start < samples),
-        Part::Silence(_) => false,
+    let begins_inside = |part: &PlayedPart| match part {
+        PlayedPart::Sound(range) => times.samples.is_none_or(|samples| range.start < samples),
+        PlayedPart::Silence(_) => false,
     };
     if !parts.iter().any(begins_inside) {
         return damaged("it says that nothing of its sound is played");
@@ -118,10 +119,10 @@ pub(super) fn parts(edits: &[Edit], gapless: Option<Gapless>, times: Times) -> R
     Ok(parts)
 }
 
-impl Times {
-    fn part(&self, edit: &Edit) -> Part {
+impl Timescales {
+    fn part(&self, edit: &Edit) -> PlayedPart {
         let length = self.scaled(edit.duration, self.movie_timescale);
-        let Some(media_time) = edit.media_time else { return Part::Silence(length) };
+        let Some(media_time) = edit.media_time else { return PlayedPart::Silence(length) };
         let start = self.scaled(media_time, self.track_timescale);
         let end = start.saturating_add(length);
         // The movie counts in coarse steps: whatever is left of the last one belongs to the sound.
@@ -130,7 +131,7 @@ impl Times {
             Some(samples) => length > 0 && end < samples && samples - end < step,
             None => length == 0,
         };
-        Part::Sound(start..if is_to_the_end { self.samples.unwrap_or(u64::MAX) } else { end })
+        PlayedPart::Sound(start..if is_to_the_end { self.samples.unwrap_or(u64::MAX) } else { end })
     }
 
     /// `duration` in samples, rounded.
@@ -141,21 +142,21 @@ impl Times {
     }
 
     /// How many samples are heard; None if only decoding can tell.
-    pub(super) fn heard(&self, parts: &[Part]) -> Option<u64> {
+    pub(super) fn heard(&self, parts: &[PlayedPart]) -> Option<u64> {
         let samples = self.samples?;
-        let heard = |part: &Part| match part {
-            Part::Silence(length) => *length,
-            Part::Sound(place) => place.end.min(samples).saturating_sub(place.start),
+        let heard = |part: &PlayedPart| match part {
+            PlayedPart::Silence(length) => *length,
+            PlayedPart::Sound(range) => range.end.min(samples).saturating_sub(range.start),
         };
         Some(parts.iter().map(heard).fold(0, u64::saturating_add))
     }
 }
 
-impl Part {
+impl PlayedPart {
     fn samples(&self) -> u64 {
         match self {
             Self::Silence(length) => *length,
-            Self::Sound(place) => place.end.saturating_sub(place.start),
+            Self::Sound(range) => range.end.saturating_sub(range.start),
         }
     }
 }
@@ -166,11 +167,11 @@ mod tests {
 
     const MOVIE: u64 = 1000;
 
-    fn list(edits: &[(u64, i64, u16)], is_long: bool) -> Vec<u8> {
-        let mut list = vec![u8::from(is_long), 0, 0, 0];
+    fn list(edits: &[(u64, i64, u16)], decodes_track: bool) -> Vec<u8> {
+        let mut list = vec![u8::from(decodes_track), 0, 0, 0];
         list.extend((edits.len() as u32).to_be_bytes());
         for (duration, media_time, speed) in edits {
-            if is_long {
+            if decodes_track {
                 list.extend(duration.to_be_bytes());
                 list.extend(media_time.to_be_bytes());
             } else {
@@ -184,18 +185,22 @@ mod tests {
     }
 
     /// A track of ten seconds with a time scale of its own.
-    fn played(edits: &[(u64, i64, u16)], track_timescale: u32) -> Result<(Vec<Part>, u64)> {
-        let times =
-            Times { movie_timescale: MOVIE as u32, track_timescale, sample_rate_hz: 44_100, samples: Some(441_000) };
-        let short = parts(&read(&list(edits, false))?, None, times)?;
-        assert_eq!(parts(&read(&list(edits, true))?, None, times)?, short);
+    fn played(edits: &[(u64, i64, u16)], track_timescale: u32) -> Result<(Vec<PlayedPart>, u64)> {
+        let times = Timescales {
+            movie_timescale: MOVIE as u32,
+            track_timescale,
+            sample_rate_hz: 44_100,
+            samples: Some(441_000),
+        };
+        let short = played_parts(&read(&list(edits, false))?, None, times)?;
+        assert_eq!(played_parts(&read(&list(edits, true))?, None, times)?, short);
         let heard = times.heard(&short).expect("the length is known");
         Ok((short, heard))
     }
 
     #[test]
     fn an_edit_list_says_what_is_heard() {
-        use Part::{Silence, Sound};
+        use PlayedPart::{Silence, Sound};
         for (edits, expected, heard) in [
             (vec![], vec![Sound(0..u64::MAX)], 441_000),
             (vec![(3000, 44_100, 1)], vec![Sound(44_100..176_400)], 132_300),
@@ -215,7 +220,7 @@ mod tests {
         ] {
             assert_eq!(played(&edits, 44_100).expect("it is played"), (expected, heard), "{edits:?}");
         }
-        assert_eq!(played(&[(1000, 600, 1)], 600).expect("it is played").0, vec![Part::Sound(44_100..88_200)]);
+        assert_eq!(played(&[(1000, 600, 1)], 600).expect("it is played").0, vec![PlayedPart::Sound(44_100..88_200)]);
     }
 
     #[test]
@@ -234,10 +239,11 @@ mod tests {
 
     #[test]
     fn a_fragmented_track_is_played_to_its_end() {
-        let times = Times { movie_timescale: 1000, track_timescale: 44_100, sample_rate_hz: 44_100, samples: None };
+        let times =
+            Timescales { movie_timescale: 1000, track_timescale: 44_100, sample_rate_hz: 44_100, samples: None };
         let edits = read(&list(&[(0, 1024, 1)], false)).expect("a list");
-        let parts = parts(&edits, None, times).expect("it is played");
-        assert_eq!((times.heard(&parts), parts), (None, vec![Part::Sound(1024..u64::MAX)]));
+        let parts = played_parts(&edits, None, times).expect("it is played");
+        assert_eq!((times.heard(&parts), parts), (None, vec![PlayedPart::Sound(1024..u64::MAX)]));
     }
 
     #[test]
@@ -249,20 +255,20 @@ mod tests {
             assert_eq!(Gapless::parse(nonsense), None);
         }
         let played = |edits: &[(u64, i64, u16)], samples: u64| {
-            let times = Times {
+            let times = Timescales {
                 movie_timescale: 1000,
                 track_timescale: 44_100,
                 sample_rate_hz: 44_100,
                 samples: Some(samples),
             };
-            parts(&read(&list(edits, false)).expect("a list"), gapless, times).expect("it is played")
+            played_parts(&read(&list(edits, false)).expect("a list"), gapless, times).expect("it is played")
         };
         let whole = 2112 + 529_200 + 208;
-        assert_eq!(played(&[], whole), vec![Part::Sound(2112..531_312)]);
-        assert_eq!(played(&[(12_000, 0, 1)], whole), vec![Part::Sound(2112..531_312)]);
-        assert_eq!(played(&[(1_000, 0, 1)], whole), vec![Part::Sound(2112..46_212)]);
+        assert_eq!(played(&[], whole), vec![PlayedPart::Sound(2112..531_312)]);
+        assert_eq!(played(&[(12_000, 0, 1)], whole), vec![PlayedPart::Sound(2112..531_312)]);
+        assert_eq!(played(&[(1_000, 0, 1)], whole), vec![PlayedPart::Sound(2112..46_212)]);
         // The numbers of the tag do not make up the whole of a file that was cut later.
-        assert_eq!(played(&[], 2 * whole), vec![Part::Sound(2112..u64::MAX)]);
-        assert_eq!(played(&[(1000, 1024, 1)], whole), vec![Part::Sound(1024..45_124)]);
+        assert_eq!(played(&[], 2 * whole), vec![PlayedPart::Sound(2112..u64::MAX)]);
+        assert_eq!(played(&[(1000, 1024, 1)], whole), vec![PlayedPart::Sound(1024..45_124)]);
     }
 }

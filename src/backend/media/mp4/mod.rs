@@ -2,28 +2,27 @@
 //! `mdat` behind it.
 
 mod alac;
+mod decode;
 mod description;
 mod edits;
 mod fragments;
-mod play;
 mod samples;
 
 use std::ops::Range;
 
 use self::{
     description::Sound,
-    edits::{Edit, Gapless, MAX_EDITS, Part, Times},
+    edits::{Edit, Gapless, MAX_EDITS, PlayedPart, Timescales},
     fragments::Sequence,
     samples::{MAX_RUNS, Run, SampleTables, Sizes, Table, contradiction, stands_for_nothing, too_many},
 };
 
-pub(super) use self::{play::PacketLayout, samples::Packets};
+pub(super) use self::{decode::PacketLayout, samples::Packets};
 use super::{
-    Result, damaged, incomplete,
-    judge::{AudioHeader, Samples},
-    refused,
+    Result, damaged, incomplete, refused,
     source::{Source, be32},
     tags,
+    validate::{AudioHeader, Samples},
 };
 use crate::domain::media::{AudioCodec, AudioContainer, Tags};
 
@@ -105,7 +104,7 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
         gapless: None,
     };
     let whole = 0..walk.source.length();
-    walk.boxes(whole, 0)?;
+    walk.walk_boxes(whole, 0)?;
     let Walk { source, mut tracks, defaults, mut runs, sequence, tags, has_media, movie_timescale, gapless, .. } = walk;
 
     if tracks.is_empty() {
@@ -137,14 +136,14 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
     // First, as a fragment that is missing may move others behind the end of the file.
     packets.validate_fragments(sequence, track.timescale)?;
     packets.validate(source)?;
-    let mut times = Times {
+    let mut times = Timescales {
         movie_timescale,
         track_timescale: track.timescale,
         sample_rate_hz: sound.sample_rate_hz,
         samples: None,
     };
     times.samples = packets.duration().map(|duration| times.scaled(duration, track.timescale));
-    let parts = edits::parts(&track.edits, gapless.filter(|_| sound.codec == AudioCodec::Aac), times)?;
+    let parts = edits::played_parts(&track.edits, gapless.filter(|_| sound.codec == AudioCodec::Aac), times)?;
     Ok(AudioHeader {
         container: AudioContainer::Mp4,
         codec: sound.codec,
@@ -180,17 +179,17 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn boxes(&mut self, range: Range<u64>, depth: usize) -> Result<()> {
+    fn walk_boxes(&mut self, range: Range<u64>, depth: usize) -> Result<()> {
         let mut offset = range.start;
         while offset + 8 <= range.end {
             self.boxes_left = match self.boxes_left.checked_sub(1) {
                 Some(left) => left,
                 None => return too_many(),
             };
-            let Some(head) = self.source.array::<8>(offset)? else { return incomplete() };
+            let Some(head) = self.source.read_array::<8>(offset)? else { return incomplete() };
             let (size, body) = match be32(&head, 0) {
                 0 => (range.end - offset, offset + 8),
-                1 => match self.source.array::<8>(offset + 8)? {
+                1 => match self.source.read_array::<8>(offset + 8)? {
                     Some(large) => (u64::from_be_bytes(large), offset + 16),
                     None => return incomplete(),
                 },
@@ -217,13 +216,13 @@ impl Walk<'_> {
             if &head[4..] == b"moof" {
                 self.fragment = Fragment { moof: offset, ..Fragment::default() };
             }
-            self.one(&head[4..], body..end, depth)?;
+            self.visit_box(&head[4..], body..end, depth)?;
             offset = end;
         }
         Ok(())
     }
 
-    fn one(&mut self, kind: &[u8], body: Range<u64>, depth: usize) -> Result<()> {
+    fn visit_box(&mut self, kind: &[u8], body: Range<u64>, depth: usize) -> Result<()> {
         let descend = depth < MAX_DEPTH;
         match kind {
             b"mdat" => {
@@ -235,22 +234,22 @@ impl Walk<'_> {
                     return too_many();
                 }
                 self.tracks.push(Track::default());
-                self.boxes(body, depth + 1)
+                self.walk_boxes(body, depth + 1)
             }
             b"moov" | b"edts" | b"tref" | b"mdia" | b"minf" | b"stbl" | b"udta" | b"ilst" | b"mvex" | b"moof"
             | b"traf"
                 if descend =>
             {
-                self.boxes(body, depth + 1)
+                self.walk_boxes(body, depth + 1)
             }
             // QuickTime leaves out the version that ISO puts before the boxes in `meta`.
             b"meta" if descend => {
-                let has_version = self.source.array::<8>(body.start)?.is_some_and(|start| &start[4..] != b"hdlr");
+                let has_version = self.source.read_array::<8>(body.start)?.is_some_and(|start| &start[4..] != b"hdlr");
                 let start = if has_version { (body.start + 4).min(body.end) } else { body.start };
-                self.boxes(start..body.end, depth + 1)
+                self.walk_boxes(start..body.end, depth + 1)
             }
             b"mvhd" => {
-                let leaf = self.source.upto(body.start, (body.end - body.start).min(24) as usize)?;
+                let leaf = self.source.read_up_to(body.start, (body.end - body.start).min(24) as usize)?;
                 self.movie_timescale = be32(leaf, if leaf.first() == Some(&1) { 20 } else { 12 });
                 Ok(())
             }
@@ -269,17 +268,17 @@ impl Walk<'_> {
                 if self.defaults.len() == MAX_TRACKS {
                     return too_many();
                 }
-                let leaf = self.source.upto(body.start, (body.end - body.start).min(24) as usize)?;
+                let leaf = self.source.read_up_to(body.start, (body.end - body.start).min(24) as usize)?;
                 self.defaults.push(Defaults { track: be32(leaf, 4), duration: be32(leaf, 12), size: be32(leaf, 16) });
                 Ok(())
             }
             b"mfhd" => {
-                let leaf = self.source.upto(body.start, (body.end - body.start).min(8) as usize)?;
+                let leaf = self.source.read_up_to(body.start, (body.end - body.start).min(8) as usize)?;
                 self.sequence.add(be32(leaf, 4));
                 Ok(())
             }
             b"tfdt" => {
-                let leaf = self.source.upto(body.start, (body.end - body.start).min(12) as usize)?;
+                let leaf = self.source.read_up_to(body.start, (body.end - body.start).min(12) as usize)?;
                 let (first, second) = (u64::from(be32(leaf, 4)), u64::from(be32(leaf, 8)));
                 self.fragment.decode_time = Some(if leaf.first() == Some(&1) { first << 32 | second } else { first });
                 Ok(())
@@ -307,14 +306,15 @@ impl Walk<'_> {
     fn edit_list(&mut self, body: &Range<u64>) -> Result<()> {
         let Some(track) = self.tracks.last_mut().filter(|track| track.edits.is_empty()) else { return Ok(()) };
         const HEAD_AND_LONG_EDITS: usize = 8 + MAX_EDITS * 20;
-        let list = self.source.upto(body.start, (body.end - body.start).min(HEAD_AND_LONG_EDITS as u64) as usize)?;
+        let list =
+            self.source.read_up_to(body.start, (body.end - body.start).min(HEAD_AND_LONG_EDITS as u64) as usize)?;
         track.edits = edits::read(list)?;
         Ok(())
     }
 
     /// A tag with a name of its own: "mean", "name" and "data", each behind a version.
     fn free_form(&mut self, body: &Range<u64>) -> Result<()> {
-        let item = self.source.upto(body.start, (body.end - body.start).min(MAX_LEAF_BYTES) as usize)?;
+        let item = self.source.read_up_to(body.start, (body.end - body.start).min(MAX_LEAF_BYTES) as usize)?;
         let name = description::child_box(item, b"name").and_then(|name| name.get(4..));
         let value = description::child_box(item, b"data").and_then(|data| data.get(8..));
         if let (Some(b"iTunSMPB"), Some(value)) = (name, value) {
@@ -328,7 +328,7 @@ impl Walk<'_> {
     /// Notes where a table of the current track lies. The first of its kind counts.
     fn table(&mut self, kind: &[u8], body: &Range<u64>) -> Result<()> {
         let Some(track) = self.tracks.last_mut() else { return Ok(()) };
-        let head = self.source.upto(body.start, (body.end - body.start).min(12) as usize)?;
+        let head = self.source.read_up_to(body.start, (body.end - body.start).min(12) as usize)?;
         // A version and flags come first.
         let (first, second) = (be32(head, 4), be32(head, 8));
         let entries = |start: u64, count: u32, bytes: u64| match Table::new(body.start + start, count, bytes, body.end)
@@ -355,7 +355,7 @@ impl Walk<'_> {
 
     /// `tfhd` (ISO 14496-12, 8.8.7): flags tell which of its fields are there.
     fn fragment_header(&mut self, body: &Range<u64>) -> Result<()> {
-        let head = self.source.upto(body.start, (body.end - body.start).min(40) as usize)?;
+        let head = self.source.read_up_to(body.start, (body.end - body.start).min(40) as usize)?;
         let flags = be32(head, 0);
         let mut at = 8;
         let mut field = |flag: u32, bytes: usize| {
@@ -383,7 +383,7 @@ impl Walk<'_> {
 
     /// `trun` (ISO 14496-12, 8.8.8): flags tell which fields it has, and which each of its entries.
     fn run(&mut self, body: &Range<u64>) -> Result<()> {
-        let head = self.source.upto(body.start, (body.end - body.start).min(16) as usize)?;
+        let head = self.source.read_up_to(body.start, (body.end - body.start).min(16) as usize)?;
         let (flags, packets) = (be32(head, 0), be32(head, 4));
         if packets == 0 {
             return stands_for_nothing();
@@ -423,7 +423,7 @@ impl Walk<'_> {
     }
 
     fn leaf(&mut self, body: &Range<u64>, read: impl FnOnce(&mut Track, &[u8])) -> Result<()> {
-        let bytes = self.source.upto(body.start, (body.end - body.start).min(MAX_LEAF_BYTES) as usize)?;
+        let bytes = self.source.read_up_to(body.start, (body.end - body.start).min(MAX_LEAF_BYTES) as usize)?;
         if let Some(track) = self.tracks.last_mut() {
             read(track, bytes);
         }

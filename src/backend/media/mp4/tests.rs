@@ -5,7 +5,7 @@ use testing::fixtures::{self as made, case};
 
 use super::*;
 use crate::{
-    backend::media::{Deadline, MediaError, examine_audio, judge_audio},
+    backend::media::{Deadline, MediaError, examine_audio, validate_audio},
     domain::media::{AudioFacts, MediaLimits},
 };
 
@@ -25,9 +25,9 @@ fn examined(file: &[u8]) -> Result<(Option<i64>, AudioFacts, Option<Vec<u8>>)> {
     let folder = tempfile::tempdir().unwrap();
     let (path, copy) = (folder.path().join("upload"), folder.path().join("copy"));
     std::fs::write(&path, file).unwrap();
-    let judged = judge_audio(&path, &MediaLimits::default(), &Deadline::never())?;
+    let validated = validate_audio(&path, &MediaLimits::default(), &Deadline::never())?;
     let (facts, _) = examine_audio(&path, &copy, &Deadline::never())?;
-    Ok((judged.duration_ms, facts, std::fs::read(copy).ok()))
+    Ok((validated.duration_ms, facts, std::fs::read(copy).ok()))
 }
 
 fn refusal(file: &[u8]) -> String {
@@ -69,10 +69,10 @@ fn facts_and_the_copy_follow_the_edit_list_sample_by_sample() {
         (vec![(1_000_000, 44_100)], vec![(Some(44_100), whole - 44_100)]),
         (vec![(1_000_000, 44_100), (100, 0)], vec![(Some(44_100), whole - 44_100), (Some(0), 100)]),
     ] {
-        let (judged_ms, facts, copy) = examined(&m4a(made::edit_list(&edits))).unwrap();
+        let (validated_ms, facts, copy) = examined(&m4a(made::edit_list(&edits))).unwrap();
         let samples: usize = heard.iter().map(|(_, samples)| samples).sum();
         assert_eq!(facts.duration_ms, (samples * 1000 / RATE_HZ as usize) as i64, "{edits:?}");
-        assert_eq!(judged_ms, Some(facts.duration_ms), "{edits:?}");
+        assert_eq!(validated_ms, Some(facts.duration_ms), "{edits:?}");
         assert_eq!(copy.unwrap()[26..42], md5_of(&heard), "{edits:?}");
     }
 }
@@ -100,8 +100,8 @@ fn an_edit_list_that_goes_back_all_the_time_is_refused() {
 
 #[test]
 fn the_handed_cases_are_what_a_listener_hears() {
-    let (judged_ms, facts, copy) = examined(&case("m4a_editlist_plays_3_of_12s.m4a")).unwrap();
-    assert_eq!((judged_ms, facts.duration_ms), (Some(3000), 3000));
+    let (validated_ms, facts, copy) = examined(&case("m4a_editlist_plays_3_of_12s.m4a")).unwrap();
+    assert_eq!((validated_ms, facts.duration_ms), (Some(3000), 3000));
     let (loudness, peak) = (facts.integrated_lufs.unwrap(), facts.true_peak_dbtp.unwrap());
     assert!((loudness + 24.8).abs() <= 0.1 && (peak + 14.3).abs() <= 0.3, "{loudness} LUFS, {peak} dBTP");
     assert_eq!(copy, None, "browsers do that much");

@@ -13,9 +13,9 @@ use lofty::{
     tag::{ItemKey, Tag},
 };
 
-use super::{MAX_ITEM_BYTES, clean, fill, number};
+use super::{MAX_ITEM_BYTES, clean, merge, number};
 use crate::{
-    backend::media::shielded,
+    backend::media::catch_decoder_panic,
     domain::{codes::Isrc, media::Tags},
 };
 
@@ -76,8 +76,8 @@ fn read(kind: FileType, file: Vec<u8>) -> Tags {
     let options = ParseOptions::new().read_properties(false).read_cover_art(false).parsing_mode(ParsingMode::Relaxed);
     let read = || Probe::with_file_type(Cursor::new(file), kind).options(options).read().ok();
     let mut tags = Tags::default();
-    for tag in shielded(read).flatten().iter().flat_map(TaggedFileExt::tags) {
-        fill(&mut tags, used(tag));
+    for tag in catch_decoder_panic(read).flatten().iter().flat_map(TaggedFileExt::tags) {
+        merge(&mut tags, used(tag));
     }
     tags
 }

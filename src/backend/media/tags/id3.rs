@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{MAX_ITEM_BYTES, MAX_TAG_BYTES, decoded, fill, missing, too_many_tags};
+use super::{MAX_ITEM_BYTES, MAX_TAG_BYTES, decoded, merge, missing, too_many_tags};
 use crate::{
     backend::media::{
         Result, incomplete,
@@ -33,7 +33,7 @@ pub(in crate::backend::media) fn leading_id3(source: &mut Source) -> Result<(u64
         if bytes - HEADER_BYTES > MAX_TAG_BYTES {
             return too_many_tags();
         }
-        fill(&mut tags, id3_in(source, end..end + bytes)?);
+        merge(&mut tags, id3_in(source, end..end + bytes)?);
         end += bytes;
         if end > source.length() {
             return incomplete();
@@ -44,7 +44,7 @@ pub(in crate::backend::media) fn leading_id3(source: &mut Source) -> Result<(u64
 
 /// How long the tag at `offset` is, if one begins there.
 pub(in crate::backend::media) fn id3_bytes(source: &mut Source, offset: u64) -> Result<Option<u64>> {
-    let Some(head) = source.array::<10>(offset)? else { return Ok(None) };
+    let Some(head) = source.read_array::<10>(offset)? else { return Ok(None) };
     if &head[..3] != b"ID3" || !(2..=4).contains(&head[3]) {
         return Ok(None);
     }
@@ -59,7 +59,7 @@ pub(super) fn synchsafe(bytes: &[u8]) -> u32 {
 /// The texts of the tag that begins `range`. What the tag claims beyond the range belongs to somebody else.
 pub(in crate::backend::media) fn id3_in(source: &mut Source, range: Range<u64>) -> Result<Tags> {
     let Some(bytes) = id3_bytes(source, range.start)? else { return Ok(Tags::default()) };
-    let Some(head) = source.array::<10>(range.start)? else { return Ok(Tags::default()) };
+    let Some(head) = source.read_array::<10>(range.start)? else { return Ok(Tags::default()) };
     let (version, flags) = (head[3], head[5]);
     let start = range.start + HEADER_BYTES;
     let end = source.length().min(range.end).min(range.start + bytes);
@@ -89,7 +89,7 @@ pub(in crate::backend::media) fn id3_in(source: &mut Source, range: Range<u64>) 
             && let Some(content) = frame.content(&mut body, is_unsynchronised)?
         {
             texts_left -= 1;
-            fill(&mut tags, decoded::id3_frame(id, [0, frame.format], is_unsynchronised && version == 4, &content));
+            merge(&mut tags, decoded::id3_frame(id, [0, frame.format], is_unsynchronised && version == 4, &content));
         }
         at = frame.end;
     }

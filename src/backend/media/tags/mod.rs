@@ -33,7 +33,7 @@ pub(super) fn too_many_tags<T>() -> Result<T> {
 }
 
 /// Adds what `tags` does not know yet.
-pub(super) fn fill(tags: &mut Tags, more: Tags) {
+pub(super) fn merge(tags: &mut Tags, more: Tags) {
     tags.title = tags.title.take().or(more.title);
     tags.artist = tags.artist.take().or(more.artist);
     tags.album = tags.album.take().or(more.album);
@@ -80,7 +80,7 @@ pub(super) fn vorbis_comment(source: &mut Source, block: Range<u64>) -> Result<T
     const KEYS: [&[u8]; 6] = [b"TITLE=", b"ARTIST=", b"ALBUM=", b"ISRC=", b"TRACKNUMBER=", b"DISCNUMBER="];
     let end = block.end.min(source.length());
     let number_at = |source: &mut Source, at: u64| -> Result<Option<u32>> {
-        let bytes = if at + 4 > end { None } else { source.array::<4>(at)? };
+        let bytes = if at + 4 > end { None } else { source.read_array::<4>(at)? };
         Ok(bytes.map(u32::from_le_bytes))
     };
     let Some(vendor) = number_at(source, block.start)? else { return Ok(Tags::default()) };
@@ -98,7 +98,9 @@ pub(super) fn vorbis_comment(source: &mut Source, block: Range<u64>) -> Result<T
         let is_used = |start: &[u8]| {
             KEYS.iter().any(|key| start.get(..key.len()).is_some_and(|start| start.eq_ignore_ascii_case(key)))
         };
-        if length as usize <= MAX_ITEM_BYTES && kept.len() < MAX_ITEMS_BYTES && is_used(source.upto(comment.start, 12)?)
+        if length as usize <= MAX_ITEM_BYTES
+            && kept.len() < MAX_ITEMS_BYTES
+            && is_used(source.read_up_to(comment.start, 12)?)
         {
             let text = source.bytes(comment)?.unwrap_or_default();
             // `lofty` gives up all texts for one that is not UTF-8.
@@ -117,7 +119,7 @@ pub(super) fn mp4_item(tags: &mut Tags, source: &mut Source, kind: &[u8], body: 
     let is_wanted = KINDS.iter().zip(missing(tags)).any(|(wanted, is_missing)| is_missing && *wanted == kind);
     if is_wanted && body.end.saturating_sub(body.start) <= MAX_ITEM_BYTES as u64 {
         let item = source.bytes(body)?.unwrap_or_default();
-        fill(tags, decoded::mp4(kind, &item));
+        merge(tags, decoded::mp4(kind, &item));
     }
     Ok(())
 }
@@ -139,7 +141,7 @@ pub(super) fn riff_info(list: &[u8]) -> Tags {
             b"ITRK" | b"IPRT" => one.track_number = value.as_deref().and_then(number),
             _ => {}
         }
-        fill(&mut tags, one);
+        merge(&mut tags, one);
         rest = rest.get(8 + size + size % 2..).unwrap_or_default();
     }
     tags

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{MAX_ITEM_BYTES, MAX_ITEMS_BYTES, MAX_TAG_BYTES, decoded, fill, id3};
+use super::{MAX_ITEM_BYTES, MAX_ITEMS_BYTES, MAX_TAG_BYTES, decoded, id3, merge};
 use crate::{
     backend::media::{
         Result,
@@ -29,14 +29,14 @@ pub(in crate::backend::media) fn trailing(source: &mut Source) -> Result<Tags> {
     for _ in 0..MAX_TAGS {
         let Some((start, found)) = last_tag(source, end)? else { break };
         match found {
-            Found::Id3v1(tag) => fill(&mut short, decoded::id3v1(&tag)),
-            Found::Ape(items, count) => fill(&mut tags, ape(source, items, count)?),
-            Found::Id3v2 => fill(&mut tags, id3::id3_in(source, start..end)?),
+            Found::Id3v1(tag) => merge(&mut short, decoded::id3v1(&tag)),
+            Found::Ape(items, count) => merge(&mut tags, ape(source, items, count)?),
+            Found::Id3v2 => merge(&mut tags, id3::id3_in(source, start..end)?),
             Found::Other => {}
         }
         end = start;
     }
-    fill(&mut tags, short);
+    merge(&mut tags, short);
     Ok(tags)
 }
 
@@ -52,7 +52,7 @@ enum Found {
 /// The last tag before `end`, perhaps with padding behind it, and where it begins.
 fn last_tag(source: &mut Source, end: u64) -> Result<Option<(u64, Found)>> {
     let from = end.saturating_sub(MAX_PADDING_BYTES);
-    let last = source.upto(from, (end - from) as usize)?;
+    let last = source.read_up_to(from, (end - from) as usize)?;
     let is_padding = |byte: &u8| matches!(byte, b'\0' | b'\n' | b'\r' | b' ');
     let solid = last.iter().rposition(|byte| !is_padding(byte)).map_or(0, |at| at + 1);
     if solid == 0 && !last.is_empty() {
@@ -96,7 +96,7 @@ fn ape(source: &mut Source, items: Range<u64>, count: u32) -> Result<Tags> {
     let (mut kept, mut kept_count) = (Vec::new(), 0);
     let mut at = items.start;
     for _ in 0..count.min(MAX_APE_ITEMS) {
-        let head = source.upto(at, 8 + APE_KEY_BYTES + 1)?;
+        let head = source.read_up_to(at, 8 + APE_KEY_BYTES + 1)?;
         let Some((key, _)) =
             head.get(8..).and_then(|rest| rest.split_at_checked(rest.iter().position(|byte| *byte == 0)?))
         else {

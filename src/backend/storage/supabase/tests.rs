@@ -6,7 +6,7 @@ use object_store::{Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, Put
 use testing::supabase_server::{Failure, SupabaseServer};
 use tokio::net::TcpListener;
 
-use super::{CHUNK_BYTES, Supabase, answers::Refusal};
+use super::{CHUNK_BYTES, Supabase, responses::SupabaseError};
 use crate::backend::SupabaseSettings;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -46,7 +46,7 @@ async fn read_range(store: &Supabase, range: GetRange) -> Result<Bytes> {
 fn code(error: &Error) -> &str {
     match error {
         Error::Generic { source, .. } | Error::NotSupported { source } => {
-            &source.downcast_ref::<Refusal>().unwrap().code
+            &source.downcast_ref::<SupabaseError>().unwrap().code
         }
         error => panic!("{error:?}"),
     }
@@ -269,9 +269,9 @@ async fn a_chunk_whose_answer_was_lost_is_not_taken_twice() {
     assert!(matches!(store.put_chunk(&upload, 0, bytes.clone()).await, Err(Error::Generic { .. })));
     assert!(matches!(store.put_chunk(&upload, 0, bytes.clone()).await, Err(Error::Precondition { .. })));
     assert_eq!(server.open_uploads(), 1);
-    store.abandon(&upload).await.unwrap();
+    store.abort_multipart(&upload).await.unwrap();
     assert_eq!((server.objects().len(), server.open_uploads()), (0, 0));
-    store.abandon(&upload).await.unwrap();
+    store.abort_multipart(&upload).await.unwrap();
     assert!(matches!(store.put_chunk(&upload, 0, bytes).await, Err(Error::NotFound { .. })));
 }
 
@@ -281,7 +281,7 @@ async fn a_complete_upload_counts_as_ended_and_keeps_its_object() {
     let upload = store.begin_resumable(&Path::from("audio/a"), 5, "audio/wav").await.unwrap();
     server.fail_next(Failure::LoseTheAnswer);
     store.put_chunk(&upload, 0, Bytes::from_static(b"bytes")).await.unwrap_err();
-    store.abandon(&upload).await.unwrap();
+    store.abort_multipart(&upload).await.unwrap();
     assert_eq!(server.objects(), ["audio/a"]);
 }
 
@@ -290,6 +290,6 @@ async fn an_upload_that_cannot_be_ended_is_an_error() {
     let (server, store) = start().await;
     let upload = store.begin_resumable(&Path::from("audio/a"), 5, "audio/wav").await.unwrap();
     server.fail_next(Failure::Status500);
-    assert_eq!(code(&store.abandon(&upload).await.unwrap_err()), "InternalError");
+    assert_eq!(code(&store.abort_multipart(&upload).await.unwrap_err()), "InternalError");
     assert_eq!(server.open_uploads(), 1);
 }

@@ -78,12 +78,12 @@ impl PartialFile {
         self.parts.push((offset, bytes));
     }
 
-    fn array<const N: usize>(&self, offset: u64) -> Look<[u8; N]> {
+    fn read_array<const N: usize>(&self, offset: u64) -> Look<[u8; N]> {
         self.slice(offset, N as u64)?.try_into().map_err(|_| Stop::LeftToServer)
     }
 
     /// Up to `count` bytes (at most [`READ_BYTES`]): fewer at the end of the file.
-    fn upto(&self, offset: u64, count: u64) -> Look<&[u8]> {
+    fn read_up_to(&self, offset: u64, count: u64) -> Look<&[u8]> {
         self.slice(offset, count.min(self.length.saturating_sub(offset)))
     }
 
@@ -102,7 +102,7 @@ impl PartialFile {
 
 fn audio(file: &PartialFile) -> Look {
     let sound = behind_id3(file)?;
-    let start = file.upto(sound, START_BYTES)?;
+    let start = file.read_up_to(sound, START_BYTES)?;
     if start.starts_with(b"fLaC") {
         return flac(file, sound);
     }
@@ -134,7 +134,7 @@ fn behind_id3(file: &PartialFile) -> Look<u64> {
     const HEADER_BYTES: u64 = 10;
     let mut end = 0;
     for _ in 0..MAX_STACKED_TAGS {
-        let head = file.upto(end, HEADER_BYTES)?;
+        let head = file.read_up_to(end, HEADER_BYTES)?;
         let [b'I', b'D', b'3', 2..=4, _, flags, size @ ..] = head else { break };
         let footer = if flags & 0x10 == 0 { 0 } else { HEADER_BYTES };
         end += HEADER_BYTES + size.iter().fold(0, |size, byte| size << 7 | u64::from(byte & 0x7F)) + footer;
@@ -151,11 +151,11 @@ fn wav(file: &PartialFile) -> Look {
     let (mut format, mut data_bytes) = (None, None);
     let mut offset = 12;
     for _ in 0..MAX_PIECES {
-        let [a, b, c, d, size @ ..] = file.array::<8>(offset)?;
+        let [a, b, c, d, size @ ..] = file.read_array::<8>(offset)?;
         let (size, body) = (u32::from_le_bytes(size), offset + 8);
         match &[a, b, c, d] {
             b"fmt " if format.is_none() => {
-                let chunk = file.upto(body, u64::from(size.min(40)))?;
+                let chunk = file.read_up_to(body, u64::from(size.min(40)))?;
                 let tag = le16(chunk, 0)?;
                 let (channels, hz, bits) = (le16(chunk, 2)?, le32(chunk, 4)?, le16(chunk, 14)?);
                 let is_extensible = tag == EXTENSIBLE;
@@ -197,10 +197,10 @@ fn wav(file: &PartialFile) -> Look {
 fn aiff(file: &PartialFile, has_kind: bool) -> Look {
     let mut offset = 12;
     for _ in 0..MAX_PIECES {
-        let [a, b, c, d, size @ ..] = file.array::<8>(offset)?;
+        let [a, b, c, d, size @ ..] = file.read_array::<8>(offset)?;
         let (size, body) = (u32::from_be_bytes(size), offset + 8);
         if &[a, b, c, d] == b"COMM" {
-            let chunk = file.upto(body, u64::from(size.min(22)))?;
+            let chunk = file.read_up_to(body, u64::from(size.min(22)))?;
             let (channels, frames, bits) = (be16(chunk, 0)?, be32(chunk, 2)?, be16(chunk, 6)?);
             let kind = match chunk.get(18..22) {
                 Some(kind) if has_kind => kind.to_ascii_lowercase(),
@@ -233,12 +233,12 @@ fn aiff(file: &PartialFile, has_kind: bool) -> Look {
 
 /// STREAMINFO, which comes first (RFC 9639, 8.2).
 fn flac(file: &PartialFile, magic: u64) -> Look {
-    let [kind, ..] = file.array::<4>(magic + 4)?;
+    let [kind, ..] = file.read_array::<4>(magic + 4)?;
     if kind & 0x7F != 0 {
         return Err(Stop::LeftToServer);
     }
     // 20 bits rate, 3 bits channels less one, 5 bits depth less one, 36 bits samples, 0 where the encoder did not know.
-    let packed = u64::from_be_bytes(file.array(magic + 18)?);
+    let packed = u64::from_be_bytes(file.read_array(magic + 18)?);
     let frames = packed & 0xF_FFFF_FFFF;
     let part = |shift: u32, mask: u64| (packed >> shift & mask) as u32;
     let (channels, bits) = (part(41, 0x7) as u16 + 1, part(36, 0x1F) as u16 + 1);
@@ -246,7 +246,7 @@ fn flac(file: &PartialFile, magic: u64) -> Look {
 }
 
 fn cover(file: &PartialFile) -> Look {
-    let start = file.upto(0, START_BYTES)?;
+    let start = file.read_up_to(0, START_BYTES)?;
     if start.starts_with(b"\x89PNG\r\n\x1A\n") {
         let ihdr = start.get(12..24).filter(|ihdr| ihdr.starts_with(b"IHDR")).ok_or(Stop::LeftToServer)?;
         square(be32(ihdr, 4)?, be32(ihdr, 8)?)
@@ -261,12 +261,12 @@ fn cover(file: &PartialFile) -> Look {
 fn jpeg(file: &PartialFile) -> Look {
     let mut offset = 2;
     for _ in 0..MAX_PIECES {
-        let [lead, marker, size @ ..] = file.array::<4>(offset)?;
+        let [lead, marker, size @ ..] = file.read_array::<4>(offset)?;
         match (lead, marker) {
             // Filling before a marker.
             (0xFF, 0xFF) => offset += 1,
             (0xFF, 0xC0..=0xC2) => {
-                let frame @ [bits, ..] = file.array::<6>(offset + 4)?;
+                let frame @ [bits, ..] = file.read_array::<6>(offset + 4)?;
                 let (height, width) = (be16(&frame, 1)?, be16(&frame, 3)?);
                 // The height may stand behind the picture; the server cannot decode that, and says so.
                 return if bits == 8 && height > 0 {

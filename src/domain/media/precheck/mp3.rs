@@ -7,7 +7,7 @@ use crate::domain::media::MpegFrame;
 const FRAMES_IN_A_ROW: usize = 4;
 
 pub(super) fn check(file: &PartialFile, start: u64) -> Look {
-    let bytes = file.upto(start, READ_BYTES)?;
+    let bytes = file.read_up_to(start, READ_BYTES)?;
     if bytes.len() < MpegFrame::HEADER_BYTES {
         return Err(Stop::LeftToServer);
     }
@@ -31,5 +31,5 @@ pub(super) fn check(file: &PartialFile, start: u64) -> Look {
 
 /// Free format and everything else that is no frame here is left to the server.
 fn frame(file: &PartialFile, offset: u64) -> Look<MpegFrame> {
-    MpegFrame::parse(file.array(offset)?).ok_or(Stop::LeftToServer)
+    MpegFrame::parse(file.read_array(offset)?).ok_or(Stop::LeftToServer)
 }

@@ -69,37 +69,37 @@ fn alac(entry: &[u8]) -> Look {
 fn read(file: &PartialFile, track: &Range<u64>) -> Look<Track> {
     let media = find(file, track, b"mdia")?.ok_or(Stop::LeftToServer)?;
     let handler = find(file, &media, b"hdlr")?.ok_or(Stop::LeftToServer)?;
-    let handler = file.array(handler.start + 8)?;
+    let handler = file.read_array(handler.start + 8)?;
     let [.., flags] = match find(file, track, b"tkhd")? {
-        Some(head) => file.array::<4>(head.start)?,
+        Some(head) => file.read_array::<4>(head.start)?,
         None => return Err(Stop::LeftToServer),
     };
     let (is_enabled, has_others) = (flags & 1 == 1, find(file, track, b"tref")?.is_some());
-    let mut place = media;
+    let mut range = media;
     for kind in [b"minf", b"stbl", b"stsd"] {
-        place = find(file, &place, kind)?.ok_or(Stop::LeftToServer)?;
+        range = find(file, &range, kind)?.ok_or(Stop::LeftToServer)?;
     }
     // Behind a version, flags and the number of entries.
-    let start = place.start + 8;
-    let entry = file.upto(start, place.end.saturating_sub(start).min(MAX_DESCRIPTION_BYTES))?.to_vec();
+    let start = range.start + 8;
+    let entry = file.read_up_to(start, range.end.saturating_sub(start).min(MAX_DESCRIPTION_BYTES))?.to_vec();
     Ok(Track { handler, is_enabled, has_others, entry })
 }
 
 /// The place of the content of the first box `kind` in `place`.
-fn find(file: &PartialFile, place: &Range<u64>, kind: &[u8; 4]) -> Look<Option<Range<u64>>> {
-    let mut offset = place.start;
+fn find(file: &PartialFile, range: &Range<u64>, kind: &[u8; 4]) -> Look<Option<Range<u64>>> {
+    let mut offset = range.start;
     for _ in 0..MAX_PIECES {
-        if offset + 8 > place.end {
+        if offset + 8 > range.end {
             return Ok(None);
         }
-        let head = file.array::<8>(offset)?;
+        let head = file.read_array::<8>(offset)?;
         let (size, body) = match be32(&head, 0)? {
-            0 => (place.end - offset, offset + 8),
-            1 => (u64::from_be_bytes(file.array(offset + 8)?), offset + 16),
+            0 => (range.end - offset, offset + 8),
+            1 => (u64::from_be_bytes(file.read_array(offset + 8)?), offset + 16),
             size => (u64::from(size), offset + 8),
         };
         let end = offset.saturating_add(size);
-        if end < body || end > place.end {
+        if end < body || end > range.end {
             return Err(Stop::LeftToServer);
         }
         if head[4..] == *kind {

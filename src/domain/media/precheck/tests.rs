@@ -11,7 +11,7 @@ use testing::fixtures::{self as made, WavFormat, mp4_box};
 
 use super::*;
 use crate::{
-    backend::media::{Deadline, MediaError, judge_audio, judge_cover},
+    backend::media::{Deadline, MediaError, validate_audio, validate_cover},
     domain::media::MediaLimits,
 };
 
@@ -46,15 +46,15 @@ fn looked(kind: UploadKind, file: &NamedTempFile) -> (Option<String>, u64) {
     }
 }
 
-fn judged(kind: UploadKind, file: &NamedTempFile) -> Option<String> {
-    let judged = match kind {
-        UploadKind::Audio => judge_audio(file.path(), &LIMITS, &Deadline::never()).map(drop),
-        UploadKind::Cover => judge_cover(file.path(), &LIMITS, &Deadline::never()).map(drop),
+fn checked(kind: UploadKind, file: &NamedTempFile) -> Option<String> {
+    let checked = match kind {
+        UploadKind::Audio => validate_audio(file.path(), &LIMITS, &Deadline::never()).map(drop),
+        UploadKind::Cover => validate_cover(file.path(), &LIMITS, &Deadline::never()).map(drop),
     };
-    match judged {
+    match checked {
         Ok(()) => None,
         Err(MediaError::Refused(refusal)) => Some(refusal.message),
-        Err(error) => panic!("the judge failed: {error}"),
+        Err(error) => panic!("the precheck failed: {error}"),
     }
 }
 
@@ -178,7 +178,7 @@ fn what_breaks_a_rule_is_refused_in_the_servers_words() {
         let file = file_of(&bytes);
         let (refusal, read) = looked(UploadKind::Audio, &file);
         assert!(refusal.is_some(), "{what} is refused");
-        assert_eq!(refusal, judged(UploadKind::Audio, &file), "{what}");
+        assert_eq!(refusal, checked(UploadKind::Audio, &file), "{what}");
         assert!(read <= 3 * READ_BYTES, "{what}: {read} bytes were read");
     }
 }
@@ -204,7 +204,7 @@ fn what_is_no_cover_is_refused_in_the_servers_words() {
         let file = file_of(&bytes);
         let (refusal, _) = looked(UploadKind::Cover, &file);
         assert!(refusal.is_some(), "{what} is refused");
-        assert_eq!(refusal, judged(UploadKind::Cover, &file), "{what}");
+        assert_eq!(refusal, checked(UploadKind::Cover, &file), "{what}");
     }
 }
 
@@ -219,7 +219,7 @@ fn what_is_too_long_says_so_in_its_header() {
         // The file has a hole, so that nothing is written.
         file.as_file().set_len(u64::from(bytes) + 44).expect("the disk knows holes");
         let (refusal, read) = looked(UploadKind::Audio, &file);
-        assert_eq!(refusal, judged(UploadKind::Audio, &file));
+        assert_eq!(refusal, checked(UploadKind::Audio, &file));
         assert_eq!(refusal.is_some_and(|why| why.contains("longer than 6 hours")), is_too_long, "{seconds} s");
         assert_eq!(read, READ_BYTES, "of two gigabytes");
     }
@@ -307,7 +307,7 @@ proptest! {
         let kind = if kind == 6 { UploadKind::Cover } else { UploadKind::Audio };
         let file = file_of(&bytes);
         if let (Some(words), _) = looked(kind, &file) {
-            prop_assert!(judged(kind, &file).is_some(), "{words}");
+            prop_assert!(checked(kind, &file).is_some(), "{words}");
         }
     }
 

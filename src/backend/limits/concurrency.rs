@@ -14,17 +14,17 @@ use tokio::{
 use super::Client;
 
 /// Nobody waits in line for longer.
-const IN_LINE_MAX: Duration = Duration::from_secs(10);
+const QUEUE_WAIT_MAX: Duration = Duration::from_secs(10);
 
-pub(super) struct AtOnce {
-    at_once: usize,
-    in_line: usize,
+pub(super) struct ConcurrencyLimit {
+    running_max: usize,
+    queued_max: usize,
     /// Holds only clients that have a request under way, so the number of connections bounds it.
-    clients: Arc<Mutex<HashMap<Client, Turns>>>,
+    clients: Arc<Mutex<HashMap<Client, ClientPermits>>>,
 }
 
 #[derive(Clone)]
-struct Turns {
+struct ClientPermits {
     /// Of requests that are under way, and of those in line.
     admitted: Arc<Semaphore>,
     under_way: Arc<Semaphore>,
@@ -34,31 +34,31 @@ struct Turns {
 pub struct RequestSlot {
     client: Client,
     max: usize,
-    clients: Arc<Mutex<HashMap<Client, Turns>>>,
+    clients: Arc<Mutex<HashMap<Client, ClientPermits>>>,
     admitted: Option<OwnedSemaphorePermit>,
     under_way: Option<OwnedSemaphorePermit>,
 }
 
-impl AtOnce {
-    pub(super) fn new(at_once: u32, in_line: u32) -> Self {
-        Self { at_once: at_once as usize, in_line: in_line as usize, clients: Arc::default() }
+impl ConcurrencyLimit {
+    pub(super) fn new(running_max: u32, queued_max: u32) -> Self {
+        Self { running_max: running_max as usize, queued_max: queued_max as usize, clients: Arc::default() }
     }
 
     /// Waits in line for a turn. `None`: the line is too long, or does not move.
     pub(super) async fn begin(&self, client: Client) -> Option<RequestSlot> {
-        let max = self.at_once + self.in_line;
+        let max = self.running_max + self.queued_max;
         let (admitted, under_way) = {
             let mut clients = lock(&self.clients);
-            let turns = clients.entry(client.clone()).or_insert_with(|| Turns {
+            let permits = clients.entry(client.clone()).or_insert_with(|| ClientPermits {
                 admitted: Arc::new(Semaphore::new(max)),
-                under_way: Arc::new(Semaphore::new(self.at_once)),
+                under_way: Arc::new(Semaphore::new(self.running_max)),
             });
-            (Arc::clone(&turns.admitted).try_acquire_owned().ok()?, Arc::clone(&turns.under_way))
+            (Arc::clone(&permits.admitted).try_acquire_owned().ok()?, Arc::clone(&permits.under_way))
         };
         // Whoever goes away while it waits leaves the line by dropping this.
         let mut slot =
             RequestSlot { client, max, clients: Arc::clone(&self.clients), admitted: Some(admitted), under_way: None };
-        slot.under_way = Some(timeout(IN_LINE_MAX, under_way.acquire_owned()).await.ok()?.ok()?);
+        slot.under_way = Some(timeout(QUEUE_WAIT_MAX, under_way.acquire_owned()).await.ok()?.ok()?);
         Some(slot)
     }
 }
@@ -69,13 +69,13 @@ impl Drop for RequestSlot {
         let mut clients = lock(&self.clients);
         self.admitted = None;
         // Nobody is admitted meanwhile.
-        if clients.get(&self.client).is_some_and(|turns| turns.admitted.available_permits() == self.max) {
+        if clients.get(&self.client).is_some_and(|permits| permits.admitted.available_permits() == self.max) {
             clients.remove(&self.client);
         }
     }
 }
 
-fn lock(clients: &Mutex<HashMap<Client, Turns>>) -> MutexGuard<'_, HashMap<Client, Turns>> {
+fn lock(clients: &Mutex<HashMap<Client, ClientPermits>>) -> MutexGuard<'_, HashMap<Client, ClientPermits>> {
     // Nothing panics while it is held.
     clients.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -94,8 +94,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn so_many_go_at_once_and_so_many_wait_their_turn() {
-        let requests = AtOnce::new(2, 1);
+    async fn so_many_run_at_once_and_so_many_wait() {
+        let requests = ConcurrencyLimit::new(2, 1);
         let first = requests.begin(client(1)).await.unwrap();
         let _second = requests.begin(client(1)).await.unwrap();
         let mut third = pin!(requests.begin(client(1)));
@@ -108,12 +108,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_line_that_does_not_move_is_left_and_so_is_one_whose_client_is_gone() {
-        let requests = AtOnce::new(1, 1);
+    async fn a_queue_that_does_not_move_is_left_and_so_is_one_whose_client_is_gone() {
+        let requests = ConcurrencyLimit::new(1, 1);
         let first = requests.begin(client(1)).await.unwrap();
         let began = Instant::now();
         assert!(requests.begin(client(1)).await.is_none());
-        assert_eq!(began.elapsed(), IN_LINE_MAX);
+        assert_eq!(began.elapsed(), QUEUE_WAIT_MAX);
         {
             let mut gone = pin!(requests.begin(client(1)));
             assert!(poll!(&mut gone).is_pending());

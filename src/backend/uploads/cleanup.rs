@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use uuid::Uuid;
 
-use super::{Ended, Uploads, forget_bytes};
+use super::{EndedUpload, Uploads, purge_bytes};
 use crate::{
     backend::{Error, Result},
     domain::ids::{ReleaseId, SpoolId, UploadId, UserId},
@@ -33,8 +33,8 @@ impl Uploads {
             return Ok(());
         }
         tracing::info!(uploads = expired.len(), "uploads that nobody went on with have expired");
-        let ended: Vec<_> = expired.iter().map(|row| Ended { id: row.id, spool: row.spool }).collect();
-        forget_bytes(&self.0, &ended).await?;
+        let ended: Vec<_> = expired.iter().map(|row| EndedUpload { id: row.id, spool: row.spool }).collect();
+        purge_bytes(&self.0, &ended).await?;
         for row in expired {
             if let Some(release) = row.release {
                 self.0.events.release_changed(release, row.artist);
@@ -57,15 +57,15 @@ impl Uploads {
         .fetch_all(&self.0.db)
         .await?;
         let needless: Vec<_> =
-            known.iter().filter(|row| !row.is_needed).map(|row| Ended { id: row.id, spool: row.spool }).collect();
-        forget_bytes(&self.0, &needless).await?;
+            known.iter().filter(|row| !row.is_needed).map(|row| EndedUpload { id: row.id, spool: row.spool }).collect();
+        purge_bytes(&self.0, &needless).await?;
         let known: HashSet<_> = known.iter().map(|row| row.id).collect();
         Ok(spooled.into_iter().filter(|id| !known.contains(id)).collect())
     }
 
     /// Completes uploads on this process's spool whose last byte has arrived and that nobody has completed: their process was
     /// killed, or the database was away.
-    pub(in crate::backend) async fn complete_whole(&self) -> Result<()> {
+    pub(in crate::backend) async fn complete_received(&self) -> Result<()> {
         let whole = sqlx::query_scalar!(
             r#"select id as "id: UploadId" from uploads
                where spool_id = $1 and state = 'RECEIVING' and offset_bytes = length_bytes"#,
@@ -86,7 +86,7 @@ impl Uploads {
     }
 
     /// At the start of a process: gives up what cannot go on, and tells of bytes that nobody knows.
-    pub(in crate::backend) async fn take_up_where_it_stopped(&self) -> Result<()> {
+    pub(in crate::backend) async fn recover_at_start(&self) -> Result<()> {
         sqlx::query!(
             "update uploads set state = 'EXPIRED', updated_at = now()
              where spool_id = $1 and state = 'RECEIVING' and not can_resume and offset_bytes < length_bytes",

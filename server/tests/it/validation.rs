@@ -8,7 +8,7 @@ use vwaza::domain::upload::UploadTarget;
 use crate::support::{a_cover, ends, spawn_app_with};
 
 #[tokio::test]
-async fn so_many_files_are_judged_at_once_and_the_next_one_hears_to_come_later() {
+async fn so_many_files_are_validated_at_once_and_the_next_one_hears_to_come_later() {
     // The server derives the same limit from the same machine.
     let at_once = available_parallelism().map_or(1, NonZero::get).max(2);
     // A judging thread pauses until the test lets it go on, and a client waits for its turn for a second at most.

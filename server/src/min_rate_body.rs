@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_slow_line_is_not() {
+    async fn a_slow_connection_is_not() {
         let (sender, body) = body();
         send_steadily(sender, BYTES_MIN / 2, WINDOW / 3, RATE_WINDOW - Duration::from_secs(1));
         let (outcome, _) = read(body).await;

@@ -26,11 +26,11 @@ impl FlacLayout {
     ///
     /// # Errors
     /// Refused as damaged or incomplete with the place where known, and if the MD5 does not match; or what `hear` fails with.
-    pub(in crate::backend::media) fn play(
+    pub(in crate::backend::media) fn decode(
         &self,
         path: &Path,
         deadline: &Deadline,
-        mut hear: impl FnMut(&[f32]) -> Result<()>,
+        mut on_samples: impl FnMut(&[f32]) -> Result<()>,
     ) -> Result<bool> {
         let mut source = Source::open(path, deadline)?;
         let mut frames = Frames::of(self, &mut source);
@@ -43,7 +43,7 @@ impl FlacLayout {
                 // The frame's checksum agrees, so the file is not called damaged.
                 return undecodable(&format!("our decoder does not understand the sound at {place}"));
             }
-            hear(&samples)?;
+            on_samples(&samples)?;
         }
         match decoder.is_verified() {
             Some(false) => damaged("its checksum does not match its sound"),

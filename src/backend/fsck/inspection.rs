@@ -12,7 +12,7 @@ use super::{Damage, Finding};
 use crate::{
     backend::{
         Result, Settings, db,
-        objects::{Intended, ObjectState},
+        objects::{IntendedObject, ObjectState},
         spool::{self, SpoolFiles},
         storage::Storage,
     },
@@ -23,17 +23,17 @@ use crate::{
 };
 
 /// In grace times: what the reaper and the janitor have not put away by then, they will not.
-const PATIENCE: f64 = 2.0;
+const GRACE_TIMES: f64 = 2.0;
 
-const OTHER_HASH: &str = "its SHA-256 is not the one that was noted when it was received";
+const HASH_DIFFERS: &str = "its SHA-256 is not the one that was noted when it was received";
 /// No object has this key.
-const NOWHERE: &str = "health";
+const PROBE_KEY: &str = "health";
 
 #[derive(Default)]
-pub(super) struct Round {
+pub(super) struct Inspection {
     pub(super) findings: BTreeSet<Finding>,
     /// Rows whose object is there, and has the right size.
-    pub(super) stored: Vec<Intended>,
+    pub(super) stored: Vec<IntendedObject>,
     /// Uploads that are whole in the spool, and their SHA-256.
     pub(super) spooled_whole: Vec<(UploadId, Vec<u8>)>,
     /// Objects in the storage, whoever knows them.
@@ -58,23 +58,23 @@ struct ObjectRow {
     is_examined_by_nobody: bool,
 }
 
-impl Round {
-    pub(super) async fn look(db: &PgPool, storage: &Storage, settings: &Settings) -> Result<Self> {
+impl Inspection {
+    pub(super) async fn run_once(db: &PgPool, storage: &Storage, settings: &Settings) -> Result<Self> {
         let listed = storage.list().await?;
-        let spool = spool::look(&settings.data_dir.join("spool")).await?;
+        let spool = spool::read_spool_files(&settings.data_dir.join("spool")).await?;
         let mut snapshot = db::snapshot(db).await?;
-        let mut round = Self { listed: listed.len() as u64, ..Self::default() };
-        let patience_seconds = settings.keeping.orphan_grace.as_secs_f64() * PATIENCE;
-        round.objects(&mut snapshot, listed, patience_seconds).await?;
-        round.uploads(&mut snapshot, spool, patience_seconds).await?;
-        Ok(round)
+        let mut inspection = Self { listed: listed.len() as u64, ..Self::default() };
+        let grace_seconds = settings.retention.orphan_grace.as_secs_f64() * GRACE_TIMES;
+        inspection.objects(&mut snapshot, listed, grace_seconds).await?;
+        inspection.uploads(&mut snapshot, spool, grace_seconds).await?;
+        Ok(inspection)
     }
 
     async fn objects(
         &mut self,
         db: &mut PgConnection,
         mut listed: BTreeMap<String, u64>,
-        patience_seconds: f64,
+        grace_seconds: f64,
     ) -> Result<()> {
         let rows = sqlx::query_as!(
             ObjectRow,
@@ -96,7 +96,7 @@ impl Round {
                        and not exists (select 1 from upload_jobs j where j.object_id = o.id and j.kind = 'EXAMINE'
                                        and j.status in ('PENDING', 'UPLOADING'))) as "is_examined_by_nobody!"
                from objects o"#,
-            patience_seconds
+            grace_seconds
         )
         .fetch_all(db)
         .await?;
@@ -109,7 +109,7 @@ impl Round {
             self.object(row, size);
         }
         for (key, size) in listed {
-            self.found(Damage::UnknownObject, &key, format!("{size} bytes that no row knows"));
+            self.add_finding(Damage::UnknownObject, &key, format!("{size} bytes that no row knows"));
         }
         Ok(())
     }
@@ -117,39 +117,43 @@ impl Round {
     fn object(&mut self, row: ObjectRow, size: Option<u64>) {
         match row.state {
             ObjectState::Released | ObjectState::Doomed if row.is_shown => {
-                self.found(Damage::NotAttached, &row.key, "it is shown although it was let go of");
+                self.add_finding(Damage::NotAttached, &row.key, "it is shown although it was let go of");
             }
             ObjectState::Attached if !row.is_shown => {
-                self.found(Damage::Unreferenced, &row.key, "no release and no track shows it");
+                self.add_finding(Damage::Unreferenced, &row.key, "no release and no track shows it");
             }
             // Of what the storage does not hold, only the row is left to put away.
             ObjectState::Intended | ObjectState::Doomed if row.is_worked_on || size.is_none() => {
                 self.in_flight += 1;
                 return;
             }
-            ObjectState::Intended => return self.found(Damage::Abandoned, &row.key, "nobody works on it any more"),
-            ObjectState::Doomed => return self.found(Damage::Undeleted, &row.key, "the reaper has not put it away"),
+            ObjectState::Intended => {
+                return self.add_finding(Damage::Abandoned, &row.key, "nobody works on it any more");
+            }
+            ObjectState::Doomed => {
+                return self.add_finding(Damage::Undeleted, &row.key, "the reaper has not put it away");
+            }
             // Retained, and read all the same: a backup may need it.
             ObjectState::Released => self.in_flight += 1,
             ObjectState::Attached => {}
         }
         if row.is_examined_by_nobody {
-            self.found(Damage::NotExamined, &row.key, "it is stored, and no job examines it");
+            self.add_finding(Damage::NotExamined, &row.key, "it is stored, and no job examines it");
         }
         match size {
-            None => self.found(Damage::MissingObject, &row.key, "the storage does not have it"),
+            None => self.add_finding(Damage::MissingObject, &row.key, "the storage does not have it"),
             Some(size) if size != row.size_bytes.unsigned_abs() => {
                 let detail = format!("it has {size} bytes and should have {}", row.size_bytes);
-                self.found(Damage::WrongObject, &row.key, detail);
+                self.add_finding(Damage::WrongObject, &row.key, detail);
             }
             Some(_) => {
                 let ObjectRow { id, key, size_bytes, sha256, content_type, .. } = row;
-                self.stored.push(Intended { id, key, size_bytes, sha256, content_type });
+                self.stored.push(IntendedObject { id, key, size_bytes, sha256, content_type });
             }
         }
     }
 
-    async fn uploads(&mut self, db: &mut PgConnection, spool: Option<SpoolFiles>, patience_seconds: f64) -> Result<()> {
+    async fn uploads(&mut self, db: &mut PgConnection, spool: Option<SpoolFiles>, grace_seconds: f64) -> Result<()> {
         let (here, mut files) = match spool {
             Some(spool) => (Some(spool.id), spool.lengths),
             None => (None, BTreeMap::new()),
@@ -164,7 +168,7 @@ impl Round {
                           and j.status in ('PENDING', 'UPLOADING'))) as "has_no_job!"
                from uploads u where u.state in ('RECEIVING', 'RECEIVED', 'FAILED') or u.id::text = any($1)"#,
             &names,
-            patience_seconds
+            grace_seconds
         )
         .fetch_all(db)
         .await?;
@@ -179,7 +183,7 @@ impl Round {
             }
             self.uploads += 1;
             if row.has_no_job {
-                self.found(Damage::NoJob, &subject, "it is received, and no job stores it");
+                self.add_finding(Damage::NoJob, &subject, "it is received, and no job stores it");
             }
             if here != Some(row.spool) {
                 self.in_flight += 1;
@@ -188,26 +192,30 @@ impl Round {
             let length = files.remove(&subject).unwrap_or(Some(0));
             if let Some(length) = length.filter(|length| *length < row.offset_bytes.unsigned_abs()) {
                 let detail = format!("{length} bytes are there of {} that were acknowledged", row.offset_bytes);
-                self.found(Damage::MissingBytes, &subject, detail);
+                self.add_finding(Damage::MissingBytes, &subject, detail);
             } else if let (UploadState::Received | UploadState::Failed, Some(sha256)) = (row.state, row.sha256) {
                 self.spooled_whole.push((row.id, sha256));
             } else if length.is_none() {
-                self.found(Damage::UnreadableBytes, &subject, "what stands in the spool under its name is no file");
+                self.add_finding(
+                    Damage::UnreadableBytes,
+                    &subject,
+                    "what stands in the spool under its name is no file",
+                );
             }
         }
         for (name, length) in files {
             let what = length.map_or_else(|| "no file".to_owned(), |length| format!("{length} bytes"));
-            self.found(Damage::UnneededSpoolFile, &name, format!("{what} that no upload under way needs"));
+            self.add_finding(Damage::UnneededSpoolFile, &name, format!("{what} that no upload under way needs"));
         }
         Ok(())
     }
 
     /// Asks for each object that is missing by its name: a listing has pages, and what is deleted between two of them may hide what
     /// stays.
-    pub(super) async fn look_again(&mut self, storage: &Storage) -> Result<()> {
+    pub(super) async fn recheck_missing(&mut self, storage: &Storage) -> Result<()> {
         let missing = self.findings.iter().filter(|finding| finding.damage == Damage::MissingObject).cloned();
         for finding in missing.collect::<Vec<_>>() {
-            if storage.has(&finding.subject).await? {
+            if storage.exists(&finding.subject).await? {
                 self.findings.remove(&finding);
             }
         }
@@ -218,11 +226,11 @@ impl Round {
     pub(super) async fn read_all(&mut self, db: &PgPool, storage: &Storage) -> Result<()> {
         let mut findings = Vec::new();
         for object in &self.stored {
-            let (damage, detail) = match storage.holds(object).await {
+            let (damage, detail) = match storage.has_intended_bytes(object).await {
                 Ok(true) => continue,
-                Ok(false) => (Damage::WrongObject, OTHER_HASH.to_owned()),
+                Ok(false) => (Damage::WrongObject, HASH_DIFFERS.to_owned()),
                 // It is this object, if the storage answers to what is asked next.
-                Err(error) if storage.has(NOWHERE).await.is_ok() => (Damage::Unreadable, error.to_string()),
+                Err(error) if storage.exists(PROBE_KEY).await.is_ok() => (Damage::Unreadable, error.to_string()),
                 Err(error) => return Err(error),
             };
             if is_still_kept(db, object.id).await? {
@@ -230,7 +238,7 @@ impl Round {
             }
         }
         for (damage, key, detail) in findings {
-            self.found(damage, &key, detail);
+            self.add_finding(damage, &key, detail);
         }
         Ok(())
     }
@@ -242,20 +250,20 @@ impl Round {
             let path = folder.join(id.to_string());
             let (damage, detail) = match spawn_blocking(move || spool::hash_of(&path)).await? {
                 Ok(held) if held == sha256 => continue,
-                Ok(_) => (Damage::MissingBytes, OTHER_HASH.to_owned()),
+                Ok(_) => (Damage::MissingBytes, HASH_DIFFERS.to_owned()),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     (Damage::MissingBytes, "its file is gone from the spool".to_owned())
                 }
                 Err(error) => (Damage::UnreadableBytes, error.to_string()),
             };
             if is_still_spooled(db, id).await? {
-                self.found(damage, &id.to_string(), detail);
+                self.add_finding(damage, &id.to_string(), detail);
             }
         }
         Ok(())
     }
 
-    fn found(&mut self, damage: Damage, subject: &str, detail: impl Into<String>) {
+    fn add_finding(&mut self, damage: Damage, subject: &str, detail: impl Into<String>) {
         self.findings.insert(Finding { damage, subject: subject.to_owned(), detail: detail.into() });
     }
 }

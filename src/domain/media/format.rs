@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-const BYTES_PER_MB: f64 = 1024.0 * 1024.0;
+const BYTES_PER_MIB: f64 = 1024.0 * 1024.0;
 
 /// "3:07", or "1:02:03" from an hour on. Rounded to the nearest second.
 pub fn format_duration(duration_ms: i64) -> String {
@@ -14,7 +14,7 @@ pub fn format_duration(duration_ms: i64) -> String {
 /// "41 MB", "1.5 GB": with one decimal below 10; never "0 MB" for a file that holds something.
 #[expect(clippy::cast_precision_loss, reason = "the result has three digits")]
 pub fn format_bytes(bytes: u64) -> String {
-    let megabytes = bytes as f64 / BYTES_PER_MB;
+    let megabytes = bytes as f64 / BYTES_PER_MIB;
     if bytes == 0 {
         "0 MB".to_owned()
     } else if megabytes < 0.1 {

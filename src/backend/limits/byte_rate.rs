@@ -13,13 +13,13 @@ const CLIENTS_MAX: usize = 10_000;
 /// A client that has sent nothing for a while may send so much of the allowance at once.
 const BURST: Duration = Duration::from_secs(1);
 
-pub(super) struct Pace {
+pub(super) struct ByteRateLimit {
     bytes_per_second: f64,
     /// When each client has earned all that it has sent.
     earned_at: Mutex<HashMap<Client, Instant>>,
 }
 
-impl Pace {
+impl ByteRateLimit {
     pub(super) fn new(bytes_per_minute: u64) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact to the byte")]
         let bytes_per_second = bytes_per_minute as f64 / 60.0;
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn a_client_is_held_to_its_rate_and_nobody_else_waits() {
-        let pace = Pace::new(60_000);
+        let pace = ByteRateLimit::new(60_000);
         let client = |last: u8| Client::of_address([192, 0, 2, last].into());
         let began = Instant::now();
         let (mut now, mut sent) = (began, 0);

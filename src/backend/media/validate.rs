@@ -22,14 +22,14 @@ const START_BYTES: usize = 512;
 
 /// A cover that may be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JudgedCover {
+pub struct ValidatedCover {
     pub content_type: &'static str,
     pub facts: CoverFacts,
 }
 
 /// A track's file that may be stored: what its header says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JudgedAudio {
+pub struct ValidatedAudio {
     pub content_type: &'static str,
     pub container: AudioContainer,
     pub codec: AudioCodec,
@@ -79,9 +79,9 @@ impl AudioHeader {
 /// # Errors
 /// 413 over the limit, 415 neither JPEG nor PNG, 422 animated, damaged, incomplete, not square or of an impossible size; or out of
 /// time.
-pub fn judge_cover(path: &Path, limits: &MediaLimits, deadline: &Deadline) -> Result<JudgedCover> {
+pub fn validate_cover(path: &Path, limits: &MediaLimits, deadline: &Deadline) -> Result<ValidatedCover> {
     let facts = cover_of(&mut Source::open(path, deadline)?, limits)?;
-    Ok(JudgedCover { content_type: facts.format.content_type(), facts })
+    Ok(ValidatedCover { content_type: facts.format.content_type(), facts })
 }
 
 pub(super) fn cover_of(source: &mut Source, limits: &MediaLimits) -> Result<CoverFacts> {
@@ -102,9 +102,9 @@ pub(super) fn cover_of(source: &mut Source, limits: &MediaLimits) -> Result<Cove
 ///
 /// # Errors
 /// 413 over the limit, 415 another kind of file, 422 damaged, incomplete, or outside what stores take; or out of time.
-pub fn judge_audio(path: &Path, limits: &MediaLimits, deadline: &Deadline) -> Result<JudgedAudio> {
+pub fn validate_audio(path: &Path, limits: &MediaLimits, deadline: &Deadline) -> Result<ValidatedAudio> {
     let header = audio_of(&mut Source::open(path, deadline)?, limits)?;
-    Ok(JudgedAudio {
+    Ok(ValidatedAudio {
         content_type: header.container.content_type(),
         container: header.container,
         codec: header.codec,
@@ -127,14 +127,14 @@ pub(super) fn audio_of(source: &mut Source, limits: &MediaLimits) -> Result<Audi
     let mut header = read_header(source)?;
     enforce_rules(&header)?;
     if matches!(header.container, AudioContainer::Flac | AudioContainer::Mp3) {
-        tags::fill(&mut header.tags, tags::trailing(source)?);
+        tags::merge(&mut header.tags, tags::trailing(source)?);
     }
     Ok(header)
 }
 
 fn read_header(source: &mut Source) -> Result<AudioHeader> {
     let (id3_end, id3) = tags::leading_id3(source)?;
-    let start = source.upto(id3_end, START_BYTES)?.to_vec();
+    let start = source.read_up_to(id3_end, START_BYTES)?.to_vec();
     if start.starts_with(b"fLaC") {
         return flac::header(source, id3_end, id3);
     }

@@ -2,15 +2,15 @@
 
 use std::fmt::Write;
 
-use super::queue::To;
+use super::queue::MailRecipient;
 use crate::domain::{
     account::{RESET_LINK_MINUTES, VERIFICATION_LINK_HOURS},
-    device::device_words,
-    mail::{Message, News, PasswordChange, TwoFactorNews},
+    device::device_name,
+    mail::{Message, PasswordChange, ReleaseNews, TwoFactorNews},
 };
 
 /// A mail's text: paragraphs, one of which may be a link.
-pub(super) struct Letter {
+pub(super) struct MailText {
     pub(super) subject: String,
     greeting: String,
     before: Vec<String>,
@@ -24,9 +24,9 @@ struct Link {
     url: String,
 }
 
-impl Letter {
+impl MailText {
     /// `link` is the path of a link that holds a secret.
-    pub(super) fn of(message: &Message, to: &To, link: Option<&str>, public_url: &str) -> Self {
+    pub(super) fn of(message: &Message, to: &MailRecipient, link: Option<&str>, public_url: &str) -> Self {
         let at = |label, path: &str| Some(Link { label, url: format!("{public_url}{path}") });
         let (subject, before, link, after) = match message {
             Message::PasswordReset { address, user_agent } => (
@@ -108,7 +108,7 @@ impl Letter {
                 vec![],
             ),
             Message::ReleaseNews { release, title, news } => {
-                let (subject, before) = news_words(title, news);
+                let (subject, before) = release_news_text(title, news);
                 let path = format!("/releases/{release}");
                 let switch = "You can turn mails about releases off on your account page.".to_owned();
                 (subject, before, at("Open the release", &path), vec![switch])
@@ -165,9 +165,9 @@ const STYLE: &str = "body{margin:0;background:#f6f6f4;color:#1c1c1a;font:16px/1.
     @media(prefers-color-scheme:dark){body{background:#161615;color:#ededea}.small{color:#a3a39c}.button{background:#ededea;color:#161615}}";
 
 /// The subject, and what there is to say.
-fn news_words(title: &str, news: &News) -> (String, Vec<String>) {
+fn release_news_text(title: &str, news: &ReleaseNews) -> (String, Vec<String>) {
     match news {
-        News::Submitted => (
+        ReleaseNews::Submitted => (
             format!("“{title}” is submitted"),
             vec![
                 format!("We have “{title}”, and all its files are safe with us."),
@@ -175,10 +175,10 @@ fn news_words(title: &str, news: &News) -> (String, Vec<String>) {
                     .to_owned(),
             ],
         ),
-        News::Approved => {
+        ReleaseNews::Approved => {
             (format!("“{title}” is approved"), vec![format!("A reviewer approved “{title}”. It is published.")])
         }
-        News::Rejected { reason } => (
+        ReleaseNews::Rejected { reason } => (
             format!("“{title}” needs changes"),
             vec![
                 format!("A reviewer could not approve “{title}” yet. This is why:"),
@@ -186,14 +186,14 @@ fn news_words(title: &str, news: &News) -> (String, Vec<String>) {
                 "Open the release, choose “Revise”, change it and submit it again.".to_owned(),
             ],
         ),
-        News::FilesFailed { files } => (
+        ReleaseNews::FilesFailed { files } => (
             match files.as_slice() {
                 [_] => format!("A file of “{title}” needs your attention"),
                 files => format!("{} files of “{title}” need your attention", files.len()),
             },
             files.iter().map(|file| format!("“{}”: {}", file.name, file.reason)).collect(),
         ),
-        News::FileDiscarded { note } => (
+        ReleaseNews::FileDiscarded { note } => (
             format!("A file of “{title}” could not be used"),
             vec![note.clone(), "Open the release to upload it.".to_owned()],
         ),
@@ -202,7 +202,7 @@ fn news_words(title: &str, news: &News) -> (String, Vec<String>) {
 
 /// "with Firefox on Linux, from the address 192.0.2.7".
 fn origin(address: Option<&str>, user_agent: &str) -> String {
-    let device = if user_agent.is_empty() { "an unknown program".to_owned() } else { device_words(user_agent) };
+    let device = if user_agent.is_empty() { "an unknown program".to_owned() } else { device_name(user_agent) };
     match address {
         Some(address) => format!("with {device}, from the address {address}"),
         None => format!("with {device}"),
@@ -224,12 +224,13 @@ mod tests {
 
     #[test]
     fn what_people_type_cannot_become_html() {
-        let to = To { address: "ana@example.com".into(), name: "<b onload=\"x\">&co".into(), is_verified: true };
+        let to =
+            MailRecipient { address: "ana@example.com".into(), name: "<b onload=\"x\">&co".into(), is_verified: true };
         let message = Message::PasswordReset { address: Some("192.0.2.7".into()), user_agent: String::new() };
-        let letter = Letter::of(&message, &to, Some("/reset-password#ab"), "https://music.example");
-        assert!(letter.html().contains("Hello &lt;b onload=&quot;x&quot;&gt;&amp;co,"));
-        assert!(letter.text().contains("Hello <b onload=\"x\">&co,"));
-        for body in [letter.html(), letter.text()] {
+        let text = MailText::of(&message, &to, Some("/reset-password#ab"), "https://music.example");
+        assert!(text.html().contains("Hello &lt;b onload=&quot;x&quot;&gt;&amp;co,"));
+        assert!(text.text().contains("Hello <b onload=\"x\">&co,"));
+        for body in [text.html(), text.text()] {
             assert!(body.contains("https://music.example/reset-password#ab"), "{body}");
         }
     }

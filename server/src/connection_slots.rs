@@ -1,4 +1,4 @@
-//! Places for connections: how many there are for all and for one peer, and who gives way when none is left.
+//! ConnectionSlots for connections: how many there are for all and for one peer, and who gives way when none is left.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -17,8 +17,8 @@ const GIVES_WAY_AFTER: Duration = Duration::from_secs(5);
 /// Beyond the last place, for one request each, so that health checks are answered and everybody else is told.
 pub(crate) const SPARE_PLACES: usize = 8;
 
-/// Places of connections. Nobody waits in the kernel's queue until one is free, as health checks would wait there, too.
-pub(crate) struct Places {
+/// ConnectionSlots of connections. Nobody waits in the kernel's queue until one is free, as health checks would wait there, too.
+pub(crate) struct ConnectionSlots {
     count: usize,
     /// For one peer that is no trusted proxy; `None` where nobody is limited.
     per_peer: Option<usize>,
@@ -58,8 +58,8 @@ pub(crate) enum Full {
 }
 
 /// A connection's, until it is dropped.
-pub(crate) struct Place {
-    places: Arc<Places>,
+pub(crate) struct ConnectionSlot {
+    places: Arc<ConnectionSlots>,
     id: u64,
     pub(crate) kind: Kind,
     pub(crate) waiting: Arc<Waiting>,
@@ -67,14 +67,14 @@ pub(crate) struct Place {
     pub(crate) gives_way: CancellationToken,
 }
 
-impl Places {
+impl ConnectionSlots {
     pub(crate) fn new(count: usize, per_peer: Option<usize>, peers: Arc<Peers>) -> Self {
         Self { count, per_peer, peers, taken: Mutex::default() }
     }
 
     /// A place for a new connection. Where none is left, the one gives way that has waited for its client for longest; of the same peer,
     /// where it is this peer that has too many.
-    pub(crate) fn take(self: &Arc<Self>, peer: IpAddr) -> Result<Place, Full> {
+    pub(crate) fn take(self: &Arc<Self>, peer: IpAddr) -> Result<ConnectionSlot, Full> {
         let peer = (!self.peers.is_trusted(peer)).then(|| Client::of_address(peer));
         let mut taken = self.taken();
         if let (Some(peer), Some(max)) = (&peer, self.per_peer)
@@ -109,7 +109,7 @@ impl Places {
 }
 
 impl Taken {
-    fn add(&mut self, places: &Arc<Places>, peer: Option<Client>, kind: Kind) -> Place {
+    fn add(&mut self, places: &Arc<ConnectionSlots>, peer: Option<Client>, kind: Kind) -> ConnectionSlot {
         let (id, waiting, gives_way) = (self.next, Arc::new(Waiting::new()), CancellationToken::new());
         self.next += 1;
         if let Some(peer) = &peer {
@@ -118,7 +118,7 @@ impl Taken {
         self.spare += usize::from(kind == Kind::Spare);
         let connection = Connection { peer, kind, waiting: Arc::clone(&waiting), gives_way: gives_way.clone() };
         self.connections.insert(id, connection);
-        Place { places: Arc::clone(places), id, kind, waiting, gives_way }
+        ConnectionSlot { places: Arc::clone(places), id, kind, waiting, gives_way }
     }
 
     fn make_room(&mut self, patience: Duration, may_go: impl Fn(&Connection) -> bool) -> bool {
@@ -147,7 +147,7 @@ impl Taken {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.places.taken().remove(self.id);
     }
@@ -161,20 +161,20 @@ mod tests {
 
     const PROXY: &str = "10.0.0.1";
 
-    fn places(count: usize, per_peer: usize) -> Arc<Places> {
+    fn places(count: usize, per_peer: usize) -> Arc<ConnectionSlots> {
         let trusted = vec![PROXY.parse::<IpAddr>().unwrap().into()];
         let peers = Peers::new(Some(trusted), "0.0.0.0".parse().unwrap(), "https://music.example");
-        Arc::new(Places::new(count, Some(per_peer), Arc::new(peers)))
+        Arc::new(ConnectionSlots::new(count, Some(per_peer), Arc::new(peers)))
     }
 
-    fn take(places: &Arc<Places>, peer: &str) -> Result<Place, Full> {
+    fn take(places: &Arc<ConnectionSlots>, peer: &str) -> Result<ConnectionSlot, Full> {
         places.take(peer.parse().unwrap())
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_peer_has_so_many_and_a_trusted_proxy_as_many_as_there_are() {
         let places = places(100, 3);
-        let mut held: Vec<Place> = (0..3).map(|_| take(&places, "192.0.2.1").unwrap()).collect();
+        let mut held: Vec<ConnectionSlot> = (0..3).map(|_| take(&places, "192.0.2.1").unwrap()).collect();
         assert_eq!(take(&places, "192.0.2.1").err(), Some(Full::Peer));
         assert_eq!(take(&places, "::ffff:192.0.2.1").err(), Some(Full::Peer), "as a dual-stack socket writes it");
         held.push(take(&places, "192.0.2.2").unwrap());
@@ -214,7 +214,7 @@ mod tests {
         let held = [take(&places, "192.0.2.1").unwrap(), take(&places, PROXY).unwrap()];
         let serving = held.each_ref().map(|place| place.waiting.serve());
         advance(GIVES_WAY_AFTER).await;
-        let mut spare: Vec<Place> = (0..SPARE_PLACES).map(|_| take(&places, "192.0.2.2").unwrap()).collect();
+        let mut spare: Vec<ConnectionSlot> = (0..SPARE_PLACES).map(|_| take(&places, "192.0.2.2").unwrap()).collect();
         assert!(spare.iter().all(|place| place.kind == Kind::Spare));
         // One that says nothing keeps nobody out.
         let next = take(&places, "192.0.2.3").unwrap();

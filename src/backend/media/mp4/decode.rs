@@ -15,7 +15,7 @@ use symphonia::{
     default::get_codecs,
 };
 
-use super::{Packets, Part, Sound, alac::PacketShape, edits::TOO_COMPLICATED};
+use super::{Packets, PlayedPart, Sound, alac::PacketShape, edits::TOO_COMPLICATED};
 use crate::{
     backend::media::{Deadline, Result, damaged, incomplete, source::Source, undecodable},
     domain::media::{AudioCodec, format_duration},
@@ -30,40 +30,40 @@ const SILENCE_SAMPLES: u64 = 4096;
 pub(in crate::backend::media) struct PacketLayout {
     pub(super) sound: Sound,
     pub(in crate::backend::media) packets: Packets,
-    pub(super) parts: Vec<Part>,
+    pub(super) parts: Vec<PlayedPart>,
 }
 
 impl PacketLayout {
     /// Whether more is done to the sound than its ends being cut off. Not every browser does it.
     pub(in crate::backend::media) fn is_rearranged(&self) -> bool {
-        !matches!(self.parts.as_slice(), [Part::Sound(_)])
+        !matches!(self.parts.as_slice(), [PlayedPart::Sound(_)])
     }
 
     /// Hands all samples that are heard to `hear`, interleaved, full scale at ±1. True if the codec is lossless.
     ///
     /// # Errors
     /// Refused with the place if a packet cannot be decoded; or what `hear` fails with.
-    pub(in crate::backend::media) fn play(
+    pub(in crate::backend::media) fn decode(
         &self,
         path: &Path,
         deadline: &Deadline,
-        mut hear: impl FnMut(&[f32]) -> Result<()>,
+        mut on_samples: impl FnMut(&[f32]) -> Result<()>,
     ) -> Result<bool> {
         let channels = usize::from(self.sound.channels);
-        let mut decoded = Decoded::new(self, Source::open(path, deadline)?)?;
+        let mut decoded = PacketDecoder::new(self, Source::open(path, deadline)?)?;
         let mut ways_back = 0;
         for part in &self.parts {
             match part {
-                Part::Silence(samples) => {
+                PlayedPart::Silence(samples) => {
                     let mut left = *samples;
                     while left > 0 {
                         let count = left.min(SILENCE_SAMPLES);
-                        hear(&vec![0.0; count as usize * channels])?;
+                        on_samples(&vec![0.0; count as usize * channels])?;
                         left -= count;
                     }
                 }
-                Part::Sound(place) => {
-                    if place.start < decoded.place.start {
+                PlayedPart::Sound(range) => {
+                    if range.start < decoded.range.start {
                         ways_back += 1;
                         if ways_back > MAX_WAYS_BACK {
                             return undecodable(TOO_COMPLICATED);
@@ -71,11 +71,11 @@ impl PacketLayout {
                         decoded.rewind();
                     }
                     loop {
-                        let heard = decoded.part(place, channels);
+                        let heard = decoded.part(range, channels);
                         if !heard.is_empty() {
-                            hear(heard)?;
+                            on_samples(heard)?;
                         }
-                        if decoded.place.end >= place.end || !decoded.next()? {
+                        if decoded.range.end >= range.end || !decoded.next()? {
                             break;
                         }
                     }
@@ -87,7 +87,7 @@ impl PacketLayout {
 }
 
 /// The packet that was decoded last.
-struct Decoded<'a> {
+struct PacketDecoder<'a> {
     layout: &'a PacketLayout,
     source: Source,
     packets: Packets,
@@ -95,11 +95,11 @@ struct Decoded<'a> {
     /// None of AAC. Decoders of both make sound of much that is damaged.
     shape: Option<PacketShape>,
     /// The packet's samples, counted from the first sample of the first packet.
-    place: Range<u64>,
+    range: Range<u64>,
     samples: Vec<f32>,
 }
 
-impl<'a> Decoded<'a> {
+impl<'a> PacketDecoder<'a> {
     fn new(layout: &'a PacketLayout, source: Source) -> Result<Self> {
         let (codec, shape) = match layout.sound.codec {
             AudioCodec::Alac => (CODEC_ID_ALAC, Some(PacketShape::read(&layout.sound.config))),
@@ -111,16 +111,16 @@ impl<'a> Decoded<'a> {
             Ok(decoder) => decoder,
             Err(error) => return refuse(&error, "0:00"),
         };
-        Ok(Self { layout, source, packets: layout.packets.clone(), decoder, shape, place: 0..0, samples: Vec::new() })
+        Ok(Self { layout, source, packets: layout.packets.clone(), decoder, shape, range: 0..0, samples: Vec::new() })
     }
 
     /// Decodes the next packet. Returns false behind the last one.
     fn next(&mut self) -> Result<bool> {
-        let Some(place) = self.packets.next(&mut self.source)? else { return Ok(false) };
+        let Some(range) = self.packets.next(&mut self.source)? else { return Ok(false) };
         // A packet has a megabyte at most.
-        let Some(data) = self.source.bytes(place)? else { return incomplete() };
+        let Some(data) = self.source.bytes(range)? else { return incomplete() };
         let Sound { sample_rate_hz, channels, .. } = self.layout.sound;
-        let milliseconds = self.place.end.saturating_mul(1000) / u64::from(sample_rate_hz.max(1));
+        let milliseconds = self.range.end.saturating_mul(1000) / u64::from(sample_rate_hz.max(1));
         let position = format_duration(i64::try_from(milliseconds).unwrap_or(i64::MAX));
         let is_whole = self.shape.map_or_else(|| ends_as_aac(&data), |shape| shape.samples(&data).is_some());
         if !is_whole {
@@ -137,22 +137,22 @@ impl<'a> Decoded<'a> {
         }
         decoded.copy_to_vec_interleaved(&mut self.samples);
         let samples = self.samples.len() / usize::from(channels.max(1));
-        self.place = self.place.end..self.place.end + samples as u64;
+        self.range = self.range.end..self.range.end + samples as u64;
         Ok(true)
     }
 
     fn rewind(&mut self) {
         self.packets = self.layout.packets.clone();
         self.decoder.reset();
-        self.place = 0..0;
+        self.range = 0..0;
         self.samples.clear();
     }
 
     /// The samples within `place`, interleaved.
-    fn part(&self, place: &Range<u64>, channels: usize) -> &[f32] {
+    fn part(&self, range: &Range<u64>, channels: usize) -> &[f32] {
         let within =
-            |sample: u64| (sample.clamp(self.place.start, self.place.end) - self.place.start) as usize * channels;
-        self.samples.get(within(place.start)..within(place.end)).unwrap_or_default()
+            |sample: u64| (sample.clamp(self.range.start, self.range.end) - self.range.start) as usize * channels;
+        self.samples.get(within(range.start)..within(range.end)).unwrap_or_default()
     }
 }
 

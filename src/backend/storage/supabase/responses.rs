@@ -17,13 +17,13 @@ const ERROR_BODY_BYTES: usize = 4 * 1024;
 /// A refusal as the server words it; what [`Error`] has no variant for keeps it as its source.
 #[derive(Debug, ThisError)]
 #[error("the server answered {status} {code}: {message}")]
-pub(in crate::backend) struct Refusal {
+pub(in crate::backend) struct SupabaseError {
     pub(in crate::backend) status: u16,
     pub(in crate::backend) code: String,
     pub(in crate::backend) message: String,
 }
 
-impl Refusal {
+impl SupabaseError {
     async fn read(mut response: Response) -> Self {
         let status = response.status().as_u16();
         let mut body = Vec::new();
@@ -33,10 +33,10 @@ impl Refusal {
             body.extend_from_slice(&bytes);
         }
         body.truncate(ERROR_BODY_BYTES);
-        Self::told(status, &body)
+        Self::parse(status, &body)
     }
 
-    pub(in crate::backend) fn told(status: u16, body: &[u8]) -> Self {
+    pub(in crate::backend) fn parse(status: u16, body: &[u8]) -> Self {
         match serde_json::from_slice::<ErrorBody>(body) {
             Ok(told) => {
                 Self { status: told.status_code.parse().unwrap_or(status), code: told.code, message: told.message }
@@ -131,7 +131,7 @@ impl Entry {
 }
 
 /// Sends what changes nothing, and once more after a moment if it was lost on the way or the server failed.
-pub(super) async fn ask(request: RequestBuilder) -> reqwest::Result<Response> {
+pub(super) async fn send_with_retry(request: RequestBuilder) -> reqwest::Result<Response> {
     let again = request.try_clone();
     let first = request.send().await;
     let failed = match &first {
@@ -146,7 +146,11 @@ pub(super) async fn ask(request: RequestBuilder) -> reqwest::Result<Response> {
 
 pub(super) async fn accepted(answer: reqwest::Result<Response>, path: &str) -> Result<Response> {
     let response = answer.map_err(generic)?;
-    if response.status().is_success() { Ok(response) } else { Err(Refusal::read(response).await.into_error(path)) }
+    if response.status().is_success() {
+        Ok(response)
+    } else {
+        Err(SupabaseError::read(response).await.into_error(path))
+    }
 }
 
 /// The same for a resumable upload that was begun, of which a bare status says that it is over.
@@ -154,7 +158,7 @@ pub(super) async fn accepted_upload(answer: reqwest::Result<Response>, upload: &
     let response = answer.map_err(generic)?;
     match response.status() {
         StatusCode::NOT_FOUND | StatusCode::GONE => {
-            Err(Error::NotFound { path: upload.to_owned(), source: Refusal::read(response).await.into() })
+            Err(Error::NotFound { path: upload.to_owned(), source: SupabaseError::read(response).await.into() })
         }
         _ => accepted(Ok(response), upload).await,
     }
@@ -165,7 +169,7 @@ pub(super) async fn answer<T: DeserializeOwned>(answer: reqwest::Result<Response
 }
 
 /// The range that came and the object's size, if it is the range that was asked for; the whole object is not.
-pub(super) fn part(response: &Response, wanted: &GetRange) -> Result<(Range<u64>, u64)> {
+pub(super) fn requested_range(response: &Response, wanted: &GetRange) -> Result<(Range<u64>, u64)> {
     let came = header(response, CONTENT_RANGE.as_str())
         .filter(|_| response.status() == StatusCode::PARTIAL_CONTENT)
         .and_then(parse_content_range);

@@ -12,20 +12,20 @@ use uuid::Uuid;
 use super::{Error, Result};
 
 /// The mode of folders that nobody else may enter.
-pub(super) const PRIVATE_FOLDER: u32 = 0o700;
+pub(super) const PRIVATE_DIR_MODE: u32 = 0o700;
 /// The mode of files that nobody else may read.
-pub(super) const PRIVATE_FILE: u32 = 0o600;
+pub(super) const PRIVATE_FILE_MODE: u32 = 0o600;
 /// The mode of folders above private ones: an embedded PostgreSQL runs as another user and has to get through.
-const REACHABLE_FOLDER: u32 = 0o755;
+const TRAVERSABLE_DIR_MODE: u32 = 0o755;
 
 /// Makes a private folder. Missing folders above it become reachable ones; each name is on the disk before anything is put under it.
-pub(super) fn create_durably(folder: &Path) -> io::Result<()> {
-    create_with_mode(folder, PRIVATE_FOLDER)
+pub(super) fn create_private_dir(folder: &Path) -> io::Result<()> {
+    create_with_mode(folder, PRIVATE_DIR_MODE)
 }
 
 /// Makes a folder that other users may pass through, and those above it that are missing, as durably.
-pub(super) fn create_reachable(folder: &Path) -> io::Result<()> {
-    create_with_mode(folder, REACHABLE_FOLDER)
+pub(super) fn create_traversable_dir(folder: &Path) -> io::Result<()> {
+    create_with_mode(folder, TRAVERSABLE_DIR_MODE)
 }
 
 fn create_with_mode(folder: &Path, mode: u32) -> io::Result<()> {
@@ -36,7 +36,7 @@ fn create_with_mode(folder: &Path, mode: u32) -> io::Result<()> {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
-    create_reachable(parent)?;
+    create_traversable_dir(parent)?;
     match DirBuilder::new().mode(mode).create(folder) {
         // Another process was faster.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
@@ -54,23 +54,23 @@ fn create_with_mode(folder: &Path, mode: u32) -> io::Result<()> {
 }
 
 /// Opens a file to write to it and makes it, if need be. What was in it stays. It is private, whoever made it.
-pub(super) fn open_private(path: &Path) -> io::Result<File> {
-    let file = File::options().write(true).create(true).truncate(false).mode(PRIVATE_FILE).open(path)?;
-    if file.metadata()?.mode() & 0o7777 != PRIVATE_FILE {
-        file.set_permissions(Permissions::from_mode(PRIVATE_FILE))?;
+pub(super) fn open_private_file(path: &Path) -> io::Result<File> {
+    let file = File::options().write(true).create(true).truncate(false).mode(PRIVATE_FILE_MODE).open(path)?;
+    if file.metadata()?.mode() & 0o7777 != PRIVATE_FILE_MODE {
+        file.set_permissions(Permissions::from_mode(PRIVATE_FILE_MODE))?;
     }
     Ok(file)
 }
 
 /// Takes a folder, which need not be there, and all that is in it away from other users: an earlier version left it to the umask, and so
 /// does a copy. Costs a look at each file. What cannot be changed (on a disk that knows no modes, say) is told and left.
-pub(super) fn close_to_others(folder: &Path) {
+pub(super) fn make_private(folder: &Path) {
     // A link may stand in the folder's place. Links in it lead out of it and are not followed.
     let mut waiting: Vec<_> = folder.canonicalize().into_iter().collect();
     let mut failed = None;
     let mut failures = 0;
     while let Some(path) = waiting.pop() {
-        match close(&path) {
+        match make_entry_private(&path) {
             // A private folder that cannot be read is another user's, like a disk's `lost+found`.
             Ok(true) => waiting.extend(fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path())),
             Ok(false) => {}
@@ -92,11 +92,11 @@ pub(super) fn close_to_others(folder: &Path) {
 }
 
 /// Makes one file or folder private, before its contents: nobody else gets in meanwhile. Whether it is a folder.
-fn close(path: &Path) -> io::Result<bool> {
+fn make_entry_private(path: &Path) -> io::Result<bool> {
     let metadata = fs::symlink_metadata(path)?;
     let mode = match metadata.file_type() {
-        kind if kind.is_dir() => PRIVATE_FOLDER,
-        kind if kind.is_file() => PRIVATE_FILE,
+        kind if kind.is_dir() => PRIVATE_DIR_MODE,
+        kind if kind.is_file() => PRIVATE_FILE_MODE,
         _ => return Ok(false),
     };
     if metadata.mode() & 0o7777 != mode {
@@ -106,7 +106,7 @@ fn close(path: &Path) -> io::Result<bool> {
 }
 
 /// A path as one word of a shell's command.
-pub(super) fn quoted(path: &Path) -> String {
+pub(super) fn shell_quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
@@ -123,7 +123,7 @@ pub(super) fn read_id(path: &Path) -> Result<Option<Uuid>> {
 }
 
 /// The id that stands in this file of a folder, for as long as there is the folder.
-pub(super) fn read_or_make_id(folder: &Path, name: &str) -> Result<Uuid> {
+pub(super) fn read_or_create_id(folder: &Path, name: &str) -> Result<Uuid> {
     let path = folder.join(name);
     if let Some(id) = read_id(&path)? {
         return Ok(id);
@@ -131,7 +131,7 @@ pub(super) fn read_or_make_id(folder: &Path, name: &str) -> Result<Uuid> {
     let id = Uuid::new_v4();
     // Renamed into place, so that a kill leaves a whole id or none.
     let draft = path.with_extension("id.new");
-    let mut file = open_private(&draft)?;
+    let mut file = open_private_file(&draft)?;
     file.set_len(0)?;
     file.write_all(id.to_string().as_bytes())?;
     file.sync_all()?;
@@ -150,20 +150,20 @@ mod tests {
     fn every_missing_folder_is_made_and_a_file_in_the_way_is_told() {
         let root = TempDir::new().unwrap();
         let deep = root.path().join("one/two/three");
-        create_durably(&deep).unwrap();
-        create_durably(&deep).unwrap();
+        create_private_dir(&deep).unwrap();
+        create_private_dir(&deep).unwrap();
         assert!(deep.is_dir());
         fs::write(root.path().join("file"), "").unwrap();
-        assert!(create_durably(&root.path().join("file")).is_err());
-        assert!(create_durably(&root.path().join("file/folder")).is_err());
+        assert!(create_private_dir(&root.path().join("file")).is_err());
+        assert!(create_private_dir(&root.path().join("file/folder")).is_err());
     }
 
     #[test]
     fn what_others_could_enter_is_closed_and_links_are_not_followed() {
         let root = TempDir::new().unwrap();
         let (inside, outside) = (root.path().join("inside"), root.path().join("outside"));
-        create_durably(&inside.join("deep")).unwrap();
-        create_durably(&outside).unwrap();
+        create_private_dir(&inside.join("deep")).unwrap();
+        create_private_dir(&outside).unwrap();
         let files = [inside.join("deep/file"), inside.join("read-only")];
         for file in &files {
             fs::write(file, "").unwrap();
@@ -175,18 +175,18 @@ mod tests {
         chmod(&files[0], 0o666);
         chmod(&files[1], 0o444);
         chmod(&outside, 0o755);
-        close_to_others(&inside);
+        make_private(&inside);
         for folder in [&inside, &inside.join("deep")] {
-            assert_eq!(mode(folder), PRIVATE_FOLDER, "{}", folder.display());
+            assert_eq!(mode(folder), PRIVATE_DIR_MODE, "{}", folder.display());
         }
         for file in &files {
-            assert_eq!(mode(file), PRIVATE_FILE, "{}", file.display());
+            assert_eq!(mode(file), PRIVATE_FILE_MODE, "{}", file.display());
         }
         assert_eq!(mode(&outside), 0o755);
 
         std::os::unix::fs::symlink(&outside, root.path().join("elsewhere")).unwrap();
-        close_to_others(&root.path().join("elsewhere"));
-        assert_eq!(mode(&outside), PRIVATE_FOLDER, "a folder on another disk");
-        close_to_others(&root.path().join("nowhere"));
+        make_private(&root.path().join("elsewhere"));
+        assert_eq!(mode(&outside), PRIVATE_DIR_MODE, "a folder on another disk");
+        make_private(&root.path().join("nowhere"));
     }
 }

@@ -15,54 +15,57 @@ use super::{
 };
 
 /// A line that has been idle for longer is asked whether it still stands.
-const UNTESTED_FOR_MAX: Duration = Duration::from_secs(1);
+const UNTESTED_IDLE_MAX: Duration = Duration::from_secs(1);
 
 /// What is asked here has one good plan each, that of an index. PostgreSQL would plan the claim anew each time it thinks that it
 /// could do better, which takes longer than the claim, and read the table of a queue that was empty when it was last analysed.
-const ONE_PLAN: &str = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; set enable_bitmapscan = off; \
+const PLANNER_SETTINGS: &str = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; set enable_bitmapscan = off; \
                         set enable_sort = off";
 
-pub(super) struct Lines {
+pub(super) struct Connections {
     db: PgPool,
-    patience: Duration,
-    turns: Semaphore,
+    reply_timeout: Duration,
+    permits: Semaphore,
     /// And since when.
     idle: Mutex<Vec<(PgConnection, Instant)>>,
 }
 
-impl Lines {
+impl Connections {
     /// At most `count`, however many want one. An answer that takes longer than `patience` is given up with its connection; what was asked for may happen all the same.
-    pub(super) fn new(db: PgPool, count: usize, patience: Duration) -> Self {
-        Self { db, patience, turns: Semaphore::new(count), idle: Mutex::default() }
+    pub(super) fn new(db: PgPool, count: usize, reply_timeout: Duration) -> Self {
+        Self { db, reply_timeout, permits: Semaphore::new(count), idle: Mutex::default() }
     }
 
     /// Sends something on a connection, which is kept for the next one unless this fails.
-    pub(super) async fn send<T>(&self, what: impl AsyncFnOnce(&mut PgConnection) -> Result<T>) -> Result<T> {
-        let turn = timeout(ACQUIRE_TIMEOUT, self.turns.acquire()).await.map_err(|_| silent())?;
-        let _turn = turn.map_err(|_| Error::Corrupt("these lines are closed".into()))?;
-        let mut line = self.line().await?;
-        let outcome = db::answered(self.patience, what(&mut line)).await;
+    pub(super) async fn run<T>(&self, work: impl AsyncFnOnce(&mut PgConnection) -> Result<T>) -> Result<T> {
+        let permit = timeout(ACQUIRE_TIMEOUT, self.permits.acquire()).await.map_err(|_| timed_out())?;
+        let _permit = permit.map_err(|_| Error::Corrupt("these connections are closed".into()))?;
+        let mut connection = self.acquire().await?;
+        let outcome = db::with_timeout(self.reply_timeout, work(&mut connection)).await;
         let mut idle = self.idle();
         match outcome {
-            Ok(_) => idle.push((line, Instant::now())),
+            Ok(_) => idle.push((connection, Instant::now())),
             // Where one is broken, so are most likely all that were made before.
             Err(_) => idle.clear(),
         }
         outcome
     }
 
-    async fn line(&self) -> Result<PgConnection> {
+    async fn acquire(&self) -> Result<PgConnection> {
         let idle = self.idle().pop();
-        if let Some((mut line, since)) = idle {
-            if since.elapsed() <= UNTESTED_FOR_MAX || matches!(timeout(ACQUIRE_TIMEOUT, line.ping()).await, Ok(Ok(())))
+        if let Some((mut connection, since)) = idle {
+            if since.elapsed() <= UNTESTED_IDLE_MAX
+                || matches!(timeout(ACQUIRE_TIMEOUT, connection.ping()).await, Ok(Ok(())))
             {
-                return Ok(line);
+                return Ok(connection);
             }
             self.idle().clear();
         }
-        let mut line = self.db.acquire().await?.detach();
-        timeout(ACQUIRE_TIMEOUT, sqlx::raw_sql(ONE_PLAN).execute(&mut line)).await.map_err(|_| silent())??;
-        Ok(line)
+        let mut connection = self.db.acquire().await?.detach();
+        timeout(ACQUIRE_TIMEOUT, sqlx::raw_sql(PLANNER_SETTINGS).execute(&mut connection))
+            .await
+            .map_err(|_| timed_out())??;
+        Ok(connection)
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<(PgConnection, Instant)>> {
@@ -72,7 +75,7 @@ impl Lines {
 }
 
 /// A database that is there and says nothing.
-fn silent() -> Error {
+fn timed_out() -> Error {
     sqlx::Error::PoolTimedOut.into()
 }
 
@@ -87,19 +90,19 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn as_many_are_sent_at_once_as_there_are_lines() {
+    async fn as_many_run_at_once_as_there_are_connections() {
         const COUNT: usize = 3;
         let database = TestDatabase::create(&test_server_url()).await;
         let db = PgPool::connect(&database.url()).await.unwrap();
-        let lines = Lines::new(db.clone(), COUNT, Duration::from_secs(60));
+        let connections = Connections::new(db.clone(), COUNT, Duration::from_secs(60));
         let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        // Each waits until there are as many as there are lines.
+        // Each waits until there are as many as there are connections.
         let all = Barrier::new(COUNT);
         let sent = (0..10 * COUNT).map(|_| {
-            lines.send(async |line| {
+            connections.run(async |connection| {
                 most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 all.wait().await;
-                let answer: i32 = sqlx::query_scalar("select 42").fetch_one(line).await?;
+                let answer: i32 = sqlx::query_scalar("select 42").fetch_one(connection).await?;
                 now.fetch_sub(1, Ordering::SeqCst);
                 Ok(answer)
             })

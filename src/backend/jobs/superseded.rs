@@ -6,9 +6,9 @@ use crate::{
     domain::ids::{JobId, ReleaseId, UploadId},
 };
 
-/// Ends jobs that would store what is overtaken. How many there were.
+/// Ends jobs that would store what is superseded. How many there were.
 pub(in crate::backend) async fn retire(backend: &Backend, at_most: i64) -> Result<u64> {
-    let overtaken = sqlx::query!(
+    let superseded = sqlx::query!(
         r#"select id as "job: JobId", upload_id as "upload!: UploadId", release_id as "release: ReleaseId" from upload_jobs
            where kind = 'STORE' and status = 'PENDING' and is_overtaken(upload_id)
            order by id limit $1"#,
@@ -17,7 +17,7 @@ pub(in crate::backend) async fn retire(backend: &Backend, at_most: i64) -> Resul
     .fetch_all(&backend.db)
     .await?;
     let mut retired = 0;
-    for row in overtaken {
+    for row in superseded {
         retired += u64::from(retire_one(backend, row.job, row.upload, row.release).await?);
     }
     Ok(retired)

@@ -6,7 +6,7 @@ use crate::domain::{circuit::CircuitState, operations::JobCounts};
 
 /// How things stand, at one moment.
 #[derive(Clone, Debug)]
-pub struct Measures {
+pub struct QueueStats {
     pub jobs: Vec<JobCounts>,
     /// `None` where no job is due.
     pub oldest_due_seconds: Option<i64>,
@@ -20,7 +20,7 @@ pub struct Measures {
 }
 
 /// Adds up what is stored, for the gauge `vwaza_stored_bytes`. Reads the row of every object.
-pub(super) async fn add_up_stored(backend: &Backend) -> Result<()> {
+pub(super) async fn update_stored_bytes(backend: &Backend) -> Result<()> {
     let stored = sqlx::query!(
         r#"select coalesce(sum(size_bytes) filter (where parent_id is null), 0)::bigint as "originals!",
                   coalesce(sum(size_bytes) filter (where parent_id is not null), 0)::bigint as "derived!"
@@ -36,7 +36,7 @@ pub(super) async fn add_up_stored(backend: &Backend) -> Result<()> {
 }
 
 impl Backend {
-    pub async fn measures(&self) -> Result<Measures> {
+    pub async fn queue_stats(&self) -> Result<QueueStats> {
         let mut db = self.db.acquire().await?;
         let (jobs, oldest_due_seconds) = queue::counts(&mut db).await?;
         let uploads = sqlx::query!(
@@ -47,7 +47,7 @@ impl Backend {
         )
         .fetch_one(&mut *db)
         .await?;
-        Ok(Measures {
+        Ok(QueueStats {
             jobs,
             oldest_due_seconds,
             receiving: uploads.receiving,
