@@ -4,7 +4,7 @@ import { Account } from './pages/account';
 import { Home } from './pages/home';
 import { ReleasePage } from './pages/release';
 import { expectAccessible } from './support/accessible';
-import { hold } from './support/line';
+import { hold } from './support/network';
 import { newArtist } from './support/people';
 import { expect, test } from './support/test';
 

@@ -7,7 +7,7 @@ import { someDetails } from './pages/wizard';
 import { expectAccessible } from './support/accessible';
 import { alive } from './support/alive';
 import { LONG_MASTER, named } from './support/files';
-import { slowUploads, stopAfter } from './support/line';
+import { slowUploads, stopAfter } from './support/network';
 import { EXAMINES_NOTHING, test, WHILE_RESTARTING } from './support/own-server';
 import { newArtist, unique } from './support/people';
 import { expect } from './support/test';

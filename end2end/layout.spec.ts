@@ -5,7 +5,7 @@ import { Home } from './pages/home';
 import { someDetails, Wizard } from './pages/wizard';
 import { test } from './support/own-server';
 import { ADMINS, ADMIN_PASSWORD, newArtist, unique } from './support/people';
-import { Stillness } from './support/still';
+import { LayoutStability } from './support/layout-stability';
 import { expect } from './support/test';
 
 const SIZES: [string, BrowserContextOptions][] = [
@@ -18,7 +18,7 @@ for (const [device, options] of SIZES) {
   test(`nothing moves by itself on ${device}`, async ({ newPage }) => {
     test.setTimeout(240_000);
     const page = await newPage(options);
-    const still = await Stillness.watch(page);
+    const still = await LayoutStability.watch(page);
     const title = `Still Waters ${unique()}`;
 
     await test.step('signed out', async () => {
@@ -55,7 +55,7 @@ for (const [device, options] of SIZES) {
 
     await test.step('an admin', async () => {
       const page = await newPage(options);
-      const still = await Stillness.watch(page);
+      const still = await LayoutStability.watch(page);
       await new Account(page).signIn({ email: ADMINS[0], password: ADMIN_PASSWORD });
       const all = ['/review', `/review/${waiting.id}`, '/admin/releases', '/admin/artists', '/admin/queue'];
       for (const path of all) await still.open(path);

@@ -7,8 +7,8 @@ import { Review } from './pages/review';
 import { someDetails, Wizard } from './pages/wizard';
 import { expectAccessible } from './support/accessible';
 import { alive } from './support/alive';
-import { hold } from './support/line';
-import { look } from './support/looks';
+import { hold } from './support/network';
+import { look } from './support/visibility';
 import { ADMINS, newArtist, unique } from './support/people';
 import { expect, test } from './support/test';
 

@@ -7,7 +7,7 @@ import { Home } from './pages/home';
 import type { Wizard } from './pages/wizard';
 import { expectAccessible } from './support/accessible';
 import { LONG_MASTER } from './support/files';
-import { CHUNK_BYTES, chunkOffset, UPLOADS } from './support/line';
+import { CHUNK_BYTES, chunkOffset, UPLOADS } from './support/network';
 import { newArtist } from './support/people';
 import { expect, test } from './support/test';
 

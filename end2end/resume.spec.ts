@@ -9,7 +9,7 @@ import { someDetails, Wizard } from './pages/wizard';
 import { expectAccessible } from './support/accessible';
 import { alive } from './support/alive';
 import { fixture, LONG_MASTER } from './support/files';
-import { CHUNK_BYTES, chunkOffset, stopAfter, UPLOADS } from './support/line';
+import { CHUNK_BYTES, chunkOffset, stopAfter, UPLOADS } from './support/network';
 import { newArtist, unique } from './support/people';
 import { expect, test } from './support/test';
 

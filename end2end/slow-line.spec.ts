@@ -4,7 +4,7 @@ import { Wizard } from './pages/wizard';
 import { expectAccessible } from './support/accessible';
 import { alive } from './support/alive';
 import { fixture } from './support/files';
-import { hold } from './support/line';
+import { hold } from './support/network';
 import { newArtist } from './support/people';
 import { expect, test } from './support/test';
 

@@ -5,7 +5,7 @@ import { Home } from './pages/home';
 import { expectAccessible, expectAccessibleWithoutScripts } from './support/accessible';
 import { alive } from './support/alive';
 import { fixture, LONG_MASTER } from './support/files';
-import { stopAfter, UPLOADS } from './support/line';
+import { stopAfter, UPLOADS } from './support/network';
 import { newArtist } from './support/people';
 import { expect, test } from './support/test';
 

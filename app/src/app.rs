@@ -13,7 +13,7 @@ use leptos_router::{
 use crate::{
     api::account::current_user,
     components::{player_bar::PlayerBar, shell::Shell, toaster::Toaster},
-    pages::{self, parts},
+    pages::{self, lazy_routes},
     state::{flash, limits, live, player, session::Session, toasts, uploads},
 };
 #[cfg(feature = "ssr")]
@@ -27,7 +27,7 @@ pub struct SiteFiles {
     pub wasm: String,
     /// The script that fetches parts of the WebAssembly, and for each of [`pages::parts`] the files that it consists of.
     pub loader: String,
-    pub parts: HashMap<String, Vec<String>>,
+    pub wasm_chunks: HashMap<String, Vec<String>>,
 }
 
 /// The HTML around the application.
@@ -37,7 +37,7 @@ pub fn shell(site: SiteFiles) -> impl IntoView {
     use leptos_meta::MetaTags;
 
     // From which Leptos writes what is to be fetched beside the page's own part.
-    provide_context(WasmSplitManifest(ArcStoredValue::new(("/pkg".into(), site.parts, site.loader))));
+    provide_context(WasmSplitManifest(ArcStoredValue::new(("/pkg".into(), site.wasm_chunks, site.loader))));
 
     let start = format!(
         "import('{js}').then(m => m.default({{module_or_path: '{wasm}'}}).then(() => m.hydrate()))",
@@ -90,21 +90,21 @@ pub fn App() -> impl IntoView {
             <Shell>
                 <FlatRoutes fallback=pages::not_found::NotFound>
                     <Route path=path!("/") view=pages::home::Home ssr=SsrMode::Async/>
-                    <Route path=path!("/sign-in") view={Lazy::<parts::SignIn>::new()} ssr=SsrMode::Async/>
-                    <Route path=path!("/sign-in/code") view={Lazy::<parts::SignInCode>::new()} ssr=SsrMode::Async/>
-                    <Route path=path!("/sign-up") view={Lazy::<parts::SignUp>::new()} ssr=SsrMode::Async/>
-                    <Route path=path!("/forgot-password") view={Lazy::<parts::ForgotPassword>::new()} ssr=SsrMode::Async/>
-                    <Route path=path!("/reset-password") view={Lazy::<parts::ResetPassword>::new()} ssr=SsrMode::Async/>
-                    <Route path=path!("/verify-email") view={Lazy::<parts::VerifyEmail>::new()} ssr=SsrMode::Async/>
-                    <Route path=path!("/account") view={Lazy::<parts::Account>::new()} ssr=SsrMode::Async/>
-                    <Route path=path!("/releases/:id") view={Lazy::<parts::Release>::new()} ssr=SsrMode::Async/>
-                    <Route path=path!("/releases/:id/:step") view={Lazy::<parts::Wizard>::new()} ssr=SsrMode::Async/>
-                    <Route path=path!("/review") view={Lazy::<parts::ReviewQueue>::new()} ssr=SsrMode::Async/>
-                    <Route path=path!("/review/:id") view={Lazy::<parts::Review>::new()} ssr=SsrMode::Async/>
-                    <Route path=path!("/admin/releases") view={Lazy::<parts::AllReleases>::new()} ssr=SsrMode::Async/>
-                    <Route path=path!("/admin/artists") view={Lazy::<parts::AllArtists>::new()} ssr=SsrMode::Async/>
-                    <Route path=path!("/admin/users/:id") view={Lazy::<parts::User>::new()} ssr=SsrMode::Async/>
-                    <Route path=path!("/admin/queue") view={Lazy::<parts::Queue>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/sign-in") view={Lazy::<lazy_routes::SignIn>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/sign-in/code") view={Lazy::<lazy_routes::SignInCode>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/sign-up") view={Lazy::<lazy_routes::SignUp>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/forgot-password") view={Lazy::<lazy_routes::ForgotPassword>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/reset-password") view={Lazy::<lazy_routes::ResetPassword>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/verify-email") view={Lazy::<lazy_routes::VerifyEmail>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/account") view={Lazy::<lazy_routes::Account>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/releases/:id") view={Lazy::<lazy_routes::Release>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/releases/:id/:step") view={Lazy::<lazy_routes::Wizard>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/review") view={Lazy::<lazy_routes::ReviewQueue>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/review/:id") view={Lazy::<lazy_routes::Review>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/admin/releases") view={Lazy::<lazy_routes::AllReleases>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/admin/artists") view={Lazy::<lazy_routes::AllArtists>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/admin/users/:id") view={Lazy::<lazy_routes::User>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/admin/queue") view={Lazy::<lazy_routes::Queue>::new()} ssr=SsrMode::Async/>
                 </FlatRoutes>
             </Shell>
             <PlayerBar/>

@@ -12,7 +12,7 @@ use vwaza::domain::{
 use crate::api::json::JsonText;
 
 /// Until a server that was out of reach is asked again.
-const BEFORE_RETRY: Duration = Duration::from_secs(5);
+const RETRY_DELAY: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -53,7 +53,7 @@ impl AppError {
     }
 
     /// The sentence for a person. The message of a request that came too soon is for scripts, which know it word for word.
-    pub fn words(&self) -> String {
+    pub fn user_message(&self) -> String {
         match self.limited_by {
             Some(LimitedBy::Account) => {
                 "There were too many failed sign-ins to this account. Use a browser that has signed in before, or set a new password."
@@ -82,9 +82,9 @@ impl AppError {
     }
 
     /// After trouble on the way, or too many requests: when to ask the same again, unasked.
-    pub fn again_after(&self) -> Option<Duration> {
+    pub fn retry_delay(&self) -> Option<Duration> {
         let wait = Duration::from_secs(self.retry_after.unwrap_or(0).into());
-        (self.status_code >= 500 || self.retry_after.is_some()).then(|| wait.max(BEFORE_RETRY))
+        (self.status_code >= 500 || self.retry_after.is_some()).then(|| wait.max(RETRY_DELAY))
     }
 
     /// Tells the log why a request was refused. A fault of ours stands there already, with its whole chain.
@@ -110,7 +110,7 @@ impl AppError {
     }
 
     /// An answer that Vwaza did not give: a proxy or a sign-in page of a network stands in between.
-    fn not_ours() -> Self {
+    fn foreign_response() -> Self {
         Self::new(
             502,
             "Another server answered instead of Vwaza. What you saved is safe. Open Vwaza in a new tab: if it asks you to sign in, do so. \
@@ -120,7 +120,7 @@ impl AppError {
 
     /// For a request that could not be read. Why says nothing to a person; the log keeps it.
     #[cfg_attr(not(feature = "ssr"), expect(unused_variables, reason = "a browser keeps no log"))]
-    fn because(cause: &str) -> Self {
+    fn not_understood_because(cause: &str) -> Self {
         #[cfg(feature = "ssr")]
         tracing::info!(cause, "a request was not understood");
         Self::not_understood()
@@ -184,9 +184,9 @@ impl FromServerFnError for AppError {
                 Self::new(503, "The server cannot be reached. Check your connection; nothing you saved is lost.")
             }
             // On the server the last of these is a request; in the browser it is an answer.
-            ServerFnErrorErr::Args(cause) | ServerFnErrorErr::MissingArg(cause) => Self::because(&cause),
-            ServerFnErrorErr::Deserialization(cause) if cfg!(feature = "ssr") => Self::because(&cause),
-            ServerFnErrorErr::Deserialization(_) => Self::not_ours(),
+            ServerFnErrorErr::Args(cause) | ServerFnErrorErr::MissingArg(cause) => Self::not_understood_because(&cause),
+            ServerFnErrorErr::Deserialization(cause) if cfg!(feature = "ssr") => Self::not_understood_because(&cause),
+            ServerFnErrorErr::Deserialization(_) => Self::foreign_response(),
             ServerFnErrorErr::UnsupportedRequestMethod(_) => Self::new(405, "This address takes POST requests only."),
             _ => Self::internal(),
         }

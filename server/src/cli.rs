@@ -107,7 +107,7 @@ enum CliRole {
     Admin,
 }
 
-type Outcome = Result<ExitCode, Box<dyn Error + Send + Sync>>;
+type CommandResult = Result<ExitCode, Box<dyn Error + Send + Sync>>;
 
 impl Cli {
     pub(crate) fn is_server(&self) -> bool {
@@ -115,7 +115,7 @@ impl Cli {
     }
 }
 
-pub(crate) async fn run(cli: Cli, config: Config) -> Outcome {
+pub(crate) async fn run(cli: Cli, config: Config) -> CommandResult {
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => serve(config).await,
         Command::Migrate => {
@@ -143,12 +143,12 @@ pub(crate) async fn run(cli: Cli, config: Config) -> Outcome {
             })
             .await
         }
-        Command::User { command } => with_user_command(&config, command).await,
+        Command::User { command } => run_user_command(&config, command).await,
     }
 }
 
-async fn with_user_command(config: &Config, command: UserCommand) -> Outcome {
-    let (email, change, said) = match command {
+async fn run_user_command(config: &Config, command: UserCommand) -> CommandResult {
+    let (email, change, change_text) = match command {
         UserCommand::Create { email, role, name } => {
             let email = Email::parse(&email)?;
             let name = name.unwrap_or_else(|| email.as_str().split('@').next().unwrap_or_default().to_owned());
@@ -183,13 +183,13 @@ async fn with_user_command(config: &Config, command: UserCommand) -> Outcome {
     };
     with_database(config, async |settings| {
         vwaza::backend::change_user(&settings.database_url, &email, change).await?;
-        println!("{email} {said}.");
+        println!("{email} {change_text}.");
         Ok(ExitCode::SUCCESS)
     })
     .await
 }
 
-async fn list_users(settings: Settings) -> Outcome {
+async fn list_users(settings: Settings) -> CommandResult {
     for user in vwaza::backend::list_users(&settings.database_url).await? {
         let role = match user.role {
             Role::Artist => "artist",
@@ -204,37 +204,37 @@ async fn list_users(settings: Settings) -> Outcome {
 /// Reads a line from standard input. A terminal does not show it: somebody may look on, and a screen is recorded.
 fn read_password() -> Result<Password, Box<dyn Error + Send + Sync>> {
     let stdin = io::stdin();
-    let silence = stdin.is_terminal().then(|| Silence::begin(&stdin)).transpose()?;
+    let echo_off = stdin.is_terminal().then(|| EchoOff::begin(&stdin)).transpose()?;
     // After the echo is off: who pastes at once is not seen either.
     eprint!("Password: ");
     let mut line = String::new();
     let read = stdin.lock().read_line(&mut line);
-    if silence.is_some() {
+    if echo_off.is_some() {
         // The Enter was not shown either.
         eprintln!();
     }
-    drop(silence);
+    drop(echo_off);
     read?;
     Ok(Password::parse(line.trim_end_matches(['\r', '\n']))?)
 }
 
 /// A terminal that does not show what is typed, until this is dropped.
-struct Silence<'a> {
+struct EchoOff<'a> {
     terminal: &'a io::Stdin,
     before: Termios,
 }
 
-impl<'a> Silence<'a> {
+impl<'a> EchoOff<'a> {
     fn begin(terminal: &'a io::Stdin) -> io::Result<Self> {
         let before = tcgetattr(terminal)?;
-        let mut silent = before.clone();
-        silent.local_modes.remove(LocalModes::ECHO);
-        tcsetattr(terminal, OptionalActions::Flush, &silent)?;
+        let mut without_echo = before.clone();
+        without_echo.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(terminal, OptionalActions::Flush, &without_echo)?;
         Ok(Self { terminal, before })
     }
 }
 
-impl Drop for Silence<'_> {
+impl Drop for EchoOff<'_> {
     fn drop(&mut self) {
         // A terminal that has gone shows nothing.
         let _ = tcsetattr(self.terminal, OptionalActions::Now, &self.before);
@@ -242,7 +242,7 @@ impl Drop for Silence<'_> {
 }
 
 /// The configured database, or the embedded one, which is joined where it runs already.
-async fn with_database(config: &Config, work: impl AsyncFnOnce(Settings) -> Outcome) -> Outcome {
+async fn with_database(config: &Config, work: impl AsyncFnOnce(Settings) -> CommandResult) -> CommandResult {
     match &config.database_url {
         Some(url) => work(config.settings(url.clone())).await,
         None => {
@@ -256,7 +256,7 @@ async fn with_database(config: &Config, work: impl AsyncFnOnce(Settings) -> Outc
     }
 }
 
-async fn serve(config: Config) -> Outcome {
+async fn serve(config: Config) -> CommandResult {
     // First of all: a second server on an address hears of it before it has started or changed anything. Who connects early waits.
     let listener = listen::bind(config.listen)
         .map_err(|error| format!("the server cannot listen on {}: {error}", config.listen))?;
@@ -270,9 +270,9 @@ async fn serve(config: Config) -> Outcome {
         (None, None) => return Err(Problem::Unavailable("There is no database.".into()).into()),
     };
     // The last part of the time is the database's to end in.
-    let for_database = if postgres.is_some() { config.shutdown / 4 } else { Duration::ZERO };
-    let served = serve_from(listener, &config, url, for_database).await;
-    let deadline = *served.as_ref().unwrap_or(&(Instant::now() + config.shutdown));
+    let database_stop_time = if postgres.is_some() { config.shutdown_timeout / 4 } else { Duration::ZERO };
+    let served = serve_on(listener, &config, url, database_stop_time).await;
+    let deadline = *served.as_ref().unwrap_or(&(Instant::now() + config.shutdown_timeout));
     if let Some(postgres) = postgres {
         // Should it take longer, it goes on by itself, and the next start joins it.
         match timeout_at(deadline.into(), postgres.stop()).await {
@@ -288,32 +288,33 @@ async fn serve(config: Config) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Serves until a signal ends it. When all has to be over, of which it leaves `for_database`.
-async fn serve_from(
+/// Serves until a signal ends it. When all has to be over, of which it leaves `database_stop_time`.
+async fn serve_on(
     listener: TcpListener,
     config: &Config,
     database_url: String,
-    for_database: Duration,
+    database_stop_time: Duration,
 ) -> Result<Instant, Box<dyn Error + Send + Sync>> {
     let descriptors = descriptors::raise_limit();
     let metrics = crate::metrics::install()?;
     let backend = Backend::start(config.settings(database_url)).await?;
-    let peers = Arc::new(config.peers());
-    let router = router::router(Arc::clone(&backend), Site::load(config)?, metrics, Arc::clone(&peers), config)?;
-    let connections = descriptors::connections(descriptors, &config.queue);
+    let client_resolver = Arc::new(config.client_resolver());
+    let router =
+        router::router(Arc::clone(&backend), Site::load(config)?, metrics, Arc::clone(&client_resolver), config)?;
+    let connections = descriptors::max_connections(descriptors, &config.queue);
     tracing::info!(descriptors, connections, "as many connections may be open at once");
-    let places = Arc::new(ConnectionSlots::new(connections, config.connections_per_peer(), peers));
-    let terminated = terminated()?;
+    let slots = Arc::new(ConnectionSlots::new(connections, config.connections_per_peer(), client_resolver));
+    let termination_signal = termination_signal()?;
     tracing::info!(listen = %listener.local_addr()?, url = %config.public_url, "listening");
-    let grace = config.shutdown / 2;
-    let ended = listen::serve(listener, router, places, terminated, backend.shutdown(), grace).await;
-    let deadline = ended + config.shutdown;
-    backend.stop(deadline - for_database).await;
+    let grace = config.shutdown_timeout / 2;
+    let ended = listen::serve(listener, router, slots, termination_signal, backend.shutdown(), grace).await;
+    let deadline = ended + config.shutdown_timeout;
+    backend.stop(deadline - database_stop_time).await;
     Ok(deadline)
 }
 
 /// Ends on SIGTERM and SIGINT. From the call on, neither ends the process by itself.
-fn terminated() -> io::Result<impl Future<Output = ()>> {
+fn termination_signal() -> io::Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! {

@@ -22,7 +22,7 @@ const LOOPBACK: [IpNet; 2] = [
 
 /// Which peers are proxies whose word on their clients is believed, and whether requests from this machine are limited at all.
 #[derive(Debug)]
-pub(crate) struct Peers {
+pub(crate) struct ClientResolver {
     trusted_proxies: Vec<IpNet>,
     /// The seed exempts localhost in development: where both the address listened on and the public one are loopback, and no proxy is
     /// trusted.
@@ -32,28 +32,28 @@ pub(crate) struct Peers {
 
 /// Whom a request counts for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Counted {
-    For(IpAddr),
+pub(crate) enum RequestOrigin {
+    Limited(IpAddr),
     /// A request from this machine, in development.
     Exempt(IpAddr),
 }
 
-impl Counted {
+impl RequestOrigin {
     pub(crate) fn client(&self) -> Option<Client> {
         match self {
-            Self::For(address) => Some(Client::of_address(*address)),
+            Self::Limited(address) => Some(Client::of_address(*address)),
             Self::Exempt(_) => None,
         }
     }
 
     pub(crate) fn address(&self) -> IpAddr {
         match self {
-            Self::For(address) | Self::Exempt(address) => *address,
+            Self::Limited(address) | Self::Exempt(address) => *address,
         }
     }
 }
 
-impl Peers {
+impl ClientResolver {
     /// `trusted_proxies` is `None` where the operator has not said: then loopback is trusted if the server listens there and is public under
     /// another address, as behind a proxy on the same machine.
     pub(crate) fn new(trusted_proxies: Option<Vec<IpNet>>, listen: IpAddr, public_url: &str) -> Self {
@@ -73,17 +73,17 @@ impl Peers {
 
     /// The peer, or the client that trusted proxies name: `X-Forwarded-For` is read from the right, up to the first address that is no
     /// trusted proxy. What is left of that address anybody may have written.
-    pub(crate) fn counted<B>(&self, request: &Request<B>) -> Counted {
+    pub(crate) fn resolve<B>(&self, request: &Request<B>) -> RequestOrigin {
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
         // The accept loop names every peer.
         let peer = peer.unwrap_or(IpAddr::from([0, 0, 0, 0])).to_canonical();
         let headers = request.headers();
         if self.exempts_loopback && peer.is_loopback() && !FORWARDING.iter().any(|name| headers.contains_key(name)) {
-            return Counted::Exempt(peer);
+            return RequestOrigin::Exempt(peer);
         }
         if !self.is_trusted(peer) {
             self.warn_of_unknown_proxy(peer, headers);
-            return Counted::For(peer);
+            return RequestOrigin::Limited(peer);
         }
         let mut client = peer;
         for hop in forwarded_for(headers).rev() {
@@ -93,7 +93,7 @@ impl Peers {
                 break;
             }
         }
-        Counted::For(client)
+        RequestOrigin::Limited(client)
     }
 
     pub(crate) fn is_trusted(&self, address: IpAddr) -> bool {
@@ -151,29 +151,30 @@ mod tests {
         request
     }
 
-    fn counted(peers: &Peers, peer: &str, headers: &[(&'static str, &str)]) -> String {
-        match peers.counted(&request(peer, headers)) {
-            Counted::For(address) => address.to_string(),
-            Counted::Exempt(_) => "exempt".into(),
+    fn counted(client_resolver: &ClientResolver, peer: &str, headers: &[(&'static str, &str)]) -> String {
+        match client_resolver.resolve(&request(peer, headers)) {
+            RequestOrigin::Limited(address) => address.to_string(),
+            RequestOrigin::Exempt(_) => "exempt".into(),
         }
     }
 
-    fn peers(trusted: Option<&[&str]>, listen: &str, public_url: &str) -> Peers {
+    fn client_resolver(trusted: Option<&[&str]>, listen: &str, public_url: &str) -> ClientResolver {
         let trusted = trusted.map(|networks| networks.iter().map(|network| network.parse().unwrap()).collect());
-        Peers::new(trusted, listen.parse().unwrap(), public_url)
+        ClientResolver::new(trusted, listen.parse().unwrap(), public_url)
     }
 
     #[test]
     fn a_forwarding_header_of_an_untrusted_peer_is_ignored() {
-        let peers = peers(None, "0.0.0.0", "https://music.example");
-        assert_eq!(counted(&peers, "198.51.100.1", &[("x-forwarded-for", "127.0.0.1")]), "198.51.100.1");
-        assert_eq!(counted(&peers, "127.0.0.1", &[("x-forwarded-for", "203.0.113.9")]), "127.0.0.1");
+        let client_resolver = client_resolver(None, "0.0.0.0", "https://music.example");
+        assert_eq!(counted(&client_resolver, "198.51.100.1", &[("x-forwarded-for", "127.0.0.1")]), "198.51.100.1");
+        assert_eq!(counted(&client_resolver, "127.0.0.1", &[("x-forwarded-for", "203.0.113.9")]), "127.0.0.1");
     }
 
     #[test]
     fn a_trusted_proxys_header_is_read_from_the_right() {
-        let peers = peers(Some(&["10.0.0.0/8", "2001:db8::/32"]), "0.0.0.0", "https://music.example");
-        let of = |value: &str| counted(&peers, "10.0.0.1", &[("x-forwarded-for", value)]);
+        let client_resolver =
+            client_resolver(Some(&["10.0.0.0/8", "2001:db8::/32"]), "0.0.0.0", "https://music.example");
+        let of = |value: &str| counted(&client_resolver, "10.0.0.1", &[("x-forwarded-for", value)]);
         // A client's own entry stands on the left of what the proxy adds.
         assert_eq!(of("127.0.0.1, 203.0.113.9"), "203.0.113.9");
         assert_eq!(of("203.0.113.9, 10.1.2.3"), "203.0.113.9");
@@ -186,25 +187,25 @@ mod tests {
         assert_eq!(of(""), "10.0.0.1");
         let mut odd = request("10.0.0.1", &[]);
         odd.headers_mut().insert("x-forwarded-for", HeaderValue::from_bytes(b"\xff\xfe, 203.0.113.9").unwrap());
-        assert_eq!(peers.counted(&odd), Counted::For("203.0.113.9".parse().unwrap()));
+        assert_eq!(client_resolver.resolve(&odd), RequestOrigin::Limited("203.0.113.9".parse().unwrap()));
         let two = [("x-forwarded-for", "198.51.100.1"), ("x-forwarded-for", "203.0.113.9")];
-        assert_eq!(counted(&peers, "10.0.0.1", &two), "203.0.113.9");
+        assert_eq!(counted(&client_resolver, "10.0.0.1", &two), "203.0.113.9");
         // Dual-stack sockets write IPv4 peers as IPv6.
-        assert_eq!(counted(&peers, "::ffff:10.0.0.1", &two), "203.0.113.9");
+        assert_eq!(counted(&client_resolver, "::ffff:10.0.0.1", &two), "203.0.113.9");
     }
 
     #[test]
     fn loopback_is_exempt_only_in_development() {
-        let development = peers(None, "127.0.0.1", "http://127.0.0.1:3000");
+        let development = client_resolver(None, "127.0.0.1", "http://127.0.0.1:3000");
         assert_eq!(counted(&development, "127.0.0.1", &[]), "exempt");
         for name in ["forwarded", "via", "x-forwarded-for", "x-real-ip"] {
             assert_eq!(counted(&development, "127.0.0.1", &[(name, "127.0.0.1")]), "127.0.0.1");
         }
         for public in ["http://localhost:3000", "http://[::1]:3000"] {
-            assert_eq!(counted(&peers(None, "::1", public), "::1", &[]), "exempt");
+            assert_eq!(counted(&client_resolver(None, "::1", public), "::1", &[]), "exempt");
         }
         // A proxy on the same machine, as in docs/operating.md: it is trusted, and nobody is exempt.
-        let behind_nginx = peers(None, "127.0.0.1", "https://music.example");
+        let behind_nginx = client_resolver(None, "127.0.0.1", "https://music.example");
         assert_eq!(counted(&behind_nginx, "127.0.0.1", &[]), "127.0.0.1");
         assert_eq!(counted(&behind_nginx, "127.0.0.1", &[("x-forwarded-for", "203.0.113.9")]), "203.0.113.9");
         for (trusted, listen, public) in [
@@ -212,7 +213,11 @@ mod tests {
             (None, "0.0.0.0", "http://127.0.0.1:3000"),
             (Some(&[][..]), "127.0.0.1", "https://music.example"),
         ] {
-            assert_eq!(counted(&peers(trusted, listen, public), "127.0.0.1", &[]), "127.0.0.1", "{listen} {public}");
+            assert_eq!(
+                counted(&client_resolver(trusted, listen, public), "127.0.0.1", &[]),
+                "127.0.0.1",
+                "{listen} {public}"
+            );
         }
     }
 }

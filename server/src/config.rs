@@ -23,7 +23,7 @@ use vwaza::{
     domain::media::MediaLimits,
 };
 
-use crate::client::{Peers, is_loopback_host};
+use crate::client::{ClientResolver, is_loopback_host};
 
 /// As many times as a client may be counted in a window: each takes 8 bytes.
 const LIMIT_MAX: u32 = 100_000;
@@ -70,14 +70,14 @@ pub(crate) struct Config {
     requires_admin_two_factor: bool,
     /// Connections of one peer that is no trusted proxy.
     connections_per_peer: usize,
-    /// Proxies whose word on their clients is believed; unset: see `Peers::new`.
+    /// Proxies whose word on their clients is believed; unset: see `ClientResolver::new`.
     trusted_proxies: Option<Vec<IpNet>>,
     /// For `/metrics`, where the peer is not on this machine.
     pub(crate) metrics_token: Option<String>,
     /// Only in builds for tests.
     pub(crate) fail_points: String,
     /// From the signal to the end of the process.
-    pub(crate) shutdown: Duration,
+    pub(crate) shutdown_timeout: Duration,
     pub(crate) log_filter: String,
     pub(crate) log_format: LogFormat,
     /// Where `cargo leptos` has put the site, for builds that do not carry it inside.
@@ -87,7 +87,7 @@ pub(crate) struct Config {
 
 impl Config {
     pub(crate) fn from_env() -> Result<Self, ConfigError> {
-        let listen = parse(
+        let listen = env_parsed(
             "VWAZA_LISTEN",
             "an address and port, like 127.0.0.1:3000",
             SocketAddr::from(([127, 0, 0, 1], 3000)),
@@ -96,89 +96,103 @@ impl Config {
         let queue = QueueSettings::default();
         let limits = LimitSettings::default();
         let mail = mail()?;
-        let advertised_url = text("VWAZA_PUBLIC_URL")?.map(|url| as_browsers_write(url.trim().trim_end_matches('/')));
+        let advertised_url =
+            env_text("VWAZA_PUBLIC_URL")?.map(|url| normalize_origin(url.trim().trim_end_matches('/')));
         Ok(Self {
             listen,
-            database_url: text("DATABASE_URL")?,
-            data_dir: text("VWAZA_DATA_DIR")?.unwrap_or_else(|| "./data".into()).into(),
+            database_url: env_text("DATABASE_URL")?,
+            data_dir: env_text("VWAZA_DATA_DIR")?.unwrap_or_else(|| "./data".into()).into(),
             public_url: advertised_url.clone().unwrap_or_else(|| format!("http://{listen}")),
             advertised_url,
             storage: storage()?,
             media: MediaLimits::of_mb(
-                number("VWAZA_MAX_AUDIO_MB", 1..=1024 * 1024, 1024)?,
-                number("VWAZA_MAX_COVER_MB", 1..=1024, 36)?,
+                env_number("VWAZA_MAX_AUDIO_MB", 1..=1024 * 1024, 1024)?,
+                env_number("VWAZA_MAX_COVER_MB", 1..=1024, 36)?,
             ),
             uploads: UploadSettings {
-                expiry: Duration::from_secs(60 * 60 * number("VWAZA_UPLOAD_EXPIRY_HOURS", 1..=24 * 365, 24)?),
-                max_open: number("VWAZA_MAX_OPEN_UPLOADS", 1..=100_000, uploads.max_open)?,
-                quota_bytes: number::<i64>("VWAZA_ARTIST_QUOTA_GB", 0..=1024 * 1024, 50)? * 1024 * 1024 * 1024,
-                reserve_bytes: number::<u64>("VWAZA_SPOOL_RESERVE_MB", 0..=1024 * 1024 * 1024 * 1024, 256)?
+                expiry: Duration::from_secs(60 * 60 * env_number("VWAZA_UPLOAD_EXPIRY_HOURS", 1..=24 * 365, 24)?),
+                max_open: env_number("VWAZA_MAX_OPEN_UPLOADS", 1..=100_000, uploads.max_open)?,
+                quota_bytes: env_number::<i64>("VWAZA_ARTIST_QUOTA_GB", 0..=1024 * 1024, 50)? * 1024 * 1024 * 1024,
+                reserve_bytes: env_number::<u64>("VWAZA_SPOOL_RESERVE_MB", 0..=1024 * 1024 * 1024 * 1024, 256)?
                     * 1024
                     * 1024,
             },
             queue: QueueSettings {
-                poll_interval: Duration::from_millis(number("VWAZA_JOB_POLL_MS", 10..=60_000, 5000)?),
-                lease: Duration::from_secs(number("VWAZA_JOB_LEASE_SECONDS", 1..=24 * 60 * 60, 60)?),
-                max_failures: number("VWAZA_JOB_MAX_RETRIES", 1..=100, queue.max_failures)?,
-                attempt_timeout: Duration::from_secs(60 * number("VWAZA_JOB_ATTEMPT_MINUTES", 1..=7 * 24 * 60, 60)?),
-                examination_timeout: Duration::from_secs(number(
+                poll_interval: Duration::from_millis(env_number("VWAZA_JOB_POLL_MS", 10..=60_000, 5000)?),
+                lease: Duration::from_secs(env_number("VWAZA_JOB_LEASE_SECONDS", 1..=24 * 60 * 60, 60)?),
+                max_failures: env_number("VWAZA_JOB_MAX_RETRIES", 1..=100, queue.max_failures)?,
+                attempt_timeout: Duration::from_secs(
+                    60 * env_number("VWAZA_JOB_ATTEMPT_MINUTES", 1..=7 * 24 * 60, 60)?,
+                ),
+                examination_timeout: Duration::from_secs(env_number(
                     "VWAZA_EXAMINATION_SECONDS",
                     1..=7 * 24 * 60 * 60,
                     600,
                 )?),
-                concurrency: number("VWAZA_WORKER_CONCURRENCY", 0..=64, queue.concurrency)?,
+                concurrency: env_number("VWAZA_WORKER_CONCURRENCY", 0..=64, queue.concurrency)?,
             },
             retention: RetentionSettings {
-                orphan_grace: Duration::from_secs(number("VWAZA_ORPHAN_GRACE_SECONDS", 1..=30 * 24 * 60 * 60, 900)?),
-                replaced_object: days(number("VWAZA_REPLACED_OBJECT_DAYS", 0..=3650, 7)?),
-                completed_job: days(number("VWAZA_COMPLETED_JOB_DAYS", 0..=3650, 30)?),
+                orphan_grace: Duration::from_secs(env_number(
+                    "VWAZA_ORPHAN_GRACE_SECONDS",
+                    1..=30 * 24 * 60 * 60,
+                    900,
+                )?),
+                replaced_object: days(env_number("VWAZA_REPLACED_OBJECT_DAYS", 0..=3650, 7)?),
+                completed_job: days(env_number("VWAZA_COMPLETED_JOB_DAYS", 0..=3650, 30)?),
             },
             limits: LimitSettings {
-                is_on: switch("VWAZA_RATE_LIMITS", limits.is_on)?,
-                redis_url: text("REDIS_URL")?,
-                redis_timeout: Duration::from_millis(number("VWAZA_REDIS_TIMEOUT_MS", 1..=10_000, 50)?),
-                burst: number("VWAZA_LIMIT_BURST", 5..=LIMIT_MAX, limits.burst)?,
-                api_per_minute: number("VWAZA_LIMIT_API_PER_MINUTE", 1..=LIMIT_MAX, limits.api_per_minute)?,
-                sign_ups: number("VWAZA_LIMIT_SIGN_UPS", 1..=LIMIT_MAX, limits.sign_ups)?,
-                sign_ins: number("VWAZA_LIMIT_SIGN_INS", 1..=LIMIT_MAX, limits.sign_ins)?,
-                upload_creations: number("VWAZA_LIMIT_UPLOAD_CREATIONS", 1..=LIMIT_MAX, limits.upload_creations)?,
-                upload_bytes_per_minute: number::<u64>("VWAZA_LIMIT_UPLOAD_MB_PER_MINUTE", 60..=1_000_000_000, 12_000)?
-                    * 1_000_000,
-                streams_per_user: number("VWAZA_LIMIT_STREAMS_PER_USER", 1..=LIMIT_MAX, limits.streams_per_user)?,
-                streams_per_address: number(
+                is_on: env_switch("VWAZA_RATE_LIMITS", limits.is_on)?,
+                redis_url: env_text("REDIS_URL")?,
+                redis_timeout: Duration::from_millis(env_number("VWAZA_REDIS_TIMEOUT_MS", 1..=10_000, 50)?),
+                burst: env_number("VWAZA_LIMIT_BURST", 5..=LIMIT_MAX, limits.burst)?,
+                api_per_minute: env_number("VWAZA_LIMIT_API_PER_MINUTE", 1..=LIMIT_MAX, limits.api_per_minute)?,
+                sign_ups: env_number("VWAZA_LIMIT_SIGN_UPS", 1..=LIMIT_MAX, limits.sign_ups)?,
+                sign_ins: env_number("VWAZA_LIMIT_SIGN_INS", 1..=LIMIT_MAX, limits.sign_ins)?,
+                upload_creations: env_number("VWAZA_LIMIT_UPLOAD_CREATIONS", 1..=LIMIT_MAX, limits.upload_creations)?,
+                upload_bytes_per_minute: env_number::<u64>(
+                    "VWAZA_LIMIT_UPLOAD_MB_PER_MINUTE",
+                    60..=1_000_000_000,
+                    12_000,
+                )? * 1_000_000,
+                streams_per_user: env_number("VWAZA_LIMIT_STREAMS_PER_USER", 1..=LIMIT_MAX, limits.streams_per_user)?,
+                streams_per_address: env_number(
                     "VWAZA_LIMIT_STREAMS_PER_ADDRESS",
                     1..=LIMIT_MAX,
                     limits.streams_per_address,
                 )?,
-                failed_sign_ins: number("VWAZA_LIMIT_FAILED_SIGN_INS", 1..=LIMIT_MAX, limits.failed_sign_ins)?,
-                reset_mails: number("VWAZA_LIMIT_RESET_MAILS", 1..=LIMIT_MAX, limits.reset_mails)?,
-                requests_per_address: number(
+                failed_sign_ins: env_number("VWAZA_LIMIT_FAILED_SIGN_INS", 1..=LIMIT_MAX, limits.failed_sign_ins)?,
+                reset_mails: env_number("VWAZA_LIMIT_RESET_MAILS", 1..=LIMIT_MAX, limits.reset_mails)?,
+                requests_per_address: env_number(
                     "VWAZA_LIMIT_REQUESTS_PER_ADDRESS",
                     1..=LIMIT_MAX,
                     limits.requests_per_address,
                 )?,
-                requests_per_user: number("VWAZA_LIMIT_REQUESTS_PER_USER", 1..=LIMIT_MAX, limits.requests_per_user)?,
+                requests_per_user: env_number(
+                    "VWAZA_LIMIT_REQUESTS_PER_USER",
+                    1..=LIMIT_MAX,
+                    limits.requests_per_user,
+                )?,
             },
-            requires_admin_two_factor: switch("VWAZA_REQUIRE_ADMIN_TWO_FACTOR", false)?,
-            requires_verified_email: switch("VWAZA_REQUIRE_VERIFIED_EMAIL", mail.smtp_url.is_some())?,
+            requires_admin_two_factor: env_switch("VWAZA_REQUIRE_ADMIN_TWO_FACTOR", false)?,
+            requires_verified_email: env_switch("VWAZA_REQUIRE_VERIFIED_EMAIL", mail.smtp_url.is_some())?,
             mail,
-            connections_per_peer: number("VWAZA_LIMIT_CONNECTIONS_PER_PEER", 1..=100_000, 256)?,
+            connections_per_peer: env_number("VWAZA_LIMIT_CONNECTIONS_PER_PEER", 1..=100_000, 256)?,
             trusted_proxies: trusted_proxies()?,
-            metrics_token: text("VWAZA_METRICS_TOKEN")?,
-            fail_points: text("VWAZA_FAIL_POINTS")?.unwrap_or_default(),
-            shutdown: Duration::from_secs(number("VWAZA_SHUTDOWN_SECONDS", 1..=3600, 8)?),
-            log_filter: match text("RUST_LOG")?.unwrap_or_else(|| DEFAULT_LOG_FILTER.into()) {
+            metrics_token: env_text("VWAZA_METRICS_TOKEN")?,
+            fail_points: env_text("VWAZA_FAIL_POINTS")?.unwrap_or_default(),
+            shutdown_timeout: Duration::from_secs(env_number("VWAZA_SHUTDOWN_SECONDS", 1..=3600, 8)?),
+            log_filter: match env_text("RUST_LOG")?.unwrap_or_else(|| DEFAULT_LOG_FILTER.into()) {
                 filter if EnvFilter::try_new(&filter).is_ok() => filter,
                 value => return Err(ConfigError::new("RUST_LOG", value, "a filter like info or warn,vwaza=debug")),
             },
-            log_format: match text("VWAZA_LOG_FORMAT")?.as_deref() {
+            log_format: match env_text("VWAZA_LOG_FORMAT")?.as_deref() {
                 None | Some("json") => LogFormat::Json,
                 Some("pretty") => LogFormat::Pretty,
                 Some(value) => {
                     return Err(ConfigError::new("VWAZA_LOG_FORMAT", value, "json or pretty"));
                 }
             },
-            site_root: text("LEPTOS_SITE_ROOT")?.unwrap_or_else(|| "target/site".into()).into(),
+            site_root: env_text("LEPTOS_SITE_ROOT")?.unwrap_or_else(|| "target/site".into()).into(),
         })
     }
 
@@ -187,8 +201,8 @@ impl Config {
         self.limits.is_on.then_some(self.connections_per_peer)
     }
 
-    pub(crate) fn peers(&self) -> Peers {
-        Peers::new(self.trusted_proxies.clone(), self.listen.ip(), &self.public_url)
+    pub(crate) fn client_resolver(&self) -> ClientResolver {
+        ClientResolver::new(self.trusted_proxies.clone(), self.listen.ip(), &self.public_url)
     }
 
     pub(crate) fn settings(&self, database_url: String) -> Settings {
@@ -211,7 +225,7 @@ impl Config {
 }
 
 /// Scheme and host in lower case and without the scheme's own port: so browsers send it in `Origin`.
-fn as_browsers_write(url: &str) -> String {
+fn normalize_origin(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let (scheme, authority) = (scheme.to_ascii_lowercase(), authority.to_ascii_lowercase());
@@ -225,7 +239,7 @@ fn as_browsers_write(url: &str) -> String {
 /// Addresses and networks, separated by commas or spaces. Empty: none is trusted.
 fn trusted_proxies() -> Result<Option<Vec<IpNet>>, ConfigError> {
     const NAME: &str = "VWAZA_TRUSTED_PROXIES";
-    let Some(value) = checked(NAME, env::var_os(NAME))? else { return Ok(None) };
+    let Some(value) = utf8_value(NAME, env::var_os(NAME))? else { return Ok(None) };
     let networks = value.split([',', ' ']).filter(|network| !network.is_empty()).map(|network| {
         let parsed = network.parse::<IpNet>().or_else(|_| network.parse::<IpAddr>().map(IpNet::from)).ok();
         // A server that trusts everybody believes whatever a client writes of itself.
@@ -237,8 +251,8 @@ fn trusted_proxies() -> Result<Option<Vec<IpNet>>, ConfigError> {
 
 /// The links of mails that leave this machine have to lead back to it.
 fn mail() -> Result<MailSettings, ConfigError> {
-    let timeout = Duration::from_secs(number("VWAZA_SMTP_TIMEOUT_SECONDS", 1..=600, 60)?);
-    let Some(url) = text("SMTP_URL")? else { return Ok(MailSettings { timeout, ..MailSettings::default() }) };
+    let timeout = Duration::from_secs(env_number("VWAZA_SMTP_TIMEOUT_SECONDS", 1..=600, 60)?);
+    let Some(url) = env_text("SMTP_URL")? else { return Ok(MailSettings { timeout, ..MailSettings::default() }) };
     let uri = url.parse::<http::Uri>().ok();
     let host = uri.as_ref().filter(|uri| matches!(uri.scheme_str(), Some("smtp" | "smtps"))).and_then(http::Uri::host);
     let Some(host) = host else {
@@ -246,7 +260,7 @@ fn mail() -> Result<MailSettings, ConfigError> {
         return Err(ConfigError::new("SMTP_URL", "…", "an address like smtps://user:password@mail.example"));
     };
     let is_elsewhere = !is_loopback_host(host);
-    if is_elsewhere && text("VWAZA_PUBLIC_URL")?.is_none() {
+    if is_elsewhere && env_text("VWAZA_PUBLIC_URL")?.is_none() {
         return Err(ConfigError::new(
             "VWAZA_PUBLIC_URL",
             "",
@@ -270,7 +284,7 @@ fn mail() -> Result<MailSettings, ConfigError> {
 }
 
 fn storage() -> Result<StorageSettings, ConfigError> {
-    match text("VWAZA_STORAGE")?.as_deref() {
+    match env_text("VWAZA_STORAGE")?.as_deref() {
         None | Some("local") => Ok(StorageSettings::Local),
         Some("s3") => Ok(StorageSettings::S3(S3Settings {
             bucket: required("S3_BUCKET", "the name of a bucket; VWAZA_STORAGE=s3 needs it")?,
@@ -290,33 +304,33 @@ fn storage() -> Result<StorageSettings, ConfigError> {
 fn aws_options() -> Result<Vec<(String, String)>, ConfigError> {
     let named = env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
     let options = named.filter(|(name, value)| name.starts_with("AWS_") && !value.is_empty());
-    options.map(|(name, value)| Ok((name.clone(), checked(name, Some(value))?.unwrap_or_default()))).collect()
+    options.map(|(name, value)| Ok((name.clone(), utf8_value(name, Some(value))?.unwrap_or_default()))).collect()
 }
 
 fn required(name: &'static str, expected: &str) -> Result<String, ConfigError> {
-    text(name)?.ok_or_else(|| ConfigError::new(name, "", expected))
+    env_text(name)?.ok_or_else(|| ConfigError::new(name, "", expected))
 }
 
 /// Empty counts as unset. What is no UTF-8 is refused: a default in its place would be another folder, or another database.
-fn text(name: &'static str) -> Result<Option<String>, ConfigError> {
-    Ok(checked(name, env::var_os(name))?.filter(|value| !value.is_empty()))
+fn env_text(name: &'static str) -> Result<Option<String>, ConfigError> {
+    Ok(utf8_value(name, env::var_os(name))?.filter(|value| !value.is_empty()))
 }
 
-fn checked(name: impl Into<Cow<'static, str>>, value: Option<OsString>) -> Result<Option<String>, ConfigError> {
+fn utf8_value(name: impl Into<Cow<'static, str>>, value: Option<OsString>) -> Result<Option<String>, ConfigError> {
     let value = value.map(OsString::into_string).transpose();
     // Not quoted: it cannot be, and it may hold a password.
     value.map_err(|_| ConfigError::new(name, "…", "text in UTF-8"))
 }
 
-fn parse<T: FromStr>(name: &'static str, expected: &'static str, unset: T) -> Result<T, ConfigError> {
-    match text(name)? {
+fn env_parsed<T: FromStr>(name: &'static str, expected: &'static str, unset: T) -> Result<T, ConfigError> {
+    match env_text(name)? {
         None => Ok(unset),
         Some(value) => value.parse().map_err(|_| ConfigError::new(name, value, expected)),
     }
 }
 
-fn switch(name: &'static str, unset: bool) -> Result<bool, ConfigError> {
-    match text(name)?.as_deref() {
+fn env_switch(name: &'static str, unset: bool) -> Result<bool, ConfigError> {
+    match env_text(name)?.as_deref() {
         None => Ok(unset),
         Some("on") => Ok(true),
         Some("off") => Ok(false),
@@ -325,12 +339,12 @@ fn switch(name: &'static str, unset: bool) -> Result<bool, ConfigError> {
 }
 
 /// Bounded, so that no sum or product of it overflows and nothing waits for ever.
-fn number<T: FromStr + PartialOrd + Display>(
+fn env_number<T: FromStr + PartialOrd + Display>(
     name: &'static str,
     range: RangeInclusive<T>,
     unset: T,
 ) -> Result<T, ConfigError> {
-    let Some(value) = text(name)? else { return Ok(unset) };
+    let Some(value) = env_text(name)? else { return Ok(unset) };
     let number = value.parse().ok().filter(|number| range.contains(number));
     number.ok_or_else(|| ConfigError::new(name, value, format!("a number from {} to {}", range.start(), range.end())))
 }

@@ -10,123 +10,123 @@ use std::{
 use tokio_util::sync::CancellationToken;
 use vwaza::backend::limits::Client;
 
-use crate::{client::Peers, waiting::Waiting};
+use crate::{client::ClientResolver, idle::IdleTracker};
 
 /// A connection that has waited for its client for so long gives way where no place is left.
-const GIVES_WAY_AFTER: Duration = Duration::from_secs(5);
+const PREEMPT_AFTER: Duration = Duration::from_secs(5);
 /// Beyond the last place, for one request each, so that health checks are answered and everybody else is told.
-pub(crate) const SPARE_PLACES: usize = 8;
+pub(crate) const OVERFLOW_SLOTS: usize = 8;
 
 /// ConnectionSlots of connections. Nobody waits in the kernel's queue until one is free, as health checks would wait there, too.
 pub(crate) struct ConnectionSlots {
     count: usize,
     /// For one peer that is no trusted proxy; `None` where nobody is limited.
     per_peer: Option<usize>,
-    peers: Arc<Peers>,
-    taken: Mutex<Taken>,
+    client_resolver: Arc<ClientResolver>,
+    table: Mutex<SlotTable>,
 }
 
 #[derive(Default)]
-struct Taken {
+struct SlotTable {
     next: u64,
     connections: HashMap<u64, Connection>,
     by_peer: HashMap<Client, usize>,
-    spare: usize,
+    overflow: usize,
 }
 
 struct Connection {
     /// `None` for one that counts for nobody.
     peer: Option<Client>,
-    kind: Kind,
-    waiting: Arc<Waiting>,
-    gives_way: CancellationToken,
+    kind: SlotKind,
+    idle: Arc<IdleTracker>,
+    preempted: CancellationToken,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Ordinary,
+pub(crate) enum SlotKind {
+    Regular,
     /// Taken when all ordinary places are; for one request.
-    Spare,
+    Overflow,
 }
 
 /// Why there is no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Full {
+pub(crate) enum NoSlot {
     /// This peer has as many as it may have.
-    Peer,
-    All,
+    PeerLimit,
+    AllTaken,
 }
 
 /// A connection's, until it is dropped.
 pub(crate) struct ConnectionSlot {
-    places: Arc<ConnectionSlots>,
+    slots: Arc<ConnectionSlots>,
     id: u64,
-    pub(crate) kind: Kind,
-    pub(crate) waiting: Arc<Waiting>,
+    pub(crate) kind: SlotKind,
+    pub(crate) idle: Arc<IdleTracker>,
     /// Cancelled when somebody else needs it more.
-    pub(crate) gives_way: CancellationToken,
+    pub(crate) preempted: CancellationToken,
 }
 
 impl ConnectionSlots {
-    pub(crate) fn new(count: usize, per_peer: Option<usize>, peers: Arc<Peers>) -> Self {
-        Self { count, per_peer, peers, taken: Mutex::default() }
+    pub(crate) fn new(count: usize, per_peer: Option<usize>, client_resolver: Arc<ClientResolver>) -> Self {
+        Self { count, per_peer, client_resolver, table: Mutex::default() }
     }
 
     /// A place for a new connection. Where none is left, the one gives way that has waited for its client for longest; of the same peer,
     /// where it is this peer that has too many.
-    pub(crate) fn take(self: &Arc<Self>, peer: IpAddr) -> Result<ConnectionSlot, Full> {
-        let peer = (!self.peers.is_trusted(peer)).then(|| Client::of_address(peer));
-        let mut taken = self.taken();
+    pub(crate) fn acquire(self: &Arc<Self>, peer: IpAddr) -> Result<ConnectionSlot, NoSlot> {
+        let peer = (!self.client_resolver.is_trusted(peer)).then(|| Client::of_address(peer));
+        let mut table = self.table();
         if let (Some(peer), Some(max)) = (&peer, self.per_peer)
-            && taken.by_peer.get(peer).is_some_and(|count| *count >= max)
-            && !taken.make_room(GIVES_WAY_AFTER, |connection| connection.peer.as_ref() == Some(peer))
+            && table.by_peer.get(peer).is_some_and(|count| *count >= max)
+            && !table.preempt_longest_waiting(PREEMPT_AFTER, |connection| connection.peer.as_ref() == Some(peer))
         {
-            return Err(Full::Peer);
+            return Err(NoSlot::PeerLimit);
         }
-        let kind = if taken.connections.len() - taken.spare < self.count
-            || taken.make_room(GIVES_WAY_AFTER, |connection| connection.kind == Kind::Ordinary)
+        let kind = if table.connections.len() - table.overflow < self.count
+            || table.preempt_longest_waiting(PREEMPT_AFTER, |connection| connection.kind == SlotKind::Regular)
         {
-            Kind::Ordinary
-        } else if taken.spare < SPARE_PLACES
-            || taken.make_room(Duration::ZERO, |connection| connection.kind == Kind::Spare)
+            SlotKind::Regular
+        } else if table.overflow < OVERFLOW_SLOTS
+            || table.preempt_longest_waiting(Duration::ZERO, |connection| connection.kind == SlotKind::Overflow)
         {
-            Kind::Spare
+            SlotKind::Overflow
         } else {
-            return Err(Full::All);
+            return Err(NoSlot::AllTaken);
         };
-        Ok(taken.add(self, peer, kind))
+        Ok(table.add(self, peer, kind))
     }
 
     /// Closes the connection that has waited for its client for longest, if there is one.
-    pub(crate) fn make_room(&self) -> bool {
-        self.taken().make_room(GIVES_WAY_AFTER, |_| true)
+    pub(crate) fn preempt_longest_waiting(&self) -> bool {
+        self.table().preempt_longest_waiting(PREEMPT_AFTER, |_| true)
     }
 
-    fn taken(&self) -> MutexGuard<'_, Taken> {
+    fn table(&self) -> MutexGuard<'_, SlotTable> {
         // Nothing panics while it is held.
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Taken {
-    fn add(&mut self, places: &Arc<ConnectionSlots>, peer: Option<Client>, kind: Kind) -> ConnectionSlot {
-        let (id, waiting, gives_way) = (self.next, Arc::new(Waiting::new()), CancellationToken::new());
+impl SlotTable {
+    fn add(&mut self, slots: &Arc<ConnectionSlots>, peer: Option<Client>, kind: SlotKind) -> ConnectionSlot {
+        let (id, idle, preempted) = (self.next, Arc::new(IdleTracker::new()), CancellationToken::new());
         self.next += 1;
         if let Some(peer) = &peer {
             *self.by_peer.entry(peer.clone()).or_default() += 1;
         }
-        self.spare += usize::from(kind == Kind::Spare);
-        let connection = Connection { peer, kind, waiting: Arc::clone(&waiting), gives_way: gives_way.clone() };
+        self.overflow += usize::from(kind == SlotKind::Overflow);
+        let connection = Connection { peer, kind, idle: Arc::clone(&idle), preempted: preempted.clone() };
         self.connections.insert(id, connection);
-        ConnectionSlot { places: Arc::clone(places), id, kind, waiting, gives_way }
+        ConnectionSlot { slots: Arc::clone(slots), id, kind, idle, preempted }
     }
 
-    fn make_room(&mut self, patience: Duration, may_go: impl Fn(&Connection) -> bool) -> bool {
-        let waiting = self.connections.iter().filter(|(_, connection)| may_go(connection));
-        let waiting = waiting.filter_map(|(id, connection)| Some((connection.waiting.since()?, *id)));
-        let Some((_, id)) = waiting.min().filter(|(since, _)| since.elapsed() >= patience) else { return false };
+    fn preempt_longest_waiting(&mut self, min_wait: Duration, is_candidate: impl Fn(&Connection) -> bool) -> bool {
+        let candidates = self.connections.iter().filter(|(_, connection)| is_candidate(connection));
+        let candidates = candidates.filter_map(|(id, connection)| Some((connection.idle.since()?, *id)));
+        let Some((_, id)) = candidates.min().filter(|(since, _)| since.elapsed() >= min_wait) else { return false };
         if let Some(connection) = self.remove(id) {
-            connection.gives_way.cancel();
+            connection.preempted.cancel();
         }
         true
     }
@@ -134,7 +134,7 @@ impl Taken {
     /// `None` for one that gave way before.
     fn remove(&mut self, id: u64) -> Option<Connection> {
         let connection = self.connections.remove(&id)?;
-        self.spare -= usize::from(connection.kind == Kind::Spare);
+        self.overflow -= usize::from(connection.kind == SlotKind::Overflow);
         if let Some(peer) = &connection.peer
             && let Entry::Occupied(mut count) = self.by_peer.entry(peer.clone())
         {
@@ -149,7 +149,7 @@ impl Taken {
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        self.places.taken().remove(self.id);
+        self.slots.table().remove(self.id);
     }
 }
 
@@ -161,70 +161,75 @@ mod tests {
 
     const PROXY: &str = "10.0.0.1";
 
-    fn places(count: usize, per_peer: usize) -> Arc<ConnectionSlots> {
+    fn slots(count: usize, per_peer: usize) -> Arc<ConnectionSlots> {
         let trusted = vec![PROXY.parse::<IpAddr>().unwrap().into()];
-        let peers = Peers::new(Some(trusted), "0.0.0.0".parse().unwrap(), "https://music.example");
-        Arc::new(ConnectionSlots::new(count, Some(per_peer), Arc::new(peers)))
+        let client_resolver = ClientResolver::new(Some(trusted), "0.0.0.0".parse().unwrap(), "https://music.example");
+        Arc::new(ConnectionSlots::new(count, Some(per_peer), Arc::new(client_resolver)))
     }
 
-    fn take(places: &Arc<ConnectionSlots>, peer: &str) -> Result<ConnectionSlot, Full> {
-        places.take(peer.parse().unwrap())
+    fn acquire(slots: &Arc<ConnectionSlots>, peer: &str) -> Result<ConnectionSlot, NoSlot> {
+        slots.acquire(peer.parse().unwrap())
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_peer_has_so_many_and_a_trusted_proxy_as_many_as_there_are() {
-        let places = places(100, 3);
-        let mut held: Vec<ConnectionSlot> = (0..3).map(|_| take(&places, "192.0.2.1").unwrap()).collect();
-        assert_eq!(take(&places, "192.0.2.1").err(), Some(Full::Peer));
-        assert_eq!(take(&places, "::ffff:192.0.2.1").err(), Some(Full::Peer), "as a dual-stack socket writes it");
-        held.push(take(&places, "192.0.2.2").unwrap());
-        held.extend((0..20).map(|_| take(&places, PROXY).unwrap()));
+        let slots = slots(100, 3);
+        let mut held: Vec<ConnectionSlot> = (0..3).map(|_| acquire(&slots, "192.0.2.1").unwrap()).collect();
+        assert_eq!(acquire(&slots, "192.0.2.1").err(), Some(NoSlot::PeerLimit));
+        assert_eq!(
+            acquire(&slots, "::ffff:192.0.2.1").err(),
+            Some(NoSlot::PeerLimit),
+            "as a dual-stack socket writes it"
+        );
+        held.push(acquire(&slots, "192.0.2.2").unwrap());
+        held.extend((0..20).map(|_| acquire(&slots, PROXY).unwrap()));
         drop(held.remove(0));
-        held.push(take(&places, "192.0.2.1").unwrap());
+        held.push(acquire(&slots, "192.0.2.1").unwrap());
         // A network of IPv6 is one peer.
-        held.extend((1..=3).map(|host| take(&places, &format!("2001:db8:1:2::{host}")).unwrap()));
-        assert_eq!(take(&places, "2001:db8:1:2::4").err(), Some(Full::Peer));
+        held.extend((1..=3).map(|host| acquire(&slots, &format!("2001:db8:1:2::{host}")).unwrap()));
+        assert_eq!(acquire(&slots, "2001:db8:1:2::4").err(), Some(NoSlot::PeerLimit));
         drop(held);
-        let taken = places.taken();
-        assert!(taken.connections.is_empty() && taken.by_peer.is_empty() && taken.spare == 0);
+        let table = slots.table();
+        assert!(table.connections.is_empty() && table.by_peer.is_empty() && table.overflow == 0);
     }
 
     #[tokio::test(start_paused = true)]
     async fn where_a_peer_has_too_many_its_own_longest_wait_is_over() {
-        let places = places(100, 2);
-        let other = take(&places, "192.0.2.9").unwrap();
-        let first = take(&places, "192.0.2.1").unwrap();
+        let slots = slots(100, 2);
+        let other = acquire(&slots, "192.0.2.9").unwrap();
+        let first = acquire(&slots, "192.0.2.1").unwrap();
         advance(Duration::from_secs(1)).await;
-        let second = take(&places, "192.0.2.1").unwrap();
-        assert_eq!(take(&places, "192.0.2.1").err(), Some(Full::Peer), "nobody has waited for long");
-        advance(GIVES_WAY_AFTER).await;
-        let third = take(&places, "192.0.2.1").unwrap();
-        assert!(first.gives_way.is_cancelled() && !second.gives_way.is_cancelled() && !other.gives_way.is_cancelled());
+        let second = acquire(&slots, "192.0.2.1").unwrap();
+        assert_eq!(acquire(&slots, "192.0.2.1").err(), Some(NoSlot::PeerLimit), "nobody has waited for long");
+        advance(PREEMPT_AFTER).await;
+        let third = acquire(&slots, "192.0.2.1").unwrap();
+        assert!(first.preempted.is_cancelled() && !second.preempted.is_cancelled() && !other.preempted.is_cancelled());
         // It counts no longer, and is not counted down twice.
         drop(first);
-        let serving = [second.waiting.serve(), third.waiting.serve()];
-        advance(GIVES_WAY_AFTER).await;
-        assert_eq!(take(&places, "192.0.2.1").err(), Some(Full::Peer), "both are served");
+        let serving = [second.idle.serve(), third.idle.serve()];
+        advance(PREEMPT_AFTER).await;
+        assert_eq!(acquire(&slots, "192.0.2.1").err(), Some(NoSlot::PeerLimit), "both are served");
         drop(serving);
     }
 
     #[tokio::test(start_paused = true)]
     async fn whoever_is_served_stays_and_whoever_comes_beyond_the_last_place_is_heard() {
-        let places = places(2, 100);
-        let held = [take(&places, "192.0.2.1").unwrap(), take(&places, PROXY).unwrap()];
-        let serving = held.each_ref().map(|place| place.waiting.serve());
-        advance(GIVES_WAY_AFTER).await;
-        let mut spare: Vec<ConnectionSlot> = (0..SPARE_PLACES).map(|_| take(&places, "192.0.2.2").unwrap()).collect();
-        assert!(spare.iter().all(|place| place.kind == Kind::Spare));
+        let slots = slots(2, 100);
+        let held = [acquire(&slots, "192.0.2.1").unwrap(), acquire(&slots, PROXY).unwrap()];
+        let serving = held.each_ref().map(|slot| slot.idle.serve());
+        advance(PREEMPT_AFTER).await;
+        let mut overflow: Vec<ConnectionSlot> =
+            (0..OVERFLOW_SLOTS).map(|_| acquire(&slots, "192.0.2.2").unwrap()).collect();
+        assert!(overflow.iter().all(|slot| slot.kind == SlotKind::Overflow));
         // One that says nothing keeps nobody out.
-        let next = take(&places, "192.0.2.3").unwrap();
-        assert!(next.kind == Kind::Spare && spare.remove(0).gives_way.is_cancelled());
-        spare.push(next);
-        let asked: Vec<_> = spare.iter().map(|place| place.waiting.serve()).collect();
-        assert_eq!(take(&places, "192.0.2.3").err(), Some(Full::All));
-        drop((asked, spare, serving));
-        advance(GIVES_WAY_AFTER).await;
-        assert_eq!(take(&places, "192.0.2.3").unwrap().kind, Kind::Ordinary);
-        assert!(held.iter().filter(|place| place.gives_way.is_cancelled()).count() == 1);
+        let next = acquire(&slots, "192.0.2.3").unwrap();
+        assert!(next.kind == SlotKind::Overflow && overflow.remove(0).preempted.is_cancelled());
+        overflow.push(next);
+        let asked: Vec<_> = overflow.iter().map(|slot| slot.idle.serve()).collect();
+        assert_eq!(acquire(&slots, "192.0.2.3").err(), Some(NoSlot::AllTaken));
+        drop((asked, overflow, serving));
+        advance(PREEMPT_AFTER).await;
+        assert_eq!(acquire(&slots, "192.0.2.3").unwrap().kind, SlotKind::Regular);
+        assert!(held.iter().filter(|slot| slot.preempted.is_cancelled()).count() == 1);
     }
 }

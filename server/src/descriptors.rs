@@ -3,18 +3,18 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use vwaza::backend::{QueueSettings, database_connections};
 
-use crate::connection_slots::SPARE_PLACES;
+use crate::connection_slots::OVERFLOW_SLOTS;
 
 /// However many descriptors there are: each connection takes memory, too.
 const CONNECTIONS_MAX: usize = 4096;
 /// Even where descriptors are so few that they may run out.
 const CONNECTIONS_MIN: usize = 16;
 /// A connection's socket, and the file or the connection to the storage that its request needs.
-const FOR_A_CONNECTION: usize = 2;
+const DESCRIPTORS_PER_CONNECTION: usize = 2;
 /// A job's file in the spool, its copy, and the object that it reads or writes.
-const FOR_A_JOB: usize = 4;
+const DESCRIPTORS_PER_JOB: usize = 4;
 /// The log, the runtime, the listener, the spool's lock, Redis, mail, the janitor, and users' archives.
-const FOR_THE_REST: usize = 24;
+const OTHER_DESCRIPTORS: usize = 24;
 
 /// Raises the soft limit to the hard one. Returns how many descriptors there may be.
 pub(crate) fn raise_limit() -> usize {
@@ -29,10 +29,10 @@ pub(crate) fn raise_limit() -> usize {
 }
 
 /// How many connections may be open at once, so that descriptors are left for the database, the jobs and the spool.
-pub(crate) fn connections(descriptors: usize, queue: &QueueSettings) -> usize {
-    let for_jobs = FOR_A_JOB * queue.concurrency.max(1) as usize;
-    let kept = database_connections(queue) + for_jobs + FOR_THE_REST + SPARE_PLACES;
-    (descriptors.saturating_sub(kept) / FOR_A_CONNECTION).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX)
+pub(crate) fn max_connections(descriptors: usize, queue: &QueueSettings) -> usize {
+    let for_jobs = DESCRIPTORS_PER_JOB * queue.concurrency.max(1) as usize;
+    let kept = database_connections(queue) + for_jobs + OTHER_DESCRIPTORS + OVERFLOW_SLOTS;
+    (descriptors.saturating_sub(kept) / DESCRIPTORS_PER_CONNECTION).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX)
 }
 
 #[cfg(test)]
@@ -43,9 +43,9 @@ mod tests {
     fn connections_leave_descriptors_for_the_rest() {
         let queue = QueueSettings::default();
         for (descriptors, expected) in [(64, 16), (128, 18), (1024, 466), (8284, 4096), (usize::MAX, 4096)] {
-            assert_eq!(connections(descriptors, &queue), expected, "{descriptors}");
+            assert_eq!(max_connections(descriptors, &queue), expected, "{descriptors}");
         }
         let busy = QueueSettings { concurrency: 64, ..queue.clone() };
-        assert!(connections(1024, &busy) < connections(1024, &queue));
+        assert!(max_connections(1024, &busy) < max_connections(1024, &queue));
     }
 }

@@ -1,7 +1,7 @@
 //! Every error outside a page has one shape: `{"statusCode", "error", "message", "requestId"}`, with `"fields"` for forms.
 
 use app::{
-    api::{PUBLIC, account::local_path},
+    api::{PUBLIC_PATHS, account::local_path},
     error::AppError,
 };
 use axum::{
@@ -25,43 +25,43 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 /// Bytes of an error's body that are looked at.
 const ERROR_BODY_MAX: usize = 64 * 1024;
 /// Characters of another layer's refusal that the log gets.
-const CAUSE_MAX_CHARS: usize = 500;
+const LOGGED_CAUSE_MAX_CHARS: usize = 500;
 /// Addresses that no person opens: their errors are JSON.
-const NOT_PAGES: [&str; 2] = ["/api", "/media/"];
-const HEALTH: [&str; 2] = ["/health", "/health/live"];
+const NON_PAGE_PREFIXES: [&str; 2] = ["/api", "/media/"];
+const HEALTH_PATHS: [&str; 2] = ["/health", "/health/live"];
 /// For a page without scripts.
-const STYLED_CSP: HeaderValue = HeaderValue::from_static(
+const STATIC_PAGE_CSP: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 
 /// Marks an answer whose cause the log has.
 #[derive(Clone, Copy)]
-struct Logged;
+struct CauseLogged;
 
 /// An error on its way out of a handler.
 #[derive(Debug)]
-pub(crate) struct Failure(AppError);
+pub(crate) struct ErrorResponse(AppError);
 
-impl<E: Into<AppError>> From<E> for Failure {
+impl<E: Into<AppError>> From<E> for ErrorResponse {
     fn from(error: E) -> Self {
         Self(error.into())
     }
 }
 
-impl IntoResponse for Failure {
+impl IntoResponse for ErrorResponse {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.0.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let retry_after = self.0.retry_after.map(|seconds| [(header::RETRY_AFTER, HeaderValue::from(seconds))]);
         // Here, because the answer to a HEAD loses its body on its way out.
         self.0.log_cause();
-        (status, retry_after, Extension(Logged), Json(self.0)).into_response()
+        (status, retry_after, Extension(CauseLogged), Json(self.0)).into_response()
     }
 }
 
-pub(crate) type Answer<T = Response> = Result<T, Failure>;
+pub(crate) type HandlerResult<T = Response> = Result<T, ErrorResponse>;
 
 /// For what a handler finds out in the core.
-pub(crate) fn fail(error: backend::Error) -> Failure {
+pub(crate) fn fail(error: backend::Error) -> ErrorResponse {
     error.into()
 }
 
@@ -70,34 +70,34 @@ pub(crate) fn fail(error: backend::Error) -> Failure {
 ///
 /// A browser without scripts, which sends a form and shows what comes, gets a page instead of JSON.
 pub(crate) async fn error_envelope(State(site): State<Site>, request: Request, next: Next) -> Response {
-    let back = is_plain_form(&request).then(|| page_of(request.headers()));
+    let back = is_plain_form(&request).then(|| referring_page_or_start(request.headers()));
     // At these, 401 says that a password is wrong.
-    let is_public = PUBLIC.contains(&request.uri().path());
+    let is_public = PUBLIC_PATHS.contains(&request.uri().path());
     let id = request.headers().get(&REQUEST_ID).cloned();
     let path = request.uri().path();
     // Other methods never get there.
-    let is_health = HEALTH.contains(&path) && matches!(*request.method(), Method::GET | Method::HEAD);
+    let is_health = HEALTH_PATHS.contains(&path) && matches!(*request.method(), Method::GET | Method::HEAD);
     let is_page = request.method() == Method::GET
         && !is_health
         && path != "/metrics"
-        && !NOT_PAGES.iter().any(|prefix| path.starts_with(prefix));
+        && !NON_PAGE_PREFIXES.iter().any(|prefix| path.starts_with(prefix));
     let here = is_page.then(|| path.to_owned());
     let is_head = request.method() == Method::HEAD;
     let mut response = next.run(request).await;
     let status = response.status();
     if is_head {
-        may_be_tried_again(status, response.headers_mut());
+        set_retry_after(status, response.headers_mut());
     }
     // Pages and the health check say themselves what is wrong, unless their request never got there.
     let is_json =
         response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes() == b"application/json");
-    let is_told = is_health || is_page && !is_json;
-    if is_told || !(status.is_client_error() || status.is_server_error()) {
+    let has_own_body = is_health || is_page && !is_json;
+    if has_own_body || !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
     let back = back.or(here);
     let (mut parts, body) = response.into_parts();
-    let is_logged = parts.extensions.get::<Logged>().is_some();
+    let is_logged = parts.extensions.get::<CauseLogged>().is_some();
     let bytes = to_bytes(body, ERROR_BODY_MAX).await.unwrap_or_default();
     let mut error = match serde_json::from_slice::<AppError>(&bytes) {
         Ok(error) => {
@@ -109,10 +109,10 @@ pub(crate) async fn error_envelope(State(site): State<Site>, request: Request, n
         Err(_) => {
             // A page has told the log itself.
             if !is_logged && !is_html(&parts.headers) {
-                let cause: String = String::from_utf8_lossy(&bytes).chars().take(CAUSE_MAX_CHARS).collect();
+                let cause: String = String::from_utf8_lossy(&bytes).chars().take(LOGGED_CAUSE_MAX_CHARS).collect();
                 info!(http.status = status.as_u16(), cause, "refused");
             }
-            plain(status)
+            error_of_status(status)
         }
     };
     if is_head {
@@ -127,19 +127,19 @@ pub(crate) async fn error_envelope(State(site): State<Site>, request: Request, n
             return Redirect::to("/sign-in").into_response();
         }
         parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-        parts.headers.insert(header::CONTENT_SECURITY_POLICY, STYLED_CSP);
+        parts.headers.insert(header::CONTENT_SECURITY_POLICY, STATIC_PAGE_CSP);
         return Response::from_parts(parts, Body::from(app::form_problem(site.files(), error, back)));
     }
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(seconds) = error.retry_after {
         parts.headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
-    may_be_tried_again(parts.status, &mut parts.headers);
+    set_retry_after(parts.status, &mut parts.headers);
     let body = serde_json::to_vec(&error).unwrap_or_default();
     Response::from_parts(parts, Body::from(body))
 }
 
-fn may_be_tried_again(status: StatusCode, headers: &mut HeaderMap) {
+fn set_retry_after(status: StatusCode, headers: &mut HeaderMap) {
     if matches!(status.as_u16(), 423 | 429 | 503) {
         headers.entry(header::RETRY_AFTER).or_insert(RETRY_AFTER);
     }
@@ -159,21 +159,21 @@ pub(crate) fn is_plain_form(request: &Request) -> bool {
 }
 
 /// The page that sent the request, as path and query; the start where it is unknown. An address never leads away from here.
-pub(crate) fn page_of(headers: &HeaderMap) -> String {
-    own_page(headers).unwrap_or_else(|| "/".into())
+pub(crate) fn referring_page_or_start(headers: &HeaderMap) -> String {
+    referring_page(headers).unwrap_or_else(|| "/".into())
 }
 
-/// As `page_of`, without a guess. What `security::own_referers_only` has left is a page of ours.
-pub(crate) fn own_page(headers: &HeaderMap) -> Option<String> {
+/// As `referring_page_or_start`, without a guess. What `security::strip_foreign_referer` has left is a page of ours.
+pub(crate) fn referring_page(headers: &HeaderMap) -> Option<String> {
     let referer: Uri = headers.get(header::REFERER)?.to_str().ok()?.parse().ok()?;
     let path = referer.path();
     let is_page = !["/api", "/media"].iter().any(|room| path == *room || path.starts_with(&format!("{room}/")));
     let page = referer.path_and_query()?.as_str();
-    (is_page && local_path(page) == page).then(|| without_framework(page))
+    (is_page && local_path(page) == page).then(|| strip_framework_query(page))
 }
 
 /// Without what the framework reads errors from: nothing of ours writes it.
-fn without_framework(page: &str) -> String {
+fn strip_framework_query(page: &str) -> String {
     let Some((path, query)) = page.split_once('?') else { return page.to_owned() };
     let is_ours = |pair: &&str| !["__path", "__err"].contains(&pair.split('=').next().unwrap_or_default());
     let query: Vec<&str> = query.split('&').filter(is_ours).collect();
@@ -181,7 +181,7 @@ fn without_framework(page: &str) -> String {
 }
 
 /// What the framework refuses by itself, in our words.
-fn plain(status: StatusCode) -> AppError {
+fn error_of_status(status: StatusCode) -> AppError {
     let message = match status.as_u16() {
         404 => "There is nothing at this address.",
         405 => "This address does not take such requests.",
@@ -204,7 +204,7 @@ mod tests {
 
     fn page(referer: &str) -> String {
         let referer = HeaderValue::from_bytes(referer.as_bytes()).unwrap();
-        page_of(&HeaderMap::from_iter([(header::REFERER, referer)]))
+        referring_page_or_start(&HeaderMap::from_iter([(header::REFERER, referer)]))
     }
 
     #[test]

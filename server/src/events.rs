@@ -15,14 +15,14 @@ use vwaza::{
 };
 
 use crate::{
-    client::Counted,
-    errors::Answer,
-    security::{CurrentUser, session_token},
+    client::RequestOrigin,
+    errors::HandlerResult,
+    security::{CurrentUser, session_token_from_parts},
     state::AppState,
 };
 
 /// How often the session is looked at again, and the browser told that the line still stands.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
 
 struct Subscription {
     state: AppState,
@@ -37,21 +37,21 @@ pub(crate) async fn events(
     State(state): State<AppState>,
     CurrentUser(actor): CurrentUser,
     parts: Parts,
-) -> Answer<impl IntoResponse> {
+) -> HandlerResult<impl IntoResponse> {
     let limits = state.backend.limits();
-    let client = parts.extensions.get::<Counted>().and_then(Counted::client).filter(|_| limits.are_on());
+    let client = parts.extensions.get::<RequestOrigin>().and_then(RequestOrigin::client).filter(|_| limits.are_on());
     let slot = client.map(|client| limits.open_stream(actor.id, client)).transpose()?;
-    let token = session_token(&state.backend, &parts);
-    let mut heartbeat = interval(HEARTBEAT);
+    let token = session_token_from_parts(&state.backend, &parts);
+    let mut heartbeat = interval(HEARTBEAT_INTERVAL);
     heartbeat.reset();
     let subscription =
         Subscription { changes: state.backend.events().subscribe(), token, actor, heartbeat, _slot: slot, state };
-    let stream = Sse::new(follow(subscription));
+    let stream = Sse::new(event_stream(subscription));
     // nginx would hold events back to fill a buffer.
     Ok(([("x-accel-buffering", "no")], stream))
 }
 
-fn follow(subscription: Subscription) -> impl Stream<Item = Result<Event, Infallible>> {
+fn event_stream(subscription: Subscription) -> impl Stream<Item = Result<Event, Infallible>> {
     // The first event tells the browser that the line stands.
     let hello = stream::iter([Ok(Event::default().event("hello").data("{}"))]);
     let changes = stream::unfold(subscription, async |mut subscription| {

@@ -56,6 +56,6 @@ pub(crate) async fn health(State(state): State<AppState>) -> Response {
 }
 
 /// The process answers, whatever else does not.
-pub(crate) async fn live() -> Json<serde_json::Value> {
+pub(crate) async fn liveness() -> Json<serde_json::Value> {
     Json(serde_json::json!({ "status": "ok" }))
 }

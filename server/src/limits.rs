@@ -38,17 +38,17 @@ use vwaza::{
 };
 
 use crate::{
-    client::{Counted, Peers},
-    errors::Failure,
-    held::hold,
-    listen::BeyondTheLastPlace,
-    security::requesters_token,
+    client::{ClientResolver, RequestOrigin},
+    errors::ErrorResponse,
+    guarded_body::with_guard,
+    listen::OverflowConnection,
+    security::requester_token,
 };
 
 /// A burst may come again after this time without a request.
 const BURST_REFILL: Duration = Duration::from_secs(5);
 /// Clients that have sent nothing for as long are no longer remembered.
-const BURST_UPKEEP: Duration = Duration::from_secs(10);
+const BURST_EVICTION_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Structured fields of draft-ietf-httpapi-ratelimit-headers-10: `"api";r=57;t=34` and `"api";q=100;w=60`.
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -69,13 +69,17 @@ fn rules_of(method: &Method, path: &str) -> &'static [Rule] {
 }
 
 /// Whether the guard against bursts counts a request. Other paths below `/health` are pages that are not there.
-fn is_guarded(path: &str) -> bool {
+fn counts_for_burst(path: &str) -> bool {
     !matches!(path, "/health" | "/health/live" | "/metrics")
 }
 
 /// Names the client that a request counts for, for whatever is inside.
-pub(crate) async fn name_client(State(peers): State<Arc<Peers>>, mut request: Request, next: Next) -> Response {
-    let counted = peers.counted(&request);
+pub(crate) async fn identify_client(
+    State(client_resolver): State<Arc<ClientResolver>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let counted = client_resolver.resolve(&request);
     request.extensions_mut().insert(ClientAddress(counted.address()));
     request.extensions_mut().insert(counted);
     next.run(request).await
@@ -83,7 +87,7 @@ pub(crate) async fn name_client(State(peers): State<Arc<Peers>>, mut request: Re
 
 /// The client that a request counts for; `None` where it is exempt.
 pub(crate) fn client<B>(request: &http::Request<B>) -> Option<Client> {
-    request.extensions().get::<Counted>().and_then(Counted::client)
+    request.extensions().get::<RequestOrigin>().and_then(RequestOrigin::client)
 }
 
 /// Whether a request may carry an upload's bytes.
@@ -93,7 +97,11 @@ fn carries_upload(method: &Method, path: &str) -> bool {
 
 /// Counts the request by each of its rules, and refuses it with 429 at the first that is used up. The bytes of an upload are read at the
 /// client's pace.
-pub(crate) async fn count(State(backend): State<Arc<Backend>>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn enforce_rate_limits(
+    State(backend): State<Arc<Backend>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let limits = backend.limits();
     let Some(client) = client(&request).filter(|_| limits.are_on()) else { return next.run(request).await };
     let mut counted = Vec::new();
@@ -102,12 +110,12 @@ pub(crate) async fn count(State(backend): State<Arc<Backend>>, mut request: Requ
         let decision = limits.admit(*rule, &client, deadline).await;
         counted.push((*rule, limits.quota(*rule), decision));
         if !decision.is_admitted {
-            let mut response = Failure::from(Problem::RateLimited {
+            let mut response = ErrorResponse::from(Problem::RateLimited {
                 by: LimitedBy::Network,
                 retry_after_seconds: decision.retry_after_seconds(),
             })
             .into_response();
-            tell(response.headers_mut(), &counted);
+            set_rate_limit_headers(response.headers_mut(), &counted);
             return response;
         }
     }
@@ -116,49 +124,49 @@ pub(crate) async fn count(State(backend): State<Arc<Backend>>, mut request: Requ
         request = request.map(|body| Body::new(ThrottledBody { body, client, backend, pause: None }));
     }
     let mut response = next.run(request).await;
-    tell(response.headers_mut(), &counted);
+    set_rate_limit_headers(response.headers_mut(), &counted);
     response
 }
 
 /// Holds back a request while there are too many at once: of its client until their answers are sent, of its user until they are worked out.
 /// One that carries an upload's bytes counts for its client alone, as it lasts as long as they take. On a connection beyond the last place
 /// only health checks are answered.
-pub(crate) async fn at_once(State(backend): State<Arc<Backend>>, request: Request, next: Next) -> Response {
-    if !is_guarded(request.uri().path()) {
+pub(crate) async fn limit_concurrency(State(backend): State<Arc<Backend>>, request: Request, next: Next) -> Response {
+    if !counts_for_burst(request.uri().path()) {
         return next.run(request).await;
     }
-    if request.extensions().get::<BeyondTheLastPlace>().is_some() {
+    if request.extensions().get::<OverflowConnection>().is_some() {
         let message = "The server has too many visitors. Try again in a few seconds.";
-        return Failure::from(Problem::Unavailable(message.into())).into_response();
+        return ErrorResponse::from(Problem::Unavailable(message.into())).into_response();
     }
     let limits = backend.limits();
     if !limits.are_on() {
         return next.run(request).await;
     }
-    let of_client = match client(&request) {
+    let client_slot = match client(&request) {
         Some(client) => match limits.begin_request(client).await {
             Ok(slot) => Some(slot),
-            Err(problem) => return Failure::from(problem).into_response(),
+            Err(problem) => return ErrorResponse::from(problem).into_response(),
         },
         None => None,
     };
     let token = (!carries_upload(request.method(), request.uri().path()))
-        .then(|| requesters_token(&backend, &request))
+        .then(|| requester_token(&backend, &request))
         .flatten();
     let response = match token {
         Some(token) => match limits.begin_request_of(&token).await {
             Ok(_slot) => next.run(request).await,
-            Err(problem) => Failure::from(problem).into_response(),
+            Err(problem) => ErrorResponse::from(problem).into_response(),
         },
         None => next.run(request).await,
     };
-    match of_client {
-        Some(slot) => response.map(|body| hold(body, slot)),
+    match client_slot {
+        Some(slot) => response.map(|body| with_guard(body, slot)),
         None => response,
     }
 }
 
-fn tell(headers: &mut HeaderMap, counted: &[(Rule, Quota, Decision)]) {
+fn set_rate_limit_headers(headers: &mut HeaderMap, counted: &[(Rule, Quota, Decision)]) {
     let (mut limits, mut policies) = (String::new(), String::new());
     for (rule, quota, decision) in counted {
         let separator = if limits.is_empty() { "" } else { ", " };
@@ -213,9 +221,9 @@ impl HttpBody for ThrottledBody {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct ByClient;
+struct ClientKey;
 
-impl KeyExtractor for ByClient {
+impl KeyExtractor for ClientKey {
     type Key = Client;
 
     fn extract<T>(&self, request: &http::Request<T>) -> Result<Client, GovernorError> {
@@ -224,28 +232,28 @@ impl KeyExtractor for ByClient {
 }
 
 /// Puts the guard against bursts in front of the router. Health checks, metrics and exempt clients pass beside it.
-pub(crate) fn behind_a_guard(router: Router, backend: &Backend) -> Router {
+pub(crate) fn with_burst_limit(router: Router, backend: &Backend) -> Router {
     let config = GovernorConfigBuilder::default()
         .period(BURST_REFILL / backend.limits().burst())
         .burst_size(backend.limits().burst())
-        .key_extractor(ByClient)
+        .key_extractor(ClientKey)
         .finish()
         .map(Arc::new);
     let Some(config) = config.filter(|_| backend.limits().are_on()) else { return router };
-    tokio::spawn(keep_small(Arc::clone(&config), backend.shutdown()));
-    let guard = GovernorLayer::new(config).error_handler(|error| match error {
+    tokio::spawn(evict_idle_clients(Arc::clone(&config), backend.shutdown()));
+    let burst_limit = GovernorLayer::new(config).error_handler(|error| match error {
         GovernorError::TooManyRequests { wait_time, .. } => {
             let retry_after_seconds = u32::try_from(wait_time).unwrap_or(u32::MAX).max(1);
-            Failure::from(Problem::RateLimited { by: LimitedBy::Network, retry_after_seconds }).into_response()
+            ErrorResponse::from(Problem::RateLimited { by: LimitedBy::Network, retry_after_seconds }).into_response()
         }
-        _ => Failure::from(app::error::AppError::internal()).into_response(),
+        _ => ErrorResponse::from(app::error::AppError::internal()).into_response(),
     });
-    let guarded = Router::new().fallback_service(router.clone()).layer(guard);
+    let burst_limited = Router::new().fallback_service(router.clone()).layer(burst_limit);
     Router::new().fallback_service(router).layer(middleware::from_fn(move |request: Request<Body>, next: Next| {
-        let guarded = guarded.clone();
+        let burst_limited = burst_limited.clone();
         async move {
-            if is_guarded(request.uri().path()) && client(&request).is_some() {
-                guarded.oneshot(request).await.into_response()
+            if counts_for_burst(request.uri().path()) && client(&request).is_some() {
+                burst_limited.oneshot(request).await.into_response()
             } else {
                 next.run(request).await
             }
@@ -253,14 +261,14 @@ pub(crate) fn behind_a_guard(router: Router, backend: &Backend) -> Router {
     }))
 }
 
-type BurstConfig = GovernorConfig<ByClient, governor::middleware::NoOpMiddleware<governor::clock::QuantaInstant>>;
+type BurstConfig = GovernorConfig<ClientKey, governor::middleware::NoOpMiddleware<governor::clock::QuantaInstant>>;
 
 /// Evicts clients whose burst is full again, so that a flood of addresses is remembered for seconds only.
-async fn keep_small(config: Arc<BurstConfig>, shutdown: tokio_util::sync::CancellationToken) {
+async fn evict_idle_clients(config: Arc<BurstConfig>, shutdown: tokio_util::sync::CancellationToken) {
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
-            () = sleep(BURST_UPKEEP) => {}
+            () = sleep(BURST_EVICTION_INTERVAL) => {}
         }
         config.limiter().retain_recent();
         config.limiter().shrink_to_fit();

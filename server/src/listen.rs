@@ -22,21 +22,21 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::{
-    connection_slots::{ConnectionSlot, ConnectionSlots, Full, Kind},
-    held::hold,
+    connection_slots::{ConnectionSlot, ConnectionSlots, NoSlot, SlotKind},
+    guarded_body::with_guard,
+    idle::WriteTimeoutStream,
     min_rate_body::{Expect, MinRateBody},
-    waiting::Watched,
 };
 
 /// From the connection's start, or the last answer's end, to the end of the next request's head.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// For a connection beyond the last place: it is to ask at once, and only once.
-const SPARE_TIME: Duration = Duration::from_secs(10);
+const OVERFLOW_TIMEOUT: Duration = Duration::from_secs(10);
 /// After an accept that failed: out of descriptors, most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A new connection waits for a place for so long, and the ones behind it wait with it.
-const PLACE_TIME: Duration = Duration::from_secs(1);
-const PLACE_PAUSE: Duration = Duration::from_millis(10);
+const SLOT_TIMEOUT: Duration = Duration::from_secs(1);
+const SLOT_RETRY_PAUSE: Duration = Duration::from_millis(10);
 /// Connections that the kernel holds until they are accepted.
 const BACKLOG: u32 = 1024;
 /// Of one connection, in the kernel. What a client does not read takes no more memory, and even a slow client soon makes room for the next
@@ -47,7 +47,7 @@ const LOG_EVERY: Duration = Duration::from_secs(60);
 
 /// Marks the request of a connection beyond the last place: health checks are answered, everybody else hears to come again.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct BeyondTheLastPlace;
+pub(crate) struct OverflowConnection;
 
 /// Listens at this address.
 pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
@@ -65,13 +65,13 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
-    places: Arc<ConnectionSlots>,
+    slots: Arc<ConnectionSlots>,
     until: impl Future<Output = ()>,
     stopping: CancellationToken,
     grace: Duration,
 ) -> Instant {
     let graceful = GracefulShutdown::new();
-    let (mut failed, mut refused) = (Throttle::default(), Throttle::default());
+    let (mut failed, mut refused) = (LogThrottle::default(), LogThrottle::default());
     let mut until = std::pin::pin!(until);
     loop {
         let accepted = tokio::select! {
@@ -82,7 +82,7 @@ pub(crate) async fn serve(
             Ok(accepted) => accepted,
             Err(error) => {
                 // Its descriptor is one that the next connection may have.
-                places.make_room();
+                slots.preempt_longest_waiting();
                 if let Some(times) = failed.due() {
                     tracing::warn!(error = ?error, times, "a connection could not be accepted");
                 }
@@ -90,13 +90,13 @@ pub(crate) async fn serve(
                 continue;
             }
         };
-        match take_place(&places, peer.ip()).await {
-            Ok(place) => serve_connection(stream, peer, place, &router, &stopping, &graceful),
+        match acquire_slot(&slots, peer.ip()).await {
+            Ok(slot) => serve_connection(stream, peer, slot, &router, &stopping, &graceful),
             Err(full) => {
                 if let Some(times) = refused.due() {
                     let why = match full {
-                        Full::Peer => "its address has too many (VWAZA_LIMIT_CONNECTIONS_PER_PEER)",
-                        Full::All => "there are too many",
+                        NoSlot::PeerLimit => "its address has too many (VWAZA_LIMIT_CONNECTIONS_PER_PEER)",
+                        NoSlot::AllTaken => "there are too many",
                     };
                     tracing::warn!(peer = %peer, times, why, "a connection was closed at once");
                 }
@@ -113,11 +113,11 @@ pub(crate) async fn serve(
 }
 
 /// Waits a little where even the places beyond the last are at work: none of them is for long.
-async fn take_place(places: &Arc<ConnectionSlots>, peer: IpAddr) -> Result<ConnectionSlot, Full> {
+async fn acquire_slot(slots: &Arc<ConnectionSlots>, peer: IpAddr) -> Result<ConnectionSlot, NoSlot> {
     let began = Instant::now();
     loop {
-        match places.take(peer) {
-            Err(Full::All) if began.elapsed() < PLACE_TIME => sleep(PLACE_PAUSE).await,
+        match slots.acquire(peer) {
+            Err(NoSlot::AllTaken) if began.elapsed() < SLOT_TIMEOUT => sleep(SLOT_RETRY_PAUSE).await,
             taken => return taken,
         }
     }
@@ -127,63 +127,63 @@ async fn take_place(places: &Arc<ConnectionSlots>, peer: IpAddr) -> Result<Conne
 fn serve_connection(
     stream: TcpStream,
     peer: SocketAddr,
-    place: ConnectionSlot,
+    slot: ConnectionSlot,
     router: &Router,
     stopping: &CancellationToken,
     graceful: &GracefulShutdown,
 ) {
     // Small answers must not wait for the next packet; without it they are merely slower.
     let _ = stream.set_nodelay(true);
-    let (router, stopping, waiting, kind) = (router.clone(), stopping.clone(), Arc::clone(&place.waiting), place.kind);
+    let (router, stopping, idle, kind) = (router.clone(), stopping.clone(), Arc::clone(&slot.idle), slot.kind);
     let service = service_fn(move |request: Request<Incoming>| {
-        let serving = waiting.serve();
+        let serving = idle.serve();
         let expect = match request.headers().get(header::EXPECT) {
             Some(value) if value.as_bytes().eq_ignore_ascii_case(b"100-continue") => Expect::Continue,
             _ => Expect::Nothing,
         };
         let mut request = request.map(|body| Body::new(MinRateBody::new(body, expect, stopping.clone())));
         request.extensions_mut().insert(ConnectInfo::<SocketAddr>(peer));
-        if kind == Kind::Spare {
-            request.extensions_mut().insert(BeyondTheLastPlace);
+        if kind == SlotKind::Overflow {
+            request.extensions_mut().insert(OverflowConnection);
         }
         let answer = router.clone().oneshot(request);
-        async move { Ok::<_, std::convert::Infallible>(answer.await?.map(|body| hold(body, serving))) }
+        async move { Ok::<_, std::convert::Infallible>(answer.await?.map(|body| with_guard(body, serving))) }
     });
     // HTTP/1 only: to tell it from HTTP/2 one has to wait for the first bytes, and that wait would have no limit.
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).keep_alive(kind == Kind::Ordinary);
-    let stream = TokioIo::new(Watched::new(stream, Arc::clone(&place.waiting)));
+    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).keep_alive(kind == SlotKind::Regular);
+    let stream = TokioIo::new(WriteTimeoutStream::new(stream, Arc::clone(&slot.idle)));
     let connection = graceful.watch(http.serve_connection(stream, service));
     tokio::spawn(async move {
         tokio::select! {
             ended = connection => if let Err(error) = ended {
                 tracing::debug!(peer = %peer, error = ?error, "a connection ended early");
             },
-            () = place.gives_way.cancelled() => {
+            () = slot.preempted.cancelled() => {
                 tracing::debug!(peer = %peer, "a connection that waited for its client gave way to another one");
             }
-            () = sleep(SPARE_TIME), if kind == Kind::Spare => {}
+            () = sleep(OVERFLOW_TIMEOUT), if kind == SlotKind::Overflow => {}
         }
         // Once its socket is closed.
-        drop(place);
+        drop(slot);
     });
 }
 
 /// Tells when a line of the log is due, once a minute at most, and how many events it stands for.
 #[derive(Default)]
-struct Throttle {
-    said: Option<Instant>,
+struct LogThrottle {
+    last_logged: Option<Instant>,
     times: u64,
 }
 
-impl Throttle {
+impl LogThrottle {
     /// How often since it was last said, if it is time to say so again.
     fn due(&mut self) -> Option<u64> {
         self.times += 1;
-        if self.said.is_some_and(|said| said.elapsed() < LOG_EVERY) {
+        if self.last_logged.is_some_and(|last_logged| last_logged.elapsed() < LOG_EVERY) {
             return None;
         }
-        self.said = Some(Instant::now());
+        self.last_logged = Some(Instant::now());
         Some(std::mem::take(&mut self.times))
     }
 }

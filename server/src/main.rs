@@ -10,8 +10,9 @@ mod connection_slots;
 mod descriptors;
 mod errors;
 mod events;
+mod guarded_body;
 mod health;
-mod held;
+mod idle;
 mod limits;
 mod listen;
 mod media;
@@ -20,7 +21,7 @@ mod min_rate_body;
 mod my_data;
 mod pages;
 mod plain_forms;
-mod renderers;
+mod render_threads;
 mod router;
 mod security;
 mod site;
@@ -28,7 +29,6 @@ mod state;
 mod telemetry;
 mod tus;
 mod upload_form;
-mod waiting;
 
 use std::process::ExitCode;
 

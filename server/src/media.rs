@@ -12,23 +12,23 @@ use vwaza::{
 };
 
 use crate::{
-    errors::{Answer, fail},
+    errors::{HandlerResult, fail},
     security::{CurrentUser, INERT_CSP},
     state::AppState,
 };
 
 /// The bytes under an ETag never change, but who may have them does: a browser asks again each time, with the ETag, so that nobody reads
 /// them from its cache after the person has signed out.
-const CACHE: HeaderValue = HeaderValue::from_static("private, no-cache");
+const CACHE_POLICY: HeaderValue = HeaderValue::from_static("private, no-cache");
 
 pub(crate) async fn original(
     State(state): State<AppState>,
     CurrentUser(actor): CurrentUser,
     Path(object): Path<String>,
     headers: HeaderMap,
-) -> Answer {
+) -> HandlerResult {
     let file = state.backend.media_files().original(&actor, parse(&object)?).await.map_err(fail)?;
-    send(&state, &file, &headers).await
+    redirect_or_stream(&state, &file, &headers).await
 }
 
 pub(crate) async fn listening(
@@ -36,13 +36,13 @@ pub(crate) async fn listening(
     CurrentUser(actor): CurrentUser,
     Path(audio): Path<String>,
     headers: HeaderMap,
-) -> Answer {
+) -> HandlerResult {
     let file = state.backend.media_files().listening(&actor, parse(&audio)?).await.map_err(fail)?;
-    send(&state, &file, &headers).await
+    redirect_or_stream(&state, &file, &headers).await
 }
 
 /// Sends whoever wants a large file to the storage, or streams it where that gives no addresses away.
-async fn send(state: &AppState, file: &MediaFile, headers: &HeaderMap) -> Answer {
+async fn redirect_or_stream(state: &AppState, file: &MediaFile, headers: &HeaderMap) -> HandlerResult {
     if let Some(address) = state.backend.media_files().address(file).await.map_err(fail)? {
         // Asked for again by a player that goes on after it has expired.
         let location = HeaderValue::from_str(&address).map_err(|_| Problem::NotFound)?;
@@ -62,7 +62,7 @@ pub(crate) async fn thumbnail(
     CurrentUser(actor): CurrentUser,
     Path((cover, edge_px)): Path<(String, String)>,
     headers: HeaderMap,
-) -> Answer {
+) -> HandlerResult {
     let edge_px: u16 = edge_px.parse().map_err(|_| Problem::NotFound)?;
     let file = state.backend.media_files().thumbnail(&actor, parse(&cover)?, edge_px.into()).await.map_err(fail)?;
     stream(&state, &file, &headers).await
@@ -72,11 +72,13 @@ fn parse(id: &str) -> Result<ObjectId, Problem> {
     id.parse().map_err(|_| Problem::NotFound)
 }
 
-async fn stream(state: &AppState, file: &MediaFile, headers: &HeaderMap) -> Answer {
+async fn stream(state: &AppState, file: &MediaFile, headers: &HeaderMap) -> HandlerResult {
     let etag = format!("\"{}\"", file.tag());
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     if text(header::IF_NONE_MATCH) == Some(etag.as_str()) {
-        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)], [(header::CACHE_CONTROL, CACHE)]).into_response());
+        return Ok(
+            (StatusCode::NOT_MODIFIED, [(header::ETAG, etag)], [(header::CACHE_CONTROL, CACHE_POLICY)]).into_response()
+        );
     }
     let wants_range = text(header::RANGE).filter(|_| text(header::IF_RANGE).is_none_or(|tag| tag == etag));
     let range = match wants_range.map(|range| RequestedRange::parse(range, file.size_bytes)) {
@@ -93,7 +95,7 @@ async fn stream(state: &AppState, file: &MediaFile, headers: &HeaderMap) -> Answ
     let out = response.headers_mut();
     out.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     out.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    out.insert(header::CACHE_CONTROL, CACHE);
+    out.insert(header::CACHE_CONTROL, CACHE_POLICY);
     out.insert(header::CONTENT_SECURITY_POLICY, INERT_CSP);
     for (name, value) in [(header::CONTENT_TYPE, file.content_type.clone()), (header::ETAG, etag)] {
         out.insert(name, HeaderValue::from_str(&value).map_err(|_| Problem::NotFound)?);

@@ -17,7 +17,7 @@ use vwaza::{
 
 use crate::{
     client::FORWARDING,
-    errors::{Answer, fail},
+    errors::{HandlerResult, fail},
     state::AppState,
 };
 
@@ -74,7 +74,7 @@ pub(crate) async fn metrics(
     State(state): State<AppState>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
-) -> Answer {
+) -> HandlerResult {
     let is_local = peer.ip().is_loopback() && !FORWARDING.iter().any(|name| headers.contains_key(name));
     if !is_local && !has_token(&headers, state.metrics_token.as_deref()) {
         return Err(Problem::NotFound.into());

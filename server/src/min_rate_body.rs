@@ -18,29 +18,29 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 /// A client that is waited for sends so much …
-const BYTES_MIN: usize = 1024;
+const WINDOW_MIN_BYTES: usize = 1024;
 /// … within this time; or ends its body. Whoever reads a body and has words for silence is faster.
-const WINDOW: Duration = Duration::from_secs(35);
+const STALL_WINDOW: Duration = Duration::from_secs(35);
 
 /// Bytes a second that a client sends at least, on average …
-const RATE_MIN: u64 = 4_000;
+const MIN_BYTES_PER_SECOND: u64 = 4_000;
 /// … over any so many seconds for which it was waited for. There is no limit for all of a body: some clients send a whole file in one
 /// request, over a slow line.
 const RATE_WINDOW_SECONDS: u64 = 5 * 60;
 
 /// Of a body that nobody reads, taken all the same: eight chunks of a browser …
-const UNREAD_BYTES_MAX: usize = 64 * 1024 * 1024;
+const DRAIN_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// … within this time.
-const UNREAD_TIME: Duration = Duration::from_secs(10);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-enum TooSlow {
-    #[error("the client sent fewer than {BYTES_MIN} bytes in {} s", WINDOW.as_secs())]
-    Silent,
-    #[error("the client sent fewer than {RATE_MIN} bytes a second for {RATE_WINDOW_SECONDS} s")]
-    Trickling,
+enum TransferTooSlow {
+    #[error("the client sent fewer than {WINDOW_MIN_BYTES} bytes in {} s", STALL_WINDOW.as_secs())]
+    Stalled,
+    #[error("the client sent fewer than {MIN_BYTES_PER_SECOND} bytes a second for {RATE_WINDOW_SECONDS} s")]
+    BelowMinRate,
 }
 
 /// What a client does before it sends a body.
@@ -62,47 +62,48 @@ where
     window: Option<Pin<Box<Sleep>>>,
     /// Since the window was opened.
     received: usize,
-    recent: Recent,
+    recent: RateMeter,
     /// Its client sends nothing before somebody reads.
-    is_awaited: bool,
+    client_awaits_continue: bool,
     stopping: CancellationToken,
 }
 
 /// What arrived in the last five minutes of waiting.
 #[derive(Default)]
-struct Recent {
+struct RateMeter {
     /// Time that was spent waiting for the client.
     waited: Duration,
     /// Set while it is waited for.
     since: Option<Instant>,
     /// Bytes, by the second of `waited` in which they arrived; the newest last.
-    arrived: VecDeque<(u64, u64)>,
+    bytes_by_second: VecDeque<(u64, u64)>,
 }
 
-impl Recent {
-    fn waits(&mut self) {
+impl RateMeter {
+    fn begin_wait(&mut self) {
         let now = Instant::now();
         self.waited += now - self.since.replace(now).unwrap_or(now);
     }
 
-    fn arrived(&mut self, bytes: usize) {
+    fn record(&mut self, bytes: usize) {
         if let Some(since) = self.since.take() {
             self.waited += since.elapsed();
         }
         let (second, bytes) = (self.waited.as_secs(), bytes as u64);
-        match self.arrived.back_mut() {
+        match self.bytes_by_second.back_mut() {
             Some((last, sum)) if *last == second => *sum += bytes,
-            _ => self.arrived.push_back((second, bytes)),
+            _ => self.bytes_by_second.push_back((second, bytes)),
         }
-        while self.arrived.front().is_some_and(|(first, _)| first + RATE_WINDOW_SECONDS < second) {
-            self.arrived.pop_front();
+        while self.bytes_by_second.front().is_some_and(|(first, _)| first + RATE_WINDOW_SECONDS < second) {
+            self.bytes_by_second.pop_front();
         }
     }
 
-    fn is_too_little(&self) -> bool {
+    fn is_below_minimum(&self) -> bool {
         let Some(from) = self.waited.as_secs().checked_sub(RATE_WINDOW_SECONDS) else { return false };
-        let bytes: u64 = self.arrived.iter().filter(|(second, _)| *second >= from).map(|(_, bytes)| bytes).sum();
-        bytes < RATE_MIN * RATE_WINDOW_SECONDS
+        let bytes: u64 =
+            self.bytes_by_second.iter().filter(|(second, _)| *second >= from).map(|(_, bytes)| bytes).sum();
+        bytes < MIN_BYTES_PER_SECOND * RATE_WINDOW_SECONDS
     }
 }
 
@@ -112,8 +113,15 @@ where
 {
     /// Of a server that is `stopping` nothing unread is waited for.
     pub(crate) fn new(body: B, expect: Expect, stopping: CancellationToken) -> Self {
-        let is_awaited = expect == Expect::Continue;
-        Self { body: Some(body), window: None, received: 0, recent: Recent::default(), is_awaited, stopping }
+        let client_awaits_continue = expect == Expect::Continue;
+        Self {
+            body: Some(body),
+            window: None,
+            received: 0,
+            recent: RateMeter::default(),
+            client_awaits_continue,
+            stopping,
+        }
     }
 }
 
@@ -123,11 +131,11 @@ where
 {
     fn drop(&mut self) {
         // To read a body that its client has not begun to send would be to ask for what was refused.
-        let unread = self.body.take().filter(|body| !body.is_end_stream() && !self.is_awaited);
+        let unread = self.body.take().filter(|body| !body.is_end_stream() && !self.client_awaits_continue);
         if let (Some(mut body), Ok(runtime)) = (unread, Handle::try_current()) {
             let stopping = self.stopping.clone();
             runtime.spawn(async move {
-                let unread = timeout(UNREAD_TIME, take_the_rest(&mut body));
+                let unread = timeout(DRAIN_TIMEOUT, drain(&mut body));
                 tokio::select! {
                     _ = unread => {}
                     () = stopping.cancelled() => {}
@@ -137,9 +145,9 @@ where
     }
 }
 
-async fn take_the_rest(body: &mut (impl Body<Data = Bytes> + Unpin)) {
+async fn drain(body: &mut (impl Body<Data = Bytes> + Unpin)) {
     let mut taken = 0;
-    while taken < UNREAD_BYTES_MAX
+    while taken < DRAIN_MAX_BYTES
         && let Some(Ok(frame)) = body.frame().await
     {
         taken += frame.data_ref().map_or(0, Bytes::len);
@@ -155,14 +163,14 @@ where
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.is_awaited = false;
+        self.client_awaits_continue = false;
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
         let outcome = match Pin::new(body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
-                self.recent.arrived(bytes);
+                self.recent.record(bytes);
                 self.received += bytes;
-                if self.received >= BYTES_MIN {
+                if self.received >= WINDOW_MIN_BYTES {
                     (self.window, self.received) = (None, 0);
                 }
                 return Poll::Ready(Some(Ok(frame)));
@@ -170,13 +178,13 @@ where
             Poll::Ready(Some(Err(error))) => Some(Err(error.into())),
             Poll::Ready(None) => None,
             Poll::Pending => {
-                self.recent.waits();
-                if self.recent.is_too_little() {
-                    Some(Err(TooSlow::Trickling.into()))
+                self.recent.begin_wait();
+                if self.recent.is_below_minimum() {
+                    Some(Err(TransferTooSlow::BelowMinRate.into()))
                 } else {
-                    let window = self.window.get_or_insert_with(|| Box::pin(sleep(WINDOW)));
+                    let window = self.window.get_or_insert_with(|| Box::pin(sleep(STALL_WINDOW)));
                     ready!(window.as_mut().poll(cx));
-                    Some(Err(TooSlow::Silent.into()))
+                    Some(Err(TransferTooSlow::Stalled.into()))
                 }
             }
         };
@@ -227,12 +235,14 @@ mod tests {
     }
 
     /// How a body that is read at once ends, and when.
-    async fn read(mut body: MinRateBody<StreamBody<mpsc::Receiver<Piece>>>) -> (Result<usize, TooSlow>, Duration) {
+    async fn read(
+        mut body: MinRateBody<StreamBody<mpsc::Receiver<Piece>>>,
+    ) -> (Result<usize, TransferTooSlow>, Duration) {
         let (began, mut bytes) = (Instant::now(), 0);
         let outcome = loop {
             match body.frame().await {
                 Some(Ok(frame)) => bytes += frame.data_ref().map_or(0, Bytes::len),
-                Some(Err(error)) => break Err(*error.downcast::<TooSlow>().unwrap()),
+                Some(Err(error)) => break Err(*error.downcast::<TransferTooSlow>().unwrap()),
                 None => break Ok(bytes),
             }
         };
@@ -244,14 +254,14 @@ mod tests {
         let (sender, body) = body();
         send_steadily(sender, 1, Duration::from_secs(1), RATE_WINDOW);
         let (outcome, took) = read(body).await;
-        assert_eq!(outcome, Err(TooSlow::Silent));
-        assert!(took <= WINDOW + Duration::from_secs(1), "{took:?}");
+        assert_eq!(outcome, Err(TransferTooSlow::Stalled));
+        assert!(took <= STALL_WINDOW + Duration::from_secs(1), "{took:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_connection_is_not() {
         let (sender, body) = body();
-        send_steadily(sender, BYTES_MIN / 2, WINDOW / 3, RATE_WINDOW - Duration::from_secs(1));
+        send_steadily(sender, WINDOW_MIN_BYTES / 2, STALL_WINDOW / 3, RATE_WINDOW - Duration::from_secs(1));
         let (outcome, _) = read(body).await;
         assert!(outcome.is_ok(), "{outcome:?}");
     }
@@ -262,8 +272,8 @@ mod tests {
             let (sender, body) = body();
             send_steadily(sender, bytes, Duration::from_millis(every_ms), 10 * RATE_WINDOW);
             let (outcome, took) = read(body).await;
-            assert_eq!(outcome, Err(TooSlow::Trickling), "{bytes} bytes every {every_ms} ms");
-            assert!((RATE_WINDOW..=RATE_WINDOW + WINDOW).contains(&took), "{took:?}");
+            assert_eq!(outcome, Err(TransferTooSlow::BelowMinRate), "{bytes} bytes every {every_ms} ms");
+            assert!((RATE_WINDOW..=RATE_WINDOW + STALL_WINDOW).contains(&took), "{took:?}");
         }
     }
 
@@ -292,17 +302,17 @@ mod tests {
             send_steadily(sender, 2000, Duration::from_secs(1), 10 * RATE_WINDOW);
         });
         let (outcome, took) = read(body).await;
-        assert_eq!(outcome, Err(TooSlow::Trickling));
-        assert!((fast + RATE_WINDOW / 2..=fast + RATE_WINDOW + WINDOW).contains(&took), "{took:?}");
+        assert_eq!(outcome, Err(TransferTooSlow::BelowMinRate));
+        assert!((fast + RATE_WINDOW / 2..=fast + RATE_WINDOW + STALL_WINDOW).contains(&took), "{took:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_server_that_takes_its_time_cuts_nobody_off() {
         let (mut sender, mut body) = body();
-        tokio::spawn(async move { while send(&mut sender, BYTES_MIN).await.is_ok() {} });
+        tokio::spawn(async move { while send(&mut sender, WINDOW_MIN_BYTES).await.is_ok() {} });
         for _ in 0..20 {
             body.frame().await.unwrap().unwrap();
-            sleep(WINDOW * 2).await;
+            sleep(STALL_WINDOW * 2).await;
         }
     }
 
@@ -311,14 +321,14 @@ mod tests {
     async fn time_that_the_server_takes_is_none_of_the_clients() {
         let (mut sender, mut body) = body();
         for _ in 0..20 {
-            let (sent, read) = tokio::join!(send(&mut sender, BYTES_MIN), body.frame());
+            let (sent, read) = tokio::join!(send(&mut sender, WINDOW_MIN_BYTES), body.frame());
             sent.unwrap();
             read.unwrap().unwrap();
-            sleep(WINDOW).await;
+            sleep(STALL_WINDOW).await;
         }
         let late = async {
             sleep(Duration::from_secs(1)).await;
-            send(&mut sender, BYTES_MIN).await
+            send(&mut sender, WINDOW_MIN_BYTES).await
         };
         let (sent, read) = tokio::join!(late, body.frame());
         sent.unwrap();

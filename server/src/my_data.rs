@@ -5,12 +5,12 @@ use http::{HeaderValue, header};
 use tokio_util::io::ReaderStream;
 
 use crate::{
-    errors::{Answer, fail},
+    errors::{HandlerResult, fail},
     security::CurrentUser,
     state::AppState,
 };
 
-pub(crate) async fn download(State(state): State<AppState>, CurrentUser(actor): CurrentUser) -> Answer {
+pub(crate) async fn download(State(state): State<AppState>, CurrentUser(actor): CurrentUser) -> HandlerResult {
     let archive = state.backend.my_data().archive(&actor).await.map_err(fail)?;
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/zip")),

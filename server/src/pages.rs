@@ -9,29 +9,29 @@ use axum::{
 use http::StatusCode;
 use leptos::prelude::provide_context;
 
-use crate::{security::set_page_policy, state::AppState};
+use crate::{security::set_page_headers, state::AppState};
 
 /// Around all pages. What server functions begin goes on where everything else does.
-pub(crate) async fn on_one_thread(State(state): State<AppState>, request: Request, next: Next) -> Response {
+pub(crate) async fn render_on_one_thread(State(state): State<AppState>, request: Request, next: Next) -> Response {
     match request.uri().path().starts_with("/api/") {
         true => next.run(request).await,
-        false => state.renderers.render(next.run(request)).await,
+        false => state.render_threads.render(next.run(request)).await,
     }
 }
 
 /// What pages and server functions find in their context.
-pub(crate) fn context(state: &AppState) -> impl Fn() + Clone + Send + Sync + 'static {
+pub(crate) fn page_context(state: &AppState) -> impl Fn() + Clone + Send + Sync + 'static {
     let backend = state.backend.clone();
     move || provide_context(backend.clone())
 }
 
 /// The document of a page.
-pub(crate) fn document(state: &AppState) -> impl Fn() -> leptos::prelude::AnyView + Clone + Send + Sync + 'static {
+pub(crate) fn page_document(state: &AppState) -> impl Fn() -> leptos::prelude::AnyView + Clone + Send + Sync + 'static {
     use leptos::prelude::IntoAny;
 
     let site = state.site.files();
     move || {
-        set_page_policy();
+        set_page_headers();
         app::shell(site.clone()).into_any()
     }
 }
@@ -42,8 +42,8 @@ pub(crate) async fn file_or_not_found(State(state): State<AppState>, request: Re
     if is_read && let Some(file) = state.site.serve(request.uri().path(), request.headers()).await {
         return file;
     }
-    let render = leptos_axum::render_app_async_with_context(context(&state), document(&state));
-    let mut response = state.renderers.render(async move { render(request).await.into_response() }).await;
+    let render = leptos_axum::render_app_async_with_context(page_context(&state), page_document(&state));
+    let mut response = state.render_threads.render(async move { render(request).await.into_response() }).await;
     if response.status() == StatusCode::OK {
         *response.status_mut() = StatusCode::NOT_FOUND;
     }

@@ -34,13 +34,13 @@ use vwaza::{
 };
 
 use crate::{
-    client::Peers,
+    client::ClientResolver,
     config::Config,
     errors::{self, REQUEST_ID},
     events, health, limits, media, metrics, my_data, pages,
     plain_forms::{self, FORM_MAX_BYTES},
-    renderers::{self, Renderers},
-    security::{COMMON_HEADERS, INERT_CSP, STRICT_TRANSPORT, forms_and_json_only, own_referers_only},
+    render_threads::{self, RenderThreads},
+    security::{COMMON_HEADERS, INERT_CSP, STRICT_TRANSPORT, require_form_or_json, strip_foreign_referer},
     site::Site,
     state::AppState,
     tus, upload_form,
@@ -57,28 +57,28 @@ pub(crate) fn router(
     backend: Arc<Backend>,
     site: Site,
     metrics: PrometheusHandle,
-    peers: Arc<Peers>,
+    client_resolver: Arc<ClientResolver>,
     config: &Config,
 ) -> Result<Router, BadPublicUrl> {
-    renderers::trace_spawned_tasks();
+    render_threads::trace_spawned_tasks();
     let csrf =
         CsrfLayer::new().add_trusted_origin(&config.public_url).map_err(|error| BadPublicUrl(error.to_string()))?;
     let leptos = LeptosOptions::builder().output_name("vwaza").build();
     let error_envelope = middleware::from_fn_with_state(site.clone(), errors::error_envelope);
-    let count = middleware::from_fn_with_state(Arc::clone(&backend), limits::count);
-    let at_once = middleware::from_fn_with_state(Arc::clone(&backend), limits::at_once);
-    let name_client = middleware::from_fn_with_state(peers, limits::name_client);
+    let enforce_rate_limits = middleware::from_fn_with_state(Arc::clone(&backend), limits::enforce_rate_limits);
+    let limit_concurrency = middleware::from_fn_with_state(Arc::clone(&backend), limits::limit_concurrency);
+    let identify_client = middleware::from_fn_with_state(client_resolver, limits::identify_client);
     let host: Arc<str> =
         config.public_url.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default().into();
-    let own_referers_only = middleware::from_fn_with_state(host, own_referers_only);
-    let guarded = Arc::clone(&backend);
+    let strip_foreign_referer = middleware::from_fn_with_state(host, strip_foreign_referer);
+    let backend_for_limits = Arc::clone(&backend);
     let state = AppState {
         backend,
         site,
         metrics,
         metrics_token: config.metrics_token.clone(),
         advertised_url: config.advertised_url.clone(),
-        renderers: Renderers::new(),
+        render_threads: RenderThreads::new(),
         leptos,
     };
 
@@ -94,35 +94,40 @@ pub(crate) fn router(
         .route("/media/listen/{audio}", get(media::listening))
         .route("/media/cover/{object}/{edge_px}", get(media::thumbnail))
         .route("/health", get(health::health))
-        .route("/health/live", get(health::live))
+        .route("/health/live", get(health::liveness))
         .route("/metrics", get(metrics::metrics))
-        .route("/api/{*rest}", any(nothing_here))
-        .route("/media/{*rest}", any(nothing_here))
+        .route("/api/{*rest}", any(unknown_path))
+        .route("/media/{*rest}", any(unknown_path))
         .layer(SetResponseHeaderLayer::if_not_present(header::CONTENT_SECURITY_POLICY, INERT_CSP))
         .layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
 
     // Pages and server functions.
     let rendered = Router::new()
-        .leptos_routes_with_context(&state, generate_route_list(App), pages::context(&state), pages::document(&state))
-        .layer(middleware::from_fn_with_state(state.clone(), pages::on_one_thread))
-        .layer(middleware::from_fn_with_state(state.clone(), plain_forms::answer))
-        .layer(middleware::from_fn_with_state(state.clone(), plain_forms::show))
+        .leptos_routes_with_context(
+            &state,
+            generate_route_list(App),
+            pages::page_context(&state),
+            pages::page_document(&state),
+        )
+        .layer(middleware::from_fn_with_state(state.clone(), pages::render_on_one_thread))
+        .layer(middleware::from_fn_with_state(state.clone(), plain_forms::redirect_plain_form))
+        .layer(middleware::from_fn_with_state(state.clone(), plain_forms::attach_flash))
         .layer(RequestBodyLimitLayer::new(FORM_MAX_BYTES))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, PAGE_TIMEOUT))
-        .layer(middleware::from_fn(forms_and_json_only))
+        .layer(middleware::from_fn(require_form_or_json))
         .fallback(pages::file_or_not_found);
 
     let router = Router::new()
         .merge(api)
         .merge(rendered)
         .with_state(state)
-        .layer(at_once)
+        .layer(limit_concurrency)
         // A page of another site that sends forms uses up no limit of its visitors.
-        .layer(count)
+        .layer(enforce_rate_limits)
         .layer(csrf);
-    let mut router = limits::behind_a_guard(router, &guarded)
+    let mut router = limits::with_burst_limit(router, &backend_for_limits)
         .layer(CatchPanicLayer::custom(|_panic: Box<dyn std::any::Any + Send>| {
-            errors::Failure::from(AppError::internal()).into_response()
+            errors::ErrorResponse::from(AppError::internal()).into_response()
         }))
         .layer(error_envelope)
         // Around whatever reads answers. Audio and ranges of it go as they are; the site's large files are compressed when it
@@ -155,7 +160,7 @@ pub(crate) fn router(
         .layer(middleware::map_request(strip_request_id));
     // A router's own layers see a request once its route is found, by its method.
     let router = Router::new().fallback_service(router).layer(middleware::map_request(tus::override_method));
-    Ok(router.layer(own_referers_only).layer(name_client))
+    Ok(router.layer(strip_foreign_referer).layer(identify_client))
 }
 
 fn tus_routes() -> Router<AppState> {
@@ -166,7 +171,7 @@ fn tus_routes() -> Router<AppState> {
     )
 }
 
-async fn nothing_here() -> errors::Failure {
+async fn unknown_path() -> errors::ErrorResponse {
     Problem::NotFound.into()
 }
 

@@ -16,7 +16,7 @@ use vwaza::{
     domain::{account::Actor, problem::Problem},
 };
 
-use crate::{errors::Failure, state::AppState};
+use crate::{errors::ErrorResponse, state::AppState};
 
 /// For answers that are no pages: nothing in them may run or be framed.
 pub(crate) const INERT_CSP: HeaderValue =
@@ -26,11 +26,11 @@ pub(crate) const INERT_CSP: HeaderValue =
 pub(crate) struct CurrentUser(pub(crate) Actor);
 
 impl FromRequestParts<AppState> for CurrentUser {
-    type Rejection = Failure;
+    type Rejection = ErrorResponse;
 
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Failure> {
-        let actor = match session_token(&state.backend, parts) {
-            Some(token) => state.backend.sessions().actor(&token).await.map_err(Failure::from)?,
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ErrorResponse> {
+        let actor = match session_token_from_parts(&state.backend, parts) {
+            Some(token) => state.backend.sessions().actor(&token).await.map_err(ErrorResponse::from)?,
             None => None,
         };
         actor.map(Self).ok_or_else(|| Problem::SignedOut.into())
@@ -41,16 +41,16 @@ impl FromRequestParts<AppState> for CurrentUser {
 pub(crate) struct Uploader(pub(crate) Actor);
 
 impl FromRequestParts<AppState> for Uploader {
-    type Rejection = Failure;
+    type Rejection = ErrorResponse;
 
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ErrorResponse> {
         // Other schemes are a proxy's business: a browser behind one that asks for a password sends it with everything.
         let token = parts.headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
         let Some(token) = token else {
             let CurrentUser(actor) = CurrentUser::from_request_parts(parts, state).await?;
             return Ok(Self(actor));
         };
-        let actor = state.backend.access_tokens().actor(&token).await.map_err(Failure::from)?;
+        let actor = state.backend.access_tokens().actor(&token).await.map_err(ErrorResponse::from)?;
         let message = "This access token does not exist, or was revoked.";
         actor.map(Self).ok_or_else(|| Problem::Refused { status: 401, message: message.into() }.into())
     }
@@ -63,26 +63,26 @@ fn bearer(authorization: &[u8]) -> Option<String> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
 }
 
-pub(crate) fn session_token(backend: &Arc<Backend>, parts: &Parts) -> Option<SecretToken> {
-    session_token_in(backend, &parts.headers)
+pub(crate) fn session_token_from_parts(backend: &Arc<Backend>, parts: &Parts) -> Option<SecretToken> {
+    session_token_from_headers(backend, &parts.headers)
 }
 
-fn session_token_in(backend: &Arc<Backend>, headers: &HeaderMap) -> Option<SecretToken> {
+fn session_token_from_headers(backend: &Arc<Backend>, headers: &HeaderMap) -> Option<SecretToken> {
     let jar = CookieJar::from_headers(headers);
     SecretToken::parse(jar.get(backend.session_cookie().name())?.value())
 }
 
 /// The token that says who asks, whether or not it is worth anything: where uploads are made, an access token goes before the session's;
 /// elsewhere nobody reads one.
-pub(crate) fn requesters_token<B>(backend: &Arc<Backend>, request: &http::Request<B>) -> Option<SecretToken> {
+pub(crate) fn requester_token<B>(backend: &Arc<Backend>, request: &http::Request<B>) -> Option<SecretToken> {
     let headers = request.headers();
     let token = headers.get(header::AUTHORIZATION).filter(|_| request.uri().path().starts_with("/api/uploads"));
     let token = token.and_then(|value| access_tokens::parse(&bearer(value.as_bytes())?));
-    token.or_else(|| session_token_in(backend, headers))
+    token.or_else(|| session_token_from_headers(backend, headers))
 }
 
 /// The page that is being rendered may run its own scripts only.
-pub(crate) fn set_page_policy() {
+pub(crate) fn set_page_headers() {
     let (Some(nonce), Some(response)) = (use_nonce(), use_context::<ResponseOptions>()) else { return };
     let media = use_context::<Arc<Backend>>().and_then(|backend| Some(format!(" {}", backend.media_origin()?)));
     let media = media.unwrap_or_default();
@@ -111,14 +111,18 @@ pub(crate) const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-a
 
 /// Takes away every `Referer` that is no page of ours: whatever reads it further in leads nowhere else. `public` is the host of the public
 /// address; a proxy may ask for another one.
-pub(crate) async fn own_referers_only(State(public): State<Arc<str>>, mut request: Request, next: Next) -> Response {
-    if !has_own_referer(request.headers(), &public) {
+pub(crate) async fn strip_foreign_referer(
+    State(public): State<Arc<str>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if !is_referer_own(request.headers(), &public) {
         request.headers_mut().remove(header::REFERER);
     }
     next.run(request).await
 }
 
-fn has_own_referer(headers: &HeaderMap, public: &str) -> bool {
+fn is_referer_own(headers: &HeaderMap, public: &str) -> bool {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let Some(referer) = text(header::REFERER).and_then(|referer| referer.parse::<Uri>().ok()) else { return false };
     let is_http = matches!(referer.scheme_str(), Some("http" | "https"));
@@ -128,7 +132,7 @@ fn has_own_referer(headers: &HeaderMap, public: &str) -> bool {
 }
 
 /// Server functions take forms and JSON, and only where the request says so: any page on the web can send plain text.
-pub(crate) async fn forms_and_json_only(request: Request, next: Next) -> Response {
+pub(crate) async fn require_form_or_json(request: Request, next: Next) -> Response {
     let is_known =
         request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).is_some_and(|kind| {
             let essence = kind.split(';').next().unwrap_or_default().trim();

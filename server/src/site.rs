@@ -14,7 +14,7 @@ use thiserror::Error;
 
 #[derive(Debug, Error)]
 #[error("the site has no file {0}; build it with `cargo leptos build` first")]
-pub(crate) struct NoSite(String);
+pub(crate) struct MissingSiteFile(String);
 
 /// By a file's name.
 fn content_type(path: &str) -> &'static str {

@@ -7,7 +7,7 @@ use leptos::prelude::LeptosOptions;
 use metrics_exporter_prometheus::PrometheusHandle;
 use vwaza::backend::Backend;
 
-use crate::{renderers::Renderers, site::Site};
+use crate::{render_threads::RenderThreads, site::Site};
 
 #[derive(Clone)]
 pub(crate) struct AppState {
@@ -17,7 +17,7 @@ pub(crate) struct AppState {
     pub(crate) metrics_token: Option<String>,
     /// The site's address for clients that read a path in `Location` as an address; `None` unless the operator has set a public URL.
     pub(crate) advertised_url: Option<String>,
-    pub(crate) renderers: Renderers,
+    pub(crate) render_threads: RenderThreads,
     pub(crate) leptos: LeptosOptions,
 }
 

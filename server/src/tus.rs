@@ -24,7 +24,7 @@ use vwaza::{
 };
 
 use crate::{
-    errors::{Answer, Failure, fail},
+    errors::{ErrorResponse, HandlerResult, fail},
     security::Uploader,
     state::AppState,
 };
@@ -45,17 +45,17 @@ const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-overr
 const UPLOAD_METADATA: HeaderName = HeaderName::from_static("upload-metadata");
 /// Headers that ask for an extension of tus that is not spoken here, and its name. Without an error, their clients would take an
 /// ordinary upload for what they asked for.
-const UNSUPPORTED: [(&str, &str); 2] =
+const UNSUPPORTED_EXTENSIONS: [(&str, &str); 2] =
     [("upload-concat", "concatenation"), ("upload-defer-length", "creation-defer-length")];
 const CHUNK_TYPE: &str = "application/offset+octet-stream";
 /// Of the header Upload-Metadata, which is kept as it comes.
-const METADATA_MAX_BYTES: usize = 8 * 1024;
+const METADATA_HEADER_MAX_BYTES: usize = 8 * 1024;
 
 /// What every answer of the protocol carries, whoever gives it: errors of outer layers, too.
 pub(crate) async fn tus_headers(request: Request, next: Next) -> Response {
-    let is_spoken = is_spoken_at(request.uri().path());
+    let is_tus = is_tus_path(request.uri().path());
     let mut response = next.run(request).await;
-    if is_spoken {
+    if is_tus {
         let is_unauthorized = response.status() == StatusCode::UNAUTHORIZED;
         let headers = response.headers_mut();
         headers.insert(TUS_RESUMABLE, VERSION);
@@ -70,7 +70,7 @@ pub(crate) async fn tus_headers(request: Request, next: Next) -> Response {
 /// For clients behind something that lets no PATCH or DELETE through: the method is what this header says, whatever brought it. Before
 /// anything else looks at the method, the gate against requests from other sites above all.
 pub(crate) async fn override_method(mut request: Request) -> Request {
-    if is_spoken_at(request.uri().path())
+    if is_tus_path(request.uri().path())
         && let Some(method) = request.headers_mut().remove(METHOD_OVERRIDE)
     {
         // What is no method at all is none that is taken here.
@@ -79,7 +79,7 @@ pub(crate) async fn override_method(mut request: Request) -> Request {
     request
 }
 
-fn is_spoken_at(path: &str) -> bool {
+fn is_tus_path(path: &str) -> bool {
     let rest = path.strip_prefix("/api/uploads");
     rest.is_some_and(|rest| rest != "/form" && (rest.is_empty() || rest.starts_with('/')))
 }
@@ -94,15 +94,19 @@ pub(crate) async fn options(State(state): State<AppState>) -> impl IntoResponse 
 /// Creation: POST with Upload-Length and Upload-Metadata (`target`, `filename`, `fingerprint`); the first bytes may come along.
 /// Where the same upload is under way already, or all of it has just come with the same creation, they are not needed, and the
 /// answer's offset says so.
-pub(crate) async fn create(State(state): State<AppState>, Uploader(actor): Uploader, request: Request<Body>) -> Answer {
+pub(crate) async fn create(
+    State(state): State<AppState>,
+    Uploader(actor): Uploader,
+    request: Request<Body>,
+) -> HandlerResult {
     let headers = request.headers();
     check_protocol(headers)?;
-    let brings_chunk = is_chunk(headers);
+    let has_chunk = is_chunk(headers);
     let checksum = parse_checksum(headers)?;
     // Several lines of a list are one list.
     let given = headers.get_all(UPLOAD_METADATA).iter().map(HeaderValue::as_bytes).collect::<Vec<_>>().join(&b","[..]);
-    if given.len() > METADATA_MAX_BYTES {
-        let message = format!("The header {UPLOAD_METADATA} has more than {METADATA_MAX_BYTES} bytes.");
+    if given.len() > METADATA_HEADER_MAX_BYTES {
+        let message = format!("The header {UPLOAD_METADATA} has more than {METADATA_HEADER_MAX_BYTES} bytes.");
         return Err(Problem::BadRequest(message).into());
     }
     let metadata = parse_metadata(&given)?;
@@ -110,21 +114,21 @@ pub(crate) async fn create(State(state): State<AppState>, Uploader(actor): Uploa
     let intent = RawIntent {
         target: text("target").parse()?,
         file_name: text("filename"),
-        length: number(headers, &UPLOAD_LENGTH)?,
+        length: parse_number_header(headers, &UPLOAD_LENGTH)?,
         fingerprint: text("fingerprint"),
         sha256: metadata.get("sha256").cloned(),
     };
     // It is ASCII, or it would not have been parsed.
     let metadata = String::from_utf8_lossy(&given).into_owned();
     let mut body = Some(request.into_body());
-    if !brings_chunk && brings_bytes(body.take()).await {
+    if !has_chunk && has_bytes(body.take()).await {
         return Err(not_a_chunk().into());
     }
-    let channel = if brings_chunk { Channel::TusWithBytes { metadata } } else { Channel::Tus { metadata } };
+    let channel = if has_chunk { Channel::TusWithBytes { metadata } } else { Channel::Tus { metadata } };
     let uploads = state.backend.uploads();
     let begun = uploads.begin(&actor, &intent, channel).await.map_err(fail)?;
     let address = format!("{}{}", state.advertised_url.as_deref().unwrap_or_default(), begun.url);
-    let location = HeaderValue::from_str(&address).map_err(|_| Failure::from(AppError::internal()))?;
+    let location = HeaderValue::from_str(&address).map_err(|_| ErrorResponse::from(AppError::internal()))?;
     let received = if let Some(body) = body.filter(|_| begun.offset == 0) {
         uploads.receive(&actor, begun.id, 0, body.into_data_stream(), checksum).await
     } else if begun.offset == begun.length {
@@ -138,13 +142,13 @@ pub(crate) async fn create(State(state): State<AppState>, Uploader(actor): Uploa
     let mut answer = match received {
         Ok(received) => (StatusCode::CREATED, offset_headers(&received)).into_response(),
         Err(error) => {
-            let failure = fail(error).into_response();
+            let error_response = fail(error).into_response();
             match uploads.progress(&actor, begun.id).await {
-                Ok(so_far) if is_passing(failure.status()) && so_far.expires_at.is_some() => {
+                Ok(so_far) if is_transient(error_response.status()) && so_far.expires_at.is_some() => {
                     (StatusCode::CREATED, offset_headers(&so_far)).into_response()
                 }
-                Ok(so_far) => (offset_headers(&so_far), failure).into_response(),
-                Err(_) => failure,
+                Ok(so_far) => (offset_headers(&so_far), error_response).into_response(),
+                Err(_) => error_response,
             }
         }
     };
@@ -153,7 +157,7 @@ pub(crate) async fn create(State(state): State<AppState>, Uploader(actor): Uploa
 }
 
 /// Whether a body has bytes. Where its head does not say, the first of them are waited for.
-async fn brings_bytes(body: Option<Body>) -> bool {
+async fn has_bytes(body: Option<Body>) -> bool {
     let Some(body) = body.filter(|body| !body.is_end_stream()) else { return false };
     if let Some(length) = body.size_hint().exact() {
         return length > 0;
@@ -168,7 +172,7 @@ async fn brings_bytes(body: Option<Body>) -> bool {
 }
 
 /// Whether the same may work in a moment.
-fn is_passing(status: StatusCode) -> bool {
+fn is_transient(status: StatusCode) -> bool {
     matches!(status, StatusCode::LOCKED | StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE)
 }
 
@@ -177,7 +181,7 @@ pub(crate) async fn status(
     State(state): State<AppState>,
     Uploader(actor): Uploader,
     Path(address): Path<(String, String)>,
-) -> Answer {
+) -> HandlerResult {
     let (_, id) = parse_address(&address)?;
     let status = state.backend.uploads().status(&actor, id).await.map_err(fail)?;
     Ok(Json(status).into_response())
@@ -188,7 +192,7 @@ pub(crate) async fn head(
     Uploader(actor): Uploader,
     Path(address): Path<(String, String)>,
     headers: HeaderMap,
-) -> Answer {
+) -> HandlerResult {
     check_protocol(&headers)?;
     let (_, id) = parse_address(&address)?;
     let uploads = state.backend.uploads();
@@ -209,18 +213,18 @@ pub(crate) async fn patch(
     Uploader(actor): Uploader,
     Path(address): Path<(String, String)>,
     request: Request<Body>,
-) -> Answer {
+) -> HandlerResult {
     let (_, id) = parse_address(&address)?;
     let uploads = state.backend.uploads();
     match receive(&uploads, &actor, id, request).await {
         Ok(received) => Ok((StatusCode::NO_CONTENT, offset_headers(&received)).into_response()),
-        Err(failure) => Ok(with_offset(failure, &uploads, &actor, id).await),
+        Err(error_response) => Ok(with_offset(error_response, &uploads, &actor, id).await),
     }
 }
 
 /// A failure that says how far its upload truly is and until when it is kept, so that the client can go on from there.
-async fn with_offset(failure: Failure, uploads: &Uploads, actor: &Actor, id: UploadId) -> Response {
-    let mut answer = failure.into_response();
+async fn with_offset(error_response: ErrorResponse, uploads: &Uploads, actor: &Actor, id: UploadId) -> Response {
+    let mut answer = error_response.into_response();
     // Where the database is away nobody can say.
     if let Ok(Some(so_far)) = uploads.so_far(actor, id).await {
         answer.headers_mut().extend(offset_headers(&so_far));
@@ -233,20 +237,21 @@ async fn receive(
     actor: &Actor,
     id: UploadId,
     request: Request<Body>,
-) -> Result<UploadOffset, Failure> {
+) -> Result<UploadOffset, ErrorResponse> {
     let headers = request.headers();
     check_protocol(headers)?;
     if !is_chunk(headers) {
         return Err(not_a_chunk().into());
     }
-    let offset = u64::try_from(number(headers, &UPLOAD_OFFSET)?).map_err(|_| bad_number(&UPLOAD_OFFSET))?;
+    let offset =
+        u64::try_from(parse_number_header(headers, &UPLOAD_OFFSET)?).map_err(|_| bad_number(&UPLOAD_OFFSET))?;
     let checksum = parse_checksum(headers)?;
     let body = request.into_body().into_data_stream();
     uploads.receive(actor, id, offset, body, checksum).await.map_err(fail)
 }
 
 fn is_chunk(headers: &HeaderMap) -> bool {
-    let kind = only(headers, &header::CONTENT_TYPE).ok().flatten();
+    let kind = single_header(headers, &header::CONTENT_TYPE).ok().flatten();
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     kind.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case(CHUNK_TYPE))
 }
@@ -258,17 +263,17 @@ fn not_a_chunk() -> Problem {
 /// How far an upload is, in headers.
 fn offset_headers(received: &UploadOffset) -> HeaderMap {
     let mut headers = HeaderMap::from_iter([(UPLOAD_OFFSET, HeaderValue::from(received.offset))]);
-    headers.extend(received.expires_at.and_then(expiry));
+    headers.extend(received.expires_at.and_then(expires_header));
     headers
 }
 
 /// Until when an upload is kept for its client to go on. A date of the database's is one that HTTP can write.
-fn expiry(at: OffsetDateTime) -> Option<(HeaderName, HeaderValue)> {
+fn expires_header(at: OffsetDateTime) -> Option<(HeaderName, HeaderValue)> {
     Some((UPLOAD_EXPIRES, HeaderValue::from_str(&fmt_http_date(at.into())).ok()?))
 }
 
 fn parse_checksum(headers: &HeaderMap) -> Result<Option<Checksum>, Problem> {
-    only(headers, &UPLOAD_CHECKSUM)?.map(|header| Checksum::parse(header.as_bytes())).transpose()
+    single_header(headers, &UPLOAD_CHECKSUM)?.map(|header| Checksum::parse(header.as_bytes())).transpose()
 }
 
 /// Termination: gives an upload up, or takes a file that is here already out of its draft.
@@ -277,7 +282,7 @@ pub(crate) async fn terminate(
     Uploader(actor): Uploader,
     Path(address): Path<(String, String)>,
     headers: HeaderMap,
-) -> Answer {
+) -> HandlerResult {
     check_protocol(&headers)?;
     let (_, id) = parse_address(&address)?;
     let uploads = state.backend.uploads();
@@ -297,29 +302,29 @@ fn parse_address((spool, id): &(String, String)) -> Result<(SpoolId, UploadId), 
 /// # Errors
 /// 412, with the version that is spoken here; 400 for a header of an extension that is not.
 fn check_protocol(headers: &HeaderMap) -> Result<(), Problem> {
-    if only(headers, &TUS_RESUMABLE).ok().flatten() != Some(&VERSION) {
+    if single_header(headers, &TUS_RESUMABLE).ok().flatten() != Some(&VERSION) {
         let message = "Speak tus 1.0.0: send the header Tus-Resumable: 1.0.0.".into();
         return Err(Problem::Refused { status: 412, message });
     }
-    if let Some((header, extension)) = UNSUPPORTED.iter().find(|(header, _)| headers.contains_key(*header)) {
-        return Err(not_spoken(header, extension));
+    if let Some((header, extension)) = UNSUPPORTED_EXTENSIONS.iter().find(|(header, _)| headers.contains_key(*header)) {
+        return Err(unsupported_extension(header, extension));
     }
     let trailers = headers.get_all(header::TRAILER).iter().filter_map(|names| names.to_str().ok());
     let mut trailers = trailers.flat_map(|names| names.split(','));
     if trailers.any(|name| name.trim().eq_ignore_ascii_case(UPLOAD_CHECKSUM.as_str())) {
-        return Err(not_spoken("trailer", "checksum-trailer"));
+        return Err(unsupported_extension("trailer", "checksum-trailer"));
     }
     Ok(())
 }
 
-fn not_spoken(header: &str, extension: &str) -> Problem {
+fn unsupported_extension(header: &str, extension: &str) -> Problem {
     Problem::BadRequest(format!(
         "The header {header} belongs to the extension {extension} of tus, which this server does not speak. OPTIONS lists those that it does."
     ))
 }
 
 /// The value of a header that may come once.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Problem> {
+fn single_header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Problem> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (_, Some(_)) => Err(Problem::BadRequest(format!("Send the header {name} once."))),
@@ -327,8 +332,8 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a Head
     }
 }
 
-fn number(headers: &HeaderMap, name: &HeaderName) -> Result<i64, Problem> {
-    only(headers, name)?
+fn parse_number_header(headers: &HeaderMap, name: &HeaderName) -> Result<i64, Problem> {
+    single_header(headers, name)?
         .and_then(|value| value.to_str().ok().map(str::trim))
         // A sign is no digit.
         .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))

@@ -35,7 +35,7 @@ use vwaza::{
 };
 
 use crate::{
-    errors::{Answer, Failure, fail, page_of},
+    errors::{ErrorResponse, HandlerResult, fail, referring_page_or_start},
     limits,
     security::CurrentUser,
     state::AppState,
@@ -44,26 +44,30 @@ use crate::{
 /// Chunks between the form's parser and the spool.
 const CHUNKS_AHEAD: usize = 4;
 /// A browser that sends nothing for this long is gone.
-const SILENCE: Duration = Duration::from_secs(30);
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of a target's name.
 const TARGET_MAX_BYTES: usize = 128;
 /// What the form's parser takes in at most before it has made something of it: it has no limit of its own for a part's head.
 const UNPARSED_MAX_BYTES: usize = 4 * 1024 * 1024;
 
-pub(crate) async fn upload(State(state): State<AppState>, CurrentUser(actor): CurrentUser, request: Request) -> Answer {
+pub(crate) async fn upload(
+    State(state): State<AppState>,
+    CurrentUser(actor): CurrentUser,
+    request: Request,
+) -> HandlerResult {
     let headers = request.headers().clone();
     let client = limits::client(&request);
-    let at_most_bytes = headers
+    let max_bytes = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse().ok())
         .ok_or_else(|| Problem::BadRequest("The form has to say how long it is.".into()))?;
-    let unparsed = Unparsed::default();
-    let mut form = Multipart::from_request(unparsed.limit(request), &state).await.map_err(|_| not_whole())?;
+    let unparsed = UnparsedBytes::default();
+    let mut form = Multipart::from_request(unparsed.limit(request), &state).await.map_err(|_| incomplete_form())?;
     let (mut target, mut has_file) = (None, false);
     let batch = BatchId(Uuid::now_v7());
-    while let Some(field) = unparsed.heard(form.next_field()).await? {
+    while let Some(field) = unparsed.with_timeout(form.next_field()).await? {
         match (field.name(), target) {
-            (Some("target"), _) => target = Some(short_text(field, &unparsed).await?.parse::<UploadTarget>()?),
+            (Some("target"), _) => target = Some(read_short_text(field, &unparsed).await?.parse::<UploadTarget>()?),
             (Some("file"), Some(target)) => {
                 let mut field = field;
                 let file_name = field.file_name().unwrap_or_default().to_owned();
@@ -86,12 +90,12 @@ pub(crate) async fn upload(State(state): State<AppState>, CurrentUser(actor): Cu
                     target,
                     file_name,
                     batch,
-                    at_most_bytes,
-                    until_its_end(body)
+                    max_bytes,
+                    body_stream(body)
                 ));
                 let received = tokio::select! {
                     received = &mut receive => received,
-                    () = forward(first, field, &unparsed, pieces) => receive.await,
+                    () = forward_chunks(first, field, &unparsed, pieces) => receive.await,
                 };
                 received.map_err(fail)?;
                 has_file = true;
@@ -110,71 +114,71 @@ pub(crate) async fn upload(State(state): State<AppState>, CurrentUser(actor): Cu
             {
                 tracing::warn!(error = ?error, "the titles of a form's files were not decided together");
             }
-            Ok(Redirect::to(&back_to(target, &headers)).into_response())
+            Ok(Redirect::to(&wizard_step_of(target, &headers)).into_response())
         }
         None => Err(Problem::BadRequest("Choose a file first.".into()).into()),
     }
 }
 
 /// What the form's parser hands to the spool. Without its end, the file is not whole.
-enum Piece {
+enum FormChunk {
     Bytes(Bytes),
     End,
 }
 
 /// `None`: it has none.
-async fn first_bytes(field: &mut Field<'_>, unparsed: &Unparsed) -> Result<Option<Bytes>, Failure> {
+async fn first_bytes(field: &mut Field<'_>, unparsed: &UnparsedBytes) -> Result<Option<Bytes>, ErrorResponse> {
     loop {
-        match unparsed.heard(field.chunk()).await? {
+        match unparsed.with_timeout(field.chunk()).await? {
             Some(bytes) if bytes.is_empty() => {}
             first => return Ok(first),
         }
     }
 }
 
-async fn forward(first: Bytes, mut field: Field<'_>, unparsed: &Unparsed, pieces: mpsc::Sender<Piece>) {
-    if pieces.send(Piece::Bytes(first)).await.is_err() {
+async fn forward_chunks(first: Bytes, mut field: Field<'_>, unparsed: &UnparsedBytes, pieces: mpsc::Sender<FormChunk>) {
+    if pieces.send(FormChunk::Bytes(first)).await.is_err() {
         return;
     }
     loop {
-        let piece = match timeout(SILENCE, field.chunk()).await {
-            Ok(Ok(Some(bytes))) => Piece::Bytes(bytes),
-            Ok(Ok(None)) => Piece::End,
+        let piece = match timeout(READ_TIMEOUT, field.chunk()).await {
+            Ok(Ok(Some(bytes))) => FormChunk::Bytes(bytes),
+            Ok(Ok(None)) => FormChunk::End,
             // The line broke or fell silent: dropping the sender says so.
             Ok(Err(_)) | Err(_) => return,
         };
-        unparsed.is_parsed();
-        let is_last = matches!(piece, Piece::End);
+        unparsed.reset();
+        let is_last = matches!(piece, FormChunk::End);
         if pieces.send(piece).await.is_err() || is_last {
             return;
         }
     }
 }
 
-fn until_its_end(pieces: mpsc::Receiver<Piece>) -> impl Stream<Item = io::Result<Bytes>> + Send + Unpin + 'static {
+fn body_stream(pieces: mpsc::Receiver<FormChunk>) -> impl Stream<Item = io::Result<Bytes>> + Send + Unpin + 'static {
     Box::pin(stream::try_unfold(pieces, async |mut pieces| match pieces.recv().await {
-        Some(Piece::Bytes(bytes)) => Ok(Some((bytes, pieces))),
-        Some(Piece::End) => Ok(None),
+        Some(FormChunk::Bytes(bytes)) => Ok(Some((bytes, pieces))),
+        Some(FormChunk::End) => Ok(None),
         None => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
     }))
 }
 
-async fn short_text(mut field: Field<'_>, unparsed: &Unparsed) -> Result<String, Failure> {
+async fn read_short_text(mut field: Field<'_>, unparsed: &UnparsedBytes) -> Result<String, ErrorResponse> {
     let mut text = Vec::new();
-    while let Some(chunk) = unparsed.heard(field.chunk()).await? {
+    while let Some(chunk) = unparsed.with_timeout(field.chunk()).await? {
         text.extend_from_slice(&chunk);
         if text.len() > TARGET_MAX_BYTES {
-            return Err(not_whole());
+            return Err(incomplete_form());
         }
     }
-    String::from_utf8(text).map_err(|_| not_whole())
+    String::from_utf8(text).map_err(|_| incomplete_form())
 }
 
 /// Bytes that the form's parser has taken in since it last made something of them.
 #[derive(Default)]
-struct Unparsed(Arc<AtomicUsize>);
+struct UnparsedBytes(Arc<AtomicUsize>);
 
-impl Unparsed {
+impl UnparsedBytes {
     fn limit(&self, request: Request) -> Request {
         let unparsed = Arc::clone(&self.0);
         request.map(|body| {
@@ -186,34 +190,34 @@ impl Unparsed {
         })
     }
 
-    fn is_parsed(&self) {
+    fn reset(&self) {
         self.0.store(0, Ordering::Relaxed);
     }
 
-    async fn heard<T>(&self, next: impl Future<Output = Result<T, MultipartError>>) -> Result<T, Failure> {
-        match timeout(SILENCE, next).await {
+    async fn with_timeout<T>(&self, next: impl Future<Output = Result<T, MultipartError>>) -> Result<T, ErrorResponse> {
+        match timeout(READ_TIMEOUT, next).await {
             Ok(Ok(next)) => {
-                self.is_parsed();
+                self.reset();
                 Ok(next)
             }
             Ok(Err(error)) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
                 let message = "This form is more than the server takes at once. Send the files one by one.".into();
                 Err(Problem::Refused { status: 413, message }.into())
             }
-            Ok(Err(_)) | Err(_) => Err(not_whole()),
+            Ok(Err(_)) | Err(_) => Err(incomplete_form()),
         }
     }
 }
 
-fn not_whole() -> Failure {
+fn incomplete_form() -> ErrorResponse {
     AppError::from(Problem::BadRequest("The form did not arrive whole. Try again.".into())).into()
 }
 
 /// The step of the wizard that the form stood on.
-fn back_to(target: UploadTarget, headers: &HeaderMap) -> String {
+fn wizard_step_of(target: UploadTarget, headers: &HeaderMap) -> String {
     match target {
         UploadTarget::Cover(release) => format!("/releases/{release}/cover"),
         UploadTarget::NewTrack(release) => format!("/releases/{release}/tracks"),
-        UploadTarget::Audio(_) => page_of(headers),
+        UploadTarget::Audio(_) => referring_page_or_start(headers),
     }
 }

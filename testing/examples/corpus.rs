@@ -23,7 +23,7 @@ use vwaza::{
 };
 use wait_timeout::ChildExt;
 
-type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
+type CorpusResult<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
 const FILE_TIMEOUT: Duration = Duration::from_secs(600);
 const MEMORY_MAX_BYTES: u64 = 2 * 1024 * 1024 * 1024;
@@ -60,7 +60,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(folder: &Path, compares: bool) -> Outcome {
+fn run(folder: &Path, compares: bool) -> CorpusResult {
     let own_program = env::current_exe()?;
     let tools = ["ffprobe", "ffmpeg"].map(|tool| compares && is_installed(tool));
     for (tool, is_there) in ["ffprobe", "ffmpeg"].into_iter().zip(tools) {
@@ -69,7 +69,7 @@ fn run(folder: &Path, compares: bool) -> Outcome {
         }
     }
     for path in files_below(folder)? {
-        let mut line = examined_apart(&own_program, &path);
+        let mut line = examine_in_child(&own_program, &path);
         line["file"] = json!(path.strip_prefix(folder).unwrap_or(&path).to_string_lossy());
         if tools[0] {
             line["ffprobe"] = ffprobe(&path);
@@ -85,7 +85,7 @@ fn run(folder: &Path, compares: bool) -> Outcome {
 }
 
 /// Every file, in the order of the paths. Links are not followed: they may lead round in circles.
-fn files_below(folder: &Path) -> Outcome<Vec<PathBuf>> {
+fn files_below(folder: &Path) -> CorpusResult<Vec<PathBuf>> {
     let (mut folders, mut files) = (vec![folder.to_owned()], Vec::new());
     while let Some(folder) = folders.pop() {
         let entries = fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
@@ -104,11 +104,11 @@ fn files_below(folder: &Path) -> Outcome<Vec<PathBuf>> {
 }
 
 /// The line that a process of its own prints of the file, or what became of that process.
-fn examined_apart(own_program: &Path, path: &Path) -> Value {
+fn examine_in_child(own_program: &Path, path: &Path) -> Value {
     let began = Instant::now();
     let milliseconds = || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    match said_in_time(Command::new(own_program).arg("--one").arg(path)) {
-        Ok(Said { output, .. }) => serde_json::from_slice(&output).unwrap_or_else(|_| {
+    match output_in_time(Command::new(own_program).arg("--one").arg(path)) {
+        Ok(ToolOutput { output, .. }) => serde_json::from_slice(&output).unwrap_or_else(|_| {
             json!({ "outcome": "failed", "message": "the process that examined it ended without a word", "milliseconds": milliseconds() })
         }),
         Err(error) => json!({ "outcome": "failed", "message": error.to_string(), "milliseconds": milliseconds() }),
@@ -116,7 +116,7 @@ fn examined_apart(own_program: &Path, path: &Path) -> Value {
 }
 
 /// Examines a file as the server does and prints what came of it.
-fn examine_one(path: &Path) -> Outcome {
+fn examine_one(path: &Path) -> CorpusResult {
     let limit = Rlimit { current: Some(MEMORY_MAX_BYTES), maximum: Some(MEMORY_MAX_BYTES) };
     setrlimit(Resource::As, limit)?;
     let began = Instant::now();
@@ -165,9 +165,9 @@ fn is_cover(path: &Path) -> io::Result<bool> {
 }
 
 /// The result of judging a file, and the result of its examination if judging accepts it.
-type Looks = (Result<Value, MediaError>, Option<Result<Value, MediaError>>);
+type Examinations = (Result<Value, MediaError>, Option<Result<Value, MediaError>>);
 
-fn cover(path: &Path) -> Looks {
+fn cover(path: &Path) -> Examinations {
     let deadline = Deadline::after(FILE_TIMEOUT);
     match validate_cover(path, &MediaLimits::default(), &deadline) {
         Err(error) => (Err(error), None),
@@ -183,7 +183,7 @@ fn cover(path: &Path) -> Looks {
     }
 }
 
-fn audio(path: &Path) -> Outcome<Looks> {
+fn audio(path: &Path) -> CorpusResult<Examinations> {
     let deadline = Deadline::after(FILE_TIMEOUT);
     let copy = tempfile::NamedTempFile::new()?;
     Ok(match validate_audio(path, &MediaLimits::default(), &deadline) {
@@ -213,14 +213,14 @@ fn peak_memory_kib() -> Option<u64> {
 
 // ── Other programs ───────────────────────────────────────────────────────────────────────────────
 
-struct Said {
+struct ToolOutput {
     is_success: bool,
     output: Vec<u8>,
     errors: Vec<u8>,
 }
 
 /// Runs a program to its end, or to the end of its time.
-fn said_in_time(command: &mut Command) -> io::Result<Said> {
+fn output_in_time(command: &mut Command) -> io::Result<ToolOutput> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let output = child.stdout.take().map(read_aside);
     let errors = child.stderr.take().map(read_aside);
@@ -229,7 +229,7 @@ fn said_in_time(command: &mut Command) -> io::Result<Said> {
     let read =
         |reader: Option<thread::JoinHandle<Vec<u8>>>| reader.and_then(|reader| reader.join().ok()).unwrap_or_default();
     let (output, errors) = (read(output), read(errors));
-    Ok(Said { is_success: status?, output, errors })
+    Ok(ToolOutput { is_success: status?, output, errors })
 }
 
 fn read_aside(mut from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
@@ -253,13 +253,13 @@ fn ended_in_time(child: &mut Child) -> io::Result<bool> {
 }
 
 fn is_installed(tool: &str) -> bool {
-    said_in_time(Command::new(tool).arg("-version")).is_ok_and(|said| said.is_success)
+    output_in_time(Command::new(tool).arg("-version")).is_ok_and(|said| said.is_success)
 }
 
 fn ffprobe(path: &Path) -> Value {
     let entries = "format=format_name,duration:stream=codec_type,codec_name,sample_rate,channels,bits_per_raw_sample,width,height";
     let asked = ["-v", "error", "-of", "json", "-show_entries", entries];
-    match said_in_time(Command::new("ffprobe").args(asked).arg(path)) {
+    match output_in_time(Command::new("ffprobe").args(asked).arg(path)) {
         Ok(said) if said.is_success => serde_json::from_slice(&said.output).unwrap_or(Value::Null),
         Ok(said) => json!({ "error": last_line(&said.errors) }),
         Err(error) => json!({ "error": error.to_string() }),
@@ -269,7 +269,7 @@ fn ffprobe(path: &Path) -> Value {
 fn ffmpeg(path: &Path) -> Value {
     let asked = ["-nostdin", "-hide_banner", "-nostats", "-progress", "pipe:1", "-i"];
     let filter = ["-map", "0:a:0", "-filter:a", "ebur128=peak=true:framelog=verbose", "-f", "null", "-"];
-    let said = match said_in_time(Command::new("ffmpeg").args(asked).arg(path).args(filter)) {
+    let said = match output_in_time(Command::new("ffmpeg").args(asked).arg(path).args(filter)) {
         Ok(said) if said.is_success => said,
         Ok(said) => return json!({ "error": last_line(&said.errors) }),
         Err(error) => return json!({ "error": error.to_string() }),

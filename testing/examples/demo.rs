@@ -51,7 +51,7 @@ const EXAMINATION_DEADLINE: Duration = Duration::from_secs(120);
 
 /// What becomes of a demo release.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum FinalStatus {
     /// Left with lines and a master missing.
     Unfinished,
     Draft,
@@ -84,7 +84,7 @@ struct Release {
     gtin: &'static str,
     cover_edge_px: u32,
     tracks: &'static [Track],
-    fate: Fate,
+    fate: FinalStatus,
 }
 
 const fn track(title: &'static str, master: Master, seconds: f64) -> Track {
@@ -106,7 +106,7 @@ const RELEASES: [Release; 8] = [
             track("Under the Viaduct", Master::Wav, 24.0),
             track("First Light", Master::Flac, 36.0),
         ],
-        fate: Fate::Published,
+        fate: FinalStatus::Published,
     },
     Release {
         artist: ARTIST,
@@ -117,7 +117,7 @@ const RELEASES: [Release; 8] = [
         gtin: "860000000024",
         cover_edge_px: 3000,
         tracks: &[track("Copper Rain", Master::Wav, 38.0)],
-        fate: Fate::Published,
+        fate: FinalStatus::Published,
     },
     Release {
         artist: GUEST,
@@ -132,7 +132,7 @@ const RELEASES: [Release; 8] = [
             track("Rope and Tar", Master::Wav, 22.0),
             track("Last Crossing", Master::Mp3, 26.0),
         ],
-        fate: Fate::InReview,
+        fate: FinalStatus::InReview,
     },
     Release {
         artist: ARTIST,
@@ -143,7 +143,7 @@ const RELEASES: [Release; 8] = [
         gtin: "",
         cover_edge_px: 3000,
         tracks: &[track("Night Bus", Master::Wav, 34.0), track("Window Seat", Master::Flac, 25.0)],
-        fate: Fate::InReview,
+        fate: FinalStatus::InReview,
     },
     Release {
         artist: ARTIST,
@@ -154,7 +154,7 @@ const RELEASES: [Release; 8] = [
         gtin: "860000000048",
         cover_edge_px: 1200,
         tracks: &[track("Ninety Shades of Blue", Master::Mp3, 29.0)],
-        fate: Fate::Rejected(
+        fate: FinalStatus::Rejected(
             "The cover is blurred or too small: stores want 3000×3000 pixels.\nThe track is an MP3. If you have the WAV or \
              FLAC master, upload that instead: it sounds better everywhere.",
         ),
@@ -168,7 +168,7 @@ const RELEASES: [Release; 8] = [
         gtin: "",
         cover_edge_px: 3000,
         tracks: &[track("Neap", Master::Wav, 28.0), track("Spring", Master::DamagedFlac, 21.0)],
-        fate: Fate::Draft,
+        fate: FinalStatus::Draft,
     },
     Release {
         artist: ARTIST,
@@ -179,7 +179,7 @@ const RELEASES: [Release; 8] = [
         gtin: "",
         cover_edge_px: 3000,
         tracks: &[track("Paper Lanterns", Master::Flac, 23.0)],
-        fate: Fate::Unfinished,
+        fate: FinalStatus::Unfinished,
     },
     Release {
         artist: GUEST,
@@ -190,7 +190,7 @@ const RELEASES: [Release; 8] = [
         gtin: "860000000055",
         cover_edge_px: 3000,
         tracks: &[track("Slow Tide", Master::Flac, 31.0)],
-        fate: Fate::Published,
+        fate: FinalStatus::Published,
     },
 ];
 
@@ -265,7 +265,7 @@ async fn build(artist: Browser, admin: Browser, release: &'static Release, seed:
         artist.call::<ReleaseView>("tracks/save", &form).await?;
     }
     let view = artist.examined(id).await?;
-    if matches!(release.fate, Fate::Unfinished | Fate::Draft) {
+    if matches!(release.fate, FinalStatus::Unfinished | FinalStatus::Draft) {
         return Ok(());
     }
     let form = [("id", &*view.id.to_string())];
@@ -346,7 +346,8 @@ impl Browser {
     }
 
     async fn save_details(&self, id: ReleaseId, release: &Release) -> Result {
-        let line = if release.fate == Fate::Unfinished { String::new() } else { format!("2026 {}", release.artist.1) };
+        let line =
+            if release.fate == FinalStatus::Unfinished { String::new() } else { format!("2026 {}", release.artist.1) };
         let id = id.to_string();
         let form = [
             ("id", &*id),
@@ -412,16 +413,16 @@ impl Browser {
     }
 
     /// As the admin that this browser belongs to.
-    async fn decide(&self, release: &ReleaseView, fate: Fate) -> Result {
+    async fn decide(&self, release: &ReleaseView, fate: FinalStatus) -> Result {
         let (id, version) = (release.id.to_string(), release.version.to_string());
         let mut form = vec![("id", &*id), ("version", &*version)];
         let function = match fate {
-            Fate::Published => "review/approve",
-            Fate::Rejected(reason) => {
+            FinalStatus::Published => "review/approve",
+            FinalStatus::Rejected(reason) => {
                 form.push(("reason", reason));
                 "review/reject"
             }
-            Fate::Unfinished | Fate::Draft | Fate::InReview => return Ok(()),
+            FinalStatus::Unfinished | FinalStatus::Draft | FinalStatus::InReview => return Ok(()),
         };
         self.call::<Value>(function, &form).await.map(drop)
     }

@@ -13,7 +13,7 @@ pub struct Gate {
 
 /// The server goes on when this is dropped.
 #[must_use]
-pub struct Held(#[expect(dead_code, reason = "the connection is what holds the server")] UnixStream);
+pub struct PausedServer(#[expect(dead_code, reason = "the connection is what holds the server")] UnixStream);
 
 impl Gate {
     /// # Panics
@@ -33,10 +33,10 @@ impl Gate {
     ///
     /// # Panics
     /// When it does not come.
-    pub async fn reached(&self) -> Held {
+    pub async fn reached(&self) -> PausedServer {
         let (server, _) =
             ends("the server comes to the fail point", self.listener.accept()).await.expect("a connection");
-        Held(server)
+        PausedServer(server)
     }
 }
 

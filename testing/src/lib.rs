@@ -2,7 +2,7 @@
 
 pub mod fixtures;
 mod gate;
-mod neighbour;
+mod other_process;
 mod proxy;
 mod redis_server;
 #[cfg(feature = "servers")]
@@ -21,14 +21,14 @@ use std::{
     thread,
 };
 
-pub use gate::{Gate, Held};
-pub use neighbour::Neighbour;
+pub use gate::{Gate, PausedServer};
+pub use other_process::OtherProcess;
 pub use proxy::Proxy;
 pub use redis_server::RedisServer;
 use sqlx::{Connection, PgConnection, migrate::Migrator};
 use tokio::runtime::Builder;
 use uuid::Uuid;
-pub use wait::{assert_in_time, ends, eventually, eventually_or_none, soak};
+pub use wait::{assert_in_time, ends, eventually, eventually_or_none, is_soak};
 
 /// Where the PostgreSQL for tests is: `TEST_DATABASE_URL`, or what `./dev env` says where the tests were not started by
 /// `./dev test`.

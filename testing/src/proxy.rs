@@ -24,7 +24,7 @@ const TRY_EVERY: Duration = Duration::from_millis(25);
 
 /// Beside the tests: a line that is cut ends at once, even when its test waits for something without yielding. PostgreSQL drops no
 /// database while a line stands on which somebody has begun to sign in.
-static LINES: LazyLock<Runtime> =
+static PROXY_RUNTIME: LazyLock<Runtime> =
     LazyLock::new(|| Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a thread can be had"));
 
 /// Forwards connections to one address until it is told otherwise. Dropping it cuts the line.
@@ -42,7 +42,7 @@ struct Faults {
     deaf: AtomicBool,
     swallowed: AtomicUsize,
     /// Lines of an earlier age than this stand, and nothing gets through any more.
-    age: AtomicUsize,
+    generation: AtomicUsize,
     /// The reply to the COMMIT that follows this text is lost, once, and its line with it.
     lose_reply_after: Mutex<Option<String>>,
     has_lost: AtomicBool,
@@ -81,7 +81,7 @@ impl Proxy {
 
     /// All connections stand, and nothing that is said on them arrives from now on, nor is anybody told; new ones are well.
     pub fn freeze(&self) {
-        self.faults.age.fetch_add(1, Ordering::Relaxed);
+        self.faults.generation.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How often something was said to a deaf listener.
@@ -99,17 +99,17 @@ impl Proxy {
     }
 
     /// All connections end; new ones are taken and nothing is ever said.
-    pub async fn go_dead(&self) {
+    pub async fn hang(&self) {
         let listener = self.bind_again().await;
-        self.run(listener, Behaviour::Silent);
+        self.run(listener, Behaviour::Hang);
     }
 
     /// Leads to another address from the next `mend` on.
-    pub fn lead_to(&mut self, target: &str) {
+    pub fn set_target(&mut self, target: &str) {
         target.clone_into(&mut self.target);
     }
 
-    pub async fn mend(&self) {
+    pub async fn restore(&self) {
         let listener = self.bind_again().await;
         self.run(listener, Behaviour::Forward);
     }
@@ -128,7 +128,7 @@ impl Proxy {
     fn run(&self, listener: TcpListener, behaviour: Behaviour) {
         let (target, faults) = (Arc::new(self.target.clone()), Arc::clone(&self.faults));
         listener.set_nonblocking(true).expect("a socket can be told so");
-        let task = LINES.spawn(async move {
+        let task = PROXY_RUNTIME.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).expect("it does not block");
             // Aborted together with this task.
             let mut connections = JoinSet::new();
@@ -137,7 +137,7 @@ impl Proxy {
                 let (target, faults) = (Arc::clone(&target), Arc::clone(&faults));
                 connections.spawn(async move {
                     match behaviour {
-                        Behaviour::Silent => std::future::pending::<()>().await,
+                        Behaviour::Hang => std::future::pending::<()>().await,
                         Behaviour::Forward => {
                             let Ok(outer) = TcpStream::connect(&*target).await else { return };
                             // A line that ends is what this is for.
@@ -155,8 +155,8 @@ impl Proxy {
 async fn forward(mut client: TcpStream, mut server: TcpStream, faults: &Faults) -> io::Result<()> {
     let (mut asked, mut told) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
     let (mut listens, mut commits) = (false, false);
-    let age = faults.age.load(Ordering::Relaxed);
-    let is_frozen = || faults.age.load(Ordering::Relaxed) > age;
+    let generation = faults.generation.load(Ordering::Relaxed);
+    let is_frozen = || faults.generation.load(Ordering::Relaxed) > generation;
     loop {
         tokio::select! {
             read = client.read(&mut asked) => match read? {
@@ -198,7 +198,7 @@ fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Clone, Copy)]
 enum Behaviour {
     Forward,
-    Silent,
+    Hang,
 }
 
 impl Drop for Proxy {

@@ -123,7 +123,7 @@ struct Printed {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-enum Line {
+enum ServerMessage {
     Port(u16),
     Connection(usize),
     Mail(Box<Mail>),
@@ -197,11 +197,11 @@ impl Drop for SmtpServer {
 fn read(stdout: ChildStdout, printed: &watch::Sender<Printed>) {
     for line in BufReader::new(stdout).lines() {
         let line = line.expect("the script prints UTF-8");
-        let line: Line = serde_json::from_str(&line).expect("the script prints what `Line` says");
+        let line: ServerMessage = serde_json::from_str(&line).expect("the script prints what `ServerMessage` says");
         printed.send_modify(|printed| match line {
-            Line::Port(port) => printed.port = Some(port),
-            Line::Connection(number) => printed.connections = number,
-            Line::Mail(mail) => printed.mails.push(*mail),
+            ServerMessage::Port(port) => printed.port = Some(port),
+            ServerMessage::Connection(number) => printed.connections = number,
+            ServerMessage::Mail(mail) => printed.mails.push(*mail),
         });
     }
 }

@@ -23,25 +23,27 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use self::answers::{Answer, decoded, header, internal_error, json, no_such_key, parsed, refused, text, told};
+use self::answers::{
+    Answer, decoded, error_response, error_with_status, header, internal_error, json, no_such_key, parsed, text,
+};
 
 /// What a hosted server takes unless it is told otherwise.
 const SIZE_LIMIT: usize = 50 * 1024 * 1024;
 
 /// How the next answer goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum StorageFault {
     Status500,
     /// The server's database did not answer it in time.
     Status544,
     /// Takes the next bytes of an object, then drops the connection.
-    LoseTheAnswer,
+    DropResponse,
     /// Drops the connection on the next object, which is there once the test says so.
-    LandLate,
+    StoreLate,
     /// Stores one byte less than the next object has, and says that all is well.
-    KeepLess,
+    StoreTruncated,
     /// Stores the next object with another last byte, and says that all is well.
-    KeepOther,
+    StoreCorrupted,
 }
 
 /// Supabase Storage as a test sees it, with one bucket. It stops when this is dropped.
@@ -70,7 +72,7 @@ impl SupabaseServer {
     }
 
     /// What was on its way is there now.
-    pub fn land(&self) {
+    pub fn finish_late_uploads(&self) {
         let mut state = lock(&self.state);
         let late = mem::take(&mut state.late);
         for (key, content_type, bytes) in late {
@@ -89,13 +91,13 @@ impl SupabaseServer {
     }
 
     /// Makes one answer go wrong; called again, also the one after it.
-    pub fn fail_next(&self, how: Failure) {
+    pub fn fail_next(&self, how: StorageFault) {
         let mut state = lock(&self.state);
         match how {
-            Failure::KeepLess => state.keep_less = true,
-            Failure::KeepOther => state.keep_other = true,
-            Failure::LoseTheAnswer => state.lose_answer = true,
-            Failure::LandLate => state.land_late = true,
+            StorageFault::StoreTruncated => state.stores_truncated = true,
+            StorageFault::StoreCorrupted => state.stores_corrupted = true,
+            StorageFault::DropResponse => state.drops_response = true,
+            StorageFault::StoreLate => state.stores_late = true,
             _ => state.failures.push_back(how),
         }
     }
@@ -118,7 +120,7 @@ impl SupabaseServer {
     }
 
     /// Puts the server's clock forward: signed addresses expire by it.
-    pub fn pass(&self, time: Duration) {
+    pub fn advance_clock(&self, time: Duration) {
         lock(&self.state).clock_ahead += time;
     }
 }
@@ -146,22 +148,22 @@ async fn serve(state: Arc<Mutex<State>>, request: Request<Incoming>) -> io::Resu
     let mut state = lock(&state);
     let failure = state.failures.pop_front();
     match failure {
-        Some(Failure::Status500) => return Ok(internal_error()),
-        Some(Failure::Status544) => {
+        Some(StorageFault::Status500) => return Ok(internal_error()),
+        Some(StorageFault::Status544) => {
             let message = "The connection to the database timed out";
-            return Ok(told(544, "544", "DatabaseTimeout", message, "DatabaseTimeout"));
+            return Ok(error_with_status(544, "544", "DatabaseTimeout", message, "DatabaseTimeout"));
         }
         _ => {}
     }
     // Whatever else is asked meanwhile: whether the bucket is there, for one.
     let brings_bytes = head.method == "PATCH" || (head.method == "POST" && state.puts(&head).is_some());
-    if brings_bytes && mem::take(&mut state.land_late) {
+    if brings_bytes && mem::take(&mut state.stores_late) {
         if let Some(key) = state.puts(&head) {
             state.late.push((key, header(&head, "content-type").to_owned(), body));
         }
         return Err(io::Error::other("it lands late"));
     }
-    let is_lost = brings_bytes && mem::take(&mut state.lose_answer);
+    let is_lost = brings_bytes && mem::take(&mut state.drops_response);
     let answer = state.answer(&head, body);
     if is_lost { Err(io::Error::other("the answer is lost")) } else { Ok(answer) }
 }
@@ -174,11 +176,11 @@ struct State {
     address: SocketAddr,
     objects: BTreeMap<String, Object>,
     uploads: HashMap<String, Upload>,
-    failures: VecDeque<Failure>,
-    keep_less: bool,
-    keep_other: bool,
-    lose_answer: bool,
-    land_late: bool,
+    failures: VecDeque<StorageFault>,
+    stores_truncated: bool,
+    stores_corrupted: bool,
+    drops_response: bool,
+    stores_late: bool,
     late: Vec<(String, String, Bytes)>,
     size_limit: usize,
     allowed: Option<String>,
@@ -207,10 +209,10 @@ impl State {
             objects: BTreeMap::new(),
             uploads: HashMap::new(),
             failures: VecDeque::new(),
-            keep_less: false,
-            keep_other: false,
-            lose_answer: false,
-            land_late: false,
+            stores_truncated: false,
+            stores_corrupted: false,
+            drops_response: false,
+            stores_late: false,
             late: Vec::new(),
             size_limit: SIZE_LIMIT,
             allowed: None,
@@ -229,7 +231,7 @@ impl State {
         let has_key = header(head, "authorization").strip_prefix("Bearer ") == Some(SupabaseServer::KEY);
         let is_signed = head.method == "GET" && path.starts_with("object/sign/");
         if !has_key && !is_signed {
-            return refused("403", "Unauthorized", "signature verification failed", "AccessDenied");
+            return error_response("403", "Unauthorized", "signature verification failed", "AccessDenied");
         }
         if let Some(upload) = path.strip_prefix("upload/resumable") {
             return self.resumable(head, upload.trim_start_matches('/'), &body);
@@ -243,13 +245,13 @@ impl State {
         };
         let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
         if bucket != SupabaseServer::BUCKET {
-            return refused("404", "Bucket not found", "Bucket not found", "NoSuchBucket");
+            return error_response("404", "Bucket not found", "Bucket not found", "NoSuchBucket");
         }
         if head.method == "DELETE" && key.is_empty() {
             return json(200, &self.delete_many(&parsed(&body)));
         }
         let Some(key) = decoded(key) else {
-            return refused("400", "InvalidKey", &format!("Invalid key: {key}"), "InvalidKey");
+            return error_response("400", "InvalidKey", &format!("Invalid key: {key}"), "InvalidKey");
         };
         match (head.method.as_str(), route) {
             ("POST", "object/") => self.put(head, key, body),

@@ -7,17 +7,17 @@ use tokio::time::{sleep, timeout};
 /// How long a condition may take: fivefold the longest deadline that a test waits for (10 s), and many times what anything else takes
 /// on a busy machine.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// `./dev bench` measures deadlines exactly. Tests, on machines that do other things as well, allow this many times as long.
 const SLACK: u32 = 5;
 
 /// `./dev test --soak`: as many and as long as the promise says, instead of enough to see it hold.
-pub fn soak() -> bool {
+pub fn is_soak() -> bool {
     std::env::var_os("VWAZA_SOAK").is_some()
 }
 
 fn wait_timeout() -> Duration {
-    if soak() { WAIT_TIMEOUT * 5 } else { WAIT_TIMEOUT }
+    if is_soak() { WAIT_TIMEOUT * 5 } else { WAIT_TIMEOUT }
 }
 
 /// Looks again and again until there is something to see.
@@ -35,7 +35,7 @@ pub async fn eventually_or_none<T>(mut look: impl AsyncFnMut() -> Option<T>) -> 
         if let Some(seen) = look().await {
             return Some(seen);
         }
-        sleep(LOOK_EVERY).await;
+        sleep(POLL_INTERVAL).await;
     }
     None
 }

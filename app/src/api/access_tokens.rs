@@ -34,6 +34,6 @@ pub async fn revoke_access_token(id: AccessTokenId) -> ApiResult<()> {
 
     let actor = ssr::current_user().await?;
     ssr::backend().access_tokens().revoke(&actor, id, &ssr::visitor()).await?;
-    ssr::say_to_form("Access token revoked.");
+    ssr::set_success_message("Access token revoked.");
     Ok(())
 }

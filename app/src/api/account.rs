@@ -146,7 +146,7 @@ pub async fn save_profile(artist_name: String) -> ApiResult<Actor> {
     let actor = ssr::current_user().await?;
     let name = parse_artist_name(&artist_name).map_err(|message| Problem::field("artist_name", message))?;
     let actor = ssr::backend().users().save_profile(&actor, name).await?;
-    ssr::say_to_form(PROFILE_SAVED);
+    ssr::set_success_message(PROFILE_SAVED);
     Ok(actor)
 }
 
@@ -159,7 +159,7 @@ pub async fn change_email(email: String, current_password: String) -> ApiResult<
     let actor = ssr::current_user().await?;
     let email = Email::parse(&email).map_err(|message| Problem::field("email", message))?;
     let change = ssr::backend().verification().change_email(&actor, &email, &current_password, &ssr::visitor()).await?;
-    ssr::say_to_form(match change {
+    ssr::set_success_message(match change {
         EmailChange::Done => EMAIL_CHANGED,
         EmailChange::Unconfirmed => EMAIL_UNCONFIRMED,
     });
@@ -173,7 +173,7 @@ pub async fn send_verification() -> ApiResult<()> {
 
     let actor = ssr::current_user().await?;
     ssr::backend().verification().send_again(&actor).await?;
-    ssr::say_to_form(VERIFICATION_SENT);
+    ssr::set_success_message(VERIFICATION_SENT);
     Ok(())
 }
 
@@ -183,7 +183,7 @@ pub async fn verify_email(link: String) -> ApiResult<String> {
     use super::ssr;
 
     let email = ssr::backend().verification().finish(&code_of(&link)?, &ssr::visitor()).await?;
-    ssr::say_to_form(&verified_words(&email));
+    ssr::set_success_message(&verified_words(&email));
     // The link may have been opened in a browser that nobody is signed in with.
     ssr::redirect_form(if ssr::optional_user().await?.is_some() { "/account" } else { "/sign-in" });
     Ok(email)
@@ -209,7 +209,7 @@ pub async fn change_password(
     let backend = ssr::backend();
     let changed = backend.users().change_password(&actor, &current_password, &new_password, keeps, &visitor).await?;
     ssr::set_signed_in(&changed);
-    ssr::say_to_form(PASSWORD_CHANGED);
+    ssr::set_success_message(PASSWORD_CHANGED);
     Ok(())
 }
 
@@ -240,7 +240,7 @@ pub async fn save_mail_preference(#[server(default)] wants_release_mail: bool) -
 
     let actor = ssr::current_user().await?;
     ssr::backend().users().save_mail_preference(&actor, MailPreference { wants_release_mail }).await?;
-    ssr::say_to_form(MAIL_PREFERENCE_SAVED);
+    ssr::set_success_message(MAIL_PREFERENCE_SAVED);
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! All server functions, one file per entity: the audited surface. Each is: who, do, return.
 //!
-//! POST only, at explicit addresses under `/api/`. Each names its actor or stands on [`PUBLIC`]; a test walks the list (`docs/access.md`).
+//! POST only, at explicit addresses under `/api/`. Each names its actor or stands on [`PUBLIC_PATHS`]; a test walks the list (`docs/access.md`).
 
 pub mod access_tokens;
 pub mod account;
@@ -15,7 +15,7 @@ pub mod uploads;
 pub mod users;
 
 /// What may be called without being signed in.
-pub const PUBLIC: [&str; 8] = [
+pub const PUBLIC_PATHS: [&str; 8] = [
     "/api/account/current",
     "/api/account/request-password-reset",
     "/api/account/reset-password",
@@ -55,7 +55,7 @@ pub mod ssr {
     pub struct PlainForm(Arc<OnceLock<String>>);
 
     impl PlainForm {
-        pub fn words(&self) -> Option<String> {
+        pub fn success_message(&self) -> Option<String> {
             self.0.get().cloned()
         }
     }
@@ -67,10 +67,10 @@ pub mod ssr {
 
     /// The session that the request's cookie names, whether or not it is valid.
     pub fn session_token() -> Option<SecretToken> {
-        token_in(backend().session_cookie())
+        token_of_cookie(backend().session_cookie())
     }
 
-    fn token_in(cookie: &TokenCookie) -> Option<SecretToken> {
+    fn token_of_cookie(cookie: &TokenCookie) -> Option<SecretToken> {
         let parts = use_context::<Parts>()?;
         let jar = CookieJar::from_headers(&parts.headers);
         SecretToken::parse(jar.get(cookie.name())?.value())
@@ -78,7 +78,7 @@ pub mod ssr {
 
     /// The second step of a sign-in that this browser is at, whether or not it is valid.
     pub fn challenge_token() -> Option<SecretToken> {
-        token_in(backend().challenge_cookie())
+        token_of_cookie(backend().challenge_cookie())
     }
 
     /// Begins the second step of a sign-in, or with `None` ends it.
@@ -94,7 +94,7 @@ pub mod ssr {
         Visitor {
             address: address.map(|address| address.0),
             user_agent: UserAgent::truncated(user_agent.unwrap_or_default()),
-            browser: token_in(backend().browser_cookie()),
+            browser: token_of_cookie(backend().browser_cookie()),
         }
     }
 
@@ -166,7 +166,7 @@ pub mod ssr {
     }
 
     /// The sentence that the page says of a success, where no script says one.
-    pub fn say_to_form(words: &str) {
+    pub fn set_success_message(words: &str) {
         if let Some(form) = plain_form() {
             // The first sentence stays: a function may call another one that has one, too.
             let _ = form.0.set(words.to_owned());

@@ -31,7 +31,7 @@ pub async fn retry_job(id: JobId) -> ApiResult<()> {
 
     let actor = ssr::current_user().await?;
     ssr::backend().dead_letters().retry(&actor, id).await?;
-    ssr::say_to_form(RETRIED);
+    ssr::set_success_message(RETRIED);
     Ok(())
 }
 
@@ -42,6 +42,6 @@ pub async fn discard_job(id: JobId) -> ApiResult<bool> {
 
     let actor = ssr::current_user().await?;
     let is_told = ssr::backend().dead_letters().discard(&actor, id).await?;
-    ssr::say_to_form(discarded_words(is_told));
+    ssr::set_success_message(discarded_words(is_told));
     Ok(is_told)
 }

@@ -84,7 +84,7 @@ pub async fn withdraw_release(id: ReleaseId) -> ApiResult<ReleaseView> {
 
     let actor = ssr::current_user().await?;
     let release = ssr::backend().releases().withdraw(&actor, id).await?;
-    ssr::say_to_form("Withdrawn. It is a draft again.");
+    ssr::set_success_message("Withdrawn. It is a draft again.");
     Ok(release)
 }
 
@@ -106,7 +106,7 @@ pub async fn delete_release(id: ReleaseId) -> ApiResult<()> {
 
     let actor = ssr::current_user().await?;
     ssr::backend().releases().delete(&actor, id).await?;
-    ssr::say_to_form("Release deleted.");
+    ssr::set_success_message("Release deleted.");
     ssr::redirect("/");
     Ok(())
 }

@@ -30,7 +30,7 @@ pub async fn approve_release(id: ReleaseId, version: i64) -> ApiResult<VerdictOu
 
     let actor = ssr::current_user().await?;
     let outcome = ssr::backend().review().decide(&actor, id, version, Verdict::Approve).await?;
-    ssr::say_to_form(APPROVED);
+    ssr::set_success_message(APPROVED);
     ssr::redirect(&after_verdict(outcome));
     Ok(outcome)
 }
@@ -43,7 +43,7 @@ pub async fn reject_release(id: ReleaseId, version: i64, reason: String) -> ApiR
     let actor = ssr::current_user().await?;
     let reason = Reason::parse(&reason)?;
     let outcome = ssr::backend().review().decide(&actor, id, version, Verdict::Reject { reason }).await?;
-    ssr::say_to_form(REJECTED);
+    ssr::set_success_message(REJECTED);
     ssr::redirect(&after_verdict(outcome));
     Ok(outcome)
 }

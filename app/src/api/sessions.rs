@@ -23,7 +23,7 @@ pub async fn end_session(id: SessionId) -> ApiResult<()> {
 
     let actor = ssr::current_user().await?;
     ssr::backend().sessions().end_one(&actor, id, &ssr::visitor()).await?;
-    ssr::say_to_form(SESSION_ENDED);
+    ssr::set_success_message(SESSION_ENDED);
     Ok(())
 }
 
@@ -34,6 +34,6 @@ pub async fn end_other_sessions() -> ApiResult<()> {
 
     let (actor, current) = ssr::current_session().await?;
     ssr::backend().sessions().end_others(&actor, &current, &ssr::visitor()).await?;
-    ssr::say_to_form(OTHER_SESSIONS_ENDED);
+    ssr::set_success_message(OTHER_SESSIONS_ENDED);
     Ok(())
 }

@@ -12,7 +12,7 @@ pub async fn save_track(id: TrackId, track: RawTrack) -> ApiResult<ReleaseView> 
 
     let actor = ssr::current_user().await?;
     let release = ssr::backend().tracks().save(&actor, id, &track.parse()?).await?;
-    ssr::say_to_form("Track saved.");
+    ssr::set_success_message("Track saved.");
     Ok(release)
 }
 
@@ -23,7 +23,7 @@ pub async fn move_track(id: TrackId, number: i32) -> ApiResult<ReleaseView> {
 
     let actor = ssr::current_user().await?;
     let release = ssr::backend().tracks().move_to(&actor, id, number).await?;
-    ssr::say_to_form("Track moved.");
+    ssr::set_success_message("Track moved.");
     Ok(release)
 }
 
@@ -33,6 +33,6 @@ pub async fn remove_track(id: TrackId) -> ApiResult<ReleaseView> {
 
     let actor = ssr::current_user().await?;
     let release = ssr::backend().tracks().remove(&actor, id).await?;
-    ssr::say_to_form("Track removed.");
+    ssr::set_success_message("Track removed.");
     Ok(release)
 }

@@ -41,7 +41,7 @@ pub async fn change_user(
     let actor = ssr::current_user().await?;
     let visitor = ssr::visitor();
     ssr::backend().administration().change(&actor, id, change, &current_password, &visitor).await?;
-    ssr::say_to_form(change_words(change));
+    ssr::set_success_message(change_words(change));
     ssr::redirect_form(&format!("/admin/users/{id}"));
     Ok(change)
 }

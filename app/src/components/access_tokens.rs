@@ -10,7 +10,7 @@ use super::{
     focus,
     form::{FormErrors, FormNote, SubmitButton},
     icon::IconName,
-    sessions::is_over,
+    sessions::has_ended,
     time_ago::{TimeAgo, date_words},
 };
 use crate::{
@@ -40,14 +40,14 @@ pub fn AccessTokens(
         }
     });
     Effect::new(move || {
-        if revoke.value().get().as_ref().is_some_and(is_over) {
+        if revoke.value().get().as_ref().is_some_and(has_ended) {
             made.update(|made| *made = made.take().filter(|made| Some(made.id) != revoked.get_value()));
             // The button that was pressed has gone with its token.
             focus::on("#tokens-title");
         }
     });
     let errors = FormErrors::of(move || {
-        let refused = revoke.value().get().filter(|answer| !is_over(answer)).and_then(Result::err);
+        let refused = revoke.value().get().filter(|answer| !has_ended(answer)).and_then(Result::err);
         refused.or(error.get())
     });
     view! {
@@ -56,13 +56,13 @@ pub fn AccessTokens(
             <FormNote errors/>
             <p class="meta mb-4">"A token lets a script upload for you. So can anyone who has it."</p>
             <div class="stack">
-                {move || made.get().map(|made| view! { <Made made=made/> })}
+                {move || made.get().map(|made| view! { <NewTokenSecret made=made/> })}
                 <ul class="token-list">
                     <For each=move || tokens.get() key=|token| (token.id, token.last_used_at) let:token>
-                        <Token token=token revoke=revoke/>
+                        <TokenRow token=token revoke=revoke/>
                     </For>
                 </ul>
-                <NewToken make=make/>
+                <NewTokenForm make=make/>
             </div>
         </section>
     }
@@ -70,7 +70,7 @@ pub fn AccessTokens(
 
 /// Shown once: only its hash is kept.
 #[component]
-fn Made(made: NewAccessToken) -> impl IntoView {
+fn NewTokenSecret(made: NewAccessToken) -> impl IntoView {
     view! {
         <div class="note note-good" role="status">
             <div class="field w-full">
@@ -90,7 +90,7 @@ fn Made(made: NewAccessToken) -> impl IntoView {
 }
 
 #[component]
-fn Token(token: AccessToken, revoke: ServerAction<RevokeAccessToken>) -> impl IntoView {
+fn TokenRow(token: AccessToken, revoke: ServerAction<RevokeAccessToken>) -> impl IntoView {
     let label = format!("Revoke {}", token.name);
     let used = match token.last_used_at {
         Some(at) => view! { <span>"Last used " <TimeAgo at=at/></span> }.into_any(),
@@ -121,7 +121,7 @@ fn Token(token: AccessToken, revoke: ServerAction<RevokeAccessToken>) -> impl In
 }
 
 #[component]
-fn NewToken(make: ServerAction<MakeAccessToken>) -> impl IntoView {
+fn NewTokenForm(make: ServerAction<MakeAccessToken>) -> impl IntoView {
     let errors = FormErrors::of(move || make.value().get().and_then(Result::err));
     let form = NodeRef::<html::Form>::new();
     // Sent as a plain form, it would make a token whose secret nobody gets to see.

@@ -5,14 +5,14 @@ use leptos::prelude::*;
 use super::{
     countdown::TryAgainIn,
     icon::{Icon, IconName},
-    page_error::for_support,
+    page_error::support_id_line,
 };
 use crate::error::AppError;
 
 #[component]
 pub fn ErrorNote(error: AppError) -> impl IntoView {
-    let request = for_support(&error);
-    let message = error.words();
+    let request = support_id_line(&error);
+    let message = error.user_message();
     let wait = error.retry_after.map(|seconds| view! { " " <TryAgainIn seconds=seconds/> });
     view! {
         <div class="note note-bad" role="alert">

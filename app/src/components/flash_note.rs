@@ -6,22 +6,22 @@ use super::{
     error_note::ErrorNote,
     icon::{Icon, IconName},
 };
-use crate::state::flash::{self, Outcome};
+use crate::state::flash::{self, FormOutcome};
 
 #[component]
 pub fn FlashNote() -> impl IntoView {
-    flash::forget_when_left();
-    let outcome = flash::of_frame();
+    flash::clear_on_navigation();
+    let outcome = flash::frame_outcome();
     move || {
         let note = match outcome.get()? {
-            Outcome::Done(words) => view! {
+            FormOutcome::Done(words) => view! {
                 <div class="note note-good" role="status">
                     <Icon name=IconName::Check/>
                     <p>{words}</p>
                 </div>
             }
             .into_any(),
-            Outcome::Refused(error) => view! { <ErrorNote error/> }.into_any(),
+            FormOutcome::Refused(error) => view! { <ErrorNote error/> }.into_any(),
         };
         Some(view! { <div class="flash-note">{note}</div> })
     }

@@ -30,7 +30,7 @@ pub fn MyData(action: ServerAction<DeleteAccount>, is_admin: Signal<bool>) -> im
                     <div class="stack mt-4">
                         <p>"This is what happens when you delete your account. It can't be undone."</p>
                         <ul class="plain-list">
-                            {move || view! { <Fate is_admin=is_admin.get()/> }}
+                            {move || view! { <DeletionEffects is_admin=is_admin.get()/> }}
                         </ul>
                         <ActionForm action=action attr:class="stack" attr:novalidate=true>
                             <FormNote errors=errors/>
@@ -57,7 +57,7 @@ pub fn MyData(action: ServerAction<DeleteAccount>, is_admin: Signal<bool>) -> im
 
 /// Lists what the deletion of an account removes and what stays.
 #[component]
-fn Fate(is_admin: bool) -> impl IntoView {
+fn DeletionEffects(is_admin: bool) -> impl IntoView {
     let rows: &[(&str, &str)] = if is_admin {
         &[
             (

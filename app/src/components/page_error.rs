@@ -13,21 +13,21 @@ pub fn PageError(error: AppError) -> impl IntoView {
     if error.is_signed_out() {
         return view! { <Redirect path=sign_in_address()/> }.into_any();
     }
-    answer_with(&error);
+    set_response_status(&error);
     let title = match error.status() {
         403 => "Not for this account",
         404 => "Nothing here",
         503 => "Out of reach",
         _ => "This page cannot be shown",
     };
-    let request = for_support(&error);
+    let request = support_id_line(&error);
     view! {
         <Title text=title/>
         <div class="page-narrow page-error">
             <h1 class="page-title">{title}</h1>
             <p>{error.message}</p>
             {request}
-            <p><Suspense><WayOn/></Suspense></p>
+            <p><Suspense><NextStepLink/></Suspense></p>
         </div>
     }
     .into_any()
@@ -35,7 +35,7 @@ pub fn PageError(error: AppError) -> impl IntoView {
 
 /// An admin who has to set up a second factor first gets no further anywhere else.
 #[component]
-fn WayOn() -> impl IntoView {
+fn NextStepLink() -> impl IntoView {
     let session = Session::get();
     move || match session.actor().is_some_and(|actor| actor.must_set_up_two_factor) {
         true => view! { <a class="btn btn-primary" href="/account#two-factor">"Set up two-factor sign-in"</a> },
@@ -48,10 +48,10 @@ fn WayOn() -> impl IntoView {
 #[component]
 pub fn FormProblem(error: AppError, css: String, back: String) -> impl IntoView {
     let message = match error.retry_after {
-        Some(seconds) => format!("{} Try again in {}.", error.words(), super::countdown::wait_words(seconds)),
-        None => error.words(),
+        Some(seconds) => format!("{} Try again in {}.", error.user_message(), super::countdown::wait_words(seconds)),
+        None => error.user_message(),
     };
-    let request = for_support(&error);
+    let request = support_id_line(&error);
     let fields: Vec<_> = error.fields.0.into_values().map(|message| view! { <li>{message}</li> }).collect();
     let fields = (!fields.is_empty()).then(|| view! { <ul class="warnings">{fields}</ul> });
     view! {
@@ -78,7 +78,7 @@ pub fn FormProblem(error: AppError, css: String, back: String) -> impl IntoView 
 }
 
 /// The line to tell support, where the fault is ours.
-pub(super) fn for_support(error: &AppError) -> impl IntoView + use<> {
+pub(super) fn support_id_line(error: &AppError) -> impl IntoView + use<> {
     error
         .support_id()
         .map(str::to_owned)
@@ -87,30 +87,30 @@ pub(super) fn for_support(error: &AppError) -> impl IntoView + use<> {
 
 /// For addresses that lead nowhere.
 #[component]
-pub fn NothingHere() -> impl IntoView {
+pub fn NotFoundError() -> impl IntoView {
     view! { <PageError error=AppError::from(Problem::NotFound)/> }
 }
 
 /// For a page whose WebAssembly could not be fetched: asking the server for all of it anew is what helps.
 #[component]
-pub fn PageUnloaded() -> impl IntoView {
+pub fn PageLoadFailed() -> impl IntoView {
     view! {
         <Title text="Out of reach"/>
         <div class="page-narrow page-error">
             <h1 class="page-title">"Out of reach"</h1>
             <p>"This page could not be fetched. Check your connection, then load it again."</p>
-            <p><a class="btn" rel="external" href=here>"Load it again"</a></p>
+            <p><a class="btn" rel="external" href=current_address>"Load it again"</a></p>
         </div>
     }
 }
 
 /// The sign-in page, which leads back here.
 fn sign_in_address() -> String {
-    format!("/sign-in?next={}", leptos_router::location::Url::escape(&here()))
+    format!("/sign-in?next={}", leptos_router::location::Url::escape(&current_address()))
 }
 
 /// Where the person is: path and query.
-fn here() -> String {
+fn current_address() -> String {
     let location = use_location();
     let (path, query) = (location.pathname.get_untracked(), location.search.get_untracked());
     if query.is_empty() { path } else { format!("{path}?{query}") }
@@ -118,7 +118,7 @@ fn here() -> String {
 
 /// Sets the status of the page that is being rendered, and tells the log why; in a browser there is neither.
 #[cfg_attr(not(feature = "ssr"), expect(unused_variables, reason = "only the server answers with a status"))]
-fn answer_with(error: &AppError) {
+fn set_response_status(error: &AppError) {
     #[cfg(feature = "ssr")]
     {
         if let (Some(response), Ok(status)) =

@@ -9,7 +9,7 @@ use super::{
     icon::{Icon, IconName},
     keyboard::on_key,
 };
-use crate::state::player::{Broken, PlayItem, Player};
+use crate::state::player::{PlayItem, PlaybackError, Player};
 
 const ARROW_SECONDS: f64 = 5.0;
 
@@ -34,19 +34,19 @@ pub fn PlayerBar() -> impl IntoView {
         <audio
             node_ref=player.audio()
             preload="auto"
-            on:play=move |_| player.heard_playing(true)
-            on:pause=move |_| player.heard_playing(false)
-            on:timeupdate=move |_| player.heard_time()
-            on:loadedmetadata=move |_| player.heard_loaded()
-            on:ended=move |_| player.heard_end()
-            on:error=move |_| player.heard_error()
+            on:play=move |_| player.on_playing_change(true)
+            on:pause=move |_| player.on_playing_change(false)
+            on:timeupdate=move |_| player.on_time_update()
+            on:loadedmetadata=move |_| player.on_loaded()
+            on:ended=move |_| player.on_ended()
+            on:error=move |_| player.on_error()
         ></audio>
-        {move || current.get().map(|item| view! { <Bar player=player item=item/> })}
+        {move || current.get().map(|item| view! { <PlayerControls player=player item=item/> })}
     }
 }
 
 #[component]
-fn Bar(player: Player, item: PlayItem) -> impl IntoView {
+fn PlayerControls(player: Player, item: PlayItem) -> impl IntoView {
     let total = format_duration(item.duration_ms);
     let spoken_total = total.clone();
     let object = item.object;
@@ -74,15 +74,15 @@ fn Bar(player: Player, item: PlayItem) -> impl IntoView {
                 <div class="player-words">
                     <p class="player-title truncate">{item.title}</p>
                     <p class="player-subtitle truncate" role="status">
-                        {move || match player.broken() {
-                            Some(Broken::Unplayable) => {
+                        {move || match player.playback_error() {
+                            Some(PlaybackError::Unplayable) => {
                                 view! {
                                     "This browser cannot play this file. "
                                     <a class="link" href=original_url(object) rel="external">"Open the file"</a>
                                 }
                                     .into_any()
                             }
-                            Some(Broken::Unreachable) => "The track cannot be fetched now. Play tries again.".into_any(),
+                            Some(PlaybackError::Unreachable) => "The track cannot be fetched now. Play tries again.".into_any(),
                             None => item.subtitle.clone().into_any(),
                         }}
                     </p>

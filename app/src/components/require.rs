@@ -17,26 +17,26 @@ enum Access {
 
 /// The page for whoever is signed in. It is the page's Transition: read the page's resources inside.
 #[component]
-pub fn SignedIn(
+pub fn RequireSignIn(
     /// What it looks like, until it is here.
     shape: Shape,
     children: ChildrenFn,
 ) -> impl IntoView {
-    view! { <Gate check=|_| Ok(()) shape children/> }
+    view! { <RequireAccess check=|_| Ok(()) shape children/> }
 }
 
 /// The page for admins. It is the page's Transition: read the page's resources inside.
 #[component]
-pub fn Admins(
+pub fn RequireAdmin(
     /// What it looks like, until it is here.
     shape: Shape,
     children: ChildrenFn,
 ) -> impl IntoView {
-    view! { <Gate check=Actor::require_admin shape children/> }
+    view! { <RequireAccess check=Actor::require_admin shape children/> }
 }
 
 #[component]
-fn Gate(check: fn(&Actor) -> Result<(), Problem>, shape: Shape, children: ChildrenFn) -> impl IntoView {
+fn RequireAccess(check: fn(&Actor) -> Result<(), Problem>, shape: Shape, children: ChildrenFn) -> impl IntoView {
     let session = Session::get();
     let access = move || {
         let granted = match session.current()? {

@@ -28,7 +28,7 @@ pub fn SecurityLog(
             </Show>
             <ul class="token-list">
                 <For each=move || events.get() key=|event| (event.created_at, event.kind as u8, event.times) let:event>
-                    <Row event/>
+                    <SecurityEventRow event/>
                 </For>
             </ul>
         </section>
@@ -36,7 +36,7 @@ pub fn SecurityLog(
 }
 
 #[component]
-fn Row(event: SecurityEvent) -> impl IntoView {
+fn SecurityEventRow(event: SecurityEvent) -> impl IntoView {
     let what = if event.subject.is_empty() {
         event.kind.label().to_owned()
     } else {

@@ -24,7 +24,7 @@ pub fn Sessions(
     end_others: ServerAction<EndOtherSessions>,
 ) -> impl IntoView {
     let errors = FormErrors::of(move || {
-        let ended = end.value().get().filter(|answer| !is_over(answer)).and_then(Result::err);
+        let ended = end.value().get().filter(|answer| !has_ended(answer)).and_then(Result::err);
         ended.or(end_others.value().get().and_then(Result::err)).or(error.get())
     });
     let (end_pending, others_pending) = (end.pending(), end_others.pending());
@@ -42,7 +42,7 @@ pub fn Sessions(
     });
     // The button that was pressed goes with its session.
     Effect::new(move || {
-        if end.value().get().as_ref().is_some_and(is_over) {
+        if end.value().get().as_ref().is_some_and(has_ended) {
             focus::on("#sessions-title");
             Toasts::get().show(SESSION_ENDED);
         }
@@ -63,7 +63,7 @@ pub fn Sessions(
             <div class="stack">
                 <ul class="token-list">
                     <For each=move || sessions.get() key=|session| (session.id, session.last_used_at) let:session>
-                        <Row session end pending/>
+                        <SessionRow session end pending/>
                     </For>
                 </ul>
                 <Show when=move || has_others.get()>
@@ -77,7 +77,7 @@ pub fn Sessions(
 }
 
 /// Ended now, or before it was asked for.
-pub(super) fn is_over(answer: &ApiResult<()>) -> bool {
+pub(super) fn has_ended(answer: &ApiResult<()>) -> bool {
     match answer {
         Ok(()) => true,
         Err(error) => error.status() == 404,
@@ -85,7 +85,7 @@ pub(super) fn is_over(answer: &ApiResult<()>) -> bool {
 }
 
 #[component]
-fn Row(session: SessionView, end: ServerAction<EndSession>, pending: Signal<bool>) -> impl IntoView {
+fn SessionRow(session: SessionView, end: ServerAction<EndSession>, pending: Signal<bool>) -> impl IntoView {
     let label = format!("Sign out {}", session.device);
     // Tells two of the same browser apart.
     let times_id = format!("session-{}", session.id);

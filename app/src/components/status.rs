@@ -25,7 +25,7 @@ pub fn AttentionBadge() -> impl IntoView {
 
 /// A file's state in words; `message` says why, where something is wrong.
 #[component]
-pub fn FileLine(state: FileState, #[prop(optional_no_strip, into)] message: Option<String>) -> impl IntoView {
+pub fn FileStatus(state: FileState, #[prop(optional_no_strip, into)] message: Option<String>) -> impl IntoView {
     let (class, icon) = match state {
         FileState::Missing => ("file-line", IconName::Circle),
         // Perhaps nobody is sending it: its tab may be closed.

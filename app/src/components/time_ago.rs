@@ -6,14 +6,14 @@ use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 /// "5 min ago", with the exact time in the reader's zone as its title and for screen readers. The server, which knows neither zone nor moment of
 /// reading, writes the date, as wide as what takes its place; a browser without scripts shows the exact time in UTC instead.
 #[component]
-pub fn TimeAgo(at: OffsetDateTime, #[prop(default = Words::Ago)] words: Words) -> impl IntoView {
+pub fn TimeAgo(at: OffsetDateTime, #[prop(default = TimeStyle::Ago)] style: TimeStyle) -> impl IntoView {
     let utc = at.to_offset(UtcOffset::UTC);
     let (text, title) = (RwSignal::new(date_words(utc.date())), RwSignal::new(exact(utc)));
     #[cfg(feature = "hydrate")]
-    browser::keep_relative(at, words, text, title);
-    let class = match words {
-        Words::Ago => "time-ago",
-        Words::Since => "time-ago time-since",
+    browser::keep_relative(at, style, text, title);
+    let class = match style {
+        TimeStyle::Ago => "time-ago",
+        TimeStyle::Since => "time-ago time-since",
     };
     view! {
         <time class=class datetime=at.format(&Rfc3339).unwrap_or_default() title=move || title.get()>
@@ -25,7 +25,7 @@ pub fn TimeAgo(at: OffsetDateTime, #[prop(default = Words::Ago)] words: Words) -
 
 /// How a moment is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Words {
+pub enum TimeStyle {
     /// "5 min ago".
     Ago,
     /// "Tuesday", behind the word "since".
@@ -40,7 +40,7 @@ mod browser {
 
     const BETWEEN_UPDATES: Duration = Duration::from_secs(30);
 
-    pub(super) fn keep_relative(at: OffsetDateTime, words: Words, text: RwSignal<String>, title: RwSignal<String>) {
+    pub(super) fn keep_relative(at: OffsetDateTime, style: TimeStyle, text: RwSignal<String>, title: RwSignal<String>) {
         let update = move || {
             let now = js_sys::Date::new_0();
             let offset = zone_offset(&now);
@@ -48,9 +48,9 @@ mod browser {
             #[expect(clippy::cast_possible_truncation, reason = "a browser's clock counts milliseconds")]
             let now = OffsetDateTime::from_unix_timestamp_nanos((now.get_time() as i128) * 1_000_000);
             let (at, now) = (at.to_offset(offset), now.unwrap_or(at).to_offset(offset));
-            text.set(match words {
-                Words::Ago => relative(at, now),
-                Words::Since => since(at, now),
+            text.set(match style {
+                TimeStyle::Ago => relative(at, now),
+                TimeStyle::Since => since(at, now),
             });
         };
         Effect::new(move || {
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn times_read_as_people_say_them() {
         let now = datetime!(2026-03-10 12:00 +2);
-        for (at, words) in [
+        for (at, style) in [
             (datetime!(2026-03-10 12:05 +2), "just now"),
             (datetime!(2026-03-10 11:59:30 +2), "just now"),
             (datetime!(2026-03-10 11:53 +2), "7 min ago"),
@@ -141,20 +141,20 @@ mod tests {
             (datetime!(2026-03-06 23:00 +2), "4 days ago"),
             (datetime!(2026-01-31 00:00 +2), "31 Jan 2026"),
         ] {
-            assert_eq!(relative(at, now), words);
+            assert_eq!(relative(at, now), style);
         }
     }
 
     #[test]
     fn waiting_is_said_by_when_it_began() {
         let now = datetime!(2026-03-10 12:00 +2);
-        for (at, words) in [
+        for (at, style) in [
             (datetime!(2026-03-10 11:53 +2), "11:53"),
             (datetime!(2026-03-09 23:00 +2), "yesterday, 23:00"),
             (datetime!(2026-03-06 23:00 +2), "Friday"),
             (datetime!(2026-01-31 00:00 +2), "31 Jan 2026"),
         ] {
-            assert_eq!(since(at, now), words);
+            assert_eq!(since(at, now), style);
         }
     }
 

@@ -7,7 +7,7 @@ use super::{
     cover::shown_cover,
     icon::{Icon, IconName},
     keyboard::on_key,
-    status::FileLine,
+    status::FileStatus,
     waveform::Waveform,
 };
 use crate::state::player::{PlayItem, Player};
@@ -34,12 +34,12 @@ pub fn play_queue(release: &ReleaseView) -> Vec<PlayItem> {
 pub fn TrackList(release: ReleaseView) -> impl IntoView {
     let queue = StoredValue::new(play_queue(&release));
     playback_keys(Player::get(), queue);
-    let tracks = release.tracks.into_iter().map(|track| view! { <Track track=track queue=queue/> }).collect_view();
+    let tracks = release.tracks.into_iter().map(|track| view! { <TrackItem track=track queue=queue/> }).collect_view();
     view! { <ol class="track-list">{tracks}</ol> }
 }
 
 #[component]
-fn Track(track: TrackView, queue: StoredValue<Vec<PlayItem>>) -> impl IntoView {
+fn TrackItem(track: TrackView, queue: StoredValue<Vec<PlayItem>>) -> impl IntoView {
     let title = track.display_title();
     let state = track.state();
     let object = track.audio.as_ref().filter(|file| file.facts.is_some()).map(|file| file.object);
@@ -61,7 +61,7 @@ fn Track(track: TrackView, queue: StoredValue<Vec<PlayItem>>) -> impl IntoView {
                 </p>
                 {match state {
                     FileState::Ready => facts.map(|facts| view! { <p class="meta">{facts}</p> }).into_any(),
-                    _ => view! { <p class="meta"><FileLine state=state message=message/></p> }.into_any(),
+                    _ => view! { <p class="meta"><FileStatus state=state message=message/></p> }.into_any(),
                 }}
             </div>
             <div class="track-wave">
@@ -109,18 +109,18 @@ pub fn PlayButton(object: ObjectId, title: String, queue: StoredValue<Vec<PlayIt
 }
 
 fn play(player: Player, queue: StoredValue<Vec<PlayItem>>, object: ObjectId) {
-    if let Some(index) = place_of(queue, object) {
+    if let Some(index) = index_of(queue, object) {
         player.play(queue.get_value(), index);
     }
 }
 
-pub fn place_of(queue: StoredValue<Vec<PlayItem>>, object: ObjectId) -> Option<usize> {
+pub fn index_of(queue: StoredValue<Vec<PlayItem>>, object: ObjectId) -> Option<usize> {
     queue.with_value(|queue| queue.iter().position(|item| item.object == object))
 }
 
 /// The track of this queue that is in the player.
-pub fn heard(player: Player, queue: StoredValue<Vec<PlayItem>>) -> Option<usize> {
-    untrack(|| player.current()).and_then(|item| place_of(queue, item.object))
+pub fn current_index(player: Player, queue: StoredValue<Vec<PlayItem>>) -> Option<usize> {
+    untrack(|| player.current()).and_then(|item| index_of(queue, item.object))
 }
 
 /// J and K hear the next and the previous track; space begins with the first.
@@ -131,7 +131,7 @@ pub fn playback_keys(player: Player, queue: StoredValue<Vec<PlayItem>>) {
         }
     };
     on_key(move |key| {
-        match (key, heard(player, queue)) {
+        match (key, current_index(player, queue)) {
             (" " | "j" | "J", None) => play(0),
             ("j" | "J", Some(index)) => play(index + 1),
             ("k" | "K", Some(index)) => play(index.saturating_sub(1)),

@@ -91,11 +91,11 @@ pub fn TwoFactor(state: Signal<Option<ApiResult<TwoFactorState>>>, actions: TwoF
             </p>
             <p class="meta hidden noscript:block">"Changing it needs JavaScript: its codes are shown once, and only here."</p>
             <fieldset class="stack noscript:hidden" aria-labelledby="two-factor-title" disabled=move || !is_alive.get()>
-                {move || codes.get().map(|codes| view! { <Codes codes/> })}
+                {move || codes.get().map(|codes| view! { <RecoveryCodes codes/> })}
                 {move || match (is_on.get(), setup.get()) {
-                    (false, None) => view! { <Begin action=begin/> }.into_any(),
-                    (false, Some(setup)) => view! { <Confirm setup action=confirm/> }.into_any(),
-                    (true, _) => view! { <On state turn_off renew/> }.into_any(),
+                    (false, None) => view! { <SetUpForm action=begin/> }.into_any(),
+                    (false, Some(setup)) => view! { <ConfirmForm setup action=confirm/> }.into_any(),
+                    (true, _) => view! { <EnabledPanel state turn_off renew/> }.into_any(),
                 }}
             </fieldset>
         </section>
@@ -109,7 +109,7 @@ fn errors_of<T: Clone + Send + Sync + 'static>(
 }
 
 #[component]
-fn Begin(action: ServerAction<BeginTwoFactor>) -> impl IntoView {
+fn SetUpForm(action: ServerAction<BeginTwoFactor>) -> impl IntoView {
     let errors = errors_of(move || action.value().get());
     view! {
         <ActionForm action=action attr:class="stack" attr:novalidate=true>
@@ -153,7 +153,7 @@ fn CodeField(id: &'static str, errors: FormErrors, hint: &'static str) -> impl I
 }
 
 #[component]
-fn Confirm(setup: TwoFactorSetup, action: ServerAction<ConfirmTwoFactor>) -> impl IntoView {
+fn ConfirmForm(setup: TwoFactorSetup, action: ServerAction<ConfirmTwoFactor>) -> impl IntoView {
     let errors = errors_of(move || action.value().get());
     view! {
         <ActionForm action=action attr:class="stack" attr:novalidate=true>
@@ -173,7 +173,7 @@ fn Confirm(setup: TwoFactorSetup, action: ServerAction<ConfirmTwoFactor>) -> imp
 }
 
 #[component]
-fn Codes(codes: Vec<String>) -> impl IntoView {
+fn RecoveryCodes(codes: Vec<String>) -> impl IntoView {
     let items = codes.into_iter().map(|code| view! { <li>{code}</li> }).collect_view();
     view! {
         <div class="note note-good" role="status" id="recovery-codes" tabindex="-1">
@@ -186,7 +186,7 @@ fn Codes(codes: Vec<String>) -> impl IntoView {
 }
 
 #[component]
-fn On(
+fn EnabledPanel(
     state: Signal<Option<ApiResult<TwoFactorState>>>,
     turn_off: ServerAction<TurnOffTwoFactor>,
     renew: ServerAction<RenewRecoveryCodes>,

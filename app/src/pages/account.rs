@@ -22,7 +22,7 @@ use crate::{
         icon::{Icon, IconName},
         my_data::MyData,
         page_head::PageHead,
-        require::SignedIn,
+        require::RequireSignIn,
         security_log::SecurityLog,
         sessions::Sessions,
         skeleton::Shape,
@@ -31,7 +31,7 @@ use crate::{
     error::{ApiResult, AppError},
     state::{
         flash::{form_action, typed},
-        live::steady,
+        live::last_good,
         session::Session,
         toasts::Toasts,
     },
@@ -86,45 +86,45 @@ pub fn Account() -> impl IntoView {
         }
     });
     view! {
-        <SignedIn shape=Shape::Form>
+        <RequireSignIn shape=Shape::Form>
             <div class="page-narrow">
                 <PageHead title="Account"/>
                 <ProfileForm action=save/>
                 <EmailForm action=change_email send_again/>
                 <PasswordForm action=change/>
                 {
-                    let state = steady(|| (), two_factor);
+                    let state = last_good(|| (), two_factor);
                     view! { <TwoFactor state actions/> }
                 }
                 // Those mails are about somebody's own releases.
                 <Show when=move || !session.is_admin()><MailForm action=save_mail preference/></Show>
                 {
-                    let (sessions, error) = listed(signed_in);
+                    let (sessions, error) = list_signals(signed_in);
                     view! { <Sessions sessions error end end_others/> }
                 }
                 {
-                    let (tokens, error) = listed(tokens);
+                    let (tokens, error) = list_signals(tokens);
                     // An admin has nothing to upload, and may have some tokens from before.
                     let is_of_use = Memo::new(move |_| !session.is_admin() || !tokens.with(Vec::is_empty));
                     view! { <Show when=move || is_of_use.get()><AccessTokens tokens error make revoke/></Show> }
                 }
                 {
-                    let (events, error) = listed(events);
+                    let (events, error) = list_signals(events);
                     let intro = "What happened to your account, the newest first. If you don't know a line, change your password.";
                     view! { <SecurityLog events error intro/> }
                 }
                 <MyData action=delete is_admin=Signal::derive(move || session.is_admin())/>
             </div>
-        </SignedIn>
+        </RequireSignIn>
     }
 }
 
 /// What a list shows: its rows, and why they cannot be told. Belongs inside the page's Transition.
-fn listed<T>(resource: Resource<ApiResult<Vec<T>>>) -> (Signal<Vec<T>>, Signal<Option<AppError>>)
+fn list_signals<T>(resource: Resource<ApiResult<Vec<T>>>) -> (Signal<Vec<T>>, Signal<Option<AppError>>)
 where
     T: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static,
 {
-    let shown = steady(|| (), resource);
+    let shown = last_good(|| (), resource);
     let rows = Signal::derive(move || shown.get().and_then(Result::ok).unwrap_or_default());
     (rows, Signal::derive(move || shown.get().and_then(Result::err)))
 }
@@ -148,7 +148,7 @@ fn ProfileForm(action: ServerAction<SaveProfile>) -> impl IntoView {
                 <TextField
                     name="artist_name"
                     label=if is_admin { "Name" } else { "Artist name" }
-                    value=of_actor(typed::<SaveProfile>("artist_name"), |actor| actor.artist_name)
+                    value=profile_value(typed::<SaveProfile>("artist_name"), |actor| actor.artist_name)
                     error=errors.field("artist_name")
                     hint=if is_admin { "Artists see this name beside your verdicts." } else { "As it appears on your releases." }
                     autocomplete="nickname"
@@ -161,7 +161,7 @@ fn ProfileForm(action: ServerAction<SaveProfile>) -> impl IntoView {
 }
 
 /// A field of the account, as the form shows it at first: as it was `typed` and refused, or as it is.
-fn of_actor(typed: Option<String>, field: fn(Actor) -> String) -> Signal<String> {
+fn profile_value(typed: Option<String>, field: fn(Actor) -> String) -> Signal<String> {
     let session = Session::get();
     Signal::derive(move || typed.clone().unwrap_or_else(|| session.actor().map(field).unwrap_or_default()))
 }
@@ -188,7 +188,7 @@ fn EmailForm(action: ServerAction<ChangeEmail>, send_again: ServerAction<SendVer
         <section class="card section" aria-labelledby="email-title">
             <h2 class="section-title" id="email-title">"E-mail address"</h2>
             <Show when=must_verify>
-                <Unverified action=send_again/>
+                <VerifyAddressNote action=send_again/>
             </Show>
             <Show when=is_unconfirmed>
                 <div class="note note-good mb-4" role="status">
@@ -201,7 +201,7 @@ fn EmailForm(action: ServerAction<ChangeEmail>, send_again: ServerAction<SendVer
                 <TextField
                     name="email"
                     label="E-mail"
-                    value=of_actor(typed::<ChangeEmail>("email"), |actor| actor.email)
+                    value=profile_value(typed::<ChangeEmail>("email"), |actor| actor.email)
                     error=errors.field("email")
                     kind="email"
                     hint="You sign in with this address. Our mails go there."
@@ -226,7 +226,7 @@ fn EmailForm(action: ServerAction<ChangeEmail>, send_again: ServerAction<SendVer
 
 /// The address is not verified, and has to be.
 #[component]
-fn Unverified(action: ServerAction<SendVerification>) -> impl IntoView {
+fn VerifyAddressNote(action: ServerAction<SendVerification>) -> impl IntoView {
     let errors = FormErrors::of(move || action.value().get().and_then(Result::err));
     let is_sent = move || matches!(action.value().get(), Some(Ok(())));
     view! {
@@ -299,7 +299,7 @@ fn MailForm(
     action: ServerAction<SaveMailPreference>,
     preference: Resource<ApiResult<MailPreference>>,
 ) -> impl IntoView {
-    let shown = steady(|| (), preference);
+    let shown = last_good(|| (), preference);
     let errors = FormErrors::of(move || {
         action.value().get().and_then(Result::err).or_else(|| shown.get().and_then(Result::err))
     });

@@ -12,7 +12,7 @@ use crate::{
     components::{
         pager::Pager,
         release_filters::{filter_address, filter_of},
-        require::Admins,
+        require::RequireAdmin,
         review::{
             artist_table::ArtistTable,
             list::{ListPage, NoRows},
@@ -37,9 +37,9 @@ pub fn AllArtists() -> impl IntoView {
     });
     let artists = Resource::new(move || filter.get(), |filter| all_artists(filter.search, filter.page));
     view! {
-        <Admins shape=Shape::List>
+        <RequireAdmin shape=Shape::List>
             <Artists artists=artists filter=filter/>
-        </Admins>
+        </RequireAdmin>
     }
 }
 
@@ -48,7 +48,7 @@ fn Artists(artists: Resource<ApiResult<Page<ArtistSummary>>>, filter: Memo<Relea
     let error = Signal::derive(move || artists.get().and_then(Result::err));
     let found = move || {
         let page = artists.get().and_then(Result::ok)?;
-        Some(view! { <Found page=page filter=filter.get_untracked()/> })
+        Some(view! { <ArtistResults page=page filter=filter.get_untracked()/> })
     };
     view! {
         <ListPage title="All artists" error=error>
@@ -59,7 +59,7 @@ fn Artists(artists: Resource<ApiResult<Page<ArtistSummary>>>, filter: Memo<Relea
 }
 
 #[component]
-fn Found(page: Page<ArtistSummary>, filter: ReleaseFilter) -> impl IntoView {
+fn ArtistResults(page: Page<ArtistSummary>, filter: ReleaseFilter) -> impl IntoView {
     let link = {
         let filter = filter.clone();
         move |number| filter_address(PATH, &ReleaseFilter { page: number, ..filter.clone() })

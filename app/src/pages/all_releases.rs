@@ -9,7 +9,7 @@ use crate::{
     components::{
         pager::Pager,
         release_filters::{ReleaseFilters, filter_address, filter_of},
-        require::Admins,
+        require::RequireAdmin,
         review::{
             list::{ListPage, NoRows, OnlyArtist},
             release_table::ReleaseTable,
@@ -30,19 +30,19 @@ pub fn AllReleases() -> impl IntoView {
     let changes = Live::get().any_release();
     let releases = Resource::new(move || (filter.get(), changes.get()), |(filter, _)| all_releases(filter));
     view! {
-        <Admins shape=Shape::List>
+        <RequireAdmin shape=Shape::List>
             <Releases releases=releases filter=filter/>
-        </Admins>
+        </RequireAdmin>
     }
 }
 
 #[component]
 fn Releases(releases: Resource<ApiResult<Page<ReleaseSummary>>>, filter: Memo<ReleaseFilter>) -> impl IntoView {
-    let shown = live::steady(move || filter.get(), releases);
+    let shown = live::last_good(move || filter.get(), releases);
     let error = Signal::derive(move || shown.get().and_then(Result::err));
     let found = move || {
         let page = shown.get().and_then(Result::ok)?;
-        Some(view! { <Found page=page filter=filter.get_untracked()/> })
+        Some(view! { <ReleaseResults page=page filter=filter.get_untracked()/> })
     };
     view! {
         <ListPage title="All releases" error=error>
@@ -53,7 +53,7 @@ fn Releases(releases: Resource<ApiResult<Page<ReleaseSummary>>>, filter: Memo<Re
 }
 
 #[component]
-fn Found(page: Page<ReleaseSummary>, filter: ReleaseFilter) -> impl IntoView {
+fn ReleaseResults(page: Page<ReleaseSummary>, filter: ReleaseFilter) -> impl IntoView {
     let artist_name = page.rows.first().map(|row| row.artist_name.clone());
     let link = {
         let filter = filter.clone();

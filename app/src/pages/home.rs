@@ -29,15 +29,15 @@ use crate::{
     error::ApiResult,
     state::{
         flash::form_action,
-        live::{Live, steady},
+        live::{Live, last_good},
         session::Session,
     },
 };
 
 /// Who the start is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Visitor {
-    Stranger,
+enum HomeAudience {
+    SignedOut,
     Artist,
     Admin,
 }
@@ -51,9 +51,9 @@ pub fn Home() -> impl IntoView {
     let data = Resource::new(
         move || (filter.get(), changes.get()),
         move |(filter, _)| async move {
-            match session.known().await.and_then(visitor)? {
-                Visitor::Artist => home(filter).await.map(Some),
-                Visitor::Stranger | Visitor::Admin => Ok(None),
+            match session.wait().await.and_then(audience)? {
+                HomeAudience::Artist => home(filter).await.map(Some),
+                HomeAudience::SignedOut | HomeAudience::Admin => Ok(None),
             }
         },
     );
@@ -62,16 +62,16 @@ pub fn Home() -> impl IntoView {
     view! {
         <Transition fallback=|| view! { <Skeleton shape=Shape::Home/> }>
             {
-                let shown = steady(move || filter.get(), data);
+                let shown = last_good(move || filter.get(), data);
                 // A memo, so that a changed name does not build the page anew.
-                let visitor = Memo::new(move |_| Some(session.current()?.and_then(visitor)));
+                let audience = Memo::new(move |_| Some(session.current()?.and_then(audience)));
                 move || {
-                    visitor
+                    audience
                         .get()
-                        .map(|visitor| match visitor {
-                            Ok(Visitor::Stranger) => view! { <Title text=""/><Landing/> }.into_any(),
-                            Ok(Visitor::Admin) => view! { <Redirect path="/review"/> }.into_any(),
-                            Ok(Visitor::Artist) => view! { <ArtistHome shown=shown filter=filter create=create/> }.into_any(),
+                        .map(|audience| match audience {
+                            Ok(HomeAudience::SignedOut) => view! { <Title text=""/><Landing/> }.into_any(),
+                            Ok(HomeAudience::Admin) => view! { <Redirect path="/review"/> }.into_any(),
+                            Ok(HomeAudience::Artist) => view! { <ArtistHome shown=shown filter=filter create=create/> }.into_any(),
                             Err(error) => view! { <PageError error=error/> }.into_any(),
                         })
                 }
@@ -80,11 +80,11 @@ pub fn Home() -> impl IntoView {
     }
 }
 
-fn visitor(actor: Option<Actor>) -> ApiResult<Visitor> {
+fn audience(actor: Option<Actor>) -> ApiResult<HomeAudience> {
     Ok(match actor {
-        None => Visitor::Stranger,
-        Some(actor) if actor.role == Role::Admin => Visitor::Admin,
-        Some(_) => Visitor::Artist,
+        None => HomeAudience::SignedOut,
+        Some(actor) if actor.role == Role::Admin => HomeAudience::Admin,
+        Some(_) => HomeAudience::Artist,
     })
 }
 

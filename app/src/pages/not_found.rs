@@ -2,9 +2,9 @@
 
 use leptos::prelude::*;
 
-use crate::components::page_error::NothingHere;
+use crate::components::page_error::NotFoundError;
 
 #[component]
 pub fn NotFound() -> impl IntoView {
-    view! { <NothingHere/> }
+    view! { <NotFoundError/> }
 }

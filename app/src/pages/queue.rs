@@ -14,11 +14,11 @@ use crate::{
         pager::Pager,
         queue::{
             changed_files::ChangedFileTable,
-            dead_letters::{DeadLetterTable, DiscardDialog, LetterActions},
+            dead_letters::{DeadLetterActions, DeadLetterTable, DiscardDialog},
             job_table::JobTable,
         },
         release_filters::{filter_address, filter_of},
-        require::Admins,
+        require::RequireAdmin,
         review::{
             list::{ListPage, NoRows},
             table::count,
@@ -35,46 +35,50 @@ use crate::{
 
 const PATH: &str = "/admin/queue";
 /// Not every step of a job is told: what waits grows older by itself, too.
-const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 #[component]
 pub fn Queue() -> impl IntoView {
     let query = use_query_map();
     // Of a list's filter, only the page means something here.
     let filter = Memo::new(move |_| ReleaseFilter { page: query.with(filter_of).page, ..Default::default() });
-    let actions = LetterActions {
+    let actions = DeadLetterActions {
         retry: form_action::<RetryJob>(),
         discard: form_action::<DiscardJob>(),
         asked: RwSignal::new(None),
         is_asking: RwSignal::new(false),
     };
-    let (changes, looks) = (Live::get().any_release(), looks());
+    let (changes, poll_ticks) = (Live::get().any_release(), poll_ticks());
     // Also a refusal says that the page shows something old.
     let answers = move || actions.retry.version().get() + actions.discard.version().get();
-    let overview =
-        Resource::new(move || (filter.get(), changes.get(), looks.get(), answers()), |(filter, ..)| queue(filter.page));
-    say_what_was_done(actions);
+    let overview = Resource::new(
+        move || (filter.get(), changes.get(), poll_ticks.get(), answers()),
+        |(filter, ..)| queue(filter.page),
+    );
+    show_action_results(actions);
     view! {
-        <Admins shape=Shape::List>
+        <RequireAdmin shape=Shape::List>
             <Overview overview=overview filter=filter actions=actions/>
-        </Admins>
+        </RequireAdmin>
     }
 }
 
 /// Grows every few seconds, in a browser.
-fn looks() -> RwSignal<u64> {
-    let looks = RwSignal::new(0_u64);
+fn poll_ticks() -> RwSignal<u64> {
+    let poll_ticks = RwSignal::new(0_u64);
     Effect::new(move || {
-        if let Ok(interval) = set_interval_with_handle(move || looks.update(|looks| *looks += 1), BETWEEN_LOOKS) {
+        if let Ok(interval) =
+            set_interval_with_handle(move || poll_ticks.update(|poll_ticks| *poll_ticks += 1), POLL_INTERVAL)
+        {
             on_cleanup(move || interval.clear());
         }
     });
-    looks
+    poll_ticks
 }
 
 /// The row that was acted on goes, also where the action was refused: the focus does not go with it.
-fn say_what_was_done(actions: LetterActions) {
-    let LetterActions { retry, discard, is_asking, .. } = actions;
+fn show_action_results(actions: DeadLetterActions) {
+    let DeadLetterActions { retry, discard, is_asking, .. } = actions;
     // What the one came to takes the place of what the other had come to.
     Effect::new(move || {
         let Some(answer) = retry.value().get() else { return };
@@ -99,9 +103,9 @@ fn say_what_was_done(actions: LetterActions) {
 fn Overview(
     overview: Resource<ApiResult<QueueOverview>>,
     filter: Memo<ReleaseFilter>,
-    actions: LetterActions,
+    actions: DeadLetterActions,
 ) -> impl IntoView {
-    let shown = live::steady(move || filter.get(), overview);
+    let shown = live::last_good(move || filter.get(), overview);
     let error = Signal::derive(move || shown.get().and_then(Result::err));
     let overview = Signal::derive(move || shown.get().and_then(Result::ok));
     view! {
@@ -129,7 +133,7 @@ fn Jobs(overview: Signal<Option<QueueOverview>>) -> impl IntoView {
 fn DeadLetters(
     overview: Signal<Option<QueueOverview>>,
     filter: Memo<ReleaseFilter>,
-    actions: LetterActions,
+    actions: DeadLetterActions,
 ) -> impl IntoView {
     let errors = FormErrors::of(move || {
         let retried = actions.retry.value().get().and_then(Result::err);

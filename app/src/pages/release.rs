@@ -19,26 +19,26 @@ use crate::{
         focus,
         form::{FormErrors, FormNote, SubmitButton},
         icon::{Icon, IconName},
-        page_error::{NothingHere, PageError},
+        page_error::{NotFoundError, PageError},
         release_facts::ReleaseFacts,
-        require::SignedIn,
+        require::RequireSignIn,
         skeleton::Shape,
         status::{AttentionBadge, StatusBadge},
-        time_ago::{TimeAgo, Words, date_words},
+        time_ago::{TimeAgo, TimeStyle, date_words},
         timeline::Timeline,
         track_list::TrackList,
     },
     error::ApiResult,
     state::{
         flash::form_action,
-        live::{Live, steady},
+        live::{Live, last_good},
         session::Session,
     },
 };
 
 /// What its artist can do with a release on this page.
 #[derive(Clone, Copy)]
-struct Actions {
+struct ReleaseActions {
     withdraw: ServerAction<WithdrawRelease>,
     revise: ServerAction<ReviseRelease>,
     delete: ServerAction<DeleteRelease>,
@@ -46,7 +46,7 @@ struct Actions {
     delete_open: RwSignal<bool>,
 }
 
-impl Actions {
+impl ReleaseActions {
     fn new() -> Self {
         let withdraw = form_action::<WithdrawRelease>();
         let revise = form_action::<ReviseRelease>();
@@ -83,7 +83,7 @@ impl Actions {
 pub fn Release() -> impl IntoView {
     let params = use_params_map();
     let id = Memo::new(move |_| params.with(|params| params.get("id")?.parse::<ReleaseId>().ok()));
-    let actions = Actions::new();
+    let actions = ReleaseActions::new();
     let changes = move || id.get().map(|id| Live::get().on_release(id).get());
     let data = Resource::new(
         move || (id.get(), changes(), actions.answers()),
@@ -95,26 +95,26 @@ pub fn Release() -> impl IntoView {
         },
     );
     view! {
-        <SignedIn shape=Shape::Release>
+        <RequireSignIn shape=Shape::Release>
             {
-                let shown = steady(move || id.get(), data);
-                move || shown.get().map(|answer| view! { <Answer answer=answer actions=actions/> })
+                let shown = last_good(move || id.get(), data);
+                move || shown.get().map(|answer| view! { <ReleaseOrError answer=answer actions=actions/> })
             }
-        </SignedIn>
+        </RequireSignIn>
     }
 }
 
 #[component]
-fn Answer(answer: ApiResult<Option<ReleaseView>>, actions: Actions) -> impl IntoView {
+fn ReleaseOrError(answer: ApiResult<Option<ReleaseView>>, actions: ReleaseActions) -> impl IntoView {
     match answer {
         Ok(Some(release)) => view! { <ReleasePage release=release actions=actions/> }.into_any(),
-        Ok(None) => view! { <NothingHere/> }.into_any(),
+        Ok(None) => view! { <NotFoundError/> }.into_any(),
         Err(error) => view! { <PageError error=error/> }.into_any(),
     }
 }
 
 #[component]
-fn ReleasePage(release: ReleaseView, actions: Actions) -> impl IntoView {
+fn ReleasePage(release: ReleaseView, actions: ReleaseActions) -> impl IntoView {
     let title = release.display_title();
     let is_own = untrack(|| Session::get().actor()).is_some_and(|actor: Actor| actor.id == release.artist_id);
     let timeline = release.timeline.clone();
@@ -133,9 +133,9 @@ fn ReleasePage(release: ReleaseView, actions: Actions) -> impl IntoView {
                             {release.needs_attention().then(|| view! { <AttentionBadge/> })}
                             <div role="status"><StatusBadge status=release.status/></div>
                         </div>
-                        <Standing release=release.clone()/>
+                        <StatusSentence release=release.clone()/>
                         {if is_own {
-                            view! { <OwnActions release=release.clone() actions=actions/> }.into_any()
+                            view! { <OwnerActions release=release.clone() actions=actions/> }.into_any()
                         } else {
                             view! { <ReviewLink release=release.clone()/> }.into_any()
                         }}
@@ -166,7 +166,7 @@ fn ReleasePage(release: ReleaseView, actions: Actions) -> impl IntoView {
 
 /// Where it stands, in a sentence.
 #[component]
-fn Standing(release: ReleaseView) -> impl IntoView {
+fn StatusSentence(release: ReleaseView) -> impl IntoView {
     match release.status {
         ReleaseStatus::Draft => {
             let missing = release.missing();
@@ -187,7 +187,7 @@ fn Standing(release: ReleaseView) -> impl IntoView {
                 .into_any()
         }
         ReleaseStatus::PendingReview => {
-            let since = release.submitted_at.map(|at| view! { <p class="meta">"Since " <TimeAgo at=at words=Words::Since/></p> });
+            let since = release.submitted_at.map(|at| view! { <p class="meta">"Since " <TimeAgo at=at style=TimeStyle::Since/></p> });
             view! {
                 <div>
                     <p>"Waiting for review. A person listens to it next."</p>
@@ -218,7 +218,7 @@ fn files_ready(release: &ReleaseView) -> String {
 }
 
 #[component]
-fn OwnActions(release: ReleaseView, actions: Actions) -> impl IntoView {
+fn OwnerActions(release: ReleaseView, actions: ReleaseActions) -> impl IntoView {
     let id = release.id.to_string();
     let status = release.status;
     view! {
@@ -250,7 +250,7 @@ fn OwnActions(release: ReleaseView, actions: Actions) -> impl IntoView {
 }
 
 #[component]
-fn DraftActions(release: ReleaseView, actions: Actions) -> impl IntoView {
+fn DraftActions(release: ReleaseView, actions: ReleaseActions) -> impl IntoView {
     let missing = release.missing();
     let step = missing.first().map_or("submit", |missing| missing.step.slug());
     let label = if missing.is_empty() { "Review and submit" } else { "Continue editing" };

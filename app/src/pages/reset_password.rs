@@ -20,7 +20,7 @@ use crate::{
 pub fn ResetPassword() -> impl IntoView {
     let action = form_action::<ResetPasswordForm>();
     let errors = FormErrors::of(move || action.value().get().and_then(Result::err));
-    let link = link_of_address();
+    let link = link_from_hash();
     Effect::new(move || {
         if let Some(Ok(())) = action.value().get() {
             // Setting an address fails only where it is none.
@@ -55,7 +55,7 @@ pub fn ResetPassword() -> impl IntoView {
 }
 
 /// The part of the page's address behind the `#`, once the page is alive.
-pub(super) fn link_of_address() -> RwSignal<String> {
+pub(super) fn link_from_hash() -> RwSignal<String> {
     let link = RwSignal::new(String::new());
     #[cfg(feature = "hydrate")]
     take_code(link);

@@ -25,13 +25,13 @@ use crate::{
         page_error::PageError,
         page_head::PageHead,
         release_filters::filter_address,
-        require::Admins,
+        require::RequireAdmin,
         review::{
             cover::ReviewCover,
             findings::Findings,
             metadata::Metadata,
             tracks::ReviewTracks,
-            verdict::{Addresses, Judging, Subject, VerdictBar},
+            verdict::{FormAddresses, ReviewedVersion, VerdictBar, VerdictDraft},
         },
         skeleton::Shape,
         status::StatusBadge,
@@ -40,7 +40,7 @@ use crate::{
     },
     error::{ApiResult, AppError},
     state::{
-        flash::{refused, typed},
+        flash::{form_refusal, typed},
         live::{self, Live},
         player::Player,
         toasts::Toasts,
@@ -48,9 +48,10 @@ use crate::{
 };
 
 /// A second click or key press that was meant for the last release must not judge the next one, unheard.
-const BEFORE_NEXT_VERDICT: Duration = Duration::from_millis(800);
+const NEXT_VERDICT_DELAY: Duration = Duration::from_millis(800);
 
-const ADDRESSES: fn() -> Addresses = || Addresses { approve: ApproveRelease::url(), reject: RejectRelease::url() };
+const FORM_ADDRESSES: fn() -> FormAddresses =
+    || FormAddresses { approve: ApproveRelease::url(), reject: RejectRelease::url() };
 
 #[component]
 pub fn Review() -> impl IntoView {
@@ -66,66 +67,66 @@ pub fn Review() -> impl IntoView {
             }
         },
     );
-    let bench = Bench::new(id, reviewed);
+    let review_state = ReviewState::new(id, reviewed);
     view! {
-        <Admins shape=Shape::Review>
-            <Reviewed reviewed=reviewed id=id bench=bench/>
-        </Admins>
+        <RequireAdmin shape=Shape::Review>
+            <ReviewContent reviewed=reviewed id=id review_state=review_state/>
+        </RequireAdmin>
     }
 }
 
 /// The verdict in the making: it outlives a release that changes while it is looked at.
 #[derive(Clone, Copy)]
-struct Bench {
-    judging: Judging,
-    judge: Action<(Subject, Verdict), ApiResult<()>>,
+struct ReviewState {
+    draft: VerdictDraft,
+    decide: Action<(ReviewedVersion, Verdict), ApiResult<()>>,
     /// Whether a verdict is taken, now.
-    is_open: RwSignal<bool>,
+    accepts_verdict: RwSignal<bool>,
     /// The release that waited for a verdict while it was looked at.
-    waited: StoredValue<Option<ReleaseId>>,
+    pending_release: StoredValue<Option<ReleaseId>>,
     reload: Callback<()>,
 }
 
-impl Bench {
+impl ReviewState {
     fn new(id: Memo<Option<ReleaseId>>, reviewed: Resource<ApiResult<ReleaseView>>) -> Self {
         let (toasts, player) = (Toasts::get(), Player::get());
-        let is_open = RwSignal::new(true);
-        let judge = Action::new(move |(subject, verdict): &(Subject, Verdict)| {
+        let accepts_verdict = RwSignal::new(true);
+        let decide = Action::new(move |(subject, verdict): &(ReviewedVersion, Verdict)| {
             let (subject, verdict) = (*subject, verdict.clone());
             async move {
                 // What it leads to stands here and not in an effect: by then the next page is open.
-                let done = send(subject, verdict).await.inspect_err(|_| is_open.set(true))?;
+                let done = send_verdict(subject, verdict).await.inspect_err(|_| accepts_verdict.set(true))?;
                 player.close();
                 toasts.show(done);
                 Ok(())
             }
         });
         let error = RwSignal::new(error_without_script());
-        let rejecting = RwSignal::new(error.get_untracked().is_some_and(|error| !error.fields.is_empty()));
+        let is_rejecting = RwSignal::new(error.get_untracked().is_some_and(|error| !error.fields.is_empty()));
         Effect::new(move || {
             // Before the first answer, what came without JavaScript stays.
-            let Some(answer) = judge.value().get() else { return };
+            let Some(answer) = decide.value().get() else { return };
             let refusal: Option<AppError> = answer.err();
-            if refusal.as_ref().is_some_and(|error| error.fields.is_empty()) && rejecting.get_untracked() {
+            if refusal.as_ref().is_some_and(|error| error.fields.is_empty()) && is_rejecting.get_untracked() {
                 // The reason is kept; open, it would stand in front of what has happened.
-                rejecting.set(false);
+                is_rejecting.set(false);
                 focus::on("#reject");
             }
             error.set(refusal);
         });
-        let judging = Judging {
+        let draft = VerdictDraft {
             reason: RwSignal::new(typed::<RejectRelease>("reason").unwrap_or_default()),
-            rejecting,
-            pending: judge.pending().into(),
+            is_rejecting,
+            pending: decide.pending().into(),
             error: error.into(),
         };
         Effect::new(move |last: Option<Option<ReleaseId>>| {
             let id = id.get();
             if last.is_some_and(|last| last != id) {
-                judging.reason.set(String::new());
-                judging.rejecting.set(false);
+                draft.reason.set(String::new());
+                draft.is_rejecting.set(false);
                 error.set(None);
-                set_timeout(move || is_open.set(true), BEFORE_NEXT_VERDICT);
+                set_timeout(move || accepts_verdict.set(true), NEXT_VERDICT_DELAY);
             }
             id
         });
@@ -134,20 +135,20 @@ impl Bench {
             reviewed.refetch();
             focus::on("#main");
         });
-        Self { judging, judge, is_open, waited: StoredValue::new(None), reload }
+        Self { draft, decide, accepts_verdict, pending_release: StoredValue::new(None), reload }
     }
 
-    fn submit(self, subject: Subject, verdict: Verdict) {
-        if self.is_open.get_untracked() {
-            self.is_open.set(false);
-            self.judge.dispatch((subject, verdict));
+    fn submit(self, subject: ReviewedVersion, verdict: Verdict) {
+        if self.accepts_verdict.get_untracked() {
+            self.accepts_verdict.set(false);
+            self.decide.dispatch((subject, verdict));
         }
     }
 }
 
 /// Gives the verdict, and says what is so now. The server's answer leads on to the next release by itself.
-async fn send(subject: Subject, verdict: Verdict) -> ApiResult<&'static str> {
-    let Subject { id, version } = subject;
+async fn send_verdict(subject: ReviewedVersion, verdict: Verdict) -> ApiResult<&'static str> {
+    let ReviewedVersion { id, version } = subject;
     match verdict {
         Verdict::Approve => approve_release(id, version).await.map(|_| APPROVED),
         Verdict::Reject { reason } => reject_release(id, version, reason.as_str().to_owned()).await.map(|_| REJECTED),
@@ -156,38 +157,43 @@ async fn send(subject: Subject, verdict: Verdict) -> ApiResult<&'static str> {
 
 /// The server's answer to a form that was sent without JavaScript.
 fn error_without_script() -> Option<AppError> {
-    refused::<ApproveRelease>().or_else(refused::<RejectRelease>)
+    form_refusal::<ApproveRelease>().or_else(form_refusal::<RejectRelease>)
 }
 
 #[component]
-fn Reviewed(reviewed: Resource<ApiResult<ReleaseView>>, id: Memo<Option<ReleaseId>>, bench: Bench) -> impl IntoView {
-    let shown = live::steady(move || id.get(), reviewed);
+fn ReviewContent(
+    reviewed: Resource<ApiResult<ReleaseView>>,
+    id: Memo<Option<ReleaseId>>,
+    review_state: ReviewState,
+) -> impl IntoView {
+    let shown = live::last_good(move || id.get(), reviewed);
     let release = move || {
         Some(match shown.get()? {
-            Ok(release) => view! { <ReviewedRelease release=release bench=bench/> }.into_any(),
+            Ok(release) => view! { <ReviewedRelease release=release review_state=review_state/> }.into_any(),
             Err(error) => view! { <PageError error=error/> }.into_any(),
         })
     };
     let superseded = Memo::new(move |_| {
         let release = shown.get()?.ok()?;
         // One's own verdict leads on to the next release by itself.
-        let is_overtaken = bench.waited.get_value() == Some(release.id) && bench.is_open.get();
-        (is_overtaken && release.status != ReleaseStatus::PendingReview).then_some(release.status)
+        let is_decided_elsewhere =
+            review_state.pending_release.get_value() == Some(release.id) && review_state.accepts_verdict.get();
+        (is_decided_elsewhere && release.status != ReleaseStatus::PendingReview).then_some(release.status)
     });
     view! {
         {release}
         <div role="status">
-            {move || superseded.get().map(|status| view! { <SupersededNotice status=status judging=bench.judging/> })}
+            {move || superseded.get().map(|status| view! { <SupersededNotice status=status draft=review_state.draft/> })}
         </div>
     }
 }
 
 /// Instead of the verdict: somebody else was faster. What was written for the artist is kept, to be read or copied.
 #[component]
-fn SupersededNotice(status: ReleaseStatus, judging: Judging) -> impl IntoView {
+fn SupersededNotice(status: ReleaseStatus, draft: VerdictDraft) -> impl IntoView {
     Effect::new(move || {
         // The field that was being written into has gone; no key that was meant for it follows a link.
-        if judging.rejecting.get_untracked() {
+        if draft.is_rejecting.get_untracked() {
             focus::on("#decided");
         }
     });
@@ -196,7 +202,7 @@ fn SupersededNotice(status: ReleaseStatus, judging: Judging) -> impl IntoView {
         ReleaseStatus::Rejected => "Already rejected",
         _ => "Withdrawn by its artist",
     };
-    let written = Some(judging.reason.get_untracked()).filter(|reason| !reason.trim().is_empty()).map(|reason| {
+    let written = Some(draft.reason.get_untracked()).filter(|reason| !reason.trim().is_empty()).map(|reason| {
         view! {
             <div class="w-full">
                 <p class="meta">"What you had written:"</p>
@@ -230,23 +236,23 @@ fn SupersededNotice(status: ReleaseStatus, judging: Judging) -> impl IntoView {
 }
 
 #[component]
-fn ReviewedRelease(release: ReleaseView, bench: Bench) -> impl IntoView {
+fn ReviewedRelease(release: ReleaseView, review_state: ReviewState) -> impl IntoView {
     let findings = Findings::of(&release);
-    let (title, standing, timeline) = (release.display_title(), release.clone(), release.timeline.clone());
+    let (title, status_release, timeline) = (release.display_title(), release.clone(), release.timeline.clone());
     let artist = ReleaseFilter { artist: Some(release.artist_id), ..Default::default() };
     let verdict = (release.status == ReleaseStatus::PendingReview).then(|| {
-        bench.waited.set_value(Some(release.id));
-        let subject = Subject { id: release.id, version: release.version };
-        let on_judge = Callback::new(move |verdict| bench.submit(subject, verdict));
+        review_state.pending_release.set_value(Some(release.id));
+        let subject = ReviewedVersion { id: release.id, version: release.version };
+        let on_verdict = Callback::new(move |verdict| review_state.submit(subject, verdict));
         let warnings = findings.warnings();
         view! {
             <VerdictBar
                 subject=subject
                 warnings=warnings
-                addresses=ADDRESSES()
-                judging=bench.judging
-                on_judge=on_judge
-                on_reload=bench.reload
+                addresses=FORM_ADDRESSES()
+                draft=review_state.draft
+                on_verdict=on_verdict
+                on_reload=review_state.reload
             />
         }
     });
@@ -259,7 +265,7 @@ fn ReviewedRelease(release: ReleaseView, bench: Bench) -> impl IntoView {
                 </a>
             </p>
             <PageHead title=title.clone()>
-                <Standing release=standing/>
+                <ReviewStatus release=status_release/>
             </PageHead>
             <div class="review-head">
                 <ReviewCover cover=release.cover.clone() title=title findings=findings.cover.clone()/>
@@ -288,7 +294,7 @@ fn ReviewedRelease(release: ReleaseView, bench: Bench) -> impl IntoView {
 
 /// Where the release stands, and since when it waits.
 #[component]
-fn Standing(release: ReleaseView) -> impl IntoView {
+fn ReviewStatus(release: ReleaseView) -> impl IntoView {
     let waiting = (release.status == ReleaseStatus::PendingReview).then_some(release.submitted_at).flatten();
     view! {
         <StatusBadge status=release.status/>

@@ -9,7 +9,7 @@ use crate::{
     components::{
         pager::Pager,
         release_filters::{filter_address, filter_of},
-        require::Admins,
+        require::RequireAdmin,
         review::{
             list::{ListPage, NoRows, OnlyArtist},
             queue_table::QueueTable,
@@ -38,27 +38,27 @@ pub fn ReviewQueue() -> impl IntoView {
         |(filter, _)| review_queue(filter.search, filter.artist, filter.page),
     );
     view! {
-        <Admins shape=Shape::List>
+        <RequireAdmin shape=Shape::List>
             <Queue queue=queue filter=filter/>
-        </Admins>
+        </RequireAdmin>
     }
 }
 
 #[component]
 fn Queue(queue: Resource<ApiResult<Page<ReleaseSummary>>>, filter: Memo<ReleaseFilter>) -> impl IntoView {
-    let shown = live::steady(move || filter.get(), queue);
+    let shown = live::last_good(move || filter.get(), queue);
     let page = Signal::derive(move || shown.get().and_then(Result::ok));
     let error = Signal::derive(move || shown.get().and_then(Result::err));
     view! {
         <ListPage title="Review queue" error=error>
             <Search path=PATH filter=filter label="Search by title or artist"/>
-            <Waiting page=page filter=filter/>
+            <QueueResults page=page filter=filter/>
         </ListPage>
     }
 }
 
 #[component]
-fn Waiting(page: Signal<Option<Page<ReleaseSummary>>>, filter: Memo<ReleaseFilter>) -> impl IntoView {
+fn QueueResults(page: Signal<Option<Page<ReleaseSummary>>>, filter: Memo<ReleaseFilter>) -> impl IntoView {
     let rows = Signal::derive(move || page.get().map(|page| page.rows).unwrap_or_default());
     // A memo, so that the table and the focus in it stay while rows come and go.
     let is_empty = Memo::new(move |_| rows.read().is_empty());

@@ -23,7 +23,7 @@ pub fn SignIn() -> impl IntoView {
     let next = next_path();
     let query = use_query_map();
     let was_reset = Memo::new(move |_| query.with(|query| query.get("reset").is_some()));
-    go_on_after(move || match action.value().get()?.ok()? {
+    load_page_when(move || match action.value().get()?.ok()? {
         SignInStep::SignedIn => Some(next.get_untracked()),
         SignInStep::CodeNeeded => Some(with_next("/sign-in/code", &next.get_untracked())),
     });
@@ -75,7 +75,7 @@ pub(super) fn next_path() -> Memo<String> {
 }
 
 /// Loads a page anew, so that all of it belongs to whoever is signed in now.
-pub(super) fn go_on_after(address: impl Fn() -> Option<String> + 'static) {
+pub(super) fn load_page_when(address: impl Fn() -> Option<String> + 'static) {
     Effect::new(move || {
         if let Some(address) = address() {
             // It fails only for an address that is none.

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::sign_in::{go_on_after, next_path};
+use super::sign_in::{load_page_when, next_path};
 use crate::{
     api::account::{SignInCode as SignInCodeForm, with_next},
     components::{
@@ -18,7 +18,7 @@ pub fn SignInCode() -> impl IntoView {
     let action = form_action::<SignInCodeForm>();
     let errors = FormErrors::of(move || action.value().get().and_then(Result::err));
     let next = next_path();
-    go_on_after(move || action.value().get()?.ok().map(|()| next.get_untracked()));
+    load_page_when(move || action.value().get()?.ok().map(|()| next.get_untracked()));
 
     view! {
         <div class="page-narrow form-page">

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use vwaza::domain::account::PASSWORD_MIN_CHARS;
 
-use super::sign_in::{go_on_after, next_path};
+use super::sign_in::{load_page_when, next_path};
 use crate::{
     api::account::{SignUp as SignUpForm, with_next},
     components::{
@@ -20,7 +20,7 @@ pub fn SignUp() -> impl IntoView {
     let errors = FormErrors::of(move || action.value().get().and_then(Result::err));
     let [artist_name, email] = ["artist_name", "email"].map(|field| typed::<SignUpForm>(field).unwrap_or_default());
     let next = next_path();
-    go_on_after(move || action.value().get()?.ok().map(|()| next.get_untracked()));
+    load_page_when(move || action.value().get()?.ok().map(|()| next.get_untracked()));
 
     view! {
         <div class="page-narrow form-page">

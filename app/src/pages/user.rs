@@ -19,12 +19,12 @@ use crate::{
         page_error::PageError,
         page_head::PageHead,
         release_filters::filter_address,
-        require::Admins,
+        require::RequireAdmin,
         security_log::SecurityLog,
         skeleton::Shape,
         time_ago::TimeAgo,
     },
-    state::{flash::form_action, live::steady, toasts::Toasts},
+    state::{flash::form_action, live::last_good, toasts::Toasts},
 };
 
 #[component]
@@ -49,21 +49,21 @@ pub fn User() -> impl IntoView {
         }
     });
     view! {
-        <Admins shape=Shape::Form>
+        <RequireAdmin shape=Shape::Form>
             {
-                let shown = steady(move || id.get(), view);
+                let shown = last_good(move || id.get(), view);
                 move || match shown.get() {
-                    Some(Ok(user)) => view! { <Account user change/> }.into_any(),
+                    Some(Ok(user)) => view! { <UserAccount user change/> }.into_any(),
                     Some(Err(error)) => view! { <PageError error/> }.into_any(),
                     None => ().into_any(),
                 }
             }
-        </Admins>
+        </RequireAdmin>
     }
 }
 
 #[component]
-fn Account(user: UserView, change: ServerAction<ChangeUser>) -> impl IntoView {
+fn UserAccount(user: UserView, change: ServerAction<ChangeUser>) -> impl IntoView {
     let releases =
         filter_address("/admin/releases", &ReleaseFilter { artist: Some(user.id), page: 1, ..Default::default() });
     let events = Signal::stored(user.events.clone());
@@ -83,7 +83,7 @@ fn Account(user: UserView, change: ServerAction<ChangeUser>) -> impl IntoView {
                 <span>{counted(user.access_tokens, "access token", "access tokens")}</span>
                 <a class="link" href=releases>"Releases"</a>
             </p>
-            <Actions user change/>
+            <UserActions user change/>
             <SecurityLog
                 events
                 error=Signal::stored(None)
@@ -98,7 +98,7 @@ fn counted(number: i64, one: &str, many: &str) -> String {
 }
 
 #[component]
-fn Actions(user: UserView, change: ServerAction<ChangeUser>) -> impl IntoView {
+fn UserActions(user: UserView, change: ServerAction<ChangeUser>) -> impl IntoView {
     let errors = FormErrors::of(move || change.value().get().and_then(Result::err));
     let role = match user.role {
         Role::Artist => (UserChange::MakeAdmin, "Make admin"),
@@ -117,7 +117,8 @@ fn Actions(user: UserView, change: ServerAction<ChangeUser>) -> impl IntoView {
         Some(access),
     ];
     let id = user.id;
-    let actions = offered.into_iter().flatten().map(|(what, label)| view! { <Action id what label change errors/> });
+    let actions =
+        offered.into_iter().flatten().map(|(what, label)| view! { <UserAction id what label change errors/> });
     view! {
         <section class="card" aria-labelledby="actions-title">
             <h2 class="section-title" id="actions-title" tabindex="-1">"What you can do"</h2>
@@ -129,7 +130,7 @@ fn Actions(user: UserView, change: ServerAction<ChangeUser>) -> impl IntoView {
 
 /// One thing to do. What shuts a user out, or outlasts this session, takes a second step.
 #[component]
-fn Action(
+fn UserAction(
     id: UserId,
     what: UserChange,
     label: &'static str,

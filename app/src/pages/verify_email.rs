@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::reset_password::{LinkField, link_of_address};
+use super::reset_password::{LinkField, link_from_hash};
 use crate::{
     api::account::{VerifyEmail as VerifyEmailForm, verified_words},
     components::{
@@ -18,7 +18,7 @@ use crate::{
 pub fn VerifyEmail() -> impl IntoView {
     let action = form_action::<VerifyEmailForm>();
     let errors = FormErrors::of(move || action.value().get().and_then(Result::err));
-    let link = link_of_address();
+    let link = link_from_hash();
     let session = Session::get();
     let verified = move || action.value().get().and_then(Result::ok);
     Effect::new(move || {

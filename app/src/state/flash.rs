@@ -14,15 +14,16 @@ pub struct Flash {
     pub function: String,
     /// The form's field `id`: tells it from others of its kind.
     pub subject: String,
-    pub outcome: Outcome,
+    pub outcome: FormOutcome,
     /// What was typed, by the names of the fields, if it was refused.
     pub typed: BTreeMap<String, String>,
     /// The page may not have the form: the frame says what it came to.
-    pub is_astray: bool,
+    #[serde(rename = "is_astray")]
+    pub has_no_form: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Outcome {
+pub enum FormOutcome {
     /// A sentence for the person.
     Done(String),
     Refused(AppError),
@@ -36,27 +37,27 @@ pub fn is_kept(field: &str) -> bool {
 }
 
 #[derive(Clone, Copy)]
-struct Shown(RwSignal<Option<Flash>>);
+struct CurrentFlash(RwSignal<Option<Flash>>);
 
 /// Hands the flash of the request over to the browser, which finds in the page what the server has written.
 pub fn provide() {
-    let flash = SharedValue::new(of_request).into_inner();
-    provide_context(Shown(RwSignal::new(flash)));
+    let flash = SharedValue::new(request_flash).into_inner();
+    provide_context(CurrentFlash(RwSignal::new(flash)));
 }
 
 #[cfg(feature = "ssr")]
-fn of_request() -> Option<Flash> {
+fn request_flash() -> Option<Flash> {
     use_context::<http::request::Parts>()?.extensions.get().cloned()
 }
 
 #[cfg(not(feature = "ssr"))]
-fn of_request() -> Option<Flash> {
+fn request_flash() -> Option<Flash> {
     None
 }
 
 /// Once the page is left, nothing of it is said again.
-pub fn forget_when_left() {
-    let Shown(shown) = expect_context();
+pub fn clear_on_navigation() {
+    let CurrentFlash(shown) = expect_context();
     let path = use_location().pathname;
     Effect::new(move |last: Option<String>| {
         let path = path.get();
@@ -68,13 +69,15 @@ pub fn forget_when_left() {
 }
 
 /// What the frame says: successes, and what no form on the page says.
-pub fn of_frame() -> Signal<Option<Outcome>> {
-    let Shown(shown) = expect_context();
+pub fn frame_outcome() -> Signal<Option<FormOutcome>> {
+    let CurrentFlash(shown) = expect_context();
     Signal::derive(move || {
         let flash = shown.get()?;
         match flash.outcome {
-            Outcome::Refused(error) if flash.is_astray => Some(Outcome::Refused(error.with_fields_in_message())),
-            Outcome::Refused(_) => None,
+            FormOutcome::Refused(error) if flash.has_no_form => {
+                Some(FormOutcome::Refused(error.with_fields_in_message()))
+            }
+            FormOutcome::Refused(_) => None,
             done => Some(done),
         }
     })
@@ -89,26 +92,26 @@ where
 {
     #[expect(clippy::disallowed_methods, reason = "the one place that takes the address's word away")]
     let action = ServerAction::<S>::new();
-    action.value().set(refused::<S>().map(Err));
+    action.value().set(form_refusal::<S>().map(Err));
     action
 }
 
 /// Why the server refused this page's form.
-pub fn refused<S: ServerFn>() -> Option<AppError> {
-    match of_form::<S>()?.outcome {
-        Outcome::Refused(error) => Some(error),
-        Outcome::Done(_) => None,
+pub fn form_refusal<S: ServerFn>() -> Option<AppError> {
+    match form_flash::<S>()?.outcome {
+        FormOutcome::Refused(error) => Some(error),
+        FormOutcome::Done(_) => None,
     }
 }
 
 /// As `refused`, for one of several forms of a kind.
-pub fn refused_of<S: ServerFn>(subject: &str) -> Option<AppError> {
-    refused::<S>().filter(|_| of_form::<S>().is_some_and(|flash| flash.subject == subject))
+pub fn form_refusal_of<S: ServerFn>(subject: &str) -> Option<AppError> {
+    form_refusal::<S>().filter(|_| form_flash::<S>().is_some_and(|flash| flash.subject == subject))
 }
 
 /// What was typed into a field of this page's form, before the server refused it.
 pub fn typed<S: ServerFn>(field: &str) -> Option<String> {
-    of_form::<S>()?.typed.remove(field)
+    form_flash::<S>()?.typed.remove(field)
 }
 
 /// As `typed`, for all fields `group[…]`.
@@ -116,7 +119,7 @@ pub fn typed_group<S: ServerFn, T>(group: &str) -> Option<T>
 where
     T: Default + Serialize + DeserializeOwned,
 {
-    let flash = of_form::<S>().filter(|flash| !flash.typed.is_empty())?;
+    let flash = form_flash::<S>().filter(|flash| !flash.typed.is_empty())?;
     let mut value = serde_json::to_value(T::default()).ok()?;
     for (name, text) in flash.typed {
         let field = name.strip_prefix(group).and_then(|rest| rest.strip_prefix('[')?.strip_suffix(']'));
@@ -127,7 +130,7 @@ where
     serde_json::from_value(value).ok()
 }
 
-fn of_form<S: ServerFn>() -> Option<Flash> {
-    let Shown(shown) = use_context()?;
-    shown.get_untracked().filter(|flash| flash.function == S::PATH && !flash.is_astray)
+fn form_flash<S: ServerFn>() -> Option<Flash> {
+    let CurrentFlash(shown) = use_context()?;
+    shown.get_untracked().filter(|flash| flash.function == S::PATH && !flash.has_no_form)
 }

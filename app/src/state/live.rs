@@ -14,7 +14,7 @@ pub struct Live {
     releases: StoredValue<HashMap<ReleaseId, ArcRwSignal<u64>>>,
     /// Changes that were heard and are told in a moment, many as one.
     #[cfg(feature = "hydrate")]
-    news: StoredValue<Vec<ReleaseId>>,
+    unsent_changes: StoredValue<Vec<ReleaseId>>,
 }
 
 pub fn provide() {
@@ -22,11 +22,11 @@ pub fn provide() {
         any: RwSignal::default(),
         releases: StoredValue::default(),
         #[cfg(feature = "hydrate")]
-        news: StoredValue::default(),
+        unsent_changes: StoredValue::default(),
     };
     provide_context(live);
     #[cfg(feature = "hydrate")]
-    browser::follow(live);
+    browser::start(live);
 }
 
 impl Live {
@@ -47,21 +47,21 @@ impl Live {
 
     #[cfg(feature = "hydrate")]
     fn changed(self, id: ReleaseId) {
-        if self.news.with_value(Vec::is_empty) {
-            set_timeout(move || self.tell(), browser::until_telling());
+        if self.unsent_changes.with_value(Vec::is_empty) {
+            set_timeout(move || self.notify_pages(), browser::notify_delay());
         }
-        self.news.update_value(|news| {
-            if !news.contains(&id) {
-                news.push(id);
+        self.unsent_changes.update_value(|unsent_changes| {
+            if !unsent_changes.contains(&id) {
+                unsent_changes.push(id);
             }
         });
     }
 
     #[cfg(feature = "hydrate")]
-    fn tell(self) {
-        let news = self.news.try_update_value(std::mem::take).unwrap_or_default();
+    fn notify_pages(self) {
+        let unsent_changes = self.unsent_changes.try_update_value(std::mem::take).unwrap_or_default();
         self.any.update(|changes| *changes += 1);
-        for id in news {
+        for id in unsent_changes {
             if let Some(release) = self.releases.with_value(|releases| releases.get(&id).cloned()) {
                 release.update(|changes| *changes += 1);
             }
@@ -69,7 +69,7 @@ impl Live {
     }
 
     #[cfg(feature = "hydrate")]
-    fn anything_may_have_changed(self) {
+    fn invalidate_all(self) {
         self.any.update(|changes| *changes += 1);
         let releases: Vec<_> = self.releases.with_value(|releases| releases.values().cloned().collect());
         for release in releases {
@@ -87,7 +87,7 @@ pub fn page_is_alive() {
 }
 
 /// Reads a resource at once, so that the page's Transition waits for it from the start, whatever it shows first.
-pub fn awaited<T: Clone + Send + Sync + 'static>(resource: Resource<ApiResult<T>>) {
+pub fn await_first<T: Clone + Send + Sync + 'static>(resource: Resource<ApiResult<T>>) {
     #[cfg(feature = "ssr")]
     resource.with_untracked(|_| ());
     #[cfg(not(feature = "ssr"))]
@@ -96,7 +96,7 @@ pub fn awaited<T: Clone + Send + Sync + 'static>(resource: Resource<ApiResult<T>
 
 /// What a page shows of a resource that is fetched again and again: trouble on the way to the server, or a limit, does not wipe
 /// out what is there, and the same is asked once more. `subject` tells what the resource is about. Belongs inside the page's Transition.
-pub fn steady<K, T>(
+pub fn last_good<K, T>(
     subject: impl Fn() -> K + Send + Sync + 'static,
     resource: Resource<ApiResult<T>>,
 ) -> Signal<Option<ApiResult<T>>>
@@ -105,18 +105,18 @@ where
     T: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static,
 {
     type Seen<K, T> = (K, Option<ApiResult<T>>);
-    awaited(resource);
+    await_first(resource);
     let seen: Memo<Seen<K, T>> = Memo::new(move |last: Option<&Seen<K, T>>| {
         let (subject, now) = (subject(), resource.get());
         let kept = last.filter(|(of, kept)| *of == subject && matches!(kept, Some(Ok(_))));
         match (now, kept) {
-            (Some(Err(error)), Some((_, kept))) if error.again_after().is_some() => (subject, kept.clone()),
+            (Some(Err(error)), Some((_, kept))) if error.retry_delay().is_some() => (subject, kept.clone()),
             (now, _) => (subject, now),
         }
     });
     // What was asked about may be the last change for long.
     Effect::new(move || {
-        let failed = resource.get().and_then(Result::err).and_then(|error| error.again_after());
+        let failed = resource.get().and_then(Result::err).and_then(|error| error.retry_delay());
         let is_kept = seen.with_untracked(|(_, shown)| matches!(shown, Some(Ok(_))));
         if let Some(after) = failed.filter(|_| is_kept) {
             let again = set_timeout_with_handle(move || resource.refetch(), after);
@@ -138,13 +138,13 @@ mod browser {
     use super::Live;
     use crate::state::session::Session;
 
-    const BETWEEN_POLLS: Duration = Duration::from_secs(5);
+    const POLL_INTERVAL: Duration = Duration::from_secs(5);
     /// Three heartbeats of the server: a line that is silent for longer is dead, whatever the browser thinks of it.
-    const SILENT_MS: f64 = 45_000.0;
+    const STALE_AFTER_MS: f64 = 45_000.0;
     /// What happens to one release happens in bursts.
-    const BUNDLE_MS: f64 = 300.0;
+    const MIN_NOTIFY_DELAY_MS: f64 = 300.0;
     /// Each telling makes the page ask the server again: at most 30 times a minute, of the 100 requests that its address may send.
-    const BETWEEN_TELLINGS_MS: f64 = 2000.0;
+    const NOTIFY_INTERVAL_MS: f64 = 2000.0;
 
     /// The data of a `release` event.
     #[derive(Deserialize)]
@@ -153,20 +153,21 @@ mod browser {
     }
 
     thread_local! {
-        static TOLD_AT_MS: Cell<f64> = const { Cell::new(0.0) };
+        static LAST_NOTIFY_MS: Cell<f64> = const { Cell::new(0.0) };
         pub(super) static PAGE_IS_ALIVE: Cell<bool> = const { Cell::new(false) };
     }
 
     /// How long what was heard now is collected. The first change after a pause is told soon.
-    pub(super) fn until_telling() -> Duration {
+    pub(super) fn notify_delay() -> Duration {
         let now_ms = js_sys::Date::now();
-        let wait_ms = (TOLD_AT_MS.get() + BETWEEN_TELLINGS_MS - now_ms).clamp(BUNDLE_MS, BETWEEN_TELLINGS_MS);
-        TOLD_AT_MS.set(now_ms + wait_ms);
+        let wait_ms =
+            (LAST_NOTIFY_MS.get() + NOTIFY_INTERVAL_MS - now_ms).clamp(MIN_NOTIFY_DELAY_MS, NOTIFY_INTERVAL_MS);
+        LAST_NOTIFY_MS.set(now_ms + wait_ms);
         Duration::from_secs_f64(wait_ms / 1000.0)
     }
 
     /// Listens while somebody is signed in and looks: a stream keeps one of the few lines that a browser has for all its tabs.
-    pub(super) fn follow(live: Live) {
+    pub(super) fn start(live: Live) {
         let session = Session::get();
         let signed_in = StoredValue::new(false);
         let stream = StoredValue::new_local(None::<Stream>);
@@ -193,35 +194,35 @@ mod browser {
                 stream.set_value(Stream::open(live));
             }
             if window().navigator().on_line() {
-                live.anything_may_have_changed();
+                live.invalidate_all();
             }
         };
-        set_interval(poll, BETWEEN_POLLS);
+        set_interval(poll, POLL_INTERVAL);
     }
 
     struct Stream {
         source: EventSource,
-        heard_ms: Rc<Cell<f64>>,
+        last_event_ms: Rc<Cell<f64>>,
         _listeners: [Closure<dyn Fn(Event)>; 3],
     }
 
     impl Stream {
         fn open(live: Live) -> Option<Self> {
             let source = EventSource::new("/api/events").ok()?;
-            let heard_ms = Rc::new(Cell::new(js_sys::Date::now()));
+            let last_event_ms = Rc::new(Cell::new(js_sys::Date::now()));
             let on_beat = Closure::<dyn Fn(Event)>::new({
-                let heard_ms = heard_ms.clone();
-                move |_| heard_ms.set(js_sys::Date::now())
+                let last_event_ms = last_event_ms.clone();
+                move |_| last_event_ms.set(js_sys::Date::now())
             });
             let on_release = Closure::<dyn Fn(Event)>::new(move |event: Event| {
                 let data = event.dyn_into::<MessageEvent>().ok().and_then(|message| message.data().as_string());
                 match data.and_then(|data| serde_json::from_str::<Changed>(&data).ok()) {
                     Some(changed) => live.changed(changed.release),
-                    None => live.anything_may_have_changed(),
+                    None => live.invalidate_all(),
                 }
             });
             // What happened between the page and the first event, or while the line was down, was not told.
-            let on_open = Closure::<dyn Fn(Event)>::new(move |_| live.anything_may_have_changed());
+            let on_open = Closure::<dyn Fn(Event)>::new(move |_| live.invalidate_all());
             let listeners = [
                 ("release", &on_release),
                 ("open", &on_open),
@@ -233,19 +234,19 @@ mod browser {
             for (name, listener) in listeners {
                 source.add_event_listener_with_callback(name, listener.as_ref().unchecked_ref()).ok()?;
             }
-            Some(Self { source, heard_ms, _listeners: [on_release, on_open, on_beat] })
+            Some(Self { source, last_event_ms, _listeners: [on_release, on_open, on_beat] })
         }
 
         fn is_open(&self) -> bool {
-            self.source.ready_state() == EventSource::OPEN && !self.is_silent()
+            self.source.ready_state() == EventSource::OPEN && !self.is_stale()
         }
 
         fn has_given_up(&self) -> bool {
-            self.source.ready_state() == EventSource::CLOSED || self.is_silent()
+            self.source.ready_state() == EventSource::CLOSED || self.is_stale()
         }
 
-        fn is_silent(&self) -> bool {
-            js_sys::Date::now() - self.heard_ms.get() > SILENT_MS
+        fn is_stale(&self) -> bool {
+            js_sys::Date::now() - self.last_event_ms.get() > STALE_AFTER_MS
         }
     }
 

@@ -7,7 +7,7 @@ use vwaza::domain::{files::listening_url, ids::ObjectId};
 
 /// How often a broken source is asked for anew before the listener is told.
 const RETRIES_MAX: u32 = 3;
-const BEFORE_RETRY: Duration = Duration::from_millis(800);
+const RETRY_DELAY: Duration = Duration::from_millis(800);
 /// Later than this into a track, "previous" goes to its start.
 const RESTART_AFTER_SECONDS: f64 = 3.0;
 
@@ -24,7 +24,7 @@ pub struct PlayItem {
 
 /// Why nothing is heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Broken {
+pub enum PlaybackError {
     /// The browser does not know the format.
     Unplayable,
     /// The source could not be fetched, even when asked for again.
@@ -39,7 +39,7 @@ pub struct Player {
     index: RwSignal<usize>,
     playing: RwSignal<bool>,
     seconds: RwSignal<f64>,
-    broken: RwSignal<Option<Broken>>,
+    playback_error: RwSignal<Option<PlaybackError>>,
     retries: StoredValue<u32>,
     /// Where to go on once a source that was asked for anew is there.
     resume_at_seconds: StoredValue<Option<f64>>,
@@ -52,7 +52,7 @@ pub fn provide() {
         index: RwSignal::default(),
         playing: RwSignal::default(),
         seconds: RwSignal::default(),
-        broken: RwSignal::default(),
+        playback_error: RwSignal::default(),
         retries: StoredValue::default(),
         resume_at_seconds: StoredValue::default(),
     });
@@ -99,8 +99,8 @@ impl Player {
         self.index.get() + 1 < self.queue.with(Vec::len)
     }
 
-    pub fn broken(self) -> Option<Broken> {
-        self.broken.get()
+    pub fn playback_error(self) -> Option<PlaybackError> {
+        self.playback_error.get()
     }
 }
 
@@ -177,24 +177,24 @@ impl Player {
     fn load(self) {
         self.retries.set_value(0);
         self.resume_at_seconds.set_value(None);
-        self.broken.set(None);
+        self.playback_error.set(None);
         self.seconds.set(0.0);
-        self.source();
-        if self.knows_format() {
+        self.set_source();
+        if self.can_play_format() {
             self.start();
         } else {
-            self.broken.set(Some(Broken::Unplayable));
+            self.playback_error.set(Some(PlaybackError::Unplayable));
         }
     }
 
-    fn source(self) {
+    fn set_source(self) {
         if let (Some(audio), Some(item)) = (self.audio.get_untracked(), untrack(|| self.current())) {
             audio.set_src(&listening_url(item.object));
         }
     }
 
     /// False only where the browser says that it cannot play the current track.
-    fn knows_format(self) -> bool {
+    fn can_play_format(self) -> bool {
         match (self.audio.get_untracked(), untrack(|| self.current())) {
             (Some(audio), Some(item)) => !audio.can_play_type(item.content_type).is_empty(),
             _ => true,
@@ -202,12 +202,12 @@ impl Player {
     }
 
     fn start(self) {
-        if self.broken.get_untracked().is_some() {
+        if self.playback_error.get_untracked().is_some() {
             // The listener tries again by hand.
             self.retries.set_value(0);
-            self.broken.set(None);
+            self.playback_error.set(None);
             self.resume_at_seconds.set_value(Some(self.seconds.get_untracked()));
-            self.source();
+            self.set_source();
         }
         #[cfg(feature = "hydrate")]
         if let Some(Ok(started)) = self.audio.get_untracked().map(|audio| audio.play()) {
@@ -230,11 +230,11 @@ impl Player {
         self.audio
     }
 
-    pub(crate) fn heard_playing(self, playing: bool) {
+    pub(crate) fn on_playing_change(self, playing: bool) {
         self.playing.set(playing);
     }
 
-    pub(crate) fn heard_time(self) {
+    pub(crate) fn on_time_update(self) {
         if let Some(audio) = self.audio.get_untracked()
             && self.resume_at_seconds.get_value().is_none()
         {
@@ -245,14 +245,14 @@ impl Player {
         }
     }
 
-    pub(crate) fn heard_loaded(self) {
+    pub(crate) fn on_loaded(self) {
         if let Some(seconds) = self.resume_at_seconds.get_value() {
             self.resume_at_seconds.set_value(None);
             self.seek(seconds);
         }
     }
 
-    pub(crate) fn heard_end(self) {
+    pub(crate) fn on_ended(self) {
         if untrack(|| self.has_next()) {
             self.next();
         } else {
@@ -261,16 +261,16 @@ impl Player {
     }
 
     /// A signed address has expired, or the line dropped: asks for the source again and goes on at the same second.
-    pub(crate) fn heard_error(self) {
+    pub(crate) fn on_error(self) {
         let Some(item) = untrack(|| self.current()) else { return };
-        if !self.knows_format() {
-            self.broken.set(Some(Broken::Unplayable));
+        if !self.can_play_format() {
+            self.playback_error.set(Some(PlaybackError::Unplayable));
             self.playing.set(false);
             return;
         }
         let retries = self.retries.get_value();
         if retries >= RETRIES_MAX {
-            self.broken.set(Some(Broken::Unreachable));
+            self.playback_error.set(Some(PlaybackError::Unreachable));
             self.playing.set(false);
             return;
         }
@@ -280,11 +280,11 @@ impl Player {
             move || {
                 if untrack(|| self.is_current(item.object)) {
                     self.resume_at_seconds.set_value(Some(at_seconds));
-                    self.source();
+                    self.set_source();
                     self.start();
                 }
             },
-            BEFORE_RETRY * (retries + 1),
+            RETRY_DELAY * (retries + 1),
         );
     }
 }

@@ -5,13 +5,13 @@ use vwaza::domain::account::{Actor, Role};
 
 use crate::error::{ApiResult, AppError};
 
-type CurrentUser = Resource<ApiResult<Option<Actor>>>;
+type CurrentUserResource = Resource<ApiResult<Option<Actor>>>;
 
 #[derive(Clone, Copy)]
-pub struct Session(CurrentUser);
+pub struct Session(CurrentUserResource);
 
 impl Session {
-    pub fn provide(current: CurrentUser) {
+    pub fn provide(current: CurrentUserResource) {
         provide_context(Self(current));
     }
 
@@ -35,7 +35,7 @@ impl Session {
     }
 
     /// As `current`, for what has to wait for it.
-    pub async fn known(self) -> ApiResult<Option<Actor>> {
+    pub async fn wait(self) -> ApiResult<Option<Actor>> {
         self.0.await
     }
 

@@ -42,7 +42,7 @@ impl Toasts {
     }
 
     pub fn error(self, error: &AppError) {
-        self.add(error.words(), true);
+        self.add(error.user_message(), true);
     }
 
     pub fn dismiss(self, id: u64) {

@@ -13,10 +13,10 @@ use testing::fixtures;
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::sleep};
 use vwaza::domain::upload::{BegunUpload, CHUNK_BYTES, UploadState, UploadStatus};
 
-use crate::Outcome;
+use crate::BenchResult;
 
 /// A WAV in memory that has been touched: a loop that meets cold pages measures them.
-pub(crate) fn song(bytes: u64) -> Outcome<Bytes> {
+pub(crate) fn song(bytes: u64) -> BenchResult<Bytes> {
     let file = NamedTempFile::new()?;
     fixtures::wav_to_file(file.path(), bytes)?;
     Ok(fs::read(file.path())?.into())
@@ -33,7 +33,7 @@ const BUSY_PAUSE: Duration = Duration::from_millis(50);
 const BUSY_MAX: Duration = Duration::from_secs(60);
 
 /// Asks again while the server is busy, as the browser does.
-async fn patiently(ask: impl Fn() -> RequestBuilder) -> Outcome<Response> {
+async fn retry_while_busy(ask: impl Fn() -> RequestBuilder) -> BenchResult<Response> {
     let began = Instant::now();
     loop {
         let answer = ask().send().await?;
@@ -54,20 +54,20 @@ pub(crate) struct Artist {
 
 impl Artist {
     /// With a first upload: it takes what a server allocates only once (the pool, stacks, caches).
-    pub(crate) async fn sign_up(url: &str) -> Outcome<Self> {
+    pub(crate) async fn sign_up(url: &str) -> BenchResult<Self> {
         let artist = Self::with_a_release(url).await?;
         artist.upload(&fixtures::wav(2.0, 44_100, 16, 1).into()).await?;
         Ok(artist)
     }
 
-    pub(crate) async fn with_a_release(url: &str) -> Outcome<Self> {
+    pub(crate) async fn with_a_release(url: &str) -> BenchResult<Self> {
         let http = Client::new();
         let email = format!("{}@example.com", uuid::Uuid::now_v7().simple());
         let form = [("artist_name", "Bench"), ("email", &email), ("password", "correct horse battery")];
-        let answer = patiently(|| http.post(format!("{url}/api/account/sign-up")).form(&form)).await?;
+        let answer = retry_while_busy(|| http.post(format!("{url}/api/account/sign-up")).form(&form)).await?;
         let cookie = answer.headers()["set-cookie"].to_str()?.split(';').next().unwrap_or_default().to_owned();
         let create = || http.post(format!("{url}/api/releases/create")).header("cookie", &cookie).form(&[("", ""); 0]);
-        let release = patiently(create).await?.json::<String>().await?;
+        let release = retry_while_busy(create).await?.json::<String>().await?;
         Ok(Self { http, url: url.to_owned(), cookie, release })
     }
 
@@ -85,24 +85,24 @@ impl Artist {
     }
 
     /// To the end: stored, read back and attached.
-    pub(crate) async fn upload(&self, file: &Bytes) -> Outcome<()> {
+    pub(crate) async fn upload(&self, file: &Bytes) -> BenchResult<()> {
         let upload = self.begin(file).await?;
         self.send(&upload, file).await?;
         self.stored(&upload).await
     }
 
-    pub(crate) async fn begin(&self, file: &Bytes) -> Outcome<BegunUpload> {
+    pub(crate) async fn begin(&self, file: &Bytes) -> BenchResult<BegunUpload> {
         let intent = json!({ "intent": {
             "target": { "NewTrack": self.release }, "file_name": "song.wav", "length": file.len(),
             "fingerprint": uuid::Uuid::now_v7().to_string(),
         }});
         let url = format!("{}/api/upload/begin", self.url);
         let begin = || self.http.post(&url).header("cookie", &self.cookie).json(&intent);
-        Ok(patiently(begin).await?.json().await?)
+        Ok(retry_while_busy(begin).await?.json().await?)
     }
 
     /// To the last 204: all of it is received. As the browser does, it asks a server that was busy how far it is, and goes on from there.
-    pub(crate) async fn send(&self, upload: &BegunUpload, file: &Bytes) -> Outcome<()> {
+    pub(crate) async fn send(&self, upload: &BegunUpload, file: &Bytes) -> BenchResult<()> {
         let mut offset = 0;
         while offset < file.len() {
             let chunk = file.slice(offset..file.len().min(offset + CHUNK_BYTES as usize));
@@ -119,12 +119,12 @@ impl Artist {
         Ok(())
     }
 
-    pub(crate) async fn patch(&self, upload: &BegunUpload, offset: usize, chunk: Bytes) -> Outcome<()> {
+    pub(crate) async fn patch(&self, upload: &BegunUpload, offset: usize, chunk: Bytes) -> BenchResult<()> {
         let answer = self.try_patch(upload, offset, chunk).await?;
         if answer.status() == StatusCode::NO_CONTENT { Ok(()) } else { Err(answer.text().await?.into()) }
     }
 
-    async fn try_patch(&self, upload: &BegunUpload, offset: usize, chunk: Bytes) -> Outcome<Response> {
+    async fn try_patch(&self, upload: &BegunUpload, offset: usize, chunk: Bytes) -> BenchResult<Response> {
         let answer = self
             .http
             .patch(format!("{}{}", self.url, upload.url))
@@ -139,15 +139,20 @@ impl Artist {
     }
 
     /// How far it is, as the server says.
-    pub(crate) async fn offset(&self, upload: &BegunUpload) -> Outcome<usize> {
+    pub(crate) async fn offset(&self, upload: &BegunUpload) -> BenchResult<usize> {
         let url = format!("{}{}", self.url, upload.url);
         let ask = || self.http.head(&url).header("cookie", &self.cookie).header("tus-resumable", "1.0.0");
-        let answer = patiently(ask).await?;
+        let answer = retry_while_busy(ask).await?;
         Ok(answer.headers()["upload-offset"].to_str()?.parse()?)
     }
 
     /// The line of a PATCH whose client sends this much of the file, of all that it has announced, and falls silent.
-    pub(crate) async fn silent_patch(&self, upload: &BegunUpload, file: &Bytes, sent: usize) -> Outcome<TcpStream> {
+    pub(crate) async fn stalled_patch(
+        &self,
+        upload: &BegunUpload,
+        file: &Bytes,
+        sent: usize,
+    ) -> BenchResult<TcpStream> {
         let host = self.url.trim_start_matches("http://");
         let head = format!(
             "PATCH {path} HTTP/1.1\r\nHost: {host}\r\nCookie: {cookie}\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n\
@@ -156,16 +161,16 @@ impl Artist {
             cookie = self.cookie,
             length = file.len(),
         );
-        let mut line = TcpStream::connect(host).await?;
-        line.write_all(head.as_bytes()).await?;
-        line.write_all(&file[..sent]).await?;
-        line.flush().await?;
-        Ok(line)
+        let mut connection = TcpStream::connect(host).await?;
+        connection.write_all(head.as_bytes()).await?;
+        connection.write_all(&file[..sent]).await?;
+        connection.flush().await?;
+        Ok(connection)
     }
 
-    pub(crate) async fn stored(&self, upload: &BegunUpload) -> Outcome<()> {
+    pub(crate) async fn stored(&self, upload: &BegunUpload) -> BenchResult<()> {
         loop {
-            let status = patiently(|| self.get(&upload.url)).await?.json::<UploadStatus>().await?;
+            let status = retry_while_busy(|| self.get(&upload.url)).await?.json::<UploadStatus>().await?;
             match status.state {
                 UploadState::Receiving | UploadState::Received => sleep(BUSY_PAUSE).await,
                 UploadState::Attached => return Ok(()),

@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 use vwaza::backend::media::{Deadline, examine_audio};
 
 use crate::{
-    Outcome, Size,
+    BenchResult, Size,
     figures::{Figures, Limit, percentile},
 };
 
@@ -18,13 +18,13 @@ const SAMPLE_RATE_HZ: u32 = 96_000;
 const BITS: u16 = 24;
 
 /// Seconds that each tool took. `None` if the tool is not installed.
-struct Round {
+struct ToolSeconds {
     own: f64,
     flac: Option<f64>,
     ffmpeg: Option<f64>,
 }
 
-pub(crate) async fn measure(size: Size, figures: &mut Figures) -> Outcome<()> {
+pub(crate) async fn measure(size: Size, figures: &mut Figures) -> BenchResult<()> {
     let (seconds, rounds) = size.pick((600, 3), (2, 1));
     // The examination blocks, and other parts may share the runtime's threads.
     let rounds = spawn_blocking(move || measure_rounds(seconds, rounds)).await??;
@@ -32,7 +32,7 @@ pub(crate) async fn measure(size: Size, figures: &mut Figures) -> Outcome<()> {
     Ok(())
 }
 
-fn measure_rounds(seconds: usize, rounds: usize) -> Outcome<Vec<Round>> {
+fn measure_rounds(seconds: usize, rounds: usize) -> BenchResult<Vec<ToolSeconds>> {
     let folder = tempfile::tempdir()?;
     let (file, copy) = (folder.path().join("track.flac"), folder.path().join("copy"));
     testing::fixtures::flac_to_file(&file, seconds, SAMPLE_RATE_HZ, BITS)?;
@@ -44,22 +44,22 @@ fn measure_rounds(seconds: usize, rounds: usize) -> Outcome<Vec<Round>> {
         if facts.duration_ms != 1000 * seconds as i64 {
             return Err(format!("{seconds} s of music are examined as {} ms", facts.duration_ms).into());
         }
-        measured.push(Round { own, flac: flac(&file)?, ffmpeg: ffmpeg(&file)? });
+        measured.push(ToolSeconds { own, flac: flac(&file)?, ffmpeg: ffmpeg(&file)? });
     }
     Ok(measured)
 }
 
-fn flac(file: &Path) -> Outcome<Option<f64>> {
+fn flac(file: &Path) -> BenchResult<Option<f64>> {
     timed(Command::new("flac").args(["--test", "--silent"]).arg(file))
 }
 
-fn ffmpeg(file: &Path) -> Outcome<Option<f64>> {
+fn ffmpeg(file: &Path) -> BenchResult<Option<f64>> {
     let filter = ["-filter:a", "ebur128=peak=true:framelog=verbose", "-f", "null", "-"];
     timed(Command::new("ffmpeg").args(["-nostdin", "-nostats", "-i"]).arg(file).args(filter))
 }
 
 /// Seconds that a command takes. `None` if it is not installed.
-fn timed(command: &mut Command) -> Outcome<Option<f64>> {
+fn timed(command: &mut Command) -> BenchResult<Option<f64>> {
     let began = Instant::now();
     match command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status() {
         Ok(status) if status.success() => Ok(Some(began.elapsed().as_secs_f64())),
@@ -69,7 +69,7 @@ fn timed(command: &mut Command) -> Outcome<Option<f64>> {
     }
 }
 
-fn report(rounds: &[Round], figures: &mut Figures) {
+fn report(rounds: &[ToolSeconds], figures: &mut Figures) {
     const MISSING: &str = "not installed";
     let own: Vec<f64> = rounds.iter().map(|round| round.own).collect();
     figures.add_median("examination: 10 minutes of FLAC with 24 bit and 96 kHz", &own, "s", Limit::None);

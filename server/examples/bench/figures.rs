@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::json;
 use testing::RedisServer;
 
-use crate::Outcome;
+use crate::BenchResult;
 
 /// What a number is held against.
 #[derive(Clone, Copy)]
@@ -91,7 +91,7 @@ impl Figures {
     }
 
     /// Checks that the rows are these, a line each, and that each has a figure. Without Redis its row is left out.
-    pub(crate) fn expect_rows(&self, expected: &str) -> Outcome<()> {
+    pub(crate) fn expect_rows(&self, expected: &str) -> BenchResult<()> {
         let rows: Vec<&str> = self.0.iter().map(|figure| figure.what.as_str()).collect();
         let expected = expected.lines().filter(|row| RedisServer::is_installed() || !row.contains("Redis"));
         if rows != expected.collect::<Vec<_>>() {
@@ -120,7 +120,7 @@ impl Figures {
         }
     }
 
-    pub(crate) fn write_json(&self) -> Outcome<()> {
+    pub(crate) fn write_json(&self) -> BenchResult<()> {
         let rows = self.0.iter().map(|figure| {
             let (bound, limit) = match figure.limit {
                 Limit::None => (None, None),

@@ -21,9 +21,9 @@ use vwaza::backend::{
 };
 
 use crate::{
-    Outcome, Size,
+    BenchResult, Size,
+    comparison::Comparison,
     figures::{Figures, Limit, percentile},
-    pairs::Pairs,
     server::Server,
 };
 
@@ -36,7 +36,7 @@ const HASH_PASSES: u32 = 2;
 const ASKED_WHILE_HANGING: Duration = Duration::from_secs(3);
 const PASSWORD: &str = "correct horse battery";
 
-pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -> Outcome<()> {
+pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -> BenchResult<()> {
     let micros = check_in_memory_us(size.pick(1_000_000, 10_000)).await?;
     figures.add("limits: a check in memory", micros, "µs", Limit::AtMost(20.0));
     if RedisServer::is_installed() {
@@ -51,9 +51,9 @@ pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -
     let email = sign_up(&server.url).await?;
     let round = size.pick(Duration::from_secs(5), Duration::from_millis(500));
     let own = async || sign_ins(&server.url, &email, hashed_at_once(), round).await;
-    let bare = async || Ok([hashes_per_second(round)?]);
-    let pairs = Pairs::measure(size.pick(5, 1), own, bare).await?;
-    pairs.report("sign-ins", "by as many clients as are hashed at once", "1/s", [("a bare loop", 80.0)], figures);
+    let baseline = async || Ok([hashes_per_second(round)?]);
+    let comparison = Comparison::measure(size.pick(5, 1), own, baseline).await?;
+    comparison.report("sign-ins", "by as many clients as are hashed at once", "1/s", [("a bare loop", 80.0)], figures);
     Ok(())
 }
 
@@ -66,7 +66,7 @@ fn client(number: u32) -> Client {
 }
 
 /// In one thread that does nothing else: its time is the processor's.
-async fn check_in_memory_us(checks: u32) -> Outcome<f64> {
+async fn check_in_memory_us(checks: u32) -> BenchResult<f64> {
     let limits = Limits::new(&LimitSettings::default())?;
     let began = Instant::now();
     for number in 0..checks {
@@ -76,7 +76,7 @@ async fn check_in_memory_us(checks: u32) -> Outcome<f64> {
 }
 
 /// The 99th percentile while Redis is well, and the slowest while it hangs.
-async fn checks_in_redis_ms(checks: u32) -> Outcome<[f64; 2]> {
+async fn checks_in_redis_ms(checks: u32) -> BenchResult<[f64; 2]> {
     let redis = RedisServer::start().await;
     let limits = Limits::new(&LimitSettings { redis_url: Some(redis.url()), ..LimitSettings::default() })?;
     // The connection is made, and the script sent, with the first.
@@ -98,7 +98,7 @@ async fn checks_in_redis_ms(checks: u32) -> Outcome<[f64; 2]> {
     Ok([percentile(&milliseconds, 99), hanging])
 }
 
-async fn sign_up(url: &str) -> Outcome<String> {
+async fn sign_up(url: &str) -> BenchResult<String> {
     let email = "bench@example.com".to_owned();
     let form = [("artist_name", "Bench"), ("email", &*email), ("password", PASSWORD)];
     Browser::new().post(format!("{url}/api/account/sign-up")).form(&form).send().await?.error_for_status()?;
@@ -106,7 +106,7 @@ async fn sign_up(url: &str) -> Outcome<String> {
 }
 
 /// So many people sign in all the time; one who hears that the server is busy tries again. Returns the sign-ins per second.
-async fn sign_ins(url: &str, email: &str, people: usize, round: Duration) -> Outcome<f64> {
+async fn sign_ins(url: &str, email: &str, people: usize, round: Duration) -> BenchResult<f64> {
     let began = Instant::now();
     let people = (0..people).map(|_| async {
         let (browser, mut sign_ins) = (Browser::new(), 0);
@@ -118,14 +118,14 @@ async fn sign_ins(url: &str, email: &str, people: usize, round: Duration) -> Out
                 sign_ins += 1;
             }
         }
-        Outcome::Ok(sign_ins)
+        BenchResult::Ok(sign_ins)
     });
     let sign_ins: u32 = try_join_all(people).await?.into_iter().sum();
     Ok(f64::from(sign_ins) / began.elapsed().as_secs_f64())
 }
 
 /// As many threads as the server hashes in at once, and nothing else.
-fn hashes_per_second(round: Duration) -> Outcome<f64> {
+fn hashes_per_second(round: Duration) -> BenchResult<f64> {
     let params = Params::new(HASH_MEMORY_KIB, HASH_PASSES, 1, None).map_err(|error| error.to_string())?;
     let (hasher, hashes, began) =
         (Argon2::new(Algorithm::Argon2id, Version::V0x13, params), Arc::new(AtomicU32::new(0)), Instant::now());

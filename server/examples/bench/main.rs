@@ -7,13 +7,13 @@
 #![expect(clippy::disallowed_methods, reason = "nobody gives its transactions up half way")]
 
 mod artist;
-mod bare;
+mod baseline;
+mod comparison;
 mod deadlines;
 mod examination;
 mod figures;
 mod limits;
 mod memory;
-mod pairs;
 mod promises;
 mod queue;
 mod server;
@@ -24,7 +24,7 @@ use std::{env, error::Error, thread};
 use figures::Figures;
 use tokio::runtime::Runtime;
 
-pub(crate) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+pub(crate) type BenchResult<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 const PARTS: [&str; 7] = ["promises", "uploads", "queue", "limits", "memory", "examination", "deadlines"];
 
@@ -47,7 +47,7 @@ impl Size {
 }
 
 #[tokio::main]
-async fn main() -> Outcome<()> {
+async fn main() -> BenchResult<()> {
     vwaza::backend::install_tls();
     let postgres = env::var("TEST_DATABASE_URL").map_err(|_| "TEST_DATABASE_URL is not set; run ./dev bench")?;
     let parts: Vec<String> = env::args().skip(1).collect();
@@ -68,7 +68,7 @@ async fn main() -> Outcome<()> {
     if figures.all_hold() { Ok(()) } else { Err("a figure misses its limit".into()) }
 }
 
-async fn measure(part: &str, postgres: &str, size: Size) -> Outcome<Figures> {
+async fn measure(part: &str, postgres: &str, size: Size) -> BenchResult<Figures> {
     let mut figures = Figures::default();
     let measured = match part {
         "promises" => promises::measure(postgres, size, &mut figures).await,
@@ -85,7 +85,7 @@ async fn measure(part: &str, postgres: &str, size: Size) -> Outcome<Figures> {
 }
 
 /// Each part has a thread and a runtime of its own: some block theirs, and none waits for another.
-fn smoke(postgres: &str) -> Outcome<()> {
+fn smoke(postgres: &str) -> BenchResult<()> {
     let parts = thread::scope(|scope| {
         let run = |part| move || Runtime::new()?.block_on(measure(part, postgres, Size::Smoke));
         let running = PARTS.map(|part| scope.spawn(run(part)));

@@ -8,17 +8,17 @@ use testing::TestDatabase;
 use tokio::time::sleep;
 
 use crate::{
-    Outcome, Size,
+    BenchResult, Size,
     artist::{Artist, song},
     figures::{Figures, Limit},
     server::Server,
 };
 
 /// Who signs in all the time, and who uploads and looks at pages.
-const CROWD: usize = 300;
+const SIGN_IN_CLIENTS: usize = 300;
 const ARTISTS: usize = 8;
 
-pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -> Outcome<()> {
+pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -> BenchResult<()> {
     let (database, folder) = (TestDatabase::create(postgres).await, tempfile::tempdir()?);
     // The crowd comes from one address.
     let settings = [("VWAZA_LIMIT_CONNECTIONS_PER_PEER", "1000"), ("VWAZA_LIMIT_REQUESTS_PER_ADDRESS", "1000")];
@@ -30,8 +30,8 @@ pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -
     figures.add("memory: idle, pages of files beside it", of_files, "MiB", Limit::None);
 
     let memory = server.watch_memory();
-    let (crowd, round) = size.pick((CROWD, Duration::from_secs(60)), (ARTISTS, Duration::from_millis(500)));
-    sign_in_all_the_time(&server.url, crowd, round).await?;
+    let (clients, round) = size.pick((SIGN_IN_CLIENTS, Duration::from_secs(60)), (ARTISTS, Duration::from_millis(500)));
+    sign_in_all_the_time(&server.url, clients, round).await?;
     figures.add("memory: 300 sign in all the time, peak", memory.peak_mib(), "MiB", Limit::AtMost(100.0));
     let minute = size.pick(Duration::from_secs(60), Duration::ZERO);
     sleep(minute).await;
@@ -46,7 +46,7 @@ pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -
                 artist.get(path).send().await?.error_for_status()?.bytes().await?;
             }
         }
-        Outcome::Ok(())
+        BenchResult::Ok(())
     });
     try_join_all(artists).await?;
     sleep(minute).await;
@@ -57,7 +57,7 @@ pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -
 }
 
 /// Each tries another account that there is not: the server hashes as much as for one that there is, and no account's own limit is met.
-async fn sign_in_all_the_time(url: &str, people: usize, round: Duration) -> Outcome<()> {
+async fn sign_in_all_the_time(url: &str, people: usize, round: Duration) -> BenchResult<()> {
     let began = Instant::now();
     let people = (0..people).map(|person| async move {
         let (browser, email) = (Client::new(), format!("{person}@example.com"));
@@ -65,7 +65,7 @@ async fn sign_in_all_the_time(url: &str, people: usize, round: Duration) -> Outc
             let form = [("email", email.as_str()), ("password", "correct horse battery")];
             browser.post(format!("{url}/api/account/sign-in")).form(&form).send().await?;
         }
-        Outcome::Ok(())
+        BenchResult::Ok(())
     });
     try_join_all(people).await?;
     Ok(())

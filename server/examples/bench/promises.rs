@@ -6,13 +6,13 @@ use futures::future::try_join_all;
 use testing::TestDatabase;
 
 use crate::{
-    Outcome, Size,
+    BenchResult, Size,
     artist::{Artist, song},
     figures::{Figures, Limit},
     server::Server,
 };
 
-pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -> Outcome<()> {
+pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -> BenchResult<()> {
     let (wav_bytes, at_once) = size.pick((200_000_000, 8), (4_000_000, 2));
     let database = TestDatabase::create(postgres).await;
     let folder = tempfile::tempdir()?;
@@ -33,22 +33,22 @@ pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -
     figures.add("eight at once: /health within, p99", health.p99_ms().await, "ms", Limit::AtMost(50.0));
     figures.add("eight at once: memory grows by", memory.growth_mib(), "MiB", Limit::AtMost(128.0));
 
-    let first_load = first_load_kb(&artist, size).await?;
+    let first_load = dashboard_kb(&artist, size).await?;
     figures.add("dashboard, first load: WebAssembly, script; brotli", first_load, "kB", Limit::AtMost(350.0));
     Ok(())
 }
 
 /// What the artist's browser loads to run the dashboard, as it comes over the line; each file hashed, compressed and kept for
 /// ever.
-async fn first_load_kb(artist: &Artist, size: Size) -> Outcome<f64> {
+async fn dashboard_kb(artist: &Artist, size: Size) -> BenchResult<f64> {
     let page = artist.get("/").send().await?.error_for_status()?.text().await?;
     if !page.contains("<h1") {
         return Err("this is no dashboard".into());
     }
-    let mut waiting: BTreeSet<String> =
+    let mut to_load: BTreeSet<String> =
         quoted(&page).filter(|path| path.ends_with(".js") || path.ends_with(".wasm")).map(str::to_owned).collect();
     let (mut loaded, mut bytes) = (BTreeSet::new(), 0);
-    while let Some(path) = waiting.pop_first() {
+    while let Some(path) = to_load.pop_first() {
         let answer = artist.get(&path).header("accept-encoding", "br").send().await?.error_for_status()?;
         let header = |name: &str| {
             answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
@@ -62,7 +62,7 @@ async fn first_load_kb(artist: &Artist, size: Size) -> Outcome<f64> {
         if path.ends_with(".js") {
             let script = artist.get(&path).send().await?.text().await?;
             let imported = script.split(" from ").skip(1).filter_map(|rest| quoted(rest).nth(1)?.strip_prefix("./"));
-            waiting.extend(imported.map(|name| format!("/pkg/{name}")).filter(|path| !loaded.contains(path)));
+            to_load.extend(imported.map(|name| format!("/pkg/{name}")).filter(|path| !loaded.contains(path)));
         }
         loaded.insert(path);
     }

@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use futures::future::try_join_all;
 use sqlx::{AssertSqlSafe, PgPool, Postgres, pool::PoolConnection, postgres::PgPoolOptions};
-use testing::{Neighbour, TestDatabase};
+use testing::{OtherProcess, TestDatabase};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 use vwaza::backend::migrate_database;
 
 use crate::{
-    Outcome, Size,
+    BenchResult, Size,
+    comparison::Comparison,
     figures::{Figures, Limit, percentile},
-    pairs::Pairs,
     server::Server,
 };
 
@@ -35,7 +35,7 @@ const PICK_UP_LIMIT_MS: f64 = 20.0;
 
 /// Many times what any of it takes.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(120);
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What a claim needs and nothing else.
 const BARE_TABLE: &str = "
@@ -77,26 +77,26 @@ struct Pace {
     every: Duration,
 }
 
-pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -> Outcome<()> {
+pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -> BenchResult<()> {
     let database = TestDatabase::create(postgres).await;
     let folder = tempfile::tempdir()?;
     migrate_database(&database.url()).await?;
     let sql = PgPool::connect(&database.url()).await?;
     sqlx::raw_sql(BARE_TABLE).execute(&sql).await?;
     add_artists(&sql).await?;
-    let neighbour = Neighbour::connect(&database.url()).await?;
+    let other_process = OtherProcess::connect(&database.url()).await?;
     let server = Server::start(&database.url(), folder.path(), &[("VWAZA_WORKER_CONCURRENCY", &WORKERS.to_string())])?;
     let connections = PgPoolOptions::new().max_connections(WORKERS as u32).connect(&database.url()).await?;
-    let own = async || own_jobs_per_second(&sql, &neighbour).await;
-    let bare = async || Ok([bare_jobs_per_second(&sql, &connections).await?]);
-    let pairs = Pairs::measure(size.pick(9, 1), own, bare).await?;
-    pairs.report("queue", "the server's jobs, claimed and finished", "jobs/s", [("a bare loop", 70.0)], figures);
+    let own = async || own_jobs_per_second(&sql, &other_process).await;
+    let baseline = async || Ok([bare_jobs_per_second(&sql, &connections).await?]);
+    let comparison = Comparison::measure(size.pick(9, 1), own, baseline).await?;
+    comparison.report("queue", "the server's jobs, claimed and finished", "jobs/s", [("a bare loop", 70.0)], figures);
 
     sqlx::raw_sql(NOTE_PICK_UPS).execute(&sql).await?;
     let artist = sqlx::query_scalar::<_, Uuid>("select id from users limit 1").fetch_one(&sql).await?;
     let hinted = pick_ups_ms(&sql, size.pick(HINTED, SMOKE), async || {
-        neighbour.add_idle_job(artist).await?;
-        Ok(neighbour.tell().await?)
+        other_process.add_idle_job(artist).await?;
+        Ok(other_process.notify().await?)
     });
     let hinted = hinted.await?;
     figures.add("pick-up after a notification, p50", percentile(&hinted, 50), "ms", Limit::None);
@@ -105,35 +105,35 @@ pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -
 
     let _server = Server::start(&database.url(), folder.path(), &[("VWAZA_JOB_POLL_MS", &POLL_MS.to_string())])?;
     let polled =
-        pick_ups_ms(&sql, size.pick(UNHINTED, SMOKE), async || Ok(neighbour.add_idle_job(artist).await?)).await?;
+        pick_ups_ms(&sql, size.pick(UNHINTED, SMOKE), async || Ok(other_process.add_idle_job(artist).await?)).await?;
     let limit = f64::from(POLL_MS) + PICK_UP_LIMIT_MS;
     figures.add(format!("pick-up by a poll of {POLL_MS} ms, p99"), percentile(&polled, 99), "ms", Limit::AtMost(limit));
     Ok(())
 }
 
-async fn add_artists(sql: &PgPool) -> Outcome<()> {
+async fn add_artists(sql: &PgPool) -> BenchResult<()> {
     let artists = "insert into users (id, email, artist_name, password_hash)
                    select gen_random_uuid(), n || '@example.com', 'Artist ' || n, '' from generate_series(1, $1::int) n";
     sqlx::query(artists).bind(ARTISTS).execute(sql).await?;
     Ok(())
 }
 
-async fn own_jobs_per_second(sql: &PgPool, neighbour: &Neighbour) -> Outcome<f64> {
+async fn own_jobs_per_second(sql: &PgPool, other_process: &OtherProcess) -> BenchResult<f64> {
     let jobs = "insert into upload_jobs (id, kind, artist_id)
                 select gen_random_uuid(), 'EXAMINE'::job_kind, artist.id from users artist, generate_series(1, $1::int)
                 returning id";
     let jobs = sqlx::query_scalar::<_, Uuid>(jobs).bind(JOBS).fetch_all(sql).await?;
-    neighbour.tell().await?;
+    other_process.notify().await?;
     all_done(sql).await?;
     jobs_per_second(sql, "upload_jobs", &jobs).await
 }
 
-async fn all_done(sql: &PgPool) -> Outcome<()> {
+async fn all_done(sql: &PgPool) -> BenchResult<()> {
     // By an index: whoever looks should cost nothing.
     let is_busy = "select exists (select 1 from upload_jobs where status in ('PENDING', 'UPLOADING', 'FAILED'))";
     let done = async {
         while sqlx::query_scalar::<_, bool>(is_busy).fetch_one(sql).await? {
-            sleep(LOOK_EVERY).await;
+            sleep(POLL_INTERVAL).await;
         }
         Ok::<_, sqlx::Error>(())
     };
@@ -142,14 +142,14 @@ async fn all_done(sql: &PgPool) -> Outcome<()> {
 }
 
 /// From the first job's end to the last one's, by the database's clock.
-async fn jobs_per_second(sql: &PgPool, table: &str, jobs: &[Uuid]) -> Outcome<f64> {
+async fn jobs_per_second(sql: &PgPool, table: &str, jobs: &[Uuid]) -> BenchResult<f64> {
     let rate = format!(
         "select ((count(*) - 1) / extract(epoch from max(updated_at) - min(updated_at)))::float8 from {table} where id = any($1)"
     );
     Ok(sqlx::query_scalar::<_, f64>(AssertSqlSafe(rate)).bind(jobs).fetch_one(sql).await?)
 }
 
-async fn bare_jobs_per_second(sql: &PgPool, connections: &PgPool) -> Outcome<f64> {
+async fn bare_jobs_per_second(sql: &PgPool, connections: &PgPool) -> BenchResult<f64> {
     let jobs = "insert into bare_jobs (id) select gen_random_uuid() from generate_series(1, $1::int) returning id";
     let jobs = sqlx::query_scalar::<_, Uuid>(jobs).bind(ARTISTS * JOBS).fetch_all(sql).await?;
     let connections = try_join_all((0..WORKERS).map(|_| connections.acquire())).await?;
@@ -166,7 +166,7 @@ async fn bare_worker(mut connection: PoolConnection<Postgres>) -> sqlx::Result<(
     Ok(())
 }
 
-async fn pick_ups_ms(sql: &PgPool, pace: Pace, add: impl AsyncFn() -> Outcome<()>) -> Outcome<Vec<f64>> {
+async fn pick_ups_ms(sql: &PgPool, pace: Pace, add: impl AsyncFn() -> BenchResult<()>) -> BenchResult<Vec<f64>> {
     for _ in 0..pace.jobs {
         add().await?;
         sleep(pace.every).await;

@@ -17,7 +17,7 @@ use reqwest::Client;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
-use crate::{Outcome, figures::percentile};
+use crate::{BenchResult, figures::percentile};
 
 const MIB: f64 = 1024.0 * 1024.0;
 
@@ -28,7 +28,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn start(database_url: &str, data_dir: &Path, settings: &[(&str, &str)]) -> Outcome<Self> {
+    pub(crate) fn start(database_url: &str, data_dir: &Path, settings: &[(&str, &str)]) -> BenchResult<Self> {
         let mut process = Command::new(binary()?)
             .env("DATABASE_URL", database_url)
             .env("VWAZA_DATA_DIR", data_dir)
@@ -50,14 +50,14 @@ impl Server {
     }
 
     /// SIGKILL: no goodbye. When it is gone.
-    pub(crate) fn kill(mut self) -> Outcome<Instant> {
+    pub(crate) fn kill(mut self) -> BenchResult<Instant> {
         self.process.kill()?;
         self.process.wait()?;
         Ok(Instant::now())
     }
 
     /// SIGTERM; how long it takes to leave in peace.
-    pub(crate) async fn terminate(mut self) -> Outcome<Duration> {
+    pub(crate) async fn terminate(mut self) -> BenchResult<Duration> {
         let told = Instant::now();
         let id = self.process.id().to_string();
         if !Command::new("kill").args(["-TERM", &id]).status()?.success() {
@@ -72,8 +72,8 @@ impl Server {
         }
     }
 
-    pub(crate) fn watch_memory(&self) -> Memory {
-        Memory::watch(self.process.id())
+    pub(crate) fn watch_memory(&self) -> MemoryWatch {
+        MemoryWatch::watch(self.process.id())
     }
 
     /// The memory that is the process's own now, and the pages of files beside it.
@@ -81,8 +81,8 @@ impl Server {
         ["RssAnon:", "RssFile:"].map(|line| memory_bytes(self.process.id(), line) as f64 / MIB)
     }
 
-    pub(crate) fn watch_health(&self) -> Health {
-        Health::watch(&self.url)
+    pub(crate) fn watch_health(&self) -> HealthWatch {
+        HealthWatch::watch(&self.url)
     }
 }
 
@@ -95,20 +95,20 @@ impl Drop for Server {
 }
 
 /// Beside this program, which stands in `examples/` of the same build.
-fn binary() -> Outcome<PathBuf> {
+fn binary() -> BenchResult<PathBuf> {
     let here = env::current_exe()?;
     let folder = here.parent().and_then(Path::parent).ok_or("this program stands nowhere")?;
     Ok(folder.join("vwaza"))
 }
 
 /// The anonymous memory of a process (`RssAnon`), looked at all the time. Pages of files are not in it: the system takes them back.
-pub(crate) struct Memory {
+pub(crate) struct MemoryWatch {
     before: u64,
     peak: Arc<AtomicU64>,
     done: Arc<AtomicBool>,
 }
 
-impl Memory {
+impl MemoryWatch {
     fn watch(pid: u32) -> Self {
         let before = memory_bytes(pid, "RssAnon:");
         let (peak, done) = (Arc::new(AtomicU64::new(before)), Arc::new(AtomicBool::new(false)));
@@ -131,7 +131,7 @@ impl Memory {
     }
 }
 
-impl Drop for Memory {
+impl Drop for MemoryWatch {
     fn drop(&mut self) {
         self.done.store(true, Ordering::Relaxed);
     }
@@ -145,12 +145,12 @@ fn memory_bytes(pid: u32, line: &str) -> u64 {
 }
 
 /// How long `/health` takes, asked all the time.
-pub(crate) struct Health {
+pub(crate) struct HealthWatch {
     done: Arc<AtomicBool>,
     answers: JoinHandle<Vec<f64>>,
 }
 
-impl Health {
+impl HealthWatch {
     fn watch(url: &str) -> Self {
         let done = Arc::new(AtomicBool::new(false));
         let (is_done, url, http) = (Arc::clone(&done), format!("{url}/health"), Client::new());

@@ -13,20 +13,20 @@ use sqlx::{Connection, PgConnection};
 use testing::{TestDatabase, fixtures};
 
 use crate::{
-    Outcome, Size,
+    BenchResult, Size,
     artist::{Artist, song},
-    bare,
+    baseline,
+    comparison::{Baseline, Comparison},
     figures::{Figures, Limit},
-    pairs::{Bare, Pairs},
     server::Server,
 };
 
 /// Clients at once, and the bytes of the WAV that each of them sends.
 const ROUNDS: [(usize, u64); 3] = [(1, 200_000_000), (8, 64_000_000), (32, 32_000_000)];
 const SMOKE_BYTES: u64 = 1_000_000;
-const LOOPS: [Bare; 2] = [("a bare loop", 80.0), ("one that receives and hashes as well", 80.0)];
+const LOOPS: [Baseline; 2] = [("a bare loop", 80.0), ("one that receives and hashes as well", 80.0)];
 
-pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -> Outcome<()> {
+pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -> BenchResult<()> {
     for (clients, bytes) in ROUNDS {
         let bytes = size.pick(bytes, SMOKE_BYTES);
         let (song, folder, mut growth_mib) = (song(bytes)?, tempfile::tempdir()?, 0.0_f64);
@@ -36,25 +36,25 @@ pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -
             growth_mib = growth_mib.max(round.growth_mib);
             Ok(megabytes / round.seconds)
         };
-        let bare = async || {
-            let writing = bare::write_and_flush(folder.path(), clients, &song)?;
-            let receiving = bare::receive_and_flush(folder.path(), clients, &song)?;
+        let baseline = async || {
+            let writing = baseline::write_and_flush(folder.path(), clients, &song)?;
+            let receiving = baseline::receive_and_flush(folder.path(), clients, &song)?;
             Ok([megabytes / writing, megabytes / receiving])
         };
-        let pairs = Pairs::measure(size.pick(7, 1), own, bare).await?;
+        let comparison = Comparison::measure(size.pick(7, 1), own, baseline).await?;
         let who = if clients == 1 { "1 client".to_owned() } else { format!("{clients} clients") };
-        pairs.report(&who, "uploaded at", "MB/s", LOOPS, figures);
+        comparison.report(&who, "uploaded at", "MB/s", LOOPS, figures);
         figures.add(format!("{who}: memory grows by"), growth_mib, "MiB", Limit::AtMost(64.0 + clients as f64));
     }
     Ok(())
 }
 
-struct Round {
+struct UploadRound {
     seconds: f64,
     growth_mib: f64,
 }
 
-async fn own_round(postgres: &str, folder: &Path, clients: usize, song: &Bytes) -> Outcome<Round> {
+async fn own_round(postgres: &str, folder: &Path, clients: usize, song: &Bytes) -> BenchResult<UploadRound> {
     let (database, data_dir) = (TestDatabase::create(postgres).await, tempfile::tempdir_in(folder)?);
     // With 0 nothing is examined.
     let server = Server::start(&database.url(), data_dir.path(), &[("VWAZA_WORKER_CONCURRENCY", "0")])?;
@@ -66,16 +66,16 @@ async fn own_round(postgres: &str, folder: &Path, clients: usize, song: &Bytes) 
     let first: Bytes = fixtures::wav(2.0, 44_100, 16, 1).into();
     try_join_all(artists.iter().map(|artist| artist.upload(&first))).await?;
     let uploads = try_join_all(artists.iter().map(|artist| artist.begin(song))).await?;
-    let _nothing_stored = hold_storing(&database.url()).await?;
-    bare::touch_pages(folder, clients, song)?;
+    let _storing_blocked = block_storing(&database.url()).await?;
+    baseline::warm_pages(folder, clients, song)?;
     let memory = server.watch_memory();
     let started = Instant::now();
     try_join_all(artists.iter().zip(&uploads).map(|(artist, upload)| artist.send(upload, song))).await?;
-    Ok(Round { seconds: started.elapsed().as_secs_f64(), growth_mib: memory.growth_mib() })
+    Ok(UploadRound { seconds: started.elapsed().as_secs_f64(), growth_mib: memory.growth_mib() })
 }
 
 /// Until it is dropped: an object is written down before it is put.
-async fn hold_storing(database: &str) -> Outcome<PgConnection> {
+async fn block_storing(database: &str) -> BenchResult<PgConnection> {
     let mut held = PgConnection::connect(database).await?;
     sqlx::raw_sql("begin; lock table objects in share mode").execute(&mut held).await?;
     Ok(held)

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-use super::{NoSite, content_type};
+use super::{MissingSiteFile, content_type};
 use crate::config::Config;
 
 #[derive(RustEmbed)]
@@ -21,24 +21,24 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    pub(crate) fn load(_: &Config) -> Result<Self, NoSite> {
+    pub(crate) fn load(_: &Config) -> Result<Self, MissingSiteFile> {
         let built = |stem: &str, extension: &str| {
             Files::iter()
                 .filter_map(|name| name.strip_prefix("pkg/").map(str::to_owned))
                 .find(|name| name.starts_with(stem) && name.ends_with(extension))
-                .ok_or_else(|| NoSite(format!("pkg/{stem}*{extension}")))
+                .ok_or_else(|| MissingSiteFile(format!("pkg/{stem}*{extension}")))
         };
         let manifest = built("__wasm_split_manifest.", ".json")?;
-        let parts = Files::get(&format!("pkg/{manifest}"))
+        let wasm_chunks = Files::get(&format!("pkg/{manifest}"))
             .and_then(|file| serde_json::from_slice(&file.data).ok())
-            .ok_or(NoSite(manifest))?;
+            .ok_or(MissingSiteFile(manifest))?;
         Ok(Self {
             files: SiteFiles {
                 css: format!("/pkg/{}", built("vwaza.", ".css")?),
                 js: format!("/pkg/{}", built("vwaza.", ".js")?),
                 wasm: format!("/pkg/{}", built("vwaza.", ".wasm")?),
                 loader: built("__wasm_split.", ".js")?,
-                parts,
+                wasm_chunks,
             },
         })
     }

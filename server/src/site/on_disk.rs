@@ -6,7 +6,7 @@ use app::SiteFiles;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, header};
 
-use super::{NoSite, content_type};
+use super::{MissingSiteFile, content_type};
 use crate::config::Config;
 
 #[derive(Clone)]
@@ -17,7 +17,7 @@ pub(crate) struct Site {
 impl Site {
     /// An unbuilt site is no error here: tests of the server need none.
     #[expect(clippy::unnecessary_wraps, reason = "the embedded site may be incomplete")]
-    pub(crate) fn load(config: &Config) -> Result<Self, NoSite> {
+    pub(crate) fn load(config: &Config) -> Result<Self, MissingSiteFile> {
         Ok(Self { root: config.site_root.clone() })
     }
 

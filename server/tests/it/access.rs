@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use app::api::PUBLIC;
+use app::api::PUBLIC_PATHS;
 use http::Method;
 use leptos::server_fn::axum::server_fn_paths;
 use serde_json::Value;
@@ -18,8 +18,8 @@ use vwaza::domain::{
 };
 
 use crate::support::{
-    Answer, App, Body, Caller, Client, PASSWORD, Row, Things, a_cover, complete_details, shape, spawn_app,
-    spawn_app_with, with_body,
+    AccessRow, App, Caller, Client, PASSWORD, Placeholders, RowBody, TestResponse, a_cover, complete_details,
+    path_pattern, spawn_app, spawn_app_with, with_body,
 };
 
 /// All source files below a folder of the workspace.
@@ -46,7 +46,7 @@ fn literals_after(call: &str, folder: &str) -> BTreeSet<String> {
         for argument in source.split(call).skip(1) {
             let literal = argument.trim_start().strip_prefix('"').and_then(|rest| rest.split('"').next());
             let literal = literal.unwrap_or_else(|| panic!("{}: {call} without a literal", file.display()));
-            literals.insert(shape(literal));
+            literals.insert(path_pattern(literal));
         }
     }
     assert!(!literals.is_empty(), "no {call} below {folder}");
@@ -65,10 +65,10 @@ async fn the_table_lists_every_route_and_every_server_function() {
         let (routes, paths) = (source.matches("Route path=").count(), source.matches("path=path!(").count());
         assert_eq!(routes, paths, "{}: a route without path!(…)", file.display());
     }
-    let rows = Row::all();
-    let (functions, others): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.is_server_function());
-    let (pages, routes): (Vec<&Row>, Vec<&Row>) = others.into_iter().partition(|row| row.is_page());
-    let shapes = |rows: Vec<&Row>| rows.into_iter().map(|row| shape(row.path)).collect::<BTreeSet<_>>();
+    let rows = AccessRow::all();
+    let (functions, others): (Vec<&AccessRow>, Vec<&AccessRow>) = rows.iter().partition(|row| row.is_server_function());
+    let (pages, routes): (Vec<&AccessRow>, Vec<&AccessRow>) = others.into_iter().partition(|row| row.is_page());
+    let shapes = |rows: Vec<&AccessRow>| rows.into_iter().map(|row| path_pattern(row.path)).collect::<BTreeSet<_>>();
     assert_eq!(shapes(pages), literals_after("path=path!(", "app/src"));
     assert_eq!(shapes(routes), literals_after(".route(", "server/src"));
     let all: Vec<(&str, Method)> = server_fn_paths().collect();
@@ -78,13 +78,13 @@ async fn the_table_lists_every_route_and_every_server_function() {
     let all: BTreeSet<String> = all.iter().map(|(path, _)| (*path).to_owned()).collect();
     assert_eq!(shapes(functions), all);
     let public = rows.iter().filter(|row| row.is_server_function() && row.cell(Caller::Nobody) == "yes");
-    assert_eq!(public.map(|row| row.path).collect::<BTreeSet<_>>(), BTreeSet::from(PUBLIC));
-    let named: BTreeSet<String> = rows.iter().map(|row| format!("{} {}", row, shape(row.path))).collect();
+    assert_eq!(public.map(|row| row.path).collect::<BTreeSet<_>>(), BTreeSet::from(PUBLIC_PATHS));
+    let named: BTreeSet<String> = rows.iter().map(|row| format!("{} {}", row, path_pattern(row.path))).collect();
     assert_eq!(named.len(), rows.len(), "a line stands twice");
 }
 
 /// Who walks the table, each with what they ask for.
-struct People {
+struct Callers {
     app: App,
     all: Vec<Person>,
 }
@@ -95,10 +95,10 @@ struct Person {
     email: Option<String>,
     token: Option<String>,
     /// Whose things are asked for, and the things. `None`: the artist's.
-    own: Option<Things>,
+    own: Option<Placeholders>,
 }
 
-impl People {
+impl Callers {
     async fn gather() -> Self {
         let settings =
             [("VWAZA_REQUIRE_VERIFIED_EMAIL", "on"), ("VWAZA_RATE_LIMITS", "off"), ("VWAZA_MAX_OPEN_UPLOADS", "1000")];
@@ -107,8 +107,11 @@ impl People {
         let (another, unverified, disabled) =
             (app.artist("Ben").await, app.artist("Una").await, app.artist("Dis").await);
         let admin = app.admin().await;
-        let (anas, unas, diss) =
-            (Things::of(&app, &artist).await, Things::of(&app, &unverified).await, Things::of(&app, &disabled).await);
+        let (anas, unas, diss) = (
+            Placeholders::of(&app, &artist).await,
+            Placeholders::of(&app, &unverified).await,
+            Placeholders::of(&app, &disabled).await,
+        );
         let verified = "update users set email_verified_at = now() where email <> $1";
         sqlx::query(verified).bind(unas.email()).execute(&app.sql).await.unwrap();
         let disable = "update users set disabled_at = now() where email = $1";
@@ -118,16 +121,16 @@ impl People {
 
         let person =
             |caller, client: &Client, own| Person { caller, client: client.clone(), email: None, token: None, own };
-        let forged = app.anyone().with_cookie(&format!("vwaza={}", "0".repeat(64)));
+        let forged = app.anonymous().with_cookie(&format!("vwaza={}", "0".repeat(64)));
         let mut all = vec![
             person(Caller::Artist, &artist, Some(anas)),
-            person(Caller::Nobody, &app.anyone(), None),
+            person(Caller::Nobody, &app.anonymous(), None),
             person(Caller::Nobody, &forged, None),
             person(Caller::AnotherArtist, &another, None),
             person(Caller::Unverified, &unverified, Some(unas)),
             person(Caller::Disabled, &disabled, Some(diss)),
             person(Caller::Admin, &admin, None),
-            Person { token: Some(token), ..person(Caller::AccessToken, &app.anyone(), None) },
+            Person { token: Some(token), ..person(Caller::AccessToken, &app.anonymous(), None) },
         ];
         for person in &mut all {
             person.email = person.client.actor().await.map(|actor| actor.email);
@@ -136,7 +139,7 @@ impl People {
     }
 
     /// What this person asks for in this row, with new ones of what the row may use up.
-    async fn things(&mut self, person: usize, row: &Row) -> Things {
+    async fn things(&mut self, person: usize, row: &AccessRow) -> Placeholders {
         let owner = if self.all[person].own.is_some() { person } else { 0 };
         let client = self.all[owner].client.clone();
         let is_disabled = self.all[owner].caller == Caller::Disabled;
@@ -161,14 +164,14 @@ impl People {
 }
 
 /// An answer in the table's words, and what came.
-struct Heard {
+struct CallerResult {
     cell: String,
     status: u16,
     body: String,
 }
 
 impl Person {
-    async fn ask(&self, method: Method, row: &Row, things: &Things) -> Heard {
+    async fn ask(&self, method: Method, row: &AccessRow, things: &Placeholders) -> CallerResult {
         let (path, body) = row.filled(things);
         // From elsewhere: this machine sees the metrics.
         let request = self.client.request(method.clone(), &path).header("x-forwarded-for", "203.0.113.9");
@@ -179,7 +182,7 @@ impl Person {
         let request = if row.is_page() { request.header("accept", "text/html") } else { request };
         // What is neither a form nor JSON is refused before its address is looked at.
         let body = match body {
-            Body::Nothing if method == Method::POST => Body::Form(Vec::new()),
+            RowBody::Nothing if method == Method::POST => RowBody::Form(Vec::new()),
             body => body,
         };
         // Without the client's memory: what one row sets as a cookie is not the next one's.
@@ -195,14 +198,14 @@ impl Person {
             400 if is_about_fields() => "yes".to_owned(),
             other => other.to_string(),
         };
-        Heard { cell, status, body }
+        CallerResult { cell, status, body }
     }
 }
 
 #[tokio::test]
 async fn everybody_hears_what_the_table_says_and_nothing_takes_another_method() {
-    let mut people = People::gather().await;
-    let rows = Row::all();
+    let mut people = Callers::gather().await;
+    let rows = AccessRow::all();
     let mut wrong = Vec::new();
     for row in &rows {
         for person in 0..people.all.len() {
@@ -218,7 +221,7 @@ async fn everybody_hears_what_the_table_says_and_nothing_takes_another_method() 
         let listed = |method: &Method| {
             rows.iter().any(|other| {
                 let is_head = *method == Method::HEAD && other.method == Some(Method::GET);
-                shape(other.path) == shape(row.path)
+                path_pattern(other.path) == path_pattern(row.path)
                     && (is_head || other.method.as_ref().is_none_or(|one| one == method))
             })
         };
@@ -239,14 +242,14 @@ async fn everybody_hears_what_the_table_says_and_nothing_takes_another_method() 
 
 /// The ids that a stranger has got hold of.
 #[derive(Clone, Copy)]
-struct Ids {
+struct ObjectIds {
     release: ReleaseId,
     track: TrackId,
     upload: UploadId,
 }
 
 /// Asks for everything that takes an id.
-async fn ask_all(client: &Client, ids: Ids) -> Vec<Answer> {
+async fn ask_all(client: &Client, ids: ObjectIds) -> Vec<TestResponse> {
     let title = RawTrack { title: "Mine now".into(), ..RawTrack::default() };
     let mut answers = vec![
         client.save_details(ids.release, &complete_details()).await,
@@ -272,10 +275,13 @@ async fn another_artists_release_looks_like_one_that_does_not_exist() {
     let release = ana.complete_release().await;
     let open = ana.begin(UploadTarget::Cover(release), "new.png", a_cover(2).len()).await;
     let before = ana.release(release).await;
-    let anas = Ids { release, track: before.tracks[0].id, upload: open.id };
-    let nobodys =
-        Ids { release: ReleaseId(Uuid::now_v7()), track: TrackId(Uuid::now_v7()), upload: UploadId(Uuid::now_v7()) };
-    let answers: Vec<(Answer, Answer)> =
+    let anas = ObjectIds { release, track: before.tracks[0].id, upload: open.id };
+    let nobodys = ObjectIds {
+        release: ReleaseId(Uuid::now_v7()),
+        track: TrackId(Uuid::now_v7()),
+        upload: UploadId(Uuid::now_v7()),
+    };
+    let answers: Vec<(TestResponse, TestResponse)> =
         ask_all(&ben, anas).await.into_iter().zip(ask_all(&ben, nobodys).await).collect();
     for (anas, nobodys) in answers {
         let asked = anas.asked.clone();
@@ -292,7 +298,7 @@ async fn an_admin_sees_every_release_and_changes_none() {
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
     let release = ana.complete_release().await;
     let seen = admin.release(release).await;
-    let ids = Ids { release, track: seen.tracks[0].id, upload: UploadId(Uuid::now_v7()) };
+    let ids = ObjectIds { release, track: seen.tracks[0].id, upload: UploadId(Uuid::now_v7()) };
     for answer in ask_all(&admin, ids).await {
         let expected = if answer.asked.ends_with("/view") { 200 } else { 404 };
         answer.expect_status(expected);

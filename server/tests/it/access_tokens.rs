@@ -7,7 +7,7 @@ use vwaza::domain::{
     upload::{UploadStatus, UploadTarget},
 };
 
-use crate::support::{Answer, App, Client, a_song, eventually, form, sha256, spawn_app};
+use crate::support::{App, Client, TestResponse, a_song, eventually, form, sha256, spawn_app};
 
 /// Somebody who has the token, and no cookie.
 struct Script {
@@ -17,10 +17,10 @@ struct Script {
 
 impl Script {
     fn new(app: &App, token: &str) -> Self {
-        Self { client: app.anyone(), token: token.to_owned() }
+        Self { client: app.anonymous(), token: token.to_owned() }
     }
 
-    async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)], body: bytes::Bytes) -> Answer {
+    async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)], body: bytes::Bytes) -> TestResponse {
         let request = self.client.request(method, path).header("tus-resumable", "1.0.0");
         let request = request.header("authorization", format!("Bearer {}", self.token));
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
@@ -138,12 +138,12 @@ async fn a_token_expires_and_its_owner_is_told_a_week_before() {
     move_end("8 days").await;
     let queued =
         async || -> i64 { sqlx::query_scalar("select count(*) from mail_jobs").fetch_one(&app.sql).await.unwrap() };
-    app.janitors_rounds().await;
+    app.janitor_runs_twice().await;
     assert_eq!(queued().await, 0);
     move_end("6 days").await;
     let mail = app.mail_number(1, &email).await;
     assert!(mail.subject.contains("“studio backup” is about to expire"), "{}", mail.subject);
-    app.janitors_rounds().await;
+    app.janitor_runs_twice().await;
     assert_eq!(queued().await, 1, "told once");
 
     let script = Script::new(&app, &token);

@@ -16,12 +16,12 @@ use rustix::{
 };
 use vwaza::domain::account::Role;
 
-use crate::support::{Answer, App, PASSWORD, eventually, form, spawn_app, spawn_app_with};
+use crate::support::{App, PASSWORD, TestResponse, eventually, form, spawn_app, spawn_app_with};
 
 #[tokio::test]
 async fn an_artist_signs_up_out_and_in_again() {
     let app = spawn_app().await;
-    let ana = app.anyone();
+    let ana = app.anonymous();
     assert_eq!(ana.actor().await, None);
     let sign_up = form(&[("artist_name", "  Ana  Lima "), ("email", "Ana@Example.com"), ("password", PASSWORD)]);
     ana.call("account/sign-up", &sign_up).await.expect_status(200);
@@ -43,7 +43,7 @@ async fn an_e_mail_has_one_account_whatever_its_case() {
     let ana = app.artist("Ana").await;
     let email = ana.actor().await.unwrap().email;
     let again = form(&[("artist_name", "Somebody"), ("email", &email.to_uppercase()), ("password", PASSWORD)]);
-    app.anyone().call("account/sign-up", &again).await.expect_error(409, "Email already registered");
+    app.anonymous().call("account/sign-up", &again).await.expect_error(409, "Email already registered");
 
     let ben = app.artist("Ben").await;
     let steal = form(&[("email", &email.to_uppercase()), ("current_password", PASSWORD)]);
@@ -54,7 +54,7 @@ async fn an_e_mail_has_one_account_whatever_its_case() {
 async fn every_wrong_field_of_the_sign_up_form_is_named() {
     let app = spawn_app().await;
     let sign_up = form(&[("artist_name", "Evil\u{202E}"), ("email", "ana@"), ("password", "short")]);
-    let answer = app.anyone().call("account/sign-up", &sign_up).await.expect_status(400);
+    let answer = app.anonymous().call("account/sign-up", &sign_up).await.expect_status(400);
     assert_eq!(answer.field_errors(), ["artist_name", "email", "password"]);
 }
 
@@ -63,10 +63,10 @@ async fn a_wrong_password_and_an_unknown_e_mail_look_the_same() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let email = ana.actor().await.unwrap().email;
-    let wrong = app.anyone().sign_in(&email, "not her password").await.expect_status(401);
-    let unknown = app.anyone().sign_in("nobody@example.com", PASSWORD).await.expect_status(401);
+    let wrong = app.anonymous().sign_in(&email, "not her password").await.expect_status(401);
+    let unknown = app.anonymous().sign_in("nobody@example.com", PASSWORD).await.expect_status(401);
     assert_eq!(wrong.anonymous_error(), unknown.anonymous_error());
-    let names = |answer: &Answer| answer.headers.keys().map(ToString::to_string).collect::<Vec<_>>();
+    let names = |answer: &TestResponse| answer.headers.keys().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(names(&wrong), names(&unknown));
 }
 
@@ -86,7 +86,7 @@ async fn a_wrong_password_and_an_unknown_e_mail_take_the_same_work() {
     for email in [&*known, "nobody@example.com"] {
         let before = work(&app);
         for _ in 0..30 {
-            app.anyone().sign_in(email, "not her password").await.expect_status(401);
+            app.anonymous().sign_in(email, "not her password").await.expect_status(401);
         }
         spent.push(work(&app) - before);
     }
@@ -99,10 +99,10 @@ async fn r3_three_hundred_sign_ins_at_once_take_little_memory_and_give_it_back()
     let app = spawn_app_with(&[("VWAZA_RATE_LIMITS", "off")]).await;
     let email = app.artist("Ana").await.actor().await.unwrap().email;
     // What a process needs once, for whatever is asked first.
-    join_all((0..8).map(async |_| app.anyone().sign_in(&email, PASSWORD).await)).await;
+    join_all((0..8).map(async |_| app.anonymous().sign_in(&email, PASSWORD).await)).await;
     let before = app.anonymous_kib();
     let mut sign_ins: FuturesUnordered<_> =
-        (0..300).map(async |_| app.anyone().sign_in(&email, PASSWORD).await.status).collect();
+        (0..300).map(async |_| app.anonymous().sign_in(&email, PASSWORD).await.status).collect();
     let (mut peak, mut statuses) = (0, BTreeMap::new());
     while let Some(status) = sign_ins.next().await {
         peak = peak.max(app.anonymous_kib());
@@ -111,7 +111,7 @@ async fn r3_three_hundred_sign_ins_at_once_take_little_memory_and_give_it_back()
     assert!(statuses.keys().all(|status| [200, 429, 503].contains(status)), "{statuses:?}");
     // 300 hashes at once would take 5700 MiB.
     assert!(peak < before + 64 * MIB, "{before} KiB before, {peak} KiB at most: {statuses:?}");
-    app.anyone().sign_in(&email, PASSWORD).await.expect_status(200);
+    app.anonymous().sign_in(&email, PASSWORD).await.expect_status(200);
     eventually("the memory is given back", async || (app.anonymous_kib() <= before + 24 * MIB).then_some(())).await;
 }
 
@@ -131,7 +131,7 @@ async fn changing_the_password_ends_all_other_sessions() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let email = ana.actor().await.unwrap().email;
-    let laptop = app.anyone();
+    let laptop = app.anonymous();
     laptop.sign_in(&email, PASSWORD).await.expect_status(200);
     let old = ana.with_cookie(&ana.cookie());
 
@@ -146,8 +146,8 @@ async fn changing_the_password_ends_all_other_sessions() {
     assert!(ana.actor().await.is_some());
     assert_eq!(laptop.actor().await, None);
     old.call("releases/create", &form(&[])).await.expect_status(401);
-    app.anyone().sign_in(&email, PASSWORD).await.expect_status(401);
-    app.anyone().sign_in(&email, changed).await.expect_status(200);
+    app.anonymous().sign_in(&email, PASSWORD).await.expect_status(401);
+    app.anonymous().sign_in(&email, changed).await.expect_status(200);
 }
 
 #[tokio::test]
@@ -164,7 +164,7 @@ async fn signing_in_makes_a_new_session_and_ends_the_old_one() {
 #[tokio::test]
 async fn nobody_signs_up_as_an_admin() {
     let app = spawn_app().await;
-    let eve = app.anyone();
+    let eve = app.anonymous();
     let fields = [
         ("artist_name", "Eve"),
         ("email", "eve@example.com"),
@@ -184,14 +184,14 @@ async fn a_disabled_account_is_shut_out_at_once() {
     let email = ana.actor().await.unwrap().email;
     sqlx::query("update users set disabled_at = now() where email = $1").bind(&email).execute(&app.sql).await.unwrap();
     ana.call("releases/create", &form(&[])).await.expect_status(401);
-    app.anyone().sign_in(&email, PASSWORD).await.expect_error(401, "E-mail or password is wrong");
+    app.anonymous().sign_in(&email, PASSWORD).await.expect_error(401, "E-mail or password is wrong");
 }
 
 /// The attributes of the session's cookie after signing up.
 async fn cookie_attributes(settings: &[(&str, &str)]) -> (String, HashMap<String, String>) {
     let app = spawn_app_with(settings).await;
     let sign_up = form(&[("artist_name", "Ana"), ("email", "ana@example.com"), ("password", PASSWORD)]);
-    let answer = app.anyone().call("account/sign-up", &sign_up).await.expect_status(200);
+    let answer = app.anonymous().call("account/sign-up", &sign_up).await.expect_status(200);
     let mut parts =
         answer.header("set-cookie").unwrap().split("; ").map(|part| part.split_once('=').unwrap_or((part, "")));
     let (name, _) = parts.next().unwrap();
@@ -226,7 +226,7 @@ async fn a_site_with_tls_is_never_asked_without_it() {
     const HEADER: &str = "strict-transport-security";
     for public_url in ["https://music.example", "HTTPS://Music.Example"] {
         let app = spawn_app_with(&[("VWAZA_PUBLIC_URL", public_url)]).await;
-        let client = app.anyone();
+        let client = app.anonymous();
         for path in ["/", "/nowhere", "/api/nothing", "/api/events", "/health", "/favicon.svg", "/media/nothing"] {
             assert_eq!(client.get(path).await.header(HEADER), Some("max-age=31536000"), "{path}");
         }
@@ -235,7 +235,7 @@ async fn a_site_with_tls_is_never_asked_without_it() {
         let request = client.request(Method::POST, "/api/account/sign-up").header("origin", "https://music.example");
         client.send(request.header("accept", "application/json").form(&sign_up)).await.expect_status(200);
     }
-    let plain = spawn_app().await.anyone().get("/").await;
+    let plain = spawn_app().await.anonymous().get("/").await;
     assert_eq!(plain.header(HEADER), None, "a browser would not come back");
 }
 
@@ -287,18 +287,18 @@ async fn the_operators_terminal_does_not_show_the_password() {
     let length = terminal.read(&mut shown).unwrap();
     let shown = format!("{rest}{}", String::from_utf8_lossy(&shown[..length]));
     assert!(shown.contains("can sign in now") && !shown.contains(PASSWORD), "{shown}");
-    app.anyone().sign_in("admin@example.com", PASSWORD).await.expect_status(200);
+    app.anonymous().sign_in("admin@example.com", PASSWORD).await.expect_status(200);
 }
 
 #[tokio::test]
 async fn a_password_of_a_megabyte_is_not_even_looked_at() {
     let app = spawn_app().await;
     let huge = "x".repeat(1024 * 1024);
-    app.anyone().sign_in("ana@example.com", &huge).await.expect_error(413, "more than the server takes");
+    app.anonymous().sign_in("ana@example.com", &huge).await.expect_error(413, "more than the server takes");
     let sign_up = form(&[("artist_name", "Ana"), ("email", "ana@example.com"), ("password", &huge)]);
-    app.anyone().call("account/sign-up", &sign_up).await.expect_status(413);
+    app.anonymous().call("account/sign-up", &sign_up).await.expect_status(413);
     let long = form(&[("artist_name", "Ana"), ("email", "ana@example.com"), ("password", &"x".repeat(1025))]);
-    app.anyone().call("account/sign-up", &long).await.expect_field_error("password");
+    app.anonymous().call("account/sign-up", &long).await.expect_field_error("password");
 }
 
 #[tokio::test]
@@ -307,11 +307,11 @@ async fn a_password_of_64_characters_counts_to_its_last_one() {
     // 72 bytes are where bcrypt would have stopped; these characters have two each.
     let password = "ü".repeat(64);
     let sign_up = form(&[("artist_name", "Ana"), ("email", "ana@example.com"), ("password", &password)]);
-    app.anyone().call("account/sign-up", &sign_up).await.expect_status(200);
+    app.anonymous().call("account/sign-up", &sign_up).await.expect_status(200);
     let all_but_one: String = password.chars().take(63).collect();
-    app.anyone().sign_in("ana@example.com", &all_but_one).await.expect_status(401);
-    app.anyone().sign_in("ana@example.com", &format!("{all_but_one}u")).await.expect_status(401);
-    app.anyone().sign_in("ana@example.com", &password).await.expect_status(200);
+    app.anonymous().sign_in("ana@example.com", &all_but_one).await.expect_status(401);
+    app.anonymous().sign_in("ana@example.com", &format!("{all_but_one}u")).await.expect_status(401);
+    app.anonymous().sign_in("ana@example.com", &password).await.expect_status(200);
 }
 
 #[tokio::test]
@@ -330,7 +330,7 @@ async fn a_plain_form_leads_on_and_never_to_another_site() {
     for (next, location) in
         [("/releases/1/tracks", "/releases/1/tracks"), ("https://evil.example", "/"), ("//evil.example", "/")]
     {
-        let client = app.anyone();
+        let client = app.anonymous();
         let request = client
             .request(Method::POST, "/api/account/sign-in")
             .header("accept", "text/html,application/xhtml+xml")

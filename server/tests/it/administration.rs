@@ -7,7 +7,7 @@ use vwaza::domain::{
     security::SecurityEventKind,
 };
 
-use crate::support::{Answer, App, Client, PASSWORD, form, spawn_app, spawn_app_with};
+use crate::support::{App, Client, PASSWORD, TestResponse, form, spawn_app, spawn_app_with};
 
 async fn id_of(client: &Client) -> UserId {
     client.actor().await.unwrap().id
@@ -17,11 +17,11 @@ async fn email_of(client: &Client) -> String {
     client.actor().await.unwrap().email
 }
 
-async fn change(admin: &Client, id: UserId, change: UserChange) -> Answer {
+async fn change(admin: &Client, id: UserId, change: UserChange) -> TestResponse {
     change_with(admin, id, change, PASSWORD).await
 }
 
-async fn change_with(admin: &Client, id: UserId, change: UserChange, password: &str) -> Answer {
+async fn change_with(admin: &Client, id: UserId, change: UserChange, password: &str) -> TestResponse {
     let name = serde_json::to_value(change).unwrap();
     let fields = [("id", &*id.to_string()), ("change", name.as_str().unwrap()), ("current_password", password)];
     admin.call("users/change", &form(&fields)).await
@@ -37,16 +37,16 @@ async fn a_disabled_user_is_shut_out_at_once_and_let_in_again() {
     let (admin, ana) = (app.admin().await, app.artist("Ana").await);
     let (id, email) = (id_of(&ana).await, email_of(&ana).await);
     ana.call_with("access-tokens/make", "name", "Backup").await.expect_status(200);
-    app.anyone().call_with("account/request-password-reset", "email", &email).await.expect_status(200);
+    app.anonymous().call_with("account/request-password-reset", "email", &email).await.expect_status(200);
     let reset = app.mail_number(1, &email).await;
     let before = view(&admin, id).await;
     assert_eq!((before.sessions, before.access_tokens, before.is_disabled), (1, 1, false));
 
     change(&admin, id, UserChange::Disable).await.expect_status(200);
     ana.call("releases/create", &form(&[])).await.expect_status(401);
-    app.anyone().sign_in(&email, PASSWORD).await.expect_status(401);
+    app.anonymous().sign_in(&email, PASSWORD).await.expect_status(401);
     let set = form(&[("link", reset.link()), ("new_password", "another good password")]);
-    app.anyone().call("account/reset-password", &set).await.expect_status(410);
+    app.anonymous().call("account/reset-password", &set).await.expect_status(410);
     change(&admin, id, UserChange::SendResetLink).await.expect_error(409, "Enable it first");
     // Once more changes nothing.
     change(&admin, id, UserChange::Disable).await.expect_status(200);
@@ -104,7 +104,7 @@ async fn of_two_admins_that_demote_each_other_one_stays() {
     let (first, second) = (id_of(&one).await, id_of(&two).await);
     let held = app.hold_table("lock table users in share mode").await;
     let let_go = async {
-        app.lock_waits(2).await;
+        app.waits_for_locks(2).await;
         drop(held);
     };
     let (to_second, to_first, ()) =
@@ -134,7 +134,7 @@ async fn an_admin_verifies_an_address_ends_sessions_and_sends_a_link() {
     let mail = app.newest_mail(&email, "Set a new password").await;
     assert!(mail.text.contains("An admin sends you this link"), "{}", mail.text);
     let set = form(&[("link", mail.link()), ("new_password", "another good password")]);
-    app.anyone().call("account/reset-password", &set).await.expect_status(200);
+    app.anonymous().call("account/reset-password", &set).await.expect_status(200);
     let kinds: Vec<_> = view(&admin, id).await.events.into_iter().map(|event| event.kind).collect();
     for kind in [SecurityEventKind::EmailVerified, SecurityEventKind::SessionsEnded, SecurityEventKind::ResetRequested]
     {

@@ -89,7 +89,7 @@ async fn an_object_that_nobody_can_read_fails_its_own_job_and_no_other() {
     let held = app.hold_table("lock table objects in share mode").await;
     let (begun, answer) = ben.upload(UploadTarget::Cover(bens), "cover.png", a_cover(2)).await;
     answer.expect_status(204);
-    app.lock_waits_of("insert into objects%", 1).await;
+    app.waits_for_locks_of("insert into objects%", 1).await;
     sqlx::query("update upload_jobs set expired_leases = 2, run_after = now() where status = 'PENDING'")
         .execute(&app.sql)
         .await
@@ -109,7 +109,7 @@ async fn an_object_that_nobody_can_read_fails_its_own_job_and_no_other() {
     let query = sqlx::query_scalar("select sum(retry_count) from upload_jobs where release_id = $1");
     let failures: i64 = query.bind(bens.0).fetch_one(&app.sql).await.unwrap();
     assert_eq!(failures, 0);
-    let health: serde_json::Value = app.anyone().get("/health").await.ok();
+    let health: serde_json::Value = app.anonymous().get("/health").await.ok();
     assert_eq!(health["storage"], "ok");
 }
 
@@ -120,10 +120,10 @@ async fn a_stored_file_that_no_job_examines_is_found_and_queued_again() {
     let id = ana.complete_release().await;
     ana.submit(id).await.expect_status(200);
     sqlx::query("delete from upload_jobs where kind = 'EXAMINE'").execute(&app.sql).await.unwrap();
-    let (report, agrees) = fsck(&app, &[]);
-    assert!(!agrees && report.matches("no job examines it").count() == 2, "{report}");
-    let (report, agrees) = fsck(&app, &["--repair"]);
-    assert!(agrees, "{report}");
+    let (report, expect_consistent) = fsck(&app, &[]);
+    assert!(!expect_consistent && report.matches("no job examines it").count() == 2, "{report}");
+    let (report, expect_consistent) = fsck(&app, &["--repair"]);
+    assert!(expect_consistent, "{report}");
     app.restart_with(&[("VWAZA_WORKER_CONCURRENCY", "4")]).await;
     ana.release_when(id, ReleaseStatus::PendingReview).await;
 }
@@ -135,10 +135,10 @@ async fn an_unknown_object_with_an_odd_name_is_removed_or_not_said_to_be() {
     ana.attach(UploadTarget::Cover(ana.create_release().await), "cover.png", a_cover(1)).await;
     let odd = app.data_dir().join("objects/covers/a#b");
     std::fs::write(&odd, "whose?").unwrap();
-    let (report, agrees) = fsck(&app, &["--repair"]);
-    assert!(agrees && report.contains("repaired: unknown object covers/a#b"), "{report}");
+    let (report, expect_consistent) = fsck(&app, &["--repair"]);
+    assert!(expect_consistent && report.contains("repaired: unknown object covers/a#b"), "{report}");
     assert!(!odd.exists());
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -155,8 +155,8 @@ async fn acknowledged_bytes_that_changed_in_the_spool_are_found() {
     let mut bytes = std::fs::read(&path).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(&path, bytes).unwrap();
-    let (report, agrees) = fsck(&app, &[]);
-    assert!(!agrees && report.contains(&format!("missing bytes of upload {}", begun.id)), "{report}");
+    let (report, expect_consistent) = fsck(&app, &[]);
+    assert!(!expect_consistent && report.contains(&format!("missing bytes of upload {}", begun.id)), "{report}");
 }
 
 #[tokio::test]
@@ -171,6 +171,6 @@ async fn a_row_of_which_the_storage_holds_nothing_is_no_damage() {
     .execute(&app.sql)
     .await
     .unwrap();
-    let (report, agrees) = fsck(&app, &[]);
-    assert!(agrees, "{report}");
+    let (report, expect_consistent) = fsck(&app, &[]);
+    assert!(expect_consistent, "{report}");
 }

@@ -5,20 +5,20 @@ use serde_json::Value;
 use uuid::Uuid;
 use vwaza::domain::{release::RawDetails, upload::UploadTarget};
 
-use crate::support::{Answer, App, Client, eventually, fields_of, form, spawn_app};
+use crate::support::{App, Client, TestResponse, eventually, fields_of, form, spawn_app};
 
 const SUPPORT: &str = "Tell support";
 
-async fn page(client: &Client, path: &str) -> Answer {
+async fn page(client: &Client, path: &str) -> TestResponse {
     client.send(client.request(Method::GET, path).header("accept", "text/html")).await
 }
 
-fn request_id(answer: &Answer) -> String {
+fn request_id(answer: &TestResponse) -> String {
     answer.header("x-request-id").unwrap().to_owned()
 }
 
 /// The log's lines of one request.
-async fn lines_of(app: &App, answer: &Answer) -> Vec<Value> {
+async fn log_lines_of(app: &App, answer: &TestResponse) -> Vec<Value> {
     let id = request_id(answer);
     let of_request = || -> Vec<Value> {
         let lines = app.log.lines().into_iter().map(|line| serde_json::from_str::<Value>(&line).unwrap());
@@ -31,8 +31,8 @@ async fn lines_of(app: &App, answer: &Answer) -> Vec<Value> {
     of_request()
 }
 
-async fn cause_of(app: &App, answer: &Answer) -> String {
-    let lines = lines_of(app, answer).await;
+async fn cause_of(app: &App, answer: &TestResponse) -> String {
+    let lines = log_lines_of(app, answer).await;
     let causes = lines.iter().filter(|line| line["message"] == "refused");
     let causes: Vec<&str> = causes.filter_map(|line| line["cause"].as_str()).collect();
     assert_eq!(causes.len(), 1, "{}: {lines:#?}", answer.asked);
@@ -49,7 +49,7 @@ async fn the_cause_of_a_refusal_is_in_the_log() {
     let wrong = RawDetails { language: "klingon".into(), ..RawDetails::default() };
     let answers = [
         (ana.save_details(release, &wrong).await, 400, "Choose a language from the list."),
-        (app.anyone().sign_in("nobody@vwaza.example", "wrong").await, 401, "E-mail or password is wrong."),
+        (app.anonymous().sign_in("nobody@vwaza.example", "wrong").await, 401, "E-mail or password is wrong."),
         (ana.call("review/queue", &form(&[("search", ""), ("page", "1")])).await, 403, "admins only"),
         (ben.call_with("releases/view", "id", release).await, 404, "not yours"),
         (ana.get("/media/original/nonsense").await, 404, ""),
@@ -73,7 +73,7 @@ async fn the_cause_of_a_refusal_is_in_the_log() {
 
     // What was missing in a request tells a person nothing, and its author everything.
     let answer = ana.call("releases/view", &form(&[])).await.expect_status(400);
-    let lines = lines_of(&app, &answer).await;
+    let lines = log_lines_of(&app, &answer).await;
     assert!(lines.iter().any(|line| line["cause"].as_str().is_some_and(|cause| cause.contains("id"))), "{lines:#?}");
 }
 
@@ -93,7 +93,7 @@ async fn a_fault_on_a_page_is_found_in_the_log_by_the_name_of_its_request() {
         let answer = page(client, &path).await.expect_status(500);
         let (id, html) = (request_id(&answer), answer.text());
         assert!(html.contains(SUPPORT) && html.contains(&id), "{path}: {html}");
-        let lines = lines_of(&app, &answer).await;
+        let lines = log_lines_of(&app, &answer).await;
         let errors: Vec<_> = lines.iter().filter(|line| line["level"] == "ERROR").collect();
         assert!(!errors.is_empty(), "{path}: {lines:#?}");
         assert!(
@@ -113,7 +113,7 @@ async fn an_outage_on_a_page_is_found_in_the_log_by_the_name_of_its_request() {
     eventually("the loss is noticed", async || (admin.get("/health").await.status == 503).then_some(())).await;
     for path in ["/", "/review", "/admin/artists", "/account"] {
         let answer = page(&admin, path).await.expect_status(503);
-        let lines = lines_of(&app, &answer).await;
+        let lines = log_lines_of(&app, &answer).await;
         assert!(lines.iter().any(|line| line["level"] == "ERROR"), "{path}: {lines:#?}");
         // Who is signed in is not known: the page does not say that nobody is.
         let html = answer.text();

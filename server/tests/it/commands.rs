@@ -13,7 +13,7 @@ async fn an_operator_makes_accounts_of_both_kinds() {
             app.run(&["user", "create", "--email", &email, "--role", role, "--name", "Made By Hand"], PASSWORD);
         assert!(output.status.success());
         assert!(!String::from_utf8_lossy(&output.stdout).contains(PASSWORD));
-        let client = app.anyone();
+        let client = app.anonymous();
         client.sign_in(&email, PASSWORD).await.expect_status(200);
         let actor = client.actor().await.unwrap();
         assert_eq!((actor.role, actor.artist_name.as_str()), (made, "Made By Hand"));

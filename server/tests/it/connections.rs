@@ -79,7 +79,7 @@ async fn a_process_opens_no_more_connections_than_it_says() {
     let statuses: Vec<u16> = statuses.into_iter().flat_map(Result::unwrap).collect();
     assert!(!statuses.is_empty() && statuses.iter().all(|status| *status == 503), "{statuses:?}");
     ana.create_release().await;
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// A firewall, say, has forgotten it. The next to use it would hear an error if it were not tested first.
@@ -106,5 +106,5 @@ async fn a_connection_of_the_queue_that_died_while_it_was_idle_is_not_used() {
     all_jobs_end(&app.sql).await;
     let failed = app.log.events("the queue cannot be read; trying again at the next poll");
     assert_eq!(failed, Vec::<serde_json::Value>::new());
-    app.agrees().await;
+    app.expect_consistent().await;
 }

@@ -29,7 +29,7 @@ async fn u2_an_upload_survives_a_killed_server() {
     );
     ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -50,7 +50,7 @@ async fn what_a_crash_left_behind_the_offset_is_cut_off() {
     assert_eq!(ana.offset(&begun.url).await, 100_000);
     ana.patch(&begun.url, 100_000, song.slice(100_000..)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn u28_what_was_received_is_stored_after_a_crash_without_anybody_asking() 
     .await;
     let object = ana.release(release).await.tracks[0].audio.clone().unwrap().object;
     assert_eq!(ana.get(&format!("/media/original/{object}")).await.body, song);
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -114,7 +114,7 @@ async fn u10_an_upload_whose_last_byte_arrived_is_completed_by_the_next_start() 
     let release = ana.release_once(release, "the cover is there", |release| release.cover.current.is_some()).await;
     assert_eq!(release.cover.current.unwrap().sha256, sha256(&cover));
     assert_eq!(ana.upload_status(begun.id).await.state, UploadState::Attached);
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]

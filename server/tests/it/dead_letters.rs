@@ -13,7 +13,7 @@ use vwaza::domain::{
 };
 
 use crate::support::{
-    Answer, App, Client, a_cover, a_song, complete_details, eventually, fields_of, spawn_app, spawn_app_with,
+    App, Client, TestResponse, a_cover, a_song, complete_details, eventually, fields_of, spawn_app, spawn_app_with,
 };
 
 const NOT_STORED: &str = "object-intended";
@@ -39,11 +39,11 @@ async fn no_letter_is_left(admin: &Client) {
     eventually("no dead letter is left", async || (queue(admin).await.dead_letters.total == 0).then_some(())).await;
 }
 
-async fn retry(admin: &Client, id: JobId) -> Answer {
+async fn retry(admin: &Client, id: JobId) -> TestResponse {
     admin.call_with("queue/retry", "id", id).await
 }
 
-async fn discard(admin: &Client, id: JobId) -> Answer {
+async fn discard(admin: &Client, id: JobId) -> TestResponse {
     admin.call_with("queue/discard", "id", id).await
 }
 
@@ -88,7 +88,7 @@ async fn a_file_that_could_not_be_stored_is_tried_again() {
     retry(&admin, letter.id).await.expect_error(409, "done already");
     discard(&admin, letter.id).await.expect_error(409, "done already");
     no_letter_is_left(&admin).await;
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -103,7 +103,7 @@ async fn a_file_that_could_not_be_examined_is_tried_again() {
     retry(&admin, letter.id).await.expect_status(200);
     ana.release_once(id, "it is examined", |release| release.cover.state() == FileState::Ready).await;
     assert_eq!(jobs(&app, "EXAMINE").await, [("COMPLETED".to_owned(), 2, 0, None)]);
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -120,7 +120,7 @@ async fn j15_a_dead_letter_retried_twice_at_once_is_queued_once() {
     assert_eq!(jobs(&app, "STORE").await, [("COMPLETED".to_owned(), 2, 0, None)]);
     let told = ana.release(id).await.timeline;
     assert_eq!(told.iter().filter(|event| event.kind == ReleaseEventKind::FileRetried).count(), 1);
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn a_file_that_is_given_up_is_asked_for_again() {
     discard(&admin, letter.id).await.expect_error(409, "discarded already");
     retry(&admin, letter.id).await.expect_error(409, "discarded already");
     no_letter_is_left(&admin).await;
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -173,7 +173,7 @@ async fn the_bytes_of_a_file_that_is_given_up_leave_the_spool() {
     // Read and put away.
     ana.call_with("upload/cancel", "id", begun.id).await.expect_status(200);
     assert_eq!(ana.release(id).await.tracks[0].state(), FileState::Missing);
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -191,7 +191,7 @@ async fn a_file_that_was_replaced_meanwhile_is_not_tried_again() {
     let release = ana.release(id).await;
     assert_eq!(release.tracks[0].audio.as_ref().unwrap().file_name, "better.wav");
     assert!(release.timeline.iter().all(|event| event.kind == ReleaseEventKind::Created));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -226,7 +226,7 @@ async fn only_admins_see_the_queue_and_change_it() {
     for answer in ask(&ana).await {
         answer.expect_error(403, "admins only");
     }
-    for answer in ask(&app.anyone()).await {
+    for answer in ask(&app.anonymous()).await {
         answer.expect_status(401);
     }
     retry(&admin, nobodys).await.expect_status(404);

@@ -36,7 +36,7 @@ fn every_track_is(state: FileState) -> impl Fn(&ReleaseView) -> bool {
 
 async fn no_decoder_runs(app: &App) {
     eventually("all threads of decoders have ended", async || {
-        let figures = app.anyone().get("/metrics").await.text();
+        let figures = app.anonymous().get("/metrics").await.text();
         figures.lines().any(|line| line == "vwaza_decoder_threads 0").then_some(())
     })
     .await;

@@ -26,7 +26,7 @@ async fn a_job_that_finds_no_descriptor_is_tried_again_and_counts_nothing() {
     let held = app.hold_table("lock table objects in share mode").await;
     let (begun, answer) = ana.upload(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
     answer.expect_status(204);
-    app.lock_waits_of("insert into objects%", 1).await;
+    app.waits_for_locks_of("insert into objects%", 1).await;
     let before = limit_descriptors(&app, Some(3));
     drop(held);
     let line = "database, storage or our disk is not well; the job waits";
@@ -52,14 +52,14 @@ async fn a_job_that_finds_no_descriptor_is_tried_again_and_counts_nothing() {
         sqlx::query_scalar("select sum(retry_count) from upload_jobs").fetch_one(&app.sql).await.unwrap();
     assert_eq!(failures, 0);
     drop(waiting);
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// A connection that waits for its client holds a descriptor that another connection may have.
 #[tokio::test]
 async fn where_no_descriptor_is_left_a_connection_that_waits_for_its_client_gives_way() {
     let app = spawn_app_with(&[("RUST_LOG", "info,vwaza::listen=debug")]).await;
-    let client = app.anyone();
+    let client = app.anonymous();
     let mut silent = TcpStream::connect(client.listen()).await.unwrap();
     silent.write_all(b"GET /health/live HTTP/1.1\r\nHost: vwaza.example\r\n\r\n").await.unwrap();
     let mut bytes = [0; 4096];

@@ -39,7 +39,7 @@ async fn u8_a_full_disk_is_told_and_keeps_what_it_has() {
         assert_eq!(ana.attached(other.id).await.sha256, Some(sha256(&other_song)));
         ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
         assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
-        app.agrees().await;
+        app.expect_consistent().await;
     }
 }
 
@@ -60,7 +60,7 @@ async fn u8_a_disk_that_others_need_is_full_before_nothing_is_left() {
     app.restart_with(&[("VWAZA_SPOOL_RESERVE_MB", "0")]).await;
     ana.patch(&begun.url, LONG_SONG_HALF, song.slice(LONG_SONG_HALF..)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// What is less than is written at once, and what a form brings.
@@ -75,7 +75,7 @@ async fn u8_a_disk_that_others_need_takes_no_small_file_either() {
     app.restart_with(&[("VWAZA_SPOOL_RESERVE_MB", "0")]).await;
     ana.patch(&begun.url, 0, song.clone()).await.expect_status(204);
     ana.attached(begun.id).await;
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// By what its disk has left, and by what did not fit.
@@ -86,9 +86,9 @@ async fn a_full_disk_under_local_storage_is_told_and_fails_no_file() {
         (health["status"].clone(), health["storage"].clone())
     };
     let mut app = spawn_app_with(&[EVERYTHING]).await;
-    let anyone = app.anyone();
+    let anonymous = app.anonymous();
     let full = ("degraded".into(), "full".into());
-    eventually("it is full", async || (state(&anyone).await == full).then_some(())).await;
+    eventually("it is full", async || (state(&anonymous).await == full).then_some(())).await;
     let settings = [
         ("VWAZA_SPOOL_RESERVE_MB", "0"),
         ("VWAZA_JOB_MAX_RETRIES", "1"),
@@ -96,17 +96,17 @@ async fn a_full_disk_under_local_storage_is_told_and_fails_no_file() {
     ];
     app.restart_with(&settings).await;
     let well = ("ok".into(), "ok".into());
-    eventually("it is not any more", async || (state(&anyone).await == well).then_some(())).await;
+    eventually("it is not any more", async || (state(&anonymous).await == well).then_some(())).await;
     let ana = app.artist("Ana").await;
     let (begun, answer) = ana.upload(UploadTarget::Cover(ana.create_release().await), "cover.png", a_cover(1)).await;
     answer.expect_status(204);
-    eventually("it is full", async || (state(&anyone).await == full).then_some(())).await;
+    eventually("it is full", async || (state(&anonymous).await == full).then_some(())).await;
     ana.attached(begun.id).await;
-    eventually("it is not any more", async || (state(&anyone).await == well).then_some(())).await;
+    eventually("it is not any more", async || (state(&anonymous).await == well).then_some(())).await;
     let failures: i64 =
         sqlx::query_scalar("select sum(retry_count) from upload_jobs").fetch_one(&app.sql).await.unwrap();
     assert_eq!(failures, 0);
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// Local storage's folder and what of it is on a disk of its own, as far as a test may unmount one.
@@ -172,7 +172,7 @@ async fn a_disk_that_is_unmounted_loses_nothing_that_comes_meanwhile() {
     std::fs::remove_dir(&left).unwrap();
     mount.mount();
     app.start().await;
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// The way that the refusal names.
@@ -193,7 +193,7 @@ async fn who_has_lost_all_objects_may_begin_anew() {
     let report = String::from_utf8_lossy(&app.run(&["fsck"], "").stdout).into_owned();
     assert!(report.contains("missing object audio/"), "{report}");
     ana.attach(UploadTarget::Audio(lost.track.unwrap()), "song.wav", song).await;
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// As an earlier version has left it.
@@ -207,9 +207,9 @@ async fn a_folder_that_has_no_id_yet_is_given_one() {
     sqlx::query("delete from storage_folder").execute(&app.sql).await.unwrap();
     let id_file = app.data_dir().join("objects/storage.id");
     std::fs::remove_file(&id_file).unwrap();
-    app.agrees().await;
+    app.expect_consistent().await;
     assert!(!id_file.exists(), "who only looks has made it");
     app.start().await;
     assert!(id_file.exists());
-    app.agrees().await;
+    app.expect_consistent().await;
 }

@@ -81,7 +81,7 @@ async fn a_cluster_of_an_earlier_version_is_handed_over() {
         sqlx::raw_sql(others).execute(&mut app.superuser().await).await.unwrap();
         app.stop_postgres("fast");
         app.start().await;
-        app.anyone().sign_in("old@example.com", PASSWORD).await.expect_status(200);
+        app.anonymous().sign_in("old@example.com", PASSWORD).await.expect_status(200);
         app.artist("Ana").await;
         has_a_role_of_its_own(&app).await;
         app.kill();
@@ -136,7 +136,7 @@ async fn a_hand_over_that_is_killed_in_its_middle_is_done_by_the_next_start() {
         connection.close().await.unwrap();
     }
     app.start().await;
-    app.anyone().sign_in("old@example.com", PASSWORD).await.expect_status(200);
+    app.anonymous().sign_in("old@example.com", PASSWORD).await.expect_status(200);
     has_a_role_of_its_own(&app).await;
     app.stop().await;
 }
@@ -274,7 +274,7 @@ async fn files_that_root_has_copied_back_are_to_be_given_to_postgresqls_user() {
             assert!(String::from_utf8_lossy(&listed.stdout).contains("ana@example.com"), "{}", what.display());
         }
         app.start().await;
-        app.anyone().sign_in("ana@example.com", PASSWORD).await.expect_status(200);
+        app.anonymous().sign_in("ana@example.com", PASSWORD).await.expect_status(200);
         app.stop().await;
     }
 }
@@ -296,7 +296,7 @@ async fn roots_commands_join_the_database_of_another_user() {
         app.run_as = RunAs::Nobody;
         assert_eq!(app.running().is_some(), is_running);
         if is_running {
-            app.anyone().sign_in("ana@example.com", PASSWORD).await.expect_status(200);
+            app.anonymous().sign_in("ana@example.com", PASSWORD).await.expect_status(200);
             app.stop().await;
         }
     }
@@ -353,7 +353,7 @@ async fn a_cluster_whose_version_cannot_be_read_is_left_alone() {
             assert_eq!(contents(&app.data()).len(), cluster, "{what}");
         }
         app.start().await;
-        app.anyone().sign_in("ana@example.com", PASSWORD).await.expect_status(200);
+        app.anonymous().sign_in("ana@example.com", PASSWORD).await.expect_status(200);
         app.stop().await;
     }
 }
@@ -378,7 +378,7 @@ async fn nothing_is_made_where_a_cluster_or_its_password_is_missing() {
     symlink(&elsewhere, &data).unwrap();
     assert_eq!(fs::read(&password).unwrap(), kept);
     app.start().await;
-    app.anyone().sign_in("ana@example.com", PASSWORD).await.expect_status(200);
+    app.anonymous().sign_in("ana@example.com", PASSWORD).await.expect_status(200);
     app.stop().await;
 
     for lost in [None, Some("")] {

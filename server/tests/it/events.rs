@@ -56,7 +56,7 @@ fn data(release: ReleaseId) -> String {
 
 async fn app_that_hears() -> App {
     let app = spawn_app().await;
-    app.hears_hints().await;
+    app.listens_for_hints().await;
     app
 }
 
@@ -94,7 +94,7 @@ async fn events_are_a_stream_that_nobody_keeps() {
     let response = ana.request(Method::GET, "/api/events").send().await.unwrap();
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     assert!(response.headers()["cache-control"].to_str().unwrap().starts_with("no-"));
-    app.anyone().get("/api/events").await.expect_error(401, "Sign in");
+    app.anonymous().get("/api/events").await.expect_error(401, "Sign in");
     ana.call("account/sign-out", &form(&[])).await.expect_status(200);
     ana.get("/api/events").await.expect_status(401);
 }

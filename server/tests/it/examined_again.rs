@@ -87,7 +87,7 @@ async fn what_is_in_review_has_the_facts_of_today_and_what_is_made_of_it_anew() 
     assert!(before.iter().zip(&after).all(|(before, after)| before != after), "{before:?} {after:?}");
     assert!(changed_files(&admin).await.is_empty());
     assert_eq!(derived(&app).await, made, "each once");
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -120,7 +120,7 @@ async fn what_is_published_is_not_altered_but_told_of() {
     sqlx::query("update objects set examination_version = 0 where parent_id is null").execute(&app.sql).await.unwrap();
     all_are_examined_again(&app).await;
     assert!(changed_files(&admin).await.is_empty());
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]

@@ -9,11 +9,11 @@ use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 use vwaza::domain::upload::{UploadState, UploadTarget};
 
 use crate::support::{
-    Answer, App, Bucket, Client, LONG_SONG_HALF, RawRequest, SIGABRT, a_long_song, a_song, eventually, sha256,
+    App, Bucket, Client, LONG_SONG_HALF, RawRequest, SIGABRT, TestResponse, a_long_song, a_song, eventually, sha256,
     spawn_app,
 };
 
-fn expires(answer: &Answer) -> Option<OffsetDateTime> {
+fn expires(answer: &TestResponse) -> Option<OffsetDateTime> {
     let date = answer.header("upload-expires")?.replace("GMT", "+0000");
     Some(OffsetDateTime::parse(&date, &Rfc2822).unwrap())
 }
@@ -44,7 +44,7 @@ async fn every_answer_to_a_chunk_says_until_when_its_upload_is_kept() {
         let left = expires(&answer).unwrap_or_else(|| panic!("{status} says nothing")) - OffsetDateTime::now_utc();
         assert!((23..=24).contains(&left.whole_hours()), "{status}: {left}");
     }
-    let (ben, nobody) = (app.artist("Ben").await, app.anyone());
+    let (ben, nobody) = (app.artist("Ben").await, app.anonymous());
     assert_eq!(expires(&ben.patch(url, 1000, vec![0]).await.expect_status(404)), None);
     assert_eq!(expires(&nobody.patch(url, 1000, vec![0]).await.expect_status(401)), None);
     // What is all here is not going to expire, nor what is over.
@@ -79,7 +79,7 @@ async fn u22_an_upload_that_is_being_written_does_not_expire() {
     writing.send(&song[LONG_SONG_HALF..]).await;
     assert_eq!(writing.status().await, 204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// Nothing of it counts before all of it is here, and that takes longer than uploads are kept.
@@ -106,7 +106,7 @@ async fn u22_a_chunk_with_a_checksum_that_takes_long_does_not_expire() {
     writing.send(&song[sent..]).await;
     assert_eq!(writing.status().await, 204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 async fn state_of(client: &Client, id: vwaza::domain::ids::UploadId) -> UploadState {
@@ -135,7 +135,7 @@ async fn what_is_whole_on_a_spool_that_is_away_waits_for_it_and_what_is_not_expi
     .unwrap();
 
     let second: App = bucket.app(&[("DATABASE_URL", &first.database_url())]).await;
-    let there = second.same_person(&ana);
+    let there = second.signed_in_here(&ana);
     eventually("what was not whole has expired", async || {
         (state_of(&there, half.id).await == UploadState::Expired).then_some(())
     })
@@ -149,5 +149,5 @@ async fn what_is_whole_on_a_spool_that_is_away_waits_for_it_and_what_is_not_expi
     first.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;
     assert_eq!(there.attached(whole.id).await.sha256, Some(sha256(&song)));
     eventually("no bytes are left", async || first.files_in("spool/uploads").is_empty().then_some(())).await;
-    first.agrees().await;
+    first.expect_consistent().await;
 }

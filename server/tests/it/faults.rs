@@ -18,7 +18,7 @@ async fn u21_what_a_disabled_owner_sent_is_kept_and_not_attached_before_they_are
     let (begun, answer) = ana.upload(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
     answer.expect_status(204);
     // The job has found its owner enabled and puts the file. When it comes to attach it, they are disabled.
-    app.lock_waits_of("insert into objects%", 1).await;
+    app.waits_for_locks_of("insert into objects%", 1).await;
     let release_held = app.hold_release(release).await;
     drop(held);
     eventually("the file is put", async || (app.files_in("objects/covers").len() == 1).then_some(())).await;
@@ -34,12 +34,12 @@ async fn u21_what_a_disabled_owner_sent_is_kept_and_not_attached_before_they_are
             .await
             .unwrap();
     assert_eq!(state, ("FAILED".into(), None));
-    app.agrees().await;
+    app.expect_consistent().await;
     eventually("what was put is gone", async || app.files_in("objects/covers").is_empty().then_some(())).await;
     sqlx::query("update users set disabled_at = null").execute(&app.sql).await.unwrap();
     admin.call_with("queue/retry", "id", letter.id).await.expect_status(200);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&a_cover(1))));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// Cover A waits for its turn while B, begun later, is stored. The janitor, who would put A away, comes once a minute.
@@ -74,7 +74,7 @@ async fn u29_a_file_that_waited_does_not_replace_a_newer_one() {
     assert_eq!(ana.upload_status(a.id).await.state, UploadState::Superseded);
     app.spool_is_empty().await;
     app.restart_with(&[("VWAZA_ORPHAN_GRACE_SECONDS", "1")]).await;
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// The transaction that attaches is committed, and its process is told that the line broke.
@@ -91,12 +91,12 @@ async fn u12_a_commit_whose_reply_is_lost_attaches_once() {
     all_jobs_end(&app.sql).await;
     // Nothing is young enough to be spared for that.
     sqlx::query("update objects set created_at = now() - interval '1 hour'").execute(&app.sql).await.unwrap();
-    app.janitors_rounds().await;
+    app.janitor_runs_twice().await;
     let rows: i64 = sqlx::query_scalar("select count(*) from objects").fetch_one(&app.sql).await.unwrap();
     assert_eq!((rows, app.files_in("objects/audio").len()), (1, 1));
     let object = ana.release(release).await.tracks[0].audio.clone().unwrap().object;
     assert_eq!(ana.get(&format!("/media/original/{object}")).await.body, song);
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// The transaction that receives it is committed, and neither the client nor the worker hears of it.
@@ -114,11 +114,11 @@ async fn u12_an_upload_whose_receipt_is_lost_is_stored() {
     assert_eq!(ana.offset(&begun.url).await, song.len());
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
     all_jobs_end(&app.sql).await;
-    app.janitors_rounds().await;
+    app.janitor_runs_twice().await;
     let stored: i64 =
         sqlx::query_scalar("select count(*) from upload_jobs where kind = 'STORE'").fetch_one(&app.sql).await.unwrap();
     assert_eq!((stored, app.files_in("objects/audio").len()), (1, 1));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -129,7 +129,7 @@ async fn a5_what_is_still_on_its_way_is_not_approved() {
     // No way leads here; if one is ever made, this is what stands at its end: the verdict has come to the release before the file has.
     let mut held = app.hold_release(release.id).await;
     let (verdict, ()) = tokio::join!(admin.approve(release.id, release.version), async {
-        app.lock_waits(1).await;
+        app.waits_for_locks(1).await;
         let received = sqlx::query("update uploads set state = 'RECEIVED' where kind = 'AUDIO'");
         received.execute(&mut *held).await.unwrap();
         held.commit().await.unwrap();
@@ -137,5 +137,5 @@ async fn a5_what_is_still_on_its_way_is_not_approved() {
     verdict.expect_error(409, "still on its way");
     assert_eq!(ana.release(release.id).await.status, ReleaseStatus::PendingReview);
     sqlx::query("update uploads set state = 'ATTACHED' where kind = 'AUDIO'").execute(&app.sql).await.unwrap();
-    app.agrees().await;
+    app.expect_consistent().await;
 }

@@ -19,33 +19,33 @@ use vwaza::domain::{
 };
 
 use crate::support::{
-    Answer, Client, PASSWORD, a_cover, a_song, eventually, fields_of, form, sha256, spawn_app, spawn_app_with,
+    Client, PASSWORD, TestResponse, a_cover, a_song, eventually, fields_of, form, sha256, spawn_app, spawn_app_with,
 };
 
 type Fields<'a> = &'a [(&'a str, &'a str)];
 
 /// Sends a form as a browser without scripts does, from one of our pages.
-async fn plain(client: &Client, function: &str, page: &str, fields: Fields<'_>) -> Answer {
+async fn plain(client: &Client, function: &str, page: &str, fields: Fields<'_>) -> TestResponse {
     plain_of(client, function, page, &form(fields)).await
 }
 
-async fn plain_of(client: &Client, function: &str, page: &str, form: &[(String, String)]) -> Answer {
+async fn plain_of(client: &Client, function: &str, page: &str, form: &[(String, String)]) -> TestResponse {
     let referer = format!("http://{}{page}", client.listen());
     plain_from(client, function, Some(&referer), form).await
 }
 
-async fn plain_from(client: &Client, function: &str, referer: Option<&str>, form: &[(String, String)]) -> Answer {
+async fn plain_from(client: &Client, function: &str, referer: Option<&str>, form: &[(String, String)]) -> TestResponse {
     let request = client.request(Method::POST, &format!("/api/{function}"));
     let request = request.header("accept", "text/html,application/xhtml+xml").form(form);
     client.send(referer.into_iter().fold(request, |request, referer| request.header("referer", referer))).await
 }
 
-async fn page(client: &Client, path: &str) -> Answer {
+async fn page(client: &Client, path: &str) -> TestResponse {
     client.send(client.request(Method::GET, path).header("accept", "text/html")).await
 }
 
 /// The page that an answer leads to.
-async fn follow(client: &Client, answer: Answer) -> String {
+async fn follow(client: &Client, answer: TestResponse) -> String {
     let answer = answer.expect_status(302);
     page(client, answer.header("location").unwrap()).await.expect_status(200).text()
 }
@@ -62,7 +62,7 @@ const WRONG: &str = "E-mail or password is wrong";
 #[tokio::test]
 async fn what_a_form_came_to_is_said_once_and_by_that_form() {
     let mut app = spawn_app().await;
-    let nobody = app.anyone();
+    let nobody = app.anonymous();
     let typed = [("email", "ana@example.com"), ("password", "not her password"), ("next", "/account")];
     let answer = plain(&nobody, "account/sign-in", "/sign-in?next=%2Faccount", &typed).await.expect_status(302);
     assert_eq!(answer.header("location"), Some("/sign-in?next=%2Faccount"));
@@ -79,7 +79,7 @@ async fn what_a_form_came_to_is_said_once_and_by_that_form() {
     for other in ["/sign-up", "/", "/sign-in/code", "/nowhere"] {
         assert!(!page(&nobody, other).await.text().contains(WRONG), "{other}");
     }
-    let thief = app.anyone();
+    let thief = app.anonymous();
     assert!(!page(&thief, "/sign-in").await.text().contains(WRONG));
     let shown = page(&nobody, "/sign-in?next=%2Faccount").await.expect_status(200);
     assert!(
@@ -92,13 +92,13 @@ async fn what_a_form_came_to_is_said_once_and_by_that_form() {
 #[tokio::test]
 async fn of_two_requests_at_once_one_says_what_a_form_came_to() {
     let app = spawn_app().await;
-    let nobody = app.anyone();
+    let nobody = app.anonymous();
     let typed = [("email", "ana@example.com"), ("password", "not her password")];
     plain(&nobody, "account/sign-in", "/sign-in", &typed).await.expect_status(302);
     // Neither request reads the message before both have come to it.
     let held = app.hold_table("select 1 from flashes for update").await;
     let let_go = async {
-        app.lock_waits(2).await;
+        app.waits_for_locks(2).await;
         drop(held);
     };
     let (one, two, ()) = tokio::join!(page(&nobody, "/sign-in"), page(&nobody, "/sign-in"), let_go);
@@ -116,7 +116,7 @@ async fn no_link_and_no_cookie_puts_words_into_our_mouth() {
     ana.begin(UploadTarget::NewTrack(draft), "song.wav", 1000).await;
     let error = json!({ "statusCode": 409, "error": "Conflict", "message": WORDS });
     let error = BASE64_URL_SAFE.encode(error.to_string());
-    let nobody = app.anyone();
+    let nobody = app.anonymous();
     let forged = nobody.with_cookie(&format!("vwaza-flash={}", "0".repeat(64)));
     let artist = ana.actor().await.unwrap().id;
     let page_of = |client, path: &str, rooms: &[&'static str]| (client, path.to_owned(), rooms.to_vec());
@@ -210,7 +210,7 @@ async fn every_redirect_after_a_form_is_a_page_of_ours() {
 #[tokio::test]
 async fn one_wrong_field_empties_no_form() {
     let app = spawn_app().await;
-    let nobody = app.anyone();
+    let nobody = app.anonymous();
     let typed = [("artist_name", "Ana & \"Lima\""), ("email", "ana@"), ("password", "a secret of hers"), ("next", "/")];
     let shown = follow(&nobody, plain(&nobody, "account/sign-up", "/sign-up", &typed).await).await;
     assert!(
@@ -342,7 +342,7 @@ async fn a_form_whose_session_has_ended_is_there_after_the_sign_in() {
 #[tokio::test]
 async fn words_that_nobody_asks_for_go_after_their_time_and_their_number_is_bounded() {
     let app = spawn_app().await;
-    let nobody = app.anyone();
+    let nobody = app.anonymous();
     let typed = [("email", "ana@example.com"), ("password", "not her password")];
     let fill = "insert into flashes select sha256(n::text::bytea), '/', '', now() + interval '1 minute' from generate_series(1, 2000) n";
     sqlx::query(fill).execute(&app.sql).await.unwrap();
@@ -372,7 +372,7 @@ fn file(name: &'static str, bytes: bytes::Bytes) -> Part {
     Part::stream_with_length(bytes.clone(), bytes.len() as u64).file_name(name)
 }
 
-async fn send_form(client: &Client, target: String, name: &'static str, bytes: bytes::Bytes) -> Answer {
+async fn send_form(client: &Client, target: String, name: &'static str, bytes: bytes::Bytes) -> TestResponse {
     client.send(form_of(client, target, [file(name, bytes)])).await
 }
 
@@ -409,7 +409,7 @@ async fn files_come_in_without_any_script() {
         assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
         assert!(page.text().contains("That did not work"), "{}", page.text());
     }
-    let nobody = send_form(&app.anyone(), cover_of(release), "cover.png", cover).await.expect_status(303);
+    let nobody = send_form(&app.anonymous(), cover_of(release), "cover.png", cover).await.expect_status(303);
     assert_eq!(nobody.header("location"), Some("/sign-in"));
 }
 
@@ -422,7 +422,7 @@ async fn a_file_over_the_limit_is_told_by_its_size() {
     let page = page.expect_status(413);
     assert!(page.text().contains("too large: 1.0 MB is the most"), "{}", page.text());
     assert_eq!(ana.release(release).await.cover.state(), FileState::Missing);
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]

@@ -171,13 +171,13 @@ async fn what_an_earlier_examination_has_put_is_no_damage_while_it_is_put_away()
     for object in [app.files_in("objects/thumbnails"), app.files_in("objects/listening")].concat() {
         std::fs::copy(&object, object.with_file_name(format!("{}-of-an-earlier-attempt", name_of(&object)))).unwrap();
     }
-    app.agrees_meanwhile().await;
+    app.expect_nothing_damaged().await;
     // Before the examination that makes its successor has passed, too.
     run("update objects set state = 'DOOMED', doomed_at = now() where parent_id is not null and state = 'ATTACHED'")
         .await;
     run("update objects set examination = 'PENDING' where parent_id is null").await;
     run("update upload_jobs set status = 'PENDING' where kind = 'EXAMINE'").await;
-    app.agrees_meanwhile().await;
+    app.expect_nothing_damaged().await;
     // But what nothing replaces is missed.
     run("update objects set examination = 'PASSED' where parent_id is null").await;
     assert!(findings(&app).iter().all(|(damage, _)| damage == "not-attached"));

@@ -21,7 +21,7 @@ use tokio::{
 };
 use vwaza::domain::account::NewAccessToken;
 
-use crate::support::{App, Body, Client, PASSWORD, Row, Things, multipart, spawn_app_with};
+use crate::support::{AccessRow, App, Client, PASSWORD, Placeholders, RowBody, multipart, spawn_app_with};
 
 /// If nobody says otherwise.
 const SECONDS: u64 = 90;
@@ -283,7 +283,7 @@ fn spoilt_path(random: &mut Random, path: &str) -> (Vec<u8>, bool) {
     }
 }
 
-fn request(random: &mut Random, row: &Row, things: &Things, host: &str, credentials: &str) -> Request {
+fn request(random: &mut Random, row: &AccessRow, things: &Placeholders, host: &str, credentials: &str) -> Request {
     let (path, body) = row.filled(things);
     let mut is_sound = true;
     let own_method = row.method.clone().unwrap_or(Method::GET).to_string();
@@ -300,11 +300,11 @@ fn request(random: &mut Random, row: &Row, things: &Things, host: &str, credenti
     };
     let mut headers: Vec<(String, Vec<u8>)> = Vec::new();
     let (own_type, mut bytes) = match &body {
-        Body::Nothing => (None, Vec::new()),
-        Body::Form(fields) => (Some("application/x-www-form-urlencoded"), form_body(random, fields)),
-        Body::Json(value) => (Some("application/json"), json_body(random, value)),
-        Body::Multipart(fields) => (Some("multipart/form-data; boundary=b"), multipart_body(random, fields)),
-        Body::Tus(own, bytes) => {
+        RowBody::Nothing => (None, Vec::new()),
+        RowBody::Form(fields) => (Some("application/x-www-form-urlencoded"), form_body(random, fields)),
+        RowBody::Json(value) => (Some("application/json"), json_body(random, value)),
+        RowBody::Multipart(fields) => (Some("multipart/form-data; boundary=b"), multipart_body(random, fields)),
+        RowBody::Tus(own, bytes) => {
             headers.push(("Tus-Resumable".into(), b"1.0.0".to_vec()));
             for (name, value) in own {
                 let value = if random.is_one_in(5) { random.nasty() } else { value.clone().into_bytes() };
@@ -454,7 +454,7 @@ impl Sender {
 
 /// Anonymous memory in KiB, while the memory of a hash for each core is held: it is freed half a minute later.
 async fn memory_kib(app: &App, email: &str) -> u64 {
-    let clients: Vec<Client> = (0..8).map(|_| app.anyone()).collect();
+    let clients: Vec<Client> = (0..8).map(|_| app.anonymous()).collect();
     join_all(clients.iter().map(|client| client.sign_in(email, PASSWORD))).await;
     app.anonymous_kib()
 }
@@ -472,7 +472,7 @@ async fn whatever_is_sent_to_any_address_is_answered_without_a_fault_and_takes_n
     let settings = [("VWAZA_LIMIT_FAILED_SIGN_INS", "100000"), ("VWAZA_MAX_OPEN_UPLOADS", "100000")];
     let app = spawn_app_with(&settings).await;
     let (ana, ben, admin) = (app.artist("Ana").await, app.artist("Ben").await, app.admin().await);
-    let mut things = Things::of(&app, &ana).await;
+    let mut things = Placeholders::of(&app, &ana).await;
     let token = ana.call_with("access-tokens/make", "name", "a script").await.ok::<NewAccessToken>().token;
     let email = things.email().to_owned();
     let senders = [
@@ -482,7 +482,7 @@ async fn whatever_is_sent_to_any_address_is_answered_without_a_fault_and_takes_n
         Sender::person(admin).await,
         Sender::Script { token },
     ];
-    let rows = Row::all();
+    let rows = AccessRow::all();
     let host = ana.listen();
 
     let mut random = Random(seed);
@@ -541,5 +541,5 @@ async fn whatever_is_sent_to_any_address_is_answered_without_a_fault_and_takes_n
     assert_eq!(app.log.events("listening").len(), 1);
     let faults: Vec<String> = app.log.lines().into_iter().filter(|line| line.contains("\"level\":\"ERROR\"")).collect();
     assert!(faults.is_empty(), "{faults:#?}");
-    app.agrees().await;
+    app.expect_consistent().await;
 }

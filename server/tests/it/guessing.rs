@@ -2,7 +2,7 @@
 
 use vwaza::domain::security::{SecurityEvent, SecurityEventKind};
 
-use crate::support::{Answer, App, Client, PASSWORD, eventually, form, spawn_app, spawn_app_with};
+use crate::support::{App, Client, PASSWORD, TestResponse, eventually, form, spawn_app, spawn_app_with};
 
 const TRUSTING: (&str, &str) = ("VWAZA_TRUSTED_PROXIES", "127.0.0.0/8");
 
@@ -10,13 +10,13 @@ const TRUSTING: (&str, &str) = ("VWAZA_TRUSTED_PROXIES", "127.0.0.0/8");
 async fn guess(app: &App, email: &str, times: u8) -> Vec<u16> {
     let mut statuses = Vec::new();
     for number in 0..times {
-        let answer = app.anyone().from(&format!("198.51.100.{number}")).sign_in(email, "not her password").await;
+        let answer = app.anonymous().from(&format!("198.51.100.{number}")).sign_in(email, "not her password").await;
         statuses.push(answer.status);
     }
     statuses
 }
 
-async fn sign_in(client: &Client, email: &str) -> Answer {
+async fn sign_in(client: &Client, email: &str) -> TestResponse {
     client.sign_in(email, PASSWORD).await
 }
 
@@ -29,7 +29,7 @@ async fn after_ten_failed_sign_ins_only_known_browsers_sign_in() {
     ana.call("account/sign-out", &form(&[])).await.expect_status(200);
     assert_eq!(guess(&app, &email, 10).await, [401; 10]);
 
-    let stranger = app.anyone().from("203.0.113.7");
+    let stranger = app.anonymous().from("203.0.113.7");
     let refused = sign_in(&stranger, &email.to_uppercase()).await.expect_status(429);
     refused.error();
     assert_eq!(refused.json::<serde_json::Value>()["limitedBy"], "account");
@@ -50,7 +50,7 @@ async fn an_unknown_address_is_guarded_just_the_same() {
     let mut told = Vec::new();
     for email in [email.as_str(), "nobody@example.com"] {
         assert_eq!(guess(&app, email, 10).await, [401; 10]);
-        let refused = app.anyone().from("203.0.113.7").sign_in(email, "whatever it is").await.expect_status(429);
+        let refused = app.anonymous().from("203.0.113.7").sign_in(email, "whatever it is").await.expect_status(429);
         let mut error = refused.anonymous_error();
         error.as_object_mut().unwrap().remove("retryAfter");
         told.push(error);
@@ -63,7 +63,7 @@ async fn right_passwords_do_not_count_as_failures() {
     let app = spawn_app_with(&[TRUSTING, ("VWAZA_LIMIT_FAILED_SIGN_INS", "2")]).await;
     let email = app.artist("Ana").await.actor().await.unwrap().email;
     for number in 0..5 {
-        sign_in(&app.anyone().from(&format!("203.0.113.{number}")), &email).await.expect_status(200);
+        sign_in(&app.anonymous().from(&format!("203.0.113.{number}")), &email).await.expect_status(200);
     }
     assert_eq!(guess(&app, &email, 3).await, [401, 401, 429]);
 }
@@ -73,7 +73,7 @@ async fn many_guesses_at_once_are_no_more_than_ten() {
     let app = spawn_app_with(&[TRUSTING]).await;
     let email = app.artist("Ana").await.actor().await.unwrap().email;
     let guesses = (0..30).map(|number| {
-        let client = app.anyone().from(&format!("198.51.100.{number}"));
+        let client = app.anonymous().from(&format!("198.51.100.{number}"));
         let email = email.clone();
         async move { client.sign_in(&email, "not her password").await.status }
     });
@@ -86,7 +86,7 @@ async fn a_browser_cannot_be_given_a_token_of_somebody_elses_choice() {
     let app = spawn_app().await;
     let email = app.artist("Ana").await.actor().await.unwrap().email;
     let chosen = "ab".repeat(32);
-    let victim = app.anyone().with_cookie(&format!("vwaza-browser={chosen}"));
+    let victim = app.anonymous().with_cookie(&format!("vwaza-browser={chosen}"));
     sign_in(&victim, &email).await.expect_status(200);
     let known: Vec<u8> =
         sqlx::query_scalar("select token_hash from known_browsers where token_hash = sha256($1::bytea)")
@@ -103,7 +103,7 @@ async fn a_reset_link_opens_the_account_to_a_new_browser() {
     let app = spawn_app_with(&[TRUSTING]).await;
     let email = app.artist("Ana").await.actor().await.unwrap().email;
     guess(&app, &email, 10).await;
-    let phone = app.anyone().from("203.0.113.7");
+    let phone = app.anonymous().from("203.0.113.7");
     sign_in(&phone, &email).await.expect_status(429);
     phone.call_with("account/request-password-reset", "email", &email).await.expect_status(200);
     let mail = app.mail_number(1, &email).await;
@@ -133,7 +133,7 @@ async fn a_known_browser_guesses_no_more_often_than_a_stranger() {
         assert_eq!(answer.status, if number < 10 { 401 } else { 429 });
     }
     // Another browser of hers has a limit of its own.
-    sign_in(&app.anyone().from("203.0.113.7"), &email).await.expect_status(200);
+    sign_in(&app.anonymous().from("203.0.113.7"), &email).await.expect_status(200);
 }
 
 #[tokio::test]
@@ -142,7 +142,7 @@ async fn a_flood_of_failures_is_one_line_of_the_security_log() {
     let ana = app.artist("Ana").await;
     let email = ana.actor().await.unwrap().email;
     for number in 1..=12 {
-        app.anyone().from(&format!("198.51.100.{number}")).sign_in(&email, "not her password").await;
+        app.anonymous().from(&format!("198.51.100.{number}")).sign_in(&email, "not her password").await;
         // The server records an attempt after it has answered. The test waits for that, so that the attempts are recorded in order.
         eventually("it is recorded", async || {
             let recorded = "select coalesce(sum(times), 0) from security_events where kind <> 'SIGN_IN'";

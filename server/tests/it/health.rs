@@ -13,13 +13,13 @@ use vwaza::domain::upload::UploadTarget;
 
 use crate::support::{
     App, Client, LONG_SONG_HALF, RawRequest, a_long_song, a_song, all_jobs_end, assert_in_time, complete_details,
-    end_all_connections, eventually, form, sha256, soak, spawn_app, spawn_app_with,
+    end_all_connections, eventually, form, is_soak, sha256, spawn_app, spawn_app_with,
 };
 
 #[tokio::test]
 async fn a_healthy_server_says_so() {
     let app = spawn_app().await;
-    let health: Value = app.anyone().get("/health").await.ok();
+    let health: Value = app.anonymous().get("/health").await.ok();
     let keys: Vec<&String> = health.as_object().unwrap().keys().collect();
     assert_eq!(keys, ["database", "server", "status", "storage", "timestamp", "worker"]);
     for (part, state) in [("status", "ok"), ("server", "ok"), ("database", "ok"), ("storage", "ok"), ("worker", "ok")] {
@@ -27,13 +27,13 @@ async fn a_healthy_server_says_so() {
     }
     let at = OffsetDateTime::parse(health["timestamp"].as_str().unwrap(), &Rfc3339).unwrap();
     assert!((OffsetDateTime::now_utc() - at).abs() < Duration::from_secs(60));
-    app.anyone().get("/health/live").await.expect_status(200);
+    app.anonymous().get("/health/live").await.expect_status(200);
 }
 
 #[tokio::test]
 async fn a_server_without_permits_for_jobs_says_so() {
     let app = spawn_app_with(&[("VWAZA_WORKER_CONCURRENCY", "0")]).await;
-    let health: Value = app.anyone().get("/health").await.ok();
+    let health: Value = app.anonymous().get("/health").await.ok();
     assert_eq!((&health["worker"], &health["status"]), (&Value::from("off"), &Value::from("ok")));
 }
 
@@ -63,21 +63,21 @@ async fn n2_a_database_that_is_gone_is_told_and_comes_back_by_itself() {
     expect_down(&ana).await;
     let answer = ana.call("releases/create", &form(&[])).await.expect_error(503, "database is not answering");
     assert!(answer.header("retry-after").is_some());
-    proxy.mend().await;
+    proxy.restore().await;
     expect_recovery(&ana).await;
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
 async fn n2_a_database_that_says_nothing_any_more_is_told_in_time() {
     let (app, proxy) = App::behind_a_proxy().await;
     let ana = app.artist("Ana").await;
-    proxy.go_dead().await;
+    proxy.hang().await;
     expect_down(&ana).await;
     expect_down(&ana).await;
-    proxy.mend().await;
+    proxy.restore().await;
     expect_recovery(&ana).await;
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// Lines die without a word while statements are on them: whoever waits for an answer gives them up, and what the process does by itself
@@ -89,7 +89,7 @@ async fn n2_connections_that_die_in_the_middle_of_a_statement_are_given_up() {
     let artist = app.artist("Ana").await.actor().await.unwrap().id;
     let mut held = app.hold_table("lock table spools, upload_jobs in access exclusive mode").await;
     // What tells that this process is here, what claims jobs, and what takes back those that are stuck.
-    app.lock_waits(3).await;
+    app.waits_for_locks(3).await;
     proxy.freeze();
     let froze: OffsetDateTime = sqlx::query_scalar("select clock_timestamp()").fetch_one(&mut *held).await.unwrap();
     // Of a worker that is gone.
@@ -121,11 +121,11 @@ async fn n2_connections_that_die_in_the_middle_of_a_statement_are_given_up() {
     })
     .await;
     // A claim is given up last: longer than a test waits.
-    if !soak() {
+    if !is_soak() {
         app.restart().await;
     }
     all_jobs_end(&app.sql).await;
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -138,12 +138,12 @@ async fn u18_an_upload_goes_on_after_the_database_was_away() {
     ana.patch(&begun.url, 0, song.slice(..100_000)).await.expect_status(204);
     proxy.cut();
     ana.patch(&begun.url, 100_000, song.slice(100_000..)).await.expect_status(503);
-    proxy.mend().await;
+    proxy.restore().await;
     expect_recovery(&ana).await;
     let offset = ana.offset(&begun.url).await;
     ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// The line is cut while bytes arrive, some of which are on the disk and not counted.
@@ -159,13 +159,13 @@ async fn u18_a_chunk_in_whose_middle_the_database_went_away_is_sent_again() {
     proxy.cut();
     patch.send(&song[LONG_SONG_HALF..]).await;
     assert_eq!(patch.status().await, 503);
-    proxy.mend().await;
+    proxy.restore().await;
     expect_recovery(&ana).await;
     let offset = ana.offset(&begun.url).await;
-    assert_eq!(offset, app.counted_from(0).await);
+    assert_eq!(offset, app.offset_reaches(0).await);
     ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// A database that is restarted says so (57P01) in the middle of a statement.
@@ -179,7 +179,7 @@ async fn u18_a_chunk_whose_statement_the_database_ended_is_sent_again() {
     let mut held = app.hold_table("lock table uploads in exclusive mode").await;
     let patch = ana.patch(&begun.url, 100_000, song.slice(100_000..));
     let (answer, ()) = tokio::join!(patch, async {
-        app.lock_waits(1).await;
+        app.waits_for_locks(1).await;
         end_all_connections(&mut held).await;
     });
     answer.expect_status(503);
@@ -188,7 +188,7 @@ async fn u18_a_chunk_whose_statement_the_database_ended_is_sent_again() {
     let offset = ana.offset(&begun.url).await;
     ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// However many wait for the pool, for rows and for whole tables.
@@ -202,30 +202,30 @@ async fn r5_a_database_that_is_busy_is_up() {
     let mut creations = Box::pin(join_all(creations));
     let is_told = eventually("somebody finds no connection to the database", async || {
         assert!(futures::poll!(&mut creations).is_pending(), "otherwise this is no test");
-        app.anyone().get("/health").await.expect_status(200);
+        app.anonymous().get("/health").await.expect_status(200);
         app.log.events("the database cannot be reached").pop()
     });
     is_told.await;
     for _ in 0..20 {
         let asked = Instant::now();
-        let health: Value = app.anyone().get("/health").await.ok();
+        let health: Value = app.anonymous().get("/health").await.ok();
         assert_in_time(asked, Duration::from_secs(2));
         assert_eq!((&health["status"], &health["database"]), (&"ok".into(), &"ok".into()));
     }
     drop(held);
     creations.await;
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// A firewall, say, has forgotten it.
 #[tokio::test]
 async fn a_connection_of_the_health_check_that_died_is_made_anew() {
     let (app, proxy) = App::behind_a_proxy().await;
-    let client = app.anyone();
+    let client = app.anonymous();
     let is_up = async || (client.get("/health").await.status == 200).then_some(());
     eventually("it is healthy", is_up).await;
     proxy.cut();
-    proxy.mend().await;
+    proxy.restore().await;
     eventually("it is healthy again", is_up).await;
 }
 
@@ -233,8 +233,8 @@ async fn a_connection_of_the_health_check_that_died_is_made_anew() {
 #[tokio::test]
 async fn many_health_checks_at_once_are_one_look() {
     let app = spawn_app().await;
-    let anyone = app.anyone();
-    let checks = join_all((0..200).map(|_| async { anyone.get("/health").await.status })).await;
+    let anonymous = app.anonymous();
+    let checks = join_all((0..200).map(|_| async { anonymous.get("/health").await.status })).await;
     assert_eq!(checks, [200; 200]);
     let open: i64 = sqlx::query_scalar(
         "select count(*) from pg_stat_activity where datname = current_database() and query = 'select 1'",
@@ -257,13 +257,13 @@ async fn r5_many_saves_of_one_draft_leave_the_server_healthy() {
         if let Poll::Ready(answers) = futures::poll!(&mut saves) {
             break answers;
         }
-        app.anyone().get("/health").await.expect_status(200);
+        app.anonymous().get("/health").await.expect_status(200);
         ben.call("account/current", &Vec::new()).await.expect_status(200);
     };
     let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
     assert!(statuses.contains(&200), "{statuses:?}");
     assert!(statuses.iter().all(|status| matches!(status, 200 | 409 | 429 | 503)), "{statuses:?}");
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -273,7 +273,7 @@ async fn n2_a_page_says_in_words_that_the_database_is_away() {
     let release = ana.create_release().await;
     for is_silent in [false, true] {
         if is_silent {
-            proxy.go_dead().await;
+            proxy.hang().await;
         } else {
             proxy.cut();
         }
@@ -282,8 +282,8 @@ async fn n2_a_page_says_in_words_that_the_database_is_away() {
             assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
             assert!(page.text().contains("database is not answering"), "{path}: {}", page.text());
         }
-        proxy.mend().await;
+        proxy.restore().await;
         expect_recovery(&ana).await;
     }
-    app.agrees().await;
+    app.expect_consistent().await;
 }

@@ -53,7 +53,7 @@ async fn send(ana: &Client, url: &str, song: &Bytes) -> Option<()> {
 }
 
 /// A server that a fail point has killed in the middle of an upload, whose client does not give up.
-struct Killed {
+struct KillPoint {
     app: App,
     ana: Client,
     release: ReleaseId,
@@ -63,7 +63,7 @@ struct Killed {
     put: Vec<PathBuf>,
 }
 
-impl Killed {
+impl KillPoint {
     async fn at(point: &str) -> Self {
         let armed = format!("{point}=kill");
         let mut app = spawn_app_with(&SETTINGS).await;
@@ -78,7 +78,7 @@ impl Killed {
             status = async { (&mut uploading).await; pending().await } => status,
         };
         assert_eq!(status.signal(), Some(SIGABRT), "{point} has killed it");
-        app.agrees_meanwhile().await;
+        app.expect_nothing_damaged().await;
         let mut put = app.files_in("objects/audio");
         // What was half written goes by another name.
         put.retain(|path| !path.to_string_lossy().contains('#'));
@@ -106,13 +106,13 @@ async fn all_is_there_once(app: &App, ana: &Client, release: ReleaseId, song: &B
     assert_eq!(ana.get(&format!("/media/original/{}", audio.object)).await.body, *song);
     // Once the grace time is over, no attempt has left anything.
     eventually("only what is attached is stored", async || {
-        app.agrees_meanwhile().await;
+        app.expect_nothing_damaged().await;
         let rows: i64 = sqlx::query_scalar("select count(*) from objects").fetch_one(&app.sql).await.unwrap();
         (rows == 1 && app.files_in("objects/audio").len() == 1 && app.files_in("spool/uploads").is_empty())
             .then_some(())
     })
     .await;
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// A cover has thumbnails, which are put before anything is recorded.
@@ -126,13 +126,13 @@ async fn j12_a_cover_whose_examination_is_killed_has_each_thumbnail_once() {
         let (_, answer) = ana.upload(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
         answer.expect_status(204);
         assert_eq!(app.ended().await.signal(), Some(SIGABRT), "{point} has killed it");
-        app.agrees_meanwhile().await;
+        app.expect_nothing_damaged().await;
         let put = app.files_in("objects/thumbnails").len();
         assert!(put > 0);
         app.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;
         ana.release_once(release, "it is examined", |release| release.cover.state() == FileState::Ready).await;
         eventually("each is there once", async || {
-            app.agrees_meanwhile().await;
+            app.expect_nothing_damaged().await;
             let edges: Vec<(i32, String)> =
                 sqlx::query_as("select edge_px, state::text from objects where role = 'THUMBNAIL' order by edge_px")
                     .fetch_all(&app.sql)
@@ -144,7 +144,7 @@ async fn j12_a_cover_whose_examination_is_killed_has_each_thumbnail_once() {
             (is_so && app.files_in("objects/thumbnails").len() == put).then_some(())
         })
         .await;
-        app.agrees().await;
+        app.expect_consistent().await;
     }
 }
 
@@ -160,12 +160,12 @@ async fn j12_a_track_whose_examination_is_killed_has_one_copy_to_listen_to() {
         let (_, answer) = ana.upload(UploadTarget::NewTrack(release), "song.aiff", song.into()).await;
         answer.expect_status(204);
         assert_eq!(app.ended().await.signal(), Some(SIGABRT), "{point} has killed it");
-        app.agrees_meanwhile().await;
+        app.expect_nothing_damaged().await;
         assert_eq!(app.files_in("objects/listening").len(), 1);
         app.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;
         ana.release_once(release, "it is examined", |release| release.tracks[0].state() == FileState::Ready).await;
         eventually("one is there", async || {
-            app.agrees_meanwhile().await;
+            app.expect_nothing_damaged().await;
             let states: Vec<String> = sqlx::query_scalar("select state::text from objects where role = 'LISTENING'")
                 .fetch_all(&app.sql)
                 .await
@@ -173,13 +173,13 @@ async fn j12_a_track_whose_examination_is_killed_has_one_copy_to_listen_to() {
             (states == ["ATTACHED"] && app.files_in("objects/listening").len() == 1).then_some(())
         })
         .await;
-        app.agrees().await;
+        app.expect_consistent().await;
     }
 }
 
 #[tokio::test]
 async fn j1_before_the_commit_that_receives_it_and_adds_its_job() {
-    let killed = Killed::at("job-added").await;
+    let killed = KillPoint::at("job-added").await;
     let sql = &killed.app.sql;
     let state: String = sqlx::query_scalar("select state::text from uploads").fetch_one(sql).await.unwrap();
     let jobs: i64 = sqlx::query_scalar("select count(*) from upload_jobs").fetch_one(sql).await.unwrap();
@@ -191,7 +191,7 @@ macro_rules! survives {
     ($($name:ident: $point:literal, $put:literal put)*) => { $(
         #[tokio::test]
         async fn $name() {
-            let killed = Killed::at($point).await;
+            let killed = KillPoint::at($point).await;
             assert_eq!(killed.put.len(), $put);
             killed.survives().await;
         }
@@ -236,7 +236,7 @@ async fn r6_fsck_finds_nothing_beside_uploads_examinations_kills_and_the_reaper(
         };
         let looking = async {
             for _ in 0..5 {
-                app.agrees_meanwhile().await;
+                app.expect_nothing_damaged().await;
             }
         };
         tokio::select! {
@@ -244,10 +244,10 @@ async fn r6_fsck_finds_nothing_beside_uploads_examinations_kills_and_the_reaper(
             () = looking => {}
         }
         app.kill();
-        app.agrees_meanwhile().await;
+        app.expect_nothing_damaged().await;
         app.start().await;
     }
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// Begins and sends a file, as far as the server lives: the track that it is for.

@@ -10,11 +10,13 @@ use serde_json::json;
 use testing::{Proxy, RedisServer};
 use vwaza::domain::upload::UploadTarget;
 
-use crate::support::{Answer, App, Client, PASSWORD, a_long_song, a_song, eventually, form, spawn_app, spawn_app_with};
+use crate::support::{
+    App, Client, PASSWORD, TestResponse, a_long_song, a_song, eventually, form, spawn_app, spawn_app_with,
+};
 
 const TRUSTING: (&str, &str) = ("VWAZA_TRUSTED_PROXIES", "127.0.0.0/8");
 
-async fn who(client: &Client) -> Answer {
+async fn who(client: &Client) -> TestResponse {
     client.call("account/current", &Vec::new()).await
 }
 
@@ -36,7 +38,7 @@ async fn admitted(client: &Client, requests: usize) -> usize {
 #[tokio::test]
 async fn the_request_after_the_hundredth_in_a_minute_hears_when_to_come_again() {
     let app = spawn_app_with(&[TRUSTING]).await;
-    let client = app.anyone().from("203.0.113.7");
+    let client = app.anonymous().from("203.0.113.7");
     let first = who(&client).await.expect_status(200);
     assert_eq!(first.header("ratelimit-policy"), Some(r#""api";q=100;w=60"#));
     assert_eq!(first.header("ratelimit"), Some(r#""api";r=99;t=60"#));
@@ -56,13 +58,13 @@ async fn the_request_after_the_hundredth_in_a_minute_hears_when_to_come_again() 
     });
     assert_eq!(body, words);
     // Others are not concerned, nor are pages, health checks and metrics.
-    who(&app.anyone().from("203.0.113.8")).await.expect_status(200);
+    who(&app.anonymous().from("203.0.113.8")).await.expect_status(200);
     for path in ["/sign-in", "/health", "/health/live"] {
         assert_eq!(client.get(path).await.expect_status(200).header("ratelimit"), None, "{path}");
     }
     let head = client.send(client.request(Method::HEAD, "/api/uploads/a/b")).await.expect_status(429);
     assert!((1..=seconds).contains(&head.header("retry-after").unwrap().parse().unwrap()), "{:?}", head.headers);
-    let figures = app.anyone().get("/metrics").await.text();
+    let figures = app.anonymous().get("/metrics").await.text();
     assert!(figures.contains(r#"vwaza_rate_limited_total{rule="api"} 2"#), "{figures}");
 }
 
@@ -106,13 +108,13 @@ async fn each_file_of_a_form_is_a_creation() {
     files(2).await.expect_status(429);
     // What the limit allowed is there.
     assert_eq!(ana.release(release).await.tracks.len(), 3);
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
 async fn what_another_site_makes_a_browser_send_spends_nobodys_requests() {
     let app = spawn_app_with(&[TRUSTING, ("VWAZA_LIMIT_API_PER_MINUTE", "5")]).await;
-    let client = app.anyone().from("203.0.113.7");
+    let client = app.anonymous().from("203.0.113.7");
     for _ in 0..10 {
         let forged = client.request(Method::POST, "/api/account/current").header("sec-fetch-site", "cross-site");
         client.send(forged.form(&form(&[]))).await.expect_status(403);
@@ -123,7 +125,7 @@ async fn what_another_site_makes_a_browser_send_spends_nobodys_requests() {
 #[tokio::test]
 async fn signing_up_and_in_have_limits_of_their_own() {
     let app = spawn_app_with(&[TRUSTING]).await;
-    let client = app.anyone().from("203.0.113.7");
+    let client = app.anonymous().from("203.0.113.7");
     let sign_up = async |number: usize| {
         let email = format!("ana{number}@example.com");
         let fields = [("artist_name", "Ana"), ("email", email.as_str()), ("password", PASSWORD)];
@@ -140,7 +142,7 @@ async fn signing_up_and_in_have_limits_of_their_own() {
     }
     // The right password changes nothing: it is the address that is limited.
     client.sign_in("ana0@example.com", PASSWORD).await.expect_status(429);
-    app.anyone().from("203.0.113.8").sign_in("ana1@example.com", PASSWORD).await.expect_status(200);
+    app.anonymous().from("203.0.113.8").sign_in("ana1@example.com", PASSWORD).await.expect_status(200);
 }
 
 #[tokio::test]
@@ -148,10 +150,10 @@ async fn only_trusted_proxies_say_whose_request_it_is() {
     // The peer is this machine, which is not named here.
     let app = spawn_app_with(&[("VWAZA_TRUSTED_PROXIES", "10.0.0.0/8"), ("VWAZA_LIMIT_API_PER_MINUTE", "5")]).await;
     for address in ["127.0.0.1", "203.0.113.1", "203.0.113.2", "203.0.113.3", "203.0.113.4"] {
-        who(&app.anyone().from(address)).await.expect_status(200);
+        who(&app.anonymous().from(address)).await.expect_status(200);
     }
-    who(&app.anyone().from("203.0.113.5")).await.expect_status(429);
-    who(&app.anyone()).await.expect_status(429);
+    who(&app.anonymous().from("203.0.113.5")).await.expect_status(429);
+    who(&app.anonymous()).await.expect_status(429);
     let warning = "a peer that is no trusted proxy sends a forwarding header, which is ignored; if it is your proxy, name it in \
                    VWAZA_TRUSTED_PROXIES";
     eventually("it is warned of", async || (!app.log.events(warning).is_empty()).then_some(())).await;
@@ -162,18 +164,18 @@ async fn only_trusted_proxies_say_whose_request_it_is() {
 async fn an_ipv6_network_counts_as_one_client() {
     let app = spawn_app_with(&[TRUSTING, ("VWAZA_LIMIT_API_PER_MINUTE", "5")]).await;
     for host in 1..=5 {
-        who(&app.anyone().from(&format!("2001:db8:1:2::{host}"))).await.expect_status(200);
+        who(&app.anonymous().from(&format!("2001:db8:1:2::{host}"))).await.expect_status(200);
     }
-    who(&app.anyone().from("2001:db8:1:2:ffff::6")).await.expect_status(429);
-    who(&app.anyone().from("2001:db8:1:3::1")).await.expect_status(200);
+    who(&app.anonymous().from("2001:db8:1:2:ffff::6")).await.expect_status(429);
+    who(&app.anonymous().from("2001:db8:1:3::1")).await.expect_status(200);
 }
 
 #[tokio::test]
 async fn development_on_this_machine_is_not_limited_and_what_a_proxy_passes_on_is() {
     let app = spawn_app_with(&[("VWAZA_LIMIT_API_PER_MINUTE", "5")]).await;
-    assert_eq!(admitted(&app.anyone(), 20).await, 20);
-    assert_eq!(who(&app.anyone()).await.header("ratelimit"), None);
-    assert_eq!(admitted(&app.anyone().from("127.0.0.1"), 20).await, 5);
+    assert_eq!(admitted(&app.anonymous(), 20).await, 20);
+    assert_eq!(who(&app.anonymous()).await.header("ratelimit"), None);
+    assert_eq!(admitted(&app.anonymous().from("127.0.0.1"), 20).await, 5);
 }
 
 /// The proxy stands on the same machine, as the nginx of docs/operating.md does.
@@ -181,25 +183,25 @@ async fn development_on_this_machine_is_not_limited_and_what_a_proxy_passes_on_i
 async fn a_server_on_loopback_with_a_public_address_believes_the_proxy_beside_it() {
     let settings = [("VWAZA_PUBLIC_URL", "http://music.example"), ("VWAZA_LIMIT_API_PER_MINUTE", "5")];
     let app = spawn_app_with(&settings).await;
-    assert_eq!(admitted(&app.anyone().from("203.0.113.1"), 10).await, 5);
-    assert_eq!(admitted(&app.anyone().from("203.0.113.2"), 10).await, 5);
+    assert_eq!(admitted(&app.anonymous().from("203.0.113.1"), 10).await, 5);
+    assert_eq!(admitted(&app.anonymous().from("203.0.113.2"), 10).await, 5);
     let told = "proxies on this machine are trusted, as the public address is elsewhere (VWAZA_TRUSTED_PROXIES)";
     assert_eq!(app.log.events(told).len(), 1);
     // A client's own entry stands on the left.
-    assert_eq!(admitted(&app.anyone().from("203.0.113.99, 203.0.113.1"), 1).await, 0);
+    assert_eq!(admitted(&app.anonymous().from("203.0.113.99, 203.0.113.1"), 1).await, 0);
 }
 
 #[tokio::test]
 async fn limits_can_be_switched_off() {
     let settings = [TRUSTING, ("VWAZA_LIMIT_API_PER_MINUTE", "5"), ("VWAZA_RATE_LIMITS", "off")];
     let app = spawn_app_with(&settings).await;
-    assert_eq!(admitted(&app.anyone().from("203.0.113.1"), 20).await, 20);
+    assert_eq!(admitted(&app.anonymous().from("203.0.113.1"), 20).await, 20);
 }
 
 #[tokio::test]
 async fn a_burst_is_refused_whatever_it_asks_for() {
     let app = spawn_app_with(&[TRUSTING, ("VWAZA_LIMIT_BURST", "5")]).await;
-    let client = app.anyone().from("203.0.113.1");
+    let client = app.anonymous().from("203.0.113.1");
     for path in ["/sign-in", "/nowhere", "/media/nothing", "/api/nothing"] {
         // One comes back a second, which is less than is asked for.
         let refused = async || Some(client.get(path).await).filter(|answer| answer.status == 429);
@@ -217,7 +219,7 @@ async fn a_burst_is_refused_whatever_it_asks_for() {
     let refused = eventually("one more is refused", refused).await;
     assert!(refused.header("retry-after").is_some());
     refused.expect_error(429, "Rate limit exceeded");
-    app.anyone().from("203.0.113.2").get("/sign-in").await.expect_status(200);
+    app.anonymous().from("203.0.113.2").get("/sign-in").await.expect_status(200);
     client.get("/health").await.expect_status(200);
 }
 
@@ -232,7 +234,7 @@ async fn an_upload_that_is_too_fast_is_read_more_slowly_and_never_refused() {
     ana.from("203.0.113.1").attach(UploadTarget::NewTrack(release), "song.wav", song.clone()).await;
     let least = Duration::from_secs_f64(song.len() as f64 / 1e6 - 1.0);
     assert!(began.elapsed() >= least, "{:?} for {} bytes", began.elapsed(), song.len());
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -274,7 +276,7 @@ async fn redis_makes_one_limit_of_two_processes_exactly() {
     let redis = RedisServer::start().await;
     // The test is about the count, on a machine that may be slow.
     let (one, other) = two_with(&redis, "10000").await;
-    let clients = [one.anyone().from("203.0.113.1"), other.anyone().from("203.0.113.1")];
+    let clients = [one.anonymous().from("203.0.113.1"), other.anonymous().from("203.0.113.1")];
     let asked = join_all((0..240).map(|number| who(&clients[number % 2]))).await;
     let statuses = asked.iter().map(|answer| answer.status);
     assert_eq!(statuses.clone().filter(|status| *status == 200).count(), 100);
@@ -290,7 +292,7 @@ async fn n1_redis_that_is_gone_or_hangs_limits_each_process_by_itself() {
     let (one, other) = two_with(&redis, "50").await;
     let mut asked = 0_u32;
     for (hangs, address) in [(true, "203.0.113.1"), (false, "203.0.113.2")] {
-        let clients = [one.anyone().from(address), other.anyone().from(address)];
+        let clients = [one.anonymous().from(address), other.anonymous().from(address)];
         if hangs {
             redis.hang();
         } else {
@@ -309,8 +311,8 @@ async fn n1_redis_that_is_gone_or_hangs_limits_each_process_by_itself() {
             asked += 1;
             // Each attempt comes from a network of its own, however many there are.
             let address = format!("2001:db8:{:x}:{:x}::1", asked >> 16, asked & 0xFFFF);
-            who(&one.anyone().from(&address)).await.expect_status(200);
-            let answer = who(&other.anyone().from(&address)).await.expect_status(200);
+            who(&one.anonymous().from(&address)).await.expect_status(200);
+            let answer = who(&other.anonymous().from(&address)).await.expect_status(200);
             answer.header("ratelimit").is_some_and(|limit| limit.contains("r=98")).then_some(())
         };
         eventually("the limit is shared again", shared).await;
@@ -322,7 +324,7 @@ async fn n1_redis_that_is_gone_or_hangs_limits_each_process_by_itself() {
 async fn a_process_that_loses_redis_goes_on_from_what_it_has_counted() {
     let mut redis = RedisServer::start().await;
     let app = with_redis(&redis.url(), "10000", "5").await;
-    let client = app.anyone().from("203.0.113.1");
+    let client = app.anonymous().from("203.0.113.1");
     assert_eq!(admitted(&client, 3).await, 3);
     redis.kill();
     assert_eq!(admitted(&client, 5).await, 2);
@@ -342,7 +344,7 @@ async fn a_connection_to_redis_that_vanished_without_a_word_is_opened_anew() {
     // The limit is far above what a test asks that waits for long.
     let app = with_redis(&format!("redis://{}", network.address()), "200", "100000").await;
     let counted = async || {
-        who(&app.anyone().from("203.0.113.1")).await.expect_status(200);
+        who(&app.anonymous().from("203.0.113.1")).await.expect_status(200);
         redis
             .run(&["ZCARD", "vwaza:limit:api:client:203.0.113.1"])
             .await
@@ -360,7 +362,7 @@ async fn a_connection_to_redis_that_vanished_without_a_word_is_opened_anew() {
 async fn redis_limits_on_when_it_has_lost_its_scripts_and_when_its_clock_steps_back() {
     let redis = RedisServer::start().await;
     let app = with_redis(&redis.url(), "10000", "3").await;
-    let client = app.anyone().from("203.0.113.1");
+    let client = app.anonymous().from("203.0.113.1");
     assert_eq!(admitted(&client, 1).await, 1);
     assert_eq!(redis.run(&["SCRIPT", "FLUSH"]).await, "+OK");
     assert_eq!(admitted(&client, 5).await, 2);
@@ -372,7 +374,7 @@ async fn redis_limits_on_when_it_has_lost_its_scripts_and_when_its_clock_steps_b
         return redis.call('ZCARD', KEYS[1])";
     let key = "vwaza:limit:api:client:203.0.113.2";
     assert_eq!(redis.run(&["EVAL", count_ahead, "1", key]).await, ":3");
-    let refused_for_a_minute_at_most = app.anyone().from("203.0.113.2");
+    let refused_for_a_minute_at_most = app.anonymous().from("203.0.113.2");
     assert_eq!(admitted(&refused_for_a_minute_at_most, 5).await, 3);
 }
 
@@ -380,7 +382,7 @@ async fn redis_limits_on_when_it_has_lost_its_scripts_and_when_its_clock_steps_b
 async fn a_flood_of_addresses_is_bounded_in_redis_and_sets_nobody_free() {
     let redis = RedisServer::start().await;
     let app = with_redis(&redis.url(), "10000", "2").await;
-    let limited = app.anyone().from("203.0.113.1");
+    let limited = app.anonymous().from("203.0.113.1");
     assert_eq!(admitted(&limited, 3).await, 2);
     // Each client of the flood sends so many requests; returns how many clients are told apart.
     let flood = "local time = redis.call('TIME')
@@ -395,14 +397,14 @@ async fn a_flood_of_addresses_is_bounded_in_redis_and_sets_nobody_free() {
     let flood = async |requests| redis.run(&["EVAL", flood, "1", clients, requests, "vwaza:limit:api:client:"]).await;
 
     assert_eq!(flood("1").await, ":100000");
-    let honest = app.anyone().from("203.0.113.2");
+    let honest = app.anonymous().from("203.0.113.2");
     assert_eq!(admitted(&honest, 3).await, 2, "a client of the flood was evicted");
     assert_eq!(admitted(&limited, 1).await, 0);
     assert_eq!(told_apart().await, ":100000");
 
     // All of them are limited: whoever comes shares one window, which has no place in the index.
     assert_eq!(flood("2").await, ":100000");
-    let newcomers: Vec<_> = (1..=3).map(|host| app.anyone().from(&format!("198.51.100.{host}"))).collect();
+    let newcomers: Vec<_> = (1..=3).map(|host| app.anonymous().from(&format!("198.51.100.{host}"))).collect();
     let mut answered = 0;
     for newcomer in &newcomers {
         answered += admitted(newcomer, 1).await;

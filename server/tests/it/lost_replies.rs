@@ -3,10 +3,15 @@
 use http::Method;
 use vwaza::domain::{ids::ReleaseId, upload::UploadTarget};
 
-use crate::support::{Answer, Client, a_cover, a_song, metadata, sha256, spawn_app};
+use crate::support::{Client, TestResponse, a_cover, a_song, metadata, sha256, spawn_app};
 
 /// With all of its bytes.
-async fn create(client: &Client, target: UploadTarget, fingerprint: Option<&str>, bytes: &bytes::Bytes) -> Answer {
+async fn create(
+    client: &Client,
+    target: UploadTarget,
+    fingerprint: Option<&str>,
+    bytes: &bytes::Bytes,
+) -> TestResponse {
     let target = target.to_string();
     let mut pairs = vec![("target", target.as_str()), ("filename", "song.wav")];
     pairs.extend(fingerprint.map(|fingerprint| ("fingerprint", fingerprint)));
@@ -20,7 +25,7 @@ async fn create(client: &Client, target: UploadTarget, fingerprint: Option<&str>
     client.send(request).await.expect_status(201)
 }
 
-fn url_of(created: &Answer) -> String {
+fn url_of(created: &TestResponse) -> String {
     created.header("location").unwrap().to_owned()
 }
 
@@ -46,7 +51,7 @@ async fn u1_a_creation_with_all_bytes_whose_reply_was_lost_finds_its_upload() {
     assert_eq!(tracks(&ana, release).await, 1);
     let audio = ana.release(release).await.tracks.remove(0).audio.unwrap();
     assert_eq!(audio.sha256, sha256(&song));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -74,7 +79,7 @@ async fn the_same_file_is_uploaded_twice_by_whoever_means_it() {
     ana.call_with("tracks/remove", "id", newest).await.expect_status(200);
     create(&ana, target, Some("take 7"), &song).await;
     assert_eq!(tracks(&ana, release).await, 7);
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// The first cover, the second, and the first again: that is no retry.
@@ -94,5 +99,5 @@ async fn what_has_been_replaced_is_uploaded_again() {
         create(&ana, target, Some(fingerprint), &a_cover(seed)).await;
         shows(seed).await;
     }
-    app.agrees().await;
+    app.expect_consistent().await;
 }

@@ -17,7 +17,7 @@ async fn app_with(smtp: &SmtpServer, more: &[(&str, &str)]) -> (App, String) {
 
 /// Asks for a mail.
 async fn ask(app: &App, email: &str) {
-    app.anyone().call_with("account/request-password-reset", "email", email).await.expect_status(200);
+    app.anonymous().call_with("account/request-password-reset", "email", email).await.expect_status(200);
 }
 
 /// The one mail's status, failures and log of failures, once it has as many attempts behind it.

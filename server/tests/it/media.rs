@@ -5,9 +5,9 @@ use testing::fixtures;
 use uuid::Uuid;
 use vwaza::domain::{files::FileState, release::RawDetails, upload::UploadTarget};
 
-use crate::support::{Answer, Client, a_cover, a_song, spawn_app, spawn_app_with};
+use crate::support::{Client, TestResponse, a_cover, a_song, spawn_app, spawn_app_with};
 
-async fn get_with(client: &Client, path: &str, headers: &[(&str, &str)]) -> Answer {
+async fn get_with(client: &Client, path: &str, headers: &[(&str, &str)]) -> TestResponse {
     let request =
         headers.iter().fold(client.request(Method::GET, path), |request, (name, value)| request.header(*name, *value));
     client.send(request).await
@@ -25,7 +25,7 @@ async fn what_is_not_released_does_not_leak() {
         .into_iter()
         .chain([format!("/media/original/{cover}"), format!("/media/cover/{cover}/640")])
     {
-        app.anyone().get(&path).await.expect_status(401);
+        app.anonymous().get(&path).await.expect_status(401);
         assert_eq!(ben.get(&path).await.expect_status(404).anonymous_error(), missing);
         ana.get(&path).await.expect_status(200);
         admin.get(&path).await.expect_status(200);
@@ -118,7 +118,7 @@ async fn what_not_every_browser_plays_is_heard_as_a_copy() {
         assert_eq!(ana.get(&kept).await.expect_status(200).body, original);
         ana.get(&format!("/media/cover/{}/160", file.object)).await.expect_status(404);
     }
-    app.agrees().await;
+    app.expect_consistent().await;
 
     // It stays and goes with its track's audio.
     let [kept, removed] = release.tracks.as_slice() else { panic!("two tracks") };
@@ -229,6 +229,6 @@ async fn media_is_inert_and_kept_by_its_reader_only() {
             async |client: &Client| client.send(client.request(Method::GET, &path).header("if-none-match", tag)).await;
         let kept = again(&ana).await.expect_status(304);
         assert_eq!(kept.header("cache-control"), Some("private, no-cache"), "{path}");
-        again(&app.anyone()).await.expect_status(401);
+        again(&app.anonymous()).await.expect_status(401);
     }
 }

@@ -6,11 +6,11 @@ use vwaza::domain::upload::UploadTarget;
 use crate::support::{App, a_cover, a_song, eventually, spawn_app, spawn_app_with};
 
 async fn metrics(app: &App, headers: &[(&str, &str)]) -> (u16, String) {
-    let anyone = app.anyone();
+    let anonymous = app.anonymous();
     let request = headers
         .iter()
-        .fold(anyone.request(Method::GET, "/metrics"), |request, (name, value)| request.header(*name, *value));
-    let answer = anyone.send(request).await;
+        .fold(anonymous.request(Method::GET, "/metrics"), |request, (name, value)| request.header(*name, *value));
+    let answer = anonymous.send(request).await;
     (answer.status, String::from_utf8(answer.body.to_vec()).unwrap())
 }
 
@@ -70,13 +70,13 @@ async fn originals_and_what_is_made_of_them_are_told_apart() {
 #[tokio::test]
 async fn errors_have_the_envelope_of_all_errors() {
     let (app, proxy) = App::behind_a_proxy().await;
-    let anyone = app.anyone();
-    let of_a_stranger = anyone.request(Method::GET, "/metrics").header("x-forwarded-for", "203.0.113.7");
-    anyone.send(of_a_stranger).await.expect_error(404, "nothing here");
-    anyone.send(anyone.request(Method::POST, "/metrics")).await.expect_error(405, "");
+    let anonymous = app.anonymous();
+    let of_a_stranger = anonymous.request(Method::GET, "/metrics").header("x-forwarded-for", "203.0.113.7");
+    anonymous.send(of_a_stranger).await.expect_error(404, "nothing here");
+    anonymous.send(anonymous.request(Method::POST, "/metrics")).await.expect_error(405, "");
     proxy.cut();
-    eventually("the loss is noticed", async || (anyone.get("/health").await.status == 503).then_some(())).await;
-    anyone.get("/metrics").await.expect_error(503, "database is not answering");
+    eventually("the loss is noticed", async || (anonymous.get("/health").await.status == 503).then_some(())).await;
+    anonymous.get("/metrics").await.expect_error(503, "database is not answering");
 }
 
 #[tokio::test]

@@ -51,7 +51,7 @@ async fn the_next_start_completes_it(database: &TestDatabase) {
     let app = spawn_app_with(&[("DATABASE_URL", &database.url())]).await;
     let ana = app.artist("Ana").await;
     ana.release_in_review().await;
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// The process is killed after the commit of the third migration and before the fourth begins: sqlx notes in between how long the

@@ -9,7 +9,9 @@ use bytes::Bytes;
 use serde_json::Value;
 use vwaza::domain::{release::ReleaseStatus, upload::UploadTarget};
 
-use crate::support::{Answer, App, Client, PASSWORD, a_cover, a_song, eventually, form, spawn_app, spawn_app_with};
+use crate::support::{
+    App, Client, PASSWORD, TestResponse, a_cover, a_song, eventually, form, spawn_app, spawn_app_with,
+};
 
 /// The files in a ZIP file.
 fn unzip(bytes: &Bytes) -> BTreeMap<String, Vec<u8>> {
@@ -24,7 +26,7 @@ fn unzip(bytes: &Bytes) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
-async fn delete(client: &Client, password: &str) -> Answer {
+async fn delete(client: &Client, password: &str) -> TestResponse {
     client.call_with("account/delete", "current_password", password).await
 }
 
@@ -66,7 +68,7 @@ async fn an_archive_holds_the_account_and_every_file_as_it_was_uploaded() {
     assert!(files[&format!("0002 Untitled/cover {}.png", "ü".repeat(58))] == a_cover(1));
     // Two releases with their files, and the account.
     assert_eq!(files.len(), 1 + 1 + 1 + release.tracks.len() + 4, "{:?}", files.keys());
-    app.anyone().get("/api/account/data").await.expect_status(401);
+    app.anonymous().get("/api/account/data").await.expect_status(401);
 }
 
 /// The server reads from the storage only as fast as the client reads.
@@ -103,12 +105,12 @@ async fn who_leaves_takes_everything_along_but_what_is_published() {
     let draft = ana.create_release().await;
     ana.attach(UploadTarget::NewTrack(draft), "Ana Lima draft.wav", a_song(3)).await;
     ana.call_with("access-tokens/make", "name", "Backup").await.expect_status(200);
-    app.anyone().call_with("account/request-password-reset", "email", &actor.email).await.expect_status(200);
+    app.anonymous().call_with("account/request-password-reset", "email", &actor.email).await.expect_status(200);
 
     delete(&ana, "not her password").await.expect_field_error("current_password");
     delete(&ana, PASSWORD).await.expect_status(200);
     assert_eq!(ana.actor().await, None);
-    app.anyone().sign_in(&actor.email, PASSWORD).await.expect_status(401);
+    app.anonymous().sign_in(&actor.email, PASSWORD).await.expect_status(401);
     let admin = app.admin().await;
     let shown = admin.release(kept.id).await;
     assert_eq!((shown.status, shown.timeline.len()), (ReleaseStatus::Published, kept.timeline.len()));
@@ -140,8 +142,8 @@ async fn who_leaves_takes_everything_along_but_what_is_published() {
     admin.call("users/change", &enable).await.expect_error(409, "has deleted the account");
     // The address is free again.
     let again = form(&[("artist_name", "Ana"), ("email", &actor.email), ("password", PASSWORD)]);
-    app.anyone().call("account/sign-up", &again).await.expect_status(200);
-    app.agrees().await;
+    app.anonymous().call("account/sign-up", &again).await.expect_status(200);
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -161,7 +163,7 @@ async fn a_deletion_that_was_killed_in_its_middle_is_finished() {
         (left == 0).then_some(())
     })
     .await;
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]

@@ -3,9 +3,9 @@
 use http::Method;
 use vwaza::domain::{release::RawDetails, track::RawTrack, upload::UploadTarget};
 
-use crate::support::{Answer, Client, spawn_app};
+use crate::support::{Client, TestResponse, spawn_app};
 
-async fn page(client: &Client, path: &str) -> Answer {
+async fn page(client: &Client, path: &str) -> TestResponse {
     client.send(client.request(Method::GET, path).header("accept", "text/html")).await
 }
 
@@ -47,7 +47,7 @@ async fn a_page_whose_data_is_slow_comes_whole() {
         let held = app.hold_table("lock table tracks in access exclusive mode").await;
         let let_go = async {
             // Who is asking is known by then.
-            app.lock_waits(1).await;
+            app.waits_for_locks(1).await;
             drop(held);
         };
         let (answer, ()) = tokio::join!(page(&ana, &path), let_go);
@@ -95,9 +95,9 @@ async fn pages_answer_with_a_true_status() {
     let app = spawn_app().await;
     let (ana, ben) = (app.artist("Ana").await, app.artist("Ben").await);
     let release = ana.create_release().await;
-    page(&app.anyone(), "/").await.expect_status(200);
-    page(&app.anyone(), "/sign-in").await.expect_status(200);
-    page(&app.anyone(), "/sign-up").await.expect_status(200);
+    page(&app.anonymous(), "/").await.expect_status(200);
+    page(&app.anonymous(), "/sign-in").await.expect_status(200);
+    page(&app.anonymous(), "/sign-up").await.expect_status(200);
     page(&ana, "/no/such/page").await.expect_status(404);
     page(&ana, "/no-such-file.js").await.expect_status(404);
     for client in [&ben, &ana] {
@@ -120,7 +120,7 @@ async fn a_page_of_somebodys_own_asks_who_it_is() {
     for path in
         ["/account".to_owned(), format!("/releases/{release}"), format!("/releases/{release}/tracks"), "/review".into()]
     {
-        let answer = page(&app.anyone(), &path).await;
+        let answer = page(&app.anonymous(), &path).await;
         let leads_to_sign_in =
             answer.header("location").is_some_and(|location| location.starts_with("/sign-in?next=%2F"));
         let asks = answer.status == 401 || leads_to_sign_in;

@@ -8,15 +8,15 @@ use serde_json::Value;
 use sqlx::Row;
 use vwaza::domain::security::{SecurityEvent, SecurityEventKind};
 
-use crate::support::{Answer, App, Client, PASSWORD, ends, eventually, form, spawn_app, spawn_app_with};
+use crate::support::{App, Client, PASSWORD, TestResponse, ends, eventually, form, spawn_app, spawn_app_with};
 
 const NEW: &str = "another good password";
 
-async fn ask(client: &Client, email: &str) -> Answer {
+async fn ask(client: &Client, email: &str) -> TestResponse {
     client.call_with("account/request-password-reset", "email", email).await
 }
 
-async fn set(client: &Client, link: &str, password: &str) -> Answer {
+async fn set(client: &Client, link: &str, password: &str) -> TestResponse {
     client.call("account/reset-password", &form(&[("link", link), ("new_password", password)])).await
 }
 
@@ -42,13 +42,13 @@ async fn a_link_from_the_mail_sets_a_new_password_and_ends_everything() {
     let made = ana.call_with("access-tokens/make", "name", "Backup").await.expect_status(200);
     let token = made.json::<Value>()["token"].as_str().unwrap().to_owned();
 
-    ask(&app.anyone(), &email.to_uppercase()).await.expect_status(200);
+    ask(&app.anonymous(), &email.to_uppercase()).await.expect_status(200);
     let mail = app.mail_number(1, &email).await;
     assert_eq!(mail.subject, "Set a new password");
     assert!(mail.text.starts_with("Hello Ana,\n") && mail.text.contains("from the address 127.0.0.1"), "{}", mail.text);
     assert!(mail.html.contains(&format!("href=\"{}\"", mail.link())), "{}", mail.html);
 
-    let phone = app.anyone();
+    let phone = app.anonymous();
     set(&phone, mail.link(), "short").await.expect_field_error("new_password");
     set(&phone, mail.link(), "Password123").await.expect_field_error("new_password");
     set(&phone, &mail.link()[..mail.link().len() - 1], NEW).await.expect_field_error("link");
@@ -79,20 +79,20 @@ async fn a_link_from_the_mail_sets_a_new_password_and_ends_everything() {
 async fn a_link_works_once_even_when_it_is_clicked_twice_at_once() {
     let app = spawn_app().await;
     let email = app.artist("Ana").await.actor().await.unwrap().email;
-    ask(&app.anyone(), &email).await.expect_status(200);
+    ask(&app.anonymous(), &email).await.expect_status(200);
     let code = app.mail_number(1, &email).await.code().to_owned();
     // Neither gets at the user before both have come to it.
     let held = app.hold_table("select id from users for update").await;
-    let (one, two) = (app.anyone(), app.anyone());
+    let (one, two) = (app.anonymous(), app.anonymous());
     let let_go = async {
-        app.lock_waits_of("select id from users where id%", 2).await;
+        app.waits_for_locks_of("select id from users where id%", 2).await;
         drop(held);
     };
     let (one, two, ()) = tokio::join!(set(&one, &code, NEW), set(&two, &code, "a third good password"), let_go);
     let mut answers = [one.status, two.status];
     answers.sort_unstable();
     assert_eq!(answers, [200, 410]);
-    set(&app.anyone(), &code, NEW).await.expect_error(410, "used already");
+    set(&app.anonymous(), &code, NEW).await.expect_error(410, "used already");
 }
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn using_one_link_ends_all_others_even_those_that_are_not_sent_yet() {
     let app = spawn_app().await;
     let email = app.artist("Ana").await.actor().await.unwrap().email;
     for _ in 0..2 {
-        ask(&app.anyone(), &email).await.expect_status(200);
+        ask(&app.anonymous(), &email).await.expect_status(200);
     }
     all_mails_end(&app).await;
     let (one, two) = (app.mail_number(1, &email).await, app.mail_number(2, &email).await);
@@ -108,8 +108,8 @@ async fn using_one_link_ends_all_others_even_those_that_are_not_sent_yet() {
     let later = "insert into mail_jobs (id, user_id, message, run_after)
                  select gen_random_uuid(), user_id, message, now() + interval '1 day' from mail_jobs limit 1";
     sqlx::query(later).execute(&app.sql).await.unwrap();
-    set(&app.anyone(), two.code(), NEW).await.expect_status(200);
-    set(&app.anyone(), one.code(), NEW).await.expect_status(410);
+    set(&app.anonymous(), two.code(), NEW).await.expect_status(200);
+    set(&app.anonymous(), one.code(), NEW).await.expect_status(410);
     assert_eq!(mail_jobs(&app, "DROPPED").await, 1);
 }
 
@@ -125,11 +125,11 @@ async fn a_known_and_an_unknown_address_look_the_same() {
     sqlx::raw_sql(count_jobs).execute(&app.sql).await.unwrap();
     for attempt in 0..4 {
         let answers = [(known, email.as_str()), (unknown, "nobody@example.com")].map(|(address, email)| {
-            let client = app.anyone().from(address);
+            let client = app.anonymous().from(address);
             async move { ask(&client, email).await }
         });
         let answers = join_all(answers).await;
-        let told = |answer: &Answer| {
+        let told = |answer: &TestResponse| {
             let names: Vec<_> = answer.headers.keys().map(ToString::to_string).collect();
             let words = if answer.status == 200 { answer.text() } else { answer.anonymous_error().to_string() };
             // The limits of both end within a moment, which may lie in two different seconds.
@@ -154,9 +154,9 @@ async fn the_link_leads_to_the_public_address_whatever_host_was_asked() {
     let ana = app.artist("Ana").await;
     let email = ana.actor().await.unwrap().email;
     let asked =
-        app.anyone().request(Method::POST, "/api/account/request-password-reset").header("host", "evil.example");
+        app.anonymous().request(Method::POST, "/api/account/request-password-reset").header("host", "evil.example");
     let asked = asked.header("x-forwarded-host", "evil.example").form(&form(&[("email", &email)]));
-    app.anyone().send(asked).await.expect_status(200);
+    app.anonymous().send(asked).await.expect_status(200);
     let mail = app.mail_number(1, &email).await;
     assert!(mail.link().starts_with("https://music.example/reset-password#"), "{}", mail.link());
     assert!(!mail.text.contains("evil") && !mail.html.contains("evil"));
@@ -183,16 +183,16 @@ async fn whole_database(app: &App) -> String {
 async fn no_row_no_log_line_and_no_page_holds_a_link_that_works() {
     let app = spawn_app().await;
     let email = app.artist("Ana").await.actor().await.unwrap().email;
-    ask(&app.anyone(), &email).await.expect_status(200);
+    ask(&app.anonymous(), &email).await.expect_status(200);
     let mail = app.mail_number(1, &email).await;
     all_mails_end(&app).await;
     assert_eq!(std::fs::metadata(&mail.file).unwrap().permissions().mode() & 0o777, 0o600);
-    let page = app.anyone().get("/reset-password").await.expect_status(200).text();
+    let page = app.anonymous().get("/reset-password").await.expect_status(200).text();
     for text in [whole_database(&app).await, app.log.lines().join("\n"), page] {
         assert!(!text.contains(mail.code()), "{text}");
     }
     // The link works.
-    set(&app.anyone(), mail.code(), NEW).await.expect_status(200);
+    set(&app.anonymous(), mail.code(), NEW).await.expect_status(200);
     assert!(!app.log.lines().join("\n").contains(mail.code()));
 }
 
@@ -200,7 +200,7 @@ async fn no_row_no_log_line_and_no_page_holds_a_link_that_works() {
 async fn a_link_works_for_an_hour_and_what_is_over_is_purged() {
     let app = spawn_app().await;
     let email = app.artist("Ana").await.actor().await.unwrap().email;
-    ask(&app.anyone(), &email).await.expect_status(200);
+    ask(&app.anonymous(), &email).await.expect_status(200);
     let mail = app.mail_number(1, &email).await;
     let minutes: f64 = sqlx::query_scalar(
         "select extract(epoch from expires_at - created_at)::float8 / 60 from password_reset_tokens",
@@ -210,7 +210,7 @@ async fn a_link_works_for_an_hour_and_what_is_over_is_purged() {
     .unwrap();
     assert!((59.9..=60.1).contains(&minutes), "{minutes}");
     sqlx::query("update password_reset_tokens set expires_at = now()").execute(&app.sql).await.unwrap();
-    set(&app.anyone(), mail.code(), NEW).await.expect_status(410);
+    set(&app.anonymous(), mail.code(), NEW).await.expect_status(410);
     eventually("the token is purged", async || {
         let left: i64 =
             sqlx::query_scalar("select count(*) from password_reset_tokens").fetch_one(&app.sql).await.unwrap();
@@ -222,7 +222,7 @@ async fn a_link_works_for_an_hour_and_what_is_over_is_purged() {
     let file = std::fs::File::options().write(true).open(&mail.file).unwrap();
     let age = |days: u64| SystemTime::now() - std::time::Duration::from_secs(days * 24 * 60 * 60);
     file.set_modified(age(6)).unwrap();
-    app.janitors_rounds().await;
+    app.janitor_runs_twice().await;
     assert!(mail.file.exists());
     file.set_modified(age(8)).unwrap();
     eventually("the mail's file is purged", async || (!mail.file.exists()).then_some(())).await;
@@ -301,10 +301,10 @@ async fn a_link_whose_mail_is_dropped_at_that_moment_is_neither_stored_nor_sent(
                 }
             };
             let its_mail = async {
-                app.lock_waits(1).await;
+                app.waits_for_locks(1).await;
                 let due = sqlx::query("update mail_jobs set run_after = now() where id = $1").bind(mail);
                 due.execute(&app.sql).await.unwrap();
-                app.lock_waits(2).await;
+                app.waits_for_locks(2).await;
                 drop(held);
             };
             let (changed, ()) = tokio::join!(change, its_mail);
@@ -314,7 +314,7 @@ async fn a_link_whose_mail_is_dropped_at_that_moment_is_neither_stored_nor_sent(
             eventually("each sender has come to its end", async || {
                 let attempts: i64 =
                     sqlx::query_scalar("select sum(attempt) from mail_jobs").fetch_one(&app.sql).await.unwrap();
-                let figures = app.anyone().get("/metrics").await.text();
+                let figures = app.anonymous().get("/metrics").await.text();
                 let ended = figures.lines().filter(|line| line.starts_with("vwaza_mails_total"));
                 let ended = ended.map(|line| line.rsplit(' ').next().unwrap().parse::<i64>().unwrap());
                 (ended.sum::<i64>() == attempts).then_some(())
@@ -337,7 +337,7 @@ async fn a4_a_mail_whose_sender_is_killed_is_sent_again_and_marked_once() {
     let email = app.artist("Ana").await.actor().await.unwrap().email;
     app.restart_with(&[("VWAZA_FAIL_POINTS", "mail-sent=kill")]).await;
     // The answer may be lost with the process; what it said it would do is not.
-    let client = app.anyone();
+    let client = app.anonymous();
     let asked = client.request(Method::POST, "/api/account/request-password-reset").form(&form(&[("email", &email)]));
     let _ = client.try_send(asked).await;
     ends("the process that sends the mail", app.ended()).await;
@@ -352,19 +352,19 @@ async fn a4_a_mail_whose_sender_is_killed_is_sent_again_and_marked_once() {
     let again = app.mails_to(&email);
     assert_eq!((again.len(), mail_jobs(&app, "SENT").await), (1, 1));
     assert!(again[0].file == first.file && again[0].code() != first.code(), "one mail, with a new code");
-    set(&app.anyone(), again[0].code(), NEW).await.expect_status(200);
-    app.agrees().await;
+    set(&app.anonymous(), again[0].code(), NEW).await.expect_status(200);
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
 async fn a_disabled_account_gets_no_link_and_its_links_stop_working() {
     let app = spawn_app().await;
     let email = app.artist("Ana").await.actor().await.unwrap().email;
-    ask(&app.anyone(), &email).await.expect_status(200);
+    ask(&app.anonymous(), &email).await.expect_status(200);
     let mail = app.mail_number(1, &email).await;
     sqlx::query("update users set disabled_at = now()").execute(&app.sql).await.unwrap();
-    set(&app.anyone(), mail.code(), NEW).await.expect_status(410);
-    ask(&app.anyone(), &email).await.expect_status(200);
+    set(&app.anonymous(), mail.code(), NEW).await.expect_status(410);
+    ask(&app.anonymous(), &email).await.expect_status(200);
     all_mails_end(&app).await;
     assert_eq!(app.mails_to(&email).len(), 1);
 }
@@ -376,7 +376,7 @@ async fn changing_the_password_ends_links_and_access_tokens_unless_a_form_says_o
     let email = ana.actor().await.unwrap().email;
     let tokens = async || ana.call("access-tokens/list", &Vec::new()).await.json::<Value>().as_array().unwrap().len();
     ana.call_with("access-tokens/make", "name", "Backup").await.expect_status(200);
-    ask(&app.anyone(), &email).await.expect_status(200);
+    ask(&app.anonymous(), &email).await.expect_status(200);
     let mail = app.mail_number(1, &email).await;
     let change = async |current, new, more: &[(&str, &str)]| {
         let fields = [&[("current_password", current), ("new_password", new)], more].concat();
@@ -385,7 +385,7 @@ async fn changing_the_password_ends_links_and_access_tokens_unless_a_form_says_o
     change(PASSWORD, "Password1234", &[]).await.expect_field_error("new_password");
     change(PASSWORD, NEW, &[("asks_about_access_tokens", "true")]).await.expect_status(200);
     assert_eq!(tokens().await, 1);
-    set(&app.anyone(), mail.code(), "a third good password").await.expect_status(410);
+    set(&app.anonymous(), mail.code(), "a third good password").await.expect_status(410);
     let ticked = [("asks_about_access_tokens", "true"), ("end_access_tokens", "true")];
     change(NEW, PASSWORD, &ticked).await.expect_status(200);
     assert_eq!(tokens().await, 0);
@@ -417,7 +417,7 @@ async fn a_common_password_is_refused_when_it_is_set_and_never_at_sign_in() {
     let app = spawn_app().await;
     let common = "Password123";
     let sign_up = form(&[("artist_name", "Ana"), ("email", "ana@example.com"), ("password", common)]);
-    app.anyone().call("account/sign-up", &sign_up).await.expect_field_error("password");
+    app.anonymous().call("account/sign-up", &sign_up).await.expect_field_error("password");
     let made = app.run(&["user", "create", "--email", "ana@example.com", "--role", "artist"], common);
     assert!(!made.status.success() && String::from_utf8_lossy(&made.stderr).contains("Many people use this password"));
     // Somebody has it from before.
@@ -428,5 +428,5 @@ async fn a_common_password_is_refused_when_it_is_set_and_never_at_sign_in() {
         .execute(&app.sql)
         .await
         .unwrap();
-    app.anyone().sign_in("bo@example.com", common).await.expect_status(200);
+    app.anonymous().sign_in("bo@example.com", common).await.expect_status(200);
 }

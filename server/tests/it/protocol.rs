@@ -15,7 +15,8 @@ use uuid::Uuid;
 use vwaza::domain::{release::RawDetails, upload::UploadTarget};
 
 use crate::support::{
-    Answer, Client, Row, Things, assert_in_time, eventually, form, spawn_app, spawn_app_with, with_body,
+    AccessRow, Client, Placeholders, TestResponse, assert_in_time, eventually, form, spawn_app, spawn_app_with,
+    with_body,
 };
 
 #[tokio::test]
@@ -35,7 +36,7 @@ async fn reading_requests_change_nothing() {
 }
 
 /// Asks with these headers for something that changes something, through each kind of door.
-async fn knock(client: &Client, headers: &[(&str, &str)]) -> Vec<Answer> {
+async fn knock(client: &Client, headers: &[(&str, &str)]) -> Vec<TestResponse> {
     let with =
         |request: RequestBuilder| headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
     let form = client.request(Method::POST, "/api/releases/create").form(&form(&[]));
@@ -75,12 +76,12 @@ async fn other_sites_change_nothing() {
 #[tokio::test]
 async fn the_sites_public_address_may_ask() {
     let app = spawn_app_with(&[("VWAZA_PUBLIC_URL", "https://music.example")]).await;
-    let anyone = app.anyone();
+    let anonymous = app.anonymous();
     for (origin, status) in
         [("https://music.example", 401), ("http://music.example", 403), ("https://music.example.evil.example", 403)]
     {
-        let request = anyone.request(Method::POST, "/api/releases/create").header("origin", origin);
-        anyone.send(request.form(&form(&[]))).await.expect_status(status);
+        let request = anonymous.request(Method::POST, "/api/releases/create").header("origin", origin);
+        anonymous.send(request.form(&form(&[]))).await.expect_status(status);
     }
 }
 
@@ -119,14 +120,14 @@ async fn content_of_the_wrong_kind_is_refused() {
 #[tokio::test]
 async fn every_error_has_one_envelope() {
     let app = spawn_app().await;
-    let (ana, anyone) = (app.artist("Ana").await, app.anyone());
+    let (ana, anonymous) = (app.artist("Ana").await, app.anonymous());
     let missing = Uuid::now_v7().to_string();
     let big = "x".repeat(100_000);
     let answers = [
         (400, ana.call_with("releases/view", "id", "nonsense").await),
-        (401, anyone.call("releases/create", &form(&[])).await),
-        (401, anyone.get("/api/events").await),
-        (401, anyone.get(&format!("/media/original/{missing}")).await),
+        (401, anonymous.call("releases/create", &form(&[])).await),
+        (401, anonymous.get("/api/events").await),
+        (401, anonymous.get(&format!("/media/original/{missing}")).await),
         (403, ana.call("review/queue", &form(&[("search", ""), ("page", "1")])).await),
         (404, ana.get("/api/nothing/here").await),
         (404, ana.call("no/such/function", &form(&[])).await),
@@ -149,13 +150,13 @@ async fn every_error_has_one_envelope() {
 async fn what_the_database_says_of_an_error_reaches_nobody() {
     let app = spawn_app_with(&[("VWAZA_RATE_LIMITS", "off")]).await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
-    let things = Things::of(&app, &ana).await;
+    let things = Placeholders::of(&app, &ana).await;
     sqlx::raw_sql("alter table releases rename to no_releases; alter table uploads rename to no_uploads")
         .execute(&app.sql)
         .await
         .unwrap();
     let mut broken = 0;
-    for row in Row::all() {
+    for row in AccessRow::all() {
         let (path, body) = row.filled(&things);
         for client in [&ana, &admin] {
             let method = row.method.clone().unwrap_or(Method::GET);
@@ -179,10 +180,10 @@ async fn what_the_database_says_of_an_error_reaches_nobody() {
 #[tokio::test]
 async fn a_request_has_the_name_that_we_gave_it() {
     let app = spawn_app().await;
-    let anyone = app.anyone();
+    let anonymous = app.anonymous();
     let request =
-        anyone.request(Method::POST, "/api/releases/create").header("x-request-id", "their-own").form(&form(&[]));
-    let id = anyone.send(request).await.expect_status(401).error()["requestId"].as_str().unwrap().to_owned();
+        anonymous.request(Method::POST, "/api/releases/create").header("x-request-id", "their-own").form(&form(&[]));
+    let id = anonymous.send(request).await.expect_status(401).error()["requestId"].as_str().unwrap().to_owned();
     assert!(Uuid::try_parse(&id).is_ok());
     let logged = eventually("it is logged", async || {
         app.log.events("answered").into_iter().find(|event| event["span"]["request.id"] == id.as_str())
@@ -206,7 +207,7 @@ async fn the_log_stays_a_log_whatever_is_put_in() {
     for path in ["/api/%22%7D%0A%7B", "/%0d%0a%7b%22level%22:1%7d", "/media/original/%00%1b%5b31m"] {
         ana.get(path).await.expect_status(404);
     }
-    app.anyone().sign_in(nasty, nasty).await.expect_status(401);
+    app.anonymous().sign_in(nasty, nasty).await.expect_status(401);
     let request = ana.request(Method::GET, "/health").header("user-agent", "\"}{").header("x-forwarded-for", "\"}{");
     ana.send(request).await.expect_status(200);
     // Reading the events fails on a line that is no JSON.
@@ -315,7 +316,7 @@ async fn a_content_length_that_is_not_true_adds_and_hides_nothing() {
     );
     let statuses = say(&address, cut).await;
     assert!(matches!(statuses[..], [400] | [400, 400]), "{statuses:?}");
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// Whoever asks first, before the body is sent, is refused before it is asked for; whoever is not refused is told to go on.

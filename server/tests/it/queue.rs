@@ -40,7 +40,7 @@ async fn j2_a_job_whose_process_is_killed_runs_again_and_that_costs_an_attempt()
     assert_in_time(killed, Duration::from_millis(2000 + 200 + 2000));
     ana.release_once(release, "it is examined", |release| release.tracks[0].state() == FileState::Ready).await;
     assert_eq!(job(&app.sql, "EXAMINE").await, ("COMPLETED".into(), 2, 1, 1));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn j8_a_job_that_kills_its_process_every_time_is_given_up_and_blocks_nobod
     assert_eq!(ana.upload_status(begun.id).await.state, UploadState::Failed);
     assert_eq!(ana.release(release).await.cover.state(), FileState::Failed);
     ana.attach(UploadTarget::NewTrack(release), "song.wav", a_song(1)).await;
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn j3_a_job_that_lives_longer_than_its_lease_runs_once() {
     drop(held);
     ana.attached(begun.id).await;
     assert_eq!(job(&app.sql, "STORE").await, ("COMPLETED".into(), 1, 0, 0));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn other_jobs_do_not_wait_for_one_that_hangs() {
     let held = app.hold_table("lock table audio_facts in share mode").await;
     ana.attach(UploadTarget::NewTrack(anas), "song.wav", a_song(1)).await;
     // It hangs.
-    app.lock_waits(1).await;
+    app.waits_for_locks(1).await;
     let bens = ben.create_release().await;
     ben.attach(UploadTarget::Cover(bens), "cover.png", a_cover(1)).await;
     ben.release_once(bens, "it is examined", |release| release.cover.state() == FileState::Ready).await;
@@ -211,5 +211,5 @@ async fn j8_a_poison_job_costs_no_neighbour_an_attempt() {
     .unwrap();
     assert_eq!(burnt, (0, 0));
     ana.attached(begun.id).await;
-    app.agrees().await;
+    app.expect_consistent().await;
 }

@@ -61,7 +61,7 @@ async fn what_was_replaced_is_kept_for_as_long_as_promised_and_then_deleted() {
         .unwrap();
     only_these_are_stored(&app, &vec!["ATTACHED"; before]).await;
     ana.get(&format!("/media/original/{first}")).await.expect_status(404);
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -98,7 +98,7 @@ async fn u13_a_put_that_lands_after_its_object_was_deleted_is_deleted_too() {
         .await;
         assert!(!stored.exists());
     }
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -127,7 +127,7 @@ async fn u14_a_delete_that_fails_is_tried_again() {
     eventually("the other one is gone", async || (objects(&app).await.len() == 1).then_some(())).await;
     std::fs::remove_dir(&stored).unwrap();
     eventually("its row is gone", async || objects(&app).await.is_empty().then_some(())).await;
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -154,13 +154,13 @@ async fn u14_what_cannot_be_deleted_keeps_nothing_from_being_stored_or_deleted()
         ana.call_with("tracks/remove", "id", other).await.expect_status(200);
     }
     eventually("the other ones are gone", async || (objects(&app).await.len() == 6).then_some(())).await;
-    let health: serde_json::Value = app.anyone().get("/health").await.ok();
+    let health: serde_json::Value = app.anonymous().get("/health").await.ok();
     assert_eq!(health["storage"], "ok");
     for folder in app.files_in("objects/audio") {
         std::fs::remove_dir(folder).unwrap();
     }
     eventually("their rows are gone", async || objects(&app).await.is_empty().then_some(())).await;
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -175,11 +175,11 @@ async fn u23_an_object_is_not_reaped_while_its_upload_is_being_completed() {
     ana.patch(&begun.url, 100_000, a_song(1).slice(100_000..)).await.expect_status(204);
     eventually("it is put", async || (objects(&app).await.len() == 1).then_some(())).await;
     sqlx::query("update objects set created_at = now() - interval '1 hour'").execute(&app.sql).await.unwrap();
-    app.janitors_rounds().await;
+    app.janitor_runs_twice().await;
     assert_eq!(objects(&app).await[0].0, "INTENDED");
     drop(held);
     ana.attached(begun.id).await;
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -219,7 +219,7 @@ async fn u26_an_older_backup_deletes_nothing() {
     assert_eq!(app.files_in("objects/audio").len(), songs);
     assert!(app.run(&["fsck", "--repair", "--force"], "").status.success());
     assert_eq!((app.files_in("objects/audio").len(), app.files_in("spool/uploads").len()), (0, 0));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -244,7 +244,7 @@ async fn what_was_stored_after_the_backup_is_found_again() {
     app.start().await;
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&a_song(1))));
     assert_eq!(ana.upload_status(begun.id).await.state, UploadState::Attached);
-    app.agrees().await;
+    app.expect_consistent().await;
     assert_eq!(app.only_file_in("objects/audio"), first);
 }
 
@@ -260,7 +260,7 @@ async fn u30_an_upload_that_nobody_goes_on_with_expires_and_its_bytes_go() {
     ana.patch(&begun.url, 400, vec![0; 100]).await.expect_status(410);
     let status = ana.upload_status(begun.id).await;
     assert_eq!((status.state, status.status_code), (UploadState::Expired, 410));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// At the instant at which an upload expires, somebody goes on with it: one of the two wins. Neither gets at the ledger before both
@@ -304,7 +304,7 @@ async fn u30_of_an_expiry_and_a_resumption_one_wins() {
             other => panic!("{other}"),
         }
     }
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// When the transaction of a statement that waits for a lock has begun. What a connection waits for is read apart from the rest, which may be
@@ -336,7 +336,7 @@ async fn old_completed_jobs_are_deleted_in_the_end() {
     })
     .await;
     assert_eq!(ana.release(release.id).await.status, release.status);
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// The reaper was first: what it doomed is not attached, and the next attempt puts another object.
@@ -350,7 +350,7 @@ async fn u23_an_object_that_was_doomed_before_it_was_attached_is_put_again() {
     let held = app.hold_table("lock table tracks in exclusive mode").await;
     ana.patch(&begun.url, 100_000, a_song(1).slice(100_000..)).await.expect_status(204);
     // Its job has put it, and comes to its track.
-    app.lock_waits(1).await;
+    app.waits_for_locks(1).await;
     let doomed = app.only_file_in("objects/audio");
     sqlx::query("update objects set state = 'DOOMED', doomed_at = now()").execute(&app.sql).await.unwrap();
     eventually("the reaper deletes it", async || (!doomed.exists()).then_some(())).await;
@@ -359,7 +359,7 @@ async fn u23_an_object_that_was_doomed_before_it_was_attached_is_put_again() {
     let object = ana.release(release).await.tracks[0].audio.clone().unwrap().object;
     assert!(!doomed.ends_with(object.to_string()), "the same object again");
     assert_eq!(ana.get(&format!("/media/original/{object}")).await.body, a_song(1));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// The process dies when objects are doomed, and when one is deleted and nobody has noted it.
@@ -386,7 +386,7 @@ async fn u23_a_reaper_that_was_killed_is_gone_on_with() {
         .await;
         let object = ana.release(release).await.tracks[0].audio.clone().unwrap().object;
         assert_eq!(ana.get(&format!("/media/original/{object}")).await.body, a_song(2));
-        app.agrees().await;
+        app.expect_consistent().await;
     }
 }
 
@@ -411,7 +411,7 @@ async fn a_deleted_release_leaves_nothing_in_the_storage() {
         (objects(&app).await.is_empty() && folders.iter().all(|folder| app.files_in(folder).is_empty())).then_some(())
     })
     .await;
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// There is more than is doomed, or deleted, at once. Sessions are forgotten after that, in the same round.

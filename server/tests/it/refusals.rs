@@ -153,7 +153,7 @@ async fn pictures_that_are_bombs_take_no_more_memory_than_others() {
     }
     let grown = peak_bytes(&app) - before;
     assert!(grown < SLACK_BYTES, "{} MB more", grown / (1024 * 1024));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// A part's head that never ends.
@@ -170,5 +170,5 @@ async fn a_form_that_is_all_head_takes_no_more_memory_than_others() {
     ana.send(request.body(head)).await.expect_status(400);
     let grown = peak_bytes(&app) - before;
     assert!(grown < SLACK_BYTES, "{} MB more", grown / (1024 * 1024));
-    app.agrees().await;
+    app.expect_consistent().await;
 }

@@ -62,7 +62,7 @@ async fn an_artist_hears_of_every_decision_with_the_reason_and_a_link() {
     let told = subjects(&app, &address, 4).await;
     let expected = ["is submitted", "needs changes", "is submitted", "is approved"];
     assert_eq!(told, expected.map(|what| format!("“{title}” {what}")));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn who_wants_no_mail_about_releases_gets_only_what_concerns_security() {
     let address = email(&ana).await;
     ana.call("account/save-mail-preference", &form(&[])).await.expect_status(200);
     ana.release_in_review().await;
-    app.anyone().call_with("account/request-password-reset", "email", &address).await.expect_status(200);
+    app.anonymous().call_with("account/request-password-reset", "email", &address).await.expect_status(200);
     assert_eq!(subjects(&app, &address, 1).await, ["Set a new password"]);
     ana.call("account/save-mail-preference", &form(&[("wants_release_mail", "true")])).await.expect_status(200);
     ana.release_in_review().await;

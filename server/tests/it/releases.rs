@@ -218,7 +218,7 @@ async fn a_nul_is_refused_wherever_it_is_typed() {
         RawDetails { genre: "nul\0".into(), language: "\0".into(), release_date: "\0".into(), ..RawDetails::default() };
     ana.save_details(id, &details).await.expect_status(400);
     ana.call_with("account/save-profile", "artist_name", "a\0").await.expect_status(400);
-    app.anyone().sign_in("a\0@example.com", "\0\0\0\0\0\0\0\0\0\0").await.expect_status(401);
+    app.anonymous().sign_in("a\0@example.com", "\0\0\0\0\0\0\0\0\0\0").await.expect_status(401);
     for body in [&b"id=%00&details[title]=%ff%fe"[..], b"id=\xff\xfe", b"\0", b"&&&=", b"%"] {
         let raw = ana.request(Method::POST, "/api/releases/save-details").body(body);
         ana.send(raw.header("content-type", "application/x-www-form-urlencoded")).await.expect_status(400);

@@ -8,7 +8,7 @@ use vwaza::domain::{
     upload::UploadTarget,
 };
 
-use crate::support::{Answer, App, Client, a_song, complete_details, fields_of, form, sha256, spawn_app};
+use crate::support::{App, Client, TestResponse, a_song, complete_details, fields_of, form, sha256, spawn_app};
 
 const REASON: &str = "The cover shows a price.\nRemove it.";
 
@@ -22,7 +22,7 @@ async fn decisions(app: &App) -> Vec<String> {
 
 /// Of two answers one is 200, the other 409 and says what happened.
 #[track_caller]
-fn one_wins(one: Answer, two: Answer) {
+fn one_wins(one: TestResponse, two: TestResponse) {
     let (won, lost) = if one.status == 200 { (one, two) } else { (two, one) };
     won.expect_status(200);
     let told = lost.expect_status(409).message();
@@ -83,7 +83,7 @@ async fn a1_of_two_admins_who_approve_at_once_one_is_told() {
         assert_eq!(ana.release(id).await.timeline[0].kind, ReleaseEventKind::Approved);
     }
     assert_eq!(decisions(&app).await, ["APPROVED", "APPROVED"]);
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn a2_of_an_approval_and_a_rejection_one_counts() {
     };
     one_wins(approved, rejected);
     assert_eq!((ana.release(release.id).await.status, decisions(&app).await), (status, vec![decision.to_owned()]));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -121,7 +121,7 @@ async fn a6_of_an_approval_and_a_withdrawal_one_counts() {
     };
     one_wins(approved, withdrawn);
     assert_eq!((ana.release(release.id).await.status, decisions(&app).await), (status, vec![decision.to_owned()]));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn a3_what_changed_since_it_was_opened_is_not_approved() {
     }
     admin.approve(seen.id, now.version).await.expect_status(200);
     assert_eq!(decisions(&app).await, ["WITHDRAWN", "APPROVED"]);
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// The reviewer has listened to one song; it is another one that waits now, and was waiting in between.
@@ -163,7 +163,7 @@ async fn a3_a_track_that_was_replaced_since_is_not_approved_unheard() {
     assert_eq!(decisions(&app).await, ["WITHDRAWN"]);
     admin.approve(seen.id, now.version).await.expect_status(200);
     assert_eq!(now.tracks[0].audio.as_ref().unwrap().sha256, sha256(&a_song(2)));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// What waits for a verdict, or has one, is not edited: neither its details, nor its tracks, nor its files.
@@ -199,7 +199,7 @@ async fn what_is_not_a_draft_is_not_edited() {
         }
         assert_eq!(ana.release(id).await, before);
     }
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -222,7 +222,7 @@ async fn a_verdict_leads_to_the_next_in_the_queue() {
 }
 
 /// Everything that only admins may ask.
-async fn ask_as_admin(client: &Client, id: ReleaseId, version: i64) -> Vec<Answer> {
+async fn ask_as_admin(client: &Client, id: ReleaseId, version: i64) -> Vec<TestResponse> {
     let list = form(&[("search", ""), ("page", "1")]);
     vec![
         client.approve(id, version).await,
@@ -243,7 +243,7 @@ async fn artists_do_not_review() {
             answer.expect_error(403, "admins only");
         }
     }
-    for answer in ask_as_admin(&app.anyone(), release.id, release.version).await {
+    for answer in ask_as_admin(&app.anonymous(), release.id, release.version).await {
         answer.expect_status(401);
     }
     assert_eq!(ana.release(release.id).await, release);

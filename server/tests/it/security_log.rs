@@ -30,7 +30,7 @@ async fn every_kind_of_event_is_recorded_and_shown_to_its_user_and_to_admins() {
     ask("account/verify-email", &[("link", verify.link())]).await.expect_status(200);
     let made: NewAccessToken = ask("access-tokens/make", &[("name", "studio")]).await.ok();
     ask("access-tokens/revoke", &[("id", &made.id.to_string())]).await.expect_status(200);
-    app.anyone().sign_in(&actor.email, PASSWORD).await.expect_status(200);
+    app.anonymous().sign_in(&actor.email, PASSWORD).await.expect_status(200);
     let sessions: Vec<SessionView> = ask("sessions/list", &[]).await.ok();
     let other = sessions.iter().find(|session| !session.is_current).unwrap().id.to_string();
     ask("sessions/end", &[("id", &other)]).await.expect_status(200);
@@ -44,7 +44,7 @@ async fn every_kind_of_event_is_recorded_and_shown_to_its_user_and_to_admins() {
     let setup: TwoFactorSetup = ask("two-factor/begin", &[password]).await.ok();
     let code = TOTP::from_url(&setup.url).unwrap().generate_current().unwrap();
     let codes: Vec<String> = ask("two-factor/confirm", &[("code", &code)]).await.ok();
-    let phone = app.anyone();
+    let phone = app.anonymous();
     phone.sign_in(email, PASSWORD).await.expect_status(200);
     phone.call_with("account/sign-in-code", "code", "000000").await.expect_status(400);
     phone.call_with("account/sign-in-code", "code", &codes[0]).await.expect_status(200);
@@ -58,7 +58,7 @@ async fn every_kind_of_event_is_recorded_and_shown_to_its_user_and_to_admins() {
     }
     ana.sign_in(email, PASSWORD).await.expect_status(200);
 
-    let stranger = app.anyone();
+    let stranger = app.anonymous();
     for number in 0..=FAILURES.parse().unwrap() {
         let answer = stranger.sign_in(email, WRONG).await;
         assert_eq!(answer.status, if number < 3 { 401 } else { 429 });
@@ -73,7 +73,7 @@ async fn every_kind_of_event_is_recorded_and_shown_to_its_user_and_to_admins() {
     // The database knows every kind; one that it does not know cannot be recorded.
     let kinds: Vec<SecurityEventKind> =
         sqlx::query_scalar("select unnest(enum_range(null::security_event_kind))").fetch_all(&app.sql).await.unwrap();
-    let words: BTreeSet<&str> = kinds.into_iter().map(SecurityEventKind::words).collect();
+    let words: BTreeSet<&str> = kinds.into_iter().map(SecurityEventKind::label).collect();
     eventually("each kind is recorded, failures after their answers", async || {
         let events: Vec<SecurityEvent> = ask("account/security-events", &[]).await.ok();
         let recorded: BTreeSet<&str> = events.iter().map(|event| event.kind.label()).collect();

@@ -1,6 +1,6 @@
 //! What comes as the fields of server functions.
 
-use app::api::PUBLIC;
+use app::api::PUBLIC_PATHS;
 use http::Method;
 use serde_json::json;
 use vwaza::domain::{
@@ -10,14 +10,15 @@ use vwaza::domain::{
 };
 
 use crate::support::{
-    Body, PASSWORD, Row, Things, complete_details, fields_of, form, metadata, spawn_app, spawn_app_with, with_body,
+    AccessRow, PASSWORD, Placeholders, RowBody, complete_details, fields_of, form, metadata, spawn_app, spawn_app_with,
+    with_body,
 };
 
 #[tokio::test]
 async fn whatever_stands_in_a_field_is_no_fault_of_the_servers() {
     let app = spawn_app_with(&[("VWAZA_RATE_LIMITS", "off")]).await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
-    let mut things = Things::of(&app, &ana).await;
+    let mut things = Placeholders::of(&app, &ana).await;
     let long = "é".repeat(5000);
     let nasty = [
         "",
@@ -40,38 +41,38 @@ async fn whatever_stands_in_a_field_is_no_fault_of_the_servers() {
         "\r\nX-Evil: 1",
         &long,
     ];
-    let send = async |path: &str, body: &Body, what: &str| {
+    let send = async |path: &str, body: &RowBody, what: &str| {
         let client = match path {
             // Nobody's session changes under this test.
-            _ if PUBLIC.contains(&path) => &app.anyone(),
+            _ if PUBLIC_PATHS.contains(&path) => &app.anonymous(),
             _ if ["/api/review/", "/api/queue/", "/api/users/"].iter().any(|prefix| path.starts_with(prefix)) => &admin,
             _ => &ana,
         };
         let answer = client.send(with_body(client.request(Method::POST, path), body)).await;
         assert!(answer.status < 500, "{path}, {what}: {} {}", answer.status, answer.text());
     };
-    for row in Row::all().into_iter().filter(Row::is_server_function) {
+    for row in AccessRow::all().into_iter().filter(AccessRow::is_server_function) {
         let path = row.path;
         things.renew(&app, &ana, |name| row.names(name)).await;
         let (_, body) = row.filled(&things);
         match body {
-            Body::Form(fields) => {
+            RowBody::Form(fields) => {
                 for at in 0..fields.len() {
                     let name = &fields[at].0;
                     for value in nasty {
                         let mut changed = fields.clone();
                         changed[at].1 = value.to_owned();
-                        send(path, &Body::Form(changed), &format!("{name} = {value:.40?}")).await;
+                        send(path, &RowBody::Form(changed), &format!("{name} = {value:.40?}")).await;
                     }
                     let mut changed = fields.clone();
                     changed.remove(at);
-                    send(path, &Body::Form(changed), &format!("without {name}")).await;
+                    send(path, &RowBody::Form(changed), &format!("without {name}")).await;
                     let mut changed = fields.clone();
                     changed.push(fields[at].clone());
-                    send(path, &Body::Form(changed), &format!("{name} twice")).await;
+                    send(path, &RowBody::Form(changed), &format!("{name} twice")).await;
                 }
             }
-            Body::Json(whole) => {
+            RowBody::Json(whole) => {
                 for name in ["target", "file_name", "length", "fingerprint", "sha256", "else"] {
                     for value in [
                         json!(null),
@@ -88,14 +89,14 @@ async fn whatever_stands_in_a_field_is_no_fault_of_the_servers() {
                     ] {
                         let mut changed = whole.clone();
                         changed["intent"][name] = value.clone();
-                        send(path, &Body::Json(changed), &format!("{name} = {value:.40}")).await;
+                        send(path, &RowBody::Json(changed), &format!("{name} = {value:.40}")).await;
                     }
                 }
             }
-            Body::Nothing | Body::Multipart(_) | Body::Tus(..) => panic!("{path} is no server function"),
+            RowBody::Nothing | RowBody::Multipart(_) | RowBody::Tus(..) => panic!("{path} is no server function"),
         }
     }
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -122,7 +123,7 @@ async fn text_that_no_database_takes_is_refused_in_every_field() {
         ana.call("account/save-profile", &form(&profile)).await,
         ana.call("access-tokens/make", &form(&[("name", "No\0thing")])).await,
         ana.call_with("releases/view", "id", "\0").await,
-        app.anyone()
+        app.anonymous()
             .call("account/sign-up", &form(&[("artist_name", "A"), ("email", "a\0@b.example"), ("password", PASSWORD)]))
             .await,
     ] {
@@ -148,5 +149,5 @@ async fn text_that_no_database_takes_is_refused_in_every_field() {
     // Other things that cannot be seen are left out: a reason has lines, and may have come from anywhere.
     admin.reject(release.id, release.version, "No\u{202E}thing").await.expect_status(200);
     assert_eq!(ana.release(release.id).await.reject_reason.as_deref(), Some("Nothing"));
-    app.agrees().await;
+    app.expect_consistent().await;
 }

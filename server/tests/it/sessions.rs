@@ -5,13 +5,13 @@ use http::Method;
 use totp_rs::TOTP;
 use vwaza::domain::{account::SessionView, ids::SessionId, two_factor::TwoFactorSetup};
 
-use crate::support::{Answer, App, Client, Gate, PASSWORD, form, spawn_app, spawn_app_with};
+use crate::support::{App, Client, Gate, PASSWORD, TestResponse, form, spawn_app, spawn_app_with};
 
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
 
 /// Another browser of the same person.
 async fn elsewhere(app: &App, email: &str, user_agent: &str) -> Client {
-    let client = app.anyone();
+    let client = app.anonymous();
     let request = client.request(Method::POST, "/api/account/sign-in").header("user-agent", user_agent);
     let request = request.header("accept", "application/json");
     client.send(request.form(&form(&[("email", email), ("password", PASSWORD)]))).await.expect_status(200);
@@ -22,7 +22,7 @@ async fn list(client: &Client) -> Vec<SessionView> {
     client.call("sessions/list", &form(&[])).await.ok()
 }
 
-async fn end(client: &Client, id: SessionId) -> Answer {
+async fn end(client: &Client, id: SessionId) -> TestResponse {
     client.call_with("sessions/end", "id", id).await
 }
 
@@ -90,7 +90,7 @@ async fn the_last_use_is_written_down_every_ten_minutes_at_most() {
 
 const NEW: &str = "another good password";
 
-async fn change_password(client: &Client, from: &str, to: &str) -> Answer {
+async fn change_password(client: &Client, from: &str, to: &str) -> TestResponse {
     client.call("account/change-password", &form(&[("current_password", from), ("new_password", to)])).await
 }
 
@@ -112,17 +112,17 @@ async fn r4_no_session_survives_that_the_old_password_opened() {
         let actor = ana.actor().await.unwrap();
         let verified = Gate::new();
         app.restart_with(&[("VWAZA_FAIL_POINTS", &verified.at("password-verified"))]).await;
-        let thief = app.anyone();
+        let thief = app.anonymous();
         let signing_in = thief.sign_in(&actor.email, PASSWORD);
         let shut_out = async {
             let held = verified.reached().await;
             match how {
                 ShutOut::Changed => change_password(&ana, PASSWORD, NEW).await,
                 ShutOut::Reset => {
-                    app.anyone().call_with("account/request-password-reset", "email", &actor.email).await;
+                    app.anonymous().call_with("account/request-password-reset", "email", &actor.email).await;
                     let link = app.newest_mail(&actor.email, "Set a new password").await;
                     let set = form(&[("link", link.link()), ("new_password", NEW)]);
-                    app.anyone().call("account/reset-password", &set).await
+                    app.anonymous().call("account/reset-password", &set).await
                 }
                 ShutOut::Disabled => {
                     let change = form(&[("id", &actor.id.to_string()), ("change", "disable")]);
@@ -157,7 +157,7 @@ async fn r4_of_many_sign_ins_beside_a_new_password_none_survives() {
     let email = ana.actor().await.unwrap().email;
     let (mut old, mut new) = (PASSWORD, NEW);
     for _ in 0..3 {
-        let thieves: Vec<Client> = (0..12).map(|_| app.anyone()).collect();
+        let thieves: Vec<Client> = (0..12).map(|_| app.anonymous()).collect();
         let sign_ins = join_all(thieves.iter().map(|thief| thief.sign_in(&email, old)));
         let change = async {
             // A server that is busy with all of them says so.
@@ -178,16 +178,20 @@ async fn r4_of_many_sign_ins_beside_a_new_password_none_survives() {
 }
 
 /// Whoever has stolen a session asks for this while the owner sets a new password, which comes first.
-async fn beside_a_new_password(app: &App, ana: &Client, ask: impl AsyncFnOnce(&Client) -> Answer) -> Answer {
+async fn beside_a_new_password(
+    app: &App,
+    ana: &Client,
+    ask: impl AsyncFnOnce(&Client) -> TestResponse,
+) -> TestResponse {
     let thief = ana.with_cookie(&ana.cookie());
     let mut held = app.sql.begin().await.unwrap();
     sqlx::query("select 1 from users for no key update").execute(&mut *held).await.unwrap();
     let asking = async {
-        app.lock_waits(1).await;
+        app.waits_for_locks(1).await;
         ask(&thief).await
     };
     let let_go = async {
-        app.lock_waits(2).await;
+        app.waits_for_locks(2).await;
         drop(held);
     };
     let (changed, asked, ()) = tokio::join!(change_password(ana, PASSWORD, NEW), asking, let_go);
@@ -233,7 +237,7 @@ async fn r4_a_sign_in_that_waits_for_its_code_ends_with_the_old_password() {
     ana.call_with("two-factor/confirm", "code", phone.generate_current().unwrap()).await.expect_status(200);
     // The code of this step is used already.
     sqlx::query("update two_factors set last_step = 0").execute(&app.sql).await.unwrap();
-    let halfway = app.anyone();
+    let halfway = app.anonymous();
     halfway.sign_in(&email, PASSWORD).await.expect_status(200);
     let asked = beside_a_new_password(&app, &ana, async |_| {
         halfway.call_with("account/sign-in-code", "code", phone.generate_current().unwrap()).await

@@ -29,7 +29,7 @@ async fn u24_open_connections_do_not_keep_the_server() {
     eventually("the end is logged", async || app.log.events("stopped").pop()).await;
     assert_eq!(app.log.events("stopped").len(), 1);
     assert!(app.log.events("some requests did not end in time and are cut off; what they sent is kept").is_empty());
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -50,7 +50,7 @@ async fn u24_an_idle_upload_does_not_keep_the_server_and_loses_nothing() {
     assert!(offset >= arrived, "{offset} of {arrived}");
     ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn j13_a_job_that_hangs_is_handed_back_and_that_counts_nothing() {
     drop(held);
     app.start().await;
     ana.release_once(release, "the cover is there", |release| release.cover.current.is_some()).await;
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn two_servers_do_not_share_a_spool() {
     let app = spawn_app().await;
     let said = app.refuses_to_start().await;
     assert!(said.contains("another vwaza process uses the spool"), "{said}");
-    app.anyone().get("/health").await.expect_status(200);
+    app.anonymous().get("/health").await.expect_status(200);
 }
 
 /// All at once, with nothing set: a storage that is dead, a file that waits for it, a client that is silent, a page that listens.
@@ -113,21 +113,21 @@ async fn u24_a_server_whose_storage_is_dead_leaves_in_time_and_loses_nothing() {
     let arrived = app.spooled_beyond(0).await;
     let mut events = ana.request(Method::GET, "/api/events").send().await.unwrap();
     assert!(events.chunk().await.unwrap().is_some());
-    bucket.line.go_dead().await;
+    bucket.proxy.hang().await;
     let (waiting, answer) = ana.upload(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
     answer.expect_status(204);
     let told = Instant::now();
     app.terminate();
     assert!(app.ended().await.success());
     assert_in_time(told, DEADLINE);
-    bucket.line.mend().await;
+    bucket.proxy.restore().await;
     app.start().await;
     assert_eq!(ana.attached(waiting.id).await.sha256, Some(sha256(&a_cover(1))));
     let offset = ana.offset(&begun.url).await;
     assert!(offset >= arrived, "{offset} of {arrived}");
     ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// What has arrived cannot even be counted.
@@ -141,16 +141,16 @@ async fn u24_a_server_whose_database_does_not_reply_leaves_in_time() {
     let mut silent = RawRequest::patch(&app, &ana, &begun.url, 100_000, song.len() - 100_000).await;
     silent.send(&song[100_000..LONG_SONG_HALF]).await;
     app.spooled_beyond(100_000).await;
-    proxy.go_dead().await;
+    proxy.hang().await;
     let told = Instant::now();
     app.terminate();
     app.ended().await;
     assert_in_time(told, DEADLINE);
-    proxy.mend().await;
+    proxy.restore().await;
     app.start().await;
     let offset = ana.offset(&begun.url).await;
     assert!(offset >= 100_000, "{offset}");
     ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
-    app.agrees().await;
+    app.expect_consistent().await;
 }

@@ -10,8 +10,8 @@ use tokio::{
 use vwaza::domain::upload::{UploadState, UploadStatus, UploadTarget};
 
 use crate::support::{
-    Answer, App, Bucket, Client, LONG_SONG_HALF, a_cover, a_long_song, a_song, eventually, form, sha256, spawn_app,
-    spawn_app_with,
+    App, Bucket, Client, LONG_SONG_HALF, TestResponse, a_cover, a_long_song, a_song, eventually, form, sha256,
+    spawn_app, spawn_app_with,
 };
 
 fn metadata(target: &UploadTarget, more: &str) -> String {
@@ -23,12 +23,12 @@ fn metadata(target: &UploadTarget, more: &str) -> String {
 }
 
 /// As a script does that sends no `fingerprint`.
-async fn create(client: &Client, target: UploadTarget, length: usize) -> Answer {
+async fn create(client: &Client, target: UploadTarget, length: usize) -> TestResponse {
     let headers = [("upload-length", &*length.to_string()), ("upload-metadata", &*metadata(&target, ""))];
     client.tus(Method::POST, "/api/uploads", &headers).await
 }
 
-fn url_of(created: &Answer) -> String {
+fn url_of(created: &TestResponse) -> String {
     created.header("location").unwrap().to_owned()
 }
 
@@ -59,7 +59,7 @@ async fn two_files_of_one_name_and_length_are_never_mixed() {
     let status: UploadStatus = ana.get(&url_of(&second)).await.ok();
     assert_eq!(ana.attached(status.id).await.sha256, Some(sha256(&master)));
     assert_eq!(ana.offset(&url_of(&first)).await, 100_000);
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn u10_a_completion_that_failed_is_made_up_for_without_a_restart() {
     // A standard client hears that all of it is there, and goes away: it must be true.
     assert_eq!(ana.offset(&url_of(&created)).await, song.len());
     upload_is(&app, "ATTACHED").await;
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn u10_what_is_all_here_never_expires_and_is_completed_by_the_janitor() {
     let held = app.hold_release(release).await;
     // All bytes of the one are counted, and none of the other.
     let expire = async {
-        app.lock_waits(1).await;
+        app.waits_for_locks(1).await;
         sqlx::query("update uploads set expires_at = now() - interval '1 hour'").execute(&app.sql).await.unwrap();
         eventually("the marker has expired", async || {
             (ana.upload_status(marker.id).await.state == UploadState::Expired).then_some(())
@@ -100,7 +100,7 @@ async fn u10_what_is_all_here_never_expires_and_is_completed_by_the_janitor() {
     answer.expect_status(503);
     drop(held);
     upload_is(&app, "ATTACHED").await;
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// A chunked PATCH whose line drops before it says that this was all.
@@ -124,7 +124,7 @@ async fn all_bytes_without_the_end_of_the_request_are_all_bytes() {
     line.write_all(b"\r\n").await.unwrap();
     line.shutdown().await.unwrap();
     upload_is(&app, "ATTACHED").await;
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -140,12 +140,12 @@ async fn head_never_calls_whole_what_was_refused_meanwhile() {
         async move { ana.patch(&url, 0, svg).await.status }
     });
     // The PATCH has found out what they are, and is about to write it down.
-    app.lock_waits(1).await;
+    app.waits_for_locks(1).await;
     // HEAD reads that all bytes are here. Then it waits for the PATCH.
     let reads = "%from uploads where id = $1 and owner_id = $2%";
     let table = app.hold_table("lock table uploads in access exclusive mode").await;
     let let_go = async {
-        app.lock_waits_of(reads, 1).await;
+        app.waits_for_locks_of(reads, 1).await;
         drop(table);
         eventually("HEAD has read the row", async || {
             let query = sqlx::query_scalar(
@@ -163,7 +163,7 @@ async fn head_never_calls_whole_what_was_refused_meanwhile() {
     assert!(matches!(head.status, 410 | 415 | 423), "{}", head.status);
     assert_eq!(patch.await.unwrap(), 415);
     ana.tus(Method::HEAD, &url, &[]).await.expect_status(410);
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// What HEAD, PATCH at the end, PATCH elsewhere and DELETE say of an upload in each of its states.
@@ -232,7 +232,7 @@ async fn a_library_that_accepts_html_gets_the_protocols_answers() {
         client.send(request.body(vec![0; 10])).await
     };
     for (answer, status) in [
-        (ask(&app.anyone(), &url_of(&created), "0").await, 401),
+        (ask(&app.anonymous(), &url_of(&created), "0").await, 401),
         (ask(&ana, &url_of(&created), "5").await, 409),
         (ask(&ana, "/api/uploads/1/2", "5").await, 404),
     ] {
@@ -250,7 +250,7 @@ async fn errors_have_tus_headers_too() {
     let url = url_of(&created);
     let foreign = ana.request(Method::PATCH, &url).header("origin", "https://elsewhere.example");
     let answers = [
-        (app.anyone().tus(Method::HEAD, &url, &[]).await, 401),
+        (app.anonymous().tus(Method::HEAD, &url, &[]).await, 401),
         (ana.send(foreign).await, 403),
         (ana.send(ana.request(Method::PUT, &url)).await, 405),
         (ana.patch(&url, 7, vec![0; 1]).await, 409),
@@ -313,7 +313,7 @@ async fn a_creation_whose_first_bytes_are_cut_short_is_gone_on_with() {
     ana.patch(&url, offset, song.slice(offset..)).await.expect_status(204);
     upload_is(&app, "ATTACHED").await;
     assert_eq!(ana.release(release).await.tracks.len(), 1);
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// A script has nothing but its token.
@@ -324,7 +324,7 @@ async fn a_script_resumes_with_a_token_alone() {
     let (release, song) = (ana.create_release().await, a_long_song(1));
     let token = ana.call_with("access-tokens/make", "name", "studio").await.ok::<serde_json::Value>();
     let bearer = format!("Bearer {}", token["token"].as_str().unwrap());
-    let script = app.anyone();
+    let script = app.anonymous();
     let ask = async |method: Method, url: &str, headers: &[(&str, &str)], body: Bytes| {
         let request = script.request(method, url).header("tus-resumable", "1.0.0").header("authorization", &bearer);
         script
@@ -359,7 +359,7 @@ async fn another_process_neither_receives_nor_gives_up_what_it_does_not_hold() {
     let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
     ana.patch(&begun.url, 0, song.slice(..1000)).await.expect_status(204);
     let second = bucket.app(&[("DATABASE_URL", &first.database_url())]).await;
-    let there = second.same_person(&ana);
+    let there = second.signed_in_here(&ana);
     for answer in [
         there.tus(Method::HEAD, &begun.url, &[]).await,
         there.patch(&begun.url, 1000, song.slice(1000..)).await,
@@ -434,7 +434,7 @@ async fn what_a_killed_form_leaves_is_given_up_at_the_next_start() {
     upload_is(&app, "EXPIRED").await;
     // With the track that the form made.
     ana.release_once(release, "the track is gone", |release| release.tracks.is_empty()).await;
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// Nothing that was sent is lost by an answer that comes early: the client hears it, whatever it has not sent yet.

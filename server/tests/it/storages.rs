@@ -10,7 +10,7 @@ use futures::future::join_all;
 use serde_json::Value;
 use testing::{
     fixtures,
-    supabase_server::{Failure, SupabaseServer},
+    supabase_server::{StorageFault, SupabaseServer},
 };
 use vwaza::domain::{
     download::percent_encoded,
@@ -20,7 +20,7 @@ use vwaza::domain::{
 };
 
 use crate::support::{
-    App, Bucket, Client, SIGABRT, a_cover, a_song, app_on_supabase, eventually, idle_jobs, sha256, soak,
+    App, Bucket, Client, SIGABRT, a_cover, a_song, app_on_supabase, eventually, idle_jobs, is_soak, sha256,
     unfinished_jobs,
 };
 
@@ -97,13 +97,13 @@ async fn a_release_lives_in_a_bucket_of_s3() {
         ana.release_once(release, "the cover is ready", |release| release.cover.state() == FileState::Ready).await;
     let cover = cover.cover.current.unwrap().object;
     ana.get(&format!("/media/cover/{cover}/160")).await.expect_status(200);
-    app.agrees().await;
+    app.expect_consistent().await;
     let before = bucket.objects();
     let other = a_song(2);
     ana.attach(UploadTarget::Audio(begun.track.unwrap()), "größer & \"anders\".wav", other.clone()).await;
     plays(&ana, release, &other).await;
     eventually("what was replaced is deleted", async || (bucket.objects() == before).then_some(())).await;
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -114,13 +114,13 @@ async fn a_release_lives_in_supabase_storage() {
     let (release, song) = (ana.create_release().await, a_master(1));
     let begun = ana.attach(UploadTarget::NewTrack(release), "song.wav", song.clone()).await;
     plays(&ana, release, &song).await;
-    app.agrees().await;
+    app.expect_consistent().await;
     let other = a_song(2);
     ana.attach(UploadTarget::Audio(begun.track.unwrap()), "größer & \"anders\".wav", other.clone()).await;
     plays(&ana, release, &other).await;
     eventually("what was replaced is deleted", async || (server.objects().len() == 1).then_some(())).await;
     assert_eq!(server.open_uploads(), 0);
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// The process dies when the bucket knows of an upload in parts, before its first part and in its middle.
@@ -141,7 +141,7 @@ async fn u11_parts_that_a_kill_left_open_are_ended() {
         plays(&ana, release, &song).await;
         eventually("nothing is left open", async || (bucket.open_parts() == 0 && bucket.objects() == 1).then_some(()))
             .await;
-        app.agrees().await;
+        app.expect_consistent().await;
     }
 }
 
@@ -164,7 +164,7 @@ async fn u11_a_resumable_upload_that_a_kill_left_open_is_ended() {
             (server.open_uploads() == 0 && server.objects().len() == 1).then_some(())
         })
         .await;
-        app.agrees().await;
+        app.expect_consistent().await;
     }
 }
 
@@ -176,7 +176,7 @@ async fn u16_a_storage_that_keeps_other_bytes_than_it_says_is_found_out() {
     let ana = app.artist("Ana").await;
     let mut stored = 0;
     for song in [a_song(1), a_master(1)] {
-        for how in [Failure::KeepLess, Failure::KeepOther] {
+        for how in [StorageFault::StoreTruncated, StorageFault::StoreCorrupted] {
             stored += 1;
             let release = ana.create_release().await;
             server.fail_next(how);
@@ -189,7 +189,7 @@ async fn u16_a_storage_that_keeps_other_bytes_than_it_says_is_found_out() {
             .await;
         }
     }
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// Nobody knows whether the object is on its way: the next attempt puts another one, and the first one lands after all.
@@ -199,10 +199,10 @@ async fn u13_a_put_that_lands_after_the_next_one_is_deleted() {
     let app = app_on_supabase(&server, &[("VWAZA_ORPHAN_GRACE_SECONDS", "20")]).await;
     let ana = app.artist("Ana").await;
     let (release, song) = (ana.create_release().await, a_song(1));
-    server.fail_next(Failure::LandLate);
+    server.fail_next(StorageFault::StoreLate);
     ana.attach(UploadTarget::NewTrack(release), "song.wav", song.clone()).await;
     assert_eq!(server.objects().len(), 1);
-    server.land();
+    server.finish_late_uploads();
     assert_eq!(server.objects().len(), 2);
     plays(&ana, release, &song).await;
     assert_eq!(failures(&app).await, 0);
@@ -219,7 +219,7 @@ async fn u13_a_put_that_lands_after_the_next_one_is_deleted() {
         (rows == 1).then_some(())
     })
     .await;
-    app.agrees().await;
+    app.expect_consistent().await;
     plays(&ana, release, &song).await;
 }
 
@@ -230,11 +230,11 @@ async fn u13_a_put_whose_answer_is_lost_is_not_repeated() {
     let app = app_on_supabase(&server, &[]).await;
     let ana = app.artist("Ana").await;
     let (release, song) = (ana.create_release().await, a_song(1));
-    server.fail_next(Failure::LoseTheAnswer);
+    server.fail_next(StorageFault::DropResponse);
     ana.attach(UploadTarget::NewTrack(release), "song.wav", song.clone()).await;
     plays(&ana, release, &song).await;
     assert_eq!((server.objects().len(), failures(&app).await), (1, 0));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// Dozens of jobs wait for the storage; were each of them to hold a connection meanwhile, it would be seen.
@@ -250,7 +250,7 @@ async fn u17_a_storage_that_says_nothing_keeps_no_page_waiting() {
         let (target, name, sound) = (UploadTarget::NewTrack(release), format!("{number}.wav"), a_sound(number));
         begun.push((ana.begin(target, &name, sound.len()).await, sound));
     }
-    bucket.line.go_dead().await;
+    bucket.proxy.hang().await;
     let uploads = join_all(begun.iter().map(async |(upload, sound)| {
         eventually("the server has its bytes", async || {
             let offset = ana.offset(&upload.url).await;
@@ -261,7 +261,7 @@ async fn u17_a_storage_that_says_nothing_keeps_no_page_waiting() {
         .await;
     }));
     // Longer than a transaction may be idle.
-    let silence = Duration::from_secs(if soak() { 60 } else { 2 });
+    let silence = Duration::from_secs(if is_soak() { 60 } else { 2 });
     let paths = ["/".to_owned(), format!("/releases/{release}")];
     let pages = async {
         eventually("32 jobs wait for the storage", async || (running(&app).await >= 32).then_some(())).await;
@@ -290,25 +290,25 @@ async fn u17_a_storage_that_says_nothing_keeps_no_page_waiting() {
     assert!(took[took.len() * 99 / 100] < Duration::from_millis(2500), "{took:?}");
     let waiting = ana.release(release).await;
     assert!(waiting.tracks.iter().all(|track| track.state() == FileState::Storing));
-    bucket.line.mend().await;
+    bucket.proxy.restore().await;
     for (upload, _) in begun {
         ana.attached(upload.id).await;
     }
     assert_eq!(failures(&app).await, 0);
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
 async fn j11_a_storage_that_was_away_costs_no_job_an_attempt() {
     let bucket = Bucket::new().await;
-    let uploads = if soak() { 1000 } else { 30 };
+    let uploads = if is_soak() { 1000 } else { 30 };
     let app = bucket.app(&[("VWAZA_MAX_OPEN_UPLOADS", "2000")]).await;
     let mut artists = Vec::new();
     for _ in 0..uploads / 10 {
         // One after the other: a hundred at once would be told that many people are signing in.
         artists.push(app.artist("Ana").await);
     }
-    bucket.line.cut();
+    bucket.proxy.cut();
     let cut_at = Instant::now();
     let mut begun = Vec::new();
     for ana in &artists {
@@ -330,7 +330,7 @@ async fn j11_a_storage_that_was_away_costs_no_job_an_attempt() {
     eventually("no job is held", async || (running(&app).await == 0).then_some(())).await;
     let tried = attempts(&app).await;
     // Probe after probe fails, and all wait until one does not.
-    let away = Duration::from_secs(if soak() { 600 } else { 0 });
+    let away = Duration::from_secs(if is_soak() { 600 } else { 0 });
     let (before, mut probes) = (failed_probes(&artists[0]).await, 0);
     while probes < 3 || cut_at.elapsed() < away {
         probes = eventually("a probe fails", async || {
@@ -339,13 +339,13 @@ async fn j11_a_storage_that_was_away_costs_no_job_an_attempt() {
         .await;
     }
     assert_eq!((failures(&app).await, attempts(&app).await), (0, tried));
-    bucket.line.mend().await;
+    bucket.proxy.restore().await;
     for (ana, upload) in begun {
         ana.attached(upload.id).await;
     }
     eventually("it is well", async || (storage(&artists[0]).await == ("ok".into(), "ok".into())).then_some(())).await;
     assert_eq!(failures(&app).await, 0);
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// Two processes, one database, one bucket, each with a spool of its own; one of them dies for good, and then comes back.
@@ -356,7 +356,7 @@ async fn j21_what_a_dead_process_holds_waits_for_it_and_what_is_stored_is_whole(
     let database = first.database_url();
     let second = bucket.app(&[("DATABASE_URL", &database), ("VWAZA_JOB_LEASE_SECONDS", "2")]).await;
     let ana = first.artist("Ana").await;
-    let elsewhere = second.same_person(&ana);
+    let elsewhere = second.signed_in_here(&ana);
     let (stored, waiting) = (ana.create_release().await, ana.create_release().await);
     let song = a_song(1);
     ana.attach(UploadTarget::NewTrack(stored), "song.wav", song.clone()).await;
@@ -403,7 +403,7 @@ async fn j21_what_a_dead_process_holds_waits_for_it_and_what_is_stored_is_whole(
     first.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;
     elsewhere.attached(begun.id).await;
     plays(&elsewhere, waiting, &song).await;
-    first.agrees().await;
+    first.expect_consistent().await;
 }
 
 /// A file that Supabase does not take is nobody's outage: its job ends, and its artist is told.
@@ -423,5 +423,5 @@ async fn a_file_that_the_bucket_does_not_take_is_given_up() {
         .await;
     }
     assert_eq!(storage(&ana).await, ("ok".into(), "ok".into()));
-    app.agrees().await;
+    app.expect_consistent().await;
 }

@@ -10,18 +10,18 @@ use vwaza::domain::{
 };
 
 use crate::support::{
-    Answer, App, Client, LONG_SONG_HALF, RawRequest, a_cover, a_long_song, a_song, eventually, metadata, sha256,
+    App, Client, LONG_SONG_HALF, RawRequest, TestResponse, a_cover, a_long_song, a_song, eventually, metadata, sha256,
     spawn_app, spawn_app_with,
 };
 
 /// A creation for a new track of this length, as the protocol has it.
-async fn create(client: &Client, target: &str, length: &str) -> Answer {
+async fn create(client: &Client, target: &str, length: &str) -> TestResponse {
     let metadata = metadata(&[("target", target), ("filename", "song.wav"), ("fingerprint", "1")]);
     client.tus(Method::POST, "/api/uploads", &[("upload-length", length), ("upload-metadata", &metadata)]).await
 }
 
 /// Asks the upload for everything that may be asked.
-async fn ask_all(client: &Client, url: &str) -> Vec<Answer> {
+async fn ask_all(client: &Client, url: &str) -> Vec<TestResponse> {
     vec![
         client.get(url).await,
         client.tus(Method::HEAD, url, &[]).await,
@@ -33,7 +33,8 @@ async fn ask_all(client: &Client, url: &str) -> Vec<Answer> {
 #[tokio::test]
 async fn options_say_what_the_server_can_do() {
     let app = spawn_app().await;
-    let answer = app.anyone().send(app.anyone().request(Method::OPTIONS, "/api/uploads")).await.expect_status(204);
+    let answer =
+        app.anonymous().send(app.anonymous().request(Method::OPTIONS, "/api/uploads")).await.expect_status(204);
     assert_eq!(answer.header("tus-version"), Some("1.0.0"));
     assert_eq!(answer.header("tus-max-size"), Some("1073741824"));
     let extensions = answer.header("tus-extension").unwrap();
@@ -255,10 +256,10 @@ async fn what_has_arrived_can_be_terminated_while_its_release_is_a_draft() {
             ana.tus(Method::DELETE, &begun.url, &[]).await.expect_status(204);
         } else {
             // Its job is about to put it.
-            app.lock_waits(1).await;
+            app.waits_for_locks(1).await;
             let delete = ana.tus(Method::DELETE, &begun.url, &[]);
             let let_go = async {
-                app.lock_waits(1).await;
+                app.waits_for_locks(1).await;
                 drop(held);
             };
             tokio::join!(delete, let_go).0.expect_status(204);
@@ -271,7 +272,7 @@ async fn what_has_arrived_can_be_terminated_while_its_release_is_a_draft() {
         assert_eq!((shown.current, shown.pending), (None, None));
         eventually("nothing of it is stored", async || app.files_in("objects/covers").is_empty().then_some(())).await;
         app.spool_is_empty().await;
-        app.agrees().await;
+        app.expect_consistent().await;
     }
     let dead: i64 = sqlx::query_scalar("select count(*) from upload_jobs where status = 'FAILED'")
         .fetch_one(&app.sql)
@@ -301,7 +302,7 @@ async fn what_waits_to_be_stored_is_terminated_with_its_job() {
         sqlx::query_as("select status::text, outcome from upload_jobs").fetch_one(&app.sql).await.unwrap();
     assert_eq!(job, ("COMPLETED".into(), Some("superseded".into())));
     assert!(app.files_in("spool/uploads").is_empty());
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -319,7 +320,7 @@ async fn what_is_submitted_is_not_terminated() {
     ana.call_with("releases/withdraw", "id", release).await.expect_status(200);
     ana.tus(Method::DELETE, &remaster.url, &[]).await.expect_status(204);
     assert_eq!(ana.release(release).await.cover.current, None);
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 async fn begun_by(app: &App, name: &str) -> (Client, String) {
@@ -347,14 +348,20 @@ async fn another_artists_upload_does_not_exist() {
             answer.expect_status(404);
         }
     }
-    for answer in ask_all(&app.anyone(), &anas).await {
+    for answer in ask_all(&app.anonymous(), &anas).await {
         answer.expect_status(401);
     }
     assert_eq!(ana.offset(&anas).await, 0);
 }
 
 /// A creation that brings the first bytes along.
-async fn create_with(client: &Client, target: &str, length: usize, bytes: bytes::Bytes, checksum: &str) -> Answer {
+async fn create_with(
+    client: &Client,
+    target: &str,
+    length: usize,
+    bytes: bytes::Bytes,
+    checksum: &str,
+) -> TestResponse {
     let metadata = metadata(&[("target", target), ("filename", "song.wav"), ("fingerprint", "1")]);
     let mut request = client
         .request(Method::POST, "/api/uploads")
@@ -395,7 +402,7 @@ async fn the_first_bytes_may_come_with_the_creation() {
 }
 
 /// Seconds from now until an upload is given up, as its answer says.
-fn expires_in(answer: &Answer) -> i64 {
+fn expires_in(answer: &TestResponse) -> i64 {
     let at = httpdate::parse_http_date(answer.header("upload-expires").unwrap()).unwrap();
     at.duration_since(std::time::SystemTime::now()).unwrap().as_secs().cast_signed()
 }
@@ -419,7 +426,7 @@ async fn an_upload_says_until_when_it_is_kept() {
     ana.patch(url, 10, vec![0; 10]).await.expect_status(410);
 }
 
-async fn patch_checked(client: &Client, url: &str, offset: usize, bytes: bytes::Bytes, checksum: &str) -> Answer {
+async fn patch_checked(client: &Client, url: &str, offset: usize, bytes: bytes::Bytes, checksum: &str) -> TestResponse {
     let request = client
         .request(Method::PATCH, url)
         .header("tus-resumable", "1.0.0")
@@ -462,7 +469,7 @@ async fn u4_a_chunk_with_a_checksum_is_kept_whole_and_right_or_not_at_all() {
     patch_checked(&ana, &begun.url, LONG_SONG_HALF, second.clone(), &sha256_of(&second)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
 
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -502,7 +509,7 @@ async fn a_checksum_is_refused_if_it_cannot_be_read_and_does_not_match_if_it_has
     let created = create_with(&ana, &target, song.len(), first, &short).await.expect_error(460, "checksum");
     assert_eq!(created.header("upload-offset"), Some("0"));
     assert_eq!(ana.offset(created.header("location").unwrap()).await, 0);
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -596,7 +603,8 @@ async fn extensions_that_are_not_spoken_are_named() {
     }
     let uploads: i64 = sqlx::query_scalar("select count(*) from uploads").fetch_one(&app.sql).await.unwrap();
     assert_eq!(uploads, 1);
-    let options = app.anyone().send(app.anyone().request(Method::OPTIONS, "/api/uploads")).await.expect_status(204);
+    let options =
+        app.anonymous().send(app.anonymous().request(Method::OPTIONS, "/api/uploads")).await.expect_status(204);
     let spoken: Vec<_> = options.header("tus-extension").unwrap().split(',').collect();
     assert!(["concatenation", "creation-defer-length", "checksum-trailer"].iter().all(|name| !spoken.contains(name)));
 }
@@ -748,7 +756,7 @@ async fn what_is_somebody_elses_or_submitted_takes_no_uploads() {
         form(&ana, &target).await.expect_error(409, "submitted");
     }
     assert_eq!(ana.release(id).await, release);
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -800,5 +808,5 @@ async fn whatever_stands_in_a_header_is_no_fault_of_the_servers() {
             }
         }
     }
-    app.agrees().await;
+    app.expect_consistent().await;
 }

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use totp_rs::TOTP;
 use vwaza::domain::two_factor::{SignInStep, TwoFactorSetup, TwoFactorState};
 
-use crate::support::{Answer, App, Client, PASSWORD, form, spawn_app, spawn_app_with};
+use crate::support::{App, Client, PASSWORD, TestResponse, form, spawn_app, spawn_app_with};
 
 /// The app on somebody's phone.
 struct Phone(TOTP);
@@ -29,7 +29,7 @@ async fn turn_on(client: &Client) -> (Phone, Vec<String>) {
     (phone, codes)
 }
 
-async fn code(client: &Client, code: &str) -> Answer {
+async fn code(client: &Client, code: &str) -> TestResponse {
     client.call_with("account/sign-in-code", "code", code).await
 }
 
@@ -46,13 +46,13 @@ async fn a_password_alone_is_not_enough_once_two_factors_are_on() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let address = email(&ana).await;
-    let elsewhere = app.anyone();
+    let elsewhere = app.anonymous();
     elsewhere.sign_in(&address, PASSWORD).await.expect_status(200);
     ana.call_with("two-factor/begin", "current_password", "not hers").await.expect_field_error("current_password");
     let setup = begin(&ana).await;
     assert!(setup.qr_svg.starts_with("<svg") && setup.url.contains(&setup.secret));
     // Not before she has proven to have a code.
-    assert_eq!(app.anyone().sign_in(&address, PASSWORD).await.ok::<SignInStep>(), SignInStep::SignedIn);
+    assert_eq!(app.anonymous().sign_in(&address, PASSWORD).await.ok::<SignInStep>(), SignInStep::SignedIn);
     ana.call_with("two-factor/confirm", "code", "000000").await.expect_field_error("code");
     let before = ana.with_cookie(&ana.cookie());
     let (phone, codes) = turn_on(&ana).await;
@@ -60,7 +60,7 @@ async fn a_password_alone_is_not_enough_once_two_factors_are_on() {
     assert!(ana.actor().await.is_some() && before.actor().await.is_none() && elsewhere.actor().await.is_none());
     assert_eq!(app.mail_number(1, &address).await.subject, "Two-factor sign-in is on");
 
-    let laptop = app.anyone();
+    let laptop = app.anonymous();
     code(&laptop, &phone.code(0)).await.expect_error(410, "password first");
     assert_eq!(laptop.sign_in(&address, PASSWORD).await.ok::<SignInStep>(), SignInStep::CodeNeeded);
     assert_eq!(laptop.actor().await, None);
@@ -69,7 +69,7 @@ async fn a_password_alone_is_not_enough_once_two_factors_are_on() {
     code(&laptop, &next).await.expect_status(200);
     assert_eq!(email(&laptop).await, address);
     // A code works once, and the sign-in it was for is over.
-    let thief = app.anyone();
+    let thief = app.anonymous();
     thief.sign_in(&address, PASSWORD).await.expect_status(200);
     code(&thief, &next).await.expect_field_error("code");
     code(&laptop, &phone.code(1)).await.expect_status(410);
@@ -81,7 +81,7 @@ async fn a_recovery_code_signs_in_once() {
     let ana = app.artist("Ana").await;
     let address = email(&ana).await;
     let (_, codes) = turn_on(&ana).await;
-    let (one, two) = (app.anyone(), app.anyone());
+    let (one, two) = (app.anonymous(), app.anonymous());
     for client in [&one, &two] {
         client.sign_in(&address, PASSWORD).await.expect_status(200);
     }
@@ -89,7 +89,7 @@ async fn a_recovery_code_signs_in_once() {
     let typed = codes[0].to_uppercase().replace('-', " ");
     let held = app.hold_table("lock table recovery_codes in share mode").await;
     let let_go = async {
-        app.lock_waits(2).await;
+        app.waits_for_locks(2).await;
         drop(held);
     };
     let (first, second, ()) = tokio::join!(code(&one, &typed), code(&two, &typed), let_go);
@@ -117,7 +117,7 @@ async fn codes_are_guessed_no_more_often_than_passwords() {
     let (phone, _) = turn_on(&ana).await;
     let wrong = if phone.code(0) == "123456" { "654321" } else { "123456" };
     for number in 0..11 {
-        let thief = app.anyone().from(&format!("198.51.100.{number}"));
+        let thief = app.anonymous().from(&format!("198.51.100.{number}"));
         thief.sign_in(&address, PASSWORD).await.expect_status(200);
         assert_eq!(code(&thief, wrong).await.status, if number < 10 { 400 } else { 429 });
     }
@@ -129,7 +129,7 @@ async fn a_password_reset_leaves_two_factors_on_and_turning_them_off_takes_both(
     let ana = app.artist("Ana").await;
     let address = email(&ana).await;
     let (phone, codes) = turn_on(&ana).await;
-    app.anyone().call_with("account/request-password-reset", "email", &address).await.expect_status(200);
+    app.anonymous().call_with("account/request-password-reset", "email", &address).await.expect_status(200);
     let mail = app.newest_mail(&address, "Set a new password").await;
     let new = "another good password";
     let set = form(&[("link", mail.link()), ("new_password", new)]);
@@ -144,7 +144,7 @@ async fn a_password_reset_leaves_two_factors_on_and_turning_them_off_takes_both(
     turn_off(new, "000000").await.expect_field_error("code");
     turn_off(new, &codes[0]).await.expect_status(200);
     assert!(!state(&ana).await.is_on);
-    assert_eq!(app.anyone().sign_in(&address, new).await.ok::<SignInStep>(), SignInStep::SignedIn);
+    assert_eq!(app.anonymous().sign_in(&address, new).await.ok::<SignInStep>(), SignInStep::SignedIn);
 }
 
 #[tokio::test]
@@ -165,7 +165,7 @@ async fn where_admins_need_two_factors_they_can_do_nothing_before() {
     // An admin who has lost everything asks the operator.
     let address = email(&admin).await;
     assert!(app.run(&["user", "reset-two-factor", "--email", &address], "").status.success());
-    assert_eq!(app.anyone().sign_in(&address, PASSWORD).await.ok::<SignInStep>(), SignInStep::SignedIn);
+    assert_eq!(app.anonymous().sign_in(&address, PASSWORD).await.ok::<SignInStep>(), SignInStep::SignedIn);
 }
 
 #[tokio::test]

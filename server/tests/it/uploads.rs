@@ -9,7 +9,7 @@ use vwaza::domain::{
     files::FileState,
     ids::{BatchId, ReleaseId},
     track::RawTrack,
-    upload::{BegunUpload, BatchMember, RawIntent, UploadState, UploadTarget},
+    upload::{BatchMember, BegunUpload, RawIntent, UploadState, UploadTarget},
 };
 
 use crate::support::{
@@ -32,7 +32,7 @@ async fn beginning_the_same_upload_again_finds_it() {
     assert_ne!(ana.begin(target, "song.wav", 1001).await.id, one.id);
     assert_ne!(ana.begin(target, "other.wav", 1000).await.id, one.id);
     assert_eq!(ana.release(release).await.tracks.len(), 3);
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -275,7 +275,7 @@ async fn names_of_files_are_shown_and_never_used() {
             .iter()
             .all(|file| uuid::Uuid::try_parse(file.file_name().unwrap().to_str().unwrap()).is_ok())
     );
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -371,7 +371,7 @@ async fn one_artists_files_leave_room_on_the_spool_for_others() {
     assert!((1..song.len()).contains(&offset), "{offset}");
     ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -388,7 +388,7 @@ async fn u21_an_upload_goes_on_after_signing_in_again() {
     assert_eq!(ana.offset(&begun.url).await, 1000);
     ana.patch(&begun.url, 1000, song.slice(1000..)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// Once all bytes are here, nobody has to be signed in any more.
@@ -411,7 +411,7 @@ async fn u21_what_is_received_is_attached_after_signing_out() {
     .await;
     ana.sign_in(&email, PASSWORD).await.expect_status(200);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&a_cover(1))));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -428,13 +428,13 @@ async fn u21_an_owner_disabled_in_the_middle_goes_on_once_enabled_again() {
     patch.send(&song[1_000_000..LONG_SONG_HALF]).await;
     assert_eq!(patch.status().await, 204);
     ana.patch(&begun.url, LONG_SONG_HALF, song.slice(LONG_SONG_HALF..)).await.expect_status(401);
-    assert_eq!(app.counted_from(0).await, LONG_SONG_HALF);
+    assert_eq!(app.offset_reaches(0).await, LONG_SONG_HALF);
     assert_eq!(app.only_file_in("spool/uploads").metadata().unwrap().len() as usize, LONG_SONG_HALF);
     sqlx::query("update users set disabled_at = null").execute(&app.sql).await.unwrap();
     ana.sign_in(&email, PASSWORD).await.expect_status(200);
     ana.patch(&begun.url, LONG_SONG_HALF, song.slice(LONG_SONG_HALF..)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -455,7 +455,7 @@ async fn u20_a_track_removed_in_the_middle_ends_its_upload() {
     ana.call_with("tracks/remove", "id", begun.track.unwrap()).await.expect_status(200);
     assert_eq!(writer.status().await, 410);
     assert_eq!(app.files_in("spool/uploads").len(), 0);
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -475,7 +475,7 @@ async fn u19_of_two_covers_the_newer_one_stays() {
     .await;
     assert_eq!((superseded.state, superseded.status_code), (UploadState::Superseded, 409));
     assert_eq!(ana.release(release).await.cover.current.unwrap().sha256, sha256(&new));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// Both are received, and come to their release at the same time.
@@ -493,11 +493,11 @@ async fn u19_of_two_covers_at_once_the_newer_one_stays_and_the_other_is_reaped()
     for (begun, cover) in [(&first, &old), (&second, &new)] {
         ana.patch(&begun.url, 0, cover.clone()).await.expect_status(204);
     }
-    app.lock_waits(2).await;
+    app.waits_for_locks(2).await;
     let release_held = app.hold_release(release).await;
     drop(held);
     eventually("both are put", async || (app.files_in("objects/covers").len() == 2).then_some(())).await;
-    app.lock_waits(2).await;
+    app.waits_for_locks(2).await;
     drop(release_held);
     assert_eq!(ana.attached(second.id).await.sha256, Some(sha256(&new)));
     // It came first and was replaced, or came second and was overtaken.
@@ -509,7 +509,7 @@ async fn u19_of_two_covers_at_once_the_newer_one_stays_and_the_other_is_reaped()
     let shown = ana.release_once(release, "it is examined", |release| release.cover.state() == FileState::Ready).await;
     assert_eq!(shown.cover.current.unwrap().sha256, sha256(&new));
     eventually("the other one is reaped", async || (app.files_in("objects/covers").len() == 1).then_some(())).await;
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// The track goes while its file is on its way from the spool to the storage: the file comes to its release second.
@@ -521,20 +521,20 @@ async fn u20_a_track_removed_while_its_file_is_stored_leaves_nothing() {
     let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", a_song(1).len()).await;
     let storing = app.hold_table("lock table objects in share mode").await;
     ana.patch(&begun.url, 0, a_song(1)).await.expect_status(204);
-    app.lock_waits(1).await;
+    app.waits_for_locks(1).await;
     let release_held = app.hold_release(release).await;
     let removing = ana.call_with("tracks/remove", "id", begun.track.unwrap());
     let (removed, ()) = tokio::join!(removing, async {
         // The job, and whoever removes the track.
-        app.lock_waits(2).await;
+        app.waits_for_locks(2).await;
         drop(storing);
         eventually("it is put", async || (app.files_in("objects/audio").len() == 1).then_some(())).await;
-        app.lock_waits(2).await;
+        app.waits_for_locks(2).await;
         drop(release_held);
     });
     removed.expect_status(200);
     assert!(ana.release(release).await.tracks.is_empty());
     eventually("nothing of it is stored", async || app.files_in("objects/audio").is_empty().then_some(())).await;
     app.spool_is_empty().await;
-    app.agrees().await;
+    app.expect_consistent().await;
 }

@@ -36,5 +36,5 @@ async fn so_many_files_are_validated_at_once_and_the_next_one_hears_to_come_late
         assert_eq!(ana.offset(&begun.url).await, cover.len());
         ana.attached(begun.id).await;
     }
-    app.agrees().await;
+    app.expect_consistent().await;
 }

@@ -2,7 +2,7 @@
 
 use vwaza::domain::account::EmailChange;
 
-use crate::support::{Answer, App, Client, PASSWORD, eventually, form, spawn_app, spawn_app_with};
+use crate::support::{App, Client, PASSWORD, TestResponse, eventually, form, spawn_app, spawn_app_with};
 
 const REQUIRED: (&str, &str) = ("VWAZA_REQUIRE_VERIFIED_EMAIL", "on");
 
@@ -14,11 +14,11 @@ async fn must_verify(client: &Client) -> bool {
     client.actor().await.unwrap().must_verify_email
 }
 
-async fn verify(client: &Client, link: &str) -> Answer {
+async fn verify(client: &Client, link: &str) -> TestResponse {
     client.call_with("account/verify-email", "link", link).await
 }
 
-async fn change_email(client: &Client, email: &str, password: &str) -> Answer {
+async fn change_email(client: &Client, email: &str, password: &str) -> TestResponse {
     client.call("account/change-email", &form(&[("email", email), ("current_password", password)])).await
 }
 
@@ -31,12 +31,12 @@ async fn an_unverified_artist_prepares_everything_and_submits_once_the_address_i
     let mail = app.mail_number(1, &email(&ana).await).await;
     assert_eq!(mail.subject, "Confirm your e-mail address");
     // The mail is enough to verify, signed in or not.
-    let phone = app.anyone();
+    let phone = app.anonymous();
     verify(&phone, &mail.link()[..mail.link().len() - 1]).await.expect_field_error("link");
     assert_eq!(verify(&phone, mail.link()).await.ok::<String>(), email(&ana).await);
     verify(&phone, mail.link()).await.expect_error(410, "used already");
     ana.submit(release).await.expect_status(200);
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -76,19 +76,19 @@ async fn a_changed_address_is_confirmed_at_the_new_one_and_reported_to_the_old_o
     let change: EmailChange = change_email(&ana, "new@example.com", PASSWORD).await.ok();
     assert_eq!((change, email(&ana).await), (EmailChange::Unconfirmed, old.clone()));
     // A link for the old address must not outlive it.
-    app.anyone().call_with("account/request-password-reset", "email", &old).await.expect_status(200);
+    app.anonymous().call_with("account/request-password-reset", "email", &old).await.expect_status(200);
     let reset = app.newest_mail(&old, "Set a new password").await;
     let confirm = app.mail_number(1, "new@example.com").await;
-    verify(&app.anyone(), confirm.link()).await.expect_status(200);
+    verify(&app.anonymous(), confirm.link()).await.expect_status(200);
     assert!(email(&ana).await == "new@example.com" && !must_verify(&ana).await);
     for subject in ["Your e-mail address is about to change", "Your e-mail address was changed"] {
         let told = app.newest_mail(&old, subject).await;
         assert!(told.text.contains("new@example.com"), "{}", told.text);
     }
     let set = form(&[("link", reset.link()), ("new_password", "another good password")]);
-    app.anyone().call("account/reset-password", &set).await.expect_status(410);
-    app.anyone().sign_in("NEW@example.com", PASSWORD).await.expect_status(200);
-    app.anyone().sign_in(&old, PASSWORD).await.expect_status(401);
+    app.anonymous().call("account/reset-password", &set).await.expect_status(410);
+    app.anonymous().sign_in("NEW@example.com", PASSWORD).await.expect_status(200);
+    app.anonymous().sign_in(&old, PASSWORD).await.expect_status(401);
 }
 
 #[tokio::test]
@@ -131,10 +131,10 @@ async fn a_change_of_the_address_that_is_not_confirmed_ends_with_a_new_password(
         let stolen = app.mail_number(1, thief).await;
         match name {
             "Ana" => {
-                app.anyone().call_with("account/request-password-reset", "email", &address).await.expect_status(200);
+                app.anonymous().call_with("account/request-password-reset", "email", &address).await.expect_status(200);
                 let reset = app.newest_mail(&address, "Set a new password").await;
                 let set = form(&[("link", reset.link()), ("new_password", "another good password")]);
-                app.anyone().call("account/reset-password", &set).await.expect_status(200);
+                app.anonymous().call("account/reset-password", &set).await.expect_status(200);
             }
             "Bo" => {
                 let fields = [("current_password", PASSWORD), ("new_password", "another good password")];
@@ -146,7 +146,7 @@ async fn a_change_of_the_address_that_is_not_confirmed_ends_with_a_new_password(
                 assert!(app.run(&["user", "enable", "--email", &address], "").status.success());
             }
         }
-        verify(&app.anyone(), stolen.link()).await.expect_status(410);
+        verify(&app.anonymous(), stolen.link()).await.expect_status(410);
         let kept: i64 = sqlx::query_scalar("select count(*) from users where email = $1")
             .bind(&address)
             .fetch_one(&app.sql)
@@ -163,7 +163,7 @@ async fn an_address_that_nobody_has_confirmed_gets_nothing_but_links_that_prove_
     let victim = email(&eve).await;
     let fields = [("current_password", PASSWORD), ("new_password", "another good password")];
     eve.call("account/change-password", &form(&fields)).await.expect_status(200);
-    app.anyone().call_with("account/request-password-reset", "email", &victim).await.expect_status(200);
+    app.anonymous().call_with("account/request-password-reset", "email", &victim).await.expect_status(200);
     let reset = app.newest_mail(&victim, "Set a new password").await;
     assert!(reset.text.starts_with("Hello,\n"), "{}", reset.text);
     eventually("all mails have ended", async || {

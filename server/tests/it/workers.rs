@@ -15,7 +15,7 @@ use vwaza::domain::{
 
 use crate::support::{
     App, Bucket, Gate, a_cover, a_song, all_jobs_end, assert_in_time, end_all_connections, eventually, idle_jobs,
-    make_due, postponed_jobs, soak, spawn_app_with, unfinished_jobs,
+    is_soak, make_due, postponed_jobs, spawn_app_with, unfinished_jobs,
 };
 
 /// SIGSTOP and SIGCONT.
@@ -69,7 +69,7 @@ async fn j4_a_zombie_writes_nothing() {
     assert_eq!(job().await, done);
     let release = ana.release(release).await;
     assert_eq!(release.tracks[0].state(), FileState::Ready);
-    zombie.agrees().await;
+    zombie.expect_consistent().await;
 }
 
 /// Its lease is long: no heartbeat warns it. What stops it is the transaction in which it would write.
@@ -118,12 +118,12 @@ async fn j4_the_transaction_of_a_zombie_is_not_committed() {
     })
     .await;
     assert_eq!(rows().await, done);
-    zombie.agrees().await;
+    zombie.expect_consistent().await;
 }
 
 #[tokio::test]
 async fn j5_of_several_processes_one_claims_a_job() {
-    let jobs = if soak() { 10_000 } else { 1000 };
+    let jobs = if is_soak() { 10_000 } else { 1000 };
     let bucket = Bucket::new().await;
     let first = bucket.app(&[]).await;
     let database = first.database_url();
@@ -131,7 +131,7 @@ async fn j5_of_several_processes_one_claims_a_job() {
     let ana = first.artist("Ana").await;
     // Both processes wait at the queue when the jobs come into it, so both take part.
     let mut adding = first.hold_table("lock table upload_jobs in share mode").await;
-    first.lock_waits_of("%set status = 'UPLOADING'%", 2).await;
+    first.waits_for_locks_of("%set status = 'UPLOADING'%", 2).await;
     idle_jobs(&mut *adding, &ana, jobs).await;
     adding.commit().await.unwrap();
     all_jobs_end(&first.sql).await;
@@ -139,10 +139,10 @@ async fn j5_of_several_processes_one_claims_a_job() {
         sqlx::query_as("select sum(attempt), max(attempt) from upload_jobs").fetch_one(&first.sql).await.unwrap();
     assert_eq!((claims, most), (jobs, 1));
     for app in [&first, &second] {
-        let figures = String::from_utf8(app.anyone().get("/metrics").await.body.to_vec()).unwrap();
+        let figures = String::from_utf8(app.anonymous().get("/metrics").await.body.to_vec()).unwrap();
         assert!(figures.contains(r#"vwaza_jobs_total{kind="examine",outcome="completed"}"#), "{figures}");
     }
-    first.agrees().await;
+    first.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -171,9 +171,9 @@ async fn j7_a_panic_costs_one_attempt_and_nobody_else_anything() {
     .unwrap();
     assert_eq!(failures, [("AUDIO".to_owned(), 0), ("COVER".to_owned(), 1)]);
     assert_eq!(app.log.events("a job panicked").len(), 1);
-    let figures = app.anyone().get("/metrics").await.text();
+    let figures = app.anonymous().get("/metrics").await.text();
     assert!(figures.lines().any(|line| line == "vwaza_job_panics_total 1"), "{figures}");
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// A claim that is committed and whose reply is lost waits for the end of its lease.
@@ -193,9 +193,9 @@ async fn j9_the_queue_goes_on_when_the_database_is_back() {
     eventually("the loss is noticed", async || (ana.get("/health").await.status == 503).then_some(())).await;
     make_due(&app.sql).await;
     assert!(unfinished_jobs(&app.sql).await >= 100);
-    proxy.mend().await;
+    proxy.restore().await;
     all_jobs_end(&app.sql).await;
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// And when it ended every connection, and what was said on it, as a restart does.
@@ -216,7 +216,7 @@ async fn j9_the_queue_goes_on_when_the_database_was_restarted() {
     eventually("it is at it again", async || (unfinished_jobs(&app.sql).await <= left - 100).then_some(())).await;
     assert_in_time(ended, Duration::from_secs(10));
     all_jobs_end(&app.sql).await;
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// The line that hints come on says nothing any more, and does not end: the next poll finds the job.
@@ -225,7 +225,7 @@ async fn j10_a_listener_that_hears_nothing_finds_jobs_by_polling() {
     let (mut app, proxy) = App::behind_a_proxy().await;
     app.restart_with(&[("VWAZA_JOB_POLL_MS", "1000")]).await;
     let ana = app.artist("Ana").await;
-    app.hears_hints().await;
+    app.listens_for_hints().await;
     proxy.deafen_listeners();
     idle_jobs(&app.sql, &ana, 10).await;
     let queued = Instant::now();
@@ -234,7 +234,7 @@ async fn j10_a_listener_that_hears_nothing_finds_jobs_by_polling() {
     all_jobs_end(&app.sql).await;
     // At the next poll.
     assert_in_time(queued, Duration::from_secs(1));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -267,7 +267,7 @@ async fn j18_ten_thousand_jobs_of_one_artist_keep_no_other_waiting() {
     // It takes the next turn but one of each worker, not the ten-thousandth.
     assert!(ahead < 100, "{ahead} jobs of the other artist went first");
     assert_in_time(added, Duration::from_secs(5));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// The last two jobs of a release finish at once, while it is being submitted.
@@ -294,7 +294,7 @@ async fn j22_the_last_jobs_and_the_submit_leave_no_release_behind() {
     });
     let submits: Vec<_> = submits.collect();
     // Of each release: a job that holds its row and waits for the facts, and somebody behind it.
-    app.lock_waits(6).await;
+    app.waits_for_locks(6).await;
     drop(held);
     for submit in submits {
         submit.await.unwrap();
@@ -302,7 +302,7 @@ async fn j22_the_last_jobs_and_the_submit_leave_no_release_behind() {
     for id in releases {
         ana.release_when(id, ReleaseStatus::PendingReview).await;
     }
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// The release is in PROCESSING; both of its jobs are done, and neither gets at it before the other one is there.
@@ -315,10 +315,10 @@ async fn j22_two_last_jobs_that_finish_at_once_bring_their_release_to_review() {
     assert_eq!(ana.release(id).await.status, ReleaseStatus::Processing);
     let held = app.hold_release(id).await;
     app.restart_with(&[("VWAZA_WORKER_CONCURRENCY", "4")]).await;
-    app.lock_waits(2).await;
+    app.waits_for_locks(2).await;
     drop(held);
     let release = ana.release_when(id, ReleaseStatus::PendingReview).await;
     let examined = release.timeline.iter().filter(|event| event.kind == ReleaseEventKind::Examined).count();
     assert_eq!(examined, 1);
-    app.agrees().await;
+    app.expect_consistent().await;
 }

@@ -31,19 +31,19 @@ pub(super) fn parsed(body: &Bytes) -> Value {
 }
 
 pub(super) fn no_such_key() -> Answer {
-    refused("404", "not_found", "Object not found", "NoSuchKey")
+    error_response("404", "not_found", "Object not found", "NoSuchKey")
 }
 
 pub(super) fn internal_error() -> Answer {
-    told(500, "500", "Internal", "Internal Server Error", "InternalError")
+    error_with_status(500, "500", "Internal", "Internal Server Error", "InternalError")
 }
 
 /// The server's way to refuse: HTTP 400, and what it means in the body.
-pub(super) fn refused(status_code: &str, error: &str, message: &str, code: &str) -> Answer {
-    told(400, status_code, error, message, code)
+pub(super) fn error_response(status_code: &str, error: &str, message: &str, code: &str) -> Answer {
+    error_with_status(400, status_code, error, message, code)
 }
 
-pub(super) fn told(status: u16, status_code: &str, error: &str, message: &str, code: &str) -> Answer {
+pub(super) fn error_with_status(status: u16, status_code: &str, error: &str, message: &str, code: &str) -> Answer {
     json(status, &json!({ "statusCode": status_code, "error": error, "message": message, "code": code }))
 }
 

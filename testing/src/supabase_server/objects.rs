@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::{
     Object, State, SupabaseServer,
-    answers::{Answer, body, header, internal_error, json, refused, text},
+    answers::{Answer, body, error_response, header, internal_error, json, text},
 };
 use crate::hex;
 
@@ -34,14 +34,14 @@ impl State {
         }
         if body.len() > self.size_limit {
             let message = "The object exceeded the maximum allowed size";
-            return refused("413", "Payload too large", message, "EntityTooLarge");
+            return error_response("413", "Payload too large", message, "EntityTooLarge");
         }
         if self.allowed.as_ref().is_some_and(|allowed| *allowed != content_type) {
             let message = format!("mime type {content_type} is not supported");
-            return refused("415", "invalid_mime_type", &message, "InvalidMimeType");
+            return error_response("415", "invalid_mime_type", &message, "InvalidMimeType");
         }
         if self.objects.contains_key(&key) && header(head, "x-upsert") != "true" {
-            return refused("409", "Duplicate", "The resource already exists", "KeyAlreadyExists");
+            return error_response("409", "Duplicate", "The resource already exists", "KeyAlreadyExists");
         }
         let full_key = format!("{}/{key}", SupabaseServer::BUCKET);
         let id = self.keep(key, content_type, body);
@@ -49,10 +49,10 @@ impl State {
     }
 
     pub(super) fn keep(&mut self, key: String, content_type: String, mut bytes: Bytes) -> Uuid {
-        if mem::take(&mut self.keep_less) {
+        if mem::take(&mut self.stores_truncated) {
             bytes.truncate(bytes.len().saturating_sub(1));
         }
-        if mem::take(&mut self.keep_other) {
+        if mem::take(&mut self.stores_corrupted) {
             let mut other = bytes.to_vec();
             if let Some(last) = other.last_mut() {
                 *last ^= 1;
@@ -104,9 +104,9 @@ impl State {
         let given = given.unwrap_or_default();
         let expires = given.split('.').next().and_then(|expires| expires.parse().ok()).unwrap_or_default();
         if given != token(key, expires) {
-            refused("400", "InvalidSignature", "The url does not match the signature", "InvalidSignature")
+            error_response("400", "InvalidSignature", "The url does not match the signature", "InvalidSignature")
         } else if expires <= self.now() {
-            refused("400", "InvalidJWT", "\"exp\" claim timestamp check failed", "InvalidJWT")
+            error_response("400", "InvalidJWT", "\"exp\" claim timestamp check failed", "InvalidJWT")
         } else {
             let mut answer = self.read(head, key);
             let asked =

@@ -26,7 +26,7 @@ const COLUMNS: [Column; 6] = [
 
 /// What an admin can do with a dead letter.
 #[derive(Clone, Copy)]
-pub struct LetterActions {
+pub struct DeadLetterActions {
     pub retry: ServerAction<RetryJob>,
     pub discard: ServerAction<DiscardJob>,
     /// The one that is asked about, while it is.
@@ -35,18 +35,18 @@ pub struct LetterActions {
 }
 
 #[component]
-pub fn DeadLetterTable(letters: Signal<Vec<DeadLetter>>, actions: LetterActions) -> impl IntoView {
+pub fn DeadLetterTable(letters: Signal<Vec<DeadLetter>>, actions: DeadLetterActions) -> impl IntoView {
     view! {
         <Table caption="Dead letters, the latest first" columns=COLUMNS.to_vec()>
             <For each=move || letters.get() key=|letter| (letter.id, letter.failed_at) let:letter>
-                <LetterRow letter=letter actions=actions/>
+                <DeadLetterRow letter=letter actions=actions/>
             </For>
         </Table>
     }
 }
 
 #[component]
-fn LetterRow(letter: DeadLetter, actions: LetterActions) -> impl IntoView {
+fn DeadLetterRow(letter: DeadLetter, actions: DeadLetterActions) -> impl IntoView {
     let id = letter.id;
     let pending = actions.retry.pending();
     let retry = format!("Retry “{}”", letter.file_name);
@@ -116,8 +116,8 @@ pub(super) fn ReleaseLink(release: Option<ReleaseRef>) -> impl IntoView {
 
 /// Discarding lets go of bytes: so it is asked for twice. Stands beside the table, which goes with its last row.
 #[component]
-pub fn DiscardDialog(actions: LetterActions) -> impl IntoView {
-    let LetterActions { discard, asked, is_asking, .. } = actions;
+pub fn DiscardDialog(actions: DeadLetterActions) -> impl IntoView {
+    let DeadLetterActions { discard, asked, is_asking, .. } = actions;
     let of_asked =
         move |field: fn(&DeadLetter) -> String| asked.with(|letter| letter.as_ref().map(field).unwrap_or_default());
     view! {

@@ -9,7 +9,7 @@ use vwaza::domain::{
 use super::{checksum::Checksum, finding_list::FindingList, findings::Finding, metadata::Fact};
 use crate::components::{
     cover::{Cover, shown_cover},
-    status::FileLine,
+    status::FileStatus,
 };
 
 const PICTURE: &str = "max-h-[calc(100dvh-9rem)] w-auto max-w-full";
@@ -34,7 +34,7 @@ pub fn ReviewCover(cover: CoverView, title: String, findings: Vec<Finding>) -> i
     };
     let facts = match &file.facts {
         Some(facts) => view! { <Fact label="Format" value=Some(facts.summary())/> }.into_any(),
-        None => view! { <FileLine state/> }.into_any(),
+        None => view! { <FileStatus state/> }.into_any(),
     };
     view! {
         <figure class="grid gap-3">

@@ -2,23 +2,23 @@
 
 use leptos::prelude::*;
 
-use super::findings::{Finding, Weight};
+use super::findings::{Finding, Severity};
 use crate::components::icon::{Icon, IconName};
 
 /// Nothing where there is no finding.
 #[component]
 pub fn FindingList(findings: Vec<Finding>) -> impl IntoView {
     (!findings.is_empty()).then(|| {
-        let lines = findings.into_iter().map(|finding| view! { <FindingLine finding/> }).collect_view();
+        let lines = findings.into_iter().map(|finding| view! { <FindingItem finding/> }).collect_view();
         view! { <ul class="grid gap-1 py-1 text-small [&_.icon]:mt-[0.1em]">{lines}</ul> }
     })
 }
 
 #[component]
-fn FindingLine(finding: Finding) -> impl IntoView {
-    let (class, icon, word) = match finding.weight {
-        Weight::Warning => ("text-bad", IconName::Warning, "Warning: "),
-        Weight::Note => ("text-muted", IconName::Info, "Note: "),
+fn FindingItem(finding: Finding) -> impl IntoView {
+    let (class, icon, word) = match finding.severity {
+        Severity::Warning => ("text-bad", IconName::Warning, "Warning: "),
+        Severity::Note => ("text-muted", IconName::Info, "Note: "),
     };
     view! {
         <li class=format!("flex gap-1.5 {class}")>

@@ -8,7 +8,7 @@ use vwaza::domain::{
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weight {
+pub enum Severity {
     /// Some store will refuse or mend it: approving asks once more.
     Warning,
     /// Good to know; nothing that keeps anybody from approving.
@@ -17,17 +17,17 @@ pub enum Weight {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    pub weight: Weight,
+    pub severity: Severity,
     pub sentence: String,
 }
 
 impl Finding {
     fn warning(sentence: impl Into<String>) -> Self {
-        Self { weight: Weight::Warning, sentence: sentence.into() }
+        Self { severity: Severity::Warning, sentence: sentence.into() }
     }
 
     pub fn note(sentence: impl Into<String>) -> Self {
-        Self { weight: Weight::Note, sentence: sentence.into() }
+        Self { severity: Severity::Note, sentence: sentence.into() }
     }
 }
 
@@ -74,7 +74,7 @@ impl Findings {
             .flat_map(|(place, findings)| {
                 findings
                     .iter()
-                    .filter(|finding| finding.weight == Weight::Warning)
+                    .filter(|finding| finding.severity == Severity::Warning)
                     .map(move |finding| format!("{place}: {}", finding.sentence))
             })
             .collect()
@@ -214,7 +214,7 @@ mod tests {
         release.details.gtin = None;
         release.details.kind = Some(ReleaseKind::Album);
         let findings = Findings::of(&release);
-        assert_eq!(findings.gtin[0].weight, Weight::Note);
+        assert_eq!(findings.gtin[0].severity, Severity::Note);
         assert_eq!(findings.kind.len(), 1);
         assert_eq!(findings.tracks[0].len(), 2);
         assert!(findings.warnings().is_empty());

@@ -13,7 +13,7 @@ use crate::components::{
     keyboard,
     release_filters::filter_address,
     release_list::tracks_words,
-    time_ago::{TimeAgo, Words},
+    time_ago::{TimeAgo, TimeStyle},
 };
 
 const COLUMNS: [Column; 5] = [
@@ -32,7 +32,7 @@ struct Cursor {
 }
 
 /// Where the cursor stands in `rows`: on its release, or where that was if somebody else has judged it; at first on the first.
-fn place(rows: &[ReleaseId], cursor: Option<Cursor>) -> Option<Cursor> {
+fn restore_cursor(rows: &[ReleaseId], cursor: Option<Cursor>) -> Option<Cursor> {
     let index = match cursor {
         None => 0,
         Some(cursor) => rows.iter().position(|id| *id == cursor.id).unwrap_or(cursor.index),
@@ -50,7 +50,7 @@ pub fn QueueTable(
 ) -> impl IntoView {
     let chosen = RwSignal::new(None::<Cursor>);
     let ids = move || rows.read().iter().map(|row| row.id).collect::<Vec<_>>();
-    let current = Memo::new(move |_| place(&ids(), chosen.get()));
+    let current = Memo::new(move |_| restore_cursor(&ids(), chosen.get()));
     // Only who was in the table finds the focus again after the focused row has gone.
     let had_focus = StoredValue::new(false);
 
@@ -92,7 +92,7 @@ pub fn QueueTable(
         id
     });
 
-    open_on_first(current);
+    focus_current_row(current);
 
     view! {
         <Table caption="Releases that wait for a verdict, oldest first" columns=COLUMNS.to_vec()>
@@ -118,7 +118,7 @@ pub fn QueueTable(
 }
 
 /// Who comes from another page goes on in the table, unless the focus is somewhere else by then.
-fn open_on_first(current: Memo<Option<Cursor>>) {
+fn focus_current_row(current: Memo<Option<Cursor>>) {
     Effect::new(move |opened: Option<()>| {
         let is_navigation = document().document_element().is_some_and(|root| root.has_attribute("data-alive"));
         if opened.is_none()
@@ -193,7 +193,7 @@ fn QueueRow(
                 <span class="md:hidden">{tracks_words(row.track_count)}</span>
             </td>
             <td role="cell" class="md:whitespace-nowrap max-md:col-start-3 max-md:row-start-2 max-md:max-w-32 max-md:text-end">
-                <TimeAgo at=row.submitted_at.unwrap_or(row.updated_at) words=Words::Since/>
+                <TimeAgo at=row.submitted_at.unwrap_or(row.updated_at) style=TimeStyle::Since/>
             </td>
         </tr>
     }
@@ -210,16 +210,16 @@ mod tests {
     #[test]
     fn the_cursor_starts_on_the_oldest_release() {
         let rows = ids([1, 2]);
-        assert_eq!(place(&rows, None), Some(Cursor { id: rows[0], index: 0 }));
-        assert_eq!(place(&[], None), None);
+        assert_eq!(restore_cursor(&rows, None), Some(Cursor { id: rows[0], index: 0 }));
+        assert_eq!(restore_cursor(&[], None), None);
     }
 
     #[test]
     fn the_cursor_follows_its_release_and_outlives_it() {
         let cursor = Cursor { id: ids([2])[0], index: 1 };
-        assert_eq!(place(&ids([2, 3]), Some(cursor)), Some(Cursor { index: 0, ..cursor }));
-        assert_eq!(place(&ids([1, 3, 4]), Some(cursor)), Some(Cursor { id: ids([3])[0], index: 1 }));
-        assert_eq!(place(&ids([1]), Some(cursor)), Some(Cursor { id: ids([1])[0], index: 0 }));
-        assert_eq!(place(&[], Some(cursor)), None);
+        assert_eq!(restore_cursor(&ids([2, 3]), Some(cursor)), Some(Cursor { index: 0, ..cursor }));
+        assert_eq!(restore_cursor(&ids([1, 3, 4]), Some(cursor)), Some(Cursor { id: ids([3])[0], index: 1 }));
+        assert_eq!(restore_cursor(&ids([1]), Some(cursor)), Some(Cursor { id: ids([1])[0], index: 0 }));
+        assert_eq!(restore_cursor(&[], Some(cursor)), None);
     }
 }

@@ -10,7 +10,7 @@ use vwaza::domain::{
 
 use super::{checksum::Checksum, finding_list::FindingList, findings::Finding, metadata::Fact};
 use crate::{
-    components::{status::FileLine, track_list::PlayButton, waveform::Waveform},
+    components::{status::FileStatus, track_list::PlayButton, waveform::Waveform},
     state::player::{PlayItem, Player},
 };
 
@@ -40,7 +40,7 @@ pub fn ReviewTrack(
         view! {
             <div class="flex items-center gap-3">
                 <PlayButton object=object title=title.clone() queue=queue/>
-                <div class="min-w-0 flex-1" on:pointerup=give_keys_back>
+                <div class="min-w-0 flex-1" on:pointerup=blur_slider>
                     {wave}
                 </div>
             </div>
@@ -48,7 +48,7 @@ pub fn ReviewTrack(
     });
     let facts = match track.audio {
         Some(audio) if audio.facts.is_some() => view! { <AudioFactList audio isrc/> }.into_any(),
-        _ => view! { <FileLine state=state/> }.into_any(),
+        _ => view! { <FileStatus state=state/> }.into_any(),
     };
     view! {
         <li
@@ -111,7 +111,7 @@ fn listen_without_script(audio: &AudioFile) -> String {
 }
 
 /// Whoever clicks into a waveform goes on with the page's keys, not with the slider's.
-fn give_keys_back(event: PointerEvent) {
+fn blur_slider(event: PointerEvent) {
     if let Some(slider) = event.target().and_then(|target| target.dyn_into::<HtmlElement>().ok()) {
         // It fails only for an element that cannot have the focus.
         let _ = slider.blur();

@@ -6,7 +6,7 @@ use vwaza::domain::{ids::ObjectId, release::ReleaseView};
 
 use super::{findings::Finding, track::ReviewTrack};
 use crate::{
-    components::track_list::{heard, place_of, play_queue, playback_keys},
+    components::track_list::{current_index, index_of, play_queue, playback_keys},
     state::player::{PlayItem, Player},
 };
 
@@ -18,11 +18,11 @@ pub fn ReviewTracks(
 ) -> impl IntoView {
     let queue = StoredValue::new(play_queue(&release));
     let player = Player::get();
-    put_away_what_is_over(player, queue);
+    close_other_player(player, queue);
     playback_keys(player, queue);
     let on_seek = Callback::new(move |(object, fraction): (ObjectId, f64)| {
         if !untrack(|| player.is_current(object))
-            && let Some(index) = place_of(queue, object)
+            && let Some(index) = index_of(queue, object)
         {
             player.play(queue.get_value(), index);
         }
@@ -38,9 +38,9 @@ pub fn ReviewTracks(
 }
 
 /// A track of another release that has been paused: space is to begin with this one.
-fn put_away_what_is_over(player: Player, queue: StoredValue<Vec<PlayItem>>) {
+fn close_other_player(player: Player, queue: StoredValue<Vec<PlayItem>>) {
     Effect::new(move || {
-        let has_other = untrack(|| player.current()).is_some() && heard(player, queue).is_none();
+        let has_other = untrack(|| player.current()).is_some() && current_index(player, queue).is_none();
         if has_other && !untrack(|| player.playing()) {
             player.close();
         }

@@ -29,7 +29,7 @@ const PANEL: &str = "absolute inset-x-0 bottom-full z-10 mb-4 grid max-h-[calc(1
 
 /// What is judged, as the forms send it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Subject {
+pub struct ReviewedVersion {
     pub id: ReleaseId,
     /// The one that the reviewer sees.
     pub version: i64,
@@ -37,16 +37,16 @@ pub struct Subject {
 
 /// Where the forms go without JavaScript.
 #[derive(Clone, Copy, Debug)]
-pub struct Addresses {
+pub struct FormAddresses {
     pub approve: &'static str,
     pub reject: &'static str,
 }
 
 /// What a verdict on its way looks like, kept by the page: a reason half written outlives a change of the release.
 #[derive(Clone, Copy)]
-pub struct Judging {
+pub struct VerdictDraft {
     pub reason: RwSignal<String>,
-    pub rejecting: RwSignal<bool>,
+    pub is_rejecting: RwSignal<bool>,
     pub pending: Signal<bool>,
     pub error: Signal<Option<AppError>>,
 }
@@ -54,41 +54,41 @@ pub struct Judging {
 /// Fixed at the bottom, above the player.
 #[component]
 pub fn VerdictBar(
-    subject: Subject,
+    subject: ReviewedVersion,
     /// What approving asks about first.
     warnings: Vec<String>,
-    addresses: Addresses,
-    judging: Judging,
-    on_judge: Callback<Verdict>,
+    addresses: FormAddresses,
+    draft: VerdictDraft,
+    on_verdict: Callback<Verdict>,
     on_reload: Callback<()>,
 ) -> impl IntoView {
     let has_warnings = !warnings.is_empty();
-    let confirming = RwSignal::new(false);
+    let is_confirming = RwSignal::new(false);
     let approve = move || {
         if has_warnings {
-            confirming.set(true);
+            is_confirming.set(true);
         } else {
-            on_judge.run(Verdict::Approve);
+            on_verdict.run(Verdict::Approve);
         }
     };
     keyboard::on_key(move |key| {
         match key {
             // While the question is open, the key that asked it does not answer it.
-            _ if confirming.get_untracked() => return false,
+            _ if is_confirming.get_untracked() => return false,
             "a" | "A" => approve(),
-            "r" | "R" => judging.rejecting.set(true),
+            "r" | "R" => draft.is_rejecting.set(true),
             _ => return false,
         }
         true
     });
-    let note = move || judging.error.get().filter(|error| error.fields.is_empty());
+    let note = move || draft.error.get().filter(|error| error.fields.is_empty());
     view! {
         <section class="bottom-bar sticky" aria-label="Verdict">
             <div class="mx-auto grid max-w-[72rem] gap-3 px-[clamp(1rem,4vw,2.5rem)] py-3">
-                {move || note().map(|error| view! { <Refusal error=error id=subject.id on_reload=on_reload/> })}
+                {move || note().map(|error| view! { <VerdictError error=error id=subject.id on_reload=on_reload/> })}
                 <div class="flex flex-wrap items-center justify-end gap-3">
                     <p class="mr-auto max-sm:w-full">{warning_words(&warnings)}</p>
-                    <RejectForm subject=subject address=addresses.reject judging=judging on_judge=on_judge/>
+                    <RejectForm subject=subject address=addresses.reject draft=draft on_verdict=on_verdict/>
                     <form
                         method="post"
                         action=addresses.approve
@@ -97,13 +97,13 @@ pub fn VerdictBar(
                             approve();
                         }
                     >
-                        <SubjectFields subject=subject/>
-                        <SubmitButton pending=judging.pending label="Approve" icon=IconName::Check/>
+                        <ReviewedVersionFields subject=subject/>
+                        <SubmitButton pending=draft.pending label="Approve" icon=IconName::Check/>
                     </form>
                 </div>
             </div>
         </section>
-        <Confirmation confirming warnings on_approve=Callback::new(move |()| on_judge.run(Verdict::Approve))/>
+        <ConfirmApproval is_confirming warnings on_approve=Callback::new(move |()| on_verdict.run(Verdict::Approve))/>
     }
 }
 
@@ -112,15 +112,16 @@ fn warning_words(warnings: &[String]) -> AnyView {
     if warnings.is_empty() {
         return view! { <span class="meta">"No warnings"</span> }.into_any();
     }
-    let mut places: Vec<_> = warnings.iter().filter_map(|warning| Some(warning.split_once(':')?.0)).collect();
-    places.dedup();
-    let words = format!("{}: {}", count(warnings.len() as i64, "warning", "warnings"), places.join(", "));
+    let mut parts_with_warnings: Vec<_> =
+        warnings.iter().filter_map(|warning| Some(warning.split_once(':')?.0)).collect();
+    parts_with_warnings.dedup();
+    let words = format!("{}: {}", count(warnings.len() as i64, "warning", "warnings"), parts_with_warnings.join(", "));
     view! { <span class="file-line file-line-bad"><Icon name=IconName::Warning/>{words}</span> }.into_any()
 }
 
 /// What both forms say of the release.
 #[component]
-fn SubjectFields(subject: Subject) -> impl IntoView {
+fn ReviewedVersionFields(subject: ReviewedVersion) -> impl IntoView {
     view! {
         <input type="hidden" name="id" value=subject.id.to_string()/>
         <input type="hidden" name="version" value=subject.version.to_string()/>
@@ -129,7 +130,7 @@ fn SubjectFields(subject: Subject) -> impl IntoView {
 
 /// Somebody was faster, or the server could not: what happened, and the way to what is so now.
 #[component]
-fn Refusal(error: AppError, id: ReleaseId, on_reload: Callback<()>) -> impl IntoView {
+fn VerdictError(error: AppError, id: ReleaseId, on_reload: Callback<()>) -> impl IntoView {
     view! {
         <div class="flex flex-wrap items-center gap-3">
             <ErrorNote error/>
@@ -145,18 +146,18 @@ fn Refusal(error: AppError, id: ReleaseId, on_reload: Callback<()>) -> impl Into
 }
 
 #[component]
-fn Confirmation(confirming: RwSignal<bool>, warnings: Vec<String>, on_approve: Callback<()>) -> impl IntoView {
+fn ConfirmApproval(is_confirming: RwSignal<bool>, warnings: Vec<String>, on_approve: Callback<()>) -> impl IntoView {
     let warnings = warnings.into_iter().map(|warning| view! { <li>{warning}</li> }).collect_view();
     let approve = move |_| {
-        confirming.set(false);
+        is_confirming.set(false);
         on_approve.run(());
     };
     view! {
-        <Dialog open=confirming title="Approve with warnings">
+        <Dialog open=is_confirming title="Approve with warnings">
             <p>"Stores may refuse or change what stands here:"</p>
             <ul class="mt-2 list-disc pl-5">{warnings}</ul>
             <div class="dialog-actions mt-5">
-                <button type="button" class="btn" on:click=move |_| confirming.set(false)>
+                <button type="button" class="btn" on:click=move |_| is_confirming.set(false)>
                     "Go on listening"
                 </button>
                 // So that Enter, after the key that asked, answers.
@@ -170,8 +171,13 @@ fn Confirmation(confirming: RwSignal<bool>, warnings: Vec<String>, on_approve: C
 
 /// Opens above the bar and leaves the page behind it alive: who writes a reason listens at the same time.
 #[component]
-fn RejectForm(subject: Subject, address: &'static str, judging: Judging, on_judge: Callback<Verdict>) -> impl IntoView {
-    let Judging { reason, rejecting, pending, error } = judging;
+fn RejectForm(
+    subject: ReviewedVersion,
+    address: &'static str,
+    draft: VerdictDraft,
+    on_verdict: Callback<Verdict>,
+) -> impl IntoView {
+    let VerdictDraft { reason, is_rejecting, pending, error } = draft;
     let text = NodeRef::<html::Textarea>::new();
     let refused = RwSignal::new(None::<AppError>);
     // What does nothing without JavaScript is not there without it.
@@ -180,7 +186,7 @@ fn RejectForm(subject: Subject, address: &'static str, judging: Judging, on_judg
     let errors = FormErrors::of(move || refused.get().or_else(|| error.get()));
     let reason_error = errors.field("reason");
     Effect::new(move || {
-        if let (true, Some(text)) = (rejecting.get(), text.get()) {
+        if let (true, Some(text)) = (is_rejecting.get(), text.get()) {
             // It fails only for an element that is not in the page.
             let _ = text.focus();
         }
@@ -197,7 +203,7 @@ fn RejectForm(subject: Subject, address: &'static str, judging: Judging, on_judg
         true
     });
     let close = move || {
-        rejecting.set(false);
+        is_rejecting.set(false);
         focus::on("#reject");
     };
     let send = move |event: SubmitEvent| {
@@ -205,14 +211,14 @@ fn RejectForm(subject: Subject, address: &'static str, judging: Judging, on_judg
         let parsed = Reason::parse(&reason.read_untracked());
         refused.set(parsed.as_ref().err().cloned().map(AppError::from));
         if let Ok(reason) = parsed {
-            on_judge.run(Verdict::Reject { reason });
+            on_verdict.run(Verdict::Reject { reason });
         }
     };
     view! {
         <details
             class="md:relative"
-            open=move || rejecting.get()
-            on:toggle=move |event| rejecting.set(event_target::<leptos::web_sys::Element>(&event).has_attribute("open"))
+            open=move || is_rejecting.get()
+            on:toggle=move |event| is_rejecting.set(event_target::<leptos::web_sys::Element>(&event).has_attribute("open"))
             on:keydown=move |event| {
                 if event.key() == "Escape" {
                     close();
@@ -228,7 +234,7 @@ fn RejectForm(subject: Subject, address: &'static str, judging: Judging, on_judg
                     "Reject this release"
                 </h2>
                 <form class="grid gap-3" method="post" action=address novalidate on:submit=send>
-                    <SubjectFields subject=subject/>
+                    <ReviewedVersionFields subject=subject/>
                     <Show when=move || is_alive.get()>
                         <QuickReasons reason=reason/>
                     </Show>

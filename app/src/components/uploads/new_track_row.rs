@@ -32,7 +32,7 @@ pub fn NewTrackRow(
     let audio = {
         let title = title.clone();
         move || match refusal.get() {
-            Some(why) => view! { <Refused task=task.get_value() title=title.clone() why on_files/> }.into_any(),
+            Some(why) => view! { <RefusedFile task=task.get_value() title=title.clone() why on_files/> }.into_any(),
             None => view! { <UploadProgress task=task.get_value() address=address.get_value() on_command/> }.into_any(),
         }
     };
@@ -64,7 +64,7 @@ pub fn NewTrackRow(
 
 /// A file that was refused and has no track. Its row is removed, or gets another file.
 #[component]
-fn Refused(task: Task, title: String, why: String, on_files: Callback<Files>) -> impl IntoView {
+fn RefusedFile(task: Task, title: String, why: String, on_files: Callback<Files>) -> impl IntoView {
     view! {
         <div class="upload upload-note upload-bad">
             <p class="upload-line">

@@ -22,9 +22,9 @@ pub fn UploadProgress(
     let state = Memo::new(move |_| task.state());
     let can_pause = Memo::new(move |_| state.with(TaskState::can_pause));
     let can_resume = Memo::new(move |_| state.with(TaskState::can_resume));
-    let is_with_us = Memo::new(move |_| state.with(TaskState::is_with_us));
+    let is_received = Memo::new(move |_| state.with(TaskState::is_received));
     let is_signed_out = Memo::new(move |_| state.with(|state| matches!(state, TaskState::SignedOut(_))));
-    let is_bad = Memo::new(move |_| state.with(TaskState::is_bad));
+    let has_error = Memo::new(move |_| state.with(TaskState::has_error));
     // One button that changes its meaning, so that the focus stays on it.
     let is_paused = Memo::new(move |_| state.with(|state| matches!(state, TaskState::Paused(_))));
     let toggle = move || match (can_pause.get(), is_paused.get()) {
@@ -38,8 +38,8 @@ pub fn UploadProgress(
     };
     let (toggle_name, cancel_name) = (named.clone(), named);
     view! {
-        <div class="upload" class:upload-bad=move || is_bad.get()>
-            <Bar name=name state=state/>
+        <div class="upload" class:upload-bad=move || has_error.get()>
+            <ProgressBar name=name state=state/>
             <p class="upload-line">{move || state.with(TaskState::sentence)}</p>
             <div class="upload-actions">
                 // In a tab of its own: leaving this one would end what waits behind this file.
@@ -66,13 +66,13 @@ pub fn UploadProgress(
                         {move || view! { <Icon name=toggle().1/> }}
                     </button>
                 </Show>
-                <Show when=move || !is_with_us.get()>
+                <Show when=move || !is_received.get()>
                     <button
                         type="button"
                         class="btn-icon"
                         aria-label={
                             let named = cancel_name.clone();
-                            move || named(if is_bad.get() { "Dismiss" } else { "Cancel" })
+                            move || named(if has_error.get() { "Dismiss" } else { "Cancel" })
                         }
                         on:click=move |_| {
                             on_command.run(Command::Cancel);
@@ -90,13 +90,13 @@ pub fn UploadProgress(
 
 /// A bar without a value while there is nothing to measure; none once there is nothing to wait for.
 #[component]
-fn Bar(name: String, state: Memo<TaskState>) -> impl IntoView {
+fn ProgressBar(name: String, state: Memo<TaskState>) -> impl IntoView {
     #[expect(clippy::cast_precision_loss, reason = "sizes of files are far below 2^52 bytes")]
     let fraction = move || {
         let progress = state.with(TaskState::progress)?;
         (progress.total > 0).then(|| format!("{:.3}", progress.sent as f64 / progress.total as f64))
     };
-    let is_shown = Memo::new(move |_| state.with(|state| *state != TaskState::Done && !state.is_bad()));
+    let is_shown = Memo::new(move |_| state.with(|state| *state != TaskState::Done && !state.has_error()));
     let label = format!("Upload of {name}");
     view! {
         <Show when=move || is_shown.get()>

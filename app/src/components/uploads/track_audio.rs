@@ -12,7 +12,7 @@ use super::{file_button::FileButton, progress::UploadProgress, resume_note::Resu
 use crate::{
     components::{
         icon::{Icon, IconName},
-        status::FileLine,
+        status::FileStatus,
         track_list::PlayButton,
         waveform::Waveform,
     },
@@ -36,7 +36,7 @@ pub fn TrackAudio(
     let on_command = Callback::new(move |command| on_event.run(TrackEvent::Upload(command)));
     // Memos, so that progress elsewhere does not build this anew under somebody's hands.
     let local = Memo::new(move |_| {
-        let is_told = |task: &Task| track.with(|track| task.is_told_by(track.pending.as_ref()));
+        let is_told = |task: &Task| track.with(|track| task.is_refusal_shown_by(track.pending.as_ref()));
         task.get().filter(|task| task.state() != TaskState::Done && !is_told(task))
     });
     let is_ahead =
@@ -56,7 +56,7 @@ pub fn TrackAudio(
     });
 
     // What the note below says is not said twice.
-    let told = Memo::new(move |_| pending.get().filter(|pending| is_told(pending) && !is_ahead.get()));
+    let told = Memo::new(move |_| pending.get().filter(|pending| is_note_enough(pending) && !is_ahead.get()));
 
     let under_way = move || {
         local.get().map(|task| {
@@ -71,26 +71,26 @@ pub fn TrackAudio(
             view! { <ResumeNote pending target accept=ACCEPT_AUDIO id=file_id on_files on_cancel/> }
         })
     };
-    let line = move || {
+    let file_status = move || {
         let state = state.get().filter(|state| *state != FileState::Ready && told.with(Option::is_none));
         let of_audio = move || audio.with(|audio| audio.as_ref().and_then(failure));
         let of_upload = move || pending.with(|pending| pending.as_ref().and_then(|pending| pending.message.clone()));
-        state.map(|state| view! { <FileLine state=state message=of_upload().or_else(of_audio)/> })
+        state.map(|state| view! { <FileStatus state=state message=of_upload().or_else(of_audio)/> })
     };
-    let sound = move || {
+    let audio_preview = move || {
         let file = audio.get().filter(|file| file.examination == Examination::Passed)?;
-        Some(view! { <Sound track=track file=file queue=queue/> })
+        Some(view! { <AudioPreview track=track file=file queue=queue/> })
     };
     let may_choose = Memo::new(move |_| match local.get() {
         // What is bad can be replaced at once.
-        Some(task) => task.is_bad(),
+        Some(task) => task.has_error(),
         None => told.with(Option::is_none) && state.get() != Some(FileState::Storing),
     });
     view! {
-        {sound}
+        {audio_preview}
         {under_way}
         {note}
-        {line}
+        {file_status}
         <Show when=move || may_choose.get()>
             <FileButton
                 id=format!("track-{id}-file")
@@ -108,7 +108,7 @@ pub fn TrackAudio(
 }
 
 /// Whether the note about a pending upload says all that there is to say.
-fn is_told(pending: &PendingUpload) -> bool {
+fn is_note_enough(pending: &PendingUpload) -> bool {
     matches!(
         pending.state,
         UploadState::Receiving | UploadState::Refused | UploadState::Failed | UploadState::Discarded
@@ -123,7 +123,7 @@ fn failure(file: &AudioFile) -> Option<String> {
 }
 
 #[component]
-fn Sound(track: Memo<TrackView>, file: AudioFile, queue: StoredValue<Vec<PlayItem>>) -> impl IntoView {
+fn AudioPreview(track: Memo<TrackView>, file: AudioFile, queue: StoredValue<Vec<PlayItem>>) -> impl IntoView {
     let player = Player::get();
     let object = file.object;
     let (title, peaks) = track.with_untracked(|track| (track.display_title(), track.peaks.clone().unwrap_or_default()));

@@ -30,7 +30,7 @@ pub fn TrackFields(
         move || title_hints(&title.get()).into_iter().map(|hint| view! { <p class="hint">{hint}</p> }).collect_view();
     let more = Memo::new(move |_| track.with(summary));
     // A track holds only valid ISRCs, so one that was refused comes back from the form.
-    let refused = flash::refused_of::<SaveTrack>(&id.to_string());
+    let refused = flash::form_refusal_of::<SaveTrack>(&id.to_string());
     let typed_isrc = refused.and_then(|_| flash::typed_group::<SaveTrack, RawTrack>("track")).map(|typed| typed.isrc);
     // Without scripts nobody else opens what an error stands in.
     let is_open = errors.with_untracked(|errors| errors.get("title_version").or(errors.get("isrc")).is_some());

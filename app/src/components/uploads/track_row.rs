@@ -29,7 +29,7 @@ pub enum TrackEvent {
         control: &'static str,
     },
     /// Something else was dropped on it: before or behind it.
-    DroppedOn(Half),
+    DroppedOn(RowHalf),
     Files(Files),
     Upload(Command),
     /// An upload that only the server knows of.
@@ -40,7 +40,7 @@ pub enum TrackEvent {
 
 /// Of a row: what is dropped on the upper one goes before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Half {
+pub enum RowHalf {
     Upper,
     Lower,
 }
@@ -78,11 +78,11 @@ pub fn TrackRow(
     on_event: Callback<TrackEvent>,
 ) -> impl IntoView {
     let id = track.with_untracked(|track| track.id);
-    let half = RwSignal::new(None::<Half>);
+    let half = RwSignal::new(None::<RowHalf>);
     let is_target = move || table.dragged.get().is_some_and(|dragged| dragged != id);
     let marker = move || match half.get().filter(|_| is_target())? {
-        Half::Upper => Some("before"),
-        Half::Lower => Some("behind"),
+        RowHalf::Upper => Some("before"),
+        RowHalf::Lower => Some("behind"),
     };
     let on_drag_over = move |event: ev::DragEvent| {
         if untrack(is_target) {
@@ -111,7 +111,7 @@ pub fn TrackRow(
         >
             <td class="track-row-order" role="cell">
                 <div>
-                    <Order id=id track=track table=table number=number on_event=on_event/>
+                    <OrderControls id=id track=track table=table number=number on_event=on_event/>
                 </div>
             </td>
             <td class="track-row-title" role="cell">
@@ -149,13 +149,13 @@ pub fn TrackRow(
     }
 }
 
-fn half_under(event: &ev::DragEvent) -> Half {
-    if drag::is_upper_half(event) { Half::Upper } else { Half::Lower }
+fn half_under(event: &ev::DragEvent) -> RowHalf {
+    if drag::is_upper_half(event) { RowHalf::Upper } else { RowHalf::Lower }
 }
 
 /// The handle to drag by, the number, and the two buttons for whoever cannot drag.
 #[component]
-fn Order(
+fn OrderControls(
     id: TrackId,
     track: Memo<TrackView>,
     table: TrackTable,
@@ -197,14 +197,14 @@ fn Order(
         </span>
         <span class="track-row-number">{move || number.get()}</span>
         <span class="track-steps">
-            <Step id=id label=move || format!("Move “{}” up", title()) table=table number=number by=-1 on_event=on_event/>
-            <Step id=id label=move || format!("Move “{}” down", title()) table=table number=number by=1 on_event=on_event/>
+            <MoveButton id=id label=move || format!("Move “{}” up", title()) table=table number=number by=-1 on_event=on_event/>
+            <MoveButton id=id label=move || format!("Move “{}” down", title()) table=table number=number by=1 on_event=on_event/>
         </span>
     }
 }
 
 #[component]
-fn Step(
+fn MoveButton(
     id: TrackId,
     #[prop(into)] label: Signal<String>,
     table: TrackTable,

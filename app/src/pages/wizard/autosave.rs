@@ -8,34 +8,34 @@ use uuid::Uuid;
 use vwaza::domain::{problem::FieldErrors, release::ReleaseView};
 
 use super::{
+    form_queue::{FormQueue, LeftForm},
     latest::Latest,
-    line::{LeftForm, Line},
 };
 use crate::{error::AppError, state::toasts::Toasts};
 
 /// Long enough not to save every letter, short enough to have saved before somebody looks.
-const AFTER_LAST_KEY: Duration = Duration::from_millis(600);
+const TYPING_DEBOUNCE: Duration = Duration::from_millis(600);
 /// A sentence that appears when a field is left must not move the button that is being pressed.
-const AFTER_LEAVING: Duration = Duration::from_millis(200);
+const FIELD_LEFT_DEBOUNCE: Duration = Duration::from_millis(200);
 /// When the server was out of reach.
-const BEFORE_RETRY: Duration = Duration::from_secs(5);
+const RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// How often what was typed last is sent once more after its form is left.
-const RETRIES_AFTER_LEAVING: u32 = 6;
+const LEFT_FORM_RETRIES: u32 = 6;
 
 /// Why something is saved now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Occasion {
+pub(super) enum SaveTrigger {
     /// Somebody is still typing: a field that is half filled in is no mistake yet.
     Typing,
-    Left,
+    FieldLeft,
 }
 
 #[derive(Clone, Copy)]
 pub(super) struct Autosave {
     /// Something is typed that is not on its way to the server.
     unsaved: RwSignal<bool>,
-    due: RwSignal<Option<Occasion>>,
+    due: RwSignal<Option<SaveTrigger>>,
     timer: StoredValue<Option<TimeoutHandle>>,
     pending: Memo<bool>,
     latest: Latest,
@@ -48,8 +48,8 @@ impl Autosave {
         subject: Uuid,
         latest: Latest,
         pending: Memo<bool>,
-        save: impl Fn(Occasion) + Copy + Send + Sync + 'static,
-        rest: impl Fn() -> Option<S> + Copy + Send + Sync + 'static,
+        save: impl Fn(SaveTrigger) + Copy + Send + Sync + 'static,
+        unsaved_form: impl Fn() -> Option<S> + Copy + Send + Sync + 'static,
     ) -> Self
     where
         S: ServerFn<Output = ReleaseView, Error = AppError> + Clone + Serialize + 'static,
@@ -60,12 +60,12 @@ impl Autosave {
         Effect::new(move || {
             if !pending.get()
                 && !latest.just_saved()
-                && let Some(occasion) = autosave.due.get()
+                && let Some(trigger) = autosave.due.get()
             {
                 autosave.due.set(None);
                 autosave.unsaved.set(false);
-                latest.saves();
-                untrack(|| save(occasion));
+                latest.note_save();
+                untrack(|| save(trigger));
             }
         });
         let leaving = window_event_listener(ev::beforeunload, move |event| {
@@ -78,10 +78,10 @@ impl Autosave {
             autosave.stop_timer();
             // Nobody is here any more to hear an answer, and an answer on its way may be a refusal: it is sent once more.
             if untrack(|| autosave.is_busy())
-                && let Some(rest) = untrack(rest)
+                && let Some(unsaved_form) = untrack(unsaved_form)
             {
-                let left = Line::of(subject).leave(&rest);
-                save_rest(rest, left, latest, toasts, RETRIES_AFTER_LEAVING);
+                let left = FormQueue::of(subject).leave(&unsaved_form);
+                save_left_form(unsaved_form, left, latest, toasts, LEFT_FORM_RETRIES);
             }
         });
         autosave
@@ -89,25 +89,25 @@ impl Autosave {
 
     pub(super) fn typed(self) {
         self.unsaved.set(true);
-        self.due_after(AFTER_LAST_KEY, Occasion::Typing);
+        self.due_after(TYPING_DEBOUNCE, SaveTrigger::Typing);
     }
 
     pub(super) fn changed(self) {
         self.unsaved.set(true);
-        self.due_after(AFTER_LEAVING, Occasion::Left);
+        self.due_after(FIELD_LEFT_DEBOUNCE, SaveTrigger::FieldLeft);
     }
 
-    pub(super) fn now(self) {
+    pub(super) fn save_now(self) {
         self.stop_timer();
-        self.latest.save_at_once();
-        self.due.set(Some(Occasion::Left));
+        self.latest.skip_save_pause();
+        self.due.set(Some(SaveTrigger::FieldLeft));
     }
 
     /// After an answer that promises nothing: what is typed is tried again.
     pub(super) fn retry_after(self, error: &AppError) {
-        if may_pass(error) {
+        if is_transient(error) {
             self.unsaved.set(true);
-            self.due_after(BEFORE_RETRY, Occasion::Typing);
+            self.due_after(RETRY_DELAY, SaveTrigger::Typing);
         }
     }
 
@@ -116,9 +116,9 @@ impl Autosave {
         self.unsaved.get() || self.due.get().is_some() || self.pending.get()
     }
 
-    fn due_after(self, delay: Duration, occasion: Occasion) {
+    fn due_after(self, delay: Duration, trigger: SaveTrigger) {
         self.stop_timer();
-        let handle = set_timeout_with_handle(move || self.due.set(Some(occasion)), delay);
+        let handle = set_timeout_with_handle(move || self.due.set(Some(trigger)), delay);
         self.timer.set_value(handle.ok());
     }
 
@@ -130,27 +130,27 @@ impl Autosave {
 }
 
 /// Trouble that has nothing to do with what was typed.
-fn may_pass(error: &AppError) -> bool {
+fn is_transient(error: &AppError) -> bool {
     error.status() >= 500 || error.is_signed_out() || error.status() == 429
 }
 
 /// Brings what was typed last to the server, while the person is elsewhere; once the form is open again, it does so itself.
-fn save_rest<S>(rest: S, left: LeftForm, latest: Latest, toasts: Toasts, retries: u32)
+fn save_left_form<S>(unsaved_form: S, left: LeftForm, latest: Latest, toasts: Toasts, retries: u32)
 where
     S: ServerFn<Output = ReleaseView, Error = AppError> + Clone + 'static,
 {
     spawn_local(async move {
-        match left.send(rest.clone()).await {
+        match left.send(unsaved_form.clone()).await {
             None => {}
             Some(Ok(release)) => {
                 latest.accept(release);
-                left.forget();
+                left.mark_saved();
             }
             // It was removed, together with what was typed.
-            Some(Err(error)) if error.status() == 404 => left.forget(),
+            Some(Err(error)) if error.status() == 404 => left.mark_saved(),
             Some(Err(_)) if !left.is_owner() => {}
-            Some(Err(error)) if may_pass(&error) && retries > 0 => {
-                set_timeout(move || save_rest(rest, left, latest, toasts, retries - 1), BEFORE_RETRY);
+            Some(Err(error)) if is_transient(&error) && retries > 0 => {
+                set_timeout(move || save_left_form(unsaved_form, left, latest, toasts, retries - 1), RETRY_DELAY);
             }
             Some(Err(error)) => {
                 left.give_up();
@@ -182,15 +182,17 @@ where
 }
 
 /// Which refusals to show: while somebody types only those that stand there already.
-pub(super) fn shown_errors(refused: FieldErrors, shown: &FieldErrors, occasion: Occasion) -> FieldErrors {
-    match occasion {
-        Occasion::Left => refused,
-        Occasion::Typing => FieldErrors(refused.0.into_iter().filter(|(name, _)| shown.get(name).is_some()).collect()),
+pub(super) fn shown_errors(refused: FieldErrors, shown: &FieldErrors, trigger: SaveTrigger) -> FieldErrors {
+    match trigger {
+        SaveTrigger::FieldLeft => refused,
+        SaveTrigger::Typing => {
+            FieldErrors(refused.0.into_iter().filter(|(name, _)| shown.get(name).is_some()).collect())
+        }
     }
 }
 
 /// Whether what is typed is saved; `None` where nothing is to be said. `answer` is the last one of the server.
-pub(super) fn words(
+pub(super) fn status_text(
     autosave: Autosave,
     errors: RwSignal<FieldErrors>,
     answer: Option<Result<(), AppError>>,
@@ -224,8 +226,8 @@ mod tests {
     fn nobody_is_interrupted_while_typing() {
         let refused = FieldErrors::one("gtin", "A UPC has 12 digits.");
         let none = FieldErrors::default();
-        assert!(shown_errors(refused.clone(), &none, Occasion::Typing).is_empty());
-        assert_eq!(shown_errors(refused.clone(), &refused, Occasion::Typing), refused);
-        assert_eq!(shown_errors(refused.clone(), &none, Occasion::Left), refused);
+        assert!(shown_errors(refused.clone(), &none, SaveTrigger::Typing).is_empty());
+        assert_eq!(shown_errors(refused.clone(), &refused, SaveTrigger::Typing), refused);
+        assert_eq!(shown_errors(refused.clone(), &none, SaveTrigger::FieldLeft), refused);
     }
 }

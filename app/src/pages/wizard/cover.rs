@@ -14,7 +14,7 @@ use crate::{
     components::{
         cover::{Cover as CoverImage, shown_cover},
         icon::{Icon, IconName},
-        status::FileLine,
+        status::FileStatus,
         uploads::{
             drop_zone::{Amount, DropZone},
             progress::UploadProgress,
@@ -29,17 +29,17 @@ use crate::{
 };
 
 #[component]
-pub(super) fn Cover(latest: Latest) -> impl IntoView {
+pub(super) fn CoverStep(latest: Latest) -> impl IntoView {
     let id = latest.id();
     let uploads = Uploads::get();
     announce_uploads(latest);
     let preview = preview(latest);
-    let on_files = Callback::new(move |files| uploads.add(latest.now(), UploadTarget::Cover(id), files));
+    let on_files = Callback::new(move |files| uploads.add(latest.snapshot(), UploadTarget::Cover(id), files));
     view! {
         <section class="card stack">
             <StepHead step=Step::Cover/>
             <div class="cover-step">
-                <Picture latest preview/>
+                <CoverPreview latest preview/>
                 <div class="stack">
                     <DropZone
                         id="cover"
@@ -53,8 +53,8 @@ pub(super) fn Cover(latest: Latest) -> impl IntoView {
                         on_files=on_files
                         on_dismiss=Callback::new(move |()| uploads.dismiss_notes())
                     />
-                    <Progress latest on_files/>
-                    <Facts latest preview/>
+                    <CoverProgress latest on_files/>
+                    <CoverFacts latest preview/>
                 </div>
             </div>
             <div class="wizard-actions">
@@ -81,7 +81,7 @@ fn preview(latest: Latest) -> Memo<Option<String>> {
 
 /// The newest cover there is: from this computer until the server has it whole.
 #[component]
-fn Picture(latest: Latest, preview: Memo<Option<String>>) -> impl IntoView {
+fn CoverPreview(latest: Latest, preview: Memo<Option<String>>) -> impl IntoView {
     let stored = Memo::new(move |_| latest.with(|release| shown_cover(&release.cover)));
     let alt = move || format!("Cover of {}", latest.with(|release| release.display_title()));
     move || match preview.get() {
@@ -94,7 +94,7 @@ fn Picture(latest: Latest, preview: Memo<Option<String>>) -> impl IntoView {
 
 /// The upload of this tab, or what the server knows of one.
 #[component]
-fn Progress(latest: Latest, on_files: Callback<Files>) -> impl IntoView {
+fn CoverProgress(latest: Latest, on_files: Callback<Files>) -> impl IntoView {
     let id = latest.id();
     let (uploads, toasts) = (Uploads::get(), Toasts::get());
     let task = Memo::new(move |_| uploads.of_cover(id));
@@ -108,7 +108,7 @@ fn Progress(latest: Latest, on_files: Callback<Files>) -> impl IntoView {
     });
     let state = Memo::new(move |_| latest.with(|release| release.cover.state()));
     let under_way = move || {
-        local.get().filter(|task| !task.is_told_by(pending.get().as_ref())).map(|task| {
+        local.get().filter(|task| !task.is_refusal_shown_by(pending.get().as_ref())).map(|task| {
             let task_id = task.id;
             let on_command = Callback::new(move |command| uploads.command(task_id, command));
             let address = format!("/releases/{id}/{}", Step::Cover.slug());
@@ -120,7 +120,7 @@ fn Progress(latest: Latest, on_files: Callback<Files>) -> impl IntoView {
             let upload = pending.id;
             let on_cancel = Callback::new(move |()| {
                 if let Some(task) = untrack(|| uploads.of_cover(id)) {
-                    uploads.forget(&task);
+                    uploads.dismiss(&task);
                 }
                 spawn_local(async move {
                     match cancel_upload(upload).await {
@@ -134,7 +134,7 @@ fn Progress(latest: Latest, on_files: Callback<Files>) -> impl IntoView {
             }
         })
     };
-    let line = move || {
+    let file_status = move || {
         let is_told =
             local.get().is_some() || pending.get().is_some_and(|pending| pending.state != UploadState::Received);
         let state = match (state.get(), task.with(Option::is_some)) {
@@ -145,13 +145,13 @@ fn Progress(latest: Latest, on_files: Callback<Files>) -> impl IntoView {
         (!is_told && state != FileState::Missing).then(|| {
             let waits_for = pending.get().filter(|_| state == FileState::Storing).and_then(|upload| upload.message);
             let message = waits_for.or_else(|| latest.with(|release| release.cover.current.as_ref().and_then(failure)));
-            view! { <p><FileLine state=state message=message/></p> }
+            view! { <p><FileStatus state=state message=message/></p> }
         })
     };
     view! {
         {under_way}
         {note}
-        {line}
+        {file_status}
     }
 }
 
@@ -164,7 +164,7 @@ fn failure(file: &CoverFile) -> Option<String> {
 
 /// What was found in the cover that is shown, and what stores will mind. Nothing is known of one that is still on this computer.
 #[component]
-fn Facts(latest: Latest, preview: Memo<Option<String>>) -> impl IntoView {
+fn CoverFacts(latest: Latest, preview: Memo<Option<String>>) -> impl IntoView {
     let facts = Memo::new(move |_| {
         let is_stored = preview.with(Option::is_none);
         latest.with(|release| release.cover.current.as_ref().filter(|_| is_stored)?.facts.clone())

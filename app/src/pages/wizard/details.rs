@@ -9,9 +9,9 @@ use vwaza::domain::{
 
 use super::{
     StepHead,
-    autosave::{self, Autosave, Occasion, read_form, shown_errors, without_refused},
+    autosave::{self, Autosave, SaveTrigger, read_form, shown_errors, without_refused},
+    form_queue::FormQueue,
     latest::Latest,
-    line::Line,
 };
 use crate::{
     api::releases::SaveDetails,
@@ -24,22 +24,22 @@ use crate::{
 };
 
 #[component]
-pub(super) fn Details(latest: Latest) -> impl IntoView {
+pub(super) fn DetailsStep(latest: Latest) -> impl IntoView {
     let id = latest.id();
-    // One form's answers after another: see `Line`.
-    let action = Action::new_unsync(move |form: &SaveDetails| Line::of(id.0).send(form.clone()));
+    // One form's answers after another: see `FormQueue`.
+    let action = Action::new_unsync(move |form: &SaveDetails| FormQueue::of(id.0).send(form.clone()));
     let form = NodeRef::<html::Form>::new();
     let saved = Memo::new(move |_| latest.with(|release| RawDetails::from(&release.details)));
     // Without scripts the answer to the last form comes with the page.
-    let first_answer = flash::refused::<SaveDetails>();
+    let first_answer = flash::form_refusal::<SaveDetails>();
     // What left our lists since it was chosen is marked at once.
     let errors = RwSignal::new(match &first_answer {
         Some(error) => error.fields.clone(),
-        None => mistakes_in(&saved.get_untracked()),
+        None => field_errors_of(&saved.get_untracked()),
     });
     let first_note = first_answer.filter(|error| error.fields.is_empty()).map(|error| view! { <ErrorNote error/> });
     let typed = flash::typed_group::<SaveDetails, RawDetails>("details");
-    let left = RwSignal::new(Line::take_back(id.0).map(|form: SaveDetails| form.details).or(typed));
+    let left = RwSignal::new(FormQueue::restore(id.0).map(|form: SaveDetails| form.details).or(typed));
     let shown = Memo::new(move |_| left.get().unwrap_or_else(|| saved.get()));
     let sent = StoredValue::new(saved.get_untracked());
     let is_leaving = RwSignal::new(false);
@@ -47,35 +47,35 @@ pub(super) fn Details(latest: Latest) -> impl IntoView {
     // What the form holds, without what is refused.
     let read = move || {
         let SaveDetails { details: filled, .. } = read_form(form)?;
-        let mut refused = mistakes_in(&filled);
+        let mut refused = field_errors_of(&filled);
         if has_half_a_date(form) {
             refused.add("release_date", "Fill in day, month and year.");
         }
         Some((saved.with_untracked(|saved| without_refused(&filled, saved, &refused))?, refused))
     };
-    let check = move |occasion| {
+    let check = move |trigger| {
         let (details, refused) = read()?;
-        errors.update(|shown| *shown = shown_errors(refused, shown, occasion));
+        errors.update(|shown| *shown = shown_errors(refused, shown, trigger));
         Some(details)
     };
-    let save = move |occasion| {
-        let details = check(occasion);
+    let save = move |trigger| {
+        let details = check(trigger);
         if let Some(details) = details.filter(|details| sent.with_value(|sent| sent != details)) {
             sent.set_value(details.clone());
             action.dispatch_local(SaveDetails { id, details });
         }
     };
     let pending = action.pending();
-    let rest = move || {
+    let unsaved_form = move || {
         let (details, _) = read()?;
         // What was sent last may be on its way yet: typed back, it is news as well.
         let is_new = saved.with_untracked(|saved| *saved != details) || sent.with_value(|sent| *sent != details);
         is_new.then_some(SaveDetails { id, details })
     };
-    let autosave = Autosave::new(id.0, latest, pending, save, rest);
+    let autosave = Autosave::new(id.0, latest, pending, save, unsaved_form);
     // What was typed before the page came alive, or before the form was left.
     form.on_load(move |_| {
-        if rest().is_some() {
+        if unsaved_form().is_some() {
             autosave.changed();
         }
     });
@@ -106,9 +106,9 @@ pub(super) fn Details(latest: Latest) -> impl IntoView {
         }
     });
 
-    let words = move || {
+    let status_text = move || {
         let answer = action.value().get().map(|answer| answer.map(drop));
-        autosave::words(autosave, errors, answer).unwrap_or_else(|| "Saved as you go".into())
+        autosave::status_text(autosave, errors, answer).unwrap_or_else(|| "Saved as you go".into())
     };
     view! {
         <form
@@ -118,29 +118,29 @@ pub(super) fn Details(latest: Latest) -> impl IntoView {
             action=SaveDetails::url()
             node_ref=form
             on:input=move |_| {
-                check(Occasion::Typing);
+                check(SaveTrigger::Typing);
                 autosave.typed();
             }
             on:change=move |_| autosave.changed()
             on:submit=move |event| {
                 event.prevent_default();
                 is_leaving.set(true);
-                autosave.now();
+                autosave.save_now();
             }
         >
             <StepHead step=Step::Details/>
             {first_note}
             <input type="hidden" name="id" value=id.to_string()/>
-            <Fields latest saved=shown errors=errors.into()/>
+            <DetailFields latest saved=shown errors=errors.into()/>
             <div class="wizard-actions">
-                <p class="meta noscript:hidden" role="status">{words}</p>
+                <p class="meta noscript:hidden" role="status">{status_text}</p>
                 <button type="submit" class="btn btn-primary">"Save and continue"</button>
             </div>
         </form>
     }
 }
 
-fn mistakes_in(details: &RawDetails) -> FieldErrors {
+fn field_errors_of(details: &RawDetails) -> FieldErrors {
     match details.parse() {
         Err(Problem::Invalid(refused)) => refused,
         _ => FieldErrors::default(),
@@ -155,7 +155,7 @@ fn has_half_a_date(form: NodeRef<html::Form>) -> bool {
 }
 
 #[component]
-fn Fields(latest: Latest, saved: Memo<RawDetails>, errors: Signal<FieldErrors>) -> impl IntoView {
+fn DetailFields(latest: Latest, saved: Memo<RawDetails>, errors: Signal<FieldErrors>) -> impl IntoView {
     let value = move |read: fn(&RawDetails) -> &String| Signal::derive(move || saved.with(|saved| read(saved).clone()));
     let error =
         move |name: &'static str| Signal::derive(move || errors.with(|errors| errors.get(name).map(str::to_owned)));

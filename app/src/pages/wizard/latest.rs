@@ -14,17 +14,17 @@ use crate::{
 };
 
 /// The pause after each answer: 30 questions a minute at most, of the 100 requests that an address may send.
-const AFTER_ANSWER: Duration = Duration::from_secs(2);
+const FETCH_PAUSE: Duration = Duration::from_secs(2);
 /// Between two saves of any of its forms: 24 a minute at most, however slowly somebody types.
-const BETWEEN_SAVES: Duration = Duration::from_millis(2500);
+const SAVE_PAUSE: Duration = Duration::from_millis(2500);
 
 /// One is on its way at a time, whatever changes meanwhile: then it is asked once more.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Question {
-    None,
+enum FetchState {
+    Idle,
     /// It is on its way, or was answered a moment ago.
-    Asked,
-    AskedAndOutdated,
+    Fetching,
+    FetchingOutdated,
 }
 
 #[derive(Clone, Copy)]
@@ -32,9 +32,9 @@ pub(super) struct Latest {
     id: ReleaseId,
     release: RwSignal<ReleaseView>,
     uploads: Uploads,
-    question: StoredValue<Question>,
+    fetch_state: StoredValue<FetchState>,
     /// Asks again after trouble.
-    again: StoredValue<Option<TimeoutHandle>>,
+    retry_timer: StoredValue<Option<TimeoutHandle>>,
     /// A form of this release was saved a moment ago.
     just_saved: RwSignal<bool>,
 }
@@ -47,8 +47,8 @@ impl Latest {
             id: release.id,
             release: RwSignal::new(release),
             uploads,
-            question: StoredValue::new(Question::None),
-            again: StoredValue::new(None),
+            fetch_state: StoredValue::new(FetchState::Idle),
+            retry_timer: StoredValue::new(None),
             just_saved: RwSignal::new(false),
         };
         on_cleanup(move || latest.stop_timer());
@@ -71,7 +71,7 @@ impl Latest {
     }
 
     /// The release at this moment, without following later changes.
-    pub(super) fn now(self) -> ReleaseView {
+    pub(super) fn snapshot(self) -> ReleaseView {
         self.release.get_untracked()
     }
 
@@ -101,46 +101,46 @@ impl Latest {
     }
 
     /// Makes all forms of this release wait for a moment.
-    pub(super) fn saves(self) {
+    pub(super) fn note_save(self) {
         self.just_saved.set(true);
         let is_over = move || {
             // Nobody waits any more where the wizard was left.
             let _ = self.just_saved.try_set(false);
         };
-        set_timeout(is_over, BETWEEN_SAVES);
+        set_timeout(is_over, SAVE_PAUSE);
     }
 
     /// For somebody who has pressed a button.
-    pub(super) fn save_at_once(self) {
+    pub(super) fn skip_save_pause(self) {
         self.just_saved.set(false);
     }
 
     pub(super) fn refetch(self) {
-        match self.question.try_get_value() {
-            Some(Question::None) => {
-                self.question.set_value(Question::Asked);
-                spawn_local(self.ask());
+        match self.fetch_state.try_get_value() {
+            Some(FetchState::Idle) => {
+                self.fetch_state.set_value(FetchState::Fetching);
+                spawn_local(self.fetch());
             }
-            Some(_) => self.question.set_value(Question::AskedAndOutdated),
+            Some(_) => self.fetch_state.set_value(FetchState::FetchingOutdated),
             None => {}
         }
     }
 
-    fn ask_again_after(self, wait: Option<Duration>) {
-        let again = wait.and_then(|wait| set_timeout_with_handle(move || self.refetch(), wait).ok());
-        self.again.set_value(again);
+    fn fetch_again_after(self, wait: Option<Duration>) {
+        let retry_timer = wait.and_then(|wait| set_timeout_with_handle(move || self.refetch(), wait).ok());
+        self.retry_timer.set_value(retry_timer);
     }
 
     fn stop_timer(self) {
-        if let Some(Some(timer)) = self.again.try_update_value(Option::take) {
+        if let Some(Some(timer)) = self.retry_timer.try_update_value(Option::take) {
             timer.clear();
         }
     }
 
-    async fn ask(self) {
+    async fn fetch(self) {
         let done = self.uploads.done(self.id);
         let answer = release(self.id).await;
-        if self.question.try_get_value().is_none() {
+        if self.fetch_state.try_get_value().is_none() {
             return;
         }
         self.stop_timer();
@@ -149,19 +149,19 @@ impl Latest {
                 // The preview of a cover stays until there are thumbnails.
                 let is_shown =
                     |task: &&Task| task.target.kind() == UploadKind::Audio || answer.cover.state() == FileState::Ready;
-                done.iter().filter(is_shown).for_each(|task| self.uploads.forget(task));
+                done.iter().filter(is_shown).for_each(|task| self.uploads.dismiss(task));
                 self.accept(answer);
             }
             // Trouble on the way leaves what is there. The change that was asked about may be the last one for long.
-            Err(error) => self.ask_again_after(error.again_after()),
+            Err(error) => self.fetch_again_after(error.retry_delay()),
         }
-        set_timeout(move || self.pause_is_over(), AFTER_ANSWER);
+        set_timeout(move || self.end_pause(), FETCH_PAUSE);
     }
 
-    fn pause_is_over(self) {
-        let Some(question) = self.question.try_get_value() else { return };
-        self.question.set_value(Question::None);
-        if question == Question::AskedAndOutdated {
+    fn end_pause(self) {
+        let Some(fetch_state) = self.fetch_state.try_get_value() else { return };
+        self.fetch_state.set_value(FetchState::Idle);
+        if fetch_state == FetchState::FetchingOutdated {
             self.refetch();
         }
     }

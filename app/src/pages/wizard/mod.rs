@@ -3,13 +3,13 @@
 mod autosave;
 mod cover;
 mod details;
+mod form_queue;
 mod latest;
-mod leaving;
-mod line;
 mod order;
 mod submit;
 mod track;
 mod tracks;
+mod unsaved_warning;
 
 use leptos::prelude::*;
 use leptos_router::{
@@ -22,7 +22,7 @@ use vwaza::domain::{
     release::{ReleaseView, Step},
 };
 
-use self::{latest::Latest, order::Order};
+use self::{latest::Latest, order::TrackOrder};
 use crate::{
     api::releases::release,
     components::{
@@ -31,11 +31,11 @@ use crate::{
         icon::{Icon, IconName},
         page_error::PageError,
         page_head::PageHead,
-        require::SignedIn,
+        require::RequireSignIn,
         skeleton::Shape,
     },
     error::{ApiResult, AppError},
-    state::live::awaited,
+    state::live::await_first,
 };
 
 /// The id of the heading that gets the focus when a step opens.
@@ -58,15 +58,15 @@ pub fn Wizard() -> impl IntoView {
         },
     );
     view! {
-        <SignedIn shape=Shape::Wizard>
-            <Fetched fetched step/>
-        </SignedIn>
+        <RequireSignIn shape=Shape::Wizard>
+            <LoadedWizard fetched step/>
+        </RequireSignIn>
     }
 }
 
 #[component]
-fn Fetched(fetched: Resource<ApiResult<ReleaseView>>, step: Memo<Option<Step>>) -> impl IntoView {
-    awaited(fetched);
+fn LoadedWizard(fetched: Resource<ApiResult<ReleaseView>>, step: Memo<Option<Step>>) -> impl IntoView {
+    await_first(fetched);
     let is_step = Memo::new(move |_| step.get().is_some());
     // Stays what it was while the address already leads somewhere else.
     let step = Memo::new(move |last| step.get().or(last.copied()).unwrap_or(Step::Details));
@@ -86,17 +86,17 @@ fn Editor(release: ReleaseView, step: Memo<Step>) -> impl IntoView {
     let id = release.id;
     let latest = Latest::new(release);
     // Here and not in its step: moves are told to the server also when that is left.
-    let order = Order::new(latest);
+    let order = TrackOrder::new(latest);
     provide_context(Announcer(RwSignal::new(String::new())));
     let title = Memo::new(move |_| latest.with(ReleaseView::display_title));
     let is_editable = Memo::new(move |_| latest.with(|release| release.status.is_editable()));
     follow_focus(step);
     let body = move || match (is_editable.get(), step.get()) {
         (false, _) => view! { <NotEditable latest/> }.into_any(),
-        (true, Step::Details) => view! { <details::Details latest/> }.into_any(),
-        (true, Step::Cover) => view! { <cover::Cover latest/> }.into_any(),
-        (true, Step::Tracks) => view! { <tracks::Tracks latest order/> }.into_any(),
-        (true, Step::Submit) => view! { <submit::Submit latest/> }.into_any(),
+        (true, Step::Details) => view! { <details::DetailsStep latest/> }.into_any(),
+        (true, Step::Cover) => view! { <cover::CoverStep latest/> }.into_any(),
+        (true, Step::Tracks) => view! { <tracks::TracksStep latest order/> }.into_any(),
+        (true, Step::Submit) => view! { <submit::SubmitStep latest/> }.into_any(),
     };
     view! {
         <div class="page">

@@ -3,28 +3,28 @@
 use leptos::{prelude::*, task::spawn_local};
 use vwaza::domain::{ids::TrackId, track::TrackView};
 
-use super::{latest::Latest, leaving::LeavingWarning};
-use crate::{api::tracks::move_track, components::uploads::track_row::Half, state::toasts::Toasts};
+use super::{latest::Latest, unsaved_warning::UnsavedWarning};
+use crate::{api::tracks::move_track, components::uploads::track_row::RowHalf, state::toasts::Toasts};
 
 /// A track, and the number (from 1) that it goes to.
 type Move = (TrackId, i32);
 
 #[derive(Clone, Copy)]
-pub(super) struct Order {
+pub(super) struct TrackOrder {
     latest: Latest,
     /// Moves that the server has not answered yet, oldest first.
-    ahead: RwSignal<Vec<Move>>,
+    pending_moves: RwSignal<Vec<Move>>,
     shown: Memo<Vec<TrackId>>,
 }
 
-impl Order {
+impl TrackOrder {
     pub(super) fn new(latest: Latest) -> Self {
-        let ahead = RwSignal::new(Vec::new());
+        let pending_moves = RwSignal::new(Vec::new());
         let shown = Memo::new(move |_| {
             let ids = latest.with(|release| release.tracks.iter().map(|track| track.id).collect());
-            ahead.with(|moves| after(ids, moves))
+            pending_moves.with(|moves| apply_moves(ids, moves))
         });
-        Self { latest, ahead, shown }
+        Self { latest, pending_moves, shown }
     }
 
     /// As it is to be shown.
@@ -48,34 +48,34 @@ impl Order {
             now > 0 && now != number && number >= 1 && usize::try_from(number).is_ok_and(|number| number <= ids.len())
         });
         if is_possible {
-            let is_first = self.ahead.with_untracked(Vec::is_empty);
-            self.ahead.update(|ahead| ahead.push((track, number)));
+            let is_first = self.pending_moves.with_untracked(Vec::is_empty);
+            self.pending_moves.update(|pending_moves| pending_moves.push((track, number)));
             if is_first {
-                spawn_local(self.tell_server(ArcRwSignal::from(self.ahead), toasts));
+                spawn_local(self.send_moves(ArcRwSignal::from(self.pending_moves), toasts));
             }
         }
         is_possible
     }
 
     /// Where a track lands that is dropped on another one.
-    pub(super) fn number_on(self, dragged: TrackId, target: TrackId, half: Half) -> i32 {
+    pub(super) fn number_on(self, dragged: TrackId, target: TrackId, half: RowHalf) -> i32 {
         self.shown.with_untracked(|ids| number_on(ids, dragged, target, half))
     }
 
     /// Goes on when the wizard is left: `ahead` is held here, too.
-    async fn tell_server(self, ahead: ArcRwSignal<Vec<Move>>, toasts: Toasts) {
-        let _warning = LeavingWarning::new();
-        while let Some((track, number)) = ahead.with_untracked(|ahead| ahead.first().copied()) {
+    async fn send_moves(self, pending_moves: ArcRwSignal<Vec<Move>>, toasts: Toasts) {
+        let _warning = UnsavedWarning::new();
+        while let Some((track, number)) = pending_moves.with_untracked(|pending_moves| pending_moves.first().copied()) {
             match move_track(track, number).await {
                 Ok(release) => {
                     // Both at once: the order is shown the same before and after.
                     self.latest.accept(release);
-                    ahead.update(|ahead| {
-                        ahead.remove(0);
+                    pending_moves.update(|pending_moves| {
+                        pending_moves.remove(0);
                     });
                 }
                 Err(error) => {
-                    ahead.update(Vec::clear);
+                    pending_moves.update(Vec::clear);
                     toasts.error(&error);
                     self.latest.refetch();
                 }
@@ -93,7 +93,7 @@ pub(super) fn track_of(latest: Latest, id: TrackId) -> Option<Memo<TrackView>> {
     }))
 }
 
-fn after(mut ids: Vec<TrackId>, moves: &[Move]) -> Vec<TrackId> {
+fn apply_moves(mut ids: Vec<TrackId>, moves: &[Move]) -> Vec<TrackId> {
     for (track, number) in moves {
         if let Some(from) = ids.iter().position(|id| id == track) {
             let id = ids.remove(from);
@@ -109,12 +109,12 @@ fn number_in(ids: &[TrackId], track: TrackId) -> i32 {
     index.and_then(|index| i32::try_from(index + 1).ok()).unwrap_or(0)
 }
 
-fn number_on(ids: &[TrackId], dragged: TrackId, target: TrackId, half: Half) -> i32 {
+fn number_on(ids: &[TrackId], dragged: TrackId, target: TrackId, half: RowHalf) -> i32 {
     let others: Vec<TrackId> = ids.iter().copied().filter(|id| *id != dragged).collect();
     let number = number_in(&others, target);
     match half {
-        Half::Upper => number,
-        Half::Lower => number + 1,
+        RowHalf::Upper => number,
+        RowHalf::Lower => number + 1,
     }
 }
 
@@ -131,21 +131,21 @@ mod tests {
     #[test]
     fn moves_are_shown_before_the_server_answers() {
         let [one, three] = [TrackId(Uuid::from_u128(1)), TrackId(Uuid::from_u128(3))];
-        assert_eq!(after(ids(&[1, 2, 3]), &[(three, 1)]), ids(&[3, 1, 2]));
-        assert_eq!(after(ids(&[1, 2, 3]), &[(three, 1), (one, 3)]), ids(&[3, 2, 1]));
+        assert_eq!(apply_moves(ids(&[1, 2, 3]), &[(three, 1)]), ids(&[3, 1, 2]));
+        assert_eq!(apply_moves(ids(&[1, 2, 3]), &[(three, 1), (one, 3)]), ids(&[3, 2, 1]));
         // The server was faster, or the track is gone.
-        assert_eq!(after(ids(&[3, 1, 2]), &[(three, 1)]), ids(&[3, 1, 2]));
-        assert_eq!(after(ids(&[1, 2]), &[(three, 1)]), ids(&[1, 2]));
+        assert_eq!(apply_moves(ids(&[3, 1, 2]), &[(three, 1)]), ids(&[3, 1, 2]));
+        assert_eq!(apply_moves(ids(&[1, 2]), &[(three, 1)]), ids(&[1, 2]));
     }
 
     #[test]
     fn a_track_lands_where_it_is_dropped() {
         let [one, two, three] = [1, 2, 3].map(|number| TrackId(Uuid::from_u128(number)));
         let all = ids(&[1, 2, 3]);
-        assert_eq!(number_on(&all, one, three, Half::Lower), 3);
-        assert_eq!(number_on(&all, one, three, Half::Upper), 2);
-        assert_eq!(number_on(&all, three, one, Half::Upper), 1);
-        assert_eq!(number_on(&all, three, one, Half::Lower), 2);
-        assert_eq!(number_on(&all, one, two, Half::Upper), 1);
+        assert_eq!(number_on(&all, one, three, RowHalf::Lower), 3);
+        assert_eq!(number_on(&all, one, three, RowHalf::Upper), 2);
+        assert_eq!(number_on(&all, three, one, RowHalf::Upper), 1);
+        assert_eq!(number_on(&all, three, one, RowHalf::Lower), 2);
+        assert_eq!(number_on(&all, one, two, RowHalf::Upper), 1);
     }
 }

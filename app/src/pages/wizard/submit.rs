@@ -29,18 +29,18 @@ use crate::{
 };
 
 #[component]
-pub(super) fn Submit(latest: Latest) -> impl IntoView {
+pub(super) fn SubmitStep(latest: Latest) -> impl IntoView {
     let id = latest.id();
     let action = form_action::<SubmitRelease>();
     let errors = FormErrors::of(move || action.value().get().and_then(Result::err)).in_note();
     // Files that the server has not heard of yet are missing, too.
     let uploads = Uploads::get();
-    let waiting = Memo::new(move |_| latest.with(|release| uploads.left_out_of(release)));
+    let unsent = Memo::new(move |_| latest.with(|release| uploads.not_in_submission(release)));
     let missing = Memo::new(move |_| latest.with(ReleaseView::missing));
     let session = Session::get();
     let must_verify = Memo::new(move |_| session.actor().is_some_and(|actor| actor.must_verify_email));
     let is_complete =
-        Memo::new(move |_| missing.with(Vec::is_empty) && waiting.with(Vec::is_empty) && !must_verify.get());
+        Memo::new(move |_| missing.with(Vec::is_empty) && unsent.with(Vec::is_empty) && !must_verify.get());
     let asked = RwSignal::new(None::<TrackView>);
     let is_asking = RwSignal::new(false);
     let on_remove = Callback::new(move |id: TrackId| {
@@ -53,8 +53,8 @@ pub(super) fn Submit(latest: Latest) -> impl IntoView {
             {move || view! { <Overview release=latest.get()/> }}
             <div class="card stack">
                 <FormNote errors/>
-                <Show when=move || !is_complete.get() fallback=move || view! { <Complete latest/> }>
-                    <Reasons id missing waiting must_verify on_remove/>
+                <Show when=move || !is_complete.get() fallback=move || view! { <ReadyToSubmit latest/> }>
+                    <MissingItems id missing unsent must_verify on_remove/>
                 </Show>
                 <ActionForm action=action>
                     <input type="hidden" name="id" value=id.to_string()/>
@@ -81,10 +81,10 @@ pub(super) fn Submit(latest: Latest) -> impl IntoView {
 
 /// What is missing, each item a link to where it is mended; a track without a file may also be removed.
 #[component]
-fn Reasons(
+fn MissingItems(
     id: ReleaseId,
     missing: Memo<Vec<Missing>>,
-    waiting: Memo<Vec<Task>>,
+    unsent: Memo<Vec<Task>>,
     must_verify: Memo<bool>,
     on_remove: Callback<TrackId>,
 ) -> impl IntoView {
@@ -93,9 +93,9 @@ fn Reasons(
         view! { <MissingLinks id missing=others/> }
     };
     let files = move || missing.get().into_iter().filter_map(|item| Some((item.track?, item))).collect::<Vec<_>>();
-    let waiting = move || {
-        let files = waiting.with(Vec::len);
-        let covers = waiting.with(|tasks| tasks.iter().filter(|task| task.target == UploadTarget::Cover(id)).count());
+    let unsent = move || {
+        let files = unsent.with(Vec::len);
+        let covers = unsent.with(|tasks| tasks.iter().filter(|task| task.target == UploadTarget::Cover(id)).count());
         let cover = (covers > 0).then(|| (Step::Cover, "The new cover is not uploaded yet".to_owned()));
         let tracks = match files - covers {
             0 => None,
@@ -122,7 +122,7 @@ fn Reasons(
                     key=|(track, item)| (*track, item.message.clone())
                     children=move |(track, item)| view! { <MissingFile id track item on_remove/> }
                 />
-                {waiting}
+                {unsent}
                 {address}
             </ul>
         </div>
@@ -163,7 +163,7 @@ fn MissingFile(id: ReleaseId, track: TrackId, item: Missing, on_remove: Callback
 
 /// Nothing is missing; what is still on its way to the storage keeps nobody waiting.
 #[component]
-fn Complete(latest: Latest) -> impl IntoView {
+fn ReadyToSubmit(latest: Latest) -> impl IntoView {
     let pending = Memo::new(move |_| {
         latest.with(|release| {
             let files = release.tracks.iter().map(TrackView::state).chain([release.cover.state()]);

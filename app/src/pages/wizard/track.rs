@@ -16,10 +16,10 @@ use vwaza::domain::{
 
 use super::{
     Announcer,
-    autosave::{self, Autosave, Occasion, read_form, shown_errors, without_refused},
+    autosave::{self, Autosave, SaveTrigger, read_form, shown_errors, without_refused},
+    form_queue::FormQueue,
     latest::Latest,
-    line::Line,
-    order::Order,
+    order::TrackOrder,
 };
 use crate::{
     api::{tracks::SaveTrack, uploads::cancel_upload},
@@ -28,28 +28,28 @@ use crate::{
 };
 
 #[component]
-pub(super) fn Track(
+pub(super) fn TrackEditor(
     latest: Latest,
     track: Memo<TrackView>,
     table: TrackTable,
-    order: Order,
+    order: TrackOrder,
     /// Asks whether it is to be removed.
     on_remove: Callback<TrackView>,
 ) -> impl IntoView {
     let id = track.with_untracked(|track| track.id);
     let (uploads, toasts, announcer) = (Uploads::get(), Toasts::get(), Announcer::get());
-    let action = Action::new_unsync(move |form: &SaveTrack| Line::of(id.0).send(form.clone()));
+    let action = Action::new_unsync(move |form: &SaveTrack| FormQueue::of(id.0).send(form.clone()));
     let form = NodeRef::<html::Form>::new();
     // Without scripts the answer to the last form comes with the page.
-    let refused = flash::refused_of::<SaveTrack>(&id.to_string());
+    let refused = flash::form_refusal_of::<SaveTrack>(&id.to_string());
     let typed = refused.as_ref().and_then(|_| flash::typed_group::<SaveTrack, RawTrack>("track"));
     let errors = RwSignal::new(refused.map(|error| error.fields).unwrap_or_default());
-    let left = RwSignal::new(Line::take_back(id.0).map(|form: SaveTrack| form.track).or(typed));
+    let left = RwSignal::new(FormQueue::restore(id.0).map(|form: SaveTrack| form.track).or(typed));
     let shown = Memo::new(move |_| match left.get() {
         Some(left) => with_raw(track.get(), left),
         None => track.get(),
     });
-    let sent = StoredValue::new(track.with_untracked(raw));
+    let sent = StoredValue::new(track.with_untracked(raw_track));
 
     // What the form holds, without what is refused.
     let read = move || {
@@ -58,30 +58,30 @@ pub(super) fn Track(
             Err(Problem::Invalid(refused)) => refused,
             _ => FieldErrors::default(),
         };
-        Some((without_refused(&filled, &track.with_untracked(raw), &refused)?, refused))
+        Some((without_refused(&filled, &track.with_untracked(raw_track), &refused)?, refused))
     };
-    let check = move |occasion| {
+    let check = move |trigger| {
         let (kept, refused) = read()?;
-        errors.update(|shown| *shown = shown_errors(refused, shown, occasion));
+        errors.update(|shown| *shown = shown_errors(refused, shown, trigger));
         Some(kept)
     };
-    let save = move |occasion| {
-        let kept = check(occasion);
+    let save = move |trigger| {
+        let kept = check(trigger);
         if let Some(kept) = kept.filter(|kept| sent.with_value(|sent| sent != kept)) {
             sent.set_value(kept.clone());
             action.dispatch_local(SaveTrack { id, track: kept });
         }
     };
-    let rest = move || {
+    let unsaved_form = move || {
         let (kept, _) = read()?;
         // What was sent last may be on its way yet: typed back, it is news as well.
-        let is_new = track.with_untracked(raw) != kept || sent.with_value(|sent| *sent != kept);
+        let is_new = track.with_untracked(raw_track) != kept || sent.with_value(|sent| *sent != kept);
         is_new.then_some(SaveTrack { id, track: kept })
     };
-    let autosave = Autosave::new(id.0, latest, action.pending(), save, rest);
+    let autosave = Autosave::new(id.0, latest, action.pending(), save, unsaved_form);
     // What was typed before the page came alive, or before the form was left.
     form.on_load(move |_| {
-        if rest().is_some() {
+        if unsaved_form().is_some() {
             autosave.changed();
         }
     });
@@ -91,7 +91,7 @@ pub(super) fn Track(
             left.set(None);
         }
         Some(Err(error)) => {
-            sent.set_value(track.with_untracked(raw));
+            sent.set_value(track.with_untracked(raw_track));
             errors.update(|shown| shown.0.extend(error.fields.0.clone()));
             autosave.retry_after(&error);
         }
@@ -99,7 +99,7 @@ pub(super) fn Track(
     });
     // A title that the server read from the file's tags is not typed back over them.
     Effect::new(move || {
-        let now = track.with(raw);
+        let now = track.with(raw_track);
         if untrack(|| !autosave.is_busy()) {
             sent.set_value(now);
         }
@@ -113,7 +113,7 @@ pub(super) fn Track(
     };
     let on_event = Callback::new(move |event| match event {
         TrackEvent::Typed => {
-            check(Occasion::Typing);
+            check(SaveTrigger::Typing);
             autosave.typed();
         }
         TrackEvent::Changed => autosave.changed(),
@@ -127,7 +127,7 @@ pub(super) fn Track(
                 order.move_to(dragged, number, toasts);
             }
         }
-        TrackEvent::Files(files) => uploads.add(latest.now(), UploadTarget::Audio(id), files),
+        TrackEvent::Files(files) => uploads.add(latest.snapshot(), UploadTarget::Audio(id), files),
         TrackEvent::Upload(command) => {
             if let Some(task) = untrack(|| uploads.of_track(id)) {
                 uploads.command(task.id, command);
@@ -135,7 +135,7 @@ pub(super) fn Track(
         }
         TrackEvent::CancelUpload(upload) => {
             if let Some(task) = untrack(|| uploads.of_track(id)) {
-                uploads.forget(&task);
+                uploads.dismiss(&task);
             }
             spawn_local(async move {
                 match cancel_upload(upload).await {
@@ -150,7 +150,7 @@ pub(super) fn Track(
     let number = Memo::new(move |_| order.number(id));
     let saved = Signal::derive(move || {
         let answer = action.value().get().map(|answer| answer.map(drop));
-        autosave::words(autosave, errors, answer).unwrap_or_default()
+        autosave::status_text(autosave, errors, answer).unwrap_or_default()
     });
     view! { <TrackRow track=shown table number task form errors saved on_event/> }
 }
@@ -168,7 +168,7 @@ fn keep_focus(id: String) {
 }
 
 /// The form as the server would fill it.
-fn raw(track: &TrackView) -> RawTrack {
+fn raw_track(track: &TrackView) -> RawTrack {
     RawTrack {
         title: track.title.clone(),
         title_version: track.title_version.clone().unwrap_or_default(),

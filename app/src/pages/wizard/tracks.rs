@@ -12,8 +12,8 @@ use vwaza::domain::{
 use super::{
     Announcer, StepHead,
     latest::Latest,
-    order::{Order, track_of},
-    track::Track,
+    order::{TrackOrder, track_of},
+    track::TrackEditor,
 };
 use crate::{
     api::tracks::{MoveTrack, RemoveTrack, SaveTrack, remove_track},
@@ -29,7 +29,7 @@ use crate::{
         },
     },
     state::{
-        flash::refused,
+        flash::form_refusal,
         limits,
         toasts::Toasts,
         uploads::{Command, TaskState, Uploads},
@@ -37,7 +37,7 @@ use crate::{
 };
 
 #[component]
-pub(super) fn Tracks(latest: Latest, order: Order) -> impl IntoView {
+pub(super) fn TracksStep(latest: Latest, order: TrackOrder) -> impl IntoView {
     let id = latest.id();
     let uploads = Uploads::get();
     let address = format!("/releases/{id}/{}", Step::Tracks.slug());
@@ -46,7 +46,7 @@ pub(super) fn Tracks(latest: Latest, order: Order) -> impl IntoView {
     view! {
         <section class="stack">
             <StepHead step=Step::Tracks text="In the order in which they will be heard."/>
-            <FormErrors/>
+            <PlainFormErrors/>
             <DropZone
                 id="tracks"
                 invitation="Drop audio files anywhere on this page, as many as you like"
@@ -56,10 +56,10 @@ pub(super) fn Tracks(latest: Latest, order: Order) -> impl IntoView {
                 amount=Amount::Many
                 target=UploadTarget::NewTrack(id)
                 notes=Signal::derive(move || uploads.notes(id))
-                on_files=Callback::new(move |files| uploads.add(latest.now(), UploadTarget::NewTrack(id), files))
+                on_files=Callback::new(move |files| uploads.add(latest.snapshot(), UploadTarget::NewTrack(id), files))
                 on_dismiss=Callback::new(move |()| uploads.dismiss_notes())
             />
-            <Table latest order address/>
+            <TrackTableView latest order address/>
             <div class="wizard-actions">
                 <span></span>
                 <a class="btn btn-primary" href=next>"Continue"</a>
@@ -70,8 +70,9 @@ pub(super) fn Tracks(latest: Latest, order: Order) -> impl IntoView {
 
 /// What the forms that work without scripts came to. The row says what is wrong with its fields, too.
 #[component]
-fn FormErrors() -> impl IntoView {
-    let (save, reorder, remove) = (refused::<SaveTrack>(), refused::<MoveTrack>(), refused::<RemoveTrack>());
+fn PlainFormErrors() -> impl IntoView {
+    let (save, reorder, remove) =
+        (form_refusal::<SaveTrack>(), form_refusal::<MoveTrack>(), form_refusal::<RemoveTrack>());
     [save, reorder, remove]
         .into_iter()
         .flatten()
@@ -81,7 +82,7 @@ fn FormErrors() -> impl IntoView {
 }
 
 #[component]
-fn Table(latest: Latest, order: Order, address: String) -> impl IntoView {
+fn TrackTableView(latest: Latest, order: TrackOrder, address: String) -> impl IntoView {
     let id = latest.id();
     let uploads = Uploads::get();
     let queue = StoredValue::new(latest.with_untracked(play_queue));
@@ -120,7 +121,7 @@ fn Table(latest: Latest, order: Order, address: String) -> impl IntoView {
                 <For
                     each=move || order.shown()
                     key=|id| *id
-                    children=move |id| track_of(latest, id).map(|track| view! { <Track latest track table order on_remove/> })
+                    children=move |id| track_of(latest, id).map(|track| view! { <TrackEditor latest track table order on_remove/> })
                 />
                 <For
                     each=move || new.get()
@@ -130,7 +131,7 @@ fn Table(latest: Latest, order: Order, address: String) -> impl IntoView {
                         let on_command = Callback::new(move |command| uploads.command(task_id, command));
                         let on_files = Callback::new(move |files| {
                             uploads.command(task_id, Command::Cancel);
-                            uploads.add(latest.now(), UploadTarget::NewTrack(id), files);
+                            uploads.add(latest.snapshot(), UploadTarget::NewTrack(id), files);
                         });
                         view! { <NewTrackRow task address=address.get_value() on_command on_files/> }
                     }
@@ -153,7 +154,7 @@ pub(super) fn RemoveDialog(
     let (uploads, toasts, announcer) = (Uploads::get(), Toasts::get(), Announcer::get());
     let remove = move |id: TrackId, title: String| {
         if let Some(task) = untrack(|| uploads.of_track(id)) {
-            uploads.forget(&task);
+            uploads.dismiss(&task);
         }
         spawn_local(async move {
             match remove_track(id).await {

@@ -11,8 +11,8 @@ use vwaza::domain::{
 use web_sys::File;
 
 use super::{
-    Files, TaskState, Uploads, folders, request, send,
-    sorting::{self, Named, Place},
+    Files, TaskState, Uploads, dropped_folders, request, send,
+    sorting::{self, FileRole, NamedFile},
 };
 
 /// Pieces of a header that are read at most. Where they do not tell, the server does.
@@ -21,56 +21,56 @@ const MAX_READS: usize = 64;
 const TAIL_BYTES: u64 = 4096;
 
 /// The result of reading a file's header.
-struct Looked {
+struct Inspection {
     /// Why the server would refuse the file, in its words.
     refusal: Option<String>,
-    mark: u64,
+    content_hash: u64,
 }
 
 /// Takes files for a track's audio, or for the step of the cover or of the tracks. `release` is as the page shows it.
-pub(super) async fn take(uploads: Uploads, release: ReleaseView, target: UploadTarget, files: Files) {
-    let found = folders::read(files).await;
+pub(super) async fn add_files(uploads: Uploads, release: ReleaseView, target: UploadTarget, files: Files) {
+    let found = dropped_folders::read(files).await;
     let mut notes = found.notes;
     let mut files: Vec<Option<File>> = found.files.iter().map(|(file, _)| Some(file.clone())).collect();
-    let named: Vec<Named> = found.files.into_iter().map(|(file, folder)| named(&file, folder)).collect();
+    let named: Vec<NamedFile> = found.files.into_iter().map(|(file, folder)| named(&file, folder)).collect();
     if let UploadTarget::Audio(_) = target {
-        let chosen = sorting::for_one_track(&named).and_then(|at| files.get_mut(at)?.take());
+        let chosen = sorting::pick_for_track(&named).and_then(|at| files.get_mut(at)?.take());
         if let Some(file) = chosen {
-            admit(uploads, &release, target, file, None).await;
+            enqueue(uploads, &release, target, file, None).await;
         }
         return uploads.note(release.id, notes);
     }
     let step = target.kind();
     let has_cover = release.cover.current.is_some() || release.cover.pending.is_some() || uploads.has_cover(release.id);
-    let places = sorting::places(&named, step, has_cover);
-    let mut titles = sorting::titles(&named, &places);
+    let roles = sorting::roles(&named, step, has_cover);
+    let mut titles = sorting::titles(&named, &roles);
     let batch = new_batch();
 
     let (mut here, mut left_out, mut tracks) = (Vec::new(), Vec::new(), 0);
     for at in sorting::in_order(&named) {
         let Some(file) = files.get_mut(at).and_then(Option::take) else { continue };
         let name = named[at].name.clone();
-        match places[at] {
-            Place::Track => {
+        match roles[at] {
+            FileRole::Track => {
                 let batch_member = BatchMember { batch, title: std::mem::take(&mut titles[at]) };
                 let admitted =
-                    admit(uploads, &release, UploadTarget::NewTrack(release.id), file, Some(batch_member)).await;
+                    enqueue(uploads, &release, UploadTarget::NewTrack(release.id), file, Some(batch_member)).await;
                 match admitted {
-                    Admitted::Here(number) => here.push((name, number)),
-                    Admitted::Taken | Admitted::Refused(_) => tracks += 1,
+                    Admission::AlreadyHere(number) => here.push((name, number)),
+                    Admission::Queued | Admission::Refused(_) => tracks += 1,
                 }
             }
-            Place::Cover => {
-                let admitted = admit(uploads, &release, UploadTarget::Cover(release.id), file, None).await;
+            FileRole::Cover => {
+                let admitted = enqueue(uploads, &release, UploadTarget::Cover(release.id), file, None).await;
                 if step == UploadKind::Audio {
                     notes.push(match admitted {
-                        Admitted::Refused(why) => format!("“{name}” cannot be the cover. {why}"),
-                        Admitted::Taken | Admitted::Here(_) => format!("“{name}” becomes the cover."),
+                        Admission::Refused(why) => format!("“{name}” cannot be the cover. {why}"),
+                        Admission::Queued | Admission::AlreadyHere(_) => format!("“{name}” becomes the cover."),
                     });
                 }
             }
-            Place::LeftOut => left_out.push((name, file)),
-            Place::Ignored => {}
+            FileRole::LeftOut => left_out.push((name, file)),
+            FileRole::Ignored => {}
         }
     }
     if step == UploadKind::Cover && tracks > 0 {
@@ -81,20 +81,20 @@ pub(super) async fn take(uploads: Uploads, release: ReleaseView, target: UploadT
         });
     }
     let why = match left_out.as_slice() {
-        [(_, file)] if step == UploadKind::Audio => look(file, UploadKind::Audio, &uploads.limits).await.refusal,
+        [(_, file)] if step == UploadKind::Audio => inspect(file, UploadKind::Audio, &uploads.limits).await.refusal,
         _ => None,
     };
     let names: Vec<String> = left_out.into_iter().map(|(name, _)| name).collect();
-    notes.extend(sorting::already_here(&here));
-    notes.extend(sorting::left_out(&names, why.as_deref()));
+    notes.extend(sorting::already_here_sentence(&here));
+    notes.extend(sorting::left_out_sentence(&names, why.as_deref()));
     uploads.note(release.id, notes);
 }
 
-enum Admitted {
-    Taken,
+enum Admission {
+    Queued,
     Refused(String),
     /// The release has it, in the track of this number if it has one yet.
-    Here(Option<i32>),
+    AlreadyHere(Option<i32>),
 }
 
 /// An id that no other batch of the artist has.
@@ -110,75 +110,77 @@ fn new_batch() -> BatchId {
     BatchId(Builder::from_random_bytes(bytes).into_uuid())
 }
 
-async fn admit(
+async fn enqueue(
     uploads: Uploads,
     release: &ReleaseView,
     target: UploadTarget,
     file: File,
     batch_member: Option<BatchMember>,
-) -> Admitted {
-    let Looked { refusal, mark } = look(&file, target.kind(), &uploads.limits).await;
-    let task = send::task(release.id, target, file, mark, batch_member);
+) -> Admission {
+    let Inspection { refusal, content_hash } = inspect(&file, target.kind(), &uploads.limits).await;
+    let task = send::task(release.id, target, file, content_hash, batch_member);
     let here = match target {
-        UploadTarget::NewTrack(_) => uploads.holds(release, &task),
+        UploadTarget::NewTrack(_) => uploads.find_duplicate(release, &task),
         UploadTarget::Cover(_) | UploadTarget::Audio(_) => None,
     };
     if let Some(number) = here {
-        send::forget(&task);
-        return Admitted::Here(number);
+        send::purge_file(&task);
+        return Admission::AlreadyHere(number);
     }
     match refusal {
         Some(why) => {
-            send::forget(&task);
+            send::purge_file(&task);
             task.state.set(TaskState::Refused(why.clone()));
-            uploads.admit(task);
-            Admitted::Refused(why)
+            uploads.enqueue(task);
+            Admission::Refused(why)
         }
         None => {
-            uploads.admit(task);
-            Admitted::Taken
+            uploads.enqueue(task);
+            Admission::Queued
         }
     }
 }
 
-fn named(file: &File, folder: String) -> Named {
-    Named { name: file.name(), folder, content_type: file.type_() }
+fn named(file: &File, folder: String) -> NamedFile {
+    NamedFile { name: file.name(), folder, content_type: file.type_() }
 }
 
-async fn look(file: &File, kind: UploadKind, limits: &MediaLimits) -> Looked {
+async fn inspect(file: &File, kind: UploadKind, limits: &MediaLimits) -> Inspection {
     let length = request::length(file);
     if let Err(problem) = kind.check_length(i64::try_from(length).unwrap_or(i64::MAX), limits) {
-        return Looked { refusal: Some(problem.to_string()), mark: 0 };
+        return Inspection { refusal: Some(problem.to_string()), content_hash: 0 };
     }
     let mut known = PartialFile::new(length);
-    let mut mark = Mark::new();
+    let mut content_hash = ContentHash::new();
     let tail = length.saturating_sub(TAIL_BYTES)..length;
-    mark.add(&request::bytes(file, tail).await.unwrap_or_default());
+    content_hash.add(&request::bytes(file, tail).await.unwrap_or_default());
     for _ in 0..MAX_READS {
         match precheck(kind, &known) {
-            Precheck::Refused(why) => return Looked { refusal: Some(why), mark: mark.0 },
+            Precheck::Refused(why) => return Inspection { refusal: Some(why), content_hash: content_hash.0 },
             Precheck::Passed => break,
             Precheck::Reads(range) => {
                 let offset = range.start;
                 // The upload itself tells of a file that cannot be read.
                 let Some(bytes) = request::bytes(file, range).await else { break };
-                mark.add(&bytes);
+                content_hash.add(&bytes);
                 known.add(offset, bytes);
             }
         }
     }
-    Looked { refusal: None, mark: mark.0 }
+    Inspection { refusal: None, content_hash: content_hash.0 }
 }
 
 /// A checksum that tells files apart which nobody has made to look alike (FNV-1a, 64 bit).
-struct Mark(u64);
+struct ContentHash(u64);
 
-impl Mark {
+impl ContentHash {
     fn new() -> Self {
         Self(0xCBF2_9CE4_8422_2325)
     }
 
     fn add(&mut self, bytes: &[u8]) {
-        self.0 = bytes.iter().fold(self.0, |mark, byte| (mark ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3));
+        self.0 = bytes
+            .iter()
+            .fold(self.0, |content_hash, byte| (content_hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3));
     }
 }

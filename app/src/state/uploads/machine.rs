@@ -8,7 +8,7 @@ use vwaza::domain::{
 };
 
 /// Longest pause before another try, in milliseconds.
-const MAX_PAUSE_MS: i32 = 60_000;
+const MAX_BACKOFF_MS: i32 = 60_000;
 /// Bytes. Chunks get no smaller: a proxy that takes less at once (nginx takes 1 MiB unless told otherwise) takes no uploads.
 const MIN_CHUNK_BYTES: u64 = CHUNK_BYTES / 32;
 /// Over this long the speed is averaged, in milliseconds: steady enough to read, quick enough to believe.
@@ -43,11 +43,11 @@ impl TaskState {
     }
 
     /// What becomes of its bytes is not in this tab's hands any more.
-    pub fn is_with_us(&self) -> bool {
+    pub fn is_received(&self) -> bool {
         matches!(self, Self::Storing | Self::SignedOut(None))
     }
 
-    pub fn is_bad(&self) -> bool {
+    pub fn has_error(&self) -> bool {
         matches!(self, Self::Refused(_) | Self::Failed(_))
     }
 
@@ -226,7 +226,7 @@ pub enum Next {
     Complete,
     /// Learn the server's offset, then go on. `why` is the server's sentence, if it had one.
     Ask {
-        pause: Pause,
+        pause: Backoff,
         why: Option<String>,
     },
     /// The upload is gone: begin another one for the same target.
@@ -237,15 +237,15 @@ pub enum Next {
     Refuse(String),
     Fail(String),
     /// It is the server's now, whose release tells what becomes of it.
-    Forget,
+    Dismiss,
 }
 
 /// How long to wait before the next request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pause {
+pub enum Backoff {
     None,
     /// Longer after each failure.
-    Growing,
+    Exponential,
 }
 
 /// After the answer to a PATCH or a HEAD of an upload of `length` bytes.
@@ -257,13 +257,13 @@ pub fn after_reply(reply: &Reply, length: u64) -> Next {
         (200 | 204, Some(offset)) if offset >= length => Next::Complete,
         (200 | 204, Some(offset)) => Next::Send { offset },
         // The offset that we believed in is wrong, or a chunk was damaged on its way.
-        (409 | 460, _) => Next::Ask { pause: Pause::None, why: None },
+        (409 | 460, _) => Next::Ask { pause: Backoff::None, why: None },
         (404 | 410, _) => Next::BeginAgain,
         (401, _) => Next::SignIn,
-        (413 | 415 | 422, _) => Next::Refuse(said(reply, "This file cannot be taken. Choose another one.")),
-        (403 | 405 | 412, _) => Next::Fail(said(reply, "The server did not take these bytes. Try again.")),
+        (413 | 415 | 422, _) => Next::Refuse(message_or(reply, "This file cannot be taken. Choose another one.")),
+        (403 | 405 | 412, _) => Next::Fail(message_or(reply, "The server did not take these bytes. Try again.")),
         // Among them 400, for a line that dropped in the middle of a chunk.
-        _ => Next::Ask { pause: Pause::Growing, why: reply.message.clone() },
+        _ => Next::Ask { pause: Backoff::Exponential, why: reply.message.clone() },
     }
 }
 
@@ -281,7 +281,7 @@ fn after_proxy(status: u16) -> Next {
         )),
         // Among them 400, by which a proxy passes on that the line dropped, and 404, while Vwaza behind it is started anew.
         _ => Next::Ask {
-            pause: Pause::Growing,
+            pause: Backoff::Exponential,
             why: Some(format!("Vwaza can't be reached right now ({status}). Your file is fine.")),
         },
     }
@@ -293,14 +293,14 @@ pub fn smaller_chunk(bytes: u64) -> Option<u64> {
 }
 
 /// What to say where even the smallest chunk is too large for a proxy.
-pub fn too_small_a_proxy() -> Next {
+pub fn no_chunk_small_enough() -> Next {
     Next::Fail(format!(
         "A server in front of Vwaza blocks this upload even in parts of {}. Your file is fine. Try another network.",
         format_bytes(MIN_CHUNK_BYTES)
     ))
 }
 
-fn said(reply: &Reply, otherwise: &str) -> String {
+fn message_or(reply: &Reply, otherwise: &str) -> String {
     reply.message.clone().filter(|message| !message.is_empty()).unwrap_or_else(|| otherwise.to_owned())
 }
 
@@ -308,7 +308,7 @@ fn said(reply: &Reply, otherwise: &str) -> String {
 pub fn after_begin_error(status: u16, message: &str) -> Next {
     match status {
         401 => Next::SignIn,
-        0 | 408 | 423 | 429 | 500.. => Next::Ask { pause: Pause::Growing, why: Some(message.to_owned()) },
+        0 | 408 | 423 | 429 | 500.. => Next::Ask { pause: Backoff::Exponential, why: Some(message.to_owned()) },
         _ => Next::Refuse(message.to_owned()),
     }
 }
@@ -324,18 +324,18 @@ pub fn after_status_error(status: u16, message: &str) -> Next {
 /// After the answer to "what became of it?". `Complete` means: ask the same again.
 pub fn after_status(status: &UploadStatus) -> Next {
     match status.state {
-        UploadState::Receiving => Next::Ask { pause: Pause::None, why: None },
+        UploadState::Receiving => Next::Ask { pause: Backoff::None, why: None },
         UploadState::Received => Next::Complete,
         UploadState::Attached | UploadState::Superseded => Next::Done,
         UploadState::Refused => Next::Refuse(status.message.clone()),
         // An admin may yet have it tried again: only the release knows how it is later.
-        UploadState::Failed | UploadState::Discarded | UploadState::Cancelled => Next::Forget,
+        UploadState::Failed | UploadState::Discarded | UploadState::Cancelled => Next::Dismiss,
         UploadState::Expired => Next::BeginAgain,
     }
 }
 
 /// As `after_status`, of an upload that takes no more bytes: the reply to its last byte may have been lost.
-pub fn after_end(status: &UploadStatus) -> Next {
+pub fn after_gone(status: &UploadStatus) -> Next {
     match status.state {
         UploadState::Receiving => Next::BeginAgain,
         _ => after_status(status),
@@ -344,8 +344,8 @@ pub fn after_end(status: &UploadStatus) -> Next {
 
 /// Milliseconds to wait after so many failures in a row; `chance` (0 to 1) keeps many tabs from coming back at once.
 #[expect(clippy::cast_possible_truncation, reason = "bounded by MAX_PAUSE_MS")]
-pub fn pause_ms(failures: u32, chance: f64) -> i32 {
-    let longest = 1000_i32.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(MAX_PAUSE_MS);
+pub fn backoff_ms(failures: u32, chance: f64) -> i32 {
+    let longest = 1000_i32.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(MAX_BACKOFF_MS);
     (f64::from(longest) * (0.5 + chance.clamp(0.0, 1.0) / 2.0)) as i32
 }
 
@@ -407,11 +407,11 @@ mod tests {
         for status in [0, 400, 408, 423, 429, 500, 502, 503, 504, 507] {
             assert_eq!(
                 after_reply(&reply(status, None), 10),
-                Next::Ask { pause: Pause::Growing, why: None },
+                Next::Ask { pause: Backoff::Exponential, why: None },
                 "{status}"
             );
         }
-        assert_eq!(after_reply(&reply(409, None), 10), Next::Ask { pause: Pause::None, why: None });
+        assert_eq!(after_reply(&reply(409, None), 10), Next::Ask { pause: Backoff::None, why: None });
     }
 
     #[test]
@@ -426,11 +426,13 @@ mod tests {
             assert!(words.contains("in front of Vwaza") && !words.contains("sign in"), "{status}: {words}");
         }
         for status in [400, 404, 408, 409, 410, 429, 460, 500, 502, 503, 504, 520, 530] {
-            let Next::Ask { pause: Pause::Growing, why: Some(why) } = of_a_proxy(status) else { panic!("{status}") };
+            let Next::Ask { pause: Backoff::Exponential, why: Some(why) } = of_a_proxy(status) else {
+                panic!("{status}")
+            };
             assert!(why.contains("can't be reached"), "{status}: {why}");
         }
         // A line that broke is nobody's answer.
-        assert_eq!(of_a_proxy(0), Next::Ask { pause: Pause::Growing, why: None });
+        assert_eq!(of_a_proxy(0), Next::Ask { pause: Backoff::Exponential, why: None });
     }
 
     #[test]
@@ -461,7 +463,10 @@ mod tests {
         let refusal = Reply { message: Some("This is a video.".into()), ..reply(422, None) };
         assert_eq!(after_reply(&refusal, 10), Next::Refuse("This is a video.".into()));
         assert_eq!(after_begin_error(413, "Too large."), Next::Refuse("Too large.".into()));
-        assert_eq!(after_begin_error(503, "Down."), Next::Ask { pause: Pause::Growing, why: Some("Down.".into()) });
+        assert_eq!(
+            after_begin_error(503, "Down."),
+            Next::Ask { pause: Backoff::Exponential, why: Some("Down.".into()) }
+        );
     }
 
     #[test]
@@ -477,10 +482,10 @@ mod tests {
         assert_eq!(after_status(&status(UploadState::Attached)), Next::Done);
         assert_eq!(after_status(&status(UploadState::Superseded)), Next::Done);
         assert_eq!(after_status(&status(UploadState::Refused)), Next::Refuse("Words.".into()));
-        assert_eq!(after_status(&status(UploadState::Failed)), Next::Forget);
+        assert_eq!(after_status(&status(UploadState::Failed)), Next::Dismiss);
         assert_eq!(after_status(&status(UploadState::Expired)), Next::BeginAgain);
-        assert_eq!(after_end(&status(UploadState::Receiving)), Next::BeginAgain);
-        assert_eq!(after_end(&status(UploadState::Refused)), Next::Refuse("Words.".into()));
+        assert_eq!(after_gone(&status(UploadState::Receiving)), Next::BeginAgain);
+        assert_eq!(after_gone(&status(UploadState::Refused)), Next::Refuse("Words.".into()));
     }
 
     #[test]
@@ -493,10 +498,10 @@ mod tests {
 
     #[test]
     fn pauses_grow_to_a_minute() {
-        let pauses: Vec<i32> = (1..=8).map(|failures| pause_ms(failures, 1.0)).collect();
+        let pauses: Vec<i32> = (1..=8).map(|failures| backoff_ms(failures, 1.0)).collect();
         assert_eq!(pauses, [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]);
-        assert_eq!(pause_ms(1, 0.0), 500);
-        assert_eq!(pause_ms(u32::MAX, 1.0), 60_000);
+        assert_eq!(backoff_ms(1, 0.0), 500);
+        assert_eq!(backoff_ms(u32::MAX, 1.0), 60_000);
     }
 
     #[test]

@@ -3,9 +3,9 @@
 //! [`machine`] decides, and `send` acts in the browser; the server never has a task. Before that, `intake` looks at the files that were
 //! brought and refuses those that the server would refuse.
 
-mod files;
 #[cfg(feature = "hydrate")]
-mod folders;
+mod dropped_folders;
+mod files;
 #[cfg(feature = "hydrate")]
 mod intake;
 pub mod machine;
@@ -38,13 +38,13 @@ pub use self::{
 /// Nothing is sent from the server.
 #[cfg(not(feature = "hydrate"))]
 mod send {
-    use super::{Files, Made, ReleaseView, Task, TaskId, UploadTarget, Uploads};
+    use super::{Files, OnCancel, ReleaseView, Task, TaskId, UploadTarget, Uploads};
 
-    pub(super) fn take(_: Uploads, _: ReleaseView, _: UploadTarget, _: Files) {}
-    pub(super) fn pump(_: Uploads) {}
+    pub(super) fn add_files(_: Uploads, _: ReleaseView, _: UploadTarget, _: Files) {}
+    pub(super) fn start_next(_: Uploads) {}
     pub(super) fn stop(_: TaskId) {}
-    pub(super) fn forget(_: &Task) {}
-    pub(super) fn cancel(_: Uploads, _: &Task, _: Made) {}
+    pub(super) fn purge_file(_: &Task) {}
+    pub(super) fn cancel(_: Uploads, _: &Task, _: OnCancel) {}
 }
 
 /// One file on its way, as this tab knows it.
@@ -60,30 +60,30 @@ pub struct Task {
     pub length: u64,
     pub fingerprint: String,
     /// Checksum of the file's beginning and end: tells it from another file of its name and length.
-    pub mark: u64,
+    pub content_hash: u64,
     /// The batch of a new track's file: all files that were brought together.
     batch_member: Option<BatchMember>,
     /// A `blob:` address of the file, for covers.
     pub preview: Option<String>,
     state: ArcRwSignal<TaskState>,
-    granted: ArcRwSignal<Option<Granted>>,
+    granted: ArcRwSignal<Option<GrantedUpload>>,
     /// The one that the server made for it.
-    made: ArcRwSignal<Option<TrackId>>,
+    created_track: ArcRwSignal<Option<TrackId>>,
 }
 
 /// What the server said when the upload began.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Granted {
+struct GrantedUpload {
     upload: UploadId,
     url: String,
 }
 
 /// What happens to a track that was made for a file alone, when that is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Made {
+enum OnCancel {
     /// Another file takes its place.
-    Keep,
-    Remove,
+    KeepTrack,
+    RemoveTrack,
 }
 
 /// What a person does to a task.
@@ -123,12 +123,12 @@ impl Task {
         match self.target {
             UploadTarget::Audio(track) => Some(track),
             UploadTarget::Cover(_) => None,
-            UploadTarget::NewTrack(_) => self.made.get(),
+            UploadTarget::NewTrack(_) => self.created_track.get(),
         }
     }
 
     /// The server tells of a refusal itself, and goes on telling after a reload: it is said once.
-    pub fn is_told_by(&self, pending: Option<&PendingUpload>) -> bool {
+    pub fn is_refusal_shown_by(&self, pending: Option<&PendingUpload>) -> bool {
         matches!(self.state(), TaskState::Refused(_))
             && pending.is_some_and(|pending| Some(pending.id) == self.upload())
     }
@@ -141,17 +141,17 @@ impl Task {
     /// Where to go on when the upload itself is gone: a track that was made for it is not made twice.
     #[cfg(feature = "hydrate")]
     fn current_target(&self) -> UploadTarget {
-        self.made.get_untracked().map_or(self.target, UploadTarget::Audio)
+        self.created_track.get_untracked().map_or(self.target, UploadTarget::Audio)
     }
 
     /// Somebody has to choose another file, or put this one away.
-    pub fn is_bad(&self) -> bool {
-        self.state.with(TaskState::is_bad)
+    pub fn has_error(&self) -> bool {
+        self.state.with(TaskState::has_error)
     }
 
     #[cfg(feature = "hydrate")]
     fn is_over(&self) -> bool {
-        self.state.with(|state| *state == TaskState::Done || state.is_bad())
+        self.state.with(|state| *state == TaskState::Done || state.has_error())
     }
 }
 
@@ -221,7 +221,7 @@ impl Uploads {
     }
 
     /// Files that a release would go to review without, and that are not on its own list of what is missing.
-    pub fn left_out_of(self, release: &ReleaseView) -> Vec<Task> {
+    pub fn not_in_submission(self, release: &ReleaseView) -> Vec<Task> {
         let is_left_out = |task: &Task| {
             let there = match task.target {
                 UploadTarget::Cover(_) => Some(release.cover.state()),
@@ -244,7 +244,7 @@ impl Uploads {
     /// belongs, and `notes` tells of files that go nowhere. `release` is as the page shows it.
     pub fn add(self, release: ReleaseView, target: UploadTarget, files: Files) {
         self.dismiss_notes();
-        send::take(self, release, target, files);
+        send::add_files(self, release, target, files);
     }
 
     /// Sentences about the files that were brought last.
@@ -261,14 +261,14 @@ impl Uploads {
         let Some(task) = untrack(|| self.find(|task| task.id == id)) else { return };
         match command {
             // Of a bad file only the file goes: what was typed of its track stays.
-            Command::Cancel if untrack(|| task.is_bad()) => self.cancel(&task, Made::Keep),
-            Command::Cancel => self.cancel(&task, Made::Remove),
+            Command::Cancel if untrack(|| task.has_error()) => self.cancel(&task, OnCancel::KeepTrack),
+            Command::Cancel => self.cancel(&task, OnCancel::RemoveTrack),
             Command::Pause => {
                 let progress = task.state.with_untracked(TaskState::progress);
                 send::stop(task.id);
                 task.state
                     .set(TaskState::Paused(progress.unwrap_or(Progress { total: task.length, ..Progress::default() })));
-                send::pump(self);
+                send::start_next(self);
             }
             Command::Resume => {
                 send::stop(task.id);
@@ -277,15 +277,15 @@ impl Uploads {
                     task.granted.set(None);
                 }
                 task.state.set(TaskState::Queued);
-                send::pump(self);
+                send::start_next(self);
             }
         }
     }
 
     /// Puts a task away without telling the server, which knows already.
-    pub fn forget(self, task: &Task) {
+    pub fn dismiss(self, task: &Task) {
         self.remove(task);
-        send::pump(self);
+        send::start_next(self);
     }
 
     /// What is done, to be forgotten once the release shows it.
@@ -293,14 +293,14 @@ impl Uploads {
         untrack(|| self.of_release(release).into_iter().filter(|task| task.state() == TaskState::Done).collect())
     }
 
-    fn cancel(self, task: &Task, made: Made) {
+    fn cancel(self, task: &Task, on_cancel: OnCancel) {
         self.remove(task);
-        send::cancel(self, task, made);
-        send::pump(self);
+        send::cancel(self, task, on_cancel);
+        send::start_next(self);
     }
 
     fn remove(self, task: &Task) {
-        send::forget(task);
+        send::purge_file(task);
         self.tasks.update(|tasks| tasks.retain(|other| other != task));
     }
 
@@ -312,34 +312,35 @@ impl Uploads {
     /// A new file for a cover or a track takes the place of the old one. An upload of the same file that is under way goes on instead. A
     /// file that is refused stops no upload.
     #[cfg(feature = "hydrate")]
-    fn admit(self, new: Task) {
-        let is_bad = untrack(|| new.is_bad());
+    fn enqueue(self, new: Task) {
+        let has_error = untrack(|| new.has_error());
         let replaced: Vec<Task> =
-            self.replaced_by(&new).into_iter().filter(|old| !is_bad || untrack(|| old.is_bad())).collect();
+            self.replaced_by(&new).into_iter().filter(|old| !has_error || untrack(|| old.has_error())).collect();
         if replaced.iter().any(|old| old.fingerprint == new.fingerprint && !untrack(|| old.is_over())) {
-            return send::forget(&new);
+            return send::purge_file(&new);
         }
         for old in replaced {
             if old.fingerprint == new.fingerprint {
                 self.remove(&old);
             } else {
-                self.cancel(&old, Made::Keep);
+                self.cancel(&old, OnCancel::KeepTrack);
             }
         }
         self.tasks.update(|tasks| tasks.push(new));
-        send::pump(self);
+        send::start_next(self);
     }
 
     /// Whether the release has the file of a new task already, or this tab is sending it; with the number of its track if it has one yet.
     #[cfg(feature = "hydrate")]
-    fn holds(self, release: &ReleaseView, new: &Task) -> Option<Option<i32>> {
-        if let Some(number) = sorting::number_of(release, &new.file_name, new.length) {
+    fn find_duplicate(self, release: &ReleaseView, new: &Task) -> Option<Option<i32>> {
+        if let Some(number) = sorting::track_number_of(release, &new.file_name, new.length) {
             return Some(Some(number));
         }
         let is_same = |old: &Task| {
             let is_audio = old.release == new.release && old.target.kind() == new.target.kind();
-            let is_alike = (&old.file_name, old.length, old.mark) == (&new.file_name, new.length, new.mark);
-            is_audio && is_alike && !untrack(|| old.is_bad())
+            let is_alike =
+                (&old.file_name, old.length, old.content_hash) == (&new.file_name, new.length, new.content_hash);
+            is_audio && is_alike && !untrack(|| old.has_error())
         };
         let old = untrack(|| self.find(is_same))?;
         let track = untrack(|| old.track());
@@ -348,7 +349,7 @@ impl Uploads {
 
     #[cfg(feature = "hydrate")]
     fn has_cover(self, release: ReleaseId) -> bool {
-        untrack(|| self.of_cover(release)).is_some_and(|task| !untrack(|| task.is_bad()))
+        untrack(|| self.of_cover(release)).is_some_and(|task| !untrack(|| task.has_error()))
     }
 
     #[cfg(feature = "hydrate")]

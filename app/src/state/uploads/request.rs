@@ -67,20 +67,20 @@ pub(super) async fn patch(
     offset: u64,
     chunk: &Blob,
     on_progress: impl Fn(u64, f64) + 'static,
-    hold: impl FnOnce(XmlHttpRequest),
+    on_request: impl FnOnce(XmlHttpRequest),
 ) -> Reply {
     let offset = offset.to_string();
     let headers = [("Upload-Offset", offset.as_str()), ("Content-Type", "application/offset+octet-stream")];
-    ask("PATCH", url, &headers, Some(chunk), on_progress, hold).await.unwrap_or_default()
+    send_request("PATCH", url, &headers, Some(chunk), on_progress, on_request).await.unwrap_or_default()
 }
 
 /// Asks how many bytes the server has.
-pub(super) async fn head(url: &str, hold: impl FnOnce(XmlHttpRequest)) -> Reply {
-    ask("HEAD", url, &[], None, |_, _| {}, hold).await.unwrap_or_default()
+pub(super) async fn head(url: &str, on_request: impl FnOnce(XmlHttpRequest)) -> Reply {
+    send_request("HEAD", url, &[], None, |_, _| {}, on_request).await.unwrap_or_default()
 }
 
 /// Whether a request ends nowhere because a proxy leads it to another site, to sign in there, say.
-async fn is_sent_elsewhere(url: &str) -> bool {
+async fn is_redirected(url: &str) -> bool {
     let init = RequestInit::new();
     init.set_method("HEAD");
     init.set_redirect(RequestRedirect::Manual);
@@ -89,13 +89,13 @@ async fn is_sent_elsewhere(url: &str) -> bool {
     answer.is_some_and(|answer| answer.type_() == ResponseType::Opaqueredirect)
 }
 
-async fn ask(
+async fn send_request(
     method: &str,
     url: &str,
     headers: &[(&str, &str)],
     body: Option<&Blob>,
     on_progress: impl Fn(u64, f64) + 'static,
-    hold: impl FnOnce(XmlHttpRequest),
+    on_request: impl FnOnce(XmlHttpRequest),
 ) -> Result<Reply, JsValue> {
     let request = XmlHttpRequest::new()?;
     request.open_with_async(method, url, true)?;
@@ -105,24 +105,24 @@ async fn ask(
     }
 
     let finished = Promise::new(&mut |resolve, _| request.set_onloadend(Some(&resolve)));
-    let moved_ms = Rc::new(Cell::new(js_sys::Date::now()));
+    let last_progress_ms = Rc::new(Cell::new(js_sys::Date::now()));
     let on_move = Closure::<dyn Fn(ProgressEvent)>::new({
-        let moved_ms = moved_ms.clone();
+        let last_progress_ms = last_progress_ms.clone();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number of bytes")]
         move |event: ProgressEvent| {
-            moved_ms.set(js_sys::Date::now());
-            on_progress(event.loaded() as u64, moved_ms.get());
+            last_progress_ms.set(js_sys::Date::now());
+            on_progress(event.loaded() as u64, last_progress_ms.get());
         }
     });
     if let Ok(upload) = request.upload() {
         upload.set_onprogress(Some(on_move.as_ref().unchecked_ref()));
     }
     request.send_with_opt_blob(body)?;
-    hold(request.clone());
+    on_request(request.clone());
 
     // The end of the request resolves to its event, the timer to nothing.
     while JsFuture::from(Promise::race(&Array::of2(&finished, &timer(STALL_CHECK_MS)))).await?.is_undefined() {
-        if js_sys::Date::now() - moved_ms.get() > STALLED_MS {
+        if js_sys::Date::now() - last_progress_ms.get() > STALLED_MS {
             request.abort()?;
         }
     }
@@ -132,7 +132,7 @@ async fn ask(
     }
 
     let status = match request.status()? {
-        0 if method == "HEAD" && is_sent_elsewhere(url).await => REDIRECTED,
+        0 if method == "HEAD" && is_redirected(url).await => REDIRECTED,
         status => status,
     };
     let text = request.response_text().ok().flatten().unwrap_or_default();

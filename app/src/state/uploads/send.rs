@@ -15,8 +15,8 @@ use vwaza::domain::{
 use web_sys::{File, XmlHttpRequest};
 
 use super::{
-    Files, Granted, Made, Task, TaskId, TaskState, Uploads, intake,
-    machine::{self, Next, Pause, Progress, SpeedMeter},
+    Files, GrantedUpload, OnCancel, Task, TaskId, TaskState, Uploads, intake,
+    machine::{self, Backoff, Next, Progress, SpeedMeter},
     request,
 };
 use crate::{
@@ -28,34 +28,34 @@ use crate::{
 };
 
 /// Files that send at the same time: enough to fill a line, few enough for each to get somewhere.
-const AT_ONCE: usize = 3;
+const MAX_CONCURRENT: usize = 3;
 /// How often a signed-out upload looks whether there is a session again, in milliseconds.
 const SESSION_POLL_MS: i32 = 5_000;
 /// Longest pause between two questions after a file that is being stored, in milliseconds.
 const MAX_STORING_PAUSE_MS: i32 = 15_000;
 /// Between two questions about any files that are being stored: 40 a minute of the 100 requests that an address may send. The questions
 /// and saves of a wizard are 54 more.
-const BETWEEN_STORING_MS: i32 = 1500;
+const STORING_POLL_MS: i32 = 1500;
 /// An upload that is gone again each time it is begun has some other trouble.
-const MAX_BEGINNINGS: u32 = 4;
+const MAX_CREATIONS: u32 = 4;
 
 thread_local! {
-    static SENDER: RefCell<Sender> = RefCell::default();
+    static BROWSER_STATE: RefCell<BrowserState> = RefCell::default();
     /// Bytes of a chunk, for all files of this tab: the proxy that wants smaller ones stands before all of them.
-    static CHUNK: Cell<u64> = const { Cell::new(CHUNK_BYTES) };
+    static CHUNK_SIZE_BYTES: Cell<u64> = const { Cell::new(CHUNK_BYTES) };
 }
 
 /// What cannot live in a signal: the browser's own objects.
 #[derive(Default)]
-struct Sender {
+struct BrowserState {
     listens: bool,
     last: TaskId,
-    files: HashMap<TaskId, Local>,
+    files: HashMap<TaskId, LocalFile>,
     /// Tracks are made one after the other, so that they keep the order in which they were dropped.
-    beginning: Option<TaskId>,
+    creating: Option<TaskId>,
 }
 
-struct Local {
+struct LocalFile {
     file: File,
     /// Only the newest run of a task may go on.
     run: u32,
@@ -63,14 +63,14 @@ struct Local {
     request: Option<XmlHttpRequest>,
 }
 
-fn with_local<T>(id: TaskId, change: impl FnOnce(&mut Local) -> T) -> Option<T> {
-    SENDER.with_borrow_mut(|sender| sender.files.get_mut(&id).map(change))
+fn with_local_file<T>(id: TaskId, change: impl FnOnce(&mut LocalFile) -> T) -> Option<T> {
+    BROWSER_STATE.with_borrow_mut(|sender| sender.files.get_mut(&id).map(change))
 }
 
 /// Warns before the tab is left with unsent bytes, and goes on at once when the line is back. Once is enough, however often it is
 /// called.
 fn listen(uploads: Uploads) {
-    if SENDER.with_borrow_mut(|sender| std::mem::replace(&mut sender.listens, true)) {
+    if BROWSER_STATE.with_borrow_mut(|sender| std::mem::replace(&mut sender.listens, true)) {
         return;
     }
     window_event_listener(ev::beforeunload, move |event| {
@@ -92,10 +92,10 @@ fn listen(uploads: Uploads) {
 }
 
 /// Looks at files and begins to upload those that are not refused.
-pub(super) fn take(uploads: Uploads, release: ReleaseView, target: UploadTarget, files: Files) {
+pub(super) fn add_files(uploads: Uploads, release: ReleaseView, target: UploadTarget, files: Files) {
     // Listeners are added with the first files: pages without uploads need none.
     listen(uploads);
-    spawn_local(intake::take(uploads, release, target, files));
+    spawn_local(intake::add_files(uploads, release, target, files));
 }
 
 /// A queued task that is not in the list of uploads yet. `mark` tells the file's content.
@@ -103,7 +103,7 @@ pub(super) fn task(
     release: ReleaseId,
     target: UploadTarget,
     file: File,
-    mark: u64,
+    content_hash: u64,
     batch_member: Option<BatchMember>,
 ) -> Task {
     let (name, length) = (file.name(), request::length(&file));
@@ -112,9 +112,9 @@ pub(super) fn task(
         UploadTarget::NewTrack(_) | UploadTarget::Audio(_) => None,
     };
     let fingerprint = format!("{name}:{length}:{}", file.last_modified());
-    let id = SENDER.with_borrow_mut(|sender| {
+    let id = BROWSER_STATE.with_borrow_mut(|sender| {
         sender.last += 1;
-        sender.files.insert(sender.last, Local { file, run: 0, sending: false, request: None });
+        sender.files.insert(sender.last, LocalFile { file, run: 0, sending: false, request: None });
         sender.last
     });
     Task {
@@ -124,20 +124,20 @@ pub(super) fn task(
         file_name: name,
         length,
         fingerprint,
-        mark,
+        content_hash,
         batch_member,
         preview,
         state: ArcRwSignal::new(TaskState::Queued),
         granted: ArcRwSignal::new(None),
-        made: ArcRwSignal::new(None),
+        created_track: ArcRwSignal::new(None),
     }
 }
 
 /// Starts what is next in the queue while there is room.
-pub(super) fn pump(uploads: Uploads) {
-    let next = SENDER.with_borrow_mut(|sender| {
-        let is_full = sender.files.values().filter(|local| local.sending).count() >= AT_ONCE;
-        if is_full || sender.beginning.is_some() {
+pub(super) fn start_next(uploads: Uploads) {
+    let next = BROWSER_STATE.with_borrow_mut(|sender| {
+        let is_full = sender.files.values().filter(|local| local.sending).count() >= MAX_CONCURRENT;
+        if is_full || sender.creating.is_some() {
             return None;
         }
         let task = uploads.tasks.with_untracked(|tasks| {
@@ -147,42 +147,42 @@ pub(super) fn pump(uploads: Uploads) {
         let local = sender.files.get_mut(&task.id)?;
         local.sending = true;
         local.run += 1;
-        sender.beginning = Some(task.id);
+        sender.creating = Some(task.id);
         let number = local.run;
-        Some(Run { uploads, task, number, meter: Rc::default(), failures: 0, beginnings: 0 })
+        Some(UploadRun { uploads, task, number, meter: Rc::default(), failures: 0, creations: 0 })
     });
     if let Some(run) = next {
         run.show(TaskState::Sending(run.progress(0)));
-        spawn_local(run.go());
+        spawn_local(run.drive());
     }
 }
 
 /// Ends the task's run, wherever it is; its file stays.
 pub(super) fn stop(id: TaskId) {
-    let request = with_local(id, |local| {
+    let request = with_local_file(id, |local| {
         local.run += 1;
         local.sending = false;
         local.request.take()
     });
-    leave_the_beginning(id);
+    finish_creating(id);
     // Aborting calls back into the run, which must find nothing borrowed.
     if let Some(request) = request.flatten() {
         let _ = request.abort();
     }
 }
 
-pub(super) fn forget(task: &Task) {
+pub(super) fn purge_file(task: &Task) {
     stop(task.id);
-    SENDER.with_borrow_mut(|sender| sender.files.remove(&task.id));
+    BROWSER_STATE.with_borrow_mut(|sender| sender.files.remove(&task.id));
     if let Some(preview) = &task.preview {
         let _ = web_sys::Url::revoke_object_url(preview);
     }
 }
 
 /// Tells the server, which may refuse: an upload that is stored already is not cancelled but removed.
-pub(super) fn cancel(uploads: Uploads, task: &Task, made: Made) {
+pub(super) fn cancel(uploads: Uploads, task: &Task, on_cancel: OnCancel) {
     let upload = untrack(|| task.upload());
-    let made = task.made.get_untracked().filter(|_| made == Made::Remove);
+    let made = task.created_track.get_untracked().filter(|_| made == OnCancel::RemoveTrack);
     let tell = move |answer: ApiResult<()>| match answer {
         // Where it came too late, the page shows what has become of the file.
         Err(error) if !matches!(error.status(), 404 | 409) => uploads.toasts.error(&error),
@@ -199,35 +199,35 @@ pub(super) fn cancel(uploads: Uploads, task: &Task, made: Made) {
     });
 }
 
-fn leave_the_beginning(id: TaskId) {
-    SENDER.with_borrow_mut(|sender| {
-        if sender.beginning == Some(id) {
-            sender.beginning = None;
+fn finish_creating(id: TaskId) {
+    BROWSER_STATE.with_borrow_mut(|sender| {
+        if sender.creating == Some(id) {
+            sender.creating = None;
         }
     });
 }
 
 /// One attempt to bring a task to its end.
-struct Run {
+struct UploadRun {
     uploads: Uploads,
     task: Task,
     number: u32,
     meter: Rc<Cell<SpeedMeter>>,
     /// In a row.
     failures: u32,
-    beginnings: u32,
+    creations: u32,
 }
 
-impl Run {
-    async fn go(mut self) {
-        let at_once = || Next::Ask { pause: Pause::None, why: None };
+impl UploadRun {
+    async fn drive(mut self) {
+        let at_once = || Next::Ask { pause: Backoff::None, why: None };
         let mut next = at_once();
         while self.is_current() {
             next = match next {
                 Next::BeginAgain => self.begin_again().await,
                 Next::Send { offset } => self.send(offset).await,
                 // Only a chunk that was sent is too large, and `send` knows which.
-                Next::SendLess => machine::too_small_a_proxy(),
+                Next::SendLess => machine::no_chunk_small_enough(),
                 Next::Ask { pause, why } => self.ask(pause, why).await,
                 Next::SignIn => {
                     self.failures = 0;
@@ -239,9 +239,9 @@ impl Run {
                 Next::Done => return self.end(TaskState::Done),
                 Next::Refuse(message) => return self.end(TaskState::Refused(message)),
                 Next::Fail(message) => return self.end(TaskState::Failed(message)),
-                Next::Forget => {
+                Next::Dismiss => {
                     if self.is_current() {
-                        self.uploads.forget(&self.task);
+                        self.uploads.dismiss(&self.task);
                         self.changed();
                     }
                     return;
@@ -254,7 +254,7 @@ impl Run {
     async fn begin_again(&mut self) -> Next {
         if let Some(granted) = self.granted() {
             let next = match complete_upload(granted.upload).await {
-                Ok(status) => machine::after_end(&status),
+                Ok(status) => machine::after_gone(&status),
                 Err(error) if error.status() == 404 => Next::BeginAgain,
                 Err(error) => machine::after_begin_error(error.status(), &error.message),
             };
@@ -266,8 +266,8 @@ impl Run {
     }
 
     async fn begin(&mut self) -> Next {
-        self.beginnings += 1;
-        if self.beginnings > MAX_BEGINNINGS {
+        self.creations += 1;
+        if self.creations > MAX_CREATIONS {
             return Next::Fail("The server lost this upload. Try again, or choose the file once more.".into());
         }
         let intent = RawIntent {
@@ -280,44 +280,45 @@ impl Run {
         let answer = begin_upload(intent, self.task.batch_member.clone()).await;
         let next = match answer {
             Ok(begun) => {
-                self.task.granted.set(Some(Granted { upload: begun.id, url: begun.url }));
+                self.task.granted.set(Some(GrantedUpload { upload: begun.id, url: begun.url }));
                 if matches!(self.task.target, UploadTarget::NewTrack(_)) {
-                    self.task.made.set(begun.track);
+                    self.task.created_track.set(begun.track);
                 }
-                if self.is_forgotten() {
+                if self.is_dismissed() {
                     // Given up while the server was still answering.
-                    cancel(self.uploads, &self.task, Made::Remove);
+                    cancel(self.uploads, &self.task, OnCancel::RemoveTrack);
                 }
                 match u64::try_from(begun.offset) {
                     Ok(offset) if offset >= self.task.length => Next::Complete,
                     Ok(offset) => Next::Send { offset },
-                    Err(_) => Next::Ask { pause: Pause::Growing, why: None },
+                    Err(_) => Next::Ask { pause: Backoff::Exponential, why: None },
                 }
             }
-            Err(error) if error.status() == 404 && self.task.made.get_untracked().is_some() => {
+            Err(error) if error.status() == 404 && self.task.created_track.get_untracked().is_some() => {
                 // The track was removed meanwhile: there is nothing left to upload for.
-                Next::Forget
+                Next::Dismiss
             }
             Err(error) => {
                 // Until there is something to ask after, asking means to begin again.
-                self.beginnings = self.beginnings.saturating_sub(1);
+                self.creations = self.creations.saturating_sub(1);
                 return machine::after_begin_error(error.status(), &error.message);
             }
         };
         if self.is_current() {
-            leave_the_beginning(self.task.id);
+            finish_creating(self.task.id);
         }
         self.changed();
-        pump(self.uploads);
+        start_next(self.uploads);
         next
     }
 
     async fn send(&mut self, offset: u64) -> Next {
-        let (Some(granted), Some(file)) = (self.granted(), with_local(self.task.id, |local| local.file.clone())) else {
+        let (Some(granted), Some(file)) = (self.granted(), with_local_file(self.task.id, |local| local.file.clone()))
+        else {
             return Next::BeginAgain;
         };
-        let bytes = CHUNK.get();
-        let Some(chunk) = request::chunk(&file, offset, bytes) else { return changed_file() };
+        let bytes = CHUNK_SIZE_BYTES.get();
+        let Some(chunk) = request::chunk(&file, offset, bytes) else { return file_changed() };
         self.show(TaskState::Sending(self.progress(offset)));
         let shown = (self.task.state.clone(), self.meter.clone(), self.task.length);
         let (id, number) = (self.task.id, self.number);
@@ -335,13 +336,14 @@ impl Run {
                 }));
             }
         };
-        let reply = request::patch(&granted.url, offset, &chunk, on_progress, |request| self.holds(request)).await;
-        with_local(self.task.id, |local| local.request = None);
+        let reply =
+            request::patch(&granted.url, offset, &chunk, on_progress, |request| self.keep_request(request)).await;
+        with_local_file(self.task.id, |local| local.request = None);
         let next = match machine::after_reply(&reply, self.task.length) {
             // Another file may have found out before: then its size is tried first.
             Next::SendLess => match machine::smaller_chunk(bytes) {
                 Some(smaller) => {
-                    CHUNK.set(CHUNK.get().min(smaller));
+                    CHUNK_SIZE_BYTES.set(CHUNK_SIZE_BYTES.get().min(smaller));
                     Next::Send { offset }
                 }
                 None => Next::SendLess,
@@ -356,17 +358,17 @@ impl Run {
             }),
         }
         if reply.status == 0 && self.is_current() && !request::is_readable(&file, offset).await {
-            return changed_file();
+            return file_changed();
         }
         next
     }
 
     /// Asks the server how much it has; without an upload, asks for one.
-    async fn ask(&mut self, pause: Pause, why: Option<String>) -> Next {
+    async fn ask(&mut self, pause: Backoff, why: Option<String>) -> Next {
         self.failures += 1;
-        if pause == Pause::Growing || self.failures > 2 {
+        if pause == Backoff::Exponential || self.failures > 2 {
             self.show(TaskState::Waiting(self.shown_progress().unwrap_or_else(|| self.progress(0)), why));
-            request::sleep(machine::pause_ms(self.failures, js_sys::Math::random())).await;
+            request::sleep(machine::backoff_ms(self.failures, js_sys::Math::random())).await;
             if !self.is_current() {
                 return Next::Ask { pause, why: None };
             }
@@ -374,10 +376,10 @@ impl Run {
         match self.granted() {
             None => self.begin().await,
             Some(granted) => {
-                leave_the_beginning(self.task.id);
-                pump(self.uploads);
-                let reply = request::head(&granted.url, |request| self.holds(request)).await;
-                with_local(self.task.id, |local| local.request = None);
+                finish_creating(self.task.id);
+                start_next(self.uploads);
+                let reply = request::head(&granted.url, |request| self.keep_request(request)).await;
+                with_local_file(self.task.id, |local| local.request = None);
                 machine::after_reply(&reply, self.task.length)
             }
         }
@@ -387,11 +389,11 @@ impl Run {
     async fn complete(&mut self) -> Next {
         let Some(granted) = self.granted() else { return Next::BeginAgain };
         self.show(TaskState::Storing);
-        with_local(self.task.id, |local| local.sending = false);
+        with_local_file(self.task.id, |local| local.sending = false);
         self.changed();
-        pump(self.uploads);
+        start_next(self.uploads);
         let mut pause = 500;
-        request::sleep(self.turn_ms() - BETWEEN_STORING_MS).await;
+        request::sleep(self.storing_poll_ms() - STORING_POLL_MS).await;
         loop {
             let next = match complete_upload(granted.upload).await {
                 Ok(status) => machine::after_status(&status),
@@ -400,35 +402,35 @@ impl Run {
             if next != Next::Complete || !self.is_current() {
                 return next;
             }
-            request::sleep(pause.max(self.turn_ms() - BETWEEN_STORING_MS)).await;
+            request::sleep(pause.max(self.storing_poll_ms() - STORING_POLL_MS)).await;
             pause = (pause * 2).min(MAX_STORING_PAUSE_MS);
         }
     }
 
     /// How long one round of questions about all files that are being stored takes.
-    fn turn_ms(&self) -> i32 {
+    fn storing_poll_ms(&self) -> i32 {
         let is_stored = |task: &&Task| task.state.with_untracked(|state| matches!(state, TaskState::Storing));
         let storing = self.uploads.tasks.with_untracked(|tasks| tasks.iter().filter(is_stored).count());
-        i32::try_from(storing.max(1)).unwrap_or(i32::MAX).saturating_mul(BETWEEN_STORING_MS)
+        i32::try_from(storing.max(1)).unwrap_or(i32::MAX).saturating_mul(STORING_POLL_MS)
     }
 
     fn end(self, state: TaskState) {
         if !self.is_current() {
             return;
         }
-        leave_the_beginning(self.task.id);
+        finish_creating(self.task.id);
         if matches!(state, TaskState::Failed(_)) {
             stop(self.task.id);
         } else {
             // Nothing will read the file again; the preview stays for as long as the task.
-            SENDER.with_borrow_mut(|sender| sender.files.remove(&self.task.id));
+            BROWSER_STATE.with_borrow_mut(|sender| sender.files.remove(&self.task.id));
         }
         self.task.state.set(state);
         self.changed();
-        pump(self.uploads);
+        start_next(self.uploads);
     }
 
-    fn granted(&self) -> Option<Granted> {
+    fn granted(&self) -> Option<GrantedUpload> {
         self.task.granted.get_untracked()
     }
 
@@ -446,8 +448,8 @@ impl Run {
         is_current(self.task.id, self.number)
     }
 
-    fn is_forgotten(&self) -> bool {
-        with_local(self.task.id, |_| ()).is_none()
+    fn is_dismissed(&self) -> bool {
+        with_local_file(self.task.id, |_| ()).is_none()
     }
 
     /// A run that was stopped has nothing to say any more.
@@ -457,9 +459,9 @@ impl Run {
         }
     }
 
-    fn holds(&self, request: XmlHttpRequest) {
+    fn keep_request(&self, request: XmlHttpRequest) {
         if self.is_current() {
-            with_local(self.task.id, |local| local.request = Some(request));
+            with_local_file(self.task.id, |local| local.request = Some(request));
         }
     }
 
@@ -469,9 +471,9 @@ impl Run {
 }
 
 fn is_current(id: TaskId, number: u32) -> bool {
-    with_local(id, |local| local.run) == Some(number)
+    with_local_file(id, |local| local.run) == Some(number)
 }
 
-fn changed_file() -> Next {
+fn file_changed() -> Next {
     Next::Fail("This file was changed, moved or cannot be read any more. Choose it once more.".into())
 }

@@ -27,7 +27,7 @@ const COVER_WORDS: [&str; 5] = ["cover", "front", "artwork", "albumart", "folder
 
 /// A file as it is known before anything of it is read.
 #[derive(Clone, Debug, Default)]
-pub struct Named {
+pub struct NamedFile {
     pub name: String,
     /// The folder that was dropped, with those inside it: "Album/CD 1/". Empty for a file that was dropped or chosen itself.
     pub folder: String,
@@ -36,7 +36,7 @@ pub struct Named {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum FileRole {
     Track,
     Cover,
     LeftOut,
@@ -45,33 +45,33 @@ pub enum Place {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Seems {
+enum ApparentKind {
     Audio,
     Picture,
     Hidden,
     Other,
 }
 
-impl Named {
-    fn seems(&self) -> Seems {
+impl NamedFile {
+    fn apparent_kind(&self) -> ApparentKind {
         let has_type = |kind: &str| self.content_type.starts_with(kind);
         let extension = self.name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
         let is_one_of = |known: &[&str]| extension.as_deref().is_some_and(|extension| known.contains(&extension));
         let is_of_a_system = ["thumbs.db", "desktop.ini"].iter().any(|name| self.name.eq_ignore_ascii_case(name));
         if self.name.starts_with('.') || is_of_a_system || self.folder.contains("__MACOSX/") {
-            Seems::Hidden
+            ApparentKind::Hidden
         } else if is_one_of(&PLAYLISTS) {
-            Seems::Other
+            ApparentKind::Other
         } else if is_one_of(&AUDIO) || has_type("audio/") || has_type("video/") {
-            Seems::Audio
+            ApparentKind::Audio
         } else if is_one_of(&PICTURES) || has_type("image/") {
-            Seems::Picture
+            ApparentKind::Picture
         } else {
-            Seems::Other
+            ApparentKind::Other
         }
     }
 
-    fn is_called_like_a_cover(&self) -> bool {
+    fn has_cover_name(&self) -> bool {
         let name = self.name.to_lowercase();
         COVER_WORDS.iter().any(|word| name.contains(word))
     }
@@ -83,7 +83,7 @@ impl Named {
 }
 
 /// The order in which files become tracks: positions in `files`.
-pub fn in_order(files: &[Named]) -> Vec<usize> {
+pub fn in_order(files: &[NamedFile]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..files.len()).collect();
     order.sort_by(|a, b| natural_order(&files[*a].path(), &files[*b].path()));
     order
@@ -91,40 +91,40 @@ pub fn in_order(files: &[Named]) -> Vec<usize> {
 
 /// The places of `files` that were brought to the step of the cover or of the tracks. At most one picture becomes the cover. In the step of
 /// the tracks it does so only if the release has no cover yet.
-pub fn places(files: &[Named], step: UploadKind, has_cover: bool) -> Vec<Place> {
-    let seems: Vec<Seems> = files.iter().map(Named::seems).collect();
+pub fn roles(files: &[NamedFile], step: UploadKind, has_cover: bool) -> Vec<FileRole> {
+    let apparent_kind: Vec<ApparentKind> = files.iter().map(NamedFile::apparent_kind).collect();
     let is_alone = files.len() == 1;
     let cover = (step == UploadKind::Cover || !has_cover).then(|| {
-        let pictures = || (0..files.len()).filter(|at| seems[*at] == Seems::Picture);
-        let by_name = pictures().find(|at| files[*at].is_called_like_a_cover());
+        let pictures = || (0..files.len()).filter(|at| apparent_kind[*at] == ApparentKind::Picture);
+        let by_name = pictures().find(|at| files[*at].has_cover_name());
         // A single file that is brought to the cover is meant as a cover, whatever its name is.
         by_name
             .or_else(|| pictures().next())
             .or((is_alone && step == UploadKind::Cover && files[0].folder.is_empty()).then_some(0))
     });
     let cover = cover.flatten();
-    let place = |at: usize| match seems[at] {
-        _ if Some(at) == cover => Place::Cover,
-        Seems::Audio => Place::Track,
+    let role = |at: usize| match apparent_kind[at] {
+        _ if Some(at) == cover => FileRole::Cover,
+        ApparentKind::Audio => FileRole::Track,
         // Old systems give names without an extension. The header of such a file tells its kind.
-        Seems::Other if files[at].folder.is_empty() && !files[at].name.contains('.') => Place::Track,
-        Seems::Hidden if !files[at].folder.is_empty() || !is_alone => Place::Ignored,
-        Seems::Picture | Seems::Other | Seems::Hidden => Place::LeftOut,
+        ApparentKind::Other if files[at].folder.is_empty() && !files[at].name.contains('.') => FileRole::Track,
+        ApparentKind::Hidden if !files[at].folder.is_empty() || !is_alone => FileRole::Ignored,
+        ApparentKind::Picture | ApparentKind::Other | ApparentKind::Hidden => FileRole::LeftOut,
     };
-    (0..files.len()).map(place).collect()
+    (0..files.len()).map(role).collect()
 }
 
 /// The position of the file that one track gets of those brought to its row, perhaps in a folder: the first that goes to the tracks. Where
 /// none does, the first of all, which is then refused in that row.
-pub fn for_one_track(files: &[Named]) -> Option<usize> {
-    let (order, places) = (in_order(files), places(files, UploadKind::Audio, true));
-    order.iter().find(|at| places[**at] == Place::Track).or(order.first()).copied()
+pub fn pick_for_track(files: &[NamedFile]) -> Option<usize> {
+    let (order, roles) = (in_order(files), roles(files, UploadKind::Audio, true));
+    order.iter().find(|at| roles[**at] == FileRole::Track).or(order.first()).copied()
 }
 
 /// The titles of the files that become tracks, by the names of all files in one folder; empty for the others.
-pub fn titles(files: &[Named], places: &[Place]) -> Vec<String> {
+pub fn titles(files: &[NamedFile], roles: &[FileRole]) -> Vec<String> {
     let mut titles = vec![String::new(); files.len()];
-    let mut tracks: Vec<usize> = (0..files.len()).filter(|at| places[*at] == Place::Track).collect();
+    let mut tracks: Vec<usize> = (0..files.len()).filter(|at| roles[*at] == FileRole::Track).collect();
     while let Some(folder) = tracks.first().map(|at| &files[*at].folder) {
         let (here, elsewhere): (Vec<usize>, Vec<usize>) =
             tracks.into_iter().partition(|at| files[*at].folder == *folder);
@@ -138,7 +138,7 @@ pub fn titles(files: &[Named], places: &[Place]) -> Vec<String> {
 }
 
 /// The place of a file in a release: the number of its track.
-pub fn number_of(release: &ReleaseView, name: &str, length: u64) -> Option<i32> {
+pub fn track_number_of(release: &ReleaseView, name: &str, length: u64) -> Option<i32> {
     let name = display_file_name(name);
     let is_same = |other: &str, bytes: i64| other == name && u64::try_from(bytes) == Ok(length);
     let holds = |track: &&vwaza::domain::track::TrackView| {
@@ -151,7 +151,7 @@ pub fn number_of(release: &ReleaseView, name: &str, length: u64) -> Option<i32> 
 }
 
 /// The sentence about files that the release has already. Each file comes with the number of its track if it has one yet.
-pub fn already_here(files: &[(String, Option<i32>)]) -> Option<String> {
+pub fn already_here_sentence(files: &[(String, Option<i32>)]) -> Option<String> {
     let sentence = match files {
         [] => return None,
         [(name, Some(number))] => {
@@ -170,7 +170,7 @@ pub fn already_here(files: &[(String, Option<i32>)]) -> Option<String> {
 }
 
 /// The sentence about files that become neither track nor cover. `why` is the reason for a single file, if it is known.
-pub fn left_out(names: &[String], why: Option<&str>) -> Option<String> {
+pub fn left_out_sentence(names: &[String], why: Option<&str>) -> Option<String> {
     let quoted = |name: &String| format!("“{name}”");
     match (names, why) {
         ([], _) => None,
@@ -197,23 +197,23 @@ fn listed(items: impl ExactSizeIterator<Item = String>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Place::*, *};
+    use super::{FileRole::*, *};
 
     #[test]
     fn a_playlist_is_no_audio_whatever_its_type_says() {
-        let playlist = Named { content_type: "audio/x-mpegurl".into(), ..named("Album/all.M3U") };
-        assert_eq!(places(&[playlist, named("Album/1.wav")], UploadKind::Audio, true), [LeftOut, Track]);
-        let unknown = Named { content_type: "audio/x-new".into(), ..named("Album/1.new") };
-        assert_eq!(places(&[unknown, named("Album/x.txt")], UploadKind::Audio, true), [Track, LeftOut]);
+        let playlist = NamedFile { content_type: "audio/x-mpegurl".into(), ..named("Album/all.M3U") };
+        assert_eq!(roles(&[playlist, named("Album/1.wav")], UploadKind::Audio, true), [LeftOut, Track]);
+        let unknown = NamedFile { content_type: "audio/x-new".into(), ..named("Album/1.new") };
+        assert_eq!(roles(&[unknown, named("Album/x.txt")], UploadKind::Audio, true), [Track, LeftOut]);
     }
 
-    fn named(path: &str) -> Named {
+    fn named(path: &str) -> NamedFile {
         let (folder, name) = path.rfind('/').map_or(("", path), |at| path.split_at(at + 1));
-        Named { name: name.into(), folder: folder.into(), content_type: String::new() }
+        NamedFile { name: name.into(), folder: folder.into(), content_type: String::new() }
     }
 
-    fn placed(paths: &[&str], step: UploadKind, has_cover: bool) -> Vec<Place> {
-        places(&paths.iter().map(|path| named(path)).collect::<Vec<_>>(), step, has_cover)
+    fn roles_of(paths: &[&str], step: UploadKind, has_cover: bool) -> Vec<FileRole> {
+        roles(&paths.iter().map(|path| named(path)).collect::<Vec<_>>(), step, has_cover)
     }
 
     #[test]
@@ -221,30 +221,30 @@ mod tests {
         let album =
             ["Album/01 Intro.WAV", "Album/back.jpg", "Album/Cover.jpeg", "Album/booklet.pdf", "Album/.DS_Store"];
         for step in [UploadKind::Audio, UploadKind::Cover] {
-            assert_eq!(placed(&album, step, false), [Track, LeftOut, Cover, LeftOut, Ignored]);
+            assert_eq!(roles_of(&album, step, false), [Track, LeftOut, Cover, LeftOut, Ignored]);
         }
-        assert_eq!(placed(&["a.flac", "b.png"], UploadKind::Audio, false), [Track, Cover]);
-        assert_eq!(placed(&["b.heic"], UploadKind::Audio, false), [Cover], "where it hears what it is");
+        assert_eq!(roles_of(&["a.flac", "b.png"], UploadKind::Audio, false), [Track, Cover]);
+        assert_eq!(roles_of(&["b.heic"], UploadKind::Audio, false), [Cover], "where it hears what it is");
         // The release has a cover, and nobody asked for another one.
-        assert_eq!(placed(&album, UploadKind::Audio, true), [Track, LeftOut, LeftOut, LeftOut, Ignored]);
-        assert_eq!(placed(&["new.png"], UploadKind::Cover, true), [Cover]);
+        assert_eq!(roles_of(&album, UploadKind::Audio, true), [Track, LeftOut, LeftOut, LeftOut, Ignored]);
+        assert_eq!(roles_of(&["new.png"], UploadKind::Cover, true), [Cover]);
     }
 
     #[test]
     fn what_nobody_takes_for_music_makes_no_rows() {
         let folder = ["Docs/a.txt", "Docs/b.pdf", "Docs/LICENSE", "Docs/Thumbs.db", "Docs/x/__MACOSX/._song.wav"];
-        assert_eq!(placed(&folder, UploadKind::Audio, true), [LeftOut, LeftOut, LeftOut, Ignored, Ignored]);
-        assert_eq!(placed(&["notes.txt"], UploadKind::Audio, true), [LeftOut]);
-        assert_eq!(placed(&[".hidden"], UploadKind::Audio, true), [LeftOut]);
+        assert_eq!(roles_of(&folder, UploadKind::Audio, true), [LeftOut, LeftOut, LeftOut, Ignored, Ignored]);
+        assert_eq!(roles_of(&["notes.txt"], UploadKind::Audio, true), [LeftOut]);
+        assert_eq!(roles_of(&[".hidden"], UploadKind::Audio, true), [LeftOut]);
         // A file that is refused by its name gets a row that says so.
-        assert_eq!(placed(&["a.ogg", "b.mkv", "Old Mac Song"], UploadKind::Audio, true), [Track; 3]);
+        assert_eq!(roles_of(&["a.ogg", "b.mkv", "Old Mac Song"], UploadKind::Audio, true), [Track; 3]);
     }
 
     #[test]
     fn a_single_file_brought_to_the_cover_is_meant_as_one() {
-        assert_eq!(placed(&["cover.ai"], UploadKind::Cover, false), [Cover]);
-        assert_eq!(placed(&["song.wav"], UploadKind::Cover, false), [Cover]);
-        assert_eq!(placed(&["song.wav", "other.wav"], UploadKind::Cover, false), [Track, Track]);
+        assert_eq!(roles_of(&["cover.ai"], UploadKind::Cover, false), [Cover]);
+        assert_eq!(roles_of(&["song.wav"], UploadKind::Cover, false), [Cover]);
+        assert_eq!(roles_of(&["song.wav", "other.wav"], UploadKind::Cover, false), [Track, Track]);
     }
 
     #[test]
@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn one_track_gets_the_first_audio_of_a_folder() {
-        let chosen = |paths: &[&str]| for_one_track(&paths.iter().map(|path| named(path)).collect::<Vec<_>>());
+        let chosen = |paths: &[&str]| pick_for_track(&paths.iter().map(|path| named(path)).collect::<Vec<_>>());
         let folder = ["A/.DS_Store", "A/01 Notes.txt", "A/10 b.wav", "A/2 a.wav", "A/Cover.jpg"];
         assert_eq!(chosen(&folder), Some(3));
         assert_eq!(chosen(&["A/a.txt", "song.wav"]), Some(1));
@@ -269,34 +269,42 @@ mod tests {
         let files =
             ["A/CD 1/1 Intro.wav", "A/CD 1/2 Verse.wav", "A/CD 1/3 AM.jpg", "A/CD 2/7 Rings.wav", "A/CD 2/8 Mile.wav"]
                 .map(named);
-        let places = [Track, Track, Cover, Track, Track];
-        assert_eq!(titles(&files, &places), ["Intro", "Verse", "", "7 Rings", "8 Mile"]);
+        let roles = [Track, Track, Cover, Track, Track];
+        assert_eq!(titles(&files, &roles), ["Intro", "Verse", "", "7 Rings", "8 Mile"]);
         assert!(titles(&[], &[]).is_empty());
     }
 
     #[test]
     fn one_sentence_says_what_was_left_out() {
         let names = |count: usize| ["a.txt", "b.pdf", "c.doc", "d.zip", "e.xml"].map(str::to_owned)[..count].to_vec();
-        assert_eq!(left_out(&names(0), None), None);
-        assert_eq!(left_out(&names(1), None).unwrap(), "“a.txt” was left out: only audio and one cover are taken.");
+        assert_eq!(left_out_sentence(&names(0), None), None);
         assert_eq!(
-            left_out(&names(1), Some("This is a ZIP archive.")).unwrap(),
+            left_out_sentence(&names(1), None).unwrap(),
+            "“a.txt” was left out: only audio and one cover are taken."
+        );
+        assert_eq!(
+            left_out_sentence(&names(1), Some("This is a ZIP archive.")).unwrap(),
             "“a.txt” was left out. This is a ZIP archive."
         );
-        assert!(left_out(&names(2), None).unwrap().ends_with(": “a.txt” and “b.pdf”."));
-        assert!(left_out(&names(3), None).unwrap().ends_with(": “a.txt”, “b.pdf” and “c.doc”."));
-        assert!(left_out(&names(5), None).unwrap().ends_with(": “a.txt”, “b.pdf”, “c.doc” and 2 more."));
+        assert!(left_out_sentence(&names(2), None).unwrap().ends_with(": “a.txt” and “b.pdf”."));
+        assert!(left_out_sentence(&names(3), None).unwrap().ends_with(": “a.txt”, “b.pdf” and “c.doc”."));
+        assert!(left_out_sentence(&names(5), None).unwrap().ends_with(": “a.txt”, “b.pdf”, “c.doc” and 2 more."));
     }
 
     #[test]
     fn what_is_here_already_is_named_with_its_track() {
         let file = |name: &str, number| (name.to_owned(), number);
-        assert!(already_here(&[file("a.wav", Some(3))]).unwrap().starts_with("“a.wav” is already here: track 3."));
-        assert_eq!(already_here(&[file("a.wav", None)]).unwrap(), "“a.wav” is already here: it is on its way.");
+        assert!(
+            already_here_sentence(&[file("a.wav", Some(3))]).unwrap().starts_with("“a.wav” is already here: track 3.")
+        );
         assert_eq!(
-            already_here(&[file("a.wav", Some(3)), file("b.wav", None)]).unwrap(),
+            already_here_sentence(&[file("a.wav", None)]).unwrap(),
+            "“a.wav” is already here: it is on its way."
+        );
+        assert_eq!(
+            already_here_sentence(&[file("a.wav", Some(3)), file("b.wav", None)]).unwrap(),
             "2 files are already here: “a.wav” (track 3) and “b.wav” (on its way)."
         );
-        assert_eq!(already_here(&[]), None);
+        assert_eq!(already_here_sentence(&[]), None);
     }
 }

@@ -14,41 +14,41 @@ use testing::{Proxy, TestDatabase};
 use tokio::time::sleep;
 use vwaza::backend::{embedded_postgres::EmbeddedPostgres, migrate_database};
 
-use super::until;
-use crate::{Outcome, Size, server::Server};
+use super::poll_until;
+use crate::{BenchResult, Size, server::Server};
 
 /// Through a proxy to its database.
-async fn behind_a_proxy(database_url: &str) -> Outcome<(Proxy, String)> {
+async fn behind_a_proxy(database_url: &str) -> BenchResult<(Proxy, String)> {
     let host = host(database_url)?;
     let proxy = Proxy::to(host).await;
     let url = database_url.replace(&format!("@{host}/"), &format!("@{}/", proxy.address()));
     Ok((proxy, url))
 }
 
-fn host(database_url: &str) -> Outcome<&str> {
+fn host(database_url: &str) -> BenchResult<&str> {
     let (_, rest) = database_url.rsplit_once('@').ok_or("an address without a password")?;
     Ok(rest.split('/').next().unwrap_or_default())
 }
 
 /// N2: when it refuses, and when it takes connections and says nothing.
-pub(super) async fn health_without_database(postgres: &str) -> Outcome<Duration> {
+pub(super) async fn health_without_database(postgres: &str) -> BenchResult<Duration> {
     let (database, folder, http) = (TestDatabase::create(postgres).await, TempDir::new()?, Client::new());
     let (proxy, url) = behind_a_proxy(&database.url()).await?;
     let server = Server::start(&url, folder.path(), &[])?;
-    let ask = async |path: &str| -> Outcome<StatusCode> {
+    let ask = async |path: &str| -> BenchResult<StatusCode> {
         Ok(http.get(format!("{}{path}", server.url)).send().await?.status())
     };
     let mut slowest = Duration::ZERO;
-    for is_silent in [false, true] {
-        if is_silent {
-            proxy.go_dead().await
+    for hangs in [false, true] {
+        if hangs {
+            proxy.hang().await
         } else {
             proxy.cut()
         }
         // Its last look is not older than 100 ms.
         let gone = Instant::now();
         let is_told = async || Ok((ask("/health").await? == StatusCode::SERVICE_UNAVAILABLE).then_some(()));
-        until("/health says that the database is gone", is_told).await?;
+        poll_until("/health says that the database is gone", is_told).await?;
         slowest = slowest.max(gone.elapsed());
         for _ in 0..5 {
             for (path, expected) in [("/health", StatusCode::SERVICE_UNAVAILABLE), ("/health/live", StatusCode::OK)] {
@@ -60,8 +60,8 @@ pub(super) async fn health_without_database(postgres: &str) -> Outcome<Duration>
                 }
             }
         }
-        proxy.mend().await;
-        until("it is well again", async || Ok((ask("/health").await? == StatusCode::OK).then_some(()))).await?;
+        proxy.restore().await;
+        poll_until("it is well again", async || Ok((ask("/health").await? == StatusCode::OK).then_some(()))).await?;
     }
     Ok(slowest)
 }
@@ -78,7 +78,7 @@ const SMOKE_WATCHED: Duration = Duration::from_secs(3);
 
 /// J9: a database of its own is stopped in the middle of its work, and started. From when it takes connections again to the first
 /// second in which as many jobs end as in the seconds before.
-pub(super) async fn full_rate_after_a_restart(size: Size) -> Outcome<Duration> {
+pub(super) async fn full_rate_after_a_restart(size: Size) -> BenchResult<Duration> {
     let (home, folder) = (TempDir::new()?, TempDir::new()?);
     // PostgreSQL does not run as root, whose folders are closed to others.
     set_permissions(home.path(), Permissions::from_mode(0o755))?;
@@ -88,8 +88,8 @@ pub(super) async fn full_rate_after_a_restart(size: Size) -> Outcome<Duration> {
     postgres.stop().await?;
     let (mut proxy, _server) = working?;
     let postgres = EmbeddedPostgres::start_or_join(home.path()).await?;
-    proxy.lead_to(host(postgres.url())?);
-    proxy.mend().await;
+    proxy.set_target(host(postgres.url())?);
+    proxy.restore().await;
     let ready = now()?;
     sleep(size.pick(WATCHED, SMOKE_WATCHED)).await;
     let ends = ends(&postgres).await;
@@ -106,7 +106,7 @@ pub(super) async fn full_rate_after_a_restart(size: Size) -> Outcome<Duration> {
 }
 
 /// A server that has more jobs than it can be through with, and what leads to its database.
-async fn at_work(postgres: &EmbeddedPostgres, folder: &Path) -> Outcome<(Proxy, Server)> {
+async fn at_work(postgres: &EmbeddedPostgres, folder: &Path) -> BenchResult<(Proxy, Server)> {
     let (proxy, url) = behind_a_proxy(postgres.url()).await?;
     migrate_database(&url).await?;
     let sql = PgPool::connect(postgres.url()).await?;
@@ -123,7 +123,7 @@ async fn at_work(postgres: &EmbeddedPostgres, folder: &Path) -> Outcome<(Proxy, 
 }
 
 /// When each job has ended.
-async fn ends(postgres: &EmbeddedPostgres) -> Outcome<Vec<f64>> {
+async fn ends(postgres: &EmbeddedPostgres) -> BenchResult<Vec<f64>> {
     let sql = PgPool::connect(postgres.url()).await?;
     let ends = "select extract(epoch from updated_at)::float8 from upload_jobs where status = 'COMPLETED' order by 1";
     let ends = sqlx::query_scalar(ends).fetch_all(&sql).await?;
@@ -132,6 +132,6 @@ async fn ends(postgres: &EmbeddedPostgres) -> Outcome<Vec<f64>> {
 }
 
 /// As the database says it: it is the same machine's.
-fn now() -> Outcome<f64> {
+fn now() -> BenchResult<f64> {
     Ok(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs_f64())
 }

@@ -4,13 +4,13 @@ use std::{path::Path, time::Duration};
 
 use sqlx::PgPool;
 use tempfile::TempDir;
-use testing::{Neighbour, TestDatabase, fixtures};
+use testing::{OtherProcess, TestDatabase, fixtures};
 use tokio::time::sleep;
 use uuid::Uuid;
 use vwaza::backend::migrate_database;
 
-use super::until;
-use crate::{Outcome, artist::Artist, server::Server};
+use super::poll_until;
+use crate::{BenchResult, artist::Artist, server::Server};
 
 /// A tenth of the default would do; this leaves both parts of the limit their weight.
 pub(super) const LEASE: Duration = Duration::from_secs(10);
@@ -22,14 +22,14 @@ const CLAIMED: &str = "select id, attempt from upload_jobs where status = 'UPLOA
 const CLAIMED_AGAIN: &str = "select attempt > $2 from upload_jobs where id = $1";
 
 /// J2: three jobs have just been claimed.
-pub(super) async fn killed_worker(postgres: &str) -> Outcome<Duration> {
+pub(super) async fn killed_worker(postgres: &str) -> BenchResult<Duration> {
     let (database, folder) = (TestDatabase::create(postgres).await, TempDir::new()?);
     let (url, lease) = (database.url(), LEASE.as_secs().to_string());
     let start = |folder: &Path| Server::start(&url, folder, &[("VWAZA_JOB_LEASE_SECONDS", &lease)]);
     let server = start(folder.path())?;
     let artist = Artist::sign_up(&server.url).await?;
     let sql = PgPool::connect(&url).await?;
-    until("all is done", async || {
+    poll_until("all is done", async || {
         let unfinished = sqlx::query_scalar::<_, i64>(UNFINISHED).fetch_one(&sql).await?;
         Ok((unfinished == 0).then_some(()))
     })
@@ -41,7 +41,7 @@ pub(super) async fn killed_worker(postgres: &str) -> Outcome<Duration> {
     for seed in 0..3 {
         artist.upload(&fixtures::wav(1.0, 44_100, 16, seed).into()).await?;
     }
-    let jobs = until("three jobs are claimed", async || {
+    let jobs = poll_until("three jobs are claimed", async || {
         let claimed: Vec<(Uuid, i32)> = sqlx::query_as(CLAIMED).fetch_all(&sql).await?;
         Ok((claimed.len() == 3).then_some(claimed))
     });
@@ -50,7 +50,7 @@ pub(super) async fn killed_worker(postgres: &str) -> Outcome<Duration> {
     drop(held);
     let _server = start(folder.path())?;
     for (id, attempt) in jobs {
-        until("all three are claimed again", async || {
+        poll_until("all three are claimed again", async || {
             let again = sqlx::query_scalar::<_, bool>(CLAIMED_AGAIN).bind(id).bind(attempt).fetch_one(&sql).await?;
             Ok(again.then_some(()))
         })
@@ -59,40 +59,43 @@ pub(super) async fn killed_worker(postgres: &str) -> Outcome<Duration> {
     Ok(killed.elapsed())
 }
 
-const CROWD: i32 = 10_000;
-const OTHERS: usize = 5;
+const BUSY_ARTIST_JOBS: i32 = 10_000;
+const OTHER_ARTISTS: usize = 5;
 
 /// J18: from a job's commit to its end, by the database's clock; nobody is told of it.
-pub(super) async fn another_artists_job(postgres: &str) -> Outcome<Duration> {
+pub(super) async fn job_behind_a_busy_artist(postgres: &str) -> BenchResult<Duration> {
     let (database, folder) = (TestDatabase::create(postgres).await, TempDir::new()?);
     migrate_database(&database.url()).await?;
     let sql = PgPool::connect(&database.url()).await?;
     let people = "insert into users (id, email, artist_name, password_hash)
                   select gen_random_uuid(), n || '@example.com', 'Artist ' || n, '' from generate_series(0, $1::int) n
                   returning id";
-    let mut people = sqlx::query_scalar::<_, Uuid>(people).bind(OTHERS as i32).fetch_all(&sql).await?;
-    let crowding = people.pop().ok_or("nobody")?;
+    let mut people = sqlx::query_scalar::<_, Uuid>(people).bind(OTHER_ARTISTS as i32).fetch_all(&sql).await?;
+    let busy_artist = people.pop().ok_or("nobody")?;
     let jobs = "insert into upload_jobs (id, kind, artist_id)
                 select gen_random_uuid(), 'EXAMINE', $1 from generate_series(1, $2::int)";
-    sqlx::query(jobs).bind(crowding).bind(CROWD).execute(&sql).await?;
+    sqlx::query(jobs).bind(busy_artist).bind(BUSY_ARTIST_JOBS).execute(&sql).await?;
     let _server = Server::start(&database.url(), folder.path(), &[])?;
     let left = "select count(*) from upload_jobs where artist_id = $1 and status <> 'COMPLETED'";
     let left =
-        async |artist: Uuid| -> Outcome<i64> { Ok(sqlx::query_scalar(left).bind(artist).fetch_one(&sql).await?) };
-    until("the queue is at it", async || Ok((left(crowding).await? < i64::from(CROWD)).then_some(()))).await?;
-    let neighbour = Neighbour::connect(&database.url()).await?;
+        async |artist: Uuid| -> BenchResult<i64> { Ok(sqlx::query_scalar(left).bind(artist).fetch_one(&sql).await?) };
+    poll_until("the queue is at it", async || {
+        Ok((left(busy_artist).await? < i64::from(BUSY_ARTIST_JOBS)).then_some(()))
+    })
+    .await?;
+    let other_process = OtherProcess::connect(&database.url()).await?;
     for artist in &people {
-        neighbour.add_idle_job(*artist).await?;
+        other_process.add_idle_job(*artist).await?;
         sleep(Duration::from_millis(100)).await;
     }
-    if left(crowding).await? == 0 {
+    if left(busy_artist).await? == 0 {
         return Err("all were through before".into());
     }
     for artist in &people {
-        until("the others' jobs end", async || Ok((left(*artist).await? == 0).then_some(()))).await?;
+        poll_until("the others' jobs end", async || Ok((left(*artist).await? == 0).then_some(()))).await?;
     }
     let slowest =
         "select max(extract(epoch from updated_at - created_at))::float8 from upload_jobs where artist_id <> $1";
-    let slowest = sqlx::query_scalar::<_, f64>(slowest).bind(crowding).fetch_one(&sql).await?;
+    let slowest = sqlx::query_scalar::<_, f64>(slowest).bind(busy_artist).fetch_one(&sql).await?;
     Ok(Duration::from_secs_f64(slowest))
 }

@@ -13,18 +13,21 @@ use std::{
 use tokio::time::sleep;
 
 use crate::{
-    Outcome, Size,
+    BenchResult, Size,
     figures::{Figures, Limit},
 };
 
 /// Many times what any of it takes.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(90);
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -> Outcome<()> {
+pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -> BenchResult<()> {
     // Both only wait, so they do it side by side.
     let waiting = async {
-        tokio::try_join!(named("U4", uploads::silent_client(postgres)), named("J2", jobs::killed_worker(postgres)))
+        tokio::try_join!(
+            naming_fault("U4", uploads::stalled_client(postgres)),
+            naming_fault("J2", jobs::killed_worker(postgres))
+        )
     };
     let ((silent, killed), busy) = match size {
         Size::Full => (waiting.await?, busy(postgres, size).await?),
@@ -33,7 +36,7 @@ pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -
     add(figures, "U4: from a silent client's last byte to the next PATCH", silent, Duration::from_secs(60));
     add(figures, "U6: HEAD beside a dead PATCH, slowest of ten", busy.head, Duration::from_secs(2));
     figures.add("U17: pages while the storage is silent, p99", busy.pages_ms, "ms", Limit::AtMost(500.0));
-    add(figures, "U24: from SIGTERM under load to the end", busy.leaving, Duration::from_secs(10));
+    add(figures, "U24: from SIGTERM under load to the end", busy.shutdown, Duration::from_secs(10));
     add(figures, "J2: from kill -9 after a claim to the next claim", killed, jobs::LEASE + jobs::POLL);
     add(figures, "J9: from PostgreSQL's restart to the full rate", busy.restarted, Duration::from_secs(10));
     add(figures, "J18: a job behind 10,000 of another artist's, slowest", busy.others, Duration::from_secs(5));
@@ -42,28 +45,28 @@ pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -
 }
 
 /// The deadlines of a server that is at work, measured one after the other.
-struct Busy {
+struct BusyDeadlines {
     head: Duration,
     pages_ms: f64,
-    leaving: Duration,
+    shutdown: Duration,
     restarted: Duration,
     others: Duration,
     health: Duration,
 }
 
-async fn busy(postgres: &str, size: Size) -> Outcome<Busy> {
-    Ok(Busy {
-        head: named("U6", uploads::head_beside_a_dead_patch(postgres)).await?,
-        pages_ms: named("U17", uploads::pages_beside_a_silent_storage(postgres, size)).await?,
-        leaving: named("U24", uploads::leaving_under_load(postgres, size)).await?,
-        restarted: named("J9", database::full_rate_after_a_restart(size)).await?,
-        others: named("J18", jobs::another_artists_job(postgres)).await?,
-        health: named("N2", database::health_without_database(postgres)).await?,
+async fn busy(postgres: &str, size: Size) -> BenchResult<BusyDeadlines> {
+    Ok(BusyDeadlines {
+        head: naming_fault("U6", uploads::head_beside_a_dead_patch(postgres)).await?,
+        pages_ms: naming_fault("U17", uploads::pages_while_storage_hangs(postgres, size)).await?,
+        shutdown: naming_fault("U24", uploads::shutdown_under_load(postgres, size)).await?,
+        restarted: naming_fault("J9", database::full_rate_after_a_restart(size)).await?,
+        others: naming_fault("J18", jobs::job_behind_a_busy_artist(postgres)).await?,
+        health: naming_fault("N2", database::health_without_database(postgres)).await?,
     })
 }
 
 /// Says in an error which fault it was that could not be measured.
-async fn named<T>(fault: &str, measuring: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+async fn naming_fault<T>(fault: &str, measuring: impl Future<Output = BenchResult<T>>) -> BenchResult<T> {
     measuring.await.map_err(|error| format!("{fault}: {error}").into())
 }
 
@@ -72,19 +75,20 @@ fn add(figures: &mut Figures, what: &str, measured: Duration, limit: Duration) {
 }
 
 /// Looks again and again until there is something to see.
-async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Outcome<Option<T>>) -> Outcome<T> {
+async fn poll_until<T>(what: &str, mut look: impl AsyncFnMut() -> BenchResult<Option<T>>) -> BenchResult<T> {
     let started = Instant::now();
     while started.elapsed() < WAIT_TIMEOUT {
         if let Some(seen) = look().await? {
             return Ok(seen);
         }
-        sleep(LOOK_EVERY).await;
+        sleep(POLL_INTERVAL).await;
     }
     Err(format!("waited in vain: {what}").into())
 }
 
 /// Once the writer has the upload and has written some of it.
-async fn spooled(data_dir: &Path, id: impl ToString) -> Outcome<()> {
+async fn spooled(data_dir: &Path, id: impl ToString) -> BenchResult<()> {
     let path = data_dir.join("spool/uploads").join(id.to_string());
-    until("bytes stand in the spool", async || Ok(path.metadata().is_ok_and(|file| file.len() > 0).then_some(()))).await
+    poll_until("bytes stand in the spool", async || Ok(path.metadata().is_ok_and(|file| file.len() > 0).then_some(())))
+        .await
 }

@@ -17,7 +17,7 @@ use vwaza::domain::upload::BegunUpload;
 
 use super::spooled;
 use crate::{
-    Outcome, Size,
+    BenchResult, Size,
     artist::{Artist, chunks, song},
     figures::percentile,
     server::Server,
@@ -27,12 +27,12 @@ const SONG_BYTES: u64 = 6_000_000;
 const SENT: usize = 3_000_000;
 
 /// U4: nobody asks; the server notices by itself.
-pub(super) async fn silent_client(postgres: &str) -> Outcome<Duration> {
+pub(super) async fn stalled_client(postgres: &str) -> BenchResult<Duration> {
     let (database, folder, song) = (TestDatabase::create(postgres).await, TempDir::new()?, song(SONG_BYTES)?);
     let server = Server::start(&database.url(), folder.path(), &[])?;
     let artist = Artist::sign_up(&server.url).await?;
     let upload = artist.begin(&song).await?;
-    let mut silent = artist.silent_patch(&upload, &song, SENT).await?;
+    let mut silent = artist.stalled_patch(&upload, &song, SENT).await?;
     let sent = Instant::now();
     spooled(folder.path(), upload.id).await?;
     let mut head = [0; 12];
@@ -47,14 +47,14 @@ pub(super) async fn silent_client(postgres: &str) -> Outcome<Duration> {
 }
 
 /// U6: somebody has moved to another network, asks how far it is and goes on from there.
-pub(super) async fn head_beside_a_dead_patch(postgres: &str) -> Outcome<Duration> {
+pub(super) async fn head_beside_a_dead_patch(postgres: &str) -> BenchResult<Duration> {
     let (database, folder, song) = (TestDatabase::create(postgres).await, TempDir::new()?, song(SONG_BYTES)?);
     let server = Server::start(&database.url(), folder.path(), &[])?;
     let artist = Artist::sign_up(&server.url).await?;
     let mut slowest = Duration::ZERO;
     for _ in 0..10 {
         let upload = artist.begin(&song).await?;
-        let _dead = artist.silent_patch(&upload, &song, SENT).await?;
+        let _dead = artist.stalled_patch(&upload, &song, SENT).await?;
         spooled(folder.path(), upload.id).await?;
         let asked = Instant::now();
         let offset = artist.offset(&upload).await?;
@@ -66,21 +66,21 @@ pub(super) async fn head_beside_a_dead_patch(postgres: &str) -> Outcome<Duration
 
 /// A storage on a line that can go dead, and what a server is told of it.
 struct Bucket {
-    line: Proxy,
+    proxy: Proxy,
     settings: Vec<(String, String)>,
     _server: S3Server,
     _folder: TempDir,
 }
 
 impl Bucket {
-    async fn new() -> Outcome<Self> {
+    async fn new() -> BenchResult<Self> {
         let folder = TempDir::new()?;
         let server = S3Server::start(folder.path()).await;
-        let line = Proxy::to(&server.address()).await;
-        let mut settings = S3Server::settings(&line.address());
+        let proxy = Proxy::to(&server.address()).await;
+        let mut settings = S3Server::settings(&proxy.address());
         settings.push(("VWAZA_STORAGE".into(), "s3".into()));
         settings.push(("S3_BUCKET".into(), S3Server::BUCKET.into()));
-        Ok(Self { line, settings, _server: server, _folder: folder })
+        Ok(Self { proxy, settings, _server: server, _folder: folder })
     }
 
     fn settings(&self) -> Vec<(&str, &str)> {
@@ -96,11 +96,11 @@ const READERS: usize = 4;
 const BETWEEN_PAGES: Duration = Duration::from_millis(50);
 
 /// U17: the storage takes everything and says nothing, and fifty files arrive at once. In milliseconds, the 99th of a hundred.
-pub(super) async fn pages_beside_a_silent_storage(postgres: &str, size: Size) -> Outcome<f64> {
+pub(super) async fn pages_while_storage_hangs(postgres: &str, size: Size) -> BenchResult<f64> {
     let (database, folder, bucket) = (TestDatabase::create(postgres).await, TempDir::new()?, Bucket::new().await?);
     let server = Server::start(&database.url(), folder.path(), &bucket.settings())?;
     let artist = Artist::sign_up(&server.url).await?;
-    bucket.line.go_dead().await;
+    bucket.proxy.hang().await;
     let stop = Arc::new(AtomicBool::new(false));
     let readers = (0..READERS).map(|_| tokio::spawn(read_pages(artist.clone(), Arc::clone(&stop))));
     let readers: Vec<_> = readers.collect();
@@ -110,7 +110,7 @@ pub(super) async fn pages_beside_a_silent_storage(postgres: &str, size: Size) ->
             let file = Bytes::from(fixtures::wav(2.0, 44_100, 16, number));
             let upload = artist.begin(&file).await?;
             artist.send(&upload, &file).await?;
-            Outcome::Ok(upload)
+            BenchResult::Ok(upload)
         }
     });
     let uploads = try_join_all(uploads).await?;
@@ -120,12 +120,12 @@ pub(super) async fn pages_beside_a_silent_storage(postgres: &str, size: Size) ->
     for reader in readers {
         milliseconds.extend(reader.await??);
     }
-    bucket.line.mend().await;
+    bucket.proxy.restore().await;
     try_join_all(uploads.iter().map(|upload| artist.stored(upload))).await?;
     Ok(percentile(&milliseconds, 99))
 }
 
-async fn read_pages(artist: Artist, stop: Arc<AtomicBool>) -> Outcome<Vec<f64>> {
+async fn read_pages(artist: Artist, stop: Arc<AtomicBool>) -> BenchResult<Vec<f64>> {
     let (paths, mut milliseconds) = (["/".to_owned(), artist.release_path()], Vec::new());
     while !stop.load(Ordering::Relaxed) {
         for path in &paths {
@@ -143,16 +143,16 @@ const LOAD_BEFORE_THE_END: Duration = Duration::from_secs(1);
 
 /// U24: in the middle of everything: files that arrive, one that does not go on, a page that listens, jobs that hang in a storage
 /// that says nothing. What was acknowledged is there afterwards.
-pub(super) async fn leaving_under_load(postgres: &str, size: Size) -> Outcome<Duration> {
+pub(super) async fn shutdown_under_load(postgres: &str, size: Size) -> BenchResult<Duration> {
     let (database, folder, bucket) = (TestDatabase::create(postgres).await, TempDir::new()?, Bucket::new().await?);
     let (small, large) = (song(SONG_BYTES)?, song(size.pick(200_000_000, 20_000_000))?);
     let server = Server::start(&database.url(), folder.path(), &bucket.settings())?;
     let artist = Artist::sign_up(&server.url).await?;
-    bucket.line.go_dead().await;
+    bucket.proxy.hang().await;
     let waiting = artist.begin(&small).await?;
     artist.send(&waiting, &small).await?;
     let upload = artist.begin(&small).await?;
-    let _silent = artist.silent_patch(&upload, &small, SENT).await?;
+    let _silent = artist.stalled_patch(&upload, &small, SENT).await?;
     spooled(folder.path(), upload.id).await?;
     let _listening = artist.get("/api/events").send().await?.error_for_status()?;
     let senders: Vec<_> = try_join_all((0..SENDERS).map(|_| artist.begin(&large))).await?;

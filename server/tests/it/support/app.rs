@@ -180,7 +180,7 @@ impl App {
 
     /// The oracle: in the end `fsck` has nothing to say and nothing to excuse, no file of the spool is still open, and no request was
     /// answered with a fault of ours.
-    pub(crate) async fn agrees(&self) {
+    pub(crate) async fn expect_consistent(&self) {
         let mut said = String::new();
         let agreed = eventually_or_none(async || {
             // The storage that it asks may be this test's.
@@ -197,7 +197,7 @@ impl App {
 
     /// The same oracle in the middle of things, while what a kill has left behind is in its grace time: nothing is called damaged that only
     /// waits to be put away.
-    pub(crate) async fn agrees_meanwhile(&self) {
+    pub(crate) async fn expect_nothing_damaged(&self) {
         let mut command = tokio::process::Command::from(self.command());
         let fsck = command.env("VWAZA_ORPHAN_GRACE_SECONDS", "900").arg("fsck").output().await.unwrap();
         assert!(fsck.status.success(), "{}", String::from_utf8_lossy(&fsck.stdout));
@@ -214,7 +214,7 @@ impl App {
     }
 
     /// Once the database counts so many bytes of the one upload: how many.
-    pub(crate) async fn counted_from(&self, bytes: usize) -> usize {
+    pub(crate) async fn offset_reaches(&self, bytes: usize) -> usize {
         eventually(&format!("{bytes} bytes are counted"), async || {
             let offset: i64 =
                 sqlx::query_scalar("select offset_bytes from uploads").fetch_one(&self.sql).await.unwrap();
@@ -224,13 +224,13 @@ impl App {
     }
 
     /// Once at least so many statements wait for locks, in this database.
-    pub(crate) async fn lock_waits(&self, statements: i64) {
-        self.lock_waits_of("%", statements).await;
+    pub(crate) async fn waits_for_locks(&self, statements: i64) {
+        self.waits_for_locks_of("%", statements).await;
     }
 
     /// Waits until at least `count` statements that match `like` wait for locks. The janitor's statements do not count where it may
     /// wait for the same lock.
-    pub(crate) async fn lock_waits_of(&self, like: &str, count: i64) {
+    pub(crate) async fn waits_for_locks_of(&self, like: &str, count: i64) {
         eventually(&format!("{count} statements like {like} wait for locks"), async || {
             let waiting: i64 = sqlx::query_scalar(
                 "select count(*) from pg_stat_activity
@@ -246,7 +246,7 @@ impl App {
     }
 
     /// Waits until the present process listens for hints from its database, a moment after it listens for requests.
-    pub(crate) async fn hears_hints(&self) {
+    pub(crate) async fn listens_for_hints(&self) {
         eventually("the server listens for hints", async || {
             let listens: bool = sqlx::query_scalar(
                 "select exists (select 1 from pg_stat_activity
@@ -294,7 +294,7 @@ impl App {
     ) -> (A, B) {
         let held = self.hold_release(release).await;
         let let_go = async {
-            self.lock_waits(2).await;
+            self.waits_for_locks(2).await;
             drop(held);
         };
         let (one, two, ()) = tokio::join!(one, two, let_go);
@@ -356,12 +356,12 @@ impl App {
     }
 
     /// Somebody who is not signed in.
-    pub(crate) fn anyone(&self) -> Client {
+    pub(crate) fn anonymous(&self) -> Client {
         Client::new(self.address.clone())
     }
 
     /// Somebody who has signed in at another server with the same database.
-    pub(crate) fn same_person(&self, client: &Client) -> Client {
+    pub(crate) fn signed_in_here(&self, client: &Client) -> Client {
         client.at(self.address.clone())
     }
 
@@ -374,7 +374,7 @@ impl App {
 
     /// A new artist, signed up in the ordinary way.
     pub(crate) async fn artist(&self, name: &str) -> Client {
-        let client = self.anyone();
+        let client = self.anonymous();
         let email = self.new_email(name);
         let sign_up = form(&[("artist_name", name), ("email", &email), ("password", PASSWORD)]);
         client.call("account/sign-up", &sign_up).await.expect_status(200);
@@ -386,7 +386,7 @@ impl App {
         let email = self.new_email("admin");
         let made = self.run(&["user", "create", "--email", &email, "--role", "admin"], PASSWORD);
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let client = self.anyone();
+        let client = self.anonymous();
         client.sign_in(&email, PASSWORD).await.expect_status(200);
         client
     }
@@ -397,7 +397,7 @@ impl App {
     }
 
     /// Two rounds of the janitor, of which one has begun after this.
-    pub(crate) async fn janitors_rounds(&self) {
+    pub(crate) async fn janitor_runs_twice(&self) {
         for name in ["Bo", "Cleo"] {
             // It forgets expired sessions, too.
             self.artist(name).await;

@@ -8,7 +8,7 @@ use super::app::{App, spawn_app_with};
 /// A bucket behind a line that can be cut, and what a server is told of it.
 pub(crate) struct Bucket {
     server: S3Server,
-    pub(crate) line: Proxy,
+    pub(crate) proxy: Proxy,
     _folder: TempDir,
 }
 
@@ -16,11 +16,11 @@ impl Bucket {
     pub(crate) async fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let server = S3Server::start(folder.path()).await;
-        Self { line: Proxy::to(&server.address()).await, server, _folder: folder }
+        Self { proxy: Proxy::to(&server.address()).await, server, _folder: folder }
     }
 
     pub(crate) async fn app(&self, settings: &[(&str, &str)]) -> App {
-        let aws = S3Server::settings(&self.line.address());
+        let aws = S3Server::settings(&self.proxy.address());
         let aws = aws.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let bucket = [("VWAZA_STORAGE", "s3"), ("S3_BUCKET", S3Server::BUCKET)];
         let all: Vec<_> = aws.chain(bucket).chain(settings.iter().copied()).collect();

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 use vwaza::domain::account::Actor;
 
-use super::{answer::Answer, app::Address};
+use super::{app::Address, response::TestResponse};
 
 /// A form's fields, in order.
 pub(crate) type Form = Vec<(String, String)>;
@@ -98,11 +98,11 @@ impl Client {
 
     /// # Panics
     /// When the line breaks: `try_send` is for tests that break it.
-    pub(crate) async fn send(&self, request: RequestBuilder) -> Answer {
+    pub(crate) async fn send(&self, request: RequestBuilder) -> TestResponse {
         self.try_send(request).await.unwrap()
     }
 
-    pub(crate) async fn try_send(&self, request: RequestBuilder) -> reqwest::Result<Answer> {
+    pub(crate) async fn try_send(&self, request: RequestBuilder) -> reqwest::Result<TestResponse> {
         let request = request.build()?;
         let asked = format!("{} {}", request.method(), request.url().path());
         let response = self.http.execute(request).await?;
@@ -116,15 +116,15 @@ impl Client {
             };
         }
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Ok(Answer { asked, status, headers, body: response.bytes().await? })
+        Ok(TestResponse { asked, status, headers, body: response.bytes().await? })
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> TestResponse {
         self.send(self.request(Method::GET, path)).await
     }
 
     /// A server function that takes a form, as the application's script calls it.
-    pub(crate) async fn call(&self, function: &str, form: &Form) -> Answer {
+    pub(crate) async fn call(&self, function: &str, form: &Form) -> TestResponse {
         self.send(
             self.request(Method::POST, &format!("/api/{function}")).header("accept", "application/json").form(form),
         )
@@ -132,19 +132,19 @@ impl Client {
     }
 
     /// The same, with a form of one field.
-    pub(crate) async fn call_with(&self, function: &str, field: &str, value: impl ToString) -> Answer {
+    pub(crate) async fn call_with(&self, function: &str, field: &str, value: impl ToString) -> TestResponse {
         self.call(function, &vec![(field.to_owned(), value.to_string())]).await
     }
 
     /// A server function that takes JSON.
-    pub(crate) async fn call_json(&self, function: &str, body: &Value) -> Answer {
+    pub(crate) async fn call_json(&self, function: &str, body: &Value) -> TestResponse {
         self.send(
             self.request(Method::POST, &format!("/api/{function}")).header("accept", "application/json").json(body),
         )
         .await
     }
 
-    pub(crate) async fn sign_in(&self, email: &str, password: &str) -> Answer {
+    pub(crate) async fn sign_in(&self, email: &str, password: &str) -> TestResponse {
         self.call("account/sign-in", &form(&[("email", email), ("password", password)])).await
     }
 

@@ -150,12 +150,12 @@ impl Embedded {
         said
     }
 
-    pub(crate) fn anyone(&self) -> Client {
+    pub(crate) fn anonymous(&self) -> Client {
         Client::new(self.address.clone())
     }
 
     pub(crate) async fn artist(&self, name: &str) -> Client {
-        let client = self.anyone();
+        let client = self.anonymous();
         let email = format!("{}@example.com", name.to_lowercase());
         let sign_up = form(&[("artist_name", name), ("email", &email), ("password", PASSWORD)]);
         client.call("account/sign-up", &sign_up).await.expect_status(200);

@@ -16,8 +16,8 @@ use vwaza::{
 };
 
 use super::{
-    answer::Answer,
     client::{Client, fields_of},
+    response::TestResponse,
 };
 
 /// Two seconds of music as WAV, some 350 kB.
@@ -64,27 +64,27 @@ impl Client {
         self.call_with("releases/view", "id", id).await.ok()
     }
 
-    pub(crate) async fn save_details(&self, id: ReleaseId, details: &RawDetails) -> Answer {
+    pub(crate) async fn save_details(&self, id: ReleaseId, details: &RawDetails) -> TestResponse {
         let mut form = fields_of("details", details);
         form.push(("id".into(), id.to_string()));
         self.call("releases/save-details", &form).await
     }
 
-    pub(crate) async fn save_track(&self, id: TrackId, track: &RawTrack) -> Answer {
+    pub(crate) async fn save_track(&self, id: TrackId, track: &RawTrack) -> TestResponse {
         let mut form = fields_of("track", track);
         form.push(("id".into(), id.to_string()));
         self.call("tracks/save", &form).await
     }
 
-    pub(crate) async fn submit(&self, id: ReleaseId) -> Answer {
+    pub(crate) async fn submit(&self, id: ReleaseId) -> TestResponse {
         self.call_with("releases/submit", "id", id).await
     }
 
-    pub(crate) async fn approve(&self, id: ReleaseId, version: i64) -> Answer {
+    pub(crate) async fn approve(&self, id: ReleaseId, version: i64) -> TestResponse {
         self.call("review/approve", &vec![("id".into(), id.to_string()), ("version".into(), version.to_string())]).await
     }
 
-    pub(crate) async fn reject(&self, id: ReleaseId, version: i64, reason: &str) -> Answer {
+    pub(crate) async fn reject(&self, id: ReleaseId, version: i64, reason: &str) -> TestResponse {
         let form = vec![
             ("id".into(), id.to_string()),
             ("version".into(), version.to_string()),
@@ -127,23 +127,28 @@ impl Client {
         self.try_begin(target, name, length).await.ok()
     }
 
-    pub(crate) async fn try_begin(&self, target: UploadTarget, name: &str, length: usize) -> Answer {
+    pub(crate) async fn try_begin(&self, target: UploadTarget, name: &str, length: usize) -> TestResponse {
         let length = i64::try_from(length).unwrap();
         let intent = RawIntent { target, file_name: name.into(), length, fingerprint: "1".into(), sha256: None };
         self.call_json("upload/begin", &serde_json::json!({ "intent": intent })).await
     }
 
     /// A request of the tus protocol.
-    pub(crate) async fn tus(&self, method: Method, url: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn tus(&self, method: Method, url: &str, headers: &[(&str, &str)]) -> TestResponse {
         let request = self.request(method, url).header("tus-resumable", "1.0.0");
         self.send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
     }
 
-    pub(crate) async fn patch(&self, url: &str, offset: usize, bytes: impl Into<Body>) -> Answer {
+    pub(crate) async fn patch(&self, url: &str, offset: usize, bytes: impl Into<Body>) -> TestResponse {
         self.try_patch(url, offset, bytes).await.unwrap()
     }
 
-    pub(crate) async fn try_patch(&self, url: &str, offset: usize, bytes: impl Into<Body>) -> reqwest::Result<Answer> {
+    pub(crate) async fn try_patch(
+        &self,
+        url: &str,
+        offset: usize,
+        bytes: impl Into<Body>,
+    ) -> reqwest::Result<TestResponse> {
         let request = self
             .request(Method::PATCH, url)
             .header("tus-resumable", "1.0.0")
@@ -164,7 +169,7 @@ impl Client {
     }
 
     /// Uploads a file in one go; what the last byte came to is the answer.
-    pub(crate) async fn upload(&self, target: UploadTarget, name: &str, bytes: Bytes) -> (BegunUpload, Answer) {
+    pub(crate) async fn upload(&self, target: UploadTarget, name: &str, bytes: Bytes) -> (BegunUpload, TestResponse) {
         let begun = self.begin(target, name, bytes.len()).await;
         let answer = self.patch(&begun.url, 0, bytes).await;
         (begun, answer)

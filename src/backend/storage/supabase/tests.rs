@@ -3,7 +3,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutPayload, Result, path::Path};
-use testing::supabase_server::{Failure, SupabaseServer};
+use testing::supabase_server::{StorageFault, SupabaseServer};
 use tokio::net::TcpListener;
 
 use super::{CHUNK_BYTES, Supabase, responses::SupabaseError};
@@ -153,16 +153,16 @@ async fn what_the_bucket_does_not_take_keeps_the_servers_words() {
 #[tokio::test]
 async fn a_read_is_asked_twice_and_a_put_once() {
     let (server, store) = start().await;
-    server.fail_next(Failure::Status500);
+    server.fail_next(StorageFault::Status500);
     assert_eq!(code(&put(&store, "audio/a", b"bytes").await.unwrap_err()), "InternalError");
     assert!(server.objects().is_empty());
     put(&store, "audio/a", b"bytes").await.unwrap();
-    for failure in [Failure::Status500, Failure::Status544, Failure::LoseTheAnswer] {
+    for failure in [StorageFault::Status500, StorageFault::Status544, StorageFault::DropResponse] {
         server.fail_next(failure);
         assert_eq!(read(&store, "audio/a").await.unwrap(), "bytes");
     }
-    server.fail_next(Failure::Status544);
-    server.fail_next(Failure::Status544);
+    server.fail_next(StorageFault::Status544);
+    server.fail_next(StorageFault::Status544);
     assert_eq!(code(&read(&store, "audio/a").await.unwrap_err()), "DatabaseTimeout");
 }
 
@@ -201,7 +201,7 @@ async fn a_row_without_its_file_is_found_out_by_reading() {
 #[tokio::test]
 async fn a_byte_that_was_not_kept_is_found_out_by_reading() {
     let (server, store) = start().await;
-    server.fail_next(Failure::KeepLess);
+    server.fail_next(StorageFault::StoreTruncated);
     put(&store, "audio/a", b"bytes").await.unwrap();
     assert_eq!(read(&store, "audio/a").await.unwrap(), "byte");
 }
@@ -215,9 +215,9 @@ async fn a_signed_address_gives_one_object_until_it_expires() {
     let fetch = async |address: &str| reqwest::get(address).await.unwrap().text().await.unwrap();
     assert_eq!(fetch(&address).await, "bytes");
     assert!(fetch(&address.replace("audio/a", "audio/b")).await.contains("InvalidSignature"));
-    server.pass(9 * MINUTE);
+    server.advance_clock(9 * MINUTE);
     assert_eq!(fetch(&address).await, "bytes");
-    server.pass(2 * MINUTE);
+    server.advance_clock(2 * MINUTE);
     assert!(fetch(&address).await.contains("InvalidJWT"));
 }
 
@@ -265,7 +265,7 @@ async fn a_chunk_whose_answer_was_lost_is_not_taken_twice() {
     let (server, store) = start().await;
     let bytes = Bytes::from(vec![7; CHUNK_BYTES]);
     let upload = store.begin_resumable(&Path::from("audio/a"), 2 * CHUNK_BYTES as u64, "audio/wav").await.unwrap();
-    server.fail_next(Failure::LoseTheAnswer);
+    server.fail_next(StorageFault::DropResponse);
     assert!(matches!(store.put_chunk(&upload, 0, bytes.clone()).await, Err(Error::Generic { .. })));
     assert!(matches!(store.put_chunk(&upload, 0, bytes.clone()).await, Err(Error::Precondition { .. })));
     assert_eq!(server.open_uploads(), 1);
@@ -279,7 +279,7 @@ async fn a_chunk_whose_answer_was_lost_is_not_taken_twice() {
 async fn a_complete_upload_counts_as_ended_and_keeps_its_object() {
     let (server, store) = start().await;
     let upload = store.begin_resumable(&Path::from("audio/a"), 5, "audio/wav").await.unwrap();
-    server.fail_next(Failure::LoseTheAnswer);
+    server.fail_next(StorageFault::DropResponse);
     store.put_chunk(&upload, 0, Bytes::from_static(b"bytes")).await.unwrap_err();
     store.abort_multipart(&upload).await.unwrap();
     assert_eq!(server.objects(), ["audio/a"]);
@@ -289,7 +289,7 @@ async fn a_complete_upload_counts_as_ended_and_keeps_its_object() {
 async fn an_upload_that_cannot_be_ended_is_an_error() {
     let (server, store) = start().await;
     let upload = store.begin_resumable(&Path::from("audio/a"), 5, "audio/wav").await.unwrap();
-    server.fail_next(Failure::Status500);
+    server.fail_next(StorageFault::Status500);
     assert_eq!(code(&store.abort_multipart(&upload).await.unwrap_err()), "InternalError");
     assert_eq!(server.open_uploads(), 1);
 }

@@ -47,7 +47,7 @@ async fn expired(app: &App, client: &Client, uploads: &[&BegunUpload]) {
         })
         .await;
     }
-    app.janitors_rounds().await;
+    app.janitor_runs_twice().await;
 }
 
 fn typed(title: &str, version: &str, isrc: &str, explicit: bool) -> RawTrack {
@@ -78,7 +78,7 @@ async fn creations_that_are_cut_off_leave_no_track_behind_in_the_end() {
     create_and_drop(&app, &ana, release).await;
     ana.attach(UploadTarget::NewTrack(release), "two.wav", a_song(2)).await;
     // They stay in the order in which they came, for as long as they can be gone on with.
-    app.janitors_rounds().await;
+    app.janitor_runs_twice().await;
     assert_eq!(titles(&ana, release).await, ["song", "one", "song", "song", "two"]);
     let ghosts: Vec<TrackId> =
         ana.release(release).await.tracks.iter().filter(|track| track.title == "song").map(|track| track.id).collect();
@@ -92,7 +92,7 @@ async fn creations_that_are_cut_off_leave_no_track_behind_in_the_end() {
     ana.release_once(release, "they are gone", |release| release.tracks.len() == 2).await;
     assert_eq!(titles(&ana, release).await, ["one", "two"]);
     ana.submit(release).await.expect_status(200);
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -127,7 +127,7 @@ async fn a_track_that_somebody_has_typed_into_outlives_its_upload() {
     ana.attach(UploadTarget::Audio(begun[0].track.unwrap()), "a.wav", a_song(1)).await;
     ana.call_with("tracks/remove", "id", begun[1].track.unwrap()).await.expect_status(200);
     assert_eq!(titles(&ana, release).await, ["Night Bus", "c", "d"]);
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// Only a track for which nothing ever came, and nothing is on its way.
@@ -153,7 +153,7 @@ async fn a_track_that_has_or_had_another_upload_stays() {
     let mut expected = vec!["stored", "refused", "cancelled"];
     expected.extend((!is_gone).then_some("old"));
     assert_eq!(titles(&ana, release).await, expected);
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -170,7 +170,7 @@ async fn a_track_goes_with_its_upload_where_a_client_terminates_it() {
     }
     assert_eq!(titles(&ana, release).await, ["Night Bus", "c"]);
     assert!(ana.release(release).await.tracks.iter().all(|track| track.audio.is_none()));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// Without a script, both ways on are a link and a form.

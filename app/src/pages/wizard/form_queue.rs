@@ -8,51 +8,51 @@ use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 use vwaza::domain::release::ReleaseView;
 
-use super::leaving::LeavingWarning;
+use super::unsaved_warning::UnsavedWarning;
 use crate::error::{ApiResult, AppError};
 
 thread_local! {
     /// By the release or track that the form is about; outside of the form, which is left and opened again while what it sent is on its way.
-    static LINES: RefCell<HashMap<Uuid, Line>> = RefCell::default();
+    static FORM_QUEUES: RefCell<HashMap<Uuid, FormQueue>> = RefCell::default();
 }
 
 #[derive(Clone, Default)]
-pub(super) struct Line {
+pub(super) struct FormQueue {
     /// Held while something is on its way.
-    turn: Rc<Mutex<()>>,
-    left: Rc<RefCell<Left>>,
+    in_flight: Rc<Mutex<()>>,
+    left: Rc<RefCell<LeftState>>,
 }
 
 #[derive(Default)]
-struct Left {
+struct LeftState {
     /// Grows whenever the form is opened, and when it is left with something to send: who holds an older number sends nothing any more.
     owner: u64,
     /// What the form held when it was left, until it is saved or stands in the form again.
     form: Option<serde_json::Value>,
     /// For as long as the form is sent while nobody has it open.
-    warning: Option<LeavingWarning>,
+    warning: Option<UnsavedWarning>,
 }
 
 /// A form that was left and still has something to say.
 #[derive(Clone)]
 pub(super) struct LeftForm {
-    line: Line,
+    queue: FormQueue,
     owner: u64,
 }
 
-impl Line {
+impl FormQueue {
     /// In a browser only: a server's threads serve everybody.
     pub(super) fn of(subject: Uuid) -> Self {
-        LINES.with_borrow_mut(|lines| lines.entry(subject).or_default().clone())
+        FORM_QUEUES.with_borrow_mut(|queues| queues.entry(subject).or_default().clone())
     }
 
     /// What was typed when the form was last left and is not saved yet: it goes on from there, and nobody else sends it.
-    pub(super) fn take_back<S: DeserializeOwned>(subject: Uuid) -> Option<S> {
+    pub(super) fn restore<S: DeserializeOwned>(subject: Uuid) -> Option<S> {
         if cfg!(feature = "ssr") {
             return None;
         }
-        let line = Self::of(subject);
-        let mut left = line.left.borrow_mut();
+        let queue = Self::of(subject);
+        let mut left = queue.left.borrow_mut();
         left.owner += 1;
         left.warning = None;
         serde_json::from_value(left.form.take()?).ok()
@@ -62,7 +62,7 @@ impl Line {
     where
         S: ServerFn<Output = ReleaseView, Error = AppError>,
     {
-        let _turn = self.turn.lock().await;
+        let _turn = self.in_flight.lock().await;
         form.run_on_client().await
     }
 
@@ -70,10 +70,10 @@ impl Line {
         let mut left = self.left.borrow_mut();
         left.owner += 1;
         left.form = serde_json::to_value(form).ok();
-        left.warning = Some(LeavingWarning::new());
+        left.warning = Some(UnsavedWarning::new());
         let owner = left.owner;
         drop(left);
-        LeftForm { line: self, owner }
+        LeftForm { queue: self, owner }
     }
 }
 
@@ -83,7 +83,7 @@ impl LeftForm {
     where
         S: ServerFn<Output = ReleaseView, Error = AppError>,
     {
-        let _turn = self.line.turn.lock().await;
+        let _turn = self.queue.in_flight.lock().await;
         if !self.is_owner() {
             return None;
         }
@@ -92,13 +92,13 @@ impl LeftForm {
 
     /// Whether the form has not been opened since.
     pub(super) fn is_owner(&self) -> bool {
-        self.line.left.borrow().owner == self.owner
+        self.queue.left.borrow().owner == self.owner
     }
 
     /// It is saved, or there is nothing left that it is about.
-    pub(super) fn forget(self) {
+    pub(super) fn mark_saved(self) {
         if self.is_owner() {
-            self.line.left.borrow_mut().form = None;
+            self.queue.left.borrow_mut().form = None;
         }
         self.give_up();
     }
@@ -106,7 +106,7 @@ impl LeftForm {
     /// Nothing is sent before the form is opened again, where it still stands.
     pub(super) fn give_up(self) {
         if self.is_owner() {
-            self.line.left.borrow_mut().warning = None;
+            self.queue.left.borrow_mut().warning = None;
         }
     }
 }

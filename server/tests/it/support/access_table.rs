@@ -55,7 +55,7 @@ impl Caller {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Row {
+pub(crate) struct AccessRow {
     /// `None`: all of them.
     pub(crate) method: Option<Method>,
     /// With its placeholders.
@@ -65,7 +65,7 @@ pub(crate) struct Row {
     cells: [&'static str; Caller::ALL.len()],
 }
 
-impl fmt::Display for Row {
+impl fmt::Display for AccessRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.method.as_ref().map_or("any", Method::as_str), self.path)
     }
@@ -73,7 +73,7 @@ impl fmt::Display for Row {
 
 /// What a request sends besides its path.
 #[derive(Clone, Debug)]
-pub(crate) enum Body {
+pub(crate) enum RowBody {
     Nothing,
     Form(Form),
     Json(serde_json::Value),
@@ -82,7 +82,7 @@ pub(crate) enum Body {
     Tus(Form, &'static [u8]),
 }
 
-impl Row {
+impl AccessRow {
     pub(crate) fn all() -> Vec<Self> {
         TABLE.lines().filter(|line| line.starts_with(ROW)).map(Self::parse).collect()
     }
@@ -119,29 +119,29 @@ impl Row {
     }
 
     /// The path and the body, about these things.
-    pub(crate) fn filled(&self, things: &Things) -> (String, Body) {
+    pub(crate) fn filled(&self, things: &Placeholders) -> (String, RowBody) {
         (things.fill(self.path), self.body(things))
     }
 
-    fn body(&self, things: &Things) -> Body {
+    fn body(&self, things: &Placeholders) -> RowBody {
         if let Some(fields) = self.sends.strip_prefix(MULTIPART) {
-            return Body::Multipart(things.fields(fields));
+            return RowBody::Multipart(things.fields(fields));
         }
         if let Some(headers) = self.sends.strip_prefix(TUS) {
             let mut headers = things.fields(headers.trim());
             let names = headers.len();
             headers.retain(|(name, _)| name != CHUNK);
             let bytes: &[u8] = if headers.len() < names { b"0123456789" } else { b"" };
-            return Body::Tus(headers, bytes);
+            return RowBody::Tus(headers, bytes);
         }
         if self.sends.starts_with("{\"") {
-            return Body::Json(serde_json::from_str(&things.fill(self.sends)).unwrap());
+            return RowBody::Json(serde_json::from_str(&things.fill(self.sends)).unwrap());
         }
         if self.is_server_function() {
-            return Body::Form(things.fields(self.sends));
+            return RowBody::Form(things.fields(self.sends));
         }
         assert_eq!(self.sends, "", "{self}");
-        Body::Nothing
+        RowBody::Nothing
     }
 
     pub(crate) fn names(&self, placeholder: &str) -> bool {
@@ -150,15 +150,15 @@ impl Row {
 }
 
 /// Adds what is sent to a request. Scripts of the application ask for JSON.
-pub(crate) fn with_body(request: RequestBuilder, body: &Body) -> RequestBuilder {
+pub(crate) fn with_body(request: RequestBuilder, body: &RowBody) -> RequestBuilder {
     match body {
-        Body::Nothing => request,
-        Body::Form(fields) => request.header("accept", "application/json").form(fields),
-        Body::Json(value) => request.header("accept", "application/json").json(value),
-        Body::Multipart(fields) => {
+        RowBody::Nothing => request,
+        RowBody::Form(fields) => request.header("accept", "application/json").form(fields),
+        RowBody::Json(value) => request.header("accept", "application/json").json(value),
+        RowBody::Multipart(fields) => {
             request.header("content-type", "multipart/form-data; boundary=b").body(multipart(fields))
         }
-        Body::Tus(headers, bytes) => {
+        RowBody::Tus(headers, bytes) => {
             let request = request.header("tus-resumable", "1.0.0").body(*bytes);
             headers.iter().fold(request, |request, (name, value)| request.header(name, value))
         }
@@ -175,16 +175,16 @@ pub(crate) fn multipart(fields: &Form) -> String {
 }
 
 /// A path with `{}` for each of its placeholders, however they are called.
-pub(crate) fn shape(path: &str) -> String {
+pub(crate) fn path_pattern(path: &str) -> String {
     let segments = path.split('/').map(|segment| if segment.starts_with(['{', ':']) { "{}" } else { segment });
     segments.collect::<Vec<_>>().join("/")
 }
 
 /// What placeholders stand for: an artist's own.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Things(BTreeMap<&'static str, String>);
+pub(crate) struct Placeholders(BTreeMap<&'static str, String>);
 
-impl Things {
+impl Placeholders {
     pub(crate) async fn of(app: &App, artist: &Client) -> Self {
         let release = artist.complete_release().await;
         let view = artist.release_once(release, "its cover has thumbnails, and its audio is there", |release| {
@@ -231,7 +231,7 @@ impl Things {
             }
         }
         if is_named("session") {
-            app.anyone().sign_in(self.email(), PASSWORD).await.expect_status(200);
+            app.anonymous().sign_in(self.email(), PASSWORD).await.expect_status(200);
             let newest = "select s.id::text from sessions s join users u on u.id = s.user_id where u.email = $1
                           order by s.created_at desc limit 1";
             let newest = sqlx::query_scalar(newest).bind(self.email()).fetch_one(&app.sql).await.unwrap();

@@ -10,9 +10,9 @@ use leptos::{
 };
 use leptos_router::LazyRoute;
 
-use crate::components::page_error::PageUnloaded;
+use crate::components::page_error::PageLoadFailed;
 
-macro_rules! part {
+macro_rules! lazy_route {
     ($route:ident, $part:ident: $page:path) => {
         pub struct $route;
 
@@ -31,34 +31,34 @@ macro_rules! part {
                 leptos::prefetch_lazy_fn_on_server(stringify!($part));
                 match $part().await {
                     Ok(page) => page,
-                    Err(_) => unloaded().await,
+                    Err(_) => page_load_failed().await,
                 }
             }
         }
     };
 }
 
-part!(Account, account: super::account::Account);
-part!(AllArtists, all_artists: super::all_artists::AllArtists);
-part!(AllReleases, all_releases: super::all_releases::AllReleases);
-part!(ForgotPassword, forgot_password: super::forgot_password::ForgotPassword);
-part!(Queue, queue: super::queue::Queue);
-part!(Release, release: super::release::Release);
-part!(ResetPassword, reset_password: super::reset_password::ResetPassword);
-part!(Review, review: super::review::Review);
-part!(ReviewQueue, review_queue: super::review_queue::ReviewQueue);
-part!(SignIn, sign_in: super::sign_in::SignIn);
-part!(SignInCode, sign_in_code: super::sign_in_code::SignInCode);
-part!(SignUp, sign_up: super::sign_up::SignUp);
-part!(User, user: super::user::User);
-part!(VerifyEmail, verify_email: super::verify_email::VerifyEmail);
-part!(Wizard, wizard: super::wizard::Wizard);
+lazy_route!(Account, account: super::account::Account);
+lazy_route!(AllArtists, all_artists: super::all_artists::AllArtists);
+lazy_route!(AllReleases, all_releases: super::all_releases::AllReleases);
+lazy_route!(ForgotPassword, forgot_password: super::forgot_password::ForgotPassword);
+lazy_route!(Queue, queue: super::queue::Queue);
+lazy_route!(Release, release: super::release::Release);
+lazy_route!(ResetPassword, reset_password: super::reset_password::ResetPassword);
+lazy_route!(Review, review: super::review::Review);
+lazy_route!(ReviewQueue, review_queue: super::review_queue::ReviewQueue);
+lazy_route!(SignIn, sign_in: super::sign_in::SignIn);
+lazy_route!(SignInCode, sign_in_code: super::sign_in_code::SignInCode);
+lazy_route!(SignUp, sign_up: super::sign_up::SignUp);
+lazy_route!(User, user: super::user::User);
+lazy_route!(VerifyEmail, verify_email: super::verify_email::VerifyEmail);
+lazy_route!(Wizard, wizard: super::wizard::Wizard);
 
 /// Instead of a page whose part is out of reach: the line is down, or a newer version of the product has replaced it.
-async fn unloaded() -> AnyView {
+async fn page_load_failed() -> AnyView {
     if Owner::current_shared_context().is_some_and(|context| context.during_hydration()) {
         // The page as the server rendered it stands, and works as it does without JavaScript.
         std::future::pending::<()>().await;
     }
-    view! { <PageUnloaded/> }.into_any()
+    view! { <PageLoadFailed/> }.into_any()
 }

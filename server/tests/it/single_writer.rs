@@ -21,13 +21,13 @@ async fn u4_a_dropped_connection_keeps_what_has_arrived() {
     let mut patch = RawRequest::patch(&app, &ana, &begun.url, 0, song.len()).await;
     patch.send(&song[..200_000]).await;
     patch.drop_connection().await;
-    assert_eq!(app.counted_from(200_000).await, 200_000);
+    assert_eq!(app.offset_reaches(200_000).await, 200_000);
     let asked = Instant::now();
     assert_eq!(ana.offset(&begun.url).await, 200_000);
     assert_in_time(asked, Duration::from_secs(2));
     ana.patch(&begun.url, 200_000, song.slice(200_000..)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// A reset takes with it what the server has not read yet; what it has on its disk is counted.
@@ -41,12 +41,12 @@ async fn u4_a_connection_that_is_reset_keeps_what_has_arrived() {
     patch.send(&song[..LONG_SONG_HALF]).await;
     let arrived = app.spooled_beyond(0).await;
     patch.reset();
-    let offset = app.counted_from(arrived).await;
+    let offset = app.offset_reaches(arrived).await;
     assert!(offset <= LONG_SONG_HALF, "{offset}");
     // Nobody had to ask how far it is: the upload is free.
     ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// Nobody says that the line is dead, and nobody else asks for the upload: the server notices by itself.
@@ -73,7 +73,7 @@ async fn u4_a_client_that_stops_sending_is_told_and_its_upload_is_free_again() {
     };
     // Of a chunk that cannot be checked any more nothing stays.
     tokio::join!(silence("plain.wav", &[], LONG_SONG_HALF), silence("checked.wav", &checked, 0));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -93,7 +93,7 @@ async fn u6_an_idle_connection_does_not_keep_an_upload_to_itself() {
     assert!((arrived..=LONG_SONG_HALF).contains(&offset), "{offset}");
     ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -106,7 +106,7 @@ async fn u5_of_two_writers_at_one_offset_one_wins() {
     // Neither of them gets at the upload before both have come to it.
     let held = app.hold_table("lock table uploads in access exclusive mode").await;
     let let_go = async {
-        app.lock_waits_of("%from uploads where id = $1 and owner_id = $2%", 2).await;
+        app.waits_for_locks_of("%from uploads where id = $1 and owner_id = $2%", 2).await;
         drop(held);
     };
     let write = async |song: &bytes::Bytes| ana.patch(&begun.url, 0, song.slice(..100_000)).await.status;
@@ -125,7 +125,7 @@ async fn u5_of_two_writers_at_one_offset_one_wins() {
     writer.send(&song[200_000..]).await;
     assert_eq!(writer.status().await, 204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(song)));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// After a restart the hash of what is there is made anew, which takes long for a large file; its client's line drops meanwhile.
@@ -151,7 +151,7 @@ async fn u6_what_is_being_hashed_again_is_told_at_once_and_gone_on_with() {
     let (rest, ()) = tokio::join!(ana.patch(&begun.url, offset, song.slice(offset..)), async { drop(held) });
     rest.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 async fn counted(app: &App) -> i64 {
@@ -177,7 +177,7 @@ async fn u18_an_offset_of_a_writer_that_is_not_the_latest_counts_for_nothing() {
     let offset = ana.offset(&begun.url).await;
     ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// Between the last byte of a form's file and the ledger's word for it, somebody sends bytes to the same upload, and goes on.
@@ -209,9 +209,9 @@ async fn nothing_is_added_to_a_forms_file_while_it_is_completed() {
     assert_eq!(intruder, 423);
     // Nothing half is left behind, and the same form goes through by itself.
     assert!(ana.release(release).await.tracks.is_empty());
-    app.agrees().await;
+    app.expect_consistent().await;
     send().await.expect_status(303);
     ana.release_once(release, "it is there", |release| release.tracks.iter().all(|track| track.audio.is_some())).await;
     app.spool_is_empty().await;
-    app.agrees().await;
+    app.expect_consistent().await;
 }

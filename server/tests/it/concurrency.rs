@@ -19,8 +19,8 @@ use tokio::{
 use vwaza::domain::{account::NewAccessToken, upload::UploadTarget};
 
 use crate::support::{
-    App, Client, PASSWORD, a_cover, a_long_song, complete_details, ends, eventually, fields_of, metadata, sha256, soak,
-    spawn_app, spawn_app_with,
+    App, Client, PASSWORD, a_cover, a_long_song, complete_details, ends, eventually, fields_of, is_soak, metadata,
+    sha256, spawn_app, spawn_app_with,
 };
 
 const TRUSTING: (&str, &str) = ("VWAZA_TRUSTED_PROXIES", "127.0.0.1");
@@ -32,7 +32,7 @@ async fn connect(app: &App, from: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(16 * 1024).unwrap();
     socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
-    socket.connect(app.anyone().listen().parse().unwrap()).await.unwrap()
+    socket.connect(app.anonymous().listen().parse().unwrap()).await.unwrap()
 }
 
 fn request(path: &str, headers: &str) -> String {
@@ -87,7 +87,7 @@ async fn r1_clients_that_never_read_keep_nobody_out() {
     let mut app = spawn_app().await;
     let song = a_long_song(1);
     app.restart_with_descriptors("-n 128").await;
-    let clients = if soak() { 1000 } else { 40 };
+    let clients = if is_soak() { 1000 } else { 40 };
     let attack = join_all((0..clients).map(|_| never_reading(&app)));
     let asked = async {
         for _ in 0..20 {
@@ -96,7 +96,7 @@ async fn r1_clients_that_never_read_keep_nobody_out() {
         }
     };
     let (held, ()) = tokio::join!(attack, asked);
-    let ana = app.anyone();
+    let ana = app.anonymous();
     eventually("somebody else is served", async || {
         let email = app.new_email("ana");
         let fields = [("artist_name", "Ana"), ("email", &email), ("password", PASSWORD)];
@@ -118,7 +118,7 @@ async fn r1_clients_that_never_read_keep_nobody_out() {
     eventually("it is healthy", async || is_healthy(&app, "127.0.0.1").await.then_some(())).await;
     assert!(held.iter().any(is_closed), "whoever waits for longest has given way");
     drop(held);
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// Takes as long as the server's patience: a minute.
@@ -149,7 +149,7 @@ async fn r1_clients_that_never_read_are_cut_off_and_one_that_reads_slowly_is_not
     ends("the rest comes", slow.read_to_end(&mut heard)).await.unwrap();
     let head = heard.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
     assert_eq!(sha256(&heard[head..]), sha256(&song));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 #[tokio::test]
@@ -236,22 +236,22 @@ async fn one_client_of_a_proxy_has_so_many_requests_at_once() {
 #[tokio::test]
 async fn one_user_has_so_many_requests_at_once_and_keeps_no_other_waiting() {
     const AT_ONCE: usize = 2;
-    const IN_LINE: usize = 10 * AT_ONCE;
+    const IN_QUEUE: usize = 10 * AT_ONCE;
     const TOO_MANY: usize = 8;
     let app = spawn_app_with(&[("VWAZA_LIMIT_REQUESTS_PER_USER", &AT_ONCE.to_string())]).await;
     let (ana, ben) = (app.artist("Ana").await, app.artist("Ben").await);
-    let elsewhere = app.anyone();
+    let elsewhere = app.anonymous();
     elsewhere.sign_in(&ana.actor().await.unwrap().email, PASSWORD).await.expect_status(200);
     elsewhere.actor().await.unwrap();
     let release = ana.create_release().await;
     let held = app.hold_release(release).await;
     let details = complete_details();
-    let saves = join_all((0..AT_ONCE + IN_LINE + TOO_MANY).map(|number| {
+    let saves = join_all((0..AT_ONCE + IN_QUEUE + TOO_MANY).map(|number| {
         let client = if number % 2 == 0 { &ana } else { &elsewhere };
         client.save_details(release, &details)
     }));
     let meanwhile = async {
-        app.lock_waits(AT_ONCE as i64).await;
+        app.waits_for_locks(AT_ONCE as i64).await;
         ben.create_release().await;
         // An upload's bytes are not held back.
         let begun = ben.begin(UploadTarget::Cover(ben.create_release().await), "cover.png", a_cover(1).len()).await;
@@ -275,7 +275,7 @@ async fn one_user_has_so_many_requests_at_once_and_keeps_no_other_waiting() {
     assert_eq!(refused.len(), TOO_MANY);
     assert!(refused.iter().all(|answer| answer.header("retry-after") == Some("1")));
     assert!(answers.iter().all(|answer| matches!(answer.status, 200 | 429)));
-    app.agrees().await;
+    app.expect_consistent().await;
 }
 
 /// Does something while this user has one request under way, ten in line, and no room for another. `name` adds to each of them.
@@ -300,7 +300,7 @@ async fn beside_a_full_queue(
             (refused == 1).then_some(())
         })
         .await;
-        app.lock_waits(1).await;
+        app.waits_for_locks(1).await;
         meanwhile().await;
         drop(held);
     };
@@ -321,7 +321,7 @@ async fn an_access_token_says_whose_request_it_is_where_uploads_are_made_and_now
         let token: NewAccessToken = artist.call_with("access-tokens/make", "name", "studio").await.ok();
         let target = UploadTarget::NewTrack(artist.create_release().await);
         let url = artist.begin(target, "song.wav", 1000).await.url;
-        let script = app.anyone();
+        let script = app.anonymous();
         // The server knows from here on whose token it is.
         script.send(script.request(Method::GET, &url).bearer_auth(&token.token)).await.expect_status(200);
         uploads.push((url, token.token));
@@ -333,7 +333,7 @@ async fn an_access_token_says_whose_request_it_is_where_uploads_are_made_and_now
             client.send(client.request(Method::GET, path).bearer_auth(token)).await
         };
         ask(&ana, of_ben, bens).await.expect_status(200);
-        for client in [&app.anyone(), &ben] {
+        for client in [&app.anonymous(), &ben] {
             ask(client, of_ana, anas).await.expect_status(429);
         }
         let elsewhere = ben.request(Method::POST, "/api/account/current").form(&Vec::<(String, String)>::new());

@@ -2,15 +2,15 @@
 
 use leptos::{ev, leptos_dom::helpers::WindowListenerHandle, prelude::*};
 
-pub(super) struct LeavingWarning(Option<WindowListenerHandle>);
+pub(super) struct UnsavedWarning(Option<WindowListenerHandle>);
 
-impl LeavingWarning {
+impl UnsavedWarning {
     pub(super) fn new() -> Self {
         Self(Some(window_event_listener(ev::beforeunload, |event| event.prevent_default())))
     }
 }
 
-impl Drop for LeavingWarning {
+impl Drop for UnsavedWarning {
     fn drop(&mut self) {
         if let Some(listener) = self.0.take() {
             listener.remove();

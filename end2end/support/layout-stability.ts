@@ -21,11 +21,11 @@ type Watched = {
 };
 
 /** Watches a page for what moves although nobody has touched it. */
-export class Stillness {
+export class LayoutStability {
   private constructor(readonly page: Page) {}
 
   /** Before the first page is opened. */
-  static async watch(page: Page): Promise<Stillness> {
+  static async watch(page: Page): Promise<LayoutStability> {
     await page.addInitScript(() => {
       const watched: Watched = { shifts: [], since: 0, asked: 0, answered: 0, streams: [] };
       Object.assign(window, { watched });
@@ -75,7 +75,7 @@ export class Stillness {
         }
       }).observe({ type: 'layout-shift', buffered: true });
     });
-    return new Stillness(page);
+    return new LayoutStability(page);
   }
 
   /** By its address, as after a reload. */

@@ -21,22 +21,22 @@ async fn a_delete_beside_the_last_byte_ends_the_upload() {
         // All bytes are counted by the time the last one of them waits.
         let (patched, deleted) = if delete_first {
             let patch = async {
-                app.lock_waits(1).await;
+                app.waits_for_locks(1).await;
                 patch().await
             };
             let let_go = async {
-                app.lock_waits(2).await;
+                app.waits_for_locks(2).await;
                 drop(held);
             };
             let (deleted, patched, ()) = tokio::join!(delete(), patch, let_go);
             (patched, deleted)
         } else {
             let delete = async {
-                app.lock_waits(1).await;
+                app.waits_for_locks(1).await;
                 delete().await
             };
             let let_go = async {
-                app.lock_waits(2).await;
+                app.waits_for_locks(2).await;
                 drop(held);
             };
             let (patched, deleted, ()) = tokio::join!(patch(), delete, let_go);
@@ -53,7 +53,7 @@ async fn a_delete_beside_the_last_byte_ends_the_upload() {
         assert_eq!(ana.upload_status(begun.id).await.state, UploadState::Cancelled);
         ana.tus(Method::HEAD, &begun.url, &[]).await.expect_status(410);
         app.spool_is_empty().await;
-        app.agrees().await;
+        app.expect_consistent().await;
     }
 }
 
@@ -74,10 +74,10 @@ async fn an_upload_that_is_given_up_while_it_is_validated_is_not_called_lost() {
     ana.tus(Method::DELETE, &begun.url, &[]).await.expect_status(204);
     drop(held);
     eventually("the hash is done", async || app.open_spool_files().is_empty().then_some(())).await;
-    app.janitors_rounds().await;
+    app.janitor_runs_twice().await;
     assert_eq!(ana.upload_status(begun.id).await.state, UploadState::Cancelled);
     assert_eq!(app.log.events("acknowledged bytes are missing from the spool"), Vec::<serde_json::Value>::new());
-    let figures = app.anyone().get("/metrics").await.text();
+    let figures = app.anonymous().get("/metrics").await.text();
     assert!(!figures.contains(r#"outcome="refused""#), "{figures}");
-    app.agrees().await;
+    app.expect_consistent().await;
 }

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct TestResponse {
     /// What was asked, for messages.
     pub(crate) asked: String,
     pub(crate) status: u16,
@@ -14,7 +14,7 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
 }
 
-impl Answer {
+impl TestResponse {
     #[track_caller]
     pub(crate) fn expect_status(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}: {}", self.asked, self.text());
@@ -47,19 +47,19 @@ impl Answer {
     #[track_caller]
     pub(crate) fn error(&self) -> Value {
         let error: Value = self.json();
-        let shape = error.as_object().unwrap_or_else(|| panic!("{}: {}", self.asked, self.text()));
+        let envelope = error.as_object().unwrap_or_else(|| panic!("{}: {}", self.asked, self.text()));
         for key in ["error", "message", "requestId"] {
             assert!(
-                shape.get(key).is_some_and(|value| value.is_string() && value != ""),
+                envelope.get(key).is_some_and(|value| value.is_string() && value != ""),
                 "{}: no {key} in {error}",
                 self.asked
             );
         }
-        assert_eq!(shape["statusCode"], self.status, "{}: {error}", self.asked);
-        assert_eq!(self.header("x-request-id"), shape["requestId"].as_str(), "{}", self.asked);
+        assert_eq!(envelope["statusCode"], self.status, "{}: {error}", self.asked);
+        assert_eq!(self.header("x-request-id"), envelope["requestId"].as_str(), "{}", self.asked);
         assert_eq!(self.header("content-type"), Some("application/json"), "{}", self.asked);
         let known = ["statusCode", "error", "message", "requestId", "fields", "retryAfter", "limitedBy"];
-        assert!(shape.keys().all(|key| known.contains(&key.as_str())), "{}: {error}", self.asked);
+        assert!(envelope.keys().all(|key| known.contains(&key.as_str())), "{}: {error}", self.asked);
         error
     }
 

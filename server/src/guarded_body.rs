@@ -9,17 +9,17 @@ use axum::body::Body;
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
-struct Held<T> {
+struct GuardedBody<T> {
     body: Body,
-    _what: T,
+    _guard: T,
 }
 
 /// Holds `what` as long as there is the body.
-pub(crate) fn hold(body: Body, what: impl Unpin + Send + 'static) -> Body {
-    Body::new(Held { body, _what: what })
+pub(crate) fn with_guard(body: Body, guard: impl Unpin + Send + 'static) -> Body {
+    Body::new(GuardedBody { body, _guard: guard })
 }
 
-impl<T: Unpin> HttpBody for Held<T> {
+impl<T: Unpin> HttpBody for GuardedBody<T> {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -8,15 +8,15 @@ use axum::response::{IntoResponse, Response};
 use tokio_util::task::LocalPoolHandle;
 use tracing::Instrument;
 
-use crate::errors::Failure;
+use crate::errors::ErrorResponse;
 
 /// Threads that render pages, as many as there are cores. A memo that is read on one thread while what it rests on arrives on another
 /// may keep what it was (reactive_graph 0.2.16 marks it clean after the other has marked it dirty): such a page shows less than the data
 /// that comes with it, and does not come alive in the browser. On one thread, neither interrupts the other.
 #[derive(Clone)]
-pub(crate) struct Renderers(LocalPoolHandle);
+pub(crate) struct RenderThreads(LocalPoolHandle);
 
-impl Renderers {
+impl RenderThreads {
     pub(crate) fn new() -> Self {
         Self(LocalPoolHandle::new(available_parallelism().map_or(1, usize::from)))
     }
@@ -28,7 +28,7 @@ impl Renderers {
             // It is told as any other panic is.
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => resume_unwind(panic),
-                Err(_) => Failure::from(AppError::internal()).into_response(),
+                Err(_) => ErrorResponse::from(AppError::internal()).into_response(),
             },
         }
     }
@@ -67,8 +67,8 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn what_a_page_begins_runs_on_its_thread() {
-        let renderers = Renderers::new();
-        let page = renderers.render(async {
+        let render_threads = RenderThreads::new();
+        let page = render_threads.render(async {
             let here = thread::current().id();
             // Enough for idle threads to take their share, if they could.
             let begun = (0..1000).map(|_| {

@@ -14,15 +14,15 @@ use std::{
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use crate::{Outcome, artist::chunks};
+use crate::{BenchResult, artist::chunks};
 
 /// As much as the server gathers before it writes.
 const BUFFER_BYTES: usize = 512 * 1024;
 
 /// Seconds in which each file is written, and each of its chunks flushed.
-pub(crate) fn write_and_flush(folder: &Path, files: usize, song: &Bytes) -> Outcome<f64> {
-    touch_pages(folder, files, song)?;
-    side_by_side(folder, files, |mut file| {
+pub(crate) fn write_and_flush(folder: &Path, files: usize, song: &Bytes) -> BenchResult<f64> {
+    warm_pages(folder, files, song)?;
+    run_in_threads(folder, files, |mut file| {
         for chunk in chunks(song) {
             file.write_all(&chunk)?;
             file.sync_data()?;
@@ -33,11 +33,11 @@ pub(crate) fn write_and_flush(folder: &Path, files: usize, song: &Bytes) -> Outc
 
 /// Seconds in which each file is received, hashed and written, and each of its chunks flushed before the client hears of it: all that
 /// whoever receives has to do with the bytes, and nothing of a protocol or a database.
-pub(crate) fn receive_and_flush(folder: &Path, clients: usize, song: &Bytes) -> Outcome<f64> {
-    touch_pages(folder, clients, song)?;
+pub(crate) fn receive_and_flush(folder: &Path, clients: usize, song: &Bytes) -> BenchResult<f64> {
+    warm_pages(folder, clients, song)?;
     let (listener, sha256) = (TcpListener::bind("127.0.0.1:0")?, Sha256::digest(song));
     let address = listener.local_addr()?;
-    side_by_side(folder, clients, |file| {
+    run_in_threads(folder, clients, |file| {
         thread::scope(|scope| {
             let client = scope.spawn(move || send(TcpStream::connect(address)?, song));
             if receive(listener.accept()?.0, song, file)? != sha256[..] {
@@ -48,44 +48,44 @@ pub(crate) fn receive_and_flush(folder: &Path, clients: usize, song: &Bytes) -> 
     })
 }
 
-fn send(mut line: TcpStream, song: &Bytes) -> io::Result<()> {
+fn send(mut connection: TcpStream, song: &Bytes) -> io::Result<()> {
     for chunk in chunks(song) {
-        line.write_all(&chunk)?;
-        line.read_exact(&mut [0])?;
+        connection.write_all(&chunk)?;
+        connection.read_exact(&mut [0])?;
     }
     Ok(())
 }
 
 /// The hash of what has arrived.
-fn receive(mut line: TcpStream, song: &Bytes, mut file: File) -> io::Result<Vec<u8>> {
+fn receive(mut connection: TcpStream, song: &Bytes, mut file: File) -> io::Result<Vec<u8>> {
     let (mut hash, mut buffer) = (Sha256::new(), vec![1; BUFFER_BYTES]);
     for chunk in chunks(song) {
         for piece in chunk.chunks(BUFFER_BYTES) {
             let arrived = &mut buffer[..piece.len()];
-            line.read_exact(arrived)?;
+            connection.read_exact(arrived)?;
             file.write_all(arrived)?;
             hash.update(arrived);
         }
         file.sync_data()?;
-        line.write_all(&[1])?;
+        connection.write_all(&[1])?;
     }
     Ok(hash.finalize().to_vec())
 }
 
 /// Before a round, ours as well: a machine in a machine gives back the memory that it does not use for some seconds, and a page that it
 /// has to ask for again takes six times as long. So it is made to have as much at hand as the round will use.
-pub(crate) fn touch_pages(folder: &Path, files: usize, song: &Bytes) -> Outcome<()> {
-    side_by_side(folder, files, |mut file| chunks(song).try_for_each(|chunk| file.write_all(&chunk)))?;
+pub(crate) fn warm_pages(folder: &Path, files: usize, song: &Bytes) -> BenchResult<()> {
+    run_in_threads(folder, files, |mut file| chunks(song).try_for_each(|chunk| file.write_all(&chunk)))?;
     // Nor is what an earlier round has left to write any business of the next one's.
     if Command::new("sync").status()?.success() { Ok(()) } else { Err("sync failed".into()) }
 }
 
 /// Seconds that this takes for all files, each in a thread of its own. The files are gone afterwards.
-fn side_by_side(folder: &Path, files: usize, work: impl Fn(File) -> io::Result<()> + Sync) -> Outcome<f64> {
+fn run_in_threads(folder: &Path, files: usize, work: impl Fn(File) -> io::Result<()> + Sync) -> BenchResult<f64> {
     let (folder, work) = (tempfile::tempdir_in(folder)?, &work);
     let paths: Vec<_> = (0..files).map(|file| folder.path().join(file.to_string())).collect();
     let started = Instant::now();
-    thread::scope(|scope| -> Outcome<()> {
+    thread::scope(|scope| -> BenchResult<()> {
         let running: Vec<_> = paths.iter().map(|path| scope.spawn(move || work(File::create(path)?))).collect();
         running.into_iter().try_for_each(|thread| Ok(thread.join().map_err(|_| "a thread panicked")??))
     })?;

@@ -13,14 +13,14 @@ const MAX_DEPTH: usize = 8;
 
 /// Files with the folders that they lie in: "Album/CD 1/", or nothing.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct DroppedFiles {
     pub(super) files: Vec<(File, String)>,
     /// Sentences about folders that were not read, or not to their end.
     pub(super) notes: Vec<String>,
 }
 
-pub(super) async fn read(files: Files) -> Found {
-    let mut found = Found::default();
+pub(super) async fn read(files: Files) -> DroppedFiles {
+    let mut found = DroppedFiles::default();
     for item in files.items {
         match item {
             Item::File(file) => found.files.push((file, String::new())),
@@ -30,10 +30,10 @@ pub(super) async fn read(files: Files) -> Found {
     found
 }
 
-impl Found {
+impl DroppedFiles {
     async fn add_folder(&mut self, folder: FileSystemEntry) {
         let (name, before) = (folder.name(), self.files.len());
-        match self.add_all(folder).await {
+        match self.read_tree(folder).await {
             Some(true) if self.files.len() == before => self.notes.push(format!("There is nothing in “{name}”.")),
             Some(true) => {}
             Some(false) => self.notes.push(format!(
@@ -44,7 +44,7 @@ impl Found {
     }
 
     /// False where there are too many. `None` where the browser cannot read them.
-    async fn add_all(&mut self, folder: FileSystemEntry) -> Option<bool> {
+    async fn read_tree(&mut self, folder: FileSystemEntry) -> Option<bool> {
         let mut folders = vec![(folder, 1)];
         while let Some((folder, depth)) = folders.pop() {
             let path = folder.full_path();
@@ -52,7 +52,7 @@ impl Found {
             let reader = folder.unchecked_into::<FileSystemDirectoryEntry>().create_reader();
             loop {
                 // A browser gives a hundred at a time, and none once it has given all.
-                let entries = heard(|resolve, reject| {
+                let entries = call_with_callbacks(|resolve, reject| {
                     // A call that throws calls nothing back, so it is answered with an error as well.
                     if reader.read_entries_with_callback_and_callback(resolve, reject).is_err() {
                         let _ = reject.call0(&wasm_bindgen::JsValue::NULL);
@@ -69,7 +69,9 @@ impl Found {
                         folders.push((entry, depth + 1));
                     } else if entry.is_file() {
                         let entry: FileSystemFileEntry = entry.unchecked_into();
-                        let file = heard(|resolve, reject| entry.file_with_callback_and_callback(resolve, reject));
+                        let file = call_with_callbacks(|resolve, reject| {
+                            entry.file_with_callback_and_callback(resolve, reject)
+                        });
                         self.files.push((file.await?.dyn_into().ok()?, path.clone()));
                     }
                     if self.files.len() > MAX_FILES {
@@ -83,6 +85,6 @@ impl Found {
 }
 
 /// Calls a browser function that takes two callbacks and waits for one of them. `None` where it is the second, an error.
-async fn heard(ask: impl Fn(&js_sys::Function, &js_sys::Function)) -> Option<wasm_bindgen::JsValue> {
+async fn call_with_callbacks(ask: impl Fn(&js_sys::Function, &js_sys::Function)) -> Option<wasm_bindgen::JsValue> {
     JsFuture::from(Promise::new(&mut |resolve, reject| ask(&resolve, &reject))).await.ok()
 }

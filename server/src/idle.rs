@@ -19,17 +19,17 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[derive(Debug, thiserror::Error)]
 #[error("the client took nothing of an answer for {} s", WRITE_TIMEOUT.as_secs())]
-struct NothingTaken;
+struct WriteTimedOut;
 
 /// Since when a connection has waited for its client, if it does.
-pub(crate) struct Waiting(Mutex<State>);
+pub(crate) struct IdleTracker(Mutex<State>);
 
 struct State {
     is_serving: bool,
     since: Option<Instant>,
 }
 
-impl Waiting {
+impl IdleTracker {
     /// A new connection waits for its first request.
     pub(crate) fn new() -> Self {
         Self(Mutex::new(State { is_serving: false, since: Some(Instant::now()) }))
@@ -41,9 +41,9 @@ impl Waiting {
     }
 
     /// A request is served until the returned value is dropped.
-    pub(crate) fn serve(self: &Arc<Self>) -> Serving {
+    pub(crate) fn serve(self: &Arc<Self>) -> ServingGuard {
         *self.state() = State { is_serving: true, since: None };
-        Serving(Arc::clone(self))
+        ServingGuard(Arc::clone(self))
     }
 
     fn note_blocked(&self) {
@@ -61,50 +61,50 @@ impl Waiting {
     }
 }
 
-pub(crate) struct Serving(Arc<Waiting>);
+pub(crate) struct ServingGuard(Arc<IdleTracker>);
 
-impl Drop for Serving {
+impl Drop for ServingGuard {
     fn drop(&mut self) {
         *self.0.state() = State { is_serving: false, since: Some(Instant::now()) };
     }
 }
 
 /// A connection's stream, which fails once its client takes nothing any more.
-pub(crate) struct Watched<S> {
+pub(crate) struct WriteTimeoutStream<S> {
     stream: S,
-    waiting: Arc<Waiting>,
+    idle: Arc<IdleTracker>,
     /// Set while there is something to write and the client takes none of it.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Watched<S> {
-    pub(crate) fn new(stream: S, waiting: Arc<Waiting>) -> Self {
-        Self { stream, waiting, deadline: None }
+impl<S> WriteTimeoutStream<S> {
+    pub(crate) fn new(stream: S, idle: Arc<IdleTracker>) -> Self {
+        Self { stream, idle, deadline: None }
     }
 
-    fn watch<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn enforce_timeout<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
             self.deadline = None;
-            self.waiting.note_written();
+            self.idle.note_written();
             return outcome;
         }
-        self.waiting.note_blocked();
+        self.idle.note_blocked();
         let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(WRITE_TIMEOUT)));
         ready!(deadline.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, NothingTaken)))
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, WriteTimedOut)))
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeoutStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeoutStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.watch(cx, outcome)
+        self.enforce_timeout(cx, outcome)
     }
 
     fn poll_write_vectored(
@@ -113,7 +113,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.watch(cx, outcome)
+        self.enforce_timeout(cx, outcome)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -139,10 +139,10 @@ mod tests {
     /// More than is on its way at once.
     const LONG: [u8; 1000] = [0; 1000];
 
-    fn connection() -> (Arc<Waiting>, Watched<DuplexStream>, DuplexStream) {
+    fn connection() -> (Arc<IdleTracker>, WriteTimeoutStream<DuplexStream>, DuplexStream) {
         let (ours, theirs) = duplex(10);
-        let waiting = Arc::new(Waiting::new());
-        (Arc::clone(&waiting), Watched::new(ours, waiting), theirs)
+        let idle = Arc::new(IdleTracker::new());
+        (Arc::clone(&idle), WriteTimeoutStream::new(ours, idle), theirs)
     }
 
     #[tokio::test(start_paused = true)]
@@ -179,25 +179,25 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_waits_for_its_client_before_between_and_within_answers() {
-        let (waiting, mut ours, mut theirs) = connection();
-        assert!(waiting.since().is_some(), "for the first request");
-        let serving = waiting.serve();
-        assert_eq!(waiting.since(), None);
+        let (idle, mut ours, mut theirs) = connection();
+        assert!(idle.since().is_some(), "for the first request");
+        let serving = idle.serve();
+        assert_eq!(idle.since(), None);
         let blocked = tokio::spawn(async move {
             ours.write_all(&LONG).await.unwrap();
             ours
         });
         sleep(Duration::from_secs(5)).await;
-        let since = waiting.since().expect("for its client to read");
+        let since = idle.since().expect("for its client to read");
         assert_eq!(since.elapsed(), Duration::from_secs(5));
         theirs.read_exact(&mut [0; LONG.len()]).await.unwrap();
         let mut ours = blocked.await.unwrap();
-        assert_eq!(waiting.since(), None);
+        assert_eq!(idle.since(), None);
         drop(serving);
-        assert!(waiting.since().is_some(), "for the next request");
+        assert!(idle.since().is_some(), "for the next request");
         // The end of the last answer.
         sleep(Duration::from_secs(5)).await;
         ours.write_all(&[0; 1]).await.unwrap();
-        assert_eq!(waiting.since(), Some(Instant::now()));
+        assert_eq!(idle.since(), Some(Instant::now()));
     }
 }

@@ -4,9 +4,9 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 /// Adds jobs and tells of them; runs none.
-pub struct Neighbour(PgPool);
+pub struct OtherProcess(PgPool);
 
-impl Neighbour {
+impl OtherProcess {
     /// # Errors
     /// When the database does not answer.
     pub async fn connect(database_url: &str) -> sqlx::Result<Self> {
@@ -27,11 +27,11 @@ impl Neighbour {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn tell(&self) -> sqlx::Result<()> {
+    pub async fn notify(&self) -> sqlx::Result<()> {
         // The product's own statement: a hint need not outlive a crash, so its commit waits for no disk.
-        let notify = "with settings as materialized (select set_config('synchronous_commit', 'off', true))
+        let statement = "with settings as materialized (select set_config('synchronous_commit', 'off', true))
                       select pg_notify('vwaza_jobs', '') from settings";
-        sqlx::query(notify).execute(&self.0).await?;
+        sqlx::query(statement).execute(&self.0).await?;
         Ok(())
     }
 }
