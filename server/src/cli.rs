@@ -35,23 +35,24 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Runs the server (the default).
+    /// Run the server and the job worker (the default).
     Serve,
-    /// Brings the database's schema up to date and ends.
+    /// Bring the database's schema up to date, then exit.
     Migrate,
-    /// Looks whether database, storage and spool agree; reads every object. Ends with 0 only if they do.
+    /// Check that database, storage and spool agree. Every object is read. The exit code is 0 only if they agree.
     Fsck {
-        /// Mends what can be mended; refuses to remove more than one thing in a hundred, or more than ten.
+        /// Repair what can be repaired. Unknown objects, and unneeded spool files, are removed only if there are at
+        /// most 10 of them and at most 1 % of all; a single one is always removed.
         #[arg(long)]
         repair: bool,
-        /// However many there are to remove.
+        /// Remove unknown objects and unneeded spool files even if there are more than 10, or more than 1 % of all.
         #[arg(long, requires = "repair")]
         force: bool,
-        /// The report as JSON.
+        /// Print the report as JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Manages accounts.
+    /// Manage accounts.
     User {
         #[command(subcommand)]
         command: UserCommand,
@@ -60,41 +61,41 @@ enum Command {
 
 #[derive(Subcommand)]
 enum UserCommand {
-    /// Makes an account. Reads the password from standard input; a terminal does not show it.
+    /// Create an account. The password is read from standard input; a terminal doesn't show it.
     Create {
         #[arg(long)]
         email: String,
         #[arg(long, value_enum)]
         role: CliRole,
-        /// The name that stands on releases; the part of the e-mail before the @ if not given.
+        /// The artist name shown on releases. Without it, the part of the e-mail address before the @.
         #[arg(long)]
         name: Option<String>,
     },
-    /// Lists all accounts: address, role, state and name.
+    /// List all accounts: address, role, state and name, separated by tabs.
     List,
-    /// Shuts a user out at once: ends sessions, access tokens and reset links. Refused for the only admin.
+    /// Disable a user at once, and end their sessions, access tokens and reset links. Refused for the only admin.
     Disable {
         #[arg(long)]
         email: String,
     },
-    /// Lets a disabled user in again.
+    /// Let a disabled user sign in again.
     Enable {
         #[arg(long)]
         email: String,
     },
-    /// Makes a user an admin or an artist, and ends their sessions. Refused for the only admin.
+    /// Make a user an admin or an artist, and end their sessions. The only admin can't be made an artist.
     SetRole {
         #[arg(long)]
         email: String,
         #[arg(long, value_enum)]
         role: CliRole,
     },
-    /// Turns two-factor sign-in off for a user who has lost the app and the recovery codes.
+    /// Turn off two-factor sign-in for a user who has lost the app and the recovery codes.
     ResetTwoFactor {
         #[arg(long)]
         email: String,
     },
-    /// Sends a user a link that sets a new password. Without SMTP_URL it prints the link: hand it over, and to nobody else.
+    /// Send a user a link that sets a new password. Without SMTP_URL, the link is printed: give it to this user only.
     ResetPassword {
         #[arg(long)]
         email: String,
@@ -277,10 +278,10 @@ async fn serve(config: Config) -> CommandResult {
         // Should it take longer, it goes on by itself, and the next start joins it.
         match timeout_at(deadline.into(), postgres.stop()).await {
             Ok(Err(error)) if served.is_err() => {
-                tracing::error!(error = ?error, "the embedded PostgreSQL did not stop")
+                tracing::error!(error = ?error, "embedded PostgreSQL did not stop")
             }
             Ok(stopped) => stopped?,
-            Err(_) => tracing::warn!("the embedded PostgreSQL did not stop in time and is left alone"),
+            Err(_) => tracing::warn!("embedded PostgreSQL did not stop in time; no longer waiting for it"),
         }
     }
     served?;
@@ -302,7 +303,7 @@ async fn serve_on(
     let router =
         router::router(Arc::clone(&backend), Site::load(config)?, metrics, Arc::clone(&client_resolver), config)?;
     let connections = descriptors::max_connections(descriptors, &config.queue);
-    tracing::info!(descriptors, connections, "as many connections may be open at once");
+    tracing::info!(descriptors, connections, "connection limit set");
     let slots = Arc::new(ConnectionSlots::new(connections, config.connections_per_peer(), client_resolver));
     let termination_signal = termination_signal()?;
     tracing::info!(listen = %listener.local_addr()?, url = %config.public_url, "listening");

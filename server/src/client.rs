@@ -63,7 +63,7 @@ impl ClientResolver {
                 return Vec::new();
             }
             tracing::info!(
-                "proxies on this machine are trusted, as the public address is elsewhere (VWAZA_TRUSTED_PROXIES)"
+                "proxies on this machine are trusted: VWAZA_PUBLIC_URL is elsewhere (see VWAZA_TRUSTED_PROXIES)"
             );
             LOOPBACK.to_vec()
         });
@@ -106,7 +106,7 @@ impl ClientResolver {
         if is_forwarded && !self.has_warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 peer = %peer,
-                "a peer that is no trusted proxy sends a forwarding header, which is ignored; if it is your proxy, name it in VWAZA_TRUSTED_PROXIES"
+                "forwarding header of an untrusted peer ignored; if it is your proxy, set VWAZA_TRUSTED_PROXIES"
             );
         }
     }

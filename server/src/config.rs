@@ -31,16 +31,25 @@ const LIMIT_MAX: u32 = 100_000;
 const DEFAULT_LOG_FILTER: &str = "info,symphonia=warn";
 
 #[derive(Debug, Error)]
-#[error("{name} is “{value}”, which is not {expected}")]
+#[error("{name} is {found}: it must be {expected}")]
 pub(crate) struct ConfigError {
     name: Cow<'static, str>,
-    value: String,
+    found: String,
     expected: String,
 }
 
 impl ConfigError {
     fn new(name: impl Into<Cow<'static, str>>, value: impl Into<String>, expected: impl Into<String>) -> Self {
-        Self { name: name.into(), value: value.into(), expected: expected.into() }
+        Self { name: name.into(), found: format!("“{}”", value.into()), expected: expected.into() }
+    }
+
+    fn unset(name: &'static str, expected: impl Into<String>) -> Self {
+        Self { name: name.into(), found: "not set".into(), expected: expected.into() }
+    }
+
+    /// Doesn't show the value: it may hold a password.
+    fn hidden(name: impl Into<Cow<'static, str>>, expected: impl Into<String>) -> Self {
+        Self { name: name.into(), found: "not valid".into(), expected: expected.into() }
     }
 }
 
@@ -244,7 +253,9 @@ fn trusted_proxies() -> Result<Option<Vec<IpNet>>, ConfigError> {
         let parsed = network.parse::<IpNet>().or_else(|_| network.parse::<IpAddr>().map(IpNet::from)).ok();
         // A server that trusts everybody believes whatever a client writes of itself.
         let parsed = parsed.filter(|network| network.prefix_len() > 0);
-        parsed.ok_or_else(|| ConfigError::new(NAME, network, "an address or a network, like 10.0.0.7 or 10.0.0.0/8"))
+        parsed.ok_or_else(|| {
+            ConfigError::new(NAME, network, "an address or a network smaller than /0, like 10.0.0.7 or 10.0.0.0/8")
+        })
     });
     networks.collect::<Result<_, _>>().map(Some)
 }
@@ -256,15 +267,13 @@ fn mail() -> Result<MailSettings, ConfigError> {
     let uri = url.parse::<http::Uri>().ok();
     let host = uri.as_ref().filter(|uri| matches!(uri.scheme_str(), Some("smtp" | "smtps"))).and_then(http::Uri::host);
     let Some(host) = host else {
-        // Without the value, which may hold a password.
-        return Err(ConfigError::new("SMTP_URL", "…", "an address like smtps://user:password@mail.example"));
+        return Err(ConfigError::hidden("SMTP_URL", "an address like smtps://user:password@mail.example"));
     };
     let is_elsewhere = !is_loopback_host(host);
     if is_elsewhere && env_text("VWAZA_PUBLIC_URL")?.is_none() {
-        return Err(ConfigError::new(
+        return Err(ConfigError::unset(
             "VWAZA_PUBLIC_URL",
-            "",
-            "the address that links in mails lead to; SMTP_URL needs it",
+            "the address that links in mails lead to, because SMTP_URL is set",
         ));
     }
     // Neither passwords nor links cross a network in the clear, unless the operator says so with `tls=opportunistic`.
@@ -272,14 +281,13 @@ fn mail() -> Result<MailSettings, ConfigError> {
         None if is_elsewhere && url.starts_with("smtp://") => format!("{}?tls=required", url.trim_end_matches('?')),
         None | Some("tls=required" | "tls=opportunistic") => url,
         Some(_) => {
-            return Err(ConfigError::new(
+            return Err(ConfigError::hidden(
                 "SMTP_URL",
-                "…",
                 "an address without a query, or with ?tls=required or ?tls=opportunistic",
             ));
         }
     };
-    let from = required("MAIL_FROM", "a sender like Vwaza <noreply@music.example>; SMTP_URL needs it")?;
+    let from = required("MAIL_FROM", "a sender like Vwaza <noreply@music.example>, because SMTP_URL is set")?;
     Ok(MailSettings { smtp_url: Some(url), from, timeout })
 }
 
@@ -287,15 +295,18 @@ fn storage() -> Result<StorageSettings, ConfigError> {
     match env_text("VWAZA_STORAGE")?.as_deref() {
         None | Some("local") => Ok(StorageSettings::Local),
         Some("s3") => Ok(StorageSettings::S3(S3Settings {
-            bucket: required("S3_BUCKET", "the name of a bucket; VWAZA_STORAGE=s3 needs it")?,
+            bucket: required("S3_BUCKET", "the name of a bucket, because VWAZA_STORAGE is s3")?,
             options: aws_options()?,
         })),
         Some("supabase") => Ok(StorageSettings::Supabase(SupabaseSettings {
-            url: required("SUPABASE_URL", "the project's address; VWAZA_STORAGE=supabase needs it")?
+            url: required("SUPABASE_URL", "the project's address, because VWAZA_STORAGE is supabase")?
                 .trim_end_matches('/')
                 .to_owned(),
-            service_role_key: required("SUPABASE_SERVICE_ROLE_KEY", "a key; VWAZA_STORAGE=supabase needs it")?,
-            bucket: required("SUPABASE_BUCKET", "the name of a bucket; VWAZA_STORAGE=supabase needs it")?,
+            service_role_key: required(
+                "SUPABASE_SERVICE_ROLE_KEY",
+                "the project's service role key, because VWAZA_STORAGE is supabase",
+            )?,
+            bucket: required("SUPABASE_BUCKET", "the name of a bucket, because VWAZA_STORAGE is supabase")?,
         })),
         Some(value) => Err(ConfigError::new("VWAZA_STORAGE", value, "local, s3 or supabase")),
     }
@@ -308,7 +319,7 @@ fn aws_options() -> Result<Vec<(String, String)>, ConfigError> {
 }
 
 fn required(name: &'static str, expected: &str) -> Result<String, ConfigError> {
-    env_text(name)?.ok_or_else(|| ConfigError::new(name, "", expected))
+    env_text(name)?.ok_or_else(|| ConfigError::unset(name, expected))
 }
 
 /// Empty counts as unset. What is no UTF-8 is refused: a default in its place would be another folder, or another database.
@@ -318,8 +329,7 @@ fn env_text(name: &'static str) -> Result<Option<String>, ConfigError> {
 
 fn utf8_value(name: impl Into<Cow<'static, str>>, value: Option<OsString>) -> Result<Option<String>, ConfigError> {
     let value = value.map(OsString::into_string).transpose();
-    // Not quoted: it cannot be, and it may hold a password.
-    value.map_err(|_| ConfigError::new(name, "…", "text in UTF-8"))
+    value.map_err(|_| ConfigError::hidden(name, "text in UTF-8"))
 }
 
 fn env_parsed<T: FromStr>(name: &'static str, expected: &'static str, unset: T) -> Result<T, ConfigError> {
