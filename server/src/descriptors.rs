@@ -22,7 +22,7 @@ pub(crate) fn raise_limit() -> usize {
     if limit.current != limit.maximum {
         let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
         if let Err(error) = setrlimit(Resource::Nofile, raised) {
-            tracing::warn!(error = ?error, "the limit of file descriptors could not be raised");
+            tracing::warn!(error = ?error, "raising the file descriptor limit failed");
         }
     }
     getrlimit(Resource::Nofile).current.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))

@@ -84,7 +84,7 @@ pub(crate) async fn serve(
                 // Its descriptor is one that the next connection may have.
                 slots.preempt_longest_waiting();
                 if let Some(times) = failed.due() {
-                    tracing::warn!(error = ?error, times, "a connection could not be accepted");
+                    tracing::warn!(error = ?error, times, "accepting a connection failed");
                 }
                 sleep(ACCEPT_PAUSE).await;
                 continue;
@@ -95,10 +95,10 @@ pub(crate) async fn serve(
             Err(full) => {
                 if let Some(times) = refused.due() {
                     let why = match full {
-                        NoSlot::PeerLimit => "its address has too many (VWAZA_LIMIT_CONNECTIONS_PER_PEER)",
-                        NoSlot::AllTaken => "there are too many",
+                        NoSlot::PeerLimit => "too many connections from its address (VWAZA_LIMIT_CONNECTIONS_PER_PEER)",
+                        NoSlot::AllTaken => "too many connections",
                     };
-                    tracing::warn!(peer = %peer, times, why, "a connection was closed at once");
+                    tracing::warn!(peer = %peer, times, why, "connection rejected");
                 }
             }
         }
@@ -107,7 +107,7 @@ pub(crate) async fn serve(
     drop(listener);
     stopping.cancel();
     if timeout(grace, graceful.shutdown()).await.is_err() {
-        tracing::warn!("some requests did not end in time and are cut off; what they sent is kept");
+        tracing::warn!("requests cut off at shutdown; uploaded bytes that arrived are kept");
     }
     ended
 }
@@ -157,10 +157,10 @@ fn serve_connection(
     tokio::spawn(async move {
         tokio::select! {
             ended = connection => if let Err(error) = ended {
-                tracing::debug!(peer = %peer, error = ?error, "a connection ended early");
+                tracing::debug!(peer = %peer, error = ?error, "connection ended early");
             },
             () = slot.preempted.cancelled() => {
-                tracing::debug!(peer = %peer, "a connection that waited for its client gave way to another one");
+                tracing::debug!(peer = %peer, "connection waiting for its client closed to make room");
             }
             () = sleep(OVERFLOW_TIMEOUT), if kind == SlotKind::Overflow => {}
         }

@@ -33,32 +33,33 @@ pub(crate) fn install() -> Result<PrometheusHandle, metrics_exporter_prometheus:
     describe_gauge!(
         "vwaza_oldest_due_job_seconds",
         Unit::Seconds,
-        "How long the job that has been due longest has waited."
+        "Time that the job that has been due for longest has waited."
     );
     describe_gauge!("vwaza_uploads_open", "Uploads that are receiving, or received and not stored yet.");
-    describe_gauge!("vwaza_spooled_bytes", Unit::Bytes, "Bytes that are on our disks only.");
+    describe_gauge!("vwaza_spooled_bytes", Unit::Bytes, "Bytes of uploads that only the spools hold: not stored yet.");
     describe_gauge!(
         "vwaza_stored_bytes",
         Unit::Bytes,
-        "Bytes in the storage, by kind: original, which counts in an artist's quota, and derived (thumbnails, listening copies), which does \
-         not. Added up once an hour."
+        "Bytes in the storage, by kind: original (counts in an artist's quota) or derived (thumbnails and listening \
+         copies; counts in no quota). Updated once an hour."
     );
-    describe_gauge!("vwaza_storage_circuit", "0 closed: all is well; 1 half open; 2 open: the storage is not asked.");
+    describe_gauge!("vwaza_storage_circuit", "Circuit breaker of the storage: 0 closed, 1 half open, 2 open.");
     describe_counter!(
         "vwaza_storage_probes_total",
-        "Times that this process asked whether the storage is there, by outcome."
+        "Probes of the storage by this process, by outcome (answered, failed)."
     );
     describe_counter!("vwaza_rate_limited_total", "Requests that this process refused with 429, by rule.");
-    describe_gauge!("vwaza_decoder_threads", "Threads of this process that decode a file.");
-    describe_counter!("vwaza_job_panics_total", "Jobs of this process that panicked.");
-    describe_counter!("vwaza_jobs_total", "Attempts of this process that ended, by kind and outcome.");
-    describe_counter!("vwaza_uploads_total", "Uploads that arrived whole at this process, by outcome.");
+    describe_counter!("vwaza_mails_total", "Attempts of this process to send a mail, by outcome.");
+    describe_gauge!("vwaza_decoder_threads", "Threads of this process that are decoding a file.");
+    describe_counter!("vwaza_job_panics_total", "Job attempts of this process that panicked.");
+    describe_counter!("vwaza_jobs_total", "Job attempts of this process that ended, by kind and outcome.");
+    describe_counter!("vwaza_uploads_total", "Uploads that this process received whole, by outcome.");
     describe_counter!(
         "vwaza_upload_bytes_total",
         Unit::Bytes,
-        "Bytes of uploads that this process has written to its disk."
+        "Bytes of uploads that this process wrote to its spool."
     );
-    describe_histogram!("vwaza_job_duration_seconds", Unit::Seconds, "How long attempts took, by kind.");
+    describe_histogram!("vwaza_job_duration_seconds", Unit::Seconds, "Duration of job attempts, by kind.");
     let upkeep = handle.clone();
     tokio::spawn(async move {
         loop {

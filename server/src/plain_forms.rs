@@ -132,7 +132,7 @@ impl SubmittedForm {
         let token = match state.backend.flashes().leave(shown_at, &content).await {
             Ok(token) => token,
             Err(error) => {
-                tracing::warn!(error = ?error, "what a form came to could not be kept for its page");
+                tracing::warn!(error = ?error, "saving a flash failed");
                 None
             }
         };
@@ -185,7 +185,7 @@ pub(crate) async fn attach_flash(State(state): State<AppState>, mut request: Req
         Ok(Some(content)) => content,
         Ok(None) => return next.run(request).await,
         Err(error) => {
-            tracing::warn!(error = ?error, "a page is shown without what its form came to");
+            tracing::warn!(error = ?error, "reading a flash failed; the page is shown without it");
             return next.run(request).await;
         }
     };

@@ -112,7 +112,7 @@ pub(crate) async fn upload(
             if let UploadTarget::NewTrack(_) = target
                 && let Err(error) = state.backend.uploads().title_batch(&actor, batch).await
             {
-                tracing::warn!(error = ?error, "the titles of a form's files were not decided together");
+                tracing::warn!(error = ?error, "deciding the titles of a form's tracks together failed");
             }
             Ok(Redirect::to(&wizard_step_of(target, &headers)).into_response())
         }

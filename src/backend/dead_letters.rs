@@ -113,7 +113,7 @@ impl DeadLetters<'_> {
         }
         letter.record_decision(&mut tx, actor, release, ReleaseEventKind::FileRetried).await?;
         tx.commit().await?;
-        tracing::info!(job.id = %id, job.kind = ?letter.kind, user.id = %actor.id, "a dead letter is in the queue again");
+        tracing::info!(job.id = %id, job.kind = ?letter.kind, user.id = %actor.id, "dead letter retried");
         self.0.events.job_added();
         self.0.events.release_changed(release.id, release.artist);
         Ok(())
@@ -146,13 +146,13 @@ impl DeadLetters<'_> {
             letter.record_decision(&mut tx, actor, release, ReleaseEventKind::FileDiscarded).await?;
         }
         tx.commit().await?;
-        tracing::info!(job.id = %id, job.kind = ?letter.kind, user.id = %actor.id, "a dead letter is discarded");
+        tracing::info!(job.id = %id, job.kind = ?letter.kind, user.id = %actor.id, "dead letter discarded");
         if let Some(release) = letter.awaiting_release {
             self.0.events.release_changed(release.id, release.artist);
         }
         // What lies in another process's spool, that one sweeps; and what is left here, the next sweep removes.
         if let Err(error) = uploads::purge_bytes(self.0, ended.as_slice()).await {
-            tracing::warn!(job.id = %id, error = ?error, "bytes of a discarded file are left");
+            tracing::warn!(job.id = %id, error = ?error, "removing the bytes of a discarded file failed");
         }
         Ok(letter.awaiting_release.is_some())
     }

@@ -86,7 +86,7 @@ pub(super) fn make_private(folder: &Path) {
             path = %path.display(),
             %error,
             failures,
-            "files here may be open to other users of this machine and cannot be closed"
+            "restricting file permissions failed; other users of this machine may read these files"
         );
     }
 }

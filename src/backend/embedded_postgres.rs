@@ -291,7 +291,7 @@ impl Cluster {
         self.refuse_foreign_files()?;
         if let Postmaster::Dead { blocks_start: true } = self.postmaster()? {
             let left = self.data().join("postmaster.pid");
-            tracing::warn!(path = %left.display(), "an earlier PostgreSQL has left a file behind that names another process: removed");
+            tracing::warn!(path = %left.display(), "stale postmaster.pid removed: it names another program's process");
             fs::remove_file(&left).with_path(&left)?;
         }
         loop {
@@ -458,9 +458,9 @@ fn open_home(data_dir: &Path, account: OsUser) -> Result<PathBuf> {
             std::os::unix::fs::symlink(&elsewhere, &home).with_path(&home)?;
             tracing::info!(
                 uid = account.uid,
-                "the database goes to {}: its user cannot reach {}",
-                elsewhere.display(),
-                data_dir.display()
+                home = %elsewhere.display(),
+                data_dir = %data_dir.display(),
+                "embedded PostgreSQL is placed outside the data directory, which its user cannot reach"
             );
         }
     }

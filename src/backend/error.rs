@@ -46,7 +46,7 @@ impl Error {
         match self {
             Self::Problem(problem) => Ok(problem),
             Self::Database(error) if is_unreachable(&error) => {
-                tracing::error!(error = ?error, "the database cannot be reached");
+                tracing::error!(error = ?error, "database unreachable");
                 Ok(Problem::Unavailable(
                     "The database is not answering. What you saved is safe; try again in a minute.".into(),
                 ))
@@ -56,7 +56,7 @@ impl Error {
                 Problem::BadRequest("There is a character in this text that cannot be stored. Type it again.".into()),
             ),
             Self::StorageDown { .. } | Self::CircuitOpen => {
-                tracing::error!(error = ?self, "the storage cannot be reached");
+                tracing::error!(error = ?self, "storage unreachable");
                 Ok(Problem::Unavailable(
                     "Our storage is not answering. What you sent is safe; try again in a minute.".into(),
                 ))
@@ -66,7 +66,7 @@ impl Error {
             }
             Self::Io(_) if self.is_disk_full() => Ok(Problem::DiskFull),
             Self::Io(_) if self.is_exhausted() => {
-                tracing::error!(error = ?self, "this machine has no descriptors or no memory left");
+                tracing::error!(error = ?self, "out of file descriptors or memory");
                 Ok(Problem::Unavailable("The server is busy. What you sent is safe; try again in a minute.".into()))
             }
             fault => Err(fault),

@@ -114,7 +114,7 @@ async fn send(pool: PgPool, mut outbox: mpsc::UnboundedReceiver<Hint>) {
             }
         }
         if let Err(error) = db::with_timeout(db::REPLY_TIMEOUT, notify(&pool, releases, has_job, has_mail)).await {
-            tracing::warn!(error = ?error, "hints could not be sent; polling makes up for them");
+            tracing::warn!(error = ?error, "sending notifications failed; polling makes up for them");
         }
         sleep(DEBOUNCE).await;
     }
@@ -156,7 +156,7 @@ async fn listen(pool: PgPool, listener: Listener, shutdown: CancellationToken) {
         tokio::select! {
             () = shutdown.cancelled() => return,
             outcome = listener.listen_once(&pool) => if let Err(error) = outcome {
-                tracing::warn!(error = ?error, "listening for hints stopped; starting again");
+                tracing::warn!(error = ?error, "listening for notifications failed; reconnecting");
             },
         }
         tokio::select! {

@@ -48,48 +48,45 @@ pub(super) async fn run(backend: Arc<Backend>) {
 
 async fn run_once(backend: &Arc<Backend>, updates_stored_bytes: bool) {
     if updates_stored_bytes {
-        chore("the sum of what is stored", queue_stats::update_stored_bytes(backend)).await;
+        chore("sum of stored bytes", queue_stats::update_stored_bytes(backend)).await;
     }
     let uploads = backend.uploads();
-    chore("uploads that nobody has completed", uploads.complete_received()).await;
+    chore("completion of whole uploads", uploads.complete_received()).await;
     chore("expired uploads", uploads.expire()).await;
     let remove = async { backend.tracks().remove_expired(BATCH).await };
-    chore("tracks whose uploads have expired", log_count("removed tracks whose uploads have expired", remove)).await;
-    chore("the spool", async { uploads.sweep_spool().await.map(drop) }).await;
-    chore("objects that nothing needs", reaper::run_once(backend)).await;
+    chore("tracks of expired uploads", log_count("tracks of expired uploads removed", remove)).await;
+    chore("spool", async { uploads.sweep_spool().await.map(drop) }).await;
+    chore("reaper", reaper::run_once(backend)).await;
     chore("expired sessions", delete_expired_sessions(backend)).await;
-    chore("received files that are superseded", retire_superseded(backend)).await;
-    chore("dead letters that are superseded", retire_dead_letters(backend)).await;
+    chore("superseded uploads", retire_superseded(backend)).await;
+    chore("superseded dead letters", retire_dead_letters(backend)).await;
     chore("completed jobs", delete_completed_jobs(backend)).await;
-    chore("files that an older version has examined", examine_outdated(backend)).await;
-    chore("reset links whose time is over", log_count("expired reset links", reset::delete_expired(backend, BATCH)))
-        .await;
+    chore("files examined by an older version", examine_outdated(backend)).await;
+    chore("expired reset links", log_count("expired reset links deleted", reset::delete_expired(backend, BATCH))).await;
     let purge = verification::delete_expired(backend, BATCH);
-    chore("verification links whose time is over", log_count("expired verification links", purge)).await;
-    chore(
-        "what is left of deleted accounts",
-        log_count("releases of deleted accounts", my_data::finish_deletions(backend)),
-    )
-    .await;
-    let purge = two_factor::delete_expired_challenges(&backend.db, BATCH);
-    chore("sign-ins that nobody has finished", log_count("unfinished sign-ins", purge)).await;
-    let purge = flashes::delete_expired(backend, BATCH);
-    chore("what plain forms came to", log_count("flashes that nobody has asked for", purge)).await;
-    let tell = access_tokens::enqueue_expiry_mails(backend, BATCH);
-    chore("access tokens that are about to expire", log_count("notices of expiring access tokens", tell)).await;
-    let purge = access_tokens::delete_expired(backend, BATCH);
-    chore("expired access tokens", log_count("expired access tokens", purge)).await;
-    chore("browsers that nobody uses any more", log_count("known browsers", browsers::delete_old(backend, BATCH)))
+    chore("expired verification links", log_count("expired verification links deleted", purge)).await;
+    chore("deleted accounts", log_count("releases of deleted accounts removed", my_data::finish_deletions(backend)))
         .await;
-    chore("old security events", log_count("security events", security_log::delete_old(backend, BATCH))).await;
+    let purge = two_factor::delete_expired_challenges(&backend.db, BATCH);
+    chore("unfinished sign-ins", log_count("unfinished sign-ins deleted", purge)).await;
+    let purge = flashes::delete_expired(backend, BATCH);
+    chore("expired flashes", log_count("expired flashes deleted", purge)).await;
+    let tell = access_tokens::enqueue_expiry_mails(backend, BATCH);
+    chore("access tokens about to expire", log_count("notices of expiring access tokens queued", tell)).await;
+    let purge = access_tokens::delete_expired(backend, BATCH);
+    chore("expired access tokens", log_count("expired access tokens deleted", purge)).await;
+    chore("unused known browsers", log_count("unused known browsers deleted", browsers::delete_old(backend, BATCH)))
+        .await;
+    chore("old security events", log_count("old security events deleted", security_log::delete_old(backend, BATCH)))
+        .await;
     let retention = backend.settings.retention.completed_job;
-    chore("mails that have ended", log_count("ended mails", mail::delete_ended(&backend.db, retention, BATCH))).await;
+    chore("ended mails", log_count("ended mails deleted", mail::delete_ended(&backend.db, retention, BATCH))).await;
     chore("mails in files", backend.mail.purge_files()).await;
 }
 
 async fn chore(what: &str, work: impl Future<Output = Result<()>>) {
     if let Err(error) = db::with_timeout(CHORE_TIMEOUT, work).await {
-        tracing::warn!(error = ?error, "{what} could not be put away; trying again in the next round");
+        tracing::warn!(chore = what, error = ?error, "janitor chore failed; trying again in the next round");
     }
 }
 
@@ -114,7 +111,7 @@ async fn delete_expired_sessions(backend: &Backend) -> Result<()> {
 async fn retire_superseded(backend: &Backend) -> Result<()> {
     let retired = jobs::superseded::retire(backend, BATCH).await?;
     if retired > 0 {
-        tracing::info!(jobs = retired, "received files that nothing waits for any more are put away");
+        tracing::info!(jobs = retired, "superseded uploads retired");
     }
     Ok(())
 }
@@ -122,7 +119,7 @@ async fn retire_superseded(backend: &Backend) -> Result<()> {
 async fn retire_dead_letters(backend: &Backend) -> Result<()> {
     let retired = queue::retire_superseded(&backend.db, BATCH).await?;
     if retired > 0 {
-        tracing::info!(jobs = retired, "dead letters about files that nothing waits for any more are put away");
+        tracing::info!(jobs = retired, "superseded dead letters retired");
     }
     Ok(())
 }
@@ -130,7 +127,7 @@ async fn retire_dead_letters(backend: &Backend) -> Result<()> {
 async fn examine_outdated(backend: &Backend) -> Result<()> {
     let queued = queue::examine_outdated(&backend.db, EXAMINATION_VERSION, BACKGROUND_JOBS_MAX).await?;
     if queued > 0 {
-        tracing::info!(jobs = queued, version = EXAMINATION_VERSION, "files are examined again in the background");
+        tracing::info!(jobs = queued, version = EXAMINATION_VERSION, "files queued for examination by the new version");
         backend.events.job_added();
     }
     Ok(())
@@ -139,7 +136,7 @@ async fn examine_outdated(backend: &Backend) -> Result<()> {
 async fn delete_completed_jobs(backend: &Backend) -> Result<()> {
     let deleted = queue::delete_completed(&backend.db, backend.settings.retention.completed_job, BATCH).await?;
     if deleted > 0 {
-        tracing::info!(jobs = deleted, "old completed jobs are forgotten");
+        tracing::info!(jobs = deleted, "old completed jobs deleted");
     }
     Ok(())
 }

@@ -58,7 +58,7 @@ async fn doom(backend: &Backend) -> Result<u64> {
     .execute(&backend.db)
     .await?;
     if doomed.rows_affected() > 0 {
-        tracing::info!(objects = doomed.rows_affected(), "objects that nothing needs are doomed");
+        tracing::info!(objects = doomed.rows_affected(), "objects marked for deletion");
     }
     Ok(doomed.rows_affected())
 }

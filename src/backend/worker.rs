@@ -221,10 +221,10 @@ impl Drop for RunningJob {
 }
 
 pub(super) fn start(backend: &Arc<Backend>) {
-    supervise(backend, "claim", claim_loop);
-    supervise(backend, "recover", recover_loop);
-    supervise(backend, "watch the storage", watch_storage);
-    supervise(backend, "put away", janitor::run);
+    supervise(backend, "claim jobs", claim_loop);
+    supervise(backend, "recover stuck jobs", recover_loop);
+    supervise(backend, "watch storage", watch_storage);
+    supervise(backend, "janitor", janitor::run);
     for _ in 0..mail::SENDERS {
         supervise(backend, "send mail", mail::send_loop);
     }
@@ -238,7 +238,7 @@ where
     let backend = Arc::clone(backend);
     backend.worker.tasks.clone().spawn(async move {
         while AssertUnwindSafe(run(Arc::clone(&backend))).catch_unwind().await.is_err() {
-            tracing::error!("the loop to {what} panicked; it begins anew");
+            tracing::error!(task = what, "background task panicked; restarting it");
             sleep(LOOP_RESTART_DELAY).await;
         }
     });
@@ -251,7 +251,7 @@ pub(super) async fn drain(backend: &Backend, deadline: Duration) {
     if timeout(deadline / 2, worker.tasks.wait()).await.is_err() {
         worker.hand_back.cancel();
         if timeout(deadline / 2, worker.tasks.wait()).await.is_err() {
-            tracing::warn!("some jobs did not stop in time; their leases will run out");
+            tracing::warn!("jobs did not stop in time; their leases will expire");
         }
     }
 }
@@ -302,7 +302,7 @@ async fn claim_next(backend: &Backend, permit: OwnedSemaphorePermit) -> Option<(
             Some((job, JobPermit { permit, running_job, decoder_permit }))
         }
         Err(error) => {
-            tracing::warn!(error = ?error, "the queue cannot be read; trying again at the next poll");
+            tracing::warn!(error = ?error, "reading the queue failed; trying again at the next poll");
             None
         }
     }
@@ -342,11 +342,11 @@ async fn watch_storage(backend: Arc<Backend>) {
             _ = ticks.tick() => {}
         }
         if let Err(error) = db::with_timeout(db::REPLY_TIMEOUT, backend.spool.heartbeat(&backend.db)).await {
-            tracing::warn!(error = ?error, "it cannot be told that this spool is here");
+            tracing::warn!(spool.id = %backend.spool.id, error = ?error, "spool heartbeat failed");
         }
         backend.storage.check_disk_space(backend.settings.uploads.reserve_bytes).await;
         if backend.storage.probe().await {
-            tracing::info!("the storage answers again");
+            tracing::info!("storage reachable again");
             backend.events.jobs().notify_one();
         }
     }
@@ -363,7 +363,7 @@ async fn recover_loop(backend: Arc<Backend>) {
             _ = ticks.tick() => {}
         }
         if let Err(error) = recover(&backend).await {
-            tracing::warn!(error = ?error, "stuck jobs cannot be looked for; trying again at the next poll");
+            tracing::warn!(error = ?error, "looking for stuck jobs failed; trying again at the next poll");
         }
     }
 }
@@ -382,7 +382,7 @@ async fn recover(backend: &Arc<Backend>) -> Result<()> {
             // It was prolonged, finished or taken back by somebody else in between.
             Err(Error::LeaseLost(_)) => {}
             // The others do not wait for it.
-            Err(error) => tracing::warn!(job.id = %job.id, error = ?error, "a stuck job could not be taken back"),
+            Err(error) => tracing::warn!(job.id = %job.id, error = ?error, "taking back a stuck job failed"),
         }
     }
     Ok(())

@@ -163,7 +163,7 @@ async fn one_address_has_so_many_connections_and_others_have_theirs() {
         assert_eq!(read_to_end(&mut connect(&app, "127.0.0.1").await).await, "");
     }
     assert!(health(&app, "/health/live", "127.0.0.2").await.starts_with("HTTP/1.1 200"));
-    let line = "a connection was closed at once";
+    let line = "connection rejected";
     eventually("it is logged", async || (!app.log.events(line).is_empty()).then_some(())).await;
     assert_eq!(app.log.events(line).len(), 1, "however many there are");
     assert!(held.iter().all(|stream| !is_closed(stream)));
@@ -190,7 +190,7 @@ async fn a_trusted_proxy_has_as_many_connections_as_there_are() {
 async fn beyond_the_last_place_each_connection_is_heard_for_one_request() {
     let mut app = spawn_app().await;
     app.restart_with_descriptors("-n 128").await;
-    let said = app.log.events("as many connections may be open at once").pop().unwrap();
+    let said = app.log.events("connection limit set").pop().unwrap();
     let mut held = Vec::new();
     for _ in 0..said["connections"].as_u64().unwrap() {
         held.push(being_served(&app, "127.0.0.1").await);

@@ -104,7 +104,7 @@ async fn a_connection_of_the_queue_that_died_while_it_was_idle_is_not_used() {
     .await;
     idle_jobs(&app.sql, &ana, 1).await;
     all_jobs_end(&app.sql).await;
-    let failed = app.log.events("the queue cannot be read; trying again at the next poll");
+    let failed = app.log.events("reading the queue failed; trying again at the next poll");
     assert_eq!(failed, Vec::<serde_json::Value>::new());
     app.expect_consistent().await;
 }

@@ -29,12 +29,12 @@ async fn a_job_that_finds_no_descriptor_is_tried_again_and_counts_nothing() {
     app.waits_for_locks_of("insert into objects%", 1).await;
     let before = limit_descriptors(&app, Some(3));
     drop(held);
-    let line = "database, storage or our disk is not well; the job waits";
+    let line = "job postponed: database, storage or local resources unavailable";
     eventually("the job is put off", async || app.log.events(line).pop()).await;
 
     // Nobody can connect meanwhile, which is not told with every attempt.
     let waiting = TcpStream::connect(ana.listen()).await.unwrap();
-    let line = "a connection could not be accepted";
+    let line = "accepting a connection failed";
     eventually("it is told", async || app.log.events(line).pop()).await;
     eventually("the job is tried again", async || {
         let attempts: i32 = sqlx::query_scalar("select attempt from upload_jobs where kind = 'STORE'")
@@ -69,7 +69,7 @@ async fn where_no_descriptor_is_left_a_connection_that_waits_for_its_client_give
         let client = client.clone();
         async move { client.get("/health/live").await }
     });
-    let line = "a connection that waited for its client gave way to another one";
+    let line = "connection waiting for its client closed to make room";
     eventually("it gives way", async || app.log.events(line).pop()).await;
     // The rest of the answer may come before the connection ends.
     while ends("it is closed", silent.read(&mut bytes)).await.is_ok_and(|read| read > 0) {}
@@ -83,7 +83,7 @@ async fn the_soft_limit_is_raised_and_says_how_many_connections_there_may_be() {
     let (mut few, mut some) = (0, 0);
     for (limit, connections) in [("-n 128", &mut few), ("-n 400", &mut some)] {
         app.restart_with_descriptors(limit).await;
-        let said = app.log.events("as many connections may be open at once").pop().unwrap();
+        let said = app.log.events("connection limit set").pop().unwrap();
         *connections = said["connections"].as_u64().unwrap();
     }
     assert!(0 < few && few < some && some < 400, "{few} {some}");

@@ -117,7 +117,7 @@ async fn n2_connections_that_die_in_the_middle_of_a_statement_are_given_up() {
     })
     .await;
     eventually("the listener listens anew", async || {
-        app.log.events("listening for hints stopped; starting again").pop().map(drop)
+        app.log.events("listening for notifications failed; reconnecting").pop().map(drop)
     })
     .await;
     // A claim is given up last: longer than a test waits.
@@ -203,7 +203,7 @@ async fn r5_a_database_that_is_busy_is_up() {
     let is_told = eventually("somebody finds no connection to the database", async || {
         assert!(futures::poll!(&mut creations).is_pending(), "otherwise this is no test");
         app.anonymous().get("/health").await.expect_status(200);
-        app.log.events("the database cannot be reached").pop()
+        app.log.events("database unreachable").pop()
     });
     is_told.await;
     for _ in 0..20 {

@@ -154,8 +154,7 @@ async fn only_trusted_proxies_say_whose_request_it_is() {
     }
     who(&app.anonymous().from("203.0.113.5")).await.expect_status(429);
     who(&app.anonymous()).await.expect_status(429);
-    let warning = "a peer that is no trusted proxy sends a forwarding header, which is ignored; if it is your proxy, name it in \
-                   VWAZA_TRUSTED_PROXIES";
+    let warning = "forwarding header of an untrusted peer ignored; if it is your proxy, set VWAZA_TRUSTED_PROXIES";
     eventually("it is warned of", async || (!app.log.events(warning).is_empty()).then_some(())).await;
     assert_eq!(app.log.events(warning).len(), 1);
 }
@@ -185,7 +184,7 @@ async fn a_server_on_loopback_with_a_public_address_believes_the_proxy_beside_it
     let app = spawn_app_with(&settings).await;
     assert_eq!(admitted(&app.anonymous().from("203.0.113.1"), 10).await, 5);
     assert_eq!(admitted(&app.anonymous().from("203.0.113.2"), 10).await, 5);
-    let told = "proxies on this machine are trusted, as the public address is elsewhere (VWAZA_TRUSTED_PROXIES)";
+    let told = "proxies on this machine are trusted: VWAZA_PUBLIC_URL is elsewhere (see VWAZA_TRUSTED_PROXIES)";
     assert_eq!(app.log.events(told).len(), 1);
     // A client's own entry stands on the left.
     assert_eq!(admitted(&app.anonymous().from("203.0.113.99, 203.0.113.1"), 1).await, 0);
@@ -317,7 +316,7 @@ async fn n1_redis_that_is_gone_or_hangs_limits_each_process_by_itself() {
         };
         eventually("the limit is shared again", shared).await;
     }
-    assert!(one.log.events("Redis does not answer; each process limits for itself meanwhile").len() >= 2);
+    assert!(one.log.events("Redis unreachable; this process limits by itself").len() >= 2);
 }
 
 #[tokio::test]
@@ -366,7 +365,7 @@ async fn redis_limits_on_when_it_has_lost_its_scripts_and_when_its_clock_steps_b
     assert_eq!(admitted(&client, 1).await, 1);
     assert_eq!(redis.run(&["SCRIPT", "FLUSH"]).await, "+OK");
     assert_eq!(admitted(&client, 5).await, 2);
-    assert!(app.log.events("Redis does not answer; each process limits for itself meanwhile").is_empty());
+    assert!(app.log.events("Redis unreachable; this process limits by itself").is_empty());
 
     // Three requests were counted by a clock that went an hour ahead.
     let count_ahead = "local time = redis.call('TIME')

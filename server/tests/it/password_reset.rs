@@ -233,13 +233,13 @@ async fn tokens_whose_time_is_over_are_purged_in_batches_through_their_index() {
     let app = spawn_app().await;
     app.artist("Ana").await;
     for (table, columns, values, index, line) in [
-        ("password_reset_tokens", "", "", "idx_password_tokens_expires_at", "expired reset links"),
+        ("password_reset_tokens", "", "", "idx_password_tokens_expires_at", "expired reset links purged"),
         (
             "email_verification_tokens",
             ", email",
             ", 'ana@example.com'",
             "idx_email_verification_tokens_expires_at",
-            "expired verification links",
+            "expired verification links purged",
         ),
     ] {
         let fill = format!(

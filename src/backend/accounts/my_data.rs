@@ -72,7 +72,7 @@ impl MyData<'_> {
         // The task ends when the reader goes away: the next write fails.
         tokio::spawn(async move {
             if let Err(error) = write_archive(&backend, &actor, writer).await {
-                tracing::warn!(user.id = %actor.id, error = ?error, "an archive of a user's data was not finished");
+                tracing::warn!(user.id = %actor.id, error = ?error, "writing the archive of a user's data failed");
             }
             drop(permit);
         });
@@ -110,7 +110,7 @@ impl MyData<'_> {
         delete_traces(&mut tx, actor.id).await?;
         tx.commit().await?;
         fail::fail_point!("account-deleted");
-        tracing::info!(user.id = %actor.id, "a user has deleted their account");
+        tracing::info!(user.id = %actor.id, "account deleted by its user");
         // The account is deleted, whatever becomes of this: the janitor goes on with it.
         if let Err(error) = finish_deletions(self.0).await {
             tracing::warn!(user.id = %actor.id, error = ?error, "deleting the releases of a deleted account failed; the janitor tries again");

@@ -114,7 +114,7 @@ async fn stored_by_another_attempt(
             Err(error @ Error::CircuitOpen) => return Err(error),
             // The reaper ends it; whether the storage is away, the PUT will tell.
             Err(error) => {
-                tracing::warn!(object.key = %object.key, error = ?error, "what an earlier attempt has put cannot be read");
+                tracing::warn!(object.key = %object.key, error = ?error, "checking an earlier attempt's object failed");
                 continue;
             }
         }
@@ -122,7 +122,7 @@ async fn stored_by_another_attempt(
         if let Some(multipart_id) = multipart_id
             && let Err(error) = storage.abort_multipart(&object.key, &multipart_id).await
         {
-            tracing::warn!(object.key = %object.key, error = ?error, "an earlier attempt's upload in parts cannot be ended");
+            tracing::warn!(object.key = %object.key, error = ?error, "aborting an earlier multipart upload failed");
         }
     }
     Ok(None)

@@ -128,7 +128,7 @@ impl Redis {
         command.arg(key(rule, client));
         let taken = timeout_at(deadline.into(), command.query_async::<redis::Value>(&mut connection)).await;
         if !matches!(taken, Ok(Ok(_))) {
-            tracing::debug!(rule = rule.name(), "a request could not be taken back");
+            tracing::debug!(rule = rule.name(), "taking back a counted request failed");
         }
     }
 
@@ -169,10 +169,8 @@ impl Redis {
     fn note(&self, trouble: Option<String>) {
         let mut away_since = lock(&self.away_since);
         match (&trouble, &*away_since) {
-            (Some(error), None) => {
-                tracing::warn!(error, "Redis does not answer; each process limits for itself meanwhile")
-            }
-            (None, Some(_)) => tracing::info!("Redis answers again; the limits are shared"),
+            (Some(error), None) => tracing::warn!(error, "Redis unreachable; this process limits by itself"),
+            (None, Some(_)) => tracing::info!("Redis reachable again; limits are shared"),
             _ => {}
         }
         *away_since = trouble.map(|_| Instant::now());

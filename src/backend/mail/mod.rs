@@ -87,7 +87,7 @@ async fn attempt(backend: &Backend, job: &ClaimedMail) {
         // The process is about to end: another one sends it.
         () = backend.worker.wait_for_hand_back() => {
             if let Err(error) = queue::hand_back(&backend.db, job).await {
-                tracing::warn!(mail.id = %job.id, error = ?error, "mail hand-back failed; its lease will run out");
+                tracing::warn!(mail.id = %job.id, error = ?error, "mail hand-back failed; its lease will expire");
             }
             return;
         }

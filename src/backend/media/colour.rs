@@ -33,7 +33,7 @@ pub(super) fn parse_profile(icc: &[u8]) -> Option<ColorProfile> {
 
 /// Notes why a profile is not used.
 pub(super) fn unusable<T>(why: &str) -> Option<T> {
-    tracing::info!(reason = why, "the colour profile of a cover cannot be used, so its colours are taken for sRGB");
+    tracing::info!(reason = why, "colour profile of a cover is unusable; assuming sRGB");
     None
 }
 
@@ -201,7 +201,7 @@ impl Converter {
     fn run(&self, from: &[u8], to: &mut [u8]) {
         // The conversion fails only if the lengths do not fit, and they do.
         if let Err(error) = self.0.transform(from, to) {
-            tracing::warn!(error = %error, "colours of a cover were not converted");
+            tracing::warn!(error = %error, "converting the colours of a cover failed");
         }
     }
 }

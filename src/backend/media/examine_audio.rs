@@ -120,7 +120,7 @@ impl SampleSink {
         if error.raw_os_error().is_some() {
             return Err(error.into());
         }
-        tracing::warn!(error = ?error, "a track gets no copy to listen to");
+        tracing::warn!(error = ?error, "encoding a listening copy failed; the track gets none");
         Ok(None)
     }
 }

@@ -348,7 +348,7 @@ impl Storage {
         self.breaker.probed(answers);
         let now = self.circuit();
         if was == CircuitState::Closed && now == CircuitState::Open {
-            tracing::error!("the storage does not answer; what is received waits on our disk");
+            tracing::error!("storage unreachable: circuit breaker opened; received files wait in the spool");
         }
         was != CircuitState::Closed && now == CircuitState::Closed
     }

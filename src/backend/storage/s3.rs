@@ -95,7 +95,11 @@ impl S3 {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             // Some servers say so of one that is over. Where it is true, the bucket's lifecycle rule ends it.
             Err(error @ object_store::Error::PermissionDenied { .. }) => {
-                tracing::warn!(object.key = %key, error = ?error, "an upload in parts may not be ended by us");
+                tracing::warn!(
+                    object.key = %key,
+                    error = ?error,
+                    "aborting a multipart upload was denied; it is over, or the bucket's lifecycle rule ends it"
+                );
                 Ok(())
             }
             Err(error) => Err(error.into()),

@@ -32,7 +32,7 @@ impl Uploads {
         if expired.is_empty() {
             return Ok(());
         }
-        tracing::info!(uploads = expired.len(), "uploads that nobody went on with have expired");
+        tracing::info!(uploads = expired.len(), "unfinished uploads expired");
         let ended: Vec<_> = expired.iter().map(|row| EndedUpload { id: row.id, spool: row.spool }).collect();
         purge_bytes(&self.0, &ended).await?;
         for row in expired {
@@ -79,7 +79,7 @@ impl Uploads {
             match self.finish_held(id, writer).await {
                 // What was refused, its artist reads on the release's page.
                 Ok(()) | Err(Error::Problem(_)) => {}
-                Err(error) => tracing::warn!(upload.id = %id, error = ?error, "an upload could not be completed"),
+                Err(error) => tracing::warn!(upload.id = %id, error = ?error, "completing an upload failed"),
             }
         }
         Ok(())
@@ -95,7 +95,7 @@ impl Uploads {
         .execute(&self.0.db)
         .await?;
         for id in self.sweep_spool().await? {
-            tracing::warn!(upload.id = %id, "the spool holds a file that the database knows nothing of");
+            tracing::warn!(upload.id = %id, "spool file unknown to the database");
         }
         Ok(())
     }

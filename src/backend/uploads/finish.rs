@@ -100,7 +100,7 @@ impl Uploads {
                 }
                 Err(MediaError::Io(error)) => Err(error.into()),
                 Err(MediaError::OutOfTime) => {
-                    tracing::error!(upload.id = %id, "an upload was not judged in time");
+                    tracing::error!(upload.id = %id, "validating an upload timed out");
                     Err(not_validated_yet().into())
                 }
                 Err(MediaError::Refused(refusal)) => Ok((sha256, Err(refusal))),

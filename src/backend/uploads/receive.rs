@@ -266,7 +266,7 @@ impl Uploads {
                 Ok(Some(Ok(chunk))) => chunk,
                 Ok(Some(Err(error))) => {
                     // Or trickled: a client that hears of it may go on.
-                    tracing::debug!(upload.id = %id, error = ?error, "the line dropped in the middle of a chunk");
+                    tracing::debug!(upload.id = %id, error = ?error, "connection dropped in the middle of a chunk");
                     let message = "The connection dropped before all bytes had arrived. What arrived is kept.".into();
                     return Err(Problem::Unavailable(message).into());
                 }

@@ -52,7 +52,7 @@ pub(super) async fn run(backend: &Arc<Backend>, job: &ClaimedJob, is_exclusive: 
         },
         () = sleep(backend.settings.queue.attempt_timeout) => AttemptEnd::TooLong,
         () = keep_alive(backend, job) => {
-            tracing::warn!(job.id = %job.id, attempt = job.attempt, "the lease was lost; the job is left to whoever holds it");
+            tracing::warn!(job.id = %job.id, attempt = job.attempt, "job lease lost; attempt abandoned");
             return AttemptOutcome::Lost;
         }
         () = worker.hand_back.cancelled() => {
@@ -66,13 +66,18 @@ pub(super) async fn run(backend: &Arc<Backend>, job: &ClaimedJob, is_exclusive: 
     let (report, for_artist) = match outcome {
         AttemptEnd::Finished(Ok(())) => return AttemptOutcome::Completed,
         AttemptEnd::Finished(Err(jobs::JobError::Fault(Error::LeaseLost(_)))) => {
-            tracing::warn!(job.id = %job.id, attempt = job.attempt, "another worker holds this job by now; nothing was written");
+            tracing::warn!(job.id = %job.id, attempt = job.attempt, "job lease lost; nothing was written");
             return AttemptOutcome::Lost;
         }
         AttemptEnd::Finished(Err(jobs::JobError::Fault(error)))
             if is_infrastructure_fault(backend, job, &error, claimed).await =>
         {
-            tracing::warn!(job.id = %job.id, attempt = job.attempt, error = ?error, "database, storage or our disk is not well; the job waits");
+            tracing::warn!(
+                job.id = %job.id,
+                attempt = job.attempt,
+                error = ?error,
+                "job postponed: database, storage or local resources unavailable"
+            );
             let delay = backoff(u32::try_from(job.attempt).unwrap_or(1), rand::rng().random());
             hand_back(backend, job, delay).await;
             return AttemptOutcome::HandedBack;
@@ -82,7 +87,7 @@ pub(super) async fn run(backend: &Arc<Backend>, job: &ClaimedJob, is_exclusive: 
             Some(message),
         ),
         AttemptEnd::Finished(Err(jobs::JobError::OutOfTime)) => {
-            tracing::error!(job.id = %job.id, job.kind = ?job.kind, attempt = job.attempt, "an examination ran out of time");
+            tracing::error!(job.id = %job.id, job.kind = ?job.kind, attempt = job.attempt, "examination timed out");
             let limit = backend.settings.queue.examination_timeout;
             (
                 transient(format!("its file was not examined within {} s", limit.as_secs())),
@@ -90,16 +95,23 @@ pub(super) async fn run(backend: &Arc<Backend>, job: &ClaimedJob, is_exclusive: 
             )
         }
         AttemptEnd::Finished(Err(jobs::JobError::Fault(error))) => {
-            tracing::error!(job.id = %job.id, job.kind = ?job.kind, attempt = job.attempt, retry_count = job.retry_count, error = ?error, "a job failed");
+            tracing::error!(
+                job.id = %job.id,
+                job.kind = ?job.kind,
+                attempt = job.attempt,
+                retry_count = job.retry_count,
+                error = ?error,
+                "job failed"
+            );
             (transient(error.to_string()), None)
         }
         AttemptEnd::TooLong => {
-            tracing::error!(job.id = %job.id, job.kind = ?job.kind, attempt = job.attempt, "an attempt did not end and was given up");
+            tracing::error!(job.id = %job.id, job.kind = ?job.kind, attempt = job.attempt, "attempt timed out");
             (transient(format!("it did not end within {} s", backend.settings.queue.attempt_timeout.as_secs())), None)
         }
         AttemptEnd::Panicked => {
             metrics::counter!("vwaza_job_panics_total").increment(1);
-            tracing::error!(job.id = %job.id, job.kind = ?job.kind, attempt = job.attempt, "a job panicked");
+            tracing::error!(job.id = %job.id, job.kind = ?job.kind, attempt = job.attempt, "job panicked");
             (transient("it panicked".into()), None)
         }
     };
@@ -178,15 +190,15 @@ async fn record_end(backend: &Backend, job: &ClaimedJob, end: &JobEnd) {
         match db::with_timeout(db::REPLY_TIMEOUT, write).await {
             Ok(()) => return,
             Err(error @ Error::LeaseLost(_)) => {
-                tracing::warn!(job.id = %job.id, error = ?error, "what became of a job is not written down");
+                tracing::warn!(job.id = %job.id, error = ?error, "saving a job's outcome failed: its lease was lost");
                 return;
             }
             Err(error) if Instant::now() + RECORD_RETRY_DELAY < until => {
-                tracing::warn!(job.id = %job.id, error = ?error, "what became of a job cannot be written down yet");
+                tracing::warn!(job.id = %job.id, error = ?error, "saving a job's outcome failed; trying again");
                 sleep(RECORD_RETRY_DELAY).await;
             }
             Err(error) => {
-                tracing::error!(job.id = %job.id, error = ?error, "what became of a job could not be written down; its lease runs out");
+                tracing::error!(job.id = %job.id, error = ?error, "saving a job's outcome failed; its lease expires");
                 return;
             }
         }
@@ -204,7 +216,7 @@ async fn keep_alive(backend: &Backend, job: &ClaimedJob) {
             Ok(false) => return,
             // The database may be away for a moment; the lease stands until it runs out.
             Err(error) if Instant::now() < held_until => {
-                tracing::warn!(job.id = %job.id, error = ?error, "a heartbeat failed");
+                tracing::warn!(job.id = %job.id, error = ?error, "job heartbeat failed");
             }
             Err(_) => return,
         }
