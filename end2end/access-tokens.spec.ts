@@ -13,7 +13,7 @@ test('an artist makes a token for a script, sees it once, and revokes it', async
   const tokens = page.getByRole('region', { name: 'Access tokens' });
   await tokens.getByRole('button', { name: 'Make a token' }).click();
   await expect(tokens.getByText('Say what the token is for.')).toBeVisible();
-  await tokens.getByLabel('What is it for?').fill('studio backup');
+  await tokens.getByLabel('What is the token for?').fill('studio backup');
   await tokens.getByRole('button', { name: 'Make a token' }).click();
   const secret = await tokens.getByLabel('Your new token').inputValue();
   expect(secret).toMatch(/^vwaza_[0-9a-f]{64}$/);
@@ -47,7 +47,7 @@ test('a token is seen although the list of tokens does not come, until it is rev
   const list = '**/api/access-tokens/list';
   await page.route(list, (route) => route.fulfill({ status: 503 }));
   const make = async (name: string) => {
-    await tokens.getByLabel('What is it for?').fill(name);
+    await tokens.getByLabel('What is the token for?').fill(name);
     await tokens.getByRole('button', { name: 'Make a token' }).click();
   };
   await make('first');
@@ -66,6 +66,6 @@ test('without JavaScript no token is made that nobody gets to see', async ({ new
   await new Account(page).signUp(newArtist());
   await page.goto('/account');
   const tokens = page.getByRole('region', { name: 'Access tokens' });
-  await expect(tokens.getByText('Making a token needs JavaScript')).toBeVisible();
-  await expect(tokens.getByLabel('What is it for?')).toBeHidden();
+  await expect(tokens.getByText('Turn on JavaScript to make a token.')).toBeVisible();
+  await expect(tokens.getByLabel('What is the token for?')).toBeHidden();
 });

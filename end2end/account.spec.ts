@@ -114,7 +114,7 @@ test('an artist turns two-factor sign-in on, signs in with codes, and turns it o
   await region.getByLabel('Current password').last().fill(artist.password);
   await region.getByRole('textbox', { name: 'Code' }).last().fill(codes[1]);
   await region.getByRole('button', { name: 'Turn it off' }).click();
-  await expect(region.getByText('Off: signing in takes your password only.')).toBeVisible();
+  await expect(region.getByText('Off: you sign in with your password only.')).toBeVisible();
 });
 
 test('an admin reads an admin\'s words on the own account page', async ({ newAdmin }) => {

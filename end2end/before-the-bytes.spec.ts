@@ -75,11 +75,11 @@ test('a picture that can be no cover is refused before a byte is sent', async ({
   const wizard = await newRelease(page, 'Cover');
   const sent = uploads(page);
   for (const [file, reason] of [
-    ['cover-tiny.png', 'This picture is 300 × 300 px; a cover has at least 640'],
-    ['cover-oblong.png', 'This picture is 1600 × 900 px; a cover is square.'],
-    ['cover-huge.png', 'This picture has an edge of 65535 px; a cover has at most 6000'],
+    ['cover-tiny.png', 'This picture is 300 × 300 px; a cover needs at least 640'],
+    ['cover-oblong.png', 'This picture is 1600 × 900 px; a cover has to be square.'],
+    ['cover-huge.png', 'This picture has an edge of 65535 px; a cover can have at most 6000'],
     ['not-a-cover.png', 'This is an SVG drawing. Export the cover as JPEG or PNG.'],
-    ['song.wav', 'This is no JPEG or PNG picture. Export the cover as JPEG or PNG.'],
+    ['song.wav', 'This is not a JPEG or PNG picture. Export the cover as JPEG or PNG.'],
   ]) {
     await wizard.chooseCover(file);
     await expect(wizard.coverStep()).toContainText(reason);
@@ -94,7 +94,7 @@ test('a picture that can be no cover is refused before a byte is sent', async ({
   await test.step('and the cover that is there stays', async () => {
     const before = sent.length;
     await wizard.chooseCover('cover-oblong.png');
-    await expect(wizard.coverStep()).toContainText('a cover is square');
+    await expect(wizard.coverStep()).toContainText('a cover has to be square');
     await expect(wizard.coverPicture()).toBeVisible();
     expect(sent.length).toBe(before);
   });
@@ -117,7 +117,7 @@ test('audio that can be no track is refused in its row before a byte is sent', a
     ['Phone call', 'This file has 8 kHz; stores take 44.1 to 192 kHz.'],
     ['Eight bits', 'This file has 8 bit; stores take 16 or 24 bit.'],
     ['Vorbis', 'This is an Ogg'],
-    ['Words', 'This is no audio file we know.'],
+    ['Words', 'This is not an audio file that we know.'],
     ['Endless', 'This file is longer than 6 hours.'],
   ]) {
     await expect(wizard.track(title)).toContainText(reason);
@@ -147,7 +147,7 @@ testWithServer('a file over the limit is refused by the limit of this server', a
   const wizard = await newRelease(page, 'Tracks');
   const sent = uploads(page);
   await wizard.chooseTracks('song.wav');
-  await expect(wizard.track('song')).toContainText('This file is too large: 1.0 MB is the most that is taken.');
+  await expect(wizard.track('song')).toContainText('This file is too large. The limit is 1.0 MB.');
   expect(sent).toEqual([]);
 });
 
@@ -160,7 +160,7 @@ test('pictures among dropped audio go to the cover', async ({ page }) => {
     { name: 'Booklet.pdf', mimeType: 'application/pdf', buffer: Buffer.from('%PDF-1.7') },
   );
   await expect(notes(page)).toContainText('“Cover.png” becomes the cover.');
-  await expect(notes(page)).toContainText('2 files were left out, as only audio and one cover are taken: “Back.jpg” and “Booklet.pdf”.');
+  await expect(notes(page)).toContainText('2 files were left out, because a release takes audio files and one cover only: “Back.jpg” and “Booklet.pdf”.');
   await wizard.expectPlayable('Night Bus');
   await expect(wizard.tracks()).toHaveCount(1);
   await expectAccessible(page);
@@ -182,7 +182,7 @@ test('a file that is dropped twice is here already', async ({ page }) => {
   const wizard = await newRelease(page, 'Tracks');
   const file = named('Morning.wav', 'song.wav', 'audio/wav');
   await wizard.drop(named('Evening.flac', 'song.flac', 'audio/flac'), file, file);
-  await expect(notes(page)).toContainText('“Morning.wav” is already here: it is on its way.');
+  await expect(notes(page)).toContainText('“Morning.wav” is already being uploaded.');
   await expect(wizard.tracks()).toHaveCount(2);
   await wizard.expectPlayable('Morning', 'Night Bus');
 
@@ -202,13 +202,13 @@ test('of a folder only the music becomes tracks', async ({ page }, info) => {
   await mkdir(papers, { recursive: true });
   for (const name of ['contract.pdf', 'notes.txt', '.DS_Store']) await writeFile(join(papers, name), 'words');
   await dropPaths(page, papers);
-  await expect(notes(page)).toContainText('2 files were left out, as only audio and one cover are taken: “contract.pdf” and “notes.txt”.');
+  await expect(notes(page)).toContainText('2 files were left out, because a release takes audio files and one cover only: “contract.pdf” and “notes.txt”.');
   await expect(wizard.tracks()).toHaveCount(0);
 
   const empty = info.outputPath('Empty');
   await mkdir(empty);
   await dropPaths(page, empty);
-  await expect(notes(page)).toHaveText('There is nothing in “Empty”.');
+  await expect(notes(page)).toHaveText('The folder “Empty” is empty.');
 
   const album = info.outputPath('Album');
   for (const [path, source] of [

@@ -40,8 +40,8 @@ test('the buttons of every question stand in one order', async ({ page, newAdmin
   await new Review(admin).find(title);
   await new Review(admin).verdict().getByRole('button', { name: 'Approve' }).click();
   const approving = admin.getByRole('dialog', { name: 'Approve with warnings' });
-  await expectOrder(approving, 'Go on listening', 'Approve anyway');
-  await approving.getByRole('button', { name: 'Go on listening' }).click();
+  await expectOrder(approving, 'Keep listening', 'Approve anyway');
+  await approving.getByRole('button', { name: 'Keep listening' }).click();
   await admin.keyboard.press('r');
   await expectOrder(admin.getByRole('dialog', { name: 'Reject this release' }), 'Cancel', 'Reject with this reason');
 });

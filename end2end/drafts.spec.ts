@@ -162,7 +162,7 @@ test('what could not be saved for long still stands in its step', async ({ page,
   await wizard.go('Cover');
   await expect(async () => {
     await page.clock.runFor(5_000);
-    const words = page.getByText('What you typed last is not saved, but still stands in its step. Down for a moment.');
+    const words = page.getByText('Your last change is not saved. You can still see it in the step where you typed it. Down for a moment.');
     await expect(words).toBeVisible({ timeout: 500 });
   }).toPass();
   server.isDown = false;
@@ -226,7 +226,7 @@ for (const [device, viewport] of [
       return box && { x: box.x, y: box.y + scrolled, width: box.width };
     };
     const before = await place();
-    const message = 'The database is not answering. What you saved is safe; try again in a minute. '.repeat(4);
+    const message = 'The database is not answering. Everything you saved is safe; try again in a minute. '.repeat(4);
     const down = { statusCode: 503, error: 'Service Unavailable', message };
     await page.route('**/api/releases/save-details', (route) => route.fulfill({ status: 503, json: down }));
     await page.getByLabel('Label', { exact: true }).fill('Night Records');

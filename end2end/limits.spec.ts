@@ -129,7 +129,7 @@ test('a reviewer works through releases without a break', async ({ page, playwri
   await new Account(page).signIn({ email: ADMINS[0], password: ADMIN_PASSWORD });
   const review = new Review(page);
   const player = new Player(page);
-  await expect(page.getByText(`${RELEASES} releases wait`)).toBeVisible(MINUTES);
+  await expect(page.getByText(`${RELEASES} releases are waiting`)).toBeVisible(MINUTES);
   await page.getByRole('table').getByRole('link', { name: /^Release / }).first().click();
   const heading = page.getByRole('heading', { name: /^Release /, level: 1 });
   for (let left = RELEASES, last = ''; left > 0; left--) {

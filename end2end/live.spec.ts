@@ -51,7 +51,7 @@ test('an admin who writes a reason hears that somebody else was faster', async (
   await new Review(fast).approve();
 
   const told = slow.getByRole('region', { name: 'Already decided' });
-  await expect(told).toContainText('Already approved; nothing is left to decide.');
+  await expect(told).toContainText('Already approved. There is nothing left to decide.');
   await expect(told).toContainText('The fade at the end is cut off.');
   await expect(new Review(slow).verdict()).toBeHidden();
   await expect(told).toBeFocused();

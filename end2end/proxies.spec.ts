@@ -89,7 +89,7 @@ test('an upload outlasts a proxy that refuses one chunk after the other', async 
   await wizard.chooseTracks(LONG_MASTER);
   const row = wizard.tracks().first();
   for (const status of statuses) {
-    await expect(row).toContainText(`Vwaza can't be reached right now (${status}). Your file is fine. It goes on by itself.`);
+    await expect(row).toContainText(`Vwaza can't be reached right now (${status}). Your file is fine. The upload continues by itself.`);
     isRead();
   }
   await expect(row).toContainText(/Safe with us; examining|5:00/, { timeout: 90_000 });

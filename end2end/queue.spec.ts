@@ -54,7 +54,7 @@ test('an admin retries a file that has failed for good, gives it up, and its art
 
   const release = new ReleasePage(page, wizard.id);
   await release.open();
-  await expect(release.timeline()).toContainText(`“${file}” was given up. This file is damaged`);
+  await expect(release.timeline()).toContainText(`“${file}” was discarded. This file is damaged`);
   await expectAccessible(page);
   await wizard.open('tracks');
   const row = wizard.tracks();

@@ -29,7 +29,7 @@ test('a rejected release is revised, submitted again and approved', async ({ pag
     for (const nothing of ['', '  ']) {
       await reasons.getByLabel('What the artist has to change').fill(nothing);
       await reasons.getByRole('button', { name: 'Reject with this reason' }).click();
-      await expect(reasons.getByText('Tell the artist what to mend.')).toBeVisible();
+      await expect(reasons.getByText('Tell the artist what to change.')).toBeVisible();
       await expect(reasons.getByLabel('What the artist has to change')).toBeFocused();
     }
     await reasons.getByRole('checkbox', { name: QUICK_REASON }).check();

@@ -52,7 +52,7 @@ test('an upload waits while the browser is offline', async ({ page, context, wat
   await context.setOffline(true);
   await stopped.breakOff();
   await expect(page.getByText('You are offline.', { exact: false })).toBeVisible();
-  await expect(wizard.tracks().first()).toContainText('It goes on by itself');
+  await expect(wizard.tracks().first()).toContainText('The upload continues by itself');
   await context.setOffline(false);
   await expect(page.getByText('You are offline.', { exact: false })).toBeHidden();
   await expectReceived(page);
@@ -70,7 +70,7 @@ test('an upload goes on after its session ended and its artist signed in again',
   await context.clearCookies();
   await stopped.breakOff();
   const row = wizard.tracks().first();
-  await expect(row).toContainText('Sign in again; your bytes are safe');
+  await expect(row).toContainText('Sign in again; your upload is safe');
   await expect(row).not.toContainText('The connection broke');
   await expectAccessible(page);
 
@@ -86,10 +86,10 @@ test('a session that ends once the file is here leaves nothing to be sent', asyn
   const wizard = await new Home(page).newRelease();
   await wizard.go('Tracks');
   const complete = '**/api/upload/complete';
-  const signedOut = { statusCode: 401, error: 'Unauthorized', message: 'Sign in to go on.' };
+  const signedOut = { statusCode: 401, error: 'Unauthorized', message: 'Sign in to continue.' };
   await page.route(complete, (route) => route.fulfill({ status: 401, json: signedOut }));
   await wizard.chooseTracks('song.flac');
-  await expect(wizard.tracks()).toContainText('Sign in again; your bytes are safe');
+  await expect(wizard.tracks()).toContainText('Sign in again; your upload is safe');
   await expect(wizard.tracks().getByRole('button', { name: /^(Cancel|Try again): / })).toHaveCount(0);
   await expect(wizard.tracks().getByRole('progressbar')).not.toHaveAttribute('value');
 
@@ -115,7 +115,7 @@ test('an upload resumes after the tab was closed in the middle of it', async ({ 
   await alive(page);
 
   const row = wizard.tracks().first();
-  await expect(row).toContainText('24 of 50 MB arrived. Choose the same file to go on');
+  await expect(row).toContainText('24 of 50 MB arrived. Choose the same file to continue');
   await expectAccessible(page);
   // Nobody is sending it.
   const elsewhere = await page.context().newPage();
@@ -144,9 +144,9 @@ test('a file that was changed in the middle of its upload is chosen once more in
   await appendFile(file, 'more');
   await stopped.breakOff();
   const row = wizard.tracks().first();
-  await expect(row).toContainText('Choose it once more.');
+  await expect(row).toContainText('Choose it again.');
   await row.locator('input[type=file]').setInputFiles(fixture(LONG_MASTER));
-  await expect(row).not.toContainText('Choose it once more.');
+  await expect(row).not.toContainText('Choose it again.');
   await expectReceived(page);
   await expect(wizard.tracks()).toHaveCount(1);
 });
@@ -220,13 +220,13 @@ test('what another device sends meanwhile is not said to be safe', async ({ page
   await there.open('tracks');
   const replacement = there.track('Night Bus').locator('input[type=file]').setInputFiles(fixture(LONG_MASTER));
   await Promise.all([stopAfter(laptop, 0), replacement]);
-  await expect(wizard.track('Night Bus')).toContainText('Choose the same file to go on: 1 - morning_shift.wav');
+  await expect(wizard.track('Night Bus')).toContainText('Choose the same file to continue: 1 - morning_shift.wav');
   await expect(wizard.track('Night Bus')).not.toContainText('Safe with us');
 
   await there.go('Cover');
   await there.chooseCover('cover.jpg');
   await wizard.go('Cover');
-  await expect(wizard.coverStep()).toContainText('Choose the same file to go on: cover.jpg');
+  await expect(wizard.coverStep()).toContainText('Choose the same file to continue: cover.jpg');
   await expect(wizard.coverStep()).not.toContainText('Safe with us');
 });
 

@@ -40,7 +40,7 @@ test('a page that cannot be fetched says so, and comes when it is asked for agai
   await alive(page);
   await page.route('**/pkg/split_wizard*.wasm', (route) => route.abort());
   await page.getByRole('link', { name: 'Untitled' }).first().click();
-  await expect(page.getByRole('heading', { name: 'Out of reach' })).toBeVisible();
+  await expect(page.getByRole('heading', { name: 'This page did not load' })).toBeVisible();
   await expectAccessible(page);
   await page.unroute('**/pkg/split_wizard*.wasm');
   await page.getByRole('link', { name: 'Load it again' }).click();

@@ -25,7 +25,7 @@ test('a second artist sees nothing of a release', async ({ page, newPage, watch 
   for (const address of [`/releases/${wizard.id}`, `/releases/${wizard.id}/details`, `/releases/${wizard.id}/tracks`, '/nowhere']) {
     const answer = await stranger.goto(address);
     expect(answer?.status(), address).toBe(404);
-    await expect(stranger.getByRole('heading', { name: 'Nothing here' })).toBeVisible();
+    await expect(stranger.getByRole('heading', { name: 'Page not found' })).toBeVisible();
     await expect(stranger.getByText(title)).toHaveCount(0);
   }
   await expectAccessible(stranger);
@@ -35,7 +35,7 @@ test('a second artist sees nothing of a release', async ({ page, newPage, watch 
   for (const address of ['/review', `/review/${wizard.id}`, '/admin/releases', '/admin/artists', '/admin/queue']) {
     const answer = await stranger.goto(address);
     expect(answer?.status(), address).toBe(403);
-    await expect(stranger.getByRole('heading', { name: 'Not for this account' })).toBeVisible();
+    await expect(stranger.getByRole('heading', { name: "This account can't open this page" })).toBeVisible();
   }
   await expectAccessible(stranger);
 });

@@ -30,7 +30,7 @@ test('an upload that never finished is continued or removed from the submit step
   await unfinished(page).getByRole('link', { name: /^Continue/ }).press('Enter');
   const row = wizard.track('morning shift');
   await expect(row).toBeFocused();
-  await expect(row).toContainText(/8\S* of 50 MB arrived. Choose the same file to go on/);
+  await expect(row).toContainText(/8\S* of 50 MB arrived. Choose the same file to continue/);
 
   await wizard.go('Review and submit');
   const remove = unfinished(page).getByRole('button', { name: /^Remove/ });

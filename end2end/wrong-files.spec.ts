@@ -24,8 +24,8 @@ test('a picture that is no cover is refused with its reason', async ({ page }) =
   await wizard.go('Cover');
   for (const [file, reason] of [
     ['not-a-cover.png', 'This is an SVG drawing. Export the cover as JPEG or PNG.'],
-    ['cover-tiny.png', 'This picture is 300 × 300 px; a cover has at least 640'],
-    ['cover-oblong.png', 'This picture is 1600 × 900 px; a cover is square.'],
+    ['cover-tiny.png', 'This picture is 300 × 300 px; a cover needs at least 640'],
+    ['cover-oblong.png', 'This picture is 1600 × 900 px; a cover has to be square.'],
     ['cover-animated.png', 'This PNG is animated.'],
   ]) {
     await wizard.chooseCover(file);
@@ -45,7 +45,7 @@ test('a file that is no track is refused in its row', async ({ page }) => {
   const wizard = await new Home(page).newRelease();
   await wizard.go('Tracks');
   await wizard.chooseTracks('text-called.wav', 'truncated.wav', 'song.mp3');
-  await expect(wizard.track('text-called')).toContainText('This is no audio file we know.');
+  await expect(wizard.track('text-called')).toContainText('This is not an audio file that we know.');
   await expect(wizard.track('truncated')).toContainText('This file is incomplete');
   await expect(wizard.track('Early Ferry')).toContainText('MP3 is compressed with loss');
   await expect(wizard.checklist().getByRole('link', { name: '“truncated” has no audio' })).toBeVisible();
@@ -107,7 +107,7 @@ test('an empty folder becomes no track', async ({ page, context }, info) => {
   for (const type of ['dragEnter', 'dragOver', 'drop'] as const) {
     await devtools.send('Input.dispatchDragEvent', { type, x: 600, y: 400, data });
   }
-  await expect(page.locator('.drop-notes')).toHaveText('There is nothing in “Album”.');
+  await expect(page.locator('.drop-notes')).toHaveText('The folder “Album” is empty.');
   await wizard.expectTitles('Night Bus');
   await expect(wizard.tracks()).toHaveCount(1);
 });

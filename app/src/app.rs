@@ -51,7 +51,7 @@ pub fn shell(site: SiteFiles) -> impl IntoView {
                 <meta charset="utf-8"/>
                 <meta name="viewport" content="width=device-width, initial-scale=1"/>
                 <meta name="color-scheme" content="light dark"/>
-                <meta name="description" content="From your master to a release: bring your cover and your tracks, see where they stand."/>
+                <meta name="description" content="Upload your cover and tracks, submit the release for review, and follow it until it is published."/>
                 <link rel="stylesheet" href=site.css/>
                 <link rel="preload" href="/fonts/instrument-sans-latin-wght-normal.woff2" r#as="font" r#type="font/woff2" crossorigin=""/>
                 <link rel="icon" href="/favicon.svg" type="image/svg+xml"/>

@@ -61,7 +61,7 @@ impl AppError {
             }
             Some(LimitedBy::Code) => "There were too many wrong codes for this account.".into(),
             Some(LimitedBy::CurrentPassword) => "There were too many wrong passwords.".into(),
-            Some(LimitedBy::Mail) => "We sent several mails to this address already. Look into your spam folder, too.".into(),
+            Some(LimitedBy::Mail) => "We sent several mails to this address already. Check your spam folder.".into(),
             _ if self.retry_after.is_some() => "There were too many requests from your network in a short time.".into(),
             _ => self.message.clone(),
         }
@@ -113,7 +113,7 @@ impl AppError {
     fn foreign_response() -> Self {
         Self::new(
             502,
-            "Another server answered instead of Vwaza. What you saved is safe. Open Vwaza in a new tab: if it asks you to sign in, do so. \
+            "Another server answered instead of Vwaza. Everything you saved is safe. Open Vwaza in a new tab: if it asks you to sign in, do so. \
              Then try again.",
         )
     }

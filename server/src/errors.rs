@@ -184,13 +184,13 @@ fn strip_framework_query(page: &str) -> String {
 fn error_of_status(status: StatusCode) -> AppError {
     let message = match status.as_u16() {
         404 => "There is nothing at this address.",
-        405 => "This address does not take such requests.",
+        405 => "This address does not accept this kind of request.",
         408 => "The request took too long. Try again.",
-        413 => "This is more than the server takes at once.",
-        415 => "The server does not take this kind of content.",
-        406 => "The server has nothing of this kind.",
+        413 => "This request is too large for the server.",
+        415 => "The server does not accept this type of content.",
+        406 => "The server can't answer in the format that you asked for.",
         414 | 431 => "This request is too long. Reload the page and try again.",
-        416 => "The file has no such part.",
+        416 => "The file does not have the part that you asked for.",
         403 => "This request came from another site and was not carried out.",
         code if code < 500 => "The server did not understand this request. Reload the page and try again.",
         _ => return AppError::internal(),

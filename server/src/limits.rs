@@ -136,7 +136,7 @@ pub(crate) async fn limit_concurrency(State(backend): State<Arc<Backend>>, reque
         return next.run(request).await;
     }
     if request.extensions().get::<OverflowConnection>().is_some() {
-        let message = "The server has too many visitors. Try again in a few seconds.";
+        let message = "The server has too many visitors right now. Try again in a few seconds.";
         return ErrorResponse::from(Problem::Unavailable(message.into())).into_response();
     }
     let limits = backend.limits();

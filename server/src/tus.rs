@@ -257,7 +257,7 @@ fn is_chunk(headers: &HeaderMap) -> bool {
 }
 
 fn not_a_chunk() -> Problem {
-    Problem::Refused { status: 415, message: format!("Send bytes as {CHUNK_TYPE}.") }
+    Problem::Refused { status: 415, message: format!("Send the bytes with the content type {CHUNK_TYPE}.") }
 }
 
 /// How far an upload is, in headers.
@@ -303,7 +303,7 @@ fn parse_address((spool, id): &(String, String)) -> Result<(SpoolId, UploadId), 
 /// 412, with the version that is spoken here; 400 for a header of an extension that is not.
 fn check_protocol(headers: &HeaderMap) -> Result<(), Problem> {
     if single_header(headers, &TUS_RESUMABLE).ok().flatten() != Some(&VERSION) {
-        let message = "Speak tus 1.0.0: send the header Tus-Resumable: 1.0.0.".into();
+        let message = "This server uses tus 1.0.0. Send the header Tus-Resumable: 1.0.0.".into();
         return Err(Problem::Refused { status: 412, message });
     }
     if let Some((header, extension)) = UNSUPPORTED_EXTENSIONS.iter().find(|(header, _)| headers.contains_key(*header)) {
@@ -319,7 +319,7 @@ fn check_protocol(headers: &HeaderMap) -> Result<(), Problem> {
 
 fn unsupported_extension(header: &str, extension: &str) -> Problem {
     Problem::BadRequest(format!(
-        "The header {header} belongs to the extension {extension} of tus, which this server does not speak. OPTIONS lists those that it does."
+        "The header {header} belongs to the tus extension {extension}, which this server does not support. OPTIONS lists the extensions that it supports."
     ))
 }
 

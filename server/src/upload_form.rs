@@ -60,7 +60,7 @@ pub(crate) async fn upload(
     let max_bytes = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse().ok())
-        .ok_or_else(|| Problem::BadRequest("The form has to say how long it is.".into()))?;
+        .ok_or_else(|| Problem::BadRequest("The form needs the header Content-Length.".into()))?;
     let unparsed = UnparsedBytes::default();
     let mut form = Multipart::from_request(unparsed.limit(request), &state).await.map_err(|_| incomplete_form())?;
     let (mut target, mut has_file) = (None, false);
@@ -101,7 +101,7 @@ pub(crate) async fn upload(
                 has_file = true;
             }
             (Some("file"), None) => {
-                return Err(Problem::BadRequest("The form has to name its target first.".into()).into());
+                return Err(Problem::BadRequest("The form needs the field “target” before the file.".into()).into());
             }
             _ => {}
         }
@@ -201,7 +201,7 @@ impl UnparsedBytes {
                 Ok(next)
             }
             Ok(Err(error)) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                let message = "This form is more than the server takes at once. Send the files one by one.".into();
+                let message = "This form is too large for the server. Send the files one by one.".into();
                 Err(Problem::Refused { status: 413, message }.into())
             }
             Ok(Err(_)) | Err(_) => Err(incomplete_form()),
@@ -210,7 +210,7 @@ impl UnparsedBytes {
 }
 
 fn incomplete_form() -> ErrorResponse {
-    AppError::from(Problem::BadRequest("The form did not arrive whole. Try again.".into())).into()
+    AppError::from(Problem::BadRequest("Only a part of the form arrived. Try again.".into())).into()
 }
 
 /// The step of the wizard that the form stood on.

@@ -23,8 +23,8 @@ use crate::domain::{
 /// Characters of the error log's end that are looked at: the last failure has fewer.
 const ERROR_LOG_TAIL_CHARS: i32 = 1000;
 
-const SUPERSEDED: &str = "Nothing waits for this file any more: it was replaced, removed or put away.";
-const JOB_CHANGED: &str = "This job changed just now. Reload the page to see where it stands.";
+const SUPERSEDED: &str = "No release needs this file any more. It was replaced, removed or dismissed.";
+const JOB_CHANGED: &str = "This job changed just now. Reload the page to see its state.";
 
 pub struct DeadLetters<'a>(pub(super) &'a Backend);
 
@@ -169,7 +169,7 @@ impl DeadLetterJob {
     ) -> Result<()> {
         let name = &self.file_name;
         let note = match event {
-            ReleaseEventKind::FileDiscarded => format!("“{name}” was given up. {}", self.artist_message),
+            ReleaseEventKind::FileDiscarded => format!("“{name}” was discarded. {}", self.artist_message),
             _ => format!("“{name}”"),
         };
         releases::bump_version(db, release.id).await?;
@@ -224,9 +224,10 @@ async fn lock_dead_letter(db: &mut PgConnection, id: JobId) -> Result<DeadLetter
     if awaiting_release
         .is_some_and(|release| !matches!(release.status, ReleaseStatus::Draft | ReleaseStatus::Processing))
     {
-        return Err(
-            Problem::conflict("The release of this file is in review or decided: its files stay as they are.").into()
-        );
+        return Err(Problem::conflict(
+            "The release of this file is already in review or decided, so its files can't change.",
+        )
+        .into());
     }
     let artist_message = job
         .examination_failure

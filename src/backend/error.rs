@@ -48,17 +48,17 @@ impl Error {
             Self::Database(error) if is_unreachable(&error) => {
                 tracing::error!(error = ?error, "database unreachable");
                 Ok(Problem::Unavailable(
-                    "The database is not answering. What you saved is safe; try again in a minute.".into(),
+                    "The database is not answering. Everything you saved is safe; try again in a minute.".into(),
                 ))
             }
             // 22021: U+0000 and the like, which PostgreSQL does not take as text.
             Self::Database(sqlx::Error::Database(error)) if error.code().as_deref() == Some("22021") => Ok(
-                Problem::BadRequest("There is a character in this text that cannot be stored. Type it again.".into()),
+                Problem::BadRequest("This text contains a character that we can't store. Type the text again.".into()),
             ),
             Self::StorageDown { .. } | Self::CircuitOpen => {
                 tracing::error!(error = ?self, "storage unreachable");
                 Ok(Problem::Unavailable(
-                    "Our storage is not answering. What you sent is safe; try again in a minute.".into(),
+                    "Our storage is not answering. Everything you sent is safe; try again in a minute.".into(),
                 ))
             }
             Self::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<SpoolShareTaken>()) => {
@@ -67,7 +67,9 @@ impl Error {
             Self::Io(_) if self.is_disk_full() => Ok(Problem::DiskFull),
             Self::Io(_) if self.is_exhausted() => {
                 tracing::error!(error = ?self, "out of file descriptors or memory");
-                Ok(Problem::Unavailable("The server is busy. What you sent is safe; try again in a minute.".into()))
+                Ok(Problem::Unavailable(
+                    "The server is busy. Everything you sent is safe; try again in a minute.".into(),
+                ))
             }
             fault => Err(fault),
         }

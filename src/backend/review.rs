@@ -57,7 +57,7 @@ impl Review<'_> {
         }
         if matches!(verdict, Verdict::Approve) && releases::has_unfinished_upload(&mut tx, id).await? {
             return Err(Problem::conflict(
-                "A file of this release is still on its way. Reload the page, and listen to it.",
+                "A new file of this release is not ready yet. Reload the page and listen to it before you decide.",
             )
             .into());
         }
@@ -65,7 +65,7 @@ impl Review<'_> {
             && let Some((file, why)) = changed_facts::refusal_in(&mut tx, id).await?
         {
             return Err(Problem::conflict(format!(
-                "We examined “{file}” again, and would not take it today: {why} Reject the release, so that the artist can replace the file."
+                "We examined “{file}” again and it did not pass: {why} Reject the release, so that the artist can replace the file."
             ))
             .into());
         }

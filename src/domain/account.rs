@@ -59,7 +59,7 @@ impl Actor {
             return Err(Problem::Forbidden);
         }
         if self.must_set_up_two_factor {
-            let message = "Admins need two-factor sign-in here. Set it up on your account page first.";
+            let message = "Admins need two-factor sign-in on this site. Set it up on your account page first.";
             return Err(Problem::Refused { status: 403, message: message.into() });
         }
         Ok(())
@@ -113,7 +113,7 @@ impl Password {
         } else if text.len() > PASSWORD_MAX_BYTES {
             Err(format!("Use at most {PASSWORD_MAX_BYTES} characters."))
         } else if text.contains('\0') {
-            Err("This password has a character that cannot be typed.".into())
+            Err("This password contains a character that nobody can type. Choose another password.".into())
         } else {
             Ok(Self(text.to_owned()))
         }

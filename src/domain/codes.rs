@@ -31,10 +31,10 @@ pub(crate) fn to_ascii(c: char) -> char {
 /// The complaint about a letter that only looks like one of A to Z.
 fn foreign_letter(code: &str) -> Option<String> {
     let letter = code.chars().find(|c| c.is_alphabetic() && !c.is_ascii())?;
-    Some(format!("“{letter}” in here is not one of the letters A to Z. Type the code by hand."))
+    Some(format!("“{letter}” in this code is not one of the letters A to Z. Type the code by hand."))
 }
 
-const ONLY_ZEROS: &str = "Zeros alone are no code. Leave this empty until you have one.";
+const ONLY_ZEROS: &str = "A code can't be all zeros. Leave this field empty until you have a code.";
 
 /// International Standard Recording Code, twelve characters without separators, as in `GBAYE0601498`.
 ///
@@ -104,12 +104,11 @@ impl Gtin {
         match code.len() {
             11 if is_number => {
                 return Err(
-                    "A UPC has 12 digits, this one has 11: a leading zero may have been lost. Type it with the zero."
-                        .into(),
+                    "A UPC has 12 digits, and this one has 11. If a zero at the start is missing, add it.".into()
                 );
             }
             12 | 13 if is_number => {}
-            _ => return Err(foreign_letter(&code).unwrap_or_else(|| "A UPC has 12 digits, an EAN 13.".into())),
+            _ => return Err(foreign_letter(&code).unwrap_or_else(|| "A UPC has 12 digits, and an EAN has 13.".into())),
         }
         if code.bytes().all(|byte| byte == b'0') {
             return Err(ONLY_ZEROS.into());
@@ -123,7 +122,7 @@ impl Gtin {
         if sum.is_multiple_of(10) {
             Ok(Self(code))
         } else {
-            Err("The last digit does not fit the others: one of them is mistyped.".into())
+            Err("The last digit does not match the others, so one of the digits is wrong. Check them all.".into())
         }
     }
 
@@ -186,7 +185,7 @@ mod tests {
     fn a_code_says_what_is_wrong_with_it() {
         let of_gtin = |text: &str| Gtin::parse(text).unwrap_err();
         for text in ["36000291452", "3600029145-2", "\u{200E}３６０００２９１４５２"] {
-            assert!(of_gtin(text).contains("a leading zero may have been lost"), "{text}");
+            assert!(of_gtin(text).contains("If a zero at the start is missing"), "{text}");
         }
         assert!(of_gtin("360002914").contains("12 digits"));
         for text in ["000000000000", "0000000000000", "0 00000-00000 0"] {

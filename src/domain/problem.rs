@@ -56,7 +56,7 @@ pub enum Problem {
     #[error("{0}")]
     BadRequest(String),
     /// 401.
-    #[error("Sign in to go on.")]
+    #[error("Sign in to continue.")]
     SignedOut,
     /// 401 at the sign-in form: never says which of the two was wrong.
     #[error("E-mail or password is wrong.")]
@@ -65,7 +65,7 @@ pub enum Problem {
     #[error("This is for admins only.")]
     Forbidden,
     /// 404: what does not exist and what belongs to somebody else look the same.
-    #[error("There is nothing here, or it is not yours.")]
+    #[error("This does not exist, or you have no access to it.")]
     NotFound,
     /// 409: somebody or something was faster, or the state does not allow it.
     #[error("{0}")]
@@ -86,7 +86,7 @@ pub enum Problem {
     #[error("{0}")]
     Unavailable(String),
     /// 507.
-    #[error("The server's disk is full. What arrived so far is kept; try again in a few minutes.")]
+    #[error("The server's disk is full. Everything that has arrived is safe; try again in a few minutes.")]
     DiskFull,
     /// 507: this artist's files take their share of the disk on which files wait to be stored.
     #[error("Your other files are still being stored. This upload continues when they are done.")]

@@ -47,9 +47,9 @@ impl Reason {
             .collect();
         let text = readable.trim();
         if has_nul {
-            Err(Problem::field("reason", "There is a character in here that nobody can read. Type it again."))
+            Err(Problem::field("reason", "This text contains an invisible character. Type the text again."))
         } else if is_blank(text) {
-            Err(Problem::field("reason", "Tell the artist what to mend."))
+            Err(Problem::field("reason", "Tell the artist what to change."))
         } else if text.chars().count() > REASON_MAX_CHARS {
             Err(Problem::field("reason", format!("Use at most {REASON_MAX_CHARS} characters.")))
         } else {

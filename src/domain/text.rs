@@ -15,7 +15,7 @@ pub(crate) fn parse_line(text: &str, max_chars: usize) -> Result<String, String>
         return Ok(String::new());
     }
     if text.chars().any(is_refused) {
-        return Err("There is an invisible character in here. Type it again.".into());
+        return Err("This text contains an invisible character. Type the text again.".into());
     }
     let line = shown(text);
     if line.chars().count() > max_chars { Err(format!("Use at most {max_chars} characters.")) } else { Ok(line) }

@@ -176,7 +176,7 @@ impl RawIntent {
     pub fn parse(&self, limits: &MediaLimits) -> Result<Intent, Problem> {
         self.target.kind().check_length(self.length, limits)?;
         if self.fingerprint.contains('\0') {
-            return Err(Problem::BadRequest("A fingerprint is text, without U+0000.".into()));
+            return Err(Problem::BadRequest("A fingerprint has to be text without the character U+0000.".into()));
         }
         let sha256 = self.sha256.as_deref().map(parse_sha256).transpose()?;
         Ok(Intent {

@@ -123,7 +123,7 @@ pub async fn reset_password(link: String, new_password: String) -> ApiResult<()>
 fn code_of(link: &str) -> Result<SecretToken, Problem> {
     let code = link.rsplit('#').next().unwrap_or_default().trim();
     let token = SecretToken::parse(code);
-    token.ok_or_else(|| Problem::field("link", "This link is not complete. Copy it from the mail once more."))
+    token.ok_or_else(|| Problem::field("link", "This link is not complete. Copy the whole link from the mail."))
 }
 
 #[server(prefix = "/api", output = Json, endpoint = "account/sign-out")]

@@ -10,7 +10,7 @@ pub const RETRIED: &str = "The file is in the queue again.";
 
 pub fn discarded_words(is_told: bool) -> &'static str {
     match is_told {
-        true => "It is discarded, and its artist is told.",
+        true => "File discarded. The artist is told.",
         false => "File discarded. No release needs it.",
     }
 }

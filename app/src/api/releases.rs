@@ -84,7 +84,7 @@ pub async fn withdraw_release(id: ReleaseId) -> ApiResult<ReleaseView> {
 
     let actor = ssr::current_user().await?;
     let release = ssr::backend().releases().withdraw(&actor, id).await?;
-    ssr::set_success_message("Withdrawn. It is a draft again.");
+    ssr::set_success_message("Release withdrawn. It is a draft again.");
     Ok(release)
 }
 

@@ -54,7 +54,7 @@ pub fn AccessTokens(
         <section class="card section" aria-labelledby="tokens-title">
             <h2 class="section-title" id="tokens-title" tabindex="-1">"Access tokens"</h2>
             <FormNote errors/>
-            <p class="meta mb-4">"A token lets a script upload for you. So can anyone who has it."</p>
+            <p class="meta mb-4">"A token lets a script upload for you. Anyone who has the token can do the same."</p>
             <div class="stack">
                 {move || made.get().map(|made| view! { <NewTokenSecret made=made/> })}
                 <ul class="token-list">
@@ -74,7 +74,7 @@ fn NewTokenSecret(made: NewAccessToken) -> impl IntoView {
     view! {
         <div class="note note-good" role="status">
             <div class="field w-full">
-                <label class="label" for="new-token">"Your new token: copy it now, it is not shown again"</label>
+                <label class="label" for="new-token">"Your new token. Copy it now: we don't show it again"</label>
                 <input
                     class="input font-mono"
                     id="new-token"
@@ -138,10 +138,10 @@ fn NewTokenForm(make: ServerAction<MakeAccessToken>) -> impl IntoView {
             <fieldset class="stack" aria-labelledby="tokens-title" disabled=move || !is_alive.get()>
                 <TextField
                     name="name"
-                    label="What is it for?"
+                    label="What is the token for?"
                     value=String::new()
                     error=errors.field("name")
-                    hint=format!("For yourself, like “studio backup”. At most {ACCESS_TOKEN_NAME_MAX_CHARS} characters.")
+                    hint=format!("A name for your own use, like “studio backup”. At most {ACCESS_TOKEN_NAME_MAX_CHARS} characters.")
                     autocomplete="off"
                     required=true
                 />
@@ -151,11 +151,11 @@ fn NewTokenForm(make: ServerAction<MakeAccessToken>) -> impl IntoView {
                     value=ACCESS_TOKEN_DAYS.to_string()
                     error=errors.field("days")
                     options=ACCESS_TOKEN_DAYS_CHOICES.map(|days| (days.to_string(), format!("{days} days"))).to_vec()
-                    hint="We send you a mail a week before."
+                    hint="We send you a mail a week before the token expires."
                 />
                 <div class="form-actions"><SubmitButton pending=make.pending() label="Make a token" class="btn"/></div>
             </fieldset>
         </ActionForm>
-        <p class="meta hidden noscript:block">"Making a token needs JavaScript: it is shown once, and only here."</p>
+        <p class="meta hidden noscript:block">"Turn on JavaScript to make a token. We show a new token only once, on this page."</p>
     }
 }

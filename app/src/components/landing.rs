@@ -10,10 +10,10 @@ pub fn Landing() -> impl IntoView {
         <div class="page">
             <div class="landing">
                 <div>
-                    <h1 class="landing-title">"From your master to a release."</h1>
+                    <h1 class="landing-title">"Upload your music and follow it to its release."</h1>
                     <p class="landing-text">
-                        "Vwaza takes your cover, your tracks and their titles, checks that stores will accept them, and has \
-                        every release heard by a person before it goes out."
+                        "Upload your cover and your tracks, and fill in the details. Vwaza checks that stores will accept them, \
+                        and a reviewer listens to every release before it is published."
                     </p>
                     <div class="landing-actions">
                         <a class="btn btn-primary btn-large" href="/sign-up">"Sign up as an artist"</a>
@@ -23,14 +23,14 @@ pub fn Landing() -> impl IntoView {
                 <Meter/>
             </div>
             <div class="promises">
-                <Promise icon=IconName::Lock title="What arrived stays">
-                    "Lines drop, tabs close, servers restart: an upload goes on where it stopped, and what we confirmed is kept."
+                <Promise icon=IconName::Lock title="Uploads don't get lost">
+                    "If the connection drops, the tab closes or a server restarts, your upload continues where it stopped. We keep every file that we have confirmed."
                 </Promise>
-                <Promise icon=IconName::Check title="You know before the stores do">
-                    "Every file is decoded and measured, from its first sample to its last. What is wrong is said at once, in words."
+                <Promise icon=IconName::Check title="You learn about problems early">
+                    "We decode and measure every file from its first sample to its last. If something is wrong, we tell you what it is and what to do."
                 </Promise>
-                <Promise icon=IconName::Clock title="You see where it stands">
-                    "From draft to published each step is in view, as it happens. If something has to change, you read why."
+                <Promise icon=IconName::Clock title="You see every step">
+                    "You see each step from draft to published as it happens. If something has to change, we tell you why."
                 </Promise>
             </div>
         </div>

@@ -62,11 +62,11 @@ fn DeletionEffects(is_admin: bool) -> impl IntoView {
         &[
             (
                 "Stays with the label: ",
-                "the record of what you decided on releases. A made-up name, like \u{201c}Former artist 3f9a1c\u{201d}, stands in the place of \
-                 yours.",
+                "the record of what you decided on releases. A made-up name, like \u{201c}Former artist 3f9a1c\u{201d}, replaces \
+                 your name.",
             ),
             (
-                "Goes at once: ",
+                "Deleted right away: ",
                 "your name, your e-mail address, your password, all sessions and access tokens, and the security log.",
             ),
         ]
@@ -75,14 +75,14 @@ fn DeletionEffects(is_admin: bool) -> impl IntoView {
             (
                 "Stays with the label: ",
                 "published releases with their files, and the record of what was decided on them. A made-up name, like \u{201c}Former artist \
-                 3f9a1c\u{201d}, stands in the place of yours.",
+                 3f9a1c\u{201d}, replaces your name.",
             ),
             (
-                "Goes at once: ",
+                "Deleted right away: ",
                 "your name, your e-mail address, your password, all sessions and access tokens, the security log, and all releases that are \
                  not published.",
             ),
-            ("Goes within days: ", "the files of releases that are not published."),
+            ("Deleted within days: ", "the files of releases that are not published."),
         ]
     };
     rows.iter().map(|(when, what)| view! { <li><strong>{*when}</strong>{*what}</li> }).collect_view()

@@ -15,10 +15,10 @@ pub fn PageError(error: AppError) -> impl IntoView {
     }
     set_response_status(&error);
     let title = match error.status() {
-        403 => "Not for this account",
-        404 => "Nothing here",
-        503 => "Out of reach",
-        _ => "This page cannot be shown",
+        403 => "This account can't open this page",
+        404 => "Page not found",
+        503 => "Not available right now",
+        _ => "We can't show this page",
     };
     let request = support_id_line(&error);
     view! {
@@ -95,10 +95,10 @@ pub fn NotFoundError() -> impl IntoView {
 #[component]
 pub fn PageLoadFailed() -> impl IntoView {
     view! {
-        <Title text="Out of reach"/>
+        <Title text="This page did not load"/>
         <div class="page-narrow page-error">
-            <h1 class="page-title">"Out of reach"</h1>
-            <p>"This page could not be fetched. Check your connection, then load it again."</p>
+            <h1 class="page-title">"This page did not load"</h1>
+            <p>"Your browser could not fetch this page. Check your connection, then load it again."</p>
             <p><a class="btn" rel="external" href=current_address>"Load it again"</a></p>
         </div>
     }

@@ -82,7 +82,7 @@ fn PlayerControls(player: Player, item: PlayItem) -> impl IntoView {
                                 }
                                     .into_any()
                             }
-                            Some(PlaybackError::Unreachable) => "The track cannot be fetched now. Play tries again.".into_any(),
+                            Some(PlaybackError::Unreachable) => "We can't load the track right now. Press play to try again.".into_any(),
                             None => item.subtitle.clone().into_any(),
                         }}
                     </p>

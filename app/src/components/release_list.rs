@@ -80,7 +80,7 @@ fn ReleaseRow(release: ReleaseSummary) -> impl IntoView {
                 </h3>
                 <p class="meta">
                     {tracks_words(release.track_count)}
-                    {release.release_date.map(|date| format!(" · out {}", date_words(date)))}
+                    {release.release_date.map(|date| format!(" · release date {}", date_words(date)))}
                     " · "
                     <span class="whitespace-nowrap">"changed " <TimeAgo at=release.updated_at/></span>
                 </p>

@@ -58,7 +58,7 @@ pub fn Sessions(
             <h2 class="section-title" id="sessions-title" tabindex="-1">"Sessions"</h2>
             <FormNote errors/>
             <p class="meta mb-4">
-                {format!("Where you are signed in. A session that is not used ends by itself within {SESSION_DAYS}\u{a0}days.")}
+                {format!("These are the browsers in which you are signed in. A session that you don't use ends by itself within {SESSION_DAYS}\u{a0}days.")}
             </p>
             <div class="stack">
                 <ul class="token-list">

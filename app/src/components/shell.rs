@@ -41,7 +41,7 @@ pub fn Shell(children: Children) -> impl IntoView {
             {children()}
         </main>
         <footer class="site-footer">
-            <p>"An upload that we confirmed is never lost."</p>
+            <p>"We never lose an upload that we have confirmed."</p>
             <button type="button" class="btn-quiet footer-keys noscript:hidden" on:click=move |_| keys_open.set(true)>
                 <Icon name=IconName::Keyboard/>
                 "Keyboard shortcuts"
@@ -132,7 +132,7 @@ fn OfflineNote() -> impl IntoView {
                         view! {
                             <p class="offline-note">
                                 <Icon name=IconName::Warning/>
-                                "You are offline. What is uploaded is safe; the rest goes on by itself when you are back."
+                                "You are offline. The uploaded part is safe. The rest continues by itself when you are online again."
                             </p>
                         }
                     })

@@ -30,8 +30,8 @@ fn Event(event: ReleaseEvent) -> impl IntoView {
         ReleaseEventKind::Approved => (IconName::Check, "event event-good", "Approved and published"),
         ReleaseEventKind::Rejected => (IconName::Close, "event event-bad", "Rejected"),
         ReleaseEventKind::Revised => (IconName::Edit, "event", "Revision started"),
-        ReleaseEventKind::FileDiscarded => (IconName::Trash, "event event-bad", "A file that had failed was given up"),
-        ReleaseEventKind::FileRetried => (IconName::Retry, "event", "A file that had failed is tried again"),
+        ReleaseEventKind::FileDiscarded => (IconName::Trash, "event event-bad", "A failed file was discarded"),
+        ReleaseEventKind::FileRetried => (IconName::Retry, "event", "A failed file is tried again"),
     };
     view! {
         <li class=class>

@@ -85,11 +85,11 @@ pub fn TwoFactor(state: Signal<Option<ApiResult<TwoFactorState>>>, actions: TwoF
             <FormNote errors/>
             <p class="meta mb-4">
                 {move || match is_on.get() {
-                    true => "On: signing in takes your password and a code from your app.",
-                    false => "Off: signing in takes your password only. With a code from an app on your phone, a stolen password is not enough.",
+                    true => "On: you sign in with your password and a code from your app.",
+                    false => "Off: you sign in with your password only. With two-factor sign-in, you also need a code from an app on your phone. A stolen password alone is then useless.",
                 }}
             </p>
-            <p class="meta hidden noscript:block">"Changing it needs JavaScript: its codes are shown once, and only here."</p>
+            <p class="meta hidden noscript:block">"Turn on JavaScript to change this. We show the codes only once, on this page."</p>
             <fieldset class="stack noscript:hidden" aria-labelledby="two-factor-title" disabled=move || !is_alive.get()>
                 {move || codes.get().map(|codes| view! { <RecoveryCodes codes/> })}
                 {move || match (is_on.get(), setup.get()) {
@@ -158,7 +158,7 @@ fn ConfirmForm(setup: TwoFactorSetup, action: ServerAction<ConfirmTwoFactor>) ->
     view! {
         <ActionForm action=action attr:class="stack" attr:novalidate=true>
             <FormNote errors/>
-            <p>"Scan this with an app that makes codes, or type the key into it."</p>
+            <p>"Scan this QR code with an authenticator app, or type the key into the app."</p>
             <div class="qr-code" role="img" aria-label="QR code with your key" inner_html=setup.qr_svg></div>
             <div class="field">
                 <label class="label" for="two-factor-key">"Key"</label>
@@ -178,7 +178,7 @@ fn RecoveryCodes(codes: Vec<String>) -> impl IntoView {
     view! {
         <div class="note note-good" role="status" id="recovery-codes" tabindex="-1">
             <div class="stack-tight">
-                <p>"Your recovery codes: keep them where you find them without your phone. Each signs in once. They are not shown again."</p>
+                <p>"These are your recovery codes. Keep them in a place that you can reach without your phone. Each code works once. We don't show them again."</p>
                 <ul class="recovery-codes">{items}</ul>
             </div>
         </div>
@@ -203,19 +203,19 @@ fn EnabledPanel(
             <ActionForm action=renew attr:class="stack mt-4" attr:novalidate=true>
                 <FormNote errors=renew_errors/>
                 <PasswordField id="renew-password" errors=renew_errors/>
-                <CodeField id="renew-code" errors=renew_errors hint="From your app, or a recovery code."/>
+                <CodeField id="renew-code" errors=renew_errors hint="A code from your app, or a recovery code."/>
                 <div class="form-actions">
                     <SubmitButton pending=renew.pending() label="Make new codes" class="btn"/>
                 </div>
             </ActionForm>
         </details>
-        <Show when=move || !is_required.get() fallback=|| view! { <p class="meta">"Admins need it here."</p> }>
+        <Show when=move || !is_required.get() fallback=|| view! { <p class="meta">"Admins need two-factor sign-in on this site."</p> }>
             <details>
                 <summary class="link">"Turn off two-factor sign-in"</summary>
                 <ActionForm action=turn_off attr:class="stack mt-4" attr:novalidate=true>
                     <FormNote errors=off_errors/>
                     <PasswordField id="turn-off-password" errors=off_errors/>
-                    <CodeField id="turn-off-code" errors=off_errors hint="From your app, or a recovery code."/>
+                    <CodeField id="turn-off-code" errors=off_errors hint="A code from your app, or a recovery code."/>
                     <div class="form-actions">
                         <SubmitButton pending=turn_off.pending() label="Turn it off" class="btn btn-danger"/>
                     </div>

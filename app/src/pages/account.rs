@@ -110,7 +110,7 @@ pub fn Account() -> impl IntoView {
                 }
                 {
                     let (events, error) = list_signals(events);
-                    let intro = "What happened to your account, the newest first. If you don't know a line, change your password.";
+                    let intro = "What happened to your account, the newest first. If you don't recognise an entry, change your password.";
                     view! { <SecurityLog events error intro/> }
                 }
                 <MyData action=delete is_admin=Signal::derive(move || session.is_admin())/>

@@ -65,7 +65,7 @@ fn ReleaseResults(page: Page<ReleaseSummary>, filter: ReleaseFilter) -> impl Int
                 path=PATH
                 filter=filter.clone()
                 title="No releases yet"
-                text="What artists begin appears here, from the first draft on."
+                text="Every release appears here as soon as an artist starts a draft."
             />
         }
         .into_any()

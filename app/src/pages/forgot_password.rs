@@ -47,7 +47,7 @@ fn RequestForm(action: ServerAction<RequestPasswordReset>, errors: FormErrors) -
     view! {
         <ActionForm action=action attr:class="stack" attr:novalidate=true>
             <FormNote errors=errors/>
-            <p>"We send you a link that sets a new one."</p>
+            <p>"We send you a link to set a new password."</p>
             <TextField
                 name="email"
                 label="E-mail"
@@ -74,7 +74,7 @@ fn Sent() -> impl IntoView {
                         "If this address has an account, a mail is on its way. Its link works once, and for {RESET_LINK_MINUTES}\u{a0}minutes.",
                     )}
                 </p>
-                <p class="note-small">"No mail after a few minutes? Look into your spam folder, or check the address and ask again."</p>
+                <p class="note-small">"No mail after a few minutes? Check your spam folder, or check the address and ask again."</p>
             </div>
         </div>
     }

@@ -150,8 +150,8 @@ fn DeadLetters(
                 <NoRows
                     path=PATH
                     filter=filter.get()
-                    title="Nothing has failed for good"
-                    text="All is well. Jobs that are given up wait here for you."
+                    title="No failed jobs"
+                    text="A job that fails on every attempt appears here."
                 />
             }
             .into_any()
@@ -192,8 +192,8 @@ fn ChangedFiles(overview: Signal<Option<QueueOverview>>) -> impl IntoView {
                     <h2 class="section-title" id="changed-files-title">"Examined again"</h2>
                     <p class="meta mb-2" role="status">{total}</p>
                     <p class="mb-4">
-                        "Our examination has become better and says something else of these files now. Nothing of them was changed: \
-                         what is published stays as it is. Tell the artist where it matters."
+                        "We improved our checks and examined these published files again. Their results are different now. The files \
+                         and their releases have not changed. Tell the artist where it matters."
                     </p>
                     <ChangedFileTable files=files/>
                 </section>

@@ -190,7 +190,7 @@ fn StatusSentence(release: ReleaseView) -> impl IntoView {
             let since = release.submitted_at.map(|at| view! { <p class="meta">"Since " <TimeAgo at=at style=TimeStyle::Since/></p> });
             view! {
                 <div>
-                    <p>"Waiting for review. A person listens to it next."</p>
+                    <p>"Waiting for review. A reviewer listens to it next."</p>
                     {since}
                 </div>
             }
@@ -203,7 +203,7 @@ fn StatusSentence(release: ReleaseView) -> impl IntoView {
         ReleaseStatus::Rejected => {
             let reason = release.reject_reason.map(|reason| view! { <blockquote class="quote">{reason}</blockquote> });
             view! {
-                <p>"It needs a change before it can go out:"</p>
+                <p>"This release needs a change before we can publish it:"</p>
                 {reason}
             }
             .into_any()
@@ -263,7 +263,7 @@ fn DraftActions(release: ReleaseView, actions: ReleaseActions) -> impl IntoView 
         </button>
         <Dialog open=open title="Delete this draft">
             <div class="stack">
-                <p>{format!("“{}” and all its files go for good.", release.display_title())}</p>
+                <p>{format!("“{}” and all its files are deleted for good.", release.display_title())}</p>
                 <div class="dialog-actions">
                     <button type="button" class="btn" on:click=move |_| open.set(false)>"Keep it"</button>
                     <ActionForm action=actions.delete>

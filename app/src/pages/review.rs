@@ -205,7 +205,7 @@ fn SupersededNotice(status: ReleaseStatus, draft: VerdictDraft) -> impl IntoView
     let written = Some(draft.reason.get_untracked()).filter(|reason| !reason.trim().is_empty()).map(|reason| {
         view! {
             <div class="w-full">
-                <p class="meta">"What you had written:"</p>
+                <p class="meta">"The reason that you wrote:"</p>
                 <blockquote class="quote max-h-32 overflow-y-auto">{reason}</blockquote>
             </div>
         }
@@ -224,7 +224,7 @@ fn SupersededNotice(status: ReleaseStatus, draft: VerdictDraft) -> impl IntoView
     view! {
         <section class="bottom-bar sticky" id="decided" tabindex="-1" aria-label="Already decided">
             <div class="mx-auto flex max-w-[72rem] flex-wrap items-center justify-end gap-3 px-[clamp(1rem,4vw,2.5rem)] py-3">
-                <p class="mr-auto">{what} "; nothing is left to decide."</p>
+                <p class="mr-auto">{what} ". There is nothing left to decide."</p>
                 <a class="btn btn-primary" href="/review" on:click=go_on>
                     "Next in the queue"
                     <Icon name=IconName::Forward/>

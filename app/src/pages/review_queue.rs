@@ -65,8 +65,11 @@ fn QueueResults(page: Signal<Option<Page<ReleaseSummary>>>, filter: Memo<Release
     let artist_name = move || rows.with(|rows| rows.first().map(|row| row.artist_name.clone()));
     let is_narrowed = move || filter.with(|filter| !filter.search.is_empty() || filter.artist.is_some());
     let total = move || {
-        let (one, many) =
-            if is_narrowed() { ("release found", "releases found") } else { ("release waits", "releases wait") };
+        let (one, many) = if is_narrowed() {
+            ("release found", "releases found")
+        } else {
+            ("release is waiting for review", "releases are waiting for review")
+        };
         page.get().map(|page| count(page.total, one, many))
     };
     let pager = move || {
@@ -97,8 +100,8 @@ fn EmptyQueue(filter: Memo<ReleaseFilter>) -> impl IntoView {
             <NoRows
                 path=PATH
                 filter=filter.get()
-                title="Nothing waits for review"
-                text="What artists submit appears here by itself, the oldest first."
+                title="No releases are waiting for review"
+                text="Submitted releases appear here by themselves, the oldest first."
             />
         }
     }

@@ -52,7 +52,7 @@ pub fn SignUp() -> impl IntoView {
                     value=String::new()
                     error=errors.field("password")
                     kind="password"
-                    hint=format!("At least {PASSWORD_MIN_CHARS} characters. A few words make a good one.")
+                    hint=format!("At least {PASSWORD_MIN_CHARS} characters. A few words make a good password.")
                     autocomplete="new-password"
                     required=true
                 />

@@ -53,6 +53,6 @@ fn Verified(email: String) -> impl IntoView {
             <Icon name=IconName::Check/>
             <p>{verified_words(&email)}</p>
         </div>
-        <p class="form-page-foot"><a class="link" href="/">"Go on to your releases"</a></p>
+        <p class="form-page-foot"><a class="link" href="/">"Continue to your releases"</a></p>
     }
 }

@@ -49,7 +49,7 @@ fn every_file_of_a_folder_has_a_line_that_says_what_the_server_says() {
     for (name, at, status, word) in [
         ("damaged.flac", "examining", 422, "damaged"),
         ("small.png", "judging", 422, "640"),
-        ("letter.txt", "judging", 415, "no audio"),
+        ("letter.txt", "judging", 415, "not an audio file"),
         ("empty.wav", "judging", 422, "empty"),
     ] {
         let line = &lines[name];

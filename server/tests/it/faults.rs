@@ -134,7 +134,7 @@ async fn a5_what_is_still_on_its_way_is_not_approved() {
         received.execute(&mut *held).await.unwrap();
         held.commit().await.unwrap();
     });
-    verdict.expect_error(409, "still on its way");
+    verdict.expect_error(409, "not ready yet");
     assert_eq!(ana.release(release.id).await.status, ReleaseStatus::PendingReview);
     sqlx::query("update uploads set state = 'ATTACHED' where kind = 'AUDIO'").execute(&app.sql).await.unwrap();
     app.expect_consistent().await;

@@ -420,7 +420,7 @@ async fn a_file_over_the_limit_is_told_by_its_size() {
     let release = ana.create_release().await;
     let page = send_form(&ana, format!("cover:{release}"), "cover.png", vec![1; 3_000_000].into()).await;
     let page = page.expect_status(413);
-    assert!(page.text().contains("too large: 1.0 MB is the most"), "{}", page.text());
+    assert!(page.text().contains("too large. The limit is 1.0 MB"), "{}", page.text());
     assert_eq!(ana.release(release).await.cover.state(), FileState::Missing);
     app.expect_consistent().await;
 }

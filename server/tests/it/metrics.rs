@@ -72,7 +72,7 @@ async fn errors_have_the_envelope_of_all_errors() {
     let (app, proxy) = App::behind_a_proxy().await;
     let anonymous = app.anonymous();
     let of_a_stranger = anonymous.request(Method::GET, "/metrics").header("x-forwarded-for", "203.0.113.7");
-    anonymous.send(of_a_stranger).await.expect_error(404, "nothing here");
+    anonymous.send(of_a_stranger).await.expect_error(404, "does not exist");
     anonymous.send(anonymous.request(Method::POST, "/metrics")).await.expect_error(405, "");
     proxy.cut();
     eventually("the loss is noticed", async || (anonymous.get("/health").await.status == 503).then_some(())).await;

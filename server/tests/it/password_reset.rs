@@ -45,7 +45,11 @@ async fn a_link_from_the_mail_sets_a_new_password_and_ends_everything() {
     ask(&app.anonymous(), &email.to_uppercase()).await.expect_status(200);
     let mail = app.mail_number(1, &email).await;
     assert_eq!(mail.subject, "Set a new password");
-    assert!(mail.text.starts_with("Hello Ana,\n") && mail.text.contains("from the address 127.0.0.1"), "{}", mail.text);
+    assert!(
+        mail.text.starts_with("Hello Ana,\n") && mail.text.contains("from the IP address 127.0.0.1"),
+        "{}",
+        mail.text
+    );
     assert!(mail.html.contains(&format!("href=\"{}\"", mail.link())), "{}", mail.html);
 
     let phone = app.anonymous();

@@ -139,7 +139,7 @@ async fn a_submitted_release_is_withdrawn_and_changed() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let id = ana.release_in_review().await.id;
-    ana.call_with("releases/revise", "id", id).await.expect_error(409, "Only a rejected release");
+    ana.call_with("releases/revise", "id", id).await.expect_error(409, "only revise a rejected release");
     ana.call_with("releases/withdraw", "id", id).await.expect_status(200);
     ana.call_with("releases/withdraw", "id", id).await.expect_error(409, "draft already");
     let renamed = RawDetails { title: "Later Lines".into(), ..complete_details() };
@@ -203,7 +203,7 @@ async fn nonsense_for_an_id_is_the_askers_mistake() {
             ana.call_with(&function, "id", nonsense).await.expect_error(400, "did not understand");
         }
         ana.call(&function, &Vec::new()).await.expect_status(400);
-        ana.call_with(&function, "id", ReleaseId(Uuid::new_v4())).await.expect_error(404, "nothing here");
+        ana.call_with(&function, "id", ReleaseId(Uuid::new_v4())).await.expect_error(404, "does not exist");
     }
 }
 

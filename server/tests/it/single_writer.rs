@@ -205,7 +205,7 @@ async fn nothing_is_added_to_a_forms_file_while_it_is_completed() {
         patch.status().await
     };
     let (form, intruder) = tokio::join!(send(), intrude);
-    form.expect_error(409, "Somebody else has sent bytes");
+    form.expect_error(409, "Another connection has sent a part");
     assert_eq!(intruder, 423);
     // Nothing half is left behind, and the same form goes through by itself.
     assert!(ana.release(release).await.tracks.is_empty());

@@ -129,7 +129,7 @@ async fn a_length_is_checked_before_any_byte_moves() {
     }
     let absent = ana.tus(Method::POST, "/api/uploads", &[("upload-metadata", &metadata(&[("target", &track)]))]).await;
     absent.expect_error(400, "upload-length");
-    ana.try_begin(UploadTarget::Cover(release), "cover.png", 2_000_000).await.expect_error(413, "1.0 MB is the most");
+    ana.try_begin(UploadTarget::Cover(release), "cover.png", 2_000_000).await.expect_error(413, "The limit is 1.0 MB");
     assert_eq!(ana.release(release).await.tracks.len(), 1);
 }
 
@@ -209,7 +209,7 @@ async fn an_upload_that_was_given_up_is_gone() {
         }
         assert_eq!(app.files_in("spool/uploads").len(), 0);
         ana.tus(Method::HEAD, &begun.url, &[]).await.expect_status(410);
-        ana.patch(&begun.url, 400, vec![1; 600]).await.expect_error(410, "over");
+        ana.patch(&begun.url, 400, vec![1; 600]).await.expect_error(410, "has ended");
         ana.tus(Method::DELETE, &begun.url, &[]).await.expect_status(410);
         ana.call_with("upload/cancel", "id", begun.id).await.expect_status(200);
         assert_eq!(ana.release(release).await.cover.pending, None);
@@ -227,7 +227,7 @@ async fn an_upload_that_nobody_went_on_with_has_expired() {
     ana.patch(&old.url, 0, vec![1; 400]).await.expect_status(204);
     sqlx::query("update uploads set expires_at = now() - interval '1 second'").execute(&app.sql).await.unwrap();
     ana.tus(Method::HEAD, &old.url, &[]).await.expect_status(410);
-    ana.patch(&old.url, 400, vec![1; 600]).await.expect_error(410, "over");
+    ana.patch(&old.url, 400, vec![1; 600]).await.expect_error(410, "has ended");
     assert_eq!(ana.upload_status(old.id).await.status_code, 410);
     assert_eq!(ana.release(release).await.cover.pending, None);
     let new = ana.begin(target, "cover.png", 1000).await;
@@ -247,7 +247,7 @@ async fn what_has_arrived_can_be_terminated_while_its_release_is_a_draft() {
         let (begun, answer) = ana.upload(target, "cover.png", cover.clone()).await;
         answer.expect_status(204);
         // Nothing is added to it.
-        ana.patch(&begun.url, 0, vec![0; 10]).await.expect_error(409, "goes on at byte");
+        ana.patch(&begun.url, 0, vec![0; 10]).await.expect_error(409, "continues at byte");
         // The page has its own ways to replace and remove it.
         ana.call_with("upload/cancel", "id", begun.id).await.expect_error(409, "arrived already");
         if is_stored {

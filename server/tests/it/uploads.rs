@@ -286,12 +286,12 @@ async fn an_artist_has_so_many_open_uploads_and_no_more() {
     let target = UploadTarget::NewTrack(release);
     let first = ana.begin(target, "1.wav", 1000).await;
     ana.begin(target, "2.wav", 1000).await;
-    let refused = ana.try_begin(target, "3.wav", 1000).await.expect_error(429, "2 uploads are open already");
+    let refused = ana.try_begin(target, "3.wav", 1000).await.expect_error(429, "You already have 2 unfinished uploads");
     assert!(refused.header("retry-after").is_some());
     let metadata = metadata(&[("target", &target.to_string()), ("filename", "3.wav")]);
     let headers = [("upload-length", "1000"), ("upload-metadata", &*metadata)];
     let created = ana.tus(Method::POST, "/api/uploads", &headers).await;
-    let refused = created.expect_error(429, "2 uploads are open already");
+    let refused = created.expect_error(429, "You already have 2 unfinished uploads");
     assert!(refused.header("retry-after").is_some());
     assert_eq!(ana.release(release).await.tracks.len(), 2);
     // The same again is no further one; and nobody else is kept waiting.
@@ -307,7 +307,7 @@ async fn an_artist_has_so_much_space_and_no_more() {
     let ana = app.artist("Ana").await;
     let target = UploadTarget::NewTrack(ana.create_release().await);
     let begun = ana.begin(target, "1.wav", 700_000_000).await;
-    ana.try_begin(target, "2.wav", 700_000_000).await.expect_error(413, "1 GB are used up");
+    ana.try_begin(target, "2.wav", 700_000_000).await.expect_error(413, "your 1 GB of space");
     ana.call_with("upload/cancel", "id", begun.id).await.expect_status(200);
     ana.begin(target, "2.wav", 700_000_000).await;
 }
@@ -338,13 +338,13 @@ async fn what_was_replaced_counts_until_it_is_gone_and_copies_do_not() {
     let open = ana.release(release).await.tracks[0].clone();
     ana.call_with("tracks/remove", "id", open.id).await.expect_status(200);
     assert_eq!(enlarge("RELEASED", "null").await, 1);
-    ana.try_begin(target, "beside a replaced cover.wav", 700_000_000).await.expect_error(413, "1 GB are used up");
+    ana.try_begin(target, "beside a replaced cover.wav", 700_000_000).await.expect_error(413, "your 1 GB of space");
     // As when the process was killed before it attached what it had put.
     sqlx::query("update objects set state = 'INTENDED', attached_at = null where state = 'RELEASED'")
         .execute(&app.sql)
         .await
         .unwrap();
-    ana.try_begin(target, "beside an intended object.wav", 700_000_000).await.expect_error(413, "1 GB are used up");
+    ana.try_begin(target, "beside an intended object.wav", 700_000_000).await.expect_error(413, "your 1 GB of space");
 }
 
 #[tokio::test]

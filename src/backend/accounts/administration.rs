@@ -231,7 +231,7 @@ async fn require_another_admin(db: &mut PgConnection, id: UserId) -> Result<()> 
 async fn apply(db: &mut PgConnection, id: UserId, change: UserChange, by: EventCause<'_>) -> Result<()> {
     let user = lock(&mut *db, id).await?;
     if user.is_deleted {
-        return Err(Problem::conflict("This user has deleted the account. Nothing of it can be changed.").into());
+        return Err(Problem::conflict("This user has deleted the account. Nobody can change it any more.").into());
     }
     let is_admin = user.role == Role::Admin && !user.is_disabled;
     let (kind, subject) = match change {

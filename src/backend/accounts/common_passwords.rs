@@ -10,7 +10,7 @@ const COMMON: &str = include_str!("../../../third_party/common-passwords/passwor
 pub(in crate::backend) fn refuse_common(field: &str, password: &Password, email: &str) -> Result<(), Problem> {
     let lower = password.as_str().to_lowercase();
     if is_common(&lower) {
-        Err(Problem::field(field, "Many people use this password, so it is guessed first. Choose another one."))
+        Err(Problem::field(field, "Many people use this password, so it is easy to guess. Choose another one."))
     } else if lower == email.to_lowercase() {
         Err(Problem::field(field, "This is your e-mail address. Choose a password that nobody can guess."))
     } else {

@@ -64,7 +64,7 @@ impl MyData<'_> {
     /// # Errors
     /// 503 while too many others download theirs.
     pub async fn archive(&self, actor: &Actor) -> Result<impl AsyncRead + Send + 'static> {
-        let busy = "Other people download their data right now. Try again in a few minutes.";
+        let busy = "Other people are downloading their data right now. Try again in a few minutes.";
         let permit = Arc::clone(&self.0.archive_permits).try_acquire_owned();
         let permit = permit.map_err(|_| Problem::Unavailable(busy.into()))?;
         let (writer, reader) = tokio::io::duplex(BUFFER_BYTES);

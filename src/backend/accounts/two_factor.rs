@@ -110,7 +110,7 @@ impl TwoFactor<'_> {
         let row = sqlx::query!("select secret, confirmed_at from two_factors where user_id = $1", actor.id as UserId)
             .fetch_optional(&mut *tx)
             .await?
-            .ok_or_else(|| Problem::conflict("Start the set-up again."))?;
+            .ok_or_else(|| Problem::conflict("This set-up is not open any more. Start it again."))?;
         if row.confirmed_at.is_some() {
             return Err(already_on().into());
         }
@@ -147,7 +147,7 @@ impl TwoFactor<'_> {
         visitor: &Visitor,
     ) -> Result<SignedIn> {
         if self.state(actor).await?.is_required {
-            return Err(Problem::conflict("Admins need two-factor sign-in here.").into());
+            return Err(Problem::conflict("Admins need two-factor sign-in on this site.").into());
         }
         let hash = self.0.users().require_password(actor, current_password, visitor).await?;
         let counted = self.count_code(actor.id).await?;
@@ -375,7 +375,10 @@ fn matching_step(secret: Vec<u8>, code: &str) -> Result<Option<i64>> {
 }
 
 fn wrong_code() -> Problem {
-    Problem::field("code", "This code is wrong or was used. Enter the code your app shows now, or a recovery code.")
+    Problem::field(
+        "code",
+        "This code is wrong or was used already. Enter the code that your app shows now, or a recovery code.",
+    )
 }
 
 fn already_on() -> Problem {

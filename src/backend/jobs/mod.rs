@@ -23,13 +23,13 @@ use crate::{
 };
 
 /// Told when all attempts are used up and the cause is ours.
-const NOT_STORED: &str = "We could not store this file, though we tried several times. We were told, and your bytes are kept. \
-                          Wait for us to try again, or replace the file.";
-pub(super) const NOT_EXAMINED: &str = "We could not examine this file, though we tried several times. We were told. Wait for us to try again, \
+const NOT_STORED: &str = "We tried several times and could not store this file. We know about it, and we still have your file. \
+                          Wait until we try again, or replace the file.";
+pub(super) const NOT_EXAMINED: &str = "We tried several times and could not examine this file. We know about it. Wait until we try again, \
                             or replace the file.";
 
 /// Told when all attempts are used up and each ran out of time. Neither the file nor we are known to be at fault.
-pub(super) const EXAMINED_TOO_LONG: &str = "Examining this file took too long, though we tried several times. We were told. Export it again, best as WAV or \
+pub(super) const EXAMINED_TOO_LONG: &str = "We tried several times to examine this file, and it took too long each time. We know about it. Export it again, best as WAV or \
                                  FLAC, and replace the file.";
 
 /// How a job ends badly.

@@ -86,7 +86,7 @@ async fn put(
         if load(&mut db, id).await?.state != UploadState::Received {
             return Ok(None);
         }
-        return Err(JobError::Refused("The bytes of this file are gone from our disk. Upload it again.".into()));
+        return Err(JobError::Refused("Our disk no longer has this file. Upload it again.".into()));
     }
     let role = match upload.kind {
         UploadKind::Cover => ObjectRole::Cover,
@@ -131,7 +131,7 @@ async fn stored_by_another_attempt(
 /// Nothing is attached for them, and nothing is lost: once they are back, an admin has it tried again.
 fn owner_is_disabled() -> JobError {
     JobError::Refused(
-        "Your account was disabled when this file was to be stored. Its bytes are kept: ask us to try again.".into(),
+        "Your account was disabled, so we did not store this file. We still have it: ask us to try again.".into(),
     )
 }
 

@@ -40,7 +40,7 @@ impl Streams {
         let mut open = lock(&self.open);
         let is_full = |count: Option<&u32>, max| count.is_some_and(|count| *count >= max);
         if is_full(open.users.get(&user), self.per_user) || is_full(open.clients.get(&client), self.per_client) {
-            return Err(Problem::TooMany("Too many of your pages are open. Close some of them.".into()));
+            return Err(Problem::TooMany("You have too many pages open. Close some of them.".into()));
         }
         *open.users.entry(user).or_default() += 1;
         *open.clients.entry(client.clone()).or_default() += 1;

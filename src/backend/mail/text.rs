@@ -72,7 +72,7 @@ impl MailText {
                 "Your e-mail address is about to change".to_owned(),
                 vec![
                     format!("Somebody who knows your password asked to change the address of your account to {new_email}."),
-                    "The address changes when the link that we sent there is opened. If it was not you, set a new password now: that stops the change.".to_owned(),
+                    "We sent a link to the new address. Your address changes when somebody opens that link. If it was not you, set a new password now: that stops the change.".to_owned(),
                 ],
                 at("Set a new password", "/forgot-password"),
                 vec![],
@@ -92,7 +92,7 @@ impl MailText {
                     TwoFactorNews::TurnedOff => ("Two-factor sign-in is off", "Two-factor sign-in was turned off for your account."),
                     TwoFactorNews::RecoveryCodeUsed => ("A recovery code was used", "Somebody used one of your recovery codes."),
                     TwoFactorNews::RecoveryCodesMade => {
-                        ("New recovery codes", "New recovery codes were made for your account. The old ones have ended.")
+                        ("New recovery codes", "New recovery codes were made for your account. The old codes no longer work.")
                     }
                 };
                 let advice = "If it was you, there is nothing to do. If it was not, set a new password now.";
@@ -200,11 +200,11 @@ fn release_news_text(title: &str, news: &ReleaseNews) -> (String, Vec<String>) {
     }
 }
 
-/// "with Firefox on Linux, from the address 192.0.2.7".
+/// "with Firefox on Linux, from the IP address 192.0.2.7".
 fn origin(address: Option<&str>, user_agent: &str) -> String {
     let device = if user_agent.is_empty() { "an unknown program".to_owned() } else { device_name(user_agent) };
     match address {
-        Some(address) => format!("with {device}, from the address {address}"),
+        Some(address) => format!("with {device}, from the IP address {address}"),
         None => format!("with {device}"),
     }
 }

@@ -49,7 +49,7 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
                 }
                 let skipped = source.read_array::<8>(body)?.map_or(0, |head| be32(&head, 0));
                 let Some(bytes) = size.checked_sub(8).and_then(|rest| rest.checked_sub(skipped)) else {
-                    return damaged("its sound lies outside of it");
+                    return damaged("its header points to sound outside of the file");
                 };
                 sound = Some((body + 8 + u64::from(skipped), u64::from(bytes)));
             }
@@ -71,7 +71,7 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
         }
         offset = body + u64::from(size) + u64::from(size % 2);
     }
-    let Some(common) = common else { return damaged("it does not say what its samples are") };
+    let Some(common) = common else { return damaged("its header does not name a sample format") };
     let Some((start, bytes)) = sound else { return incomplete() };
     let frame_bytes = u64::from(common.bytes_per_sample) * u64::from(common.channels.max(1));
     let declared_bytes = u64::from(common.frames) * frame_bytes;

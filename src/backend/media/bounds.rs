@@ -128,13 +128,13 @@ fn a_book_of_three_hours_with_an_entry_for_each_packet_is_read_once() {
 fn tables_that_no_encoder_writes_are_refused() {
     type Change = fn(&mut Tables);
     let cases: [(&str, Change); 18] = [
-        ("stands for nothing", |tables| tables.durations[0] = [0, 4096]),
-        ("stands for nothing", |tables| tables.durations.insert(1, [0, 4096])),
+        ("is empty", |tables| tables.durations[0] = [0, 4096]),
+        ("is empty", |tables| tables.durations.insert(1, [0, 4096])),
         ("contradict", |tables| tables.durations = vec![[1, 4096]; 1_000_000]),
         ("contradict", |tables| tables.durations = vec![[0, 4096]; 1_000_000]),
-        ("stands for nothing", |tables| tables.compositions = vec![[0, 1]]),
+        ("is empty", |tables| tables.compositions = vec![[0, 1]]),
         ("contradict", |tables| tables.compositions = vec![[1, 0]; 1_000_000]),
-        ("stands for nothing", |tables| tables.groups[0][1] = 0),
+        ("is empty", |tables| tables.groups[0][1] = 0),
         ("contradict", |tables| tables.groups[0][0] = 0),
         ("contradict", |tables| tables.groups[0][0] = 2),
         ("contradict", |tables| tables.groups = vec![[1, 1, 1], [1, 2, 1]]),
@@ -142,7 +142,7 @@ fn tables_that_no_encoder_writes_are_refused() {
         ("contradict", |tables| tables.groups.clear()),
         ("contradict", |tables| tables.groups[0][1] = 1),
         ("contradict", |tables| tables.chunks.clear()),
-        ("stands for nothing", |tables| tables.sizes[1] = 0),
+        ("is empty", |tables| tables.sizes[1] = 0),
         ("larger than any", |tables| tables.sizes[1] = 300 * 1024 * 1024),
         ("incomplete", |tables| tables.chunks[0] = u32::MAX),
         // All packets are the first one, over and over.
@@ -188,7 +188,7 @@ fn what_a_recorder_writes_in_fragments_is_heard_as_a_whole() {
 #[test]
 fn fragments_that_no_encoder_writes_are_refused() {
     let fragments = |change: fn(&mut u32, &mut u32)| made::alac_in_fragments(SECONDS, RATE_HZ, 3, change);
-    assert!(message(audio(&fragments(|_, packets| *packets = 0))).contains("stands for nothing"));
+    assert!(message(audio(&fragments(|_, packets| *packets = 0))).contains("is empty"));
     assert!(message(audio(&fragments(|_, packets| *packets = u32::MAX))).contains("cut short"));
     assert!(message(audio(&fragments(|flags, packets| (*flags, *packets) = (0xF01, 20)))).contains("cut short"));
     // Neither sizes nor a size for all: its packets are empty.

@@ -164,7 +164,7 @@ fn jpeg(source: &mut Source) -> Result<CoverFacts> {
         }
         let Some([lead, marker]) = source.read_array::<2>(offset)? else { return incomplete() };
         if lead != 0xFF {
-            return damaged("there is something else between its parts");
+            return damaged("there is unknown data between its parts");
         }
         match marker {
             // Filling before a marker.

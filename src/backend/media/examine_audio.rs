@@ -57,7 +57,7 @@ pub fn examine_audio(path: &Path, copy: &Path, deadline: &Deadline) -> Result<(A
     };
     let measured = sink.meter.finish();
     if !is_verified && measured.is_implausible() {
-        return undecodable("what it decodes to is louder than music can be");
+        return undecodable("the decoded sound is louder than music can be");
     }
     if let Some(times) = measured.excess_over_full_scale() {
         return beyond_full_scale(times);
@@ -91,7 +91,7 @@ fn beyond_full_scale<T>(times: f32) -> Result<T> {
 }
 
 fn decoder_failed<T>() -> Result<T> {
-    undecodable("our decoder stumbles over it")
+    undecodable("our decoder fails on it")
 }
 
 /// What becomes of every sample.

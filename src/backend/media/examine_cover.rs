@@ -56,7 +56,7 @@ pub struct Thumbnail {
 pub fn examine_cover(path: &Path, deadline: &Deadline) -> Result<(CoverFacts, Vec<Thumbnail>)> {
     let facts = validate::cover_of(&mut Source::open(path, deadline)?, &NO_LIMITS)?;
     let thumbnails = catch_decoder_panic(|| thumbnails(decode(path, &facts, deadline)?, deadline))
-        .unwrap_or_else(|| undecodable("a picture that our decoder stumbles over"))?;
+        .unwrap_or_else(|| undecodable("a picture that our decoder fails on"))?;
     Ok((facts, thumbnails))
 }
 

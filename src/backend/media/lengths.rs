@@ -55,7 +55,7 @@ pub(super) fn unknown<T>(container: &str) -> Result<T> {
     refused(
         422,
         format!(
-            "This {container} does not say how long it is, as if its export had been interrupted. Export it again and upload the \
+            "This {container} does not say how long it is. Its export may have been interrupted. Export it again and upload the \
              new file."
         ),
     )

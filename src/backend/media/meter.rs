@@ -72,7 +72,7 @@ impl Meter {
             for (channel, sample) in frame.iter().enumerate() {
                 let amplitude = sample.abs();
                 if !amplitude.is_finite() {
-                    return damaged("some of its samples are no numbers");
+                    return damaged("some of its samples are not numbers");
                 }
                 highest = highest.max(amplitude);
                 self.clipping.add(channel, *sample);

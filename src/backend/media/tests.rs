@@ -380,7 +380,7 @@ fn other_kinds_in_an_aiff_are_called_by_their_name() {
         (b"MAC3", 8, "MACE"),
         (b"ACE2", 8, "compressed audio"),
         (b"raw ", 16, "unsigned samples"),
-        (b"lpcm", 16, "of a kind that we do not know"),
+        (b"lpcm", 16, "in a format that we don't know"),
     ] {
         let (status, message) = audio_refusal(&made::aifc(kind, 0.2, RATE_HZ, bits, 1));
         assert!(status == 415 && message.contains(words), "{kind:?}: {message}");
@@ -401,7 +401,7 @@ fn wavs_that_are_not_what_they_seem_are_called_by_their_name() {
     for (sub_format, words) in [
         ([1, 0, 0, 0, 0x21, 0x07, 0xD3, 0x11, 0x86, 0x44, 0xC8, 0xC1, 0xCA, 0, 0, 0], "ambisonic"),
         ([3, 0, 0, 0, 0x21, 0x07, 0xD3, 0x11, 0x86, 0x44, 0xC8, 0xC1, 0xCA, 0, 0, 0], "ambisonic"),
-        ([9; 16], "of a kind that we do not know"),
+        ([9; 16], "in a format that we don't know"),
     ] {
         extensible[44..60].copy_from_slice(&sub_format);
         let (status, message) = audio_refusal(&extensible);
@@ -466,9 +466,9 @@ fn other_kinds_of_files_are_called_by_their_name() {
         ([id3.as_slice(), &made::aiff(0.1, RATE_HZ, 16, 1)].concat(), "AIFF behind an ID3 tag"),
         ([id3.as_slice(), &made::alac(0.1, RATE_HZ, 1, "x")].concat(), "MP4 behind an ID3 tag"),
         ([id3.as_slice(), b"wvpk\0\0\0\0"].concat(), "WavPack"),
-        (b"Just words. ".repeat(2000), "no audio file"),
+        (b"Just words. ".repeat(2000), "not an audio file"),
         (made::cover_png(640, 1), "picture"),
-        (vec![0; 100_000], "no audio file"),
+        (vec![0; 100_000], "not an audio file"),
     ] {
         let (status, message) = audio_refusal(&bytes);
         assert!(status == 415 && message.contains(name), "{status} {message}");
@@ -479,7 +479,7 @@ fn other_kinds_of_files_are_called_by_their_name() {
         (b"GIF89a".to_vec(), "GIF"),
         (b"RIFF\0\0\0\0WEBPVP8 ".to_vec(), "WebP"),
         (b"\0\0\0\x18ftypheic".to_vec(), "HEIC"),
-        (made::wav(0.1, RATE_HZ, 16, 1), "no JPEG"),
+        (made::wav(0.1, RATE_HZ, 16, 1), "not a JPEG"),
     ] {
         let (status, message) = cover_refusal(&bytes);
         assert!(status == 415 && message.contains(name), "{status} {message}");

@@ -65,7 +65,7 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
         }
         offset = body + u64::from(size) + u64::from(size % 2);
     }
-    let Some(format) = format else { return damaged("it does not say what its samples are") };
+    let Some(format) = format else { return damaged("its header does not name a sample format") };
     let Some((start, size)) = data else { return incomplete() };
     // One padding byte belongs to the samples; anything more is somebody else's.
     trailing |= source.length() > start + size + size % 2;
@@ -121,7 +121,7 @@ fn read_format(chunk: &[u8]) -> Result<Format> {
     let frame_bytes = le16(chunk, 12);
     if bytes_per_sample == 3 && frame_bytes == channels.saturating_mul(4) {
         // Cool Edit wrote floating point like this, others wrote whole numbers at either end of the 32 bits.
-        return undecodable("its samples have 24 bits in 32, which not every program reads alike");
+        return undecodable("its samples have 24 bits in 32, which programs read in different ways");
     }
     if frame_bytes != channels.saturating_mul(u16::from(bytes_per_sample)) {
         return damaged("the numbers in its header contradict each other");

@@ -91,9 +91,7 @@ impl Releases<'_> {
 /// 400 for U+0000, which no text in the database has.
 pub(in crate::backend) fn like_pattern(search: &str) -> Result<Option<String>> {
     if search.contains('\0') {
-        return Err(
-            Problem::field("search", "There is a character in here that nobody can read. Type it again.").into()
-        );
+        return Err(Problem::field("search", "This text contains an invisible character. Type the text again.").into());
     }
     let typed: String = search.trim().chars().take(SEARCH_MAX_CHARS).collect();
     if typed.is_empty() {

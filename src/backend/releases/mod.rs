@@ -127,7 +127,7 @@ impl Releases<'_> {
         let release = lock_own(&mut tx, actor, id).await?;
         if release.status != ReleaseStatus::Rejected {
             return Err(Problem::conflict(
-                "Only a rejected release is revised. Reload the page to see where it stands.",
+                "You can only revise a rejected release. Reload the page to see its status.",
             )
             .into());
         }
@@ -279,7 +279,7 @@ pub(super) async fn transition(
     )
     .fetch_optional(&mut *db)
     .await?
-    .ok_or_else(|| Problem::conflict("This release changed just now. Reload the page to see where it stands."))?;
+    .ok_or_else(|| Problem::conflict("This release changed just now. Reload the page to see its status."))?;
     record(db, from.id, kind, actor, version, note).await
 }
 

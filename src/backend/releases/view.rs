@@ -19,7 +19,7 @@ use crate::{
 /// Events that a timeline shows; a release has a handful.
 const TIMELINE_MAX: i64 = 100;
 
-const WAITS_FOR_SPOOL: &str = "it goes on as soon as the server that received it is back";
+const WAITS_FOR_SPOOL: &str = "this continues as soon as the server that received the file is back";
 
 /// In the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]

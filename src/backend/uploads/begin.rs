@@ -164,7 +164,7 @@ impl Uploads {
         .await?;
         if used.open >= limits.max_open {
             return Err(Problem::TooMany(format!(
-                "{} uploads are open already. Let some finish, or cancel them.",
+                "You already have {} unfinished uploads. Wait until some finish, or cancel them.",
                 used.open
             ))
             .into());
@@ -172,7 +172,7 @@ impl Uploads {
         if used.bytes.saturating_add(length) > limits.quota_bytes {
             let gigabytes = limits.quota_bytes / (1024 * 1024 * 1024);
             let message = format!(
-                "Your {gigabytes} GB are used up, with what you replaced in the last days. Remove what you do not need, or ask us for more."
+                "This file does not fit into your {gigabytes} GB of space. Files that you replaced in the last days still count. Remove files that you don't need, or ask us for more space."
             );
             return Err(Problem::Refused { status: 413, message }.into());
         }

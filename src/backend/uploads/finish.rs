@@ -207,7 +207,7 @@ impl Uploads {
         .execute(&self.0.db)
         .await?;
         if self.purge_if_over(id).await? {
-            return Err(Problem::Gone("What this file was for was removed while it uploaded.".into()).into());
+            return Err(Problem::Gone("The release or track of this file was removed during the upload.".into()).into());
         }
         match self.is_receiving(id).await? {
             true => {
@@ -245,7 +245,7 @@ impl Uploads {
 
     /// A disk that was lost, or a database that was restored over a younger spool. What to tell the client.
     pub(super) async fn give_up_lost(&self, id: UploadId, release: Option<ReleaseId>) -> Result<Error> {
-        let message = "What had arrived of this file is gone from our disk. Choose the file again.".to_owned();
+        let message = "Our disk lost the part of this file that had arrived. Choose the file again.".to_owned();
         let is_lost = self.mark_refused(id, release, None, &Refusal { status: 410, message: message.clone() }).await?;
         self.purge_if_over(id).await?;
         if !is_lost {
@@ -294,7 +294,7 @@ impl Uploads {
 fn hash_mismatch() -> Refusal {
     Refusal {
         status: 422,
-        message: "What arrived is not the file that was announced: its SHA-256 is another. Send it again.".into(),
+        message: "The file that arrived has another SHA-256 checksum than the one announced. Send it again.".into(),
     }
 }
 

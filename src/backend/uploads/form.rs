@@ -153,7 +153,7 @@ impl Uploads {
         .execute(&self.0.db)
         .await?;
         match cut.rows_affected() {
-            0 => Err(Problem::conflict("Somebody else has sent bytes of this file. Choose it again.").into()),
+            0 => Err(Problem::conflict("Another connection has sent a part of this file. Choose it again.").into()),
             _ => self.finish_held(id, writer).await,
         }
     }

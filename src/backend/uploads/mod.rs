@@ -248,7 +248,7 @@ fn is_over(state: UploadState) -> bool {
 }
 
 fn over_already() -> Problem {
-    Problem::Gone("This upload is over already.".into())
+    Problem::Gone("This upload has ended already.".into())
 }
 
 fn arrived_already() -> Problem {
@@ -300,8 +300,8 @@ impl UploadRow {
             UploadState::Receiving => (202, "Bytes are arriving.".to_owned()),
             UploadState::Received => (202, "Safe with us; storing.".to_owned()),
             UploadState::Attached => (200, "Stored.".to_owned()),
-            UploadState::Superseded if self.has_target => (409, "A newer file has taken its place.".to_owned()),
-            UploadState::Superseded => (410, "What this file was for has been removed.".to_owned()),
+            UploadState::Superseded if self.has_target => (409, "A newer file has replaced this one.".to_owned()),
+            UploadState::Superseded => (410, "The release or track of this file was removed.".to_owned()),
             UploadState::Refused | UploadState::Failed => (
                 self.failure_status.and_then(|status| u16::try_from(status).ok()).unwrap_or(422),
                 self.failure.unwrap_or_else(|| "This file could not be used. Choose another one.".into()),

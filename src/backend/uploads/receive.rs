@@ -203,7 +203,7 @@ impl Uploads {
         let mut outcome = self.pump(&mut sink, &opened, &mut body, &writer, id).await;
         let counts = sink.verify_checksum(outcome.is_ok()).await?;
         if outcome.is_ok() && !counts {
-            let message = "These bytes are not what their checksum says. Send them again.".into();
+            let message = "These bytes do not match their checksum. Send them again.".into();
             outcome = Err(Problem::Refused { status: 460, message }.into());
         }
         // Whatever ended it, what has arrived is flushed and counted.
@@ -258,7 +258,7 @@ impl Uploads {
                 biased;
                 () = writer.displaced.cancelled() => return Err(displaced_by_another().into()),
                 () = shutdown.cancelled() => {
-                    return Err(Problem::Unavailable("The server restarts. What arrived is kept; go on in a few seconds.".into()).into());
+                    return Err(Problem::Unavailable("The server is restarting. Everything that arrived is safe; continue in a few seconds.".into()).into());
                 }
                 next = timeout(BODY_IDLE_TIMEOUT, body.next()) => next,
             };
@@ -267,7 +267,8 @@ impl Uploads {
                 Ok(Some(Err(error))) => {
                     // Or trickled: a client that hears of it may go on.
                     tracing::debug!(upload.id = %id, error = ?error, "connection dropped in the middle of a chunk");
-                    let message = "The connection dropped before all bytes had arrived. What arrived is kept.".into();
+                    let message =
+                        "The connection dropped before all bytes arrived. Everything that arrived is safe.".into();
                     return Err(Problem::Unavailable(message).into());
                 }
                 Ok(None) => return sink.complete().await,
@@ -414,11 +415,11 @@ fn send_again() -> Problem {
 }
 
 pub(super) fn upload_is_over() -> Problem {
-    Problem::Gone("This upload is over. Choose the file again.".into())
+    Problem::Gone("This upload has ended. Choose the file again.".into())
 }
 
 fn wrong_offset(true_offset: u64, offset: u64) -> Problem {
-    Problem::conflict(format!("This upload goes on at byte {true_offset}, not at {offset}."))
+    Problem::conflict(format!("This upload continues at byte {true_offset}, not at {offset}."))
 }
 
 pub(super) fn displaced_by_another() -> Problem {

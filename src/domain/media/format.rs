@@ -32,7 +32,7 @@ pub fn format_bytes(bytes: u64) -> String {
 
 /// What is said of a file with more than `max_bytes`, before its upload and during it.
 pub fn too_large(max_bytes: u64) -> String {
-    format!("This file is too large: {} is the most that is taken.", format_bytes(max_bytes))
+    format!("This file is too large. The limit is {}.", format_bytes(max_bytes))
 }
 
 /// "44.1 kHz".

@@ -2,19 +2,20 @@
 
 use super::FlacFrame;
 
-pub const UNKNOWN_AUDIO: &str = "This is no audio file we know. Upload a WAV, FLAC, AIFF, ALAC, AAC (M4A) or MP3 file.";
+pub const UNKNOWN_AUDIO: &str =
+    "This is not an audio file that we know. Upload a WAV, FLAC, AIFF, ALAC, AAC (M4A) or MP3 file.";
 
 /// The kind of a file that begins with `start` (512 bytes of it, or all), if it is no audio that we take. Fewer bytes tell less exactly.
 pub fn other_audio(start: &[u8]) -> Option<&'static str> {
     // One nearly looks like a frame of AAC.
     if FlacFrame::parse(start).is_some() {
-        return Some("a FLAC file without its header, as if its beginning had been cut off");
+        return Some("a FLAC file without its header: its beginning is cut off");
     }
     if is_adts(start) {
         return Some("a bare AAC stream (ADTS)");
     }
     if is_transport_stream(start) {
-        return Some("an MPEG transport stream (TS), as of a broadcast or a video");
+        return Some("an MPEG transport stream (TS), a format for broadcasts and videos");
     }
     if let Some(name) = in_a_container(start) {
         return Some(name);
@@ -162,7 +163,7 @@ pub fn other_codec_in_wav(format_tag: u16, sub_format: Option<&[u8]>) -> String 
             Some(([1 | 3, 0], tail)) if tail == AMBISONIC_TAIL => {
                 return "This WAV holds ambisonic sound (B-format). Export it in stereo, as plain PCM with 16 or 24 bit.".to_owned();
             }
-            _ => "sound of a kind that we do not know",
+            _ => "sound in a format that we don't know",
         },
         _ => "compressed audio",
     };
@@ -182,7 +183,7 @@ pub fn other_codec_in_aiff(kind: &[u8]) -> String {
         b"alac" => "ALAC",
         b"ace2" | b"ace8" | b"qclp" | b"dwvw" | b"sdx2" | b"cbd2" | b"rt24" | b"rt29" => "compressed audio",
         b"raw " => "unsigned samples",
-        _ => "sound of a kind that we do not know",
+        _ => "sound in a format that we don't know",
     };
     format!("This AIFF holds {holds}. Export it as plain PCM with 16 or 24 bit.")
 }
@@ -221,7 +222,7 @@ pub fn other_picture(start: &[u8]) -> &'static str {
         [b'%', b'P', b'D', b'F', ..] => "a PDF document",
         _ if text.contains("<svg") => "an SVG drawing",
         _ if text.starts_with('<') => "a web page",
-        _ => "no JPEG or PNG picture",
+        _ => "not a JPEG or PNG picture",
     }
 }
 
@@ -295,7 +296,7 @@ mod tests {
             (b"II\xBC\x01", "JPEG XR"),
             (b"II*\0", "TIFF"),
             (b"\0\0\0\x18ftypheic", "HEIC"),
-            (b"abc", "no JPEG or PNG"),
+            (b"abc", "not a JPEG or PNG"),
         ] {
             let said = other_picture(start);
             assert!(said.contains(name), "{name}: {said}");

@@ -107,15 +107,15 @@ impl CoverRefusal {
         match self {
             Self::NotSquare { width_px, height_px } => {
                 format!(
-                    "This picture is {width_px}\u{a0}×\u{a0}{height_px}\u{a0}px; a cover is square. Crop it and upload it again."
+                    "This picture is {width_px}\u{a0}×\u{a0}{height_px}\u{a0}px; a cover has to be square. Crop it and upload it again."
                 )
             }
             Self::TooSmall { edge_px } => format!(
-                "This picture is {edge_px}\u{a0}×\u{a0}{edge_px}\u{a0}px; a cover has at least {MIN_COVER_EDGE_PX}, and stores want \
+                "This picture is {edge_px}\u{a0}×\u{a0}{edge_px}\u{a0}px; a cover needs at least {MIN_COVER_EDGE_PX}, and stores want \
                  {STORE_COVER_EDGE_PX}\u{a0}×\u{a0}{STORE_COVER_EDGE_PX}. Export a larger one."
             ),
             Self::TooLarge { edge_px } => format!(
-                "This picture has an edge of {edge_px}\u{a0}px; a cover has at most {MAX_COVER_EDGE_PX}, and stores want \
+                "This picture has an edge of {edge_px}\u{a0}px; a cover can have at most {MAX_COVER_EDGE_PX}, and stores want \
                  {STORE_COVER_EDGE_PX}\u{a0}×\u{a0}{STORE_COVER_EDGE_PX}. Export a smaller one."
             ),
         }
@@ -245,7 +245,7 @@ impl AudioWarning {
             ),
             Self::Clipped { samples: 1 } => "1 sample is clipped. Listen for distortion.".to_owned(),
             Self::Clipped { samples } => format!("{samples} samples are clipped. Listen for distortion."),
-            Self::Silent => "There is nothing to hear in this file.".to_owned(),
+            Self::Silent => "This file is silent.".to_owned(),
             Self::BitDepth { bits } => format!("{bits} bit is unusual; stores want 16 or 24 bit."),
             Self::FloatingPoint => "The samples are floating point; stores want whole numbers of 16 or 24 bit.".to_owned(),
             Self::SampleRate { hz } => {
@@ -255,7 +255,7 @@ impl AudioWarning {
                 "This WAV is written as WAVE_FORMAT_EXTENSIBLE, which Spotify does not take. Export it as plain PCM.".to_owned()
             }
             Self::TrailingData => {
-                "This WAV has something after its audio, which Spotify does not take. Export it without tags and markers."
+                "This WAV has other data after its audio, which Spotify does not take. Export it without tags and markers."
                     .to_owned()
             }
         }

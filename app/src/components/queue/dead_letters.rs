@@ -126,7 +126,7 @@ pub fn DiscardDialog(actions: DeadLetterActions) -> impl IntoView {
                 <p>
                     {move || {
                         let (file, artist) = (of_asked(|letter| letter.file_name.clone()), of_asked(|letter| letter.artist_name.clone()));
-                        format!("“{file}” goes for good. If its release still waits for it, {artist} reads what to do.")
+                        format!("“{file}” is deleted for good. If its release still needs the file, we tell {artist} what to do.")
                     }}
                 </p>
                 <div class="dialog-actions">

@@ -19,7 +19,7 @@ pub fn kind_words(kind: JobKind) -> &'static str {
 pub fn JobTable(jobs: Signal<Vec<JobCounts>>, oldest_due_seconds: Signal<Option<i64>>) -> impl IntoView {
     let rows = move || jobs.get().into_iter().map(|counts| view! { <JobRow counts=counts/> }).collect_view();
     let oldest = move || match oldest_due_seconds.get() {
-        Some(seconds) => format!("The oldest job that is due waits {}.", format_wait(seconds)),
+        Some(seconds) => format!("The oldest job that is due has waited {}.", format_wait(seconds)),
         None => "No jobs are waiting.".to_owned(),
     };
     view! {

@@ -47,11 +47,14 @@ impl Findings {
         let details = &release.details;
         let mut kind = Vec::new();
         if details.kind.is_some_and(|chosen| chosen != release.derived_kind()) {
-            kind.push(Finding::note(format!("By its tracks, stores will call it: {}.", release.derived_kind())));
+            kind.push(Finding::note(format!(
+                "Going by its tracks, stores will list this release as {}.",
+                release.derived_kind()
+            )));
         }
         let mut gtin = Vec::new();
         if details.gtin.is_none() {
-            gtin.push(Finding::note("No UPC/EAN: stores need one assigned."));
+            gtin.push(Finding::note("This release has no UPC/EAN. Stores need one."));
         }
         Self {
             title: title_findings(&details.title, details.title_version.as_deref()),
@@ -99,12 +102,12 @@ fn cover_findings(cover: &CoverFile) -> Vec<Finding> {
 fn track_findings(track: &TrackView, all: &[TrackView]) -> Vec<Finding> {
     let mut findings = title_findings(&track.title, track.title_version.as_deref());
     match &track.isrc {
-        None => findings.push(Finding::note("No ISRC: stores need one assigned.")),
+        None => findings.push(Finding::note("This track has no ISRC. Stores need one.")),
         Some(isrc) => {
             let twin = all.iter().find(|other| other.id != track.id && other.isrc.as_ref() == Some(isrc));
             if let Some(twin) = twin {
                 findings.push(Finding::warning(format!(
-                    "Track {} has the same ISRC: each recording has its own.",
+                    "Track {} has the same ISRC. Each recording needs its own.",
                     twin.number
                 )));
             }
@@ -227,7 +230,7 @@ mod tests {
         let warnings = Findings::of(&release).warnings();
         assert_eq!(warnings.len(), 4, "{warnings:#?}");
         assert!(warnings[0].starts_with("Title: All capitals"));
-        assert_eq!(warnings[1], "Track 1: Track 2 has the same ISRC: each recording has its own.");
+        assert_eq!(warnings[1], "Track 1: Track 2 has the same ISRC. Each recording needs its own.");
         assert!(warnings[3].starts_with("Track 2: 7 samples are clipped"));
     }
 }

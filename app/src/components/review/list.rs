@@ -38,7 +38,7 @@ pub fn NoRows(path: &'static str, filter: ReleaseFilter, title: &'static str, te
         return view! { <EmptyState title=title text=text/> }.into_any();
     }
     view! {
-        <EmptyState title="Nothing matches" text="Try another word, or look at everything." icon=IconName::Search>
+        <EmptyState title="Nothing matches" text="Try another word, or show everything." icon=IconName::Search>
             <a class="btn" href=path>
                 "Show all"
             </a>

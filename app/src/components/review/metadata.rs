@@ -19,7 +19,7 @@ pub fn Metadata(
 ) -> impl IntoView {
     let kind = match release.details.kind {
         Some(chosen) => chosen.to_string(),
-        None => format!("{} (by its tracks)", release.derived_kind()),
+        None => format!("{} (automatic)", release.derived_kind()),
     };
     let title = release.display_title();
     // Before the reader's clock is known, a date counts as past if it was when the release came in.

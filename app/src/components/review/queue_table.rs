@@ -95,7 +95,7 @@ pub fn QueueTable(
     focus_current_row(current);
 
     view! {
-        <Table caption="Releases that wait for a verdict, oldest first" columns=COLUMNS.to_vec()>
+        <Table caption="Releases that wait for review, oldest first" columns=COLUMNS.to_vec()>
             <For
                 each=move || rows.get()
                 key=|row| (row.id, row.updated_at)

@@ -100,7 +100,7 @@ fn measured(facts: &AudioFacts) -> Vec<(&'static str, String)> {
         ("Clipped samples", facts.clipped_samples.to_string()),
     ];
     if facts.has_listening_copy {
-        measured.push(("Heard as", "FLAC copy".to_owned()));
+        measured.push(("Played as", "FLAC copy".to_owned()));
     }
     measured
 }

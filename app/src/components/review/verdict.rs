@@ -154,11 +154,11 @@ fn ConfirmApproval(is_confirming: RwSignal<bool>, warnings: Vec<String>, on_appr
     };
     view! {
         <Dialog open=is_confirming title="Approve with warnings">
-            <p>"Stores may refuse or change what stands here:"</p>
+            <p>"Stores may refuse or change this release because of these warnings:"</p>
             <ul class="mt-2 list-disc pl-5">{warnings}</ul>
             <div class="dialog-actions mt-5">
                 <button type="button" class="btn" on:click=move |_| is_confirming.set(false)>
-                    "Go on listening"
+                    "Keep listening"
                 </button>
                 // So that Enter, after the key that asked, answers.
                 <button type="button" class="btn btn-primary" autofocus on:click=approve>
@@ -302,7 +302,7 @@ fn QuickReasons(reason: RwSignal<String>) -> impl IntoView {
     });
     view! {
         <fieldset>
-            <legend class="label">"Reasons that come up most"</legend>
+            <legend class="label">"Common reasons"</legend>
             {picks.collect_view()}
         </fieldset>
     }

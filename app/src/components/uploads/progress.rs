@@ -29,7 +29,7 @@ pub fn UploadProgress(
     let is_paused = Memo::new(move |_| state.with(|state| matches!(state, TaskState::Paused(_))));
     let toggle = move || match (can_pause.get(), is_paused.get()) {
         (true, _) => (Command::Pause, IconName::Pause, "Pause"),
-        (false, true) => (Command::Resume, IconName::Play, "Go on"),
+        (false, true) => (Command::Resume, IconName::Play, "Resume"),
         (false, false) => (Command::Resume, IconName::Retry, "Try again"),
     };
     let named = {

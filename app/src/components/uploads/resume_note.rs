@@ -31,21 +31,21 @@ pub fn ResumeNote(
     // Nobody has to send anything any more.
     let is_whole = pending.offset >= pending.length;
     let (line, choose) = match pending.state {
-        UploadState::Receiving if is_whole => (format!("{name} is here. We are checking it."), None),
+        UploadState::Receiving if is_whole => (format!("{name} has arrived. We are checking it."), None),
         UploadState::Receiving => {
             let arrived = Progress {
                 sent: pending.offset.unsigned_abs(),
                 total: pending.length.unsigned_abs(),
                 bytes_per_second: None,
             };
-            (format!("{} arrived. Choose the same file to go on: {name}", arrived.amount()), Some("Choose the file"))
+            (format!("{} arrived. Choose the same file to continue: {name}", arrived.amount()), Some("Choose the file"))
         }
         UploadState::Refused => {
-            let why = pending.message.unwrap_or_else(|| "This file is not what it has to be.".into());
+            let why = pending.message.unwrap_or_else(|| "We can't use this file.".into());
             (format!("{name} was not accepted. {why}"), Some("Choose another"))
         }
         UploadState::Failed => {
-            let why = pending.message.unwrap_or_else(|| "It could not be stored.".into());
+            let why = pending.message.unwrap_or_else(|| "We could not store the file.".into());
             (format!("{name} needs your attention. {why}"), Some("Choose it again"))
         }
         UploadState::Discarded => {

@@ -154,8 +154,10 @@ where
             }
             Some(Err(error)) => {
                 left.give_up();
-                let message =
-                    format!("What you typed last is not saved, but still stands in its step. {}", error.message);
+                let message = format!(
+                    "Your last change is not saved. You can still see it in the step where you typed it. {}",
+                    error.message
+                );
                 toasts.error(&AppError { message, ..error });
             }
         }
@@ -200,8 +202,8 @@ pub(super) fn status_text(
     Some(match answer {
         Some(Err(error)) if error.fields.is_empty() => format!("Not saved yet. {}", error.message),
         _ if autosave.is_busy() => "Saving…".into(),
-        None if !errors.with(FieldErrors::is_empty) => "What is marked is not saved".into(),
-        _ if !errors.with(FieldErrors::is_empty) => "Saved, except for what is marked".into(),
+        None if !errors.with(FieldErrors::is_empty) => "The marked fields are not saved".into(),
+        _ if !errors.with(FieldErrors::is_empty) => "Saved, except for the marked fields".into(),
         Some(_) => "Saved".into(),
         None => return None,
     })

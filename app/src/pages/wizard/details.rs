@@ -189,7 +189,7 @@ fn DetailFields(latest: Latest, saved: Memo<RawDetails>, errors: Signal<FieldErr
                 name="language"
                 form_name="details[language]"
                 label="Language"
-                hint="Of the lyrics"
+                hint="The language of the lyrics"
                 options=languages
                 value=value(|saved| &saved.language)
                 error=error("language")
@@ -206,7 +206,7 @@ fn DetailFields(latest: Latest, saved: Memo<RawDetails>, errors: Signal<FieldErr
                 name="label"
                 form_name="details[label]"
                 label="Label"
-                hint="Your own name if you have none"
+                hint="Your own name if you have no label"
                 value=value(|saved| &saved.label)
                 error=error("label")
             />

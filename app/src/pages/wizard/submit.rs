@@ -49,7 +49,7 @@ pub(super) fn SubmitStep(latest: Latest) -> impl IntoView {
     });
     view! {
         <section class="stack">
-            <StepHead step=Step::Submit text="This is what goes to review. You can withdraw it while it waits."/>
+            <StepHead step=Step::Submit text="Check the release before you submit it. You can withdraw it while it waits for review."/>
             {move || view! { <Overview release=latest.get()/> }}
             <div class="card stack">
                 <FormNote errors/>

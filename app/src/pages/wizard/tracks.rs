@@ -45,7 +45,7 @@ pub(super) fn TracksStep(latest: Latest, order: TrackOrder) -> impl IntoView {
     let next = format!("/releases/{id}/{}", Step::Submit.slug());
     view! {
         <section class="stack">
-            <StepHead step=Step::Tracks text="In the order in which they will be heard."/>
+            <StepHead step=Step::Tracks text="Put the tracks in the order in which they play."/>
             <PlainFormErrors/>
             <DropZone
                 id="tracks"
@@ -171,7 +171,7 @@ pub(super) fn RemoveDialog(
     view! {
         <Dialog open=open title="Remove this track">
             <div class="stack">
-                <p>{move || format!("“{}” and its audio leave this release.", title())}</p>
+                <p>{move || format!("“{}” and its audio are removed from this release.", title())}</p>
                 <div class="dialog-actions">
                     <button type="button" class="btn" on:click=move |_| open.set(false)>
                         "Keep it"
@@ -216,5 +216,7 @@ pub(super) fn announce_uploads(latest: Latest) {
 fn failures(release: &ReleaseView) -> Vec<String> {
     let pending = release.tracks.iter().map(|track| &track.pending).chain([&release.cover.pending]).flatten();
     let failed = pending.filter(|upload| matches!(upload.state, UploadState::Failed | UploadState::Discarded));
-    failed.map(|upload| format!("{}: {}", upload.file_name, upload.message.as_deref().unwrap_or("it failed"))).collect()
+    failed
+        .map(|upload| format!("{}: {}", upload.file_name, upload.message.as_deref().unwrap_or("the upload failed")))
+        .collect()
 }

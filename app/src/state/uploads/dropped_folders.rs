@@ -34,12 +34,12 @@ impl DroppedFiles {
     async fn add_folder(&mut self, folder: FileSystemEntry) {
         let (name, before) = (folder.name(), self.files.len());
         match self.read_tree(folder).await {
-            Some(true) if self.files.len() == before => self.notes.push(format!("There is nothing in “{name}”.")),
+            Some(true) if self.files.len() == before => self.notes.push(format!("The folder “{name}” is empty.")),
             Some(true) => {}
             Some(false) => self.notes.push(format!(
-                "“{name}” holds more than {MAX_FILES} files, and not all were looked at. Open it and drop the files of this release."
+                "The folder “{name}” holds more than {MAX_FILES} files, so we did not read all of them. Open it and drop the files of this release."
             )),
-            None => self.notes.push(format!("“{name}” cannot be read. Open it and drop the files in it.")),
+            None => self.notes.push(format!("The folder “{name}” can't be read. Open it and drop the files in it.")),
         }
     }
 

@@ -64,7 +64,7 @@ pub(super) async fn add_files(uploads: Uploads, release: ReleaseView, target: Up
                 let admitted = enqueue(uploads, &release, UploadTarget::Cover(release.id), file, None).await;
                 if step == UploadKind::Audio {
                     notes.push(match admitted {
-                        Admission::Refused(why) => format!("“{name}” cannot be the cover. {why}"),
+                        Admission::Refused(why) => format!("“{name}” can't be the cover. {why}"),
                         Admission::Queued | Admission::AlreadyHere(_) => format!("“{name}” becomes the cover."),
                     });
                 }
@@ -75,9 +75,9 @@ pub(super) async fn add_files(uploads: Uploads, release: ReleaseView, target: Up
     }
     if step == UploadKind::Cover && tracks > 0 {
         notes.push(if tracks == 1 {
-            "1 file goes to the tracks.".into()
+            "1 file is added to the tracks.".into()
         } else {
-            format!("{tracks} files go to the tracks.")
+            format!("{tracks} files are added to the tracks.")
         });
     }
     let why = match left_out.as_slice() {

@@ -75,10 +75,10 @@ impl TaskState {
             Self::Sending(progress) => progress.sentence(),
             Self::Paused(progress) => format!("Paused at {}", progress.amount()),
             Self::Waiting(progress, None) => {
-                format!("The connection broke at {}. It goes on by itself.", progress.amount())
+                format!("The connection broke at {}. The upload continues by itself.", progress.amount())
             }
-            Self::Waiting(_, Some(why)) => format!("{why} It goes on by itself."),
-            Self::SignedOut(_) => "Sign in again; your bytes are safe".into(),
+            Self::Waiting(_, Some(why)) => format!("{why} The upload continues by itself."),
+            Self::SignedOut(_) => "Sign in again; your upload is safe".into(),
             Self::Storing => "Safe with us; storing".into(),
             Self::Done => "Uploaded".into(),
             Self::Refused(message) | Self::Failed(message) => message.clone(),
@@ -91,8 +91,8 @@ impl TaskState {
             Self::Queued => "waiting for its turn".into(),
             Self::Sending(_) => "uploading".into(),
             Self::Paused(_) => "paused".into(),
-            Self::Waiting(..) => "the connection broke; it goes on by itself".into(),
-            Self::SignedOut(_) => "sign in again; your bytes are safe".into(),
+            Self::Waiting(..) => "the connection broke; the upload continues by itself".into(),
+            Self::SignedOut(_) => "sign in again; your upload is safe".into(),
             Self::Storing => "safe with us; storing".into(),
             Self::Done => "uploaded".into(),
             Self::Refused(message) | Self::Failed(message) => message.clone(),
@@ -260,8 +260,10 @@ pub fn after_reply(reply: &Reply, length: u64) -> Next {
         (409 | 460, _) => Next::Ask { pause: Backoff::None, why: None },
         (404 | 410, _) => Next::BeginAgain,
         (401, _) => Next::SignIn,
-        (413 | 415 | 422, _) => Next::Refuse(message_or(reply, "This file cannot be taken. Choose another one.")),
-        (403 | 405 | 412, _) => Next::Fail(message_or(reply, "The server did not take these bytes. Try again.")),
+        (413 | 415 | 422, _) => Next::Refuse(message_or(reply, "We can't accept this file. Choose another one.")),
+        (403 | 405 | 412, _) => {
+            Next::Fail(message_or(reply, "The server did not accept this part of the file. Try again."))
+        }
         // Among them 400, for a line that dropped in the middle of a chunk.
         _ => Next::Ask { pause: Backoff::Exponential, why: reply.message.clone() },
     }

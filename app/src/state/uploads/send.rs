@@ -268,7 +268,7 @@ impl UploadRun {
     async fn begin(&mut self) -> Next {
         self.creations += 1;
         if self.creations > MAX_CREATIONS {
-            return Next::Fail("The server lost this upload. Try again, or choose the file once more.".into());
+            return Next::Fail("The server lost this upload. Try again, or choose the file again.".into());
         }
         let intent = RawIntent {
             target: self.task.current_target(),
@@ -475,5 +475,5 @@ fn is_current(id: TaskId, number: u32) -> bool {
 }
 
 fn file_changed() -> Next {
-    Next::Fail("This file was changed, moved or cannot be read any more. Choose it once more.".into())
+    Next::Fail("This file was changed or moved, or your browser can't read it any more. Choose it again.".into())
 }

@@ -157,11 +157,11 @@ pub fn already_here_sentence(files: &[(String, Option<i32>)]) -> Option<String> 
         [(name, Some(number))] => {
             format!("“{name}” is already here: track {number}. Is it a new version? Replace the audio of that track.")
         }
-        [(name, None)] => format!("“{name}” is already here: it is on its way."),
+        [(name, None)] => format!("“{name}” is already being uploaded."),
         many => {
             let named = |(name, number): &(String, Option<i32>)| match number {
                 Some(number) => format!("“{name}” (track {number})"),
-                None => format!("“{name}” (on its way)"),
+                None => format!("“{name}” (uploading)"),
             };
             format!("{} files are already here: {}.", many.len(), listed(many.iter().map(named)))
         }
@@ -175,9 +175,9 @@ pub fn left_out_sentence(names: &[String], why: Option<&str>) -> Option<String> 
     match (names, why) {
         ([], _) => None,
         ([name], Some(why)) => Some(format!("“{name}” was left out. {why}")),
-        ([name], None) => Some(format!("“{name}” was left out: only audio and one cover are taken.")),
+        ([name], None) => Some(format!("“{name}” was left out. A release takes audio files and one cover only.")),
         (many, _) => Some(format!(
-            "{} files were left out, as only audio and one cover are taken: {}.",
+            "{} files were left out, because a release takes audio files and one cover only: {}.",
             many.len(),
             listed(many.iter().map(quoted))
         )),
@@ -280,7 +280,7 @@ mod tests {
         assert_eq!(left_out_sentence(&names(0), None), None);
         assert_eq!(
             left_out_sentence(&names(1), None).unwrap(),
-            "“a.txt” was left out: only audio and one cover are taken."
+            "“a.txt” was left out. A release takes audio files and one cover only."
         );
         assert_eq!(
             left_out_sentence(&names(1), Some("This is a ZIP archive.")).unwrap(),
@@ -297,13 +297,10 @@ mod tests {
         assert!(
             already_here_sentence(&[file("a.wav", Some(3))]).unwrap().starts_with("“a.wav” is already here: track 3.")
         );
-        assert_eq!(
-            already_here_sentence(&[file("a.wav", None)]).unwrap(),
-            "“a.wav” is already here: it is on its way."
-        );
+        assert_eq!(already_here_sentence(&[file("a.wav", None)]).unwrap(), "“a.wav” is already being uploaded.");
         assert_eq!(
             already_here_sentence(&[file("a.wav", Some(3)), file("b.wav", None)]).unwrap(),
-            "2 files are already here: “a.wav” (track 3) and “b.wav” (on its way)."
+            "2 files are already here: “a.wav” (track 3) and “b.wav” (uploading)."
         );
         assert_eq!(already_here_sentence(&[]), None);
     }

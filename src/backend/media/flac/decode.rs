@@ -67,7 +67,7 @@ impl<'a> Decoder<'a> {
         let options = AudioDecoderOptions::default().verify(true);
         match get_codecs().make_audio_decoder(&parameters, &options) {
             Ok(decoder) => Ok(Self::Fast(decoder)),
-            Err(_) => damaged("it does not say what its samples are"),
+            Err(_) => damaged("its header does not name a sample format"),
         }
     }
 

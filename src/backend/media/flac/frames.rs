@@ -158,7 +158,7 @@ impl<'a> Frames<'a> {
             // A stream that another one follows. Frames behind a hole do not have a header.
             Tail::Other if declared.is_none() && self.begins_flac()? => damaged(&joined_files_message(&position)),
             Tail::Other if is_short || declared.is_none() => {
-                damaged(&format!("at {position} there is something else than sound"))
+                damaged(&format!("at {position} there is data that is not sound"))
             }
             Tail::Other if self.begins_sound(self.offset)? => damaged(&joined_files_message(&position)),
             Tail::Other => Ok(()),
@@ -193,5 +193,5 @@ impl<'a> Frames<'a> {
 }
 
 fn joined_files_message(position: &str) -> String {
-    format!("behind its end at {position} another sound begins, as if two files were joined")
+    format!("after its end at {position} other sound begins, as if two files were joined")
 }

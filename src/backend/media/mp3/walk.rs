@@ -183,7 +183,7 @@ impl Walk {
         match tail {
             Tail::Harmless => self.offset = self.end,
             Tail::Zeros => return incomplete(),
-            Tail::Other => return damaged(&format!("at {} there is something else than sound", self.position())),
+            Tail::Other => return damaged(&format!("at {} there is data that is not sound", self.position())),
         }
         Ok(())
     }

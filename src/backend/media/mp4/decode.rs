@@ -171,7 +171,7 @@ fn ends_as_aac(packet: &[u8]) -> bool {
 fn refuse<T>(error: &SymphoniaError, position: &str) -> Result<T> {
     match error {
         SymphoniaError::Unsupported(_) | SymphoniaError::LimitError(_) => {
-            undecodable(&format!("our decoder does not know everything in it, at {position}"))
+            undecodable(&format!("our decoder does not support the sound at {position}"))
         }
         _ => damaged(&format!("the sound at {position} cannot be decoded")),
     }

@@ -51,7 +51,7 @@ pub(super) fn sound(entry: &[u8]) -> Result<Sound> {
         Some(b"drms" | b"enca") => {
             return refused(415, "This file is protected against copying. Upload the master it was made from.");
         }
-        None => return damaged("it does not say what its samples are"),
+        None => return damaged("its header does not name a sample format"),
         Some(b".mp3" | b"ms\0\x55") => "MP3",
         Some(b"fLaC") => "FLAC",
         Some(b"Opus") => "Opus",
@@ -70,7 +70,7 @@ pub(super) fn sound(entry: &[u8]) -> Result<Sound> {
         ) => {
             return refused(
                 415,
-                "This MP4 or QuickTime file holds PCM. Export it as WAV or AIFF and upload that file: nothing is lost by it.",
+                "This MP4 or QuickTime file holds PCM. Export it as WAV or AIFF and upload that file: it sounds the same.",
             );
         }
         Some(_) => return other_codec(None),
@@ -122,7 +122,7 @@ fn alac(children: &[u8]) -> Result<Sound> {
     // Behind a version and flags.
     let cookie = child(children, b"alac").and_then(|body| body.get(4..));
     let Some(cookie) = cookie.filter(|cookie| cookie.len() >= 24) else {
-        return damaged("it does not say what its samples are");
+        return damaged("its header does not name a sample format");
     };
     if be32(cookie, 0) == 0 || be32(cookie, 0) > MAX_ALAC_FRAME_SAMPLES {
         return damaged("its header names an impossible block size");
@@ -139,7 +139,7 @@ fn alac(children: &[u8]) -> Result<Sound> {
 fn aac(entry: &[u8], children: &[u8]) -> Result<Sound> {
     let esds = child(children, b"esds").and_then(|body| body.get(4..));
     let Some((kind, config)) = esds.and_then(stream) else {
-        return damaged("it does not say what its samples are");
+        return damaged("its header does not name a sample format");
     };
     match kind {
         stream_kind::MPEG4_AUDIO | stream_kind::MPEG2_AAC_LC => {}
@@ -154,7 +154,7 @@ fn aac(entry: &[u8], children: &[u8]) -> Result<Sound> {
         0xE1 => return other_codec(Some("QCELP")),
         _ => return other_codec(None),
     }
-    let Some(config) = config else { return damaged("it does not say what its samples are") };
+    let Some(config) = config else { return damaged("its header does not name a sample format") };
     const RATES_HZ: [u32; 13] =
         [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350];
     // AudioSpecificConfig (ISO 14496-3): 5 bits object type, 4 bits rate, 4 bits channels.
@@ -168,9 +168,9 @@ fn aac(entry: &[u8], children: &[u8]) -> Result<Sound> {
         3 => return other_profile("AAC SSR"),
         4 => return other_profile("AAC LTP"),
         6 => return other_profile("AAC Scalable"),
-        17 => return other_profile("AAC-LC for lossy lines (ER AAC LC)"),
-        19 => return other_profile("AAC LTP for lossy lines (ER AAC LTP)"),
-        20 => return other_profile("AAC Scalable for lossy lines (ER AAC Scalable)"),
+        17 => return other_profile("AAC-LC for unreliable connections (ER AAC LC)"),
+        19 => return other_profile("AAC LTP for unreliable connections (ER AAC LTP)"),
+        20 => return other_profile("AAC Scalable for unreliable connections (ER AAC Scalable)"),
         23 => return other_profile("AAC-LD"),
         // 31 says that six more bits name it, from 32 on.
         31 => {

@@ -15,7 +15,7 @@ pub(super) const MAX_EDITS: usize = 1000;
 const MAX_PRIMING_SAMPLES: u64 = 16_384;
 const NORMAL_SPEED: u16 = 1;
 /// The refusal of an edit list with too many parts, or with too many that lead back.
-pub(super) const TOO_COMPLICATED: &str = "it says in too complicated a way which parts of it are played";
+pub(super) const TOO_COMPLICATED: &str = "its edit list is too complicated";
 
 /// An entry of `elst`.
 #[derive(Clone, Copy, Debug)]
@@ -114,7 +114,7 @@ pub(super) fn played_parts(edits: &[Edit], gapless: Option<Gapless>, times: Time
         PlayedPart::Silence(_) => false,
     };
     if !parts.iter().any(begins_inside) {
-        return damaged("it says that nothing of its sound is played");
+        return damaged("its edit list plays none of its sound");
     }
     Ok(parts)
 }
@@ -230,9 +230,9 @@ mod tests {
             Ok(parts) => panic!("{parts:?}"),
         };
         assert!(sentence(&[(1000, 0, 2)]).contains("faster or slower"));
-        assert!(sentence(&[(1000, -1, 1)]).contains("nothing of its sound"));
-        assert!(sentence(&[(0, 0, 1)]).contains("nothing of its sound"));
-        assert!(sentence(&[(1000, 500_000, 1)]).contains("nothing of its sound"));
+        assert!(sentence(&[(1000, -1, 1)]).contains("none of its sound"));
+        assert!(sentence(&[(0, 0, 1)]).contains("none of its sound"));
+        assert!(sentence(&[(1000, 500_000, 1)]).contains("none of its sound"));
         assert!(sentence(&vec![(1, 0, 1); 2000]).contains("too complicated"));
         assert!(read(&[0, 0, 0, 0, 0, 0, 0, 2, 0]).is_err(), "it is cut short");
     }

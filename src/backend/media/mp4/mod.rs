@@ -117,7 +117,7 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
     let sounds = || (0..tracks.len()).filter(|at| tracks[*at].is(b"soun"));
     let mut enabled = sounds().filter(|at| tracks[*at].is_enabled);
     let Some(at) = enabled.next().or_else(|| sounds().next()) else {
-        return refused(415, "There is no sound in this MP4 file.");
+        return refused(415, "There is no sound in this MP4 file. Export it again and upload the new file.");
     };
     if enabled.next().is_some() {
         return refused(

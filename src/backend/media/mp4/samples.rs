@@ -340,5 +340,5 @@ pub(super) fn contradiction<T>() -> Result<T> {
 }
 
 pub(super) fn stands_for_nothing<T>() -> Result<T> {
-    damaged("an entry of its tables stands for nothing")
+    damaged("an entry in its tables is empty")
 }

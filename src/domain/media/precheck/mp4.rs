@@ -44,7 +44,9 @@ pub(super) fn check(file: &PartialFile) -> Look {
     let mut sounds = tracks.iter().filter(|track| &track.handler == b"soun");
     let sound = match (sounds.next(), sounds.next()) {
         (Some(sound), None) => sound,
-        (None, _) if !tracks.is_empty() => return refused("There is no sound in this MP4 file."),
+        (None, _) if !tracks.is_empty() => {
+            return refused("There is no sound in this MP4 file. Export it again and upload the new file.");
+        }
         _ => return Err(Stop::LeftToServer),
     };
     match number::<4>(&sound.entry, 4)?.as_slice() {
