@@ -16,7 +16,7 @@ use tokio::{
     time::timeout_at,
 };
 use vwaza::{
-    backend::{Backend, Repair, Settings, embedded_postgres::EmbeddedPostgres},
+    backend::{Backend, Repair, Settings, db::embedded_postgres::EmbeddedPostgres},
     domain::{
         account::{Email, Password, Role, parse_artist_name},
         administration::UserChange,

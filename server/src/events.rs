@@ -10,7 +10,7 @@ use futures::{Stream, stream};
 use http::request::Parts;
 use tokio::{sync::broadcast::error::RecvError, time::interval};
 use vwaza::{
-    backend::{events::Change, limits::StreamSlot, sessions::SecretToken},
+    backend::{accounts::sessions::SecretToken, events::Change, limits::StreamSlot},
     domain::account::Actor,
 };
 

@@ -7,7 +7,7 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use vwaza::{
-    backend::media_files::MediaFile,
+    backend::storage::media_files::MediaFile,
     domain::{download::content_disposition, ids::ObjectId, problem::Problem, range::RequestedRange},
 };
 

@@ -21,7 +21,7 @@ use axum::{
 };
 use axum_extra::extract::CookieJar;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, response::Parts};
-use vwaza::backend::sessions::SecretToken;
+use vwaza::backend::accounts::sessions::SecretToken;
 
 use crate::{
     errors::{is_plain_form, referring_page},

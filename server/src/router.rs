@@ -29,7 +29,7 @@ use tower_http::{
 };
 use tracing::{Span, field::Empty, info, info_span};
 use vwaza::{
-    backend::{Backend, sessions::is_secure},
+    backend::{Backend, accounts::sessions::is_secure},
     domain::problem::Problem,
 };
 

@@ -12,7 +12,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, 
 use leptos::{nonce::use_nonce, prelude::use_context};
 use leptos_axum::ResponseOptions;
 use vwaza::{
-    backend::{Backend, access_tokens, sessions::SecretToken},
+    backend::{
+        Backend,
+        accounts::{access_tokens, sessions::SecretToken},
+    },
     domain::{account::Actor, problem::Problem},
 };
 

@@ -6,26 +6,24 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use object_store::path::Path;
 use tempfile::NamedTempFile;
 
-use crate::{
-    backend::{
-        hex,
-        media::{self, Deadline, MediaError, examine_audio, examine_cover, validate_audio, validate_cover},
-        storage::supabase::responses::{Entry, SupabaseError, parse_content_range},
+use super::{
+    hex,
+    media::{self, Deadline, MediaError, examine_audio, examine_cover, validate_audio, validate_cover},
+    storage::supabase::responses::{Entry, SupabaseError, parse_content_range},
+};
+use crate::domain::{
+    account::{Email, parse_artist_name},
+    codes::{Gtin, Isrc},
+    media::{
+        MAX_CHANNELS, MAX_SAMPLE_RATE_HZ, MAX_TRACK_MS, MIN_BIT_DEPTH, MIN_SAMPLE_RATE_HZ, MediaLimits, PartialFile,
+        Peaks, Precheck, precheck,
     },
-    domain::{
-        account::{Email, parse_artist_name},
-        codes::{Gtin, Isrc},
-        media::{
-            MAX_CHANNELS, MAX_SAMPLE_RATE_HZ, MAX_TRACK_MS, MIN_BIT_DEPTH, MIN_SAMPLE_RATE_HZ, MediaLimits,
-            PartialFile, Peaks, Precheck, precheck,
-        },
-        range::RequestedRange,
-        release::{RawDetails, TITLE_MAX_CHARS, date_field, parse_date, title_hints},
-        review::Reason,
-        text::{is_blank, is_removed, parse_line},
-        titles::{title_from_file_name, titles_from_file_names},
-        upload::{Checksum, RawIntent, UploadKind, UploadTarget, parse_metadata},
-    },
+    range::RequestedRange,
+    release::{RawDetails, TITLE_MAX_CHARS, date_field, parse_date, title_hints},
+    review::Reason,
+    text::{is_blank, is_removed, parse_line},
+    titles::{title_from_file_name, titles_from_file_names},
+    upload::{Checksum, RawIntent, UploadKind, UploadTarget, parse_metadata},
 };
 
 /// A file: both looks at it end in a verdict, and the second one agrees with the first.

@@ -1,41 +1,22 @@
 //! Everything that touches the world: PostgreSQL, storage, spool, queue, media. All SQL of the product is in here.
 
-pub mod access_tokens;
 pub mod accounts;
-mod changed_facts;
-mod connections;
-mod db;
-mod dead_letters;
+pub mod db;
 mod directories;
-pub mod embedded_postgres;
 mod error;
 pub mod events;
 mod fail_points;
-mod flashes;
-mod fsck;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
-mod janitor;
-mod jobs;
 pub mod limits;
 mod mail;
 pub mod media;
-pub mod media_files;
-mod objects;
-mod passwords;
+mod operations;
 mod queue;
-mod queue_stats;
-mod reaper;
 mod releases;
-mod review;
-pub mod sessions;
 mod settings;
-mod spool;
-mod storage;
-mod tracks;
+pub mod storage;
 pub mod uploads;
-mod users;
-mod worker;
 
 use std::{
     sync::Arc,
@@ -43,12 +24,14 @@ use std::{
 };
 
 pub use accounts::administration::{UserListRow, change_user, list_users, make_reset_link};
+pub use accounts::sessions::hex;
+pub use accounts::users::{PasswordAccepted, SignedIn, create_user};
 pub use db::migrate_database;
 pub use error::Error;
-pub use fsck::{Damage, Finding, Repair, Report, fsck};
 pub use mail::MailSettings;
-pub use queue_stats::QueueStats;
-pub use sessions::hex;
+pub use operations::fsck::{Damage, Finding, Repair, Report, fsck};
+pub use operations::queue_stats::QueueStats;
+pub use queue::worker::WorkerHealth;
 pub use settings::{
     LimitSettings, QueueSettings, RetentionSettings, S3Settings, Settings, StorageSettings, SupabaseSettings,
     UploadSettings, days,
@@ -57,10 +40,16 @@ use sqlx::PgPool;
 pub use storage::install_tls;
 use tokio::{sync::Semaphore, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
-pub use users::{PasswordAccepted, SignedIn, create_user};
 use uuid::Uuid;
-pub use worker::WorkerHealth;
 
+use self::{
+    accounts::{access_tokens, flashes, passwords, sessions, users},
+    db::connections,
+    queue::{dead_letters, worker},
+    releases::{review, tracks},
+    storage::{media_files, reaper},
+    uploads::spool,
+};
 use crate::domain::{circuit::CircuitState, ids::WorkerId, media::MediaLimits};
 
 const POOL_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);

@@ -25,7 +25,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 use vwaza::{
-    backend::{create_user, embedded_postgres::EmbeddedPostgres},
+    backend::{create_user, db::embedded_postgres::EmbeddedPostgres},
     domain::{
         account::{Email, Password, Role},
         files::FileState,

@@ -11,7 +11,7 @@ use super::json::Json;
 use crate::error::ApiResult;
 #[cfg(feature = "ssr")]
 use vwaza::{
-    backend::{PasswordAccepted, sessions::SecretToken},
+    backend::{PasswordAccepted, accounts::sessions::SecretToken},
     domain::problem::Problem,
 };
 

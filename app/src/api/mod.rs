@@ -42,8 +42,10 @@ pub mod ssr {
     use vwaza::{
         backend::{
             Backend, SignedIn,
-            accounts::{ClientAddress, Visitor},
-            sessions::{SecretToken, TokenCookie, UserAgent},
+            accounts::{
+                ClientAddress, Visitor,
+                sessions::{SecretToken, TokenCookie, UserAgent},
+            },
         },
         domain::{account::Actor, problem::Problem},
     };

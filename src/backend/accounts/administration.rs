@@ -3,15 +3,14 @@
 use sqlx::{PgConnection, PgPool};
 
 use super::{
-    Visitor, browsers, reset,
+    Visitor, access_tokens, browsers, reset,
     security_log::{self, EventCause},
-    two_factor, verification,
+    sessions, two_factor, users, verification,
 };
 use crate::{
     backend::{
-        Backend, Result, access_tokens, db,
+        Backend, Result, db,
         mail::{self, Recipient},
-        sessions, users,
     },
     domain::{
         account::{Actor, Role},
@@ -209,7 +208,7 @@ async fn require_still_admin(db: &mut PgConnection, actor: UserId, password_hash
 
 /// # Errors
 /// 409 when no admin would be left without this user.
-pub(in crate::backend) async fn require_not_only_admin(db: &mut PgConnection, id: UserId) -> Result<()> {
+pub(super) async fn require_not_only_admin(db: &mut PgConnection, id: UserId) -> Result<()> {
     let user = lock(&mut *db, id).await?;
     if user.role == Role::Admin && !user.is_disabled { require_another_admin(db, id).await } else { Ok(()) }
 }

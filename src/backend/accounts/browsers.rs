@@ -4,9 +4,9 @@
 
 use sqlx::PgConnection;
 
-use super::Visitor;
+use super::{Visitor, sessions::SecretToken};
 use crate::{
-    backend::{Backend, Result, sessions::SecretToken},
+    backend::{Backend, Result},
     domain::ids::UserId,
 };
 
@@ -31,11 +31,7 @@ pub(in crate::backend) async fn is_known(backend: &Backend, user: Option<UserId>
 }
 
 /// Remembers the visitor's browser for this account. Returns the token for its cookie: the one that it sent, if the server has made it.
-pub(in crate::backend) async fn remember(
-    db: &mut PgConnection,
-    user: UserId,
-    visitor: &Visitor,
-) -> Result<SecretToken> {
+pub(super) async fn remember(db: &mut PgConnection, user: UserId, visitor: &Visitor) -> Result<SecretToken> {
     let token = match &visitor.browser {
         Some(token) if is_ours(db, token).await? => token.clone(),
         _ => SecretToken::generate()?,
@@ -71,7 +67,7 @@ async fn is_ours(db: &mut PgConnection, token: &SecretToken) -> Result<bool> {
 }
 
 /// Deletes all known browsers of an account.
-pub(in crate::backend) async fn delete_all_of(db: &mut PgConnection, user: UserId) -> Result<()> {
+pub(super) async fn delete_all_of(db: &mut PgConnection, user: UserId) -> Result<()> {
     sqlx::query!("delete from known_browsers where user_id = $1", user as UserId).execute(db).await?;
     Ok(())
 }

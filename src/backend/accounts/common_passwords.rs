@@ -7,7 +7,7 @@ const COMMON: &str = include_str!("../../../third_party/common-passwords/passwor
 
 /// # Errors
 /// 400 for `field` if the password is common or is the account's own address.
-pub(in crate::backend) fn refuse_common(field: &str, password: &Password, email: &str) -> Result<(), Problem> {
+pub(super) fn refuse_common(field: &str, password: &Password, email: &str) -> Result<(), Problem> {
     let lower = password.as_str().to_lowercase();
     if is_common(&lower) {
         Err(Problem::field(field, "Many people use this password, so it is easy to guess. Choose another one."))

@@ -13,12 +13,13 @@ use tokio::io::{AsyncRead, DuplexStream};
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
 use uuid::Uuid;
 
-use super::{Visitor, administration, browsers, reset, security_log, two_factor};
+use super::{Visitor, access_tokens, administration, browsers, reset, security_log, sessions, two_factor, users};
 use crate::{
     backend::{
-        Backend, Error, Result, access_tokens, db, objects,
+        Backend, Error, Result, db,
         releases::{self, view},
-        sessions, uploads, users,
+        storage::objects,
+        uploads,
     },
     domain::{
         account::{AccessToken, Actor, Role, SessionView},

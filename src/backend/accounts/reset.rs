@@ -2,14 +2,16 @@
 
 use sqlx::PgConnection;
 
-use super::{Visitor, browsers, refuse_common, security_log, two_factor, verification};
+use super::{
+    Visitor, access_tokens, browsers, refuse_common, security_log,
+    sessions::{self, SecretToken},
+    two_factor, users, verification,
+};
 use crate::{
     backend::{
-        Backend, Result, access_tokens, db,
+        Backend, Result, db,
         limits::{Client, Rule},
         mail::{self, ClaimedMail, Recipient},
-        sessions::{self, SecretToken},
-        users,
     },
     domain::{
         account::{Email, Password, RESET_LINK_MINUTES},
@@ -97,7 +99,7 @@ impl PasswordReset<'_> {
 }
 
 /// Ends all reset links of a user and drops reset mails that are not sent yet. Returns the hashes of the links that still worked.
-pub(in crate::backend) async fn use_up_links(db: &mut PgConnection, user: UserId) -> Result<Vec<Vec<u8>>> {
+pub(super) async fn use_up_links(db: &mut PgConnection, user: UserId) -> Result<Vec<Vec<u8>>> {
     mail::drop_resets(db, user).await?;
     let used = sqlx::query_scalar!(
         "update password_reset_tokens set used_at = now()
@@ -119,7 +121,7 @@ pub(in crate::backend) fn link(token: &SecretToken) -> String {
 }
 
 /// Makes a token for the operator, who hands the link over.
-pub(in crate::backend) async fn make_operator_token(db: &mut PgConnection, user: UserId) -> Result<SecretToken> {
+pub(super) async fn make_operator_token(db: &mut PgConnection, user: UserId) -> Result<SecretToken> {
     let token = SecretToken::generate()?;
     sqlx::query!(
         "insert into password_reset_tokens (token_hash, user_id, expires_at)

@@ -51,7 +51,7 @@ pub(in crate::backend) async fn list(db: &mut PgConnection, user: UserId) -> Res
 
 /// The cause of an event.
 #[derive(Clone, Copy)]
-pub(in crate::backend) enum EventCause<'a> {
+pub(super) enum EventCause<'a> {
     User(&'a Visitor),
     Admin(UserId, &'a Visitor),
     /// With a command, on the server.
@@ -70,7 +70,7 @@ pub(in crate::backend) async fn record(
 }
 
 /// Adds an event.
-pub(in crate::backend) async fn record_by(
+pub(super) async fn record_by(
     db: &mut PgConnection,
     user: UserId,
     kind: SecurityEventKind,
@@ -127,7 +127,7 @@ async fn count_repetition(
 
 /// Adds a failure after the answer. The answer to a wrong password must not take longer because there is a user to write about, and the
 /// transaction of a wrong code is rolled back.
-pub(in crate::backend) fn record_later(backend: &Backend, user: UserId, kind: SecurityEventKind, visitor: &Visitor) {
+pub(super) fn record_later(backend: &Backend, user: UserId, kind: SecurityEventKind, visitor: &Visitor) {
     let (db, visitor) = (backend.db.clone(), visitor.clone());
     backend.worker.spawn(async move {
         let recorded = async { record(&mut *db.acquire().await?, user, kind, "", &visitor).await };

@@ -6,14 +6,16 @@ use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use totp_rs::{Algorithm, TOTP};
 
-use super::{Visitor, security_log};
+use super::{
+    Visitor, security_log,
+    sessions::{self, SecretToken},
+    users,
+};
 use crate::{
     backend::{
         Backend, Error, Result, SignedIn, db,
         limits::{Client, CountedRequest, Rule},
         mail::{self, Recipient},
-        sessions::{self, SecretToken},
-        users,
     },
     domain::{
         account::{Actor, Role},
@@ -287,7 +289,7 @@ pub(in crate::backend) async fn is_on(db: &mut PgConnection, user: UserId) -> Re
 }
 
 /// Begins the second step of a sign-in.
-pub(in crate::backend) async fn challenge(db: &mut PgConnection, user: UserId) -> Result<SecretToken> {
+pub(super) async fn challenge(db: &mut PgConnection, user: UserId) -> Result<SecretToken> {
     let token = SecretToken::generate()?;
     sqlx::query!(
         "insert into sign_in_challenges (token_hash, user_id, expires_at) values ($1, $2, now() + make_interval(mins => $3))",
@@ -308,7 +310,7 @@ pub(in crate::backend) async fn remove(db: &mut PgConnection, user: UserId) -> R
 }
 
 /// Ends sign-ins that wait for a code, because what they rest on has changed.
-pub(in crate::backend) async fn end_challenges(db: &mut PgConnection, user: UserId) -> Result<()> {
+pub(super) async fn end_challenges(db: &mut PgConnection, user: UserId) -> Result<()> {
     sqlx::query!("delete from sign_in_challenges where user_id = $1", user as UserId).execute(db).await?;
     Ok(())
 }

@@ -2,14 +2,12 @@
 
 use sqlx::PgConnection;
 
-use super::{Visitor, reset, security_log};
+use super::{Visitor, reset, security_log, sessions::SecretToken, users};
 use crate::{
     backend::{
         Backend, Result, db,
         limits::{Client, Rule},
         mail::{self, ClaimedMail, Recipient},
-        sessions::SecretToken,
-        users,
     },
     domain::{
         account::{Actor, Email, EmailChange, VERIFICATION_LINK_HOURS},
@@ -142,7 +140,7 @@ async fn set_email(
 
 /// Ends changes of the address that are not confirmed yet: whoever asked for them may not have been the owner. A link to the user's own
 /// address still works.
-pub(in crate::backend) async fn drop_email_changes(db: &mut PgConnection, user: UserId) -> Result<()> {
+pub(super) async fn drop_email_changes(db: &mut PgConnection, user: UserId) -> Result<()> {
     mail::drop_verifications_elsewhere(&mut *db, user).await?;
     sqlx::query!(
         "delete from email_verification_tokens t using users u

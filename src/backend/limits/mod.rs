@@ -18,7 +18,7 @@ use self::{byte_rate::ByteRateLimit, concurrency::ConcurrencyLimit, memory::Wind
 pub use self::{concurrency::RequestSlot, streams::StreamSlot};
 use sha2::{Digest, Sha256};
 
-use super::{Error, LimitSettings, Result, hex, sessions::SecretToken};
+use super::{Error, LimitSettings, Result, accounts::sessions::SecretToken, hex};
 use crate::domain::{
     ids::UserId,
     limits::{Decision, LimitedBy, Quota},

@@ -19,9 +19,8 @@ pub(super) use self::transport::Transport;
 use self::{text::MailText, transport::SendError};
 use super::{
     Backend, Result,
-    accounts::{Visitor, reset, verification},
+    accounts::{Visitor, reset, sessions::UserAgent, verification},
     db,
-    sessions::UserAgent,
 };
 use crate::domain::mail::{self, Message};
 

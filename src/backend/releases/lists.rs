@@ -89,7 +89,7 @@ impl Releases<'_> {
 ///
 /// # Errors
 /// 400 for U+0000, which no text in the database has.
-pub(in crate::backend) fn like_pattern(search: &str) -> Result<Option<String>> {
+pub(super) fn like_pattern(search: &str) -> Result<Option<String>> {
     if search.contains('\0') {
         return Err(Problem::field("search", "This text contains an invisible character. Type the text again.").into());
     }
@@ -168,7 +168,7 @@ pub(in crate::backend) async fn search(db: &PgPool, filter: &ReleaseFilter) -> R
 }
 
 /// What waits for a verdict, the longest wait first.
-pub(in crate::backend) async fn review_queue(
+pub(super) async fn review_queue(
     db: &PgPool,
     search: &str,
     artist: Option<UserId>,

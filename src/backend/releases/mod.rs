@@ -1,12 +1,15 @@
 //! Releases: what their owners do with them. Every change locks the release's row first (order: release, track, upload, job).
 
+pub(super) mod changed_facts;
 mod lists;
+pub(super) mod review;
+pub(super) mod tracks;
 pub(super) mod view;
 
 use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
-use super::{Backend, Result, changed_facts, db, mail, objects, uploads};
+use super::{Backend, Result, db, mail, storage::objects, uploads};
 use crate::domain::{
     account::Actor,
     ids::{ReleaseId, TrackId, UserId},
@@ -15,7 +18,8 @@ use crate::domain::{
     release::{RawDetails, ReleaseEventKind, ReleaseKind, ReleaseStatus, ReleaseView, advance},
 };
 
-pub(super) use lists::{like_pattern, offset_of, page_of, review_queue, search};
+use lists::{like_pattern, review_queue};
+pub(super) use lists::{offset_of, page_of, search};
 
 pub struct Releases<'a>(pub(super) &'a Backend);
 

@@ -4,7 +4,7 @@ use sqlx::{PgConnection, types::Json};
 use time::Date;
 
 use crate::{
-    backend::{Result, sessions::hex, spool::SPOOL_TIMEOUT_SECONDS},
+    backend::{Result, accounts::sessions::hex, uploads::spool::SPOOL_TIMEOUT_SECONDS},
     domain::{
         codes::{Gtin, Isrc},
         files::{CoverView, Examination, PendingUpload, StoredFile},

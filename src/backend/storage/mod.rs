@@ -3,6 +3,9 @@
 mod breaker;
 mod file_parts;
 mod local;
+pub mod media_files;
+pub(super) mod objects;
+pub(super) mod reaper;
 mod s3;
 pub(super) mod supabase;
 #[cfg(test)]
@@ -29,10 +32,11 @@ pub use breaker::StorageOperation;
 use self::{
     breaker::{Breaker, Caller},
     local::Local,
+    objects::IntendedObject,
     s3::S3,
     supabase::Supabase,
 };
-use super::{Error, Result, Settings, StorageSettings, objects::IntendedObject};
+use super::{Error, Result, Settings, StorageSettings};
 use crate::domain::{circuit::CircuitState, ids::JobId};
 
 /// Longer than connecting may take: a probe that is cut off leaves no connection for the next one.

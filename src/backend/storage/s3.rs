@@ -11,9 +11,9 @@ use object_store::{
 };
 use tokio::fs::File;
 
-use super::{file_parts::read_part, no_bucket};
+use super::{file_parts::read_part, no_bucket, objects::IntendedObject};
 use crate::{
-    backend::{Result, S3Settings, objects::IntendedObject},
+    backend::{Result, S3Settings},
     domain::download::content_disposition,
 };
 

@@ -8,11 +8,11 @@ use tempfile::TempDir;
 use testing::{eventually, s3_server::S3Server, supabase_server::SupabaseServer};
 use uuid::Uuid;
 
-use super::{Kind, Storage, StorageOperation};
+use super::{Kind, Storage, StorageOperation, objects::IntendedObject};
 use crate::{
     backend::{
         Error, LimitSettings, MailSettings, QueueSettings, RetentionSettings, S3Settings, Settings, StorageSettings,
-        SupabaseSettings, UploadSettings, objects::IntendedObject,
+        SupabaseSettings, UploadSettings,
     },
     domain::{
         ids::{JobId, ObjectId},

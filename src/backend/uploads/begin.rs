@@ -3,13 +3,13 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{EndedUpload, Uploads, purge_bytes};
+use super::{EndedUpload, Uploads, purge_bytes, spool::SPOOL_TIMEOUT_SECONDS};
 use crate::{
     backend::{
-        Result, db,
+        Result,
+        accounts::users,
+        db,
         releases::{self, LockedRelease},
-        spool::SPOOL_TIMEOUT_SECONDS,
-        users,
     },
     domain::{
         account::Actor,

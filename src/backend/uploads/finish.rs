@@ -19,8 +19,8 @@ use crate::{
     backend::{
         Error, Result, db,
         media::{Deadline, MediaError, Refusal, validate_audio, validate_cover},
-        queue::{self, NewJob},
-        releases, tracks, worker,
+        queue::{self, NewJob, worker},
+        releases::{self, tracks},
     },
     domain::{
         circuit::CircuitState,

@@ -8,6 +8,7 @@ pub(super) mod finish;
 mod form;
 mod receive;
 mod sink;
+pub(super) mod spool;
 pub(super) mod writers;
 
 use std::{sync::Arc, time::Duration};
@@ -16,7 +17,13 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
 
-use super::{Backend, Result, db, objects, queue, releases, sessions::hex, tracks};
+use super::{
+    Backend, Result,
+    accounts::sessions::hex,
+    db, queue,
+    releases::{self, tracks},
+    storage::objects,
+};
 use crate::domain::{
     account::Actor,
     ids::{ObjectId, ReleaseId, SpoolId, TrackId, UploadId, UserId},

@@ -12,7 +12,7 @@ use sqlx::PgPool;
 use tempfile::TempDir;
 use testing::{Proxy, TestDatabase};
 use tokio::time::sleep;
-use vwaza::backend::{embedded_postgres::EmbeddedPostgres, migrate_database};
+use vwaza::backend::{db::embedded_postgres::EmbeddedPostgres, migrate_database};
 
 use super::poll_until;
 use crate::{BenchResult, Size, server::Server};

@@ -2,10 +2,8 @@
 
 use std::ops::Range;
 
-use super::{
-    super::source::{be16, be32},
-    Frame,
-};
+use super::Frame;
+use crate::backend::media::source::{be16, be32};
 
 /// How many samples every decoder is late by (Xing/LAME "Info tag", revision 1, and what decoders do).
 const DECODER_DELAY: u64 = 529;

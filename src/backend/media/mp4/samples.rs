@@ -6,7 +6,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::super::{
+use crate::backend::media::{
     Result, damaged, incomplete,
     source::{Source, be32},
 };

@@ -1,0 +1,318 @@
+//! Accounts: signing up and in, the profile, the password.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{
+    Visitor, access_tokens, browsers,
+    passwords::Passwords,
+    refuse_common, reset, security_log,
+    sessions::{self, SecretToken},
+    two_factor, verification,
+};
+use crate::{
+    backend::{
+        Backend, Error, Result, db, fail_points,
+        limits::{Client, Rule},
+        mail::{self, Recipient},
+    },
+    domain::{
+        account::{Actor, Email, MailPreference, PASSWORD_MAX_BYTES, Password, Role, SignUp},
+        ids::UserId,
+        limits::LimitedBy,
+        mail::{Message, PasswordChange},
+        problem::Problem,
+        security::SecurityEventKind,
+    },
+};
+
+/// The tokens that a browser gets when somebody signs in with it.
+#[derive(Debug)]
+pub struct SignedIn {
+    pub session: SecretToken,
+    /// Makes the browser a known one of the account.
+    pub browser: SecretToken,
+}
+
+/// What a right password leads to.
+#[derive(Debug)]
+pub enum PasswordAccepted {
+    SignedIn(SignedIn),
+    /// The token of the second step.
+    CodeNeeded(SecretToken),
+}
+
+pub struct Users<'a>(pub(in crate::backend) &'a Backend);
+
+/// Holds a person's row to the end of the transaction: of two things counted against a limit at once, the second counts the first.
+///
+/// # Errors
+/// 404 for an unknown user.
+pub(in crate::backend) async fn lock_user(db: &mut PgConnection, id: UserId) -> Result<()> {
+    let row =
+        sqlx::query!("select id from users where id = $1 for no key update", id as UserId).fetch_optional(db).await?;
+    row.map(drop).ok_or_else(|| Problem::NotFound.into())
+}
+
+/// As `lock_user`, if the password is still the one that was compared.
+///
+/// # Errors
+/// 409 when it is not, or the account was disabled meanwhile.
+pub(super) async fn lock_user_with_password(db: &mut PgConnection, id: UserId, password_hash: &str) -> Result<()> {
+    sqlx::query!(
+        "select id from users where id = $1 and password_hash = $2 and disabled_at is null for no key update",
+        id as UserId,
+        password_hash
+    )
+    .fetch_optional(db)
+    .await?
+    .ok_or_else(|| Problem::conflict("The password was changed elsewhere just now. Sign in again."))?;
+    Ok(())
+}
+
+impl Users<'_> {
+    /// Makes an artist's account and signs it in.
+    ///
+    /// # Errors
+    /// 400 for a password that many people have; 409 when the e-mail has an account already.
+    pub async fn sign_up(&self, form: SignUp, visitor: &Visitor) -> Result<SignedIn> {
+        refuse_common("password", &form.password, form.email.as_str())?;
+        let hash = self.0.passwords.hash(form.password.as_str().to_owned()).await?;
+        let mut tx = db::begin(&self.0.db).await?;
+        let user = insert(&mut tx, &form.artist_name, &form.email, Role::Artist, &hash, false).await?;
+        if self.0.settings.requires_verified_email {
+            mail::enqueue(&mut tx, Recipient::User(user), Message::VerifyEmail).await?;
+        }
+        let signed_in = begin_session(&mut tx, user, visitor).await?;
+        tx.commit().await?;
+        self.0.events.mail_added();
+        Ok(signed_in)
+    }
+
+    /// Starts a session, or the second step of an account with two factors. A wrong e-mail and a wrong password look the same and take the same time.
+    ///
+    /// # Errors
+    /// 401; 429 after too many failed sign-ins to this account, unless the browser has signed in to it before.
+    pub async fn sign_in(&self, email: &str, password: &str, visitor: &Visitor) -> Result<PasswordAccepted> {
+        if password.len() > PASSWORD_MAX_BYTES || email.contains('\0') {
+            return Err(Problem::WrongCredentials.into());
+        }
+        let row = sqlx::query!(
+            r#"select lower($1) as "lower_email!", u.id as "id?: UserId", u.password_hash as "password_hash?"
+               from (select) one left join users u on lower(u.email) = lower($1) and u.disabled_at is null"#,
+            email.trim()
+        )
+        .fetch_one(&self.0.db)
+        .await?;
+        let (id, hash) = (row.id, row.password_hash);
+        // A browser that the account knows has a limit of its own, so that nobody else can use it up.
+        let guesser = match (id, &visitor.browser) {
+            (Some(id), Some(browser)) if browsers::is_known(self.0, Some(id), visitor).await? => {
+                Client::of_browser(id, browser)
+            }
+            _ => Client::of_account(&row.lower_email),
+        };
+        // Before the password is compared: of many guesses at once, no more are compared than may be.
+        let limits = &self.0.limits;
+        let counted = match limits.require(Rule::FailedSignIn, guesser, LimitedBy::Account).await {
+            Ok(counted) => counted,
+            Err(refused) => {
+                if let Some(id) = id {
+                    security_log::record_later(self.0, id, SecurityEventKind::SignInBlocked, visitor);
+                }
+                return Err(refused.into());
+            }
+        };
+        let is_right = match self.0.passwords.verify(password.to_owned(), hash.clone()).await {
+            Ok(is_right) => is_right,
+            Err(busy) => {
+                counted.take_back(limits.deadline()).await;
+                return Err(busy);
+            }
+        };
+        if !is_right && let Some(id) = id {
+            security_log::record_later(self.0, id, SecurityEventKind::SignInFailed, visitor);
+        }
+        let id = id.filter(|_| is_right).ok_or(Problem::WrongCredentials)?;
+        counted.take_back(limits.deadline()).await;
+        fail_points::wait_at("password-verified").await;
+        let mut tx = db::begin(&self.0.db).await?;
+        // Not with a password that was changed, nor to an account that was disabled, while it was compared.
+        let is_current = sqlx::query_scalar!(
+            r#"select disabled_at is null and password_hash = $2 as "is_current!" from users where id = $1 for no key update"#,
+            id as UserId,
+            hash.as_deref()
+        )
+        .fetch_one(&mut *tx)
+        .await?;
+        if !is_current {
+            return Err(Problem::WrongCredentials.into());
+        }
+        let accepted = match two_factor::is_on(&mut tx, id).await? {
+            true => PasswordAccepted::CodeNeeded(two_factor::challenge(&mut tx, id).await?),
+            false => PasswordAccepted::SignedIn(begin_session(&mut tx, id, visitor).await?),
+        };
+        tx.commit().await?;
+        Ok(accepted)
+    }
+
+    pub async fn save_profile(&self, actor: &Actor, artist_name: String) -> Result<Actor> {
+        sqlx::query!(
+            "update users set artist_name = $2, updated_at = now() where id = $1",
+            actor.id as UserId,
+            artist_name
+        )
+        .execute(&self.0.db)
+        .await?;
+        Ok(Actor { artist_name, ..actor.clone() })
+    }
+
+    /// Compares with the actor's password, before something that only the owner may do: a session may have been stolen. Returns the
+    /// password's hash.
+    ///
+    /// # Errors
+    /// 400 of `current_password`; 429 after too many wrong ones.
+    pub(super) async fn require_password(&self, actor: &Actor, current: &str, visitor: &Visitor) -> Result<String> {
+        let (limits, client) = (&self.0.limits, Client::of_user(actor.id));
+        let counted = limits.require(Rule::CurrentPassword, client, LimitedBy::CurrentPassword).await?;
+        let hash = sqlx::query_scalar!("select password_hash from users where id = $1", actor.id as UserId)
+            .fetch_one(&self.0.db)
+            .await?;
+        let is_short_enough = current.len() <= PASSWORD_MAX_BYTES;
+        let is_right = match self.0.passwords.verify(current.to_owned(), Some(hash.clone())).await {
+            Ok(is_right) => is_right && is_short_enough,
+            Err(busy) => {
+                counted.take_back(limits.deadline()).await;
+                return Err(busy);
+            }
+        };
+        if !is_right {
+            security_log::record_later(self.0, actor.id, SecurityEventKind::CurrentPasswordFailed, visitor);
+            return Err(Problem::field("current_password", "This is not your current password.").into());
+        }
+        counted.take_back(limits.deadline()).await;
+        Ok(hash)
+    }
+
+    pub async fn mail_preference(&self, actor: &Actor) -> Result<MailPreference> {
+        let wants_release_mail =
+            sqlx::query_scalar!("select wants_release_mail from users where id = $1", actor.id as UserId)
+                .fetch_one(&self.0.db)
+                .await?;
+        Ok(MailPreference { wants_release_mail })
+    }
+
+    /// Mails that are queued already are sent.
+    pub async fn save_mail_preference(&self, actor: &Actor, preference: MailPreference) -> Result<()> {
+        sqlx::query!(
+            "update users set wants_release_mail = $2, updated_at = now() where id = $1",
+            actor.id as UserId,
+            preference.wants_release_mail
+        )
+        .execute(&self.0.db)
+        .await?;
+        Ok(())
+    }
+
+    /// Ends all sessions of the account and starts a new one. Ends its access tokens unless `keep_access_tokens`.
+    pub async fn change_password(
+        &self,
+        actor: &Actor,
+        current: &str,
+        new: &str,
+        keep_access_tokens: bool,
+        visitor: &Visitor,
+    ) -> Result<SignedIn> {
+        let new = Password::parse(new).map_err(|message| Problem::field("new_password", message))?;
+        refuse_common("new_password", &new, &actor.email)?;
+        let hash = self.require_password(actor, current, visitor).await?;
+        let new_hash = self.0.passwords.hash(new.as_str().to_owned()).await?;
+        let mut tx = db::begin(&self.0.db).await?;
+        // Of two changes at once, one wins.
+        lock_user_with_password(&mut tx, actor.id, &hash).await?;
+        sqlx::query!(
+            "update users set password_hash = $2, updated_at = now() where id = $1",
+            actor.id as UserId,
+            new_hash
+        )
+        .execute(&mut *tx)
+        .await?;
+        sessions::end_all_of(&mut tx, actor.id).await?;
+        if !keep_access_tokens {
+            access_tokens::revoke_all_of(&mut tx, actor.id).await?;
+        }
+        reset::use_up_links(&mut tx, actor.id).await?;
+        verification::drop_email_changes(&mut tx, actor.id).await?;
+        two_factor::end_challenges(&mut tx, actor.id).await?;
+        browsers::delete_all_of(&mut tx, actor.id).await?;
+        let signed_in = begin_session(&mut tx, actor.id, visitor).await?;
+        let changed = Message::PasswordChanged { how: PasswordChange::OnAccountPage };
+        // To the address of now: a later change of it must not lead this mail elsewhere.
+        mail::enqueue(&mut tx, Recipient::At(actor.id, &actor.email), changed).await?;
+        security_log::record(&mut tx, actor.id, SecurityEventKind::PasswordChanged, "", visitor).await?;
+        tx.commit().await?;
+        self.0.events.mail_added();
+        Ok(signed_in)
+    }
+}
+
+pub(super) async fn begin_session(db: &mut PgConnection, user: UserId, visitor: &Visitor) -> Result<SignedIn> {
+    let session = sessions::begin(db, user, &visitor.user_agent).await?;
+    let browser = browsers::remember(db, user, visitor).await?;
+    security_log::record(db, user, SecurityEventKind::SignIn, "", visitor).await?;
+    Ok(SignedIn { session, browser })
+}
+
+/// Makes an account of any role, for the operator: brings the schema up to date first.
+///
+/// # Errors
+/// 400 for a password that many people have; 409 when the e-mail has an account already.
+pub async fn create_user(
+    database_url: &str,
+    artist_name: &str,
+    email: &Email,
+    password: &Password,
+    role: Role,
+) -> Result<UserId> {
+    refuse_common("password", password, email.as_str())?;
+    db::migrate_database(database_url).await?;
+    let db = db::connect(database_url, 0).await?;
+    let hash = Passwords::new().hash(password.as_str().to_owned()).await?;
+    let id = insert(&mut *db.acquire().await?, artist_name, email, role, &hash, true).await?;
+    db.close().await;
+    Ok(id)
+}
+
+async fn insert(
+    db: &mut PgConnection,
+    artist_name: &str,
+    email: &Email,
+    role: Role,
+    password_hash: &str,
+    is_verified: bool,
+) -> Result<UserId> {
+    let id = UserId(Uuid::now_v7());
+    sqlx::query!(
+        "insert into users (id, email, artist_name, role, password_hash, email_verified_at)
+         values ($1, $2, $3, $4, $5, case when $6 then now() end)",
+        id as UserId,
+        email.as_str(),
+        artist_name,
+        role as Role,
+        password_hash,
+        is_verified
+    )
+    .execute(db)
+    .await
+    .map_err(email_taken)?;
+    Ok(id)
+}
+
+pub(super) fn email_taken(error: sqlx::Error) -> Error {
+    let error = Error::from(error);
+    if error.is_unique_violation_of("idx_users_email") { email_taken_problem().into() } else { error }
+}
+
+pub(super) fn email_taken_problem() -> Problem {
+    Problem::conflict("Email already registered. Sign in instead, or use another address.")
+}

@@ -1,0 +1,293 @@
+//! One look at everything.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+};
+
+use sqlx::{PgConnection, PgPool};
+use tokio::task::spawn_blocking;
+
+use super::{Damage, Finding};
+use crate::{
+    backend::{
+        Result, Settings, db,
+        storage::{
+            Storage,
+            objects::{IntendedObject, ObjectState},
+        },
+        uploads::spool::{self, SpoolFiles},
+    },
+    domain::{
+        ids::{ObjectId, SpoolId, UploadId},
+        upload::UploadState,
+    },
+};
+
+/// In grace times: what the reaper and the janitor have not put away by then, they will not.
+const GRACE_TIMES: f64 = 2.0;
+
+const HASH_DIFFERS: &str = "its SHA-256 is not the one that was noted when it was received";
+/// No object has this key.
+const PROBE_KEY: &str = "health";
+
+#[derive(Default)]
+pub(super) struct Inspection {
+    pub(super) findings: BTreeSet<Finding>,
+    /// Rows whose object is there, and has the right size.
+    pub(super) stored: Vec<IntendedObject>,
+    /// Uploads that are whole in the spool, and their SHA-256.
+    pub(super) spooled_whole: Vec<(UploadId, Vec<u8>)>,
+    /// Objects in the storage, whoever knows them.
+    pub(super) listed: u64,
+    pub(super) spooled: u64,
+    pub(super) uploads: u64,
+    pub(super) in_flight: u64,
+}
+
+struct ObjectRow {
+    id: ObjectId,
+    key: String,
+    state: ObjectState,
+    size_bytes: i64,
+    sha256: Vec<u8>,
+    content_type: String,
+    /// A release or a track has it. What is derived from a file is shown with it, unless another attempt's takes its place or the examination
+    /// that makes it has yet to pass.
+    is_shown: bool,
+    /// Or was, not long ago.
+    is_worked_on: bool,
+    is_examined_by_nobody: bool,
+}
+
+impl Inspection {
+    pub(super) async fn run_once(db: &PgPool, storage: &Storage, settings: &Settings) -> Result<Self> {
+        let listed = storage.list().await?;
+        let spool = spool::read_spool_files(&settings.data_dir.join("spool")).await?;
+        let mut snapshot = db::snapshot(db).await?;
+        let mut inspection = Self { listed: listed.len() as u64, ..Self::default() };
+        let grace_seconds = settings.retention.orphan_grace.as_secs_f64() * GRACE_TIMES;
+        inspection.objects(&mut snapshot, listed, grace_seconds).await?;
+        inspection.uploads(&mut snapshot, spool, grace_seconds).await?;
+        Ok(inspection)
+    }
+
+    async fn objects(
+        &mut self,
+        db: &mut PgConnection,
+        mut listed: BTreeMap<String, u64>,
+        grace_seconds: f64,
+    ) -> Result<()> {
+        let rows = sqlx::query_as!(
+            ObjectRow,
+            r#"select o.id as "id: ObjectId", o.key, o.state as "state: ObjectState", o.size_bytes, o.sha256, o.content_type,
+                      ((exists (select 1 from releases r where r.cover_id = coalesce(o.parent_id, o.id))
+                        or exists (select 1 from tracks t where t.audio_id = coalesce(o.parent_id, o.id)))
+                       and (o.parent_id is null or o.state = 'ATTACHED' or exists (
+                           select 1 from objects parent
+                           where parent.id = o.parent_id and parent.examination = 'PASSED'
+                             and not exists (select 1 from objects other
+                                             where other.parent_id = parent.id and other.state = 'ATTACHED'
+                                               and other.edge_px is not distinct from o.edge_px)))) as "is_shown!",
+                      (coalesce(o.deleted_at, o.doomed_at, o.created_at) > now() - make_interval(secs => $1)
+                       or exists (select 1 from upload_jobs j
+                                  where j.upload_id = o.upload_id
+                                    and (j.status in ('PENDING', 'UPLOADING') or j.updated_at > now() - make_interval(secs => $1)))
+                      ) as "is_worked_on!",
+                      (o.state = 'ATTACHED' and o.parent_id is null and o.examination = 'PENDING'
+                       and not exists (select 1 from upload_jobs j where j.object_id = o.id and j.kind = 'EXAMINE'
+                                       and j.status in ('PENDING', 'UPLOADING'))) as "is_examined_by_nobody!"
+               from objects o"#,
+            grace_seconds
+        )
+        .fetch_all(db)
+        .await?;
+        for row in rows {
+            let mut size = listed.remove(&row.key);
+            if matches!(row.state, ObjectState::Intended | ObjectState::Doomed) {
+                // Local storage may hold it half written.
+                size = size.or(listed.remove(&format!("{}#1", row.key)));
+            }
+            self.object(row, size);
+        }
+        for (key, size) in listed {
+            self.add_finding(Damage::UnknownObject, &key, format!("{size} bytes that no row knows"));
+        }
+        Ok(())
+    }
+
+    fn object(&mut self, row: ObjectRow, size: Option<u64>) {
+        match row.state {
+            ObjectState::Released | ObjectState::Doomed if row.is_shown => {
+                self.add_finding(Damage::NotAttached, &row.key, "it is shown although it was let go of");
+            }
+            ObjectState::Attached if !row.is_shown => {
+                self.add_finding(Damage::Unreferenced, &row.key, "no release and no track shows it");
+            }
+            // Of what the storage does not hold, only the row is left to put away.
+            ObjectState::Intended | ObjectState::Doomed if row.is_worked_on || size.is_none() => {
+                self.in_flight += 1;
+                return;
+            }
+            ObjectState::Intended => {
+                return self.add_finding(Damage::Abandoned, &row.key, "nobody works on it any more");
+            }
+            ObjectState::Doomed => {
+                return self.add_finding(Damage::Undeleted, &row.key, "the reaper has not put it away");
+            }
+            // Retained, and read all the same: a backup may need it.
+            ObjectState::Released => self.in_flight += 1,
+            ObjectState::Attached => {}
+        }
+        if row.is_examined_by_nobody {
+            self.add_finding(Damage::NotExamined, &row.key, "it is stored, and no job examines it");
+        }
+        match size {
+            None => self.add_finding(Damage::MissingObject, &row.key, "the storage does not have it"),
+            Some(size) if size != row.size_bytes.unsigned_abs() => {
+                let detail = format!("it has {size} bytes and should have {}", row.size_bytes);
+                self.add_finding(Damage::WrongObject, &row.key, detail);
+            }
+            Some(_) => {
+                let ObjectRow { id, key, size_bytes, sha256, content_type, .. } = row;
+                self.stored.push(IntendedObject { id, key, size_bytes, sha256, content_type });
+            }
+        }
+    }
+
+    async fn uploads(&mut self, db: &mut PgConnection, spool: Option<SpoolFiles>, grace_seconds: f64) -> Result<()> {
+        let (here, mut files) = match spool {
+            Some(spool) => (Some(spool.id), spool.lengths),
+            None => (None, BTreeMap::new()),
+        };
+        self.spooled = files.len() as u64;
+        let names: Vec<String> = files.keys().cloned().collect();
+        let rows = sqlx::query!(
+            r#"select u.id as "id: UploadId", u.state as "state: UploadState", u.spool_id as "spool: SpoolId", u.offset_bytes, u.sha256,
+                      u.updated_at > now() - make_interval(secs => $2) as "is_fresh!",
+                      (u.state = 'RECEIVED' and not exists (
+                          select 1 from upload_jobs j where j.upload_id = u.id and j.kind = 'STORE'
+                          and j.status in ('PENDING', 'UPLOADING'))) as "has_no_job!"
+               from uploads u where u.state in ('RECEIVING', 'RECEIVED', 'FAILED') or u.id::text = any($1)"#,
+            &names,
+            grace_seconds
+        )
+        .fetch_all(db)
+        .await?;
+        for row in rows {
+            let subject = row.id.to_string();
+            if !matches!(row.state, UploadState::Receiving | UploadState::Received | UploadState::Failed) {
+                // About to be swept.
+                if row.is_fresh && files.remove(&subject).is_some() {
+                    self.in_flight += 1;
+                }
+                continue;
+            }
+            self.uploads += 1;
+            if row.has_no_job {
+                self.add_finding(Damage::NoJob, &subject, "it is received, and no job stores it");
+            }
+            if here != Some(row.spool) {
+                self.in_flight += 1;
+                continue;
+            }
+            let length = files.remove(&subject).unwrap_or(Some(0));
+            if let Some(length) = length.filter(|length| *length < row.offset_bytes.unsigned_abs()) {
+                let detail = format!("{length} bytes are there of {} that were acknowledged", row.offset_bytes);
+                self.add_finding(Damage::MissingBytes, &subject, detail);
+            } else if let (UploadState::Received | UploadState::Failed, Some(sha256)) = (row.state, row.sha256) {
+                self.spooled_whole.push((row.id, sha256));
+            } else if length.is_none() {
+                self.add_finding(
+                    Damage::UnreadableBytes,
+                    &subject,
+                    "what stands in the spool under its name is no file",
+                );
+            }
+        }
+        for (name, length) in files {
+            let what = length.map_or_else(|| "no file".to_owned(), |length| format!("{length} bytes"));
+            self.add_finding(Damage::UnneededSpoolFile, &name, format!("{what} that no upload under way needs"));
+        }
+        Ok(())
+    }
+
+    /// Asks for each object that is missing by its name: a listing has pages, and what is deleted between two of them may hide what
+    /// stays.
+    pub(super) async fn recheck_missing(&mut self, storage: &Storage) -> Result<()> {
+        let missing = self.findings.iter().filter(|finding| finding.damage == Damage::MissingObject).cloned();
+        for finding in missing.collect::<Vec<_>>() {
+            if storage.exists(&finding.subject).await? {
+                self.findings.remove(&finding);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads and hashes every object that has the right size.
+    pub(super) async fn read_all(&mut self, db: &PgPool, storage: &Storage) -> Result<()> {
+        let mut findings = Vec::new();
+        for object in &self.stored {
+            let (damage, detail) = match storage.has_intended_bytes(object).await {
+                Ok(true) => continue,
+                Ok(false) => (Damage::WrongObject, HASH_DIFFERS.to_owned()),
+                // It is this object, if the storage answers to what is asked next.
+                Err(error) if storage.exists(PROBE_KEY).await.is_ok() => (Damage::Unreadable, error.to_string()),
+                Err(error) => return Err(error),
+            };
+            if is_still_kept(db, object.id).await? {
+                findings.push((damage, object.key.clone(), detail));
+            }
+        }
+        for (damage, key, detail) in findings {
+            self.add_finding(damage, &key, detail);
+        }
+        Ok(())
+    }
+
+    /// Reads and hashes every upload that waits in the spool to be stored.
+    pub(super) async fn read_spool(&mut self, db: &PgPool, settings: &Settings) -> Result<()> {
+        let folder = spool::uploads_folder(&settings.data_dir.join("spool"));
+        for (id, sha256) in std::mem::take(&mut self.spooled_whole) {
+            let path = folder.join(id.to_string());
+            let (damage, detail) = match spawn_blocking(move || spool::hash_of(&path)).await? {
+                Ok(held) if held == sha256 => continue,
+                Ok(_) => (Damage::MissingBytes, HASH_DIFFERS.to_owned()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    (Damage::MissingBytes, "its file is gone from the spool".to_owned())
+                }
+                Err(error) => (Damage::UnreadableBytes, error.to_string()),
+            };
+            if is_still_spooled(db, id).await? {
+                self.add_finding(damage, &id.to_string(), detail);
+            }
+        }
+        Ok(())
+    }
+
+    fn add_finding(&mut self, damage: Damage, subject: &str, detail: impl Into<String>) {
+        self.findings.insert(Finding { damage, subject: subject.to_owned(), detail: detail.into() });
+    }
+}
+
+/// An object may have been doomed and deleted while it was being read.
+async fn is_still_kept(db: &PgPool, id: ObjectId) -> Result<bool> {
+    let found = sqlx::query_scalar!(
+        r#"select exists (select 1 from objects where id = $1 and state in ('ATTACHED', 'RELEASED')) as "there!""#,
+        id as ObjectId
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(found)
+}
+
+/// An upload may have been stored while it was being read.
+async fn is_still_spooled(db: &PgPool, id: UploadId) -> Result<bool> {
+    let found = sqlx::query_scalar!(
+        r#"select exists (select 1 from uploads where id = $1 and state in ('RECEIVED', 'FAILED')) as "there!""#,
+        id as UploadId
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(found)
+}

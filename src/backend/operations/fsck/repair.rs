@@ -1,0 +1,106 @@
+//! What can be mended is mended: what nobody knows is removed, what nobody shows is let go of, what nobody stores is queued.
+//! Bytes that are missing or wrong cannot be brought back from here.
+
+use std::{collections::BTreeSet, io};
+
+use sqlx::PgPool;
+use tokio::fs;
+
+use super::{Damage, Finding, Repair, inspection::Inspection};
+use crate::backend::{Result, Settings, queue, storage::Storage, uploads::spool};
+
+/// Objects, and files in the spool, that are removed without being forced to.
+const REMOVE_MAX: u64 = 10;
+
+/// Mends what it can; returns it, and takes it out of the round's findings.
+pub(super) async fn repair_findings(
+    db: &PgPool,
+    storage: &Storage,
+    settings: &Settings,
+    inspection: &mut Inspection,
+    repair: Repair,
+) -> Result<BTreeSet<Finding>> {
+    let may_remove = |damage: Damage, of: u64| {
+        let found = inspection.findings.iter().filter(|finding| finding.damage == damage).count() as u64;
+        // One in a hundred, but one at least: where little is stored, a single object is more than that.
+        repair == Repair::Force || found <= (of / 100).clamp(1, REMOVE_MAX)
+    };
+    let may_remove_objects = may_remove(Damage::UnknownObject, inspection.listed);
+    let may_remove_files = may_remove(Damage::UnneededSpoolFile, inspection.spooled);
+    let mut mended = BTreeSet::new();
+    for finding in &inspection.findings {
+        let subject = finding.subject.as_str();
+        let is_mended = match finding.damage {
+            Damage::UnknownObject if may_remove_objects => remove_unknown(db, storage, subject).await?,
+            Damage::UnneededSpoolFile if may_remove_files => remove_unneeded(db, settings, subject).await?,
+            Damage::Unreferenced => detach_unreferenced(db, subject).await?,
+            Damage::NoJob => requeue_store(db, subject).await?,
+            Damage::NotExamined => queue::requeue_examination(db, subject).await?,
+            _ => false,
+        };
+        if is_mended {
+            mended.insert(finding.clone());
+        }
+    }
+    inspection.findings.retain(|finding| !mended.contains(finding));
+    Ok(mended)
+}
+
+async fn remove_unknown(db: &PgPool, storage: &Storage, key: &str) -> Result<bool> {
+    let half_written = storage.half_written_of(key);
+    let is_known = sqlx::query_scalar!(
+        r#"select exists (select 1 from objects where key = $1 and ($2 or state = 'INTENDED')) as "is!""#,
+        half_written.unwrap_or(key),
+        half_written.is_none()
+    )
+    .fetch_one(db)
+    .await?;
+    if is_known {
+        return Ok(false);
+    }
+    storage.delete_listed(key).await
+}
+
+async fn remove_unneeded(db: &PgPool, settings: &Settings, name: &str) -> Result<bool> {
+    let is_needed = sqlx::query_scalar!(
+        r#"select exists (select 1 from uploads
+                          where id::text = $1 and state in ('RECEIVING', 'RECEIVED', 'FAILED')) as "is!""#,
+        name
+    )
+    .fetch_one(db)
+    .await?;
+    if is_needed {
+        return Ok(false);
+    }
+    let file = spool::uploads_folder(&settings.data_dir.join("spool")).join(name);
+    match fs::remove_file(file).await {
+        // No file, and nothing that we have made: somebody has to look at it.
+        Err(error) if matches!(error.kind(), io::ErrorKind::IsADirectory | io::ErrorKind::PermissionDenied) => {
+            Ok(false)
+        }
+        // Its process was faster.
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(true),
+    }
+}
+
+/// From here on it is retained and reaped like anything that was replaced.
+async fn detach_unreferenced(db: &PgPool, key: &str) -> Result<bool> {
+    let released = sqlx::query!(
+        "update objects o set state = 'RELEASED', released_at = now()
+         where key = $1 and state = 'ATTACHED'
+           and not exists (select 1 from releases r where r.cover_id = coalesce(o.parent_id, o.id))
+           and not exists (select 1 from tracks t where t.audio_id = coalesce(o.parent_id, o.id))",
+        key
+    )
+    .execute(db)
+    .await?;
+    Ok(released.rows_affected() == 1)
+}
+
+async fn requeue_store(db: &PgPool, upload: &str) -> Result<bool> {
+    match upload.parse() {
+        Ok(upload) => queue::requeue_store(db, upload).await,
+        Err(_) => Ok(false),
+    }
+}

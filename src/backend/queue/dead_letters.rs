@@ -1,0 +1,294 @@
+//! The dead letter queue: what has failed for good, and what admins do about it. Each of the two things they can do is one
+//! compare-and-set, in one transaction with what it means for the file and its release.
+
+use sqlx::PgConnection;
+
+use super::jobs::NOT_EXAMINED;
+use crate::{
+    backend::{
+        Backend, Result, db, queue,
+        releases::{self, LockedRelease, changed_facts, offset_of, page_of},
+        storage::objects,
+        uploads,
+    },
+    domain::{
+        account::Actor,
+        ids::{JobId, ObjectId, ReleaseId, UploadId},
+        operations::{DeadLetter, QueueOverview, ReleaseRef},
+        problem::Problem,
+        queue::{JobKind, JobStatus},
+        release::{PAGE_SIZE, Page, ReleaseEventKind, ReleaseStatus},
+        upload::UploadState,
+    },
+};
+
+/// Characters of the error log's end that are looked at: the last failure has fewer.
+const ERROR_LOG_TAIL_CHARS: i32 = 1000;
+
+const SUPERSEDED: &str = "No release needs this file any more. It was replaced, removed or dismissed.";
+const JOB_CHANGED: &str = "This job changed just now. Reload the page to see its state.";
+
+pub struct DeadLetters<'a>(pub(in crate::backend) &'a Backend);
+
+/// What a dead letter is about.
+#[derive(Clone, Copy)]
+enum JobFile {
+    /// Received, and not stored.
+    Spooled(UploadId),
+    /// Stored, and not examined.
+    Stored(UploadId, ObjectId),
+}
+
+/// A job in the dead letter queue. The row of its release is locked.
+struct DeadLetterJob {
+    kind: JobKind,
+    /// `None`: not even its row is left.
+    file: Option<JobFile>,
+    file_name: String,
+    /// What the artist is to read once it is given up: what is wrong with the file, or that it was us.
+    artist_message: String,
+    /// The release, while it waits for this file and nothing newer has come.
+    awaiting_release: Option<LockedRelease>,
+}
+
+impl DeadLetters<'_> {
+    /// The queue at one moment, with a page of its dead letters.
+    pub async fn queue(&self, actor: &Actor, page: u32) -> Result<QueueOverview> {
+        actor.require_admin()?;
+        let mut tx = db::snapshot(&self.0.db).await?;
+        let (jobs, oldest_due_seconds) = queue::counts(&mut tx).await?;
+        let total = jobs.iter().map(|counts| counts.failed).sum();
+        let page = page_of(page, total);
+        let letters = sqlx::query!(
+            r#"select j.id as "id: JobId", j.kind as "kind: JobKind", coalesce(u.file_name, '') as "file_name!", a.artist_name,
+                      r.id as "release?: ReleaseId", r.title as "title?", r.title_version as "title_version?",
+                      right(j.error_log, $3) as "error_log!", j.retry_count, j.updated_at
+               from upload_jobs j
+               join users a on a.id = j.artist_id
+               left join releases r on r.id = j.release_id
+               left join uploads u on u.id = j.upload_id
+               where j.status = 'FAILED'
+               order by j.updated_at desc, j.id
+               limit $1 offset $2"#,
+            PAGE_SIZE,
+            offset_of(page),
+            ERROR_LOG_TAIL_CHARS
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        let (changed_files, changed_files_total) = changed_facts::list(&mut tx).await?;
+        tx.commit().await?;
+        let letters = letters.into_iter().map(|row| {
+            let release = row.release.zip(row.title);
+            DeadLetter {
+                id: row.id,
+                kind: row.kind,
+                file_name: file_name_or_default(row.file_name),
+                artist_name: row.artist_name,
+                release: release.map(|(id, title)| ReleaseRef { id, title, title_version: row.title_version }),
+                error: last_failure(&row.error_log),
+                failures: row.retry_count,
+                failed_at: row.updated_at,
+            }
+        });
+        let dead_letters = Page::new(letters.collect(), page, total);
+        Ok(QueueOverview { jobs, oldest_due_seconds, dead_letters, changed_files, changed_files_total })
+    }
+
+    /// Puts a job back into the queue, as if it had never failed.
+    ///
+    /// # Errors
+    /// 409 when it is not a dead letter any more, or its file has been superseded.
+    pub async fn retry(&self, actor: &Actor, id: JobId) -> Result<()> {
+        actor.require_admin()?;
+        let mut tx = db::begin(&self.0.db).await?;
+        let letter = lock_dead_letter(&mut tx, id).await?;
+        let (Some(file), Some(release)) = (letter.file, letter.awaiting_release) else {
+            return Err(Problem::conflict(SUPERSEDED).into());
+        };
+        let waits_again = match file {
+            JobFile::Spooled(upload) => uploads::receive_again(&mut tx, upload).await?,
+            JobFile::Stored(_, object) => objects::examine_again(&mut tx, object).await?,
+        };
+        if !waits_again || !queue::requeue(&mut tx, id).await? {
+            return Err(Problem::conflict(JOB_CHANGED).into());
+        }
+        letter.record_decision(&mut tx, actor, release, ReleaseEventKind::FileRetried).await?;
+        tx.commit().await?;
+        tracing::info!(job.id = %id, job.kind = ?letter.kind, user.id = %actor.id, "dead letter retried");
+        self.0.events.job_added();
+        self.0.events.release_changed(release.id, release.artist);
+        Ok(())
+    }
+
+    /// Gives a job up for good, and its file with it: its bytes go. Whether its artist is told: somebody who has brought another file,
+    /// or removed the release, has nothing to do any more.
+    ///
+    /// # Errors
+    /// 409 when it is not a dead letter any more.
+    pub async fn discard(&self, actor: &Actor, id: JobId) -> Result<bool> {
+        actor.require_admin()?;
+        let mut tx = db::begin(&self.0.db).await?;
+        let letter = lock_dead_letter(&mut tx, id).await?;
+        let ended = match (letter.file, letter.awaiting_release) {
+            (Some(JobFile::Spooled(upload)), _) => {
+                uploads::discard(&mut tx, upload, UploadState::Failed, &letter.artist_message).await?
+            }
+            (Some(JobFile::Stored(upload, object)), Some(_)) => {
+                objects::detach_from_target(&mut tx, object).await?;
+                uploads::discard(&mut tx, upload, UploadState::Attached, &letter.artist_message).await?
+            }
+            // Whoever let go of it has seen to the rest.
+            (Some(JobFile::Stored(..)) | None, _) => None,
+        };
+        if !queue::discard(&mut tx, id).await? {
+            return Err(Problem::conflict(JOB_CHANGED).into());
+        }
+        if let Some(release) = letter.awaiting_release {
+            letter.record_decision(&mut tx, actor, release, ReleaseEventKind::FileDiscarded).await?;
+        }
+        tx.commit().await?;
+        tracing::info!(job.id = %id, job.kind = ?letter.kind, user.id = %actor.id, "dead letter discarded");
+        if let Some(release) = letter.awaiting_release {
+            self.0.events.release_changed(release.id, release.artist);
+        }
+        // What lies in another process's spool, that one sweeps; and what is left here, the next sweep removes.
+        if let Err(error) = uploads::purge_bytes(self.0, ended.as_slice()).await {
+            tracing::warn!(job.id = %id, error = ?error, "removing the bytes of a discarded file failed");
+        }
+        Ok(letter.awaiting_release.is_some())
+    }
+}
+
+impl DeadLetterJob {
+    /// The audit row, and what the change makes of the release.
+    async fn record_decision(
+        &self,
+        db: &mut PgConnection,
+        actor: &Actor,
+        release: LockedRelease,
+        event: ReleaseEventKind,
+    ) -> Result<()> {
+        let name = &self.file_name;
+        let note = match event {
+            ReleaseEventKind::FileDiscarded => format!("“{name}” was discarded. {}", self.artist_message),
+            _ => format!("“{name}”"),
+        };
+        releases::bump_version(db, release.id).await?;
+        releases::record(db, release.id, event, Some(actor.id), release.version + 1, Some(&note)).await?;
+        releases::advance_locked(db, release).await
+    }
+}
+
+/// Locks the release of a dead letter, and says what is so under that lock.
+///
+/// # Errors
+/// 404 for an unknown job; 409 for one that is not a dead letter (any more), and for a file of a release that is being judged
+/// or was.
+async fn lock_dead_letter(db: &mut PgConnection, id: JobId) -> Result<DeadLetterJob> {
+    let release =
+        sqlx::query_scalar!(r#"select release_id as "release: ReleaseId" from upload_jobs where id = $1"#, id as JobId)
+            .fetch_optional(&mut *db)
+            .await?
+            .ok_or(Problem::NotFound)?;
+    let release = match release {
+        Some(release) => releases::lock(&mut *db, release).await?,
+        None => None,
+    };
+    let job = sqlx::query!(
+        r#"select j.kind as "kind: JobKind", j.status as "status: JobStatus", j.outcome, j.upload_id as "upload: UploadId",
+                  j.object_id as "object: ObjectId", coalesce(u.file_name, '') as "file_name!",
+                  o.examination_failure as "examination_failure?"
+           from upload_jobs j
+           left join uploads u on u.id = j.upload_id
+           left join objects o on o.id = j.object_id
+           where j.id = $1"#,
+        id as JobId
+    )
+    .fetch_optional(&mut *db)
+    .await?
+    .ok_or(Problem::NotFound)?;
+    if let Some(artist_message) = why_not_dead(job.status, job.outcome.as_deref()) {
+        return Err(Problem::conflict(artist_message).into());
+    }
+    let file = match (job.kind, job.upload, job.object) {
+        (JobKind::Store, Some(upload), _) => Some(JobFile::Spooled(upload)),
+        (JobKind::Examine, Some(upload), Some(object)) => Some(JobFile::Stored(upload, object)),
+        (JobKind::Store | JobKind::Examine, _, _) => None,
+    };
+    let is_awaited = match file {
+        Some(JobFile::Spooled(upload)) => uploads::is_awaited(&mut *db, upload).await?,
+        Some(JobFile::Stored(_, object)) => objects::is_unexamined(&mut *db, object).await?,
+        None => false,
+    };
+    let awaiting_release = release.filter(|_| is_awaited);
+    // A release with such a file is not let through; should one have been, what is judged does not change under its judge.
+    if awaiting_release
+        .is_some_and(|release| !matches!(release.status, ReleaseStatus::Draft | ReleaseStatus::Processing))
+    {
+        return Err(Problem::conflict(
+            "The release of this file is already in review or decided, so its files can't change.",
+        )
+        .into());
+    }
+    let artist_message = job
+        .examination_failure
+        .filter(|artist_message| artist_message != NOT_EXAMINED)
+        .unwrap_or_else(|| uploads::DISCARDED.into());
+    Ok(DeadLetterJob {
+        kind: job.kind,
+        file,
+        file_name: file_name_or_default(job.file_name),
+        artist_message,
+        awaiting_release,
+    })
+}
+
+/// What happened to a job that is not a dead letter.
+fn why_not_dead(status: JobStatus, outcome: Option<&str>) -> Option<&'static str> {
+    match (status, outcome) {
+        (JobStatus::Failed, _) => None,
+        (JobStatus::Pending | JobStatus::Uploading, _) => Some("This job is in the queue again already."),
+        (JobStatus::Completed, Some("discarded")) => Some("This job is discarded already."),
+        (JobStatus::Completed, Some("superseded")) => Some(SUPERSEDED),
+        (JobStatus::Completed, _) => Some("This job is done already."),
+    }
+}
+
+fn file_name_or_default(file_name: String) -> String {
+    if file_name.is_empty() { "file".into() } else { file_name }
+}
+
+/// The last line of an error log, without its time and attempt.
+fn last_failure(error_log: &str) -> String {
+    let line = error_log.lines().last().unwrap_or_default();
+    line.split_once(": ").map_or(line, |(_, what)| what).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_failure_is_told_in_its_own_words() {
+        let log = "2026-03-01T12:00:00Z attempt 1: it panicked\n2026-03-01T12:00:04Z attempt 2: the storage failed: no: such key\n";
+        assert_eq!(last_failure(log), "the storage failed: no: such key");
+        assert_eq!(last_failure(""), "");
+    }
+
+    #[test]
+    fn only_a_failed_job_is_a_dead_letter() {
+        assert_eq!(why_not_dead(JobStatus::Failed, None), None);
+        for status in [JobStatus::Pending, JobStatus::Uploading] {
+            assert!(
+                why_not_dead(status, None)
+                    .is_some_and(|artist_message| artist_message.contains("in the queue again already"))
+            );
+        }
+        for (outcome, artist_message) in
+            [(None, "done"), (Some("discarded"), "discarded"), (Some("superseded"), "replaced")]
+        {
+            assert!(why_not_dead(JobStatus::Completed, outcome).is_some_and(|words| words.contains(artist_message)));
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! Takes received bytes from the spool to the storage, proves that they are there, and attaches them to their target.
+
+use sqlx::{PgConnection, types::Json};
+
+use super::{JobError, supersede};
+use crate::{
+    backend::{
+        Backend, Error, Result, db,
+        queue::{self, ClaimedJob, NewJob},
+        releases::{self, LockedRelease},
+        storage::{
+            Storage,
+            objects::{self, Content, IntendedObject, ObjectRole},
+        },
+    },
+    domain::{
+        codes::Isrc,
+        ids::{ObjectId, ReleaseId, TrackId, UploadId},
+        media::Tags,
+        queue::JobKind,
+        release::ReleaseStatus,
+        upload::{UploadKind, UploadState},
+    },
+};
+
+struct ReceivedUpload {
+    seq: i64,
+    kind: UploadKind,
+    state: UploadState,
+    track: Option<TrackId>,
+    length_bytes: i64,
+    sha256: Option<Vec<u8>>,
+    content_type: Option<String>,
+    tags: Option<Json<Tags>>,
+    owner_is_disabled: bool,
+    artist_name: String,
+}
+
+pub(super) async fn perform(backend: &Backend, job: &ClaimedJob, id: UploadId) -> Result<(), JobError> {
+    let mut db = backend.db.acquire().await?;
+    let upload = load(&mut db, id).await?;
+    drop(db);
+    if upload.state != UploadState::Received {
+        // Attached already, and only the reply to the COMMIT was lost; or given up.
+        supersede(backend, job).await?;
+        if upload.state != UploadState::Failed {
+            backend.spool.remove(id).await?;
+        }
+        return Ok(());
+    }
+    if upload.owner_is_disabled {
+        return Err(owner_is_disabled());
+    }
+    let storage = backend.storage.on_behalf_of(job.id);
+    // A kill between PUT and COMMIT, or a database restored from between them: what is there already is not put again.
+    let object = match stored_by_another_attempt(backend, &storage, id).await? {
+        Some(object) => object,
+        None => match put(backend, &storage, job, id, &upload).await? {
+            Some(object) => object,
+            None => {
+                supersede(backend, job).await?;
+                return Ok(());
+            }
+        },
+    };
+    fail::fail_point!("object-put");
+    attach(backend, job, id, &object).await?;
+    fail::fail_point!("object-attached");
+    // Stored and attached, or without a target: either way nobody needs these bytes. What a kill leaves, the next start removes.
+    backend.spool.remove(id).await?;
+    Ok(())
+}
+
+/// `None`: it was given up meanwhile, and its bytes are gone.
+async fn put(
+    backend: &Backend,
+    storage: &Storage,
+    job: &ClaimedJob,
+    id: UploadId,
+    upload: &ReceivedUpload,
+) -> Result<Option<IntendedObject>, JobError> {
+    let (Some(sha256), Some(content_type)) = (&upload.sha256, &upload.content_type) else {
+        return Err(Error::Corrupt(format!("upload {id} is received without a hash")).into());
+    };
+    let path = backend.spool.path(id);
+    if !tokio::fs::try_exists(&path).await.map_err(Error::from)? {
+        let mut db = backend.db.acquire().await?;
+        if load(&mut db, id).await?.state != UploadState::Received {
+            return Ok(None);
+        }
+        return Err(JobError::Refused("Our disk no longer has this file. Upload it again.".into()));
+    }
+    let role = match upload.kind {
+        UploadKind::Cover => ObjectRole::Cover,
+        UploadKind::Audio => ObjectRole::Audio,
+    };
+    let content = Content { size_bytes: upload.length_bytes, sha256, content_type };
+    let object = objects::intend(&backend.db, job, role, id, None, content).await?;
+    fail::fail_point!("object-intended");
+    let on_multipart_begun =
+        async |multipart_id: &str| objects::record_multipart_id(&backend.db, job, object.id, multipart_id).await;
+    storage.put_file(&object, &path, on_multipart_begun).await?;
+    Ok(Some(object))
+}
+
+async fn stored_by_another_attempt(
+    backend: &Backend,
+    storage: &Storage,
+    id: UploadId,
+) -> Result<Option<IntendedObject>> {
+    for (object, multipart_id) in objects::intents_of_upload(&backend.db, id).await? {
+        match storage.has_intended_bytes(&object).await {
+            Ok(true) => return Ok(Some(object)),
+            Ok(false) => {}
+            // To put it once more would leave one more of them each time.
+            Err(error @ Error::CircuitOpen) => return Err(error),
+            // The reaper ends it; whether the storage is away, the PUT will tell.
+            Err(error) => {
+                tracing::warn!(object.key = %object.key, error = ?error, "checking an earlier attempt's object failed");
+                continue;
+            }
+        }
+        // Nobody goes on with it: this attempt holds the lease. Where it cannot be ended, the reaper tries again.
+        if let Some(multipart_id) = multipart_id
+            && let Err(error) = storage.abort_multipart(&object.key, &multipart_id).await
+        {
+            tracing::warn!(object.key = %object.key, error = ?error, "aborting an earlier multipart upload failed");
+        }
+    }
+    Ok(None)
+}
+
+/// Nothing is attached for them, and nothing is lost: once they are back, an admin has it tried again.
+fn owner_is_disabled() -> JobError {
+    JobError::Refused(
+        "Your account was disabled, so we did not store this file. We still have it: ask us to try again.".into(),
+    )
+}
+
+async fn load(db: &mut PgConnection, id: UploadId) -> Result<ReceivedUpload> {
+    let upload = sqlx::query_as!(
+        ReceivedUpload,
+        r#"select u.seq, u.kind as "kind: UploadKind", u.state as "state: UploadState",
+                  u.track_id as "track: TrackId", u.length_bytes, u.sha256, u.content_type, u.tags as "tags: Json<Tags>",
+                  o.disabled_at is not null as "owner_is_disabled!", o.artist_name
+           from uploads u join users o on o.id = u.owner_id where u.id = $1"#,
+        id as UploadId
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(upload)
+}
+
+/// One short transaction: the target is still there and holds nothing newer, the owner may still attach, the job is still ours.
+async fn attach(backend: &Backend, job: &ClaimedJob, id: UploadId, object: &IntendedObject) -> Result<(), JobError> {
+    let mut tx = db::begin(&backend.db).await?;
+    let release = match job.release {
+        Some(release) => releases::lock(&mut tx, release).await?,
+        None => None,
+    };
+    let upload = load(&mut tx, id).await?;
+    if upload.state == UploadState::Received && upload.owner_is_disabled {
+        return Err(owner_is_disabled());
+    }
+    let attached = match (release, upload.state) {
+        (Some(release), UploadState::Received) => attach_to_target(&mut tx, release, id, &upload, object.id).await?,
+        _ => false,
+    };
+    let state = if attached { UploadState::Attached } else { UploadState::Superseded };
+    sqlx::query!(
+        "update uploads set state = $2, updated_at = now() where id = $1 and state = 'RECEIVED'",
+        id as UploadId,
+        state as UploadState
+    )
+    .execute(&mut *tx)
+    .await?;
+    queue::finish(&mut tx, job, (!attached).then_some("superseded")).await?;
+    if let Some(release) = release {
+        if attached {
+            let examine = NewJob {
+                kind: JobKind::Examine,
+                artist: release.artist,
+                release: Some(release.id),
+                upload: Some(id),
+                object: Some(object.id),
+                spool: None,
+            };
+            queue::enqueue(&mut tx, &examine, None, backend.settings.queue.lease).await?;
+            releases::bump_version(&mut tx, release.id).await?;
+        }
+        releases::advance_locked(&mut tx, release).await?;
+    }
+    tx.commit().await?;
+    if let Some(release) = release {
+        // The one that a worker waits for first: what follows a hint at once goes out with the next ones.
+        backend.events.job_added();
+        backend.events.release_changed(release.id, release.artist);
+    }
+    Ok(())
+}
+
+/// `false` when the target is gone, holds something newer, or its release is not open for files.
+async fn attach_to_target(
+    db: &mut PgConnection,
+    release: LockedRelease,
+    id: UploadId,
+    upload: &ReceivedUpload,
+    object: ObjectId,
+) -> Result<bool> {
+    if !matches!(release.status, ReleaseStatus::Draft | ReleaseStatus::Processing) {
+        return Ok(false);
+    }
+    let held = match (upload.kind, upload.track) {
+        (UploadKind::Cover, _) => {
+            sqlx::query_scalar!(
+                r#"select cover_id as "cover_id: ObjectId" from releases where id = $1"#,
+                release.id as ReleaseId
+            )
+            .fetch_one(&mut *db)
+            .await?
+        }
+        (UploadKind::Audio, Some(track)) => {
+            let track = sqlx::query_scalar!(
+                r#"select audio_id as "audio_id: ObjectId" from tracks where id = $1 for update"#,
+                track as TrackId
+            )
+            .fetch_optional(&mut *db)
+            .await?;
+            match track {
+                Some(held) => held,
+                None => return Ok(false),
+            }
+        }
+        (UploadKind::Audio, None) => return Ok(false),
+    };
+    if let Some(held) = held {
+        let newer = sqlx::query_scalar!(
+            r#"select u.seq > $2 as "newer!" from objects o join uploads u on u.id = o.upload_id where o.id = $1"#,
+            held as ObjectId,
+            upload.seq
+        )
+        .fetch_one(&mut *db)
+        .await?;
+        if newer {
+            return Ok(false);
+        }
+    }
+    objects::attach(db, object).await?;
+    if let Some(held) = held {
+        objects::detach(db, held).await?;
+    }
+    match upload.track {
+        None => {
+            sqlx::query!(
+                "update releases set cover_id = $2 where id = $1",
+                release.id as ReleaseId,
+                object as ObjectId
+            )
+            .execute(&mut *db)
+            .await?;
+        }
+        Some(track) => {
+            let tags = upload.tags.as_ref().map(|Json(tags)| tags);
+            let isrc = tags.and_then(|tags| Isrc::parse(tags.isrc.as_deref()?).ok());
+            // Text that the artist has typed stays. A title that was guessed from the files' names gives way to the file's own tags.
+            sqlx::query!(
+                "update tracks set audio_id = $2, updated_at = now(), isrc = coalesce(isrc, $4),
+                        title = case when title_is_guessed and $3::text is not null then $3 else title end,
+                        title_is_guessed = false
+                 where id = $1",
+                track as TrackId,
+                object as ObjectId,
+                tags.and_then(|tags| tags.title_beside(&upload.artist_name)),
+                isrc.as_ref().map(|isrc| isrc.as_str())
+            )
+            .execute(&mut *db)
+            .await?;
+            if let Some(album) = tags.and_then(|tags| tags.album.as_deref()) {
+                sqlx::query!(
+                    "update releases set title = $2 where id = $1 and title = ''",
+                    release.id as ReleaseId,
+                    album
+                )
+                .execute(&mut *db)
+                .await?;
+            }
+        }
+    }
+    // Earlier tries that were refused or failed are superseded.
+    sqlx::query!(
+        "update uploads set state = 'SUPERSEDED', updated_at = now()
+         where release_id = $1 and kind = $2 and track_id is not distinct from $3 and seq < $4 and id <> $5
+           and state in ('REFUSED', 'FAILED', 'DISCARDED')",
+        release.id as ReleaseId,
+        upload.kind as UploadKind,
+        upload.track as Option<TrackId>,
+        upload.seq,
+        id as UploadId
+    )
+    .execute(db)
+    .await?;
+    Ok(true)
+}

@@ -1,0 +1,457 @@
+//! The queue's statements: one claim, one heartbeat, one finish, one way to fail, for every kind of job. Nothing else writes to
+//! `upload_jobs`.
+//!
+//! At-least-once with fenced effects: whatever a job writes, it writes in a transaction that proves with its id, attempt and
+//! lease owner that it still holds the job.
+
+use std::time::Duration;
+
+use rand::Rng;
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::{
+    backend::{Error, QueueSettings, Result},
+    domain::{
+        ids::{JobId, ObjectId, ReleaseId, SpoolId, UploadId, UserId, WorkerId},
+        operations::{JOB_KINDS, JobCounts},
+        queue::{AfterFailure, Failure, JobKind, after_failure},
+    },
+};
+
+/// Characters of a failure that the error log keeps.
+const ERROR_MAX_CHARS: usize = 500;
+
+/// A job that a worker holds.
+#[derive(Clone, Debug)]
+pub(in crate::backend) struct ClaimedJob {
+    pub(in crate::backend) id: JobId,
+    pub(in crate::backend) kind: JobKind,
+    pub(in crate::backend) attempt: i32,
+    pub(in crate::backend) owner: WorkerId,
+    pub(in crate::backend) retry_count: i32,
+    pub(in crate::backend) expired_leases: i32,
+    pub(in crate::backend) artist: UserId,
+    pub(in crate::backend) release: Option<ReleaseId>,
+    pub(in crate::backend) upload: Option<UploadId>,
+    pub(in crate::backend) object: Option<ObjectId>,
+    /// It decodes a track, which may take minutes; what others do takes seconds.
+    pub(in crate::backend) decodes_track: bool,
+}
+
+/// A job to be.
+pub(in crate::backend) struct NewJob {
+    pub(in crate::backend) kind: JobKind,
+    pub(in crate::backend) artist: UserId,
+    pub(in crate::backend) release: Option<ReleaseId>,
+    pub(in crate::backend) upload: Option<UploadId>,
+    pub(in crate::backend) object: Option<ObjectId>,
+    /// Set for what only a process on that spool can do.
+    pub(in crate::backend) spool: Option<SpoolId>,
+}
+
+/// Adds a job to the queue, in the transaction that makes it true. With `owner` it is leased to that worker from the start.
+pub(in crate::backend) async fn enqueue(
+    db: &mut PgConnection,
+    job: &NewJob,
+    owner: Option<WorkerId>,
+    lease: Duration,
+) -> Result<ClaimedJob> {
+    let id = JobId(Uuid::now_v7());
+    sqlx::query!(
+        "insert into upload_jobs (id, kind, artist_id, release_id, upload_id, object_id, spool_id,
+                                  status, attempt, lease_owner, lease_expires_at)
+         values ($1, $2, $3, $4, $5, $6, $7,
+                 case when $8::uuid is null then 'PENDING'::job_status else 'UPLOADING' end,
+                 case when $8::uuid is null then 0 else 1 end,
+                 $8, case when $8::uuid is not null then now() + make_interval(secs => $9) end)",
+        id as JobId,
+        job.kind as JobKind,
+        job.artist as UserId,
+        job.release as Option<ReleaseId>,
+        job.upload as Option<UploadId>,
+        job.object as Option<ObjectId>,
+        job.spool as Option<SpoolId>,
+        owner as Option<WorkerId>,
+        lease.as_secs_f64()
+    )
+    .execute(db)
+    .await?;
+    Ok(ClaimedJob {
+        id,
+        kind: job.kind,
+        attempt: 1,
+        // Without an owner nobody holds it, and this value is not used.
+        owner: owner.unwrap_or(WorkerId(Uuid::nil())),
+        retry_count: 0,
+        expired_leases: 0,
+        artist: job.artist,
+        release: job.release,
+        upload: job.upload,
+        object: job.object,
+        // Nobody claims the examination of a track in this way.
+        decodes_track: false,
+    })
+}
+
+/// What a worker may take.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::backend) struct Claimant {
+    pub(in crate::backend) owner: WorkerId,
+    pub(in crate::backend) spool: SpoolId,
+    /// Only jobs whose bytes wait on the spool of this process.
+    pub(in crate::backend) own_spool_only: bool,
+    pub(in crate::backend) lease: Duration,
+    /// The artist whose job was claimed last: the next in turn comes after it.
+    pub(in crate::backend) last_artist: UserId,
+    /// The artist who has no turn for the time being: all the others' would be theirs.
+    pub(in crate::backend) artist_at_fair_share: Option<UserId>,
+    /// Also a job that decodes a track.
+    pub(in crate::backend) may_decode_track: bool,
+}
+
+/// Takes the next job that is due: of the artist next in turn, the one due longest; a background job only where there is no other,
+/// and none runs. The claim, the attempt and the lease are one statement; work begins after it has committed.
+pub(in crate::backend) async fn claim(db: &mut PgConnection, by: Claimant) -> Result<Option<ClaimedJob>> {
+    let claimed = sqlx::query_as!(
+        ClaimedJob,
+        r#"update upload_jobs
+           set status = 'UPLOADING', attempt = attempt + 1, lease_owner = $1,
+               lease_expires_at = now() + make_interval(secs => $4), updated_at = now()
+           where id = coalesce(
+               (select id from upload_jobs
+                where status = 'PENDING' and not is_background and artist_id > $5 and run_after <= now() and artist_id is distinct from $6
+                  and (spool_id = $2 or (spool_id is null and not $3))
+                  and ($7 or not exists (select 1 from objects o where o.id = object_id and o.role = 'AUDIO'))
+                order by artist_id, run_after, id limit 1 for update skip locked),
+               (select id from upload_jobs
+                where status = 'PENDING' and not is_background and artist_id <= $5 and run_after <= now() and artist_id is distinct from $6
+                  and (spool_id = $2 or (spool_id is null and not $3))
+                  and ($7 or not exists (select 1 from objects o where o.id = object_id and o.role = 'AUDIO'))
+                order by artist_id, run_after, id limit 1 for update skip locked),
+               (select id from upload_jobs
+                where status = 'PENDING' and is_background and run_after <= now() and artist_id is distinct from $6
+                  and (spool_id = $2 or (spool_id is null and not $3))
+                  and ($7 or not exists (select 1 from objects o where o.id = object_id and o.role = 'AUDIO'))
+                  and not exists (select 1 from upload_jobs b where b.is_background and b.status = 'UPLOADING')
+                order by run_after, id limit 1 for update skip locked))
+           returning id as "id: JobId", kind as "kind: JobKind", attempt, lease_owner as "owner!: WorkerId", retry_count,
+                     expired_leases, artist_id as "artist: UserId", release_id as "release: ReleaseId",
+                     upload_id as "upload: UploadId", object_id as "object: ObjectId",
+                     exists (select 1 from objects o where o.id = object_id and o.role = 'AUDIO') as "decodes_track!""#,
+        by.owner as WorkerId,
+        by.spool as SpoolId,
+        by.own_spool_only,
+        by.lease.as_secs_f64(),
+        by.last_artist as UserId,
+        by.artist_at_fair_share as Option<UserId>,
+        by.may_decode_track
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(claimed)
+}
+
+/// Prolongs a lease. `false`: it is lost, and so is the right to write anything. A job that this attempt has finished is not
+/// lost: it may still have something to say.
+pub(in crate::backend) async fn heartbeat(db: &PgPool, job: &ClaimedJob, lease: Duration) -> Result<bool> {
+    let held = sqlx::query_scalar!(
+        r#"with held as (
+               update upload_jobs set lease_expires_at = now() + make_interval(secs => $4)
+               where id = $1 and attempt = $2 and lease_owner = $3 and status = 'UPLOADING'
+               returning id)
+           select exists (select 1 from held)
+               or exists (select 1 from upload_jobs where id = $1 and attempt = $2 and status = 'COMPLETED') as "is_held!""#,
+        job.id as JobId,
+        job.attempt,
+        job.owner as WorkerId,
+        lease.as_secs_f64()
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(held)
+}
+
+/// Ends a job well, in the transaction of its effect.
+///
+/// # Errors
+/// `LeaseLost` when somebody else holds it by now: the transaction must not commit.
+pub(in crate::backend) async fn finish(db: &mut PgConnection, job: &ClaimedJob, outcome: Option<&str>) -> Result<()> {
+    let finished = sqlx::query!(
+        "update upload_jobs set status = 'COMPLETED', outcome = $4, lease_owner = null, lease_expires_at = null, updated_at = now()
+         where id = $1 and attempt = $2 and lease_owner = $3 and status = 'UPLOADING'",
+        job.id as JobId,
+        job.attempt,
+        job.owner as WorkerId,
+        outcome
+    )
+    .execute(db)
+    .await?;
+    require_lease(finished.rows_affected(), job)
+}
+
+/// Gives a job back without counting anything, to be taken up again after `delay`.
+pub(in crate::backend) async fn hand_back(db: &PgPool, job: &ClaimedJob, delay: Duration) -> Result<()> {
+    let handed_back = sqlx::query!(
+        "update upload_jobs set status = 'PENDING', run_after = now() + make_interval(secs => $4),
+                lease_owner = null, lease_expires_at = null, updated_at = now()
+         where id = $1 and attempt = $2 and lease_owner = $3 and status = 'UPLOADING'",
+        job.id as JobId,
+        job.attempt,
+        job.owner as WorkerId,
+        delay.as_secs_f64()
+    )
+    .execute(db)
+    .await?;
+    require_lease(handed_back.rows_affected(), job)
+}
+
+/// Why a job failed.
+#[derive(Clone, Debug)]
+pub(in crate::backend) struct FailureReport {
+    pub(in crate::backend) failure: Failure,
+    /// For the error log.
+    pub(in crate::backend) detail: String,
+    pub(in crate::backend) lease_expired: bool,
+}
+
+/// Counts a failure and puts the job back into the queue or into the dead letter queue. What that means for the release, the
+/// caller does in the same transaction.
+///
+/// # Errors
+/// `LeaseLost` when the job is not held by this attempt any more, or (for an expired lease) was prolonged after all.
+pub(in crate::backend) async fn fail(
+    db: &mut PgConnection,
+    job: &ClaimedJob,
+    report: &FailureReport,
+    settings: &QueueSettings,
+) -> Result<AfterFailure> {
+    let failures = u32::try_from(job.retry_count).unwrap_or(0) + 1;
+    let next = after_failure(report.failure, failures, settings.max_failures, rand::rng().random());
+    let detail: String = report.detail.chars().filter(|c| *c != '\0').take(ERROR_MAX_CHARS).collect();
+    let (is_dead, delay) = match next {
+        AfterFailure::DeadLetter => (true, Duration::ZERO),
+        // A lease that ran out was its wait.
+        AfterFailure::RetryIn(_) if report.lease_expired => (false, Duration::ZERO),
+        AfterFailure::RetryIn(delay) => (false, delay),
+    };
+    let failed = sqlx::query!(
+        "update upload_jobs
+         set status = case when $4 then 'FAILED'::job_status else 'PENDING' end,
+             retry_count = retry_count + 1,
+             expired_leases = expired_leases + case when $7 then 1 else 0 end,
+             run_after = now() + make_interval(secs => $5),
+             error_log = error_log || to_char(now() at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')
+                         || ' attempt ' || attempt || ': ' || replace($6, E'\\n', ' ') || E'\\n',
+             lease_owner = null, lease_expires_at = null, updated_at = now()
+         where id = $1 and attempt = $2 and lease_owner = $3 and status = 'UPLOADING'
+           and (not $7 or lease_expires_at < now())",
+        job.id as JobId,
+        job.attempt,
+        job.owner as WorkerId,
+        is_dead,
+        delay.as_secs_f64(),
+        detail,
+        report.lease_expired
+    )
+    .execute(db)
+    .await?;
+    require_lease(failed.rows_affected(), job)?;
+    Ok(next)
+}
+
+/// Jobs whose worker has not been heard of for the length of its lease.
+pub(super) async fn with_expired_lease(db: &PgPool) -> Result<Vec<ClaimedJob>> {
+    let jobs = sqlx::query_as!(
+        ClaimedJob,
+        r#"select id as "id: JobId", kind as "kind: JobKind", attempt, lease_owner as "owner!: WorkerId", retry_count, expired_leases,
+                  artist_id as "artist: UserId", release_id as "release: ReleaseId", upload_id as "upload: UploadId",
+                  object_id as "object: ObjectId", false as "decodes_track!"
+           from upload_jobs where status = 'UPLOADING' and lease_expires_at < now()
+           order by lease_expires_at limit 100"#
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(jobs)
+}
+
+/// Takes a job out of the dead letter queue as if it had never failed; its attempts count on. `false`: it is not in there (any
+/// more). What that means for the file and its release, the caller does in the same transaction.
+pub(super) async fn requeue(db: &mut PgConnection, job: JobId) -> Result<bool> {
+    let requeued = sqlx::query!(
+        "update upload_jobs set status = 'PENDING', retry_count = 0, expired_leases = 0, run_after = now(), is_background = false,
+                updated_at = now()
+         where id = $1 and status = 'FAILED'",
+        job as JobId
+    )
+    .execute(db)
+    .await?;
+    Ok(requeued.rows_affected() == 1)
+}
+
+/// Ends a job in the dead letter queue without its having been done. `false`: it is not in there (any more).
+pub(in crate::backend) async fn discard(db: &mut PgConnection, job: JobId) -> Result<bool> {
+    let discarded = sqlx::query!(
+        "update upload_jobs set status = 'COMPLETED', outcome = 'discarded', updated_at = now()
+         where id = $1 and status = 'FAILED'",
+        job as JobId
+    )
+    .execute(db)
+    .await?;
+    Ok(discarded.rows_affected() == 1)
+}
+
+/// Ends dead letters about files that nothing waits for any more: their artists have replaced, removed or put them away. How
+/// many there were.
+pub(in crate::backend) async fn retire_superseded(db: &PgPool, at_most: i64) -> Result<u64> {
+    let retired = sqlx::query!(
+        "update upload_jobs set status = 'COMPLETED', outcome = 'superseded', updated_at = now()
+         where status = 'FAILED' and id in (
+             select j.id from upload_jobs j
+             where j.status = 'FAILED'
+               and case j.kind
+                   when 'STORE' then not exists (
+                       select 1 from uploads u where u.id = j.upload_id and u.state in ('RECEIVED', 'FAILED'))
+                   when 'EXAMINE' then not exists (
+                       select 1 from objects o where o.id = j.object_id and o.state = 'ATTACHED' and o.examination <> 'PASSED')
+                   end
+             order by j.updated_at limit $1 for update skip locked)",
+        at_most
+    )
+    .execute(db)
+    .await?;
+    Ok(retired.rows_affected())
+}
+
+/// Ends a job that waits for nothing any more. `false`: it does not wait (any more), or its upload is still wanted.
+pub(in crate::backend) async fn retire(db: &mut PgConnection, job: JobId) -> Result<bool> {
+    let retired = sqlx::query!(
+        "update upload_jobs set status = 'COMPLETED', outcome = 'superseded', updated_at = now()
+         where id = $1 and status = 'PENDING'
+           and not exists (select 1 from uploads u where u.id = upload_id and u.state = 'RECEIVED')",
+        job as JobId
+    )
+    .execute(db)
+    .await?;
+    Ok(retired.rows_affected() == 1)
+}
+
+/// Ends the job that would store an upload, if it waits. `false`: it runs, or has ended.
+pub(in crate::backend) async fn retire_store(db: &mut PgConnection, upload: UploadId) -> Result<bool> {
+    let retired = sqlx::query!(
+        "update upload_jobs set status = 'COMPLETED', outcome = 'superseded', updated_at = now()
+         where upload_id = $1 and kind = 'STORE' and status = 'PENDING'",
+        upload as UploadId
+    )
+    .execute(db)
+    .await?;
+    Ok(retired.rows_affected() == 1)
+}
+
+/// Sees to it that a received upload has a job that stores it. `false`: it has one, or needs none.
+pub(in crate::backend) async fn requeue_store(db: &PgPool, upload: UploadId) -> Result<bool> {
+    let queued = sqlx::query!(
+        "insert into upload_jobs (id, kind, artist_id, release_id, upload_id, spool_id)
+         select gen_random_uuid(), 'STORE', owner_id, release_id, id, spool_id from uploads where id = $1 and state = 'RECEIVED'
+         on conflict (upload_id) where kind = 'STORE'
+         do update set status = 'PENDING', run_after = now(), retry_count = 0, expired_leases = 0, updated_at = now()
+            where upload_jobs.status in ('COMPLETED', 'FAILED')",
+        upload as UploadId
+    )
+    .execute(db)
+    .await?;
+    Ok(queued.rows_affected() == 1)
+}
+
+/// Sees to it that a stored file that waits for its examination has a job for it. `false`: it has one, or needs none.
+pub(in crate::backend) async fn requeue_examination(db: &PgPool, key: &str) -> Result<bool> {
+    let queued = sqlx::query!(
+        "insert into upload_jobs (id, kind, artist_id, release_id, upload_id, object_id)
+         select gen_random_uuid(), 'EXAMINE', u.owner_id, u.release_id, u.id, o.id
+         from objects o join uploads u on u.id = o.upload_id
+         where o.key = $1 and o.state = 'ATTACHED' and o.parent_id is null and o.examination = 'PENDING'
+         on conflict (object_id) where object_id is not null
+         do update set status = 'PENDING', run_after = now(), retry_count = 0, expired_leases = 0, is_background = false, updated_at = now()
+            where upload_jobs.status in ('COMPLETED', 'FAILED')",
+        key
+    )
+    .execute(db)
+    .await?;
+    Ok(queued.rows_affected() == 1)
+}
+
+/// Adds background jobs for files that an older version has examined, until `at_most` wait. Releases in review come first, published ones
+/// last. Returns how many jobs were added.
+pub(in crate::backend) async fn examine_outdated(db: &PgPool, version: i32, at_most: i64) -> Result<u64> {
+    let queued = sqlx::query!(
+        "with waiting as (select count(*) as jobs from upload_jobs where is_background and status in ('PENDING', 'UPLOADING')),
+         outdated as (
+             select o.id, o.upload_id, r.artist_id, r.id as release_id, r.status
+             from objects o
+             left join tracks t on t.audio_id = o.id
+             join releases r on r.id = coalesce(t.release_id, (select c.id from releases c where c.cover_id = o.id limit 1))
+             where o.state = 'ATTACHED' and o.parent_id is null and o.examination <> 'PENDING' and o.examination_version < $1
+               and not exists (select 1 from upload_jobs j
+                               where j.object_id = o.id and j.kind = 'EXAMINE'
+                                 and (j.status in ('PENDING', 'UPLOADING') or (j.status = 'FAILED' and o.examination = 'PASSED')))
+             order by array_position(array['PENDING_REVIEW', 'PROCESSING', 'DRAFT', 'REJECTED', 'PUBLISHED']::release_status[], r.status), o.id
+             limit greatest($2 - (select jobs from waiting), 0))
+         insert into upload_jobs (id, kind, artist_id, release_id, upload_id, object_id, is_background, run_after)
+         select gen_random_uuid(), 'EXAMINE', artist_id, release_id, upload_id, id, true, clock_timestamp() from outdated
+         on conflict (object_id) where object_id is not null
+         do update set status = 'PENDING', run_after = excluded.run_after, retry_count = 0, expired_leases = 0, is_background = true,
+                       updated_at = now()
+            where upload_jobs.status in ('COMPLETED', 'FAILED')",
+        version,
+        at_most
+    )
+    .execute(db)
+    .await?;
+    Ok(queued.rows_affected())
+}
+
+/// Forgets jobs that have been completed for longer than `kept`. How many there were.
+pub(in crate::backend) async fn delete_completed(db: &PgPool, kept: Duration, at_most: i64) -> Result<u64> {
+    let deleted = sqlx::query!(
+        "delete from upload_jobs where id in (
+             select id from upload_jobs where status = 'COMPLETED' and updated_at < now() - make_interval(secs => $1)
+             order by updated_at limit $2 for update skip locked)",
+        kept.as_secs_f64(),
+        at_most
+    )
+    .execute(db)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
+/// Unfinished jobs of each kind, and for how many seconds the one that has been due longest has waited.
+pub(in crate::backend) async fn counts(db: &mut PgConnection) -> Result<(Vec<JobCounts>, Option<i64>)> {
+    let counted = sqlx::query_as!(
+        JobCounts,
+        r#"select kind as "kind: JobKind",
+                  count(*) filter (where status = 'PENDING' and run_after <= now()) as "due!",
+                  count(*) filter (where status = 'PENDING' and run_after > now()) as "later!",
+                  count(*) filter (where status = 'UPLOADING') as "running!",
+                  count(*) filter (where status = 'FAILED') as "failed!"
+           from upload_jobs where status in ('PENDING', 'UPLOADING', 'FAILED')
+           group by kind"#
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let of_kind = |kind| counted.iter().copied().find(|counts| counts.kind == kind);
+    let jobs = JOB_KINDS.into_iter().map(|kind| of_kind(kind).unwrap_or_else(|| JobCounts::none_of(kind))).collect();
+    let oldest_due_seconds = sqlx::query_scalar!(
+        r#"select floor(extract(epoch from now() - min(run_after)))::bigint as "seconds"
+           from upload_jobs where status = 'PENDING' and run_after <= now() and not is_background"#
+    )
+    .fetch_one(db)
+    .await?;
+    Ok((jobs, oldest_due_seconds))
+}
+
+pub(in crate::backend) fn require_lease(rows: u64, job: &ClaimedJob) -> Result<()> {
+    if rows == 1 { Ok(()) } else { Err(Error::LeaseLost(job.id)) }
+}
+
+#[cfg(test)]
+mod tests;

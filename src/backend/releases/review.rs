@@ -1,0 +1,142 @@
+//! The review: admins' lists and verdicts.
+
+use super::{changed_facts, like_pattern, offset_of, page_of};
+use crate::{
+    backend::{Backend, Result, db, releases},
+    domain::{
+        account::{Actor, Role},
+        ids::{ReleaseId, UserId},
+        problem::Problem,
+        release::{PAGE_SIZE, Page, ReleaseCounts, ReleaseEventKind, ReleaseFilter, ReleaseStatus, ReleaseSummary},
+        review::{ArtistSummary, Verdict, VerdictOutcome},
+    },
+};
+
+pub struct Review<'a>(pub(in crate::backend) &'a Backend);
+
+impl Review<'_> {
+    /// What waits for a verdict, oldest first.
+    pub async fn queue(
+        &self,
+        actor: &Actor,
+        search: &str,
+        artist: Option<UserId>,
+        page: u32,
+    ) -> Result<Page<ReleaseSummary>> {
+        actor.require_admin()?;
+        releases::review_queue(&self.0.db, search, artist, page).await
+    }
+
+    /// Releases of all artists, in every status.
+    pub async fn releases(&self, actor: &Actor, filter: &ReleaseFilter) -> Result<Page<ReleaseSummary>> {
+        actor.require_admin()?;
+        releases::search(&self.0.db, filter).await
+    }
+
+    /// Approves or rejects what the reviewer saw: `version` is the one that their page showed.
+    ///
+    /// # Errors
+    /// 409 when it is no longer waiting, or not what they saw.
+    pub async fn decide(&self, actor: &Actor, id: ReleaseId, version: i64, verdict: Verdict) -> Result<VerdictOutcome> {
+        actor.require_admin()?;
+        let mut tx = db::begin(&self.0.db).await?;
+        let release = releases::lock(&mut tx, id).await?.ok_or(Problem::NotFound)?;
+        if release.status != ReleaseStatus::PendingReview {
+            return Err(Problem::conflict(match release.status {
+                ReleaseStatus::Published => "This release was approved before you decided. Nothing was changed.",
+                ReleaseStatus::Rejected => "This release was rejected before you decided. Nothing was changed.",
+                _ => "The artist withdrew this release before you decided. Nothing was changed.",
+            })
+            .into());
+        }
+        if release.version != version {
+            return Err(Problem::conflict(
+                "This release changed since you opened it. Reload the page and listen again before you decide.",
+            )
+            .into());
+        }
+        if matches!(verdict, Verdict::Approve) && releases::has_unfinished_upload(&mut tx, id).await? {
+            return Err(Problem::conflict(
+                "A new file of this release is not ready yet. Reload the page and listen to it before you decide.",
+            )
+            .into());
+        }
+        if matches!(verdict, Verdict::Approve)
+            && let Some((file, why)) = changed_facts::refusal_in(&mut tx, id).await?
+        {
+            return Err(Problem::conflict(format!(
+                "We examined “{file}” again and it did not pass: {why} Reject the release, so that the artist can replace the file."
+            ))
+            .into());
+        }
+        let (status, kind, reason) = match &verdict {
+            Verdict::Approve => (ReleaseStatus::Published, ReleaseEventKind::Approved, None),
+            Verdict::Reject { reason } => (ReleaseStatus::Rejected, ReleaseEventKind::Rejected, Some(reason.as_str())),
+        };
+        releases::transition(&mut tx, release, status, kind, Some(actor.id), reason).await?;
+        // What follows it in the queue, then from the start again: who skips a release does not come back to it at once.
+        let next = sqlx::query_scalar!(
+            r#"select r.id as "id: ReleaseId" from releases r join releases decided on decided.id = $1
+               where r.status = 'PENDING_REVIEW'
+               order by (r.submitted_at, r.id) < (decided.submitted_at, decided.id), r.submitted_at, r.id
+               limit 1"#,
+            id as ReleaseId
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        self.0.events.release_changed(id, release.artist);
+        Ok(VerdictOutcome { next })
+    }
+
+    /// All accounts with the counts of their releases, by name: as lists of releases are sorted by title.
+    pub async fn artists(&self, actor: &Actor, search: &str, page: u32) -> Result<Page<ArtistSummary>> {
+        actor.require_admin()?;
+        let pattern = like_pattern(search)?;
+        let total = sqlx::query_scalar!(
+            r#"select count(*) as "count!" from users where $1::text is null or artist_name ilike $1 or email ilike $1"#,
+            pattern.as_deref()
+        )
+        .fetch_one(&self.0.db)
+        .await?;
+        let page = page_of(page, total);
+        let rows = sqlx::query!(
+            r#"with shown as (
+                   select id, artist_name, email, role, disabled_at, created_at from users
+                   where $1::text is null or artist_name ilike $1 or email ilike $1
+                   order by lower(regexp_replace(normalize(artist_name, nfkd), '[\u0300-\u036f]', '', 'g')), artist_name, id
+                   limit $2 offset $3
+               )
+               select s.id as "id: UserId", s.artist_name, s.email, s.role as "role: Role", s.disabled_at is not null as "is_disabled!", s.created_at,
+                      count(*) filter (where r.status = 'DRAFT') as "draft!",
+                      count(*) filter (where r.status = 'PROCESSING') as "processing!",
+                      count(*) filter (where r.status = 'PENDING_REVIEW') as "pending_review!",
+                      count(*) filter (where r.status = 'PUBLISHED') as "published!",
+                      count(*) filter (where r.status = 'REJECTED') as "rejected!"
+               from shown s left join releases r on r.artist_id = s.id
+               group by s.id, s.artist_name, s.email, s.role, s.disabled_at, s.created_at
+               order by lower(regexp_replace(normalize(s.artist_name, nfkd), '[\u0300-\u036f]', '', 'g')), s.artist_name, s.id"#,
+            pattern.as_deref(),
+            PAGE_SIZE,
+            offset_of(page)
+        )
+        .fetch_all(&self.0.db)
+        .await?;
+        let rows = rows.into_iter().map(|row| ArtistSummary {
+            id: row.id,
+            artist_name: row.artist_name,
+            email: row.email,
+            role: row.role,
+            is_disabled: row.is_disabled,
+            created_at: row.created_at,
+            releases: ReleaseCounts {
+                draft: row.draft,
+                processing: row.processing,
+                pending_review: row.pending_review,
+                published: row.published,
+                rejected: row.rejected,
+            },
+        });
+        Ok(Page::new(rows.collect(), page, total))
+    }
+}

@@ -1,0 +1,139 @@
+//! The reaper. Nothing else deletes objects.
+//!
+//! It dooms by compare-and-set, which attaching is the opposite of; deletes outside any transaction; and forgets the row only
+//! when, a grace time after a delete, the storage still has nothing: a PUT that had timed out may have landed in between.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use uuid::Uuid;
+
+use crate::{
+    backend::{Backend, Error, Result},
+    domain::ids::ObjectId,
+};
+
+/// Objects that one statement dooms, or reads to delete them, at most.
+const BATCH: i64 = 100;
+
+/// The last object that a round came to. What cannot be deleted may open the circuit; the next round goes on behind it.
+#[derive(Default)]
+pub(in crate::backend) struct Cursor(Mutex<Option<(bool, ObjectId)>>);
+
+impl Cursor {
+    fn take(&self) -> Option<(bool, ObjectId)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn store(&self, last: (bool, ObjectId)) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
+    }
+}
+
+pub(in crate::backend) async fn run_once(backend: &Arc<Backend>) -> Result<()> {
+    // In a bucket that is not there, everything looks deleted.
+    if !backend.storage.is_reachable().await {
+        return Ok(());
+    }
+    while doom(backend).await? == BATCH.unsigned_abs() {}
+    fail::fail_point!("objects-doomed");
+    delete(backend).await
+}
+
+/// What was never attached and nobody works on any more, and what was let go of long enough ago.
+async fn doom(backend: &Backend) -> Result<u64> {
+    let retention = &backend.settings.retention;
+    let doomed = sqlx::query!(
+        "update objects set state = 'DOOMED', doomed_at = now()
+         where id in (
+             select o.id from objects o
+             where ((o.state = 'INTENDED' and o.created_at < now() - make_interval(secs => $1)
+                     and not exists (select 1 from upload_jobs j
+                                     where j.upload_id = o.upload_id and j.status in ('PENDING', 'UPLOADING')))
+                    or (o.state = 'RELEASED' and o.released_at < now() - make_interval(secs => $2)))
+               and not exists (select 1 from releases r where r.cover_id = o.id)
+               and not exists (select 1 from tracks t where t.audio_id = o.id)
+             order by o.created_at limit $3 for update skip locked)",
+        retention.orphan_grace.as_secs_f64(),
+        retention.replaced_object.as_secs_f64(),
+        BATCH
+    )
+    .execute(&backend.db)
+    .await?;
+    if doomed.rows_affected() > 0 {
+        tracing::info!(objects = doomed.rows_affected(), "objects marked for deletion");
+    }
+    Ok(doomed.rows_affected())
+}
+
+async fn delete(backend: &Backend) -> Result<()> {
+    let (mut outcome, mut last) = (Ok(()), backend.reaper_cursor.take().unwrap_or((false, ObjectId(Uuid::nil()))));
+    loop {
+        // Thumbnails first: a cover's row stays until theirs are gone.
+        let doomed = sqlx::query!(
+            r#"select id as "id: ObjectId", key, multipart_id, deleted_at is not null as "was_deleted!", parent_id is null as "is_parent!"
+               from objects
+               where state = 'DOOMED' and (deleted_at is null or deleted_at < now() - make_interval(secs => $1))
+                 and (parent_id is null, id) > ($2, $3)
+               order by parent_id is null, id limit $4"#,
+            backend.settings.retention.orphan_grace.as_secs_f64(),
+            last.0,
+            last.1 as ObjectId,
+            BATCH
+        )
+        .fetch_all(&backend.db)
+        .await?;
+        let is_full = doomed.len() as u64 == BATCH.unsigned_abs();
+        for object in doomed {
+            // One that cannot be deleted keeps none of the others.
+            let deleted =
+                delete_one(backend, object.id, &object.key, object.multipart_id.as_deref(), object.was_deleted);
+            match deleted.await {
+                Ok(()) => {}
+                Err(error @ Error::CircuitOpen) => {
+                    backend.reaper_cursor.store(last);
+                    // What opened it tells more.
+                    return outcome.and(Err(error));
+                }
+                Err(error) => outcome = Err(error),
+            }
+            last = (object.is_parent, object.id);
+        }
+        if !is_full {
+            return outcome;
+        }
+    }
+}
+
+async fn delete_one(
+    backend: &Backend,
+    id: ObjectId,
+    key: &str,
+    multipart_id: Option<&str>,
+    was_deleted: bool,
+) -> Result<()> {
+    let is_gone = backend.storage.is_gone(key).await?;
+    // Where the object is there, its upload in parts was completed. Each time: a part on its way may land after it was ended.
+    if let Some(upload) = multipart_id.filter(|_| is_gone) {
+        backend.storage.abort_multipart(key, upload).await?;
+    }
+    if was_deleted && is_gone {
+        return delete_row(backend, id).await;
+    }
+    backend.storage.delete(key).await?;
+    fail::fail_point!("object-deleted");
+    sqlx::query!("update objects set deleted_at = now() where id = $1 and state = 'DOOMED'", id as ObjectId)
+        .execute(&backend.db)
+        .await?;
+    Ok(())
+}
+
+async fn delete_row(backend: &Backend, id: ObjectId) -> Result<()> {
+    sqlx::query!(
+        "delete from objects o where id = $1 and state = 'DOOMED'
+         and not exists (select 1 from objects thumbnail where thumbnail.parent_id = o.id)",
+        id as ObjectId
+    )
+    .execute(&backend.db)
+    .await?;
+    Ok(())
+}
