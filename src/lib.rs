@@ -1,7 +1,8 @@
-//! The core of Vwaza Release Manager: what a release manager *is*.
+//! The core of Vwaza Release Manager, which the crates `app` and `server` build on.
 //!
-//! `domain` is pure (no I/O, no clock, no randomness) and compiles to WebAssembly, so that the browser judges a form by the
-//! same rules as the server. `backend` holds everything that touches the world: SQL, storage, the queue, media.
+//! `domain` is pure (no I/O, no clock, no randomness) and compiles to WebAssembly, so the browser validates a form by
+//! the same rules as the server. `backend` holds everything with side effects: SQL, storage, the job queue, media
+//! files.
 
 pub mod domain;
 

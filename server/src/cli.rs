@@ -1,4 +1,4 @@
-//! The operator's commands, and the boot of the server.
+//! The operator's commands and the start of the server.
 
 use std::{
     error::Error,
@@ -202,16 +202,16 @@ async fn list_users(settings: Settings) -> CommandResult {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Reads a line from standard input. A terminal does not show it: somebody may look on, and a screen is recorded.
+/// Reads a line from standard input. A terminal does not show it, because somebody may watch the screen or record it.
 fn read_password() -> Result<Password, Box<dyn Error + Send + Sync>> {
     let stdin = io::stdin();
     let echo_off = stdin.is_terminal().then(|| EchoOff::begin(&stdin)).transpose()?;
-    // After the echo is off: who pastes at once is not seen either.
+    // The prompt comes after the echo is off, so that a password that is pasted at once is not shown either.
     eprint!("Password: ");
     let mut line = String::new();
     let read = stdin.lock().read_line(&mut line);
     if echo_off.is_some() {
-        // The Enter was not shown either.
+        // The terminal did not show the Enter either.
         eprintln!();
     }
     drop(echo_off);
@@ -219,7 +219,7 @@ fn read_password() -> Result<Password, Box<dyn Error + Send + Sync>> {
     Ok(Password::parse(line.trim_end_matches(['\r', '\n']))?)
 }
 
-/// A terminal that does not show what is typed, until this is dropped.
+/// Turns off a terminal's echo until this is dropped.
 struct EchoOff<'a> {
     terminal: &'a io::Stdin,
     before: Termios,
@@ -237,12 +237,13 @@ impl<'a> EchoOff<'a> {
 
 impl Drop for EchoOff<'_> {
     fn drop(&mut self) {
-        // A terminal that has gone shows nothing.
+        // If the terminal is gone, there is no echo to restore.
         let _ = tcsetattr(self.terminal, OptionalActions::Now, &self.before);
     }
 }
 
-/// The configured database, or the embedded one, which is joined where it runs already.
+/// Runs `work` on the configured database, or on the embedded one. An embedded PostgreSQL that is already running is
+/// joined.
 async fn with_database(config: &Config, work: impl AsyncFnOnce(Settings) -> CommandResult) -> CommandResult {
     match &config.database_url {
         Some(url) => work(config.settings(url.clone())).await,
@@ -258,7 +259,8 @@ async fn with_database(config: &Config, work: impl AsyncFnOnce(Settings) -> Comm
 }
 
 async fn serve(config: Config) -> CommandResult {
-    // First of all: a second server on an address hears of it before it has started or changed anything. Who connects early waits.
+    // The listener comes first, so that a second server on this address fails before it starts or changes anything.
+    // Clients that connect early wait.
     let listener = listen::bind(config.listen)
         .map_err(|error| format!("the server cannot listen on {}: {error}", config.listen))?;
     let postgres = match &config.database_url {
@@ -270,12 +272,12 @@ async fn serve(config: Config) -> CommandResult {
         (None, Some(postgres)) => postgres.url().to_owned(),
         (None, None) => return Err(Problem::Unavailable("There is no database.".into()).into()),
     };
-    // The last part of the time is the database's to end in.
+    // The last quarter of the time is for stopping the embedded PostgreSQL.
     let database_stop_time = if postgres.is_some() { config.shutdown_timeout / 4 } else { Duration::ZERO };
     let served = serve_on(listener, &config, url, database_stop_time).await;
     let deadline = *served.as_ref().unwrap_or(&(Instant::now() + config.shutdown_timeout));
     if let Some(postgres) = postgres {
-        // Should it take longer, it goes on by itself, and the next start joins it.
+        // If it takes longer, PostgreSQL goes on stopping by itself, and the next start joins it.
         match timeout_at(deadline.into(), postgres.stop()).await {
             Ok(Err(error)) if served.is_err() => {
                 tracing::error!(error = ?error, "embedded PostgreSQL did not stop")
@@ -289,7 +291,8 @@ async fn serve(config: Config) -> CommandResult {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Serves until a signal ends it. When all has to be over, of which it leaves `database_stop_time`.
+/// Serves until a signal ends it. Returns the deadline for the whole shutdown, of which it leaves `database_stop_time`
+/// unused.
 async fn serve_on(
     listener: TcpListener,
     config: &Config,
@@ -314,7 +317,7 @@ async fn serve_on(
     Ok(deadline)
 }
 
-/// Ends on SIGTERM and SIGINT. From the call on, neither ends the process by itself.
+/// Resolves on SIGTERM or SIGINT. From this call on, neither signal ends the process by itself.
 fn termination_signal() -> io::Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {

@@ -1,4 +1,4 @@
-//! Whose request it is: the address that limits count by.
+//! Finds the client of a request: the address that the limits count by.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -20,17 +20,18 @@ const LOOPBACK: [IpNet; 2] = [
     IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128)),
 ];
 
-/// Which peers are proxies whose word on their clients is believed, and whether requests from this machine are limited at all.
+/// Decides which client a request counts for: knows the trusted proxies, and whether requests from this machine are
+/// exempt.
 #[derive(Debug)]
 pub(crate) struct ClientResolver {
     trusted_proxies: Vec<IpNet>,
-    /// The seed exempts localhost in development: where both the address listened on and the public one are loopback, and no proxy is
-    /// trusted.
+    /// Localhost is exempt in development: requests from this machine are not limited if both the address listened on
+    /// and the public one are loopback, and no proxy is trusted.
     exempts_loopback: bool,
     has_warned: AtomicBool,
 }
 
-/// Whom a request counts for.
+/// The client that a request counts for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RequestOrigin {
     Limited(IpAddr),
@@ -54,8 +55,8 @@ impl RequestOrigin {
 }
 
 impl ClientResolver {
-    /// `trusted_proxies` is `None` where the operator has not said: then loopback is trusted if the server listens there and is public under
-    /// another address, as behind a proxy on the same machine.
+    /// Creates a resolver. `trusted_proxies` is `None` if the operator has set none: then loopback is trusted if the
+    /// server listens there and its public URL is elsewhere, as behind a proxy on the same machine.
     pub(crate) fn new(trusted_proxies: Option<Vec<IpNet>>, listen: IpAddr, public_url: &str) -> Self {
         let is_public_here = is_loopback_url(public_url);
         let trusted_proxies = trusted_proxies.unwrap_or_else(|| {
@@ -71,11 +72,11 @@ impl ClientResolver {
         Self { trusted_proxies, exempts_loopback, has_warned: AtomicBool::new(false) }
     }
 
-    /// The peer, or the client that trusted proxies name: `X-Forwarded-For` is read from the right, up to the first address that is no
-    /// trusted proxy. What is left of that address anybody may have written.
+    /// Returns the peer, or the client that trusted proxies name: `X-Forwarded-For` is read from the right, up to the
+    /// first address that is not a trusted proxy. Anybody may have written the entries to the left of it.
     pub(crate) fn resolve<B>(&self, request: &Request<B>) -> RequestOrigin {
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
-        // The accept loop names every peer.
+        // The accept loop attaches the peer to every request.
         let peer = peer.unwrap_or(IpAddr::from([0, 0, 0, 0])).to_canonical();
         let headers = request.headers();
         if self.exempts_loopback && peer.is_loopback() && !FORWARDING.iter().any(|name| headers.contains_key(name)) {
@@ -112,14 +113,16 @@ impl ClientResolver {
     }
 }
 
-/// The hops, the client's first. What a client has written may be anything; what a proxy adds on its right is text.
+/// Yields the hops, the client's first. An entry of a client may hold any bytes; the entries that proxies add on its
+/// right are text.
 fn forwarded_for(headers: &HeaderMap) -> impl DoubleEndedIterator<Item = &str> {
     let values: Vec<&[u8]> = headers.get_all(FORWARDED_FOR).iter().map(HeaderValue::as_bytes).collect();
     let hops = values.into_iter().flat_map(|value| value.split(|byte| *byte == b','));
     hops.map(|hop| std::str::from_utf8(hop).unwrap_or_default())
 }
 
-/// `192.0.2.7`, `192.0.2.7:4711`, `2001:db8::1` or `[2001:db8::1]:4711`: proxies write all of them.
+/// Parses `192.0.2.7`, `192.0.2.7:4711`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:4711`. Proxies write all of
+/// them.
 fn parse_address(hop: &str) -> Option<IpAddr> {
     let hop = hop.trim();
     let address = || hop.parse().ok();
@@ -175,7 +178,7 @@ mod tests {
         let client_resolver =
             client_resolver(Some(&["10.0.0.0/8", "2001:db8::/32"]), "0.0.0.0", "https://music.example");
         let of = |value: &str| counted(&client_resolver, "10.0.0.1", &[("x-forwarded-for", value)]);
-        // A client's own entry stands on the left of what the proxy adds.
+        // A client's own entry is to the left of those that proxies add.
         assert_eq!(of("127.0.0.1, 203.0.113.9"), "203.0.113.9");
         assert_eq!(of("203.0.113.9, 10.1.2.3"), "203.0.113.9");
         assert_eq!(of("10.9.9.9, 10.1.2.3"), "10.9.9.9");
@@ -204,7 +207,7 @@ mod tests {
         for public in ["http://localhost:3000", "http://[::1]:3000"] {
             assert_eq!(counted(&client_resolver(None, "::1", public), "::1", &[]), "exempt");
         }
-        // A proxy on the same machine, as in docs/operating.md: it is trusted, and nobody is exempt.
+        // A proxy on the same machine, as in docs/operating.md, is trusted, and nobody is exempt.
         let behind_nginx = client_resolver(None, "127.0.0.1", "https://music.example");
         assert_eq!(counted(&behind_nginx, "127.0.0.1", &[]), "127.0.0.1");
         assert_eq!(counted(&behind_nginx, "127.0.0.1", &[("x-forwarded-for", "203.0.113.9")]), "203.0.113.9");

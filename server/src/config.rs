@@ -1,4 +1,4 @@
-//! The only reader of the environment. docs/operating.md lists every variable.
+//! Reads the configuration. No other module reads the environment. docs/operating.md lists every variable.
 
 use std::{
     borrow::Cow,
@@ -25,9 +25,9 @@ use vwaza::{
 
 use crate::client::{ClientResolver, is_loopback_host};
 
-/// As many times as a client may be counted in a window: each takes 8 bytes.
+/// The highest count of a limit. Each counted request takes 8 bytes.
 const LIMIT_MAX: u32 = 100_000;
-/// The decoders tell of every frame that they do not like, at the level of information.
+/// The decoders log every frame that they reject at the level info.
 const DEFAULT_LOG_FILTER: &str = "info,symphonia=warn";
 
 #[derive(Debug, Error)]
@@ -47,7 +47,7 @@ impl ConfigError {
         Self { name: name.into(), found: "not set".into(), expected: expected.into() }
     }
 
-    /// Doesn't show the value: it may hold a password.
+    /// An error without the value, which may hold a password.
     fn hidden(name: impl Into<Cow<'static, str>>, expected: impl Into<String>) -> Self {
         Self { name: name.into(), found: "not valid".into(), expected: expected.into() }
     }
@@ -62,11 +62,11 @@ pub(crate) enum LogFormat {
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
-    /// Unset: an embedded PostgreSQL under the data directory.
+    /// `None`: use an embedded PostgreSQL in the data directory.
     pub(crate) database_url: Option<String>,
     pub(crate) data_dir: PathBuf,
     pub(crate) public_url: String,
-    /// The same where the operator has set it.
+    /// The public URL if the operator set it.
     pub(crate) advertised_url: Option<String>,
     pub(crate) storage: StorageSettings,
     pub(crate) media: MediaLimits,
@@ -77,19 +77,19 @@ pub(crate) struct Config {
     pub(crate) mail: MailSettings,
     requires_verified_email: bool,
     requires_admin_two_factor: bool,
-    /// Connections of one peer that is no trusted proxy.
+    /// Limit for one peer that is not a trusted proxy.
     connections_per_peer: usize,
-    /// Proxies whose word on their clients is believed; unset: see `ClientResolver::new`.
+    /// Proxies whose forwarding headers are believed. `None`: see `ClientResolver::new`.
     trusted_proxies: Option<Vec<IpNet>>,
-    /// For `/metrics`, where the peer is not on this machine.
+    /// Bearer token for `/metrics`, for requests from other machines.
     pub(crate) metrics_token: Option<String>,
-    /// Only in builds for tests.
+    /// Read only by builds for tests.
     pub(crate) fail_points: String,
-    /// From the signal to the end of the process.
+    /// Time from the signal to the end of the process.
     pub(crate) shutdown_timeout: Duration,
     pub(crate) log_filter: String,
     pub(crate) log_format: LogFormat,
-    /// Where `cargo leptos` has put the site, for builds that do not carry it inside.
+    /// The folder to which `cargo leptos` writes the site, for builds that do not embed it.
     #[cfg_attr(feature = "embed-site", expect(dead_code, reason = "the site is in the binary"))]
     pub(crate) site_root: PathBuf,
 }
@@ -205,7 +205,7 @@ impl Config {
         })
     }
 
-    /// How many connections one peer may have open, unless it is a trusted proxy; `None`: nobody is limited.
+    /// Limit of open connections for one peer that is not a trusted proxy. `None`: no limit.
     pub(crate) fn connections_per_peer(&self) -> Option<usize> {
         self.limits.is_on.then_some(self.connections_per_peer)
     }
@@ -233,7 +233,7 @@ impl Config {
     }
 }
 
-/// Scheme and host in lower case and without the scheme's own port: so browsers send it in `Origin`.
+/// Writes scheme and host in lower case and drops the scheme's default port, as browsers do in `Origin`.
 fn normalize_origin(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -245,13 +245,13 @@ fn normalize_origin(url: &str) -> String {
     format!("{scheme}://{}{path}", authority.strip_suffix(own_port).unwrap_or(&authority))
 }
 
-/// Addresses and networks, separated by commas or spaces. Empty: none is trusted.
+/// Reads addresses and networks separated by commas or spaces. An empty value trusts no proxy.
 fn trusted_proxies() -> Result<Option<Vec<IpNet>>, ConfigError> {
     const NAME: &str = "VWAZA_TRUSTED_PROXIES";
     let Some(value) = utf8_value(NAME, env::var_os(NAME))? else { return Ok(None) };
     let networks = value.split([',', ' ']).filter(|network| !network.is_empty()).map(|network| {
         let parsed = network.parse::<IpNet>().or_else(|_| network.parse::<IpAddr>().map(IpNet::from)).ok();
-        // A server that trusts everybody believes whatever a client writes of itself.
+        // A server that trusts every peer would believe whatever a client writes in the header.
         let parsed = parsed.filter(|network| network.prefix_len() > 0);
         parsed.ok_or_else(|| {
             ConfigError::new(NAME, network, "an address or a network smaller than /0, like 10.0.0.7 or 10.0.0.0/8")
@@ -260,7 +260,7 @@ fn trusted_proxies() -> Result<Option<Vec<IpNet>>, ConfigError> {
     networks.collect::<Result<_, _>>().map(Some)
 }
 
-/// The links of mails that leave this machine have to lead back to it.
+/// Reads the mail settings. If mails leave this machine, a public URL is required, because their links lead back to it.
 fn mail() -> Result<MailSettings, ConfigError> {
     let timeout = Duration::from_secs(env_number("VWAZA_SMTP_TIMEOUT_SECONDS", 1..=600, 60)?);
     let Some(url) = env_text("SMTP_URL")? else { return Ok(MailSettings { timeout, ..MailSettings::default() }) };
@@ -276,7 +276,7 @@ fn mail() -> Result<MailSettings, ConfigError> {
             "the address that links in mails lead to, because SMTP_URL is set",
         ));
     }
-    // Neither passwords nor links cross a network in the clear, unless the operator says so with `tls=opportunistic`.
+    // Passwords and links never cross a network unencrypted, unless the operator allows it with `tls=opportunistic`.
     let url = match uri.as_ref().and_then(http::Uri::query) {
         None if is_elsewhere && url.starts_with("smtp://") => format!("{}?tls=required", url.trim_end_matches('?')),
         None | Some("tls=required" | "tls=opportunistic") => url,
@@ -322,7 +322,8 @@ fn required(name: &'static str, expected: &str) -> Result<String, ConfigError> {
     env_text(name)?.ok_or_else(|| ConfigError::unset(name, expected))
 }
 
-/// Empty counts as unset. What is no UTF-8 is refused: a default in its place would be another folder, or another database.
+/// Reads a variable. An empty value counts as unset. A value that is not UTF-8 is an error, because a default would
+/// mean another folder or another database.
 fn env_text(name: &'static str) -> Result<Option<String>, ConfigError> {
     Ok(utf8_value(name, env::var_os(name))?.filter(|value| !value.is_empty()))
 }
@@ -348,7 +349,7 @@ fn env_switch(name: &'static str, unset: bool) -> Result<bool, ConfigError> {
     }
 }
 
-/// Bounded, so that no sum or product of it overflows and nothing waits for ever.
+/// Reads a number. The range ensures that no sum or product of it overflows and that no timeout is endless.
 fn env_number<T: FromStr + PartialOrd + Display>(
     name: &'static str,
     range: RangeInclusive<T>,

@@ -1,4 +1,5 @@
-//! ConnectionSlots for connections: how many there are for all and for one peer, and who gives way when none is left.
+//! Connection slots: the limits for all connections and for each peer, and the choice of a connection to close when no
+//! slot is free.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -12,15 +13,17 @@ use vwaza::backend::limits::Client;
 
 use crate::{client::ClientResolver, idle::IdleTracker};
 
-/// A connection that has waited for its client for so long gives way where no place is left.
+/// A connection that has waited this long for its client may be closed if no slot is free.
 const PREEMPT_AFTER: Duration = Duration::from_secs(5);
-/// Beyond the last place, for one request each, so that health checks are answered and everybody else is told.
+/// Slots for overflow connections. Each serves one request, so that health checks are answered and everybody else gets
+/// 503.
 pub(crate) const OVERFLOW_SLOTS: usize = 8;
 
-/// ConnectionSlots of connections. Nobody waits in the kernel's queue until one is free, as health checks would wait there, too.
+/// The connection slots of the server. Connections beyond the limit are accepted, too: if they waited in the kernel's
+/// queue, health checks would wait there with them.
 pub(crate) struct ConnectionSlots {
     count: usize,
-    /// For one peer that is no trusted proxy; `None` where nobody is limited.
+    /// Limit for one peer that is not a trusted proxy. `None`: no limit.
     per_peer: Option<usize>,
     client_resolver: Arc<ClientResolver>,
     table: Mutex<SlotTable>,
@@ -35,7 +38,7 @@ struct SlotTable {
 }
 
 struct Connection {
-    /// `None` for one that counts for nobody.
+    /// `None` if the connection counts for no peer.
     peer: Option<Client>,
     kind: SlotKind,
     idle: Arc<IdleTracker>,
@@ -45,25 +48,25 @@ struct Connection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SlotKind {
     Regular,
-    /// Taken when all ordinary places are; for one request.
+    /// For one request. Taken when all regular slots are in use.
     Overflow,
 }
 
-/// Why there is no place.
+/// The reason why a connection gets no slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoSlot {
-    /// This peer has as many as it may have.
+    /// This peer has reached its limit.
     PeerLimit,
     AllTaken,
 }
 
-/// A connection's, until it is dropped.
+/// The slot of one connection. Dropping it frees the slot.
 pub(crate) struct ConnectionSlot {
     slots: Arc<ConnectionSlots>,
     id: u64,
     pub(crate) kind: SlotKind,
     pub(crate) idle: Arc<IdleTracker>,
-    /// Cancelled when somebody else needs it more.
+    /// Cancelled when the slot is given to another connection.
     pub(crate) preempted: CancellationToken,
 }
 
@@ -72,8 +75,8 @@ impl ConnectionSlots {
         Self { count, per_peer, client_resolver, table: Mutex::default() }
     }
 
-    /// A place for a new connection. Where none is left, the one gives way that has waited for its client for longest; of the same peer,
-    /// where it is this peer that has too many.
+    /// Takes a slot for a new connection. If none is free, the connection that has waited longest for its client is
+    /// closed; if the peer has reached its limit, one of the same peer.
     pub(crate) fn acquire(self: &Arc<Self>, peer: IpAddr) -> Result<ConnectionSlot, NoSlot> {
         let peer = (!self.client_resolver.is_trusted(peer)).then(|| Client::of_address(peer));
         let mut table = self.table();
@@ -103,7 +106,7 @@ impl ConnectionSlots {
     }
 
     fn table(&self) -> MutexGuard<'_, SlotTable> {
-        // Nothing panics while it is held.
+        // Nothing panics while the lock is held.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -131,7 +134,7 @@ impl SlotTable {
         true
     }
 
-    /// `None` for one that gave way before.
+    /// `None` if the connection was preempted before.
     fn remove(&mut self, id: u64) -> Option<Connection> {
         let connection = self.connections.remove(&id)?;
         self.overflow -= usize::from(connection.kind == SlotKind::Overflow);
@@ -172,20 +175,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_peer_has_so_many_and_a_trusted_proxy_as_many_as_there_are() {
+    async fn one_peer_is_limited_and_a_trusted_proxy_is_not() {
         let slots = slots(100, 3);
         let mut held: Vec<ConnectionSlot> = (0..3).map(|_| acquire(&slots, "192.0.2.1").unwrap()).collect();
         assert_eq!(acquire(&slots, "192.0.2.1").err(), Some(NoSlot::PeerLimit));
         assert_eq!(
             acquire(&slots, "::ffff:192.0.2.1").err(),
             Some(NoSlot::PeerLimit),
-            "as a dual-stack socket writes it"
+            "the same peer, as a dual-stack socket writes it"
         );
         held.push(acquire(&slots, "192.0.2.2").unwrap());
         held.extend((0..20).map(|_| acquire(&slots, PROXY).unwrap()));
         drop(held.remove(0));
         held.push(acquire(&slots, "192.0.2.1").unwrap());
-        // A network of IPv6 is one peer.
+        // All addresses of a /64 network count as one peer.
         held.extend((1..=3).map(|host| acquire(&slots, &format!("2001:db8:1:2::{host}")).unwrap()));
         assert_eq!(acquire(&slots, "2001:db8:1:2::4").err(), Some(NoSlot::PeerLimit));
         drop(held);
@@ -194,26 +197,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn where_a_peer_has_too_many_its_own_longest_wait_is_over() {
+    async fn a_peer_at_its_limit_loses_its_longest_waiting_connection() {
         let slots = slots(100, 2);
         let other = acquire(&slots, "192.0.2.9").unwrap();
         let first = acquire(&slots, "192.0.2.1").unwrap();
         advance(Duration::from_secs(1)).await;
         let second = acquire(&slots, "192.0.2.1").unwrap();
-        assert_eq!(acquire(&slots, "192.0.2.1").err(), Some(NoSlot::PeerLimit), "nobody has waited for long");
+        assert_eq!(acquire(&slots, "192.0.2.1").err(), Some(NoSlot::PeerLimit), "no connection has waited long enough");
         advance(PREEMPT_AFTER).await;
         let third = acquire(&slots, "192.0.2.1").unwrap();
         assert!(first.preempted.is_cancelled() && !second.preempted.is_cancelled() && !other.preempted.is_cancelled());
-        // It counts no longer, and is not counted down twice.
+        // The preempted connection no longer counts, and dropping it does not count it down again.
         drop(first);
         let serving = [second.idle.serve(), third.idle.serve()];
         advance(PREEMPT_AFTER).await;
-        assert_eq!(acquire(&slots, "192.0.2.1").err(), Some(NoSlot::PeerLimit), "both are served");
+        assert_eq!(acquire(&slots, "192.0.2.1").err(), Some(NoSlot::PeerLimit), "both connections are being served");
         drop(serving);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_is_served_stays_and_whoever_comes_beyond_the_last_place_is_heard() {
+    async fn a_connection_that_is_served_stays_and_overflow_connections_are_served() {
         let slots = slots(2, 100);
         let held = [acquire(&slots, "192.0.2.1").unwrap(), acquire(&slots, PROXY).unwrap()];
         let serving = held.each_ref().map(|slot| slot.idle.serve());
@@ -221,7 +224,7 @@ mod tests {
         let mut overflow: Vec<ConnectionSlot> =
             (0..OVERFLOW_SLOTS).map(|_| acquire(&slots, "192.0.2.2").unwrap()).collect();
         assert!(overflow.iter().all(|slot| slot.kind == SlotKind::Overflow));
-        // One that says nothing keeps nobody out.
+        // An overflow connection that sends nothing gives way to the next one.
         let next = acquire(&slots, "192.0.2.3").unwrap();
         assert!(next.kind == SlotKind::Overflow && overflow.remove(0).preempted.is_cancelled());
         overflow.push(next);

@@ -1,22 +1,22 @@
-//! File descriptors: as many as the system lets this process have, and how many connections they are enough for.
+//! File descriptors: raises their limit, and computes how many connections they allow.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use vwaza::backend::{QueueSettings, database_connections};
 
 use crate::connection_slots::OVERFLOW_SLOTS;
 
-/// However many descriptors there are: each connection takes memory, too.
+/// The most connections, even if more descriptors are available, because each connection takes memory, too.
 const CONNECTIONS_MAX: usize = 4096;
-/// Even where descriptors are so few that they may run out.
+/// The fewest connections, even if descriptors may run out.
 const CONNECTIONS_MIN: usize = 16;
-/// A connection's socket, and the file or the connection to the storage that its request needs.
+/// A connection needs its socket, and the file or the storage connection that its request reads or writes.
 const DESCRIPTORS_PER_CONNECTION: usize = 2;
-/// A job's file in the spool, its copy, and the object that it reads or writes.
+/// A job needs its file in the spool, its copy, and the object that it reads or writes.
 const DESCRIPTORS_PER_JOB: usize = 4;
-/// The log, the runtime, the listener, the spool's lock, Redis, mail, the janitor, and users' archives.
+/// Descriptors of the log, the runtime, the listener, the spool's lock, Redis, mail, the janitor, and users' archives.
 const OTHER_DESCRIPTORS: usize = 24;
 
-/// Raises the soft limit to the hard one. Returns how many descriptors there may be.
+/// Raises the soft limit to the hard one. Returns the resulting limit.
 pub(crate) fn raise_limit() -> usize {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
@@ -28,7 +28,8 @@ pub(crate) fn raise_limit() -> usize {
     getrlimit(Resource::Nofile).current.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
-/// How many connections may be open at once, so that descriptors are left for the database, the jobs and the spool.
+/// Returns how many connections may be open at once, so that descriptors are left for the database, the jobs and the
+/// spool.
 pub(crate) fn max_connections(descriptors: usize, queue: &QueueSettings) -> usize {
     let for_jobs = DESCRIPTORS_PER_JOB * queue.concurrency.max(1) as usize;
     let kept = database_connections(queue) + for_jobs + OTHER_DESCRIPTORS + OVERFLOW_SLOTS;

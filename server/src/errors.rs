@@ -1,4 +1,5 @@
-//! Every error outside a page has one shape: `{"statusCode", "error", "message", "requestId"}`, with `"fields"` for forms.
+//! The error envelope of every response outside pages: `{"statusCode", "error", "message", "requestId"}`, with
+//! `"fields"` for forms.
 
 use app::{
     api::{PUBLIC_PATHS, account::local_path},
@@ -17,28 +18,28 @@ use vwaza::{backend, domain::problem::Problem};
 
 use crate::site::Site;
 
-/// The header with a request's id, in requests to the handlers and in every answer.
+/// The header with a request's id. Requests carry it to the handlers, and every response carries it.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Seconds; what is worth trying again is so soon.
+/// Seconds until a request that may succeed later is worth trying again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
-/// Bytes of an error's body that are looked at.
+/// At most this many bytes of an error's body are read.
 const ERROR_BODY_MAX: usize = 64 * 1024;
-/// Characters of another layer's refusal that the log gets.
+/// Characters of another layer's error that are logged.
 const LOGGED_CAUSE_MAX_CHARS: usize = 500;
-/// Addresses that no person opens: their errors are JSON.
+/// Path prefixes that no person opens in a browser. Their errors are JSON.
 const NON_PAGE_PREFIXES: [&str; 2] = ["/api", "/media/"];
 const HEALTH_PATHS: [&str; 2] = ["/health", "/health/live"];
-/// For a page without scripts.
+/// For the page without scripts that shows an error of a plain form.
 const STATIC_PAGE_CSP: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 
-/// Marks an answer whose cause the log has.
+/// Marks a response whose cause is already logged.
 #[derive(Clone, Copy)]
 struct CauseLogged;
 
-/// An error on its way out of a handler.
+/// An error on its way from a handler to the client.
 #[derive(Debug)]
 pub(crate) struct ErrorResponse(AppError);
 
@@ -52,7 +53,7 @@ impl IntoResponse for ErrorResponse {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.0.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let retry_after = self.0.retry_after.map(|seconds| [(header::RETRY_AFTER, HeaderValue::from(seconds))]);
-        // Here, because the answer to a HEAD loses its body on its way out.
+        // The cause is logged here because the response to a HEAD loses its body on its way out.
         self.0.log_cause();
         (status, retry_after, Extension(CauseLogged), Json(self.0)).into_response()
     }
@@ -60,22 +61,22 @@ impl IntoResponse for ErrorResponse {
 
 pub(crate) type HandlerResult<T = Response> = Result<T, ErrorResponse>;
 
-/// For what a handler finds out in the core.
+/// Converts an error of the backend into a response.
 pub(crate) fn fail(error: backend::Error) -> ErrorResponse {
     error.into()
 }
 
-/// Gives every error outside a page the one shape, its true status and the request's id. Server functions answer 500 to
-/// everything; their status stands in the body.
+/// Gives every error outside pages the error envelope, its true status and the request's id. Server functions answer
+/// every error with 500; the true status is in the body.
 ///
-/// A browser without scripts, which sends a form and shows what comes, gets a page instead of JSON.
+/// A plain form (sent by a browser without scripts) gets a page instead of JSON.
 pub(crate) async fn error_envelope(State(site): State<Site>, request: Request, next: Next) -> Response {
     let back = is_plain_form(&request).then(|| referring_page_or_start(request.headers()));
-    // At these, 401 says that a password is wrong.
+    // At these paths, 401 means a wrong password.
     let is_public = PUBLIC_PATHS.contains(&request.uri().path());
     let id = request.headers().get(&REQUEST_ID).cloned();
     let path = request.uri().path();
-    // Other methods never get there.
+    // Other methods never reach the health handlers.
     let is_health = HEALTH_PATHS.contains(&path) && matches!(*request.method(), Method::GET | Method::HEAD);
     let is_page = request.method() == Method::GET
         && !is_health
@@ -88,7 +89,7 @@ pub(crate) async fn error_envelope(State(site): State<Site>, request: Request, n
     if is_head {
         set_retry_after(status, response.headers_mut());
     }
-    // Pages and the health check say themselves what is wrong, unless their request never got there.
+    // Pages and the health check explain their own errors, unless an outer layer answered the request.
     let is_json =
         response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes() == b"application/json");
     let has_own_body = is_health || is_page && !is_json;
@@ -107,7 +108,7 @@ pub(crate) async fn error_envelope(State(site): State<Site>, request: Request, n
             error
         }
         Err(_) => {
-            // A page has told the log itself.
+            // A page has already logged its cause.
             if !is_logged && !is_html(&parts.headers) {
                 let cause: String = String::from_utf8_lossy(&bytes).chars().take(LOGGED_CAUSE_MAX_CHARS).collect();
                 info!(http.status = status.as_u16(), cause, "refused");
@@ -149,7 +150,8 @@ fn is_html(headers: &HeaderMap) -> bool {
     headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"))
 }
 
-/// Some libraries accept HTML with whatever they send: only a form's content is a form.
+/// Tells whether a request is a plain form. Some libraries accept HTML with whatever they send, so the content type
+/// must be a form's, too.
 pub(crate) fn is_plain_form(request: &Request) -> bool {
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let is_form = ["application/x-www-form-urlencoded", "multipart/form-data"]
@@ -158,12 +160,13 @@ pub(crate) fn is_plain_form(request: &Request) -> bool {
     request.method() == Method::POST && is_form && header(header::ACCEPT).contains("text/html")
 }
 
-/// The page that sent the request, as path and query; the start where it is unknown. An address never leads away from here.
+/// The page that sent the request, as path and query, or `/` if it is unknown. The result never leads to another site.
 pub(crate) fn referring_page_or_start(headers: &HeaderMap) -> String {
     referring_page(headers).unwrap_or_else(|| "/".into())
 }
 
-/// As `referring_page_or_start`, without a guess. What `security::strip_foreign_referer` has left is a page of ours.
+/// As `referring_page_or_start`, but `None` if the page is unknown. `security::strip_foreign_referer` has already
+/// removed referers of other sites.
 pub(crate) fn referring_page(headers: &HeaderMap) -> Option<String> {
     let referer: Uri = headers.get(header::REFERER)?.to_str().ok()?.parse().ok()?;
     let path = referer.path();
@@ -172,7 +175,7 @@ pub(crate) fn referring_page(headers: &HeaderMap) -> Option<String> {
     (is_page && local_path(page) == page).then(|| strip_framework_query(page))
 }
 
-/// Without what the framework reads errors from: nothing of ours writes it.
+/// Removes the query fields from which the framework reads errors. Nothing of ours writes them.
 fn strip_framework_query(page: &str) -> String {
     let Some((path, query)) = page.split_once('?') else { return page.to_owned() };
     let is_ours = |pair: &&str| !["__path", "__err"].contains(&pair.split('=').next().unwrap_or_default());
@@ -180,7 +183,7 @@ fn strip_framework_query(page: &str) -> String {
     if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) }
 }
 
-/// What the framework refuses by itself, in our words.
+/// Words for what the framework refuses by itself.
 fn error_of_status(status: StatusCode) -> AppError {
     let message = match status.as_u16() {
         404 => "There is nothing at this address.",
@@ -208,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_the_referer_says_is_a_page_of_ours() {
+    fn any_referer_leads_to_a_page_of_ours() {
         assert_eq!(page("http://music.example/sign-in?next=%2Faccount"), "/sign-in?next=%2Faccount");
         assert_eq!(page("http://music.example/sign-in?__path=a&next=b&__err=c"), "/sign-in?next=b");
         assert_eq!(page("http://music.example/sign-in?__err=c"), "/sign-in");

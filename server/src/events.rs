@@ -1,4 +1,4 @@
-//! `GET /api/events`: what changes, as server-sent events, for those who may know.
+//! `GET /api/events`: server-sent events about changes, for the users who may see them.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -10,7 +10,7 @@ use futures::{Stream, stream};
 use http::request::Parts;
 use tokio::{sync::broadcast::error::RecvError, time::interval};
 use vwaza::{
-    backend::{accounts::sessions::SecretToken, events::Change, limits::StreamSlot},
+    backend::{accounts::tokens::SecretToken, events::Change, limits::StreamSlot},
     domain::account::Actor,
 };
 
@@ -21,7 +21,7 @@ use crate::{
     state::AppState,
 };
 
-/// How often the session is looked at again, and the browser told that the line still stands.
+/// The interval at which the session is checked again and the browser gets a sign of life.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
 
 struct Subscription {
@@ -47,12 +47,12 @@ pub(crate) async fn events(
     let subscription =
         Subscription { changes: state.backend.events().subscribe(), token, actor, heartbeat, _slot: slot, state };
     let stream = Sse::new(event_stream(subscription));
-    // nginx would hold events back to fill a buffer.
+    // nginx would otherwise buffer events.
     Ok(([("x-accel-buffering", "no")], stream))
 }
 
 fn event_stream(subscription: Subscription) -> impl Stream<Item = Result<Event, Infallible>> {
-    // The first event tells the browser that the line stands.
+    // The first event tells the browser that the connection is open.
     let hello = stream::iter([Ok(Event::default().event("hello").data("{}"))]);
     let changes = stream::unfold(subscription, async |mut subscription| {
         let event = subscription.next().await?;
@@ -69,7 +69,8 @@ impl Subscription {
                 () = shutdown.cancelled() => return None,
                 _ = self.heartbeat.tick() => {
                     let token = self.token.as_ref()?;
-                    // Signed out, disabled or unreachable: the browser asks again, and is told.
+                    // If the session is over, the user is disabled or the database is away, the stream ends. The
+                    // browser reconnects and gets the error.
                     self.actor = self.state.backend.sessions().actor(token).await.ok()??;
                     return Some(Event::default().event("beat").data("{}"));
                 }
@@ -79,7 +80,7 @@ impl Subscription {
                         return Some(Event::default().event("release").data(data));
                     }
                     Ok(Change::Release(_)) => {}
-                    // Which release, nobody knows: the browser looks at whatever it shows.
+                    // The release is unknown, so the browser reloads whatever it shows.
                     Ok(Change::Everything) | Err(RecvError::Lagged(_)) => {
                         return Some(Event::default().event("release").data("{}"));
                     }

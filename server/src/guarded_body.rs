@@ -1,4 +1,4 @@
-//! Bodies of answers that hold something until they are sent, or given up.
+//! Response bodies that hold a guard until they are sent or abandoned.
 
 use std::{
     pin::Pin,
@@ -14,7 +14,7 @@ struct GuardedBody<T> {
     _guard: T,
 }
 
-/// Holds `what` as long as there is the body.
+/// Drops `guard` together with the body.
 pub(crate) fn with_guard(body: Body, guard: impl Unpin + Send + 'static) -> Body {
     Body::new(GuardedBody { body, _guard: guard })
 }

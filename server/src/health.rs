@@ -22,7 +22,8 @@ struct Health {
     timestamp: String,
 }
 
-/// 503 when the database is down; trouble with the storage (away, or its disk full) or the worker is 200 and "degraded": what is received is safe.
+/// Reports the health of the server. The status is 503 if the database is down. If the storage is away or full, or the
+/// worker is stalled, the status is 200 and the body says "degraded", because received files are safe.
 pub(crate) async fn health(State(state): State<AppState>) -> Response {
     let backend = &state.backend;
     let database = backend.database_is_up().await;
@@ -37,7 +38,7 @@ pub(crate) async fn health(State(state): State<AppState>) -> Response {
         server: "ok",
         database: if database { "ok" } else { "down" },
         storage: match storage {
-            // Why the circuit opens, where it does.
+            // A full storage may be the reason for an open circuit, so it is named first.
             _ if is_full => "full",
             CircuitState::Closed => "ok",
             CircuitState::Open => "open",
@@ -48,14 +49,14 @@ pub(crate) async fn health(State(state): State<AppState>) -> Response {
             WorkerHealth::Off => "off",
             WorkerHealth::Stalled => "stalled",
         },
-        // The year has four digits: this cannot fail.
+        // The year has four digits, so formatting cannot fail.
         timestamp: OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default(),
     };
     let code = if database { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, Json(health)).into_response()
 }
 
-/// The process answers, whatever else does not.
+/// Answers as long as the process runs, whatever else fails.
 pub(crate) async fn liveness() -> Json<serde_json::Value> {
     Json(serde_json::json!({ "status": "ok" }))
 }

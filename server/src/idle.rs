@@ -1,4 +1,5 @@
-//! Connections that wait for their clients: to send a request, or to read an answer. One whose client reads nothing is closed.
+//! Tracks how long a connection has waited for its client to send a request or to read a response. Closes connections
+//! whose clients read nothing.
 
 use std::{
     io,
@@ -13,15 +14,16 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-/// A connection that makes no room for more of an answer for so long is closed. The kernel tells of room once about a third of its buffer is
-/// free, so a client that reads some 3 kB/s goes on. A player that is paused for longer asks for the rest later, by a range.
+/// The longest time for which a client may read nothing of a response. The kernel reports space once about a third of
+/// its buffer is free, so a client that reads some 3 kB/s is kept. A player that is paused for longer requests the rest
+/// later, as a range.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[derive(Debug, thiserror::Error)]
 #[error("the client took nothing of an answer for {} s", WRITE_TIMEOUT.as_secs())]
 struct WriteTimedOut;
 
-/// Since when a connection has waited for its client, if it does.
+/// Records since when a connection has waited for its client, if it waits.
 pub(crate) struct IdleTracker(Mutex<State>);
 
 struct State {
@@ -30,17 +32,17 @@ struct State {
 }
 
 impl IdleTracker {
-    /// A new connection waits for its first request.
+    /// Creates the tracker of a new connection, which waits for its first request.
     pub(crate) fn new() -> Self {
         Self(Mutex::new(State { is_serving: false, since: Some(Instant::now()) }))
     }
 
-    /// `None` while the server is at work for it, or its client takes what is sent.
+    /// `None` while the server works on a request, or the client reads the response.
     pub(crate) fn since(&self) -> Option<Instant> {
         self.state().since
     }
 
-    /// A request is served until the returned value is dropped.
+    /// Marks the connection as serving a request, until the returned guard is dropped.
     pub(crate) fn serve(self: &Arc<Self>) -> ServingGuard {
         *self.state() = State { is_serving: true, since: None };
         ServingGuard(Arc::clone(self))
@@ -56,7 +58,7 @@ impl IdleTracker {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it is held.
+        // Nothing panics while the lock is held.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -69,11 +71,11 @@ impl Drop for ServingGuard {
     }
 }
 
-/// A connection's stream, which fails once its client takes nothing any more.
+/// The stream of a connection. Writes fail once the client has read nothing for `WRITE_TIMEOUT`.
 pub(crate) struct WriteTimeoutStream<S> {
     stream: S,
     idle: Arc<IdleTracker>,
-    /// Set while there is something to write and the client takes none of it.
+    /// Set while there is something to write and the client reads nothing.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
@@ -120,7 +122,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeoutStream<S> {
         self.stream.is_write_vectored()
     }
 
-    /// A socket has nothing to flush.
+    /// Flushing a socket does nothing, so it needs no timeout.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
@@ -136,7 +138,7 @@ mod tests {
 
     use super::*;
 
-    /// More than is on its way at once.
+    /// More than the stream's buffer holds.
     const LONG: [u8; 1000] = [0; 1000];
 
     fn connection() -> (Arc<IdleTracker>, WriteTimeoutStream<DuplexStream>, DuplexStream) {
@@ -154,7 +156,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_reads_a_byte_from_time_to_time_is_not() {
+    async fn a_client_that_reads_a_byte_from_time_to_time_is_not_cut_off() {
         let (_, mut ours, mut theirs) = connection();
         let reader = tokio::spawn(async move {
             for _ in 0..LONG.len() {
@@ -166,9 +168,9 @@ mod tests {
         reader.await.unwrap();
     }
 
-    /// It is the answer that takes its time.
+    /// Here the server is slow, not the client.
     #[tokio::test(start_paused = true)]
-    async fn a_client_to_which_nothing_is_written_is_not_either() {
+    async fn a_client_to_which_nothing_is_written_is_not_cut_off() {
         let (_, mut ours, mut theirs) = connection();
         for _ in 0..3 {
             ours.write_all(&[0; 10]).await.unwrap();
@@ -180,7 +182,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_waits_for_its_client_before_between_and_within_answers() {
         let (idle, mut ours, mut theirs) = connection();
-        assert!(idle.since().is_some(), "for the first request");
+        assert!(idle.since().is_some(), "the connection waits for the first request");
         let serving = idle.serve();
         assert_eq!(idle.since(), None);
         let blocked = tokio::spawn(async move {
@@ -188,14 +190,14 @@ mod tests {
             ours
         });
         sleep(Duration::from_secs(5)).await;
-        let since = idle.since().expect("for its client to read");
+        let since = idle.since().expect("the connection waits for its client to read");
         assert_eq!(since.elapsed(), Duration::from_secs(5));
         theirs.read_exact(&mut [0; LONG.len()]).await.unwrap();
         let mut ours = blocked.await.unwrap();
         assert_eq!(idle.since(), None);
         drop(serving);
-        assert!(idle.since().is_some(), "for the next request");
-        // The end of the last answer.
+        assert!(idle.since().is_some(), "the connection waits for the next request");
+        // The last bytes of a response may be written after its request was served.
         sleep(Duration::from_secs(5)).await;
         ours.write_all(&[0; 1]).await.unwrap();
         assert_eq!(idle.since(), Some(Instant::now()));

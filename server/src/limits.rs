@@ -1,4 +1,5 @@
-//! Rate limits of requests: which rules count a request, what a refused client hears, and the guard against bursts in front of them.
+//! Rate limits of requests: the rules that count a request, the answer to a refused client, and the burst limit in
+//! front of them.
 
 use std::{
     fmt::Write,
@@ -28,7 +29,7 @@ use tower_governor::{
 use vwaza::{
     backend::{
         Backend,
-        accounts::ClientAddress,
+        accounts::visitor::ClientAddress,
         limits::{Client, Rule},
     },
     domain::{
@@ -45,17 +46,17 @@ use crate::{
     security::requester_token,
 };
 
-/// A burst may come again after this time without a request.
+/// After this time without a request, a client may send a full burst again.
 const BURST_REFILL: Duration = Duration::from_secs(5);
-/// Clients that have sent nothing for as long are no longer remembered.
+/// The interval at which idle clients are evicted from the burst limit.
 const BURST_EVICTION_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Structured fields of draft-ietf-httpapi-ratelimit-headers-10: `"api";r=57;t=34` and `"api";q=100;w=60`.
+/// Header fields of draft-ietf-httpapi-ratelimit-headers-10: `"api";r=57;t=34` and `"api";q=100;w=60`.
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// Which rules count a request. Health checks, metrics and the bytes of uploads count for none; nor does what is not below `/api/`,
-/// which only the guard against bursts counts.
+/// The rules that count a request. No rule counts health checks, metrics and the bytes of uploads. Only the burst limit
+/// counts requests outside `/api/`.
 fn rules_of(method: &Method, path: &str) -> &'static [Rule] {
     let Some(rest) = path.strip_prefix("/api/") else { return if path == "/api" { &[Rule::Api] } else { &[] } };
     match (method, rest.trim_end_matches('/')) {
@@ -68,12 +69,12 @@ fn rules_of(method: &Method, path: &str) -> &'static [Rule] {
     }
 }
 
-/// Whether the guard against bursts counts a request. Other paths below `/health` are pages that are not there.
+/// Tells whether the burst limit counts a request. Other paths below `/health` do not exist and are counted like pages.
 fn counts_for_burst(path: &str) -> bool {
     !matches!(path, "/health" | "/health/live" | "/metrics")
 }
 
-/// Names the client that a request counts for, for whatever is inside.
+/// Attaches the client that a request counts for, for the inner layers.
 pub(crate) async fn identify_client(
     State(client_resolver): State<Arc<ClientResolver>>,
     mut request: Request,
@@ -85,18 +86,18 @@ pub(crate) async fn identify_client(
     next.run(request).await
 }
 
-/// The client that a request counts for; `None` where it is exempt.
+/// The client that a request counts for. `None` if the request is exempt.
 pub(crate) fn client<B>(request: &http::Request<B>) -> Option<Client> {
     request.extensions().get::<RequestOrigin>().and_then(RequestOrigin::client)
 }
 
-/// Whether a request may carry an upload's bytes.
+/// Tells whether a request may carry an upload's bytes.
 fn carries_upload(method: &Method, path: &str) -> bool {
     matches!(*method, Method::PATCH | Method::POST) && (path == "/api/uploads" || path.starts_with("/api/uploads/"))
 }
 
-/// Counts the request by each of its rules, and refuses it with 429 at the first that is used up. The bytes of an upload are read at the
-/// client's pace.
+/// Counts the request by each of its rules. Answers 429 at the first rule that is exhausted. The bytes of an upload are
+/// read no faster than the client's limit allows.
 pub(crate) async fn enforce_rate_limits(
     State(backend): State<Arc<Backend>>,
     mut request: Request,
@@ -128,9 +129,10 @@ pub(crate) async fn enforce_rate_limits(
     response
 }
 
-/// Holds back a request while there are too many at once: of its client until their answers are sent, of its user until they are worked out.
-/// One that carries an upload's bytes counts for its client alone, as it lasts as long as they take. On a connection beyond the last place
-/// only health checks are answered.
+/// Limits concurrent requests. A request counts for its client until its response is sent, and for its user until its
+/// response is computed. Requests beyond the client's limit get 429. Requests beyond the user's limit queue for a
+/// while. A request that carries an upload's bytes counts only for its client, as it lasts as long as they take. On an
+/// overflow connection, only health checks are answered.
 pub(crate) async fn limit_concurrency(State(backend): State<Arc<Backend>>, request: Request, next: Next) -> Response {
     if !counts_for_burst(request.uri().path()) {
         return next.run(request).await;
@@ -184,7 +186,7 @@ fn set_rate_limit_headers(headers: &mut HeaderMap, counted: &[(Rule, Quota, Deci
     }
 }
 
-/// The body of an upload. After each piece the next one is left with the client until it has earned it.
+/// The body of an upload. After each piece, the next one is read only when the client's limit allows it.
 struct ThrottledBody {
     body: Body,
     client: Client,
@@ -231,7 +233,7 @@ impl KeyExtractor for ClientKey {
     }
 }
 
-/// Puts the guard against bursts in front of the router. Health checks, metrics and exempt clients pass beside it.
+/// Puts the burst limit in front of the router. Health checks, metrics and exempt clients bypass it.
 pub(crate) fn with_burst_limit(router: Router, backend: &Backend) -> Router {
     let config = GovernorConfigBuilder::default()
         .period(BURST_REFILL / backend.limits().burst())
@@ -263,7 +265,7 @@ pub(crate) fn with_burst_limit(router: Router, backend: &Backend) -> Router {
 
 type BurstConfig = GovernorConfig<ClientKey, governor::middleware::NoOpMiddleware<governor::clock::QuantaInstant>>;
 
-/// Evicts clients whose burst is full again, so that a flood of addresses is remembered for seconds only.
+/// Evicts clients whose burst is full again, so that a flood of addresses is kept for seconds only.
 async fn evict_idle_clients(config: Arc<BurstConfig>, shutdown: tokio_util::sync::CancellationToken) {
     loop {
         tokio::select! {
@@ -280,7 +282,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_request_is_counted_by_the_rules_it_is_for() {
+    fn each_request_is_counted_by_its_rules() {
         for (method, path, rules) in [
             (Method::POST, "/api/account/sign-in", &[Rule::Api, Rule::SignIn][..]),
             (Method::POST, "/api/account/sign-up", &[Rule::Api, Rule::SignUp]),

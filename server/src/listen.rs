@@ -1,4 +1,5 @@
-//! The accept loop: who gets a place, header, body and write timeouts, peers' addresses, and a shutdown that waits, but not for ever.
+//! The accept loop: connection slots, timeouts for heads, bodies and writes, the peers' addresses, and a shutdown with
+//! a time limit.
 
 use std::{
     io,
@@ -28,40 +29,40 @@ use crate::{
     min_rate_body::{Expect, MinRateBody},
 };
 
-/// From the connection's start, or the last answer's end, to the end of the next request's head.
+/// From the start of the connection, or the end of the last response, to the end of the next request's head.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
-/// For a connection beyond the last place: it is to ask at once, and only once.
+/// For an overflow connection: its one request must come and be answered within this time.
 const OVERFLOW_TIMEOUT: Duration = Duration::from_secs(10);
-/// After an accept that failed: out of descriptors, most likely.
+/// The pause after a failed accept, whose most likely cause is a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// A new connection waits for a place for so long, and the ones behind it wait with it.
+/// How long a new connection waits for a slot. The connections behind it wait as well.
 const SLOT_TIMEOUT: Duration = Duration::from_secs(1);
 const SLOT_RETRY_PAUSE: Duration = Duration::from_millis(10);
-/// Connections that the kernel holds until they are accepted.
+/// Connections that the kernel queues until they are accepted.
 const BACKLOG: u32 = 1024;
-/// Of one connection, in the kernel. What a client does not read takes no more memory, and even a slow client soon makes room for the next
-/// write. The kernel's own choice may grow to several MB.
+/// Bytes that the kernel buffers for one connection. A response that the client does not read takes no more memory, and
+/// even a slow client soon makes room for the next write. By default, the kernel may grow this buffer to several MB.
 const SEND_BUFFER_BYTES: u32 = 256 * 1024;
-/// Between two lines in the log that say the same.
+/// The interval between two log lines with the same message.
 const LOG_EVERY: Duration = Duration::from_secs(60);
 
-/// Marks the request of a connection beyond the last place: health checks are answered, everybody else hears to come again.
+/// Marks the request of an overflow connection. Health checks are answered; every other request gets 503.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OverflowConnection;
 
-/// Listens at this address.
+/// Listens at `address`.
 pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // A restart does not wait for what is left of earlier connections.
+    // Otherwise a restart would wait for connections in TIME_WAIT.
     socket.set_reuseaddr(true)?;
-    // Accepted sockets have the listener's.
+    // Accepted sockets inherit this size.
     socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-/// Serves until `until` ends; then lets requests that run finish, for `grace` at most. `stopping` is cancelled at once, for
-/// answers that would never end by themselves. Returns the moment at which `until` ended.
+/// Serves until `until` ends. Running requests may then finish, for at most `grace`. `stopping` is cancelled at once,
+/// for responses that never end by themselves. Returns the moment at which `until` ended.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
@@ -81,7 +82,7 @@ pub(crate) async fn serve(
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Its descriptor is one that the next connection may have.
+                // Closing a waiting connection frees a file descriptor for the next one.
                 slots.preempt_longest_waiting();
                 if let Some(times) = failed.due() {
                     tracing::warn!(error = ?error, times, "accepting a connection failed");
@@ -112,7 +113,8 @@ pub(crate) async fn serve(
     ended
 }
 
-/// Waits a little where even the places beyond the last are at work: none of them is for long.
+/// Takes a slot for a new connection. If even the overflow slots are taken, waits for up to `SLOT_TIMEOUT`, because
+/// none of them is held for long.
 async fn acquire_slot(slots: &Arc<ConnectionSlots>, peer: IpAddr) -> Result<ConnectionSlot, NoSlot> {
     let began = Instant::now();
     loop {
@@ -123,7 +125,7 @@ async fn acquire_slot(slots: &Arc<ConnectionSlots>, peer: IpAddr) -> Result<Conn
     }
 }
 
-/// On a task of its own, until it ends or has to give way.
+/// Serves a connection on a task of its own, until it ends or is preempted.
 fn serve_connection(
     stream: TcpStream,
     peer: SocketAddr,
@@ -132,7 +134,7 @@ fn serve_connection(
     stopping: &CancellationToken,
     graceful: &GracefulShutdown,
 ) {
-    // Small answers must not wait for the next packet; without it they are merely slower.
+    // Small responses must not wait for the next packet. If this fails, they are only slower.
     let _ = stream.set_nodelay(true);
     let (router, stopping, idle, kind) = (router.clone(), stopping.clone(), Arc::clone(&slot.idle), slot.kind);
     let service = service_fn(move |request: Request<Incoming>| {
@@ -149,7 +151,7 @@ fn serve_connection(
         let answer = router.clone().oneshot(request);
         async move { Ok::<_, std::convert::Infallible>(answer.await?.map(|body| with_guard(body, serving))) }
     });
-    // HTTP/1 only: to tell it from HTTP/2 one has to wait for the first bytes, and that wait would have no limit.
+    // HTTP/1 only: telling it from HTTP/2 means waiting for the first bytes, and that wait would have no timeout.
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).keep_alive(kind == SlotKind::Regular);
     let stream = TokioIo::new(WriteTimeoutStream::new(stream, Arc::clone(&slot.idle)));
@@ -164,12 +166,12 @@ fn serve_connection(
             }
             () = sleep(OVERFLOW_TIMEOUT), if kind == SlotKind::Overflow => {}
         }
-        // Once its socket is closed.
+        // The slot is freed after the socket is closed.
         drop(slot);
     });
 }
 
-/// Tells when a line of the log is due, once a minute at most, and how many events it stands for.
+/// Limits a log line to one a minute, and counts the events that it stands for.
 #[derive(Default)]
 struct LogThrottle {
     last_logged: Option<Instant>,
@@ -177,7 +179,7 @@ struct LogThrottle {
 }
 
 impl LogThrottle {
-    /// How often since it was last said, if it is time to say so again.
+    /// Counts an event. Returns the number of events since the last log line, if the next line is due.
     fn due(&mut self) -> Option<u64> {
         self.times += 1;
         if self.last_logged.is_some_and(|last_logged| last_logged.elapsed() < LOG_EVERY) {

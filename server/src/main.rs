@@ -1,6 +1,6 @@
 //! The binary `vwaza`: the server, and the operator's commands.
 
-// Views of whole pages are deeply nested types.
+// The type of a page's view is deeply nested.
 #![recursion_limit = "512"]
 
 mod cli;
@@ -36,13 +36,15 @@ use clap::Parser;
 use rustix::fs::Mode;
 use tikv_jemallocator::Jemalloc;
 
-/// Returns freed memory to the system within seconds, even while nothing else happens: a thread of its own does it, as
-/// `JEMALLOC_SYS_WITH_MALLOC_CONF` in `.cargo/config.toml` asks. `./dev bench memory` measures how much stays after a load.
+/// Returns freed memory to the system within seconds, even while the process is idle: a background thread does it, as
+/// `JEMALLOC_SYS_WITH_MALLOC_CONF` in `.cargo/config.toml` asks. `./dev bench memory` measures how much memory stays in
+/// use after a load.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
-    // Masters that are not released yet, mails and lock files are nobody else's on this machine, whatever umask this process inherits.
+    // Unreleased masters, mails and lock files must not be readable by other users of this machine, whatever umask this
+    // process inherits.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let command = cli::Cli::parse();
     let config = match config::Config::from_env() {
@@ -55,7 +57,7 @@ fn main() -> ExitCode {
     telemetry::init(&config, command.is_server());
     let outcome = tokio::runtime::Runtime::new().map_err(Into::into).and_then(|runtime| {
         let outcome = runtime.block_on(cli::run(command, config));
-        // An examination in the middle of a long file is not waited for: its job is handed back.
+        // The shutdown does not wait for an examination in the middle of a long file. The job is handed back.
         runtime.shutdown_background();
         outcome
     });

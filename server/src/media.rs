@@ -1,4 +1,4 @@
-//! `GET /media/…`: covers and audio for those who may have them, whole or by ranges.
+//! `GET /media/…`: serves covers and audio to those who may see them, whole or as ranges.
 
 use axum::{
     body::Body,
@@ -17,8 +17,8 @@ use crate::{
     state::AppState,
 };
 
-/// The bytes under an ETag never change, but who may have them does: a browser asks again each time, with the ETag, so that nobody reads
-/// them from its cache after the person has signed out.
+/// The bytes under an ETag never change, but the permission to read them may. Browsers must send the ETag each time, so
+/// that nobody reads the file from a cache after the user has signed out.
 const CACHE_POLICY: HeaderValue = HeaderValue::from_static("private, no-cache");
 
 pub(crate) async fn original(
@@ -41,16 +41,16 @@ pub(crate) async fn listening(
     redirect_or_stream(&state, &file, &headers).await
 }
 
-/// Sends whoever wants a large file to the storage, or streams it where that gives no addresses away.
+/// Redirects to the storage if it offers signed addresses; otherwise streams the file.
 async fn redirect_or_stream(state: &AppState, file: &MediaFile, headers: &HeaderMap) -> HandlerResult {
     if let Some(address) = state.backend.media_files().address(file).await.map_err(fail)? {
-        // Asked for again by a player that goes on after it has expired.
+        // Not stored, so that a player that goes on after the address has expired requests a new one.
         let location = HeaderValue::from_str(&address).map_err(|_| Problem::NotFound)?;
         let headers = [(header::LOCATION, location), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
         return Ok((StatusCode::TEMPORARY_REDIRECT, headers).into_response());
     }
     let mut response = stream(state, file, headers).await?;
-    // Shown and played from our own pages; opened by itself it is saved, never run.
+    // Our own pages show and play the file. If it is opened by itself, the browser saves it and never runs it.
     let disposition = file.saved_as.as_deref().map_or_else(|| "attachment".to_owned(), content_disposition);
     let disposition = HeaderValue::from_str(&disposition).map_err(|_| Problem::NotFound)?;
     response.headers_mut().insert(header::CONTENT_DISPOSITION, disposition);

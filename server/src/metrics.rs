@@ -1,4 +1,4 @@
-//! `GET /metrics` for Prometheus: the queue, the storage's circuit, uploads.
+//! `GET /metrics` for Prometheus: metrics of the queue, the storage, uploads, limits and mails.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -21,12 +21,12 @@ use crate::{
     state::AppState,
 };
 
-/// Seconds; from a small cover to an hour of music.
+/// Bucket limits in seconds, from a small cover to an hour of music.
 const DURATION_BUCKETS: [f64; 8] = [0.05, 0.2, 0.5, 1.0, 3.0, 10.0, 30.0, 120.0];
-/// Durations are gathered until then, whether anybody asks for them or not.
+/// The interval at which recorded durations are folded into their histograms, even if nobody reads the metrics.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
-/// Counts from here on. Once per process.
+/// Installs the recorder and describes the metrics. Metrics are recorded from here on.
 pub(crate) fn install() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildError> {
     let handle = PrometheusBuilder::new().set_buckets(&DURATION_BUCKETS)?.install_recorder()?;
     describe_gauge!("vwaza_jobs", "Unfinished jobs, by kind and state (due, later, running, dead).");
@@ -70,7 +70,7 @@ pub(crate) fn install() -> Result<PrometheusHandle, metrics_exporter_prometheus:
     Ok(handle)
 }
 
-/// For somebody on this machine, and for whoever has the token. To others there is nothing here.
+/// Answers requests from this machine and requests with the token. Everybody else gets 404.
 pub(crate) async fn metrics(
     State(state): State<AppState>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
@@ -88,7 +88,7 @@ pub(crate) async fn metrics(
 fn has_token(headers: &HeaderMap, token: Option<&str>) -> bool {
     let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     match (sent, token) {
-        // As long for a wrong one as for a right one.
+        // The comparison takes as long for a wrong token as for a right one.
         (Some(sent), Some(token)) => {
             sent.len() == token.len() && sent.bytes().zip(token.bytes()).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
         }
@@ -96,7 +96,7 @@ fn has_token(headers: &HeaderMap, token: Option<&str>) -> bool {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+#[expect(clippy::cast_precision_loss, reason = "an approximate figure is good enough for a gauge")]
 fn set_gauges(queue_stats: &QueueStats) {
     for counts in &queue_stats.jobs {
         let kind = counts.kind.as_str();

@@ -1,5 +1,5 @@
-//! Bodies that trickle: a client has to send something worth while from time to time, and on the whole, or its request is over. And
-//! bodies that nobody reads to their end: their client hears why only if what it is still sending is taken from it.
+//! The minimum transfer rate of request bodies, and the draining of bodies that no handler reads to their end. A client
+//! that is still sending reads the response only after its bytes are taken.
 
 use std::{
     collections::VecDeque,
@@ -17,20 +17,21 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// A client that is waited for sends so much …
+/// The fewest bytes that a client may send within `STALL_WINDOW` while the server waits for it, unless its body ends.
 const WINDOW_MIN_BYTES: usize = 1024;
-/// … within this time; or ends its body. Whoever reads a body and has words for silence is faster.
+/// The time within which `WINDOW_MIN_BYTES` must arrive. Handlers that report a silent client in their own words use
+/// shorter timeouts.
 const STALL_WINDOW: Duration = Duration::from_secs(35);
 
-/// Bytes a second that a client sends at least, on average …
+/// The lowest average rate at which a client may send, over `RATE_WINDOW_SECONDS`.
 const MIN_BYTES_PER_SECOND: u64 = 4_000;
-/// … over any so many seconds for which it was waited for. There is no limit for all of a body: some clients send a whole file in one
-/// request, over a slow line.
+/// The period over which the rate is averaged: any period of this length that the server spent waiting for the client.
+/// A whole body has no time limit: some clients send a whole file in one request over a slow connection.
 const RATE_WINDOW_SECONDS: u64 = 5 * 60;
 
-/// Of a body that nobody reads, taken all the same: eight chunks of a browser …
+/// The most bytes of an unread body that are drained: eight chunks of a browser.
 const DRAIN_MAX_BYTES: usize = 64 * 1024 * 1024;
-/// … within this time.
+/// The longest time for which an unread body is drained.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -43,39 +44,40 @@ enum TransferTooSlow {
     BelowMinRate,
 }
 
-/// What a client does before it sends a body.
+/// How a client begins to send a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expect {
     Nothing,
-    /// It waits to be told to go on. Whoever reads tells it so.
+    /// `Expect: 100-continue`: the client waits for `100 Continue`, which is sent when somebody begins to read the
+    /// body.
     Continue,
 }
 
-/// A body whose client keeps to the minimum transfer rate. Only waiting counts: a server that takes its time with what has arrived, or
-/// reads at a pace that it sets itself, cuts nobody off.
+/// A request body whose client must keep the minimum transfer rate. Only time spent waiting for the client counts:
+/// nobody is cut off because the server processes slowly or reads at a pace of its own.
 pub(crate) struct MinRateBody<B>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
 {
-    /// `None` once it is at its end, or broken.
+    /// `None` once the body is at its end or has failed.
     body: Option<B>,
     window: Option<Pin<Box<Sleep>>>,
-    /// Since the window was opened.
+    /// Bytes received since the window was opened.
     received: usize,
     recent: RateMeter,
-    /// Its client sends nothing before somebody reads.
+    /// The client sends nothing before somebody reads.
     client_awaits_continue: bool,
     stopping: CancellationToken,
 }
 
-/// What arrived in the last five minutes of waiting.
+/// The bytes that arrived in the last five minutes of waiting.
 #[derive(Default)]
 struct RateMeter {
     /// Time that was spent waiting for the client.
     waited: Duration,
-    /// Set while it is waited for.
+    /// Start of the current wait, if the server is waiting for the client.
     since: Option<Instant>,
-    /// Bytes, by the second of `waited` in which they arrived; the newest last.
+    /// Bytes by the second of `waited` in which they arrived, the newest last.
     bytes_by_second: VecDeque<(u64, u64)>,
 }
 
@@ -111,7 +113,7 @@ impl<B> MinRateBody<B>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
 {
-    /// Of a server that is `stopping` nothing unread is waited for.
+    /// `stopping` ends the draining of unread bodies, so that it does not delay the shutdown.
     pub(crate) fn new(body: B, expect: Expect, stopping: CancellationToken) -> Self {
         let client_awaits_continue = expect == Expect::Continue;
         Self {
@@ -130,7 +132,7 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
 {
     fn drop(&mut self) {
-        // To read a body that its client has not begun to send would be to ask for what was refused.
+        // Reading a body that its client has not begun to send would ask for the bytes of a refused request.
         let unread = self.body.take().filter(|body| !body.is_end_stream() && !self.client_awaits_continue);
         if let (Some(mut body), Ok(runtime)) = (unread, Handle::try_current()) {
             let stopping = self.stopping.clone();
@@ -224,7 +226,7 @@ mod tests {
         sender.send(Ok(Frame::data(vec![0; bytes].into()))).await
     }
 
-    /// Sends so much every so often, until the server has enough of it or all is sent.
+    /// Sends `bytes` at each interval, until the server refuses them or `for_as_long_as` is over.
     fn send_steadily(mut sender: Sender, bytes: usize, every: Duration, for_as_long_as: Duration) {
         tokio::spawn(async move {
             let ends = Instant::now() + for_as_long_as;
@@ -234,7 +236,7 @@ mod tests {
         });
     }
 
-    /// How a body that is read at once ends, and when.
+    /// Reads a body as fast as it comes. Returns how it ended, and after which time.
     async fn read(
         mut body: MinRateBody<StreamBody<mpsc::Receiver<Piece>>>,
     ) -> (Result<usize, TransferTooSlow>, Duration) {
@@ -259,7 +261,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_slow_connection_is_not() {
+    async fn a_slow_connection_is_not_cut_off() {
         let (sender, body) = body();
         send_steadily(sender, WINDOW_MIN_BYTES / 2, STALL_WINDOW / 3, RATE_WINDOW - Duration::from_secs(1));
         let (outcome, _) = read(body).await;
@@ -267,7 +269,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_trickle_of_five_minutes_is_cut_off_however_it_is_cut_into_pieces() {
+    async fn a_trickle_of_five_minutes_is_cut_off_in_pieces_of_any_size() {
         for (bytes, every_ms) in [(1024, 30_000), (390, 100), (3900, 1000), (35_000, 9_000), (90_000, 26_000)] {
             let (sender, body) = body();
             send_steadily(sender, bytes, Duration::from_millis(every_ms), 10 * RATE_WINDOW);
@@ -288,9 +290,9 @@ mod tests {
         }
     }
 
-    /// Any five minutes: what was sent before them is no credit.
+    /// The minimum rate applies to any five minutes: bytes sent before them are no credit.
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_was_fast_for_long_may_not_trickle_for_ever() {
+    async fn a_client_that_was_fast_is_cut_off_when_it_trickles() {
         let (mut sender, body) = body();
         let fast = Duration::from_secs(10 * 60);
         tokio::spawn(async move {
@@ -307,7 +309,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_takes_its_time_cuts_nobody_off() {
+    async fn a_slow_server_cuts_nobody_off() {
         let (mut sender, mut body) = body();
         tokio::spawn(async move { while send(&mut sender, WINDOW_MIN_BYTES).await.is_ok() {} });
         for _ in 0..20 {
@@ -316,9 +318,9 @@ mod tests {
         }
     }
 
-    /// Twenty pauses of the server take longer than five minutes; then the client is waited for.
+    /// Twenty pauses of the server take longer than five minutes; then the server waits for the client.
     #[tokio::test(start_paused = true)]
-    async fn time_that_the_server_takes_is_none_of_the_clients() {
+    async fn time_that_the_server_takes_does_not_count_against_the_client() {
         let (mut sender, mut body) = body();
         for _ in 0..20 {
             let (sent, read) = tokio::join!(send(&mut sender, WINDOW_MIN_BYTES), body.frame());

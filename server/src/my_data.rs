@@ -1,4 +1,4 @@
-//! `GET /api/account/data`: all that we hold about a user, as one ZIP file.
+//! `GET /api/account/data`: all data that we hold about a user, as one ZIP file.
 
 use axum::{body::Body, extract::State, response::IntoResponse};
 use http::{HeaderValue, header};

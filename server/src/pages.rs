@@ -1,4 +1,4 @@
-//! Pages: each is rendered whole on the server, on one thread.
+//! Pages. Each is rendered on the server as a whole, on one thread.
 
 use axum::{
     body::Body,
@@ -11,7 +11,8 @@ use leptos::prelude::provide_context;
 
 use crate::{security::set_page_headers, state::AppState};
 
-/// Around all pages. What server functions begin goes on where everything else does.
+/// Renders pages on the render threads. Server functions run on the other threads, because tasks that they spawn go on
+/// there.
 pub(crate) async fn render_on_one_thread(State(state): State<AppState>, request: Request, next: Next) -> Response {
     match request.uri().path().starts_with("/api/") {
         true => next.run(request).await,
@@ -19,13 +20,13 @@ pub(crate) async fn render_on_one_thread(State(state): State<AppState>, request:
     }
 }
 
-/// What pages and server functions find in their context.
+/// Provides the context of pages and server functions.
 pub(crate) fn page_context(state: &AppState) -> impl Fn() + Clone + Send + Sync + 'static {
     let backend = state.backend.clone();
     move || provide_context(backend.clone())
 }
 
-/// The document of a page.
+/// Returns the HTML document of a page.
 pub(crate) fn page_document(state: &AppState) -> impl Fn() -> leptos::prelude::AnyView + Clone + Send + Sync + 'static {
     use leptos::prelude::IntoAny;
 
@@ -36,7 +37,7 @@ pub(crate) fn page_document(state: &AppState) -> impl Fn() -> leptos::prelude::A
     }
 }
 
-/// A file of the site, or the application's own "not found".
+/// Serves a file of the site, or the application's "not found" page.
 pub(crate) async fn file_or_not_found(State(state): State<AppState>, request: Request<Body>) -> Response {
     let is_read = matches!(*request.method(), http::Method::GET | http::Method::HEAD);
     if is_read && let Some(file) = state.site.serve(request.uri().path(), request.headers()).await {

@@ -1,6 +1,8 @@
-//! Forms that a browser sends without scripts: each is answered with a redirect to a page of ours, and a flash carries what there is to say.
+//! Plain forms: forms that a browser sends without scripts. Each is answered with a redirect to a page of ours, and a
+//! flash carries the message for that page.
 //!
-//! The framework would redirect to whatever `Referer` says, with the error in the address. Any link could then put words into our mouth.
+//! The framework would redirect to any `Referer`, with the error in the address. Any link could then put words into our
+//! mouth.
 
 use std::collections::BTreeMap;
 
@@ -21,28 +23,28 @@ use axum::{
 };
 use axum_extra::extract::CookieJar;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, response::Parts};
-use vwaza::backend::accounts::sessions::SecretToken;
+use vwaza::backend::accounts::tokens::SecretToken;
 
 use crate::{
     errors::{is_plain_form, referring_page},
     state::AppState,
 };
 
-/// Forms are small: the longest reason and the longest password fit many times over.
+/// Bytes of a form. The longest reason and the longest password fit many times over.
 pub(crate) const FORM_MAX_BYTES: usize = 64 * 1024;
-/// The framework's own words to its own scripts.
+/// Headers with which the framework talks to its own scripts.
 const FRAMEWORK_HEADERS: [HeaderName; 2] =
     [HeaderName::from_static("serverfnredirect"), HeaderName::from_static("serverfnerror")];
-/// In the head of every page: what it came to is told wherever the browser is led.
+/// The form in the head of every page. Its outcome is shown on whatever page the browser is led to.
 const SIGN_OUT_PATH: &str = "/api/account/sign-out";
 
-/// Around server functions.
+/// Answers plain forms with redirects. Wraps the server functions.
 pub(crate) async fn redirect_plain_form(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     if request.method() != Method::POST {
         return next.run(request).await;
     }
     let form = is_plain_form(&request).then(|| referring_page(request.headers()));
-    // To the framework, every request is a script's.
+    // The framework then treats every request as one of a script.
     request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("application/json"));
     request.headers_mut().remove(header::REFERER);
     let Some(page) = form else { return next.run(request).await };
@@ -66,32 +68,32 @@ pub(crate) async fn redirect_plain_form(State(state): State<AppState>, mut reque
         let (to, flash) = submitted.after_refusal(error);
         return match submitted.redirect_with_flash(&state, parts, &to, Some(&flash)).await {
             Ok(response) => response,
-            // Without a flash the error has a page of its own: see `errors::shape`.
+            // The error gets a page of its own from `errors::error_envelope`.
             Err(parts) => Response::from_parts(parts, Body::from(bytes)),
         };
     }
     Response::from_parts(parts, Body::from(bytes))
 }
 
-/// A form as it came.
+/// A form as it was sent.
 struct SubmittedForm {
     /// The path of the server function.
     function: String,
-    /// The page that it stood on, with its query; unknown where the browser does not tell.
+    /// The page that held the form, with its query. `None` if the browser does not send a `Referer`.
     page: Option<String>,
     fields: Vec<(String, String)>,
 }
 
 impl SubmittedForm {
-    /// Where to go on after a success, and what to say there.
+    /// The address to redirect to after a success, and the message to show there.
     fn after_success(&self, headers: &HeaderMap, form: &PlainForm) -> (String, Option<Flash>) {
         let location = headers.get(header::LOCATION).and_then(|location| location.to_str().ok());
         let to = location.map(local_path).or(self.page.as_deref()).unwrap_or("/").to_owned();
         (to, form.success_message().map(|words| self.flash(FormOutcome::Done(words))))
     }
 
-    /// Where to go on after an error, and the error. The way of whoever is signed out by now leads over the sign-in, and what they typed is
-    /// there when they are back.
+    /// The address to redirect to after an error, and the error. A person who is signed out by now goes through the
+    /// sign-in and finds what they typed when they are back.
     fn after_refusal(&self, error: AppError) -> (String, Flash) {
         let page = self.page.clone().unwrap_or_else(|| "/".into());
         if error.is_signed_out() && !PUBLIC_PATHS.contains(&self.function.as_str()) {
@@ -113,7 +115,7 @@ impl SubmittedForm {
         }
     }
 
-    /// The redirect to a page that shows the flash. `Err`: the flash cannot be kept at present.
+    /// Redirects to a page that shows the flash. `Err` gives the response back if the flash cannot be saved.
     async fn redirect_with_flash(
         &self,
         state: &AppState,
@@ -122,7 +124,7 @@ impl SubmittedForm {
         flash: Option<&Flash>,
     ) -> Result<Response, Parts> {
         let Some(flash) = flash else { return Ok(redirect(parts, to)) };
-        // After a sign-in on the way, the page is where the form stood.
+        // After a refusal, the page with the form shows the flash, even if a sign-in comes first.
         let shown_at = match &flash.outcome {
             FormOutcome::Done(_) => to,
             FormOutcome::Refused(_) => self.page.as_deref().unwrap_or("/"),
@@ -143,7 +145,7 @@ impl SubmittedForm {
     }
 }
 
-/// As text. Where that is longer than a form may be, what was typed stays behind.
+/// The flash as JSON. If that exceeds `FORM_MAX_BYTES`, what was typed is left out.
 fn flash_json(flash: &Flash) -> String {
     let content = serde_json::to_string(flash).unwrap_or_default();
     if content.len() <= FORM_MAX_BYTES {
@@ -156,26 +158,25 @@ fn parse_fields(body: &Bytes) -> Vec<(String, String)> {
     form_urlencoded::parse(body).into_owned().collect()
 }
 
-/// Keeps cookies and what else the answer sets.
+/// Turns a response into a redirect. Keeps its cookies and other headers.
 fn redirect(mut parts: Parts, to: &str) -> Response {
     parts.status = StatusCode::FOUND;
     for name in FRAMEWORK_HEADERS.iter().chain(&[header::CONTENT_TYPE, header::CONTENT_LENGTH]) {
         parts.headers.remove(name);
     }
-    // An address of ours has no character that a header refuses: it came in one, or is made of ids.
+    // `to` came in a header or consists of ids, so every character fits into a header.
     let to = HeaderValue::from_str(to).unwrap_or(HeaderValue::from_static("/"));
     parts.headers.insert(header::LOCATION, to);
     Response::from_parts(parts, Body::empty())
 }
 
 fn set_cookie(response: &mut Response, cookie: &str) {
-    // A cookie's name and token are ASCII letters, digits and dashes.
     if let Ok(cookie) = HeaderValue::from_str(cookie) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
 }
 
-/// Around pages: hands a flash to the page that it is for.
+/// Hands a flash to the page that it is for. Wraps the pages.
 pub(crate) async fn attach_flash(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let cookie = state.backend.flash_cookie();
     let jar = CookieJar::from_headers(request.headers());
@@ -189,7 +190,7 @@ pub(crate) async fn attach_flash(State(state): State<AppState>, mut request: Req
             return next.run(request).await;
         }
     };
-    // Another version of the server may have written it.
+    // Another version of the server may have written the flash.
     if let Ok(flash) = serde_json::from_str::<Flash>(&content) {
         request.extensions_mut().insert(flash);
     }

@@ -10,9 +10,10 @@ use tracing::Instrument;
 
 use crate::errors::ErrorResponse;
 
-/// Threads that render pages, as many as there are cores. A memo that is read on one thread while what it rests on arrives on another
-/// may keep what it was (reactive_graph 0.2.16 marks it clean after the other has marked it dirty): such a page shows less than the data
-/// that comes with it, and does not come alive in the browser. On one thread, neither interrupts the other.
+/// Threads that render pages, one per core. Each page renders on a single thread. If a memo is read on one thread while
+/// its source changes on another, it may keep its old value (reactive_graph 0.2.16 marks it clean after the other
+/// thread has marked it dirty). Such a page shows less than the data that comes with it, and does not hydrate in the
+/// browser. On one thread, neither interrupts the other.
 #[derive(Clone)]
 pub(crate) struct RenderThreads(LocalPoolHandle);
 
@@ -25,7 +26,7 @@ impl RenderThreads {
         let page = page.in_current_span();
         match self.0.spawn_pinned(|| page).await {
             Ok(response) => response,
-            // It is told as any other panic is.
+            // A panic is passed on, so that it is handled like any other panic.
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => resume_unwind(panic),
                 Err(_) => ErrorResponse::from(AppError::internal()).into_response(),
@@ -34,7 +35,8 @@ impl RenderThreads {
     }
 }
 
-/// Spawns the tasks of a page (its resources above all) in the span of the request, so that their log lines carry its id.
+/// Spawns the tasks of a page (its resources above all) in the span of the request, so that their log lines carry its
+/// id.
 struct InRequestSpan;
 
 impl CustomExecutor for InRequestSpan {
@@ -49,9 +51,10 @@ impl CustomExecutor for InRequestSpan {
     fn poll_local(&self) {}
 }
 
-/// Has Leptos spawn its tasks in the span of the request. Call it before anything of Leptos runs, which otherwise takes an executor of its own.
+/// Makes Leptos spawn its tasks in the span of the request. Must run before anything of Leptos, which otherwise sets an
+/// executor of its own.
 pub(crate) fn trace_spawned_tasks() {
-    // Set already, it is the same one.
+    // If an executor is already set, an earlier call has set this same one.
     let _ = Executor::init_custom_executor(InRequestSpan);
 }
 
@@ -66,11 +69,11 @@ mod tests {
     use super::*;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn what_a_page_begins_runs_on_its_thread() {
+    async fn the_tasks_of_a_page_run_on_its_thread() {
         let render_threads = RenderThreads::new();
         let page = render_threads.render(async {
             let here = thread::current().id();
-            // Enough for idle threads to take their share, if they could.
+            // So many tasks that idle threads would take some of them if they could.
             let begun = (0..1000).map(|_| {
                 tokio::spawn(async move {
                     for _ in 0..100 {

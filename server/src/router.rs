@@ -1,4 +1,4 @@
-//! Every route and every layer, in order.
+//! The routes and the layers of the server, in order.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,7 +29,7 @@ use tower_http::{
 };
 use tracing::{Span, field::Empty, info, info_span};
 use vwaza::{
-    backend::{Backend, accounts::sessions::is_secure},
+    backend::{Backend, accounts::tokens::is_secure},
     domain::problem::Problem,
 };
 
@@ -46,7 +46,7 @@ use crate::{
     tus, upload_form,
 };
 
-/// Longer than any honest page or server function takes.
+/// Longer than any page or server function takes in normal use.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +82,7 @@ pub(crate) fn router(
         leptos,
     };
 
-    // Several files may come in one form: as much as their artist may have.
+    // One form may carry several files, so its limit is the artist's quota.
     let form_upload_max =
         usize::try_from(config.uploads.quota_bytes).unwrap_or(usize::MAX).saturating_add(FORM_MAX_BYTES);
     let api = Router::new()
@@ -101,7 +101,6 @@ pub(crate) fn router(
         .layer(SetResponseHeaderLayer::if_not_present(header::CONTENT_SECURITY_POLICY, INERT_CSP))
         .layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
 
-    // Pages and server functions.
     let rendered = Router::new()
         .leptos_routes_with_context(
             &state,
@@ -122,7 +121,8 @@ pub(crate) fn router(
         .merge(rendered)
         .with_state(state)
         .layer(limit_concurrency)
-        // A page of another site that sends forms uses up no limit of its visitors.
+        // The CSRF layer comes before the rate limits, so that a page of another site that sends forms uses up no limit
+        // of its visitors.
         .layer(enforce_rate_limits)
         .layer(csrf);
     let mut router = limits::with_burst_limit(router, &backend_for_limits)
@@ -130,8 +130,9 @@ pub(crate) fn router(
             errors::ErrorResponse::from(AppError::internal()).into_response()
         }))
         .layer(error_envelope)
-        // Around whatever reads answers. Audio and ranges of it go as they are; the site's large files are compressed when it
-        // is built, and in a debug build would keep a core busy for seconds.
+        // Compression is outside of every layer that reads responses. Audio and its ranges are sent as they are. The
+        // site's large files are compressed when it is built; compressing them here in a debug build would keep a core
+        // busy for seconds.
         .layer(
             CompressionLayer::new().compress_when(
                 DefaultPredicate::new()
@@ -158,7 +159,7 @@ pub(crate) fn router(
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
         .layer(middleware::map_request(strip_request_id));
-    // A router's own layers see a request once its route is found, by its method.
+    // A router's own layers run after its route is chosen by the method, so the method is replaced outside of it.
     let router = Router::new().fallback_service(router).layer(middleware::map_request(tus::override_method));
     Ok(router.layer(strip_foreign_referer).layer(identify_client))
 }
@@ -175,7 +176,7 @@ async fn unknown_path() -> errors::ErrorResponse {
     Problem::NotFound.into()
 }
 
-/// Whatever a client calls its request, the log has our name for it.
+/// Removes the client's request id, so that the log only has ids of the server.
 async fn strip_request_id(mut request: Request) -> Request {
     request.headers_mut().remove(&REQUEST_ID);
     request

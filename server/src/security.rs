@@ -1,4 +1,4 @@
-//! Who is asking, and headers that keep pages to themselves.
+//! Finds out who sends a request, and sets the headers that protect pages and files.
 
 use std::sync::Arc;
 
@@ -14,18 +14,18 @@ use leptos_axum::ResponseOptions;
 use vwaza::{
     backend::{
         Backend,
-        accounts::{access_tokens, sessions::SecretToken},
+        accounts::{access_tokens, tokens::SecretToken},
     },
     domain::{account::Actor, problem::Problem},
 };
 
 use crate::{errors::ErrorResponse, state::AppState};
 
-/// For answers that are no pages: nothing in them may run or be framed.
+/// The content security policy for responses that are not pages: nothing in them may run or be framed.
 pub(crate) const INERT_CSP: HeaderValue =
     HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; sandbox");
 
-/// The signed-in person, or 401.
+/// Extracts the signed-in user. Rejects with 401.
 pub(crate) struct CurrentUser(pub(crate) Actor);
 
 impl FromRequestParts<AppState> for CurrentUser {
@@ -40,14 +40,15 @@ impl FromRequestParts<AppState> for CurrentUser {
     }
 }
 
-/// The person of the session, or of the access token in `Authorization: Bearer`; or 401.
+/// Extracts the user of the access token in `Authorization: Bearer`, or of the session. Rejects with 401.
 pub(crate) struct Uploader(pub(crate) Actor);
 
 impl FromRequestParts<AppState> for Uploader {
     type Rejection = ErrorResponse;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ErrorResponse> {
-        // Other schemes are a proxy's business: a browser behind one that asks for a password sends it with everything.
+        // Other schemes belong to a proxy: behind one that asks for a password, browsers send that password with every
+        // request.
         let token = parts.headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
         let Some(token) = token else {
             let CurrentUser(actor) = CurrentUser::from_request_parts(parts, state).await?;
@@ -59,7 +60,7 @@ impl FromRequestParts<AppState> for Uploader {
     }
 }
 
-/// What follows the scheme `Bearer`.
+/// Returns the token that follows the scheme `Bearer`.
 fn bearer(authorization: &[u8]) -> Option<String> {
     let authorization = String::from_utf8_lossy(authorization);
     let (scheme, token) = authorization.split_once(' ').unwrap_or((&authorization, ""));
@@ -75,8 +76,8 @@ fn session_token_from_headers(backend: &Arc<Backend>, headers: &HeaderMap) -> Op
     SecretToken::parse(jar.get(backend.session_cookie().name())?.value())
 }
 
-/// The token that says who asks, whether or not it is worth anything: where uploads are made, an access token goes before the session's;
-/// elsewhere nobody reads one.
+/// Returns the token that names the user of a request, without checking it. Below `/api/uploads`, an access token takes
+/// precedence over the session's; elsewhere access tokens are ignored.
 pub(crate) fn requester_token<B>(backend: &Arc<Backend>, request: &http::Request<B>) -> Option<SecretToken> {
     let headers = request.headers();
     let token = headers.get(header::AUTHORIZATION).filter(|_| request.uri().path().starts_with("/api/uploads"));
@@ -84,7 +85,7 @@ pub(crate) fn requester_token<B>(backend: &Arc<Backend>, request: &http::Request
     token.or_else(|| session_token_from_headers(backend, headers))
 }
 
-/// The page that is being rendered may run its own scripts only.
+/// Sets the content security policy of the page that is being rendered: only its own scripts may run.
 pub(crate) fn set_page_headers() {
     let (Some(nonce), Some(response)) = (use_nonce(), use_context::<ResponseOptions>()) else { return };
     let media = use_context::<Arc<Backend>>().and_then(|backend| Some(format!(" {}", backend.media_origin()?)));
@@ -94,26 +95,27 @@ pub(crate) fn set_page_headers() {
          img-src 'self' blob:{media}; media-src 'self' blob:{media}; connect-src 'self'; object-src 'none'; base-uri 'none'; \
          form-action 'self'; frame-ancestors 'none'"
     );
-    // A nonce is base64.
+    // A nonce is base64, so it fits into a header.
     if let Ok(policy) = HeaderValue::from_str(&policy) {
         response.insert_header(header::CONTENT_SECURITY_POLICY, policy);
     }
-    // Pages show what is the reader's own.
+    // A page may show private data of its reader.
     response.insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }
 
-/// On every answer.
+/// Headers of every response.
 pub(crate) const COMMON_HEADERS: [(HeaderName, HeaderValue); 3] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
 ];
 
-/// For a site that is reached over TLS only: browsers don't ask for it otherwise for a year. Other hosts below it are not ours to speak for.
+/// For a site that is reached over TLS only: browsers use TLS for a year. Subdomains are not included, because others
+/// may run them.
 pub(crate) const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
-/// Takes away every `Referer` that is no page of ours: whatever reads it further in leads nowhere else. `public` is the host of the public
-/// address; a proxy may ask for another one.
+/// Removes a `Referer` of another site, so that no inner layer redirects there. `public` is the host of the public URL;
+/// a proxy may use another host in its requests.
 pub(crate) async fn strip_foreign_referer(
     State(public): State<Arc<str>>,
     mut request: Request,
@@ -134,7 +136,8 @@ fn is_referer_own(headers: &HeaderMap, public: &str) -> bool {
     is_http && hosts.into_iter().flatten().any(is_from)
 }
 
-/// Server functions take forms and JSON, and only where the request says so: any page on the web can send plain text.
+/// Accepts POST requests to server functions only as a form or JSON. Any page on the web can make a browser send plain
+/// text.
 pub(crate) async fn require_form_or_json(request: Request, next: Next) -> Response {
     let is_known =
         request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).is_some_and(|kind| {

@@ -1,4 +1,4 @@
-//! What handlers share: handles only, because each request clones it.
+//! The state that handlers share. It holds handles only, because each request clones it.
 
 use std::sync::Arc;
 
@@ -15,7 +15,8 @@ pub(crate) struct AppState {
     pub(crate) site: Site,
     pub(crate) metrics: PrometheusHandle,
     pub(crate) metrics_token: Option<String>,
-    /// The site's address for clients that read a path in `Location` as an address; `None` unless the operator has set a public URL.
+    /// The site's address for `Location`, as some clients don't accept a path there. `None` unless the operator has set
+    /// a public URL.
     pub(crate) advertised_url: Option<String>,
     pub(crate) render_threads: RenderThreads,
     pub(crate) leptos: LeptosOptions,

@@ -1,4 +1,5 @@
-//! Structured logs: a server's on standard output; a command's on standard error, since its output is what it was asked for.
+//! Structured logs. A server logs to standard output. A command logs to standard error, because its standard output
+//! carries its result.
 
 use std::io;
 

@@ -1,5 +1,5 @@
-//! The byte channel: tus 1.0 (core, creation, creation-with-upload, expiration, checksum, termination) at `/api/uploads`. See
-//! <https://tus.io/protocols/resumable-upload>.
+//! The tus 1.0 endpoint at `/api/uploads`, with the extensions creation, creation-with-upload, expiration, checksum and
+//! termination. See <https://tus.io/protocols/resumable-upload>.
 
 use app::error::AppError;
 use axum::{
@@ -43,15 +43,16 @@ const UPLOAD_CHECKSUM: HeaderName = HeaderName::from_static("upload-checksum");
 const TUS_CHECKSUM_ALGORITHM: HeaderName = HeaderName::from_static("tus-checksum-algorithm");
 const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
 const UPLOAD_METADATA: HeaderName = HeaderName::from_static("upload-metadata");
-/// Headers that ask for an extension of tus that is not spoken here, and its name. Without an error, their clients would take an
-/// ordinary upload for what they asked for.
+/// Headers of tus extensions that this server does not support, with the names of the extensions. A request with one of
+/// them is refused: without an error, its client would take an ordinary upload for the one that it asked for.
 const UNSUPPORTED_EXTENSIONS: [(&str, &str); 2] =
     [("upload-concat", "concatenation"), ("upload-defer-length", "creation-defer-length")];
 const CHUNK_TYPE: &str = "application/offset+octet-stream";
-/// Of the header Upload-Metadata, which is kept as it comes.
+/// Limit for the header Upload-Metadata, which is stored as it comes.
 const METADATA_HEADER_MAX_BYTES: usize = 8 * 1024;
 
-/// What every answer of the protocol carries, whoever gives it: errors of outer layers, too.
+/// Adds the headers that every tus response carries, also to errors of outer layers. A 401 also gets
+/// `WWW-Authenticate`.
 pub(crate) async fn tus_headers(request: Request, next: Next) -> Response {
     let is_tus = is_tus_path(request.uri().path());
     let mut response = next.run(request).await;
@@ -67,13 +68,14 @@ pub(crate) async fn tus_headers(request: Request, next: Next) -> Response {
     response
 }
 
-/// For clients behind something that lets no PATCH or DELETE through: the method is what this header says, whatever brought it. Before
-/// anything else looks at the method, the gate against requests from other sites above all.
+/// Replaces the method of a request by the one in `X-HTTP-Method-Override`, for clients behind something that lets no
+/// PATCH or DELETE through. Runs before anything else reads the method, so that the cross-site check applies to the
+/// method in the header.
 pub(crate) async fn override_method(mut request: Request) -> Request {
     if is_tus_path(request.uri().path())
         && let Some(method) = request.headers_mut().remove(METHOD_OVERRIDE)
     {
-        // What is no method at all is none that is taken here.
+        // A value that is not a method becomes TRACE, which no route accepts.
         *request.method_mut() = Method::from_bytes(method.as_bytes()).unwrap_or(Method::TRACE);
     }
     request
@@ -84,16 +86,17 @@ fn is_tus_path(path: &str) -> bool {
     rest.is_some_and(|rest| rest != "/form" && (rest.is_empty() || rest.starts_with('/')))
 }
 
-/// What the server can do; needs neither a version nor a session.
+/// Answers OPTIONS with the extensions, the largest size and the checksum algorithms. The request needs neither a tus
+/// version nor a session.
 pub(crate) async fn options(State(state): State<AppState>) -> impl IntoResponse {
     let max = HeaderValue::from(state.backend.media_limits().max_audio_bytes);
     let algorithms = HeaderValue::from_static(Checksum::ALGORITHMS);
     (StatusCode::NO_CONTENT, [(TUS_EXTENSION, EXTENSIONS), (TUS_MAX_SIZE, max), (TUS_CHECKSUM_ALGORITHM, algorithms)])
 }
 
-/// Creation: POST with Upload-Length and Upload-Metadata (`target`, `filename`, `fingerprint`); the first bytes may come along.
-/// Where the same upload is under way already, or all of it has just come with the same creation, they are not needed, and the
-/// answer's offset says so.
+/// Creates an upload: POST with Upload-Length and Upload-Metadata (`target`, `filename`, `fingerprint` and an optional
+/// `sha256`). The request may bring the first bytes along. If the same upload is already under way, or was just
+/// received whole by the same creation, its bytes are not needed and the response's offset says so.
 pub(crate) async fn create(
     State(state): State<AppState>,
     Uploader(actor): Uploader,
@@ -103,7 +106,7 @@ pub(crate) async fn create(
     check_protocol(headers)?;
     let has_chunk = is_chunk(headers);
     let checksum = parse_checksum(headers)?;
-    // Several lines of a list are one list.
+    // A header that comes several times is one list (RFC 9110, section 5.3).
     let given = headers.get_all(UPLOAD_METADATA).iter().map(HeaderValue::as_bytes).collect::<Vec<_>>().join(&b","[..]);
     if given.len() > METADATA_HEADER_MAX_BYTES {
         let message = format!("The header {UPLOAD_METADATA} has more than {METADATA_HEADER_MAX_BYTES} bytes.");
@@ -118,7 +121,7 @@ pub(crate) async fn create(
         fingerprint: text("fingerprint"),
         sha256: metadata.get("sha256").cloned(),
     };
-    // It is ASCII, or it would not have been parsed.
+    // `parse_metadata` accepts ASCII only.
     let metadata = String::from_utf8_lossy(&given).into_owned();
     let mut body = Some(request.into_body());
     if !has_chunk && has_bytes(body.take()).await {
@@ -132,13 +135,14 @@ pub(crate) async fn create(
     let received = if let Some(body) = body.filter(|_| begun.offset == 0) {
         uploads.receive(&actor, begun.id, 0, body.into_data_stream(), checksum).await
     } else if begun.offset == begun.length {
-        // Whoever hears that all of it is here sends no more: it is judged first.
+        // A client that reads the full length as its offset sends no more, so `offset` validates and completes the
+        // upload first.
         uploads.offset(&actor, begun.id).await
     } else {
         uploads.progress(&actor, begun.id).await
     };
-    // It is made, whatever has become of its first bytes. Where its client may go on, it has to hear of that: most look at nothing of a
-    // creation that has failed, and would make another one.
+    // The upload exists, whatever happened to its first bytes. If the client can go on, it must learn that: most
+    // clients ignore the headers of a failed creation and would create another upload.
     let mut answer = match received {
         Ok(received) => (StatusCode::CREATED, offset_headers(&received)).into_response(),
         Err(error) => {
@@ -156,7 +160,7 @@ pub(crate) async fn create(
     Ok(answer)
 }
 
-/// Whether a body has bytes. Where its head does not say, the first of them are waited for.
+/// Tells whether a body has bytes. If the request's head does not say, waits for the first of them.
 async fn has_bytes(body: Option<Body>) -> bool {
     let Some(body) = body.filter(|body| !body.is_end_stream()) else { return false };
     if let Some(length) = body.size_hint().exact() {
@@ -171,12 +175,12 @@ async fn has_bytes(body: Option<Body>) -> bool {
     false
 }
 
-/// Whether the same may work in a moment.
+/// Tells whether the same request may succeed a moment later.
 fn is_transient(status: StatusCode) -> bool {
     matches!(status, StatusCode::LOCKED | StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE)
 }
 
-/// How far an upload is, for its client: JSON with the state in words.
+/// Answers GET with the state of an upload, as JSON.
 pub(crate) async fn status(
     State(state): State<AppState>,
     Uploader(actor): Uploader,
@@ -201,7 +205,7 @@ pub(crate) async fn head(
     let mut headers = offset_headers(&upload);
     headers.insert(UPLOAD_LENGTH, HeaderValue::from(upload.length));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // It came as a header.
+    // The stored value came as a header, so it fits into one.
     if let Some(metadata) = metadata.and_then(|metadata| HeaderValue::try_from(metadata).ok()) {
         headers.insert(UPLOAD_METADATA, metadata);
     }
@@ -222,10 +226,10 @@ pub(crate) async fn patch(
     }
 }
 
-/// A failure that says how far its upload truly is and until when it is kept, so that the client can go on from there.
+/// Adds the upload's true offset and its expiry to an error, so that the client can resume from there.
 async fn with_offset(error_response: ErrorResponse, uploads: &Uploads, actor: &Actor, id: UploadId) -> Response {
     let mut answer = error_response.into_response();
-    // Where the database is away nobody can say.
+    // While the database is away, the offset is unknown.
     if let Ok(Some(so_far)) = uploads.so_far(actor, id).await {
         answer.headers_mut().extend(offset_headers(&so_far));
     }
@@ -260,14 +264,14 @@ fn not_a_chunk() -> Problem {
     Problem::Refused { status: 415, message: format!("Send the bytes with the content type {CHUNK_TYPE}.") }
 }
 
-/// How far an upload is, in headers.
+/// Writes offset and expiry of an upload as headers.
 fn offset_headers(received: &UploadOffset) -> HeaderMap {
     let mut headers = HeaderMap::from_iter([(UPLOAD_OFFSET, HeaderValue::from(received.offset))]);
     headers.extend(received.expires_at.and_then(expires_header));
     headers
 }
 
-/// Until when an upload is kept for its client to go on. A date of the database's is one that HTTP can write.
+/// The header with the time at which the upload expires. Every date of the database has an HTTP form.
 fn expires_header(at: OffsetDateTime) -> Option<(HeaderName, HeaderValue)> {
     Some((UPLOAD_EXPIRES, HeaderValue::from_str(&fmt_http_date(at.into())).ok()?))
 }
@@ -276,7 +280,7 @@ fn parse_checksum(headers: &HeaderMap) -> Result<Option<Checksum>, Problem> {
     single_header(headers, &UPLOAD_CHECKSUM)?.map(|header| Checksum::parse(header.as_bytes())).transpose()
 }
 
-/// Termination: gives an upload up, or takes a file that is here already out of its draft.
+/// Terminates an upload: cancels it, or takes a file that was already received out of its draft.
 pub(crate) async fn terminate(
     State(state): State<AppState>,
     Uploader(actor): Uploader,
@@ -300,7 +304,7 @@ fn parse_address((spool, id): &(String, String)) -> Result<(SpoolId, UploadId), 
 }
 
 /// # Errors
-/// 412, with the version that is spoken here; 400 for a header of an extension that is not.
+/// 412 unless the request names tus 1.0.0; 400 for a header of an extension that this server does not support.
 fn check_protocol(headers: &HeaderMap) -> Result<(), Problem> {
     if single_header(headers, &TUS_RESUMABLE).ok().flatten() != Some(&VERSION) {
         let message = "This server uses tus 1.0.0. Send the header Tus-Resumable: 1.0.0.".into();
@@ -323,7 +327,7 @@ fn unsupported_extension(header: &str, extension: &str) -> Problem {
     ))
 }
 
-/// The value of a header that may come once.
+/// Returns the value of a header that may come once.
 fn single_header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Problem> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
@@ -335,7 +339,7 @@ fn single_header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option
 fn parse_number_header(headers: &HeaderMap, name: &HeaderName) -> Result<i64, Problem> {
     single_header(headers, name)?
         .and_then(|value| value.to_str().ok().map(str::trim))
-        // A sign is no digit.
+        // `parse` would accept a sign.
         .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
         .and_then(|text| text.parse().ok())
         .ok_or_else(|| bad_number(name))

@@ -1,5 +1,5 @@
-//! Uploading without JavaScript: a plain multipart form with `target` and one `file` or several, into the same
-//! ledger.
+//! Uploads without JavaScript: a plain multipart form with `target` and one or more `file` fields. The files use the
+//! same ledger as other uploads.
 
 use std::{
     io,
@@ -41,13 +41,14 @@ use crate::{
     state::AppState,
 };
 
-/// Chunks between the form's parser and the spool.
+/// Chunks that may wait between the form's parser and the spool.
 const CHUNKS_AHEAD: usize = 4;
-/// A browser that sends nothing for this long is gone.
+/// A browser that sends nothing for this long is treated as gone.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
-/// Bytes of a target's name.
+/// Limit for the field `target`, in bytes.
 const TARGET_MAX_BYTES: usize = 128;
-/// What the form's parser takes in at most before it has made something of it: it has no limit of its own for a part's head.
+/// Limit for the bytes that the form's parser takes in before it yields something. The parser itself has no limit for
+/// the head of a part.
 const UNPARSED_MAX_BYTES: usize = 4 * 1024 * 1024;
 
 pub(crate) async fn upload(
@@ -72,14 +73,14 @@ pub(crate) async fn upload(
                 let mut field = field;
                 let file_name = field.file_name().unwrap_or_default().to_owned();
                 let Some(first) = first_bytes(&mut field, &unparsed).await? else {
-                    // A browser sends a nameless nothing where no file was chosen.
+                    // A browser sends an empty part without a name if no file was chosen.
                     if file_name.is_empty() {
                         continue;
                     }
                     let message = format!("“{}” is empty. Choose another one.", display_file_name(&file_name));
                     return Err(Problem::Refused { status: 422, message }.into());
                 };
-                // The request itself has counted as the creation of the first one.
+                // The request itself counted as the creation of the first upload.
                 if has_file && let Some(client) = client.clone() {
                     state.backend.limits().require(Rule::UploadCreation, client, LimitedBy::Network).await?;
                 }
@@ -108,7 +109,7 @@ pub(crate) async fn upload(
     }
     match target.filter(|_| has_file) {
         Some(target) => {
-            // A release that was submitted or removed meanwhile keeps what it has.
+            // A release that was submitted or removed meanwhile keeps its titles.
             if let UploadTarget::NewTrack(_) = target
                 && let Err(error) = state.backend.uploads().title_batch(&actor, batch).await
             {
@@ -120,13 +121,13 @@ pub(crate) async fn upload(
     }
 }
 
-/// What the form's parser hands to the spool. Without its end, the file is not whole.
+/// A message from the form's parser to the spool. If the channel closes without `End`, the file is incomplete.
 enum FormChunk {
     Bytes(Bytes),
     End,
 }
 
-/// `None`: it has none.
+/// Returns the first bytes of a field. `None` if it is empty.
 async fn first_bytes(field: &mut Field<'_>, unparsed: &UnparsedBytes) -> Result<Option<Bytes>, ErrorResponse> {
     loop {
         match unparsed.with_timeout(field.chunk()).await? {
@@ -144,7 +145,7 @@ async fn forward_chunks(first: Bytes, mut field: Field<'_>, unparsed: &UnparsedB
         let piece = match timeout(READ_TIMEOUT, field.chunk()).await {
             Ok(Ok(Some(bytes))) => FormChunk::Bytes(bytes),
             Ok(Ok(None)) => FormChunk::End,
-            // The line broke or fell silent: dropping the sender says so.
+            // The connection broke or stalled. Dropping the sender without `End` tells the receiver.
             Ok(Err(_)) | Err(_) => return,
         };
         unparsed.reset();
@@ -174,7 +175,7 @@ async fn read_short_text(mut field: Field<'_>, unparsed: &UnparsedBytes) -> Resu
     String::from_utf8(text).map_err(|_| incomplete_form())
 }
 
-/// Bytes that the form's parser has taken in since it last made something of them.
+/// Counts the bytes that the form's parser has taken in since it last yielded something.
 #[derive(Default)]
 struct UnparsedBytes(Arc<AtomicUsize>);
 
@@ -213,7 +214,7 @@ fn incomplete_form() -> ErrorResponse {
     AppError::from(Problem::BadRequest("Only a part of the form arrived. Try again.".into())).into()
 }
 
-/// The step of the wizard that the form stood on.
+/// Returns the wizard step that held the form.
 fn wizard_step_of(target: UploadTarget, headers: &HeaderMap) -> String {
     match target {
         UploadTarget::Cover(release) => format!("/releases/{release}/cover"),

@@ -1,4 +1,5 @@
-//! Folders that are still there after the power has failed, that others cannot enter, and that know themselves again.
+//! Durable private folders and files: they survive a power cut, other users cannot enter or read them, and a folder can
+//! carry an id.
 
 use std::{
     fs::{self, DirBuilder, File, Permissions},
@@ -11,19 +12,21 @@ use uuid::Uuid;
 
 use super::{Error, Result};
 
-/// The mode of folders that nobody else may enter.
+/// The mode of folders that no other user may enter.
 pub(super) const PRIVATE_DIR_MODE: u32 = 0o700;
-/// The mode of files that nobody else may read.
+/// The mode of files that no other user may read.
 pub(super) const PRIVATE_FILE_MODE: u32 = 0o600;
-/// The mode of folders above private ones: an embedded PostgreSQL runs as another user and has to get through.
+/// The mode of folders above private ones. An embedded PostgreSQL runs as another user and has to pass through them.
 const TRAVERSABLE_DIR_MODE: u32 = 0o755;
 
-/// Makes a private folder. Missing folders above it become reachable ones; each name is on the disk before anything is put under it.
+/// Creates a private folder. Missing folders above it are created as traversable ones. Each name is on the disk before
+/// anything is created below it.
 pub(super) fn create_private_dir(folder: &Path) -> io::Result<()> {
     create_with_mode(folder, PRIVATE_DIR_MODE)
 }
 
-/// Makes a folder that other users may pass through, and those above it that are missing, as durably.
+/// Creates a folder that other users may pass through, and the missing folders above it. Each name is on the disk
+/// before anything is created below it.
 pub(super) fn create_traversable_dir(folder: &Path) -> io::Result<()> {
     create_with_mode(folder, TRAVERSABLE_DIR_MODE)
 }
@@ -38,7 +41,7 @@ fn create_with_mode(folder: &Path, mode: u32) -> io::Result<()> {
     };
     create_traversable_dir(parent)?;
     match DirBuilder::new().mode(mode).create(folder) {
-        // Another process was faster.
+        // Another process has just created the folder.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let found = format!("a file, or a link to nowhere, is in the place of the folder {}", folder.display());
@@ -46,14 +49,15 @@ fn create_with_mode(folder: &Path, mode: u32) -> io::Result<()> {
         }
         made => {
             made?;
-            // The umask may have taken away more.
+            // The umask may have removed more bits from the mode.
             fs::set_permissions(folder, Permissions::from_mode(mode))?;
         }
     }
     File::open(parent)?.sync_all()
 }
 
-/// Opens a file to write to it and makes it, if need be. What was in it stays. It is private, whoever made it.
+/// Opens a file for writing, and creates it if need be. Keeps its contents. Makes it private, even if it existed with
+/// another mode.
 pub(super) fn open_private_file(path: &Path) -> io::Result<File> {
     let file = File::options().write(true).create(true).truncate(false).mode(PRIVATE_FILE_MODE).open(path)?;
     if file.metadata()?.mode() & 0o7777 != PRIVATE_FILE_MODE {
@@ -62,16 +66,17 @@ pub(super) fn open_private_file(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Takes a folder, which need not be there, and all that is in it away from other users: an earlier version left it to the umask, and so
-/// does a copy. Costs a look at each file. What cannot be changed (on a disk that knows no modes, say) is told and left.
+/// Makes a folder and everything in it private. The folder need not exist. An earlier version, or a copy, may have left
+/// modes that the umask chose. Costs a `stat` for each file. Logs one warning about files whose mode cannot be changed,
+/// for example on a disk without modes, and leaves them as they are.
 pub(super) fn make_private(folder: &Path) {
-    // A link may stand in the folder's place. Links in it lead out of it and are not followed.
+    // The folder itself may be a link, which is followed. Links inside it are not, because they lead out of it.
     let mut waiting: Vec<_> = folder.canonicalize().into_iter().collect();
     let mut failed = None;
     let mut failures = 0;
     while let Some(path) = waiting.pop() {
         match make_entry_private(&path) {
-            // A private folder that cannot be read is another user's, like a disk's `lost+found`.
+            // A private folder that cannot be read belongs to another user, for example a disk's `lost+found`.
             Ok(true) => waiting.extend(fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path())),
             Ok(false) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -91,7 +96,8 @@ pub(super) fn make_private(folder: &Path) {
     }
 }
 
-/// Makes one file or folder private, before its contents: nobody else gets in meanwhile. Whether it is a folder.
+/// Makes one file or folder private. Returns whether it is a folder. A folder is closed before its contents, so that
+/// nobody else enters it in between.
 fn make_entry_private(path: &Path) -> io::Result<bool> {
     let metadata = fs::symlink_metadata(path)?;
     let mode = match metadata.file_type() {
@@ -105,12 +111,15 @@ fn make_entry_private(path: &Path) -> io::Result<bool> {
     Ok(metadata.is_dir())
 }
 
-/// A path as one word of a shell's command.
+/// Quotes a path as one word of a shell command.
 pub(super) fn shell_quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
-/// The id that stands in a file; `None` where there is no file.
+/// Reads the id in a file; `None` if there is no file.
+///
+/// # Errors
+/// When the file cannot be read or does not hold a UUID.
 pub(super) fn read_id(path: &Path) -> Result<Option<Uuid>> {
     match fs::read_to_string(path) {
         Ok(text) => match Uuid::try_parse(text.trim()) {
@@ -122,14 +131,14 @@ pub(super) fn read_id(path: &Path) -> Result<Option<Uuid>> {
     }
 }
 
-/// The id that stands in this file of a folder, for as long as there is the folder.
+/// Reads the id in the file `name` of a folder, or creates it. The id stays the same for as long as the folder exists.
 pub(super) fn read_or_create_id(folder: &Path, name: &str) -> Result<Uuid> {
     let path = folder.join(name);
     if let Some(id) = read_id(&path)? {
         return Ok(id);
     }
     let id = Uuid::new_v4();
-    // Renamed into place, so that a kill leaves a whole id or none.
+    // The rename ensures that a kill leaves a complete id or none.
     let draft = path.with_extension("id.new");
     let mut file = open_private_file(&draft)?;
     file.set_len(0)?;
@@ -186,7 +195,7 @@ mod tests {
 
         std::os::unix::fs::symlink(&outside, root.path().join("elsewhere")).unwrap();
         make_private(&root.path().join("elsewhere"));
-        assert_eq!(mode(&outside), PRIVATE_DIR_MODE, "a folder on another disk");
+        assert_eq!(mode(&outside), PRIVATE_DIR_MODE, "the target of a link is made private");
         make_private(&root.path().join("nowhere"));
     }
 }

@@ -1,5 +1,5 @@
-//! Hints between processes, over PostgreSQL's LISTEN and NOTIFY: "this release changed", "there is a job". Whoever misses one
-//! finds out by polling.
+//! Hints between processes, over PostgreSQL's LISTEN and NOTIFY, such as "this release changed" or "there is a job". A
+//! process that misses a hint notices the change when it polls.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -19,13 +19,14 @@ use crate::domain::ids::{ReleaseId, UserId};
 const RELEASES: &str = "vwaza_releases";
 const JOBS: &str = "vwaza_jobs";
 const MAILS: &str = "vwaza_mails";
-/// The first hint goes out at once; those of this time after it go out as one statement: a NOTIFY per row would put all commits
-/// in one line.
+/// The pause after a notification. The first hint is sent at once; the hints of the next 10 ms are sent in one
+/// statement. PostgreSQL serialises the commits of transactions that notify, so a NOTIFY per row would slow all of
+/// them.
 const DEBOUNCE: Duration = Duration::from_millis(10);
 const RECONNECT_DELAY: Duration = Duration::from_secs(2);
-/// A listener that hears nothing for longer says something itself.
+/// The silence after which a listener sends a hint to itself to test its connection.
 const LISTENER_IDLE_MAX: Duration = Duration::from_secs(15);
-/// Hints that a slow listener may be behind; past it it is told that it missed some.
+/// The number of hints that a slow subscriber may be behind. Beyond it, the subscriber learns that it missed some.
 const BACKLOG_HINTS: usize = 256;
 
 /// A release changed: its status, its details or its files.
@@ -35,7 +36,7 @@ pub struct ReleaseChanged {
     pub artist: UserId,
 }
 
-/// What a listener is told.
+/// A message to subscribers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     Release(ReleaseChanged),
@@ -67,19 +68,20 @@ impl Events {
         Self { hints, releases, jobs, mails }
     }
 
-    /// To be called after the commit. The receiver lives as long as `self`: sending cannot fail while anybody can see it.
+    /// Sends a hint that a release changed. Call it after the commit. Sending cannot fail, because the receiving task
+    /// lives as long as `self`.
     pub(super) fn release_changed(&self, release: ReleaseId, artist: UserId) {
         let _ = self.hints.send(Hint::Release(ReleaseChanged { release, artist }));
     }
 
-    /// To be called after the commit that made a job.
+    /// Sends a hint that there is a job. Call it after the commit that enqueues the job.
     pub(super) fn job_added(&self) {
-        // This process need not hear it from PostgreSQL.
+        // This process is woken directly, without PostgreSQL.
         self.jobs.notify_one();
         let _ = self.hints.send(Hint::Job);
     }
 
-    /// To be called after the commit that queued a mail.
+    /// Sends a hint that there is a mail to send. Call it after the commit that enqueues the mail.
     pub(super) fn mail_added(&self) {
         self.mails.notify_one();
         let _ = self.hints.send(Hint::Mail);
@@ -90,7 +92,7 @@ impl Events {
         Arc::clone(&self.mails)
     }
 
-    /// Every change from now on, of all releases.
+    /// Subscribes to the changes of all releases from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<Change> {
         self.releases.subscribe()
     }
@@ -131,7 +133,7 @@ async fn notify(db: &PgPool, releases: HashSet<ReleaseChanged>, has_job: bool, h
         channels.push(channel.to_owned());
         payloads.push(String::new());
     }
-    // A hint need not outlive a crash: it waits for no disk.
+    // A hint need not survive a crash, so the transaction commits asynchronously.
     sqlx::query!(
         r#"with async_commit as materialized (select set_config('synchronous_commit', 'off', true))
            select pg_notify(channel, payload)::text as "sent"
@@ -144,7 +146,7 @@ async fn notify(db: &PgPool, releases: HashSet<ReleaseChanged>, has_job: bool, h
     Ok(())
 }
 
-/// Whom what is heard is told.
+/// The receiving side of the hints, which passes them on within this process.
 struct Listener {
     releases: broadcast::Sender<Change>,
     jobs: Arc<Notify>,
@@ -178,20 +180,21 @@ impl Listener {
         loop {
             match next_hint(pool, &mut listener).await? {
                 Some(hint) if hint.channel() == RELEASES => {
-                    // Nobody may be listening, which is no error.
+                    // Sending fails if there is no subscriber, which is no error.
                     if let Some(changed) = parse(hint.payload()) {
                         let _ = self.releases.send(Change::Release(changed));
                     }
                 }
                 Some(hint) if hint.channel() == MAILS => self.mails.notify_one(),
                 Some(_) => self.jobs.notify_one(),
-                // The connection was lost, and with it hints.
+                // The connection was lost, and hints with it.
                 None => self.missed(),
             }
         }
     }
 
-    /// Nobody may be listening, which is no error.
+    /// Tells all subscribers that they may have missed hints. Sending fails if there is no subscriber, which is no
+    /// error.
     fn missed(&self) {
         let _ = self.releases.send(Change::Everything);
         self.jobs.notify_one();
@@ -199,10 +202,11 @@ impl Listener {
     }
 }
 
-/// The next hint; `None`: the connection was lost, and with it hints.
+/// Waits for the next hint. Returns `None` if the connection was lost, and hints with it.
 ///
 /// # Errors
-/// Where not even one of our own is heard: a line that has died without a word is silent for ever.
+/// When this process does not even receive a hint that it sends itself. A connection that has died silently reports no
+/// error.
 async fn next_hint(pool: &PgPool, listener: &mut PgListener) -> Result<Option<PgNotification>> {
     let mut next = std::pin::pin!(listener.try_recv());
     if let Ok(hint) = timeout(LISTENER_IDLE_MAX, &mut next).await {

@@ -1,15 +1,16 @@
-//! Places where tests break this process: `fail::fail_point!("name")`. Only builds with the feature `fail-points` have them.
+//! Fail points: places (`fail::fail_point!("name")`) where tests break this process. Only builds with the feature
+//! `fail-points` contain them.
 
 use super::Result;
 
 /// Arms fail points: `name=action;name=action`.
 ///
-/// `kill` ends the process on the spot. `wait(<path>)` connects to the Unix socket at this path and blocks the thread until the
-/// other side closes the connection; it does so the first time only, and not at all if nobody listens there. Other actions are
-/// those of the crate `fail`.
+/// `kill` aborts the process at once. `wait(<path>)` connects to the Unix socket at `path` and blocks the thread until
+/// the other side closes the connection. It does so only the first time, and not if nothing listens there. All other
+/// actions are those of the crate `fail`.
 ///
 /// # Errors
-/// For an action that the crate `fail` does not understand, and for any point in a build that has none.
+/// For an action that the crate `fail` does not understand, and for any point in a build without fail points.
 #[cfg(feature = "fail-points")]
 pub(super) fn arm(points: &str) -> Result<()> {
     for point in points.split(';').filter(|point| !point.is_empty()) {
@@ -38,8 +39,8 @@ fn wait_once_at(socket: std::path::PathBuf) -> impl Fn() + Send + Sync {
         if !has_waited.swap(true, Ordering::Relaxed)
             && let Ok(mut test) = UnixStream::connect(&socket)
         {
-            // A thread of the runtime hands over what else it drives, or the whole process could stand still. The end of the connection and
-            // its failure are the same to a test.
+            // `block_in_place` lets the runtime move this thread's other tasks, because otherwise the whole process
+            // could stall. A closed connection and a failed one mean the same to a test.
             let _ = tokio::task::block_in_place(|| test.read(&mut [0]));
         }
     }

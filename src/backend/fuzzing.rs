@@ -1,4 +1,5 @@
-//! What the fuzz targets run, and the tests with the inputs that are kept in `fuzz/corpus`: whatever the bytes are, these return.
+//! The functions that the fuzz targets call, and that a test calls with the inputs kept in `fuzz/corpus`. Each must
+//! return without a panic for any bytes.
 
 use std::{fmt::Debug, io::Write};
 
@@ -7,7 +8,6 @@ use object_store::path::Path;
 use tempfile::NamedTempFile;
 
 use super::{
-    hex,
     media::{self, Deadline, MediaError, examine_audio, examine_cover, validate_audio, validate_cover},
     storage::supabase::responses::{Entry, SupabaseError, parse_content_range},
 };
@@ -26,10 +26,10 @@ use crate::domain::{
     upload::{Checksum, RawIntent, UploadKind, UploadTarget, parse_metadata},
 };
 
-/// A file: both looks at it end in a verdict, and the second one agrees with the first.
+/// Fuzzes a media file. Both validation and examination must end in a result, and the two must agree.
 pub fn media(bytes: &[u8]) {
-    let mut file = NamedTempFile::new().expect("there is room for a small file");
-    file.write_all(bytes).expect("there is room for a small file");
+    let mut file = NamedTempFile::new().expect("the disk has room for a small file");
+    file.write_all(bytes).expect("the disk has room for a small file");
     let limits = MediaLimits::default();
 
     let validated = accepted(validate_audio(file.path(), &limits, &Deadline::never()));
@@ -44,9 +44,9 @@ pub fn media(bytes: &[u8]) {
             assert!(!text.is_empty() && !text.contains(is_removed), "{text:?}");
         }
     }
-    let copy = NamedTempFile::new().expect("there is room for a small file");
+    let copy = NamedTempFile::new().expect("the disk has room for a small file");
     if let Some((facts, Peaks(peaks))) = accepted(examine_audio(file.path(), copy.path(), &Deadline::never())) {
-        let validated = validated.expect("what can be decoded has a header that can be taken");
+        let validated = validated.expect("an audio file that decodes has a valid header");
         assert_eq!(
             (facts.container, facts.codec, facts.channels),
             (validated.container, validated.codec, validated.channels)
@@ -56,7 +56,7 @@ pub fn media(bytes: &[u8]) {
         assert!((1..=Peaks::BUCKETS).contains(&peaks.len()));
         if facts.has_listening_copy {
             let (copied, Peaks(copied_peaks)) = accepted(examine_audio(copy.path(), file.path(), &Deadline::never()))
-                .expect("what we write can be played");
+                .expect("our listening copy can be decoded");
             assert_eq!((copied.duration_ms, copied.sample_rate_hz), (facts.duration_ms, facts.sample_rate_hz));
             assert_eq!((copied.channels, copied_peaks.len()), (facts.channels, peaks.len()));
         }
@@ -81,7 +81,8 @@ fn assert_passes(kind: UploadKind, bytes: &[u8]) {
             Precheck::Passed => return,
             Precheck::Refused(why) => panic!("the browser refuses what the server takes: {why}"),
             Precheck::Reads(range) => {
-                let piece = bytes.get(range.start as usize..range.end as usize).expect("it asks for what is there");
+                let piece =
+                    bytes.get(range.start as usize..range.end as usize).expect("the precheck reads within the file");
                 assert!(!piece.is_empty());
                 known.add(range.start, piece.to_vec());
             }
@@ -89,7 +90,8 @@ fn assert_passes(kind: UploadKind, bytes: &[u8]) {
     }
 }
 
-/// What a file is found to be; none if it is refused, in words and with a status that says whose fault it is.
+/// The result for a file; `None` if the file is refused. A refusal must have a message, and a status that blames the
+/// file.
 fn accepted<T>(result: Result<T, MediaError>) -> Option<T> {
     match result {
         Ok(found) => Some(found),
@@ -102,12 +104,12 @@ fn accepted<T>(result: Result<T, MediaError>) -> Option<T> {
     }
 }
 
-/// What is understood is understood in the same way when it is written down and read again.
+/// Asserts that a parsed value parses to itself after it is written out.
 fn reads_back<T: Debug + PartialEq, E: Debug + PartialEq>(value: &T, again: Result<T, E>) {
     assert_eq!(again.as_ref(), Ok(value));
 }
 
-/// A code or a date.
+/// Fuzzes the parsers of codes and dates.
 pub fn codes(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     if let Ok(isrc) = Isrc::parse(&text) {
@@ -123,7 +125,8 @@ pub fn codes(bytes: &[u8]) {
     }
 }
 
-/// What people type: a line for each field of a release's details, or all of it in one field.
+/// Fuzzes the parsers of forms. Each line is one field of a release's details; the whole text is also used as a single
+/// field.
 pub fn forms(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let mut lines = text.split('\n').map(str::to_owned);
@@ -159,7 +162,8 @@ pub fn forms(bytes: &[u8]) {
     let _ = title_hints(&text);
 }
 
-/// A wish to upload: its target, length, SHA-256 and fingerprint, a line each, then the file's name.
+/// Fuzzes the parser of upload intents. The first lines are target, length, SHA-256 and fingerprint; the rest is the
+/// file's name.
 pub fn intent(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let mut lines = text.splitn(5, '\n');
@@ -184,7 +188,7 @@ pub fn intent(bytes: &[u8]) {
             );
             assert!(intent.length > 0 && intent.length.unsigned_abs() <= limits.max_audio_bytes);
             let again = RawIntent {
-                sha256: intent.sha256.as_ref().map(|hash| hex(hash)),
+                sha256: intent.sha256.as_ref().map(hex::encode),
                 fingerprint: intent.fingerprint.clone(),
                 file_name: name.clone(),
                 ..raw
@@ -195,7 +199,7 @@ pub fn intent(bytes: &[u8]) {
     }
 }
 
-/// The header `Upload-Metadata`.
+/// Fuzzes the parser of the header `Upload-Metadata`.
 pub fn metadata(bytes: &[u8]) {
     match parse_metadata(bytes) {
         Ok(metadata) => {
@@ -207,7 +211,7 @@ pub fn metadata(bytes: &[u8]) {
     }
 }
 
-/// The header `Upload-Checksum`.
+/// Fuzzes the parser of the header `Upload-Checksum`.
 pub fn checksum(bytes: &[u8]) {
     match Checksum::parse(bytes) {
         Ok(checksum) => {
@@ -221,7 +225,7 @@ pub fn checksum(bytes: &[u8]) {
     }
 }
 
-/// The size of a file, a space, and the header `Range`.
+/// Fuzzes the parser of the header `Range`. The input is a file's size, a space and the header.
 pub fn range(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let Some((size, header)) = text.split_once(' ') else { return };
@@ -234,8 +238,8 @@ pub fn range(bytes: &[u8]) {
     }
 }
 
-/// What Supabase Storage may answer: the status of a refusal, a space and its body; or the header `Content-Range`; or an entry
-/// of a listing.
+/// Fuzzes the parsers of Supabase Storage's responses. The input is the status of a refusal, a space and its body; or
+/// the header `Content-Range`; or an entry of a listing.
 pub fn supabase(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     if let Some((status, body)) = text.split_once(' ')
@@ -244,7 +248,7 @@ pub fn supabase(bytes: &[u8]) {
         let refusal = SupabaseError::parse(status, body.as_bytes());
         let is_missing = refusal.code == "NoSuchKey";
         let error = refusal.into_error("audio/a");
-        // What is believed to be missing is put again, or forgotten.
+        // An object that is believed to be missing is uploaded again, or its row is deleted.
         assert_eq!(matches!(error, object_store::Error::NotFound { .. }), is_missing, "{error}");
     }
     if let Some((range, size)) = parse_content_range(&text) {
@@ -254,7 +258,7 @@ pub fn supabase(bytes: &[u8]) {
     if let Ok(entry) = serde_json::from_str::<Entry>(&text) {
         let folder = Path::from("audio");
         if let Ok(location) = entry.location(&folder) {
-            // Or the listing would leave its folder, or not end.
+            // Otherwise the listing would leave its folder, or never end.
             assert!(location.prefix_matches(&folder) && location != folder, "{location}");
             if let Ok(meta) = entry.into_meta(location.clone()) {
                 assert_eq!(meta.location, location);
@@ -288,7 +292,7 @@ mod tests {
             let mut replayed = 0;
             for input in inputs {
                 let path = input.expect("a corpus can be read").path();
-                // Shown when it fails.
+                // The test harness prints this line only if the test fails.
                 println!("{}", path.display());
                 target(&fs::read(&path).expect("a corpus can be read"));
                 replayed += 1;

@@ -24,17 +24,18 @@ use std::{
 };
 
 pub use accounts::administration::{UserListRow, change_user, list_users, make_reset_link};
-pub use accounts::sessions::hex;
-pub use accounts::users::{PasswordAccepted, SignedIn, create_user};
+pub use accounts::{
+    sessions::SignedIn,
+    users::{PasswordAccepted, create_user},
+};
 pub use db::migrate_database;
 pub use error::Error;
-pub use mail::MailSettings;
 pub use operations::fsck::{Damage, Finding, Repair, Report, fsck};
 pub use operations::queue_stats::QueueStats;
 pub use queue::worker::WorkerHealth;
 pub use settings::{
-    LimitSettings, QueueSettings, RetentionSettings, S3Settings, Settings, StorageSettings, SupabaseSettings,
-    UploadSettings, days,
+    LimitSettings, MailSettings, QueueSettings, RetentionSettings, S3Settings, Settings, StorageSettings,
+    SupabaseSettings, UploadSettings, days,
 };
 use sqlx::PgPool;
 pub use storage::install_tls;
@@ -43,7 +44,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::{
-    accounts::{access_tokens, flashes, passwords, sessions, users},
+    accounts::{access_tokens, flashes, passwords, sessions, tokens, users},
     db::connections,
     queue::{dead_letters, worker},
     releases::{review, tracks},
@@ -88,10 +89,10 @@ pub struct Backend {
     validation_permits: Arc<Semaphore>,
     /// Archives of users' data that may still be begun.
     archive_permits: Arc<Semaphore>,
-    session_cookie: sessions::TokenCookie,
-    browser_cookie: sessions::TokenCookie,
-    challenge_cookie: sessions::TokenCookie,
-    flash_cookie: sessions::TokenCookie,
+    session_cookie: tokens::TokenCookie,
+    browser_cookie: tokens::TokenCookie,
+    challenge_cookie: tokens::TokenCookie,
+    flash_cookie: tokens::TokenCookie,
     shutdown: CancellationToken,
 }
 
@@ -115,10 +116,10 @@ impl Backend {
         let backend = Arc::new(Self {
             events: events::Events::start(db.clone(), shutdown.clone()),
             passwords: passwords::Passwords::new(),
-            session_cookie: sessions::TokenCookie::of_session(&settings.public_url),
-            browser_cookie: sessions::TokenCookie::of_browser(&settings.public_url),
-            challenge_cookie: sessions::TokenCookie::of_challenge(&settings.public_url),
-            flash_cookie: sessions::TokenCookie::of_flash(&settings.public_url),
+            session_cookie: tokens::TokenCookie::of_session(&settings.public_url),
+            browser_cookie: tokens::TokenCookie::of_browser(&settings.public_url),
+            challenge_cookie: tokens::TokenCookie::of_challenge(&settings.public_url),
+            flash_cookie: tokens::TokenCookie::of_flash(&settings.public_url),
             mail,
             validation_permits: uploads::finish::validation_permits(),
             archive_permits: Arc::new(Semaphore::new(accounts::my_data::ARCHIVES_AT_ONCE)),
@@ -155,22 +156,22 @@ impl Backend {
         self.shutdown.clone()
     }
 
-    pub fn session_cookie(&self) -> &sessions::TokenCookie {
+    pub fn session_cookie(&self) -> &tokens::TokenCookie {
         &self.session_cookie
     }
 
     /// Stands between the two steps of a sign-in.
-    pub fn challenge_cookie(&self) -> &sessions::TokenCookie {
+    pub fn challenge_cookie(&self) -> &tokens::TokenCookie {
         &self.challenge_cookie
     }
 
     /// Finds what the last form came to that was sent without scripts.
-    pub fn flash_cookie(&self) -> &sessions::TokenCookie {
+    pub fn flash_cookie(&self) -> &tokens::TokenCookie {
         &self.flash_cookie
     }
 
     /// Tells a browser that has signed in before.
-    pub fn browser_cookie(&self) -> &sessions::TokenCookie {
+    pub fn browser_cookie(&self) -> &tokens::TokenCookie {
         &self.browser_cookie
     }
 

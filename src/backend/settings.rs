@@ -1,16 +1,15 @@
-//! What the core is told by the server's configuration; it never reads the environment itself.
+//! The settings of the core. The server reads them from its configuration; the core never reads the environment itself.
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-use super::mail::MailSettings;
 use crate::domain::media::MediaLimits;
 
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub database_url: String,
-    /// Holds the spool and, with local storage, the objects.
+    /// The directory of the spool, of mails that become files and, with local storage, of the objects.
     pub data_dir: PathBuf,
-    /// The site's address as people type it; https makes the session cookie `Secure`.
+    /// The site's address as people type it. With https, cookies are `Secure`.
     pub public_url: String,
     pub storage: StorageSettings,
     pub media: MediaLimits,
@@ -19,15 +18,15 @@ pub struct Settings {
     pub retention: RetentionSettings,
     pub limits: LimitSettings,
     pub mail: MailSettings,
-    /// An artist whose address is not verified does not submit.
+    /// Whether an artist must verify their e-mail address before they submit a release.
     pub requires_verified_email: bool,
-    /// An admin without two factors can do nothing but set them up.
+    /// Whether an admin must set up two-factor sign-in before they can do anything else.
     pub requires_admin_two_factor: bool,
-    /// Where this process is to break; only in builds for tests.
+    /// Fail points that break this process, as `fail_points::arm` reads them. Only builds for tests contain any.
     pub fail_points: String,
 }
 
-/// Where objects live.
+/// The storage of the objects.
 #[derive(Clone, Debug)]
 pub enum StorageSettings {
     /// A folder in the data directory.
@@ -39,7 +38,7 @@ pub enum StorageSettings {
 #[derive(Clone)]
 pub struct S3Settings {
     pub bucket: String,
-    /// `AWS_ACCESS_KEY_ID`, `AWS_REGION` and the like, as `object_store` names them.
+    /// Options such as `AWS_ACCESS_KEY_ID` and `AWS_REGION`, by the names of `object_store`.
     pub options: Vec<(String, String)>,
 }
 
@@ -51,14 +50,14 @@ pub struct SupabaseSettings {
     pub bucket: String,
 }
 
-/// Without the keys.
+/// Omits the options, because they hold keys.
 impl fmt::Debug for S3Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("S3Settings").field("bucket", &self.bucket).finish_non_exhaustive()
     }
 }
 
-/// Without the key.
+/// Omits the service role key.
 impl fmt::Debug for SupabaseSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SupabaseSettings").field("url", &self.url).field("bucket", &self.bucket).finish_non_exhaustive()
@@ -67,13 +66,14 @@ impl fmt::Debug for SupabaseSettings {
 
 #[derive(Clone, Debug)]
 pub struct UploadSettings {
-    /// An upload that nobody has sent a byte for is given up after this long.
+    /// An upload expires this long after its last received byte.
     pub expiry: Duration,
-    /// Uploads of one artist that may be receiving or waiting to be stored at once.
+    /// The largest number of uploads of one artist that are receiving or waiting to be stored.
     pub max_open: i64,
-    /// All files of one artist together.
+    /// The largest total size of one artist's files, replaced files within their retention included.
     pub quota_bytes: i64,
-    /// Left free on the spool's disk: whoever shares it (the database's log, say) must not stand still because the spool is full.
+    /// The space that uploads leave free on the spool's disk, so that a full spool does not stop others that write to
+    /// the same disk, such as the database's log.
     pub reserve_bytes: u64,
 }
 
@@ -90,17 +90,18 @@ impl Default for UploadSettings {
 
 #[derive(Clone, Debug)]
 pub struct QueueSettings {
-    /// How often the queue is looked at when nobody hints that there is something.
+    /// The pause between two polls of the queue when no hint arrives.
     pub poll_interval: Duration,
-    /// A worker that has not been heard of for this long has lost its job.
+    /// A job's lease. A worker that sends no heartbeat for this long loses its job.
     pub lease: Duration,
-    /// The failure that sends a job to the dead letter queue.
+    /// The number of failures after which a job becomes a dead letter.
     pub max_failures: u32,
-    /// An attempt that has not ended by then never will: it counts as a failure.
+    /// The longest time an attempt may take. An attempt that takes longer counts as a failure.
     pub attempt_timeout: Duration,
-    /// Decoding a file for longer counts as a failure, too.
+    /// The longest time the decoding of a file may take. A longer one counts as a failure, too.
     pub examination_timeout: Duration,
-    /// Jobs that run at once in this process. 0: only those whose bytes this process alone holds, one at a time.
+    /// The number of jobs that run at once in this process. With 0, the process runs one job at a time, and only jobs
+    /// whose bytes are in its own spool.
     pub concurrency: u32,
 }
 
@@ -110,47 +111,49 @@ impl Default for QueueSettings {
             poll_interval: Duration::from_secs(5),
             lease: Duration::from_secs(60),
             max_failures: 3,
-            // The largest file there may be, on a line of a few Mbit/s.
+            // Time to store the largest allowed file over a connection of a few Mbit/s.
             attempt_timeout: Duration::from_secs(60 * 60),
-            // Six hours at 44.1 kHz take half a minute, with a copy to listen to two minutes: time for a machine that is five times as busy
-            // or as slow.
+            // Decoding six hours at 44.1 kHz takes half a minute, or two minutes with a listening copy. This leaves
+            // time for a machine that is five times as busy or as slow.
             examination_timeout: Duration::from_secs(10 * 60),
             concurrency: 4,
         }
     }
 }
 
-/// Rate limits. Each is for one address unless it says otherwise.
+/// Rate limits. Each applies to one address unless its comment names another party.
 #[derive(Clone)]
 pub struct LimitSettings {
     pub is_on: bool,
-    /// Redis that all processes share. Unset: each process limits for itself.
+    /// The address of a Redis that all processes share. `None`: each process counts for itself.
     pub redis_url: Option<String>,
-    /// No request waits longer for Redis.
+    /// The longest time that a request waits for Redis.
     pub redis_timeout: Duration,
-    /// Requests of any kind that may come at once. All of them may come again after 5 s.
+    /// Requests of any kind that may come at once. The full burst is available again after 5 s without a request.
     pub burst: u32,
-    /// Requests below `/api/`, except those that carry an upload's bytes or create one.
+    /// Requests below `/api/` in a minute, except those that carry an upload's bytes or create an upload.
     pub api_per_minute: u32,
-    /// Accounts made in 15 minutes.
+    /// Sign-up attempts in 15 minutes.
     pub sign_ups: u32,
-    /// Sign-ins tried in 15 minutes.
+    /// Sign-in attempts in 15 minutes. Password reset requests have a limit of their own with this quota.
     pub sign_ins: u32,
     /// Uploads created in 15 minutes.
     pub upload_creations: u32,
-    /// Bytes of uploads. More are read more slowly.
+    /// Bytes of uploads in a minute. The server reads the body of a faster client more slowly.
     pub upload_bytes_per_minute: u64,
-    /// Event streams of one user that are open at once.
+    /// Open event streams of one user.
     pub streams_per_user: u32,
-    /// Event streams that are open at once.
+    /// Open event streams of one address.
     pub streams_per_address: u32,
-    /// Failed sign-ins to one account in 15 minutes, after which only known browsers may sign in to it.
+    /// Failed sign-ins to one account from unknown browsers in 15 minutes. Afterwards only known browsers, each with a
+    /// limit of its own, may sign in. Wrong codes and wrong current passwords have limits of their own with this quota.
     pub failed_sign_ins: u32,
-    /// Reset mails to one address in an hour.
+    /// Password reset mails to one e-mail address in an hour. Verification mails that one account asks for have a limit
+    /// of their own with this quota.
     pub reset_mails: u32,
-    /// Requests that are under way at once, answers that are still being sent included.
+    /// Requests that run at once, including those whose response is still being sent.
     pub requests_per_address: u32,
-    /// Requests of one user that are worked on at once. Others wait in line, ten times as many at most.
+    /// Requests of one user that run at once. Up to ten times as many more wait in a queue.
     pub requests_per_user: u32,
 }
 
@@ -160,7 +163,7 @@ impl Default for LimitSettings {
             is_on: true,
             redis_url: None,
             redis_timeout: Duration::from_millis(50),
-            // A dashboard with its fifty covers, several times over.
+            // A dashboard with its 50 covers, several times over.
             burst: 500,
             api_per_minute: 100,
             sign_ups: 5,
@@ -172,13 +175,14 @@ impl Default for LimitSettings {
             failed_sign_ins: 10,
             reset_mails: 3,
             requests_per_address: 256,
-            // Fewer than the pool has connections: others go on whatever one user does. A page asks some ten things at once.
+            // This is fewer than the pool's connections, so one user cannot block the others. A page sends about ten
+            // requests at once.
             requests_per_user: 8,
         }
     }
 }
 
-/// Without the address of Redis, which may hold a password.
+/// Omits the address of Redis, which may hold a password.
 impl fmt::Debug for LimitSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LimitSettings")
@@ -188,13 +192,16 @@ impl fmt::Debug for LimitSettings {
     }
 }
 
-/// How long what is over is kept.
+/// Retention: how long rows and objects are kept after they are no longer needed.
 #[derive(Clone, Debug)]
 pub struct RetentionSettings {
-    /// An object that was never attached is doomed this long after its intent, once nobody works on it. Longer than any PUT.
+    /// The age at which an object that was never attached is doomed, unless a job still works on it. Must be longer
+    /// than any PUT takes.
     pub orphan_grace: Duration,
-    /// An object that was replaced or whose target was deleted: open players and backups younger than this stay whole.
+    /// The time for which an object is kept after it was replaced or its target was deleted. Open players, and backups
+    /// that are younger than this, stay complete.
     pub replaced_object: Duration,
+    /// The time for which completed jobs and ended mails are kept.
     pub completed_job: Duration,
 }
 
@@ -204,7 +211,31 @@ impl Default for RetentionSettings {
     }
 }
 
-/// A day is 24 hours here.
+/// Settings of outgoing mail.
+#[derive(Clone)]
+pub struct MailSettings {
+    /// The SMTP server, as `smtp://user:password@host:port`. `None`: each mail becomes a file.
+    pub smtp_url: Option<String>,
+    /// The sender, such as `Vwaza <noreply@music.example>`.
+    pub from: String,
+    /// The timeout of one attempt to send a mail, including all replies of the SMTP server.
+    pub timeout: Duration,
+}
+
+impl Default for MailSettings {
+    fn default() -> Self {
+        Self { smtp_url: None, from: "Vwaza <noreply@localhost>".into(), timeout: Duration::from_secs(60) }
+    }
+}
+
+/// Omits the SMTP server's address, which may hold a password.
+impl fmt::Debug for MailSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MailSettings").field("smtp", &self.smtp_url.is_some()).field("from", &self.from).finish()
+    }
+}
+
+/// A duration in days of 24 hours.
 pub const fn days(days: u64) -> Duration {
     Duration::from_secs(days * 24 * 60 * 60)
 }

@@ -1,4 +1,4 @@
-//! People: who they are, what they may do, and the forms they fill in about themselves.
+//! Accounts: roles, sessions, access tokens, and the forms that people fill in about themselves.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -9,21 +9,23 @@ use super::{
     text::{is_unseen, parse_line},
 };
 
-/// Characters; shorter ones are guessed.
+/// The shortest password, in characters. Shorter passwords are easy to guess.
 pub const PASSWORD_MIN_CHARS: usize = 10;
-/// Bytes; longer than any passphrase, short enough to hash without a thought.
+/// The longest password, in bytes. The limit is longer than any passphrase and bounds the cost of a hash.
 pub const PASSWORD_MAX_BYTES: usize = 1024;
-/// Days a session lasts; using it in its second half gives it another such time.
+/// The lifetime of a session, in days. A session that is used in the second half of its lifetime gets a full lifetime
+/// again.
 pub const SESSION_DAYS: i32 = 30;
-/// Days after which a session ends, however much it is used. Source: OWASP Session Management Cheat Sheet (absolute timeout).
+/// The longest lifetime of a session, in days, however often it is used. Source: OWASP Session Management Cheat Sheet
+/// (absolute timeout).
 pub const SESSION_ABSOLUTE_DAYS: i32 = 90;
-/// Minutes for which the link of a reset mail works.
+/// The lifetime of the link in a reset mail, in minutes.
 pub const RESET_LINK_MINUTES: i32 = 60;
-/// Hours for which the link of a verification mail works.
+/// The lifetime of the link in a verification mail, in hours.
 pub const VERIFICATION_LINK_HOURS: i32 = 24;
-/// Characters.
+/// The longest artist name, in characters.
 pub const ARTIST_NAME_MAX_CHARS: usize = 100;
-/// Bytes. Source: RFC 5321, 4.5.3.1.3 (a path of 256 with its two brackets).
+/// The longest e-mail address, in bytes. Source: RFC 5321, 4.5.3.1.3 (a path of 256 with its two brackets).
 pub const EMAIL_MAX_BYTES: usize = 254;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,27 +35,31 @@ pub enum Role {
     Admin,
 }
 
-/// Who is asking: proven by a session, handed to everything that reads or changes something.
+/// The user who makes a request, proven by a session. Everything that reads or changes data takes an actor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actor {
     pub id: UserId,
     pub role: Role,
     pub email: String,
     pub artist_name: String,
-    /// The address is not verified yet, and has to be before a release is submitted.
+    /// Whether the user still has to verify the e-mail address. They can't submit a release before.
     #[serde(default)]
     pub must_verify_email: bool,
-    /// An admin who has to set up two factors before anything else.
+    /// Whether the user is an admin who has to set up two-factor sign-in before anything else.
     #[serde(default)]
     pub must_set_up_two_factor: bool,
 }
 
 impl Actor {
-    /// Whether the actor may do what admins do. An admin who has to set up two factors first may not.
+    /// Whether the actor may do what admins do. `false` for an admin who still has to set up two-factor sign-in.
     pub fn is_admin(&self) -> bool {
         self.role == Role::Admin && !self.must_set_up_two_factor
     }
 
+    /// Refuses an actor who may not do what admins do.
+    ///
+    /// # Errors
+    /// `Forbidden` for an artist, and 403 with a sentence for an admin who still has to set up two-factor sign-in.
     pub fn require_admin(&self) -> Result<(), Problem> {
         if self.role != Role::Admin {
             return Err(Problem::Forbidden);
@@ -66,7 +72,8 @@ impl Actor {
     }
 }
 
-/// An e-mail address, trimmed. Uniqueness ignores case; the spelling given is kept for mail.
+/// An e-mail address, trimmed of white space and invisible characters. Comparisons for uniqueness ignore case; mails go
+/// to the spelling as it was typed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Email(String);
 
@@ -80,7 +87,7 @@ impl Email {
                 && !host.starts_with('.')
                 && !host.ends_with('.')
                 && !host.contains('@')
-                // RFC 5322 gives these a meaning: a display name, a comment, a route.
+                // RFC 5322 gives these characters a meaning: a display name, a comment, a route.
                 && !email.contains(['<', '>', '(', ')', '[', ']', ',', ';', ':', '"', '\\'])
         });
         if fits && email.len() <= EMAIL_MAX_BYTES && !email.contains(is_unseen) {
@@ -95,18 +102,21 @@ impl Email {
     }
 }
 
-/// What a user is sent, beside mails about security, which everybody gets.
+/// The mails that a user wants. Mails about security go to everybody, whatever their preference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MailPreference {
     pub wants_release_mail: bool,
 }
 
-/// A password as typed; never shown, not even in debug output.
+/// A password as it was typed. Debug output hides it.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Password(String);
 
 impl Password {
-    /// For a new password. What is typed at sign-in is never judged, only compared.
+    /// Parses a new password. A sign-in doesn't validate its password but only compares it.
+    ///
+    /// # Errors
+    /// A sentence for a password that is too short or too long, or that contains U+0000.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.chars().count() < PASSWORD_MIN_CHARS {
             Err(format!("Use at least {PASSWORD_MIN_CHARS} characters."))
@@ -130,38 +140,42 @@ impl std::fmt::Debug for Password {
     }
 }
 
-/// The name that stands on releases.
+/// Parses the artist name that appears on releases.
+///
+/// # Errors
+/// A sentence for a name that is empty or too long, or that contains a control character or a bidirectional override.
 pub fn parse_artist_name(text: &str) -> Result<String, String> {
     let name = parse_line(text, ARTIST_NAME_MAX_CHARS)?;
     if name.is_empty() { Err("Enter the name that appears on your releases.".into()) } else { Ok(name) }
 }
 
-/// Access tokens of one person.
+/// How many access tokens one user may have.
 pub const ACCESS_TOKENS_MAX: i64 = 20;
+/// The longest name of an access token, in characters.
 pub const ACCESS_TOKEN_NAME_MAX_CHARS: usize = 60;
 
-/// Days after which an access token expires, unless its owner says otherwise.
+/// The lifetime of an access token in days, unless its owner chooses another one.
 pub const ACCESS_TOKEN_DAYS: i32 = 90;
-/// What its owner may say.
+/// The lifetimes in days that the owner of an access token can choose from.
 pub const ACCESS_TOKEN_DAYS_CHOICES: [i32; 3] = [30, 90, 365];
-/// Days before the end of an access token at which its owner is told.
+/// How many days before the end of an access token a mail tells its owner.
 pub const ACCESS_TOKEN_NOTICE_DAYS: i32 = 7;
 
 /// # Errors
-/// Of the field `days`.
+/// A message for the field `days` if the number is not one of the choices.
 pub fn parse_access_token_days(days: Option<i32>) -> Result<i32, Problem> {
     let days = days.unwrap_or(ACCESS_TOKEN_DAYS);
     let is_offered = ACCESS_TOKEN_DAYS_CHOICES.contains(&days);
     is_offered.then_some(days).ok_or_else(|| Problem::field("days", "Choose 30, 90 or 365 days."))
 }
 
-/// What a person calls an access token.
+/// The name that a user gives to an access token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessTokenName(String);
 
 impl AccessTokenName {
     /// # Errors
-    /// Of the field `name`.
+    /// A message for the field `name` if the name is empty or too long, or has a character that is not allowed.
     pub fn parse(text: &str) -> Result<Self, Problem> {
         match parse_line(text, ACCESS_TOKEN_NAME_MAX_CHARS) {
             Ok(name) if name.is_empty() => {
@@ -177,16 +191,16 @@ impl AccessTokenName {
     }
 }
 
-/// Where a person is signed in.
+/// A session, as its user sees it on the account page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionView {
     pub id: SessionId,
     /// "Firefox on Linux".
     pub device: String,
     pub created_at: OffsetDateTime,
-    /// To about ten minutes.
+    /// Precise to about ten minutes.
     pub last_used_at: OffsetDateTime,
-    /// Whether it is the one that asks.
+    /// Whether the request came from this session.
     pub is_current: bool,
 }
 
@@ -196,7 +210,7 @@ pub struct AccessToken {
     pub id: AccessTokenId,
     pub name: String,
     pub created_at: OffsetDateTime,
-    /// To the minute.
+    /// Precise to the minute.
     pub last_used_at: Option<OffsetDateTime>,
     pub expires_at: OffsetDateTime,
     pub is_expired: bool,
@@ -205,11 +219,11 @@ pub struct AccessToken {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewAccessToken {
     pub id: AccessTokenId,
-    /// Never to be seen again.
+    /// The secret. This is the only time that it is shown.
     pub token: String,
 }
 
-/// The sign-up form as it comes.
+/// The sign-up form as a browser sends it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct RawSignUp {
     pub artist_name: String,
@@ -236,11 +250,11 @@ impl RawSignUp {
     }
 }
 
-/// What became of a change of the e-mail address.
+/// The result of a change of the e-mail address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EmailChange {
     Done,
-    /// The link that was sent to the new address has to be opened first.
+    /// The user has to open the link that was sent to the new address first.
     Unconfirmed,
 }
 

@@ -1,4 +1,4 @@
-//! The administration of users: what admins and the operator see of an account, and what they change.
+//! User administration: what admins and the operator see of an account and what they can change.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -29,19 +29,19 @@ pub struct UserView {
 pub enum UserChange {
     MakeAdmin,
     MakeArtist,
-    /// Shuts the user out at once: sessions, access tokens and reset links end.
+    /// Signs the user out at once: their sessions, access tokens and reset links end.
     Disable,
     Enable,
     EndSessions,
     /// Marks the address as verified.
     VerifyEmail,
     SendResetLink,
-    /// For a user who has lost the app and the recovery codes.
+    /// Turns two-factor sign-in off, for a user who has lost the app and the recovery codes.
     ResetTwoFactor,
 }
 
 impl UserChange {
-    /// What outlasts the session that asked for it takes the admin's password.
+    /// Whether the admin has to confirm the change with a password, because its effect outlasts the admin's session.
     pub fn needs_password(self) -> bool {
         matches!(self, Self::MakeAdmin | Self::ResetTwoFactor)
     }

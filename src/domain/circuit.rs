@@ -1,13 +1,15 @@
-//! A circuit breaker: after several failures in a row nothing is asked any more, except a probe from time to time.
+//! A circuit breaker: after several failures in a row, no call goes through any more except a probe from time to time.
 
 use std::time::Duration;
 
-/// Failures in a row that open it.
+/// Failures in a row that open the circuit.
 const FAILURES_MAX: u32 = 5;
-/// From opening to the first probe; doubled for each probe that fails.
+/// The pause between opening and the first probe. Each probe that fails doubles it, up to [`PAUSE_MAX`].
 const PAUSE_BASE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
+/// The states of a circuit.
+///
 /// ```text
 /// CLOSED ─fifth failure in a row▶ OPEN ─pause over▶ HALF_OPEN ─probe succeeds▶ CLOSED
 ///                                  ▲                    └─probe fails, pause doubled─┐
@@ -15,15 +17,15 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CircuitState {
-    /// All is well: every call goes through.
+    /// Every call goes through.
     Closed,
     /// No call goes through.
     Open,
-    /// One probe is under way; no other call goes through.
+    /// One probe is running. No other call goes through.
     HalfOpen,
 }
 
-/// Time is the caller's: a duration since any fixed moment.
+/// A circuit. Its methods take the time as a duration since any fixed moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Circuit(State);
 
@@ -49,19 +51,20 @@ impl Circuit {
         }
     }
 
-    /// Closed, and the last call did not fail.
+    /// Whether the circuit is closed and the last call didn't fail.
     pub fn is_well(&self) -> bool {
         self.0 == State::default()
     }
 
-    /// A call came back well, or with an answer that shows that the other side is there. What was under way when the circuit
-    /// opened changes nothing: only a probe closes it.
+    /// Records a call that succeeded, or whose answer shows that the other side is reachable. A call that began before
+    /// the circuit opened changes nothing: only a probe closes the circuit.
     pub fn succeeded(&mut self) {
         if matches!(self.0, State::Closed { .. }) {
             self.0 = State::default();
         }
     }
 
+    /// Records a call that failed. The fifth failure in a row opens the circuit.
     pub fn failed(&mut self, now: Duration) {
         if let State::Closed { failures } = self.0 {
             self.0 = if failures + 1 < FAILURES_MAX {
@@ -72,8 +75,8 @@ impl Circuit {
         }
     }
 
-    /// What a probe came to. While closed, one that succeeds forgives no call that failed: the other side may answer and still do
-    /// nothing of what it is asked for.
+    /// Records the result of a probe. In a closed circuit, a probe that succeeds doesn't reset the count of failures:
+    /// the other side may answer probes and still fail every call.
     pub fn probed(&mut self, answers: bool, now: Duration) {
         match (self.0, answers) {
             (State::Closed { .. }, false) => self.failed(now),
@@ -86,7 +89,7 @@ impl Circuit {
         }
     }
 
-    /// Whether the caller is to probe now, and nobody else.
+    /// Whether the pause is over. `true` goes to one caller only, who then has to probe and call [`Circuit::probed`].
     pub fn begins_probe(&mut self, now: Duration) -> bool {
         match self.0 {
             State::Open { until, probes } if now >= until => {
@@ -136,7 +139,7 @@ mod tests {
         assert_eq!(circuit.state(), CircuitState::Open);
         assert!(circuit.begins_probe(seconds(11)));
         assert!(!circuit.begins_probe(seconds(11)));
-        // Late answers to what was asked before.
+        // Late answers to calls that began before the circuit opened.
         circuit.succeeded();
         circuit.failed(seconds(11));
         assert_eq!(circuit.state(), CircuitState::HalfOpen);
@@ -164,7 +167,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happened: it is probed again in bounded time, and a probe that succeeds closes it.
+        /// After any sequence of calls, the circuit allows a probe within [`PAUSE_MAX`], and a probe that succeeds
+        /// closes it.
         #[test]
         fn it_never_stays_open(calls in prop::collection::vec((any::<bool>(), any::<bool>(), 0u64..100), 0..200)) {
             let (mut circuit, mut now) = (Circuit::default(), seconds(0));

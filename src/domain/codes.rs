@@ -1,4 +1,4 @@
-//! The trade's numbers for recordings (ISRC) and releases (GTIN: UPC and EAN).
+//! The codes of recordings (ISRC) and releases (GTIN: UPC and EAN).
 
 use std::fmt;
 
@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::text::{is_dash, is_unseen};
 
-/// The zeros of scripts that people type numbers in: Arabic, Persian, Devanagari, full-width. The other nine digits follow each.
+/// The digit zero in each script that people type numbers in: Arabic, Persian, Devanagari, full-width. The digits 1 to
+/// 9 follow each.
 const ZEROS: [char; 4] = ['\u{660}', '\u{6F0}', '\u{966}', '\u{FF10}'];
 
-/// A code as it was meant: without what nobody sees, white space and dashes of any kind; letters and digits of every width in ASCII
-/// capitals; without the name of its kind in front.
+/// Normalizes a code: removes invisible characters, white space, dashes of any kind and the leading name of a kind (one
+/// of `kinds`), and turns letters and digits of every width into ASCII capitals.
 fn cleaned(text: &str, kinds: &[&str]) -> String {
     let code: String =
         text.chars().filter(|c| !is_unseen(*c) && !is_dash(*c)).map(|c| to_ascii(c).to_ascii_uppercase()).collect();
@@ -18,7 +19,7 @@ fn cleaned(text: &str, kinds: &[&str]) -> String {
     rest.map_or(code.as_str(), |rest| rest.trim_start_matches([':', '.'])).to_owned()
 }
 
-/// A full-width character in ASCII, a digit of one of [`ZEROS`] too; any other as it is.
+/// Turns a full-width character or a digit of one of the [`ZEROS`] into ASCII. Returns any other character unchanged.
 pub(crate) fn to_ascii(c: char) -> char {
     let digit = ZEROS.iter().find_map(|zero| u32::from(c).checked_sub(u32::from(*zero)).filter(|digit| *digit < 10));
     match (digit, c) {
@@ -28,7 +29,7 @@ pub(crate) fn to_ascii(c: char) -> char {
     }
 }
 
-/// The complaint about a letter that only looks like one of A to Z.
+/// The error message about a letter that only looks like one of A to Z.
 fn foreign_letter(code: &str) -> Option<String> {
     let letter = code.chars().find(|c| c.is_alphabetic() && !c.is_ascii())?;
     Some(format!("“{letter}” in this code is not one of the letters A to Z. Type the code by hand."))
@@ -36,22 +37,23 @@ fn foreign_letter(code: &str) -> Option<String> {
 
 const ONLY_ZEROS: &str = "A code can't be all zeros. Leave this field empty until you have a code.";
 
-/// International Standard Recording Code, twelve characters without separators, as in `GBAYE0601498`.
+/// International Standard Recording Code: twelve characters without separators, as in `GBAYE0601498`.
 ///
-/// It has no check digit, and one recording may stand on several releases. Source: IFPI ISRC Handbook.
+/// An ISRC has no check digit, and one recording may appear on several releases. Source: IFPI ISRC Handbook.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(sqlx::Type), sqlx(transparent))]
 #[serde(try_from = "String", into = "String")]
 pub struct Isrc(String);
 
 impl Isrc {
-    /// Accepts what people paste: white space, dashes, marks that nobody sees, full-width characters, lower case and a leading "ISRC".
+    /// Parses an ISRC as people paste it: with white space, dashes, invisible characters, full-width characters, lower
+    /// case or a leading "ISRC".
     ///
     /// # Errors
     /// A sentence that says what an ISRC looks like, or which character is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut code = cleaned(text, &[]);
-        // The registrant "ISRC" does not exist; a code of 12 characters may begin with these letters all the same.
+        // A code of 12 characters may itself begin with the letters "ISRC", so only a longer one loses them.
         if code.chars().count() > 12 {
             code = cleaned(&code, &["ISRC"]);
         }
@@ -77,7 +79,7 @@ impl Isrc {
     }
 }
 
-/// With its separators, as people read it: `GB-AYE-06-01498`.
+/// Writes the code with its separators, as people read it: `GB-AYE-06-01498`.
 impl fmt::Display for Isrc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let code = &self.0;
@@ -85,7 +87,7 @@ impl fmt::Display for Isrc {
     }
 }
 
-/// Global Trade Item Number of a release: a UPC of 12 digits or an EAN of 13, with a valid check digit.
+/// Global Trade Item Number of a release: a UPC of 12 digits or an EAN of 13 digits, with a valid check digit.
 ///
 /// Source: GS1 General Specifications, 7.9 (weights 3 and 1 from the right).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -94,10 +96,12 @@ impl fmt::Display for Isrc {
 pub struct Gtin(String);
 
 impl Gtin {
-    /// Accepts what people paste: white space, dashes, marks that nobody sees, full-width digits and a leading "UPC" or "EAN".
+    /// Parses a GTIN as people paste it: with white space, dashes, invisible characters, full-width digits or a leading
+    /// "UPC", "EAN" or "GTIN".
     ///
     /// # Errors
-    /// A sentence that says what is wrong with the number of digits, with one of them, or with all.
+    /// A sentence that says what is wrong: the number of digits, a letter, the check digit, or that all digits are
+    /// zero.
     pub fn parse(text: &str) -> Result<Self, String> {
         let code = cleaned(text, &["UPC", "EAN", "GTIN"]);
         let is_number = code.bytes().all(|byte| byte.is_ascii_digit());
@@ -194,7 +198,7 @@ mod tests {
         for text in ["US-000-00-00000", "xx0000000000"] {
             assert_eq!(Isrc::parse(text).unwrap_err(), ONLY_ZEROS);
         }
-        // А and О of Cyrillic.
+        // The Cyrillic letters А and О.
         assert!(Isrc::parse("GB\u{410}YE0601498").unwrap_err().contains("A to Z"));
         assert!(of_gtin("\u{41E}36000291452").contains("A to Z"));
     }

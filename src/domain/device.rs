@@ -1,6 +1,7 @@
-//! What a browser says of itself, in a person's words.
+//! Names of browsers and systems, guessed from the `User-Agent` header.
 
-/// Browsers carry the marks of those that they descend from, which stand further down: the first that is found is it.
+/// Marks in a `User-Agent`, and the browsers they stand for. Browsers also send the marks of the browsers they descend
+/// from, so those come later in the list and the first match wins.
 const BROWSERS: [(&str, &str); 11] = [
     ("Edg/", "Edge"),
     ("EdgA/", "Edge"),
@@ -15,7 +16,8 @@ const BROWSERS: [(&str, &str); 11] = [
     ("Safari/", "Safari"),
 ];
 
-/// Android says Linux, too, and an iPhone says Mac OS.
+/// Marks in a `User-Agent`, and the systems they stand for. The first match wins: Android also sends "Linux", and an
+/// iPhone "Mac OS X".
 const SYSTEMS: [(&str, &str); 7] = [
     ("iPhone", "iPhone"),
     ("iPad", "iPad"),
@@ -26,7 +28,8 @@ const SYSTEMS: [(&str, &str); 7] = [
     ("Linux", "Linux"),
 ];
 
-/// "Firefox on Linux"; a guess, good enough to recognise one's own by.
+/// Names a browser and its system, as in "Firefox on Linux". The name is a guess, good enough for people to recognise
+/// their own browsers.
 pub fn device_name(user_agent: &str) -> String {
     let first = |marks: &[(&str, &'static str)]| {
         marks.iter().find(|(mark, _)| user_agent.contains(mark)).map(|(_, name)| *name)

@@ -1,4 +1,5 @@
-//! The files of a release as people see them: what a cover or a track holds, what is on its way, and how far it is.
+//! The files of a release as people see them: the file that a cover or a track holds, the upload that is to replace it,
+//! and their states.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,20 +9,21 @@ use super::{
     upload::UploadState,
 };
 
-/// How far the file of one target (the cover, a track's audio) is.
+/// The state of the file of one target (the cover, or the audio of a track).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FileState {
     Missing,
-    /// Bytes are arriving, or waiting to be resumed.
+    /// Bytes are arriving, or the upload is paused.
     Receiving,
-    /// What arrived was not what it has to be; nothing else is there.
+    /// The file that arrived was refused, and the target holds no other file.
     Refused,
-    /// Received whole: safe with us, on its way to the storage.
+    /// All bytes are received and safe on the server, but not in the storage yet.
     Storing,
-    /// In the storage; being decoded and measured.
+    /// The file is in the storage and is being examined.
     Examining,
     Ready,
-    /// It could not be stored or examined: the artist replaces or removes it, or an admin has it tried again or gives it up.
+    /// The file couldn't be stored or examined. Either the artist replaces or removes it, or an admin retries or
+    /// discards it.
     Failed,
 }
 
@@ -29,7 +31,7 @@ impl FileState {
     pub const ALL: [Self; 7] =
         [Self::Missing, Self::Receiving, Self::Refused, Self::Storing, Self::Examining, Self::Ready, Self::Failed];
 
-    /// The state of a target, from what it holds and the newest upload towards it.
+    /// Derives the state of a target from the file that it holds and its newest upload.
     pub fn of(attached: Option<&Examination>, pending: Option<UploadState>) -> Self {
         match (pending, attached) {
             (Some(UploadState::Receiving), _) => Self::Receiving,
@@ -45,12 +47,12 @@ impl FileState {
     }
 }
 
-/// What the examination of a stored file came to.
+/// The result of the examination of a stored file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Examination {
     Pending,
     Passed,
-    /// Why, in a sentence for the artist.
+    /// The reason, in a sentence for the artist.
     Failed(String),
 }
 
@@ -58,21 +60,21 @@ pub enum Examination {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoredFile<Facts> {
     pub object: ObjectId,
-    /// The file's name on the artist's computer; for display only.
+    /// The file's name on the artist's computer, for display only.
     pub file_name: String,
     pub size_bytes: i64,
-    /// Lower-case hexadecimal.
+    /// The SHA-256 of the file, in lower-case hexadecimal.
     pub sha256: String,
     pub content_type: String,
     pub examination: Examination,
-    /// Known once the examination has passed.
+    /// `None` until the examination has passed.
     pub facts: Option<Facts>,
 }
 
 pub type CoverFile = StoredFile<CoverFacts>;
 pub type AudioFile = StoredFile<AudioFacts>;
 
-/// The newest upload towards a target that is not attached (yet).
+/// The newest upload for a target, if its file isn't attached (yet).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingUpload {
     pub id: UploadId,
@@ -80,7 +82,7 @@ pub struct PendingUpload {
     pub offset: i64,
     pub length: i64,
     pub state: UploadState,
-    /// Why it was refused, has failed or was given up, or what a received one waits for.
+    /// Why the upload was refused, failed or was discarded, or what a received upload waits for.
     pub message: Option<String>,
 }
 
@@ -90,7 +92,8 @@ pub struct CoverView {
     pub pending: Option<PendingUpload>,
 }
 
-/// In words, where it is known: a file that came later failed, or the one in place did.
+/// The reason for a failure in words, if it is known. The reason of the newer upload comes before that of the file in
+/// place.
 pub(crate) fn why_failed<'a>(
     pending: Option<&'a PendingUpload>,
     examination: Option<&'a Examination>,
@@ -115,19 +118,21 @@ impl CoverView {
     }
 }
 
-/// The address of a cover, scaled so that its longer edge has `edge_px` pixels (160, 640 or 1600).
-/// `?v=` is the version of the server's own examination and changes with the server; the file may still have the thumbnails of an older one.
-/// Their ETag, with which browsers ask each time, keeps a browser from showing old ones.
+/// Makes the URL of a cover, scaled so that its longer edge has `edge_px` pixels (160, 640 or 1600).
+///
+/// The parameter `v` is the server's [`EXAMINATION_VERSION`], so it changes with the server. The file may still have
+/// the thumbnails of an older examination. Browsers revalidate with the ETag of the thumbnail each time, so they never
+/// keep showing an old one.
 pub fn cover_url(object: ObjectId, edge_px: u32) -> String {
     format!("/media/cover/{object}/{edge_px}?v={EXAMINATION_VERSION}")
 }
 
-/// The address of what a player is given of an examined track's audio. `?v=` is as in [`cover_url`].
+/// Makes the URL of the audio that players get of an examined track. The parameter `v` is as in [`cover_url`].
 pub fn listening_url(audio: ObjectId) -> String {
     format!("/media/listen/{audio}?v={EXAMINATION_VERSION}")
 }
 
-/// The address of an object as it was uploaded.
+/// Makes the URL of an object as it was uploaded.
 pub fn original_url(object: ObjectId) -> String {
     format!("/media/original/{object}")
 }

@@ -1,4 +1,4 @@
-//! One type per kind of id: a track's id cannot be handed to what wants a release's.
+//! One type for each kind of id, so that the compiler refuses a track's id where a release's id is needed.
 
 use std::{fmt, str::FromStr};
 
@@ -41,16 +41,16 @@ ids! {
     SessionId;
     ReleaseId;
     TrackId;
-    /// An intent to upload, its bytes and what became of them.
+    /// An upload: the intent, the bytes and their result.
     UploadId;
-    /// Files that were chosen or dropped together.
+    /// A batch: files that somebody chose or dropped together.
     BatchId;
     /// One object in the storage.
     ObjectId;
     JobId;
     MailJobId;
-    /// The folder in which a process keeps the bytes that it has received and not yet stored.
+    /// A spool: the folder in which a process keeps bytes that it has received and not stored yet.
     SpoolId;
-    /// One run of one process, as the queue sees it.
+    /// A worker: one run of one process, as the queue sees it.
     WorkerId;
 }

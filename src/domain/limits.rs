@@ -1,22 +1,23 @@
-//! Rate limits: at most so many requests in any window of so long. Exact, whatever the window's beginning.
+//! Rate limits with a sliding window: at most N requests in any window of a given length. The count is exact for every
+//! window, wherever it begins.
 
 use std::{collections::VecDeque, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-/// What was used up, for the words to a person.
+/// The quota that was used up, for the message to the person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LimitedBy {
-    /// The requests of a network.
+    /// The requests from one network.
     Network,
-    /// The failed sign-ins to an account.
+    /// The failed sign-ins to one account.
     Account,
-    /// The wrong codes for an account.
+    /// The wrong two-factor codes for one account.
     Code,
     /// The wrong passwords on an account's page.
     CurrentPassword,
-    /// The mails to an address.
+    /// The mails to one address.
     Mail,
 }
 
@@ -33,26 +34,27 @@ pub struct Decision {
     pub is_admitted: bool,
     /// Requests that would be admitted now, after this one.
     pub remaining: u32,
-    /// Until the oldest request that counts no longer does: a refused client waits for so long.
+    /// How long until the oldest request in the window leaves it. A refused client has to wait for this long.
     pub reset_after: Duration,
 }
 
 impl Decision {
-    /// Whole seconds, rounded up: a client that waits for so long is admitted.
+    /// The wait in whole seconds, rounded up and at least 1. A client that waits for this long is admitted.
     pub fn retry_after_seconds(&self) -> u32 {
         let rounded_up = self.reset_after.as_secs() + u64::from(self.reset_after.subsec_nanos() > 0);
         u32::try_from(rounded_up).unwrap_or(u32::MAX).max(1)
     }
 }
 
-/// The requests of one client that were admitted, as times since any fixed moment. A refused request does not count.
+/// The times of one client's admitted requests, in µs since any fixed moment. Refused requests don't count.
 ///
-/// Holds at most `max` times of 8 bytes each.
+/// A window holds at most `max` times of 8 bytes each.
 #[derive(Clone, Debug, Default)]
 pub struct SlidingWindow(VecDeque<u64>);
 
 impl SlidingWindow {
-    /// Counts a request at `now`, unless it is one too many. Time may stand still; a step back counts as none.
+    /// Counts a request at `now` and admits it, unless the quota is used up. A clock that stands still is fine; a clock
+    /// that steps back counts as standing still.
     pub fn admit(&mut self, quota: Quota, now: Duration) -> Decision {
         let now = micros(now).max(self.0.back().copied().unwrap_or(0));
         self.evict_before(quota, now);
@@ -63,12 +65,12 @@ impl SlidingWindow {
         self.decision(quota, now, is_admitted)
     }
 
-    /// Takes back the latest request: it turned out not to count.
+    /// Removes the latest request, because it turned out not to count.
     pub fn take_back(&mut self) {
         self.0.pop_back();
     }
 
-    /// Requests that would be admitted now.
+    /// How many requests would be admitted now.
     pub fn remaining(&self, quota: Quota, now: Duration) -> u32 {
         let counted = self.0.iter().rev().take_while(|at| **at + micros(quota.window) > micros(now)).count();
         quota.max.saturating_sub(u32::try_from(counted).unwrap_or(u32::MAX))
@@ -111,7 +113,7 @@ mod tests {
         window.admit(QUOTA, at(20));
         let refused = window.admit(QUOTA, at(30));
         assert_eq!(refused, Decision { is_admitted: false, remaining: 0, reset_after: at(30) });
-        // A refused request does not prolong the wait.
+        // A refused request doesn't prolong the wait.
         assert!(window.admit(QUOTA, at(60)).is_admitted);
         assert!(!window.admit(QUOTA, at(69)).is_admitted);
         assert!(window.admit(QUOTA, at(70)).is_admitted);
@@ -139,7 +141,7 @@ mod tests {
     }
 
     proptest! {
-        /// Never more than `max` in any window, and never fewer than a client may have.
+        /// Each window admits `max` requests, never more and never fewer.
         #[test]
         fn any_window_admits_exactly_its_quota(
             steps in prop::collection::vec(0_u64..30_000, 1..200), max in 1_u32..8, window in 1_u64..60_000,

@@ -1,4 +1,5 @@
-//! Mails: what each is about. The backend makes a letter of it, and the link's token, when the mail is sent.
+//! Mails and what each of them is about. The backend writes the text, and generates the token of the link, when the
+//! mail is sent.
 
 use std::time::Duration;
 
@@ -7,31 +8,31 @@ use time::OffsetDateTime;
 
 use super::ids::ReleaseId;
 
-/// What a mail is about. Queued as JSON in the transaction that causes the mail, so it holds no secret.
+/// The subject of a mail. It is queued as JSON in the transaction that causes the mail, so it holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Message {
-    /// Brings the link that sets a new password. Says who asked for it: anybody can.
+    /// Brings the link that sets a new password. Says which address and browser asked for it, because anybody can ask.
     PasswordReset { address: Option<String>, user_agent: String },
-    /// Brings the link that sets a new password, as an admin wants it.
+    /// Brings the link that sets a new password, at an admin's request.
     PasswordResetByAdmin,
-    /// Says that the password was changed, by whom it may have been, and what to do if it was not.
+    /// Says that the password was changed, how, and what to do if it wasn't the user.
     PasswordChanged { how: PasswordChange },
     /// Brings the link that proves that an address belongs to the user.
     VerifyEmail,
-    /// Tells the address of now that another one is to take its place.
+    /// Tells the current address that the account is to get another one.
     EmailChangeRequested { new_email: String },
     /// Tells the old address that the account has another one now.
     EmailChanged { new_email: String },
-    /// Something happened to the second factor.
+    /// Says what happened to the second factor.
     TwoFactor { what: TwoFactorNews },
-    /// An access token is about to end.
+    /// Says that an access token is about to expire.
     AccessTokenExpires {
         name: String,
         #[serde(with = "time::serde::rfc3339")]
         expires_at: OffsetDateTime,
     },
-    /// Something happened to a release of the user.
+    /// Says what happened to a release of the user.
     ReleaseNews { release: ReleaseId, title: String, news: ReleaseNews },
 }
 
@@ -46,8 +47,8 @@ pub enum TwoFactorNews {
 }
 
 impl Message {
-    /// Whether it goes to an address that nobody has confirmed: it brings a link that proves to have it. Anything else would let whoever
-    /// signs up with the address of somebody else send them mails.
+    /// Whether the mail also goes to an address that isn't verified, because its link proves who owns the address. Any
+    /// other mail to such an address would let somebody sign up with a stranger's address and have mails sent there.
     pub fn proves_address(&self) -> bool {
         matches!(self, Self::VerifyEmail | Self::PasswordReset { .. } | Self::PasswordResetByAdmin)
     }
@@ -62,11 +63,11 @@ pub enum ReleaseNews {
     Rejected {
         reason: String,
     },
-    /// Files could not be stored or examined. Failures of ten minutes are one mail.
+    /// Files couldn't be stored or examined. The failures of ten minutes share one mail.
     FilesFailed {
         files: Vec<FailedFile>,
     },
-    /// An admin gave a failed file up.
+    /// An admin discarded a failed file.
     FileDiscarded {
         note: String,
     },
@@ -84,17 +85,19 @@ pub struct FailedFile {
 pub enum PasswordChange {
     /// On the account page, by somebody who knew the old password.
     OnAccountPage,
-    /// With a link from a mail.
+    /// With the link from a reset mail.
     WithResetLink,
 }
 
-/// Before the first retry of a mail; doubled for each further one. A server that greylists wants minutes (RFC 6647, 4).
+/// The wait before the first retry of a mail. Each further retry doubles it. A server that uses greylisting expects
+/// minutes (RFC 6647, 4).
 const BACKOFF_BASE: Duration = Duration::from_secs(60);
 const BACKOFF_MAX: Duration = Duration::from_secs(4 * 60 * 60);
-/// The attempt that is the last: about a day after the first.
+/// How many times a mail is tried. The last attempt comes 10 to 20 hours after the first, depending on the jitter.
 const ATTEMPTS_MAX: u32 = 13;
 
-/// How long a mail waits after so many failures, or `None` where it is given up. `jitter` lies in 0..1.
+/// How long a mail waits for its next attempt after `failures` failures. `None` if it is given up. `jitter` lies in
+/// 0..1: it scales the wait from half to the whole.
 pub fn retry_after(failures: u32, jitter: f64) -> Option<Duration> {
     let doublings = failures.saturating_sub(1).min(16);
     let whole = (BACKOFF_BASE * 2_u32.pow(doublings)).min(BACKOFF_MAX);

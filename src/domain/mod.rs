@@ -1,4 +1,5 @@
-//! Pure rules and types, shared by the server and the browser: no I/O, no clock, no randomness; time is an argument.
+//! Rules and types that the server and the browser share. They do no I/O and use no clock and no randomness: time is an
+//! argument.
 
 pub mod account;
 pub mod administration;

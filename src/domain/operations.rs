@@ -1,4 +1,4 @@
-//! What an admin sees of the queue: how much waits, what runs, and what has failed for good.
+//! The queue as admins see it: how many jobs wait and run, and which jobs failed for good.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -9,7 +9,7 @@ use super::{
     release::{Page, display_title},
 };
 
-/// The kinds of jobs, in the order in which a file meets them.
+/// The kinds of jobs, in the order in which a file goes through them.
 pub const JOB_KINDS: [JobKind; 2] = [JobKind::Store, JobKind::Examine];
 
 /// The queue, at one moment.
@@ -17,13 +17,13 @@ pub const JOB_KINDS: [JobKind; 2] = [JobKind::Store, JobKind::Examine];
 pub struct QueueOverview {
     /// One for each of [`JOB_KINDS`], in their order.
     pub jobs: Vec<JobCounts>,
-    /// How long the job that has been due longest has waited; `None` where none is due.
+    /// How long the oldest due job has waited, in seconds. `None` if no job is due.
     pub oldest_due_seconds: Option<i64>,
-    /// The latest failure first.
+    /// Dead letters, the latest failure first.
     pub dead_letters: Page<DeadLetter>,
-    /// Files that keep their facts although a newer examination differs, see [`ChangedFile`]: the latest ones.
+    /// The latest files that keep their facts although a newer examination differs.
     pub changed_files: Vec<ChangedFile>,
-    /// How many there are, with those that `changed_files` leaves out.
+    /// How many such files there are, including those that `changed_files` leaves out.
     pub changed_files_total: i64,
 }
 
@@ -31,12 +31,12 @@ pub struct QueueOverview {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobCounts {
     pub kind: JobKind,
-    /// Could begin now.
+    /// Jobs that could begin now.
     pub due: i64,
-    /// Backed off after a failure, or postponed.
+    /// Jobs that wait for a retry after a failure, or that were postponed.
     pub later: i64,
     pub running: i64,
-    /// The dead letters.
+    /// Dead letters.
     pub failed: i64,
 }
 
@@ -46,7 +46,7 @@ impl JobCounts {
     }
 }
 
-/// A job that failed for good, and waits for an admin to have it tried again or to give it up.
+/// A dead letter: a job that failed for good and waits until an admin retries or discards it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
     pub id: JobId,
@@ -54,17 +54,18 @@ pub struct DeadLetter {
     /// The file's name on the artist's computer; for display only.
     pub file_name: String,
     pub artist_name: String,
-    /// `None` once it is deleted.
+    /// `None` once the release is deleted.
     pub release: Option<ReleaseRef>,
-    /// The last failure, in the log's words.
+    /// The last failure, as the job's error log has it.
     pub error: String,
-    /// Since it was last begun anew.
+    /// Failures since the job was enqueued or last retried by an admin.
     pub failures: i32,
     pub failed_at: OffsetDateTime,
 }
 
-/// A file that keeps its facts although a newer examination differs. A published file is one if the examination finds anything else, a file
-/// in review if the examination would refuse it. Other facts of a file in review are taken over and not noted.
+/// A file that keeps its facts although a newer examination differs. A file of a published release is one if the
+/// examination finds anything else. A file of a release in review is one if the examination would refuse it. Other new
+/// facts of a file in review replace the old ones and aren't listed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangedFile {
     pub object: ObjectId,
@@ -72,14 +73,14 @@ pub struct ChangedFile {
     pub file_name: String,
     pub artist_name: String,
     pub release: ReleaseRef,
-    /// The file's facts, which the release keeps.
+    /// The file's facts, which stay valid for the release.
     pub was: String,
     /// The facts that the newer examination found, or why it would refuse the file.
     pub is: String,
     pub found_at: OffsetDateTime,
 }
 
-/// The release that a dead letter's file is for.
+/// The id and title of a release, for a link to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleaseRef {
     pub id: ReleaseId,
@@ -93,7 +94,7 @@ impl ReleaseRef {
     }
 }
 
-/// How long something has waited: "12 s", "3 min", "5 h", "2 days".
+/// Formats a wait: "12 s", "3 min", "5 h", "2 days".
 pub fn format_wait(seconds: i64) -> String {
     match seconds.max(0) {
         seconds @ ..60 => format!("{seconds} s"),

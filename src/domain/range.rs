@@ -1,18 +1,19 @@
-//! The part of a file that somebody asks for.
+//! Byte ranges: the part of a file that a `Range` header asks for.
 
 use std::ops::Range;
 
-/// What a `Range` header comes down to.
+/// The meaning of a `Range` header for a file of a known size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestedRange {
     Whole,
-    /// Bytes that are there, one at least.
+    /// At least one byte, all within the file.
     Part(Range<u64>),
     Unsatisfiable,
 }
 
 impl RequestedRange {
-    /// One range, which is what players ask for; several, or another unit, get the whole (RFC 9110, 14.2).
+    /// Parses a `Range` header. Only a single byte range is supported, which is what players ask for. Several ranges,
+    /// another unit or a malformed header get the whole file (RFC 9110, 14.2).
     pub fn parse(header: &str, size_bytes: u64) -> Self {
         let Some((first, last)) = header.strip_prefix("bytes=").and_then(|spec| spec.split_once('-')) else {
             return Self::Whole;

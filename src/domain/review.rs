@@ -1,4 +1,4 @@
-//! The review: verdicts and what an admin's lists show.
+//! Reviews: verdicts, and what admins see in their lists.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -11,10 +11,10 @@ use super::{
     text::{is_blank, is_removed},
 };
 
-/// Characters of a reason.
+/// The longest reason, in characters.
 pub const REASON_MAX_CHARS: usize = 2000;
 
-/// Reasons that come up most, one click each; the admin may add to them.
+/// The most common reasons. One click inserts one, and the reviewer can add to it.
 pub const QUICK_REASONS: [&str; 6] = [
     "The cover is blurred or too small: stores want 3000 × 3000 pixels.",
     "The cover shows a web address, a price or a social media handle.",
@@ -24,20 +24,21 @@ pub const QUICK_REASONS: [&str; 6] = [
     "The rights are unclear: tell us who owns the recording and the composition.",
 ];
 
-/// What an admin decides of a release.
+/// A reviewer's decision about a release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Approve,
     Reject { reason: Reason },
 }
 
-/// Why a release is rejected, in words for its artist; never empty.
+/// The reason for a rejection, in words for the artist. It is never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason(String);
 
 impl Reason {
     /// # Errors
-    /// 400 for nothing, for too much, and for U+0000. What else cannot be seen is left out: a reason may have come from anywhere.
+    /// 400 for an empty reason, for more than [`REASON_MAX_CHARS`] characters, and for U+0000. Other invisible
+    /// characters are removed without an error, because people paste reasons from anywhere.
     pub fn parse(text: &str) -> Result<Self, Problem> {
         let has_nul = text.contains('\0');
         let readable: String = text
@@ -62,7 +63,7 @@ impl Reason {
     }
 }
 
-/// The next release in the queue, for after a verdict.
+/// The result of a verdict: the next release in the review queue, to go on with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerdictOutcome {
     pub next: Option<ReleaseId>,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-/// What happened to an account.
+/// The kind of a security event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(
     not(target_arch = "wasm32"),
@@ -18,14 +18,14 @@ pub enum SecurityEventKind {
     CodeFailed,
     /// Somebody who was signed in gave a wrong password on the account page.
     CurrentPasswordFailed,
-    /// Too many wrong passwords: from now on only known browsers may sign in, for a while.
+    /// There were too many wrong passwords, so for a while only known browsers may sign in.
     SignInBlocked,
     ResetRequested,
-    /// A new password, with a link from a mail.
+    /// The password was reset with a link from a mail.
     PasswordReset,
-    /// A new password, on the account page.
+    /// The password was changed on the account page.
     PasswordChanged,
-    /// A link was sent to a new address, which is to become the account's.
+    /// A link was sent to the new address, which becomes the account's once the link is opened.
     EmailChangeRequested,
     EmailChanged,
     EmailVerified,
@@ -71,25 +71,25 @@ impl SecurityEventKind {
         }
     }
 
-    /// Whether it failed: shown with a warning sign, and as one line with failures of its kind right before it.
+    /// Whether the event is a failure. Failures get a warning sign, and failures of one kind in a row share one line.
     pub fn is_failure(self) -> bool {
         matches!(self, Self::SignInFailed | Self::SignInBlocked | Self::CodeFailed | Self::CurrentPasswordFailed)
     }
 }
 
-/// One line of an account's security log.
+/// One entry of an account's security log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecurityEvent {
     pub kind: SecurityEventKind,
-    /// What it was about: the name of an access token, a new role. Empty where the kind says it all.
+    /// The object of the event: the name of an access token, or a new role. Empty if the kind says everything.
     pub subject: String,
-    /// How often in a row, for a failure.
+    /// How often a failure happened in a row. 1 for other events.
     pub times: i32,
-    /// "Firefox on Linux"; empty where no browser was involved.
+    /// The browser's name, as in "Firefox on Linux". Empty if no browser was involved.
     pub device: String,
-    /// The address of the network it came from; `None` for a command of the operator's.
+    /// The IP address of the request. `None` for a command of the operator.
     pub address: Option<String>,
-    /// Whether an admin did it, not the user.
+    /// Whether somebody other than the user caused the event: an admin or the operator.
     pub by_admin: bool,
     pub created_at: OffsetDateTime,
 }

@@ -1,15 +1,18 @@
-//! Text that people typed or pasted: which of its characters anybody sees, and a line of it as it is kept.
+//! Text that people type or paste: which characters are visible, and how a line is normalized.
 
 use icu_properties::{
     CodePointSetData,
     props::{Dash, DefaultIgnorableCodePoint},
 };
 
-/// A line of text that people typed, of at most `max_chars` characters: trimmed, white space and what looks like it folded into single
-/// spaces, without characters that change nothing. A line in which nobody sees anything is empty.
+/// The longest title, and the longest version of a title, in characters.
+pub const TITLE_MAX_CHARS: usize = 200;
+
+/// Normalizes a line of text of at most `max_chars` characters: trims it, folds white space and blank characters into
+/// single spaces, and removes invisible characters that have no effect. The result is empty if no character is visible.
 ///
 /// # Errors
-/// A sentence for a line that is too long, or that has a control character or one that turns the order of letters around.
+/// A sentence for a line that is too long, or that has a control character or a bidirectional override.
 pub(crate) fn parse_line(text: &str, max_chars: usize) -> Result<String, String> {
     if is_blank(text) {
         return Ok(String::new());
@@ -21,7 +24,8 @@ pub(crate) fn parse_line(text: &str, max_chars: usize) -> Result<String, String>
     if line.chars().count() > max_chars { Err(format!("Use at most {max_chars} characters.")) } else { Ok(line) }
 }
 
-/// Text as one line, without anything that nobody sees; for names that nobody can be asked to type again.
+/// Normalizes text to one line and removes invisible characters, also those that [`parse_line`] refuses. For names that
+/// nobody can be asked to type again.
 pub(crate) fn shown(text: &str) -> String {
     let mut line = String::new();
     let mut has_gap = false;
@@ -39,40 +43,42 @@ pub(crate) fn shown(text: &str) -> String {
     if is_blank(&line) { String::new() } else { line }
 }
 
-/// Whether a text has no character that anybody sees.
+/// Whether a text has no visible character.
 pub fn is_blank(text: &str) -> bool {
     text.chars().all(is_unseen)
 }
 
-/// Whether a character has no shape of its own.
+/// Whether a character is invisible.
 pub(crate) fn is_unseen(c: char) -> bool {
     is_space(c) || is_ignorable(c) || c.is_control() || matches!(c, '\u{FFF9}'..='\u{FFFB}')
 }
 
-/// Whether a character is one that no name needs. Unlike [`is_unseen`] it spares white space, and what changes the look of its neighbours.
+/// Whether a character is invisible and no name needs it. Unlike [`is_unseen`], this leaves out white space and
+/// characters that change the look of their neighbours.
 pub(crate) fn is_removed(c: char) -> bool {
     is_unseen(c) && !is_space(c) && !is_shaping(c)
 }
 
-/// White space, and shapes that are blank: of braille, of Hangul and of music.
+/// Whether a character is white space or a blank of braille, Hangul or music.
 fn is_space(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\u{2800}' | '\u{3164}' | '\u{FFA0}' | '\u{1D159}')
 }
 
-/// Unicode's property Default_Ignorable_Code_Point (Unicode 17, UAX #44).
+/// Whether a character has Unicode's property Default_Ignorable_Code_Point (Unicode 17, UAX #44).
 pub(crate) fn is_ignorable(c: char) -> bool {
     const IGNORABLE: icu_properties::CodePointSetDataBorrowed<'static> =
         CodePointSetData::new::<DefaultIgnorableCodePoint>();
     IGNORABLE.contains(c)
 }
 
-/// Unicode's property Dash: hyphens, dashes and minus signs of every script and width.
+/// Whether a character has Unicode's property Dash: hyphens, dashes and minus signs of every script and width.
 pub(crate) fn is_dash(c: char) -> bool {
     const DASHES: icu_properties::CodePointSetDataBorrowed<'static> = CodePointSetData::new::<Dash>();
     DASHES.contains(c)
 }
 
-/// Unseen characters that scripts and emoji need: they join, separate, direct or choose the shape of their neighbours.
+/// Whether an invisible character is one that scripts and emoji need: it joins, separates, directs or shapes its
+/// neighbours.
 fn is_shaping(c: char) -> bool {
     matches!(
         c,
@@ -89,9 +95,26 @@ fn is_shaping(c: char) -> bool {
     )
 }
 
-/// Control characters, and overrides, which make one name look like another.
+/// Whether a character is a control character, or a bidirectional override, which makes one name look like another.
 fn is_refused(c: char) -> bool {
     c.is_control() && !c.is_whitespace() || matches!(c, '\u{202D}' | '\u{202E}')
+}
+
+/// Parses a text, or returns `None` if it has no visible character.
+pub(crate) fn optional<T>(text: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<Option<T>, String> {
+    if is_blank(text) { Ok(None) } else { parse(text.trim()).map(Some) }
+}
+
+pub(crate) fn optional_line(text: &str, max_chars: usize) -> Result<Option<String>, String> {
+    optional(text, |text| parse_line(text, max_chars))
+}
+
+pub fn display_title(title: &str, version: Option<&str>) -> String {
+    match (title, version) {
+        ("", _) => "Untitled".into(),
+        (title, Some(version)) => format!("{title} ({version})"),
+        (title, None) => title.into(),
+    }
 }
 
 #[cfg(test)]
@@ -100,7 +123,8 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// Makes characters that nobody sees: samples of every range of Default_Ignorable_Code_Point, all white space, and blanks.
+    /// Generates invisible characters: samples of every range of Default_Ignorable_Code_Point, all white space, and
+    /// blanks.
     pub(crate) fn unseen() -> impl Strategy<Value = char> {
         prop_oneof![
             prop::sample::select(

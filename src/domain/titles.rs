@@ -1,9 +1,8 @@
-//! Titles of tracks from the names of their files, where the files' tags have none.
+//! Guesses the titles of tracks from file names, for files whose tags have no title.
 
 use super::{
     codes::to_ascii,
-    release::TITLE_MAX_CHARS,
-    text::{is_dash, shown},
+    text::{TITLE_MAX_CHARS, is_dash, shown},
 };
 
 /// Extensions of audio files.
@@ -11,19 +10,20 @@ const AUDIO_ENDINGS: [&str; 16] = [
     "aac", "aif", "aifc", "aiff", "alac", "bwf", "caf", "flac", "m4a", "mp3", "mp4", "oga", "ogg", "opus", "wav",
     "wave",
 ];
-/// Numbers of one layout that are further apart are hardly those of one list.
+/// The largest step between two numbers of one list. Numbers further apart hardly belong to one list.
 const MAX_STEP: u32 = 3;
 
-/// The title from the name of a file that comes alone: `03 - night_bus.wav` gives `night bus`, `7 Rings.wav` gives `7 Rings`.
+/// Guesses the title from the name of a single file: `03 - night_bus.wav` gives `night bus`, `7 Rings.wav` gives `7
+/// Rings`.
 pub fn title_from_file_name(name: &str) -> String {
     titles_from_file_names(&[name]).pop().unwrap_or_default()
 }
 
-/// The titles from the names of files that were chosen together, in the same order.
+/// Guesses the titles from the names of files that were chosen together, in the same order.
 ///
-/// A number in front is a track number where its layout says so by itself ("01 Intro", "1. Intro", "1-01 Intro", "(1) Intro", "Track 01
-/// Intro", "Ana - 01 - Intro"), or where the numbers of one layout count from 1 through most of the files ("1 Intro" and "2 Verse", but
-/// not "7 Rings" and "8 Mile"; "A1", "A2" and "B1").
+/// A number in front is a track number in two cases. Either its layout is certain by itself ("01 Intro", "1. Intro",
+/// "1-01 Intro", "(1) Intro", "Track 01 Intro", "Ana - 01 - Intro"). Or the numbers of one layout count from 1 through
+/// most of the files: "1 Intro" and "2 Verse", or "A1", "A2" and "B1", but not "7 Rings" and "8 Mile".
 pub fn titles_from_file_names<S: AsRef<str>>(names: &[S]) -> Vec<String> {
     let stems: Vec<Vec<char>> = names.iter().map(|name| stem(name.as_ref()).chars().collect()).collect();
     let mut numbers: Vec<Option<Number>> = stems.iter().map(|stem| Number::of(stem)).collect();
@@ -36,10 +36,10 @@ pub fn titles_from_file_names<S: AsRef<str>>(names: &[S]) -> Vec<String> {
     stems.iter().zip(&numbers).map(title).collect()
 }
 
-/// A file's name without its folders and its ending, as one line.
+/// A file name without its folders and its extension, as one line.
 fn stem(name: &str) -> String {
     let mut stem = name.rsplit(['/', '\\']).next().unwrap_or(name);
-    // "Intro.wav.mp3" ends twice; "Vol.2" and "Mr. Blue" do not end.
+    // "Intro.wav.mp3" has two extensions; "Vol.2" and "Mr. Blue" have none.
     let mut is_first = true;
     while let Some((rest, ending)) = stem.rsplit_once('.') {
         let is_audio = AUDIO_ENDINGS.iter().any(|known| known.eq_ignore_ascii_case(ending));
@@ -65,7 +65,7 @@ enum Lead {
     Hash,
     /// The side of a record, A to H.
     Side,
-    /// The number of a disc and a dash or a dot.
+    /// The number of a disc, and a dash or a dot.
     Disc,
 }
 
@@ -80,7 +80,7 @@ enum Gap {
     Mark,
 }
 
-/// A number that may be a track's.
+/// A number in a file name that may be a track number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Number {
     /// The text before the number, usually an artist.
@@ -90,15 +90,15 @@ struct Number {
     digits: usize,
     /// Whether the number has a leading zero.
     is_padded: bool,
-    /// The number with its disc or side in front: 1-07 is 1007.
+    /// The number, with its disc or side as thousands: 1-07 is 1007.
     value: u32,
-    /// Where the title begins.
+    /// The index of the title's first character.
     end: usize,
     is_certain: bool,
 }
 
 impl Number {
-    /// The first number that is certain by itself, or the first at all.
+    /// Finds the first number that is certain by itself, or else the first number.
     fn of(stem: &[char]) -> Option<Self> {
         let ascii: Vec<char> = stem.iter().map(|c| to_ascii(*c)).collect();
         let is_separator = |at: usize| ascii[at] == ' ' && is_dash(ascii[at + 1]) && ascii[at + 2] == ' ';
@@ -168,14 +168,14 @@ fn lead(text: &[char]) -> (Lead, usize) {
     }
 }
 
-/// Up to three digits as a number.
+/// Reads up to three digits as a number.
 fn read(digits: &[char]) -> Option<u32> {
     (1..=3)
         .contains(&digits.len())
         .then(|| digits.iter().filter_map(|c| c.to_digit(10)).fold(0, |value, digit| value * 10 + digit))
 }
 
-/// The kind of the gap between a number and a title, and its characters. None where the number goes on: "2.0", "5:30".
+/// The kind and length of the gap between a number and a title. `None` if the number goes on: "2.0", "5:30".
 fn gap(text: &[char]) -> Option<(Gap, usize)> {
     let is_mark = |c: &char| matches!(c, '.' | ')' | ']' | ':' | '、');
     let is_gap = |c: &&char| is_mark(c) || **c == ' ' || is_dash(**c);
@@ -193,7 +193,7 @@ fn gap(text: &[char]) -> Option<(Gap, usize)> {
     (!goes_on).then_some((kind, length))
 }
 
-/// Accepts numbers that count from 1 through most of the files, and those that continue a list of certain ones.
+/// Accepts numbers that count from 1 through most of the files, and numbers that continue a list of certain ones.
 fn accept_lists(numbers: &mut [Option<Number>]) {
     for index in 0..numbers.len() {
         let Some(first) = numbers[index].clone().filter(|number| !number.is_certain) else { continue };
@@ -209,7 +209,7 @@ fn accept_lists(numbers: &mut [Option<Number>]) {
                 .for_each(|number| number.is_certain = true);
         }
     }
-    // Each turn accepts another one, or is the last.
+    // Each pass accepts one more number; the loop ends when none is left to accept.
     while let Some(next) =
         numbers.iter().position(|number| number.as_ref().is_some_and(|number| continues(number, numbers)))
     {
@@ -219,13 +219,13 @@ fn accept_lists(numbers: &mut [Option<Number>]) {
     }
 }
 
-/// Whether sorted numbers are those of a list from its beginning, of at most `files` entries.
+/// Whether sorted numbers form a list that starts at its beginning and has at most `files` entries.
 fn counts_up(values: &[u32], lead: Lead, files: usize) -> bool {
     let are_distinct = values.windows(2).all(|pair| pair[0] < pair[1]);
     are_distinct
         && values.len() > 1
         && match lead {
-            // A1, A2, B1: each side begins anew.
+            // A1, A2, B1: each side starts at 1 again.
             Lead::Side => {
                 let follows = |pair: &[u32]| pair[1] == pair[0] + 1 || pair[1] == (pair[0] / 1000 + 1) * 1000 + 1;
                 values[0] == 1001 && values.windows(2).all(follows)
@@ -237,7 +237,8 @@ fn counts_up(values: &[u32], lead: Lead, files: usize) -> bool {
         }
 }
 
-/// Whether a number that says nothing by itself stands beside a certain one of its layout and width: "10 Outro" beside "09 Verse".
+/// Whether a number that isn't certain by itself is close to a certain one of its layout and width: "10 Outro" to "09
+/// Verse".
 fn continues(number: &Number, numbers: &[Option<Number>]) -> bool {
     let is_near = |other: &Number| other.value.abs_diff(number.value) <= MAX_STEP && other.value != number.value;
     !number.is_certain
@@ -246,7 +247,8 @@ fn continues(number: &Number, numbers: &[Option<Number>]) -> bool {
         })
 }
 
-/// Where the title begins: behind the number, and behind another with a leading zero, as in "02 - 02 - Intro".
+/// The index at which the title begins: after the number, and after a second one with a leading zero, as in "02 - 02 -
+/// Intro".
 fn after_second(stem: &[char], number: &Number) -> usize {
     let ascii: Vec<char> = stem[number.end..].iter().map(|c| to_ascii(*c)).collect();
     let second =
@@ -371,7 +373,7 @@ mod tests {
         }
     }
 
-    /// A title as people give it: it may begin with a number of its own.
+    /// Generates a title, which may begin with a number of its own.
     fn title() -> impl Strategy<Value = String> {
         ("([1-9][0-9]{0,2} )?", "[A-Z][a-z]{1,6}( [A-Z][a-z]{1,6}){0,2}")
             .prop_map(|(number, words)| format!("{number}{words}"))

@@ -1,4 +1,4 @@
-//! A track: its form and how it is shown.
+//! Tracks: their form, and how they are shown.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,18 +8,17 @@ use super::{
     ids::TrackId,
     media::Tags,
     problem::{FieldErrors, Problem},
-    release::{TITLE_MAX_CHARS, display_title, optional, optional_line},
-    text::parse_line,
+    text::{TITLE_MAX_CHARS, display_title, optional, optional_line, parse_line},
 };
 
-/// A track's form as it comes.
+/// A track's form as a browser sends it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RawTrack {
     pub title: String,
     pub title_version: String,
     pub isrc: String,
-    /// Present (whatever it says) when the box is ticked, as browsers send it.
+    /// Present, with any value, if the box is ticked. Browsers send checkboxes this way.
     pub explicit: Option<String>,
 }
 
@@ -47,14 +46,14 @@ impl RawTrack {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrackView {
     pub id: TrackId,
-    /// From 1, without gaps.
+    /// The track's number on the release: from 1, without gaps.
     pub number: i32,
     pub title: String,
     pub title_version: Option<String>,
     pub isrc: Option<Isrc>,
     pub explicit: bool,
     pub audio: Option<AudioFile>,
-    /// The waveform, once examined.
+    /// The waveform. `None` until the audio is examined.
     pub peaks: Option<Vec<u8>>,
     pub pending: Option<PendingUpload>,
 }
@@ -75,7 +74,7 @@ impl TrackView {
         Some(self.audio.as_ref()?.facts.as_ref()?.duration_ms)
     }
 
-    /// The title as people see it, never empty.
+    /// The title as people see it, never empty: "Track 3" stands in for a missing one.
     pub fn display_title(&self) -> String {
         if self.title.is_empty() {
             format!("Track {}", self.number)
@@ -85,9 +84,9 @@ impl TrackView {
     }
 }
 
-/// The order in which files that were chosen together are heard, as indices: by the numbers of disc and track in their tags. Files without a
-/// number keep their places among the others. None moves where two have the same number, or where albums differ: such numbers are not
-/// those of one list.
+/// Sorts files that were chosen together by the disc and track numbers in their tags, and returns their indices in that
+/// order. Files without a number keep their positions. If two files have the same number, or albums differ, the numbers
+/// don't belong to one list and no file moves.
 pub fn order_by_tags(files: &[Tags]) -> Vec<usize> {
     let numbered: Vec<usize> = (0..files.len()).filter(|index| files[*index].track_number.is_some()).collect();
     let place = |index: &usize| (files[*index].disc_number.unwrap_or(1), files[*index].track_number);
@@ -126,7 +125,7 @@ mod tests {
         assert_eq!(order(&[("A", Some(2), Some(1)), ("a", None, Some(2)), ("", Some(1), Some(1))]), [2, 1, 0]);
         // A file without a number stays in the middle.
         assert_eq!(order(&[("A", None, Some(9)), ("A", None, None), ("A", None, Some(4))]), [2, 1, 0]);
-        // Two singles, and songs of two albums.
+        // Two files have the same number; two files are from different albums.
         assert_eq!(order(&[("A", None, Some(1)), ("A", None, Some(1)), ("A", None, Some(0))]), [0, 1, 2]);
         assert_eq!(order(&[("A", None, Some(7)), ("B", None, Some(2))]), [0, 1]);
         assert_eq!(order(&[]), [0; 0]);

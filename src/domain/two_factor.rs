@@ -1,17 +1,17 @@
-//! Two factors: what a user is shown and types.
+//! Two-factor sign-in: what a user sees and types.
 
 use serde::{Deserialize, Serialize};
 
-/// Codes that are made at once. Each signs in once without the app.
+/// How many recovery codes are made at once. Each signs in once without the app.
 pub const RECOVERY_CODES: usize = 10;
-/// Characters of a recovery code, without its dashes: 80 bits.
+/// The length of a recovery code in characters, without its dashes: 80 bits.
 const RECOVERY_CODE_CHARS: usize = 16;
-/// Digits of a code. Source: RFC 6238 as all apps make it (SHA-1, 6 digits, 30 s).
+/// The length of a code in digits. Source: RFC 6238, with the parameters that all apps use (SHA-1, 6 digits, 30 s).
 pub const CODE_DIGITS: usize = 6;
-/// Seconds for which a code is the current one.
+/// The time for which a code is the current one, in seconds.
 pub const STEP_SECONDS: u64 = 30;
 
-/// What became of the first step of a sign-in.
+/// The result of the first step of a sign-in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SignInStep {
     SignedIn,
@@ -19,14 +19,14 @@ pub enum SignInStep {
     CodeNeeded,
 }
 
-/// What an app needs to make codes.
+/// The secret that an authenticator app needs to make codes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TwoFactorSetup {
-    /// Base32, for typing.
+    /// The secret in Base32, for people who type it.
     pub secret: String,
     /// `otpauth://totp/…`.
     pub url: String,
-    /// The URL as a QR code, an SVG element.
+    /// The URL as a QR code, in an SVG element.
     pub qr_svg: String,
 }
 
@@ -34,21 +34,21 @@ pub struct TwoFactorSetup {
 pub struct TwoFactorState {
     pub is_on: bool,
     pub recovery_codes_left: i64,
-    /// The server asks all admins for it, and the user is one.
+    /// Whether the user is an admin on a server that requires two-factor sign-in of all admins.
     pub is_required: bool,
 }
 
 /// A code as it was typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TypedCode {
-    /// Digits of the app.
+    /// The digits that an authenticator app shows.
     Totp(String),
-    /// Lower case, without dashes.
+    /// A recovery code in lower case, without dashes.
     Recovery(String),
 }
 
 impl TypedCode {
-    /// `None`: it is neither.
+    /// Parses a code. `None` if it is neither of the two kinds.
     pub fn parse(text: &str) -> Option<Self> {
         let text: String = text.chars().filter(|c| !c.is_whitespace() && *c != '-').collect();
         if text.len() == CODE_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -59,7 +59,7 @@ impl TypedCode {
     }
 }
 
-/// In groups of four, as people copy them: `abcd-efgh-ijkl-mnop`.
+/// Writes a code in groups of four, as people copy it: `abcd-efgh-ijkl-mnop`.
 pub fn with_dashes(code: &str) -> String {
     let groups: Vec<&str> = (0..code.len()).step_by(4).filter_map(|at| code.get(at..code.len().min(at + 4))).collect();
     groups.join("-")

@@ -1,4 +1,4 @@
-//! What the tests of all crates, the benchmark and the demo share. Nothing here is part of the product.
+//! Helpers that the tests of all crates, the benchmark and the demo share. Nothing here is part of the product.
 
 pub mod fixtures;
 mod gate;
@@ -30,11 +30,11 @@ use tokio::runtime::Builder;
 use uuid::Uuid;
 pub use wait::{assert_in_time, ends, eventually, eventually_or_none, is_soak};
 
-/// Where the PostgreSQL for tests is: `TEST_DATABASE_URL`, or what `./dev env` says where the tests were not started by
-/// `./dev test`.
+/// The address of the PostgreSQL server for tests: `TEST_DATABASE_URL`, or the address that `./dev env` prints if
+/// `./dev test` didn't start the tests.
 ///
 /// # Panics
-/// When neither says it.
+/// When neither gives an address.
 pub fn test_server_url() -> String {
     env::var("TEST_DATABASE_URL").unwrap_or_else(|_| {
         let output =
@@ -48,28 +48,28 @@ pub fn test_server_url() -> String {
     })
 }
 
-/// A database of its own for one test, gone with this value.
+/// A database for one test. Dropping the value drops the database.
 pub struct TestDatabase {
     server_url: String,
     name: String,
 }
 
 impl TestDatabase {
-    /// Makes a database on the server at `server_url` (a superuser's address of any database there).
+    /// Makes an empty database on the server at `server_url` (a superuser's address of any database there).
     ///
     /// # Panics
-    /// When the server does not answer.
+    /// When the server doesn't answer.
     pub async fn create(server_url: &str) -> Self {
         let name = format!("test_{}", Uuid::now_v7().simple());
         execute(server_url, format!("create database {name}")).await.expect("the test server makes a database");
         Self { server_url: server_url.to_owned(), name }
     }
 
-    /// Makes a database that has the product's schema: a copy of one that was migrated once. Migrating each test's own would take a
-    /// third of all tests' time.
+    /// Makes a database with the product's schema, as a copy of a template that was migrated once. Migrating a database
+    /// for each test would take a third of the time of all tests.
     ///
     /// # Panics
-    /// When the server does not answer, or a migration fails.
+    /// When the server doesn't answer, or a migration fails.
     pub async fn migrated(server_url: &str) -> Self {
         let template = migrated_template(server_url).await;
         let name = format!("test_{}", Uuid::now_v7().simple());
@@ -78,20 +78,20 @@ impl TestDatabase {
         Self { server_url: server_url.to_owned(), name }
     }
 
-    /// A backup: another database with what is in this one now. Whoever is connected to it is thrown out.
+    /// Makes a backup: another database with the current content of this one. Ends all connections to this database.
     ///
     /// # Panics
-    /// When the server does not answer.
+    /// When the server doesn't answer.
     pub async fn backup(&self) -> Self {
         let backup = Self { server_url: self.server_url.clone(), name: format!("test_{}", Uuid::now_v7().simple()) };
         backup.copy_from(self).await;
         backup
     }
 
-    /// Puts a backup in the place of this database. Whoever is connected to it is thrown out.
+    /// Replaces this database by a backup. Ends all connections to both.
     ///
     /// # Panics
-    /// When the server does not answer.
+    /// When the server doesn't answer.
     pub async fn restore(&self, backup: &Self) {
         let dropped = execute(&self.server_url, format!("drop database {} with (force)", self.name)).await;
         dropped.expect("the test server drops a database");
@@ -101,13 +101,13 @@ impl TestDatabase {
     async fn copy_from(&self, source: &Self) {
         let thrown_out =
             format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{}'", source.name);
-        execute(&self.server_url, thrown_out).await.expect("the test server lets nobody stay");
+        execute(&self.server_url, thrown_out).await.expect("the test server ends connections");
         let copied = execute(&self.server_url, format!("create database {} template {}", self.name, source.name)).await;
         copied.expect("the test server copies a database");
     }
 
     /// # Panics
-    /// When the server's address does not end in a database's name.
+    /// When the server's address doesn't end in a database's name.
     pub fn url(&self) -> String {
         url_of(&self.server_url, &self.name)
     }
@@ -116,7 +116,8 @@ impl TestDatabase {
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         let (url, statement) = (self.server_url.clone(), format!("drop database if exists {} with (force)", self.name));
-        // A test's runtime cannot wait for itself, and a test that fails drops this, too: a thread with its own.
+        // A test's runtime can't wait for itself here, and a failing test drops this value too. So a thread with a
+        // runtime of its own does the work.
         let dropped = thread::spawn(move || {
             Builder::new_current_thread().enable_all().build()?.block_on(execute(&url, statement))
         });
@@ -131,7 +132,8 @@ fn url_of(server_url: &str, name: &str) -> String {
     format!("{server}/{name}")
 }
 
-/// The name of a database that holds the schema of these very migrations. The first test that asks for it makes it, others wait.
+/// The name of a template database with the schema of the current migrations. The first test that needs it makes it,
+/// and others wait.
 async fn migrated_template(server_url: &str) -> String {
     const LOCK: i64 = 0x7465_6d70_6c61_7465;
     let migrations = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations"));
@@ -170,15 +172,10 @@ async fn is_there(connection: &mut PgConnection, database: &str) -> bool {
         .expect("the test server lists its databases")
 }
 
-/// Bytes as lower-case hexadecimal digits.
-#[cfg(feature = "servers")]
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 async fn connect(url: &str) -> Result<PgConnection, sqlx::Error> {
     eventually("PostgreSQL takes a connection", async || match PgConnection::connect(url).await {
-        // It ended a sign-in that took too long on a busy machine.
+        // On a busy machine, PostgreSQL ends a sign-in that takes too long.
         Err(sqlx::Error::Io(_)) => None,
         outcome => Some(outcome),
     })

@@ -7,11 +7,10 @@ use vwaza::domain::{
     two_factor::SignInStep,
 };
 
-use super::json::Json;
-use crate::error::ApiResult;
+use crate::{error::ApiResult, json::Json};
 #[cfg(feature = "ssr")]
 use vwaza::{
-    backend::{PasswordAccepted, accounts::sessions::SecretToken},
+    backend::{PasswordAccepted, accounts::tokens::SecretToken},
     domain::problem::Problem,
 };
 

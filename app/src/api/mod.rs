@@ -4,7 +4,6 @@
 
 pub mod access_tokens;
 pub mod account;
-pub mod json;
 pub mod queue;
 pub mod releases;
 pub mod review;
@@ -43,8 +42,8 @@ pub mod ssr {
         backend::{
             Backend, SignedIn,
             accounts::{
-                ClientAddress, Visitor,
-                sessions::{SecretToken, TokenCookie, UserAgent},
+                tokens::{SecretToken, TokenCookie},
+                visitor::{ClientAddress, UserAgent, Visitor},
             },
         },
         domain::{account::Actor, problem::Problem},
@@ -98,12 +97,6 @@ pub mod ssr {
             user_agent: UserAgent::truncated(user_agent.unwrap_or_default()),
             browser: token_of_cookie(backend().browser_cookie()),
         }
-    }
-
-    /// Names the request in the log.
-    pub fn request_id() -> Option<String> {
-        let parts = use_context::<Parts>()?;
-        Some(parts.headers.get("x-request-id")?.to_str().ok()?.to_owned())
     }
 
     /// Who is asking, if anybody.

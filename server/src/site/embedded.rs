@@ -1,4 +1,5 @@
-//! For use: everything inside the binary, compressed at build time, its names hashed where they may be kept for ever.
+//! The site for use in production: all files are inside the binary and compressed at build time. Files that may be
+//! cached for ever have a hash in their names.
 
 use std::borrow::Cow;
 
@@ -47,7 +48,7 @@ impl Site {
         self.files.clone()
     }
 
-    /// A file of the site, if there is one at this path.
+    /// Serves the file at this path, if there is one.
     pub(crate) async fn serve(&self, path: &str, headers: &HeaderMap) -> Option<Response> {
         let name = path.trim_start_matches('/');
         if name.ends_with(".br") || name.ends_with(".gz") {
@@ -82,7 +83,7 @@ impl Site {
     }
 }
 
-/// The best of what was compressed at build time and the browser takes.
+/// Returns the best compressed form that the browser accepts.
 fn negotiate(name: &str, headers: &HeaderMap) -> Option<(&'static str, EmbeddedFile)> {
     let accepted = headers.get(header::ACCEPT_ENCODING)?.to_str().ok()?;
     let takes = |coding: &str| {

@@ -1,5 +1,5 @@
-//! The built site: style sheet, script, WebAssembly and what lies in `public/`. In a release build it is inside the binary,
-//! hashed and compressed; otherwise it is read from where `cargo leptos` has put it.
+//! The built site: style sheet, script, WebAssembly and the files of `public/`. In a release build the site is inside
+//! the binary, hashed and compressed; otherwise it is read from the folder to which `cargo leptos` writes it.
 
 #[cfg(feature = "embed-site")]
 mod embedded;
@@ -16,7 +16,7 @@ use thiserror::Error;
 #[error("the site has no file {0}; build it with `cargo leptos build` first")]
 pub(crate) struct MissingSiteFile(String);
 
-/// By a file's name.
+/// Returns the content type for the extension of a file name.
 fn content_type(path: &str) -> &'static str {
     match path.rsplit_once('.').map_or("", |(_, extension)| extension) {
         "css" => "text/css; charset=utf-8",

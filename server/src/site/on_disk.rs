@@ -1,4 +1,4 @@
-//! For development: read anew for each request, so that a rebuilt site is there at the next reload.
+//! The site for development: files are read anew for each request, so that a rebuilt site appears at the next reload.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -15,7 +15,7 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// An unbuilt site is no error here: tests of the server need none.
+    /// Never fails, even if the site is not built, because tests of the server need no site.
     #[expect(clippy::unnecessary_wraps, reason = "the embedded site may be incomplete")]
     pub(crate) fn load(config: &Config) -> Result<Self, MissingSiteFile> {
         Ok(Self { root: config.site_root.clone() })
@@ -31,7 +31,7 @@ impl Site {
         }
     }
 
-    /// A file of the site, if there is one at this path.
+    /// Serves the file at this path, if there is one.
     pub(crate) async fn serve(&self, path: &str, _headers: &HeaderMap) -> Option<Response> {
         let relative = Path::new(path.trim_start_matches('/'));
         if !relative.components().all(|component| matches!(component, Component::Normal(_))) {
@@ -39,7 +39,8 @@ impl Site {
         }
         let file = self.root.join(relative);
         let bytes = tokio::fs::read(&file).await.ok()?;
-        // Nothing builds the fonts anew, and the page waits for them only as long as for something that is there already.
+        // No build changes the fonts, so they may be cached. Pages wait for fonts only as long as for something that is
+        // already in the cache.
         let cache = if path.starts_with("/fonts/") { "public, max-age=31536000, immutable" } else { "no-cache" };
         Some(([(header::CONTENT_TYPE, content_type(path)), (header::CACHE_CONTROL, cache)], bytes).into_response())
     }

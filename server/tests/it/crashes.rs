@@ -1,4 +1,4 @@
-//! kill -9 in the middle of an upload: what was acknowledged is there after the restart.
+//! SIGKILL in the middle of an upload: acknowledged bytes are there after the restart.
 
 use vwaza::domain::{
     release::ReleaseStatus,
@@ -33,14 +33,14 @@ async fn u2_an_upload_survives_a_killed_server() {
 }
 
 #[tokio::test]
-async fn what_a_crash_left_behind_the_offset_is_cut_off() {
+async fn bytes_that_a_crash_left_beyond_the_offset_are_cut_off() {
     let mut app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let song = a_song(1);
     let begun = ana.begin(UploadTarget::NewTrack(ana.create_release().await), "song.wav", song.len()).await;
     ana.patch(&begun.url, 0, song.slice(..100_000)).await.expect_status(204);
     app.kill();
-    // As a power cut may leave it: bytes that were never acknowledged, and wrong ones; more than there is to come.
+    // A power cut may leave bytes that were never acknowledged and are wrong, and more of them than the file has.
     let spooled = app.only_file_in("spool/uploads");
     let mut bytes = std::fs::read(&spooled).unwrap();
     bytes.truncate(100_000);
@@ -54,7 +54,7 @@ async fn what_a_crash_left_behind_the_offset_is_cut_off() {
 }
 
 #[tokio::test]
-async fn u28_what_was_received_is_stored_after_a_crash_without_anybody_asking() {
+async fn u28_a_received_file_is_stored_after_a_crash_without_a_request() {
     let mut app = spawn_app_with(&[("VWAZA_JOB_LEASE_SECONDS", "2")]).await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -97,7 +97,7 @@ async fn u10_an_upload_whose_last_byte_arrived_is_completed_by_the_next_start() 
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
     let cover = a_cover(1);
-    // Between the last byte and the row that says so.
+    // The lock stops the server between the last byte and the row that records it.
     let held = app.hold_table("lock table upload_jobs in share mode").await;
     let begun = ana.begin(UploadTarget::Cover(release), "cover.png", cover.len()).await;
     let mut patch = RawRequest::patch(&app, &ana, &begun.url, 0, cover.len()).await;

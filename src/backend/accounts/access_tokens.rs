@@ -1,13 +1,10 @@
-//! Personal access tokens: with them, scripts upload for a person. Opaque like a session, and revoked by its owner.
+//! Personal access tokens, with which scripts upload for a user. They are opaque, like session tokens, and their owner
+//! can revoke them.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{
-    Visitor, security_log,
-    sessions::{self, SecretToken},
-    users,
-};
+use super::{locks, security_log, sessions, tokens::SecretToken, visitor::Visitor};
 use crate::{
     backend::{
         Backend, Result, db,
@@ -24,16 +21,17 @@ use crate::{
     },
 };
 
-/// Tells a token that has found its way into a log or a repository from any other hexadecimal.
+/// The prefix of access tokens. It makes a leaked token in a log or a repository recognisable.
 const PREFIX: &str = "vwaza_";
 
 pub struct AccessTokens<'a>(pub(in crate::backend) &'a Backend);
 
 impl AccessTokens<'_> {
-    /// Makes a token. This is the only time that it can be seen.
+    /// Creates a token that is valid for `days` days. The token cannot be shown again.
     ///
     /// # Errors
-    /// 401 when the session that `current` proves has ended meanwhile; 409 when the actor has too many already.
+    /// 401 when the session that `current` proves has ended in the meantime; 409 when the actor has
+    /// [`ACCESS_TOKENS_MAX`] tokens.
     pub async fn make(
         &self,
         actor: &Actor,
@@ -45,7 +43,7 @@ impl AccessTokens<'_> {
         let token = SecretToken::generate()?;
         let id = AccessTokenId(Uuid::now_v7());
         let mut tx = db::begin(&self.0.db).await?;
-        users::lock_user(&mut tx, actor.id).await?;
+        locks::lock_user(&mut tx, actor.id).await?;
         sessions::require(&mut tx, actor.id, current).await?;
         let made = sqlx::query!(
             "insert into access_tokens (id, user_id, name, token_hash, expires_at)
@@ -68,7 +66,7 @@ impl AccessTokens<'_> {
         Ok(NewAccessToken { id, token: format!("{PREFIX}{}", token.reveal()) })
     }
 
-    /// The newest first.
+    /// The actor's tokens, newest first.
     pub async fn list(&self, actor: &Actor) -> Result<Vec<AccessToken>> {
         let tokens = sqlx::query_as!(
             AccessToken,
@@ -81,8 +79,10 @@ impl AccessTokens<'_> {
         Ok(tokens)
     }
 
+    /// Deletes one access token of the actor.
+    ///
     /// # Errors
-    /// 404 for what is not the actor's own.
+    /// 404 for a token that is not the actor's.
     pub async fn revoke(&self, actor: &Actor, id: AccessTokenId, visitor: &Visitor) -> Result<()> {
         let mut tx = db::begin(&self.0.db).await?;
         let name = sqlx::query_scalar!(
@@ -98,7 +98,7 @@ impl AccessTokens<'_> {
         Ok(())
     }
 
-    /// Whom a token belongs to, until it expires and unless the account is disabled.
+    /// The user of a token; `None` if the token is unknown or has expired, or the account is disabled.
     pub async fn actor(&self, token: &str) -> Result<Option<Actor>> {
         let Some(token) = parse(token) else { return Ok(None) };
         let row = sqlx::query!(
@@ -125,13 +125,13 @@ impl AccessTokens<'_> {
             email: row.email,
             artist_name: row.artist_name,
             must_verify_email: row.must_verify_email,
-            // A token does nothing that only admins may do.
+            // A token gives no admin rights.
             must_set_up_two_factor: false,
         }))
     }
 }
 
-/// An access token as its owner writes it.
+/// Parses an access token as its owner writes it; `None` if it is malformed.
 pub fn parse(token: &str) -> Option<SecretToken> {
     token.strip_prefix(PREFIX).and_then(SecretToken::parse)
 }
@@ -141,7 +141,7 @@ pub(super) async fn revoke_all_of(db: &mut PgConnection, user: UserId) -> Result
     Ok(())
 }
 
-/// Tells the owners of tokens that are about to expire, once for each. Returns the number of tokens.
+/// Queues a mail to the owner of each token that is about to expire, once per token. Returns the number of tokens.
 pub(in crate::backend) async fn enqueue_expiry_mails(backend: &Backend, at_most: i64) -> Result<u64> {
     let mut tx = db::begin(&backend.db).await?;
     let expiring = sqlx::query!(
@@ -164,7 +164,8 @@ pub(in crate::backend) async fn enqueue_expiry_mails(backend: &Backend, at_most:
     Ok(told)
 }
 
-/// Deletes tokens that expired a month ago: until then their owners see why a script is refused. Returns their number.
+/// Deletes tokens that expired more than 30 days ago. Until then, their owners can see why a script is refused. Returns
+/// their number.
 pub(in crate::backend) async fn delete_expired(backend: &Backend, at_most: i64) -> Result<u64> {
     let purged = sqlx::query!(
         "delete from access_tokens where id in (

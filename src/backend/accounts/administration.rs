@@ -1,11 +1,12 @@
-//! The administration of users: by admins in their browsers, and by the operator's commands.
+//! The administration of users, by admins in their browsers and by the operator's commands.
 
 use sqlx::{PgConnection, PgPool};
 
 use super::{
-    Visitor, access_tokens, browsers, reset,
+    access_tokens, browsers, email_links, locks, reset,
     security_log::{self, EventCause},
-    sessions, two_factor, users, verification,
+    sessions, two_factor,
+    visitor::Visitor,
 };
 use crate::{
     backend::{
@@ -25,6 +26,8 @@ use crate::{
 pub struct Administration<'a>(pub(in crate::backend) &'a Backend);
 
 impl Administration<'_> {
+    /// An account and its latest security events, for admins.
+    ///
     /// # Errors
     /// 404 for an unknown user.
     pub async fn user(&self, actor: &Actor, id: UserId) -> Result<UserView> {
@@ -59,11 +62,12 @@ impl Administration<'_> {
         })
     }
 
-    /// Changes an account. What would outlast a stolen session asks for the admin's own password.
+    /// Changes an account. A change that would outlast a stolen session requires the admin's own password.
     ///
     /// # Errors
-    /// 400 of `current_password`; 404 for an unknown user; 409 when no admin would be left, for a reset link to a disabled account, and for
-    /// the admin's own second factor.
+    /// 400 for a wrong `current_password`; 403 for an actor who is not an admin; 404 for an unknown user; 409 for a
+    /// deleted account, when no admin would be left, for a reset link to a disabled account, and for the admin's own
+    /// second factor.
     pub async fn change(
         &self,
         actor: &Actor,
@@ -90,10 +94,10 @@ impl Administration<'_> {
     }
 }
 
-/// Changes the account of this address, for the operator.
+/// Changes the account with this e-mail address, for the operator.
 ///
 /// # Errors
-/// 404 for an unknown address; otherwise as [`Administration::change`].
+/// 404 for an unknown address; 409 as for [`Administration::change`].
 pub async fn change_user(database_url: &str, email: &str, change: UserChange) -> Result<()> {
     let db = open(database_url).await?;
     let mut tx = db::begin(&db).await?;
@@ -104,10 +108,10 @@ pub async fn change_user(database_url: &str, email: &str, change: UserChange) ->
     Ok(())
 }
 
-/// Makes a reset link for the user of this address, for an operator who has no mail server. Returns its path.
+/// Creates a reset link for the user of this e-mail address, for an operator who has no mail server. Returns its path.
 ///
 /// # Errors
-/// 404 for an unknown address, 409 for a disabled account.
+/// 404 for an unknown address; 409 for a disabled account.
 pub async fn make_reset_link(database_url: &str, email: &str) -> Result<String> {
     let db = open(database_url).await?;
     let mut tx = db::begin(&db).await?;
@@ -130,7 +134,7 @@ pub struct UserListRow {
     pub is_disabled: bool,
 }
 
-/// All users by address, for the operator.
+/// All users, ordered by e-mail address, for the operator.
 pub async fn list_users(database_url: &str) -> Result<Vec<UserListRow>> {
     let db = open(database_url).await?;
     let users = sqlx::query_as!(
@@ -170,10 +174,10 @@ impl LockedUser {
     }
 }
 
-/// Locks all admins and the user, so that two admins at once do not leave none.
+/// Locks all admins and the user, so that two concurrent changes cannot remove the last two admins.
 async fn lock(db: &mut PgConnection, id: UserId) -> Result<LockedUser> {
     lock_admins(&mut *db).await?;
-    users::lock_user(&mut *db, id).await?;
+    locks::lock_user(&mut *db, id).await?;
     let user = sqlx::query_as!(
         LockedUser,
         r#"select role as "role: Role", disabled_at is not null as "is_disabled!", deleted_at is not null as "is_deleted!"
@@ -190,10 +194,11 @@ async fn lock_admins(db: &mut PgConnection) -> Result<()> {
     Ok(())
 }
 
-/// Under the lock: another admin may have disabled this one while it waited.
+/// Requires that the actor is still an admin. Call it under the lock, because another admin may have disabled the actor
+/// while the request waited.
 ///
 /// # Errors
-/// 403 when the actor is no admin any more, or the password was changed meanwhile.
+/// 403 when the actor is no longer an admin, or the password was changed in the meantime.
 async fn require_still_admin(db: &mut PgConnection, actor: UserId, password_hash: Option<&str>) -> Result<()> {
     let is_admin = sqlx::query_scalar!(
         r#"select exists (select 1 from users where id = $1 and role = 'ADMIN' and disabled_at is null
@@ -206,6 +211,8 @@ async fn require_still_admin(db: &mut PgConnection, actor: UserId, password_hash
     if is_admin { Ok(()) } else { Err(Problem::Forbidden.into()) }
 }
 
+/// Requires that another admin is left without this user.
+///
 /// # Errors
 /// 409 when no admin would be left without this user.
 pub(super) async fn require_not_only_admin(db: &mut PgConnection, id: UserId) -> Result<()> {
@@ -248,7 +255,7 @@ async fn apply(db: &mut PgConnection, id: UserId, change: UserChange, by: EventC
             sqlx::query!("update users set role = $2, updated_at = now() where id = $1", id as UserId, role as Role)
                 .execute(&mut *db)
                 .await?;
-            // A new role needs a new session.
+            // A new role requires a new session.
             sessions::end_all_of(&mut *db, id).await?;
             (SecurityEventKind::RoleChanged, name)
         }
@@ -266,8 +273,8 @@ async fn apply(db: &mut PgConnection, id: UserId, change: UserChange, by: EventC
             access_tokens::revoke_all_of(&mut *db, id).await?;
             browsers::delete_all_of(&mut *db, id).await?;
             two_factor::end_challenges(&mut *db, id).await?;
-            reset::use_up_links(&mut *db, id).await?;
-            verification::drop_email_changes(&mut *db, id).await?;
+            email_links::use_up_links(&mut *db, id).await?;
+            email_links::drop_email_changes(&mut *db, id).await?;
             (SecurityEventKind::Disabled, "")
         }
         UserChange::Enable => {

@@ -1,21 +1,23 @@
-//! Known browsers: those from which an account was signed in to. While somebody guesses its password, only these may sign in.
+//! Known browsers: browsers that have signed in to an account. While somebody guesses the account's password, only
+//! these may sign in.
 //!
-//! A browser has one token, in a cookie that outlives sessions; the token alone opens nothing.
+//! Each browser has one token, in a cookie that outlives sessions. The token alone gives access to nothing.
 
 use sqlx::PgConnection;
 
-use super::{Visitor, sessions::SecretToken};
+use super::{tokens::SecretToken, visitor::Visitor};
 use crate::{
     backend::{Backend, Result},
     domain::ids::UserId,
 };
 
-/// Browsers of one account that are remembered; the one not used for longest goes first.
+/// The largest number of known browsers of one account. Beyond it, the least recently used one is deleted.
 const KNOWN_MAX: i64 = 50;
-/// As long as browsers keep the cookie.
+/// The retention of an unused known browser, in days: the lifetime of its cookie.
 const RETENTION_DAYS: i32 = 400;
 
-/// Whether the visitor has signed in to this account before. Asks the database for an unknown account, too, so that both take the same time.
+/// Whether the visitor's browser is known to this account. Queries the database for an unknown account, too, so that
+/// both cases take the same time.
 pub(in crate::backend) async fn is_known(backend: &Backend, user: Option<UserId>, visitor: &Visitor) -> Result<bool> {
     let Some(browser) = &visitor.browser else { return Ok(false) };
     let is_known = sqlx::query_scalar!(
@@ -30,7 +32,8 @@ pub(in crate::backend) async fn is_known(backend: &Backend, user: Option<UserId>
     Ok(is_known)
 }
 
-/// Remembers the visitor's browser for this account. Returns the token for its cookie: the one that it sent, if the server has made it.
+/// Makes the visitor's browser known to this account. Returns the token for its cookie: the token that the browser sent
+/// if the server made it, or a new one.
 pub(super) async fn remember(db: &mut PgConnection, user: UserId, visitor: &Visitor) -> Result<SecretToken> {
     let token = match &visitor.browser {
         Some(token) if is_ours(db, token).await? => token.clone(),
@@ -55,7 +58,7 @@ pub(super) async fn remember(db: &mut PgConnection, user: UserId, visitor: &Visi
     Ok(token)
 }
 
-/// True if the server made this token. A token that somebody planted in the browser is replaced.
+/// Whether the server made this token. A token that somebody planted in the browser is replaced.
 async fn is_ours(db: &mut PgConnection, token: &SecretToken) -> Result<bool> {
     let is_ours = sqlx::query_scalar!(
         r#"select exists (select 1 from known_browsers where token_hash = $1) as "is_ours!""#,
@@ -72,7 +75,7 @@ pub(super) async fn delete_all_of(db: &mut PgConnection, user: UserId) -> Result
     Ok(())
 }
 
-/// Deletes browsers whose cookie has expired. Returns their number.
+/// Deletes known browsers whose cookie has expired. Returns their number.
 pub(in crate::backend) async fn delete_old(backend: &Backend, at_most: i64) -> Result<u64> {
     let purged = sqlx::query!(
         "delete from known_browsers where (user_id, token_hash) in (

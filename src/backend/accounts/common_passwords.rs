@@ -1,12 +1,16 @@
-//! The commonest passwords, which attackers try first. Only here, as the list is too long for browsers.
+//! Refuses the most common passwords, which attackers try first. Only the server checks them, because the list is too
+//! long for browsers.
 
 use crate::domain::{account::Password, problem::Problem};
 
-/// Lower-case, sorted bytewise, each of at least `PASSWORD_MIN_CHARS` characters. `third_party/common-passwords/README.md` names its source.
+/// The common passwords, one per line, in lower case and sorted bytewise. Each has at least `PASSWORD_MIN_CHARS`
+/// characters. `third_party/common-passwords/README.md` names the source.
 const COMMON: &str = include_str!("../../../third_party/common-passwords/passwords.txt");
 
+/// Refuses a password that is easy to guess.
+///
 /// # Errors
-/// 400 for `field` if the password is common or is the account's own address.
+/// 400 for `field` if the password is common or equals the account's e-mail address.
 pub(super) fn refuse_common(field: &str, password: &Password, email: &str) -> Result<(), Problem> {
     let lower = password.as_str().to_lowercase();
     if is_common(&lower) {
@@ -18,7 +22,7 @@ pub(super) fn refuse_common(field: &str, password: &Password, email: &str) -> Re
     }
 }
 
-/// Binary search in the text, so that no second copy is in memory.
+/// Whether the list contains a password. The binary search in the text avoids a second copy in memory.
 fn is_common(password: &str) -> bool {
     let (mut rest, bytes) = (COMMON, password.as_bytes());
     while !rest.is_empty() {

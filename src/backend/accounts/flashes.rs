@@ -1,20 +1,19 @@
-//! Flashes: what a form that was sent without scripts came to, kept until the page that it leads to has shown it, once.
+//! Flashes: the result of a form that was sent without scripts. A flash is kept until the page that the form leads to
+//! has shown it once.
 //!
-//! The browser's cookie holds only a token, so that neither a link nor a cookie can put words into our mouth. In the database and not in
-//! memory: another process may answer the next request.
+//! The browser's cookie holds only a random token, so neither a link nor a cookie can put words on our pages. Flashes
+//! are stored in the database, because another process may answer the next request.
 
-use super::sessions::SecretToken;
+use super::{tokens::FLASH_SECONDS, tokens::SecretToken};
 use crate::backend::{Backend, Result};
 
-/// Seconds; much longer than a browser takes to follow a redirect, and long enough to sign in on the way.
-pub(super) const FLASH_SECONDS: i32 = 10 * 60;
-/// Flashes that wait at once: with the largest form that is taken, they hold 128 MB at most.
+/// The largest number of flashes that wait at once. With the largest allowed form each, they take 128 MB.
 const WAITING_MAX: i64 = 2000;
 
 pub struct Flashes<'a>(pub(in crate::backend) &'a Backend);
 
 impl Flashes<'_> {
-    /// Keeps `content` for the page at `page`. `None`: too many wait already.
+    /// Stores `content` for the page at `page`. Returns its token, or `None` if too many flashes wait.
     pub async fn leave(&self, page: &str, content: &str) -> Result<Option<SecretToken>> {
         let token = SecretToken::generate()?;
         let left = sqlx::query!(
@@ -32,7 +31,7 @@ impl Flashes<'_> {
         Ok((left.rows_affected() == 1).then_some(token))
     }
 
-    /// What waits for this page. Of two requests at once, one gets it.
+    /// Takes the content of the flash that waits for this page. Only one of two concurrent requests gets it.
     pub async fn take(&self, token: &SecretToken, page: &str) -> Result<Option<String>> {
         let content = sqlx::query_scalar!(
             "delete from flashes where token_hash = $1 and page = $2 and expires_at > now() returning content",
@@ -45,7 +44,7 @@ impl Flashes<'_> {
     }
 }
 
-/// Deletes flashes that nobody has asked for. Returns their number.
+/// Deletes expired flashes. Returns their number.
 pub(in crate::backend) async fn delete_expired(backend: &Backend, at_most: i64) -> Result<u64> {
     let purged = sqlx::query!(
         "delete from flashes where token_hash in (

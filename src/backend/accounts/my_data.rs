@@ -1,6 +1,6 @@
-//! A user's own data: downloaded as one archive, and deleted.
+//! The download of a user's own data as one archive, and the deletion of their account.
 //!
-//! The archive is a ZIP file that is made while it is sent: it takes neither disk nor memory.
+//! The archive is a ZIP file that is created while it is sent, so it is never whole on disk or in memory.
 
 use std::sync::Arc;
 
@@ -13,11 +13,13 @@ use tokio::io::{AsyncRead, DuplexStream};
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
 use uuid::Uuid;
 
-use super::{Visitor, access_tokens, administration, browsers, reset, security_log, sessions, two_factor, users};
+use super::{
+    access_tokens, administration, browsers, email_links, locks, security_log, sessions, two_factor, visitor::Visitor,
+};
 use crate::{
     backend::{
         Backend, Error, Result, db,
-        releases::{self, view},
+        releases::{locked, view},
         storage::objects,
         uploads,
     },
@@ -31,13 +33,13 @@ use crate::{
     },
 };
 
-/// Archives that one process makes at once.
+/// The largest number of archives that one process creates at once.
 pub(in crate::backend) const ARCHIVES_AT_ONCE: usize = 4;
-/// Bytes that wait for their reader.
+/// The buffer between the writer of an archive and its reader, in bytes.
 const BUFFER_BYTES: usize = 256 * 1024;
-/// Releases that one round of the janitor deletes.
+/// The largest number of releases that one run deletes.
 const DELETIONS_MAX: i64 = 100;
-/// Uploads whose names one round removes.
+/// The largest number of uploads whose file names one run removes.
 const UPLOADS_MAX: i64 = 1000;
 
 pub struct MyData<'a>(pub(in crate::backend) &'a Arc<Backend>);
@@ -59,18 +61,18 @@ struct AccountExport {
 type Zip = ZipFileWriter<Compat<DuplexStream>>;
 
 impl MyData<'_> {
-    /// All that is held about the actor as a ZIP file: `account.json`, and a folder for each release with `release.json` and its
-    /// originals. A reader that sees it end early has not got all of it.
+    /// All data about the actor as a ZIP file: `account.json`, and a folder for each release with `release.json` and
+    /// the originals. If writing fails, the archive ends early.
     ///
     /// # Errors
-    /// 503 while too many others download theirs.
+    /// 503 while four other downloads run.
     pub async fn archive(&self, actor: &Actor) -> Result<impl AsyncRead + Send + 'static> {
         let busy = "Other people are downloading their data right now. Try again in a few minutes.";
         let permit = Arc::clone(&self.0.archive_permits).try_acquire_owned();
         let permit = permit.map_err(|_| Problem::Unavailable(busy.into()))?;
         let (writer, reader) = tokio::io::duplex(BUFFER_BYTES);
         let (backend, actor) = (Arc::clone(self.0), actor.clone());
-        // The task ends when the reader goes away: the next write fails.
+        // If the reader is dropped, the next write fails and ends the task.
         tokio::spawn(async move {
             if let Err(error) = write_archive(&backend, &actor, writer).await {
                 tracing::warn!(user.id = %actor.id, error = ?error, "writing the archive of a user's data failed");
@@ -80,17 +82,17 @@ impl MyData<'_> {
         Ok(reader)
     }
 
-    /// Deletes the actor's account. Published releases and the audit trail stay under a pseudonym. Everything else goes: at once what
-    /// names the user or lets them in, and then release by release what they have made. A kill in the middle is made up for by the
-    /// janitor.
+    /// Deletes the actor's account. Published releases and the audit trail stay under a pseudonym. Everything that
+    /// identifies the user or gives them access is deleted at once, and then their other releases one by one. If the
+    /// process is killed in between, the janitor continues.
     ///
     /// # Errors
-    /// 400 of `current_password`; 409 for the only admin.
+    /// 400 for a wrong `current_password`; 409 for the only admin; 429 after too many wrong passwords.
     pub async fn delete_account(&self, actor: &Actor, current_password: &str, visitor: &Visitor) -> Result<()> {
         let hash = self.0.users().require_password(actor, current_password, visitor).await?;
         let mut tx = db::begin(&self.0.db).await?;
         administration::require_not_only_admin(&mut tx, actor.id).await?;
-        users::lock_user_with_password(&mut tx, actor.id, &hash).await?;
+        locks::lock_user_with_password(&mut tx, actor.id, &hash).await?;
         let pseudonym = format!("Former artist {}", &Uuid::new_v4().simple().to_string()[..6]);
         sqlx::query!(
             "update users
@@ -107,12 +109,12 @@ impl MyData<'_> {
         browsers::delete_all_of(&mut tx, actor.id).await?;
         two_factor::remove(&mut tx, actor.id).await?;
         two_factor::end_challenges(&mut tx, actor.id).await?;
-        reset::use_up_links(&mut tx, actor.id).await?;
+        email_links::use_up_links(&mut tx, actor.id).await?;
         delete_traces(&mut tx, actor.id).await?;
         tx.commit().await?;
         fail::fail_point!("account-deleted");
         tracing::info!(user.id = %actor.id, "account deleted by its user");
-        // The account is deleted, whatever becomes of this: the janitor goes on with it.
+        // The account is deleted even if this fails. The janitor continues.
         if let Err(error) = finish_deletions(self.0).await {
             tracing::warn!(user.id = %actor.id, error = ?error, "deleting the releases of a deleted account failed; the janitor tries again");
         }
@@ -132,8 +134,8 @@ async fn delete_traces(db: &mut PgConnection, user: UserId) -> Result<()> {
     Ok(())
 }
 
-/// Deletes what is left of deleted accounts: releases that are not published, each in a transaction of its own, and the names of files.
-/// Returns the number of releases.
+/// Deletes the remaining data of deleted accounts: unpublished releases, each in its own transaction, and the names of
+/// files. Returns the number of deleted releases.
 pub(in crate::backend) async fn finish_deletions(backend: &Arc<Backend>) -> Result<u64> {
     let left = sqlx::query_scalar!(
         r#"select r.id as "id: ReleaseId" from users u join releases r on r.artist_id = u.id
@@ -155,7 +157,7 @@ pub(in crate::backend) async fn finish_deletions(backend: &Arc<Backend>) -> Resu
     )
     .fetch_all(&backend.db)
     .await?;
-    // Nearly always there are none. Then no statement takes a lock that the rest of a round would wait behind.
+    // There are hardly ever any. Without them, no statement takes a lock that the rest of the run would wait for.
     if !named.is_empty() {
         sqlx::query!(
             "update uploads set file_name = '', fingerprint = '', tags = null where id = any($1)",
@@ -169,7 +171,7 @@ pub(in crate::backend) async fn finish_deletions(backend: &Arc<Backend>) -> Resu
 
 async fn delete_release(backend: &Arc<Backend>, id: ReleaseId) -> Result<bool> {
     let mut tx = db::begin(&backend.db).await?;
-    let Some(release) = releases::lock(&mut tx, id).await? else { return Ok(false) };
+    let Some(release) = locked::lock(&mut tx, id).await? else { return Ok(false) };
     if release.status == ReleaseStatus::Published {
         return Ok(false);
     }
@@ -196,7 +198,7 @@ async fn write_archive(backend: &Arc<Backend>, actor: &Actor, writer: DuplexStre
         let mut tx = db::snapshot(&backend.db).await?;
         let release = view::load(&mut tx, id).await?;
         tx.commit().await?;
-        // The release may have been deleted meanwhile.
+        // The release may have been deleted in the meantime.
         if let Some(release) = release {
             write_release(backend, actor, &mut zip, number, &release).await?;
         }
@@ -245,7 +247,7 @@ async fn write_json(zip: &mut Zip, name: String, value: &impl Serialize) -> Resu
     zip.write_entry_whole(entry, &json).await.map_err(zip_error)
 }
 
-/// Writes an original under the name that it is downloaded under, behind `place`.
+/// Writes an original to the archive. Its name is `place` and the file name of its download.
 async fn write_original(
     backend: &Arc<Backend>,
     actor: &Actor,

@@ -1,4 +1,4 @@
-//! Argon2id, off the async threads, one hash for each core at a time.
+//! Password hashes (Argon2id). They run on blocking threads, at most one per core at a time.
 
 use std::{
     num::NonZero,
@@ -22,23 +22,23 @@ use crate::{
     domain::problem::Problem,
 };
 
-/// Source: OWASP Password Storage Cheat Sheet (argon2id: 19 MiB, two passes, one lane).
+/// The memory of one hash, in KiB. Source: OWASP Password Storage Cheat Sheet (argon2id: 19 MiB, two passes, one lane).
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
-/// Longer than a full queue of honest sign-ins takes.
+/// The longest wait for a free core. A full queue of honest sign-ins takes less.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
-/// The memory of a hash is kept for the next one, and freed when it was not used for so long.
+/// The time after which unused memory of a hash is freed. Until then, it is kept for the next hash.
 const MEMORY_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(in crate::backend) struct Passwords {
     permits: Arc<Semaphore>,
     idle: Arc<IdleMemory>,
-    /// Compared with when nobody has the e-mail: takes as long as a real one.
+    /// A hash to compare with if the e-mail address is unknown, so that both cases take the same time.
     decoy: String,
 }
 
-/// What one hash works in. As many exist as there are cores, each 19 MiB.
+/// The working memory of one hash, 19 MiB. There are at most as many as cores.
 type Memory = Vec<Block>;
 
 fn failed(error: impl ToString) -> Error {
@@ -68,7 +68,7 @@ fn hash(password: &str, memory: &mut Memory) -> Result<String> {
     Ok(hash.to_string())
 }
 
-/// Goes by the algorithm and the costs that the hash names. Compares in constant time.
+/// Whether a password matches a hash. Uses the algorithm and costs that the hash names, and compares in constant time.
 fn matches(password: &str, hash: &str, memory: &mut Memory) -> Result<bool> {
     let hash = PasswordHash::new(hash).map_err(failed)?;
     let (Some(salt), Some(output)) = (hash.salt, hash.hash) else { return Err(failed("a hash without its output")) };
@@ -78,26 +78,26 @@ fn matches(password: &str, hash: &str, memory: &mut Memory) -> Result<bool> {
     Ok(digest(&argon2, password, &salt, output.len(), memory)? == output)
 }
 
-/// Memory that no hash works in at the moment.
+/// Working memories that are not in use.
 #[derive(Default)]
 struct IdleMemory(Mutex<Idle>);
 
 #[derive(Default)]
 struct Idle {
     memories: Vec<(Memory, Instant)>,
-    /// Memories that hashes work in.
+    /// The number of memories in use.
     in_use: usize,
-    /// Whether a task frees what grows old.
+    /// Whether a task is running that frees unused memories.
     is_watched: bool,
 }
 
 impl IdleMemory {
     fn lock(&self) -> MutexGuard<'_, Idle> {
-        // Nothing panics while it is held.
+        // No code panics while it holds this lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The one used last, so that the others grow old.
+    /// Takes the most recently used memory, so that the others expire.
     fn take(&self) -> Memory {
         let mut idle = self.lock();
         idle.in_use += 1;
@@ -110,7 +110,8 @@ impl IdleMemory {
         idle.memories.push((memory, Instant::now()));
     }
 
-    /// Frees what was not used for [`MEMORY_IDLE_TIMEOUT`], as long as there is any.
+    /// Starts a task that frees memories unused for [`MEMORY_IDLE_TIMEOUT`], and ends when there are none left. Does
+    /// nothing if the task is running.
     fn watch(self: &Arc<Self>) {
         if std::mem::replace(&mut self.lock().is_watched, true) {
             return;
@@ -137,16 +138,18 @@ impl Passwords {
         Self { permits: Arc::new(Semaphore::new(at_once)), idle: Arc::default(), decoy }
     }
 
+    /// Hashes a password.
+    ///
     /// # Errors
-    /// 503 when too many are waiting.
+    /// 503 when no core is free within [`QUEUE_TIMEOUT`].
     pub(in crate::backend) async fn hash(&self, password: String) -> Result<String> {
         self.run(move |memory| hash(&password, memory)).await
     }
 
-    /// Whether `password` is the one of `hash`; without a hash, "no" after the same time.
+    /// Whether `password` matches `hash`. Without a hash, returns false after the same time.
     ///
     /// # Errors
-    /// 503 when too many are waiting.
+    /// 503 when no core is free within [`QUEUE_TIMEOUT`].
     pub(in crate::backend) async fn verify(&self, password: String, hash: Option<String>) -> Result<bool> {
         let is_known = hash.is_some();
         let hash = hash.unwrap_or_else(|| self.decoy.clone());
@@ -186,7 +189,7 @@ mod tests {
         assert!(passwords.verify("correct horse battery".into(), Some(hash.clone())).await.unwrap());
         assert!(!passwords.verify("correct horse".into(), Some(hash)).await.unwrap());
         assert!(!passwords.verify("nobody has this password".into(), None).await.unwrap());
-        // The library's own way to the same, with other costs.
+        // The library's own hasher, with another algorithm, version and costs.
         let params = Params::new(64, 1, 1, None).unwrap();
         let library = Argon2::new(Algorithm::Argon2i, Version::V0x10, params);
         let hash = library.hash_password(b"correct horse battery").unwrap().to_string();

@@ -1,11 +1,10 @@
-//! Password reset: a link by mail sets a new password, once.
+//! Password reset: a link in a mail sets a new password, once.
 
 use sqlx::PgConnection;
 
 use super::{
-    Visitor, access_tokens, browsers, refuse_common, security_log,
-    sessions::{self, SecretToken},
-    two_factor, users, verification,
+    access_tokens, browsers, common_passwords::refuse_common, email_links, locks, security_log, sessions,
+    tokens::SecretToken, two_factor, visitor::Visitor,
 };
 use crate::{
     backend::{
@@ -26,11 +25,11 @@ use crate::{
 pub struct PasswordReset<'a>(pub(in crate::backend) &'a Backend);
 
 impl PasswordReset<'_> {
-    /// Sends a reset link to the user of this address, if there is one. Both cases do the same work, so that neither words nor time tell
-    /// whether the address has an account.
+    /// Sends a reset link to the user of this e-mail address, if there is one. Both cases do the same work, so that
+    /// neither the answer nor its time reveals whether the address has an account.
     ///
     /// # Errors
-    /// 400 of `email`; 429 when this address was asked for too often in an hour.
+    /// 400 for an invalid `email`; 429 after too many requests for this address in an hour.
     pub async fn request(&self, email: &str, visitor: &Visitor) -> Result<()> {
         let email = Email::parse(email).map_err(|message| Problem::field("email", message))?;
         let row = sqlx::query!(
@@ -52,11 +51,11 @@ impl PasswordReset<'_> {
         Ok(())
     }
 
-    /// Sets a new password with the token of a reset link. Ends every session and access token of the account, and says so by mail.
-    /// Returns the token that makes this browser a known one.
+    /// Sets a new password with the token of a reset link. Ends all sessions and access tokens of the account, and
+    /// notifies its owner by mail. Returns the token that makes this browser a known one.
     ///
     /// # Errors
-    /// 400 of `new_password`; 410 when the link was used, has expired or never was.
+    /// 400 for an invalid or common `new_password`; 410 when the link was used, has expired or never existed.
     pub async fn finish(&self, token: &SecretToken, new: &str, visitor: &Visitor) -> Result<SecretToken> {
         let new = Password::parse(new).map_err(|message| Problem::field("new_password", message))?;
         let hash = token.hash();
@@ -71,9 +70,9 @@ impl PasswordReset<'_> {
         refuse_common("new_password", &new, &user.email)?;
         let password_hash = self.0.passwords.hash(new.as_str().to_owned()).await?;
         let mut tx = db::begin(&self.0.db).await?;
-        users::lock_user(&mut tx, user.id).await?;
-        // Two clicks at once: the second finds no link that works.
-        if !use_up_links(&mut tx, user.id).await?.contains(&hash) {
+        locks::lock_user(&mut tx, user.id).await?;
+        // The second of two concurrent clicks finds no valid link.
+        if !email_links::use_up_links(&mut tx, user.id).await?.contains(&hash) {
             return Err(link_is_over().into());
         }
         sqlx::query!(
@@ -85,7 +84,7 @@ impl PasswordReset<'_> {
         .await?;
         sessions::end_all_of(&mut tx, user.id).await?;
         two_factor::end_challenges(&mut tx, user.id).await?;
-        verification::drop_email_changes(&mut tx, user.id).await?;
+        email_links::drop_email_changes(&mut tx, user.id).await?;
         access_tokens::revoke_all_of(&mut tx, user.id).await?;
         browsers::delete_all_of(&mut tx, user.id).await?;
         let browser = browsers::remember(&mut tx, user.id, visitor).await?;
@@ -98,29 +97,16 @@ impl PasswordReset<'_> {
     }
 }
 
-/// Ends all reset links of a user and drops reset mails that are not sent yet. Returns the hashes of the links that still worked.
-pub(super) async fn use_up_links(db: &mut PgConnection, user: UserId) -> Result<Vec<Vec<u8>>> {
-    mail::drop_resets(db, user).await?;
-    let used = sqlx::query_scalar!(
-        "update password_reset_tokens set used_at = now()
-         where user_id = $1 and used_at is null and expires_at > now() returning token_hash",
-        user as UserId
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(used)
-}
-
 fn link_is_over() -> Problem {
     Problem::Gone("This link was used already, or is older than an hour. Ask for a new one.".into())
 }
 
-/// The path of a reset link. Browsers do not send what stands behind the `#`.
+/// The path of a reset link. The token is in the fragment, which browsers do not send.
 pub(in crate::backend) fn link(token: &SecretToken) -> String {
     format!("/reset-password#{}", token.reveal())
 }
 
-/// Makes a token for the operator, who hands the link over.
+/// Creates a token for the operator, who passes the link on.
 pub(super) async fn make_operator_token(db: &mut PgConnection, user: UserId) -> Result<SecretToken> {
     let token = SecretToken::generate()?;
     sqlx::query!(
@@ -135,8 +121,8 @@ pub(super) async fn make_operator_token(db: &mut PgConnection, user: UserId) -> 
     Ok(token)
 }
 
-/// Makes the token of a reset mail; stores only its hash. Returns `None` if the mail was dropped meanwhile. `asked_by` is `None` when an
-/// admin asked: that event is recorded already.
+/// Creates the token of a reset mail that is about to be sent, and stores its hash. Returns `None` if the mail was
+/// dropped in the meantime. `asked_by` is `None` if an admin sent the link, because that event is already recorded.
 pub(in crate::backend) async fn make_token(
     backend: &Backend,
     mail: &ClaimedMail,
@@ -145,8 +131,8 @@ pub(in crate::backend) async fn make_token(
     let Some(user) = mail.user else { return Ok(None) };
     let token = SecretToken::generate()?;
     let mut tx = db::begin(&backend.db).await?;
-    // Waits for a reset that is under way, which drops this mail, and for an admin who disables the account.
-    users::lock_user(&mut tx, user).await?;
+    // The lock waits for a concurrent reset, which drops this mail, and for an admin who disables the account.
+    locks::lock_user(&mut tx, user).await?;
     let made = sqlx::query!(
         "insert into password_reset_tokens (token_hash, user_id, expires_at)
          select $1, u.id, now() + make_interval(mins => $4) from mail_jobs m join users u on u.id = m.user_id
@@ -162,14 +148,15 @@ pub(in crate::backend) async fn make_token(
         return Ok(None);
     }
     if let Some(asked_by) = asked_by.filter(|_| mail.attempt == 1) {
-        // Recorded here and not by `request`: its answer must take the same time for an address without an account.
+        // `request` does not record the event, because its answer must take the same time for an address without an
+        // account.
         security_log::record(&mut tx, user, SecurityEventKind::ResetRequested, "", asked_by).await?;
     }
     tx.commit().await?;
     Ok(Some(token))
 }
 
-/// Deletes tokens whose time is over. Returns their number.
+/// Deletes expired tokens. Returns their number.
 pub(in crate::backend) async fn delete_expired(backend: &Backend, at_most: i64) -> Result<u64> {
     let purged = sqlx::query!(
         "delete from password_reset_tokens where token_hash in (

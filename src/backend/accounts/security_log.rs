@@ -1,9 +1,9 @@
-//! The security log: what happened to an account. Its rows are written in the transaction of what they tell.
+//! The security log: the events of each account. An event is recorded in the transaction that causes it.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::Visitor;
+use super::visitor::Visitor;
 use crate::{
     backend::{Backend, Result},
     domain::{
@@ -14,15 +14,15 @@ use crate::{
     },
 };
 
-/// Newer events are what people look for; older ones are in the process's log.
+/// The largest number of events that are listed, newest first. Older events are in the process's log.
 const LISTED_MAX: i64 = 50;
-/// Days.
+/// The retention of events, in days.
 const RETENTION_DAYS: i32 = 365;
 
 pub struct SecurityLog<'a>(pub(in crate::backend) &'a Backend);
 
 impl SecurityLog<'_> {
-    /// The actor's own events, the newest first.
+    /// The actor's own events, newest first.
     pub async fn list(&self, actor: &Actor) -> Result<Vec<SecurityEvent>> {
         list(&mut *self.0.db.acquire().await?, actor.id).await
     }
@@ -54,11 +54,11 @@ pub(in crate::backend) async fn list(db: &mut PgConnection, user: UserId) -> Res
 pub(super) enum EventCause<'a> {
     User(&'a Visitor),
     Admin(UserId, &'a Visitor),
-    /// With a command, on the server.
+    /// The operator, with a command on the server.
     Operator,
 }
 
-/// Adds an event that the user caused.
+/// Records an event that the user caused.
 pub(in crate::backend) async fn record(
     db: &mut PgConnection,
     user: UserId,
@@ -69,7 +69,7 @@ pub(in crate::backend) async fn record(
     record_by(db, user, kind, subject, EventCause::User(visitor)).await
 }
 
-/// Adds an event.
+/// Records an event. A failure of the same kind as the user's latest event is counted in that event's row.
 pub(super) async fn record_by(
     db: &mut PgConnection,
     user: UserId,
@@ -104,7 +104,8 @@ pub(super) async fn record_by(
     Ok(())
 }
 
-/// Counts a failure that follows one of its kind: a flood of them must not hide the rest. `false`: it does not follow one.
+/// Counts a failure in the user's latest event if that has the same kind, so that a flood of failures does not hide
+/// other events. Returns whether it did.
 async fn count_repetition(
     db: &mut PgConnection,
     user: UserId,
@@ -125,8 +126,8 @@ async fn count_repetition(
     Ok(repeated.rows_affected() == 1)
 }
 
-/// Adds a failure after the answer. The answer to a wrong password must not take longer because there is a user to write about, and the
-/// transaction of a wrong code is rolled back.
+/// Records a failure in a background task, after the answer. The answer to a wrong password must not take longer for an
+/// existing user, and the transaction of a wrong code is rolled back.
 pub(super) fn record_later(backend: &Backend, user: UserId, kind: SecurityEventKind, visitor: &Visitor) {
     let (db, visitor) = (backend.db.clone(), visitor.clone());
     backend.worker.spawn(async move {
@@ -137,7 +138,7 @@ pub(super) fn record_later(backend: &Backend, user: UserId, kind: SecurityEventK
     });
 }
 
-/// Deletes events that are older than a year. Returns their number.
+/// Deletes events that are older than [`RETENTION_DAYS`]. Returns their number.
 pub(in crate::backend) async fn delete_old(backend: &Backend, at_most: i64) -> Result<u64> {
     let purged = sqlx::query!(
         "delete from security_events where id in (

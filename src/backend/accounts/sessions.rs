@@ -1,14 +1,14 @@
-//! Sessions: an opaque token in a cookie, its SHA-256 in the database.
+//! Sessions. The browser holds an opaque token in a cookie, and the database its SHA-256.
 
-use std::fmt;
-
-use rand::{TryRngCore, rngs::OsRng};
-use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
-use super::{Visitor, flashes::FLASH_SECONDS, security_log, users};
+use super::{
+    browsers, locks, security_log,
+    tokens::SecretToken,
+    visitor::{UserAgent, Visitor},
+};
 use crate::{
-    backend::{Backend, Error, Result, db},
+    backend::{Backend, Result, db},
     domain::{
         account::{Actor, Role, SESSION_ABSOLUTE_DAYS, SESSION_DAYS, SessionView},
         device::device_name,
@@ -18,129 +18,14 @@ use crate::{
     },
 };
 
-/// Nobody looks through more; "everywhere else" reaches all of them.
+/// The largest number of sessions that are listed. [`Sessions::end_others`] ends all of them.
 const LISTED_MAX: i64 = 50;
-/// As long as browsers keep a cookie at most (400 days): how long a session lasts, only the database says.
-const COOKIE_SECONDS: i32 = 400 * 24 * 60 * 60;
-const TOKEN_BYTES: usize = 32;
-
-/// Proves a session, or stands behind a prefix as an access token. Only its hash is stored.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SecretToken(String);
-
-impl SecretToken {
-    pub(in crate::backend) fn generate() -> Result<Self> {
-        let mut bytes = [0; TOKEN_BYTES];
-        OsRng.try_fill_bytes(&mut bytes).map_err(|error| Error::Io(std::io::Error::other(error)))?;
-        Ok(Self(hex(&bytes)))
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        let fits = text.len() == 2 * TOKEN_BYTES && text.bytes().all(|b| b.is_ascii_hexdigit());
-        fits.then(|| Self(text.to_owned()))
-    }
-
-    pub(in crate::backend) fn reveal(&self) -> &str {
-        &self.0
-    }
-
-    pub(in crate::backend) fn hash(&self) -> Vec<u8> {
-        Sha256::digest(self.0.as_bytes()).to_vec()
-    }
-}
-
-impl fmt::Debug for SecretToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SecretToken(…)")
-    }
-}
-
-/// What a browser says of itself: as much of it as is kept.
-#[derive(Clone, Debug, Default)]
-pub struct UserAgent(String);
-
-impl UserAgent {
-    const MAX_CHARS: usize = 300;
-
-    pub fn truncated(text: &str) -> Self {
-        Self(text.chars().filter(|char| !char.is_control()).take(Self::MAX_CHARS).collect())
-    }
-
-    pub(in crate::backend) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// Lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    use fmt::Write;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-/// How a cookie is called and set: bound to the host and to TLS where the site has it.
-pub struct TokenCookie {
-    secure: bool,
-    name: &'static str,
-    secure_name: &'static str,
-    /// How long the browser keeps it.
-    seconds: i32,
-}
-
-impl TokenCookie {
-    fn new(public_url: &str, name: &'static str, secure_name: &'static str) -> Self {
-        Self { secure: is_secure(public_url), name, secure_name, seconds: COOKIE_SECONDS }
-    }
-
-    /// Proves a session.
-    pub(in crate::backend) fn of_session(public_url: &str) -> Self {
-        Self::new(public_url, "vwaza", "__Host-vwaza")
-    }
-
-    /// Proves that the password was right, and awaits the code.
-    pub(in crate::backend) fn of_challenge(public_url: &str) -> Self {
-        Self::new(public_url, "vwaza-challenge", "__Host-vwaza-challenge")
-    }
-
-    /// Finds a flash.
-    pub(in crate::backend) fn of_flash(public_url: &str) -> Self {
-        Self { seconds: FLASH_SECONDS, ..Self::new(public_url, "vwaza-flash", "__Host-vwaza-flash") }
-    }
-
-    /// Proves that a browser has signed in before.
-    pub(in crate::backend) fn of_browser(public_url: &str) -> Self {
-        Self::new(public_url, "vwaza-browser", "__Host-vwaza-browser")
-    }
-
-    pub fn name(&self) -> &'static str {
-        if self.secure { self.secure_name } else { self.name }
-    }
-
-    /// The Set-Cookie header that hands over `token`, or that takes the cookie away.
-    pub fn header(&self, token: Option<&SecretToken>) -> String {
-        let name = self.name();
-        let secure = if self.secure { "; Secure" } else { "" };
-        let (value, seconds) = match token {
-            Some(token) => (token.0.as_str(), self.seconds),
-            None => ("", 0),
-        };
-        format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}")
-    }
-}
-
-/// Whether the site is reached over TLS only.
-pub fn is_secure(public_url: &str) -> bool {
-    // The scheme of an address has no case (RFC 3986, 3.1).
-    public_url.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"))
-}
 
 pub struct Sessions<'a>(pub(in crate::backend) &'a Backend);
 
 impl Sessions<'_> {
-    /// Whom a token belongs to, while its session lasts and the account is not disabled.
+    /// The user of a session token; `None` if the session has ended or the account is disabled. Extends the session if
+    /// need be.
     pub async fn actor(&self, token: &SecretToken) -> Result<Option<Actor>> {
         let hash = token.hash();
         let row = sqlx::query!(
@@ -184,7 +69,7 @@ impl Sessions<'_> {
             must_verify_email: row.must_verify_email,
             must_set_up_two_factor: row.must_set_up_two_factor,
         };
-        // The request's span, where it has such fields: every line that is logged from here on names the person.
+        // If the request's span has these fields, all its later log lines name the user.
         tracing::Span::current()
             .record("user.id", tracing::field::display(actor.id))
             .record("user.email", actor.email.as_str())
@@ -197,7 +82,7 @@ impl Sessions<'_> {
         Ok(())
     }
 
-    /// Where the actor is signed in: here, of which `current` is the proof if there is one, and elsewhere, the last used first.
+    /// The actor's sessions: first the one that `current` proves, if any, then the others, last used first.
     pub async fn list(&self, actor: &Actor, current: Option<&SecretToken>) -> Result<Vec<SessionView>> {
         let rows = sqlx::query!(
             r#"select id as "id: SessionId", user_agent, created_at, last_used_at, token_hash = $2 as "is_current!"
@@ -219,8 +104,10 @@ impl Sessions<'_> {
         Ok(sessions.collect())
     }
 
+    /// Ends one session of the actor.
+    ///
     /// # Errors
-    /// 404 for what is not the actor's own.
+    /// 404 for a session that is not the actor's.
     pub async fn end_one(&self, actor: &Actor, id: SessionId, visitor: &Visitor) -> Result<()> {
         let mut tx = db::begin(&self.0.db).await?;
         let user_agent = sqlx::query_scalar!(
@@ -237,13 +124,13 @@ impl Sessions<'_> {
         Ok(())
     }
 
-    /// All of the actor's but the one that `current` proves.
+    /// Ends all sessions of the actor except the one that `current` proves.
     ///
     /// # Errors
-    /// 401 when that one has ended meanwhile: it must not end those that came after it.
+    /// 401 when that session has ended in the meantime. It must not end sessions that were started after it.
     pub async fn end_others(&self, actor: &Actor, current: &SecretToken, visitor: &Visitor) -> Result<()> {
         let mut tx = db::begin(&self.0.db).await?;
-        users::lock_user(&mut tx, actor.id).await?;
+        locks::lock_user(&mut tx, actor.id).await?;
         require(&mut tx, actor.id, current).await?;
         sqlx::query!(
             "delete from sessions where user_id = $1 and token_hash <> $2",
@@ -269,18 +156,20 @@ pub(in crate::backend) async fn begin(
          values ($1, $2, $3, now() + make_interval(days => $4))",
         token.hash(),
         user as UserId,
-        user_agent.0,
+        user_agent.as_str(),
         SESSION_DAYS
     )
     .execute(&mut *db)
     .await?;
-    // The index on (user_id) makes this cheap; it keeps the table from growing with every forgotten browser.
+    // This keeps the table from growing with every browser that is no longer used. The index on (user_id) makes it
+    // cheap.
     sqlx::query!("delete from sessions where user_id = $1 and expires_at < now()", user as UserId).execute(db).await?;
     Ok(token)
 }
 
-/// For what waited for the user's lock: a new password, a reset or an admin may have ended the session that asks. That the user has
-/// another one is not enough: it may be the one that the owner got with the new password.
+/// Requires that the session of a request still exists after the request has waited for the user's lock. A new
+/// password, a reset or an admin may have ended it in the meantime. Another session of the user is not enough: the
+/// owner may have started that one with the new password.
 ///
 /// # Errors
 /// 401 when the session that `current` proves has ended.
@@ -300,37 +189,17 @@ pub(super) async fn end_all_of(db: &mut PgConnection, user: UserId) -> Result<()
     Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The tokens that a browser gets at sign-in.
+#[derive(Debug)]
+pub struct SignedIn {
+    pub session: SecretToken,
+    /// Makes the browser a known browser of the account.
+    pub browser: SecretToken,
+}
 
-    #[test]
-    fn the_cookie_is_bound_to_the_host_where_there_is_tls() {
-        let token = SecretToken::generate().unwrap();
-        let plain = TokenCookie::of_session("http://127.0.0.1:3000").header(Some(&token));
-        assert!(plain.starts_with("vwaza=") && plain.contains("HttpOnly; SameSite=Lax") && !plain.contains("Secure"));
-        let tls = TokenCookie::of_session("https://vwaza.example").header(None);
-        assert!(tls.starts_with("__Host-vwaza=; Path=/;") && tls.ends_with("Max-Age=0; Secure"));
-        for shouted in ["HTTPS://vwaza.example", "Https://vwaza.example"] {
-            assert_eq!(TokenCookie::of_session(shouted).header(None), tls);
-        }
-    }
-
-    #[test]
-    fn only_the_scheme_says_that_there_is_tls() {
-        for elsewhere in ["", "http", "http://https://", "httpſ://vwaza.example", "xhttps://vwaza.example"] {
-            assert!(!is_secure(elsewhere), "{elsewhere}");
-        }
-    }
-
-    #[test]
-    fn tokens_are_long_distinct_and_never_printed() {
-        let (one, two) = (SecretToken::generate().unwrap(), SecretToken::generate().unwrap());
-        assert_ne!(one, two);
-        assert_eq!(SecretToken::parse(&one.0), Some(one.clone()));
-        assert_eq!(format!("{one:?}"), "SecretToken(…)");
-        for text in ["", "abc", "'; drop table sessions", &"g".repeat(64)] {
-            assert_eq!(SecretToken::parse(text), None);
-        }
-    }
+pub(super) async fn begin_signed_in(db: &mut PgConnection, user: UserId, visitor: &Visitor) -> Result<SignedIn> {
+    let session = begin(db, user, &visitor.user_agent).await?;
+    let browser = browsers::remember(db, user, visitor).await?;
+    security_log::record(db, user, SecurityEventKind::SignIn, "", visitor).await?;
+    Ok(SignedIn { session, browser })
 }

@@ -1,4 +1,5 @@
-//! Two factors: a code from an app beside the password (TOTP, RFC 6238), and recovery codes for users who have lost the app.
+//! Two-factor sign-in: a code from an app in addition to the password (TOTP, RFC 6238), and recovery codes for users
+//! who have lost the app.
 
 use rand::{TryRngCore, rngs::OsRng};
 use sha2::{Digest, Sha256};
@@ -6,11 +7,7 @@ use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use totp_rs::{Algorithm, TOTP};
 
-use super::{
-    Visitor, security_log,
-    sessions::{self, SecretToken},
-    users,
-};
+use super::{locks, security_log, sessions, tokens::SecretToken, visitor::Visitor};
 use crate::{
     backend::{
         Backend, Error, Result, SignedIn, db,
@@ -30,15 +27,15 @@ use crate::{
     },
 };
 
-/// Bytes. Source: RFC 4226, 4 (R6).
+/// The length of a TOTP secret, in bytes. Source: RFC 4226, section 4 (R6).
 const SECRET_BYTES: usize = 20;
-/// Bytes of a recovery code.
+/// The random part of a recovery code, in bytes.
 const RECOVERY_CODE_BYTES: usize = 10;
-/// Minutes between the password and the code.
+/// The time to enter the code after the password, in minutes.
 const CHALLENGE_MINUTES: i32 = 10;
-/// Steps by which the clocks of app and server may differ.
+/// The largest difference between the clocks of app and server, in time steps.
 const SKEW_STEPS: u64 = 1;
-/// As apps show it beside the code.
+/// The name that apps show beside the code.
 const ISSUER: &str = "Vwaza";
 
 pub struct TwoFactor<'a>(pub(in crate::backend) &'a Backend);
@@ -59,16 +56,17 @@ impl TwoFactor<'_> {
         })
     }
 
-    /// Makes a new secret. Sign-in asks for a code only after [`Self::confirm`].
+    /// Creates a new secret. Sign-in asks for a code only after [`Self::confirm`].
     ///
     /// # Errors
-    /// 400 of `current_password`; 409 when two factors are on already.
+    /// 400 for a wrong `current_password`; 409 when two-factor sign-in is already on; 429 after too many wrong
+    /// passwords.
     pub async fn begin(&self, actor: &Actor, current_password: &str, visitor: &Visitor) -> Result<TwoFactorSetup> {
         let hash = self.0.users().require_password(actor, current_password, visitor).await?;
         let mut secret = vec![0; SECRET_BYTES];
         fill(&mut secret)?;
         let mut tx = db::begin(&self.0.db).await?;
-        users::lock_user_with_password(&mut tx, actor.id, &hash).await?;
+        locks::lock_user_with_password(&mut tx, actor.id, &hash).await?;
         let begun = sqlx::query!(
             "insert into two_factors (user_id, secret) values ($1, $2)
              on conflict (user_id) do update set secret = excluded.secret where two_factors.confirmed_at is null",
@@ -85,16 +83,17 @@ impl TwoFactor<'_> {
         let url = totp.get_url();
         let qr = qrcode::QrCode::new(&url).map_err(|error| Error::Corrupt(format!("no QR code: {error}")))?;
         let qr_svg = qr.render::<qrcode::render::svg::Color<'_>>().min_dimensions(200, 200).build();
-        // The element without the declaration in front of it, which HTML does not know.
+        // HTML does not allow the XML declaration in front of the element.
         let qr_svg = qr_svg[qr_svg.find("<svg").unwrap_or(0)..].to_owned();
         Ok(TwoFactorSetup { secret: totp.get_secret_base32(), url, qr_svg })
     }
 
-    /// Turns two factors on, once the user has proven to have a code. Ends all sessions and starts a new one. Returns the recovery
-    /// codes, which nobody sees again.
+    /// Turns two-factor sign-in on after the user has entered a right code. Ends all sessions and starts a new one.
+    /// Returns the recovery codes, which cannot be shown again.
     ///
     /// # Errors
-    /// 400 of `code`; 401 when the session that `current` proves has ended meanwhile; 409 when nothing is being set up.
+    /// 400 for a wrong `code`; 401 when the session that `current` proves has ended in the meantime; 409 when
+    /// two-factor sign-in is already on or its set-up was not begun; 429 after too many wrong codes.
     pub async fn confirm(
         &self,
         actor: &Actor,
@@ -107,7 +106,7 @@ impl TwoFactor<'_> {
         }
         let counted = self.count_code(actor.id).await?;
         let mut tx = db::begin(&self.0.db).await?;
-        users::lock_user(&mut tx, actor.id).await?;
+        locks::lock_user(&mut tx, actor.id).await?;
         sessions::require(&mut tx, actor.id, current).await?;
         let row = sqlx::query!("select secret, confirmed_at from two_factors where user_id = $1", actor.id as UserId)
             .fetch_optional(&mut *tx)
@@ -117,7 +116,7 @@ impl TwoFactor<'_> {
             return Err(already_on().into());
         }
         let Some(TypedCode::Totp(code)) = TypedCode::parse(code) else { return Err(wrong_code().into()) };
-        // Under the user's lock: no other tab changes the secret between here and the end.
+        // The user's lock keeps another tab from changing the secret before the end.
         let step = matching_step(row.secret, &code)?.ok_or_else(wrong_code)?;
         sqlx::query!(
             "update two_factors set confirmed_at = now(), last_step = $2 where user_id = $1",
@@ -128,7 +127,7 @@ impl TwoFactor<'_> {
         .await?;
         let codes = make_recovery_codes(&mut tx, actor.id).await?;
         sessions::end_all_of(&mut tx, actor.id).await?;
-        let signed_in = users::begin_session(&mut tx, actor.id, visitor).await?;
+        let signed_in = sessions::begin_signed_in(&mut tx, actor.id, visitor).await?;
         enqueue_two_factor_mail(&mut tx, actor, TwoFactorNews::TurnedOn).await?;
         security_log::record(&mut tx, actor.id, SecurityEventKind::TwoFactorEnabled, "", visitor).await?;
         tx.commit().await?;
@@ -137,10 +136,11 @@ impl TwoFactor<'_> {
         Ok((codes, signed_in))
     }
 
-    /// Turns two factors off. Ends all other sessions.
+    /// Turns two-factor sign-in off. Ends all other sessions.
     ///
     /// # Errors
-    /// 400 of `current_password` or `code`; 409 when admins have to have them.
+    /// 400 for a wrong `current_password` or `code`; 409 when the server requires two-factor sign-in of admins; 429
+    /// after too many wrong passwords or codes.
     pub async fn turn_off(
         &self,
         actor: &Actor,
@@ -154,11 +154,11 @@ impl TwoFactor<'_> {
         let hash = self.0.users().require_password(actor, current_password, visitor).await?;
         let counted = self.count_code(actor.id).await?;
         let mut tx = db::begin(&self.0.db).await?;
-        users::lock_user_with_password(&mut tx, actor.id, &hash).await?;
+        locks::lock_user_with_password(&mut tx, actor.id, &hash).await?;
         self.use_code(&mut tx, actor.id, code, visitor).await?;
         remove(&mut tx, actor.id).await?;
         sessions::end_all_of(&mut tx, actor.id).await?;
-        let signed_in = users::begin_session(&mut tx, actor.id, visitor).await?;
+        let signed_in = sessions::begin_signed_in(&mut tx, actor.id, visitor).await?;
         enqueue_two_factor_mail(&mut tx, actor, TwoFactorNews::TurnedOff).await?;
         security_log::record(&mut tx, actor.id, SecurityEventKind::TwoFactorDisabled, "", visitor).await?;
         tx.commit().await?;
@@ -167,10 +167,11 @@ impl TwoFactor<'_> {
         Ok(signed_in)
     }
 
-    /// Makes new recovery codes; the old ones end.
+    /// Creates new recovery codes and deletes the old ones.
     ///
     /// # Errors
-    /// 400 of `current_password` or `code`, also when two factors are off.
+    /// 400 for a wrong `current_password` or `code`, and when two-factor sign-in is off; 429 after too many wrong
+    /// passwords or codes.
     pub async fn renew_recovery_codes(
         &self,
         actor: &Actor,
@@ -181,7 +182,7 @@ impl TwoFactor<'_> {
         let hash = self.0.users().require_password(actor, current_password, visitor).await?;
         let counted = self.count_code(actor.id).await?;
         let mut tx = db::begin(&self.0.db).await?;
-        users::lock_user_with_password(&mut tx, actor.id, &hash).await?;
+        locks::lock_user_with_password(&mut tx, actor.id, &hash).await?;
         self.use_code(&mut tx, actor.id, code, visitor).await?;
         let codes = make_recovery_codes(&mut tx, actor.id).await?;
         enqueue_two_factor_mail(&mut tx, actor, TwoFactorNews::RecoveryCodesMade).await?;
@@ -192,10 +193,10 @@ impl TwoFactor<'_> {
         Ok(codes)
     }
 
-    /// The second step of a sign-in: starts a session if the code is right.
+    /// Finishes the second step of a sign-in: starts a session if the code is right.
     ///
     /// # Errors
-    /// 400 of `code`; 410 when the first step was too long ago; 429 after too many wrong codes.
+    /// 400 for a wrong `code`; 410 when the first step was more than 10 minutes ago; 429 after too many wrong codes.
     pub async fn finish_sign_in(&self, challenge: &SecretToken, code: &str, visitor: &Visitor) -> Result<SignedIn> {
         let user = sqlx::query_scalar!(
             r#"select u.id as "id: UserId" from sign_in_challenges c join users u on u.id = c.user_id
@@ -207,7 +208,7 @@ impl TwoFactor<'_> {
         .ok_or_else(challenge_is_over)?;
         let counted = self.count_code(user).await?;
         let mut tx = db::begin(&self.0.db).await?;
-        users::lock_user(&mut tx, user).await?;
+        locks::lock_user(&mut tx, user).await?;
         self.use_code(&mut tx, user, code, visitor).await?;
         let ended = sqlx::query!(
             "delete from sign_in_challenges where token_hash = $1 and expires_at > now()",
@@ -218,18 +219,18 @@ impl TwoFactor<'_> {
         if ended.rows_affected() == 0 {
             return Err(challenge_is_over().into());
         }
-        let signed_in = users::begin_session(&mut tx, user, visitor).await?;
+        let signed_in = sessions::begin_signed_in(&mut tx, user, visitor).await?;
         tx.commit().await?;
         counted.take_back(self.0.limits.deadline()).await;
         self.0.events.mail_added();
         Ok(signed_in)
     }
 
-    /// Uses up a code of the app or a recovery code, in the transaction of what it is for and under the user's lock: of two uses at once,
-    /// one wins.
+    /// Uses up a code of the app or a recovery code. Call it under the user's lock, in the transaction of the change
+    /// that needs the code, so that only one of two concurrent uses succeeds.
     ///
     /// # Errors
-    /// 400 of `code`.
+    /// 400 for a wrong `code`.
     async fn use_code(&self, db: &mut PgConnection, user: UserId, code: &str, visitor: &Visitor) -> Result<()> {
         let is_right = match TypedCode::parse(code).ok_or_else(wrong_code)? {
             TypedCode::Totp(code) => use_totp(&mut *db, user, &code).await?,
@@ -257,14 +258,14 @@ impl TwoFactor<'_> {
         Ok(())
     }
 
-    /// Counts an attempt before the comparison, so that parallel guesses stay within the limit. Outside of any transaction: Redis may
-    /// count it.
+    /// Counts an attempt before the comparison, so that concurrent guesses stay within the limit. Call it outside any
+    /// transaction, because it may wait for Redis.
     async fn count_code(&self, user: UserId) -> Result<CountedRequest<'_>> {
         Ok(self.0.limits.require(Rule::Code, Client::of_user(user), LimitedBy::Code).await?)
     }
 }
 
-/// To the address of now: a later change of it must not lead this mail elsewhere.
+/// Queues a mail to the current address. A later change of the address must not redirect it.
 async fn enqueue_two_factor_mail(db: &mut PgConnection, actor: &Actor, what: TwoFactorNews) -> Result<()> {
     mail::enqueue(db, Recipient::At(actor.id, &actor.email), Message::TwoFactor { what }).await
 }
@@ -302,20 +303,20 @@ pub(super) async fn challenge(db: &mut PgConnection, user: UserId) -> Result<Sec
     Ok(token)
 }
 
-/// Takes the second factor away, whether it was confirmed or not. `false`: there was none.
+/// Removes the second factor, confirmed or not. Returns false if there was none.
 pub(in crate::backend) async fn remove(db: &mut PgConnection, user: UserId) -> Result<bool> {
     sqlx::query!("delete from recovery_codes where user_id = $1", user as UserId).execute(&mut *db).await?;
     let removed = sqlx::query!("delete from two_factors where user_id = $1", user as UserId).execute(db).await?;
     Ok(removed.rows_affected() == 1)
 }
 
-/// Ends sign-ins that wait for a code, because what they rest on has changed.
+/// Ends sign-ins that wait for a code, because the password or account that they started with has changed.
 pub(super) async fn end_challenges(db: &mut PgConnection, user: UserId) -> Result<()> {
     sqlx::query!("delete from sign_in_challenges where user_id = $1", user as UserId).execute(db).await?;
     Ok(())
 }
 
-/// Deletes sign-ins whose time is over. Returns their number.
+/// Deletes sign-ins whose second step has expired. Returns their number.
 pub(in crate::backend) async fn delete_expired_challenges(db: &PgPool, at_most: i64) -> Result<u64> {
     let purged = sqlx::query!(
         "delete from sign_in_challenges where token_hash in (
@@ -346,12 +347,12 @@ async fn make_recovery_codes(db: &mut PgConnection, user: UserId) -> Result<Vec<
     Ok(codes)
 }
 
-/// SHA-256 is enough: a code has 80 random bits.
+/// The hash of a recovery code. SHA-256 is enough, because a code has 80 random bits.
 fn recovery_hash(code: &str) -> Vec<u8> {
     Sha256::digest(code.as_bytes()).to_vec()
 }
 
-/// Lower case, without padding.
+/// Base32 in lower case, without padding.
 fn base32(bytes: &[u8]) -> String {
     totp_rs::Secret::Raw(bytes.to_vec()).to_encoded().to_string().trim_end_matches('=').to_lowercase()
 }
@@ -361,13 +362,13 @@ fn fill(bytes: &mut [u8]) -> Result<()> {
 }
 
 fn totp(secret: Vec<u8>, email: &str) -> Result<TOTP> {
-    // A colon parts the issuer from the account.
+    // A colon would separate the issuer from the account.
     let account = email.replace(':', "");
     let made = TOTP::new(Algorithm::SHA1, CODE_DIGITS, 0, STEP_SECONDS, secret, Some(ISSUER.into()), account);
     made.map_err(|error| Error::Corrupt(format!("no code can be made: {error}")))
 }
 
-/// The step that this code belongs to, among the current one and its neighbours.
+/// The time step of a code, if it is the current one or a neighbour.
 fn matching_step(secret: Vec<u8>, code: &str) -> Result<Option<i64>> {
     let totp = totp(secret, "")?;
     let now = u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap_or(0) / STEP_SECONDS;

@@ -1,14 +1,18 @@
-//! Accounts: signing up and in, the profile, the password.
+//! Accounts: sign-up, sign-in, the profile and the password.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    Visitor, access_tokens, browsers,
+    access_tokens, browsers,
+    common_passwords::refuse_common,
+    email_links, locks,
     passwords::Passwords,
-    refuse_common, reset, security_log,
-    sessions::{self, SecretToken},
-    two_factor, verification,
+    security_log,
+    sessions::{self, SignedIn},
+    tokens::SecretToken,
+    two_factor,
+    visitor::Visitor,
 };
 use crate::{
     backend::{
@@ -26,55 +30,21 @@ use crate::{
     },
 };
 
-/// The tokens that a browser gets when somebody signs in with it.
-#[derive(Debug)]
-pub struct SignedIn {
-    pub session: SecretToken,
-    /// Makes the browser a known one of the account.
-    pub browser: SecretToken,
-}
-
-/// What a right password leads to.
+/// The result of a right password.
 #[derive(Debug)]
 pub enum PasswordAccepted {
     SignedIn(SignedIn),
-    /// The token of the second step.
+    /// The account has two-factor sign-in. The token identifies the second step.
     CodeNeeded(SecretToken),
 }
 
 pub struct Users<'a>(pub(in crate::backend) &'a Backend);
 
-/// Holds a person's row to the end of the transaction: of two things counted against a limit at once, the second counts the first.
-///
-/// # Errors
-/// 404 for an unknown user.
-pub(in crate::backend) async fn lock_user(db: &mut PgConnection, id: UserId) -> Result<()> {
-    let row =
-        sqlx::query!("select id from users where id = $1 for no key update", id as UserId).fetch_optional(db).await?;
-    row.map(drop).ok_or_else(|| Problem::NotFound.into())
-}
-
-/// As `lock_user`, if the password is still the one that was compared.
-///
-/// # Errors
-/// 409 when it is not, or the account was disabled meanwhile.
-pub(super) async fn lock_user_with_password(db: &mut PgConnection, id: UserId, password_hash: &str) -> Result<()> {
-    sqlx::query!(
-        "select id from users where id = $1 and password_hash = $2 and disabled_at is null for no key update",
-        id as UserId,
-        password_hash
-    )
-    .fetch_optional(db)
-    .await?
-    .ok_or_else(|| Problem::conflict("The password was changed elsewhere just now. Sign in again."))?;
-    Ok(())
-}
-
 impl Users<'_> {
-    /// Makes an artist's account and signs it in.
+    /// Creates an artist's account and signs it in.
     ///
     /// # Errors
-    /// 400 for a password that many people have; 409 when the e-mail has an account already.
+    /// 400 for a common password; 409 when the e-mail address already has an account.
     pub async fn sign_up(&self, form: SignUp, visitor: &Visitor) -> Result<SignedIn> {
         refuse_common("password", &form.password, form.email.as_str())?;
         let hash = self.0.passwords.hash(form.password.as_str().to_owned()).await?;
@@ -83,16 +53,18 @@ impl Users<'_> {
         if self.0.settings.requires_verified_email {
             mail::enqueue(&mut tx, Recipient::User(user), Message::VerifyEmail).await?;
         }
-        let signed_in = begin_session(&mut tx, user, visitor).await?;
+        let signed_in = sessions::begin_signed_in(&mut tx, user, visitor).await?;
         tx.commit().await?;
         self.0.events.mail_added();
         Ok(signed_in)
     }
 
-    /// Starts a session, or the second step of an account with two factors. A wrong e-mail and a wrong password look the same and take the same time.
+    /// Starts a session, or the second step of two-factor sign-in. An unknown e-mail address and a wrong password get
+    /// the same answer after the same time.
     ///
     /// # Errors
-    /// 401; 429 after too many failed sign-ins to this account, unless the browser has signed in to it before.
+    /// 401 for a wrong e-mail address or password; 429 after too many failed sign-ins to this account. Browsers that
+    /// have signed in to it before have a limit of their own.
     pub async fn sign_in(&self, email: &str, password: &str, visitor: &Visitor) -> Result<PasswordAccepted> {
         if password.len() > PASSWORD_MAX_BYTES || email.contains('\0') {
             return Err(Problem::WrongCredentials.into());
@@ -105,14 +77,14 @@ impl Users<'_> {
         .fetch_one(&self.0.db)
         .await?;
         let (id, hash) = (row.id, row.password_hash);
-        // A browser that the account knows has a limit of its own, so that nobody else can use it up.
+        // A known browser has a limit of its own, so that nobody else can use it up.
         let guesser = match (id, &visitor.browser) {
             (Some(id), Some(browser)) if browsers::is_known(self.0, Some(id), visitor).await? => {
                 Client::of_browser(id, browser)
             }
             _ => Client::of_account(&row.lower_email),
         };
-        // Before the password is compared: of many guesses at once, no more are compared than may be.
+        // Counting before the comparison keeps concurrent guesses within the limit.
         let limits = &self.0.limits;
         let counted = match limits.require(Rule::FailedSignIn, guesser, LimitedBy::Account).await {
             Ok(counted) => counted,
@@ -137,7 +109,7 @@ impl Users<'_> {
         counted.take_back(limits.deadline()).await;
         fail_points::wait_at("password-verified").await;
         let mut tx = db::begin(&self.0.db).await?;
-        // Not with a password that was changed, nor to an account that was disabled, while it was compared.
+        // The password may have been changed, or the account disabled, during the comparison.
         let is_current = sqlx::query_scalar!(
             r#"select disabled_at is null and password_hash = $2 as "is_current!" from users where id = $1 for no key update"#,
             id as UserId,
@@ -150,7 +122,7 @@ impl Users<'_> {
         }
         let accepted = match two_factor::is_on(&mut tx, id).await? {
             true => PasswordAccepted::CodeNeeded(two_factor::challenge(&mut tx, id).await?),
-            false => PasswordAccepted::SignedIn(begin_session(&mut tx, id, visitor).await?),
+            false => PasswordAccepted::SignedIn(sessions::begin_signed_in(&mut tx, id, visitor).await?),
         };
         tx.commit().await?;
         Ok(accepted)
@@ -167,11 +139,11 @@ impl Users<'_> {
         Ok(Actor { artist_name, ..actor.clone() })
     }
 
-    /// Compares with the actor's password, before something that only the owner may do: a session may have been stolen. Returns the
-    /// password's hash.
+    /// Verifies the actor's password before a change that only the owner may make, because a session may have been
+    /// stolen. Returns the password's hash.
     ///
     /// # Errors
-    /// 400 of `current_password`; 429 after too many wrong ones.
+    /// 400 for a wrong `current_password`; 429 after too many wrong ones.
     pub(super) async fn require_password(&self, actor: &Actor, current: &str, visitor: &Visitor) -> Result<String> {
         let (limits, client) = (&self.0.limits, Client::of_user(actor.id));
         let counted = limits.require(Rule::CurrentPassword, client, LimitedBy::CurrentPassword).await?;
@@ -202,7 +174,7 @@ impl Users<'_> {
         Ok(MailPreference { wants_release_mail })
     }
 
-    /// Mails that are queued already are sent.
+    /// Saves the preference. Mails that are already queued are still sent.
     pub async fn save_mail_preference(&self, actor: &Actor, preference: MailPreference) -> Result<()> {
         sqlx::query!(
             "update users set wants_release_mail = $2, updated_at = now() where id = $1",
@@ -214,7 +186,12 @@ impl Users<'_> {
         Ok(())
     }
 
-    /// Ends all sessions of the account and starts a new one. Ends its access tokens unless `keep_access_tokens`.
+    /// Changes the password, ends all sessions of the account and starts a new one. Also ends its access tokens unless
+    /// `keep_access_tokens`.
+    ///
+    /// # Errors
+    /// 400 for a wrong `current_password`, or for a `new_password` that is invalid or common; 409 when the password was
+    /// changed or the account disabled in the meantime; 429 after too many wrong passwords.
     pub async fn change_password(
         &self,
         actor: &Actor,
@@ -228,8 +205,8 @@ impl Users<'_> {
         let hash = self.require_password(actor, current, visitor).await?;
         let new_hash = self.0.passwords.hash(new.as_str().to_owned()).await?;
         let mut tx = db::begin(&self.0.db).await?;
-        // Of two changes at once, one wins.
-        lock_user_with_password(&mut tx, actor.id, &hash).await?;
+        // Of two concurrent changes, only one succeeds.
+        locks::lock_user_with_password(&mut tx, actor.id, &hash).await?;
         sqlx::query!(
             "update users set password_hash = $2, updated_at = now() where id = $1",
             actor.id as UserId,
@@ -241,13 +218,13 @@ impl Users<'_> {
         if !keep_access_tokens {
             access_tokens::revoke_all_of(&mut tx, actor.id).await?;
         }
-        reset::use_up_links(&mut tx, actor.id).await?;
-        verification::drop_email_changes(&mut tx, actor.id).await?;
+        email_links::use_up_links(&mut tx, actor.id).await?;
+        email_links::drop_email_changes(&mut tx, actor.id).await?;
         two_factor::end_challenges(&mut tx, actor.id).await?;
         browsers::delete_all_of(&mut tx, actor.id).await?;
-        let signed_in = begin_session(&mut tx, actor.id, visitor).await?;
+        let signed_in = sessions::begin_signed_in(&mut tx, actor.id, visitor).await?;
         let changed = Message::PasswordChanged { how: PasswordChange::OnAccountPage };
-        // To the address of now: a later change of it must not lead this mail elsewhere.
+        // The mail goes to the current address. A later change of the address must not redirect it.
         mail::enqueue(&mut tx, Recipient::At(actor.id, &actor.email), changed).await?;
         security_log::record(&mut tx, actor.id, SecurityEventKind::PasswordChanged, "", visitor).await?;
         tx.commit().await?;
@@ -256,17 +233,10 @@ impl Users<'_> {
     }
 }
 
-pub(super) async fn begin_session(db: &mut PgConnection, user: UserId, visitor: &Visitor) -> Result<SignedIn> {
-    let session = sessions::begin(db, user, &visitor.user_agent).await?;
-    let browser = browsers::remember(db, user, visitor).await?;
-    security_log::record(db, user, SecurityEventKind::SignIn, "", visitor).await?;
-    Ok(SignedIn { session, browser })
-}
-
-/// Makes an account of any role, for the operator: brings the schema up to date first.
+/// Creates an account of any role, for the operator. Brings the schema up to date first.
 ///
 /// # Errors
-/// 400 for a password that many people have; 409 when the e-mail has an account already.
+/// 400 for a common password; 409 when the e-mail address already has an account.
 pub async fn create_user(
     database_url: &str,
     artist_name: &str,

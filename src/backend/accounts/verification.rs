@@ -1,8 +1,8 @@
-//! Verified e-mail addresses: a link proves that an address belongs to its user, at sign-up and at a change.
+//! Verified e-mail addresses. A link proves that an address belongs to its user, at sign-up and after a change.
 
 use sqlx::PgConnection;
 
-use super::{Visitor, reset, security_log, sessions::SecretToken, users};
+use super::{email_links, locks, security_log, tokens::SecretToken, users, visitor::Visitor};
 use crate::{
     backend::{
         Backend, Result, db,
@@ -22,10 +22,10 @@ use crate::{
 pub struct Verification<'a>(pub(in crate::backend) &'a Backend);
 
 impl Verification<'_> {
-    /// Sends the link to the actor's own address once more.
+    /// Sends another verification link to the actor's current address.
     ///
     /// # Errors
-    /// 409 when the address is verified already; 429 after too many such mails in an hour.
+    /// 409 when the address is already verified; 429 after too many verification mails in an hour.
     pub async fn send_again(&self, actor: &Actor) -> Result<()> {
         if !actor.must_verify_email {
             return Err(Problem::conflict("Your e-mail address is confirmed already.").into());
@@ -38,10 +38,12 @@ impl Verification<'_> {
         Ok(())
     }
 
-    /// Changes the actor's address. Where addresses have to be verified, only the link that is sent to the new one does so.
+    /// Changes the actor's address. If addresses must be verified, only the link in a mail to the new address completes
+    /// the change.
     ///
     /// # Errors
-    /// 400 of `current_password`; 409 when the address has another account; 429 after too many such mails in an hour.
+    /// 400 for a wrong `current_password`, or for the address that the actor already has; 409 when the address has
+    /// another account; 429 after too many verification mails in an hour, or too many wrong passwords.
     pub async fn change_email(
         &self,
         actor: &Actor,
@@ -55,7 +57,7 @@ impl Verification<'_> {
         }
         self.count_mail(actor).await?;
         let mut tx = db::begin(&self.0.db).await?;
-        users::lock_user_with_password(&mut tx, actor.id, &hash).await?;
+        locks::lock_user_with_password(&mut tx, actor.id, &hash).await?;
         let change = if self.0.settings.requires_verified_email {
             refuse_taken_email(&mut tx, actor.id, email.as_str()).await?;
             mail::enqueue(&mut tx, Recipient::At(actor.id, email.as_str()), Message::VerifyEmail).await?;
@@ -73,10 +75,11 @@ impl Verification<'_> {
         Ok(change)
     }
 
-    /// Verifies the address that a link was sent to; at a change, it becomes the user's. Returns the address.
+    /// Verifies the address that a link was sent to. If it is a new address, it becomes the user's address. Returns the
+    /// address.
     ///
     /// # Errors
-    /// 409 when the address has another account by now; 410 when the link was used, has expired or never was.
+    /// 409 when the address has another account by now; 410 when the link was used, has expired or never existed.
     pub async fn finish(&self, token: &SecretToken, visitor: &Visitor) -> Result<String> {
         let mut tx = db::begin(&self.0.db).await?;
         let row = sqlx::query!(
@@ -87,8 +90,8 @@ impl Verification<'_> {
         .fetch_optional(&mut *tx)
         .await?
         .ok_or_else(link_is_over)?;
-        users::lock_user(&mut tx, row.user).await?;
-        // One use ends all links of the user. Two clicks at once: the second finds none.
+        locks::lock_user(&mut tx, row.user).await?;
+        // Using one link ends all links of the user. The second of two concurrent clicks finds none.
         let used = sqlx::query_scalar!(
             "delete from email_verification_tokens where user_id = $1 returning token_hash",
             row.user as UserId
@@ -110,7 +113,7 @@ impl Verification<'_> {
     }
 }
 
-/// Gives the user this address, and tells the old one if it was another.
+/// Sets the user's address. If it differs from the old one, notifies the old address.
 async fn set_email(
     db: &mut PgConnection,
     user: UserId,
@@ -131,25 +134,11 @@ async fn set_email(
     if old == email {
         return security_log::record(db, user, SecurityEventKind::EmailVerified, email, visitor).await;
     }
-    reset::use_up_links(&mut *db, user).await?;
-    drop_email_changes(&mut *db, user).await?;
+    email_links::use_up_links(&mut *db, user).await?;
+    email_links::drop_email_changes(&mut *db, user).await?;
     let changed = Message::EmailChanged { new_email: email.to_owned() };
     mail::enqueue(&mut *db, Recipient::At(user, &old), changed).await?;
     security_log::record(db, user, SecurityEventKind::EmailChanged, email, visitor).await
-}
-
-/// Ends changes of the address that are not confirmed yet: whoever asked for them may not have been the owner. A link to the user's own
-/// address still works.
-pub(super) async fn drop_email_changes(db: &mut PgConnection, user: UserId) -> Result<()> {
-    mail::drop_verifications_elsewhere(&mut *db, user).await?;
-    sqlx::query!(
-        "delete from email_verification_tokens t using users u
-         where u.id = t.user_id and t.user_id = $1 and lower(t.email) <> lower(u.email)",
-        user as UserId
-    )
-    .execute(db)
-    .await?;
-    Ok(())
 }
 
 async fn refuse_taken_email(db: &mut PgConnection, user: UserId, email: &str) -> Result<()> {
@@ -169,13 +158,14 @@ fn link_is_over() -> Problem {
     ))
 }
 
-/// Makes the token of a verification mail that is about to be sent. `None`: the mail is not to be sent any more.
+/// Creates the token of a verification mail that is about to be sent. Returns `None` if the mail must no longer be
+/// sent.
 pub(in crate::backend) async fn make_token(backend: &Backend, mail: &ClaimedMail) -> Result<Option<SecretToken>> {
     let Some(user) = mail.user else { return Ok(None) };
     let token = SecretToken::generate()?;
     let mut tx = db::begin(&backend.db).await?;
-    // Waits for a new password that is under way, which drops this mail.
-    users::lock_user(&mut tx, user).await?;
+    // The lock waits for a concurrent change of the password, which drops this mail.
+    locks::lock_user(&mut tx, user).await?;
     let made = sqlx::query!(
         "insert into email_verification_tokens (token_hash, user_id, email, expires_at)
          select $1, u.id, coalesce(m.address, u.email), now() + make_interval(hours => $4)
@@ -192,7 +182,7 @@ pub(in crate::backend) async fn make_token(backend: &Backend, mail: &ClaimedMail
     Ok((made.rows_affected() == 1).then_some(token))
 }
 
-/// Deletes links whose time is over. Returns their number.
+/// Deletes expired links. Returns their number.
 pub(in crate::backend) async fn delete_expired(backend: &Backend, at_most: i64) -> Result<u64> {
     let purged = sqlx::query!(
         "delete from email_verification_tokens where token_hash in (

@@ -1,5 +1,5 @@
-//! Connections for whoever sends one short statement after the other: the queue, and uploads. A pool tests each connection that comes
-//! back to it, which doubles their way to the database.
+//! Dedicated connections for callers that send many short statements: the queue and uploads. A pool tests each
+//! connection that is returned to it, which doubles the round trips to the database.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -12,11 +12,12 @@ use tokio::{sync::Semaphore, time::timeout};
 use super::ACQUIRE_TIMEOUT;
 use crate::backend::{Error, Result, db};
 
-/// A line that has been idle for longer is asked whether it still stands.
+/// The idle time after which a connection is pinged before it is used.
 const UNTESTED_IDLE_MAX: Duration = Duration::from_secs(1);
 
-/// What is asked here has one good plan each, that of an index. PostgreSQL would plan the claim anew each time it thinks that it
-/// could do better, which takes longer than the claim, and read the table of a queue that was empty when it was last analysed.
+/// Planner settings of these connections. Each of their statements has one good plan, an index scan. By default,
+/// PostgreSQL plans the claim anew whenever it expects to find a better plan. Planning takes longer than the claim, and
+/// may choose a scan of the whole table if the queue was empty when it was last analysed.
 const PLANNER_SETTINGS: &str = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; set enable_bitmapscan = off; \
                         set enable_sort = off";
 
@@ -24,17 +25,18 @@ pub(in crate::backend) struct Connections {
     db: PgPool,
     reply_timeout: Duration,
     permits: Semaphore,
-    /// And since when.
+    /// Idle connections, and since when each is idle.
     idle: Mutex<Vec<(PgConnection, Instant)>>,
 }
 
 impl Connections {
-    /// At most `count`, however many want one. An answer that takes longer than `patience` is given up with its connection; what was asked for may happen all the same.
+    /// Opens at most `count` connections, each when it is first needed. A reply that takes longer than `reply_timeout`
+    /// is given up together with its connection; the statement may be executed all the same.
     pub(in crate::backend) fn new(db: PgPool, count: usize, reply_timeout: Duration) -> Self {
         Self { db, reply_timeout, permits: Semaphore::new(count), idle: Mutex::default() }
     }
 
-    /// Sends something on a connection, which is kept for the next one unless this fails.
+    /// Runs `work` on a connection. The connection is kept for the next caller unless `work` fails.
     pub(in crate::backend) async fn run<T>(&self, work: impl AsyncFnOnce(&mut PgConnection) -> Result<T>) -> Result<T> {
         let permit = timeout(ACQUIRE_TIMEOUT, self.permits.acquire()).await.map_err(|_| timed_out())?;
         let _permit = permit.map_err(|_| Error::Corrupt("these connections are closed".into()))?;
@@ -43,7 +45,7 @@ impl Connections {
         let mut idle = self.idle();
         match outcome {
             Ok(_) => idle.push((connection, Instant::now())),
-            // Where one is broken, so are most likely all that were made before.
+            // If one connection is broken, all older ones most likely are, too.
             Err(_) => idle.clear(),
         }
         outcome
@@ -67,12 +69,12 @@ impl Connections {
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<(PgConnection, Instant)>> {
-        // Nothing panics while it is held.
+        // No code panics while it holds this lock.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A database that is there and says nothing.
+/// The error for a database that accepts connections but does not answer.
 fn timed_out() -> Error {
     sqlx::Error::PoolTimedOut.into()
 }
@@ -94,7 +96,7 @@ mod tests {
         let db = PgPool::connect(&database.url()).await.unwrap();
         let connections = Connections::new(db.clone(), COUNT, Duration::from_secs(60));
         let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        // Each waits until there are as many as there are connections.
+        // Each call waits until `COUNT` calls run at once.
         let all = Barrier::new(COUNT);
         let sent = (0..10 * COUNT).map(|_| {
             connections.run(async |connection| {

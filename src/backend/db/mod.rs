@@ -1,4 +1,4 @@
-//! The pool, the schema, connections outside the pool, and an embedded PostgreSQL.
+//! The connection pool, the schema, dedicated connections outside the pool, and the embedded PostgreSQL.
 
 pub(super) mod connections;
 pub mod embedded_postgres;
@@ -20,21 +20,23 @@ use tracing::Instrument;
 
 use super::Result;
 
-/// Forward-only; applied under an advisory lock, so that several processes may start at once.
+/// The migrations. They only go forward. sqlx applies them under an advisory lock, so several processes may start at
+/// once.
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
-/// For requests and for what the process does by itself; each job may hold one more.
+/// The pool's connections for requests and background tasks. The pool has one more for each job that may run at once.
 const POOL_BASE_CONNECTIONS: u32 = 16;
-/// A request that gets no connection in this time tells its person so.
+/// The longest wait for a connection. After it, a request fails and tells its user so.
 pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-/// A row that is locked for longer is locked by something that hangs.
+/// The longest wait for a lock. A transaction that holds a row lock for longer hangs.
 const LOCK_TIMEOUT: &str = "10s";
-/// Longer than any statement of ours should take by far. Migrations take what they need.
+/// The longest time a statement may take, far more than any of ours needs. Migrations have no limit.
 const STATEMENT_TIMEOUT: &str = "60s";
 const HEALTH_CHECK_TIMEOUT: Duration = Duration::from_millis(1500);
-/// A look at the database is as good as a new one for so long.
+/// The time for which the result of a health check is reused.
 const HEALTH_CHECK_SHARED_FOR: Duration = Duration::from_millis(100);
-/// Longer than a locked row is waited for: what has not been answered by then, and does little, never will be.
+/// The longest wait for the reply to a short statement. It exceeds [`LOCK_TIMEOUT`], so a statement that has not been
+/// answered by then never will be.
 pub(super) const REPLY_TIMEOUT: Duration = Duration::from_secs(15);
 
 pub(super) async fn connect(url: &str, jobs: u32) -> Result<PgPool> {
@@ -42,7 +44,7 @@ pub(super) async fn connect(url: &str, jobs: u32) -> Result<PgPool> {
     open(options(url)?.options(limits), pool_connections(jobs)).await
 }
 
-/// The pool's, with so many jobs at once.
+/// The size of the pool in a process that runs up to `jobs` jobs at once.
 pub(super) fn pool_connections(jobs: u32) -> u32 {
     POOL_BASE_CONNECTIONS + jobs.max(1)
 }
@@ -52,13 +54,14 @@ async fn open(options: PgConnectOptions, connections: u32) -> Result<PgPool> {
     Ok(pool.connect_with(options).await?)
 }
 
-/// What is acknowledged is on the disk, whatever this server's default is.
+/// The connection options. `synchronous_commit` is on, whatever the server's default is, so an acknowledged commit is
+/// on the disk.
 fn options(url: &str) -> Result<PgConnectOptions> {
     Ok(PgConnectOptions::from_str(url)?.options([("synchronous_commit", "on")]))
 }
 
-/// Brings the schema up to date. Each migration is one transaction: killed in the middle, the next start completes it. On a
-/// connection of its own, without limits: several processes may start at once, and all but one of them wait.
+/// Brings the schema up to date. Each migration is one transaction, so the next start completes a run that was killed.
+/// Uses a connection of its own without timeouts: several processes may start at once, and all but one of them wait.
 pub async fn migrate_database(url: &str) -> Result<()> {
     let db = open(options(url)?, 1).await?;
     MIGRATIONS.run(&db).await?;
@@ -66,60 +69,65 @@ pub async fn migrate_database(url: &str) -> Result<()> {
     Ok(())
 }
 
-/// Begins a transaction, which is rolled back unless it is committed.
+/// Begins a transaction. Dropping it without a commit rolls it back.
 pub(super) async fn begin(db: &PgPool) -> Result<Transaction<'static, Postgres>> {
     begin_with(db, "begin").await
 }
 
-/// A read-only transaction in which several queries see one state.
+/// Begins a read-only transaction in which all queries see the same state.
 pub(super) async fn snapshot(db: &PgPool) -> Result<Transaction<'static, Postgres>> {
     begin_with(db, "begin isolation level repeatable read read only").await
 }
 
-/// Its caller may go away at any time, as who asks over HTTP does: a beginning that is given up half way would leave its connection in
-/// the pool with a transaction that nobody knows of and nobody commits, and what the next one says there would be lost
-/// (sqlx issue 4393, as of 0.9.0). So it runs to its end by itself.
+/// Begins a transaction in a task of its own, which always runs to its end.
+///
+/// The caller may be dropped at any time, for example when an HTTP client disconnects. If `begin` were cancelled half
+/// way, the connection would return to the pool inside a transaction that nobody commits, and the writes of the
+/// connection's next user would be lost (sqlx issue 4393, as of 0.9.0).
 async fn begin_with(db: &PgPool, statement: &'static str) -> Result<Transaction<'static, Postgres>> {
     let db = db.clone();
-    #[expect(clippy::disallowed_methods, reason = "the one place where it is not given up")]
+    #[expect(clippy::disallowed_methods, reason = "the one place where it runs to its end")]
     let begun = async move { db.begin_with(statement).await };
     Ok(tokio::spawn(begun.in_current_span()).await??)
 }
 
-/// Gives up what the database does not answer in time. The server's own limits do not help where the line has died without a word in the
-/// middle of a statement: it would be waited for until the system gives the line up, a quarter of an hour or never.
+/// Runs `work` and gives up when it takes longer than `timeout_after`. The server's own timeouts do not help if the
+/// connection dies silently in the middle of a statement: the system notices that after a quarter of an hour, or never.
 ///
 /// # Errors
-/// As for a database that is away; what was asked for may have happened all the same.
+/// The errors of `work`; `PoolTimedOut` after `timeout_after`, as for an unreachable database. The statement may have
+/// been executed all the same.
 pub(super) async fn with_timeout<T>(timeout_after: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
     timeout(timeout_after, work).await.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut.into()))
 }
 
-/// Looks whether the database answers, over a connection of its own: that a pool has none to spare, or a row is locked, says nothing of the
-/// database.
+/// Checks whether the database answers. It has a connection of its own, because an exhausted pool or a locked row says
+/// nothing about the database.
 pub(super) struct HealthCheck {
     options: PgConnectOptions,
     last: Mutex<LastCheck>,
 }
 
 struct LastCheck {
-    /// Kept for the next look while it works.
+    /// The connection of the latest successful check, reused by the next one.
     connection: Option<PgConnection>,
+    /// When the latest check ended, and whether the database was up.
     seen: Option<(Instant, bool)>,
 }
 
 impl HealthCheck {
-    /// Connects at once: a database that is too busy later to let anybody in quickly is up all the same.
+    /// Connects at once. A database that later is too busy to accept new connections quickly still counts as up.
     pub(super) async fn open(url: &str) -> Result<Self> {
         let options = options(url)?;
         let connection = Some(PgConnection::connect_with(&options).await?);
         Ok(Self { options, last: Mutex::new(LastCheck { connection, seen: None }) })
     }
 
-    /// All who ask at once, or shortly after one another, share one look.
+    /// Whether the database is up. Concurrent callers, and those within [`HEALTH_CHECK_SHARED_FOR`], share one check.
     pub(super) async fn is_up(self: &Arc<Self>) -> bool {
         let check = Arc::clone(self);
-        // Whoever asks may go away, and would take the connection along.
+        // If the caller were dropped in the middle of a check, the connection would be lost. A task of its own prevents
+        // that.
         tokio::spawn(async move { check.check().await }.in_current_span()).await.unwrap_or(false)
     }
 
@@ -136,7 +144,7 @@ impl HealthCheck {
                 last.connection = Some(connection);
                 true
             }
-            // It answers; it has no connection to spare (class 53).
+            // The database answers, but has no connection to spare (SQLSTATE class 53).
             Ok(Err(sqlx::Error::Database(error))) => error.code().is_some_and(|code| code.starts_with("53")),
             Ok(Err(_)) | Err(_) => false,
         };
@@ -144,7 +152,8 @@ impl HealthCheck {
         is_up
     }
 
-    /// The kept connection may have died, perhaps without a word: then another one is tried, soon and beside it.
+    /// Sends a query on the kept connection. If that fails, or takes longer than a third of the timeout, also tries a
+    /// new connection, because the kept one may have died silently.
     async fn ping(&self, kept: Option<PgConnection>) -> Result<PgConnection, sqlx::Error> {
         let Some(kept) = kept else { return self.ping_on_new_connection().await };
         let mut work = ping_on(kept).boxed();
@@ -175,10 +184,10 @@ mod tests {
     use super::*;
     use testing::{TestDatabase, test_server_url};
 
-    /// More than a transaction takes to begin.
+    /// More polls than a transaction takes to begin.
     const POLLS: usize = 12;
 
-    /// Gives it up after so many polls; whether it was not over by then.
+    /// Polls a future up to `polls` times and drops it. Returns whether it was unfinished by then.
     async fn is_given_up<F: Future>(future: F, polls: usize) -> bool {
         let mut future = pin!(future);
         for _ in 0..polls {
@@ -205,9 +214,9 @@ mod tests {
                 .fetch_one(&mut other)
                 .await
                 .unwrap();
-            assert!(seen > 0, "what was said to be done is seen by others, after {polls} polls");
+            assert!(seen > 0, "a committed row is visible to other connections, after {polls} polls");
         }
-        assert!(given_up > 0, "otherwise this is no test");
+        assert!(given_up > 0, "no begin was cancelled, so the test proved nothing");
     }
 
     #[tokio::test]
@@ -216,12 +225,13 @@ mod tests {
         let check = Arc::new(HealthCheck::open(&database.url()).await.unwrap());
         assert!(check.is_up().await);
         let mut last = check.last.lock().await;
-        assert!(last.seen.is_some_and(|(_, is_up)| is_up), "it is remembered");
-        // The remembered look is dated an hour ahead, so that it is valid on the slowest machine. Then it is dated back and has expired.
+        assert!(last.seen.is_some_and(|(_, is_up)| is_up), "the result is remembered");
+        // The result is dated an hour ahead, so it stays valid even on the slowest machine. Then it is dated back, so
+        // it has expired.
         let soon = Instant::now() + Duration::from_secs(3600);
         last.seen = Some((soon, false));
         drop(last);
-        assert!(!check.is_up().await, "nobody looks again");
+        assert!(!check.is_up().await, "the remembered result is reused");
         check.last.lock().await.seen = Instant::now().checked_sub(HEALTH_CHECK_SHARED_FOR).map(|at| (at, false));
         assert!(check.is_up().await);
     }

@@ -1,4 +1,5 @@
-//! Bytes of uploads: at most so many a minute from one client. A client that is too fast is read more slowly, never refused.
+//! A rate limit on the bytes of uploads, per client. The server reads the body of a client that is too fast more slowly
+//! and never refuses it.
 
 use std::{
     collections::HashMap,
@@ -8,14 +9,15 @@ use std::{
 
 use super::Client;
 
-/// Clients that are told apart. A client that has sent nothing for a second is no longer remembered when the table is full.
+/// The number of clients that are counted one by one. When the table is full, clients that have earned all their bytes
+/// are evicted.
 const CLIENTS_MAX: usize = 10_000;
-/// A client that has sent nothing for a while may send so much of the allowance at once.
+/// The share of the allowance that an idle client may send at once, as the time in which it is earned.
 const BURST: Duration = Duration::from_secs(1);
 
 pub(super) struct ByteRateLimit {
     bytes_per_second: f64,
-    /// When each client has earned all that it has sent.
+    /// The time at which each client has earned all bytes that it has sent.
     earned_at: Mutex<HashMap<Client, Instant>>,
 }
 
@@ -26,16 +28,17 @@ impl ByteRateLimit {
         Self { bytes_per_second, earned_at: Mutex::default() }
     }
 
-    /// Counts bytes that a client has sent, at `now`. Returns how long its next bytes have to wait.
+    /// Counts bytes that a client sent at `now`. Returns how long its next bytes have to wait.
     pub(super) fn take(&self, client: &Client, bytes: usize, now: Instant) -> Duration {
         #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact to the byte")]
         let earned_in = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second);
-        // Nothing panics while it is held.
+        // No code panics while it holds this lock.
         let mut earned_at = self.earned_at.lock().unwrap_or_else(PoisonError::into_inner);
         if earned_at.len() >= CLIENTS_MAX && !earned_at.contains_key(client) {
             earned_at.retain(|_, at| *at > now);
             if earned_at.len() >= CLIENTS_MAX {
-                // So many clients at their limit share one line that is slower than any of them.
+                // The table is full of clients at their limit. Further clients get no burst, so each piece waits for
+                // its full time.
                 return earned_in;
             }
         }
@@ -59,10 +62,10 @@ mod tests {
             now += pace.take(&client(1), 500, now);
             sent += 500;
         }
-        // 1000 a second, of which the first second's may come at once.
+        // The rate is 1000 bytes a second. The bytes of the first second may come at once.
         assert_eq!(now - began, Duration::from_secs(19));
         assert_eq!(pace.take(&client(2), 500, now), Duration::ZERO);
-        // What was not sent in the meantime is not saved up for longer than a second.
+        // An idle client saves up at most one second's bytes.
         let later = now + Duration::from_secs(3600);
         assert_eq!(pace.take(&client(1), 2000, later), Duration::from_secs(1));
     }

@@ -1,4 +1,4 @@
-//! Requests that are under way at once, by whom they count for; and a line, not a long one, of those that wait for their turn.
+//! A limit on the requests that run at once per client, with a short queue of requests that wait.
 
 use std::{
     collections::HashMap,
@@ -13,24 +13,26 @@ use tokio::{
 
 use super::Client;
 
-/// Nobody waits in line for longer.
+/// The longest wait of a queued request.
 const QUEUE_WAIT_MAX: Duration = Duration::from_secs(10);
 
 pub(super) struct ConcurrencyLimit {
     running_max: usize,
     queued_max: usize,
-    /// Holds only clients that have a request under way, so the number of connections bounds it.
+    /// The permits of each client. Only clients with an admitted request have an entry, so the number of connections
+    /// bounds the table.
     clients: Arc<Mutex<HashMap<Client, ClientPermits>>>,
 }
 
 #[derive(Clone)]
 struct ClientPermits {
-    /// Of requests that are under way, and of those in line.
+    /// One permit for each request that runs or waits.
     admitted: Arc<Semaphore>,
+    /// One permit for each request that runs.
     under_way: Arc<Semaphore>,
 }
 
-/// The right to one request, until it is dropped.
+/// The slot of one request. Dropping it frees the slot.
 pub struct RequestSlot {
     client: Client,
     max: usize,
@@ -44,7 +46,7 @@ impl ConcurrencyLimit {
         Self { running_max: running_max as usize, queued_max: queued_max as usize, clients: Arc::default() }
     }
 
-    /// Waits in line for a turn. `None`: the line is too long, or does not move.
+    /// Waits for a slot. Returns `None` if the queue is full, or after [`QUEUE_WAIT_MAX`].
     pub(super) async fn begin(&self, client: Client) -> Option<RequestSlot> {
         let max = self.running_max + self.queued_max;
         let (admitted, under_way) = {
@@ -55,7 +57,7 @@ impl ConcurrencyLimit {
             });
             (Arc::clone(&permits.admitted).try_acquire_owned().ok()?, Arc::clone(&permits.under_way))
         };
-        // Whoever goes away while it waits leaves the line by dropping this.
+        // A client that disconnects drops this future, and with it the slot, so it leaves the queue.
         let mut slot =
             RequestSlot { client, max, clients: Arc::clone(&self.clients), admitted: Some(admitted), under_way: None };
         slot.under_way = Some(timeout(QUEUE_WAIT_MAX, under_way.acquire_owned()).await.ok()?.ok()?);
@@ -68,7 +70,7 @@ impl Drop for RequestSlot {
         self.under_way = None;
         let mut clients = lock(&self.clients);
         self.admitted = None;
-        // Nobody is admitted meanwhile.
+        // The lock keeps other requests from being admitted in between.
         if clients.get(&self.client).is_some_and(|permits| permits.admitted.available_permits() == self.max) {
             clients.remove(&self.client);
         }
@@ -76,7 +78,7 @@ impl Drop for RequestSlot {
 }
 
 fn lock(clients: &Mutex<HashMap<Client, ClientPermits>>) -> MutexGuard<'_, HashMap<Client, ClientPermits>> {
-    // Nothing panics while it is held.
+    // No code panics while it holds this lock.
     clients.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -100,7 +102,7 @@ mod tests {
         let _second = requests.begin(client(1)).await.unwrap();
         let mut third = pin!(requests.begin(client(1)));
         assert!(poll!(&mut third).is_pending());
-        assert!(requests.begin(client(1)).await.is_none(), "the line is full");
+        assert!(requests.begin(client(1)).await.is_none(), "the queue is full");
         let _other = requests.begin(client(2)).await.unwrap();
         drop(first);
         let _third = third.await.unwrap();
@@ -119,9 +121,9 @@ mod tests {
             assert!(poll!(&mut gone).is_pending());
         }
         let mut next = pin!(requests.begin(client(1)));
-        assert!(poll!(&mut next).is_pending(), "the line is empty again");
+        assert!(poll!(&mut next).is_pending(), "the queue is empty again");
         drop(first);
         drop(next.await.unwrap());
-        assert!(lock(&requests.clients).is_empty(), "nobody is remembered");
+        assert!(lock(&requests.clients).is_empty(), "no client is left in the table");
     }
 }

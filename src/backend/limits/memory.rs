@@ -1,4 +1,4 @@
-//! The windows of one rule in the memory of this process.
+//! The sliding windows of one rule, in the memory of this process.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -10,9 +10,10 @@ use indexmap::IndexMap;
 use super::Client;
 use crate::domain::limits::{Decision, Quota, SlidingWindow};
 
-/// Clients that are told apart. 10,000 of them, each with 100 requests, take 10 MB.
+/// The number of clients with a window of their own. 10,000 clients with 100 requests each take 10 MB.
 const CLIENTS_MAX: usize = 10_000;
-/// Clients that are looked at to find one that can be evicted. A request of a new client costs so much when the table is full.
+/// The number of clients that one eviction inspects. This bounds the cost of a new client's request when the table is
+/// full.
 const EVICTION_LOOKS: usize = 32;
 
 pub(super) struct Windows {
@@ -24,9 +25,9 @@ pub(super) struct Windows {
 #[derive(Default)]
 struct Table {
     windows: IndexMap<Client, SlidingWindow>,
-    /// Where the next look for a client to evict begins.
+    /// The index at which the next eviction starts to look.
     cursor: usize,
-    /// The one window of all clients for whom there is no room, because the table is full of clients that are being limited.
+    /// The window shared by clients that find no room, because the table is full of clients that are being limited.
     shared: SlidingWindow,
 }
 
@@ -35,7 +36,7 @@ impl Windows {
         Self { quota, began: Instant::now(), table: Mutex::default() }
     }
 
-    /// Counts a request of this client, unless it is one too many.
+    /// Counts a request of this client, unless its quota is used up.
     pub(super) fn admit(&self, client: &Client) -> Decision {
         let now = self.began.elapsed();
         self.table().window(client, self.quota, now).admit(self.quota, now)
@@ -49,7 +50,7 @@ impl Windows {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        // Nothing panics while it is held.
+        // No code panics while it holds this lock.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -62,8 +63,9 @@ impl Table {
         self.windows.entry(client.clone()).or_default()
     }
 
-    /// Makes room for one client; false if there is none. Evicts the client that has most of its quota left. A client that is being
-    /// limited stays, so that a flood of addresses sets nobody free.
+    /// Makes room for one client; returns false if there is none. Evicts the inspected client that has most of its
+    /// quota left. Never evicts a client that is being limited, because a flood of new addresses would then lift its
+    /// limit.
     fn evict(&mut self, quota: Quota, now: Duration) -> bool {
         let clients = self.windows.len();
         let (mut found, mut most) = (None, 0);

@@ -1,4 +1,5 @@
-//! Rate limits: exact sliding windows, in the memory of this process or, with `REDIS_URL`, in Redis for all processes.
+//! Rate limits: exact sliding windows. Each process counts in its own memory; with `REDIS_URL`, all processes share one
+//! count in Redis.
 
 mod byte_rate;
 mod concurrency;
@@ -18,38 +19,39 @@ use self::{byte_rate::ByteRateLimit, concurrency::ConcurrencyLimit, memory::Wind
 pub use self::{concurrency::RequestSlot, streams::StreamSlot};
 use sha2::{Digest, Sha256};
 
-use super::{Error, LimitSettings, Result, accounts::sessions::SecretToken, hex};
+use super::{Error, LimitSettings, Result, accounts::tokens::SecretToken};
 use crate::domain::{
     ids::UserId,
     limits::{Decision, LimitedBy, Quota},
     problem::Problem,
 };
 
-/// Requests of one user that wait in line, for each that may be under way.
+/// Requests of one user that may wait, per request of that user that may run at once.
 const QUEUED_PER_RUNNING_REQUEST: u32 = 10;
-/// Tokens whose users are remembered.
+/// The size of [`TokenUsers`], in tokens.
 const TOKENS_MAX: usize = 10_000;
 
-/// What is limited. The quotas are settings.
+/// A kind of request or failure that is limited. [`LimitSettings`] holds the quotas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rule {
     /// Requests below `/api/` of one address, except those that carry an upload's bytes or create one.
     Api,
-    /// Accounts made from one address.
+    /// Sign-up attempts from one address, failed ones included.
     SignUp,
-    /// Sign-ins tried from one address.
+    /// Sign-in attempts from one address.
     SignIn,
     /// Uploads created from one address.
     UploadCreation,
-    /// Failed sign-ins to one account, from browsers that it does not know.
+    /// Failed sign-ins to one account. All unknown browsers share one window; each browser that the account knows has
+    /// its own.
     FailedSignIn,
-    /// Reset mails to one address.
+    /// Password reset mails to one e-mail address.
     ResetMail,
-    /// Wrong codes of an account that asks for two factors.
+    /// Wrong codes for one account with two-factor sign-in.
     Code,
-    /// Wrong passwords on an account's page.
+    /// Wrong current passwords typed by one signed-in user, before a change that needs the password.
     CurrentPassword,
-    /// Resets asked for from one address.
+    /// Password resets requested from one address.
     ResetRequest,
     /// Verification mails that one account asks for.
     VerificationMail,
@@ -103,18 +105,19 @@ impl Rule {
     }
 }
 
-/// Who is limited.
+/// The party whose requests are counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Client {
     /// An IPv4 address, or the /64 network of an IPv6 address.
     Network(IpAddr),
-    /// The SHA-256 of an account's address, whether or not there is such an account.
+    /// A SHA-256 that stands for an account: of a user's id, of an e-mail address (whether or not it has an account),
+    /// of a user's id with a known browser, or of a token whose user is unknown.
     Account([u8; 32]),
 }
 
 impl Client {
-    /// The client behind an address. An IPv6 address counts as its /64 network, as providers give a whole network to one customer. An IPv4
-    /// address that is written as IPv6 counts as itself.
+    /// The client behind an address. An IPv6 address counts as its /64 network, because providers give a whole network
+    /// to one customer. An IPv4-mapped IPv6 address counts as its IPv4 address.
     pub fn of_address(address: IpAddr) -> Self {
         Self::Network(match address.to_canonical() {
             IpAddr::V6(address) => IpAddr::from((u128::from(address) & !u128::from(u64::MAX)).to_be_bytes()),
@@ -122,17 +125,18 @@ impl Client {
         })
     }
 
-    /// The account of a user who is signed in, or whose password was right.
+    /// The account of a user who is signed in, or who typed the right password.
     pub fn of_user(id: UserId) -> Self {
         Self::Account(Sha256::digest(id.0.as_bytes()).into())
     }
 
-    /// The account of an e-mail address, as the database writes it in lower case: the same address has one account and one limit.
+    /// The account of an e-mail address. Pass the address in lower case, as the database computes it, so that every
+    /// spelling of it shares one limit.
     pub fn of_account(lower_email: &str) -> Self {
         Self::Account(Sha256::digest(lower_email).into())
     }
 
-    /// One browser that an account knows.
+    /// One known browser of an account.
     pub fn of_browser(id: UserId, browser: &SecretToken) -> Self {
         Self::Account(Sha256::new().chain_update(id.0.as_bytes()).chain_update(browser.hash()).finalize().into())
     }
@@ -142,23 +146,24 @@ impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Network(address) => write!(f, "{address}"),
-            Self::Account(hash) => f.write_str(&hex(hash)),
+            Self::Account(hash) => f.write_str(&hex::encode(hash)),
         }
     }
 }
 
-/// Something that was counted before it was known whether it counts.
+/// A request that was counted before its outcome was known. [`Self::take_back`] takes it back.
 pub struct CountedRequest<'a> {
     rule: Rule,
     client: Client,
-    /// `None` where nothing is limited.
+    /// `None` if rate limits are off.
     windows: Option<&'a Windows>,
-    /// Redis, where it has counted too.
+    /// `Some` if Redis counted the request, too.
     redis: Option<&'a Redis>,
 }
 
 impl CountedRequest<'_> {
-    /// Takes it back. If Redis does not answer in time, it counts on there.
+    /// Takes the request back, so that it no longer counts. If Redis does not answer before the deadline, the request
+    /// stays counted there.
     pub async fn take_back(self, deadline: Instant) {
         if let Some(windows) = self.windows {
             windows.take_back(&self.client);
@@ -169,7 +174,7 @@ impl CountedRequest<'_> {
     }
 }
 
-/// The users of the tokens that are in use: all sessions of a user count together, without a query for each request.
+/// A cache from token to user, so that all sessions of a user count together without a query for each request.
 #[derive(Default)]
 struct TokenUsers(Mutex<HashMap<[u8; 32], UserId>>);
 
@@ -182,14 +187,14 @@ impl TokenUsers {
     fn insert(&self, token: &SecretToken, user: UserId) {
         let mut tokens = self.tokens();
         if tokens.len() >= TOKENS_MAX {
-            // Those that are in use come back with their next request.
+            // Tokens in use are inserted again by their next request.
             tokens.clear();
         }
         tokens.insert(digest(token), user);
     }
 
     fn tokens(&self) -> MutexGuard<'_, HashMap<[u8; 32], UserId>> {
-        // Nothing panics while it is held.
+        // No code panics while it holds this lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -203,7 +208,7 @@ fn too_many_at_once(rule: &'static str) -> Problem {
     Problem::RateLimited { by: LimitedBy::Network, retry_after_seconds: 1 }
 }
 
-/// The limits of this process.
+/// All limits of this process.
 pub struct Limits {
     is_on: bool,
     burst: u32,
@@ -218,8 +223,10 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Builds the limits. Connects to Redis with the first request.
+    ///
     /// # Errors
-    /// When `REDIS_URL` is not an address of Redis. Redis may be away: each process then counts for itself.
+    /// When `REDIS_URL` is not a Redis address. An unreachable Redis is no error: each process then counts for itself.
     pub fn new(settings: &LimitSettings) -> Result<Self> {
         let redis = settings.redis_url.as_deref().map(|url| Redis::connect(url, settings.redis_timeout)).transpose();
         Ok(Self {
@@ -242,7 +249,7 @@ impl Limits {
         })
     }
 
-    /// Whether anything is limited at all (`VWAZA_RATE_LIMITS`).
+    /// Whether rate limits are on (`VWAZA_RATE_LIMITS`).
     pub fn are_on(&self) -> bool {
         self.is_on
     }
@@ -252,25 +259,26 @@ impl Limits {
         self.burst
     }
 
-    /// How much a rule allows.
+    /// The quota of a rule.
     pub fn quota(&self, rule: Rule) -> Quota {
         self.rule(rule).1
     }
 
-    /// Until when a request that comes now may wait for Redis, however many rules count it.
+    /// The latest moment until which a request that arrives now waits for Redis, even if several rules count it.
     pub fn deadline(&self) -> Instant {
         Instant::now() + self.redis_timeout
     }
 
-    /// Counts a request of this client, unless it is one too many. If Redis does not answer before the deadline, this process counts for
-    /// itself.
+    /// Counts a request of this client and decides whether it is within the quota. A refused request does not count. If
+    /// Redis does not answer before the deadline, this process decides from its own memory.
     pub async fn admit(&self, rule: Rule, client: &Client, deadline: Instant) -> Decision {
         self.count(rule, client, deadline).await.0
     }
 
-    /// Counts a request. Returns Redis as well, where it has counted.
+    /// Counts a request. Returns Redis too if Redis decided.
     ///
-    /// What Redis admits is counted in memory too: if Redis goes away, this process goes on from what it has seen itself.
+    /// A request that Redis admits is counted in memory, too. If Redis becomes unreachable, this process continues from
+    /// the requests that it has seen itself.
     async fn count(&self, rule: Rule, client: &Client, deadline: Instant) -> (Decision, Option<&Redis>) {
         let (rule, quota, windows) = self.rule(rule);
         let shared = match &self.redis {
@@ -292,10 +300,10 @@ impl Limits {
         (decision, redis)
     }
 
-    /// Counts something that an account may have so many of.
+    /// Counts a request and refuses it when the quota is used up. Counts nothing if rate limits are off.
     ///
     /// # Errors
-    /// 429 when it is one too many.
+    /// 429 when the quota is used up; `by` chooses the words.
     pub async fn require(&self, rule: Rule, client: Client, by: LimitedBy) -> Result<CountedRequest<'_>, Problem> {
         if !self.is_on {
             return Ok(CountedRequest { rule, client, windows: None, redis: None });
@@ -307,41 +315,43 @@ impl Limits {
         Err(Problem::RateLimited { by, retry_after_seconds: decision.retry_after_seconds() })
     }
 
-    /// Counts bytes of an upload. Returns how long this client's next bytes have to wait. Each process counts for itself.
+    /// Counts bytes of an upload. Returns how long the client's next bytes have to wait. Each process counts for
+    /// itself.
     pub fn count_upload_bytes(&self, client: &Client, bytes: usize) -> Duration {
         self.upload_rate.take(client, bytes, Instant::now())
     }
 
-    /// The right to hold one event stream open. Each process counts for itself.
+    /// Opens an event stream slot, which lasts until it is dropped. Each process counts for itself.
     ///
     /// # Errors
-    /// 429 when this user, or this client, has too many already.
+    /// 429 when this user or this client has too many open streams.
     pub fn open_stream(&self, user: UserId, client: Client) -> Result<StreamSlot, Problem> {
         self.streams.open(user, client)
     }
 
-    /// The right to one more request at once from this client. Each process counts for itself.
+    /// Takes a request slot of this client, which lasts until it is dropped. Never waits. Each process counts for
+    /// itself.
     ///
     /// # Errors
-    /// 429 when there are too many.
+    /// 429 when the client has too many running requests.
     pub async fn begin_request(&self, client: Client) -> Result<RequestSlot, Problem> {
         self.requests_of_addresses.begin(client).await.ok_or_else(|| too_many_at_once("requests-of-address"))
     }
 
-    /// The right to one more request at once of the user whose token this is: a session's or an access token. Waits in line for it. Each
-    /// process counts for itself.
+    /// Takes a request slot of the user whose session token or access token this is. Waits in a queue for up to 10 s.
+    /// Each process counts for itself.
     ///
     /// # Errors
-    /// 429 when the line is too long, or does not move.
+    /// 429 when the user's queue is full, or the wait is over.
     pub async fn begin_request_of(&self, token: &SecretToken) -> Result<RequestSlot, Problem> {
         let user = self.token_users.user_of(token);
         self.requests_of_users.begin(user).await.ok_or_else(|| too_many_at_once("requests-of-user"))
     }
 
-    /// The same for a user who is known already. `None` where nothing is limited.
+    /// Takes a request slot of a known user, like [`Self::begin_request_of`]. `None` if rate limits are off.
     ///
     /// # Errors
-    /// 429 when the line is too long, or does not move.
+    /// 429 when the user's queue is full, or the wait is over.
     pub async fn begin_request_of_user(&self, user: UserId) -> Result<Option<RequestSlot>, Problem> {
         if !self.is_on {
             return Ok(None);
@@ -350,7 +360,7 @@ impl Limits {
         slot.map(Some).ok_or_else(|| too_many_at_once("requests-of-user"))
     }
 
-    /// From now on a token's requests count for its user.
+    /// Remembers the user of a token, so that the token's next requests count for that user.
     pub(super) fn remember_user_of(&self, token: &SecretToken, user: UserId) {
         self.token_users.insert(token, user);
     }

@@ -1,4 +1,5 @@
-//! One limit for all processes: the same rule as in memory, as one atomic script in Redis, by Redis's clock.
+//! Rate limits that all processes share. One atomic script in Redis applies the same rule as the windows in memory, by
+//! the clock of Redis.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -14,22 +15,26 @@ use tokio::time::timeout_at;
 use super::{Client, Rule};
 use crate::domain::limits::{Decision, Quota};
 
-/// Redis that did not answer is asked again after this time; until then no request waits for it.
+/// The pause after Redis did not answer. Until it is over, no request waits for Redis.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// Clients of one rule that Redis tells apart. So many that have sent one request each take 30 MB.
+/// The number of clients per rule with a set of their own. 100,000 clients with one request each take 30 MB.
 const CLIENTS_MAX: usize = 100_000;
-/// Clients that are looked at to find one that can be evicted, chosen at random.
+/// The number of clients, chosen at random, that one eviction inspects.
 const EVICTION_LOOKS: usize = 32;
 
-/// A sorted set holds the times of a client's requests in microseconds. Another one, the rule's index, holds the rule's clients and
-/// until when each counts; it bounds their number as the table in memory does.
+/// Decides about one request and counts it if it is admitted.
 ///
-/// KEYS: the client's set, the index, and the set that clients share for whom there is no room. ARGV: the quota's maximum, its window in
-/// microseconds, the clients at most, those looked at to evict one, and what the name of a client's set begins with. Returns whether the
-/// request is admitted (1 or 0), how many more would be, and the microseconds until the oldest that counts no longer does.
+/// A sorted set per client holds the times of its requests in microseconds. A second sorted set per rule, the index,
+/// holds the rule's clients and until when each counts. The index bounds the number of clients, as the table in memory
+/// does.
 ///
-/// Redis 6.2 or newer knows all of these commands.
+/// KEYS: the client's set, the index, and the set shared by clients that find no room. ARGV: the quota's maximum, its
+/// window in microseconds, the maximum number of clients, the number of clients that one eviction inspects, and the
+/// prefix of a client's key. Returns whether the request is admitted (1 or 0), how many more requests would be
+/// admitted, and the microseconds until the oldest counted request expires.
+///
+/// Needs Redis 6.2 or newer.
 const ADMIT: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -74,26 +79,26 @@ return {admitted, math.max(0, max - counted), oldest and oldest + window - now o
 
 pub(super) struct Redis {
     client: redis::Client,
-    /// The connection, and how many there were before it.
+    /// The connection, and the number of connections before it.
     connection: Mutex<(u64, ConnectionManager)>,
     admit: Script,
     timeout: Duration,
-    /// Since when Redis does not answer.
+    /// The time of the latest failure, until Redis answers again.
     away_since: Mutex<Option<Instant>>,
 }
 
 impl Redis {
-    /// Connects with the first request, and again whenever the connection breaks.
+    /// Prepares a client, which connects with the first request and reconnects whenever the connection breaks.
     ///
     /// # Errors
-    /// When the address is not understood.
+    /// When `url` is not a Redis address.
     pub(super) fn connect(url: &str, timeout: Duration) -> RedisResult<Self> {
         let client = redis::Client::open(url)?;
         let connection = Mutex::new((0, open(&client, timeout)?));
         Ok(Self { client, connection, admit: Script::new(ADMIT), timeout, away_since: Mutex::default() })
     }
 
-    /// `None` where Redis does not answer in time.
+    /// Counts a request in Redis. Returns `None` if Redis does not answer before the deadline.
     pub(super) async fn admit(&self, rule: Rule, quota: Quota, client: &Client, deadline: Instant) -> Option<Decision> {
         if self.is_away() {
             return None;
@@ -112,13 +117,14 @@ impl Redis {
         decision
     }
 
-    /// Whether Redis did not answer a moment ago.
+    /// Whether Redis failed to answer within the last [`ASK_AGAIN_AFTER`].
     fn is_away(&self) -> bool {
         let away_since = *lock(&self.away_since);
         away_since.is_some_and(|since| since.elapsed() < ASK_AGAIN_AFTER)
     }
 
-    /// Takes back the client's latest request. Where Redis does not answer in time, it counts on.
+    /// Takes back the client's latest request, so that it no longer counts. If Redis does not answer before the
+    /// deadline, the request stays counted.
     pub(super) async fn take_back(&self, rule: Rule, client: &Client, deadline: Instant) {
         if self.is_away() {
             return;
@@ -132,7 +138,8 @@ impl Redis {
         }
     }
 
-    /// A connection whose other end has vanished is closed by nobody, so the next request opens another one.
+    /// Opens a new connection for the next request, unless another request has done so. A connection whose peer has
+    /// vanished never reports an error, so it would be used for ever.
     fn replace(&self, number: u64) {
         let mut connection = lock(&self.connection);
         if connection.0 == number
@@ -165,7 +172,7 @@ impl Redis {
         Ok(Decision { is_admitted, remaining, reset_after: Duration::from_micros(reset_us) })
     }
 
-    /// Logs when Redis goes away and when it is back, once each.
+    /// Logs once when Redis becomes unreachable, and once when it answers again.
     fn note(&self, trouble: Option<String>) {
         let mut away_since = lock(&self.away_since);
         match (&trouble, &*away_since) {
@@ -177,7 +184,7 @@ impl Redis {
     }
 }
 
-/// A connection that is opened with the first request.
+/// Prepares a connection that is opened with the first request.
 fn open(client: &redis::Client, timeout: Duration) -> RedisResult<ConnectionManager> {
     let config = ConnectionManagerConfig::new()
         .set_response_timeout(Some(timeout))
@@ -195,6 +202,6 @@ fn key(rule: Rule, client: &Client) -> String {
 }
 
 fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing panics while it is held.
+    // No code panics while it holds this lock.
     value.lock().unwrap_or_else(PoisonError::into_inner)
 }

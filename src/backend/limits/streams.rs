@@ -1,4 +1,4 @@
-//! Event streams that are open at once, by user and by client.
+//! A limit on the event streams that are open at once, per user and per client.
 
 use std::{
     collections::HashMap,
@@ -15,14 +15,15 @@ pub(super) struct Streams {
     open: Arc<Mutex<OpenStreams>>,
 }
 
-/// Holds only users and clients that have a stream open, so the number of connections bounds it.
+/// The open streams of each user and each client. Only those with an open stream have an entry, so the number of
+/// connections bounds the tables.
 #[derive(Default)]
 struct OpenStreams {
     users: HashMap<UserId, u32>,
     clients: HashMap<Client, u32>,
 }
 
-/// The right to one open stream, until it is dropped.
+/// The slot of one open stream. Dropping it frees the slot.
 pub struct StreamSlot {
     user: UserId,
     client: Client,
@@ -34,8 +35,10 @@ impl Streams {
         Self { per_user, per_client, open: Arc::default() }
     }
 
+    /// Takes a slot.
+    ///
     /// # Errors
-    /// 429 when this user, or this client, has too many already.
+    /// 429 when this user or this client has too many open streams.
     pub(super) fn open(&self, user: UserId, client: Client) -> Result<StreamSlot, Problem> {
         let mut open = lock(&self.open);
         let is_full = |count: Option<&u32>, max| count.is_some_and(|count| *count >= max);
@@ -66,7 +69,7 @@ fn leave<K: Eq + Hash>(counts: &mut HashMap<K, u32>, key: &K) {
 }
 
 fn lock(open: &Mutex<OpenStreams>) -> MutexGuard<'_, OpenStreams> {
-    // Nothing panics while it is held.
+    // No code panics while it holds this lock.
     open.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -84,7 +87,7 @@ mod tests {
         let mut slots = vec![streams.open(ana, home.clone()).unwrap(), streams.open(ana, home.clone()).unwrap()];
         assert!(streams.open(ana, home.clone()).is_err());
         slots.push(streams.open(ben, home.clone()).unwrap());
-        // The address is full, for whoever asks from there.
+        // The address has no slot left for any user.
         assert!(streams.open(ben, home.clone()).is_err());
         slots.push(streams.open(ben, elsewhere).unwrap());
         drop(slots.remove(0));

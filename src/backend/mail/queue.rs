@@ -1,4 +1,4 @@
-//! The statements of the mail queue.
+//! The SQL statements of the mail queue.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use crate::{
     },
 };
 
-/// Failures of one release's files that come within this time after the first one are one mail.
+/// The delay of a mail about failed files. Failures of the same release within this time go into the same mail.
 const FAILURE_MAIL_DELAY: Duration = Duration::from_secs(10 * 60);
-/// Failures that one mail tells of.
+/// The largest number of failures in one mail.
 const FILES_PER_MAIL_MAX: i32 = 100;
-/// Characters of one failure that are kept.
+/// The length at which the error of a failed attempt is cut, in characters.
 const ERROR_MAX_CHARS: usize = 500;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
@@ -25,23 +25,24 @@ const ERROR_MAX_CHARS: usize = 500;
 pub(super) enum MailStatus {
     Pending,
     Sent,
-    /// The server refused it for good, or all retries failed.
+    /// The SMTP server refused the mail permanently, or all retries failed.
     Failed,
-    /// The mail has no recipient any more.
+    /// The mail must not be sent any more.
     Dropped,
 }
 
-/// Whom a mail is for.
+/// The recipient of a mail.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::backend) enum Recipient<'a> {
     User(UserId),
-    /// A user, at an address that is not theirs yet or any more.
+    /// A user at a given address, which need not be their current one.
     At(UserId, &'a str),
-    /// The user of a typed address. Without a user the job still exists, so that both cases do the same work.
+    /// The user of a typed address, if there is one. Without a user the mail is queued all the same, so that both cases
+    /// do the same work.
     IfAny(Option<UserId>),
 }
 
-/// A mail that this process is to send now.
+/// A mail that this process has claimed and sends now.
 #[derive(Debug)]
 pub(in crate::backend) struct ClaimedMail {
     pub(in crate::backend) id: MailJobId,
@@ -61,7 +62,8 @@ impl ClaimedMail {
     }
 }
 
-/// Queues a mail, in the transaction that causes it. After the commit, `Events::mail_added` saves the wait for the next poll.
+/// Queues a mail in the transaction that causes it. Call `Events::mail_added` after the commit, so that the mail does
+/// not wait for the next poll.
 pub(in crate::backend) async fn enqueue(db: &mut PgConnection, to: Recipient<'_>, message: Message) -> Result<()> {
     let (user, address) = match to {
         Recipient::User(id) => (Some(id), None),
@@ -91,8 +93,8 @@ pub(in crate::backend) async fn enqueue(db: &mut PgConnection, to: Recipient<'_>
     Ok(())
 }
 
-/// Appends a failure to the release's unsent failure mail. Returns false if there is none. Call it with the release locked: two failures
-/// at once must not make two mails.
+/// Appends a failure to the release's unsent mail about failed files. Returns false if there is none. Call it with the
+/// release locked, so that two concurrent failures do not create two mails.
 pub(super) async fn add_failure(db: &mut PgConnection, release: ReleaseId, file: &FailedFile) -> Result<bool> {
     let added = sqlx::query!(
         "update mail_jobs
@@ -108,7 +110,7 @@ pub(super) async fn add_failure(db: &mut PgConnection, release: ReleaseId, file:
     Ok(added.rows_affected() > 0)
 }
 
-/// Drops the reset mails of this user that are not sent yet: their links would open the account once more.
+/// Drops the user's unsent reset mails, because their links would give access to the account.
 pub(in crate::backend) async fn drop_resets(db: &mut PgConnection, user: UserId) -> Result<()> {
     sqlx::query!(
         "update mail_jobs set status = 'DROPPED', updated_at = now()
@@ -120,7 +122,7 @@ pub(in crate::backend) async fn drop_resets(db: &mut PgConnection, user: UserId)
     Ok(())
 }
 
-/// Drops verification mails of this user to other addresses than their own.
+/// Drops the user's unsent verification mails to other addresses than their own.
 pub(in crate::backend) async fn drop_verifications_elsewhere(db: &mut PgConnection, user: UserId) -> Result<()> {
     sqlx::query!(
         "update mail_jobs set status = 'DROPPED', updated_at = now()
@@ -132,7 +134,7 @@ pub(in crate::backend) async fn drop_verifications_elsewhere(db: &mut PgConnecti
     Ok(())
 }
 
-/// Takes the mail that is due longest. If its sender dies, it is due again when the lease is over.
+/// Claims the mail that has been due longest. If its sender dies, the mail is due again when the lease expires.
 pub(super) async fn claim(db: &PgPool, lease: Duration) -> Result<Option<ClaimedMail>> {
     let claimed = sqlx::query_as!(
         ClaimedMail,
@@ -148,15 +150,16 @@ pub(super) async fn claim(db: &PgPool, lease: Duration) -> Result<Option<Claimed
     Ok(claimed)
 }
 
-/// The recipient of a mail, and the address.
+/// The recipient of a mail and their address.
 pub(super) struct MailRecipient {
     pub(super) address: String,
     pub(super) name: String,
-    /// Somebody has opened a link that was sent to the user's address.
+    /// Whether somebody has opened a link that was sent to the user's address.
     pub(super) is_verified: bool,
 }
 
-/// The recipient of a mail. `None`: there is nobody, or the account is disabled.
+/// The recipient of a mail; `None` if there is no user, the account is disabled, or this process no longer holds the
+/// mail.
 pub(super) async fn recipient(db: &PgPool, job: &ClaimedMail) -> Result<Option<MailRecipient>> {
     let to = sqlx::query_as!(
         MailRecipient,
@@ -172,7 +175,8 @@ pub(super) async fn recipient(db: &PgPool, job: &ClaimedMail) -> Result<Option<M
     Ok(to)
 }
 
-/// Ends a mail, unless another process holds it by now. A mail for nobody leaves nothing behind: anybody can ask for such mails.
+/// Ends a mail unless another process holds it by now. A mail without a user is deleted, because anybody can request
+/// such mails.
 pub(super) async fn finish(db: &PgPool, job: &ClaimedMail, status: MailStatus) -> Result<()> {
     if job.user.is_none() {
         sqlx::query!(
@@ -195,7 +199,7 @@ pub(super) async fn finish(db: &PgPool, job: &ClaimedMail, status: MailStatus) -
     Ok(())
 }
 
-/// Counts a failure: the mail is tried again after a while, or given up.
+/// Counts a failure. The mail is retried after `retry_after`; `None` makes the failure final.
 pub(super) async fn fail(db: &PgPool, job: &ClaimedMail, error: &str, retry_after: Option<Duration>) -> Result<()> {
     let error: String = error.chars().filter(|c| *c != '\0').take(ERROR_MAX_CHARS).collect();
     sqlx::query!(
@@ -215,7 +219,7 @@ pub(super) async fn fail(db: &PgPool, job: &ClaimedMail, error: &str, retry_afte
     Ok(())
 }
 
-/// Gives a mail back without counting anything.
+/// Returns a claimed mail to the queue without counting a failure.
 pub(super) async fn hand_back(db: &PgPool, job: &ClaimedMail) -> Result<()> {
     sqlx::query!(
         "update mail_jobs set run_after = now(), updated_at = now() where id = $1 and attempt = $2 and status = 'PENDING'",

@@ -1,4 +1,4 @@
-//! Mails to artists about their releases, queued in the transaction of what they tell.
+//! Mails to artists about their releases. Each is queued in the transaction that causes it.
 
 use sqlx::PgConnection;
 
@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// Queues a mail to a release's artist, unless they want none.
+/// Queues a mail to a release's artist, unless the artist has turned such mails off.
 pub(in crate::backend) async fn enqueue_artist_mail(
     db: &mut PgConnection,
     release: ReleaseId,
@@ -30,7 +30,8 @@ pub(in crate::backend) async fn enqueue_artist_mail(
     queue::enqueue(db, Recipient::User(row.artist), Message::ReleaseNews { release, title, news }).await
 }
 
-/// Queues a mail about a file that failed, or adds the failure to the mail that waits for more of them. Belongs under the release's lock.
+/// Queues a mail about a failed file, or adds the failure to the unsent mail about earlier ones. Call it with the
+/// release locked.
 pub(in crate::backend) async fn enqueue_failed_file_mail(
     db: &mut PgConnection,
     release: ReleaseId,

@@ -1,4 +1,4 @@
-//! The words of each mail, as plain text and as HTML.
+//! The text of each mail, as plain text and as HTML.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use crate::domain::{
     mail::{Message, PasswordChange, ReleaseNews, TwoFactorNews},
 };
 
-/// A mail's text: paragraphs, one of which may be a link.
+/// A mail's text: a subject, paragraphs and at most one link.
 pub(super) struct MailText {
     pub(super) subject: String,
     greeting: String,
@@ -25,7 +25,7 @@ struct Link {
 }
 
 impl MailText {
-    /// `link` is the path of a link that holds a secret.
+    /// Writes the text of a mail. `link` is the path of a link that holds a secret token.
     pub(super) fn of(message: &Message, to: &MailRecipient, link: Option<&str>, public_url: &str) -> Self {
         let at = |label, path: &str| Some(Link { label, url: format!("{public_url}{path}") });
         let (subject, before, link, after) = match message {
@@ -139,7 +139,7 @@ impl MailText {
         text
     }
 
-    /// Readable on a phone: one column, no pictures, and colours for both themes.
+    /// The mail as HTML that is readable on a phone: one column, no pictures, and colours for light and dark themes.
     pub(super) fn html(&self) -> String {
         let mut body = paragraph(&self.greeting);
         self.before.iter().for_each(|text| body.push_str(&paragraph(text)));
@@ -164,7 +164,7 @@ const STYLE: &str = "body{margin:0;background:#f6f6f4;color:#1c1c1a;font:16px/1.
     .small{font-size:14px;color:#5c5c57}.footer{margin-top:32px}\
     @media(prefers-color-scheme:dark){body{background:#161615;color:#ededea}.small{color:#a3a39c}.button{background:#ededea;color:#161615}}";
 
-/// The subject, and what there is to say.
+/// The subject and the paragraphs of a mail about a release.
 fn release_news_text(title: &str, news: &ReleaseNews) -> (String, Vec<String>) {
     match news {
         ReleaseNews::Submitted => (
@@ -200,7 +200,7 @@ fn release_news_text(title: &str, news: &ReleaseNews) -> (String, Vec<String>) {
     }
 }
 
-/// "with Firefox on Linux, from the IP address 192.0.2.7".
+/// Describes the origin of a request, such as "with Firefox on Linux, from the IP address 192.0.2.7".
 fn origin(address: Option<&str>, user_agent: &str) -> String {
     let device = if user_agent.is_empty() { "an unknown program".to_owned() } else { device_name(user_agent) };
     match address {
@@ -213,7 +213,7 @@ fn paragraph(text: &str) -> String {
     format!("<p>{}</p>", escape(text).replace('\n', "<br>"))
 }
 
-/// For text and for attributes in double quotes.
+/// Escapes text for HTML elements and for attributes in double quotes.
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

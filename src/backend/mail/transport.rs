@@ -1,4 +1,4 @@
-//! How mails leave: through an SMTP server, or as files for a machine that has none.
+//! The transport of mails: an SMTP server, or files for a machine without one.
 
 use std::{
     fmt, io,
@@ -16,19 +16,20 @@ use lettre::{
 };
 use tokio::{fs, io::AsyncWriteExt, task::spawn_blocking};
 
-use super::{MailSettings, text::MailText};
+use super::text::MailText;
 use crate::{
     backend::{
-        Error, Result, days,
+        Error, MailSettings, Result, days,
         directories::{PRIVATE_FILE_MODE, create_private_dir},
     },
     domain::ids::MailJobId,
 };
 
 const FILE_RETENTION: Duration = days(7);
-/// Files that one round looks at.
+/// The largest number of files that one purge inspects.
 const FILES_MAX: usize = 10_000;
-/// Replies of an SMTP server about our own account there (RFC 4954, 6): an operator mends them, so the mail is tried again.
+/// The replies of an SMTP server about our own account there (RFC 4954, section 6). An operator can fix the account, so
+/// the mail is retried.
 const AUTH_REPLIES: [u16; 4] = [530, 534, 535, 538];
 
 pub(in crate::backend) struct Transport {
@@ -38,13 +39,15 @@ pub(in crate::backend) struct Transport {
 
 enum Kind {
     Smtp(AsyncSmtpTransport<Tokio1Executor>),
-    /// One `.eml` file for each mail.
+    /// The folder that gets one `.eml` file per mail.
     Folder(PathBuf),
 }
 
 impl Transport {
+    /// Prepares the transport that the settings ask for.
+    ///
     /// # Errors
-    /// When an address in the settings is not understood.
+    /// When `MAIL_FROM` or `SMTP_URL` cannot be parsed.
     pub(in crate::backend) fn open(settings: &MailSettings, data_dir: &Path) -> Result<Self> {
         let from =
             settings.from.parse().map_err(|error| Error::Corrupt(format!("MAIL_FROM is not understood: {error}")))?;
@@ -59,9 +62,9 @@ impl Transport {
         Ok(Self { from, kind })
     }
 
-    /// Sends a text. Attempts at one mail have one `Message-ID`, so that a receiver recognises a second copy.
+    /// Sends a mail. All attempts use the same `Message-ID`, so that a receiver recognises a second copy.
     pub(super) async fn send(&self, id: MailJobId, address: &str, text: &MailText) -> Result<(), SendError> {
-        // An address alone: what stands in front of it would be taken as a name.
+        // Only an address is parsed here. Text in front of it would be taken as a name.
         let to = address.parse::<Address>().map_err(|error| SendError::refused(format!("{address}: {error}")))?;
         let message = lettre::Message::builder()
             .from(self.from.clone())
@@ -81,7 +84,7 @@ impl Transport {
         Ok(())
     }
 
-    /// Deletes mails that became files longer ago than their retention.
+    /// Deletes files of mails that are older than [`FILE_RETENTION`].
     pub(in crate::backend) async fn purge_files(&self) -> Result<()> {
         let Kind::Folder(folder) = &self.kind else { return Ok(()) };
         let mut files = match fs::read_dir(folder).await {
@@ -91,7 +94,7 @@ impl Transport {
         let now = SystemTime::now();
         for _ in 0..FILES_MAX {
             let Some(file) = files.next_entry().await? else { break };
-            // Another process may purge, or rename a file that it has finished.
+            // Another process may have deleted the file, or renamed it after writing it.
             match purge_file(&file, now).await {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
                 _ => {}
@@ -109,7 +112,7 @@ async fn purge_file(file: &fs::DirEntry, now: SystemTime) -> io::Result<()> {
     Ok(())
 }
 
-/// A private file: it may hold a link that opens an account.
+/// Writes a mail to a private file, because it may hold a link that gives access to an account.
 async fn write_file(folder: &Path, id: MailJobId, bytes: &[u8]) -> io::Result<()> {
     let mails = folder.to_owned();
     spawn_blocking(move || create_private_dir(&mails)).await??;
@@ -125,7 +128,7 @@ async fn write_file(folder: &Path, id: MailJobId, bytes: &[u8]) -> io::Result<()
 #[derive(Debug)]
 pub(super) struct SendError {
     detail: String,
-    /// True if retrying cannot help.
+    /// Whether retrying cannot help.
     pub(super) is_final: bool,
 }
 

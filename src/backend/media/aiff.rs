@@ -1,17 +1,19 @@
-//! AIFF and AIFF-C: like WAV, but big-endian and with the sample rate as an 80-bit float.
+//! Reads the header of an AIFF or AIFF-C. It resembles that of a WAV, but is big-endian and has the sample rate as an
+//! 80-bit float.
 
 use super::{
-    Result, damaged, incomplete,
+    Result, damaged,
+    header::Header,
+    incomplete,
     lengths::{self, Numbers},
     pcm::PcmLayout,
     refused,
     source::{Source, be16, be32},
     tags,
-    validate::{AudioHeader, Samples},
 };
 use crate::domain::media::{AudioCodec, AudioContainer, PackagingNote, Tags, other_codec_in_aiff};
 
-/// Far more than any editor writes; each costs a read.
+/// Maximum number of chunks: far more than any editor writes. Each chunk costs a read.
 const MAX_CHUNKS: usize = 4096;
 
 struct Common {
@@ -24,7 +26,7 @@ struct Common {
     big_endian: bool,
 }
 
-pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
+pub(super) fn header(source: &mut Source) -> Result<Header<PcmLayout>> {
     let compressed_form = source.read_array::<12>(0)?.is_some_and(|head| &head[8..] == b"AIFC");
     let mut common = None;
     let mut sound = None;
@@ -40,7 +42,7 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
                 common = Some(read_common(source.read_up_to(body, size.min(64) as usize)?, compressed_form)?);
             }
             b"SSND" if sound.is_none() => {
-                // An offset and a size of blocks stand before the samples.
+                // An offset and the size of a block stand before the samples.
                 if lengths::is_unknown(source, body, size, Numbers { read: be32, no_sound: 8 })? {
                     return lengths::unknown("AIFF");
                 }
@@ -62,7 +64,7 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
                 };
                 tags::merge(&mut found, said);
             }
-            // The first one: others are not worth reading.
+            // Only the first one is read; others are not worth reading.
             b"ID3 " if !has_id3 => {
                 has_id3 = true;
                 tags::merge(&mut found, tags::id3_in(source, body..body + u64::from(size))?);
@@ -88,7 +90,7 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
         float: common.float,
         big_endian: common.big_endian,
     };
-    Ok(AudioHeader {
+    Ok(Header {
         container: AudioContainer::Aiff,
         codec: AudioCodec::Pcm,
         sample_rate_hz: common.sample_rate_hz,
@@ -97,7 +99,7 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
         frames: Some(layout.frames),
         packaging: if common.float { vec![PackagingNote::FloatingPoint] } else { vec![] },
         tags: found,
-        samples: Samples::Plain(layout),
+        samples: layout,
     })
 }
 
@@ -111,7 +113,7 @@ fn read_common(chunk: &[u8], compressed_form: bool) -> Result<Common> {
         b"none" | b"twos" | b"in24" | b"in32" => (false, true),
         b"sowt" | b"42ni" | b"23ni" => (false, false),
         b"fl32" | b"fl64" => (true, true),
-        // Unsigned, and no rule takes 8 bit.
+        // These samples are unsigned, and no rule accepts 8 bit.
         b"raw " if bit_depth <= 8 => (false, true),
         kind => return refused(415, other_codec_in_aiff(kind)),
     };
@@ -135,7 +137,8 @@ fn read_common(chunk: &[u8], compressed_form: bool) -> Result<Common> {
     })
 }
 
-/// An IEEE 754 80-bit float as a whole number; 0, which no rule accepts, for what is negative, fractional below 1 or huge.
+/// Converts an IEEE 754 80-bit float to a whole number. Returns 0, which no rule accepts, for numbers that are
+/// negative, fractional below 1 or huge.
 fn extended_to_hz(bytes: &[u8]) -> u32 {
     let exponent = i32::from(be16(bytes, 0)) - 16_383;
     let mantissa = u64::from(be32(bytes, 2)) << 32 | u64::from(be32(bytes, 6));

@@ -1,4 +1,5 @@
-//! Files that are made to keep us busy: what is absurd is refused, and the work on all others grows with their bytes and no faster.
+//! Tests files that are made to keep the server busy. Absurd files are refused, and the work on all others grows no
+//! faster than their bytes.
 
 use std::{
     io::{self, Cursor, Read, Seek, SeekFrom},
@@ -24,14 +25,14 @@ use crate::domain::media::{CoverFacts, MediaLimits, Tags};
 const SECONDS: f64 = 1.0;
 const RATE_HZ: u32 = 44_100;
 const MB: usize = 1024 * 1024;
-/// What headers take, however small the file: a few windows of a source.
+/// Bytes that reading headers may cost, however small the file is: a few windows of a source.
 const FEW_READS: usize = 512 * 1024;
 
-/// A file in memory that counts what is read of it.
+/// A file in memory that counts the bytes read from it.
 struct Counted {
     file: Cursor<Vec<u8>>,
     bytes_read: Arc<AtomicU64>,
-    /// Dropped once this many bytes were read.
+    /// Dropped once this many bytes are read.
     given_up: Option<(u64, DropGuard)>,
 }
 
@@ -50,14 +51,14 @@ impl Seek for Counted {
     }
 }
 
-/// What the judge says of a file, and how many bytes it has read for that.
+/// Returns the outcome of the validation of a file, and the number of bytes that it read.
 fn validated<T>(
     file: &[u8],
     validate: impl FnOnce(&mut Source) -> Result<T, MediaError>,
 ) -> (Result<T, MediaError>, usize) {
     let bytes_read = Arc::new(AtomicU64::new(0));
     let counted = Counted { file: Cursor::new(file.to_vec()), bytes_read: Arc::clone(&bytes_read), given_up: None };
-    let result = validate(&mut Source::new(counted, &Deadline::never()).expect("memory is no disk that fails"));
+    let result = validate(&mut Source::new(counted, &Deadline::never()).expect("reading from memory cannot fail"));
     (result, bytes_read.load(Ordering::Relaxed) as usize)
 }
 
@@ -81,7 +82,7 @@ fn tags(file: &[u8]) -> Tags {
     audio(file).0.expect("the file is accepted").tags
 }
 
-/// Decodes it: milliseconds and LUFS.
+/// Decodes a file. Returns its duration in milliseconds and its loudness in LUFS.
 fn examined(file: &[u8]) -> (i64, Option<f64>) {
     let folder = tempfile::tempdir().expect("a folder for a test");
     let path = folder.path().join("upload");
@@ -96,7 +97,7 @@ fn m4a(change: impl FnOnce(&mut Tables)) -> Vec<u8> {
 
 #[test]
 fn a_book_of_three_hours_with_an_entry_for_each_packet_is_read_once() {
-    // Three hours of AAC are 465,000 packets. Here each has one sample, which leaves the tables as long as they are.
+    // Three hours of AAC are 465,000 packets. Here each packet has one sample, which does not shorten the tables.
     const PACKETS: u32 = 465_000;
     let file = made::alac_with(f64::from(PACKETS) / f64::from(RATE_HZ), RATE_HZ, 1, |tables| {
         tables.durations = (0..PACKETS).map(|packet| [1, packet % 2]).collect();
@@ -145,7 +146,7 @@ fn tables_that_no_encoder_writes_are_refused() {
         ("is empty", |tables| tables.sizes[1] = 0),
         ("larger than any", |tables| tables.sizes[1] = 300 * 1024 * 1024),
         ("incomplete", |tables| tables.chunks[0] = u32::MAX),
-        // All packets are the first one, over and over.
+        // All packets are the first one, repeated.
         ("overlap", |tables| {
             tables.chunks = vec![tables.chunks[0]; 1000];
             tables.sizes = vec![tables.sizes[0]; 1000];
@@ -191,7 +192,7 @@ fn fragments_that_no_encoder_writes_are_refused() {
     assert!(message(audio(&fragments(|_, packets| *packets = 0))).contains("is empty"));
     assert!(message(audio(&fragments(|_, packets| *packets = u32::MAX))).contains("cut short"));
     assert!(message(audio(&fragments(|flags, packets| (*flags, *packets) = (0xF01, 20)))).contains("cut short"));
-    // Neither sizes nor a size for all: its packets are empty.
+    // There are neither sizes nor a common size, so the packets are empty.
     let empty = made::alac_in_fragments_as(SECONDS, RATE_HZ, 3, |says| {
         (says.flags, says.packets, says.decode_time) = (1, u32::MAX, None);
     });
@@ -258,25 +259,26 @@ fn of_many_tags_in_a_wav_or_an_aiff_one_is_read_and_no_more_than_its_chunk() {
             let tag = id3(title, declared);
             chunk(id, size(tag.len() as u32), &tag)
         };
-        // Each says that it goes on far behind its chunk.
+        // Each tag claims to continue far beyond its chunk.
         let many: Vec<u8> =
             (0..4000).flat_map(|number| tag(&format!("Song {number} {}", "x".repeat(300)), 30_000_000)).collect();
         let file = carrying(&many);
         let (header, bytes_read) = audio(&file);
-        let title = header.expect("the file is accepted").tags.title.expect("it is called something");
+        let title = header.expect("the file is accepted").tags.title.expect("the title is set");
         assert!(title.starts_with("Song 0 x"), "{title}");
         assert!(bytes_read < 2 * file.len() + FEW_READS, "{bytes_read} of {}", file.len());
 
-        // The first tag says nothing, and the tags behind it are not read.
+        // The title of the first tag is empty, and the tags behind it are not read.
         let silent = [tag("", 1000), tag("Not this one", 1000)].concat();
         assert_eq!(tags(&carrying(&silent)).title, None);
 
-        // The tag says that it goes on behind its chunk, at the file's end, where a frame of a title stands for the next chunk.
+        // The tag claims to continue beyond its chunk, at the end of the file, where the frame of a title stands
+        // instead of the next chunk.
         let (head, frame) = (&id3("", 1000)[..10], &id3("Not this one", 0)[10..]);
         let beyond = [plain.as_slice(), &chunk(id, size(10), head), frame].concat();
         assert_eq!(tags(&beyond).title, None);
         let within = [plain.as_slice(), &chunk(id, size(10 + frame.len() as u32), &[head, frame].concat())].concat();
-        assert_eq!(tags(&within).title.as_deref(), Some("Not this one"), "otherwise this is no test");
+        assert_eq!(tags(&within).title.as_deref(), Some("Not this one"), "the frame is found if the chunk contains it");
     }
 }
 
@@ -287,11 +289,11 @@ fn of_many_comments_in_a_flac_only_the_first_is_read() {
     let (info, comment) = (&plain[..42], &plain[42..]);
     let size = u32::from_be_bytes([0, comment[1], comment[2], comment[3]]) as usize;
     let more = [&[4, comment[1], comment[2], comment[3]], &comment[4..4 + size]].concat().repeat(900);
-    // The first one says nothing.
+    // The first comment block is empty.
     let file = [info, &[4, 0, 0, 8], &[0; 8], &more, comment].concat();
     let (header, bytes_read) = audio(&file);
     assert_eq!(header.expect("the file is accepted").tags, Tags::default());
-    // Its last megabyte is searched for the last frame.
+    // The last megabyte of the file is searched for the last frame.
     assert!(bytes_read < 3 * file.len() + FEW_READS, "{bytes_read} of {}", file.len());
 
     for (blocks, words) in [
@@ -333,7 +335,7 @@ fn of_what_stands_between_the_frames_of_an_mp3_each_byte_is_read_a_few_times() {
     for between in [
         empty.repeat(300_000),
         [b"\n".as_slice(), empty].concat().repeat(300_000),
-        // Each blank may begin a tag of which there is only the footer, which is far away.
+        // Each line break may begin an APE tag that has only a footer, and the footer is far away.
         [[b"\n".as_slice(), empty].concat().repeat(300_000), footer(7)].concat(),
         [b"\xFF\xFB\x92\x64".as_slice(), &footer(36)].concat().repeat(80_000),
         footer(u32::MAX).repeat(80_000),
@@ -359,18 +361,18 @@ fn a_jpeg_in_many_pieces_is_refused() {
     let segments = |count: usize| [start, &[0xFF, 0xFE, 0, 2].repeat(count), body].concat();
     let scan = [0xFF, 0xDA, 0, 8, 1, 1, 0, 1, 63, 0];
     let scans = |count: usize| [start, picture, &scan.repeat(count), end].concat();
-    // A profile of the size of the whole file has 576 parts, and thorough encoders write some 20 scans.
+    // A profile as large as the whole file has 576 parts, and thorough encoders write about 20 scans.
     cover(&segments(600)).0.expect("many parts of a profile are no reason to refuse a cover");
     cover(&scans(40)).0.expect("many scans are no reason to refuse a cover");
     assert!(message(cover(&segments(3000))).contains("too many pieces"));
     assert!(message(cover(&scans(200))).contains("100 progressive scans"));
-    // Both are refused in a walk through the header.
+    // Both are refused while the header is walked.
     let (result, bytes_read) = cover(&segments(5_000_000));
     assert!(result.is_err());
     assert!(bytes_read < FEW_READS, "{bytes_read}");
 }
 
-/// One of every kind.
+/// One file of every kind of audio.
 fn samples() -> Vec<Vec<u8>> {
     vec![
         made::wav(SECONDS, RATE_HZ, 16, 1),
@@ -400,7 +402,7 @@ fn both_looks_at_every_kind_of_file_end_at_their_deadline() {
 
 #[test]
 fn a_walk_that_is_given_up_ends_at_its_next_read() {
-    // Frames to count for 600 kB, and boxes to walk through for 2 MB.
+    // The MP3 has frames to count for 600 kB, and the M4A has boxes to walk through for 2 MB.
     let mp3 = made::mp3(25.0, RATE_HZ, 1, "x");
     let boxes = [made::alac(SECONDS, RATE_HZ, 1, "x"), made::mp4_box(b"free", &[]).repeat(240_000)].concat();
     for file in [mp3, boxes] {
@@ -408,7 +410,7 @@ fn a_walk_that_is_given_up_ends_at_its_next_read() {
         let bytes_read = Arc::new(AtomicU64::new(0));
         let given_up = Some((200_000, deadline.end_on_drop()));
         let counted = Counted { file: Cursor::new(file.clone()), bytes_read: Arc::clone(&bytes_read), given_up };
-        let mut source = Source::new(counted, &deadline).expect("memory is no disk that fails");
+        let mut source = Source::new(counted, &deadline).expect("reading from memory cannot fail");
         let result = validate::audio_of(&mut source, &MediaLimits::default());
         assert!(matches!(result, Err(MediaError::OutOfTime)));
         let bytes_read = bytes_read.load(Ordering::Relaxed);

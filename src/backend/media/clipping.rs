@@ -1,22 +1,25 @@
-//! Counts clipped samples: runs at the highest and at the lowest level that the sound uses, close to full scale.
+//! Counts clipped samples: runs at the highest and at the lowest level that the sound reaches, close to full scale.
 //!
-//! Where full scale lies depends on the sound, not on its container: 16-bit samples in 24 bits end at 0x7FFF00, floats that were
-//! 16-bit samples at 0.99997, and some encoders end at −0x7FFF. So each side of each channel has its own highest level, known
-//! at the end. What lies less than a step from full scale counts as well: a single sample one step higher does not hide a run.
+//! Where full scale lies depends on the sound and not on its container. 16-bit samples in 24 bits end at 0x7FFF00,
+//! floats that were 16-bit samples end at 0.99997, and some encoders end at −0x7FFF. So each side of each channel has
+//! its own highest level, which is known only at the end. Samples less than a step below full scale count as well, so
+//! that a single sample one step higher does not hide a run.
 
-/// Adjacent samples at one level that count as clipping. A limiter's ceiling rarely holds for three.
+/// Number of adjacent samples at one level that count as clipping. The output of a limiter rarely stays at its ceiling
+/// for three.
 const CLIPPED_RUN: u32 = 3;
-/// The highest level of 8-bit samples is 127/128, and no other depth ends lower (−0.07 dBFS). Ceilings of −0.1 dBFS and less are
-/// an intention.
+/// Lowest amplitude that may be full scale. The highest level of 8-bit samples is 127/128 (−0.07 dBFS), and no other
+/// depth ends lower. Ceilings of −0.1 dBFS and less are intended.
 const LOWEST_FULL_SCALE: f32 = 0.992;
-/// Levels that count as full scale, one and a half steps below 1 in 16 and in 24 bit. The largest positive value is one step below 1.
+/// Lowest amplitudes that count as full scale: one and a half steps below 1, in 16 and in 24 bit. The largest positive
+/// value is one step below 1.
 const FULL_SCALE_16: f32 = 1.0 - 1.5 / 32_768.0;
 const FULL_SCALE_24: f32 = 1.0 - 1.5 / 8_388_608.0;
 const STEPS_16: f32 = 32_768.0;
 
 pub(super) struct Clipping {
     channels: Vec<Channel>,
-    /// No sample so far needs more than 16 bit.
+    /// Whether no sample so far needs more than 16 bit.
     is_16_bit: bool,
 }
 
@@ -24,7 +27,7 @@ pub(super) struct Clipping {
 struct Channel {
     above_zero: Side,
     below_zero: Side,
-    /// Whether the last sample may be part of a run. Few samples are, and all others cost nothing.
+    /// Whether the last sample may be part of a run. Few samples are, so the others cost nothing.
     is_close: bool,
 }
 
@@ -40,7 +43,7 @@ struct Side {
 
 #[derive(Clone, Default)]
 struct Runs {
-    /// Samples in a row up to now.
+    /// Number of samples in the current run.
     length: u32,
     clipped: i64,
 }
@@ -85,9 +88,9 @@ impl Clipping {
         Self { channels: vec![Channel::default(); channels], is_16_bit: true }
     }
 
-    /// The next sample of a channel, full scale at ±1.
+    /// Counts the next sample of a channel, full scale at ±1.
     pub(super) fn add(&mut self, channel: usize, sample: f32) {
-        #[expect(clippy::cast_possible_truncation, reason = "what is cut off makes the difference")]
+        #[expect(clippy::cast_possible_truncation, reason = "the comparison detects the truncated bits")]
         let is_16_bit = |sample: f32| (sample * STEPS_16) as i32 as f32 == sample * STEPS_16;
         self.is_16_bit = self.is_16_bit && is_16_bit(sample);
         let Some(Channel { above_zero, below_zero, is_close }) = self.channels.get_mut(channel) else { return };
@@ -102,7 +105,7 @@ impl Clipping {
         }
     }
 
-    /// Samples in runs of three and more.
+    /// Number of samples in runs of three and more.
     pub(super) fn samples(&self) -> i64 {
         let sides = self.channels.iter().flat_map(|channel| [&channel.above_zero, &channel.below_zero]);
         sides.map(|side| side.clipped(self.is_16_bit)).sum()
@@ -122,7 +125,7 @@ mod tests {
         clipping.samples()
     }
 
-    /// Whole numbers of `bits`, as they are decoded from any container that holds them.
+    /// Decodes whole numbers of `bits` bits, as from any container that holds them.
     fn of_bits(bits: u32, samples: &[i32]) -> Vec<f32> {
         samples.iter().map(|sample| *sample as f32 / 2_f32.powi(bits.cast_signed() - 1)).collect()
     }
@@ -163,7 +166,7 @@ mod tests {
     #[test]
     fn floats_are_clipped_where_they_end() {
         assert_eq!(clipped(&[1.0, 1.0, 1.0, 0.123_456_7]), 3);
-        // An encoder's overshoots are cut off by whoever plays them.
+        // Players clip the overshoots of an encoder.
         assert_eq!(clipped(&[1.1, 1.2, 1.15, 0.123_456_7, -1.01, -1.02]), 3);
         assert_eq!(clipped(&[0.999, 0.999, 0.999, 0.998, 0.123_456_7]), 3);
     }

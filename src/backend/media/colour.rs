@@ -1,4 +1,4 @@
-//! Makes 8-bit sRGB of a decoded cover: what people see of it in a browser, whichever colours its file is written in.
+//! Converts a decoded cover to 8-bit sRGB, as a browser shows it, whatever colours its file is written in.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -10,20 +10,21 @@ use moxcms::{
 
 use super::{Deadline, Result, cover::PngColour, damaged};
 
-/// Pixels that are converted between two looks at the deadline.
+/// Number of pixels converted between two checks of the deadline.
 const PIXELS_AT_ONCE: usize = 64 * 1024;
 
-/// The numbers of a decoded picture.
+/// The pixels of a decoded picture.
 pub(super) enum DecodedPixels {
-    /// Gray or red, green and blue, with or without transparency, in 8 or 16 bit.
+    /// Gray, or red, green and blue, with or without transparency, in 8 or 16 bit.
     Light(DynamicImage),
-    /// Inks, 8 bit each: 0 is none.
+    /// Inks, 8 bit each. 0 is no ink.
     Cmyk { width: u32, height: u32, inks: Vec<u8> },
 }
 
-/// A colour profile that can be used. `None` and a line in the log where it cannot: the picture is then shown as sRGB, as browsers do.
+/// Parses a colour profile. Returns None and logs the reason if the profile is unusable. The picture is then shown as
+/// sRGB, as browsers do.
 pub(super) fn parse_profile(icc: &[u8]) -> Option<ColorProfile> {
-    // A broken profile is no reason to refuse a picture, and neither is one that makes the library panic.
+    // A broken profile is no reason to refuse a picture, even if it makes the library panic.
     match catch_unwind(|| ColorProfile::new_from_slice(icc)) {
         Ok(Ok(profile)) => Some(profile),
         Ok(Err(error)) => unusable(&error.to_string()),
@@ -31,18 +32,19 @@ pub(super) fn parse_profile(icc: &[u8]) -> Option<ColorProfile> {
     }
 }
 
-/// Notes why a profile is not used.
+/// Logs why a profile is not used. Returns None.
 pub(super) fn unusable<T>(why: &str) -> Option<T> {
     tracing::info!(reason = why, "colour profile of a cover is unusable; assuming sRGB");
     None
 }
 
-/// The colours that a PNG without a profile names in chunks of their own. `None`: sRGB.
+/// Returns the colour profile that a PNG declares in chunks other than its ICC profile. None means sRGB.
 pub(super) fn of_png(colour: &PngColour) -> Option<ColorProfile> {
     if let Some([primaries, transfer, 0, 1]) = colour.coding_points {
         let primaries = CicpColorPrimaries::try_from(primaries).ok()?;
         let transfer = TransferCharacteristics::try_from(transfer).ok()?;
-        // Brightness beyond white needs a screen that has it; taken for sRGB the picture at least shows all there is.
+        // Brightness beyond white needs a screen that supports it. Taken for sRGB, the picture at least shows
+        // everything.
         if matches!(transfer, TransferCharacteristics::Smpte2084 | TransferCharacteristics::Hlg) {
             return unusable("it is for screens with a high dynamic range");
         }
@@ -68,7 +70,7 @@ pub(super) fn of_png(colour: &PngColour) -> Option<ColorProfile> {
     {
         return None;
     }
-    // 1/100,000 each. A gamma of 0 and colours outside of the diagram mean nothing.
+    // The numbers count 1/100,000. A gamma of 0 and colours outside of the diagram are meaningless.
     if !(10_000..=1_000_000).contains(&gamma)
         || !chromaticities.iter().all(|at| *at <= 100_000)
         || chromaticities[1] == 0
@@ -89,7 +91,7 @@ pub(super) fn of_png(colour: &PngColour) -> Option<ColorProfile> {
     Some(profile)
 }
 
-/// 8-bit sRGB, with white behind what was transparent, as stores do it.
+/// Converts a picture to 8-bit sRGB, with white behind transparent parts, as stores do.
 pub(super) fn to_srgb(picture: DecodedPixels, profile: Option<ColorProfile>, deadline: &Deadline) -> Result<RgbImage> {
     let meant = profile.as_ref().map(|profile| profile.color_space);
     match picture {
@@ -140,12 +142,12 @@ pub(super) fn to_srgb(picture: DecodedPixels, profile: Option<ColorProfile>, dea
     }
 }
 
-/// Converts inks as browsers show those of an unknown printer.
+/// Converts inks without a profile, as browsers show the inks of an unknown printer.
 fn without_profile(inks: &[u8]) -> Vec<u8> {
     let mut light = Vec::with_capacity(inks.len() / 4 * 3);
     for ink in inks.as_chunks::<4>().0 {
         let [cyan, magenta, yellow, paper] = ink.map(|ink| u32::from(255 - ink));
-        // Between 0 and 255 each.
+        // Each colour is between 0 and 255.
         light.extend([cyan, magenta, yellow].map(|colour| (colour * paper / 255) as u8));
     }
     light
@@ -154,7 +156,7 @@ fn without_profile(inks: &[u8]) -> Vec<u8> {
 fn on_white(picture: &RgbaImage) -> RgbImage {
     RgbImage::from_fn(picture.width(), picture.height(), |x, y| {
         let [red, green, blue, alpha] = picture.get_pixel(x, y).0.map(u32::from);
-        // Between 0 and 255 each.
+        // Each value is between 0 and 255.
         Rgb([red, green, blue].map(|value| ((value * alpha + 255 * (255 - alpha)) / 255) as u8))
     })
 }
@@ -176,7 +178,7 @@ impl Converter {
         }
     }
 
-    /// Converts in place, so that a large picture is not held twice.
+    /// Converts in place, so that a large picture is not held in memory twice.
     fn convert(&self, pixels: &mut [u8], channels: usize, deadline: &Deadline) -> Result<()> {
         let mut before = Vec::with_capacity(PIXELS_AT_ONCE * channels);
         for part in pixels.chunks_mut(PIXELS_AT_ONCE * channels) {
@@ -199,7 +201,7 @@ impl Converter {
     }
 
     fn run(&self, from: &[u8], to: &mut [u8]) {
-        // The conversion fails only if the lengths do not fit, and they do.
+        // The conversion fails only if the lengths do not fit, and here they fit.
         if let Err(error) = self.0.transform(from, to) {
             tracing::warn!(error = %error, "converting the colours of a cover failed");
         }

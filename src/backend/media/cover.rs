@@ -1,4 +1,4 @@
-//! The headers of JPEG and PNG, and whether the picture behind them is there to its end.
+//! Reads the headers of JPEG and PNG, and checks whether the picture behind them is complete.
 
 use super::{
     Result, damaged, incomplete, refused,
@@ -7,19 +7,22 @@ use super::{
 use crate::domain::media::{CoverColour, CoverFacts, CoverFormat, other_picture};
 
 const PNG_MAGIC: &[u8] = b"\x89PNG\r\n\x1A\n";
-/// What is not the picture itself: profiles, comments, previews. Real ones stay below one.
+/// Maximum bytes of a PNG besides the picture itself: comments, previews and other data. Real files stay below 1 MB.
 const MAX_PNG_EXTRA_BYTES: u64 = 8 * 1024 * 1024;
-/// Of these, what is packed: as little may come to a thousand times as much. Real ones stay far below.
+/// Maximum bytes of compressed profiles and texts, which may unpack to a thousand times as much. Real files stay far
+/// below.
 const MAX_PNG_PACKED_BYTES: u64 = 1024 * 1024;
-/// One for every 360 bytes of the largest allowed file.
+/// Maximum number of chunks: one for every 360 bytes of the largest allowed file.
 const MAX_PNG_CHUNKS: usize = 100_000;
-/// Encoders write about ten, and those that try many orders keep fewer than twenty. Each scan of a progressive picture goes over all
-/// of its blocks, so a few bytes make the decoder work as long as a whole picture does. The decoder has the same limit.
+/// Maximum number of scans. Encoders write about ten, and those that try many orders keep fewer than twenty. Each scan
+/// of a progressive picture covers all of its blocks, so a few bytes make the decoder work as long as a whole picture
+/// does. The decoder has the same limit.
 const MAX_JPEG_SCANS: usize = 100;
-/// A colour profile or a preview comes in parts of 64 kB: the largest cover that is allowed has room for 576 of them. On top come
-/// a scan's own tables, up to eight with each scan. The decoder builds something of every table.
+/// Maximum number of segments. A colour profile or a preview comes in parts of 64 kB, and the largest allowed cover has
+/// room for 576 of them. Each scan may add up to eight tables. The decoder builds a structure for every table.
 const MAX_JPEG_SEGMENTS: usize = 2000;
-/// Far less than the source's window: a picture of nothing but markers would have it read anew for each of them.
+/// Number of bytes read at a time while searching a marker. It is far below the source's window, which would otherwise
+/// be read anew for each marker of a picture that consists only of markers.
 const SCAN_BYTES: usize = 4 * 1024;
 
 pub(super) fn header(source: &mut Source) -> Result<CoverFacts> {
@@ -44,7 +47,8 @@ fn facts(format: CoverFormat, size: (u32, u32), colour: CoverColour, bits: u8, h
     }
 }
 
-/// Refuses a picture that may be fine, as the limit is ours. `kind` completes "it is …".
+/// Refuses a picture that may be fine but that we cannot decode. `kind` completes the sentence "We cannot decode this
+/// file: it is …".
 pub(super) fn undecodable<T>(kind: &str) -> Result<T> {
     refused(
         422,
@@ -52,7 +56,7 @@ pub(super) fn undecodable<T>(kind: &str) -> Result<T> {
     )
 }
 
-/// Walks through the chunks without reading them: `IHDR`, what else there is, `IDAT`, `IEND`.
+/// Walks through the chunks of a PNG without reading their contents: `IHDR`, other chunks, `IDAT`, `IEND`.
 fn png(source: &mut Source) -> Result<CoverFacts> {
     let mut found = None;
     let (mut extra_bytes, mut packed_bytes) = (0, 0);
@@ -60,14 +64,15 @@ fn png(source: &mut Source) -> Result<CoverFacts> {
     for _ in 0..MAX_PNG_CHUNKS {
         let Some(head) = source.read_array::<8>(offset)? else { return incomplete() };
         let (size, kind) = (be32(&head, 0), &head[4..]);
-        // Size, kind and checksum come on top of the content.
+        // The size, the kind and the checksum add 12 bytes to the content.
         let next = offset + 12 + u64::from(size);
         match kind {
             b"IHDR" if found.is_none() => {
                 let Some(header) = source.read_array::<13>(offset + 8)? else { return incomplete() };
                 found = Some(png_header(&header)?);
             }
-            // Xcode packs the pictures of apps in a way that Apple's systems alone read, and puts this chunk in front.
+            // Xcode compresses the pictures of apps in a way that only Apple's systems read, and puts this chunk in
+            // front.
             b"CgBI" => return undecodable("a PNG that was packed for an iPhone app (CgBI)"),
             b"acTL" => return refused(422, "This PNG is animated. Export a single picture."),
             b"IDAT" => {}
@@ -103,19 +108,20 @@ fn png(source: &mut Source) -> Result<CoverFacts> {
     damaged("it consists of too many pieces")
 }
 
-/// The colours that a PNG names beside its profile, as far as its chunks in front of the picture do.
+/// Colours that a PNG declares besides its profile, in the chunks in front of the picture.
 #[derive(Debug, Default)]
 pub(super) struct PngColour {
-    /// `cICP`: primaries, transfer, matrix, full range, by their numbers in ITU-T H.273.
+    /// `cICP`: primaries, transfer, matrix and full range, by their numbers in ITU-T H.273.
     pub(super) coding_points: Option<[u8; 4]>,
     pub(super) is_srgb: bool,
-    /// `gAMA` and `cHRM`, in 1/100,000: white, red, green, blue, each as x and y.
+    /// `gAMA`, in 1/100,000.
     pub(super) gamma: Option<u32>,
+    /// `cHRM`, in 1/100,000: white, red, green and blue, each as x and y.
     pub(super) chromaticities: Option<[u32; 8]>,
 }
 
 impl PngColour {
-    /// [`header`] has seen before that the chunks are well formed and few.
+    /// Reads the chunks in front of the picture. [`header`] has already checked that they are well formed and few.
     pub(super) fn read(source: &mut Source) -> Result<Self> {
         let mut colour = Self::default();
         let mut offset = PNG_MAGIC.len() as u64;
@@ -149,7 +155,8 @@ fn png_header(header: &[u8]) -> Result<CoverFacts> {
     Ok(facts(CoverFormat::Png, (be32(header, 0), be32(header, 4)), colour, header[8], has_alpha))
 }
 
-/// Walks from marker to marker up to the end-of-image mark; between them lies the picture, in which 0xFF is escaped.
+/// Walks a JPEG from marker to marker up to the end-of-image marker. The picture lies between markers, and 0xFF is
+/// escaped in it.
 fn jpeg(source: &mut Source) -> Result<CoverFacts> {
     let mut found = None;
     let (mut scans, mut segments) = (0, 0);
@@ -167,13 +174,13 @@ fn jpeg(source: &mut Source) -> Result<CoverFacts> {
             return damaged("there is unknown data between its parts");
         }
         match marker {
-            // Filling before a marker.
+            // A fill byte before a marker.
             0xFF => {
                 offset += 1;
                 continue;
             }
             0xD9 => break,
-            // Without content: TEM and restarts.
+            // Markers without content: TEM and restarts.
             0x01 | 0xD0..=0xD7 => {
                 offset += 2;
                 continue;
@@ -182,7 +189,7 @@ fn jpeg(source: &mut Source) -> Result<CoverFacts> {
             0xC3 => return undecodable("a lossless JPEG"),
             0xF7 => return undecodable("a JPEG-LS"),
             0xC9..=0xCC => return undecodable("a JPEG with arithmetic coding"),
-            // Hierarchical frames, and DNL, which tells the height behind the picture (ITU-T T.81, table B.1).
+            // Hierarchical frames, and DNL, which declares the height behind the picture (ITU-T T.81, table B.1).
             0xC5..=0xC7 | 0xCD..=0xCF | 0xDC | 0xDE | 0xDF => return undecodable("a JPEG of a rare kind"),
             _ => {}
         }

@@ -1,4 +1,4 @@
-//! Covers as people have them: what their thumbnails show is what a browser shows of the file.
+//! Tests that the thumbnails of covers, as people make them, show what a browser shows of the file.
 
 use std::io::Cursor;
 
@@ -12,7 +12,8 @@ use super::{Deadline, MediaError, examine_cover};
 use crate::domain::media::{CoverColour, CoverFacts};
 
 const TILES: u32 = 4;
-/// Levels by which quantising, sampling and two scalings may change a colour in the middle of a tile.
+/// Maximum difference in levels. Quantising, sampling and two scalings may change a colour in the middle of a tile by
+/// as much.
 const NEAR: i32 = 10;
 const PALETTE: [[u8; 3]; 7] =
     [[220, 40, 40], [40, 190, 60], [40, 60, 210], [230, 210, 60], [30, 30, 30], [235, 235, 235], [190, 70, 190]];
@@ -37,7 +38,7 @@ fn message(bytes: &[u8]) -> String {
     }
 }
 
-/// The average colours of the middles of all tiles, row by row.
+/// Returns the average colours of the middles of all tiles, row by row.
 fn tiles(picture: &RgbImage) -> Vec<[i32; 3]> {
     const HALF: u32 = 8;
     let middle = |tile: u32, edge: u32| edge * (2 * tile + 1) / (2 * TILES);
@@ -87,7 +88,7 @@ fn a_jpeg_shows_its_colours_whatever_the_order_of_its_scans() {
         [(3, 1), (1, 1), (1, 1)],
     ];
     let orders: [&[&[usize]]; 4] = [&[&[0, 1, 2]], &[&[0], &[1], &[2]], &[&[2], &[1], &[0]], &[&[0], &[1, 2]]];
-    // Edges that end with a block, an MCU, or neither.
+    // Edges that end with a block, with an MCU, or with neither.
     let edges = [640, 648, 655];
     let mut turn = 0;
     for sampling in SAMPLINGS {
@@ -158,17 +159,18 @@ fn jfif_segment() -> Vec<u8> {
 
 #[test]
 fn a_jpeg_that_our_decoder_stumbles_over_is_not_called_damaged() {
-    // Half as many blocks across as luma has, and an odd one: jpeg-decoder 0.3.2 counts another number of them between markers.
+    // Chroma has half as many blocks across as luma, and an odd number of them. jpeg-decoder 0.3.2 counts another
+    // number of them between markers.
     let layout = JpegLayout { restart_interval: 7, ..JpegLayout::non_interleaved(655, &[(4, 1), (2, 1), (1, 1)]) };
     assert!(message(&drawn(&layout, luma_and_chroma)).contains("We cannot decode"));
 }
 
-/// Inks as Adobe writes them: 255 is none.
+/// Returns inks as Adobe writes them: 255 is no ink.
 fn inks([red, green, blue]: [u8; 3]) -> [u8; 4] {
     [red, green, blue, 255]
 }
 
-/// YCCK is of the inks' complement, and Adobe's inks are complements already.
+/// Converts a colour to YCCK. YCCK encodes the complement of the inks, and Adobe's inks are complements already.
 fn ycck(colour: [u8; 3]) -> [u8; 4] {
     let [luma, blue, red] = ycbcr(colour.map(|value| 255 - value));
     [luma, blue, red, 255]
@@ -192,7 +194,7 @@ fn a_jpeg_in_cmyk_without_a_profile_shows_what_browsers_show() {
     }
 }
 
-/// A profile of a printer whose yellow is orange: `lut8` from four inks to Lab, two points for each ink.
+/// Builds the profile of a printer whose yellow is orange: `lut8` from four inks to Lab, with two points for each ink.
 fn printer_profile() -> Vec<u8> {
     let mut table = [b"mft1\0\0\0\0".as_slice(), &[4, 3, 2, 0]].concat();
     for value in [1_u32, 0, 0, 0, 1, 0, 0, 0, 1] {
@@ -252,13 +254,14 @@ fn icc(profile: &ColorProfile) -> Vec<u8> {
     profile.encode().expect("the profile is one of the library's own")
 }
 
-/// Colours of Display P3 and Adobe RGB and the sRGB colours nearest to them, as Little CMS converts them.
+/// Colours of Display P3, and the sRGB colours nearest to them, as Little CMS converts them.
 const DISPLAY_P3: [([u8; 3], [u8; 3]); 4] = [
     ([230, 0, 0], [252, 0, 0]),
     ([19, 200, 0], [0, 205, 0]),
     ([20, 0, 221], [14, 0, 231]),
     ([241, 230, 210], [244, 230, 209]),
 ];
+/// Colours of Adobe RGB, and the sRGB colours nearest to them, as Little CMS converts them.
 const ADOBE_RGB: [([u8; 3], [u8; 3]); 3] =
     [([200, 100, 100], [229, 99, 98]), ([90, 140, 90], [47, 141, 88]), ([128, 128, 128], [127, 127, 127])];
 
@@ -286,7 +289,7 @@ fn a_wide_gamut_is_converted_to_srgb() {
     }
 }
 
-/// Pictures of one colour, in 8 and 16 bit, with and without transparency.
+/// Builds pictures of one colour, in 8 and 16 bit, with and without transparency.
 fn of_one_colour(colour: [u8; 3]) -> [DynamicImage; 4] {
     let picture = DynamicImage::from(RgbImage::from_pixel(640, 640, Rgb(colour)));
     [picture.to_rgba8().into(), picture.to_rgb16().into(), picture.to_rgba16().into(), picture]
@@ -300,11 +303,11 @@ fn png(picture: &DynamicImage, profile: Option<&[u8]>) -> Vec<u8> {
     }
     encoder
         .write_image(picture.as_bytes(), picture.width(), picture.height(), picture.color().into())
-        .expect("memory takes all");
+        .expect("writing to memory cannot fail");
     bytes
 }
 
-/// Puts a chunk behind the header. Nobody checks its checksum but decoders that read it.
+/// Puts a chunk behind the header. Its checksum matters only to decoders that read the chunk.
 fn with_chunk(png: &[u8], kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
     let named = [kind.as_slice(), content].concat();
     let mut checksum = u32::MAX;
@@ -392,7 +395,7 @@ fn a_broken_profile_does_not_refuse_a_cover() {
 
 #[test]
 fn a_cover_stands_the_way_up_that_its_file_says() {
-    // The first row red, the last one blue; the left half is darker.
+    // The top is red and the bottom is blue. The left half is darker.
     let colour = |x: u16, y: u16| match (x < 320, y < 320) {
         (true, true) => [180, 0, 0],
         (false, true) => [250, 90, 90],
@@ -471,7 +474,7 @@ fn a_jpeg_that_is_cut_in_any_of_its_scans_is_incomplete() {
         }
         assert!(message(&file[..file.len() - 2]).contains("incomplete"));
     }
-    // Ended in the middle, by somebody who meant well: decoders fill up with gray.
+    // A tool ended the file in the middle of its scan. Decoders fill up the rest with gray.
     for restart_interval in [0, 7] {
         let layout = JpegLayout { restart_interval, ..JpegLayout::interleaved(640, &[(2, 2), (1, 1), (1, 1)]) };
         let file = drawn(&layout, luma_and_chroma);
@@ -483,13 +486,13 @@ fn a_jpeg_that_is_cut_in_any_of_its_scans_is_incomplete() {
             assert!(message.contains("incomplete"), "{part}: {message}");
         }
     }
-    // A scan that is missing altogether, and the end of the picture behind it.
+    // The last scan is missing altogether, and the end of the picture follows the others.
     let file = drawn(&JpegLayout::non_interleaved(640, &[(2, 2), (1, 1), (1, 1)]), luma_and_chroma);
     let last = file.windows(2).rposition(|pair| pair == [0xFF, 0xDA]).expect("a JPEG has scans");
     assert!(message(&[&file[..last], &[0xFF, 0xD9]].concat()).contains("damaged"));
 }
 
-/// Where each scan begins, and where the picture ends.
+/// Returns where each scan begins, and where the picture ends.
 fn scans(file: &[u8]) -> Vec<usize> {
     let is_start = |at: &usize| matches!(file[*at..*at + 2], [0xFF, 0xDA] | [0xFF, 0xD9]);
     (0..file.len() - 1).filter(is_start).collect()
@@ -505,7 +508,7 @@ fn a_progressive_jpeg_without_one_of_its_scans_is_refused() {
         assert_eq!(scans.len(), if is_refined { 9 } else { 5 });
         examine(&file).expect("the cover decodes");
         for (scan, start) in scans.iter().enumerate().take(scans.len() - 1) {
-            // Ended by somebody who meant well: decoders show a blurred picture.
+            // A tool ended the file before this scan. Decoders show a blurred picture.
             let said = message(&[&file[..*start], &[0xFF, 0xD9]].concat());
             assert!(
                 said.contains(if scan == 0 { "no picture in it" } else { "scans that make its picture sharp" }),
@@ -520,7 +523,7 @@ fn a_progressive_jpeg_without_one_of_its_scans_is_refused() {
 #[test]
 fn a_hole_in_a_jpeg_is_damage_with_its_place() {
     let sampling = [(2, 2), (1, 1), (1, 1)];
-    // Noise: each block has many codes.
+    // Noise gives each block many codes.
     let noise = |x: u16, y: u16| {
         let number = (u32::from(x) * 7919 + u32::from(y) * 104_729).wrapping_mul(2_654_435_761) >> 20;
         [(number & 0x7F) as u8 + 64, 128 + (number >> 9) as u8, 128, 255]
@@ -533,7 +536,7 @@ fn a_hole_in_a_jpeg_is_damage_with_its_place() {
         let scans = scans(&file);
         for (scan, next) in scans.iter().zip(&scans[1..]) {
             let size = next - scan;
-            // One bit of each average, without codes: any bits are as good.
+            // This scan has one bit of each average, without codes, so any bits are valid.
             let head = usize::from(file[scan + 3]);
             if file[scan + head - 1..scan + head + 2] == [0, 0, 0x10] {
                 continue;
@@ -565,7 +568,7 @@ fn a_scan_that_brings_no_bit_more_is_damage() {
     let layout = JpegLayout { is_progressive: true, is_refined: true, ..JpegLayout::interleaved(640, &sampling) };
     let mut file = drawn(&layout, luma_and_chroma);
     let scan = *scans(&file).iter().rev().nth(1).expect("it has scans");
-    // The last byte of its header: the bit before this scan, and the bit that it brings.
+    // The last byte of the scan's header holds the bit before this scan, and the bit that it adds.
     let bits = scan + 1 + usize::from(file[scan + 3]);
     assert_eq!(file[bits], 0x10);
     file[bits] = 0x11;
@@ -579,7 +582,7 @@ fn filling_behind_a_scan_is_no_hole() {
         let file = drawn(&layout, luma_and_chroma);
         for filling in [[0; 500], [0xFF; 500]] {
             let filled = [&file[..file.len() - 2], &filling, &[0xFF, 0xD9]].concat();
-            assert_eq!(examine(&filled).expect("the cover decodes").0, examine(&file).expect("so does this").0);
+            assert_eq!(examine(&filled).expect("the cover decodes").0, examine(&file).expect("the original decodes").0);
         }
     }
 }
@@ -592,7 +595,7 @@ fn restart_markers_count_up() {
     let markers: Vec<usize> = (0..file.len() - 1).filter(is_marker).collect();
     let cut = [&file[..markers[30]], &file[markers[31]..]].concat();
     let said = message(&cut);
-    // 80 units in a row of 8 px, 20 between two markers.
+    // A row has 80 units of 8 px, and 20 units stand between two markers.
     assert!(said.contains("a part of the picture is missing") && said.contains("row 56 "), "{said}");
 }
 
@@ -600,7 +603,7 @@ fn restart_markers_count_up() {
 fn a_picture_keeps_its_colours_on_the_way_through_every_encoder_of_ours() {
     for file in [made::cover_png(700, 3), made::cover_jpeg(700, 3)] {
         let (_, picture) = examine(&file).expect("the cover decodes");
-        let original = image::ImageReader::new(Cursor::new(&file)).with_guessed_format().expect("memory").decode();
+        let original = image::ImageReader::new(Cursor::new(&file)).with_guessed_format().expect("readable").decode();
         let original = original.expect("the cover decodes").into_rgb8();
         let expected: Vec<_> = tiles(&original).iter().map(|tile| tile.map(|value| value as u8)).collect();
         assert_shows("a cover of ours", &picture, &expected);

@@ -1,4 +1,4 @@
-//! Ends the work on a file: after its time, or when nobody waits for its outcome any more.
+//! Ends the work on a file when its time is over, or when nobody waits for its outcome any more.
 
 use std::{
     io,
@@ -9,38 +9,41 @@ use thiserror::Error;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// Checked at every read of the file and for every decoded packet, so the thread that works on the file ends soon after.
+/// The end of the work on a file. It is checked at every read of the file and for every decoded packet, so the working
+/// thread ends soon after it.
 #[derive(Clone, Debug)]
 pub struct Deadline {
     at: Option<Instant>,
     given_up: CancellationToken,
 }
 
-/// Wrapped in an error of I/O, because decoders pass on nothing else.
+/// Marks the end of the time. It is wrapped in an I/O error, because decoders pass on no other errors.
 #[derive(Debug, Error)]
 #[error("the time for this file is over")]
 struct OutOfTime;
 
 impl Deadline {
+    /// Ends the work `limit` from now.
     pub fn after(limit: Duration) -> Self {
         Self { at: Instant::now().checked_add(limit), given_up: CancellationToken::new() }
     }
 
-    /// The same work's next step, which has so much time from now on.
+    /// Returns the deadline of the next step of the same work, which ends `limit` from now. Cancelling the work ends
+    /// both steps.
     pub fn within(&self, limit: Duration) -> Self {
         Self { at: Instant::now().checked_add(limit), given_up: self.given_up.clone() }
     }
 
-    /// For work that somebody gives up by hand, if at all.
+    /// Sets no time limit. The work ends only if it is cancelled.
     pub fn never() -> Self {
         Self { at: None, given_up: CancellationToken::new() }
     }
 
-    /// Does the work on a thread of its own. It ends at the deadline, or as soon as the returned future is dropped: no thread works for
-    /// nobody.
+    /// Runs the work on a blocking thread. The work ends at the deadline, or as soon as the returned future is dropped,
+    /// so no thread works without a caller that waits.
     ///
     /// # Errors
-    /// When the work panicked.
+    /// Fails if the work panicked.
     pub async fn run_on_thread<T: Send + 'static>(
         self,
         work: impl FnOnce(&Self) -> T + Send + 'static,
@@ -49,13 +52,17 @@ impl Deadline {
         spawn_blocking(move || work(&self)).await
     }
 
-    /// Dropping the guard ends the work, whatever time is left. Whoever waits for the outcome holds it.
+    /// Returns a guard that cancels the work when it is dropped, whatever time is left. The caller that waits for the
+    /// outcome holds it.
     pub fn end_on_drop(&self) -> DropGuard {
         self.given_up.clone().drop_guard()
     }
 
+    /// Checks whether the work may go on.
+    ///
     /// # Errors
-    /// Behind the deadline, and when the work was given up. Callers pass the error on; it becomes `MediaError::OutOfTime`.
+    /// Fails after the deadline, and after the work was cancelled. Callers pass the error on, and it becomes
+    /// `MediaError::OutOfTime`.
     pub fn check(&self) -> io::Result<()> {
         if self.given_up.is_cancelled() || self.at.is_some_and(|at| Instant::now() >= at) {
             return Err(io::Error::new(io::ErrorKind::TimedOut, OutOfTime));
@@ -83,7 +90,7 @@ mod tests {
         let (begun, beginning) = oneshot::channel();
         let work = Deadline::never().run_on_thread(move |deadline| {
             let _ = begun.send(());
-            // Or when this test has failed.
+            // The loop also ends if this test has failed.
             while deadline.check().is_ok() && !ended.is_closed() {
                 thread::yield_now();
             }
@@ -93,7 +100,7 @@ mod tests {
             _ = work => panic!("nothing ends it"),
             _ = beginning => yield_now().await,
         }
-        ends("the thread ends by itself", end).await.expect("it says so");
+        ends("the thread ends by itself", end).await.expect("the thread reports its end");
     }
 
     #[test]
@@ -107,7 +114,7 @@ mod tests {
         assert!(thread.check().is_ok());
         drop(waiting);
         assert!(thread.check().is_err_and(|error| is_out_of_time(&error)));
-        assert!(deadline.within(Duration::MAX).check().is_err(), "what is given up stays so");
-        assert!(!is_out_of_time(&io::ErrorKind::TimedOut.into()), "a disk that is slow is another matter");
+        assert!(deadline.within(Duration::MAX).check().is_err(), "a cancelled deadline stays cancelled");
+        assert!(!is_out_of_time(&io::ErrorKind::TimedOut.into()), "a timeout of the disk is not an expired deadline");
     }
 }

@@ -1,4 +1,5 @@
-//! The second look at a track: every sample is decoded and measured, and written to a copy where its kind needs one.
+//! Examines a track's file: decodes and measures every sample, and encodes a listening copy if some browsers cannot
+//! play the file. This is the second of the two steps.
 
 use std::{io, path::Path};
 
@@ -13,15 +14,15 @@ use super::{
 };
 use crate::domain::media::{AudioFacts, MediaLimits, Peaks};
 
-/// The size was judged when the file arrived; limits may have become smaller since.
+/// The size was validated when the file arrived. The limits may have become smaller since.
 const NO_LIMITS: MediaLimits = MediaLimits { max_audio_bytes: u64::MAX, max_cover_bytes: u64::MAX };
 
-/// Decodes a track's file to its end. Takes about a second for ten minutes of music; memory is constant. Of a kind of file that
-/// not every browser plays, a copy to listen to is made at `copy`, which takes some seconds more.
+/// Decodes a track's file to its end. Ten minutes of music take about a second, and memory is constant. If some
+/// browsers cannot play this kind of file, a listening copy is written to `copy`, which takes some seconds more.
 ///
 /// # Errors
-/// Refused with 422 if the file cannot be decoded whole (or as [`validate_audio`](super::validate_audio) does), out of time at the first
-/// packet behind the deadline, else I/O.
+/// Refused with 422 if the file cannot be decoded completely, or as [`validate_audio`](super::validate_audio) refuses
+/// it. Out of time at the first packet after the deadline. Otherwise I/O.
 pub fn examine_audio(path: &Path, copy: &Path, deadline: &Deadline) -> Result<(AudioFacts, Peaks)> {
     let header = validate::audio_of(&mut Source::open(path, deadline)?, &NO_LIMITS)?;
     let meter = Meter::new(header.sample_rate_hz, header.channels)?;
@@ -66,7 +67,7 @@ pub fn examine_audio(path: &Path, copy: &Path, deadline: &Deadline) -> Result<(A
         container: header.container,
         codec: header.codec,
         duration_ms: measured.duration_ms,
-        // The rules have bounded these three.
+        // `validate::audio_of` bounds these three numbers, so the conversions keep their values.
         sample_rate_hz: header.sample_rate_hz.cast_signed(),
         bit_depth: header.bit_depth.map(u16::cast_signed),
         channels: header.channels.cast_signed(),
@@ -79,7 +80,7 @@ pub fn examine_audio(path: &Path, copy: &Path, deadline: &Deadline) -> Result<(A
     Ok((facts, measured.peaks))
 }
 
-/// Refuses samples in floating point that were scaled as whole numbers.
+/// Refuses floating-point samples that were scaled as whole numbers.
 fn beyond_full_scale<T>(times: f32) -> Result<T> {
     let times = if times < 1e6 { format!("{times:.0}") } else { "more than a million".to_owned() };
     refused(
@@ -94,7 +95,7 @@ fn decoder_failed<T>() -> Result<T> {
     undecodable("our decoder fails on it")
 }
 
-/// What becomes of every sample.
+/// Receives all decoded samples.
 struct SampleSink {
     meter: Meter,
     copy: Option<ListeningCopy>,
@@ -102,7 +103,7 @@ struct SampleSink {
 }
 
 impl SampleSink {
-    /// The sound of one packet, or of one block of plain samples.
+    /// Measures and copies the sound of one packet, or of one block of plain samples.
     fn on_samples(&mut self, samples: &[f32]) -> Result<()> {
         fail::fail_point!("packet-decoded");
         self.deadline.check()?;
@@ -115,7 +116,9 @@ impl SampleSink {
         Ok(())
     }
 
-    /// A track that cannot be copied is as good as another: who cannot play it may open it. A full disk is a reason to try again.
+    /// Decides what a failed listening copy means. The track does without one if the encoder failed: a listener whose
+    /// browser cannot play the file may still open it. An error of the system, such as a full disk, is a reason to try
+    /// again.
     fn without_copy<T>(error: io::Error) -> Result<Option<T>> {
         if error.raw_os_error().is_some() {
             return Err(error.into());

@@ -1,4 +1,4 @@
-//! The second look at a cover: it is decoded, and thumbnails are made of it.
+//! Examines a cover: decodes it and makes its thumbnails. This is the second of the two steps.
 
 use std::{
     fs::File,
@@ -27,32 +27,34 @@ use super::{
 };
 use crate::domain::media::{CoverFacts, CoverFormat, MediaLimits, THUMBNAIL_EDGES_PX};
 
-/// The size was judged when the file arrived; limits may have become smaller since.
+/// The size was validated when the file arrived. The limits may have become smaller since.
 const NO_LIMITS: MediaLimits = MediaLimits { max_audio_bytes: u64::MAX, max_cover_bytes: u64::MAX };
 const JPEG_QUALITY: u8 = 85;
-/// Bytes that decoding the largest covers takes. A progressive JPEG in CMYK may have 5000 px; all others may have the full size.
+/// Maximum bytes that the slower decoder may take. A progressive JPEG in CMYK may have up to 5000 px; all others may
+/// have the full size.
 const DECODER_MAX_BYTES: u64 = 400 * 1000 * 1000;
-/// Beyond the picture itself: colour profiles, rows in flight.
+/// Bytes that the decoder may take beyond the picture itself, for colour profiles and rows in flight.
 const DECODER_EXTRA_BYTES: u64 = 32 * 1024 * 1024;
 
-/// A cover scaled down, as JPEG.
+/// A scaled-down cover, as JPEG.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Thumbnail {
-    /// Its real edge: never more than the cover's.
+    /// Length of each edge in pixels, never more than the cover's.
     pub edge_px: i32,
     pub jpeg: Vec<u8>,
 }
 
-/// Decodes a cover and makes its thumbnails, smallest first: [`THUMBNAIL_EDGES_PX`], the last ones replaced by the cover's own
-/// size if that is smaller. Metadata does not survive: its orientation is applied, and its colours are converted to sRGB. The largest
-/// cover takes some 300 MB of memory meanwhile, and none more than 450.
+/// Decodes a cover and makes its thumbnails, smallest first. Their edges are [`THUMBNAIL_EDGES_PX`]; edges larger than
+/// the cover are replaced by the cover's own edge. Metadata is dropped: the orientation is applied, and the colours are
+/// converted to sRGB. The largest cover takes about 300 MB of memory while it is decoded, and no cover takes more than
+/// 450 MB.
 ///
-/// The deadline ends the reading and the scaling. The decoding of a JPEG, once read, has no place to ask for it; limits on its
-/// size and its scans bound that to some seconds.
+/// The deadline ends the reading and the scaling. The decoding of a JPEG cannot check the deadline once the file is
+/// read. The limits on its size and its scans bound it to some seconds.
 ///
 /// # Errors
-/// Refused with 422 if the cover cannot be decoded whole (or as [`validate_cover`](super::validate_cover) does), out of time behind the
-/// deadline, else I/O.
+/// Refused with 422 if the cover cannot be decoded completely, or as [`validate_cover`](super::validate_cover) refuses
+/// it. Out of time after the deadline. Otherwise I/O.
 pub fn examine_cover(path: &Path, deadline: &Deadline) -> Result<(CoverFacts, Vec<Thumbnail>)> {
     let facts = validate::cover_of(&mut Source::open(path, deadline)?, &NO_LIMITS)?;
     let thumbnails = catch_decoder_panic(|| thumbnails(decode(path, &facts, deadline)?, deadline))
@@ -60,7 +62,7 @@ pub fn examine_cover(path: &Path, deadline: &Deadline) -> Result<(CoverFacts, Ve
     Ok((facts, thumbnails))
 }
 
-/// The file, as long as there is time for it.
+/// A file whose reads fail after the deadline.
 struct DeadlineFile {
     file: File,
     deadline: Deadline,
@@ -79,7 +81,7 @@ impl Seek for DeadlineFile {
     }
 }
 
-/// The cover in 8-bit sRGB, the right way up.
+/// Decodes the cover to 8-bit sRGB, the right way up.
 fn decode(path: &Path, facts: &CoverFacts, deadline: &Deadline) -> Result<DynamicImage> {
     let source = &mut Source::open(path, deadline)?;
     let (picture, profile, orientation) = match facts.format {
@@ -102,7 +104,8 @@ fn png(path: &Path, source: &mut Source, facts: &CoverFacts, deadline: &Deadline
         Ok((DynamicImage::from_decoder(decoder)?, icc, orientation))
     })();
     let (picture, icc, orientation) = media_error_of(decoded)?;
-    // The specification's order: `cICP` goes before a profile, and that before the rest.
+    // The specification of PNG gives `cICP` precedence over a profile, and the profile precedence over the other
+    // chunks.
     let profile = match icc {
         Some(icc) if named.coding_points.is_none() => colour::parse_profile(&icc),
         _ => colour::of_png(&named),
@@ -177,7 +180,7 @@ fn bound_memory(facts: &CoverFacts, layout: &JpegLayout) -> Result<()> {
     Ok(())
 }
 
-/// Decodes a JPEG with the slower decoder, which takes scans in any order and hands out inks.
+/// Decodes a JPEG with the slower decoder, which accepts scans in any order and outputs inks.
 fn decode_with_slow_decoder(
     path: &Path,
     facts: &CoverFacts,
@@ -218,7 +221,7 @@ fn decode_with_slow_decoder(
 fn thumbnails(mut picture: DynamicImage, deadline: &Deadline) -> Result<Vec<Thumbnail>> {
     let cover_edge_px = picture.width().min(picture.height());
     let mut thumbnails = Vec::new();
-    // From large to small, each out of the one before: the work shrinks with it.
+    // From large to small, each from the one before, so that the work shrinks.
     for edge in THUMBNAIL_EDGES_PX.iter().rev().map(|edge| edge.unsigned_abs().min(cover_edge_px)) {
         if thumbnails.last().is_some_and(|last: &Thumbnail| last.edge_px.unsigned_abs() == edge) {
             continue;
@@ -237,7 +240,7 @@ fn thumbnails(mut picture: DynamicImage, deadline: &Deadline) -> Result<Vec<Thum
 }
 
 fn scaled(mut picture: DynamicImage, edge_px: u32) -> DynamicImage {
-    // Averaging first is quick and bounds what the careful filter keeps in memory.
+    // Averaging first is quick, and bounds the memory of the careful filter.
     if picture.width() > edge_px * 3 {
         picture = picture.thumbnail_exact(edge_px * 2, edge_px * 2);
     }

@@ -1,33 +1,33 @@
-//! How the picture of a JPEG is laid out, and which decoder makes the right picture of it.
+//! Reads the layout of a JPEG, and decides which decoder decodes it correctly.
 
 use super::{
     Result,
     source::{Source, be16},
 };
 
-/// Real ones stay below 3 MB. Those for printing are the largest.
+/// Maximum bytes of a colour profile. Real profiles stay below 3 MB, and those for printing are the largest.
 const MAX_PROFILE_BYTES: u64 = 8 * 1024 * 1024;
 const MAX_EXIF_BYTES: usize = 64 * 1024;
 
-/// The contents of a JPEG in front of its first scan.
+/// The properties that a JPEG declares in front of its first scan.
 #[derive(Debug, Default)]
 pub(super) struct JpegLayout {
     pub(super) components: Vec<Component>,
     pub(super) is_progressive: bool,
-    /// Components in the first scan.
+    /// Number of components in the first scan.
     first_scan: usize,
     has_jfif: bool,
     adobe_transform: Option<u8>,
-    /// The EXIF data as `image` takes it: without `Exif\0\0`.
+    /// EXIF data as `image` expects it, without `Exif\0\0`.
     pub(super) exif: Option<Vec<u8>>,
-    /// The colour profile's parts: number, count, place and length.
+    /// Parts of the colour profile: number, count, offset and length.
     profile_parts: Vec<(u8, u8, u64, u64)>,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Component {
     pub(super) id: u8,
-    /// Across and down.
+    /// Sampling factors, across and down.
     pub(super) sampling: (u8, u8),
 }
 
@@ -42,8 +42,8 @@ pub(super) enum Transform {
 }
 
 impl JpegLayout {
-    /// Reads the segments in front of the first scan. [`header`](super::cover::header) has seen before that they are well formed and
-    /// few.
+    /// Reads the segments in front of the first scan. [`header`](super::cover::header) has already checked that they
+    /// are well formed and few.
     pub(super) fn read(source: &mut Source) -> Result<Self> {
         let mut layout = Self::default();
         let mut offset = 2;
@@ -98,10 +98,10 @@ impl JpegLayout {
         Ok(())
     }
 
-    /// The colour profile, put together from its parts in the order of their numbers.
+    /// Assembles the colour profile from its parts, in the order of their numbers.
     ///
     /// # Errors
-    /// The inner error says what is wrong with the parts, for the log. The outer error is I/O.
+    /// The outer error is I/O. The inner error says what is wrong with the parts, for the log.
     pub(super) fn profile(&self, source: &mut Source) -> Result<std::result::Result<Option<Vec<u8>>, &'static str>> {
         let mut parts = self.profile_parts.clone();
         parts.sort_unstable();
@@ -124,10 +124,10 @@ impl JpegLayout {
         Ok(Ok((!profile.is_empty()).then_some(profile)))
     }
 
-    /// Whether `image`'s decoder (zune-jpeg 0.5.15) makes the right picture of it. It is several times as fast as the other one, and
-    /// wrong about sequential pictures whose components come in several scans, about chroma that is sampled more often than luma, and
-    /// about Adobe's marker beside JFIF's: it decodes all of them without a complaint. It hands out no inks, which a colour profile for
-    /// printing is about.
+    /// Whether `image`'s decoder (zune-jpeg 0.5.15) decodes the picture correctly. It is several times as fast as the
+    /// other decoder. It decodes three kinds of pictures wrongly, without an error: sequential pictures whose
+    /// components come in several scans, pictures whose chroma is sampled more often than luma, and pictures with
+    /// Adobe's marker beside JFIF's. It does not output inks, which a colour profile for printing needs.
     pub(super) fn is_for_zune(&self) -> bool {
         let is_usual = match self.components.as_slice() {
             [_] => true,
@@ -140,14 +140,14 @@ impl JpegLayout {
         is_usual && !is_rgb && (self.is_progressive || self.first_scan == self.components.len())
     }
 
-    /// Bytes that the other decoder holds for each pixel at its peak: its planes and the picture, and for a progressive one all
-    /// coefficients.
+    /// Bytes that the other decoder holds for each pixel at its peak: its planes and the picture, and all coefficients
+    /// of a progressive picture.
     pub(super) fn bytes_per_pixel(&self) -> u64 {
         self.components.len() as u64 * if self.is_progressive { 4 } else { 2 }
     }
 
-    /// How browsers and libjpeg see the components: JFIF means YCbCr, then Adobe's marker counts, then the components' names.
-    /// `None` for one component.
+    /// Returns how browsers and libjpeg interpret the components. JFIF means YCbCr, then Adobe's marker counts, then
+    /// the components' names. `None` for one component.
     pub(super) fn transform(&self) -> Option<Transform> {
         let ids: Vec<u8> = self.components.iter().map(|component| component.id).collect();
         match (ids.as_slice(), self.adobe_transform) {

@@ -1,5 +1,5 @@
-//! Checks whether the scans of a JPEG have data for the whole picture. Decoders fill missing parts with gray and broken parts with
-//! anything, without a complaint.
+//! Checks whether the scans of a JPEG have data for the whole picture. Decoders fill missing parts with gray and broken
+//! parts with anything, without an error.
 
 use super::{
     Result, damaged, incomplete,
@@ -8,22 +8,26 @@ use super::{
     source::{Source, be16},
 };
 
-/// Bytes of a file that are copied at once.
+/// Number of bytes copied from the file at once.
 const BUFFER_BYTES: usize = 16 * 1024;
 const END_OF_IMAGE: u8 = 0xD9;
-/// Bytes behind the last block of a scan: cameras leave some there. More of them are the rest of a picture out of which a piece was taken.
+/// Maximum bytes between the last block of a scan and the next marker. Cameras leave some there. More bytes are the
+/// rest of a picture from which a piece was removed.
 const MAX_LEFT_OVER_BYTES: u64 = 32;
-/// Zeros in a row that tell of a hole where something is wrong. In a picture that is whole they are the codes of an even surface.
+/// Number of consecutive zeros that indicate a hole if something else is wrong. In a complete picture they are the
+/// codes of an even surface.
 const HOLE_BYTES: u32 = 64;
 const COEFFICIENTS: usize = 64;
 
-/// Walks through all scans without computing a pixel, and checks that each block is there and each of its codes is in its table, and that
-/// progressive scans come down to the last bit of each coefficient. Returns `false` if this check cannot tell; a decoder perhaps can. The
-/// work grows with the bytes of the file and with the number of its scans, each of which goes over all blocks. The memory is 8 bytes for
-/// each block of a progressive picture: 18 MB for the largest.
+/// Walks through all scans without computing a pixel. Checks that each block is there, that each of its codes is in its
+/// table, and that progressive scans come down to the last bit of each coefficient. Returns `false` if this check
+/// cannot decide; a decoder perhaps can.
+///
+/// The work grows with the bytes of the file and with the number of its scans, because each scan covers all blocks. The
+/// memory is 8 bytes for each block of a progressive picture, which is 18 MB for the largest.
 ///
 /// # Errors
-/// Refused as incomplete or damaged; I/O.
+/// Refused as incomplete or damaged. Otherwise I/O.
 pub(super) fn are_complete(
     source: &mut Source,
     layout: &JpegLayout,
@@ -36,7 +40,7 @@ pub(super) fn are_complete(
     while let Some([0xFF, marker]) = source.read_array::<2>(offset)? {
         match marker {
             END_OF_IMAGE => break,
-            // Filling, and markers without content.
+            // Fill bytes, and markers without content.
             0xFF => {
                 offset += 1;
                 continue;
@@ -67,7 +71,8 @@ pub(super) fn are_complete(
                 let mut bits = Bits::new(source, offset);
                 scan.check(&mut bits, &tables, restart_interval, &mut sent)?;
                 let LeftOver { filling, others } = bits.pass_left_over()?;
-                // Behind a hole each byte tells that the way was lost in it, or that it goes on.
+                // Behind a hole, each further byte shows that decoding lost its way in the hole or that the hole goes
+                // on.
                 let is_lost = match bits.hole {
                     Some(_) => others > 0 || filling > MAX_LEFT_OVER_BYTES,
                     None => others > MAX_LEFT_OVER_BYTES,
@@ -82,7 +87,7 @@ pub(super) fn are_complete(
     }
     match (sent.is_whole(), layout.is_progressive) {
         (true, _) => Ok(true),
-        // These scans come last.
+        // The missing scans are the ones that come last.
         (false, true) => refused(
             422,
             "This file is incomplete: the scans that make its picture sharp are missing. Export it again and upload the new file.",
@@ -91,16 +96,16 @@ pub(super) fn are_complete(
     }
 }
 
-/// The parts of each component that the scans so far have sent.
+/// The coefficients of each component that the scans so far have sent.
 struct SentCoefficients {
     components: Vec<SentComponent>,
 }
 
 struct SentComponent {
     id: u8,
-    /// The lowest bit of each coefficient that was sent. None if none was.
+    /// Lowest bit of each coefficient that was sent. None if none was sent.
     low_bits: [Option<u8>; COEFFICIENTS],
-    /// Which coefficients of each block are not zero; empty as long as no scan has told.
+    /// Bit mask of the nonzero coefficients of each block. Empty until a scan reports them.
     nonzero: Vec<u64>,
 }
 
@@ -110,14 +115,14 @@ impl SentCoefficients {
         Self { components: layout.components.iter().map(|of| component(of.id)).collect() }
     }
 
-    /// False if the scan does not go on where those before it ended.
+    /// Records a scan. Returns false if the scan does not continue where those before it ended.
     fn add(&mut self, scan: &Scan) -> bool {
         let Band { first, last, high_bit, low_bit } = scan.band;
         let mut follows = true;
         for component in &mut self.components {
             if scan.components.iter().any(|of| of.id == component.id) {
                 for sent in component.low_bits.iter_mut().take(last + 1).skip(first) {
-                    // Each scan behind the first one of a band brings one more bit.
+                    // Each scan after the first one of a band adds one bit.
                     follows &= high_bit == sent.unwrap_or(0) && (high_bit == 0 || high_bit == low_bit + 1);
                     *sent = Some(low_bit);
                 }
@@ -130,7 +135,7 @@ impl SentCoefficients {
         self.components.iter().all(|of| of.low_bits.iter().all(|low_bit| *low_bit == Some(0)))
     }
 
-    /// Room for the blocks of the component.
+    /// Returns the masks of the component, with room for `blocks` blocks.
     fn nonzero(&mut self, id: u8, blocks: u64) -> &mut [u64] {
         let Some(component) = self.components.iter_mut().find(|of| of.id == id) else { return &mut [] };
         component.nonzero.resize(usize::try_from(blocks).unwrap_or(0), 0);
@@ -138,14 +143,15 @@ impl SentCoefficients {
     }
 }
 
-/// Huffman tables, for averages and for the rest, four of each.
+/// Huffman tables: four for averages, and four for the other coefficients.
 #[derive(Default)]
 struct Tables([[Option<Huffman>; 4]; 2]);
 
 #[derive(Clone)]
 struct Huffman {
-    /// For codes of each length: the first code that is longer, and what to add to a code to find its value.
+    /// For codes of each length: the first code that is longer.
     ends: [u32; 17],
+    /// For codes of each length: the number to add to a code to find the index of its value.
     offsets: [i32; 17],
     values: Vec<u8>,
 }
@@ -182,18 +188,18 @@ impl Huffman {
 
 struct ScanComponent {
     id: u8,
-    /// Blocks in each unit.
+    /// Number of blocks in each unit.
     blocks: u64,
     dc: usize,
     ac: usize,
 }
 
-/// The coefficients of a scan, and which bits of them.
+/// The coefficients that a scan sends, and which of their bits.
 #[derive(Clone, Copy)]
 struct Band {
     first: usize,
     last: usize,
-    /// The lowest bit that was sent before. 0 if none was.
+    /// Lowest bit that was sent before, or 0 if none was.
     high_bit: u8,
     low_bit: u8,
 }
@@ -203,12 +209,12 @@ struct Scan {
     is_progressive: bool,
     band: Band,
     units: u64,
-    /// Units beside each other.
+    /// Number of units beside each other.
     columns: u64,
     unit_height_px: u32,
 }
 
-/// The tables of a component in a scan. A scan that needs one of them has it.
+/// The tables of a component in a scan. A table that the scan needs is present.
 struct ScanTables<'a> {
     blocks: u64,
     dc: Option<&'a Huffman>,
@@ -229,7 +235,8 @@ impl Scan {
             let (h, v) = frame.iter().find(|of| of.id == *id)?.sampling;
             let (h, v) = (u32::from(h), u32::from(v));
             let mut blocks = u64::from(h * v);
-            // A component alone in its scan comes block by block, without the blocks that would only fill a unit.
+            // A component that is alone in its scan comes block by block, without the blocks that would only fill up a
+            // unit.
             if count == 1 {
                 columns = (width * h).div_ceil(max_h).div_ceil(8);
                 rows = (height * v).div_ceil(max_v).div_ceil(8);
@@ -288,7 +295,7 @@ impl Scan {
             [component] if is_ac => sent.nonzero(component.id, self.units),
             _ => &mut [],
         };
-        // Blocks that have nothing more in this band.
+        // Number of blocks that have no more coefficients in this band.
         let mut ended_blocks = 0;
         for unit in 0..self.units {
             bits.unit = unit;
@@ -316,7 +323,7 @@ impl Scan {
                     };
                     match found {
                         Block::Whole => {}
-                        // Some encoders are a bit short at their very end.
+                        // Some encoders lack a few bits at the very end.
                         Block::Ends if unit + 1 == self.units && bits.hole.is_none() => return Ok(()),
                         Block::Ends if bits.hole.is_none() && !matches!(bits.marker, Some(0xD0..=0xD7)) => {
                             return incomplete();
@@ -329,7 +336,7 @@ impl Scan {
         if ended_blocks > 0 { self.damaged(bits) } else { Ok(()) }
     }
 
-    /// Refuses the picture with the row where decoders lose their way.
+    /// Refuses the picture, and names the row where decoders lose their way.
     fn damaged<T>(&self, bits: &Bits) -> Result<T> {
         let unit = bits.hole.unwrap_or(bits.unit);
         let row_px = unit / self.columns * u64::from(self.unit_height_px);
@@ -354,14 +361,14 @@ struct Bits<'a> {
     at: usize,
     held: u64,
     count: u32,
-    /// The marker that ended the bits. It is not read past.
+    /// The marker that ended the bits. Nothing behind it is read.
     marker: Option<u8>,
     has_restarts: bool,
-    /// Zeros in a row that were read last.
+    /// Number of zeros in a row that were read last.
     zeros: u32,
-    /// The unit that is read.
+    /// The unit that is being read.
     unit: u64,
-    /// The first unit with zeros in a row.
+    /// The first unit with a hole.
     hole: Option<u64>,
 }
 
@@ -400,7 +407,7 @@ impl<'a> Bits<'a> {
         Ok(byte)
     }
 
-    /// Holds 32 bits and more, unless they end before.
+    /// Reads until at least 32 bits are held, unless they end before.
     fn fill(&mut self) -> Result<()> {
         while self.count <= 56 && self.marker.is_none() {
             let Some(byte) = self.byte()? else {
@@ -408,7 +415,7 @@ impl<'a> Bits<'a> {
                 break;
             };
             if byte == 0xFF {
-                // Filling may stand before a marker.
+                // Fill bytes may stand before a marker.
                 let next = loop {
                     match self.byte()? {
                         Some(0xFF) => {}
@@ -430,7 +437,7 @@ impl<'a> Bits<'a> {
         Ok(())
     }
 
-    /// Reads a code. `None` if the bits have ended, or hold no code of the table.
+    /// Reads a code. Returns None if the bits have ended or hold no code of the table.
     fn code(&mut self, table: &Huffman) -> Option<u8> {
         for length in 1..=16_u32.min(self.count) {
             let code = (self.held >> (self.count - length)) as u32 & ((1 << length) - 1);
@@ -449,22 +456,22 @@ impl<'a> Bits<'a> {
         is_there
     }
 
-    /// Reads up to 16 bits. `None` if they have ended.
+    /// Reads up to 16 bits. Returns None if they have ended.
     fn number(&mut self, bits: u32) -> Option<u32> {
         let number = self.held.unbounded_shr(self.count.saturating_sub(bits)) as u32 & ((1 << bits) - 1);
         self.skip(bits).then_some(number)
     }
 
-    /// The verdict on a block with a code that is in no table: the bits have ended, or it is broken.
+    /// Classifies a block with a code that is in no table: either the bits have ended, or the block is broken.
     fn without_code(&self) -> Block {
         if self.count < 16 && self.marker.is_some() { Block::Ends } else { Block::Broken }
     }
 
-    /// All coefficients of a block of a sequential picture.
+    /// Reads all coefficients of a block of a sequential picture.
     fn block(&mut self, dc: &Huffman, ac: &Huffman) -> Result<Block> {
         let mut index = 0;
         while index < COEFFICIENTS as u32 {
-            // A code and its number have 32 bits at most.
+            // A code and its number have at most 32 bits.
             self.fill()?;
             let Some(symbol) = self.code(if index == 0 { dc } else { ac }) else { return Ok(self.without_code()) };
             let (zeros, size) = if index == 0 { (0, symbol) } else { (symbol >> 4, symbol & 15) };
@@ -483,7 +490,7 @@ impl<'a> Bits<'a> {
         Ok(Block::Whole)
     }
 
-    /// The average of a block of a progressive picture.
+    /// Reads the average of a block of a progressive picture.
     fn average(&mut self, dc: &Huffman) -> Result<Block> {
         self.fill()?;
         Ok(match self.code(dc) {
@@ -498,7 +505,7 @@ impl<'a> Bits<'a> {
         Ok(if self.one()? { Block::Whole } else { Block::Ends })
     }
 
-    /// Passes a bit. False if they have ended.
+    /// Skips a bit. Returns false if the bits have ended.
     fn one(&mut self) -> Result<bool> {
         if self.count == 0 {
             self.fill()?;
@@ -506,7 +513,7 @@ impl<'a> Bits<'a> {
         Ok(self.skip(1))
     }
 
-    /// The coefficients of a block in the first scan of their band (ITU-T T.81, G.1.2.2).
+    /// Reads the coefficients of a block in the first scan of their band (ITU-T T.81, G.1.2.2).
     fn band(&mut self, ac: &Huffman, band: Band, nonzero: &mut u64, ended_blocks: &mut u32) -> Result<Block> {
         if *ended_blocks > 0 {
             *ended_blocks -= 1;
@@ -537,8 +544,8 @@ impl<'a> Bits<'a> {
         Ok(Block::Whole)
     }
 
-    /// One more bit of the coefficients of a block (ITU-T T.81, G.1.2.3): a bit for each that is not zero, and codes for those that
-    /// are zero so far.
+    /// Reads one more bit of the coefficients of a block (ITU-T T.81, G.1.2.3): one bit for each coefficient that is
+    /// not zero, and codes for those that are zero so far.
     fn refined_band(&mut self, ac: &Huffman, band: Band, nonzero: &mut u64, ended_blocks: &mut u32) -> Result<Block> {
         let mut index = band.first;
         while *ended_blocks == 0 && index <= band.last {
@@ -552,7 +559,7 @@ impl<'a> Bits<'a> {
                     break;
                 }
                 0 => {}
-                // Its sign.
+                // The sign of the new coefficient.
                 1 if self.skip(1) => {}
                 1 => return Ok(Block::Ends),
                 _ => return Ok(Block::Broken),
@@ -589,8 +596,9 @@ impl<'a> Bits<'a> {
         Ok(Block::Whole)
     }
 
-    /// Passes the restart marker with this number; they count from 0 to 7, over and over. Some encoders announce restart markers and
-    /// write none: then the bits go on. False if another one stands here, or none although there was one before.
+    /// Skips the restart marker with this number. The numbers count from 0 to 7, over and over. Some encoders announce
+    /// restart markers and write none; the bits then go on. Returns false if another marker stands here, or none
+    /// although there was one before.
     fn restart(&mut self, number: u64) -> Result<bool> {
         self.fill()?;
         let found = self.marker.filter(|marker| self.count < 8 && matches!(marker, 0xD0..=0xD7));
@@ -600,10 +608,10 @@ impl<'a> Bits<'a> {
         Ok(u64::from(marker & 7) == number % 8)
     }
 
-    /// Passes everything up to the next marker that begins a segment or ends the picture.
+    /// Skips everything up to the next marker that begins a segment or ends the picture.
     fn pass_left_over(&mut self) -> Result<LeftOver> {
         let mut left_over = LeftOver { filling: 0, others: 0 };
-        // Zeros here are no hole in the picture.
+        // Zeros here are no hole in the picture, so `hole` is restored afterwards.
         let hole = self.hole;
         loop {
             self.fill()?;
@@ -624,7 +632,7 @@ impl<'a> Bits<'a> {
         Ok(left_over)
     }
 
-    /// The place of the marker that ended the bits.
+    /// Returns the offset of the marker that ended the bits.
     fn marker_offset(&self) -> u64 {
         let behind = self.offset - (self.buffer.len() - self.at) as u64;
         behind.saturating_sub(2)

@@ -1,28 +1,30 @@
-//! Lengths in the headers of WAV and AIFF that are no lengths. A program that writes to a pipe cannot come back to its header, so it puts
-//! a number there that stands for "unknown". Players then play up to the end of the file; whether all of the sound is there, nobody can tell.
+//! Recognizes lengths in the headers of WAV and AIFF that stand for "unknown". A program that writes to a pipe cannot
+//! seek back to the header, so it writes a placeholder there. Players then play up to the end of the file, and nobody
+//! can tell whether all of the sound is there.
 
 use std::ops::RangeInclusive;
 
 use super::{Result, refused, source::Source};
 
-/// Lengths that stand for "unknown". Programs count headers in or out, and round down to a whole frame.
+/// Lengths that stand for "unknown". They are ranges, because programs include or exclude the headers and round down to
+/// a whole frame.
 const UNKNOWN_LENGTHS: [RangeInclusive<u64>; 3] = [
-    // SoX, in AIFF.
+    // SoX writes these in AIFF.
     0x7EFF_FFC0..=0x7F00_0040,
-    // SoX and libsndfile, in WAV: the highest signed number and what its last page leaves.
+    // SoX and libsndfile write these in WAV: the highest signed number, and that number without its last page.
     0x7FFF_EFC0..=0x8000_0040,
-    // ffmpeg and most others.
+    // ffmpeg and most other programs write these.
     0xFFFF_F000..=0xFFFF_FFFF,
 ];
 
-/// How a format writes its numbers, and the length of its chunk of sound without any sound.
+/// How a format encodes its numbers, and the length of a sound chunk that holds no sound.
 #[derive(Clone, Copy)]
 pub(super) struct Numbers {
     pub(super) read: fn(&[u8], usize) -> u32,
     pub(super) no_sound: u32,
 }
 
-/// Whether the length of the chunk of sound at `body` stands for "unknown".
+/// Whether the declared length of the sound chunk at `body` stands for "unknown".
 pub(super) fn is_unknown(source: &mut Source, body: u64, length: u32, numbers: Numbers) -> Result<bool> {
     let (file_bytes, end) = (source.length(), body + u64::from(length));
     if length == u32::MAX {
@@ -32,7 +34,7 @@ pub(super) fn is_unknown(source: &mut Source, body: u64, length: u32, numbers: N
         let behind = body + u64::from(numbers.no_sound);
         return Ok(file_bytes > behind + 8 && !is_chunk(source, behind, numbers)?);
     }
-    // The length of the file, or that in the header of the file.
+    // Some programs write the length of the file, or the length from the header of the file.
     let is_of_file = [file_bytes, file_bytes.saturating_sub(8)].contains(&u64::from(length));
     Ok(end > file_bytes && (is_of_file || is_unknown_length(length.into())))
 }

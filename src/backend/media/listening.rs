@@ -1,4 +1,5 @@
-//! A copy to listen to: FLAC, which every browser plays, of what some do not know.
+//! Encodes the listening copy of a track. The copy is FLAC, which every browser plays, and is made for files that some
+//! browsers cannot play.
 
 use std::{
     fmt::Display,
@@ -20,25 +21,25 @@ use flacenc::{
 use super::validate::{AudioHeader, Samples};
 use crate::domain::media::{AudioCodec, AudioContainer};
 
-/// What the copy is, whatever it was made of.
+/// Content type of every listening copy, whatever its original is.
 pub const LISTENING_TYPE: &str = "audio/flac";
-/// What browsers decode. What has more keeps what ears can hear of it.
+/// Highest bit depth that browsers decode. Samples with more bits are rounded to it, which keeps everything audible.
 const BITS_MAX: u16 = 24;
-/// The encoder's own limit; the rate is written over it.
+/// Highest sample rate that the encoder accepts. Higher rates are written into the headers afterwards.
 const ENCODER_RATE_MAX_HZ: u32 = 96_000;
-/// "fLaC", the head of the only block, and the block.
+/// Length of "fLaC", the head of the only metadata block, and the block itself.
 const HEADER_BYTES: u64 = 42;
-/// Where in them the 20 bits of the sample rate begin.
+/// Offset of the 20 bits of the sample rate in these bytes.
 const RATE_OFFSET: usize = 18;
 
-/// More than a block needs beside its samples: its head, those of its two channels, a bit for each sample of a side channel, and its
-/// checksum.
+/// Upper bound of what a block needs besides its samples, in bits: its header, the headers of its two channels, one bit
+/// for each sample of a side channel, and its checksum.
 const FRAME_OVERHEAD_BITS: usize = 8192;
 
 pub(super) struct ListeningCopy {
     file: BufWriter<File>,
     encoder: Verified<Encoder>,
-    /// Writes samples as they are.
+    /// Encodes samples without compression.
     verbatim: Verified<Encoder>,
     info: StreamInfo,
     block: (FrameBuf, Context),
@@ -51,7 +52,7 @@ pub(super) struct ListeningCopy {
 }
 
 impl ListeningCopy {
-    /// Whether there are browsers that play a file of this kind not at all.
+    /// Whether some browsers cannot play files of this kind.
     pub(super) fn is_needed(header: &AudioHeader) -> bool {
         match (header.container, header.codec, &header.samples) {
             (AudioContainer::Aiff, ..) | (_, AudioCodec::Alac, _) => true,
@@ -74,7 +75,7 @@ impl ListeningCopy {
         let info = StreamInfo::new(rate as usize, channels, usize::from(bits)).map_err(io_error)?;
         let buffer = FrameBuf::with_size(channels, encoder.block_size).map_err(io_error)?;
         let mut file = BufWriter::new(File::create(path)?);
-        // Its lengths and its checksum are known at the end.
+        // The lengths and the checksum in the header are known only at the end, so the header is written last.
         file.seek(SeekFrom::Start(HEADER_BYTES))?;
         Ok(Self {
             file,
@@ -90,17 +91,17 @@ impl ListeningCopy {
         })
     }
 
-    /// Interleaved samples, full scale at ±1; what is above is cut off.
+    /// Encodes interleaved samples, full scale at ±1. Samples above full scale are clipped.
     ///
     /// # Errors
-    /// With an error of the system if the disk fails, with another if the encoder does.
+    /// Returns an error of the operating system if the disk fails, and another error if the encoder fails.
     pub(super) fn add(&mut self, samples: &[f32]) -> io::Result<()> {
         let full_scale = 2_f32.powi(i32::from(self.bits) - 1);
         #[expect(clippy::cast_possible_truncation, reason = "within 24 bits")]
         let whole = |sample: &f32| (sample * full_scale).round().clamp(-full_scale, full_scale - 1.0) as i32;
         self.waiting.extend(samples.iter().map(whole));
         let block = self.encoder.block_size * self.channels;
-        // Packets may be tiny, and what waits is not to be moved for each of them.
+        // Packets may be tiny, so the waiting samples are not moved for each of them.
         if self.waiting.len() < block {
             return Ok(());
         }
@@ -113,14 +114,16 @@ impl ListeningCopy {
         Ok(())
     }
 
+    /// Writes the remaining samples and the header.
+    ///
     /// # Errors
-    /// As `add`.
+    /// Fails as [`add`](Self::add) does.
     pub(super) fn finish(mut self) -> io::Result<()> {
         let rest = std::mem::take(&mut self.waiting);
         if !rest.is_empty() {
             self.write(&rest)?;
         }
-        // The last block does not count: it may be shorter.
+        // The last block does not count, because it may be shorter.
         self.info.set_block_sizes(self.encoder.block_size, self.encoder.block_size).map_err(io_error)?;
         self.info.set_md5_digest(&self.block.1.md5_digest());
         let mut header = bytes_of(&Stream::with_stream_info(self.info))?;
@@ -136,7 +139,7 @@ impl ListeningCopy {
     }
 
     fn write(&mut self, samples: &[i32]) -> io::Result<()> {
-        // It is young, and a panic of its own says nothing of the file that it copies.
+        // flacenc is a young library, and a panic in it says nothing about the file that is copied.
         let encoded = catch_unwind(AssertUnwindSafe(|| self.encode(samples)));
         let frame = encoded.unwrap_or_else(|_| Err(io::Error::other("the encoder panicked")))?;
         self.file.write_all(&frame)
@@ -148,8 +151,8 @@ impl ListeningCopy {
             encode_fixed_size_frame(encoder, &self.block.0, self.blocks as usize, &self.info).map_err(io_error)
         };
         let mut frame = encode(&self.encoder)?;
-        // flacenc 0.5.1 adds up its estimates in 32 bits, which overflow for loud sound of 24 bits. What it takes for the shortest way to
-        // write a block may then be a thousand times as long as the block.
+        // flacenc 0.5.1 adds up its estimates in 32 bits, which overflow for loud sound of 24 bits. The encoding that
+        // it then takes for the shortest may be a thousand times as long as the block.
         if frame.count_bits() > samples.len() * usize::from(self.bits) + FRAME_OVERHEAD_BITS {
             frame = encode(&self.verbatim)?;
         }
@@ -175,7 +178,7 @@ fn bytes_of(component: &impl BitRepr) -> io::Result<Vec<u8>> {
     Ok(sink.into_inner())
 }
 
-/// The encoder's errors cannot leave their thread; their words can.
+/// Converts an error of the encoder by its text, because the error itself cannot be sent to another thread.
 fn io_error(error: impl Display) -> io::Error {
     io::Error::other(error.to_string())
 }

@@ -1,21 +1,23 @@
-//! Measures sound as it streams by: loudness, peaks, clipping, the waveform. Memory does not grow with the length.
+//! Measures a stream of sound: loudness, peaks, clipping and the waveform. Memory does not grow with the duration.
 
 use ebur128::{EbuR128, Mode};
 
 use super::{Result, clipping::Clipping, damaged, too_long, true_peak::TruePeak};
 use crate::domain::media::{MAX_TRACK_MS, Peaks};
 
-/// How many stretches are kept while the length is unknown; a multiple of two, well above what is shown.
+/// Number of stretches that are kept while the duration is unknown: a multiple of two, well above the number that is
+/// shown.
 const WAVEFORM_CELLS: usize = 8 * 1024;
 
-/// The loudest masters decode to some +3 dBTP; a decoder's fault was seen at +47 dBTP.
+/// Highest true peak of decoded sound that is plausible. The loudest masters decode to about +3 dBTP, and a faulty
+/// decoder was seen at +47 dBTP.
 const MAX_DECODED_DBTP: f64 = 12.0;
-/// A square wave at full scale in both channels is about +3 LUFS.
+/// Highest loudness of decoded sound that is plausible. A square wave at full scale in both channels is about +3 LUFS.
 const MAX_DECODED_LUFS: f64 = 6.0;
-/// +24 dBFS. Samples in floating point may exceed full scale, and mixes do by some dB. Those that were scaled as whole numbers exceed it by
-/// 90 dB and more.
+/// Highest amplitude that is plausible: +24 dBFS, full scale at 1. Floating-point samples may exceed full scale, and
+/// mixes do by some dB. Samples that were scaled as whole numbers exceed it by 90 dB and more.
 const MAX_SAMPLE: f32 = 16.0;
-/// The histogram counts all that is louder as 29.95 LUFS.
+/// Highest loudness that can be measured. The histogram counts everything louder as 29.95 LUFS.
 const MAX_MEASURED_LUFS: f64 = 29.9;
 
 pub(super) struct Meter {
@@ -30,14 +32,14 @@ pub(super) struct Meter {
     waveform: Waveform,
 }
 
-/// What a file measured.
+/// The measurements of a file.
 pub(super) struct Measured {
     pub(super) duration_ms: i64,
     pub(super) integrated_lufs: Option<f64>,
     pub(super) true_peak_dbtp: Option<f64>,
     pub(super) clipped_samples: i64,
     pub(super) peaks: Peaks,
-    /// Full scale at 1.
+    /// Highest amplitude, full scale at 1.
     highest_sample: f32,
 }
 
@@ -51,7 +53,8 @@ impl Meter {
             loudness,
             sample_rate_hz,
             channels: usize::from(channels),
-            // The interpolation of the `ebur128` crate reads up to 1.9 dB less than ffmpeg's of sound that is loud up to half its rate.
+            // For sound that is loud up to half its rate, the interpolation of the `ebur128` crate reads up to 1.9 dB
+            // less than ffmpeg's.
             true_peak: TruePeak::new(sample_rate_hz, usize::from(channels)),
             frames: 0,
             max_frames: u64::from(sample_rate_hz) * MAX_TRACK_MS.unsigned_abs() / 1000,
@@ -61,7 +64,8 @@ impl Meter {
         })
     }
 
-    /// Interleaved samples, full scale at ±1.
+    /// Measures interleaved samples, full scale at ±1. Refuses sound that is too long, and samples that are not finite
+    /// numbers.
     pub(super) fn add(&mut self, samples: &[f32]) -> Result<()> {
         self.frames += (samples.len() / self.channels) as u64;
         if self.frames > self.max_frames {
@@ -111,13 +115,14 @@ impl Meter {
 }
 
 impl Measured {
-    /// Whether a lossy decoder must have failed: nobody masters as loud as this, and faults of decoders are louder.
+    /// Whether a lossy decoder must have failed. Nobody masters music this loud, and faults of decoders are louder.
     pub(super) fn is_implausible(&self) -> bool {
         self.true_peak_dbtp.is_some_and(|peak| peak > MAX_DECODED_DBTP)
             || self.integrated_lufs.is_some_and(|loudness| loudness > MAX_DECODED_LUFS)
     }
 
-    /// How many times full scale the samples are, if that is far above anything that is meant, or louder than can be measured.
+    /// Returns how many times full scale the samples are, if that is far above any intended level or louder than can be
+    /// measured.
     pub(super) fn excess_over_full_scale(&self) -> Option<f32> {
         let is_absurd = self.highest_sample > MAX_SAMPLE
             || self.integrated_lufs.is_some_and(|loudness| loudness > MAX_MEASURED_LUFS);
@@ -125,8 +130,8 @@ impl Measured {
     }
 }
 
-/// The highest amplitude in equal stretches of a stream of unknown length: when all cells are full, neighbours are merged and
-/// each cell stands for twice as many frames.
+/// The highest amplitudes in equal stretches of a stream of unknown duration. When all cells are full, neighbours are
+/// merged, and each cell then stands for twice as many frames.
 struct Waveform {
     cells: Vec<f32>,
     frames_per_cell: u64,

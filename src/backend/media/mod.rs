@@ -1,10 +1,12 @@
-//! Is this file what it claims to be, and what is in it?
+//! Validates and examines uploaded media: whether a file is what it claims to be, and what it contains.
 //!
-//! Two looks at every file. [`validate_audio`] and [`validate_cover`] read headers only, before a file is stored: kind, limits, and
-//! whether all of it is there. [`examine_audio`] and [`examine_cover`] decode all of it afterwards. Both go by content; a name
-//! or a declared type is never asked. All of them block, use little memory whatever the file says, and do not panic. Their work
-//! grows with the bytes of a file or with the length of its sound, never with the product of two numbers that a header names; and each
-//! ends at its [`Deadline`].
+//! Every file passes two steps. [`validate_audio`] and [`validate_cover`] read only its headers, before the file is
+//! stored: the kind, the limits, and whether the file is complete. [`examine_audio`] and [`examine_cover`] decode the
+//! whole file afterwards. Both steps decide by content and ignore the name and the declared type of the file.
+//!
+//! All four functions block, bound their memory whatever the file declares, and do not panic. Their work grows with the
+//! bytes of the file or with the duration of its sound, never with the product of two numbers from a header. Each of
+//! them ends at its [`Deadline`].
 
 mod aiff;
 mod clipping;
@@ -14,6 +16,7 @@ mod deadline;
 mod examine_audio;
 mod examine_cover;
 mod flac;
+mod header;
 mod jpeg;
 mod jpeg_scans;
 mod lengths;
@@ -51,25 +54,27 @@ pub use examine_cover::{Thumbnail, examine_cover};
 pub use listening::LISTENING_TYPE;
 pub use validate::{ValidatedAudio, ValidatedCover, validate_audio, validate_cover};
 
-/// Why a file cannot be taken: the artist reads it.
+/// The reason why a file is refused. The artist reads the message.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{message}")]
 pub struct Refusal {
-    /// 413 too large, 415 another kind of file, 422 the right kind, but not usable.
+    /// HTTP status: 413 for a file that is too large, 415 for another kind of file, 422 for the right kind that is not
+    /// usable.
     pub status: u16,
-    /// What is wrong and what to do, in a sentence or two.
+    /// Says what is wrong and what to do, in one or two sentences.
     pub message: String,
 }
 
+/// The reasons why a validation or an examination ends without a result.
 #[derive(Debug, Error)]
 pub enum MediaError {
-    /// Final: the file will not get better.
+    /// The file is refused. This is final: another attempt at the same file does not help.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The disk or the reading of it failed: says nothing about the file.
+    /// Reading the file failed, for example because of the disk. This says nothing about the file.
     #[error("reading the media file failed")]
     Io(#[source] io::Error),
-    /// The work did not end before its [`Deadline`]. A busy machine may be the reason as well as the file.
+    /// The work did not end before its [`Deadline`]. Either the file or a busy machine can be the reason.
     #[error("the time for this file is over")]
     OutOfTime,
 }
@@ -98,22 +103,23 @@ fn empty<T>() -> Result<T> {
     refused(422, "This file is empty. Choose another one.")
 }
 
-/// The file ends before what its header promises.
+/// Refuses a file that ends before the end that its header declares.
 fn incomplete<T>() -> Result<T> {
     refused(422, "This file is incomplete: its end is missing. Export it again and upload the new file.")
 }
 
-/// The file begins behind what its header promises.
+/// Refuses a file whose beginning is missing: its first frame or fragment is not the first one of the whole.
 fn beginning_missing<T>() -> Result<T> {
     refused(422, "This file is incomplete: its beginning is missing. Export it again and upload the new file.")
 }
 
-/// `what` completes "This file is damaged: …".
+/// Refuses a damaged file. `what` completes the sentence "This file is damaged: …".
 fn damaged<T>(what: &str) -> Result<T> {
     refused(422, format!("This file is damaged: {what}. Export it again and upload the new file."))
 }
 
-/// Refuses a file that may be fine, as the limit is ours. `what` completes "We cannot decode this file: …".
+/// Refuses a file that may be fine but that we cannot decode. `what` completes the sentence "We cannot decode this
+/// file: …".
 fn undecodable<T>(what: &str) -> Result<T> {
     refused(
         422,
@@ -121,7 +127,8 @@ fn undecodable<T>(what: &str) -> Result<T> {
     )
 }
 
-/// Runs a decoder of others; None if it panics. That is the decoder's fault, and a further attempt at this file would end in it too.
+/// Runs a third-party decoder. Returns None if it panics. A panic is the decoder's fault, and a further attempt at the
+/// same file would panic again.
 fn catch_decoder_panic<T>(decode: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(decode)).ok()
 }

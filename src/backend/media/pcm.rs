@@ -1,5 +1,5 @@
-//! Plain samples (WAV, AIFF) need no decoder: they are read where the judge found them, so that no second parser can see
-//! another file in the same bytes.
+//! Reads plain samples (WAV, AIFF), which need no decoder. They are read where the validation found them, so that no
+//! second parser can see another file in the same bytes.
 
 use std::{
     fs::File,
@@ -9,12 +9,12 @@ use std::{
 
 use super::{Result, incomplete};
 
-/// Frames that are converted at a time.
+/// Number of frames converted at a time.
 const BLOCK_FRAMES: u64 = 16 * 1024;
 
 pub(super) struct PcmLayout {
     pub(super) offset: u64,
-    /// Frames that lie in the file completely.
+    /// Number of frames that lie in the file completely.
     pub(super) frames: u64,
     pub(super) channels: u16,
     pub(super) bytes_per_sample: u8,
@@ -23,7 +23,7 @@ pub(super) struct PcmLayout {
 }
 
 impl PcmLayout {
-    /// Hands all samples to `heard`, interleaved, full scale at ±1.
+    /// Passes all samples to `on_samples`, interleaved, full scale at ±1.
     pub(super) fn decode(&self, path: &Path, mut on_samples: impl FnMut(&[f32]) -> Result<()>) -> Result<()> {
         let mut file = File::open(path)?;
         file.seek(SeekFrom::Start(self.offset))?;
@@ -49,11 +49,12 @@ impl PcmLayout {
         Ok(())
     }
 
-    /// One sample, full scale at ±1.
+    /// Converts one sample, full scale at ±1.
     fn value(&self, sample: &[u8]) -> f32 {
         let mut wide = [0; 8];
         let width = sample.len().min(8);
-        // Left-justified and most significant byte first, so that every width has its sign and its full scale in one place.
+        // The bytes are left-justified, the most significant one first, so that every width has its sign and its full
+        // scale in one place.
         for (to, from) in wide.iter_mut().zip(0..width) {
             *to = if self.big_endian { sample[from] } else { sample[width - 1 - from] };
         }

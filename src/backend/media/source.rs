@@ -1,4 +1,5 @@
-//! Random access to a file of unknown intentions: every read says how much it wants and learns whether that much is there.
+//! Gives random access to a file that is not trusted. Every read says how many bytes it wants and learns whether they
+//! are there.
 
 use std::{
     fs::File,
@@ -9,7 +10,7 @@ use std::{
 
 use super::deadline::Deadline;
 
-/// Headers lie close together, so one read of this size serves many questions.
+/// Size of one read. Headers lie close together, so one read serves many requests.
 const WINDOW_BYTES: usize = 64 * 1024;
 
 pub(super) trait ReadSeek: Read + Seek + Send {}
@@ -20,7 +21,7 @@ pub(super) struct Source {
     length: u64,
     window: Vec<u8>,
     window_start: u64,
-    /// Asked before each read, which bounds every walk through a file.
+    /// Checked before each read, so that every walk through a file is bounded.
     deadline: Deadline,
 }
 
@@ -34,23 +35,24 @@ impl Source {
         Ok(Self { inner: Box::new(inner), length, window: Vec::new(), window_start: 0, deadline: deadline.clone() })
     }
 
-    /// Bytes that are there, whatever a header declares.
+    /// Number of bytes in the file, whatever a header declares.
     pub(super) fn length(&self) -> u64 {
         self.length
     }
 
-    /// `N` bytes at `offset`, or None if the file ends before.
+    /// Reads `N` bytes at `offset`. Returns None if the file ends before.
     pub(super) fn read_array<const N: usize>(&mut self, offset: u64) -> io::Result<Option<[u8; N]>> {
         Ok(self.slice(offset, N)?.and_then(|bytes| bytes.try_into().ok()))
     }
 
-    /// Up to `max` bytes at `offset`: fewer at the end of the file. `max` is at most [`WINDOW_BYTES`].
+    /// Reads up to `max` bytes at `offset`, but at most [`WINDOW_BYTES`]. Returns fewer at the end of the file.
     pub(super) fn read_up_to(&mut self, offset: u64, max: usize) -> io::Result<&[u8]> {
         let there = usize::try_from(self.length.saturating_sub(offset)).unwrap_or(usize::MAX);
         Ok(self.slice(offset, max.min(there).min(WINDOW_BYTES))?.unwrap_or_default())
     }
 
-    /// `count` bytes at `offset`, copied: for the few things that may be longer than a window. The caller bounds `count`.
+    /// Copies `count` bytes at `offset`. Returns None if the file ends before. This is for the few reads that may be
+    /// longer than a window. The caller bounds `count`.
     pub(super) fn copy(&mut self, offset: u64, count: usize) -> io::Result<Option<Vec<u8>>> {
         if !self.holds(offset, count) {
             return Ok(None);
@@ -62,7 +64,7 @@ impl Source {
         Ok(Some(bytes))
     }
 
-    /// Appends the `count` bytes at `offset` to `bytes`. The caller knows that they are there, and bounds their number.
+    /// Appends the `count` bytes at `offset` to `bytes`. The caller ensures that they exist, and bounds their number.
     pub(super) fn append(&mut self, offset: u64, count: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
         self.deadline.check()?;
         let start = bytes.len();
@@ -71,7 +73,8 @@ impl Source {
         self.inner.read_exact(&mut bytes[start..])
     }
 
-    /// The bytes of `place`, copied; large ones past the window. The caller bounds their number.
+    /// Copies the bytes of `range`. Returns None if the file ends before. Ranges larger than the window bypass it. The
+    /// caller bounds their length.
     pub(super) fn bytes(&mut self, range: Range<u64>) -> io::Result<Option<Vec<u8>>> {
         let count = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
         if count > WINDOW_BYTES {
@@ -102,7 +105,8 @@ impl Source {
     }
 }
 
-/// Whole numbers out of bytes that are known to be there; 0 where they are not, which every caller refuses or ignores.
+/// Reads a big-endian number at `at`. These four functions return 0 where bytes are missing, which every caller refuses
+/// or ignores.
 pub(super) fn be16(bytes: &[u8], at: usize) -> u16 {
     bytes.get(at..at + 2).and_then(|b| b.try_into().ok()).map_or(0, u16::from_be_bytes)
 }

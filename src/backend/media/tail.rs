@@ -1,4 +1,5 @@
-//! Bytes behind the sound: tags, text and padding that tools append to any file and that every player passes over.
+//! Recognizes the bytes behind the sound: tags, text and padding, which tools append to any file and every player
+//! skips.
 
 use memchr::memmem;
 
@@ -8,35 +9,36 @@ use super::{
     tags,
 };
 
-/// Zeros that fill up a sector of a CD (2,048 bytes) or a block of a disk (4,096): the most that tools pad a file with. It is half a
-/// second of an MP3 of 64 kbit/s. Where there are more of them, a download or a copy reserved the room and never filled it.
+/// Maximum number of zeros that count as padding. Tools fill up a sector of a CD (2,048 bytes) or a block of a disk
+/// (4,096 bytes). This limit is half a second of an MP3 at 64 kbit/s. More zeros mean that a download or a copy
+/// reserved the room and never filled it.
 pub(super) const MAX_PADDING_BYTES: u64 = 4096;
-/// An ID3v1 tag, which ends a file.
+/// Length of an ID3v1 tag, which ends a file.
 pub(super) const ID3V1_BYTES: u64 = 128;
-/// "TAG+", which some tools write in front of an ID3v1 tag.
+/// Length of "TAG+", which some tools write in front of an ID3v1 tag.
 const ENHANCED_TAG_BYTES: u64 = 227;
-/// Each of the header and the footer of an APE tag.
+/// Length of the header of an APE tag, and of its footer.
 pub(super) const APE_END_BYTES: usize = 32;
 pub(super) const APE: &[u8] = b"APETAGEX";
-/// Bit 29 of an APE tag's flags tells its header from its footer.
+/// Bit 29 of an APE tag's flags distinguishes its header from its footer.
 const APE_IS_HEADER: u32 = 1 << 29;
-/// The longest mark that a text is searched for.
+/// Length of the longest tag marker that text is searched for.
 const MARK_BYTES: usize = 16;
 const STEP_BYTES: usize = 32 * 1024;
 
 /// The kind of bytes behind the sound of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tail {
-    /// Nothing, or tags, text (Lyrics3 is text) and padding.
+    /// Nothing, or only tags, text (Lyrics3 is text) and padding.
     Harmless,
     /// More zeros than padding has: room for sound that was never written.
     Zeros,
-    /// Among other things, something that is neither tags nor text.
+    /// Something that is neither tags nor text, perhaps among other things.
     Other,
 }
 
 impl Tail {
-    /// Reads all from `start` to the end of the file, once.
+    /// Reads everything from `start` to the end of the file, once.
     pub(super) fn read(source: &mut Source, start: u64) -> Result<Self> {
         let mut at = start;
         let mut zeros = 0;
@@ -65,7 +67,8 @@ impl Tail {
     }
 }
 
-/// Where the tag ends that begins at `offset` with a mark; None if none does. The end may lie behind that of the file.
+/// Returns the end of the tag that begins at `offset` with a marker, or None if no tag begins there. The end may lie
+/// behind the end of the file.
 pub(super) fn tag_end(source: &mut Source, offset: u64) -> Result<Option<u64>> {
     if let Some(bytes) = tags::id3_bytes(source, offset)? {
         return Ok(Some(offset + bytes));
@@ -90,11 +93,11 @@ struct Text {
     zeros: u64,
 }
 
-/// How long the text or the padding at `offset` is. It ends where a tag begins, or after some kilobytes.
+/// Measures the text or the padding at `offset`. It ends where a tag begins, or after some kilobytes.
 fn text_at(source: &mut Source, offset: u64) -> Result<Text> {
     let length = source.length();
     let window = source.read_up_to(offset, STEP_BYTES + MARK_BYTES)?;
-    // A mark may be cut in two at the end of the window: its last bytes are left to the next one.
+    // A marker may be cut in two at the end of the window, so the last bytes are left to the next window.
     let is_last = offset + window.len() as u64 == length;
     let count = if is_last { window.len() } else { STEP_BYTES.min(window.len()) };
     let mut text = Text::default();
@@ -106,7 +109,7 @@ fn text_at(source: &mut Source, offset: u64) -> Result<Text> {
             b'T' => rest.starts_with(b"TAG") && length - offset - at as u64 <= ENHANCED_TAG_BYTES + ID3V1_BYTES,
             _ => false,
         };
-        // A tag at the very beginning was no tag.
+        // The caller has already ruled out a tag at the very beginning.
         if (begins_tag && at > 0) || !is_text(*byte) {
             break;
         }
@@ -116,12 +119,13 @@ fn text_at(source: &mut Source, offset: u64) -> Result<Text> {
     Ok(text)
 }
 
-/// Whether text in any encoding may have this byte. Of 200 bytes of anything else, one is a control character.
+/// Whether text in any encoding may contain this byte. Any 200 bytes of other data practically always contain one that
+/// text cannot contain, a control character.
 fn is_text(byte: u8) -> bool {
     matches!(byte, b'\0' | b'\t' | b'\n' | b'\x0C' | b'\r' | b'\x1A' | b' '..=b'~' | 0x80..)
 }
 
-/// The end of an APE tag that has a footer only, if it covers `at` and does not begin before `start`.
+/// Returns the end of an APE tag that has only a footer, if the tag covers `at` and does not begin before `start`.
 pub(super) fn headless_ape_end(source: &mut Source, start: u64, at: u64) -> Result<Option<u64>> {
     let mut from = at;
     while from < source.length() {

@@ -1,4 +1,4 @@
-//! Both looks at every kind of file, good and bad.
+//! Tests the validation and the examination of every kind of file, good and bad.
 
 use std::{io::Cursor, path::PathBuf};
 
@@ -21,7 +21,7 @@ const RATE_HZ: u32 = 44_100;
 /// A file under a name that says nothing.
 struct Spooled {
     path: PathBuf,
-    /// Where its copy to listen to is written, if it gets one.
+    /// Path of the listening copy, if the file gets one.
     copy: PathBuf,
     _folder: TempDir,
 }
@@ -89,7 +89,7 @@ fn every_kind_of_audio_is_taken_for_what_it_is() {
         assert_eq!((facts.container, facts.codec, facts.bit_depth), (container, codec, bit_depth));
         assert!(facts.duration_ms.abs_diff(1500) < 60, "{container:?}: {} ms", facts.duration_ms);
         // All of them hold the same song, so they measure alike.
-        let (lufs, peak) = (facts.integrated_lufs.expect("it sounds"), facts.true_peak_dbtp.expect("it sounds"));
+        let (lufs, peak) = (facts.integrated_lufs.expect("it has sound"), facts.true_peak_dbtp.expect("it has sound"));
         assert!((-30.0..-10.0).contains(&lufs), "{container:?}: {lufs} LUFS");
         assert!((-3.5..-0.5).contains(&peak), "{container:?}: {peak} dBTP");
         assert_eq!(facts.clipped_samples, 0);
@@ -123,7 +123,7 @@ fn what_stands_behind_an_mp4_is_harmless_and_what_is_missing_is_not() {
     }
 }
 
-/// Loud sound of 24 bits whose blocks hold silence as well, as drums do.
+/// Encodes loud sound of 24 bits whose blocks also hold silence, as drums do.
 #[test]
 fn a_copy_is_never_much_longer_than_the_sound() {
     for (burst_samples, shift) in [(50, 0), (300, 0), (1500, 0), (300, 1), (300, 3)] {
@@ -236,14 +236,14 @@ fn what_stores_mind_about_a_wav_is_noted() {
     assert_eq!(examine(&with_tail).0.packaging, vec![PackagingNote::TrailingData]);
 
     let mut float = made::wav(SECONDS, RATE_HZ, 16, 1);
-    // Tag, bytes a second, bytes a frame, bits: 32-bit floats, of which -0.0 and tiny ones are all valid here.
+    // The format tag, the bytes of a frame and the bits declare 32-bit floats, and every sample is 0.
     float[20] = 3;
     float[32..36].copy_from_slice(&[8, 0, 32, 0]);
     float[44..].fill(0);
     assert_eq!(examine(&float).0.packaging, vec![PackagingNote::FloatingPoint]);
 }
 
-/// A WAV of 32-bit floats, the same in both channels.
+/// Builds a WAV of 32-bit floats, the same in both channels.
 fn float_wav(sample: impl Fn(usize) -> f32) -> Vec<u8> {
     let mut float = made::wav(SECONDS, RATE_HZ, 16, 1);
     float[20] = 3;
@@ -264,14 +264,14 @@ fn sine(amplitude: f32) -> impl Fn(usize) -> f32 {
 fn a_floating_point_wav_above_full_scale_is_a_fact() {
     for (amplitude, dbtp) in [(10.0, 20.0), (15.9, 24.03)] {
         let (facts, _) = examine(&float_wav(sine(amplitude)));
-        let (lufs, peak) = (facts.integrated_lufs.expect("it sounds"), facts.true_peak_dbtp.expect("it sounds"));
+        let (lufs, peak) = (facts.integrated_lufs.expect("it has sound"), facts.true_peak_dbtp.expect("it has sound"));
         assert!((peak - dbtp).abs() < 0.1 && lufs > dbtp - 5.0, "{lufs} LUFS, {peak} dBTP");
     }
 }
 
 #[test]
 fn floats_that_were_scaled_as_whole_numbers_are_refused() {
-    // Energy in both channels just above what the meter can count, though its peak is below +24 dBFS.
+    // The energy in both channels is just above what the meter can count, though the peak is below +24 dBFS.
     let square = |at: usize| if at % 4 < 2 { 15.8 } else { -15.8 };
     for (file, times) in [
         (float_wav(sine(16.2)), "16 times"),
@@ -297,7 +297,7 @@ fn a_length_that_stands_for_unknown_is_called_that() {
     let wav = made::wav(SECONDS, RATE_HZ, 16, 1);
     let bytes = wav.len() as u32;
     for (declared, words) in [
-        // ffmpeg; mpg123 and an export that was interrupted; SoX, 16 and 24 bit.
+        // From ffmpeg, from mpg123 and an export that was interrupted, and from SoX with 16 and 24 bit.
         (u32::MAX, unknown),
         (0, unknown),
         (0x7FFF_F000, unknown),
@@ -308,10 +308,10 @@ fn a_length_that_stands_for_unknown_is_called_that() {
         (0x8000_0000, unknown),
         (0xFFFF_FFFE, unknown),
         (u32::MAX - 44, unknown),
-        // The length of the file, and that in its header.
+        // The length of the file, and the length in its header.
         (bytes, unknown),
         (bytes - 8, unknown),
-        // Any other one is a promise.
+        // Any other number is a real length.
         (bytes - 44 + 8, "incomplete"),
         (bytes - 44 + 4096, "incomplete"),
         (0x7000_0000, "incomplete"),
@@ -326,7 +326,7 @@ fn a_length_that_stands_for_unknown_is_called_that() {
         let (frames_at, sound_at) = (at(b"COMM") + 10, at(b"SSND") + 4);
         let (bytes, sound, frames) = (file.len() as u32, be32(&file, sound_at), be32(&file, frames_at));
         for (declared, counted, words) in [
-            // ffmpeg; an interrupted export; SoX, 16 and 24 bit.
+            // From ffmpeg, from an interrupted export, and from SoX with 16 and 24 bit.
             (0, 0, unknown),
             (8, 0, unknown),
             (0x7F00_0008, 0x1FC0_0000, unknown),
@@ -385,7 +385,7 @@ fn other_kinds_in_an_aiff_are_called_by_their_name() {
         let (status, message) = audio_refusal(&made::aifc(kind, 0.2, RATE_HZ, bits, 1));
         assert!(status == 415 && message.contains(words), "{kind:?}: {message}");
     }
-    // Plain, but too short.
+    // Plain samples, but with too few bits.
     let (status, message) = audio_refusal(&made::aifc(b"raw ", 0.2, RATE_HZ, 8, 1));
     assert!(status == 422 && message.contains("8 bit"), "{message}");
 }
@@ -498,7 +498,7 @@ fn limits_are_sizes_of_what_is_there() {
     assert_eq!(cover_refusal(b"").0, 422);
 }
 
-/// A WAV with some bytes of its header replaced.
+/// Builds a WAV with some bytes of its header replaced.
 fn wav_with(at: usize, bytes: &[u8]) -> Vec<u8> {
     let mut file = made::wav(0.2, RATE_HZ, 16, 1);
     file[at..at + bytes.len()].copy_from_slice(bytes);
@@ -572,7 +572,7 @@ fn covers_in_every_colour_have_thumbnails() {
         (picture.to_rgb16().into(), CoverColour::Rgb, 16, false),
     ] {
         let mut bytes = Cursor::new(Vec::new());
-        converted.write_to(&mut bytes, image::ImageFormat::Png).expect("memory takes all");
+        converted.write_to(&mut bytes, image::ImageFormat::Png).expect("writing to memory cannot fail");
         let (facts, thumbnails) =
             examine_cover(&spool(bytes.get_ref()).path, &Deadline::never()).expect("the cover decodes");
         assert_eq!((facts.colour, facts.bits_per_channel, facts.has_alpha), (colour, bits, has_alpha));
@@ -584,7 +584,7 @@ fn covers_in_every_colour_have_thumbnails() {
 fn what_was_transparent_becomes_white() {
     let glass = image::RgbaImage::from_pixel(640, 640, image::Rgba([200, 0, 0, 0]));
     let mut bytes = Cursor::new(Vec::new());
-    glass.write_to(&mut bytes, image::ImageFormat::Png).expect("memory takes all");
+    glass.write_to(&mut bytes, image::ImageFormat::Png).expect("writing to memory cannot fail");
     let (_, thumbnails) = examine_cover(&spool(bytes.get_ref()).path, &Deadline::never()).expect("the cover decodes");
     let smallest = image::load_from_memory(&thumbnails[0].jpeg).expect("a thumbnail is a JPEG").into_rgb8();
     assert!(smallest.pixels().all(|pixel| pixel.0.iter().all(|value| *value > 250)));
@@ -611,13 +611,13 @@ fn covers_that_would_harm_are_refused_by_their_header() {
 
 #[test]
 fn a_picture_without_the_pixels_that_its_header_promises_is_refused() {
-    // 3,000 × 3,000 promised, a broken stream behind it.
+    // The header promises 3,000 × 3,000 pixels, and the stream behind it is broken.
     let spooled = spool(&made::png_declaring(3000, 3000));
     validate_cover(&spooled.path, &MediaLimits::default(), &Deadline::never()).expect("its header is fine");
     assert_eq!(refusal(examine_cover(&spooled.path, &Deadline::never())).status, 422);
 }
 
-/// One of every kind, small.
+/// One small file of every kind.
 fn samples() -> Vec<Vec<u8>> {
     vec![
         made::wav_with_title(0.3, RATE_HZ, 16, 1, "x"),

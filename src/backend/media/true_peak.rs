@@ -1,31 +1,33 @@
-//! Measures the true peak: the highest level that the sound reaches, between its samples too.
+//! Measures the true peak: the highest level that the sound reaches, including between its samples.
 //!
-//! ITU-R BS.1770-5 (annex 2) oversamples to 192 kHz and leaves the filter open. The one here is that of ffmpeg's meter
-//! (`ebur128=peak=true`, libswresample), which others hold our number against: a sinc of 32 samples under a Kaiser window. A longer
-//! filter would read up to 1 dB more of white noise than ffmpeg does.
+//! ITU-R BS.1770-5 (annex 2) oversamples to 192 kHz and leaves the filter open. This module uses the filter of ffmpeg's
+//! meter (`ebur128=peak=true`, libswresample), because people compare our number with ffmpeg's. The filter is a sinc of
+//! 32 samples under a Kaiser window. A longer filter would read up to 1 dB more of white noise than ffmpeg does.
 
 use std::f64::consts::PI;
 
-/// The rate at which sound is looked at. Sound that has it already is not interpolated.
+/// Rate to which sound is interpolated. Sound that already has this rate is not interpolated.
 const RATE_HZ: u32 = 192_000;
-/// Samples that make an interpolated one.
+/// Number of samples that make an interpolated one.
 const TAPS: usize = 32;
-/// Those of them up to the instant of the interpolated sample.
+/// Number of those samples up to the instant of the interpolated sample.
 const TAPS_BEFORE: usize = TAPS / 2;
-/// Kaiser's β.
+/// The β of the Kaiser window.
 const BETA: f64 = 9.0;
-/// Instants between two samples for which there is a filter. 44.1 kHz needs 640 of them.
+/// Maximum number of instants between two samples that have a filter. 44.1 kHz needs 640.
 const MAX_PHASES: u32 = 1024;
-/// Frames that are measured or passed over together. An interpolated sample needs no more than its group and the two beside it.
+/// Number of frames that are measured or skipped together. An interpolated sample needs only its own group and the two
+/// beside it.
 const GROUP: usize = TAPS_BEFORE;
-/// Frames that are collected before they are measured.
+/// Number of frames that are collected before they are measured.
 const BLOCK: usize = 64 * GROUP;
 
 pub(super) struct TruePeak {
     filters: Filters,
-    /// The samples of each channel: a group that was measured already, groups to measure, and a group that is only looked at.
+    /// Samples of each channel: a group that was measured already, groups to measure, and a group that is only read as
+    /// a neighbour.
     channels: Vec<Vec<f32>>,
-    /// The number of the first frame to measure.
+    /// Number of the first frame to measure.
     first_frame: u64,
     levels: Vec<Level>,
     highest: f32,
@@ -42,7 +44,7 @@ impl TruePeak {
         }
     }
 
-    /// Takes note of interleaved samples.
+    /// Measures interleaved samples.
     pub(super) fn add(&mut self, mut samples: &[f32]) {
         let count = self.channels.len();
         while let Some(room) = self.channels.first().map(|channel| GROUP + BLOCK + GROUP - channel.len())
@@ -63,8 +65,9 @@ impl TruePeak {
         }
     }
 
-    /// The highest level, full scale at 1. At least that of the highest sample. As in ffmpeg, nothing is interpolated from samples behind the
-    /// end: silence there would let each track ring that ends in the middle of a wave.
+    /// Returns the highest level, full scale at 1. It is at least the level of the highest sample. As in ffmpeg,
+    /// nothing is interpolated from samples behind the end: silence there would make a track ring that ends in the
+    /// middle of a wave.
     pub(super) fn finish(mut self) -> f32 {
         let end = self.channels.first().map_or(0, Vec::len);
         for channel in &mut self.channels {
@@ -74,8 +77,8 @@ impl TruePeak {
         self.highest
     }
 
-    /// Puts the mirror image of the sound in front of it, as ffmpeg does. Silence there would let each track ring that begins in the middle
-    /// of a wave, as one cut out of a mix.
+    /// Puts the mirror image of the sound in front of it, as ffmpeg does. Silence there would make a track ring that
+    /// begins in the middle of a wave, for example one that was cut out of a mix.
     fn mirror_start(&mut self) {
         if self.first_frame == 0 {
             for channel in &mut self.channels {
@@ -86,7 +89,7 @@ impl TruePeak {
         }
     }
 
-    /// Measures the frames in front of `end`, a place in the buffers.
+    /// Measures the frames before `end`, which is an index into the buffers.
     fn measure(&mut self, end: usize) {
         self.mirror_start();
         let Self { filters, channels, first_frame, levels, highest } = self;
@@ -114,7 +117,8 @@ struct Level {
 
 impl Level {
     fn of(samples: &[f32], start: usize) -> Self {
-        // The outermost samples of the buffer have one neighbour. Second differences of theirs belong to no interpolated sample.
+        // The outermost samples of the buffer have only one neighbour. Their second differences belong to no
+        // interpolated sample.
         let bent = start.clamp(1, samples.len() - GROUP - 1) - 1;
         let (Some(own), Some(near)) = (samples[start..].first_chunk(), samples[bent..].first_chunk::<{ GROUP + 2 }>())
         else {
@@ -125,7 +129,7 @@ impl Level {
     }
 }
 
-/// The highest amplitude, found in steps that compilers turn into instructions for several numbers at once.
+/// Returns the highest amplitude. Compilers turn these steps into instructions for several numbers at once.
 fn highest_of(samples: &[f32; GROUP]) -> f32 {
     let higher = |one: f32, other: f32| if one > other { one } else { other };
     let eight: [f32; GROUP / 2] = std::array::from_fn(|n| higher(samples[n].abs(), samples[n + GROUP / 2].abs()));
@@ -133,15 +137,16 @@ fn highest_of(samples: &[f32; GROUP]) -> f32 {
     four.into_iter().fold(0.0, higher)
 }
 
-/// The filters for all instants between two samples, from that of the first sample on.
+/// The filters for all instants between two samples, beginning with the instant of the first sample.
 struct Filters {
     phases: Vec<[f32; TAPS]>,
-    /// Phases from one interpolated sample to the next.
+    /// Number of phases from one interpolated sample to the next.
     step: usize,
-    /// No interpolated sample is higher than the peak around it times this.
+    /// Upper bound: no interpolated sample is higher than the peak around it times this gain.
     gain: f32,
-    /// No interpolated sample is higher than the peak times this and the bend times `bend_gain` together: straight lines between samples
-    /// are as high as samples, and sound above the lines is bent. This is the closer bound for almost all music.
+    /// Upper bound: no interpolated sample is higher than the peak times this gain plus the bend times `bend_gain`.
+    /// Straight lines between samples are as high as samples, and sound above the lines is bent. This is the closer
+    /// bound for almost all music.
     line_gain: f32,
     bend_gain: f32,
 }
@@ -149,7 +154,7 @@ struct Filters {
 impl Filters {
     fn new(sample_rate_hz: u32) -> Self {
         let divisor = greatest_common_divisor(sample_rate_hz, RATE_HZ);
-        // Odd rates are looked at a little more or less often.
+        // Unusual rates are interpolated to slightly more or less than [`RATE_HZ`].
         let phases = (RATE_HZ / divisor).min(MAX_PHASES);
         let step = u64::from(sample_rate_hz) * u64::from(phases) / u64::from(RATE_HZ);
         let mut filters =
@@ -160,7 +165,7 @@ impl Filters {
         filters
     }
 
-    /// Adds the filter for the instant `at`, in samples behind the one at `TAPS_BEFORE - 1`.
+    /// Adds the filter for the instant `at`, counted in samples behind the one at `TAPS_BEFORE - 1`.
     fn push(&mut self, at: f64) {
         let mut taps: [f64; TAPS] = std::array::from_fn(|tap| {
             let distance = tap as f64 - (TAPS_BEFORE - 1) as f64 - at;
@@ -170,8 +175,9 @@ impl Filters {
         });
         let sum: f64 = taps.iter().sum();
         taps = taps.map(|tap| tap / sum);
-        // The filter is a straight line between two samples, and a sum over second differences for the rest. The taps of that sum are
-        // those of the filter without the line, summed up twice. The last of them belongs to the first difference at the end.
+        // The filter is a straight line between two samples, plus a sum over second differences for the rest. The taps
+        // of that sum are the taps of the filter without the line, summed up twice. The last of them belongs to the
+        // first difference at the end.
         let mut bends = taps;
         bends[TAPS_BEFORE - 1] -= 1.0 - at;
         bends[TAPS_BEFORE] -= at;
@@ -188,17 +194,17 @@ impl Filters {
         self.phases.push(taps.map(|tap| tap as f32));
     }
 
-    /// No interpolated sample of the group in the middle is higher than this.
+    /// Returns an upper bound of the interpolated samples of the group in the middle.
     fn bound(&self, around: &[Level]) -> f32 {
         let highest = |of: fn(&Level) -> f32| around.iter().map(of).fold(0.0, f32::max);
         let (peak, bend) = (highest(|level| level.peak), highest(|level| level.bend));
         (self.gain * peak).min(self.line_gain * peak + self.bend_gain * bend)
     }
 
-    /// The highest interpolated sample in `range`, whose first frame has this number.
+    /// Returns the highest interpolated sample in `range`, whose first frame has the number `frame`.
     fn highest(&self, samples: &[f32], range: std::ops::Range<usize>, frame: u64) -> f32 {
         let (phases, step) = (self.phases.len(), self.step);
-        // The first instant behind the frame.
+        // The search begins at the first instant behind the frame.
         let late = frame * phases as u64 % step as u64;
         let mut phase = if late == 0 { 0 } else { step - late as usize };
         let mut at = range.start;
@@ -220,7 +226,7 @@ impl Filters {
     }
 }
 
-/// Adds up in eight sums side by side, which compilers turn into instructions for several numbers at once.
+/// Sums the products in eight separate sums, which compilers turn into instructions for several numbers at once.
 fn sum_of_products(samples: &[f32; TAPS], taps: &[f32; TAPS]) -> f32 {
     let mut sums = [0.0_f32; 8];
     for (samples, taps) in samples.chunks_exact(8).zip(taps.chunks_exact(8)) {
@@ -302,7 +308,7 @@ mod tests {
 
     #[test]
     fn it_is_what_ffmpeg_measures() {
-        // `ffmpeg -af ebur128=peak=true`, 5.1, of the same samples at each of the rates.
+        // Measured by ffmpeg 5.1 (`ffmpeg -af ebur128=peak=true`) from the same samples, at each of the rates.
         let measured = [
             ("white noise", [3.7, 3.7, 3.6, 3.8, 3.6, -0.9]),
             ("clipped noise", [7.2, 7.2, 7.2, 7.2, 6.9, 0.0]),
@@ -326,13 +332,13 @@ mod tests {
 
     #[test]
     fn a_sample_counts_between_those_that_ffmpeg_looks_at() {
-        // ffmpeg says −0.7 at 88.2 kHz and −0.9 at 176.4 kHz.
+        // ffmpeg reads −0.7 at 88.2 kHz and −0.9 at 176.4 kHz.
         for rate_hz in RATES_HZ {
             assert_eq!(dbtp(rate_hz, 1, &signal("one sample", rate_hz), 4096), 0.0, "{rate_hz}");
         }
     }
 
-    /// The true peak by its definition: the highest of all interpolated samples.
+    /// Computes the true peak by its definition: the highest of all interpolated samples.
     fn slowly(rate_hz: u32, samples: &[f32]) -> f64 {
         let filters = Filters::new(rate_hz);
         let mut highest = samples.iter().fold(0.0_f64, |highest, sample| highest.max(f64::from(sample.abs())));
@@ -356,7 +362,7 @@ mod tests {
         let mut dice = noise(1);
         for rate_hz in RATES_HZ.into_iter().chain([44_099, 64_000, 191_999]) {
             for length in [0, 1, 16, 17, 33, 1039, 1040, 1041, 5000] {
-                // Tones in noise that comes and goes.
+                // Tones in noise, both with changing levels.
                 let pitch = dice().abs() * 0.5;
                 let mut white = noise(length + 7);
                 let tone = |at: u64| (TAU * pitch * at as f64).sin() * (at as f64 / 300.0).sin();

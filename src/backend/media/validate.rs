@@ -1,10 +1,12 @@
-//! The first look: what kind of file is this, may it be stored, and is all of it there? Headers only.
+//! Validates files by their headers: what kind a file is, whether it may be stored, and whether it is complete. This is
+//! the first of the two steps.
 
 use std::path::Path;
 
 use super::{
     Deadline, Result, aiff, cover, empty,
     flac::{self, FlacLayout},
+    header::Header,
     mp3::{self, FrameLayout},
     mp4::{self, PacketLayout},
     pcm::PcmLayout,
@@ -13,27 +15,27 @@ use super::{
     tags, too_large, wav,
 };
 use crate::domain::media::{
-    AudioCodec, AudioContainer, CoverFacts, MediaLimits, PackagingNote, Tags, UNKNOWN_AUDIO, audio_refusal,
-    cover_refusal, other_audio,
+    AudioCodec, AudioContainer, CoverFacts, MediaLimits, Tags, UNKNOWN_AUDIO, audio_refusal, cover_refusal, other_audio,
 };
 
-/// Bytes at the start of a file that tell its kind.
+/// Number of bytes at the start of a file that identify its kind.
 const START_BYTES: usize = 512;
 
-/// A cover that may be stored.
+/// A cover that was validated and may be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValidatedCover {
     pub content_type: &'static str,
     pub facts: CoverFacts,
 }
 
-/// A track's file that may be stored: what its header says.
+/// A track's file that was validated and may be stored, with the facts from its header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValidatedAudio {
     pub content_type: &'static str,
     pub container: AudioContainer,
     pub codec: AudioCodec,
-    /// None if the header does not say; decoding tells the truth.
+    /// Milliseconds, as declared or counted. None if the header does not declare it. Only decoding measures the real
+    /// duration.
     pub duration_ms: Option<i64>,
     pub sample_rate_hz: i32,
     pub bit_depth: Option<i16>,
@@ -41,44 +43,26 @@ pub struct ValidatedAudio {
     pub tags: Tags,
 }
 
-/// What the header of any kind of audio file comes down to.
-pub(super) struct AudioHeader {
-    pub(super) container: AudioContainer,
-    pub(super) codec: AudioCodec,
-    pub(super) sample_rate_hz: u32,
-    pub(super) channels: u16,
-    pub(super) bit_depth: Option<u16>,
-    /// Sample frames (one sample for each channel) as declared or counted.
-    pub(super) frames: Option<u64>,
-    pub(super) packaging: Vec<PackagingNote>,
-    pub(super) tags: Tags,
-    pub(super) samples: Samples,
-}
+/// The common description of the header of any kind of audio file.
+pub(super) type AudioHeader = Header<Samples>;
 
-/// Where the sound lies in the file.
+/// Location and layout of the sound in the file.
 pub(super) enum Samples {
-    /// Numbers that need no decoder.
+    /// PCM samples, which need no decoder.
     Plain(PcmLayout),
-    /// Frames of an MP3, one behind another.
+    /// Consecutive frames of an MP3.
     Frames(Box<FrameLayout>),
-    /// Frames of a FLAC, one behind another.
+    /// Consecutive frames of a FLAC.
     Flac(Box<FlacLayout>),
-    /// Packets that tables point at.
+    /// Packets of an MP4, which its tables point at.
     Packets(Box<PacketLayout>),
 }
 
-impl AudioHeader {
-    fn duration_ms(&self) -> Option<i64> {
-        let milliseconds = u128::from(self.frames?) * 1000 / u128::from(self.sample_rate_hz.max(1));
-        Some(i64::try_from(milliseconds).unwrap_or(i64::MAX))
-    }
-}
-
-/// Judges a cover by its content.
+/// Validates a cover by its content.
 ///
 /// # Errors
-/// 413 over the limit, 415 neither JPEG nor PNG, 422 animated, damaged, incomplete, not square or of an impossible size; or out of
-/// time.
+/// Refused with 413 if the file is larger than the limit, with 415 if it is neither JPEG nor PNG, and with 422 if it is
+/// animated, damaged, incomplete, not square or of an impossible size. Out of time after the deadline. Otherwise I/O.
 pub fn validate_cover(path: &Path, limits: &MediaLimits, deadline: &Deadline) -> Result<ValidatedCover> {
     let facts = cover_of(&mut Source::open(path, deadline)?, limits)?;
     Ok(ValidatedCover { content_type: facts.format.content_type(), facts })
@@ -98,10 +82,11 @@ pub(super) fn cover_of(source: &mut Source, limits: &MediaLimits) -> Result<Cove
     }
 }
 
-/// Judges a track's file by its content.
+/// Validates a track's file by its content.
 ///
 /// # Errors
-/// 413 over the limit, 415 another kind of file, 422 damaged, incomplete, or outside what stores take; or out of time.
+/// Refused with 413 if the file is larger than the limit, with 415 if it is another kind of file, and with 422 if it is
+/// damaged, incomplete or outside what stores accept. Out of time after the deadline. Otherwise I/O.
 pub fn validate_audio(path: &Path, limits: &MediaLimits, deadline: &Deadline) -> Result<ValidatedAudio> {
     let header = audio_of(&mut Source::open(path, deadline)?, limits)?;
     Ok(ValidatedAudio {
@@ -109,7 +94,7 @@ pub fn validate_audio(path: &Path, limits: &MediaLimits, deadline: &Deadline) ->
         container: header.container,
         codec: header.codec,
         duration_ms: header.duration_ms(),
-        // The rules have bounded these three.
+        // `enforce_rules` bounds these three numbers, so the conversions keep their values.
         sample_rate_hz: header.sample_rate_hz.cast_signed(),
         bit_depth: header.bit_depth.map(u16::cast_signed),
         channels: header.channels.cast_signed(),
@@ -136,36 +121,41 @@ fn read_header(source: &mut Source) -> Result<AudioHeader> {
     let (id3_end, id3) = tags::leading_id3(source)?;
     let start = source.read_up_to(id3_end, START_BYTES)?.to_vec();
     if start.starts_with(b"fLaC") {
-        return flac::header(source, id3_end, id3);
+        return Ok(flac::header(source, id3_end, id3)?.map_samples(|layout| Samples::Flac(Box::new(layout))));
     }
     if let Some(other) = other_audio(&start) {
         return refused(415, format!("This is {other}. Upload a WAV, FLAC, AIFF, ALAC, AAC (M4A) or MP3 file."));
     }
     let name = match (start.get(..4), start.get(4..8), start.get(8..12)) {
-        (Some(b"RIFF"), _, Some(b"WAVE")) if id3_end == 0 => return wav::header(source),
-        (Some(b"FORM"), _, Some(b"AIFF" | b"AIFC")) if id3_end == 0 => return aiff::header(source),
-        // Old QuickTime files begin with any of its boxes.
+        (Some(b"RIFF"), _, Some(b"WAVE")) if id3_end == 0 => {
+            return Ok(wav::header(source)?.map_samples(Samples::Plain));
+        }
+        (Some(b"FORM"), _, Some(b"AIFF" | b"AIFC")) if id3_end == 0 => {
+            return Ok(aiff::header(source)?.map_samples(Samples::Plain));
+        }
+        // Old QuickTime files may begin with any of these boxes.
         (_, Some(b"ftyp" | b"moov" | b"mdat" | b"wide" | b"free" | b"skip" | b"pnot"), _) if id3_end == 0 => {
-            return mp4::header(source);
+            return Ok(mp4::header(source)?.map_samples(|layout| Samples::Packets(Box::new(layout))));
         }
         (Some(b"RIFF"), _, Some(b"WAVE")) => "WAV",
         (Some(b"FORM"), _, Some(b"AIFF" | b"AIFC")) => "AIFF",
         (_, Some(b"ftyp"), _) => "MP4",
         _ => {
             return match mp3::header(source, id3_end, id3)? {
-                Some(header) => Ok(header),
+                Some(header) => Ok(header.map_samples(|layout| Samples::Frames(Box::new(layout)))),
                 None => refused(415, UNKNOWN_AUDIO),
             };
         }
     };
-    // Some players pass over the tag, and others take the file for an MP3.
+    // Some players skip the tag, and others take the file for an MP3.
     refused(
         415,
         format!("This is {name} behind an ID3 tag, which not every player knows. Export it again without that tag."),
     )
 }
 
-/// The numbers of the trade, the same for every kind of file.
+/// Refuses a header with channels, a sample rate, a bit depth or a duration that stores do not accept. The rules are
+/// the same for every kind of file.
 fn enforce_rules(header: &AudioHeader) -> Result<()> {
     let AudioHeader { channels, sample_rate_hz, bit_depth, frames, .. } = *header;
     match audio_refusal(channels, sample_rate_hz, bit_depth, frames) {

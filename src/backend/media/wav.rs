@@ -1,17 +1,18 @@
-//! WAV: RIFF chunks, of which `fmt ` says what the numbers in `data` mean.
+//! Reads the header of a WAV. It consists of RIFF chunks, of which `fmt ` says what the numbers in `data` mean.
 
 use super::{
-    Result, damaged, incomplete,
+    Result, damaged,
+    header::Header,
+    incomplete,
     lengths::{self, Numbers},
     pcm::PcmLayout,
     refused,
     source::{Source, le16, le32},
     tags, undecodable,
-    validate::{AudioHeader, Samples},
 };
 use crate::domain::media::{AudioCodec, AudioContainer, PackagingNote, Tags, other_codec_in_wav};
 
-/// Far more than any editor writes; each costs a read.
+/// Maximum number of chunks: far more than any editor writes. Each chunk costs a read.
 const MAX_CHUNKS: usize = 4096;
 
 const FORMAT_PCM: u16 = 0x0001;
@@ -29,7 +30,7 @@ struct Format {
     extensible: bool,
 }
 
-pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
+pub(super) fn header(source: &mut Source) -> Result<Header<PcmLayout>> {
     let mut format = None;
     let mut data = None;
     let mut trailing = false;
@@ -52,7 +53,7 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
                 }
                 data = Some((body, u64::from(size)));
             }
-            // The first of its kind: others are not worth reading.
+            // Only the first chunk of each kind is read; others are not worth reading.
             b"LIST" if !has_info && source.read_array::<4>(body)?.is_some_and(|kind| &kind == b"INFO") => {
                 has_info = true;
                 tags::merge(&mut found, tags::riff_info(source.read_up_to(body, size as usize)?));
@@ -67,7 +68,7 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
     }
     let Some(format) = format else { return damaged("its header does not name a sample format") };
     let Some((start, size)) = data else { return incomplete() };
-    // One padding byte belongs to the samples; anything more is somebody else's.
+    // One padding byte belongs to the samples. Anything more is trailing data.
     trailing |= source.length() > start + size + size % 2;
 
     let layout = PcmLayout {
@@ -83,7 +84,7 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
         (trailing, PackagingNote::TrailingData),
         (format.float, PackagingNote::FloatingPoint),
     ];
-    Ok(AudioHeader {
+    Ok(Header {
         container: AudioContainer::Wav,
         codec: AudioCodec::Pcm,
         sample_rate_hz: format.sample_rate_hz,
@@ -92,7 +93,7 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
         frames: Some(layout.frames),
         packaging: notes.into_iter().filter_map(|(there, note)| there.then_some(note)).collect(),
         tags: found,
-        samples: Samples::Plain(layout),
+        samples: layout,
     })
 }
 
@@ -120,7 +121,7 @@ fn read_format(chunk: &[u8]) -> Result<Format> {
     let channels = le16(chunk, 2);
     let frame_bytes = le16(chunk, 12);
     if bytes_per_sample == 3 && frame_bytes == channels.saturating_mul(4) {
-        // Cool Edit wrote floating point like this, others wrote whole numbers at either end of the 32 bits.
+        // Cool Edit wrote floating point like this. Other programs wrote whole numbers at either end of the 32 bits.
         return undecodable("its samples have 24 bits in 32, which programs read in different ways");
     }
     if frame_bytes != channels.saturating_mul(u16::from(bytes_per_sample)) {

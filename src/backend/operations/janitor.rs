@@ -1,7 +1,7 @@
-//! What is over is put away, round after round: expired uploads and their bytes, objects, sessions, finished jobs. And what is all
-//! here is completed.
+//! The janitor: periodic cleanup of expired uploads and their bytes, objects, sessions and ended jobs. It also
+//! completes uploads whose bytes have all arrived.
 //!
-//! Each chore is safe beside itself in another process, and beside everything else.
+//! Each chore may run at the same time as itself in another process, and as everything else.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,14 +20,15 @@ use crate::{
 };
 
 const RUN_INTERVAL_MAX: Duration = Duration::from_secs(60);
-/// Adding up what is stored reads the row of every object.
+/// The pause between two sums of the stored bytes, each of which reads the row of every object.
 const STORED_BYTES_INTERVAL: Duration = Duration::from_secs(60 * 60);
 const RUN_INTERVAL_MIN: Duration = Duration::from_millis(100);
-/// A chore that has not ended by then goes on in the next round: it may wait for a line that has died.
+/// The longest time a chore may take, because its database connection may have died. The next run continues its work.
 const CHORE_TIMEOUT: Duration = Duration::from_secs(90);
-/// Rows that one statement deletes at most, so that none holds many locks for long.
+/// The largest number of rows that one statement deletes, so that no statement holds many locks for long.
 const BATCH: i64 = 1000;
-/// Background jobs that wait at most. One runs at a time, and no more of them end before the next round adds others.
+/// The largest number of background jobs that wait. Only one runs at a time, so no more than these end before the next
+/// run adds others.
 const BACKGROUND_JOBS_MAX: i64 = 100;
 
 pub(in crate::backend) async fn run(backend: Arc<Backend>) {

@@ -1,4 +1,4 @@
-//! What keeps a running system in order: the consistency check, periodic cleanup, and figures for operators.
+//! The upkeep of a running system: the consistency check, the periodic cleanup, and figures for operators.
 
 pub(in crate::backend) mod fsck;
 pub(in crate::backend) mod janitor;

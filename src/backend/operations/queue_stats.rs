@@ -1,27 +1,27 @@
-//! Figures for operators: what stands now is asked of the database, what has happened is counted where it happens (crate
-//! `metrics`).
+//! Figures for operators. The current state is queried from the database; events are counted with the crate `metrics`
+//! where they happen.
 
 use crate::{
     backend::{Backend, Result, queue},
     domain::{circuit::CircuitState, operations::JobCounts},
 };
 
-/// How things stand, at one moment.
+/// The state of queue, uploads and storage at one moment.
 #[derive(Clone, Debug)]
 pub struct QueueStats {
     pub jobs: Vec<JobCounts>,
-    /// `None` where no job is due.
+    /// The time for which the oldest due job has been due; `None` if no job is due.
     pub oldest_due_seconds: Option<i64>,
-    /// Uploads whose bytes are arriving, or whose client is away.
+    /// Unfinished uploads, whether their bytes are arriving or their client is away.
     pub receiving: i64,
-    /// Uploads that are safe on a disk of ours, and not stored yet.
+    /// Uploads whose bytes are all in a spool and not stored yet.
     pub received: i64,
-    /// Bytes that are on disks of ours only.
+    /// Bytes of these uploads, which are only in the spools.
     pub spooled_bytes: i64,
     pub storage: CircuitState,
 }
 
-/// Adds up what is stored, for the gauge `vwaza_stored_bytes`. Reads the row of every object.
+/// Sums up the sizes of all stored objects for the gauge `vwaza_stored_bytes`. Reads the row of every object.
 pub(super) async fn update_stored_bytes(backend: &Backend) -> Result<()> {
     let stored = sqlx::query!(
         r#"select coalesce(sum(size_bytes) filter (where parent_id is null), 0)::bigint as "originals!",

@@ -7,7 +7,11 @@ use super::jobs::NOT_EXAMINED;
 use crate::{
     backend::{
         Backend, Result, db, queue,
-        releases::{self, LockedRelease, changed_facts, offset_of, page_of},
+        releases::{
+            changed_facts,
+            locked::{self, LockedRelease},
+            offset_of, page_of,
+        },
         storage::objects,
         uploads,
     },
@@ -174,9 +178,9 @@ impl DeadLetterJob {
             ReleaseEventKind::FileDiscarded => format!("“{name}” was discarded. {}", self.artist_message),
             _ => format!("“{name}”"),
         };
-        releases::bump_version(db, release.id).await?;
-        releases::record(db, release.id, event, Some(actor.id), release.version + 1, Some(&note)).await?;
-        releases::advance_locked(db, release).await
+        locked::bump_version(db, release.id).await?;
+        locked::record(db, release.id, event, Some(actor.id), release.version + 1, Some(&note)).await?;
+        locked::advance(db, release).await
     }
 }
 
@@ -192,7 +196,7 @@ async fn lock_dead_letter(db: &mut PgConnection, id: JobId) -> Result<DeadLetter
             .await?
             .ok_or(Problem::NotFound)?;
     let release = match release {
-        Some(release) => releases::lock(&mut *db, release).await?,
+        Some(release) => locked::lock(&mut *db, release).await?,
         None => None,
     };
     let job = sqlx::query!(

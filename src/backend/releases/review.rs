@@ -1,8 +1,12 @@
 //! The review: admins' lists and verdicts.
 
-use super::{changed_facts, like_pattern, offset_of, page_of};
+use super::{
+    changed_facts,
+    lists::{self, like_pattern, offset_of, page_of},
+    locked,
+};
 use crate::{
-    backend::{Backend, Result, db, releases},
+    backend::{Backend, Result, db},
     domain::{
         account::{Actor, Role},
         ids::{ReleaseId, UserId},
@@ -24,13 +28,13 @@ impl Review<'_> {
         page: u32,
     ) -> Result<Page<ReleaseSummary>> {
         actor.require_admin()?;
-        releases::review_queue(&self.0.db, search, artist, page).await
+        lists::review_queue(&self.0.db, search, artist, page).await
     }
 
     /// Releases of all artists, in every status.
     pub async fn releases(&self, actor: &Actor, filter: &ReleaseFilter) -> Result<Page<ReleaseSummary>> {
         actor.require_admin()?;
-        releases::search(&self.0.db, filter).await
+        lists::search(&self.0.db, filter).await
     }
 
     /// Approves or rejects what the reviewer saw: `version` is the one that their page showed.
@@ -40,7 +44,7 @@ impl Review<'_> {
     pub async fn decide(&self, actor: &Actor, id: ReleaseId, version: i64, verdict: Verdict) -> Result<VerdictOutcome> {
         actor.require_admin()?;
         let mut tx = db::begin(&self.0.db).await?;
-        let release = releases::lock(&mut tx, id).await?.ok_or(Problem::NotFound)?;
+        let release = locked::lock(&mut tx, id).await?.ok_or(Problem::NotFound)?;
         if release.status != ReleaseStatus::PendingReview {
             return Err(Problem::conflict(match release.status {
                 ReleaseStatus::Published => "This release was approved before you decided. Nothing was changed.",
@@ -55,7 +59,7 @@ impl Review<'_> {
             )
             .into());
         }
-        if matches!(verdict, Verdict::Approve) && releases::has_unfinished_upload(&mut tx, id).await? {
+        if matches!(verdict, Verdict::Approve) && locked::has_unfinished_upload(&mut tx, id).await? {
             return Err(Problem::conflict(
                 "A new file of this release is not ready yet. Reload the page and listen to it before you decide.",
             )
@@ -73,7 +77,7 @@ impl Review<'_> {
             Verdict::Approve => (ReleaseStatus::Published, ReleaseEventKind::Approved, None),
             Verdict::Reject { reason } => (ReleaseStatus::Rejected, ReleaseEventKind::Rejected, Some(reason.as_str())),
         };
-        releases::transition(&mut tx, release, status, kind, Some(actor.id), reason).await?;
+        locked::transition(&mut tx, release, status, kind, Some(actor.id), reason).await?;
         // What follows it in the queue, then from the start again: who skips a release does not come back to it at once.
         let next = sqlx::query_scalar!(
             r#"select r.id as "id: ReleaseId" from releases r join releases decided on decided.id = $1

@@ -1,17 +1,13 @@
 //! The tracks of a draft: their details and their order.
 
-use sqlx::{PgConnection, types::Json};
-use uuid::Uuid;
-
-use super::Releases;
+use super::{Releases, locked, track_order};
 use crate::{
-    backend::{Backend, Result, db, releases, storage::objects, uploads},
+    backend::{Backend, Result, db, storage::objects, uploads},
     domain::{
         account::Actor,
-        ids::{BatchId, ReleaseId, TrackId},
-        media::Tags,
+        ids::{ReleaseId, TrackId},
         release::ReleaseView,
-        track::{TrackDetails, order_by_tags},
+        track::TrackDetails,
     },
 };
 
@@ -24,7 +20,7 @@ impl Tracks<'_> {
 
     pub async fn save(&self, actor: &Actor, id: TrackId, details: &TrackDetails) -> Result<ReleaseView> {
         let mut tx = db::begin(&self.0.db).await?;
-        let release = releases::lock_draft_of_track(&mut tx, actor, id).await?;
+        let release = locked::lock_draft_of_track(&mut tx, actor, id).await?;
         sqlx::query!(
             "update tracks set title = $2, title_version = $3, isrc = $4, explicit = $5, updated_at = now(),
                     title_is_guessed = title_is_guessed and title = $2
@@ -43,7 +39,7 @@ impl Tracks<'_> {
     /// Puts a track at `number`, at most at the end; the others close up.
     pub async fn move_to(&self, actor: &Actor, id: TrackId, number: i32) -> Result<ReleaseView> {
         let mut tx = db::begin(&self.0.db).await?;
-        let release = releases::lock_draft_of_track(&mut tx, actor, id).await?;
+        let release = locked::lock_draft_of_track(&mut tx, actor, id).await?;
         // From now on the order is the artist's.
         sqlx::query!(
             "update tracks set order_is_guessed = false where release_id = $1 and order_is_guessed",
@@ -75,11 +71,11 @@ impl Tracks<'_> {
     /// Removes a track; its audio is released to the reaper.
     pub async fn remove(&self, actor: &Actor, id: TrackId) -> Result<ReleaseView> {
         let mut tx = db::begin(&self.0.db).await?;
-        let release = releases::lock_draft_of_track(&mut tx, actor, id).await?;
+        let release = locked::lock_draft_of_track(&mut tx, actor, id).await?;
         let ended = uploads::cancel_all(&mut tx, release.id, Some(id)).await?;
         objects::detach_audio_of_track(&mut tx, id).await?;
         sqlx::query!("delete from tracks where id = $1", id as TrackId).execute(&mut *tx).await?;
-        close_up(&mut tx, release.id).await?;
+        track_order::close_up(&mut tx, release.id).await?;
         let view = self.releases().finish_edit(tx, release).await?;
         uploads::purge_bytes(self.0, &ended).await?;
         Ok(view)
@@ -99,8 +95,7 @@ impl Tracks<'_> {
         let mut removed = 0;
         for id in releases {
             let mut tx = db::begin(&self.0.db).await?;
-            let Some(release) = releases::lock(&mut tx, id).await?.filter(|release| release.status.is_editable())
-            else {
+            let Some(release) = locked::lock(&mut tx, id).await?.filter(|release| release.status.is_editable()) else {
                 continue;
             };
             // Under the release's lock nobody begins another upload for them.
@@ -113,74 +108,12 @@ impl Tracks<'_> {
             if gone.rows_affected() == 0 {
                 continue;
             }
-            close_up(&mut tx, id).await?;
-            releases::bump_version(&mut tx, id).await?;
+            track_order::close_up(&mut tx, id).await?;
+            locked::bump_version(&mut tx, id).await?;
             tx.commit().await?;
             self.0.events.release_changed(id, release.artist);
             removed += gone.rows_affected();
         }
         Ok(removed)
     }
-}
-
-/// Orders the tracks of a batch in a locked draft by the tags of the files that have arrived. They share the places that they had; once the
-/// artist has moved a track, all stay.
-pub(in crate::backend) async fn order_batch(db: &mut PgConnection, release: ReleaseId, batch: BatchId) -> Result<()> {
-    // Ids grow as tracks are made, in the order of the files' names.
-    let tracks = sqlx::query!(
-        r#"select t.id, t.number, newest.tags as "tags: Json<Tags>"
-           from tracks t
-           join lateral (select tags from uploads where track_id = t.id and batch = $2 order by seq desc limit 1) newest on true
-           where t.release_id = $1 and t.order_is_guessed
-           order by t.id"#,
-        release as ReleaseId,
-        batch as BatchId
-    )
-    .fetch_all(&mut *db)
-    .await?;
-    let tags: Vec<Tags> =
-        tracks.iter().map(|track| track.tags.as_ref().map(|tags| tags.0.clone()).unwrap_or_default()).collect();
-    let ids: Vec<Uuid> = order_by_tags(&tags).into_iter().map(|index| tracks[index].id).collect();
-    let mut numbers: Vec<i32> = tracks.iter().map(|track| track.number).collect();
-    numbers.sort_unstable();
-    sqlx::query!(
-        "update tracks set number = placed.number
-         from unnest($1::uuid[], $2::integer[]) as placed (id, number)
-         where tracks.id = placed.id and tracks.number <> placed.number",
-        &ids,
-        &numbers
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-/// Removes a track of a locked draft with the only upload that was ever for it, which is over. One that had a file, or that somebody has
-/// typed into, stays.
-pub(in crate::backend) async fn remove_announced(
-    db: &mut PgConnection,
-    release: ReleaseId,
-    track: TrackId,
-) -> Result<()> {
-    let gone = sqlx::query!(
-        "delete from tracks where id in (select id from announced_tracks where id = $1 and release_id = $2)",
-        track as TrackId,
-        release as ReleaseId
-    )
-    .execute(&mut *db)
-    .await?;
-    if gone.rows_affected() == 1 { close_up(db, release).await } else { Ok(()) }
-}
-
-/// Numbers the tracks of a release from 1 without gaps, in their order.
-async fn close_up(db: &mut PgConnection, release: ReleaseId) -> Result<()> {
-    sqlx::query!(
-        "update tracks set number = placed.number
-         from (select id, row_number() over (order by number) as number from tracks where release_id = $1) placed
-         where tracks.id = placed.id and tracks.number <> placed.number",
-        release as ReleaseId
-    )
-    .execute(db)
-    .await?;
-    Ok(())
 }

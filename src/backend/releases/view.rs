@@ -4,7 +4,7 @@ use sqlx::{PgConnection, types::Json};
 use time::Date;
 
 use crate::{
-    backend::{Result, accounts::sessions::hex, uploads::spool::SPOOL_TIMEOUT_SECONDS},
+    backend::{Result, uploads::spool::SPOOL_TIMEOUT_SECONDS},
     domain::{
         codes::{Gtin, Isrc},
         files::{CoverView, Examination, PendingUpload, StoredFile},
@@ -220,7 +220,7 @@ fn stored_file<Facts>(
         object: object?,
         file_name: file_name?,
         size_bytes: size_bytes?,
-        sha256: hex(&sha256?),
+        sha256: hex::encode(sha256?),
         content_type: content_type?,
         examination: examination?,
         facts,

@@ -7,9 +7,9 @@ use super::{EndedUpload, Uploads, purge_bytes, spool::SPOOL_TIMEOUT_SECONDS};
 use crate::{
     backend::{
         Result,
-        accounts::users,
+        accounts::locks,
         db,
-        releases::{self, LockedRelease},
+        releases::locked::{self, LockedRelease},
     },
     domain::{
         account::Actor,
@@ -80,9 +80,9 @@ impl Uploads {
         let mut tx = db::begin(&backend.db).await?;
         let (release, track) = match intent.target {
             UploadTarget::Cover(release) | UploadTarget::NewTrack(release) => {
-                (releases::lock_draft(&mut tx, actor, release).await?, None)
+                (locked::lock_draft(&mut tx, actor, release).await?, None)
             }
-            UploadTarget::Audio(track) => (releases::lock_draft_of_track(&mut tx, actor, track).await?, Some(track)),
+            UploadTarget::Audio(track) => (locked::lock_draft_of_track(&mut tx, actor, track).await?, Some(track)),
         };
         let expired = expire_own(&mut tx, actor).await?;
         let mut found = None;
@@ -140,7 +140,7 @@ impl Uploads {
         )
         .execute(&mut *tx)
         .await?;
-        releases::bump_version(&mut tx, release.id).await?;
+        locked::bump_version(&mut tx, release.id).await?;
         tx.commit().await?;
         fail::fail_point!("upload-begun");
         purge_bytes(backend, &expired).await?;
@@ -150,7 +150,7 @@ impl Uploads {
 
     async fn check_limits(&self, db: &mut PgConnection, actor: &Actor, length: i64) -> Result<()> {
         let limits = &self.0.settings.uploads;
-        users::lock_user(db, actor.id).await?;
+        locks::lock_user(db, actor.id).await?;
         let used = sqlx::query!(
             r#"select (select count(*) from uploads where owner_id = $1 and state in ('RECEIVING', 'RECEIVED')) as "open!",
                       (select coalesce(sum(length_bytes), 0) from uploads

@@ -20,7 +20,7 @@ use crate::{
         Error, Result, db,
         media::{Deadline, MediaError, Refusal, validate_audio, validate_cover},
         queue::{self, NewJob, worker},
-        releases::{self, tracks},
+        releases::{locked, track_order},
     },
     domain::{
         circuit::CircuitState,
@@ -141,7 +141,7 @@ impl Uploads {
         let backend = &self.0;
         let mut tx = db::begin(&backend.db).await?;
         let release = match release {
-            Some(release) => releases::lock(&mut tx, release).await?,
+            Some(release) => locked::lock(&mut tx, release).await?,
             None => None,
         };
         let upload = sqlx::query!(
@@ -179,9 +179,9 @@ impl Uploads {
         fail::fail_point!("job-added");
         if release.status.is_editable() {
             if let Some(batch) = upload.batch {
-                tracks::order_batch(&mut tx, release.id, batch).await?;
+                track_order::order_batch(&mut tx, release.id, batch).await?;
             }
-            releases::bump_version(&mut tx, release.id).await?;
+            locked::bump_version(&mut tx, release.id).await?;
         }
         tx.commit().await?;
         metrics::counter!("vwaza_uploads_total", "outcome" => "received").increment(1);
@@ -266,7 +266,7 @@ impl Uploads {
     ) -> Result<bool> {
         let mut tx = db::begin(&self.0.db).await?;
         let release = match release {
-            Some(release) => releases::lock(&mut tx, release).await?,
+            Some(release) => locked::lock(&mut tx, release).await?,
             None => None,
         };
         let refused = sqlx::query!(

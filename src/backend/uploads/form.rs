@@ -7,7 +7,7 @@ use futures::Stream;
 
 use super::{Channel, UploadOffset, Uploads, receive::displaced_by_another};
 use crate::{
-    backend::{Error, Result, db, fail_points, releases},
+    backend::{Error, Result, db, fail_points, releases::locked},
     domain::{
         account::Actor,
         ids::{BatchId, ReleaseId, TrackId, UploadId, UserId},
@@ -84,7 +84,7 @@ impl Uploads {
         .fetch_all(&mut *tx)
         .await?;
         let Some(release) = files.iter().find_map(|file| file.release) else { return Ok(()) };
-        let release = releases::lock_draft(&mut tx, actor, release).await?;
+        let release = locked::lock_draft(&mut tx, actor, release).await?;
         let names: Vec<&str> = files.iter().map(|file| file.file_name.as_str()).collect();
         let mut has_changed = false;
         for (file, title) in files.iter().zip(titles_from_file_names(&names)) {
@@ -103,7 +103,7 @@ impl Uploads {
             has_changed |= titled.rows_affected() > 0;
         }
         if has_changed {
-            releases::bump_version(&mut tx, release.id).await?;
+            locked::bump_version(&mut tx, release.id).await?;
             tx.commit().await?;
             self.0.events.release_changed(release.id, release.artist);
         }

@@ -18,10 +18,8 @@ use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Backend, Result,
-    accounts::sessions::hex,
-    db, queue,
-    releases::{self, tracks},
+    Backend, Result, db, queue,
+    releases::{locked, track_order},
     storage::objects,
 };
 use crate::domain::{
@@ -165,7 +163,7 @@ impl Uploads {
     async fn cancel_own(&self, row: UploadRow) -> Result<UploadState> {
         let mut tx = db::begin(&self.0.db).await?;
         let release = match row.release {
-            Some(release) => releases::lock(&mut tx, release).await?,
+            Some(release) => locked::lock(&mut tx, release).await?,
             None => None,
         };
         let cancelled = sqlx::query_as!(
@@ -188,7 +186,7 @@ impl Uploads {
             return Ok(state);
         }
         if let Some(release) = release.filter(|release| release.status.is_editable()) {
-            releases::bump_version(&mut tx, release.id).await?;
+            locked::bump_version(&mut tx, release.id).await?;
         }
         tx.commit().await?;
         purge_bytes(&self.0, &cancelled).await?;
@@ -201,7 +199,7 @@ impl Uploads {
     async fn terminate_own(&self, row: UploadRow) -> Result<()> {
         let mut tx = db::begin(&self.0.db).await?;
         let release = match row.release {
-            Some(release) => releases::lock(&mut tx, release).await?,
+            Some(release) => locked::lock(&mut tx, release).await?,
             None => None,
         };
         let upload = sqlx::query!(
@@ -234,9 +232,9 @@ impl Uploads {
         }
         if let Some(release) = release.filter(|release| release.status.is_editable()) {
             if let Some(track) = upload.track {
-                tracks::remove_announced(&mut tx, release.id, track).await?;
+                track_order::remove_announced(&mut tx, release.id, track).await?;
             }
-            releases::bump_version(&mut tx, release.id).await?;
+            locked::bump_version(&mut tx, release.id).await?;
         }
         tx.commit().await?;
         if are_free {
@@ -317,12 +315,6 @@ impl UploadRow {
             UploadState::Cancelled => (410, "This upload was cancelled.".to_owned()),
             UploadState::Expired => (410, "This upload has expired. Choose the file again.".to_owned()),
         };
-        UploadStatus {
-            id: self.id,
-            state: self.state,
-            status_code,
-            message,
-            sha256: self.sha256.map(|hash| hex(&hash)),
-        }
+        UploadStatus { id: self.id, state: self.state, status_code, message, sha256: self.sha256.map(hex::encode) }
     }
 }

@@ -1,20 +1,20 @@
-//! The header in front of every FLAC frame (RFC 9639, 9.1).
+//! The header of every FLAC frame (RFC 9639, 9.1).
 
-/// The header of a FLAC frame, as browser and server read it.
+/// A frame header, as browser and server both read it.
 #[derive(Clone, Copy, Debug)]
 pub struct FlacFrame {
-    /// The second byte: sync and blocking strategy.
+    /// The second byte: the end of the sync code, and the blocking strategy.
     pub sync: u8,
-    /// Frames of one size count themselves, others their samples.
+    /// The number of the frame if all blocks have one size, else the number of its first sample.
     pub number: u64,
     /// Samples for each channel.
     pub samples: u64,
-    /// None if the rate is that of STREAMINFO.
+    /// `None` if the rate is the one in STREAMINFO.
     pub sample_rate_hz: Option<u32>,
     pub channels: FlacChannels,
-    /// None if the depth is that of STREAMINFO.
+    /// `None` if the depth is the one in STREAMINFO.
     pub bit_depth: Option<u16>,
-    /// Length of the header with its checksum.
+    /// The length of the header, including its checksum.
     pub header_bytes: usize,
 }
 
@@ -37,10 +37,11 @@ impl FlacChannels {
 }
 
 impl FlacFrame {
-    /// Two bytes sync, two of codes, a number of up to seven, block size, sample rate, checksum.
+    /// The longest header, in bytes: 2 for sync, 2 for codes, up to 7 for the number, 2 for the block size, 2 for the
+    /// sample rate, 1 for the checksum.
     pub const MAX_HEADER_BYTES: usize = 16;
 
-    /// None if no frame begins here: sync, reserved values and the checksum of the header tell.
+    /// Parses a header. `None` if no frame begins here, which the sync code, reserved values and the checksum show.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let &[0xFF, sync @ (0xF8 | 0xF9), sizes, layout, ..] = bytes else { return None };
         if layout & 1 != 0 {
@@ -101,7 +102,7 @@ impl FlacFrame {
     }
 }
 
-/// Polynomial x⁸ + x² + x + 1.
+/// The CRC-8 of a header, with the polynomial x⁸ + x² + x + 1.
 fn checksum(header: &[u8]) -> u8 {
     let shift = |crc: u8| if crc & 0x80 == 0 { crc << 1 } else { crc << 1 ^ 0x07 };
     header.iter().fold(0, |crc, byte| (0..8).fold(crc ^ byte, |crc, _| shift(crc)))
@@ -111,7 +112,7 @@ fn pair(bytes: &[u8], at: usize) -> Option<u16> {
     bytes.get(at..at + 2).and_then(|pair| pair.try_into().ok()).map(u16::from_be_bytes)
 }
 
-/// A number coded like a UTF-8 character of up to seven bytes, and where it ends.
+/// Reads a number that is coded like a UTF-8 character of up to seven bytes. Returns it and the index after it.
 fn coded_number(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
     let first = *bytes.get(at)?;
     let length = first.leading_ones() as usize;
@@ -134,7 +135,8 @@ mod tests {
 
     #[test]
     fn a_header_is_read_with_all_that_may_stand_in_it() {
-        // 4096 samples at 44.1 kHz, stereo, 16 bit; 1000 samples at 50 kHz, mid and side, depth of the stream, number 300.
+        // First header: 4096 samples, 44.1 kHz, stereo, 16 bit. Second: 1000 samples, 50 kHz, mid-side, depth of the
+        // stream, number 300.
         let plain = FlacFrame::parse(&[0xFF, 0xF8, 0xC9, 0x18, 0, 0xC2]).unwrap();
         let got = (plain.number, plain.samples, plain.sample_rate_hz, plain.channels.count(), plain.bit_depth);
         assert_eq!((got, plain.header_bytes), ((0, 4096, Some(44_100), 2, Some(16)), 6));

@@ -1,17 +1,18 @@
-//! How lengths, sizes and levels are written for people, and the waveform as they see it.
+//! Formats lengths, sizes, levels and waveforms for people.
 
 use std::fmt::Write;
 
 const BYTES_PER_MIB: f64 = 1024.0 * 1024.0;
 
-/// "3:07", or "1:02:03" from an hour on. Rounded to the nearest second.
+/// Formats a duration: "3:07", or "1:02:03" from an hour on. Rounds to the nearest second.
 pub fn format_duration(duration_ms: i64) -> String {
     let seconds = (duration_ms.max(0).saturating_add(500)) / 1000;
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
 }
 
-/// "41 MB", "1.5 GB": with one decimal below 10; never "0 MB" for a file that holds something.
+/// Formats a size in binary units: "41 MB", "1.5 GB". Numbers below 10 get one decimal. A file that isn't empty is
+/// never "0 MB".
 #[expect(clippy::cast_precision_loss, reason = "the result has three digits")]
 pub fn format_bytes(bytes: u64) -> String {
     let megabytes = bytes as f64 / BYTES_PER_MIB;
@@ -30,42 +31,44 @@ pub fn format_bytes(bytes: u64) -> String {
     }
 }
 
-/// What is said of a file with more than `max_bytes`, before its upload and during it.
+/// The refusal of a file with more than `max_bytes`, before its upload and during it.
 pub fn too_large(max_bytes: u64) -> String {
     format!("This file is too large. The limit is {}.", format_bytes(max_bytes))
 }
 
-/// "44.1 kHz".
+/// Formats a sample rate: "44.1 kHz".
 pub fn format_sample_rate(hz: i32) -> String {
     format!("{} kHz", f64::from(hz) / 1000.0)
 }
 
-/// "−14.2 LUFS".
+/// Formats a loudness: "−14.2 LUFS".
 pub fn format_loudness(lufs: f64) -> String {
     format!("{} LUFS", signed(lufs))
 }
 
-/// "−1.0 dBTP".
+/// Formats a true peak: "−1.0 dBTP".
 pub fn format_peak(dbtp: f64) -> String {
     format!("{} dBTP", signed(dbtp))
 }
 
-/// With the minus sign, which is as wide as a digit; a hyphen would let columns dance.
+/// Formats a number with one decimal and a real minus sign. The minus sign is as wide as a digit, so columns stay
+/// aligned.
 fn signed(value: f64) -> String {
     let tenths = (value * 10.0).round() / 10.0;
     if tenths < 0.0 { format!("−{:.1}", -tenths) } else { format!("{:.1}", tenths.abs()) }
 }
 
-/// The `d` of an SVG path that draws `peaks` as one shape, mirrored at the middle of a box of `width` × `height`.
+/// Makes the `d` attribute of an SVG path that draws `peaks` as one shape, mirrored at the middle of a box of `width` ×
+/// `height`.
 ///
-/// At least half a unit stays visible in silence, so that a track is never an empty box. A page holds many of these, so the
-/// path is relative and spares every character it can.
+/// Silence keeps a height of half a unit on each side, so that a track is never an empty box. A page holds many of
+/// these paths, so they use relative coordinates and as few characters as possible.
 pub fn waveform_path(peaks: &[u8], width: u16, height: u16) -> String {
     let columns = peaks.len().min(usize::from(width));
     if columns == 0 || height == 0 {
         return String::new();
     }
-    // All in tenths: whole numbers do not drift when they are added up.
+    // All numbers are tenths as integers, so that no rounding errors add up.
     let middle = i32::from(height) * 5;
     let reach = |column: usize| {
         let (from, to) = (column * peaks.len() / columns, (column + 1) * peaks.len() / columns);
@@ -96,13 +99,13 @@ pub fn waveform_path(peaks: &[u8], width: u16, height: u16) -> String {
     path
 }
 
-/// "1.5", ".5", "-3": as short as SVG allows.
+/// Writes a number as short as SVG allows: "1.5", ".5", "-3".
 fn push_tenths(path: &mut String, tenths: i32) {
     if tenths < 0 {
         path.push('-');
     }
     let (whole, rest) = (tenths.abs() / 10, tenths.abs() % 10);
-    // Writing to a String cannot fail.
+    // Writing to a String can't fail.
     let _ = match (whole, rest) {
         (_, 0) => write!(path, "{whole}"),
         (0, _) => write!(path, ".{rest}"),
@@ -152,7 +155,7 @@ mod tests {
         assert_eq!(waveform_path(&[], 10, 20), "");
     }
 
-    /// The points of a path, as a browser reads them.
+    /// Parses a path into its points, as a browser does.
     fn points(path: &str) -> Vec<(f64, f64)> {
         let spaced = path.replace(['M', 'l', 'z'], " ").replace('-', " -");
         let numbers: Vec<f64> = spaced.split_whitespace().map(|number| number.parse().expect("a number")).collect();

@@ -1,13 +1,14 @@
-//! Kinds of files that people try and that deserve to be called by their name.
+//! Names kinds of files that people upload by mistake, so that the refusal can say what the file is.
 
 use super::FlacFrame;
 
 pub const UNKNOWN_AUDIO: &str =
     "This is not an audio file that we know. Upload a WAV, FLAC, AIFF, ALAC, AAC (M4A) or MP3 file.";
 
-/// The kind of a file that begins with `start` (512 bytes of it, or all), if it is no audio that we take. Fewer bytes tell less exactly.
+/// Names the kind of a file that begins with `start`, or returns `None` if it may be audio that we accept. `start`
+/// holds the first 512 bytes or the whole file; with fewer bytes the name is less exact.
 pub fn other_audio(start: &[u8]) -> Option<&'static str> {
-    // One nearly looks like a frame of AAC.
+    // This comes before the test for ADTS, because the sync codes of FLAC and AAC frames nearly look alike.
     if FlacFrame::parse(start).is_some() {
         return Some("a FLAC file without its header: its beginning is cut off");
     }
@@ -95,9 +96,9 @@ const OTHER_AUDIO: &[(&[u8], &str)] = &[
     (b"bplist", "a property list of macOS"),
 ];
 
-/// Kinds that are told by what is inside of a container.
+/// Names kinds that share a container or a magic number with others.
 fn in_a_container(start: &[u8]) -> Option<&'static str> {
-    // The version of its bit stream stands in the sixth byte.
+    // The version of the bit stream is in the sixth byte.
     if start.starts_with(b"\x0B\x77") && start.get(5).is_some_and(|bsid| bsid >> 3 > 10) {
         return Some("a Dolby Digital Plus file (E-AC-3)");
     }
@@ -117,7 +118,7 @@ fn in_a_container(start: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// The kind of an Ogg file by the first packet of its first stream (RFC 3533; each codec's mapping).
+/// Names the kind of an Ogg file by the first packet of its first stream (RFC 3533, and the mapping of each codec).
 fn in_ogg(mut page: &[u8]) -> &'static str {
     const CODECS: [(&[u8], &str); 9] = [
         (b"\x7FFLAC", "a FLAC in an Ogg container"),
@@ -130,7 +131,7 @@ fn in_ogg(mut page: &[u8]) -> &'static str {
         (b"\x80theora", "a video (Ogg Theora)"),
         (b"BBCD\0", "a video (Ogg Dirac)"),
     ];
-    // An index ("fishead") may be the first stream; the next page belongs to another.
+    // The first stream may be an index ("fishead"). Then the next page belongs to another stream.
     for _ in 0..2 {
         let Some(segments) = page.get(26).map(|count| usize::from(*count)) else { break };
         let Some(packet) = page.get(27 + segments..) else { break };
@@ -144,10 +145,11 @@ fn in_ogg(mut page: &[u8]) -> &'static str {
     "an Ogg file"
 }
 
-/// The rest of the sub-formats of PCM in ambisonic B-format, behind the format tag (Dobson, "AMB").
+/// The bytes behind the format tag in the sub-format GUIDs of PCM in ambisonic B-format (Dobson, "AMB").
 const AMBISONIC_TAIL: [u8; 14] = [0, 0, 0x21, 0x07, 0xD3, 0x11, 0x86, 0x44, 0xC8, 0xC1, 0xCA, 0, 0, 0];
 
-/// The refusal of a WAV whose format tag is no PCM (RFC 2361, mmreg.h). `sub_format` is the GUID of WAVE_FORMAT_EXTENSIBLE.
+/// The refusal of a WAV whose format tag isn't PCM (RFC 2361, mmreg.h). `sub_format` is the GUID of
+/// WAVE_FORMAT_EXTENSIBLE.
 pub fn other_codec_in_wav(format_tag: u16, sub_format: Option<&[u8]>) -> String {
     let holds = match format_tag {
         0x0002 | 0x0011 => "ADPCM",
@@ -170,7 +172,7 @@ pub fn other_codec_in_wav(format_tag: u16, sub_format: Option<&[u8]>) -> String 
     format!("This WAV holds {holds}. Export it as plain PCM with 16 or 24 bit.")
 }
 
-/// The refusal of an AIFF-C whose kind, in lower case, is no PCM that we read.
+/// The refusal of an AIFF-C whose compression type isn't PCM that we read. `kind` is that type in lower case.
 pub fn other_codec_in_aiff(kind: &[u8]) -> String {
     let holds = match kind {
         b"alaw" | b"ulaw" => "A-law or µ-law",
@@ -192,12 +194,12 @@ fn contains(bytes: &[u8], word: &[u8]) -> bool {
     bytes.windows(word.len()).any(|window| window == word)
 }
 
-/// A frame of AAC without a container.
+/// Whether the bytes begin with an AAC frame without a container.
 fn is_adts(start: &[u8]) -> bool {
     matches!(start, [0xFF, second, ..] if second & 0xF6 == 0xF0)
 }
 
-/// The packets of an MPEG transport stream: 188 bytes each, or 192 with a time in front of each.
+/// Whether the bytes are packets of an MPEG transport stream: 188 bytes each, or 192 with a timestamp in front of each.
 fn is_transport_stream(start: &[u8]) -> bool {
     const SYNC: u8 = 0x47;
     let has_packets =
@@ -205,7 +207,8 @@ fn is_transport_stream(start: &[u8]) -> bool {
     has_packets(0, 188) || has_packets(4, 192)
 }
 
-/// The kind of a file that begins with `start` (512 bytes of it, or all) and is neither JPEG nor PNG.
+/// Names the kind of a file that begins with `start` and is neither JPEG nor PNG. `start` holds the first 512 bytes or
+/// the whole file.
 pub fn other_picture(start: &[u8]) -> &'static str {
     let text = String::from_utf8_lossy(start).to_ascii_lowercase();
     let text = text.trim_start_matches(['\u{FEFF}', ' ', '\t', '\r', '\n']);
@@ -230,7 +233,7 @@ pub fn other_picture(start: &[u8]) -> &'static str {
 mod tests {
     use super::*;
 
-    /// A page of Ogg with one packet.
+    /// Makes an Ogg page with one packet.
     fn page(packet: &[u8]) -> Vec<u8> {
         let mut page = b"OggS\0\x02".to_vec();
         page.resize(26, 0);

@@ -1,5 +1,5 @@
-//! What audio and covers are: the kinds we take, what is measured in them, and how that is said. The same on both sides of the
-//! wire, so that a page states a limit exactly as the server enforces it.
+//! Audio and covers: the kinds that we accept, what the examination measures, and how it is shown. Browser and server
+//! share this code, so a page states a limit exactly as the server enforces it.
 
 mod flac;
 mod format;
@@ -25,17 +25,18 @@ pub use rules::{
 };
 pub use tags::Tags;
 
-/// For the `accept` attribute of a file input: a hint to the file dialog, never a check.
+/// The `accept` attribute of the file input: a hint for the file dialog. Files are validated later.
 pub const ACCEPT_AUDIO: &str = ".wav,.wave,.flac,.aif,.aiff,.aifc,.m4a,.mp4,.mov,.mp3,\
      audio/wav,audio/x-wav,audio/flac,audio/aiff,audio/x-aiff,audio/mp4,audio/x-m4a,audio/mpeg";
-/// For the `accept` attribute of a file input: a hint to the file dialog, never a check.
+/// The `accept` attribute of the file input: a hint for the file dialog. Files are validated later.
 pub const ACCEPT_COVER: &str = ".jpg,.jpeg,.png,image/jpeg,image/png";
 
-/// The version of the examination. It is raised whenever the examination measures or shows anything else than before: the worker then
-/// examines files of an older version again, in the background. 2: lengths are counted, edit lists followed, colours converted to sRGB.
+/// The version of the examination. Raise it whenever the examination measures or shows something else than before: the
+/// worker then examines files of an older version again, in the background. Version 2 counts lengths, follows edit
+/// lists and converts colours to sRGB.
 pub const EXAMINATION_VERSION: i32 = 2;
 
-/// Edges of the thumbnails made of every cover, in pixels. A smaller cover is never scaled up.
+/// The edges of the thumbnails of every cover, in pixels. A smaller cover is never scaled up.
 pub const THUMBNAIL_EDGES_PX: [i32; 3] = [160, 640, 1600];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +52,7 @@ pub enum AudioContainer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AudioCodec {
-    /// Plain samples, whole numbers or floating point.
+    /// Uncompressed samples, as integers or in floating point.
     Pcm,
     Flac,
     Alac,
@@ -70,7 +71,7 @@ impl AudioContainer {
         }
     }
 
-    /// What people call a file of this container: for MP4 that depends on what is inside.
+    /// What people call a file of this container. For MP4, that depends on the codec.
     pub fn label(self, codec: AudioCodec) -> &'static str {
         match (self, codec) {
             (Self::Wav, _) => "WAV",
@@ -98,43 +99,46 @@ impl AudioCodec {
     }
 }
 
-/// Something about how a file is packed that a store may mind though it plays.
+/// A property of a file's packaging that some store may refuse although the file plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PackagingNote {
     /// A WAV with format tag 0xFFFE (WAVE_FORMAT_EXTENSIBLE).
     Extensible,
-    /// A WAV with something after its samples.
+    /// A WAV with other data after its samples.
     TrailingData,
-    /// Samples in floating point.
+    /// The samples are in floating point.
     FloatingPoint,
 }
 
-/// What was found by decoding a track's file from its first sample to its last.
+/// The facts about a track's audio, found by decoding it from its first sample to its last.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AudioFacts {
     pub container: AudioContainer,
     pub codec: AudioCodec,
     pub duration_ms: i64,
     pub sample_rate_hz: i32,
-    /// None where it means nothing, as in MP3 and AAC.
+    /// `None` where a depth means nothing, as in MP3 and AAC.
     pub bit_depth: Option<i16>,
     pub channels: i16,
-    /// Integrated loudness by EBU R 128, in LUFS. None for silence.
+    /// Integrated loudness by EBU R 128, in LUFS. `None` for silence, and for sound too quiet or too short to have a
+    /// loudness.
     pub integrated_lufs: Option<f64>,
-    /// The highest true peak of all channels, in dBTP. None for silence.
+    /// The highest true peak of all channels, in dBTP. `None` for silence.
     pub true_peak_dbtp: Option<f64>,
-    /// Samples in runs of three and more at full scale: what a limiter leaves is shorter, what an overload cut off is not.
+    /// The number of samples in runs of three or more at full scale. A limiter leaves shorter runs; clipping leaves
+    /// longer ones.
     pub clipped_samples: i64,
     #[serde(default)]
     pub packaging: Vec<PackagingNote>,
-    /// Not every browser plays its kind of file: players are given a copy of it, FLAC with up to 24 bits.
+    /// Whether players get a copy (FLAC with up to 24 bits), because not every browser plays this kind of file.
     #[serde(default)]
     pub has_listening_copy: bool,
 }
 
 impl AudioFacts {
-    /// Whether an examination says something else than another one did. Decoders and meters round: a twentieth of a dB or less is nothing.
+    /// Whether an examination found other facts than another one. Differences of up to 0.05 dB don't count, because
+    /// decoders and meters round.
     pub fn differs_from(&self, other: &Self) -> bool {
         const ROUNDING_DB: f64 = 0.05;
         let is_equal = |one: Option<f64>, other: Option<f64>| match (one, other) {
@@ -147,12 +151,12 @@ impl AudioFacts {
             || !is_equal(self.true_peak_dbtp, other.true_peak_dbtp)
     }
 
-    /// The kind of file that players are given.
+    /// The content type of the file that players get.
     pub fn played_as(&self) -> &'static str {
         if self.has_listening_copy { AudioContainer::Flac.content_type() } else { self.container.content_type() }
     }
 
-    /// "WAV · 24 bit · 48 kHz · stereo · 3:20 · −9.1 LUFS · −0.3 dBTP · clipped samples: 12".
+    /// The facts in one line: "WAV · 24 bit · 48 kHz · stereo · 3:20 · −9.1 LUFS · −0.3 dBTP · clipped samples: 12".
     pub fn full_summary(&self) -> String {
         let mut parts = vec![self.summary(), format_duration(self.duration_ms)];
         parts.extend(self.integrated_lufs.map(format_loudness));
@@ -161,7 +165,7 @@ impl AudioFacts {
         parts.join(" · ")
     }
 
-    /// "WAV · 24 bit · 48 kHz · stereo".
+    /// The format in one line: "WAV · 24 bit · 48 kHz · stereo".
     pub fn summary(&self) -> String {
         let mut parts = vec![self.container.label(self.codec).to_owned()];
         if let Some(bits) = self.bit_depth {
@@ -215,7 +219,7 @@ pub enum CoverColour {
     Cmyk,
 }
 
-/// What is known of a cover from its header.
+/// The facts about a cover, from its header.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CoverFacts {
     pub format: CoverFormat,
@@ -227,7 +231,7 @@ pub struct CoverFacts {
 }
 
 impl CoverFacts {
-    /// "JPEG · 3000 × 3000 px".
+    /// The facts in one line: "JPEG · 3000 × 3000 px".
     pub fn summary(&self) -> String {
         format!("{} · {}\u{a0}×\u{a0}{}\u{a0}px", self.format.label(), self.width_px, self.height_px)
     }

@@ -1,29 +1,30 @@
-//! The four bytes in front of every MPEG audio frame (ISO/IEC 11172-3 and 13818-3).
+//! The header of every MPEG audio frame (ISO/IEC 11172-3 and 13818-3).
 
 use super::format_duration;
 
-/// The header of an MPEG audio frame, as browser and server read it.
+/// A frame header, as browser and server both read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MpegFrame {
     pub sample_rate_hz: u32,
     pub channels: u16,
     /// Layer 1, 2 or 3.
     pub layer: u8,
-    /// Samples for each channel: 1152 in MPEG-1, 576 in its successors at low rates.
+    /// Samples for each channel: 1152, or 384 in layer I, or 576 in layer III of MPEG-2 and MPEG-2.5.
     pub samples: u64,
-    /// Bytes of the frame with its header. None in free format, which does not say.
+    /// The length of the frame in bytes, including its header. `None` in free format, whose header doesn't give it.
     pub bytes: Option<u64>,
-    /// Bytes of the header, its checksum, and what a decoder must know before the sound.
+    /// The length in bytes of the header, its checksum and the side information that a decoder needs before the sound.
     pub head_bytes: u64,
 }
 
 impl MpegFrame {
-    /// Length of the header itself.
+    /// The length of the header itself.
     pub const HEADER_BYTES: usize = 4;
 
-    /// None if no frame begins with these bytes.
+    /// Parses a header. `None` if no frame begins with these bytes.
     pub fn parse(head: [u8; Self::HEADER_BYTES]) -> Option<Self> {
-        /// kbit/s by index, MPEG-1 layers I, II and III, then MPEG-2 layers I, and II and III.
+        /// Bit rates in kbit/s by index: MPEG-1 layers I, II and III, then MPEG-2 layer I, then MPEG-2 layers II and
+        /// III.
         const BITRATES: [[u32; 14]; 5] = [
             [32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448],
             [32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384],
@@ -82,12 +83,12 @@ impl MpegFrame {
         })
     }
 
-    /// Where `sample` is in a stream of such frames, as "1:23".
+    /// The position of `sample` in a stream of such frames, as "1:23".
     pub fn position(&self, sample: u64) -> String {
         format_duration(i64::try_from(sample * 1000 / u64::from(self.sample_rate_hz)).unwrap_or(i64::MAX))
     }
 
-    /// Whether both may belong to one stream: everything but channels and bit rate is the same.
+    /// Whether both frames may belong to one stream: everything but channels and bit rate is equal.
     pub fn is_like(&self, other: &Self) -> bool {
         (self.sample_rate_hz, self.layer, self.samples, self.bytes.is_none())
             == (other.sample_rate_hz, other.layer, other.samples, other.bytes.is_none())
@@ -112,7 +113,7 @@ mod tests {
         assert_eq!(frame, expected);
         let with_checksum = MpegFrame::parse([0xFF, 0xFA, 0x92, 0xC4]).unwrap();
         assert_eq!(with_checksum, MpegFrame { channels: 1, head_bytes: 23, ..expected });
-        // 22.05 kHz, 64 kbit/s; 11.025 kHz, 8 kbit/s; layer II, 192 kbit/s; layer I, 32 kbit/s.
+        // In order: 22.05 kHz, 64 kbit/s; 11.025 kHz, 8 kbit/s; layer II, 192 kbit/s; layer I, 32 kbit/s.
         for (head, rate_hz, layer, samples, bytes) in [
             ([0xFF, 0xF3, 0x80, 0x64], 22_050, 3, 576, 208),
             ([0xFF, 0xE3, 0x10, 0x64], 11_025, 3, 576, 52),

@@ -1,4 +1,4 @@
-//! The trade's rules: what is refused, and what is taken with a warning because some store will mind.
+//! The rules for media: what is refused, and what is accepted with a warning because some store may refuse it.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,36 +7,40 @@ use super::{
     format_sample_rate,
 };
 
-/// 44.1 to 192 kHz: Apple Video and Audio Asset Guide 5.3.8, Spotify content operations.
+/// The lowest sample rate. Source: Apple Video and Audio Asset Guide 5.3.8, Spotify content operations.
 pub const MIN_SAMPLE_RATE_HZ: i32 = 44_100;
+/// The highest sample rate. Sources as for [`MIN_SAMPLE_RATE_HZ`].
 pub const MAX_SAMPLE_RATE_HZ: i32 = 192_000;
-/// 16 or 24 bit: same sources. More is taken with a warning, less is refused.
+/// The lowest bit depth. Stores want 16 or 24 bit; more is accepted with a warning. Sources as for
+/// [`MIN_SAMPLE_RATE_HZ`].
 pub const MIN_BIT_DEPTH: i16 = 16;
-/// 1 or 2 channels: same sources.
+/// The largest number of channels. Sources as for [`MIN_SAMPLE_RATE_HZ`].
 pub const MAX_CHANNELS: i16 = 2;
-/// Six hours. A convention of ours, longer than any mix: it bounds the work that a small file of silence can cause.
+/// The longest track: six hours, in milliseconds. This is our own rule, and no mix is that long. It bounds the work
+/// that a small file of silence can cause.
 pub const MAX_TRACK_MS: i64 = 6 * 60 * 60 * 1000;
 
-/// Below this a cover is refused: no page of ours could show it well.
+/// The smallest edge of a cover, in pixels. A smaller one can't be shown well on our pages.
 pub const MIN_COVER_EDGE_PX: i32 = 640;
-/// What stores ask for: Apple "Delivering Your Music", Spotify content operations.
+/// The edge of a cover that stores want, in pixels. Source: Apple "Delivering Your Music", Spotify content operations.
 pub const STORE_COVER_EDGE_PX: i32 = 3000;
-/// More than this some stores refuse (a convention).
+/// The largest edge that all stores accept, in pixels (a convention).
 const STORE_MAX_COVER_EDGE_PX: i32 = 5000;
-/// Above this a cover is refused: it bounds the memory that decoding takes.
+/// The largest edge of a cover, in pixels. It bounds the memory that decoding needs.
 pub const MAX_COVER_EDGE_PX: i32 = 6000;
 
-/// Above these a streaming service turns the track down or its encoder distorts: Spotify's advice to artists.
+/// The loudest track and the highest true peak without a warning. Above them, a streaming service turns the track down
+/// or its encoder distorts. Source: Spotify's advice to artists.
 const LOUDEST_LUFS: f64 = -14.0;
 const HIGHEST_TRUE_PEAK_DBTP: f64 = -1.0;
 
-/// The sample rates that stores name.
+/// The sample rates that stores list.
 const USUAL_SAMPLE_RATES_HZ: [i32; 6] = [44_100, 48_000, 88_200, 96_000, 176_400, 192_000];
 const USUAL_BIT_DEPTHS: [i16; 2] = [16, 24];
 
 const BYTES_PER_MIB: u64 = 1024 * 1024;
 
-/// How large a file may be.
+/// The largest files that artists may upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MediaLimits {
     pub max_audio_bytes: u64,
@@ -57,7 +61,7 @@ impl MediaLimits {
         }
     }
 
-    /// Said before an upload.
+    /// The rules for audio files in one sentence, which the page shows before an upload.
     pub fn audio_sentence(&self) -> String {
         format!(
             "WAV, FLAC, AIFF or ALAC; MP3 and AAC with a warning. 16 or 24\u{a0}bit, 44.1 to 192\u{a0}kHz, mono or stereo, {}.",
@@ -65,7 +69,7 @@ impl MediaLimits {
         )
     }
 
-    /// Said before an upload.
+    /// The rules for covers in one sentence, which the page shows before an upload.
     pub fn cover_sentence(&self) -> String {
         format!(
             "Square JPEG or PNG, {STORE_COVER_EDGE_PX}\u{a0}×\u{a0}{STORE_COVER_EDGE_PX}\u{a0}px (at least {MIN_COVER_EDGE_PX}, at most \
@@ -75,12 +79,12 @@ impl MediaLimits {
     }
 }
 
-/// "up to 1 GB", which stays on one line.
+/// Formats a limit, as in "up to 1 GB", with spaces that don't break.
 fn up_to(bytes: u64) -> String {
     format!("up to {}", format_bytes(bytes)).replace(' ', "\u{a0}")
 }
 
-/// Why a picture cannot be a cover, whatever the stores say.
+/// Why we refuse a picture as a cover, independent of the stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CoverRefusal {
     NotSquare { width_px: u32, height_px: u32 },
@@ -88,7 +92,7 @@ pub enum CoverRefusal {
     TooLarge { edge_px: u32 },
 }
 
-/// Judges a picture's size, in the browser before its upload and on the server after it.
+/// Validates the size of a picture, in the browser before its upload and on the server after it.
 pub fn cover_refusal(width_px: u32, height_px: u32) -> Option<CoverRefusal> {
     let edge_px = width_px.max(height_px);
     if edge_px > MAX_COVER_EDGE_PX.unsigned_abs() {
@@ -122,7 +126,7 @@ impl CoverRefusal {
     }
 }
 
-/// Why audio cannot become a track, whatever the stores say.
+/// Why we refuse audio as a track, independent of the stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AudioRefusal {
     Channels(u16),
@@ -132,8 +136,8 @@ pub enum AudioRefusal {
     TooLong,
 }
 
-/// Judges what a header says of any kind of audio, in the browser before its upload and on the server after it. `frames` are samples for
-/// each channel.
+/// Validates the header of any kind of audio, in the browser before its upload and on the server after it. `frames` is
+/// the number of samples for each channel.
 pub fn audio_refusal(
     channels: u16,
     sample_rate_hz: u32,
@@ -176,7 +180,7 @@ impl AudioRefusal {
     }
 }
 
-/// What some store will mind about a track.
+/// A property of a track that some store may refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum AudioWarning {
     Lossy { codec: AudioCodec },
@@ -199,7 +203,7 @@ pub fn audio_warnings(facts: &AudioFacts) -> Vec<AudioWarning> {
     match facts.integrated_lufs {
         Some(lufs) if lufs > LOUDEST_LUFS => warnings.push(AudioWarning::TooLoud { lufs }),
         Some(_) => {}
-        // Loudness is gated: a very quiet or very short track has a peak and no loudness, and is no silence.
+        // Loudness is gated, so a very quiet or very short track has a peak and no loudness. It isn't silent.
         None if facts.true_peak_dbtp.is_none() => warnings.push(AudioWarning::Silent),
         None => {}
     }
@@ -262,7 +266,7 @@ impl AudioWarning {
     }
 }
 
-/// What some store will mind about a cover.
+/// A property of a cover that some store may refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CoverWarning {
     Small { edge_px: i32 },

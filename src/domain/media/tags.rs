@@ -1,25 +1,26 @@
-//! Tags: title, artist, numbers and codes that a file carries.
+//! Tags: the title, artist, numbers and codes in a file.
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::release::TITLE_MAX_CHARS;
+use crate::domain::text::TITLE_MAX_CHARS;
 
-/// Tags of a file. Forms are filled with them; nothing relies on them.
+/// The tags of a file. They fill in forms, and nothing else relies on them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Tags {
     pub title: Option<String>,
     pub artist: Option<String>,
     pub album: Option<String>,
-    /// Twelve characters; older uploads have it as written in the file, so parse it before using it.
+    /// Twelve characters in newer uploads. Older uploads have it as written in the file, so parse it before use.
     pub isrc: Option<String>,
     pub disc_number: Option<i32>,
     pub track_number: Option<i32>,
 }
 
 impl Tags {
-    /// The track's title on a release of `artist_name`. Guests that the tag of the artist names beside that name stand in the title, as
-    /// "(feat. Bo Sun)", unless the title names guests itself: a release has no roles (Apple Music Style Guide 2.13).
+    /// The track's title on a release of `artist_name`. If the artist tag names guests beside that name and the title
+    /// names none, they are appended, as in "(feat. Bo Sun)": a release has no field for guests (Apple Music Style
+    /// Guide 2.13). Without a title tag there is none.
     pub fn title_beside(&self, artist_name: &str) -> Option<String> {
         let title = self.title.clone()?;
         let guests = self.artist.as_deref().and_then(|artist| guests_of(artist, artist_name));
@@ -39,7 +40,7 @@ fn names_guests(title: &str) -> bool {
     title.split_whitespace().any(is_featuring)
 }
 
-/// "Bo Sun" of "Ana Lima feat. Bo Sun", for Ana Lima.
+/// Extracts the guests from an artist tag: "Bo Sun" from "Ana Lima feat. Bo Sun", if `artist_name` is "Ana Lima".
 fn guests_of(artist: &str, artist_name: &str) -> Option<String> {
     let words: Vec<&str> = artist.split_whitespace().collect();
     let at = words.iter().position(|word| is_featuring(word))?;

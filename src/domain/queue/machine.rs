@@ -1,5 +1,6 @@
-//! One job as the queue's statements see it, without a database. `backend::queue` carries each transition out as one guarded
-//! statement, and no row there is a refusal here; `backend::queue::tests` holds the two against each other.
+//! A model of one job's state machine, without a database. `backend::queue` implements each transition as one guarded
+//! SQL statement. Where a statement changes no row, the model returns [`Refused`]. `backend::queue::statements::tests`
+//! compares the two.
 
 use std::time::Duration;
 
@@ -8,17 +9,18 @@ use time::OffsetDateTime;
 use super::{AfterFailure, Failure, JobStatus, after_failure};
 use crate::domain::ids::{JobId, UserId, WorkerId};
 
-/// What decides about a job: columns of `upload_jobs`.
+/// The columns of `upload_jobs` that decide which transitions a job may make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Job {
     pub status: JobStatus,
-    /// Counts claims, so that it only grows: whoever writes for a job proves with it that nobody has claimed the job since.
+    /// Counts claims and never decreases. A write that names the current attempt proves that nobody has claimed the job
+    /// since.
     pub attempt: u32,
-    /// Failures since it was enqueued or requeued.
+    /// Failures since the job was enqueued or requeued.
     pub retry_count: u32,
-    /// Those of them that were a lease running out.
+    /// How many of these failures were expired leases.
     pub expired_leases: u32,
-    /// There exactly while the job is `Uploading`.
+    /// `Some` exactly while the job is `Uploading`.
     pub lease: Option<Lease>,
     pub run_after: OffsetDateTime,
 }
@@ -26,30 +28,30 @@ pub struct Job {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
     pub owner: WorkerId,
-    /// From then on others may take the job back; until one does, its owner still holds it.
+    /// From this time on, others may take the job back. Until one of them does, the owner still holds it.
     pub expires_at: OffsetDateTime,
 }
 
-/// What a worker shows of a job that it holds, or has held.
+/// The proof with which a worker writes for a job: the attempt and the owner of the lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
     pub attempt: u32,
     pub owner: WorkerId,
 }
 
-/// Why nothing was written.
+/// Why a transition was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// It waits for its time, or for nothing any more.
+    /// The job isn't due yet, or doesn't wait to be claimed.
     NotDue,
-    /// The claim does not hold the job (any more), or the lease that is said to have run out has not.
+    /// The claim doesn't hold the job, or no longer; or the lease that is said to have expired hasn't.
     LeaseLost,
-    /// It is not in the dead letter queue.
+    /// The job isn't in the dead letter queue.
     NotFailed,
 }
 
 impl Job {
-    /// `queue::enqueue`. What is leased from the start is claimed in the same instant.
+    /// `queue::enqueue`. A job that is enqueued with a lease is enqueued and claimed at the same time.
     pub fn enqueued(now: OffsetDateTime) -> Self {
         Self { status: JobStatus::Pending, attempt: 0, retry_count: 0, expired_leases: 0, lease: None, run_after: now }
     }
@@ -58,12 +60,12 @@ impl Job {
         self.status == JobStatus::Pending && self.run_after <= now
     }
 
-    /// The one claim that may write.
+    /// The only claim that may write.
     pub fn holder(&self) -> Option<Claim> {
         self.lease.map(|lease| Claim { attempt: self.attempt, owner: lease.owner })
     }
 
-    /// `queue::claim`, of the job that [`next_fair_job`] names.
+    /// `queue::claim`, for the job that [`next_fair_job`] names.
     pub fn claim(self, owner: WorkerId, lease: Duration, now: OffsetDateTime) -> Result<Self, Refused> {
         if !self.is_due(now) {
             return Err(Refused::NotDue);
@@ -72,7 +74,8 @@ impl Job {
         Ok(Self { status: JobStatus::Uploading, attempt: self.attempt + 1, lease, ..self })
     }
 
-    /// `queue::heartbeat`. What an attempt has finished is not lost to it: it may still have something to say.
+    /// `queue::heartbeat`. Also succeeds once the job is completed and no later attempt was claimed, because the
+    /// attempt may still have work to do.
     pub fn heartbeat(self, by: Claim, lease: Duration, now: OffsetDateTime) -> Result<Self, Refused> {
         if self.status == JobStatus::Completed && self.attempt == by.attempt {
             return Ok(self);
@@ -86,12 +89,12 @@ impl Job {
         Ok(Self { status: JobStatus::Completed, ..self.release_lease(by)? })
     }
 
-    /// `queue::hand_back`, on snoozing and on shutdown: counts nothing.
+    /// `queue::hand_back`, when a job is postponed or the process shuts down. Counts no failure.
     pub fn hand_back(self, by: Claim, delay: Duration, now: OffsetDateTime) -> Result<Self, Refused> {
         Ok(Self { status: JobStatus::Pending, run_after: now + delay, ..self.release_lease(by)? })
     }
 
-    /// `queue::fail`, told by the attempt itself.
+    /// `queue::fail`, called by the attempt itself.
     pub fn fail(
         self,
         by: Claim,
@@ -107,33 +110,33 @@ impl Job {
         })
     }
 
-    /// `queue::fail`, told by whoever finds the job in `queue::stuck`; `of` is the claim that was found there.
+    /// `queue::fail`, called for a job that `queue::with_expired_lease` returns. `of` is the claim that it names.
     pub fn expire(self, of: Claim, max_failures: u32, jitter: f64, now: OffsetDateTime) -> Result<Self, Refused> {
         if !self.is_stuck(now) {
             return Err(Refused::LeaseLost);
         }
         let failed = self.fail(of, Failure::Transient, max_failures, jitter, now)?;
-        // The lease was its wait.
+        // The job has waited for its lease to expire already, so it gets no backoff.
         Ok(Self { expired_leases: self.expired_leases + 1, run_after: now, ..failed })
     }
 
-    /// `queue::stuck`: nobody has heard of its worker for the length of the lease.
+    /// `queue::with_expired_lease`: the worker sent no heartbeat for the length of its lease.
     pub fn is_stuck(&self, now: OffsetDateTime) -> bool {
         self.lease.is_some_and(|lease| lease.expires_at < now)
     }
 
-    /// `queue::requeue`, out of the dead letter queue: its failures are forgotten, its attempts are not.
+    /// `queue::requeue`, from the dead letter queue. Resets the failures, and keeps the attempts.
     pub fn requeue(self, now: OffsetDateTime) -> Result<Self, Refused> {
         let dead = self.dead_letter()?;
         Ok(Self { status: JobStatus::Pending, retry_count: 0, expired_leases: 0, run_after: now, ..dead })
     }
 
-    /// `queue::discard`, out of the dead letter queue.
+    /// `queue::discard`, from the dead letter queue.
     pub fn discard(self) -> Result<Self, Refused> {
         Ok(Self { status: JobStatus::Completed, ..self.dead_letter()? })
     }
 
-    /// The guard of every statement that a worker makes: id, attempt and lease owner.
+    /// Checks the guard of every statement that a worker runs: id, attempt and lease owner.
     fn release_lease(self, by: Claim) -> Result<Self, Refused> {
         if self.holder() == Some(by) { Ok(Self { lease: None, ..self }) } else { Err(Refused::LeaseLost) }
     }
@@ -143,8 +146,8 @@ impl Job {
     }
 }
 
-/// What `queue::claim` takes: a job of the next artist after `last_artist`, going round, and of that artist's the one due
-/// longest.
+/// The job that `queue::claim` takes: round robin over the artists, starting after `last_artist`, and the job of that
+/// artist that has been due longest.
 pub fn next_fair_job<'a>(
     jobs: impl IntoIterator<Item = (JobId, UserId, &'a Job)>,
     last_artist: UserId,

@@ -1,4 +1,4 @@
-//! The queue's rules: what a job is, when it is tried again and when it is given up. The SQL in the backend carries them out.
+//! The queue's rules: what a job does, when it is retried and when it is given up. The backend implements them in SQL.
 
 #[cfg(test)]
 mod machine;
@@ -12,18 +12,18 @@ use serde::{Deserialize, Serialize};
 #[cfg(test)]
 pub(crate) use machine::{Claim, Job, Lease, Refused, next_fair_job};
 
-/// What a job does.
+/// The kind of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(sqlx::Type), sqlx(type_name = "job_kind", rename_all = "UPPERCASE"))]
 pub enum JobKind {
-    /// Takes received bytes from the spool to the storage and attaches them.
+    /// Moves received bytes from the spool to the storage and attaches them.
     Store,
-    /// Decodes and measures a stored file, makes thumbnails and peaks.
+    /// Decodes and measures a stored file, and makes thumbnails, peaks and listening copies.
     Examine,
 }
 
 impl JobKind {
-    /// For logs and figures.
+    /// The name in logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Store => "store",
@@ -32,43 +32,47 @@ impl JobKind {
     }
 }
 
+/// The states of a job.
+///
 /// ```text
 /// PENDING ─claim▶ UPLOADING ─▶ COMPLETED
-/// UPLOADING ─error or expired lease, failures left▶ PENDING (backed off) · ─third failure, or one no retry can mend▶ FAILED
+/// UPLOADING ─error or expired lease, failures left▶ PENDING (with backoff)
+///           └─last failure, or one that no retry can mend▶ FAILED
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(sqlx::Type), sqlx(type_name = "job_status", rename_all = "UPPERCASE"))]
 pub enum JobStatus {
     Pending,
-    /// Claimed: a worker holds its lease.
+    /// A worker has claimed the job and holds its lease.
     Uploading,
     Completed,
-    /// The dead letter queue.
+    /// The job is in the dead letter queue.
     Failed,
 }
 
-/// How an attempt ended badly.
+/// The kind of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// Trying again may help.
+    /// A retry may succeed.
     Transient,
-    /// The same bytes will fail the same way.
+    /// A retry would fail in the same way, because the bytes are the same.
     Permanent,
 }
 
-/// What becomes of a job after a failure.
+/// What happens to a job after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AfterFailure {
     RetryIn(Duration),
     DeadLetter,
 }
 
-/// Before the first retry; doubled for each further one.
+/// The backoff before the first retry. Each further retry doubles it.
 const BACKOFF_BASE: Duration = Duration::from_secs(2);
-/// No retry waits for longer.
+/// The longest backoff.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(10 * 60);
 
-/// `failures` counts this one; `max_failures` is the one that ends in the dead letter queue; `jitter` lies in 0..1.
+/// Decides what happens to a job after a failure. `failures` includes this failure. The failure number `max_failures`
+/// sends the job to the dead letter queue. `jitter` lies in 0..1.
 pub fn after_failure(failure: Failure, failures: u32, max_failures: u32, jitter: f64) -> AfterFailure {
     if failure == Failure::Permanent || failures >= max_failures {
         AfterFailure::DeadLetter
@@ -77,18 +81,19 @@ pub fn after_failure(failure: Failure, failures: u32, max_failures: u32, jitter:
     }
 }
 
-/// Between half and the whole of `2 s × 2^(failures − 1)`, at most ten minutes: jobs that failed together come back apart.
+/// The backoff after `failures` failures: between half and the whole of `2 s × 2^(failures − 1)`, at most ten minutes.
+/// `jitter` (0..1) spreads the retries of jobs that failed together.
 pub fn backoff(failures: u32, jitter: f64) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     let whole = (BACKOFF_BASE * 2_u32.pow(doublings)).min(BACKOFF_MAX);
     whole.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0))
 }
 
-/// Attempts that ended without counting, until a storage that says to be well is not believed any more: with the backoff between
-/// them, more than half a day.
+/// How many attempts may be handed back before failures count, even if the storage seems to work. With the backoff
+/// between them, they take more than half a day.
 const HAND_BACKS_MAX: i32 = 160;
 
-/// Whether a job has been handed back so often that it is to count.
+/// Whether a job has been handed back so often that the next failure counts.
 pub fn has_used_up_hand_backs(attempt: i32, failures: i32) -> bool {
     attempt - failures > HAND_BACKS_MAX
 }
@@ -116,7 +121,7 @@ mod tests {
             waited += backoff(attempt.unsigned_abs(), 0.0);
         }
         assert!(waited > Duration::from_secs(12 * 60 * 60) && has_used_up_hand_backs(HAND_BACKS_MAX + 1, 0));
-        // What counted already is no hand-back.
+        // An attempt that counted as a failure is no hand-back.
         assert!(!has_used_up_hand_backs(HAND_BACKS_MAX + 2, 2));
     }
 

@@ -1,5 +1,5 @@
-//! The queue under random crashes: workers claim, write, die and come back from the dead. Each job's history is kept beside
-//! it, told in claims and failures only, and after every step the two must agree.
+//! Tests the queue's model under random crashes: workers claim, write, die and go on as zombies. Each job has a history
+//! beside it that records only claims and failures. After every step, the job and its history must agree.
 
 use std::{collections::BTreeSet, mem, time::Duration};
 
@@ -16,14 +16,14 @@ const WORKERS: usize = 3;
 pub(crate) const LEASE: Duration = Duration::from_secs(60);
 pub(crate) const MAX_FAILURES: u32 = 3;
 
-/// What is written for a job, with a claim of it to show.
+/// A write to a job, made with a claim as its proof.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Write {
     Heartbeat,
     Finish,
     HandBack(Duration),
     Fail(Failure),
-    /// By somebody who takes the job back.
+    /// Takes the job back from a worker whose lease has expired.
     Expire,
 }
 
@@ -39,25 +39,25 @@ impl Write {
     }
 }
 
-/// Workers and jobs go by their index, and claims by one that goes round.
+/// One step of the test. Workers and jobs are indices. The index of a claim wraps around.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Pass(Duration),
     Claim(usize),
-    /// A worker writes for one of the jobs that it believes to hold.
+    /// A worker writes to one of the jobs that it believes to hold.
     Write(usize, usize, Write),
-    /// A process dies: nothing is written, and another begins in its place.
+    /// A process dies without writing, and another one starts in its place.
     Crash(usize),
-    /// A process hands back all that it holds.
+    /// A process hands back all jobs that it holds.
     ShutDown(usize),
-    /// Whoever once had a claim writes with it: it was stopped and goes on, or never heard that it is through.
+    /// A worker writes with any claim ever made: it was stopped and goes on, or it never learned that its job was over.
     Zombie(usize, Write),
     Recover,
     Requeue(usize),
     Discard(usize),
 }
 
-/// Often within a lease, sometimes beyond.
+/// Generates durations that are mostly shorter than a lease, and sometimes longer.
 pub(crate) fn any_duration() -> impl Strategy<Value = Duration> {
     (0u64..90).prop_map(Duration::from_secs)
 }
@@ -93,15 +93,15 @@ struct Entry {
     history: History,
 }
 
-/// What a job has gone through, in words that know no state machine.
+/// The history of a job, recorded without the state machine.
 struct History {
     claims: u32,
-    /// Since it was enqueued or requeued, as the next two.
+    /// Failures since the job was enqueued or requeued. The next two fields count since then, too.
     failures: u32,
     expired: u32,
     failed_for_good: bool,
     holder: Option<Claim>,
-    /// When its holder was last heard of.
+    /// The time of the holder's claim or last heartbeat.
     heard_at: OffsetDateTime,
     is_over: bool,
 }
@@ -203,12 +203,12 @@ impl World {
         }
     }
 
-    /// What only a dead letter allows, and only once, however often it is clicked.
+    /// Applies a transition that only a dead letter allows, and checks that a second time is refused.
     fn rescue(&mut self, job: usize, transition: impl Fn(Job) -> Result<Job, Refused>) -> bool {
         let job = &mut self.jobs[job].job;
         let is_dead = job.status == JobStatus::Failed;
         if is_dead {
-            *job = transition(*job).expect("it is a dead letter");
+            *job = transition(*job).expect("the job is a dead letter");
         }
         assert_eq!(transition(*job), Err(Refused::NotFailed));
         is_dead
@@ -217,12 +217,12 @@ impl World {
     fn claim(&mut self, worker: usize) -> Option<(usize, Claim)> {
         let (now, worker) = (self.now, &mut self.workers[worker]);
         let Some(index) = next_job(&self.jobs, worker.last_artist, now) else {
-            assert!(!self.jobs.iter().any(|entry| entry.job.is_due(now)), "nothing that is due is overlooked");
+            assert!(!self.jobs.iter().any(|entry| entry.job.is_due(now)), "no due job is overlooked");
             return None;
         };
         let Entry { artist, job, history } = &mut self.jobs[index];
         assert!(history.holder.is_none() && !history.is_over);
-        *job = job.claim(worker.id, LEASE, now).expect("it is due");
+        *job = job.claim(worker.id, LEASE, now).expect("the job is due");
         assert_eq!(job.claim(worker.id, LEASE, now), Err(Refused::NotDue));
         history.claims += 1;
         let claim = Claim { attempt: history.claims, owner: worker.id };
@@ -240,12 +240,13 @@ impl World {
             history.holder == Some(by) && (!matches!(write, Write::Expire) || history.heard_at + LEASE < now);
         let written = write.apply(before, by, 1.0, now);
         if !may_write {
-            // That its job is over, whoever ended it, a zombie may hear.
+            // A zombie's heartbeat may still learn that its job is completed, whoever completed it, as long as no later
+            // attempt began.
             let needs_refresh = matches!(write, Write::Heartbeat) && history.is_over && before.attempt == by.attempt;
             assert_eq!(written, if needs_refresh { Ok(before) } else { Err(Refused::LeaseLost) });
             return;
         }
-        *job = written.expect("whoever holds a job may write");
+        *job = written.expect("the holder of a job may write");
         match write {
             Write::Heartbeat => {
                 history.heard_at = now;
@@ -280,7 +281,7 @@ impl World {
         for (index, Entry { job, history, .. }) in self.jobs.iter().enumerate() {
             assert_eq!(job.holder(), history.holder);
             let may_finish = self.claims.iter().filter(|(of, by)| *of == index && job.finish(*by).is_ok()).count();
-            assert_eq!(may_finish, usize::from(history.holder.is_some()), "one lease for one job");
+            assert_eq!(may_finish, usize::from(history.holder.is_some()), "a job has at most one lease");
             let is_dead = history.failed_for_good || history.failures >= MAX_FAILURES;
             let status = match (history.is_over, is_dead, history.holder) {
                 (true, ..) => JobStatus::Completed,
@@ -295,7 +296,8 @@ impl World {
         }
     }
 
-    /// Crashes stop: each round leaves time for the longest backoff and for every lease, and each attempt ends as it does.
+    /// Runs the queue without further crashes. Each round is long enough for the longest backoff and for every lease,
+    /// and each attempt ends as `endings` says.
     fn drain(&mut self, endings: &[Write]) {
         for _ in 0..MAX_FAILURES {
             self.now += BACKOFF_MAX + LEASE + Duration::from_secs(90);
@@ -339,7 +341,7 @@ proptest! {
         for _ in 0..=others.len() {
             let next = next_job(&jobs, last_artist, now).expect("jobs are due");
             let entry = &mut jobs[next];
-            entry.job = entry.job.claim(WorkerId(Uuid::nil()), LEASE, now).expect("it is due");
+            entry.job = entry.job.claim(WorkerId(Uuid::nil()), LEASE, now).expect("the job is due");
             last_artist = entry.artist;
             served.insert(entry.artist);
         }

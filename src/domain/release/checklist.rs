@@ -1,11 +1,12 @@
-//! What still keeps a release from being submitted, and the wizard's step on which each thing is mended.
+//! The checklist before a submit: what still keeps a release from being submitted, and the wizard's step on which the
+//! artist fixes it.
 
 use serde::{Deserialize, Serialize};
 
 use super::{ReleaseView, is_genre, language_name};
 use crate::domain::{files::FileState, ids::TrackId, track::TrackView};
 
-/// A step of the wizard, in order; each has an address of its own.
+/// A step of the wizard, in order. Each has its own URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step {
     Details,
@@ -36,24 +37,24 @@ impl Step {
     }
 }
 
-/// One thing that keeps a release from being submitted, and where it is mended.
+/// One item of the checklist: something that keeps a release from being submitted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missing {
     pub step: Step,
     /// The id of the element on that step's page.
     pub field: String,
-    /// In a few words.
+    /// The item in a few words.
     pub message: String,
-    /// A file of it failed, which nobody would expect.
+    /// Whether a file failed, which the artist doesn't expect.
     pub is_failure: bool,
-    /// A sentence on that, where there is one.
+    /// A sentence about the failure, if there is one.
     pub why: Option<String>,
-    /// A track that has no file yet, which may be removed instead of waiting for one.
+    /// The track, if it has no file yet. The artist may remove it instead of uploading one.
     pub track: Option<TrackId>,
 }
 
 impl Missing {
-    /// All that is to be said of it.
+    /// The message, with the reason of a failure.
     pub fn sentence(&self) -> String {
         match &self.why {
             Some(why) => format!("{}: {why}", self.message),
@@ -63,12 +64,13 @@ impl Missing {
 }
 
 impl ReleaseView {
-    /// One of its files failed.
+    /// Whether a file of the release failed.
     pub fn needs_attention(&self) -> bool {
         self.tracks.iter().map(TrackView::state).chain([self.cover.state()]).any(|state| state == FileState::Failed)
     }
 
-    /// All that keeps it from being submitted, in the wizard's order; the server decides by the same list.
+    /// The checklist in the wizard's order: everything that keeps the release from being submitted. The server decides
+    /// by this list too.
     pub fn missing(&self) -> Vec<Missing> {
         let mut missing = Vec::new();
         let details = &self.details;
@@ -126,7 +128,7 @@ impl ReleaseView {
         missing
     }
 
-    /// What is to be done first: whatever failed, then the wizard's order.
+    /// The item to fix first: a failure, or else the first in the wizard's order.
     pub fn first_missing(&self) -> Option<Missing> {
         let mut missing = self.missing();
         missing.sort_by_key(|item| !item.is_failure);
@@ -139,7 +141,7 @@ fn add(missing: &mut Vec<Missing>, step: Step, field: String, message: String) {
 }
 
 fn no_file(track: &TrackView, field: String, message: String) -> Missing {
-    // With a file in place, it is a replacement that has not come, and the track is not to be removed for that.
+    // If the track has a file, only its replacement is missing, so the track must not be removed.
     let removable = track.audio.is_none().then_some(track.id);
     Missing { step: Step::Tracks, field, message, is_failure: false, why: None, track: removable }
 }

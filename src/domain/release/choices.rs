@@ -1,6 +1,6 @@
-//! The genres and languages that a release's details are chosen from.
+//! The genres and languages that artists choose from.
 
-/// Genres that stores agree on, by name.
+/// Genres that stores share, by name.
 pub const GENRES: [&str; 28] = [
     "Afrobeats",
     "Alternative",
@@ -32,7 +32,8 @@ pub const GENRES: [&str; 28] = [
     "World",
 ];
 
-/// Languages of the lyrics by name: ISO 639-2 codes and their names. Last comes `zxx`, which is no language ("no linguistic content").
+/// Languages of the lyrics, sorted by name: ISO 639-2 codes and names. The last one, `zxx` ("no linguistic content"),
+/// is no language.
 pub const LANGUAGES: [(&str, &str); 27] = [
     ("ara", "Arabic"),
     ("nya", "Chichewa"),

@@ -1,4 +1,4 @@
-//! A release's details: as people type them, as they are once parsed, and what stores would say to a title.
+//! A release's details: the form, its parsed values, and hints about titles.
 
 use serde::{Deserialize, Serialize};
 use time::{Date, macros::format_description};
@@ -7,15 +7,13 @@ use super::{ReleaseKind, is_genre, language_name};
 use crate::domain::{
     codes::Gtin,
     problem::{FieldErrors, Problem},
-    text::{is_blank, parse_line},
+    text::{TITLE_MAX_CHARS, optional, optional_line, parse_line},
 };
 
-/// Characters of a title or a title's version.
-pub const TITLE_MAX_CHARS: usize = 200;
-/// Characters of a label, ℗ or © line.
+/// The longest label, ℗ or © line, in characters.
 pub const LINE_MAX_CHARS: usize = 200;
 
-/// A release's details as a form sends them: every field text, empty meaning "not yet".
+/// A release's details as a form sends them. Every field is text, and an empty one means "not yet".
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RawDetails {
@@ -31,16 +29,16 @@ pub struct RawDetails {
     pub c_line: String,
 }
 
-/// A release's details, each valid, none needed before the submit.
+/// A release's details. Each value is valid, and none is needed before the submit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Details {
     pub title: String,
     pub title_version: Option<String>,
-    /// The artist's choice; `None` derives it from the tracks.
+    /// The artist's choice. `None` derives the kind from the tracks.
     pub kind: Option<ReleaseKind>,
     pub genre: Option<String>,
     pub language: Option<String>,
-    /// A calendar date, in no time zone.
+    /// A calendar date without a time zone.
     pub release_date: Option<Date>,
     pub label: Option<String>,
     pub gtin: Option<Gtin>,
@@ -48,7 +46,7 @@ pub struct Details {
     pub c_line: Option<String>,
 }
 
-/// `2026-03-01`, as date fields send and want it.
+/// Parses a date between 1900 and 2100, as date fields send it: `2026-03-01`.
 pub fn parse_date(text: &str) -> Result<Date, String> {
     Date::parse(text, format_description!("[year]-[month]-[day]"))
         .ok()
@@ -56,21 +54,13 @@ pub fn parse_date(text: &str) -> Result<Date, String> {
         .ok_or_else(|| "Enter a date between 1900 and 2100, like 2026-03-01.".into())
 }
 
-/// `2026-03-01`.
+/// Formats a date as date fields need it: `2026-03-01`.
 pub fn date_field(date: Date) -> String {
     format!("{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day())
 }
 
-/// None for a text in which nobody sees anything.
-pub(crate) fn optional<T>(text: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<Option<T>, String> {
-    if is_blank(text) { Ok(None) } else { parse(text.trim()).map(Some) }
-}
-
-pub(crate) fn optional_line(text: &str, max_chars: usize) -> Result<Option<String>, String> {
-    optional(text, |text| parse_line(text, max_chars))
-}
-
-/// One of a list; what is `stored` already may have left the list since and stays until somebody chooses anew.
+/// Parses a choice from a list. A value that is `stored` already stays valid after it has left the list, until somebody
+/// chooses another one.
 fn choice(text: &str, stored: Option<&str>, is_listed: bool, otherwise: &str) -> Result<Option<String>, String> {
     optional(text, |text| {
         let is_known = is_listed || stored == Some(text);
@@ -83,8 +73,8 @@ impl RawDetails {
         self.parse_over(&Details::default())
     }
 
-    /// As `parse`, for a release that has these details: a genre or language that our list has no more does not keep the rest from being
-    /// saved.
+    /// Parses the form for a release that has the details `stored`. A stored genre or language that has left our list
+    /// stays valid, so that the other fields can still be saved.
     pub fn parse_over(&self, stored: &Details) -> Result<Details, Problem> {
         let (genre, language) = (self.genre.trim(), self.language.trim());
         let mut errors = FieldErrors::default();
@@ -133,7 +123,7 @@ impl From<&Details> for RawDetails {
     }
 }
 
-/// What stores will complain about in a title. Source: Apple Music Style Guide (titles).
+/// Hints about what stores will refuse in a title. Source: Apple Music Style Guide (titles).
 pub fn title_hints(title: &str) -> Vec<&'static str> {
     let mut hints = Vec::new();
     let letters = title.chars().filter(|c| c.is_alphabetic()).count();
@@ -198,7 +188,7 @@ mod tests {
         let Err(Problem::Invalid(errors)) = raw.parse() else { panic!("accepted") };
         assert_eq!(errors.0.keys().collect::<Vec<_>>(), ["genre", "language"]);
         assert_eq!(raw.parse_over(&stored).unwrap(), Details { title: "Night Bus".into(), ..stored.clone() });
-        // Nobody chooses it anew.
+        // A choice that has left the list can't be made anew.
         let other = RawDetails { language: "sjn".into(), ..raw };
         assert_eq!(other.parse_over(&stored).unwrap_err().status(), 400);
     }

@@ -1,4 +1,4 @@
-//! Single, EP or album: chosen, or told from the tracks.
+//! The kind of a release: single, EP or album, chosen by the artist or derived from the tracks.
 
 use std::{fmt, str::FromStr};
 
@@ -23,8 +23,9 @@ impl ReleaseKind {
         }
     }
 
-    /// From the tracks' durations in milliseconds. A convention of distributors: up to three tracks of under ten minutes are
-    /// a single; four to six tracks, or fewer with one of ten minutes or more, of thirty minutes at most are an EP.
+    /// Derives the kind from the tracks' durations in milliseconds, by a convention of distributors. Up to three tracks
+    /// of less than ten minutes each are a single. Otherwise, up to six tracks of at most thirty minutes in total are
+    /// an EP. Everything else is an album.
     pub fn derive(durations_ms: impl IntoIterator<Item = i64>) -> Self {
         const TEN_MINUTES: i64 = 10 * 60 * 1000;
         const THIRTY_MINUTES: i64 = 30 * 60 * 1000;

@@ -6,7 +6,7 @@ use time::{Date, OffsetDateTime};
 use super::{ReleaseStatus, display_title};
 use crate::domain::ids::{ObjectId, ReleaseId, UserId};
 
-/// A release in a list.
+/// A release as a list shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleaseSummary {
     pub id: ReleaseId,
@@ -15,13 +15,13 @@ pub struct ReleaseSummary {
     pub status: ReleaseStatus,
     pub artist_id: UserId,
     pub artist_name: String,
-    /// The cover's object, once its thumbnails are made.
+    /// The cover's object. `None` until its thumbnails are made.
     pub cover: Option<ObjectId>,
     pub track_count: i64,
     pub release_date: Option<Date>,
     pub updated_at: OffsetDateTime,
     pub submitted_at: Option<OffsetDateTime>,
-    /// A file failed or the release was rejected: the artist has to do something.
+    /// Whether the artist has to do something: a file failed, or the release was rejected.
     pub needs_attention: bool,
 }
 
@@ -88,7 +88,7 @@ impl ReleaseSort {
     }
 }
 
-/// Which releases a list shows. Whatever stands in an address makes a filter: what is not understood is left out.
+/// Selects the releases of a list. Any URL makes a filter: parameters that can't be parsed are ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ReleaseFilter {
@@ -110,12 +110,12 @@ pub struct Page<T> {
     pub total: i64,
 }
 
-/// Rows of one page.
+/// The number of rows on one page.
 pub const PAGE_SIZE: i64 = 24;
-/// A later page is not looked up: an offset costs what it skips.
+/// The last page that is looked up. A database has to skip all rows before an offset, so later pages would be slow.
 pub const PAGES_MAX: u32 = 10_000;
 
-/// Pages of a list; an empty one has one.
+/// The number of pages of a list with `total` rows, from 1 to [`PAGES_MAX`]. An empty list has one page.
 pub fn pages_of(total: i64) -> u32 {
     u32::try_from((total + PAGE_SIZE - 1) / PAGE_SIZE).unwrap_or(PAGES_MAX).clamp(1, PAGES_MAX)
 }

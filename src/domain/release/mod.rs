@@ -1,5 +1,4 @@
-//! A release as a whole, and its parts by subject: its states, its details, what still keeps it from being submitted, and the
-//! lists that it stands in.
+//! Releases: their states, details, checklist and lists.
 
 mod checklist;
 mod choices;
@@ -18,22 +17,22 @@ use super::{
     upload::UploadState,
 };
 
+pub use super::text::{TITLE_MAX_CHARS, display_title};
 pub use checklist::{Missing, Step};
 pub use choices::{GENRES, LANGUAGES, is_genre, language_name};
-pub use details::{Details, LINE_MAX_CHARS, RawDetails, TITLE_MAX_CHARS, date_field, parse_date, title_hints};
-pub(crate) use details::{optional, optional_line};
+pub use details::{Details, LINE_MAX_CHARS, RawDetails, date_field, parse_date, title_hints};
 pub use kind::ReleaseKind;
 pub use list::{PAGE_SIZE, PAGES_MAX, Page, ReleaseCounts, ReleaseFilter, ReleaseSort, ReleaseSummary, pages_of};
 pub use status::{ReleaseEvent, ReleaseEventKind, ReleaseStatus, advance};
 
-/// Tracks of one release: more than any box set that stores take.
+/// The most tracks of one release: more than any box set that stores accept.
 pub const TRACKS_MAX: usize = 200;
 
-/// One release as its owner or an admin sees it, whole.
+/// A whole release, as its owner or an admin sees it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReleaseView {
     pub id: ReleaseId,
-    /// Grows with every edit, attach and submit; a verdict names the one that its reviewer saw.
+    /// Increases with every edit, attached file and transition. A verdict names the version that its reviewer saw.
     pub version: i64,
     pub status: ReleaseStatus,
     pub artist_id: UserId,
@@ -41,17 +40,17 @@ pub struct ReleaseView {
     pub details: Details,
     pub cover: CoverView,
     pub tracks: Vec<TrackView>,
-    /// Newest first.
+    /// The events, newest first.
     pub timeline: Vec<ReleaseEvent>,
     pub created_at: OffsetDateTime,
     pub updated_at: OffsetDateTime,
     pub submitted_at: Option<OffsetDateTime>,
-    /// The latest rejection's, until the next submit.
+    /// The reason of the latest rejection. `None` after the next submit.
     pub reject_reason: Option<String>,
 }
 
 impl ReleaseView {
-    /// The artist's choice, or what the tracks make it.
+    /// The artist's choice, or else the kind derived from the tracks.
     pub fn kind(&self) -> ReleaseKind {
         self.details.kind.unwrap_or_else(|| self.derived_kind())
     }
@@ -60,12 +59,12 @@ impl ReleaseView {
         ReleaseKind::derive(self.tracks.iter().map(|track| track.duration_ms().unwrap_or(0)))
     }
 
-    /// The title as people see it, never empty.
+    /// The title as people see it, never empty: "Untitled" stands in for a missing one.
     pub fn display_title(&self) -> String {
         display_title(&self.details.title, self.details.title_version.as_deref())
     }
 
-    /// Why one of its files could not be stored or examined, where one could not.
+    /// Why a file of the release couldn't be stored or examined. `None` if no file failed.
     pub fn failure(&self) -> Option<&str> {
         let cover = failure_of(self.cover.current.as_ref().map(|file| &file.examination), self.cover.pending.as_ref());
         cover.or_else(|| {
@@ -85,13 +84,5 @@ fn failure_of<'a>(held: Option<&'a Examination>, pending: Option<&'a PendingUplo
         }
         (_, Some(Examination::Failed(reason))) => Some(reason),
         _ => None,
-    }
-}
-
-pub fn display_title(title: &str, version: Option<&str>) -> String {
-    match (title, version) {
-        ("", _) => "Untitled".into(),
-        (title, Some(version)) => format!("{title} ({version})"),
-        (title, None) => title.into(),
     }
 }

@@ -1,11 +1,11 @@
-//! Where a release stands, what moves it on, and the record of what happened to it.
+//! The status of a release, its transitions, and its audit trail.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::domain::files::FileState;
 
-/// Where a release stands. `advance` and the guarded transitions in the backend are the only ways from one to another.
+/// The status of a release. Only [`advance`] and the guarded transitions in the backend change it.
 ///
 /// ```text
 /// DRAFT ─submit▶ PROCESSING ─all files stored and examined▶ PENDING_REVIEW ─approve▶ PUBLISHED
@@ -30,7 +30,7 @@ pub enum ReleaseStatus {
 impl ReleaseStatus {
     pub const ALL: [Self; 5] = [Self::Draft, Self::Processing, Self::PendingReview, Self::Published, Self::Rejected];
 
-    /// As it stands in addresses.
+    /// The status in URLs.
     pub fn slug(self) -> &'static str {
         match self {
             Self::Draft => "draft",
@@ -45,7 +45,7 @@ impl ReleaseStatus {
         Self::ALL.into_iter().find(|status| status.slug() == slug)
     }
 
-    /// As people read it.
+    /// The status as people read it.
     pub fn label(self) -> &'static str {
         match self {
             Self::Draft => "Draft",
@@ -56,7 +56,8 @@ impl ReleaseStatus {
         }
     }
 
-    /// Details, tracks and files may change only here: what is reviewed must be what is approved.
+    /// Whether details, tracks and files may change. They may change only in a draft, so that what was reviewed is what
+    /// is published.
     pub fn is_editable(self) -> bool {
         self == Self::Draft
     }
@@ -65,7 +66,7 @@ impl ReleaseStatus {
         matches!(self, Self::Processing | Self::PendingReview)
     }
 
-    /// What to tell an artist who tries to change a release that is not a draft (any more).
+    /// Tells an artist why they can't change the release, or that they can.
     pub fn why_not_editable(self) -> &'static str {
         match self {
             Self::Draft => "This release can be changed.",
@@ -76,7 +77,7 @@ impl ReleaseStatus {
     }
 }
 
-/// What happened to a release: its audit trail, which the timeline shows.
+/// A kind of event in a release's audit trail, which the timeline shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(
     not(target_arch = "wasm32"),
@@ -86,32 +87,32 @@ impl ReleaseStatus {
 pub enum ReleaseEventKind {
     Created,
     Submitted,
-    /// All files are stored and examined: the review may begin.
+    /// All files are stored and examined, and the review may begin.
     Examined,
-    /// A file could not be stored or examined: back to draft.
+    /// A file couldn't be stored or examined. The release is a draft again.
     FileFailed,
     Withdrawn,
     Approved,
     Rejected,
     Revised,
-    /// An admin gave a file that had failed up for good.
+    /// An admin discarded a failed file.
     FileDiscarded,
-    /// An admin had a failed file tried again.
+    /// An admin retried a failed file.
     FileRetried,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleaseEvent {
     pub kind: ReleaseEventKind,
-    /// Nobody's name where the system acted by itself.
+    /// The name of the user who caused the event. `None` if the system did.
     pub actor: Option<String>,
     /// The reason of a rejection or a failure.
     pub note: Option<String>,
     pub at: OffsetDateTime,
 }
 
-/// What the files of a release make of it. The one rule that moves a release without anybody asking; applied in every
-/// transaction that touches a release or its files, under the release's row lock.
+/// Decides whether the files of a release change its status. This is the only rule that changes a status without a
+/// request from a user. Every transaction that touches a release or its files applies it, under the release's row lock.
 pub fn advance(
     status: ReleaseStatus,
     files: impl IntoIterator<Item = FileState>,

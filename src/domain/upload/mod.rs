@@ -123,12 +123,7 @@ pub enum UploadState {
     Expired,
 }
 
-impl UploadState {
-    /// Nothing will change it any more, but for an admin's retry.
-    pub fn is_final(self) -> bool {
-        !matches!(self, Self::Receiving | Self::Received)
-    }
-}
+impl UploadState {}
 
 /// A wish to upload, as it comes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

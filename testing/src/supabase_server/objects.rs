@@ -1,4 +1,4 @@
-//! Objects: put, read, listed, signed and deleted.
+//! Puts, reads, lists, signs and deletes objects.
 
 use std::{
     collections::BTreeMap,
@@ -20,9 +20,8 @@ use super::{
     Object, State, SupabaseServer,
     answers::{Answer, body, error_response, header, internal_error, json, text},
 };
-use crate::hex;
 
-/// When everything was made, in the two ways that the server tells it.
+/// The creation time of every object, in the two formats that the server uses.
 const MADE: &str = "2026-11-01T12:00:00.000Z";
 const MADE_HTTP: &str = "Sun, 01 Nov 2026 12:00:00 GMT";
 
@@ -112,7 +111,7 @@ impl State {
             let asked =
                 head.uri.query().and_then(|query| query.split('&').find_map(|part| part.strip_prefix("download=")));
             if let Some(name) = asked {
-                // Supabase decodes the name and encodes it again. It quotes the name nowhere.
+                // Supabase decodes the name and encodes it again, without quotes.
                 let disposition = match name {
                     "" => "attachment".to_owned(),
                     name => format!("attachment; filename={name}; filename*=UTF-8''{name};"),
@@ -125,7 +124,7 @@ impl State {
     }
 
     fn now(&self) -> u64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970");
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is later than 1970");
         (since + self.clock_ahead).as_secs()
     }
 
@@ -162,7 +161,7 @@ impl State {
 
 impl Object {
     fn e_tag(&self) -> String {
-        format!("\"{}\"", &hex(&Sha256::digest(&self.bytes))[..32])
+        format!("\"{}\"", &hex::encode(Sha256::digest(&self.bytes))[..32])
     }
 
     pub(super) fn info(&self, key: &str) -> Value {
@@ -192,5 +191,5 @@ fn range(header: &str, size: usize) -> Option<Range<usize>> {
 }
 
 fn token(key: &str, expires: u64) -> String {
-    format!("{expires}.{}", hex(&Sha256::digest(format!("{}/{key}/{expires}", SupabaseServer::KEY))))
+    format!("{expires}.{}", hex::encode(Sha256::digest(format!("{}/{key}/{expires}", SupabaseServer::KEY))))
 }

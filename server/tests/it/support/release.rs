@@ -1,4 +1,4 @@
-//! Building releases, as an artist does in the wizard.
+//! Builds releases, as an artist does in the wizard.
 
 use bytes::Bytes;
 use http::Method;
@@ -20,20 +20,20 @@ use super::{
     response::TestResponse,
 };
 
-/// Two seconds of music as WAV, some 350 kB.
+/// Two seconds of music as WAV, about 350 kB.
 pub(crate) fn a_song(seed: u64) -> Bytes {
     fixtures::wav(2.0, 44_100, 16, seed).into()
 }
 
-/// Longer than what the server gathers before it writes to the spool.
+/// Music that is longer than the buffer that the server fills before it writes to the spool.
 pub(crate) fn a_long_song(seed: u64) -> Bytes {
     fixtures::wav(20.0, 44_100, 16, seed).into()
 }
 
-/// Bytes, somewhere in the middle of it.
+/// An offset in the middle of it, in bytes.
 pub(crate) const LONG_SONG_HALF: usize = 1_500_000;
 
-/// The smallest cover that is taken: quick to make and to examine.
+/// The smallest accepted cover, which is quick to make and to examine.
 pub(crate) fn a_cover(seed: u64) -> Bytes {
     fixtures::cover_png(640, seed).into()
 }
@@ -42,7 +42,7 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// Nothing is missing in these.
+/// Details with nothing missing.
 pub(crate) fn complete_details() -> RawDetails {
     RawDetails {
         title: "Late Lines".into(),
@@ -93,7 +93,8 @@ impl Client {
         self.call("review/reject", &form).await
     }
 
-    /// A draft with nothing missing: details, a cover and one track, attached and perhaps still being examined.
+    /// Creates a draft with nothing missing: details, a cover and one track. The files are attached, and may still be
+    /// under examination.
     pub(crate) async fn complete_release(&self) -> ReleaseId {
         let id = self.create_release().await;
         self.save_details(id, &complete_details()).await.expect_status(200);
@@ -108,7 +109,7 @@ impl Client {
         self.release_when(id, ReleaseStatus::PendingReview).await
     }
 
-    /// The release, once it is in this status.
+    /// Waits until the release has this status.
     pub(crate) async fn release_when(&self, id: ReleaseId, status: ReleaseStatus) -> ReleaseView {
         self.release_once(id, &format!("it is {status:?}"), |release| release.status == status).await
     }
@@ -133,7 +134,7 @@ impl Client {
         self.call_json("upload/begin", &serde_json::json!({ "intent": intent })).await
     }
 
-    /// A request of the tus protocol.
+    /// Sends a request of the tus protocol.
     pub(crate) async fn tus(&self, method: Method, url: &str, headers: &[(&str, &str)]) -> TestResponse {
         let request = self.request(method, url).header("tus-resumable", "1.0.0");
         self.send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
@@ -158,7 +159,7 @@ impl Client {
         self.try_send(request).await
     }
 
-    /// How many bytes the server has.
+    /// Returns the upload's offset.
     pub(crate) async fn offset(&self, url: &str) -> usize {
         let answer = self.tus(Method::HEAD, url, &[]).await.expect_status(200);
         answer.header("upload-offset").unwrap().parse().unwrap()
@@ -168,14 +169,14 @@ impl Client {
         self.call_with("upload/complete", "id", id).await.ok()
     }
 
-    /// Uploads a file in one go; what the last byte came to is the answer.
+    /// Uploads a file in one request. Returns the response to it.
     pub(crate) async fn upload(&self, target: UploadTarget, name: &str, bytes: Bytes) -> (BegunUpload, TestResponse) {
         let begun = self.begin(target, name, bytes.len()).await;
         let answer = self.patch(&begun.url, 0, bytes).await;
         (begun, answer)
     }
 
-    /// Uploads a file that is taken, until it is attached.
+    /// Uploads a valid file and waits until it is attached.
     pub(crate) async fn attach(&self, target: UploadTarget, name: &str, bytes: Bytes) -> BegunUpload {
         let (begun, answer) = self.upload(target, name, bytes).await;
         answer.expect_status(204);

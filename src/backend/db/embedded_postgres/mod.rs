@@ -1,9 +1,9 @@
-//! The PostgreSQL that the product starts for itself when it is given no `DATABASE_URL`.
+//! The embedded PostgreSQL, which the product starts when `DATABASE_URL` is not set.
 //!
-//! It is an ordinary PostgreSQL with its cluster in `<data dir>/postgres`, listening on loopback. Its superuser (`vwaza`) prepares a
-//! role for the application and does nothing else; each of the two has a password of its own. It outlives a killed server (`pg_ctl` starts
-//! it in a session of its own), and whoever comes next joins it; the last process that leaves in peace stops it. `fsync` stays on: this is
-//! production data.
+//! The cluster is in `<data dir>/postgres`, and the database listens on loopback. The superuser (`vwaza`) only prepares
+//! a role for the application. Each of the two has a password of its own. `pg_ctl` starts the database in a session of
+//! its own, so it outlives a killed server. Later processes join the running database, and the last process that shuts
+//! down cleanly stops it. `fsync` stays on, because this is production data.
 
 mod postmaster;
 mod role;
@@ -32,16 +32,17 @@ use crate::backend::directories::{
 
 /// The oldest major version that the product is tested with.
 const OLDEST_VERSION: u32 = 15;
-/// Replaying the log after a power cut can take minutes; past this the log file has to be read by a person.
+/// The longest wait for the database to accept connections. Replaying its log after a power cut can take minutes. After
+/// this time a person has to read the log file.
 const START_TIMEOUT: Duration = Duration::from_secs(300);
 const JOIN_POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// What a fast shutdown may take; it writes a checkpoint first.
+/// The longest wait for a fast shutdown, which writes a checkpoint first.
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
-/// Holds the superuser's password.
+/// The name of the file that holds the superuser's password.
 const SUPERUSER_PASSWORD: &str = "password";
-/// Holds the password of the application's role.
+/// The name of the file that holds the password of the application's role.
 const APPLICATION_PASSWORD: &str = "app-password";
-/// Where the cluster goes when root's data directory is closed to the user that PostgreSQL runs as.
+/// The parent of the cluster's directory if the data directory is root's and PostgreSQL's user cannot enter it.
 const HOME_BESIDE_ROOT: &str = "/var/lib/vwaza";
 
 #[derive(Debug, thiserror::Error)]
@@ -98,18 +99,19 @@ impl<T> PathContext<T> for std::io::Result<T> {
     }
 }
 
-/// A running database which this process uses.
+/// A running database that this process uses.
 pub struct EmbeddedPostgres {
     cluster: Cluster,
     url: String,
     started_here: bool,
-    /// Locked (shared) as long as this process uses the database; a kill releases it.
+    /// A file with a shared lock for as long as this process uses the database. The system releases the lock of a
+    /// killed process.
     in_use: File,
 }
 
 impl EmbeddedPostgres {
-    /// Starts the database under `data_dir`, making it first if there is none, or joins the one that runs.
-    /// Any number of processes may do so at once: one starts, the others wait for it and join.
+    /// Starts the database under `data_dir`, or joins the running one. Creates the cluster if there is none. Any number
+    /// of processes may call this at once: one starts the database, the others wait for it and join.
     pub async fn start_or_join(data_dir: &Path) -> Result<Self> {
         create_traversable_dir(data_dir).with_path(data_dir)?;
         let data_dir = data_dir.canonicalize().with_path(data_dir)?;
@@ -124,7 +126,7 @@ impl EmbeddedPostgres {
             Ok(url) => url,
             Err(error) => {
                 if started_here {
-                    // The error is what its reader has to know, not that of the ending.
+                    // The first error is the one to report, not a failure to stop.
                     let _ = cluster.stop_unless_used(&in_use).await;
                 }
                 return Err(error);
@@ -135,17 +137,17 @@ impl EmbeddedPostgres {
         Ok(Self { cluster, url, started_here, in_use })
     }
 
-    /// The connection URL of the application's role, password included.
+    /// The connection URL of the application's role, with its password.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Whether this process started it, rather than joined it.
+    /// Whether this process started the database rather than joined it.
     pub fn started_here(&self) -> bool {
         self.started_here
     }
 
-    /// Shuts the database down unless another process uses it. Open connections are cut.
+    /// Shuts the database down unless another process uses it. A shutdown closes all open connections.
     pub async fn stop(self) -> Result<()> {
         let data_dir = &self.cluster.data_dir;
         let _stopping = lock_exclusively(data_dir.join("postgres.lock")).await?;
@@ -154,7 +156,8 @@ impl EmbeddedPostgres {
     }
 }
 
-/// A lock file of the data directory, which a copy made by root has left to root.
+/// Opens a lock file of the data directory. Reports a file or directory that belongs to another user, such as root
+/// after a copy that root has made.
 fn open_lock(path: &Path) -> Result<File> {
     open_private_file(path).map_err(|error| {
         let data_dir = path.parent().unwrap_or(path);
@@ -170,18 +173,18 @@ fn open_lock(path: &Path) -> Result<File> {
 
 async fn lock_exclusively(path: PathBuf) -> Result<File> {
     let file = open_lock(&path)?;
-    // Waits as long as another process needs to start the database.
+    // The lock may take as long as another process needs to start the database.
     tokio::task::spawn_blocking(move || file.lock().map(|()| file))
         .await
         .unwrap_or_else(|panic| Err(std::io::Error::other(panic)))
         .with_path(&path)
 }
 
-/// A database cluster on disk, and the programs to run it with.
+/// A database cluster on disk, and the PostgreSQL programs that run it.
 #[derive(Debug)]
 struct Cluster {
     data_dir: PathBuf,
-    /// Holds `data`, the passwords and `start.log`; belongs to the user that PostgreSQL runs as.
+    /// The directory that holds `data`, the passwords and `start.log`. It belongs to the user that PostgreSQL runs as.
     home: PathBuf,
     account: OsUser,
     programs: PathBuf,
@@ -208,7 +211,7 @@ impl Cluster {
         let cluster = Self { data_dir: data_dir.to_owned(), home, account, programs };
         match version {
             None => cluster.initialise().await?,
-            // Before anything is started for which it would be missing.
+            // A missing password is reported before the database is started.
             Some(_) => cluster.superuser_password().map(drop)?,
         }
         Ok(cluster)
@@ -223,7 +226,7 @@ impl Cluster {
         read_password(&path).with_path(&path)?.ok_or(EmbeddedPostgresError::NoPassword { path })
     }
 
-    /// Made anew where there is none: the superuser has the role know it.
+    /// Reads the password of the application's role, or makes one. [`Self::prepare`] gives it to the role.
     fn application_password(&self) -> Result<String> {
         let path = self.home.join(APPLICATION_PASSWORD);
         match read_password(&path).with_path(&path)? {
@@ -234,7 +237,8 @@ impl Cluster {
 
     fn make_password(&self, path: &Path) -> Result<String> {
         let password = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
-        // A new file, which root does not write by way of a link: the folder is another user's.
+        // `create_new` refuses to follow a link: the folder belongs to another user, who must not choose which file
+        // root writes.
         let draft = path.with_extension("new");
         match fs::remove_file(&draft) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).with_path(&draft),
@@ -249,7 +253,7 @@ impl Cluster {
         Ok(password)
     }
 
-    /// Has the application's role own the database. Its URL.
+    /// Makes the application's role the owner of the database. Returns the role's connection URL.
     async fn prepare(&self, port: u16) -> Result<String> {
         let url = |role: &str, password: &str| format!("postgres://{role}:{password}@127.0.0.1:{port}/postgres");
         let password = self.application_password()?;
@@ -260,20 +264,20 @@ impl Cluster {
         Ok(url(role::APPLICATION, &password))
     }
 
-    /// Makes the cluster beside its place and moves it there, so that a kill leaves none or a whole one.
+    /// Creates the cluster under another name and renames it, so that a kill leaves no cluster or a complete one.
     async fn initialise(&self) -> Result<()> {
         let unfinished = self.home.join("data.new");
         if unfinished.exists() {
             fs::remove_dir_all(&unfinished).with_path(&unfinished)?;
         }
-        // One that stands there belongs to no cluster: a kill has left it.
+        // A password file without a cluster was left by a kill, so it may be overwritten.
         let password = self.home.join(SUPERUSER_PASSWORD);
         self.make_password(&password)?;
 
         let mut initdb = self.command("initdb");
         initdb.arg("--pgdata").arg(&unfinished);
         initdb.arg("--pwfile").arg(&password);
-        // The same sorting and letter case on every system, whatever locales it has.
+        // ICU sorts and changes case in the same way on every system, whatever locales the system has.
         initdb.args(["--encoding=UTF8", "--locale=C"]);
         initdb.args(["--locale-provider=icu", "--icu-locale=und"]);
         initdb.args(["--username=vwaza", "--auth=scram-sha-256"]);
@@ -300,7 +304,7 @@ impl Cluster {
             let port =
                 TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).with_path(&self.home)?.port();
             let started = self.start_at(port).await;
-            // Another program may have taken the port in this moment.
+            // Another program may have taken the port just now. Then another port is tried.
             if started.is_ok() || TcpListener::bind(("127.0.0.1", port)).is_ok() {
                 return started;
             }
@@ -309,13 +313,14 @@ impl Cluster {
 
     async fn start_at(&self, port: u16) -> Result<()> {
         let log = self.home.join("start.log");
-        // `pg_ctl` appends; only the last attempt is of interest, and the file must not grow for ever.
+        // `pg_ctl` appends to the log. Only the latest start matters, and the file must not grow for ever.
         let _ = fs::remove_file(&log);
         let mut start = self.pg_ctl("start");
-        // By its name alone: `pg_ctl` puts it into a shell's double quotes.
+        // The log's name has no path, because `pg_ctl` puts it into a shell's double quotes.
         start.arg("--log=start.log").arg("--wait");
         start.arg(format!("--timeout={}", START_TIMEOUT.as_secs()));
-        // Enough for a process of the largest concurrency beside one of the usual. Seven log files, one for each day of the week.
+        // 200 connections are enough for one process with the largest concurrency and one with the default. There are
+        // seven log files, one for each day of the week.
         start.arg(format!(
             "--options=-c port={port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=200 \
              -c logging_collector=on -c log_filename=postgresql-%a.log -c log_truncate_on_rotation=on \
@@ -331,8 +336,9 @@ impl Cluster {
         }
     }
 
-    /// The port where connections are accepted, and whether it had to be started for that. One found running may
-    /// still be recovering, or about to end because its machine's init system said so.
+    /// Waits until the database accepts connections, and starts it if it does not run. Returns its port and whether it
+    /// was started here. A running database may still be recovering, or be about to end because the machine's init
+    /// system stops it.
     async fn make_ready(&self) -> Result<(u16, bool)> {
         let deadline = Instant::now() + START_TIMEOUT;
         let mut started = false;
@@ -355,7 +361,8 @@ impl Cluster {
         Err(EmbeddedPostgresError::NotReady { home: self.home.clone() })
     }
 
-    /// Shuts it down unless another process uses it. The caller holds `postgres.lock`, and no lock on `in_use`.
+    /// Shuts the database down unless another process uses it. The caller holds `postgres.lock` and no lock on
+    /// `in_use`.
     async fn stop_unless_used(&self, in_use: &File) -> Result<()> {
         if in_use.try_lock().is_err() {
             tracing::info!("embedded PostgreSQL is left running: another process uses it");
@@ -365,7 +372,7 @@ impl Cluster {
     }
 
     async fn stop(&self) -> Result<()> {
-        // `pg_ctl` sends its signal to whatever has the number in the file.
+        // `pg_ctl` signals whatever process has the id in the file, so that process must be this database.
         if !matches!(self.postmaster()?, Postmaster::Alive(_)) {
             return Ok(());
         }
@@ -375,8 +382,8 @@ impl Cluster {
         run(stop).await
     }
 
-    /// The data directory goes through the environment: `pg_ctl` puts its option into a shell's double quotes, where a `"`, `$` or backtick
-    /// would mean something.
+    /// A `pg_ctl` command. The data directory is passed in the environment, because `pg_ctl` puts its option into a
+    /// shell's double quotes, where a `"`, `$` or backtick has a meaning.
     fn pg_ctl(&self, what: &str) -> Command {
         let mut command = self.command("pg_ctl");
         command.arg(what).env("PGDATA", self.data());
@@ -390,8 +397,11 @@ impl Cluster {
         command
     }
 
+    /// Refuses a data directory that holds another user's files.
+    ///
     /// # Errors
-    /// When PostgreSQL would run into a file of another user: at once, or later in the middle of its work.
+    /// When a file in the data directory belongs to another user. PostgreSQL would fail at once, or later in the middle
+    /// of its work.
     fn refuse_foreign_files(&self) -> Result<()> {
         match self.account.first_not_owned(&self.data())? {
             Some(path) => Err(foreign(path, self.account, &self.home)),
@@ -400,16 +410,16 @@ impl Cluster {
     }
 }
 
-/// Something below `folder`, all of which is to be PostgreSQL's.
+/// The error for a file below `folder` that does not belong to PostgreSQL's user.
 fn foreign(path: PathBuf, account: OsUser, folder: &Path) -> EmbeddedPostgresError {
-    // `chown -R` follows no link below its folder, so the command names what such a link leads to.
+    // `chown -R` follows no link below its folder, so the command names the target of such a link.
     let folder = path.ancestors().find(|part| part.is_symlink() && part.starts_with(folder)).unwrap_or(folder);
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     EmbeddedPostgresError::Foreign { path, uid: account.uid, gid: account.gid, folder: shell_quoted(&folder) }
 }
 
 fn refuse_line_break(path: &Path) -> Result<()> {
-    // The lines of `postmaster.pid` are found by their numbers, and one of them is this path.
+    // `postmaster.pid` is read by line numbers, and one of its lines is this path.
     match path.as_os_str().as_bytes().contains(&b'\n') {
         true => Err(EmbeddedPostgresError::LineBreak(path.to_owned())),
         false => Ok(()),
@@ -423,8 +433,9 @@ fn read_password(path: &Path) -> io::Result<Option<String>> {
     }
 }
 
-/// The major version of the PostgreSQL that made the cluster; `None` where there is no cluster yet. A `data` folder that does not say it
-/// may be a disk that is not mounted, or a cluster that is damaged: nothing is made in its place.
+/// The major version of the PostgreSQL that made the cluster; `None` if there is no cluster yet. A `data` folder
+/// without a version may be the mount point of a disk that is not mounted, or a damaged cluster, so no new cluster is
+/// made in its place.
 fn version_of_cluster(home: &Path, account: OsUser) -> Result<Option<u32>> {
     let data = home.join("data");
     match fs::symlink_metadata(&data) {
@@ -446,8 +457,8 @@ fn version_of_cluster(home: &Path, account: OsUser) -> Result<Option<u32>> {
     }
 }
 
-/// The directory `<data dir>/postgres`, or what that links to: the link keeps a moved data directory together
-/// with a database that had to go elsewhere.
+/// Opens the directory `<data dir>/postgres`, or the target of that link, and creates it if need be. The link lets a
+/// data directory be moved although its database had to be placed elsewhere.
 fn open_home(data_dir: &Path, account: OsUser) -> Result<PathBuf> {
     let home = data_dir.join("postgres");
     if fs::symlink_metadata(&home).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
@@ -468,7 +479,7 @@ fn open_home(data_dir: &Path, account: OsUser) -> Result<PathBuf> {
     }
     let home = home.canonicalize().with_path(&home)?;
     refuse_line_break(&home)?;
-    // What holds no cluster yet was made a moment ago, or by a process that was killed then.
+    // A home without a cluster was created a moment ago, or by a process that was killed at that point.
     if fs::symlink_metadata(home.join("data")).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         account.own(&home).with_path(&home)?;
     }
@@ -497,14 +508,14 @@ async fn run(mut command: Command) -> Result<()> {
 mod tests {
     use super::*;
 
-    /// Open to all, so that root's tests leave nothing outside it.
+    /// A directory that all users can enter, so that tests run by root leave nothing in [`HOME_BESIDE_ROOT`].
     fn reachable_directory() -> tempfile::TempDir {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("it is ours");
+        fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("the directory is ours");
         directory
     }
 
-    /// How many connections it takes.
+    /// Asks the database for its `max_connections`.
     async fn answer(database: &EmbeddedPostgres) -> sqlx::Result<i32> {
         use sqlx::{Connection as _, PgConnection};
         let mut connection = PgConnection::connect(database.url()).await?;
@@ -518,20 +529,20 @@ mod tests {
             EmbeddedPostgres::start_or_join(directory.path()),
             EmbeddedPostgres::start_or_join(directory.path())
         );
-        let (one, other) = (one.expect("starts"), other.expect("starts"));
+        let (one, other) = (one.expect("the database starts"), other.expect("the database starts"));
         assert_ne!(one.started_here(), other.started_here());
         assert_eq!(one.url(), other.url());
 
-        one.stop().await.expect("leaves");
-        assert_eq!(answer(&other).await.expect("still runs"), 200);
+        one.stop().await.expect("the first process leaves");
+        assert_eq!(answer(&other).await.expect("the database still runs"), 200);
 
-        let cluster = Cluster::open(directory.path()).await.expect("is there");
-        other.stop().await.expect("stops");
-        assert_eq!(cluster.postmaster().expect("a state"), Postmaster::None);
+        let cluster = Cluster::open(directory.path()).await.expect("the cluster exists");
+        other.stop().await.expect("the database stops");
+        assert_eq!(cluster.postmaster().expect("the pid file can be read"), Postmaster::None);
 
         let again = EmbeddedPostgres::start_or_join(directory.path()).await;
-        let again = again.expect("starts again, with the password it has");
-        assert_eq!(answer(&again).await.expect("runs"), 200);
-        again.stop().await.expect("stops");
+        let again = again.expect("the database starts again with its old password");
+        assert_eq!(answer(&again).await.expect("the database runs"), 200);
+        again.stop().await.expect("the database stops");
     }
 }

@@ -1,11 +1,12 @@
-//! `postmaster.pid`, in which a running PostgreSQL says where it is. After a crash it stays, and its number may be any process's.
+//! Reads `postmaster.pid`, in which a running PostgreSQL records its process id and port. The file survives a crash,
+//! and its process id may then belong to any process.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-/// What the file says.
+/// The contents of `postmaster.pid`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct PidFile {
     pid: u32,
@@ -13,22 +14,26 @@ pub(super) struct PidFile {
     pub(super) ready_port: Option<u16>,
 }
 
-/// What stands in a data directory's `postmaster.pid`.
+/// The state of the PostgreSQL of a data directory, according to its `postmaster.pid`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Postmaster {
-    /// No file: a PostgreSQL that ended in peace has removed it.
+    /// There is no file. A PostgreSQL that shut down cleanly has removed it.
     None,
-    /// The file is there, and no PostgreSQL is at work in the directory.
+    /// The file exists, but no PostgreSQL runs in the directory.
     Dead {
-        /// PostgreSQL removes the file at its next start unless it cannot read it or takes another process for itself.
+        /// Whether the file keeps PostgreSQL from starting. PostgreSQL removes the file at its next start unless it
+        /// cannot parse it, or its process id belongs to another running process.
         blocks_start: bool,
     },
+    /// A PostgreSQL runs in the directory.
     Alive(PidFile),
 }
 
 impl Postmaster {
+    /// Reads the state of the data directory `data`.
+    ///
     /// # Errors
-    /// When there is a file that cannot be read.
+    /// When the file exists and cannot be read.
     pub(super) fn of(data: &Path) -> io::Result<Self> {
         let text = match fs::read(data.join("postmaster.pid")) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::None),
@@ -46,7 +51,7 @@ impl Postmaster {
 }
 
 impl PidFile {
-    /// Line 1 is the process (negative if it serves a single user), line 4 the port, line 8 the state.
+    /// Parses the file. Line 1 is the process id (negative in single-user mode), line 4 the port, line 8 the state.
     fn parse(text: &str) -> Option<Self> {
         let lines: Vec<_> = text.lines().map(str::trim).collect();
         let pid = lines.first()?.parse::<i32>().ok()?.unsigned_abs();
@@ -55,9 +60,11 @@ impl PidFile {
     }
 }
 
-/// Whether a process is a PostgreSQL whose working directory is this one, as every server's is.
+/// Whether a process is a PostgreSQL that works in `data`. Every PostgreSQL server's working directory is its data
+/// directory.
 fn is_at_work(process: &Path, data: &Path) -> bool {
-    // "1234 (postgres) S …", which everybody may read. A process that has ended and that nobody has waited for is a Z.
+    // Everybody may read `stat`, for example "1234 (postgres) S …". Z is the state of a process that has ended and has
+    // not been waited for.
     let Ok(stat) = fs::read_to_string(process.join("stat")) else { return false };
     let is_alive = |state: &str| !state.starts_with(['Z', 'X']);
     let is_postgres = stat
@@ -67,7 +74,8 @@ fn is_at_work(process: &Path, data: &Path) -> bool {
     is_postgres
         && match (fs::metadata(process.join("cwd")), fs::metadata(data)) {
             (Ok(at), Ok(data)) => (at.dev(), at.ino()) == (data.dev(), data.ino()),
-            // Root in a container may not look. A PostgreSQL that we take for ours is waited for; one that we do not see could be damaged.
+            // Root in a container may not read `cwd`. To wait for a PostgreSQL that is not ours is harmless; to
+            // overlook one that is could damage its database.
             (Err(error), _) => error.kind() == io::ErrorKind::PermissionDenied,
             (_, Err(_)) => false,
         }
@@ -82,28 +90,28 @@ mod tests {
     #[test]
     fn a_directory_is_told_by_its_device_and_its_number() {
         let process = tempfile::tempdir().expect("a temporary directory");
-        fs::write(process.path().join("stat"), "812 (postgres) S 1 812 812 0").expect("it is ours");
+        fs::write(process.path().join("stat"), "812 (postgres) S 1 812 812 0").expect("our directory is writable");
         let is_at_work_at = |cwd: &Path, data: &Path| {
             let link = process.path().join("cwd");
             let _ = fs::remove_file(&link);
-            symlink(cwd, &link).expect("it is ours");
+            symlink(cwd, &link).expect("our directory is writable");
             is_at_work(process.path(), data)
         };
         let (data, other) = (tempfile::tempdir(), tempfile::tempdir());
         let (data, other) = (data.expect("a temporary directory"), other.expect("a temporary directory"));
         assert!(is_at_work_at(data.path(), data.path()));
-        assert!(!is_at_work_at(other.path(), data.path()), "the same device");
-        // The roots of two file systems of the kernel's.
+        assert!(!is_at_work_at(other.path(), data.path()), "equal device, other inode number");
+        // These are the roots of two kernel file systems, whose inode numbers are equal.
         let (one, two) = (Path::new("/proc"), Path::new("/sys"));
-        let number = |path| fs::metadata(path).expect("every Linux has it").ino();
-        assert_eq!(number(one), number(two), "otherwise this is no test");
-        assert!(is_at_work_at(one, one) && !is_at_work_at(one, two), "the same number");
+        let number = |path| fs::metadata(path).expect("every Linux mounts /proc and /sys").ino();
+        assert_eq!(number(one), number(two), "the inode numbers differ, so the test proves nothing");
+        assert!(is_at_work_at(one, one) && !is_at_work_at(one, two), "equal inode number, other device");
     }
 
     #[test]
     fn a_database_that_is_still_recovering_has_no_port_yet() {
         let pid_file = |state| format!("812\n/data\n1700000000\n54329\n\n127.0.0.1\n  1234  5\n{state}\n");
-        let port = |text: &str| PidFile::parse(text).expect("names a process").ready_port;
+        let port = |text: &str| PidFile::parse(text).expect("the file names a process").ready_port;
         assert_eq!(port(&pid_file("ready   ")), Some(54329));
         assert_eq!(port(&pid_file("starting")), None);
         assert_eq!(port("812\n/data\n"), None);
@@ -115,7 +123,7 @@ mod tests {
     #[test]
     fn a_number_that_is_another_processs_names_no_database() {
         let data = tempfile::tempdir().expect("a temporary directory");
-        let state = || Postmaster::of(data.path()).expect("can be read");
+        let state = || Postmaster::of(data.path()).expect("the file can be read");
         assert_eq!(state(), Postmaster::None);
         let ours = std::process::id();
         for (text, blocks_start) in [
@@ -124,7 +132,7 @@ mod tests {
             (String::new(), true),
             ("2147483647\n".into(), false),
         ] {
-            fs::write(data.path().join("postmaster.pid"), &text).expect("it is ours");
+            fs::write(data.path().join("postmaster.pid"), &text).expect("our directory is writable");
             assert_eq!(state(), Postmaster::Dead { blocks_start }, "{text:?}");
         }
     }

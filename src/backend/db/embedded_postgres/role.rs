@@ -1,15 +1,17 @@
-//! The database role that the application connects as. It owns the database and all that is in it, and nothing beyond.
+//! The database role of the application. It owns the database and everything in it, and has no other rights.
 
 use sqlx::{Connection as _, PgConnection};
 
-/// The role of the application.
+/// The name of the application's role.
 pub(super) const APPLICATION: &str = "vwaza_app";
 
-/// Makes the role if need be, gives it its password, and hands over what an earlier version made as superuser.
+/// Creates the role if it is missing, sets its password, and hands over everything that an earlier version created as
+/// superuser.
 ///
-/// One transaction, so that a kill leaves it undone or done. Nothing changes where nothing is left to hand over, but that the password
-/// counts which stands in the file. `REASSIGN OWNED` refuses to take from the cluster's first superuser. A table's indexes, row type and
-/// sequences of columns follow their table, a type's array follows its type.
+/// The statement runs in one transaction, so that a kill leaves all of it done or nothing. If nothing is left to hand
+/// over, it only sets the password. `REASSIGN OWNED` cannot be used, because it refuses to take objects from the
+/// cluster's first superuser. A table's indexes, row type and column sequences change their owner with the table, and
+/// an array type with its element type.
 const PREPARE: &str = r"
 do $$
 declare
@@ -59,12 +61,15 @@ begin
 end
 $$";
 
-/// As the superuser at `superuser_url`. The caller holds `postgres.lock`.
+/// Prepares the role as the superuser at `superuser_url`. The caller holds `postgres.lock`.
 pub(super) async fn prepare(superuser_url: &str, password: &str) -> sqlx::Result<()> {
     let mut connection = PgConnection::connect(superuser_url).await?;
-    #[expect(clippy::disallowed_methods, reason = "a connection of its own ends with its transaction")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this connection belongs to no pool, so a cancelled begin harms no other user"
+    )]
     let mut transaction = connection.begin().await?;
-    // The password stays out of the database's log, whatever is logged there.
+    // These settings keep the password out of the database's log, whatever is logged there.
     let settings = "select set_config('log_statement', 'none', true), set_config('log_min_error_statement', 'panic', true),
                            set_config('log_min_duration_statement', '-1', true), set_config('vwaza.password', $1, true)";
     sqlx::query(settings).bind(password).execute(&mut *transaction).await?;

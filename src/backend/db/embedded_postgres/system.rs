@@ -1,4 +1,4 @@
-//! What the machine offers an embedded PostgreSQL: its programs, and a user to run as.
+//! The machine's side of the embedded PostgreSQL: the installed programs, and the user to run them as.
 
 use std::fs;
 use std::io;
@@ -11,13 +11,13 @@ use tokio::process::Command;
 
 use super::{EmbeddedPostgresError, PathContext as _};
 
-/// Debian's `nobody`: without a `postgres` user, at least nobody's files are within its reach.
+/// Debian's `nobody`, the user for PostgreSQL if there is no `postgres` user. By convention, it owns no files.
 const NOBODY: OsUser = OsUser { uid: 65534, gid: 65534 };
 
-/// What `initdb` starts its helpers with: a shell, in which these mean something even in double quotes.
+/// Characters that have a meaning in a shell even within double quotes. `initdb` starts its helper programs by a shell.
 const SHELL_CHARACTERS: &[u8] = b"\"$`\\\n";
 
-/// The user PostgreSQL runs as.
+/// A user and group of the operating system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct OsUser {
     pub(super) uid: u32,
@@ -29,8 +29,8 @@ impl OsUser {
         Self { uid: geteuid().as_raw(), gid: getegid().as_raw() }
     }
 
-    /// PostgreSQL refuses to run as root: root runs it as the user whom the cluster in `data` belongs to, or as `postgres` where there is
-    /// none or it is root's; everybody else as themselves.
+    /// The user to run PostgreSQL as. PostgreSQL refuses to run as root, so root runs it as the owner of the cluster in
+    /// `data`, or as `postgres` if there is no cluster or root owns it. Every other user runs it as themselves.
     pub(super) fn of_postgres(data: &Path) -> Self {
         let own = Self::of_this_process();
         if !own.is_root() {
@@ -50,7 +50,7 @@ impl OsUser {
         self.uid == 0
     }
 
-    /// Has a program run as this user, where this process is another's.
+    /// Makes a command run as this user if this process is root's.
     pub(super) fn run_as(self, command: &mut Command) {
         if geteuid().is_root() {
             command.uid(self.uid).gid(self.gid);
@@ -64,17 +64,17 @@ impl OsUser {
             .find_map(|fields| Some(Self { uid: fields.get(2)?.parse().ok()?, gid: fields.get(3)?.parse().ok()? }))
     }
 
-    /// Has a file or directory belong to this user, where this process may do that.
+    /// Gives a file or directory to this user if this process is root's.
     pub(super) fn own(self, path: &Path) -> io::Result<()> {
         if geteuid().is_root() { chown(path, Some(self.uid), Some(self.gid)) } else { Ok(()) }
     }
 
-    /// Something in a data directory that is not this user's, who could not write it. Links are not followed, as `chown -R` does not. A
-    /// configuration file may be another's if this user can read it.
+    /// Finds a file in a data directory that does not belong to this user, who could not write it. Does not follow
+    /// links, like `chown -R`. A configuration file may belong to another user if this user can read it.
     pub(super) fn first_not_owned(self, data: &Path) -> Result<Option<PathBuf>, EmbeddedPostgresError> {
         let mut waiting = vec![data.to_owned()];
         while let Some(path) = waiting.pop() {
-            // The directory itself may be a link to another disk.
+            // The data directory itself may be a link to another disk.
             let found = match if path == data { fs::metadata(&path) } else { fs::symlink_metadata(&path) } {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 found => found.with_path(&path)?,
@@ -93,7 +93,7 @@ impl OsUser {
         Ok(None)
     }
 
-    /// Whether every directory down to `path` lets this user through.
+    /// Whether this user may pass through every directory down to `path`.
     pub(super) fn can_traverse(self, path: &Path) -> bool {
         geteuid().as_raw() == self.uid
             || path.ancestors().all(|directory| {
@@ -107,8 +107,9 @@ impl OsUser {
     }
 }
 
-/// Major versions and the directories of their programs, PATH's first. Root finds only what root alone can have put there: not what
-/// lies in the current directory, and nothing that another user can write.
+/// Finds the installed PostgreSQL versions: their major versions and the directories of their programs, those on PATH
+/// first. Root only finds programs that nobody but root can have put there: none in the current directory, and none
+/// that another user can write.
 pub(super) async fn installed_programs(account: OsUser) -> Vec<(u32, PathBuf)> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut directories: Vec<_> = std::env::split_paths(&path).filter(|directory| directory.is_absolute()).collect();
@@ -122,7 +123,7 @@ pub(super) async fn installed_programs(account: OsUser) -> Vec<(u32, PathBuf)> {
     }
     let mut installed: Vec<(u32, PathBuf)> = Vec::new();
     for directory in directories {
-        // Where the programs are themselves: a directory of links may have some of them only.
+        // The directory is that of the programs themselves. A directory of links may hold only some of them.
         let Ok(program) = directory.join("postgres").canonicalize() else { continue };
         let Some(directory) = program.parent().map(Path::to_owned) else { continue };
         if installed.iter().any(|(_, found)| *found == directory) || !is_usable(&directory) {
@@ -140,7 +141,7 @@ pub(super) async fn installed_programs(account: OsUser) -> Vec<(u32, PathBuf)> {
     installed
 }
 
-/// Whether all programs are there and may be run.
+/// Whether a directory holds all programs and this process may safely run them.
 fn is_usable(directory: &Path) -> bool {
     let programs = ["postgres", "initdb", "pg_ctl"].map(|program| directory.join(program).canonicalize());
     let mut programs = programs.iter();
@@ -152,21 +153,21 @@ fn is_usable(directory: &Path) -> bool {
     })
 }
 
-/// Whether nobody but root can replace a file: neither it nor anything above it is another user's or written by others. `path` is
-/// without links.
+/// Whether only root can replace a file: root owns the file and every directory above it, and others cannot write them.
+/// `path` must be free of links.
 fn is_writable_by_root_only(path: &Path) -> bool {
     let directory = path.parent();
     path.ancestors().all(|part| {
         fs::symlink_metadata(part).is_ok_and(|found| {
-            // In a directory like /tmp, others make files and cannot touch those of root. The programs' own directory is not to be one:
-            // programs look for others beside them.
+            // In a sticky directory like /tmp, other users can create files but not touch root's. The programs' own
+            // directory must not be sticky, because programs look for other programs beside them.
             let is_sticky = found.is_dir() && found.mode() & 0o1000 != 0 && Some(part) != directory;
             found.uid() == 0 && (found.mode() & 0o022 == 0 || is_sticky)
         })
     })
 }
 
-/// 15 in "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)".
+/// Parses a major version, such as 15 in "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)".
 fn major_version(text: &str) -> Option<u32> {
     let number = text.split_whitespace().nth(2)?;
     number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
@@ -184,7 +185,7 @@ mod tests {
         assert_eq!(major_version(""), None);
 
         let passwd = "root:x:0:0:root:/root:/bin/sh\npostgres:x:101:104::/:/bin/sh\n";
-        let account = OsUser::named("postgres", passwd).expect("is listed");
+        let account = OsUser::named("postgres", passwd).expect("passwd lists the user");
         assert_eq!((account.uid, account.gid), (101, 104));
         assert!(OsUser::named("nobody", passwd).is_none());
     }

@@ -16,16 +16,18 @@ use symphonia::{
 use super::{FlacLayout, exact, frame::Stream, frames::Frames};
 use crate::backend::media::{Deadline, Result, damaged, source::Source, undecodable};
 
-/// A side channel of these has 33 bits, which the fast decoder does not know.
+/// Bit depth whose side channel has 33 bits, which the fast decoder does not support.
 const WIDE_BITS: u16 = 32;
-/// Where STREAMINFO has the MD5 of all samples; zeros if the encoder did not know.
+/// Offset of the MD5 of all samples in STREAMINFO. It is all zeros if the encoder did not know it.
 const MD5_OFFSET: usize = 18;
 
 impl FlacLayout {
-    /// Hands all samples to `hear`, interleaved, full scale at ±1. True if they are verified by the MD5 of the file.
+    /// Passes all samples to `on_samples`, interleaved, full scale at ±1. Returns true if the MD5 of the file verifies
+    /// them.
     ///
     /// # Errors
-    /// Refused as damaged or incomplete with the place where known, and if the MD5 does not match; or what `hear` fails with.
+    /// Refused as damaged or incomplete, with the position where it is known, and if the MD5 does not match. Fails as
+    /// well if `on_samples` fails.
     pub(in crate::backend::media) fn decode(
         &self,
         path: &Path,
@@ -40,7 +42,7 @@ impl FlacLayout {
             let place = frames.position();
             let Some((frame, count)) = frames.next()? else { break };
             if !decoder.decode(frame, &mut samples) || samples.len() as u64 != count * u64::from(self.stream.channels) {
-                // The frame's checksum agrees, so the file is not called damaged.
+                // The frame's checksum matches, so the file is not called damaged.
                 return undecodable(&format!("our decoder does not understand the sound at {place}"));
             }
             on_samples(&samples)?;
@@ -71,7 +73,7 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// False if the frame cannot be decoded.
+    /// Decodes a frame into `samples`. Returns false if it cannot be decoded.
     fn decode(&mut self, frame: &[u8], samples: &mut Vec<f32>) -> bool {
         match self {
             Self::Fast(decoder) => {
@@ -92,7 +94,7 @@ impl<'a> Decoder<'a> {
         true
     }
 
-    /// None if the file has no checksum of its sound.
+    /// Returns whether the checksum of the sound matches. None if the file has none.
     fn is_verified(&mut self) -> Option<bool> {
         match self {
             Self::Fast(decoder) => decoder.finalize().verify_ok,

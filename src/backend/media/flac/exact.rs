@@ -1,15 +1,22 @@
-//! Decodes one frame bit by bit (RFC 9639, 9.2), to learn where it ends and to decode what has 32 bit: its side channel has 33,
-//! which decoders for speed do not know.
+//! Decodes one frame bit by bit (RFC 9639, 9.2). This finds the end of a frame, and decodes sound of 32 bit: its side
+//! channel has 33 bits, which fast decoders do not support.
 
 use symphonia::core::{checksum::Crc16Ansi, io::Monitor};
 
-use super::frame::FrameFault;
 use crate::domain::media::{FlacChannels, FlacFrame};
+
+/// The reason why a frame does not end where it should.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum FrameFault {
+    /// The bytes end before the frame does.
+    Cut,
+    Damaged,
+}
 
 const FIXED_COEFFICIENTS: [&[i64]; 5] = [&[], &[1], &[2, -1], &[3, -3, 1], &[4, -6, 4, -1]];
 const CHECKSUM_BYTES: usize = 2;
 
-/// The samples of the frame that begins `bytes`, interleaved, and how many bytes it has.
+/// Decodes the frame that begins `bytes`. Returns its interleaved samples, and the number of its bytes.
 pub(super) fn decode(bytes: &[u8], stream_bit_depth: u16) -> Result<(Vec<i32>, usize), FrameFault> {
     let frame = FlacFrame::parse(bytes).ok_or(FrameFault::Damaged)?;
     let bit_depth = u32::from(frame.bit_depth.unwrap_or(stream_bit_depth));
@@ -30,7 +37,7 @@ pub(super) fn decode(bytes: &[u8], stream_bit_depth: u16) -> Result<(Vec<i32>, u
             (*first, *second) = frame.channels.restored(*first, *second);
         }
     }
-    // Sums of what is no sound may be larger than any sample.
+    // A frame that is no real sound may decode to sums that are larger than any sample.
     #[expect(clippy::cast_possible_truncation, reason = "samples have at most 32 bit")]
     let sample = |at: usize, channel: &Vec<i64>| channel[at] as i32;
     let samples = (0..block).flat_map(|at| channels.iter().map(move |channel| sample(at, channel))).collect();
@@ -76,7 +83,7 @@ fn warm_up(bits: &mut Bits, samples: &mut [i64], order: usize, width: u32) -> Re
     bits.fill(samples.get_mut(..order).ok_or(FrameFault::Damaged)?, width)
 }
 
-/// Reads what prediction misses into all samples behind the first `order`.
+/// Reads the residuals of all samples behind the first `order`.
 fn residual(bits: &mut Bits, samples: &mut [i64], order: usize) -> Result<(), FrameFault> {
     let parameter_width = match bits.unsigned(2)? {
         0 => 4,
@@ -107,7 +114,7 @@ fn residual(bits: &mut Bits, samples: &mut [i64], order: usize) -> Result<(), Fr
     Ok(())
 }
 
-/// Turns residuals into samples. What is no sound may be larger than 64 bit, and wraps around.
+/// Turns residuals into samples. The sums of a frame that is no real sound may exceed 64 bit, and wrap around.
 fn predict(samples: &mut [i64], coefficients: &[i64], shift: u32) {
     for at in coefficients.len()..samples.len() {
         let (past, rest) = samples.split_at_mut(at);
@@ -126,14 +133,14 @@ impl FlacChannels {
         }
     }
 
-    /// The samples of the left and the right channel.
+    /// Returns the samples of the left and the right channel.
     fn restored(self, first: i64, second: i64) -> (i64, i64) {
         match self {
             Self::Independent(_) => (first, second),
             Self::LeftSide => (first, first.wrapping_sub(second)),
             Self::SideRight => (first.wrapping_add(second), second),
             Self::MidSide => {
-                // The lowest bit of the sum is that of the difference.
+                // The lowest bit of the sum equals that of the difference.
                 let sum = first.wrapping_shl(1) | (second & 1);
                 (sum.wrapping_add(second) >> 1, sum.wrapping_sub(second) >> 1)
             }
@@ -141,7 +148,7 @@ impl FlacChannels {
     }
 }
 
-/// Bits of bytes, the most significant bit first.
+/// Reads the bits of bytes, the most significant bit first.
 struct Bits<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -172,7 +179,7 @@ impl Bits<'_> {
         Ok(())
     }
 
-    /// How many zeros stand in front of the next 1, which is passed.
+    /// Returns the number of zeros in front of the next 1, and skips both.
     fn zeros(&mut self) -> Result<u32, FrameFault> {
         let mut zeros = 0_u32;
         loop {

@@ -1,10 +1,10 @@
-//! Compares the header of a FLAC's frame with its stream, and finds the end of the frame (RFC 9639, 9).
+//! Compares the header of a FLAC frame with its stream, and finds the end of the frame (RFC 9639, 9).
 
-use super::exact;
+use super::exact::{self, FrameFault};
 use crate::{backend::media::source::be32, domain::media::FlacFrame};
 
 const INFO_BYTES: usize = 34;
-/// The largest block that there can be; decoders refuse a frame with more samples than STREAMINFO says.
+/// Smallest and largest block size of the format. Decoders refuse a frame with more samples than STREAMINFO says.
 const BLOCK_SIZES: [u8; 4] = [0, 16, 0xFF, 0xFF];
 
 /// The properties that all frames of a file have in common.
@@ -13,43 +13,36 @@ pub(super) struct Stream {
     pub(super) sample_rate_hz: u32,
     pub(super) channels: u16,
     pub(super) bit_depth: u16,
-    /// Samples for each channel, as STREAMINFO declares. None if the encoder did not know.
+    /// Number of samples for each channel, as STREAMINFO declares it. None if the encoder did not know it.
     pub(super) frames: Option<u64>,
-    /// STREAMINFO as decoders get it.
+    /// STREAMINFO as it is passed to decoders.
     pub(super) info: [u8; INFO_BYTES],
-    /// Sync and blocking strategy: the second byte of each frame.
+    /// Second byte of each frame: sync and blocking strategy.
     sync: u8,
-    /// Frames are numbered from this number on: live streams do not begin at 0.
+    /// Number of the first frame. Live streams do not begin at 0.
     first_number: u64,
-    /// Samples in the first frame, and in all but the last one if frames of one size count themselves.
+    /// Number of samples in the first frame. If frames of one size count themselves, all but the last have as many.
     first_samples: u64,
 }
 
-/// A frame's header, compared with its stream.
+/// The header of a frame, compared with its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) number: u64,
     pub(super) samples: u64,
-    /// Whether its rate, channels and bits are those of the stream.
+    /// Whether the rate, the channels and the bits are those of the stream.
     pub(super) is_alike: bool,
 }
 
-/// Why a frame does not end where it should.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum FrameFault {
-    /// The bytes end before.
-    Cut,
-    Damaged,
-}
-
 impl Stream {
-    /// None if no frame begins with `first_frame`.
+    /// Reads STREAMINFO and the header of the first frame. Returns None if `first_frame` does not begin with a frame.
     pub(super) fn beginning_with(mut info: [u8; INFO_BYTES], first_frame: &[u8]) -> Option<Self> {
         let packed = u64::from(be32(&info, 10)) << 32 | u64::from(be32(&info, 14));
         // 20 bits rate, 3 bits channels less one, 5 bits depth less one, 36 bits frames; all masked to fit.
         let frames = packed & 0xF_FFFF_FFFF;
         let first = FlacFrame::parse(first_frame)?;
-        // Encoders disagree on whether a short last block counts. The numbers of the frames tell where we are.
+        // Encoders disagree on whether a short last block counts, so the block sizes are overwritten. The numbers of
+        // the frames give the position.
         info[..4].copy_from_slice(&BLOCK_SIZES);
         Some(Self {
             sample_rate_hz: (packed >> 44) as u32,
@@ -67,12 +60,12 @@ impl Stream {
         self.first_number
     }
 
-    /// The number of the frame that follows. Frames of one size count themselves, others their samples.
+    /// Returns the number of the frame that follows. Frames of one size count themselves, others count their samples.
     pub(super) fn number_after(&self, header: &Header) -> u64 {
         header.number.saturating_add(if self.counts_samples() { header.samples } else { 1 })
     }
 
-    /// How many samples there are up to the end of this frame.
+    /// Returns how many samples there are up to the end of this frame.
     pub(super) fn samples_until_end_of(&self, header: &Header) -> u64 {
         let step = if self.counts_samples() { 1 } else { self.first_samples };
         header.number.saturating_sub(self.first_number).saturating_mul(step).saturating_add(header.samples)
@@ -82,7 +75,7 @@ impl Stream {
         self.sync & 1 == 1
     }
 
-    /// The header of the frame of this stream that begins here; None if none does.
+    /// Returns the header of the frame that begins here, or None if no frame of this stream does.
     pub(super) fn header(&self, bytes: &[u8]) -> Option<Header> {
         if bytes.get(1) != Some(&self.sync) {
             return None;
@@ -94,7 +87,8 @@ impl Stream {
         Some(Header { number: frame.number, samples: frame.samples, is_alike })
     }
 
-    /// How many bytes the frame has that begins here: it is read bit by bit, so this is for few frames.
+    /// Returns how many bytes the frame that begins here has. The frame is read bit by bit, so this is only for few
+    /// frames.
     pub(super) fn frame_bytes(&self, bytes: &[u8]) -> Result<usize, FrameFault> {
         exact::decode(bytes, self.bit_depth).map(|(_, bytes)| bytes)
     }

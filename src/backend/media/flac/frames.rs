@@ -1,12 +1,9 @@
-//! Walks from frame to frame. A FLAC has no index and its frames no length, so a frame ends where the next one begins and the checksum
-//! agrees.
+//! Walks from frame to frame. A FLAC has no index and its frames declare no length, so a frame ends where the next one
+//! begins and the checksum matches.
 
 use symphonia::core::{checksum::Crc16Ansi, io::Monitor};
 
-use super::{
-    FlacLayout,
-    frame::{FrameFault, Stream},
-};
+use super::{FlacLayout, exact::FrameFault, frame::Stream};
 use crate::{
     backend::media::{
         Result, damaged, incomplete,
@@ -16,21 +13,21 @@ use crate::{
     domain::media::{FlacFrame, format_duration},
 };
 
-/// More than any frame: 65,535 samples of 32 bit for 2 channels are half of it.
+/// Maximum bytes of a frame. 65,535 samples of 32 bit for 2 channels are half of it.
 pub(super) const MAX_FRAME_BYTES: usize = 1024 * 1024;
 const READ_BYTES: usize = 256 * 1024;
 
-/// A place between two frames.
+/// A position between two frames.
 pub(super) struct Frames<'a> {
     source: &'a mut Source,
     stream: &'a Stream,
-    /// Samples (for each channel) in the frames passed so far.
+    /// Samples (for each channel) in the frames so far.
     samples: u64,
-    /// The number that the next frame has to have.
+    /// Number that the next frame must have.
     number: u64,
-    /// Where the next frame begins in the file, in bytes.
+    /// Offset of the next frame in the file, in bytes.
     offset: u64,
-    /// The file's bytes from `offset` on, behind the first `passed`.
+    /// Bytes of the file. Those behind the first `passed` begin at `offset`.
     buffer: Vec<u8>,
     passed: usize,
 }
@@ -49,17 +46,18 @@ impl<'a> Frames<'a> {
         }
     }
 
-    /// Where the next frame begins in the sound, as "1:23".
+    /// Returns the position of the next frame in the sound, as "1:23".
     pub(super) fn position(&self) -> String {
         let milliseconds = self.samples.saturating_mul(1000) / u64::from(self.stream.sample_rate_hz.max(1));
         format_duration(i64::try_from(milliseconds).unwrap_or(i64::MAX))
     }
 
-    /// The next frame and how many samples it has; None behind the last one.
+    /// Returns the next frame and its number of samples, or None behind the last one.
     ///
     /// # Errors
-    /// Refused where a frame is cut off or damaged, where it does not follow the one before, and where something else than tags,
-    /// text and padding lies behind the last frame. A file that declares its length may have any bytes there but frames.
+    /// Refused where a frame is cut off or damaged, where it does not follow the one before, and where something other
+    /// than tags, text and padding lies behind the last frame. A file that declares its length may have any bytes there
+    /// except frames.
     pub(super) fn next(&mut self) -> Result<Option<(&[u8], u64)>> {
         self.read_on(FlacFrame::MAX_HEADER_BYTES)?;
         let header = self.stream.header(self.rest());
@@ -86,7 +84,7 @@ impl<'a> Frames<'a> {
         &self.buffer[self.passed..]
     }
 
-    /// Reads until `count` bytes are there, or all.
+    /// Reads until `count` bytes are buffered, or all bytes that are left.
     fn read_on(&mut self, count: usize) -> Result<()> {
         let read = self.offset + self.rest().len() as u64;
         if self.rest().len() >= count || read == self.source.length() {
@@ -100,7 +98,7 @@ impl<'a> Frames<'a> {
         Ok(())
     }
 
-    /// How long the frame is that begins here.
+    /// Returns the length of the frame that begins here, in bytes.
     fn frame_bytes(&mut self) -> Result<usize> {
         let mut checksum = Crc16Ansi::new(0);
         let mut checked = 0;
@@ -115,7 +113,7 @@ impl<'a> Frames<'a> {
                 if self.stream.header(&rest[at..]).is_some() {
                     checksum.process_buf_bytes(&rest[checked..at]);
                     checked = at;
-                    // The checksum of a whole frame with its own checksum is 0.
+                    // The checksum of a frame together with its own checksum is 0.
                     if checksum.crc() == 0 {
                         return Ok(at);
                     }
@@ -131,7 +129,7 @@ impl<'a> Frames<'a> {
         }
     }
 
-    /// How long the frame is that begins here and has none behind it.
+    /// Returns the length of the frame that begins here and is followed by none, in bytes.
     fn last_frame_bytes(&self, is_all: bool) -> Result<usize> {
         match self.stream.frame_bytes(self.rest()) {
             Ok(bytes) => Ok(bytes),
@@ -140,7 +138,8 @@ impl<'a> Frames<'a> {
         }
     }
 
-    /// Refuses the file if the bytes behind its last frame are sound that is damaged or somebody else's, or if sound is missing.
+    /// Refuses the file if sound is missing, or if the bytes behind its last frame are sound that is damaged or belongs
+    /// to another file.
     fn validate_tail(&mut self) -> Result<()> {
         let declared = self.stream.frames;
         let is_short = declared.is_some_and(|declared| self.samples < declared);
@@ -155,7 +154,7 @@ impl<'a> Frames<'a> {
             Tail::Harmless => Ok(()),
             Tail::Zeros if declared.is_some() => Ok(()),
             Tail::Zeros => incomplete(),
-            // A stream that another one follows. Frames behind a hole do not have a header.
+            // "fLaC" shows that another stream follows, because frames behind a hole do not have this header.
             Tail::Other if declared.is_none() && self.begins_flac()? => damaged(&joined_files_message(&position)),
             Tail::Other if is_short || declared.is_none() => {
                 damaged(&format!("at {position} there is data that is not sound"))

@@ -1,39 +1,39 @@
-//! FLAC: a STREAMINFO block that describes the sound, other blocks, then frames with numbers and checksums.
+//! Reads the header of a FLAC: a STREAMINFO block that describes the sound, then other blocks, then frames with numbers
+//! and checksums.
 
 mod decode;
 mod exact;
 mod frame;
 mod frames;
 
-use self::{
-    frame::{FrameFault, Stream},
-    frames::MAX_FRAME_BYTES,
-};
+use self::{exact::FrameFault, frame::Stream, frames::MAX_FRAME_BYTES};
 use super::{
-    Result, beginning_missing, damaged, incomplete,
+    Result, beginning_missing, damaged,
+    header::Header,
+    incomplete,
     source::{Source, be32},
     tags,
-    validate::{AudioHeader, Samples},
 };
 use crate::domain::media::{AudioCodec, AudioContainer, FlacFrame, Tags};
 
 const MAX_BLOCKS: usize = 1024;
 const STREAM_INFO: u8 = 0;
 const VORBIS_COMMENT: u8 = 4;
-/// How far before the end of the file the last frame is looked for: tags may stand behind it.
+/// Bytes at the end of the file in which the last frame is searched, because tags may stand behind it.
 const MAX_TAIL_BYTES: u64 = tags::MAX_TAG_BYTES;
-/// Chance makes one or two places look like a last frame; a file with more was made to keep us busy.
+/// Maximum number of places that look like a last frame. Chance makes one or two; a file with more was made to keep the
+/// server busy.
 const MAX_CANDIDATES: usize = 64;
 
-/// Where the sound lies in the file, and what its frames have in common.
+/// Location of the sound in the file, and the properties that its frames share.
 pub(super) struct FlacLayout {
     stream: Stream,
     /// Offset of the first frame.
     start: u64,
 }
 
-/// `magic` is where "fLaC" stands.
-pub(super) fn header(source: &mut Source, magic: u64, mut found: Tags) -> Result<AudioHeader> {
+/// Reads the header of a FLAC. `magic` is the offset of "fLaC".
+pub(super) fn header(source: &mut Source, magic: u64, mut found: Tags) -> Result<Header<FlacLayout>> {
     let mut info = None;
     let mut offset = magic + 4;
     let mut first_frame = None;
@@ -47,7 +47,7 @@ pub(super) fn header(source: &mut Source, magic: u64, mut found: Tags) -> Result
                 let Some(bytes) = source.read_array(body)? else { return incomplete() };
                 info = Some(bytes);
             }
-            // There is one (RFC 9639, 8.6); others are not worth reading.
+            // A FLAC has one comment block (RFC 9639, 8.6); others are not worth reading.
             VORBIS_COMMENT if !has_comment => {
                 has_comment = true;
                 tags::merge(&mut found, tags::vorbis_comment(source, body..body + u64::from(size))?);
@@ -70,10 +70,10 @@ pub(super) fn header(source: &mut Source, magic: u64, mut found: Tags) -> Result
         return if is_cut { incomplete() } else { damaged("there is no sound where it should begin") };
     };
     if stream.frames.is_some() && !last_frame_is_there(source, start, &stream)? {
-        // The frames of a piece that was cut out keep their numbers, and its header the length of the whole.
+        // The frames of a piece that was cut out keep their numbers, and its header keeps the length of the whole.
         return if stream.first_number() > 0 { beginning_missing() } else { incomplete() };
     }
-    Ok(AudioHeader {
+    Ok(Header {
         container: AudioContainer::Flac,
         codec: AudioCodec::Flac,
         sample_rate_hz: stream.sample_rate_hz,
@@ -82,12 +82,12 @@ pub(super) fn header(source: &mut Source, magic: u64, mut found: Tags) -> Result
         frames: stream.frames,
         packaging: vec![],
         tags: found,
-        samples: Samples::Flac(Box::new(FlacLayout { stream, start })),
+        samples: FlacLayout { stream, start },
     })
 }
 
-/// Whether the frame that holds the last declared sample is there to its last byte, whatever stands behind it. Its checksum is
-/// left to the second look.
+/// Whether the frame that holds the last declared sample is complete, whatever stands behind it. The examination checks
+/// the checksum of the frame.
 fn last_frame_is_there(source: &mut Source, first_frame: u64, stream: &Stream) -> Result<bool> {
     let frames = stream.frames.unwrap_or(u64::MAX);
     let lowest = source.length().saturating_sub(MAX_TAIL_BYTES).max(first_frame);

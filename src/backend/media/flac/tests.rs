@@ -1,4 +1,5 @@
-//! FLAC files that were cut, overwritten, joined, or given something behind their end: all of the sound is heard, or none.
+//! Tests FLAC files that were cut, overwritten or joined, or that have other bytes behind their end: all of the sound
+//! is heard, or the file is refused.
 
 use std::io::Cursor;
 
@@ -16,7 +17,7 @@ use crate::{
 };
 
 const RATE_HZ: u32 = 44_100;
-/// Where STREAMINFO says how many samples there are: 36 bits, of which the first four are the lower half of a byte.
+/// Offset of the number of samples in STREAMINFO. It has 36 bits, of which the first four are the lower half of a byte.
 const TOTAL_OFFSET: usize = 21;
 const MD5_OFFSET: usize = 26;
 const INFO_END: usize = 42;
@@ -33,17 +34,18 @@ fn with_total(flac: &[u8], total: u64) -> Vec<u8> {
     flac
 }
 
-/// The file as an encoder leaves it that cannot go back to the beginning: without a length and an MD5.
+/// Removes the length and the MD5, as an encoder leaves a file if it cannot seek back to the beginning.
 fn streamed(flac: &[u8]) -> Vec<u8> {
     let mut flac = with_total(flac, 0);
     flac[MD5_OFFSET..INFO_END].fill(0);
     flac
 }
 
-/// Where each frame begins, and where the last one ends.
+/// Returns where each frame begins, and where the last one ends.
 fn boundaries(flac: &[u8]) -> Vec<usize> {
     let mut source = Source::new(Cursor::new(flac.to_vec()), &Deadline::never()).unwrap();
-    let Samples::Flac(layout) = validate::audio_of(&mut source, &MediaLimits::default()).unwrap().samples else {
+    let validate::Samples::Flac(layout) = validate::audio_of(&mut source, &MediaLimits::default()).unwrap().samples
+    else {
         panic!("a FLAC has frames")
     };
     let mut boundaries = vec![layout.start as usize];
@@ -86,7 +88,7 @@ fn apev2(items: &[u8]) -> Vec<u8> {
 
 /// Bytes that tools append to a file, each with its name.
 fn tails() -> Vec<(&'static str, Vec<u8>)> {
-    // A binary item, in which there may be anything.
+    // A binary item may contain any bytes.
     let item =
         [&300_u32.to_le_bytes(), [2, 0, 0, 0].as_slice(), b"Cover Art\0", &[0xFF, 0xF8, 3, 1, 5].repeat(60)].concat();
     let ape = apev2(&item);
@@ -212,7 +214,7 @@ fn a_hole_between_frames_is_no_music() {
             let said = refusal(&[&plain[..from], &hole, &plain[to..]].concat());
             assert!(said.contains("damaged") && said.contains("at 0:0"), "{said}");
         }
-        // The same frame comes twice.
+        // A frame comes twice.
         assert!(refusal(&[&plain[..to], &plain[from..]].concat()).contains("damaged"));
     }
 }
@@ -233,14 +235,14 @@ fn a_file_that_begins_with_a_frame_is_called_by_its_name() {
     assert!(said.contains("FLAC file without its header"), "{said}");
 }
 
-/// A stereo FLAC of 32 bit without compression, whose channels are coded as left and side (8), side and right (9), or middle and
-/// side (10).
+/// Builds a stereo FLAC of 32 bit without compression. Its channels are coded as left and side (8), side and right (9),
+/// or middle and side (10).
 fn wide(samples: &[[i32; 2]], assignment: u8) -> Vec<u8> {
     const BLOCK: usize = 4096;
     let mut md5 = Md5::default();
     samples.as_flattened().iter().for_each(|sample| md5.process_buf_bytes(&sample.to_le_bytes()));
     let mut flac = b"fLaC\x80\0\0\x22\x10\0\x10\0\0\0\0\0\0\0".to_vec();
-    // Rate, two channels, 32 bit, and how many samples there are.
+    // The sample rate, two channels, 32 bit, and the number of samples.
     let packed = u64::from(RATE_HZ) << 44 | 1 << 41 | 31 << 36 | samples.len() as u64;
     flac.extend(packed.to_be_bytes());
     flac.extend(md5.md5());
@@ -281,7 +283,7 @@ fn wide(samples: &[[i32; 2]], assignment: u8) -> Vec<u8> {
 
 #[test]
 fn the_side_channel_of_32_bits_has_33() {
-    // The channels are each other's opposite, as far as they reach.
+    // The channels are each other's opposite, as far as the numbers reach.
     let samples: Vec<[i32; 2]> = (0..10_000_u32)
         .map(|at| match at {
             0 => [i32::MAX, i32::MIN],
@@ -293,11 +295,11 @@ fn the_side_channel_of_32_bits_has_33() {
         })
         .collect();
     for assignment in [8, 9, 10] {
-        // The MD5 of the file tells whether every sample is right.
+        // The MD5 of the file shows whether every sample is right.
         let flac = wide(&samples, assignment);
         let wide_facts = facts(&flac);
         assert_eq!((wide_facts.bit_depth, wide_facts.duration_ms), (Some(32), 226));
-        assert!(wide_facts.has_listening_copy, "hardly a browser plays 32 bit");
+        assert!(wide_facts.has_listening_copy, "hardly any browser plays 32 bit");
         let mut wrong = flac.clone();
         wrong[MD5_OFFSET] ^= 1;
         assert!(refusal(&wrong).contains("checksum"));
@@ -330,7 +332,7 @@ proptest! {
         let cut = boundaries[0] + 1 + at.index(plain.len() - boundaries[0] - 1);
         let verdict = examined(&plain[..cut]);
         if boundaries.contains(&cut) && !is_declared {
-            // Nothing in the file tells that there was more.
+            // Nothing in the file shows that there was more.
             prop_assert!(verdict.is_ok());
         } else {
             let said = verdict.err().map(|error| error.to_string()).unwrap_or_default();

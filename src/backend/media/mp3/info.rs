@@ -5,34 +5,34 @@ use std::ops::Range;
 use super::Frame;
 use crate::backend::media::source::{be16, be32};
 
-/// How many samples every decoder is late by (Xing/LAME "Info tag", revision 1, and what decoders do).
+/// Number of samples by which every decoder is late (Xing/LAME "Info tag", revision 1, and what decoders do).
 const DECODER_DELAY: u64 = 529;
-/// Encoders whose delay and padding ffmpeg and Chromium believe.
+/// Encoders whose delay and padding ffmpeg and Chromium trust.
 const KNOWN_ENCODERS: [&[u8]; 3] = [b"LAME", b"Lavc", b"Lavf"];
 
-/// Hints: editors that cut or join files leave all of it as it was.
+/// Hints about the sound. Editors that cut or join files leave all of them unchanged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Info {
-    /// How many frames follow.
+    /// Number of frames that follow.
     pub(super) frames: Option<u64>,
-    /// How many bytes this frame and those that follow have.
+    /// Number of bytes of this frame and of those that follow.
     pub(super) bytes: Option<u64>,
     /// Samples that the encoder added before and behind the sound.
     gaps: Option<(u64, u64)>,
 }
 
 impl Info {
-    /// None if `bytes` are a frame with sound.
+    /// Reads the hints from a frame. Returns None if `bytes` are a frame with sound.
     pub(super) fn in_frame(bytes: &[u8], frame: &Frame) -> Option<Self> {
         let head_bytes = usize::try_from(frame.head_bytes).ok()?;
-        // Some encoders forget the two bytes of the checksum.
+        // Some encoders leave out the two bytes of the checksum.
         [head_bytes, head_bytes - 2]
             .into_iter()
             .find_map(|at| Self::xing(bytes.get(at..)?))
             .or_else(|| Self::vbri(bytes.get(Frame::HEADER_BYTES + 32..)?))
     }
 
-    /// "Xing" for a changing bit rate, "Info" for a constant one.
+    /// Reads a tag with the name "Xing" (changing bit rate) or "Info" (constant bit rate).
     fn xing(tag: &[u8]) -> Option<Self> {
         if !tag.starts_with(b"Xing") && !tag.starts_with(b"Info") {
             return None;
@@ -50,7 +50,7 @@ impl Info {
         let (_, _) = (field(4, 100), field(8, 4));
         let gaps = tag.get(at..).filter(|encoder| KNOWN_ENCODERS.iter().any(|known| encoder.starts_with(known)));
         let gaps = gaps.and_then(|encoder| encoder.get(21..24)).map(|both| {
-            // Twelve bits each.
+            // Each of the two numbers has twelve bits.
             let both = u64::from(be16(both, 0)) << 8 | u64::from(both[2]);
             (both >> 12, both & 0xFFF)
         });
@@ -63,11 +63,11 @@ impl Info {
         tag.starts_with(b"VBRI").then(|| Self { frames: number(14), bytes: number(10), gaps: None })
     }
 
-    /// The samples that are heard of those that `frames` frames of `samples` each decode to.
+    /// Returns which samples are heard, out of those that `frames` frames of `samples` each decode to.
     pub(super) fn heard(&self, frames: u64, samples: u64) -> Range<u64> {
         let all = frames * samples;
         let Some((delay, padding)) = self.gaps else { return 0..all };
-        // Where the count is wrong, the padding is not at the end either.
+        // If the count is wrong, the padding is not at the end either.
         let padding = if self.frames == Some(frames) { padding.saturating_sub(DECODER_DELAY) } else { 0 };
         let end = all.saturating_sub(padding);
         (delay + DECODER_DELAY).min(end)..end
@@ -113,7 +113,7 @@ mod tests {
         for wrong in [None, Some(0), Some(9), Some(11)] {
             assert_eq!(info(wrong).heard(10, 1152), 1105..11_520);
         }
-        // The padding is less than decoders are late by.
+        // The padding is shorter than the delay of decoders.
         let short = Info { gaps: Some((0, 100)), ..info(Some(10)) };
         assert_eq!(short.heard(10, 1152), 529..11_520);
         let absurd = Info { gaps: Some((4095, 4095)), ..info(Some(1)) };

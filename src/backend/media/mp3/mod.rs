@@ -1,4 +1,5 @@
-//! MP3: the length is counted, never read from a tag, and what is counted is what is decoded and heard.
+//! Reads and decodes MP3 files. The length is counted and never taken from a tag, and the counted frames are the ones
+//! that are decoded and heard.
 
 mod info;
 mod walk;
@@ -8,26 +9,23 @@ use std::{ops::Range, path::Path};
 use nanomp3_core::{DecodeError, Decoder, MAX_SAMPLES_PER_FRAME};
 
 use self::{info::Info, walk::Walk};
-use super::{
-    Deadline, Result, damaged, incomplete, refused,
-    source::Source,
-    too_long,
-    validate::{AudioHeader, Samples},
-};
+use super::{Deadline, Result, damaged, header::Header, incomplete, refused, source::Source, too_long};
 use crate::domain::media::{AudioCodec, AudioContainer, MAX_TRACK_MS, MpegFrame as Frame, Tags};
 
-/// Frames at the beginning that need not decode: some tools write a frame there that holds data of their own.
+/// Number of frames at the beginning that may fail to decode. Some tools write a frame there that holds data of their
+/// own.
 const FORGIVEN_FRAMES: u64 = 2;
 
-/// Where the sound lies in the file, and which part of it is heard.
+/// Location of the sound in the file, and the part of it that is heard.
 pub(super) struct FrameLayout {
     start: Walk,
-    /// The samples (for each channel) that are heard: all that the frames decode to but the encoder's delay and padding.
+    /// Samples (for each channel) that are heard: all that the frames decode to, except the encoder's delay and
+    /// padding.
     heard: Range<u64>,
 }
 
-/// None if there are no MPEG audio frames where they should be.
-pub(super) fn header(source: &mut Source, id3_end: u64, tags: Tags) -> Result<Option<AudioHeader>> {
+/// Reads the header of an MP3. Returns None if there are no MPEG audio frames where they should be.
+pub(super) fn header(source: &mut Source, id3_end: u64, tags: Tags) -> Result<Option<Header<FrameLayout>>> {
     let Some((offset, first)) = walk::find_first(source, id3_end)? else { return Ok(None) };
     if first.layer != 3 {
         return refused(415, "This is an MPEG file of layer I or II. Upload a WAV, FLAC or MP3 file.");
@@ -40,7 +38,7 @@ pub(super) fn header(source: &mut Source, id3_end: u64, tags: Tags) -> Result<Op
         );
     };
     let Some(first_frame) = source.bytes(offset..offset + first_bytes)? else { return incomplete() };
-    // ffmpeg and Chromium play that frame behind anything else, and do not read the tag in it.
+    // ffmpeg and Chromium read the tag only in a frame at the very beginning. Behind other bytes they play that frame.
     let info = if offset == id3_end { Info::in_frame(&first_frame, &first) } else { None };
     let start = if info.is_some() { offset + first_bytes } else { offset };
     let info = info.unwrap_or_default();
@@ -54,15 +52,15 @@ pub(super) fn header(source: &mut Source, id3_end: u64, tags: Tags) -> Result<Op
             return too_long();
         }
     }
-    // Either number alone may be wrong in a whole file. Some tags count themselves. A part of a file may be followed by zeros that were never
-    // overwritten, by a server's words about the rest, or by a tag that was written later.
+    // Either number alone may be wrong in a complete file. Some tags count themselves. A part of a file may be followed
+    // by zeros that were never overwritten, by a server's error message, or by a tag that was written later.
     if info.frames.is_some_and(|frames| frames > walk.frames() + 1)
         && info.bytes.is_some_and(|bytes| bytes > sound_end - offset)
     {
         return incomplete();
     }
     let heard = info.heard(walk.frames(), first.samples);
-    Ok(Some(AudioHeader {
+    Ok(Some(Header {
         container: AudioContainer::Mp3,
         codec: AudioCodec::Mp3,
         sample_rate_hz: first.sample_rate_hz,
@@ -71,12 +69,12 @@ pub(super) fn header(source: &mut Source, id3_end: u64, tags: Tags) -> Result<Op
         frames: Some(heard.end - heard.start),
         packaging: vec![],
         tags,
-        samples: Samples::Frames(Box::new(FrameLayout { start, heard })),
+        samples: FrameLayout { start, heard },
     }))
 }
 
 impl FrameLayout {
-    /// Hands all samples that are heard to `hear`, interleaved, full scale at ±1.
+    /// Passes all samples that are heard to `on_samples`, interleaved, full scale at ±1.
     pub(super) fn decode(
         &self,
         path: &Path,
@@ -91,22 +89,23 @@ impl FrameLayout {
         let channels = usize::from(first.channels);
         let mut first_sample = 0;
         let mut end = 0;
-        // Whether the bytes that frames borrow from those before them are there: a frame since the last joint was decoded.
+        // Whether the bytes that frames borrow from earlier frames are there: a frame since the last joint was decoded.
         let mut is_settled = false;
         while let Some(range) = walk.next(&mut source)? {
             is_settled &= range.start == end;
             end = range.end;
-            // A frame has 1,441 bytes at most.
+            // A frame has at most 1,441 bytes.
             let Some(frame) = source.bytes(range)? else { return incomplete() };
             match decoder.decode(&frame, &mut samples).1 {
                 Ok(_) => is_settled = true,
-                // A piece cut out of an MP3 may begin with frames that lean on bytes that are gone. They are silent in every player.
+                // A piece that was cut out of an MP3 may begin with frames that depend on missing bytes. Every player
+                // plays them as silence.
                 Err(DecodeError::ReservoirUnavailable(_)) if !is_settled => samples.fill(0.0),
-                // Some players make silence of such a frame in the middle, and others make noise.
+                // In the middle, some players play silence for such a frame, and others play noise.
                 Err(DecodeError::ReservoirUnavailable(_)) => {
                     return damaged(&format!("a part of the sound is missing at {}", first.position(first_sample)));
                 }
-                // The decoder has forgotten the bytes before.
+                // The decoder has dropped the bytes before.
                 Err(_) if first_sample < FORGIVEN_FRAMES * first.samples => {
                     is_settled = false;
                     samples.fill(0.0);

@@ -1,4 +1,5 @@
-//! Files whose tags lie, that were cut, joined and overwritten: all of the sound is counted and heard, or none.
+//! Tests MP3 files whose tags are wrong, and files that were cut, joined or overwritten: all of the sound is counted
+//! and heard, or the file is refused.
 
 use std::io::Cursor;
 
@@ -14,14 +15,14 @@ const FRAME_SAMPLES: u64 = 1152;
 /// Bytes of a frame of [`song`] (64 kbit/s at 44.1 kHz), without the padding byte that nearly all of them have.
 const FRAME_BYTES: usize = 208;
 
-/// Four seconds, mono, without any tag.
+/// Returns four seconds of sound, mono, without any tag.
 fn song() -> Vec<u8> {
     let mut song = case("mp3_newline_after.mp3");
     song.truncate(song.len() - 2);
     song
 }
 
-/// Where each frame begins, and where the last one ends.
+/// Returns where each frame begins, and where the last one ends.
 fn boundaries(song: &[u8]) -> Vec<usize> {
     let mut source = Source::new(Cursor::new(song.to_vec()), &Deadline::never()).unwrap();
     let (start, first) = walk::find_first(&mut source, 0).unwrap().unwrap();
@@ -37,12 +38,12 @@ fn with(song: &[u8], at: usize, more: &[u8]) -> Vec<u8> {
     [&song[..at], more, &song[at..]].concat()
 }
 
-fn validated(file: &[u8]) -> Result<AudioHeader> {
+fn validated(file: &[u8]) -> Result<validate::AudioHeader> {
     let mut source = Source::new(Cursor::new(file.to_vec()), &Deadline::never()).unwrap();
     validate::audio_of(&mut source, &MediaLimits::default())
 }
 
-/// Samples of each channel.
+/// Returns the number of samples of each channel.
 fn length(file: &[u8]) -> u64 {
     validated(file).unwrap_or_else(|error| panic!("{error}")).frames.unwrap()
 }
@@ -62,7 +63,7 @@ fn examined(file: &[u8]) -> Result<AudioFacts> {
     examine_audio(&path, &folder.path().join("copy"), &Deadline::never()).map(|(facts, _)| facts)
 }
 
-/// Bytes that are neither text nor zeros, the same in every run. Frames do not begin in them.
+/// Returns bytes that are neither text nor zeros, the same in every run. No frame begins in them.
 fn noise(count: usize) -> Vec<u8> {
     let mut state = 1_u32;
     let mut next = || {
@@ -82,7 +83,7 @@ fn id3v2(content: usize) -> Vec<u8> {
     [b"ID3\x03\0\0\0\0".as_slice(), &[(content >> 7) as u8, content as u8 & 0x7F], &noise(content)].concat()
 }
 
-/// An APE tag with a header and a footer, or with the footer only that version 1 has.
+/// Builds an APE tag with a header and a footer, or with only the footer, as in version 1.
 fn ape(has_header: bool) -> Vec<u8> {
     let item = [10_u32.to_le_bytes().as_slice(), &[0; 4], b"Title\0", b"Night Bus!"].concat();
     let end = |flags: u32| {
@@ -119,7 +120,7 @@ fn tags() -> Vec<Vec<u8>> {
     ]
 }
 
-/// A frame of zeros that says something about those behind it.
+/// Builds a frame of zeros that describes the frames behind it.
 fn info_frame(name: &[u8; 4], flags: u32, numbers: &[u32], gaps: Option<(u32, u32)>) -> Vec<u8> {
     let mut frame = [[0xFF, 0xFB, 0x50, 0xC4].as_slice(), &[0; 17], name, &flags.to_be_bytes()].concat();
     frame.extend(numbers.iter().flat_map(|number| number.to_be_bytes()));
@@ -166,7 +167,7 @@ fn sound_goes_on_behind_a_tag_at_any_frame() {
             assert_eq!(length(&with(&song, *at, &tag)), 155 * FRAME_SAMPLES, "at {at}: {tag:?}");
         }
     }
-    // Four frames in a row tell that it is an MP3.
+    // The first four frames stay in a row, because they identify the file as an MP3.
     let all = boundaries[4..]
         .iter()
         .rev()
@@ -237,7 +238,7 @@ fn sound_that_was_overwritten_or_never_written_is_missed() {
     let song = song();
     let unwritten = [song.as_slice(), &[0; 4097]].concat();
     assert!(refusal(validated(&unwritten)).contains("incomplete"));
-    // A download that reserved the whole room: zeros take the place of the last frames.
+    // A download that reserved the whole room leaves zeros in place of the last frames.
     for zeros in [5000, 10_000, 20_000] {
         let mut hole = song.clone();
         let start = song.len() - zeros;
@@ -247,7 +248,7 @@ fn sound_that_was_overwritten_or_never_written_is_missed() {
     }
     let overwritten = [song.as_slice(), &noise(3000)].concat();
     assert!(refusal(validated(&overwritten)).contains("damaged: at 0:04 "));
-    // A count that is met tells that nothing is missing, unless there is more.
+    // A count that matches shows that nothing is missing, unless more sound follows.
     for count in [155, 156] {
         let tag = info_frame(b"Xing", 1, &[count], None);
         assert_eq!(length(&[tag.as_slice(), &unwritten].concat()), 155 * FRAME_SAMPLES);
@@ -274,7 +275,7 @@ fn a_count_in_a_tag_is_a_hint() {
         let file = [info_frame(b"Info", 3, &[155, size], None), song.clone()].concat();
         assert_eq!(length(&file), 155 * FRAME_SAMPLES, "{size} bytes");
     }
-    // Fraunhofer's counts 32 bytes behind the header, whatever the channels.
+    // The tag of Fraunhofer's encoders stands 32 bytes behind the header, whatever the channels.
     let mut vbri = info_frame(b"\0\0\0\0", 0, &[], None);
     vbri[36..54]
         .copy_from_slice(&[b"VBRI\0\x01\0\0\0\0".as_slice(), &bytes.to_be_bytes(), &155_u32.to_be_bytes()].concat());
@@ -294,9 +295,9 @@ fn a_download_that_broke_off_is_incomplete() {
         for behind in [vec![0; rest], words, id3v2(8000), ape(true)] {
             assert!(refusal(validated(&[cut.as_slice(), &behind].concat())).contains("incomplete"), "{frame}");
         }
-        assert_eq!(length(&song[..*at]), frame as u64 * FRAME_SAMPLES, "nobody knows");
+        assert_eq!(length(&song[..*at]), frame as u64 * FRAME_SAMPLES, "no tag tells that frames are missing");
     }
-    // A cut frame is noticed without a tag, too.
+    // A cut frame is noticed without a tag as well.
     for cut in boundaries[140] + 1..boundaries[142] {
         if cut != boundaries[141] {
             assert!(refusal(validated(&song[..cut])).contains("incomplete"), "{cut}");
@@ -318,7 +319,7 @@ fn what_the_encoder_added_is_not_heard() {
         let heard = 155 * 1152 - u64::from(delay) - 529 - u64::from(padding.saturating_sub(529));
         assert_eq!(length(&file), heard);
         assert_eq!(examined(&file).unwrap().duration_ms.unsigned_abs(), heard * 1000 / 44_100);
-        // A tag that counts frames that are gone does not know where its padding is.
+        // A tag that counts frames that are missing does not know where its padding is.
         let cut = [info_frame(b"Info", 1, &[156], Some((delay, padding))), song.clone()].concat();
         assert_eq!(length(&cut), 155 * 1152 - u64::from(delay) - 529);
     }
@@ -327,7 +328,7 @@ fn what_the_encoder_added_is_not_heard() {
 #[test]
 fn a_count_behind_other_bytes_is_sound() {
     let counted = [info_frame(b"Info", 3, &[155, 0], Some((576, 1105))), song()].concat();
-    // mp3wrap leaves such files, with other bytes in front of the frame that counts.
+    // mp3wrap writes such files, with other bytes in front of the frame that counts.
     let file = [id3v2(450).as_slice(), &[0; 50], &counted].concat();
     assert_eq!(length(&file), 156 * FRAME_SAMPLES);
     assert_eq!(length(&[id3v2(450), counted].concat()), 155 * FRAME_SAMPLES - 1105 - 576);
@@ -335,7 +336,7 @@ fn a_count_behind_other_bytes_is_sound() {
 
 #[test]
 fn a_piece_of_a_longer_song_begins_with_silence() {
-    // The frames of this song use up to 511 bytes of the frames before them.
+    // The frames of this song borrow up to 511 bytes from the frames before them.
     let whole = case("mp3_ms_with_different_block_types.mp3");
     let boundaries = boundaries(&whole);
     for frame in 1..30 {
@@ -355,7 +356,7 @@ fn a_tools_own_frame_takes_nothing_from_the_one_behind_it() {
     let at = (30..90).find(|frame| borrows(boundaries[*frame])).expect("frames of this song borrow bytes");
     let frame = &whole[boundaries[at]..boundaries[at + 1]];
     let silent = [&frame[..4], &vec![0; frame.len() - 4]].concat();
-    // It borrows nothing, and counts more samples than a frame has.
+    // The tool's frame borrows nothing, and declares more samples than a frame has.
     let tools = [&frame[..4], &[0, 0x7F], &vec![0xFF; frame.len() - 6]].concat();
     let facts = examined(&[silent.as_slice(), &tools, &whole[boundaries[at]..]].concat()).unwrap();
     assert_eq!(facts.duration_ms, (116 - at as i64 + 2) * 1152 * 1000 / 44_100);
@@ -372,24 +373,24 @@ fn a_frame_that_was_taken_out_is_missed_by_those_that_lean_on_it() {
         match examined(&[&whole[..start], &whole[end..]].concat()) {
             Err(MediaError::Refused(Refusal { message, .. })) => {
                 missed += 1;
-                // A few decode to noise.
+                // A few of the files decode to noise.
                 let is_named = message.contains("damaged: ") && message.contains(&format!("at {place}"));
                 assert!(is_named || message.contains("louder than music"), "{frame}: {message}");
             }
             other => drop(other.unwrap()),
         }
-        // Where a tag tells of a joint, what follows is a piece of a song.
+        // If a tag stands at the joint, the sound behind it counts as a piece of a song.
         taken += usize::from(examined(&[&whole[..start], &id3v1(), &whole[end..]].concat()).is_ok());
     }
-    // A frame that lends nothing to others may go.
-    assert!(missed >= 5 && taken >= 10, "{missed} were missed, {taken} were taken behind a tag");
+    // A frame that lends nothing to others may be missing.
+    assert!(missed >= 5 && taken >= 10, "{missed} were noticed, {taken} were accepted behind a tag");
 }
 
 #[test]
 fn a_change_in_the_middle_is_called_by_its_name() {
     let song = song();
     let stereo = case("mp3_ms_with_different_block_types.mp3");
-    // 48 and 22.05 kHz.
+    // Frames of 48 kHz, of 22.05 kHz, and of layer II.
     let other = |head: [u8; 4], bytes: usize| [head.as_slice(), &vec![0; bytes - 4]].concat().repeat(5);
     for more in [
         stereo,
@@ -425,7 +426,7 @@ fn kinds_that_are_not_taken_are_called_by_their_names() {
 
 #[test]
 fn quiet_samples_without_a_header_are_no_mpeg() {
-    // Small numbers below zero in 24 bit: the bytes of two samples look like a header of layer I in free format.
+    // Small negative numbers in 24 bit: the bytes of two samples look like a header of layer I in free format.
     for low in [0x00, 0x04, 0x08] {
         let said = refusal(validated(&[low, 0xFF, 0xFF].repeat(20_000)));
         assert_eq!(said, crate::domain::media::UNKNOWN_AUDIO);
@@ -438,7 +439,7 @@ fn frames_that_no_decoder_understands_are_damage_with_its_place() {
     let boundaries = boundaries(&song);
     for frame in [2, 80, 154] {
         let mut file = song.clone();
-        // The numbers that say how long its parts are, all at their highest.
+        // The numbers that declare the lengths of the frame's parts are all at their highest.
         file[boundaries[frame] + 4..][..17].fill(0xFF);
         let said = refusal(examined(&file));
         let place = crate::domain::media::format_duration(frame as i64 * 1152 * 1000 / 44_100);
@@ -446,7 +447,7 @@ fn frames_that_no_decoder_understands_are_damage_with_its_place() {
     }
 }
 
-/// The song with each granule some steps of 1.5 dB louder.
+/// Returns the song with each granule made louder by some steps of 1.5 dB.
 fn louder(song: &[u8], steps: u8) -> Vec<u8> {
     let mut file = song.to_vec();
     for at in &boundaries(song)[..155] {

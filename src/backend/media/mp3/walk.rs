@@ -1,4 +1,5 @@
-//! Walks from frame to frame. An MP3 has no index, so its frames are found one behind another. A minute of music has 2,300 of them.
+//! Walks from frame to frame. An MP3 has no index, so each frame is found behind the one before. A minute of music has
+//! 2,300 frames.
 
 use std::ops::Range;
 
@@ -11,32 +12,32 @@ use crate::backend::media::{
     tail::{self, ID3V1_BYTES, Tail},
 };
 
-/// Some tools leave garbage or padding before the first frame.
+/// Number of bytes that are searched for the first frame. Some tools leave garbage or padding before it.
 const SEARCH_BYTES: usize = 64 * 1024;
-/// Bytes that are read ahead: more than [`FRAMES_IN_A_ROW`] frames of any kind have.
+/// Number of bytes that are read ahead: more than [`FRAMES_IN_A_ROW`] frames of any kind have.
 const LOOKAHEAD_BYTES: usize = 16 * 1024;
-/// Bytes that are asked for at a time where they may end anywhere. Many such steps are one read of the disk.
+/// Number of bytes requested at a time where a search may end anywhere. Many such steps take only one read of the disk.
 const STEP_BYTES: usize = 1024;
-/// Frames in a row that make a file an MP3: two look alike by chance, four do not.
+/// Number of frames in a row that make a file an MP3. Two look alike by chance, four do not.
 const FRAMES_IN_A_ROW: usize = 4;
-/// Lyrics3 writes its length with six digits.
+/// Maximum bytes of a Lyrics3 tag, which writes its length with six digits.
 const MAX_LYRICS_BYTES: u64 = 1_000_000;
 
-/// A place between two frames, from which the next ones are found.
+/// A position between two frames, from which the next ones are found.
 #[derive(Clone)]
 pub(super) struct Walk {
-    /// The first frame, which all others are like.
+    /// The first frame, whose properties all others share.
     first: Frame,
     offset: u64,
-    /// Where an ID3v1 tag begins that ends the file, or the file ends.
+    /// Offset of an ID3v1 tag that ends the file, or the end of the file.
     end: u64,
-    /// Frames passed since the walk began.
+    /// Number of frames passed since the walk began.
     frames: u64,
-    /// How many frames there are, if a tag says so.
+    /// Number of frames that a tag declares, if any does.
     declared: Option<u64>,
 }
 
-/// Where an MPEG stream begins, at most 64 kB behind `from`, and its first frame.
+/// Finds the first frame of an MPEG stream, at most 64 kB behind `from`. Returns its offset and its header.
 pub(super) fn find_first(source: &mut Source, from: u64) -> Result<Option<(u64, Frame)>> {
     let there = usize::try_from(sound_end(source)?.saturating_sub(from)).unwrap_or(usize::MAX);
     let count = there.min(SEARCH_BYTES + LOOKAHEAD_BYTES);
@@ -50,7 +51,7 @@ pub(super) fn find_first(source: &mut Source, from: u64) -> Result<Option<(u64, 
         is_stream.then_some((at, first))
     });
     Ok(run.map(|(at, first)| match frame_in(&bytes, 0) {
-        // The sound begins at once, even where a tag or a hole comes too soon for frames in a row.
+        // The sound begins at once, even if a tag or a hole follows too soon for frames in a row.
         Some(earlier) if earlier.is_like(&first) && earlier.channels == first.channels => (from, earlier),
         _ => (from + at as u64, first),
     }))
@@ -77,9 +78,9 @@ fn begins_run(bytes: &[u8], at: usize, count: usize, is_whole: bool) -> bool {
     true
 }
 
-/// Whether frames of free format stand in a row: their length is the distance between their headers.
+/// Whether frames in free format stand in a row. Their length is the distance between their headers.
 fn begins_free_run(bytes: &[u8], at: usize, first: &Frame) -> bool {
-    // In other layers, quiet samples of 24 bits look like it.
+    // In other layers, quiet samples of 24 bits look like frames in free format.
     if first.layer != 3 {
         return false;
     }
@@ -98,14 +99,14 @@ fn begins_free_run(bytes: &[u8], at: usize, first: &Frame) -> bool {
     })
 }
 
-/// Where the sound must have ended: at an ID3v1 tag that ends the file, or at the end of the file.
+/// Returns where the sound must have ended: at an ID3v1 tag that ends the file, or at the end of the file.
 fn sound_end(source: &mut Source) -> Result<u64> {
     let tag = source.length().saturating_sub(ID3V1_BYTES);
     Ok(if source.read_array::<3>(tag)? == Some(*b"TAG") { tag } else { source.length() })
 }
 
 impl Walk {
-    /// Begins at the frame at `offset`, which `first` is like.
+    /// Begins with the frame at `offset`, which is like `first`.
     pub(super) fn new(source: &mut Source, offset: u64, first: Frame, declared: Option<u64>) -> Result<Self> {
         let end = sound_end(source)?;
         Ok(Self { first, offset, end, frames: 0, declared })
@@ -115,21 +116,21 @@ impl Walk {
         &self.first
     }
 
-    /// How many frames were passed.
+    /// Returns the number of frames that were passed.
     pub(super) fn frames(&self) -> u64 {
         self.frames
     }
 
-    /// Where the next frame is in the sound, as "1:23".
+    /// Returns the position of the next frame in the sound, as "1:23".
     pub(super) fn position(&self) -> String {
         self.first.position(self.frames * self.first.samples)
     }
 
-    /// Where the next frame lies; None behind the last one. Tags between frames are passed over.
+    /// Returns the range of the next frame, or None behind the last one. Tags between frames are skipped.
     ///
     /// # Errors
-    /// Refused where something else than sound and tags lies between frames, where frames of another kind begin, and where the
-    /// last frame is cut off.
+    /// Refused where something other than sound and tags lies between frames, where frames of another kind begin, and
+    /// where the last frame is cut off.
     pub(super) fn next(&mut self, source: &mut Source) -> Result<Option<Range<u64>>> {
         while self.offset < self.end {
             let found = source.read_array(self.offset)?.and_then(Frame::parse);
@@ -161,13 +162,13 @@ impl Walk {
         Ok(None)
     }
 
-    /// How long a frame of this stream is; None if it belongs to another.
+    /// Returns the length of a frame of this stream in bytes. None if the frame belongs to another stream.
     fn bytes_of(&self, frame: &Frame) -> Option<u64> {
         frame.bytes.filter(|_| frame.is_like(&self.first) && frame.channels == self.first.channels)
     }
 
-    /// Ends the walk at bytes that are neither a frame nor a tag. Such bytes are harmless behind the last frame, unless sound was
-    /// destroyed there or never written.
+    /// Ends the walk at bytes that are neither a frame nor a tag. Such bytes are harmless behind the last frame, unless
+    /// sound was destroyed there or never written.
     fn finish(&mut self, source: &mut Source) -> Result<()> {
         let left = self.end - self.offset;
         if left < Frame::HEADER_BYTES as u64 && source.read_up_to(self.offset, 1)? == [0xFF] {
@@ -211,7 +212,8 @@ fn begins_sound(bytes: &[u8], at: usize, first: &Frame, is_whole: bool) -> bool 
     (is_whole && frame.is_like(first) && end == Some(bytes.len() as u64)) || begins_run(bytes, at, 2, false)
 }
 
-/// Where the tag ends that begins at `offset`, be it in the middle of the file; None if none does.
+/// Returns the end of the tag that begins at `offset`, which may be in the middle of the file. None if no tag begins
+/// there.
 fn tag_end(source: &mut Source, offset: u64) -> Result<Option<u64>> {
     if let Some(end) = tail::tag_end(source, offset)? {
         return Ok(Some(end));
@@ -222,7 +224,7 @@ fn tag_end(source: &mut Source, offset: u64) -> Result<Option<u64>> {
     tail::headless_ape_end(source, offset, offset)
 }
 
-/// Where the Lyrics3 tag at `offset` ends: behind "LYRICSEND" or "LYRICS200", as its version is.
+/// Returns the end of the Lyrics3 tag at `offset`: behind "LYRICSEND" or "LYRICS200", depending on its version.
 fn lyrics_end(source: &mut Source, offset: u64) -> Result<Option<u64>> {
     const MARK: &[u8] = b"LYRICS";
     let within = offset + MAX_LYRICS_BYTES;
@@ -236,7 +238,7 @@ fn lyrics_end(source: &mut Source, offset: u64) -> Result<Option<u64>> {
     Ok(None)
 }
 
-/// Where `mark` stands at or behind `from`, and the whole of it before `end`.
+/// Finds `mark` at or behind `from`, completely before `end`.
 fn find(source: &mut Source, mark: &[u8], from: u64, end: u64) -> Result<Option<u64>> {
     let mut at = from;
     while at + mark.len() as u64 <= end.min(source.length()) {

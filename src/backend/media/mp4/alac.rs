@@ -1,7 +1,8 @@
-//! Checks whether a packet of ALAC is whole: ALAC has no checksums, and decoders make sound of anything.
+//! Checks whether a packet of ALAC is undamaged. ALAC has no checksums, and decoders make sound of any bytes.
 //!
-//! The check reads a packet bit by bit as a decoder does, without computing a sample (Apple's `ALACDecoder.cpp` and `ag_dec.c`). A packet
-//! whose bits were changed ends somewhere else than at its END tag, except where only the value of a sample was changed.
+//! The check reads a packet bit by bit as a decoder does, without computing a sample (Apple's `ALACDecoder.cpp` and
+//! `ag_dec.c`). A packet whose bits were changed does not end at its END tag, except where only the value of a sample
+//! was changed.
 
 use crate::backend::media::source::be32;
 
@@ -15,20 +16,20 @@ mod element {
     pub(super) const END: u32 = 7;
 }
 
-/// A code with as many ones in front is followed by the number itself.
+/// Number of ones in front of a code after which the number itself follows.
 const MAX_PREFIX: u32 = 9;
-/// Lengths of runs of zeros have at most 16 bits.
+/// Maximum bits of the length of a run of zeros.
 const RUN_BITS: u32 = 16;
 const MEAN_MAX: u32 = 0xFFFF;
 /// Below this mean, the length of a run of zeros follows.
 const MEAN_OF_RUNS: u32 = 128;
-/// Predictors that there are: one pass or two.
+/// The modes of prediction that exist: one pass or two.
 const MODES: [u32; 2] = [0, 15];
 
-/// The numbers of the magic cookie that say how packets are read.
+/// The numbers of the magic cookie that define how packets are read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PacketShape {
-    /// Samples (for each channel) of all packets but those that say that they have fewer.
+    /// Number of samples (for each channel) of every packet that does not declare fewer.
     packet_samples: u32,
     bit_depth: u32,
     channels: u32,
@@ -38,7 +39,7 @@ pub(super) struct PacketShape {
 }
 
 impl PacketShape {
-    /// `cookie` has 24 bytes at least.
+    /// Reads the magic cookie, which has at least 24 bytes.
     pub(super) fn read(cookie: &[u8]) -> Self {
         let byte = |at: usize| u32::from(cookie.get(at).copied().unwrap_or_default());
         Self {
@@ -51,8 +52,8 @@ impl PacketShape {
         }
     }
 
-    /// The samples (for each channel) of a packet. None if it is damaged. A packet with fewer samples may stand anywhere: files that
-    /// were joined have one at each joint.
+    /// Returns the number of samples (for each channel) of a packet. None if the packet is damaged. A packet with fewer
+    /// samples may stand anywhere: files that were joined have one at each joint.
     pub(super) fn samples(&self, packet: &[u8]) -> Option<u32> {
         let mut bits = Bits { bytes: packet, at: 0 };
         let mut channels = 0;
@@ -91,19 +92,19 @@ impl PacketShape {
                 _ => return None,
             }
         }
-        // Bytes of padding may follow, and nothing else.
+        // Only padding, which is zeros, may follow.
         let rest = packet.get(bits.at.div_ceil(8)..)?;
         samples.filter(|_| channels == self.channels && rest.iter().all(|byte| *byte == 0))
     }
 
-    /// Passes one or two channels, and returns their samples.
+    /// Skips an element of one or two channels, and returns the number of its samples.
     fn element(&self, bits: &mut Bits, channels: u32) -> Option<u32> {
         let (_instance, unused) = (bits.read(4)?, bits.read(12)?);
         let is_partial = bits.read(1)? == 1;
         let low_bits = bits.read(2)? * 8;
         let is_verbatim = bits.read(1)? == 1;
         let samples = if is_partial { bits.read(32)? } else { self.packet_samples };
-        // The difference of two channels has a bit more than each.
+        // The difference of two channels has one bit more than each channel.
         let width = self.bit_depth.checked_sub(low_bits).filter(|width| *width > 0)? + channels - 1;
         if unused != 0 || samples == 0 || samples > self.packet_samples || low_bits > 16 {
             return None;
@@ -133,7 +134,7 @@ impl PacketShape {
         Some(samples)
     }
 
-    /// Passes what prediction misses of each sample of a channel.
+    /// Skips the residuals of all samples of a channel.
     fn residuals(&self, bits: &mut Bits, samples: u32, factor: u32, width: u32) -> Option<()> {
         let mut mean = self.first_mean;
         let mut after_run = 0;
@@ -164,14 +165,14 @@ impl PacketShape {
     }
 }
 
-/// The bits of a packet, the most significant first.
+/// Reads the bits of a packet, the most significant bit first.
 struct Bits<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 impl Bits<'_> {
-    /// The next 57 bits and more, from the left. Behind the end there are zeros.
+    /// Returns at least the next 57 bits, left-justified. Bits behind the end are zeros.
     fn window(&self) -> u64 {
         let first = self.at / 8;
         let bytes = match self.bytes.get(first..first + 8) {
@@ -186,7 +187,7 @@ impl Bits<'_> {
         u64::from_be_bytes(bytes) << (self.at % 8)
     }
 
-    /// Reads up to 32 bits. None if there are fewer.
+    /// Reads up to 32 bits. Returns None if there are fewer.
     fn read(&mut self, count: u32) -> Option<u32> {
         let number = if count == 0 { 0 } else { self.window() >> (64 - count) };
         self.skip(u64::from(count))?;
@@ -198,7 +199,8 @@ impl Bits<'_> {
         (self.at <= self.bytes.len() * 8).then_some(())
     }
 
-    /// Reads a number: ones, a zero and the last `code_bits` bits of it, or nine ones and all of its `width` bits.
+    /// Reads a number. It is written as ones, a zero and its last `code_bits` bits, or as nine ones and all of its
+    /// `width` bits.
     fn code(&mut self, code_bits: u32, width: u32) -> Option<u32> {
         let ones = self.window().leading_ones();
         if ones >= MAX_PREFIX {
@@ -209,7 +211,7 @@ impl Bits<'_> {
         match code_bits {
             0 => Some(0),
             1 => Some(ones),
-            // A last part below 2 is written with a bit less.
+            // A last part below 2 is written with one bit less.
             _ => {
                 let base = ones * ((1 << code_bits) - 1);
                 let last = (self.window() >> (64 - code_bits)) as u32;
@@ -233,7 +235,7 @@ mod tests {
         max_code_bits: 14,
     };
 
-    /// Bits written as text, filled up with zeros.
+    /// Builds a packet from bits that are written as text, filled up with zeros.
     fn packet(parts: &[&str]) -> Vec<u8> {
         let bits: Vec<u8> = parts.concat().bytes().filter(|bit| *bit != b' ').map(|bit| bit - b'0').collect();
         bits.chunks(8).map(|bits| (0..8).fold(0, |byte, at| byte << 1 | bits.get(at).copied().unwrap_or(0))).collect()
@@ -250,7 +252,7 @@ mod tests {
         assert_eq!(MONO.samples(&[whole.as_slice(), &[0; 5]].concat()), Some(4), "padding");
         assert_eq!(MONO.samples(&[whole.as_slice(), &[0, 1]].concat()), None, "something else");
         assert_eq!(MONO.samples(&whole[..whole.len() - 1]), None);
-        // Data and filling beside the sound.
+        // Data and fill elements beside the sound.
         let data = "100 0000 0 00000010 1010101010101010";
         let fill = "110 0001 11111111";
         assert_eq!(MONO.samples(&packet(&[fill, VERBATIM, FOUR_SAMPLES, data, END])), Some(4));
@@ -283,10 +285,10 @@ mod tests {
 
     #[test]
     fn a_run_of_zeros_ends_with_its_packet() {
-        // Packed, without mixing or coefficients; a zero makes the mean small.
+        // Compressed, without mixing or coefficients. A zero makes the mean small.
         let head = "000 0000 000000000000 0 00 0 0000000000000000 0000 0000 100 00000";
         let run = |code: &str| MONO.samples(&packet(&[head, "0", code, END]));
-        // The mean is 10: 4 bits behind the ones and the zero, and 3 zeros are written as 4.
+        // The mean is 10, so 4 bits follow the ones and the zero, and 3 zeros are written as 4.
         assert_eq!(run("0 0100"), Some(4));
         assert_eq!(run("0 0101"), None);
     }

@@ -1,4 +1,4 @@
-//! Decodes the sound of an MP4 as players do: packet by packet, and what its edit list lets be heard.
+//! Decodes the sound of an MP4 as players do: packet by packet, and only the parts that its edit list plays.
 
 use std::{ops::Range, path::Path};
 
@@ -21,12 +21,13 @@ use crate::{
     domain::media::{AudioCodec, format_duration},
 };
 
-/// A part that begins before the end of the one before is found from the beginning of the file again: this bounds the work.
+/// Maximum number of parts that lead back. A part that begins before the packet decoded last is decoded from the
+/// beginning of the file again, so this bounds the work.
 const MAX_WAYS_BACK: usize = 16;
-/// How much silence is handed on at a time.
+/// Number of samples of silence that are passed on at a time.
 const SILENCE_SAMPLES: u64 = 4096;
 
-/// Where the sound lies in the file, and what is heard of it.
+/// Location of the sound in the file, and the parts of it that are heard.
 pub(in crate::backend::media) struct PacketLayout {
     pub(super) sound: Sound,
     pub(in crate::backend::media) packets: Packets,
@@ -34,15 +35,16 @@ pub(in crate::backend::media) struct PacketLayout {
 }
 
 impl PacketLayout {
-    /// Whether more is done to the sound than its ends being cut off. Not every browser does it.
+    /// Whether players have to do more than cut off the ends of the sound. Not every browser does.
     pub(in crate::backend::media) fn is_rearranged(&self) -> bool {
         !matches!(self.parts.as_slice(), [PlayedPart::Sound(_)])
     }
 
-    /// Hands all samples that are heard to `hear`, interleaved, full scale at ±1. True if the codec is lossless.
+    /// Passes all samples that are heard to `on_samples`, interleaved, full scale at ±1. Returns true if the codec is
+    /// lossless.
     ///
     /// # Errors
-    /// Refused with the place if a packet cannot be decoded; or what `hear` fails with.
+    /// Refused with the position if a packet cannot be decoded. Fails as well if `on_samples` fails.
     pub(in crate::backend::media) fn decode(
         &self,
         path: &Path,
@@ -86,15 +88,15 @@ impl PacketLayout {
     }
 }
 
-/// The packet that was decoded last.
+/// Decodes packets, and holds the one that was decoded last.
 struct PacketDecoder<'a> {
     layout: &'a PacketLayout,
     source: Source,
     packets: Packets,
     decoder: Box<dyn AudioDecoder>,
-    /// None of AAC. Decoders of both make sound of much that is damaged.
+    /// Checks the packets of ALAC. None for AAC. The decoders of both codecs make sound of much damaged data.
     shape: Option<PacketShape>,
-    /// The packet's samples, counted from the first sample of the first packet.
+    /// Range of the packet's samples, counted from the first sample of the first packet.
     range: Range<u64>,
     samples: Vec<f32>,
 }
@@ -117,7 +119,7 @@ impl<'a> PacketDecoder<'a> {
     /// Decodes the next packet. Returns false behind the last one.
     fn next(&mut self) -> Result<bool> {
         let Some(range) = self.packets.next(&mut self.source)? else { return Ok(false) };
-        // A packet has a megabyte at most.
+        // A packet has at most one megabyte.
         let Some(data) = self.source.bytes(range)? else { return incomplete() };
         let Sound { sample_rate_hz, channels, .. } = self.layout.sound;
         let milliseconds = self.range.end.saturating_mul(1000) / u64::from(sample_rate_hz.max(1));
@@ -148,7 +150,7 @@ impl<'a> PacketDecoder<'a> {
         self.samples.clear();
     }
 
-    /// The samples within `place`, interleaved.
+    /// Returns the samples within `range`, interleaved.
     fn part(&self, range: &Range<u64>, channels: usize) -> &[f32] {
         let within =
             |sample: u64| (sample.clamp(self.range.start, self.range.end) - self.range.start) as usize * channels;
@@ -156,8 +158,8 @@ impl<'a> PacketDecoder<'a> {
     }
 }
 
-/// Whether a packet of AAC ends with three ones, which is its END tag, and zeros up to the end of the byte (ISO 14496-3, table 4.3). Some
-/// bytes of padding may follow.
+/// Whether a packet of AAC ends with its END tag, which is three ones, and zeros up to the end of the byte (ISO
+/// 14496-3, table 4.3). Some bytes of padding may follow.
 fn ends_as_aac(packet: &[u8]) -> bool {
     const MAX_PADDING_BYTES: usize = 16;
     const END: u32 = 0b111;
@@ -167,7 +169,7 @@ fn ends_as_aac(packet: &[u8]) -> bool {
     packet.len() - last - 1 <= MAX_PADDING_BYTES && bits >> bits.trailing_zeros() & END == END
 }
 
-/// A decoder's complaint as a sentence.
+/// Converts an error of the decoder to a refusal.
 fn refuse<T>(error: &SymphoniaError, position: &str) -> Result<T> {
     match error {
         SymphoniaError::Unsupported(_) | SymphoniaError::LimitError(_) => {

@@ -8,9 +8,10 @@ use crate::{
     domain::media::AudioCodec,
 };
 
-/// Apple's encoder uses 4,096; the decoder keeps that many samples of each channel.
+/// Maximum number of samples of an ALAC packet. Apple's encoder uses 4,096. The decoder keeps as many samples of each
+/// channel as the file declares.
 const MAX_ALAC_FRAME_SAMPLES: u32 = 16 * 4096;
-/// Where the boxes begin in an entry that describes pictures.
+/// Offset of the boxes in an entry that describes pictures.
 const PICTURE_CHILDREN_START: usize = 86;
 
 /// Kinds of streams in an ES descriptor (ISO 14496-1, table 5; MP4RA).
@@ -23,9 +24,10 @@ mod stream_kind {
 
 /// Audio object type of AAC-LC in MPEG-4 audio (ISO 14496-3, table 1.17).
 const AAC_LC: u32 = 2;
-/// Announces spectral band replication behind the configuration of AAC-LC.
+/// Marker of spectral band replication behind the configuration of AAC-LC.
 const SYNC_EXTENSION: u32 = 0x2B7;
 
+/// The codec of a track and the facts from its sample description.
 #[derive(Clone)]
 pub(super) struct Sound {
     pub(super) codec: AudioCodec,
@@ -36,10 +38,10 @@ pub(super) struct Sound {
     pub(super) config: Vec<u8>,
 }
 
-/// An audio sample entry (ISO 14496-12) and the box that describes its codec.
+/// Reads an audio sample entry (ISO 14496-12) and the box that describes its codec.
 pub(super) fn sound(entry: &[u8]) -> Result<Sound> {
     let children_start = match be16(entry, 16) {
-        // QuickTime's versions of the entry have more numbers.
+        // QuickTime's versions of the entry have additional numbers.
         1 => 52,
         2 => 72,
         _ => 36,
@@ -83,7 +85,7 @@ fn other_codec<T>(name: Option<&str>) -> Result<T> {
     refused(415, format!("This MP4 file holds {holds}. Upload a WAV, FLAC, AIFF, ALAC, AAC (M4A) or MP3 file."))
 }
 
-/// Refuses AAC that may be fine, as our decoder knows AAC-LC alone.
+/// Refuses AAC that may be fine, because our decoder supports only AAC-LC.
 fn other_profile<T>(name: &str) -> Result<T> {
     refused(415, format!("We cannot decode this file: it holds {name}. Export it as AAC-LC, or better as WAV or FLAC."))
 }
@@ -101,7 +103,7 @@ pub(super) fn is_still(entry: &[u8]) -> bool {
     }
 }
 
-/// The body of the box `kind` among the children of a sample entry, perhaps inside QuickTime's `wave`.
+/// Returns the body of the box `kind` among the children of a sample entry, perhaps inside QuickTime's `wave`.
 fn child<'a>(children: &'a [u8], kind: &[u8; 4]) -> Option<&'a [u8]> {
     child_box(children, kind).or_else(|| child_box(child_box(children, b"wave")?, kind))
 }
@@ -119,7 +121,7 @@ pub(super) fn child_box<'a>(mut children: &'a [u8], kind: &[u8; 4]) -> Option<&'
 }
 
 fn alac(children: &[u8]) -> Result<Sound> {
-    // Behind a version and flags.
+    // The cookie follows a version and flags.
     let cookie = child(children, b"alac").and_then(|body| body.get(4..));
     let Some(cookie) = cookie.filter(|cookie| cookie.len() >= 24) else {
         return damaged("its header does not name a sample format");
@@ -172,7 +174,7 @@ fn aac(entry: &[u8], children: &[u8]) -> Result<Sound> {
         19 => return other_profile("AAC LTP for unreliable connections (ER AAC LTP)"),
         20 => return other_profile("AAC Scalable for unreliable connections (ER AAC Scalable)"),
         23 => return other_profile("AAC-LD"),
-        // 31 says that six more bits name it, from 32 on.
+        // 31 means that six more bits name the type, from 32 on.
         31 => {
             return match 32 + (bits >> 21 & 0x3F) {
                 32..=34 => other_codec(Some("MPEG audio (MP3)")),
@@ -196,14 +198,15 @@ fn he_aac<T>() -> Result<T> {
     refused(415, "This is HE-AAC or another variant for low bit rates. Export AAC-LC, or better WAV or FLAC.")
 }
 
-/// Whether the configuration of AAC-LC goes on with one of HE-AAC, for decoders that know it.
+/// Whether the configuration of AAC-LC goes on with one of HE-AAC, for decoders that support it.
 fn has_sync_extension(config: &[u8]) -> bool {
-    // Behind 13 bits and the three of GASpecificConfig; then 5 bits object type and one that says whether it is used.
+    // The extension follows 13 bits and the three of GASpecificConfig. Its marker is followed by 5 bits object type and
+    // one that says whether it is used.
     let bits = be32(&[config.get(2..).unwrap_or_default(), &[0; 4]].concat(), 0);
     bits >> 21 == SYNC_EXTENSION && bits >> 15 & 1 == 1
 }
 
-/// The kind of a stream and its codec's own configuration, out of an ES descriptor (ISO 14496-1).
+/// Reads the kind of a stream and its codec's own configuration from an ES descriptor (ISO 14496-1).
 fn stream(es: &[u8]) -> Option<(u8, Option<&[u8]>)> {
     let es = descriptor(es, 3)?;
     let flags = *es.get(2)?;
@@ -242,12 +245,12 @@ fn descriptor(bytes: &[u8], tag: u8) -> Option<&[u8]> {
 mod tests {
     use super::*;
 
-    /// An ES descriptor as encoders write it, with the codec's own bytes if it has any.
+    /// Builds an ES descriptor as encoders write it, with the codec's own bytes if it has any.
     fn esds(stream_kind: u8, config: &[u8]) -> Vec<u8> {
         esds_with(0, &[], stream_kind, config)
     }
 
-    /// An ES descriptor with the optional fields that `flags` announce.
+    /// Builds an ES descriptor with the optional fields that `flags` announce.
     fn esds_with(flags: u8, options: &[u8], stream_kind: u8, config: &[u8]) -> Vec<u8> {
         let mut decoder = vec![stream_kind, 0x15, 0, 0, 0, 0, 2, 0xEE, 0, 0, 2, 0xEE, 0];
         if !config.is_empty() {
@@ -262,7 +265,7 @@ mod tests {
         [&(esds.len() as u32 + 8).to_be_bytes(), b"esds".as_slice(), &esds].concat()
     }
 
-    /// A sample entry whose boxes begin at `children_start`.
+    /// Builds a sample entry whose boxes begin at `children_start`.
     fn entry(kind: &[u8; 4], children_start: usize, children: &[u8]) -> Vec<u8> {
         let mut entry = vec![0; children_start];
         entry[4..8].copy_from_slice(kind);

@@ -1,5 +1,5 @@
-//! The edit list (ISO 14496-12, 8.6.6) says which parts of a track are heard, and in which order. It cuts off the samples that encoders put
-//! in front of the sound (AAC's priming).
+//! Reads the edit list (ISO 14496-12, 8.6.6), which says which parts of a track are heard and in which order. The edit
+//! list also cuts off the samples that encoders put in front of the sound (AAC's priming).
 
 use std::ops::Range;
 
@@ -9,12 +9,12 @@ use crate::backend::media::{
     undecodable,
 };
 
-/// Editors cut a song into some parts; each costs memory.
+/// Maximum number of edits. Editors cut a song into some parts, and each part costs memory.
 pub(super) const MAX_EDITS: usize = 1000;
-/// Samples of priming. Players distrust a tag with as many or more.
+/// Number of samples of priming from which on players distrust a tag.
 const MAX_PRIMING_SAMPLES: u64 = 16_384;
 const NORMAL_SPEED: u16 = 1;
-/// The refusal of an edit list with too many parts, or with too many that lead back.
+/// Names the fault of an edit list with too many parts, or with too many parts that lead back.
 pub(super) const TOO_COMPLICATED: &str = "its edit list is too complicated";
 
 /// An entry of `elst`.
@@ -27,7 +27,7 @@ pub(super) struct Edit {
     speed: u16,
 }
 
-/// The numbers that iTunes writes into the tag "iTunSMPB": samples for each channel.
+/// The numbers that iTunes writes into the tag "iTunSMPB", in samples for each channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Gapless {
     priming: u64,
@@ -35,7 +35,7 @@ pub(super) struct Gapless {
     sound: u64,
 }
 
-/// Something that is heard, in samples for each channel.
+/// A part of a track that is heard, in samples for each channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::backend::media) enum PlayedPart {
     Silence(u64),
@@ -49,15 +49,16 @@ pub(super) struct Timescales {
     pub(super) movie_timescale: u32,
     pub(super) track_timescale: u32,
     pub(super) sample_rate_hz: u32,
-    /// Samples (for each channel) of all packets together. None in a fragmented file, which does not say in one place.
+    /// Number of samples (for each channel) of all packets together. None in a fragmented file, which does not declare
+    /// it in one place.
     pub(super) samples: Option<u64>,
 }
 
-/// The entries of `elst`, from the version on.
+/// Reads the entries of `elst`, which begins with its version.
 pub(super) fn read(list: &[u8]) -> Result<Vec<Edit>> {
     let count = be32(list, 4) as usize;
-    let decodes_track = list.first() == Some(&1);
-    let stride = if decodes_track { 20 } else { 12 };
+    let is_long = list.first() == Some(&1);
+    let stride = if is_long { 20 } else { 12 };
     if count > MAX_EDITS {
         return undecodable(TOO_COMPLICATED);
     }
@@ -65,7 +66,7 @@ pub(super) fn read(list: &[u8]) -> Result<Vec<Edit>> {
     let long = |entry: &[u8], at: usize| u64::from(be32(entry, at)) << 32 | u64::from(be32(entry, at + 4));
     let edit = |entry: &[u8]| {
         // An empty edit begins at −1.
-        let (duration, media_time) = if decodes_track {
+        let (duration, media_time) = if is_long {
             (long(entry, 0), long(entry, 8).cast_signed())
         } else {
             (u64::from(be32(entry, 0)), i64::from(be32(entry, 4).cast_signed()))
@@ -83,7 +84,8 @@ impl Gapless {
         (priming > 0 && priming < MAX_PRIMING_SAMPLES && sound > 0).then_some(Self { priming, padding, sound })
     }
 
-    /// Apple's players cut off both ends, others the priming alone: all agree where the three numbers make up the whole.
+    /// Returns the samples that are heard. Apple's players cut off both ends, others cut off only the priming. All
+    /// agree if the three numbers make up the whole.
     fn heard(self, samples: Option<u64>) -> Range<u64> {
         let sum = self.priming.saturating_add(self.sound);
         let is_whole = samples.is_some_and(|samples| sum <= samples && sum.saturating_add(self.padding) >= samples);
@@ -91,10 +93,10 @@ impl Gapless {
     }
 }
 
-/// The parts of a track that players play.
+/// Returns the parts of a track that players play.
 ///
 /// # Errors
-/// Refused if nothing is played, or at another speed.
+/// Refused if nothing is played, or if it is played at another speed.
 pub(super) fn played_parts(edits: &[Edit], gapless: Option<Gapless>, times: Timescales) -> Result<Vec<PlayedPart>> {
     if edits.is_empty() {
         return Ok(vec![PlayedPart::Sound(gapless.map_or(0..u64::MAX, |gapless| gapless.heard(times.samples)))]);
@@ -104,7 +106,7 @@ pub(super) fn played_parts(edits: &[Edit], gapless: Option<Gapless>, times: Time
     }
     let mut parts: Vec<PlayedPart> =
         edits.iter().map(|edit| times.part(edit)).filter(|part| part.samples() > 0).collect();
-    // An edit list that does not know of the priming.
+    // This edit list does not account for the priming.
     if let (Some(gapless), [PlayedPart::Sound(Range { start: 0, end })]) = (gapless, parts.as_slice()) {
         let Range { start, end: gapless_end } = gapless.heard(times.samples);
         parts = vec![PlayedPart::Sound(start..gapless_end.min(end.saturating_add(start)))];
@@ -125,7 +127,7 @@ impl Timescales {
         let Some(media_time) = edit.media_time else { return PlayedPart::Silence(length) };
         let start = self.scaled(media_time, self.track_timescale);
         let end = start.saturating_add(length);
-        // The movie counts in coarse steps: whatever is left of the last one belongs to the sound.
+        // The movie counts in coarse steps, so whatever is left of the last step belongs to the sound.
         let step = self.scaled(1, self.movie_timescale).max(1);
         let is_to_the_end = match self.samples {
             Some(samples) => length > 0 && end < samples && samples - end < step,
@@ -134,14 +136,14 @@ impl Timescales {
         PlayedPart::Sound(start..if is_to_the_end { self.samples.unwrap_or(u64::MAX) } else { end })
     }
 
-    /// `duration` in samples, rounded.
+    /// Converts `duration` to samples, rounded.
     pub(super) fn scaled(&self, duration: u64, timescale: u32) -> u64 {
         let timescale = u128::from(timescale.max(1));
         let samples = (u128::from(duration) * u128::from(self.sample_rate_hz) + timescale / 2) / timescale;
         u64::try_from(samples).unwrap_or(u64::MAX)
     }
 
-    /// How many samples are heard; None if only decoding can tell.
+    /// Returns how many samples are heard. None if only decoding can tell.
     pub(super) fn heard(&self, parts: &[PlayedPart]) -> Option<u64> {
         let samples = self.samples?;
         let heard = |part: &PlayedPart| match part {
@@ -167,11 +169,11 @@ mod tests {
 
     const MOVIE: u64 = 1000;
 
-    fn list(edits: &[(u64, i64, u16)], decodes_track: bool) -> Vec<u8> {
-        let mut list = vec![u8::from(decodes_track), 0, 0, 0];
+    fn list(edits: &[(u64, i64, u16)], is_long: bool) -> Vec<u8> {
+        let mut list = vec![u8::from(is_long), 0, 0, 0];
         list.extend((edits.len() as u32).to_be_bytes());
         for (duration, media_time, speed) in edits {
-            if decodes_track {
+            if is_long {
                 list.extend(duration.to_be_bytes());
                 list.extend(media_time.to_be_bytes());
             } else {

@@ -1,4 +1,5 @@
-//! Whether all fragments of a fragmented file are there, in their order. Nothing else in such a file tells that one of them is missing.
+//! Checks whether all fragments of a fragmented file are there, in their order. Nothing else in such a file shows that
+//! a fragment is missing.
 
 use super::{
     Packets,
@@ -30,31 +31,33 @@ impl Sequence {
         self.last = number;
     }
 
-    /// Fragments so far whose number does not follow the one before.
+    /// Returns the number of fragments so far whose number does not follow the one before.
     pub(super) fn gaps(self) -> u32 {
         self.gaps
     }
 
-    /// The standard only wants numbers that increase (ISO 14496-12, 8.8.5): a track that was split off has every other one, for example.
+    /// Whether the writer counts by one. The standard only requires numbers that increase (ISO 14496-12, 8.8.5): for
+    /// example, a track that was split off has every other number.
     fn counts_by_one(self) -> bool {
         self.gaps <= self.steps / 2
     }
 
-    /// Writers count from 0 or 1 on.
+    /// Whether the first fragment is missing. Writers count from 0 or 1 on.
     fn lacks_its_first(self) -> bool {
         self.counts_by_one() && self.first.is_some_and(|first| first > 1)
     }
 }
 
 impl Packets {
-    /// Compares when each fragment of the sound begins with how long the ones before it are. Where one of both is not said, the
-    /// numbers of the fragments tell.
+    /// Compares the time at which each fragment of the sound begins with the duration of those before it. If one of the
+    /// two is not declared, the numbers of the fragments decide.
     ///
-    /// A fragment that begins up to a packet too early or too late belongs there: writers round, to milliseconds even, and some round each
-    /// packet. Some leave out the duration of the last packet, so up to two packets too late is not enough where the numbers go on.
+    /// A fragment that begins up to one packet too early or too late is accepted, because writers round, to
+    /// milliseconds even, and some round each packet. Some writers leave out the duration of the last packet, so up to
+    /// two packets too late are accepted if the numbers go on.
     ///
     /// # Errors
-    /// Refused with the place if a fragment is missing, comes twice or stands in another place.
+    /// Refused with the position if a fragment is missing, comes twice or stands in another place.
     pub(super) fn validate_fragments(&self, sequence: Sequence, timescale: u32) -> Result<()> {
         let mut before: Option<&Run> = None;
         let (mut start, mut end) = (0, self.table_duration());

@@ -1,5 +1,5 @@
-//! MP4 (M4A): boxes in boxes. `moov` describes the tracks, `mdat` holds their bytes; in a fragmented file each `moof` describes the
-//! `mdat` behind it.
+//! Reads the header of an MP4 (M4A), which consists of boxes in boxes. `moov` describes the tracks, and `mdat` holds
+//! their bytes. In a fragmented file, each `moof` describes the `mdat` behind it.
 
 mod alac;
 mod decode;
@@ -19,31 +19,33 @@ use self::{
 
 pub(super) use self::{decode::PacketLayout, samples::Packets};
 use super::{
-    Result, damaged, incomplete, refused,
+    Result, damaged,
+    header::Header,
+    incomplete, refused,
     source::{Source, be32},
     tags,
-    validate::{AudioHeader, Samples},
 };
 use crate::domain::media::{AudioCodec, AudioContainer, Tags};
 
-/// All boxes but `mdat` together. Six hours of AAC at 48 kHz are a million packets. With the largest tables that there can be (a size, a
-/// duration and a chunk for each packet) these take 24 bytes for a packet, 24 MB in all; usual ones take 4. The rest is room for a
-/// picture.
+/// Maximum bytes of all boxes but `mdat` together. Six hours of AAC at 48 kHz are a million packets. The largest
+/// possible tables (a size, a duration and a chunk for each packet) take 24 bytes for a packet, 24 MB in all; usual
+/// tables take 4. The rest is room for a picture.
 const MAX_OUTSIDE_MEDIA_BYTES: u64 = tags::MAX_TAG_BYTES;
-/// Six hours in fragments of a second are 21,600 times eight boxes at most (`styp`, `sidx`, `moof` with five in it, `mdat`).
+/// Maximum number of boxes. Six hours in fragments of a second are 21,600 times eight boxes at most (`styp`, `sidx`,
+/// `moof` with five in it, `mdat`).
 const MAX_BOXES: usize = 250_000;
 const MAX_DEPTH: usize = 8;
 /// Boxes that stand beside each other at the top of a file (ISO/IEC 14496-12, QuickTime).
 const TOP_LEVEL_BOXES: [&[u8; 4]; 12] =
     [b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"mfra", b"sidx", b"meta", b"uuid", b"free", b"skip", b"wide"];
-/// The sound, a cover as a track of its own, chapters and their pictures are four.
+/// Maximum number of tracks. The sound, a cover as a track of its own, chapters and their pictures are four.
 const MAX_TRACKS: usize = 32;
-/// A title or a sample description is far shorter.
+/// Maximum bytes that are read of a box with a value. A title or a sample description is far shorter.
 const MAX_LEAF_BYTES: u64 = 4096;
-/// Bit 0 of a track's flags: it is presented.
+/// Bit 0 of a track's flags: the track is presented.
 const TRACK_ENABLED: u32 = 1;
 
-/// What the boxes of a track say, gathered while walking through them.
+/// The contents of the boxes of a track, gathered while walking through them.
 #[derive(Default)]
 struct Track {
     id: u32,
@@ -53,7 +55,7 @@ struct Track {
     description: Vec<u8>,
     tables: SampleTables,
     edits: Vec<Edit>,
-    /// Tracks with the titles or pictures of its chapters.
+    /// Ids of the tracks with the titles or pictures of the chapters.
     chapters: Vec<u32>,
 }
 
@@ -63,7 +65,7 @@ impl Track {
     }
 }
 
-/// The defaults of `trex` for the packets of a track, in fragments that say nothing else.
+/// The defaults of `trex` for the packets of a track, for fragments that declare nothing else.
 #[derive(Clone, Copy, Default)]
 struct Defaults {
     track: u32,
@@ -71,24 +73,25 @@ struct Defaults {
     size: u32,
 }
 
-/// The numbers of `tfhd` and `tfdt`, which hold for the runs behind them.
+/// The numbers of `tfhd` and `tfdt`, which apply to the runs behind them.
 #[derive(Clone, Copy, Default)]
 struct Fragment {
-    /// Where its `moof` begins.
+    /// Offset of the fragment's `moof`.
     moof: u64,
     track: u32,
-    /// What the offsets of its runs count from.
+    /// Offset from which the offsets of the runs are counted.
     base: u64,
-    /// None: as `trex` says.
+    /// Bytes of each packet. None if `trex` declares them.
     default_size: Option<u32>,
+    /// Duration of each packet, in the time scale of the track. None if `trex` declares it.
     default_duration: Option<u32>,
-    /// When its first packet is played, in the time scale of the track. The first run takes it.
+    /// Time at which the first packet is played, in the time scale of the track. The first run takes it.
     decode_time: Option<u64>,
-    /// A run that does not say where it begins follows the one before.
+    /// Whether the fragment has runs already. A run that does not declare its offset follows the one before.
     has_runs: bool,
 }
 
-pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
+pub(super) fn header(source: &mut Source) -> Result<Header<PacketLayout>> {
     let mut walk = Walk {
         source,
         boxes_left: MAX_BOXES,
@@ -113,7 +116,7 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
     if tracks.iter().any(|track| is_film(track, &tracks)) {
         return refused(415, "This is a video. Upload its sound as WAV, FLAC, AIFF, ALAC, AAC (M4A) or MP3.");
     }
-    // Players play the tracks that are enabled, and if none is, the first.
+    // Players play the tracks that are enabled. If none is, they play the first.
     let sounds = || (0..tracks.len()).filter(|at| tracks[*at].is(b"soun"));
     let mut enabled = sounds().filter(|at| tracks[*at].is_enabled);
     let Some(at) = enabled.next().or_else(|| sounds().next()) else {
@@ -133,7 +136,7 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
     runs.retain(|run| run.track == track.id);
     let default_size = defaults.iter().find(|defaults| defaults.track == track.id).map_or(0, |defaults| defaults.size);
     let packets = Packets::new(source, track.tables, runs, default_size)?;
-    // First, as a fragment that is missing may move others behind the end of the file.
+    // This check comes first, because a missing fragment may move others behind the end of the file.
     packets.validate_fragments(sequence, track.timescale)?;
     packets.validate(source)?;
     let mut times = Timescales {
@@ -144,7 +147,7 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
     };
     times.samples = packets.duration().map(|duration| times.scaled(duration, track.timescale));
     let parts = edits::played_parts(&track.edits, gapless.filter(|_| sound.codec == AudioCodec::Aac), times)?;
-    Ok(AudioHeader {
+    Ok(Header {
         container: AudioContainer::Mp4,
         codec: sound.codec,
         sample_rate_hz: sound.sample_rate_hz,
@@ -153,11 +156,12 @@ pub(super) fn header(source: &mut Source) -> Result<AudioHeader> {
         frames: times.heard(&parts),
         packaging: vec![],
         tags,
-        samples: Samples::Packets(Box::new(PacketLayout { sound, packets, parts })),
+        samples: PacketLayout { sound, packets, parts },
     })
 }
 
-/// Whether the track is moving pictures that people see. A song may have a picture for each chapter, or a cover as a track.
+/// Whether the track is moving pictures that people see. A song may have a picture for each chapter, or a cover as a
+/// track.
 fn is_film(track: &Track, tracks: &[Track]) -> bool {
     let is_chapters = tracks.iter().any(|other| other.chapters.contains(&track.id));
     track.is(b"vide") && track.is_enabled && !is_chapters && !description::is_still(&track.description)
@@ -203,7 +207,7 @@ impl Walk<'_> {
                 return match &head[4..] {
                     _ if depth > 0 => damaged("its pieces overlap"),
                     kind if TOP_LEVEL_BOXES.iter().any(|known| *known == kind) => incomplete(),
-                    // A tag of another kind of file, or a few bytes, behind the last box.
+                    // A tag of another kind of file, or a few bytes, may follow the last box.
                     _ => Ok(()),
                 };
             }
@@ -255,7 +259,7 @@ impl Walk<'_> {
             }
             b"tkhd" => self.leaf(&body, |track, leaf| {
                 track.id = be32(leaf, if leaf.first() == Some(&1) { 20 } else { 12 });
-                // Behind the version, which is a byte.
+                // The flags follow the version, which is one byte.
                 track.is_enabled = be32(leaf, 0) & TRACK_ENABLED != 0;
             }),
             b"elst" => self.edit_list(&body),
@@ -286,7 +290,7 @@ impl Walk<'_> {
             b"tfhd" => self.fragment_header(&body),
             b"trun" => self.run(&body),
             b"hdlr" => self.leaf(&body, |track, leaf| {
-                // `meta` has a handler too; the track's comes first.
+                // `meta` has a handler too, but the track's own comes first.
                 if track.handler == [0; 4] {
                     track.handler = be32(leaf, 8).to_be_bytes();
                 }
@@ -302,7 +306,7 @@ impl Walk<'_> {
         }
     }
 
-    /// The first edit list of a track counts.
+    /// Reads the edit list of the current track. Only the first one counts.
     fn edit_list(&mut self, body: &Range<u64>) -> Result<()> {
         let Some(track) = self.tracks.last_mut().filter(|track| track.edits.is_empty()) else { return Ok(()) };
         const HEAD_AND_LONG_EDITS: usize = 8 + MAX_EDITS * 20;
@@ -312,7 +316,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// A tag with a name of its own: "mean", "name" and "data", each behind a version.
+    /// Reads a tag with a name of its own: "mean", "name" and "data", each behind a version.
     fn free_form(&mut self, body: &Range<u64>) -> Result<()> {
         let item = self.source.read_up_to(body.start, (body.end - body.start).min(MAX_LEAF_BYTES) as usize)?;
         let name = description::child_box(item, b"name").and_then(|name| name.get(4..));
@@ -325,7 +329,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Notes where a table of the current track lies. The first of its kind counts.
+    /// Records where a table of the current track lies. Only the first one of each kind counts.
     fn table(&mut self, kind: &[u8], body: &Range<u64>) -> Result<()> {
         let Some(track) = self.tracks.last_mut() else { return Ok(()) };
         let head = self.source.read_up_to(body.start, (body.end - body.start).min(12) as usize)?;
@@ -353,7 +357,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// `tfhd` (ISO 14496-12, 8.8.7): flags tell which of its fields are there.
+    /// Reads `tfhd` (ISO 14496-12, 8.8.7). Its flags declare which of its fields are present.
     fn fragment_header(&mut self, body: &Range<u64>) -> Result<()> {
         let head = self.source.read_up_to(body.start, (body.end - body.start).min(40) as usize)?;
         let flags = be32(head, 0);
@@ -381,7 +385,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// `trun` (ISO 14496-12, 8.8.8): flags tell which fields it has, and which each of its entries.
+    /// Reads `trun` (ISO 14496-12, 8.8.8). Its flags declare which fields it has, and which fields each of its entries
+    /// has.
     fn run(&mut self, body: &Range<u64>) -> Result<()> {
         let head = self.source.read_up_to(body.start, (body.end - body.start).min(16) as usize)?;
         let (flags, packets) = (be32(head, 0), be32(head, 4));
@@ -390,7 +395,7 @@ impl Walk<'_> {
         }
         let fields = |mask: u32| u64::from((flags & mask).count_ones()) * 4;
         let offset = (flags & 0x1 != 0).then(|| be32(head, 8).cast_signed());
-        // Duration, size, flags, composition offset.
+        // The fields of an entry are duration, size, flags and composition offset.
         let Some(table) = Table::new(body.start + 8 + fields(0x5), packets, fields(0xF00), body.end) else {
             return damaged("its tables are cut short");
         };

@@ -1,7 +1,8 @@
-//! Where the packets of the sound lie, read from the sample tables (`stbl`) and from fragments (`moof`) as they are needed.
+//! Locates the packets of the sound. Their positions are read from the sample tables (`stbl`) and from fragments
+//! (`moof`) as they are needed.
 //!
-//! Every table is read once, from its first entry to its last, through a small buffer. So the work grows with the number of packets
-//! and with nothing else, and memory does not grow with them at all. A reader that searches a table for each packet takes the
+//! Every table is read once, from its first entry to its last, through a small buffer. So the work grows only with the
+//! number of packets, and memory does not grow with it at all. A reader that searches a table for each packet takes the
 //! product of both: hours for a few megabytes.
 
 use std::{ops::Range, sync::Arc};
@@ -11,47 +12,50 @@ use crate::backend::media::{
     source::{Source, be32},
 };
 
-/// Six hours of AAC at 96 kHz are 2,025,000 packets of 1,024 samples, and six hours of ALAC at 192 kHz 1,012,500 packets of 4,096.
+/// Maximum number of packets. Six hours of AAC at 96 kHz are 2,025,000 packets of 1,024 samples, and six hours of ALAC
+/// at 192 kHz are 1,012,500 packets of 4,096 samples.
 pub(super) const MAX_PACKETS: u32 = 4_000_000;
-/// An ALAC packet of 65,536 samples that are not compressed has 512 kB; AAC has at most 768 bytes for each channel.
+/// Maximum bytes of a packet. An ALAC packet of 65,536 samples that are not compressed has 512 kB. AAC has at most 768
+/// bytes for each channel.
 pub(super) const MAX_PACKET_BYTES: u32 = 1024 * 1024;
-/// Six hours in fragments of a quarter of a second are 86,400. Each costs some 150 bytes of memory.
+/// Maximum number of runs. Six hours in fragments of a quarter of a second are 86,400. Each takes about 150 bytes of
+/// memory.
 pub(super) const MAX_RUNS: usize = 100_000;
-/// Entries that are read at a time.
+/// Number of entries that are read at a time.
 const BUFFERED_ENTRIES: u32 = 1024;
 
-/// The entries of a table that lie in the file at equal distances.
+/// A table, whose entries lie in the file at equal distances.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Table {
     next: u64,
     left: u32,
-    /// From one entry to the next: at most 16 bytes.
+    /// Distance from one entry to the next: at most 16 bytes.
     stride: u64,
     buffer: Vec<u8>,
     read: usize,
 }
 
 impl Table {
-    /// None if `count` entries do not fit into the bytes up to `end`.
+    /// Creates a table. Returns None if `count` entries do not fit into the bytes up to `end`.
     pub(super) fn new(start: u64, count: u32, stride: u64, end: u64) -> Option<Self> {
         let fits = start.checked_add(u64::from(count) * stride).is_some_and(|table_end| table_end <= end);
         fits.then_some(Self { next: start, left: count, stride, buffer: Vec::new(), read: 0 })
     }
 
-    /// From `bytes` inside of each entry on.
+    /// Moves the start by `bytes`, to a field inside of each entry.
     pub(super) fn at_field(mut self, bytes: u64) -> Self {
         self.next += bytes;
         self
     }
 
-    /// The next entry's first `N` bytes; None behind the last.
+    /// Returns the first `N` bytes of the next entry, or None behind the last.
     fn next<const N: usize>(&mut self, source: &mut Source) -> Result<Option<[u8; N]>> {
         if self.left == 0 {
             return Ok(None);
         }
         if self.read >= self.buffer.len() {
             let entries = u64::from(self.left.min(BUFFERED_ENTRIES));
-            // At most 16 kB. What follows the field in the last entry is not needed.
+            // A buffer has at most 16 kB. The bytes behind the field in the last entry are not needed.
             let bytes = ((entries - 1) * self.stride) as usize + N;
             let Some(buffer) = source.copy(self.next, bytes)? else { return incomplete() };
             self.buffer = buffer;
@@ -64,7 +68,7 @@ impl Table {
         Ok(entry)
     }
 
-    /// The sum of the first numbers of all entries that are left.
+    /// Sums the first numbers of all entries that are left.
     pub(super) fn sum(mut self, source: &mut Source) -> Result<u64> {
         let mut sum = 0_u64;
         while let Some(number) = self.number(source)? {
@@ -78,28 +82,28 @@ impl Table {
     }
 }
 
-/// How many bytes each packet has.
+/// The number of bytes of each packet.
 #[derive(Clone, Debug)]
 pub(super) enum Sizes {
     Same(u32),
     Each(Table),
-    /// As `trex` says for the whole track.
+    /// The size that `trex` declares for the whole track.
     Default,
 }
 
-/// Packets that lie one behind another: a run of a fragment.
+/// Consecutive packets: a run of a fragment.
 #[derive(Clone, Debug)]
 pub(super) struct Run {
     pub(super) track: u32,
-    /// None: it begins where the run before it ends.
+    /// Offset of the first packet. None if the run begins where the run before it ends.
     pub(super) offset: Option<u64>,
     pub(super) packets: u32,
     pub(super) sizes: Sizes,
-    /// How long its packets are together, in the time scale of the track. 0 if nothing says so.
+    /// Duration of its packets together, in the time scale of the track. 0 if nothing declares it.
     pub(super) duration: u64,
-    /// When it begins, where its fragment says so.
+    /// Time at which the run begins, if its fragment declares it.
     pub(super) decode_time: Option<u64>,
-    /// Gaps in the numbers of all fragments up to its own.
+    /// Number of gaps in the numbers of all fragments up to the run's own.
     pub(super) gaps: u32,
 }
 
@@ -120,8 +124,8 @@ pub(super) struct SampleTables {
 }
 
 impl SampleTables {
-    /// Reads the tables that tell nothing about where packets lie: they, too, are part of a file that other decoders will get.
-    /// Returns how long all packets are together.
+    /// Reads the tables that do not tell where packets lie. They are checked as well, because they are part of a file
+    /// that other decoders will get. Returns the duration of all packets together.
     ///
     /// # Errors
     /// Refused if an entry stands for nothing, or if there are more entries than packets.
@@ -135,7 +139,7 @@ impl SampleTables {
             if packets == 0 {
                 return stands_for_nothing();
             }
-            // The first one describes the first chunk, and each at least one.
+            // The first entry describes the first chunk, and each entry at least one.
             if first_chunk < next_chunk || (next_chunk == 1 && first_chunk != 1) {
                 return contradiction();
             }
@@ -144,7 +148,7 @@ impl SampleTables {
         Ok(duration)
     }
 
-    /// The numbers of a table, each times the packets that it stands for.
+    /// Sums the numbers of a table, each times the packets that it stands for.
     fn sum_of(&self, table: &Option<Table>, source: &mut Source) -> Result<u64> {
         let Some(mut table) = table.clone() else { return Ok(0) };
         if table.left > self.packets {
@@ -166,25 +170,27 @@ impl SampleTables {
 #[derive(Clone, Debug)]
 pub(in crate::backend::media) struct Packets {
     tables: SampleTables,
-    /// Chunks begun so far.
+    /// Number of chunks begun so far.
     chunk: u32,
     packets_per_chunk: u32,
     /// The first chunk of the next group, and how many packets each of that group has.
     next_group: Option<(u32, u32)>,
     runs: Arc<[Run]>,
     next_run: usize,
-    /// Of `trex`.
+    /// Size that `trex` declares.
     default_size: u32,
     sizes: Sizes,
     left_in_run: u32,
     offset: u64,
     packets: u32,
     bytes: u64,
-    /// How long the packets of the sample tables are together. 0 if nothing says so.
+    /// Duration of the packets of the sample tables together. 0 if nothing declares it.
     table_duration: u64,
 }
 
 impl Packets {
+    /// Creates the walk through the packets of a track.
+    ///
     /// # Errors
     /// Refused if the tables contradict each other.
     pub(super) fn new(
@@ -232,7 +238,7 @@ impl Packets {
 
     /// The duration of all packets together, in the time scale of the track. None if only decoding can tell.
     pub(super) fn duration(&self) -> Option<u64> {
-        // Fragments add to it.
+        // Fragments would add to it.
         (self.runs.is_empty() && self.table_duration > 0).then_some(self.table_duration)
     }
 
@@ -240,7 +246,7 @@ impl Packets {
         self.table_duration
     }
 
-    /// The mean of the packets of the sample tables.
+    /// Returns the mean duration of the packets of the sample tables.
     pub(super) fn table_packet_duration(&self) -> u64 {
         self.table_duration / u64::from(self.tables.packets.max(1))
     }
@@ -249,7 +255,7 @@ impl Packets {
         &self.runs
     }
 
-    /// Where the next packet lies; None behind the last.
+    /// Returns the range of the next packet, or None behind the last.
     pub(in crate::backend::media) fn next(&mut self, source: &mut Source) -> Result<Option<Range<u64>>> {
         while self.left_in_run == 0 {
             if !self.begin_run(source)? {
@@ -287,7 +293,8 @@ impl Packets {
         Ok(Some(start..end))
     }
 
-    /// Of the sample tables first, then of the fragments. `false`: there is none left.
+    /// Begins the next run: first those of the sample tables, then those of the fragments. Returns false if there is
+    /// none left.
     fn begin_run(&mut self, source: &mut Source) -> Result<bool> {
         if self.tables.packets > 0 {
             self.begin_chunk(source)?;
@@ -322,7 +329,7 @@ impl Packets {
     }
 }
 
-/// The next entry of `stsc`: its first chunk, and the packets of each of its chunks.
+/// Reads the next entry of `stsc`: its first chunk, and the number of packets in each of its chunks.
 fn first_group(tables: &mut SampleTables, source: &mut Source) -> Result<Option<(u32, u32)>> {
     let group = match &mut tables.groups {
         Some(groups) => groups.next::<8>(source)?,

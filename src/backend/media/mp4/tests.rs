@@ -12,7 +12,7 @@ use crate::{
 const SECONDS: f64 = 2.0;
 const RATE_HZ: u32 = 44_100;
 const SAMPLES: u32 = 88_200;
-/// 16 bit, stereo.
+/// Bytes of one sample of both channels: 16 bit, stereo.
 const SAMPLE_BYTES: usize = 4;
 const WAV_HEADER_BYTES: usize = 44;
 
@@ -20,7 +20,7 @@ fn m4a(in_track: Vec<u8>) -> Vec<u8> {
     made::alac_with(SECONDS, RATE_HZ, 4096, |tables| tables.in_track = in_track)
 }
 
-/// The duration of a file before decoding, its facts after decoding, and its copy to listen to.
+/// Returns the duration of a file before decoding, its facts after decoding, and its listening copy.
 fn examined(file: &[u8]) -> Result<(Option<i64>, AudioFacts, Option<Vec<u8>>)> {
     let folder = tempfile::tempdir().unwrap();
     let (path, copy) = (folder.path().join("upload"), folder.path().join("copy"));
@@ -37,7 +37,7 @@ fn refusal(file: &[u8]) -> String {
     }
 }
 
-/// The MD5 of parts of the song, as a FLAC keeps it. None is silence.
+/// Returns the MD5 of parts of the song, as a FLAC stores it. None stands for silence.
 fn md5_of(parts: &[(Option<usize>, usize)]) -> [u8; 16] {
     let song = &made::wav(SECONDS, RATE_HZ, 16, 1)[WAV_HEADER_BYTES..];
     let mut md5 = Md5::default();
@@ -104,11 +104,11 @@ fn the_handed_cases_are_what_a_listener_hears() {
     assert_eq!((validated_ms, facts.duration_ms), (Some(3000), 3000));
     let (loudness, peak) = (facts.integrated_lufs.unwrap(), facts.true_peak_dbtp.unwrap());
     assert!((loudness + 24.8).abs() <= 0.1 && (peak + 14.3).abs() <= 0.3, "{loudness} LUFS, {peak} dBTP");
-    assert_eq!(copy, None, "browsers do that much");
+    assert_eq!(copy, None, "every browser cuts off the ends");
     assert!(refusal(&case("mp4_with_mp3.m4a")).contains("MP3"));
 }
 
-/// The case with another edit list, of which the first number counts milliseconds.
+/// Returns the case with another edit list, in which the first number of each edit counts milliseconds.
 fn aac_with(edits: &[(u32, i32)]) -> Vec<u8> {
     let mut file = case("m4a_editlist_plays_3_of_12s.m4a");
     let at = file.windows(4).position(|bytes| bytes == b"edts").unwrap() - 4;
@@ -161,17 +161,17 @@ fn one_of_several_sounds_is_never_taken_for_the_whole() {
     let track = file[at..at + be32(&file, at) as usize].to_vec();
     let twice = made::alac_with(SECONDS, RATE_HZ, 4096, |tables| tables.in_movie = track.clone());
     assert!(refusal(&twice).contains("several sound tracks"));
-    // Bit 0 of the flags: it is not presented.
+    // Bit 0 of the flags declares that the track is presented.
     let mut disabled = track;
     disabled[19] &= 0xFE;
     let alternative = made::alac_with(SECONDS, RATE_HZ, 4096, |tables| tables.in_movie = disabled);
     assert_eq!(examined(&alternative).unwrap().1.duration_ms, 2000);
 }
 
-/// Where each packet lies.
+/// Returns the range of each packet.
 fn packets(file: &[u8]) -> Vec<Range<u64>> {
     let mut source = Source::new(std::io::Cursor::new(file.to_vec()), &Deadline::never()).unwrap();
-    let Samples::Packets(layout) = header(&mut source).unwrap().samples else { panic!("an M4A has packets") };
+    let layout = header(&mut source).unwrap().samples;
     let mut packets = layout.packets;
     std::iter::from_fn(|| packets.next(&mut source).unwrap()).collect()
 }
@@ -193,7 +193,7 @@ fn a_hole_in_alac_is_damage_with_its_place() {
             let seconds = crate::domain::media::format_duration((number * 4096 * 1000 / 44_100) as i64);
             let mut holes = vec![(start, vec![0; end - start]), (start, noise.clone()), (end - 200, vec![0; 200])];
             if file != m4a(vec![]) {
-                // The parts of a packet that are not packed may be anything.
+                // Any bytes are valid in the parts of a packet that are not compressed.
                 let middle = (start + end) / 2;
                 holes.extend([(middle, vec![0; 100]), (middle, vec![0xFF; 100]), (middle, noise[..100].to_vec())]);
             }
@@ -234,20 +234,20 @@ fn a_packet_of_alac_with_another_length_is_damaged() {
         tables.sizes[4] += 1;
     });
     assert!(refusal(&shorter).contains("damaged: the sound at 0:00 "));
-    // A part of the first packet belongs to the second.
+    // The first of these packets takes a part of the second.
     let longer = made::alac_with(SECONDS, RATE_HZ, 4096, |tables| {
         tables.sizes[15] += 9;
         tables.sizes[16] -= 9;
     });
     assert!(refusal(&longer).contains("damaged: the sound at 0:01 "));
-    // The header names another number of samples for each packet.
+    // The header declares another number of samples for each packet.
     let mut smaller = m4a(vec![]);
     let cookie = smaller.windows(4).rposition(|bytes| bytes == b"alac").unwrap() + 8;
     smaller[cookie..cookie + 4].copy_from_slice(&4095_u32.to_be_bytes());
     assert!(refusal(&smaller).contains("damaged: the sound at 0:00 "));
 }
 
-/// The song in eight fragments of three packets, the last of one.
+/// Returns the song in eight fragments of three packets, of which the last has one.
 fn in_fragments(change: impl Fn(&mut made::Fragment)) -> Vec<u8> {
     made::alac_in_fragments_as(SECONDS, RATE_HZ, 3, change)
 }
@@ -302,7 +302,8 @@ fn fragments_of_a_whole_file_are_numbered_and_timed_in_many_ways() {
 
 #[test]
 fn a_writer_may_round_the_duration_of_each_packet() {
-    // Ten units a second: each packet of 93 ms counts as one, and forty of them as 4 s instead of 3.7.
+    // The time scale has ten units in a second. Each packet of 93 ms counts as one, and forty of them as 4 s instead of
+    // 3.7 s.
     let rounded = |change: fn(&mut made::Fragment)| {
         let mut file = made::alac_in_fragments_as(8.0, RATE_HZ, 40, |says| {
             says.decode_time = says.decode_time.map(|time| time * 10 / u64::from(RATE_HZ));

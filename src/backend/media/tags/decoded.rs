@@ -1,8 +1,9 @@
-//! Tags as `lofty` reads them, out of small files that are made for it.
+//! Decodes tags with `lofty`, out of small files that are built for it.
 //!
-//! `lofty` never sees an artist's file: it takes a whole `ilst`, a whole comment block and every frame it does not know into memory, unpacks
-//! compressed frames without a limit, reads through a picture to pass over it, and gives up all items of a tag for one that is broken. So
-//! the other modules here find the few items that we use, pass over pictures without reading them, and hand on what is small.
+//! `lofty` never sees an artist's file. It reads a whole `ilst`, a whole comment block and every unknown frame into
+//! memory. It unpacks compressed frames without a limit, reads through a picture to skip it, and drops all items of a
+//! tag if one is broken. So the other modules here locate the few items that we use, skip pictures without reading
+//! them, and pass on only small items.
 
 use std::io::Cursor;
 
@@ -19,7 +20,8 @@ use crate::{
     domain::{codes::Isrc, media::Tags},
 };
 
-/// Reads a frame that holds text, as ID3v2.4 has it. `flags` are those of 2.4; `unsynchronised` is the flag of the whole tag.
+/// Reads a text frame in the format of ID3v2.4. `flags` are those of 2.4, and `unsynchronised` is the flag of the whole
+/// tag.
 pub(super) fn id3_frame(id: &[u8; 4], flags: [u8; 2], unsynchronised: bool, content: &[u8]) -> Tags {
     let frame = [id.as_slice(), &synchsafe(content.len()), &flags, content].concat();
     let flag = if unsynchronised { 0x80 } else { 0 };
@@ -55,21 +57,21 @@ pub(super) fn mp4(kind: &[u8], body: &[u8]) -> Tags {
     read(FileType::Mp4, [wrapped(b"ftyp", b"M4A \0\0\0\0").as_slice(), &movie].concat())
 }
 
-/// Bytes that do not look like a frame or a tag: `lofty` searches an MP3 for both.
+/// Bytes that look like neither a frame nor a tag. `lofty` searches an MP3 for both.
 const NO_SOUND: &[u8] = &[b'x'; 64];
 
 fn be32(number: usize) -> [u8; 4] {
     (number as u32).to_be_bytes()
 }
 
-/// A number with seven bits in each byte.
+/// Encodes a number with seven bits in each byte.
 fn synchsafe(number: usize) -> [u8; 4] {
     [21, 14, 7, 0].map(|shift| (number >> shift & 0x7F) as u8)
 }
 
 /// Reads the tags of `file`. A file that cannot be read has none.
 fn read(kind: FileType, file: Vec<u8>) -> Tags {
-    // The options count for this thread only, which may be a new one.
+    // The options apply to this thread only, which may be a new one.
     apply_global_options(
         GlobalOptions::new().allocation_limit(MAX_ITEM_BYTES.max(file.len())).use_custom_resolvers(false),
     );
@@ -82,7 +84,8 @@ fn read(kind: FileType, file: Vec<u8>) -> Tags {
     tags
 }
 
-/// A tag with several values counts as its first one; a code as the first that is valid.
+/// Picks the fields that we use. A text with several values counts as its first one. The ISRC and the numbers count as
+/// the first value that is valid.
 fn used(tag: &Tag) -> Tags {
     let values = |key: ItemKey| tag.get_strings(key).flat_map(|value| value.split('\0')).filter_map(clean);
     Tags {

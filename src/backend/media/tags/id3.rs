@@ -1,4 +1,4 @@
-//! ID3v2: frames one behind another, in a tag before the sound, behind it, or in a chunk of a WAV or an AIFF.
+//! Locates the frames of ID3v2. A tag stands before the sound, behind it, or in a chunk of a WAV or an AIFF.
 
 use std::ops::Range;
 
@@ -12,19 +12,20 @@ use crate::{
 };
 
 const HEADER_BYTES: u64 = 10;
-/// Tools stack a second tag before the first now and then.
+/// Maximum number of tags in a row. Tools sometimes stack a second tag before the first.
 const MAX_STACKED_TAGS: usize = 4;
-/// Bytes that are read at most of a tag that is unsynchronised as a whole. A frame is found only after all bytes before it are read.
+/// Maximum bytes that are read of a tag that is unsynchronised as a whole. A frame is found only after all bytes before
+/// it are read.
 const UNSYNCHRONISED_READ_BYTES: usize = 1024 * 1024;
 
-/// Texts of a tag that are read at most. A usual tag has one of each kind.
+/// Maximum number of texts that are read of a tag. A usual tag has one of each kind.
 const MAX_TEXTS: usize = 32;
 
 /// The frames that we use, in the order of [`missing`], by their names in ID3v2.3 and 2.4, and in 2.2.
 const FRAMES: [(&[u8; 4], &[u8; 3]); 6] =
     [(b"TIT2", b"TT2"), (b"TPE1", b"TP1"), (b"TALB", b"TAL"), (b"TSRC", b"TRC"), (b"TRCK", b"TRK"), (b"TPOS", b"TPA")];
 
-/// The tags a file begins with, and where they end.
+/// Reads the tags at the beginning of a file, and returns where they end.
 pub(in crate::backend::media) fn leading_id3(source: &mut Source) -> Result<(u64, Tags)> {
     let mut end = 0;
     let mut tags = Tags::default();
@@ -42,7 +43,7 @@ pub(in crate::backend::media) fn leading_id3(source: &mut Source) -> Result<(u64
     Ok((end, tags))
 }
 
-/// How long the tag at `offset` is, if one begins there.
+/// Returns the length of the tag at `offset` in bytes, or None if no tag begins there.
 pub(in crate::backend::media) fn id3_bytes(source: &mut Source, offset: u64) -> Result<Option<u64>> {
     let Some(head) = source.read_array::<10>(offset)? else { return Ok(None) };
     if &head[..3] != b"ID3" || !(2..=4).contains(&head[3]) {
@@ -56,7 +57,7 @@ pub(super) fn synchsafe(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0, |number, byte| number << 7 | u32::from(byte & 0x7F))
 }
 
-/// The texts of the tag that begins `range`. What the tag claims beyond the range belongs to somebody else.
+/// Reads the texts of the tag that begins `range`. Bytes beyond the range are not read, even if the tag claims them.
 pub(in crate::backend::media) fn id3_in(source: &mut Source, range: Range<u64>) -> Result<Tags> {
     let Some(bytes) = id3_bytes(source, range.start)? else { return Ok(Tags::default()) };
     let Some(head) = source.read_array::<10>(range.start)? else { return Ok(Tags::default()) };
@@ -73,7 +74,7 @@ pub(in crate::backend::media) fn id3_in(source: &mut Source, range: Range<u64>) 
     let has_extended_header = flags & 0x40 != 0;
     let mut at = 0;
     if has_extended_header {
-        // The bit means compression in 2.2, by a method that was never told.
+        // In 2.2 this bit means compression, by a method that was never specified.
         let Some(size) = body.bytes(0, 4)?.filter(|_| version > 2) else { return Ok(Tags::default()) };
         at = if version == 4 { u64::from(synchsafe(&size)) } else { u64::from(be32(&size, 0)) + 4 };
     }
@@ -103,7 +104,7 @@ enum Body<'a> {
 }
 
 impl Body<'_> {
-    /// None where the tag ends before.
+    /// Copies `count` bytes at `at`. Returns None if the tag ends before.
     fn bytes(&mut self, at: u64, count: usize) -> Result<Option<Vec<u8>>> {
         let Some(last) = at.checked_add(count as u64).filter(|last| *last <= self.length()) else { return Ok(None) };
         match self {
@@ -125,21 +126,21 @@ impl Body<'_> {
 
 struct Frame {
     id: Vec<u8>,
-    /// Flags of its format, as 2.4 has them.
+    /// Flags of the frame's format, as in 2.4.
     format: u8,
     is_packed: bool,
-    /// Bytes between its header and its content that do not count in 2.4.
+    /// Bytes of the group between the header and the content in 2.3. In 2.4 they count as content.
     group_bytes: u64,
     start: u64,
     end: u64,
 }
 
 impl Frame {
-    /// None where padding begins, or where no frame could stand.
+    /// Reads the frame at `at`. Returns None where padding begins or where no frame can stand.
     fn read(body: &mut Body<'_>, at: u64, version: u8) -> Result<Option<Self>> {
         let head_bytes = if version == 2 { 6 } else { 10 };
         let Some(head) = body.bytes(at, head_bytes)? else { return Ok(None) };
-        // Some tools write names of 2.2 into 2.3.
+        // Some tools write names of 2.2 into tags of 2.3.
         let id = if version == 2 || head[3] == 0 { &head[..3] } else { &head[..4] };
         if !is_id(id) {
             return Ok(None);
@@ -151,7 +152,7 @@ impl Frame {
             _ => Self::size_in_2_4(body, start, &head[4..8])?,
         };
         let flags = if version == 2 { 0 } else { head[9] };
-        // Compressed, then encrypted.
+        // Compression and encryption are the flags 0xC0 in 2.3 and 0x0C in 2.4.
         let (is_packed, group, format) = match version {
             3 => (flags & 0xC0 != 0, flags & 0x20 != 0, 0),
             _ => (flags & 0x0C != 0, false, flags & 0x43),
@@ -160,7 +161,7 @@ impl Frame {
         Ok(Some(Self { id: id.to_vec(), format, is_packed, group_bytes, start, end: start + size }))
     }
 
-    /// Seven bits in each byte; old iTunes wrote eight.
+    /// Returns the size of a frame in 2.4, which has seven bits in each byte. Old versions of iTunes wrote eight.
     fn size_in_2_4(body: &mut Body<'_>, start: u64, bytes: &[u8]) -> Result<u64> {
         let (sizes, plain) =
             ([u64::from(synchsafe(bytes)), u64::from(be32(bytes, 0))], bytes.iter().any(|byte| *byte > 0x7F));
@@ -177,8 +178,8 @@ impl Frame {
         Ok(sizes[0])
     }
 
-    /// None for a text longer than any that we would keep, and for one that is compressed or encrypted, as no tool writes it: a few bytes
-    /// may unpack to a thousand times as many.
+    /// Copies the content. Returns None for a text longer than any that is kept, and for a text that is compressed or
+    /// encrypted. No tool writes such texts, and a few bytes may unpack to a thousand times as many.
     fn content(&self, body: &mut Body<'_>, is_stuffed: bool) -> Result<Option<Vec<u8>>> {
         let start = self.start + self.group_bytes;
         let count = usize::try_from(self.end.saturating_sub(start)).unwrap_or(usize::MAX);
@@ -186,14 +187,15 @@ impl Frame {
             return Ok(None);
         }
         let Some(mut content) = body.bytes(start, count)? else { return Ok(None) };
-        // A group's byte, then the length before unsynchronisation.
+        // The byte of a group comes first, then the length before unsynchronisation.
         let text = usize::from(self.format & 0x40 != 0) + 4 * usize::from(self.format & 1 != 0);
         mend_utf16(&mut content, text, is_stuffed || self.format & 2 != 0);
         Ok(Some(content))
     }
 }
 
-/// Mends UTF-16 without a mark of its byte order or with an odd number of bytes. Some tools write such texts, and `lofty` refuses them.
+/// Mends UTF-16 without a byte order mark or with an odd number of bytes. Some tools write such texts, and `lofty`
+/// refuses them.
 fn mend_utf16(content: &mut Vec<u8>, at: usize, is_stuffed: bool) {
     let Some((encoding, text)) = content.get(at..).and_then(<[u8]>::split_first) else { return };
     let (encoding, is_odd) = (*encoding, text.len() % 2 == 1);
@@ -222,7 +224,7 @@ fn is_id(id: &[u8]) -> bool {
         && id.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b' ')
 }
 
-/// Writers put a 0 after every 0xFF so that old players do not take tags for sound.
+/// Removes the 0 that writers put after every 0xFF. It keeps old players from taking tags for sound.
 fn without_unsynchronisation(bytes: &[u8]) -> Vec<u8> {
     let mut previous = 0;
     bytes

@@ -1,6 +1,8 @@
-//! Reads the tags of files. A form is filled with them, and nothing else depends on them. Tags that cannot be understood are left out.
+//! Reads the tags of audio files. They only fill in a form, and nothing else depends on them. Tags that cannot be
+//! understood are left out.
 //!
-//! Each kind of tag is found by its own module, with work and memory that do not grow with the pictures in it; `lofty` reads the texts.
+//! Each kind of tag is located by its own module, with work and memory that do not grow with the pictures in it.
+//! `lofty` decodes the texts.
 
 mod decoded;
 mod id3;
@@ -18,21 +20,21 @@ use super::{
 };
 use crate::domain::{media::Tags, text::shown};
 
-/// Tags hold pictures, and pictures are not this large.
+/// Maximum bytes of tags in a file. Tags hold pictures, and real pictures are smaller.
 pub(super) const MAX_TAG_BYTES: u64 = 32 * 1024 * 1024;
-/// Bytes of a text that is kept, at most. Longer texts are lyrics, notes or pictures.
+/// Maximum bytes of a text that is kept. Longer texts are lyrics, notes or pictures.
 const MAX_ITEM_BYTES: usize = 4096;
-/// Bytes of all texts of a tag that are kept at most.
+/// Maximum bytes of all texts of a tag that are kept.
 const MAX_ITEMS_BYTES: usize = 64 * 1024;
 const MAX_TEXT_CHARS: usize = 200;
-/// More than any disc or any box set has.
+/// Highest number of a track or a disc: more than any disc or any box set has.
 const MAX_NUMBER: i32 = 999;
 
 pub(super) fn too_many_tags<T>() -> Result<T> {
     refused(422, "This file carries more than 32 MB of tags and pictures. Export it without them.")
 }
 
-/// Adds what `tags` does not know yet.
+/// Adds the fields that `tags` lacks.
 pub(super) fn merge(tags: &mut Tags, more: Tags) {
     tags.title = tags.title.take().or(more.title);
     tags.artist = tags.artist.take().or(more.artist);
@@ -54,13 +56,13 @@ fn missing(tags: &Tags) -> [bool; 6] {
     ]
 }
 
-/// A text as it may be shown: visible characters, single spaces, bounded.
+/// Cleans a text for display: visible characters, single spaces, bounded length. Returns None if nothing is left.
 fn clean(text: &str) -> Option<String> {
     let bounded: String = shown(text).chars().take(MAX_TEXT_CHARS).collect();
     Some(shown(&bounded)).filter(|text| !text.is_empty())
 }
 
-/// Text without a stated encoding: UTF-8 if it is, Latin-1 otherwise. Ends at the first NUL.
+/// Decodes text without a declared encoding: UTF-8 if it is valid, Latin-1 otherwise. The text ends at the first NUL.
 pub(super) fn text(bytes: &[u8]) -> Option<String> {
     let bytes = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
     match std::str::from_utf8(bytes) {
@@ -69,13 +71,13 @@ pub(super) fn text(bytes: &[u8]) -> Option<String> {
     }
 }
 
-/// "7" and "7/12" are number 7.
+/// Parses the number of a track or a disc. Both "7" and "7/12" are number 7.
 fn number(text: &str) -> Option<i32> {
     let number = text.split('/').next()?.trim().parse().ok()?;
     (1..=MAX_NUMBER).contains(&number).then_some(number)
 }
 
-/// The Vorbis comments of a FLAC, which lie at `block`.
+/// Reads the Vorbis comments of a FLAC, which lie at `block`.
 pub(super) fn vorbis_comment(source: &mut Source, block: Range<u64>) -> Result<Tags> {
     const KEYS: [&[u8]; 6] = [b"TITLE=", b"ARTIST=", b"ALBUM=", b"ISRC=", b"TRACKNUMBER=", b"DISCNUMBER="];
     let end = block.end.min(source.length());
@@ -103,7 +105,7 @@ pub(super) fn vorbis_comment(source: &mut Source, block: Range<u64>) -> Result<T
             && is_used(source.read_up_to(comment.start, 12)?)
         {
             let text = source.bytes(comment)?.unwrap_or_default();
-            // `lofty` gives up all texts for one that is not UTF-8.
+            // `lofty` drops all texts of a block if one is not UTF-8.
             let text = String::from_utf8_lossy(&text);
             kept.extend((text.len() as u32).to_le_bytes());
             kept.extend(text.bytes());
@@ -113,7 +115,7 @@ pub(super) fn vorbis_comment(source: &mut Source, block: Range<u64>) -> Result<T
     Ok(decoded::vorbis(&kept, kept_count))
 }
 
-/// An item of an MP4's `ilst` by its kind and its body.
+/// Adds the text of an item of an MP4's `ilst`, given by its kind and its body.
 pub(super) fn mp4_item(tags: &mut Tags, source: &mut Source, kind: &[u8], body: Range<u64>) -> Result<()> {
     const KINDS: [&[u8]; 6] = [b"\xA9nam", b"\xA9ART", b"\xA9alb", b"----", b"trkn", b"disk"];
     let is_wanted = KINDS.iter().zip(missing(tags)).any(|(wanted, is_missing)| is_missing && *wanted == kind);
@@ -124,8 +126,8 @@ pub(super) fn mp4_item(tags: &mut Tags, source: &mut Source, kind: &[u8], body: 
     Ok(())
 }
 
-/// The body of a RIFF `LIST` chunk, if it is of the `INFO` kind. `lofty` leaves out what is not UTF-8, and most of these are in an older
-/// encoding.
+/// Reads the body of a RIFF `LIST` chunk, if it is of the `INFO` kind. `lofty` leaves out texts that are not UTF-8, and
+/// most of these are in an older encoding.
 pub(super) fn riff_info(list: &[u8]) -> Tags {
     let mut tags = Tags::default();
     let Some(mut rest) = list.strip_prefix(b"INFO") else { return tags };

@@ -1,4 +1,4 @@
-//! Tests every kind of tag, as tools write it and as they should not.
+//! Tests every kind of tag, well-formed and malformed.
 
 use std::io::Cursor;
 
@@ -8,14 +8,14 @@ use super::*;
 use crate::backend::media::Deadline;
 
 fn source(bytes: &[u8]) -> Source {
-    Source::new(Cursor::new(bytes.to_vec()), &Deadline::never()).expect("memory is no disk that fails")
+    Source::new(Cursor::new(bytes.to_vec()), &Deadline::never()).expect("reading from memory cannot fail")
 }
 
 fn synchsafe(number: usize) -> [u8; 4] {
     [21, 14, 7, 0].map(|shift| (number >> shift & 0x7F) as u8)
 }
 
-/// A tag with these frames (behind an extended header, if there is one).
+/// Builds a tag with these frames, behind an extended header if there is one.
 fn id3(version: u8, flags: u8, body: &[u8]) -> Vec<u8> {
     [b"ID3".as_slice(), &[version, 0, flags], &synchsafe(body.len()), body].concat()
 }
@@ -76,13 +76,13 @@ fn id3_texts_come_in_every_encoding_and_in_every_version() {
         [b"\0".as_slice(), b"Fr\xFCh\0"].concat(),
         [b"\x01\xFF\xFE".as_slice(), &little].concat(),
         [b"\x01\xFE\xFF".as_slice(), &big, &[0, 0]].concat(),
-        // Without a mark of the order, with half a terminator.
+        // Contents without a byte order mark, or with half a terminator.
         [b"\x01".as_slice(), &little].concat(),
         [b"\x01".as_slice(), &big].concat(),
         [b"\x01\xFF\xFE".as_slice(), &little, &[0]].concat(),
         [b"\x02".as_slice(), &big].concat(),
         [b"\x03".as_slice(), "Früh".as_bytes()].concat(),
-        // Two values: the first counts.
+        // The first of two values counts.
         [b"\x03".as_slice(), "Früh\0Spät".as_bytes()].concat(),
     ];
     for content in contents {
@@ -95,7 +95,7 @@ fn id3_texts_come_in_every_encoding_and_in_every_version() {
     for nothing in [b"".as_slice(), b"\x09x", b"\x01", b"\x01\xFF", b"\x01\xFF\xFE", b"\x03\xFF\xFF"] {
         let others = [frame(4, "TIT2", 0, nothing), frame(4, "TALB", 0, b"\x03Late Lines")].concat();
         let tags = of_id3(&id3(4, 0, &others));
-        assert_eq!(tags.album.as_deref(), Some("Late Lines"), "{nothing:?} takes nothing along");
+        assert_eq!(tags.album.as_deref(), Some("Late Lines"), "{nothing:?} does not affect other frames");
     }
 }
 
@@ -103,7 +103,7 @@ fn id3_texts_come_in_every_encoding_and_in_every_version() {
 fn id3_flags_are_understood() {
     let text = b"\x03Night Bus".as_slice();
     let plain = frame(4, "TIT2", 0, text);
-    // Extended headers: of 2.3 without its own four bytes, of 2.4 with them.
+    // The size of an extended header excludes its own four bytes in 2.3, and includes them in 2.4.
     assert_eq!(
         of_id3(&id3(3, 0x40, &[[0, 0, 0, 6, 0, 0, 0, 0, 0, 0].as_slice(), &frame(3, "TIT2", 0, text)].concat())),
         title("Night Bus")
@@ -121,19 +121,19 @@ fn id3_flags_are_understood() {
         of_id3(&id3(4, 0x40, &[[0, 0, 0, 12, 1, 0x20, 5, 1, 2, 3, 4, 5].as_slice(), &plain].concat())),
         title("Night Bus")
     );
-    // A data length indicator, a group, both.
+    // The frames have a data length indicator, a group, or both.
     let length = [&[0, 0, 0, text.len() as u8], text].concat();
     assert_eq!(of_id3(&id3(4, 0, &frame(4, "TIT2", 1, &length))), title("Night Bus"));
     assert_eq!(of_id3(&id3(4, 0, &frame(4, "TIT2", 0x41, &[b"g".as_slice(), &length].concat()))), title("Night Bus"));
     assert_eq!(of_id3(&id3(3, 0, &frame(3, "TIT2", 0x20, &[b"g", text].concat()))), title("Night Bus"));
-    // Unsynchronised: as a whole, by a frame's flag, by the tag's flag.
+    // A tag is unsynchronised as a whole, by a frame's flag, or by the tag's flag.
     let (utf16, stuffed) = (b"\x01\xFF\xFEN\0i\0".as_slice(), b"\x01\xFF\0\xFEN\0i\0".as_slice());
     let mut whole = frame(3, "TIT2", 0, utf16);
     whole.splice(12..12, [0]);
     assert_eq!(of_id3(&id3(3, 0x80, &whole)), title("Ni"));
     assert_eq!(of_id3(&id3(4, 0, &frame(4, "TIT2", 2, stuffed))), title("Ni"));
     assert_eq!(of_id3(&id3(4, 0x80, &frame(4, "TIT2", 2, stuffed))), title("Ni"));
-    // Compressed and encrypted frames are passed over.
+    // Compressed and encrypted frames are skipped.
     for flags in [0x08, 0x04] {
         let tag = id3(4, 0, &[frame(4, "TIT2", flags, &length), frame(4, "TALB", 0, b"\0Late Lines")].concat());
         assert_eq!(of_id3(&tag), Tags { album: Some("Late Lines".into()), ..Tags::default() });
@@ -151,7 +151,7 @@ fn a_picture_before_the_texts_is_passed_over_without_reading_it() {
         ];
         assert_eq!(of_id3(&id3(version, 0, &frames.concat())), title("Night Bus"));
     }
-    // Old iTunes wrote the sizes of 2.4 as in 2.3.
+    // Old versions of iTunes wrote the sizes of 2.4 as in 2.3.
     let itunes =
         [b"APIC".as_slice(), &3_000_000_u32.to_be_bytes(), &[0, 0], &picture, &frame(4, "TIT2", 0, b"\0Night Bus")]
             .concat();
@@ -228,7 +228,7 @@ fn all_that_is_used_is_read_from_every_kind_of_tag() {
     let footer = [b"3DI".as_slice(), &appended[3..10]].concat();
     assert_eq!(trailing(&mut source(&[sound.as_slice(), &appended, &footer, &old].concat())).unwrap(), expected);
 
-    // ID3v1 alone, with its number behind the comment.
+    // ID3v1 stands alone, with its number behind the comment.
     old[3..33].fill(b' ');
     old[3..8].copy_from_slice(b"Fr\xFCh\0");
     old[63..73].copy_from_slice(b"Late Lines");

@@ -1,4 +1,5 @@
-//! Tags behind the sound of an MP3 or a FLAC: ID3v1, APE, and ID3v2 with a footer. Each is found from its end.
+//! Locates the tags behind the sound of an MP3 or a FLAC: ID3v1, APE, and ID3v2 with a footer. Each is found from its
+//! end.
 
 use std::ops::Range;
 
@@ -12,17 +13,17 @@ use crate::{
     domain::media::Tags,
 };
 
-/// Bit 31 of an APE tag's flags: it has a header.
+/// Bit 31 of an APE tag's flags: the tag has a header.
 const APE_HAS_HEADER: u32 = 1 << 31;
-/// Keys have up to 255 characters (APE tag item, Hydrogenaudio Knowledgebase).
+/// Maximum length of a key in characters (APE tag item, Hydrogenaudio Knowledgebase).
 const APE_KEY_BYTES: usize = 255;
 const APE_KEYS: [&str; 6] = ["Title", "Artist", "Album", "ISRC", "Track", "Disc"];
-/// More items than any tag has.
+/// Maximum number of items: more than any tag has.
 const MAX_APE_ITEMS: u32 = 10_000;
-/// Tags behind one another, with padding in between.
+/// Maximum number of tags in a row, with padding in between.
 const MAX_TAGS: usize = 8;
 
-/// Reads the tags at the end of a file. APE and ID3v2 go before ID3v1, which holds 30 characters.
+/// Reads the tags at the end of a file. APE and ID3v2 take precedence over ID3v1, which holds only 30 characters.
 pub(in crate::backend::media) fn trailing(source: &mut Source) -> Result<Tags> {
     let (mut tags, mut short) = (Tags::default(), Tags::default());
     let mut end = source.length();
@@ -42,14 +43,14 @@ pub(in crate::backend::media) fn trailing(source: &mut Source) -> Result<Tags> {
 
 enum Found {
     Id3v1(Vec<u8>),
-    /// The place of the tag's items, and how many there are.
+    /// The range of the tag's items, and their number.
     Ape(Range<u64>, u32),
     Id3v2,
     /// Lyrics3 or padding.
     Other,
 }
 
-/// The last tag before `end`, perhaps with padding behind it, and where it begins.
+/// Finds the last tag before `end`, perhaps with padding behind it. Returns where it begins.
 fn last_tag(source: &mut Source, end: u64) -> Result<Option<(u64, Found)>> {
     let from = end.saturating_sub(MAX_PADDING_BYTES);
     let last = source.read_up_to(from, (end - from) as usize)?;
@@ -63,11 +64,11 @@ fn last_tag(source: &mut Source, end: u64) -> Result<Option<(u64, Found)>> {
     Ok(ends.filter_map(|at| tag_before(&last[..at], from + at as u64)).next())
 }
 
-/// The tag that ends where `bytes` do, at `end` of the file.
+/// Finds the tag at the end of `bytes`, which end at offset `end` of the file.
 fn tag_before(bytes: &[u8], end: u64) -> Option<(u64, Found)> {
     let before = |count: usize| bytes.len().checked_sub(count).and_then(|at| bytes.get(at..)).unwrap_or_default();
     let id3v1 = before(ID3V1_BYTES as usize);
-    // "APETAGEX" has these letters, too.
+    // "APETAGEX" contains these letters, too.
     if id3v1.starts_with(b"TAG") && !before(ID3V1_BYTES as usize + 3).starts_with(b"APE") {
         return Some((end - ID3V1_BYTES, Found::Id3v1(id3v1.to_vec())));
     }

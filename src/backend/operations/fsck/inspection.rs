@@ -1,4 +1,4 @@
-//! One look at everything.
+//! One inspection of database, storage and spool.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,22 +24,23 @@ use crate::{
     },
 };
 
-/// In grace times: what the reaper and the janitor have not put away by then, they will not.
+/// The age, in units of `orphan_grace`, after which reaper and janitor should have dealt with an object or upload.
 const GRACE_TIMES: f64 = 2.0;
 
 const HASH_DIFFERS: &str = "its SHA-256 is not the one that was noted when it was received";
-/// No object has this key.
+/// The key that tests whether the storage answers. No object has it.
 const PROBE_KEY: &str = "health";
 
 #[derive(Default)]
 pub(super) struct Inspection {
     pub(super) findings: BTreeSet<Finding>,
-    /// Rows whose object is there, and has the right size.
+    /// Objects that are in the storage with the right size.
     pub(super) stored: Vec<IntendedObject>,
-    /// Uploads that are whole in the spool, and their SHA-256.
+    /// Uploads whose bytes are all in the spool, and their SHA-256.
     pub(super) spooled_whole: Vec<(UploadId, Vec<u8>)>,
-    /// Objects in the storage, whoever knows them.
+    /// The number of objects in the storage, orphans included.
     pub(super) listed: u64,
+    /// The number of files in the spool.
     pub(super) spooled: u64,
     pub(super) uploads: u64,
     pub(super) in_flight: u64,
@@ -52,10 +53,10 @@ struct ObjectRow {
     size_bytes: i64,
     sha256: Vec<u8>,
     content_type: String,
-    /// A release or a track has it. What is derived from a file is shown with it, unless another attempt's takes its place or the examination
-    /// that makes it has yet to pass.
+    /// Whether a release or track refers to the object. A derived object counts with its original, unless one of
+    /// another attempt replaces it, or the examination that makes it has not passed yet.
     is_shown: bool,
-    /// Or was, not long ago.
+    /// Whether a job works on the object, or the object or its job changed within the grace time.
     is_worked_on: bool,
     is_examined_by_nobody: bool,
 }
@@ -105,7 +106,7 @@ impl Inspection {
         for row in rows {
             let mut size = listed.remove(&row.key);
             if matches!(row.state, ObjectState::Intended | ObjectState::Doomed) {
-                // Local storage may hold it half written.
+                // Local storage may hold a partly written file of the object.
                 size = size.or(listed.remove(&format!("{}#1", row.key)));
             }
             self.object(row, size);
@@ -124,7 +125,7 @@ impl Inspection {
             ObjectState::Attached if !row.is_shown => {
                 self.add_finding(Damage::Unreferenced, &row.key, "no release and no track shows it");
             }
-            // Of what the storage does not hold, only the row is left to put away.
+            // An object that is missing from the storage leaves only its row to clean up.
             ObjectState::Intended | ObjectState::Doomed if row.is_worked_on || size.is_none() => {
                 self.in_flight += 1;
                 return;
@@ -135,7 +136,7 @@ impl Inspection {
             ObjectState::Doomed => {
                 return self.add_finding(Damage::Undeleted, &row.key, "the reaper has not put it away");
             }
-            // Retained, and read all the same: a backup may need it.
+            // A retained object is read, too, because a backup may need it.
             ObjectState::Released => self.in_flight += 1,
             ObjectState::Attached => {}
         }
@@ -177,7 +178,7 @@ impl Inspection {
         for row in rows {
             let subject = row.id.to_string();
             if !matches!(row.state, UploadState::Receiving | UploadState::Received | UploadState::Failed) {
-                // About to be swept.
+                // The janitor is about to remove this file.
                 if row.is_fresh && files.remove(&subject).is_some() {
                     self.in_flight += 1;
                 }
@@ -212,8 +213,8 @@ impl Inspection {
         Ok(())
     }
 
-    /// Asks for each object that is missing by its name: a listing has pages, and what is deleted between two of them may hide what
-    /// stays.
+    /// Asks the storage for each missing object by its key. A listing has pages, so deletions between two pages may
+    /// hide an object that still exists.
     pub(super) async fn recheck_missing(&mut self, storage: &Storage) -> Result<()> {
         let missing = self.findings.iter().filter(|finding| finding.damage == Damage::MissingObject).cloned();
         for finding in missing.collect::<Vec<_>>() {
@@ -231,7 +232,7 @@ impl Inspection {
             let (damage, detail) = match storage.has_intended_bytes(object).await {
                 Ok(true) => continue,
                 Ok(false) => (Damage::WrongObject, HASH_DIFFERS.to_owned()),
-                // It is this object, if the storage answers to what is asked next.
+                // The fault lies with this object if the storage answers another request.
                 Err(error) if storage.exists(PROBE_KEY).await.is_ok() => (Damage::Unreadable, error.to_string()),
                 Err(error) => return Err(error),
             };
@@ -245,7 +246,7 @@ impl Inspection {
         Ok(())
     }
 
-    /// Reads and hashes every upload that waits in the spool to be stored.
+    /// Reads and hashes every upload whose bytes are all in the spool.
     pub(super) async fn read_spool(&mut self, db: &PgPool, settings: &Settings) -> Result<()> {
         let folder = spool::uploads_folder(&settings.data_dir.join("spool"));
         for (id, sha256) in std::mem::take(&mut self.spooled_whole) {
@@ -270,7 +271,7 @@ impl Inspection {
     }
 }
 
-/// An object may have been doomed and deleted while it was being read.
+/// Whether an object is still attached or retained. It may have been doomed and deleted while it was read.
 async fn is_still_kept(db: &PgPool, id: ObjectId) -> Result<bool> {
     let found = sqlx::query_scalar!(
         r#"select exists (select 1 from objects where id = $1 and state in ('ATTACHED', 'RELEASED')) as "there!""#,
@@ -281,7 +282,7 @@ async fn is_still_kept(db: &PgPool, id: ObjectId) -> Result<bool> {
     Ok(found)
 }
 
-/// An upload may have been stored while it was being read.
+/// Whether an upload is still in the spool. It may have been stored while it was read.
 async fn is_still_spooled(db: &PgPool, id: UploadId) -> Result<bool> {
     let found = sqlx::query_scalar!(
         r#"select exists (select 1 from uploads where id = $1 and state in ('RECEIVED', 'FAILED')) as "there!""#,

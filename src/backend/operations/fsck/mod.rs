@@ -1,4 +1,5 @@
-//! Whether database, storage and spool agree, and what of it can be mended. Looking takes no lock, so it may run beside servers.
+//! The consistency check: finds where database, storage and spool disagree, and repairs some of it. The check takes no
+//! locks, so it may run beside servers.
 
 mod inspection;
 mod repair;
@@ -10,7 +11,7 @@ use serde::Serialize;
 use crate::backend::{Result, Settings, db, storage::Storage};
 use inspection::Inspection;
 
-/// What does not agree.
+/// A kind of disagreement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Damage {
@@ -20,29 +21,29 @@ pub enum Damage {
     WrongObject,
     /// An object cannot be read, though the storage answers.
     Unreadable,
-    /// A release or track shows an object that was let go of.
+    /// A release or track refers to an object that is no longer attached.
     NotAttached,
-    /// An attached object that nothing refers to.
+    /// An attached object that no release or track refers to.
     Unreferenced,
-    /// An object was about to be attached, and nobody works on it any more.
+    /// An object was intended to be attached, and no job works on it any more.
     Abandoned,
-    /// An object is doomed, and the reaper does not get it deleted.
+    /// An object is doomed, and the reaper has failed to delete it.
     Undeleted,
-    /// An object in the storage that no row knows.
+    /// An orphan: an object in the storage without a row.
     UnknownObject,
     /// Acknowledged bytes are not in the spool.
     MissingBytes,
-    /// Acknowledged bytes are in the spool, or something else is in their place, and they cannot be read.
+    /// Acknowledged bytes cannot be read from the spool: their file is unreadable, or is not a file.
     UnreadableBytes,
     /// A received upload that no job stores.
     NoJob,
     /// A stored file that no job examines.
     NotExamined,
-    /// A file in the spool that no upload under way needs.
+    /// A file in the spool that no unfinished upload needs.
     UnneededSpoolFile,
 }
 
-/// Ordered by kind, then by what it is about.
+/// One disagreement. Findings are ordered by kind, then by subject.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Finding {
     pub damage: Damage,
@@ -53,32 +54,36 @@ pub struct Finding {
 
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
-    /// Database, storage and spool agree.
+    /// Whether database, storage and spool agree.
     pub agree: bool,
     pub findings: Vec<Finding>,
-    /// What did not agree and was mended.
+    /// Findings that were repaired. They are not in `findings`.
     pub repaired: Vec<Finding>,
-    /// Objects whose bytes were read and hashed.
+    /// The number of objects whose bytes were read and hashed.
     pub objects: u64,
-    /// Uploads under way.
+    /// The number of uploads that are not stored yet, failed ones included.
     pub uploads: u64,
-    /// What is being worked on, or waits in another process's spool: no damage.
+    /// The number of objects and uploads that are being worked on, are retained, or are in another process's spool.
+    /// They are no findings.
     pub in_flight: u64,
 }
 
-/// What to do about it.
+/// Whether to repair findings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repair {
-    /// Look only.
+    /// Change nothing.
     No,
-    /// Unless it would remove more than one object or spool file in a hundred, or more than ten.
+    /// Repair, but remove none of the orphans (or none of the unneeded spool files) if there are more than ten of them,
+    /// or more than one and more than 1 % of all objects (or spool files).
     Careful,
-    /// However much there is to remove.
+    /// Repair, however many orphans and spool files there are to remove.
     Force,
 }
 
-/// Looks at everything, and reads every object that a row refers to. What changes while it is looked at is looked at twice:
-/// storage and spool are listed before a snapshot of the database is read, and only what two such rounds have found is told.
+/// Checks everything, and reads every object that a row refers to.
+///
+/// Changes during the check must not become findings. Each inspection lists storage and spool before it reads a
+/// snapshot of the database, and only findings of two inspections in a row are reported.
 pub async fn fsck(settings: &Settings, repair: Repair) -> Result<Report> {
     let db = db::connect(&settings.database_url, 0).await?;
     let storage = Storage::open(settings, Storage::recorded_folder_id(&db).await?)?;

@@ -1,5 +1,5 @@
-//! What can be mended is mended: what nobody knows is removed, what nobody shows is let go of, what nobody stores is queued.
-//! Bytes that are missing or wrong cannot be brought back from here.
+//! Repairs findings: removes orphans and unneeded spool files, detaches objects that nothing refers to, and queues jobs
+//! for uploads and objects that have none. Missing or wrong bytes cannot be repaired.
 
 use std::{collections::BTreeSet, io};
 
@@ -9,10 +9,10 @@ use tokio::fs;
 use super::{Damage, Finding, Repair, inspection::Inspection};
 use crate::backend::{Result, Settings, queue, storage::Storage, uploads::spool};
 
-/// Objects, and files in the spool, that are removed without being forced to.
+/// The largest number of orphans, and of spool files, that are removed without [`Repair::Force`].
 const REMOVE_MAX: u64 = 10;
 
-/// Mends what it can; returns it, and takes it out of the round's findings.
+/// Repairs what it can. Returns the repaired findings and removes them from `inspection`.
 pub(super) async fn repair_findings(
     db: &PgPool,
     storage: &Storage,
@@ -22,7 +22,7 @@ pub(super) async fn repair_findings(
 ) -> Result<BTreeSet<Finding>> {
     let may_remove = |damage: Damage, of: u64| {
         let found = inspection.findings.iter().filter(|finding| finding.damage == damage).count() as u64;
-        // One in a hundred, but one at least: where little is stored, a single object is more than that.
+        // The limit is 1 %, but at least one, because a single object among few is more than 1 %.
         repair == Repair::Force || found <= (of / 100).clamp(1, REMOVE_MAX)
     };
     let may_remove_objects = may_remove(Damage::UnknownObject, inspection.listed);
@@ -74,17 +74,17 @@ async fn remove_unneeded(db: &PgPool, settings: &Settings, name: &str) -> Result
     }
     let file = spool::uploads_folder(&settings.data_dir.join("spool")).join(name);
     match fs::remove_file(file).await {
-        // No file, and nothing that we have made: somebody has to look at it.
+        // A directory or a protected file was not made by us, so a person has to look at it.
         Err(error) if matches!(error.kind(), io::ErrorKind::IsADirectory | io::ErrorKind::PermissionDenied) => {
             Ok(false)
         }
-        // Its process was faster.
+        // The server that owns the spool may have removed the file first.
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(true),
     }
 }
 
-/// From here on it is retained and reaped like anything that was replaced.
+/// Detaches an object that nothing refers to. It is then retained and reaped like a replaced object.
 async fn detach_unreferenced(db: &PgPool, key: &str) -> Result<bool> {
     let released = sqlx::query!(
         "update objects o set state = 'RELEASED', released_at = now()

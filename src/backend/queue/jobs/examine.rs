@@ -15,7 +15,11 @@ use crate::{
         Backend, Error, Result, db,
         media::{Deadline, LISTENING_TYPE, MediaError, Thumbnail, examine_audio, examine_cover},
         queue::{self, ClaimedJob},
-        releases::{self, LockedRelease, changed_facts, view::ExaminationState},
+        releases::{
+            changed_facts,
+            locked::{self, LockedRelease},
+            view::ExaminationState,
+        },
         storage::{
             Storage,
             objects::{self, Content, DerivedFrom, IntendedObject, ObjectRole},
@@ -194,13 +198,13 @@ async fn record(
 ) -> Result<()> {
     let mut tx = db::begin(&backend.db).await?;
     let release = match job.release {
-        Some(release) => releases::lock(&mut tx, release).await?,
+        Some(release) => locked::lock(&mut tx, release).await?,
         None => None,
     };
     let is_wanted = apply(&mut tx, release, id, findings, derived).await?;
     queue::finish(&mut tx, job, (!is_wanted).then_some("superseded")).await?;
     if let Some(release) = release {
-        releases::advance_locked(&mut tx, release).await?;
+        locked::advance(&mut tx, release).await?;
     }
     tx.commit().await?;
     if let Some(release) = release {
@@ -261,7 +265,7 @@ async fn apply(
         && !is_first
         && has_changed
     {
-        releases::bump_version(db, release.id).await?;
+        locked::bump_version(db, release.id).await?;
     }
     Ok(true)
 }

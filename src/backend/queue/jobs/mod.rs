@@ -12,7 +12,10 @@ use crate::{
         Backend, Error, Result, db, mail,
         media::MediaError,
         queue,
-        releases::{self, LockedRelease, changed_facts},
+        releases::{
+            changed_facts,
+            locked::{self, LockedRelease},
+        },
         storage::objects,
     },
     domain::{
@@ -87,7 +90,7 @@ pub(in crate::backend) async fn fail(
 ) -> Result<()> {
     let mut tx = db::begin(&backend.db).await?;
     let release = match job.release {
-        Some(id) => releases::lock(&mut tx, id).await?,
+        Some(id) => locked::lock(&mut tx, id).await?,
         None => None,
     };
     // The order of all locks: what it is about before the job.
@@ -125,10 +128,10 @@ pub(in crate::backend) async fn fail(
             && changed > 0
         {
             if matches!(release.status, ReleaseStatus::Draft | ReleaseStatus::Processing) {
-                releases::bump_version(&mut tx, release.id).await?;
+                locked::bump_version(&mut tx, release.id).await?;
             }
             enqueue_failure_mail(&mut tx, job, release.id, for_artist).await?;
-            releases::advance_locked(&mut tx, release).await?;
+            locked::advance(&mut tx, release).await?;
         }
     }
     tx.commit().await?;

@@ -7,7 +7,7 @@ use crate::{
     backend::{
         Backend, Error, Result, db,
         queue::{self, ClaimedJob, NewJob},
-        releases::{self, LockedRelease},
+        releases::locked::{self, LockedRelease},
         storage::{
             Storage,
             objects::{self, Content, IntendedObject, ObjectRole},
@@ -155,7 +155,7 @@ async fn load(db: &mut PgConnection, id: UploadId) -> Result<ReceivedUpload> {
 async fn attach(backend: &Backend, job: &ClaimedJob, id: UploadId, object: &IntendedObject) -> Result<(), JobError> {
     let mut tx = db::begin(&backend.db).await?;
     let release = match job.release {
-        Some(release) => releases::lock(&mut tx, release).await?,
+        Some(release) => locked::lock(&mut tx, release).await?,
         None => None,
     };
     let upload = load(&mut tx, id).await?;
@@ -186,9 +186,9 @@ async fn attach(backend: &Backend, job: &ClaimedJob, id: UploadId, object: &Inte
                 spool: None,
             };
             queue::enqueue(&mut tx, &examine, None, backend.settings.queue.lease).await?;
-            releases::bump_version(&mut tx, release.id).await?;
+            locked::bump_version(&mut tx, release.id).await?;
         }
-        releases::advance_locked(&mut tx, release).await?;
+        locked::advance(&mut tx, release).await?;
     }
     tx.commit().await?;
     if let Some(release) = release {

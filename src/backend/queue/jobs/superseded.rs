@@ -2,7 +2,7 @@
 //! against their artist's quota for ever.
 
 use crate::{
-    backend::{Backend, Result, db, queue, releases},
+    backend::{Backend, Result, db, queue, releases::locked},
     domain::ids::{JobId, ReleaseId, UploadId},
 };
 
@@ -27,7 +27,7 @@ pub(in crate::backend) async fn retire(backend: &Backend, at_most: i64) -> Resul
 async fn retire_one(backend: &Backend, job: JobId, upload: UploadId, release: Option<ReleaseId>) -> Result<bool> {
     let mut tx = db::begin(&backend.db).await?;
     let release = match release {
-        Some(release) => releases::lock(&mut tx, release).await?,
+        Some(release) => locked::lock(&mut tx, release).await?,
         None => None,
     };
     sqlx::query!(
@@ -40,7 +40,7 @@ async fn retire_one(backend: &Backend, job: JobId, upload: UploadId, release: Op
         return Ok(false);
     }
     if let Some(release) = release {
-        releases::advance_locked(&mut tx, release).await?;
+        locked::advance(&mut tx, release).await?;
     }
     tx.commit().await?;
     backend.spool.remove(upload).await?;

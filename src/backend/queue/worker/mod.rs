@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use super::{Claimant, ClaimedJob, FailureReport, jobs};
 use crate::{
-    backend::{Backend, Error, QueueSettings, Result, db, mail, operations::janitor, queue},
+    backend::{Backend, Error, QueueSettings, Result, db, mail::sender, operations::janitor, queue},
     domain::{
         circuit::CircuitState,
         ids::{UserId, WorkerId},
@@ -225,8 +225,8 @@ pub(in crate::backend) fn start(backend: &Arc<Backend>) {
     supervise(backend, "recover stuck jobs", recover_loop);
     supervise(backend, "watch storage", watch_storage);
     supervise(backend, "janitor", janitor::run);
-    for _ in 0..mail::SENDERS {
-        supervise(backend, "send mail", mail::send_loop);
+    for _ in 0..sender::SENDERS {
+        supervise(backend, "send mail", sender::run);
     }
 }
 

@@ -1,7 +1,9 @@
-//! The look before an upload: what a file's header says already, so that nobody sends a gigabyte to hear that it is of the wrong kind.
+//! The precheck: reads a file's header before the upload, so that nobody sends a gigabyte only to learn that the file
+//! is of the wrong kind.
 //!
-//! The server refuses whatever this look refuses, in the same words unless the file is also damaged. Incomplete and rare files are left to
-//! the server. The caller reads the bytes: the look asks for those that it needs next, a few at a time.
+//! The server refuses every file that the precheck refuses, in the same words unless the file is also damaged. The
+//! precheck leaves incomplete and rare files to the server. The caller reads the bytes: the precheck asks for the ones
+//! that it needs next, a few at a time.
 
 mod mp3;
 mod mp4;
@@ -13,34 +15,36 @@ use super::{
 };
 use crate::domain::upload::UploadKind;
 
-/// Bytes that are asked for at once. Headers lie close together.
+/// How many bytes the precheck asks for at once. Headers lie close together.
 const READ_BYTES: u64 = 64 * 1024;
-/// Bytes at the start of a file that tell its kind.
+/// How many bytes at the start of a file show its kind.
 const START_BYTES: u64 = 512;
-/// Pieces in a row, such as chunks of a WAV or segments of a JPEG. Real files have fewer in front of what counts.
+/// How many pieces (chunks of a WAV, segments of a JPEG) the precheck walks through. Real files have fewer before the
+/// one that counts.
 const MAX_PIECES: usize = 256;
-/// Tags that stand before the sound of a file, one behind the other.
+/// How many ID3v2 tags before the sound the precheck skips.
 const MAX_STACKED_TAGS: usize = 4;
 
-/// The length of a file, and the parts of it that were read so far.
+/// A file of which some parts are known.
 #[derive(Clone, Debug)]
 pub struct PartialFile {
     length: u64,
     parts: Vec<(u64, Vec<u8>)>,
 }
 
-/// The result of a look at a file.
+/// The result of a precheck.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Precheck {
-    /// Bytes that have to be read first. The file has them.
+    /// The caller has to read these bytes first. They lie within the file.
     Reads(Range<u64>),
-    /// The server would refuse the file: why, in its words.
+    /// The server would refuse the file, for this reason in its words.
     Refused(String),
-    /// No reason to refuse the file was found.
+    /// The precheck found no reason to refuse the file.
     Passed,
 }
 
-/// Looks at what is known of a file. Asks for more with [`Precheck::Reads`]; each time somewhere else.
+/// Runs the precheck on the known parts of a file. If it needs more, it returns [`Precheck::Reads`], each time with
+/// another range.
 pub fn precheck(kind: UploadKind, file: &PartialFile) -> Precheck {
     let looked = match kind {
         UploadKind::Audio => audio(file),
@@ -53,11 +57,11 @@ pub fn precheck(kind: UploadKind, file: &PartialFile) -> Precheck {
     }
 }
 
-/// Why the look ends here.
+/// Why the precheck ends early.
 enum Stop {
     Reads(u64),
     Refused(String),
-    /// The file ends too early, or is like nothing that is known here.
+    /// The file ends too early, or is of a kind that the precheck doesn't know.
     LeftToServer,
 }
 
@@ -68,12 +72,12 @@ fn refused<T>(message: impl Into<String>) -> Look<T> {
 }
 
 impl PartialFile {
-    /// A file of `length` bytes of which nothing is known.
+    /// A file of `length` bytes with no known parts.
     pub fn new(length: u64) -> Self {
         Self { length, parts: Vec::new() }
     }
 
-    /// Takes note of the bytes from `offset` on.
+    /// Adds the bytes from `offset` on.
     pub fn add(&mut self, offset: u64, bytes: Vec<u8>) {
         self.parts.push((offset, bytes));
     }
@@ -82,7 +86,7 @@ impl PartialFile {
         self.slice(offset, N as u64)?.try_into().map_err(|_| Stop::LeftToServer)
     }
 
-    /// Up to `count` bytes (at most [`READ_BYTES`]): fewer at the end of the file.
+    /// Reads up to `count` bytes (at most [`READ_BYTES`]), fewer at the end of the file.
     fn read_up_to(&self, offset: u64, count: u64) -> Look<&[u8]> {
         self.slice(offset, count.min(self.length.saturating_sub(offset)))
     }
@@ -112,11 +116,11 @@ fn audio(file: &PartialFile) -> Look {
     match (start.get(..4), start.get(4..8), start.get(8..12)) {
         (Some(b"RIFF"), _, Some(b"WAVE")) if sound == 0 => wav(file),
         (Some(b"FORM"), _, Some(form @ (b"AIFF" | b"AIFC"))) if sound == 0 => aiff(file, form == b"AIFC"),
-        // Old QuickTime files begin with any of its boxes.
+        // Old QuickTime files may begin with any of these boxes.
         (_, Some(b"ftyp" | b"moov" | b"mdat" | b"wide" | b"free" | b"skip" | b"pnot"), _) if sound == 0 => {
             mp4::check(file)
         }
-        // A WAV, AIFF or MP4 behind an ID3 tag.
+        // A WAV, AIFF or MP4 after an ID3 tag.
         (Some(b"RIFF" | b"FORM"), ..) | (_, Some(b"ftyp"), _) => Err(Stop::LeftToServer),
         _ => mp3::check(file, sound),
     }
@@ -129,7 +133,7 @@ fn rules(channels: u16, sample_rate_hz: u32, bit_depth: Option<u16>, frames: Opt
     }
 }
 
-/// The offset at which the sound may begin: behind the ID3v2 tags (id3.org, "ID3v2 header").
+/// Finds the offset at which the sound may begin: after the ID3v2 tags (id3.org, "ID3v2 header").
 fn behind_id3(file: &PartialFile) -> Look<u64> {
     const HEADER_BYTES: u64 = 10;
     let mut end = 0;
@@ -179,7 +183,7 @@ fn wav(file: &PartialFile) -> Look {
                 rules(channels, hz, Some(bits_heard), None)?;
                 format = Some((channels, hz, u64::from(bytes) * u64::from(channels)));
             }
-            // The file is incomplete, or its export was interrupted; the server says so.
+            // The file is incomplete, or its export was interrupted. The server's refusal says so.
             b"data" if body + u64::from(size) > file.length || size == 0 && file.length > body + 8 => {
                 return Err(Stop::LeftToServer);
             }
@@ -217,10 +221,12 @@ fn aiff(file: &PartialFile, has_kind: bool) -> Look {
             if !matches!(bits, 1..=32 | 64) {
                 return Err(Stop::LeftToServer);
             }
-            // Some tools count none, and some more than there are. The server counts what is there.
+            // Some tools write 0, and some write more samples than the file holds. The server counts the samples
+            // itself.
             let frames = u64::from(frames);
             let is_there = frames * u64::from(channels) * u64::from(bits.div_ceil(8)) <= file.length;
-            // The rate is an 80-bit float: whole numbers of Hz have their point behind the mantissa's bits.
+            // The rate is an 80-bit float. For an integer number of Hz, the exponent says how far to shift the mantissa
+            // right.
             let exponent = i32::from(be16(chunk, 8)?) - 16_383;
             let Ok(shift @ 32..=63) = u32::try_from(63 - exponent) else { return Err(Stop::LeftToServer) };
             let hz = be32(chunk, 10)? >> (shift - 32);
@@ -231,13 +237,14 @@ fn aiff(file: &PartialFile, has_kind: bool) -> Look {
     Ok(())
 }
 
-/// STREAMINFO, which comes first (RFC 9639, 8.2).
+/// Checks STREAMINFO, which is always the first metadata block (RFC 9639, 8.2).
 fn flac(file: &PartialFile, magic: u64) -> Look {
     let [kind, ..] = file.read_array::<4>(magic + 4)?;
     if kind & 0x7F != 0 {
         return Err(Stop::LeftToServer);
     }
-    // 20 bits rate, 3 bits channels less one, 5 bits depth less one, 36 bits samples, 0 where the encoder did not know.
+    // 20 bits sample rate, 3 bits channels minus 1, 5 bits depth minus 1, 36 bits sample count (0 if the encoder didn't
+    // know it).
     let packed = u64::from_be_bytes(file.read_array(magic + 18)?);
     let frames = packed & 0xF_FFFF_FFFF;
     let part = |shift: u32, mask: u64| (packed >> shift & mask) as u32;
@@ -257,25 +264,26 @@ fn cover(file: &PartialFile) -> Look {
     }
 }
 
-/// Walks from marker to marker until the frame's header says how large the picture is.
+/// Walks from marker to marker to the frame header, which holds the size of the picture.
 fn jpeg(file: &PartialFile) -> Look {
     let mut offset = 2;
     for _ in 0..MAX_PIECES {
         let [lead, marker, size @ ..] = file.read_array::<4>(offset)?;
         match (lead, marker) {
-            // Filling before a marker.
+            // A fill byte before a marker.
             (0xFF, 0xFF) => offset += 1,
             (0xFF, 0xC0..=0xC2) => {
                 let frame @ [bits, ..] = file.read_array::<6>(offset + 4)?;
                 let (height, width) = (be16(&frame, 1)?, be16(&frame, 3)?);
-                // The height may stand behind the picture; the server cannot decode that, and says so.
+                // The height may come after the picture (marker DNL). The server can't decode such a file, and its
+                // refusal says so.
                 return if bits == 8 && height > 0 {
                     square(width.into(), height.into())
                 } else {
                     Err(Stop::LeftToServer)
                 };
             }
-            // Segments with a size: tables, profiles, comments.
+            // Segments with a length: tables, profiles, comments.
             (0xFF, 0xC4 | 0xDB | 0xDD | 0xE0..=0xEF | 0xFE) => offset += 2 + u64::from(u16::from_be_bytes(size)).max(2),
             _ => break,
         }

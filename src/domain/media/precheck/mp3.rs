@@ -1,9 +1,9 @@
-//! MP3: a few frames that stand in a row say at which rate all of them sound.
+//! MP3: a few frames in a row show the sample rate of all frames.
 
 use super::{Look, PartialFile, READ_BYTES, Stop, UNKNOWN_AUDIO, refused, rules};
 use crate::domain::media::MpegFrame;
 
-/// Two frames look alike by chance, four do not.
+/// How many frames have to match. Two may match by chance; four don't.
 const FRAMES_IN_A_ROW: usize = 4;
 
 pub(super) fn check(file: &PartialFile, start: u64) -> Look {
@@ -29,7 +29,7 @@ pub(super) fn check(file: &PartialFile, start: u64) -> Look {
     rules(first.channels, first.sample_rate_hz, None, None)
 }
 
-/// Free format and everything else that is no frame here is left to the server.
+/// Parses the frame header at `offset`. Free format and bytes that are no frame are left to the server.
 fn frame(file: &PartialFile, offset: u64) -> Look<MpegFrame> {
     MpegFrame::parse(file.read_array(offset)?).ok_or(Stop::LeftToServer)
 }

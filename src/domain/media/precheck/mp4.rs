@@ -1,14 +1,15 @@
-//! MP4: `moov` (ISO 14496-12) says which tracks there are and how their samples are coded. It may stand behind all of them.
+//! MP4: the box `moov` (ISO 14496-12) describes the tracks and the codec of their samples. It may come after all
+//! samples.
 
 use std::ops::Range;
 
 use super::{Look, MAX_PIECES, PartialFile, Stop, be16, be32, number, refused, rules};
 
-/// Tracks of a file. Usual files have up to four: a video, a sound, chapters and their pictures.
+/// How many tracks the precheck reads. Usual files have up to four: video, sound, chapters and the chapters' pictures.
 const MAX_TRACKS: usize = 32;
-/// Bytes that are read of a sample description; real ones are far shorter.
+/// How many bytes of a sample description are read. Real ones are far shorter.
 const MAX_DESCRIPTION_BYTES: u64 = 4096;
-/// Codecs of moving pictures. Those of still pictures, which chapters have, are not among them.
+/// Codecs of videos. Codecs of still pictures, which chapters have, are not among them.
 const VIDEO: [&[u8]; 13] = [
     b"avc1", b"avc3", b"hvc1", b"hev1", b"dvh1", b"dvhe", b"av01", b"vp08", b"vp09", b"apch", b"apcn", b"apcs", b"apco",
 ];
@@ -16,7 +17,7 @@ const VIDEO: [&[u8]; 13] = [
 struct Track {
     handler: [u8; 4],
     is_enabled: bool,
-    /// Other tracks serve this one, as a track of chapters does.
+    /// Whether the track refers to other tracks (`tref`), as a track with chapters does.
     has_others: bool,
     /// The first sample entry.
     entry: Vec<u8>,
@@ -51,14 +52,14 @@ pub(super) fn check(file: &PartialFile) -> Look {
     };
     match number::<4>(&sound.entry, 4)?.as_slice() {
         b"drms" | b"enca" => refused("This file is protected against copying. Upload the master it was made from."),
-        // QuickTime's second version of the entry has four more numbers in front.
+        // Version 1 of the sample entry in QuickTime files has four more numbers in front.
         b"alac" if be16(&sound.entry, 16)? == 0 => alac(&sound.entry),
         _ => Err(Stop::LeftToServer),
     }
 }
 
-/// The codec's own description, behind the 36 bytes of an audio sample entry: size, `alac`, version and flags, then depth, channels and rate
-/// among others.
+/// Checks the codec's own description. It follows the 36 bytes of an audio sample entry: size, `alac`, version and
+/// flags, then depth, channels and rate among others.
 fn alac(entry: &[u8]) -> Look {
     if number::<4>(entry, 40)? != *b"alac" {
         return Err(Stop::LeftToServer);
@@ -81,13 +82,13 @@ fn read(file: &PartialFile, track: &Range<u64>) -> Look<Track> {
     for kind in [b"minf", b"stbl", b"stsd"] {
         range = find(file, &range, kind)?.ok_or(Stop::LeftToServer)?;
     }
-    // Behind a version, flags and the number of entries.
+    // Skips the version, the flags and the number of entries.
     let start = range.start + 8;
     let entry = file.read_up_to(start, range.end.saturating_sub(start).min(MAX_DESCRIPTION_BYTES))?.to_vec();
     Ok(Track { handler, is_enabled, has_others, entry })
 }
 
-/// The place of the content of the first box `kind` in `place`.
+/// Finds the content of the first box `kind` in `range`.
 fn find(file: &PartialFile, range: &Range<u64>, kind: &[u8; 4]) -> Look<Option<Range<u64>>> {
     let mut offset = range.start;
     for _ in 0..MAX_PIECES {

@@ -1,4 +1,4 @@
-//! Compares the browser's look at a file with the server's.
+//! Compares the precheck with the server's validation.
 
 use std::{
     fs::File,
@@ -15,19 +15,19 @@ use crate::{
     domain::media::MediaLimits,
 };
 
-/// More than the tracks and covers of any test hold.
+/// Larger than any audio file or cover of these tests.
 const LIMITS: MediaLimits = MediaLimits { max_audio_bytes: 1 << 33, max_cover_bytes: 1 << 26 };
 
 fn file_of(bytes: &[u8]) -> NamedTempFile {
-    let mut file = NamedTempFile::new().expect("a file for a test");
-    file.write_all(bytes).expect("a file for a test");
+    let mut file = NamedTempFile::new().expect("a temporary file is written");
+    file.write_all(bytes).expect("a temporary file is written");
     file
 }
 
-/// Why the browser refuses a file, and how many bytes it has read for that.
+/// Runs the precheck as the browser does. Returns why it refuses the file, and how many bytes it read.
 fn looked(kind: UploadKind, file: &NamedTempFile) -> (Option<String>, u64) {
-    let mut file = File::open(file.path()).expect("it is there");
-    let mut known = PartialFile::new(file.metadata().expect("it is there").len());
+    let mut file = File::open(file.path()).expect("the file exists");
+    let mut known = PartialFile::new(file.metadata().expect("the file exists").len());
     let mut read = 0;
     loop {
         match precheck(kind, &known) {
@@ -36,10 +36,10 @@ fn looked(kind: UploadKind, file: &NamedTempFile) -> (Option<String>, u64) {
             Precheck::Reads(range) => {
                 assert!(range.start < range.end && range.end <= known.length, "{range:?} of {}", known.length);
                 let mut bytes = vec![0; (range.end - range.start) as usize];
-                file.seek(SeekFrom::Start(range.start)).expect("it is there");
-                file.read_exact(&mut bytes).expect("it is there");
+                file.seek(SeekFrom::Start(range.start)).expect("the file exists");
+                file.read_exact(&mut bytes).expect("the file exists");
                 read += bytes.len() as u64;
-                assert!(read <= 64 * MAX_PIECES as u64 * 1024, "the look has an end");
+                assert!(read <= 64 * MAX_PIECES as u64 * 1024, "the precheck ends");
                 known.add(range.start, bytes);
             }
         }
@@ -58,7 +58,7 @@ fn checked(kind: UploadKind, file: &NamedTempFile) -> Option<String> {
     }
 }
 
-/// A WAV with numbers of any kind in its header.
+/// Makes a WAV with any numbers in its header.
 fn wav_of(channels: u16, hz: u32, bits: u16, tag: u16) -> Vec<u8> {
     let mut file = made::wav(0.1, 44_100, 16, 1);
     let frame_bytes = channels.saturating_mul(bits.div_ceil(8));
@@ -70,7 +70,7 @@ fn wav_of(channels: u16, hz: u32, bits: u16, tag: u16) -> Vec<u8> {
     file
 }
 
-/// The WAV with a chunk of `bytes` bytes between its head and its other chunks.
+/// Inserts a chunk of `bytes` bytes between a WAV's head and its other chunks.
 fn behind_a_chunk(wav: &[u8], bytes: u32) -> Vec<u8> {
     let chunk = [b"bext".as_slice(), &bytes.to_le_bytes(), &vec![7; bytes as usize]].concat();
     [&wav[..12], &chunk, &wav[12..]].concat()
@@ -84,7 +84,7 @@ fn flac_of(channels: u64, hz: u64, bits: u64) -> Vec<u8> {
     file
 }
 
-/// An MP4 that holds one track with this handler and sample entry.
+/// Makes an MP4 with one track for each pair of a handler and a sample entry.
 fn mp4_of(tracks: &[(&[u8; 4], &[u8; 4])]) -> Vec<u8> {
     let track = |(handler, codec): &(&[u8; 4], &[u8; 4])| {
         let entry = mp4_box(codec, &[&[0; 70]]);
@@ -99,7 +99,7 @@ fn mp4_of(tracks: &[(&[u8; 4], &[u8; 4])]) -> Vec<u8> {
 }
 
 fn mp3_at(version: u8, rate: u8) -> Vec<u8> {
-    // 64 kbit/s in MPEG-2, layer III; twice the data of a frame is room enough.
+    // Each frame is a header of MPEG-2, layer III, at 64 kbit/s.
     let frame = |bytes: usize| {
         let mut frame = vec![0; bytes];
         frame[..4].copy_from_slice(&[0xFF, 0xE0 | version << 3 | 3, 0x80 | rate << 2, 0x64]);
@@ -216,8 +216,8 @@ fn what_is_too_long_says_so_in_its_header() {
         let mut header = header.to_vec();
         header[40..44].copy_from_slice(&bytes.to_le_bytes());
         let file = file_of(&header);
-        // The file has a hole, so that nothing is written.
-        file.as_file().set_len(u64::from(bytes) + 44).expect("the disk knows holes");
+        // The file is sparse, so that nothing is written to the disk.
+        file.as_file().set_len(u64::from(bytes) + 44).expect("the disk supports sparse files");
         let (refusal, read) = looked(UploadKind::Audio, &file);
         assert_eq!(refusal, checked(UploadKind::Audio, &file));
         assert_eq!(refusal.is_some_and(|why| why.contains("longer than 6 hours")), is_too_long, "{seconds} s");
@@ -237,7 +237,7 @@ fn whatever_the_server_takes_passes() {
         made::aifc(b"sowt", 0.5, 44_100, 16, 1),
         made::aifc(b"42ni", 0.5, 44_100, 24, 1),
         {
-            // Counts no frames, though they are there.
+            // Its header says 0 frames, although the file holds some.
             let mut file = made::aiff(0.5, 44_100, 16, 1);
             file[22..26].fill(0);
             file
@@ -284,7 +284,8 @@ fn a_length_that_stands_for_unknown_is_left_to_the_server() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// The browser never refuses a file that the server would take, reads little, and does not panic, whatever stands in a header.
+    /// With any change in its header: the browser refuses no file that the server would accept, reads little, and
+    /// doesn't panic.
     #[test]
     fn what_the_browser_refuses_the_server_refuses(
         kind in 0_usize..7,

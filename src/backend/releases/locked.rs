@@ -1,0 +1,227 @@
+//! What needs the lock on a release's row: the lock itself, transitions with their audit rows, and the step that follows from the state of
+//! its files.
+
+use sqlx::PgConnection;
+
+use super::view;
+use crate::{
+    backend::{Result, mail},
+    domain::{
+        account::Actor,
+        ids::{ReleaseId, TrackId, UserId},
+        mail::ReleaseNews,
+        problem::Problem,
+        release::{self, ReleaseEventKind, ReleaseStatus},
+    },
+};
+
+/// A release whose row this transaction has locked.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::backend) struct LockedRelease {
+    pub(in crate::backend) id: ReleaseId,
+    pub(in crate::backend) artist: UserId,
+    pub(in crate::backend) status: ReleaseStatus,
+    pub(in crate::backend) version: i64,
+}
+
+/// # Errors
+/// 404 unless the release exists and is the actor's own.
+pub(super) async fn lock_own(db: &mut PgConnection, actor: &Actor, id: ReleaseId) -> Result<LockedRelease> {
+    match lock(db, id).await? {
+        Some(release) if release.artist == actor.id => Ok(release),
+        _ => Err(Problem::NotFound.into()),
+    }
+}
+
+/// # Errors
+/// 404 unless it is the actor's own, 409 unless it is a draft.
+pub(in crate::backend) async fn lock_draft(
+    db: &mut PgConnection,
+    actor: &Actor,
+    id: ReleaseId,
+) -> Result<LockedRelease> {
+    let release = lock_own(db, actor, id).await?;
+    if release.status.is_editable() {
+        Ok(release)
+    } else {
+        Err(Problem::conflict(release.status.why_not_editable()).into())
+    }
+}
+
+/// As `lock_draft`, for the release that a track is on.
+pub(in crate::backend) async fn lock_draft_of_track(
+    db: &mut PgConnection,
+    actor: &Actor,
+    track: TrackId,
+) -> Result<LockedRelease> {
+    let release = sqlx::query_scalar!(
+        r#"select release_id as "release_id: ReleaseId" from tracks where id = $1"#,
+        track as TrackId
+    )
+    .fetch_optional(&mut *db)
+    .await?
+    .ok_or(Problem::NotFound)?;
+    let locked = lock_draft(&mut *db, actor, release).await?;
+    // Only under the release's lock is it certain that the track is still there.
+    sqlx::query_scalar!("select number from tracks where id = $1 for update", track as TrackId)
+        .fetch_optional(db)
+        .await?
+        .ok_or(Problem::NotFound)?;
+    Ok(locked)
+}
+
+pub(in crate::backend) async fn lock(db: &mut PgConnection, id: ReleaseId) -> Result<Option<LockedRelease>> {
+    let row = sqlx::query_as!(
+        LockedRelease,
+        r#"select id as "id: ReleaseId", artist_id as "artist: UserId", status as "status: ReleaseStatus", version
+           from releases where id = $1 for update"#,
+        id as ReleaseId
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row)
+}
+
+/// Whether bytes that this release may still get are arriving, or wait to be stored: not those that nobody goes on with, nor those
+/// that a newer file has superseded.
+pub(in crate::backend) async fn has_unfinished_upload(db: &mut PgConnection, id: ReleaseId) -> Result<bool> {
+    let has = sqlx::query_scalar!(
+        r#"select exists (
+               select 1 from uploads u
+               join releases r on r.id = u.release_id
+               left join tracks t on t.id = u.track_id
+               left join objects held on held.id = case u.kind when 'COVER' then r.cover_id else t.audio_id end
+               left join uploads holder on holder.id = held.upload_id
+               where u.release_id = $1 and u.seq >= coalesce(holder.seq, 0) and (u.kind = 'COVER' or t.id is not null)
+                 and (u.state = 'RECEIVED'
+                      or (u.state = 'RECEIVING' and (u.expires_at > now() or u.offset_bytes = u.length_bytes)))) as "has!""#,
+        id as ReleaseId
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(has)
+}
+
+/// An edit or an attached file: what was reviewed before is not what is there now.
+pub(in crate::backend) async fn bump_version(db: &mut PgConnection, id: ReleaseId) -> Result<()> {
+    sqlx::query!("update releases set version = version + 1, updated_at = now() where id = $1", id as ReleaseId)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Moves a locked release on, with its audit row. A compare-and-set on status and version all the same.
+///
+/// # Errors
+/// 409 when the release is not (any more) what `from` says.
+pub(in crate::backend) async fn transition(
+    db: &mut PgConnection,
+    from: LockedRelease,
+    to: ReleaseStatus,
+    kind: ReleaseEventKind,
+    actor: Option<UserId>,
+    note: Option<&str>,
+) -> Result<()> {
+    let version = sqlx::query_scalar!(
+        "update releases set status = $4, version = version + 1, updated_at = now(),
+                submitted_at = case when $4 = 'PROCESSING'::release_status then now() else submitted_at end,
+                decided_at = case when $4 in ('PUBLISHED'::release_status, 'REJECTED') then now() else decided_at end,
+                decided_by = case when $4 in ('PUBLISHED'::release_status, 'REJECTED') then $5 else decided_by end,
+                reject_reason = case when $4 = 'REJECTED'::release_status then $6
+                                     when $4 = 'PROCESSING'::release_status then null else reject_reason end
+         where id = $1 and status = $2 and version = $3
+         returning version",
+        from.id as ReleaseId,
+        from.status as ReleaseStatus,
+        from.version,
+        to as ReleaseStatus,
+        actor as Option<UserId>,
+        note
+    )
+    .fetch_optional(&mut *db)
+    .await?
+    .ok_or_else(|| Problem::conflict("This release changed just now. Reload the page to see its status."))?;
+    record(db, from.id, kind, actor, version, note).await
+}
+
+/// One row of the audit trail, and the mail that tells the artist where there is one.
+pub(in crate::backend) async fn record(
+    db: &mut PgConnection,
+    release: ReleaseId,
+    kind: ReleaseEventKind,
+    actor: Option<UserId>,
+    version: i64,
+    note: Option<&str>,
+) -> Result<()> {
+    sqlx::query!(
+        "insert into release_events (release_id, kind, actor_id, version, note) values ($1, $2, $3, $4, $5)",
+        release as ReleaseId,
+        kind as ReleaseEventKind,
+        actor as Option<UserId>,
+        version,
+        note
+    )
+    .execute(&mut *db)
+    .await?;
+    let note = || note.unwrap_or_default().to_owned();
+    let news = match kind {
+        ReleaseEventKind::Submitted => ReleaseNews::Submitted,
+        ReleaseEventKind::Approved => ReleaseNews::Approved,
+        ReleaseEventKind::Rejected => ReleaseNews::Rejected { reason: note() },
+        ReleaseEventKind::FileDiscarded => ReleaseNews::FileDiscarded { note: note() },
+        ReleaseEventKind::Created
+        | ReleaseEventKind::Examined
+        // The job that failed tells of its file.
+        | ReleaseEventKind::FileFailed
+        | ReleaseEventKind::Withdrawn
+        | ReleaseEventKind::Revised
+        | ReleaseEventKind::FileRetried => return Ok(()),
+    };
+    mail::enqueue_artist_mail(db, release, news).await
+}
+
+/// Applies [`release::advance`] to a locked release: called by everything that changes a release's files, in its transaction.
+pub(in crate::backend) async fn advance(db: &mut PgConnection, release: LockedRelease) -> Result<()> {
+    if release.status != ReleaseStatus::Processing {
+        return Ok(());
+    }
+    if is_still_processed(db, release.id).await? {
+        return Ok(());
+    }
+    let Some(view) = view::load(db, release.id).await? else { return Ok(()) };
+    let release = LockedRelease { version: view.version, ..release };
+    let files = std::iter::once(view.cover.state()).chain(view.tracks.iter().map(|track| track.state()));
+    match release::advance(view.status, files) {
+        Some((status, kind)) => transition(db, release, status, kind, None, view.failure()).await,
+        None => Ok(()),
+    }
+}
+
+/// Whether files are under way and none has failed, so that [`release::advance`] would say nothing: a large release is loaded for its last
+/// job, not for each.
+async fn is_still_processed(db: &mut PgConnection, id: ReleaseId) -> Result<bool> {
+    let is_pending = has_unfinished_upload(&mut *db, id).await?
+        || sqlx::query_scalar!(
+            r#"select exists (select 1 from releases r join objects o on o.id = r.cover_id
+                              where r.id = $1 and o.examination = 'PENDING')
+                   or exists (select 1 from tracks t join objects o on o.id = t.audio_id
+                              where t.release_id = $1 and o.examination = 'PENDING') as "is!""#,
+            id as ReleaseId
+        )
+        .fetch_one(&mut *db)
+        .await?;
+    if !is_pending {
+        return Ok(false);
+    }
+    let is_whole = sqlx::query_scalar!(
+        r#"select not release_has_failed_file($1)
+               and not exists (select 1 from releases r where r.id = $1 and r.cover_id is null
+                               and not is_being_replaced($1, 'COVER', null, 0))
+               and not exists (select 1 from tracks t where t.release_id = $1 and t.audio_id is null
+                               and not is_being_replaced($1, 'AUDIO', t.id, 0)) as "is!""#,
+        id as ReleaseId
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(is_whole)
+}
