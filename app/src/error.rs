@@ -9,7 +9,7 @@ use vwaza::domain::{
     problem::{FieldErrors, Problem},
 };
 
-use crate::api::json::JsonText;
+use crate::json::JsonText;
 
 /// Until a server that was out of reach is asked again.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
@@ -169,10 +169,17 @@ impl From<vwaza::backend::Error> for AppError {
             Err(error) => {
                 tracing::error!(error = ?error, "a request failed");
                 // A page that is being rendered shows it itself; on other ways out it is filled in once more.
-                Self { request_id: crate::api::ssr::request_id(), ..Self::internal() }
+                Self { request_id: request_id(), ..Self::internal() }
             }
         }
     }
+}
+
+/// The id under which the log has the request.
+#[cfg(feature = "ssr")]
+fn request_id() -> Option<String> {
+    let parts = leptos::prelude::use_context::<http::request::Parts>()?;
+    Some(parts.headers.get("x-request-id")?.to_str().ok()?.to_owned())
 }
 
 impl FromServerFnError for AppError {

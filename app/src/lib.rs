@@ -9,6 +9,7 @@ pub mod api;
 mod app;
 pub mod components;
 pub mod error;
+mod json;
 pub mod pages;
 pub mod state;
 

@@ -6,8 +6,7 @@ use vwaza::domain::{
     ids::AccessTokenId,
 };
 
-use super::json::Json;
-use crate::error::ApiResult;
+use crate::{error::ApiResult, json::Json};
 
 #[server(prefix = "/api", output = Json, endpoint = "access-tokens/list")]
 pub async fn access_tokens() -> ApiResult<Vec<AccessToken>> {

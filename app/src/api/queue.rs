@@ -3,8 +3,7 @@
 use leptos::prelude::*;
 use vwaza::domain::{ids::JobId, operations::QueueOverview};
 
-use super::json::Json;
-use crate::error::ApiResult;
+use crate::{error::ApiResult, json::Json};
 
 pub const RETRIED: &str = "The file is in the queue again.";
 

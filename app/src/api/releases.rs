@@ -9,8 +9,7 @@ use vwaza::domain::{
     release::{Missing, Page, RawDetails, ReleaseCounts, ReleaseFilter, ReleaseSummary, ReleaseView},
 };
 
-use super::json::Json;
-use crate::error::ApiResult;
+use crate::{error::ApiResult, json::Json};
 
 /// An artist's home.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

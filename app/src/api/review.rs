@@ -7,8 +7,7 @@ use vwaza::domain::{
     review::{ArtistSummary, VerdictOutcome},
 };
 
-use super::json::Json;
-use crate::error::ApiResult;
+use crate::{error::ApiResult, json::Json};
 
 pub const APPROVED: &str = "Approved and published.";
 pub const REJECTED: &str = "Rejected. The artist gets your reason.";

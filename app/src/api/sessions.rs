@@ -3,8 +3,7 @@
 use leptos::prelude::*;
 use vwaza::domain::{account::SessionView, ids::SessionId};
 
-use super::json::Json;
-use crate::error::ApiResult;
+use crate::{error::ApiResult, json::Json};
 
 pub const SESSION_ENDED: &str = "That browser is signed out.";
 pub const OTHER_SESSIONS_ENDED: &str = "You are signed out everywhere else.";

@@ -3,8 +3,7 @@
 use leptos::prelude::*;
 use vwaza::domain::{ids::TrackId, release::ReleaseView, track::RawTrack};
 
-use super::json::Json;
-use crate::error::ApiResult;
+use crate::{error::ApiResult, json::Json};
 
 #[server(prefix = "/api", output = Json, endpoint = "tracks/save")]
 pub async fn save_track(id: TrackId, track: RawTrack) -> ApiResult<ReleaseView> {

@@ -3,8 +3,7 @@
 use leptos::prelude::*;
 use vwaza::domain::two_factor::{TwoFactorSetup, TwoFactorState};
 
-use super::json::Json;
-use crate::error::ApiResult;
+use crate::{error::ApiResult, json::Json};
 
 #[server(prefix = "/api", output = Json, endpoint = "two-factor/state")]
 pub async fn current_two_factor() -> ApiResult<TwoFactorState> {

@@ -6,8 +6,7 @@ use vwaza::domain::{
     upload::{BatchMember, BegunUpload, RawIntent, UploadStatus},
 };
 
-use super::json::Json;
-use crate::error::ApiResult;
+use crate::{error::ApiResult, json::Json};
 
 /// Grants an upload, or finds the same one that is under way.
 #[server(prefix = "/api", output = Json, endpoint = "upload/begin", input = leptos::server_fn::codec::Json)]

@@ -6,8 +6,7 @@ use vwaza::domain::{
     ids::UserId,
 };
 
-use super::json::Json;
-use crate::error::ApiResult;
+use crate::{error::ApiResult, json::Json};
 
 pub fn change_words(change: UserChange) -> &'static str {
     match change {

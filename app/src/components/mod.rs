@@ -14,6 +14,7 @@ pub mod form;
 pub mod icon;
 pub mod keyboard;
 pub mod landing;
+pub mod list_address;
 pub mod logo;
 pub mod my_data;
 pub mod page_error;

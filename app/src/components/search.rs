@@ -7,7 +7,7 @@ use vwaza::domain::release::{ReleaseFilter, ReleaseSort};
 use super::{
     focus,
     icon::{Icon, IconName},
-    release_filters::filter_address,
+    list_address::filter_address,
 };
 
 #[component]

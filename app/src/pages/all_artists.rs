@@ -10,8 +10,8 @@ use vwaza::domain::{
 use crate::{
     api::review::all_artists,
     components::{
+        list_address::{filter_address, filter_of},
         pager::Pager,
-        release_filters::{filter_address, filter_of},
         require::RequireAdmin,
         review::{
             artist_table::ArtistTable,

@@ -7,8 +7,9 @@ use vwaza::domain::release::{Page, ReleaseFilter, ReleaseSummary};
 use crate::{
     api::review::all_releases,
     components::{
+        list_address::{filter_address, filter_of},
         pager::Pager,
-        release_filters::{ReleaseFilters, filter_address, filter_of},
+        release_filters::ReleaseFilters,
         require::RequireAdmin,
         review::{
             list::{ListPage, NoRows, OnlyArtist},

@@ -11,13 +11,13 @@ use crate::{
     components::{
         focus,
         form::{FormErrors, FormNote},
+        list_address::{filter_address, filter_of},
         pager::Pager,
         queue::{
             changed_files::ChangedFileTable,
             dead_letters::{DeadLetterActions, DeadLetterTable, DiscardDialog},
             job_table::JobTable,
         },
-        release_filters::{filter_address, filter_of},
         require::RequireAdmin,
         review::{
             list::{ListPage, NoRows},

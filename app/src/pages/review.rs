@@ -22,9 +22,9 @@ use crate::{
     components::{
         focus,
         icon::{Icon, IconName},
+        list_address::filter_address,
         page_error::PageError,
         page_head::PageHead,
-        release_filters::filter_address,
         require::RequireAdmin,
         review::{
             cover::ReviewCover,

@@ -7,8 +7,8 @@ use vwaza::domain::release::{Page, ReleaseFilter, ReleaseSummary};
 use crate::{
     api::review::review_queue,
     components::{
+        list_address::{filter_address, filter_of},
         pager::Pager,
-        release_filters::{filter_address, filter_of},
         require::RequireAdmin,
         review::{
             list::{ListPage, NoRows, OnlyArtist},

@@ -9,7 +9,7 @@ use vwaza::domain::{
 };
 
 use super::table::{ABOVE_ROW_LINK, Column, LONG_WORDS, Table, count};
-use crate::components::{keyboard::list_keys, release_filters::filter_address, time_ago::TimeAgo};
+use crate::components::{keyboard::list_keys, list_address::filter_address, time_ago::TimeAgo};
 
 fn columns() -> Vec<Column> {
     let statuses = ReleaseStatus::ALL.map(|status| Column::number(status.label()));

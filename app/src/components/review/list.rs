@@ -5,8 +5,8 @@ use vwaza::domain::release::ReleaseFilter;
 
 use crate::{
     components::{
-        empty_state::EmptyState, icon::IconName, page_error::PageError, page_head::PageHead,
-        release_filters::filter_address,
+        empty_state::EmptyState, icon::IconName, list_address::filter_address, page_error::PageError,
+        page_head::PageHead,
     },
     error::AppError,
 };

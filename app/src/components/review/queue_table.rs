@@ -11,7 +11,7 @@ use super::table::{ABOVE_ROW_LINK, COVER_ROW, Column, LONG_WORDS, Table};
 use crate::components::{
     cover::Cover,
     keyboard,
-    release_filters::filter_address,
+    list_address::filter_address,
     release_list::tracks_words,
     time_ago::{TimeAgo, TimeStyle},
 };

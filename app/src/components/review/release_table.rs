@@ -7,7 +7,7 @@ use super::table::{ABOVE_ROW_LINK, COVER_ROW, Column, LONG_WORDS, Table};
 use crate::components::{
     cover::Cover,
     keyboard::list_keys,
-    release_filters::filter_address,
+    list_address::filter_address,
     release_list::tracks_words,
     status::StatusBadge,
     time_ago::{TimeAgo, date_words},

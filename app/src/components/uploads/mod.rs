@@ -8,6 +8,7 @@ pub mod new_track_row;
 pub mod progress;
 pub mod resume_note;
 pub mod track_audio;
+pub mod track_event;
 pub mod track_fields;
 pub mod track_row;
 

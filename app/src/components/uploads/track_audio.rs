@@ -8,7 +8,7 @@ use vwaza::domain::{
     upload::{UploadState, UploadTarget},
 };
 
-use super::{file_button::FileButton, progress::UploadProgress, resume_note::ResumeNote, track_row::TrackEvent};
+use super::{file_button::FileButton, progress::UploadProgress, resume_note::ResumeNote, track_event::TrackEvent};
 use crate::{
     components::{
         icon::{Icon, IconName},

@@ -8,7 +8,7 @@ use vwaza::domain::{
     track::{RawTrack, TrackView},
 };
 
-use super::track_row::TrackEvent;
+use super::track_event::TrackEvent;
 use crate::{
     api::tracks::SaveTrack,
     components::icon::{Icon, IconName},

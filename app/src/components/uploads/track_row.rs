@@ -1,49 +1,18 @@
 //! One track in the wizard's table: where it stands, what it is called, how it sounds and how its file does.
 
 use leptos::{ev, html, prelude::*};
-use vwaza::domain::{
-    ids::{TrackId, UploadId},
-    media::format_duration,
-    problem::FieldErrors,
-    track::TrackView,
-};
+use vwaza::domain::{ids::TrackId, media::format_duration, problem::FieldErrors, track::TrackView};
 
-use super::{drag, track_audio::TrackAudio, track_fields::TrackFields};
+use super::{
+    drag,
+    track_audio::TrackAudio,
+    track_event::{RowHalf, TrackEvent},
+    track_fields::TrackFields,
+};
 use crate::{
     components::icon::{Icon, IconName},
-    state::{
-        player::PlayItem,
-        uploads::{Command, Files, Task},
-    },
+    state::{player::PlayItem, uploads::Task},
 };
-
-/// What somebody does in a track's row.
-pub enum TrackEvent {
-    /// Something is being typed.
-    Typed,
-    /// A field was left, or a choice made.
-    Changed,
-    /// To this number, from 1; the control that was used keeps the focus.
-    MoveTo {
-        number: i32,
-        control: &'static str,
-    },
-    /// Something else was dropped on it: before or behind it.
-    DroppedOn(RowHalf),
-    Files(Files),
-    Upload(Command),
-    /// An upload that only the server knows of.
-    CancelUpload(UploadId),
-    /// To be asked first whether it is meant.
-    Remove,
-}
-
-/// Of a row: what is dropped on the upper one goes before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RowHalf {
-    Upper,
-    Lower,
-}
 
 /// The addresses of the forms that work without scripts.
 #[derive(Clone, Copy)]

@@ -4,7 +4,7 @@ use leptos::{prelude::*, task::spawn_local};
 use vwaza::domain::{ids::TrackId, track::TrackView};
 
 use super::{latest::Latest, unsaved_warning::UnsavedWarning};
-use crate::{api::tracks::move_track, components::uploads::track_row::RowHalf, state::toasts::Toasts};
+use crate::{api::tracks::move_track, components::uploads::track_event::RowHalf, state::toasts::Toasts};
 
 /// A track, and the number (from 1) that it goes to.
 type Move = (TrackId, i32);

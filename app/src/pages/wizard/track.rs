@@ -23,7 +23,10 @@ use super::{
 };
 use crate::{
     api::{tracks::SaveTrack, uploads::cancel_upload},
-    components::uploads::track_row::{TrackEvent, TrackRow, TrackTable},
+    components::uploads::{
+        track_event::TrackEvent,
+        track_row::{TrackRow, TrackTable},
+    },
     state::{flash, toasts::Toasts, uploads::Uploads},
 };
 

@@ -1,6 +1,6 @@
 //! Makes uploads of files that were chosen or dropped, after a look at each before a byte is sent.
 
-use leptos::prelude::Set;
+use leptos::{prelude::Set, task::spawn_local};
 use uuid::Builder;
 use vwaza::domain::{
     ids::BatchId,
@@ -27,8 +27,15 @@ struct Inspection {
     content_hash: u64,
 }
 
-/// Takes files for a track's audio, or for the step of the cover or of the tracks. `release` is as the page shows it.
-pub(super) async fn add_files(uploads: Uploads, release: ReleaseView, target: UploadTarget, files: Files) {
+/// Checks files for a track's audio, or for the step of the cover or of the tracks, and queues those that are not refused. `release` is as
+/// the page shows it.
+pub(super) fn add_files(uploads: Uploads, release: ReleaseView, target: UploadTarget, files: Files) {
+    // Listeners are added with the first files: pages without uploads need none.
+    send::listen(uploads);
+    spawn_local(check_and_queue(uploads, release, target, files));
+}
+
+async fn check_and_queue(uploads: Uploads, release: ReleaseView, target: UploadTarget, files: Files) {
     let found = dropped_folders::read(files).await;
     let mut notes = found.notes;
     let mut files: Vec<Option<File>> = found.files.iter().map(|(file, _)| Some(file.clone())).collect();

@@ -35,12 +35,19 @@ pub use self::{
     machine::{Progress, TaskState},
 };
 
+/// No file is taken on the server.
+#[cfg(not(feature = "hydrate"))]
+mod intake {
+    use super::{Files, ReleaseView, UploadTarget, Uploads};
+
+    pub(super) fn add_files(_: Uploads, _: ReleaseView, _: UploadTarget, _: Files) {}
+}
+
 /// Nothing is sent from the server.
 #[cfg(not(feature = "hydrate"))]
 mod send {
-    use super::{Files, OnCancel, ReleaseView, Task, TaskId, UploadTarget, Uploads};
+    use super::{OnCancel, Task, TaskId, Uploads};
 
-    pub(super) fn add_files(_: Uploads, _: ReleaseView, _: UploadTarget, _: Files) {}
     pub(super) fn start_next(_: Uploads) {}
     pub(super) fn stop(_: TaskId) {}
     pub(super) fn purge_file(_: &Task) {}
@@ -244,7 +251,7 @@ impl Uploads {
     /// belongs, and `notes` tells of files that go nowhere. `release` is as the page shows it.
     pub fn add(self, release: ReleaseView, target: UploadTarget, files: Files) {
         self.dismiss_notes();
-        send::add_files(self, release, target, files);
+        intake::add_files(self, release, target, files);
     }
 
     /// Sentences about the files that were brought last.

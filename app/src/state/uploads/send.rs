@@ -9,13 +9,12 @@ use std::{
 use leptos::{ev, prelude::*, task::spawn_local};
 use vwaza::domain::{
     ids::ReleaseId,
-    release::ReleaseView,
     upload::{BatchMember, CHUNK_BYTES, RawIntent, UploadTarget},
 };
 use web_sys::{File, XmlHttpRequest};
 
 use super::{
-    Files, GrantedUpload, OnCancel, Task, TaskId, TaskState, Uploads, intake,
+    GrantedUpload, OnCancel, Task, TaskId, TaskState, Uploads,
     machine::{self, Backoff, Next, Progress, SpeedMeter},
     request,
 };
@@ -69,7 +68,7 @@ fn with_local_file<T>(id: TaskId, change: impl FnOnce(&mut LocalFile) -> T) -> O
 
 /// Warns before the tab is left with unsent bytes, and goes on at once when the line is back. Once is enough, however often it is
 /// called.
-fn listen(uploads: Uploads) {
+pub(super) fn listen(uploads: Uploads) {
     if BROWSER_STATE.with_borrow_mut(|sender| std::mem::replace(&mut sender.listens, true)) {
         return;
     }
@@ -89,13 +88,6 @@ fn listen(uploads: Uploads) {
             uploads.command(task.id, super::Command::Resume);
         }
     });
-}
-
-/// Looks at files and begins to upload those that are not refused.
-pub(super) fn add_files(uploads: Uploads, release: ReleaseView, target: UploadTarget, files: Files) {
-    // Listeners are added with the first files: pages without uploads need none.
-    listen(uploads);
-    spawn_local(intake::add_files(uploads, release, target, files));
 }
 
 /// A queued task that is not in the list of uploads yet. `mark` tells the file's content.
@@ -182,7 +174,7 @@ pub(super) fn purge_file(task: &Task) {
 /// Tells the server, which may refuse: an upload that is stored already is not cancelled but removed.
 pub(super) fn cancel(uploads: Uploads, task: &Task, on_cancel: OnCancel) {
     let upload = untrack(|| task.upload());
-    let made = task.created_track.get_untracked().filter(|_| made == OnCancel::RemoveTrack);
+    let created_track = task.created_track.get_untracked().filter(|_| on_cancel == OnCancel::RemoveTrack);
     let tell = move |answer: ApiResult<()>| match answer {
         // Where it came too late, the page shows what has become of the file.
         Err(error) if !matches!(error.status(), 404 | 409) => uploads.toasts.error(&error),
@@ -192,8 +184,8 @@ pub(super) fn cancel(uploads: Uploads, task: &Task, on_cancel: OnCancel) {
         if let Some(upload) = upload {
             tell(cancel_upload(upload).await);
         }
-        if let Some(made) = made {
-            tell(remove_track(made).await.map(drop));
+        if let Some(track) = created_track {
+            tell(remove_track(track).await.map(drop));
         }
         uploads.changes.update(|changes| *changes += 1);
     });
