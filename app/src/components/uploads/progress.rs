@@ -23,7 +23,7 @@ pub fn UploadProgress(
     let can_pause = Memo::new(move |_| state.with(TaskState::can_pause));
     let can_resume = Memo::new(move |_| state.with(TaskState::can_resume));
     let is_received = Memo::new(move |_| state.with(TaskState::is_received));
-    let is_signed_out = Memo::new(move |_| state.with(|state| matches!(state, TaskState::SignedOut(_))));
+    let is_signed_out = Memo::new(move |_| state.with(TaskState::is_signed_out));
     let has_error = Memo::new(move |_| state.with(TaskState::has_error));
     // One button that changes its meaning, so that the focus stays on it.
     let is_paused = Memo::new(move |_| state.with(|state| matches!(state, TaskState::Paused(_))));

@@ -14,6 +14,7 @@ mod request;
 #[cfg(feature = "hydrate")]
 mod send;
 pub mod sorting;
+pub mod speed;
 
 use leptos::prelude::*;
 #[cfg(feature = "hydrate")]
@@ -32,7 +33,8 @@ use super::{limits, toasts::Toasts};
 
 pub use self::{
     files::{Files, holds_files},
-    machine::{Progress, TaskState},
+    machine::TaskState,
+    speed::Progress,
 };
 
 /// No file is taken on the server.

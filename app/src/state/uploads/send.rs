@@ -1,4 +1,4 @@
-//! The browser's half: begins uploads, sends their bytes in chunks over tus, and hears what became of them.
+//! Creates uploads, sends their bytes in chunks over tus and asks what has become of them.
 
 use std::{
     cell::{Cell, RefCell},
@@ -15,8 +15,9 @@ use web_sys::{File, XmlHttpRequest};
 
 use super::{
     GrantedUpload, OnCancel, Task, TaskId, TaskState, Uploads,
-    machine::{self, Backoff, Next, Progress, SpeedMeter},
+    machine::{self, Backoff, RunEnd, Step, StoredStep, TransferStep},
     request,
+    speed::{Progress, SpeedMeter},
 };
 use crate::{
     api::{
@@ -26,71 +27,71 @@ use crate::{
     error::ApiResult,
 };
 
-/// Files that send at the same time: enough to fill a line, few enough for each to get somewhere.
+/// Files that are sent at the same time: enough to fill a connection, few enough for each to get on.
 const MAX_CONCURRENT: usize = 3;
 /// How often a signed-out upload looks whether there is a session again, in milliseconds.
 const SESSION_POLL_MS: i32 = 5_000;
-/// Longest pause between two questions after a file that is being stored, in milliseconds.
+/// Longest pause between two questions about a file that is being stored, in milliseconds.
 const MAX_STORING_PAUSE_MS: i32 = 15_000;
-/// Between two questions about any files that are being stored: 40 a minute of the 100 requests that an address may send. The questions
-/// and saves of a wizard are 54 more.
+/// Shortest pause between two questions about all files that are being stored: at most 40 a minute of the 100 requests that an address
+/// may send. A wizard's own requests and saves are at most 54 more.
 const STORING_POLL_MS: i32 = 1500;
-/// An upload that is gone again each time it is begun has some other trouble.
+/// A run that creates more uploads than this has some other trouble.
 const MAX_CREATIONS: u32 = 4;
 
 thread_local! {
     static BROWSER_STATE: RefCell<BrowserState> = RefCell::default();
-    /// Bytes of a chunk, for all files of this tab: the proxy that wants smaller ones stands before all of them.
+    /// For all files of this tab: a proxy that wants smaller chunks is in front of all of them.
     static CHUNK_SIZE_BYTES: Cell<u64> = const { Cell::new(CHUNK_BYTES) };
 }
 
-/// What cannot live in a signal: the browser's own objects.
+/// Objects of the browser, which no signal can hold.
 #[derive(Default)]
 struct BrowserState {
     listens: bool,
     last: TaskId,
     files: HashMap<TaskId, LocalFile>,
-    /// Tracks are made one after the other, so that they keep the order in which they were dropped.
+    /// The only task whose upload is being created: so tracks keep the order in which their files were dropped.
     creating: Option<TaskId>,
 }
 
 struct LocalFile {
     file: File,
-    /// Only the newest run of a task may go on.
+    /// Only the newest run of a task may continue.
     run: u32,
     sending: bool,
     request: Option<XmlHttpRequest>,
 }
 
 fn with_local_file<T>(id: TaskId, change: impl FnOnce(&mut LocalFile) -> T) -> Option<T> {
-    BROWSER_STATE.with_borrow_mut(|sender| sender.files.get_mut(&id).map(change))
+    BROWSER_STATE.with_borrow_mut(|browser| browser.files.get_mut(&id).map(change))
 }
 
-/// Warns before the tab is left with unsent bytes, and goes on at once when the line is back. Once is enough, however often it is
-/// called.
+/// Warns before the tab is left with unsent bytes, and continues when the network is back. Does nothing after the first call.
 pub(super) fn listen(uploads: Uploads) {
-    if BROWSER_STATE.with_borrow_mut(|sender| std::mem::replace(&mut sender.listens, true)) {
+    if BROWSER_STATE.with_borrow_mut(|browser| std::mem::replace(&mut browser.listens, true)) {
         return;
     }
     window_event_listener(ev::beforeunload, move |event| {
         if untrack(|| uploads.unsent()) > 0 {
             event.prevent_default();
-            // Older browsers ask only where there is a text; none shows it.
+            // Older browsers ask only if there is a text. None shows it.
             event.set_return_value("unsent");
         }
     });
     window_event_listener_untyped("online", move |_| {
-        let waiting: Vec<Task> = uploads.tasks.with_untracked(|tasks| {
-            let waits = |task: &&Task| task.state.with_untracked(|state| matches!(state, TaskState::Waiting(..)));
-            tasks.iter().filter(waits).cloned().collect()
+        let interrupted: Vec<Task> = uploads.tasks.with_untracked(|tasks| {
+            let is_interrupted =
+                |task: &&Task| task.state.with_untracked(|state| matches!(state, TaskState::Interrupted(..)));
+            tasks.iter().filter(is_interrupted).cloned().collect()
         });
-        for task in waiting {
+        for task in interrupted {
             uploads.command(task.id, super::Command::Resume);
         }
     });
 }
 
-/// A queued task that is not in the list of uploads yet. `mark` tells the file's content.
+/// A queued task that is not in the list of uploads yet.
 pub(super) fn task(
     release: ReleaseId,
     target: UploadTarget,
@@ -104,10 +105,10 @@ pub(super) fn task(
         UploadTarget::NewTrack(_) | UploadTarget::Audio(_) => None,
     };
     let fingerprint = format!("{name}:{length}:{}", file.last_modified());
-    let id = BROWSER_STATE.with_borrow_mut(|sender| {
-        sender.last += 1;
-        sender.files.insert(sender.last, LocalFile { file, run: 0, sending: false, request: None });
-        sender.last
+    let id = BROWSER_STATE.with_borrow_mut(|browser| {
+        browser.last += 1;
+        browser.files.insert(browser.last, LocalFile { file, run: 0, sending: false, request: None });
+        browser.last
     });
     Task {
         id,
@@ -125,21 +126,21 @@ pub(super) fn task(
     }
 }
 
-/// Starts what is next in the queue while there is room.
+/// Starts the next queued task if fewer than `MAX_CONCURRENT` send and none is being created.
 pub(super) fn start_next(uploads: Uploads) {
-    let next = BROWSER_STATE.with_borrow_mut(|sender| {
-        let is_full = sender.files.values().filter(|local| local.sending).count() >= MAX_CONCURRENT;
-        if is_full || sender.creating.is_some() {
+    let next = BROWSER_STATE.with_borrow_mut(|browser| {
+        let is_full = browser.files.values().filter(|local| local.sending).count() >= MAX_CONCURRENT;
+        if is_full || browser.creating.is_some() {
             return None;
         }
         let task = uploads.tasks.with_untracked(|tasks| {
             let is_queued = |task: &&Task| task.state.with_untracked(|state| *state == TaskState::Queued);
             tasks.iter().find(is_queued).cloned()
         })?;
-        let local = sender.files.get_mut(&task.id)?;
+        let local = browser.files.get_mut(&task.id)?;
         local.sending = true;
         local.run += 1;
-        sender.creating = Some(task.id);
+        browser.creating = Some(task.id);
         let number = local.run;
         Some(UploadRun { uploads, task, number, meter: Rc::default(), failures: 0, creations: 0 })
     });
@@ -149,7 +150,7 @@ pub(super) fn start_next(uploads: Uploads) {
     }
 }
 
-/// Ends the task's run, wherever it is; its file stays.
+/// Ends the task's run. Its file stays.
 pub(super) fn stop(id: TaskId) {
     let request = with_local_file(id, |local| {
         local.run += 1;
@@ -157,7 +158,7 @@ pub(super) fn stop(id: TaskId) {
         local.request.take()
     });
     finish_creating(id);
-    // Aborting calls back into the run, which must find nothing borrowed.
+    // Aborting calls the run, which borrows the state.
     if let Some(request) = request.flatten() {
         let _ = request.abort();
     }
@@ -165,18 +166,18 @@ pub(super) fn stop(id: TaskId) {
 
 pub(super) fn purge_file(task: &Task) {
     stop(task.id);
-    BROWSER_STATE.with_borrow_mut(|sender| sender.files.remove(&task.id));
+    BROWSER_STATE.with_borrow_mut(|browser| browser.files.remove(&task.id));
     if let Some(preview) = &task.preview {
         let _ = web_sys::Url::revoke_object_url(preview);
     }
 }
 
-/// Tells the server, which may refuse: an upload that is stored already is not cancelled but removed.
+/// Tells the server, which may refuse: an upload that is stored already can only be removed.
 pub(super) fn cancel(uploads: Uploads, task: &Task, on_cancel: OnCancel) {
     let upload = untrack(|| task.upload());
     let created_track = task.created_track.get_untracked().filter(|_| on_cancel == OnCancel::RemoveTrack);
     let tell = move |answer: ApiResult<()>| match answer {
-        // Where it came too late, the page shows what has become of the file.
+        // It was too late. The page shows what has become of the file.
         Err(error) if !matches!(error.status(), 404 | 409) => uploads.toasts.error(&error),
         Ok(()) | Err(_) => {}
     };
@@ -192,9 +193,9 @@ pub(super) fn cancel(uploads: Uploads, task: &Task, on_cancel: OnCancel) {
 }
 
 fn finish_creating(id: TaskId) {
-    BROWSER_STATE.with_borrow_mut(|sender| {
-        if sender.creating == Some(id) {
-            sender.creating = None;
+    BROWSER_STATE.with_borrow_mut(|browser| {
+        if browser.creating == Some(id) {
+            browser.creating = None;
         }
     });
 }
@@ -212,55 +213,43 @@ struct UploadRun {
 
 impl UploadRun {
     async fn drive(mut self) {
-        let at_once = || Next::Ask { pause: Backoff::None, why: None };
-        let mut next = at_once();
+        let mut step = Step::AskOffset { backoff: Backoff::None, reason: None };
         while self.is_current() {
-            next = match next {
-                Next::BeginAgain => self.begin_again().await,
-                Next::Send { offset } => self.send(offset).await,
-                // Only a chunk that was sent is too large, and `send` knows which.
-                Next::SendLess => machine::no_chunk_small_enough(),
-                Next::Ask { pause, why } => self.ask(pause, why).await,
-                Next::SignIn => {
-                    self.failures = 0;
-                    self.show(TaskState::SignedOut(self.shown_progress()));
-                    request::sleep(SESSION_POLL_MS).await;
-                    at_once()
-                }
-                Next::Complete => self.complete().await,
-                Next::Done => return self.end(TaskState::Done),
-                Next::Refuse(message) => return self.end(TaskState::Refused(message)),
-                Next::Fail(message) => return self.end(TaskState::Failed(message)),
-                Next::Dismiss => {
-                    if self.is_current() {
-                        self.uploads.dismiss(&self.task);
-                        self.changed();
-                    }
-                    return;
-                }
+            step = match step {
+                Step::Create => self.create().await,
+                Step::CheckGone => self.check_gone().await,
+                Step::Send { offset } => self.send(offset).await,
+                Step::AskOffset { backoff, reason } => self.ask_offset(backoff, reason).await,
+                Step::AwaitStored => self.await_stored().await,
+                Step::SignIn => self.await_session().await,
+                Step::End(end) => return self.end(end),
             };
         }
     }
 
-    /// An upload that is over may have ended well, or been refused: only one that has expired is begun anew.
-    async fn begin_again(&mut self) -> Next {
-        if let Some(granted) = self.granted() {
-            let next = match complete_upload(granted.upload).await {
-                Ok(status) => machine::after_gone(&status),
-                Err(error) if error.status() == 404 => Next::BeginAgain,
-                Err(error) => machine::after_begin_error(error.status(), &error.message),
-            };
-            if next != Next::BeginAgain {
-                return next;
-            }
-        }
-        self.begin().await
+    /// Looks after a pause whether there is a session again.
+    async fn await_session(&mut self) -> Step {
+        self.failures = 0;
+        self.show(self.shown_progress().map_or(TaskState::StoringSignedOut, TaskState::SignedOut));
+        request::sleep(SESSION_POLL_MS).await;
+        Step::AskOffset { backoff: Backoff::None, reason: None }
     }
 
-    async fn begin(&mut self) -> Next {
+    /// An upload that takes no more bytes may have ended well, or been refused. Only one that has expired is created again.
+    async fn check_gone(&mut self) -> Step {
+        let Some(granted) = self.granted() else { return Step::Create };
+        match complete_upload(granted.upload).await {
+            Ok(status) => machine::after_gone(&status).into(),
+            Err(error) if error.status() == 404 => Step::Create,
+            Err(error) => machine::after_create_error(error.status(), &error.message).into(),
+        }
+    }
+
+    async fn create(&mut self) -> Step {
         self.creations += 1;
         if self.creations > MAX_CREATIONS {
-            return Next::Fail("The server lost this upload. Try again, or choose the file again.".into());
+            let message = "The server lost this upload. Try again, or choose the file again.";
+            return Step::End(RunEnd::Failed(message.into()));
         }
         let intent = RawIntent {
             target: self.task.current_target(),
@@ -270,30 +259,30 @@ impl UploadRun {
             sha256: None,
         };
         let answer = begin_upload(intent, self.task.batch_member.clone()).await;
-        let next = match answer {
+        let step = match answer {
             Ok(begun) => {
                 self.task.granted.set(Some(GrantedUpload { upload: begun.id, url: begun.url }));
                 if matches!(self.task.target, UploadTarget::NewTrack(_)) {
                     self.task.created_track.set(begun.track);
                 }
                 if self.is_dismissed() {
-                    // Given up while the server was still answering.
+                    // Somebody cancelled it before the server answered.
                     cancel(self.uploads, &self.task, OnCancel::RemoveTrack);
                 }
                 match u64::try_from(begun.offset) {
-                    Ok(offset) if offset >= self.task.length => Next::Complete,
-                    Ok(offset) => Next::Send { offset },
-                    Err(_) => Next::Ask { pause: Backoff::Exponential, why: None },
+                    Ok(offset) if offset >= self.task.length => Step::AwaitStored,
+                    Ok(offset) => Step::Send { offset },
+                    Err(_) => Step::AskOffset { backoff: Backoff::Exponential, reason: None },
                 }
             }
             Err(error) if error.status() == 404 && self.task.created_track.get_untracked().is_some() => {
-                // The track was removed meanwhile: there is nothing left to upload for.
-                Next::Dismiss
+                // Somebody removed the track, so the file has no place any more.
+                Step::End(RunEnd::Dismiss)
             }
             Err(error) => {
-                // Until there is something to ask after, asking means to begin again.
+                // A refused creation does not count: the server has lost nothing.
                 self.creations = self.creations.saturating_sub(1);
-                return machine::after_begin_error(error.status(), &error.message);
+                return machine::after_create_error(error.status(), &error.message).into();
             }
         };
         if self.is_current() {
@@ -301,13 +290,13 @@ impl UploadRun {
         }
         self.changed();
         start_next(self.uploads);
-        next
+        step
     }
 
-    async fn send(&mut self, offset: u64) -> Next {
+    async fn send(&mut self, offset: u64) -> Step {
         let (Some(granted), Some(file)) = (self.granted(), with_local_file(self.task.id, |local| local.file.clone()))
         else {
-            return Next::BeginAgain;
+            return Step::CheckGone;
         };
         let bytes = CHUNK_SIZE_BYTES.get();
         let Some(chunk) = request::chunk(&file, offset, bytes) else { return file_changed() };
@@ -331,19 +320,16 @@ impl UploadRun {
         let reply =
             request::patch(&granted.url, offset, &chunk, on_progress, |request| self.keep_request(request)).await;
         with_local_file(self.task.id, |local| local.request = None);
-        let next = match machine::after_reply(&reply, self.task.length) {
-            // Another file may have found out before: then its size is tried first.
-            Next::SendLess => match machine::smaller_chunk(bytes) {
-                Some(smaller) => {
-                    CHUNK_SIZE_BYTES.set(CHUNK_SIZE_BYTES.get().min(smaller));
-                    Next::Send { offset }
-                }
-                None => Next::SendLess,
-            },
-            next => next,
+        let step = match (machine::after_reply(&reply, self.task.length), machine::smaller_chunk(bytes)) {
+            (TransferStep::ShrinkChunk, Some(smaller)) => {
+                // Another file may have found a smaller size already: that size is next.
+                CHUNK_SIZE_BYTES.set(CHUNK_SIZE_BYTES.get().min(smaller));
+                Step::Send { offset }
+            }
+            (step, _) => step.into(),
         };
-        match next {
-            Next::Send { .. } | Next::Complete => self.failures = 0,
+        match step {
+            Step::Send { .. } | Step::AwaitStored => self.failures = 0,
             _ => self.meter.update(|mut meter| {
                 meter.interrupt();
                 meter
@@ -352,50 +338,47 @@ impl UploadRun {
         if reply.status == 0 && self.is_current() && !request::is_readable(&file, offset).await {
             return file_changed();
         }
-        next
+        step
     }
 
-    /// Asks the server how much it has; without an upload, asks for one.
-    async fn ask(&mut self, pause: Backoff, why: Option<String>) -> Next {
+    /// Asks the server how many bytes it has. Without an upload: creates one.
+    async fn ask_offset(&mut self, backoff: Backoff, reason: Option<String>) -> Step {
         self.failures += 1;
-        if pause == Backoff::Exponential || self.failures > 2 {
-            self.show(TaskState::Waiting(self.shown_progress().unwrap_or_else(|| self.progress(0)), why));
+        if backoff == Backoff::Exponential || self.failures > 2 {
+            self.show(TaskState::Interrupted(self.shown_progress().unwrap_or_else(|| self.progress(0)), reason));
             request::sleep(machine::backoff_ms(self.failures, js_sys::Math::random())).await;
             if !self.is_current() {
-                return Next::Ask { pause, why: None };
+                // `drive` stops here, whatever the step is.
+                return Step::AskOffset { backoff, reason: None };
             }
         }
-        match self.granted() {
-            None => self.begin().await,
-            Some(granted) => {
-                finish_creating(self.task.id);
-                start_next(self.uploads);
-                let reply = request::head(&granted.url, |request| self.keep_request(request)).await;
-                with_local_file(self.task.id, |local| local.request = None);
-                machine::after_reply(&reply, self.task.length)
-            }
-        }
+        let Some(granted) = self.granted() else { return self.create().await };
+        finish_creating(self.task.id);
+        start_next(self.uploads);
+        let reply = request::head(&granted.url, |request| self.keep_request(request)).await;
+        with_local_file(self.task.id, |local| local.request = None);
+        machine::after_reply(&reply, self.task.length).into()
     }
 
     /// Waits until the file is stored and attached, or is not.
-    async fn complete(&mut self) -> Next {
-        let Some(granted) = self.granted() else { return Next::BeginAgain };
+    async fn await_stored(&mut self) -> Step {
+        let Some(granted) = self.granted() else { return Step::Create };
         self.show(TaskState::Storing);
         with_local_file(self.task.id, |local| local.sending = false);
         self.changed();
         start_next(self.uploads);
-        let mut pause = 500;
+        let mut pause_ms = 500;
         request::sleep(self.storing_poll_ms() - STORING_POLL_MS).await;
         loop {
-            let next = match complete_upload(granted.upload).await {
+            let step = match complete_upload(granted.upload).await {
                 Ok(status) => machine::after_status(&status),
                 Err(error) => machine::after_status_error(error.status(), &error.message),
             };
-            if next != Next::Complete || !self.is_current() {
-                return next;
+            if step != StoredStep::PollAgain || !self.is_current() {
+                return step.into();
             }
-            request::sleep(pause.max(self.storing_poll_ms() - STORING_POLL_MS)).await;
-            pause = (pause * 2).min(MAX_STORING_PAUSE_MS);
+            request::sleep(pause_ms.max(self.storing_poll_ms() - STORING_POLL_MS)).await;
+            pause_ms = (pause_ms * 2).min(MAX_STORING_PAUSE_MS);
         }
     }
 
@@ -406,16 +389,25 @@ impl UploadRun {
         i32::try_from(storing.max(1)).unwrap_or(i32::MAX).saturating_mul(STORING_POLL_MS)
     }
 
-    fn end(self, state: TaskState) {
+    fn end(self, end: RunEnd) {
         if !self.is_current() {
             return;
         }
         finish_creating(self.task.id);
+        let state = match end {
+            RunEnd::Done => TaskState::Done,
+            RunEnd::Refused(message) => TaskState::Refused(message),
+            RunEnd::Failed(message) => TaskState::Failed(message),
+            RunEnd::Dismiss => {
+                self.uploads.dismiss(&self.task);
+                return self.changed();
+            }
+        };
         if matches!(state, TaskState::Failed(_)) {
             stop(self.task.id);
         } else {
-            // Nothing will read the file again; the preview stays for as long as the task.
-            BROWSER_STATE.with_borrow_mut(|sender| sender.files.remove(&self.task.id));
+            // Nothing reads the file again. The preview stays as long as the task.
+            BROWSER_STATE.with_borrow_mut(|browser| browser.files.remove(&self.task.id));
         }
         self.task.state.set(state);
         self.changed();
@@ -430,7 +422,7 @@ impl UploadRun {
         Progress { sent, total: self.task.length, bytes_per_second: self.meter.get().bytes_per_second() }
     }
 
-    /// As the page shows it now; `None` once all bytes are with us.
+    /// As the page shows it now. `None` once the server has all bytes.
     fn shown_progress(&self) -> Option<Progress> {
         let shown = self.task.state.with_untracked(TaskState::progress)?;
         Some(self.progress(shown.sent))
@@ -444,7 +436,7 @@ impl UploadRun {
         with_local_file(self.task.id, |_| ()).is_none()
     }
 
-    /// A run that was stopped has nothing to say any more.
+    /// Does nothing once the run is stopped.
     fn show(&self, state: TaskState) {
         if self.is_current() {
             self.task.state.set(state);
@@ -466,6 +458,7 @@ fn is_current(id: TaskId, number: u32) -> bool {
     with_local_file(id, |local| local.run) == Some(number)
 }
 
-fn file_changed() -> Next {
-    Next::Fail("This file was changed or moved, or your browser can't read it any more. Choose it again.".into())
+fn file_changed() -> Step {
+    let message = "This file was changed or moved, or your browser can't read it any more. Choose it again.";
+    Step::End(RunEnd::Failed(message.into()))
 }

@@ -2,13 +2,13 @@
 //!
 //! This module is pure: [`super::intake`] talks to the browser.
 
+use std::cmp::Ordering;
+
 use vwaza::domain::{
     release::ReleaseView,
     titles::titles_from_file_names,
     upload::{UploadKind, UploadState, display_file_name},
 };
-
-use super::machine::natural_order;
 
 /// Names in one sentence; the others are counted.
 const NAMES_SHOWN: usize = 3;
@@ -87,6 +87,37 @@ pub fn in_order(files: &[NamedFile]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..files.len()).collect();
     order.sort_by(|a, b| natural_order(&files[*a].path(), &files[*b].path()));
     order
+}
+
+/// Orders files as people number them: `2 - b.wav` before `10 - a.wav`, whatever the case.
+fn natural_order(a: &str, b: &str) -> Ordering {
+    let (a, b) = (a.to_lowercase(), b.to_lowercase());
+    let (mut a_rest, mut b_rest) = (a.as_str(), b.as_str());
+    loop {
+        match (leading_number(a_rest), leading_number(b_rest)) {
+            (Some((a_number, a_next)), Some((b_number, b_next))) => {
+                // Without leading zeros the longer number is the larger one, however long it is.
+                let order = a_number.len().cmp(&b_number.len()).then_with(|| a_number.cmp(b_number));
+                if order.is_ne() {
+                    return order;
+                }
+                (a_rest, b_rest) = (a_next, b_next);
+            }
+            _ => {
+                let (mut a_chars, mut b_chars) = (a_rest.chars(), b_rest.chars());
+                match (a_chars.next(), b_chars.next()) {
+                    (None, None) => return a.cmp(&b),
+                    (a_char, b_char) if a_char != b_char => return a_char.cmp(&b_char),
+                    _ => (a_rest, b_rest) = (a_chars.as_str(), b_chars.as_str()),
+                }
+            }
+        }
+    }
+}
+
+fn leading_number(text: &str) -> Option<(&str, &str)> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    (end > 0).then(|| (text[..end].trim_start_matches('0'), &text[end..]))
 }
 
 /// The places of `files` that were brought to the step of the cover or of the tracks. At most one picture becomes the cover. In the step of
@@ -303,5 +334,11 @@ mod tests {
             "2 files are already here: “a.wav” (track 3) and “b.wav” (uploading)."
         );
         assert_eq!(already_here_sentence(&[]), None);
+    }
+    #[test]
+    fn files_are_ordered_as_people_number_them() {
+        let mut names = ["10 - c.wav", "2 - b.wav", "Intro.wav", "1 - a.wav", "02 - b2.wav", "intro 2.wav"];
+        names.sort_by(|a, b| natural_order(a, b));
+        assert_eq!(names, ["1 - a.wav", "2 - b.wav", "02 - b2.wav", "10 - c.wav", "intro 2.wav", "Intro.wav"]);
     }
 }
