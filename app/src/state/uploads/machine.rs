@@ -1,4 +1,4 @@
-//! What an upload does next after each answer, and how its state is said. Pure: [`super::send`] talks to the browser.
+//! What an upload does next after each answer, and how its state is said. Pure: `browser` acts.
 
 use vwaza::domain::{
     media::format_bytes,

@@ -1,27 +1,20 @@
-//! Uploads: they outlast a change of route, go on after trouble by themselves, and at most three send at once.
+//! Uploads. They outlast a change of route and continue after trouble by themselves. At most three send at the same time.
 //!
-//! [`machine`] decides, and `send` acts in the browser; the server never has a task. Before that, `intake` looks at the files that were
-//! brought and refuses those that the server would refuse.
+//! [`machine`] decides, and `browser` acts. The server has no tasks: `server` has the same functions, which do nothing.
 
 #[cfg(feature = "hydrate")]
-mod dropped_folders;
-mod files;
-#[cfg(feature = "hydrate")]
-mod intake;
+mod browser;
 pub mod machine;
-#[cfg(feature = "hydrate")]
-mod request;
-#[cfg(feature = "hydrate")]
-mod send;
+#[cfg(not(feature = "hydrate"))]
+mod server;
 pub mod sorting;
 pub mod speed;
 
-use leptos::prelude::*;
-#[cfg(feature = "hydrate")]
-use vwaza::domain::media::MediaLimits;
+use leptos::{prelude::*, task::spawn_local};
 use vwaza::domain::{
     files::{FileState, PendingUpload},
     ids::{ReleaseId, TrackId, UploadId},
+    media::MediaLimits,
     release::ReleaseView,
     titles::title_from_file_name,
     track::TrackView,
@@ -29,36 +22,24 @@ use vwaza::domain::{
 };
 
 #[cfg(feature = "hydrate")]
+use self::browser as platform;
+#[cfg(not(feature = "hydrate"))]
+use self::server as platform;
 use super::{limits, toasts::Toasts};
+use crate::{
+    api::{tracks::remove_track, uploads::cancel_upload},
+    error::ApiResult,
+};
 
 pub use self::{
-    files::{Files, holds_files},
     machine::TaskState,
+    platform::{Files, holds_files},
     speed::Progress,
 };
 
-/// No file is taken on the server.
-#[cfg(not(feature = "hydrate"))]
-mod intake {
-    use super::{Files, ReleaseView, UploadTarget, Uploads};
-
-    pub(super) fn add_files(_: Uploads, _: ReleaseView, _: UploadTarget, _: Files) {}
-}
-
-/// Nothing is sent from the server.
-#[cfg(not(feature = "hydrate"))]
-mod send {
-    use super::{OnCancel, Task, TaskId, Uploads};
-
-    pub(super) fn start_next(_: Uploads) {}
-    pub(super) fn stop(_: TaskId) {}
-    pub(super) fn purge_file(_: &Task) {}
-    pub(super) fn cancel(_: Uploads, _: &Task, _: OnCancel) {}
-}
-
-/// One file on its way, as this tab knows it.
 pub type TaskId = u64;
 
+/// The upload of one file by this tab.
 #[derive(Clone, Debug)]
 pub struct Task {
     pub id: TaskId,
@@ -70,27 +51,27 @@ pub struct Task {
     pub fingerprint: String,
     /// Checksum of the file's beginning and end: tells it from another file of its name and length.
     pub content_hash: u64,
-    /// The batch of a new track's file: all files that were brought together.
+    /// For the file of a new track: the batch of all files that were chosen or dropped together.
     batch_member: Option<BatchMember>,
-    /// A `blob:` address of the file, for covers.
+    /// For a cover: a `blob:` address of the file.
     pub preview: Option<String>,
     state: ArcRwSignal<TaskState>,
     granted: ArcRwSignal<Option<GrantedUpload>>,
-    /// The one that the server made for it.
+    /// The track that the server created for the file.
     created_track: ArcRwSignal<Option<TrackId>>,
 }
 
-/// What the server said when the upload began.
+/// What the server answered when the upload was created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct GrantedUpload {
     upload: UploadId,
     url: String,
 }
 
-/// What happens to a track that was made for a file alone, when that is given up.
+/// What happens to a track that was created for a file, if the file's upload is cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OnCancel {
-    /// Another file takes its place.
+    /// Another file replaces it.
     KeepTrack,
     RemoveTrack,
 }
@@ -101,7 +82,7 @@ pub enum Command {
     Pause,
     /// After a pause, or to try again now.
     Resume,
-    /// Gives the upload up, or puts away one that was refused.
+    /// Cancels the upload, or dismisses one that was refused.
     Cancel,
 }
 
@@ -116,18 +97,18 @@ impl Task {
         self.state.get()
     }
 
-    /// The title of the track that is made for it.
+    /// The title of the track that is created for it.
     pub fn title(&self) -> String {
         let batch_member = self.batch_member.as_ref().map(|batch_member| batch_member.title.clone());
         batch_member.unwrap_or_else(|| title_from_file_name(&self.file_name))
     }
 
-    /// The upload that the server knows it by, once begun.
+    /// The server's id of the upload, once it is created.
     pub fn upload(&self) -> Option<UploadId> {
         self.granted.with(|granted| granted.as_ref().map(|granted| granted.upload))
     }
 
-    /// The track it is for, once the server has made one.
+    /// The track it is for, once the server has created one.
     pub fn track(&self) -> Option<TrackId> {
         match self.target {
             UploadTarget::Audio(track) => Some(track),
@@ -136,31 +117,20 @@ impl Task {
         }
     }
 
-    /// The server tells of a refusal itself, and goes on telling after a reload: it is said once.
+    /// Whether the server's own list shows the refusal, also after a reload. Then the task does not show it a second time.
     pub fn is_refusal_shown_by(&self, pending: Option<&PendingUpload>) -> bool {
         matches!(self.state(), TaskState::Refused(_))
             && pending.is_some_and(|pending| Some(pending.id) == self.upload())
     }
 
-    /// It is done, and the page has not heard of it yet. Another device's upload may be under way by then.
+    /// Whether it is done and the page does not show that yet. Another device may upload for the same target by then.
     pub fn is_ahead_of(&self, pending: Option<&PendingUpload>) -> bool {
         self.state() == TaskState::Done && pending.is_none_or(|pending| Some(pending.id) == self.upload())
     }
 
-    /// Where to go on when the upload itself is gone: a track that was made for it is not made twice.
-    #[cfg(feature = "hydrate")]
-    fn current_target(&self) -> UploadTarget {
-        self.created_track.get_untracked().map_or(self.target, UploadTarget::Audio)
-    }
-
-    /// Somebody has to choose another file, or put this one away.
+    /// Whether somebody has to choose another file or dismiss this one.
     pub fn has_error(&self) -> bool {
         self.state.with(TaskState::has_error)
-    }
-
-    #[cfg(feature = "hydrate")]
-    fn is_over(&self) -> bool {
-        self.state.with(|state| *state == TaskState::Done || state.has_error())
     }
 }
 
@@ -168,12 +138,10 @@ impl Task {
 #[derive(Clone, Copy)]
 pub struct Uploads {
     tasks: RwSignal<Vec<Task>>,
-    /// Sentences about the files that were brought last, and the release they were brought to.
+    /// Sentences about the files that were chosen or dropped last, and the release that they are for.
     notes: RwSignal<Option<(ReleaseId, Vec<String>)>>,
     changes: RwSignal<u64>,
-    #[cfg(feature = "hydrate")]
     limits: MediaLimits,
-    #[cfg(feature = "hydrate")]
     toasts: Toasts,
 }
 
@@ -182,9 +150,7 @@ pub fn provide() {
         tasks: RwSignal::new(Vec::new()),
         notes: RwSignal::new(None),
         changes: RwSignal::new(0),
-        #[cfg(feature = "hydrate")]
         limits: limits::get(),
-        #[cfg(feature = "hydrate")]
         toasts: Toasts::get(),
     };
     provide_context(uploads);
@@ -200,7 +166,7 @@ impl Uploads {
         self.changes.get()
     }
 
-    /// The files of this tab that are not sent whole.
+    /// How many files of this tab are not completely sent.
     pub fn unsent(self) -> usize {
         self.tasks.with(|tasks| tasks.iter().filter(|task| task.state.with(TaskState::has_unsent_bytes)).count())
     }
@@ -217,7 +183,7 @@ impl Uploads {
         self.tasks.with(|tasks| tasks.iter().filter(|task| task.release == release).cloned().collect())
     }
 
-    /// Files for tracks that the server has not made yet, or that this page has not heard of.
+    /// Files for tracks that the server has not created yet, or that are not among the `known` ones.
     pub fn of_new_tracks(self, release: ReleaseId, known: &[TrackView]) -> Vec<Task> {
         self.tasks.with(|tasks| {
             let is_new = |task: &&Task| {
@@ -229,7 +195,7 @@ impl Uploads {
         })
     }
 
-    /// Files that a release would go to review without, and that are not on its own list of what is missing.
+    /// Files that would be left out if the release were submitted now, and that its own list of missing things does not name.
     pub fn not_in_submission(self, release: &ReleaseView) -> Vec<Task> {
         let is_left_out = |task: &Task| {
             let there = match task.target {
@@ -249,14 +215,14 @@ impl Uploads {
         self.of_release(release.id).into_iter().filter(is_left_out).collect()
     }
 
-    /// Takes files for a track's audio, or files that were brought to the step of the cover or of the tracks. There each file goes where it
-    /// belongs, and `notes` tells of files that go nowhere. `release` is as the page shows it.
+    /// Adds files for a track's audio, or for the step of the cover or of the tracks. In a step each file goes where it belongs, and `notes`
+    /// names the files that go nowhere. `release` is as the page shows it.
     pub fn add(self, release: ReleaseView, target: UploadTarget, files: Files) {
         self.dismiss_notes();
-        intake::add_files(self, release, target, files);
+        platform::add_files(self, self.limits, release, target, files);
     }
 
-    /// Sentences about the files that were brought last.
+    /// Sentences about the files that were chosen or dropped last.
     pub fn notes(self, release: ReleaseId) -> Vec<String> {
         let of_release = |(about, notes): &(ReleaseId, Vec<String>)| (*about == release).then(|| notes.clone());
         self.notes.with(|notes| notes.as_ref().and_then(of_release).unwrap_or_default())
@@ -269,112 +235,71 @@ impl Uploads {
     pub fn command(self, id: TaskId, command: Command) {
         let Some(task) = untrack(|| self.find(|task| task.id == id)) else { return };
         match command {
-            // Of a bad file only the file goes: what was typed of its track stays.
+            // A bad file does not take its track with it, nor what was typed there.
             Command::Cancel if untrack(|| task.has_error()) => self.cancel(&task, OnCancel::KeepTrack),
             Command::Cancel => self.cancel(&task, OnCancel::RemoveTrack),
             Command::Pause => {
                 let progress = task.state.with_untracked(TaskState::progress);
-                send::stop(task.id);
+                platform::stop(task.id);
                 task.state
                     .set(TaskState::Paused(progress.unwrap_or(Progress { total: task.length, ..Progress::default() })));
-                send::start_next(self);
+                platform::start_next(self);
             }
             Command::Resume => {
-                send::stop(task.id);
+                platform::stop(task.id);
                 if task.state.with_untracked(|state| matches!(state, TaskState::Failed(_))) {
-                    // What failed is not asked after once more.
+                    // The failed upload is not continued: a new one is created.
                     task.granted.set(None);
                 }
                 task.state.set(TaskState::Queued);
-                send::start_next(self);
+                platform::start_next(self);
             }
         }
     }
 
-    /// Puts a task away without telling the server, which knows already.
+    /// Removes a task without telling the server, which knows already.
     pub fn dismiss(self, task: &Task) {
         self.remove(task);
-        send::start_next(self);
+        platform::start_next(self);
     }
 
-    /// What is done, to be forgotten once the release shows it.
+    /// Tasks that are done, to be dismissed once the release shows their files.
     pub fn done(self, release: ReleaseId) -> Vec<Task> {
         untrack(|| self.of_release(release).into_iter().filter(|task| task.state() == TaskState::Done).collect())
     }
 
     fn cancel(self, task: &Task, on_cancel: OnCancel) {
         self.remove(task);
-        send::cancel(self, task, on_cancel);
-        send::start_next(self);
+        self.cancel_on_server(task, on_cancel);
+        platform::start_next(self);
+    }
+
+    /// Tells the server, which may refuse: an upload that is stored already can only be removed.
+    fn cancel_on_server(self, task: &Task, on_cancel: OnCancel) {
+        let upload = untrack(|| task.upload());
+        let created_track = task.created_track.get_untracked().filter(|_| on_cancel == OnCancel::RemoveTrack);
+        let tell = move |answer: ApiResult<()>| match answer {
+            // It was too late. The page shows what has become of the file.
+            Err(error) if !matches!(error.status(), 404 | 409) => self.toasts.error(&error),
+            Ok(()) | Err(_) => {}
+        };
+        spawn_local(async move {
+            if let Some(upload) = upload {
+                tell(cancel_upload(upload).await);
+            }
+            if let Some(track) = created_track {
+                tell(remove_track(track).await.map(drop));
+            }
+            self.changes.update(|changes| *changes += 1);
+        });
     }
 
     fn remove(self, task: &Task) {
-        send::purge_file(task);
+        platform::purge_file(task);
         self.tasks.update(|tasks| tasks.retain(|other| other != task));
     }
 
-    #[cfg(feature = "hydrate")]
-    fn note(self, release: ReleaseId, notes: Vec<String>) {
-        self.notes.set(Some((release, notes)).filter(|(_, notes)| !notes.is_empty()));
-    }
-
-    /// A new file for a cover or a track takes the place of the old one. An upload of the same file that is under way goes on instead. A
-    /// file that is refused stops no upload.
-    #[cfg(feature = "hydrate")]
-    fn enqueue(self, new: Task) {
-        let has_error = untrack(|| new.has_error());
-        let replaced: Vec<Task> =
-            self.replaced_by(&new).into_iter().filter(|old| !has_error || untrack(|| old.has_error())).collect();
-        if replaced.iter().any(|old| old.fingerprint == new.fingerprint && !untrack(|| old.is_over())) {
-            return send::purge_file(&new);
-        }
-        for old in replaced {
-            if old.fingerprint == new.fingerprint {
-                self.remove(&old);
-            } else {
-                self.cancel(&old, OnCancel::KeepTrack);
-            }
-        }
-        self.tasks.update(|tasks| tasks.push(new));
-        send::start_next(self);
-    }
-
-    /// Whether the release has the file of a new task already, or this tab is sending it; with the number of its track if it has one yet.
-    #[cfg(feature = "hydrate")]
-    fn find_duplicate(self, release: &ReleaseView, new: &Task) -> Option<Option<i32>> {
-        if let Some(number) = sorting::track_number_of(release, &new.file_name, new.length) {
-            return Some(Some(number));
-        }
-        let is_same = |old: &Task| {
-            let is_audio = old.release == new.release && old.target.kind() == new.target.kind();
-            let is_alike =
-                (&old.file_name, old.length, old.content_hash) == (&new.file_name, new.length, new.content_hash);
-            is_audio && is_alike && !untrack(|| old.has_error())
-        };
-        let old = untrack(|| self.find(is_same))?;
-        let track = untrack(|| old.track());
-        Some(release.tracks.iter().find(|shown| Some(shown.id) == track).map(|shown| shown.number))
-    }
-
-    #[cfg(feature = "hydrate")]
-    fn has_cover(self, release: ReleaseId) -> bool {
-        untrack(|| self.of_cover(release)).is_some_and(|task| !untrack(|| task.has_error()))
-    }
-
-    #[cfg(feature = "hydrate")]
-    fn replaced_by(self, new: &Task) -> Vec<Task> {
-        let replaces = |old: &Task| match new.target {
-            UploadTarget::Cover(_) => old.target == new.target,
-            UploadTarget::Audio(track) => untrack(|| old.track()) == Some(track),
-            // Dropped once more after it was refused or failed.
-            UploadTarget::NewTrack(_) => {
-                old.target == new.target && old.fingerprint == new.fingerprint && untrack(|| old.track()).is_none()
-            }
-        };
-        self.tasks.with_untracked(|tasks| tasks.iter().filter(|old| replaces(old)).cloned().collect())
-    }
-
-    /// The newest that fits.
+    /// The newest task that fits.
     fn find(self, fits: impl Fn(&Task) -> bool) -> Option<Task> {
         self.tasks.with(|tasks| tasks.iter().rev().find(|task| fits(task)).cloned())
     }

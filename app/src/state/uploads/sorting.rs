@@ -1,6 +1,6 @@
 //! Sorts files that are chosen or dropped together: into tracks, a cover, and files that are left out. Words the sentences about them.
 //!
-//! This module is pure: [`super::intake`] talks to the browser.
+//! This module is pure: `browser` has the files.
 
 use std::cmp::Ordering;
 

@@ -13,18 +13,14 @@ use vwaza::domain::{
 };
 use web_sys::{File, XmlHttpRequest};
 
-use super::{
-    GrantedUpload, OnCancel, Task, TaskId, TaskState, Uploads,
-    machine::{self, Backoff, RunEnd, Step, StoredStep, TransferStep},
-    request,
-    speed::{Progress, SpeedMeter},
-};
+use super::request;
 use crate::{
-    api::{
-        tracks::remove_track,
-        uploads::{begin_upload, cancel_upload, complete_upload},
+    api::uploads::{begin_upload, complete_upload},
+    state::uploads::{
+        Command, GrantedUpload, OnCancel, Task, TaskId, TaskState, Uploads,
+        machine::{self, Backoff, RunEnd, Step, StoredStep, TransferStep},
+        speed::{Progress, SpeedMeter},
     },
-    error::ApiResult,
 };
 
 /// Files that are sent at the same time: enough to fill a connection, few enough for each to get on.
@@ -68,7 +64,7 @@ fn with_local_file<T>(id: TaskId, change: impl FnOnce(&mut LocalFile) -> T) -> O
 }
 
 /// Warns before the tab is left with unsent bytes, and continues when the network is back. Does nothing after the first call.
-pub(super) fn listen(uploads: Uploads) {
+pub fn listen(uploads: Uploads) {
     if BROWSER_STATE.with_borrow_mut(|browser| std::mem::replace(&mut browser.listens, true)) {
         return;
     }
@@ -86,13 +82,13 @@ pub(super) fn listen(uploads: Uploads) {
             tasks.iter().filter(is_interrupted).cloned().collect()
         });
         for task in interrupted {
-            uploads.command(task.id, super::Command::Resume);
+            uploads.command(task.id, Command::Resume);
         }
     });
 }
 
 /// A queued task that is not in the list of uploads yet.
-pub(super) fn task(
+pub fn task(
     release: ReleaseId,
     target: UploadTarget,
     file: File,
@@ -127,7 +123,7 @@ pub(super) fn task(
 }
 
 /// Starts the next queued task if fewer than `MAX_CONCURRENT` send and none is being created.
-pub(super) fn start_next(uploads: Uploads) {
+pub fn start_next(uploads: Uploads) {
     let next = BROWSER_STATE.with_borrow_mut(|browser| {
         let is_full = browser.files.values().filter(|local| local.sending).count() >= MAX_CONCURRENT;
         if is_full || browser.creating.is_some() {
@@ -151,7 +147,7 @@ pub(super) fn start_next(uploads: Uploads) {
 }
 
 /// Ends the task's run. Its file stays.
-pub(super) fn stop(id: TaskId) {
+pub fn stop(id: TaskId) {
     let request = with_local_file(id, |local| {
         local.run += 1;
         local.sending = false;
@@ -164,32 +160,12 @@ pub(super) fn stop(id: TaskId) {
     }
 }
 
-pub(super) fn purge_file(task: &Task) {
+pub fn purge_file(task: &Task) {
     stop(task.id);
     BROWSER_STATE.with_borrow_mut(|browser| browser.files.remove(&task.id));
     if let Some(preview) = &task.preview {
         let _ = web_sys::Url::revoke_object_url(preview);
     }
-}
-
-/// Tells the server, which may refuse: an upload that is stored already can only be removed.
-pub(super) fn cancel(uploads: Uploads, task: &Task, on_cancel: OnCancel) {
-    let upload = untrack(|| task.upload());
-    let created_track = task.created_track.get_untracked().filter(|_| on_cancel == OnCancel::RemoveTrack);
-    let tell = move |answer: ApiResult<()>| match answer {
-        // It was too late. The page shows what has become of the file.
-        Err(error) if !matches!(error.status(), 404 | 409) => uploads.toasts.error(&error),
-        Ok(()) | Err(_) => {}
-    };
-    spawn_local(async move {
-        if let Some(upload) = upload {
-            tell(cancel_upload(upload).await);
-        }
-        if let Some(track) = created_track {
-            tell(remove_track(track).await.map(drop));
-        }
-        uploads.changes.update(|changes| *changes += 1);
-    });
 }
 
 fn finish_creating(id: TaskId) {
@@ -267,7 +243,7 @@ impl UploadRun {
                 }
                 if self.is_dismissed() {
                     // Somebody cancelled it before the server answered.
-                    cancel(self.uploads, &self.task, OnCancel::RemoveTrack);
+                    self.uploads.cancel_on_server(&self.task, OnCancel::RemoveTrack);
                 }
                 match u64::try_from(begun.offset) {
                     Ok(offset) if offset >= self.task.length => Step::AwaitStored,

@@ -1,4 +1,4 @@
-//! Makes uploads of files that were chosen or dropped, after a look at each before a byte is sent.
+//! Checks files that were chosen or dropped, before a byte is sent, and queues those that the server would not refuse.
 
 use leptos::{prelude::Set, task::spawn_local};
 use uuid::Builder;
@@ -10,14 +10,15 @@ use vwaza::domain::{
 };
 use web_sys::File;
 
-use super::{
-    Files, TaskState, Uploads, dropped_folders, request, send,
+use super::{Files, dropped_folders, request, send};
+use crate::state::uploads::{
+    TaskState, Uploads,
     sorting::{self, FileRole, NamedFile},
 };
 
-/// Pieces of a header that are read at most. Where they do not tell, the server does.
+/// Most pieces of a header that are read. If they do not tell what the file is, the server finds out.
 const MAX_READS: usize = 64;
-/// Bytes at the end of a file that tell it from another of its name and size.
+/// Bytes at the end of a file, which tell it from another one of the same name and size.
 const TAIL_BYTES: u64 = 4096;
 
 /// The result of reading a file's header.
@@ -29,13 +30,19 @@ struct Inspection {
 
 /// Checks files for a track's audio, or for the step of the cover or of the tracks, and queues those that are not refused. `release` is as
 /// the page shows it.
-pub(super) fn add_files(uploads: Uploads, release: ReleaseView, target: UploadTarget, files: Files) {
+pub fn add_files(uploads: Uploads, limits: MediaLimits, release: ReleaseView, target: UploadTarget, files: Files) {
     // Listeners are added with the first files: pages without uploads need none.
     send::listen(uploads);
-    spawn_local(check_and_queue(uploads, release, target, files));
+    spawn_local(check_and_queue(uploads, limits, release, target, files));
 }
 
-async fn check_and_queue(uploads: Uploads, release: ReleaseView, target: UploadTarget, files: Files) {
+async fn check_and_queue(
+    uploads: Uploads,
+    limits: MediaLimits,
+    release: ReleaseView,
+    target: UploadTarget,
+    files: Files,
+) {
     let found = dropped_folders::read(files).await;
     let mut notes = found.notes;
     let mut files: Vec<Option<File>> = found.files.iter().map(|(file, _)| Some(file.clone())).collect();
@@ -43,7 +50,7 @@ async fn check_and_queue(uploads: Uploads, release: ReleaseView, target: UploadT
     if let UploadTarget::Audio(_) = target {
         let chosen = sorting::pick_for_track(&named).and_then(|at| files.get_mut(at)?.take());
         if let Some(file) = chosen {
-            enqueue(uploads, &release, target, file, None).await;
+            enqueue(uploads, limits, &release, target, file, None).await;
         }
         return uploads.note(release.id, notes);
     }
@@ -61,14 +68,15 @@ async fn check_and_queue(uploads: Uploads, release: ReleaseView, target: UploadT
             FileRole::Track => {
                 let batch_member = BatchMember { batch, title: std::mem::take(&mut titles[at]) };
                 let admitted =
-                    enqueue(uploads, &release, UploadTarget::NewTrack(release.id), file, Some(batch_member)).await;
+                    enqueue(uploads, limits, &release, UploadTarget::NewTrack(release.id), file, Some(batch_member))
+                        .await;
                 match admitted {
                     Admission::AlreadyHere(number) => here.push((name, number)),
                     Admission::Queued | Admission::Refused(_) => tracks += 1,
                 }
             }
             FileRole::Cover => {
-                let admitted = enqueue(uploads, &release, UploadTarget::Cover(release.id), file, None).await;
+                let admitted = enqueue(uploads, limits, &release, UploadTarget::Cover(release.id), file, None).await;
                 if step == UploadKind::Audio {
                     notes.push(match admitted {
                         Admission::Refused(why) => format!("“{name}” can't be the cover. {why}"),
@@ -88,7 +96,7 @@ async fn check_and_queue(uploads: Uploads, release: ReleaseView, target: UploadT
         });
     }
     let why = match left_out.as_slice() {
-        [(_, file)] if step == UploadKind::Audio => inspect(file, UploadKind::Audio, &uploads.limits).await.refusal,
+        [(_, file)] if step == UploadKind::Audio => inspect(file, UploadKind::Audio, &limits).await.refusal,
         _ => None,
     };
     let names: Vec<String> = left_out.into_iter().map(|(name, _)| name).collect();
@@ -104,9 +112,9 @@ enum Admission {
     AlreadyHere(Option<i32>),
 }
 
-/// An id that no other batch of the artist has.
+/// A random id.
 fn new_batch() -> BatchId {
-    // A browser gives better ones only to sites with TLS; this one has to be new, not secret.
+    // `crypto.randomUUID` exists only on sites with TLS. This id has to be new, not secret.
     let mut bytes = [0; 16];
     for byte in &mut bytes {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 up to but without 256")]
@@ -119,12 +127,13 @@ fn new_batch() -> BatchId {
 
 async fn enqueue(
     uploads: Uploads,
+    limits: MediaLimits,
     release: &ReleaseView,
     target: UploadTarget,
     file: File,
     batch_member: Option<BatchMember>,
 ) -> Admission {
-    let Inspection { refusal, content_hash } = inspect(&file, target.kind(), &uploads.limits).await;
+    let Inspection { refusal, content_hash } = inspect(&file, target.kind(), &limits).await;
     let task = send::task(release.id, target, file, content_hash, batch_member);
     let here = match target {
         UploadTarget::NewTrack(_) => uploads.find_duplicate(release, &task),
@@ -167,7 +176,7 @@ async fn inspect(file: &File, kind: UploadKind, limits: &MediaLimits) -> Inspect
             Precheck::Passed => break,
             Precheck::Reads(range) => {
                 let offset = range.start;
-                // The upload itself tells of a file that cannot be read.
+                // The upload itself says that a file cannot be read.
                 let Some(bytes) = request::bytes(file, range).await else { break };
                 content_hash.add(&bytes);
                 known.add(offset, bytes);
@@ -177,7 +186,7 @@ async fn inspect(file: &File, kind: UploadKind, limits: &MediaLimits) -> Inspect
     Inspection { refusal: None, content_hash: content_hash.0 }
 }
 
-/// A checksum that tells files apart which nobody has made to look alike (FNV-1a, 64 bit).
+/// FNV-1a with 64 bits: tells files apart unless somebody constructs two with the same sum.
 struct ContentHash(u64);
 
 impl ContentHash {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 use web_sys::{Blob, File, ProgressEvent, RequestInit, RequestRedirect, Response, ResponseType, XmlHttpRequest};
 
-use super::machine::Reply;
+use crate::state::uploads::machine::Reply;
 
 /// A request in which nothing moves for so long, in milliseconds, is given up: some networks never say that they are gone.
 const STALLED_MS: f64 = 90_000.0;

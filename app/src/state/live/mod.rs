@@ -1,0 +1,83 @@
+//! Tells pages that something may have changed on the server: after a server-sent event, or every few seconds without a connection.
+
+#[cfg(feature = "hydrate")]
+mod browser;
+#[cfg(not(feature = "hydrate"))]
+mod server;
+
+use std::collections::HashMap;
+
+use leptos::prelude::*;
+use serde::{Serialize, de::DeserializeOwned};
+use vwaza::domain::ids::ReleaseId;
+
+#[cfg(feature = "hydrate")]
+use self::browser as platform;
+#[cfg(not(feature = "hydrate"))]
+use self::server as platform;
+use crate::error::ApiResult;
+
+#[cfg(feature = "hydrate")]
+pub use self::browser::page_is_alive;
+pub use self::platform::await_first;
+
+#[derive(Clone, Copy)]
+pub struct Live {
+    any: RwSignal<u64>,
+    releases: StoredValue<HashMap<ReleaseId, ArcRwSignal<u64>>>,
+}
+
+pub fn provide() {
+    let live = Live { any: RwSignal::default(), releases: StoredValue::default() };
+    provide_context(live);
+    platform::start(live);
+}
+
+impl Live {
+    pub fn get() -> Self {
+        expect_context()
+    }
+
+    /// Grows whenever this release may have changed: a source for the resource that shows it.
+    pub fn on_release(self, id: ReleaseId) -> Signal<u64> {
+        let changes = self.releases.try_update_value(|releases| releases.entry(id).or_default().clone());
+        changes.unwrap_or_default().into()
+    }
+
+    /// Grows whenever any release that the reader may see may have changed.
+    pub fn any_release(self) -> Signal<u64> {
+        self.any.into()
+    }
+}
+
+/// The value of a resource that is fetched repeatedly. After trouble on the way to the server, or a rate limit, the last good value of the
+/// same `subject` stays and the resource is fetched again. Belongs inside the page's Transition.
+pub fn last_good<K, T>(
+    subject: impl Fn() -> K + Send + Sync + 'static,
+    resource: Resource<ApiResult<T>>,
+) -> Signal<Option<ApiResult<T>>>
+where
+    K: Clone + PartialEq + Send + Sync + 'static,
+    T: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    type Seen<K, T> = (K, Option<ApiResult<T>>);
+    await_first(resource);
+    let seen: Memo<Seen<K, T>> = Memo::new(move |last: Option<&Seen<K, T>>| {
+        let (subject, now) = (subject(), resource.get());
+        let kept = last.filter(|(of, kept)| *of == subject && matches!(kept, Some(Ok(_))));
+        match (now, kept) {
+            (Some(Err(error)), Some((_, kept))) if error.retry_delay().is_some() => (subject, kept.clone()),
+            (now, _) => (subject, now),
+        }
+    });
+    // The failed fetch may have been for the last change in a long time.
+    Effect::new(move || {
+        let failed = resource.get().and_then(Result::err).and_then(|error| error.retry_delay());
+        let is_kept = seen.with_untracked(|(_, shown)| matches!(shown, Some(Ok(_))));
+        if let Some(after) = failed.filter(|_| is_kept) {
+            let again = set_timeout_with_handle(move || resource.refetch(), after);
+            on_cleanup(move || again.into_iter().for_each(|again| again.clear()));
+        }
+    });
+    Signal::derive(move || seen.with(|(_, shown)| shown.clone()))
+}
