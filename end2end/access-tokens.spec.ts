@@ -38,7 +38,7 @@ test('an artist makes a token for a script, sees it once, and revokes it', async
   expect((await page.request.get(nowhere, options)).status()).toBe(401);
 });
 
-test('a token is seen although the list of tokens does not come, until it is revoked', async ({ page, watch }) => {
+test('a new token is shown until it is revoked, even if the list of tokens fails to load', async ({ page, watch }) => {
   watch.expect(/status of 503/);
   await new Account(page).signUp(newArtist());
   await page.goto('/account');
@@ -61,7 +61,7 @@ test('a token is seen although the list of tokens does not come, until it is rev
   await expect(tokens.getByLabel('Your new token')).toHaveCount(0);
 });
 
-test('without JavaScript no token is made that nobody gets to see', async ({ newPage }) => {
+test('without JavaScript no token can be made, because nobody would see it', async ({ newPage }) => {
   const page = await newPage({ javaScriptEnabled: false });
   await new Account(page).signUp(newArtist());
   await page.goto('/account');

@@ -17,8 +17,8 @@ async function signOut(page: Page) {
 }
 
 for (const javaScriptEnabled of [true, false]) {
-  test(`a forgotten password is set anew, ${javaScriptEnabled ? 'live' : 'by plain forms'}`, async ({ newPage, watch }) => {
-    // A password that many people use is refused, and so is a link that was used.
+  test(`a forgotten password is reset, ${javaScriptEnabled ? 'live' : 'by plain forms'}`, async ({ newPage, watch }) => {
+    // The server refuses a common password, and a link that was used already.
     watch.expect(/status of 4(00|10)/);
     const artist = newArtist();
     const page = await newPage({ javaScriptEnabled });
@@ -89,7 +89,7 @@ test('an artist turns two-factor sign-in on, signs in with codes, and turns it o
   await expectAccessible(page);
 
   const elsewhere = await newPage();
-  // The code of this step is used; the server takes the next one's, too.
+  // The code of the current step is used already. The server accepts the code of the next step, too.
   for (const code of [() => totp(key, 1), () => codes[0]]) {
     await elsewhere.goto('/sign-in?next=/account');
     await alive(elsewhere);
@@ -117,7 +117,7 @@ test('an artist turns two-factor sign-in on, signs in with codes, and turns it o
   await expect(region.getByText('Off: you sign in with your password only.')).toBeVisible();
 });
 
-test('an admin reads an admin\'s words on the own account page', async ({ newAdmin }) => {
+test('the account page of an admin uses the words for admins', async ({ newAdmin }) => {
   const admin = await newAdmin();
   await admin.goto('/account');
   await alive(admin);
@@ -129,7 +129,7 @@ test('an admin reads an admin\'s words on the own account page', async ({ newAdm
   await expectAccessible(admin);
 });
 
-test('an admin disables an account and lets it in again', async ({ page, newAdmin, watch }) => {
+test('an admin disables an account and enables it again', async ({ page, newAdmin, watch }) => {
   watch.expect(/status of 40[01]/);
   const artist = newArtist();
   await new Account(page).signUp(artist);
@@ -151,7 +151,7 @@ test('an admin disables an account and lets it in again', async ({ page, newAdmi
   await new Account(page).signIn(artist);
 });
 
-test('an artist reads what happens to their data, takes it along and leaves', async ({ page, watch }) => {
+test('an artist reads what happens to their data, downloads it and deletes the account', async ({ page, watch }) => {
   watch.expect(/status of 40[01]/);
   const artist = newArtist();
   await new Account(page).signUp(artist);

@@ -12,7 +12,7 @@ import { test as testWithServer, WHILE_RESTARTING } from './support/own-server';
 import { newArtist } from './support/people';
 import { expect, test } from './support/test';
 
-/** Every request that begins an upload or carries bytes of one. */
+/** Records every request that begins an upload or carries bytes of one. */
 function uploads(page: Page): string[] {
   const seen: string[] = [];
   page.on('request', (request) => {
@@ -22,7 +22,7 @@ function uploads(page: Page): string[] {
   return seen;
 }
 
-/** A WAV of silence. */
+/** Makes a WAV of silence. */
 const wav = (name: string, channels: number, hz: number, bits: number): Payload => {
   const frame = (channels * bits) / 8;
   const silence = Buffer.alloc(4800);
@@ -42,7 +42,7 @@ const wav = (name: string, channels: number, hz: number, bits: number): Payload 
   return { name, mimeType: 'audio/wav', buffer: Buffer.concat([header, silence]) };
 };
 
-/** The header of a FLAC with two channels of 16 bit at 48 kHz. */
+/** Makes the header of a FLAC with two channels of 16 bit at 48 kHz. */
 const flacHeader = (name: string, hours: number): Payload => {
   const header = Buffer.alloc(42);
   header.write('fLaC', 0);
@@ -55,7 +55,7 @@ const flacHeader = (name: string, hours: number): Payload => {
 
 const notes = (page: Page) => page.locator('.drop-notes');
 
-/** As from a file manager: folders come with what is in them. */
+/** Drops files as from a file manager: folders come with their content. */
 async function dropPaths(page: Page, ...files: string[]) {
   const devtools = await page.context().newCDPSession(page);
   const data = { items: [], files, dragOperationsMask: 1 };
@@ -71,7 +71,7 @@ async function newRelease(page: Page, step: 'Cover' | 'Tracks'): Promise<Wizard>
   return wizard;
 }
 
-test('a picture that can be no cover is refused before a byte is sent', async ({ page }) => {
+test('a picture that cannot be a cover is refused before a byte is sent', async ({ page }) => {
   const wizard = await newRelease(page, 'Cover');
   const sent = uploads(page);
   for (const [file, reason] of [
@@ -91,7 +91,7 @@ test('a picture that can be no cover is refused before a byte is sent', async ({
   await expect(wizard.coverStep()).toContainText('1000 × 1000 px');
   await expect(wizard.coverStep()).not.toContainText('Export the cover');
 
-  await test.step('and the cover that is there stays', async () => {
+  await test.step('the cover in place stays', async () => {
     const before = sent.length;
     await wizard.chooseCover('cover-oblong.png');
     await expect(wizard.coverStep()).toContainText('a cover has to be square');
@@ -100,7 +100,7 @@ test('a picture that can be no cover is refused before a byte is sent', async ({
   });
 });
 
-test('audio that can be no track is refused in its row before a byte is sent', async ({ page }) => {
+test('audio that cannot be a track is refused in its row before a byte is sent', async ({ page }) => {
   const wizard = await newRelease(page, 'Tracks');
   const sent = uploads(page);
   const ogg = { name: 'Vorbis.ogg', mimeType: 'audio/ogg', buffer: Buffer.from(`OggS${'\0'.repeat(24)}\x01vorbis`) };
@@ -131,7 +131,7 @@ test('audio that can be no track is refused in its row before a byte is sent', a
   await wizard.track('Surround').getByRole('button', { name: 'Remove “Surround”' }).click();
   await expect(wizard.track('Surround')).toHaveCount(0);
 
-  await test.step('so is a new file for a track, which keeps its own', async () => {
+  await test.step('a refused replacement leaves the track its file', async () => {
     const row = wizard.track('Night Bus');
     await row.locator('input[type=file]').setInputFiles(wav('Night Bus.wav', 6, 48_000, 16));
     await expect(row).toContainText('This file has 6 channels');
@@ -167,7 +167,7 @@ test('pictures among dropped audio go to the cover', async ({ page }) => {
   await wizard.go('Cover');
   await expect(wizard.coverStep()).toContainText('1000 × 1000 px');
 
-  await test.step('where there is a cover, it stays', async () => {
+  await test.step('a cover in place stays', async () => {
     await wizard.go('Tracks');
     await wizard.drop(named('Other.png', 'cover.png', 'image/png'));
     await expect(notes(page)).toContainText('“Other.png” was left out.');
@@ -178,7 +178,7 @@ test('pictures among dropped audio go to the cover', async ({ page }) => {
   });
 });
 
-test('a file that is dropped twice is here already', async ({ page }) => {
+test('a file that is dropped twice becomes one track', async ({ page }) => {
   const wizard = await newRelease(page, 'Tracks');
   const file = named('Morning.wav', 'song.wav', 'audio/wav');
   await wizard.drop(named('Evening.flac', 'song.flac', 'audio/flac'), file, file);
@@ -196,7 +196,7 @@ test('a file that is dropped twice is here already', async ({ page }) => {
   await expectAccessible(page);
 });
 
-test('of a folder only the music becomes tracks', async ({ page }, info) => {
+test('only the audio files of a folder become tracks', async ({ page }, info) => {
   const wizard = await newRelease(page, 'Tracks');
   const papers = info.outputPath('Papers');
   await mkdir(papers, { recursive: true });

@@ -1,4 +1,4 @@
-/** Questions before something goes: what takes nothing away stands first, everywhere. */
+/** The order of buttons in dialogs: the harmless one comes first everywhere. */
 
 import type { Locator } from '@playwright/test';
 
@@ -17,7 +17,7 @@ async function expectOrder(dialog: Locator, harmless: string, other: string) {
   expect(first && second && (first.x < second.x || first.y < second.y), 'they stand as they are read').toBe(true);
 }
 
-test('the buttons of every question stand in one order', async ({ page, newAdmin }) => {
+test('the buttons of every dialog are in one order', async ({ page, newAdmin }) => {
   const title = `In Order ${unique()}`;
   await new Account(page).signUp(newArtist());
   const draft = await new Home(page).newRelease();

@@ -47,7 +47,7 @@ test('an artist searches, filters and sorts the releases', async ({ page }) => {
   await expect.poll(titles).toEqual(['Bravo', 'Alpha']);
 });
 
-test('a draft is deleted once that was asked twice', async ({ page }) => {
+test('a draft is deleted after a confirmation', async ({ page }) => {
   const wizard = await new Home(page).newRelease();
   await new ReleasePage(page, wizard.id).open();
   const dialog = page.getByRole('dialog', { name: 'Delete this draft' });
@@ -62,13 +62,13 @@ test('a draft is deleted once that was asked twice', async ({ page }) => {
   expect((await page.request.get(`/releases/${wizard.id}`)).status()).toBe(404);
 });
 
-test('moves of tracks and the last words typed outlive the step that they were made in', async ({ page, watch }) => {
+test('moves of tracks and the last words typed are saved after the step was left', async ({ page, watch }) => {
   watch.expect(/status of 503/);
   const wizard = await new Home(page).newRelease();
   await wizard.go('Tracks');
   await wizard.chooseTracks('song.flac', 'song.wav', 'song.mp3');
   await wizard.expectTitles('Night Bus', 'Early Ferry', 'song');
-  // Nothing grows or scrolls any more while it is dragged.
+  // From now on, nothing grows or scrolls during the drag.
   await expect(wizard.tracks().getByText('0:08')).toHaveCount(3);
   await page.setViewportSize({ width: 1280, height: 1200 });
   let movesAnswered = 0;
@@ -101,7 +101,7 @@ test('moves of tracks and the last words typed outlive the step that they were m
   await wizard.expectTitles('Night Bus', 'Early Ferry', 'song');
 });
 
-test('what was left unsaved stands in its form again, and never over what is typed later', async ({ page, watch }) => {
+test('unsaved words are back in their form, and never overwrite later ones', async ({ page, watch }) => {
   watch.expect(/status of 503/);
   const wizard = await new Home(page).newRelease();
   const title = page.getByLabel('Title', { exact: true });
@@ -121,7 +121,8 @@ test('what was left unsaved stands in its form again, and never over what is typ
   await wizard.expectSaved();
   const before = sent.length;
   expect(sent.at(-1)).toBe('Second Thought');
-  // Past the time at which the form that was left would have tried once more: it would have been heard before this.
+  // The clock passes the time at which the form that was left would have saved again. The server would have received
+  // that before this save.
   await page.clock.runFor(10_000);
   await title.fill('Third Thought');
   await expect.poll(() => sent.at(-1)).toBe('Third Thought');
@@ -132,7 +133,7 @@ test('what was left unsaved stands in its form again, and never over what is typ
   await expect(page.getByLabel('Label', { exact: true })).toHaveValue('Small Hours Music');
 });
 
-test('a form that is opened and left again at once loses nothing', async ({ page, watch }) => {
+test('a form that is opened and left at once loses nothing', async ({ page, watch }) => {
   watch.expect(/status of 503/);
   const wizard = await new Home(page).newRelease();
   const title = page.getByLabel('Title', { exact: true });
@@ -142,7 +143,7 @@ test('a form that is opened and left again at once loses nothing', async ({ page
   await expect(page.getByText('Not saved yet. Down for a moment.')).toBeVisible();
   await wizard.go('Cover');
   await expect.poll(() => server.sent.length).toBeGreaterThan(1);
-  // No timer runs out any more. One that does so on the way finds the server still down.
+  // From now on, no timer fires. One that fires before this takes effect finds the server still down.
   await page.clock.pauseAt(Date.now() + 60_000);
   await wizard.go('Details');
   await expect(title).toHaveValue('First Thought');
@@ -151,7 +152,7 @@ test('a form that is opened and left again at once loses nothing', async ({ page
   await expect(page.getByRole('heading', { name: 'First Thought', level: 1 })).toBeVisible();
 });
 
-test('what could not be saved for long still stands in its step', async ({ page, watch }) => {
+test('words that could not be saved for a long time are still in their step', async ({ page, watch }) => {
   watch.expect(/status of 503/);
   const wizard = await new Home(page).newRelease();
   const title = page.getByLabel('Title', { exact: true });
@@ -172,7 +173,7 @@ test('what could not be saved for long still stands in its step', async ({ page,
   await expect(page.getByRole('heading', { name: 'Patient Words', level: 1 })).toBeVisible();
 });
 
-test('what is typed back while it is on its way stays as it was', async ({ page }) => {
+test('a title that is changed back while a save is running stays as it was', async ({ page }) => {
   const wizard = await new Home(page).newRelease();
   const title = page.getByLabel('Title', { exact: true });
   await title.fill('As It Was');
@@ -200,7 +201,7 @@ const SAVE = '**/api/releases/save-details';
 const isSave = (request: Request) => request.url().endsWith('/api/releases/save-details');
 const titleIn = (request: Request) => new URLSearchParams(request.postData() ?? '').get('details[title]') ?? '';
 
-/** Hears every title that is sent, and takes the server's place while that is down. */
+/** Records every title that is sent, and answers instead of the server while that is down. */
 async function standIn(page: Page) {
   const server = { sent: [] as string[], isDown: true };
   await page.route(SAVE, (route) => {
@@ -215,12 +216,12 @@ for (const [device, viewport] of [
   ['a desktop', { width: 1280, height: 800 }],
   ['a phone', { width: 360, height: 800 }],
 ] as const) {
-  test(`a button stays where it is while what is typed is not saved, on ${device}`, async ({ page, watch }) => {
+  test(`a button keeps its place while changes are not saved, on ${device}`, async ({ page, watch }) => {
     watch.expect(/status of 503.*\/api\/releases\/save-details/);
     await page.setViewportSize(viewport);
     await new Home(page).newRelease();
     const button = page.getByRole('button', { name: 'Save and continue' });
-    // To the document: what stands above may scroll.
+    // The place is relative to the document, because the content above may scroll.
     const place = async () => {
       const [box, scrolled] = [await button.boundingBox(), await page.evaluate(() => scrollY)];
       return box && { x: box.x, y: box.y + scrolled, width: box.width };
@@ -237,7 +238,7 @@ for (const [device, viewport] of [
   });
 }
 
-test('half a date is marked, in our words', async ({ page }) => {
+test('an incomplete date is marked with our own message', async ({ page }) => {
   const wizard = await new Home(page).newRelease();
   await page.getByLabel('Title', { exact: true }).fill('Half a Date');
   const date = page.getByLabel('Release date');

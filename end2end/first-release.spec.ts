@@ -56,14 +56,14 @@ test('an artist brings a first release from sign-up to published', async ({ page
     await expectAccessible(page);
   });
 
-  // From here on nothing is examined, until the release is seen in processing.
+  // From here on, the server examines nothing until the test has seen the release in processing.
   await server.restart(EXAMINES_NOTHING);
 
   await test.step('three masters at once become three tracks', async () => {
     await wizard.go('Tracks');
     const line = await slowUploads(page, 4_000_000);
     const chosen = wizard.chooseTracks(LONG_MASTER, 'song.flac', 'song.mp3');
-    // Two chunks take long enough for their speed to be known.
+    // Two chunks take long enough for the page to measure their speed.
     const [stopped] = await Promise.all([stopAfter(page, 2), chosen]);
     await expect(page.getByRole('progressbar', { name: `Upload of ${LONG_MASTER}` })).toBeVisible();
     await expect(wizard.tracks().filter({ hasText: /\d+ of \d+ MB · .+\/s/ })).not.toHaveCount(0);
@@ -74,11 +74,11 @@ test('an artist brings a first release from sign-up to published', async ({ page
     await page.keyboard.press('Alt+ArrowUp');
     await wizard.expectTitles('Night Bus', 'morning shift', 'Early Ferry');
     await expect(page.getByRole('button', { name: 'Move “Night Bus”, track 1 of 3' })).toBeFocused();
-    // All bytes are with us and stored; none are examined.
+    // All files are stored, and none is examined.
     await expect(page.getByRole('progressbar')).toHaveCount(0, { timeout: 60_000 });
   });
 
-  await test.step('it is submitted, and its status changes before the eyes', async () => {
+  await test.step('the release is submitted, and its status changes on the open page', async () => {
     await wizard.go('Review and submit');
     await expect(wizard.checklist().getByRole('heading')).toHaveText('Everything is here');
     await page.evaluate(() => document.body.setAttribute('data-same-page', ''));
@@ -98,7 +98,7 @@ test('an artist brings a first release from sign-up to published', async ({ page
   await test.step('an admin finds it in the queue and hears it', async () => {
     await expectAccessible(admin);
     await review.find(title);
-    // The long one, which does not give way to the next by itself.
+    // The long track doesn't end during the test, so the player doesn't go on to the next one.
     await admin.getByRole('button', { name: 'Play morning shift' }).click();
     await player.expectTrack('morning shift');
     await player.expectProgress();

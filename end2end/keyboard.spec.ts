@@ -9,10 +9,10 @@ import { fixture } from './support/files';
 import { newArtist, unique } from './support/people';
 import { expect, test } from './support/test';
 
-/** More stops than any page of ours has. */
+/** More tab stops than any of our pages has. */
 const MAX_STOPS = 60;
 
-/** Tabs on until the element with this accessible name has the focus. */
+/** Presses Tab until the element with this accessible name has the focus. */
 async function tabTo(page: Page, role: 'textbox' | 'button' | 'link' | 'combobox' | 'file', name: string | RegExp) {
   const target = role === 'file' ? page.getByLabel(name) : page.getByRole(role, { name, exact: true }).first();
   for (let stops = 0; stops < MAX_STOPS; stops++) {
@@ -28,10 +28,10 @@ async function choose(page: Page, label: string, ...files: string[]) {
   await dialog.setFiles(files.map(fixture));
 }
 
-test('the main job needs no pointer', async ({ page, newAdmin }) => {
+test('an artist submits and an admin approves a release with the keyboard alone', async ({ page, newAdmin }) => {
   const artist = newArtist();
   const details = someDetails(`By Hand ${unique()}`);
-  // From the start: a listener that comes with the key press may come too late for it.
+  // The listener is added early. One that is added at the key press may come too late for the event.
   page.on('filechooser', () => {});
 
   await page.goto('/');
@@ -61,7 +61,7 @@ test('the main job needs no pointer', async ({ page, newAdmin }) => {
       await page.keyboard.type(value);
     }
     await page.keyboard.press('Tab');
-    // In the order that the browser's own language has for a date, whatever the page's is.
+    // Date fields use the order of the browser's own language, whatever the page's language is.
     await page.keyboard.type('01222027');
     await expect(page.getByLabel('Genre')).toHaveValue('Jazz');
     await expect(page.getByLabel('Language')).toHaveValue('eng');
@@ -98,7 +98,7 @@ test('the main job needs no pointer', async ({ page, newAdmin }) => {
   const release = new ReleasePage(page, wizard.id);
   await release.expectStatus('In review');
 
-  await test.step('an admin judges by keys', async () => {
+  await test.step('an admin reviews with the keyboard', async () => {
     const admin = await newAdmin();
     await admin.keyboard.press('/');
     await expect(admin.getByRole('searchbox')).toBeFocused();
@@ -106,7 +106,7 @@ test('the main job needs no pointer', async ({ page, newAdmin }) => {
     await admin.keyboard.press('Enter');
     const row = admin.getByRole('table').getByRole('link', { name: details.title });
     await expect(row).toBeVisible();
-    // Out of the search, where letters are letters.
+    // Leave the search field, where shortcuts are ordinary letters.
     await admin.keyboard.press('Tab');
     await admin.keyboard.press('k');
     await expect(row).toBeFocused();

@@ -13,7 +13,7 @@ const SIZES: [string, BrowserContextOptions][] = [
   ['a phone', { viewport: { width: 360, height: 800 }, hasTouch: true, isMobile: true }],
 ];
 
-// The server is the test's own: what other people do moves lists, and may.
+// The test has a server of its own, because lists may move when other people do something.
 for (const [device, options] of SIZES) {
   test(`nothing moves by itself on ${device}`, async ({ newPage }) => {
     test.setTimeout(240_000);
@@ -37,7 +37,7 @@ for (const [device, options] of SIZES) {
       await page.goto('/');
       waiting = await new Home(page).newRelease();
       await waiting.make(someDetails(title));
-      // What an examination finds out moves what stands below it, and may.
+      // The results of an examination may move the content below them, so the test waits for them.
       await expect(page.getByText('Every file is stored and examined.')).toBeVisible();
       for (const step of ['details', 'cover', 'tracks', 'submit']) await still.open(`/releases/${waiting.id}/${step}`);
       await waiting.submit();

@@ -4,9 +4,9 @@ import { test } from './support/own-server';
 import { newArtist } from './support/people';
 import { expect } from './support/test';
 
-test('somebody who asks too often is told at the form how long to wait', async ({ page, server, watch }) => {
+test('somebody who sends a form too often reads how long to wait', async ({ page, server, watch }) => {
   watch.expect(/status of 4(01|29)/);
-  // Where a proxy is trusted, this machine is limited, too.
+  // With a trusted proxy, the server limits this machine, too.
   await server.restart({ VWAZA_TRUSTED_PROXIES: '127.0.0.0/8', VWAZA_LIMIT_API_PER_MINUTE: '8', VWAZA_LIMIT_SIGN_INS: '1000' });
   await page.goto('/sign-in');
   await alive(page);

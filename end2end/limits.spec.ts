@@ -1,4 +1,4 @@
-/** What honest people do most of stays within the limits, on a server that limits. */
+/** The most frequent actions of honest users stay within the limits, on a server that applies them. */
 
 import { readFileSync } from 'node:fs';
 import type { Locator } from '@playwright/test';
@@ -15,13 +15,13 @@ import { submitReleases } from './support/submissions';
 import { expect, test as base } from './support/test';
 
 const PER_MINUTE = 100;
-/** Sixty songs and forty covers are examined one after the other, beside other tests. */
+/** The timeout while sixty songs and forty covers are examined one after the other, beside other tests. */
 const MINUTES = { timeout: 150_000 };
-/** The pace of a person shows within a minute. `./dev test --soak` takes the full time. */
+/** One minute is enough to measure a person's pace. `./dev test --soak` runs for the full time. */
 const TYPING_MINUTES = process.env.VWAZA_SOAK ? 10 : 1;
 const RELEASES = process.env.VWAZA_SOAK ? 40 : 20;
 const RELEASES_OF_AN_ARTIST = 5;
-/** Where the person of each story is. */
+/** The address of the person in each story. */
 const HOME = '203.0.113.7';
 
 const test = base.extend<{ reverseProxy: Proxy }>({
@@ -55,7 +55,7 @@ test.afterEach(async ({ reverseProxy, page }) => {
   expect(peak).toBeGreaterThan(0);
   expect(peak).toBeLessThanOrEqual(PER_MINUTE);
 
-  // Whoever asks more is refused: without that, all of the above says nothing.
+  // More requests are refused. Without this check, the checks above would prove nothing.
   const greedy = Array.from({ length: PER_MINUTE + 20 }, () => page.request.get('/api/nothing-here'));
   const answers = (await Promise.all(greedy)).map((answer) => answer.status());
   expect(answers.filter((status) => status === 429).length).toBeGreaterThanOrEqual(20);
@@ -73,13 +73,13 @@ test('an artist drops sixty tracks at once', async ({ page }) => {
   await expect(page.getByRole('button', { name: /^Play Song/ })).toHaveCount(titles.length, MINUTES);
   await wizard.expectPlayable(...titles);
   await wizard.expectTitles(...titles);
-  // The page asks what became of each file until it knows.
+  // The page polls the state of each file until it is final.
   await expect(page.getByText('Safe with us')).toHaveCount(0, MINUTES);
   await wizard.open('tracks');
   await wizard.expectPlayable(...titles);
 });
 
-test('an artist types on and on while everything is saved', async ({ page }) => {
+test('an artist types without a break while everything is saved', async ({ page }) => {
   const typingMs = TYPING_MINUTES * 60_000;
   test.setTimeout(typingMs + 120_000);
   await new Account(page).signUp(newArtist());
@@ -88,7 +88,7 @@ test('an artist types on and on while everything is saved', async ({ page }) => 
   await wizard.chooseTracks('song.wav', 'song.aiff');
   await expect(wizard.tracks().getByText('0:08')).toHaveCount(2);
 
-  // A slow typist is the worst one: each pause is just long enough for the form to be saved.
+  // A slow typist causes the most requests: each pause is just long enough for the form to be saved.
   const delay = 650;
   const type = async (field: Locator, text: string) => {
     await field.press('ControlOrMeta+a');
@@ -136,7 +136,7 @@ test('a reviewer works through releases without a break', async ({ page, playwri
     await expect.poll(() => heading.textContent(), 'a verdict leads on to the next release').not.toBe(last);
     last = (await heading.textContent()) ?? '';
     await expect(review.verdict()).toBeVisible();
-    // A reviewer who knows within a second is quicker than any.
+    // No reviewer decides faster than after one second of listening.
     await page.keyboard.press('Space');
     await expect.poll(() => player.seconds()).toBeGreaterThan(1);
     if (left % 4 === 0) {
@@ -149,7 +149,7 @@ test('a reviewer works through releases without a break', async ({ page, playwri
   await expect(page.getByRole('table')).toHaveCount(0);
 });
 
-/** Of a WAV with 16 bit, two channels and 44.1 kHz. */
+/** Cuts the first second out of a WAV with 16 bit, two channels and 44.1 kHz. */
 function firstSecondOf(file: string): Buffer {
   const headerBytes = 44;
   const musicBytes = 44_100 * 4;

@@ -5,7 +5,7 @@ import { alive } from './support/alive';
 import { newArtist } from './support/people';
 import { expect, test } from './support/test';
 
-test('a browser that plays nothing of a kind offers the file', async ({ page }) => {
+test('a browser that cannot play a kind of file offers it for download', async ({ page }) => {
   await new Account(page).signUp(newArtist());
   const wizard = await new Home(page).newRelease();
   await page.addInitScript(() => {
@@ -22,7 +22,7 @@ test('a browser that plays nothing of a kind offers the file', async ({ page }) 
   expect(file.headers()['content-type']).toBe('audio/flac');
 });
 
-test('kinds of files that this browser does not know are heard all the same', async ({ page }) => {
+test('kinds of files that this browser does not support can still be played', async ({ page }) => {
   await new Account(page).signUp(newArtist());
   const wizard = await new Home(page).newRelease();
   await wizard.go('Tracks');
@@ -45,7 +45,7 @@ test('kinds of files that this browser does not know are heard all the same', as
   await player.expectProgress();
   const waveform = page.getByRole('slider', { name: 'Position in Last Tram' });
   const box = (await waveform.boundingBox()) ?? { width: 0, height: 0 };
-  // Far from the end, where the last track goes back to its start.
+  // The position is far from the end, because after its end the last track returns to its start.
   await waveform.click({ position: { x: box.width * 0.25, y: box.height / 2 } });
   expect(await player.seconds()).toBeGreaterThan(1.5);
   await player.expectProgress();

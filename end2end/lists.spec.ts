@@ -1,4 +1,4 @@
-/** Lists of releases: their addresses, and words that are longer than their place. */
+/** Lists of releases: their URLs, and words that are longer than their place. */
 
 import type { BrowserContextOptions, Page } from '@playwright/test';
 
@@ -20,7 +20,7 @@ const SIZES: [string, BrowserContextOptions][] = [
   ['a phone', { viewport: { width: 360, height: 800 }, hasTouch: true, isMobile: true }],
 ];
 
-/** Nothing reaches beyond the window, and pictures keep their size. */
+/** Checks that nothing is wider than the window, and that pictures keep their size. */
 async function expectInPlace(page: Page) {
   const found = await page.evaluate(() => {
     const width = document.documentElement.clientWidth;
@@ -102,7 +102,7 @@ test('a word of 200 letters stays in its place', async ({ page, newPage, newAdmi
   }
 });
 
-test('an address says what was asked for, and nothing else', async ({ page, newPage }) => {
+test('the URL of a list has the parameters that were chosen, and no others', async ({ page, newPage }) => {
   await new Account(page).signUp(newArtist());
   await new Home(page).newRelease();
   const admin = await newPage();

@@ -14,7 +14,7 @@ import { expect, test } from './support/test';
 
 const isStream = (request: Request) => request.url().endsWith('/api/events');
 
-test('a status changes before the eyes although nothing comes through the event stream', async ({ page, newAdmin, watch }) => {
+test('a status changes on the open page even if the event stream is blocked', async ({ page, newAdmin, watch }) => {
   watch.expect(/net::ERR_FAILED.*\/api\/events/);
   const title = `Unheard ${unique()}`;
   await new Account(page).signUp(newArtist());
@@ -34,7 +34,7 @@ test('a status changes before the eyes although nothing comes through the event 
   await expect(page.locator('body[data-same-page]')).toBeVisible();
 });
 
-test('an admin who writes a reason hears that somebody else was faster', async ({ page, newAdmin }) => {
+test('an admin who is writing a reason reads that another admin has decided already', async ({ page, newAdmin }) => {
   const title = `Overtaken ${unique()}`;
   await new Account(page).signUp(newArtist());
   const wizard = await new Home(page).newRelease();
@@ -62,7 +62,7 @@ test('an admin who writes a reason hears that somebody else was faster', async (
   await expect(told).toBeHidden();
 });
 
-test('a page that nobody looks at holds no line, and shows what has changed once somebody does', async ({ page, newPage }) => {
+test('a hidden page keeps no connection open, and shows the changes once it is visible', async ({ page, newPage }) => {
   const artist = newArtist();
   await page.clock.install();
   const opened = page.waitForRequest(isStream);
@@ -84,7 +84,7 @@ test('a page that nobody looks at holds no line, and shows what has changed once
   await other.getByLabel('Title', { exact: true }).fill(title);
   await other.getByLabel('Title', { exact: true }).blur();
   await wizard.expectSaved();
-  // Longer than between two polls.
+  // Longer than the interval between two polls.
   await page.clock.runFor(10_000);
   await expect(page.getByText(title)).toHaveCount(0);
   expect(asked, 'nothing is asked of the server').toEqual([]);
@@ -92,7 +92,7 @@ test('a page that nobody looks at holds no line, and shows what has changed once
   await expect(page.getByText(title).first()).toBeVisible();
 });
 
-test('a page that comes alive late shows what happened before', async ({ page, newPage }) => {
+test('a page that is hydrated late shows what happened before', async ({ page, newPage }) => {
   const artist = newArtist();
   await new Account(page).signUp(artist);
   const { id } = await new Home(page).newRelease();

@@ -10,8 +10,8 @@ import { expect, test } from './support/test';
 
 test.use({ javaScriptEnabled: false });
 
-test('the whole way works without JavaScript', async ({ page, newAdmin, watch }) => {
-  // Each page is looked at twice by axe.
+test('a release gets from sign-up to published without JavaScript', async ({ page, newAdmin, watch }) => {
+  // Axe checks each page twice.
   test.setTimeout(300_000);
   watch.expect(/status of 404.*\/nowhere/);
   watch.expect(/status of 403.*\/review/);
@@ -23,7 +23,7 @@ test('the whole way works without JavaScript', async ({ page, newAdmin, watch })
   await page.getByRole('button', { name: 'Create the account' }).click();
   await expect(page.getByText('Enter the name that appears on your releases.')).toBeVisible();
 
-  await test.step('one wrong field empties no form', async () => {
+  await test.step('a form with one wrong field keeps its other fields', async () => {
     await page.getByLabel('Artist name').fill('Ana & Lima');
     await page.getByLabel('E-mail').fill('ana@');
     await page.getByLabel('Password').fill('a secret of hers');
@@ -40,7 +40,7 @@ test('the whole way works without JavaScript', async ({ page, newAdmin, watch })
   await expectAccessibleWithoutScripts(page);
   const wizard = await new Home(page).newRelease();
 
-  await test.step('a form that comes to nothing says so', async () => {
+  await test.step('a form that fails says so', async () => {
     const nothing = '00000000-0000-4000-8000-000000000000';
     await page.route('**/api/releases/save-details', (route) => {
       return route.continue({ postData: route.request().postData()?.replace(wizard.id, nothing) });
@@ -95,7 +95,7 @@ test('the whole way works without JavaScript', async ({ page, newAdmin, watch })
     await expectAccessibleWithoutScripts(page);
   }
 
-  await test.step('a success says so, once', async () => {
+  await test.step('a success message appears once', async () => {
     await page.goto('/account');
     await page.getByRole('button', { name: 'Save the profile' }).click();
     await expect(page).toHaveURL(/\/account$/);

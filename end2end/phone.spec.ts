@@ -12,19 +12,19 @@ import { newArtist, unique } from './support/people';
 import { call, submitReleases } from './support/submissions';
 import { expect, test } from './support/test';
 
-/** CSS pixels. */
+/** The smallest font size in a mail, in CSS pixels. */
 const SMALLEST_LETTERS = 14;
 
-/** Nothing sticks out at 360 pixels, and the page is accessible at that width. */
+/** Checks that the page fits into a width of 360 pixels, and that it is accessible at that width. */
 async function expectFits(page: Page) {
-  // Not window.innerWidth, which a phone makes as wide as what sticks out.
+  // A phone widens `window.innerWidth` to the widest content, so the test compares with the viewport.
   const width = await page.evaluate(() => document.documentElement.scrollWidth);
   expect.soft(width, `${page.url()} does not scroll sideways`).toBe(page.viewportSize()?.width);
   await expectAccessible(page);
 }
 
 test('everything works at the width of a phone', async ({ page, newAdmin, isMobile, hasTouch }) => {
-  // Axe looks at each page twice.
+  // Axe checks each page twice.
   test.setTimeout(240_000);
   const title = `A Title That Is Longer Than Any Phone Is Wide ${unique()}`;
   for (const address of ['/', '/sign-in', '/sign-up']) {
@@ -45,7 +45,7 @@ test('everything works at the width of a phone', async ({ page, newAdmin, isMobi
   await wizard.go('Tracks');
   await wizard.chooseTracks('song.flac', 'song.wav');
   await wizard.expectTitles('Night Bus', 'song');
-  // The rows are as high as they get.
+  // The rows have reached their full height.
   await wizard.expectPlayable('Night Bus', 'song');
   await expect(page.getByRole('progressbar')).toHaveCount(0);
   await expectFits(page);
@@ -76,7 +76,7 @@ test('everything works at the width of a phone', async ({ page, newAdmin, isMobi
   }
 });
 
-/** A mail as a phone's mail program shows it. */
+/** Checks a mail as a phone's mail program shows it: nothing is wider than the screen, and no text is too small. */
 async function expectReadable(page: Page, subject: string, html: string) {
   await page.setContent(html);
   const width = await page.evaluate(() => document.documentElement.scrollWidth);

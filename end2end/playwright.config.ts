@@ -10,9 +10,9 @@ export default defineConfig({
   forbidOnly: !!process.env.CI,
   fullyParallel: true,
   workers: 2,
-  // A whole story in a debug build, with a long master to be examined in it.
+  // A test is a whole story in a debug build, with the examination of a long master in it.
   timeout: 120_000,
-  // Some of it waits for a disk to be flushed, which on a busy machine takes its time.
+  // Some steps wait until the disk has flushed, which is slow on a busy machine.
   expect: { timeout: 30_000 },
   reporter: 'list',
   use: {
@@ -29,7 +29,8 @@ export default defineConfig({
       use: { viewport: { width: 1280, height: 800 } },
     },
     { name: 'phone', testMatch: 'phone.spec.ts', use: { viewport: { width: 360, height: 800 }, hasTouch: true, isMobile: true } },
-    // Its servers stand behind a proxy and limit; those of the other tests exempt this machine.
+    // The servers of this project are behind a proxy and apply the limits. The servers of the other tests exempt this
+    // machine.
     { name: 'limits', testMatch: 'limits.spec.ts', use: { viewport: { width: 1280, height: 800 } } },
   ],
 });

@@ -1,4 +1,4 @@
-/** What a proxy in front of Vwaza answers in the middle of an upload says nothing about the file. */
+/** Proxies that answer instead of Vwaza in the middle of an upload: their answers say nothing about the file. */
 
 import type { Page, Route } from '@playwright/test';
 
@@ -13,10 +13,10 @@ import { expect, test } from './support/test';
 
 const MIB = 1024 * 1024;
 
-/** As a proxy gives it: a page of its own. */
+/** The answer of a proxy: an error page of its own. */
 const ownPage = (status: number, words: string) => ({ status, contentType: 'text/html', body: `<html><h1>${words}</h1></html>` });
 
-/** Answers requests for bytes in the server's place for as long as `answer` has something to say. */
+/** Answers requests that carry bytes instead of the server, as long as `answer` returns an answer. */
 async function answerInstead(page: Page, answer: (offset: number) => Parameters<Route['fulfill']>[0] | undefined) {
   await page.route(UPLOADS, async (route) => {
     const offset = chunkOffset(route.request());
@@ -34,11 +34,11 @@ test.beforeEach(async ({ page, watch }) => {
   await wizard.go('Tracks');
 });
 
-test('a proxy that takes small chunks only gets small chunks', async ({ page }) => {
+test('a proxy that accepts only small chunks gets small chunks', async ({ page }) => {
   const sent: number[] = [];
   await answerInstead(page, (offset) => {
     sent.push(offset);
-    // 8, 4 and 2 MiB.
+    // Chunks of 8, 4 and 2 MiB are refused.
     return sent.length <= 3 ? ownPage(413, '413 Request Entity Too Large') : undefined;
   });
   await wizard.chooseTracks(LONG_MASTER);
@@ -46,7 +46,7 @@ test('a proxy that takes small chunks only gets small chunks', async ({ page }) 
   expect(sent.slice(0, 7)).toEqual([0, 0, 0, 0, MIB, 2 * MIB, 3 * MIB]);
 });
 
-test('a proxy that takes no chunk at all is told of', async ({ page }) => {
+test('a proxy that accepts no chunk at all is reported', async ({ page }) => {
   const sent: number[] = [];
   await answerInstead(page, (offset) => {
     sent.push(offset);
@@ -63,7 +63,7 @@ test('a proxy that takes no chunk at all is told of', async ({ page }) => {
   await expect(wizard.tracks()).toHaveCount(1);
 });
 
-test('an upload outlasts a proxy that refuses one chunk after the other', async ({ page }) => {
+test('an upload survives a proxy that refuses one chunk after the other', async ({ page }) => {
   const statuses = [400, 404, 429, 500, 502, 503, 504];
   const refused: number[] = [];
   let passes = false;
@@ -71,7 +71,7 @@ test('an upload outlasts a proxy that refuses one chunk after the other', async 
   let reading: Promise<void> | undefined;
   await page.route(UPLOADS, async (route) => {
     if (reading) {
-      // The question after a refused chunk waits until somebody has read what the row says.
+      // The page's request after a refused chunk waits until the test has read the message in the row.
       await reading;
       reading = undefined;
       return route.continue();
@@ -97,7 +97,7 @@ test('an upload outlasts a proxy that refuses one chunk after the other', async 
   await expect(wizard.tracks()).toHaveCount(1);
 });
 
-test('a proxy that answers in our place is told of', async ({ page, watch }) => {
+test('a proxy that answers instead of the server is reported', async ({ page, watch }) => {
   watch.expect(/Connecting to 'https:\/\/login\.example\/' violates/);
   const answers = [
     ownPage(200, 'Sign in to the hotel'),
@@ -125,7 +125,7 @@ test('a proxy that answers in our place is told of', async ({ page, watch }) => 
   await expect(wizard.tracks()).toHaveCount(1);
 });
 
-test('a cover outlasts a proxy, too', async ({ page }) => {
+test('the upload of a cover survives a proxy, too', async ({ page }) => {
   await wizard.go('Cover');
   await page.route(UPLOADS, (route) => route.fulfill(ownPage(403, 'Forbidden')));
   await wizard.chooseCover('cover-small.png');

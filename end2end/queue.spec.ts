@@ -7,10 +7,10 @@ import { fixture, named } from './support/files';
 import { newArtist, unique } from './support/people';
 import { expect, test } from './support/test';
 
-/** In a debug build a long master is decoded slowly. */
+/** A debug build decodes a long master slowly. */
 const EXAMINATION = { timeout: 60_000 };
 
-test('an admin retries a file that has failed for good, gives it up, and its artist brings another', async ({ page, newAdmin }) => {
+test('an admin retries and discards a file that failed for good, and its artist uploads another', async ({ page, newAdmin }) => {
   const file = `broken-${unique()}.flac`;
   await new Account(page).signUp(newArtist());
   const wizard = await new Home(page).newRelease();
@@ -22,7 +22,7 @@ test('an admin retries a file that has failed for good, gives it up, and its art
   await expect(queue.jobs().getByRole('rowheader')).toHaveText(['Store', 'Examine']);
   const heading = admin.getByRole('heading', { name: 'Dead letters' });
 
-  await test.step('it appears by itself, and says what went wrong', async () => {
+  await test.step('the dead letter appears by itself, and says what went wrong', async () => {
     await expect(queue.letter(file)).toHaveCount(0);
     await page.locator('#tracks').setInputFiles(named(file, 'damaged.flac', 'audio/flac'));
     await expect(wizard.tracks()).toHaveCount(1);
@@ -31,9 +31,9 @@ test('an admin retries a file that has failed for good, gives it up, and its art
     await expectAccessible(admin);
   });
 
-  await test.step('tried again, it fails again', async () => {
+  await test.step('a retry fails again', async () => {
     const before = await queue.failedAt(file);
-    // Pressed twice, it is sent once.
+    // Two clicks send one request.
     await queue.retry(file, 2);
     await expect(admin.getByText('The file is in the queue again.')).toBeVisible();
     await expect(admin.getByRole('alert')).toHaveCount(0);
@@ -43,7 +43,7 @@ test('an admin retries a file that has failed for good, gives it up, and its art
     await expect(queue.letter(file)).toBeVisible();
   });
 
-  await test.step('it is given up, once that is meant', async () => {
+  await test.step('the file is discarded after a confirmation', async () => {
     await queue.discard(file, 'Keep it');
     await expect(queue.letter(file)).toBeVisible();
     await queue.discard(file, 'Discard the file');

@@ -53,7 +53,7 @@ test('a rejected release is revised, submitted again and approved', async ({ pag
     await release.open();
   });
 
-  await test.step('the artist mends it and submits again', async () => {
+  await test.step('the artist fixes it and submits again', async () => {
     await page.getByRole('button', { name: 'Revise' }).click();
     await expect(page).toHaveURL(/\/details$/);
     await wizard.go('Cover');

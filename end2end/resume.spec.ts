@@ -13,7 +13,7 @@ import { CHUNK_BYTES, chunkOffset, stopAfter, UPLOADS } from './support/network'
 import { newArtist, unique } from './support/people';
 import { expect, test } from './support/test';
 
-/** Where each chunk that the browser sends begins. */
+/** Records the offset of each chunk that the browser sends. */
 function offsets(page: Page): number[] {
   const sent: number[] = [];
   page.on('request', (request) => {
@@ -32,7 +32,7 @@ test.beforeEach(async ({ page }) => {
   await new Account(page).signUp(newArtist());
 });
 
-test('an upload goes on by itself after the line broke', async ({ page, watch }) => {
+test('an upload goes on by itself after the connection broke', async ({ page, watch }) => {
   watch.expect(/net::ERR_CONNECTION_RESET.*\/api\/uploads\//);
   const wizard = await new Home(page).newRelease();
   await wizard.go('Tracks');
@@ -74,14 +74,14 @@ test('an upload goes on after its session ended and its artist signed in again',
   await expect(row).not.toContainText('The connection broke');
   await expectAccessible(page);
 
-  // In a tab of its own: this one has a file to send.
+  // The sign-in opens another tab, because this one has a file to send.
   const [other] = await Promise.all([context.waitForEvent('page'), row.getByRole('link', { name: 'Sign in' }).click()]);
   await new Account(other).signIn(artist);
   await expectReceived(page);
   expect(sent.slice(0, 4), 'only the broken chunk is sent again').toEqual([0, 1, 2, 2].map((chunk) => chunk * CHUNK_BYTES));
 });
 
-test('a session that ends once the file is here leaves nothing to be sent', async ({ page, watch }) => {
+test('a session that ends after the last byte leaves nothing to be sent', async ({ page, watch }) => {
   watch.expect(/status of 401/);
   const wizard = await new Home(page).newRelease();
   await wizard.go('Tracks');
@@ -117,7 +117,7 @@ test('an upload resumes after the tab was closed in the middle of it', async ({ 
   const row = wizard.tracks().first();
   await expect(row).toContainText('24 of 50 MB arrived. Choose the same file to continue');
   await expectAccessible(page);
-  // Nobody is sending it.
+  // No tab sends the file any more, so no page says that it is uploading.
   const elsewhere = await page.context().newPage();
   for (const path of ['/', `/releases/${wizard.id}`, `/releases/${wizard.id}/submit`]) {
     await elsewhere.goto(path);
@@ -151,7 +151,7 @@ test('a file that was changed in the middle of its upload is chosen once more in
   await expect(wizard.tracks()).toHaveCount(1);
 });
 
-test('what is told while the server is out of reach is asked for afterwards', async ({ page, newPage, watch }) => {
+test('a page catches up on the changes that it missed while the server was unreachable', async ({ page, newPage, watch }) => {
   watch.expect(/net::ERR_(FAILED|CONNECTION_RESET).*\/api\/releases\//);
   const artist = newArtist();
   await new Account(page).signUp(artist);
@@ -161,7 +161,7 @@ test('what is told while the server is out of reach is asked for afterwards', as
   const breakLine = (page: Page) => Promise.all(answers.map((address) => page.route(address, (route) => route.abort())));
   const mendLine = (page: Page) => Promise.all(answers.map((address) => page.unroute(address)));
 
-  // The event stream is open all the time: what it tells is told once.
+  // The event stream stays open, and it sends each event only once.
   await wizard.go('Cover');
   await breakLine(page);
   await wizard.chooseCover('cover.jpg');
@@ -191,7 +191,7 @@ test('what is told while the server is out of reach is asked for afterwards', as
   await expect(other.getByRole('region', { name: 'All releases' })).toContainText('In review');
 });
 
-test('nothing is said of the old cover under a new one', async ({ page }) => {
+test('a new cover does not show the facts of the old one', async ({ page }) => {
   const wizard = await new Home(page).newRelease();
   await wizard.go('Cover');
   await wizard.chooseCover('cover-small.png');
@@ -203,7 +203,7 @@ test('nothing is said of the old cover under a new one', async ({ page }) => {
   await expect(wizard.coverStep()).not.toContainText('1000 × 1000 px');
 });
 
-test('what another device sends meanwhile is not said to be safe', async ({ page, newPage }) => {
+test('an unfinished upload from another device is not said to be safe', async ({ page, newPage }) => {
   const artist = newArtist();
   await new Account(page).signUp(artist);
   const wizard = await new Home(page).newRelease();
@@ -230,7 +230,7 @@ test('what another device sends meanwhile is not said to be safe', async ({ page
   await expect(wizard.coverStep()).not.toContainText('Safe with us');
 });
 
-test('who cancels an upload hears that it did not work', async ({ page, watch }) => {
+test('a failed cancellation of an upload says so', async ({ page, watch }) => {
   watch.expect(/net::ERR_FAILED.*\/api\/(upload\/cancel|tracks\/remove)/);
   const wizard = await new Home(page).newRelease();
   await wizard.go('Tracks');
@@ -241,7 +241,7 @@ test('who cancels an upload hears that it did not work', async ({ page, watch })
   await expect(page.locator('.toast-bad')).toContainText('The server cannot be reached.');
 });
 
-test('no release goes to review without the files that were chosen last', async ({ page }) => {
+test('no release can be submitted without the files that were chosen last', async ({ page }) => {
   const wizard = await new Home(page).newRelease();
   await wizard.make(someDetails(`Replaced ${unique()}`));
   await wizard.go('Tracks');

@@ -5,7 +5,9 @@ import { chromium } from './support/browser';
 const DESKTOP = { viewport: { width: 1280, height: 800 } };
 const PHONE = { viewport: { width: 360, height: 800 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true };
 
-/** Not a test: `npx playwright test -c end2end/screenshots.config.ts` writes every page to target/screenshots/. */
+/**
+ * Takes screenshots: `npx playwright test -c end2end/screenshots.config.ts` writes every page to target/screenshots/.
+ */
 export default defineConfig({
   testDir: 'tools',
   testMatch: 'screenshots.ts',

@@ -11,7 +11,7 @@ const sessions = (page: Page) => page.getByRole('region', { name: 'Sessions' });
 
 for (const javaScriptEnabled of [true, false]) {
   test(`an artist sees where they are signed in and signs out there, ${javaScriptEnabled ? 'live' : 'by plain forms'}`, async ({ newPage, watch }) => {
-    // The console's word of a session that is over already.
+    // The console reports the sign-out of a session that is over already.
     watch.expect(/status of 404/);
     const artist = newArtist();
     const laptop = await newPage({ javaScriptEnabled });

@@ -12,7 +12,7 @@ test.beforeEach(async ({ page }) => {
   await new Account(page).signUp(newArtist());
 });
 
-test('a file that was chosen before the page came alive is taken', async ({ page }) => {
+test('a file that was chosen before the page was hydrated is uploaded', async ({ page }) => {
   const wizard = await new Home(page).newRelease();
   const go = await hold(page, '**/pkg/vwaza*.wasm');
   await page.goto(`/releases/${wizard.id}/cover`);
@@ -22,7 +22,7 @@ test('a file that was chosen before the page came alive is taken', async ({ page
   await expect(wizard.coverStep()).toContainText('1000 × 1000 px');
 });
 
-test('a title that was typed before the page came alive is saved', async ({ page }) => {
+test('a title that was typed before the page was hydrated is saved', async ({ page }) => {
   const wizard = await new Home(page).newRelease();
   const go = await hold(page, '**/pkg/vwaza*.wasm');
   await page.goto(`/releases/${wizard.id}/details`);
@@ -33,7 +33,7 @@ test('a title that was typed before the page came alive is saved', async ({ page
   await expect(page.getByRole('heading', { name: 'Early Words', level: 1 })).toBeVisible();
 });
 
-test('a page that cannot be fetched says so, and comes when it is asked for again', async ({ page, watch }) => {
+test('a page whose script cannot be fetched says so, and loads on the second try', async ({ page, watch }) => {
   watch.expect(/net::ERR_FAILED|Failed to fetch/);
   const { id } = await new Home(page).newRelease();
   await page.goto('/');

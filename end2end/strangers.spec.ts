@@ -40,7 +40,7 @@ test('a second artist sees nothing of a release', async ({ page, newPage, watch 
   await expectAccessible(stranger);
 });
 
-test('who is signed out is led to the sign-in page and back', async ({ page, newPage, watch }) => {
+test('somebody who is signed out gets to the sign-in page and back', async ({ page, newPage, watch }) => {
   const artist = newArtist();
   await new Account(page).signUp(artist);
   const wizard = await new Home(page).newRelease();
@@ -54,7 +54,7 @@ test('who is signed out is led to the sign-in page and back', async ({ page, new
   await elsewhere.getByRole('main').getByRole('button', { name: 'Sign in' }).click();
   await expect(elsewhere).toHaveURL(`/releases/${wizard.id}/cover`);
 
-  // The line for events may still be opening when the session ends.
+  // The event stream may still be opening when the session ends.
   watch.expect(/status of 401.*\/api\/events/);
   await elsewhere.getByRole('button', { name: 'Sign out' }).click();
   await expect(elsewhere.getByRole('link', { name: 'Sign up as an artist' })).toBeVisible();

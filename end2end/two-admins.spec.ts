@@ -7,7 +7,7 @@ import { expectAccessible } from './support/accessible';
 import { ADMINS, newArtist, unique } from './support/people';
 import { expect, test } from './support/test';
 
-test('of two verdicts the first counts, and an admin who has not heard of it is told', async ({ page, newAdmin, watch }) => {
+test('the first of two verdicts counts, and the second admin reads that it is decided', async ({ page, newAdmin, watch }) => {
   const title = `Contested ${unique()}`;
   await new Account(page).signUp(newArtist());
   const wizard = await new Home(page).newRelease();
@@ -21,7 +21,7 @@ test('of two verdicts the first counts, and an admin who has not heard of it is 
   await new Review(first).find(title);
   await new Review(second).find(title);
 
-  // The second admin's page does not hear of the first verdict in time.
+  // The second admin's page doesn't learn of the first verdict in time.
   watch.expect(/net::ERR_FAILED.*\/api\/releases\/view/);
   await second.route('**/api/releases/view', (route) => route.abort());
   await new Review(first).approve();

@@ -9,7 +9,7 @@ import { stopAfter, UPLOADS } from './support/network';
 import { newArtist } from './support/people';
 import { expect, test } from './support/test';
 
-/** Items of the submit step: tracks whose file is not here. */
+/** The items of the submit step for tracks without a complete file. */
 function unfinished(page: Page) {
   return page.locator('.submit-file');
 }

@@ -14,12 +14,12 @@ import { newArtist, unique } from './support/people';
 import { expect, test } from './support/test';
 
 test.beforeEach(async ({ page, watch }) => {
-  // What the browser itself says of a refused file.
+  // The browser's own console message about a refused file.
   watch.expect(/status of 4(15|22).*\/api\/uploads?\//);
   await new Account(page).signUp(newArtist());
 });
 
-test('a picture that is no cover is refused with its reason', async ({ page }) => {
+test('a picture that cannot be a cover is refused with a reason', async ({ page }) => {
   const wizard = await new Home(page).newRelease();
   await wizard.go('Cover');
   for (const [file, reason] of [
@@ -41,7 +41,7 @@ test('a picture that is no cover is refused with its reason', async ({ page }) =
   await expect(wizard.coverStep()).not.toContainText('animated');
 });
 
-test('a file that is no track is refused in its row', async ({ page }) => {
+test('a file that cannot be a track is refused in its row', async ({ page }) => {
   const wizard = await new Home(page).newRelease();
   await wizard.go('Tracks');
   await wizard.chooseTracks('text-called.wav', 'truncated.wav', 'song.mp3');
@@ -64,7 +64,7 @@ testWithServer('a track that turns out to be damaged comes back with the reason'
   watch.expect(WHILE_RESTARTING);
   const wizard = await new Home(page).newRelease();
   await wizard.make(someDetails(`Broken Glass ${unique()}`));
-  // The damage is found only after the release was submitted.
+  // The server examines nothing for now, so the damage is found only after the submit.
   await server.restart(EXAMINES_NOTHING);
   await wizard.go('Tracks');
   await wizard.chooseTracks('damaged.flac');
@@ -112,7 +112,7 @@ test('an empty folder becomes no track', async ({ page, context }, info) => {
   await expect(wizard.tracks()).toHaveCount(1);
 });
 
-test('what became of a file that failed for good is told by its release, and its track stays', async ({ page }) => {
+test('a release shows a file that failed for good, and keeps its track', async ({ page }) => {
   const wizard = await new Home(page).newRelease();
   await wizard.go('Tracks');
   const message = 'It could not be stored. Your bytes are kept.';
@@ -137,7 +137,7 @@ test('what became of a file that failed for good is told by its release, and its
   await expect(row.getByRole('button', { name: 'Dismiss: song.flac' })).toHaveCount(1);
   await expect(row.locator('input[type=file]')).toHaveCount(1);
 
-  await test.step('an admin has it tried again', async () => {
+  await test.step('an admin retries it', async () => {
     state = 'received';
     await look(page, true);
     await expect(row).toContainText('Safe with us; storing');
@@ -147,7 +147,7 @@ test('what became of a file that failed for good is told by its release, and its
     await expect(row).toContainText('needs your attention');
   });
 
-  // The answer to the title is the real release, in which no file has failed.
+  // The answer to the new title is the real release, in which no file has failed.
   const saveTitle = await hold(page, '**/api/tracks/save');
   await page.route('**/api/upload/cancel', async (route) => {
     id = undefined;

@@ -1,7 +1,9 @@
-// A real SMTP server for tests: `node smtp-server.mjs '<options>'`. `SmtpOptions` in src/smtp_server.rs says what the options mean.
+// A real SMTP server for tests: `node smtp-server.mjs '<options>'`. `SmtpOptions` in src/smtp_server.rs describes the
+// options.
 //
 // Prints one JSON object per line: `{"port":N}` once it listens, `{"connection":N}` when the Nth connection begins, and
-// `{"mail":{…}}` for each mail, before its client gets the reply. Ends when its standard input closes: it never outlives its test.
+// `{"mail":{…}}` for each mail, before its client gets the reply. The server ends when its standard input closes, so it
+// never outlives its test.
 
 import { buffer } from 'node:stream/consumers';
 
@@ -33,7 +35,7 @@ class Server extends SMTPServer {
     connectionsBegun += 1;
     print({ connection: connectionsBegun });
     if (hangs('connect')) {
-      // Reading goes on, so that the socket closes when its client leaves.
+      // The socket is still read, so that it closes when its client leaves.
       socket.on('error', () => {}).resume();
       return;
     }
@@ -83,7 +85,7 @@ server.on('error', (error) => {
   if (!server.server.listening) throw error;
 });
 server.listen(options.port ?? 0, '127.0.0.1', () => print({ port: server.server.address().port }));
-// A pipe closes, a file only ends.
+// A pipe emits `close`; a file only emits `end`.
 for (const event of ['end', 'close']) process.stdin.on(event, () => process.exit());
 process.stdin.resume();
 
@@ -91,7 +93,7 @@ function print(value) {
   process.stdout.write(`${JSON.stringify(value)}\n`);
 }
 
-/** Whether this connection or this mail hangs. Counts it if it does. */
+/** Whether this connection or mail hangs. If it does, the function counts it. */
 function hangs(where) {
   if (options.hang !== where || hangsLeft === 0) return false;
   hangsLeft -= 1;
@@ -134,7 +136,10 @@ async function parse(bytes) {
   };
 }
 
-/** The parser's decoded value of a header where that is text (a subject, addresses), otherwise the value as sent, unfolded. */
+/**
+ * The parser's decoded value of a header if that is text (a subject, addresses), otherwise the unfolded value as it was
+ * sent.
+ */
 function headerText(decoded, line) {
   if (typeof decoded === 'string') return decoded;
   if (typeof decoded?.text === 'string') return decoded.text;

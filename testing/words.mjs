@@ -7,13 +7,13 @@ import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 
 const SOURCES = ["app/src", "src/domain", "src/backend", "server/src"];
-// What operators read, and what speaks to machines alone.
+// Files whose texts only operators or machines read.
 const NOT_SOURCES = [
-  /^src\/backend\/(db|fail_points|folders|fuzzing|janitor|lines|measures|settings|spool|limits\/redis)\.rs$/,
-  /^src\/backend\/(embedded_postgres|fsck|storage|worker)(\/|\.rs$)/,
+  /^src\/backend\/(directories|fail_points|fuzzing|settings|limits\/redis|uploads\/spool)\.rs$/,
+  /^src\/backend\/(db|operations|storage|queue\/worker)\//,
   /^server\/src\/(cli|config|descriptors|listen|main|metrics|telemetry)\.rs$/,
 ];
-// Nobody but the log, the compiler, the browser or PostgreSQL sees what these are given.
+// Calls whose arguments only the log, the compiler, the browser or PostgreSQL reads.
 const NOT_SHOWN = new Set(
   `trace! debug! info! warn! error! event! span! trace_span! debug_span! info_span! warn_span! error_span!
   assert! assert_eq! assert_ne! debug_assert! debug_assert_eq! debug_assert_ne! panic! unreachable! todo! matches! cfg!
@@ -53,8 +53,8 @@ function isTest(path) {
   );
 }
 
-// Splits Rust into its tokens: { kind: "string" | "word" | "sign", text, at }. Comments are left out, and so are the
-// literals that no text comes from: characters, numbers, byte strings and C strings.
+// Splits Rust into its tokens: { kind: "string" | "word" | "sign", text, at }. Leaves out comments, and literals that
+// hold no text for people: characters, numbers, byte strings and C strings.
 function tokens(source) {
   const found = [];
   const patterns = [
@@ -115,7 +115,7 @@ function afterBracket(list, open) {
   return list.length;
 }
 
-// Leaves out attributes, and the items that `#[cfg(test)]` stands before.
+// Leaves out attributes, and the items that are marked `#[cfg(test)]`.
 function withoutAttributes(list, path) {
   const kept = [];
   for (let i = 0; i < list.length; ) {
@@ -126,7 +126,7 @@ function withoutAttributes(list, path) {
     }
     const end = afterBracket(list, opens);
     const attribute = list.slice(opens + 1, end - 1).map((token) => token.text).join("");
-    // `#[error("…")]` holds the words of an error. Those of `Problem` are for people.
+    // `#[error("…")]` holds the text of an error. The texts of `Problem` are for people.
     if (/^error\(/.test(attribute) && path.endsWith("/problem.rs")) kept.push(...list.slice(opens + 1, end - 1));
     i = attribute === "cfg(test)" ? afterItem(list, end) : end;
   }
@@ -143,7 +143,7 @@ function afterItem(list, i) {
   return i;
 }
 
-// The name before an opening bracket: `warn!(`, `sqlx::query!(`, `.expect(`, `class=`.
+// Returns the name before an opening bracket: `warn!(`, `sqlx::query!(`, `.expect(`, `class=`.
 function callee(list, open) {
   let i = open - 1;
   const bang = list[i]?.text === "!" && list[i].kind === "sign" ? "!" : "";
@@ -151,7 +151,8 @@ function callee(list, open) {
   return list[i]?.kind === "word" ? list[i].text + bang : "";
 }
 
-// `aria-label` of `aria-label="…"`, also before a block or a closure: `aria-label=move || format!("…")`.
+// Returns the attribute's name before a value, such as `aria-label` for `aria-label="…"`. The value may also be a block
+// or a closure: `aria-label=move || format!("…")`.
 function attributeBefore(list, i) {
   if (list[i - 1]?.text !== "=" || list[i - 1].kind !== "sign") return null;
   let name = "";
@@ -188,11 +189,11 @@ function sentences(path) {
 }
 
 const isHidden = (attribute) => ATTRIBUTES_NOT_SHOWN.test(attribute);
-// A pattern of a `match`, or one side of a comparison: a name of the language or of a key.
+// Whether a literal is a pattern of a `match` or one side of a comparison, such as the name of a language or a key.
 const isPattern = (list, i) =>
   /^(=>|\|)$/.test(list[i + 1]?.text) || (list[i - 1]?.text === "=" && /^[=!]$/.test(list[i - 2]?.text));
 
-// Whether a literal is words rather than a name, an address, a format or SQL.
+// Whether a literal is words for people, not a name, an address, a format or SQL.
 function isWords(text) {
   const bare = text.replace(/\{[^{}\s]*\}/g, "X").trim();
   if (SQL.test(text) || MARKUP.test(bare) || isClasses(text) || !/\p{Ll}{2}/u.test(bare)) return false;

@@ -3,7 +3,7 @@ import { expect, type Page } from '@playwright/test';
 import { alive } from '../support/alive';
 import type { Artist } from '../support/people';
 
-/** Signing up, in and out. */
+/** The pages for signing up and signing in. */
 export class Account {
   constructor(readonly page: Page) {}
 

@@ -3,7 +3,7 @@ import { expect, type Page } from '@playwright/test';
 import { alive } from '../support/alive';
 import { Wizard } from './wizard';
 
-/** An artist's releases. */
+/** The list of an artist's releases. */
 export class Home {
   constructor(readonly page: Page) {}
 
@@ -13,7 +13,7 @@ export class Home {
     await alive(this.page);
   }
 
-  /** Begins a draft, which opens at its first step. */
+  /** Creates a draft, which opens at its first step. */
   async newRelease(): Promise<Wizard> {
     await this.page.getByRole('button', { name: 'New release' }).first().click();
     await expect(this.page).toHaveURL(/\/releases\/[0-9a-f-]{36}\/details$/);

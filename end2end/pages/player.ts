@@ -1,6 +1,6 @@
 import { expect, type Page } from '@playwright/test';
 
-/** The one audio element, and the bar that shows it. */
+/** The player: its audio element and its bar. */
 export class Player {
   constructor(readonly page: Page) {}
 
@@ -20,7 +20,7 @@ export class Player {
     await expect(this.bar().getByText(title, { exact: true })).toBeVisible();
   }
 
-  /** Sound comes out: time passes in the element itself. */
+  /** Checks that the player plays: time passes in the audio element. */
   async expectProgress() {
     const start = await this.seconds();
     await expect.poll(() => this.seconds()).toBeGreaterThan(start + 0.3);

@@ -2,7 +2,7 @@ import { expect, type Page } from '@playwright/test';
 
 import { alive } from '../support/alive';
 
-/** The queue, and what has failed for good. */
+/** The operations page: the queue and its dead letters. */
 export class Queue {
   constructor(readonly page: Page) {}
 
@@ -21,7 +21,7 @@ export class Queue {
     return this.page.getByRole('table', { name: 'Dead letters, the latest first' }).getByRole('row').filter({ hasText: file });
   }
 
-  /** When it last failed, as the server tells it: the page may be a moment behind. */
+  /** The time of a file's last failure, from the server, because the page may be a moment behind. */
   async failedAt(file: string): Promise<string | undefined> {
     const answer = await this.page.request.post('/api/queue/view', { form: { page: '1' } });
     const letters: { file_name: string; failed_at: unknown }[] = (await answer.json()).dead_letters.rows;
@@ -33,7 +33,7 @@ export class Queue {
     await this.page.getByRole('button', { name: `Retry “${file}”` }).click({ clickCount });
   }
 
-  /** Asks to discard, and answers the question. */
+  /** Clicks on "Discard" and answers the dialog. */
   async discard(file: string, answer: 'Discard the file' | 'Keep it') {
     await this.page.getByRole('button', { name: `Discard “${file}”` }).click();
     const dialog = this.page.getByRole('dialog', { name: 'Discard this file' });

@@ -2,7 +2,7 @@ import { expect, type Page } from '@playwright/test';
 
 import { alive } from '../support/alive';
 
-/** A release's own page, as its artist sees it. */
+/** The page of a release, as its artist sees it. */
 export class ReleasePage {
   constructor(
     readonly page: Page,
@@ -19,7 +19,7 @@ export class ReleasePage {
   }
 
   async expectStatus(status: 'Draft' | 'Processing' | 'In review' | 'Published' | 'Rejected') {
-    // Long masters take their time in a debug build.
+    // A debug build examines long masters slowly.
     await expect(this.status()).toHaveText(status, { timeout: 60_000 });
   }
 

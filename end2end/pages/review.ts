@@ -2,7 +2,7 @@ import { expect, type Page } from '@playwright/test';
 
 import { alive } from '../support/alive';
 
-/** The queue, and one release under review. */
+/** The review queue, and the page of a release in review. */
 export class Review {
   constructor(readonly page: Page) {}
 
@@ -39,20 +39,20 @@ export class Review {
     return this.page.getByRole('region', { name: 'Verdict' });
   }
 
-  /** Asks to approve, by button; what the warnings are about is answered with "yes". */
+  /** Approves with the button, and confirms the warnings. */
   async approve() {
     await this.verdict().getByRole('button', { name: 'Approve' }).click();
     await this.confirmWarnings();
   }
 
-  /** By keys alone, whatever the warnings. */
+  /** Approves with the keyboard, and confirms the warnings. */
   async approveByKey() {
     await this.page.keyboard.press('a');
     await expect(this.page.getByRole('button', { name: 'Approve anyway' })).toBeFocused();
     await this.page.keyboard.press('Enter');
   }
 
-  /** With one of the reasons that come up most. */
+  /** Rejects with one of the quick reasons. */
   async reject(reason: string) {
     await this.page.keyboard.press('r');
     const reasons = this.page.getByRole('dialog', { name: 'Reject this release' });

@@ -6,21 +6,21 @@ import { fixture } from '../support/files';
 export type Details = { title: string; genre: string; language: string; date: string; line: string };
 export type Payload = { name: string; mimeType: string; buffer: Buffer };
 
-/** The four steps of a release. */
+/** The wizard with the four steps of a release. */
 export class Wizard {
   constructor(
     readonly page: Page,
     readonly id: string,
   ) {}
 
-  /** By its address, as after a reload. */
+  /** Opens a step by its address, as after a reload. */
   async open(step: 'details' | 'cover' | 'tracks' | 'submit') {
     await this.page.goto(`/releases/${this.id}/${step}`);
     await expect(this.page.getByRole('navigation', { name: 'Steps' })).toBeVisible();
     await alive(this.page);
   }
 
-  /** By the list of steps, which keeps the page. */
+  /** Opens a step by the list of steps, without loading another page. */
   async go(step: 'Details' | 'Cover' | 'Tracks' | 'Review and submit') {
     await this.page.getByRole('navigation', { name: 'Steps' }).getByRole('link', { name: step }).click();
     await expect(this.page.getByRole('heading', { name: step, level: 2 })).toBeVisible();
@@ -56,7 +56,7 @@ export class Wizard {
     return this.page.locator('.cover-step').getByRole('img', { name: /^Cover of/ });
   }
 
-  /** The cover step's own words: what the file is, or why it was not accepted. */
+  /** The cover step, with the facts of the file or the reason of a refusal. */
   coverStep() {
     return this.page.locator('.cover-step');
   }
@@ -71,17 +71,17 @@ export class Wizard {
     return this.page.getByRole('table', { name: 'Tracks' }).locator('tbody').getByRole('row');
   }
 
-  /** The row of the track that has this title, or whose file is called so. */
+  /** The row of the track with this title, or whose file has this name. */
   track(title: string): Locator {
     return this.tracks().filter({ has: this.page.getByRole('button', { name: `Remove “${title}”` }) });
   }
 
-  /** Whole, and ready to be heard. */
+  /** Checks that the tracks are uploaded and can be played. */
   async expectPlayable(...titles: string[]) {
     for (const title of titles) await expect(this.track(title).getByRole('button', { name: `Play ${title}` })).toBeVisible();
   }
 
-  /** As they stand in their fields, in order. */
+  /** The titles in the fields, in order. */
   titles(): Promise<string[]> {
     const fields = this.tracks().getByRole('textbox', { name: 'Title', exact: true });
     return fields.evaluateAll((fields) => fields.map((field) => (field as HTMLInputElement).value));
@@ -117,7 +117,7 @@ export class Wizard {
     await expect(this.page).toHaveURL(new RegExp(`/releases/${this.id}$`));
   }
 
-  /** A whole, small release, up to the last step. */
+  /** Fills in a small release, up to the last step. */
   async make(details: Details) {
     await this.fillDetails(details);
     await this.expectSaved();

@@ -4,7 +4,9 @@ import { expect, type Page } from '@playwright/test';
 const WCAG_22_AA = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'];
 const WITHOUT_SCRIPTS = /\(scripting:\s*none\)/g;
 
-/** The page as it is now breaks no rule of WCAG 2.2 AA that a machine can check, by day and by night. */
+/**
+ * Checks that the current page breaks no rule of WCAG 2.2 AA that axe can check, in the dark and in the light theme.
+ */
 export async function expectAccessible(page: Page) {
   for (const colorScheme of ['dark', 'light'] as const) {
     await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
@@ -16,8 +18,9 @@ export async function expectAccessible(page: Page) {
 }
 
 /**
- * The same of a page as somebody without JavaScript has it. Axe is a script itself: so the page is opened in a browser that runs
- * scripts, which gets the document without its own and the style sheet as if there were none.
+ * Checks the accessibility of the page as a browser without JavaScript shows it. Axe is a script itself, so this
+ * function opens the page in a browser that runs scripts. It removes the page's own scripts from the document and
+ * applies the style rules for browsers without scripts.
  */
 export async function expectAccessibleWithoutScripts(page: Page) {
   const browser = page.context().browser();
@@ -50,7 +53,7 @@ function withoutScripts(html: string): string {
   return html.replace(scripts, '').replace(/<\/?noscript\b[^>]*>/g, '');
 }
 
-/** Waits until no transition runs: even without motion a colour changes with the next frame only. */
+/** Waits until no transition runs. Even with reduced motion, a colour changes only in the next frame. */
 async function coloursHaveChanged(page: Page) {
   await page.evaluate(async () => {
     const transitions = () => document.getAnimations().filter((animation) => animation instanceof CSSTransition);

@@ -3,12 +3,12 @@ import { join } from 'node:path';
 
 import { FIXTURES } from './server';
 
-/** Too large to be uploaded and examined before somebody looks. */
+/** A file so large that a test can see its upload and its examination in progress. */
 export const LONG_MASTER = '1 - morning_shift.wav';
 
 export const fixture = (name: string) => join(FIXTURES, name);
 
-/** A fixture under another name. */
+/** A fixture under another file name. */
 export const named = (name: string, source: string, mimeType: string) => ({
   name,
   mimeType,

@@ -2,29 +2,32 @@ import { expect, type Locator, type Page } from '@playwright/test';
 
 import { alive } from './alive';
 
-/** What follows a click within half a second is what it was for, and is not counted by Chromium: so all that is asked for comes later. */
+/**
+ * Chromium doesn't count shifts within half a second after a click. So every answer of the server is delayed by more
+ * than that.
+ */
 const SLOW_ANSWER_MS = 600;
-/** A page that has asked the server for nothing in so many frames, and has every answer, does nothing more by itself. */
+/** A page is quiet after so many frames without a request to the server and without a missing answer. */
 const QUIET_FRAMES = 10;
 
 type Shift = { value: number; moved: string[] };
-/** Kept in the page. */
+/** The state that the page's `window` holds. */
 type Watched = {
-  /** What has moved since a moment of the page's own clock, in milliseconds. */
+  /** Layout shifts since the time `since` of the page's own clock, in milliseconds. */
   shifts: Shift[];
   since: number;
-  /** How often it has asked the server for something, and how many of these answers are here. */
+  /** How many requests the page has sent, and how many answers have arrived. */
   asked: number;
   answered: number;
-  /** Streams of events; one that opens makes the page ask anew for what it shows. */
+  /** Event streams. When one opens, the page asks the server again for its data. */
   streams: EventSource[];
 };
 
-/** Watches a page for what moves although nobody has touched it. */
+/** Watches a page for layout shifts that no user input caused. */
 export class LayoutStability {
   private constructor(readonly page: Page) {}
 
-  /** Before the first page is opened. */
+  /** Call this before the first page is opened. */
   static async watch(page: Page): Promise<LayoutStability> {
     await page.addInitScript(() => {
       const watched: Watched = { shifts: [], since: 0, asked: 0, answered: 0, streams: [] };
@@ -49,8 +52,9 @@ export class LayoutStability {
       type Source = { node?: Node; previousRect: DOMRect; currentRect: DOMRect };
       type Entry = PerformanceEntry & { value: number; hadRecentInput: boolean; sources: Source[] };
       const place = ({ x, y, width, height }: DOMRect) => [x, y, width, height].map(Math.round).join(' ');
-      // Other words at the right of their place begin elsewhere; they have not moved, though Chromium says so in the frame that shows
-      // them. That frame is over when the second one from here begins, however late Chromium tells of it.
+      // New text in a right-aligned place begins at another position. It hasn't moved, although Chromium reports a
+      // shift in the frame that shows it. That frame is over when the second frame from here begins, even if Chromium
+      // reports the shift later.
       const rewritten = new WeakMap<Node, { from: number; until: number }[]>();
       const remember = (changes: MutationRecord[]) => {
         for (const { target } of changes) {
@@ -78,7 +82,7 @@ export class LayoutStability {
     return new LayoutStability(page);
   }
 
-  /** By its address, as after a reload. */
+  /** Opens a page by its address, as after a reload, and checks that nothing moves. */
   async open(path: string) {
     await this.page.goto(path);
     await alive(this.page);
@@ -86,14 +90,16 @@ export class LayoutStability {
   }
 
   /**
-   * By a link in the page, on a line so slow that the page's shape is seen first. `heading` is one that only the other page has. That
-   * the one page gives way to the other is what the click was for, whenever the other's script is there; what moves then is not. Says
-   * nothing of a page that asks the server for nothing: all of that follows the click at once.
+   * Follows a link in the page and checks that nothing moves. Answers are so slow that the skeleton is seen first.
+   * `heading` is a heading that only the new page has. The change from one page to the other is expected, whenever the
+   * other page's script arrives; only shifts after it count. A page that sends no request to the server isn't tested,
+   * because all its shifts follow the click at once.
    */
   async follow(link: Locator, heading: string, level = 1) {
     await this.page.evaluate(() => {
       const { watched, navigation } = window as unknown as { watched: Watched; navigation: EventTarget };
-      // The address changes with the page. The next frame is the first to show it, and is laid out before the one after.
+      // The address changes together with the page. The next frame is the first that shows it, and its layout is done
+      // before the frame after it.
       const forget = () => {
         watched.shifts.length = 0;
         watched.since = performance.now();
@@ -129,7 +135,8 @@ export class LayoutStability {
       }
       return watched.shifts;
     }, QUIET_FRAMES);
-    // Nothing at all: less than 3 pixels are no shift to Chromium anyway, and one column that moves scores below any limit worth the name.
+    // No shift is allowed at all. Chromium ignores moves of less than 3 pixels, and one moving column would score below
+    // any useful limit.
     expect.soft(shifts, `${this.page.url()} does not move`).toEqual([]);
   }
 }

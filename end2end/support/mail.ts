@@ -21,7 +21,7 @@ async function mailsTo(address: string): Promise<Mail[]> {
   return mails;
 }
 
-/** The newest mail to this address with this subject, once there is one. */
+/** Waits for a mail to this address with this subject. Returns the newest one. */
 export async function mailTo(address: string, subject: string): Promise<Mail> {
   let found: Mail | undefined;
   await expect(async () => {

@@ -1,10 +1,12 @@
 import type { Page, Request, Route } from '@playwright/test';
 
-/** Bytes that the browser sends of a file at once. */
+/** How many bytes of a file the browser sends in one request. */
 export const CHUNK_BYTES = 8 * 1024 * 1024;
 export const UPLOADS = '**/api/uploads/**';
 
-/** Limits how fast a page may send: on a line like a person's, progress stands long enough to be measured. */
+/**
+ * Limits how fast a page may send. At the speed of a home connection, progress is visible long enough to be measured.
+ */
 export async function slowUploads(page: Page, bytesPerSecond: number) {
   const devtools = await page.context().newCDPSession(page);
   const limit = (uploadThroughput: number) =>
@@ -18,7 +20,7 @@ export async function slowUploads(page: Page, bytesPerSecond: number) {
   return { restore };
 }
 
-/** Holds all requests to an address on their way until the returned function lets them go on, and later ones with them. */
+/** Holds all requests to an address until the returned function is called, which also lets later requests through. */
 export async function hold(page: Page, address: string): Promise<() => void> {
   let letGo = () => {};
   const gone = new Promise<void>((resolve) => (letGo = resolve));
@@ -29,13 +31,13 @@ export async function hold(page: Page, address: string): Promise<() => void> {
   return letGo;
 }
 
-/** Where a chunk of a file begins; `undefined` for a request that sends none. */
+/** The offset of the chunk that a request sends. `undefined` for a request that sends none. */
 export function chunkOffset(request: Request): number | undefined {
   return request.method() === 'PATCH' ? Number(request.headers()['upload-offset']) : undefined;
 }
 
 /**
- * Lets the first `chunks` chunks of each file through. Resolves once a later one is on its way, which stays there until one of
+ * Lets the first `chunks` chunks of each file through. Resolves once a later chunk is sent, which is held until one of
  * the returned functions ends it.
  */
 export async function stopAfter(page: Page, chunks: number) {

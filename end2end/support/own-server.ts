@@ -2,7 +2,7 @@ import { ADMINS, ADMIN_PASSWORD } from './people';
 import { createAdmin, startServer, type Server } from './server';
 import { test as base } from './test';
 
-/** A test with a server of its own: other tests change nothing there, and this one may restart it. */
+/** A test with a server of its own. Other tests change nothing there, and the test may restart it. */
 export const test = base.extend<{ server: Server }>({
   server: async ({}, use) => {
     const server = await startServer();
@@ -19,5 +19,5 @@ export const test = base.extend<{ server: Server }>({
 /** The settings of a server that receives and stores files but examines none. */
 export const EXAMINES_NOTHING = { VWAZA_WORKER_CONCURRENCY: '0' };
 
-/** The complaint of a browser whose page asks a server that is restarting. */
+/** The console message of a browser whose page sends a request to a server that is restarting. */
 export const WHILE_RESTARTING = /net::ERR_CONNECTION_REFUSED.*\/(api|media)\//;

@@ -5,7 +5,7 @@ export const ADMIN_PASSWORD = 'a quiet room to listen in';
 
 export type Artist = { name: string; email: string; password: string };
 
-/** Short and new: tests run side by side in one database. */
+/** A short text that is different on every call, because tests run in parallel on one database. */
 export const unique = () => randomBytes(3).toString('hex');
 
 export function newArtist(name = 'Ana Lima'): Artist {

@@ -1,6 +1,9 @@
 import type { Locator, Request } from '@playwright/test';
 
-/** Presses a button twice while the answer to the first press is held back. Returns the requests to `address`, also later ones. */
+/**
+ * Presses a button twice while the answer to the first press is held back. Returns all requests to `address`, including
+ * later ones.
+ */
 export async function pressTwice(button: Locator, address: string): Promise<Request[]> {
   const sent: Request[] = [];
   let letGo = () => {};

@@ -1,17 +1,17 @@
-/** A reverse proxy on this machine, as operators have one, which tells the server whose request it is. */
+/** A reverse proxy on this machine, like an operator's. It tells the server the client's address. */
 
 import { Agent, createServer, request as forward, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** Names the network that a browser of a test is in. The proxy takes it for the peer's address and strips it. */
+/** Names the network of a test's browser. The proxy treats it as the peer's address and strips the header. */
 const NETWORK = 'x-test-network';
-/** For requests that name none. */
+/** The network of requests that name none. */
 const SOMEWHERE = '203.0.113.1';
 const MINUTE_MS = 60_000;
 
-/** A request that came through, and its answer if there was one in time. */
+/** A request that passed through the proxy, and its answer if one came in time. */
 export type Passed = {
-  /** Milliseconds of the test's own clock. */
+  /** The time by the test's own clock, in milliseconds. */
   at: number;
   network: string;
   method: string;
@@ -24,18 +24,18 @@ export type Passed = {
 export type Proxy = {
   url: string;
   log: Passed[];
-  /** Where requests go. */
+  /** Sets the server that requests go to. */
   leadTo: (server: string) => void;
   stop: () => Promise<void>;
 };
 
-/** The options of a browser that is in this network. */
+/** The options of a browser in this network. */
 export const inNetwork = (address: string) => ({ extraHTTPHeaders: { [NETWORK]: address } });
 
 /** Listens at once, because the server has to know the proxy's address before it starts. */
 export async function startProxy(): Promise<Proxy> {
   const log: Passed[] = [];
-  // A connection for each request: one that is kept could be closed by the server just when it is used again.
+  // Each request gets a connection of its own. The server could close a kept connection just when it is used again.
   const agent = new Agent({ keepAlive: false });
   let target = '';
   const pass = (request: IncomingMessage, response: ServerResponse) => {
@@ -48,7 +48,7 @@ export async function startProxy(): Promise<Proxy> {
     };
     log.push(passed);
     headers['x-forwarded-for'] = [before ?? [], network].flat().join(', ');
-    // Belongs to the line between browser and proxy.
+    // The header belongs to the connection between browser and proxy.
     delete headers.connection;
     const onward = forward(target + request.url, { method: request.method, headers, agent });
     onward.on('response', (answer) => {
@@ -76,14 +76,14 @@ export async function startProxy(): Promise<Proxy> {
   return { url: `http://127.0.0.1:${port}`, log, leadTo: (server) => (target = server), stop };
 }
 
-/** Whether the limit of 100 requests a minute counts a request: as `rules_of` of the server says. */
+/** Whether the limit of 100 requests a minute counts a request. The rules are those of `rules_of` in the server. */
 export function isCounted({ method, path }: Passed): boolean {
   const creates = method === 'POST' && /^\/api\/(uploads|uploads\/form|upload\/begin)\/?$/.test(path);
   const carriesBytes = method === 'PATCH' && path.startsWith('/api/uploads/');
   return path.startsWith('/api/') && !creates && !carriesBytes;
 }
 
-/** The most of these requests in any window of a minute. */
+/** The largest number of these requests in any window of one minute. */
 export function peakPerMinute(requests: Passed[]): number {
   const times = requests.map(({ at }) => at).sort((a, b) => a - b);
   return Math.max(0, ...times.map((end, last) => times.slice(0, last + 1).filter((at) => at > end - MINUTE_MS).length));

@@ -8,16 +8,19 @@ import { dirname, join, resolve } from 'node:path';
 
 export const ROOT = resolve(__dirname, '../..');
 export const FIXTURES = join(ROOT, 'target/e2e-fixtures');
-/** Tests tell of the debug build; VWAZA_BINARY=target/release/vwaza tells the same of the one that is deployed. */
+/** Tests run the debug build. With VWAZA_BINARY=target/release/vwaza they run the build that is deployed. */
 const BINARY = resolve(ROOT, process.env.VWAZA_BINARY ?? 'target/debug/vwaza');
-/** What all servers of a run have said. */
+/** The output of all servers of a run. */
 export const LOG = join(ROOT, 'target/e2e-server.log');
 const START_TIMEOUT_MS = 60_000;
 
 export type Server = {
   url: string;
   environment: NodeJS.ProcessEnv;
-  /** Ends the process and starts another one on the same database, data folder and address, with `settings` in its environment. */
+  /**
+   * Ends the process and starts another one on the same database, data folder and address, with `settings` in its
+   * environment.
+   */
   restart: (settings?: NodeJS.ProcessEnv) => Promise<void>;
   /** Ends the process and removes its database and data folder. */
   stop: () => Promise<void>;
@@ -75,7 +78,7 @@ async function serve(url: string, environment: NodeJS.ProcessEnv): Promise<() =>
   };
 }
 
-/** As an operator makes one. */
+/** Creates an admin as an operator does. */
 export function createAdmin(server: Server, email: string, password: string) {
   execFileSync(BINARY, ['user', 'create', '--email', email, '--role', 'admin'], {
     env: server.environment,
@@ -84,7 +87,7 @@ export function createAdmin(server: Server, email: string, password: string) {
   });
 }
 
-/** Runs an example of the workspace member `testing`, as it was built beside the server. Returns what it prints. */
+/** Runs an example of the workspace member `testing`, which has to be built already. Returns its output. */
 export function runExample(name: string, args: string[], environment: NodeJS.ProcessEnv = process.env): string {
   const example = join(dirname(BINARY), 'examples', name);
   if (!existsSync(example)) throw new Error(`${example} is not there: cargo build -p testing --example ${name}`);

@@ -4,7 +4,7 @@ import { ADMINS, ADMIN_PASSWORD } from './people';
 import { fixture, LONG_MASTER } from './files';
 import { createAdmin, FIXTURES, LOG, runExample, startServer } from './server';
 
-/** How often a minute of music is repeated: long enough for its examination to be seen. */
+/** How often a minute of music is repeated. This is long enough for a test to see the examination. */
 const MINUTES = 5;
 const WAV_HEADER_BYTES = 44;
 

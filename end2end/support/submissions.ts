@@ -4,7 +4,10 @@ import { expect, type APIRequestContext } from '@playwright/test';
 import { fixture } from './files';
 import type { Artist } from './people';
 
-/** Signs up and submits small releases with these titles, as a script would: quicker than through the pages. */
+/**
+ * Signs up and submits small releases with these titles over HTTP, as a script would. This is faster than through the
+ * pages.
+ */
 export async function submitReleases(http: APIRequestContext, { name, email, password }: Artist, titles: string[]) {
   await call(http, 'account/sign-up', { artist_name: name, email, password });
   const [cover, song] = ['cover-small.png', 'song.flac'].map((file) => readFileSync(fixture(file)));
@@ -29,7 +32,7 @@ export async function submitReleases(http: APIRequestContext, { name, email, pas
   }
 }
 
-/** Returns once the file is stored. */
+/** Uploads a file and waits until it is stored. */
 async function upload(http: APIRequestContext, target: object, fileName: string, bytes: Buffer) {
   const intent = { target, file_name: fileName, length: bytes.length, fingerprint: '', sha256: null };
   const begun = await http.post('/api/upload/begin', { data: { intent } });

@@ -7,9 +7,9 @@ import { Watch } from './watch';
 
 type Fixtures = {
   watch: Watch;
-  /** Another person's browser. */
+  /** Opens the browser of another person. */
   newPage: (options?: BrowserContextOptions) => Promise<Page>;
-  /** A browser in which an admin is signed in. */
+  /** Opens a browser and signs an admin in. */
   newAdmin: (options?: BrowserContextOptions, email?: string) => Promise<Page>;
 };
 

@@ -1,4 +1,4 @@
-/** The app on somebody's phone that makes codes (RFC 6238). */
+/** An authenticator app, which makes codes (RFC 6238). */
 
 import { createHmac } from 'node:crypto';
 
@@ -9,7 +9,10 @@ function base32(text: string): Buffer {
   return Buffer.from((bits.match(/.{8}/g) ?? []).map((byte) => parseInt(byte, 2)));
 }
 
-/** The code of so many steps of 30 s after now. The server takes those from one before to one after. */
+/**
+ * The code that is current `steps` steps of 30 s from now. The server accepts the codes from one step before to one
+ * step after now.
+ */
 export function totp(secret: string, steps = 0): string {
   const counter = Buffer.alloc(8);
   counter.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000) + steps));

@@ -1,6 +1,9 @@
 import type { Page } from '@playwright/test';
 
-/** As if another tab were in front of it, or no longer: a browser without a screen shows all of them. */
+/**
+ * Shows or hides the page, as if another tab were closed or opened in front of it. A headless browser treats all pages
+ * as visible.
+ */
 export function look(page: Page, isSeen: boolean) {
   return page.evaluate((hidden) => {
     Object.defineProperty(document, 'hidden', { configurable: true, value: hidden });

@@ -1,12 +1,13 @@
 import type { BrowserContext, ConsoleMessage } from '@playwright/test';
 
-/** Notes all that a browser complains about; whatever was not expected fails the test. */
+/** Records all errors and warnings in the browser's console. An unexpected one fails the test. */
 export class Watch {
   private complaints: string[] = [];
   private expected: RegExp[] = [
-    // A debug build's WebAssembly has 16 MB: on a busy machine it is not used within the seconds that a browser expects.
+    // The WebAssembly of a debug build has 16 MB. A busy machine doesn't use it within the seconds that the browser
+    // allows.
     /vwaza[^/]*\.wasm was preloaded using link preload but not used/,
-    // A session may end, or get another token, while the page's stream of events is being opened.
+    // A session may end, or get another token, while the page opens its event stream.
     /status of 401 \(Unauthorized\) \(\S+\/api\/events\)/,
   ];
 
@@ -17,7 +18,9 @@ export class Watch {
     context.on('weberror', (error) => this.complaints.push(`${error.error().stack ?? error.error()}`));
   }
 
-  /** A browser reports every refusal and every broken line in its console: a test that wants one says so. */
+  /**
+   * Declares an expected message. A browser reports every refused request and every broken connection in its console.
+   */
   expect(complaint: RegExp) {
     this.expected.push(complaint);
   }

@@ -1,6 +1,6 @@
 import { runExample, startServer } from '../support/server';
 
-/** A server of its own, filled with the demo. */
+/** Starts a server with the demo releases. */
 export default async function setup() {
   const server = await startServer();
   runExample('demo', [], server.environment);

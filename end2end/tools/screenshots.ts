@@ -5,19 +5,22 @@ import { Player } from '../pages/player';
 import { alive, runsScripts } from '../support/alive';
 import { ROOT } from '../support/server';
 
-/** As the demo prints them. */
+/** The accounts that the demo prints. */
 const PASSWORD = 'velvet harbour metronome';
 const ARTIST = 'artist@vwaza.example';
 const ADMIN = 'admin@vwaza.example';
 
-/** What sticks to the window's edge looks right only in one window's height of the page. */
+/**
+ * A screenshot of the whole page or of the window. Elements that stick to the window's edge look right only in a
+ * screenshot of the window.
+ */
 type Part = 'page' | 'window';
 
 const test = base.extend<{ shoot: (name: string, part?: Part) => Promise<void> }>({
   baseURL: async ({}, use) => use(process.env.VWAZA_E2E_URL),
   context: async ({ context }, use) => {
     runsScripts(context);
-    // The first page of all may be shown before the font is there.
+    // The very first page may be shown before the font has loaded.
     const first = await context.newPage();
     await first.goto('/sign-in');
     await alive(first);
@@ -30,7 +33,7 @@ const test = base.extend<{ shoot: (name: string, part?: Part) => Promise<void> }
       await page.evaluate(() => Promise.all([...document.images].map((image) => image.decode().catch(() => {}))));
       const path = join(ROOT, 'target/screenshots', info.project.name, `${name}.png`);
       if (part === 'window') return void (await page.screenshot({ path }));
-      // A window as high as the page: what sticks to the window's edge is then at the page's, where it belongs.
+      // The window gets as high as the page, so that elements that stick to the window's edge are at the page's edge.
       const window = page.viewportSize();
       if (!window) throw new Error('the page has no window');
       await page.setViewportSize({ ...window, height: Math.max(window.height, await page.evaluate(() => document.body.scrollHeight)) });
@@ -50,7 +53,7 @@ async function signIn(page: Page, email: string) {
   await alive(page);
 }
 
-/** Waits until so many seconds of a track are played. */
+/** Waits until `seconds` seconds of a track have been played. */
 async function hear(page: Page, seconds: number) {
   const player = new Player(page);
   await expect.poll(() => player.seconds(), { timeout: 60_000 }).toBeGreaterThan(seconds);

@@ -1,8 +1,9 @@
-//! `./dev corpus DIR [--compare]`: runs every file of a folder through the server's own judging and examining code and prints a JSON line
-//! for each: accepted or refused and why, the facts, milliseconds and peak memory. `docs/corpus.md` describes the lines.
+//! `./dev corpus DIR [--compare]`: validates and examines every file of a folder with the server's own code and prints
+//! a JSON line for each: accepted or refused and why, the facts, milliseconds and peak memory. `docs/corpus.md`
+//! describes the lines.
 //!
-//! Each file is examined by a process of its own, so that its peak memory is its own, and so that no file ends the run: one that takes
-//! more than ten minutes or 2 GiB is reported as such.
+//! Each file is examined by a process of its own. So its peak memory is measured alone, and no file ends the run: a
+//! file that takes more than ten minutes or 2 GiB is reported as failed.
 
 use std::{
     env,
@@ -27,12 +28,12 @@ type CorpusResult<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
 const FILE_TIMEOUT: Duration = Duration::from_secs(600);
 const MEMORY_MAX_BYTES: u64 = 2 * 1024 * 1024 * 1024;
-/// Bytes of another program's output that are kept at most. No program writes as much about a file that it understands.
+/// How many bytes of another program's output are kept. No program writes as much about a file that it understands.
 const OUTPUT_MAX_BYTES: u64 = 4 * 1024 * 1024;
-/// A file by such a name was meant as a cover.
+/// Extensions of files that were meant as covers.
 const PICTURES: [&str; 15] =
     ["jpg", "jpeg", "jpe", "jfif", "png", "gif", "webp", "bmp", "tif", "tiff", "heic", "avif", "psd", "svg", "jxl"];
-/// The rule that an accepted file is held to.
+/// The largest differences from ffmpeg that an accepted file may have.
 const MAX_LOUDNESS_LU: f64 = 0.1;
 const MAX_TRUE_PEAK_DB: f64 = 0.3;
 
@@ -84,7 +85,7 @@ fn run(folder: &Path, compares: bool) -> CorpusResult {
     Ok(())
 }
 
-/// Every file, in the order of the paths. Links are not followed: they may lead round in circles.
+/// Lists all files below a folder, sorted by path. Links are not followed, because they may form circles.
 fn files_below(folder: &Path) -> CorpusResult<Vec<PathBuf>> {
     let (mut folders, mut files) = (vec![folder.to_owned()], Vec::new());
     while let Some(folder) = folders.pop() {
@@ -103,7 +104,7 @@ fn files_below(folder: &Path) -> CorpusResult<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The line that a process of its own prints of the file, or what became of that process.
+/// Runs a process that examines a file. Returns the JSON line that it prints, or a line about how it failed.
 fn examine_in_child(own_program: &Path, path: &Path) -> Value {
     let began = Instant::now();
     let milliseconds = || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -115,7 +116,7 @@ fn examine_in_child(own_program: &Path, path: &Path) -> Value {
     }
 }
 
-/// Examines a file as the server does and prints what came of it.
+/// Validates and examines a file as the server does, and prints the result.
 fn examine_one(path: &Path) -> CorpusResult {
     let limit = Rlimit { current: Some(MEMORY_MAX_BYTES), maximum: Some(MEMORY_MAX_BYTES) };
     setrlimit(Resource::As, limit)?;
@@ -153,7 +154,8 @@ fn examine_one(path: &Path) -> CorpusResult {
     Ok(())
 }
 
-/// Tells a cover by its name, or else by its first bytes. The server needs neither: its clients tell it.
+/// Whether a file is a cover: by its extension, or else by its first bytes. The server has no such rule, because its
+/// clients say what they upload.
 fn is_cover(path: &Path) -> io::Result<bool> {
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
     if let Some(extension) = extension {
@@ -164,7 +166,7 @@ fn is_cover(path: &Path) -> io::Result<bool> {
     Ok(start.starts_with(b"\xFF\xD8\xFF") || start.starts_with(b"\x89PNG\r\n\x1A\n"))
 }
 
-/// The result of judging a file, and the result of its examination if judging accepts it.
+/// The result of validating a file, and the result of its examination if the validation accepts it.
 type Examinations = (Result<Value, MediaError>, Option<Result<Value, MediaError>>);
 
 fn cover(path: &Path) -> Examinations {
@@ -205,7 +207,7 @@ fn facts_of(facts: &AudioFacts, Peaks(peaks): &Peaks) -> Value {
     value
 }
 
-/// The most memory that this process has had. `None` where the system does not tell.
+/// The peak memory of this process. `None` if the system doesn't report it.
 fn peak_memory_kib() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.trim().parse().ok())
@@ -219,13 +221,13 @@ struct ToolOutput {
     errors: Vec<u8>,
 }
 
-/// Runs a program to its end, or to the end of its time.
+/// Runs a program until it ends or times out.
 fn output_in_time(command: &mut Command) -> io::Result<ToolOutput> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let output = child.stdout.take().map(read_aside);
     let errors = child.stderr.take().map(read_aside);
     let status = ended_in_time(&mut child);
-    // The threads that read end with the program, which has ended or was killed.
+    // The threads that read end together with the program, which has ended or was killed.
     let read =
         |reader: Option<thread::JoinHandle<Vec<u8>>>| reader.and_then(|reader| reader.join().ok()).unwrap_or_default();
     let (output, errors) = (read(output), read(errors));
@@ -235,7 +237,7 @@ fn output_in_time(command: &mut Command) -> io::Result<ToolOutput> {
 fn read_aside(mut from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
     thread::spawn(move || {
         let mut bytes = Vec::new();
-        // Output beyond the limit is read and thrown away, so that the program can go on.
+        // Output beyond the limit is read and discarded, so that the program can go on.
         if from.by_ref().take(OUTPUT_MAX_BYTES).read_to_end(&mut bytes).is_ok() {
             let _ = io::copy(&mut from, &mut io::sink());
         }
@@ -296,21 +298,22 @@ fn last_line(said: &[u8]) -> String {
     String::from_utf8_lossy(said).lines().last().unwrap_or_default().chars().take(300).collect()
 }
 
-/// By how much the duration of an accepted file may differ: one frame of its codec. `None` where the facts say nothing.
+/// The largest difference in duration for an accepted file: one frame of its codec. `None` if the facts don't name the
+/// codec.
 fn max_duration_ms_apart(facts: &Value) -> Option<f64> {
     let samples = match serde_json::from_value::<AudioCodec>(facts["codec"].clone()).ok()? {
         // Durations are whole milliseconds, rounded down.
         AudioCodec::Pcm => return Some(1.0),
-        // MPEG-1, layer III. MPEG-2 has 576, and only rates that are refused.
+        // MPEG-1, layer III. MPEG-2 frames have 576 samples, but the server refuses all sample rates of MPEG-2.
         AudioCodec::Mp3 => 1152.0,
         AudioCodec::Aac => 1024.0,
-        // The block size that the encoders of both choose by themselves.
+        // The default block size of the encoders of both codecs.
         AudioCodec::Flac | AudioCodec::Alac => 4096.0,
     };
     Some(samples * 1000.0 / facts["sample_rate_hz"].as_f64()?)
 }
 
-/// Whether the facts of an accepted file are within the rule's limits; `null` where there is nothing to compare.
+/// Whether the facts of an accepted file are within the limits. `null` if there is nothing to compare.
 fn agreement(line: &Value, theirs: &Value) -> Value {
     let within = |name: &str, limit: f64| match (line["facts"][name].as_f64(), theirs[name].as_f64()) {
         (Some(ours), Some(theirs)) => json!((ours - theirs).abs() <= limit),

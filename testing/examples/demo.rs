@@ -1,9 +1,10 @@
-//! Fills a running server with demo releases, over HTTP like a browser, and prints where to look at them: a draft, one that
-//! needs attention, one in review, published and rejected ones. PROCESSING lasts for seconds only: submit the draft to see it.
+//! Fills a running server with demo releases, over HTTP like a browser, and prints the server's address and the
+//! accounts. The releases are a draft, one that needs attention, and ones in review, published and rejected. PROCESSING
+//! lasts for seconds only: submit the draft to see it.
 //!
-//! `cargo run -p testing --example demo`; the server's address and database come from the same variables as the
-//! server's own (`VWAZA_LISTEN`, `VWAZA_PUBLIC_URL`, `DATABASE_URL`, `VWAZA_DATA_DIR`). A release whose title is there already
-//! is left as it is, so it may run again at any time.
+//! Run it with `cargo run -p testing --example demo`. The server's address and database come from the server's own
+//! variables (`VWAZA_LISTEN`, `VWAZA_PUBLIC_URL`, `DATABASE_URL`, `VWAZA_DATA_DIR`). A release whose title exists
+//! already is left as it is, so the program can run any number of times.
 
 use std::{
     env,
@@ -42,17 +43,17 @@ const PASSWORD: &str = "velvet harbour metronome";
 const ADMIN: &str = "admin@vwaza.example";
 /// The artist whose account is printed.
 const ARTIST: (&str, &str) = ("artist@vwaza.example", "Mara Okafor");
-/// Another one, so that the review has more than one name in it.
+/// A second artist, so that the review shows more than one name.
 const GUEST: (&str, &str) = ("ferry@vwaza.example", "The Late Ferries");
 
 const POLL: Duration = Duration::from_millis(250);
 /// Longer than the slowest machine needs for the longest demo track.
 const EXAMINATION_DEADLINE: Duration = Duration::from_secs(120);
 
-/// What becomes of a demo release.
+/// The status in which a demo release ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum FinalStatus {
-    /// Left with lines and a master missing.
+    /// A draft with missing details.
     Unfinished,
     Draft,
     InReview,
@@ -65,7 +66,7 @@ enum Master {
     Wav,
     Flac,
     Mp3,
-    /// Its header is fine; the examination finds what is wrong in the middle.
+    /// A FLAC with an intact header. The examination finds the damage in the middle.
     DamagedFlac,
 }
 
@@ -213,7 +214,7 @@ async fn main() -> Result {
     Ok(())
 }
 
-/// The server's address, as the server itself is told.
+/// The server's address, from the same variables that the server reads.
 fn site() -> String {
     let of = |name| env::var(name).ok().filter(|value| !value.is_empty());
     let listen = of("VWAZA_LISTEN").unwrap_or_else(|| "127.0.0.1:3000".into());
@@ -229,7 +230,8 @@ async fn artist(site: &str, (email, name): (&str, &str)) -> Result<Browser> {
     Ok(browser)
 }
 
-/// Only the operator makes admins, so this one goes to the database.
+/// Signs in as the admin. Only the operator can make the first admin, so this function writes to the database if there
+/// is none.
 async fn admin(site: &str) -> Result<Browser> {
     let browser = Browser::new(site)?;
     if browser.sign_in(ADMIN).await? {
@@ -276,7 +278,7 @@ async fn build(artist: Browser, admin: Browser, release: &'static Release, seed:
     admin.decide(&submitted, release.fate).await
 }
 
-/// A file's name and its bytes.
+/// Makes a track's file: its name and its bytes.
 fn master(track: &Track, seed: u64) -> (String, Vec<u8>) {
     let Track { title, seconds, .. } = *track;
     let (ending, bytes) = match track.master {
@@ -288,7 +290,7 @@ fn master(track: &Track, seed: u64) -> (String, Vec<u8>) {
     (format!("{title}.{ending}"), bytes)
 }
 
-/// Somebody's browser: it keeps the session.
+/// A client that keeps its session, like a browser.
 #[derive(Clone)]
 struct Browser {
     http: Client,
@@ -325,7 +327,7 @@ impl Browser {
         answer(function, response).await
     }
 
-    /// False where there is no such account, or it has another password.
+    /// Returns `false` if there is no such account, or it has another password.
     async fn sign_in(&self, email: &str) -> Result<bool> {
         let request = self.request(Method::POST, "/api/account/sign-in");
         let response = request.form(&[("email", email), ("password", PASSWORD)]).send().await?;
@@ -363,7 +365,8 @@ impl Browser {
         self.call::<ReleaseView>("releases/save-details", &form).await.map(drop)
     }
 
-    /// Returns once the file is stored and attached; gives the track that was made for it, if one was.
+    /// Uploads a file and waits until it is stored and attached. Returns the track that the upload created, if it
+    /// created one.
     async fn upload(
         &self,
         target: UploadTarget,
@@ -395,7 +398,7 @@ impl Browser {
         }
     }
 
-    /// The release once all its files are examined, whatever that came to.
+    /// Waits until all files of a release are examined, with any result, and returns the release.
     async fn examined(&self, id: ReleaseId) -> Result<ReleaseView> {
         let deadline = Instant::now() + EXAMINATION_DEADLINE;
         let id = id.to_string();
@@ -412,7 +415,7 @@ impl Browser {
         }
     }
 
-    /// As the admin that this browser belongs to.
+    /// Approves or rejects a release, as the admin who is signed in.
     async fn decide(&self, release: &ReleaseView, fate: FinalStatus) -> Result {
         let (id, version) = (release.id.to_string(), release.version.to_string());
         let mut form = vec![("id", &*id), ("version", &*version)];

@@ -12,7 +12,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let song = made::wav(8.0, 44_100, 16, SEED);
     let flac = made::flac(8.0, 44_100, 16, SEED + 1, "Night Bus");
-    // Long, so that it can be submitted before its examination gets to the damage.
+    // The file is long, so that it can be submitted before its examination reaches the damage.
     let long_flac = made::flac(180.0, 44_100, 16, SEED + 6, "Broken Glass");
     let files = [
         ("truncated.wav", made::truncated(&song)),

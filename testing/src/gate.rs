@@ -1,19 +1,19 @@
-//! A server that stands at a fail point for as long as a test wants.
+//! A gate that holds a server at a fail point for as long as a test wants.
 
 use tempfile::TempDir;
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::ends;
 
-/// Holds a server at a fail point, at the first time that it gets there.
+/// Holds a server at a fail point the first time that it gets there.
 pub struct Gate {
     listener: UnixListener,
     folder: TempDir,
 }
 
-/// The server goes on when this is dropped.
+/// A server that waits at a fail point. It goes on when this value is dropped.
 #[must_use]
-pub struct PausedServer(#[expect(dead_code, reason = "the connection is what holds the server")] UnixStream);
+pub struct PausedServer(#[expect(dead_code, reason = "the open connection holds the server")] UnixStream);
 
 impl Gate {
     /// # Panics
@@ -24,15 +24,15 @@ impl Gate {
         Self { listener, folder }
     }
 
-    /// What the server is told in `VWAZA_FAIL_POINTS`.
+    /// The value of `VWAZA_FAIL_POINTS` that makes the server wait at `point`.
     pub fn at(&self, point: &str) -> String {
         format!("{point}=wait({})", self.folder.path().join("gate").display())
     }
 
-    /// Returns when the server has come to the fail point.
+    /// Returns when the server has reached the fail point.
     ///
     /// # Panics
-    /// When it does not come.
+    /// When the server doesn't reach it in time.
     pub async fn reached(&self) -> PausedServer {
         let (server, _) =
             ends("the server comes to the fail point", self.listener.accept()).await.expect("a connection");

@@ -1,4 +1,4 @@
-//! A line to a database or a storage that can be cut and can go dead.
+//! A TCP proxy in front of a database or a storage that can cut, freeze and hang connections.
 
 use std::{
     io,
@@ -18,16 +18,17 @@ use tokio::{
     time::sleep,
 };
 
-/// For a port that its last user may not have left yet.
+/// Attempts to bind a port whose last user may not have released it yet.
 const TRIES: u32 = 1000;
 const TRY_EVERY: Duration = Duration::from_millis(25);
 
-/// Beside the tests: a line that is cut ends at once, even when its test waits for something without yielding. PostgreSQL drops no
-/// database while a line stands on which somebody has begun to sign in.
+/// The runtime of all proxies, beside those of the tests. So a connection that is cut ends at once, even if its test
+/// waits for something without yielding. PostgreSQL drops no database while a connection to it exists on which somebody
+/// has begun to sign in.
 static PROXY_RUNTIME: LazyLock<Runtime> =
-    LazyLock::new(|| Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a thread can be had"));
+    LazyLock::new(|| Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("the system starts a thread"));
 
-/// Forwards connections to one address until it is told otherwise. Dropping it cuts the line.
+/// Forwards connections to one address until a test changes that. Dropping it cuts all connections.
 pub struct Proxy {
     port: u16,
     target: String,
@@ -35,15 +36,15 @@ pub struct Proxy {
     faults: Arc<Faults>,
 }
 
-/// What goes wrong on a line that stands.
+/// The faults of open connections.
 #[derive(Default)]
 struct Faults {
-    /// What the other side says on a connection that LISTENs is swallowed.
+    /// Discards everything that the server sends on a connection that has used LISTEN.
     deaf: AtomicBool,
     swallowed: AtomicUsize,
-    /// Lines of an earlier age than this stand, and nothing gets through any more.
+    /// Counts calls of `freeze`. Connections of an earlier generation stay open, and nothing gets through any more.
     generation: AtomicUsize,
-    /// The reply to the COMMIT that follows this text is lost, once, and its line with it.
+    /// The statement before a COMMIT whose reply is lost. The connection ends as well. Happens once.
     lose_reply_after: Mutex<Option<String>>,
     has_lost: AtomicBool,
 }
@@ -54,7 +55,7 @@ impl Proxy {
     pub async fn to(target: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let proxy = Self {
-            port: listener.local_addr().expect("it is bound").port(),
+            port: listener.local_addr().expect("the listener has an address").port(),
             target: target.to_owned(),
             running: Mutex::default(),
             faults: Arc::default(),
@@ -67,29 +68,31 @@ impl Proxy {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// All connections end; new ones are refused.
+    /// Ends all connections. New ones are refused.
     pub fn cut(&self) {
         if let Some(running) = lock(&self.running).take() {
             running.abort();
         }
     }
 
-    /// From now on nobody who LISTENs hears anything, and their connections stand.
+    /// From now on, connections that have used LISTEN stay open and receive nothing.
     pub fn deafen_listeners(&self) {
         self.faults.deaf.store(true, Ordering::Relaxed);
     }
 
-    /// All connections stand, and nothing that is said on them arrives from now on, nor is anybody told; new ones are well.
+    /// Keeps all open connections open, and from now on silently discards everything sent on them, in both directions.
+    /// New connections work.
     pub fn freeze(&self) {
         self.faults.generation.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How often something was said to a deaf listener.
+    /// How many reads from the server were discarded because of `deafen_listeners`.
     pub fn swallowed(&self) -> usize {
         self.faults.swallowed.load(Ordering::Relaxed)
     }
 
-    /// Of the next transaction with this statement in it. Its text is on the line the first time that a connection uses it.
+    /// Loses the reply to the COMMIT of the next transaction that uses this statement. A connection sends the
+    /// statement's text only the first time that it uses it.
     pub fn lose_reply_to_commit_of(&self, statement: &str) {
         *lock(&self.faults.lose_reply_after) = Some(statement.to_owned());
     }
@@ -98,17 +101,18 @@ impl Proxy {
         self.faults.has_lost.load(Ordering::Relaxed)
     }
 
-    /// All connections end; new ones are taken and nothing is ever said.
+    /// Ends all connections. New ones are accepted and receive nothing.
     pub async fn hang(&self) {
         let listener = self.bind_again().await;
         self.run(listener, Behaviour::Hang);
     }
 
-    /// Leads to another address from the next `mend` on.
+    /// Sets another address, which takes effect at the next [`Proxy::restore`].
     pub fn set_target(&mut self, target: &str) {
         target.clone_into(&mut self.target);
     }
 
+    /// Ends all connections. New ones are forwarded.
     pub async fn restore(&self) {
         let listener = self.bind_again().await;
         self.run(listener, Behaviour::Forward);
@@ -127,10 +131,10 @@ impl Proxy {
 
     fn run(&self, listener: TcpListener, behaviour: Behaviour) {
         let (target, faults) = (Arc::new(self.target.clone()), Arc::clone(&self.faults));
-        listener.set_nonblocking(true).expect("a socket can be told so");
+        listener.set_nonblocking(true).expect("a socket can be non-blocking");
         let task = PROXY_RUNTIME.spawn(async move {
-            let listener = tokio::net::TcpListener::from_std(listener).expect("it does not block");
-            // Aborted together with this task.
+            let listener = tokio::net::TcpListener::from_std(listener).expect("the socket is non-blocking");
+            // The connections are aborted together with this task.
             let mut connections = JoinSet::new();
             loop {
                 let Ok((inner, _)) = listener.accept().await else { return };
@@ -140,7 +144,7 @@ impl Proxy {
                         Behaviour::Hang => std::future::pending::<()>().await,
                         Behaviour::Forward => {
                             let Ok(outer) = TcpStream::connect(&*target).await else { return };
-                            // A line that ends is what this is for.
+                            // Tests end connections on purpose, so an error here is expected.
                             let _ = forward(inner, outer, &faults).await;
                         }
                     }
@@ -151,7 +155,7 @@ impl Proxy {
     }
 }
 
-/// To the end of either side.
+/// Forwards a connection until either side closes it.
 async fn forward(mut client: TcpStream, mut server: TcpStream, faults: &Faults) -> io::Result<()> {
     let (mut asked, mut told) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
     let (mut listens, mut commits) = (false, false);
@@ -170,7 +174,7 @@ async fn forward(mut client: TcpStream, mut server: TcpStream, faults: &Faults) 
                     let loses = commits && said.contains("COMMIT");
                     server.write_all(&asked[..read]).await?;
                     if loses {
-                        // Once it answers, it is committed.
+                        // Once the server replies, the transaction is committed.
                         let answered = server.read(&mut told).await? > 0;
                         *lock(&faults.lose_reply_after) = None;
                         faults.has_lost.store(answered, Ordering::Relaxed);
@@ -191,7 +195,7 @@ async fn forward(mut client: TcpStream, mut server: TcpStream, faults: &Faults) 
 }
 
 fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing panics while it is held.
+    // Nothing panics while the lock is held.
     value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::eventually;
 
-/// Killed when dropped.
+/// A running `redis-server`. Dropping it kills the process.
 pub struct RedisServer {
     port: u16,
     folder: TempDir,
@@ -38,7 +38,7 @@ impl RedisServer {
         server
     }
 
-    /// For `REDIS_URL`.
+    /// The value for `REDIS_URL`.
     pub fn url(&self) -> String {
         format!("redis://{}", self.address())
     }
@@ -50,7 +50,7 @@ impl RedisServer {
     /// Runs one command. Returns the reply as Redis writes it, such as `:3` for the number 3.
     ///
     /// # Panics
-    /// When Redis does not answer.
+    /// When Redis doesn't answer.
     pub async fn run(&self, command: &[&str]) -> String {
         let mut connection = TcpStream::connect(self.address()).await.expect("Redis answers");
         let mut request = String::new();
@@ -63,10 +63,10 @@ impl RedisServer {
         connection.write_all(request.as_bytes()).await.expect("Redis reads");
         let mut replies = String::new();
         connection.read_to_string(&mut replies).await.expect("Redis replies");
-        replies.strip_suffix("+OK\r\n").expect("it says goodbye").trim_end().to_owned()
+        replies.strip_suffix("+OK\r\n").expect("Redis replies to QUIT").trim_end().to_owned()
     }
 
-    /// The process stands still, its connections stay: whoever asks hears nothing.
+    /// Stops the process. Its connections stay open, and nobody gets a reply.
     ///
     /// # Panics
     /// When the process is gone.
@@ -81,16 +81,16 @@ impl RedisServer {
     }
 
     /// # Panics
-    /// When the process cannot be killed.
+    /// When the process can't be killed.
     pub fn kill(&mut self) {
         self.process.kill().expect("redis-server can be killed");
         self.process.wait().expect("redis-server ends");
     }
 
-    /// Starts it at the same address, empty.
+    /// Starts an empty server at the same address.
     ///
     /// # Panics
-    /// When it does not start.
+    /// When the server doesn't start.
     pub async fn start_again(&mut self) {
         self.process = spawn(self.port, &self.folder);
         self.answers().await;
@@ -98,7 +98,7 @@ impl RedisServer {
 
     fn signal(&self, signal: &str) {
         let sent = Command::new("kill").args([signal, &self.process.id().to_string()]).status();
-        assert!(sent.expect("there is a kill").success());
+        assert!(sent.expect("the program kill runs").success());
     }
 
     async fn answers(&self) {
@@ -108,7 +108,7 @@ impl RedisServer {
 
 impl Drop for RedisServer {
     fn drop(&mut self) {
-        // It may be dead already.
+        // The process may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

@@ -1,4 +1,4 @@
-//! S3 as a test sees it: a real server over HTTP, which keeps its objects in a folder.
+//! An S3 server for tests: a real server over HTTP that keeps its objects in a folder.
 
 use std::{
     net::SocketAddr,
@@ -16,7 +16,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 const KEY_ID: &str = "test-key-id";
 const KEY: &str = "test-secret-key";
 
-/// Gone with this value.
+/// A running server with one bucket. Dropping it stops the server.
 pub struct S3Server {
     address: SocketAddr,
     folder: PathBuf,
@@ -27,31 +27,31 @@ impl S3Server {
     pub const BUCKET: &'static str = "masters";
 
     /// # Panics
-    /// When the folder cannot be written to, or no port is free.
+    /// When the folder can't be written to, or no port is free.
     pub async fn start(folder: &Path) -> Self {
         Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), folder).await
     }
 
-    /// At an address that may have been another server's.
+    /// Starts at an address that another server may have used before.
     ///
     /// # Panics
-    /// As `start`.
+    /// When the folder can't be written to, or the address is in use.
     pub async fn start_at(address: SocketAddr, folder: &Path) -> Self {
         let bucket = folder.join(Self::BUCKET);
         std::fs::create_dir_all(&bucket).expect("the folder can be written to");
-        let mut service = S3ServiceBuilder::new(FileSystem::new(folder).expect("the folder is there"));
+        let mut service = S3ServiceBuilder::new(FileSystem::new(folder).expect("the folder exists"));
         service.set_auth(SimpleAuth::from_single(KEY_ID, KEY));
         let service = service.build();
         let listener = TcpListener::bind(address).await.expect("a port is free");
-        let address = listener.local_addr().expect("it is bound");
+        let address = listener.local_addr().expect("the listener has an address");
         let mut running = JoinSet::new();
         running.spawn(async move {
-            // Ended together with this task.
+            // The connections end together with this task.
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let service = service.clone();
                 connections.spawn(async move {
-                    // A client that leaves early is no error of a test's.
+                    // Tests make clients leave early, so an error here is expected.
                     let _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
                 });
             }
@@ -63,7 +63,7 @@ impl S3Server {
         self.address.to_string()
     }
 
-    /// What a server is told of it; `address` may be a proxy's.
+    /// The environment variables that make a server use this storage. `address` may be a proxy's.
     pub fn settings(address: &str) -> Vec<(String, String)> {
         [
             ("AWS_ENDPOINT", format!("http://{address}")),
@@ -76,7 +76,7 @@ impl S3Server {
         .into()
     }
 
-    /// Where the bucket's objects lie.
+    /// The folder that holds the bucket's objects.
     pub fn folder(&self) -> &Path {
         &self.folder
     }

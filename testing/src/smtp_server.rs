@@ -16,16 +16,17 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/smtp-server.mjs");
 
 /// How the server behaves. By default it accepts every mail, from anybody and without encryption.
 ///
-/// Where several faults are due at the end of a mail's data, the server hangs first, then drops, then refuses.
+/// If several faults are due at the end of a mail's data, the server first hangs, then drops, then refuses.
 #[derive(Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SmtpOptions {
     /// 0: any free port.
     pub port: u16,
-    /// Offers STARTTLS with this certificate, and answers MAIL and AUTH with 530 before it. If `None`, the server does not know
-    /// STARTTLS and allows AUTH without encryption.
+    /// Offers STARTTLS with this certificate, and answers MAIL and AUTH with 530 before it. If `None`, the server
+    /// doesn't know STARTTLS and allows AUTH without encryption.
     pub start_tls: Option<Certificate>,
-    /// Requires AUTH PLAIN or LOGIN as this account, and answers MAIL with 530 before it. If `None`, the server does not know AUTH.
+    /// Requires AUTH PLAIN or LOGIN as this account, and answers MAIL with 530 before it. If `None`, the server doesn't
+    /// know AUTH.
     #[serde(flatten)]
     pub account: Option<Account>,
     /// Replies to the next RCPT commands, one each, such as `451 4.7.1 try later`. Later commands succeed.
@@ -47,7 +48,7 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// A new one, which nobody trusts yet.
+    /// Makes a new certificate, which no client trusts yet.
     ///
     /// # Panics
     /// When the system has no randomness.
@@ -69,13 +70,13 @@ pub struct Account {
     pub password: String,
 }
 
-/// Where the server falls silent.
+/// The point at which the server stops replying.
 #[derive(Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Hang {
-    /// It accepts connections and never greets.
+    /// The server accepts connections and never greets.
     Connect,
-    /// It never replies to the end of a mail's data. `next_mail` does not return such a mail.
+    /// The server never replies to the end of a mail's data. `next_mail` doesn't return such a mail.
     Data,
 }
 
@@ -93,18 +94,18 @@ pub struct Mail {
     pub text: String,
     /// The HTML part.
     pub html: Option<String>,
-    /// With its angle brackets. Empty if the mail has none.
+    /// With angle brackets. Empty if the mail has none.
     pub message_id: String,
-    /// Values by lower-case name. Of a header that occurs several times, the last one.
+    /// The header values by lower-case name. If a header occurs several times, this is its last value.
     pub headers: BTreeMap<String, String>,
     pub was_encrypted: bool,
     /// The account that the client signed in as.
     pub user: Option<String>,
-    /// The client got no reply (`SmtpOptions::drop_after_data`).
+    /// Whether the client got no reply (`SmtpOptions::drop_after_data`).
     pub dropped: bool,
 }
 
-/// Killed when dropped.
+/// A running SMTP server. Dropping it kills the process.
 pub struct SmtpServer {
     port: u16,
     options: SmtpOptions,
@@ -136,33 +137,33 @@ impl SmtpServer {
         let mut process = Command::new("node")
             .arg(SCRIPT)
             .arg(serde_json::to_string(&options).expect("options are plain data"))
-            // It closes even when the test process is killed, and the server ends then.
+            // The pipe closes even if the test process is killed, and then the server ends.
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .expect("Node is installed; ./dev setup does it");
-        let stdout = process.stdout.take().expect("it is piped");
+        let stdout = process.stdout.take().expect("stdout is piped");
         let (sender, printed) = watch::channel(Printed::default());
         thread::spawn(move || read(stdout, &sender));
         let port = seen(&printed, "the SMTP server listens", |printed| printed.port).await;
         Self { port, options, printed, mails_returned: 0, process }
     }
 
-    /// For `SMTP_URL`. Requires TLS where the server offers it.
+    /// The value for `SMTP_URL`. Requires TLS if the server offers it.
     pub fn url(&self) -> String {
         let account = self.options.account.as_ref().map_or_else(String::new, |Account { user, password }| {
             format!("{}:{}@", percent_encoded(user), percent_encoded(password))
         });
-        // Certificates name `localhost`.
+        // The certificates are for `localhost`.
         let (host, query) =
             if self.options.start_tls.is_some() { ("localhost", "?tls=required") } else { ("127.0.0.1", "") };
         format!("smtp://{account}{host}:{}{query}", self.port)
     }
 
-    /// Returns each mail once, in the order in which they arrived.
+    /// Waits for the next mail. Returns each mail once, in the order of arrival.
     ///
     /// # Panics
-    /// When none arrives in a minute (in five, in a soak), or the server has ended.
+    /// When none arrives within a minute (five minutes in a soak test), or the server has ended.
     pub async fn next_mail(&mut self) -> Mail {
         let returned = self.mails_returned;
         let mail = seen(&self.printed, "a mail arrives", |printed| printed.mails.get(returned).cloned()).await;
@@ -170,15 +171,15 @@ impl SmtpServer {
         mail
     }
 
-    /// All mails since the start, also those that `next_mail` has returned.
+    /// All mails since the start, including those that `next_mail` has returned.
     pub fn mails_so_far(&self) -> Vec<Mail> {
         self.printed.borrow().mails.clone()
     }
 
-    /// Returns when at least so many connections have begun since the start.
+    /// Returns when at least `at_least` connections have begun since the start.
     ///
     /// # Panics
-    /// When they do not begin in a minute (in five, in a soak), or the server has ended.
+    /// When they don't begin within a minute (five minutes in a soak test), or the server has ended.
     pub async fn connections(&self, at_least: usize) {
         let have_begun = |printed: &Printed| (printed.connections >= at_least).then_some(());
         seen(&self.printed, "clients connect to the SMTP server", have_begun).await;
@@ -187,13 +188,13 @@ impl SmtpServer {
 
 impl Drop for SmtpServer {
     fn drop(&mut self) {
-        // It may be dead already.
+        // The process may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// Drops the sender when the process ends, so that nobody waits for more.
+/// Reads the output of the process. Drops the sender when the process ends, so that nobody waits for more.
 fn read(stdout: ChildStdout, printed: &watch::Sender<Printed>) {
     for line in BufReader::new(stdout).lines() {
         let line = line.expect("the script prints UTF-8");
@@ -212,7 +213,7 @@ async fn seen<T>(printed: &watch::Receiver<Printed>, what: &str, look: impl Fn(&
     found.ok().and_then(|printed| look(&printed)).unwrap_or_else(|| panic!("the SMTP server ended before: {what}"))
 }
 
-/// As the user and password in an address have to be.
+/// Percent-encodes the user or password of a URL.
 fn percent_encoded(text: &str) -> String {
     let encoded = |byte: u8| match byte {
         byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),

@@ -1,4 +1,4 @@
-//! How the server reads requests and words its answers.
+//! Helpers that read requests and build responses.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 pub(super) type Answer = Response<Full<Bytes>>;
 
-/// A key as the server takes it, out of an address.
+/// Decodes a key from a URL. `None` if the server would refuse it.
 pub(super) fn decoded(key: &str) -> Option<String> {
     let decoded = Path::from_url_path(key).ok()?.to_string();
     is_valid(&decoded).then_some(decoded)
@@ -38,7 +38,7 @@ pub(super) fn internal_error() -> Answer {
     error_with_status(500, "500", "Internal", "Internal Server Error", "InternalError")
 }
 
-/// The server's way to refuse: HTTP 400, and what it means in the body.
+/// Supabase's error response: always HTTP 400, with the real status in the body.
 pub(super) fn error_response(status_code: &str, error: &str, message: &str, code: &str) -> Answer {
     error_with_status(400, status_code, error, message, code)
 }

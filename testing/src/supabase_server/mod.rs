@@ -1,4 +1,4 @@
-//! Supabase Storage for tests: a real HTTP server with objects in memory, whose answers are those of the real one.
+//! A stand-in for Supabase Storage: a real HTTP server with objects in memory that answers like the real one.
 
 mod answers;
 mod objects;
@@ -27,26 +27,28 @@ use self::answers::{
     Answer, decoded, error_response, error_with_status, header, internal_error, json, no_such_key, parsed, text,
 };
 
-/// What a hosted server takes unless it is told otherwise.
+/// The default size limit of a hosted server, in bytes.
 const SIZE_LIMIT: usize = 50 * 1024 * 1024;
 
-/// How the next answer goes wrong.
+/// A fault of the next response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StorageFault {
+    /// Answers 500.
     Status500,
-    /// The server's database did not answer it in time.
+    /// Answers 544: the server's database timed out.
     Status544,
-    /// Takes the next bytes of an object, then drops the connection.
+    /// Stores the next bytes of an object, then drops the connection instead of replying.
     DropResponse,
-    /// Drops the connection on the next object, which is there once the test says so.
+    /// Drops the connection on the next object, and stores it when the test calls
+    /// [`SupabaseServer::finish_late_uploads`].
     StoreLate,
-    /// Stores one byte less than the next object has, and says that all is well.
+    /// Stores the next object without its last byte, and reports success.
     StoreTruncated,
-    /// Stores the next object with another last byte, and says that all is well.
+    /// Stores the next object with a different last byte, and reports success.
     StoreCorrupted,
 }
 
-/// Supabase Storage as a test sees it, with one bucket. It stops when this is dropped.
+/// A running server with one bucket. Dropping it stops the server.
 pub struct SupabaseServer {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
@@ -71,7 +73,7 @@ impl SupabaseServer {
         format!("http://{}", self.address)
     }
 
-    /// What was on its way is there now.
+    /// Stores the objects that [`StorageFault::StoreLate`] has delayed.
     pub fn finish_late_uploads(&self) {
         let mut state = lock(&self.state);
         let late = mem::take(&mut state.late);
@@ -85,12 +87,12 @@ impl SupabaseServer {
         lock(&self.state).objects.keys().cloned().collect()
     }
 
-    /// Resumable uploads that are neither complete nor ended.
+    /// How many resumable uploads are neither complete nor terminated.
     pub fn open_uploads(&self) -> usize {
         lock(&self.state).uploads.values().filter(|upload| !upload.complete).count()
     }
 
-    /// Makes one answer go wrong; called again, also the one after it.
+    /// Makes one response fail. A status fault that is set several times applies to that many responses.
     pub fn fail_next(&self, how: StorageFault) {
         let mut state = lock(&self.state);
         match how {
@@ -106,20 +108,20 @@ impl SupabaseServer {
         lock(&self.state).size_limit = bytes;
     }
 
-    /// Refuses every other content type.
+    /// Refuses every content type but this one.
     pub fn allow_only(&self, content_type: &str) {
         lock(&self.state).allowed = Some(content_type.to_owned());
     }
 
-    /// Loses the file of an object and keeps its row.
+    /// Deletes the file of an object and keeps its row.
     ///
     /// # Panics
     /// When there is no such object.
     pub fn lose_file(&self, key: &str) {
-        lock(&self.state).objects.get_mut(key).expect("the object is there").file_is_gone = true;
+        lock(&self.state).objects.get_mut(key).expect("the object exists").file_is_gone = true;
     }
 
-    /// Puts the server's clock forward: signed addresses expire by it.
+    /// Advances the server's clock, by which signed URLs expire.
     pub fn advance_clock(&self, time: Duration) {
         lock(&self.state).clock_ahead += time;
     }
@@ -127,7 +129,7 @@ impl SupabaseServer {
 
 impl Drop for SupabaseServer {
     fn drop(&mut self) {
-        // Its connections go with it.
+        // The connections end together with the task.
         self.accepting.abort();
     }
 }
@@ -155,7 +157,8 @@ async fn serve(state: Arc<Mutex<State>>, request: Request<Incoming>) -> io::Resu
         }
         _ => {}
     }
-    // Whatever else is asked meanwhile: whether the bucket is there, for one.
+    // Only requests that bring bytes are affected: clients send others meanwhile, for example to ask whether the bucket
+    // exists.
     let brings_bytes = head.method == "PATCH" || (head.method == "POST" && state.puts(&head).is_some());
     if brings_bytes && mem::take(&mut state.stores_late) {
         if let Some(key) = state.puts(&head) {
@@ -220,7 +223,7 @@ impl State {
         }
     }
 
-    /// The key of the object that a request puts in one go.
+    /// The key of the object that a request puts in one go. `None` for other requests.
     fn puts(&self, head: &Parts) -> Option<String> {
         let key = head.uri.path().strip_prefix("/storage/v1/object/")?.strip_prefix(SupabaseServer::BUCKET)?;
         decoded(key.strip_prefix('/')?)

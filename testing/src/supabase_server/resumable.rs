@@ -1,4 +1,5 @@
-//! Resumable uploads by the tus protocol: real statuses, plain text.
+//! Resumable uploads with the tus protocol. Unlike the other routes, this one answers with real statuses and plain
+//! text.
 
 use std::{collections::HashMap, mem};
 
@@ -79,14 +80,14 @@ impl State {
             return text(409, "The resource already exists");
         }
         let id = Uuid::new_v4().simple().to_string();
-        // The real one says https in production, whatever it was asked by.
+        // The real server in production always answers with an https URL, even to a request over http.
         let location = format!("https://{}/storage/v1/upload/resumable/{id}", self.address);
         self.uploads.insert(id, Upload { key, content_type, length, received: Vec::new(), complete: false });
         body(progress(201, 0).header("location", location), Bytes::new())
     }
 }
 
-/// `name base64`
+/// Parses one pair of Upload-Metadata: `name base64`.
 fn metadatum(pair: &str) -> Option<(&str, String)> {
     let (name, value) = pair.split_once(' ')?;
     Some((name, String::from_utf8(BASE64_STANDARD.decode(value).ok()?).ok()?))
