@@ -1,4 +1,4 @@
-//! Who uploads, over HTTP, as the browser does.
+//! An artist who uploads over HTTP, as the browser does.
 
 use std::{
     fs,
@@ -15,24 +15,24 @@ use vwaza::domain::upload::{BegunUpload, CHUNK_BYTES, UploadState, UploadStatus}
 
 use crate::BenchResult;
 
-/// A WAV in memory that has been touched: a loop that meets cold pages measures them.
+/// Makes a WAV in memory whose pages have been touched. Otherwise a measured loop would also measure page faults.
 pub(crate) fn song(bytes: u64) -> BenchResult<Bytes> {
     let file = NamedTempFile::new()?;
     fixtures::wav_to_file(file.path(), bytes)?;
     Ok(fs::read(file.path())?.into())
 }
 
-/// As the browser cuts it.
+/// Cuts a file into chunks of the browser's size.
 pub(crate) fn chunks(file: &Bytes) -> impl Iterator<Item = Bytes> {
     let size = CHUNK_BYTES as usize;
     (0..file.len()).step_by(size).map(move |at| file.slice(at..file.len().min(at + size)))
 }
 
 const BUSY_PAUSE: Duration = Duration::from_millis(50);
-/// A server that is busy for longer is broken.
+/// A server that stays busy for longer counts as broken.
 const BUSY_MAX: Duration = Duration::from_secs(60);
 
-/// Asks again while the server is busy, as the browser does.
+/// Repeats a request while the server is busy, as the browser does.
 async fn retry_while_busy(ask: impl Fn() -> RequestBuilder) -> BenchResult<Response> {
     let began = Instant::now();
     loop {
@@ -53,7 +53,8 @@ pub(crate) struct Artist {
 }
 
 impl Artist {
-    /// With a first upload: it takes what a server allocates only once (the pool, stacks, caches).
+    /// Signs up an artist and uploads a first file, which makes the server allocate what it allocates only once (the
+    /// pool, stacks, caches).
     pub(crate) async fn sign_up(url: &str) -> BenchResult<Self> {
         let artist = Self::with_a_release(url).await?;
         artist.upload(&fixtures::wav(2.0, 44_100, 16, 1).into()).await?;
@@ -71,7 +72,7 @@ impl Artist {
         Ok(Self { http, url: url.to_owned(), cookie, release })
     }
 
-    /// The same person at a server that was started anew.
+    /// Returns the same artist, using a restarted server.
     pub(crate) fn at(&self, url: &str) -> Self {
         Self { url: url.to_owned(), ..self.clone() }
     }
@@ -84,7 +85,7 @@ impl Artist {
         self.http.get(format!("{}{path}", self.url)).header("cookie", &self.cookie)
     }
 
-    /// To the end: stored, read back and attached.
+    /// Uploads a file until it is stored, read back and attached.
     pub(crate) async fn upload(&self, file: &Bytes) -> BenchResult<()> {
         let upload = self.begin(file).await?;
         self.send(&upload, file).await?;
@@ -101,7 +102,8 @@ impl Artist {
         Ok(retry_while_busy(begin).await?.json().await?)
     }
 
-    /// To the last 204: all of it is received. As the browser does, it asks a server that was busy how far it is, and goes on from there.
+    /// Sends a file until its last 204, so that all of it is received. If the server was busy, asks for the offset and
+    /// goes on from there, as the browser does.
     pub(crate) async fn send(&self, upload: &BegunUpload, file: &Bytes) -> BenchResult<()> {
         let mut offset = 0;
         while offset < file.len() {
@@ -138,7 +140,7 @@ impl Artist {
         Ok(answer)
     }
 
-    /// How far it is, as the server says.
+    /// Asks the server for the upload's offset.
     pub(crate) async fn offset(&self, upload: &BegunUpload) -> BenchResult<usize> {
         let url = format!("{}{}", self.url, upload.url);
         let ask = || self.http.head(&url).header("cookie", &self.cookie).header("tus-resumable", "1.0.0");
@@ -146,7 +148,8 @@ impl Artist {
         Ok(answer.headers()["upload-offset"].to_str()?.parse()?)
     }
 
-    /// The line of a PATCH whose client sends this much of the file, of all that it has announced, and falls silent.
+    /// Sends the head of a PATCH that announces the rest of the file, and the first bytes of its body, then falls
+    /// silent. Returns the open connection.
     pub(crate) async fn stalled_patch(
         &self,
         upload: &BegunUpload,

@@ -1,5 +1,6 @@
-//! What the same disk and the same cores can do at all: rounds of loops that do nothing else. Like ours, they have a song in memory that
-//! has been touched, cut into the same chunks, and as many files at once as there are clients.
+//! Baselines: what the same disk and the same cores can do at most, measured by loops that do nothing else. Like the
+//! server's rounds, they use a song whose pages have been touched, cut into the same chunks, and as many files at once
+//! as there are clients.
 
 use std::{
     fs::File,
@@ -16,10 +17,10 @@ use sha2::{Digest, Sha256};
 
 use crate::{BenchResult, artist::chunks};
 
-/// As much as the server gathers before it writes.
+/// The size that the server gathers before it writes.
 const BUFFER_BYTES: usize = 512 * 1024;
 
-/// Seconds in which each file is written, and each of its chunks flushed.
+/// Writes each file and flushes each of its chunks. Returns the seconds taken.
 pub(crate) fn write_and_flush(folder: &Path, files: usize, song: &Bytes) -> BenchResult<f64> {
     warm_pages(folder, files, song)?;
     run_in_threads(folder, files, |mut file| {
@@ -31,8 +32,8 @@ pub(crate) fn write_and_flush(folder: &Path, files: usize, song: &Bytes) -> Benc
     })
 }
 
-/// Seconds in which each file is received, hashed and written, and each of its chunks flushed before the client hears of it: all that
-/// whoever receives has to do with the bytes, and nothing of a protocol or a database.
+/// Receives, hashes and writes each file, and flushes each chunk before it is acknowledged. Returns the seconds taken.
+/// A server can't do less with the bytes; the loop has no protocol and no database.
 pub(crate) fn receive_and_flush(folder: &Path, clients: usize, song: &Bytes) -> BenchResult<f64> {
     warm_pages(folder, clients, song)?;
     let (listener, sha256) = (TcpListener::bind("127.0.0.1:0")?, Sha256::digest(song));
@@ -56,7 +57,7 @@ fn send(mut connection: TcpStream, song: &Bytes) -> io::Result<()> {
     Ok(())
 }
 
-/// The hash of what has arrived.
+/// Receives a file. Returns its hash.
 fn receive(mut connection: TcpStream, song: &Bytes, mut file: File) -> io::Result<Vec<u8>> {
     let (mut hash, mut buffer) = (Sha256::new(), vec![1; BUFFER_BYTES]);
     for chunk in chunks(song) {
@@ -72,15 +73,16 @@ fn receive(mut connection: TcpStream, song: &Bytes, mut file: File) -> io::Resul
     Ok(hash.finalize().to_vec())
 }
 
-/// Before a round, ours as well: a machine in a machine gives back the memory that it does not use for some seconds, and a page that it
-/// has to ask for again takes six times as long. So it is made to have as much at hand as the round will use.
+/// Touches as much memory as a round will use. Runs before the rounds of loops and server alike: a virtual machine
+/// gives back memory that it has not used for some seconds, and a page that it must request again takes six times as
+/// long.
 pub(crate) fn warm_pages(folder: &Path, files: usize, song: &Bytes) -> BenchResult<()> {
     run_in_threads(folder, files, |mut file| chunks(song).try_for_each(|chunk| file.write_all(&chunk)))?;
-    // Nor is what an earlier round has left to write any business of the next one's.
+    // What an earlier round still has to write must not slow the next one.
     if Command::new("sync").status()?.success() { Ok(()) } else { Err("sync failed".into()) }
 }
 
-/// Seconds that this takes for all files, each in a thread of its own. The files are gone afterwards.
+/// Runs `work` for all files, each in a thread of its own. Returns the seconds taken. Removes the files.
 fn run_in_threads(folder: &Path, files: usize, work: impl Fn(File) -> io::Result<()> + Sync) -> BenchResult<f64> {
     let (folder, work) = (tempfile::tempdir_in(folder)?, &work);
     let paths: Vec<_> = (0..files).map(|file| folder.path().join(file.to_string())).collect();

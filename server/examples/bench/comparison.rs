@@ -1,22 +1,22 @@
-//! Our rate beside that of bare loops, on a machine that has its moods.
+//! Compares the server's rate with that of bare loops, on a machine whose speed varies.
 
 use crate::{
     BenchResult,
     figures::{Figures, Limit},
 };
 
-/// What a loop is called beside ours, and how much of its rate ours is to reach, in %.
+/// The name of a loop in the report, and the part of its rate that the server must reach, in %.
 pub(crate) type Baseline = (&'static str, f64);
 
-/// What ours and the loops did, round by round.
+/// The rates of the server and of the loops, by round.
 pub(crate) struct Comparison<const LOOPS: usize> {
     own: Vec<f64>,
     baseline: Vec<[f64; LOOPS]>,
 }
 
 impl<const LOOPS: usize> Comparison<LOOPS> {
-    /// Short rounds in turns, as many of each; which of a pair is first changes, so that no drift favours either. Whatever slows the
-    /// machine for a moment is in one pair, and the median of their ratios does not hear of it.
+    /// Measures `count` pairs of short rounds. The order within a pair alternates, so that no drift favours either
+    /// side. A disturbance of the machine affects one pair, and the median of the ratios ignores it.
     pub(crate) async fn measure(
         count: usize,
         mut own: impl AsyncFnMut() -> BenchResult<f64>,
@@ -35,7 +35,7 @@ impl<const LOOPS: usize> Comparison<LOOPS> {
         Ok(pairs)
     }
 
-    /// The medians, and those of the pairs' ratios.
+    /// Reports the median rates, and the median of the ratios within the pairs.
     pub(crate) fn report(
         &self,
         what: &str,

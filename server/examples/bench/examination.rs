@@ -1,4 +1,5 @@
-//! The examination of a long track beside the tools that people would run by hand: one that verifies the file and one that measures it.
+//! The examination of a long track, compared with the tools that people would run by hand: one verifies the file, the
+//! other measures it.
 
 use std::{
     path::Path,
@@ -58,7 +59,7 @@ fn ffmpeg(file: &Path) -> BenchResult<Option<f64>> {
     timed(Command::new("ffmpeg").args(["-nostdin", "-nostats", "-i"]).arg(file).args(filter))
 }
 
-/// Seconds that a command takes. `None` if it is not installed.
+/// Runs a command. Returns the seconds taken, or `None` if it is not installed.
 fn timed(command: &mut Command) -> BenchResult<Option<f64>> {
     let began = Instant::now();
     match command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status() {

@@ -1,4 +1,4 @@
-//! What was measured, and what it is held against.
+//! The measured figures and their limits.
 
 use std::fs;
 
@@ -7,10 +7,10 @@ use testing::RedisServer;
 
 use crate::BenchResult;
 
-/// What a number is held against.
+/// The limit of a figure.
 #[derive(Clone, Copy)]
 pub(crate) enum Limit {
-    /// Nothing: it explains the others.
+    /// No limit: the figure only explains others.
     None,
     AtMost(f64),
     AtLeast(f64),
@@ -21,9 +21,9 @@ struct Figure {
     measured: f64,
     unit: &'static str,
     limit: Limit,
-    /// The least and the most of what it is the median of.
+    /// The smallest and the largest value, if the figure is a median.
     spread: Option<(f64, f64)>,
-    /// Why there is no number: what it would be compared with is not installed.
+    /// The reason why there is no figure: the tool to compare with is not installed.
     missing: Option<&'static str>,
 }
 
@@ -60,7 +60,7 @@ impl Figure {
     }
 }
 
-/// All of them, in the order in which they were measured.
+/// All figures, in the order in which they were measured.
 #[derive(Default)]
 pub(crate) struct Figures(Vec<Figure>);
 
@@ -81,7 +81,7 @@ impl Figures {
         });
     }
 
-    /// A row that says why it has no figure.
+    /// Adds a row that says why it has no figure.
     pub(crate) fn add_missing(&mut self, what: impl Into<String>, why: &'static str, unit: &'static str, limit: Limit) {
         self.0.push(Figure { what: what.into(), measured: f64::NAN, unit, limit, spread: None, missing: Some(why) });
     }
@@ -90,7 +90,8 @@ impl Figures {
         self.0.extend(others.0);
     }
 
-    /// Checks that the rows are these, a line each, and that each has a figure. Without Redis its row is left out.
+    /// Checks that the rows are those of `expected`, one a line, and that each has a figure. Without Redis, its rows
+    /// are left out.
     pub(crate) fn expect_rows(&self, expected: &str) -> BenchResult<()> {
         let rows: Vec<&str> = self.0.iter().map(|figure| figure.what.as_str()).collect();
         let expected = expected.lines().filter(|row| RedisServer::is_installed() || !row.contains("Redis"));

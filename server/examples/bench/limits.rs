@@ -1,4 +1,5 @@
-//! The cost of a limit's check, and sign-ins per second beside what the cores can hash at all.
+//! The cost of checking a limit, and sign-ins per second compared with the hashes per second that the cores can
+//! compute.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -27,12 +28,12 @@ use crate::{
     server::Server,
 };
 
-/// More than one rule's table holds.
+/// More clients than the table of one rule holds.
 const CLIENTS: u32 = 20_000;
-/// The server hashes in as much memory and as many passes, once for each core at a time.
+/// Memory and passes of the server's hashes. The server computes as many at once as there are cores.
 const HASH_MEMORY_KIB: u32 = 19 * 1024;
 const HASH_PASSES: u32 = 2;
-/// Redis is asked again once a second.
+/// While Redis hangs, the server asks it again once a second.
 const ASKED_WHILE_HANGING: Duration = Duration::from_secs(3);
 const PASSWORD: &str = "correct horse battery";
 
@@ -42,7 +43,7 @@ pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -
     if RedisServer::is_installed() {
         let [p99, hanging] = checks_in_redis_ms(size.pick(20_000, 100)).await?;
         figures.add("limits: a check in Redis, p99", p99, "ms", Limit::AtMost(1.0));
-        // Each gives up after 50 ms, and has to be woken.
+        // Each check gives up after 50 ms, and waking it takes a moment.
         figures.add("limits: a check while Redis hangs, slowest", hanging, "ms", Limit::AtMost(55.0));
     }
 
@@ -65,7 +66,7 @@ fn client(number: u32) -> Client {
     Client::of_address(IpAddr::V4(Ipv4Addr::from_bits(number % CLIENTS)))
 }
 
-/// In one thread that does nothing else: its time is the processor's.
+/// Measures a check in one thread that does nothing else, so its time is that of the processor.
 async fn check_in_memory_us(checks: u32) -> BenchResult<f64> {
     let limits = Limits::new(&LimitSettings::default())?;
     let began = Instant::now();
@@ -75,11 +76,11 @@ async fn check_in_memory_us(checks: u32) -> BenchResult<f64> {
     Ok(1e6 * began.elapsed().as_secs_f64() / f64::from(checks))
 }
 
-/// The 99th percentile while Redis is well, and the slowest while it hangs.
+/// Returns the 99th percentile while Redis answers, and the slowest check while it hangs.
 async fn checks_in_redis_ms(checks: u32) -> BenchResult<[f64; 2]> {
     let redis = RedisServer::start().await;
     let limits = Limits::new(&LimitSettings { redis_url: Some(redis.url()), ..LimitSettings::default() })?;
-    // The connection is made, and the script sent, with the first.
+    // The first check opens the connection and sends the script.
     limits.admit(Rule::Api, &client(0), limits.deadline()).await;
     let check = async |number| {
         let asked = Instant::now();
@@ -105,7 +106,8 @@ async fn sign_up(url: &str) -> BenchResult<String> {
     Ok(email)
 }
 
-/// So many people sign in all the time; one who hears that the server is busy tries again. Returns the sign-ins per second.
+/// Lets `people` clients sign in again and again; a client that is told that the server is busy tries again. Returns
+/// the sign-ins per second.
 async fn sign_ins(url: &str, email: &str, people: usize, round: Duration) -> BenchResult<f64> {
     let began = Instant::now();
     let people = (0..people).map(|_| async {
@@ -124,7 +126,7 @@ async fn sign_ins(url: &str, email: &str, people: usize, round: Duration) -> Ben
     Ok(f64::from(sign_ins) / began.elapsed().as_secs_f64())
 }
 
-/// As many threads as the server hashes in at once, and nothing else.
+/// Computes hashes in as many threads as the server uses at once. Returns the hashes per second.
 fn hashes_per_second(round: Duration) -> BenchResult<f64> {
     let params = Params::new(HASH_MEMORY_KIB, HASH_PASSES, 1, None).map_err(|error| error.to_string())?;
     let (hasher, hashes, began) =

@@ -1,10 +1,10 @@
-//! `./dev bench [part]…`: the figures that the product promises, measured on the optimised binary, beside their limits. The parts are
-//! `promises`, `uploads`, `queue`, `limits`, `memory`, `examination` and `deadlines`.
+//! `./dev bench [part]…` measures the figures that the product promises on the optimised binary, and compares them with
+//! their limits. The parts are `promises`, `uploads`, `queue`, `limits`, `memory`, `examination` and `deadlines`.
 //!
-//! `--smoke`, which `./dev test` runs on the debug build, measures each part once and small, all at the same time. It checks that every
-//! row is produced, so that no part rots unseen, and holds no figure against its limit.
+//! `--smoke` runs in `./dev test` on the debug build. It measures each part once and small, all parts at the same time,
+//! and checks that every row is produced. Figures are not compared with their limits.
 
-#![expect(clippy::disallowed_methods, reason = "nobody gives its transactions up half way")]
+#![expect(clippy::disallowed_methods, reason = "no future with a transaction is dropped halfway")]
 
 mod artist;
 mod baseline;
@@ -28,7 +28,7 @@ pub(crate) type BenchResult<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 const PARTS: [&str; 7] = ["promises", "uploads", "queue", "limits", "memory", "examination", "deadlines"];
 
-/// How much is measured.
+/// The extent of a measurement.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Size {
     /// Enough for figures that can be quoted.
@@ -84,7 +84,7 @@ async fn measure(part: &str, postgres: &str, size: Size) -> BenchResult<Figures>
     Ok(figures)
 }
 
-/// Each part has a thread and a runtime of its own: some block theirs, and none waits for another.
+/// Runs each part on a thread and a runtime of its own, because some parts block theirs.
 fn smoke(postgres: &str) -> BenchResult<()> {
     let parts = thread::scope(|scope| {
         let run = |part| move || Runtime::new()?.block_on(measure(part, postgres, Size::Smoke));

@@ -1,4 +1,4 @@
-//! The memory that the server takes when nothing happens, while many sign in, and a minute after any load.
+//! The server's memory when it is idle, while many clients sign in, and a minute after each load.
 
 use std::time::{Duration, Instant};
 
@@ -14,16 +14,16 @@ use crate::{
     server::Server,
 };
 
-/// Who signs in all the time, and who uploads and looks at pages.
+/// Clients that sign in all the time. `ARTISTS` upload files and read pages.
 const SIGN_IN_CLIENTS: usize = 300;
 const ARTISTS: usize = 8;
 
 pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -> BenchResult<()> {
     let (database, folder) = (TestDatabase::create(postgres).await, tempfile::tempdir()?);
-    // The crowd comes from one address.
+    // All clients come from one address.
     let settings = [("VWAZA_LIMIT_CONNECTIONS_PER_PEER", "1000"), ("VWAZA_LIMIT_REQUESTS_PER_ADDRESS", "1000")];
     let server = Server::start(&database.url(), folder.path(), &settings)?;
-    // What the start took is given back.
+    // By then, the memory that the start took is given back.
     sleep(size.pick(Duration::from_secs(10), Duration::ZERO)).await;
     let [idle, of_files] = server.memory_mib();
     figures.add("memory: idle", idle, "MiB", Limit::AtMost(25.0));
@@ -56,7 +56,8 @@ pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -
     Ok(())
 }
 
-/// Each tries another account that there is not: the server hashes as much as for one that there is, and no account's own limit is met.
+/// Signs in without pause. Each attempt names another account that does not exist: the server computes the same hash as
+/// for an account, and no limit of one account applies.
 async fn sign_in_all_the_time(url: &str, people: usize, round: Duration) -> BenchResult<()> {
     let began = Instant::now();
     let people = (0..people).map(|person| async move {

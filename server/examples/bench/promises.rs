@@ -1,4 +1,4 @@
-//! What the product promises to whoever uses it: in the default configuration, everything running.
+//! The figures that the product promises to its users: in the default configuration, with everything running.
 
 use std::{collections::BTreeSet, time::Instant};
 
@@ -38,8 +38,8 @@ pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -
     Ok(())
 }
 
-/// What the artist's browser loads to run the dashboard, as it comes over the line; each file hashed, compressed and kept for
-/// ever.
+/// Returns the kilobytes that an artist's browser transfers to run the dashboard, after compression. Each file must be
+/// hashed, compressed and immutable.
 async fn dashboard_kb(artist: &Artist, size: Size) -> BenchResult<f64> {
     let page = artist.get("/").send().await?.error_for_status()?.text().await?;
     if !page.contains("<h1") {
@@ -53,7 +53,7 @@ async fn dashboard_kb(artist: &Artist, size: Size) -> BenchResult<f64> {
         let header = |name: &str| {
             answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
         };
-        // The debug build serves the site as it lies on the disk.
+        // The debug build serves the site from the disk as it is.
         let is_embedded = header("content-encoding") == "br" && header("cache-control").contains("immutable");
         if size == Size::Full && !is_embedded {
             return Err(format!("{path} is not served compressed and immutable").into());

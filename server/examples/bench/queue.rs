@@ -1,8 +1,10 @@
-//! How fast jobs are through, beside the least that a queue in the same database has to do, and how soon they are begun.
+//! The rate at which jobs are processed, compared with the least that a queue in the same database must do; and the
+//! time until a job is claimed.
 //!
-//! The jobs have nothing to do: what is left is a claim and a finish, each a commit. The bare loop claims and finishes as many, with
-//! SKIP LOCKED, on as many connections, in a table with what a claim needs and nothing else. Rounds of either are taken in turns; a
-//! process that is idle is given a round's jobs at once, and rates are the database's: from the first finish to the last.
+//! The jobs have nothing to do, so each costs a claim and a finish, each with a commit. The bare loop claims and
+//! finishes as many jobs with SKIP LOCKED, on as many connections, in a table with only what a claim needs. Rounds of
+//! both alternate. An idle process gets all jobs of a round at once, and a rate is measured by the database's clock
+//! from the first finish to the last.
 
 use std::time::Duration;
 
@@ -21,23 +23,23 @@ use crate::{
 };
 
 const ARTISTS: i32 = 8;
-/// Of each artist, in each round.
+/// Jobs of each artist in each round.
 const JOBS: i32 = 250;
-/// As many as the server has by default.
+/// The server's default.
 const WORKERS: usize = 4;
 
 const HINTED: Pace = Pace { jobs: 300, every: Duration::from_millis(50) };
-/// At every phase of the poll.
+/// The interval makes jobs arrive at every phase of the poll.
 const UNHINTED: Pace = Pace { jobs: 100, every: Duration::from_millis(37) };
 const SMOKE: Pace = Pace { jobs: 5, every: Duration::from_millis(50) };
 const POLL_MS: u32 = 200;
 const PICK_UP_LIMIT_MS: f64 = 20.0;
 
-/// Many times what any of it takes.
+/// Many times longer than any measured step takes.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(120);
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What a claim needs and nothing else.
+/// A table with only what a claim needs.
 const BARE_TABLE: &str = "
     create table bare_jobs (
         id uuid primary key,
@@ -53,8 +55,9 @@ const BARE_CLAIM: &str = "
     returning id";
 const BARE_FINISH: &str = "update bare_jobs set status = 'COMPLETED', updated_at = now() where id = $1";
 
-/// A claim's time is overwritten by its job's end, so it is noted beside it. Both times are the database's clock's: `added_at` is
-/// taken when the enqueue's transaction begins to commit, `claimed_at` in the middle of the claim.
+/// The end of a job overwrites the time of its claim, so triggers record it in another table. Both times are of the
+/// database's clock: `added_at` is taken when the enqueue's transaction begins to commit, `claimed_at` in the middle of
+/// the claim.
 const NOTE_PICK_UPS: &str = "
     create table pick_ups (job_id uuid primary key, added_at timestamptz not null, claimed_at timestamptz);
     create function note_added() returns trigger language plpgsql as $$ begin
@@ -129,7 +132,7 @@ async fn own_jobs_per_second(sql: &PgPool, other_process: &OtherProcess) -> Benc
 }
 
 async fn all_done(sql: &PgPool) -> BenchResult<()> {
-    // By an index: whoever looks should cost nothing.
+    // The query uses an index, so that polling costs almost nothing.
     let is_busy = "select exists (select 1 from upload_jobs where status in ('PENDING', 'UPLOADING', 'FAILED'))";
     let done = async {
         while sqlx::query_scalar::<_, bool>(is_busy).fetch_one(sql).await? {
@@ -141,7 +144,7 @@ async fn all_done(sql: &PgPool) -> BenchResult<()> {
     Ok(())
 }
 
-/// From the first job's end to the last one's, by the database's clock.
+/// Returns the rate from the first job's end to the last one's, by the database's clock.
 async fn jobs_per_second(sql: &PgPool, table: &str, jobs: &[Uuid]) -> BenchResult<f64> {
     let rate = format!(
         "select ((count(*) - 1) / extract(epoch from max(updated_at) - min(updated_at)))::float8 from {table} where id = any($1)"

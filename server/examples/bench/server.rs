@@ -1,4 +1,4 @@
-//! The real binary, running, and what it is watched with.
+//! Runs the real binary and watches it.
 
 use std::{
     env, fs,
@@ -21,7 +21,7 @@ use crate::{BenchResult, figures::percentile};
 
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// Killed when dropped: nothing of it needs to be saved.
+/// A running server. Dropping it kills the process, as nothing of it must be saved.
 pub(crate) struct Server {
     process: Child,
     pub(crate) url: String,
@@ -44,19 +44,19 @@ impl Server {
                 break listen.to_owned();
             }
         };
-        // Nobody reads the rest, and a full pipe must not stop the server.
+        // Nobody reads the rest of the output, and a full pipe would stop the server.
         thread::spawn(move || lines.for_each(drop));
         Ok(Self { process, url: format!("http://{listen}") })
     }
 
-    /// SIGKILL: no goodbye. When it is gone.
+    /// Sends SIGKILL. Returns the time at which the process was gone.
     pub(crate) fn kill(mut self) -> BenchResult<Instant> {
         self.process.kill()?;
         self.process.wait()?;
         Ok(Instant::now())
     }
 
-    /// SIGTERM; how long it takes to leave in peace.
+    /// Sends SIGTERM. Returns the time until the process ended by itself.
     pub(crate) async fn terminate(mut self) -> BenchResult<Duration> {
         let told = Instant::now();
         let id = self.process.id().to_string();
@@ -76,7 +76,7 @@ impl Server {
         MemoryWatch::watch(self.process.id())
     }
 
-    /// The memory that is the process's own now, and the pages of files beside it.
+    /// Returns the process's anonymous memory and its resident pages of files, in MiB.
     pub(crate) fn memory_mib(&self) -> [f64; 2] {
         ["RssAnon:", "RssFile:"].map(|line| memory_bytes(self.process.id(), line) as f64 / MIB)
     }
@@ -88,20 +88,21 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may have ended by itself.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// Beside this program, which stands in `examples/` of the same build.
+/// Finds the server's binary in the folder above `examples/`, where this program is.
 fn binary() -> BenchResult<PathBuf> {
     let here = env::current_exe()?;
     let folder = here.parent().and_then(Path::parent).ok_or("this program stands nowhere")?;
     Ok(folder.join("vwaza"))
 }
 
-/// The anonymous memory of a process (`RssAnon`), looked at all the time. Pages of files are not in it: the system takes them back.
+/// Samples the anonymous memory of a process (`RssAnon`). Pages of files are not counted, because the system can take
+/// them back.
 pub(crate) struct MemoryWatch {
     before: u64,
     peak: Arc<AtomicU64>,
@@ -137,14 +138,14 @@ impl Drop for MemoryWatch {
     }
 }
 
-/// A line of a process's status that is in kB, in bytes.
+/// Returns a line of a process's status, which is in kB, as bytes.
 fn memory_bytes(pid: u32, line: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|text| text.strip_prefix(line));
     line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 
-/// How long `/health` takes, asked all the time.
+/// Samples how long `/health` takes.
 pub(crate) struct HealthWatch {
     done: Arc<AtomicBool>,
     answers: JoinHandle<Vec<f64>>,

@@ -1,9 +1,11 @@
-//! How fast bytes are received, beside two loops: one writes and flushes the same chunks to the same disk and does nothing else; the other is
-//! sent them and hashes them as well, which is the least that whoever receives has to do, on cores that it shares with its clients.
+//! The rate at which bytes are received, compared with two loops. One writes and flushes the same chunks to the same
+//! disk and does nothing else. The other also receives and hashes them, which is the least that any server must do, on
+//! cores that it shares with its clients.
 //!
-//! A round of ours is timed from the first byte to the last 204 on a server of its own, to which each client has uploaded something
-//! before. Each is another artist, as those who send tracks of one release wait for each other in the end. What is received is not stored
-//! meanwhile: that is no part of what is compared. The loops' files stand in the same folder.
+//! A round of the server is timed from the first byte to the last 204, on a server of its own, to which each client has
+//! uploaded a file before. Each client is another artist, because uploads to one release wait for each other at their
+//! end. Received files are not stored meanwhile, because the loops store nothing either. The loops' files are in the
+//! same folder.
 
 use std::{path::Path, time::Instant};
 
@@ -21,7 +23,7 @@ use crate::{
     server::Server,
 };
 
-/// Clients at once, and the bytes of the WAV that each of them sends.
+/// The number of clients, and the size of the WAV that each of them sends.
 const ROUNDS: [(usize, u64); 3] = [(1, 200_000_000), (8, 64_000_000), (32, 32_000_000)];
 const SMOKE_BYTES: u64 = 1_000_000;
 const LOOPS: [Baseline; 2] = [("a bare loop", 80.0), ("one that receives and hashes as well", 80.0)];
@@ -56,13 +58,13 @@ struct UploadRound {
 
 async fn own_round(postgres: &str, folder: &Path, clients: usize, song: &Bytes) -> BenchResult<UploadRound> {
     let (database, data_dir) = (TestDatabase::create(postgres).await, tempfile::tempdir_in(folder)?);
-    // With 0 nothing is examined.
+    // With a concurrency of 0, nothing is examined.
     let server = Server::start(&database.url(), data_dir.path(), &[("VWAZA_WORKER_CONCURRENCY", "0")])?;
     let mut artists = Vec::new();
     while artists.len() < clients {
         artists.push(Artist::with_a_release(&server.url).await?);
     }
-    // Takes what a server makes only once: connections, threads, stacks, caches.
+    // The first upload makes the server allocate what it allocates only once: connections, threads, stacks, caches.
     let first: Bytes = fixtures::wav(2.0, 44_100, 16, 1).into();
     try_join_all(artists.iter().map(|artist| artist.upload(&first))).await?;
     let uploads = try_join_all(artists.iter().map(|artist| artist.begin(song))).await?;
@@ -74,7 +76,8 @@ async fn own_round(postgres: &str, folder: &Path, clients: usize, song: &Bytes) 
     Ok(UploadRound { seconds: started.elapsed().as_secs_f64(), growth_mib: memory.growth_mib() })
 }
 
-/// Until it is dropped: an object is written down before it is put.
+/// Blocks the storing of files until the connection is dropped: every object is recorded in this table before it is
+/// put.
 async fn block_storing(database: &str) -> BenchResult<PgConnection> {
     let mut held = PgConnection::connect(database).await?;
     sqlx::raw_sql("begin; lock table objects in share mode").execute(&mut held).await?;

@@ -1,4 +1,5 @@
-//! Who may call what: the table in `docs/access.md`, walked. What belongs to somebody else does not exist.
+//! Sends every request of the table in `docs/access.md` as every caller. The things of another user look as if they did
+//! not exist.
 
 use std::{
     collections::BTreeSet,
@@ -22,7 +23,7 @@ use crate::support::{
     path_pattern, spawn_app, spawn_app_with, with_body,
 };
 
-/// All source files below a folder of the workspace.
+/// Returns all source files below a folder of the workspace.
 fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder)];
     let mut files = Vec::new();
@@ -39,7 +40,7 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     files
 }
 
-/// The string literals that follow `call` in the sources below a folder.
+/// Returns the string literals that follow `call` in the sources below a folder.
 fn literals_after(call: &str, folder: &str) -> BTreeSet<String> {
     let mut literals = BTreeSet::new();
     for (file, source) in sources(folder) {
@@ -54,8 +55,8 @@ fn literals_after(call: &str, folder: &str) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn the_table_lists_every_route_and_every_server_function() {
-    // Routes are told to the router in no other way than those that are looked for.
+async fn the_table_has_every_route_and_every_server_function() {
+    // Routes must be added only by the calls that this test looks for.
     for (file, source) in sources("server/src") {
         for other in [".nest(", ".nest_service(", ".route_service("] {
             assert!(!source.contains(other), "{}: the routes behind {other}…) are not looked for", file.display());
@@ -80,10 +81,10 @@ async fn the_table_lists_every_route_and_every_server_function() {
     let public = rows.iter().filter(|row| row.is_server_function() && row.cell(Caller::Nobody) == "yes");
     assert_eq!(public.map(|row| row.path).collect::<BTreeSet<_>>(), BTreeSet::from(PUBLIC_PATHS));
     let named: BTreeSet<String> = rows.iter().map(|row| format!("{} {}", row, path_pattern(row.path))).collect();
-    assert_eq!(named.len(), rows.len(), "a line stands twice");
+    assert_eq!(named.len(), rows.len(), "a row is in the table twice");
 }
 
-/// Who walks the table, each with what they ask for.
+/// All callers of the table, with the values of their placeholders.
 struct Callers {
     app: App,
     all: Vec<Person>,
@@ -94,7 +95,7 @@ struct Person {
     client: Client,
     email: Option<String>,
     token: Option<String>,
-    /// Whose things are asked for, and the things. `None`: the artist's.
+    /// The values that this caller's requests name. `None`: those of the artist.
     own: Option<Placeholders>,
 }
 
@@ -138,7 +139,7 @@ impl Callers {
         Self { app, all }
     }
 
-    /// What this person asks for in this row, with new ones of what the row may use up.
+    /// Returns the values for a request of this person, with new ones for those that the row may use up.
     async fn things(&mut self, person: usize, row: &AccessRow) -> Placeholders {
         let owner = if self.all[person].own.is_some() { person } else { 0 };
         let client = self.all[owner].client.clone();
@@ -151,7 +152,7 @@ impl Callers {
         }
     }
 
-    /// Signs those in again whose session a row has ended.
+    /// Signs in again those whose session a row has ended.
     async fn come_back(&self) {
         for person in &self.all {
             if let Some(email) = &person.email
@@ -163,7 +164,7 @@ impl Callers {
     }
 }
 
-/// An answer in the table's words, and what came.
+/// The result of a request in the words of the table, and the response itself.
 struct CallerResult {
     cell: String,
     status: u16,
@@ -173,23 +174,23 @@ struct CallerResult {
 impl Person {
     async fn ask(&self, method: Method, row: &AccessRow, things: &Placeholders) -> CallerResult {
         let (path, body) = row.filled(things);
-        // From elsewhere: this machine sees the metrics.
+        // Another address is used, because requests from this machine may read the metrics.
         let request = self.client.request(method.clone(), &path).header("x-forwarded-for", "203.0.113.9");
         let request = match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
         };
         let request = if row.is_page() { request.header("accept", "text/html") } else { request };
-        // What is neither a form nor JSON is refused before its address is looked at.
+        // A body that is neither a form nor JSON would be refused before the path is looked at.
         let body = match body {
             RowBody::Nothing if method == Method::POST => RowBody::Form(Vec::new()),
             body => body,
         };
-        // Without the client's memory: what one row sets as a cookie is not the next one's.
+        // The client's cookie jar is bypassed, so that a cookie that one row sets is not sent by the next.
         let response = with_body(request, &body).send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let leads_to = headers.get("location").and_then(|to| to.to_str().ok()).unwrap_or_default().to_owned();
-        // A stream of events has no end.
+        // A stream of events has no end, so its body is not read.
         let body = if status < 400 { String::new() } else { response.text().await.unwrap() };
         let is_about_fields = || serde_json::from_str::<Value>(&body).is_ok_and(|error| error["fields"].is_object());
         let cell = match status {
@@ -203,7 +204,7 @@ impl Person {
 }
 
 #[tokio::test]
-async fn everybody_hears_what_the_table_says_and_nothing_takes_another_method() {
+async fn every_caller_gets_the_answer_of_the_table_and_other_methods_get_405() {
     let mut people = Callers::gather().await;
     let rows = AccessRow::all();
     let mut wrong = Vec::new();
@@ -240,7 +241,7 @@ async fn everybody_hears_what_the_table_says_and_nothing_takes_another_method() 
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// The ids that a stranger has got hold of.
+/// Ids that a stranger has found out.
 #[derive(Clone, Copy)]
 struct ObjectIds {
     release: ReleaseId,
@@ -248,7 +249,7 @@ struct ObjectIds {
     upload: UploadId,
 }
 
-/// Asks for everything that takes an id.
+/// Sends every request that takes an id.
 async fn ask_all(client: &Client, ids: ObjectIds) -> Vec<TestResponse> {
     let title = RawTrack { title: "Mine now".into(), ..RawTrack::default() };
     let mut answers = vec![

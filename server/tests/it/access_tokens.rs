@@ -1,4 +1,4 @@
-//! Scripts upload with a personal access token.
+//! Scripts that upload with a personal access token.
 
 use futures::future::join_all;
 use http::Method;
@@ -9,7 +9,7 @@ use vwaza::domain::{
 
 use crate::support::{App, Client, TestResponse, a_song, eventually, form, sha256, spawn_app};
 
-/// Somebody who has the token, and no cookie.
+/// A client with an access token and without a cookie.
 struct Script {
     client: Client,
     token: String,
@@ -36,10 +36,10 @@ async fn list(client: &Client) -> Vec<AccessToken> {
     client.call("access-tokens/list", &Vec::new()).await.ok()
 }
 
-/// The section of the account page that shows the person's tokens.
+/// Returns the section of the account page that shows the tokens.
 async fn shown_tokens(client: &Client) -> String {
     let page = client.get("/account").await.expect_status(200).text();
-    let (_, section) = page.split_once("id=\"tokens-title\"").expect("a section for tokens");
+    let (_, section) = page.split_once("id=\"tokens-title\"").expect("the page has a section for tokens");
     section.split("</section>").next().unwrap().to_owned()
 }
 
@@ -71,7 +71,7 @@ async fn a_script_uploads_with_a_token_until_it_is_revoked() {
 }
 
 #[tokio::test]
-async fn a_token_uploads_and_does_nothing_else() {
+async fn a_token_uploads_and_can_do_nothing_else() {
     let app = spawn_app().await;
     let (ana, bo) = (app.artist("Ana").await, app.artist("Bo").await);
     let made = make(&ana, "studio").await;
@@ -80,27 +80,27 @@ async fn a_token_uploads_and_does_nothing_else() {
         let form = [("accept", "application/json"), ("content-type", "application/x-www-form-urlencoded")];
         script.ask(Method::POST, path, &form, "name=another".into()).await.expect_status(401);
     }
-    // Somebody else's upload looks like none, and somebody else's token cannot be revoked.
+    // Another user's upload looks as if it did not exist, and another user's token cannot be revoked.
     let begun = bo.begin(UploadTarget::NewTrack(bo.create_release().await), "song.wav", 1000).await;
     script.ask(Method::HEAD, &begun.url, &[], bytes::Bytes::new()).await.expect_status(404);
     bo.call_with("access-tokens/revoke", "id", made.id).await.expect_status(404);
-    // A cookie does not help a token that is wrong.
+    // A cookie does not help if the token is wrong.
     for token in ["", "vwaza_", "vwaza_0", &made.token[6..], &format!("{}0", made.token), "ä"] {
         let request = ana.request(Method::HEAD, &begun.url).header("tus-resumable", "1.0.0");
         let value = http::HeaderValue::from_bytes(format!("Bearer {token}").as_bytes()).unwrap();
         ana.send(request.header("authorization", value)).await.expect_status(401);
     }
-    // What a proxy asked the browser for is no token.
+    // Credentials that a proxy asked the browser for are not a token.
     let own = ana.begin(UploadTarget::NewTrack(ana.create_release().await), "song.wav", 1000).await;
     let request = ana.request(Method::HEAD, &own.url).header("tus-resumable", "1.0.0");
     ana.send(request.header("authorization", "Basic YTpi")).await.expect_status(200);
-    // A disabled person's token is worth nothing.
+    // The token of a disabled user is invalid.
     sqlx::query("update users set disabled_at = now()").execute(&app.sql).await.unwrap();
     script.ask(Method::POST, "/api/uploads", &[], bytes::Bytes::new()).await.expect_status(401);
 }
 
 #[tokio::test]
-async fn tokens_are_named_and_few() {
+async fn tokens_have_names_and_their_number_is_limited() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     ana.call_with("access-tokens/make", "name", " ").await.expect_field_error("name");
@@ -108,14 +108,14 @@ async fn tokens_are_named_and_few() {
     let made = join_all((0..30).map(|number| ana.call_with("access-tokens/make", "name", number))).await;
     assert_eq!(made.iter().filter(|answer| answer.status == 200).count(), 20);
     ana.call_with("access-tokens/make", "name", "one more").await.expect_error(409, "20 access tokens");
-    // Nothing in the database can be used as one.
+    // No value in the database can be used as a token.
     let hashes: Vec<Vec<u8>> =
         sqlx::query_scalar("select token_hash from access_tokens").fetch_all(&app.sql).await.unwrap();
     assert!(hashes.iter().all(|hash| hash.len() == 32));
 }
 
 #[tokio::test]
-async fn a_token_expires_and_its_owner_is_told_a_week_before() {
+async fn a_token_expires_and_its_owner_is_told_a_week_before_that() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let email = ana.actor().await.unwrap().email;
@@ -144,14 +144,14 @@ async fn a_token_expires_and_its_owner_is_told_a_week_before() {
     let mail = app.mail_number(1, &email).await;
     assert!(mail.subject.contains("“studio backup” is about to expire"), "{}", mail.subject);
     app.janitor_runs_twice().await;
-    assert_eq!(queued().await, 1, "told once");
+    assert_eq!(queued().await, 1, "the owner is told once");
 
     let script = Script::new(&app, &token);
     let nowhere = "/api/uploads/00000000-0000-0000-0000-000000000000/00000000-0000-0000-0000-000000000000";
     script.ask(Method::HEAD, nowhere, &[], bytes::Bytes::new()).await.expect_status(404);
     move_end("-1 seconds").await;
     script.ask(Method::HEAD, nowhere, &[], bytes::Bytes::new()).await.expect_status(401);
-    assert!(days().await[1].2, "its owner sees why");
+    assert!(days().await[1].2, "the owner sees that the token has expired");
     move_end("-31 days").await;
     eventually("the token is purged", async || (days().await.len() == 1).then_some(())).await;
 }

@@ -1,4 +1,4 @@
-//! Signing up, in and out; passwords, sessions and the profile.
+//! Accounts: sign-up, sign-in, sign-out, passwords, sessions and the profile.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -70,10 +70,11 @@ async fn a_wrong_password_and_an_unknown_e_mail_look_the_same() {
     assert_eq!(names(&wrong), names(&unknown));
 }
 
-/// Of the processor, by all threads of the server, in hundredths of a second.
+/// Returns the processor time of all threads of the server, in hundredths of a second.
 fn work(app: &App) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", app.id())).unwrap();
-    // Behind the name, which may hold anything: user and system time are the twelfth and thirteenth.
+    // The process's name comes before, in parentheses, and may contain anything. After it, user and system time are the
+    // twelfth and thirteenth fields.
     let numbers = stat.rsplit(')').next().unwrap().split_whitespace();
     numbers.skip(11).take(2).map(|number| number.parse::<u64>().unwrap()).sum()
 }
@@ -98,7 +99,7 @@ async fn r3_three_hundred_sign_ins_at_once_take_little_memory_and_give_it_back()
     const MIB: u64 = 1024;
     let app = spawn_app_with(&[("VWAZA_RATE_LIMITS", "off")]).await;
     let email = app.artist("Ana").await.actor().await.unwrap().email;
-    // What a process needs once, for whatever is asked first.
+    // These sign-ins make the process allocate what it allocates only once.
     join_all((0..8).map(async |_| app.anonymous().sign_in(&email, PASSWORD).await)).await;
     let before = app.anonymous_kib();
     let mut sign_ins: FuturesUnordered<_> =
@@ -116,7 +117,7 @@ async fn r3_three_hundred_sign_ins_at_once_take_little_memory_and_give_it_back()
 }
 
 #[tokio::test]
-async fn an_old_cookie_is_worthless_after_signing_out() {
+async fn an_old_cookie_is_invalid_after_signing_out() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let thief = ana.with_cookie(&ana.cookie());
@@ -187,7 +188,7 @@ async fn a_disabled_account_is_shut_out_at_once() {
     app.anonymous().sign_in(&email, PASSWORD).await.expect_error(401, "E-mail or password is wrong");
 }
 
-/// The attributes of the session's cookie after signing up.
+/// Returns the attributes of the session's cookie after a sign-up.
 async fn cookie_attributes(settings: &[(&str, &str)]) -> (String, HashMap<String, String>) {
     let app = spawn_app_with(settings).await;
     let sign_up = form(&[("artist_name", "Ana"), ("email", "ana@example.com"), ("password", PASSWORD)]);
@@ -199,7 +200,7 @@ async fn cookie_attributes(settings: &[(&str, &str)]) -> (String, HashMap<String
 }
 
 #[tokio::test]
-async fn the_cookie_is_out_of_reach_for_scripts_and_other_sites() {
+async fn scripts_and_other_sites_cannot_use_the_cookie() {
     let (name, attributes) = cookie_attributes(&[]).await;
     assert_eq!(name, "vwaza");
     assert_eq!((attributes["Path"].as_str(), attributes["SameSite"].as_str()), ("/", "Lax"));
@@ -207,8 +208,8 @@ async fn the_cookie_is_out_of_reach_for_scripts_and_other_sites() {
 }
 
 #[tokio::test]
-async fn the_cookie_is_bound_to_host_and_tls_where_the_site_has_it() {
-    // The scheme and the host of an address have no case.
+async fn the_cookie_is_bound_to_the_host_and_to_tls_if_the_site_has_it() {
+    // The scheme and the host of a URL are case-insensitive.
     for public_url in ["https://music.example", "HTTPS://Music.Example:443/"] {
         let (name, attributes) = cookie_attributes(&[("VWAZA_PUBLIC_URL", public_url)]).await;
         assert_eq!(name, "__Host-vwaza", "{public_url}");
@@ -230,17 +231,17 @@ async fn a_site_with_tls_is_never_asked_without_it() {
         for path in ["/", "/nowhere", "/api/nothing", "/api/events", "/health", "/favicon.svg", "/media/nothing"] {
             assert_eq!(client.get(path).await.header(HEADER), Some("max-age=31536000"), "{path}");
         }
-        // The gate against other sites knows the address as browsers write it.
+        // The cross-site check knows the address as browsers write it.
         let sign_up = form(&[("artist_name", "Ana"), ("email", "ana@example.com"), ("password", PASSWORD)]);
         let request = client.request(Method::POST, "/api/account/sign-up").header("origin", "https://music.example");
         client.send(request.header("accept", "application/json").form(&sign_up)).await.expect_status(200);
     }
     let plain = spawn_app().await.anonymous().get("/").await;
-    assert_eq!(plain.header(HEADER), None, "a browser would not come back");
+    assert_eq!(plain.header(HEADER), None, "a site without TLS must not send the header");
 }
 
 #[tokio::test]
-async fn signing_out_clears_what_the_browser_has_kept() {
+async fn signing_out_clears_the_browsers_cache() {
     const HEADER: &str = "clear-site-data";
     let app = spawn_app().await;
     let kept = Some("\"cache\", \"storage\"");
@@ -266,7 +267,7 @@ async fn the_operators_terminal_does_not_show_the_password() {
     unlockpt(&terminal).unwrap();
     let name = ptsname(&terminal, Vec::new()).unwrap();
     let side = || open(name.as_c_str(), OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
-    // Held open, so that what was shown can be read after the command has ended.
+    // The terminal is held open, so that its output can be read after the command has ended.
     let screen = side();
     let echoes = || tcgetattr(&screen).unwrap().local_modes.contains(LocalModes::ECHO);
     assert!(echoes());
@@ -280,7 +281,7 @@ async fn the_operators_terminal_does_not_show_the_password() {
     let mut terminal = File::from(terminal);
     terminal.write_all(format!("{PASSWORD}\n").as_bytes()).unwrap();
     assert!(process.wait().unwrap().success());
-    assert!(echoes(), "the terminal is as it was");
+    assert!(echoes(), "the echo is on again");
     let mut rest = String::new();
     said.read_to_string(&mut rest).unwrap();
     let mut shown = vec![0; 4096];
@@ -291,7 +292,7 @@ async fn the_operators_terminal_does_not_show_the_password() {
 }
 
 #[tokio::test]
-async fn a_password_of_a_megabyte_is_not_even_looked_at() {
+async fn a_password_of_a_megabyte_is_rejected_unread() {
     let app = spawn_app().await;
     let huge = "x".repeat(1024 * 1024);
     app.anonymous().sign_in("ana@example.com", &huge).await.expect_error(413, "too large for the server");
@@ -304,7 +305,7 @@ async fn a_password_of_a_megabyte_is_not_even_looked_at() {
 #[tokio::test]
 async fn a_password_of_64_characters_counts_to_its_last_one() {
     let app = spawn_app().await;
-    // 72 bytes are where bcrypt would have stopped; these characters have two each.
+    // bcrypt would have stopped after 72 bytes. These characters have two bytes each.
     let password = "ü".repeat(64);
     let sign_up = form(&[("artist_name", "Ana"), ("email", "ana@example.com"), ("password", &password)]);
     app.anonymous().call("account/sign-up", &sign_up).await.expect_status(200);
@@ -324,7 +325,7 @@ async fn a_profile_is_saved_and_shown() {
 }
 
 #[tokio::test]
-async fn a_plain_form_leads_on_and_never_to_another_site() {
+async fn a_plain_form_never_redirects_to_another_site() {
     let app = spawn_app().await;
     let email = app.artist("Ana").await.actor().await.unwrap().email;
     for (next, location) in

@@ -1,4 +1,4 @@
-//! Admins and operators look after accounts.
+//! Admins and operators manage accounts.
 
 use vwaza::domain::{
     account::Role,
@@ -48,7 +48,7 @@ async fn a_disabled_user_is_shut_out_at_once_and_let_in_again() {
     let set = form(&[("link", reset.link()), ("new_password", "another good password")]);
     app.anonymous().call("account/reset-password", &set).await.expect_status(410);
     change(&admin, id, UserChange::SendResetLink).await.expect_error(409, "Enable it first");
-    // Once more changes nothing.
+    // Disabling an account again changes nothing.
     change(&admin, id, UserChange::Disable).await.expect_status(200);
     let after = view(&admin, id).await;
     assert_eq!((after.sessions, after.access_tokens, after.is_disabled), (0, 0, true));
@@ -64,7 +64,7 @@ async fn a_new_role_takes_a_new_session() {
     let app = spawn_app().await;
     let (admin, ana) = (app.admin().await, app.artist("Ana").await);
     let (id, email) = (id_of(&ana).await, email_of(&ana).await);
-    // Changes that outlast a stolen session take the password, and nobody gets round their own second factor.
+    // Changes that outlast a stolen session need the password, and admins can't reset their own second factor.
     for what in [UserChange::MakeAdmin, UserChange::ResetTwoFactor] {
         change_with(&admin, id, what, "not theirs").await.expect_field_error("current_password");
     }
@@ -74,7 +74,7 @@ async fn a_new_role_takes_a_new_session() {
     assert_eq!(ana.actor().await, None);
     ana.sign_in(&email, PASSWORD).await.expect_status(200);
     assert_eq!(ana.actor().await.unwrap().role, Role::Admin);
-    // She can do without the other one now.
+    // Ana is an admin now, so the other admin can be demoted.
     change(&ana, id_of(&admin).await, UserChange::MakeArtist).await.expect_status(200);
     assert_eq!(admin.actor().await, None);
 }
@@ -98,7 +98,7 @@ async fn the_only_admin_stays() {
 }
 
 #[tokio::test]
-async fn of_two_admins_that_demote_each_other_one_stays() {
+async fn one_of_two_admins_who_demote_each_other_stays() {
     let app = spawn_app().await;
     let (one, two) = (app.admin().await, app.admin().await);
     let (first, second) = (id_of(&one).await, id_of(&two).await);
@@ -174,7 +174,7 @@ async fn an_operator_does_the_same_by_commands() {
     assert!(run(&["list"]).contains(&format!("{email}\tartist\tdisabled\tAna\n")));
     run(&["enable", "--email", &email]);
     run(&["set-role", "--email", &email, "--role", "admin"]);
-    // Without a mail server the link is printed.
+    // Without a mail server, the link is printed.
     let link = run(&["reset-password", "--email", &email]);
     let set = form(&[("link", link.trim()), ("new_password", "another good password")]);
     ana.call("account/reset-password", &set).await.expect_status(200);

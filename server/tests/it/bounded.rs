@@ -1,4 +1,4 @@
-//! Nothing waits for ever for what will never come, and fsck tells what does.
+//! No job or release waits for ever for something that never comes, and fsck reports what does.
 
 use testing::supabase_server::SupabaseServer;
 use vwaza::domain::{
@@ -9,7 +9,7 @@ use vwaza::domain::{
 
 use crate::support::{App, a_cover, a_song, app_on_supabase, eventually, spawn_app, spawn_app_with};
 
-/// What fsck says of everything, having mended what it can or not.
+/// Runs fsck. Returns its output, and whether it succeeded.
 fn fsck(app: &App, options: &[&str]) -> (String, bool) {
     let output = app.run(&[&["fsck"], options].concat(), "");
     (String::from_utf8(output.stdout).unwrap(), output.status.success())
@@ -31,7 +31,7 @@ async fn a_cover_that_was_begun_and_superseded_does_not_keep_its_release_from_be
 }
 
 #[tokio::test]
-async fn what_a_spool_that_is_away_holds_is_given_up_once_it_is_superseded() {
+async fn a_superseded_upload_on_a_spool_that_is_away_is_given_up() {
     let mut app = spawn_app_with(&[("VWAZA_JOB_LEASE_SECONDS", "3"), ("VWAZA_ORPHAN_GRACE_SECONDS", "2")]).await;
     let ana = app.artist("Ana").await;
     let id = ana.create_release().await;
@@ -39,7 +39,7 @@ async fn what_a_spool_that_is_away_holds_is_given_up_once_it_is_superseded() {
     let (first, answer) = ana.upload(UploadTarget::Cover(id), "first.png", a_cover(1)).await;
     answer.expect_status(204);
     app.kill();
-    // As it looks to all others when its process is gone for good.
+    // The process is gone for good, as other processes see it.
     sqlx::raw_sql(
         "update uploads set spool_id = gen_random_uuid();
          update upload_jobs set spool_id = gen_random_uuid(), status = 'PENDING', lease_owner = null, lease_expires_at = null",
@@ -63,12 +63,12 @@ async fn what_a_spool_that_is_away_holds_is_given_up_once_it_is_superseded() {
     assert_eq!(ana.upload_status(first.id).await.state, UploadState::Superseded);
 }
 
-/// The bucket has a row of the object and not its file. While nobody reads anything else, that may be the bucket's fault, and no attempt
-/// counts. Once another job has read its own meanwhile, it is this object's.
+/// The bucket has the row of an object but not its file. While no other object is read, that may be the bucket's fault,
+/// and no failure is counted. Once another job has read its own object meanwhile, it is this object's fault.
 #[tokio::test]
-async fn an_object_that_nobody_can_read_fails_its_own_job_and_no_other() {
+async fn an_unreadable_object_fails_its_own_job_and_no_other() {
     let server = SupabaseServer::start().await;
-    // Nothing is examined yet.
+    // Nothing is examined before the restart.
     let settings = [("VWAZA_WORKER_CONCURRENCY", "0"), ("VWAZA_JOB_MAX_RETRIES", "1")];
     let mut app = app_on_supabase(&server, &settings).await;
     let (ana, ben) = (app.artist("Ana").await, app.artist("Ben").await);
@@ -85,7 +85,8 @@ async fn an_object_that_nobody_can_read_fails_its_own_job_and_no_other() {
     })
     .await;
 
-    // Ben's job is about to put its object and to read it back. Ana's waits until it is through, as a job under suspicion does.
+    // Ben's job is about to put its object and to read it back. Ana's job waits until it ends, as a poison job must run
+    // alone.
     let held = app.hold_table("lock table objects in share mode").await;
     let (begun, answer) = ben.upload(UploadTarget::Cover(bens), "cover.png", a_cover(2)).await;
     answer.expect_status(204);
@@ -129,7 +130,7 @@ async fn a_stored_file_that_no_job_examines_is_found_and_queued_again() {
 }
 
 #[tokio::test]
-async fn an_unknown_object_with_an_odd_name_is_removed_or_not_said_to_be() {
+async fn an_unknown_object_with_an_odd_name_is_reported_as_removed_only_if_it_is() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     ana.attach(UploadTarget::Cover(ana.create_release().await), "cover.png", a_cover(1)).await;
@@ -160,7 +161,7 @@ async fn acknowledged_bytes_that_changed_in_the_spool_are_found() {
 }
 
 #[tokio::test]
-async fn a_row_of_which_the_storage_holds_nothing_is_no_damage() {
+async fn an_intent_without_an_object_in_the_storage_is_not_damage() {
     let app = spawn_app_with(&[("VWAZA_ORPHAN_GRACE_SECONDS", "600")]).await;
     let ana = app.artist("Ana").await;
     ana.attach(UploadTarget::Cover(ana.create_release().await), "cover.png", a_cover(1)).await;

@@ -1,4 +1,4 @@
-//! DELETE tells the truth: 204 for what is gone, and for nothing else.
+//! DELETE answers 204 only if the upload is gone.
 
 use std::os::unix::process::ExitStatusExt;
 
@@ -7,7 +7,8 @@ use vwaza::domain::upload::{UploadState, UploadTarget};
 
 use crate::support::{Gate, SIGABRT, a_cover, a_song, eventually, spawn_app};
 
-/// Whichever of the two comes to the release first, and both are told what is true: in the end it is gone.
+/// Either the DELETE or the last byte reaches the release first. Both get true answers, and in the end the upload is
+/// gone.
 #[tokio::test]
 async fn a_delete_beside_the_last_byte_ends_the_upload() {
     for delete_first in [false, true] {
@@ -18,7 +19,7 @@ async fn a_delete_beside_the_last_byte_ends_the_upload() {
         let held = app.hold_release(release).await;
         let patch = async || ana.patch(&begun.url, 0, song.clone()).await.status;
         let delete = async || ana.tus(Method::DELETE, &begun.url, &[]).await.status;
-        // All bytes are counted by the time the last one of them waits.
+        // All bytes are counted by the time the PATCH waits.
         let (patched, deleted) = if delete_first {
             let patch = async {
                 app.waits_for_locks(1).await;
@@ -57,9 +58,9 @@ async fn a_delete_beside_the_last_byte_ends_the_upload() {
     }
 }
 
-/// Its bytes go while they are being judged: that is no loss, and nobody is alarmed.
+/// The bytes of an upload are removed while the file is being validated. That is not a loss, and the log reports none.
 #[tokio::test]
-async fn an_upload_that_is_given_up_while_it_is_validated_is_not_called_lost() {
+async fn an_upload_that_is_cancelled_during_validation_is_not_reported_as_lost() {
     let mut app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let (release, cover) = (ana.create_release().await, a_cover(1));
@@ -70,7 +71,7 @@ async fn an_upload_that_is_given_up_while_it_is_validated_is_not_called_lost() {
     let hashing = Gate::new();
     app.start_with(&[("VWAZA_FAIL_POINTS", &hashing.at("hashing-again"))]).await;
     let held = hashing.reached().await;
-    // DELETE waits for whoever has the upload, but not for ever.
+    // DELETE waits for the request that holds the upload, but only for a limited time.
     ana.tus(Method::DELETE, &begun.url, &[]).await.expect_status(204);
     drop(held);
     eventually("the hash is done", async || app.open_spool_files().is_empty().then_some(())).await;

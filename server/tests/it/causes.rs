@@ -1,4 +1,5 @@
-//! Why a request was refused or failed: in the log, by the name of the request, which people see only where the fault is ours.
+//! The cause of a refused or failed request is in the log under the request's id. People see the id only if the fault
+//! is the server's.
 
 use http::Method;
 use serde_json::Value;
@@ -17,7 +18,7 @@ fn request_id(answer: &TestResponse) -> String {
     answer.header("x-request-id").unwrap().to_owned()
 }
 
-/// The log's lines of one request.
+/// Returns the log lines of one request.
 async fn log_lines_of(app: &App, answer: &TestResponse) -> Vec<Value> {
     let id = request_id(answer);
     let of_request = || -> Vec<Value> {
@@ -71,14 +72,14 @@ async fn the_cause_of_a_refusal_is_in_the_log() {
         assert!(cause.contains(words), "{}: {cause}", answer.asked);
     }
 
-    // What was missing in a request tells a person nothing, and its author everything.
+    // The name of a missing field does not help a person, but helps the author of a script. So only the log has it.
     let answer = ana.call("releases/view", &form(&[])).await.expect_status(400);
     let lines = log_lines_of(&app, &answer).await;
     assert!(lines.iter().any(|line| line["cause"].as_str().is_some_and(|cause| cause.contains("id"))), "{lines:#?}");
 }
 
 #[tokio::test]
-async fn a_fault_on_a_page_is_found_in_the_log_by_the_name_of_its_request() {
+async fn a_fault_on_a_page_is_found_in_the_log_by_its_request_id() {
     let app = spawn_app().await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
     let release = ana.create_release().await;
@@ -106,7 +107,7 @@ async fn a_fault_on_a_page_is_found_in_the_log_by_the_name_of_its_request() {
 }
 
 #[tokio::test]
-async fn an_outage_on_a_page_is_found_in_the_log_by_the_name_of_its_request() {
+async fn an_outage_on_a_page_is_found_in_the_log_by_its_request_id() {
     let (app, proxy) = App::behind_a_proxy().await;
     let admin = app.admin().await;
     proxy.cut();
@@ -115,7 +116,7 @@ async fn an_outage_on_a_page_is_found_in_the_log_by_the_name_of_its_request() {
         let answer = page(&admin, path).await.expect_status(503);
         let lines = log_lines_of(&app, &answer).await;
         assert!(lines.iter().any(|line| line["level"] == "ERROR"), "{path}: {lines:#?}");
-        // Who is signed in is not known: the page does not say that nobody is.
+        // The page does not know whether somebody is signed in, so it does not offer the sign-in.
         let html = answer.text();
         for address in ["/sign-in", "/sign-up"] {
             assert!(!html.contains(&format!("href=\"{address}\"")), "{path} leads to {address}");
@@ -130,7 +131,7 @@ async fn only_our_own_faults_are_for_support() {
     let release = ana.create_release().await;
     let hidden = page(&ben, &format!("/releases/{release}")).await.expect_status(404);
     assert!(!hidden.text().contains(SUPPORT), "{}", hidden.text());
-    // Forms without scripts, from wherever they come.
+    // Plain forms may come from any page.
     for (function, fields) in [
         ("account/sign-in", form(&[("email", "nobody@vwaza.example"), ("password", "wrong")])),
         ("releases/delete", form(&[("id", &release.to_string())])),

@@ -5,7 +5,7 @@ use vwaza::domain::account::Role;
 use crate::support::{PASSWORD, spawn_app};
 
 #[tokio::test]
-async fn an_operator_makes_accounts_of_both_kinds() {
+async fn an_operator_creates_accounts_of_both_roles() {
     let app = spawn_app().await;
     for (role, made) in [("admin", Role::Admin), ("artist", Role::Artist)] {
         let email = app.new_email(role);
@@ -21,7 +21,7 @@ async fn an_operator_makes_accounts_of_both_kinds() {
 }
 
 #[tokio::test]
-async fn a_command_that_cannot_be_carried_out_says_why() {
+async fn a_command_that_fails_says_why() {
     let app = spawn_app().await;
     let taken = app.artist("Ana").await.actor().await.unwrap().email;
     for (email, role, password, reason) in [
@@ -50,7 +50,7 @@ async fn migrating_again_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_setting_that_makes_no_sense_is_named() {
+async fn an_invalid_setting_is_named() {
     let app = spawn_app().await;
     for (name, value) in [
         ("VWAZA_LISTEN", "everywhere"),

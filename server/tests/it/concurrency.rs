@@ -1,4 +1,4 @@
-//! More connections, and more requests at once, than anybody needs.
+//! More connections and more concurrent requests than the limits allow.
 
 use std::time::{Duration, Instant};
 
@@ -24,10 +24,10 @@ use crate::support::{
 };
 
 const TRUSTING: (&str, &str) = ("VWAZA_TRUSTED_PROXIES", "127.0.0.1");
-/// As docs/operating.md has it.
+/// The default in docs/operating.md.
 const CONNECTIONS_PER_PEER: usize = 256;
 
-/// A connection from one of this machine's addresses that takes little at once.
+/// Opens a connection from one of this machine's addresses, with a small receive buffer.
 async fn connect(app: &App, from: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(16 * 1024).unwrap();
@@ -39,21 +39,21 @@ fn request(path: &str, headers: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: vwaza.example\r\n{headers}\r\n")
 }
 
-/// A client that asks for more than is on its way at once, and reads none of it.
+/// Opens a connection that requests more than the buffers hold, and reads nothing.
 async fn never_reading(app: &App) -> TcpStream {
     const REQUESTS: usize = 3000;
     let mut stream = connect(app, "127.0.0.1").await;
-    // A server that has closed it takes nothing.
+    // If the server has closed the connection, the write fails.
     let _ = stream.write_all(request("/health/live", "").repeat(REQUESTS).as_bytes()).await;
     stream
 }
 
-/// Whether the server has closed a connection from which nobody reads.
+/// Tells whether the server has closed a connection from which nobody reads.
 fn is_closed(stream: &TcpStream) -> bool {
     stream.try_write(b"G").is_err_and(|error| error.kind() != std::io::ErrorKind::WouldBlock)
 }
 
-/// A connection whose request is being served: its body is still to come. It gives way to nobody.
+/// Opens a connection whose request is being served, because its body is still to come. It cannot be preempted.
 async fn being_served(app: &App, from: &str) -> TcpStream {
     let mut stream = connect(app, from).await;
     let head = "POST /api/account/sign-in HTTP/1.1\r\nHost: vwaza.example\r\nContent-Length: 1000\r\n\
@@ -62,15 +62,15 @@ async fn being_served(app: &App, from: &str) -> TcpStream {
     stream
 }
 
-/// What comes until the server closes the connection.
+/// Reads until the server closes the connection.
 async fn read_to_end(stream: &mut TcpStream) -> String {
     let mut said = Vec::new();
-    // A reset is an end, too.
+    // A reset ends the connection, too.
     let _ = ends("the server closes it", stream.read_to_end(&mut said)).await;
     String::from_utf8_lossy(&said).into_owned()
 }
 
-/// What a health check hears, on a connection of its own.
+/// Sends a health check on a connection of its own. Returns the response.
 async fn health(app: &App, path: &str, from: &str) -> String {
     let mut stream = connect(app, from).await;
     let _ = stream.write_all(request(path, "Connection: close\r\n").as_bytes()).await;
@@ -81,9 +81,9 @@ async fn is_healthy(app: &App, from: &str) -> bool {
     health(app, "/health", from).await.starts_with("HTTP/1.1 200")
 }
 
-/// The server has places for fewer than there are of them. Nobody waits for their time to be over.
+/// There are more clients than slots. Nobody waits until the clients time out.
 #[tokio::test]
-async fn r1_clients_that_never_read_keep_nobody_out() {
+async fn r1_clients_that_never_read_block_no_other_client() {
     let mut app = spawn_app().await;
     let song = a_long_song(1);
     app.restart_with_descriptors("-n 128").await;
@@ -116,12 +116,12 @@ async fn r1_clients_that_never_read_keep_nobody_out() {
     let status = ana.attach(UploadTarget::NewTrack(release), "song.wav", song.clone()).await;
     assert_eq!(ana.upload_status(status.id).await.sha256, Some(sha256(&song)));
     eventually("it is healthy", async || is_healthy(&app, "127.0.0.1").await.then_some(())).await;
-    assert!(held.iter().any(is_closed), "whoever waits for longest has given way");
+    assert!(held.iter().any(is_closed), "the connection that waited longest was closed");
     drop(held);
     app.expect_consistent().await;
 }
 
-/// Takes as long as the server's patience: a minute.
+/// Takes as long as the server's write timeout: a minute.
 #[tokio::test]
 async fn r1_clients_that_never_read_are_cut_off_and_one_that_reads_slowly_is_not() {
     let app = spawn_app().await;
@@ -140,12 +140,12 @@ async fn r1_clients_that_never_read_are_cut_off_and_one_that_reads_slowly_is_not
     while !held.iter().all(is_closed) {
         assert_in_time(began, Duration::from_secs(60));
         let read = slow.read(&mut bytes).await.unwrap();
-        assert!(read > 0, "it goes on");
+        assert!(read > 0, "the slow reader gets more bytes");
         heard.extend_from_slice(&bytes[..read]);
         sleep(Duration::from_secs(1)).await;
     }
-    assert!(began.elapsed() >= Duration::from_secs(55), "for what they did not read, not for anything else");
-    assert!(heard.len() < song.len(), "otherwise this is no test");
+    assert!(began.elapsed() >= Duration::from_secs(55), "closed before the write timeout");
+    assert!(heard.len() < song.len(), "the whole song fits into the buffers");
     ends("the rest comes", slow.read_to_end(&mut heard)).await.unwrap();
     let head = heard.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
     assert_eq!(sha256(&heard[head..]), sha256(&song));
@@ -153,7 +153,7 @@ async fn r1_clients_that_never_read_are_cut_off_and_one_that_reads_slowly_is_not
 }
 
 #[tokio::test]
-async fn one_address_has_so_many_connections_and_others_have_theirs() {
+async fn the_connections_of_one_address_are_limited_and_those_of_others_are_not() {
     let app = spawn_app().await;
     let mut held = Vec::new();
     for _ in 0..CONNECTIONS_PER_PEER {
@@ -165,14 +165,14 @@ async fn one_address_has_so_many_connections_and_others_have_theirs() {
     assert!(health(&app, "/health/live", "127.0.0.2").await.starts_with("HTTP/1.1 200"));
     let line = "connection rejected";
     eventually("it is logged", async || (!app.log.events(line).is_empty()).then_some(())).await;
-    assert_eq!(app.log.events(line).len(), 1, "however many there are");
+    assert_eq!(app.log.events(line).len(), 1, "the rejections are logged once");
     assert!(held.iter().all(|stream| !is_closed(stream)));
     drop(held.pop());
     eventually("another takes its place", async || is_healthy(&app, "127.0.0.1").await.then_some(())).await;
 }
 
 #[tokio::test]
-async fn a_trusted_proxy_has_as_many_connections_as_there_are() {
+async fn a_trusted_proxy_may_use_all_connections() {
     let app = spawn_app_with(&[TRUSTING, ("VWAZA_LIMIT_CONNECTIONS_PER_PEER", "5")]).await;
     let mut held = Vec::new();
     for _ in 0..50 {
@@ -185,9 +185,9 @@ async fn a_trusted_proxy_has_as_many_connections_as_there_are() {
     assert_eq!(read_to_end(&mut connect(&app, "127.0.0.2").await).await, "");
 }
 
-/// All ordinary places are taken by connections that are being served.
+/// All regular slots are taken by connections that are being served.
 #[tokio::test]
-async fn beyond_the_last_place_each_connection_is_heard_for_one_request() {
+async fn an_overflow_connection_gets_one_request_answered() {
     let mut app = spawn_app().await;
     app.restart_with_descriptors("-n 128").await;
     let said = app.log.events("connection limit set").pop().unwrap();
@@ -197,7 +197,7 @@ async fn beyond_the_last_place_each_connection_is_heard_for_one_request() {
     }
     let ask_twice = async |path: &str| {
         let mut stream = connect(&app, "127.0.0.1").await;
-        // The server may close a connection that it turns away before both requests are sent.
+        // The server may close an overflow connection before both requests are sent.
         let _ = stream.write_all(request(path, "").repeat(2).as_bytes()).await;
         read_to_end(&mut stream).await
     };
@@ -209,13 +209,13 @@ async fn beyond_the_last_place_each_connection_is_heard_for_one_request() {
     assert!(held.iter().all(|stream| !is_closed(stream)));
 }
 
-/// A stream of events, until it is dropped.
+/// Opens a stream of events. Dropping the response closes it.
 async fn stream(client: &Client) -> reqwest::Response {
     client.request(http::Method::GET, "/api/events").send().await.unwrap()
 }
 
 #[tokio::test]
-async fn one_client_of_a_proxy_has_so_many_requests_at_once() {
+async fn the_concurrent_requests_of_one_client_of_a_proxy_are_limited() {
     let app = spawn_app_with(&[TRUSTING, ("VWAZA_LIMIT_REQUESTS_PER_ADDRESS", "3")]).await;
     let ana = app.artist("Ana").await.from("203.0.113.7");
     let mut streams = join_all((0..3).map(|_| stream(&ana))).await;
@@ -232,9 +232,9 @@ async fn one_client_of_a_proxy_has_so_many_requests_at_once() {
     eventually("there is room again", async || (ana.get("/sign-in").await.status == 200).then_some(())).await;
 }
 
-/// In whichever session: some at once, others in line, and the rest is told at once.
+/// All sessions of a user count together: some requests run, others wait in line, and the rest gets 429 at once.
 #[tokio::test]
-async fn one_user_has_so_many_requests_at_once_and_keeps_no_other_waiting() {
+async fn the_concurrent_requests_of_one_user_are_limited_and_delay_no_other_user() {
     const AT_ONCE: usize = 2;
     const IN_QUEUE: usize = 10 * AT_ONCE;
     const TOO_MANY: usize = 8;
@@ -253,7 +253,7 @@ async fn one_user_has_so_many_requests_at_once_and_keeps_no_other_waiting() {
     let meanwhile = async {
         app.waits_for_locks(AT_ONCE as i64).await;
         ben.create_release().await;
-        // An upload's bytes are not held back.
+        // The bytes of an upload do not wait in line.
         let begun = ben.begin(UploadTarget::Cover(ben.create_release().await), "cover.png", a_cover(1).len()).await;
         ben.patch(&begun.url, 0, a_cover(1)).await.expect_status(204);
         eventually("those in line wait without the database", async || {
@@ -278,7 +278,8 @@ async fn one_user_has_so_many_requests_at_once_and_keeps_no_other_waiting() {
     app.expect_consistent().await;
 }
 
-/// Does something while this user has one request under way, ten in line, and no room for another. `name` adds to each of them.
+/// Does something while a user has one request running, ten in line, and no room for another. `name` is applied to each
+/// of these requests.
 async fn beside_a_full_queue(
     app: &App,
     user: &Client,
@@ -311,9 +312,9 @@ async fn beside_a_full_queue(
 
 const ONE_PER_USER: (&str, &str) = ("VWAZA_LIMIT_REQUESTS_PER_USER", "1");
 
-/// A token counts only where the server checks it. Elsewhere a client could make up tokens and have a line for each.
+/// A token counts only where the server checks it. Elsewhere, a client could make up tokens and have a line for each.
 #[tokio::test]
-async fn an_access_token_says_whose_request_it_is_where_uploads_are_made_and_nowhere_else() {
+async fn an_access_token_names_the_user_of_upload_requests_only() {
     let app = spawn_app_with(&[ONE_PER_USER]).await;
     let (ana, ben) = (app.artist("Ana").await, app.artist("Ben").await);
     let mut uploads = Vec::new();
@@ -322,7 +323,7 @@ async fn an_access_token_says_whose_request_it_is_where_uploads_are_made_and_now
         let target = UploadTarget::NewTrack(artist.create_release().await);
         let url = artist.begin(target, "song.wav", 1000).await.url;
         let script = app.anonymous();
-        // The server knows from here on whose token it is.
+        // From here on, the server knows the owner of the token.
         script.send(script.request(Method::GET, &url).bearer_auth(&token.token)).await.expect_status(200);
         uploads.push((url, token.token));
     }
@@ -342,9 +343,9 @@ async fn an_access_token_says_whose_request_it_is_where_uploads_are_made_and_now
     .await;
 }
 
-/// A request that carries bytes lasts as long as they take: it counts for its user while it makes the upload, and no longer.
+/// A request that carries bytes lasts as long as they take. It counts for its user only while it creates the upload.
 #[tokio::test]
-async fn an_upload_is_made_in_its_users_queue_and_its_bytes_come_outside_of_it() {
+async fn a_creation_waits_in_its_users_line_and_its_bytes_do_not() {
     let app = spawn_app_with(&[ONE_PER_USER]).await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -369,7 +370,7 @@ async fn an_upload_is_made_in_its_users_queue_and_its_bytes_come_outside_of_it()
         },
     )
     .await;
-    assert!(ana.release(release).await.tracks.is_empty(), "nothing was made");
+    assert!(ana.release(release).await.tracks.is_empty(), "a refused request made a track");
 
     let half = once(async { Ok::<_, std::io::Error>(Bytes::from_static(&[0; 500])) }).chain(pending());
     let creation = create(1000).header("content-type", "application/offset+octet-stream").body(Body::wrap_stream(half));

@@ -1,4 +1,4 @@
-//! Lines to the database: how many there are, and what becomes of one that dies while nobody uses it.
+//! Connections to the database: how many a process opens, and what happens when an idle one dies.
 
 use std::{
     sync::{
@@ -14,7 +14,7 @@ use vwaza::domain::upload::UploadTarget;
 
 use crate::support::{all_jobs_end, eventually, form, idle_jobs, spawn_app, spawn_app_with};
 
-/// By the name that the address in `DATABASE_URL` gives them.
+/// Counts the connections with the application name that `DATABASE_URL` sets.
 async fn open_connections(sql: &PgPool) -> i64 {
     let query =
         "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'served'";
@@ -22,18 +22,18 @@ async fn open_connections(sql: &PgPool) -> i64 {
 }
 
 #[tokio::test]
-async fn a_process_opens_no_more_connections_than_it_says() {
-    // As docs/operating.md has it.
+async fn a_process_opens_no_more_connections_than_documented() {
+    // The numbers are those of docs/operating.md.
     const CONCURRENCY: i64 = 4;
     let (at_most, pool) = (CONCURRENCY + 40, CONCURRENCY + 16);
     let mut app = spawn_app().await;
     let url = format!("{}?application_name=served", app.database_url());
     app.restart_with(&[("DATABASE_URL", &url), ("VWAZA_WORKER_CONCURRENCY", &CONCURRENCY.to_string())]).await;
-    // One alone may not ask for so much at once.
+    // One user alone may not send so many requests at once.
     let people = join_all(["Ana", "Ben", "Cleo", "Dora", "Elif"].map(|name| app.artist(name))).await;
     let ana = &people[0];
     idle_jobs(&app.sql, ana, 3000).await;
-    // Every one of these holds a connection for as long as the lock stands.
+    // Each of these requests holds a connection while the lock is held.
     let uploads = join_all(people.iter().map(async |person| {
         person.begin(UploadTarget::NewTrack(person.create_release().await), "song.wav", 1000).await.url
     }))
@@ -75,14 +75,15 @@ async fn a_process_opens_no_more_connections_than_it_says() {
     all_jobs_end(&app.sql).await;
     most = open_connections(&app.sql).await.max(most);
     assert!((pool..=at_most).contains(&most), "{most} connections, {at_most} at most");
-    // Whoever gets none is told so in words, and nobody makes one of their own.
+    // A request that gets no connection is answered with 503, and opens none of its own.
     let statuses: Vec<u16> = statuses.into_iter().flat_map(Result::unwrap).collect();
     assert!(!statuses.is_empty() && statuses.iter().all(|status| *status == 503), "{statuses:?}");
     ana.create_release().await;
     app.expect_consistent().await;
 }
 
-/// A firewall, say, has forgotten it. The next to use it would hear an error if it were not tested first.
+/// A firewall has dropped the connection, for example. Its next user would get an error if the connection were not
+/// tested first.
 #[tokio::test]
 async fn a_connection_of_the_queue_that_died_while_it_was_idle_is_not_used() {
     let app = spawn_app_with(&[("VWAZA_JOB_POLL_MS", "4000")]).await;

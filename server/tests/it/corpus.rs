@@ -1,4 +1,4 @@
-//! `./dev corpus` prints of a folder what the server would say of its files.
+//! `./dev corpus` prints what the server would say about the files of a folder.
 
 use std::{
     collections::BTreeMap,
@@ -11,13 +11,13 @@ use serde_json::Value;
 use testing::fixtures;
 
 fn corpus(arguments: &[&str]) -> Output {
-    // Cargo builds examples beside what is tested.
+    // Cargo builds examples beside the tested binary.
     let program = Path::new(env!("CARGO_BIN_EXE_vwaza")).with_file_name("examples").join("corpus");
     Command::new(program).args(arguments).output().unwrap()
 }
 
 #[test]
-fn every_file_of_a_folder_has_a_line_that_says_what_the_server_says() {
+fn every_file_of_a_folder_has_a_line_with_the_servers_answer() {
     let folder = tempfile::tempdir().unwrap();
     let put = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
     fs::create_dir(folder.path().join("inner")).unwrap();
@@ -68,7 +68,7 @@ fn every_file_of_a_folder_has_a_line_that_says_what_the_server_says() {
 }
 
 #[test]
-fn a_folder_that_is_not_there_is_said_to_be() {
+fn a_missing_folder_is_reported() {
     let output = corpus(&["/nowhere/at/all"]);
     assert!(!output.status.success());
     assert!(String::from_utf8(output.stderr).unwrap().contains("/nowhere/at/all"));

@@ -74,7 +74,7 @@ async fn u28_a_received_file_is_stored_after_a_crash_without_a_request() {
         hash
     })
     .await;
-    assert_eq!(vwaza::backend::hex(&attached), sha256(&song));
+    assert_eq!(hex::encode(&attached), sha256(&song));
     let job: (String, i32, i32, i32) = sqlx::query_as(
         "select status::text, attempt, retry_count, expired_leases from upload_jobs where kind = 'STORE'",
     )

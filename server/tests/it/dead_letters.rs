@@ -1,4 +1,4 @@
-//! What has failed for good: an admin sees it, has it tried again or gives it up, and its artist knows what to do.
+//! Dead letters: an admin sees them, retries or discards them, and the artist is told what to do.
 
 use app::api::releases::Home;
 use http::Method;
@@ -19,7 +19,7 @@ use crate::support::{
 const NOT_STORED: &str = "object-intended";
 const NOT_EXAMINED: &str = "file-examined";
 
-/// The first job that comes to this point fails, and has no other try.
+/// Starts a server in which the first job at this fail point panics and has no other attempt.
 async fn app_that_fails_at(point: &str) -> App {
     let once = format!("{point}=1*panic");
     let settings = [("VWAZA_JOB_MAX_RETRIES", "1"), ("VWAZA_FAIL_POINTS", once.as_str())];
@@ -30,7 +30,7 @@ async fn queue(admin: &Client) -> QueueOverview {
     admin.call_with("queue/view", "page", 1).await.ok()
 }
 
-/// The only dead letter, as soon as there is one.
+/// Waits for the only dead letter.
 async fn dead_letter(admin: &Client) -> DeadLetter {
     eventually("a job has failed for good", async || queue(admin).await.dead_letters.rows.pop()).await
 }
@@ -56,7 +56,7 @@ async fn jobs(app: &App, kind: &str) -> Vec<(String, i32, i32, Option<String>)> 
         .unwrap()
 }
 
-/// A draft of Ana's with a track whose file is received, and could not be stored.
+/// Creates a draft with a track whose file is received and could not be stored.
 async fn unstored_track(ana: &Client) -> (ReleaseId, BegunUpload) {
     let release = ana.create_release().await;
     let (begun, answer) = ana.upload(UploadTarget::NewTrack(release), "song.wav", a_song(1)).await;
@@ -124,7 +124,7 @@ async fn j15_a_dead_letter_retried_twice_at_once_is_queued_once() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_given_up_is_asked_for_again() {
+async fn the_artist_is_asked_for_a_discarded_file_again() {
     let app = app_that_fails_at(NOT_EXAMINED).await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
     let id = ana.create_release().await;
@@ -159,7 +159,7 @@ async fn a_file_that_is_given_up_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn the_bytes_of_a_file_that_is_given_up_leave_the_spool() {
+async fn the_bytes_of_a_discarded_file_leave_the_spool() {
     let app = app_that_fails_at(NOT_STORED).await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
     let (id, begun) = unstored_track(&ana).await;
@@ -170,7 +170,7 @@ async fn the_bytes_of_a_file_that_is_given_up_leave_the_spool() {
     let discarded = ("COMPLETED".to_owned(), 1, 1, Some("discarded".to_owned()));
     assert_eq!(jobs(&app, "STORE").await, [discarded]);
     assert_eq!(ana.release(id).await.tracks[0].state(), FileState::Failed);
-    // Read and put away.
+    // The artist has read the message and dismisses it.
     ana.call_with("upload/cancel", "id", begun.id).await.expect_status(200);
     assert_eq!(ana.release(id).await.tracks[0].state(), FileState::Missing);
     app.expect_consistent().await;
@@ -184,7 +184,7 @@ async fn a_file_that_was_replaced_meanwhile_is_not_tried_again() {
     let letter = dead_letter(&admin).await;
     ana.attach(UploadTarget::Audio(begun.track.unwrap()), "better.wav", a_song(2)).await;
     retry(&admin, letter.id).await.expect_error(409, "replaced");
-    // It leaves the list by itself.
+    // The dead letter leaves the list by itself.
     no_letter_is_left(&admin).await;
     retry(&admin, letter.id).await.expect_error(409, "replaced");
     assert_eq!(ana.upload_status(begun.id).await.state, UploadState::Superseded);

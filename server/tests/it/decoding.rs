@@ -1,4 +1,4 @@
-//! Files that keep a decoder busy: they keep nobody else's waiting, and no thread for longer than its time.
+//! Files that keep a decoder busy. They don't delay other files, and hold no thread for longer than their timeout.
 
 use testing::fixtures;
 use vwaza::domain::{
@@ -10,7 +10,7 @@ use vwaza::domain::{
 
 use crate::support::{App, Client, a_cover, a_long_song, a_song, eventually, make_due, spawn_app, spawn_app_with};
 
-/// Two artists' releases with two tracks each, which take all turns of the worker.
+/// Creates releases of two artists with two tracks each, which take all job permits of the worker for tracks.
 async fn two_artists(app: &App, track: &bytes::Bytes) -> [(Client, ReleaseId); 2] {
     let (ana, ben) = (app.artist("Ana").await, app.artist("Ben").await);
     let (of_ana, of_ben) = (ana.create_release().await, ben.create_release().await);
@@ -42,9 +42,10 @@ async fn no_decoder_runs(app: &App) {
     .await;
 }
 
-/// Each packet has an entry of its own in every table: a search for each would take the product of both.
+/// Each packet has an entry of its own in every table. Searching a table from its start for each packet would take time
+/// that grows with the product of both.
 #[tokio::test]
-async fn four_m4as_with_long_tables_keep_no_cover_waiting() {
+async fn four_m4as_with_long_tables_delay_no_cover() {
     const PACKETS: u32 = 200_000;
     let app = spawn_app().await;
     let track: bytes::Bytes = fixtures::alac_with(f64::from(PACKETS) / 44_100.0, 44_100, 1, |tables| {
@@ -66,7 +67,7 @@ async fn four_m4as_with_long_tables_keep_no_cover_waiting() {
     assert!(answer.text().contains("damaged"), "{}", answer.text());
 }
 
-/// One turn is never a track's, so what takes seconds does not wait for what takes minutes.
+/// One permit is never used for a track, so a job of seconds does not wait for jobs of minutes.
 #[tokio::test]
 async fn a_cover_does_not_wait_for_the_tracks_of_others() {
     // Fifty blocks of a song take minutes.
@@ -80,7 +81,7 @@ async fn a_cover_does_not_wait_for_the_tracks_of_others() {
 }
 
 #[tokio::test]
-async fn an_examination_that_takes_too_long_ends_with_its_thread_and_is_told_to_the_artist() {
+async fn an_examination_that_takes_too_long_ends_with_its_thread_and_the_artist_is_told() {
     let app = spawn_app_with(&[
         ("VWAZA_EXAMINATION_SECONDS", "6"),
         ("VWAZA_JOB_MAX_RETRIES", "2"),

@@ -9,17 +9,17 @@ use vwaza::domain::upload::UploadTarget;
 
 use crate::support::{App, a_cover, ends, eventually, sha256, spawn_app, spawn_app_with};
 
-/// Lets the running server open no more than so many from now on.
+/// Limits the number of files that the running server may open. Returns the earlier limit.
 fn limit_descriptors(app: &App, current: Option<u64>) -> Rlimit {
     let pid = Pid::from_raw(i32::try_from(app.id()).unwrap());
-    // The server has raised its own to this test's hard limit.
+    // The server has raised its own limit to this test's hard limit.
     let maximum = getrlimit(Resource::Nofile).maximum;
     prlimit(pid, Resource::Nofile, Rlimit { current, maximum }).unwrap()
 }
 
-/// With a single failure a job would be given up.
+/// The job may fail only once, so a counted failure would end it.
 #[tokio::test]
-async fn a_job_that_finds_no_descriptor_is_tried_again_and_counts_nothing() {
+async fn a_job_that_finds_no_descriptor_is_tried_again_without_a_counted_failure() {
     let app = spawn_app_with(&[("VWAZA_JOB_MAX_RETRIES", "1")]).await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -32,7 +32,7 @@ async fn a_job_that_finds_no_descriptor_is_tried_again_and_counts_nothing() {
     let line = "job postponed: database, storage or local resources unavailable";
     eventually("the job is put off", async || app.log.events(line).pop()).await;
 
-    // Nobody can connect meanwhile, which is not told with every attempt.
+    // No client can connect meanwhile. The log says so once, not with every attempt.
     let waiting = TcpStream::connect(ana.listen()).await.unwrap();
     let line = "accepting a connection failed";
     eventually("it is told", async || app.log.events(line).pop()).await;
@@ -55,15 +55,15 @@ async fn a_job_that_finds_no_descriptor_is_tried_again_and_counts_nothing() {
     app.expect_consistent().await;
 }
 
-/// A connection that waits for its client holds a descriptor that another connection may have.
+/// A connection that waits for its client holds a descriptor that another connection could use.
 #[tokio::test]
-async fn where_no_descriptor_is_left_a_connection_that_waits_for_its_client_gives_way() {
+async fn without_a_free_descriptor_a_connection_that_waits_for_its_client_is_closed() {
     let app = spawn_app_with(&[("RUST_LOG", "info,vwaza::listen=debug")]).await;
     let client = app.anonymous();
     let mut silent = TcpStream::connect(client.listen()).await.unwrap();
     silent.write_all(b"GET /health/live HTTP/1.1\r\nHost: vwaza.example\r\n\r\n").await.unwrap();
     let mut bytes = [0; 4096];
-    assert!(silent.read(&mut bytes).await.unwrap() > 0, "it is served, and asks nothing more");
+    assert!(silent.read(&mut bytes).await.unwrap() > 0, "the connection is served and sends nothing more");
     let before = limit_descriptors(&app, Some(3));
     let next = tokio::spawn({
         let client = client.clone();
@@ -71,14 +71,14 @@ async fn where_no_descriptor_is_left_a_connection_that_waits_for_its_client_give
     });
     let line = "connection waiting for its client closed to make room";
     eventually("it gives way", async || app.log.events(line).pop()).await;
-    // The rest of the answer may come before the connection ends.
+    // The rest of the response may come before the connection ends.
     while ends("it is closed", silent.read(&mut bytes)).await.is_ok_and(|read| read > 0) {}
     limit_descriptors(&app, before.current);
     next.await.unwrap().expect_status(200);
 }
 
 #[tokio::test]
-async fn the_soft_limit_is_raised_and_says_how_many_connections_there_may_be() {
+async fn the_soft_limit_is_raised_and_determines_the_connection_limit() {
     let mut app = spawn_app().await;
     let (mut few, mut some) = (0, 0);
     for (limit, connections) in [("-n 128", &mut few), ("-n 400", &mut some)] {
@@ -91,6 +91,6 @@ async fn the_soft_limit_is_raised_and_says_how_many_connections_there_may_be() {
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", app.id())).unwrap();
     let limits = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
     let limits: Vec<&str> = limits.split_whitespace().take(2).collect();
-    assert_eq!(limits[0], limits[1], "soft and hard");
-    assert_ne!(limits[0], "128", "otherwise this is no test");
+    assert_eq!(limits[0], limits[1], "soft and hard limit");
+    assert_ne!(limits[0], "128", "the hard limit is above the soft one");
 }

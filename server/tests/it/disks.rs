@@ -1,4 +1,4 @@
-//! Disks that are full, or as full as they may get, or not there.
+//! Disks that are full, that have only the reserve left, or that are not mounted.
 
 use std::path::PathBuf;
 
@@ -14,12 +14,12 @@ use crate::support::{
     spawn_app_with,
 };
 
-/// More than any disk has free.
+/// A reserve that no disk has free.
 const EVERYTHING: (&str, &str) = ("VWAZA_SPOOL_RESERVE_MB", "1000000000000");
 
-/// In the middle of a write, of which a half is taken; and when what was written is flushed.
+/// The disk is full once in the middle of a write, half of which succeeds, and once when written bytes are flushed.
 #[tokio::test]
-async fn u8_a_full_disk_is_told_and_keeps_what_it_has() {
+async fn u8_a_full_disk_is_reported_and_keeps_the_bytes_it_has() {
     for point in ["disk-full=1*return->off", "sync-fails=1*return->off"] {
         let mut app = spawn_app().await;
         let ana = app.artist("Ana").await;
@@ -27,7 +27,8 @@ async fn u8_a_full_disk_is_told_and_keeps_what_it_has() {
         let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
         ana.patch(&begun.url, 0, song.slice(..LONG_SONG_HALF)).await.expect_status(204);
         app.restart_with(&[("VWAZA_FAIL_POINTS", point)]).await;
-        // Another one is in its middle when it happens. It is not written yet: what is gathered is less than is written at once.
+        // Another upload is in its middle when the disk is full. Its bytes are still in the buffer, because they are
+        // fewer than the server writes at once.
         let other = ana.begin(UploadTarget::NewTrack(release), "other.wav", other_song.len()).await;
         let mut writing = RawRequest::patch(&app, &ana, &other.url, 0, other_song.len()).await;
         writing.send(&other_song[..100_000]).await;
@@ -44,7 +45,7 @@ async fn u8_a_full_disk_is_told_and_keeps_what_it_has() {
 }
 
 #[tokio::test]
-async fn u8_a_disk_that_others_need_is_full_before_nothing_is_left() {
+async fn u8_a_disk_counts_as_full_while_its_reserve_is_free() {
     let mut app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let (release, song) = (ana.create_release().await, a_long_song(1));
@@ -55,7 +56,7 @@ async fn u8_a_disk_that_others_need_is_full_before_nothing_is_left() {
     assert_eq!(ana.offset(&begun.url).await, LONG_SONG_HALF);
     let spooled = std::fs::metadata(app.only_file_in("spool/uploads")).unwrap().len();
     assert_eq!(usize::try_from(spooled).unwrap(), LONG_SONG_HALF);
-    // Nothing else of the product stands still for it.
+    // The rest of the product goes on.
     ana.create_release().await;
     app.restart_with(&[("VWAZA_SPOOL_RESERVE_MB", "0")]).await;
     ana.patch(&begun.url, LONG_SONG_HALF, song.slice(LONG_SONG_HALF..)).await.expect_status(204);
@@ -63,9 +64,9 @@ async fn u8_a_disk_that_others_need_is_full_before_nothing_is_left() {
     app.expect_consistent().await;
 }
 
-/// What is less than is written at once, and what a form brings.
+/// The file is smaller than the server writes at once, and it comes by tus and by a form.
 #[tokio::test]
-async fn u8_a_disk_that_others_need_takes_no_small_file_either() {
+async fn u8_a_disk_with_only_its_reserve_takes_no_small_file_either() {
     let mut app = spawn_app_with(&[EVERYTHING]).await;
     let ana = app.artist("Ana").await;
     let (release, song) = (ana.create_release().await, a_song(1));
@@ -78,9 +79,9 @@ async fn u8_a_disk_that_others_need_takes_no_small_file_either() {
     app.expect_consistent().await;
 }
 
-/// By what its disk has left, and by what did not fit.
+/// The disk is full once by its free space, and once because a write fails.
 #[tokio::test]
-async fn a_full_disk_under_local_storage_is_told_and_fails_no_file() {
+async fn a_full_disk_under_local_storage_is_reported_and_fails_no_file() {
     let state = async |client: &Client| -> (Value, Value) {
         let health: Value = client.get("/health").await.json();
         (health["status"].clone(), health["storage"].clone())
@@ -109,7 +110,7 @@ async fn a_full_disk_under_local_storage_is_told_and_fails_no_file() {
     app.expect_consistent().await;
 }
 
-/// Local storage's folder and what of it is on a disk of its own, as far as a test may unmount one.
+/// The folder of local storage, and the place to which a simulated unmount moves its contents.
 struct Mount {
     folder: PathBuf,
     disk: PathBuf,
@@ -120,21 +121,21 @@ impl Mount {
         Self { folder: app.data_dir().join("objects"), disk: app.data_dir().join("disk") }
     }
 
-    /// The empty folder that it was mounted on stays.
+    /// Leaves an empty folder, as unmounting a disk does.
     fn unmount(&self) {
         std::fs::rename(&self.folder, &self.disk).unwrap();
         std::fs::create_dir(&self.folder).unwrap();
     }
 
-    /// What was put into the folder meanwhile would be hidden.
+    /// Mounting would hide files that were put into the folder meanwhile.
     fn mount(&self) {
-        std::fs::remove_dir(&self.folder).expect("nothing was put there");
+        std::fs::remove_dir(&self.folder).expect("the folder is empty");
         std::fs::rename(&self.disk, &self.folder).unwrap();
     }
 }
 
 #[tokio::test]
-async fn a_disk_that_is_unmounted_loses_nothing_that_comes_meanwhile() {
+async fn a_disk_that_is_unmounted_loses_no_file_that_arrives_meanwhile() {
     let mut app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let (release, song, other) = (ana.create_release().await, a_song(1), a_song(2));
@@ -161,7 +162,7 @@ async fn a_disk_that_is_unmounted_loses_nothing_that_comes_meanwhile() {
 
     app.kill();
     mount.unmount();
-    // Something of another day.
+    // The folder holds something from another time.
     let left = mount.folder.join("audio");
     std::fs::create_dir(&left).unwrap();
     let fsck = app.run(&["fsck"], "");
@@ -175,9 +176,9 @@ async fn a_disk_that_is_unmounted_loses_nothing_that_comes_meanwhile() {
     app.expect_consistent().await;
 }
 
-/// The way that the refusal names.
+/// The operator follows the way that the error names.
 #[tokio::test]
-async fn who_has_lost_all_objects_may_begin_anew() {
+async fn an_operator_who_has_lost_all_objects_may_begin_anew() {
     let mut app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let (release, song) = (ana.create_release().await, a_song(1));
@@ -196,7 +197,7 @@ async fn who_has_lost_all_objects_may_begin_anew() {
     app.expect_consistent().await;
 }
 
-/// As an earlier version has left it.
+/// An earlier version has left a folder without an id.
 #[tokio::test]
 async fn a_folder_that_has_no_id_yet_is_given_one() {
     let mut app = spawn_app().await;
@@ -208,7 +209,7 @@ async fn a_folder_that_has_no_id_yet_is_given_one() {
     let id_file = app.data_dir().join("objects/storage.id");
     std::fs::remove_file(&id_file).unwrap();
     app.expect_consistent().await;
-    assert!(!id_file.exists(), "who only looks has made it");
+    assert!(!id_file.exists(), "fsck must not create the id");
     app.start().await;
     assert!(id_file.exists());
     app.expect_consistent().await;

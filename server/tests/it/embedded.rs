@@ -1,4 +1,4 @@
-//! The PostgreSQL that comes along: where it lies, whom it obeys, and what it is told by whatever an operator left there.
+//! The embedded PostgreSQL: its data directory, its roles, and its start among leftovers of an operator or a crash.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -21,7 +21,7 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o7777
 }
 
-/// Whoever the server is in its database: no superuser, and the owner of all that is its own.
+/// Checks that the server's database role is not a superuser and owns everything that the server made.
 async fn has_a_role_of_its_own(app: &Embedded) {
     let mut sql = app.superuser().await;
     let connections = "select usename::text, rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls
@@ -46,7 +46,7 @@ async fn has_a_role_of_its_own(app: &Embedded) {
     .fetch_all(&mut sql)
     .await
     .unwrap();
-    assert_eq!(foreign, Vec::<String>::new(), "belong to the superuser");
+    assert_eq!(foreign, Vec::<String>::new(), "objects that belong to the superuser");
     sql.close().await.unwrap();
     for password in ["password", "app-password"] {
         assert_eq!(mode(&app.home().join(password)), 0o600, "{password}");
@@ -54,7 +54,7 @@ async fn has_a_role_of_its_own(app: &Embedded) {
 }
 
 #[tokio::test]
-async fn the_application_is_no_superuser_of_its_database() {
+async fn the_application_is_not_a_superuser_of_its_database() {
     for run_as in RunAs::all() {
         let mut app = Embedded::new(run_as);
         app.start().await;
@@ -63,7 +63,7 @@ async fn the_application_is_no_superuser_of_its_database() {
         app.stop().await;
         assert_eq!(app.running(), None);
         assert!(app.run(&["migrate"], "").status.success());
-        assert_eq!(app.running(), None, "a command starts it and stops it");
+        assert_eq!(app.running(), None, "the command stops the PostgreSQL that it started");
     }
 }
 
@@ -72,7 +72,7 @@ async fn a_cluster_of_an_earlier_version_is_handed_over() {
     for run_as in RunAs::all() {
         let mut app = Embedded::new(run_as);
         app.earlier_cluster();
-        // Of every kind that a migration could have made.
+        // One object of every kind that a migration could have made.
         let others = "create schema mine; create table mine.t (id int generated always as identity, n serial); create sequence s;
                       create view v as select 1 as one; create materialized view m as select 1 as one; create domain d as text;
                       create type c as (a int);
@@ -86,16 +86,16 @@ async fn a_cluster_of_an_earlier_version_is_handed_over() {
         has_a_role_of_its_own(&app).await;
         app.kill();
         let listed = app.run(&["user", "list"], "");
-        assert!(String::from_utf8_lossy(&listed.stdout).contains("old@example.com"), "joins the one that runs");
+        assert!(String::from_utf8_lossy(&listed.stdout).contains("old@example.com"), "joins the running PostgreSQL");
         app.start().await;
         has_a_role_of_its_own(&app).await;
         app.stop().await;
     }
 }
 
-/// The password of the role was lost, or the kill came before the role had it.
+/// The file with the role's password was lost, or a kill came before the role had the password.
 #[tokio::test]
-async fn the_password_in_the_file_is_the_one_that_counts() {
+async fn the_role_is_given_the_password_of_the_file() {
     let mut app = Embedded::new(RunAs::Ourselves);
     app.start().await;
     app.kill();
@@ -109,7 +109,7 @@ async fn the_password_in_the_file_is_the_one_that_counts() {
 }
 
 #[tokio::test]
-async fn a_hand_over_that_is_killed_in_its_middle_is_done_by_the_next_start() {
+async fn a_killed_hand_over_is_done_by_the_next_start() {
     let mut app = Embedded::new(RunAs::Ourselves);
     app.earlier_cluster();
     let mut holder = app.superuser().await;
@@ -131,7 +131,7 @@ async fn a_hand_over_that_is_killed_in_its_middle_is_done_by_the_next_start() {
     let done = "select (select count(*) from pg_roles where rolname = 'vwaza_app')
                      + (select count(*) from pg_class where relname = 'users' and relowner <> current_user::regrole)";
     let done: i64 = sqlx::query_scalar(done).fetch_one(&mut sql).await.unwrap();
-    assert_eq!(done, 0, "half of it was done");
+    assert_eq!(done, 0, "a part of the hand-over was committed");
     for connection in [holder, sql] {
         connection.close().await.unwrap();
     }
@@ -141,7 +141,7 @@ async fn a_hand_over_that_is_killed_in_its_middle_is_done_by_the_next_start() {
     app.stop().await;
 }
 
-/// Programs that say they are the newest PostgreSQL, and tell that they were run.
+/// Installs programs that claim to be the newest PostgreSQL and record that they were run.
 fn put_traps(folder: &Path, marker: &Path) {
     fs::create_dir_all(folder).unwrap();
     for program in ["postgres", "initdb", "pg_ctl"] {
@@ -152,7 +152,7 @@ fn put_traps(folder: &Path, marker: &Path) {
 }
 
 #[tokio::test]
-async fn root_runs_no_program_that_somebody_else_could_have_put_there() {
+async fn root_runs_no_program_that_another_user_could_have_put_there() {
     if !is_root() {
         return;
     }
@@ -176,7 +176,7 @@ async fn root_runs_no_program_that_somebody_else_could_have_put_there() {
         chown(file.join(program), Some(65534), None).unwrap();
     }
     fs::set_permissions(&below, Permissions::from_mode(0o777)).unwrap();
-    // A folder that is root's alone, with links to what is not.
+    // A folder that only root may write, with links to programs of others.
     fs::create_dir(&linked).unwrap();
     for program in ["postgres", "initdb", "pg_ctl"] {
         symlink(theirs.join(program), linked.join(program)).unwrap();
@@ -192,7 +192,7 @@ async fn root_runs_no_program_that_somebody_else_could_have_put_there() {
 }
 
 #[tokio::test]
-async fn a_path_may_have_any_character_but_a_line_break() {
+async fn a_path_may_contain_any_character_but_a_line_break() {
     for name in ["quote\" and ' and $HOME and `id` and \\", "per%cent %a Späti 🎵", "-n", "a;b&c|d*e?f<g>h(i)"] {
         let mut app = Embedded::new(RunAs::Ourselves);
         app.data_dir = app.folder.path().join(name);
@@ -213,7 +213,7 @@ async fn a_path_may_have_any_character_but_a_line_break() {
 }
 
 #[tokio::test]
-async fn a_setting_that_is_no_utf_8_is_an_error() {
+async fn a_setting_that_is_not_utf_8_is_an_error() {
     let not_text = || OsStr::from_bytes(b"/tmp/m\xfcsik").to_owned();
     for name in [
         "VWAZA_DATA_DIR",
@@ -237,12 +237,12 @@ async fn a_setting_that_is_no_utf_8_is_an_error() {
         app.environment.push((name, not_text()));
         let said = app.refuses_to_start().await;
         assert!(said.contains(name) && said.contains("UTF-8"), "{name}: {said}");
-        assert_eq!(fs::read_dir(app.folder.path()).unwrap().count(), 0, "{name}: something was made");
+        assert_eq!(fs::read_dir(app.folder.path()).unwrap().count(), 0, "{name}: the data directory was made");
     }
 }
 
 #[tokio::test]
-async fn files_that_root_has_copied_back_are_to_be_given_to_postgresqls_user() {
+async fn the_error_for_files_that_root_copied_back_says_how_to_give_them_to_postgresqls_user() {
     if !is_root() {
         return;
     }
@@ -258,7 +258,7 @@ async fn files_that_root_has_copied_back_are_to_be_given_to_postgresqls_user() {
     };
     for run_as in RunAs::all() {
         let mut app = Embedded::new(run_as);
-        // The command has to be a shell's word all the same.
+        // The command in the error must be quoted for a shell.
         app.data_dir = app.folder.path().join("it's $HOME");
         app.start().await;
         app.artist("Ana").await;
@@ -279,7 +279,7 @@ async fn files_that_root_has_copied_back_are_to_be_given_to_postgresqls_user() {
     }
 }
 
-/// An operator who is root looks after a server that is not.
+/// The operator is root, and the server runs as another user.
 #[tokio::test]
 async fn roots_commands_join_the_database_of_another_user() {
     if !is_root() {
@@ -304,7 +304,7 @@ async fn roots_commands_join_the_database_of_another_user() {
     app.stop().await;
 }
 
-/// All that is in a folder, with what its small files hold.
+/// Lists all files of a folder, with the contents of the small ones.
 fn contents(folder: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -359,7 +359,7 @@ async fn a_cluster_whose_version_cannot_be_read_is_left_alone() {
 }
 
 #[tokio::test]
-async fn nothing_is_made_where_a_cluster_or_its_password_is_missing() {
+async fn nothing_is_created_if_the_cluster_or_its_password_is_missing() {
     let mut app = Embedded::new(RunAs::Ourselves);
     app.start().await;
     app.artist("Ana").await;
@@ -367,7 +367,7 @@ async fn nothing_is_made_where_a_cluster_or_its_password_is_missing() {
     let (data, elsewhere, password) = (app.data(), app.folder.path().join("elsewhere"), app.home().join("password"));
     let kept = fs::read(&password).unwrap();
 
-    // A disk that is not mounted: its folder is empty, or the link to it leads nowhere.
+    // A disk that is not mounted leaves an empty folder, or a link that leads nowhere.
     fs::rename(&data, &elsewhere).unwrap();
     fs::create_dir(&data).unwrap();
     assert!(app.refuses_to_start().await.contains("PG_VERSION"));
@@ -394,7 +394,7 @@ async fn nothing_is_made_where_a_cluster_or_its_password_is_missing() {
     app.stop().await;
 }
 
-/// Of what a kill leaves while a cluster is made, and of what operators prepare.
+/// The directory holds what a kill leaves while a cluster is made, or what operators prepare.
 #[tokio::test]
 async fn a_data_directory_that_holds_no_cluster_yet_is_given_one() {
     let mut app = Embedded::new(RunAs::Ourselves);
@@ -404,7 +404,7 @@ async fn a_data_directory_that_holds_no_cluster_yet_is_given_one() {
     fs::write(app.home().join("password"), "of nothing").unwrap();
     fs::create_dir(app.home().join("data.new")).unwrap();
     fs::write(app.home().join("data.new/PG_VERSION"), "15\n").unwrap();
-    // By a link, as a folder on another disk.
+    // The data directory is a link, as for a folder on another disk.
     let link = app.folder.path().join("link");
     symlink(&app.data_dir, &link).unwrap();
     app.data_dir = link;
@@ -414,7 +414,7 @@ async fn a_data_directory_that_holds_no_cluster_yet_is_given_one() {
 }
 
 #[tokio::test]
-async fn a_data_directory_that_cannot_be_one_is_named() {
+async fn an_unusable_data_directory_is_named() {
     let mut app = Embedded::new(RunAs::Ourselves);
     fs::write(app.folder.path().join("file"), "").unwrap();
     symlink(app.folder.path().join("nowhere"), app.folder.path().join("link")).unwrap();
@@ -427,7 +427,7 @@ async fn a_data_directory_that_cannot_be_one_is_named() {
         let mut app = Embedded::new(RunAs::Nobody);
         fs::create_dir(&app.data_dir).unwrap();
         for mode in [0o755, 0o700] {
-            // Root's.
+            // A folder of root.
             fs::set_permissions(&app.data_dir, Permissions::from_mode(mode)).unwrap();
             let said = app.refuses_to_start().await;
             assert!(said.contains(app.data_dir.to_str().unwrap()), "{said}");
@@ -438,7 +438,7 @@ async fn a_data_directory_that_cannot_be_one_is_named() {
 }
 
 #[tokio::test]
-async fn a_number_left_in_postmaster_pid_that_lives_again_stops_nobody() {
+async fn a_reused_process_id_in_postmaster_pid_does_not_prevent_the_start() {
     for run_as in RunAs::all() {
         let mut app = Embedded::new(run_as);
         app.start().await;
@@ -447,14 +447,14 @@ async fn a_number_left_in_postmaster_pid_that_lives_again_stops_nobody() {
         let left = fs::read_to_string(app.data().join("postmaster.pid")).unwrap();
         let (_, rest) = left.split_once('\n').unwrap();
         app.stop_postgres("immediate");
-        // The second one sits in the same folder.
+        // `inside` runs in the cluster's folder, `other` does not.
         let mut other = app.as_postgres("sleep").arg("600").spawn().unwrap();
         let mut inside = app.as_postgres("sleep").arg("600").current_dir(app.data()).spawn().unwrap();
         let mut ended = app.as_postgres("true").spawn().unwrap();
-        // A PostgreSQL, too, at work elsewhere.
+        // Another PostgreSQL that works elsewhere.
         let mut neighbour = Embedded::new(run_as);
         neighbour.start().await;
-        let postgres = neighbour.running().expect("it runs");
+        let postgres = neighbour.running().expect("PostgreSQL runs");
         let numbers = [postgres, other.id(), inside.id(), ended.id()].map(|number| format!("{number}\n{rest}"));
         let (user, group) = app.postgres_user();
         for text in numbers.into_iter().chain([format!("-{}\n{rest}", other.id()), String::new(), "?\n".into()]) {
@@ -476,19 +476,19 @@ async fn a_number_left_in_postmaster_pid_that_lives_again_stops_nobody() {
 }
 
 #[tokio::test]
-async fn an_address_in_use_is_named_before_anything_is_started() {
+async fn an_address_in_use_is_reported_before_anything_is_started() {
     let mut app = Embedded::new(RunAs::Ourselves);
     let holder = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = holder.local_addr().unwrap().to_string();
     app.environment.push(("VWAZA_LISTEN", taken.clone().into()));
     let said = app.refuses_to_start().await;
     assert!(said.contains(&taken) && said.contains("in use"), "{said}");
-    assert!(!app.data_dir.exists(), "something was made");
-    // Nobody's at all (RFC 5737).
+    assert!(!app.data_dir.exists(), "the data directory was made");
+    // An address that no machine has (RFC 5737).
     app.environment.push(("VWAZA_LISTEN", "192.0.2.1:3000".into()));
     assert!(app.refuses_to_start().await.contains("192.0.2.1:3000"));
-    assert!(!app.data_dir.exists(), "something was made");
-    // With a cluster, and with one that another server uses.
+    assert!(!app.data_dir.exists(), "the data directory was made");
+    // The address is reported if a cluster exists, and if another server uses it.
     app.environment.clear();
     app.start().await;
     let postgres = app.running();
@@ -507,7 +507,7 @@ async fn a_server_that_fails_to_start_leaves_no_database_running() {
     fs::write(app.data_dir.join("spool"), "a file in the way").unwrap();
     app.refuses_to_start().await;
     fs::remove_file(app.data_dir.join("spool")).unwrap();
-    // The superuser is another's, so that nothing can be prepared.
+    // A wrong password of the superuser makes the preparation of the database fail.
     let password = app.home().join("password");
     let kept = fs::read(&password).unwrap();
     fs::write(&password, "another").unwrap();

@@ -1,4 +1,4 @@
-//! Live events: an artist hears of their own releases, an admin of all, nobody else of any.
+//! Live events: an artist gets those of their own releases, an admin all, and nobody else any.
 
 use http::Method;
 use reqwest::Response;
@@ -21,7 +21,7 @@ impl Events {
         events
     }
 
-    /// The next event's name and data; comments keep the line open and say nothing.
+    /// Returns the next event's name and data. Comments only keep the connection open.
     async fn next(&mut self) -> (String, String) {
         loop {
             if let Some((event, rest)) = self.read.split_once("\n\n") {
@@ -39,7 +39,7 @@ impl Events {
                 continue;
             }
             let chunk = ends("an event comes", self.response.chunk()).await.unwrap();
-            self.read.push_str(std::str::from_utf8(&chunk.expect("the line stays open")).unwrap());
+            self.read.push_str(std::str::from_utf8(&chunk.expect("the connection stays open")).unwrap());
         }
     }
 
@@ -61,21 +61,21 @@ async fn app_that_hears() -> App {
 }
 
 #[tokio::test]
-async fn a_change_is_told_to_its_owner_and_to_admins_and_to_nobody_else() {
+async fn a_change_is_sent_to_its_owner_and_to_admins_only() {
     let app = app_that_hears().await;
     let (ana, ben, admin) = (app.artist("Ana").await, app.artist("Ben").await, app.admin().await);
     let (mut anas, mut bens, mut admins) = (Events::of(&ana).await, Events::of(&ben).await, Events::of(&admin).await);
     let anas_release = ana.create_release().await;
     assert_eq!(anas.next_release().await, data(anas_release));
     assert_eq!(admins.next_release().await, data(anas_release));
-    // Ben has heard nothing until his own.
+    // Ben's first event is that of his own release.
     let bens_release = ben.create_release().await;
     assert_eq!(bens.next_release().await, data(bens_release));
     assert_eq!(admins.next_release().await, data(bens_release));
 }
 
 #[tokio::test]
-async fn the_way_through_the_queue_is_told_as_it_happens() {
+async fn each_step_through_the_queue_is_sent_as_an_event() {
     let app = app_that_hears().await;
     let ana = app.artist("Ana").await;
     let id = ana.complete_release().await;
@@ -88,7 +88,7 @@ async fn the_way_through_the_queue_is_told_as_it_happens() {
 }
 
 #[tokio::test]
-async fn events_are_a_stream_that_nobody_keeps() {
+async fn event_streams_are_not_cached_and_need_a_session() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let response = ana.request(Method::GET, "/api/events").send().await.unwrap();

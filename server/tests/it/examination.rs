@@ -1,4 +1,4 @@
-//! What the worker finds in files, and what becomes of a release through it.
+//! The worker's findings in files, and their effect on a release.
 
 use testing::fixtures;
 use vwaza::domain::{
@@ -56,7 +56,7 @@ async fn a_whole_release_is_measured_and_reaches_the_review() {
     }
 }
 
-/// A release whose track is damaged inside, submitted before that was known.
+/// Returns a release with a damaged track that was submitted before the damage was known.
 async fn submitted_with_a_damaged_track() -> (App, Client, ReleaseView) {
     let mut app = spawn_app_with(&[("VWAZA_WORKER_CONCURRENCY", "0")]).await;
     let ana = app.artist("Ana").await;
@@ -74,7 +74,7 @@ async fn submitted_with_a_damaged_track() -> (App, Client, ReleaseView) {
 }
 
 #[tokio::test]
-async fn a_damaged_file_puts_the_release_back_with_the_reason_on_its_track() {
+async fn a_damaged_file_returns_the_release_with_the_reason_on_its_track() {
     let (_app, ana, release) = submitted_with_a_damaged_track().await;
     let id = release.id;
     assert_eq!(release.timeline[0].kind, ReleaseEventKind::FileFailed);
@@ -90,7 +90,7 @@ async fn a_damaged_file_puts_the_release_back_with_the_reason_on_its_track() {
     assert!(reason.contains("damaged"), "{reason}");
     assert_eq!(release.timeline[0].note.as_ref(), Some(&reason));
 
-    // It blocks the submit until it is replaced.
+    // The damaged file blocks the submit until it is replaced.
     ana.submit(id).await.expect_field_error(&format!("track-{}", damaged.id));
     ana.attach(UploadTarget::Audio(damaged.id), "mended.wav", a_song(2)).await;
     ana.submit(id).await.expect_status(200);
@@ -116,7 +116,7 @@ async fn a_draft_is_examined_before_anybody_submits_it() {
         release.cover.state() == FileState::Ready && release.tracks[0].state() == FileState::Ready
     };
     ana.release_once(id, "both files are examined", is_ready).await;
-    // Nothing is left to wait for.
+    // Both files are examined, so the release reaches review at once.
     let release: ReleaseView = ana.submit(id).await.ok();
     assert_eq!(release.status, ReleaseStatus::PendingReview);
 }

@@ -1,4 +1,5 @@
-//! A newer version of the examination examines files again: the facts that it may change, and the differences that it only reports.
+//! A newer version of the examination examines files again: the facts that it may change, and the differences that it
+//! only reports.
 
 use testing::{eventually, fixtures};
 use vwaza::domain::{
@@ -12,7 +13,8 @@ use vwaza::domain::{
 
 use crate::support::{App, Client, a_cover, a_song, complete_details, spawn_app, spawn_app_with};
 
-/// Makes all files look as if an older version had examined them and measured another loudness. The janitor's next round finds them.
+/// Makes all files look as if an older version had examined them and measured another loudness. The janitor's next run
+/// finds them.
 async fn examined_by_an_older_version(app: &App) {
     for statement in [
         "update audio_facts set facts = jsonb_set(facts, '{integrated_lufs}', '-3.0')",
@@ -40,7 +42,7 @@ async fn changed_files(admin: &Client) -> Vec<ChangedFile> {
     admin.call_with("queue/view", "page", 1).await.ok::<QueueOverview>().changed_files
 }
 
-/// The tags under which the derived files of a release are sent.
+/// Returns the ETags of the derived files of a release.
 async fn tags(client: &Client, cover: ObjectId, audio: ObjectId) -> Vec<String> {
     let mut tags = Vec::new();
     for address in
@@ -52,7 +54,7 @@ async fn tags(client: &Client, cover: ObjectId, audio: ObjectId) -> Vec<String> 
     tags
 }
 
-/// Thumbnails and copies to listen to that are shown and played.
+/// Counts the attached thumbnails and copies to listen to.
 async fn derived(app: &App) -> i64 {
     let attached = "select count(*) from objects where state = 'ATTACHED' and parent_id is not null";
     sqlx::query_scalar(attached).fetch_one(&app.sql).await.unwrap()
@@ -63,7 +65,7 @@ fn objects(release: &ReleaseView) -> (ObjectId, ObjectId) {
 }
 
 #[tokio::test]
-async fn what_is_in_review_has_the_facts_of_today_and_what_is_made_of_it_anew() {
+async fn a_release_in_review_gets_new_facts_and_new_derived_files() {
     let app = spawn_app().await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
     let id = ana.create_release().await;
@@ -86,12 +88,12 @@ async fn what_is_in_review_has_the_facts_of_today_and_what_is_made_of_it_anew() 
     let after = tags(&ana, cover, audio).await;
     assert!(before.iter().zip(&after).all(|(before, after)| before != after), "{before:?} {after:?}");
     assert!(changed_files(&admin).await.is_empty());
-    assert_eq!(derived(&app).await, made, "each once");
+    assert_eq!(derived(&app).await, made, "each derived file is attached once");
     app.expect_consistent().await;
 }
 
 #[tokio::test]
-async fn what_is_published_is_not_altered_but_told_of() {
+async fn a_published_release_keeps_its_facts_and_its_differences_are_reported() {
     let app = spawn_app().await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
     let release = ana.release_in_review().await;
@@ -103,7 +105,7 @@ async fn what_is_published_is_not_altered_but_told_of() {
     examined_by_an_older_version(&app).await;
     all_are_examined_again(&app).await;
     let again = ana.release(release.id).await;
-    assert_eq!(facts(&again).integrated_lufs, Some(-3.0), "the facts that it was published with");
+    assert_eq!(facts(&again).integrated_lufs, Some(-3.0), "the release must keep its facts");
     assert_eq!((again.status, again.version), (ReleaseStatus::Published, release.version));
     assert_eq!(tags(&ana, cover, audio).await, before);
     let changed = changed_files(&admin).await;
@@ -180,9 +182,9 @@ async fn a_file_that_would_be_refused_today_comes_back_from_a_draft_only() {
     assert_eq!(changed_files(&admin).await.len(), 1);
 }
 
-/// The examination fails by a fault of ours, as often as a job may fail.
+/// The examination fails by a fault of the server, as often as a job may fail.
 #[tokio::test]
-async fn a_file_that_cannot_be_examined_again_keeps_what_was_found() {
+async fn a_file_that_cannot_be_examined_again_keeps_its_facts() {
     let mut app = spawn_app().await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
     let (published, waiting) = (ana.release_in_review().await, ana.release_in_review().await);
@@ -194,7 +196,7 @@ async fn a_file_that_cannot_be_examined_again_keeps_what_was_found() {
         assert_eq!(facts(&ana.release(release.id).await).integrated_lufs, Some(-3.0));
     }
     let changed = changed_files(&admin).await;
-    assert_eq!(changed.len(), 2, "the cover and the track of what is published");
+    assert_eq!(changed.len(), 2, "the cover and the track of the published release");
     assert!(
         changed.iter().all(|file| file.release.id == published.id && file.is.contains("could not examine")),
         "{changed:?}"
@@ -216,7 +218,7 @@ async fn a_file_that_cannot_be_examined_again_keeps_what_was_found() {
 }
 
 #[tokio::test]
-async fn what_was_refused_before_is_taken_where_it_can_be_read_today() {
+async fn a_file_that_was_refused_before_is_accepted_if_it_can_be_read_today() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let id = ana.complete_release().await;
@@ -235,7 +237,7 @@ async fn what_was_refused_before_is_taken_where_it_can_be_read_today() {
 }
 
 #[tokio::test]
-async fn new_files_go_before_those_that_are_examined_again() {
+async fn new_files_are_examined_before_those_that_are_examined_again() {
     let mut app = spawn_app_with(&[("VWAZA_WORKER_CONCURRENCY", "4")]).await;
     let ana = app.artist("Ana").await;
     let id = ana.create_release().await;

@@ -1,4 +1,4 @@
-//! Uploads that nobody goes on with: until when they are kept, and which of them are never given up.
+//! Uploads that nobody resumes: when they expire, and which of them never do.
 
 use std::os::unix::process::ExitStatusExt;
 
@@ -19,7 +19,7 @@ fn expires(answer: &TestResponse) -> Option<OffsetDateTime> {
 }
 
 #[tokio::test]
-async fn every_answer_to_a_chunk_says_until_when_its_upload_is_kept() {
+async fn every_response_to_a_chunk_says_when_its_upload_expires() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let song = a_song(1);
@@ -47,7 +47,7 @@ async fn every_answer_to_a_chunk_says_until_when_its_upload_is_kept() {
     let (ben, nobody) = (app.artist("Ben").await, app.anonymous());
     assert_eq!(expires(&ben.patch(url, 1000, vec![0]).await.expect_status(404)), None);
     assert_eq!(expires(&nobody.patch(url, 1000, vec![0]).await.expect_status(401)), None);
-    // What is all here is not going to expire, nor what is over.
+    // An upload that is whole, or over, does not expire.
     let offset = ana.offset(url).await;
     assert_eq!(expires(&ana.patch(url, offset, song.slice(offset..)).await.expect_status(204)), None);
     assert_eq!(expires(&ana.patch(url, 7, vec![0]).await.expect_status(409)), None);
@@ -56,7 +56,7 @@ async fn every_answer_to_a_chunk_says_until_when_its_upload_is_kept() {
     assert_eq!(expires(&ana.patch(&other.url, 0, vec![0]).await.expect_status(410)), None);
 }
 
-/// Whoever writes to an upload prolongs it. Beside it, another one expires.
+/// Writing to an upload extends it. Another upload expires meanwhile.
 #[tokio::test]
 async fn u22_an_upload_that_is_being_written_does_not_expire() {
     let app = spawn_app().await;
@@ -82,7 +82,7 @@ async fn u22_an_upload_that_is_being_written_does_not_expire() {
     app.expect_consistent().await;
 }
 
-/// Nothing of it counts before all of it is here, and that takes longer than uploads are kept.
+/// Nothing of the chunk counts before all of it has arrived, which takes longer than uploads are kept.
 #[tokio::test]
 async fn u22_a_chunk_with_a_checksum_that_takes_long_does_not_expire() {
     let app = spawn_app().await;
@@ -113,9 +113,10 @@ async fn state_of(client: &Client, id: vwaza::domain::ids::UploadId) -> UploadSt
     client.upload_status(id).await.state
 }
 
-/// A process is gone for longer than uploads are kept. Another one puts away what was not whole, and nothing that was.
+/// A process is away for longer than uploads are kept. Another process expires its unfinished uploads, and no whole
+/// one.
 #[tokio::test]
-async fn what_is_whole_on_a_spool_that_is_away_waits_for_it_and_what_is_not_expires() {
+async fn whole_uploads_on_a_spool_that_is_away_wait_and_unfinished_ones_expire() {
     let bucket = Bucket::new().await;
     let mut first = bucket.app(&[]).await;
     let ana = first.artist("Ana").await;
@@ -140,9 +141,9 @@ async fn what_is_whole_on_a_spool_that_is_away_waits_for_it_and_what_is_not_expi
         (state_of(&there, half.id).await == UploadState::Expired).then_some(())
     })
     .await;
-    // One statement judges both.
+    // One statement decides on both uploads.
     assert_eq!(state_of(&there, whole.id).await, UploadState::Receiving);
-    // Nor is it given up by who begins it again.
+    // Beginning the upload again does not cancel it.
     let again = there.begin(UploadTarget::NewTrack(release), "whole.wav", song.len()).await;
     assert_eq!((again.id, again.offset), (whole.id, song.len() as i64));
 

@@ -1,4 +1,4 @@
-//! Rows of the fault matrix that need a fault of their own: lost replies, files that wait, owners that are disabled.
+//! Rows of the fault matrix that need a special setup: lost replies, files that wait, owners that are disabled.
 
 use uuid::Uuid;
 use vwaza::domain::{
@@ -10,14 +10,14 @@ use vwaza::domain::{
 use crate::support::{App, a_cover, a_song, all_jobs_end, eventually, sha256, spawn_app, spawn_app_with};
 
 #[tokio::test]
-async fn u21_what_a_disabled_owner_sent_is_kept_and_not_attached_before_they_are_back() {
+async fn u21_a_file_of_a_disabled_owner_is_kept_and_attached_once_they_are_enabled() {
     let app = spawn_app().await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
     let release = ana.create_release().await;
     let held = app.hold_table("lock table objects in share mode").await;
     let (begun, answer) = ana.upload(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
     answer.expect_status(204);
-    // The job has found its owner enabled and puts the file. When it comes to attach it, they are disabled.
+    // The job has found its owner enabled and puts the file. The owner is disabled before the job attaches it.
     app.waits_for_locks_of("insert into objects%", 1).await;
     let release_held = app.hold_release(release).await;
     drop(held);
@@ -42,7 +42,8 @@ async fn u21_what_a_disabled_owner_sent_is_kept_and_not_attached_before_they_are
     app.expect_consistent().await;
 }
 
-/// Cover A waits for its turn while B, begun later, is stored. The janitor, who would put A away, comes once a minute.
+/// Cover A waits in the queue while cover B, begun later, is stored. The janitor would cancel A, but runs only once a
+/// minute.
 #[tokio::test]
 async fn u29_a_file_that_waited_does_not_replace_a_newer_one() {
     let settings = [("VWAZA_FAIL_POINTS", "upload-received=kill"), ("VWAZA_ORPHAN_GRACE_SECONDS", "900")];
@@ -50,7 +51,7 @@ async fn u29_a_file_that_waited_does_not_replace_a_newer_one() {
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
     let a = ana.begin(UploadTarget::Cover(release), "a.png", a_cover(1).len()).await;
-    // Received, and then the process is gone: its job waits for a lease that does not end.
+    // The process is killed right after A is received. A's job waits for a lease that does not end.
     let _cut_off = ana.try_patch(&a.url, 0, a_cover(1)).await;
     app.ended().await;
     let of_a = "update upload_jobs set lease_expires_at = now() + interval '1 hour'";
@@ -65,7 +66,7 @@ async fn u29_a_file_that_waited_does_not_replace_a_newer_one() {
     .await
     .unwrap();
     all_jobs_end(&app.sql).await;
-    // Its second attempt has found it superseded, and nobody else.
+    // The second attempt of the job found A superseded; nobody else did.
     let query = sqlx::query_as("select attempt, status::text, outcome from upload_jobs where upload_id = $1");
     let ended: (i32, String, Option<String>) = query.bind(a.id.0).fetch_one(&app.sql).await.unwrap();
     assert_eq!(ended, (2, "COMPLETED".into(), Some("superseded".into())));
@@ -77,7 +78,7 @@ async fn u29_a_file_that_waited_does_not_replace_a_newer_one() {
     app.expect_consistent().await;
 }
 
-/// The transaction that attaches is committed, and its process is told that the line broke.
+/// The transaction that attaches the file is committed, but the process's connection breaks before the reply.
 #[tokio::test]
 async fn u12_a_commit_whose_reply_is_lost_attaches_once() {
     let (app, proxy) = App::behind_a_proxy().await;
@@ -89,7 +90,7 @@ async fn u12_a_commit_whose_reply_is_lost_attaches_once() {
     ana.attached(begun.id).await;
     eventually("the reply was lost", async || proxy.has_lost_a_reply().then_some(())).await;
     all_jobs_end(&app.sql).await;
-    // Nothing is young enough to be spared for that.
+    // No object is young enough to be spared for its age.
     sqlx::query("update objects set created_at = now() - interval '1 hour'").execute(&app.sql).await.unwrap();
     app.janitor_runs_twice().await;
     let rows: i64 = sqlx::query_scalar("select count(*) from objects").fetch_one(&app.sql).await.unwrap();
@@ -99,7 +100,7 @@ async fn u12_a_commit_whose_reply_is_lost_attaches_once() {
     app.expect_consistent().await;
 }
 
-/// The transaction that receives it is committed, and neither the client nor the worker hears of it.
+/// The transaction that receives the file is committed, but neither the client nor the worker is told.
 #[tokio::test]
 async fn u12_an_upload_whose_receipt_is_lost_is_stored() {
     let (mut app, proxy) = App::behind_a_proxy().await;
@@ -122,11 +123,12 @@ async fn u12_an_upload_whose_receipt_is_lost_is_stored() {
 }
 
 #[tokio::test]
-async fn a5_what_is_still_on_its_way_is_not_approved() {
+async fn a5_a_release_with_a_file_on_its_way_is_not_approved() {
     let app = spawn_app().await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
     let release = ana.release_in_review().await;
-    // No way leads here; if one is ever made, this is what stands at its end: the verdict has come to the release before the file has.
+    // The product has no way to reach this state. The test makes it by hand: the verdict waits for the release while a
+    // file becomes unfinished.
     let mut held = app.hold_release(release.id).await;
     let (verdict, ()) = tokio::join!(admin.approve(release.id, release.version), async {
         app.waits_for_locks(1).await;

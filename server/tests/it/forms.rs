@@ -1,4 +1,4 @@
-//! Plain forms, without any script: the files that they bring, and what their pages say of it.
+//! Plain forms, without any script: the files that they bring, and the messages that the next page shows.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE};
 use futures::{StreamExt, stream};
@@ -24,7 +24,7 @@ use crate::support::{
 
 type Fields<'a> = &'a [(&'a str, &'a str)];
 
-/// Sends a form as a browser without scripts does, from one of our pages.
+/// Sends a plain form, as a browser without scripts does from one of our pages.
 async fn plain(client: &Client, function: &str, page: &str, fields: Fields<'_>) -> TestResponse {
     plain_of(client, function, page, &form(fields)).await
 }
@@ -44,13 +44,13 @@ async fn page(client: &Client, path: &str) -> TestResponse {
     client.send(client.request(Method::GET, path).header("accept", "text/html")).await
 }
 
-/// The page that an answer leads to.
+/// Follows a redirect. Returns the page.
 async fn follow(client: &Client, answer: TestResponse) -> String {
     let answer = answer.expect_status(302);
     page(client, answer.header("location").unwrap()).await.expect_status(200).text()
 }
 
-/// The document without its scripts and what they are given.
+/// Returns the document without scripts and their data.
 fn seen(html: &str) -> String {
     let mut parts = html.split("<script");
     let first = parts.next().unwrap_or_default().to_owned();
@@ -60,7 +60,7 @@ fn seen(html: &str) -> String {
 const WRONG: &str = "E-mail or password is wrong";
 
 #[tokio::test]
-async fn what_a_form_came_to_is_said_once_and_by_that_form() {
+async fn the_outcome_of_a_form_is_shown_once_and_at_that_form() {
     let mut app = spawn_app().await;
     let nobody = app.anonymous();
     let typed = [("email", "ana@example.com"), ("password", "not her password"), ("next", "/account")];
@@ -70,11 +70,11 @@ async fn what_a_form_came_to_is_said_once_and_by_that_form() {
     let (token, attributes) = cookie.split_once("; ").unwrap();
     assert_eq!(attributes, "Path=/; HttpOnly; SameSite=Lax; Max-Age=600");
     let (name, value) = token.split_once('=').unwrap();
-    assert_eq!((name, value.len()), ("vwaza-flash", 64), "a token and no words");
+    assert_eq!((name, value.len()), ("vwaza-flash", 64), "the cookie must have only a token");
     let kept: String = sqlx::query_scalar("select content from flashes").fetch_one(&app.sql).await.unwrap();
     assert!(kept.contains("ana@example.com") && !kept.contains("not her password"), "{kept}");
 
-    // Another process may be asked for the page, and other pages before it.
+    // Another process may be asked for the page, and other pages may be opened before it.
     app.restart().await;
     for other in ["/sign-up", "/", "/sign-in/code", "/nowhere"] {
         assert!(!page(&nobody, other).await.text().contains(WRONG), "{other}");
@@ -90,12 +90,12 @@ async fn what_a_form_came_to_is_said_once_and_by_that_form() {
 }
 
 #[tokio::test]
-async fn of_two_requests_at_once_one_says_what_a_form_came_to() {
+async fn one_of_two_concurrent_requests_shows_the_outcome_of_a_form() {
     let app = spawn_app().await;
     let nobody = app.anonymous();
     let typed = [("email", "ana@example.com"), ("password", "not her password")];
     plain(&nobody, "account/sign-in", "/sign-in", &typed).await.expect_status(302);
-    // Neither request reads the message before both have come to it.
+    // Neither request reads the flash before both wait for it.
     let held = app.hold_table("select 1 from flashes for update").await;
     let let_go = async {
         app.waits_for_locks(2).await;
@@ -107,7 +107,7 @@ async fn of_two_requests_at_once_one_says_what_a_form_came_to() {
 }
 
 #[tokio::test]
-async fn no_link_and_no_cookie_puts_words_into_our_mouth() {
+async fn no_link_and_no_foreign_cookie_makes_a_page_show_a_message() {
     const WORDS: &str = "Call this number";
     let app = spawn_app().await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
@@ -139,7 +139,7 @@ async fn no_link_and_no_cookie_puts_words_into_our_mouth() {
     }
     let functions: Vec<_> = server_fn_paths().map(|(path, _)| path).collect();
     for (client, path, rooms) in pages {
-        // A page looks for the functions of its own forms.
+        // A page reads flashes only for the functions of its own forms.
         let looked_for = |function: &&&str| rooms.iter().any(|room| function.starts_with(&format!("/api/{room}/")));
         for function in functions.iter().filter(looked_for) {
             let address = format!("{path}?__path={function}&__err={error}");
@@ -150,7 +150,7 @@ async fn no_link_and_no_cookie_puts_words_into_our_mouth() {
 }
 
 #[tokio::test]
-async fn every_redirect_after_a_form_is_a_page_of_ours() {
+async fn every_redirect_after_a_form_leads_to_a_page_of_ours() {
     let app = spawn_app_with(&[("VWAZA_PUBLIC_URL", "HTTPS://Music.Example:443/"), ("VWAZA_RATE_LIMITS", "off")]).await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -184,14 +184,14 @@ async fn every_redirect_after_a_form_is_a_page_of_ours() {
             let saved = plain_from(&ana, "account/save-profile", referer, &form(&[("artist_name", name)])).await;
             let saved = saved.expect_status(302);
             assert_eq!(saved.header("location"), Some("/"), "{referer:?} {name:?}");
-            // Nobody knows where the form stood: the frame says what it came to.
+            // The page with the form is unknown, so the frame of the start page shows the outcome.
             let words = if name == "Ana" { "Profile saved." } else { "Enter the name" };
             assert!(seen(&follow(&ana, saved).await).contains(words), "{referer:?} {name:?}");
         }
         let target = [("target", format!("audio:{release}"))];
         let answer = plain_from(&ana, "uploads/form", referer, &target.map(|(name, value)| (name.into(), value))).await;
         assert!(answer.header("location").is_none_or(is_local), "{referer:?}");
-        // A library that accepts HTML with whatever it sends.
+        // The request of a library that accepts HTML with everything that it sends.
         let json = ana.request(Method::POST, "/api/upload/begin").header("accept", "text/html").json(&json!({}));
         let json = referer.into_iter().fold(json, |request, referer| request.header("referer", referer));
         assert_eq!(ana.send(json).await.header("location"), None, "{referer:?}");
@@ -208,7 +208,7 @@ async fn every_redirect_after_a_form_is_a_page_of_ours() {
 }
 
 #[tokio::test]
-async fn one_wrong_field_empties_no_form() {
+async fn a_wrong_field_leaves_the_other_fields_filled() {
     let app = spawn_app().await;
     let nobody = app.anonymous();
     let typed = [("artist_name", "Ana & \"Lima\""), ("email", "ana@"), ("password", "a secret of hers"), ("next", "/")];
@@ -234,7 +234,7 @@ async fn one_wrong_field_empties_no_form() {
 
     let release = ana.create_release().await;
     let other = ana.create_release().await;
-    // Longer than a cookie may be, and the one thing that no database takes.
+    // The title is longer than a cookie may be. The version has a NUL, the one character that PostgreSQL rejects.
     let details = RawDetails {
         title: format!("{} <b>", "Night Bus ".repeat(800)),
         title_version: "Live\0".into(),
@@ -257,7 +257,7 @@ async fn one_wrong_field_empties_no_form() {
     assert!(shown.contains("id=\"gtin-error\""));
     assert_eq!(ana.release(release).await.details.title, "");
 
-    // One of several forms of a kind.
+    // One of several forms of the same kind on the page.
     let track = ana.begin(UploadTarget::NewTrack(release), "one.wav", 1000).await.track.unwrap();
     let beside = ana.begin(UploadTarget::NewTrack(release), "two.wav", 2000).await.track.unwrap();
     let raw = RawTrack { title: "Slow Train".into(), isrc: "GB-1".into(), ..RawTrack::default() };
@@ -279,7 +279,7 @@ async fn one_wrong_field_empties_no_form() {
 }
 
 #[tokio::test]
-async fn a_success_without_a_page_of_its_own_is_said_once() {
+async fn a_success_without_a_page_of_its_own_is_shown_once() {
     let app = spawn_app_with(&[("VWAZA_REQUIRE_VERIFIED_EMAIL", "on")]).await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await.to_string();
@@ -313,7 +313,7 @@ async fn a_success_without_a_page_of_its_own_is_said_once() {
     for (function, address, fields, words) in forms {
         let answer = plain(&own, function, address, fields).await.expect_status(302);
         let location = answer.header("location").unwrap().to_owned();
-        // Some pages say the same of what will be.
+        // Some pages contain the same words for another reason.
         let times = |html: &str| seen(html).matches(words).count();
         let (first, again) = (follow(&own, answer).await, page(&own, &location).await.text());
         assert_eq!(times(&first), times(&again) + 1, "{function}");
@@ -321,7 +321,7 @@ async fn a_success_without_a_page_of_its_own_is_said_once() {
 }
 
 #[tokio::test]
-async fn a_form_whose_session_has_ended_is_there_after_the_sign_in() {
+async fn a_form_whose_session_has_ended_is_filled_again_after_the_sign_in() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let email = ana.actor().await.unwrap().email;
@@ -340,13 +340,13 @@ async fn a_form_whose_session_has_ended_is_there_after_the_sign_in() {
 }
 
 #[tokio::test]
-async fn words_that_nobody_asks_for_go_after_their_time_and_their_number_is_bounded() {
+async fn unread_flashes_expire_and_their_number_is_bounded() {
     let app = spawn_app().await;
     let nobody = app.anonymous();
     let typed = [("email", "ana@example.com"), ("password", "not her password")];
     let fill = "insert into flashes select sha256(n::text::bytea), '/', '', now() + interval '1 minute' from generate_series(1, 2000) n";
     sqlx::query(fill).execute(&app.sql).await.unwrap();
-    // Where no more are kept, the answer is a page of its own.
+    // When no more flashes can be kept, the answer is a page of its own.
     let answer = plain(&nobody, "account/sign-in", "/sign-in?next=%2Faccount", &typed).await.expect_status(401);
     assert!(
         answer.text().contains(WRONG) && answer.text().contains("href=\"/sign-in?next=%2Faccount\""),
@@ -362,7 +362,7 @@ async fn words_that_nobody_asks_for_go_after_their_time_and_their_number_is_boun
     assert!(seen(&follow(&nobody, plain(&nobody, "account/sign-in", "/sign-in", &typed).await).await).contains(WRONG));
 }
 
-/// Sends files as a plain form does.
+/// Starts a plain form with files.
 fn form_of(client: &Client, target: String, files: impl IntoIterator<Item = Part>) -> RequestBuilder {
     let form = files.into_iter().fold(Form::new().text("target", target), |form, file| form.part("file", file));
     client.request(Method::POST, "/api/uploads/form").header("accept", "text/html").multipart(form)
@@ -377,7 +377,7 @@ async fn send_form(client: &Client, target: String, name: &'static str, bytes: b
 }
 
 #[tokio::test]
-async fn files_come_in_without_any_script() {
+async fn files_are_uploaded_without_any_script() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -396,14 +396,14 @@ async fn files_come_in_without_any_script() {
     assert_eq!(whole.tracks[0].title, "night bus");
     assert_eq!(whole.tracks[0].audio.clone().unwrap().sha256, sha256(&song));
 
-    // What is refused is told on the page that the form stood on.
+    // The page with the form shows why a file was refused.
     send_form(&ana, format!("cover:{release}"), "drawing.png", fixtures::svg().into()).await.expect_status(303);
     let refused = ana.release(release).await.cover.pending.unwrap();
     assert_eq!(refused.state, UploadState::Refused);
     assert!(refused.message.unwrap().contains("SVG"));
     let cover_of = |release: ReleaseId| format!("cover:{release}");
     let missing = ReleaseId(uuid::Uuid::now_v7());
-    // What cannot be told there comes as a page of its own.
+    // An error that this page cannot show gets a page of its own.
     for (target, status) in [(cover_of(missing), 404), ("attic:1".into(), 400)] {
         let page = send_form(&ana, target, "cover.png", cover.clone()).await.expect_status(status);
         assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
@@ -414,7 +414,7 @@ async fn files_come_in_without_any_script() {
 }
 
 #[tokio::test]
-async fn a_file_over_the_limit_is_told_by_its_size() {
+async fn the_error_for_a_file_over_the_limit_names_the_limit() {
     let app = spawn_app_with(&[("VWAZA_MAX_COVER_MB", "1")]).await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -426,7 +426,7 @@ async fn a_file_over_the_limit_is_told_by_its_size() {
 }
 
 #[tokio::test]
-async fn one_form_brings_several_tracks() {
+async fn one_form_uploads_several_tracks() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;

@@ -1,4 +1,4 @@
-//! `vwaza fsck`: whether database, storage and spool agree.
+//! `vwaza fsck`: checks that database, storage and spool agree.
 
 use std::path::PathBuf;
 
@@ -8,13 +8,13 @@ use vwaza::domain::{files::FileState, upload::UploadTarget};
 
 use crate::support::{App, a_cover, a_song, app_on_supabase, spawn_app_with};
 
-/// What was let go of stays for a while.
+/// Replaced objects are retained.
 const RETAINED: [(&str, &str); 1] = [("VWAZA_REPLACED_OBJECT_DAYS", "7")];
 
-/// Kind and subject.
+/// Kind and subject of each finding.
 type Found = Vec<(String, String)>;
 
-/// What does not agree, and what was mended.
+/// Runs fsck. Returns what is still damaged, and what was repaired.
 fn report(app: &App, options: &[&str]) -> (Found, Found) {
     let output = app.run(&[&["fsck", "--json"], options].concat(), "");
     let report: Value = serde_json::from_slice(&output.stdout)
@@ -35,7 +35,7 @@ fn findings(app: &App) -> Found {
     found
 }
 
-/// All that was found could be mended.
+/// Repairs everything. Returns what was repaired.
 fn repaired(app: &App) -> Found {
     let (found, repaired) = report(app, &["--repair"]);
     assert_eq!(found, []);
@@ -105,7 +105,7 @@ async fn every_kind_of_damage_is_found() {
     assert_eq!(findings(&app), found("unknown-object", "audio/nobody"));
     assert_eq!(repaired(&app), found("unknown-object", "audio/nobody"));
     assert!(!unknown.exists());
-    // As a PUT that was killed in the middle leaves it.
+    // A PUT that was killed in the middle leaves such a file.
     std::fs::write(object.with_file_name("nobody#1"), "x").unwrap();
     assert_eq!(repaired(&app), found("unknown-object", "audio/nobody#1"));
     assert_eq!(app.files_in("objects/audio"), std::slice::from_ref(&object));
@@ -137,16 +137,16 @@ async fn every_kind_of_damage_is_found() {
     run("update tracks set audio_id = null").await;
     assert_eq!(findings(&app), found("unreferenced", &key));
     assert_eq!(repaired(&app), found("unreferenced", &key));
-    // Retained, like anything that was replaced.
+    // An object that no row refers to is retained like a replaced one.
     assert!(object.exists());
     run("update objects set state = 'DOOMED', doomed_at = now() - interval '1 hour'").await;
     assert_eq!(findings(&app), found("undeleted", &key));
 }
 
-/// As an examination that was killed leaves them, once the reaper has come to them: thumbnails and a copy to listen to, each beside the one
-/// that is shown.
+/// A killed examination leaves thumbnails and a copy to listen to. Once the reaper has doomed them, they are beside the
+/// ones that are shown.
 #[tokio::test]
-async fn what_an_earlier_examination_has_put_is_no_damage_while_it_is_put_away() {
+async fn leftovers_of_an_earlier_examination_are_not_damage_while_they_are_deleted() {
     let mut app = spawn_app_with(&RETAINED).await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -166,27 +166,27 @@ async fn what_an_earlier_examination_has_put_is_no_damage_while_it_is_put_away()
                        from objects where parent_id is not null")
     .await;
     assert!(derived >= 2, "a thumbnail and a copy");
-    // Deleted already, or about to be.
+    // They are deleted already, or about to be.
     assert_eq!(findings(&app), []);
     for object in [app.files_in("objects/thumbnails"), app.files_in("objects/listening")].concat() {
         std::fs::copy(&object, object.with_file_name(format!("{}-of-an-earlier-attempt", name_of(&object)))).unwrap();
     }
     app.expect_nothing_damaged().await;
-    // Before the examination that makes its successor has passed, too.
+    // The same holds before the examination that makes their successors has passed.
     run("update objects set state = 'DOOMED', doomed_at = now() where parent_id is not null and state = 'ATTACHED'")
         .await;
     run("update objects set examination = 'PENDING' where parent_id is null").await;
     run("update upload_jobs set status = 'PENDING' where kind = 'EXAMINE'").await;
     app.expect_nothing_damaged().await;
-    // But what nothing replaces is missed.
+    // A doomed object without a successor is reported.
     run("update objects set examination = 'PASSED' where parent_id is null").await;
     assert!(findings(&app).iter().all(|(damage, _)| damage == "not-attached"));
     assert_eq!(findings(&app).len() as u64, 2 * derived);
 }
 
-/// The storage answers, and does not give this one object. What it holds nobody can say.
+/// The storage answers, but does not return this one object. Its contents are unknown.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_object_that_cannot_be_read_is_called_neither_damaged_nor_fine() {
+async fn an_unreadable_object_is_reported_as_neither_damaged_nor_intact() {
     let server = SupabaseServer::start().await;
     let app = app_on_supabase(&server, &RETAINED).await;
     let ana = app.artist("Ana").await;
@@ -201,15 +201,15 @@ async fn an_object_that_cannot_be_read_is_called_neither_damaged_nor_fine() {
     let key = server.objects().remove(0);
     server.lose_file(&key);
     assert_eq!(findings(&app), found("unreadable", &key));
-    // And nothing is done to it.
+    // fsck does nothing to the object.
     let (left, mended) = report(&app, &["--repair", "--force"]);
     assert_eq!((left, mended), (found("unreadable", &key), Vec::new()));
     assert!(server.objects().contains(&key));
 }
 
-/// A folder stands in its place, which not even root can read as a file.
+/// A folder replaces the file, and not even root can read a folder as a file.
 #[tokio::test]
-async fn bytes_of_the_spool_that_cannot_be_read_are_called_neither_damaged_nor_fine() {
+async fn unreadable_spool_bytes_are_reported_as_neither_damaged_nor_intact() {
     let mut app = spawn_app_with(&RETAINED).await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -221,7 +221,7 @@ async fn bytes_of_the_spool_that_cannot_be_read_are_called_neither_damaged_nor_f
     std::fs::rename(&spooled, app.data_dir().join("aside")).unwrap();
     std::fs::create_dir(&spooled).unwrap();
     let run = async |statement: &'static str| sqlx::query(statement).execute(&app.sql).await.unwrap();
-    // Under way; received, with a hash to compare; and as nobody's.
+    // The file is checked while its upload is receiving, once it is received with a hash, and when no upload needs it.
     assert_eq!(findings(&app), found("unreadable-bytes", begun.id));
     run("update uploads set state = 'RECEIVED', offset_bytes = length_bytes, sha256 = sha256(''), received_at = now()")
         .await;

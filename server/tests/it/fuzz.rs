@@ -1,7 +1,7 @@
-//! Any bytes, sent to every address as a request.
+//! Sends random bytes to every address as requests.
 //!
-//! One seed makes one sequence of requests. `VWAZA_FUZZ_SEED` repeats it; `VWAZA_FUZZ_SECONDS` fuzzes for longer, and as fast as the server
-//! answers.
+//! One seed makes one sequence of requests. `VWAZA_FUZZ_SEED` repeats a sequence. `VWAZA_FUZZ_SECONDS` fuzzes for
+//! longer, and as fast as the server answers.
 
 use std::{
     env,
@@ -23,20 +23,20 @@ use vwaza::domain::account::NewAccessToken;
 
 use crate::support::{AccessRow, App, Client, PASSWORD, Placeholders, RowBody, multipart, spawn_app_with};
 
-/// If nobody says otherwise.
+/// The default duration.
 const SECONDS: u64 = 90;
-/// In those seconds: other tests run at the same time.
+/// The rate within the default duration. Other tests run at the same time.
 const REQUESTS_PER_SECOND: u32 = 30;
 const AT_ONCE: usize = 4;
-/// A request that was sent whole is answered by then.
+/// A request that was sent whole must be answered within this time.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// Of an answer, as much is read.
+/// At most this much of a response is read.
 const ANSWER_MAX_BYTES: u64 = 256 * 1024;
 const GROWTH_MAX_KIB: u64 = 32 * 1024;
-/// The artist's things are made anew after so many requests: some delete them.
+/// The artist's things are created anew after so many requests, because some requests delete them.
 const RENEW_EVERY: u64 = 100;
 
-/// What fields, headers and parts of a path may hold.
+/// Values for fields, headers and parts of a path.
 const NASTY: [&[u8]; 28] = [
     b"",
     b" ",
@@ -88,7 +88,7 @@ const CONTENT_TYPES: [&str; 14] = [
     ";",
 ];
 
-/// Names and values of headers that something in the server reads.
+/// Names and values of headers that the server reads.
 const HEADERS: [(&str, &[&str]); 30] = [
     ("Accept", &["text/html", "*/*", "application/json", "", "text/html;q=x", "\u{e9}"]),
     ("Accept-Encoding", &["gzip", "br", "gzip;q=0, *;q=0", "identity;q=0", "x, , ,", "br;q=nan"]),
@@ -135,7 +135,7 @@ const HEADERS: [(&str, &[&str]); 30] = [
     ("Trailer", &["Upload-Checksum", "X"]),
 ];
 
-/// `SplitMix64`: small, and the same everywhere.
+/// `SplitMix64`: short, and with the same results on every machine.
 struct Random(u64);
 
 impl Random {
@@ -163,17 +163,17 @@ impl Random {
         (0..length).map(|_| u8::try_from(self.next() % 256).unwrap()).collect()
     }
 
-    /// One of the nasty values; now and then a long one.
+    /// Returns one of the nasty values, sometimes repeated to a long one.
     fn nasty(&mut self) -> Vec<u8> {
         let value = *self.pick(&NASTY);
         if !value.is_empty() && self.is_one_in(12) { value.repeat(6000 / value.len()) } else { value.to_vec() }
     }
 }
 
-/// A request as it goes over the line.
+/// A request as it is sent over the connection.
 struct Request {
     bytes: Vec<u8>,
-    /// Its head is HTTP, and its body as long as the head says: it gets an answer.
+    /// The head is valid HTTP and states the body's length correctly, so the request must be answered.
     is_sound: bool,
     is_whole: bool,
 }
@@ -189,7 +189,7 @@ fn encoded(bytes: &[u8]) -> String {
     })
 }
 
-/// A form, with its fields as they are or not.
+/// Encodes a form, with or without changes to its fields.
 fn form_body(random: &mut Random, fields: &[(String, String)]) -> Vec<u8> {
     let mut fields: Vec<(String, Vec<u8>)> =
         fields.iter().map(|(name, value)| (name.clone(), value.clone().into_bytes())).collect();
@@ -262,7 +262,7 @@ fn multipart_body(random: &mut Random, fields: &[(String, String)]) -> Vec<u8> {
     bytes
 }
 
-/// The path, spoilt; and whether it is still one that HTTP takes.
+/// Returns a spoilt path, and whether it is still valid in HTTP.
 fn spoilt_path(random: &mut Random, path: &str) -> (Vec<u8>, bool) {
     let junk = random.nasty();
     let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
@@ -288,7 +288,7 @@ fn request(random: &mut Random, row: &AccessRow, things: &Placeholders, host: &s
     let mut is_sound = true;
     let own_method = row.method.clone().unwrap_or(Method::GET).to_string();
     let method = if random.is_one_in(7) { (*random.pick(&METHODS)).to_owned() } else { own_method };
-    // Its path is an address, and its answer would be a tunnel.
+    // The target of CONNECT is not a path, and its answer would be a tunnel.
     is_sound &= method != "CONNECT";
     let path = match random.is_one_in(4) {
         true => {
@@ -318,7 +318,7 @@ fn request(random: &mut Random, row: &AccessRow, things: &Placeholders, host: &s
             let length = random.below(2000);
             bytes = random.bytes(length);
         }
-        // The head of something that is packed, and nothing that unpacks.
+        // The head of a gzip file, followed by bytes that are not compressed.
         1 => bytes = [b"\x1f\x8b\x08\0\0\0\0\0\0\x03".as_slice(), &bytes].concat(),
         2 => bytes = random.pick(b"\0a{[").to_owned().to_string().into_bytes().repeat(100_000),
         _ => {}
@@ -333,13 +333,13 @@ fn request(random: &mut Random, row: &AccessRow, things: &Placeholders, host: &s
     if random.is_one_in(30) {
         headers.extend((0..random.below(150)).map(|number| (format!("X-{number}"), b"x".to_vec())));
     }
-    // Such values end a head, or make none.
+    // Such values end a head early or make it invalid.
     let is_value = |value: &[u8]| !value.iter().any(|byte| matches!(byte, 0..=8 | 10..=31 | 127));
     is_sound &= headers.iter().all(|(_, value)| is_value(value)) && headers.len() < 90;
-    // Something else may be spoken from there on.
+    // After an upgrade the connection may use another protocol.
     is_sound &= !headers.iter().any(|(name, _)| name == "Upgrade");
 
-    // Whatever its head says of it, nothing more comes after the bytes: where it is not whole, the line is closed.
+    // Nothing follows these bytes, whatever the head says. If the request is incomplete, the connection is closed.
     let mut is_whole = true;
     let length = bytes.len();
     let framing = match random.below(20) {
@@ -384,11 +384,11 @@ fn request(random: &mut Random, row: &AccessRow, things: &Placeholders, host: &s
     Request { bytes: [head, bytes].concat(), is_sound: is_sound && is_whole, is_whole }
 }
 
-/// The answer's status; `None`: the server hung up.
+/// Returns the status of the response. `None` if the server closed the connection.
 async fn send(host: &str, request: &Request) -> Result<Option<u16>, String> {
     let exchange = async {
         let mut stream = TcpStream::connect(host).await.unwrap();
-        // The server may have had enough before all of it is sent.
+        // The server may close the connection before all bytes are sent.
         let _ = stream.write_all(&request.bytes).await;
         if !request.is_whole {
             let _ = stream.shutdown().await;
@@ -413,7 +413,7 @@ async fn send(host: &str, request: &Request) -> Result<Option<u16>, String> {
     let statuses = text.split("HTTP/1.1 ").skip(1).filter_map(|answer| answer.get(..3)?.parse::<u16>().ok());
     let status = statuses.into_iter().find(|status| *status >= 200);
     match status {
-        // Later, and a full disk: both are promised.
+        // Busy and disk full are promised answers.
         Some(503 | 507) => Ok(status),
         Some(500..) => Err(text.chars().take(2000).collect()),
         None if request.is_sound => Err(format!("no answer: {text}")),
@@ -421,7 +421,7 @@ async fn send(host: &str, request: &Request) -> Result<Option<u16>, String> {
     }
 }
 
-/// Who sends, and how they prove who they are.
+/// A sender of requests, with its credentials.
 enum Sender {
     Nobody,
     Person { client: Client, email: String },
@@ -442,7 +442,7 @@ impl Sender {
         }
     }
 
-    /// One of the requests may have ended the session.
+    /// Signs in again if a request has ended the session.
     async fn come_back(&self) {
         if let Self::Person { client, email } = self
             && client.actor().await.is_none()
@@ -452,7 +452,8 @@ impl Sender {
     }
 }
 
-/// Anonymous memory in KiB, while the memory of a hash for each core is held: it is freed half a minute later.
+/// Returns the anonymous memory in KiB after eight concurrent sign-ins. The server then holds the memory of a hash for
+/// each core. Without the sign-ins, that memory may be freed already, half a minute after its last use.
 async fn memory_kib(app: &App, email: &str) -> u64 {
     let clients: Vec<Client> = (0..8).map(|_| app.anonymous()).collect();
     join_all(clients.iter().map(|client| client.sign_in(email, PASSWORD))).await;
@@ -464,7 +465,7 @@ fn setting<T: FromStr>(name: &str) -> Option<T> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_is_sent_to_any_address_is_answered_without_a_fault_and_takes_no_memory() {
+async fn any_request_to_any_address_is_answered_without_a_fault_and_takes_no_memory() {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
     let seed = setting("VWAZA_FUZZ_SEED").unwrap_or_else(|| u64::try_from(now).unwrap());
     let seconds: Option<u64> = setting("VWAZA_FUZZ_SECONDS");
@@ -503,7 +504,7 @@ async fn whatever_is_sent_to_any_address_is_answered_without_a_fault_and_takes_n
             senders[1].come_back().await;
             things.renew(&app, &ana, |_| true).await;
         }
-        // The first ones go through all rows.
+        // The first requests go through all rows.
         let row = if sent < warm_up { &rows[usize::try_from(sent).unwrap() % rows.len()] } else { random.pick(&rows) };
         let sender = random.below(senders.len());
         let request = request(&mut random, row, &things, &host, &senders[sender].credentials());

@@ -1,4 +1,4 @@
-//! Somebody guesses passwords: the account's owner is not locked out.
+//! Guessed passwords do not lock the owner out of their account.
 
 use vwaza::domain::security::{SecurityEvent, SecurityEventKind};
 
@@ -6,7 +6,7 @@ use crate::support::{App, Client, PASSWORD, TestResponse, eventually, form, spaw
 
 const TRUSTING: (&str, &str) = ("VWAZA_TRUSTED_PROXIES", "127.0.0.0/8");
 
-/// A wrong password, each time from another address.
+/// Signs in with a wrong password, each time from another address.
 async fn guess(app: &App, email: &str, times: u8) -> Vec<u16> {
     let mut statuses = Vec::new();
     for number in 0..times {
@@ -35,7 +35,7 @@ async fn after_ten_failed_sign_ins_only_known_browsers_sign_in() {
     assert_eq!(refused.json::<serde_json::Value>()["limitedBy"], "account");
     let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
     assert!((60..=15 * 60).contains(&seconds), "{seconds}");
-    // The browser that she has signed up with, and only for her.
+    // The browser of the sign-up is known, but only for its own account.
     sign_in(&laptop.from("203.0.113.8"), &email).await.expect_status(200);
     let bo = app.artist("Bo").await;
     let email_of_bo = bo.actor().await.unwrap().email;
@@ -44,7 +44,7 @@ async fn after_ten_failed_sign_ins_only_known_browsers_sign_in() {
 }
 
 #[tokio::test]
-async fn an_unknown_address_is_guarded_just_the_same() {
+async fn an_unknown_address_is_limited_in_the_same_way() {
     let app = spawn_app_with(&[TRUSTING]).await;
     let email = app.artist("Ana").await.actor().await.unwrap().email;
     let mut told = Vec::new();
@@ -69,7 +69,7 @@ async fn right_passwords_do_not_count_as_failures() {
 }
 
 #[tokio::test]
-async fn many_guesses_at_once_are_no_more_than_ten() {
+async fn no_more_than_ten_of_many_concurrent_guesses_are_checked() {
     let app = spawn_app_with(&[TRUSTING]).await;
     let email = app.artist("Ana").await.actor().await.unwrap().email;
     let guesses = (0..30).map(|number| {
@@ -82,7 +82,7 @@ async fn many_guesses_at_once_are_no_more_than_ten() {
 }
 
 #[tokio::test]
-async fn a_browser_cannot_be_given_a_token_of_somebody_elses_choice() {
+async fn a_sign_in_adopts_no_browser_token_that_somebody_else_chose() {
     let app = spawn_app().await;
     let email = app.artist("Ana").await.actor().await.unwrap().email;
     let chosen = "ab".repeat(32);
@@ -113,7 +113,7 @@ async fn a_reset_link_opens_the_account_to_a_new_browser() {
 }
 
 #[tokio::test]
-async fn somebody_who_guesses_does_not_keep_the_owner_from_a_new_password() {
+async fn guesses_do_not_keep_the_owner_from_a_new_password() {
     let app = spawn_app_with(&[TRUSTING]).await;
     let ana = app.artist("Ana").await;
     let email = ana.actor().await.unwrap().email;
@@ -132,7 +132,7 @@ async fn a_known_browser_guesses_no_more_often_than_a_stranger() {
         let answer = browser.from(&format!("198.51.100.{number}")).sign_in(&email, "not her password").await;
         assert_eq!(answer.status, if number < 10 { 401 } else { 429 });
     }
-    // Another browser of hers has a limit of its own.
+    // Another browser of the same user has a limit of its own.
     sign_in(&app.anonymous().from("203.0.113.7"), &email).await.expect_status(200);
 }
 
@@ -143,7 +143,8 @@ async fn a_flood_of_failures_is_one_line_of_the_security_log() {
     let email = ana.actor().await.unwrap().email;
     for number in 1..=12 {
         app.anonymous().from(&format!("198.51.100.{number}")).sign_in(&email, "not her password").await;
-        // The server records an attempt after it has answered. The test waits for that, so that the attempts are recorded in order.
+        // The server records an attempt after it has answered. The test waits for that, so that the attempts are
+        // recorded in order.
         eventually("it is recorded", async || {
             let recorded = "select coalesce(sum(times), 0) from security_events where kind <> 'SIGN_IN'";
             let recorded: i64 = sqlx::query_scalar(recorded).fetch_one(&app.sql).await.unwrap();

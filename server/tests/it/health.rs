@@ -1,4 +1,4 @@
-//! `/health`, with a database that is there, gone, or dead.
+//! `/health` while the database is up, gone, or silent.
 
 use std::{
     task::Poll,
@@ -55,7 +55,7 @@ async fn expect_recovery(client: &Client) {
 }
 
 #[tokio::test]
-async fn n2_a_database_that_is_gone_is_told_and_comes_back_by_itself() {
+async fn n2_a_database_that_is_gone_is_reported_and_recovers_by_itself() {
     let (app, proxy) = App::behind_a_proxy().await;
     let ana = app.artist("Ana").await;
     proxy.cut();
@@ -69,7 +69,7 @@ async fn n2_a_database_that_is_gone_is_told_and_comes_back_by_itself() {
 }
 
 #[tokio::test]
-async fn n2_a_database_that_says_nothing_any_more_is_told_in_time() {
+async fn n2_a_database_that_does_not_answer_is_reported_in_time() {
     let (app, proxy) = App::behind_a_proxy().await;
     let ana = app.artist("Ana").await;
     proxy.hang().await;
@@ -80,19 +80,19 @@ async fn n2_a_database_that_says_nothing_any_more_is_told_in_time() {
     app.expect_consistent().await;
 }
 
-/// Lines die without a word while statements are on them: whoever waits for an answer gives them up, and what the process does by itself
-/// goes on over new ones.
+/// Connections die without a sign while statements are running on them. Each statement times out, and the background
+/// work of the process goes on over new connections.
 #[tokio::test]
 async fn n2_connections_that_die_in_the_middle_of_a_statement_are_given_up() {
     let (mut app, proxy) = App::behind_a_proxy().await;
     app.restart_with(&[("VWAZA_JOB_LEASE_SECONDS", "2")]).await;
     let artist = app.artist("Ana").await.actor().await.unwrap().id;
     let mut held = app.hold_table("lock table spools, upload_jobs in access exclusive mode").await;
-    // What tells that this process is here, what claims jobs, and what takes back those that are stuck.
+    // The heartbeat of the spool, the claim of jobs, and the recovery of stuck jobs wait.
     app.waits_for_locks(3).await;
     proxy.freeze();
     let froze: OffsetDateTime = sqlx::query_scalar("select clock_timestamp()").fetch_one(&mut *held).await.unwrap();
-    // Of a worker that is gone.
+    // A job of a worker that is gone.
     sqlx::query(
         "insert into upload_jobs (id, kind, artist_id, status, attempt, lease_owner, lease_expires_at)
          values (gen_random_uuid(), 'EXAMINE', $1, 'UPLOADING', 1, gen_random_uuid(), now())",
@@ -120,7 +120,7 @@ async fn n2_connections_that_die_in_the_middle_of_a_statement_are_given_up() {
         app.log.events("listening for notifications failed; reconnecting").pop().map(drop)
     })
     .await;
-    // A claim is given up last: longer than a test waits.
+    // The claim times out last, after more time than this test takes.
     if !is_soak() {
         app.restart().await;
     }
@@ -146,7 +146,7 @@ async fn u18_an_upload_goes_on_after_the_database_was_away() {
     app.expect_consistent().await;
 }
 
-/// The line is cut while bytes arrive, some of which are on the disk and not counted.
+/// The connections are cut while bytes arrive. Some bytes are on the disk and not counted.
 #[tokio::test]
 async fn u18_a_chunk_in_whose_middle_the_database_went_away_is_sent_again() {
     let (app, proxy) = App::behind_a_proxy().await;
@@ -168,7 +168,7 @@ async fn u18_a_chunk_in_whose_middle_the_database_went_away_is_sent_again() {
     app.expect_consistent().await;
 }
 
-/// A database that is restarted says so (57P01) in the middle of a statement.
+/// PostgreSQL reports its shutdown (57P01) in the middle of a statement.
 #[tokio::test]
 async fn u18_a_chunk_whose_statement_the_database_ended_is_sent_again() {
     let app = spawn_app().await;
@@ -191,7 +191,7 @@ async fn u18_a_chunk_whose_statement_the_database_ended_is_sent_again() {
     app.expect_consistent().await;
 }
 
-/// However many wait for the pool, for rows and for whole tables.
+/// Many requests wait for the pool, for rows and for whole tables.
 #[tokio::test]
 async fn r5_a_database_that_is_busy_is_up() {
     let app = spawn_app().await;
@@ -201,7 +201,7 @@ async fn r5_a_database_that_is_busy_is_up() {
         people.iter().flat_map(|person| (0..12).map(async |_| person.call("releases/create", &form(&[])).await.status));
     let mut creations = Box::pin(join_all(creations));
     let is_told = eventually("somebody finds no connection to the database", async || {
-        assert!(futures::poll!(&mut creations).is_pending(), "otherwise this is no test");
+        assert!(futures::poll!(&mut creations).is_pending(), "the creations are not blocked");
         app.anonymous().get("/health").await.expect_status(200);
         app.log.events("database unreachable").pop()
     });
@@ -217,9 +217,9 @@ async fn r5_a_database_that_is_busy_is_up() {
     app.expect_consistent().await;
 }
 
-/// A firewall, say, has forgotten it.
+/// A firewall has dropped the connection, for example.
 #[tokio::test]
-async fn a_connection_of_the_health_check_that_died_is_made_anew() {
+async fn a_dead_connection_of_the_health_check_is_replaced() {
     let (app, proxy) = App::behind_a_proxy().await;
     let client = app.anonymous();
     let is_up = async || (client.get("/health").await.status == 200).then_some(());
@@ -229,9 +229,9 @@ async fn a_connection_of_the_health_check_that_died_is_made_anew() {
     eventually("it is healthy again", is_up).await;
 }
 
-/// All that ask at once share one look, and one connection.
+/// All concurrent requests share one check and one connection.
 #[tokio::test]
-async fn many_health_checks_at_once_are_one_look() {
+async fn many_health_checks_at_once_share_one_check() {
     let app = spawn_app().await;
     let anonymous = app.anonymous();
     let checks = join_all((0..200).map(|_| async { anonymous.get("/health").await.status })).await;
@@ -242,10 +242,10 @@ async fn many_health_checks_at_once_are_one_look() {
     .fetch_one(&app.sql)
     .await
     .unwrap();
-    assert_eq!(open, 1, "connections that have looked last");
+    assert_eq!(open, 1, "connections whose last statement was a check");
 }
 
-/// What was found in the wild.
+/// A regression test for a fault that occurred in use.
 #[tokio::test]
 async fn r5_many_saves_of_one_draft_leave_the_server_healthy() {
     let app = spawn_app().await;

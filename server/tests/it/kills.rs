@@ -1,5 +1,5 @@
-//! The server dies at one step of an upload's way after the other. Whatever the step: the artist's browser tries again, and in
-//! the end everything is there once, and `fsck` agrees.
+//! Kills the server at each step of an upload. The artist's browser tries again, and in the end everything is there
+//! once and `fsck` agrees.
 
 use std::{os::unix::process::ExitStatusExt, path::PathBuf};
 
@@ -17,7 +17,7 @@ use crate::support::{App, Client, SIGABRT, a_cover, a_long_song, ends, eventuall
 
 const SETTINGS: [(&str, &str); 1] = [("VWAZA_JOB_LEASE_SECONDS", "2")];
 
-/// What a browser does: begins, asks how far it is, sends the rest; and again when anything goes wrong.
+/// Uploads like a browser: begins, asks for the offset, sends the rest, and starts again after any error.
 async fn upload_stubbornly(ana: &Client, release: ReleaseId, song: &Bytes) {
     let url = eventually("the upload begins", async || begin(ana, release, song).await).await;
     eventually("the upload is attached", async || send(ana, &url, song).await).await;
@@ -31,7 +31,7 @@ async fn begin(ana: &Client, release: ReleaseId, song: &Bytes) -> Option<String>
     Some(serde_json::from_slice::<BegunUpload>(&begun.body).ok()?.url)
 }
 
-/// To the end, or to the next trouble.
+/// Sends the upload to its end, or to the next error.
 async fn send(ana: &Client, url: &str, song: &Bytes) -> Option<()> {
     let tus = |method| ana.request(method, url).header("tus-resumable", "1.0.0");
     loop {
@@ -52,14 +52,14 @@ async fn send(ana: &Client, url: &str, song: &Bytes) -> Option<()> {
     }
 }
 
-/// A server that a fail point has killed in the middle of an upload, whose client does not give up.
+/// A server that a fail point has killed in the middle of an upload, and a client that keeps trying.
 struct KillPoint {
     app: App,
     ana: Client,
     release: ReleaseId,
     song: Bytes,
     uploading: LocalBoxFuture<'static, ()>,
-    /// The whole files that the storage holds.
+    /// The complete files in the storage at that time.
     put: Vec<PathBuf>,
 }
 
@@ -74,23 +74,23 @@ impl KillPoint {
         let mut uploading = Box::pin(maybe_done(async move { upload_stubbornly(&client, release, &file).await }));
         let status = tokio::select! {
             status = app.ended() => status,
-            // The file may be attached when the server dies.
+            // The file may be attached before the server is killed.
             status = async { (&mut uploading).await; pending().await } => status,
         };
-        assert_eq!(status.signal(), Some(SIGABRT), "{point} has killed it");
+        assert_eq!(status.signal(), Some(SIGABRT), "{point} must kill the server");
         app.expect_nothing_damaged().await;
         let mut put = app.files_in("objects/audio");
-        // What was half written goes by another name.
+        // An incomplete file has a `#` in its name.
         put.retain(|path| !path.to_string_lossy().contains('#'));
         Self { app, ana, release, song, uploading, put }
     }
 
-    /// Starts the server again, without what killed it.
+    /// Starts the server again, without the fail point.
     async fn survives(mut self) {
         self.app.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;
         ends("the client brings its upload to an end", self.uploading).await;
         all_is_there_once(&self.app, &self.ana, self.release, &self.song).await;
-        assert!(self.put.is_empty() || self.app.files_in("objects/audio") == self.put, "what was put is not put again");
+        assert!(self.put.is_empty() || self.app.files_in("objects/audio") == self.put, "an object was put twice");
     }
 }
 
@@ -104,7 +104,7 @@ async fn all_is_there_once(app: &App, ana: &Client, release: ReleaseId, song: &B
     let audio = release.tracks[0].audio.clone().unwrap();
     assert_eq!(audio.sha256, sha256(song));
     assert_eq!(ana.get(&format!("/media/original/{}", audio.object)).await.body, *song);
-    // Once the grace time is over, no attempt has left anything.
+    // After the grace time, nothing of other attempts is left.
     eventually("only what is attached is stored", async || {
         app.expect_nothing_damaged().await;
         let rows: i64 = sqlx::query_scalar("select count(*) from objects").fetch_one(&app.sql).await.unwrap();
@@ -115,7 +115,7 @@ async fn all_is_there_once(app: &App, ana: &Client, release: ReleaseId, song: &B
     app.expect_consistent().await;
 }
 
-/// A cover has thumbnails, which are put before anything is recorded.
+/// The thumbnails of a cover are put before anything is recorded.
 #[tokio::test]
 async fn j12_a_cover_whose_examination_is_killed_has_each_thumbnail_once() {
     for point in ["file-examined", "examination-recorded"] {
@@ -125,7 +125,7 @@ async fn j12_a_cover_whose_examination_is_killed_has_each_thumbnail_once() {
         app.restart_with(&[("VWAZA_FAIL_POINTS", &format!("{point}=kill"))]).await;
         let (_, answer) = ana.upload(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
         answer.expect_status(204);
-        assert_eq!(app.ended().await.signal(), Some(SIGABRT), "{point} has killed it");
+        assert_eq!(app.ended().await.signal(), Some(SIGABRT), "{point} must kill the server");
         app.expect_nothing_damaged().await;
         let put = app.files_in("objects/thumbnails").len();
         assert!(put > 0);
@@ -148,7 +148,7 @@ async fn j12_a_cover_whose_examination_is_killed_has_each_thumbnail_once() {
     }
 }
 
-/// What is listened to in place of a track's file is put before anything is recorded, too.
+/// The copy to listen to is put before anything is recorded, too.
 #[tokio::test]
 async fn j12_a_track_whose_examination_is_killed_has_one_copy_to_listen_to() {
     for point in ["file-examined", "examination-recorded"] {
@@ -159,7 +159,7 @@ async fn j12_a_track_whose_examination_is_killed_has_one_copy_to_listen_to() {
         let song = fixtures::aiff(2.0, 44_100, 16, 1);
         let (_, answer) = ana.upload(UploadTarget::NewTrack(release), "song.aiff", song.into()).await;
         answer.expect_status(204);
-        assert_eq!(app.ended().await.signal(), Some(SIGABRT), "{point} has killed it");
+        assert_eq!(app.ended().await.signal(), Some(SIGABRT), "{point} must kill the server");
         app.expect_nothing_damaged().await;
         assert_eq!(app.files_in("objects/listening").len(), 1);
         app.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;
@@ -178,7 +178,7 @@ async fn j12_a_track_whose_examination_is_killed_has_one_copy_to_listen_to() {
 }
 
 #[tokio::test]
-async fn j1_before_the_commit_that_receives_it_and_adds_its_job() {
+async fn j1_a_kill_before_the_commit_neither_receives_the_file_nor_adds_its_job() {
     let killed = KillPoint::at("job-added").await;
     let sql = &killed.app.sql;
     let state: String = sqlx::query_scalar("select state::text from uploads").fetch_one(sql).await.unwrap();
@@ -212,8 +212,8 @@ survives! {
     j12_after_an_examination_is_recorded: "examination-recorded", 1 put
 }
 
-/// Files come, are replaced and removed, are examined and reaped, and the server is killed again and again in the middle of it: whenever
-/// `fsck` looks, nothing is missing that a release shows.
+/// Files are uploaded, replaced, removed, examined and reaped, and the server is killed again and again. Whenever
+/// `fsck` runs, nothing that a release shows is missing.
 #[tokio::test]
 async fn r6_fsck_finds_nothing_beside_uploads_examinations_kills_and_the_reaper() {
     let mut app = spawn_app_with(&SETTINGS).await;
@@ -221,7 +221,7 @@ async fn r6_fsck_finds_nothing_beside_uploads_examinations_kills_and_the_reaper(
     let release = ana.create_release().await;
     for _ in 0..4 {
         let working = async {
-            // Each of them may be cut off by the kill.
+            // The kill may break off any of these requests.
             for seed in 0_u64.. {
                 let cover = fixtures::cover_png(640, seed).into();
                 let _cut_off = put(&ana, UploadTarget::Cover(release), "cover.png", cover).await;
@@ -250,7 +250,7 @@ async fn r6_fsck_finds_nothing_beside_uploads_examinations_kills_and_the_reaper(
     app.expect_consistent().await;
 }
 
-/// Begins and sends a file, as far as the server lives: the track that it is for.
+/// Begins and sends a file as far as the server lives. Returns the track that it is for.
 async fn put(ana: &Client, target: UploadTarget, name: &str, bytes: Bytes) -> Option<TrackId> {
     let length = i64::try_from(bytes.len()).unwrap();
     let intent = RawIntent { target, file_name: name.into(), length, fingerprint: String::new(), sha256: None };

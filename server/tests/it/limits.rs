@@ -1,4 +1,4 @@
-//! Rate limits: who is counted, by which rule, and what a refused client hears.
+//! Rate limits: which clients are counted, by which rule, and the answer to a refused client.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ fn file(name: &'static str, bytes: Bytes) -> Part {
     Part::stream_with_length(bytes.clone(), bytes.len() as u64).file_name(name)
 }
 
-/// How many of so many requests, one after the other, are answered.
+/// Sends requests one after the other. Returns how many were admitted.
 async fn admitted(client: &Client, requests: usize) -> usize {
     let mut admitted = 0;
     for _ in 0..requests {
@@ -36,7 +36,7 @@ async fn admitted(client: &Client, requests: usize) -> usize {
 }
 
 #[tokio::test]
-async fn the_request_after_the_hundredth_in_a_minute_hears_when_to_come_again() {
+async fn the_request_after_the_hundredth_in_a_minute_is_told_when_to_retry() {
     let app = spawn_app_with(&[TRUSTING]).await;
     let client = app.anonymous().from("203.0.113.7");
     let first = who(&client).await.expect_status(200);
@@ -57,7 +57,7 @@ async fn the_request_after_the_hundredth_in_a_minute_hears_when_to_come_again() 
         "statusCode": 429, "error": "Too Many Requests", "message": "Rate limit exceeded. Please try again later."
     });
     assert_eq!(body, words);
-    // Others are not concerned, nor are pages, health checks and metrics.
+    // Other clients are not limited, nor are pages, health checks and metrics.
     who(&app.anonymous().from("203.0.113.8")).await.expect_status(200);
     for path in ["/sign-in", "/health", "/health/live"] {
         assert_eq!(client.get(path).await.expect_status(200).header("ratelimit"), None, "{path}");
@@ -69,7 +69,7 @@ async fn the_request_after_the_hundredth_in_a_minute_hears_when_to_come_again() 
 }
 
 #[tokio::test]
-async fn bytes_of_uploads_do_not_spend_the_requests_and_creations_have_a_limit_of_their_own() {
+async fn bytes_of_uploads_do_not_count_as_requests_and_creations_have_a_limit_of_their_own() {
     let settings = [TRUSTING, ("VWAZA_LIMIT_API_PER_MINUTE", "10"), ("VWAZA_LIMIT_UPLOAD_CREATIONS", "3")];
     let app = spawn_app_with(&settings).await;
     let ana = app.artist("Ana").await.from("203.0.113.7");
@@ -84,12 +84,12 @@ async fn bytes_of_uploads_do_not_spend_the_requests_and_creations_have_a_limit_o
     }
     let refused = ana.try_begin(UploadTarget::NewTrack(release), "four.wav", song.len()).await;
     refused.expect_error(429, "Rate limit exceeded");
-    // Whichever way it is created.
+    // The limit also holds for a creation by tus.
     let length = song.len().to_string();
     let created = ana.tus(Method::POST, "/api/uploads", &[("upload-length", &length)]).await.expect_status(429);
     assert_eq!(created.header("tus-resumable"), Some("1.0.0"));
     assert_eq!(created.header("ratelimit-policy"), Some(r#""upload-creation";q=3;w=900"#));
-    // An upload that has begun goes on.
+    // An upload that was already created goes on.
     ana.patch(&begun.url, 40_000, song.slice(40_000..)).await.expect_status(204);
     assert_eq!(admitted(&ana, 10).await, 9);
 }
@@ -106,13 +106,13 @@ async fn each_file_of_a_form_is_a_creation() {
     };
     files(2).await.expect_status(303);
     files(2).await.expect_status(429);
-    // What the limit allowed is there.
+    // The files that the limit allowed are there.
     assert_eq!(ana.release(release).await.tracks.len(), 3);
     app.expect_consistent().await;
 }
 
 #[tokio::test]
-async fn what_another_site_makes_a_browser_send_spends_nobodys_requests() {
+async fn requests_that_another_site_makes_a_browser_send_are_not_counted() {
     let app = spawn_app_with(&[TRUSTING, ("VWAZA_LIMIT_API_PER_MINUTE", "5")]).await;
     let client = app.anonymous().from("203.0.113.7");
     for _ in 0..10 {
@@ -140,14 +140,14 @@ async fn signing_up_and_in_have_limits_of_their_own() {
     for _ in 0..10 {
         client.sign_in("ana0@example.com", "not the password").await.expect_status(401);
     }
-    // The right password changes nothing: it is the address that is limited.
+    // The right password is refused, too, because the address is limited.
     client.sign_in("ana0@example.com", PASSWORD).await.expect_status(429);
     app.anonymous().from("203.0.113.8").sign_in("ana1@example.com", PASSWORD).await.expect_status(200);
 }
 
 #[tokio::test]
 async fn only_trusted_proxies_say_whose_request_it_is() {
-    // The peer is this machine, which is not named here.
+    // The peer is this machine, which is not in the trusted network.
     let app = spawn_app_with(&[("VWAZA_TRUSTED_PROXIES", "10.0.0.0/8"), ("VWAZA_LIMIT_API_PER_MINUTE", "5")]).await;
     for address in ["127.0.0.1", "203.0.113.1", "203.0.113.2", "203.0.113.3", "203.0.113.4"] {
         who(&app.anonymous().from(address)).await.expect_status(200);
@@ -170,23 +170,23 @@ async fn an_ipv6_network_counts_as_one_client() {
 }
 
 #[tokio::test]
-async fn development_on_this_machine_is_not_limited_and_what_a_proxy_passes_on_is() {
+async fn development_on_this_machine_is_not_limited_and_requests_of_a_proxy_are() {
     let app = spawn_app_with(&[("VWAZA_LIMIT_API_PER_MINUTE", "5")]).await;
     assert_eq!(admitted(&app.anonymous(), 20).await, 20);
     assert_eq!(who(&app.anonymous()).await.header("ratelimit"), None);
     assert_eq!(admitted(&app.anonymous().from("127.0.0.1"), 20).await, 5);
 }
 
-/// The proxy stands on the same machine, as the nginx of docs/operating.md does.
+/// The proxy runs on the same machine, like the nginx of docs/operating.md.
 #[tokio::test]
-async fn a_server_on_loopback_with_a_public_address_believes_the_proxy_beside_it() {
+async fn a_server_on_loopback_with_a_public_address_trusts_the_proxy_on_its_machine() {
     let settings = [("VWAZA_PUBLIC_URL", "http://music.example"), ("VWAZA_LIMIT_API_PER_MINUTE", "5")];
     let app = spawn_app_with(&settings).await;
     assert_eq!(admitted(&app.anonymous().from("203.0.113.1"), 10).await, 5);
     assert_eq!(admitted(&app.anonymous().from("203.0.113.2"), 10).await, 5);
     let told = "proxies on this machine are trusted: VWAZA_PUBLIC_URL is elsewhere (see VWAZA_TRUSTED_PROXIES)";
     assert_eq!(app.log.events(told).len(), 1);
-    // A client's own entry stands on the left.
+    // A client's own entry is to the left of the proxy's.
     assert_eq!(admitted(&app.anonymous().from("203.0.113.99, 203.0.113.1"), 1).await, 0);
 }
 
@@ -198,15 +198,15 @@ async fn limits_can_be_switched_off() {
 }
 
 #[tokio::test]
-async fn a_burst_is_refused_whatever_it_asks_for() {
+async fn a_burst_is_refused_at_every_path() {
     let app = spawn_app_with(&[TRUSTING, ("VWAZA_LIMIT_BURST", "5")]).await;
     let client = app.anonymous().from("203.0.113.1");
     for path in ["/sign-in", "/nowhere", "/media/nothing", "/api/nothing"] {
-        // One comes back a second, which is less than is asked for.
+        // One request a second is allowed again, and this loop sends more.
         let refused = async || Some(client.get(path).await).filter(|answer| answer.status == 429);
         eventually(&format!("a burst of {path} is refused"), refused).await;
     }
-    // A person is told by a page; only what operators ask for is outside the guard.
+    // A person gets a page. Only `/health` and `/metrics` are outside the burst limit.
     let page = async || Some(client.get("/healthz").await).filter(|answer| answer.status == 429);
     let page = eventually("a page is refused", page).await;
     assert!(page.header("content-type").unwrap().starts_with("text/html") && page.header("retry-after").is_some());
@@ -222,7 +222,7 @@ async fn a_burst_is_refused_whatever_it_asks_for() {
     client.get("/health").await.expect_status(200);
 }
 
-/// 1 MB a second, of which the first may come at once.
+/// The limit is 1 MB a second. The first MB may come at once.
 #[tokio::test]
 async fn an_upload_that_is_too_fast_is_read_more_slowly_and_never_refused() {
     let app = spawn_app_with(&[TRUSTING, ("VWAZA_LIMIT_UPLOAD_MB_PER_MINUTE", "60")]).await;
@@ -242,7 +242,7 @@ async fn event_streams_are_counted_by_user_and_by_address() {
         TRUSTING,
         ("VWAZA_LIMIT_STREAMS_PER_USER", "2"),
         ("VWAZA_LIMIT_STREAMS_PER_ADDRESS", "3"),
-        // The test asks for a stream again and again until there is room.
+        // The test tries to open a stream again and again until there is room.
         ("VWAZA_LIMIT_API_PER_MINUTE", "100000"),
     ];
     let app = spawn_app_with(&settings).await;
@@ -253,7 +253,7 @@ async fn event_streams_are_counted_by_user_and_by_address() {
     streams.push(open(&ben).await);
     ben.get("/api/events").await.expect_error(429, "Close some of them");
     assert!(streams.iter().all(|stream| stream.status() == 200));
-    // A stream that ends makes room.
+    // Ending a stream makes room for another.
     drop(streams);
     eventually("there is room again", async || {
         let stream = open(&ben).await;
@@ -262,7 +262,7 @@ async fn event_streams_are_counted_by_user_and_by_address() {
     .await;
 }
 
-/// Two processes with the same Redis.
+/// Starts two processes with the same Redis.
 async fn two_with(redis: &RedisServer, timeout_ms: &str) -> (App, App) {
     let url = redis.url();
     let settings = [TRUSTING, ("REDIS_URL", url.as_str()), ("VWAZA_REDIS_TIMEOUT_MS", timeout_ms)];
@@ -273,7 +273,7 @@ async fn two_with(redis: &RedisServer, timeout_ms: &str) -> (App, App) {
 #[tokio::test]
 async fn redis_makes_one_limit_of_two_processes_exactly() {
     let redis = RedisServer::start().await;
-    // The test is about the count, on a machine that may be slow.
+    // The test is about the count, so a slow machine must not time out.
     let (one, other) = two_with(&redis, "10000").await;
     let clients = [one.anonymous().from("203.0.113.1"), other.anonymous().from("203.0.113.1")];
     let asked = join_all((0..240).map(|number| who(&clients[number % 2]))).await;
@@ -284,7 +284,7 @@ async fn redis_makes_one_limit_of_two_processes_exactly() {
     assert!((1..=60).contains(&refused.error()["retryAfter"].as_u64().unwrap()));
 }
 
-/// N1: while Redis is away or hangs, each process goes by its own memory.
+/// N1: while Redis is away or hangs, each process limits by its own memory.
 #[tokio::test]
 async fn n1_redis_that_is_gone_or_hangs_limits_each_process_by_itself() {
     let mut redis = RedisServer::start().await;
@@ -308,7 +308,7 @@ async fn n1_redis_that_is_gone_or_hangs_limits_each_process_by_itself() {
         // The limit is shared again when one process knows what the other has counted.
         let shared = async || {
             asked += 1;
-            // Each attempt comes from a network of its own, however many there are.
+            // Each attempt comes from another network, so that no earlier count disturbs it.
             let address = format!("2001:db8:{:x}:{:x}::1", asked >> 16, asked & 0xFFFF);
             who(&one.anonymous().from(&address)).await.expect_status(200);
             let answer = who(&other.anonymous().from(&address)).await.expect_status(200);
@@ -329,18 +329,18 @@ async fn a_process_that_loses_redis_goes_on_from_what_it_has_counted() {
     assert_eq!(admitted(&client, 5).await, 2);
 }
 
-/// One process with `REDIS_URL`, and so many requests a minute.
+/// Starts one process with `REDIS_URL` and a limit of requests a minute.
 async fn with_redis(url: &str, timeout_ms: &str, max: &str) -> App {
     let settings = [("REDIS_URL", url), ("VWAZA_REDIS_TIMEOUT_MS", timeout_ms), ("VWAZA_LIMIT_API_PER_MINUTE", max)];
     spawn_app_with(&[&[TRUSTING], &settings[..]].concat()).await
 }
 
-/// As after a crash of its machine, or behind a firewall that drops what it does not know any more.
+/// The connection dies as after a crash of Redis's machine, or behind a firewall that has dropped it.
 #[tokio::test]
-async fn a_connection_to_redis_that_vanished_without_a_word_is_opened_anew() {
+async fn a_connection_to_redis_that_vanished_without_a_sign_is_opened_anew() {
     let redis = RedisServer::start().await;
     let network = Proxy::to(&redis.address()).await;
-    // The limit is far above what a test asks that waits for long.
+    // The limit is far above the number of requests that a long wait sends.
     let app = with_redis(&format!("redis://{}", network.address()), "200", "100000").await;
     let counted = async || {
         who(&app.anonymous().from("203.0.113.1")).await.expect_status(200);
@@ -358,7 +358,7 @@ async fn a_connection_to_redis_that_vanished_without_a_word_is_opened_anew() {
 }
 
 #[tokio::test]
-async fn redis_limits_on_when_it_has_lost_its_scripts_and_when_its_clock_steps_back() {
+async fn redis_limits_stay_in_force_when_it_loses_its_scripts_or_its_clock_steps_back() {
     let redis = RedisServer::start().await;
     let app = with_redis(&redis.url(), "10000", "3").await;
     let client = app.anonymous().from("203.0.113.1");
@@ -367,7 +367,7 @@ async fn redis_limits_on_when_it_has_lost_its_scripts_and_when_its_clock_steps_b
     assert_eq!(admitted(&client, 5).await, 2);
     assert!(app.log.events("Redis unreachable; this process limits by itself").is_empty());
 
-    // Three requests were counted by a clock that went an hour ahead.
+    // Three requests are counted with a clock that is an hour ahead.
     let count_ahead = "local time = redis.call('TIME')
         for n = 1, 3 do redis.call('ZADD', KEYS[1], (time[1] + 3600) * 1000000 + n, n) end
         return redis.call('ZCARD', KEYS[1])";
@@ -378,12 +378,13 @@ async fn redis_limits_on_when_it_has_lost_its_scripts_and_when_its_clock_steps_b
 }
 
 #[tokio::test]
-async fn a_flood_of_addresses_is_bounded_in_redis_and_sets_nobody_free() {
+async fn a_flood_of_addresses_is_bounded_in_redis_and_evicts_no_limited_client() {
     let redis = RedisServer::start().await;
     let app = with_redis(&redis.url(), "10000", "2").await;
     let limited = app.anonymous().from("203.0.113.1");
     assert_eq!(admitted(&limited, 3).await, 2);
-    // Each client of the flood sends so many requests; returns how many clients are told apart.
+    // Fills the index with a flood whose clients have sent so many requests each. Returns how many clients are told
+    // apart.
     let flood = "local time = redis.call('TIME')
         local now = time[1] * 1000000 + time[2]
         for n = redis.call('ZCARD', KEYS[1]), 99999 do redis.call('ZADD', KEYS[1], now + 60000000, 'flood' .. n) end
@@ -401,7 +402,7 @@ async fn a_flood_of_addresses_is_bounded_in_redis_and_sets_nobody_free() {
     assert_eq!(admitted(&limited, 1).await, 0);
     assert_eq!(told_apart().await, ":100000");
 
-    // All of them are limited: whoever comes shares one window, which has no place in the index.
+    // If every client of the index is limited, all new clients share one window that is not in the index.
     assert_eq!(flood("2").await, ":100000");
     let newcomers: Vec<_> = (1..=3).map(|host| app.anonymous().from(&format!("198.51.100.{host}"))).collect();
     let mut answered = 0;

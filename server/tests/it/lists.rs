@@ -1,4 +1,4 @@
-//! The lists that artists and admins look for releases in.
+//! The lists in which artists and admins find releases.
 
 use app::api::releases::Home;
 use vwaza::domain::{
@@ -18,7 +18,7 @@ fn titles(rows: &[ReleaseSummary]) -> Vec<&str> {
     rows.iter().map(|row| row.title.as_str()).collect()
 }
 
-/// Drafts with these titles, the first one made first.
+/// Creates drafts with these titles, in this order.
 async fn drafts(client: &Client, titles: &[&str]) -> Vec<ReleaseId> {
     let mut ids = Vec::new();
     for title in titles {
@@ -30,7 +30,7 @@ async fn drafts(client: &Client, titles: &[&str]) -> Vec<ReleaseId> {
     ids
 }
 
-/// Puts releases into a status without going the long way there.
+/// Sets the status of a release directly in the database.
 async fn set_status(app: &App, id: ReleaseId, status: &str) {
     sqlx::query(
         "update releases set status = $2::release_status, submitted_at = now(), reject_reason = 'x' where id = $1",
@@ -43,7 +43,7 @@ async fn set_status(app: &App, id: ReleaseId, status: &str) {
 }
 
 #[tokio::test]
-async fn a_search_means_what_was_typed() {
+async fn a_search_takes_its_text_literally() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     drafts(&ana, &["100% Ana", "100 Days", "under_score", "underXscore", "back\\slash", "ÉTÉ"]).await;
@@ -55,13 +55,13 @@ async fn a_search_means_what_was_typed() {
         ("  DAYS ", vec!["100 Days"]),
         ("été", vec!["ÉTÉ"]),
         ("%", vec!["100% Ana"]),
-        // Whose releases they are says nothing about an artist's own.
+        // An artist's search of their own releases ignores the artist's name.
         ("ana", vec!["100% Ana"]),
         ("' or true --", vec![]),
     ] {
         let filter = ReleaseFilter { search: search.into(), sort: ReleaseSort::Title, ..ReleaseFilter::default() };
         let mut rows = home(&ana, &filter).await.releases.rows;
-        // Collations differ between servers in the order of punctuation.
+        // Collations of different database servers order punctuation differently.
         rows.sort_by(|a, b| a.title.cmp(&b.title));
         let mut found = found;
         found.sort_unstable();
@@ -90,7 +90,7 @@ async fn releases_are_filtered_sorted_and_counted() {
     let drafts = home(&ana, &ReleaseFilter { status: Some(ReleaseStatus::Draft), ..ReleaseFilter::default() }).await;
     assert_eq!(titles(&drafts.releases.rows), ["Delta", "Charlie"]);
     assert_eq!((drafts.counts.all(), drafts.releases.total), (4, 2));
-    // An artist's list is their own, whomever they ask for.
+    // An artist's list shows only their own releases, even if the search names another artist.
     let ben = ReleaseFilter { search: "Ben".into(), ..ReleaseFilter::default() };
     assert_eq!(home(&ana, &ben).await.releases.total, 0);
 }
@@ -108,7 +108,7 @@ async fn long_lists_have_pages() {
     let (first, second, beyond) = (page(1).await, page(2).await, page(u32::MAX).await);
     assert_eq!((first.rows.len(), first.pages, first.total), (24, 2, 30));
     assert_eq!(titles(&second.rows), names[24..]);
-    // Whoever asks for more than there is gets the last page, by its own number.
+    // A page number beyond the end gives the last page, with its own number.
     assert_eq!(beyond, second);
     assert_eq!(page(3).await.page, 2);
     assert_eq!(page(0).await.rows, first.rows);
@@ -121,7 +121,7 @@ async fn long_lists_have_pages() {
 }
 
 #[tokio::test]
-async fn no_list_shows_a_page_that_it_does_not_have() {
+async fn no_list_shows_a_page_beyond_its_end() {
     let app = spawn_app().await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
     for id in drafts(&ana, &["One", "Two"]).await {
@@ -150,7 +150,7 @@ async fn no_list_shows_a_page_that_it_does_not_have() {
 }
 
 #[tokio::test]
-async fn titles_and_names_stand_where_people_look_for_them() {
+async fn titles_and_names_are_sorted_as_people_expect() {
     let app = spawn_app().await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
     drafts(&ana, &["Zulu", "metal", "Élan", "Afrobeats", "ember", "Echo", "Ämter", "Ångström", "Öl"]).await;
@@ -205,7 +205,7 @@ async fn a_release_is_found_by_its_version() {
 }
 
 #[tokio::test]
-async fn after_a_verdict_comes_what_follows_in_the_queue_then_its_start() {
+async fn after_a_verdict_comes_the_next_release_of_the_queue_or_its_first() {
     let app = spawn_app().await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
     let ids = drafts(&ana, &["1", "2", "3"]).await;

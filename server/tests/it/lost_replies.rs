@@ -1,11 +1,11 @@
-//! Creations that bring their bytes along, and whose reply is lost: the client knows no address and tries again.
+//! Creations with bytes whose reply is lost. The client does not know the upload's address and tries again.
 
 use http::Method;
 use vwaza::domain::{ids::ReleaseId, upload::UploadTarget};
 
 use crate::support::{Client, TestResponse, a_cover, a_song, metadata, sha256, spawn_app};
 
-/// With all of its bytes.
+/// Creates an upload with all of its bytes.
 async fn create(
     client: &Client,
     target: UploadTarget,
@@ -44,7 +44,7 @@ async fn u1_a_creation_with_all_bytes_whose_reply_was_lost_finds_its_upload() {
     assert_eq!(url_of(&again), url_of(&first));
     let all = song.len().to_string();
     assert_eq!((again.header("upload-offset"), again.header("upload-expires")), (Some(all.as_str()), None));
-    // However far it has come meanwhile, and whoever asks.
+    // The upload is found however far it has come meanwhile, and by any process.
     ana.release_once(release, "it is stored", |release| release.tracks[0].audio.is_some()).await;
     app.restart().await;
     assert_eq!(url_of(&create(&ana, target, Some("take 7"), &song).await), url_of(&first));
@@ -55,12 +55,13 @@ async fn u1_a_creation_with_all_bytes_whose_reply_was_lost_finds_its_upload() {
 }
 
 #[tokio::test]
-async fn the_same_file_is_uploaded_twice_by_whoever_means_it() {
+async fn the_same_file_can_be_uploaded_twice_on_purpose() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let (release, song) = (ana.create_release().await, a_song(1));
     let target = UploadTarget::NewTrack(release);
-    // Each of these is a track of its own: without a fingerprint, with another one, of another release, by the application.
+    // Each of these creations makes a track of its own: without a fingerprint, with another one, for another release,
+    // by the application.
     create(&ana, target, Some("take 7"), &song).await;
     create(&ana, target, Some("take 7, again"), &song).await;
     create(&ana, target, None, &song).await;
@@ -71,7 +72,7 @@ async fn the_same_file_is_uploaded_twice_by_whoever_means_it() {
     let other = ana.create_release().await;
     create(&ana, UploadTarget::NewTrack(other), Some("take 7"), &song).await;
     assert_eq!(tracks(&ana, other).await, 1);
-    // After a while it is no retry any more, and neither for a track that was removed.
+    // After an hour, a creation no longer counts as a retry. A creation for a track that was removed does not either.
     sqlx::query("update uploads set received_at = now() - interval '1 hour'").execute(&app.sql).await.unwrap();
     create(&ana, target, Some("take 7"), &song).await;
     assert_eq!(tracks(&ana, release).await, 7);
@@ -82,9 +83,9 @@ async fn the_same_file_is_uploaded_twice_by_whoever_means_it() {
     app.expect_consistent().await;
 }
 
-/// The first cover, the second, and the first again: that is no retry.
+/// The first cover, the second, and the first again: the last one is not a retry.
 #[tokio::test]
-async fn what_has_been_replaced_is_uploaded_again() {
+async fn a_replaced_file_can_be_uploaded_again() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;

@@ -1,4 +1,4 @@
-//! Mail over the wire: to a real SMTP server that behaves well, badly and not at all.
+//! Sending mail to a real SMTP server that answers well, badly or not at all.
 
 use testing::smtp_server::{Account, Certificate, Hang, SmtpOptions, SmtpServer};
 
@@ -6,7 +6,7 @@ use crate::support::{App, Bucket, all_jobs_end, ends, eventually, spawn_app, spa
 
 const FROM: &str = "Vwaza <noreply@music.example>";
 
-/// A server that sends its mail there, and an artist's address.
+/// Starts a server that sends its mail to `smtp`. Returns it with an artist's address.
 async fn app_with(smtp: &SmtpServer, more: &[(&str, &str)]) -> (App, String) {
     let url = smtp.url();
     let settings = [("SMTP_URL", url.as_str()), ("MAIL_FROM", FROM), ("VWAZA_REQUIRE_VERIFIED_EMAIL", "off")];
@@ -15,12 +15,12 @@ async fn app_with(smtp: &SmtpServer, more: &[(&str, &str)]) -> (App, String) {
     (app, email)
 }
 
-/// Asks for a mail.
+/// Requests a password reset, which sends a mail.
 async fn ask(app: &App, email: &str) {
     app.anonymous().call_with("account/request-password-reset", "email", email).await.expect_status(200);
 }
 
-/// The one mail's status, failures and log of failures, once it has as many attempts behind it.
+/// Waits until the only mail has had so many attempts. Returns its status, its failures and its error.
 async fn after_attempts(app: &App, attempts: i32) -> (String, i32, String) {
     eventually(&format!("{attempts} attempts are over"), async || {
         sqlx::query_as(
@@ -67,7 +67,7 @@ async fn a_mail_goes_over_an_encrypted_connection_as_the_configured_user() {
 }
 
 #[tokio::test]
-async fn where_mail_is_set_up_addresses_are_verified_unless_the_operator_says_otherwise() {
+async fn with_a_mail_server_addresses_are_verified_unless_the_operator_turns_it_off() {
     let mut smtp = SmtpServer::start(SmtpOptions::default()).await;
     let url = smtp.url();
     let app = spawn_app_with(&[("SMTP_URL", url.as_str()), ("MAIL_FROM", FROM)]).await;
@@ -77,7 +77,7 @@ async fn where_mail_is_set_up_addresses_are_verified_unless_the_operator_says_ot
     assert_eq!((mail.to, mail.subject.as_str()), (vec![ana.email], "Confirm your e-mail address"));
     let output = app.run(&["user", "reset-password", "--email", "nobody@example.com"], "");
     assert!(!output.status.success());
-    // With a mail server the operator sees no link.
+    // If a mail server is set, the operator does not see the link.
     let (app, email) = app_with(&smtp, &[]).await;
     let output = app.run(&["user", "reset-password", "--email", &email], "");
     assert!(output.status.success() && !String::from_utf8_lossy(&output.stdout).contains('#'));
@@ -86,7 +86,7 @@ async fn where_mail_is_set_up_addresses_are_verified_unless_the_operator_says_ot
 }
 
 #[tokio::test]
-async fn nothing_is_sent_to_a_server_whose_certificate_nobody_trusts() {
+async fn no_mail_is_sent_to_a_server_with_an_untrusted_certificate() {
     let smtp = SmtpServer::start(SmtpOptions { start_tls: Some(Certificate::new()), ..SmtpOptions::default() }).await;
     let (app, email) = app_with(&smtp, &[]).await;
     ask(&app, &email).await;
@@ -96,7 +96,7 @@ async fn nothing_is_sent_to_a_server_whose_certificate_nobody_trusts() {
 }
 
 #[tokio::test]
-async fn a_server_that_says_later_is_asked_again_and_one_that_says_never_is_not() {
+async fn a_temporary_error_is_retried_and_a_permanent_one_is_not() {
     let options = SmtpOptions {
         refuse: vec!["451 4.7.1 greylisted".into()],
         refuse_data: vec!["452 4.3.1 disk full".into()],
@@ -128,7 +128,7 @@ async fn a_server_that_says_later_is_asked_again_and_one_that_says_never_is_not(
 }
 
 #[tokio::test]
-async fn a_wrong_password_of_the_operators_loses_no_mail() {
+async fn a_wrong_password_in_the_settings_loses_no_mail() {
     let account = Account { user: "vwaza".into(), password: "right".into() };
     let smtp = SmtpServer::start(SmtpOptions { account: Some(account), ..SmtpOptions::default() }).await;
     let url = smtp.url().replace("right", "wrong");
@@ -144,7 +144,7 @@ async fn a_wrong_password_of_the_operators_loses_no_mail() {
 }
 
 #[tokio::test]
-async fn a_connection_that_drops_after_the_data_has_the_mail_sent_again_under_one_id() {
+async fn after_a_connection_that_drops_the_mail_is_sent_again_under_the_same_id() {
     let mut smtp = SmtpServer::start(SmtpOptions { drop_after_data: 1, ..SmtpOptions::default() }).await;
     let (app, email) = app_with(&smtp, &[]).await;
     ask(&app, &email).await;
@@ -168,7 +168,7 @@ async fn a_mail_server_that_hangs_delays_mail_and_nothing_else() {
     // Both senders hang. Files are stored and examined meanwhile.
     app.artist("Bo").await.complete_release().await;
     all_jobs_end(&app.sql).await;
-    // The senders give up, and the third mail has its turn.
+    // The senders time out, and the third mail is sent.
     smtp.connections(3).await;
     let ended: i64 = sqlx::query_scalar("select count(*) from mail_jobs where status <> 'PENDING'")
         .fetch_one(&app.sql)

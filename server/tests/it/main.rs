@@ -1,12 +1,12 @@
-//! The whole server over HTTP: the real binary as a child process, for each test with a database and a folder of its own.
-//! One module per behaviour; each test tells one story.
+//! Tests of the whole server over HTTP. The real binary runs as a child process, for each test with a database and a
+//! folder of its own. One module per behaviour; each test tells one story.
 //!
-//! A number at the beginning of a test's name (`u18_…`, `j4_…`) is that of a fault in `docs/promises.md`: U for uploads and storage, J for
-//! the queue's jobs, A for reviews (an admin's verdict), N for the network and the database. The table there says what holds after the
-//! fault.
+//! A number at the beginning of a test's name (`u18_…`, `j4_…`) is that of a fault in `docs/promises.md`: U for uploads
+//! and storage, J for the queue's jobs, A for reviews (an admin's verdict), N for the network and the database, R for
+//! other faults. The table there says what holds after the fault.
 
-#![expect(clippy::disallowed_methods, reason = "nobody gives a test's transaction up half way")]
-#![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
+#![expect(clippy::disallowed_methods, reason = "no future of a test with a transaction is dropped halfway")]
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod access;
 mod access_tokens;

@@ -1,4 +1,4 @@
-//! Covers and audio: for those who may have them, whole or in part, and never as anything that could run.
+//! Covers and audio: who may read them, ranges, and headers that keep them from running as pages.
 
 use http::Method;
 use testing::fixtures;
@@ -14,7 +14,7 @@ async fn get_with(client: &Client, path: &str, headers: &[(&str, &str)]) -> Test
 }
 
 #[tokio::test]
-async fn what_is_not_released_does_not_leak() {
+async fn unreleased_files_do_not_leak() {
     let app = spawn_app().await;
     let (ana, ben, admin) = (app.artist("Ana").await, app.artist("Ben").await, app.admin().await);
     let release = ana.release_in_review().await;
@@ -30,7 +30,7 @@ async fn what_is_not_released_does_not_leak() {
         ana.get(&path).await.expect_status(200);
         admin.get(&path).await.expect_status(200);
     }
-    // Their keys in the storage are no addresses.
+    // The storage's keys are not valid paths.
     for path in [
         format!("/media/audio/{audio}"),
         format!("/media/listen/{cover}"),
@@ -92,7 +92,7 @@ async fn a_player_seeks_by_ranges() {
 }
 
 #[tokio::test]
-async fn what_not_every_browser_plays_is_heard_as_a_copy() {
+async fn a_file_that_not_every_browser_plays_is_played_as_a_copy() {
     let app = spawn_app_with(&[("VWAZA_REPLACED_OBJECT_DAYS", "7")]).await;
     let ana = app.artist("Ana").await;
     let id = ana.create_release().await;
@@ -114,13 +114,13 @@ async fn what_not_every_browser_plays_is_heard_as_a_copy() {
         assert!(copy.body.starts_with(b"fLaC"));
         let part = get_with(&ana, &heard, &[("range", "bytes=100-199")]).await.expect_status(206);
         assert_eq!(part.body, copy.body.slice(100..200));
-        // What is published is what the artist brought.
+        // The original stays as the artist uploaded it.
         assert_eq!(ana.get(&kept).await.expect_status(200).body, original);
         ana.get(&format!("/media/cover/{}/160", file.object)).await.expect_status(404);
     }
     app.expect_consistent().await;
 
-    // It stays and goes with its track's audio.
+    // The copy stays and goes with the track's audio.
     let [kept, removed] = release.tracks.as_slice() else { panic!("two tracks") };
     ana.attach(UploadTarget::Audio(kept.id), "song.wav", a_song(3)).await;
     ana.call_with("tracks/remove", "id", removed.id).await.expect_status(200);
@@ -159,13 +159,13 @@ async fn an_original_is_downloaded_under_its_own_name() {
     let saved = names.iter().map(|(_, saved)| *saved).chain(["Späte Linien - cover.png"]);
     for (object, name) in originals.zip(saved) {
         let answer = ana.get(&format!("/media/original/{object}")).await.expect_status(200);
-        let header = answer.header("content-disposition").expect("it is to be saved");
-        let (plain, full) = header.split_once("; filename*=UTF-8''").expect("both names are there");
+        let header = answer.header("content-disposition").expect("the header is set");
+        let (plain, full) = header.split_once("; filename*=UTF-8''").expect("both forms of the name are given");
         assert_eq!(percent_decoded(full), name, "{header}");
         let plain = plain
             .strip_prefix("attachment; filename=\"")
             .and_then(|rest| rest.strip_suffix('"'))
-            .expect("it is quoted");
+            .expect("the name is quoted");
         assert!(plain.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')), "{header}");
         assert_eq!(plain.rsplit_once('.').map(|(_, end)| end), name.rsplit_once('.').map(|(_, end)| end), "{header}");
     }
@@ -188,12 +188,12 @@ fn percent_decoded(text: &str) -> String {
 }
 
 #[tokio::test]
-async fn media_is_inert_and_kept_by_its_reader_only() {
+async fn media_is_inert_and_cached_by_its_reader_only() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let id = ana.create_release().await;
     ana.attach(UploadTarget::NewTrack(id), "song.html", a_song(1)).await;
-    // A picture, and a page behind its end.
+    // A picture with an HTML page after its end.
     let polyglot = [&a_cover(1)[..], b"<script>alert(1)</script>"].concat();
     ana.attach(UploadTarget::Cover(id), "cover.svg", polyglot.into()).await;
     let release = ana
@@ -222,7 +222,7 @@ async fn media_is_inert_and_kept_by_its_reader_only() {
         assert!(!saved.ends_with(".html") && !saved.ends_with(".svg"), "{path}: {saved}");
         let policy = answer.header("content-security-policy").unwrap();
         assert!(policy.contains("default-src 'none'") && policy.contains("sandbox"), "{path}: {policy}");
-        // Nobody reads it from the browser's cache after she has signed out.
+        // Nobody can read the file from the browser's cache after the user has signed out.
         assert_eq!(answer.header("cache-control"), Some("private, no-cache"), "{path}");
         let tag = answer.header("etag").unwrap();
         let again =

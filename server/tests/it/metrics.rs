@@ -1,4 +1,4 @@
-//! What operators measure.
+//! The metrics for operators.
 
 use http::Method;
 use vwaza::domain::upload::UploadTarget;
@@ -42,7 +42,7 @@ async fn queue_circuit_and_uploads_are_measured() {
 }
 
 #[tokio::test]
-async fn originals_and_what_is_made_of_them_are_told_apart() {
+async fn originals_and_derived_files_are_counted_separately() {
     let mut app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -58,7 +58,7 @@ async fn originals_and_what_is_made_of_them_are_told_apart() {
         format!("vwaza_stored_bytes{{kind=\"{kind}\"}} {bytes}")
     });
     let expected = futures::future::join_all(sums).await;
-    // A start adds up what is there.
+    // The server sums up its stored bytes at the start.
     app.restart_with(&[]).await;
     eventually("both sums are there", async || {
         let seen = metrics(&app, &[]).await.1;
@@ -68,7 +68,7 @@ async fn originals_and_what_is_made_of_them_are_told_apart() {
 }
 
 #[tokio::test]
-async fn errors_have_the_envelope_of_all_errors() {
+async fn errors_have_the_error_envelope() {
     let (app, proxy) = App::behind_a_proxy().await;
     let anonymous = app.anonymous();
     let of_a_stranger = anonymous.request(Method::GET, "/metrics").header("x-forwarded-for", "203.0.113.7");
@@ -80,10 +80,10 @@ async fn errors_have_the_envelope_of_all_errors() {
 }
 
 #[tokio::test]
-async fn figures_are_for_this_machine_and_for_whoever_has_the_token() {
+async fn metrics_are_for_this_machine_and_for_clients_with_the_token() {
     let app = spawn_app_with(&[("VWAZA_METRICS_TOKEN", "figures")]).await;
     assert_eq!(metrics(&app, &[]).await.0, 200);
-    // A proxy on this machine asks for somebody else.
+    // A proxy on this machine sends requests of others.
     for header in ["x-forwarded-for", "forwarded", "via", "x-real-ip"] {
         assert_eq!(metrics(&app, &[(header, "203.0.113.7")]).await.0, 404, "{header}");
         assert_eq!(metrics(&app, &[(header, "203.0.113.7"), ("authorization", "Bearer figures")]).await.0, 200);

@@ -1,4 +1,4 @@
-//! Processes that are killed while they migrate.
+//! Processes that are killed while they migrate the database.
 
 use std::{
     path::Path,
@@ -10,9 +10,11 @@ use testing::{TestDatabase, test_server_url};
 
 use crate::support::{eventually, spawn_app_with};
 
-/// Migrates a new database until the process waits for the advisory lock 4711, which the test holds, and kills the process there.
+/// Migrates a new database until the process waits for the advisory lock 4711, which the test holds. Kills the process
+/// there.
 ///
-/// `waits` makes the event trigger `gate`, which decides where that is. What the process has done and begun is left to `look`.
+/// `waits` creates the event trigger `gate`, which decides where the process waits. `look` checks what the process has
+/// done and begun.
 async fn kill_where_it(waits: &'static str, look: impl AsyncFnOnce(&PgPool)) -> TestDatabase {
     let database = TestDatabase::create(&test_server_url()).await;
     let pool = PgPool::connect(&database.url()).await.unwrap();
@@ -46,7 +48,7 @@ async fn kill_where_it(waits: &'static str, look: impl AsyncFnOnce(&PgPool)) -> 
     database
 }
 
-/// The next start of the server brings the schema up to date, and everything works.
+/// Starts a server on the database. It must complete the migrations, and everything must work.
 async fn the_next_start_completes_it(database: &TestDatabase) {
     let app = spawn_app_with(&[("DATABASE_URL", &database.url())]).await;
     let ana = app.artist("Ana").await;
@@ -54,8 +56,8 @@ async fn the_next_start_completes_it(database: &TestDatabase) {
     app.expect_consistent().await;
 }
 
-/// The process is killed after the commit of the third migration and before the fourth begins: sqlx notes in between how long the
-/// migration took.
+/// The process is killed after the commit of the third migration and before the fourth begins. In between, sqlx records
+/// how long the migration took.
 #[tokio::test]
 async fn n3_a_migration_that_was_killed_is_completed_by_the_next_start() {
     let between = "create function wait_between() returns trigger language plpgsql as $$
@@ -81,7 +83,7 @@ async fn n3_a_migration_that_was_killed_is_completed_by_the_next_start() {
     the_next_start_completes_it(&database).await;
 }
 
-/// The process is killed while a statement in the middle of a migration runs: nothing of that migration stays.
+/// The process is killed while a statement in the middle of a migration runs. Nothing of that migration is kept.
 #[tokio::test]
 async fn n3_a_migration_that_was_killed_in_its_middle_is_done_again() {
     let in_the_middle = "create function gate() returns event_trigger language plpgsql as $$
@@ -90,7 +92,7 @@ async fn n3_a_migration_that_was_killed_in_its_middle_is_done_again() {
                          end $$;
                          create event trigger gate on ddl_command_end execute function gate();";
     let database = kill_where_it(in_the_middle, async |pool| {
-        // What it began is not there for anybody else.
+        // Other transactions don't see what the migration began.
         let (done, begun): (i64, bool) =
             sqlx::query_as("select count(*), to_regclass('upload_jobs') is not null from _sqlx_migrations")
                 .fetch_one(pool)
@@ -103,7 +105,7 @@ async fn n3_a_migration_that_was_killed_in_its_middle_is_done_again() {
 }
 
 #[tokio::test]
-async fn users_sessions_and_tokens_from_before_keep_what_they_were_promised() {
+async fn old_users_count_as_verified_and_old_sessions_and_tokens_get_an_end() {
     let database = TestDatabase::create(&test_server_url()).await;
     let pool = PgPool::connect(&database.url()).await.unwrap();
     let all = Migrator::new(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations"))).await.unwrap();

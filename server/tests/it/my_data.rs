@@ -1,4 +1,4 @@
-//! A user downloads all that we hold about them, and leaves.
+//! A user downloads all data that we hold about them, and deletes the account.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,7 @@ use crate::support::{
     App, Client, PASSWORD, TestResponse, a_cover, a_song, eventually, form, spawn_app, spawn_app_with,
 };
 
-/// The files in a ZIP file.
+/// Returns the files in a ZIP file.
 fn unzip(bytes: &Bytes) -> BTreeMap<String, Vec<u8>> {
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
     let mut files = BTreeMap::new();
@@ -73,7 +73,7 @@ async fn an_archive_holds_the_account_and_every_file_as_it_was_uploaded() {
 
 /// The server reads from the storage only as fast as the client reads.
 #[tokio::test]
-async fn an_archive_is_a_stream_that_takes_no_more_memory_than_is_on_its_way() {
+async fn an_archive_is_a_stream_and_takes_no_more_memory_than_is_under_way() {
     const SOUND_BYTES: u32 = 64 * 1024 * 1024;
     const MIB: u64 = 1024;
     // The worker examines nothing.
@@ -96,7 +96,7 @@ async fn an_archive_is_a_stream_that_takes_no_more_memory_than_is_on_its_way() {
 }
 
 #[tokio::test]
-async fn who_leaves_takes_everything_along_but_what_is_published() {
+async fn deleting_an_account_deletes_everything_but_published_releases() {
     let app = spawn_app().await;
     let ana = app.artist("Ana Lima").await;
     let actor = ana.actor().await.unwrap();
@@ -137,17 +137,17 @@ async fn who_leaves_takes_everything_along_but_what_is_published() {
     .await
     .unwrap();
     assert_eq!(named, 0);
-    // Nobody brings the account back.
+    // An admin cannot bring the account back.
     let enable = form(&[("id", &actor.id.to_string()), ("change", "enable")]);
     admin.call("users/change", &enable).await.expect_error(409, "has deleted the account");
-    // The address is free again.
+    // The address can be used for a new account.
     let again = form(&[("artist_name", "Ana"), ("email", &actor.email), ("password", PASSWORD)]);
     app.anonymous().call("account/sign-up", &again).await.expect_status(200);
     app.expect_consistent().await;
 }
 
 #[tokio::test]
-async fn a_deletion_that_was_killed_in_its_middle_is_finished() {
+async fn a_deletion_that_was_killed_is_finished() {
     let mut app = spawn_app().await;
     let ana = app.artist("Ana").await;
     for _ in 0..2 {
@@ -167,7 +167,7 @@ async fn a_deletion_that_was_killed_in_its_middle_is_finished() {
 }
 
 #[tokio::test]
-async fn the_only_admin_does_not_leave() {
+async fn the_only_admin_cannot_delete_their_account() {
     let app = spawn_app().await;
     let admin = app.admin().await;
     delete(&admin, PASSWORD).await.expect_error(409, "This is the only admin");

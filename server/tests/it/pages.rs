@@ -1,4 +1,4 @@
-//! Pages as a browser gets them: guarded by headers, inert whatever was typed.
+//! Pages as a browser gets them: protected by headers, and inert whatever people typed.
 
 use http::Method;
 use vwaza::domain::{release::RawDetails, track::RawTrack, upload::UploadTarget};
@@ -35,9 +35,10 @@ async fn pages_run_their_own_scripts_only() {
     assert_ne!(nonces[0], nonces[1]);
 }
 
-/// Otherwise the browser, which is given the data along, expects what was not sent.
+/// The browser hydrates a page with its data. If the HTML lacked that data, hydration would expect elements that were
+/// not sent.
 #[tokio::test]
-async fn a_page_whose_data_is_slow_comes_whole() {
+async fn a_page_whose_data_is_slow_is_sent_whole() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -46,7 +47,7 @@ async fn a_page_whose_data_is_slow_comes_whole() {
     {
         let held = app.hold_table("lock table tracks in access exclusive mode").await;
         let let_go = async {
-            // Who is asking is known by then.
+            // The user of the request is known by then.
             app.waits_for_locks(1).await;
             drop(held);
         };
@@ -57,7 +58,7 @@ async fn a_page_whose_data_is_slow_comes_whole() {
 }
 
 #[tokio::test]
-async fn what_people_typed_is_inert() {
+async fn typed_text_is_inert() {
     let app = spawn_app().await;
     let ana = app.artist("<script>alert(1)</script>").await;
     let release = ana.create_release().await;
@@ -91,7 +92,7 @@ async fn what_people_typed_is_inert() {
 }
 
 #[tokio::test]
-async fn pages_answer_with_a_true_status() {
+async fn pages_have_a_true_status() {
     let app = spawn_app().await;
     let (ana, ben) = (app.artist("Ana").await, app.artist("Ben").await);
     let release = ana.create_release().await;
@@ -113,7 +114,7 @@ async fn pages_answer_with_a_true_status() {
 }
 
 #[tokio::test]
-async fn a_page_of_somebodys_own_asks_who_it_is() {
+async fn a_private_page_asks_for_the_sign_in() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;

@@ -1,4 +1,4 @@
-//! A forgotten password: a link by mail sets a new one, once.
+//! Resetting a forgotten password: a link in a mail sets a new one, once.
 
 use std::{os::unix::fs::PermissionsExt, time::SystemTime};
 
@@ -64,7 +64,7 @@ async fn a_link_from_the_mail_sets_a_new_password_and_ends_everything() {
     phone.sign_in(&email, NEW).await.expect_status(200);
 
     assert_eq!(app.mail_number(2, &email).await.subject, "Your password was changed");
-    // A failure is written after its answer.
+    // A failed attempt is recorded after it is answered.
     let told = [
         SecurityEventKind::SignInFailed,
         SecurityEventKind::PasswordReset,
@@ -85,7 +85,7 @@ async fn a_link_works_once_even_when_it_is_clicked_twice_at_once() {
     let email = app.artist("Ana").await.actor().await.unwrap().email;
     ask(&app.anonymous(), &email).await.expect_status(200);
     let code = app.mail_number(1, &email).await.code().to_owned();
-    // Neither gets at the user before both have come to it.
+    // Neither request can lock the user before both wait for it.
     let held = app.hold_table("select id from users for update").await;
     let (one, two) = (app.anonymous(), app.anonymous());
     let let_go = async {
@@ -100,7 +100,7 @@ async fn a_link_works_once_even_when_it_is_clicked_twice_at_once() {
 }
 
 #[tokio::test]
-async fn using_one_link_ends_all_others_even_those_that_are_not_sent_yet() {
+async fn using_one_link_ends_all_others_even_those_not_sent_yet() {
     let app = spawn_app().await;
     let email = app.artist("Ana").await.actor().await.unwrap().email;
     for _ in 0..2 {
@@ -108,7 +108,7 @@ async fn using_one_link_ends_all_others_even_those_that_are_not_sent_yet() {
     }
     all_mails_end(&app).await;
     let (one, two) = (app.mail_number(1, &email).await, app.mail_number(2, &email).await);
-    // The third mail waits.
+    // The third mail is not sent yet.
     let later = "insert into mail_jobs (id, user_id, message, run_after)
                  select gen_random_uuid(), user_id, message, now() + interval '1 day' from mail_jobs limit 1";
     sqlx::query(later).execute(&app.sql).await.unwrap();
@@ -136,24 +136,24 @@ async fn a_known_and_an_unknown_address_look_the_same() {
         let told = |answer: &TestResponse| {
             let names: Vec<_> = answer.headers.keys().map(ToString::to_string).collect();
             let words = if answer.status == 200 { answer.text() } else { answer.anonymous_error().to_string() };
-            // The limits of both end within a moment, which may lie in two different seconds.
+            // The limits of both end at almost the same moment, but the moments may be in two different seconds.
             (answer.status, names, words.replace(|letter: char| letter.is_ascii_digit(), ""))
         };
         assert_eq!(told(&answers[0]), told(&answers[1]));
         assert_eq!(answers[0].status, if attempt < 3 { 200 } else { 429 });
     }
-    // Both have done the same work.
+    // Both requests have done the same work.
     let queued = "select count(user_id), count(*) - count(user_id) from queued_mails";
     let queued: (i64, i64) = sqlx::query_as(queued).fetch_one(&app.sql).await.unwrap();
-    assert_eq!(queued, (3, 3), "mails queued for somebody, and for nobody");
+    assert_eq!(queued, (3, 3), "mails queued for the account and for no account");
     all_mails_end(&app).await;
     let all: i64 = sqlx::query_scalar("select count(*) from mail_jobs").fetch_one(&app.sql).await.unwrap();
-    assert_eq!((mail_jobs(&app, "SENT").await, all), (3, 3), "a mail for nobody leaves nothing behind");
+    assert_eq!((mail_jobs(&app, "SENT").await, all), (3, 3), "a mail for no account must leave nothing behind");
     assert_eq!((app.mails_to(&email).len(), app.mails_to("nobody@example.com").len()), (3, 0));
 }
 
 #[tokio::test]
-async fn the_link_leads_to_the_public_address_whatever_host_was_asked() {
+async fn the_link_leads_to_the_public_address_whatever_the_host_header_says() {
     let app = spawn_app_with(&[("VWAZA_PUBLIC_URL", "https://music.example")]).await;
     let ana = app.artist("Ana").await;
     let email = ana.actor().await.unwrap().email;
@@ -166,7 +166,7 @@ async fn the_link_leads_to_the_public_address_whatever_host_was_asked() {
     assert!(!mail.text.contains("evil") && !mail.html.contains("evil"));
 }
 
-/// Every value of every row, as text.
+/// Returns every value of every row, as text.
 async fn whole_database(app: &App) -> String {
     let tables: Vec<String> = sqlx::query_scalar("select tablename::text from pg_tables where schemaname = 'public'")
         .fetch_all(&app.sql)
@@ -184,7 +184,7 @@ async fn whole_database(app: &App) -> String {
 }
 
 #[tokio::test]
-async fn no_row_no_log_line_and_no_page_holds_a_link_that_works() {
+async fn no_row_no_log_line_and_no_page_holds_a_valid_link() {
     let app = spawn_app().await;
     let email = app.artist("Ana").await.actor().await.unwrap().email;
     ask(&app.anonymous(), &email).await.expect_status(200);
@@ -195,13 +195,13 @@ async fn no_row_no_log_line_and_no_page_holds_a_link_that_works() {
     for text in [whole_database(&app).await, app.log.lines().join("\n"), page] {
         assert!(!text.contains(mail.code()), "{text}");
     }
-    // The link works.
+    // The link works, so the search above was for the right one.
     set(&app.anonymous(), mail.code(), NEW).await.expect_status(200);
     assert!(!app.log.lines().join("\n").contains(mail.code()));
 }
 
 #[tokio::test]
-async fn a_link_works_for_an_hour_and_what_is_over_is_purged() {
+async fn a_link_works_for_an_hour_and_is_purged_afterwards() {
     let app = spawn_app().await;
     let email = app.artist("Ana").await.actor().await.unwrap().email;
     ask(&app.anonymous(), &email).await.expect_status(200);
@@ -233,7 +233,7 @@ async fn a_link_works_for_an_hour_and_what_is_over_is_purged() {
 }
 
 #[tokio::test]
-async fn tokens_whose_time_is_over_are_purged_in_batches_through_their_index() {
+async fn expired_tokens_are_purged_in_batches_by_their_index() {
     let app = spawn_app().await;
     app.artist("Ana").await;
     for (table, columns, values, index, line) in [
@@ -274,9 +274,9 @@ async fn tokens_whose_time_is_over_are_purged_in_batches_through_their_index() {
     }
 }
 
-/// A mail is about to be given its link when something drops it.
+/// The mail is dropped while its link is being made.
 #[tokio::test]
-async fn a_link_whose_mail_is_dropped_at_that_moment_is_neither_stored_nor_sent() {
+async fn a_link_whose_mail_is_dropped_while_it_is_made_is_neither_stored_nor_sent() {
     let app = spawn_app_with(&[("VWAZA_REQUIRE_VERIFIED_EMAIL", "on")]).await;
     let admin = app.admin().await;
     let reset = r#"{"kind": "PASSWORD_RESET", "address": null, "user_agent": ""}"#;
@@ -340,7 +340,7 @@ async fn a4_a_mail_whose_sender_is_killed_is_sent_again_and_marked_once() {
     let mut app = spawn_app().await;
     let email = app.artist("Ana").await.actor().await.unwrap().email;
     app.restart_with(&[("VWAZA_FAIL_POINTS", "mail-sent=kill")]).await;
-    // The answer may be lost with the process; what it said it would do is not.
+    // The response may be lost with the process. The mail must not be lost.
     let client = app.anonymous();
     let asked = client.request(Method::POST, "/api/account/request-password-reset").form(&form(&[("email", &email)]));
     let _ = client.try_send(asked).await;
@@ -350,7 +350,7 @@ async fn a4_a_mail_whose_sender_is_killed_is_sent_again_and_marked_once() {
 
     app.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;
     let lease: bool = sqlx::query_scalar("select run_after > now() from mail_jobs").fetch_one(&app.sql).await.unwrap();
-    assert!(lease, "its lease has not ended");
+    assert!(lease, "the sender's lease has ended");
     sqlx::query("update mail_jobs set run_after = now()").execute(&app.sql).await.unwrap();
     all_mails_end(&app).await;
     let again = app.mails_to(&email);
@@ -400,10 +400,10 @@ async fn changing_the_password_ends_links_and_access_tokens_unless_a_form_says_o
 }
 
 #[tokio::test]
-async fn sessions_end_three_months_after_their_sign_in_however_much_they_are_used() {
+async fn sessions_end_three_months_after_their_sign_in_even_if_they_are_used() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
-    // Its second half has begun, so that its use prolongs it.
+    // The session is in the second half of its time, so that its use extends it.
     sqlx::query("update sessions set created_at = now() - interval '89 days', expires_at = now() + interval '1 hour'")
         .execute(&app.sql)
         .await
@@ -424,7 +424,7 @@ async fn a_common_password_is_refused_when_it_is_set_and_never_at_sign_in() {
     app.anonymous().call("account/sign-up", &sign_up).await.expect_field_error("password");
     let made = app.run(&["user", "create", "--email", "ana@example.com", "--role", "artist"], common);
     assert!(!made.status.success() && String::from_utf8_lossy(&made.stderr).contains("Many people use this password"));
-    // Somebody has it from before.
+    // An account may have this password from before.
     app.artist("Bo").await;
     let hash = argon2::password_hash::PasswordHasher::hash_password(&argon2::Argon2::default(), common.as_bytes());
     sqlx::query("update users set email = 'bo@example.com', password_hash = $1")

@@ -1,4 +1,5 @@
-//! Masters that are not released yet are nobody else's on the machine: folders are 0700 and files 0600, whatever the umask was.
+//! Only the server's user may read unreleased masters on this machine: folders are 0700 and files 0600, whatever the
+//! umask is.
 
 use std::{
     fs::{self, Permissions},
@@ -11,9 +12,9 @@ use vwaza::domain::{files::FileState, upload::UploadTarget};
 
 use crate::support::{Client, Embedded, LONG_SONG_HALF, RunAs, a_cover, a_long_song, a_song, is_root, spawn_app};
 
-/// Every file and folder at and below a path, with its mode.
+/// Returns every file and folder at and below a path, with its mode.
 fn modes(path: &Path, found: &mut Vec<(PathBuf, bool, u32)>) {
-    // What nothing needs is put away meanwhile.
+    // The server may delete an unneeded file meanwhile.
     let Ok(metadata) = fs::symlink_metadata(path) else { return };
     found.push((path.to_owned(), metadata.is_dir(), metadata.permissions().mode() & 0o7777));
     if metadata.is_dir() {
@@ -23,7 +24,7 @@ fn modes(path: &Path, found: &mut Vec<(PathBuf, bool, u32)>) {
     }
 }
 
-/// How many files lie there, all of them closed.
+/// Checks that all files in these folders are private. Returns their number.
 #[track_caller]
 fn all_are_private(data_dir: &Path, folders: &[&str]) -> usize {
     let mut found = Vec::new();
@@ -36,7 +37,7 @@ fn all_are_private(data_dir: &Path, folders: &[&str]) -> usize {
     found.iter().filter(|(_, is_folder, _)| !is_folder).count()
 }
 
-/// A track and a cover that are stored, half a track in the spool, and a mail.
+/// Makes a stored track, a stored cover, half a track in the spool, and a mail.
 async fn fill(ana: &Client, email: &str, data_dir: &Path) {
     let release = ana.create_release().await;
     ana.attach(UploadTarget::NewTrack(release), "song.wav", a_song(1)).await;
@@ -57,7 +58,7 @@ async fn fill(ana: &Client, email: &str, data_dir: &Path) {
 const FOLDERS: [&str; 3] = ["objects", "spool", "mail"];
 
 #[tokio::test]
-async fn what_an_earlier_version_left_open_is_closed_at_the_next_start() {
+async fn files_that_an_earlier_version_left_readable_are_private_after_the_next_start() {
     let mut app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let email = ana.actor().await.unwrap().email;
@@ -77,14 +78,14 @@ async fn what_an_earlier_version_left_open_is_closed_at_the_next_start() {
 }
 
 #[tokio::test]
-async fn files_are_private_and_postgresql_gets_through_whatever_the_umask_is() {
+async fn files_are_private_and_postgresql_starts_whatever_the_umask_is() {
     let umasks: &[&str] = if is_root() { &["000", "077", "777"] } else { &["000", "077"] };
     for umask in umasks {
         let mut app = Embedded::new(RunAs::Ourselves);
         app.umask = umask;
         app.data_dir = app.folder.path().join("deep/data");
         app.start().await;
-        assert!(!fs::symlink_metadata(app.home()).unwrap().is_symlink(), "{umask}: the database lies where it belongs");
+        assert!(!fs::symlink_metadata(app.home()).unwrap().is_symlink(), "{umask}: the database is a symlink");
         let ana = app.artist("Ana").await;
         fill(&ana, "ana@example.com", &app.data_dir).await;
         all_are_private(

@@ -1,4 +1,4 @@
-//! What every address has in common: errors of one shape, no requests from other sites, logs that stay logs.
+//! Rules for all addresses: error envelopes, no requests from other sites, logs that stay valid JSON.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn reading_requests_change_nothing() {
+async fn server_functions_take_no_method_but_post() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let id = ana.create_release().await;
@@ -35,7 +35,7 @@ async fn reading_requests_change_nothing() {
     ana.release(id).await;
 }
 
-/// Asks with these headers for something that changes something, through each kind of door.
+/// Sends a changing request with these headers to each kind of route.
 async fn knock(client: &Client, headers: &[(&str, &str)]) -> Vec<TestResponse> {
     let with =
         |request: RequestBuilder| headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
@@ -74,7 +74,7 @@ async fn other_sites_change_nothing() {
 }
 
 #[tokio::test]
-async fn the_sites_public_address_may_ask() {
+async fn requests_from_the_public_address_are_accepted() {
     let app = spawn_app_with(&[("VWAZA_PUBLIC_URL", "https://music.example")]).await;
     let anonymous = app.anonymous();
     for (origin, status) in
@@ -147,7 +147,7 @@ async fn every_error_has_one_envelope() {
 }
 
 #[tokio::test]
-async fn what_the_database_says_of_an_error_reaches_nobody() {
+async fn an_error_of_the_database_reaches_no_client() {
     let app = spawn_app_with(&[("VWAZA_RATE_LIMITS", "off")]).await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
     let things = Placeholders::of(&app, &ana).await;
@@ -160,7 +160,7 @@ async fn what_the_database_says_of_an_error_reaches_nobody() {
         let (path, body) = row.filled(&things);
         for client in [&ana, &admin] {
             let method = row.method.clone().unwrap_or(Method::GET);
-            // A stream of events has no end.
+            // A stream of events has no end. Signing in or out would change the session.
             if row.path == "/api/events" || row.path.starts_with("/api/account/sign-") {
                 continue;
             }
@@ -174,11 +174,11 @@ async fn what_the_database_says_of_an_error_reaches_nobody() {
     }
     assert!(broken > 20, "{broken} requests needed the tables");
     let logged = app.log.events("a request failed");
-    assert!(logged.iter().any(|event| event.to_string().contains("relation")), "the log knows why");
+    assert!(logged.iter().any(|event| event.to_string().contains("relation")), "the log lacks the cause");
 }
 
 #[tokio::test]
-async fn a_request_has_the_name_that_we_gave_it() {
+async fn a_request_has_the_id_that_the_server_gave_it() {
     let app = spawn_app().await;
     let anonymous = app.anonymous();
     let request =
@@ -196,7 +196,7 @@ async fn a_request_has_the_name_that_we_gave_it() {
 }
 
 #[tokio::test]
-async fn the_log_stays_a_log_whatever_is_put_in() {
+async fn every_log_line_is_json_whatever_a_request_contains() {
     let app = spawn_app().await;
     let ana = app.artist("Ana \"}{\\ Evil").await;
     let id = ana.create_release().await;
@@ -210,7 +210,7 @@ async fn the_log_stays_a_log_whatever_is_put_in() {
     app.anonymous().sign_in(nasty, nasty).await.expect_status(401);
     let request = ana.request(Method::GET, "/health").header("user-agent", "\"}{").header("x-forwarded-for", "\"}{");
     ana.send(request).await.expect_status(200);
-    // Reading the events fails on a line that is no JSON.
+    // `events` panics on a line that is not JSON.
     let answered = eventually("all nine requests are logged", async || {
         Some(app.log.events("answered")).filter(|answered| answered.len() >= 9)
     })
@@ -219,8 +219,8 @@ async fn the_log_stays_a_log_whatever_is_put_in() {
     assert!(answered.iter().all(|event| event["level"] == "INFO"), "{answered:?}");
 }
 
-/// Sends a head, and then `more` each second, until the server answers or hangs up. Fails if that is not within a minute. How long it
-/// took, and how many bytes of an answer there were.
+/// Sends a head, then `more` each second, until the server answers or closes the connection. Fails after a minute.
+/// Returns the time taken and the size of the response.
 async fn cut_off(address: &str, head: &str, more: &[u8]) -> (Duration, usize) {
     let began = Instant::now();
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -261,29 +261,29 @@ async fn slow_heads_and_slow_bodies_are_cut_off_within_a_minute() {
     ];
     let trickles = join_all(slow.iter().map(|head| cut_off(&address, head, b"a")));
     let (slow, silent) = tokio::join!(trickles, cut_off(&address, "", b""));
-    assert_eq!(silent.1, 0, "nobody has asked anything");
+    assert_eq!(silent.1, 0, "a connection without a request gets no response");
     for (took, _) in slow.into_iter().chain([silent]) {
-        // For their slowness: the server's limits are 30 s and 35 s.
+        // The connections are cut off for their slowness: the server's timeouts are 30 s and 35 s.
         assert!(took >= Duration::from_secs(25), "{took:?}");
     }
-    // What came of the upload is kept, and it is free again.
+    // The bytes of the upload that arrived are kept, and the upload is free again.
     assert!(ana.offset(&begun.url).await > 0);
 }
 
-/// Says all of it, and nothing more: the statuses of the answers.
+/// Sends a request and nothing more. Returns the statuses of the responses.
 async fn say(address: &str, request: String) -> Vec<u16> {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     stream.shutdown().await.unwrap();
     let mut said = Vec::new();
-    // A server that has had enough hangs up; what it said before counts.
+    // The server may close the connection. Responses that it sent before count.
     let _ = stream.read_to_end(&mut said).await;
     let said = String::from_utf8_lossy(&said).into_owned();
     said.split("HTTP/1.1 ").skip(1).map(|answer| answer[..3].parse().unwrap()).collect()
 }
 
 #[tokio::test]
-async fn a_content_length_that_is_not_true_adds_and_hides_nothing() {
+async fn a_false_content_length_adds_and_hides_nothing() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let begun = ana.begin(UploadTarget::NewTrack(ana.create_release().await), "song.wav", 1000).await;
@@ -297,11 +297,11 @@ async fn a_content_length_that_is_not_true_adds_and_hides_nothing() {
             "x".repeat(bytes)
         )
     };
-    // What comes behind the body is no request.
+    // Bytes after the body are not handled as a request.
     let statuses = say(&address, patch(0, &["10"], 500)).await;
     assert!(matches!(statuses[..], [204] | [204, 400]), "{statuses:?}");
     assert_eq!(ana.offset(&begun.url).await, 10);
-    // What never comes is a line that has dropped.
+    // A body that is shorter than announced counts as a dropped connection.
     let dropped = say(&address, patch(10, &["500"], 10)).await;
     assert!(dropped.iter().all(|status| *status == 503), "{dropped:?}");
     eventually("what has arrived is counted", async || (ana.offset(&begun.url).await == 20).then_some(())).await;
@@ -319,9 +319,10 @@ async fn a_content_length_that_is_not_true_adds_and_hides_nothing() {
     app.expect_consistent().await;
 }
 
-/// Whoever asks first, before the body is sent, is refused before it is asked for; whoever is not refused is told to go on.
+/// A client waits before it sends its body. A refused request is refused before the body is requested; any other
+/// request gets `100 Continue`.
 #[tokio::test]
-async fn a_body_is_asked_for_only_if_it_will_be_read() {
+async fn a_body_is_requested_only_if_it_will_be_read() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let begun = ana.begin(UploadTarget::NewTrack(ana.create_release().await), "song.wav", 64_000_000).await;
@@ -338,7 +339,7 @@ async fn a_body_is_asked_for_only_if_it_will_be_read() {
         ("POST /api/uploads/form".to_owned(), "Content-Type: multipart/form-data; boundary=b\r\n".to_owned(), 401),
         ("POST /api/account/sign-in".to_owned(), "Content-Type: application/x-www-form-urlencoded\r\n".to_owned(), 413),
     ];
-    // Many times: what is asked for too early is so only now and then.
+    // The cases are repeated many times, because a body that is requested too early is requested only now and then.
     for (asked, headers, status) in cases.iter().cycle().take(100) {
         let head = format!(
             "{asked} HTTP/1.1\r\nHost: {host}\r\n{headers}Content-Length: 32000000\r\nExpect: 100-continue\r\n\r\n"

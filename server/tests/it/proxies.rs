@@ -1,4 +1,4 @@
-//! Clients behind something that lets no PATCH or DELETE through: the method comes in a header.
+//! Clients behind something that lets no PATCH or DELETE through: a header carries the method.
 
 use http::Method;
 use vwaza::domain::upload::UploadTarget;
@@ -8,7 +8,7 @@ use crate::support::{form, spawn_app};
 const OVERRIDE: &str = "x-http-method-override";
 
 #[tokio::test]
-async fn methods_that_do_not_get_through_come_as_any_other() {
+async fn a_request_of_any_method_can_name_another_one_in_a_header() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let target = UploadTarget::NewTrack(ana.create_release().await);
@@ -32,9 +32,9 @@ async fn methods_that_do_not_get_through_come_as_any_other() {
     assert!(asked.expect_status(204).header("tus-extension").is_some());
 }
 
-/// What looks like reading is judged by what it does.
+/// The cross-site check applies to the method in the header.
 #[tokio::test]
-async fn no_other_site_gets_past_the_gate_by_calling_its_request_something_else() {
+async fn no_other_site_passes_the_cross_site_check_with_another_method() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -44,7 +44,7 @@ async fn no_other_site_gets_past_the_gate_by_calling_its_request_something_else(
         ana.send(ask.header("origin", "https://evil.example")).await.expect_error(403, "another site");
     }
     assert_eq!(ana.offset(&begun.url).await, 0);
-    // And nothing but uploads is asked in this way.
+    // Only uploads read the header.
     let path = format!("/api/releases/delete?id={release}");
     ana.send(ana.request(Method::GET, &path).header(OVERRIDE, "POST")).await.expect_error(405, "");
     let profile = form(&[("artist_name", "Ana")]);

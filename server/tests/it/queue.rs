@@ -1,4 +1,4 @@
-//! Every job ends: run again after a crash, given up after its attempts, and nobody waits for ever.
+//! Every job ends: it runs again after a crash, is given up after its attempts, and blocks no other job.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ async fn job(sql: &PgPool, kind: &str) -> (String, i32, i32, i32) {
 }
 
 #[tokio::test]
-async fn j2_a_job_whose_process_is_killed_runs_again_and_that_costs_an_attempt() {
+async fn j2_a_job_whose_process_is_killed_runs_again_and_loses_one_attempt() {
     let mut app = spawn_app_with(&[("VWAZA_JOB_LEASE_SECONDS", "2")]).await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -36,7 +36,7 @@ async fn j2_a_job_whose_process_is_killed_runs_again_and_that_costs_an_attempt()
     drop(held);
     app.start().await;
     eventually("it is claimed again", async || (job(&app.sql, "EXAMINE").await.1 == 2).then_some(())).await;
-    // Lease, poll and the first backoff.
+    // The limit is the lease, the poll interval and the first backoff.
     assert_in_time(killed, Duration::from_millis(2000 + 200 + 2000));
     ana.release_once(release, "it is examined", |release| release.tracks[0].state() == FileState::Ready).await;
     assert_eq!(job(&app.sql, "EXAMINE").await, ("COMPLETED".into(), 2, 1, 1));
@@ -48,7 +48,7 @@ async fn j8_a_job_that_kills_its_process_every_time_is_given_up_and_blocks_nobod
     let mut app = spawn_app_with(&[("VWAZA_JOB_LEASE_SECONDS", "3")]).await;
     let (ana, ben) = (app.artist("Ana").await, app.artist("Ben").await);
     let release = ana.create_release().await;
-    // It never gets beyond its first statement, and its process dies each time.
+    // The job never gets past its first statement, and its process is killed each time.
     let held = app.hold_table("lock table objects in share mode").await;
     let (begun, answer) = ana.upload(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
     answer.expect_status(204);
@@ -58,7 +58,7 @@ async fn j8_a_job_that_kills_its_process_every_time_is_given_up_and_blocks_nobod
             (status == "UPLOADING" && at == attempt).then_some(())
         })
         .await;
-        // What another artist has in the queue meanwhile.
+        // Jobs of another artist are in the queue meanwhile.
         idle_jobs(&app.sql, &ben, 1).await;
         app.restart().await;
     }
@@ -72,7 +72,7 @@ async fn j8_a_job_that_kills_its_process_every_time_is_given_up_and_blocks_nobod
     .fetch_one(&app.sql)
     .await
     .unwrap();
-    assert!(ahead >= 2, "{ahead}: the others waited until it was given up");
+    assert!(ahead >= 2, "{ahead}: the other jobs waited until the poison job was given up");
     assert_eq!(ana.upload_status(begun.id).await.state, UploadState::Failed);
     assert_eq!(ana.release(release).await.cover.state(), FileState::Failed);
     ana.attach(UploadTarget::NewTrack(release), "song.wav", a_song(1)).await;
@@ -98,8 +98,8 @@ async fn j3_a_job_that_lives_longer_than_its_lease_runs_once() {
 }
 
 #[tokio::test]
-async fn a_file_that_can_never_be_examined_puts_its_release_back_into_the_artists_hands() {
-    // Without turns of its own, a process stores what it received and examines nothing.
+async fn a_file_that_can_never_be_examined_returns_its_release_to_the_artist() {
+    // Without job permits, a process stores the files that it received and examines nothing.
     let mut app = spawn_app_with(&[("VWAZA_WORKER_CONCURRENCY", "0")]).await;
     let ana = app.artist("Ana").await;
     let id = ana.complete_release().await;
@@ -126,7 +126,7 @@ async fn a_file_that_can_never_be_examined_puts_its_release_back_into_the_artist
 }
 
 #[tokio::test]
-async fn bytes_that_vanish_from_the_spool_are_asked_for_again() {
+async fn the_artist_is_asked_for_bytes_that_vanish_from_the_spool() {
     let mut app = spawn_app_with(&[("VWAZA_JOB_LEASE_SECONDS", "2")]).await;
     let ana = app.artist("Ana").await;
     let id = ana.complete_release().await;
@@ -148,13 +148,13 @@ async fn bytes_that_vanish_from_the_spool_are_asked_for_again() {
 }
 
 #[tokio::test]
-async fn other_jobs_do_not_wait_for_one_that_hangs() {
+async fn other_jobs_do_not_wait_for_a_job_that_hangs() {
     let app = spawn_app_with(&[("VWAZA_WORKER_CONCURRENCY", "2")]).await;
     let (ana, ben) = (app.artist("Ana").await, app.artist("Ben").await);
     let anas = ana.create_release().await;
     let held = app.hold_table("lock table audio_facts in share mode").await;
     ana.attach(UploadTarget::NewTrack(anas), "song.wav", a_song(1)).await;
-    // It hangs.
+    // Ana's job hangs.
     app.waits_for_locks(1).await;
     let bens = ben.create_release().await;
     ben.attach(UploadTarget::Cover(bens), "cover.png", a_cover(1)).await;
@@ -163,8 +163,8 @@ async fn other_jobs_do_not_wait_for_one_that_hangs() {
     ana.release_once(anas, "it is examined", |release| release.tracks[0].state() == FileState::Ready).await;
 }
 
-/// A job that is suspected of killing its process runs alone: what others have in the queue is not claimed beside it, and dies of
-/// nothing when it does it again.
+/// A poison job runs alone. While it runs, no other job of its process is claimed, so none loses an attempt when the
+/// process is killed again.
 #[tokio::test]
 async fn j8_a_poison_job_costs_no_neighbour_an_attempt() {
     let mut app = spawn_app_with(&[("VWAZA_JOB_LEASE_SECONDS", "2")]).await;
@@ -185,11 +185,11 @@ async fn j8_a_poison_job_costs_no_neighbour_an_attempt() {
         let query = sqlx::query_scalar("select lease_expires_at::text from upload_jobs where kind = 'STORE'");
         query.fetch_one(&app.sql).await.unwrap()
     };
-    // It hangs again.
+    // The job hangs again.
     let mut leased = eventually("it is claimed", lease).await;
     idle_jobs(&app.sql, &ben, 3).await;
     sqlx::query("select pg_notify('vwaza_jobs', '')").execute(&app.sql).await.unwrap();
-    // Polls go by, and the hint.
+    // Polls and the notification go by.
     for _ in 0..2 {
         let later = async || lease().await.filter(|lease| *lease != leased);
         leased = eventually("the lease is prolonged", later).await;

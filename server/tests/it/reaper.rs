@@ -1,4 +1,4 @@
-//! What nothing needs any more is deleted, and nothing else.
+//! The reaper deletes what is no longer needed, and nothing else.
 
 use std::os::unix::process::ExitStatusExt;
 
@@ -29,7 +29,7 @@ async fn objects(app: &App) -> Vec<(String, String)> {
     sqlx::query_as("select state::text, key from objects order by created_at").fetch_all(&app.sql).await.unwrap()
 }
 
-/// Rounds of the reaper that have failed.
+/// Returns the number of failed runs of the reaper.
 fn failed_rounds(app: &App) -> usize {
     let failed = app.log.events("janitor chore failed; trying again in the next round");
     failed.iter().filter(|event| event["chore"] == "reaper").count()
@@ -46,7 +46,7 @@ async fn only_these_are_stored(app: &App, states: &[&str]) {
 }
 
 #[tokio::test]
-async fn what_was_replaced_is_kept_for_as_long_as_promised_and_then_deleted() {
+async fn a_replaced_object_is_kept_for_its_retention_and_then_deleted() {
     let app = spawn_app_with(&[("VWAZA_REPLACED_OBJECT_DAYS", "7")]).await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -55,7 +55,7 @@ async fn what_was_replaced_is_kept_for_as_long_as_promised_and_then_deleted() {
     let before = objects(&app).await.len();
     examined_cover(&ana, release, 2).await;
     assert!(app.run(&["fsck"], "").status.success());
-    // A page that was open still shows it.
+    // A page that was already open still shows the replaced cover.
     assert_eq!(ana.get(&format!("/media/original/{first}")).await.expect_status(200).body, a_cover(1));
     let kept = objects(&app).await;
     assert_eq!(kept.len(), 2 * before);
@@ -74,7 +74,7 @@ async fn what_was_replaced_is_kept_for_as_long_as_promised_and_then_deleted() {
 async fn u13_a_put_that_lands_after_its_object_was_deleted_is_deleted_too() {
     let app = spawn_app_with(&[("VWAZA_ORPHAN_GRACE_SECONDS", "20")]).await;
     let ana = app.artist("Ana").await;
-    // As if the grace time had passed since the delete.
+    // Makes the grace time since the delete pass.
     let age = async || {
         let age = "update objects set deleted_at = now() - interval '1 hour' where deleted_at is not null";
         sqlx::query(age).execute(&app.sql).await.unwrap();
@@ -114,14 +114,14 @@ async fn u14_a_delete_that_fails_is_tried_again() {
     let release = ana.create_release().await;
     ana.attach(UploadTarget::NewTrack(release), "song.wav", a_song(1)).await;
     let stored = app.only_file_in("objects/audio");
-    // What stands at its place now cannot be deleted as a file.
+    // A folder at the file's path makes the delete fail.
     std::fs::remove_file(&stored).unwrap();
     std::fs::create_dir(&stored).unwrap();
     let track = ana.release(release).await.tracks[0].id;
     ana.call_with("tracks/remove", "id", track).await.expect_status(200);
     eventually("the delete fails", async || (failed_rounds(&app) > 1).then_some(())).await;
     assert_eq!(objects(&app).await.len(), 1);
-    // It keeps none of the others.
+    // Storing and deleting other objects goes on.
     let other = ana.attach(UploadTarget::NewTrack(release), "other.wav", a_song(2)).await.track.unwrap();
     assert_eq!(objects(&app).await.len(), 2);
     ana.call_with("tracks/remove", "id", other).await.expect_status(200);
@@ -132,11 +132,11 @@ async fn u14_a_delete_that_fails_is_tried_again() {
 }
 
 #[tokio::test]
-async fn u14_what_cannot_be_deleted_keeps_nothing_from_being_stored_or_deleted() {
+async fn u14_an_object_that_cannot_be_deleted_blocks_no_other_storing_or_deleting() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
-    // More than open a circuit, and all of them before whatever comes later.
+    // More than enough failures to open a circuit, all before the later deletes.
     for seed in 0..6 {
         let track = ana.attach(UploadTarget::NewTrack(release), "song.wav", a_song(seed)).await.track.unwrap();
         ana.release_once(release, "it is examined", |release| release.tracks[0].state() == FileState::Ready).await;
@@ -167,7 +167,7 @@ async fn u23_an_object_is_not_reaped_while_its_upload_is_being_completed() {
     let release = ana.create_release().await;
     let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", a_song(1).len()).await;
     ana.patch(&begun.url, 0, a_song(1).slice(..100_000)).await.expect_status(204);
-    // Its job puts the object, and then waits for its track for many grace times.
+    // The job puts the object, and then waits for many grace times until it can lock the track.
     let held = app.hold_table("lock table tracks in exclusive mode").await;
     ana.patch(&begun.url, 100_000, a_song(1).slice(100_000..)).await.expect_status(204);
     eventually("it is put", async || (objects(&app).await.len() == 1).then_some(())).await;
@@ -181,7 +181,7 @@ async fn u23_an_object_is_not_reaped_while_its_upload_is_being_completed() {
 
 #[tokio::test]
 async fn u26_an_older_backup_deletes_nothing() {
-    // The backup may be of a moment in which the cover is being examined: by a worker that is gone soon.
+    // The backup may be of a moment at which a worker that is later gone was examining the cover.
     let mut app = spawn_app_with(&[("VWAZA_JOB_LEASE_SECONDS", "2")]).await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -201,7 +201,7 @@ async fn u26_an_older_backup_deletes_nothing() {
     assert_eq!((songs, spooled), (3, 1));
     app.restore(&backup).await;
     app.start().await;
-    // Rounds of the janitor go by.
+    // The reaping of the replaced cover shows that the janitor has run.
     ana.attach(UploadTarget::Cover(release), "newer.png", a_cover(2)).await;
     eventually("the replaced cover is reaped", async || {
         let covers: i64 =
@@ -210,7 +210,7 @@ async fn u26_an_older_backup_deletes_nothing() {
     })
     .await;
     assert_eq!((app.files_in("objects/audio").len(), app.files_in("spool/uploads").len()), (songs, spooled));
-    // They are told of, and removed only when that is asked for.
+    // fsck reports the unknown files, and removes them only with `--force`.
     assert!(!app.run(&["fsck"], "").status.success());
     assert!(!app.run(&["fsck", "--repair"], "").status.success());
     assert_eq!(app.files_in("objects/audio").len(), songs);
@@ -220,7 +220,7 @@ async fn u26_an_older_backup_deletes_nothing() {
 }
 
 #[tokio::test]
-async fn what_was_stored_after_the_backup_is_found_again() {
+async fn a_file_stored_after_the_backup_is_found_again() {
     let mut app = spawn_app_with(&[("VWAZA_JOB_LEASE_SECONDS", "2")]).await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -237,7 +237,7 @@ async fn what_was_stored_after_the_backup_is_found_again() {
     app.spool_is_empty().await;
     app.kill();
     app.restore(&backup).await;
-    // Its bytes are not in the spool any more, and in the storage already.
+    // The bytes are no longer in the spool, but already in the storage.
     app.start().await;
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&a_song(1))));
     assert_eq!(ana.upload_status(begun.id).await.state, UploadState::Attached);
@@ -246,7 +246,7 @@ async fn what_was_stored_after_the_backup_is_found_again() {
 }
 
 #[tokio::test]
-async fn u30_an_upload_that_nobody_goes_on_with_expires_and_its_bytes_go() {
+async fn u30_an_abandoned_upload_expires_and_its_bytes_are_removed() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -260,8 +260,8 @@ async fn u30_an_upload_that_nobody_goes_on_with_expires_and_its_bytes_go() {
     app.expect_consistent().await;
 }
 
-/// At the instant at which an upload expires, somebody goes on with it: one of the two wins. Neither gets at the ledger before both
-/// have come to it; to the one, it has not expired yet, to the other it has.
+/// A client resumes an upload at the instant at which it expires: one of the two wins. Neither can lock the ledger
+/// before both wait for it. For one of them the upload has not expired yet, for the other it has.
 #[tokio::test]
 async fn u30_of_an_expiry_and_a_resumption_one_wins() {
     let app = spawn_app().await;
@@ -269,7 +269,7 @@ async fn u30_of_an_expiry_and_a_resumption_one_wins() {
     let release = ana.create_release().await;
     let (mut races, mut rounds) = (0, 0);
     while races < 6 {
-        // Another file each time: the same one is gone on with.
+        // Each round uploads another file, because the same one would be resumed.
         rounds += 1;
         assert!(rounds <= 60, "only {races} races in 60 rounds");
         let begun = ana.begin(UploadTarget::NewTrack(release), &format!("{rounds}.wav"), 1000).await;
@@ -284,7 +284,7 @@ async fn u30_of_an_expiry_and_a_resumption_one_wins() {
             sqlx::query_scalar("update uploads set expires_at = clock_timestamp() where id = $1 returning expires_at");
         let expires: OffsetDateTime = expires.bind(begun.id.0).fetch_one(&mut *held).await.unwrap();
         let since = eventually("the janitor waits", async || waits_since(&app, "%EXPIRED%").await).await;
-        // Where it came before that, it finds nothing, and this was no race.
+        // If the janitor came before the expiry, it finds nothing, and this was no race.
         races += i32::from(since > expires);
         held.commit().await.unwrap();
         let answer = ends("the PATCH is answered", patch).await.unwrap();
@@ -304,8 +304,8 @@ async fn u30_of_an_expiry_and_a_resumption_one_wins() {
     app.expect_consistent().await;
 }
 
-/// When the transaction of a statement that waits for a lock has begun. What a connection waits for is read apart from the rest, which may be
-/// older or newer.
+/// Returns the time at which the transaction of a statement that waits for a lock began. The lock is read apart from
+/// the other columns, which may be older or newer.
 async fn waits_since(app: &App, statement: &str) -> Option<OffsetDateTime> {
     sqlx::query_scalar(
         "select xact_start from pg_stat_activity
@@ -318,7 +318,7 @@ async fn waits_since(app: &App, statement: &str) -> Option<OffsetDateTime> {
 }
 
 #[tokio::test]
-async fn old_completed_jobs_are_deleted_in_the_end() {
+async fn completed_jobs_are_deleted_after_their_retention() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.release_in_review().await;
@@ -336,7 +336,7 @@ async fn old_completed_jobs_are_deleted_in_the_end() {
     app.expect_consistent().await;
 }
 
-/// The reaper was first: what it doomed is not attached, and the next attempt puts another object.
+/// The reaper comes first: an object that it has doomed is not attached, and the next attempt puts another object.
 #[tokio::test]
 async fn u23_an_object_that_was_doomed_before_it_was_attached_is_put_again() {
     let app = spawn_app().await;
@@ -346,7 +346,7 @@ async fn u23_an_object_that_was_doomed_before_it_was_attached_is_put_again() {
     ana.patch(&begun.url, 0, a_song(1).slice(..100_000)).await.expect_status(204);
     let held = app.hold_table("lock table tracks in exclusive mode").await;
     ana.patch(&begun.url, 100_000, a_song(1).slice(100_000..)).await.expect_status(204);
-    // Its job has put it, and comes to its track.
+    // The job has put the object and waits for the track's lock.
     app.waits_for_locks(1).await;
     let doomed = app.only_file_in("objects/audio");
     sqlx::query("update objects set state = 'DOOMED', doomed_at = now()").execute(&app.sql).await.unwrap();
@@ -354,14 +354,15 @@ async fn u23_an_object_that_was_doomed_before_it_was_attached_is_put_again() {
     drop(held);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&a_song(1))));
     let object = ana.release(release).await.tracks[0].audio.clone().unwrap().object;
-    assert!(!doomed.ends_with(object.to_string()), "the same object again");
+    assert!(!doomed.ends_with(object.to_string()), "the doomed object was attached");
     assert_eq!(ana.get(&format!("/media/original/{object}")).await.body, a_song(1));
     app.expect_consistent().await;
 }
 
-/// The process dies when objects are doomed, and when one is deleted and nobody has noted it.
+/// The process is killed once after objects are doomed, and once after an object is deleted but before that is
+/// recorded.
 #[tokio::test]
-async fn u23_a_reaper_that_was_killed_is_gone_on_with() {
+async fn u23_the_next_run_goes_on_after_a_killed_reaper() {
     for point in ["objects-doomed=kill", "object-deleted=kill"] {
         let mut app = spawn_app_with(&[("VWAZA_REPLACED_OBJECT_DAYS", "7")]).await;
         let ana = app.artist("Ana").await;
@@ -370,11 +371,11 @@ async fn u23_a_reaper_that_was_killed_is_gone_on_with() {
         ana.attach(UploadTarget::NewTrack(release), "kept.wav", a_song(2)).await;
         ana.call_with("tracks/remove", "id", gone.track.unwrap()).await.expect_status(200);
         app.kill();
-        // It waits for its first round until it listens.
+        // The lock delays the reaper's first run until the server listens.
         let held = app.hold_table("lock table objects in exclusive mode").await;
         app.start_with(&[("VWAZA_REPLACED_OBJECT_DAYS", "0"), ("VWAZA_FAIL_POINTS", point)]).await;
         drop(held);
-        assert_eq!(app.ended().await.signal(), Some(SIGABRT), "{point} has killed it");
+        assert_eq!(app.ended().await.signal(), Some(SIGABRT), "{point} must kill the server");
         assert_eq!(objects(&app).await.iter().filter(|(state, _)| state == "DOOMED").count(), 1, "{point}");
         app.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;
         eventually("only the other one is left", async || {
@@ -387,13 +388,13 @@ async fn u23_a_reaper_that_was_killed_is_gone_on_with() {
     }
 }
 
-/// What belonged to a deleted release goes, once it was kept for as long as promised.
+/// The objects of a deleted release are deleted after their retention.
 #[tokio::test]
 async fn a_deleted_release_leaves_nothing_in_the_storage() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let id = ana.complete_release().await;
-    // It is heard as a copy.
+    // An AIFF has a copy to listen to.
     ana.attach(UploadTarget::NewTrack(id), "02.aiff", fixtures::aiff(2.0, 44_100, 16, 1).into()).await;
     ana.release_once(id, "it is examined", |release| {
         release.cover.state() == FileState::Ready
@@ -411,9 +412,10 @@ async fn a_deleted_release_leaves_nothing_in_the_storage() {
     app.expect_consistent().await;
 }
 
-/// There is more than is doomed, or deleted, at once. Sessions are forgotten after that, in the same round.
+/// There are more objects to doom and to delete than one batch holds. The same run of the janitor purges expired
+/// sessions afterwards, which shows its end.
 #[tokio::test]
-async fn one_run_works_off_whatever_there_is() {
+async fn one_run_deletes_all_objects_that_are_due() {
     let mut app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -434,7 +436,7 @@ async fn one_run_works_off_whatever_there_is() {
         std::fs::write(kept.with_file_name(id), "x").unwrap();
     }
     sqlx::query("update sessions set expires_at = 'epoch'").execute(&app.sql).await.unwrap();
-    // With this grace time a round comes once a minute.
+    // With this grace time the janitor runs once a minute.
     app.start_with(&[("VWAZA_ORPHAN_GRACE_SECONDS", "900")]).await;
     eventually("the round is over", async || {
         let sessions: i64 = sqlx::query_scalar("select count(*) from sessions").fetch_one(&app.sql).await.unwrap();

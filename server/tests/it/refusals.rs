@@ -1,4 +1,4 @@
-//! Files that are not a cover or a track are refused, with a sentence that says why.
+//! Files that are not a cover or a track are refused, with a message that says why.
 
 use http::Method;
 use testing::fixtures::{self, WavFormat};
@@ -9,11 +9,11 @@ use vwaza::domain::{
 
 use crate::support::{App, a_cover, a_song, all_jobs_end, eventually, spawn_app, spawn_app_with};
 
-/// File name, bytes, status, and words of the reason.
+/// File name, bytes, status, and words of the message.
 type Refused = (&'static str, Vec<u8>, u16, &'static str);
 
 #[tokio::test]
-async fn what_is_no_cover_is_refused_by_its_content() {
+async fn a_file_that_is_not_a_cover_is_refused_by_its_content() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -42,7 +42,7 @@ async fn what_is_no_cover_is_refused_by_its_content() {
 }
 
 #[tokio::test]
-async fn what_is_no_track_is_refused_by_its_content() {
+async fn a_file_that_is_not_a_track_is_refused_by_its_content() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -75,7 +75,7 @@ async fn what_is_no_track_is_refused_by_its_content() {
 }
 
 #[tokio::test]
-async fn a_file_is_what_its_bytes_say_whatever_it_is_called() {
+async fn the_kind_of_a_file_is_decided_by_its_bytes_and_not_by_its_name() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -94,7 +94,7 @@ async fn a_file_is_what_its_bytes_say_whatever_it_is_called() {
 }
 
 #[tokio::test]
-async fn a_refused_file_leaves_what_was_there_in_place() {
+async fn a_refused_file_does_not_replace_the_one_before() {
     let app = spawn_app_with(&[("VWAZA_MAX_OPEN_UPLOADS", "1")]).await;
     let ana = app.artist("Ana").await;
     let id = ana.complete_release().await;
@@ -108,22 +108,22 @@ async fn a_refused_file_leaves_what_was_there_in_place() {
     let after = ana.release(id).await;
     assert_eq!((after.cover.current.as_ref(), after.cover.state()), (before.cover.current.as_ref(), FileState::Ready));
     assert!(after.cover.pending.unwrap().message.is_some());
-    // Put away by the artist; and it does not keep the release from being submitted.
+    // The artist dismisses the message. The refused file does not block the submit.
     ana.call_with("upload/cancel", "id", begun.id).await.expect_status(200);
     assert_eq!(ana.release(id).await.cover.pending, None);
     ana.submit(id).await.expect_status(200);
 }
 
-/// The most memory that a process has had at any time.
+/// Returns the most memory that the process has used so far.
 fn peak_bytes(app: &App) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", app.id())).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     peak.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
 }
 
-/// The largest of them would be 12 GB of pixels.
+/// The pixels of the largest picture would take 12 GB.
 #[tokio::test]
-async fn pictures_that_are_bombs_take_no_more_memory_than_others() {
+async fn decompression_bombs_take_no_more_memory_than_other_pictures() {
     const SLACK_BYTES: u64 = 128 * 1024 * 1024;
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
@@ -144,7 +144,7 @@ async fn pictures_that_are_bombs_take_no_more_memory_than_others() {
         let (_, answer) = ana.upload(UploadTarget::Cover(release), "bomb.png", bomb.into()).await;
         assert!(matches!(answer.status, 204 | 413 | 415 | 422), "{} {}", answer.status, answer.text());
     }
-    // Those that were taken are examined.
+    // The pictures that were accepted are examined.
     all_jobs_end(&app.sql).await;
     for kind in [b"iCCP", b"zTXt"] {
         let bomb = fixtures::png_with_a_bomb(&fixtures::cover_png(640, 1), kind);
@@ -156,9 +156,9 @@ async fn pictures_that_are_bombs_take_no_more_memory_than_others() {
     app.expect_consistent().await;
 }
 
-/// A part's head that never ends.
+/// A form's part has a head that never ends.
 #[tokio::test]
-async fn a_form_that_is_all_head_takes_no_more_memory_than_others() {
+async fn a_form_with_an_endless_head_takes_no_more_memory_than_others() {
     const SLACK_BYTES: u64 = 32 * 1024 * 1024;
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;

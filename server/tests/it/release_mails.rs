@@ -19,7 +19,7 @@ async fn subjects(app: &App, address: &str, count: usize) -> Vec<String> {
     app.mails_to(address).into_iter().map(|mail| mail.subject).collect()
 }
 
-/// Its examination fails for good.
+/// A song whose examination fails for good.
 fn damaged_song() -> bytes::Bytes {
     fixtures::damaged_in_the_middle(&fixtures::flac(2.0, 44_100, 16, 2, "Two")).into()
 }
@@ -38,7 +38,7 @@ async fn make_due(sql: &PgPool) {
 }
 
 #[tokio::test]
-async fn an_artist_hears_of_every_decision_with_the_reason_and_a_link() {
+async fn an_artist_gets_a_mail_for_every_decision_with_the_reason_and_a_link() {
     let app = spawn_app().await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
     let address = email(&ana).await;
@@ -51,7 +51,7 @@ async fn an_artist_hears_of_every_decision_with_the_reason_and_a_link() {
     assert!(rejected.html.contains("The cover is blurred.<br>Bring a larger one &amp; submit &lt;again&gt;."));
     assert!(rejected.text.contains(&format!("/releases/{}\n", release.id)), "{}", rejected.text);
 
-    // Two verdicts at once are one transition: one mail.
+    // Two verdicts at once are one transition, so one mail is sent.
     ana.call_with("releases/revise", "id", release.id).await.expect_status(200);
     ana.submit(release.id).await.expect_status(200);
     let again = ana.release_when(release.id, ReleaseStatus::PendingReview).await;
@@ -66,7 +66,7 @@ async fn an_artist_hears_of_every_decision_with_the_reason_and_a_link() {
 }
 
 #[tokio::test]
-async fn who_wants_no_mail_about_releases_gets_only_what_concerns_security() {
+async fn a_user_who_turned_off_release_mails_gets_only_security_mails() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let address = email(&ana).await;
@@ -89,7 +89,7 @@ async fn failures_of_one_release_that_come_together_are_one_mail() {
         ana.attach(UploadTarget::NewTrack(release), name, damaged_song()).await;
     }
     all_jobs_end_or_fail(&app.sql).await;
-    assert!(app.mails_to(&address).is_empty(), "more may fail");
+    assert!(app.mails_to(&address).is_empty(), "the mail waits for further failures");
     let minutes: Vec<f64> =
         sqlx::query_scalar("select extract(epoch from run_after - created_at)::float8 / 60 from mail_jobs")
             .fetch_all(&app.sql)
@@ -100,16 +100,16 @@ async fn failures_of_one_release_that_come_together_are_one_mail() {
     let mail = app.mail_number(1, &address).await;
     assert!(mail.subject.starts_with("2 files of “Late Lines”"), "{}", mail.subject);
     assert!(mail.text.contains("“one.flac”: ") && mail.text.contains("“two.flac”: "), "{}", mail.text);
-    // Failures after the mail was sent are another mail.
+    // Failures after the mail was sent are reported by another mail.
     ana.attach(UploadTarget::NewTrack(release), "three.flac", damaged_song()).await;
     all_jobs_end_or_fail(&app.sql).await;
     make_due(&app.sql).await;
     assert_eq!(app.mail_number(2, &address).await.subject, "A file of “Late Lines” needs your attention");
 }
 
-/// A mail that waits says what was true in the transaction that queued it.
+/// A queued mail says what was true in the transaction that queued it.
 #[tokio::test]
-async fn a_release_that_is_renamed_meanwhile_has_its_old_name_in_the_mail() {
+async fn a_mail_has_the_name_that_its_release_had_when_it_was_queued() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -123,7 +123,7 @@ async fn a_release_that_is_renamed_meanwhile_has_its_old_name_in_the_mail() {
 }
 
 #[tokio::test]
-async fn an_artist_hears_that_an_admin_discarded_a_file() {
+async fn an_artist_gets_a_mail_when_an_admin_discards_a_file() {
     let app = spawn_app().await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
     let address = email(&ana).await;

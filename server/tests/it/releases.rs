@@ -64,7 +64,7 @@ async fn every_wrong_field_is_named_and_nothing_is_saved() {
 }
 
 #[tokio::test]
-async fn a_release_date_is_the_day_that_was_typed_wherever_the_server_stands() {
+async fn a_release_date_does_not_depend_on_the_time_zone_of_the_server() {
     for zone in ["Pacific/Kiritimati", "Pacific/Pago_Pago"] {
         let app = spawn_app_with(&[("TZ", zone), ("PGTZ", zone)]).await;
         let ana = app.artist("Ana").await;
@@ -78,7 +78,7 @@ async fn a_release_date_is_the_day_that_was_typed_wherever_the_server_stands() {
 }
 
 #[tokio::test]
-async fn an_empty_draft_is_told_all_that_is_missing() {
+async fn the_submit_of_an_empty_draft_names_everything_that_is_missing() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let id = ana.create_release().await;
@@ -151,7 +151,7 @@ async fn a_submitted_release_is_withdrawn_and_changed() {
 }
 
 #[tokio::test]
-async fn a_deleted_draft_is_gone_and_its_files_are_let_go() {
+async fn a_deleted_draft_is_gone_and_its_files_are_released() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let id = ana.complete_release().await;
@@ -169,7 +169,7 @@ async fn a_deleted_draft_is_gone_and_its_files_are_let_go() {
 }
 
 #[tokio::test]
-async fn what_is_slipped_into_a_form_changes_nothing() {
+async fn extra_fields_of_a_form_change_nothing() {
     let app = spawn_app().await;
     let (ana, ben) = (app.artist("Ana").await, app.artist("Ben").await);
     let id = ana.create_release().await;
@@ -194,7 +194,7 @@ async fn what_is_slipped_into_a_form_changes_nothing() {
 }
 
 #[tokio::test]
-async fn nonsense_for_an_id_is_the_askers_mistake() {
+async fn an_id_that_makes_no_sense_is_answered_with_400() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     for function in ["view", "submit", "withdraw", "revise", "delete"] {
@@ -225,7 +225,8 @@ async fn a_nul_is_refused_wherever_it_is_typed() {
     }
 }
 
-/// Our lists change with time; what was chosen from an older one is the artist's until they choose anew.
+/// The lists of genres and languages change with time. A value of an older list stays until the artist chooses another
+/// one.
 #[tokio::test]
 async fn a_genre_or_a_language_that_has_left_the_list_is_marked_and_never_lost() {
     let app = spawn_app().await;
@@ -238,7 +239,7 @@ async fn a_genre_or_a_language_that_has_left_the_list_is_marked_and_never_lost()
     let retitled = RawDetails { title: "Other Words".into(), ..details.clone() };
     ana.save_details(id, &retitled).await.expect_status(200);
     assert_eq!(RawDetails::from(&ana.release(id).await.details), retitled);
-    // No other code that we don't know.
+    // Other unknown codes are refused.
     let other = RawDetails { language: "sjn".into(), ..retitled.clone() };
     ana.save_details(id, &other).await.expect_field_error("language");
     let other = RawDetails { genre: "Ska".into(), ..retitled.clone() };

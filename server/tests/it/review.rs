@@ -1,4 +1,4 @@
-//! Verdicts: one of them counts, and it counts for exactly what was reviewed.
+//! Verdicts: only one counts, and it applies to exactly what was reviewed.
 
 use vwaza::domain::{
     ids::ReleaseId,
@@ -12,7 +12,7 @@ use crate::support::{App, Client, TestResponse, a_song, complete_details, fields
 
 const REASON: &str = "The cover shows a price.\nRemove it.";
 
-/// The verdicts and withdrawals in the audit trail.
+/// Returns the verdicts and withdrawals in the audit trail.
 async fn decisions(app: &App) -> Vec<String> {
     sqlx::query_scalar("select kind::text from release_events where kind in ('APPROVED', 'REJECTED', 'WITHDRAWN')")
         .fetch_all(&app.sql)
@@ -20,7 +20,7 @@ async fn decisions(app: &App) -> Vec<String> {
         .unwrap()
 }
 
-/// Of two answers one is 200, the other 409 and says what happened.
+/// Checks that one response is 200, and that the other is 409 and says what happened.
 #[track_caller]
 fn one_wins(one: TestResponse, two: TestResponse) {
     let (won, lost) = if one.status == 200 { (one, two) } else { (two, one) };
@@ -72,10 +72,10 @@ async fn a_release_is_rejected_revised_and_approved() {
 }
 
 #[tokio::test]
-async fn a1_of_two_admins_who_approve_at_once_one_is_told() {
+async fn a1_one_of_two_admins_who_approve_at_once_is_refused() {
     let app = spawn_app().await;
     let (ana, admin, other) = (app.artist("Ana").await, app.admin().await, app.admin().await);
-    // Two of them, and one who clicks twice.
+    // Once two admins approve, and once one admin clicks twice.
     for second in [&other, &admin] {
         let ReleaseView { id, version, .. } = ana.release_in_review().await;
         let (one, two) = app.at_once(id, admin.approve(id, version), second.approve(id, version)).await;
@@ -87,7 +87,7 @@ async fn a1_of_two_admins_who_approve_at_once_one_is_told() {
 }
 
 #[tokio::test]
-async fn a2_of_an_approval_and_a_rejection_one_counts() {
+async fn a2_one_of_an_approval_and_a_rejection_at_once_counts() {
     let app = spawn_app().await;
     let (ana, one, two) = (app.artist("Ana").await, app.admin().await, app.admin().await);
     let release = ana.release_in_review().await;
@@ -104,7 +104,7 @@ async fn a2_of_an_approval_and_a_rejection_one_counts() {
 }
 
 #[tokio::test]
-async fn a6_of_an_approval_and_a_withdrawal_one_counts() {
+async fn a6_one_of_an_approval_and_a_withdrawal_at_once_counts() {
     let app = spawn_app().await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
     let release = ana.release_in_review().await;
@@ -125,7 +125,7 @@ async fn a6_of_an_approval_and_a_withdrawal_one_counts() {
 }
 
 #[tokio::test]
-async fn a3_what_changed_since_it_was_opened_is_not_approved() {
+async fn a3_a_release_that_changed_since_it_was_opened_is_not_approved() {
     let app = spawn_app().await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
     let seen = ana.release_in_review().await;
@@ -144,7 +144,7 @@ async fn a3_what_changed_since_it_was_opened_is_not_approved() {
     app.expect_consistent().await;
 }
 
-/// The reviewer has listened to one song; it is another one that waits now, and was waiting in between.
+/// The reviewer has listened to one song. Meanwhile another song has replaced it, and the release is in review again.
 #[tokio::test]
 async fn a3_a_track_that_was_replaced_since_is_not_approved_unheard() {
     let app = spawn_app().await;
@@ -166,9 +166,9 @@ async fn a3_a_track_that_was_replaced_since_is_not_approved_unheard() {
     app.expect_consistent().await;
 }
 
-/// What waits for a verdict, or has one, is not edited: neither its details, nor its tracks, nor its files.
+/// The details, tracks and files of a release in review or with a verdict can't be edited.
 #[tokio::test]
-async fn what_is_not_a_draft_is_not_edited() {
+async fn a_release_that_is_not_a_draft_is_not_edited() {
     let app = spawn_app().await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
     for status in [ReleaseStatus::PendingReview, ReleaseStatus::Published, ReleaseStatus::Rejected] {
@@ -203,7 +203,7 @@ async fn what_is_not_a_draft_is_not_edited() {
 }
 
 #[tokio::test]
-async fn only_what_waits_is_decided() {
+async fn only_a_release_in_review_is_decided() {
     let app = spawn_app().await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
     let id = ana.create_release().await;
@@ -221,7 +221,7 @@ async fn a_verdict_leads_to_the_next_in_the_queue() {
     assert_eq!(outcome.next, Some(second.id));
 }
 
-/// Everything that only admins may ask.
+/// Sends every request that only admins may send.
 async fn ask_as_admin(client: &Client, id: ReleaseId, version: i64) -> Vec<TestResponse> {
     let list = form(&[("search", ""), ("page", "1")]);
     vec![

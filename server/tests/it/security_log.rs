@@ -14,7 +14,7 @@ use crate::support::{PASSWORD, eventually, form, spawn_app_with};
 
 const NEW: &str = "another good password";
 const WRONG: &str = "not her password";
-/// After so many wrong passwords, strangers are blocked.
+/// After so many wrong passwords, unknown browsers are blocked.
 const FAILURES: &str = "3";
 
 #[tokio::test]
@@ -70,7 +70,7 @@ async fn every_kind_of_event_is_recorded_and_shown_to_its_user_and_to_admins() {
     let back = [("current_password", NEW), ("new_password", PASSWORD)];
     ask("account/change-password", &back).await.expect_status(200);
 
-    // The database knows every kind; one that it does not know cannot be recorded.
+    // The database lists every kind. A kind that is not in its list cannot be recorded.
     let kinds: Vec<SecurityEventKind> =
         sqlx::query_scalar("select unnest(enum_range(null::security_event_kind))").fetch_all(&app.sql).await.unwrap();
     let words: BTreeSet<&str> = kinds.into_iter().map(SecurityEventKind::label).collect();

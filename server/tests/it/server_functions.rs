@@ -1,4 +1,4 @@
-//! What comes as the fields of server functions.
+//! The fields of server functions.
 
 use app::api::PUBLIC_PATHS;
 use http::Method;
@@ -15,7 +15,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn whatever_stands_in_a_field_is_no_fault_of_the_servers() {
+async fn no_value_of_a_field_makes_the_server_fail() {
     let app = spawn_app_with(&[("VWAZA_RATE_LIMITS", "off")]).await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
     let mut things = Placeholders::of(&app, &ana).await;
@@ -43,7 +43,7 @@ async fn whatever_stands_in_a_field_is_no_fault_of_the_servers() {
     ];
     let send = async |path: &str, body: &RowBody, what: &str| {
         let client = match path {
-            // Nobody's session changes under this test.
+            // Public functions are called without a session, so that they cannot end one of this test.
             _ if PUBLIC_PATHS.contains(&path) => &app.anonymous(),
             _ if ["/api/review/", "/api/queue/", "/api/users/"].iter().any(|prefix| path.starts_with(prefix)) => &admin,
             _ => &ana,
@@ -100,7 +100,7 @@ async fn whatever_stands_in_a_field_is_no_fault_of_the_servers() {
 }
 
 #[tokio::test]
-async fn text_that_no_database_takes_is_refused_in_every_field() {
+async fn text_that_the_database_cannot_store_is_refused_in_every_field() {
     let app = spawn_app().await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
     let release = ana.release_in_review().await;
@@ -139,14 +139,14 @@ async fn text_that_no_database_takes_is_refused_in_every_field() {
     ] {
         answer.expect_field_error("search");
     }
-    // An address that somebody made up is answered with a page.
+    // A made-up address in a browser is answered with a page.
     admin.get("/admin/artists?search=%00").await.expect_status(200);
     let fingerprint =
         metadata(&[("target", &format!("new-track:{draft}")), ("filename", "x.wav"), ("fingerprint", "No\0thing")]);
     let headers = [("upload-length", "1000"), ("upload-metadata", fingerprint.as_str())];
     ana.tus(Method::POST, "/api/uploads", &headers).await.expect_error(400, "U+0000");
     admin.reject(release.id, release.version, "No\0thing").await.expect_field_error("reason");
-    // Other things that cannot be seen are left out: a reason has lines, and may have come from anywhere.
+    // Other invisible characters are removed, because a reason has line breaks and may have been pasted from anywhere.
     admin.reject(release.id, release.version, "No\u{202E}thing").await.expect_status(200);
     assert_eq!(ana.release(release.id).await.reject_reason.as_deref(), Some("Nothing"));
     app.expect_consistent().await;

@@ -1,4 +1,4 @@
-//! People see where they are signed in, and end what they do not know.
+//! People see where they are signed in, and end sessions that they don't know.
 
 use futures::future::join_all;
 use http::Method;
@@ -9,7 +9,7 @@ use crate::support::{App, Client, Gate, PASSWORD, TestResponse, form, spawn_app,
 
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
 
-/// Another browser of the same person.
+/// Signs in the same person with another browser.
 async fn elsewhere(app: &App, email: &str, user_agent: &str) -> Client {
     let client = app.anonymous();
     let request = client.request(Method::POST, "/api/account/sign-in").header("user-agent", user_agent);
@@ -59,11 +59,11 @@ async fn nobody_sees_or_ends_the_sessions_of_another_person() {
     let answer = ana.call("sessions/list", &form(&[])).await;
     let secret = ana.cookie();
     let (_, token) = secret.split_once('=').unwrap();
-    assert!(!answer.text().contains(token), "what is listed proves nothing");
+    assert!(!answer.text().contains(token), "the list must not contain a token");
 }
 
 #[tokio::test]
-async fn what_a_browser_says_of_itself_is_kept_short() {
+async fn the_user_agent_of_a_session_is_kept_short() {
     let app = spawn_app().await;
     let email = app.artist("Ana").await.actor().await.unwrap().email;
     let chatty = elsewhere(&app, &email, &format!("{FIREFOX} {}", "x".repeat(5000))).await;
@@ -74,7 +74,7 @@ async fn what_a_browser_says_of_itself_is_kept_short() {
 }
 
 #[tokio::test]
-async fn the_last_use_is_written_down_every_ten_minutes_at_most() {
+async fn the_last_use_is_recorded_every_ten_minutes_at_most() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let used = async |age: &str| {
@@ -94,7 +94,7 @@ async fn change_password(client: &Client, from: &str, to: &str) -> TestResponse 
     client.call("account/change-password", &form(&[("current_password", from), ("new_password", to)])).await
 }
 
-/// What shuts out whoever knows the old password.
+/// The ways to shut out a thief who knows the old password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ShutOut {
     Changed,
@@ -104,7 +104,7 @@ enum ShutOut {
 }
 
 #[tokio::test]
-async fn r4_no_session_survives_that_the_old_password_opened() {
+async fn r4_no_session_that_the_old_password_opened_survives() {
     let mut app = spawn_app().await;
     let admin = app.admin().await;
     for how in [ShutOut::Changed, ShutOut::Reset, ShutOut::Disabled, ShutOut::Deleted] {
@@ -140,7 +140,7 @@ async fn r4_no_session_survives_that_the_old_password_opened() {
             "select (select count(*) from sessions where user_id = $1), (select count(*) from sign_in_challenges),
                            (select count(*) from known_browsers where user_id = $1)";
         let left: (i64, i64, i64) = sqlx::query_as(left).bind(actor.id.0).fetch_one(&app.sql).await.unwrap();
-        // The owner's own, who has set the new password.
+        // The owner's own session and browser stay after they set the new password.
         let own = match how {
             ShutOut::Changed => (1, 0, 1),
             ShutOut::Reset => (0, 0, 1),
@@ -151,7 +151,7 @@ async fn r4_no_session_survives_that_the_old_password_opened() {
 }
 
 #[tokio::test]
-async fn r4_of_many_sign_ins_beside_a_new_password_none_survives() {
+async fn r4_none_of_many_sign_ins_beside_a_new_password_survives() {
     let app = spawn_app_with(&[("VWAZA_LIMIT_FAILED_SIGN_INS", "1000")]).await;
     let ana = app.artist("Ana").await;
     let email = ana.actor().await.unwrap().email;
@@ -160,7 +160,7 @@ async fn r4_of_many_sign_ins_beside_a_new_password_none_survives() {
         let thieves: Vec<Client> = (0..12).map(|_| app.anonymous()).collect();
         let sign_ins = join_all(thieves.iter().map(|thief| thief.sign_in(&email, old)));
         let change = async {
-            // A server that is busy with all of them says so.
+            // A server that is busy with all these sign-ins answers 503.
             loop {
                 let answer = change_password(&ana, old, new).await;
                 if answer.status != 503 {
@@ -177,7 +177,8 @@ async fn r4_of_many_sign_ins_beside_a_new_password_none_survives() {
     }
 }
 
-/// Whoever has stolen a session asks for this while the owner sets a new password, which comes first.
+/// A thief with a stolen session sends a request while the owner sets a new password, which commits first. Returns the
+/// response to the thief.
 async fn beside_a_new_password(
     app: &App,
     ana: &Client,
@@ -196,13 +197,13 @@ async fn beside_a_new_password(
     };
     let (changed, asked, ()) = tokio::join!(change_password(ana, PASSWORD, NEW), asking, let_go);
     changed.expect_status(200);
-    assert!(ana.actor().await.is_some(), "the owner is signed in");
+    assert!(ana.actor().await.is_some(), "the owner must stay signed in");
     assert_eq!(list(ana).await.len(), 1);
     asked
 }
 
 #[tokio::test]
-async fn r4_a_session_that_ended_meanwhile_leaves_nothing_that_outlives_it() {
+async fn r4_an_ended_session_leaves_nothing_that_outlives_it() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let made =
@@ -235,7 +236,7 @@ async fn r4_a_sign_in_that_waits_for_its_code_ends_with_the_old_password() {
     let setup: TwoFactorSetup = ana.call_with("two-factor/begin", "current_password", PASSWORD).await.ok();
     let phone = TOTP::from_url(&setup.url).unwrap();
     ana.call_with("two-factor/confirm", "code", phone.generate_current().unwrap()).await.expect_status(200);
-    // The code of this step is used already.
+    // The code of this step was used already.
     sqlx::query("update two_factors set last_step = 0").execute(&app.sql).await.unwrap();
     let halfway = app.anonymous();
     halfway.sign_in(&email, PASSWORD).await.expect_status(200);

@@ -1,4 +1,4 @@
-//! SIGTERM: the server leaves in time, and nothing is lost.
+//! SIGTERM: the server ends in time, and nothing is lost.
 
 use std::{
     net::TcpStream,
@@ -13,11 +13,11 @@ use crate::support::{
     spawn_app_with,
 };
 
-/// Between the signal and the end.
+/// The longest time from the signal to the end.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 #[tokio::test]
-async fn u24_open_connections_do_not_keep_the_server() {
+async fn u24_open_connections_do_not_delay_the_end() {
     let mut app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let mut events = ana.request(Method::GET, "/api/events").send().await.unwrap();
@@ -33,7 +33,7 @@ async fn u24_open_connections_do_not_keep_the_server() {
 }
 
 #[tokio::test]
-async fn u24_an_idle_upload_does_not_keep_the_server_and_loses_nothing() {
+async fn u24_an_idle_upload_does_not_delay_the_end_and_loses_nothing() {
     let mut app = spawn_app_with(&[("VWAZA_SHUTDOWN_SECONDS", "2")]).await;
     let ana = app.artist("Ana").await;
     let song = a_long_song(1);
@@ -54,7 +54,7 @@ async fn u24_an_idle_upload_does_not_keep_the_server_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn j13_a_job_that_hangs_is_handed_back_and_that_counts_nothing() {
+async fn j13_a_job_that_hangs_is_handed_back_without_a_counted_failure() {
     let mut app = spawn_app_with(&[("VWAZA_SHUTDOWN_SECONDS", "8")]).await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -63,7 +63,7 @@ async fn j13_a_job_that_hangs_is_handed_back_and_that_counts_nothing() {
     answer.expect_status(204);
     let told = Instant::now();
     app.terminate();
-    // It takes no new connections: it has heard.
+    // The server accepts no new connections, so it has received the signal.
     eventually("it ends", async || TcpStream::connect(ana.listen()).is_err().then_some(())).await;
     sqlx::query(
         "insert into upload_jobs (id, kind, artist_id)
@@ -73,7 +73,7 @@ async fn j13_a_job_that_hangs_is_handed_back_and_that_counts_nothing() {
     .await
     .unwrap();
     sqlx::query("select pg_notify('vwaza_jobs', '')").execute(&app.sql).await.unwrap();
-    // The job is waited for when the others come.
+    // The server still waits for the job when the other jobs are added.
     let query = sqlx::query_scalar("select status::text from upload_jobs where kind = 'STORE'");
     let status: String = query.fetch_one(&app.sql).await.unwrap();
     assert_eq!(status, "UPLOADING");
@@ -100,9 +100,10 @@ async fn two_servers_do_not_share_a_spool() {
     app.anonymous().get("/health").await.expect_status(200);
 }
 
-/// All at once, with nothing set: a storage that is dead, a file that waits for it, a client that is silent, a page that listens.
+/// In the default configuration, all at once: the storage does not answer, a file waits for it, a client is silent, and
+/// a page listens for events.
 #[tokio::test]
-async fn u24_a_server_whose_storage_is_dead_leaves_in_time_and_loses_nothing() {
+async fn u24_a_server_whose_storage_is_dead_ends_in_time_and_loses_nothing() {
     let bucket = Bucket::new().await;
     let mut app = bucket.app(&[]).await;
     let ana = app.artist("Ana").await;
@@ -130,9 +131,9 @@ async fn u24_a_server_whose_storage_is_dead_leaves_in_time_and_loses_nothing() {
     app.expect_consistent().await;
 }
 
-/// What has arrived cannot even be counted.
+/// Not even the received bytes can be counted.
 #[tokio::test]
-async fn u24_a_server_whose_database_does_not_reply_leaves_in_time() {
+async fn u24_a_server_whose_database_does_not_reply_ends_in_time() {
     let (mut app, proxy) = App::behind_a_proxy().await;
     let ana = app.artist("Ana").await;
     let song = a_long_song(1);

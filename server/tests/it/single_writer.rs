@@ -1,4 +1,4 @@
-//! One holder for each upload: who comes while it is held hears the truth, and nobody else touches it.
+//! Each upload has one writer. A client that asks meanwhile gets the true offset, and nobody else can write.
 
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ async fn u4_a_dropped_connection_keeps_what_has_arrived() {
     app.expect_consistent().await;
 }
 
-/// A reset takes with it what the server has not read yet; what it has on its disk is counted.
+/// A reset loses what the server has not read yet. The bytes on its disk are counted.
 #[tokio::test]
 async fn u4_a_connection_that_is_reset_keeps_what_has_arrived() {
     let app = spawn_app().await;
@@ -43,15 +43,15 @@ async fn u4_a_connection_that_is_reset_keeps_what_has_arrived() {
     patch.reset();
     let offset = app.offset_reaches(arrived).await;
     assert!(offset <= LONG_SONG_HALF, "{offset}");
-    // Nobody had to ask how far it is: the upload is free.
+    // The upload is free without another request.
     ana.patch(&begun.url, offset, song.slice(offset..)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
     app.expect_consistent().await;
 }
 
-/// Nobody says that the line is dead, and nobody else asks for the upload: the server notices by itself.
+/// The connection is dead without a sign, and nobody else asks for the upload. The server notices by itself.
 #[tokio::test]
-async fn u4_a_client_that_stops_sending_is_told_and_its_upload_is_free_again() {
+async fn u4_a_client_that_stops_sending_is_told_and_its_upload_is_freed() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let (release, song) = (ana.create_release().await, a_long_song(1));
@@ -71,13 +71,13 @@ async fn u4_a_client_that_stops_sending_is_told_and_its_upload_is_free_again() {
         ana.patch(&begun.url, kept, song.slice(kept..)).await.expect_status(204);
         assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
     };
-    // Of a chunk that cannot be checked any more nothing stays.
+    // Nothing is kept of a chunk whose checksum can no longer be checked.
     tokio::join!(silence("plain.wav", &[], LONG_SONG_HALF), silence("checked.wav", &checked, 0));
     app.expect_consistent().await;
 }
 
 #[tokio::test]
-async fn u6_an_idle_connection_does_not_keep_an_upload_to_itself() {
+async fn u6_an_idle_connection_does_not_block_its_upload() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -86,7 +86,7 @@ async fn u6_an_idle_connection_does_not_keep_an_upload_to_itself() {
     let mut silent = RawRequest::patch(&app, &ana, &begun.url, 0, song.len()).await;
     silent.send(&song[..LONG_SONG_HALF]).await;
     let arrived = app.spooled_beyond(0).await;
-    // The client has moved to another network: it asks how far it is and goes on from there.
+    // The client has moved to another network. It asks for the offset and goes on from there.
     let asked = Instant::now();
     let offset = ana.offset(&begun.url).await;
     assert_in_time(asked, Duration::from_secs(2));
@@ -97,13 +97,13 @@ async fn u6_an_idle_connection_does_not_keep_an_upload_to_itself() {
 }
 
 #[tokio::test]
-async fn u5_of_two_writers_at_one_offset_one_wins() {
+async fn u5_one_of_two_writers_at_one_offset_wins() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
     let songs = [a_song(1), a_song(2)];
     let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", songs[0].len()).await;
-    // Neither of them gets at the upload before both have come to it.
+    // Neither request can read the upload before both wait for it.
     let held = app.hold_table("lock table uploads in access exclusive mode").await;
     let let_go = async {
         app.waits_for_locks_of("%from uploads where id = $1 and owner_id = $2%", 2).await;
@@ -118,7 +118,7 @@ async fn u5_of_two_writers_at_one_offset_one_wins() {
     };
     assert_eq!(std::fs::read(app.only_file_in("spool/uploads")).unwrap(), song[..100_000], "the winner's bytes");
 
-    // While one is in the middle of it, no other gets in.
+    // While one request is writing, no other may write.
     let mut writer = RawRequest::patch(&app, &ana, &begun.url, 100_000, song.len() - 100_000).await;
     writer.send(&song[100_000..200_000]).await;
     ana.patch(&begun.url, 100_000, Vec::new()).await.expect_error(423, "right now");
@@ -128,9 +128,10 @@ async fn u5_of_two_writers_at_one_offset_one_wins() {
     app.expect_consistent().await;
 }
 
-/// After a restart the hash of what is there is made anew, which takes long for a large file; its client's line drops meanwhile.
+/// After a restart, the server hashes the received bytes again, which takes long for a large file. The client's
+/// connection drops meanwhile.
 #[tokio::test]
-async fn u6_what_is_being_hashed_again_is_told_at_once_and_gone_on_with() {
+async fn u6_an_upload_that_is_being_hashed_again_tells_its_offset_and_goes_on() {
     let mut app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let song = a_long_song(1);
@@ -141,13 +142,13 @@ async fn u6_what_is_being_hashed_again_is_told_at_once_and_gone_on_with() {
     let rest = song.len() - LONG_SONG_HALF;
     RawRequest::patch(&app, &ana, &begun.url, LONG_SONG_HALF, rest).await.reset();
     let held = hashing.reached().await;
-    // Nothing has been told to go yet: whoever sends beside it is one too many.
+    // The hashing request still holds the upload, so another PATCH is refused.
     ana.patch(&begun.url, LONG_SONG_HALF, song.slice(LONG_SONG_HALF..)).await.expect_error(423, "right now");
     let asked = Instant::now();
     let offset = ana.offset(&begun.url).await;
     assert_in_time(asked, Duration::from_secs(2));
     assert_eq!(offset, LONG_SONG_HALF);
-    // The rest is on its way when the hash goes on.
+    // The rest is being sent when the hashing goes on.
     let (rest, ()) = tokio::join!(ana.patch(&begun.url, offset, song.slice(offset..)), async { drop(held) });
     rest.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
@@ -158,9 +159,10 @@ async fn counted(app: &App) -> i64 {
     sqlx::query_scalar("select offset_bytes from uploads").fetch_one(&app.sql).await.unwrap()
 }
 
-/// What a writer that was given up says late, on a line that comes back to life, must not move what a later one has written down.
+/// The connection of a writer that lost the upload comes back to life. Its late write must not change what a later
+/// writer has recorded.
 #[tokio::test]
-async fn u18_an_offset_of_a_writer_that_is_not_the_latest_counts_for_nothing() {
+async fn u18_an_offset_of_an_earlier_writer_is_not_recorded() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let song = a_long_song(1);
@@ -168,7 +170,7 @@ async fn u18_an_offset_of_a_writer_that_is_not_the_latest_counts_for_nothing() {
     let mut patch = RawRequest::patch(&app, &ana, &begun.url, 0, song.len()).await;
     patch.send(&song[..LONG_SONG_HALF]).await;
     app.spooled_beyond(0).await;
-    // As the ledger looks after somebody else has opened it.
+    // Makes the ledger look as if another writer has opened the upload.
     sqlx::query("update uploads set writer_epoch = writer_epoch + 1").execute(&app.sql).await.unwrap();
     let before = counted(&app).await;
     patch.send(&song[LONG_SONG_HALF..]).await;
@@ -180,7 +182,7 @@ async fn u18_an_offset_of_a_writer_that_is_not_the_latest_counts_for_nothing() {
     app.expect_consistent().await;
 }
 
-/// Between the last byte of a form's file and the ledger's word for it, somebody sends bytes to the same upload, and goes on.
+/// A form's file has arrived and is not recorded yet. A client sends bytes to the same upload.
 #[tokio::test]
 async fn nothing_is_added_to_a_forms_file_while_it_is_completed() {
     let mut app = spawn_app().await;
@@ -207,7 +209,7 @@ async fn nothing_is_added_to_a_forms_file_while_it_is_completed() {
     let (form, intruder) = tokio::join!(send(), intrude);
     form.expect_error(409, "Another connection has sent a part");
     assert_eq!(intruder, 423);
-    // Nothing half is left behind, and the same form goes through by itself.
+    // Nothing is left behind, and the form succeeds when it is sent again.
     assert!(ana.release(release).await.tracks.is_empty());
     app.expect_consistent().await;
     send().await.expect_status(303);

@@ -1,4 +1,5 @@
-//! Clients of the protocol that know nothing of us work unchanged: what they send, and what they make of the answers.
+//! Standard tus clients, which know nothing of this product, work unchanged: the requests that they send, and how they
+//! read the responses.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
@@ -22,7 +23,7 @@ fn metadata(target: &UploadTarget, more: &str) -> String {
     )
 }
 
-/// As a script does that sends no `fingerprint`.
+/// Creates an upload like a script that sends no `fingerprint`.
 async fn create(client: &Client, target: UploadTarget, length: usize) -> TestResponse {
     let headers = [("upload-length", &*length.to_string()), ("upload-metadata", &*metadata(&target, ""))];
     client.tus(Method::POST, "/api/uploads", &headers).await
@@ -51,7 +52,7 @@ async fn two_files_of_one_name_and_length_are_never_mixed() {
     assert_eq!(draft.len(), master.len());
     let first = create(&ana, target, draft.len()).await.expect_status(201);
     ana.patch(&url_of(&first), 0, draft.slice(..100_000)).await.expect_status(204);
-    // The script is run again, after the artist has rendered the file anew.
+    // The script runs again after the artist has rendered the file anew.
     let second = create(&ana, target, master.len()).await.expect_status(201);
     assert_ne!(url_of(&second), url_of(&first));
     assert_eq!(second.header("upload-offset"), Some("0"));
@@ -63,23 +64,23 @@ async fn two_files_of_one_name_and_length_are_never_mixed() {
 }
 
 #[tokio::test]
-async fn u10_a_completion_that_failed_is_made_up_for_without_a_restart() {
+async fn u10_a_failed_completion_is_repeated_without_a_restart() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let song = a_song(1);
     let created = create(&ana, UploadTarget::NewTrack(ana.create_release().await), song.len()).await;
     let held = app.hold_table("lock table upload_jobs in share mode").await;
-    // All bytes are counted; the transaction that completes them waits for its lock until its patience ends.
+    // All bytes are counted. The transaction that completes the upload waits for its lock until it times out.
     ana.patch(&url_of(&created), 0, song.clone()).await.expect_status(503);
     drop(held);
-    // A standard client hears that all of it is there, and goes away: it must be true.
+    // A standard client that reads the full offset goes away, so the upload must be complete by then.
     assert_eq!(ana.offset(&url_of(&created)).await, song.len());
     upload_is(&app, "ATTACHED").await;
     app.expect_consistent().await;
 }
 
 #[tokio::test]
-async fn u10_what_is_all_here_never_expires_and_is_completed_by_the_janitor() {
+async fn u10_a_whole_upload_never_expires_and_is_completed_by_the_janitor() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let (release, song) = (ana.create_release().await, a_song(1));
@@ -87,7 +88,7 @@ async fn u10_what_is_all_here_never_expires_and_is_completed_by_the_janitor() {
     let url = url_of(&create(&ana, target, song.len()).await);
     let marker = ana.begin(target, "marker.wav", 1000).await;
     let held = app.hold_release(release).await;
-    // All bytes of the one are counted, and none of the other.
+    // All bytes of one upload are counted, and none of the other.
     let expire = async {
         app.waits_for_locks(1).await;
         sqlx::query("update uploads set expires_at = now() - interval '1 hour'").execute(&app.sql).await.unwrap();
@@ -103,9 +104,9 @@ async fn u10_what_is_all_here_never_expires_and_is_completed_by_the_janitor() {
     app.expect_consistent().await;
 }
 
-/// A chunked PATCH whose line drops before it says that this was all.
+/// A chunked PATCH sends all bytes, and its connection drops before its last chunk ends it.
 #[tokio::test]
-async fn all_bytes_without_the_end_of_the_request_are_all_bytes() {
+async fn an_upload_is_whole_without_the_end_of_its_last_request() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let cover = a_cover(1);
@@ -128,7 +129,7 @@ async fn all_bytes_without_the_end_of_the_request_are_all_bytes() {
 }
 
 #[tokio::test]
-async fn head_never_calls_whole_what_was_refused_meanwhile() {
+async fn head_never_reports_a_refused_upload_as_whole() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -139,9 +140,9 @@ async fn head_never_calls_whole_what_was_refused_meanwhile() {
         let (ana, url, svg) = (ana.clone(), url.clone(), svg.clone());
         async move { ana.patch(&url, 0, svg).await.status }
     });
-    // The PATCH has found out what they are, and is about to write it down.
+    // The PATCH has found out that the file is invalid, and is about to record that.
     app.waits_for_locks(1).await;
-    // HEAD reads that all bytes are here. Then it waits for the PATCH.
+    // HEAD reads that all bytes have arrived, then waits for the PATCH.
     let reads = "%from uploads where id = $1 and owner_id = $2%";
     let table = app.hold_table("lock table uploads in access exclusive mode").await;
     let let_go = async {
@@ -159,16 +160,16 @@ async fn head_never_calls_whole_what_was_refused_meanwhile() {
         drop(held);
     };
     let (head, ()) = tokio::join!(ana.tus(Method::HEAD, &url, &[]), let_go);
-    // HEAD waits for 2 s: a machine that does not get as far by then hears that the upload is busy.
+    // HEAD waits for 2 s. On a slow machine, it then answers that the upload is busy.
     assert!(matches!(head.status, 410 | 415 | 423), "{}", head.status);
     assert_eq!(patch.await.unwrap(), 415);
     ana.tus(Method::HEAD, &url, &[]).await.expect_status(410);
     app.expect_consistent().await;
 }
 
-/// What HEAD, PATCH at the end, PATCH elsewhere and DELETE say of an upload in each of its states.
+/// Checks the answers of HEAD, PATCH at the end, PATCH elsewhere and DELETE for an upload in each of its states.
 #[tokio::test]
-async fn every_state_has_its_answers() {
+async fn every_state_of_an_upload_has_its_answers() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -210,12 +211,13 @@ async fn head_gives_the_metadata_back_as_it_came() {
     let long = metadata(&target, &format!(",note {}", "QUFB".repeat(3000)));
     let headers = [("upload-length", "1000"), ("upload-metadata", &*long)];
     ana.tus(Method::POST, "/api/uploads", &headers).await.expect_error(400, "8192 bytes");
-    // Begun by the application, it has none.
+    // An upload that the application began has no metadata.
     let begun = ana.begin(target, "cover.png", 2000).await;
     assert_eq!(ana.tus(Method::HEAD, &begun.url, &[]).await.header("upload-metadata"), None);
 }
 
-/// As `HttpURLConnection` asks: it takes HTML for whatever it sends, and a PATCH goes as an overridden POST.
+/// Sends requests like `HttpURLConnection`: it accepts HTML with every request, and its PATCH is a POST with an
+/// override.
 #[tokio::test]
 async fn a_library_that_accepts_html_gets_the_protocols_answers() {
     let app = spawn_app().await;
@@ -272,7 +274,7 @@ async fn errors_have_tus_headers_too() {
 }
 
 #[tokio::test]
-async fn first_bytes_that_do_not_match_leave_an_upload_to_go_on_with() {
+async fn first_bytes_with_a_wrong_checksum_leave_an_upload_to_resume() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let target = UploadTarget::NewTrack(ana.create_release().await);
@@ -293,10 +295,10 @@ async fn first_bytes_that_do_not_match_leave_an_upload_to_go_on_with() {
     upload_is(&app, "ATTACHED").await;
 }
 
-/// The first bytes of a creation meet a disk that is full for a moment. Its client looks at nothing of a creation that has failed, and
-/// would make another one, with a track of its own: it hears how far this one is instead.
+/// The first bytes of a creation meet a disk that is full for a moment. The client ignores the headers of a failed
+/// creation and would create another upload, with a track of its own. So the creation succeeds with the offset.
 #[tokio::test]
-async fn a_creation_whose_first_bytes_are_cut_short_is_gone_on_with() {
+async fn a_creation_whose_first_bytes_are_cut_short_is_resumed() {
     let app = spawn_app_with(&[("VWAZA_FAIL_POINTS", "disk-full=1*return->off")]).await;
     let ana = app.artist("Ana").await;
     let (release, song) = (ana.create_release().await, a_song(1));
@@ -316,7 +318,7 @@ async fn a_creation_whose_first_bytes_are_cut_short_is_gone_on_with() {
     app.expect_consistent().await;
 }
 
-/// A script has nothing but its token.
+/// A script has only its token.
 #[tokio::test]
 async fn a_script_resumes_with_a_token_alone() {
     let app = spawn_app().await;
@@ -350,7 +352,7 @@ async fn a_script_resumes_with_a_token_alone() {
 }
 
 #[tokio::test]
-async fn another_process_neither_receives_nor_gives_up_what_it_does_not_hold() {
+async fn a_process_neither_receives_nor_cancels_an_upload_of_another_process() {
     let bucket = Bucket::new().await;
     let mut first = bucket.app(&[]).await;
     let ana = first.artist("Ana").await;
@@ -367,10 +369,10 @@ async fn another_process_neither_receives_nor_gives_up_what_it_does_not_hold() {
     ] {
         assert!(answer.expect_status(503).header("retry-after").is_some());
     }
-    // While its process is alive, beginning again leads to it.
+    // While the other process is alive, beginning again finds its upload.
     assert_eq!(there.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await.url, begun.url);
     assert_eq!(ana.offset(&begun.url).await, 1000);
-    // Once it is gone for good, the same file is begun anew, for the same track.
+    // Once that process is gone, the same file is begun anew, for the same track.
     first.kill();
     sqlx::query("update spools set seen_at = now() - interval '1 minute'").execute(&first.sql).await.unwrap();
     let anew = there.begin(UploadTarget::NewTrack(release), "song.wav", song.len()).await;
@@ -383,7 +385,7 @@ async fn another_process_neither_receives_nor_gives_up_what_it_does_not_hold() {
 }
 
 #[tokio::test]
-async fn a_form_without_a_file_makes_nothing() {
+async fn a_form_without_a_file_creates_nothing() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -409,7 +411,7 @@ async fn a_form_without_a_file_makes_nothing() {
 }
 
 #[tokio::test]
-async fn what_a_killed_form_leaves_is_given_up_at_the_next_start() {
+async fn the_upload_of_a_killed_form_is_cancelled_at_the_next_start() {
     let mut app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -432,14 +434,14 @@ async fn what_a_killed_form_leaves_is_given_up_at_the_next_start() {
     .await;
     app.restart().await;
     upload_is(&app, "EXPIRED").await;
-    // With the track that the form made.
+    // The track that the form created is removed with it.
     ana.release_once(release, "the track is gone", |release| release.tracks.is_empty()).await;
     app.expect_consistent().await;
 }
 
-/// Nothing that was sent is lost by an answer that comes early: the client hears it, whatever it has not sent yet.
+/// The server answers before the client has sent its body. The client still reads the response.
 #[tokio::test]
-async fn a_refusal_is_heard_although_nobody_reads_the_body() {
+async fn a_client_reads_a_refusal_although_nobody_reads_its_body() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let created = create(&ana, UploadTarget::NewTrack(ana.create_release().await), 64_000_000).await;
@@ -460,6 +462,6 @@ async fn a_refusal_is_heard_although_nobody_reads_the_body() {
     assert_eq!(&answer, b"HTTP/1.1 409");
     let status: UploadStatus = ana.get(&url_of(&created)).await.ok();
     assert_eq!(status.state, UploadState::Receiving);
-    // And the next request is answered as ever.
+    // The next request is answered as usual.
     ana.call("account/sign-out", &form(&[])).await.expect_status(200);
 }

@@ -1,4 +1,5 @@
-//! The whole product on a bucket: S3 and Supabase Storage, well, away, slow, and lying; one process or two.
+//! The whole product on S3 and on Supabase Storage: available, away, slow, or answering wrongly; with one process or
+//! two.
 
 use std::{
     os::unix::process::ExitStatusExt,
@@ -24,17 +25,17 @@ use crate::support::{
     unfinished_jobs,
 };
 
-/// Larger than what any storage takes at once.
+/// A WAV that is larger than any storage takes in one request.
 fn a_master(seed: u64) -> Bytes {
     fixtures::wav(60.0, 44_100, 24, seed).into()
 }
 
-/// A fraction of a second: for many at once.
+/// A fraction of a second of sound, for tests with many files.
 fn a_sound(seed: u64) -> Bytes {
     fixtures::wav(0.3, 44_100, 16, seed).into()
 }
 
-/// What the player hears, wherever it is sent.
+/// Checks that the player gets the song from the address that it is redirected to.
 async fn plays(ana: &Client, release: ReleaseId, song: &Bytes) {
     let release =
         ana.release_once(release, "it is examined", |release| release.tracks[0].state() == FileState::Ready).await;
@@ -46,11 +47,11 @@ async fn plays(ana: &Client, release: ReleaseId, song: &Bytes) {
     let policy = page.header("content-security-policy").unwrap();
     let origin = address.split('/').take(3).collect::<Vec<_>>().join("/");
     assert!(policy.contains(&format!("media-src 'self' blob: {origin};")), "{policy}");
-    // Without a cookie: the address is all that it takes.
+    // The client sends no cookie, because the address alone gives access.
     let http = reqwest::Client::new();
     let whole = http.get(address).send().await.unwrap();
     assert_eq!((whole.status().as_u16(), whole.headers()["content-type"].to_str().unwrap()), (200, "audio/wav"));
-    // The file is saved under its own name, in the words of that storage.
+    // The file is saved under its own name. Each storage writes the header in its own way.
     let name = percent_encoded(&release.tracks[0].audio.as_ref().unwrap().file_name);
     let disposition = whole.headers()["content-disposition"].to_str().unwrap();
     assert!(disposition.starts_with("attachment; filename="), "{disposition}");
@@ -77,7 +78,7 @@ async fn attempts(app: &App) -> i64 {
     sqlx::query_scalar("select sum(attempt) from upload_jobs").fetch_one(&app.sql).await.unwrap()
 }
 
-/// How often the storage was asked in vain whether it is there.
+/// Returns how many probes of the storage have failed.
 async fn failed_probes(client: &Client) -> u32 {
     let figures = client.get("/metrics").await.text();
     let failed = figures.lines().find_map(|line| line.strip_prefix(r#"vwaza_storage_probes_total{outcome="failed"} "#));
@@ -123,9 +124,10 @@ async fn a_release_lives_in_supabase_storage() {
     app.expect_consistent().await;
 }
 
-/// The process dies when the bucket knows of an upload in parts, before its first part and in its middle.
+/// The process is killed once after the bucket has opened a multipart upload and before its first part, and once in the
+/// middle of it.
 #[tokio::test]
-async fn u11_parts_that_a_kill_left_open_are_ended() {
+async fn u11_a_multipart_upload_that_a_kill_left_open_is_aborted() {
     for point in ["parts-begun=kill", "object-half-put=kill"] {
         let bucket = Bucket::new().await;
         let quick = [("VWAZA_JOB_LEASE_SECONDS", "2")];
@@ -135,7 +137,7 @@ async fn u11_parts_that_a_kill_left_open_are_ended() {
         app.restart_with(&[("VWAZA_FAIL_POINTS", point)]).await;
         let (_, answer) = ana.upload(UploadTarget::NewTrack(release), "song.wav", song.clone()).await;
         answer.expect_status(204);
-        assert_eq!(app.ended().await.signal(), Some(SIGABRT), "{point} has killed it");
+        assert_eq!(app.ended().await.signal(), Some(SIGABRT), "{point} must kill the server");
         assert!(bucket.open_parts() > 0, "{point}");
         app.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;
         plays(&ana, release, &song).await;
@@ -145,9 +147,9 @@ async fn u11_parts_that_a_kill_left_open_are_ended() {
     }
 }
 
-/// The same with Supabase's resumable uploads.
+/// The process is killed in the middle of a resumable upload of Supabase.
 #[tokio::test]
-async fn u11_a_resumable_upload_that_a_kill_left_open_is_ended() {
+async fn u11_a_resumable_upload_that_a_kill_left_open_is_aborted() {
     for point in ["parts-begun=kill", "object-half-put=kill"] {
         let server = SupabaseServer::start().await;
         let mut app = app_on_supabase(&server, &[("VWAZA_JOB_LEASE_SECONDS", "2")]).await;
@@ -156,7 +158,7 @@ async fn u11_a_resumable_upload_that_a_kill_left_open_is_ended() {
         app.restart_with(&[("VWAZA_FAIL_POINTS", point)]).await;
         let (_, answer) = ana.upload(UploadTarget::NewTrack(release), "song.wav", song.clone()).await;
         answer.expect_status(204);
-        assert_eq!(app.ended().await.signal(), Some(SIGABRT), "{point} has killed it");
+        assert_eq!(app.ended().await.signal(), Some(SIGABRT), "{point} must kill the server");
         assert_eq!(server.open_uploads(), 1, "{point}");
         app.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;
         plays(&ana, release, &song).await;
@@ -168,9 +170,9 @@ async fn u11_a_resumable_upload_that_a_kill_left_open_is_ended() {
     }
 }
 
-/// Put in one go, and as a resumable upload.
+/// The object is put in one request, then as a resumable upload.
 #[tokio::test]
-async fn u16_a_storage_that_keeps_other_bytes_than_it_says_is_found_out() {
+async fn u16_a_storage_that_keeps_other_bytes_is_detected() {
     let server = SupabaseServer::start().await;
     let app = app_on_supabase(&server, &[]).await;
     let ana = app.artist("Ana").await;
@@ -192,7 +194,7 @@ async fn u16_a_storage_that_keeps_other_bytes_than_it_says_is_found_out() {
     app.expect_consistent().await;
 }
 
-/// Nobody knows whether the object is on its way: the next attempt puts another one, and the first one lands after all.
+/// It is unknown whether the object arrives, so the next attempt puts another one. The first one arrives after all.
 #[tokio::test]
 async fn u13_a_put_that_lands_after_the_next_one_is_deleted() {
     let server = SupabaseServer::start().await;
@@ -206,7 +208,7 @@ async fn u13_a_put_that_lands_after_the_next_one_is_deleted() {
     assert_eq!(server.objects().len(), 2);
     plays(&ana, release, &song).await;
     assert_eq!(failures(&app).await, 0);
-    // As if the grace time had passed, since it was put and since it was deleted.
+    // Makes the grace time pass, since the put and since the delete.
     let age = async || {
         let age = "update objects set created_at = created_at - interval '1 hour', deleted_at = deleted_at - interval '1 hour'";
         sqlx::query(age).execute(&app.sql).await.unwrap();
@@ -223,7 +225,7 @@ async fn u13_a_put_that_lands_after_the_next_one_is_deleted() {
     plays(&ana, release, &song).await;
 }
 
-/// The object is there, and nobody was told: it is found, not put again.
+/// The object is stored, but the reply is lost. The job finds the object and does not put it again.
 #[tokio::test]
 async fn u13_a_put_whose_answer_is_lost_is_not_repeated() {
     let server = SupabaseServer::start().await;
@@ -237,11 +239,11 @@ async fn u13_a_put_whose_answer_is_lost_is_not_repeated() {
     app.expect_consistent().await;
 }
 
-/// Dozens of jobs wait for the storage; were each of them to hold a connection meanwhile, it would be seen.
+/// Dozens of jobs wait for the storage. If each of them held a database connection meanwhile, pages would wait.
 #[tokio::test]
-async fn u17_a_storage_that_says_nothing_keeps_no_page_waiting() {
+async fn u17_pages_answer_while_the_storage_does_not() {
     let bucket = Bucket::new().await;
-    // One turn is not for an artist who has all the others.
+    // One permit more, because one is never given to an artist who has all the others.
     let app = bucket.app(&[("VWAZA_WORKER_CONCURRENCY", "33")]).await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -254,13 +256,14 @@ async fn u17_a_storage_that_says_nothing_keeps_no_page_waiting() {
     let uploads = join_all(begun.iter().map(async |(upload, sound)| {
         eventually("the server has its bytes", async || {
             let offset = ana.offset(&upload.url).await;
-            // On a busy machine fifty at once wait too long for a connection to the database, and are told to send again.
+            // On a busy machine, some of fifty concurrent uploads wait too long for a database connection and get 503.
+            // Their clients send again.
             let answer = ana.patch(&upload.url, offset, sound.slice(offset..)).await;
             if answer.status == 503 { None } else { Some(answer.expect_status(204)) }
         })
         .await;
     }));
-    // Longer than a transaction may be idle.
+    // The silence is longer than a transaction may be idle.
     let silence = Duration::from_secs(if is_soak() { 60 } else { 2 });
     let paths = ["/".to_owned(), format!("/releases/{release}")];
     let pages = async {
@@ -286,7 +289,7 @@ async fn u17_a_storage_that_says_nothing_keeps_no_page_waiting() {
     let (_, mut took) = tokio::join!(uploads, pages);
     assert!(running(&app).await >= 32);
     took.sort_unstable();
-    // 500 ms, with fivefold slack.
+    // The deadline is 500 ms; the test allows five times as long.
     assert!(took[took.len() * 99 / 100] < Duration::from_millis(2500), "{took:?}");
     let waiting = ana.release(release).await;
     assert!(waiting.tracks.iter().all(|track| track.state() == FileState::Storing));
@@ -299,13 +302,13 @@ async fn u17_a_storage_that_says_nothing_keeps_no_page_waiting() {
 }
 
 #[tokio::test]
-async fn j11_a_storage_that_was_away_costs_no_job_an_attempt() {
+async fn j11_a_storage_outage_costs_no_job_an_attempt() {
     let bucket = Bucket::new().await;
     let uploads = if is_soak() { 1000 } else { 30 };
     let app = bucket.app(&[("VWAZA_MAX_OPEN_UPLOADS", "2000")]).await;
     let mut artists = Vec::new();
     for _ in 0..uploads / 10 {
-        // One after the other: a hundred at once would be told that many people are signing in.
+        // One after the other, because a hundred concurrent sign-ups would be refused as too many.
         artists.push(app.artist("Ana").await);
     }
     bucket.proxy.cut();
@@ -324,12 +327,12 @@ async fn j11_a_storage_that_was_away_costs_no_job_an_attempt() {
         (storage(&artists[0]).await == ("degraded".into(), "open".into())).then_some(())
     })
     .await;
-    // What the artist reads: safe, and on its way.
+    // The artist reads that the file is safe and not stored yet.
     let status = artists[0].upload_status(begun[0].1.id).await;
     assert_eq!((status.state, status.status_code), (UploadState::Received, 202));
     eventually("no job is held", async || (running(&app).await == 0).then_some(())).await;
     let tried = attempts(&app).await;
-    // Probe after probe fails, and all wait until one does not.
+    // Probes fail, and all jobs wait until one succeeds.
     let away = Duration::from_secs(if is_soak() { 600 } else { 0 });
     let (before, mut probes) = (failed_probes(&artists[0]).await, 0);
     while probes < 3 || cut_at.elapsed() < away {
@@ -348,9 +351,10 @@ async fn j11_a_storage_that_was_away_costs_no_job_an_attempt() {
     app.expect_consistent().await;
 }
 
-/// Two processes, one database, one bucket, each with a spool of its own; one of them dies for good, and then comes back.
+/// Two processes share one database and one bucket, each with a spool of its own. One of them dies and comes back much
+/// later.
 #[tokio::test]
-async fn j21_what_a_dead_process_holds_waits_for_it_and_what_is_stored_is_whole() {
+async fn j21_bytes_of_a_dead_process_wait_for_it_and_stored_files_are_whole() {
     let bucket = Bucket::new().await;
     let mut first = bucket.app(&[("VWAZA_JOB_LEASE_SECONDS", "2")]).await;
     let database = first.database_url();
@@ -364,7 +368,7 @@ async fn j21_what_a_dead_process_holds_waits_for_it_and_what_is_stored_is_whole(
 
     first.restart_with(&[("VWAZA_FAIL_POINTS", "upload-received=kill")]).await;
     let begun = ana.begin(UploadTarget::NewTrack(waiting), "other.wav", song.len()).await;
-    // The other process knows the upload, and does not touch it.
+    // The other process knows the upload and does not touch it.
     let refused = elsewhere.patch(&begun.url, 0, song.clone()).await.expect_status(503);
     assert!(refused.header("retry-after").is_some());
     let _cut_off = ana.try_patch(&begun.url, 0, song.clone()).await;
@@ -378,7 +382,8 @@ async fn j21_what_a_dead_process_holds_waits_for_it_and_what_is_stored_is_whole(
         })
         .await;
     assert_eq!(view.tracks[0].state(), FileState::Storing);
-    // It is due again, the other process looks for jobs, and does not take what only the dead process holds.
+    // The job is due again. The other process looks for jobs, but does not claim one whose bytes only the dead process
+    // holds.
     eventually("the lost job is due", async || {
         let due: bool = sqlx::query_scalar(
             "select exists (select 1 from upload_jobs where upload_id = $1 and status = 'PENDING' and run_after <= now())",
@@ -390,7 +395,8 @@ async fn j21_what_a_dead_process_holds_waits_for_it_and_what_is_stored_is_whole(
         due.then_some(())
     })
     .await;
-    // Due later than the lost one: whoever ends them could have taken that one.
+    // These jobs are due later than the lost one, so a process that claims them would have claimed that one first if it
+    // could.
     idle_jobs(&first.sql, &elsewhere, 3).await;
     eventually("the other process has looked", async || (unfinished_jobs(&first.sql).await == 1).then_some(())).await;
     let claims: i32 = sqlx::query_scalar("select attempt from upload_jobs where upload_id = $1")
@@ -406,9 +412,9 @@ async fn j21_what_a_dead_process_holds_waits_for_it_and_what_is_stored_is_whole(
     first.expect_consistent().await;
 }
 
-/// A file that Supabase does not take is nobody's outage: its job ends, and its artist is told.
+/// A file that Supabase rejects is not an outage: its job ends, and its artist is told.
 #[tokio::test]
-async fn a_file_that_the_bucket_does_not_take_is_given_up() {
+async fn a_file_that_the_bucket_rejects_is_given_up() {
     let server = SupabaseServer::start().await;
     let app = app_on_supabase(&server, &[("VWAZA_JOB_MAX_RETRIES", "2")]).await;
     let ana = app.artist("Ana").await;

@@ -1,4 +1,4 @@
-//! The tracks of a draft: order, codes, audio that is replaced.
+//! The tracks of a draft: their order, their ISRCs, and replaced audio.
 
 use vwaza::domain::{
     ids::{ReleaseId, TrackId},
@@ -8,7 +8,7 @@ use vwaza::domain::{
 
 use crate::support::{Client, a_song, sha256, spawn_app, spawn_app_with};
 
-/// Tracks `a`, `b`, `c`, … whose audio is still to come.
+/// Creates tracks `a`, `b`, `c`, … whose audio has not arrived.
 async fn tracks(client: &Client, release: ReleaseId, count: usize) -> Vec<TrackId> {
     let mut ids = Vec::new();
     for name in ["a.wav", "b.wav", "c.wav", "d.wav"].iter().take(count) {
@@ -17,7 +17,7 @@ async fn tracks(client: &Client, release: ReleaseId, count: usize) -> Vec<TrackI
     ids
 }
 
-/// The titles in order; the numbers count from 1 without gaps.
+/// Returns the titles in order. Checks that the numbers count from 1 without gaps.
 async fn order(client: &Client, release: ReleaseId) -> String {
     let tracks = client.release(release).await.tracks;
     assert!(tracks.iter().zip(1..).all(|(track, number)| track.number == number), "{tracks:?}");
@@ -65,7 +65,7 @@ async fn a_removed_track_leaves_no_gap() {
 }
 
 #[tokio::test]
-async fn a_track_says_what_its_form_said() {
+async fn a_track_shows_the_fields_of_its_form() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -89,7 +89,7 @@ async fn a_track_says_what_its_form_said() {
 }
 
 #[tokio::test]
-async fn one_recording_may_stand_on_two_releases() {
+async fn one_recording_may_be_on_two_releases() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let isrc = RawTrack { title: "Night Bus".into(), isrc: "NLA502600017".into(), ..RawTrack::default() };

@@ -1,4 +1,4 @@
-//! The byte channel speaks tus 1.0, status by status.
+//! The tus 1.0 endpoint, status by status.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::Method;
@@ -14,13 +14,13 @@ use crate::support::{
     spawn_app, spawn_app_with,
 };
 
-/// A creation for a new track of this length, as the protocol has it.
+/// Creates an upload for a new track of this length by the protocol.
 async fn create(client: &Client, target: &str, length: &str) -> TestResponse {
     let metadata = metadata(&[("target", target), ("filename", "song.wav"), ("fingerprint", "1")]);
     client.tus(Method::POST, "/api/uploads", &[("upload-length", length), ("upload-metadata", &metadata)]).await
 }
 
-/// Asks the upload for everything that may be asked.
+/// Sends every kind of request to an upload.
 async fn ask_all(client: &Client, url: &str) -> Vec<TestResponse> {
     vec![
         client.get(url).await,
@@ -31,7 +31,7 @@ async fn ask_all(client: &Client, url: &str) -> Vec<TestResponse> {
 }
 
 #[tokio::test]
-async fn options_say_what_the_server_can_do() {
+async fn options_lists_what_the_server_supports() {
     let app = spawn_app().await;
     let answer =
         app.anonymous().send(app.anonymous().request(Method::OPTIONS, "/api/uploads")).await.expect_status(204);
@@ -84,7 +84,7 @@ async fn head_tells_offset_and_length_and_is_never_cached() {
 }
 
 #[tokio::test]
-async fn who_does_not_use_tus_1_0_0_is_told_so() {
+async fn a_client_of_another_tus_version_is_told_so() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -194,7 +194,7 @@ async fn an_empty_chunk_changes_nothing() {
 }
 
 #[tokio::test]
-async fn an_upload_that_was_given_up_is_gone() {
+async fn a_cancelled_upload_is_gone() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -218,7 +218,7 @@ async fn an_upload_that_was_given_up_is_gone() {
 }
 
 #[tokio::test]
-async fn an_upload_that_nobody_went_on_with_has_expired() {
+async fn an_abandoned_upload_has_expired() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -235,9 +235,9 @@ async fn an_upload_that_nobody_went_on_with_has_expired() {
     assert_eq!(ana.offset(&new.url).await, 0);
 }
 
-/// On its way to the storage, and once it is there.
+/// The file is terminated once while it waits to be stored, and once when it is stored.
 #[tokio::test]
-async fn what_has_arrived_can_be_terminated_while_its_release_is_a_draft() {
+async fn a_received_file_can_be_terminated_while_its_release_is_a_draft() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -246,16 +246,16 @@ async fn what_has_arrived_can_be_terminated_while_its_release_is_a_draft() {
         let held = app.hold_table("lock table objects in share mode").await;
         let (begun, answer) = ana.upload(target, "cover.png", cover.clone()).await;
         answer.expect_status(204);
-        // Nothing is added to it.
+        // Nothing can be added to a received upload.
         ana.patch(&begun.url, 0, vec![0; 10]).await.expect_error(409, "continues at byte");
-        // The page has its own ways to replace and remove it.
+        // The page's own functions replace and remove a received file.
         ana.call_with("upload/cancel", "id", begun.id).await.expect_error(409, "arrived already");
         if is_stored {
             drop(held);
             ana.attached(begun.id).await;
             ana.tus(Method::DELETE, &begun.url, &[]).await.expect_status(204);
         } else {
-            // Its job is about to put it.
+            // The job is about to put the object.
             app.waits_for_locks(1).await;
             let delete = ana.tus(Method::DELETE, &begun.url, &[]);
             let let_go = async {
@@ -283,8 +283,8 @@ async fn what_has_arrived_can_be_terminated_while_its_release_is_a_draft() {
 }
 
 #[tokio::test]
-async fn what_waits_to_be_stored_is_terminated_with_its_job() {
-    // Nobody stores it.
+async fn a_file_that_waits_to_be_stored_is_terminated_with_its_job() {
+    // Nothing is stored, because the server does not poll for jobs.
     let app = spawn_app_with(&[("VWAZA_JOB_POLL_MS", "60000")]).await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -306,7 +306,7 @@ async fn what_waits_to_be_stored_is_terminated_with_its_job() {
 }
 
 #[tokio::test]
-async fn what_is_submitted_is_not_terminated() {
+async fn a_submitted_file_is_not_terminated() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.complete_release().await;
@@ -338,7 +338,7 @@ async fn another_artists_upload_does_not_exist() {
     let missing = format!("{spool}/{}", uuid::Uuid::now_v7());
     for (anas_answer, none) in ask_all(&ben, &anas).await.into_iter().zip(ask_all(&ben, &missing).await) {
         let (anas_answer, none) = (anas_answer.expect_status(404), none.expect_status(404));
-        // HEAD has no body.
+        // The response to a HEAD has no body.
         if !none.body.is_empty() {
             assert_eq!(anas_answer.anonymous_error(), none.anonymous_error());
         }
@@ -354,7 +354,7 @@ async fn another_artists_upload_does_not_exist() {
     assert_eq!(ana.offset(&anas).await, 0);
 }
 
-/// A creation that brings the first bytes along.
+/// Creates an upload with its first bytes.
 async fn create_with(
     client: &Client,
     target: &str,
@@ -386,14 +386,14 @@ async fn the_first_bytes_may_come_with_the_creation() {
     assert_eq!(created.header("upload-offset"), Some("100000"));
     let url = created.header("location").unwrap().to_owned();
     assert_eq!(ana.offset(&url).await, 100_000);
-    // The reply was lost: what is there already is not taken twice.
+    // The reply was lost, so the client creates the upload again. Bytes that have arrived are not taken twice.
     let again = create_with(&ana, &target, song.len(), song.slice(..100_000), "").await.expect_status(201);
     assert_eq!((again.header("upload-offset"), again.header("location")), (Some("100000"), Some(url.as_str())));
     ana.patch(&url, 100_000, song.slice(100_000..)).await.expect_status(204);
     let status: UploadStatus = ana.get(&url).await.ok();
     assert_eq!(ana.attached(status.id).await.sha256, Some(sha256(&song)));
 
-    // All of a small file, at once.
+    // A small file comes whole with its creation.
     let cover = a_cover(1);
     let whole = create_with(&ana, &format!("cover:{release}"), cover.len(), cover.clone(), "").await.expect_status(201);
     assert_eq!(whole.header("upload-offset"), Some(cover.len().to_string().as_str()));
@@ -401,7 +401,7 @@ async fn the_first_bytes_may_come_with_the_creation() {
     ana.release_once(release, "the cover is there", |release| release.cover.current.is_some()).await;
 }
 
-/// Seconds from now until an upload is given up, as its answer says.
+/// Returns the seconds until an upload expires, as the response says.
 fn expires_in(answer: &TestResponse) -> i64 {
     let at = httpdate::parse_http_date(answer.header("upload-expires").unwrap()).unwrap();
     at.duration_since(std::time::SystemTime::now()).unwrap().as_secs().cast_signed()
@@ -413,7 +413,7 @@ async fn an_upload_says_until_when_it_is_kept() {
     let ana = app.artist("Ana").await;
     let created = create(&ana, &format!("new-track:{}", ana.create_release().await), "1000").await.expect_status(201);
     let url = created.header("location").unwrap();
-    // As if it had been begun an hour ago.
+    // Makes the upload look as if it was created an hour earlier.
     sqlx::query("update uploads set expires_at = now() + interval '1 hour'").execute(&app.sql).await.unwrap();
     let head = ana.tus(Method::HEAD, url, &[]).await.expect_status(200);
     let patched = ana.patch(url, 0, vec![0; 10]).await.expect_status(204);
@@ -445,7 +445,7 @@ fn sha256_of(bytes: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn u4_a_chunk_with_a_checksum_is_kept_whole_and_right_or_not_at_all() {
+async fn u4_a_chunk_with_a_checksum_is_kept_only_if_it_is_whole_and_right() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let (release, song) = (ana.create_release().await, a_long_song(1));
@@ -459,7 +459,8 @@ async fn u4_a_chunk_with_a_checksum_is_kept_whole_and_right_or_not_at_all() {
     let answer = patch_checked(&ana, &begun.url, 0, first.clone(), &sha1_of(&first)).await.expect_status(204);
     assert_eq!(answer.header("upload-offset"), Some(LONG_SONG_HALF.to_string().as_str()));
 
-    // A line that drops in the middle of it leaves nothing of it, although it stood on the disk.
+    // The connection drops in the middle of the chunk. Nothing of the chunk is kept, although its bytes were on the
+    // disk.
     let checked = format!("Upload-Checksum: {}", sha256_of(&second));
     let mut line = RawRequest::patch_with(&app, &ana, &begun.url, LONG_SONG_HALF, second.len(), &[&checked]).await;
     line.send(&second[..second.len() / 2]).await;
@@ -503,7 +504,7 @@ async fn a_checksum_is_refused_if_it_cannot_be_read_and_does_not_match_if_it_has
     }
     patch_checked(&ana, &begun.url, 1000, second.clone(), &sha1_of(&second)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));
-    // With a creation it is no other.
+    // The same holds for a creation with bytes.
     let target = format!("new-track:{release}");
     create_with(&ana, &target, song.len(), first.clone(), "sha1 !!!").await.expect_error(400, "sha1,sha256");
     let created = create_with(&ana, &target, song.len(), first, &short).await.expect_error(460, "checksum");
@@ -547,7 +548,7 @@ async fn a_creation_brings_bytes_as_chunks_or_not_at_all() {
     }
     let uploads: i64 = sqlx::query_scalar("select count(*) from uploads").fetch_one(&app.sql).await.unwrap();
     assert_eq!((uploads, ana.release(release).await.tracks.len()), (0, 0));
-    // What brings nothing may be called anything.
+    // A creation without bytes may have any content type.
     for kind in kinds {
         create(kind, "".into()).await.expect_status(201);
         create(kind, streamed(&[])).await.expect_status(201);
@@ -557,7 +558,7 @@ async fn a_creation_brings_bytes_as_chunks_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn whoever_goes_on_at_the_wrong_place_hears_which_is_the_right_one() {
+async fn a_patch_at_a_wrong_offset_is_told_the_right_one() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let (release, cover) = (ana.create_release().await, a_cover(1));
@@ -572,7 +573,7 @@ async fn whoever_goes_on_at_the_wrong_place_hears_which_is_the_right_one() {
         let answer = ana.patch(url, wrong, vec![0; 3]).await.expect_error(409, &told);
         assert_eq!(answer.header("upload-offset"), Some(told.as_str()));
     }
-    // Neither of what is over nor of what is somebody else's.
+    // The offset is not told for an upload that is over, nor for one of somebody else.
     ana.attached(begun.id).await;
     let ben = app.artist("Ben").await;
     assert_eq!(ben.patch(url, 0, vec![0; 3]).await.expect_status(404).header("upload-offset"), None);
@@ -581,7 +582,7 @@ async fn whoever_goes_on_at_the_wrong_place_hears_which_is_the_right_one() {
 }
 
 #[tokio::test]
-async fn extensions_that_are_not_spoken_are_named() {
+async fn unsupported_extensions_are_named() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let target = format!("new-track:{}", ana.create_release().await);
@@ -609,7 +610,7 @@ async fn extensions_that_are_not_spoken_are_named() {
     assert!(["concatenation", "creation-defer-length", "checksum-trailer"].iter().all(|name| !spoken.contains(name)));
 }
 
-/// Of two values nobody can say which is meant.
+/// If a header has two values, it is unclear which is meant.
 #[tokio::test]
 async fn a_header_that_comes_twice_is_refused() {
     let app = spawn_app().await;
@@ -637,14 +638,14 @@ async fn a_header_that_comes_twice_is_refused() {
         assert_eq!(answer.status, status, "{method} {headers:?}: {}", answer.text());
     }
     assert_eq!((ana.offset(&url).await, ana.release(release).await.tracks.len()), (0, 1));
-    // Pairs are a list, which may come in lines.
+    // Upload-Metadata is a list, so several headers are allowed.
     let more = metadata(&[("filename", "in_lines.wav")]);
     let headers = [create[0], create[1], ("upload-metadata", &more)];
     ana.tus(Method::POST, "/api/uploads", &headers).await.expect_status(201);
     assert_eq!(ana.release(release).await.tracks[1].title, "in lines");
 }
 
-/// Not every client makes an address of a path.
+/// Not every client resolves a path in `Location`.
 #[tokio::test]
 async fn a_creation_leads_to_the_public_address_where_there_is_one() {
     for (public, base) in [("http://music.example/", "http://music.example"), ("", "")] {
@@ -662,7 +663,7 @@ async fn a_creation_leads_to_the_public_address_where_there_is_one() {
             assert!(path.starts_with("/api/uploads/"), "{path}");
             ana.tus(Method::HEAD, path, &[]).await.expect_status(200);
         }
-        // The application goes on at the address that its page is at.
+        // The application uses the address of its page, so it gets a path.
         assert!(ana.begin(UploadTarget::Cover(release), "cover.png", 1000).await.url.starts_with("/api/uploads/"));
     }
 }
@@ -703,12 +704,12 @@ async fn a_file_that_is_not_what_was_announced_is_refused() {
 }
 
 #[tokio::test]
-async fn what_is_announced_by_another_hash_is_another_file() {
+async fn a_file_announced_with_another_hash_is_another_file() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
     let (song, other) = (a_song(1), a_song(2));
-    assert_eq!(song.len(), other.len(), "told apart by their hashes alone");
+    assert_eq!(song.len(), other.len(), "only their hashes tell the files apart");
     let track = ana.begin(UploadTarget::NewTrack(release), "draft.wav", 1000).await.track.unwrap();
     let begin = async |hash: Option<&bytes::Bytes>| -> BegunUpload {
         let length = i64::try_from(song.len()).unwrap();
@@ -717,7 +718,8 @@ async fn what_is_announced_by_another_hash_is_another_file() {
         let intent = RawIntent { target, file_name: "song.wav".into(), length, fingerprint: "1".into(), sha256 };
         ana.call_json("upload/begin", &serde_json::json!({ "intent": intent })).await.ok()
     };
-    // Begun without a hash; the one that comes later belongs to it, and is held against what arrives.
+    // The first upload is begun without a hash. The hash that comes later belongs to it, and the received bytes are
+    // compared with it.
     let first = begin(None).await;
     assert_eq!(begin(Some(&song)).await.id, first.id);
     let second = begin(Some(&other)).await;
@@ -728,9 +730,9 @@ async fn what_is_announced_by_another_hash_is_another_file() {
     assert_eq!(ana.attached(second.id).await.sha256, Some(sha256(&other)));
 }
 
-/// By the protocol and by a plain form: as by the application.
+/// Tus and plain forms refuse such uploads as the application does.
 #[tokio::test]
-async fn what_is_somebody_elses_or_submitted_takes_no_uploads() {
+async fn releases_of_others_and_submitted_ones_take_no_uploads() {
     let app = spawn_app().await;
     let (ana, ben) = (app.artist("Ana").await, app.artist("Ben").await);
     let release = ana.release_in_review().await;
@@ -760,7 +762,7 @@ async fn what_is_somebody_elses_or_submitted_takes_no_uploads() {
 }
 
 #[tokio::test]
-async fn whatever_stands_in_a_header_is_no_fault_of_the_servers() {
+async fn no_value_of_a_header_makes_the_server_fail() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let target = format!("new-track:{}", ana.create_release().await);

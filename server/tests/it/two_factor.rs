@@ -1,4 +1,4 @@
-//! Two factors: a code beside the password.
+//! Two-factor sign-in: a code in addition to the password.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,11 +7,11 @@ use vwaza::domain::two_factor::{SignInStep, TwoFactorSetup, TwoFactorState};
 
 use crate::support::{App, Client, PASSWORD, TestResponse, form, spawn_app, spawn_app_with};
 
-/// The app on somebody's phone.
+/// The authenticator app on a phone.
 struct Phone(TOTP);
 
 impl Phone {
-    /// The code of so many steps after now.
+    /// Returns the code that is valid this many steps of 30 s from now.
     fn code(&self, steps: i64) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         self.0.generate(now.checked_add_signed(30 * steps).unwrap())
@@ -22,7 +22,8 @@ async fn begin(client: &Client) -> TwoFactorSetup {
     client.call_with("two-factor/begin", "current_password", PASSWORD).await.ok()
 }
 
-/// Turns two factors on: a phone and the recovery codes. The code of this step is used then, the next one's is left.
+/// Turns on two factors. Returns the phone and the recovery codes. The code of this step is then used; that of the next
+/// step is not.
 async fn turn_on(client: &Client) -> (Phone, Vec<String>) {
     let phone = Phone(TOTP::from_url(&begin(client).await.url).unwrap());
     let codes = client.call_with("two-factor/confirm", "code", phone.code(0)).await.ok();
@@ -51,7 +52,7 @@ async fn a_password_alone_is_not_enough_once_two_factors_are_on() {
     ana.call_with("two-factor/begin", "current_password", "not hers").await.expect_field_error("current_password");
     let setup = begin(&ana).await;
     assert!(setup.qr_svg.starts_with("<svg") && setup.url.contains(&setup.secret));
-    // Not before she has proven to have a code.
+    // Two factors are not on before a valid code was entered.
     assert_eq!(app.anonymous().sign_in(&address, PASSWORD).await.ok::<SignInStep>(), SignInStep::SignedIn);
     ana.call_with("two-factor/confirm", "code", "000000").await.expect_field_error("code");
     let before = ana.with_cookie(&ana.cookie());
@@ -68,7 +69,7 @@ async fn a_password_alone_is_not_enough_once_two_factors_are_on() {
     let next = phone.code(1);
     code(&laptop, &next).await.expect_status(200);
     assert_eq!(email(&laptop).await, address);
-    // A code works once, and the sign-in it was for is over.
+    // A code works once, and its sign-in is over.
     let thief = app.anonymous();
     thief.sign_in(&address, PASSWORD).await.expect_status(200);
     code(&thief, &next).await.expect_field_error("code");
@@ -85,7 +86,7 @@ async fn a_recovery_code_signs_in_once() {
     for client in [&one, &two] {
         client.sign_in(&address, PASSWORD).await.expect_status(200);
     }
-    // Twice at once: one wins.
+    // The same code is used twice at once: one request wins.
     let typed = codes[0].to_uppercase().replace('-', " ");
     let held = app.hold_table("lock table recovery_codes in share mode").await;
     let let_go = async {
@@ -97,7 +98,7 @@ async fn a_recovery_code_signs_in_once() {
     answers.sort_unstable();
     assert_eq!(answers, [200, 400]);
     assert_eq!(state(&ana).await.recovery_codes_left, 9);
-    // New ones take a code, too.
+    // Renewing the codes takes a code, too.
     let renew = async |code: &str| {
         ana.call("two-factor/renew-codes", &form(&[("current_password", PASSWORD), ("code", code)])).await
     };
@@ -110,7 +111,7 @@ async fn a_recovery_code_signs_in_once() {
 }
 
 #[tokio::test]
-async fn codes_are_guessed_no_more_often_than_passwords() {
+async fn guesses_of_codes_are_limited_like_guesses_of_passwords() {
     let app = spawn_app_with(&[("VWAZA_TRUSTED_PROXIES", "127.0.0.0/8")]).await;
     let ana = app.artist("Ana").await;
     let address = email(&ana).await;
@@ -148,7 +149,7 @@ async fn a_password_reset_leaves_two_factors_on_and_turning_them_off_takes_both(
 }
 
 #[tokio::test]
-async fn where_admins_need_two_factors_they_can_do_nothing_before() {
+async fn an_admin_who_needs_two_factors_can_do_nothing_without_them() {
     let app: App = spawn_app_with(&[("VWAZA_REQUIRE_ADMIN_TWO_FACTOR", "on")]).await;
     let (admin, ana) = (app.admin().await, app.artist("Ana").await);
     let queue = async || admin.call("review/queue", &form(&[("search", ""), ("page", "1")])).await;
@@ -162,7 +163,7 @@ async fn where_admins_need_two_factors_they_can_do_nothing_before() {
     admin.get(&original).await.expect_status(200);
     let off = form(&[("current_password", PASSWORD), ("code", &codes[0])]);
     admin.call("two-factor/turn-off", &off).await.expect_error(409, "Admins need");
-    // An admin who has lost everything asks the operator.
+    // An admin who has lost phone and recovery codes asks the operator.
     let address = email(&admin).await;
     assert!(app.run(&["user", "reset-two-factor", "--email", &address], "").status.success());
     assert_eq!(app.anonymous().sign_in(&address, PASSWORD).await.ok::<SignInStep>(), SignInStep::SignedIn);

@@ -1,4 +1,5 @@
-//! Tracks whose only upload never finished: named at the submit, and gone once that upload has expired. What somebody has typed stays.
+//! Tracks whose only upload never finished. The submit names them, and they are removed once that upload has expired. A
+//! track into which somebody has typed stays.
 
 use http::Method;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
@@ -12,7 +13,8 @@ use crate::support::{
     App, Client, LONG_SONG_HALF, a_cover, a_long_song, a_song, complete_details, eventually, metadata, spawn_app,
 };
 
-/// A creation that brings its bytes along, and whose line drops in the middle: its client hears nothing and makes another one.
+/// Sends a creation with bytes, and drops the connection in the middle. The client gets no response and creates another
+/// upload.
 async fn create_and_drop(app: &App, client: &Client, release: ReleaseId) {
     let song = a_long_song(1);
     let metadata = metadata(&[("target", &format!("new-track:{release}")), ("filename", "song.wav")]);
@@ -39,7 +41,7 @@ async fn expire_all(app: &App) {
     sqlx::query("update uploads set expires_at = now() where state = 'RECEIVING'").execute(&app.sql).await.unwrap();
 }
 
-/// Waits until the janitor has put away what has expired, and has had time for more.
+/// Waits until these uploads have expired and the janitor has run twice.
 async fn expired(app: &App, client: &Client, uploads: &[&BegunUpload]) {
     for upload in uploads {
         eventually("it has expired", async || {
@@ -66,7 +68,7 @@ async fn titles(client: &Client, release: ReleaseId) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn creations_that_are_cut_off_leave_no_track_behind_in_the_end() {
+async fn creations_that_are_cut_off_leave_no_track_behind() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -77,7 +79,7 @@ async fn creations_that_are_cut_off_leave_no_track_behind_in_the_end() {
     create_and_drop(&app, &ana, release).await;
     create_and_drop(&app, &ana, release).await;
     ana.attach(UploadTarget::NewTrack(release), "two.wav", a_song(2)).await;
-    // They stay in the order in which they came, for as long as they can be gone on with.
+    // The tracks stay in the order of their creation while their uploads can be resumed.
     app.janitor_runs_twice().await;
     assert_eq!(titles(&ana, release).await, ["song", "one", "song", "song", "two"]);
     let ghosts: Vec<TrackId> =
@@ -96,7 +98,7 @@ async fn creations_that_are_cut_off_leave_no_track_behind_in_the_end() {
 }
 
 #[tokio::test]
-async fn a_track_that_somebody_has_typed_into_outlives_its_upload() {
+async fn a_track_with_typed_text_outlives_its_upload() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -114,14 +116,14 @@ async fn a_track_that_somebody_has_typed_into_outlives_its_upload() {
         ana.save_track(upload.track.unwrap(), form).await.expect_status(200);
         begun.push(upload);
     }
-    // Saved as it was guessed, it holds nothing that somebody would miss.
+    // A track that was saved with its guessed title holds nothing that somebody would miss.
     let untouched = begin("e.wav").await;
     ana.save_track(untouched.track.unwrap(), &self::typed("e", "", "", false)).await.expect_status(200);
     begun.push(untouched);
     expire_all(&app).await;
     expired(&app, &ana, &begun.iter().collect::<Vec<_>>()).await;
     assert_eq!(titles(&ana, release).await, ["Night Bus", "b", "c", "d"]);
-    // Each can be filled yet, or removed.
+    // Each track can still get its file, or be removed.
     let refused = ana.submit(release).await.expect_status(400);
     assert_eq!(refused.field_errors().iter().filter(|field| field.starts_with("track-")).count(), 4);
     ana.attach(UploadTarget::Audio(begun[0].track.unwrap()), "a.wav", a_song(1)).await;
@@ -130,7 +132,7 @@ async fn a_track_that_somebody_has_typed_into_outlives_its_upload() {
     app.expect_consistent().await;
 }
 
-/// Only a track for which nothing ever came, and nothing is on its way.
+/// Only a track that never got a file, and for which no other upload is under way, is removed.
 #[tokio::test]
 async fn a_track_that_has_or_had_another_upload_stays() {
     let app = spawn_app().await;
@@ -147,7 +149,7 @@ async fn a_track_that_has_or_had_another_upload_stays() {
     let old = ana.begin(target, "old.wav", 1000).await;
     expire_all(&app).await;
     let new = ana.try_begin(UploadTarget::Audio(old.track.unwrap()), "new.wav", 1000).await;
-    // The janitor may have come to it first; then it is too late for the track.
+    // The janitor may have removed the track first, which is too late for a new upload.
     let is_gone = new.status == 404;
     expired(&app, &ana, &[&replacing, &again, &old]).await;
     let mut expected = vec!["stored", "refused", "cancelled"];
@@ -157,7 +159,7 @@ async fn a_track_that_has_or_had_another_upload_stays() {
 }
 
 #[tokio::test]
-async fn a_track_goes_with_its_upload_where_a_client_terminates_it() {
+async fn a_track_is_removed_with_its_upload_if_a_client_terminates_it() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -173,7 +175,7 @@ async fn a_track_goes_with_its_upload_where_a_client_terminates_it() {
     app.expect_consistent().await;
 }
 
-/// Without a script, both ways on are a link and a form.
+/// Without scripts, one offer is a link and the other a form.
 #[tokio::test]
 async fn the_submit_step_offers_to_continue_or_to_remove() {
     let app = spawn_app().await;
@@ -184,7 +186,7 @@ async fn the_submit_step_offers_to_continue_or_to_remove() {
     ana.begin(UploadTarget::Audio(whole), "remaster.wav", 1000).await;
     let page = ana.get(&format!("/releases/{release}/submit")).await.expect_status(200).text();
     let offered = page.split("<li class=\"submit-file\">").skip(1).collect::<Vec<_>>();
-    // A track that has its file is not offered to be removed for want of another one.
+    // A track that has its file is not offered for removal because another upload is missing.
     assert_eq!(offered.len(), 1, "{page}");
     let item = offered[0].split("</li>").next().unwrap();
     assert!(item.contains("“song” has not finished uploading"), "{item}");

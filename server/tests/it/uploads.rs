@@ -1,4 +1,4 @@
-//! Uploads as artists live through them.
+//! Uploads as artists experience them.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::Method;
@@ -36,7 +36,7 @@ async fn beginning_the_same_upload_again_finds_it() {
 }
 
 #[tokio::test]
-async fn complete_says_how_far_an_upload_is() {
+async fn upload_complete_returns_how_far_an_upload_is() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -51,7 +51,7 @@ async fn complete_says_how_far_an_upload_is() {
 }
 
 #[tokio::test]
-async fn storing_that_takes_long_is_said_to_be_safe() {
+async fn a_file_whose_storing_takes_long_is_shown_as_safe() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -79,7 +79,7 @@ async fn a_title_comes_from_the_files_tags() {
 }
 
 #[tokio::test]
-async fn a_title_that_was_typed_is_not_taken_from_the_file() {
+async fn a_title_that_was_typed_is_kept() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -93,7 +93,7 @@ async fn a_title_that_was_typed_is_not_taken_from_the_file() {
     assert_eq!((track.title.as_str(), track.isrc.unwrap().as_str()), ("My Own Title", "GBAYE0601498"));
 }
 
-/// An MP3 with these texts in an ID3v2.4 tag before its own.
+/// Returns an MP3 with these texts in an ID3v2.4 tag before its own.
 fn tagged(texts: &[(&str, &str)]) -> Vec<u8> {
     let synchsafe = |number: usize| [0, 0, (number >> 7) as u8, (number & 0x7F) as u8];
     let frame =
@@ -155,7 +155,8 @@ async fn numbers_in_tags_order_the_files_that_were_dropped_together() {
     }
     assert_eq!(titles(&ana, release).await, ["C", "B", "D", "A"]);
 
-    // Tracks of another drop come behind the first ones. Once somebody has moved a track, no track moves by itself.
+    // Tracks of another drop come after those of the first. Once somebody has moved a track, the server moves no track
+    // by itself.
     let mut second = dropped(Uuid::from_u128(2), &[("E", Some("2")), ("F", Some("1")), ("G", Some("0"))]).await;
     let (last, f) = (second.pop().unwrap(), second.pop().unwrap());
     sent(second.pop().unwrap()).await;
@@ -173,7 +174,7 @@ async fn numbers_in_tags_order_the_files_that_were_dropped_together() {
 }
 
 #[tokio::test]
-async fn a_title_is_the_one_that_all_names_together_give() {
+async fn titles_are_derived_from_the_names_of_all_files_together() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
@@ -181,7 +182,7 @@ async fn a_title_is_the_one_that_all_names_together_give() {
     for (name, title) in [("1 Intro.wav", "Intro"), ("2 Verse.wav", "Verse"), ("3 AM.wav", "\u{3164}")] {
         begin_of(&ana, release, Uuid::from_u128(1), name, title, song.len()).await;
     }
-    // The browser has sent an invisible title for the last file.
+    // The browser sent a title of invisible characters for the last file.
     assert_eq!(titles(&ana, release).await, ["Intro", "Verse", "3 AM"]);
     let without_batch = ana.begin(UploadTarget::NewTrack(release), "4 Outro.wav", song.len()).await;
     assert!(without_batch.track.is_some());
@@ -213,7 +214,7 @@ async fn album_and_guests_in_tags_fill_what_is_empty() {
     assert_eq!((view.details.title.as_str(), view.tracks[1].title.as_str()), ("Late Lines", "Ferry"));
 }
 
-/// As browsers write it: of a name they escape what would end it, and nothing else.
+/// Sends a form as browsers write it: they escape only the characters that would end the file name.
 fn form_of_a_browser(client: &Client, target: &str, name: &str, file: &[u8]) -> RequestBuilder {
     let name = name.replace('"', "%22").replace('\r', "%0D").replace('\n', "%0A");
     let head = format!(
@@ -226,7 +227,7 @@ fn form_of_a_browser(client: &Client, target: &str, name: &str, file: &[u8]) -> 
         .body([head.as_bytes(), file, b"\r\n--edge--\r\n"].concat())
 }
 
-/// Whatever way they come: as JSON, in a header, in a form.
+/// The names come as JSON, in a tus header, and in a form.
 #[tokio::test]
 async fn names_of_files_are_shown_and_never_used() {
     let app = spawn_app().await;
@@ -250,7 +251,7 @@ async fn names_of_files_are_shown_and_never_used() {
         let headers = [("upload-length", length.as_str()), ("upload-metadata", &metadata)];
         let created = ana.tus(Method::POST, "/api/uploads", &headers).await.expect_status(201);
         ana.patch(created.header("location").unwrap(), 0, a_song(2)).await.expect_status(204);
-        // Without a name it is no file of a form's; and no file of a browser's has a NUL in its name.
+        // A form's part without a file name is not a file, and a browser's file name has no NUL.
         if !name.is_empty() && !name.contains('\0') {
             ana.send(form_of_a_browser(&ana, &target, name, &a_song(3))).await.expect_status(303);
         }
@@ -279,7 +280,7 @@ async fn names_of_files_are_shown_and_never_used() {
 }
 
 #[tokio::test]
-async fn an_artist_has_so_many_open_uploads_and_no_more() {
+async fn the_number_of_an_artists_open_uploads_is_limited() {
     let app = spawn_app_with(&[("VWAZA_MAX_OPEN_UPLOADS", "2")]).await;
     let (ana, ben) = (app.artist("Ana").await, app.artist("Ben").await);
     let release = ana.create_release().await;
@@ -294,7 +295,7 @@ async fn an_artist_has_so_many_open_uploads_and_no_more() {
     let refused = created.expect_error(429, "You already have 2 unfinished uploads");
     assert!(refused.header("retry-after").is_some());
     assert_eq!(ana.release(release).await.tracks.len(), 2);
-    // The same again is no further one; and nobody else is kept waiting.
+    // Beginning the same upload again does not count, and other artists are not limited.
     ana.begin(target, "2.wav", 1000).await;
     ben.begin(UploadTarget::NewTrack(ben.create_release().await), "1.wav", 1000).await;
     ana.call_with("upload/cancel", "id", first.id).await.expect_status(200);
@@ -302,7 +303,7 @@ async fn an_artist_has_so_many_open_uploads_and_no_more() {
 }
 
 #[tokio::test]
-async fn an_artist_has_so_much_space_and_no_more() {
+async fn an_artists_space_is_limited() {
     let app = spawn_app_with(&[("VWAZA_ARTIST_QUOTA_GB", "1")]).await;
     let ana = app.artist("Ana").await;
     let target = UploadTarget::NewTrack(ana.create_release().await);
@@ -312,9 +313,9 @@ async fn an_artist_has_so_much_space_and_no_more() {
     ana.begin(target, "2.wav", 700_000_000).await;
 }
 
-/// Each cover replaces the one before it. Of the first, the object is stored and never attached.
+/// Each cover replaces the one before it. The first cover's object is stored and never attached.
 #[tokio::test]
-async fn what_was_replaced_counts_until_it_is_gone_and_copies_do_not() {
+async fn replaced_files_count_until_they_are_deleted_and_copies_do_not() {
     let kept = [("VWAZA_REPLACED_OBJECT_DAYS", "7"), ("VWAZA_ORPHAN_GRACE_SECONDS", "900")];
     let app = spawn_app_with(&[kept[0], kept[1], ("VWAZA_ARTIST_QUOTA_GB", "1")]).await;
     let ana = app.artist("Ana").await;
@@ -339,7 +340,7 @@ async fn what_was_replaced_counts_until_it_is_gone_and_copies_do_not() {
     ana.call_with("tracks/remove", "id", open.id).await.expect_status(200);
     assert_eq!(enlarge("RELEASED", "null").await, 1);
     ana.try_begin(target, "beside a replaced cover.wav", 700_000_000).await.expect_error(413, "your 1 GB of space");
-    // As when the process was killed before it attached what it had put.
+    // Makes the object look as if the process was killed between putting and attaching it.
     sqlx::query("update objects set state = 'INTENDED', attached_at = null where state = 'RELEASED'")
         .execute(&app.sql)
         .await
@@ -365,7 +366,7 @@ async fn one_artists_files_leave_room_on_the_spool_for_others() {
     let begun = ana.begin(target, "third.wav", song.len()).await;
     ana.patch(&begun.url, 0, song.clone()).await.expect_error(507, "Your other files are still being stored");
     ben.attach(UploadTarget::NewTrack(ben.create_release().await), "song.wav", a_long_song(4)).await;
-    // What she gives up makes room, and what has arrived of the third counts.
+    // Cancelling an upload makes room, and the bytes of the third that have arrived count.
     ana.call_with("upload/cancel", "id", waiting[0].id).await.expect_status(200);
     let offset = ana.offset(&begun.url).await;
     assert!((1..song.len()).contains(&offset), "{offset}");
@@ -391,9 +392,9 @@ async fn u21_an_upload_goes_on_after_signing_in_again() {
     app.expect_consistent().await;
 }
 
-/// Once all bytes are here, nobody has to be signed in any more.
+/// Once all bytes are received, no session is needed.
 #[tokio::test]
-async fn u21_what_is_received_is_attached_after_signing_out() {
+async fn u21_a_received_file_is_attached_after_signing_out() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let email = ana.actor().await.unwrap().email;
@@ -424,7 +425,7 @@ async fn u21_an_owner_disabled_in_the_middle_goes_on_once_enabled_again() {
     let mut patch = RawRequest::patch(&app, &ana, &begun.url, 0, LONG_SONG_HALF).await;
     patch.send(&song[..1_000_000]).await;
     sqlx::query("update users set disabled_at = now()").execute(&app.sql).await.unwrap();
-    // A request that was let in ends by itself; the next one is not let in.
+    // A request that is already running may end. The next one is refused.
     patch.send(&song[1_000_000..LONG_SONG_HALF]).await;
     assert_eq!(patch.status().await, 204);
     ana.patch(&begun.url, LONG_SONG_HALF, song.slice(LONG_SONG_HALF..)).await.expect_status(401);
@@ -448,7 +449,7 @@ async fn u20_a_track_removed_in_the_middle_ends_its_upload() {
     ana.patch(&begun.url, 1000, song.slice(1000..)).await.expect_status(410);
     assert_eq!(app.files_in("spool/uploads").len(), 0);
 
-    // And while bytes arrive.
+    // The track is removed while bytes arrive.
     let begun = ana.begin(UploadTarget::NewTrack(ana.create_release().await), "song.wav", song.len()).await;
     let mut writer = RawRequest::patch(&app, &ana, &begun.url, 0, song.len()).await;
     writer.send(&song[..1000]).await;
@@ -467,7 +468,7 @@ async fn u19_of_two_covers_the_newer_one_stays() {
     let (old, new) = (a_cover(1), a_cover(2));
     let first = ana.begin(target, "old.png", old.len()).await;
     ana.attach(target, "new.png", new.clone()).await;
-    // The older one arrives late.
+    // The older upload ends after the newer one is attached.
     ana.patch(&first.url, 0, old).await.expect_status(204);
     let superseded = eventually("the older one is overtaken", async || {
         Some(ana.upload_status(first.id).await).filter(|status| status.state != UploadState::Received)
@@ -478,7 +479,7 @@ async fn u19_of_two_covers_the_newer_one_stays() {
     app.expect_consistent().await;
 }
 
-/// Both are received, and come to their release at the same time.
+/// Both covers are received and reach their release at the same time.
 #[tokio::test]
 async fn u19_of_two_covers_at_once_the_newer_one_stays_and_the_other_is_reaped() {
     let app = spawn_app().await;
@@ -488,7 +489,7 @@ async fn u19_of_two_covers_at_once_the_newer_one_stays_and_the_other_is_reaped()
     let (old, new) = (a_cover(1), a_cover(2));
     let (first, second) =
         (ana.begin(target, "old.png", old.len()).await, ana.begin(target, "new.png", new.len()).await);
-    // Put, both of them, and not attached yet.
+    // Both objects are being put, and neither is attached yet.
     let held = app.hold_table("lock table objects in share mode").await;
     for (begun, cover) in [(&first, &old), (&second, &new)] {
         ana.patch(&begun.url, 0, cover.clone()).await.expect_status(204);
@@ -500,7 +501,7 @@ async fn u19_of_two_covers_at_once_the_newer_one_stays_and_the_other_is_reaped()
     app.waits_for_locks(2).await;
     drop(release_held);
     assert_eq!(ana.attached(second.id).await.sha256, Some(sha256(&new)));
-    // It came first and was replaced, or came second and was overtaken.
+    // The older cover came first and was replaced, or came second and was superseded.
     eventually("the older one is through", async || {
         let state = ana.upload_status(first.id).await.state;
         matches!(state, UploadState::Attached | UploadState::Superseded).then_some(())
@@ -512,7 +513,7 @@ async fn u19_of_two_covers_at_once_the_newer_one_stays_and_the_other_is_reaped()
     app.expect_consistent().await;
 }
 
-/// The track goes while its file is on its way from the spool to the storage: the file comes to its release second.
+/// The track is removed while its file is being stored, so the file reaches the release second.
 #[tokio::test]
 async fn u20_a_track_removed_while_its_file_is_stored_leaves_nothing() {
     let app = spawn_app().await;
@@ -525,7 +526,7 @@ async fn u20_a_track_removed_while_its_file_is_stored_leaves_nothing() {
     let release_held = app.hold_release(release).await;
     let removing = ana.call_with("tracks/remove", "id", begun.track.unwrap());
     let (removed, ()) = tokio::join!(removing, async {
-        // The job, and whoever removes the track.
+        // The job and the removal of the track both wait.
         app.waits_for_locks(2).await;
         drop(storing);
         eventually("it is put", async || (app.files_in("objects/audio").len() == 1).then_some(())).await;

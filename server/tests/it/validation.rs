@@ -1,4 +1,4 @@
-//! Files that have arrived are judged so many at once, and no client waits for its turn for long.
+//! The number of files that are validated at once is limited, and a client waits for its permit for a short time only.
 
 use std::{num::NonZero, thread::available_parallelism};
 
@@ -8,10 +8,10 @@ use vwaza::domain::upload::UploadTarget;
 use crate::support::{a_cover, ends, spawn_app_with};
 
 #[tokio::test]
-async fn so_many_files_are_validated_at_once_and_the_next_one_hears_to_come_later() {
+async fn the_number_of_concurrent_validations_is_limited_and_the_next_client_gets_503() {
     // The server derives the same limit from the same machine.
     let at_once = available_parallelism().map_or(1, NonZero::get).max(2);
-    // A judging thread pauses until the test lets it go on, and a client waits for its turn for a second at most.
+    // A validating thread pauses until the test ends it, and a client waits for its permit for one second at most.
     let mut app = spawn_app_with(&[
         ("VWAZA_FAIL_POINTS", "judging=pause;judging-wait-max=return(1)"),
         ("VWAZA_MAX_OPEN_UPLOADS", "1000"),
@@ -28,7 +28,7 @@ async fn so_many_files_are_validated_at_once_and_the_next_one_hears_to_come_late
     answer.expect_error(503, "We have your file. We can't check it right now");
     app.kill();
     while let Some(answer) = sent.next().await {
-        assert!(answer.is_err(), "it was being judged");
+        assert!(answer.is_err(), "a PATCH was answered although its file was still being validated");
     }
     drop(sent);
     app.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;

@@ -1,4 +1,4 @@
-//! E-mail addresses that were proven to belong to their user: at sign-up, and at a change.
+//! Verified e-mail addresses: at the sign-up, and at a change.
 
 use vwaza::domain::account::EmailChange;
 
@@ -30,7 +30,7 @@ async fn an_unverified_artist_prepares_everything_and_submits_once_the_address_i
     ana.submit(release).await.expect_error(403, "Confirm your e-mail address");
     let mail = app.mail_number(1, &email(&ana).await).await;
     assert_eq!(mail.subject, "Confirm your e-mail address");
-    // The mail is enough to verify, signed in or not.
+    // The mail alone is enough to verify the address, without a session.
     let phone = app.anonymous();
     verify(&phone, &mail.link()[..mail.link().len() - 1]).await.expect_field_error("link");
     assert_eq!(verify(&phone, mail.link()).await.ok::<String>(), email(&ana).await);
@@ -40,7 +40,7 @@ async fn an_unverified_artist_prepares_everything_and_submits_once_the_address_i
 }
 
 #[tokio::test]
-async fn the_link_is_sent_again_three_times_an_hour_and_one_use_ends_all() {
+async fn the_link_is_sent_again_three_times_an_hour_and_one_use_ends_all_links() {
     let app = spawn_app_with(&[REQUIRED]).await;
     let ana = app.artist("Ana").await;
     let address = email(&ana).await;
@@ -75,7 +75,7 @@ async fn a_changed_address_is_confirmed_at_the_new_one_and_reported_to_the_old_o
     change_email(&ana, &taken.to_uppercase(), PASSWORD).await.expect_error(409, "Email already registered");
     let change: EmailChange = change_email(&ana, "new@example.com", PASSWORD).await.ok();
     assert_eq!((change, email(&ana).await), (EmailChange::Unconfirmed, old.clone()));
-    // A link for the old address must not outlive it.
+    // A reset link for the old address must not outlive that address.
     app.anonymous().call_with("account/request-password-reset", "email", &old).await.expect_status(200);
     let reset = app.newest_mail(&old, "Set a new password").await;
     let confirm = app.mail_number(1, "new@example.com").await;
@@ -108,7 +108,7 @@ async fn an_address_that_was_taken_in_the_meantime_is_not_given_away() {
 }
 
 #[tokio::test]
-async fn where_no_mail_is_set_up_nobody_has_to_verify_and_the_address_changes_at_once() {
+async fn without_a_mail_server_nobody_has_to_verify_and_the_address_changes_at_once() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let old = email(&ana).await;
@@ -119,9 +119,9 @@ async fn where_no_mail_is_set_up_nobody_has_to_verify_and_the_address_changes_at
     app.newest_mail(&old, "Your e-mail address was changed").await;
 }
 
-/// A thief who knows the password asks for a new address, and the owner sets a new password.
+/// A thief who knows the password asks for a new address, then the owner sets a new password.
 #[tokio::test]
-async fn a_change_of_the_address_that_is_not_confirmed_ends_with_a_new_password() {
+async fn an_unconfirmed_change_of_the_address_ends_with_a_new_password() {
     let app = spawn_app_with(&[REQUIRED]).await;
     for (name, thief) in [("Ana", "one@example.com"), ("Bo", "two@example.com"), ("Cleo", "three@example.com")] {
         let owner = app.artist(name).await;
@@ -157,7 +157,7 @@ async fn a_change_of_the_address_that_is_not_confirmed_ends_with_a_new_password(
 }
 
 #[tokio::test]
-async fn an_address_that_nobody_has_confirmed_gets_nothing_but_links_that_prove_it() {
+async fn an_unconfirmed_address_gets_only_links_that_prove_its_ownership() {
     let app = spawn_app_with(&[REQUIRED]).await;
     let eve = app.artist("Buy at evil.example").await;
     let victim = email(&eve).await;

@@ -1,4 +1,5 @@
-//! Workers beside each other, stopped, cut off from their database, and deaf: each job is done once, and none is left behind.
+//! Several workers: stopped, cut off from their database, or without notifications. Each job is done once, and none is
+//! left behind.
 
 use std::{
     process::Command,
@@ -18,12 +19,13 @@ use crate::support::{
     is_soak, make_due, postponed_jobs, spawn_app_with, unfinished_jobs,
 };
 
-/// SIGSTOP and SIGCONT.
+/// Sends a signal like SIGSTOP or SIGCONT.
 fn signal(app: &App, signal: &str) {
     assert!(Command::new("kill").args([signal, &app.id().to_string()]).status().unwrap().success());
 }
 
-/// A process is stopped in the middle of a job for longer than two leases, and goes on when another one has done the job.
+/// A process is stopped in the middle of a job for longer than two leases. It goes on after another process has done
+/// the job.
 #[tokio::test]
 async fn j4_a_zombie_writes_nothing() {
     const LEASE: Duration = Duration::from_secs(2);
@@ -36,7 +38,7 @@ async fn j4_a_zombie_writes_nothing() {
     zombie.restart_with(&[("VWAZA_FAIL_POINTS", &examined.at("file-examined"))]).await;
     let (_, answer) = ana.upload(UploadTarget::NewTrack(release), "song.wav", a_song(1)).await;
     answer.expect_status(204);
-    // Just before it writes. The heartbeats of this job, which are on the same thread, wait as well.
+    // The process is stopped just before it writes. The job's heartbeats are on the same thread and stop as well.
     let held = examined.reached().await;
     signal(&zombie, "-STOP");
     let leased_until: OffsetDateTime =
@@ -69,7 +71,7 @@ async fn j4_a_zombie_writes_nothing() {
     zombie.expect_consistent().await;
 }
 
-/// Its lease is long: no heartbeat warns it. What stops it is the transaction in which it would write.
+/// The lease is long, so no heartbeat warns the process. The transaction in which it would write stops it.
 #[tokio::test]
 async fn j4_the_transaction_of_a_zombie_is_not_committed() {
     let lease = ("VWAZA_JOB_LEASE_SECONDS", "600");
@@ -90,7 +92,7 @@ async fn j4_the_transaction_of_a_zombie_is_not_committed() {
     let database = zombie.database_url();
     let _other = bucket.app(&[lease, ("DATABASE_URL", &database)]).await;
     all_jobs_end(&zombie.sql).await;
-    // Every row, and the transaction that wrote it.
+    // Each row, with the transaction that wrote it.
     let rows = async || -> Vec<String> {
         sqlx::query_scalar(
             "select format('release %s %s', x.xmin, x) from releases x
@@ -126,7 +128,7 @@ async fn j5_of_several_processes_one_claims_a_job() {
     let database = first.database_url();
     let second = bucket.app(&[("DATABASE_URL", &database)]).await;
     let ana = first.artist("Ana").await;
-    // Both processes wait at the queue when the jobs come into it, so both take part.
+    // Both processes wait for the queue's lock when the jobs are added, so both take part.
     let mut adding = first.hold_table("lock table upload_jobs in share mode").await;
     first.waits_for_locks_of("%set status = 'UPLOADING'%", 2).await;
     idle_jobs(&mut *adding, &ana, jobs).await;
@@ -173,16 +175,16 @@ async fn j7_a_panic_costs_one_attempt_and_nobody_else_anything() {
     app.expect_consistent().await;
 }
 
-/// A claim that is committed and whose reply is lost waits for the end of its lease.
+/// A claim that is committed but whose reply is lost waits until its lease ends.
 const A_CLAIM_MAY_BE_LOST: (&str, &str) = ("VWAZA_JOB_LEASE_SECONDS", "3");
 
-/// Jobs go on by themselves once the database is back.
+/// The queue goes on once the database is back.
 #[tokio::test]
 async fn j9_the_queue_goes_on_when_the_database_is_back() {
     let (mut app, proxy) = App::behind_a_proxy().await;
     app.restart_with(&[A_CLAIM_MAY_BE_LOST]).await;
     let ana = app.artist("Ana").await;
-    // Some are left when the line is cut, however fast the queue is.
+    // Some jobs must be left when the connections are cut, however fast the queue is.
     postponed_jobs(&app.sql, &ana, 100).await;
     idle_jobs(&app.sql, &ana, 2000).await;
     eventually("the queue is at it", async || (unfinished_jobs(&app.sql).await < 2090).then_some(())).await;
@@ -195,7 +197,7 @@ async fn j9_the_queue_goes_on_when_the_database_is_back() {
     app.expect_consistent().await;
 }
 
-/// And when it ended every connection, and what was said on it, as a restart does.
+/// A restart of the database ends all connections and rolls back their transactions.
 #[tokio::test]
 async fn j9_the_queue_goes_on_when_the_database_was_restarted() {
     let app = spawn_app_with(&[A_CLAIM_MAY_BE_LOST]).await;
@@ -216,9 +218,9 @@ async fn j9_the_queue_goes_on_when_the_database_was_restarted() {
     app.expect_consistent().await;
 }
 
-/// The line that hints come on says nothing any more, and does not end: the next poll finds the job.
+/// The connection that notifications come on is dead without a sign. The next poll finds the job.
 #[tokio::test]
-async fn j10_a_listener_that_hears_nothing_finds_jobs_by_polling() {
+async fn j10_a_worker_without_notifications_finds_jobs_by_polling() {
     let (mut app, proxy) = App::behind_a_proxy().await;
     app.restart_with(&[("VWAZA_JOB_POLL_MS", "1000")]).await;
     let ana = app.artist("Ana").await;
@@ -229,20 +231,20 @@ async fn j10_a_listener_that_hears_nothing_finds_jobs_by_polling() {
     sqlx::query("select pg_notify('vwaza_jobs', '')").execute(&app.sql).await.unwrap();
     eventually("the hint was said and not heard", async || (proxy.swallowed() > 0).then_some(())).await;
     all_jobs_end(&app.sql).await;
-    // At the next poll.
+    // The job ends at the next poll.
     assert_in_time(queued, Duration::from_secs(1));
     app.expect_consistent().await;
 }
 
 #[tokio::test]
-async fn j18_ten_thousand_jobs_of_one_artist_keep_no_other_waiting() {
+async fn j18_ten_thousand_jobs_of_one_artist_delay_no_other_artist() {
     let claimed = Gate::new();
     let app = spawn_app_with(&[("VWAZA_FAIL_POINTS", &claimed.at("job-claimed"))]).await;
     let (ana, ben) = (app.artist("Ana").await, app.artist("Ben").await);
     let mut adding = app.sql.begin().await.unwrap();
     idle_jobs(&mut *adding, &ben, 1).await;
     idle_jobs(&app.sql, &ana, 10_000).await;
-    // The first of Ana's jobs is claimed, and nobody claims another one, when Ben's is added.
+    // The first of Ana's jobs is claimed, and no other is, when Ben's is added.
     let held = claimed.reached().await;
     adding.commit().await.unwrap();
     let added = Instant::now();
@@ -261,7 +263,7 @@ async fn j18_ten_thousand_jobs_of_one_artist_keep_no_other_waiting() {
         .unwrap()
     })
     .await;
-    // It takes the next turn but one of each worker, not the ten-thousandth.
+    // Ben's job waits for a few claims of each worker, not for ten thousand.
     assert!(ahead < 100, "{ahead} jobs of the other artist went first");
     assert_in_time(added, Duration::from_secs(5));
     app.expect_consistent().await;
@@ -275,7 +277,7 @@ async fn j22_the_last_jobs_and_the_submit_leave_no_release_behind() {
     let ana = app.artist("Ana").await;
     let releases = join_all((0..3).map(|_| ana.complete_release())).await;
     let held = app.hold_table("lock table audio_facts, cover_facts in share mode").await;
-    // One turn is not for an artist who has all the others.
+    // One permit more, because one is never given to an artist who has all the others.
     app.restart_with(&[("VWAZA_WORKER_CONCURRENCY", "7")]).await;
     eventually("all files are being examined", async || {
         let claimed: i64 = sqlx::query_scalar("select count(*) from upload_jobs where status = 'UPLOADING'")
@@ -290,7 +292,7 @@ async fn j22_the_last_jobs_and_the_submit_leave_no_release_behind() {
         tokio::spawn(async move { ana.submit(id).await.expect_status(200) })
     });
     let submits: Vec<_> = submits.collect();
-    // Of each release: a job that holds its row and waits for the facts, and somebody behind it.
+    // For each release, a job holds its row and waits for the facts, and another transaction waits for the row.
     app.waits_for_locks(6).await;
     drop(held);
     for submit in submits {
@@ -302,7 +304,7 @@ async fn j22_the_last_jobs_and_the_submit_leave_no_release_behind() {
     app.expect_consistent().await;
 }
 
-/// The release is in PROCESSING; both of its jobs are done, and neither gets at it before the other one is there.
+/// The release is in PROCESSING. Both of its jobs are done, and neither can lock it before both wait for it.
 #[tokio::test]
 async fn j22_two_last_jobs_that_finish_at_once_bring_their_release_to_review() {
     let mut app = spawn_app_with(&[("VWAZA_WORKER_CONCURRENCY", "0")]).await;

@@ -1,4 +1,4 @@
-//! While the database is away, and after it.
+//! Deadlines while the database is away and after it returns.
 
 use std::{
     fs::{Permissions, set_permissions},
@@ -17,7 +17,7 @@ use vwaza::backend::{db::embedded_postgres::EmbeddedPostgres, migrate_database};
 use super::poll_until;
 use crate::{BenchResult, Size, server::Server};
 
-/// Through a proxy to its database.
+/// Puts a proxy in front of the database.
 async fn behind_a_proxy(database_url: &str) -> BenchResult<(Proxy, String)> {
     let host = host(database_url)?;
     let proxy = Proxy::to(host).await;
@@ -30,7 +30,7 @@ fn host(database_url: &str) -> BenchResult<&str> {
     Ok(rest.split('/').next().unwrap_or_default())
 }
 
-/// N2: when it refuses, and when it takes connections and says nothing.
+/// N2: the database refuses connections, then accepts them and never answers.
 pub(super) async fn health_without_database(postgres: &str) -> BenchResult<Duration> {
     let (database, folder, http) = (TestDatabase::create(postgres).await, TempDir::new()?, Client::new());
     let (proxy, url) = behind_a_proxy(&database.url()).await?;
@@ -45,7 +45,7 @@ pub(super) async fn health_without_database(postgres: &str) -> BenchResult<Durat
         } else {
             proxy.cut()
         }
-        // Its last look is not older than 100 ms.
+        // The last health check is at most 100 ms old.
         let gone = Instant::now();
         let is_told = async || Ok((ask("/health").await? == StatusCode::SERVICE_UNAVAILABLE).then_some(()));
         poll_until("/health says that the database is gone", is_told).await?;
@@ -68,19 +68,19 @@ pub(super) async fn health_without_database(postgres: &str) -> BenchResult<Durat
 
 const JOBS: i32 = 40_000;
 const BEFORE_SECONDS: f64 = 2.0;
-/// The full rate is this part of what it was, over this long.
+/// The full rate is reached when one second (`WINDOW_SECONDS`) has this part of the earlier rate.
 const FULL: f64 = 0.8;
-/// A debug build beside everything else shows that it goes on, not how fast.
+/// A debug build on a busy machine only shows that the queue goes on, not how fast.
 const SMOKE_FULL: f64 = 0.0;
 const WINDOW_SECONDS: f64 = 1.0;
 const WATCHED: Duration = Duration::from_secs(12);
 const SMOKE_WATCHED: Duration = Duration::from_secs(3);
 
-/// J9: a database of its own is stopped in the middle of its work, and started. From when it takes connections again to the first
-/// second in which as many jobs end as in the seconds before.
+/// J9: an embedded PostgreSQL is stopped while the server works, and started again. Measures the time from when it
+/// accepts connections until the first second with the full rate.
 pub(super) async fn full_rate_after_a_restart(size: Size) -> BenchResult<Duration> {
     let (home, folder) = (TempDir::new()?, TempDir::new()?);
-    // PostgreSQL does not run as root, whose folders are closed to others.
+    // PostgreSQL runs as another user than root, so the folder must let others pass.
     set_permissions(home.path(), Permissions::from_mode(0o755))?;
     let postgres = EmbeddedPostgres::start_or_join(home.path()).await?;
     let working = at_work(&postgres, folder.path()).await;
@@ -105,7 +105,7 @@ pub(super) async fn full_rate_after_a_restart(size: Size) -> BenchResult<Duratio
     Ok(Duration::from_secs_f64(again - ready))
 }
 
-/// A server that has more jobs than it can be through with, and what leads to its database.
+/// Starts a server that has more jobs than it can finish, and the proxy to its database.
 async fn at_work(postgres: &EmbeddedPostgres, folder: &Path) -> BenchResult<(Proxy, Server)> {
     let (proxy, url) = behind_a_proxy(postgres.url()).await?;
     migrate_database(&url).await?;
@@ -122,7 +122,7 @@ async fn at_work(postgres: &EmbeddedPostgres, folder: &Path) -> BenchResult<(Pro
     Ok((proxy, server))
 }
 
-/// When each job has ended.
+/// Returns the end of each job, in seconds since 1970.
 async fn ends(postgres: &EmbeddedPostgres) -> BenchResult<Vec<f64>> {
     let sql = PgPool::connect(postgres.url()).await?;
     let ends = "select extract(epoch from updated_at)::float8 from upload_jobs where status = 'COMPLETED' order by 1";
@@ -131,7 +131,7 @@ async fn ends(postgres: &EmbeddedPostgres) -> BenchResult<Vec<f64>> {
     Ok(ends)
 }
 
-/// As the database says it: it is the same machine's.
+/// The current time, in seconds since 1970. It is also the database's, as both run on this machine.
 fn now() -> BenchResult<f64> {
     Ok(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs_f64())
 }

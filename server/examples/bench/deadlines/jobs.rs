@@ -1,4 +1,4 @@
-//! Of the queue.
+//! Deadlines of the queue.
 
 use std::{path::Path, time::Duration};
 
@@ -12,16 +12,16 @@ use vwaza::backend::migrate_database;
 use super::poll_until;
 use crate::{BenchResult, artist::Artist, server::Server};
 
-/// A tenth of the default would do; this leaves both parts of the limit their weight.
+/// A lease of a tenth of the default would do. With this one, lease and poll interval both matter in the limit.
 pub(super) const LEASE: Duration = Duration::from_secs(10);
-/// The default.
+/// The default poll interval.
 pub(super) const POLL: Duration = Duration::from_secs(5);
 
 const UNFINISHED: &str = "select count(*) from upload_jobs where status <> 'COMPLETED'";
 const CLAIMED: &str = "select id, attempt from upload_jobs where status = 'UPLOADING' and kind = 'EXAMINE'";
 const CLAIMED_AGAIN: &str = "select attempt > $2 from upload_jobs where id = $1";
 
-/// J2: three jobs have just been claimed.
+/// J2: the server is killed when it has just claimed three jobs.
 pub(super) async fn killed_worker(postgres: &str) -> BenchResult<Duration> {
     let (database, folder) = (TestDatabase::create(postgres).await, TempDir::new()?);
     let (url, lease) = (database.url(), LEASE.as_secs().to_string());
@@ -35,7 +35,7 @@ pub(super) async fn killed_worker(postgres: &str) -> BenchResult<Duration> {
     })
     .await?;
 
-    // Nobody gets beyond this, so all are in their middle.
+    // No job gets past this lock, so all are killed in the middle.
     let mut held = sql.begin().await?;
     sqlx::query("lock table audio_facts in share mode").execute(&mut *held).await?;
     for seed in 0..3 {
@@ -62,7 +62,7 @@ pub(super) async fn killed_worker(postgres: &str) -> BenchResult<Duration> {
 const BUSY_ARTIST_JOBS: i32 = 10_000;
 const OTHER_ARTISTS: usize = 5;
 
-/// J18: from a job's commit to its end, by the database's clock; nobody is told of it.
+/// J18: measures the time from a job's commit to its end, by the database's clock. No notification is sent.
 pub(super) async fn job_behind_a_busy_artist(postgres: &str) -> BenchResult<Duration> {
     let (database, folder) = (TestDatabase::create(postgres).await, TempDir::new()?);
     migrate_database(&database.url()).await?;

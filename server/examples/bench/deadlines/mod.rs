@@ -1,5 +1,6 @@
-//! The deadlines of the fault matrix, measured: the tests, on a machine that does other things as well, wait for them with patience.
-//! Each begins with the fault, on a server of its own in the default configuration unless it says otherwise.
+//! Measures the deadlines of the fault matrix. The tests wait for longer than each deadline, because they share their
+//! machine. Each measurement begins with the fault, on a server of its own in the default configuration unless it says
+//! otherwise.
 
 mod database;
 mod jobs;
@@ -17,12 +18,12 @@ use crate::{
     figures::{Figures, Limit},
 };
 
-/// Many times what any of it takes.
+/// Many times longer than any measured step takes.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(90);
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -> BenchResult<()> {
-    // Both only wait, so they do it side by side.
+    // Both mostly wait, so they run side by side.
     let waiting = async {
         tokio::try_join!(
             naming_fault("U4", uploads::stalled_client(postgres)),
@@ -44,7 +45,7 @@ pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -
     Ok(())
 }
 
-/// The deadlines of a server that is at work, measured one after the other.
+/// The deadlines that are measured one after the other, because their servers are busy.
 struct BusyDeadlines {
     head: Duration,
     pages_ms: f64,
@@ -65,7 +66,7 @@ async fn busy(postgres: &str, size: Size) -> BenchResult<BusyDeadlines> {
     })
 }
 
-/// Says in an error which fault it was that could not be measured.
+/// Adds the number of the fault to an error.
 async fn naming_fault<T>(fault: &str, measuring: impl Future<Output = BenchResult<T>>) -> BenchResult<T> {
     measuring.await.map_err(|error| format!("{fault}: {error}").into())
 }
@@ -74,7 +75,7 @@ fn add(figures: &mut Figures, what: &str, measured: Duration, limit: Duration) {
     figures.add(what, measured.as_secs_f64(), "s", Limit::AtMost(limit.as_secs_f64()));
 }
 
-/// Looks again and again until there is something to see.
+/// Calls `look` until it returns something.
 async fn poll_until<T>(what: &str, mut look: impl AsyncFnMut() -> BenchResult<Option<T>>) -> BenchResult<T> {
     let started = Instant::now();
     while started.elapsed() < WAIT_TIMEOUT {
@@ -86,7 +87,7 @@ async fn poll_until<T>(what: &str, mut look: impl AsyncFnMut() -> BenchResult<Op
     Err(format!("waited in vain: {what}").into())
 }
 
-/// Once the writer has the upload and has written some of it.
+/// Waits until the writer holds the upload and has written some of it.
 async fn spooled(data_dir: &Path, id: impl ToString) -> BenchResult<()> {
     let path = data_dir.join("spool/uploads").join(id.to_string());
     poll_until("bytes stand in the spool", async || Ok(path.metadata().is_ok_and(|file| file.len() > 0).then_some(())))

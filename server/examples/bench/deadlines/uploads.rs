@@ -1,4 +1,4 @@
-//! Of uploads, and of those who wait beside them.
+//! Deadlines of uploads, and of requests during uploads.
 
 use std::{
     sync::{
@@ -26,7 +26,7 @@ use crate::{
 const SONG_BYTES: u64 = 6_000_000;
 const SENT: usize = 3_000_000;
 
-/// U4: nobody asks; the server notices by itself.
+/// U4: the server notices a silent client by itself, without another request.
 pub(super) async fn stalled_client(postgres: &str) -> BenchResult<Duration> {
     let (database, folder, song) = (TestDatabase::create(postgres).await, TempDir::new()?, song(SONG_BYTES)?);
     let server = Server::start(&database.url(), folder.path(), &[])?;
@@ -37,16 +37,16 @@ pub(super) async fn stalled_client(postgres: &str) -> BenchResult<Duration> {
     spooled(folder.path(), upload.id).await?;
     let mut head = [0; 12];
     silent.read_exact(&mut head).await?;
-    // The line of a 503: the client may try again.
+    // The status 503 says that the client may try again.
     if &head[9..] != b"503" {
         return Err("a silent client is not told".into());
     }
-    // At the first try, with all that was sent.
+    // The first try must succeed, and all bytes that were sent must be there.
     artist.patch(&upload, SENT, song.slice(SENT..)).await?;
     Ok(sent.elapsed())
 }
 
-/// U6: somebody has moved to another network, asks how far it is and goes on from there.
+/// U6: a client has moved to another network, asks for the offset and goes on from there.
 pub(super) async fn head_beside_a_dead_patch(postgres: &str) -> BenchResult<Duration> {
     let (database, folder, song) = (TestDatabase::create(postgres).await, TempDir::new()?, song(SONG_BYTES)?);
     let server = Server::start(&database.url(), folder.path(), &[])?;
@@ -64,7 +64,7 @@ pub(super) async fn head_beside_a_dead_patch(postgres: &str) -> BenchResult<Dura
     Ok(slowest)
 }
 
-/// A storage on a line that can go dead, and what a server is told of it.
+/// An S3 server behind a proxy that can stop answering, and the server's settings for it.
 struct Bucket {
     proxy: Proxy,
     settings: Vec<(String, String)>,
@@ -88,14 +88,15 @@ impl Bucket {
     }
 }
 
-/// From the last byte of the fault's uploads on, pages are read for so long at least.
+/// Pages are read for at least this long after the last byte of the uploads.
 const STALL: Duration = Duration::from_secs(20);
 const SMOKE_STALL: Duration = Duration::from_secs(1);
 const READERS: usize = 4;
-/// Of each reader: what is measured is not how many there can be.
+/// The pause of each reader between two pages. The measurement is of latency, not of the most readers.
 const BETWEEN_PAGES: Duration = Duration::from_millis(50);
 
-/// U17: the storage takes everything and says nothing, and fifty files arrive at once. In milliseconds, the 99th of a hundred.
+/// U17: the storage accepts requests and never answers, and fifty files arrive at once. Returns the 99th percentile of
+/// the page times, in milliseconds.
 pub(super) async fn pages_while_storage_hangs(postgres: &str, size: Size) -> BenchResult<f64> {
     let (database, folder, bucket) = (TestDatabase::create(postgres).await, TempDir::new()?, Bucket::new().await?);
     let server = Server::start(&database.url(), folder.path(), &bucket.settings())?;
@@ -141,8 +142,8 @@ async fn read_pages(artist: Artist, stop: Arc<AtomicBool>) -> BenchResult<Vec<f6
 const SENDERS: usize = 8;
 const LOAD_BEFORE_THE_END: Duration = Duration::from_secs(1);
 
-/// U24: in the middle of everything: files that arrive, one that does not go on, a page that listens, jobs that hang in a storage
-/// that says nothing. What was acknowledged is there afterwards.
+/// U24: SIGTERM arrives while files arrive, one upload is silent, a page listens for events, and a job hangs because
+/// the storage does not answer. All acknowledged bytes are there afterwards.
 pub(super) async fn shutdown_under_load(postgres: &str, size: Size) -> BenchResult<Duration> {
     let (database, folder, bucket) = (TestDatabase::create(postgres).await, TempDir::new()?, Bucket::new().await?);
     let (small, large) = (song(SONG_BYTES)?, song(size.pick(200_000_000, 20_000_000))?);
@@ -176,7 +177,7 @@ pub(super) async fn shutdown_under_load(postgres: &str, size: Size) -> BenchResu
     Ok(leaving)
 }
 
-/// How far it was, by what the server has said.
+/// Sends a file until a request fails. Returns how many bytes the server has acknowledged.
 async fn send_until_cut_off(artist: Artist, upload: BegunUpload, file: Bytes) -> (BegunUpload, usize) {
     let mut acknowledged = 0;
     for chunk in chunks(&file) {

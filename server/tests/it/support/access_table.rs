@@ -1,4 +1,4 @@
-//! The table of who may call what, as `docs/access.md` shows it to people.
+//! The table of `docs/access.md`: which caller may send which request.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -19,23 +19,24 @@ use super::{
 };
 
 const TABLE: &str = include_str!("../../../../docs/access.md");
-/// Of the table's lines, those of a request begin so.
+/// The start of a row of the table that describes a request.
 const ROW: &str = "| `";
-/// What a row sends begins so where it is neither a form nor JSON.
+/// The start of a row's body if it is neither a form nor JSON.
 const MULTIPART: &str = "multipart ";
 const TUS: &str = "tus";
 const CHUNK: &str = "ten bytes";
 
-/// Who asks, in the order of the table's columns.
+/// The callers, in the order of the table's columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Caller {
     Nobody,
     AnotherArtist,
-    /// The artist whom everything belongs to that the request names.
+    /// The artist who owns everything that the request names.
     Artist,
-    /// An artist whose address is not verified, where it has to be; asks for what is their own.
+    /// An artist whose address is not verified, on a server that requires it. The request names this artist's own
+    /// things.
     Unverified,
-    /// A disabled artist, with a session from before; asks for what is their own.
+    /// A disabled artist with a session from before. The request names this artist's own things.
     Disabled,
     Admin,
     /// A script with the artist's access token.
@@ -56,12 +57,12 @@ impl Caller {
 
 #[derive(Clone, Debug)]
 pub(crate) struct AccessRow {
-    /// `None`: all of them.
+    /// `None`: all methods.
     pub(crate) method: Option<Method>,
-    /// With its placeholders.
+    /// The path with its placeholders.
     pub(crate) path: &'static str,
     sends: &'static str,
-    /// What each caller hears.
+    /// The table's answer for each caller.
     cells: [&'static str; Caller::ALL.len()],
 }
 
@@ -71,14 +72,14 @@ impl fmt::Display for AccessRow {
     }
 }
 
-/// What a request sends besides its path.
+/// The body of a row's request.
 #[derive(Clone, Debug)]
 pub(crate) enum RowBody {
     Nothing,
     Form(Form),
     Json(serde_json::Value),
     Multipart(Form),
-    /// Headers of tus, and bytes.
+    /// Headers of tus, and the bytes.
     Tus(Form, &'static [u8]),
 }
 
@@ -93,7 +94,7 @@ impl AccessRow {
         let (method, path) = request.split_once(' ').unwrap_or_else(|| panic!("{line}: no method and path"));
         let cells: Vec<&str> = columns.collect();
         for cell in &cells {
-            assert!(matches!(*cell, "yes" | "401" | "403" | "404"), "{line}: what does “{cell}” mean?");
+            assert!(matches!(*cell, "yes" | "401" | "403" | "404"), "{line}: the cell “{cell}” is unknown");
         }
         Self {
             method: (method != "any").then(|| method.parse().unwrap()),
@@ -112,13 +113,13 @@ impl AccessRow {
         self.method == Some(Method::GET) && !is_other
     }
 
-    /// What this caller hears: yes, or a status.
+    /// Returns the table's answer for a caller: yes, or a status.
     pub(crate) fn cell(&self, caller: Caller) -> &'static str {
         let column = Caller::ALL.iter().position(|one| *one == caller).unwrap();
         self.cells[column]
     }
 
-    /// The path and the body, about these things.
+    /// Fills the placeholders of path and body.
     pub(crate) fn filled(&self, things: &Placeholders) -> (String, RowBody) {
         (things.fill(self.path), self.body(things))
     }
@@ -149,7 +150,7 @@ impl AccessRow {
     }
 }
 
-/// Adds what is sent to a request. Scripts of the application ask for JSON.
+/// Adds a body to a request. Forms and JSON ask for JSON in return, as the application's scripts do.
 pub(crate) fn with_body(request: RequestBuilder, body: &RowBody) -> RequestBuilder {
     match body {
         RowBody::Nothing => request,
@@ -165,7 +166,7 @@ pub(crate) fn with_body(request: RequestBuilder, body: &RowBody) -> RequestBuild
     }
 }
 
-/// The field `file` is a file.
+/// Encodes fields as multipart. The field `file` is sent as a file.
 pub(crate) fn multipart(fields: &Form) -> String {
     let part = |(name, value): &(String, String)| {
         let file = if name == "file" { "; filename=\"cover.png\"" } else { "" };
@@ -174,13 +175,13 @@ pub(crate) fn multipart(fields: &Form) -> String {
     fields.iter().map(part).chain(["--b--\r\n".to_owned()]).collect()
 }
 
-/// A path with `{}` for each of its placeholders, however they are called.
+/// Replaces each placeholder of a path by `{}`.
 pub(crate) fn path_pattern(path: &str) -> String {
     let segments = path.split('/').map(|segment| if segment.starts_with(['{', ':']) { "{}" } else { segment });
     segments.collect::<Vec<_>>().join("/")
 }
 
-/// What placeholders stand for: an artist's own.
+/// The values of the placeholders. All belong to one artist.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Placeholders(BTreeMap<&'static str, String>);
 
@@ -209,7 +210,7 @@ impl Placeholders {
         things
     }
 
-    /// Makes new ones of those that a request may use up.
+    /// Replaces the values that a request may use up by new ones.
     pub(crate) async fn renew(&mut self, app: &App, artist: &Client, is_named: impl Fn(&str) -> bool) {
         if ["release", "track", "upload", "spool", "metadata"].into_iter().any(&is_named) {
             let release = artist.create_release().await;
@@ -225,7 +226,7 @@ impl Placeholders {
         }
         if is_named("access token") {
             let made = artist.call_with("access-tokens/make", "name", "a script").await;
-            // There may be twenty. After those, the last one has to do.
+            // An artist may have twenty access tokens. Then the last one stays.
             if made.status == 200 {
                 self.0.insert("access token", made.ok::<NewAccessToken>().id.to_string());
             }
@@ -246,7 +247,7 @@ impl Placeholders {
         &self.0["email"]
     }
 
-    /// The same, asked for by somebody with this address.
+    /// Returns the same values for a caller with another e-mail address.
     pub(crate) fn asked_by(&self, email: &str) -> Self {
         let mut things = self.clone();
         things.0.insert("email", email.to_owned());
@@ -257,7 +258,7 @@ impl Placeholders {
         self.0.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
     }
 
-    /// Names and values, as `a=1&b=2`, or all fields of a form by its name.
+    /// Parses names and values written as `a=1&b=2`. `{details}` and the like stand for all fields of a form.
     fn fields(&self, text: &str) -> Form {
         let fields = |pair: &str| match pair {
             "{details}" => fields_of("details", &RawDetails::default()),

@@ -1,4 +1,4 @@
-//! A server to test: the real binary, started, killed and started again.
+//! Starts, kills and restarts the real binary for a test.
 
 use std::{
     env,
@@ -23,25 +23,25 @@ use super::{
     log::Log,
 };
 
-/// What a process ends with that a fail point kills.
+/// The signal that ends a process at a fail point.
 pub(crate) const SIGABRT: i32 = 6;
 
-/// Of everybody.
+/// The password of every account.
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
-/// Where the server listens at present: another port after each restart.
+/// The server's present address. Each restart takes another port.
 pub(crate) type Address = Arc<RwLock<String>>;
 
 pub(crate) struct App {
     process: Option<Child>,
     environment: Vec<(String, String)>,
-    /// What `ulimit` is given before the process starts.
+    /// The argument of `ulimit -n` for the process.
     descriptors: Option<String>,
     address: Address,
-    /// When the present process was started.
+    /// The start of the present process.
     started: OffsetDateTime,
     pub(crate) log: Log,
-    /// For looking behind the scenes and for holding locks.
+    /// A connection pool for reading rows behind the server's back and for holding locks.
     pub(crate) sql: PgPool,
     data_dir: TempDir,
     people: AtomicU32,
@@ -52,7 +52,7 @@ pub(crate) async fn spawn_app() -> App {
     spawn_app_with(&[]).await
 }
 
-/// With settings of its own; the rest of the environment stays outside.
+/// Starts a server with additional settings. It gets nothing else from this environment.
 pub(crate) async fn spawn_app_with(settings: &[(&str, &str)]) -> App {
     let database = TestDatabase::migrated(&test_server_url()).await;
     let data_dir = TempDir::new().unwrap();
@@ -60,9 +60,9 @@ pub(crate) async fn spawn_app_with(settings: &[(&str, &str)]) -> App {
         ("DATABASE_URL", database.url()),
         ("VWAZA_DATA_DIR", data_dir.path().to_str().unwrap().to_owned()),
         ("VWAZA_LISTEN", "127.0.0.1:0".to_owned()),
-        // A hint that gets lost between two processes costs a poll.
+        // A notification may get lost between two processes. Then the next poll finds the job, so polls are frequent.
         ("VWAZA_JOB_POLL_MS", "200".to_owned()),
-        // What nothing needs is to be gone by the end of a test, not to be excused by the grace that it still has.
+        // At the end of a test, everything unneeded must be gone. With these settings no grace time excuses it.
         ("VWAZA_ORPHAN_GRACE_SECONDS", "1".to_owned()),
         ("VWAZA_REPLACED_OBJECT_DAYS", "0".to_owned()),
         ("RUST_LOG", "info".to_owned()),
@@ -85,7 +85,7 @@ pub(crate) async fn spawn_app_with(settings: &[(&str, &str)]) -> App {
 }
 
 impl App {
-    /// Its line to its database goes through the proxy; `sql` does not.
+    /// Starts a server whose database connections go through a proxy. `sql` does not.
     pub(crate) async fn behind_a_proxy() -> (Self, Proxy) {
         let mut app = spawn_app().await;
         let url = app.database_url();
@@ -97,19 +97,19 @@ impl App {
         (app, proxy)
     }
 
-    /// The process's.
+    /// The id of the process.
     pub(crate) fn id(&self) -> u32 {
-        self.process.as_ref().expect("it runs").id()
+        self.process.as_ref().expect("the server runs").id()
     }
 
-    /// Memory of the process that is no file's, in KiB.
+    /// Returns the anonymous memory of the process, in KiB.
     pub(crate) fn anonymous_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
         line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
     }
 
-    /// The binary, in this app's environment.
+    /// Returns the binary as a command in this app's environment.
     pub(crate) fn command(&self) -> Command {
         let binary = env!("CARGO_BIN_EXE_vwaza");
         let mut command = match &self.descriptors {
@@ -138,7 +138,7 @@ impl App {
         self.process = Some(process);
     }
 
-    /// Starts one more, which ends by itself: what it says.
+    /// Starts another process, which must end by itself. Returns its standard error.
     pub(crate) async fn refuses_to_start(&self) -> String {
         let mut command = tokio::process::Command::from(self.command());
         let mut process = command.stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
@@ -148,7 +148,7 @@ impl App {
         String::from_utf8_lossy(&said).into_owned()
     }
 
-    /// SIGKILL: no goodbye.
+    /// Sends SIGKILL.
     pub(crate) fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill().unwrap();
@@ -166,7 +166,7 @@ impl App {
         self.start_with(settings).await;
     }
 
-    /// With another limit of file descriptors, as `ulimit` takes it.
+    /// Restarts with another limit of file descriptors, as `ulimit` takes it.
     pub(crate) async fn restart_with_descriptors(&mut self, limit: &str) {
         self.kill();
         self.descriptors = Some(limit.to_owned());
@@ -178,12 +178,12 @@ impl App {
         self.start().await;
     }
 
-    /// The oracle: in the end `fsck` has nothing to say and nothing to excuse, no file of the spool is still open, and no request was
-    /// answered with a fault of ours.
+    /// The oracle of the tests: in the end `fsck` finds nothing and excuses nothing, no file of the spool is open, and
+    /// no request was answered with an error that is the server's fault.
     pub(crate) async fn expect_consistent(&self) {
         let mut said = String::new();
         let agreed = eventually_or_none(async || {
-            // The storage that it asks may be this test's.
+            // fsck may need a storage that this test serves, so waiting must not block the runtime.
             let fsck = tokio::process::Command::from(self.command()).args(["fsck", "--json"]).output().await.unwrap();
             let open = self.open_spool_files();
             said = format!("{}, open: {open:?}", String::from_utf8_lossy(&fsck.stdout));
@@ -195,25 +195,25 @@ impl App {
         assert_eq!(faults.collect::<Vec<_>>(), Vec::<Value>::new());
     }
 
-    /// The same oracle in the middle of things, while what a kill has left behind is in its grace time: nothing is called damaged that only
-    /// waits to be put away.
+    /// The oracle while a test is still running. What a kill has left behind is in its grace time, and `fsck` must not
+    /// call it damaged.
     pub(crate) async fn expect_nothing_damaged(&self) {
         let mut command = tokio::process::Command::from(self.command());
         let fsck = command.env("VWAZA_ORPHAN_GRACE_SECONDS", "900").arg("fsck").output().await.unwrap();
         assert!(fsck.status.success(), "{}", String::from_utf8_lossy(&fsck.stdout));
     }
 
-    /// Uploads whose files the process holds open.
+    /// Returns the spool files that the process holds open.
     pub(crate) fn open_spool_files(&self) -> Vec<PathBuf> {
         let Some(process) = &self.process else { return Vec::new() };
         let uploads = self.data_dir().join("spool/uploads");
         let handles = std::fs::read_dir(format!("/proc/{}/fd", process.id())).into_iter().flatten();
-        // A handle may be closed while it is looked at.
+        // A descriptor may be closed meanwhile.
         let files = handles.filter_map(|handle| std::fs::read_link(handle.ok()?.path()).ok());
         files.filter(|file| file.starts_with(&uploads)).collect()
     }
 
-    /// Once the database counts so many bytes of the one upload: how many.
+    /// Waits until the database counts at least so many bytes of the only upload. Returns how many.
     pub(crate) async fn offset_reaches(&self, bytes: usize) -> usize {
         eventually(&format!("{bytes} bytes are counted"), async || {
             let offset: i64 =
@@ -223,13 +223,13 @@ impl App {
         .await
     }
 
-    /// Once at least so many statements wait for locks, in this database.
+    /// Waits until at least so many statements in this database wait for locks.
     pub(crate) async fn waits_for_locks(&self, statements: i64) {
         self.waits_for_locks_of("%", statements).await;
     }
 
-    /// Waits until at least `count` statements that match `like` wait for locks. The janitor's statements do not count where it may
-    /// wait for the same lock.
+    /// Waits until at least `count` statements that match `like` wait for locks. The janitor's statements do not match,
+    /// if it may wait for the same lock.
     pub(crate) async fn waits_for_locks_of(&self, like: &str, count: i64) {
         eventually(&format!("{count} statements like {like} wait for locks"), async || {
             let waiting: i64 = sqlx::query_scalar(
@@ -245,7 +245,8 @@ impl App {
         .await;
     }
 
-    /// Waits until the present process listens for hints from its database, a moment after it listens for requests.
+    /// Waits until the present process listens for notifications of its database, which happens a moment after it
+    /// listens for requests.
     pub(crate) async fn listens_for_hints(&self) {
         eventually("the server listens for hints", async || {
             let listens: bool = sqlx::query_scalar(
@@ -262,7 +263,8 @@ impl App {
         .await;
     }
 
-    /// Waits until no upload's bytes are left in the spool: they go a moment after the commit that makes them needless.
+    /// Waits until the spool holds no bytes of uploads. They are removed a moment after the commit that makes them
+    /// unneeded.
     pub(crate) async fn spool_is_empty(&self) {
         eventually("the spool is empty", async || self.files_in("spool/uploads").is_empty().then_some(())).await;
     }
@@ -277,7 +279,7 @@ impl App {
         .await;
     }
 
-    /// Nobody else gets at this release until the returned transaction is dropped.
+    /// Locks a release until the returned transaction is dropped.
     pub(crate) async fn hold_release(&self, id: ReleaseId) -> sqlx::Transaction<'static, sqlx::Postgres> {
         let mut transaction = self.sql.begin().await.unwrap();
         let held = sqlx::query("select 1 from releases where id = $1 for update").bind(id.0);
@@ -285,7 +287,7 @@ impl App {
         transaction
     }
 
-    /// Does two things of which neither gets at the release before both have come to it.
+    /// Does two things at once: neither can lock the release before both wait for it.
     pub(crate) async fn at_once<A, B>(
         &self,
         release: ReleaseId,
@@ -301,7 +303,7 @@ impl App {
         (one, two)
     }
 
-    /// What the database holds now, for `restore`. The server must not run.
+    /// Copies the database, for `restore`. The server must not run.
     pub(crate) async fn backup(&self) -> TestDatabase {
         assert!(self.process.is_none(), "the server is connected");
         self.database.backup().await
@@ -312,14 +314,14 @@ impl App {
         self.database.restore(backup).await;
     }
 
-    /// SIGTERM.
+    /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
         let id = self.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
     }
 
     pub(crate) async fn ended(&mut self) -> ExitStatus {
-        let process = self.process.as_mut().expect("it runs");
+        let process = self.process.as_mut().expect("the server runs");
         let status = eventually("the server ends", async || process.try_wait().unwrap()).await;
         self.process = None;
         status
@@ -333,14 +335,14 @@ impl App {
         self.data_dir.path()
     }
 
-    /// The only file in a folder of the data directory.
+    /// Returns the only file in a folder of the data directory.
     pub(crate) fn only_file_in(&self, folder: &str) -> PathBuf {
         let files = self.files_in(folder);
         assert_eq!(files.len(), 1, "{folder}: {files:?}");
         files[0].clone()
     }
 
-    /// Once more than this of the one upload stands in the spool: how much.
+    /// Waits until the spool holds more than so many bytes of the only upload. Returns how many.
     pub(crate) async fn spooled_beyond(&self, bytes: usize) -> usize {
         eventually("bytes stand in the spool", async || {
             let length = std::fs::metadata(self.only_file_in("spool/uploads")).ok()?.len();
@@ -350,29 +352,29 @@ impl App {
     }
 
     pub(crate) fn files_in(&self, folder: &str) -> Vec<PathBuf> {
-        // A folder comes with its first file.
+        // The folder is created with its first file.
         let entries = std::fs::read_dir(self.data_dir().join(folder)).into_iter().flatten();
         entries.map(|entry| entry.unwrap().path()).collect()
     }
 
-    /// Somebody who is not signed in.
+    /// Returns a client that is not signed in.
     pub(crate) fn anonymous(&self) -> Client {
         Client::new(self.address.clone())
     }
 
-    /// Somebody who has signed in at another server with the same database.
+    /// Returns a client with the session of another server on the same database.
     pub(crate) fn signed_in_here(&self, client: &Client) -> Client {
         client.at(self.address.clone())
     }
 
-    /// An address that nobody else has.
+    /// Returns an e-mail address that nobody else has.
     pub(crate) fn new_email(&self, name: &str) -> String {
-        // A name may be anything, an address may not.
+        // A name may contain characters that an e-mail address may not.
         let local: String = name.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
         format!("{local}.{}@example.com", self.people.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// A new artist, signed up in the ordinary way.
+    /// Signs up a new artist.
     pub(crate) async fn artist(&self, name: &str) -> Client {
         let client = self.anonymous();
         let email = self.new_email(name);
@@ -381,7 +383,7 @@ impl App {
         client
     }
 
-    /// A new admin, made by the operator's command.
+    /// Creates a new admin by the operator's command, and signs in.
     pub(crate) async fn admin(&self) -> Client {
         let email = self.new_email("admin");
         let made = self.run(&["user", "create", "--email", &email, "--role", "admin"], PASSWORD);
@@ -391,15 +393,15 @@ impl App {
         client
     }
 
-    /// One of the operator's commands, with a line on its standard input.
+    /// Runs one of the operator's commands, with a line on its standard input.
     pub(crate) fn run(&self, arguments: &[&str], line: &str) -> Output {
         run(self.command(), arguments, line)
     }
 
-    /// Two rounds of the janitor, of which one has begun after this.
+    /// Waits for two runs of the janitor, of which the second began after this call.
     pub(crate) async fn janitor_runs_twice(&self) {
         for name in ["Bo", "Cleo"] {
-            // It forgets expired sessions, too.
+            // The janitor also deletes expired sessions, so the end of this one shows a run.
             self.artist(name).await;
             let newest =
                 "update sessions set expires_at = now() where created_at = (select max(created_at) from sessions)";
@@ -413,7 +415,8 @@ impl App {
         }
     }
 
-    /// Every insert and update of this table waits until the returned transaction is dropped: holds a job in its middle.
+    /// Locks a table until the returned transaction is dropped. Inserts and updates of it wait, so a test can hold a
+    /// job in its middle.
     pub(crate) async fn hold_table(&self, lock: &'static str) -> sqlx::Transaction<'static, sqlx::Postgres> {
         let mut transaction = self.sql.begin().await.unwrap();
         sqlx::query(lock).execute(&mut *transaction).await.unwrap();
@@ -431,7 +434,7 @@ impl Drop for App {
 pub(crate) fn run(mut command: Command, arguments: &[&str], line: &str) -> Output {
     let command = command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut process = command.spawn().unwrap();
-    // A command that needs no line may have closed its input by now.
+    // A command that needs no input may have closed it by now.
     let _ = process.stdin.take().unwrap().write_all(format!("{line}\n").as_bytes());
     process.wait_with_output().unwrap()
 }

@@ -1,11 +1,11 @@
-//! Storage that several servers share, on a line that can be cut.
+//! A storage that several servers share, behind a proxy that can be cut.
 
 use tempfile::TempDir;
 use testing::{Proxy, s3_server::S3Server, supabase_server::SupabaseServer};
 
 use super::app::{App, spawn_app_with};
 
-/// A bucket behind a line that can be cut, and what a server is told of it.
+/// A bucket behind a proxy that can be cut, and the server's settings for it.
 pub(crate) struct Bucket {
     server: S3Server,
     pub(crate) proxy: Proxy,
@@ -27,7 +27,7 @@ impl Bucket {
         spawn_app_with(&all).await
     }
 
-    /// Parts of uploads that were never completed; where this server keeps them is its own business.
+    /// Returns the number of open multipart uploads. The S3 server keeps each in a folder of its own.
     pub(crate) fn open_parts(&self) -> usize {
         let entries = std::fs::read_dir(self.server.folder().parent().unwrap()).unwrap();
         entries.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(".upload")).count()

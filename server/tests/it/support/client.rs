@@ -1,4 +1,4 @@
-//! A browser, as far as the server can tell: its cookies, one person.
+//! A client that the server takes for a browser: one person with cookies.
 
 use std::{
     collections::BTreeMap,
@@ -13,14 +13,14 @@ use vwaza::domain::account::Actor;
 
 use super::{app::Address, response::TestResponse};
 
-/// A form's fields, in order.
+/// The fields of a form, in order.
 pub(crate) type Form = Vec<(String, String)>;
 
 pub(crate) fn form(fields: &[(&str, &str)]) -> Form {
     fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-/// The fields of a struct as a form sends them: `details[title]=…`.
+/// Returns the fields of a struct as a form sends them: `details[title]=…`.
 pub(crate) fn fields_of(name: &str, value: &impl Serialize) -> Form {
     let Value::Object(fields) = serde_json::to_value(value).unwrap() else { panic!("{name} has no fields") };
     let text = |value: Value| match value {
@@ -31,52 +31,52 @@ pub(crate) fn fields_of(name: &str, value: &impl Serialize) -> Form {
     fields.into_iter().filter_map(|(field, value)| Some((format!("{name}[{field}]"), text(value)?))).collect()
 }
 
-/// Clones are the same person in the same browser.
+/// A browser of one person. Clones share its cookies.
 #[derive(Clone)]
 pub(crate) struct Client {
     http: reqwest::Client,
     address: Address,
-    /// Names and values.
+    /// Names and values of the cookies.
     cookies: Arc<Mutex<BTreeMap<String, String>>>,
-    /// What a proxy would say of this browser's address.
+    /// The value of `X-Forwarded-For` that a proxy would add.
     forwarded_for: Option<String>,
 }
 
 impl Client {
     pub(crate) fn new(address: Address) -> Self {
         vwaza::backend::install_tls();
-        // A connection for each request: what one of them breaks off is not another's.
+        // Each request has a connection of its own, so that breaking one off affects no other.
         let http = reqwest::Client::builder().redirect(Policy::none()).pool_max_idle_per_host(0).build().unwrap();
         Self { http, address, cookies: Arc::default(), forwarded_for: None }
     }
 
-    /// The session's, as `name=value`.
+    /// Returns the session's cookie as `name=value`.
     pub(crate) fn cookie(&self) -> String {
         let cookies = self.cookies.lock().unwrap();
-        let session = cookies.iter().find(|(name, _)| !name.ends_with("-browser")).expect("signed in");
+        let session = cookies.iter().find(|(name, _)| !name.ends_with("-browser")).expect("the client is signed in");
         format!("{}={}", session.0, session.1)
     }
 
-    /// This browser after its session was taken away. Its other cookie tells that it has signed in before.
+    /// Returns this browser without its session. Its other cookie still tells that it has signed in before.
     pub(crate) fn signed_out(&self) -> Self {
         let mut cookies = self.cookies.lock().unwrap().clone();
         cookies.retain(|name, _| name.ends_with("-browser"));
         Self { cookies: Arc::new(Mutex::new(cookies)), ..self.clone() }
     }
 
-    /// As somebody who has got hold of this cookie.
+    /// Returns a client with only this cookie, like a thief of it.
     pub(crate) fn with_cookie(&self, cookie: &str) -> Self {
         let (name, value) = cookie.split_once('=').unwrap();
         let cookies = BTreeMap::from([(name.to_owned(), value.to_owned())]);
         Self { cookies: Arc::new(Mutex::new(cookies)), ..self.clone() }
     }
 
-    /// The same browser behind a proxy, which writes this into `X-Forwarded-For`.
+    /// Returns this browser behind a proxy that adds this value as `X-Forwarded-For`.
     pub(crate) fn from(&self, forwarded_for: &str) -> Self {
         Self { forwarded_for: Some(forwarded_for.to_owned()), ..self.clone() }
     }
 
-    /// The same person, asking another server of the same house.
+    /// Returns the same person, using another server of the same installation.
     pub(crate) fn at(&self, address: Address) -> Self {
         Self { address, ..self.clone() }
     }
@@ -85,7 +85,7 @@ impl Client {
         self.address.read().unwrap().clone()
     }
 
-    /// A request to the server at its present address, with the person's cookie.
+    /// Starts a request to the server's present address, with this browser's cookies.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let mut request = self.http.request(method, format!("http://{}{path}", self.listen()));
         if let Some(address) = &self.forwarded_for {
@@ -97,7 +97,7 @@ impl Client {
     }
 
     /// # Panics
-    /// When the line breaks: `try_send` is for tests that break it.
+    /// If the connection breaks. Tests that break it use `try_send`.
     pub(crate) async fn send(&self, request: RequestBuilder) -> TestResponse {
         self.try_send(request).await.unwrap()
     }
@@ -123,7 +123,7 @@ impl Client {
         self.send(self.request(Method::GET, path)).await
     }
 
-    /// A server function that takes a form, as the application's script calls it.
+    /// Calls a server function with a form, as the application's script does.
     pub(crate) async fn call(&self, function: &str, form: &Form) -> TestResponse {
         self.send(
             self.request(Method::POST, &format!("/api/{function}")).header("accept", "application/json").form(form),
@@ -131,12 +131,12 @@ impl Client {
         .await
     }
 
-    /// The same, with a form of one field.
+    /// Calls a server function with a form of one field.
     pub(crate) async fn call_with(&self, function: &str, field: &str, value: impl ToString) -> TestResponse {
         self.call(function, &vec![(field.to_owned(), value.to_string())]).await
     }
 
-    /// A server function that takes JSON.
+    /// Calls a server function with JSON.
     pub(crate) async fn call_json(&self, function: &str, body: &Value) -> TestResponse {
         self.send(
             self.request(Method::POST, &format!("/api/{function}")).header("accept", "application/json").json(body),
@@ -148,7 +148,7 @@ impl Client {
         self.call("account/sign-in", &form(&[("email", email), ("password", password)])).await
     }
 
-    /// Who the server thinks this is.
+    /// Returns the user for whom the server takes this client.
     pub(crate) async fn actor(&self) -> Option<Actor> {
         self.call("account/current", &Form::new()).await.ok()
     }

@@ -1,4 +1,4 @@
-//! A server with the PostgreSQL that it starts for itself, as root or as another user.
+//! A server with the embedded PostgreSQL, run as root or as another user.
 
 use std::{
     fs::{self, Permissions},
@@ -21,14 +21,14 @@ use super::{
     log::Log,
 };
 
-/// `nobody`, on Debian.
+/// The id of the user `nobody` on Debian.
 const NOBODY: u32 = 65534;
 
 pub(crate) fn is_root() -> bool {
     fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
-/// Whom a server may be run as here.
+/// The user whom a test runs the server as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RunAs {
     Ourselves,
@@ -52,12 +52,12 @@ pub(crate) struct Embedded {
     process: Option<Child>,
     address: Address,
     pub(crate) log: Log,
-    /// Set for the server and the commands, beside what they all have.
+    /// Variables for the server and the commands, beside the common ones.
     pub(crate) environment: Vec<(&'static str, std::ffi::OsString)>,
-    /// A shell's `umask`.
+    /// The argument of the shell's `umask`.
     pub(crate) umask: &'static str,
     pub(crate) data_dir: PathBuf,
-    /// Others may pass through it: PostgreSQL does not run as root.
+    /// The folder of the data directory. Others may pass through it, because PostgreSQL does not run as root.
     pub(crate) folder: TempDir,
 }
 
@@ -99,7 +99,7 @@ impl Embedded {
         command
     }
 
-    /// Starts a server and does not wait for it.
+    /// Starts a server without waiting for it.
     pub(crate) fn spawn(&mut self) {
         let mut process = self.command().stdout(Stdio::piped()).spawn().unwrap();
         self.log.follow(process.stdout.take().unwrap());
@@ -118,16 +118,16 @@ impl Embedded {
         *self.address.write().unwrap() = listen;
     }
 
-    /// SIGTERM, and the end.
+    /// Sends SIGTERM and waits for the end.
     pub(crate) async fn stop(&mut self) {
-        let mut process = self.process.take().expect("it runs");
+        let mut process = self.process.take().expect("the server runs");
         let id = process.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
         let status = eventually("the server ends", async || process.try_wait().unwrap()).await;
         assert!(status.success(), "{:#?}", self.log.lines());
     }
 
-    /// SIGKILL. The database goes on.
+    /// Sends SIGKILL. The database goes on.
     pub(crate) fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill().unwrap();
@@ -139,7 +139,7 @@ impl Embedded {
         run(self.command(), arguments, line)
     }
 
-    /// A server that ends by itself: what it says. No PostgreSQL is left behind.
+    /// Starts a server that must end by itself. Returns its standard error. No PostgreSQL may be left behind.
     pub(crate) async fn refuses_to_start(&self) -> String {
         let mut command = tokio::process::Command::from(self.command());
         let mut process = command.stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
@@ -162,13 +162,13 @@ impl Embedded {
         client
     }
 
-    /// A line of `postmaster.pid`, the first one being 0.
+    /// Returns a line of `postmaster.pid`, counted from 0.
     fn pid_line(&self, number: usize) -> Option<String> {
         let text = fs::read_to_string(self.data().join("postmaster.pid")).ok()?;
         text.lines().nth(number).map(|line| line.trim().to_owned())
     }
 
-    /// The PostgreSQL that runs in the data directory.
+    /// Returns the process id of the PostgreSQL that runs in the data directory.
     pub(crate) fn running(&self) -> Option<u32> {
         let id = self.pid_line(0)?.parse().ok()?;
         let at = fs::metadata(format!("/proc/{id}/cwd")).ok()?;
@@ -182,12 +182,13 @@ impl Embedded {
         format!("postgres://vwaza:{password}@127.0.0.1:{}/postgres", self.pid_line(3).expect("PostgreSQL runs"))
     }
 
-    /// Behind the scenes.
+    /// Connects as the superuser.
     pub(crate) async fn superuser(&self) -> PgConnection {
         PgConnection::connect(&self.superuser_url()).await.unwrap()
     }
 
-    /// Makes and starts a cluster as versions did whose application was the superuser, with a schema and an account in it.
+    /// Makes and starts a cluster as earlier versions did, whose application was the superuser. It has a schema and an
+    /// account.
     pub(crate) fn earlier_cluster(&self) {
         let (home, password) = (self.home(), self.home().join("password"));
         for folder in [&self.data_dir, &home] {
@@ -239,7 +240,7 @@ impl Embedded {
         succeeds(stop.args(["stop", "--wait", "--mode", mode]).env("PGDATA", self.data()));
     }
 
-    /// User and group that PostgreSQL runs as.
+    /// The user and group that PostgreSQL runs as.
     pub(crate) fn postgres_user(&self) -> (u32, u32) {
         let own = fs::metadata("/proc/self").unwrap();
         match self.run_as {
@@ -255,7 +256,7 @@ impl Embedded {
         }
     }
 
-    /// Run as PostgreSQL's user.
+    /// Returns a command that runs as PostgreSQL's user.
     pub(crate) fn as_postgres(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.current_dir("/").stdout(Stdio::null());
@@ -271,7 +272,7 @@ impl Embedded {
     }
 }
 
-/// Where PostgreSQL's programs are: on PATH, or as Debian places them.
+/// Finds the folder of PostgreSQL's programs: on PATH, or where Debian installs them.
 fn programs() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let debian =

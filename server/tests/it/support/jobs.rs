@@ -1,16 +1,16 @@
-//! The queue, behind the scenes.
+//! Adds and changes jobs in the database, behind the server's back.
 
 use sqlx::{PgConnection, PgExecutor, PgPool};
 use testing::eventually;
 
 use super::client::Client;
 
-/// Jobs that have nothing to do: what is measured is the queue.
+/// Adds jobs that have nothing to do, so that a test sees only the queue.
 pub(crate) async fn idle_jobs(sql: impl PgExecutor<'_>, artist: &Client, count: i64) {
     idle_jobs_in(sql, artist, count, 0.0).await;
 }
 
-/// The same kind of jobs, which nobody claims before `make_due`.
+/// Adds such jobs, but nobody claims them before `make_due`.
 pub(crate) async fn postponed_jobs(sql: impl PgExecutor<'_>, artist: &Client, count: i64) {
     idle_jobs_in(sql, artist, count, 3600.0).await;
 }
@@ -29,7 +29,7 @@ async fn idle_jobs_in(sql: impl PgExecutor<'_>, artist: &Client, count: i64, sec
     .unwrap();
 }
 
-/// Ends the wait of all jobs that wait for their time.
+/// Makes all pending jobs due.
 pub(crate) async fn make_due(sql: &PgPool) {
     sqlx::query("update upload_jobs set run_after = now() where status = 'PENDING'").execute(sql).await.unwrap();
 }
@@ -42,7 +42,7 @@ pub(crate) async fn all_jobs_end(sql: &PgPool) {
     eventually("all jobs are through", async || (unfinished_jobs(sql).await == 0).then_some(())).await;
 }
 
-/// But this one: what a database does that is restarted.
+/// Ends all connections except this one, as a restart of the database does.
 pub(crate) async fn end_all_connections(own: &mut PgConnection) {
     sqlx::query(
         "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()",

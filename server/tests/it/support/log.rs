@@ -1,4 +1,4 @@
-//! What a server says on its standard output.
+//! The log that a server writes to its standard output.
 
 use std::{
     io::{BufRead, BufReader},
@@ -9,12 +9,12 @@ use std::{
 
 use serde_json::Value;
 
-/// All lines so far, of all processes of one app.
+/// All log lines so far, of all processes of one app.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
 
 impl Log {
-    /// Reads to the end, so that the server never waits for its reader.
+    /// Reads the output to its end, so that a full pipe never blocks the server.
     pub(crate) fn follow(&self, output: ChildStdout) {
         let log = self.clone();
         thread::spawn(move || {
@@ -29,7 +29,7 @@ impl Log {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The events with this message; a line that is no JSON fails the test.
+    /// Returns the events with this message. A line that is not JSON fails the test.
     pub(crate) fn events(&self, message: &str) -> Vec<Value> {
         let parsed = self.lines().into_iter().map(|line| match serde_json::from_str::<Value>(&line) {
             Ok(event) => event,

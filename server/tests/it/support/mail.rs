@@ -1,4 +1,4 @@
-//! Mails that the server has written as files.
+//! Reads the mails that the server writes as files.
 
 use std::path::PathBuf;
 
@@ -17,28 +17,28 @@ pub(crate) struct Mail {
 }
 
 impl Mail {
-    /// The link that holds a secret: its path and code.
+    /// Returns the path and the code of the link that holds a secret.
     pub(crate) fn link(&self) -> &str {
-        self.text.lines().find(|line| line.contains("-password#") || line.contains("-email#")).expect("a link")
+        self.text.lines().find(|line| line.contains("-password#") || line.contains("-email#")).expect("has a link")
     }
 
-    /// The code at the link's end.
+    /// Returns the code at the end of the link.
     pub(crate) fn code(&self) -> &str {
         self.link().rsplit('#').next().unwrap()
     }
 }
 
 impl App {
-    /// The mails to this address so far, the oldest first.
+    /// Returns the mails to this address so far, the oldest first.
     pub(crate) fn mails_to(&self, address: &str) -> Vec<Mail> {
         let mut files = self.files_in("mail");
         files.retain(|file| file.extension().is_some_and(|extension| extension == "eml"));
-        // A mail's id grows with time.
+        // The id of a mail grows with time.
         files.sort();
         files.into_iter().map(read).filter(|mail| mail.to == address).collect()
     }
 
-    /// The newest mail to this address with this subject, once there is one.
+    /// Waits for a mail to this address with this subject. Returns the newest.
     pub(crate) async fn newest_mail(&self, address: &str, subject: &str) -> Mail {
         eventually(&format!("a mail to {address}: {subject}"), async || {
             self.mails_to(address).into_iter().rfind(|mail| mail.subject == subject)
@@ -46,7 +46,7 @@ impl App {
         .await
     }
 
-    /// The mail of this number to this address, by the order in which they were queued, once there are as many.
+    /// Waits until this address has `number` mails. Returns the last of them, in the order in which they were queued.
     pub(crate) async fn mail_number(&self, number: usize, address: &str) -> Mail {
         eventually(&format!("mail {number} to {address}"), async || self.mails_to(address).into_iter().nth(number - 1))
             .await

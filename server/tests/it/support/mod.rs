@@ -1,4 +1,4 @@
-//! What stories are told with.
+//! The helpers of the tests.
 
 mod access_table;
 mod app;

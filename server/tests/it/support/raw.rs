@@ -1,4 +1,4 @@
-//! HTTP written by hand, to break off where no client library would.
+//! HTTP requests written by hand, to break off where no client library would.
 
 use testing::{ends, eventually};
 use tokio::{
@@ -9,16 +9,16 @@ use uuid::Uuid;
 
 use super::{app::App, client::Client};
 
-/// A request on a connection of its own, sent bit by bit.
+/// A request on a connection of its own, whose bytes a test sends one by one.
 pub(crate) struct RawRequest(TcpStream);
 
 impl RawRequest {
-    /// Sends the head of a PATCH of `length` bytes at `offset`, and waits until it has the upload to itself.
+    /// Sends the head of a PATCH of `length` bytes at `offset`, and waits until the request holds the upload.
     pub(crate) async fn patch(app: &App, client: &Client, url: &str, offset: usize, length: usize) -> Self {
         Self::patch_with(app, client, url, offset, length, &[]).await
     }
 
-    /// The same, with further headers.
+    /// Like `patch`, with further headers.
     pub(crate) async fn patch_with(
         app: &App,
         client: &Client,
@@ -42,7 +42,7 @@ impl RawRequest {
         );
         let mut stream = TcpStream::connect(client.listen()).await.unwrap();
         stream.write_all(head.as_bytes()).await.unwrap();
-        // The first thing a writer does is to prolong the upload.
+        // A writer first extends the upload's expiry.
         eventually("the upload is held", async || (touched().await != before).then_some(())).await;
         Self(stream)
     }
@@ -52,19 +52,19 @@ impl RawRequest {
         self.0.flush().await.unwrap();
     }
 
-    /// The answer's status.
+    /// Returns the status of the response.
     pub(crate) async fn status(mut self) -> u16 {
         let mut head = [0; 12];
         ends("the request is answered", self.0.read_exact(&mut head)).await.unwrap();
         std::str::from_utf8(&head[9..]).unwrap().parse().unwrap()
     }
 
-    /// The line is reset: no goodbye, and what is still on its way is lost.
+    /// Resets the connection: bytes that are still on their way are lost.
     pub(crate) fn reset(self) {
         self.0.set_zero_linger().unwrap();
     }
 
-    /// The line drops.
+    /// Closes the connection.
     pub(crate) async fn drop_connection(mut self) {
         self.0.shutdown().await.unwrap();
     }

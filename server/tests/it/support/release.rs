@@ -5,14 +5,11 @@ use http::Method;
 use reqwest::Body;
 use sha2::{Digest, Sha256};
 use testing::{eventually, fixtures};
-use vwaza::{
-    backend::hex,
-    domain::{
-        ids::{ReleaseId, TrackId, UploadId},
-        release::{RawDetails, ReleaseStatus, ReleaseView},
-        track::RawTrack,
-        upload::{BegunUpload, RawIntent, UploadStatus, UploadTarget},
-    },
+use vwaza::domain::{
+    ids::{ReleaseId, TrackId, UploadId},
+    release::{RawDetails, ReleaseStatus, ReleaseView},
+    track::RawTrack,
+    upload::{BegunUpload, RawIntent, UploadStatus, UploadTarget},
 };
 
 use super::{
@@ -39,7 +36,7 @@ pub(crate) fn a_cover(seed: u64) -> Bytes {
 }
 
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
+    hex::encode(Sha256::digest(bytes))
 }
 
 /// Details with nothing missing.

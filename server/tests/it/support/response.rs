@@ -1,4 +1,4 @@
-//! An answer, and what is expected of it.
+//! A response, and what a test expects of it.
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 #[derive(Debug)]
 pub(crate) struct TestResponse {
-    /// What was asked, for messages.
+    /// Method and path of the request, for messages.
     pub(crate) asked: String,
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
@@ -33,7 +33,7 @@ impl TestResponse {
         }
     }
 
-    /// A successful answer's value.
+    /// Returns the value of a successful response.
     #[track_caller]
     pub(crate) fn ok<T: DeserializeOwned>(self) -> T {
         self.expect_status(200).json()
@@ -43,7 +43,7 @@ impl TestResponse {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The error's body, which has the shape that all errors have.
+    /// Returns the body of an error, which must be an error envelope.
     #[track_caller]
     pub(crate) fn error(&self) -> Value {
         let error: Value = self.json();
@@ -68,7 +68,7 @@ impl TestResponse {
         self.error()["message"].as_str().unwrap().to_owned()
     }
 
-    /// The error without what names this one request: what two answers must have in common to look the same.
+    /// Returns the error without its request id, to compare two responses that must look the same.
     #[track_caller]
     pub(crate) fn anonymous_error(&self) -> Value {
         let mut error = self.error();
@@ -84,7 +84,7 @@ impl TestResponse {
         self
     }
 
-    /// 400 with a sentence for this field.
+    /// Expects 400 with a message for this field.
     #[track_caller]
     pub(crate) fn expect_field_error(self, field: &str) -> Self {
         assert_eq!(self.status, 400, "{}: {}", self.asked, self.text());

@@ -1,8 +1,8 @@
-//! What the protocol of the byte channel is spoken with.
+//! Helpers for the tus protocol.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 
-/// The header `Upload-Metadata`.
+/// Encodes pairs as the header `Upload-Metadata`.
 pub(crate) fn metadata(pairs: &[(&str, &str)]) -> String {
     let pairs: Vec<String> =
         pairs.iter().map(|(key, value)| format!("{key} {}", BASE64_STANDARD.encode(value))).collect();
