@@ -2,13 +2,15 @@
 
 use app::api::releases::Home;
 use vwaza::domain::{
+    files::FileState,
     ids::ReleaseId,
     operations::QueueOverview,
-    release::{Page, RawDetails, ReleaseFilter, ReleaseSort, ReleaseStatus, ReleaseSummary},
+    release::{Page, RawDetails, ReleaseFilter, ReleaseSort, ReleaseStatus, ReleaseSummary, ReleaseView},
     review::{ArtistSummary, VerdictOutcome},
+    upload::UploadTarget,
 };
 
-use crate::support::{App, Client, fields_of, form, spawn_app};
+use crate::support::{App, Client, a_song, fields_of, form, spawn_app};
 
 async fn home(client: &Client, filter: &ReleaseFilter) -> Home {
     client.call("releases/home", &fields_of("filter", filter)).await.ok()
@@ -93,6 +95,43 @@ async fn releases_are_filtered_sorted_and_counted() {
     // An artist's list shows only their own releases, even if the search names another artist.
     let ben = ReleaseFilter { search: "Ben".into(), ..ReleaseFilter::default() };
     assert_eq!(home(&ana, &ben).await.releases.total, 0);
+}
+
+#[tokio::test]
+async fn a_list_and_a_page_agree_on_a_failed_file_whose_replacement_is_whole() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let id = ana.create_release().await;
+    ana.attach(UploadTarget::NewTrack(id), "song.wav", a_song(1)).await;
+    let is_examined = |release: &ReleaseView| release.tracks[0].state() == FileState::Ready;
+    let track = ana.release_once(id, "its track is examined", is_examined).await.tracks[0].id;
+    sqlx::query("update objects set examination = 'FAILED', examination_failure = 'Damaged.'").execute(&app.sql).await.unwrap();
+    let needs_attention = async || {
+        let is_listed = home(&ana, &ReleaseFilter::default()).await.continue_with[0].needs_attention;
+        let is_shown = ana.release(id).await.tracks[0].state() == FileState::Failed;
+        assert_eq!(is_listed, is_shown);
+        is_listed
+    };
+    assert!(needs_attention().await);
+
+    // Its process is away, and its last byte arrived long ago: it does not expire.
+    let replacement = ana.begin(UploadTarget::Audio(track), "again.wav", 1000).await;
+    sqlx::query(
+        "update uploads set offset_bytes = length_bytes, spool_id = gen_random_uuid(), expires_at = now() - interval '1 day'
+         where id = $1",
+    )
+    .bind(replacement.id.0)
+    .execute(&app.sql)
+    .await
+    .unwrap();
+    assert!(!needs_attention().await);
+    // With one byte less it has expired.
+    sqlx::query("update uploads set offset_bytes = length_bytes - 1 where id = $1")
+        .bind(replacement.id.0)
+        .execute(&app.sql)
+        .await
+        .unwrap();
+    assert!(needs_attention().await);
 }
 
 #[tokio::test]

@@ -86,15 +86,8 @@ pub(in crate::backend) async fn lock(db: &mut PgConnection, id: ReleaseId) -> Re
 /// that a newer file has superseded.
 pub(in crate::backend) async fn has_unfinished_upload(db: &mut PgConnection, id: ReleaseId) -> Result<bool> {
     let has = sqlx::query_scalar!(
-        r#"select exists (
-               select 1 from uploads u
-               join releases r on r.id = u.release_id
-               left join tracks t on t.id = u.track_id
-               left join objects held on held.id = case u.kind when 'COVER' then r.cover_id else t.audio_id end
-               left join uploads holder on holder.id = held.upload_id
-               where u.release_id = $1 and u.seq >= coalesce(holder.seq, 0) and (u.kind = 'COVER' or t.id is not null)
-                 and (u.state = 'RECEIVED'
-                      or (u.state = 'RECEIVING' and (u.expires_at > now() or u.offset_bytes = u.length_bytes)))) as "has!""#,
+        r#"select exists (select 1 from upload_targets
+                              where release_id = $1 and is_under_way and not is_superseded) as "has!""#,
         id as ReleaseId
     )
     .fetch_one(db)

@@ -146,16 +146,10 @@ async fn pending_uploads(
                   u.offset_bytes, u.length_bytes, u.state as "state: UploadState", u.failure,
                   (u.state = 'RECEIVED' and s.seen_at < now() - make_interval(secs => $2)) is true as "waits_for_spool!"
            from uploads u
+           join upload_targets target on target.upload_id = u.id
            left join spools s on s.id = u.spool_id
-           join releases r on r.id = u.release_id
-           left join tracks t on t.id = u.track_id
-           left join objects held on held.id = case u.kind when 'COVER' then r.cover_id else t.audio_id end
-           left join uploads holder on holder.id = held.upload_id
-           where u.release_id = $1
-             and u.state in ('RECEIVING', 'RECEIVED', 'FAILED', 'REFUSED', 'DISCARDED')
-             and (u.state <> 'RECEIVING' or u.expires_at > now() or u.offset_bytes = u.length_bytes)
-             and (u.kind = 'COVER' or u.track_id is not null)
-             and u.seq > coalesce(holder.seq, 0)
+           where u.release_id = $1 and not target.is_superseded
+             and u.state in ('RECEIVING', 'RECEIVED', 'FAILED', 'REFUSED', 'DISCARDED') and not is_expired(u)
            order by u.track_id, array_position(array['RECEIVING', 'RECEIVED', 'FAILED']::upload_state[], u.state) nulls last, u.seq desc"#,
         release as ReleaseId,
         SPOOL_TIMEOUT_SECONDS

@@ -154,7 +154,7 @@ impl Uploads {
         let used = sqlx::query!(
             r#"select (select count(*) from uploads where owner_id = $1 and state in ('RECEIVING', 'RECEIVED')) as "open!",
                       (select coalesce(sum(length_bytes), 0) from uploads
-                       where owner_id = $1 and state in ('RECEIVING', 'RECEIVED', 'FAILED'))::bigint
+                       where owner_id = $1 and needs_its_bytes(uploads))::bigint
                       + (select coalesce(sum(o.size_bytes), 0) from uploads u join objects o on o.upload_id = u.id
                          where u.owner_id = $1 and u.state not in ('RECEIVING', 'RECEIVED', 'FAILED')
                            and o.state <> 'DOOMED' and o.parent_id is null)::bigint as "bytes!""#,
@@ -197,7 +197,7 @@ impl Uploads {
                where owner_id = $1 and release_id = $2 and kind = $3 and file_name = $4 and length_bytes = $5 and fingerprint = $6
                  and ($7::uuid is null or track_id = $7)
                  and ($8::bytea is null or expected_sha256 is null or expected_sha256 = $8)
-                 and state = 'RECEIVING' and (expires_at > now() or offset_bytes = length_bytes)
+                 and state = 'RECEIVING' and is_under_way(uploads)
                order by expected_sha256 is not distinct from $8 desc, seq desc
                limit 1"#,
             actor.id as UserId,
@@ -241,7 +241,7 @@ async fn find_just_received(
                   true as "is_reachable!"
            from uploads u
            where owner_id = $1 and release_id = $2 and kind = $3 and length_bytes = $4 and metadata = $5
-             and state in ('RECEIVED', 'ATTACHED') and (kind = 'COVER' or track_id is not null)
+             and state in ('RECEIVED', 'ATTACHED') and has_target(u)
              and received_at > now() - make_interval(secs => $6)
              and not exists (select 1 from uploads newer
                              where newer.release_id = u.release_id and newer.kind = u.kind
@@ -263,7 +263,7 @@ async fn find_just_received(
 async fn expire_unreachable(db: &mut PgConnection, id: UploadId) -> Result<()> {
     sqlx::query!(
         "update uploads set state = 'EXPIRED', updated_at = now()
-         where id = $1 and state = 'RECEIVING' and offset_bytes < length_bytes",
+         where id = $1 and state = 'RECEIVING' and not is_whole(uploads)",
         id as UploadId
     )
     .execute(db)
@@ -276,8 +276,7 @@ async fn expire_own(db: &mut PgConnection, actor: &Actor) -> Result<Vec<EndedUpl
     let ended = sqlx::query_as!(
         EndedUpload,
         r#"update uploads set state = 'EXPIRED', updated_at = now()
-           where id in (select id from uploads where owner_id = $1 and state = 'RECEIVING' and expires_at <= now()
-                          and offset_bytes < length_bytes for update skip locked)
+           where id in (select id from uploads where owner_id = $1 and is_expired(uploads) for update skip locked)
            returning id as "id: UploadId", spool_id as "spool: SpoolId""#,
         actor.id as UserId
     )

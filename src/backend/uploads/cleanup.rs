@@ -20,9 +20,9 @@ impl Uploads {
         let expired = sqlx::query!(
             r#"update uploads set state = 'EXPIRED', updated_at = now()
                where id in (select id from uploads
-                            where state = 'RECEIVING' and expires_at <= now() and offset_bytes < length_bytes
+                            where is_expired(uploads)
                             order by expires_at limit $1 for update skip locked)
-                 and state = 'RECEIVING' and expires_at <= now() and offset_bytes < length_bytes
+                 and is_expired(uploads)
                returning id as "id: UploadId", spool_id as "spool: SpoolId", release_id as "release: ReleaseId",
                          owner_id as "artist: UserId""#,
             BATCH
@@ -50,7 +50,7 @@ impl Uploads {
         let ids: Vec<Uuid> = spooled.iter().map(|id| id.0).collect();
         let known = sqlx::query!(
             r#"select id as "id: UploadId", spool_id as "spool: SpoolId",
-                      state in ('RECEIVING', 'RECEIVED', 'FAILED') as "is_needed!"
+                      needs_its_bytes(uploads) as "is_needed!"
                from uploads where id = any($1)"#,
             &ids
         )
@@ -68,7 +68,7 @@ impl Uploads {
     pub(in crate::backend) async fn complete_received(&self) -> Result<()> {
         let whole = sqlx::query_scalar!(
             r#"select id as "id: UploadId" from uploads
-               where spool_id = $1 and state = 'RECEIVING' and offset_bytes = length_bytes"#,
+               where spool_id = $1 and state = 'RECEIVING' and is_whole(uploads)"#,
             self.0.spool.id as SpoolId
         )
         .fetch_all(&self.0.db)
@@ -89,7 +89,7 @@ impl Uploads {
     pub(in crate::backend) async fn recover_at_start(&self) -> Result<()> {
         sqlx::query!(
             "update uploads set state = 'EXPIRED', updated_at = now()
-             where spool_id = $1 and state = 'RECEIVING' and not can_resume and offset_bytes < length_bytes",
+             where spool_id = $1 and state = 'RECEIVING' and not can_resume and not is_whole(uploads)",
             self.0.spool.id as SpoolId
         )
         .execute(&self.0.db)

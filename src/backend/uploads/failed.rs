@@ -17,14 +17,8 @@ pub(in crate::backend) const DISCARDED: &str = "We could not keep this file. Upl
 /// Whether an upload that could not be stored is still what its target waits for: the target is there and holds nothing newer.
 pub(in crate::backend) async fn is_awaited(db: &mut PgConnection, id: UploadId) -> Result<bool> {
     let is_awaited = sqlx::query_scalar!(
-        r#"select exists (
-               select 1 from uploads u
-               join releases r on r.id = u.release_id
-               left join tracks t on t.id = u.track_id
-               left join objects held on held.id = case u.kind when 'COVER' then r.cover_id else t.audio_id end
-               left join uploads holder on holder.id = held.upload_id
-               where u.id = $1 and u.state = 'FAILED' and (u.kind = 'COVER' or t.id is not null)
-                 and u.seq > coalesce(holder.seq, 0)) as "is_awaited!""#,
+        r#"select exists (select 1 from upload_targets
+                              where upload_id = $1 and state = 'FAILED' and not is_superseded) as "is_awaited!""#,
         id as UploadId
     )
     .fetch_one(db)

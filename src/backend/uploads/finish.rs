@@ -147,7 +147,7 @@ impl Uploads {
         let upload = sqlx::query!(
             r#"update uploads set state = 'RECEIVED', sha256 = $2, content_type = $3, tags = $4,
                       offset_bytes = length_bytes, received_at = now(), updated_at = now()
-               where id = $1 and state = 'RECEIVING' and release_id is not null and (kind = 'COVER' or track_id is not null)
+               where id = $1 and state = 'RECEIVING' and has_target(uploads)
                  and (expected_sha256 is null or expected_sha256 = $2)
                returning owner_id as "owner: UserId", spool_id as "spool: SpoolId", track_id as "track: TrackId",
                          batch as "batch: BatchId""#,
@@ -201,7 +201,7 @@ impl Uploads {
     async fn resolve_lost_update(&self, id: UploadId) -> Result<()> {
         sqlx::query!(
             "update uploads set state = 'CANCELLED', updated_at = now()
-             where id = $1 and state = 'RECEIVING' and (release_id is null or (kind = 'AUDIO' and track_id is null))",
+             where id = $1 and state = 'RECEIVING' and not has_target(uploads)",
             id as UploadId
         )
         .execute(&self.0.db)
@@ -231,7 +231,7 @@ impl Uploads {
     pub(super) async fn purge_if_over(&self, id: UploadId) -> Result<bool> {
         let is_needed = sqlx::query_scalar!(
             r#"select exists (
-                   select 1 from uploads where id = $1 and state in ('RECEIVING', 'RECEIVED', 'FAILED')) as "is!""#,
+                   select 1 from uploads where id = $1 and needs_its_bytes(uploads)) as "is!""#,
             id as UploadId
         )
         .fetch_one(&self.0.db)

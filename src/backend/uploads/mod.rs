@@ -72,10 +72,10 @@ impl Uploads {
             let row = sqlx::query_as!(
                 UploadRow,
                 r#"select id as "id: UploadId", state as "state: UploadState", release_id as "release: ReleaseId",
-                          (release_id is not null and (kind = 'COVER' or track_id is not null)) as "has_target!",
+                          has_target(uploads) as "has_target!",
                           spool_id as "spool: SpoolId", offset_bytes as "offset", length_bytes as "length", sha256,
                           failure_status, failure, expires_at,
-                          (expires_at <= now() and offset_bytes < length_bytes) as "is_expired!"
+                          is_expired(uploads) as "is_expired!"
                    from uploads where id = $1 and owner_id = $2"#,
                 id as UploadId,
                 actor.id as UserId

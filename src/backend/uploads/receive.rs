@@ -309,12 +309,11 @@ impl Uploads {
                           writer_epoch = writer_epoch + 1
                    from async_commit
                    where id = $1 and owner_id = $2 and state = 'RECEIVING' and expires_at > now()
-                     and offset_bytes = $3 and offset_bytes < length_bytes and spool_id = $5
-                     and release_id is not null and (kind = 'COVER' or track_id is not null)
+                     and offset_bytes = $3 and not is_whole(uploads) and spool_id = $5 and has_target(uploads)
                    returning length_bytes, release_id as "release: ReleaseId", writer_epoch,
                              (select coalesce(sum(o.offset_bytes), 0) from uploads o
                               where o.owner_id = $2 and o.spool_id = $5 and o.id <> $1
-                                and o.state in ('RECEIVING', 'RECEIVED', 'FAILED'))::bigint as "others_bytes!""#,
+                                and needs_its_bytes(o))::bigint as "others_bytes!""#,
                 id as UploadId,
                 actor.id as UserId,
                 offset,

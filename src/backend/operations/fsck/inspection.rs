@@ -169,7 +169,7 @@ impl Inspection {
                       (u.state = 'RECEIVED' and not exists (
                           select 1 from upload_jobs j where j.upload_id = u.id and j.kind = 'STORE'
                           and j.status in ('PENDING', 'UPLOADING'))) as "has_no_job!"
-               from uploads u where u.state in ('RECEIVING', 'RECEIVED', 'FAILED') or u.id::text = any($1)"#,
+               from uploads u where needs_its_bytes(u) or u.id::text = any($1)"#,
             &names,
             grace_seconds
         )

@@ -64,7 +64,7 @@ async fn remove_unknown(db: &PgPool, storage: &Storage, key: &str) -> Result<boo
 async fn remove_unneeded(db: &PgPool, settings: &Settings, name: &str) -> Result<bool> {
     let is_needed = sqlx::query_scalar!(
         r#"select exists (select 1 from uploads
-                          where id::text = $1 and state in ('RECEIVING', 'RECEIVED', 'FAILED')) as "is!""#,
+                          where id::text = $1 and needs_its_bytes(uploads)) as "is!""#,
         name
     )
     .fetch_one(db)

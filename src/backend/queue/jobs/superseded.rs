@@ -10,7 +10,7 @@ use crate::{
 pub(in crate::backend) async fn retire(backend: &Backend, at_most: i64) -> Result<u64> {
     let superseded = sqlx::query!(
         r#"select id as "job: JobId", upload_id as "upload!: UploadId", release_id as "release: ReleaseId" from upload_jobs
-           where kind = 'STORE' and status = 'PENDING' and is_overtaken(upload_id)
+           where kind = 'STORE' and status = 'PENDING' and is_superseded(upload_id)
            order by id limit $1"#,
         at_most
     )
@@ -31,7 +31,7 @@ async fn retire_one(backend: &Backend, job: JobId, upload: UploadId, release: Op
         None => None,
     };
     sqlx::query!(
-        "update uploads set state = 'SUPERSEDED', updated_at = now() where id = $1 and state = 'RECEIVED' and is_overtaken(id)",
+        "update uploads set state = 'SUPERSEDED', updated_at = now() where id = $1 and state = 'RECEIVED' and is_superseded(id)",
         upload as UploadId
     )
     .execute(&mut *tx)
