@@ -1,4 +1,4 @@
-//! Saves a form as it is filled in: a moment after the last key, sooner when a field is left, one answer at a time.
+//! When a form saves itself: a moment after the last key, sooner when a field is left, and one request at a time.
 
 use std::time::Duration;
 
@@ -13,27 +13,27 @@ use super::{
 };
 use crate::{error::AppError, state::toasts::Toasts};
 
-/// Long enough not to save every letter, short enough to have saved before somebody looks.
+/// Long enough not to save every letter, short enough to be saved before somebody looks.
 const TYPING_DEBOUNCE: Duration = Duration::from_millis(600);
-/// A sentence that appears when a field is left must not move the button that is being pressed.
+/// An error that appears when a field is left must not move the button that is being pressed.
 const FIELD_LEFT_DEBOUNCE: Duration = Duration::from_millis(200);
-/// When the server was out of reach.
+/// The pause after trouble that may pass by itself.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
 
-/// How often what was typed last is sent once more after its form is left.
+/// How often a form that was left is sent again.
 const LEFT_FORM_RETRIES: u32 = 6;
 
 /// Why something is saved now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SaveTrigger {
-    /// Somebody is still typing: a field that is half filled in is no mistake yet.
+    /// Somebody is still typing: half a value is no mistake yet.
     Typing,
     FieldLeft,
 }
 
 #[derive(Clone, Copy)]
 pub(super) struct Autosave {
-    /// Something is typed that is not on its way to the server.
+    /// Something is typed and not sent yet.
     unsaved: RwSignal<bool>,
     due: RwSignal<Option<SaveTrigger>>,
     timer: StoredValue<Option<TimeoutHandle>>,
@@ -42,49 +42,49 @@ pub(super) struct Autosave {
 }
 
 impl Autosave {
-    /// `save` is called only while nothing is `pending`, and may find that nothing is new; `rest` is what the form about `subject` holds
-    /// and the server does not, or will not once everything sent has arrived.
-    pub(super) fn new<S>(
+    pub(super) fn new(latest: Latest, pending: Memo<bool>) -> Self {
+        Self { unsaved: RwSignal::new(false), due: RwSignal::new(None), timer: StoredValue::new(None), pending, latest }
+    }
+
+    /// Calls `save` when it is due and nothing is `pending`. `save` may find that nothing is new. `unsaved_form` is what the form about
+    /// `subject` holds and the server does not, or will not once everything sent has arrived.
+    pub(super) fn start<S>(
+        self,
         subject: Uuid,
-        latest: Latest,
-        pending: Memo<bool>,
         save: impl Fn(SaveTrigger) + Copy + Send + Sync + 'static,
         unsaved_form: impl Fn() -> Option<S> + Copy + Send + Sync + 'static,
-    ) -> Self
-    where
+    ) where
         S: ServerFn<Output = ReleaseView, Error = AppError> + Clone + Serialize + 'static,
     {
+        let Self { pending, latest, .. } = self;
         let toasts = Toasts::get();
-        let (unsaved, due) = (RwSignal::new(false), RwSignal::new(None));
-        let autosave = Self { unsaved, due, timer: StoredValue::new(None), pending, latest };
         Effect::new(move || {
             if !pending.get()
                 && !latest.just_saved()
-                && let Some(trigger) = autosave.due.get()
+                && let Some(trigger) = self.due.get()
             {
-                autosave.due.set(None);
-                autosave.unsaved.set(false);
+                self.due.set(None);
+                self.unsaved.set(false);
                 latest.note_save();
                 untrack(|| save(trigger));
             }
         });
         let leaving = window_event_listener(ev::beforeunload, move |event| {
-            if untrack(|| autosave.is_busy()) {
+            if untrack(|| self.is_busy()) {
                 event.prevent_default();
             }
         });
         on_cleanup(move || {
             leaving.remove();
-            autosave.stop_timer();
-            // Nobody is here any more to hear an answer, and an answer on its way may be a refusal: it is sent once more.
-            if untrack(|| autosave.is_busy())
+            self.stop_timer();
+            // The answer on its way may be a refusal and this form no longer sees it, so the form is sent again.
+            if untrack(|| self.is_busy())
                 && let Some(unsaved_form) = untrack(unsaved_form)
             {
                 let left = FormQueue::of(subject).leave(&unsaved_form);
                 save_left_form(unsaved_form, left, latest, toasts, LEFT_FORM_RETRIES);
             }
         });
-        autosave
     }
 
     pub(super) fn typed(self) {
@@ -103,7 +103,7 @@ impl Autosave {
         self.due.set(Some(SaveTrigger::FieldLeft));
     }
 
-    /// After an answer that promises nothing: what is typed is tried again.
+    /// Saves again after trouble that may pass by itself.
     pub(super) fn retry_after(self, error: &AppError) {
         if is_transient(error) {
             self.unsaved.set(true);
@@ -111,7 +111,7 @@ impl Autosave {
         }
     }
 
-    /// Something is typed and no answer says that it is saved.
+    /// Whether something is typed and no answer says that it is saved.
     pub(super) fn is_busy(self) -> bool {
         self.unsaved.get() || self.due.get().is_some() || self.pending.get()
     }
@@ -129,12 +129,12 @@ impl Autosave {
     }
 }
 
-/// Trouble that has nothing to do with what was typed.
+/// Whether the trouble has nothing to do with what was typed.
 fn is_transient(error: &AppError) -> bool {
     error.status() >= 500 || error.is_signed_out() || error.status() == 429
 }
 
-/// Brings what was typed last to the server, while the person is elsewhere; once the form is open again, it does so itself.
+/// Sends what was typed last while the person is elsewhere. Once the form is open again, the form sends it.
 fn save_left_form<S>(unsaved_form: S, left: LeftForm, latest: Latest, toasts: Toasts, retries: u32)
 where
     S: ServerFn<Output = ReleaseView, Error = AppError> + Clone + 'static,
@@ -146,7 +146,7 @@ where
                 latest.accept(release);
                 left.mark_saved();
             }
-            // It was removed, together with what was typed.
+            // The release or track was removed, and with it what was typed.
             Some(Err(error)) if error.status() == 404 => left.mark_saved(),
             Some(Err(_)) if !left.is_owner() => {}
             Some(Err(error)) if is_transient(&error) && retries > 0 => {
@@ -164,13 +164,13 @@ where
     });
 }
 
-/// What a form holds now, as it would be sent.
+/// The form as it would be sent now.
 pub(super) fn read_form<T: DeserializeOwned>(form: NodeRef<html::Form>) -> Option<T> {
     let data = leptos::web_sys::FormData::new_with_form(&form.get_untracked()?).ok()?;
     T::from_form_data(&data).ok()
 }
 
-/// `filled` with the fields that were refused as they were `saved` last: one mistake does not keep the rest from being saved.
+/// `filled`, but with the `saved` values of refused fields: one mistake does not keep the rest from being saved.
 pub(super) fn without_refused<T>(filled: &T, saved: &T, refused: &FieldErrors) -> Option<T>
 where
     T: Serialize + DeserializeOwned,
@@ -183,7 +183,7 @@ where
     serde_json::from_value(filled).ok()
 }
 
-/// Which refusals to show: while somebody types only those that stand there already.
+/// Which refusals to show. While somebody types: only those that are shown already.
 pub(super) fn shown_errors(refused: FieldErrors, shown: &FieldErrors, trigger: SaveTrigger) -> FieldErrors {
     match trigger {
         SaveTrigger::FieldLeft => refused,
@@ -191,22 +191,6 @@ pub(super) fn shown_errors(refused: FieldErrors, shown: &FieldErrors, trigger: S
             FieldErrors(refused.0.into_iter().filter(|(name, _)| shown.get(name).is_some()).collect())
         }
     }
-}
-
-/// Whether what is typed is saved; `None` where nothing is to be said. `answer` is the last one of the server.
-pub(super) fn status_text(
-    autosave: Autosave,
-    errors: RwSignal<FieldErrors>,
-    answer: Option<Result<(), AppError>>,
-) -> Option<String> {
-    Some(match answer {
-        Some(Err(error)) if error.fields.is_empty() => format!("Not saved yet. {}", error.message),
-        _ if autosave.is_busy() => "Saving…".into(),
-        None if !errors.with(FieldErrors::is_empty) => "The marked fields are not saved".into(),
-        _ if !errors.with(FieldErrors::is_empty) => "Saved, except for the marked fields".into(),
-        Some(_) => "Saved".into(),
-        None => return None,
-    })
 }
 
 #[cfg(test)]

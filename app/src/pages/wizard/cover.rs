@@ -1,6 +1,6 @@
 //! The second step: the picture that stands for the release.
 
-use leptos::{prelude::*, task::spawn_local};
+use leptos::prelude::*;
 use vwaza::domain::{
     files::{CoverFile, Examination, FileState},
     media::{ACCEPT_COVER, cover_warnings},
@@ -10,7 +10,6 @@ use vwaza::domain::{
 
 use super::{StepHead, latest::Latest, tracks::announce_uploads};
 use crate::{
-    api::uploads::cancel_upload,
     components::{
         cover::{Cover as CoverImage, shown_cover},
         icon::{Icon, IconName},
@@ -119,15 +118,7 @@ fn CoverProgress(latest: Latest, on_files: Callback<Files>) -> impl IntoView {
         pending.get().map(|pending| {
             let upload = pending.id;
             let on_cancel = Callback::new(move |()| {
-                if let Some(task) = untrack(|| uploads.of_cover(id)) {
-                    uploads.dismiss(&task);
-                }
-                spawn_local(async move {
-                    match cancel_upload(upload).await {
-                        Ok(()) => latest.refetch(),
-                        Err(error) => toasts.error(&error),
-                    }
-                });
+                latest.cancel_upload(upload, untrack(|| uploads.of_cover(id)), toasts);
             });
             view! {
                 <ResumeNote pending target=UploadTarget::Cover(id) accept=ACCEPT_COVER id="cover-again" on_files on_cancel/>

@@ -2,16 +2,17 @@
 
 use leptos::{html, prelude::*, server_fn::ServerFn, wasm_bindgen::JsCast, web_sys::HtmlInputElement};
 use leptos_router::hooks::use_navigate;
+use uuid::Uuid;
 use vwaza::domain::{
+    ids::ReleaseId,
     problem::{FieldErrors, Problem},
     release::{GENRES, LANGUAGES, RawDetails, ReleaseKind, ReleaseView, Step, title_hints},
 };
 
 use super::{
     StepHead,
-    autosave::{self, Autosave, SaveTrigger, read_form, shown_errors, without_refused},
-    form_queue::FormQueue,
     latest::Latest,
+    saved_form::{SavedFields, SavedForm, Start},
 };
 use crate::{
     api::releases::SaveDetails,
@@ -26,117 +27,83 @@ use crate::{
 #[component]
 pub(super) fn DetailsStep(latest: Latest) -> impl IntoView {
     let id = latest.id();
-    // One form's answers after another: see `FormQueue`.
-    let action = Action::new_unsync(move |form: &SaveDetails| FormQueue::of(id.0).send(form.clone()));
-    let form = NodeRef::<html::Form>::new();
     let saved = Memo::new(move |_| latest.with(|release| RawDetails::from(&release.details)));
-    // Without scripts the answer to the last form comes with the page.
-    let first_answer = flash::form_refusal::<SaveDetails>();
-    // What left our lists since it was chosen is marked at once.
-    let errors = RwSignal::new(match &first_answer {
-        Some(error) => error.fields.clone(),
-        None => field_errors_of(&saved.get_untracked()),
-    });
-    let first_note = first_answer.filter(|error| error.fields.is_empty()).map(|error| view! { <ErrorNote error/> });
+    let refusal = flash::form_refusal::<SaveDetails>();
+    // A stored choice that has left the list since is marked at once.
+    let errors = refusal.as_ref().map_or_else(|| field_errors_of(&saved.get_untracked()), |error| error.fields.clone());
     let typed = flash::typed_group::<SaveDetails, RawDetails>("details");
-    let left = RwSignal::new(FormQueue::restore(id.0).map(|form: SaveDetails| form.details).or(typed));
-    let shown = Memo::new(move |_| left.get().unwrap_or_else(|| saved.get()));
-    let sent = StoredValue::new(saved.get_untracked());
+    let form = SavedForm::new(id.0, latest, saved.into(), Start { errors, typed });
+    let shown = Memo::new(move |_| form.left().unwrap_or_else(|| saved.get()));
+    let first_note = refusal.filter(|error| error.fields.is_empty()).map(|error| view! { <ErrorNote error/> });
     let is_leaving = RwSignal::new(false);
-
-    // What the form holds, without what is refused.
-    let read = move || {
-        let SaveDetails { details: filled, .. } = read_form(form)?;
-        let mut refused = field_errors_of(&filled);
-        if has_half_a_date(form) {
-            refused.add("release_date", "Fill in day, month and year.");
-        }
-        Some((saved.with_untracked(|saved| without_refused(&filled, saved, &refused))?, refused))
-    };
-    let check = move |trigger| {
-        let (details, refused) = read()?;
-        errors.update(|shown| *shown = shown_errors(refused, shown, trigger));
-        Some(details)
-    };
-    let save = move |trigger| {
-        let details = check(trigger);
-        if let Some(details) = details.filter(|details| sent.with_value(|sent| sent != details)) {
-            sent.set_value(details.clone());
-            action.dispatch_local(SaveDetails { id, details });
-        }
-    };
-    let pending = action.pending();
-    let unsaved_form = move || {
-        let (details, _) = read()?;
-        // What was sent last may be on its way yet: typed back, it is news as well.
-        let is_new = saved.with_untracked(|saved| *saved != details) || sent.with_value(|sent| *sent != details);
-        is_new.then_some(SaveDetails { id, details })
-    };
-    let autosave = Autosave::new(id.0, latest, pending, save, unsaved_form);
-    // What was typed before the page came alive, or before the form was left.
-    form.on_load(move |_| {
-        if unsaved_form().is_some() {
-            autosave.changed();
-        }
-    });
-
-    Effect::new(move || match action.value().get() {
-        Some(Ok(release)) => {
-            latest.accept(release);
-            left.set(None);
-        }
-        Some(Err(error)) => {
-            is_leaving.set(false);
-            sent.set_value(saved.get_untracked());
-            errors.update(|shown| shown.0.extend(error.fields.0.clone()));
-            autosave.retry_after(&error);
-        }
-        None => {}
-    });
-    let navigate = use_navigate();
-    Effect::new(move || {
-        if !is_leaving.get() || autosave.is_busy() {
-            return;
-        }
-        is_leaving.set(false);
-        if errors.with_untracked(FieldErrors::is_empty) {
-            navigate(&format!("/releases/{id}/{}", Step::Cover.slug()), leptos_router::NavigateOptions::default());
-        } else {
-            focus::first_invalid();
-        }
-    });
-
-    let status_text = move || {
-        let answer = action.value().get().map(|answer| answer.map(drop));
-        autosave::status_text(autosave, errors, answer).unwrap_or_else(|| "Saved as you go".into())
-    };
+    leave_when_saved(id, form, is_leaving);
     view! {
         <form
             class="card stack"
             method="post"
             novalidate
             action=SaveDetails::url()
-            node_ref=form
-            on:input=move |_| {
-                check(SaveTrigger::Typing);
-                autosave.typed();
-            }
-            on:change=move |_| autosave.changed()
+            node_ref=form.node
+            on:input=move |_| form.on_input()
+            on:change=move |_| form.on_change()
             on:submit=move |event| {
                 event.prevent_default();
                 is_leaving.set(true);
-                autosave.save_now();
+                form.save_now();
             }
         >
             <StepHead step=Step::Details/>
             {first_note}
             <input type="hidden" name="id" value=id.to_string()/>
-            <DetailFields latest saved=shown errors=errors.into()/>
+            <DetailFields latest shown=ShownDetails { values: shown, errors: form.errors }/>
             <div class="wizard-actions">
-                <p class="meta noscript:hidden" role="status">{status_text}</p>
+                <p class="meta noscript:hidden" role="status">
+                    {move || form.status_text().unwrap_or_else(|| "Saved as you go".into())}
+                </p>
                 <button type="submit" class="btn btn-primary">"Save and continue"</button>
             </div>
         </form>
+    }
+}
+
+/// Goes to the next step once everything is saved, or to the first mistake. An error of the server ends the attempt.
+fn leave_when_saved(id: ReleaseId, form: SavedForm<RawDetails>, is_leaving: RwSignal<bool>) {
+    Effect::new(move || {
+        if let Some(Err(_)) = form.answer() {
+            is_leaving.set(false);
+        }
+    });
+    let navigate = use_navigate();
+    Effect::new(move || {
+        if !is_leaving.get() || form.is_busy() {
+            return;
+        }
+        is_leaving.set(false);
+        if form.errors.with_untracked(FieldErrors::is_empty) {
+            navigate(&format!("/releases/{id}/{}", Step::Cover.slug()), leptos_router::NavigateOptions::default());
+        } else {
+            focus::first_invalid();
+        }
+    });
+}
+
+impl SavedFields for RawDetails {
+    type Save = SaveDetails;
+
+    fn into_save(self, subject: Uuid) -> SaveDetails {
+        SaveDetails { id: ReleaseId(subject), details: self }
+    }
+
+    fn of_save(save: SaveDetails) -> Self {
+        save.details
+    }
+
+    fn mistakes(&self, form: NodeRef<html::Form>) -> FieldErrors {
+        let mut refused = field_errors_of(self);
+        if has_half_a_date(form) {
+            refused.add("release_date", "Fill in day, month and year.");
+        }
+        refused
     }
 }
 
@@ -147,18 +114,33 @@ fn field_errors_of(details: &RawDetails) -> FieldErrors {
     }
 }
 
-/// A date that is not filled in whole is as empty to a form as none at all.
+/// Whether a date is filled in only partly: to a form that is as empty as no date at all.
 fn has_half_a_date(form: NodeRef<html::Form>) -> bool {
     let date = form.get_untracked().and_then(|form| form.query_selector("#release_date").ok().flatten());
     let date = date.and_then(|date| date.dyn_into::<HtmlInputElement>().ok());
     date.is_some_and(|date| date.validity().bad_input())
 }
 
+/// What the fields show.
+#[derive(Clone, Copy)]
+struct ShownDetails {
+    values: Memo<RawDetails>,
+    errors: RwSignal<FieldErrors>,
+}
+
+impl ShownDetails {
+    fn value(self, read: fn(&RawDetails) -> &String) -> Signal<String> {
+        Signal::derive(move || self.values.with(|values| read(values).clone()))
+    }
+
+    fn error(self, name: &'static str) -> Signal<Option<String>> {
+        Signal::derive(move || self.errors.with(|errors| errors.get(name).map(str::to_owned)))
+    }
+}
+
 #[component]
-fn DetailFields(latest: Latest, saved: Memo<RawDetails>, errors: Signal<FieldErrors>) -> impl IntoView {
-    let value = move |read: fn(&RawDetails) -> &String| Signal::derive(move || saved.with(|saved| read(saved).clone()));
-    let error =
-        move |name: &'static str| Signal::derive(move || errors.with(|errors| errors.get(name).map(str::to_owned)));
+fn DetailFields(latest: Latest, shown: ShownDetails) -> impl IntoView {
+    let (value, error) = (move |read| shown.value(read), move |name| shown.error(name));
     let list = |options: Vec<(String, String)>| {
         let none = std::iter::once((String::new(), "Choose one".to_owned()));
         none.chain(options).collect::<Vec<_>>()

@@ -1,28 +1,34 @@
-//! The newest that is known of the release: every answer of the server, wherever it was asked for, goes through here.
+//! The newest known state of the release. Every answer of the server goes through here.
 
 use std::time::Duration;
 
 use leptos::{leptos_dom::helpers::TimeoutHandle, prelude::*, task::spawn_local};
-use vwaza::domain::{files::FileState, ids::ReleaseId, release::ReleaseView, upload::UploadKind};
+use vwaza::domain::{
+    files::FileState,
+    ids::{ReleaseId, UploadId},
+    release::ReleaseView,
+    upload::UploadKind,
+};
 
 use crate::{
-    api::releases::release,
+    api::{releases::release, uploads::cancel_upload},
     state::{
         live::Live,
+        toasts::Toasts,
         uploads::{Task, Uploads},
     },
 };
 
-/// The pause after each answer: 30 questions a minute at most, of the 100 requests that an address may send.
+/// The pause after each answer: at most 30 fetches a minute, of the 100 requests that an address may send.
 const FETCH_PAUSE: Duration = Duration::from_secs(2);
-/// Between two saves of any of its forms: 24 a minute at most, however slowly somebody types.
+/// The pause between two saves of any of the release's forms: at most 24 a minute.
 const SAVE_PAUSE: Duration = Duration::from_millis(2500);
 
-/// One is on its way at a time, whatever changes meanwhile: then it is asked once more.
+/// At most one fetch is on its way. Changes meanwhile lead to another one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum FetchState {
     Idle,
-    /// It is on its way, or was answered a moment ago.
+    /// A fetch is on its way, or was answered a moment ago.
     Fetching,
     FetchingOutdated,
 }
@@ -33,14 +39,14 @@ pub(super) struct Latest {
     release: RwSignal<ReleaseView>,
     uploads: Uploads,
     fetch_state: StoredValue<FetchState>,
-    /// Asks again after trouble.
+    /// Fetches again after trouble.
     retry_timer: StoredValue<Option<TimeoutHandle>>,
     /// A form of this release was saved a moment ago.
     just_saved: RwSignal<bool>,
 }
 
 impl Latest {
-    /// Asks again whenever something has changed on the server.
+    /// Fetches again whenever something may have changed on the server.
     pub(super) fn new(release: ReleaseView) -> Self {
         let (live, uploads) = (Live::get().on_release(release.id), Uploads::get());
         let latest = Self {
@@ -83,9 +89,9 @@ impl Latest {
         self.release.with_untracked(read)
     }
 
-    /// An answer that was overtaken by a newer one changes nothing.
+    /// Takes an answer, unless a newer one was taken already.
     pub(super) fn accept(self, answer: ReleaseView) {
-        // Nobody looks any more where the wizard was left.
+        // Nobody looks any more once the wizard is left.
         let _ = self.release.try_maybe_update(|release| {
             let needs_refresh = answer.version >= release.version && *release != answer;
             if needs_refresh {
@@ -104,13 +110,13 @@ impl Latest {
     pub(super) fn note_save(self) {
         self.just_saved.set(true);
         let is_over = move || {
-            // Nobody waits any more where the wizard was left.
+            // Nobody waits any more once the wizard is left.
             let _ = self.just_saved.try_set(false);
         };
         set_timeout(is_over, SAVE_PAUSE);
     }
 
-    /// For somebody who has pressed a button.
+    /// Ends the pause between saves, for somebody who has pressed a button.
     pub(super) fn skip_save_pause(self) {
         self.just_saved.set(false);
     }
@@ -124,6 +130,19 @@ impl Latest {
             Some(_) => self.fetch_state.set_value(FetchState::FetchingOutdated),
             None => {}
         }
+    }
+
+    /// Cancels an upload that the server knows of, and this tab's `task` for the same cover or track.
+    pub(super) fn cancel_upload(self, upload: UploadId, task: Option<Task>, toasts: Toasts) {
+        if let Some(task) = task {
+            self.uploads.dismiss(&task);
+        }
+        spawn_local(async move {
+            match cancel_upload(upload).await {
+                Ok(()) => self.refetch(),
+                Err(error) => toasts.error(&error),
+            }
+        });
     }
 
     fn fetch_again_after(self, wait: Option<Duration>) {
@@ -152,7 +171,7 @@ impl Latest {
                 done.iter().filter(is_shown).for_each(|task| self.uploads.dismiss(task));
                 self.accept(answer);
             }
-            // Trouble on the way leaves what is there. The change that was asked about may be the last one for long.
+            // The page keeps what it shows. The failed fetch may have been for the last change in a long time.
             Err(error) => self.fetch_again_after(error.retry_delay()),
         }
         set_timeout(move || self.end_pause(), FETCH_PAUSE);

@@ -6,6 +6,7 @@ mod details;
 mod form_queue;
 mod latest;
 mod order;
+mod saved_form;
 mod submit;
 mod track;
 mod tracks;

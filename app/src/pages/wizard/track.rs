@@ -7,8 +7,10 @@ use leptos::{
     wasm_bindgen::JsCast,
     web_sys::HtmlElement,
 };
+use uuid::Uuid;
 use vwaza::domain::{
     codes::Isrc,
+    ids::TrackId,
     problem::{FieldErrors, Problem},
     track::{RawTrack, TrackView},
     upload::UploadTarget,
@@ -16,13 +18,12 @@ use vwaza::domain::{
 
 use super::{
     Announcer,
-    autosave::{self, Autosave, SaveTrigger, read_form, shown_errors, without_refused},
-    form_queue::FormQueue,
     latest::Latest,
     order::TrackOrder,
+    saved_form::{SavedFields, SavedForm, Start},
 };
 use crate::{
-    api::{tracks::SaveTrack, uploads::cancel_upload},
+    api::tracks::SaveTrack,
     components::uploads::{
         track_event::TrackEvent,
         track_row::{TrackRow, TrackTable},
@@ -40,125 +41,109 @@ pub(super) fn TrackEditor(
     on_remove: Callback<TrackView>,
 ) -> impl IntoView {
     let id = track.with_untracked(|track| track.id);
-    let (uploads, toasts, announcer) = (Uploads::get(), Toasts::get(), Announcer::get());
-    let action = Action::new_unsync(move |form: &SaveTrack| FormQueue::of(id.0).send(form.clone()));
-    let form = NodeRef::<html::Form>::new();
-    // Without scripts the answer to the last form comes with the page.
+    let uploads = Uploads::get();
     let refused = flash::form_refusal_of::<SaveTrack>(&id.to_string());
     let typed = refused.as_ref().and_then(|_| flash::typed_group::<SaveTrack, RawTrack>("track"));
-    let errors = RwSignal::new(refused.map(|error| error.fields).unwrap_or_default());
-    let left = RwSignal::new(FormQueue::restore(id.0).map(|form: SaveTrack| form.track).or(typed));
-    let shown = Memo::new(move |_| match left.get() {
+    let errors = refused.map(|error| error.fields).unwrap_or_default();
+    let saved = Signal::derive(move || track.with(raw_track));
+    let form = SavedForm::new(id.0, latest, saved, Start { errors, typed });
+    // A title that the server read from the file's tags is not typed back over them.
+    Effect::new(move || form.resync());
+    let shown = Memo::new(move |_| match form.left() {
         Some(left) => with_raw(track.get(), left),
         None => track.get(),
     });
-    let sent = StoredValue::new(track.with_untracked(raw_track));
-
-    // What the form holds, without what is refused.
-    let read = move || {
-        let SaveTrack { track: filled, .. } = read_form(form)?;
-        let refused = match filled.parse() {
-            Err(Problem::Invalid(refused)) => refused,
-            _ => FieldErrors::default(),
-        };
-        Some((without_refused(&filled, &track.with_untracked(raw_track), &refused)?, refused))
+    let editor = EditedTrack {
+        id,
+        track,
+        latest,
+        table,
+        order,
+        form,
+        uploads,
+        toasts: Toasts::get(),
+        announcer: Announcer::get(),
+        on_remove,
     };
-    let check = move |trigger| {
-        let (kept, refused) = read()?;
-        errors.update(|shown| *shown = shown_errors(refused, shown, trigger));
-        Some(kept)
-    };
-    let save = move |trigger| {
-        let kept = check(trigger);
-        if let Some(kept) = kept.filter(|kept| sent.with_value(|sent| sent != kept)) {
-            sent.set_value(kept.clone());
-            action.dispatch_local(SaveTrack { id, track: kept });
-        }
-    };
-    let unsaved_form = move || {
-        let (kept, _) = read()?;
-        // What was sent last may be on its way yet: typed back, it is news as well.
-        let is_new = track.with_untracked(raw_track) != kept || sent.with_value(|sent| *sent != kept);
-        is_new.then_some(SaveTrack { id, track: kept })
-    };
-    let autosave = Autosave::new(id.0, latest, action.pending(), save, unsaved_form);
-    // What was typed before the page came alive, or before the form was left.
-    form.on_load(move |_| {
-        if unsaved_form().is_some() {
-            autosave.changed();
-        }
-    });
-    Effect::new(move || match action.value().get() {
-        Some(Ok(release)) => {
-            latest.accept(release);
-            left.set(None);
-        }
-        Some(Err(error)) => {
-            sent.set_value(track.with_untracked(raw_track));
-            errors.update(|shown| shown.0.extend(error.fields.0.clone()));
-            autosave.retry_after(&error);
-        }
-        None => {}
-    });
-    // A title that the server read from the file's tags is not typed back over them.
-    Effect::new(move || {
-        let now = track.with(raw_track);
-        if untrack(|| !autosave.is_busy()) {
-            sent.set_value(now);
-        }
-    });
-
-    let move_to = move |number: i32| {
-        if order.move_to(id, number, toasts) {
-            let title = track.with_untracked(TrackView::display_title);
-            announcer.say(format!("“{title}” is now track {number} of {}", untrack(|| order.count())));
-        }
-    };
-    let on_event = Callback::new(move |event| match event {
-        TrackEvent::Typed => {
-            check(SaveTrigger::Typing);
-            autosave.typed();
-        }
-        TrackEvent::Changed => autosave.changed(),
-        TrackEvent::MoveTo { number, control } => {
-            move_to(number);
-            keep_focus(format!("track-{id}-{control}"));
-        }
-        TrackEvent::DroppedOn(half) => {
-            if let Some(dragged) = table.dragged.get_untracked() {
-                let number = order.number_on(dragged, id, half);
-                order.move_to(dragged, number, toasts);
-            }
-        }
-        TrackEvent::Files(files) => uploads.add(latest.snapshot(), UploadTarget::Audio(id), files),
-        TrackEvent::Upload(command) => {
-            if let Some(task) = untrack(|| uploads.of_track(id)) {
-                uploads.command(task.id, command);
-            }
-        }
-        TrackEvent::CancelUpload(upload) => {
-            if let Some(task) = untrack(|| uploads.of_track(id)) {
-                uploads.dismiss(&task);
-            }
-            spawn_local(async move {
-                match cancel_upload(upload).await {
-                    Ok(()) => latest.refetch(),
-                    Err(error) => toasts.error(&error),
-                }
-            });
-        }
-        TrackEvent::Remove => on_remove.run(track.get_untracked()),
-    });
+    let on_event = Callback::new(move |event| editor.handle(event));
     let task = Memo::new(move |_| uploads.of_track(id));
     let number = Memo::new(move |_| order.number(id));
-    let saved = Signal::derive(move || {
-        let answer = action.value().get().map(|answer| answer.map(drop));
-        autosave::status_text(autosave, errors, answer).unwrap_or_default()
-    });
-    view! { <TrackRow track=shown table number task form errors saved on_event/> }
+    let saved = Signal::derive(move || form.status_text().unwrap_or_default());
+    view! { <TrackRow track=shown table number task form=form.node errors=form.errors saved on_event/> }
 }
 
-/// Moving a row in the page takes the focus from what is in it: it is back before the next key can be pressed.
+/// What the events of a row change.
+#[derive(Clone, Copy)]
+struct EditedTrack {
+    id: TrackId,
+    track: Memo<TrackView>,
+    latest: Latest,
+    table: TrackTable,
+    order: TrackOrder,
+    form: SavedForm<RawTrack>,
+    uploads: Uploads,
+    toasts: Toasts,
+    announcer: Announcer,
+    on_remove: Callback<TrackView>,
+}
+
+impl EditedTrack {
+    fn handle(self, event: TrackEvent) {
+        let Self { id, latest, table, order, uploads, toasts, .. } = self;
+        let task = || untrack(|| uploads.of_track(id));
+        match event {
+            TrackEvent::Typed => self.form.on_input(),
+            TrackEvent::Changed => self.form.on_change(),
+            TrackEvent::MoveTo { number, control } => {
+                self.move_to(number);
+                keep_focus(format!("track-{id}-{control}"));
+            }
+            TrackEvent::DroppedOn(half) => {
+                if let Some(dragged) = table.dragged.get_untracked() {
+                    let number = order.number_on(dragged, id, half);
+                    order.move_to(dragged, number, toasts);
+                }
+            }
+            TrackEvent::Files(files) => uploads.add(latest.snapshot(), UploadTarget::Audio(id), files),
+            TrackEvent::Upload(command) => {
+                if let Some(task) = task() {
+                    uploads.command(task.id, command);
+                }
+            }
+            TrackEvent::CancelUpload(upload) => latest.cancel_upload(upload, task(), toasts),
+            TrackEvent::Remove => self.on_remove.run(self.track.get_untracked()),
+        }
+    }
+
+    fn move_to(self, number: i32) {
+        let Self { id, order, .. } = self;
+        if order.move_to(id, number, self.toasts) {
+            let title = self.track.with_untracked(TrackView::display_title);
+            self.announcer.say(format!("“{title}” is now track {number} of {}", untrack(|| order.count())));
+        }
+    }
+}
+
+impl SavedFields for RawTrack {
+    type Save = SaveTrack;
+
+    fn into_save(self, subject: Uuid) -> SaveTrack {
+        SaveTrack { id: TrackId(subject), track: self }
+    }
+
+    fn of_save(save: SaveTrack) -> Self {
+        save.track
+    }
+
+    fn mistakes(&self, _: NodeRef<html::Form>) -> FieldErrors {
+        match self.parse() {
+            Err(Problem::Invalid(refused)) => refused,
+            _ => FieldErrors::default(),
+        }
+    }
+}
+
+/// Gives the focus back before the next key can be pressed: moving a row in the page takes it away.
 fn keep_focus(id: String) {
     spawn_local(async move {
         tick().await;
@@ -170,7 +155,7 @@ fn keep_focus(id: String) {
     });
 }
 
-/// The form as the server would fill it.
+/// The form as the server fills it.
 fn raw_track(track: &TrackView) -> RawTrack {
     RawTrack {
         title: track.title.clone(),
