@@ -97,7 +97,8 @@ impl AppError {
         }
     }
 
-    fn new(status_code: u16, message: impl Into<String>) -> Self {
+    /// An error that only HTTP knows: `status_code` says what it is.
+    pub fn new(status_code: u16, message: impl Into<String>) -> Self {
         Self {
             status_code,
             error: reason_phrase(status_code).into(),

@@ -1,4 +1,4 @@
-//! How server functions answer.
+//! The format in which server functions answer.
 
 use leptos::server_fn::{Bytes, ContentType, Decodes, Encodes, Format, FormatType, codec::Post};
 use serde::{
@@ -9,8 +9,8 @@ use serde::{
 /// The body of an answer.
 pub type Json = Post<JsonText>;
 
-/// JSON that is read from text, as what the server writes into its pages is, and not from bytes: so the browser gets the code
-/// that reads a type once.
+/// JSON that is read from text, not from bytes. The browser reads the server's pages from text, too, so it needs the code that reads a type
+/// only once.
 pub struct JsonText;
 
 impl ContentType for JsonText {

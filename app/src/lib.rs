@@ -18,7 +18,7 @@ pub use app::{App, SiteFiles};
 #[cfg(feature = "ssr")]
 pub use app::{form_problem, shell};
 
-/// Brings the page that the server has rendered to life; `data-alive` on the document's element says that it is.
+/// Brings the page that the server has rendered to life, then sets `data-alive` on the document's element.
 #[cfg(feature = "hydrate")]
 #[wasm_bindgen::prelude::wasm_bindgen]
 pub async fn hydrate() {
@@ -28,7 +28,7 @@ pub async fn hydrate() {
     let Some(body) = document().body() else { return };
     leptos::mount::hydrate_from_async(body, App).await.forget();
     if let Some(root) = document().document_element() {
-        // The name is one that `setAttribute` takes.
+        // It fails only for an invalid name.
         let _ = root.set_attribute("data-alive", "");
         state::live::page_is_alive();
     }

@@ -1,4 +1,4 @@
-//! What scripts of a person sign in with.
+//! The access tokens that a person's scripts use.
 
 use leptos::prelude::*;
 use vwaza::domain::{
@@ -16,7 +16,7 @@ pub async fn access_tokens() -> ApiResult<Vec<AccessToken>> {
     Ok(ssr::backend().access_tokens().list(&actor).await?)
 }
 
-/// The token itself is seen in this answer only.
+/// Only this answer contains the token itself.
 #[server(prefix = "/api", output = Json, endpoint = "access-tokens/make")]
 pub async fn make_access_token(name: String, #[server(default)] days: Option<i32>) -> ApiResult<NewAccessToken> {
     use super::ssr;

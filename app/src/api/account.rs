@@ -1,4 +1,4 @@
-//! Who is signed in, signing up, in and out, and what people say of themselves.
+//! The account: sign-up, sign-in, sign-out, the password, addresses and the profile.
 
 use leptos::prelude::*;
 use vwaza::domain::{
@@ -21,19 +21,19 @@ pub const VERIFICATION_SENT: &str = "We sent the link again. If you don't see it
 pub const PASSWORD_CHANGED: &str = "Password changed. You are signed out everywhere else.";
 pub const MAIL_PREFERENCE_SAVED: &str = "Mail settings saved.";
 
-/// Who is signed in; `None` where nobody is.
+/// The signed-in user, if there is one.
 #[server(prefix = "/api", output = Json, endpoint = "account/current")]
 pub async fn current_user() -> ApiResult<Option<Actor>> {
     super::ssr::optional_user().await
 }
 
-/// `next`, if it is a page of ours, otherwise the start: an address from outside must not lead people elsewhere.
+/// `next` if it is a page of this site, otherwise the start page: a foreign address must not lead people elsewhere.
 pub fn local_path(next: &str) -> &str {
     let is_local = next.starts_with('/') && !next.starts_with("//");
     if is_local && !next.contains('\\') && !next.contains(char::is_control) { next } else { "/" }
 }
 
-/// Makes an artist's account and signs it in; a plain form goes on at `next`.
+/// Creates an artist's account and signs it in. A plain form is redirected to `next`.
 #[server(prefix = "/api", output = Json, endpoint = "account/sign-up")]
 pub async fn sign_up(
     artist_name: String,
@@ -51,7 +51,7 @@ pub async fn sign_up(
     Ok(())
 }
 
-/// Starts a new session, whatever session there was; a plain form goes on at `next`.
+/// Starts a new session, even if the browser has one. A plain form is redirected to `next`.
 #[server(prefix = "/api", output = Json, endpoint = "account/sign-in")]
 pub async fn sign_in(email: String, password: String, #[server(default)] next: String) -> ApiResult<SignInStep> {
     use super::ssr;
@@ -76,7 +76,7 @@ pub async fn sign_in(email: String, password: String, #[server(default)] next: S
     }
 }
 
-/// The second step of a sign-in: a code of the app, or a recovery code.
+/// The second step of a sign-in, with a code of the app or a recovery code.
 #[server(prefix = "/api", output = Json, endpoint = "account/sign-in-code")]
 pub async fn sign_in_code(code: String, #[server(default)] next: String) -> ApiResult<()> {
     use super::ssr;
@@ -90,7 +90,7 @@ pub async fn sign_in_code(code: String, #[server(default)] next: String) -> ApiR
     Ok(())
 }
 
-/// The address of a page that goes on at `next`.
+/// The address of a page that leads to `next` afterwards.
 pub fn with_next(path: &str, next: &str) -> String {
     if next == "/" { path.to_owned() } else { format!("{path}?next={}", leptos_router::location::Url::escape(next)) }
 }
@@ -149,7 +149,7 @@ pub async fn save_profile(artist_name: String) -> ApiResult<Actor> {
     Ok(actor)
 }
 
-/// Changes the e-mail address, or sends the link to the new one that does.
+/// Changes the e-mail address, or sends a link to the new address, which then changes it.
 #[server(prefix = "/api", output = Json, endpoint = "account/change-email")]
 pub async fn change_email(email: String, current_password: String) -> ApiResult<EmailChange> {
     use super::ssr;
@@ -165,7 +165,7 @@ pub async fn change_email(email: String, current_password: String) -> ApiResult<
     Ok(change)
 }
 
-/// Sends the link that verifies the actor's address once more.
+/// Sends the link that verifies the actor's address again.
 #[server(prefix = "/api", output = Json, endpoint = "account/send-verification")]
 pub async fn send_verification() -> ApiResult<()> {
     use super::ssr;
@@ -203,7 +203,7 @@ pub async fn change_password(
     use super::ssr;
 
     let actor = ssr::current_user().await?;
-    // A form says nothing of a box that is not ticked.
+    // A form does not send a box that is not ticked.
     let (keeps, visitor) = (asks_about_access_tokens && !end_access_tokens, ssr::visitor());
     let backend = ssr::backend();
     let changed = backend.users().change_password(&actor, &current_password, &new_password, keeps, &visitor).await?;
@@ -232,7 +232,7 @@ pub async fn current_mail_preference() -> ApiResult<MailPreference> {
     Ok(ssr::backend().users().mail_preference(&actor).await?)
 }
 
-/// A form says nothing of a box that is not ticked.
+/// A form does not send a box that is not ticked.
 #[server(prefix = "/api", output = Json, endpoint = "account/save-mail-preference")]
 pub async fn save_mail_preference(#[server(default)] wants_release_mail: bool) -> ApiResult<()> {
     use super::ssr;

@@ -1,6 +1,7 @@
-//! All server functions, one file per entity: the audited surface. Each is: who, do, return.
+//! All server functions, one file per entity. Each is: who, do, return.
 //!
-//! POST only, at explicit addresses under `/api/`. Each names its actor or stands on [`PUBLIC_PATHS`]; a test walks the list (`docs/access.md`).
+//! They take POST requests only, at explicit addresses under `/api/`. Each names its actor or is listed in [`PUBLIC_PATHS`]. A test walks the
+//! list (`docs/access.md`).
 
 pub mod access_tokens;
 pub mod account;
@@ -13,7 +14,7 @@ pub mod two_factor;
 pub mod uploads;
 pub mod users;
 
-/// What may be called without being signed in.
+/// The functions that need no session.
 pub const PUBLIC_PATHS: [&str; 8] = [
     "/api/account/current",
     "/api/account/request-password-reset",
@@ -25,7 +26,7 @@ pub const PUBLIC_PATHS: [&str; 8] = [
     "/api/account/verify-email",
 ];
 
-/// What server functions need of their surroundings.
+/// What server functions need of the request and the response.
 #[cfg(feature = "ssr")]
 pub mod ssr {
     use std::sync::{Arc, OnceLock};
@@ -51,7 +52,7 @@ pub mod ssr {
 
     use crate::error::AppError;
 
-    /// Marks the request of a form that no script has sent, and keeps what its page says of the success.
+    /// Marks the request of a plain form, which no script has sent, and keeps its success message.
     #[derive(Clone, Default)]
     pub struct PlainForm(Arc<OnceLock<String>>);
 
@@ -61,12 +62,12 @@ pub mod ssr {
         }
     }
 
-    /// The core, as the server has put it into the context of every request.
+    /// The core, which the server puts into the context of every request.
     pub fn backend() -> Arc<Backend> {
         expect_context::<Arc<Backend>>()
     }
 
-    /// The session that the request's cookie names, whether or not it is valid.
+    /// The session token of the request's cookie, valid or not.
     pub fn session_token() -> Option<SecretToken> {
         token_of_cookie(backend().session_cookie())
     }
@@ -77,17 +78,17 @@ pub mod ssr {
         SecretToken::parse(jar.get(cookie.name())?.value())
     }
 
-    /// The second step of a sign-in that this browser is at, whether or not it is valid.
+    /// The token of a sign-in that waits for its second step, valid or not.
     pub fn challenge_token() -> Option<SecretToken> {
         token_of_cookie(backend().challenge_cookie())
     }
 
-    /// Begins the second step of a sign-in, or with `None` ends it.
+    /// Starts the second step of a sign-in. `None` ends it.
     pub fn set_challenge(token: Option<&SecretToken>) {
         set_cookie(&backend().challenge_cookie().header(token));
     }
 
-    /// The browser that asks.
+    /// The browser that sent the request.
     pub fn visitor() -> Visitor {
         let parts = use_context::<Parts>();
         let user_agent = parts.as_ref().and_then(|parts| parts.headers.get(USER_AGENT)?.to_str().ok());
@@ -99,7 +100,7 @@ pub mod ssr {
         }
     }
 
-    /// Who is asking, if anybody.
+    /// The signed-in user, if there is one.
     pub async fn optional_user() -> Result<Option<Actor>, AppError> {
         match session_token() {
             Some(token) => Ok(backend().sessions().actor(&token).await?),
@@ -107,29 +108,29 @@ pub mod ssr {
         }
     }
 
-    /// Who is asking.
+    /// The signed-in user.
     ///
     /// # Errors
-    /// 401 where nobody is signed in.
+    /// 401 if nobody is signed in.
     pub async fn current_user() -> Result<Actor, AppError> {
         optional_user().await?.ok_or_else(|| Problem::SignedOut.into())
     }
 
-    /// Who is asking, and the session that proves it.
+    /// The signed-in user and the session.
     ///
     /// # Errors
-    /// 401 where nobody is signed in.
+    /// 401 if nobody is signed in.
     pub async fn current_session() -> Result<(Actor, SecretToken), AppError> {
         let actor = current_user().await?;
         Ok((actor, session_token().ok_or(Problem::SignedOut)?))
     }
 
-    /// Hands the browser a session, or with `None` takes it away.
+    /// Sets the browser's session cookie. `None` removes it.
     pub fn set_session(token: Option<&SecretToken>) {
         set_cookie(&backend().session_cookie().header(token));
     }
 
-    /// Hands the browser what it gets when somebody signs in.
+    /// Sets the cookies of a sign-in.
     pub fn set_signed_in(signed_in: &SignedIn) {
         set_session(Some(&signed_in.session));
         set_browser(&signed_in.browser);
@@ -147,8 +148,8 @@ pub mod ssr {
         }
     }
 
-    /// Takes the session away, and what the browser has kept of it: covers, music, pages to go back to. Cookies stay, among them the one that
-    /// makes the browser a known one.
+    /// Removes the session and what the browser has stored of it: covers, music, pages to go back to. Other cookies stay, among them the one
+    /// that makes the browser a known one.
     pub fn sign_out() {
         set_session(None);
         let (name, what) =
@@ -160,10 +161,10 @@ pub mod ssr {
         leptos_axum::redirect(path);
     }
 
-    /// The sentence that the page says of a success, where no script says one.
+    /// The sentence that the page shows after a plain form succeeded.
     pub fn set_success_message(words: &str) {
         if let Some(form) = plain_form() {
-            // The first sentence stays: a function may call another one that has one, too.
+            // The first sentence stays: a function may call another one that sets its own.
             let _ = form.0.set(words.to_owned());
         }
     }
@@ -172,7 +173,7 @@ pub mod ssr {
         use_context::<Parts>()?.extensions.get().cloned()
     }
 
-    /// As `redirect`, but for plain forms only: a script that changes the session loads the next page anew by itself.
+    /// Redirects plain forms only: a script loads the next page by itself.
     pub fn redirect_form(path: &str) {
         if plain_form().is_some() {
             redirect(path);

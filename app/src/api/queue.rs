@@ -1,4 +1,4 @@
-//! What admins see of the queue, and do about its dead letters.
+//! The queue and its dead letters, for admins.
 
 use leptos::prelude::*;
 use vwaza::domain::{ids::JobId, operations::QueueOverview};
@@ -14,7 +14,7 @@ pub fn discarded_words(is_told: bool) -> &'static str {
     }
 }
 
-/// How much waits and runs, and a page of what has failed for good.
+/// How many jobs wait and run, and a page of dead letters.
 #[server(name = FetchQueue, prefix = "/api", output = Json, endpoint = "queue/view")]
 pub async fn queue(page: u32) -> ApiResult<QueueOverview> {
     use super::ssr;
@@ -23,7 +23,7 @@ pub async fn queue(page: u32) -> ApiResult<QueueOverview> {
     Ok(ssr::backend().dead_letters().queue(&actor, page).await?)
 }
 
-/// Back into the queue, as if it had never failed.
+/// Puts a dead letter back into the queue, as if it had never failed.
 #[server(prefix = "/api", output = Json, endpoint = "queue/retry")]
 pub async fn retry_job(id: JobId) -> ApiResult<()> {
     use super::ssr;
@@ -34,7 +34,7 @@ pub async fn retry_job(id: JobId) -> ApiResult<()> {
     Ok(())
 }
 
-/// Gives a job and its file up for good. Whether its artist is told.
+/// Discards a job and its file. Returns whether its artist is notified.
 #[server(prefix = "/api", output = Json, endpoint = "queue/discard")]
 pub async fn discard_job(id: JobId) -> ApiResult<bool> {
     use super::ssr;

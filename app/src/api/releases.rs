@@ -11,12 +11,12 @@ use vwaza::domain::{
 
 use crate::{error::ApiResult, json::Json};
 
-/// An artist's home.
+/// An artist's home page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Home {
-    /// Drafts and what needs attention, latest change first, at most six; whatever the filter says.
+    /// At most six drafts and releases that need attention, latest change first. The filter does not apply.
     pub continue_with: Vec<ReleaseSummary>,
-    /// What each draft among them lacks first; nothing where it can be submitted.
+    /// The first missing thing of each draft among them. None if the draft can be submitted.
     pub first_missing: HashMap<ReleaseId, Missing>,
     pub releases: Page<ReleaseSummary>,
     pub counts: ReleaseCounts,
@@ -44,7 +44,7 @@ pub async fn release(id: ReleaseId) -> ApiResult<ReleaseView> {
     Ok(ssr::backend().releases().view(&actor, id).await?)
 }
 
-/// A new, empty draft; a browser is led to its first step.
+/// Creates an empty draft and redirects the browser to its first step.
 #[server(prefix = "/api", output = Json, endpoint = "releases/create")]
 pub async fn create_release() -> ApiResult<ReleaseId> {
     use super::ssr;
@@ -55,7 +55,7 @@ pub async fn create_release() -> ApiResult<ReleaseId> {
     Ok(id)
 }
 
-/// A plain form goes on to the next step.
+/// A plain form is redirected to the next step.
 #[server(prefix = "/api", output = Json, endpoint = "releases/save-details")]
 pub async fn save_details(id: ReleaseId, details: RawDetails) -> ApiResult<ReleaseView> {
     use super::ssr;
@@ -76,7 +76,7 @@ pub async fn submit_release(id: ReleaseId) -> ApiResult<ReleaseView> {
     Ok(release)
 }
 
-/// Back to draft, from processing or review.
+/// Moves a release from processing or review back to draft.
 #[server(prefix = "/api", output = Json, endpoint = "releases/withdraw")]
 pub async fn withdraw_release(id: ReleaseId) -> ApiResult<ReleaseView> {
     use super::ssr;
@@ -87,7 +87,7 @@ pub async fn withdraw_release(id: ReleaseId) -> ApiResult<ReleaseView> {
     Ok(release)
 }
 
-/// Back to draft, from rejected.
+/// Moves a rejected release back to draft.
 #[server(prefix = "/api", output = Json, endpoint = "releases/revise")]
 pub async fn revise_release(id: ReleaseId) -> ApiResult<ReleaseView> {
     use super::ssr;

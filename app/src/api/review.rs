@@ -1,4 +1,4 @@
-//! What admins do.
+//! Reviews and the lists of admins.
 
 use leptos::prelude::*;
 use vwaza::domain::{
@@ -12,7 +12,7 @@ use crate::{error::ApiResult, json::Json};
 pub const APPROVED: &str = "Approved and published.";
 pub const REJECTED: &str = "Rejected. The artist gets your reason.";
 
-/// What waits for a verdict, oldest first.
+/// The releases that wait for a verdict, oldest first.
 #[server(prefix = "/api", output = Json, endpoint = "review/queue")]
 pub async fn review_queue(search: String, artist: Option<UserId>, page: u32) -> ApiResult<Page<ReleaseSummary>> {
     use super::ssr;
@@ -21,7 +21,7 @@ pub async fn review_queue(search: String, artist: Option<UserId>, page: u32) -> 
     Ok(ssr::backend().review().queue(&actor, &search, artist, page).await?)
 }
 
-/// Publishes exactly what was reviewed: `version` is the one that the reviewer's page showed.
+/// Publishes exactly what was reviewed: the `version` that the reviewer's page showed.
 #[server(prefix = "/api", output = Json, endpoint = "review/approve")]
 pub async fn approve_release(id: ReleaseId, version: i64) -> ApiResult<VerdictOutcome> {
     use super::ssr;
@@ -47,7 +47,7 @@ pub async fn reject_release(id: ReleaseId, version: i64, reason: String) -> ApiR
     Ok(outcome)
 }
 
-/// The next release in the queue, or the empty queue.
+/// The address of the next release in the queue, or of the empty queue.
 #[cfg(feature = "ssr")]
 fn after_verdict(outcome: VerdictOutcome) -> String {
     match outcome.next {

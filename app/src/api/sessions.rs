@@ -1,4 +1,4 @@
-//! Where a person is signed in.
+//! A person's sessions.
 
 use leptos::prelude::*;
 use vwaza::domain::{account::SessionView, ids::SessionId};
@@ -26,7 +26,7 @@ pub async fn end_session(id: SessionId) -> ApiResult<()> {
     Ok(())
 }
 
-/// Leaves the session that asks.
+/// Ends all sessions of the actor except the current one.
 #[server(prefix = "/api", output = Json, endpoint = "sessions/end-others")]
 pub async fn end_other_sessions() -> ApiResult<()> {
     use super::ssr;

@@ -1,4 +1,4 @@
-//! The tracks of a draft. Each answers with the whole release, as it then is.
+//! The tracks of a draft. Each function returns the whole release as it is then.
 
 use leptos::prelude::*;
 use vwaza::domain::{ids::TrackId, release::ReleaseView, track::RawTrack};
@@ -15,7 +15,7 @@ pub async fn save_track(id: TrackId, track: RawTrack) -> ApiResult<ReleaseView> 
     Ok(release)
 }
 
-/// Puts a track at `number` (from 1); the others close up.
+/// Moves a track to `number` (from 1). The others close the gap.
 #[server(prefix = "/api", output = Json, endpoint = "tracks/move")]
 pub async fn move_track(id: TrackId, number: i32) -> ApiResult<ReleaseView> {
     use super::ssr;

@@ -1,4 +1,4 @@
-//! Two factors of the actor's account.
+//! Two-factor sign-in of the actor's account.
 
 use leptos::prelude::*;
 use vwaza::domain::two_factor::{TwoFactorSetup, TwoFactorState};
@@ -13,7 +13,7 @@ pub async fn current_two_factor() -> ApiResult<TwoFactorState> {
     Ok(ssr::backend().two_factor().state(&actor).await?)
 }
 
-/// The secret is seen in this answer only.
+/// Only this answer contains the secret.
 #[server(prefix = "/api", output = Json, endpoint = "two-factor/begin")]
 pub async fn begin_two_factor(current_password: String) -> ApiResult<TwoFactorSetup> {
     use super::ssr;
@@ -22,7 +22,7 @@ pub async fn begin_two_factor(current_password: String) -> ApiResult<TwoFactorSe
     Ok(ssr::backend().two_factor().begin(&actor, &current_password, &ssr::visitor()).await?)
 }
 
-/// The recovery codes are seen in this answer only.
+/// Only this answer contains the recovery codes.
 #[server(prefix = "/api", output = Json, endpoint = "two-factor/confirm")]
 pub async fn confirm_two_factor(code: String) -> ApiResult<Vec<String>> {
     use super::ssr;
@@ -43,7 +43,7 @@ pub async fn turn_off_two_factor(current_password: String, code: String) -> ApiR
     Ok(())
 }
 
-/// The recovery codes are seen in this answer only.
+/// Only this answer contains the recovery codes.
 #[server(prefix = "/api", output = Json, endpoint = "two-factor/renew-codes")]
 pub async fn renew_recovery_codes(current_password: String, code: String) -> ApiResult<Vec<String>> {
     use super::ssr;

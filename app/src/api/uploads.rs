@@ -1,4 +1,4 @@
-//! The two ends of an upload; its bytes go over the tus channel in between.
+//! Begins, completes and cancels uploads. Their bytes are sent over tus in between.
 
 use leptos::prelude::*;
 use vwaza::domain::{
@@ -8,7 +8,7 @@ use vwaza::domain::{
 
 use crate::{error::ApiResult, json::Json};
 
-/// Grants an upload, or finds the same one that is under way.
+/// Creates an upload, or finds the same one that is under way.
 #[server(prefix = "/api", output = Json, endpoint = "upload/begin", input = leptos::server_fn::codec::Json)]
 pub async fn begin_upload(
     intent: RawIntent,
@@ -23,7 +23,7 @@ pub async fn begin_upload(
     Ok(ssr::backend().uploads().begin_in_batch(&actor, &intent, Channel::Page, of_batch).await?)
 }
 
-/// Waits a few seconds for an upload to be stored and attached; status 202 in the answer says that it is safe and will follow.
+/// Waits a few seconds for an upload to be stored and attached. Status 202 in the answer means that the file is safe and not stored yet.
 #[server(prefix = "/api", output = Json, endpoint = "upload/complete")]
 pub async fn complete_upload(id: UploadId) -> ApiResult<UploadStatus> {
     use super::ssr;
@@ -32,7 +32,7 @@ pub async fn complete_upload(id: UploadId) -> ApiResult<UploadStatus> {
     Ok(ssr::backend().uploads().complete(&actor, id).await?)
 }
 
-/// Gives up an upload that is under way, or puts away one that was refused.
+/// Cancels an upload that is under way, or dismisses one that was refused.
 #[server(prefix = "/api", output = Json, endpoint = "upload/cancel")]
 pub async fn cancel_upload(id: UploadId) -> ApiResult<()> {
     use super::ssr;

@@ -1,4 +1,4 @@
-//! Accounts, as admins look after them.
+//! Accounts, for admins.
 
 use leptos::prelude::*;
 use vwaza::domain::{

@@ -1,4 +1,4 @@
-//! A person's access tokens: listed, made, revoked.
+//! Lists, makes and revokes a person's access tokens.
 
 use leptos::{html, prelude::*};
 use vwaza::domain::account::{
@@ -8,7 +8,7 @@ use vwaza::domain::account::{
 use super::{
     field::{SelectField, TextField},
     focus,
-    form::{FormErrors, FormNote, SubmitButton},
+    form::{FormErrors, FormNote, SubmitButton, is_alive},
     icon::IconName,
     sessions::has_ended,
     time_ago::{TimeAgo, date_words},
@@ -21,12 +21,12 @@ use crate::{
 #[component]
 pub fn AccessTokens(
     tokens: Signal<Vec<AccessToken>>,
-    /// Why they cannot be listed.
+    /// Why the tokens cannot be listed.
     error: Signal<Option<AppError>>,
     make: ServerAction<MakeAccessToken>,
     revoke: ServerAction<RevokeAccessToken>,
 ) -> impl IntoView {
-    // Its secret is told once: whatever else comes to nothing, it is shown until the token is revoked.
+    // The secret is sent only once, so it is shown until its token is revoked, whatever else fails.
     let made = RwSignal::new(None::<NewAccessToken>);
     Effect::new(move || {
         if let Some(Ok(new)) = make.value().get() {
@@ -42,7 +42,7 @@ pub fn AccessTokens(
     Effect::new(move || {
         if revoke.value().get().as_ref().is_some_and(has_ended) {
             made.update(|made| *made = made.take().filter(|made| Some(made.id) != revoked.get_value()));
-            // The button that was pressed has gone with its token.
+            // The pressed button is gone with its token.
             focus::on("#tokens-title");
         }
     });
@@ -68,7 +68,7 @@ pub fn AccessTokens(
     }
 }
 
-/// Shown once: only its hash is kept.
+/// The secret of a new token. It is shown once, because the server keeps only its hash.
 #[component]
 fn NewTokenSecret(made: NewAccessToken) -> impl IntoView {
     view! {
@@ -124,9 +124,8 @@ fn TokenRow(token: AccessToken, revoke: ServerAction<RevokeAccessToken>) -> impl
 fn NewTokenForm(make: ServerAction<MakeAccessToken>) -> impl IntoView {
     let errors = FormErrors::of(move || make.value().get().and_then(Result::err));
     let form = NodeRef::<html::Form>::new();
-    // Sent as a plain form, it would make a token whose secret nobody gets to see.
-    let is_alive = RwSignal::new(false);
-    Effect::new(move || is_alive.set(true));
+    // A plain form would make a token whose secret nobody sees.
+    let is_alive = is_alive();
     Effect::new(move || {
         if let (Some(Ok(_)), Some(form)) = (make.value().get(), form.get_untracked()) {
             form.reset();

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 
 use super::icon::{Icon, IconName};
 
-/// The ids that a control's `aria-describedby` names; `None` where nothing describes it.
+/// The ids for a control's `aria-describedby`. `None` if nothing describes it.
 pub fn described_by(name: &str, has_hint: bool, has_error: bool) -> Option<String> {
     match (has_hint, has_error) {
         (true, true) => Some(format!("{name}-error {name}-hint")),
@@ -14,7 +14,7 @@ pub fn described_by(name: &str, has_hint: bool, has_error: bool) -> Option<Strin
     }
 }
 
-/// Label, hint and error around a control of the caller's, whose id has to be `name`.
+/// Label, hint and error around the caller's control, whose id must be `name`.
 #[component]
 pub fn Field(
     name: &'static str,
@@ -44,7 +44,7 @@ pub fn Field(
     }
 }
 
-/// A line of text. `value` is what it starts with; what is typed afterwards is never overwritten.
+/// A one-line text field. It starts with `value`, which never overwrites what is typed.
 #[component]
 pub fn TextField(
     /// The id, and the name in the form unless `form_name` says otherwise.
@@ -56,13 +56,12 @@ pub fn TextField(
     #[prop(optional, into)] hint: String,
     #[prop(optional)] autocomplete: &'static str,
     #[prop(optional)] required: bool,
-    #[prop(optional)] form_name: &'static str,
+    #[prop(optional, into)] form_name: String,
     #[prop(optional)] on_input: Option<Callback<String>>,
 ) -> impl IntoView {
     let has_hint = !hint.is_empty();
-    let form_name = if form_name.is_empty() { name } else { form_name };
-    // As an attribute, not a property: it fills an untouched control and leaves alone one that somebody has typed into,
-    // even before the page came alive.
+    let form_name = if form_name.is_empty() { name.to_owned() } else { form_name };
+    // The value is an attribute, not a property: it fills only a control that nobody has typed into, also before the page came alive.
     view! {
         <Field name=name label=label hint=hint error=error>
             <input
@@ -85,7 +84,7 @@ pub fn TextField(
     }
 }
 
-/// One of a list; `options` are pairs of value and label.
+/// A choice from a list. `options` are pairs of value and label.
 #[component]
 pub fn SelectField(
     name: &'static str,
@@ -95,12 +94,12 @@ pub fn SelectField(
     options: Vec<(String, String)>,
     #[prop(optional, into)] hint: String,
     #[prop(optional)] required: bool,
-    #[prop(optional)] form_name: &'static str,
+    #[prop(optional, into)] form_name: String,
     #[prop(optional)] on_change: Option<Callback<String>>,
 ) -> impl IntoView {
     let has_hint = !hint.is_empty();
-    let form_name = if form_name.is_empty() { name } else { form_name };
-    // A stored choice that has left the list stays until somebody chooses anew, because a form sends what it shows.
+    let form_name = if form_name.is_empty() { name.to_owned() } else { form_name };
+    // A stored choice that has left the list stays until somebody chooses another one, because a form sends what it shows.
     let is_unlisted = |value: &String| !value.is_empty() && options.iter().all(|(listed, _)| listed != value);
     let unlisted = Some(value.get_untracked()).filter(is_unlisted);
     let unlisted = unlisted.map(|value| (value.clone(), format!("{value} (not on the list)")));

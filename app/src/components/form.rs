@@ -1,4 +1,4 @@
-//! What forms have in common: where their errors stand, and the button that sends them.
+//! The errors of forms, and the button that sends them.
 
 use leptos::prelude::*;
 
@@ -9,14 +9,14 @@ use super::{
 };
 use crate::error::AppError;
 
-/// The last answer's error, split into what belongs to a field and what belongs to the whole form.
+/// The last answer's error, split into errors of fields and one of the whole form.
 #[derive(Clone, Copy)]
 pub struct FormErrors(Signal<Option<AppError>>);
 
 impl FormErrors {
     /// `last` reads an action's value: `FormErrors::of(move || action.value().get().and_then(Result::err))`.
     ///
-    /// When an answer refuses fields, the first of them gets the focus.
+    /// The first refused field of an answer gets the focus.
     pub fn of(last: impl Fn() -> Option<AppError> + Send + Sync + 'static) -> Self {
         let error = Signal::derive(last);
         Effect::new(move || {
@@ -31,12 +31,12 @@ impl FormErrors {
         Signal::derive(move || self.0.with(|error| error.as_ref()?.field(name)))
     }
 
-    /// Of an answer that names fields although the form has none: their sentences, in the note.
+    /// For a form without fields: the note shows the sentences of refused fields.
     pub fn in_note(self) -> Self {
         Self(Signal::derive(move || self.0.get().map(AppError::with_fields_in_message)))
     }
 
-    /// What no field can show.
+    /// The error that belongs to no field.
     fn note(self) -> Option<AppError> {
         self.0.get().filter(|error| error.fields.is_empty())
     }
@@ -48,7 +48,14 @@ pub fn FormNote(errors: FormErrors) -> impl IntoView {
     move || errors.note().map(|error| view! { <ErrorNote error=error/> })
 }
 
-/// Sends the form that it stands in; while the answer is on its way it says so and sends nothing twice.
+/// True once the page is alive: for controls that need scripts.
+pub fn is_alive() -> ReadSignal<bool> {
+    let (is_alive, set_alive) = signal(false);
+    Effect::new(move || set_alive.set(true));
+    is_alive
+}
+
+/// Sends its form. Until the answer comes it says so, and sends nothing twice.
 #[component]
 pub fn SubmitButton(
     #[prop(into)] pending: Signal<bool>,

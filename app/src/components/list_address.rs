@@ -3,7 +3,7 @@
 use leptos_router::{location::Url, params::ParamsMap};
 use vwaza::domain::release::{ReleaseFilter, ReleaseSort, ReleaseStatus};
 
-/// What an address asks for; what it asks for in vain is left out.
+/// The filter that an address describes. Values that do not exist are left out.
 pub fn filter_of(query: &ParamsMap) -> ReleaseFilter {
     ReleaseFilter {
         search: query.get("q").unwrap_or_default(),
@@ -14,7 +14,7 @@ pub fn filter_of(query: &ParamsMap) -> ReleaseFilter {
     }
 }
 
-/// Any number is a page: a list that is shorter shows its last one.
+/// Any number is a page: a shorter list shows its last one.
 fn page_number(text: &str) -> u32 {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if is_number { text.parse().unwrap_or(u32::MAX).max(1) } else { 1 }

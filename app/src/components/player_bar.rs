@@ -1,7 +1,7 @@
-//! The player at the bottom of every page, there as soon as something is played.
+//! The player at the bottom of every page. It appears when something is played.
 
 use leptos::prelude::*;
-use vwaza::domain::{files::original_url, media::format_duration};
+use vwaza::domain::{files::original_url, ids::ObjectId, media::format_duration};
 
 use super::{
     cover::Cover,
@@ -28,7 +28,7 @@ pub fn PlayerBar() -> impl IntoView {
         }
         true
     });
-    // What is built anew with every track; time and state go on inside it.
+    // A new track builds the controls anew. Time and state change inside them.
     let current = Memo::new(move |_| player.current());
     view! {
         <audio
@@ -48,60 +48,12 @@ pub fn PlayerBar() -> impl IntoView {
 #[component]
 fn PlayerControls(player: Player, item: PlayItem) -> impl IntoView {
     let total = format_duration(item.duration_ms);
-    let spoken_total = total.clone();
-    let object = item.object;
     view! {
         <section class="player-bar" aria-label="Player">
-            <input
-                class="player-seek"
-                type="range"
-                min="0"
-                max="1"
-                step="any"
-                value="0"
-                aria-label="Position"
-                aria-valuetext=move || format!("{} of {spoken_total}", format_duration(player.elapsed_ms()))
-                prop:value=move || player.position().to_string()
-                style=("--played", move || format!("{:.2}%", player.position() * 100.0))
-                on:input=move |event| {
-                    if let Ok(fraction) = event_target_value(&event).parse() {
-                        player.seek_to(fraction);
-                    }
-                }
-            />
+            <SeekSlider player total=total.clone()/>
             <div class="player-inner">
-                <Cover object=item.cover edge=160 alt="" class="player-cover"/>
-                <div class="player-words">
-                    <p class="player-title truncate">{item.title}</p>
-                    <p class="player-subtitle truncate" role="status">
-                        {move || match player.playback_error() {
-                            Some(PlaybackError::Unplayable) => {
-                                view! {
-                                    "This browser cannot play this file. "
-                                    <a class="link" href=original_url(object) rel="external">"Open the file"</a>
-                                }
-                                    .into_any()
-                            }
-                            Some(PlaybackError::Unreachable) => "We can't load the track right now. Press play to try again.".into_any(),
-                            None => item.subtitle.clone().into_any(),
-                        }}
-                    </p>
-                </div>
-                <div class="player-controls">
-                    <button type="button" class="btn-icon" aria-label="Previous track" on:click=move |_| player.previous()>
-                        <Icon name=IconName::Previous/>
-                    </button>
-                    <PlayToggle player=player/>
-                    <button
-                        type="button"
-                        class="btn-icon"
-                        aria-label="Next track"
-                        aria-disabled=move || (!player.has_next()).then_some("true")
-                        on:click=move |_| player.next()
-                    >
-                        <Icon name=IconName::Next/>
-                    </button>
-                </div>
+                <NowPlaying player item/>
+                <TransportButtons player/>
                 <p class="player-time">
                     <span class="visually-hidden">"Played "</span>
                     {move || format_duration(player.elapsed_ms())}
@@ -115,6 +67,75 @@ fn PlayerControls(player: Player, item: PlayItem) -> impl IntoView {
                 </button>
             </div>
         </section>
+    }
+}
+
+#[component]
+fn SeekSlider(player: Player, total: String) -> impl IntoView {
+    view! {
+        <input
+            class="player-seek"
+            type="range"
+            min="0"
+            max="1"
+            step="any"
+            value="0"
+            aria-label="Position"
+            aria-valuetext=move || format!("{} of {total}", format_duration(player.elapsed_ms()))
+            prop:value=move || player.position().to_string()
+            style=("--played", move || format!("{:.2}%", player.position() * 100.0))
+            on:input=move |event| {
+                if let Ok(fraction) = event_target_value(&event).parse() {
+                    player.seek_to(fraction);
+                }
+            }
+        />
+    }
+}
+
+#[component]
+fn NowPlaying(player: Player, item: PlayItem) -> impl IntoView {
+    let object = item.object;
+    let subtitle = move || match player.playback_error() {
+        Some(PlaybackError::Unplayable) => view! { <Unplayable object/> }.into_any(),
+        Some(PlaybackError::Unreachable) => "We can't load the track right now. Press play to try again.".into_any(),
+        None => item.subtitle.clone().into_any(),
+    };
+    view! {
+        <Cover object=item.cover edge=160 alt="" class="player-cover"/>
+        <div class="player-words">
+            <p class="player-title truncate">{item.title}</p>
+            <p class="player-subtitle truncate" role="status">{subtitle}</p>
+        </div>
+    }
+}
+
+#[component]
+fn Unplayable(object: ObjectId) -> impl IntoView {
+    view! {
+        "This browser cannot play this file. "
+        <a class="link" href=original_url(object) rel="external">"Open the file"</a>
+    }
+}
+
+#[component]
+fn TransportButtons(player: Player) -> impl IntoView {
+    view! {
+        <div class="player-controls">
+            <button type="button" class="btn-icon" aria-label="Previous track" on:click=move |_| player.previous()>
+                <Icon name=IconName::Previous/>
+            </button>
+            <PlayToggle player=player/>
+            <button
+                type="button"
+                class="btn-icon"
+                aria-label="Next track"
+                aria-disabled=move || (!player.has_next()).then_some("true")
+                on:click=move |_| player.next()
+            >
+                <Icon name=IconName::Next/>
+            </button>
+        </div>
     }
 }
 

@@ -1,4 +1,4 @@
-//! Search, status, order and page of a list of releases, all of them in the address: links and one GET form.
+//! Search, status and order of a list of releases. All are in the address: links and one GET form.
 
 use leptos::prelude::*;
 use vwaza::domain::release::{ReleaseCounts, ReleaseFilter, ReleaseSort, ReleaseStatus};
@@ -9,7 +9,7 @@ use super::{list_address::filter_address, search::Search};
 pub fn ReleaseFilters(
     path: &'static str,
     #[prop(into)] filter: Signal<ReleaseFilter>,
-    /// Shown beside each status where they are known.
+    /// Shown beside each status, if they are known.
     #[prop(into)]
     counts: Signal<Option<ReleaseCounts>>,
     #[prop(default = "Search by title")] search_label: &'static str,

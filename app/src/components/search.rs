@@ -1,4 +1,4 @@
-//! Searching a list by a plain form: what is asked for ends up in the address, with and without JavaScript.
+//! Searches a list with a plain form: the search ends up in the address, with and without JavaScript.
 
 use leptos::{html, prelude::*};
 use leptos_router::hooks::use_navigate;
@@ -12,15 +12,15 @@ use super::{
 
 #[component]
 pub fn Search(
-    /// Of the list.
+    /// The list's path.
     path: &'static str,
     #[prop(into)] filter: Signal<ReleaseFilter>,
-    /// What can be searched for.
+    /// Says what can be searched for.
     label: &'static str,
 ) -> impl IntoView {
     let search = move || filter.with(|filter| filter.search.clone());
     let input = NodeRef::<html::Input>::new();
-    // Only what is asked for anew replaces what is being typed, also before the page came alive.
+    // Only a new search replaces what is being typed, also before the page came alive.
     Effect::new(move |last: Option<String>| {
         let now = search();
         if let (Some(input), true) = (input.get_untracked(), last.is_some_and(|last| last != now)) {
@@ -28,29 +28,6 @@ pub fn Search(
         }
         now
     });
-    // The rest of what is asked for stays as it is.
-    let kept = move || {
-        let filter = filter.get();
-        let kept = [
-            ("status", filter.status.map(|status| status.slug().to_owned())),
-            ("artist", filter.artist.map(|id| id.to_string())),
-            ("sort", (filter.sort != ReleaseSort::default()).then(|| filter.sort.slug().to_owned())),
-        ];
-        kept.into_iter()
-            .filter_map(|(name, value)| value.map(|value| view! { <input type="hidden" name=name value=value/> }))
-            .collect_view()
-    };
-    let clear = move || {
-        let filter = filter.get();
-        (!filter.search.is_empty()).then(|| {
-            let address = filter_address(path, &ReleaseFilter { search: String::new(), page: 1, ..filter });
-            view! {
-                <a class="btn-icon" href=address aria-label="Clear the search" on:click=move |_| focus::on("#search")>
-                    <Icon name=IconName::Close/>
-                </a>
-            }
-        })
-    };
     let navigate = use_navigate();
     let ask = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
@@ -63,7 +40,7 @@ pub fn Search(
     view! {
         <search class="search">
             <form method="get" action=path class="search-form" on:submit=ask>
-                {kept}
+                {move || view! { <KeptFilter filter=filter.get()/> }}
                 <label class="visually-hidden" for="search">
                     {label}
                 </label>
@@ -78,11 +55,36 @@ pub fn Search(
                     autocomplete="off"
                     enterkeyhint="search"
                 />
-                {clear}
+                {move || view! { <ClearLink path filter=filter.get()/> }}
                 <button type="submit" class="btn-icon" aria-label="Search">
                     <Icon name=IconName::Search/>
                 </button>
             </form>
         </search>
     }
+}
+
+/// The rest of the filter, which a search does not change.
+#[component]
+fn KeptFilter(filter: ReleaseFilter) -> impl IntoView {
+    let kept = [
+        ("status", filter.status.map(|status| status.slug().to_owned())),
+        ("artist", filter.artist.map(|id| id.to_string())),
+        ("sort", (filter.sort != ReleaseSort::default()).then(|| filter.sort.slug().to_owned())),
+    ];
+    kept.into_iter()
+        .filter_map(|(name, value)| value.map(|value| view! { <input type="hidden" name=name value=value/> }))
+        .collect_view()
+}
+
+#[component]
+fn ClearLink(path: &'static str, filter: ReleaseFilter) -> impl IntoView {
+    (!filter.search.is_empty()).then(|| {
+        let address = filter_address(path, &ReleaseFilter { search: String::new(), page: 1, ..filter });
+        view! {
+            <a class="btn-icon" href=address aria-label="Clear the search" on:click=move |_| focus::on("#search")>
+                <Icon name=IconName::Close/>
+            </a>
+        }
+    })
 }

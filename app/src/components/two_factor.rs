@@ -1,4 +1,4 @@
-//! Two-factor sign-in on the account page: set up, turned off, new recovery codes.
+//! Two-factor sign-in on the account page: set it up, turn it off, make new recovery codes.
 
 use leptos::prelude::*;
 use vwaza::domain::two_factor::{TwoFactorSetup, TwoFactorState};
@@ -6,7 +6,7 @@ use vwaza::domain::two_factor::{TwoFactorSetup, TwoFactorState};
 use super::{
     field::TextField,
     focus,
-    form::{FormErrors, FormNote, SubmitButton},
+    form::{FormErrors, FormNote, SubmitButton, is_alive},
 };
 use crate::{
     api::two_factor::{BeginTwoFactor, ConfirmTwoFactor, RenewRecoveryCodes, TurnOffTwoFactor},
@@ -29,7 +29,7 @@ impl TwoFactorActions {
         Self { begin: form_action(), confirm: form_action(), turn_off: form_action(), renew: form_action() }
     }
 
-    /// Changes whenever one of them has ended that changes the account.
+    /// Changes whenever an answer has changed the account.
     pub fn version(self) -> (usize, usize, usize) {
         (self.confirm.version().get(), self.turn_off.version().get(), self.renew.version().get())
     }
@@ -41,44 +41,13 @@ pub fn TwoFactor(state: Signal<Option<ApiResult<TwoFactorState>>>, actions: TwoF
     let errors = errors_of(move || state.get());
     let is_on = Memo::new(move |_| state.get().and_then(Result::ok).is_some_and(|state| state.is_on));
     let setup = Memo::new(move |_| begin.value().get().and_then(Result::ok).filter(|_| !is_on.get()));
-    // Shown until the page is left: nobody sees them again.
-    let newest = RwSignal::new(None::<Vec<String>>);
-    let session = Session::get();
-    Effect::new(move || {
-        if let Some(Ok(codes)) = confirm.value().get() {
-            newest.set(Some(codes));
-            // An admin may do more from now on.
-            session.refresh();
-        }
-    });
-    Effect::new(move || {
-        if let Some(Ok(codes)) = renew.value().get() {
-            newest.set(Some(codes));
-        }
-    });
+    let newest = newest_codes(actions);
     let codes = Memo::new(move |_| newest.get().filter(|_| is_on.get()));
-    Effect::new(move || {
-        if setup.with(Option::is_some) {
-            focus::on("#two-factor-code");
-        }
-    });
-    Effect::new(move || {
-        if codes.with(Option::is_some) {
-            focus::on("#recovery-codes");
-        }
-    });
-    Effect::new(move || {
-        if matches!(turn_off.value().get(), Some(Ok(()))) {
-            begin.clear();
-            confirm.clear();
-            renew.clear();
-            newest.set(None);
-            focus::on("#two-factor-title");
-        }
-    });
-    // Sent as plain forms, they would make secrets that nobody gets to see.
-    let is_alive = RwSignal::new(false);
-    Effect::new(move || is_alive.set(true));
+    focus_when(move || setup.with(Option::is_some), "#two-factor-code");
+    focus_when(move || codes.with(Option::is_some), "#recovery-codes");
+    clear_when_turned_off(actions, newest);
+    // Plain forms would make secrets that nobody sees.
+    let is_alive = is_alive();
     view! {
         <section class="card section" aria-labelledby="two-factor-title" id="two-factor">
             <h2 class="section-title" id="two-factor-title" tabindex="-1">"Two-factor sign-in"</h2>
@@ -100,6 +69,46 @@ pub fn TwoFactor(state: Signal<Option<ApiResult<TwoFactorState>>>, actions: TwoF
             </fieldset>
         </section>
     }
+}
+
+/// The recovery codes of the last answer. They stay until the page is left, because nobody sees them again.
+fn newest_codes(actions: TwoFactorActions) -> RwSignal<Option<Vec<String>>> {
+    let newest = RwSignal::new(None);
+    let session = Session::get();
+    Effect::new(move || {
+        if let Some(Ok(codes)) = actions.confirm.value().get() {
+            newest.set(Some(codes));
+            // An admin may do more from now on.
+            session.refresh();
+        }
+    });
+    Effect::new(move || {
+        if let Some(Ok(codes)) = actions.renew.value().get() {
+            newest.set(Some(codes));
+        }
+    });
+    newest
+}
+
+fn focus_when(is_there: impl Fn() -> bool + 'static, selector: &'static str) {
+    Effect::new(move || {
+        if is_there() {
+            focus::on(selector);
+        }
+    });
+}
+
+fn clear_when_turned_off(actions: TwoFactorActions, newest: RwSignal<Option<Vec<String>>>) {
+    let TwoFactorActions { begin, confirm, turn_off, renew } = actions;
+    Effect::new(move || {
+        if matches!(turn_off.value().get(), Some(Ok(()))) {
+            begin.clear();
+            confirm.clear();
+            renew.clear();
+            newest.set(None);
+            focus::on("#two-factor-title");
+        }
+    });
 }
 
 fn errors_of<T: Clone + Send + Sync + 'static>(

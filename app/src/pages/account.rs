@@ -1,4 +1,4 @@
-//! The account: how the artist is called and reached, the password, where they are signed in, and their scripts' tokens.
+//! `/account`: name, address, password, two-factor sign-in, sessions, access tokens and the person's data.
 
 use leptos::{html, prelude::*};
 use serde::{Serialize, de::DeserializeOwned};
@@ -37,75 +37,102 @@ use crate::{
     },
 };
 
+/// The page's forms, each with its last answer.
+#[derive(Clone, Copy)]
+struct AccountActions {
+    save_profile: ServerAction<SaveProfile>,
+    change_email: ServerAction<ChangeEmail>,
+    send_verification: ServerAction<SendVerification>,
+    change_password: ServerAction<ChangePassword>,
+    two_factor: TwoFactorActions,
+    save_mail: ServerAction<SaveMailPreference>,
+    end_session: ServerAction<EndSession>,
+    end_others: ServerAction<EndOtherSessions>,
+    make_token: ServerAction<MakeAccessToken>,
+    revoke_token: ServerAction<RevokeAccessToken>,
+    delete: ServerAction<DeleteAccount>,
+}
+
+impl AccountActions {
+    fn new() -> Self {
+        let actions = Self {
+            save_profile: form_action(),
+            change_email: form_action(),
+            send_verification: form_action(),
+            change_password: form_action(),
+            two_factor: TwoFactorActions::new(),
+            save_mail: form_action(),
+            end_session: form_action(),
+            end_others: form_action(),
+            make_token: form_action(),
+            revoke_token: form_action(),
+            delete: form_action(),
+        };
+        Effect::new(move || {
+            if let Some(Ok(())) = actions.delete.value().get() {
+                // It fails only for an invalid address.
+                let _ = window().location().set_href("/");
+            }
+        });
+        Effect::new(move || {
+            if let Some(Ok(())) = actions.end_others.value().get() {
+                Toasts::get().show(OTHER_SESSIONS_ENDED);
+            }
+        });
+        actions
+    }
+
+    /// Changes with the list of tokens: a new password ends them, too.
+    fn tokens_version(self) -> (usize, usize, usize) {
+        (self.make_token.version().get(), self.revoke_token.version().get(), self.change_password.version().get())
+    }
+
+    /// Changes with the list of sessions: a new password and a second factor end them, too.
+    fn sessions_version(self) -> (usize, usize, usize, (usize, usize, usize)) {
+        (
+            self.end_session.version().get(),
+            self.end_others.version().get(),
+            self.change_password.version().get(),
+            self.two_factor.version(),
+        )
+    }
+}
+
 #[component]
 pub fn Account() -> impl IntoView {
-    let save = form_action::<SaveProfile>();
-    let change = form_action::<ChangePassword>();
-    let (make, revoke) = (form_action::<MakeAccessToken>(), form_action::<RevokeAccessToken>());
-    let (end, end_others) = (form_action::<EndSession>(), form_action::<EndOtherSessions>());
-    let actions = TwoFactorActions::new();
-    // A new password ends them, too.
-    let tokens = Resource::new(
-        move || (make.version().get(), revoke.version().get(), change.version().get()),
-        |_| access_tokens(),
-    );
-    // A new password and a second factor end sessions, too.
-    let signed_in = Resource::new(
-        move || (end.version().get(), end_others.version().get(), change.version().get(), actions.version()),
-        |_| sessions(),
-    );
-    let (change_email, send_again) = (form_action::<ChangeEmail>(), form_action::<SendVerification>());
-    let delete = form_action::<DeleteAccount>();
-    Effect::new(move || {
-        if let Some(Ok(())) = delete.value().get() {
-            // Setting an address fails only where it is none.
-            let _ = window().location().set_href("/");
-        }
-    });
-    let two_factor = Resource::new(move || actions.version(), |_| current_two_factor());
-    let save_mail = form_action::<SaveMailPreference>();
+    let actions = AccountActions::new();
+    let AccountActions { change_password, two_factor, save_mail, end_session, end_others, .. } = actions;
+    let tokens = Resource::new(move || actions.tokens_version(), |_| access_tokens());
+    let signed_in = Resource::new(move || actions.sessions_version(), |_| sessions());
+    let second_factor = Resource::new(move || two_factor.version(), |_| current_two_factor());
     let preference = Resource::new(move || save_mail.version().get(), |_| current_mail_preference());
     let events = Resource::new(
-        move || {
-            (
-                change.version().get(),
-                end_others.version().get(),
-                end.version().get(),
-                make.version().get(),
-                revoke.version().get(),
-                change_email.version().get(),
-                actions.version(),
-            )
-        },
+        move || (actions.tokens_version(), actions.sessions_version(), actions.change_email.version().get()),
         |_| security_events(),
     );
     let session = Session::get();
-    Effect::new(move || {
-        if let Some(Ok(())) = end_others.value().get() {
-            Toasts::get().show(OTHER_SESSIONS_ENDED);
-        }
-    });
     view! {
         <RequireSignIn shape=Shape::Form>
             <div class="page-narrow">
                 <PageHead title="Account"/>
-                <ProfileForm action=save/>
-                <EmailForm action=change_email send_again/>
-                <PasswordForm action=change/>
+                <ProfileForm action=actions.save_profile/>
+                <EmailForm action=actions.change_email send_again=actions.send_verification/>
+                <PasswordForm action=change_password/>
                 {
-                    let state = last_good(|| (), two_factor);
-                    view! { <TwoFactor state actions/> }
+                    let state = last_good(|| (), second_factor);
+                    view! { <TwoFactor state actions=two_factor/> }
                 }
-                // Those mails are about somebody's own releases.
+                // Admins have no releases, and these mails are about releases.
                 <Show when=move || !session.is_admin()><MailForm action=save_mail preference/></Show>
                 {
                     let (sessions, error) = list_signals(signed_in);
-                    view! { <Sessions sessions error end end_others/> }
+                    view! { <Sessions sessions error end=end_session end_others/> }
                 }
                 {
                     let (tokens, error) = list_signals(tokens);
                     // An admin has nothing to upload, and may have some tokens from before.
                     let is_of_use = Memo::new(move |_| !session.is_admin() || !tokens.with(Vec::is_empty));
+                    let (make, revoke) = (actions.make_token, actions.revoke_token);
                     view! { <Show when=move || is_of_use.get()><AccessTokens tokens error make revoke/></Show> }
                 }
                 {
@@ -113,13 +140,13 @@ pub fn Account() -> impl IntoView {
                     let intro = "What happened to your account, the newest first. If you don't recognise an entry, change your password.";
                     view! { <SecurityLog events error intro/> }
                 }
-                <MyData action=delete is_admin=Signal::derive(move || session.is_admin())/>
+                <MyData action=actions.delete is_admin=Signal::derive(move || session.is_admin())/>
             </div>
         </RequireSignIn>
     }
 }
 
-/// What a list shows: its rows, and why they cannot be told. Belongs inside the page's Transition.
+/// The rows of a list, and why there are none. Belongs inside the page's Transition.
 fn list_signals<T>(resource: Resource<ApiResult<Vec<T>>>) -> (Signal<Vec<T>>, Signal<Option<AppError>>)
 where
     T: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static,
@@ -160,7 +187,7 @@ fn ProfileForm(action: ServerAction<SaveProfile>) -> impl IntoView {
     }
 }
 
-/// A field of the account, as the form shows it at first: as it was `typed` and refused, or as it is.
+/// What a field of the account shows first: what was typed and refused, or the stored value.
 fn profile_value(typed: Option<String>, field: fn(Actor) -> String) -> Signal<String> {
     let session = Session::get();
     Signal::derive(move || typed.clone().unwrap_or_else(|| session.actor().map(field).unwrap_or_default()))
@@ -224,7 +251,7 @@ fn EmailForm(action: ServerAction<ChangeEmail>, send_again: ServerAction<SendVer
     }
 }
 
-/// The address is not verified, and has to be.
+/// Asks an artist to verify the address.
 #[component]
 fn VerifyAddressNote(action: ServerAction<SendVerification>) -> impl IntoView {
     let errors = FormErrors::of(move || action.value().get().and_then(Result::err));

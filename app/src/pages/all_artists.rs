@@ -30,7 +30,7 @@ const RELEASES_PATH: &str = "/admin/releases";
 #[component]
 pub fn AllArtists() -> impl IntoView {
     let query = use_query_map();
-    // Of a list's filter, only the search and the page mean something here.
+    // Only the filter's search and page number matter here.
     let filter = Memo::new(move |_| {
         let ReleaseFilter { search, page, .. } = query.with(filter_of);
         ReleaseFilter { search, page, ..Default::default() }

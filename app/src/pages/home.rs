@@ -1,4 +1,4 @@
-//! The start: what this is for whoever is signed out, an artist's releases, and for admins the way to the queue.
+//! `/`: the landing page for visitors, an artist's releases, and for admins a link to the queue.
 
 use std::collections::HashMap;
 
@@ -35,7 +35,7 @@ use crate::{
     },
 };
 
-/// Who the start is for.
+/// Who sees the page.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum HomeAudience {
     SignedOut,
@@ -64,7 +64,7 @@ pub fn Home() -> impl IntoView {
         <Transition fallback=|| view! { <Skeleton shape=Shape::Home/> }>
             {
                 let shown = last_good(move || filter.get(), data);
-                // A memo, so that a changed name does not build the page anew.
+                // A memo, so that a changed name does not rebuild the page.
                 let audience = Memo::new(move |_| Some(session.current()?.and_then(audience)));
                 move || {
                     audience
@@ -96,12 +96,12 @@ fn ArtistHome(
     create: ServerAction<CreateRelease>,
 ) -> impl IntoView {
     let errors = FormErrors::of(move || create.value().get().and_then(Result::err));
-    // The invitation to the first one has the button itself.
+    // The invitation to the first release has its own button.
     let is_first =
         Memo::new(move |_| shown.with(|data| matches!(data, Some(Ok(Some(data))) if data.counts.all() == 0)));
     let error = Memo::new(move |_| shown.get().and_then(Result::err));
     let data = Signal::derive(move || shown.get().and_then(Result::ok).flatten());
-    // A memo, so that what is being typed and where the focus is stay while releases change.
+    // A memo, so that typed text and the focus stay while releases change.
     let is_here = Memo::new(move |_| data.with(Option::is_some));
     let new_release = move || {
         view! {

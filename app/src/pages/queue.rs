@@ -1,4 +1,4 @@
-//! `/admin/queue`: how much waits and runs, and what has failed for good.
+//! `/admin/queue`: how many jobs wait and run, and the dead letters.
 
 use std::time::Duration;
 
@@ -34,13 +34,13 @@ use crate::{
 };
 
 const PATH: &str = "/admin/queue";
-/// Not every step of a job is told: what waits grows older by itself, too.
+/// The page fetches this often, because not every step of a job is an event and waiting jobs grow older.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 #[component]
 pub fn Queue() -> impl IntoView {
     let query = use_query_map();
-    // Of a list's filter, only the page means something here.
+    // Only the filter's page number matters here.
     let filter = Memo::new(move |_| ReleaseFilter { page: query.with(filter_of).page, ..Default::default() });
     let actions = DeadLetterActions {
         retry: form_action::<RetryJob>(),
@@ -49,7 +49,7 @@ pub fn Queue() -> impl IntoView {
         is_asking: RwSignal::new(false),
     };
     let (changes, poll_ticks) = (Live::get().any_release(), poll_ticks());
-    // Also a refusal says that the page shows something old.
+    // A refusal counts, too: it means that the page shows something old.
     let answers = move || actions.retry.version().get() + actions.discard.version().get();
     let overview = Resource::new(
         move || (filter.get(), changes.get(), poll_ticks.get(), answers()),
@@ -63,7 +63,7 @@ pub fn Queue() -> impl IntoView {
     }
 }
 
-/// Grows every few seconds, in a browser.
+/// Grows every few seconds in a browser.
 fn poll_ticks() -> RwSignal<u64> {
     let poll_ticks = RwSignal::new(0_u64);
     Effect::new(move || {
@@ -76,10 +76,10 @@ fn poll_ticks() -> RwSignal<u64> {
     poll_ticks
 }
 
-/// The row that was acted on goes, also where the action was refused: the focus does not go with it.
+/// Says what a retry or discard has led to, and moves the focus: the job's row goes, even if the server refused.
 fn show_action_results(actions: DeadLetterActions) {
     let DeadLetterActions { retry, discard, is_asking, .. } = actions;
-    // What the one came to takes the place of what the other had come to.
+    // The answer of one form replaces the answer of the other.
     Effect::new(move || {
         let Some(answer) = retry.value().get() else { return };
         discard.value().set(None);
@@ -179,7 +179,7 @@ fn DeadLetters(
     }
 }
 
-/// The files of which a newer examination differs. The section is absent where there are none.
+/// The files whose newer examination differs. The section is absent if there are none.
 #[component]
 fn ChangedFiles(overview: Signal<Option<QueueOverview>>) -> impl IntoView {
     let files = Signal::derive(move || overview.get().map(|overview| overview.changed_files).unwrap_or_default());

@@ -1,8 +1,9 @@
-//! One release: where it stands, what it is made of, what happened to it, and the one thing to do next.
+//! `/releases/:id`: a release with its status, tracks, details and history, and what to do next.
 
 use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::use_params_map;
+use time::{Date, OffsetDateTime};
 use vwaza::domain::{
     account::Actor,
     files::FileState,
@@ -36,7 +37,7 @@ use crate::{
     },
 };
 
-/// What its artist can do with a release on this page.
+/// The forms of this page, which only the artist has.
 #[derive(Clone, Copy)]
 struct ReleaseActions {
     withdraw: ServerAction<WithdrawRelease>,
@@ -59,13 +60,13 @@ impl ReleaseActions {
         .in_note();
         let delete_open = RwSignal::new(false);
         Effect::new(move || {
-            // What was answered stands in the page, behind the question.
+            // The answer is shown on the page, behind the dialog.
             if delete.value().get().is_some() {
                 delete_open.set(false);
             }
         });
         Effect::new(move || {
-            // The button that was pressed has gone with the status that it was for.
+            // The pressed button is gone: it belonged to the old status.
             if withdraw.value().get().is_some() {
                 focus::on("#release-title");
             }
@@ -73,7 +74,7 @@ impl ReleaseActions {
         Self { withdraw, revise, delete, errors, delete_open }
     }
 
-    /// Grows with every answer: also a refusal says that the page shows something old.
+    /// Grows with every answer. A refusal counts, too: it means that the page shows something old.
     fn answers(self) -> usize {
         self.withdraw.version().get() + self.revise.version().get()
     }
@@ -164,50 +165,59 @@ fn ReleasePage(release: ReleaseView, actions: ReleaseActions) -> impl IntoView {
     }
 }
 
-/// Where it stands, in a sentence.
+/// The status in a sentence.
 #[component]
 fn StatusSentence(release: ReleaseView) -> impl IntoView {
     match release.status {
-        ReleaseStatus::Draft => {
-            let missing = release.missing();
-            if missing.is_empty() {
-                view! { <p>"Everything is here. Submit it when you are ready."</p> }.into_any()
-            } else {
-                view! {
-                    <div>
-                        <p>"Before you can submit it:"</p>
-                        <ul class="submit-missing"><MissingLinks id=release.id missing=missing/></ul>
-                    </div>
-                }
-                .into_any()
-            }
+        ReleaseStatus::Draft if release.missing().is_empty() => {
+            view! { <p>"Everything is here. Submit it when you are ready."</p> }.into_any()
         }
-        ReleaseStatus::Processing => {
-            view! { <p>"All files are safe with us and are being examined (" {files_ready(&release)} "). You may leave this page."</p> }
-                .into_any()
-        }
-        ReleaseStatus::PendingReview => {
-            let since = release.submitted_at.map(|at| view! { <p class="meta">"Since " <TimeAgo at=at style=TimeStyle::Since/></p> });
-            view! {
-                <div>
-                    <p>"Waiting for review. A reviewer listens to it next."</p>
-                    {since}
-                </div>
-            }
-            .into_any()
-        }
-        ReleaseStatus::Published => {
-            let out = release.details.release_date.map(|date| format!(" Its release date is {}.", date_words(date)));
-            view! { <p>"Approved and published." {out}</p> }.into_any()
-        }
-        ReleaseStatus::Rejected => {
-            let reason = release.reject_reason.map(|reason| view! { <blockquote class="quote">{reason}</blockquote> });
-            view! {
-                <p>"This release needs a change before we can publish it:"</p>
-                {reason}
-            }
-            .into_any()
-        }
+        ReleaseStatus::Draft => view! { <IncompleteSentence release/> }.into_any(),
+        ReleaseStatus::Processing => view! { <ProcessingSentence release/> }.into_any(),
+        ReleaseStatus::PendingReview => view! { <PendingSentence submitted_at=release.submitted_at/> }.into_any(),
+        ReleaseStatus::Published => view! { <PublishedSentence release_date=release.details.release_date/> }.into_any(),
+        ReleaseStatus::Rejected => view! { <RejectedSentence reason=release.reject_reason/> }.into_any(),
+    }
+}
+
+#[component]
+fn IncompleteSentence(release: ReleaseView) -> impl IntoView {
+    view! {
+        <div>
+            <p>"Before you can submit it:"</p>
+            <ul class="submit-missing"><MissingLinks id=release.id missing=release.missing()/></ul>
+        </div>
+    }
+}
+
+#[component]
+fn ProcessingSentence(release: ReleaseView) -> impl IntoView {
+    view! { <p>"All files are safe with us and are being examined (" {files_ready(&release)} "). You may leave this page."</p> }
+}
+
+#[component]
+fn PendingSentence(submitted_at: Option<OffsetDateTime>) -> impl IntoView {
+    let since = submitted_at.map(|at| view! { <p class="meta">"Since " <TimeAgo at=at style=TimeStyle::Since/></p> });
+    view! {
+        <div>
+            <p>"Waiting for review. A reviewer listens to it next."</p>
+            {since}
+        </div>
+    }
+}
+
+#[component]
+fn PublishedSentence(release_date: Option<Date>) -> impl IntoView {
+    let date = release_date.map(|date| format!(" Its release date is {}.", date_words(date)));
+    view! { <p>"Approved and published." {date}</p> }
+}
+
+#[component]
+fn RejectedSentence(reason: Option<String>) -> impl IntoView {
+    let reason = reason.map(|reason| view! { <blockquote class="quote">{reason}</blockquote> });
+    view! {
+        <p>"This release needs a change before we can publish it:"</p>
+        {reason}
     }
 }
 
@@ -219,33 +229,38 @@ fn files_ready(release: &ReleaseView) -> String {
 
 #[component]
 fn OwnerActions(release: ReleaseView, actions: ReleaseActions) -> impl IntoView {
-    let id = release.id.to_string();
-    let status = release.status;
+    let id = release.id;
     view! {
         <div class="release-actions">
-            {match status {
+            {match release.status {
                 ReleaseStatus::Draft => view! { <DraftActions release=release actions=actions/> }.into_any(),
                 ReleaseStatus::Processing | ReleaseStatus::PendingReview => {
-                    view! {
-                        <ActionForm action=actions.withdraw>
-                            <input type="hidden" name="id" value=id/>
-                            <SubmitButton pending=actions.withdraw.pending() label="Withdraw to change it" class="btn" icon=IconName::Back/>
-                        </ActionForm>
-                    }
-                        .into_any()
+                    view! { <WithdrawForm id action=actions.withdraw/> }.into_any()
                 }
-                ReleaseStatus::Rejected => {
-                    view! {
-                        <ActionForm action=actions.revise>
-                            <input type="hidden" name="id" value=id/>
-                            <SubmitButton pending=actions.revise.pending() label="Revise" icon=IconName::Edit/>
-                        </ActionForm>
-                    }
-                        .into_any()
-                }
+                ReleaseStatus::Rejected => view! { <ReviseForm id action=actions.revise/> }.into_any(),
                 ReleaseStatus::Published => ().into_any(),
             }}
         </div>
+    }
+}
+
+#[component]
+fn WithdrawForm(id: ReleaseId, action: ServerAction<WithdrawRelease>) -> impl IntoView {
+    view! {
+        <ActionForm action=action>
+            <input type="hidden" name="id" value=id.to_string()/>
+            <SubmitButton pending=action.pending() label="Withdraw to change it" class="btn" icon=IconName::Back/>
+        </ActionForm>
+    }
+}
+
+#[component]
+fn ReviseForm(id: ReleaseId, action: ServerAction<ReviseRelease>) -> impl IntoView {
+    view! {
+        <ActionForm action=action>
+            <input type="hidden" name="id" value=id.to_string()/>
+            <SubmitButton pending=action.pending() label="Revise" icon=IconName::Edit/>
+        </ActionForm>
     }
 }
 
@@ -276,7 +291,7 @@ fn DraftActions(release: ReleaseView, actions: ReleaseActions) -> impl IntoView 
     }
 }
 
-/// An admin listens here and judges in the review.
+/// Leads an admin, who listens here, to the review.
 #[component]
 fn ReviewLink(release: ReleaseView) -> impl IntoView {
     (release.status == ReleaseStatus::PendingReview).then(|| {

@@ -1,4 +1,4 @@
-//! `/review/:id`: one release to hear, look at and judge.
+//! `/review/:id`: one release to listen to, examine, and approve or reject.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ use crate::{
     },
 };
 
-/// A second click or key press that was meant for the last release must not judge the next one, unheard.
+/// For this long no verdict is accepted on the next release: a second click or key must not decide it unheard.
 const NEXT_VERDICT_DELAY: Duration = Duration::from_millis(800);
 
 const FORM_ADDRESSES: fn() -> FormAddresses =
@@ -75,14 +75,14 @@ pub fn Review() -> impl IntoView {
     }
 }
 
-/// The verdict in the making: it outlives a release that changes while it is looked at.
+/// The verdict being written. It outlives a change of the release.
 #[derive(Clone, Copy)]
 struct ReviewState {
     draft: VerdictDraft,
     decide: Action<(ReviewedVersion, Verdict), ApiResult<()>>,
-    /// Whether a verdict is taken, now.
+    /// Whether a verdict is accepted now.
     accepts_verdict: RwSignal<bool>,
-    /// The release that waited for a verdict while it was looked at.
+    /// The release that waited for a verdict when the page was opened.
     pending_release: StoredValue<Option<ReleaseId>>,
     reload: Callback<()>,
 }
@@ -94,7 +94,7 @@ impl ReviewState {
         let decide = Action::new(move |(subject, verdict): &(ReviewedVersion, Verdict)| {
             let (subject, verdict) = (*subject, verdict.clone());
             async move {
-                // What it leads to stands here and not in an effect: by then the next page is open.
+                // Not in an effect: by then the next page is open.
                 let done = send_verdict(subject, verdict).await.inspect_err(|_| accepts_verdict.set(true))?;
                 player.close();
                 toasts.show(done);
@@ -104,11 +104,11 @@ impl ReviewState {
         let error = RwSignal::new(error_without_script());
         let is_rejecting = RwSignal::new(error.get_untracked().is_some_and(|error| !error.fields.is_empty()));
         Effect::new(move || {
-            // Before the first answer, what came without JavaScript stays.
+            // Until the first answer, the result of a plain form stays.
             let Some(answer) = decide.value().get() else { return };
             let refusal: Option<AppError> = answer.err();
             if refusal.as_ref().is_some_and(|error| error.fields.is_empty()) && is_rejecting.get_untracked() {
-                // The reason is kept; open, it would stand in front of what has happened.
+                // The reason is kept. The open panel would cover the error.
                 is_rejecting.set(false);
                 focus::on("#reject");
             }
@@ -146,7 +146,7 @@ impl ReviewState {
     }
 }
 
-/// Gives the verdict, and says what is so now. The server's answer leads on to the next release by itself.
+/// Sends the verdict and returns the sentence that confirms it. The server's answer leads to the next release.
 async fn send_verdict(subject: ReviewedVersion, verdict: Verdict) -> ApiResult<&'static str> {
     let ReviewedVersion { id, version } = subject;
     match verdict {
@@ -155,7 +155,7 @@ async fn send_verdict(subject: ReviewedVersion, verdict: Verdict) -> ApiResult<&
     }
 }
 
-/// The server's answer to a form that was sent without JavaScript.
+/// The server's answer to a plain form.
 fn error_without_script() -> Option<AppError> {
     form_refusal::<ApproveRelease>().or_else(form_refusal::<RejectRelease>)
 }
@@ -175,7 +175,7 @@ fn ReviewContent(
     };
     let superseded = Memo::new(move |_| {
         let release = shown.get()?.ok()?;
-        // One's own verdict leads on to the next release by itself.
+        // The reviewer's own verdict leads to the next release.
         let is_decided_elsewhere =
             review_state.pending_release.get_value() == Some(release.id) && review_state.accepts_verdict.get();
         (is_decided_elsewhere && release.status != ReleaseStatus::PendingReview).then_some(release.status)
@@ -188,11 +188,11 @@ fn ReviewContent(
     }
 }
 
-/// Instead of the verdict: somebody else was faster. What was written for the artist is kept, to be read or copied.
+/// Replaces the verdict if somebody else was faster. The written reason is kept, to be read or copied.
 #[component]
 fn SupersededNotice(status: ReleaseStatus, draft: VerdictDraft) -> impl IntoView {
     Effect::new(move || {
-        // The field that was being written into has gone; no key that was meant for it follows a link.
+        // The text field is gone. A key that was meant for it must not follow a link.
         if draft.is_rejecting.get_untracked() {
             focus::on("#decided");
         }
@@ -292,7 +292,7 @@ fn ReviewedRelease(release: ReleaseView, review_state: ReviewState) -> impl Into
     }
 }
 
-/// Where the release stands, and since when it waits.
+/// The status of the release, and since when it waits.
 #[component]
 fn ReviewStatus(release: ReleaseView) -> impl IntoView {
     let waiting = (release.status == ReleaseStatus::PendingReview).then_some(release.submitted_at).flatten();

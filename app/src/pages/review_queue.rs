@@ -1,4 +1,4 @@
-//! `/review`: what waits for a verdict, oldest first.
+//! `/review`: the releases that wait for a verdict, oldest first.
 
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;

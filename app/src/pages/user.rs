@@ -1,4 +1,4 @@
-//! `/admin/users/…`: one account, what happened to it, and what an admin can do about it.
+//! `/admin/users/…`: one account, its security log, and what an admin can change.
 
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
@@ -128,7 +128,7 @@ fn UserActions(user: UserView, change: ServerAction<ChangeUser>) -> impl IntoVie
     }
 }
 
-/// One thing to do. What shuts a user out, or outlasts this session, takes a second step.
+/// A change of the account. Changes that lock the user out or outlast this session take a second step.
 #[component]
 fn UserAction(
     id: UserId,
@@ -137,7 +137,7 @@ fn UserAction(
     change: ServerAction<ChangeUser>,
     errors: FormErrors,
 ) -> impl IntoView {
-    // As the form sends it.
+    // The value that the form sends.
     let name = serde_json::to_value(what).ok().and_then(|name| name.as_str().map(str::to_owned));
     let is_grave = matches!(what, UserChange::Disable | UserChange::MakeArtist) || what.needs_password();
     let field = what.needs_password().then(|| {

@@ -72,7 +72,7 @@ fn ArtistRow(row: ArtistSummary, releases_path: &'static str) -> impl IntoView {
     }
 }
 
-/// How many releases there are in one status: a link to them, unless there are none.
+/// How many releases have one status, as a link to them unless there are none.
 #[component]
 fn StatusCount(status: ReleaseStatus, number: i64, address: String) -> impl IntoView {
     let class = if number == 0 { "md:text-end max-md:hidden" } else { "md:text-end" };

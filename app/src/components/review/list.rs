@@ -1,4 +1,4 @@
-//! What the admins' lists have in common around their tables.
+//! The pages around the tables of the admins' lists.
 
 use leptos::prelude::*;
 use vwaza::domain::release::ReleaseFilter;
@@ -31,7 +31,7 @@ pub fn ListPage(
     }
 }
 
-/// A list without rows: nothing fits what was asked for, or there is nothing at all, of which `title` and `text` tell.
+/// A list without rows. Either nothing fits the filter, or there is nothing at all, which `title` and `text` say.
 #[component]
 pub fn NoRows(path: &'static str, filter: ReleaseFilter, title: &'static str, text: &'static str) -> impl IntoView {
     if filter.search.is_empty() && filter.status.is_none() && filter.artist.is_none() {
@@ -47,7 +47,7 @@ pub fn NoRows(path: &'static str, filter: ReleaseFilter, title: &'static str, te
     .into_any()
 }
 
-/// Said above a list that shows one artist only.
+/// A note above a list that shows one artist only.
 #[component]
 pub fn OnlyArtist(path: &'static str, filter: ReleaseFilter, name: Option<String>) -> impl IntoView {
     filter.artist.is_some().then(|| {

@@ -1,4 +1,4 @@
-//! The review queue: one row is the current one; keys move it, and what happens elsewhere leaves it where it is.
+//! The review queue. One row is the current one: keys move it, and changes elsewhere leave it where it is.
 
 use leptos::{prelude::*, wasm_bindgen::JsCast, web_sys::HtmlElement};
 use leptos_router::hooks::use_navigate;
@@ -24,14 +24,14 @@ const COLUMNS: [Column; 5] = [
     Column::text("Waiting since"),
 ];
 
-/// The current row: where it stood matters once it has left the queue.
+/// The current row. Its index matters once its release has left the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Cursor {
     id: ReleaseId,
     index: usize,
 }
 
-/// Where the cursor stands in `rows`: on its release, or where that was if somebody else has judged it; at first on the first.
+/// The cursor in `rows`: on its release, or at its index if that release has left. Without a cursor: on the first row.
 fn restore_cursor(rows: &[ReleaseId], cursor: Option<Cursor>) -> Option<Cursor> {
     let index = match cursor {
         None => 0,
@@ -45,55 +45,13 @@ fn restore_cursor(rows: &[ReleaseId], cursor: Option<Cursor>) -> Option<Cursor> 
 pub fn QueueTable(
     #[prop(into)] rows: Signal<Vec<ReleaseSummary>>,
     #[prop(into)] filter: Signal<ReleaseFilter>,
-    /// Of the page; links to an artist's releases stay on it.
+    /// The page's path. Links to an artist's releases stay on that page.
     path: &'static str,
 ) -> impl IntoView {
-    let chosen = RwSignal::new(None::<Cursor>);
-    let ids = move || rows.read().iter().map(|row| row.id).collect::<Vec<_>>();
-    let current = Memo::new(move |_| restore_cursor(&ids(), chosen.get()));
-    // Only who was in the table finds the focus again after the focused row has gone.
-    let had_focus = StoredValue::new(false);
-
-    let choose = move |index: usize| {
-        let ids = untrack(ids);
-        if let Some(id) = ids.get(index) {
-            chosen.set(Some(Cursor { id: *id, index }));
-            focus_row(*id);
-        }
-    };
-    let navigate = use_navigate();
-    keyboard::on_key(move |key| {
-        let Some(cursor) = current.get_untracked() else { return false };
-        match key {
-            "j" | "J" | "ArrowDown" => choose(cursor.index + 1),
-            "k" | "K" | "ArrowUp" => choose(cursor.index.saturating_sub(1)),
-            "Enter" => navigate(&format!("/review/{}", cursor.id), Default::default()),
-            _ => return false,
-        }
-        true
-    });
-    Effect::new(move |before: Option<Option<ReleaseId>>| {
-        let now = current.get();
-        if chosen.get_untracked().is_some() && chosen.get_untracked() != now {
-            chosen.set(now);
-        }
-        let id = now.map(|cursor| cursor.id);
-        if let (Some(before), Some(id)) = (before, id)
-            && before != Some(id)
-            && had_focus.get_value()
-        {
-            // Once the row that has gone is out of the page.
-            request_animation_frame(move || {
-                if nothing_is_focused() {
-                    focus_row(id);
-                }
-            });
-        }
-        id
-    });
-
-    focus_current_row(current);
-
+    let cursor = QueueCursor::new(rows);
+    cursor.follow_keys();
+    cursor.keep_focus();
+    focus_current_row(cursor.current);
     view! {
         <Table caption="Releases that wait for review, oldest first" columns=COLUMNS.to_vec()>
             <For
@@ -101,15 +59,9 @@ pub fn QueueTable(
                 key=|row| (row.id, row.updated_at)
                 children=move |row| {
                     let id = row.id;
-                    let is_current = Signal::derive(move || current.get().is_some_and(|cursor| cursor.id == id));
-                    let on_focus = Callback::new(move |()| {
-                        let index = untrack(ids).iter().position(|other| *other == id);
-                        if let Some(index) = index {
-                            chosen.set(Some(Cursor { id, index }));
-                        }
-                        had_focus.set_value(true);
-                    });
-                    let on_leave = Callback::new(move |()| had_focus.set_value(false));
+                    let is_current = Signal::derive(move || cursor.current.get().is_some_and(|cursor| cursor.id == id));
+                    let on_focus = Callback::new(move |()| cursor.on_focus(id));
+                    let on_leave = Callback::new(move |()| cursor.had_focus.set_value(false));
                     view! { <QueueRow row is_current on_focus on_leave filter path/> }
                 }
             />
@@ -117,7 +69,85 @@ pub fn QueueTable(
     }
 }
 
-/// Who comes from another page goes on in the table, unless the focus is somewhere else by then.
+/// Which row is the current one.
+#[derive(Clone, Copy)]
+struct QueueCursor {
+    rows: Signal<Vec<ReleaseSummary>>,
+    /// The row that somebody went to last.
+    chosen: RwSignal<Option<Cursor>>,
+    current: Memo<Option<Cursor>>,
+    /// Whether the focus was in the table: only then it returns to the table after the focused row has gone.
+    had_focus: StoredValue<bool>,
+}
+
+impl QueueCursor {
+    fn new(rows: Signal<Vec<ReleaseSummary>>) -> Self {
+        let chosen = RwSignal::new(None);
+        let current = Memo::new(move |_| restore_cursor(&rows.with(|rows| ids_of(rows)), chosen.get()));
+        Self { rows, chosen, current, had_focus: StoredValue::new(false) }
+    }
+
+    fn ids(self) -> Vec<ReleaseId> {
+        self.rows.with_untracked(|rows| ids_of(rows))
+    }
+
+    fn choose(self, index: usize) {
+        if let Some(id) = self.ids().get(index) {
+            self.chosen.set(Some(Cursor { id: *id, index }));
+            focus_row(*id);
+        }
+    }
+
+    fn on_focus(self, id: ReleaseId) {
+        if let Some(index) = self.ids().iter().position(|other| *other == id) {
+            self.chosen.set(Some(Cursor { id, index }));
+        }
+        self.had_focus.set_value(true);
+    }
+
+    fn follow_keys(self) {
+        let navigate = use_navigate();
+        keyboard::on_key(move |key| {
+            let Some(cursor) = self.current.get_untracked() else { return false };
+            match key {
+                "j" | "J" | "ArrowDown" => self.choose(cursor.index + 1),
+                "k" | "K" | "ArrowUp" => self.choose(cursor.index.saturating_sub(1)),
+                "Enter" => navigate(&format!("/review/{}", cursor.id), Default::default()),
+                _ => return false,
+            }
+            true
+        });
+    }
+
+    /// Moves the focus to the current row after the focused one has gone.
+    fn keep_focus(self) {
+        Effect::new(move |before: Option<Option<ReleaseId>>| {
+            let now = self.current.get();
+            if self.chosen.get_untracked().is_some() && self.chosen.get_untracked() != now {
+                self.chosen.set(now);
+            }
+            let id = now.map(|cursor| cursor.id);
+            if let (Some(before), Some(id)) = (before, id)
+                && before != Some(id)
+                && self.had_focus.get_value()
+            {
+                // In the next frame the row is out of the page.
+                request_animation_frame(move || {
+                    if nothing_is_focused() {
+                        focus_row(id);
+                    }
+                });
+            }
+            id
+        });
+    }
+}
+
+fn ids_of(rows: &[ReleaseSummary]) -> Vec<ReleaseId> {
+    rows.iter().map(|row| row.id).collect()
+}
+
+/// Focuses the current row after a navigation, unless the focus is somewhere else by then.
 fn focus_current_row(current: Memo<Option<Cursor>>) {
     Effect::new(move |opened: Option<()>| {
         let is_navigation = document().document_element().is_some_and(|root| root.has_attribute("data-alive"));
@@ -154,7 +184,7 @@ fn QueueRow(
     row: ReleaseSummary,
     is_current: Signal<bool>,
     on_focus: Callback<()>,
-    /// The focus went elsewhere; it does not go anywhere with a row that is taken away.
+    /// Called when the focus goes elsewhere, but not when the row is removed.
     on_leave: Callback<()>,
     filter: Signal<ReleaseFilter>,
     path: &'static str,

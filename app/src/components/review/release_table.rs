@@ -27,7 +27,7 @@ const COLUMNS: [Column; 7] = [
 pub fn ReleaseTable(
     rows: Vec<ReleaseSummary>,
     filter: ReleaseFilter,
-    /// Of the page; links to an artist's releases stay on it.
+    /// The page's path. Links to an artist's releases stay on that page.
     path: &'static str,
 ) -> impl IntoView {
     list_keys();

@@ -1,4 +1,4 @@
-//! The verdict: approve or reject, by click, by key, and by plain form where there is no JavaScript.
+//! The verdict: approve or reject, by click, by key, or without JavaScript by plain form.
 
 use leptos::{ev::SubmitEvent, html, prelude::*};
 use vwaza::domain::{
@@ -16,33 +16,33 @@ use crate::{
         error_note::ErrorNote,
         field::described_by,
         focus,
-        form::{FormErrors, SubmitButton},
+        form::{FormErrors, SubmitButton, is_alive},
         icon::{Icon, IconName},
         keyboard,
     },
     error::AppError,
 };
 
-/// Opens upwards from the bar: over its whole width on a phone, above its button otherwise.
+/// The panel opens upwards: over the bar's whole width on a phone, above its button otherwise.
 const PANEL: &str = "absolute inset-x-0 bottom-full z-10 mb-4 grid max-h-[calc(100dvh-13rem)] gap-3 overflow-y-auto rounded-card border \
     border-line bg-surface p-5 shadow-float md:left-auto md:w-[34rem]";
 
-/// What is judged, as the forms send it.
+/// The release that a verdict is about, as the forms send it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReviewedVersion {
     pub id: ReleaseId,
-    /// The one that the reviewer sees.
+    /// The version that the reviewer sees.
     pub version: i64,
 }
 
-/// Where the forms go without JavaScript.
+/// The addresses of the forms, for browsers without JavaScript.
 #[derive(Clone, Copy, Debug)]
 pub struct FormAddresses {
     pub approve: &'static str,
     pub reject: &'static str,
 }
 
-/// What a verdict on its way looks like, kept by the page: a reason half written outlives a change of the release.
+/// The verdict being written or sent. The page keeps it, so that half a reason outlives a change of the release.
 #[derive(Clone, Copy)]
 pub struct VerdictDraft {
     pub reason: RwSignal<String>,
@@ -51,11 +51,11 @@ pub struct VerdictDraft {
     pub error: Signal<Option<AppError>>,
 }
 
-/// Fixed at the bottom, above the player.
+/// The bar is fixed at the bottom, above the player.
 #[component]
 pub fn VerdictBar(
     subject: ReviewedVersion,
-    /// What approving asks about first.
+    /// Approving asks about these first.
     warnings: Vec<String>,
     addresses: FormAddresses,
     draft: VerdictDraft,
@@ -73,7 +73,7 @@ pub fn VerdictBar(
     };
     keyboard::on_key(move |key| {
         match key {
-            // While the question is open, the key that asked it does not answer it.
+            // While the dialog is open, the key that opened it does not answer it.
             _ if is_confirming.get_untracked() => return false,
             "a" | "A" => approve(),
             "r" | "R" => draft.is_rejecting.set(true),
@@ -107,7 +107,7 @@ pub fn VerdictBar(
     }
 }
 
-/// How many, and where to look.
+/// How many warnings there are, and where.
 fn warning_words(warnings: &[String]) -> AnyView {
     if warnings.is_empty() {
         return view! { <span class="meta">"No warnings"</span> }.into_any();
@@ -119,7 +119,7 @@ fn warning_words(warnings: &[String]) -> AnyView {
     view! { <span class="file-line file-line-bad"><Icon name=IconName::Warning/>{words}</span> }.into_any()
 }
 
-/// What both forms say of the release.
+/// The hidden fields of both forms.
 #[component]
 fn ReviewedVersionFields(subject: ReviewedVersion) -> impl IntoView {
     view! {
@@ -128,7 +128,7 @@ fn ReviewedVersionFields(subject: ReviewedVersion) -> impl IntoView {
     }
 }
 
-/// Somebody was faster, or the server could not: what happened, and the way to what is so now.
+/// Why the verdict was not taken, and a link to the release as it is now.
 #[component]
 fn VerdictError(error: AppError, id: ReleaseId, on_reload: Callback<()>) -> impl IntoView {
     view! {
@@ -160,7 +160,7 @@ fn ConfirmApproval(is_confirming: RwSignal<bool>, warnings: Vec<String>, on_appr
                 <button type="button" class="btn" on:click=move |_| is_confirming.set(false)>
                     "Keep listening"
                 </button>
-                // So that Enter, after the key that asked, answers.
+                // Has the focus, so that Enter answers.
                 <button type="button" class="btn btn-primary" autofocus on:click=approve>
                     "Approve anyway"
                 </button>
@@ -169,7 +169,7 @@ fn ConfirmApproval(is_confirming: RwSignal<bool>, warnings: Vec<String>, on_appr
     }
 }
 
-/// Opens above the bar and leaves the page behind it alive: who writes a reason listens at the same time.
+/// Opens above the bar and leaves the page behind it usable: a reviewer listens while writing the reason.
 #[component]
 fn RejectForm(
     subject: ReviewedVersion,
@@ -178,13 +178,102 @@ fn RejectForm(
     on_verdict: Callback<Verdict>,
 ) -> impl IntoView {
     let VerdictDraft { reason, is_rejecting, pending, error } = draft;
-    let text = NodeRef::<html::Textarea>::new();
     let refused = RwSignal::new(None::<AppError>);
-    // What does nothing without JavaScript is not there without it.
-    let is_alive = RwSignal::new(false);
-    Effect::new(move || is_alive.set(true));
+    let is_alive = is_alive();
     let errors = FormErrors::of(move || refused.get().or_else(|| error.get()));
-    let reason_error = errors.field("reason");
+    let send = move |event: SubmitEvent| {
+        event.prevent_default();
+        let parsed = Reason::parse(&reason.read_untracked());
+        refused.set(parsed.as_ref().err().cloned().map(AppError::from));
+        if let Ok(reason) = parsed {
+            on_verdict.run(Verdict::Reject { reason });
+        }
+    };
+    view! {
+        <RejectPanel is_rejecting>
+            <form class="grid gap-3" method="post" action=address novalidate on:submit=send>
+                <ReviewedVersionFields subject=subject/>
+                <Show when=move || is_alive.get()>
+                    <QuickReasons reason=reason/>
+                </Show>
+                <ReasonField reason is_rejecting error=errors.field("reason")/>
+                // Stays in sight if the reasons are long.
+                <div class="dialog-actions sticky -bottom-5 -mb-5 bg-surface pt-1 pb-5">
+                    <Show when=move || is_alive.get()>
+                        <button type="button" class="btn" on:click=move |_| close(is_rejecting)>
+                            "Cancel"
+                        </button>
+                    </Show>
+                    <SubmitButton pending label="Reject with this reason" class="btn btn-danger"/>
+                </div>
+            </form>
+        </RejectPanel>
+    }
+}
+
+#[component]
+fn RejectPanel(is_rejecting: RwSignal<bool>, children: Children) -> impl IntoView {
+    view! {
+        <details
+            class="md:relative"
+            open=move || is_rejecting.get()
+            on:toggle=move |event| is_rejecting.set(event_target::<leptos::web_sys::Element>(&event).has_attribute("open"))
+            on:keydown=move |event| {
+                if event.key() == "Escape" {
+                    close(is_rejecting);
+                }
+            }
+        >
+            <summary class="btn btn-danger" id="reject" aria-keyshortcuts="R">
+                <Icon name=IconName::Close/>
+                "Reject"
+            </summary>
+            <div class=PANEL role="dialog" aria-labelledby="reject-title">
+                <h2 class="dialog-title" id="reject-title">
+                    "Reject this release"
+                </h2>
+                {children()}
+            </div>
+        </details>
+    }
+}
+
+fn close(is_rejecting: RwSignal<bool>) {
+    is_rejecting.set(false);
+    focus::on("#reject");
+}
+
+#[component]
+fn ReasonField(reason: RwSignal<String>, is_rejecting: RwSignal<bool>, error: Signal<Option<String>>) -> impl IntoView {
+    view! {
+        <div class="field">
+            <label class="label" for="reason">
+                "What the artist has to change"
+            </label>
+            <textarea
+                class="textarea min-h-20"
+                id="reason"
+                name="reason"
+                rows="3"
+                required
+                maxlength=REASON_MAX_CHARS.to_string()
+                node_ref=reason_text(reason, is_rejecting)
+                aria-invalid=move || error.get().map(|_| "true")
+                aria-describedby=move || described_by("reason", true, error.get().is_some())
+                on:input=move |event| reason.set(event_target_value(&event))
+                inner_html=escaped(&reason.get_untracked())
+            ></textarea>
+            <p class="hint" id="reason-hint">
+                "The artist reads this word for word."
+            </p>
+            {move || error.get().map(|message| view! { <p class="field-error" id="reason-error">{message}</p> })}
+        </div>
+    }
+}
+
+/// The element of the reason. It gets the focus while the panel is open, and shows every change of `reason`.
+fn reason_text(reason: RwSignal<String>, is_rejecting: RwSignal<bool>) -> NodeRef<html::Textarea> {
+    let text = NodeRef::<html::Textarea>::new();
     Effect::new(move || {
         if let (true, Some(text)) = (is_rejecting.get(), text.get()) {
             // It fails only for an element that is not in the page.
@@ -202,89 +291,15 @@ fn RejectForm(
         }
         true
     });
-    let close = move || {
-        is_rejecting.set(false);
-        focus::on("#reject");
-    };
-    let send = move |event: SubmitEvent| {
-        event.prevent_default();
-        let parsed = Reason::parse(&reason.read_untracked());
-        refused.set(parsed.as_ref().err().cloned().map(AppError::from));
-        if let Ok(reason) = parsed {
-            on_verdict.run(Verdict::Reject { reason });
-        }
-    };
-    view! {
-        <details
-            class="md:relative"
-            open=move || is_rejecting.get()
-            on:toggle=move |event| is_rejecting.set(event_target::<leptos::web_sys::Element>(&event).has_attribute("open"))
-            on:keydown=move |event| {
-                if event.key() == "Escape" {
-                    close();
-                }
-            }
-        >
-            <summary class="btn btn-danger" id="reject" aria-keyshortcuts="R">
-                <Icon name=IconName::Close/>
-                "Reject"
-            </summary>
-            <div class=PANEL role="dialog" aria-labelledby="reject-title">
-                <h2 class="dialog-title" id="reject-title">
-                    "Reject this release"
-                </h2>
-                <form class="grid gap-3" method="post" action=address novalidate on:submit=send>
-                    <ReviewedVersionFields subject=subject/>
-                    <Show when=move || is_alive.get()>
-                        <QuickReasons reason=reason/>
-                    </Show>
-                    <div class="field">
-                        <label class="label" for="reason">
-                            "What the artist has to change"
-                        </label>
-                        <textarea
-                            class="textarea min-h-20"
-                            id="reason"
-                            name="reason"
-                            rows="3"
-                            required
-                            maxlength=REASON_MAX_CHARS.to_string()
-                            node_ref=text
-                            aria-invalid=move || reason_error.get().map(|_| "true")
-                            aria-describedby=move || described_by("reason", true, reason_error.get().is_some())
-                            on:input=move |event| reason.set(event_target_value(&event))
-                            inner_html=escaped(&reason.get_untracked())
-                        ></textarea>
-                        <p class="hint" id="reason-hint">
-                            "The artist reads this word for word."
-                        </p>
-                        {move || {
-                            reason_error
-                                .get()
-                                .map(|message| view! { <p class="field-error" id="reason-error">{message}</p> })
-                        }}
-                    </div>
-                    // In sight however long the reasons are.
-                    <div class="dialog-actions sticky -bottom-5 -mb-5 bg-surface pt-1 pb-5">
-                        <Show when=move || is_alive.get()>
-                            <button type="button" class="btn" on:click=move |_| close()>
-                                "Cancel"
-                            </button>
-                        </Show>
-                        <SubmitButton pending label="Reject with this reason" class="btn btn-danger"/>
-                    </div>
-                </form>
-            </div>
-        </details>
-    }
+    text
 }
 
-/// Text as the content of an element that holds nothing else. Not as a child: the server writes a space for an empty one.
+/// Text as the whole content of an element. As a child an empty text would become a space on the server.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;")
 }
 
-/// One click each.
+/// Common reasons, one click each.
 #[component]
 fn QuickReasons(reason: RwSignal<String>) -> impl IntoView {
     let picks = QUICK_REASONS.map(|pick| {

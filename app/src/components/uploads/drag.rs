@@ -1,4 +1,4 @@
-//! Moving a row with the pointer: what the browser has to be told and asked for it.
+//! Moves a row with the pointer.
 
 use leptos::ev::DragEvent;
 
@@ -6,7 +6,7 @@ use leptos::ev::DragEvent;
 #[cfg(feature = "hydrate")]
 pub fn begin(event: &DragEvent) {
     let Some(transfer) = event.data_transfer() else { return };
-    // Firefox drags nothing that carries nothing. Where it cannot be set, the row is dragged all the same.
+    // Firefox drags only what carries data. Other browsers drag the row even if this fails.
     let _ = transfer.set_data("text/plain", "");
     transfer.set_effect_allowed("move");
     if let Some(row) = row_of(event) {

@@ -1,4 +1,4 @@
-//! A place for files: dropped anywhere on the page, or chosen; without scripts a plain form.
+//! Takes files that are dropped anywhere on the page, or chosen. Without scripts it is a plain form.
 
 use leptos::{ev, prelude::*};
 use vwaza::domain::upload::UploadTarget;
@@ -21,48 +21,25 @@ pub enum Amount {
 
 #[component]
 pub fn DropZone(
-    /// Of the file input.
+    /// The id of the file input.
     id: &'static str,
-    /// What is dropped here: "Drop audio files anywhere on this page".
+    /// Says what can be dropped here: "Drop audio files anywhere on this page".
     invitation: &'static str,
-    /// On the button: "Choose audio files".
+    /// The text of the button: "Choose audio files".
     button: &'static str,
-    /// What is taken, said beforehand.
+    /// Which files are taken.
     #[prop(into)]
     limits: String,
     accept: &'static str,
     amount: Amount,
     target: UploadTarget,
-    /// Sentences about the files that were brought last.
+    /// Sentences about the files that were chosen or dropped last.
     #[prop(into)]
     notes: Signal<Vec<String>>,
     on_files: Callback<Files>,
     on_dismiss: Callback<()>,
 ) -> impl IntoView {
-    let over = RwSignal::new(false);
-    // A file dropped beside a small target would make the browser leave the page: so the whole page is the target.
-    let listeners = [
-        window_event_listener(ev::dragover, move |event| {
-            if holds_files(&event) {
-                event.prevent_default();
-                over.set(true);
-            }
-        }),
-        window_event_listener(ev::dragleave, move |event| {
-            if event.related_target().is_none() {
-                over.set(false);
-            }
-        }),
-        window_event_listener(ev::drop, move |event| {
-            over.set(false);
-            if holds_files(&event) {
-                event.prevent_default();
-                on_files.run(Files::dropped(&event));
-            }
-        }),
-    ];
-    on_cleanup(move || listeners.into_iter().for_each(WindowListenerHandle::remove));
-
+    let over = take_drops(on_files);
     let limits_id = format!("{id}-limits");
     view! {
         <div>
@@ -92,8 +69,35 @@ pub fn DropZone(
     }
 }
 
-/// Sentences about the files that were brought last. The `role="status"` is in the page from the start, so that a screen reader reads out what
-/// comes into it.
+/// Takes files that are dropped anywhere on the page: beside a small target the browser would leave the page for them. The signal is true
+/// while files are dragged over the page.
+fn take_drops(on_files: Callback<Files>) -> RwSignal<bool> {
+    let over = RwSignal::new(false);
+    let listeners = [
+        window_event_listener(ev::dragover, move |event| {
+            if holds_files(&event) {
+                event.prevent_default();
+                over.set(true);
+            }
+        }),
+        window_event_listener(ev::dragleave, move |event| {
+            if event.related_target().is_none() {
+                over.set(false);
+            }
+        }),
+        window_event_listener(ev::drop, move |event| {
+            over.set(false);
+            if holds_files(&event) {
+                event.prevent_default();
+                on_files.run(Files::dropped(&event));
+            }
+        }),
+    ];
+    on_cleanup(move || listeners.into_iter().for_each(WindowListenerHandle::remove));
+    over
+}
+
+/// The notes. Their `role="status"` is in the page from the start, so that a screen reader reads new ones.
 #[component]
 fn Notes(notes: Signal<Vec<String>>, on_dismiss: Callback<()>) -> impl IntoView {
     view! {

@@ -1,4 +1,4 @@
-//! A button that opens the file dialog; without scripts a small form.
+//! A button that opens the file dialog. Without scripts it is a small form.
 
 use leptos::prelude::*;
 use vwaza::domain::upload::UploadTarget;
@@ -11,13 +11,13 @@ use crate::{
 
 #[component]
 pub fn FileButton(
-    /// Of the file input; unique in the page.
+    /// The id of the file input, unique in the page.
     #[prop(into)]
     id: String,
-    /// In words that make sense alone: "Replace the audio of “Night bus”".
+    /// The button's name for screen readers: "Replace the audio of “Night bus”".
     #[prop(into)]
     name: Signal<String>,
-    /// What the button shows.
+    /// The text of the button.
     #[prop(into)]
     label: Signal<&'static str>,
     accept: &'static str,

@@ -1,20 +1,20 @@
-//! The file input that every upload begins at.
+//! The file input of every upload.
 
 use leptos::{html, prelude::*};
 
 use crate::state::uploads::Files;
 
-/// Hidden from sight: its label is the button. What was chosen before the page came alive is taken as soon as it is.
+/// Hidden from sight, because its label is the button. Files that were chosen before the page came alive are taken once it is.
 #[component]
 pub fn FileInput(
     /// Unique in the page.
     id: String,
     accept: &'static str,
     #[prop(optional)] multiple: bool,
-    /// In words that make sense alone, where the label's do not.
+    /// The name for screen readers, if the label's text makes no sense alone.
     #[prop(optional, into)]
     name: MaybeProp<String>,
-    /// The element that says what is taken.
+    /// The id of the element that says which files are taken.
     #[prop(optional, into)]
     described_by: Option<String>,
     on_files: Callback<Files>,
@@ -28,7 +28,7 @@ pub fn FileInput(
     };
     input.on_load(move |_| take());
 
-    // Without autocomplete a browser fills in again what was chosen before a reload.
+    // With autocomplete a browser restores the files of before a reload.
     view! {
         <input
             node_ref=input

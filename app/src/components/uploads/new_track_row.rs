@@ -1,4 +1,4 @@
-//! A file on its way to become a track that the server has not made yet.
+//! A file whose track the server has not created yet.
 
 use leptos::prelude::*;
 use vwaza::domain::media::ACCEPT_AUDIO;
@@ -15,7 +15,7 @@ use crate::{
 #[component]
 pub fn NewTrackRow(
     task: Task,
-    /// Where to come back to after signing in.
+    /// The address that the browser comes back to after a sign-in.
     #[prop(into)]
     address: String,
     on_command: Callback<Command>,

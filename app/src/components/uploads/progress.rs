@@ -1,4 +1,4 @@
-//! How an upload of this tab is doing, and what can be done about it.
+//! The state of an upload of this tab, with buttons to pause and cancel it.
 
 use leptos::prelude::*;
 
@@ -13,82 +13,89 @@ use crate::{
 #[component]
 pub fn UploadProgress(
     task: Task,
-    /// Where to come back to after signing in.
+    /// The address that the browser comes back to after a sign-in.
     #[prop(into)]
     address: String,
     on_command: Callback<Command>,
 ) -> impl IntoView {
     let name = task.file_name.clone();
     let state = Memo::new(move |_| task.state());
+    let has_error = Memo::new(move |_| state.with(TaskState::has_error));
+    view! {
+        <div class="upload" class:upload-bad=move || has_error.get()>
+            <ProgressBar name=name.clone() state=state/>
+            <p class="upload-line">{move || state.with(TaskState::sentence)}</p>
+            <div class="upload-actions">
+                <SignInLink state address/>
+                <PauseButton name=name.clone() state on_command/>
+                <CancelButton name state on_command/>
+            </div>
+        </div>
+    }
+}
+
+/// Opens a tab of its own: leaving this one would end the uploads behind this file.
+#[component]
+fn SignInLink(state: Memo<TaskState>, address: String) -> impl IntoView {
+    let is_signed_out = Memo::new(move |_| state.with(TaskState::is_signed_out));
+    move || {
+        is_signed_out.get().then(|| {
+            view! {
+                <a class="link" href=format!("/sign-in?next={address}") target="_blank" rel="noopener">
+                    "Sign in"
+                    <span class="visually-hidden">" (in a new tab)"</span>
+                </a>
+            }
+        })
+    }
+}
+
+/// One button that changes its meaning, so that the focus stays on it.
+#[component]
+fn PauseButton(name: String, state: Memo<TaskState>, on_command: Callback<Command>) -> impl IntoView {
     let can_pause = Memo::new(move |_| state.with(TaskState::can_pause));
     let can_resume = Memo::new(move |_| state.with(TaskState::can_resume));
-    let is_received = Memo::new(move |_| state.with(TaskState::is_received));
-    let is_signed_out = Memo::new(move |_| state.with(TaskState::is_signed_out));
-    let has_error = Memo::new(move |_| state.with(TaskState::has_error));
-    // One button that changes its meaning, so that the focus stays on it.
     let is_paused = Memo::new(move |_| state.with(|state| matches!(state, TaskState::Paused(_))));
     let toggle = move || match (can_pause.get(), is_paused.get()) {
         (true, _) => (Command::Pause, IconName::Pause, "Pause"),
         (false, true) => (Command::Resume, IconName::Play, "Resume"),
         (false, false) => (Command::Resume, IconName::Retry, "Try again"),
     };
-    let named = {
-        let name = name.clone();
-        move |verb: &str| format!("{verb}: {name}")
-    };
-    let (toggle_name, cancel_name) = (named.clone(), named);
+    let label = Signal::derive(move || format!("{}: {name}", toggle().2));
     view! {
-        <div class="upload" class:upload-bad=move || has_error.get()>
-            <ProgressBar name=name state=state/>
-            <p class="upload-line">{move || state.with(TaskState::sentence)}</p>
-            <div class="upload-actions">
-                // In a tab of its own: leaving this one would end what waits behind this file.
-                {move || {
-                    is_signed_out.get().then(|| {
-                        view! {
-                            <a class="link" href=format!("/sign-in?next={address}") target="_blank" rel="noopener">
-                                "Sign in"
-                                <span class="visually-hidden">" (in a new tab)"</span>
-                            </a>
-                        }
-                    })
-                }}
-                <Show when=move || can_pause.get() || can_resume.get()>
-                    <button
-                        type="button"
-                        class="btn-icon"
-                        aria-label={
-                            let named = toggle_name.clone();
-                            move || named(toggle().2)
-                        }
-                        on:click=move |_| on_command.run(untrack(toggle).0)
-                    >
-                        {move || view! { <Icon name=toggle().1/> }}
-                    </button>
-                </Show>
-                <Show when=move || !is_received.get()>
-                    <button
-                        type="button"
-                        class="btn-icon"
-                        aria-label={
-                            let named = cancel_name.clone();
-                            move || named(if has_error.get() { "Dismiss" } else { "Cancel" })
-                        }
-                        on:click=move |_| {
-                            on_command.run(Command::Cancel);
-                            // To the heading of the step: the row may be gone.
-                            focus::on("#step");
-                        }
-                    >
-                        <Icon name=IconName::Close/>
-                    </button>
-                </Show>
-            </div>
-        </div>
+        <Show when=move || can_pause.get() || can_resume.get()>
+            <button
+                type="button"
+                class="btn-icon"
+                aria-label=move || label.get()
+                on:click=move |_| on_command.run(untrack(toggle).0)
+            >
+                {move || view! { <Icon name=toggle().1/> }}
+            </button>
+        </Show>
     }
 }
 
-/// A bar without a value while there is nothing to measure; none once there is nothing to wait for.
+#[component]
+fn CancelButton(name: String, state: Memo<TaskState>, on_command: Callback<Command>) -> impl IntoView {
+    let is_received = Memo::new(move |_| state.with(TaskState::is_received));
+    let has_error = Memo::new(move |_| state.with(TaskState::has_error));
+    let label = Signal::derive(move || format!("{}: {name}", if has_error.get() { "Dismiss" } else { "Cancel" }));
+    let cancel = move |_| {
+        on_command.run(Command::Cancel);
+        // The row may be gone, so the step's heading gets the focus.
+        focus::on("#step");
+    };
+    view! {
+        <Show when=move || !is_received.get()>
+            <button type="button" class="btn-icon" aria-label=move || label.get() on:click=cancel>
+                <Icon name=IconName::Close/>
+            </button>
+        </Show>
+    }
+}
+
+/// The bar has no value while there is nothing to measure. It goes once there is nothing to wait for.
 #[component]
 fn ProgressBar(name: String, state: Memo<TaskState>) -> impl IntoView {
     #[expect(clippy::cast_precision_loss, reason = "sizes of files are far below 2^52 bytes")]

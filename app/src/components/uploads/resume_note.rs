@@ -1,4 +1,4 @@
-//! What the server says of an upload that this tab knows nothing of: begun before a restart, or refused.
+//! A note about an upload that this tab does not know: it was begun before a restart, or refused.
 
 use leptos::prelude::*;
 use vwaza::domain::{
@@ -20,41 +20,15 @@ pub fn ResumeNote(
     pending: PendingUpload,
     target: UploadTarget,
     accept: &'static str,
-    /// Of the file input; unique in the page.
+    /// The id of the file input, unique in the page.
     #[prop(into)]
     id: String,
     on_files: Callback<Files>,
-    /// Gives it up, or puts its refusal away.
+    /// Cancels the upload, or dismisses its refusal.
     on_cancel: Callback<()>,
 ) -> impl IntoView {
-    let name = pending.file_name.clone();
-    // Nobody has to send anything any more.
-    let is_whole = pending.offset >= pending.length;
-    let (line, choose) = match pending.state {
-        UploadState::Receiving if is_whole => (format!("{name} has arrived. We are checking it."), None),
-        UploadState::Receiving => {
-            let arrived = Progress {
-                sent: pending.offset.unsigned_abs(),
-                total: pending.length.unsigned_abs(),
-                bytes_per_second: None,
-            };
-            (format!("{} arrived. Choose the same file to continue: {name}", arrived.amount()), Some("Choose the file"))
-        }
-        UploadState::Refused => {
-            let why = pending.message.unwrap_or_else(|| "We can't use this file.".into());
-            (format!("{name} was not accepted. {why}"), Some("Choose another"))
-        }
-        UploadState::Failed => {
-            let why = pending.message.unwrap_or_else(|| "We could not store the file.".into());
-            (format!("{name} needs your attention. {why}"), Some("Choose it again"))
-        }
-        UploadState::Discarded => {
-            let why = pending.message.unwrap_or_else(|| "Upload it again.".into());
-            (format!("An admin discarded {name}. {why}"), Some("Choose another"))
-        }
-        // Nothing to be done about the others.
-        _ => return None,
-    };
+    let (line, choose) = note_of(&pending)?;
+    let name = pending.file_name;
     let is_bad = pending.state != UploadState::Receiving;
     let cancel = format!("{}: {name}", if is_bad { "Dismiss" } else { "Cancel the upload" });
     let choose = choose.map(|label| {
@@ -79,4 +53,36 @@ pub fn ResumeNote(
         </div>
     };
     Some(note)
+}
+
+/// The note, and the label of a button that chooses a file. `None` if nobody can do anything about the upload.
+fn note_of(pending: &PendingUpload) -> Option<(String, Option<&'static str>)> {
+    let name = &pending.file_name;
+    // Nothing is left to send.
+    let is_whole = pending.offset >= pending.length;
+    Some(match pending.state {
+        UploadState::Receiving if is_whole => (format!("{name} has arrived. We are checking it."), None),
+        UploadState::Receiving => {
+            let arrived = Progress {
+                sent: pending.offset.unsigned_abs(),
+                total: pending.length.unsigned_abs(),
+                bytes_per_second: None,
+            };
+            (format!("{} arrived. Choose the same file to continue: {name}", arrived.amount()), Some("Choose the file"))
+        }
+        UploadState::Refused => {
+            let why = pending.message.clone().unwrap_or_else(|| "We can't use this file.".into());
+            (format!("{name} was not accepted. {why}"), Some("Choose another"))
+        }
+        UploadState::Failed => {
+            let why = pending.message.clone().unwrap_or_else(|| "We could not store the file.".into());
+            (format!("{name} needs your attention. {why}"), Some("Choose it again"))
+        }
+        UploadState::Discarded => {
+            let why = pending.message.clone().unwrap_or_else(|| "Upload it again.".into());
+            (format!("An admin discarded {name}. {why}"), Some("Choose another"))
+        }
+        // Nobody can do anything about the other states.
+        _ => return None,
+    })
 }

@@ -1,4 +1,4 @@
-//! A track's audio in the wizard's table: its waveform and what was found in it, or how it gets here.
+//! A track's audio in the wizard's table: its waveform and its facts, or its upload.
 
 use leptos::prelude::*;
 use vwaza::domain::{
@@ -34,58 +34,28 @@ pub fn TrackAudio(
     let target = UploadTarget::Audio(id);
     let on_files = Callback::new(move |files| on_event.run(TrackEvent::Files(files)));
     let on_command = Callback::new(move |command| on_event.run(TrackEvent::Upload(command)));
-    // Memos, so that progress elsewhere does not build this anew under somebody's hands.
-    let local = Memo::new(move |_| {
-        let is_told = |task: &Task| track.with(|track| task.is_refusal_shown_by(track.pending.as_ref()));
-        task.get().filter(|task| task.state() != TaskState::Done && !is_told(task))
-    });
-    let is_ahead =
-        Memo::new(move |_| task.get().is_some_and(|task| track.with(|track| task.is_ahead_of(track.pending.as_ref()))));
-    let pending =
-        Memo::new(move |_| if local.get().is_some() { None } else { track.with(|track| track.pending.clone()) });
-    let audio = Memo::new(move |_| track.with(|track| track.audio.clone()));
-    let state = Memo::new(move |_| {
-        if local.get().is_some() {
-            return None;
-        }
-        Some(match track.with(TrackView::state) {
-            // This tab knows more than the page has heard.
-            FileState::Receiving | FileState::Missing if is_ahead.get() => FileState::Storing,
-            state => state,
-        })
-    });
-
-    // What the note below says is not said twice.
-    let told = Memo::new(move |_| pending.get().filter(|pending| is_note_enough(pending) && !is_ahead.get()));
-
+    let status = AudioStatus::of(track, task);
+    let AudioStatus { local, noted, audio, .. } = status;
     let under_way = move || {
         local.get().map(|task| {
             view! { <UploadProgress task=task address=address.get_value() on_command=on_command/> }
         })
     };
     let note = move || {
-        told.get().map(|pending| {
+        noted.get().map(|pending| {
             let upload = pending.id;
             let on_cancel = Callback::new(move |()| on_event.run(TrackEvent::CancelUpload(upload)));
             let file_id = format!("track-{id}-again");
             view! { <ResumeNote pending target accept=ACCEPT_AUDIO id=file_id on_files on_cancel/> }
         })
     };
-    let file_status = move || {
-        let state = state.get().filter(|state| *state != FileState::Ready && told.with(Option::is_none));
-        let of_audio = move || audio.with(|audio| audio.as_ref().and_then(failure));
-        let of_upload = move || pending.with(|pending| pending.as_ref().and_then(|pending| pending.message.clone()));
-        state.map(|state| view! { <FileStatus state=state message=of_upload().or_else(of_audio)/> })
-    };
+    let file_status =
+        move || status.state_to_show().map(|state| view! { <FileStatus state=state message=status.message()/> });
     let audio_preview = move || {
         let file = audio.get().filter(|file| file.examination == Examination::Passed)?;
         Some(view! { <AudioPreview track=track file=file queue=queue/> })
     };
-    let may_choose = Memo::new(move |_| match local.get() {
-        // What is bad can be replaced at once.
-        Some(task) => task.has_error(),
-        None => told.with(Option::is_none) && state.get() != Some(FileState::Storing),
-    });
+    let may_choose = Memo::new(move |_| status.may_choose());
     view! {
         {audio_preview}
         {under_way}
@@ -107,7 +77,65 @@ pub fn TrackAudio(
     }
 }
 
-/// Whether the note about a pending upload says all that there is to say.
+/// What this tab and the server know of a track's audio. Memos, so that progress elsewhere does not rebuild the controls.
+#[derive(Clone, Copy)]
+struct AudioStatus {
+    /// The upload of this tab, unless it is done or the server shows its refusal.
+    local: Memo<Option<Task>>,
+    /// The server's upload, unless this tab shows its own.
+    pending: Memo<Option<PendingUpload>>,
+    /// The pending upload that has a note. The note is all there is to say of it.
+    noted: Memo<Option<PendingUpload>>,
+    audio: Memo<Option<AudioFile>>,
+    /// `None` while this tab shows its own upload.
+    state: Memo<Option<FileState>>,
+}
+
+impl AudioStatus {
+    fn of(track: Memo<TrackView>, task: Memo<Option<Task>>) -> Self {
+        let local = Memo::new(move |_| {
+            let is_told = |task: &Task| track.with(|track| task.is_refusal_shown_by(track.pending.as_ref()));
+            task.get().filter(|task| task.state() != TaskState::Done && !is_told(task))
+        });
+        let is_ahead = Memo::new(move |_| {
+            task.get().is_some_and(|task| track.with(|track| task.is_ahead_of(track.pending.as_ref())))
+        });
+        let pending =
+            Memo::new(move |_| if local.get().is_some() { None } else { track.with(|track| track.pending.clone()) });
+        let audio = Memo::new(move |_| track.with(|track| track.audio.clone()));
+        let state = Memo::new(move |_| {
+            if local.get().is_some() {
+                return None;
+            }
+            Some(match track.with(TrackView::state) {
+                // This tab knows more than the page shows.
+                FileState::Receiving | FileState::Missing if is_ahead.get() => FileState::Storing,
+                state => state,
+            })
+        });
+        let noted = Memo::new(move |_| pending.get().filter(|pending| is_note_enough(pending) && !is_ahead.get()));
+        Self { local, pending, noted, audio, state }
+    }
+
+    fn state_to_show(self) -> Option<FileState> {
+        self.state.get().filter(|state| *state != FileState::Ready && self.noted.with(Option::is_none))
+    }
+
+    fn message(self) -> Option<String> {
+        let of_upload = self.pending.with(|pending| pending.as_ref().and_then(|pending| pending.message.clone()));
+        of_upload.or_else(|| self.audio.with(|audio| audio.as_ref().and_then(failure)))
+    }
+
+    fn may_choose(self) -> bool {
+        match self.local.get() {
+            // A bad file can be replaced at once.
+            Some(task) => task.has_error(),
+            None => self.noted.with(Option::is_none) && self.state.get() != Some(FileState::Storing),
+        }
+    }
+}
+
+/// Whether the note about a pending upload says everything.
 fn is_note_enough(pending: &PendingUpload) -> bool {
     matches!(
         pending.state,

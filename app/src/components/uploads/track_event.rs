@@ -4,28 +4,28 @@ use vwaza::domain::ids::UploadId;
 
 use crate::state::uploads::{Command, Files};
 
-/// What somebody does in a track's row.
+/// What a person does in a track's row.
 pub enum TrackEvent {
     /// Something is being typed.
     Typed,
     /// A field was left, or a choice made.
     Changed,
-    /// To this number, from 1; the control that was used keeps the focus.
+    /// To this number, from 1. The control that was used keeps the focus.
     MoveTo {
         number: i32,
         control: &'static str,
     },
-    /// Something else was dropped on it: before or behind it.
+    /// Another row was dropped on this one.
     DroppedOn(RowHalf),
     Files(Files),
     Upload(Command),
     /// An upload that only the server knows of.
     CancelUpload(UploadId),
-    /// To be asked first whether it is meant.
+    /// The page asks before it removes the track.
     Remove,
 }
 
-/// Of a row: what is dropped on the upper one goes before it.
+/// The half of a row. A track that is dropped on the upper half goes before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowHalf {
     Upper,

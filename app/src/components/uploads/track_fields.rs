@@ -1,4 +1,4 @@
-//! What a track is called, edited in its row; without scripts a form of its own.
+//! A track's form in its row. Without scripts it has a button.
 
 use leptos::{html, prelude::*};
 use vwaza::domain::{
@@ -28,12 +28,6 @@ pub fn TrackFields(
     let title = Memo::new(move |_| track.with(|track| track.title.clone()));
     let hints =
         move || title_hints(&title.get()).into_iter().map(|hint| view! { <p class="hint">{hint}</p> }).collect_view();
-    let more = Memo::new(move |_| track.with(summary));
-    // A track holds only valid ISRCs, so one that was refused comes back from the form.
-    let refused = flash::form_refusal_of::<SaveTrack>(&id.to_string());
-    let typed_isrc = refused.and_then(|_| flash::typed_group::<SaveTrack, RawTrack>("track")).map(|typed| typed.isrc);
-    // Without scripts nobody else opens what an error stands in.
-    let is_open = errors.with_untracked(|errors| errors.get("title_version").or(errors.get("isrc")).is_some());
     view! {
         <form
             class="track-fields"
@@ -58,41 +52,7 @@ pub fn TrackFields(
             />
             {hints}
             <div class="track-foot">
-                <details class="track-more" open=is_open>
-                    <summary>
-                        <span class="visually-hidden">{move || format!("Track {}: ", track.with(|track| track.number))}</span>
-                        {more}
-                    </summary>
-                    <TextCell
-                        id=format!("track-{id}-version")
-                        name="track[title_version]"
-                        label="Version"
-                        placeholder="Live, Radio edit, …"
-                        value=move || track.with(|track| track.title_version.clone().unwrap_or_default())
-                        error=move || error_of(errors, "title_version")
-                    />
-                    <TextCell
-                        id=format!("track-{id}-isrc")
-                        name="track[isrc]"
-                        label="ISRC"
-                        placeholder="GB-AYE-06-01498"
-                        value=move || {
-                            let typed = typed_isrc.clone();
-                            typed.unwrap_or_else(|| track.with(|track| track.isrc.as_ref().map(ToString::to_string).unwrap_or_default()))
-                        }
-                        error=move || error_of(errors, "isrc")
-                    />
-                    <label class="track-explicit">
-                        <input
-                            class="checkbox"
-                            type="checkbox"
-                            name="track[explicit]"
-                            value="on"
-                            checked=move || track.with(|track| track.explicit)
-                        />
-                        "Explicit lyrics"
-                    </label>
-                </details>
+                <MoreFields id track errors/>
                 <p class="track-saved" role="status">{move || saved.get()}</p>
             </div>
             <button type="submit" class="btn hidden noscript:inline-flex">"Save"</button>
@@ -100,11 +60,60 @@ pub fn TrackFields(
     }
 }
 
+/// The fields that few tracks need.
+#[component]
+fn MoreFields(id: TrackId, track: Memo<TrackView>, errors: Signal<FieldErrors>) -> impl IntoView {
+    let more = Memo::new(move |_| track.with(summary));
+    // A track holds only valid ISRCs, so a refused one comes from the form.
+    let refused = flash::form_refusal_of::<SaveTrack>(&id.to_string());
+    let typed_isrc = refused.and_then(|_| flash::typed_group::<SaveTrack, RawTrack>("track")).map(|typed| typed.isrc);
+    let isrc = move || {
+        let stored = || track.with(|track| track.isrc.as_ref().map(ToString::to_string).unwrap_or_default());
+        typed_isrc.clone().unwrap_or_else(stored)
+    };
+    // Without scripts nothing else opens the fields that have an error.
+    let is_open = errors.with_untracked(|errors| errors.get("title_version").or(errors.get("isrc")).is_some());
+    view! {
+        <details class="track-more" open=is_open>
+            <summary>
+                <span class="visually-hidden">{move || format!("Track {}: ", track.with(|track| track.number))}</span>
+                {more}
+            </summary>
+            <TextCell
+                id=format!("track-{id}-version")
+                name="track[title_version]"
+                label="Version"
+                placeholder="Live, Radio edit, …"
+                value=move || track.with(|track| track.title_version.clone().unwrap_or_default())
+                error=move || error_of(errors, "title_version")
+            />
+            <TextCell
+                id=format!("track-{id}-isrc")
+                name="track[isrc]"
+                label="ISRC"
+                placeholder="GB-AYE-06-01498"
+                value=isrc
+                error=move || error_of(errors, "isrc")
+            />
+            <label class="track-explicit">
+                <input
+                    class="checkbox"
+                    type="checkbox"
+                    name="track[explicit]"
+                    value="on"
+                    checked=move || track.with(|track| track.explicit)
+                />
+                "Explicit lyrics"
+            </label>
+        </details>
+    }
+}
+
 fn error_of(errors: Signal<FieldErrors>, name: &str) -> Option<String> {
     errors.with(|errors| errors.get(name).map(str::to_owned))
 }
 
-/// What stands behind the title, or what could.
+/// What the closed fields hold, or could hold.
 fn summary(track: &TrackView) -> String {
     let isrc = track.isrc.as_ref().map(ToString::to_string);
     let explicit = track.explicit.then(|| "Explicit".to_owned());
@@ -112,7 +121,7 @@ fn summary(track: &TrackView) -> String {
     if set.is_empty() { "Version, ISRC, explicit".into() } else { format!("More: {}", set.join(" · ")) }
 }
 
-/// As an attribute, not a property: the server's value fills a field that nobody has typed into, and no other.
+/// The value is an attribute, not a property: the server's value fills only a field that nobody has typed into.
 #[component]
 fn TextCell(
     id: String,

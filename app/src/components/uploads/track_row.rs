@@ -1,4 +1,4 @@
-//! One track in the wizard's table: where it stands, what it is called, how it sounds and how its file does.
+//! One track in the wizard's table: its number, its form and its audio.
 
 use leptos::{ev, html, prelude::*};
 use vwaza::domain::{ids::TrackId, media::format_duration, problem::FieldErrors, track::TrackView};
@@ -14,7 +14,7 @@ use crate::{
     state::{player::PlayItem, uploads::Task},
 };
 
-/// The addresses of the forms that work without scripts.
+/// The addresses of the forms, for browsers without scripts.
 #[derive(Clone, Copy)]
 pub struct TrackForms {
     pub save: &'static str,
@@ -29,7 +29,7 @@ pub struct TrackTable {
     pub count: Signal<usize>,
     pub queue: StoredValue<Vec<PlayItem>>,
     pub dragged: RwSignal<Option<TrackId>>,
-    /// Where the wizard comes back to after signing in.
+    /// The address that the browser comes back to after a sign-in.
     pub address: StoredValue<String>,
 }
 
@@ -37,7 +37,7 @@ pub struct TrackTable {
 pub fn TrackRow(
     track: Memo<TrackView>,
     table: TrackTable,
-    /// In the order that is shown, from 1: ahead of the server's while a move is on its way.
+    /// From 1, in the order that is shown. While a move is on its way that is not yet the server's.
     number: Memo<i32>,
     task: Memo<Option<Task>>,
     form: NodeRef<html::Form>,
@@ -47,36 +47,18 @@ pub fn TrackRow(
     on_event: Callback<TrackEvent>,
 ) -> impl IntoView {
     let id = track.with_untracked(|track| track.id);
-    let half = RwSignal::new(None::<RowHalf>);
-    let is_target = move || table.dragged.get().is_some_and(|dragged| dragged != id);
-    let marker = move || match half.get().filter(|_| is_target())? {
-        RowHalf::Upper => Some("before"),
-        RowHalf::Lower => Some("behind"),
-    };
-    let on_drag_over = move |event: ev::DragEvent| {
-        if untrack(is_target) {
-            event.prevent_default();
-            half.set(Some(half_under(&event)));
-        }
-    };
-    let on_drop = move |event: ev::DragEvent| {
-        half.set(None);
-        if untrack(is_target) {
-            event.prevent_default();
-            on_event.run(TrackEvent::DroppedOn(half_under(&event)));
-        }
-    };
+    let target = DropTarget { id, dragged: table.dragged, half: RwSignal::new(None) };
     view! {
         <tr
             class="track-row"
             role="row"
             id=format!("track-{id}")
             tabindex="-1"
-            data-drop=marker
+            data-drop=move || target.marker()
             data-dragged=move || (table.dragged.get() == Some(id)).then_some("true")
-            on:dragover=on_drag_over
-            on:dragleave=move |_| half.set(None)
-            on:drop=on_drop
+            on:dragover=move |event| target.on_drag_over(&event)
+            on:dragleave=move |_| target.half.set(None)
+            on:drop=move |event| target.on_drop(&event, on_event)
         >
             <td class="track-row-order" role="cell">
                 <div>
@@ -95,26 +77,47 @@ pub fn TrackRow(
                 {move || track.with(|track| track.duration_ms().map(format_duration))}
             </td>
             <td class="track-row-actions" role="cell">
-                <form
-                    method="post"
-                    action=table.forms.remove
-                    on:submit=move |event| {
-                        event.prevent_default();
-                        on_event.run(TrackEvent::Remove);
-                    }
-                >
-                    <input type="hidden" name="id" value=id.to_string()/>
-                    <button
-                        type="submit"
-                        class="btn-icon"
-                        id=format!("track-{id}-remove")
-                        aria-label=move || format!("Remove “{}”", track.with(TrackView::display_title))
-                    >
-                        <Icon name=IconName::Trash/>
-                    </button>
-                </form>
+                <RemoveButton id track address=table.forms.remove on_event/>
             </td>
         </tr>
+    }
+}
+
+/// A row as the place where another row is dropped.
+#[derive(Clone, Copy)]
+struct DropTarget {
+    id: TrackId,
+    dragged: RwSignal<Option<TrackId>>,
+    /// The half under the pointer.
+    half: RwSignal<Option<RowHalf>>,
+}
+
+impl DropTarget {
+    /// Whether another row is dragged.
+    fn is_possible(self) -> bool {
+        self.dragged.get().is_some_and(|dragged| dragged != self.id)
+    }
+
+    fn marker(self) -> Option<&'static str> {
+        match self.half.get().filter(|_| self.is_possible())? {
+            RowHalf::Upper => Some("before"),
+            RowHalf::Lower => Some("behind"),
+        }
+    }
+
+    fn on_drag_over(self, event: &ev::DragEvent) {
+        if untrack(|| self.is_possible()) {
+            event.prevent_default();
+            self.half.set(Some(half_under(event)));
+        }
+    }
+
+    fn on_drop(self, event: &ev::DragEvent, on_event: Callback<TrackEvent>) {
+        self.half.set(None);
+        if untrack(|| self.is_possible()) {
+            event.prevent_default();
+            on_event.run(TrackEvent::DroppedOn(half_under(event)));
+        }
     }
 }
 
@@ -122,7 +125,36 @@ fn half_under(event: &ev::DragEvent) -> RowHalf {
     if drag::is_upper_half(event) { RowHalf::Upper } else { RowHalf::Lower }
 }
 
-/// The handle to drag by, the number, and the two buttons for whoever cannot drag.
+#[component]
+fn RemoveButton(
+    id: TrackId,
+    track: Memo<TrackView>,
+    address: &'static str,
+    on_event: Callback<TrackEvent>,
+) -> impl IntoView {
+    view! {
+        <form
+            method="post"
+            action=address
+            on:submit=move |event| {
+                event.prevent_default();
+                on_event.run(TrackEvent::Remove);
+            }
+        >
+            <input type="hidden" name="id" value=id.to_string()/>
+            <button
+                type="submit"
+                class="btn-icon"
+                id=format!("track-{id}-remove")
+                aria-label=move || format!("Remove “{}”", track.with(TrackView::display_title))
+            >
+                <Icon name=IconName::Trash/>
+            </button>
+        </form>
+    }
+}
+
+/// The handle to drag by, the number, and two buttons for people who cannot drag.
 #[component]
 fn OrderControls(
     id: TrackId,
@@ -137,7 +169,7 @@ fn OrderControls(
         let by = match (event.key().as_str(), event.alt_key()) {
             ("ArrowUp", true) => -1,
             ("ArrowDown", true) => 1,
-            // Pressed like any button: one place further down, and from the last one to the first.
+            // A press moves the track one place down, and from the last place to the first.
             (" " | "Enter", false) if is_last() => 1 - number.get_untracked(),
             (" " | "Enter", false) => 1,
             _ => return,

@@ -78,7 +78,7 @@ fn preview(latest: Latest) -> Memo<Option<String>> {
     })
 }
 
-/// The newest cover there is: from this computer until the server has it whole.
+/// The newest cover: from this computer until the server has examined it.
 #[component]
 fn CoverPreview(latest: Latest, preview: Memo<Option<String>>) -> impl IntoView {
     let stored = Memo::new(move |_| latest.with(|release| shown_cover(&release.cover)));
@@ -91,7 +91,7 @@ fn CoverPreview(latest: Latest, preview: Memo<Option<String>>) -> impl IntoView 
     }
 }
 
-/// The upload of this tab, or what the server knows of one.
+/// The upload of this tab, or the server's note about one.
 #[component]
 fn CoverProgress(latest: Latest, on_files: Callback<Files>) -> impl IntoView {
     let id = latest.id();
@@ -100,7 +100,7 @@ fn CoverProgress(latest: Latest, on_files: Callback<Files>) -> impl IntoView {
     let local = Memo::new(move |_| task.get().filter(|task| task.state() != TaskState::Done));
     let pending = Memo::new(move |_| {
         let pending = latest.with(|release| release.cover.pending.clone())?;
-        // A refusal is said by the server alone, so that it is said once.
+        // Only the server's note shows a refusal, so that it is shown once.
         let is_said_here = pending.state == UploadState::Receiving
             && task.get().is_some_and(|task| task.state() != TaskState::Done || task.is_ahead_of(Some(&pending)));
         (!is_said_here).then_some(pending)
@@ -129,7 +129,7 @@ fn CoverProgress(latest: Latest, on_files: Callback<Files>) -> impl IntoView {
         let is_told =
             local.get().is_some() || pending.get().is_some_and(|pending| pending.state != UploadState::Received);
         let state = match (state.get(), task.with(Option::is_some)) {
-            // This tab knows more than the page has heard.
+            // This tab knows more than the page shows.
             (FileState::Receiving | FileState::Missing, true) => FileState::Storing,
             (state, _) => state,
         };
@@ -153,7 +153,7 @@ fn failure(file: &CoverFile) -> Option<String> {
     }
 }
 
-/// What was found in the cover that is shown, and what stores will mind. Nothing is known of one that is still on this computer.
+/// The facts and warnings of the cover that is shown. Nothing is known of one that is still on this computer.
 #[component]
 fn CoverFacts(latest: Latest, preview: Memo<Option<String>>) -> impl IntoView {
     let facts = Memo::new(move |_| {

@@ -140,87 +140,98 @@ impl ShownDetails {
 
 #[component]
 fn DetailFields(latest: Latest, shown: ShownDetails) -> impl IntoView {
-    let (value, error) = (move |read| shown.value(read), move |name| shown.error(name));
-    let list = |options: Vec<(String, String)>| {
-        let none = std::iter::once((String::new(), "Choose one".to_owned()));
-        none.chain(options).collect::<Vec<_>>()
-    };
-    let genres = list(GENRES.iter().map(|genre| ((*genre).to_owned(), (*genre).to_owned())).collect());
-    let languages = list(LANGUAGES.iter().map(|(code, name)| ((*code).to_owned(), (*name).to_owned())).collect());
     view! {
         <div class="wizard-fields">
-            <TitleField value=value(|saved| &saved.title) error=error("title")/>
-            <TextField
-                name="title_version"
-                form_name="details[title_version]"
-                label="Version"
-                hint="Only if there are several: Live, Remix, Deluxe edition"
-                value=value(|saved| &saved.title_version)
-                error=error("title_version")
-            />
-            <KindField latest value=value(|saved| &saved.kind) error=error("kind")/>
-            <SelectField
-                name="genre"
-                form_name="details[genre]"
-                label="Genre"
-                options=genres
-                value=value(|saved| &saved.genre)
-                error=error("genre")
-            />
-            <SelectField
-                name="language"
-                form_name="details[language]"
-                label="Language"
-                hint="The language of the lyrics"
-                options=languages
-                value=value(|saved| &saved.language)
-                error=error("language")
-            />
-            <TextField
-                name="release_date"
-                form_name="details[release_date]"
-                label="Release date"
-                kind="date"
-                value=value(|saved| &saved.release_date)
-                error=error("release_date")
-            />
-            <TextField
-                name="label"
-                form_name="details[label]"
-                label="Label"
-                hint="Your own name if you have no label"
-                value=value(|saved| &saved.label)
-                error=error("label")
-            />
-            <TextField
-                name="gtin"
-                form_name="details[gtin]"
-                label="UPC/EAN"
-                hint="12 or 13 digits, if you have one"
-                value=value(|saved| &saved.gtin)
-                error=error("gtin")
-            />
-            <TextField
-                name="p_line"
-                form_name="details[p_line]"
-                label="℗ line"
-                hint="Year and owner of the recording, like 2026 Ana Lima"
-                value=value(|saved| &saved.p_line)
-                error=error("p_line")
-            />
-            <TextField
-                name="c_line"
-                form_name="details[c_line]"
-                label="© line"
-                hint="Year and owner of cover and texts, like 2026 Ana Lima"
-                value=value(|saved| &saved.c_line)
-                error=error("c_line")
-            />
+            <NameFields shown/>
+            <KindField latest value=shown.value(|details| &details.kind) error=shown.error("kind")/>
+            <CatalogueFields shown/>
+            <LabelFields shown/>
         </div>
     }
 }
 
-/// The title, with what stores will say about it while it is typed.
+#[component]
+fn NameFields(shown: ShownDetails) -> impl IntoView {
+    view! {
+        <TitleField value=shown.value(|details| &details.title) error=shown.error("title")/>
+        <DetailField
+            shown
+            name="title_version"
+            label="Version"
+            hint="Only if there are several: Live, Remix, Deluxe edition"
+            read=|details| &details.title_version
+        />
+    }
+}
+
+#[component]
+fn CatalogueFields(shown: ShownDetails) -> impl IntoView {
+    let genres = choices(GENRES.iter().map(|genre| (*genre, *genre)));
+    let languages = choices(LANGUAGES.iter().copied());
+    view! {
+        <SelectField
+            name="genre"
+            form_name="details[genre]"
+            label="Genre"
+            options=genres
+            value=shown.value(|details| &details.genre)
+            error=shown.error("genre")
+        />
+        <SelectField
+            name="language"
+            form_name="details[language]"
+            label="Language"
+            hint="The language of the lyrics"
+            options=languages
+            value=shown.value(|details| &details.language)
+            error=shown.error("language")
+        />
+        <DetailField shown name="release_date" label="Release date" kind="date" read=|details| &details.release_date/>
+    }
+}
+
+/// Pairs of value and label, after one that stands for no choice.
+fn choices<'a>(options: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<(String, String)> {
+    let none = std::iter::once(("", "Choose one"));
+    none.chain(options).map(|(value, label)| (value.to_owned(), label.to_owned())).collect()
+}
+
+#[component]
+fn LabelFields(shown: ShownDetails) -> impl IntoView {
+    view! {
+        <DetailField shown name="label" label="Label" hint="Your own name if you have no label" read=|details| &details.label/>
+        <DetailField shown name="gtin" label="UPC/EAN" hint="12 or 13 digits, if you have one" read=|details| &details.gtin/>
+        <DetailField
+            shown
+            name="p_line"
+            label="℗ line"
+            hint="Year and owner of the recording, like 2026 Ana Lima"
+            read=|details| &details.p_line
+        />
+        <DetailField
+            shown
+            name="c_line"
+            label="© line"
+            hint="Year and owner of cover and texts, like 2026 Ana Lima"
+            read=|details| &details.c_line
+        />
+    }
+}
+
+#[component]
+fn DetailField(
+    shown: ShownDetails,
+    name: &'static str,
+    label: &'static str,
+    #[prop(optional)] hint: &'static str,
+    #[prop(default = "text")] kind: &'static str,
+    read: fn(&RawDetails) -> &String,
+) -> impl IntoView {
+    let form_name = format!("details[{name}]");
+    view! { <TextField name form_name label hint kind value=shown.value(read) error=shown.error(name)/> }
+}
+
+/// The title, with hints about what stores mind, while it is typed.
 #[component]
 fn TitleField(value: Signal<String>, error: Signal<Option<String>>) -> impl IntoView {
     let typed = RwSignal::new(None::<String>);
@@ -242,7 +253,7 @@ fn TitleField(value: Signal<String>, error: Signal<Option<String>>) -> impl Into
     }
 }
 
-/// Derived from the tracks, unless the artist says otherwise.
+/// The release type, derived from the tracks unless the artist chooses one.
 #[component]
 fn KindField(latest: Latest, value: Signal<String>, error: Signal<Option<String>>) -> impl IntoView {
     let derived = Memo::new(move |_| latest.with(ReleaseView::derived_kind));

@@ -1,4 +1,5 @@
-//! What is sent of one form, from whichever of its lives: one at a time, so that the last word is what was typed last.
+//! The requests of one form, one at a time, so that what was typed last is saved last. The queue outlives the form, which is left and opened
+//! again while its requests are on their way.
 
 use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
@@ -12,28 +13,28 @@ use super::unsaved_warning::UnsavedWarning;
 use crate::error::{ApiResult, AppError};
 
 thread_local! {
-    /// By the release or track that the form is about; outside of the form, which is left and opened again while what it sent is on its way.
+    /// By the release or track that the form is about.
     static FORM_QUEUES: RefCell<HashMap<Uuid, FormQueue>> = RefCell::default();
 }
 
 #[derive(Clone, Default)]
 pub(super) struct FormQueue {
-    /// Held while something is on its way.
+    /// Held while a request is on its way.
     in_flight: Rc<Mutex<()>>,
     left: Rc<RefCell<LeftState>>,
 }
 
 #[derive(Default)]
 struct LeftState {
-    /// Grows whenever the form is opened, and when it is left with something to send: who holds an older number sends nothing any more.
+    /// Grows whenever the form is opened, or left with something to send. The holder of an older number sends nothing any more.
     owner: u64,
-    /// What the form held when it was left, until it is saved or stands in the form again.
+    /// What the form held when it was left, until it is saved or shown in the form again.
     form: Option<serde_json::Value>,
-    /// For as long as the form is sent while nobody has it open.
+    /// Kept while the form is sent and nobody has it open.
     warning: Option<UnsavedWarning>,
 }
 
-/// A form that was left and still has something to say.
+/// A form that was left with something to send.
 #[derive(Clone)]
 pub(super) struct LeftForm {
     queue: FormQueue,
@@ -41,12 +42,12 @@ pub(super) struct LeftForm {
 }
 
 impl FormQueue {
-    /// In a browser only: a server's threads serve everybody.
+    /// For browsers only: a server's threads serve everybody.
     pub(super) fn of(subject: Uuid) -> Self {
         FORM_QUEUES.with_borrow_mut(|queues| queues.entry(subject).or_default().clone())
     }
 
-    /// What was typed when the form was last left and is not saved yet: it goes on from there, and nobody else sends it.
+    /// Takes back what was typed when the form was last left and is not saved yet. From now on only the form sends it.
     pub(super) fn restore<S: DeserializeOwned>(subject: Uuid) -> Option<S> {
         if cfg!(feature = "ssr") {
             return None;
@@ -95,7 +96,7 @@ impl LeftForm {
         self.queue.left.borrow().owner == self.owner
     }
 
-    /// It is saved, or there is nothing left that it is about.
+    /// Ends the sending: the form is saved, or its release or track is gone.
     pub(super) fn mark_saved(self) {
         if self.is_owner() {
             self.queue.left.borrow_mut().form = None;
@@ -103,7 +104,7 @@ impl LeftForm {
         self.give_up();
     }
 
-    /// Nothing is sent before the form is opened again, where it still stands.
+    /// Stops the sending until the form is opened again, which then shows what was typed.
     pub(super) fn give_up(self) {
         if self.is_owner() {
             self.queue.left.borrow_mut().warning = None;

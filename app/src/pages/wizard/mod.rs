@@ -1,4 +1,4 @@
-//! `/releases/:id/:step`: a release is made in four steps, saved as it goes, each step with its own address.
+//! `/releases/:id/:step`: a release is made in four steps. Each has its own address and saves itself.
 
 mod autosave;
 mod cover;
@@ -50,7 +50,7 @@ pub fn Wizard() -> impl IntoView {
         let slug = params.with(|params| params.get("step"));
         Step::ALL.into_iter().find(|step| slug.as_deref() == Some(step.slug()))
     });
-    // Later changes come through `Latest`: a resource fetched anew would build the forms anew, under somebody's hands.
+    // Later changes come through `Latest`. Fetching the resource again would rebuild the forms while somebody types.
     let fetched = Resource::new(
         move || id.get(),
         async |id| match id {
@@ -69,7 +69,7 @@ pub fn Wizard() -> impl IntoView {
 fn LoadedWizard(fetched: Resource<ApiResult<ReleaseView>>, step: Memo<Option<Step>>) -> impl IntoView {
     await_first(fetched);
     let is_step = Memo::new(move |_| step.get().is_some());
-    // Stays what it was while the address already leads somewhere else.
+    // Stays the same while the address already leads elsewhere.
     let step = Memo::new(move |last| step.get().or(last.copied()).unwrap_or(Step::Details));
     move || {
         let fetched = fetched.get()?;
@@ -81,12 +81,12 @@ fn LoadedWizard(fetched: Resource<ApiResult<ReleaseView>>, step: Memo<Option<Ste
     }
 }
 
-/// Steps at the left, the form in the middle, what is missing at the right; on a phone one below the other.
+/// Steps on the left, the form in the middle, the checklist on the right. On a phone one is below the other.
 #[component]
 fn Editor(release: ReleaseView, step: Memo<Step>) -> impl IntoView {
     let id = release.id;
     let latest = Latest::new(release);
-    // Here and not in its step: moves are told to the server also when that is left.
+    // Not in its step: moves are sent to the server even after the step is left.
     let order = TrackOrder::new(latest);
     provide_context(Announcer(RwSignal::new(String::new())));
     let title = Memo::new(move |_| latest.with(ReleaseView::display_title));
@@ -122,7 +122,7 @@ fn Editor(release: ReleaseView, step: Memo<Step>) -> impl IntoView {
     }
 }
 
-/// The steps as links; one that lacks nothing has a tick.
+/// The steps as links. A complete one has a tick.
 #[component]
 fn Steps(latest: Latest) -> impl IntoView {
     let id = latest.id();
@@ -160,7 +160,7 @@ fn NotEditable(latest: Latest) -> impl IntoView {
     }
 }
 
-/// The heading of a step, and the way to what it is about for whoever listens.
+/// The heading of a step, which gets the focus when the step opens.
 #[component]
 fn StepHead(step: Step, #[prop(optional, into)] text: String) -> impl IntoView {
     view! {
@@ -171,7 +171,7 @@ fn StepHead(step: Step, #[prop(optional, into)] text: String) -> impl IntoView {
     }
 }
 
-/// To the field that the address names, or to the heading of a step that has just opened.
+/// Focuses the field that the address names, or the heading of a step that has just opened.
 fn follow_focus(step: Memo<Step>) {
     let hash = use_location().hash;
     Effect::new(move |last: Option<(Step, String)>| {
@@ -188,7 +188,7 @@ fn follow_focus(step: Memo<Step>) {
     });
 }
 
-/// What a screen reader is told of changes that the eye sees anyway.
+/// Tells screen readers of changes that are visible on the page.
 #[derive(Clone, Copy)]
 struct Announcer(RwSignal<String>);
 

@@ -1,4 +1,4 @@
-//! The order of the tracks: shown at once as it was asked for, told to the server one move after the other.
+//! The order of the tracks. A move is shown at once and sent to the server after the moves before it.
 
 use leptos::{prelude::*, task::spawn_local};
 use vwaza::domain::{ids::TrackId, track::TrackView};
@@ -27,12 +27,12 @@ impl TrackOrder {
         Self { latest, pending_moves, shown }
     }
 
-    /// As it is to be shown.
+    /// The order with the pending moves.
     pub(super) fn shown(self) -> Vec<TrackId> {
         self.shown.get()
     }
 
-    /// From 1; 0 for a track that is gone.
+    /// From 1. 0 for a track that is gone.
     pub(super) fn number(self, track: TrackId) -> i32 {
         self.shown.with(|ids| number_in(ids, track))
     }
@@ -41,7 +41,7 @@ impl TrackOrder {
         self.shown.with(Vec::len)
     }
 
-    /// False where there is nothing to move.
+    /// False if there is nothing to move.
     pub(super) fn move_to(self, track: TrackId, number: i32, toasts: Toasts) -> bool {
         let is_possible = self.shown.with_untracked(|ids| {
             let now = number_in(ids, track);
@@ -57,18 +57,18 @@ impl TrackOrder {
         is_possible
     }
 
-    /// Where a track lands that is dropped on another one.
+    /// The number that a track gets when it is dropped on another one.
     pub(super) fn number_on(self, dragged: TrackId, target: TrackId, half: RowHalf) -> i32 {
         self.shown.with_untracked(|ids| number_on(ids, dragged, target, half))
     }
 
-    /// Goes on when the wizard is left: `ahead` is held here, too.
+    /// Continues when the wizard is left, because this task holds `pending_moves`, too.
     async fn send_moves(self, pending_moves: ArcRwSignal<Vec<Move>>, toasts: Toasts) {
         let _warning = UnsavedWarning::new();
         while let Some((track, number)) = pending_moves.with_untracked(|pending_moves| pending_moves.first().copied()) {
             match move_track(track, number).await {
                 Ok(release) => {
-                    // Both at once: the order is shown the same before and after.
+                    // Both together, so that the shown order stays the same.
                     self.latest.accept(release);
                     pending_moves.update(|pending_moves| {
                         pending_moves.remove(0);
@@ -84,7 +84,7 @@ impl TrackOrder {
     }
 }
 
-/// The newest of a track, or the last that was known of one that is gone.
+/// The newest state of a track, or the last known one if the track is gone.
 pub(super) fn track_of(latest: Latest, id: TrackId) -> Option<Memo<TrackView>> {
     let first = latest.with_untracked(|release| release.tracks.iter().find(|track| track.id == id).cloned())?;
     Some(Memo::new(move |last: Option<&TrackView>| {
@@ -133,7 +133,7 @@ mod tests {
         let [one, three] = [TrackId(Uuid::from_u128(1)), TrackId(Uuid::from_u128(3))];
         assert_eq!(apply_moves(ids(&[1, 2, 3]), &[(three, 1)]), ids(&[3, 1, 2]));
         assert_eq!(apply_moves(ids(&[1, 2, 3]), &[(three, 1), (one, 3)]), ids(&[3, 2, 1]));
-        // The server was faster, or the track is gone.
+        // The server has moved it already, or the track is gone.
         assert_eq!(apply_moves(ids(&[3, 1, 2]), &[(three, 1)]), ids(&[3, 1, 2]));
         assert_eq!(apply_moves(ids(&[1, 2]), &[(three, 1)]), ids(&[1, 2]));
     }

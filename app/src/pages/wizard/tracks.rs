@@ -1,4 +1,4 @@
-//! The third step: audio files become tracks, in the order that they will be heard.
+//! The third step: audio files become tracks, in the order in which they play.
 
 use leptos::{prelude::*, server_fn::ServerFn, task::spawn_local};
 use vwaza::domain::{
@@ -32,7 +32,7 @@ use crate::{
         flash::form_refusal,
         limits,
         toasts::Toasts,
-        uploads::{Command, TaskState, Uploads},
+        uploads::{Command, Task, TaskState, Uploads},
     },
 };
 
@@ -68,7 +68,7 @@ pub(super) fn TracksStep(latest: Latest, order: TrackOrder) -> impl IntoView {
     }
 }
 
-/// What the forms that work without scripts came to. The row says what is wrong with its fields, too.
+/// Why plain forms were refused. A refused field is also marked in its row.
 #[component]
 fn PlainFormErrors() -> impl IntoView {
     let (save, reorder, remove) =
@@ -76,7 +76,7 @@ fn PlainFormErrors() -> impl IntoView {
     [save, reorder, remove]
         .into_iter()
         .flatten()
-        // The fields it names are somewhere in the table: their sentences say more than "some fields".
+        // The fields are somewhere in the table, so their sentences are shown here, too.
         .map(|error| view! { <ErrorNote error=error.with_fields_in_message()/> })
         .collect_view()
 }
@@ -126,15 +126,7 @@ fn TrackTableView(latest: Latest, order: TrackOrder, address: String) -> impl In
                 <For
                     each=move || new.get()
                     key=|task| task.id
-                    children=move |task| {
-                        let task_id = task.id;
-                        let on_command = Callback::new(move |command| uploads.command(task_id, command));
-                        let on_files = Callback::new(move |files| {
-                            uploads.command(task_id, Command::Cancel);
-                            uploads.add(latest.snapshot(), UploadTarget::NewTrack(id), files);
-                        });
-                        view! { <NewTrackRow task address=address.get_value() on_command on_files/> }
-                    }
+                    children=move |task| view! { <NewTrack latest task address=address.get_value()/> }
                 />
             </tbody>
         </table>
@@ -142,7 +134,20 @@ fn TrackTableView(latest: Latest, order: TrackOrder, address: String) -> impl In
     }
 }
 
-/// Removing a track takes its audio along: so it is asked for twice.
+/// The row of a file whose track the server has not created yet.
+#[component]
+fn NewTrack(latest: Latest, task: Task, address: String) -> impl IntoView {
+    let uploads = Uploads::get();
+    let (task_id, target) = (task.id, UploadTarget::NewTrack(latest.id()));
+    let on_command = Callback::new(move |command| uploads.command(task_id, command));
+    let on_files = Callback::new(move |files| {
+        uploads.command(task_id, Command::Cancel);
+        uploads.add(latest.snapshot(), target, files);
+    });
+    view! { <NewTrackRow task address on_command on_files/> }
+}
+
+/// Asks before a track is removed, because its audio goes with it.
 #[component]
 pub(super) fn RemoveDialog(
     latest: Latest,
@@ -194,7 +199,7 @@ pub(super) fn RemoveDialog(
     }
 }
 
-/// Tells whoever listens how uploads do: each change of state once, no percentages.
+/// Announces each change of an upload's state once, without percentages.
 pub(super) fn announce_uploads(latest: Latest) {
     let (uploads, announcer) = (Uploads::get(), Announcer::get());
     Effect::new(move |last: Option<Vec<String>>| {
@@ -212,7 +217,7 @@ pub(super) fn announce_uploads(latest: Latest) {
     });
 }
 
-/// Files that were received whole and came to nothing: no upload of this tab any more.
+/// Sentences about files that the server has received and could not use. They are no uploads of this tab any more.
 fn failures(release: &ReleaseView) -> Vec<String> {
     let pending = release.tracks.iter().map(|track| &track.pending).chain([&release.cover.pending]).flatten();
     let failed = pending.filter(|upload| matches!(upload.state, UploadState::Failed | UploadState::Discarded));

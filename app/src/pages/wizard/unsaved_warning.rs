@@ -1,4 +1,4 @@
-//! Asks before the tab is closed, for as long as something is on its way that only this tab knows.
+//! Asks before the tab is closed while something is on its way that only this tab has.
 
 use leptos::{ev, leptos_dom::helpers::WindowListenerHandle, prelude::*};
 

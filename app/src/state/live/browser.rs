@@ -12,7 +12,7 @@ use vwaza::domain::ids::ReleaseId;
 use wasm_bindgen::{JsCast, closure::Closure};
 use web_sys::{Event, EventSource, MessageEvent};
 
-use super::Live;
+use super::signals::Live;
 use crate::{error::ApiResult, state::session::Session};
 
 const POLL_INTERVAL: Duration = Duration::from_secs(5);

@@ -4,12 +4,10 @@
 mod browser;
 #[cfg(not(feature = "hydrate"))]
 mod server;
-
-use std::collections::HashMap;
+mod signals;
 
 use leptos::prelude::*;
 use serde::{Serialize, de::DeserializeOwned};
-use vwaza::domain::ids::ReleaseId;
 
 #[cfg(feature = "hydrate")]
 use self::browser as platform;
@@ -19,35 +17,12 @@ use crate::error::ApiResult;
 
 #[cfg(feature = "hydrate")]
 pub use self::browser::page_is_alive;
-pub use self::platform::await_first;
-
-#[derive(Clone, Copy)]
-pub struct Live {
-    any: RwSignal<u64>,
-    releases: StoredValue<HashMap<ReleaseId, ArcRwSignal<u64>>>,
-}
+pub use self::{platform::await_first, signals::Live};
 
 pub fn provide() {
-    let live = Live { any: RwSignal::default(), releases: StoredValue::default() };
+    let live = Live::new();
     provide_context(live);
     platform::start(live);
-}
-
-impl Live {
-    pub fn get() -> Self {
-        expect_context()
-    }
-
-    /// Grows whenever this release may have changed: a source for the resource that shows it.
-    pub fn on_release(self, id: ReleaseId) -> Signal<u64> {
-        let changes = self.releases.try_update_value(|releases| releases.entry(id).or_default().clone());
-        changes.unwrap_or_default().into()
-    }
-
-    /// Grows whenever any release that the reader may see may have changed.
-    pub fn any_release(self) -> Signal<u64> {
-        self.any.into()
-    }
 }
 
 /// The value of a resource that is fetched repeatedly. After trouble on the way to the server, or a rate limit, the last good value of the

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::Live;
+use super::signals::Live;
 use crate::error::ApiResult;
 
 pub fn start(_: Live) {}

@@ -4,7 +4,7 @@ use leptos::ev::DragEvent;
 use vwaza::domain::{media::MediaLimits, release::ReleaseView, upload::UploadTarget};
 use web_sys::HtmlInputElement;
 
-use super::{Task, TaskId, Uploads};
+use super::tasks::{Task, TaskId, Uploads};
 
 #[derive(Clone, Default)]
 pub struct Files;

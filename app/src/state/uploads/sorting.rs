@@ -1,4 +1,4 @@
-//! Sorts files that are chosen or dropped together: into tracks, a cover, and files that are left out. Words the sentences about them.
+//! Sorts files that are chosen or dropped together into tracks, a cover and files that are left out, with the sentences about them.
 //!
 //! This module is pure: `browser` has the files.
 
@@ -10,9 +10,9 @@ use vwaza::domain::{
     upload::{UploadKind, UploadState, display_file_name},
 };
 
-/// Names in one sentence; the others are counted.
+/// Most names in one sentence. The others are counted.
 const NAMES_SHOWN: usize = 3;
-/// Kinds that we take and kinds that people take for music: the latter are refused by their names, in a row of their own.
+/// Extensions of files that we accept, or that people call music. The latter get a row that says why they are refused.
 const AUDIO: [&str; 33] = [
     "wav", "wave", "bwf", "rf64", "w64", "flac", "aif", "aiff", "aifc", "m4a", "m4b", "mp4", "mov", "mp3", "mp2",
     "aac", "ogg", "oga", "opus", "wma", "ape", "wv", "mpc", "tta", "tak", "caf", "au", "dsf", "dff", "mka", "mkv",
@@ -25,13 +25,13 @@ const PLAYLISTS: [&str; 6] = ["m3u", "m3u8", "pls", "wpl", "xspf", "asx"];
 /// Words in the names of covers, as people and programs give them.
 const COVER_WORDS: [&str; 5] = ["cover", "front", "artwork", "albumart", "folder"];
 
-/// A file as it is known before anything of it is read.
+/// What is known of a file before it is read.
 #[derive(Clone, Debug, Default)]
 pub struct NamedFile {
     pub name: String,
-    /// The folder that was dropped, with those inside it: "Album/CD 1/". Empty for a file that was dropped or chosen itself.
+    /// The path of the dropped folder: "Album/CD 1/". Empty for a file that was dropped or chosen itself.
     pub folder: String,
-    /// The type that the browser tells by the name. Often empty.
+    /// The type that the browser derives from the name. Often empty.
     pub content_type: String,
 }
 
@@ -82,7 +82,7 @@ impl NamedFile {
     }
 }
 
-/// The order in which files become tracks: positions in `files`.
+/// The order in which files become tracks, as positions in `files`.
 pub fn in_order(files: &[NamedFile]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..files.len()).collect();
     order.sort_by(|a, b| natural_order(&files[*a].path(), &files[*b].path()));
@@ -96,7 +96,7 @@ fn natural_order(a: &str, b: &str) -> Ordering {
     loop {
         match (leading_number(a_rest), leading_number(b_rest)) {
             (Some((a_number, a_next)), Some((b_number, b_next))) => {
-                // Without leading zeros the longer number is the larger one, however long it is.
+                // Without leading zeros the longer number is the larger one.
                 let order = a_number.len().cmp(&b_number.len()).then_with(|| a_number.cmp(b_number));
                 if order.is_ne() {
                     return order;
@@ -120,15 +120,15 @@ fn leading_number(text: &str) -> Option<(&str, &str)> {
     (end > 0).then(|| (text[..end].trim_start_matches('0'), &text[end..]))
 }
 
-/// The places of `files` that were brought to the step of the cover or of the tracks. At most one picture becomes the cover. In the step of
-/// the tracks it does so only if the release has no cover yet.
+/// The roles of `files` that were chosen or dropped in the step of the cover or of the tracks. At most one picture becomes the cover. In the
+/// step of the tracks it does so only if the release has no cover yet.
 pub fn roles(files: &[NamedFile], step: UploadKind, has_cover: bool) -> Vec<FileRole> {
     let apparent_kind: Vec<ApparentKind> = files.iter().map(NamedFile::apparent_kind).collect();
     let is_alone = files.len() == 1;
     let cover = (step == UploadKind::Cover || !has_cover).then(|| {
         let pictures = || (0..files.len()).filter(|at| apparent_kind[*at] == ApparentKind::Picture);
         let by_name = pictures().find(|at| files[*at].has_cover_name());
-        // A single file that is brought to the cover is meant as a cover, whatever its name is.
+        // A single file in the step of the cover is meant as a cover, whatever its name is.
         by_name
             .or_else(|| pictures().next())
             .or((is_alone && step == UploadKind::Cover && files[0].folder.is_empty()).then_some(0))
@@ -145,14 +145,14 @@ pub fn roles(files: &[NamedFile], step: UploadKind, has_cover: bool) -> Vec<File
     (0..files.len()).map(role).collect()
 }
 
-/// The position of the file that one track gets of those brought to its row, perhaps in a folder: the first that goes to the tracks. Where
-/// none does, the first of all, which is then refused in that row.
+/// The position of the file that one track gets, if several or a folder were dropped on its row: the first audio file. If there is none: the
+/// first file, which is then refused in that row.
 pub fn pick_for_track(files: &[NamedFile]) -> Option<usize> {
     let (order, roles) = (in_order(files), roles(files, UploadKind::Audio, true));
     order.iter().find(|at| roles[**at] == FileRole::Track).or(order.first()).copied()
 }
 
-/// The titles of the files that become tracks, by the names of all files in one folder; empty for the others.
+/// The titles of the files that become tracks, derived from the names of all files in a folder. Empty for other files.
 pub fn titles(files: &[NamedFile], roles: &[FileRole]) -> Vec<String> {
     let mut titles = vec![String::new(); files.len()];
     let mut tracks: Vec<usize> = (0..files.len()).filter(|at| roles[*at] == FileRole::Track).collect();
@@ -168,13 +168,13 @@ pub fn titles(files: &[NamedFile], roles: &[FileRole]) -> Vec<String> {
     titles
 }
 
-/// The place of a file in a release: the number of its track.
+/// The number of the track that has this file already.
 pub fn track_number_of(release: &ReleaseView, name: &str, length: u64) -> Option<i32> {
     let name = display_file_name(name);
     let is_same = |other: &str, bytes: i64| other == name && u64::try_from(bytes) == Ok(length);
     let holds = |track: &&vwaza::domain::track::TrackView| {
         let stored = track.audio.as_ref().is_some_and(|file| is_same(&file.file_name, file.size_bytes));
-        // An upload that has not ended goes on when its file is dropped again.
+        // An upload that has not ended continues when its file is dropped again.
         let pending = track.pending.as_ref().filter(|upload| upload.state == UploadState::Received);
         stored || pending.is_some_and(|upload| is_same(&upload.file_name, upload.length))
     };

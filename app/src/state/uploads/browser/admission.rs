@@ -3,8 +3,12 @@
 use leptos::prelude::*;
 use vwaza::domain::{ids::ReleaseId, release::ReleaseView, upload::UploadTarget};
 
-use super::{purge_file, start_next};
-use crate::state::uploads::{OnCancel, Task, TaskState, Uploads, sorting};
+use super::send::{purge_file, start_next};
+use crate::state::uploads::{
+    machine::TaskState,
+    sorting,
+    tasks::{OnCancel, Task, Uploads},
+};
 
 impl Task {
     /// What the next upload of this file is for. A track that was created for the file is not created twice.

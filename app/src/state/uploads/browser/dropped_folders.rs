@@ -1,4 +1,4 @@
-//! Reads the files in folders that were dropped.
+//! Reads the files of dropped folders.
 
 use js_sys::{Array, Promise, futures::JsFuture};
 use wasm_bindgen::JsCast;
@@ -6,16 +6,16 @@ use web_sys::{File, FileSystemDirectoryEntry, FileSystemEntry, FileSystemFileEnt
 
 use super::files::{Files, Item};
 
-/// Files that are read of one drop: far more than a release takes.
+/// Most files that are read of one drop: far more than a release has.
 const MAX_FILES: usize = 1000;
-/// Folders in folders. A box of several discs has three.
+/// Deepest level of folders in folders. A box of several discs has three.
 const MAX_DEPTH: usize = 8;
 
-/// Files with the folders that they lie in: "Album/CD 1/", or nothing.
+/// Files with the paths of their folders: "Album/CD 1/", or empty.
 #[derive(Default)]
 pub(super) struct DroppedFiles {
     pub(super) files: Vec<(File, String)>,
-    /// Sentences about folders that were not read, or not to their end.
+    /// Sentences about folders that were not read completely.
     pub(super) notes: Vec<String>,
 }
 
@@ -43,7 +43,7 @@ impl DroppedFiles {
         }
     }
 
-    /// False where there are too many. `None` where the browser cannot read them.
+    /// False if there are too many files. `None` if the browser cannot read them.
     async fn read_tree(&mut self, folder: FileSystemEntry) -> Option<bool> {
         let mut folders = vec![(folder, 1)];
         while let Some((folder, depth)) = folders.pop() {
@@ -51,9 +51,9 @@ impl DroppedFiles {
             let path = format!("{}/", path.trim_start_matches('/'));
             let reader = folder.unchecked_into::<FileSystemDirectoryEntry>().create_reader();
             loop {
-                // A browser gives a hundred at a time, and none once it has given all.
+                // A browser gives a hundred at a time, and none at the end.
                 let entries = call_with_callbacks(|resolve, reject| {
-                    // A call that throws calls nothing back, so it is answered with an error as well.
+                    // A call that throws does not call back, so `reject` is called here.
                     if reader.read_entries_with_callback_and_callback(resolve, reject).is_err() {
                         let _ = reject.call0(&wasm_bindgen::JsValue::NULL);
                     }
@@ -64,7 +64,7 @@ impl DroppedFiles {
                 }
                 for entry in entries.iter() {
                     let entry: FileSystemEntry = entry.unchecked_into();
-                    // Hidden folders hold what programs keep for themselves.
+                    // Hidden folders hold files of programs.
                     if entry.is_directory() && depth < MAX_DEPTH && !entry.name().starts_with('.') {
                         folders.push((entry, depth + 1));
                     } else if entry.is_file() {
@@ -84,7 +84,7 @@ impl DroppedFiles {
     }
 }
 
-/// Calls a browser function that takes two callbacks and waits for one of them. `None` where it is the second, an error.
+/// Calls a browser function that takes two callbacks and waits for one of them. `None` for the second one, an error.
 async fn call_with_callbacks(ask: impl Fn(&js_sys::Function, &js_sys::Function)) -> Option<wasm_bindgen::JsValue> {
     JsFuture::from(Promise::new(&mut |resolve, reject| ask(&resolve, &reject))).await.ok()
 }

@@ -10,10 +10,11 @@ use vwaza::domain::{
 };
 use web_sys::File;
 
-use super::{Files, dropped_folders, request, send};
+use super::{dropped_folders, files::Files, request, send};
 use crate::state::uploads::{
-    TaskState, Uploads,
+    machine::TaskState,
     sorting::{self, FileRole, NamedFile},
+    tasks::Uploads,
 };
 
 /// Most pieces of a header that are read. If they do not tell what the file is, the server finds out.

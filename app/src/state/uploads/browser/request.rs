@@ -1,4 +1,4 @@
-//! Requests with upload progress, which `fetch` does not have, and what goes with them.
+//! Requests with upload progress, which `fetch` does not have, and the reading of files for them.
 
 use std::{cell::Cell, ops::Range, rc::Rc};
 
@@ -10,14 +10,14 @@ use web_sys::{Blob, File, ProgressEvent, RequestInit, RequestRedirect, Response,
 
 use crate::state::uploads::machine::Reply;
 
-/// A request in which nothing moves for so long, in milliseconds, is given up: some networks never say that they are gone.
+/// A request without progress for this long is aborted: some networks never report that they are gone.
 const STALLED_MS: f64 = 90_000.0;
 const STALL_CHECK_MS: i32 = 10_000;
 
-/// The status of an answer that leads to another site, which a browser follows and then keeps to itself.
+/// The status for a redirect to another site, whose own status the browser hides.
 const REDIRECTED: u16 = 302;
 
-/// What is wanted of the body of a refusal. A proxy's own, which may have a message too, does not repeat its status so.
+/// The body of the server's refusal. It repeats the status, which a proxy's body does not.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Refusal {
@@ -26,7 +26,7 @@ struct Refusal {
 }
 
 pub(super) async fn sleep(milliseconds: i32) {
-    // A timer is never refused.
+    // A timer never fails.
     let _ = JsFuture::from(timer(milliseconds)).await;
 }
 
@@ -42,26 +42,26 @@ pub(super) fn length(file: &File) -> u64 {
     file.size() as u64
 }
 
-/// The bytes in `range` of a file; `None` where they cannot be read.
+/// The bytes in `range` of a file. `None` if they cannot be read.
 pub(super) async fn bytes(file: &File, range: Range<u64>) -> Option<Vec<u8>> {
     let part = chunk(file, range.start, range.end.saturating_sub(range.start))?;
     let bytes = JsFuture::from(part.array_buffer()).await.ok()?;
     Some(Uint8Array::new(&bytes).to_vec())
 }
 
-/// The next `bytes` from `offset` on; `None` where the browser cannot cut them out.
+/// The next `bytes` from `offset` on. `None` if the browser cannot slice them.
 #[expect(clippy::cast_precision_loss, reason = "sizes of files are far below 2^52 bytes")]
 pub(super) fn chunk(file: &File, offset: u64, bytes: u64) -> Option<Blob> {
-    // The end may lie behind the file's: then the rest is meant.
+    // An end behind the file's means the rest of the file.
     file.slice_with_f64_and_f64(offset as f64, (offset + bytes) as f64).ok()
 }
 
-/// Whether the file is still as it was chosen: a browser refuses to read one that has changed since.
+/// Whether the file is still as it was chosen: a browser cannot read one that has changed since.
 pub(super) async fn is_readable(file: &File, offset: u64) -> bool {
     bytes(file, offset..offset + 1).await.is_some()
 }
 
-/// Sends a chunk. `on_progress` hears how much of it is sent at what time; `hold` gets the request, to abort it.
+/// Sends a chunk. `on_progress` gets the bytes sent and the time in milliseconds. `on_request` gets the request, to abort it.
 pub(super) async fn patch(
     url: &str,
     offset: u64,
@@ -79,7 +79,7 @@ pub(super) async fn head(url: &str, on_request: impl FnOnce(XmlHttpRequest)) -> 
     send_request("HEAD", url, &[], None, |_, _| {}, on_request).await.unwrap_or_default()
 }
 
-/// Whether a request ends nowhere because a proxy leads it to another site, to sign in there, say.
+/// Whether a proxy redirects the request to another site, for example to sign in there.
 async fn is_redirected(url: &str) -> bool {
     let init = RequestInit::new();
     init.set_method("HEAD");
@@ -120,7 +120,7 @@ async fn send_request(
     request.send_with_opt_blob(body)?;
     on_request(request.clone());
 
-    // The end of the request resolves to its event, the timer to nothing.
+    // The end of the request resolves to its event, the timer to `undefined`.
     while JsFuture::from(Promise::race(&Array::of2(&finished, &timer(STALL_CHECK_MS)))).await?.is_undefined() {
         if js_sys::Date::now() - last_progress_ms.get() > STALLED_MS {
             request.abort()?;

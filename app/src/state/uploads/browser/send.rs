@@ -17,9 +17,9 @@ use super::request;
 use crate::{
     api::uploads::{begin_upload, complete_upload},
     state::uploads::{
-        Command, GrantedUpload, OnCancel, Task, TaskId, TaskState, Uploads,
-        machine::{self, Backoff, RunEnd, Step, StoredStep, TransferStep},
+        machine::{self, Backoff, RunEnd, Step, StoredStep, TaskState, TransferStep},
         speed::{Progress, SpeedMeter},
+        tasks::{Command, GrantedUpload, OnCancel, Task, TaskId, Uploads},
     },
 };
 
