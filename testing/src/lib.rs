@@ -172,7 +172,6 @@ async fn is_there(connection: &mut PgConnection, database: &str) -> bool {
         .expect("the test server lists its databases")
 }
 
-
 async fn connect(url: &str) -> Result<PgConnection, sqlx::Error> {
     eventually("PostgreSQL takes a connection", async || match PgConnection::connect(url).await {
         // On a busy machine, PostgreSQL ends a sign-in that takes too long.

@@ -25,8 +25,9 @@ const TRY_EVERY: Duration = Duration::from_millis(25);
 /// The runtime of all proxies, beside those of the tests. So a connection that is cut ends at once, even if its test
 /// waits for something without yielding. PostgreSQL drops no database while a connection to it exists on which somebody
 /// has begun to sign in.
-static PROXY_RUNTIME: LazyLock<Runtime> =
-    LazyLock::new(|| Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("the system starts a thread"));
+static PROXY_RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("the system starts a thread")
+});
 
 /// Forwards connections to one address until a test changes that. Dropping it cuts all connections.
 pub struct Proxy {

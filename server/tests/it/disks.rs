@@ -32,7 +32,8 @@ async fn u8_a_full_disk_is_reported_and_keeps_the_bytes_it_has() {
         let other = ana.begin(UploadTarget::NewTrack(release), "other.wav", other_song.len()).await;
         let mut writing = RawRequest::patch(&app, &ana, &other.url, 0, other_song.len()).await;
         writing.send(&other_song[..100_000]).await;
-        ana.patch(&begun.url, LONG_SONG_HALF, song.slice(LONG_SONG_HALF..)).await.expect_error(507, "disk is full");
+        let full = ana.patch(&begun.url, LONG_SONG_HALF, song.slice(LONG_SONG_HALF..)).await;
+        assert_eq!(full.expect_error(507, "disk is full").header("retry-after"), Some("2"));
         let offset = ana.offset(&begun.url).await;
         assert!((LONG_SONG_HALF..song.len()).contains(&offset), "{offset}");
         writing.send(&other_song[100_000..]).await;

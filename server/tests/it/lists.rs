@@ -105,7 +105,10 @@ async fn a_list_and_a_page_agree_on_a_failed_file_whose_replacement_is_whole() {
     ana.attach(UploadTarget::NewTrack(id), "song.wav", a_song(1)).await;
     let is_examined = |release: &ReleaseView| release.tracks[0].state() == FileState::Ready;
     let track = ana.release_once(id, "its track is examined", is_examined).await.tracks[0].id;
-    sqlx::query("update objects set examination = 'FAILED', examination_failure = 'Damaged.'").execute(&app.sql).await.unwrap();
+    sqlx::query("update objects set examination = 'FAILED', examination_failure = 'Damaged.'")
+        .execute(&app.sql)
+        .await
+        .unwrap();
     let needs_attention = async || {
         let is_listed = home(&ana, &ReleaseFilter::default()).await.continue_with[0].needs_attention;
         let is_shown = ana.release(id).await.tracks[0].state() == FileState::Failed;

@@ -237,13 +237,13 @@ async fn expired_tokens_are_purged_in_batches_by_their_index() {
     let app = spawn_app().await;
     app.artist("Ana").await;
     for (table, columns, values, index, line) in [
-        ("password_reset_tokens", "", "", "idx_password_tokens_expires_at", "expired reset links purged"),
+        ("password_reset_tokens", "", "", "idx_password_tokens_expires_at", "expired reset links deleted"),
         (
             "email_verification_tokens",
             ", email",
             ", 'ana@example.com'",
             "idx_email_verification_tokens_expires_at",
-            "expired verification links purged",
+            "expired verification links deleted",
         ),
     ] {
         let fill = format!(

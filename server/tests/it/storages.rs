@@ -128,7 +128,7 @@ async fn a_release_lives_in_supabase_storage() {
 /// middle of it.
 #[tokio::test]
 async fn u11_a_multipart_upload_that_a_kill_left_open_is_aborted() {
-    for point in ["parts-begun=kill", "object-half-put=kill"] {
+    for point in ["multipart-begun=kill", "object-half-put=kill"] {
         let bucket = Bucket::new().await;
         let quick = [("VWAZA_JOB_LEASE_SECONDS", "2")];
         let mut app = bucket.app(&quick).await;
@@ -150,7 +150,7 @@ async fn u11_a_multipart_upload_that_a_kill_left_open_is_aborted() {
 /// The process is killed in the middle of a resumable upload of Supabase.
 #[tokio::test]
 async fn u11_a_resumable_upload_that_a_kill_left_open_is_aborted() {
-    for point in ["parts-begun=kill", "object-half-put=kill"] {
+    for point in ["multipart-begun=kill", "object-half-put=kill"] {
         let server = SupabaseServer::start().await;
         let mut app = app_on_supabase(&server, &[("VWAZA_JOB_LEASE_SECONDS", "2")]).await;
         let ana = app.artist("Ana").await;

@@ -13,7 +13,7 @@ async fn the_number_of_concurrent_validations_is_limited_and_the_next_client_get
     let at_once = available_parallelism().map_or(1, NonZero::get).max(2);
     // A validating thread pauses until the test ends it, and a client waits for its permit for one second at most.
     let mut app = spawn_app_with(&[
-        ("VWAZA_FAIL_POINTS", "judging=pause;judging-wait-max=return(1)"),
+        ("VWAZA_FAIL_POINTS", "validation=pause;validation-wait-max=return(1)"),
         ("VWAZA_MAX_OPEN_UPLOADS", "1000"),
     ])
     .await;

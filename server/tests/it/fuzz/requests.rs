@@ -1,40 +1,11 @@
-//! Sends random bytes to every address as requests.
-//!
-//! One seed makes one sequence of requests. `VWAZA_FUZZ_SEED` repeats a sequence. `VWAZA_FUZZ_SECONDS` fuzzes for
-//! longer, and as fast as the server answers.
+//! Makes requests at random: the addresses are real, and any part of the rest may be spoilt.
 
-use std::{
-    env,
-    fmt::Write,
-    str::FromStr,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
-};
+use std::fmt::Write;
 
-use futures::future::join_all;
 use http::Method;
-use testing::eventually;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    task::JoinSet,
-    time::{interval, timeout},
-};
-use vwaza::domain::account::NewAccessToken;
 
-use crate::support::{AccessRow, App, Client, PASSWORD, Placeholders, RowBody, multipart, spawn_app_with};
-
-/// The default duration.
-const SECONDS: u64 = 90;
-/// The rate within the default duration. Other tests run at the same time.
-const REQUESTS_PER_SECOND: u32 = 30;
-const AT_ONCE: usize = 4;
-/// A request that was sent whole must be answered within this time.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// At most this much of a response is read.
-const ANSWER_MAX_BYTES: u64 = 256 * 1024;
-const GROWTH_MAX_KIB: u64 = 32 * 1024;
-/// The artist's things are created anew after so many requests, because some requests delete them.
-const RENEW_EVERY: u64 = 100;
+use super::CONTENT_TYPES;
+use crate::support::{AccessRow, Placeholders, RowBody, multipart};
 
 /// Values for fields, headers and parts of a path.
 const NASTY: [&[u8]; 28] = [
@@ -70,23 +41,6 @@ const NASTY: [&[u8]; 28] = [
 
 const METHODS: [&str; 12] =
     ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "get", "PROPFIND", "X"];
-
-const CONTENT_TYPES: [&str; 14] = [
-    "application/x-www-form-urlencoded",
-    "application/x-www-form-urlencoded; charset=utf-16",
-    "APPLICATION/JSON",
-    "application/json; charset=\"",
-    "application/cbor",
-    "application/offset+octet-stream",
-    "multipart/form-data",
-    "multipart/form-data; boundary=",
-    "multipart/form-data; boundary=\"",
-    "multipart/mixed; boundary=b",
-    "text/plain",
-    "text/html",
-    "*/*",
-    ";",
-];
 
 /// Names and values of headers that the server reads.
 const HEADERS: [(&str, &[&str]); 30] = [
@@ -136,7 +90,7 @@ const HEADERS: [(&str, &[&str]); 30] = [
 ];
 
 /// `SplitMix64`: short, and with the same results on every machine.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -147,7 +101,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    fn below(&mut self, end: usize) -> usize {
+    pub(super) fn below(&mut self, end: usize) -> usize {
         usize::try_from(self.next() % u64::try_from(end).unwrap()).unwrap()
     }
 
@@ -155,11 +109,11 @@ impl Random {
         self.below(many) == 0
     }
 
-    fn pick<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+    pub(super) fn pick<'a, T>(&mut self, all: &'a [T]) -> &'a T {
         &all[self.below(all.len())]
     }
 
-    fn bytes(&mut self, length: usize) -> Vec<u8> {
+    pub(super) fn bytes(&mut self, length: usize) -> Vec<u8> {
         (0..length).map(|_| u8::try_from(self.next() % 256).unwrap()).collect()
     }
 
@@ -171,11 +125,11 @@ impl Random {
 }
 
 /// A request as it is sent over the connection.
-struct Request {
-    bytes: Vec<u8>,
+pub(super) struct Request {
+    pub(super) bytes: Vec<u8>,
     /// The head is valid HTTP and states the body's length correctly, so the request must be answered.
-    is_sound: bool,
-    is_whole: bool,
+    pub(super) is_sound: bool,
+    pub(super) is_whole: bool,
 }
 
 fn encoded(bytes: &[u8]) -> String {
@@ -283,7 +237,13 @@ fn spoilt_path(random: &mut Random, path: &str) -> (Vec<u8>, bool) {
     }
 }
 
-fn request(random: &mut Random, row: &AccessRow, things: &Placeholders, host: &str, credentials: &str) -> Request {
+pub(super) fn request(
+    random: &mut Random,
+    row: &AccessRow,
+    things: &Placeholders,
+    host: &str,
+    credentials: &str,
+) -> Request {
     let (path, body) = row.filled(things);
     let mut is_sound = true;
     let own_method = row.method.clone().unwrap_or(Method::GET).to_string();
@@ -382,165 +342,4 @@ fn request(random: &mut Random, row: &AccessRow, things: &Placeholders, host: &s
     let headers = headers.iter().map(|(name, value)| [name.as_bytes(), b": ", value, b"\r\n"].concat());
     let head = [line, common.into_bytes(), headers.collect::<Vec<_>>().concat(), b"\r\n".to_vec()].concat();
     Request { bytes: [head, bytes].concat(), is_sound: is_sound && is_whole, is_whole }
-}
-
-/// Returns the status of the response. `None` if the server closed the connection.
-async fn send(host: &str, request: &Request) -> Result<Option<u16>, String> {
-    let exchange = async {
-        let mut stream = TcpStream::connect(host).await.unwrap();
-        // The server may close the connection before all bytes are sent.
-        let _ = stream.write_all(&request.bytes).await;
-        if !request.is_whole {
-            let _ = stream.shutdown().await;
-        }
-        let mut answer = Vec::new();
-        let mut pieces = stream.take(ANSWER_MAX_BYTES);
-        loop {
-            let read = pieces.read_buf(&mut answer).await;
-            let is_endless = answer.windows(17).any(|piece| piece == b"text/event-stream");
-            if is_endless || !read.is_ok_and(|bytes| bytes > 0) {
-                return answer;
-            }
-        }
-    };
-    let Ok(answer) = timeout(ANSWER_TIMEOUT, exchange).await else { return Err("no answer in time".into()) };
-    let text = String::from_utf8_lossy(&answer);
-    for word in ["error returned from database", "sqlx", "panicked"] {
-        if text.contains(word) {
-            return Err(format!("an answer that says “{word}”: {text}"));
-        }
-    }
-    let statuses = text.split("HTTP/1.1 ").skip(1).filter_map(|answer| answer.get(..3)?.parse::<u16>().ok());
-    let status = statuses.into_iter().find(|status| *status >= 200);
-    match status {
-        // Busy and disk full are promised answers.
-        Some(503 | 507) => Ok(status),
-        Some(500..) => Err(text.chars().take(2000).collect()),
-        None if request.is_sound => Err(format!("no answer: {text}")),
-        status => Ok(status),
-    }
-}
-
-/// A sender of requests, with its credentials.
-enum Sender {
-    Nobody,
-    Person { client: Client, email: String },
-    Script { token: String },
-}
-
-impl Sender {
-    async fn person(client: Client) -> Self {
-        let email = client.actor().await.unwrap().email;
-        Self::Person { client, email }
-    }
-
-    fn credentials(&self) -> String {
-        match self {
-            Self::Nobody => String::new(),
-            Self::Person { client, .. } => format!("Cookie: {}\r\n", client.cookie()),
-            Self::Script { token } => format!("Authorization: Bearer {token}\r\n"),
-        }
-    }
-
-    /// Signs in again if a request has ended the session.
-    async fn come_back(&self) {
-        if let Self::Person { client, email } = self
-            && client.actor().await.is_none()
-        {
-            client.sign_in(email, PASSWORD).await.expect_status(200);
-        }
-    }
-}
-
-/// Returns the anonymous memory in KiB after eight concurrent sign-ins. The server then holds the memory of a hash for
-/// each core. Without the sign-ins, that memory may be freed already, half a minute after its last use.
-async fn memory_kib(app: &App, email: &str) -> u64 {
-    let clients: Vec<Client> = (0..8).map(|_| app.anonymous()).collect();
-    join_all(clients.iter().map(|client| client.sign_in(email, PASSWORD))).await;
-    app.anonymous_kib()
-}
-
-fn setting<T: FromStr>(name: &str) -> Option<T> {
-    Some(env::var(name).ok()?.parse().unwrap_or_else(|_| panic!("{name} is no number")))
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn any_request_to_any_address_is_answered_without_a_fault_and_takes_no_memory() {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
-    let seed = setting("VWAZA_FUZZ_SEED").unwrap_or_else(|| u64::try_from(now).unwrap());
-    let seconds: Option<u64> = setting("VWAZA_FUZZ_SECONDS");
-    println!("to send the same once more: VWAZA_FUZZ_SEED={seed}");
-    let settings = [("VWAZA_LIMIT_FAILED_SIGN_INS", "100000"), ("VWAZA_MAX_OPEN_UPLOADS", "100000")];
-    let app = spawn_app_with(&settings).await;
-    let (ana, ben, admin) = (app.artist("Ana").await, app.artist("Ben").await, app.admin().await);
-    let mut things = Placeholders::of(&app, &ana).await;
-    let token = ana.call_with("access-tokens/make", "name", "a script").await.ok::<NewAccessToken>().token;
-    let email = things.email().to_owned();
-    let senders = [
-        Sender::Nobody,
-        Sender::person(ana.clone()).await,
-        Sender::person(ben).await,
-        Sender::person(admin).await,
-        Sender::Script { token },
-    ];
-    let rows = AccessRow::all();
-    let host = ana.listen();
-
-    let mut random = Random(seed);
-    let (mut sent, mut answered, mut before_kib) = (0_u64, 0_u64, None);
-    let warm_up = u64::try_from(3 * rows.len()).unwrap();
-    let mut began = Instant::now();
-    let mut pace = interval(Duration::from_secs(1) / REQUESTS_PER_SECOND);
-    let mut running = JoinSet::new();
-    while before_kib.is_none() || began.elapsed() < Duration::from_secs(seconds.unwrap_or(SECONDS)) {
-        if sent == warm_up && before_kib.is_none() {
-            before_kib = Some(memory_kib(&app, &email).await);
-            began = Instant::now();
-        }
-        if before_kib.is_some() && seconds.is_none() {
-            pace.tick().await;
-        }
-        if sent.is_multiple_of(RENEW_EVERY) {
-            senders[1].come_back().await;
-            things.renew(&app, &ana, |_| true).await;
-        }
-        // The first requests go through all rows.
-        let row = if sent < warm_up { &rows[usize::try_from(sent).unwrap() % rows.len()] } else { random.pick(&rows) };
-        let sender = random.below(senders.len());
-        let request = request(&mut random, row, &things, &host, &senders[sender].credentials());
-        let host = host.clone();
-        running.spawn(async move {
-            let outcome = send(&host, &request).await;
-            (sender, request, outcome)
-        });
-        sent += 1;
-        while running.len() >= AT_ONCE
-            && let Some(done) = running.join_next().await
-        {
-            let (sender, request, outcome) = done.unwrap();
-            let status = outcome.unwrap_or_else(|fault| {
-                let request: String = request.bytes.escape_ascii().to_string().chars().take(3000).collect();
-                panic!("VWAZA_FUZZ_SEED={seed}, one of the requests before number {sent}: {request}\n{fault}")
-            });
-            answered += u64::from(status.is_some());
-            if status == Some(401) {
-                senders[sender].come_back().await;
-            }
-        }
-    }
-    while running.join_next().await.is_some() {}
-    println!("{sent} requests, {answered} answers");
-    assert!(answered > sent / 2, "{answered} answers to {sent} requests: they are too broken to find anything");
-    let before_kib = before_kib.unwrap();
-    let mut after_kib = 0;
-    eventually("the server's memory is what it was", async || {
-        after_kib = memory_kib(&app, &email).await;
-        (after_kib <= before_kib + GROWTH_MAX_KIB).then_some(())
-    })
-    .await;
-    println!("memory: {before_kib} KiB before, {after_kib} KiB after");
-    assert_eq!(app.log.events("listening").len(), 1);
-    let faults: Vec<String> = app.log.lines().into_iter().filter(|line| line.contains("\"level\":\"ERROR\"")).collect();
-    assert!(faults.is_empty(), "{faults:#?}");
-    app.expect_consistent().await;
 }
