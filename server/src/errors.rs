@@ -14,7 +14,6 @@ use axum::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use tracing::info;
-use vwaza::{backend, domain::problem::Problem};
 
 use crate::site::Site;
 
@@ -60,11 +59,6 @@ impl IntoResponse for ErrorResponse {
 }
 
 pub(crate) type HandlerResult<T = Response> = Result<T, ErrorResponse>;
-
-/// Converts an error of the backend into a response.
-pub(crate) fn fail(error: backend::Error) -> ErrorResponse {
-    error.into()
-}
 
 /// Gives every error outside pages the error envelope, its true status and the request's id. Server functions answer
 /// every error with 500; the true status is in the body.
@@ -141,7 +135,7 @@ pub(crate) async fn error_envelope(State(site): State<Site>, request: Request, n
 }
 
 fn set_retry_after(status: StatusCode, headers: &mut HeaderMap) {
-    if matches!(status.as_u16(), 423 | 429 | 503) {
+    if matches!(status.as_u16(), 423 | 429 | 503 | 507) {
         headers.entry(header::RETRY_AFTER).or_insert(RETRY_AFTER);
     }
 }
@@ -198,7 +192,7 @@ fn error_of_status(status: StatusCode) -> AppError {
         code if code < 500 => "The server did not understand this request. Reload the page and try again.",
         _ => return AppError::internal(),
     };
-    AppError::from(Problem::Refused { status: status.as_u16(), message: message.into() })
+    AppError::new(status.as_u16(), message)
 }
 
 #[cfg(test)]

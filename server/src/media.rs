@@ -12,7 +12,7 @@ use vwaza::{
 };
 
 use crate::{
-    errors::{HandlerResult, fail},
+    errors::HandlerResult,
     security::{CurrentUser, INERT_CSP},
     state::AppState,
 };
@@ -27,7 +27,7 @@ pub(crate) async fn original(
     Path(object): Path<String>,
     headers: HeaderMap,
 ) -> HandlerResult {
-    let file = state.backend.media_files().original(&actor, parse(&object)?).await.map_err(fail)?;
+    let file = state.backend.media_files().original(&actor, parse(&object)?).await?;
     redirect_or_stream(&state, &file, &headers).await
 }
 
@@ -37,13 +37,13 @@ pub(crate) async fn listening(
     Path(audio): Path<String>,
     headers: HeaderMap,
 ) -> HandlerResult {
-    let file = state.backend.media_files().listening(&actor, parse(&audio)?).await.map_err(fail)?;
+    let file = state.backend.media_files().listening(&actor, parse(&audio)?).await?;
     redirect_or_stream(&state, &file, &headers).await
 }
 
 /// Redirects to the storage if it offers signed addresses; otherwise streams the file.
 async fn redirect_or_stream(state: &AppState, file: &MediaFile, headers: &HeaderMap) -> HandlerResult {
-    if let Some(address) = state.backend.media_files().address(file).await.map_err(fail)? {
+    if let Some(address) = state.backend.media_files().address(file).await? {
         // Not stored, so that a player that goes on after the address has expired requests a new one.
         let location = HeaderValue::from_str(&address).map_err(|_| Problem::NotFound)?;
         let headers = [(header::LOCATION, location), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
@@ -64,7 +64,7 @@ pub(crate) async fn thumbnail(
     headers: HeaderMap,
 ) -> HandlerResult {
     let edge_px: u16 = edge_px.parse().map_err(|_| Problem::NotFound)?;
-    let file = state.backend.media_files().thumbnail(&actor, parse(&cover)?, edge_px.into()).await.map_err(fail)?;
+    let file = state.backend.media_files().thumbnail(&actor, parse(&cover)?, edge_px.into()).await?;
     stream(&state, &file, &headers).await
 }
 
@@ -89,7 +89,7 @@ async fn stream(state: &AppState, file: &MediaFile, headers: &HeaderMap) -> Hand
             return Ok((StatusCode::RANGE_NOT_SATISFIABLE, [(header::CONTENT_RANGE, all)]).into_response());
         }
     };
-    let bytes = state.backend.media_files().read(file, range.clone()).await.map_err(fail)?;
+    let bytes = state.backend.media_files().read(file, range.clone()).await?;
     let length = range.as_ref().map_or(file.size_bytes, |range| range.end - range.start);
     let mut response = Body::from_stream(bytes).into_response();
     let out = response.headers_mut();

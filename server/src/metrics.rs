@@ -15,11 +15,7 @@ use vwaza::{
     domain::{circuit::CircuitState, problem::Problem},
 };
 
-use crate::{
-    client::FORWARDING,
-    errors::{HandlerResult, fail},
-    state::AppState,
-};
+use crate::{client::FORWARDING, errors::HandlerResult, state::AppState};
 
 /// Bucket limits in seconds, from a small cover to an hour of music.
 const DURATION_BUCKETS: [f64; 8] = [0.05, 0.2, 0.5, 1.0, 3.0, 10.0, 30.0, 120.0];
@@ -80,7 +76,7 @@ pub(crate) async fn metrics(
     if !is_local && !has_token(&headers, state.metrics_token.as_deref()) {
         return Err(Problem::NotFound.into());
     }
-    set_gauges(&state.backend.queue_stats().await.map_err(fail)?);
+    set_gauges(&state.backend.queue_stats().await?);
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     Ok((content_type, state.metrics.render()).into_response())
 }

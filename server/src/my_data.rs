@@ -4,14 +4,10 @@ use axum::{body::Body, extract::State, response::IntoResponse};
 use http::{HeaderValue, header};
 use tokio_util::io::ReaderStream;
 
-use crate::{
-    errors::{HandlerResult, fail},
-    security::CurrentUser,
-    state::AppState,
-};
+use crate::{errors::HandlerResult, security::CurrentUser, state::AppState};
 
 pub(crate) async fn download(State(state): State<AppState>, CurrentUser(actor): CurrentUser) -> HandlerResult {
-    let archive = state.backend.my_data().archive(&actor).await.map_err(fail)?;
+    let archive = state.backend.my_data().archive(&actor).await?;
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/zip")),
         (header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"vwaza-data.zip\"")),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use app::error::AppError;
 use axum::{
     extract::{FromRequestParts, Request, State},
     middleware::Next,
@@ -33,7 +34,7 @@ impl FromRequestParts<AppState> for CurrentUser {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ErrorResponse> {
         let actor = match session_token_from_parts(&state.backend, parts) {
-            Some(token) => state.backend.sessions().actor(&token).await.map_err(ErrorResponse::from)?,
+            Some(token) => state.backend.sessions().actor(&token).await?,
             None => None,
         };
         actor.map(Self).ok_or_else(|| Problem::SignedOut.into())
@@ -54,9 +55,9 @@ impl FromRequestParts<AppState> for Uploader {
             let CurrentUser(actor) = CurrentUser::from_request_parts(parts, state).await?;
             return Ok(Self(actor));
         };
-        let actor = state.backend.access_tokens().actor(&token).await.map_err(ErrorResponse::from)?;
-        let message = "This access token does not exist, or was revoked.";
-        actor.map(Self).ok_or_else(|| Problem::Refused { status: 401, message: message.into() }.into())
+        let actor = state.backend.access_tokens().actor(&token).await?;
+        let message = "This access token does not exist, has expired, or was revoked.";
+        actor.map(Self).ok_or_else(|| AppError::new(401, message).into())
     }
 }
 

@@ -24,7 +24,7 @@ use vwaza::{
 };
 
 use crate::{
-    errors::{ErrorResponse, HandlerResult, fail},
+    errors::{ErrorResponse, HandlerResult},
     security::Uploader,
     state::AppState,
 };
@@ -129,7 +129,7 @@ pub(crate) async fn create(
     }
     let channel = if has_chunk { Channel::TusWithBytes { metadata } } else { Channel::Tus { metadata } };
     let uploads = state.backend.uploads();
-    let begun = uploads.begin(&actor, &intent, channel).await.map_err(fail)?;
+    let begun = uploads.begin(&actor, &intent, channel).await?;
     let address = format!("{}{}", state.advertised_url.as_deref().unwrap_or_default(), begun.url);
     let location = HeaderValue::from_str(&address).map_err(|_| ErrorResponse::from(AppError::internal()))?;
     let received = if let Some(body) = body.filter(|_| begun.offset == 0) {
@@ -146,7 +146,7 @@ pub(crate) async fn create(
     let mut answer = match received {
         Ok(received) => (StatusCode::CREATED, offset_headers(&received)).into_response(),
         Err(error) => {
-            let error_response = fail(error).into_response();
+            let error_response = ErrorResponse::from(error).into_response();
             match uploads.progress(&actor, begun.id).await {
                 Ok(so_far) if is_transient(error_response.status()) && so_far.expires_at.is_some() => {
                     (StatusCode::CREATED, offset_headers(&so_far)).into_response()
@@ -187,7 +187,7 @@ pub(crate) async fn status(
     Path(address): Path<(String, String)>,
 ) -> HandlerResult {
     let (_, id) = parse_address(&address)?;
-    let status = state.backend.uploads().status(&actor, id).await.map_err(fail)?;
+    let status = state.backend.uploads().status(&actor, id).await?;
     Ok(Json(status).into_response())
 }
 
@@ -200,8 +200,8 @@ pub(crate) async fn head(
     check_protocol(&headers)?;
     let (_, id) = parse_address(&address)?;
     let uploads = state.backend.uploads();
-    let upload = uploads.offset(&actor, id).await.map_err(fail)?;
-    let metadata = uploads.metadata(&actor, id).await.map_err(fail)?;
+    let upload = uploads.offset(&actor, id).await?;
+    let metadata = uploads.metadata(&actor, id).await?;
     let mut headers = offset_headers(&upload);
     headers.insert(UPLOAD_LENGTH, HeaderValue::from(upload.length));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -251,7 +251,7 @@ async fn receive(
         u64::try_from(parse_number_header(headers, &UPLOAD_OFFSET)?).map_err(|_| bad_number(&UPLOAD_OFFSET))?;
     let checksum = parse_checksum(headers)?;
     let body = request.into_body().into_data_stream();
-    uploads.receive(actor, id, offset, body, checksum).await.map_err(fail)
+    Ok(uploads.receive(actor, id, offset, body, checksum).await?)
 }
 
 fn is_chunk(headers: &HeaderMap) -> bool {
@@ -260,8 +260,8 @@ fn is_chunk(headers: &HeaderMap) -> bool {
     kind.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case(CHUNK_TYPE))
 }
 
-fn not_a_chunk() -> Problem {
-    Problem::Refused { status: 415, message: format!("Send the bytes with the content type {CHUNK_TYPE}.") }
+fn not_a_chunk() -> AppError {
+    AppError::new(415, format!("Send the bytes with the content type {CHUNK_TYPE}."))
 }
 
 /// Writes offset and expiry of an upload as headers.
@@ -292,7 +292,7 @@ pub(crate) async fn terminate(
     let uploads = state.backend.uploads();
     match uploads.terminate(&actor, id).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT.into_response()),
-        Err(error) => Ok(with_offset(fail(error), &uploads, &actor, id).await),
+        Err(error) => Ok(with_offset(ErrorResponse::from(error), &uploads, &actor, id).await),
     }
 }
 
@@ -305,18 +305,17 @@ fn parse_address((spool, id): &(String, String)) -> Result<(SpoolId, UploadId), 
 
 /// # Errors
 /// 412 unless the request names tus 1.0.0; 400 for a header of an extension that this server does not support.
-fn check_protocol(headers: &HeaderMap) -> Result<(), Problem> {
+fn check_protocol(headers: &HeaderMap) -> Result<(), AppError> {
     if single_header(headers, &TUS_RESUMABLE).ok().flatten() != Some(&VERSION) {
-        let message = "This server uses tus 1.0.0. Send the header Tus-Resumable: 1.0.0.".into();
-        return Err(Problem::Refused { status: 412, message });
+        return Err(AppError::new(412, "This server uses tus 1.0.0. Send the header Tus-Resumable: 1.0.0."));
     }
     if let Some((header, extension)) = UNSUPPORTED_EXTENSIONS.iter().find(|(header, _)| headers.contains_key(*header)) {
-        return Err(unsupported_extension(header, extension));
+        return Err(unsupported_extension(header, extension).into());
     }
     let trailers = headers.get_all(header::TRAILER).iter().filter_map(|names| names.to_str().ok());
     let mut trailers = trailers.flat_map(|names| names.split(','));
     if trailers.any(|name| name.trim().eq_ignore_ascii_case(UPLOAD_CHECKSUM.as_str())) {
-        return Err(unsupported_extension("trailer", "checksum-trailer"));
+        return Err(unsupported_extension("trailer", "checksum-trailer").into());
     }
     Ok(())
 }

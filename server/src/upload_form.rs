@@ -29,13 +29,13 @@ use vwaza::{
     domain::{
         ids::BatchId,
         limits::LimitedBy,
-        problem::Problem,
+        problem::{FileRefusal, Problem},
         upload::{UploadTarget, display_file_name},
     },
 };
 
 use crate::{
-    errors::{ErrorResponse, HandlerResult, fail, referring_page_or_start},
+    errors::{ErrorResponse, HandlerResult, referring_page_or_start},
     limits,
     security::CurrentUser,
     state::AppState,
@@ -78,7 +78,7 @@ pub(crate) async fn upload(
                         continue;
                     }
                     let message = format!("“{}” is empty. Choose another one.", display_file_name(&file_name));
-                    return Err(Problem::Refused { status: 422, message }.into());
+                    return Err(Problem::Refused { kind: FileRefusal::Empty, message }.into());
                 };
                 // The request itself counted as the creation of the first upload.
                 if has_file && let Some(client) = client.clone() {
@@ -98,7 +98,7 @@ pub(crate) async fn upload(
                     received = &mut receive => received,
                     () = forward_chunks(first, field, &unparsed, pieces) => receive.await,
                 };
-                received.map_err(fail)?;
+                received?;
                 has_file = true;
             }
             (Some("file"), None) => {
@@ -202,8 +202,7 @@ impl UnparsedBytes {
                 Ok(next)
             }
             Ok(Err(error)) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                let message = "This form is too large for the server. Send the files one by one.".into();
-                Err(Problem::Refused { status: 413, message }.into())
+                Err(AppError::new(413, "This form is too large for the server. Send the files one by one.").into())
             }
             Ok(Err(_)) | Err(_) => Err(incomplete_form()),
         }

@@ -1,4 +1,4 @@
-//! What can go wrong in the core: a problem that a person is told, or a fault that the log is told.
+//! The errors of the core. An error is either a problem that the user is told or a fault for the log.
 
 use std::{error, io, iter::successors};
 
@@ -19,7 +19,7 @@ pub enum Error {
     Migration(#[from] sqlx::migrate::MigrateError),
     #[error("the storage failed: {0}")]
     Storage(#[from] object_store::Error),
-    /// Not the file's doing: whoever can wait tries again later.
+    /// The storage failed, which is not the fault of a file. Callers that can wait try again later.
     #[error("{source}")]
     StorageDown { operation: StorageOperation, source: Box<Error> },
     #[error("the storage has not answered of late and is not asked for now")]
@@ -41,7 +41,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The problem to tell a person of, or the fault itself for the log.
+    /// Returns the problem to tell the user, or the error itself if it is a fault for the log.
     pub fn into_problem(self) -> Result<Problem, Self> {
         match self {
             Self::Problem(problem) => Ok(problem),
@@ -51,7 +51,7 @@ impl Error {
                     "The database is not answering. Everything you saved is safe; try again in a minute.".into(),
                 ))
             }
-            // 22021: U+0000 and the like, which PostgreSQL does not take as text.
+            // 22021: the text contains U+0000 or another character that PostgreSQL does not take.
             Self::Database(sqlx::Error::Database(error)) if error.code().as_deref() == Some("22021") => Ok(
                 Problem::BadRequest("This text contains a character that we can't store. Type the text again.".into()),
             ),
@@ -75,30 +75,30 @@ impl Error {
         }
     }
 
-    /// Whether a disk of ours takes no more, or no more of this user's; the one of local storage, too.
+    /// Whether a disk of ours, local storage's included, is full, or has no room left for our system user.
     pub(super) fn is_disk_full(&self) -> bool {
         self.of_system().any(|error| matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
     }
 
-    /// Whether this machine has no descriptors or no memory left.
+    /// Whether this machine has no file descriptors or no memory left.
     fn is_exhausted(&self) -> bool {
         self.of_system().any(is_exhaustion)
     }
 
-    /// Whether this machine, or a disk of its own, is to blame, and no file: descriptors or memory ran out, or a disk cannot be read or written.
-    /// A file that is missing is another matter.
+    /// Whether this machine or one of its disks is at fault, and no file: descriptors or memory ran out, or a disk
+    /// cannot be read or written. A missing file does not count.
     pub(super) fn is_of_this_machine(&self) -> bool {
         let is_own = matches!(self, Self::Io(error) if error.raw_os_error().is_some() && error.kind() != io::ErrorKind::NotFound);
         is_own || self.of_system().any(|error| is_exhaustion(error) || is_of_disk(error))
     }
 
-    /// What the system says, however deep it is wrapped.
+    /// The errors of the operating system among the sources, however deep they are wrapped.
     fn of_system(&self) -> impl Iterator<Item = &io::Error> {
         successors(Some(self as &(dyn error::Error + 'static)), |error| error.source())
             .filter_map(<dyn error::Error>::downcast_ref)
     }
 
-    /// Whether it says that the storage is not well, rather than something about one object.
+    /// Whether the error says that the storage is not well, rather than something about one object.
     pub(super) fn is_outage(&self) -> bool {
         match self {
             Self::Storage(error) => matches!(
@@ -128,12 +128,12 @@ fn is_of_disk(error: &io::Error) -> bool {
         || matches!(Errno::from_io_error(error), Some(Errno::IO | Errno::NODEV | Errno::NXIO))
 }
 
-/// Whether it says that the database is not well, rather than something about one statement.
+/// Whether the error says that the database is not well, rather than something about one statement.
 pub(super) fn is_unreachable(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => true,
-        // Class 57 is operator intervention (shutting down, starting up; 57014 is our own limit on statements), 08 a broken
-        // connection, 53 out of resources; 55P03 is our limit on waiting for a row.
+        // Class 57 is operator intervention (shutting down, starting up; 57014 is our own limit on statements), 08 a
+        // broken connection, 53 out of resources. 55P03 is our limit on waiting for a row.
         sqlx::Error::Database(error) => error
             .code()
             .is_some_and(|code| ["57P", "57014", "08", "53", "55P03"].iter().any(|prefix| code.starts_with(prefix))),
@@ -181,11 +181,11 @@ mod tests {
             let system = || io::Error::from(errno);
             assert!(Error::Io(system()).is_of_this_machine() && stored(system()).is_of_this_machine(), "{errno}");
         }
-        // Nobody but the operator takes our own files from us.
+        // Only the operator can deny the server access to its own files.
         assert!(Error::Io(Errno::ACCESS.into()).is_of_this_machine());
         assert!(!Error::Io(Errno::NOENT.into()).is_of_this_machine());
         assert!(!Error::Io(io::ErrorKind::UnexpectedEof.into()).is_of_this_machine());
-        // That is the storage's.
+        // A refused connection is a fault of the storage.
         assert!(!stored(Errno::CONNREFUSED.into()).is_of_this_machine());
         assert!(!Error::CircuitOpen.is_of_this_machine());
         for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS] {

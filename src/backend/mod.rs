@@ -1,4 +1,4 @@
-//! Everything that touches the world: PostgreSQL, storage, spool, queue, media. All SQL of the product is in here.
+//! The backend: everything that uses PostgreSQL, the storage, the spool or media files. All SQL of the product is here.
 
 pub mod accounts;
 pub mod db;
@@ -16,6 +16,7 @@ mod queue;
 mod releases;
 mod settings;
 pub mod storage;
+mod tasks;
 pub mod uploads;
 
 use std::{
@@ -46,6 +47,8 @@ use uuid::Uuid;
 use self::{
     accounts::{access_tokens, flashes, passwords, sessions, tokens, users},
     db::connections,
+    mail::sender,
+    operations::janitor,
     queue::{dead_letters, worker},
     releases::{review, tracks},
     storage::{media_files, reaper},
@@ -54,21 +57,24 @@ use self::{
 use crate::domain::{circuit::CircuitState, ids::WorkerId, media::MediaLimits};
 
 const POOL_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Whatever the worker's concurrency.
+/// The connections of the queue, whatever the worker's concurrency.
 const QUEUE_CONNECTIONS: usize = 7;
-/// Each waits for the disk with an offset; what waits at the same time is flushed at once.
+/// The connections of uploads. Each one waits for PostgreSQL's disk with an offset; offsets that wait at the same time
+/// are flushed together.
 const UPLOAD_CONNECTIONS: usize = 16;
-/// Longer than any statement may take: a claim that was given up and happens all the same costs its job an attempt.
+/// The timeout of a claim. It is longer than any statement may take: a claim that is given up and commits all the same
+/// costs its job an attempt.
 const CLAIM_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Connections to PostgreSQL that a process opens at most: of the pool, the queue, uploads and the health check. docs/operating.md tells operators.
+/// The largest number of connections to PostgreSQL that a process opens: for the pool, the queue, uploads and the
+/// health check. docs/operating.md names it for operators.
 pub fn database_connections(settings: &QueueSettings) -> usize {
     db::pool_connections(settings.concurrency) as usize + QUEUE_CONNECTIONS + UPLOAD_CONNECTIONS + 1
 }
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// The core, running: one per process, shared by all requests.
+/// The running core. Each process has one, which all requests share.
 pub struct Backend {
     db: PgPool,
     settings: Settings,
@@ -77,17 +83,18 @@ pub struct Backend {
     writers: uploads::writers::Writers,
     passwords: passwords::Passwords,
     events: events::Events,
+    tasks: tasks::Tasks,
     worker: worker::Worker,
     reaper_cursor: reaper::Cursor,
     limits: limits::Limits,
-    /// The queue's.
+    /// Connections that only the queue uses.
     queue_connections: connections::Connections,
     upload_connections: connections::Connections,
     health_check: Arc<db::HealthCheck>,
     mail: mail::Transport,
-    /// Files that may still be judged.
+    /// Permits to validate a file.
     validation_permits: Arc<Semaphore>,
-    /// Archives of users' data that may still be begun.
+    /// Permits to make an archive of a user's data.
     archive_permits: Arc<Semaphore>,
     session_cookie: tokens::TokenCookie,
     browser_cookie: tokens::TokenCookie,
@@ -97,8 +104,8 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// Connects, brings the schema up to date, opens spool and storage, takes up what an earlier process left behind, and
-    /// starts the worker.
+    /// Starts the core: connects, migrates the schema, opens spool and storage, recovers what an earlier process left
+    /// behind, and starts the worker.
     pub async fn start(settings: Settings) -> Result<Arc<Self>> {
         fail_points::arm(&settings.fail_points)?;
         let data_dir = settings.data_dir.clone();
@@ -123,6 +130,7 @@ impl Backend {
             mail,
             validation_permits: uploads::finish::validation_permits(),
             archive_permits: Arc::new(Semaphore::new(accounts::my_data::ARCHIVES_AT_ONCE)),
+            tasks: tasks::Tasks::default(),
             worker: worker::Worker::new(WorkerId(Uuid::now_v7()), &settings.queue, shutdown.clone()),
             reaper_cursor: reaper::Cursor::default(),
             limits,
@@ -138,20 +146,24 @@ impl Backend {
         });
         backend.uploads().recover_at_start().await?;
         worker::start(&backend);
+        tasks::supervise(&backend, "janitor", janitor::run);
+        for _ in 0..sender::SENDERS {
+            tasks::supervise(&backend, "send mail", sender::run);
+        }
         Ok(backend)
     }
 
-    /// Stops claiming jobs, waits for those that run, hands back what is left; all by `deadline`. Call once.
+    /// Stops claiming jobs, waits for running jobs and hands back the rest, all by `deadline`. Call it once.
     pub async fn stop(&self, deadline: Instant) {
         self.shutdown.cancel();
         let left = deadline.saturating_duration_since(Instant::now());
         let to_close = POOL_CLOSE_TIMEOUT.min(left / 4);
-        worker::drain(self, left - to_close).await;
-        // Waits for every connection to come back, which one in the middle of a long statement does not.
+        self.tasks.drain(left - to_close).await;
+        // Closing waits for every connection, and one in the middle of a long statement may not come back in time.
         let _ = tokio::time::timeout(to_close, self.db.close()).await;
     }
 
-    /// Ends when the process is about to: long-lived answers (events) close then.
+    /// The token that is cancelled when the process is about to end. Long-lived answers, such as events, end then.
     pub fn shutdown(&self) -> CancellationToken {
         self.shutdown.clone()
     }
@@ -160,17 +172,17 @@ impl Backend {
         &self.session_cookie
     }
 
-    /// Stands between the two steps of a sign-in.
+    /// The cookie between the two steps of a sign-in.
     pub fn challenge_cookie(&self) -> &tokens::TokenCookie {
         &self.challenge_cookie
     }
 
-    /// Finds what the last form came to that was sent without scripts.
+    /// The cookie that finds the result of the last form that was sent without scripts.
     pub fn flash_cookie(&self) -> &tokens::TokenCookie {
         &self.flash_cookie
     }
 
-    /// Tells a browser that has signed in before.
+    /// The cookie that recognises a browser that has signed in before.
     pub fn browser_cookie(&self) -> &tokens::TokenCookie {
         &self.browser_cookie
     }
@@ -251,7 +263,8 @@ impl Backend {
         media_files::MediaFiles(self)
     }
 
-    /// Whether PostgreSQL answers within two seconds. However busy it and this process's connections are, it is up.
+    /// Whether PostgreSQL answers within two seconds, on a connection of its own. A busy database and a busy pool count
+    /// as up.
     pub async fn database_is_up(&self) -> bool {
         self.health_check.is_up().await
     }
@@ -261,12 +274,12 @@ impl Backend {
         self.storage.origin()
     }
 
-    /// Whether local storage's disk takes no more.
+    /// Whether the storage is known to have no room left.
     pub fn storage_is_full(&self) -> bool {
         self.storage.is_full()
     }
 
-    /// Whether the storage is asked for anything at present.
+    /// The state of the storage's circuit breaker.
     pub fn storage_circuit(&self) -> CircuitState {
         self.storage.circuit()
     }

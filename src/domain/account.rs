@@ -59,14 +59,14 @@ impl Actor {
     /// Refuses an actor who may not do what admins do.
     ///
     /// # Errors
-    /// `Forbidden` for an artist, and 403 with a sentence for an admin who still has to set up two-factor sign-in.
+    /// `Forbidden` for an artist, `NotAllowedYet` for an admin who still has to set up two-factor sign-in.
     pub fn require_admin(&self) -> Result<(), Problem> {
         if self.role != Role::Admin {
             return Err(Problem::Forbidden);
         }
         if self.must_set_up_two_factor {
             let message = "Admins need two-factor sign-in on this site. Set it up on your account page first.";
-            return Err(Problem::Refused { status: 403, message: message.into() });
+            return Err(Problem::NotAllowedYet(message.into()));
         }
         Ok(())
     }

@@ -46,49 +46,89 @@ impl FieldErrors {
     }
 }
 
+/// Why a file is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    derive(sqlx::Type),
+    sqlx(type_name = "file_refusal", rename_all = "SCREAMING_SNAKE_CASE")
+)]
+pub enum FileRefusal {
+    TooLarge,
+    /// Neither audio nor a picture that a release can have.
+    WrongKind,
+    Empty,
+    /// Its beginning or its end is missing.
+    Incomplete,
+    Damaged,
+    /// The file may be fine: the limit is ours.
+    CannotDecode,
+    /// The file is whole, but it is not what stores accept.
+    OutsideLimits,
+    /// The file is not the one that was announced by its SHA-256.
+    ChecksumMismatch,
+    /// Our disk lost bytes of it.
+    Lost,
+}
+
 /// Why a request was refused, in words for the person who made it.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
 pub enum Problem {
-    /// 400: some fields need mending.
+    /// Some fields need mending.
     #[error("Some fields need your attention.")]
     Invalid(FieldErrors),
-    /// 400: the request makes no sense as it is.
+    /// The request makes no sense as it is.
     #[error("{0}")]
     BadRequest(String),
-    /// 401.
     #[error("Sign in to continue.")]
     SignedOut,
-    /// 401 at the sign-in form: never says which of the two was wrong.
+    /// At the sign-in form: never says which of the two was wrong.
     #[error("E-mail or password is wrong.")]
     WrongCredentials,
-    /// 403.
     #[error("This is for admins only.")]
     Forbidden,
-    /// 404: what does not exist and what belongs to somebody else look the same.
+    /// What has to be done first.
+    #[error("{0}")]
+    NotAllowedYet(String),
+    /// What was looked for does not exist. Only for those who may know that.
+    #[error("{0}")]
+    Unknown(String),
+    /// What does not exist and what belongs to somebody else look the same.
     #[error("This does not exist, or you have no access to it.")]
     NotFound,
-    /// 409: somebody or something was faster, or the state does not allow it.
+    /// Somebody or something was faster, or the state does not allow it.
     #[error("{0}")]
     Conflict(String),
-    /// 410.
+    /// What the request is about is over, or was removed.
     #[error("{0}")]
     Gone(String),
-    /// 413, 415 or 422: the file is not what it has to be.
+    /// The file is not what it has to be.
     #[error("{message}")]
-    Refused { status: u16, message: String },
-    /// 429: something there may be so many of.
+    Refused { kind: FileRefusal, message: String },
+    /// More bytes arrive than the upload's length.
+    #[error("{0}")]
+    LengthExceeded(String),
+    /// The artist's files take all the space that they may take.
+    #[error("{0}")]
+    QuotaExceeded(String),
+    /// The bytes of one request do not match their checksum.
+    #[error("{0}")]
+    ChecksumMismatch(String),
+    /// Another connection sends bytes of the same upload.
+    #[error("{0}")]
+    Locked(String),
+    /// Something there may be so many of.
     #[error("{0}")]
     TooMany(String),
-    /// 429: too many requests in too short a time. The words are part of the interface that scripts know.
+    /// Too many requests in too short a time. The words are part of the interface that scripts know.
     #[error("Rate limit exceeded. Please try again later.")]
     RateLimited { by: LimitedBy, retry_after_seconds: u32 },
-    /// 503: trying again later helps.
+    /// Trying again later helps.
     #[error("{0}")]
     Unavailable(String),
-    /// 507.
     #[error("The server's disk is full. Everything that has arrived is safe; try again in a few minutes.")]
     DiskFull,
-    /// 507: this artist's files take their share of the disk on which files wait to be stored.
+    /// This artist's files take their share of the disk on which files wait to be stored.
     #[error("Your other files are still being stored. This upload continues when they are done.")]
     SpoolShare,
 }
@@ -100,21 +140,5 @@ impl Problem {
 
     pub fn conflict(message: impl Into<String>) -> Self {
         Self::Conflict(message.into())
-    }
-
-    /// The HTTP status of the answer.
-    pub fn status(&self) -> u16 {
-        match self {
-            Self::Invalid(_) | Self::BadRequest(_) => 400,
-            Self::SignedOut | Self::WrongCredentials => 401,
-            Self::Forbidden => 403,
-            Self::NotFound => 404,
-            Self::Conflict(_) => 409,
-            Self::Gone(_) => 410,
-            Self::Refused { status, .. } => *status,
-            Self::TooMany(_) | Self::RateLimited { .. } => 429,
-            Self::Unavailable(_) => 503,
-            Self::DiskFull | Self::SpoolShare => 507,
-        }
     }
 }

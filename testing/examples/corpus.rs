@@ -133,7 +133,7 @@ fn examine_one(path: &Path) -> CorpusResult {
         Ok(()) => line["outcome"] = json!("accepted"),
         Err(error) => {
             let (outcome, status) = match error {
-                MediaError::Refused(refusal) => ("refused", Some(refusal.status)),
+                MediaError::Refused(refusal) => ("refused", Some(refusal.kind.status())),
                 MediaError::Io(_) | MediaError::OutOfTime => ("failed", None),
             };
             line["outcome"] = json!(outcome);

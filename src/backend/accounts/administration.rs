@@ -158,7 +158,7 @@ async fn id_of(db: &mut PgConnection, email: &str) -> Result<UserId> {
         sqlx::query_scalar!(r#"select id as "id: UserId" from users where lower(email) = lower($1)"#, email.trim())
             .fetch_optional(db)
             .await?;
-    Ok(id.ok_or(Problem::Refused { status: 404, message: format!("No account has the address {email}.") })?)
+    Ok(id.ok_or(Problem::Unknown(format!("No account has the address {email}.")))?)
 }
 
 /// A user whose row is locked.

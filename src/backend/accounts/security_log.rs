@@ -130,7 +130,7 @@ async fn count_repetition(
 /// existing user, and the transaction of a wrong code is rolled back.
 pub(super) fn record_later(backend: &Backend, user: UserId, kind: SecurityEventKind, visitor: &Visitor) {
     let (db, visitor) = (backend.db.clone(), visitor.clone());
-    backend.worker.spawn(async move {
+    backend.tasks.spawn(async move {
         let recorded = async { record(&mut *db.acquire().await?, user, kind, "", &visitor).await };
         if let Err(error) = recorded.await {
             tracing::warn!(user.id = %user, event = ?kind, error = ?error, "saving a security event failed");

@@ -59,7 +59,7 @@ async fn attempt(backend: &Backend, job: &ClaimedMail) {
     let sent = tokio::select! {
         sent = timeout(limit, send(backend, job)) => sent.unwrap_or_else(|_| Err(SendError::timeout(limit))),
         // The process is about to end, so another one sends the mail.
-        () = backend.worker.wait_for_hand_back() => {
+        () = backend.tasks.wait_for_hand_back() => {
             if let Err(error) = queue::hand_back(&backend.db, job).await {
                 tracing::warn!(mail.id = %job.id, error = ?error, "mail hand-back failed; its lease will expire");
             }
@@ -77,7 +77,7 @@ async fn attempt(backend: &Backend, job: &ClaimedMail) {
     while let Err(error) = db::with_timeout(db::REPLY_TIMEOUT, save_outcome(backend, job, &sent)).await {
         tracing::warn!(mail.id = %job.id, error = ?error, "saving the outcome of a mail failed");
         tokio::select! {
-            () = backend.worker.wait_for_hand_back() => return,
+            () = backend.tasks.wait_for_hand_back() => return,
             () = sleep(OUTCOME_RETRY_DELAY) => {}
         }
     }

@@ -11,7 +11,10 @@ use super::{
     source::{Source, be16, be32},
     tags,
 };
-use crate::domain::media::{AudioCodec, AudioContainer, PackagingNote, Tags, other_codec_in_aiff};
+use crate::domain::{
+    media::{AudioCodec, AudioContainer, PackagingNote, Tags, other_codec_in_aiff},
+    problem::FileRefusal,
+};
 
 /// Maximum number of chunks: far more than any editor writes. Each chunk costs a read.
 const MAX_CHUNKS: usize = 4096;
@@ -115,7 +118,7 @@ fn read_common(chunk: &[u8], compressed_form: bool) -> Result<Common> {
         b"fl32" | b"fl64" => (true, true),
         // These samples are unsigned, and no rule accepts 8 bit.
         b"raw " if bit_depth <= 8 => (false, true),
-        kind => return refused(415, other_codec_in_aiff(kind)),
+        kind => return refused(FileRefusal::WrongKind, other_codec_in_aiff(kind)),
     };
     let bytes_per_sample = match (kind.as_slice(), bit_depth) {
         (b"fl32", _) => 4,

@@ -4,7 +4,10 @@ use super::{
     Result, damaged, incomplete, refused,
     source::{Source, be16, be32},
 };
-use crate::domain::media::{CoverColour, CoverFacts, CoverFormat, other_picture};
+use crate::domain::{
+    media::{CoverColour, CoverFacts, CoverFormat, other_picture},
+    problem::FileRefusal,
+};
 
 const PNG_MAGIC: &[u8] = b"\x89PNG\r\n\x1A\n";
 /// Maximum bytes of a PNG besides the picture itself: comments, previews and other data. Real files stay below 1 MB.
@@ -32,7 +35,7 @@ pub(super) fn header(source: &mut Source) -> Result<CoverFacts> {
     } else if start.starts_with(b"\xFF\xD8\xFF") {
         jpeg(source)
     } else {
-        refused(415, format!("This is {}. Export the cover as JPEG or PNG.", other_picture(&start)))
+        refused(FileRefusal::WrongKind, format!("This is {}. Export the cover as JPEG or PNG.", other_picture(&start)))
     }
 }
 
@@ -51,7 +54,7 @@ fn facts(format: CoverFormat, size: (u32, u32), colour: CoverColour, bits: u8, h
 /// file: it is …".
 pub(super) fn undecodable<T>(kind: &str) -> Result<T> {
     refused(
-        422,
+        FileRefusal::CannotDecode,
         format!("We cannot decode this file: it is {kind}. Export it as a baseline JPEG with 8 bit, or as a PNG."),
     )
 }
@@ -74,7 +77,7 @@ fn png(source: &mut Source) -> Result<CoverFacts> {
             // Xcode compresses the pictures of apps in a way that only Apple's systems read, and puts this chunk in
             // front.
             b"CgBI" => return undecodable("a PNG that was packed for an iPhone app (CgBI)"),
-            b"acTL" => return refused(422, "This PNG is animated. Export a single picture."),
+            b"acTL" => return refused(FileRefusal::OutsideLimits, "This PNG is animated. Export a single picture."),
             b"IDAT" => {}
             b"IEND" => {
                 return match found {
@@ -92,13 +95,19 @@ fn png(source: &mut Source) -> Result<CoverFacts> {
             _ => extra_bytes += u64::from(size),
         }
         if packed_bytes > MAX_PNG_PACKED_BYTES {
-            return refused(422, "This PNG carries more than 1 MB of profiles and texts. Export it without metadata.");
+            return refused(
+                FileRefusal::OutsideLimits,
+                "This PNG carries more than 1 MB of profiles and texts. Export it without metadata.",
+            );
         }
         if found.is_none() {
             return damaged("it does not say how large it is");
         }
         if extra_bytes > MAX_PNG_EXTRA_BYTES {
-            return refused(422, "This PNG carries more than 8 MB of other data. Export it without metadata.");
+            return refused(
+                FileRefusal::OutsideLimits,
+                "This PNG carries more than 8 MB of other data. Export it without metadata.",
+            );
         }
         if next > source.length() {
             return incomplete();
@@ -199,7 +208,10 @@ fn jpeg(source: &mut Source) -> Result<CoverFacts> {
         }
         scans += usize::from(marker == 0xDA);
         if scans > MAX_JPEG_SCANS {
-            return refused(422, "This JPEG has more than 100 progressive scans. Export it as a baseline JPEG.");
+            return refused(
+                FileRefusal::OutsideLimits,
+                "This JPEG has more than 100 progressive scans. Export it as a baseline JPEG.",
+            );
         }
         let Some(size) = source.read_array::<2>(offset + 2)? else { return incomplete() };
         let size = be16(&size, 0);

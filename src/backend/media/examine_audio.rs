@@ -12,7 +12,10 @@ use super::{
     undecodable,
     validate::{self, Samples},
 };
-use crate::domain::media::{AudioFacts, MediaLimits, Peaks};
+use crate::domain::{
+    media::{AudioFacts, MediaLimits, Peaks},
+    problem::FileRefusal,
+};
 
 /// The size was validated when the file arrived. The limits may have become smaller since.
 const NO_LIMITS: MediaLimits = MediaLimits { max_audio_bytes: u64::MAX, max_cover_bytes: u64::MAX };
@@ -84,7 +87,7 @@ pub fn examine_audio(path: &Path, copy: &Path, deadline: &Deadline) -> Result<(A
 fn beyond_full_scale<T>(times: f32) -> Result<T> {
     let times = if times < 1e6 { format!("{times:.0}") } else { "more than a million".to_owned() };
     refused(
-        422,
+        FileRefusal::OutsideLimits,
         format!(
             "The samples of this file go up to {times} times full scale. Export it with full scale at 1.0 and upload the new file."
         ),

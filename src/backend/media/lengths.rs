@@ -5,6 +5,7 @@
 use std::ops::RangeInclusive;
 
 use super::{Result, refused, source::Source};
+use crate::domain::problem::FileRefusal;
 
 /// Lengths that stand for "unknown". They are ranges, because programs include or exclude the headers and round down to
 /// a whole frame.
@@ -55,7 +56,7 @@ fn is_chunk(source: &mut Source, offset: u64, numbers: Numbers) -> Result<bool> 
 
 pub(super) fn unknown<T>(container: &str) -> Result<T> {
     refused(
-        422,
+        FileRefusal::OutsideLimits,
         format!(
             "This {container} does not say how long it is. Its export may have been interrupted. Export it again and upload the \
              new file."

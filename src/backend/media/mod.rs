@@ -46,7 +46,7 @@ use std::{
 
 use thiserror::Error;
 
-use crate::domain::media::AudioRefusal;
+use crate::domain::{media::AudioRefusal, problem::FileRefusal};
 
 pub use deadline::Deadline;
 pub use examine_audio::examine_audio;
@@ -58,9 +58,7 @@ pub use validate::{ValidatedAudio, ValidatedCover, validate_audio, validate_cove
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{message}")]
 pub struct Refusal {
-    /// HTTP status: 413 for a file that is too large, 415 for another kind of file, 422 for the right kind that is not
-    /// usable.
-    pub status: u16,
+    pub kind: FileRefusal,
     /// Says what is wrong and what to do, in one or two sentences.
     pub message: String,
 }
@@ -87,42 +85,48 @@ impl From<io::Error> for MediaError {
 
 type Result<T> = std::result::Result<T, MediaError>;
 
-fn refused<T>(status: u16, message: impl Into<String>) -> Result<T> {
-    Err(Refusal { status, message: message.into() }.into())
+fn refused<T>(kind: FileRefusal, message: impl Into<String>) -> Result<T> {
+    Err(Refusal { kind, message: message.into() }.into())
 }
 
 fn too_large<T>(max: u64) -> Result<T> {
-    refused(413, crate::domain::media::too_large(max))
+    refused(FileRefusal::TooLarge, crate::domain::media::too_large(max))
 }
 
 fn too_long<T>() -> Result<T> {
-    refused(422, AudioRefusal::TooLong.sentence())
+    refused(FileRefusal::OutsideLimits, AudioRefusal::TooLong.sentence())
 }
 
 fn empty<T>() -> Result<T> {
-    refused(422, "This file is empty. Choose another one.")
+    refused(FileRefusal::Empty, "This file is empty. Choose another one.")
 }
 
 /// Refuses a file that ends before the end that its header declares.
 fn incomplete<T>() -> Result<T> {
-    refused(422, "This file is incomplete: its end is missing. Export it again and upload the new file.")
+    refused(
+        FileRefusal::Incomplete,
+        "This file is incomplete: its end is missing. Export it again and upload the new file.",
+    )
 }
 
 /// Refuses a file whose beginning is missing: its first frame or fragment is not the first one of the whole.
 fn beginning_missing<T>() -> Result<T> {
-    refused(422, "This file is incomplete: its beginning is missing. Export it again and upload the new file.")
+    refused(
+        FileRefusal::Incomplete,
+        "This file is incomplete: its beginning is missing. Export it again and upload the new file.",
+    )
 }
 
 /// Refuses a damaged file. `what` completes the sentence "This file is damaged: …".
 fn damaged<T>(what: &str) -> Result<T> {
-    refused(422, format!("This file is damaged: {what}. Export it again and upload the new file."))
+    refused(FileRefusal::Damaged, format!("This file is damaged: {what}. Export it again and upload the new file."))
 }
 
 /// Refuses a file that may be fine but that we cannot decode. `what` completes the sentence "We cannot decode this
 /// file: …".
 fn undecodable<T>(what: &str) -> Result<T> {
     refused(
-        422,
+        FileRefusal::CannotDecode,
         format!("We cannot decode this file: {what}. Export it as WAV or FLAC with 16 or 24 bit and upload that file."),
     )
 }

@@ -14,8 +14,12 @@ use super::{
     source::Source,
     tags, too_large, wav,
 };
-use crate::domain::media::{
-    AudioCodec, AudioContainer, CoverFacts, MediaLimits, Tags, UNKNOWN_AUDIO, audio_refusal, cover_refusal, other_audio,
+use crate::domain::{
+    media::{
+        AudioCodec, AudioContainer, CoverFacts, MediaLimits, Tags, UNKNOWN_AUDIO, audio_refusal, cover_refusal,
+        other_audio,
+    },
+    problem::FileRefusal,
 };
 
 /// Number of bytes at the start of a file that identify its kind.
@@ -77,7 +81,7 @@ pub(super) fn cover_of(source: &mut Source, limits: &MediaLimits) -> Result<Cove
     }
     let facts = cover::header(source)?;
     match cover_refusal(facts.width_px.unsigned_abs(), facts.height_px.unsigned_abs()) {
-        Some(refusal) => refused(422, refusal.sentence()),
+        Some(refusal) => refused(FileRefusal::OutsideLimits, refusal.sentence()),
         None => Ok(facts),
     }
 }
@@ -124,7 +128,10 @@ fn read_header(source: &mut Source) -> Result<AudioHeader> {
         return Ok(flac::header(source, id3_end, id3)?.map_samples(|layout| Samples::Flac(Box::new(layout))));
     }
     if let Some(other) = other_audio(&start) {
-        return refused(415, format!("This is {other}. Upload a WAV, FLAC, AIFF, ALAC, AAC (M4A) or MP3 file."));
+        return refused(
+            FileRefusal::WrongKind,
+            format!("This is {other}. Upload a WAV, FLAC, AIFF, ALAC, AAC (M4A) or MP3 file."),
+        );
     }
     let name = match (start.get(..4), start.get(4..8), start.get(8..12)) {
         (Some(b"RIFF"), _, Some(b"WAVE")) if id3_end == 0 => {
@@ -143,13 +150,13 @@ fn read_header(source: &mut Source) -> Result<AudioHeader> {
         _ => {
             return match mp3::header(source, id3_end, id3)? {
                 Some(header) => Ok(header.map_samples(|layout| Samples::Frames(Box::new(layout)))),
-                None => refused(415, UNKNOWN_AUDIO),
+                None => refused(FileRefusal::WrongKind, UNKNOWN_AUDIO),
             };
         }
     };
     // Some players skip the tag, and others take the file for an MP3.
     refused(
-        415,
+        FileRefusal::WrongKind,
         format!("This is {name} behind an ID3 tag, which not every player knows. Export it again without that tag."),
     )
 }
@@ -159,7 +166,7 @@ fn read_header(source: &mut Source) -> Result<AudioHeader> {
 fn enforce_rules(header: &AudioHeader) -> Result<()> {
     let AudioHeader { channels, sample_rate_hz, bit_depth, frames, .. } = *header;
     match audio_refusal(channels, sample_rate_hz, bit_depth, frames) {
-        Some(refusal) => refused(422, refusal.sentence()),
+        Some(refusal) => refused(FileRefusal::OutsideLimits, refusal.sentence()),
         None => Ok(()),
     }
 }

@@ -10,7 +10,10 @@ use super::{
     source::{Source, le16, le32},
     tags, undecodable,
 };
-use crate::domain::media::{AudioCodec, AudioContainer, PackagingNote, Tags, other_codec_in_wav};
+use crate::domain::{
+    media::{AudioCodec, AudioContainer, PackagingNote, Tags, other_codec_in_wav},
+    problem::FileRefusal,
+};
 
 /// Maximum number of chunks: far more than any editor writes. Each chunk costs a read.
 const MAX_CHUNKS: usize = 4096;
@@ -116,7 +119,7 @@ fn read_format(chunk: &[u8]) -> Result<Format> {
         (FORMAT_PCM | FORMAT_FLOAT, 32) | (FORMAT_PCM, 25..=31) => 4,
         (FORMAT_FLOAT, 64) => 8,
         (FORMAT_PCM | FORMAT_FLOAT, _) => return damaged("its header names an impossible sample size"),
-        _ => return refused(415, other_codec_in_wav(tag, chunk.get(24..40))),
+        _ => return refused(FileRefusal::WrongKind, other_codec_in_wav(tag, chunk.get(24..40))),
     };
     let channels = le16(chunk, 2);
     let frame_bytes = le16(chunk, 12);

@@ -1,9 +1,8 @@
-//! The dead letter queue: what has failed for good, and what admins do about it. Each of the two things they can do is one
-//! compare-and-set, in one transaction with what it means for the file and its release.
+//! The dead letter queue: jobs that failed for good, and what admins do with them. To retry or to discard a job is one
+//! compare-and-set, in one transaction with the consequences for the file and its release.
 
 use sqlx::PgConnection;
 
-use super::jobs::NOT_EXAMINED;
 use crate::{
     backend::{
         Backend, Result, db, queue,
@@ -26,7 +25,7 @@ use crate::{
     },
 };
 
-/// Characters of the error log's end that are looked at: the last failure has fewer.
+/// The number of characters that are read from the end of the error log. The last failure has fewer.
 const ERROR_LOG_TAIL_CHARS: i32 = 1000;
 
 const SUPERSEDED: &str = "No release needs this file any more. It was replaced, removed or dismissed.";
@@ -34,29 +33,29 @@ const JOB_CHANGED: &str = "This job changed just now. Reload the page to see its
 
 pub struct DeadLetters<'a>(pub(in crate::backend) &'a Backend);
 
-/// What a dead letter is about.
+/// The file of a dead letter.
 #[derive(Clone, Copy)]
 enum JobFile {
-    /// Received, and not stored.
+    /// The file is received but not stored.
     Spooled(UploadId),
-    /// Stored, and not examined.
+    /// The file is stored but not examined.
     Stored(UploadId, ObjectId),
 }
 
 /// A job in the dead letter queue. The row of its release is locked.
 struct DeadLetterJob {
     kind: JobKind,
-    /// `None`: not even its row is left.
+    /// `None` if not even the row of the file is left.
     file: Option<JobFile>,
     file_name: String,
-    /// What the artist is to read once it is given up: what is wrong with the file, or that it was us.
+    /// What the artist reads once the job is discarded: what is wrong with the file, or that the fault is ours.
     artist_message: String,
-    /// The release, while it waits for this file and nothing newer has come.
+    /// The release, if it still waits for this file and nothing newer has come.
     awaiting_release: Option<LockedRelease>,
 }
 
 impl DeadLetters<'_> {
-    /// The queue at one moment, with a page of its dead letters.
+    /// Returns the state of the queue at one moment, with one page of its dead letters.
     pub async fn queue(&self, actor: &Actor, page: u32) -> Result<QueueOverview> {
         actor.require_admin()?;
         let mut tx = db::snapshot(&self.0.db).await?;
@@ -102,7 +101,8 @@ impl DeadLetters<'_> {
     /// Puts a job back into the queue, as if it had never failed.
     ///
     /// # Errors
-    /// 409 when it is not a dead letter any more, or its file has been superseded.
+    /// `NotFound` for an unknown job. `Conflict` if the job is not a dead letter any more, if its file is superseded,
+    /// or if its release is in review or decided.
     pub async fn retry(&self, actor: &Actor, id: JobId) -> Result<()> {
         actor.require_admin()?;
         let mut tx = db::begin(&self.0.db).await?;
@@ -125,11 +125,12 @@ impl DeadLetters<'_> {
         Ok(())
     }
 
-    /// Gives a job up for good, and its file with it: its bytes go. Whether its artist is told: somebody who has brought another file,
-    /// or removed the release, has nothing to do any more.
+    /// Discards a job and the bytes of its file. Returns whether the artist is told: an artist who has uploaded another
+    /// file, or deleted the release, has nothing left to do.
     ///
     /// # Errors
-    /// 409 when it is not a dead letter any more.
+    /// `NotFound` for an unknown job. `Conflict` if the job is not a dead letter any more, or if its release is in
+    /// review or decided.
     pub async fn discard(&self, actor: &Actor, id: JobId) -> Result<bool> {
         actor.require_admin()?;
         let mut tx = db::begin(&self.0.db).await?;
@@ -142,7 +143,7 @@ impl DeadLetters<'_> {
                 objects::detach_from_target(&mut tx, object).await?;
                 uploads::discard(&mut tx, upload, UploadState::Attached, &letter.artist_message).await?
             }
-            // Whoever let go of it has seen to the rest.
+            // The transaction that detached the object has done the rest.
             (Some(JobFile::Stored(..)) | None, _) => None,
         };
         if !queue::discard(&mut tx, id).await? {
@@ -156,7 +157,7 @@ impl DeadLetters<'_> {
         if let Some(release) = letter.awaiting_release {
             self.0.events.release_changed(release.id, release.artist);
         }
-        // What lies in another process's spool, that one sweeps; and what is left here, the next sweep removes.
+        // Each process sweeps its own spool. Bytes that are left here are removed by the next sweep.
         if let Err(error) = uploads::purge_bytes(self.0, ended.as_slice()).await {
             tracing::warn!(job.id = %id, error = ?error, "removing the bytes of a discarded file failed");
         }
@@ -165,7 +166,7 @@ impl DeadLetters<'_> {
 }
 
 impl DeadLetterJob {
-    /// The audit row, and what the change makes of the release.
+    /// Raises the version of the release, writes the audit row and advances the release.
     async fn record_decision(
         &self,
         db: &mut PgConnection,
@@ -184,11 +185,11 @@ impl DeadLetterJob {
     }
 }
 
-/// Locks the release of a dead letter, and says what is so under that lock.
+/// Locks the release of a dead letter, and reads the job under that lock.
 ///
 /// # Errors
-/// 404 for an unknown job; 409 for one that is not a dead letter (any more), and for a file of a release that is being judged
-/// or was.
+/// `NotFound` for an unknown job. `Conflict` if the job is not a dead letter any more, or if its release is in review
+/// or decided.
 async fn lock_dead_letter(db: &mut PgConnection, id: JobId) -> Result<DeadLetterJob> {
     let release =
         sqlx::query_scalar!(r#"select release_id as "release: ReleaseId" from upload_jobs where id = $1"#, id as JobId)
@@ -202,7 +203,7 @@ async fn lock_dead_letter(db: &mut PgConnection, id: JobId) -> Result<DeadLetter
     let job = sqlx::query!(
         r#"select j.kind as "kind: JobKind", j.status as "status: JobStatus", j.outcome, j.upload_id as "upload: UploadId",
                   j.object_id as "object: ObjectId", coalesce(u.file_name, '') as "file_name!",
-                  o.examination_failure as "examination_failure?"
+                  case when not o.was_given_up then o.examination_failure end as examination_failure
            from upload_jobs j
            left join uploads u on u.id = j.upload_id
            left join objects o on o.id = j.object_id
@@ -226,7 +227,7 @@ async fn lock_dead_letter(db: &mut PgConnection, id: JobId) -> Result<DeadLetter
         None => false,
     };
     let awaiting_release = release.filter(|_| is_awaited);
-    // A release with such a file is not let through; should one have been, what is judged does not change under its judge.
+    // A release with such a file does not get into review. If one did, its files must not change under the reviewer.
     if awaiting_release
         .is_some_and(|release| !matches!(release.status, ReleaseStatus::Draft | ReleaseStatus::Processing))
     {
@@ -235,10 +236,7 @@ async fn lock_dead_letter(db: &mut PgConnection, id: JobId) -> Result<DeadLetter
         )
         .into());
     }
-    let artist_message = job
-        .examination_failure
-        .filter(|artist_message| artist_message != NOT_EXAMINED)
-        .unwrap_or_else(|| uploads::DISCARDED.into());
+    let artist_message = job.examination_failure.unwrap_or_else(|| uploads::DISCARDED.into());
     Ok(DeadLetterJob {
         kind: job.kind,
         file,
@@ -248,7 +246,7 @@ async fn lock_dead_letter(db: &mut PgConnection, id: JobId) -> Result<DeadLetter
     })
 }
 
-/// What happened to a job that is not a dead letter.
+/// Explains why a job is not a dead letter. `None` if it is one.
 fn why_not_dead(status: JobStatus, outcome: Option<&str>) -> Option<&'static str> {
     match (status, outcome) {
         (JobStatus::Failed, _) => None,

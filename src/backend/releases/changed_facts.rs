@@ -1,5 +1,5 @@
-//! Differences that a newer version of the examination finds and may not apply: other facts of published files, and refusals of files that
-//! are published or in review.
+//! Records differences that a newer version of the examination finds and may not apply: other facts of published files,
+//! and refusals of files that are published or in review.
 
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -14,10 +14,10 @@ use crate::{
     },
 };
 
-/// Rows that the operations page shows.
+/// The largest number of rows that the operations page shows.
 const SHOWN_MAX: i64 = 50;
 
-/// Writes down the facts that were found, or why the file would be refused. `None` removes what was written down before.
+/// Records the facts that were found, or why the file would be refused. `None` removes an earlier record.
 pub(in crate::backend) async fn record(
     db: &mut PgConnection,
     object: ObjectId,
@@ -43,7 +43,8 @@ pub(in crate::backend) async fn record(
     Ok(())
 }
 
-/// The first file of a release that would be refused today: its name, and why. Only in review does it stop anything.
+/// Finds the first file of a release that would be refused today. Returns its name and the reason. Such a file only
+/// keeps the release from being approved.
 pub(super) async fn refusal_in(db: &mut PgConnection, release: ReleaseId) -> Result<Option<(String, String)>> {
     let refused = sqlx::query!(
         r#"select u.file_name, c.refusal as "refusal!"
@@ -57,7 +58,7 @@ pub(super) async fn refusal_in(db: &mut PgConnection, release: ReleaseId) -> Res
     Ok(refused.map(|file| (file.file_name, file.refusal)))
 }
 
-/// Has the files of a release that would be refused examined once more, now that its artist can replace them.
+/// Lets the files of a release that would be refused be examined again, now that the artist can replace them.
 pub(super) async fn examine_refused(db: &mut PgConnection, release: ReleaseId) -> Result<()> {
     sqlx::query!(
         "with refused as (
@@ -72,7 +73,7 @@ pub(super) async fn examine_refused(db: &mut PgConnection, release: ReleaseId) -
     Ok(())
 }
 
-/// The latest differences, and how many there are.
+/// Lists the latest differences. Also returns how many there are.
 pub(in crate::backend) async fn list(db: &mut PgConnection) -> Result<(Vec<ChangedFile>, i64)> {
     let total = sqlx::query_scalar!(
         r#"select count(*) as "count!" from changed_facts c join objects o on o.id = c.object_id where o.state = 'ATTACHED'"#
@@ -112,7 +113,7 @@ pub(in crate::backend) async fn list(db: &mut PgConnection) -> Result<(Vec<Chang
     Ok((files.collect(), total))
 }
 
-/// Facts in a line.
+/// Describes facts in one line.
 fn describe(facts: &Value) -> String {
     if let Ok(facts) = serde_json::from_value::<AudioFacts>(facts.clone()) {
         return facts.full_summary();

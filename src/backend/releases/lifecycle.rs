@@ -1,5 +1,5 @@
-//! What artists do with their releases: create, edit, submit, withdraw, revise and delete them. Every change locks the release's row first
-//! (lock order: release, track, upload, job).
+//! The actions of artists on their releases: create, edit, submit, withdraw, revise and delete. Every change locks the
+//! release's row first (lock order: release, track, upload, job).
 
 use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
@@ -22,8 +22,10 @@ use crate::{
 pub struct Releases<'a>(pub(in crate::backend) &'a Backend);
 
 impl Releases<'_> {
+    /// Returns a release with everything that its pages show.
+    ///
     /// # Errors
-    /// 404 for what is neither the actor's own nor seen by an admin.
+    /// `NotFound` if there is no such release, or if it is not the actor's own and the actor is no admin.
     pub async fn view(&self, actor: &Actor, id: ReleaseId) -> Result<ReleaseView> {
         let mut tx = db::snapshot(&self.0.db).await?;
         let release = view::load(&mut tx, id).await?.ok_or(Problem::NotFound)?;
@@ -70,12 +72,15 @@ impl Releases<'_> {
         self.finish_edit(tx, release).await
     }
 
+    /// Submits a draft.
+    ///
     /// # Errors
-    /// 400 with what is missing; 409 when it is not a draft or an upload is still on its way.
+    /// `Invalid` with the missing items, to which unfinished uploads belong. `Conflict` if the release is no draft.
+    /// `NotAllowedYet` if the artist has to confirm their e-mail address first.
     pub async fn submit(&self, actor: &Actor, id: ReleaseId) -> Result<ReleaseView> {
         if actor.must_verify_email {
             let message = "Confirm your e-mail address first: open the link that we sent you, or ask for a new one on your account page.";
-            return Err(Problem::Refused { status: 403, message: message.into() }.into());
+            return Err(Problem::NotAllowedYet(message.into()).into());
         }
         let mut tx = db::begin(&self.0.db).await?;
         let release = locked::lock_draft(&mut tx, actor, id).await?;
@@ -102,7 +107,10 @@ impl Releases<'_> {
         self.commit_and_view(tx, release).await
     }
 
-    /// Back to draft, while it is processed or waits for its review.
+    /// Turns a release back into a draft while it is processed or waits for its review.
+    ///
+    /// # Errors
+    /// `Conflict` in every other status.
     pub async fn withdraw(&self, actor: &Actor, id: ReleaseId) -> Result<ReleaseView> {
         let mut tx = db::begin(&self.0.db).await?;
         let release = locked::lock_own(&mut tx, actor, id).await?;
@@ -122,7 +130,10 @@ impl Releases<'_> {
         self.commit_and_view(tx, release).await
     }
 
-    /// Back to draft, after a rejection.
+    /// Turns a rejected release back into a draft.
+    ///
+    /// # Errors
+    /// `Conflict` if the release is not rejected.
     pub async fn revise(&self, actor: &Actor, id: ReleaseId) -> Result<ReleaseView> {
         let mut tx = db::begin(&self.0.db).await?;
         let release = locked::lock_own(&mut tx, actor, id).await?;
@@ -138,7 +149,8 @@ impl Releases<'_> {
         self.commit_and_view(tx, release).await
     }
 
-    /// Removes a draft. Its objects are released to the reaper; what is on its way finds no target and is released too.
+    /// Deletes a draft. Its objects are detached. Uploads that are under way find no target, and the reaper deletes
+    /// their objects too.
     pub async fn delete(&self, actor: &Actor, id: ReleaseId) -> Result<()> {
         let mut tx = db::begin(&self.0.db).await?;
         let release = locked::lock_draft(&mut tx, actor, id).await?;
@@ -151,7 +163,7 @@ impl Releases<'_> {
         Ok(())
     }
 
-    /// Counts the edit, commits, and answers with the release as it then is.
+    /// Counts the edit as a new version, commits, and returns the release as it is then.
     pub(super) async fn finish_edit(
         &self,
         mut tx: Transaction<'static, Postgres>,

@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// Characters of a search that are looked at.
+/// The number of characters of a search that count.
 const SEARCH_MAX_CHARS: usize = 100;
 const CONTINUE_MAX: i64 = 6;
 
@@ -45,7 +45,7 @@ impl Releases<'_> {
         Ok(counts)
     }
 
-    /// Drafts and what was rejected, the latest change first.
+    /// Lists drafts and rejected releases, the latest change first.
     pub async fn to_continue(&self, actor: &Actor) -> Result<Vec<ReleaseSummary>> {
         let rows = sqlx::query_as!(
             ReleaseSummary,
@@ -69,7 +69,8 @@ impl Releases<'_> {
 }
 
 impl Releases<'_> {
-    /// What each draft of the actor's among these lacks first. What has gone meanwhile lacks nothing.
+    /// Finds the checklist item to fix first for each of the actor's own drafts in `releases`. Complete drafts have no
+    /// item, and neither have drafts that were deleted meanwhile.
     pub async fn first_missing(
         &self,
         actor: &Actor,
@@ -85,10 +86,10 @@ impl Releases<'_> {
     }
 }
 
-/// What a person typed, as a pattern in which their own `%` and `_` mean themselves.
+/// Turns a search into a pattern for `ilike` in which `%` and `_` mean themselves. `None` if the search is empty.
 ///
 /// # Errors
-/// 400 for U+0000, which no text in the database has.
+/// `Invalid` if the search contains U+0000, which no text in the database contains.
 pub(super) fn like_pattern(search: &str) -> Result<Option<String>> {
     if search.contains('\0') {
         return Err(Problem::field("search", "This text contains an invisible character. Type the text again.").into());
@@ -101,17 +102,17 @@ pub(super) fn like_pattern(search: &str) -> Result<Option<String>> {
     Ok(Some(format!("%{escaped}%")))
 }
 
-/// The page asked for, from 1; the last one where the list ends before it.
+/// Limits a page number to the pages that the list has. Pages count from 1.
 pub(in crate::backend) fn page_of(page: u32, total: i64) -> u32 {
     page.clamp(1, pages_of(total))
 }
 
-/// Rows that come before a page.
+/// The number of rows before a page.
 pub(in crate::backend) fn offset_of(page: u32) -> i64 {
     (i64::from(page) - 1) * PAGE_SIZE
 }
 
-/// The columns of a list's row, in the order that a list asks for.
+/// The query for the rows of a list, in the given order.
 macro_rules! summaries {
     ($order:literal, $status:expr, $artist:expr, $pattern:expr, $offset:expr) => {
         sqlx::query_as!(
@@ -137,7 +138,7 @@ macro_rules! summaries {
     };
 }
 
-/// Releases of all artists or one, as a filter has it.
+/// Lists the releases of all artists, or of one, as the filter says.
 pub(in crate::backend) async fn search(db: &PgPool, filter: &ReleaseFilter) -> Result<Page<ReleaseSummary>> {
     let (status, artist, pattern) = (filter.status, filter.artist, like_pattern(&filter.search)?);
     let pattern = pattern.as_deref();
@@ -148,7 +149,8 @@ pub(in crate::backend) async fn search(db: &PgPool, filter: &ReleaseFilter) -> R
         ReleaseSort::Changed => {
             summaries!("r.updated_at desc, r.id", status, artist, pattern, offset).fetch_all(db).await?
         }
-        // Whatever the database's own order is: “Élan” stands between “Echo” and “Ember”, capital letters mean nothing.
+        // The order ignores accents and case, whatever the database's collation: “Élan” stands between “Echo” and
+        // “Ember”.
         ReleaseSort::Title => {
             summaries!(
                 "lower(regexp_replace(normalize(r.title, nfkd), '[\\u0300-\\u036f]', '', 'g')), r.title, r.id",
@@ -167,7 +169,7 @@ pub(in crate::backend) async fn search(db: &PgPool, filter: &ReleaseFilter) -> R
     Ok(Page::new(rows, page, total))
 }
 
-/// What waits for a verdict, the longest wait first.
+/// Lists the releases that wait for a verdict, the longest wait first.
 pub(super) async fn review_queue(
     db: &PgPool,
     search: &str,

@@ -1,5 +1,5 @@
-//! What needs the lock on a release's row: the lock itself, transitions with their audit rows, and the step that follows from the state of
-//! its files.
+//! The operations under the lock on a release's row: the lock itself, transitions with their audit rows, and the
+//! transition that follows from the state of the release's files.
 
 use sqlx::PgConnection;
 
@@ -24,8 +24,10 @@ pub(in crate::backend) struct LockedRelease {
     pub(in crate::backend) version: i64,
 }
 
+/// Locks a release of the actor's own.
+///
 /// # Errors
-/// 404 unless the release exists and is the actor's own.
+/// `NotFound` unless the release exists and is the actor's own.
 pub(super) async fn lock_own(db: &mut PgConnection, actor: &Actor, id: ReleaseId) -> Result<LockedRelease> {
     match lock(db, id).await? {
         Some(release) if release.artist == actor.id => Ok(release),
@@ -33,8 +35,10 @@ pub(super) async fn lock_own(db: &mut PgConnection, actor: &Actor, id: ReleaseId
     }
 }
 
+/// Locks a draft of the actor's own.
+///
 /// # Errors
-/// 404 unless it is the actor's own, 409 unless it is a draft.
+/// `NotFound` unless the release is the actor's own. `Conflict` unless it is a draft.
 pub(in crate::backend) async fn lock_draft(
     db: &mut PgConnection,
     actor: &Actor,
@@ -48,7 +52,7 @@ pub(in crate::backend) async fn lock_draft(
     }
 }
 
-/// As `lock_draft`, for the release that a track is on.
+/// Locks the release that a track is on, as [`lock_draft`] does, and the track.
 pub(in crate::backend) async fn lock_draft_of_track(
     db: &mut PgConnection,
     actor: &Actor,
@@ -62,7 +66,7 @@ pub(in crate::backend) async fn lock_draft_of_track(
     .await?
     .ok_or(Problem::NotFound)?;
     let locked = lock_draft(&mut *db, actor, release).await?;
-    // Only under the release's lock is it certain that the track is still there.
+    // The track may have been removed before the release was locked.
     sqlx::query_scalar!("select number from tracks where id = $1 for update", track as TrackId)
         .fetch_optional(db)
         .await?
@@ -82,8 +86,8 @@ pub(in crate::backend) async fn lock(db: &mut PgConnection, id: ReleaseId) -> Re
     Ok(row)
 }
 
-/// Whether bytes that this release may still get are arriving, or wait to be stored: not those that nobody goes on with, nor those
-/// that a newer file has superseded.
+/// Whether bytes that this release may still get are arriving or wait to be stored. Expired uploads do not count, and
+/// neither do uploads that a newer file has superseded.
 pub(in crate::backend) async fn has_unfinished_upload(db: &mut PgConnection, id: ReleaseId) -> Result<bool> {
     let has = sqlx::query_scalar!(
         r#"select exists (select 1 from upload_targets
@@ -95,7 +99,8 @@ pub(in crate::backend) async fn has_unfinished_upload(db: &mut PgConnection, id:
     Ok(has)
 }
 
-/// An edit or an attached file: what was reviewed before is not what is there now.
+/// Raises the version of a release after an edit or an attached file: a reviewer who saw the old version cannot decide
+/// about the new one.
 pub(in crate::backend) async fn bump_version(db: &mut PgConnection, id: ReleaseId) -> Result<()> {
     sqlx::query!("update releases set version = version + 1, updated_at = now() where id = $1", id as ReleaseId)
         .execute(db)
@@ -103,10 +108,11 @@ pub(in crate::backend) async fn bump_version(db: &mut PgConnection, id: ReleaseI
     Ok(())
 }
 
-/// Moves a locked release on, with its audit row. A compare-and-set on status and version all the same.
+/// Moves a locked release to another status and writes the audit row. The statement is a compare-and-set on status and
+/// version even under the lock.
 ///
 /// # Errors
-/// 409 when the release is not (any more) what `from` says.
+/// `Conflict` if the release no longer has the status and version of `from`.
 pub(in crate::backend) async fn transition(
     db: &mut PgConnection,
     from: LockedRelease,
@@ -137,7 +143,7 @@ pub(in crate::backend) async fn transition(
     record(db, from.id, kind, actor, version, note).await
 }
 
-/// One row of the audit trail, and the mail that tells the artist where there is one.
+/// Writes one row of the audit trail, and enqueues the mail that tells the artist, if the event has one.
 pub(in crate::backend) async fn record(
     db: &mut PgConnection,
     release: ReleaseId,
@@ -164,7 +170,7 @@ pub(in crate::backend) async fn record(
         ReleaseEventKind::FileDiscarded => ReleaseNews::FileDiscarded { note: note() },
         ReleaseEventKind::Created
         | ReleaseEventKind::Examined
-        // The job that failed tells of its file.
+        // The failed job enqueues a mail about its file.
         | ReleaseEventKind::FileFailed
         | ReleaseEventKind::Withdrawn
         | ReleaseEventKind::Revised
@@ -173,7 +179,8 @@ pub(in crate::backend) async fn record(
     mail::enqueue_artist_mail(db, release, news).await
 }
 
-/// Applies [`release::advance`] to a locked release: called by everything that changes a release's files, in its transaction.
+/// Applies [`release::advance`] to a locked release. Every transaction that changes the files of a release calls this
+/// function.
 pub(in crate::backend) async fn advance(db: &mut PgConnection, release: LockedRelease) -> Result<()> {
     if release.status != ReleaseStatus::Processing {
         return Ok(());
@@ -190,8 +197,8 @@ pub(in crate::backend) async fn advance(db: &mut PgConnection, release: LockedRe
     }
 }
 
-/// Whether files are under way and none has failed, so that [`release::advance`] would say nothing: a large release is loaded for its last
-/// job, not for each.
+/// Whether files are under way and none has failed, so that [`release::advance`] would change nothing. Thanks to this
+/// check, a large release is loaded for its last job and not for each.
 async fn is_still_processed(db: &mut PgConnection, id: ReleaseId) -> Result<bool> {
     let is_pending = has_unfinished_upload(&mut *db, id).await?
         || sqlx::query_scalar!(

@@ -1,4 +1,4 @@
-//! The review: admins' lists and verdicts.
+//! The review: the lists of releases and artists that admins see, and their verdicts.
 
 use super::{
     changed_facts,
@@ -19,7 +19,7 @@ use crate::{
 pub struct Review<'a>(pub(in crate::backend) &'a Backend);
 
 impl Review<'_> {
-    /// What waits for a verdict, oldest first.
+    /// Lists the releases that wait for a verdict, the longest wait first.
     pub async fn queue(
         &self,
         actor: &Actor,
@@ -31,16 +31,17 @@ impl Review<'_> {
         lists::review_queue(&self.0.db, search, artist, page).await
     }
 
-    /// Releases of all artists, in every status.
+    /// Lists the releases of all artists, in every status.
     pub async fn releases(&self, actor: &Actor, filter: &ReleaseFilter) -> Result<Page<ReleaseSummary>> {
         actor.require_admin()?;
         lists::search(&self.0.db, filter).await
     }
 
-    /// Approves or rejects what the reviewer saw: `version` is the one that their page showed.
+    /// Approves or rejects a release. `version` is the version that the reviewer's page showed.
     ///
     /// # Errors
-    /// 409 when it is no longer waiting, or not what they saw.
+    /// `Conflict` if the release no longer waits for a verdict, or if it has another version. An approval is also a
+    /// `Conflict` while a new file is not stored, or if a file would be refused today.
     pub async fn decide(&self, actor: &Actor, id: ReleaseId, version: i64, verdict: Verdict) -> Result<VerdictOutcome> {
         actor.require_admin()?;
         let mut tx = db::begin(&self.0.db).await?;
@@ -78,7 +79,8 @@ impl Review<'_> {
             Verdict::Reject { reason } => (ReleaseStatus::Rejected, ReleaseEventKind::Rejected, Some(reason.as_str())),
         };
         locked::transition(&mut tx, release, status, kind, Some(actor.id), reason).await?;
-        // What follows it in the queue, then from the start again: who skips a release does not come back to it at once.
+        // The reviewer gets the release after this one in the queue, and after the last one the first. So a reviewer
+        // who skips a release does not come back to it at once.
         let next = sqlx::query_scalar!(
             r#"select r.id as "id: ReleaseId" from releases r join releases decided on decided.id = $1
                where r.status = 'PENDING_REVIEW'
@@ -93,7 +95,8 @@ impl Review<'_> {
         Ok(VerdictOutcome { next })
     }
 
-    /// All accounts with the counts of their releases, by name: as lists of releases are sorted by title.
+    /// Lists all accounts with the counts of their releases, by name. The order ignores accents and case, as in lists
+    /// of releases.
     pub async fn artists(&self, actor: &Actor, search: &str, page: u32) -> Result<Page<ArtistSummary>> {
         actor.require_admin()?;
         let pattern = like_pattern(search)?;

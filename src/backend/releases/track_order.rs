@@ -12,10 +12,10 @@ use crate::{
     },
 };
 
-/// Orders the tracks of a batch in a locked draft by the tags of the files that have arrived. They share the places that they had; once the
-/// artist has moved a track, all stay.
+/// Orders the tracks of a batch in a locked draft by the tags of the files that have arrived. The tracks share the
+/// numbers that they had. Once the artist has moved a track, all tracks stay.
 pub(in crate::backend) async fn order_batch(db: &mut PgConnection, release: ReleaseId, batch: BatchId) -> Result<()> {
-    // Ids grow as tracks are made, in the order of the files' names.
+    // Ids grow in the order in which tracks are created, which is the order of the files' names.
     let tracks = sqlx::query!(
         r#"select t.id, t.number, newest.tags as "tags: Json<Tags>"
            from tracks t
@@ -44,8 +44,8 @@ pub(in crate::backend) async fn order_batch(db: &mut PgConnection, release: Rele
     Ok(())
 }
 
-/// Removes a track of a locked draft with the only upload that was ever for it, which is over. One that had a file, or that somebody has
-/// typed into, stays.
+/// Removes a track of a locked draft if all its uploads have expired or were cancelled. The track stays if a file has
+/// ever arrived for it, or if somebody has typed into it.
 pub(in crate::backend) async fn remove_announced(
     db: &mut PgConnection,
     release: ReleaseId,

@@ -36,18 +36,18 @@ impl Tracks<'_> {
         self.releases().finish_edit(tx, release).await
     }
 
-    /// Puts a track at `number`, at most at the end; the others close up.
+    /// Moves a track to `number`, or to the end if the release has fewer tracks. The other tracks close up.
     pub async fn move_to(&self, actor: &Actor, id: TrackId, number: i32) -> Result<ReleaseView> {
         let mut tx = db::begin(&self.0.db).await?;
         let release = locked::lock_draft_of_track(&mut tx, actor, id).await?;
-        // From now on the order is the artist's.
+        // From now on the artist decides the order, and no tag changes it.
         sqlx::query!(
             "update tracks set order_is_guessed = false where release_id = $1 and order_is_guessed",
             release.id as ReleaseId
         )
         .execute(&mut *tx)
         .await?;
-        // The constraint on the numbers is deferred: they are unique again when the statement is through.
+        // The constraint on the numbers is deferred, so numbers may collide while the statement runs.
         sqlx::query!(
             "with others as (
                  select id, row_number() over (order by number) as place from tracks where release_id = $2 and id <> $1
@@ -68,7 +68,7 @@ impl Tracks<'_> {
         self.releases().finish_edit(tx, release).await
     }
 
-    /// Removes a track; its audio is released to the reaper.
+    /// Removes a track and detaches its audio.
     pub async fn remove(&self, actor: &Actor, id: TrackId) -> Result<ReleaseView> {
         let mut tx = db::begin(&self.0.db).await?;
         let release = locked::lock_draft_of_track(&mut tx, actor, id).await?;
@@ -81,8 +81,8 @@ impl Tracks<'_> {
         Ok(view)
     }
 
-    /// Removes tracks of drafts whose only upload has expired before its file was here. A track that somebody has typed into stays. How many
-    /// there were.
+    /// Removes tracks of drafts whose uploads expired before a file arrived. A track that somebody has typed into
+    /// stays. Goes through at most `at_most` releases. Returns how many tracks were removed.
     pub(in crate::backend) async fn remove_expired(&self, at_most: i64) -> Result<u64> {
         let releases = sqlx::query_scalar!(
             r#"select distinct t.release_id as "release_id!: ReleaseId"
@@ -98,7 +98,7 @@ impl Tracks<'_> {
             let Some(release) = locked::lock(&mut tx, id).await?.filter(|release| release.status.is_editable()) else {
                 continue;
             };
-            // Under the release's lock nobody begins another upload for them.
+            // Under the release's lock, no other upload for these tracks begins.
             let gone = sqlx::query!(
                 "delete from tracks where id in (select id from announced_tracks where release_id = $1 and has_expired)",
                 id as ReleaseId

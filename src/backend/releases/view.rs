@@ -1,4 +1,4 @@
-//! A release as a whole, read in one snapshot.
+//! Loads a release as a whole, from one snapshot.
 
 use sqlx::{PgConnection, types::Json};
 use time::Date;
@@ -16,12 +16,12 @@ use crate::{
     },
 };
 
-/// Events that a timeline shows; a release has a handful.
+/// The largest number of events that a timeline shows. A release has a handful.
 const TIMELINE_MAX: i64 = 100;
 
 const WAITS_FOR_SPOOL: &str = "this continues as soon as the server that received the file is back";
 
-/// In the database.
+/// The state of an examination as the database stores it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
 #[sqlx(type_name = "examination_state", rename_all = "UPPERCASE")]
 pub(in crate::backend) enum ExaminationState {
@@ -30,7 +30,8 @@ pub(in crate::backend) enum ExaminationState {
     Failed,
 }
 
-/// The release with all that its pages show; within a writing transaction, as that transaction has made it.
+/// Loads a release with everything that its pages show. Within a writing transaction, the result includes that
+/// transaction's changes.
 pub(in crate::backend) async fn load(db: &mut PgConnection, id: ReleaseId) -> Result<Option<ReleaseView>> {
     let row = sqlx::query!(
         r#"select r.version, r.status as "status: ReleaseStatus", r.artist_id as "artist_id: UserId", u.artist_name,
@@ -135,8 +136,9 @@ async fn tracks(db: &mut PgConnection, release: ReleaseId) -> Result<Vec<TrackVi
     Ok(tracks.collect())
 }
 
-/// For each target the upload that decides its state, of those that are newer than what it holds: one that is still going
-/// somewhere rather than one that failed, and that rather than one that was refused or discarded; of several, the newest.
+/// Finds, for each target, the upload that decides its state among those newer than the file that the target holds. An
+/// upload that is under way comes before a failed one, and a failed one before a refused or discarded one. Among
+/// equals, the newest comes first.
 async fn pending_uploads(
     db: &mut PgConnection,
     release: ReleaseId,
@@ -200,7 +202,7 @@ fn examination(state: ExaminationState, failure: Option<String>) -> Examination 
     }
 }
 
-/// The columns of a left join: all there or none.
+/// Builds a stored file from the columns of a left join, which are either all there or all null.
 fn stored_file<Facts>(
     object: Option<ObjectId>,
     file_name: Option<String>,

@@ -1,4 +1,4 @@
-//! The storage's circuit breaker, and what has worked of late.
+//! The storage's circuit breaker, with the times of the latest successes.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -14,7 +14,8 @@ use crate::{
     },
 };
 
-/// A full storage still reads, and one that locks its objects still stores: what works tells nothing of what does not.
+/// A kind of call to the storage. Each kind has its own circuit: a full storage can still be read, and a storage that
+/// locks its objects still takes new ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StorageOperation {
     Read,
@@ -35,9 +36,9 @@ struct Inner {
     read: Successes,
     written: Successes,
     last_answer: Option<Instant>,
-    /// A call has failed since the storage last said that it is there.
+    /// Whether a call or a probe has failed since the last probe that succeeded.
     is_doubted: bool,
-    /// When the storage last had no room for something, unless it has taken something since.
+    /// When the storage last had no room for an object. `None` after a write has succeeded.
     had_no_room: Option<Instant>,
     disk_is_full: bool,
 }
@@ -46,11 +47,11 @@ struct Inner {
 #[derive(Clone, Copy, Default)]
 struct Successes {
     latest: Option<(Instant, Caller)>,
-    /// The latest one of anybody else.
+    /// The latest success of a caller other than the one in `latest`.
     of_others: Option<Instant>,
 }
 
-/// The job that makes a call, if it is one.
+/// The job that makes a call. `None` for all other callers.
 pub(super) type Caller = Option<JobId>;
 
 impl Successes {
@@ -91,7 +92,10 @@ impl Breaker {
         Self { started: Instant::now(), inner: Mutex::default() }
     }
 
-    /// Makes a call, unless its circuit is open.
+    /// Makes a call and records its outcome.
+    ///
+    /// # Errors
+    /// `CircuitOpen` unless the circuit of this kind is closed. `StorageDown` if the storage fails.
     pub(super) async fn call<T>(
         &self,
         operation: StorageOperation,
@@ -102,7 +106,8 @@ impl Breaker {
         self.record(operation, caller, call.await)
     }
 
-    /// Asks of an object without reading it. That this works says that the storage is there, not that its bytes can be read.
+    /// Makes a call that reads no object's bytes, such as a list. Its success shows that the storage answers, but not
+    /// that bytes can be read.
     pub(super) async fn check<T>(&self, caller: Caller, look: impl Future<Output = Result<T>>) -> Result<T> {
         self.admit(StorageOperation::Read)?;
         match look.await {
@@ -114,13 +119,16 @@ impl Breaker {
         }
     }
 
+    /// Checks whether calls of this kind may be made.
+    ///
     /// # Errors
-    /// While nothing of the kind is asked.
+    /// `CircuitOpen` unless the circuit of this kind is closed.
     pub(super) fn admit(&self, operation: StorageOperation) -> Result<()> {
         if self.inner().circuit(operation).state() == CircuitState::Closed { Ok(()) } else { Err(Error::CircuitOpen) }
     }
 
-    /// What an answer, or a failure in the middle of one, says of the storage.
+    /// Records what the outcome of a call, or a failure in the middle of an answer, says about the storage. Turns an
+    /// outage into `StorageDown`.
     pub(super) fn record<T>(&self, operation: StorageOperation, caller: Caller, outcome: Result<T>) -> Result<T> {
         let now = Instant::now();
         let mut inner = self.inner();
@@ -133,7 +141,7 @@ impl Breaker {
                 }
                 return Err(Error::StorageDown { operation, source: Box::new(error) });
             }
-            // It is there, and did what it was asked to.
+            // The storage answered and did its work.
             Ok(_) => match operation {
                 StorageOperation::Read => inner.read.record(now, caller),
                 StorageOperation::Write => {
@@ -142,7 +150,7 @@ impl Breaker {
                 }
                 StorageOperation::Delete => {}
             },
-            // It is there.
+            // The storage answered. The error is about one object.
             Err(Error::Storage(_)) => {}
             Err(_) => return outcome,
         }
@@ -151,18 +159,19 @@ impl Breaker {
         outcome
     }
 
-    /// Whether somebody else's call of the kind has succeeded since then.
+    /// Whether a call of this kind by another caller has succeeded after `since`.
     pub(super) fn has_worked_since(&self, operation: StorageOperation, since: Instant, caller: Caller) -> bool {
         let inner = self.inner();
         match operation {
             StorageOperation::Read => inner.read.has_another_since(since, caller),
             StorageOperation::Write => inner.written.has_another_since(since, caller),
-            // What a job does not get deleted, it leaves to the reaper.
+            // A job leaves failed deletes to the reaper, so they never count against it.
             StorageOperation::Delete => false,
         }
     }
 
-    /// The worse of reading and writing. Deletes that fail keep nobody waiting; the reaper tells of them.
+    /// The worse of the circuits for reads and writes. Deletes do not count: nobody waits for them, and the reaper
+    /// reports failures.
     pub(super) fn state(&self) -> CircuitState {
         let inner = self.inner();
         match (inner.reads.state(), inner.writes.state()) {
@@ -172,7 +181,8 @@ impl Breaker {
         }
     }
 
-    /// Whether to ask the storage how it is: it is time for a probe, a call failed since the last one, or there was none for so long.
+    /// Whether to probe the storage: the pause of an open circuit is over, a call has failed since the last probe, or
+    /// no answer has come for longer than `idle`.
     pub(super) fn wants_probe(&self, idle: Duration) -> bool {
         let (now, mut inner) = (self.started.elapsed(), self.inner());
         for circuit in inner.circuits() {
@@ -185,7 +195,8 @@ impl Breaker {
         }
     }
 
-    /// A probe is no work: it closes the circuits, and proves nothing of reading and writing.
+    /// Records the result of a probe. A probe can close the circuits, but it does not prove that reads and writes
+    /// succeed.
     pub(super) fn probed(&self, answers: bool) {
         let (now, mut inner) = (self.started.elapsed(), self.inner());
         for circuit in inner.circuits() {
@@ -201,14 +212,14 @@ impl Breaker {
         self.inner().disk_is_full = is_full;
     }
 
-    /// Whether the storage has no room left: its disk says so, or the last thing that was to be put did not fit.
+    /// Whether the storage has no room left: its disk has too little free space, or the last object did not fit.
     pub(super) fn is_full(&self) -> bool {
         let inner = self.inner();
         inner.disk_is_full || inner.had_no_room.is_some_and(|at| at.elapsed() < BACKOFF_MAX)
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        // Nothing panics while it is held, and half a change would do no harm.
+        // Nothing panics while it holds the lock, and half a change would do no harm.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -296,7 +307,7 @@ mod tests {
             record(&breaker, StorageOperation::Write, no_room(kind));
             record(&breaker, StorageOperation::Read, Ok(()));
             breaker.probed(true);
-            assert!(breaker.is_full(), "{kind}: what can be read says nothing of it");
+            assert!(breaker.is_full(), "{kind}: a read says nothing about free space");
             record(&breaker, StorageOperation::Write, Ok(()));
             assert!(!breaker.is_full(), "{kind}");
         }

@@ -1,4 +1,4 @@
-//! Objects in a folder: written beside their place, flushed, and renamed into it.
+//! Objects in a folder. Each one is written to a staging file beside its place, flushed, and renamed into it.
 
 use std::{
     collections::BTreeMap,
@@ -20,23 +20,26 @@ use crate::backend::{
     directories::{create_private_dir, read_id, read_or_create_id, shell_quoted},
 };
 
-/// Holds the folder's id, in it: where there is none, or another, is another folder, or a disk is not mounted.
+/// The file in the folder that holds the folder's id. If it is missing or holds another id, the folder is another one
+/// or its disk is not mounted.
 pub(super) const ID_FILE: &str = "storage.id";
 /// Bytes held in memory for one object on its way to a folder.
 const PART_BYTES: usize = 1024 * 1024;
-/// Bytes that are read from the spool at once.
+/// The number of bytes that are read from the spool at once.
 const READ_BYTES: usize = 256 * 1024;
 
 pub(super) struct Local {
     store: LocalFileSystem,
     folder: PathBuf,
-    /// Empty until the first server has given it one.
+    /// The folder's id. Empty until the first server has created it.
     id: OnceLock<Uuid>,
 }
 
 impl Local {
+    /// Opens the folder with this id. Without an id, creates the folder if need be.
+    ///
     /// # Errors
-    /// When it is not the folder with this id: what is put there is hidden once the right one's disk is back.
+    /// If the folder does not have this id: objects put there would be hidden once the right disk is back.
     pub(super) fn open(folder: PathBuf, id: Option<Uuid>) -> Result<Self> {
         match id {
             None => create_private_dir(&folder)?,
@@ -55,7 +58,7 @@ impl Local {
         Ok(Self { store, folder, id: id.map_or_else(OnceLock::new, OnceLock::from) })
     }
 
-    /// The id that it is given here, unless it has one.
+    /// Creates the folder's id, or reads it if there is one. Returns `None` if it was known already.
     pub(super) fn ensure_id(&self) -> Result<Option<Uuid>> {
         if self.id.get().is_some() {
             return Ok(None);
@@ -64,8 +67,10 @@ impl Local {
         Ok(Some(*self.id.get_or_init(|| id)))
     }
 
+    /// Returns the object store, after a look at the folder's id.
+    ///
     /// # Errors
-    /// While the folder is not the one that was opened: what is not in it is not missing then.
+    /// While the folder is not the one that was opened. Objects that it does not have are not missing then.
     pub(super) async fn store(&self) -> Result<&LocalFileSystem> {
         let Some(&id) = self.id.get() else { return Ok(&self.store) };
         let id_file = self.folder.join(ID_FILE);
@@ -79,7 +84,7 @@ impl Local {
         Err(object_store::Error::Generic { store: "folder", source }.into())
     }
 
-    /// Bytes that may still be written to the folder's disk.
+    /// Returns how many bytes may still be written to the folder's disk.
     pub(super) async fn free_bytes(&self) -> Result<u64> {
         let folder = self.folder.clone();
         let disk = spawn_blocking(move || rustix::fs::statvfs(&folder)).await?.map_err(io::Error::from)?;
@@ -111,7 +116,8 @@ impl Local {
         Ok(())
     }
 
-    /// What it has begun to write: `key#number`, and the bytes so far. It hides these from its own listing.
+    /// Lists staging files that are half written: `key#number` and the bytes so far. `LocalFileSystem` hides them from
+    /// its own listing.
     pub(super) async fn half_written(&self) -> Result<BTreeMap<String, u64>> {
         let folder = self.folder.clone();
         Ok(spawn_blocking(move || staged(&folder)).await??)
@@ -129,7 +135,8 @@ impl Local {
         Ok(fs::try_exists(self.staged_path(key)).await?)
     }
 
-    /// Where it writes before it renames. A key is put once, so its first name is its only one.
+    /// The staging file of an object, which is written before it is renamed. A key is put once, so the number is always
+    /// 1.
     fn staged_path(&self, key: &str) -> PathBuf {
         self.folder.join(format!("{key}#1"))
     }
@@ -158,7 +165,7 @@ fn staged(root: &Path) -> io::Result<BTreeMap<String, u64>> {
     Ok(found)
 }
 
-/// A staging file's name is the key's, `#` and a number.
+/// The key of a staging file, whose name is the key, `#` and a number. `None` for all other names.
 pub(super) fn half_written_of(listed: &str) -> Option<&str> {
     let (key, number) = listed.rsplit_once('#')?;
     (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(key)

@@ -1,4 +1,4 @@
-//! Covers and audio for those who may see and hear them.
+//! Serves covers, audio and the files derived from them to the artist and to admins.
 
 use std::ops::Range;
 
@@ -18,29 +18,42 @@ use crate::{
 
 pub struct MediaFiles<'a>(pub(in crate::backend) &'a Backend);
 
-/// A file that the actor may have. Its bytes never change: its tag is its version.
+/// A file that the actor may read. Its bytes never change, so its tag is its version.
 #[derive(Clone, Debug)]
 pub struct MediaFile {
     key: String,
     pub size_bytes: u64,
-    /// Judged by us, never the one that was declared.
+    /// The media type that the validation found, never the one that the client declared.
     pub content_type: String,
     /// The name under which an original is downloaded. `None` for a derived file.
     pub saved_as: Option<String>,
 }
 
+struct DerivedFile {
+    key: String,
+    size_bytes: i64,
+    content_type: String,
+}
+
+impl From<DerivedFile> for MediaFile {
+    fn from(file: DerivedFile) -> Self {
+        let DerivedFile { key, size_bytes, content_type } = file;
+        Self { key, size_bytes: size_bytes.unsigned_abs(), content_type, saved_as: None }
+    }
+}
+
 impl MediaFile {
-    /// The id of the object that holds the bytes: what is made of a file anew has another one.
+    /// The id of the object that holds the bytes. A derived file that is made again has another id.
     pub fn tag(&self) -> &str {
         self.key.rsplit('/').next().unwrap_or(&self.key)
     }
 }
 
 impl MediaFiles<'_> {
-    /// A cover or a track's audio as it was uploaded.
+    /// Finds a cover or the audio of a track, as uploaded.
     ///
     /// # Errors
-    /// 404 for what does not exist and for what is neither the actor's own nor seen by an admin.
+    /// `NotFound` if there is no such file, or if it is not the actor's own and the actor is no admin.
     pub async fn original(&self, actor: &Actor, id: ObjectId) -> Result<MediaFile> {
         let file = sqlx::query!(
             r#"select o.key, o.size_bytes, o.content_type, u.file_name, r.title as "release?", r.title_version as release_version,
@@ -72,12 +85,14 @@ impl MediaFiles<'_> {
         })
     }
 
-    /// What a player is given of an examined track: its audio, or the copy of it that every browser plays.
+    /// Finds the file that a player gets for an examined track: the listening copy, which every browser plays, or the
+    /// audio itself if there is no copy.
     ///
     /// # Errors
-    /// As `original`.
+    /// As [`MediaFiles::original`].
     pub async fn listening(&self, actor: &Actor, audio: ObjectId) -> Result<MediaFile> {
-        let file = sqlx::query!(
+        let file = sqlx::query_as!(
+            DerivedFile,
             "select o.key, o.size_bytes, o.content_type
              from objects o join uploads u on u.id = o.upload_id
              where ((o.id = $1 and o.role = 'AUDIO' and o.examination = 'PASSED') or (o.parent_id = $1 and o.role = 'LISTENING'))
@@ -90,20 +105,17 @@ impl MediaFiles<'_> {
         .fetch_optional(&self.0.db)
         .await?
         .ok_or(Problem::NotFound)?;
-        Ok(MediaFile {
-            key: file.key,
-            size_bytes: file.size_bytes.unsigned_abs(),
-            content_type: file.content_type,
-            saved_as: None,
-        })
+        Ok(file.into())
     }
 
-    /// A cover's thumbnail whose longer edge is `edge_px`, or the largest below it.
+    /// Finds the thumbnail of a cover whose longer edge is `edge_px`, or else the largest one below, or else the
+    /// smallest one above.
     ///
     /// # Errors
-    /// As `original`.
+    /// As [`MediaFiles::original`].
     pub async fn thumbnail(&self, actor: &Actor, cover: ObjectId, edge_px: i32) -> Result<MediaFile> {
-        let file = sqlx::query!(
+        let file = sqlx::query_as!(
+            DerivedFile,
             "select o.key, o.size_bytes, o.content_type
              from objects o join uploads u on u.id = o.upload_id
              where o.parent_id = $1 and o.role = 'THUMBNAIL' and o.state in ('ATTACHED', 'RELEASED') and ($3 or u.owner_id = $4)
@@ -117,20 +129,16 @@ impl MediaFiles<'_> {
         .fetch_optional(&self.0.db)
         .await?
         .ok_or(Problem::NotFound)?;
-        Ok(MediaFile {
-            key: file.key,
-            size_bytes: file.size_bytes.unsigned_abs(),
-            content_type: file.content_type,
-            saved_as: None,
-        })
+        Ok(file.into())
     }
 
-    /// Where the storage itself gives the file to whoever has the address, for ten minutes. `None`: `read` it.
+    /// The storage's own address for the file, valid for ten minutes for anybody who has it. `None` for local storage:
+    /// call [`MediaFiles::read`] instead.
     pub async fn address(&self, file: &MediaFile) -> Result<Option<String>> {
         self.0.storage.signed_url(&file.key, file.saved_as.as_deref()).await
     }
 
-    /// The bytes, or a range of them.
+    /// Reads the file, or a range of its bytes.
     pub async fn read(&self, file: &MediaFile, range: Option<Range<u64>>) -> Result<BoxStream<'static, Result<Bytes>>> {
         self.0.storage.read(&file.key, range).await
     }

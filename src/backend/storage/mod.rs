@@ -1,4 +1,4 @@
-//! Where objects live, behind `object_store`'s one trait: a folder, S3, or Supabase Storage.
+//! Stores objects in a local folder, a bucket of S3, or Supabase Storage, behind the trait of `object_store`.
 
 mod breaker;
 mod file_parts;
@@ -39,13 +39,14 @@ use self::{
 use super::{Error, Result, Settings, StorageSettings};
 use crate::domain::{circuit::CircuitState, ids::JobId};
 
-/// Longer than connecting may take: a probe that is cut off leaves no connection for the next one.
+/// The timeout of a probe. It is longer than the connect timeout: a probe that is cut off while it connects leaves no
+/// connection for the next probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
-/// A storage that nobody has asked anything for so long is asked how it is.
+/// The time without any answer after which the storage is probed.
 const PROBE_AFTER_IDLE: Duration = Duration::from_secs(30);
-/// A disk with less is full, whatever is to be left free for others: no file of any use fits.
+/// A disk with fewer free bytes counts as full even if the configured reserve is smaller: no useful file fits.
 const FREE_BYTES_MIN: u64 = 1024 * 1024;
-/// How long a signed address gives its object to whoever has it.
+/// The time for which a signed address gives its object to anybody who has the address.
 const SIGNED_URL_LIFETIME: Duration = Duration::from_secs(10 * 60);
 
 #[derive(Clone)]
@@ -61,7 +62,7 @@ enum Kind {
     Supabase(Supabase),
 }
 
-/// Nothing is missing that could be put: so it is the bucket.
+/// Turns `NotFound` for a write into `Generic`, which is an outage: a put needs no object, so the bucket is missing.
 fn no_bucket(error: object_store::Error) -> object_store::Error {
     match error {
         object_store::Error::NotFound { source, .. } => object_store::Error::Generic { store: "bucket", source },
@@ -69,19 +70,22 @@ fn no_bucket(error: object_store::Error) -> object_store::Error {
     }
 }
 
-/// What all TLS of this process is made with. To be called before an HTTP client is built; again does nothing.
+/// Installs the provider of all TLS of this process. Call it before building an HTTP client. A second call does
+/// nothing.
 pub fn install_tls() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 impl Storage {
-    /// The id of local storage's folder, once the database knows it.
+    /// The id of local storage's folder as the database records it. `None` until the first server has recorded it.
     pub(super) async fn recorded_folder_id(db: &PgPool) -> Result<Option<Uuid>> {
         Ok(sqlx::query_scalar!("select id from storage_folder").fetch_optional(db).await?)
     }
 
+    /// Opens the configured storage. `folder` is the id that the database records for local storage's folder.
+    ///
     /// # Errors
-    /// When local storage is to be in a folder with this id, and is not.
+    /// If local storage's folder has another id or none, or if the settings of S3 or Supabase Storage are invalid.
     pub(super) fn open(settings: &Settings, folder: Option<Uuid>) -> Result<Self> {
         install_tls();
         let kind = match &settings.storage {
@@ -92,7 +96,8 @@ impl Storage {
         Ok(Self { kind: Arc::new(kind), breaker: Arc::new(Breaker::new()), caller: None })
     }
 
-    /// Has the database know local storage's folder from now on. For the one process that has the data directory to itself.
+    /// Records the id of local storage's folder in the database unless it is known already. Only the process that has
+    /// the data directory to itself may call this.
     pub(super) async fn record_folder_id(&self, db: &PgPool) -> Result<()> {
         if let Kind::Local(local) = &*self.kind
             && let Some(id) = local.ensure_id()?
@@ -102,13 +107,15 @@ impl Storage {
         Ok(())
     }
 
-    /// The same, for what a job asks of it.
+    /// Returns a handle for the calls of one job. The circuit breaker tells the job's successes from those of others.
     pub(super) fn on_behalf_of(&self, job: JobId) -> Self {
         Self { caller: Some(job), ..self.clone() }
     }
 
+    /// Returns the object store behind the trait.
+    ///
     /// # Errors
-    /// When it is a folder that is away.
+    /// While local storage's folder is missing or is another one, for example because its disk is not mounted.
     async fn store(&self) -> Result<&dyn ObjectStore> {
         Ok(match &*self.kind {
             Kind::Local(local) => local.store().await?,
@@ -117,8 +124,11 @@ impl Storage {
         })
     }
 
-    /// Puts a file and proves by reading it back that its bytes are there. `begun` is told the id of an upload in parts before its
-    /// first part moves.
+    /// Puts a file, then reads it back and compares size and checksum. `on_multipart_begun` gets the id of a multipart
+    /// upload before its first part is sent.
+    ///
+    /// # Errors
+    /// `StorageMismatch` if the storage holds other bytes than `object` says, or none.
     pub(super) async fn put_file(
         &self,
         object: &IntendedObject,
@@ -136,10 +146,13 @@ impl Storage {
         self.verify(object).await
     }
 
-    /// Puts a few bytes and proves by reading them back that they are there.
+    /// Puts a small object from memory, then reads it back and compares size and checksum.
+    ///
+    /// # Errors
+    /// As [`Storage::put_file`].
     pub(super) async fn put_bytes(&self, object: &IntendedObject, bytes: Vec<u8>) -> Result<()> {
         let attributes = match &*self.kind {
-            // A folder has nowhere to keep them.
+            // A folder has nowhere to keep attributes.
             Kind::Local(_) => Default::default(),
             Kind::S3(_) | Kind::Supabase(_) => s3::attributes(object),
         };
@@ -160,7 +173,8 @@ impl Storage {
         }
     }
 
-    /// Whether an object has the bytes that its row says; all of them are read.
+    /// Whether an object has the size and the checksum of its row. Reads the whole object. `false` if there is no
+    /// object.
     pub(super) async fn has_intended_bytes(&self, object: &IntendedObject) -> Result<bool> {
         let mut stream = match self.read(&object.key, None).await {
             Err(Error::Storage(object_store::Error::NotFound { .. })) => return Ok(false),
@@ -174,7 +188,8 @@ impl Storage {
         Ok(size == object.size_bytes && hash.finalize().as_slice() == object.sha256)
     }
 
-    /// Every object's key and its bytes; with local storage also what a killed process left half written, as `key#number`.
+    /// Lists every object: its key and its size in bytes. With local storage, the list includes staging files that a
+    /// killed process left half written, as `key#number`.
     pub(super) async fn list(&self) -> Result<BTreeMap<String, u64>> {
         let list = async {
             let objects = self.store().await?.list(None).map_ok(|object| (object.location.to_string(), object.size));
@@ -188,7 +203,7 @@ impl Storage {
         self.breaker.check(self.caller, list).await
     }
 
-    /// Deletes an object. What is not there counts as deleted.
+    /// Deletes an object and its half-written staging file. Succeeds if there is none.
     pub(super) async fn delete(&self, key: &str) -> Result<()> {
         let delete = async {
             match self.store().await?.delete(&Key::from(key)).await {
@@ -200,7 +215,7 @@ impl Storage {
         self.delete_half_written(key).await
     }
 
-    /// Deletes what local storage has left half written of an object, and never the object.
+    /// Deletes the half-written staging file of an object in local storage, never the object itself.
     pub(super) async fn delete_half_written(&self, key: &str) -> Result<()> {
         match &*self.kind {
             Kind::Local(local) => {
@@ -210,7 +225,7 @@ impl Storage {
         }
     }
 
-    /// Of what is listed under this name: the key that local storage has left half written.
+    /// The key of the half-written staging file that is listed under this name. `None` if the name is an object's.
     pub(super) fn half_written_of<'a>(&self, listed: &'a str) -> Option<&'a str> {
         match &*self.kind {
             Kind::Local(_) => local::half_written_of(listed),
@@ -218,7 +233,8 @@ impl Storage {
         }
     }
 
-    /// Deletes what is listed under this name, which may be none that we would give. Whether it is gone.
+    /// Deletes whatever [`Storage::list`] shows under this name, which may not be a key of ours. Returns whether it is
+    /// gone.
     pub(super) async fn delete_listed(&self, listed: &str) -> Result<bool> {
         if let Some(of) = self.half_written_of(listed) {
             self.delete_half_written(of).await?;
@@ -235,7 +251,7 @@ impl Storage {
         self.exists_at(&key).await.map(|is_there| !is_there)
     }
 
-    /// Ends an upload in parts that was never completed. One that is over counts as ended.
+    /// Aborts a multipart upload that was never completed. Succeeds if the upload is over already.
     pub(super) async fn abort_multipart(&self, key: &str, upload: &str) -> Result<()> {
         let abort_multipart = async {
             match &*self.kind {
@@ -247,7 +263,7 @@ impl Storage {
         self.breaker.call(StorageOperation::Delete, self.caller, abort_multipart).await
     }
 
-    /// Whether there is an object, whatever its bytes.
+    /// Whether there is an object with this key, whatever its bytes.
     pub(super) async fn exists(&self, key: &str) -> Result<bool> {
         self.exists_at(&Key::from(key)).await
     }
@@ -263,7 +279,7 @@ impl Storage {
         self.breaker.check(self.caller, look).await
     }
 
-    /// Whether nothing is left of an object, not even half written.
+    /// Whether neither the object nor a half-written staging file of it is left.
     pub(super) async fn is_gone(&self, key: &str) -> Result<bool> {
         let is_half_written = match &*self.kind {
             Kind::Local(local) => local.is_half_written(key).await?,
@@ -272,7 +288,10 @@ impl Storage {
         Ok(!is_half_written && !self.exists(key).await?)
     }
 
-    /// The bytes of an object, or of a range of it.
+    /// Reads an object, or a range of its bytes.
+    ///
+    /// # Errors
+    /// `Storage(NotFound)` if there is no object. The stream fails if the storage fails in the middle of the object.
     pub(super) async fn read(&self, key: &str, range: Option<Range<u64>>) -> Result<BoxStream<'static, Result<Bytes>>> {
         self.breaker.admit(StorageOperation::Read)?;
         let caller = self.caller;
@@ -282,7 +301,7 @@ impl Storage {
             Ok(result) => result,
             Err(error) => return self.breaker.record(StorageOperation::Read, caller, Err(error)),
         };
-        // A read has worked with its last byte. Whoever has announced a length asks for nothing behind it.
+        // The read counts as a success at its last byte: an HTTP answer that announced its length polls no further.
         let (breaker, mut left) = (Arc::clone(&self.breaker), result.range.end - result.range.start);
         let chunks = result.into_stream().map(move |chunk| {
             let chunk = chunk.map_err(Error::from);
@@ -292,13 +311,13 @@ impl Storage {
         Ok(chunks.boxed())
     }
 
-    /// An address that gives the object to anybody who has it, for ten minutes. A browser saves the object as `name`. `None` if this
-    /// storage has no such addresses.
+    /// Returns an address that gives the object to anybody who has it, for ten minutes. A browser saves the object as
+    /// `name`. `None` for local storage, which has no such addresses.
     pub(super) async fn signed_url(&self, key: &str, name: Option<&str>) -> Result<Option<String>> {
         let key = Key::from(key);
         match &*self.kind {
             Kind::Local(_) => Ok(None),
-            // Made here, without a call: it says nothing of the storage.
+            // The address is signed in this process, so it says nothing about the storage's health.
             Kind::S3(s3) => Ok(Some(s3.signed_url(&key, name, SIGNED_URL_LIFETIME).await?)),
             Kind::Supabase(supabase) => {
                 let sign = async { Ok(Some(supabase.signed_url(&key, name, SIGNED_URL_LIFETIME).await?)) };
@@ -307,7 +326,7 @@ impl Storage {
         }
     }
 
-    /// Where signed addresses lead, as a browser's policies name it.
+    /// The origin of signed addresses, as a content security policy names it. `None` for local storage.
     pub(super) fn origin(&self) -> Option<&str> {
         match &*self.kind {
             Kind::Local(_) => None,
@@ -320,14 +339,15 @@ impl Storage {
         self.breaker.state()
     }
 
-    /// Whether the storage has no room left, as far as is known.
+    /// Whether the storage is known to have no room left.
     pub(super) fn is_full(&self) -> bool {
         self.breaker.is_full()
     }
 
-    /// Looks how much room is left on local storage's disk. Where it is less than the reserve, which is for others, the storage is full.
+    /// Checks the free space of local storage's disk. The storage counts as full if fewer than `reserve_bytes` are
+    /// free: the reserve is left for other users of the disk.
     pub(super) async fn check_disk_space(&self, reserve_bytes: u64) {
-        // A look at a disk that hangs holds a thread for as long: it is not asked again before the storage answers.
+        // A check of a disk that hangs blocks a thread until the disk answers, so none starts while a circuit is open.
         if let Kind::Local(local) = &*self.kind
             && self.circuit() == CircuitState::Closed
             && let Ok(Ok(free)) = timeout(PROBE_TIMEOUT, local.free_bytes()).await
@@ -336,12 +356,13 @@ impl Storage {
         }
     }
 
-    /// Whether a call of the kind that is not this job's has succeeded since then: what failed meanwhile is not the storage's fault.
+    /// Whether a call of this kind by anybody but `job` has succeeded after `since`. If so, what failed meanwhile is
+    /// not the storage's fault.
     pub(super) fn has_worked_since(&self, operation: StorageOperation, since: Instant, job: JobId) -> bool {
         self.breaker.has_worked_since(operation, since, Some(job))
     }
 
-    /// Asks the storage how it is, when there is a reason to. Whether this has closed the circuit.
+    /// Probes the storage if the circuit breaker wants a probe. Returns whether this closed the circuit.
     pub(super) async fn probe(&self) -> bool {
         if !self.breaker.wants_probe(PROBE_AFTER_IDLE) {
             return false;
@@ -357,8 +378,8 @@ impl Storage {
         was != CircuitState::Closed && now == CircuitState::Closed
     }
 
-    /// Whether the folder or bucket is there. Asked for one object, a missing bucket looks like an empty one; asked for a list, it
-    /// does not.
+    /// Whether the folder or bucket answers within 10 s. The check lists objects: a request for one object answers the
+    /// same for a missing bucket as for an empty one.
     pub(super) async fn is_reachable(&self) -> bool {
         let nowhere = Key::from("health");
         let look = async { Ok::<_, Error>(self.store().await?.list(Some(&nowhere)).try_next().await?) };

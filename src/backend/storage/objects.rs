@@ -1,4 +1,4 @@
-//! The rows of objects in the storage: intended, attached, released. Nothing here deletes an object; the reaper does.
+//! The rows of objects in the storage: intended, attached, released. Nothing here deletes objects; the reaper does.
 
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -40,7 +40,7 @@ impl ObjectRole {
     }
 }
 
-/// An object about to be put.
+/// An object that is about to be put.
 #[derive(Clone, Debug)]
 pub(in crate::backend) struct IntendedObject {
     pub(in crate::backend) id: ObjectId,
@@ -50,25 +50,26 @@ pub(in crate::backend) struct IntendedObject {
     pub(in crate::backend) content_type: String,
 }
 
-/// What an object will hold.
+/// The size, the checksum and the media type of an object that is about to be put.
 pub(in crate::backend) struct Content<'a> {
     pub(in crate::backend) size_bytes: i64,
     pub(in crate::backend) sha256: &'a [u8],
     pub(in crate::backend) content_type: &'a str,
 }
 
-/// What a thumbnail or a copy to listen to is made of.
+/// The object that a thumbnail or a listening copy is made of.
 #[derive(Clone, Copy)]
 pub(in crate::backend) struct DerivedFrom {
     pub(in crate::backend) parent: ObjectId,
-    /// A thumbnail's longer edge.
+    /// The longer edge of a thumbnail. `None` for a listening copy.
     pub(in crate::backend) edge_px: Option<i32>,
 }
 
-/// Commits the row of an object before its first byte is put. Its key is its own: no attempt ever writes where another one did.
+/// Commits the row of an object, its intent, before its first byte is put. Each call makes a new key, so no attempt
+/// ever writes where another one did.
 ///
 /// # Errors
-/// `LeaseLost` when somebody else holds the job by now: nothing must be put.
+/// `LeaseLost` if another worker holds the job by now. Nothing may be put then.
 pub(in crate::backend) async fn intend(
     db: &PgPool,
     job: &ClaimedJob,
@@ -108,7 +109,8 @@ pub(in crate::backend) async fn intend(
     })
 }
 
-/// What attempts at storing an upload have put, or meant to, each with the upload in parts that it began.
+/// The intents of an upload that were never attached, oldest first, each with the id of the multipart upload that it
+/// began.
 pub(in crate::backend) async fn intents_of_upload(
     db: &PgPool,
     upload: UploadId,
@@ -134,10 +136,12 @@ pub(in crate::backend) async fn intents_of_upload(
     Ok(objects.collect())
 }
 
-/// Commits the id of an upload in parts before its first part moves: the reaper ends what a kill leaves open.
+/// Commits the id of a multipart upload before its first part is sent, so that the reaper can abort an upload that a
+/// killed process left open.
 ///
 /// # Errors
-/// `LeaseLost` when somebody else holds the job by now, and after that the reaper may have been first: no part must move.
+/// `LeaseLost` if another worker holds the job by now, or if the reaper has doomed the object. No part may be sent
+/// then.
 pub(in crate::backend) async fn record_multipart_id(
     db: &PgPool,
     job: &ClaimedJob,
@@ -155,14 +159,14 @@ pub(in crate::backend) async fn record_multipart_id(
     )
     .execute(db)
     .await?;
-    fail::fail_point!("parts-begun");
+    fail::fail_point!("multipart-begun");
     require_lease(noted.rows_affected(), job)
 }
 
-/// A compare-and-set: the reaper's DOOMED is the other one that INTENDED can become.
+/// Attaches an object by compare-and-set: an INTENDED object becomes ATTACHED here or DOOMED by the reaper.
 ///
 /// # Errors
-/// When the reaper was first: the transaction must not commit, and the next attempt puts another object.
+/// If the reaper was first. The transaction must not commit then, and the next attempt puts another object.
 pub(in crate::backend) async fn attach(db: &mut PgConnection, object: ObjectId) -> Result<()> {
     let attached = sqlx::query!(
         "update objects set state = 'ATTACHED', attached_at = now(), multipart_id = null where id = $1 and state = 'INTENDED'",
@@ -177,7 +181,7 @@ fn require_intended(rows: u64, object: ObjectId) -> Result<()> {
     if rows == 1 { Ok(()) } else { Err(Error::Corrupt(format!("object {object} was given up before it was attached"))) }
 }
 
-/// Lets go of an attached object and of what was derived from it.
+/// Detaches an object and the objects derived from it: they become RELEASED, and the reaper deletes them later.
 pub(in crate::backend) async fn detach(db: &mut PgConnection, object: ObjectId) -> Result<()> {
     sqlx::query!(
         "update objects set state = 'RELEASED', released_at = now() where (id = $1 or parent_id = $1) and state = 'ATTACHED'",
@@ -188,7 +192,7 @@ pub(in crate::backend) async fn detach(db: &mut PgConnection, object: ObjectId) 
     Ok(())
 }
 
-/// Releases the objects that were derived from an object, which stays.
+/// Detaches the objects derived from an object, which itself stays attached.
 pub(in crate::backend) async fn detach_derived(db: &mut PgConnection, parent: ObjectId) -> Result<()> {
     sqlx::query!(
         "update objects set state = 'RELEASED', released_at = now() where parent_id = $1 and state = 'ATTACHED'",
@@ -227,7 +231,7 @@ pub(in crate::backend) async fn detach_all_of_release(db: &mut PgConnection, rel
     Ok(())
 }
 
-/// Whether an object is shown although it could not be examined.
+/// Whether an object is attached although its examination failed.
 pub(in crate::backend) async fn is_unexamined(db: &mut PgConnection, object: ObjectId) -> Result<bool> {
     let is_unexamined = sqlx::query_scalar!(
         r#"select exists (select 1 from objects where id = $1 and state = 'ATTACHED' and examination = 'FAILED') as "is!""#,
@@ -238,10 +242,11 @@ pub(in crate::backend) async fn is_unexamined(db: &mut PgConnection, object: Obj
     Ok(is_unexamined)
 }
 
-/// What could not be examined waits for its examination again. `false`: it is not (any more) such an object.
+/// Sets the examination of an attached object from FAILED back to PENDING. Returns `false` if there is no such object
+/// any more.
 pub(in crate::backend) async fn examine_again(db: &mut PgConnection, object: ObjectId) -> Result<bool> {
     let waits = sqlx::query!(
-        "update objects set examination = 'PENDING', examination_failure = null
+        "update objects set examination = 'PENDING', examination_failure = null, was_given_up = false
          where id = $1 and state = 'ATTACHED' and examination = 'FAILED'",
         object as ObjectId
     )
@@ -250,7 +255,7 @@ pub(in crate::backend) async fn examine_again(db: &mut PgConnection, object: Obj
     Ok(waits.rows_affected() == 1)
 }
 
-/// Takes an object away from the release or the track that shows it, and lets go of it.
+/// Removes an object from the release or track that shows it, and detaches it.
 pub(in crate::backend) async fn detach_from_target(db: &mut PgConnection, object: ObjectId) -> Result<()> {
     sqlx::query!("update releases set cover_id = null where cover_id = $1", object as ObjectId)
         .execute(&mut *db)

@@ -1,7 +1,9 @@
-//! The reaper. Nothing else deletes objects.
+//! The reaper deletes objects that nothing needs any more. No other part of the server deletes objects; `fsck` deletes
+//! orphans.
 //!
-//! It dooms by compare-and-set, which attaching is the opposite of; deletes outside any transaction; and forgets the row only
-//! when, a grace time after a delete, the storage still has nothing: a PUT that had timed out may have landed in between.
+//! The reaper dooms an object by compare-and-set, so the object can't be attached at the same time. It deletes the
+//! object outside any transaction. It deletes the row only if the storage still has nothing a grace time after the
+//! delete: a put that had timed out may have arrived in between.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,10 +14,11 @@ use crate::{
     domain::ids::ObjectId,
 };
 
-/// Objects that one statement dooms, or reads to delete them, at most.
+/// The largest number of objects that one statement dooms or reads.
 const BATCH: i64 = 100;
 
-/// The last object that a round came to. What cannot be deleted may open the circuit; the next round goes on behind it.
+/// The last object that the previous run came to. An object that cannot be deleted may open the circuit; the next run
+/// continues behind it.
 #[derive(Default)]
 pub(in crate::backend) struct Cursor(Mutex<Option<(bool, ObjectId)>>);
 
@@ -30,7 +33,7 @@ impl Cursor {
 }
 
 pub(in crate::backend) async fn run_once(backend: &Arc<Backend>) -> Result<()> {
-    // In a bucket that is not there, everything looks deleted.
+    // In a missing bucket, every object looks deleted.
     if !backend.storage.is_reachable().await {
         return Ok(());
     }
@@ -39,7 +42,8 @@ pub(in crate::backend) async fn run_once(backend: &Arc<Backend>) -> Result<()> {
     delete(backend).await
 }
 
-/// What was never attached and nobody works on any more, and what was let go of long enough ago.
+/// Dooms objects that were never attached and have no unfinished job, and objects that were released long enough ago.
+/// Returns how many.
 async fn doom(backend: &Backend) -> Result<u64> {
     let retention = &backend.settings.retention;
     let doomed = sqlx::query!(
@@ -68,7 +72,7 @@ async fn doom(backend: &Backend) -> Result<u64> {
 async fn delete(backend: &Backend) -> Result<()> {
     let (mut outcome, mut last) = (Ok(()), backend.reaper_cursor.take().unwrap_or((false, ObjectId(Uuid::nil()))));
     loop {
-        // Thumbnails first: a cover's row stays until theirs are gone.
+        // Derived objects come first: the row of their parent stays until their rows are gone.
         let doomed = sqlx::query!(
             r#"select id as "id: ObjectId", key, multipart_id, deleted_at is not null as "was_deleted!", parent_id is null as "is_parent!"
                from objects
@@ -84,14 +88,14 @@ async fn delete(backend: &Backend) -> Result<()> {
         .await?;
         let is_full = doomed.len() as u64 == BATCH.unsigned_abs();
         for object in doomed {
-            // One that cannot be deleted keeps none of the others.
+            // An object that cannot be deleted does not keep the others from being deleted.
             let deleted =
                 delete_one(backend, object.id, &object.key, object.multipart_id.as_deref(), object.was_deleted);
             match deleted.await {
                 Ok(()) => {}
                 Err(error @ Error::CircuitOpen) => {
                     backend.reaper_cursor.store(last);
-                    // What opened it tells more.
+                    // The error that opened the circuit says more than this one.
                     return outcome.and(Err(error));
                 }
                 Err(error) => outcome = Err(error),
@@ -112,7 +116,8 @@ async fn delete_one(
     was_deleted: bool,
 ) -> Result<()> {
     let is_gone = backend.storage.is_gone(key).await?;
-    // Where the object is there, its upload in parts was completed. Each time: a part on its way may land after it was ended.
+    // If the object exists, its multipart upload was completed. Otherwise every run aborts the upload again: a part
+    // that was under way may have arrived after an abort.
     if let Some(upload) = multipart_id.filter(|_| is_gone) {
         backend.storage.abort_multipart(key, upload).await?;
     }

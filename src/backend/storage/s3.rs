@@ -1,4 +1,4 @@
-//! Objects in a bucket of S3, or of whatever speaks its protocol.
+//! Objects in a bucket of S3, or of another server that speaks its protocol.
 
 use std::{path::Path, time::Duration};
 
@@ -17,19 +17,20 @@ use crate::{
     domain::download::content_disposition,
 };
 
-/// What is no longer than this goes up in one request; a larger file in parts of this size, of which one is in memory. S3 wants 5 MiB
-/// at least, and 10,000 parts at most.
+/// The size of a part of a multipart upload, of which one part is in memory at a time. A file of at most this size goes
+/// up in one request. S3 allows parts from 5 MiB and 10,000 parts per upload.
 const PART_BYTES: usize = 8 * 1024 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Between two bytes of an answer; and from a request's start, so that a part on a slow line has to fit in.
+/// The longest silence within an answer, and the longest time from the start of a request to its answer. A part has to
+/// be sent within this time on a slow connection.
 const READ_TIMEOUT: Duration = Duration::from_secs(120);
-/// The queue tries again, and knows for how long; this only spares it a hiccup.
+/// The retries of one request. They bridge a short failure only: the queue retries jobs with its own backoff.
 const RETRIES: usize = 1;
 const RETRY_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) struct S3 {
     pub(super) store: AmazonS3,
-    /// Of signed addresses: `scheme://host[:port]`.
+    /// The origin of signed addresses: `scheme://host[:port]`.
     pub(super) origin: Option<String>,
 }
 
@@ -43,7 +44,7 @@ impl S3 {
         let mut builder =
             AmazonS3Builder::new().with_bucket_name(&settings.bucket).with_client_options(client).with_retry(retry);
         for (name, value) in &settings.options {
-            // Not everything called AWS_… is about this client.
+            // Not every variable called `AWS_…` is an option of this client.
             if let Ok(option) = name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() {
                 builder = builder.with_config(option, value);
             }
@@ -52,7 +53,8 @@ impl S3 {
         Ok(Self { store: builder.build()?, origin })
     }
 
-    /// `begun` is told the id of an upload in parts before its first part, so that the reaper can end what a kill leaves open.
+    /// Puts a file. `on_multipart_begun` gets the id of a multipart upload before its first part is sent, so that the
+    /// reaper can abort an upload that a killed process left open.
     pub(super) async fn put_file(
         &self,
         object: &IntendedObject,
@@ -70,7 +72,8 @@ impl S3 {
         let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
         let upload = self.store.create_multipart_opts(&key, options).await.map_err(no_bucket)?;
         if let Err(error) = on_multipart_begun(&upload).await {
-            // Nobody else will know this id. Best effort: the bucket's lifecycle rule stands behind it.
+            // The id is recorded nowhere, so only this call can abort the upload. Best effort: otherwise the bucket's
+            // lifecycle rule ends it.
             let _ = self.abort_multipart(&key, &upload).await;
             return Err(error);
         }
@@ -84,7 +87,8 @@ impl S3 {
             fail::fail_point!("object-half-put");
         }
         match self.store.complete_multipart(&key, &upload, parts).await {
-            // An answer that was lost, and asked for again. Whether it is complete, reading it back tells.
+            // The answer was lost, and the retry finds no open upload. Reading the object back shows whether it is
+            // complete.
             Ok(_) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -93,7 +97,8 @@ impl S3 {
     pub(super) async fn abort_multipart(&self, key: &Key, upload: &str) -> Result<()> {
         match self.store.abort_multipart(key, &upload.to_owned()).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            // Some servers say so of one that is over. Where it is true, the bucket's lifecycle rule ends it.
+            // Some servers deny the abort of an upload that is over. If it is not over, the bucket's lifecycle rule
+            // ends it.
             Err(error @ object_store::Error::PermissionDenied { .. }) => {
                 tracing::warn!(
                     object.key = %key,
@@ -106,12 +111,14 @@ impl S3 {
         }
     }
 
-    /// An address that gives the object to anybody who has it, for `lives`. A browser saves it as `name`, or as the last part of its key.
+    /// Returns an address that gives the object to anybody who has it, for `lifetime`. A browser saves the object as
+    /// `name`, or as the last part of its key.
     pub(super) async fn signed_url(&self, key: &Key, name: Option<&str>, lifetime: Duration) -> Result<String> {
         let disposition = name.map(|name| ("response-content-disposition", content_disposition(name)));
         let options = SignedUrlOptions::default().with_query(disposition);
         let address = self.store.signed_url_opts(Method::GET, key, lifetime, &options).await?;
-        // A space is a plus sign in forms alone: not every server reads it so, and the signature is over "%20".
+        // The plus sign stands for a space in forms only. Not every server reads it so in an address, and the signature
+        // covers "%20".
         Ok(address.as_str().replace('+', "%20"))
     }
 }
@@ -120,7 +127,7 @@ fn origin(builder: &AmazonS3Builder, bucket: &str) -> Option<String> {
     let value = |key| builder.get_config_value(&key);
     let by_host = value(AmazonS3ConfigKey::VirtualHostedStyleRequest)
         .is_some_and(|value| ["true", "1", "yes", "on", "y", "t"].iter().any(|on| value.eq_ignore_ascii_case(on)));
-    // With an endpoint of its own, the bucket stands in that, or in the path.
+    // The host of a configured endpoint already names the bucket, or the path does.
     let endpoint = value(AmazonS3ConfigKey::S3Endpoint).or_else(|| value(AmazonS3ConfigKey::Endpoint));
     let address = endpoint.unwrap_or_else(|| {
         let region = value(AmazonS3ConfigKey::Region).unwrap_or_else(|| "us-east-1".into());
@@ -130,7 +137,8 @@ fn origin(builder: &AmazonS3Builder, bucket: &str) -> Option<String> {
     Some(object_store::signer::Url::parse(&address).ok()?.origin().ascii_serialization())
 }
 
-/// What whoever has a signed address is told: what it is, as judged by us, and that it is to be saved, never run.
+/// The headers of the answer to a signed address: the media type that the validation found, and `attachment`, so that a
+/// browser saves the object and never runs it.
 pub(super) fn attributes(object: &IntendedObject) -> Attributes {
     Attributes::from_iter([
         (Attribute::ContentType, AttributeValue::from(object.content_type.clone())),

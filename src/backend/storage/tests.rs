@@ -1,4 +1,4 @@
-//! One suite over all storages: whatever is behind the trait, the product sees the same.
+//! A suite that every kind of storage must pass, so that the product sees no difference between them.
 
 use std::{path::PathBuf, time::Instant};
 
@@ -20,10 +20,10 @@ use crate::{
     },
 };
 
-/// Larger than one part of any storage, and no multiple of any.
+/// A size larger than one part of any storage, and no multiple of one.
 const LARGE: usize = 17 * 1024 * 1024 + 4321;
 
-/// A storage, and what has to live as long as it is used.
+/// A storage, with the folder and the servers that must live as long as it does.
 struct TestStorage {
     storage: Storage,
     folder: TempDir,
@@ -72,7 +72,7 @@ impl TestStorage {
         Self { storage: Storage::open(&settings, None).unwrap(), folder, servers }
     }
 
-    /// A file on its way to the storage.
+    /// Writes a file that is to be put. Returns its object and its path.
     fn file(&self, bytes: &[u8]) -> (IntendedObject, PathBuf) {
         let object = intended(bytes);
         let path = self.folder.path().join(object.id.to_string());
@@ -86,7 +86,7 @@ impl TestStorage {
         object
     }
 
-    /// How many uploads in parts are neither complete nor ended. A folder knows no such thing.
+    /// The number of multipart uploads that are neither complete nor aborted. Local storage has none.
     fn open_parts(&self) -> usize {
         match &self.servers {
             (Some(s3), _) => {
@@ -116,7 +116,7 @@ fn intended(bytes: &[u8]) -> IntendedObject {
     }
 }
 
-/// No two parts of it are alike.
+/// Makes bytes of which no two parts are alike.
 fn bytes(length: usize) -> Vec<u8> {
     (0..length.div_ceil(8) as u64)
         .flat_map(|word| word.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes())
@@ -157,7 +157,7 @@ async fn what_is_deleted_is_gone(place: TestStorage) {
     assert!(!place.storage.is_gone(&deleted.key).await.unwrap());
     place.storage.delete(&deleted.key).await.unwrap();
     assert!(place.storage.is_gone(&deleted.key).await.unwrap());
-    // Again, as after a lost answer.
+    // A second delete, as after a lost answer, succeeds.
     place.storage.delete(&deleted.key).await.unwrap();
     assert!(!place.storage.has_intended_bytes(&deleted).await.unwrap());
     assert_eq!(place.storage.list().await.unwrap().into_keys().collect::<Vec<_>>(), [kept.key]);
@@ -180,17 +180,17 @@ async fn other_bytes_than_intended_are_noticed(place: TestStorage) {
     assert!(matches!(put, Err(Error::StorageMismatch { .. })), "{put:?}");
 }
 
-/// Where a storage knows uploads in parts: their id is told first, and one that is left open can be ended.
+/// A storage with multipart uploads reports the id before the first part. An upload that is left open can be aborted.
 async fn what_is_left_open_can_be_ended(place: TestStorage) {
     let (object, path) = place.file(&bytes(LARGE));
     let (told, mut ids) = tokio::sync::mpsc::unbounded_channel();
     let put = place.storage.put_file(&object, &path, async |id: &str| {
         told.send(id.to_owned()).unwrap();
-        // As far as it gets.
+        // The put gets no further.
         std::future::pending().await
     });
     let id = tokio::select! {
-        // A folder knows no such thing.
+        // Local storage has no multipart uploads, so the put ends.
         outcome = put => return outcome.unwrap(),
         id = ids.recv() => id.unwrap(),
     };
@@ -210,7 +210,7 @@ async fn signed_addresses_need_nothing_else(place: TestStorage) {
     assert_eq!(answer.status(), 206);
     assert_eq!(answer.headers()["content-type"], "audio/wav");
     assert_eq!(answer.bytes().await.unwrap(), &b"who"[..]);
-    // The object is saved under a name of ours, which may be anything.
+    // The name under which a browser saves the object may hold any character.
     let named = place.storage.signed_url(&object.key, Some("größer + 7\" & 100 %.wav")).await.unwrap().unwrap();
     assert!(named.is_ascii() && !named.contains(['+', '"', ' ']), "{named}");
     let answer = client.get(&named).send().await.unwrap();
@@ -218,7 +218,7 @@ async fn signed_addresses_need_nothing_else(place: TestStorage) {
     let full = "; filename*=UTF-8''gr%C3%B6%C3%9Fer%20%2B%207%22%20%26%20100%20%25.wav";
     assert!(disposition.starts_with("attachment; filename=") && disposition.contains(full), "{disposition}");
     assert_eq!(answer.bytes().await.unwrap(), &b"for who has the address"[..]);
-    // Without the signature it is nobody's.
+    // Without the signature, nobody gets the object.
     let bare = address.split('?').next().unwrap();
     assert!(!client.get(bare).send().await.unwrap().status().is_success());
 }
@@ -237,7 +237,7 @@ macro_rules! conformance {
     };
 }
 
-/// HTTP, which has announced a length, asks for nothing behind the last byte.
+/// An HTTP answer that announced its length polls nothing behind the last byte.
 async fn a_read_has_worked_with_its_last_byte(place: TestStorage) {
     let object = place.put(&bytes(100_000)).await;
     let (began, other) = (Instant::now(), Some(JobId(Uuid::now_v7())));
@@ -266,7 +266,7 @@ conformance! {
     a_storage_that_is_there_closes_its_circuit
 }
 
-/// What nobody can reach opens the circuit, and what is back closes it.
+/// A storage that cannot be reached opens the circuit. A storage that is back closes it.
 #[tokio::test]
 async fn a_storage_that_is_away_is_asked_no_more_and_comes_back() {
     use crate::domain::circuit::CircuitState;
@@ -290,7 +290,8 @@ async fn a_storage_that_is_away_is_asked_no_more_and_comes_back() {
     drop(server);
 }
 
-/// A disk that is unmounted leaves the empty folder that it was mounted on: nothing is missing there, and nothing is put there.
+/// An unmounted disk leaves the empty folder that it was mounted on. No object counts as missing there, and none is put
+/// there.
 #[tokio::test]
 async fn a_folder_without_its_disk_is_away_and_comes_back() {
     let place = TestStorage::local().await;

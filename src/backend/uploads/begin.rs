@@ -1,4 +1,4 @@
-//! Granting an upload: the row before the first byte.
+//! Grants an upload: writes its row before the first byte arrives.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -22,8 +22,8 @@ use crate::{
     },
 };
 
-/// A client whose creation was not answered tries again for so long. Afterwards, or with another fingerprint, it is meant as another
-/// upload of the same file.
+/// The time within which a client repeats a creation request that got no reply. A later request, or one with other
+/// metadata, is meant as another upload of the same file.
 const RETRIED_WITHIN_SECONDS: f64 = 600.0;
 
 /// How an upload was begun.
@@ -31,11 +31,12 @@ const RETRIED_WITHIN_SECONDS: f64 = 600.0;
 pub enum Channel {
     /// By the application's script.
     Page,
-    /// By a client of the protocol, with the header `Upload-Metadata` as it gave it.
+    /// By a client of tus, with its header `Upload-Metadata`.
     Tus { metadata: String },
-    /// The same, with the first bytes in the request that makes it: before the reply, its client knows no address to ask at.
+    /// By a client of tus, with the first bytes in the creation request. Before the reply, the client knows no address
+    /// at which it can ask for the offset.
     TusWithBytes { metadata: String },
-    /// By a plain form, which cannot go on where it stopped.
+    /// By a plain form, which cannot resume.
     Form,
 }
 
@@ -44,25 +45,26 @@ struct OngoingUpload {
     spool: SpoolId,
     track: Option<TrackId>,
     offset: i64,
-    /// Its bytes are here, or a process that has them is running.
+    /// Whether this process has the bytes, or another running process has them.
     is_reachable: bool,
 }
 
 impl Uploads {
-    /// Grants an upload, or finds the same one that is under way: a reply that was lost costs nothing, even where the request has
-    /// brought all bytes along. One whose bytes only a process has that is gone gives way to a new one.
+    /// Grants an upload, or finds the same upload if it is under way. So a lost reply costs nothing, even if the
+    /// request carried all bytes. An upload whose bytes only a process has that is gone makes way for a new one.
     ///
     /// # Errors
-    /// 400, 413 or 422 for the length; 404 for a target that is not the actor's own; 409 unless its release is a draft;
-    /// 413 over the artist's quota; 429 with too many open uploads, or too many requests at once.
+    /// `BadRequest` or `Refused` for the length. `NotFound` for a target that is not the actor's own. `Conflict` unless
+    /// its release is a draft. `QuotaExceeded` over the artist's quota. `TooMany` with too many open uploads.
+    /// `RateLimited` with too many requests at once.
     pub async fn begin(&self, actor: &Actor, intent: &RawIntent, channel: Channel) -> Result<BegunUpload> {
         self.begin_in_batch(actor, intent, channel, None).await
     }
 
-    /// As `begin`, for a file that was perhaps chosen together with others.
+    /// Like [`Uploads::begin`], for a file that was perhaps chosen together with others.
     ///
     /// # Errors
-    /// As `begin`.
+    /// As [`Uploads::begin`].
     pub async fn begin_in_batch(
         &self,
         actor: &Actor,
@@ -72,7 +74,8 @@ impl Uploads {
     ) -> Result<BegunUpload> {
         let backend = &*self.0;
         let intent = intent.parse(&backend.settings.media)?;
-        // The page's request counts already. One that brings bytes lasts as long as they take, so only this part of it counts.
+        // The page's request is counted already. A request with bytes lasts as long as they take to arrive, so only
+        // this part of it counts.
         let _slot = match channel {
             Channel::Page => None,
             _ => backend.limits.begin_request_of_user(actor.id).await?,
@@ -93,7 +96,7 @@ impl Uploads {
             }
         }
         let given_up = match found {
-            // What is all here waits for its process.
+            // An upload that is whole waits for its process.
             Some(found) if found.is_reachable || found.offset == intent.length => {
                 tx.commit().await?;
                 purge_bytes(backend, &expired).await?;
@@ -113,7 +116,7 @@ impl Uploads {
             (_, track) => track,
         };
         let id = UploadId(Uuid::now_v7());
-        // What cannot be told apart is never taken for something else.
+        // An upload without a usable fingerprint gets one of its own, so that it is never found as another one.
         let fingerprint = if intent.is_recognisable() { intent.fingerprint.clone() } else { id.to_string() };
         let metadata = match &channel {
             Channel::Tus { metadata } | Channel::TusWithBytes { metadata } => Some(metadata.as_str()),
@@ -174,7 +177,7 @@ impl Uploads {
             let message = format!(
                 "This file does not fit into your {gigabytes} GB of space. Files that you replaced in the last days still count. Remove files that you don't need, or ask us for more space."
             );
-            return Err(Problem::Refused { status: 413, message }.into());
+            return Err(Problem::QuotaExceeded(message).into());
         }
         Ok(())
     }
@@ -213,7 +216,7 @@ impl Uploads {
         )
         .fetch_optional(&mut *db)
         .await?;
-        // Begun without a hash, and announced by one now: what arrives is held to it.
+        // The upload began without a SHA-256, and the client announces one now. The bytes are checked against it.
         if let (Some(upload), Some(sha256)) = (&found, &intent.sha256) {
             sqlx::query!(
                 "update uploads set expected_sha256 = $2 where id = $1 and expected_sha256 is null",
@@ -227,7 +230,8 @@ impl Uploads {
     }
 }
 
-/// What the same creation has brought as a whole, a moment ago, and nothing has come in its place: the reply to it was lost.
+/// Finds the upload that the same creation request brought as a whole a moment ago, if nothing newer has come for its
+/// target. The reply to that request was lost.
 async fn find_just_received(
     db: &mut PgConnection,
     actor: &Actor,
@@ -259,7 +263,7 @@ async fn find_just_received(
     Ok(found)
 }
 
-/// Its process sweeps its bytes should it come back.
+/// Expires an upload whose process is gone. If the process comes back, it sweeps the bytes.
 async fn expire_unreachable(db: &mut PgConnection, id: UploadId) -> Result<()> {
     sqlx::query!(
         "update uploads set state = 'EXPIRED', updated_at = now()
@@ -271,7 +275,7 @@ async fn expire_unreachable(db: &mut PgConnection, id: UploadId) -> Result<()> {
     Ok(())
 }
 
-/// What this artist has not gone on with for too long makes room.
+/// Expires uploads that this artist has not continued in time, to make room for the new one.
 async fn expire_own(db: &mut PgConnection, actor: &Actor) -> Result<Vec<EndedUpload>> {
     let ended = sqlx::query_as!(
         EndedUpload,

@@ -1,11 +1,11 @@
-//! The checksum that a client sends with a chunk, computed along with it.
+//! Computes the checksum that a client sends with a chunk, while the chunk arrives.
 
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use crate::domain::upload::Checksum;
 
-/// Runs along with a chunk's bytes.
+/// A checksum that is updated with each piece of a chunk, and the digest that the client sent.
 pub(super) enum RunningChecksum {
     Sha1(Sha1, Vec<u8>),
     Sha256(Sha256, Vec<u8>),

@@ -1,4 +1,4 @@
-//! What becomes of uploads that nobody goes on with, and of bytes that nobody needs any more.
+//! Expires uploads that nobody continues, and removes bytes that nobody needs any more.
 
 use std::collections::HashSet;
 
@@ -10,12 +10,13 @@ use crate::{
     domain::ids::{ReleaseId, SpoolId, UploadId, UserId},
 };
 
-/// Uploads that one round expires at most.
+/// The largest number of uploads that one run expires.
 const BATCH: i64 = 1000;
 
 impl Uploads {
-    /// Ends uploads that nobody has sent a byte for in too long. One compare-and-set: a PATCH prolongs its upload before it
-    /// touches the file, so that one of the two wins. What is all here never expires: its process completes it, now or when it comes back.
+    /// Expires uploads for which nobody has sent a byte in time. Each one is a compare-and-set: a PATCH prolongs its
+    /// upload before it touches the file, so one of the two wins. An upload that is whole never expires: its process
+    /// completes it, now or when it comes back.
     pub(in crate::backend) async fn expire(&self) -> Result<()> {
         let expired = sqlx::query!(
             r#"update uploads set state = 'EXPIRED', updated_at = now()
@@ -43,8 +44,8 @@ impl Uploads {
         Ok(())
     }
 
-    /// Removes bytes from this process's spool whose upload is over. Those that the database knows nothing of stay, and are
-    /// returned: it may be an older backup.
+    /// Removes bytes from this process's spool whose upload is over. Bytes that the database does not know stay,
+    /// because the database may be an older backup. Returns their uploads.
     pub(in crate::backend) async fn sweep_spool(&self) -> Result<Vec<UploadId>> {
         let spooled = self.0.spool.uploads().await?;
         let ids: Vec<Uuid> = spooled.iter().map(|id| id.0).collect();
@@ -63,8 +64,8 @@ impl Uploads {
         Ok(spooled.into_iter().filter(|id| !known.contains(id)).collect())
     }
 
-    /// Completes uploads on this process's spool whose last byte has arrived and that nobody has completed: their process was
-    /// killed, or the database was away.
+    /// Completes uploads in this process's spool whose last byte has arrived and that nobody has completed: the process
+    /// was killed, or the database was away.
     pub(in crate::backend) async fn complete_received(&self) -> Result<()> {
         let whole = sqlx::query_scalar!(
             r#"select id as "id: UploadId" from uploads
@@ -74,10 +75,10 @@ impl Uploads {
         .fetch_all(&self.0.db)
         .await?;
         for id in whole {
-            // Whoever holds it is completing it.
+            // The writer that holds the upload is completing it.
             let Some(writer) = self.0.writers.try_hold(id) else { continue };
             match self.finish_held(id, writer).await {
-                // What was refused, its artist reads on the release's page.
+                // The release's page tells the artist about a refusal.
                 Ok(()) | Err(Error::Problem(_)) => {}
                 Err(error) => tracing::warn!(upload.id = %id, error = ?error, "completing an upload failed"),
             }
@@ -85,7 +86,7 @@ impl Uploads {
         Ok(())
     }
 
-    /// At the start of a process: gives up what cannot go on, and tells of bytes that nobody knows.
+    /// Expires uploads that cannot resume after a start of the process, and logs bytes that the database does not know.
     pub(in crate::backend) async fn recover_at_start(&self) -> Result<()> {
         sqlx::query!(
             "update uploads set state = 'EXPIRED', updated_at = now()

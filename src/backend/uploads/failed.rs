@@ -1,4 +1,4 @@
-//! Uploads that could not be stored or examined: tried again, or given up for good.
+//! Retries or discards uploads that could not be stored or examined.
 
 use sqlx::PgConnection;
 
@@ -11,10 +11,11 @@ use crate::{
     },
 };
 
-/// What the artist is told of a file that was given up though nothing is wrong with it.
+/// What the artist reads about a file that was discarded although nothing is wrong with it.
 pub(in crate::backend) const DISCARDED: &str = "We could not keep this file. Upload it again.";
 
-/// Whether an upload that could not be stored is still what its target waits for: the target is there and holds nothing newer.
+/// Whether the target of an upload that could not be stored still waits for it: the target exists and holds nothing
+/// newer.
 pub(in crate::backend) async fn is_awaited(db: &mut PgConnection, id: UploadId) -> Result<bool> {
     let is_awaited = sqlx::query_scalar!(
         r#"select exists (select 1 from upload_targets
@@ -26,10 +27,11 @@ pub(in crate::backend) async fn is_awaited(db: &mut PgConnection, id: UploadId) 
     Ok(is_awaited)
 }
 
-/// What could not be stored waits to be stored again. `false`: it has not failed, or not any more.
+/// Sets a failed upload back to received, so that it is stored. Returns `false` if the upload has not failed, or not
+/// any more.
 pub(in crate::backend) async fn receive_again(db: &mut PgConnection, id: UploadId) -> Result<bool> {
     let received = sqlx::query!(
-        "update uploads set state = 'RECEIVED', failure_status = null, failure = null, updated_at = now()
+        "update uploads set state = 'RECEIVED', refusal = null, failure = null, updated_at = now()
          where id = $1 and state = 'FAILED'",
         id as UploadId
     )
@@ -38,7 +40,7 @@ pub(in crate::backend) async fn receive_again(db: &mut PgConnection, id: UploadI
     Ok(received.rows_affected() == 1)
 }
 
-/// Gives an upload up that is in the state `from`. To be followed by `purge_bytes` after the commit.
+/// Discards an upload that is in the state `from`. Returns `None` if it is not. Call `purge_bytes` after the commit.
 pub(in crate::backend) async fn discard(
     db: &mut PgConnection,
     id: UploadId,
@@ -47,7 +49,7 @@ pub(in crate::backend) async fn discard(
 ) -> Result<Option<EndedUpload>> {
     let discarded = sqlx::query_as!(
         EndedUpload,
-        r#"update uploads set state = 'DISCARDED', failure_status = 410, failure = $3, updated_at = now()
+        r#"update uploads set state = 'DISCARDED', refusal = null, failure = $3, updated_at = now()
            where id = $1 and state = $2
            returning id as "id: UploadId", spool_id as "spool: SpoolId""#,
         id as UploadId,

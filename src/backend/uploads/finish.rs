@@ -1,4 +1,5 @@
-//! What has arrived, all of it: judged, and handed to the queue in the transaction that marks it received.
+//! Completes uploads whose bytes have all arrived: validates the file, and enqueues its job in the transaction that
+//! marks it received.
 
 use std::{fs::File, io, num::NonZero, path::Path, sync::Arc, thread::available_parallelism, time::Duration};
 
@@ -26,45 +27,46 @@ use crate::{
         circuit::CircuitState,
         ids::{BatchId, ReleaseId, SpoolId, TrackId, UploadId, UserId},
         media::{MediaLimits, Tags},
-        problem::Problem,
+        problem::{FileRefusal, Problem},
         queue::JobKind,
         upload::{UploadKind, UploadState},
     },
 };
 
-/// Headers are judged in milliseconds; a gigabyte of MP3, whose frames are counted, or hashed again after a restart, takes some seconds
-/// on a disk of its own and half a minute on a slow one.
+/// The timeout of a validation. Headers take milliseconds. A gigabyte of MP3, whose frames are counted, takes some
+/// seconds on a disk of its own and half a minute on a slow one.
 const VALIDATION_TIMEOUT: Duration = Duration::from_secs(60);
-/// A client that waits for longer gives up by itself.
+/// The time for which an upload waits for a permit. A client that waits for longer gives up by itself.
 const VALIDATION_PERMIT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The permits to judge a file that has arrived, as many as the machine has cores and at least two. They are apart from the worker's: files
-/// that take long to judge keep neither the queue nor the threads of requests busy, and long jobs keep no upload from its answer.
+/// Makes the permits to validate a file that has arrived: as many as the machine has cores, and at least two. They are
+/// separate from the worker's permits. So files that take long to validate keep neither the queue nor the threads of
+/// requests busy, and long jobs keep no upload from its answer.
 pub(in crate::backend) fn validation_permits() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(available_parallelism().map_or(1, NonZero::get).max(2)))
 }
 
 fn validation_permit_timeout() -> Duration {
-    fail::fail_point!("judging-wait-max", |seconds| {
+    fail::fail_point!("validation-wait-max", |seconds| {
         Duration::from_secs(seconds.and_then(|seconds| seconds.parse().ok()).unwrap_or(0))
     });
     VALIDATION_PERMIT_TIMEOUT
 }
 
 impl Uploads {
-    /// Completes an upload whose bytes are all here although nobody was told.
+    /// Completes an upload whose bytes are all here although its client was never told.
     pub(super) async fn finish_if_whole(&self, id: UploadId) -> Result<()> {
         let writer = self.0.writers.displace(id).await.ok_or_else(displaced_by_another)?;
         self.finish_held(id, writer).await
     }
 
-    /// The same by whoever may write to it already; to its end, even when the caller goes away.
+    /// Completes an upload for the writer that holds it, even if the caller goes away.
     pub(super) async fn finish_held(&self, id: UploadId, writer: Writer) -> Result<()> {
         let uploads = Uploads(Arc::clone(&self.0));
-        self.0.worker.run_to_completion(async move { uploads.finish_receiving(id, writer).await }).await?
+        self.0.tasks.run_to_completion(async move { uploads.finish_receiving(id, writer).await }).await?
     }
 
-    /// Judges what has arrived; then, in one transaction, marks it received and gives it the job that stores it.
+    /// Validates the file. Then, in one transaction, marks the upload received and enqueues the job that stores it.
     pub(super) async fn finish_receiving(&self, id: UploadId, writer: Writer) -> Result<()> {
         let backend = &self.0;
         let row = sqlx::query!(
@@ -84,14 +86,15 @@ impl Uploads {
         let (path, limits, running) = (backend.spool.path(id), backend.settings.media, writer.running.clone());
         let permit = self.acquire_validation_permit().await?;
         let validated = Deadline::never().run_on_thread(move |work| {
-            // Until the thread ends.
+            // The thread holds the permit until it ends.
             let _permit = permit;
-            fail::fail_point!("judging");
+            fail::fail_point!("validation");
             let sha256 = whole_hash(&path, length, running)?;
             let result = if row.expected_sha256.is_some_and(|expected| expected != sha256) {
                 Err(hash_mismatch().into())
             } else {
-                // A restart made the server forget the hash: reading the whole file again takes as long as the disk needs.
+                // The timeout covers the validation only. After a restart, the whole file is hashed again, which takes
+                // as long as the disk needs.
                 validate(row.kind, &path, &limits, &work.within(VALIDATION_TIMEOUT))
             };
             match result {
@@ -115,7 +118,7 @@ impl Uploads {
                 let is_refused = self.mark_refused(id, row.release, Some(&sha256), &refusal).await?;
                 self.purge_if_over(id).await?;
                 return Err(match is_refused {
-                    true => Problem::Refused { status: refusal.status, message: refusal.message }.into(),
+                    true => Problem::Refused { kind: refusal.kind, message: refusal.message }.into(),
                     false => upload_is_over().into(),
                 });
             }
@@ -170,8 +173,8 @@ impl Uploads {
             object: None,
             spool: Some(upload.spool),
         };
-        // With a turn free and the storage well it is stored at once, while the artist watches; otherwise it waits in the queue like
-        // any other.
+        // If a job permit is free and the storage is well, the file is stored at once, while the artist watches.
+        // Otherwise the job waits in the queue like any other.
         let is_well = backend.storage.circuit() == CircuitState::Closed;
         let permit = backend.worker.try_job_permit(release.artist).filter(|_| is_well);
         let owner = permit.as_ref().map(|_| backend.worker.id);
@@ -194,10 +197,12 @@ impl Uploads {
         Ok(())
     }
 
-    /// It is not RECEIVING with a target any more. Somebody may have completed it, though the reply to their COMMIT was lost.
+    /// Handles an upload that is not RECEIVING with a target any more, or that has another SHA-256 to match. Another
+    /// request may have completed it, and the reply to its COMMIT was lost.
     ///
     /// # Errors
-    /// 410 when what it was for is gone, 503 when it was announced by a hash meanwhile: it is judged anew.
+    /// `Gone` if the target was removed. `Unavailable` if a SHA-256 was announced meanwhile: the file is validated
+    /// again.
     async fn resolve_lost_update(&self, id: UploadId) -> Result<()> {
         sqlx::query!(
             "update uploads set state = 'CANCELLED', updated_at = now()
@@ -227,7 +232,8 @@ impl Uploads {
         Ok(is_receiving)
     }
 
-    /// Removes the bytes of an upload that is over, and of no other, whatever whoever calls believes. Whether it is.
+    /// Removes the bytes of an upload if nobody needs them any more, whatever the caller believes. Returns whether that
+    /// is so.
     pub(super) async fn purge_if_over(&self, id: UploadId) -> Result<bool> {
         let is_needed = sqlx::query_scalar!(
             r#"select exists (
@@ -243,20 +249,24 @@ impl Uploads {
         Ok(!is_needed)
     }
 
-    /// A disk that was lost, or a database that was restored over a younger spool. What to tell the client.
+    /// Gives up an upload whose acknowledged bytes are missing: a disk was lost, or the database was restored over a
+    /// younger spool. Returns the error for the client.
     pub(super) async fn give_up_lost(&self, id: UploadId, release: Option<ReleaseId>) -> Result<Error> {
         let message = "Our disk lost the part of this file that had arrived. Choose the file again.".to_owned();
-        let is_lost = self.mark_refused(id, release, None, &Refusal { status: 410, message: message.clone() }).await?;
+        let is_lost = self
+            .mark_refused(id, release, None, &Refusal { kind: FileRefusal::Lost, message: message.clone() })
+            .await?;
         self.purge_if_over(id).await?;
         if !is_lost {
-            // Its bytes went because it is over: it was cancelled or has expired, or its target was removed.
+            // The bytes were removed because the upload is over: it was cancelled or has expired, or its target was
+            // removed.
             return Ok(upload_is_over().into());
         }
         tracing::error!(upload.id = %id, "acknowledged bytes are missing from the spool");
         Ok(Problem::Gone(message).into())
     }
 
-    /// `false`: it is over already, and nothing is told.
+    /// Marks an upload as refused. Returns `false`, and tells nobody, if the upload is over already.
     async fn mark_refused(
         &self,
         id: UploadId,
@@ -270,11 +280,11 @@ impl Uploads {
             None => None,
         };
         let refused = sqlx::query!(
-            "update uploads set state = 'REFUSED', sha256 = $2, failure_status = $3, failure = $4, updated_at = now()
+            "update uploads set state = 'REFUSED', sha256 = $2, refusal = $3, failure = $4, updated_at = now()
              where id = $1 and state = 'RECEIVING'",
             id as UploadId,
             sha256,
-            i16::try_from(refusal.status).unwrap_or(422),
+            refusal.kind as FileRefusal,
             refusal.message
         )
         .execute(&mut *tx)
@@ -293,12 +303,12 @@ impl Uploads {
 
 fn hash_mismatch() -> Refusal {
     Refusal {
-        status: 422,
+        kind: FileRefusal::ChecksumMismatch,
         message: "The file that arrived has another SHA-256 checksum than the one announced. Send it again.".into(),
     }
 }
 
-/// It stays as it is: asking for it judges it again.
+/// Tells the client to ask again. The upload stays as it is, and the next request validates it again.
 fn not_validated_yet() -> Problem {
     Problem::Unavailable("We have your file. We can't check it right now; try again in a minute.".into())
 }
@@ -322,7 +332,7 @@ fn validate(
     }
 }
 
-/// The hash of all bytes: as it ran along, or read again where a restart has lost it.
+/// Returns the hash of all bytes: the running hash, or one computed anew if a restart has lost it.
 fn whole_hash(path: &Path, length: u64, running: RunningHash) -> Result<Vec<u8>> {
     let running = if running.offset == length {
         running

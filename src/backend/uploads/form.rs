@@ -1,4 +1,5 @@
-//! Uploads by a plain form: the same ledger, though the file's length is known only once it is all here.
+//! Receives files from a plain form, with the same ledger. The length of such a file is known only once all of it has
+//! arrived.
 
 use std::sync::Arc;
 
@@ -12,18 +13,19 @@ use crate::{
         account::Actor,
         ids::{BatchId, ReleaseId, TrackId, UploadId, UserId},
         media::too_large,
-        problem::Problem,
+        problem::{FileRefusal, Problem},
         titles::{title_from_file_name, titles_from_file_names},
         upload::{BatchMember, BegunUpload, RawIntent, UploadKind, UploadTarget},
     },
 };
 
 impl Uploads {
-    /// Receives a whole file. `at_most_bytes` is what the request can carry: it stands in the ledger until the true length is
-    /// known. A file that is not a cover or a track is no error here: the release's page says why.
+    /// Receives a whole file. `at_most_bytes` is the number of bytes that the request can carry at most. The ledger
+    /// counts them until the true length is known. A file that is not a cover or a track is no error here: the
+    /// release's page says why.
     ///
     /// # Errors
-    /// As `begin` and `receive`; what a dropped line leaves behind is given up.
+    /// As [`Uploads::begin`] and [`Uploads::receive`]. An upload whose connection drops is given up.
     pub async fn receive_form<S, E>(
         &self,
         actor: &Actor,
@@ -46,31 +48,31 @@ impl Uploads {
             target,
             file_name,
             length: i64::try_from(at_most_bytes.min(max_bytes)).unwrap_or(i64::MAX),
-            // A form cannot resume: each is an upload of its own.
+            // A form cannot resume, so each file is an upload of its own.
             fingerprint: String::new(),
             sha256: None,
         };
-        // The names of the files behind it are not known yet.
+        // The names of the files that follow in the form are not known yet.
         let batch_member = Some(BatchMember { batch, title: String::new() });
         let begun = self.begin_in_batch(actor, &intent, Channel::Form, batch_member).await?;
         let (uploads, actor) = (Self(Arc::clone(&self.0)), actor.clone());
-        // To its end, even when the browser has left: nothing half is left behind.
+        // The task runs to its end even if the browser goes away, so that no half upload stays behind.
         let received = self
             .0
-            .worker
+            .tasks
             .run_to_completion(async move { uploads.receive_begun(&actor, target, begun, body).await })
             .await?;
         received.map_err(|error| match error {
-            // Nobody had announced its length: what came is more than any file may have.
-            Error::Problem(Problem::Refused { status: 413, .. }) if at_most_bytes > max_bytes => {
-                Problem::Refused { status: 413, message: too_large(max_bytes) }.into()
+            // The form announced no length, so the message is about the size: more came than any file may have.
+            Error::Problem(Problem::LengthExceeded(_)) if at_most_bytes > max_bytes => {
+                Problem::Refused { kind: FileRefusal::TooLarge, message: too_large(max_bytes) }.into()
             }
             error => error,
         })
     }
 
-    /// Gives the new tracks of a batch the titles that the names of all its files together give, now that these are known. A title that
-    /// came from tags or from the artist stays.
+    /// Gives the new tracks of a batch the titles that follow from the names of all its files together, now that all
+    /// are known. A title that came from tags or from the artist stays.
     pub async fn title_batch(&self, actor: &Actor, batch: BatchId) -> Result<()> {
         let mut tx = db::begin(&self.0.db).await?;
         let files = sqlx::query!(
@@ -121,7 +123,7 @@ impl Uploads {
             Err(error) => Err(error),
         };
         match (completed, target, begun.track) {
-            (Ok(()) | Err(Error::Problem(Problem::Refused { status: 415 | 422, .. })), _, _) => Ok(()),
+            (Ok(()) | Err(Error::Problem(Problem::Refused { .. })), _, _) => Ok(()),
             (Err(error), UploadTarget::NewTrack(_), Some(track)) => {
                 self.0.tracks().remove(actor, track).await?;
                 Err(error)
@@ -133,14 +135,14 @@ impl Uploads {
         }
     }
 
-    /// Takes what the form has brought for the whole file, while nobody else writes to it.
+    /// Takes the bytes that the form has brought as the whole file, while nobody else writes to it.
     ///
     /// # Errors
-    /// 409 when somebody has added to it meanwhile: it is not what the form brought.
+    /// `Conflict` if another connection has added bytes meanwhile: the file is not the form's any more.
     async fn complete_at_received_length(&self, id: UploadId, received: UploadOffset) -> Result<()> {
         fail_points::wait_at("form-received").await;
         if received.offset == received.length {
-            // All of `at_most_bytes` came, and it is completed already.
+            // All of `at_most_bytes` came, so the upload is completed already.
             return Ok(());
         }
         let writer = self.0.writers.displace(id).await.ok_or_else(displaced_by_another)?;

@@ -1,4 +1,4 @@
-//! The upload ledger: an intent before the first byte, and what became of it.
+//! The upload ledger: the row of each upload, which is written before its first byte, and its state.
 
 mod begin;
 mod checksum;
@@ -25,7 +25,7 @@ use super::{
 use crate::domain::{
     account::Actor,
     ids::{ObjectId, ReleaseId, SpoolId, TrackId, UploadId, UserId},
-    problem::Problem,
+    problem::{FileRefusal, Problem},
     upload::{UploadState, UploadStatus},
 };
 
@@ -34,39 +34,41 @@ pub(super) use failed::{DISCARDED, discard, is_awaited, receive_again};
 pub use receive::UploadOffset;
 pub(super) use sink::SpoolShareTaken;
 
-/// How long `complete` waits for an upload to be stored before it answers "safe with us, storing".
+/// The time for which `complete` waits until an upload is stored. After that it answers "safe with us, storing".
 const COMPLETE_TIMEOUT: Duration = Duration::from_secs(3);
 const COMPLETE_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 pub struct Uploads(pub(super) Arc<Backend>);
 
-/// An upload that is over before it was received: its bytes may go.
+/// An upload that is over. Its bytes may be removed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EndedUpload {
     id: UploadId,
     spool: SpoolId,
 }
 
-/// An upload's row, as far as its client is concerned.
+/// The columns of an upload's row that its client is told about.
 struct UploadRow {
     id: UploadId,
     state: UploadState,
     release: Option<ReleaseId>,
-    /// Its release and, for audio, its track are still there.
+    /// Whether its release and, for audio, its track still exist.
     has_target: bool,
     spool: SpoolId,
     offset: i64,
     length: i64,
     sha256: Option<Vec<u8>>,
-    failure_status: Option<i16>,
+    refusal: Option<FileRefusal>,
     failure: Option<String>,
     expires_at: OffsetDateTime,
     is_expired: bool,
 }
 
 impl Uploads {
+    /// Loads an upload of the actor's own.
+    ///
     /// # Errors
-    /// 404 for what does not exist and for what is not the actor's own.
+    /// `NotFound` if the upload does not exist or is not the actor's own.
     async fn own(&self, actor: &Actor, id: UploadId) -> Result<UploadRow> {
         let row = self.0.upload_connections.run(async |connection| {
             let row = sqlx::query_as!(
@@ -74,7 +76,7 @@ impl Uploads {
                 r#"select id as "id: UploadId", state as "state: UploadState", release_id as "release: ReleaseId",
                           has_target(uploads) as "has_target!",
                           spool_id as "spool: SpoolId", offset_bytes as "offset", length_bytes as "length", sha256,
-                          failure_status, failure, expires_at,
+                          refusal as "refusal: FileRefusal", failure, expires_at,
                           is_expired(uploads) as "is_expired!"
                    from uploads where id = $1 and owner_id = $2"#,
                 id as UploadId,
@@ -85,18 +87,18 @@ impl Uploads {
         Ok(row.await?.ok_or(Problem::NotFound)?)
     }
 
-    /// How an upload is doing, at this moment.
+    /// Returns the status of an upload at this moment.
     pub async fn status(&self, actor: &Actor, id: UploadId) -> Result<UploadStatus> {
         Ok(self.own(actor, id).await?.status())
     }
 
-    /// How an upload is doing, after waiting a little for it to be stored. Where the last byte arrived and the reply to it was
-    /// lost, this is what completes it.
+    /// Returns the status of an upload after waiting up to three seconds for it to be stored. Also completes an upload
+    /// whose last byte arrived although the reply to it was lost.
     pub async fn complete(&self, actor: &Actor, id: UploadId) -> Result<UploadStatus> {
         let row = self.own(actor, id).await?;
         if row.has_all_bytes() && row.spool == self.0.spool.id {
             match self.finish_if_whole(id).await {
-                // What was refused is told by the status.
+                // The status tells about a refusal.
                 Ok(()) | Err(super::Error::Problem(_)) => {}
                 Err(error) => return Err(error),
             }
@@ -111,11 +113,11 @@ impl Uploads {
         }
     }
 
-    /// Gives up an upload that is under way, or puts away one that was refused, has failed or was discarded. Of one that is over or
-    /// stored, nothing is left to give up.
+    /// Cancels an upload that is under way, or dismisses one that was refused, has failed or was discarded. Does
+    /// nothing to an upload that is over or stored.
     ///
     /// # Errors
-    /// 409 while it is being stored: then it can be replaced or removed.
+    /// `Conflict` while the file is being stored. The file can then be replaced or removed.
     pub async fn cancel(&self, actor: &Actor, id: UploadId) -> Result<()> {
         let row = self.own(actor, id).await?;
         match self.give_up(row).await? {
@@ -124,12 +126,13 @@ impl Uploads {
         }
     }
 
-    /// The same at the upload's own address, as the protocol has it: also of one that is received or stored, whose file leaves its draft
-    /// then. A track that was made for it and that nobody has typed into goes with it, if its file never was here.
+    /// Ends an upload at its own address, as tus has it. Unlike [`Uploads::cancel`], this also ends an upload that is
+    /// received or stored, and removes its file from the draft. A track that was made for the upload is removed too, if
+    /// no file has ever arrived for it and nobody has typed into it.
     ///
     /// # Errors
-    /// 409 for a file of a release that is not a draft; 410 for an upload that is over, 503 on a process that holds its bytes no more than
-    /// the storage does.
+    /// `Conflict` for a file of a release that is not a draft. `Gone` for an upload that is over. `Unavailable` if
+    /// neither this process nor the storage has the bytes.
     pub async fn terminate(&self, actor: &Actor, id: UploadId) -> Result<()> {
         let row = self.own(actor, id).await?;
         if is_over(row.state) {
@@ -139,10 +142,10 @@ impl Uploads {
             self.check_spool(&row)?;
         }
         let uploads = Self(Arc::clone(&self.0));
-        self.0.worker.run_to_completion(async move { uploads.terminate_own(row).await }).await?
+        self.0.tasks.run_to_completion(async move { uploads.terminate_own(row).await }).await?
     }
 
-    /// What its client said of it when it made it: the header `Upload-Metadata`.
+    /// The header `Upload-Metadata` with which a client created the upload. `None` for uploads without one.
     pub async fn metadata(&self, actor: &Actor, id: UploadId) -> Result<Option<String>> {
         let metadata = sqlx::query_scalar!(
             "select metadata from uploads where id = $1 and owner_id = $2",
@@ -154,10 +157,10 @@ impl Uploads {
         Ok(metadata.flatten())
     }
 
-    /// To its end, even when the caller goes away. The state that it is in then.
+    /// Cancels an upload, even if the caller goes away. Returns its state after that.
     async fn give_up(&self, row: UploadRow) -> Result<UploadState> {
         let uploads = Self(Arc::clone(&self.0));
-        self.0.worker.run_to_completion(async move { uploads.cancel_own(row).await }).await?
+        self.0.tasks.run_to_completion(async move { uploads.cancel_own(row).await }).await?
     }
 
     async fn cancel_own(&self, row: UploadRow) -> Result<UploadState> {
@@ -176,7 +179,7 @@ impl Uploads {
         .fetch_all(&mut *tx)
         .await?;
         if cancelled.is_empty() {
-            // It may have come to its end since it was looked at.
+            // The upload may have ended since its row was read.
             let state = sqlx::query_scalar!(
                 r#"select state as "state: UploadState" from uploads where id = $1"#,
                 row.id as UploadId
@@ -219,7 +222,7 @@ impl Uploads {
         sqlx::query!("update uploads set state = 'CANCELLED', updated_at = now() where id = $1", row.id as UploadId)
             .execute(&mut *tx)
             .await?;
-        // A job that runs reads the bytes: it finds out when it is through, and removes them.
+        // A running job still reads the bytes. It removes them when it ends.
         let are_free = upload.state != UploadState::Received || queue::retire_store(&mut tx, row.id).await?;
         let object = sqlx::query_scalar!(
             r#"select id as "id: ObjectId" from objects where upload_id = $1 and parent_id is null and state = 'ATTACHED'"#,
@@ -247,7 +250,7 @@ impl Uploads {
     }
 }
 
-/// It was given up, or nobody went on with it.
+/// Whether an upload was cancelled or has expired.
 fn is_over(state: UploadState) -> bool {
     matches!(state, UploadState::Cancelled | UploadState::Expired)
 }
@@ -260,8 +263,8 @@ fn arrived_already() -> Problem {
     Problem::conflict("This file has arrived already. Replace or remove it instead.")
 }
 
-/// Ends, in the transaction that removes their target, all uploads of a release or of one track that are not received yet.
-/// To be followed by `purge_bytes` after the commit.
+/// Cancels the uploads of a release, or of one track, that are under way, refused, failed or discarded, in the
+/// transaction that removes their target. Call `purge_bytes` after the commit.
 pub(super) async fn cancel_all(
     db: &mut PgConnection,
     release: ReleaseId,
@@ -280,8 +283,8 @@ pub(super) async fn cancel_all(
     Ok(ended)
 }
 
-/// Removes the bytes of uploads that are over. A writer in the middle of a chunk is told to go first; one that does not go in
-/// time finds out at its next flush and removes them itself.
+/// Removes the bytes of uploads that are over. A writer in the middle of a chunk is displaced first. A writer that does
+/// not stop in time finds out at its next flush and removes the bytes itself.
 pub(super) async fn purge_bytes(backend: &Backend, ended: &[EndedUpload]) -> Result<()> {
     for EndedUpload { id, .. } in ended.iter().filter(|ended| ended.spool == backend.spool.id) {
         let _writer = backend.writers.displace(*id).await;
@@ -292,29 +295,33 @@ pub(super) async fn purge_bytes(backend: &Backend, ended: &[EndedUpload]) -> Res
 }
 
 impl UploadRow {
-    /// All bytes are counted, and nobody has completed it yet.
+    /// Whether all bytes are acknowledged but nobody has completed the upload yet.
     fn has_all_bytes(&self) -> bool {
         self.state == UploadState::Receiving && self.offset == self.length
     }
 
     fn status(self) -> UploadStatus {
-        let (status_code, message) = match self.state {
+        let (state, message) = match self.state {
             UploadState::Receiving if self.is_expired => {
-                (410, "This upload has expired. Choose the file again.".to_owned())
+                (UploadState::Expired, "This upload has expired. Choose the file again.".to_owned())
             }
-            UploadState::Receiving => (202, "Bytes are arriving.".to_owned()),
-            UploadState::Received => (202, "Safe with us; storing.".to_owned()),
-            UploadState::Attached => (200, "Stored.".to_owned()),
-            UploadState::Superseded if self.has_target => (409, "A newer file has replaced this one.".to_owned()),
-            UploadState::Superseded => (410, "The release or track of this file was removed.".to_owned()),
-            UploadState::Refused | UploadState::Failed => (
-                self.failure_status.and_then(|status| u16::try_from(status).ok()).unwrap_or(422),
-                self.failure.unwrap_or_else(|| "This file could not be used. Choose another one.".into()),
-            ),
-            UploadState::Discarded => (410, self.failure.unwrap_or_else(|| DISCARDED.into())),
-            UploadState::Cancelled => (410, "This upload was cancelled.".to_owned()),
-            UploadState::Expired => (410, "This upload has expired. Choose the file again.".to_owned()),
+            UploadState::Receiving => (self.state, "Bytes are arriving.".to_owned()),
+            UploadState::Received => (self.state, "Safe with us; storing.".to_owned()),
+            UploadState::Attached => (self.state, "Stored.".to_owned()),
+            UploadState::Superseded if self.has_target => {
+                (self.state, "A newer file has replaced this one.".to_owned())
+            }
+            UploadState::Superseded => {
+                (UploadState::Cancelled, "The release or track of this file was removed.".to_owned())
+            }
+            UploadState::Refused | UploadState::Failed => {
+                (self.state, self.failure.unwrap_or_else(|| "This file could not be used. Choose another one.".into()))
+            }
+            UploadState::Discarded => (self.state, self.failure.unwrap_or_else(|| DISCARDED.into())),
+            UploadState::Cancelled => (self.state, "This upload was cancelled.".to_owned()),
+            UploadState::Expired => (self.state, "This upload has expired. Choose the file again.".to_owned()),
         };
+        let status_code = state.status(self.refusal);
         UploadStatus { id: self.id, state: self.state, status_code, message, sha256: self.sha256.map(hex::encode) }
     }
 }

@@ -1,4 +1,4 @@
-//! Receiving bytes: written, hashed and flushed in constant memory by one writer at a time.
+//! Receives the bytes of an upload. One writer at a time writes, hashes and flushes them in constant memory.
 
 use std::{
     sync::Arc,
@@ -25,20 +25,20 @@ use crate::{
     },
 };
 
-/// Bytes after which a long PATCH is flushed in between, so that a lost line does not lose them.
+/// The number of bytes after which a long PATCH is flushed, so that a lost connection does not lose them.
 const FLUSH_INTERVAL_BYTES: u64 = 32 * 1024 * 1024;
-/// And after this long on a slow line.
+/// The time after which a PATCH on a slow connection is flushed.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(10);
-/// A client that sends nothing for this long is gone.
+/// A client that sends nothing for this long counts as gone.
 const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How far an upload is.
+/// The progress of an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UploadOffset {
-    /// What is flushed to disk.
+    /// The number of bytes that are flushed to disk.
     pub offset: u64,
     pub length: u64,
-    /// When it is given up unless it goes on; `None` once all of it is here.
+    /// When the upload expires unless it continues. `None` once all bytes have arrived.
     pub expires_at: Option<OffsetDateTime>,
 }
 
@@ -47,11 +47,11 @@ impl UploadOffset {
         Self { offset: length, length, expires_at: None }
     }
 
-    /// Of an upload that takes no more bytes because it has them all; `None` for any other.
+    /// The progress of an upload that takes no more bytes because it has them all. `None` for any other upload.
     fn of_complete(row: &UploadRow) -> Option<Self> {
         let is_whole = match row.state {
             UploadState::Received | UploadState::Attached | UploadState::Failed => true,
-            // It was not needed, or what it was for is gone.
+            // With a target, a newer file has replaced it. Without one, its release or track was removed.
             UploadState::Superseded => row.has_target,
             UploadState::Receiving
             | UploadState::Refused
@@ -69,11 +69,12 @@ impl UploadOffset {
 }
 
 impl Uploads {
-    /// The true offset. A writer that still holds the upload is believed dead and displaced; what has all its bytes is completed:
-    /// whoever hears of it sends no more.
+    /// Returns the true offset of an upload. A writer that still holds the upload is believed dead and displaced. An
+    /// upload that has all its bytes is completed, because its client sends no more once it knows the offset.
     ///
     /// # Errors
-    /// 404, 410 when it is over, 503 on a process that does not hold its bytes; 415 or 422 as for the last byte.
+    /// `NotFound`. `Gone` for an upload that is over. `Unavailable` on a process that does not hold the bytes. `Locked`
+    /// if the writer does not stop in time. `Refused` if all bytes are here and are not a valid cover or track.
     pub async fn offset(&self, actor: &Actor, id: UploadId) -> Result<UploadOffset> {
         let row = self.own(actor, id).await?;
         if let Some(whole) = UploadOffset::of_complete(&row) {
@@ -81,7 +82,7 @@ impl Uploads {
         }
         self.check_receivable(&row)?;
         if self.0.writers.request_displacement(id) == Displacement::BeforeFirstByte {
-            // After a restart, hashing what is there may take longer than a client waits.
+            // After a restart, the writer may hash the existing bytes for longer than a client waits.
             let row = self.own(actor, id).await?;
             self.check_receivable(&row)?;
             if !row.has_all_bytes() {
@@ -89,7 +90,7 @@ impl Uploads {
             }
         }
         let writer = self.0.writers.displace(id).await.ok_or_else(displaced_by_another)?;
-        // The writer may have brought it to its end.
+        // The writer may have completed the upload.
         let row = self.own(actor, id).await?;
         if let Some(whole) = UploadOffset::of_complete(&row) {
             return Ok(whole);
@@ -102,13 +103,13 @@ impl Uploads {
         Ok(UploadOffset::of_partial(&row))
     }
 
-    /// How far an upload that was just begun is; whoever writes to it is left alone.
+    /// Returns the progress of an upload that was just begun, without displacing its writer.
     pub async fn progress(&self, actor: &Actor, id: UploadId) -> Result<UploadOffset> {
         let row = self.own(actor, id).await?;
         Ok(UploadOffset::of_complete(&row).unwrap_or_else(|| UploadOffset::of_partial(&row)))
     }
 
-    /// The same for whoever has to hear it beside an error; `None` for an upload that is over.
+    /// Returns the progress that a client is told beside an error. `None` for an upload that is over.
     pub async fn so_far(&self, actor: &Actor, id: UploadId) -> Result<Option<UploadOffset>> {
         let row = self.own(actor, id).await?;
         let is_open = row.state == UploadState::Receiving && !row.is_expired && row.has_target;
@@ -119,15 +120,17 @@ impl Uploads {
     }
 
     fn check_receivable(&self, row: &UploadRow) -> Result<()> {
-        // What is over is so everywhere.
+        // An ended upload is over on every process, so this check comes before the one of the spool.
         if row.state != UploadState::Receiving || row.is_expired || !row.has_target {
             return Err(upload_is_over().into());
         }
         self.check_spool(row)
     }
 
+    /// Checks that this process holds the bytes of an upload.
+    ///
     /// # Errors
-    /// 503 where another process has the bytes.
+    /// `Unavailable` if another process holds them.
     pub(super) fn check_spool(&self, row: &UploadRow) -> Result<()> {
         if row.spool == self.0.spool.id {
             return Ok(());
@@ -135,13 +138,14 @@ impl Uploads {
         Err(Problem::Unavailable("This upload continues on another server. Try again in a few seconds.".into()).into())
     }
 
-    /// Receives bytes from `offset` on. Runs to its end even when the caller goes away: what has arrived is kept. With a
-    /// checksum, nothing is kept unless all of the body arrives and matches.
+    /// Receives bytes from `offset` on. Runs to its end even if the caller goes away, and keeps what has arrived. With
+    /// a checksum, nothing is kept unless all of the body arrives and matches.
     ///
     /// # Errors
-    /// 404; 409 for a wrong offset; 410 when it is over; 413 for more bytes than were announced; 423 while another writer has
-    /// it; 503 from a client that fell silent; 415 or 422 when all bytes are here and are not a cover or a track; 460 for a body
-    /// that is not as its checksum says; 507 on a full disk.
+    /// `NotFound`. `Conflict` for a wrong offset. `Gone` for an upload that is over. `LengthExceeded` for more bytes
+    /// than were announced. `Locked` while another writer has the upload. `Unavailable` if the client falls silent or
+    /// its connection drops. `Refused` if all bytes are here and are not a valid cover or track. `ChecksumMismatch` for
+    /// a body that does not match its checksum. `Io` on a full disk.
     pub async fn receive<S, E>(
         &self,
         actor: &Actor,
@@ -154,7 +158,8 @@ impl Uploads {
         S: Stream<Item = Result<Bytes, E>> + Send + Unpin + 'static,
         E: std::error::Error + Send + Sync + 'static,
     {
-        // Whoever has written to it before is known, and what else there is to check is checked once nobody else writes.
+        // An owner who has written to this upload before is remembered, so the row need not be read. `open` checks the
+        // rest once this request holds the upload.
         let writer = match self.0.writers.try_hold_again(actor.id, id) {
             Some(writer) => writer,
             None => {
@@ -163,16 +168,17 @@ impl Uploads {
                     return require_offset(whole, offset);
                 }
                 self.check_receivable(&row)?;
-                self.0.writers.hold_as(actor.id, id).await.ok_or_else(|| Problem::Refused {
-                    status: 423,
-                    message: "Another connection is sending this file right now.".into(),
-                })?
+                self.0
+                    .writers
+                    .hold_as(actor.id, id)
+                    .await
+                    .ok_or_else(|| Problem::Locked("Another connection is sending this file right now.".into()))?
             }
         };
         let uploads = Uploads(Arc::clone(&self.0));
         let actor = actor.clone();
         let task = async move { uploads.receive_held(&actor, id, offset, body, checksum, writer).await };
-        self.0.worker.run_to_completion(task).await?
+        self.0.tasks.run_to_completion(task).await?
     }
 
     async fn receive_held<S, E>(
@@ -204,12 +210,12 @@ impl Uploads {
         let counts = sink.verify_checksum(outcome.is_ok()).await?;
         if outcome.is_ok() && !counts {
             let message = "These bytes do not match their checksum. Send them again.".into();
-            outcome = Err(Problem::Refused { status: 460, message }.into());
+            outcome = Err(Problem::ChecksumMismatch(message).into());
         }
-        // Whatever ended it, what has arrived is flushed and counted.
+        // Whatever ended the body, the bytes that have arrived are flushed and counted.
         let mut flushed = sink.flush().await;
         if let Err(error) = flushed {
-            // A full disk may have taken a part of it, which counts.
+            // A full disk may have taken a part of the bytes, which counts.
             outcome = outcome.and(Err(error));
             flushed = sink.flush().await;
         }
@@ -225,12 +231,12 @@ impl Uploads {
             self.purge_if_over(id).await?;
             return Err(upload_is_over().into());
         }
-        let is_surplus = matches!(outcome, Err(Error::Problem(Problem::Refused { status: 413, .. })));
+        let is_surplus = matches!(outcome, Err(Error::Problem(Problem::LengthExceeded(_))));
         if let Ok((flushed, _)) = counted
             && flushed == length
             && !is_surplus
         {
-            // However else the request ended: all that was announced is here.
+            // All announced bytes are here, however the request ended.
             fail::fail_point!("last-byte-counted");
             self.finish_receiving(id, writer).await?;
             return Ok(UploadOffset::complete(length));
@@ -265,7 +271,7 @@ impl Uploads {
             let chunk = match next {
                 Ok(Some(Ok(chunk))) => chunk,
                 Ok(Some(Err(error))) => {
-                    // Or trickled: a client that hears of it may go on.
+                    // The connection may also have been too slow. A client that reads the answer may continue.
                     tracing::debug!(upload.id = %id, error = ?error, "connection dropped in the middle of a chunk");
                     let message =
                         "The connection dropped before all bytes arrived. Everything that arrived is safe.".into();
@@ -273,7 +279,7 @@ impl Uploads {
                 }
                 Ok(None) => return sink.complete().await,
                 Err(_) => {
-                    // Clients of tus take a 408 for the end of the upload, and try again after this.
+                    // Clients of tus give up after a 408, and retry after this answer.
                     let message = "Nothing arrived for 30 seconds. Send the rest in a new request.".into();
                     return Err(Problem::Unavailable(message).into());
                 }
@@ -281,14 +287,14 @@ impl Uploads {
             let room = opened.length - sink.position();
             if chunk.len() as u64 > room {
                 let message = "More bytes arrived than were announced. Choose the file again.".into();
-                return Err(Problem::Refused { status: 413, message }.into());
+                return Err(Problem::LengthExceeded(message).into());
             }
             unflushed += chunk.len() as u64;
             sink.push(&chunk).await?;
             if unflushed >= FLUSH_INTERVAL_BYTES || last_flush.elapsed() >= FLUSH_INTERVAL {
                 (unflushed, last_flush) = (0, Instant::now());
                 if sink.has_checksum() {
-                    // Nothing of it counts before all of it is here; it must not expire meanwhile.
+                    // Bytes with a checksum count only once all of them are here. The upload must not expire meanwhile.
                     self.prolong(id).await?;
                 } else {
                     let flushed = sink.flush().await?;
@@ -298,11 +304,13 @@ impl Uploads {
         }
     }
 
-    /// Opens an upload to whoever holds it, if it goes on at `offset`; prolonged before its file is touched, against the janitor.
+    /// Opens an upload for the writer that holds it, if it continues at `offset`. Prolongs the upload before its file
+    /// is touched, so that the janitor does not expire it.
     async fn open(&self, actor: &Actor, id: UploadId, offset: u64) -> Result<Option<OpenedUpload>> {
         let Ok(offset) = i64::try_from(offset) else { return Ok(None) };
         let opened = self.0.upload_connections.run(async |connection| {
-            // Nothing rests on it but a later end, which the next offset brings again: it waits for no disk.
+            // Only the expiry and the fence against earlier writers depend on this write, and the next offset renews
+            // the expiry. So the transaction commits asynchronously.
             let opened = sqlx::query!(
                 r#"with async_commit as materialized (select set_config('synchronous_commit', 'off', true))
                    update uploads set expires_at = now() + make_interval(secs => $4), updated_at = now(),
@@ -330,7 +338,7 @@ impl Uploads {
         }))
     }
 
-    /// Why not; or completes what is all here.
+    /// Explains why an upload was not opened, or completes it if it is whole.
     async fn not_opened(&self, actor: &Actor, id: UploadId, offset: u64, writer: Writer) -> Result<UploadOffset> {
         let row = self.own(actor, id).await?;
         if let Some(whole) = UploadOffset::of_complete(&row) {
@@ -342,17 +350,19 @@ impl Uploads {
             return Err(wrong_offset(so_far.offset, offset).into());
         }
         if !row.has_all_bytes() {
-            // It was prolonged since it was opened.
+            // The upload has been prolonged since `open` failed.
             return Err(send_again().into());
         }
         self.finish_receiving(id, writer).await?;
         Ok(UploadOffset::complete(so_far.length))
     }
 
+    /// Prolongs an upload while bytes arrive that do not count yet.
+    ///
     /// # Errors
-    /// 410 when it was cancelled, has expired or is received by now.
+    /// `Gone` if the upload was cancelled, has expired or is received by now.
     async fn prolong(&self, id: UploadId) -> Result<()> {
-        // As it was opened.
+        // The transaction commits asynchronously, as in `open`.
         let prolonged = sqlx::query!(
             "with async_commit as materialized (select set_config('synchronous_commit', 'off', true))
              update uploads set expires_at = now() + make_interval(secs => $2), updated_at = now() from async_commit
@@ -365,10 +375,12 @@ impl Uploads {
         if prolonged.rows_affected() == 1 { Ok(()) } else { Err(upload_is_over().into()) }
     }
 
-    /// After the flush: from here on these bytes are acknowledged. Until when the upload is kept for the others.
+    /// Commits the offset after a flush. From here on, these bytes are acknowledged. Returns when the upload expires
+    /// unless it continues.
     ///
     /// # Errors
-    /// 410 when it was cancelled, or its target removed, while they came.
+    /// `Gone` if the upload was cancelled, or its target removed, while the bytes came. `Unavailable` if another writer
+    /// has opened the upload since.
     async fn commit_offset(&self, id: UploadId, offset: u64, opened: &OpenedUpload) -> Result<OffsetDateTime> {
         let offset = i64::try_from(offset).map_err(|_| Error::Corrupt(format!("offset {offset} of upload {id}")))?;
         let expires_at = self.0.upload_connections.run(async |connection| {
@@ -390,25 +402,25 @@ impl Uploads {
     }
 }
 
-/// What whoever holds an upload has to know of it.
+/// What the writer of an opened upload needs to know.
 struct OpenedUpload {
     length: u64,
     release: Option<ReleaseId>,
-    /// Counts whoever has opened it, this one included.
+    /// How often the upload has been opened, this time included. A later opening fences this writer off.
     epoch: i64,
     /// Bytes of the same artist's other uploads that wait in this spool.
     others_bytes: u64,
 }
 
-/// For a client that never heard that its last byte arrived.
+/// Answers a client that never heard that its last byte arrived.
 ///
 /// # Errors
-/// 409 for one that goes on anywhere else.
+/// `Conflict` if the client continues anywhere else.
 fn require_offset(whole: UploadOffset, offset: u64) -> Result<UploadOffset> {
     if offset == whole.offset { Ok(whole) } else { Err(wrong_offset(whole.offset, offset).into()) }
 }
 
-/// Of what has arrived since the last offset, nothing counts.
+/// Asks for the bytes again: nothing that has arrived since the last offset counts.
 fn send_again() -> Problem {
     Problem::Unavailable("Send these bytes again in a moment.".into())
 }
@@ -422,5 +434,5 @@ fn wrong_offset(true_offset: u64, offset: u64) -> Problem {
 }
 
 pub(super) fn displaced_by_another() -> Problem {
-    Problem::Refused { status: 423, message: "Another connection has taken over this upload.".into() }
+    Problem::Locked("Another connection has taken over this upload.".into())
 }

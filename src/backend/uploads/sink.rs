@@ -1,4 +1,4 @@
-//! The way of an upload's bytes to the disk: gathered, written, hashed and flushed.
+//! Brings the bytes of an upload to the disk: gathers, writes, hashes and flushes them.
 
 use std::{
     fs::{File, OpenOptions},
@@ -14,44 +14,51 @@ use crate::{
     domain::upload::Checksum,
 };
 
-/// Bytes that are gathered before they are written and hashed, off the async threads. An upload holds twice as many in memory.
+/// The number of bytes that are gathered before they are written and hashed off the async threads. An upload holds
+/// twice as many in memory.
 const WRITE_BYTES: usize = 512 * 1024;
-/// Written bytes after which the disk begins to flush them, beside what still comes in: the last flush has so much less to do.
+/// The number of written bytes after which a flush begins while more bytes arrive, so that the last flush has less to
+/// do.
 const FLUSH_AHEAD_BYTES: u64 = 2 * 1024 * 1024;
 
-/// The end of an upload's file: gathers chunks, and writes and hashes them off the async threads while the next ones come in.
+/// Appends to the file of an upload. Gathers chunks, and writes and hashes them off the async threads while the next
+/// ones arrive.
 pub(super) struct Sink {
-    /// Away while a blocking thread has it; lost if that thread died.
+    /// `None` while a blocking thread has it, and after that thread died or a flush failed.
     inner: Option<Inner>,
     writing: Option<JoinHandle<(Option<Inner>, io::Result<()>)>>,
-    /// A copy: a chunk of a few bytes holds all of the buffer that it came in.
+    /// The gathered bytes, copied: a chunk of a few bytes would keep all of the buffer that it came in.
     gathered: Vec<u8>,
-    /// Where the next chunk belongs.
+    /// The offset of the next chunk.
     position: u64,
     written: u64,
     flushing_ahead: Option<JoinHandle<io::Result<()>>>,
     flushed_ahead: u64,
-    /// What comes in counts only once it has been checked.
+    /// Whether arriving bytes count only once their checksum is verified.
     has_checksum: bool,
 }
 
 /// How much of the spool's disk an upload may take.
 ///
-/// An artist's files that are not stored yet may take at most as much as is left for everybody else, so that however many artists send as
-/// much as they may, something is left for one more. One file by itself may take whatever is above the reserve.
+/// The files of an artist that are not stored yet may take at most as many bytes as are left for everybody else. So
+/// something is left for one more artist, however many artists use up their shares. One file by itself may take
+/// everything above the reserve.
 ///
-/// Source of the rule: A. K. Choudhury and E. L. Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches" (1998).
+/// Source of the rule: A. K. Choudhury and E. L. Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet
+/// Switches" (1998).
 #[derive(Clone, Copy)]
 pub(super) struct DiskAllowance {
-    /// Stays free for whatever else is on the disk.
+    /// The bytes that stay free for whatever else is on the disk.
     pub(super) reserve_bytes: u64,
     /// Bytes of the same artist's other uploads in the spool.
     pub(super) others_bytes: u64,
 }
 
 impl DiskAllowance {
+    /// Checks whether more bytes may be written.
+    ///
     /// # Errors
-    /// `StorageFull`, with [`SpoolShareTaken`] where others may go on.
+    /// `StorageFull`, with [`SpoolShareTaken`] inside if other artists may still write.
     fn check(self, file: &File, own_bytes: u64) -> io::Result<()> {
         let Some(free) = free_bytes(file)?.checked_sub(self.reserve_bytes) else {
             return Err(io::ErrorKind::StorageFull.into());
@@ -63,7 +70,7 @@ impl DiskAllowance {
     }
 }
 
-/// The uploads of one artist take their share of the spool's disk.
+/// The uploads of one artist have used up their share of the spool's disk.
 #[derive(Debug, thiserror::Error)]
 #[error("the artist's uploads take as much of the spool's disk as is left for everybody else")]
 pub(in crate::backend) struct SpoolShareTaken;
@@ -72,13 +79,16 @@ struct Inner {
     file: File,
     running: RunningHash,
     allowance: DiskAllowance,
-    /// The checksum of what comes in, and the hash of what was there before it.
+    /// The checksum of the arriving bytes, and the hash of the bytes before them.
     check: Option<(RunningChecksum, RunningHash)>,
 }
 
 impl Sink {
-    /// Opens the file and cuts it back to what was acknowledged. With a checksum, what comes in counts only once it has been
-    /// checked. Nothing is written while less than the reserve is free on the disk.
+    /// Opens the file and truncates it to the acknowledged bytes. With a checksum, arriving bytes count only once they
+    /// are verified. Nothing is written while less than the reserve is free on the disk.
+    ///
+    /// # Errors
+    /// `BytesLost` if the file has fewer than `offset` bytes.
     pub(super) async fn open(
         path: std::path::PathBuf,
         offset: u64,
@@ -97,7 +107,7 @@ impl Sink {
                 return Err(Error::BytesLost { offset });
             }
             if offset == 0 {
-                // A new name in a folder outlives a crash only once the folder is flushed.
+                // A new file survives a crash only once its folder is flushed.
                 if let Some(folder) = path.parent() {
                     File::open(folder)?.sync_all()?;
                 }
@@ -123,7 +133,7 @@ impl Sink {
         })
     }
 
-    /// Written, on its way to the disk, and gathered.
+    /// The offset behind all bytes that are written, being written or gathered.
     pub(super) fn position(&self) -> u64 {
         self.position
     }
@@ -147,7 +157,7 @@ impl Sink {
         Ok(())
     }
 
-    /// All has come in. What is checked before it counts is written for that; anything else is by the flush.
+    /// Ends the body. Bytes with a checksum are written now, to be verified. Other bytes are written by the flush.
     pub(super) async fn complete(&mut self) -> Result<()> {
         if self.has_checksum {
             self.begin_write(Flush::No).await?;
@@ -160,8 +170,8 @@ impl Sink {
         self.has_checksum
     }
 
-    /// What came in with a checksum counts from here on if it is complete (and written) and right; otherwise it is forgotten.
-    /// Whether it counts.
+    /// Verifies the checksum. Bytes that came with a checksum count if they are complete, written and correct.
+    /// Otherwise they are removed from the file. Returns whether the bytes count.
     pub(super) async fn verify_checksum(&mut self, is_complete: bool) -> Result<bool> {
         if !self.has_checksum {
             return Ok(is_complete);
@@ -180,10 +190,10 @@ impl Sink {
         Ok(false)
     }
 
-    /// Everything to the disk. The offset up to which it is there.
+    /// Writes and flushes all bytes. Returns the offset up to which they are on the disk.
     pub(super) async fn flush(&mut self) -> Result<u64> {
         self.begin_write(Flush::Yes).await?;
-        // Beside a flush that may be under way: either may be the one that is told of an error.
+        // Another flush may be under way, and either may be told of an error.
         let written = self.end_write().await;
         self.end_flush_ahead().await?;
         written?;
@@ -201,7 +211,8 @@ impl Sink {
             if matches!(flush, Flush::Yes) && outcome.is_ok() {
                 outcome = sync(&inner.file);
                 if outcome.is_err() {
-                    // The kernel says so once, and forgets: nothing that this file handle says later can be believed.
+                    // The kernel reports a failed flush only once. Nothing that this file handle says later can be
+                    // trusted.
                     return (None, outcome);
                 }
             }
@@ -219,13 +230,13 @@ impl Sink {
         }
         self.inner = inner;
         if outcome.is_err() {
-            // It would stand behind a gap.
+            // The gathered bytes would stand behind a gap.
             self.clear_gathered();
         }
         Ok(outcome?)
     }
 
-    /// Begins to flush what is written, where that is worth while and no flush is under way.
+    /// Begins to flush the written bytes, if there are enough of them and no flush is under way.
     async fn flush_ahead(&mut self) -> Result<()> {
         let is_busy = self.flushing_ahead.as_ref().is_some_and(|flushing| !flushing.is_finished());
         if is_busy || self.written < self.flushed_ahead + FLUSH_AHEAD_BYTES {
@@ -244,7 +255,7 @@ impl Sink {
         let Some(flushing) = self.flushing_ahead.take() else { return Ok(()) };
         let outcome = flushing.await?;
         if outcome.is_err() {
-            // It is told once for all handles of the file.
+            // The kernel reports the error once for all handles of the file.
             self.inner = None;
         }
         Ok(outcome?)
@@ -262,7 +273,7 @@ impl Inner {
         }
         self.allowance.check(&self.file, self.running.offset)?;
         if let Err(error) = write(&mut self.file, bytes) {
-            // A full disk took a part of it: cut back to what is hashed.
+            // A full disk may have taken a part of the bytes. The file is truncated to those that are hashed.
             let _ = self.file.set_len(self.running.offset);
             let _ = self.file.seek(SeekFrom::Start(self.running.offset));
             return Err(error);

@@ -23,23 +23,26 @@ use crate::{
 const ID_FILE: &str = "spool.id";
 const UPLOADS: &str = "uploads";
 const SCRATCH: &str = "scratch";
-/// Bytes of the spool that are read at once.
+/// The number of bytes that are read from a file at once.
 const READ_BYTES: usize = 256 * 1024;
 
-/// A process that has not told of its spool for so long is away, and so are the bytes that only it holds.
+/// A process that has sent no heartbeat for its spool for this long is away, and so are the bytes that only it holds.
 pub(in crate::backend) const SPOOL_TIMEOUT_SECONDS: f64 = 30.0;
 
-/// A folder that one process owns. Its id stands in it, so that whoever opens the folder continues what waits there.
+/// A folder that one process owns. Its id is stored in it, so that the next process that opens the folder continues the
+/// uploads in it.
 pub(in crate::backend) struct Spool {
     pub(in crate::backend) id: SpoolId,
     folder: PathBuf,
-    /// Held for the life of the process; the kernel lets go of it however that ends.
+    /// Held for the life of the process. The kernel releases the lock however the process ends.
     _lock: File,
 }
 
 impl Spool {
+    /// Opens the spool in this folder, and creates it if need be.
+    ///
     /// # Errors
-    /// When another process has it open, or the folder cannot be written to.
+    /// If another process has the spool open, or the folder cannot be written to.
     pub(in crate::backend) async fn open(folder: &Path) -> Result<Self> {
         let folder = folder.to_owned();
         spawn_blocking(move || Self::open_blocking(folder)).await?
@@ -48,7 +51,7 @@ impl Spool {
     fn open_blocking(folder: PathBuf) -> Result<Self> {
         create_private_dir(&folder)?;
         create_private_dir(&folder.join(UPLOADS))?;
-        // What a job leaves in there when it is killed belongs to nobody.
+        // A killed job leaves temporary files that nobody needs.
         let scratch = folder.join(SCRATCH);
         let lock = open_private_file(&folder.join("lock"))?;
         match lock.try_lock() {
@@ -73,12 +76,13 @@ impl Spool {
         self.folder.join(UPLOADS).join(upload.to_string())
     }
 
-    /// A path for a job's temporary file; it is gone with the returned value.
+    /// A path for the temporary file of a job. The file is removed when the returned value is dropped.
     pub(in crate::backend) fn scratch(&self) -> Scratch {
         Scratch(self.folder.join(SCRATCH).join(Uuid::now_v7().to_string()))
     }
 
-    /// Tells the database that a process has this spool open. Once every few seconds is enough, however often it is called.
+    /// Records in the database that a process has this spool open. Writes at most once in five seconds, however often
+    /// it is called.
     pub(in crate::backend) async fn heartbeat(&self, db: &PgPool) -> Result<()> {
         sqlx::query!(
             "insert into spools (id) values ($1)
@@ -90,7 +94,7 @@ impl Spool {
         Ok(())
     }
 
-    /// Forgets an upload's bytes. Only for what is stored, refused or given up.
+    /// Removes the bytes of an upload. Only for an upload that is stored, refused or given up.
     pub(in crate::backend) async fn remove(&self, upload: UploadId) -> Result<()> {
         match fs::remove_file(self.path(upload)).await {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
@@ -98,7 +102,7 @@ impl Spool {
         }
     }
 
-    /// The uploads whose bytes are here.
+    /// Lists the uploads whose bytes are in this spool.
     pub(in crate::backend) async fn uploads(&self) -> Result<Vec<UploadId>> {
         let mut found = Vec::new();
         let mut entries = fs::read_dir(self.folder.join(UPLOADS)).await?;
@@ -115,14 +119,14 @@ pub(in crate::backend) fn uploads_folder(spool: &Path) -> PathBuf {
     spool.join(UPLOADS)
 }
 
-/// What lies in a spool's folder, for whoever only looks: it may be another process's.
+/// The files in the folder of a spool, which may belong to another process.
 pub(in crate::backend) struct SpoolFiles {
     pub(in crate::backend) id: SpoolId,
-    /// Bytes, by a file's name; `None` for what is no file.
+    /// The size of each file in bytes, by its name. `None` for an entry that is no file.
     pub(in crate::backend) lengths: BTreeMap<String, Option<u64>>,
 }
 
-/// `None` where there is no spool.
+/// Reads the files of a spool without opening it. `None` if there is no spool.
 pub(in crate::backend) async fn read_spool_files(folder: &Path) -> Result<Option<SpoolFiles>> {
     let folder = folder.to_owned();
     spawn_blocking(move || {
@@ -144,7 +148,7 @@ pub(in crate::backend) async fn read_spool_files(folder: &Path) -> Result<Option
     .await?
 }
 
-/// The SHA-256 of a whole file; blocks.
+/// Computes the SHA-256 of a whole file. Blocks the thread.
 pub(in crate::backend) fn hash_of(path: &Path) -> io::Result<Vec<u8>> {
     let (mut file, mut hash, mut buffer) = (File::open(path)?, Sha256::new(), vec![0; READ_BYTES]);
     loop {

@@ -1,4 +1,4 @@
-//! One writer for each upload: who holds it, and what its hash is so far.
+//! Keeps one writer for each upload, and the hash of its bytes so far.
 
 use std::{
     collections::HashMap,
@@ -15,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::ids::{UploadId, UserId};
 
-/// A writer that is told to go has this long: it finishes the write that it is in.
+/// The time that a displaced writer has to finish the write that it is in.
 const DISPLACE_TIMEOUT: Duration = Duration::from_secs(2);
-/// And whoever comes after it waits for so long: it may be hashing what a restart has made it forget.
+/// The time for which the next writer waits for a displaced one, which may be hashing the file again after a restart.
 const HOLD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The hash of the first `offset` bytes.
@@ -35,35 +35,35 @@ impl Default for RunningHash {
 
 #[derive(Default)]
 struct Slot {
-    /// What the holder may touch; holding it is being the writer.
+    /// The state that only the writer may touch. The holder of this lock is the writer.
     state: Arc<AsyncMutex<RunningHash>>,
     holder: Mutex<Holder>,
-    /// Whose upload it is, once they have written to it.
+    /// The owner of the upload, once they have written to it.
     owner: OnceLock<UserId>,
 }
 
-/// What is known of the present holder from outside.
+/// What others can see of the present writer.
 #[derive(Default)]
 struct Holder {
-    /// Tells it to go.
+    /// Tells the writer to stop.
     displace: CancellationToken,
     takes_bytes: bool,
 }
 
-/// What is true of an upload after its holder was told to go.
+/// The effect of telling the writer of an upload to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Displacement {
-    /// Nobody had it, or it may still add what it was in the middle of.
+    /// There was no writer, or the writer may still add the bytes that it is in the middle of.
     MayStillAdd,
-    /// It has not come to taking bytes, and will take none: the offset that is written down stands.
+    /// The writer has not taken a byte yet and will take none, so the recorded offset stands.
     BeforeFirstByte,
 }
 
-/// All uploads that this process has written to lately.
+/// The uploads that this process has written to lately.
 #[derive(Default)]
 pub(crate) struct Writers(Mutex<HashMap<UploadId, Arc<Slot>>>);
 
-/// The right to write to an upload, for as long as it lives.
+/// The right to write to an upload, until the value is dropped.
 pub(super) struct Writer {
     pub(super) running: OwnedMutexGuard<RunningHash>,
     /// Cancelled when somebody else needs the upload: the connection behind this writer is believed dead.
@@ -72,12 +72,13 @@ pub(super) struct Writer {
 }
 
 impl Writers {
-    /// The right to write, if nobody has it.
+    /// Takes the right to write. `None` if somebody has it.
     pub(super) fn try_hold(&self, id: UploadId) -> Option<Writer> {
         self.slot(id).try_hold()
     }
 
-    /// The same for its owner, who is remembered; where whoever has it was told to go, once that one is gone.
+    /// Takes the right to write for the upload's owner, who is remembered. If the present writer was told to stop,
+    /// waits until it has stopped. `None` if somebody still has the right.
     pub(super) async fn hold_as(&self, owner: UserId, id: UploadId) -> Option<Writer> {
         let slot = self.slot(id);
         slot.owner.get_or_init(|| owner);
@@ -87,25 +88,26 @@ impl Writers {
         }
     }
 
-    /// The same for whoever is remembered; for nobody else, who must not as much as keep the owner waiting.
+    /// Takes the right to write for an owner who is remembered. Anybody else gets `None`, without keeping the owner
+    /// waiting.
     pub(super) fn try_hold_again(&self, owner: UserId, id: UploadId) -> Option<Writer> {
         let slot = self.slots().get(&id).cloned().filter(|slot| slot.owner.get() == Some(&owner))?;
         slot.try_hold()
     }
 
-    /// The right to write; whoever has it is told to go.
+    /// Tells the present writer to stop, and takes the right to write. `None` if the writer does not stop in time.
     pub(super) async fn displace(&self, id: UploadId) -> Option<Writer> {
         let slot = self.slot(id);
         slot.request_displacement();
         slot.hold_after_displacement(DISPLACE_TIMEOUT).await
     }
 
-    /// Waits for nobody.
+    /// Tells the present writer to stop, and waits for nobody.
     pub(super) fn request_displacement(&self, id: UploadId) -> Displacement {
         self.slot(id).request_displacement()
     }
 
-    /// Once an upload is received or given up.
+    /// Evicts an upload that is received or given up.
     pub(super) fn evict(&self, id: UploadId) {
         self.slots().remove(&id);
     }
@@ -121,7 +123,7 @@ impl Writers {
 
 impl Slot {
     fn try_hold(self: &Arc<Self>) -> Option<Writer> {
-        // Whoever displaces comes before or after, never between the hold and what ends it.
+        // The lock on the holder keeps a displacement from coming between taking the state and replacing the token.
         let mut holder = self.holder();
         let running = Arc::clone(&self.state).try_lock_owned().ok()?;
         Some(Writer::new(running, &mut holder, self))
@@ -150,7 +152,7 @@ impl Writer {
         Self { running, displaced: holder.displace.clone(), slot: Arc::clone(slot) }
     }
 
-    /// From here on the offset grows, unless it is displaced already.
+    /// Marks that the writer takes bytes and the offset grows. A writer that is displaced already takes none.
     pub(super) fn takes_bytes(&self) {
         self.slot.holder().takes_bytes = true;
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     ids::{BatchId, ReleaseId, TrackId, UploadId},
     media::{MediaLimits, too_large},
-    problem::Problem,
+    problem::{FileRefusal, Problem},
     text::{is_blank, is_removed},
 };
 
@@ -34,17 +34,17 @@ pub enum UploadKind {
 
 impl UploadKind {
     /// # Errors
-    /// 400 for a length below 0, 413 for one over the limit of its kind, 422 for an empty file.
+    /// `BadRequest` for a length below 0, `TooLarge` for one over the limit of its kind, `Empty` for an empty file.
     pub fn check_length(self, length: i64, limits: &MediaLimits) -> Result<(), Problem> {
         let max_bytes = match self {
             Self::Cover => limits.max_cover_bytes,
             Self::Audio => limits.max_audio_bytes,
         };
-        let refused = |status, message| Err(Problem::Refused { status, message });
+        let refused = |kind, message| Err(Problem::Refused { kind, message });
         match u64::try_from(length) {
             Err(_) => Err(Problem::BadRequest("A file cannot have less than 0 bytes.".into())),
-            Ok(0) => refused(422, "This file is empty. Choose another one.".into()),
-            Ok(length) if length > max_bytes => refused(413, too_large(max_bytes)),
+            Ok(0) => refused(FileRefusal::Empty, "This file is empty. Choose another one.".into()),
+            Ok(length) if length > max_bytes => refused(FileRefusal::TooLarge, too_large(max_bytes)),
             Ok(_) => Ok(()),
         }
     }
@@ -122,8 +122,6 @@ pub enum UploadState {
     Cancelled,
     Expired,
 }
-
-impl UploadState {}
 
 /// A wish to upload, as it comes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

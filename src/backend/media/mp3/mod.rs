@@ -10,7 +10,10 @@ use nanomp3_core::{DecodeError, Decoder, MAX_SAMPLES_PER_FRAME};
 
 use self::{info::Info, walk::Walk};
 use super::{Deadline, Result, damaged, header::Header, incomplete, refused, source::Source, too_long};
-use crate::domain::media::{AudioCodec, AudioContainer, MAX_TRACK_MS, MpegFrame as Frame, Tags};
+use crate::domain::{
+    media::{AudioCodec, AudioContainer, MAX_TRACK_MS, MpegFrame as Frame, Tags},
+    problem::FileRefusal,
+};
 
 /// Number of frames at the beginning that may fail to decode. Some tools write a frame there that holds data of their
 /// own.
@@ -28,11 +31,14 @@ pub(super) struct FrameLayout {
 pub(super) fn header(source: &mut Source, id3_end: u64, tags: Tags) -> Result<Option<Header<FrameLayout>>> {
     let Some((offset, first)) = walk::find_first(source, id3_end)? else { return Ok(None) };
     if first.layer != 3 {
-        return refused(415, "This is an MPEG file of layer I or II. Upload a WAV, FLAC or MP3 file.");
+        return refused(
+            FileRefusal::WrongKind,
+            "This is an MPEG file of layer I or II. Upload a WAV, FLAC or MP3 file.",
+        );
     }
     let Some(first_bytes) = first.bytes else {
         return refused(
-            415,
+            FileRefusal::WrongKind,
             "This is an MP3 in free format, which hardly any player knows. \
              Export it with a bit rate of up to 320 kbit/s, or upload a WAV or FLAC file.",
         );

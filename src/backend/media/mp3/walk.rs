@@ -11,6 +11,7 @@ use crate::backend::media::{
     source::Source,
     tail::{self, ID3V1_BYTES, Tail},
 };
+use crate::domain::problem::FileRefusal;
 
 /// Number of bytes that are searched for the first frame. Some tools leave garbage or padding before it.
 const SEARCH_BYTES: usize = 64 * 1024;
@@ -145,7 +146,7 @@ impl Walk {
             }
             if found.is_some() && begins_run(source.read_up_to(self.offset, LOOKAHEAD_BYTES)?, 0, 2, false) {
                 return refused(
-                    422,
+                    FileRefusal::OutsideLimits,
                     format!(
                         "At {} the sample rate or the channels of this file change, as if two files were joined. \
                          Export it again as one piece and upload the new file.",

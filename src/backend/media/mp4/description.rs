@@ -5,7 +5,7 @@ use crate::{
         Result, damaged, refused,
         source::{be16, be32},
     },
-    domain::media::AudioCodec,
+    domain::{media::AudioCodec, problem::FileRefusal},
 };
 
 /// Maximum number of samples of an ALAC packet. Apple's encoder uses 4,096. The decoder keeps as many samples of each
@@ -51,7 +51,10 @@ pub(super) fn sound(entry: &[u8]) -> Result<Sound> {
         Some(b"mp4a") => return aac(entry, children),
         Some(b"alac") => return alac(children),
         Some(b"drms" | b"enca") => {
-            return refused(415, "This file is protected against copying. Upload the master it was made from.");
+            return refused(
+                FileRefusal::WrongKind,
+                "This file is protected against copying. Upload the master it was made from.",
+            );
         }
         None => return damaged("its header does not name a sample format"),
         Some(b".mp3" | b"ms\0\x55") => "MP3",
@@ -71,7 +74,7 @@ pub(super) fn sound(entry: &[u8]) -> Result<Sound> {
             b"lpcm" | b"sowt" | b"twos" | b"in24" | b"in32" | b"fl32" | b"fl64" | b"raw " | b"NONE" | b"ipcm" | b"fpcm",
         ) => {
             return refused(
-                415,
+                FileRefusal::WrongKind,
                 "This MP4 or QuickTime file holds PCM. Export it as WAV or AIFF and upload that file: it sounds the same.",
             );
         }
@@ -82,12 +85,18 @@ pub(super) fn sound(entry: &[u8]) -> Result<Sound> {
 
 fn other_codec<T>(name: Option<&str>) -> Result<T> {
     let holds = name.map_or("neither ALAC nor AAC".to_owned(), |name| format!("{name}, neither ALAC nor AAC"));
-    refused(415, format!("This MP4 file holds {holds}. Upload a WAV, FLAC, AIFF, ALAC, AAC (M4A) or MP3 file."))
+    refused(
+        FileRefusal::WrongKind,
+        format!("This MP4 file holds {holds}. Upload a WAV, FLAC, AIFF, ALAC, AAC (M4A) or MP3 file."),
+    )
 }
 
 /// Refuses AAC that may be fine, because our decoder supports only AAC-LC.
 fn other_profile<T>(name: &str) -> Result<T> {
-    refused(415, format!("We cannot decode this file: it holds {name}. Export it as AAC-LC, or better as WAV or FLAC."))
+    refused(
+        FileRefusal::WrongKind,
+        format!("We cannot decode this file: it holds {name}. Export it as AAC-LC, or better as WAV or FLAC."),
+    )
 }
 
 /// Whether a track of pictures holds stills: a cover, or one for each chapter.
@@ -195,7 +204,10 @@ fn aac(entry: &[u8], children: &[u8]) -> Result<Sound> {
 }
 
 fn he_aac<T>() -> Result<T> {
-    refused(415, "This is HE-AAC or another variant for low bit rates. Export AAC-LC, or better WAV or FLAC.")
+    refused(
+        FileRefusal::WrongKind,
+        "This is HE-AAC or another variant for low bit rates. Export AAC-LC, or better WAV or FLAC.",
+    )
 }
 
 /// Whether the configuration of AAC-LC goes on with one of HE-AAC, for decoders that support it.

@@ -25,7 +25,10 @@ use super::{
     source::{Source, be32},
     tags,
 };
-use crate::domain::media::{AudioCodec, AudioContainer, Tags};
+use crate::domain::{
+    media::{AudioCodec, AudioContainer, Tags},
+    problem::FileRefusal,
+};
 
 /// Maximum bytes of all boxes but `mdat` together. Six hours of AAC at 48 kHz are a million packets. The largest
 /// possible tables (a size, a duration and a chunk for each packet) take 24 bytes for a packet, 24 MB in all; usual
@@ -114,17 +117,23 @@ pub(super) fn header(source: &mut Source) -> Result<Header<PacketLayout>> {
         return incomplete();
     }
     if tracks.iter().any(|track| is_film(track, &tracks)) {
-        return refused(415, "This is a video. Upload its sound as WAV, FLAC, AIFF, ALAC, AAC (M4A) or MP3.");
+        return refused(
+            FileRefusal::WrongKind,
+            "This is a video. Upload its sound as WAV, FLAC, AIFF, ALAC, AAC (M4A) or MP3.",
+        );
     }
     // Players play the tracks that are enabled. If none is, they play the first.
     let sounds = || (0..tracks.len()).filter(|at| tracks[*at].is(b"soun"));
     let mut enabled = sounds().filter(|at| tracks[*at].is_enabled);
     let Some(at) = enabled.next().or_else(|| sounds().next()) else {
-        return refused(415, "There is no sound in this MP4 file. Export it again and upload the new file.");
+        return refused(
+            FileRefusal::WrongKind,
+            "There is no sound in this MP4 file. Export it again and upload the new file.",
+        );
     };
     if enabled.next().is_some() {
         return refused(
-            422,
+            FileRefusal::OutsideLimits,
             "This file has several sound tracks, and not every player plays the same one. Export one mix and upload that file.",
         );
     }

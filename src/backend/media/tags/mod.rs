@@ -18,6 +18,7 @@ use super::{
     Result, refused,
     source::{Source, le32},
 };
+use crate::domain::problem::FileRefusal;
 use crate::domain::{media::Tags, text::shown};
 
 /// Maximum bytes of tags in a file. Tags hold pictures, and real pictures are smaller.
@@ -31,7 +32,10 @@ const MAX_TEXT_CHARS: usize = 200;
 const MAX_NUMBER: i32 = 999;
 
 pub(super) fn too_many_tags<T>() -> Result<T> {
-    refused(422, "This file carries more than 32 MB of tags and pictures. Export it without them.")
+    refused(
+        FileRefusal::OutsideLimits,
+        "This file carries more than 32 MB of tags and pictures. Export it without them.",
+    )
 }
 
 /// Adds the fields that `tags` lacks.

@@ -1,7 +1,7 @@
-//! Decodes a stored file from its first byte to its last: what it measures, what it looks like, or why it will not do.
+//! Examines a stored file: decodes it from its first byte to its last, and either records its facts or refuses it.
 //!
-//! The worker examines a file again, in the background, if an older version of the examination has examined it. That never alters a
-//! published file: admins are told of the differences.
+//! The worker examines a file again, in the background, if an older version of the examination has examined it. That
+//! never alters a published file: admins are told of the differences.
 
 use std::{path::Path, time::Duration};
 
@@ -35,8 +35,8 @@ use crate::{
 
 const THUMBNAIL_TYPE: &str = "image/jpeg";
 
-/// Lets one cover be decoded at a time, however many jobs run: the largest takes some 300 MB meanwhile. A thread has the permit until it
-/// ends, even if its job is given up before.
+/// The permit to decode a cover. One cover is decoded at a time, whatever the concurrency, because the largest needs
+/// about 300 MB. A thread holds the permit until it ends, even if its job is given up before.
 static COVER_DECODER: Semaphore = Semaphore::const_new(1);
 
 struct Stored {
@@ -47,12 +47,13 @@ struct Stored {
     is_published: bool,
 }
 
-enum Findings {
+enum Examined {
     Cover(CoverFacts),
     Audio(AudioFacts, Peaks),
 }
 
-/// The files that were derived from an object to show it or to play it. `None` if the object is published and keeps those that it has.
+/// The files that were derived from an object to show it or to play it. `None` if the object is published and keeps
+/// those that it has.
 type Derived = Option<Vec<IntendedObject>>;
 
 pub(super) async fn perform(backend: &Backend, job: &ClaimedJob, id: ObjectId) -> Result<(), JobError> {
@@ -78,7 +79,7 @@ pub(super) async fn perform(backend: &Backend, job: &ClaimedJob, id: ObjectId) -
     let path = scratch.path().to_owned();
     let limit = backend.settings.queue.examination_timeout;
     let keeps = object.is_published;
-    let (findings, derived) = match object.role {
+    let (examined, derived) = match object.role {
         ObjectRole::Cover => {
             // The wait does not count against the file. The semaphore is never closed.
             let permit = COVER_DECODER.acquire().await.ok();
@@ -91,11 +92,11 @@ pub(super) async fn perform(backend: &Backend, job: &ClaimedJob, id: ObjectId) -
                 true => None,
                 false => Some(put_thumbnails(backend, &storage, job, id, object.upload, thumbnails).await?),
             };
-            (Findings::Cover(facts), derived)
+            (Examined::Cover(facts), derived)
         }
         ObjectRole::Audio => {
             let copy = backend.spool.scratch();
-            // It goes along: what a thread still writes after its job was given up is removed all the same.
+            // The thread owns this temporary file. So the file is removed even if the thread outlives its job.
             let examine = move |deadline: &Deadline| {
                 examine_audio(&path, copy.path(), deadline).map(|(facts, peaks)| (facts, peaks, copy))
             };
@@ -107,7 +108,7 @@ pub(super) async fn perform(backend: &Backend, job: &ClaimedJob, id: ObjectId) -
                 }
                 (_, false) => Some(Vec::new()),
             };
-            (Findings::Audio(facts, peaks), derived)
+            (Examined::Audio(facts, peaks), derived)
         }
         ObjectRole::Thumbnail | ObjectRole::Listening => {
             supersede(backend, job).await?;
@@ -115,7 +116,7 @@ pub(super) async fn perform(backend: &Backend, job: &ClaimedJob, id: ObjectId) -
         }
     };
     fail::fail_point!("file-examined");
-    record(backend, job, id, &findings, derived).await?;
+    record(backend, job, id, &examined, derived).await?;
     fail::fail_point!("examination-recorded");
     Ok(())
 }
@@ -132,7 +133,7 @@ async fn decode<T: Send + 'static>(
     decoded.await?.map_err(JobError::from_media)
 }
 
-/// One of the threads that `vwaza_decoder_threads` counts, until it ends, whichever way.
+/// Counts a thread in `vwaza_decoder_threads` until the thread ends or panics.
 struct DecoderThread;
 
 impl DecoderThread {
@@ -188,12 +189,12 @@ async fn put_listening_copy(
     Ok(object)
 }
 
-/// The findings, the end of the job and what both make of the release: one transaction.
+/// Records the result of an examination, completes the job and advances the release, in one transaction.
 async fn record(
     backend: &Backend,
     job: &ClaimedJob,
     id: ObjectId,
-    findings: &Findings,
+    examined: &Examined,
     derived: Derived,
 ) -> Result<()> {
     let mut tx = db::begin(&backend.db).await?;
@@ -201,7 +202,7 @@ async fn record(
         Some(release) => locked::lock(&mut tx, release).await?,
         None => None,
     };
-    let is_wanted = apply(&mut tx, release, id, findings, derived).await?;
+    let is_wanted = apply(&mut tx, release, id, examined, derived).await?;
     queue::finish(&mut tx, job, (!is_wanted).then_some("superseded")).await?;
     if let Some(release) = release {
         locked::advance(&mut tx, release).await?;
@@ -213,12 +214,12 @@ async fn record(
     Ok(())
 }
 
-/// Writes the findings down. Returns `false` if nobody waits for them any more.
+/// Writes the result to the database. Returns `false` if nobody waits for it any more.
 async fn apply(
     db: &mut PgConnection,
     release: Option<LockedRelease>,
     id: ObjectId,
-    findings: &Findings,
+    examined: &Examined,
     derived: Derived,
 ) -> Result<bool> {
     let object = sqlx::query!(
@@ -235,7 +236,7 @@ async fn apply(
         return Ok(false);
     }
     let has_changed = match object.examination {
-        ExaminationState::Passed => findings.differ(&mut *db, id).await?,
+        ExaminationState::Passed => examined.differ(&mut *db, id).await?,
         ExaminationState::Pending | ExaminationState::Failed => true,
     };
     sqlx::query!(
@@ -247,7 +248,7 @@ async fn apply(
     .await?;
     let status = release.map(|release| release.status);
     if object.examination == ExaminationState::Passed && status == Some(ReleaseStatus::Published) {
-        let changed = has_changed.then(|| findings.to_json()).transpose()?;
+        let changed = has_changed.then(|| examined.to_json()).transpose()?;
         changed_facts::record(db, id, changed.map(Ok)).await?;
         return Ok(true);
     }
@@ -256,7 +257,7 @@ async fn apply(
         objects::detach_derived(&mut *db, id).await?;
         changed_facts::record(&mut *db, id, None).await?;
     }
-    findings.write(&mut *db, id).await?;
+    examined.write(&mut *db, id).await?;
     for object in derived {
         objects::attach(&mut *db, object.id).await?;
     }
@@ -270,7 +271,7 @@ async fn apply(
     Ok(true)
 }
 
-impl Findings {
+impl Examined {
     fn to_json(&self) -> Result<serde_json::Value> {
         let json = match self {
             Self::Cover(facts) => serde_json::to_value(facts),
@@ -279,7 +280,7 @@ impl Findings {
         json.map_err(|error| Error::Corrupt(format!("facts that cannot be written: {error}")))
     }
 
-    /// Whether the findings differ from the facts that are written down.
+    /// Whether the result differs from the facts in the database.
     async fn differ(&self, db: &mut PgConnection, id: ObjectId) -> Result<bool> {
         let written = sqlx::query_scalar!(
             r#"select facts as "facts!" from audio_facts where object_id = $1

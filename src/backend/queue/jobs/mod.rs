@@ -1,4 +1,4 @@
-//! What jobs do. The queue knows nothing of it.
+//! The work of the jobs of each kind. The queue's statements know nothing about it.
 
 mod examine;
 mod store;
@@ -27,23 +27,24 @@ use crate::{
     },
 };
 
-/// Told when all attempts are used up and the cause is ours.
+/// What the artist reads when all attempts are used up and the fault is ours.
 const NOT_STORED: &str = "We tried several times and could not store this file. We know about it, and we still have your file. \
                           Wait until we try again, or replace the file.";
-pub(super) const NOT_EXAMINED: &str = "We tried several times and could not examine this file. We know about it. Wait until we try again, \
+const NOT_EXAMINED: &str = "We tried several times and could not examine this file. We know about it. Wait until we try again, \
                             or replace the file.";
 
-/// Told when all attempts are used up and each ran out of time. Neither the file nor we are known to be at fault.
+/// What the artist reads when all attempts are used up and each ran out of time. Neither the file nor the server is
+/// known to be at fault.
 pub(super) const EXAMINED_TOO_LONG: &str = "We tried several times to examine this file, and it took too long each time. We know about it. Export it again, best as WAV or \
                                  FLAC, and replace the file.";
 
-/// How a job ends badly.
+/// How a job fails.
 pub(super) enum JobError {
-    /// The file is not what it has to be: a sentence for the artist. No retry mends it.
+    /// The file is not valid. Holds a sentence for the artist. A retry cannot help.
     Refused(String),
-    /// The file was not examined in the time that one may take. A busy machine may be the reason: trying again may help.
+    /// The file was not examined within the timeout. A retry may help, because a busy machine may be the reason.
     OutOfTime,
-    /// Something broke; trying again may help.
+    /// Something broke. A retry may help.
     Fault(Error),
 }
 
@@ -63,12 +64,12 @@ impl JobError {
     }
 }
 
-/// Does what the job is for; its effects and its end are one transaction.
+/// Does the work of a job. The job's effects and its end are one transaction.
 pub(super) async fn perform(backend: &Backend, job: &ClaimedJob) -> Result<(), JobError> {
     match (job.kind, job.upload, job.object) {
         (JobKind::Store, Some(upload), _) => store::perform(backend, job, upload).await,
         (JobKind::Examine, _, Some(object)) => examine::perform(backend, job, object).await,
-        // Its object's row is gone: there is nothing left to do.
+        // The row of the upload or object is gone, so nothing is left to do.
         (JobKind::Store | JobKind::Examine, _, _) => {
             supersede(backend, job).await?;
             Ok(())
@@ -76,12 +77,12 @@ pub(super) async fn perform(backend: &Backend, job: &ClaimedJob) -> Result<(), J
     }
 }
 
-/// Ends a job that has nothing to do any more.
+/// Completes a job that is superseded.
 async fn supersede(backend: &Backend, job: &ClaimedJob) -> Result<()> {
     backend.queue_connections.run(async |connection| queue::finish(connection, job, Some("superseded")).await).await
 }
 
-/// Records a failed attempt and what it means for the file and its release, in one transaction.
+/// Records a failed attempt and its consequences for the file and its release, in one transaction.
 pub(in crate::backend) async fn fail(
     backend: &Backend,
     job: &ClaimedJob,
@@ -93,7 +94,7 @@ pub(in crate::backend) async fn fail(
         Some(id) => locked::lock(&mut tx, id).await?,
         None => None,
     };
-    // The order of all locks: what it is about before the job.
+    // Lock order: the upload or object comes before the job.
     match job.kind {
         JobKind::Store => {
             sqlx::query_scalar!("select 1 from uploads where id = $1 for update", job.upload as Option<UploadId>)
@@ -110,7 +111,7 @@ pub(in crate::backend) async fn fail(
     if next == AfterFailure::DeadLetter {
         let changed = match job.kind {
             JobKind::Store => sqlx::query!(
-                "update uploads set state = 'FAILED', failure_status = 422, failure = $2, updated_at = now()
+                "update uploads set state = 'FAILED', failure = $2, updated_at = now()
                  where id = $1 and state = 'RECEIVED'",
                 job.upload as Option<UploadId>,
                 for_artist.unwrap_or(NOT_STORED)
@@ -123,7 +124,7 @@ pub(in crate::backend) async fn fail(
                 None => 0,
             },
         };
-        // What failed may be something that the release has done without for long.
+        // The release may have replaced or removed the failed file before.
         if let Some(release) = release
             && changed > 0
         {
@@ -141,7 +142,7 @@ pub(in crate::backend) async fn fail(
     Ok(())
 }
 
-/// Records that an examination has failed. Returns how many files count as failed by it: one or none.
+/// Records that an examination has failed. Returns how many files count as failed by this: one or none.
 async fn examination_failed(
     db: &mut PgConnection,
     object: ObjectId,
@@ -153,15 +154,17 @@ async fn examination_failed(
     let reason = for_artist.unwrap_or(NOT_EXAMINED);
     let is_open =
         release.is_none_or(|release| matches!(release.status, ReleaseStatus::Draft | ReleaseStatus::Processing));
-    // A file that an older version has passed fails only if it is refused, and only while its artist can still replace it.
+    // A file that an older version has passed fails only if it is refused, and only while its artist can still replace
+    // it.
     let failed = sqlx::query!(
-        "update objects set examination = 'FAILED', examination_failure = $2, examination_version = $3
+        "update objects set examination = 'FAILED', examination_failure = $2, was_given_up = $5, examination_version = $3
          where id = $1 and state = 'ATTACHED'
            and (examination = 'PENDING' or ($4 and examination = 'PASSED' and examination_version < $3))",
         object as ObjectId,
         reason,
         EXAMINATION_VERSION,
-        is_refused && is_open
+        is_refused && is_open,
+        for_artist.is_none()
     )
     .execute(&mut *db)
     .await?
@@ -172,10 +175,12 @@ async fn examination_failed(
         objects::detach_derived(db, object).await?;
         return Ok(failed);
     }
-    // A file that cannot be examined again keeps what an older version has found. It is not tried for ever.
+    // A file that cannot be examined again keeps the facts that an older version has found. The recorded version keeps
+    // it from being tried for ever.
     let examined = sqlx::query!(
         "update objects set examination_version = $2,
-                examination_failure = case when examination = 'FAILED' and $4 then $3 else examination_failure end
+                examination_failure = case when examination = 'FAILED' and $4 then $3 else examination_failure end,
+                was_given_up = was_given_up and not $4
          where id = $1 and state = 'ATTACHED' and examination_version < $2
          returning examination = 'PASSED' as \"has_passed!\"",
         object as ObjectId,
@@ -185,7 +190,7 @@ async fn examination_failed(
     )
     .fetch_optional(&mut *db)
     .await?;
-    // A fault of ours says nothing about the file, so it stands in no reviewer's way.
+    // A fault of ours says nothing about the file, so it does not stop an approval.
     let is_published = release.is_some_and(|release| release.status == ReleaseStatus::Published);
     if (is_published || is_refused && !is_open) && examined.is_some_and(|object| object.has_passed) {
         changed_facts::record(db, object, Some(Err(reason))).await?;

@@ -1,4 +1,4 @@
-//! Takes received bytes from the spool to the storage, proves that they are there, and attaches them to their target.
+//! Moves received bytes from the spool to the storage, verifies them there, and attaches them to their target.
 
 use sqlx::{PgConnection, types::Json};
 
@@ -41,7 +41,7 @@ pub(super) async fn perform(backend: &Backend, job: &ClaimedJob, id: UploadId) -
     let upload = load(&mut db, id).await?;
     drop(db);
     if upload.state != UploadState::Received {
-        // Attached already, and only the reply to the COMMIT was lost; or given up.
+        // The upload is attached already and only the reply to the COMMIT was lost, or the upload was given up.
         supersede(backend, job).await?;
         if upload.state != UploadState::Failed {
             backend.spool.remove(id).await?;
@@ -52,7 +52,8 @@ pub(super) async fn perform(backend: &Backend, job: &ClaimedJob, id: UploadId) -
         return Err(owner_is_disabled());
     }
     let storage = backend.storage.on_behalf_of(job.id);
-    // A kill between PUT and COMMIT, or a database restored from between them: what is there already is not put again.
+    // An object that is there already is not put again. The process may have been killed between PUT and COMMIT, or the
+    // database restored from a backup of a moment between them.
     let object = match stored_by_another_attempt(backend, &storage, id).await? {
         Some(object) => object,
         None => match put(backend, &storage, job, id, &upload).await? {
@@ -66,12 +67,13 @@ pub(super) async fn perform(backend: &Backend, job: &ClaimedJob, id: UploadId) -
     fail::fail_point!("object-put");
     attach(backend, job, id, &object).await?;
     fail::fail_point!("object-attached");
-    // Stored and attached, or without a target: either way nobody needs these bytes. What a kill leaves, the next start removes.
+    // The upload is stored and attached, or has no target, so nobody needs these bytes. If this process is killed
+    // before, the next start removes them.
     backend.spool.remove(id).await?;
     Ok(())
 }
 
-/// `None`: it was given up meanwhile, and its bytes are gone.
+/// Puts the bytes of an upload. `None` if the upload was given up meanwhile and its bytes are gone.
 async fn put(
     backend: &Backend,
     storage: &Storage,
@@ -112,15 +114,16 @@ async fn stored_by_another_attempt(
         match storage.has_intended_bytes(&object).await {
             Ok(true) => return Ok(Some(object)),
             Ok(false) => {}
-            // To put it once more would leave one more of them each time.
+            // Another put would leave one more object each time.
             Err(error @ Error::CircuitOpen) => return Err(error),
-            // The reaper ends it; whether the storage is away, the PUT will tell.
+            // The reaper deletes this object. The next PUT shows whether the storage is away.
             Err(error) => {
                 tracing::warn!(object.key = %object.key, error = ?error, "checking an earlier attempt's object failed");
                 continue;
             }
         }
-        // Nobody goes on with it: this attempt holds the lease. Where it cannot be ended, the reaper tries again.
+        // This attempt holds the lease, so nobody else continues the multipart upload. If the abort fails, the reaper
+        // tries again.
         if let Some(multipart_id) = multipart_id
             && let Err(error) = storage.abort_multipart(&object.key, &multipart_id).await
         {
@@ -130,7 +133,7 @@ async fn stored_by_another_attempt(
     Ok(None)
 }
 
-/// Nothing is attached for them, and nothing is lost: once they are back, an admin has it tried again.
+/// Refuses a file whose owner is disabled. Nothing is lost: once the account is enabled, an admin can retry the job.
 fn owner_is_disabled() -> JobError {
     JobError::Refused(
         "Your account was disabled, so we did not store this file. We still have it: ask us to try again.".into(),
@@ -151,7 +154,8 @@ async fn load(db: &mut PgConnection, id: UploadId) -> Result<ReceivedUpload> {
     Ok(upload)
 }
 
-/// One short transaction: the target is still there and holds nothing newer, the owner may still attach, the job is still ours.
+/// Attaches an object in one short transaction. It checks that the target still exists and holds nothing newer, that
+/// the owner may still attach, and that this attempt still holds the job.
 async fn attach(backend: &Backend, job: &ClaimedJob, id: UploadId, object: &IntendedObject) -> Result<(), JobError> {
     let mut tx = db::begin(&backend.db).await?;
     let release = match job.release {
@@ -192,14 +196,15 @@ async fn attach(backend: &Backend, job: &ClaimedJob, id: UploadId, object: &Inte
     }
     tx.commit().await?;
     if let Some(release) = release {
-        // The one that a worker waits for first: what follows a hint at once goes out with the next ones.
+        // Workers wait for this event, so it goes out first: an event right after another one waits for the next batch.
         backend.events.job_added();
         backend.events.release_changed(release.id, release.artist);
     }
     Ok(())
 }
 
-/// `false` when the target is gone, holds something newer, or its release is not open for files.
+/// Attaches an object to its target. Returns `false` if the target is gone or holds a newer file, or if its release
+/// takes no files now.
 async fn attach_to_target(
     db: &mut PgConnection,
     release: LockedRelease,
@@ -262,7 +267,8 @@ async fn attach_to_target(
         Some(track) => {
             let tags = upload.tags.as_ref().map(|Json(tags)| tags);
             let isrc = tags.and_then(|tags| Isrc::parse(tags.isrc.as_deref()?).ok());
-            // Text that the artist has typed stays. A title that was guessed from the files' names gives way to the file's own tags.
+            // Text that the artist has typed stays. A title that was guessed from the files' names gives way to the
+            // file's own tags.
             sqlx::query!(
                 "update tracks set audio_id = $2, updated_at = now(), isrc = coalesce(isrc, $4),
                         title = case when title_is_guessed and $3::text is not null then $3 else title end,
@@ -286,7 +292,7 @@ async fn attach_to_target(
             }
         }
     }
-    // Earlier tries that were refused or failed are superseded.
+    // Earlier uploads for this target that were refused, failed or discarded are superseded.
     sqlx::query!(
         "update uploads set state = 'SUPERSEDED', updated_at = now()
          where release_id = $1 and kind = $2 and track_id is not distinct from $3 and seq < $4 and id <> $5

@@ -1,12 +1,12 @@
-//! Received files that nothing waits for any more, and that nobody may be there to claim: their spool is away. They would count
-//! against their artist's quota for ever.
+//! Ends jobs whose uploads are superseded while they wait in the spool. The process with that spool may be away, so no
+//! worker may claim these jobs, and the uploads would count against the artist's quota for ever.
 
 use crate::{
     backend::{Backend, Result, db, queue, releases::locked},
     domain::ids::{JobId, ReleaseId, UploadId},
 };
 
-/// Ends jobs that would store what is superseded. How many there were.
+/// Ends jobs that would store superseded uploads. Returns how many.
 pub(in crate::backend) async fn retire(backend: &Backend, at_most: i64) -> Result<u64> {
     let superseded = sqlx::query!(
         r#"select id as "job: JobId", upload_id as "upload!: UploadId", release_id as "release: ReleaseId" from upload_jobs
@@ -23,7 +23,7 @@ pub(in crate::backend) async fn retire(backend: &Backend, at_most: i64) -> Resul
     Ok(retired)
 }
 
-/// `false`: it is claimed by now, or wanted again.
+/// Ends one job. Returns `false` if the job is claimed by now, or wanted again.
 async fn retire_one(backend: &Backend, job: JobId, upload: UploadId, release: Option<ReleaseId>) -> Result<bool> {
     let mut tx = db::begin(&backend.db).await?;
     let release = match release {

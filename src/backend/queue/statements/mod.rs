@@ -1,8 +1,8 @@
-//! The queue's statements: one claim, one heartbeat, one finish, one way to fail, for every kind of job. Nothing else writes to
-//! `upload_jobs`.
+//! The queue's statements: one claim, one heartbeat, one finish and one way to fail, for every kind of job. Nothing
+//! else writes to `upload_jobs`.
 //!
-//! At-least-once with fenced effects: whatever a job writes, it writes in a transaction that proves with its id, attempt and
-//! lease owner that it still holds the job.
+//! Jobs run at least once, and their effects are fenced: a job writes only in a transaction that proves with its id,
+//! attempt and lease owner that it still holds the job.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// Characters of a failure that the error log keeps.
+/// The number of characters of a failure that the error log keeps.
 const ERROR_MAX_CHARS: usize = 500;
 
 /// A job that a worker holds.
@@ -35,22 +35,23 @@ pub(in crate::backend) struct ClaimedJob {
     pub(in crate::backend) release: Option<ReleaseId>,
     pub(in crate::backend) upload: Option<UploadId>,
     pub(in crate::backend) object: Option<ObjectId>,
-    /// It decodes a track, which may take minutes; what others do takes seconds.
+    /// Whether the job decodes a track, which may take minutes. Other jobs take seconds.
     pub(in crate::backend) decodes_track: bool,
 }
 
-/// A job to be.
+/// A job that is to be added to the queue.
 pub(in crate::backend) struct NewJob {
     pub(in crate::backend) kind: JobKind,
     pub(in crate::backend) artist: UserId,
     pub(in crate::backend) release: Option<ReleaseId>,
     pub(in crate::backend) upload: Option<UploadId>,
     pub(in crate::backend) object: Option<ObjectId>,
-    /// Set for what only a process on that spool can do.
+    /// The spool of a job that only a process with this spool can do.
     pub(in crate::backend) spool: Option<SpoolId>,
 }
 
-/// Adds a job to the queue, in the transaction that makes it true. With `owner` it is leased to that worker from the start.
+/// Adds a job to the queue, in the transaction that makes it true. With `owner`, the job is leased to that worker from
+/// the start.
 pub(in crate::backend) async fn enqueue(
     db: &mut PgConnection,
     job: &NewJob,
@@ -81,7 +82,7 @@ pub(in crate::backend) async fn enqueue(
         id,
         kind: job.kind,
         attempt: 1,
-        // Without an owner nobody holds it, and this value is not used.
+        // Without an owner, nobody holds the job, and this value is not used.
         owner: owner.unwrap_or(WorkerId(Uuid::nil())),
         retry_count: 0,
         expired_leases: 0,
@@ -89,29 +90,30 @@ pub(in crate::backend) async fn enqueue(
         release: job.release,
         upload: job.upload,
         object: job.object,
-        // Nobody claims the examination of a track in this way.
+        // No examination of a track is leased from the start.
         decodes_track: false,
     })
 }
 
-/// What a worker may take.
+/// A worker that claims a job, and which jobs it may claim.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::backend) struct Claimant {
     pub(in crate::backend) owner: WorkerId,
     pub(in crate::backend) spool: SpoolId,
-    /// Only jobs whose bytes wait on the spool of this process.
+    /// Whether only jobs whose bytes are on the spool of this process may be claimed.
     pub(in crate::backend) own_spool_only: bool,
     pub(in crate::backend) lease: Duration,
-    /// The artist whose job was claimed last: the next in turn comes after it.
+    /// The artist whose job was claimed last. The next claim begins with the artist after this one.
     pub(in crate::backend) last_artist: UserId,
-    /// The artist who has no turn for the time being: all the others' would be theirs.
+    /// The artist whose jobs hold all permits but one. No other job of theirs may be claimed for the time being.
     pub(in crate::backend) artist_at_fair_share: Option<UserId>,
-    /// Also a job that decodes a track.
+    /// Whether a job that decodes a track may be claimed.
     pub(in crate::backend) may_decode_track: bool,
 }
 
-/// Takes the next job that is due: of the artist next in turn, the one due longest; a background job only where there is no other,
-/// and none runs. The claim, the attempt and the lease are one statement; work begins after it has committed.
+/// Claims the next due job. Artists take turns, and the job of one artist that has been due longest comes first. A
+/// background job is claimed only if no other job is due and no background job runs. The claim, the attempt and the
+/// lease are one statement. Work begins after its commit.
 pub(in crate::backend) async fn claim(db: &mut PgConnection, by: Claimant) -> Result<Option<ClaimedJob>> {
     let claimed = sqlx::query_as!(
         ClaimedJob,
@@ -152,8 +154,8 @@ pub(in crate::backend) async fn claim(db: &mut PgConnection, by: Claimant) -> Re
     Ok(claimed)
 }
 
-/// Prolongs a lease. `false`: it is lost, and so is the right to write anything. A job that this attempt has finished is not
-/// lost: it may still have something to say.
+/// Prolongs a lease. Returns `false` if the lease is lost, and with it the right to write anything. A job that this
+/// attempt has finished counts as held: the attempt may still be at work after its commit.
 pub(in crate::backend) async fn heartbeat(db: &PgPool, job: &ClaimedJob, lease: Duration) -> Result<bool> {
     let held = sqlx::query_scalar!(
         r#"with held as (
@@ -172,10 +174,10 @@ pub(in crate::backend) async fn heartbeat(db: &PgPool, job: &ClaimedJob, lease: 
     Ok(held)
 }
 
-/// Ends a job well, in the transaction of its effect.
+/// Completes a job, in the transaction of its effect.
 ///
 /// # Errors
-/// `LeaseLost` when somebody else holds it by now: the transaction must not commit.
+/// `LeaseLost` if this attempt no longer holds the job. The transaction must not commit then.
 pub(in crate::backend) async fn finish(db: &mut PgConnection, job: &ClaimedJob, outcome: Option<&str>) -> Result<()> {
     let finished = sqlx::query!(
         "update upload_jobs set status = 'COMPLETED', outcome = $4, lease_owner = null, lease_expires_at = null, updated_at = now()
@@ -190,7 +192,10 @@ pub(in crate::backend) async fn finish(db: &mut PgConnection, job: &ClaimedJob, 
     require_lease(finished.rows_affected(), job)
 }
 
-/// Gives a job back without counting anything, to be taken up again after `delay`.
+/// Hands a job back without counting a failure. The job is due again after `delay`.
+///
+/// # Errors
+/// `LeaseLost` if this attempt no longer holds the job.
 pub(in crate::backend) async fn hand_back(db: &PgPool, job: &ClaimedJob, delay: Duration) -> Result<()> {
     let handed_back = sqlx::query!(
         "update upload_jobs set status = 'PENDING', run_after = now() + make_interval(secs => $4),
@@ -206,20 +211,20 @@ pub(in crate::backend) async fn hand_back(db: &PgPool, job: &ClaimedJob, delay: 
     require_lease(handed_back.rows_affected(), job)
 }
 
-/// Why a job failed.
+/// Why an attempt failed.
 #[derive(Clone, Debug)]
 pub(in crate::backend) struct FailureReport {
     pub(in crate::backend) failure: Failure,
-    /// For the error log.
+    /// The text for the error log.
     pub(in crate::backend) detail: String,
     pub(in crate::backend) lease_expired: bool,
 }
 
-/// Counts a failure and puts the job back into the queue or into the dead letter queue. What that means for the release, the
-/// caller does in the same transaction.
+/// Counts a failure, and puts the job back into the queue or into the dead letter queue. The caller applies the
+/// consequences for the release in the same transaction.
 ///
 /// # Errors
-/// `LeaseLost` when the job is not held by this attempt any more, or (for an expired lease) was prolonged after all.
+/// `LeaseLost` if this attempt no longer holds the job, or if an expired lease was prolonged after all.
 pub(in crate::backend) async fn fail(
     db: &mut PgConnection,
     job: &ClaimedJob,
@@ -231,7 +236,7 @@ pub(in crate::backend) async fn fail(
     let detail: String = report.detail.chars().filter(|c| *c != '\0').take(ERROR_MAX_CHARS).collect();
     let (is_dead, delay) = match next {
         AfterFailure::DeadLetter => (true, Duration::ZERO),
-        // A lease that ran out was its wait.
+        // The job has already waited for its lease to expire.
         AfterFailure::RetryIn(_) if report.lease_expired => (false, Duration::ZERO),
         AfterFailure::RetryIn(delay) => (false, delay),
     };
@@ -260,7 +265,7 @@ pub(in crate::backend) async fn fail(
     Ok(next)
 }
 
-/// Jobs whose worker has not been heard of for the length of its lease.
+/// Finds jobs whose lease has expired, because their worker sent no heartbeat. Returns at most 100.
 pub(super) async fn with_expired_lease(db: &PgPool) -> Result<Vec<ClaimedJob>> {
     let jobs = sqlx::query_as!(
         ClaimedJob,
@@ -275,8 +280,9 @@ pub(super) async fn with_expired_lease(db: &PgPool) -> Result<Vec<ClaimedJob>> {
     Ok(jobs)
 }
 
-/// Takes a job out of the dead letter queue as if it had never failed; its attempts count on. `false`: it is not in there (any
-/// more). What that means for the file and its release, the caller does in the same transaction.
+/// Moves a job from the dead letter queue back into the queue, as if it had never failed. Its attempts count on.
+/// Returns `false` if the job is not a dead letter any more. The caller applies the consequences for the file and its
+/// release in the same transaction.
 pub(super) async fn requeue(db: &mut PgConnection, job: JobId) -> Result<bool> {
     let requeued = sqlx::query!(
         "update upload_jobs set status = 'PENDING', retry_count = 0, expired_leases = 0, run_after = now(), is_background = false,
@@ -289,7 +295,7 @@ pub(super) async fn requeue(db: &mut PgConnection, job: JobId) -> Result<bool> {
     Ok(requeued.rows_affected() == 1)
 }
 
-/// Ends a job in the dead letter queue without its having been done. `false`: it is not in there (any more).
+/// Ends a dead letter although its work was not done. Returns `false` if the job is not a dead letter any more.
 pub(in crate::backend) async fn discard(db: &mut PgConnection, job: JobId) -> Result<bool> {
     let discarded = sqlx::query!(
         "update upload_jobs set status = 'COMPLETED', outcome = 'discarded', updated_at = now()
@@ -301,8 +307,8 @@ pub(in crate::backend) async fn discard(db: &mut PgConnection, job: JobId) -> Re
     Ok(discarded.rows_affected() == 1)
 }
 
-/// Ends dead letters about files that nothing waits for any more: their artists have replaced, removed or put them away. How
-/// many there were.
+/// Ends dead letters whose files nothing waits for any more: the artists have replaced, removed or dismissed them.
+/// Returns how many.
 pub(in crate::backend) async fn retire_superseded(db: &PgPool, at_most: i64) -> Result<u64> {
     let retired = sqlx::query!(
         "update upload_jobs set status = 'COMPLETED', outcome = 'superseded', updated_at = now()
@@ -323,7 +329,8 @@ pub(in crate::backend) async fn retire_superseded(db: &PgPool, at_most: i64) -> 
     Ok(retired.rows_affected())
 }
 
-/// Ends a job that waits for nothing any more. `false`: it does not wait (any more), or its upload is still wanted.
+/// Ends a waiting job that is superseded. Returns `false` if the job does not wait any more, or if its upload is still
+/// wanted.
 pub(in crate::backend) async fn retire(db: &mut PgConnection, job: JobId) -> Result<bool> {
     let retired = sqlx::query!(
         "update upload_jobs set status = 'COMPLETED', outcome = 'superseded', updated_at = now()
@@ -336,7 +343,7 @@ pub(in crate::backend) async fn retire(db: &mut PgConnection, job: JobId) -> Res
     Ok(retired.rows_affected() == 1)
 }
 
-/// Ends the job that would store an upload, if it waits. `false`: it runs, or has ended.
+/// Ends the job that would store an upload, if the job waits. Returns `false` if the job runs or has ended.
 pub(in crate::backend) async fn retire_store(db: &mut PgConnection, upload: UploadId) -> Result<bool> {
     let retired = sqlx::query!(
         "update upload_jobs set status = 'COMPLETED', outcome = 'superseded', updated_at = now()
@@ -348,7 +355,7 @@ pub(in crate::backend) async fn retire_store(db: &mut PgConnection, upload: Uplo
     Ok(retired.rows_affected() == 1)
 }
 
-/// Sees to it that a received upload has a job that stores it. `false`: it has one, or needs none.
+/// Makes sure that a received upload has a job that stores it. Returns `false` if it has one, or needs none.
 pub(in crate::backend) async fn requeue_store(db: &PgPool, upload: UploadId) -> Result<bool> {
     let queued = sqlx::query!(
         "insert into upload_jobs (id, kind, artist_id, release_id, upload_id, spool_id)
@@ -363,7 +370,8 @@ pub(in crate::backend) async fn requeue_store(db: &PgPool, upload: UploadId) -> 
     Ok(queued.rows_affected() == 1)
 }
 
-/// Sees to it that a stored file that waits for its examination has a job for it. `false`: it has one, or needs none.
+/// Makes sure that a stored file that waits for its examination has a job for it. Returns `false` if it has one, or
+/// needs none.
 pub(in crate::backend) async fn requeue_examination(db: &PgPool, key: &str) -> Result<bool> {
     let queued = sqlx::query!(
         "insert into upload_jobs (id, kind, artist_id, release_id, upload_id, object_id)
@@ -380,8 +388,8 @@ pub(in crate::backend) async fn requeue_examination(db: &PgPool, key: &str) -> R
     Ok(queued.rows_affected() == 1)
 }
 
-/// Adds background jobs for files that an older version has examined, until `at_most` wait. Releases in review come first, published ones
-/// last. Returns how many jobs were added.
+/// Adds background jobs for files that an older version has examined, until `at_most` such jobs wait or run. Releases
+/// in review come first, published ones last. Returns how many jobs were added.
 pub(in crate::backend) async fn examine_outdated(db: &PgPool, version: i32, at_most: i64) -> Result<u64> {
     let queued = sqlx::query!(
         "with waiting as (select count(*) as jobs from upload_jobs where is_background and status in ('PENDING', 'UPLOADING')),
@@ -410,7 +418,7 @@ pub(in crate::backend) async fn examine_outdated(db: &PgPool, version: i32, at_m
     Ok(queued.rows_affected())
 }
 
-/// Forgets jobs that have been completed for longer than `kept`. How many there were.
+/// Deletes jobs that have been completed for longer than `kept`. Returns how many.
 pub(in crate::backend) async fn delete_completed(db: &PgPool, kept: Duration, at_most: i64) -> Result<u64> {
     let deleted = sqlx::query!(
         "delete from upload_jobs where id in (
@@ -424,7 +432,8 @@ pub(in crate::backend) async fn delete_completed(db: &PgPool, kept: Duration, at
     Ok(deleted.rows_affected())
 }
 
-/// Unfinished jobs of each kind, and for how many seconds the one that has been due longest has waited.
+/// Counts the unfinished jobs of each kind. Also returns for how many seconds the job that has been due longest has
+/// waited; background jobs do not count here.
 pub(in crate::backend) async fn counts(db: &mut PgConnection) -> Result<(Vec<JobCounts>, Option<i64>)> {
     let counted = sqlx::query_as!(
         JobCounts,

@@ -1,5 +1,5 @@
-//! The statements against the machine that they carry out: the same random steps on both, and the rows compared after each.
-//! The database's clock stands still until a step moves it.
+//! Compares the statements with the state machine that they implement: the same random steps run on both, and the rows
+//! are compared after each step. The database's clock stands still until a step moves it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -38,18 +38,18 @@ const JOBS: usize = 3;
 const ARTISTS: usize = 2;
 const WORKERS: usize = 2;
 
-/// Found before PostgreSQL's own `now` on the search path below.
+/// A `now` that PostgreSQL finds before its own, because of the search path below.
 const CLOCK: &str = "create table clock (at timestamptz not null);
     insert into clock values ('epoch');
     create function now() returns timestamptz language sql stable as 'select at from clock'";
 const SEARCH_PATH: (&str, &str) = ("search_path", "public,pg_catalog");
 
-/// Workers go by their index.
+/// A step of the test. Workers go by their index.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Pass(Duration),
     Claim(usize),
-    /// With a claim that this many are newer than: a zombie's, as a rule.
+    /// A write by the claim that this many claims are newer than. Most of these claims have lost their lease.
     Write(usize, Write),
     Recover,
 }
@@ -63,14 +63,14 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The table and the machine.
+/// The table and the state machine, side by side.
 struct Both<'a> {
     pool: &'a PgPool,
     now: OffsetDateTime,
     jobs: BTreeMap<JobId, (UserId, Job)>,
-    /// Each with the artist whose job it claimed last.
+    /// The workers, each with the artist whose job it claimed last.
     workers: [(WorkerId, UserId); WORKERS],
-    /// Every claim ever made.
+    /// All claims so far.
     claims: Vec<ClaimedJob>,
 }
 
@@ -85,7 +85,7 @@ impl<'a> Both<'a> {
         for index in 0..JOBS {
             let artist = artists[index % ARTISTS];
             let new = NewJob { kind: JobKind::Store, artist, release: None, upload: None, object: None, spool: None };
-            // One is leased from the start, as a received upload's is.
+            // The first job is leased from the start, like the job of an upload that has just arrived.
             let owner = (index == 0).then_some(workers[0].0);
             let claimed = queue::enqueue(&mut db, &new, owner, LEASE).await.unwrap();
             let mut job = Job::enqueued(now);
@@ -165,7 +165,7 @@ impl<'a> Both<'a> {
         let bounds = [0.0, 1.0].map(|jitter| write.apply(job, claim_of(claimed), jitter, self.now));
         assert_eq!(is_written, bounds[0].is_ok(), "{write:?} by {claimed:?}");
         if let [Ok(earliest), Ok(latest)] = bounds {
-            // Where in between, chance decides.
+            // The jitter decides where in between.
             let run_after = self.rows().await[&claimed.id].run_after;
             assert!(earliest.run_after <= run_after && run_after <= latest.run_after, "{write:?}: {run_after}");
             self.jobs.get_mut(&claimed.id).unwrap().1 = Job { run_after, ..latest };

@@ -1,4 +1,4 @@
-//! One attempt at a job: its work beside its heartbeat, and what becomes of it.
+//! Runs one attempt at a job: its work beside its heartbeat, and the record of how it ended.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -23,19 +23,20 @@ use crate::{
     },
 };
 
-/// Between two tries to write down what became of a job.
+/// The pause between two tries to record how a job ended.
 const RECORD_RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// `is_exclusive`: nothing else is claimed meanwhile, as a suspect needs it.
+/// Runs an attempt. With `is_exclusive`, nothing else is claimed meanwhile, as a poison job needs it.
 pub(super) async fn run(backend: &Arc<Backend>, job: &ClaimedJob, is_exclusive: bool) -> AttemptOutcome {
     let (worker, claimed) = (&backend.worker, Instant::now());
-    // Its neighbours' deaths must not be counted as its own, so it does not wait for them for long.
+    // A poison job waits only briefly for its neighbours: if one of them kills the process, that counts against the
+    // poison job too.
     let wait_timeout = backend.settings.queue.lease / 3;
     let work = async {
         let _exclusive = match (is_poison_job(job), is_exclusive) {
             (false, _) => None,
             (true, true) => Some(worker.run_exclusively(wait_timeout).await?),
-            // Another suspect was first.
+            // Another poison job was first.
             (true, false) => return None,
         };
         Some(jobs::perform(backend, job).await)
@@ -54,9 +55,9 @@ pub(super) async fn run(backend: &Arc<Backend>, job: &ClaimedJob, is_exclusive: 
             tracing::warn!(job.id = %job.id, attempt = job.attempt, "job lease lost; attempt abandoned");
             return AttemptOutcome::Lost;
         }
-        () = worker.hand_back.cancelled() => {
+        () = backend.tasks.wait_for_hand_back() => {
             hand_back(backend, job, Duration::ZERO).await;
-            // Others take it up at once.
+            // Other workers claim the job at once.
             backend.events.job_added();
             return AttemptOutcome::HandedBack;
         }
@@ -118,20 +119,20 @@ pub(super) async fn run(backend: &Arc<Backend>, job: &ClaimedJob, is_exclusive: 
     AttemptOutcome::Failed
 }
 
-/// How the work of an attempt came to its end.
+/// How the work of an attempt ended.
 enum AttemptEnd {
     Finished(Result<(), jobs::JobError>),
     TooLong,
     Panicked,
 }
 
-/// What an attempt came to.
+/// The outcome of an attempt.
 #[derive(Clone, Copy)]
 pub(super) enum AttemptOutcome {
     Completed,
     Failed,
     HandedBack,
-    /// Somebody else holds the job by now.
+    /// The lease is lost. Another worker may hold the job by now.
     Lost,
 }
 
@@ -146,8 +147,10 @@ impl AttemptOutcome {
     }
 }
 
-/// A database or a storage that is away, a disk of ours that is full or broken, or a machine without descriptors or memory costs no job an
-/// attempt; a storage that serves other jobs does, and so does what fails this job again and again while it seems to be well.
+/// Whether an error is a fault of the infrastructure, which costs the job no attempt: a database or storage that is
+/// away, a disk of ours that is full or broken, or a machine without descriptors or memory. A storage that has served
+/// other jobs since then is no such fault. Neither is an error that fails this job again and again while the storage
+/// seems to be well.
 async fn is_infrastructure_fault(backend: &Backend, job: &ClaimedJob, error: &Error, claimed: Instant) -> bool {
     match error {
         error if error.is_disk_full() => true,
@@ -168,15 +171,15 @@ async fn hand_back(backend: &Backend, job: &ClaimedJob, delay: Duration) {
     record_end(backend, job, &JobEnd::HandedBack(delay)).await;
 }
 
-/// How a job leaves this worker when it is not through.
+/// How a job that is not completed leaves this worker.
 enum JobEnd {
     HandedBack(Duration),
-    /// With a sentence for the artist, where the file is to blame.
+    /// The failure, with a sentence for the artist if the file may be at fault.
     Failed(FailureReport, Option<String>),
 }
 
-/// Writes down what became of a job. While the database is away it tries again and again: a lease that runs out would count as a
-/// failure of the job.
+/// Records how a job ended. While the database is away, the record is retried for as long as a lease lasts: a lease
+/// that expires counts as a failure of the job.
 async fn record_end(backend: &Backend, job: &ClaimedJob, end: &JobEnd) {
     let until = Instant::now() + backend.settings.queue.lease;
     loop {
@@ -204,7 +207,7 @@ async fn record_end(backend: &Backend, job: &ClaimedJob, end: &JobEnd) {
     }
 }
 
-/// Ends when the lease is lost.
+/// Sends heartbeats until the lease is lost.
 async fn keep_alive(backend: &Backend, job: &ClaimedJob) {
     let lease = backend.settings.queue.lease;
     let mut held_until = Instant::now() + lease;
@@ -213,7 +216,7 @@ async fn keep_alive(backend: &Backend, job: &ClaimedJob) {
         match db::with_timeout(lease / 3, queue::heartbeat(&backend.db, job, lease)).await {
             Ok(true) => held_until = Instant::now() + lease,
             Ok(false) => return,
-            // The database may be away for a moment; the lease stands until it runs out.
+            // The database may be away for a moment. The lease holds until it expires.
             Err(error) if Instant::now() < held_until => {
                 tracing::warn!(job.id = %job.id, error = ?error, "job heartbeat failed");
             }

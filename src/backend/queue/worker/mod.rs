@@ -1,4 +1,4 @@
-//! The worker: claims jobs, keeps their leases alive, and sees to it that each ends.
+//! The worker claims jobs, keeps their leases alive, and makes sure that each job ends.
 
 mod attempt;
 #[cfg(test)]
@@ -6,7 +6,6 @@ mod tests;
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    panic::AssertUnwindSafe,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -14,17 +13,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::FutureExt;
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit},
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Claimant, ClaimedJob, FailureReport, jobs};
 use crate::{
-    backend::{Backend, Error, QueueSettings, Result, db, mail::sender, operations::janitor, queue},
+    backend::{Backend, Error, QueueSettings, Result, db, queue, tasks},
     domain::{
         circuit::CircuitState,
         ids::{UserId, WorkerId},
@@ -32,20 +30,19 @@ use crate::{
     },
 };
 
-/// From this many expired leases on, a job is suspected of killing its process and runs without neighbours.
+/// The number of expired leases from which on a job counts as a poison job: it may kill its process, so it runs alone.
 const POISON_EXPIRED_LEASES: i32 = 2;
-/// Between two looks for jobs whose worker is gone.
+/// The longest time between two searches for jobs whose worker is gone.
 const RECOVER_INTERVAL_MAX: Duration = Duration::from_secs(5);
-/// Between two looks at whether the storage is to be probed.
+/// The longest time between two checks whether the storage needs a probe.
 const STORAGE_CHECK_INTERVAL_MAX: Duration = Duration::from_secs(1);
-const LOOP_RESTART_DELAY: Duration = Duration::from_secs(1);
-/// A worker that has not looked at the queue for this many polls is stalled.
+/// A worker that has not looked at the queue for this many polls, and five more seconds, is stalled.
 const STALLED_POLLS: u32 = 6;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WorkerHealth {
     Ok,
-    /// Configured to run no jobs of its own accord.
+    /// The concurrency is 0. The worker only runs jobs whose bytes are on its own spool.
     Off,
     Stalled,
 }
@@ -54,22 +51,19 @@ pub(in crate::backend) struct Worker {
     pub(in crate::backend) id: WorkerId,
     job_permits: Arc<Semaphore>,
     concurrency: u32,
-    /// Turns that may decode a track: all but one. A cover, and a file that is only stored, would wait as long as the longest of
-    /// these, whoever's they are.
+    /// Permits to decode a track: one fewer than job permits, but at least one. Otherwise a cover, or a file that is
+    /// only stored, would wait as long as the longest decoding of any artist.
     decoder_permits: Arc<Semaphore>,
-    /// Whether somebody has looked for jobs without being allowed to decode a track: who gives such a turn back has them look again.
+    /// Whether a claim had no permit to decode a track. The next such permit that is returned causes another claim.
     has_skipped_decoding: AtomicBool,
-    /// Taken while a job under suspicion runs, or waits to run, alone: nothing else is claimed meanwhile.
+    /// Taken while a poison job runs, or waits to run, alone. Nothing else is claimed meanwhile.
     poison_permit: Arc<Semaphore>,
-    tasks: TaskTracker,
-    /// Cancelled when the deadline of a shutdown is near: what still runs is handed back.
-    hand_back: CancellationToken,
-    /// Cancelled when the process is about to end: nothing new is taken up.
+    /// Cancelled when the process is about to end. Nothing is claimed after that.
     shutdown: CancellationToken,
     last_polled_at: Mutex<Instant>,
-    /// Whose job was claimed last: the next in turn comes after them.
+    /// The artist whose job was claimed last. The next claim begins with the artist after this one.
     last_artist: Mutex<UserId>,
-    /// Jobs that run, by artist.
+    /// The number of running jobs of each artist.
     running: Arc<Mutex<HashMap<UserId, u32>>>,
     poll_interval: Duration,
     is_off: bool,
@@ -85,8 +79,6 @@ impl Worker {
             decoder_permits: Arc::new(Semaphore::new((concurrency as usize - 1).max(1))),
             has_skipped_decoding: AtomicBool::new(false),
             poison_permit: Arc::new(Semaphore::new(1)),
-            tasks: TaskTracker::new(),
-            hand_back: CancellationToken::new(),
             shutdown,
             last_polled_at: Mutex::new(Instant::now()),
             last_artist: Mutex::new(UserId(Uuid::nil())),
@@ -107,14 +99,15 @@ impl Worker {
         }
     }
 
-    /// A turn, if one is free for this artist: whoever receives an upload takes it to run the upload's job at once.
+    /// Takes a job permit, if one is free for this artist. The request that receives an upload runs the upload's job
+    /// with it at once.
     pub(in crate::backend) fn try_job_permit(&self, artist: UserId) -> Option<JobPermit> {
         if self.shutdown.is_cancelled() {
             return None;
         }
         let permit = Arc::clone(&self.job_permits).try_acquire_owned().ok()?;
         let mut running = self.running();
-        // Counted at once: many uploads may end in the same moment.
+        // The job is counted under the same lock, because many uploads may end in the same moment.
         let is_free = !self.has_fair_share(&running, artist);
         is_free.then(|| JobPermit {
             permit,
@@ -123,8 +116,8 @@ impl Worker {
         })
     }
 
-    /// The artist whose jobs have all turns but one: that one is for the others, who would wait as long as the longest of these.
-    /// Claims that cross may take it all the same, for one job.
+    /// The artist whose jobs hold all permits but one. The last permit is for other artists, who would wait as long as
+    /// the longest of these jobs. Claims that cross may still give it to this artist, for one job.
     fn artist_at_fair_share(&self) -> Option<UserId> {
         let running = self.running();
         running.keys().copied().find(|artist| self.has_fair_share(&running, *artist))
@@ -149,34 +142,18 @@ impl Worker {
     }
 
     fn running(&self) -> MutexGuard<'_, HashMap<UserId, u32>> {
-        // Nothing panics while it is held.
+        // Nothing panics while it holds the lock.
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs something that nobody waits for; a shutdown does.
-    pub(in crate::backend) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(task);
-    }
-
-    /// Ends when the deadline of a shutdown is near: what still runs is given up.
-    pub(in crate::backend) async fn wait_for_hand_back(&self) {
-        self.hand_back.cancelled().await;
-    }
-
-    /// Runs on a task of its own, to its end, even when nobody waits for it any more; a shutdown waits for it.
-    pub(in crate::backend) async fn run_to_completion<T: Send + 'static>(
-        &self,
-        task: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T> {
-        Ok(self.tasks.spawn(task).await?)
-    }
-
-    /// All turns but the one that a suspect has. `None`: its neighbours take longer than `within`.
+    /// Takes all job permits but the one that the poison job has. `None` if its neighbours run for longer than
+    /// `within`.
     async fn run_exclusively(&self, within: Duration) -> Option<SemaphorePermit<'_>> {
         timeout(within, self.job_permits.acquire_many(self.concurrency - 1)).await.ok()?.ok()
     }
 
-    /// For a suspect: nothing else is claimed until it is dropped. `None`: it is none, or another suspect was first.
+    /// Reserves the worker for a poison job: nothing else is claimed until the permit is dropped. `None` if the job is
+    /// no poison job, or if another poison job was first.
     fn try_claim_exclusivity(&self, job: &ClaimedJob) -> Option<OwnedSemaphorePermit> {
         if is_poison_job(job) { Arc::clone(&self.poison_permit).try_acquire_owned().ok() } else { None }
     }
@@ -186,7 +163,7 @@ impl Worker {
     }
 
     fn last_artist(&self) -> MutexGuard<'_, UserId> {
-        // Nothing panics while it is held.
+        // Nothing panics while it holds the lock.
         self.last_artist.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -195,11 +172,11 @@ impl Worker {
     }
 }
 
-/// The right to run one job, of one artist.
+/// The right to run one job of one artist.
 pub(in crate::backend) struct JobPermit {
     permit: OwnedSemaphorePermit,
     running_job: RunningJob,
-    /// For a job that decodes a track.
+    /// Set for a job that decodes a track.
     decoder_permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -221,39 +198,9 @@ impl Drop for RunningJob {
 }
 
 pub(in crate::backend) fn start(backend: &Arc<Backend>) {
-    supervise(backend, "claim jobs", claim_loop);
-    supervise(backend, "recover stuck jobs", recover_loop);
-    supervise(backend, "watch storage", watch_storage);
-    supervise(backend, "janitor", janitor::run);
-    for _ in 0..sender::SENDERS {
-        supervise(backend, "send mail", sender::run);
-    }
-}
-
-/// Runs a loop to its end, and anew when it panics: without it the process would look alive and do nothing.
-fn supervise<F>(backend: &Arc<Backend>, what: &'static str, run: fn(Arc<Backend>) -> F)
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    let backend = Arc::clone(backend);
-    backend.worker.tasks.clone().spawn(async move {
-        while AssertUnwindSafe(run(Arc::clone(&backend))).catch_unwind().await.is_err() {
-            tracing::error!(task = what, "background task panicked; restarting it");
-            sleep(LOOP_RESTART_DELAY).await;
-        }
-    });
-}
-
-/// Waits for running jobs; those that are not through in time are handed back, so that others take them up at once.
-pub(in crate::backend) async fn drain(backend: &Backend, deadline: Duration) {
-    let worker = &backend.worker;
-    worker.tasks.close();
-    if timeout(deadline / 2, worker.tasks.wait()).await.is_err() {
-        worker.hand_back.cancel();
-        if timeout(deadline / 2, worker.tasks.wait()).await.is_err() {
-            tracing::warn!("jobs did not stop in time; their leases will expire");
-        }
-    }
+    tasks::supervise(backend, "claim jobs", claim_loop);
+    tasks::supervise(backend, "recover stuck jobs", recover_loop);
+    tasks::supervise(backend, "watch storage", watch_storage);
 }
 
 async fn claim_loop(backend: Arc<Backend>) {
@@ -263,7 +210,7 @@ async fn claim_loop(backend: Arc<Backend>) {
         let permit = tokio::select! {
             () = shutdown.cancelled() => return,
             permit = Arc::clone(&worker.job_permits).acquire_owned() => permit,
-            // All turns are taken by long jobs, which is not a stall.
+            // Long jobs hold all permits, which is not a stall.
             () = sleep(worker.poll_interval) => continue,
         };
         let Ok(permit) = permit else { return };
@@ -274,8 +221,8 @@ async fn claim_loop(backend: Arc<Backend>) {
     }
 }
 
-/// The next job that is due, unless the process is about to end. Every kind of job needs the storage: while it is away nothing is
-/// claimed, and its return is a hint.
+/// Claims the next due job, unless the process is about to end. Every kind of job needs the storage, so nothing is
+/// claimed while the storage is away. A hint follows when it is back.
 async fn claim_next(backend: &Backend, permit: OwnedSemaphorePermit) -> Option<(ClaimedJob, JobPermit)> {
     let worker = &backend.worker;
     if backend.shutdown.is_cancelled() || worker.has_poison_job() || backend.storage.circuit() != CircuitState::Closed {
@@ -308,7 +255,7 @@ async fn claim_next(backend: &Backend, permit: OwnedSemaphorePermit) -> Option<(
     }
 }
 
-/// Leaves the turn to whoever was passed over meanwhile. None is left.
+/// Returns a decoder permit, and causes another claim if one had none meanwhile. The result is always `None`.
 fn return_decoder_permit(
     backend: &Backend,
     decoder_permit: Option<OwnedSemaphorePermit>,
@@ -322,7 +269,7 @@ fn return_decoder_permit(
     None
 }
 
-/// Until there may be a job to claim.
+/// Waits until there may be a job to claim.
 async fn wait_for_hint(backend: &Backend, hint: &Notify) {
     tokio::select! {
         () = backend.shutdown.cancelled() => {}
@@ -331,7 +278,8 @@ async fn wait_for_hint(backend: &Backend, hint: &Notify) {
     }
 }
 
-/// Notices a storage that is away while nobody asks for it, and one that is back; and tells that this process is here.
+/// Notices a storage that goes away while nobody uses it, and one that is back. Also sends the heartbeat of the spool
+/// and checks the free disk space.
 async fn watch_storage(backend: Arc<Backend>) {
     let shutdown = backend.shutdown();
     let mut ticks = interval(backend.worker.poll_interval.min(STORAGE_CHECK_INTERVAL_MAX));
@@ -352,7 +300,7 @@ async fn watch_storage(backend: Arc<Backend>) {
     }
 }
 
-/// Takes jobs back from workers that are gone. On its own, so that no long job delays it.
+/// Takes jobs back from workers that are gone. The loop is separate from the claims, so that no long job delays it.
 async fn recover_loop(backend: Arc<Backend>) {
     let shutdown = backend.shutdown();
     let mut ticks = interval(backend.worker.poll_interval.min(RECOVER_INTERVAL_MAX));
@@ -377,30 +325,31 @@ async fn recover(backend: &Arc<Backend>) -> Result<()> {
             lease_expired: true,
         };
         match db::with_timeout(db::REPLY_TIMEOUT, jobs::fail(backend, &job, &report, None)).await {
-            // It is due at once.
+            // The job is due at once.
             Ok(()) => backend.events.job_added(),
-            // It was prolonged, finished or taken back by somebody else in between.
+            // Meanwhile the lease was prolonged, or the job was finished or taken back by another process.
             Err(Error::LeaseLost(_)) => {}
-            // The others do not wait for it.
+            // The other jobs are taken back all the same.
             Err(error) => tracing::warn!(job.id = %job.id, error = ?error, "taking back a stuck job failed"),
         }
     }
     Ok(())
 }
 
-/// Runs a job that this worker holds, on a task of its own: it ends when the job ends, whoever has gone away. Then its turn goes
-/// on with what is due next: as many claims are under way side by side as there are turns.
+/// Runs a job that this worker holds, on a task that ends when the job ends, even if the caller goes away. The permit
+/// then goes to the next due job, so as many claims run side by side as there are permits.
 pub(in crate::backend) fn run_in_background(backend: &Arc<Backend>, mut job: ClaimedJob, mut job_permit: JobPermit) {
-    let backend = Arc::clone(backend);
-    // Before anybody claims the next one.
+    // The reservation comes before the next claim.
     let mut exclusivity = backend.worker.try_claim_exclusivity(&job);
-    backend.worker.tasks.clone().spawn(async move {
+    let running = Arc::clone(backend);
+    backend.tasks.spawn(async move {
+        let backend = running;
         loop {
             let (kind, began) = (job.kind.as_str(), Instant::now());
             let outcome = attempt::run(&backend, &job, exclusivity.is_some()).await;
             drop(exclusivity);
             if is_poison_job(&job) {
-                // Whoever looked while it wanted to be alone has found nothing.
+                // Claims found nothing while the poison job ran or waited to run alone.
                 backend.events.jobs().notify_one();
             }
             metrics::histogram!("vwaza_job_duration_seconds", "kind" => kind).record(began.elapsed());

@@ -1,4 +1,4 @@
-//! Jobs that hang, that are suspected of killing, and a database that goes away under them.
+//! Tests jobs that hang, poison jobs, and a database that goes away while a job runs.
 
 use std::{sync::Arc, time::Duration};
 
@@ -70,19 +70,19 @@ impl Process {
         PgConnection::connect(&self.database.url()).await.unwrap()
     }
 
-    /// No job gets as far as to put an object, until the connection is dropped.
+    /// Keeps jobs from putting objects until the returned connection is dropped.
     async fn hang_jobs(&self) -> PgConnection {
         let mut connection = self.connect().await;
         sqlx::raw_sql("begin; lock table objects in share mode").execute(&mut connection).await.unwrap();
         connection
     }
 
-    /// A received cover, of an artist and a release of its own, and the job that stores it.
+    /// Adds a received cover, with an artist and a release of its own, and the job that stores it.
     async fn receive(&self, expired_leases: i32) -> JobId {
         self.receive_again(expired_leases, None).await
     }
 
-    /// The same, after an attempt that meant to put an object.
+    /// Like `receive`, after an earlier attempt that intended an object with this key.
     async fn receive_again(&self, expired_leases: i32, key: Option<String>) -> JobId {
         self.receive_of(UserId(Uuid::now_v7()), expired_leases, key).await
     }
@@ -147,7 +147,7 @@ impl Process {
         job
     }
 
-    /// The job, once it is so.
+    /// Waits until the row of the job is as `is_so` says.
     async fn once(&self, job: JobId, what: &str, is_so: impl Fn(&Row) -> bool) -> Row {
         eventually(what, async || Some(self.job(job).await).filter(|row| is_so(row))).await
     }
@@ -229,7 +229,7 @@ async fn a_database_that_goes_away_costs_no_attempt() {
 async fn what_an_earlier_attempt_has_put_and_nobody_can_read_is_left_to_the_reaper() {
     let process = Process::start(QueueSettings::default()).await;
     std::fs::create_dir_all(process.folder.path().join("objects/covers")).unwrap();
-    // Longer than any file's name.
+    // The key is longer than a file's name may be.
     let unreadable = format!("covers/{}", "x".repeat(300));
     let job = process.receive_again(0, Some(unreadable.clone())).await;
     assert_eq!(process.is_done(job).await.attempt, 1);
@@ -270,7 +270,7 @@ async fn an_attempt_that_holds_its_job_no_more_intends_nothing() {
     let content = Content { size_bytes: 1, sha256: &[], content_type: "image/png" };
     let intended = objects::intend(&process.backend.db, &zombie, ObjectRole::Cover, upload, None, content).await;
     assert!(matches!(intended, Err(Error::LeaseLost(_))), "{intended:?}");
-    // As if the attempt had been about to put it.
+    // The object looks as if the attempt were about to put it.
     sqlx::query("update objects set state = 'INTENDED', attached_at = null where id = $1")
         .bind(object)
         .execute(&process.backend.db)
@@ -309,7 +309,7 @@ async fn the_long_jobs_of_one_artist_leave_a_permit_to_the_others() {
     }
     process.runs(jobs[0]).await;
     process.runs(jobs[1]).await;
-    // Claimed although two of the first artist's wait, and were there before.
+    // This job is claimed although two older jobs of the first artist wait.
     let other = process.receive(0).await;
     process.runs(other).await;
     for job in &jobs[2..] {

@@ -1,7 +1,8 @@
 //! Supabase Storage over its REST API, behind object_store's trait.
 //!
-//! Its errors come as HTTP 400 with the real code as a string in the body; resumable uploads (tus) answer with real
-//! statuses and plain text. Requests that carry bytes, or delete, are sent once: the queue is what repeats them.
+//! The server answers errors with HTTP 400 and puts the real status into the body, as a string. Resumable uploads (tus)
+//! answer with real statuses and plain text. Requests that carry bytes and requests that delete are sent once: the
+//! queue repeats them.
 
 pub(in crate::backend) mod responses;
 #[cfg(test)]
@@ -45,28 +46,28 @@ use crate::{
 };
 
 const STORE: &str = "Supabase";
-/// What hosted servers want of a resumable upload at once, except for its last bytes.
+/// The size of the chunks of a resumable upload. Hosted servers require it of every chunk but the last.
 pub(super) const CHUNK_BYTES: usize = 6 * 1024 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
-/// For a request that carries a chunk, or an object, on a slow line.
+/// The timeout of a request that carries a chunk or an object, long enough for a slow connection.
 const PUT_TIMEOUT: Duration = Duration::from_secs(60);
-/// An object may take as long as whoever reads it; only silence is limited.
+/// The longest silence while an object is read. The whole read has no limit: it takes as long as its reader needs.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const PAGE_ENTRIES: usize = 1000;
 const DELETES_AT_ONCE: usize = 10;
-/// What nobody says anything else of.
+/// The media type of an object whose attributes name none.
 const DEFAULT_CONTENT_TYPE: &str = "application/octet-stream";
 
-/// Supabase Storage over its REST API, behind object_store's trait.
+/// A client of one bucket in Supabase Storage.
 #[derive(Clone, Debug)]
 pub(super) struct Supabase {
-    /// Ends in `/storage/v1`.
+    /// The address of the API, which ends in `/storage/v1`.
     base: Url,
     origin: String,
     bucket: String,
     calls: Client,
-    /// Reads objects: without a limit on the whole.
+    /// The client that reads objects. Its requests have no total timeout.
     reads: Client,
 }
 
@@ -82,7 +83,7 @@ impl Supabase {
             (AUTHORIZATION, secret(&format!("Bearer {key}"))?),
             (HeaderName::from_static("apikey"), secret(key)?),
         ]);
-        // A redirect would take the key along to another host.
+        // A redirect would send the key to another host.
         let client = || {
             Client::builder().default_headers(headers.clone()).connect_timeout(CONNECT_TIMEOUT).redirect(Policy::none())
         };
@@ -95,8 +96,8 @@ impl Supabase {
         })
     }
 
-    /// What is no longer than a chunk goes up in one request, a larger file as a resumable upload, of which one chunk is in memory.
-    /// `begun` is told that upload's path before its first chunk.
+    /// Puts a file of at most one chunk in one request, and a larger file as a resumable upload with one chunk in
+    /// memory at a time. `on_multipart_begun` gets the path of the resumable upload before its first chunk is sent.
     pub(super) async fn put_file(
         &self,
         object: &IntendedObject,
@@ -113,7 +114,8 @@ impl Supabase {
         }
         let upload = self.begin_resumable(&key, object.size_bytes.unsigned_abs(), &object.content_type).await?;
         if let Err(error) = on_multipart_begun(&upload).await {
-            // Nobody else will know this path. Best effort: the server ends it by itself after a day.
+            // The path is recorded nowhere, so only this call can abort the upload. Best effort: the server ends it
+            // after a day.
             let _ = self.abort_multipart(&upload).await;
             return Err(error);
         }
@@ -130,12 +132,12 @@ impl Supabase {
         }
     }
 
-    /// Where signed addresses lead.
+    /// The origin of signed addresses.
     pub(super) fn origin(&self) -> &str {
         &self.origin
     }
 
-    /// Begins a resumable upload of `length` bytes; returns its path, which `put_chunk` and `abandon` take.
+    /// Begins a resumable upload of `length` bytes. Returns its path, which `put_chunk` and `abort_multipart` take.
     async fn begin_resumable(&self, key: &Path, length: u64, content_type: &str) -> Result<String> {
         let route = format!("{}/upload/resumable", self.base.path());
         let metadata =
@@ -148,7 +150,8 @@ impl Supabase {
             .header("upload-metadata", metadata)
             .header("x-upsert", "false");
         let response = accepted(request.send().await, key.as_ref()).await?;
-        // A server behind a gateway does not know its scheme, host and prefix; the last segment names the upload.
+        // A server behind a gateway does not know its scheme, host and prefix. Only the last segment counts: it names
+        // the upload.
         let location = header(&response, LOCATION.as_str()).and_then(|location| self.base.join(location).ok());
         let name = location.as_ref().and_then(|location| location.path_segments()?.next_back());
         match name.filter(|name| !name.is_empty() && response.status() == StatusCode::CREATED) {
@@ -157,7 +160,7 @@ impl Supabase {
         }
     }
 
-    /// Sends a chunk: [`CHUNK_BYTES`] of them, unless it is the last.
+    /// Sends one chunk: [`CHUNK_BYTES`] bytes, or fewer if it is the last one.
     async fn put_chunk(&self, upload: &str, offset: u64, bytes: Bytes) -> Result<()> {
         let end = offset + bytes.len() as u64;
         let request = self
@@ -174,11 +177,11 @@ impl Supabase {
         Err(generic(format!("a chunk up to {end} was acknowledged up to {acknowledged:?}")))
     }
 
-    /// Ends an open resumable upload. What is not there counts as ended, and so does what is complete.
+    /// Aborts a resumable upload. Succeeds if the upload is missing or complete.
     pub(super) async fn abort_multipart(&self, upload: &str) -> Result<()> {
         match accepted_upload(self.resumable(Method::DELETE, upload).send().await, upload).await {
             Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
-            // The server refuses to end what is complete, in words that depend on its version.
+            // The server refuses to abort a complete upload, with a message that depends on its version.
             Err(error) => match self.is_complete(upload).await {
                 Ok(true) => Ok(()),
                 Ok(false) | Err(_) => Err(error),
@@ -192,12 +195,13 @@ impl Supabase {
         Ok(offset.is_some() && offset == number(&response, "upload-length"))
     }
 
-    /// An address that gives the object to whoever has it, for `lives`; saved as `name`, or as the last part of its key.
+    /// Returns an address that gives the object to anybody who has it, for `lifetime`. A browser saves the object as
+    /// `name`, or as the last part of its key.
     pub(super) async fn signed_url(&self, key: &Path, name: Option<&str>, lifetime: Duration) -> Result<String> {
         let request = self.calls.post(self.url("object/sign", key)).json(&json!({ "expiresIn": lifetime.as_secs() }));
         let signed: Signed = answer(send_with_retry(request).await, key).await?;
         if signed.signed_url.starts_with("/object/sign/") {
-            // To be saved, never run.
+            // `download` makes browsers save the object and never run it.
             Ok(format!("{}{}&download={}", self.base, signed.signed_url, percent_encoded(name.unwrap_or_default())))
         } else {
             Err(generic("the signed address is not one of an object"))
@@ -215,7 +219,8 @@ impl Supabase {
         })
     }
 
-    /// A page of one folder. An object that is deleted meanwhile may hide another one from the next page.
+    /// Lists one page of a folder, by name. An object that is deleted meanwhile may hide another one from the next
+    /// page.
     async fn page(&self, folder: &Path, offset: usize) -> Result<Vec<Entry>> {
         let prefix: &str = folder.as_ref();
         let request = self.calls.post(self.url("object/list", &Path::ROOT)).json(&json!({
@@ -231,7 +236,8 @@ impl Supabase {
         Ok(page)
     }
 
-    /// A missing bucket is listed as an empty one; asked for an object, the server tells them apart.
+    /// Fails if the bucket is missing. The server lists a missing bucket as an empty one, but a request for one object
+    /// tells them apart.
     async fn find_bucket(&self) -> Result<()> {
         match self.info(&Path::from("health")).await {
             Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
@@ -265,7 +271,7 @@ impl fmt::Display for Supabase {
 
 #[async_trait]
 impl ObjectStore for Supabase {
-    /// Never replaces an object: keys are put once, so whatever is there already is a fault.
+    /// Puts an object and never replaces one: each key is put once, so an object that is there already is an error.
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
         if matches!(opts.mode, PutMode::Update(_)) {
             return Err(not_implemented("put_opts of a version"));
@@ -281,7 +287,8 @@ impl ObjectStore for Supabase {
         Ok(PutResult { e_tag: None, version: None, extensions: Extensions::default() })
     }
 
-    /// A resumable upload has to know its length first, which this cannot tell: see [`Supabase::begin_resumable`].
+    /// Not implemented: a resumable upload needs its length first, which this method is not given. See
+    /// [`Supabase::begin_resumable`].
     async fn put_multipart_opts(&self, _: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
         Err(not_implemented("put_multipart_opts"))
     }
@@ -313,10 +320,10 @@ impl ObjectStore for Supabase {
         let (range, size) = match (range, response.content_length()) {
             (Some(range), _) => requested_range(&response, &range)?,
             (None, Some(size)) => (0..size, size),
-            // A proxy on the way may send the bytes without saying how many.
+            // A proxy may send the bytes without their length.
             (None, None) => self.info(location).await.map(|meta| (0..meta.size, meta.size))?,
         };
-        // An answer that does not tell its age is no reason to keep the bytes back.
+        // A missing or unreadable date is no reason to fail the read.
         let modified = header(&response, LAST_MODIFIED.as_str())
             .and_then(|text| OffsetDateTime::parse(text, &Rfc2822).ok())
             .map_or(SystemTime::UNIX_EPOCH, SystemTime::from);
@@ -370,12 +377,12 @@ impl ObjectStore for Supabase {
         pages.try_flatten().boxed()
     }
 
-    /// Nothing asks for a single level.
+    /// Not implemented: no caller lists a single level.
     async fn list_with_delimiter(&self, _: Option<&Path>) -> Result<ListResult> {
         Err(not_implemented("list_with_delimiter"))
     }
 
-    /// Nothing copies: a key has one object.
+    /// Not implemented: no caller copies objects, because each key has its own object.
     async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {
         Err(not_implemented("copy_opts"))
     }
@@ -391,7 +398,7 @@ fn get_result(range: Range<u64>, meta: ObjectMeta, bytes: BoxStream<'static, Res
     }
 }
 
-/// A header's value that `Debug` does not print.
+/// Makes the value of a header that `Debug` does not print.
 fn secret(text: &str) -> Result<HeaderValue> {
     let mut value = HeaderValue::try_from(text).map_err(generic)?;
     value.set_sensitive(true);

@@ -1,4 +1,4 @@
-//! What the server answers: its refusals, and the bodies and headers that are read.
+//! Parses the server's answers: errors, bodies and headers.
 
 use std::{ops::Range, time::Duration};
 
@@ -11,10 +11,10 @@ use thiserror::Error as ThisError;
 use super::generic;
 
 const RETRY_PAUSE_MS: Range<u64> = 100..400;
-/// Of an error's body, the rest of which nobody reads.
+/// The bytes of an error's body that are read.
 const ERROR_BODY_BYTES: usize = 4 * 1024;
 
-/// A refusal as the server words it; what [`Error`] has no variant for keeps it as its source.
+/// An error in the server's words. [`SupabaseError::into_error`] keeps it as the source of an [`Error`].
 #[derive(Debug, ThisError)]
 #[error("the server answered {status} {code}: {message}")]
 pub(in crate::backend) struct SupabaseError {
@@ -49,7 +49,8 @@ impl SupabaseError {
     pub(in crate::backend) fn into_error(self, path: &str) -> Error {
         let path = path.to_owned();
         match (self.code.as_str(), self.status) {
-            // Never a bare 404: some other server at this address is not a storage without the object.
+            // A 404 without this code does not count: it may come from a server at this address that is no storage at
+            // all.
             ("NoSuchKey", _) => Error::NotFound { path, source: self.into() },
             ("KeyAlreadyExists", _) => Error::AlreadyExists { path, source: self.into() },
             ("", 409) if self.message.contains("already exists") => Error::AlreadyExists { path, source: self.into() },
@@ -61,7 +62,7 @@ impl SupabaseError {
             ("NoSuchBucket", _) => {
                 generic(Self { message: "the bucket does not exist; create it, as a private one".into(), ..self })
             }
-            // About this one object, whatever the storage's health: it has to count as its job's failure.
+            // These errors are about one object, so they count as a failure of its job and not as an outage.
             ("InvalidKey", _) | ("EntityTooLarge" | "InvalidMimeType", _) | ("", 413 | 415) => {
                 Error::NotSupported { source: self.into() }
             }
@@ -91,7 +92,7 @@ pub(super) struct Info {
     pub(super) last_modified: String,
 }
 
-/// An object in a folder or, without an id, a folder in it.
+/// An entry of a folder: an object or, without an id, a folder in it.
 #[derive(Deserialize)]
 pub(in crate::backend) struct Entry {
     pub(super) id: Option<String>,
@@ -110,7 +111,7 @@ struct EntryMetadata {
 impl Entry {
     pub(in crate::backend) fn location(&self, folder: &Path) -> Result<Path> {
         if self.name.is_empty() {
-            // Its path would be its folder's, and the listing would not end.
+            // Its path would be its folder's path, and the listing would never end.
             return Err(generic(format!("an entry of {folder} has no name")));
         }
         Ok(Path::parse(format!("{folder}/{}", self.name))?)
@@ -130,7 +131,8 @@ impl Entry {
     }
 }
 
-/// Sends what changes nothing, and once more after a moment if it was lost on the way or the server failed.
+/// Sends a request that changes nothing. Retries once after a short random pause if the request or its answer was lost,
+/// or if the server failed.
 pub(super) async fn send_with_retry(request: RequestBuilder) -> reqwest::Result<Response> {
     let again = request.try_clone();
     let first = request.send().await;
@@ -153,7 +155,7 @@ pub(super) async fn accepted(answer: reqwest::Result<Response>, path: &str) -> R
     }
 }
 
-/// The same for a resumable upload that was begun, of which a bare status says that it is over.
+/// Like [`accepted`], for a resumable upload that was begun: a bare 404 or 410 means that the upload is over.
 pub(super) async fn accepted_upload(answer: reqwest::Result<Response>, upload: &str) -> Result<Response> {
     let response = answer.map_err(generic)?;
     match response.status() {
@@ -168,7 +170,10 @@ pub(super) async fn answer<T: DeserializeOwned>(answer: reqwest::Result<Response
     accepted(answer, key.as_ref()).await?.json().await.map_err(generic)
 }
 
-/// The range that came and the object's size, if it is the range that was asked for; the whole object is not.
+/// Returns the range in the answer and the size of the object.
+///
+/// # Errors
+/// If the answer holds another range than the wanted one, or the whole object.
 pub(super) fn requested_range(response: &Response, wanted: &GetRange) -> Result<(Range<u64>, u64)> {
     let came = header(response, CONTENT_RANGE.as_str())
         .filter(|_| response.status() == StatusCode::PARTIAL_CONTENT)
@@ -181,7 +186,7 @@ pub(super) fn requested_range(response: &Response, wanted: &GetRange) -> Result<
     Ok((range, size))
 }
 
-/// `bytes 0-4/10`
+/// Parses a header such as `bytes 0-4/10` into the range and the size of the object.
 pub(in crate::backend) fn parse_content_range(text: &str) -> Option<(Range<u64>, u64)> {
     let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;

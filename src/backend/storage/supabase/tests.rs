@@ -42,7 +42,7 @@ async fn read_range(store: &Supabase, range: GetRange) -> Result<Bytes> {
     store.get_opts(&Path::from("audio/a"), GetOptions::new().with_range(Some(range))).await?.bytes().await
 }
 
-/// What the server said, of an error that object_store has no variant for.
+/// The server's code in an error that object_store has no variant for.
 fn code(error: &Error) -> &str {
     match error {
         Error::Generic { source, .. } | Error::NotSupported { source } => {

@@ -1,22 +1,25 @@
 //! Checks whether the scans of a JPEG have data for the whole picture. Decoders fill missing parts with gray and broken
 //! parts with anything, without an error.
 
+mod bits;
+mod huffman;
+
+use self::{
+    bits::{Bits, Block, LeftOver},
+    huffman::{Huffman, Tables},
+};
 use super::{
     Result, damaged, incomplete,
     jpeg::JpegLayout,
     refused,
     source::{Source, be16},
 };
+use crate::domain::problem::FileRefusal;
 
-/// Number of bytes copied from the file at once.
-const BUFFER_BYTES: usize = 16 * 1024;
 const END_OF_IMAGE: u8 = 0xD9;
 /// Maximum bytes between the last block of a scan and the next marker. Cameras leave some there. More bytes are the
 /// rest of a picture from which a piece was removed.
 const MAX_LEFT_OVER_BYTES: u64 = 32;
-/// Number of consecutive zeros that indicate a hole if something else is wrong. In a complete picture they are the
-/// codes of an even surface.
-const HOLE_BYTES: u32 = 64;
 const COEFFICIENTS: usize = 64;
 
 /// Walks through all scans without computing a pixel. Checks that each block is there, that each of its codes is in its
@@ -89,7 +92,7 @@ pub(super) fn are_complete(
         (true, _) => Ok(true),
         // The missing scans are the ones that come last.
         (false, true) => refused(
-            422,
+            FileRefusal::Incomplete,
             "This file is incomplete: the scans that make its picture sharp are missing. Export it again and upload the new file.",
         ),
         (false, false) => Ok(false),
@@ -140,49 +143,6 @@ impl SentCoefficients {
         let Some(component) = self.components.iter_mut().find(|of| of.id == id) else { return &mut [] };
         component.nonzero.resize(usize::try_from(blocks).unwrap_or(0), 0);
         &mut component.nonzero
-    }
-}
-
-/// Huffman tables: four for averages, and four for the other coefficients.
-#[derive(Default)]
-struct Tables([[Option<Huffman>; 4]; 2]);
-
-#[derive(Clone)]
-struct Huffman {
-    /// For codes of each length: the first code that is longer.
-    ends: [u32; 17],
-    /// For codes of each length: the number to add to a code to find the index of its value.
-    offsets: [i32; 17],
-    values: Vec<u8>,
-}
-
-impl Tables {
-    fn read(&mut self, mut bytes: &[u8]) {
-        while let Some((head, rest)) = bytes.split_at_checked(17) {
-            let count = head[1..].iter().map(|count| usize::from(*count)).sum();
-            let Some((values, rest)) = rest.split_at_checked(count) else { return };
-            let slot =
-                self.0.get_mut(usize::from(head[0] >> 4)).and_then(|class| class.get_mut(usize::from(head[0] & 15)));
-            if let Some(slot) = slot {
-                *slot = Some(Huffman::new(&head[1..], values));
-            }
-            bytes = rest;
-        }
-    }
-}
-
-impl Huffman {
-    fn new(counts: &[u8], values: &[u8]) -> Self {
-        let (mut ends, mut offsets) = ([0; 17], [0; 17]);
-        let (mut code, mut index) = (0_u32, 0_i32);
-        for (length, count) in (1..).zip(counts) {
-            offsets[length] = index - code.cast_signed();
-            code += u32::from(*count);
-            index += i32::from(*count);
-            ends[length] = code;
-            code <<= 1;
-        }
-        Self { ends, offsets, values: values.to_vec() }
     }
 }
 
@@ -343,298 +303,5 @@ impl Scan {
         damaged(&format!(
             "a part of the picture is missing or cannot be decoded, from about row {row_px} of its pixels on"
         ))
-    }
-}
-
-enum Block {
-    Whole,
-    Ends,
-    Broken,
-}
-
-/// The bits between two markers.
-struct Bits<'a> {
-    source: &'a mut Source,
-    /// Offset of the byte behind the buffer.
-    offset: u64,
-    buffer: Vec<u8>,
-    at: usize,
-    held: u64,
-    count: u32,
-    /// The marker that ended the bits. Nothing behind it is read.
-    marker: Option<u8>,
-    has_restarts: bool,
-    /// Number of zeros in a row that were read last.
-    zeros: u32,
-    /// The unit that is being read.
-    unit: u64,
-    /// The first unit with a hole.
-    hole: Option<u64>,
-}
-
-/// Bytes between the last block of a scan and the next marker.
-struct LeftOver {
-    filling: u64,
-    others: u64,
-}
-
-impl<'a> Bits<'a> {
-    fn new(source: &'a mut Source, offset: u64) -> Self {
-        Self {
-            source,
-            offset,
-            buffer: Vec::new(),
-            at: 0,
-            held: 0,
-            count: 0,
-            marker: None,
-            has_restarts: false,
-            zeros: 0,
-            unit: 0,
-            hole: None,
-        }
-    }
-
-    fn byte(&mut self) -> Result<Option<u8>> {
-        if self.at == self.buffer.len() {
-            self.buffer.clear();
-            self.buffer.extend_from_slice(self.source.read_up_to(self.offset, BUFFER_BYTES)?);
-            self.offset += self.buffer.len() as u64;
-            self.at = 0;
-        }
-        let byte = self.buffer.get(self.at).copied();
-        self.at += usize::from(byte.is_some());
-        Ok(byte)
-    }
-
-    /// Reads until at least 32 bits are held, unless they end before.
-    fn fill(&mut self) -> Result<()> {
-        while self.count <= 56 && self.marker.is_none() {
-            let Some(byte) = self.byte()? else {
-                self.marker = Some(0);
-                break;
-            };
-            if byte == 0xFF {
-                // Fill bytes may stand before a marker.
-                let next = loop {
-                    match self.byte()? {
-                        Some(0xFF) => {}
-                        next => break next,
-                    }
-                };
-                if next != Some(0) {
-                    self.marker = Some(next.unwrap_or(0));
-                    break;
-                }
-            }
-            self.zeros = if byte == 0 { self.zeros + 1 } else { 0 };
-            if self.zeros == HOLE_BYTES {
-                self.hole = self.hole.or(Some(self.unit));
-            }
-            self.held = self.held << 8 | u64::from(byte);
-            self.count += 8;
-        }
-        Ok(())
-    }
-
-    /// Reads a code. Returns None if the bits have ended or hold no code of the table.
-    fn code(&mut self, table: &Huffman) -> Option<u8> {
-        for length in 1..=16_u32.min(self.count) {
-            let code = (self.held >> (self.count - length)) as u32 & ((1 << length) - 1);
-            if code < table.ends[length as usize] {
-                self.count -= length;
-                let index = usize::try_from(code.cast_signed() + table.offsets[length as usize]).ok()?;
-                return table.values.get(index).copied();
-            }
-        }
-        None
-    }
-
-    fn skip(&mut self, bits: u32) -> bool {
-        let is_there = bits <= self.count;
-        self.count -= bits.min(self.count);
-        is_there
-    }
-
-    /// Reads up to 16 bits. Returns None if they have ended.
-    fn number(&mut self, bits: u32) -> Option<u32> {
-        let number = self.held.unbounded_shr(self.count.saturating_sub(bits)) as u32 & ((1 << bits) - 1);
-        self.skip(bits).then_some(number)
-    }
-
-    /// Classifies a block with a code that is in no table: either the bits have ended, or the block is broken.
-    fn without_code(&self) -> Block {
-        if self.count < 16 && self.marker.is_some() { Block::Ends } else { Block::Broken }
-    }
-
-    /// Reads all coefficients of a block of a sequential picture.
-    fn block(&mut self, dc: &Huffman, ac: &Huffman) -> Result<Block> {
-        let mut index = 0;
-        while index < COEFFICIENTS as u32 {
-            // A code and its number have at most 32 bits.
-            self.fill()?;
-            let Some(symbol) = self.code(if index == 0 { dc } else { ac }) else { return Ok(self.without_code()) };
-            let (zeros, size) = if index == 0 { (0, symbol) } else { (symbol >> 4, symbol & 15) };
-            if index > 0 && size == 0 && zeros < 15 {
-                return Ok(Block::Whole);
-            }
-            index += u32::from(zeros);
-            if index > 63 && size > 0 || size > 16 {
-                return Ok(Block::Broken);
-            }
-            if !self.skip(u32::from(size)) {
-                return Ok(Block::Ends);
-            }
-            index += 1;
-        }
-        Ok(Block::Whole)
-    }
-
-    /// Reads the average of a block of a progressive picture.
-    fn average(&mut self, dc: &Huffman) -> Result<Block> {
-        self.fill()?;
-        Ok(match self.code(dc) {
-            None => self.without_code(),
-            Some(size) if size > 16 => Block::Broken,
-            Some(size) if self.skip(u32::from(size)) => Block::Whole,
-            Some(_) => Block::Ends,
-        })
-    }
-
-    fn refined_average(&mut self) -> Result<Block> {
-        Ok(if self.one()? { Block::Whole } else { Block::Ends })
-    }
-
-    /// Skips a bit. Returns false if the bits have ended.
-    fn one(&mut self) -> Result<bool> {
-        if self.count == 0 {
-            self.fill()?;
-        }
-        Ok(self.skip(1))
-    }
-
-    /// Reads the coefficients of a block in the first scan of their band (ITU-T T.81, G.1.2.2).
-    fn band(&mut self, ac: &Huffman, band: Band, nonzero: &mut u64, ended_blocks: &mut u32) -> Result<Block> {
-        if *ended_blocks > 0 {
-            *ended_blocks -= 1;
-            return Ok(Block::Whole);
-        }
-        let mut index = band.first;
-        while index <= band.last {
-            self.fill()?;
-            let Some(symbol) = self.code(ac) else { return Ok(self.without_code()) };
-            let (zeros, size) = (symbol >> 4, symbol & 15);
-            if size == 0 && zeros < 15 {
-                let Some(more) = self.number(u32::from(zeros)) else { return Ok(Block::Ends) };
-                *ended_blocks = (1 << zeros) + more - 1;
-                return Ok(Block::Whole);
-            }
-            index += usize::from(zeros);
-            if size > 0 {
-                if index > band.last {
-                    return Ok(Block::Broken);
-                }
-                if !self.skip(u32::from(size)) {
-                    return Ok(Block::Ends);
-                }
-                *nonzero |= 1 << index;
-            }
-            index += 1;
-        }
-        Ok(Block::Whole)
-    }
-
-    /// Reads one more bit of the coefficients of a block (ITU-T T.81, G.1.2.3): one bit for each coefficient that is
-    /// not zero, and codes for those that are zero so far.
-    fn refined_band(&mut self, ac: &Huffman, band: Band, nonzero: &mut u64, ended_blocks: &mut u32) -> Result<Block> {
-        let mut index = band.first;
-        while *ended_blocks == 0 && index <= band.last {
-            self.fill()?;
-            let Some(symbol) = self.code(ac) else { return Ok(self.without_code()) };
-            let (mut zeros, size) = (symbol >> 4, symbol & 15);
-            match size {
-                0 if zeros < 15 => {
-                    let Some(more) = self.number(u32::from(zeros)) else { return Ok(Block::Ends) };
-                    *ended_blocks = (1 << zeros) + more;
-                    break;
-                }
-                0 => {}
-                // The sign of the new coefficient.
-                1 if self.skip(1) => {}
-                1 => return Ok(Block::Ends),
-                _ => return Ok(Block::Broken),
-            }
-            while index <= band.last {
-                if *nonzero >> index & 1 == 1 {
-                    if !self.one()? {
-                        return Ok(Block::Ends);
-                    }
-                } else if zeros == 0 {
-                    break;
-                } else {
-                    zeros -= 1;
-                }
-                index += 1;
-            }
-            if size > 0 {
-                if index > band.last {
-                    return Ok(Block::Broken);
-                }
-                *nonzero |= 1 << index;
-            }
-            index += 1;
-        }
-        if *ended_blocks > 0 {
-            *ended_blocks -= 1;
-            let rest = (index..=band.last).filter(|index| *nonzero >> index & 1 == 1).count() as u32;
-            for _ in 0..rest {
-                if !self.one()? {
-                    return Ok(Block::Ends);
-                }
-            }
-        }
-        Ok(Block::Whole)
-    }
-
-    /// Skips the restart marker with this number. The numbers count from 0 to 7, over and over. Some encoders announce
-    /// restart markers and write none; the bits then go on. Returns false if another marker stands here, or none
-    /// although there was one before.
-    fn restart(&mut self, number: u64) -> Result<bool> {
-        self.fill()?;
-        let found = self.marker.filter(|marker| self.count < 8 && matches!(marker, 0xD0..=0xD7));
-        let Some(marker) = found else { return Ok(!self.has_restarts) };
-        (self.held, self.count, self.marker) = (0, 0, None);
-        self.has_restarts = true;
-        Ok(u64::from(marker & 7) == number % 8)
-    }
-
-    /// Skips everything up to the next marker that begins a segment or ends the picture.
-    fn pass_left_over(&mut self) -> Result<LeftOver> {
-        let mut left_over = LeftOver { filling: 0, others: 0 };
-        // Zeros here are no hole in the picture, so `hole` is restored afterwards.
-        let hole = self.hole;
-        loop {
-            self.fill()?;
-            for at in 0..self.count / 8 {
-                match (self.held >> (8 * at)) as u8 {
-                    0 | 0xFF => left_over.filling += 1,
-                    _ => left_over.others += 1,
-                }
-            }
-            self.count = 0;
-            match self.marker {
-                Some(0xD0..=0xD7) => self.marker = None,
-                Some(_) => break,
-                None => {}
-            }
-        }
-        self.hole = hole;
-        Ok(left_over)
-    }
-
-    /// Returns the offset of the marker that ended the bits.
-    fn marker_offset(&self) -> u64 {
-        let behind = self.offset - (self.buffer.len() - self.at) as u64;
-        behind.saturating_sub(2)
     }
 }
