@@ -31,7 +31,7 @@ create view upload_targets as
     select u.id as upload_id, u.release_id, u.track_id, u.kind, u.state, u.seq,
            has_target(u) as has_target, is_under_way(u) as is_under_way,
            held.id as held_id, coalesce(holder.seq, 0) as held_seq,
-           -- Storing or attaching it would change nothing.
+           -- Storing or attaching it would change nothing. The upload that its target holds is not superseded itself.
            (not has_target(u) or coalesce(holder.seq, 0) > u.seq) as is_superseded
     from uploads u
     left join releases r on r.id = u.release_id

@@ -203,7 +203,10 @@ async fn lock_dead_letter(db: &mut PgConnection, id: JobId) -> Result<DeadLetter
     let job = sqlx::query!(
         r#"select j.kind as "kind: JobKind", j.status as "status: JobStatus", j.outcome, j.upload_id as "upload: UploadId",
                   j.object_id as "object: ObjectId", coalesce(u.file_name, '') as "file_name!",
-                  case when not o.was_given_up then o.examination_failure end as examination_failure
+                  case when not o.was_given_up
+                             -- Processes of the version before know a file that was given up by its sentence.
+                             and o.examination_failure not like 'We could not examine this file, though we tried several times.%'
+                       then o.examination_failure end as examination_failure
            from upload_jobs j
            left join uploads u on u.id = j.upload_id
            left join objects o on o.id = j.object_id

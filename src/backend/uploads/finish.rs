@@ -280,12 +280,14 @@ impl Uploads {
             None => None,
         };
         let refused = sqlx::query!(
-            "update uploads set state = 'REFUSED', sha256 = $2, refusal = $3, failure = $4, updated_at = now()
+            "update uploads set state = 'REFUSED', sha256 = $2, refusal = $3, failure = $4, failure_status = $5, updated_at = now()
              where id = $1 and state = 'RECEIVING'",
             id as UploadId,
             sha256,
             refusal.kind as FileRefusal,
-            refusal.message
+            refusal.message,
+            // Processes of the version before read it.
+            i16::try_from(refusal.kind.status()).ok()
         )
         .execute(&mut *tx)
         .await?;
@@ -304,7 +306,7 @@ impl Uploads {
 fn hash_mismatch() -> Refusal {
     Refusal {
         kind: FileRefusal::ChecksumMismatch,
-        message: "The file that arrived has another SHA-256 checksum than the one announced. Send it again.".into(),
+        message: "The SHA-256 checksum of this file is not the announced one. Send the file again.".into(),
     }
 }
 

@@ -76,7 +76,11 @@ impl Uploads {
                 r#"select id as "id: UploadId", state as "state: UploadState", release_id as "release: ReleaseId",
                           has_target(uploads) as "has_target!",
                           spool_id as "spool: SpoolId", offset_bytes as "offset", length_bytes as "length", sha256,
-                          refusal as "refusal: FileRefusal", failure, expires_at,
+                          -- Processes of the version before write an HTTP status instead of a kind.
+                          coalesce(refusal, case when state = 'REFUSED' then
+                              case failure_status when 410 then 'LOST'::file_refusal when 413 then 'TOO_LARGE'
+                                                  when 415 then 'WRONG_KIND' end end) as "refusal: FileRefusal",
+                          failure, expires_at,
                           is_expired(uploads) as "is_expired!"
                    from uploads where id = $1 and owner_id = $2"#,
                 id as UploadId,

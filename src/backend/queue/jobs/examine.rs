@@ -240,7 +240,7 @@ async fn apply(
         ExaminationState::Pending | ExaminationState::Failed => true,
     };
     sqlx::query!(
-        "update objects set examination = 'PASSED', examination_failure = null, examination_version = $2 where id = $1",
+        "update objects set examination = 'PASSED', examination_failure = null, was_given_up = false, examination_version = $2 where id = $1",
         id as ObjectId,
         EXAMINATION_VERSION
     )
