@@ -85,7 +85,7 @@ test('an artist turns two-factor sign-in on, signs in with codes, and turns it o
   await expect(region.getByText('Your recovery codes')).toBeVisible();
   const codes = await region.locator('.recovery-codes li').allTextContents();
   expect(codes).toHaveLength(10);
-  await expect(region.getByText('10 recovery codes are left.')).toBeVisible();
+  await expect(region.getByText('Recovery codes left: 10.')).toBeVisible();
   await expectAccessible(page);
 
   const elsewhere = await newPage();
@@ -109,7 +109,7 @@ test('an artist turns two-factor sign-in on, signs in with codes, and turns it o
 
   await page.reload();
   await alive(page);
-  await expect(region.getByText('9 recovery codes are left.')).toBeVisible();
+  await expect(region.getByText('Recovery codes left: 9.')).toBeVisible();
   await region.locator('summary', { hasText: 'Turn off two-factor sign-in' }).click();
   await region.getByLabel('Current password').last().fill(artist.password);
   await region.getByRole('textbox', { name: 'Code' }).last().fill(codes[1]);
@@ -167,10 +167,10 @@ test('an artist reads what happens to their data, downloads it and deletes the a
   await expect(region.getByText('published releases with their files')).toBeVisible();
   await expectAccessible(page);
   await region.getByLabel('Current password').fill('not this one');
-  await region.getByRole('button', { name: 'Delete the account for good' }).click();
+  await region.getByRole('button', { name: 'Delete the account permanently' }).click();
   await expect(region.getByText('This is not your current password.')).toBeVisible();
   await region.getByLabel('Current password').fill(artist.password);
-  await region.getByRole('button', { name: 'Delete the account for good' }).click();
+  await region.getByRole('button', { name: 'Delete the account permanently' }).click();
   await expect(page.getByRole('link', { name: 'Sign up as an artist' })).toBeVisible();
   await page.goto(`/releases/${wizard.id}`);
   await expect(page).toHaveURL(/\/sign-in/);

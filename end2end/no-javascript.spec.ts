@@ -53,7 +53,7 @@ test('a release gets from sign-up to published without JavaScript', async ({ pag
 
   await test.step('details, cover and tracks by plain forms', async () => {
     await wizard.fillDetails(someDetails(title));
-    await expect(page.getByText('Saved as you go')).toBeHidden();
+    await expect(page.getByText('Changes are saved automatically')).toBeHidden();
     await expectAccessibleWithoutScripts(page);
     await page.getByRole('button', { name: 'Save and continue' }).click();
     await expect(page).toHaveURL(/\/cover$/);

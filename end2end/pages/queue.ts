@@ -37,7 +37,7 @@ export class Queue {
   async discard(file: string, answer: 'Discard the file' | 'Keep it') {
     await this.page.getByRole('button', { name: `Discard “${file}”` }).click();
     const dialog = this.page.getByRole('dialog', { name: 'Discard this file' });
-    await expect(dialog).toContainText(`“${file}” is deleted for good.`);
+    await expect(dialog).toContainText(`“${file}” is deleted permanently.`);
     await dialog.getByRole('button', { name: answer }).click();
     await expect(dialog).toBeHidden();
   }

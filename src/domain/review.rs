@@ -37,7 +37,7 @@ pub struct Reason(String);
 
 impl Reason {
     /// # Errors
-    /// 400 for an empty reason, for more than [`REASON_MAX_CHARS`] characters, and for U+0000. Other invisible
+    /// `Invalid` for an empty reason, for more than [`REASON_MAX_CHARS`] characters, and for U+0000. Other invisible
     /// characters are removed without an error, because people paste reasons from anywhere.
     pub fn parse(text: &str) -> Result<Self, Problem> {
         let has_nul = text.contains('\0');

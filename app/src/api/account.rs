@@ -16,7 +16,7 @@ use vwaza::{
 
 pub const PROFILE_SAVED: &str = "Profile saved.";
 pub const EMAIL_CHANGED: &str = "E-mail address changed.";
-pub const EMAIL_UNCONFIRMED: &str = "We sent a link to the new address. The address changes when you open it.";
+pub const EMAIL_UNCONFIRMED: &str = "We sent a link to the new address. Your address changes when you open the link.";
 pub const VERIFICATION_SENT: &str = "We sent the link again. If you don't see it, check your spam folder.";
 pub const PASSWORD_CHANGED: &str = "Password changed. You are signed out everywhere else.";
 pub const MAIL_PREFERENCE_SAVED: &str = "Mail settings saved.";

@@ -9,7 +9,7 @@ pub const RETRIED: &str = "The file is in the queue again.";
 
 pub fn discarded_words(is_told: bool) -> &'static str {
     match is_told {
-        true => "File discarded. The artist is told.",
+        true => "File discarded. We tell the artist what to do.",
         false => "File discarded. No release needs it.",
     }
 }

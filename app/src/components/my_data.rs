@@ -45,7 +45,7 @@ pub fn MyData(action: ServerAction<DeleteAccount>, is_admin: Signal<bool>) -> im
                                 required=true
                             />
                             <div class="form-actions">
-                                <SubmitButton pending=action.pending() label="Delete the account for good" class="btn btn-danger"/>
+                                <SubmitButton pending=action.pending() label="Delete the account permanently" class="btn btn-danger"/>
                             </div>
                         </ActionForm>
                     </div>

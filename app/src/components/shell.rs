@@ -1,4 +1,4 @@
-//! The frame around every page: header, navigation by role, the list of keys, and a word when the line is down.
+//! The frame around every page: header, navigation by role, the list of keys, and a note while the connection is down.
 
 use leptos::prelude::*;
 use leptos_router::{components::A, hooks::use_location};
@@ -93,7 +93,7 @@ fn Navigation(actor: Option<Actor>) -> impl IntoView {
 fn KeyList() -> impl IntoView {
     const KEYS: [(&[&str], &str); 8] = [
         (&["/"], "Search"),
-        (&["J", "K"], "Next and previous in a list, or track"),
+        (&["J", "K"], "Next and previous row or track"),
         (&["Enter"], "Open"),
         (&["Space"], "Play or pause"),
         (&["←", "→"], "Five seconds back or forward"),

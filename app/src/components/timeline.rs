@@ -31,7 +31,7 @@ fn Event(event: ReleaseEvent) -> impl IntoView {
         ReleaseEventKind::Rejected => (IconName::Close, "event event-bad", "Rejected"),
         ReleaseEventKind::Revised => (IconName::Edit, "event", "Revision started"),
         ReleaseEventKind::FileDiscarded => (IconName::Trash, "event event-bad", "A failed file was discarded"),
-        ReleaseEventKind::FileRetried => (IconName::Retry, "event", "A failed file is tried again"),
+        ReleaseEventKind::FileRetried => (IconName::Retry, "event", "A failed file was retried"),
     };
     view! {
         <li class=class>

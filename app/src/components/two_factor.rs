@@ -58,7 +58,7 @@ pub fn TwoFactor(state: Signal<Option<ApiResult<TwoFactorState>>>, actions: TwoF
                     false => "Off: you sign in with your password only. With two-factor sign-in, you also need a code from an app on your phone. A stolen password alone is then useless.",
                 }}
             </p>
-            <p class="meta hidden noscript:block">"Turn on JavaScript to change this. We show the codes only once, on this page."</p>
+            <p class="meta hidden noscript:block">"Turn on JavaScript to change two-factor sign-in. We show the codes only once, on this page."</p>
             <fieldset class="stack noscript:hidden" aria-labelledby="two-factor-title" disabled=move || !is_alive.get()>
                 {move || codes.get().map(|codes| view! { <RecoveryCodes codes/> })}
                 {move || match (is_on.get(), setup.get()) {
@@ -206,7 +206,7 @@ fn EnabledPanel(
     let (renew_errors, off_errors) =
         (errors_of(move || renew.value().get()), errors_of(move || turn_off.value().get()));
     view! {
-        <p class="meta">{move || format!("{} recovery codes are left.", left())}</p>
+        <p class="meta">{move || format!("Recovery codes left: {}.", left())}</p>
         <details>
             <summary class="link">"Make new recovery codes"</summary>
             <ActionForm action=renew attr:class="stack mt-4" attr:novalidate=true>

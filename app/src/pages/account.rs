@@ -313,7 +313,7 @@ fn PasswordForm(action: ServerAction<ChangePassword>) -> impl IntoView {
                 <input type="hidden" name="asks_about_access_tokens" value="true"/>
                 <label class="flex gap-3 items-center">
                     <input type="checkbox" class="checkbox flex-none" name="end_access_tokens" value="true" checked/>
-                    <span>"End all access tokens, too"</span>
+                    <span>"Revoke all access tokens, too"</span>
                 </label>
                 <div class="form-actions"><SubmitButton pending=action.pending() label="Change the password"/></div>
             </ActionForm>

@@ -132,8 +132,8 @@ fn FirstRelease(children: Children) -> impl IntoView {
     view! {
         <EmptyState
             title="Your first release"
-            text="You need a square cover, best 3000\u{a0}×\u{a0}3000 pixels, the master of each track as WAV or FLAC, and the titles. \
-            Everything is saved as you go, so you can stop at any point and come back."
+            text="You need a square cover, ideally 3000\u{a0}×\u{a0}3000 pixels, the master of each track as WAV or FLAC, and the titles. \
+            Everything is saved automatically, so you can stop at any point and come back."
         >
             {children()}
         </EmptyState>

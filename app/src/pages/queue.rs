@@ -157,7 +157,7 @@ fn DeadLetters(
             .into_any()
         } else {
             view! {
-                <p class="mb-4">"Retry a job once its cause is fixed. Discard it to have its artist upload the file again."</p>
+                <p class="mb-4">"Retry a job after the cause of its failure is fixed. Discard a job to ask its artist for the file again."</p>
                 <DeadLetterTable letters=letters actions=actions/>
             }
             .into_any()
@@ -193,7 +193,7 @@ fn ChangedFiles(overview: Signal<Option<QueueOverview>>) -> impl IntoView {
                     <p class="meta mb-2" role="status">{total}</p>
                     <p class="mb-4">
                         "We improved our checks and examined these published files again. Their results are different now. The files \
-                         and their releases have not changed. Tell the artist where it matters."
+                         and their releases have not changed. If a difference matters, tell the artist."
                     </p>
                     <ChangedFileTable files=files/>
                 </section>

@@ -170,7 +170,7 @@ fn ReleasePage(release: ReleaseView, actions: ReleaseActions) -> impl IntoView {
 fn StatusSentence(release: ReleaseView) -> impl IntoView {
     match release.status {
         ReleaseStatus::Draft if release.missing().is_empty() => {
-            view! { <p>"Everything is here. Submit it when you are ready."</p> }.into_any()
+            view! { <p>"Everything is here. Submit the release when you are ready."</p> }.into_any()
         }
         ReleaseStatus::Draft => view! { <IncompleteSentence release/> }.into_any(),
         ReleaseStatus::Processing => view! { <ProcessingSentence release/> }.into_any(),
@@ -184,7 +184,7 @@ fn StatusSentence(release: ReleaseView) -> impl IntoView {
 fn IncompleteSentence(release: ReleaseView) -> impl IntoView {
     view! {
         <div>
-            <p>"Before you can submit it:"</p>
+            <p>"Before you can submit this release:"</p>
             <ul class="submit-missing"><MissingLinks id=release.id missing=release.missing()/></ul>
         </div>
     }
@@ -200,7 +200,7 @@ fn PendingSentence(submitted_at: Option<OffsetDateTime>) -> impl IntoView {
     let since = submitted_at.map(|at| view! { <p class="meta">"Since " <TimeAgo at=at style=TimeStyle::Since/></p> });
     view! {
         <div>
-            <p>"Waiting for review. A reviewer listens to it next."</p>
+            <p>"Waiting for review. Next, a reviewer listens to the release."</p>
             {since}
         </div>
     }
@@ -278,7 +278,7 @@ fn DraftActions(release: ReleaseView, actions: ReleaseActions) -> impl IntoView 
         </button>
         <Dialog open=open title="Delete this draft">
             <div class="stack">
-                <p>{format!("“{}” and all its files are deleted for good.", release.display_title())}</p>
+                <p>{format!("“{}” and all its files are deleted permanently.", release.display_title())}</p>
                 <div class="dialog-actions">
                     <button type="button" class="btn" on:click=move |_| open.set(false)>"Keep it"</button>
                     <ActionForm action=actions.delete>

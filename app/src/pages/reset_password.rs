@@ -44,7 +44,7 @@ pub fn ResetPassword() -> impl IntoView {
                     value=String::new()
                     error=errors.field("new_password")
                     kind="password"
-                    hint=format!("At least {PASSWORD_MIN_CHARS} characters. You are signed out everywhere, and all access tokens end.")
+                    hint=format!("At least {PASSWORD_MIN_CHARS} characters. You are signed out everywhere, and all access tokens are revoked.")
                     autocomplete="new-password"
                     required=true
                 />

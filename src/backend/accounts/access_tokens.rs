@@ -30,7 +30,7 @@ impl AccessTokens<'_> {
     /// Creates a token that is valid for `days` days. The token cannot be shown again.
     ///
     /// # Errors
-    /// 401 when the session that `current` proves has ended in the meantime; 409 when the actor has
+    /// `SignedOut` when the session that `current` proves has ended in the meantime; `Conflict` when the actor has
     /// [`ACCESS_TOKENS_MAX`] tokens.
     pub async fn make(
         &self,
@@ -82,7 +82,7 @@ impl AccessTokens<'_> {
     /// Deletes one access token of the actor.
     ///
     /// # Errors
-    /// 404 for a token that is not the actor's.
+    /// `NotFound` for a token that is not the actor's.
     pub async fn revoke(&self, actor: &Actor, id: AccessTokenId, visitor: &Visitor) -> Result<()> {
         let mut tx = db::begin(&self.0.db).await?;
         let name = sqlx::query_scalar!(

@@ -29,7 +29,7 @@ impl Administration<'_> {
     /// An account and its latest security events, for admins.
     ///
     /// # Errors
-    /// 404 for an unknown user.
+    /// `NotFound` for an unknown user.
     pub async fn user(&self, actor: &Actor, id: UserId) -> Result<UserView> {
         actor.require_admin()?;
         let mut tx = db::snapshot(&self.0.db).await?;
@@ -65,7 +65,7 @@ impl Administration<'_> {
     /// Changes an account. A change that would outlast a stolen session requires the admin's own password.
     ///
     /// # Errors
-    /// 400 for a wrong `current_password`; 403 for an actor who is not an admin; 404 for an unknown user; 409 for a
+    /// `Invalid` for a wrong `current_password`; `Forbidden` for an actor who is not an admin; `NotFound` for an unknown user; `Conflict` for a
     /// deleted account, when no admin would be left, for a reset link to a disabled account, and for the admin's own
     /// second factor.
     pub async fn change(
@@ -97,7 +97,7 @@ impl Administration<'_> {
 /// Changes the account with this e-mail address, for the operator.
 ///
 /// # Errors
-/// 404 for an unknown address; 409 as for [`Administration::change`].
+/// `Unknown` for an unknown address; `Conflict` as for [`Administration::change`].
 pub async fn change_user(database_url: &str, email: &str, change: UserChange) -> Result<()> {
     let db = open(database_url).await?;
     let mut tx = db::begin(&db).await?;
@@ -111,7 +111,7 @@ pub async fn change_user(database_url: &str, email: &str, change: UserChange) ->
 /// Creates a reset link for the user of this e-mail address, for an operator who has no mail server. Returns its path.
 ///
 /// # Errors
-/// 404 for an unknown address; 409 for a disabled account.
+/// `Unknown` for an unknown address; `Conflict` for a disabled account.
 pub async fn make_reset_link(database_url: &str, email: &str) -> Result<String> {
     let db = open(database_url).await?;
     let mut tx = db::begin(&db).await?;
@@ -198,7 +198,7 @@ async fn lock_admins(db: &mut PgConnection) -> Result<()> {
 /// while the request waited.
 ///
 /// # Errors
-/// 403 when the actor is no longer an admin, or the password was changed in the meantime.
+/// `Forbidden` when the actor is no longer an admin, or the password was changed in the meantime.
 async fn require_still_admin(db: &mut PgConnection, actor: UserId, password_hash: Option<&str>) -> Result<()> {
     let is_admin = sqlx::query_scalar!(
         r#"select exists (select 1 from users where id = $1 and role = 'ADMIN' and disabled_at is null
@@ -214,7 +214,7 @@ async fn require_still_admin(db: &mut PgConnection, actor: UserId, password_hash
 /// Requires that another admin is left without this user.
 ///
 /// # Errors
-/// 409 when no admin would be left without this user.
+/// `Conflict` when no admin would be left without this user.
 pub(super) async fn require_not_only_admin(db: &mut PgConnection, id: UserId) -> Result<()> {
     let user = lock(&mut *db, id).await?;
     if user.role == Role::Admin && !user.is_disabled { require_another_admin(db, id).await } else { Ok(()) }

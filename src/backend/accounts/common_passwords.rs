@@ -10,7 +10,7 @@ const COMMON: &str = include_str!("../../../third_party/common-passwords/passwor
 /// Refuses a password that is easy to guess.
 ///
 /// # Errors
-/// 400 for `field` if the password is common or equals the account's e-mail address.
+/// `Invalid` for `field` if the password is common or equals the account's e-mail address.
 pub(super) fn refuse_common(field: &str, password: &Password, email: &str) -> Result<(), Problem> {
     let lower = password.as_str().to_lowercase();
     if is_common(&lower) {

@@ -11,7 +11,7 @@ use crate::{
 /// the second one counts the first.
 ///
 /// # Errors
-/// 404 for an unknown user.
+/// `NotFound` for an unknown user.
 pub(in crate::backend) async fn lock_user(db: &mut PgConnection, id: UserId) -> Result<()> {
     let row =
         sqlx::query!("select id from users where id = $1 for no key update", id as UserId).fetch_optional(db).await?;
@@ -21,7 +21,7 @@ pub(in crate::backend) async fn lock_user(db: &mut PgConnection, id: UserId) -> 
 /// Locks a user's row, like [`lock_user`], if the password is still the one that was verified.
 ///
 /// # Errors
-/// 409 when the password has changed or the account was disabled in the meantime.
+/// `Conflict` when the password has changed or the account was disabled in the meantime.
 pub(super) async fn lock_user_with_password(db: &mut PgConnection, id: UserId, password_hash: &str) -> Result<()> {
     sqlx::query!(
         "select id from users where id = $1 and password_hash = $2 and disabled_at is null for no key update",

@@ -65,7 +65,7 @@ impl MyData<'_> {
     /// the originals. If writing fails, the archive ends early.
     ///
     /// # Errors
-    /// 503 while four other downloads run.
+    /// `Unavailable` while four other downloads run.
     pub async fn archive(&self, actor: &Actor) -> Result<impl AsyncRead + Send + 'static> {
         let busy = "Other people are downloading their data right now. Try again in a few minutes.";
         let permit = Arc::clone(&self.0.archive_permits).try_acquire_owned();
@@ -87,7 +87,7 @@ impl MyData<'_> {
     /// process is killed in between, the janitor continues.
     ///
     /// # Errors
-    /// 400 for a wrong `current_password`; 409 for the only admin; 429 after too many wrong passwords.
+    /// `Invalid` for a wrong `current_password`; `Conflict` for the only admin; `RateLimited` after too many wrong passwords.
     pub async fn delete_account(&self, actor: &Actor, current_password: &str, visitor: &Visitor) -> Result<()> {
         let hash = self.0.users().require_password(actor, current_password, visitor).await?;
         let mut tx = db::begin(&self.0.db).await?;

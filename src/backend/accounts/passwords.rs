@@ -141,7 +141,7 @@ impl Passwords {
     /// Hashes a password.
     ///
     /// # Errors
-    /// 503 when no core is free within [`QUEUE_TIMEOUT`].
+    /// `Unavailable` when no core is free within [`QUEUE_TIMEOUT`].
     pub(in crate::backend) async fn hash(&self, password: String) -> Result<String> {
         self.run(move |memory| hash(&password, memory)).await
     }
@@ -149,7 +149,7 @@ impl Passwords {
     /// Whether `password` matches `hash`. Without a hash, returns false after the same time.
     ///
     /// # Errors
-    /// 503 when no core is free within [`QUEUE_TIMEOUT`].
+    /// `Unavailable` when no core is free within [`QUEUE_TIMEOUT`].
     pub(in crate::backend) async fn verify(&self, password: String, hash: Option<String>) -> Result<bool> {
         let is_known = hash.is_some();
         let hash = hash.unwrap_or_else(|| self.decoy.clone());

@@ -29,7 +29,7 @@ impl PasswordReset<'_> {
     /// neither the answer nor its time reveals whether the address has an account.
     ///
     /// # Errors
-    /// 400 for an invalid `email`; 429 after too many requests for this address in an hour.
+    /// `Invalid` for an invalid `email`; `RateLimited` after too many requests for this address in an hour.
     pub async fn request(&self, email: &str, visitor: &Visitor) -> Result<()> {
         let email = Email::parse(email).map_err(|message| Problem::field("email", message))?;
         let row = sqlx::query!(
@@ -55,7 +55,7 @@ impl PasswordReset<'_> {
     /// notifies its owner by mail. Returns the token that makes this browser a known one.
     ///
     /// # Errors
-    /// 400 for an invalid or common `new_password`; 410 when the link was used, has expired or never existed.
+    /// `Invalid` for an invalid or common `new_password`; `Gone` when the link was used, has expired or never existed.
     pub async fn finish(&self, token: &SecretToken, new: &str, visitor: &Visitor) -> Result<SecretToken> {
         let new = Password::parse(new).map_err(|message| Problem::field("new_password", message))?;
         let hash = token.hash();

@@ -107,7 +107,7 @@ impl Sessions<'_> {
     /// Ends one session of the actor.
     ///
     /// # Errors
-    /// 404 for a session that is not the actor's.
+    /// `NotFound` for a session that is not the actor's.
     pub async fn end_one(&self, actor: &Actor, id: SessionId, visitor: &Visitor) -> Result<()> {
         let mut tx = db::begin(&self.0.db).await?;
         let user_agent = sqlx::query_scalar!(
@@ -127,7 +127,7 @@ impl Sessions<'_> {
     /// Ends all sessions of the actor except the one that `current` proves.
     ///
     /// # Errors
-    /// 401 when that session has ended in the meantime. It must not end sessions that were started after it.
+    /// `SignedOut` when that session has ended in the meantime. It must not end sessions that were started after it.
     pub async fn end_others(&self, actor: &Actor, current: &SecretToken, visitor: &Visitor) -> Result<()> {
         let mut tx = db::begin(&self.0.db).await?;
         locks::lock_user(&mut tx, actor.id).await?;
@@ -172,7 +172,7 @@ pub(in crate::backend) async fn begin(
 /// owner may have started that one with the new password.
 ///
 /// # Errors
-/// 401 when the session that `current` proves has ended.
+/// `SignedOut` when the session that `current` proves has ended.
 pub(in crate::backend) async fn require(db: &mut PgConnection, user: UserId, current: &SecretToken) -> Result<()> {
     let stands = sqlx::query_scalar!(
         r#"select exists (select 1 from sessions where user_id = $1 and token_hash = $2 and expires_at > now()) as "stands!""#,

@@ -59,7 +59,7 @@ impl TwoFactor<'_> {
     /// Creates a new secret. Sign-in asks for a code only after [`Self::confirm`].
     ///
     /// # Errors
-    /// 400 for a wrong `current_password`; 409 when two-factor sign-in is already on; 429 after too many wrong
+    /// `Invalid` for a wrong `current_password`; `Conflict` when two-factor sign-in is already on; `RateLimited` after too many wrong
     /// passwords.
     pub async fn begin(&self, actor: &Actor, current_password: &str, visitor: &Visitor) -> Result<TwoFactorSetup> {
         let hash = self.0.users().require_password(actor, current_password, visitor).await?;
@@ -92,8 +92,8 @@ impl TwoFactor<'_> {
     /// Returns the recovery codes, which cannot be shown again.
     ///
     /// # Errors
-    /// 400 for a wrong `code`; 401 when the session that `current` proves has ended in the meantime; 409 when
-    /// two-factor sign-in is already on or its set-up was not begun; 429 after too many wrong codes.
+    /// `Invalid` for a wrong `code`; `SignedOut` when the session that `current` proves has ended in the meantime; `Conflict` when
+    /// two-factor sign-in is already on or its set-up was not begun; `RateLimited` after too many wrong codes.
     pub async fn confirm(
         &self,
         actor: &Actor,
@@ -111,7 +111,7 @@ impl TwoFactor<'_> {
         let row = sqlx::query!("select secret, confirmed_at from two_factors where user_id = $1", actor.id as UserId)
             .fetch_optional(&mut *tx)
             .await?
-            .ok_or_else(|| Problem::conflict("This set-up is not open any more. Start it again."))?;
+            .ok_or_else(|| Problem::conflict("The setup of two-factor sign-in has ended. Start it again."))?;
         if row.confirmed_at.is_some() {
             return Err(already_on().into());
         }
@@ -139,7 +139,7 @@ impl TwoFactor<'_> {
     /// Turns two-factor sign-in off. Ends all other sessions.
     ///
     /// # Errors
-    /// 400 for a wrong `current_password` or `code`; 409 when the server requires two-factor sign-in of admins; 429
+    /// `Invalid` for a wrong `current_password` or `code`; `Conflict` when the server requires two-factor sign-in of admins; `RateLimited`
     /// after too many wrong passwords or codes.
     pub async fn turn_off(
         &self,
@@ -170,7 +170,7 @@ impl TwoFactor<'_> {
     /// Creates new recovery codes and deletes the old ones.
     ///
     /// # Errors
-    /// 400 for a wrong `current_password` or `code`, and when two-factor sign-in is off; 429 after too many wrong
+    /// `Invalid` for a wrong `current_password` or `code`, and when two-factor sign-in is off; `RateLimited` after too many wrong
     /// passwords or codes.
     pub async fn renew_recovery_codes(
         &self,
@@ -196,7 +196,7 @@ impl TwoFactor<'_> {
     /// Finishes the second step of a sign-in: starts a session if the code is right.
     ///
     /// # Errors
-    /// 400 for a wrong `code`; 410 when the first step was more than 10 minutes ago; 429 after too many wrong codes.
+    /// `Invalid` for a wrong `code`; `Gone` when the first step was more than 10 minutes ago; `RateLimited` after too many wrong codes.
     pub async fn finish_sign_in(&self, challenge: &SecretToken, code: &str, visitor: &Visitor) -> Result<SignedIn> {
         let user = sqlx::query_scalar!(
             r#"select u.id as "id: UserId" from sign_in_challenges c join users u on u.id = c.user_id
@@ -230,7 +230,7 @@ impl TwoFactor<'_> {
     /// that needs the code, so that only one of two concurrent uses succeeds.
     ///
     /// # Errors
-    /// 400 for a wrong `code`.
+    /// `Invalid` for a wrong `code`.
     async fn use_code(&self, db: &mut PgConnection, user: UserId, code: &str, visitor: &Visitor) -> Result<()> {
         let is_right = match TypedCode::parse(code).ok_or_else(wrong_code)? {
             TypedCode::Totp(code) => use_totp(&mut *db, user, &code).await?,

@@ -44,7 +44,7 @@ impl Users<'_> {
     /// Creates an artist's account and signs it in.
     ///
     /// # Errors
-    /// 400 for a common password; 409 when the e-mail address already has an account.
+    /// `Invalid` for a common password; `Conflict` when the e-mail address already has an account.
     pub async fn sign_up(&self, form: SignUp, visitor: &Visitor) -> Result<SignedIn> {
         refuse_common("password", &form.password, form.email.as_str())?;
         let hash = self.0.passwords.hash(form.password.as_str().to_owned()).await?;
@@ -63,7 +63,7 @@ impl Users<'_> {
     /// the same answer after the same time.
     ///
     /// # Errors
-    /// 401 for a wrong e-mail address or password; 429 after too many failed sign-ins to this account. Browsers that
+    /// `WrongCredentials` for a wrong e-mail address or password; `RateLimited` after too many failed sign-ins to this account. Browsers that
     /// have signed in to it before have a limit of their own.
     pub async fn sign_in(&self, email: &str, password: &str, visitor: &Visitor) -> Result<PasswordAccepted> {
         if password.len() > PASSWORD_MAX_BYTES || email.contains('\0') {
@@ -143,7 +143,7 @@ impl Users<'_> {
     /// stolen. Returns the password's hash.
     ///
     /// # Errors
-    /// 400 for a wrong `current_password`; 429 after too many wrong ones.
+    /// `Invalid` for a wrong `current_password`; `RateLimited` after too many wrong ones.
     pub(super) async fn require_password(&self, actor: &Actor, current: &str, visitor: &Visitor) -> Result<String> {
         let (limits, client) = (&self.0.limits, Client::of_user(actor.id));
         let counted = limits.require(Rule::CurrentPassword, client, LimitedBy::CurrentPassword).await?;
@@ -190,8 +190,8 @@ impl Users<'_> {
     /// `keep_access_tokens`.
     ///
     /// # Errors
-    /// 400 for a wrong `current_password`, or for a `new_password` that is invalid or common; 409 when the password was
-    /// changed or the account disabled in the meantime; 429 after too many wrong passwords.
+    /// `Invalid` for a wrong `current_password`, or for a `new_password` that is invalid or common; `Conflict` when the password was
+    /// changed or the account disabled in the meantime; `RateLimited` after too many wrong passwords.
     pub async fn change_password(
         &self,
         actor: &Actor,
@@ -236,7 +236,7 @@ impl Users<'_> {
 /// Creates an account of any role, for the operator. Brings the schema up to date first.
 ///
 /// # Errors
-/// 400 for a common password; 409 when the e-mail address already has an account.
+/// `Invalid` for a common password; `Conflict` when the e-mail address already has an account.
 pub async fn create_user(
     database_url: &str,
     artist_name: &str,

@@ -25,7 +25,7 @@ impl Verification<'_> {
     /// Sends another verification link to the actor's current address.
     ///
     /// # Errors
-    /// 409 when the address is already verified; 429 after too many verification mails in an hour.
+    /// `Conflict` when the address is already verified; `RateLimited` after too many verification mails in an hour.
     pub async fn send_again(&self, actor: &Actor) -> Result<()> {
         if !actor.must_verify_email {
             return Err(Problem::conflict("Your e-mail address is confirmed already.").into());
@@ -42,8 +42,8 @@ impl Verification<'_> {
     /// the change.
     ///
     /// # Errors
-    /// 400 for a wrong `current_password`, or for the address that the actor already has; 409 when the address has
-    /// another account; 429 after too many verification mails in an hour, or too many wrong passwords.
+    /// `Invalid` for a wrong `current_password`, or for the address that the actor already has; `Conflict` when the address has
+    /// another account; `RateLimited` after too many verification mails in an hour, or too many wrong passwords.
     pub async fn change_email(
         &self,
         actor: &Actor,
@@ -79,7 +79,7 @@ impl Verification<'_> {
     /// address.
     ///
     /// # Errors
-    /// 409 when the address has another account by now; 410 when the link was used, has expired or never existed.
+    /// `Conflict` when the address has another account by now; `Gone` when the link was used, has expired or never existed.
     pub async fn finish(&self, token: &SecretToken, visitor: &Visitor) -> Result<String> {
         let mut tx = db::begin(&self.0.db).await?;
         let row = sqlx::query!(

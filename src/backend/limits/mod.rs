@@ -303,7 +303,7 @@ impl Limits {
     /// Counts a request and refuses it when the quota is used up. Counts nothing if rate limits are off.
     ///
     /// # Errors
-    /// 429 when the quota is used up; `by` chooses the words.
+    /// `RateLimited` when the quota is used up; `by` chooses the words.
     pub async fn require(&self, rule: Rule, client: Client, by: LimitedBy) -> Result<CountedRequest<'_>, Problem> {
         if !self.is_on {
             return Ok(CountedRequest { rule, client, windows: None, redis: None });
@@ -324,7 +324,7 @@ impl Limits {
     /// Opens an event stream slot, which lasts until it is dropped. Each process counts for itself.
     ///
     /// # Errors
-    /// 429 when this user or this client has too many open streams.
+    /// `TooMany` when this user or this client has too many open streams.
     pub fn open_stream(&self, user: UserId, client: Client) -> Result<StreamSlot, Problem> {
         self.streams.open(user, client)
     }
@@ -333,7 +333,7 @@ impl Limits {
     /// itself.
     ///
     /// # Errors
-    /// 429 when the client has too many running requests.
+    /// `RateLimited` when the client has too many running requests.
     pub async fn begin_request(&self, client: Client) -> Result<RequestSlot, Problem> {
         self.requests_of_addresses.begin(client).await.ok_or_else(|| too_many_at_once("requests-of-address"))
     }
@@ -342,7 +342,7 @@ impl Limits {
     /// Each process counts for itself.
     ///
     /// # Errors
-    /// 429 when the user's queue is full, or the wait is over.
+    /// `RateLimited` when the user's queue is full, or the wait is over.
     pub async fn begin_request_of(&self, token: &SecretToken) -> Result<RequestSlot, Problem> {
         let user = self.token_users.user_of(token);
         self.requests_of_users.begin(user).await.ok_or_else(|| too_many_at_once("requests-of-user"))
@@ -351,7 +351,7 @@ impl Limits {
     /// Takes a request slot of a known user, like [`Self::begin_request_of`]. `None` if rate limits are off.
     ///
     /// # Errors
-    /// 429 when the user's queue is full, or the wait is over.
+    /// `RateLimited` when the user's queue is full, or the wait is over.
     pub async fn begin_request_of_user(&self, user: UserId) -> Result<Option<RequestSlot>, Problem> {
         if !self.is_on {
             return Ok(None);

@@ -38,7 +38,7 @@ impl Streams {
     /// Takes a slot.
     ///
     /// # Errors
-    /// 429 when this user or this client has too many open streams.
+    /// `TooMany` when this user or this client has too many open streams.
     pub(super) fn open(&self, user: UserId, client: Client) -> Result<StreamSlot, Problem> {
         let mut open = lock(&self.open);
         let is_full = |count: Option<&u32>, max| count.is_some_and(|count| *count >= max);

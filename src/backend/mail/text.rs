@@ -33,7 +33,7 @@ impl MailText {
                 "Set a new password".to_owned(),
                 vec![
                     format!("Somebody asked for a new password for your account at Vwaza, {}.", origin(address.as_deref(), user_agent)),
-                    format!("Open this link to set one. It works once, and for {RESET_LINK_MINUTES} minutes."),
+                    format!("Open this link to set one. The link works once, and for {RESET_LINK_MINUTES} minutes."),
                 ],
                 link.and_then(|path| at("Set a new password", path)),
                 vec!["If it was not you, ignore this mail. Your password stays as it is.".to_owned()],
@@ -42,7 +42,7 @@ impl MailText {
                 "Set a new password".to_owned(),
                 vec![
                     "An admin sends you this link to set a new password for your account at Vwaza.".to_owned(),
-                    format!("It works once, and for {RESET_LINK_MINUTES} minutes."),
+                    format!("The link works once, and for {RESET_LINK_MINUTES} minutes."),
                 ],
                 link.and_then(|path| at("Set a new password", path)),
                 vec![],
@@ -53,7 +53,7 @@ impl MailText {
                     match how {
                         PasswordChange::OnAccountPage => "The password of your account was changed on the account page.",
                         PasswordChange::WithResetLink => {
-                            "The password of your account was changed with a link from a mail. All sessions and access tokens have ended."
+                            "The password of your account was changed with a link from a mail. All sessions have ended, and all access tokens are revoked."
                         }
                     }
                     .to_owned(),
@@ -64,7 +64,7 @@ impl MailText {
             ),
             Message::VerifyEmail => (
                 "Confirm your e-mail address".to_owned(),
-                vec![format!("Open this link to confirm that {} is your address. It works for {VERIFICATION_LINK_HOURS} hours.", to.address)],
+                vec![format!("Open this link to confirm that {} is your address. The link works for {VERIFICATION_LINK_HOURS} hours.", to.address)],
                 link.and_then(|path| at("Confirm the address", path)),
                 vec!["If you have no account at Vwaza, ignore this mail.".to_owned()],
             ),
@@ -80,7 +80,7 @@ impl MailText {
             Message::EmailChanged { new_email } => (
                 "Your e-mail address was changed".to_owned(),
                 vec![
-                    format!("Your account has a new e-mail address: {new_email}. This is the last mail to the old one."),
+                    format!("Your account has a new e-mail address: {new_email}. This is the last mail to the old address."),
                     "If it was you, there is nothing to do. If it was not, somebody else has your account: tell your label at once.".to_owned(),
                 ],
                 at("Open Vwaza", "/"),
@@ -101,7 +101,7 @@ impl MailText {
             Message::AccessTokenExpires { name, expires_at } => (
                 format!("Your access token “{name}” is about to expire"),
                 vec![
-                    format!("It works until {}. Scripts that use it can't upload after that.", expires_at.date()),
+                    format!("The token works until {}. Scripts can't upload with it after that.", expires_at.date()),
                     "Make a new one on your account page, and give it to your scripts.".to_owned(),
                 ],
                 at("Open your account", "/account"),

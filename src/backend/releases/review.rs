@@ -48,9 +48,9 @@ impl Review<'_> {
         let release = locked::lock(&mut tx, id).await?.ok_or(Problem::NotFound)?;
         if release.status != ReleaseStatus::PendingReview {
             return Err(Problem::conflict(match release.status {
-                ReleaseStatus::Published => "This release was approved before you decided. Nothing was changed.",
-                ReleaseStatus::Rejected => "This release was rejected before you decided. Nothing was changed.",
-                _ => "The artist withdrew this release before you decided. Nothing was changed.",
+                ReleaseStatus::Published => "This release was approved before you decided. Your verdict was not saved.",
+                ReleaseStatus::Rejected => "This release was rejected before you decided. Your verdict was not saved.",
+                _ => "The artist withdrew this release before you decided. Your verdict was not saved.",
             })
             .into());
         }

@@ -24,7 +24,7 @@ pub fn other_audio(start: &[u8]) -> Option<&'static str> {
     let text = String::from_utf8_lossy(start).to_ascii_lowercase();
     let text = text.trim_start_matches(['\u{FEFF}', ' ', '\t', '\r', '\n']);
     if text.starts_with("<!doctype") || text.starts_with("<html") || text.starts_with("<?xml") {
-        return Some("a web page or another text");
+        return Some("a web page or a text file");
     }
     OTHER_AUDIO.iter().find(|(magic, _)| start.starts_with(magic)).map(|(_, name)| *name)
 }

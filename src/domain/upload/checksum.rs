@@ -18,7 +18,7 @@ impl Checksum {
     /// `sha256 <base64>`, as the checksum extension of tus has it.
     ///
     /// # Errors
-    /// 400 for an algorithm that is not listed, and for a digest that is not base64.
+    /// `BadRequest` for an algorithm that is not listed, and for a digest that is not base64.
     pub fn parse(header: &[u8]) -> Result<Self, Problem> {
         Self::read(header).ok_or_else(|| {
             let algorithms = Self::ALGORITHMS;

@@ -9,7 +9,7 @@ use crate::domain::problem::Problem;
 /// `key base64, key base64, key`, as the creation extension of tus has it.
 ///
 /// # Errors
-/// 400 for anything else, and for a key that comes twice.
+/// `BadRequest` for anything else, and for a key that comes twice.
 pub fn parse_metadata(header: &[u8]) -> Result<HashMap<String, String>, Problem> {
     let bad =
         || Problem::BadRequest("The header Upload-Metadata has to be pairs of a key and its value in base64.".into());

@@ -17,7 +17,7 @@ use super::{
 pub use checksum::Checksum;
 pub use metadata::parse_metadata;
 
-/// Bytes of one PATCH that the browser sends: small enough for proxies and bad lines, large enough not to wait for replies.
+/// Bytes of one PATCH that the browser sends: small enough for proxies and bad connections, large enough not to wait for replies.
 pub const CHUNK_BYTES: u64 = 8 * 1024 * 1024;
 /// Bytes of a file's name that are kept for display.
 const FILE_NAME_MAX_BYTES: usize = 255;
@@ -98,16 +98,16 @@ impl FromStr for UploadTarget {
     }
 }
 
-/// Where an upload stands.
+/// The state of an upload.
 ///
 /// ```text
-/// RECEIVING ─last byte, content judged▶ RECEIVED ─stored and attached▶ ATTACHED ─cannot be examined, given up▶ DISCARDED
-///     │  └─not a cover or a track▶ REFUSED   ├─something newer is there, or the target is gone▶ SUPERSEDED
-///     ├─told to stop▶ CANCELLED              └─cannot be stored▶ FAILED ─retried▶ RECEIVED
-///     └─not heard of for long▶ EXPIRED                             └─given up▶ DISCARDED
+/// RECEIVING ─last byte, file validated▶ RECEIVED ─stored and attached▶ ATTACHED ─cannot be examined, discarded▶ DISCARDED
+///     │  └─not a valid cover or track▶ REFUSED ├─a newer file is attached, or the target is gone▶ SUPERSEDED
+///     ├─cancelled▶ CANCELLED                   └─cannot be stored▶ FAILED ─retried▶ RECEIVED
+///     └─no byte in time▶ EXPIRED                                     └─discarded▶ DISCARDED
 /// ```
 ///
-/// A client of tus may terminate an upload in any state; unless it is over already, it is CANCELLED then.
+/// A tus client may terminate an upload in any state. An upload that has not ended becomes CANCELLED.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(sqlx::Type), sqlx(type_name = "upload_state", rename_all = "UPPERCASE"))]
 #[serde(rename_all = "lowercase")]
@@ -165,7 +165,7 @@ impl Intent {
 
 impl RawIntent {
     /// # Errors
-    /// 400 for a length below 0, a fingerprint with U+0000 or a hash that is none, 413 for one over the limit of its kind, 422 for an empty file.
+    /// `BadRequest` for a length below 0, a fingerprint with U+0000 or a hash that is none, `TooLarge` for one over the limit of its kind, `Empty` for an empty file.
     pub fn parse(&self, limits: &MediaLimits) -> Result<Intent, Problem> {
         self.target.kind().check_length(self.length, limits)?;
         if self.fingerprint.contains('\0') {

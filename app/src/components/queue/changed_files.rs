@@ -12,15 +12,15 @@ use crate::components::{
 const COLUMNS: [Column; 5] = [
     Column::text("File"),
     Column::text("Release"),
-    Column::text("Published with"),
-    Column::text("Examined today"),
+    Column::text("Result when published"),
+    Column::text("Result now"),
     Column::text("Found"),
 ];
 
 #[component]
 pub fn ChangedFileTable(files: Signal<Vec<ChangedFile>>) -> impl IntoView {
     view! {
-        <Table caption="Files whose examination has changed, the latest first" columns=COLUMNS.to_vec()>
+        <Table caption="Files whose results have changed, the latest first" columns=COLUMNS.to_vec()>
             <For each=move || files.get() key=|file| (file.object, file.found_at) let:file>
                 <FileRow file=file/>
             </For>
@@ -38,11 +38,11 @@ fn FileRow(file: ChangedFile) -> impl IntoView {
                 <span class="block"><span class=format!("text-muted {LONG_WORDS}")>{file.artist_name}</span></span>
             </td>
             <td role="cell">
-                <span class="md:hidden">"Published with: "</span>
+                <span class="md:hidden">"Result when published: "</span>
                 <span class=LONG_WORDS>{file.was}</span>
             </td>
             <td role="cell">
-                <span class="md:hidden">"Examined today: "</span>
+                <span class="md:hidden">"Result now: "</span>
                 <span class=LONG_WORDS>{file.is}</span>
             </td>
             <td role="cell" class="whitespace-nowrap">

@@ -19,7 +19,7 @@ const COLUMNS: [Column; 6] = [
     Column::text("File"),
     Column::text("Release"),
     Column::text("What went wrong"),
-    Column::number("Tries"),
+    Column::number("Attempts"),
     Column::text("Failed"),
     Column::picture("Actions"),
 ];
@@ -71,7 +71,7 @@ fn DeadLetterRow(letter: DeadLetter, actions: DeadLetterActions) -> impl IntoVie
             <td role="cell"><span class=LONG_WORDS>{letter.error}</span></td>
             <td role="cell" class="md:text-end">
                 <span class="max-md:hidden">{letter.failures}</span>
-                <span class="md:hidden">{count(letter.failures.into(), "try", "tries")}</span>
+                <span class="md:hidden">{count(letter.failures.into(), "attempt", "attempts")}</span>
             </td>
             <td role="cell" class="whitespace-nowrap">
                 <span class="md:hidden">"Failed "</span>
@@ -126,7 +126,7 @@ pub fn DiscardDialog(actions: DeadLetterActions) -> impl IntoView {
                 <p>
                     {move || {
                         let (file, artist) = (of_asked(|letter| letter.file_name.clone()), of_asked(|letter| letter.artist_name.clone()));
-                        format!("“{file}” is deleted for good. If its release still needs the file, we tell {artist} what to do.")
+                        format!("“{file}” is deleted permanently. If its release still needs the file, we tell {artist} what to do.")
                     }}
                 </p>
                 <div class="dialog-actions">

@@ -1,4 +1,4 @@
-//! What deviates from the trade's rules in a release, for the one who judges it.
+//! The findings of a release: what deviates from the trade's rules.
 
 use vwaza::domain::{
     files::{AudioFile, CoverFile},
@@ -48,7 +48,7 @@ impl Findings {
         let mut kind = Vec::new();
         if details.kind.is_some_and(|chosen| chosen != release.derived_kind()) {
             kind.push(Finding::note(format!(
-                "Going by its tracks, stores will list this release as {}.",
+                "Because of its tracks, stores will list this release as {}.",
                 release.derived_kind()
             )));
         }

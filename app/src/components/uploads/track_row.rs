@@ -186,7 +186,7 @@ fn OrderControls(
             draggable="true"
             aria-label=move || format!("Move “{}”, track {} of {}", title(), number.get(), table.count.get())
             aria-keyshortcuts="Alt+ArrowUp Alt+ArrowDown"
-            title="Drag, or press Alt and the arrow keys; Enter moves it down"
+            title="Drag, or press Alt and the arrow keys; Enter moves the track down"
             on:keydown=on_key
             on:dragstart=move |event| {
                 drag::begin(&event);

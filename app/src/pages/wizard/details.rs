@@ -58,7 +58,7 @@ pub(super) fn DetailsStep(latest: Latest) -> impl IntoView {
             <DetailFields latest shown=ShownDetails { values: shown, errors: form.errors }/>
             <div class="wizard-actions">
                 <p class="meta noscript:hidden" role="status">
-                    {move || form.status_text().unwrap_or_else(|| "Saved as you go".into())}
+                    {move || form.status_text().unwrap_or_else(|| "Changes are saved automatically".into())}
                 </p>
                 <button type="submit" class="btn btn-primary">"Save and continue"</button>
             </div>
@@ -158,7 +158,7 @@ fn NameFields(shown: ShownDetails) -> impl IntoView {
             shown
             name="title_version"
             label="Version"
-            hint="Only if there are several: Live, Remix, Deluxe edition"
+            hint="Only if there are several versions: Live, Remix, Deluxe edition"
             read=|details| &details.title_version
         />
     }

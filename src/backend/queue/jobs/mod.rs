@@ -28,14 +28,14 @@ use crate::{
 };
 
 /// What the artist reads when all attempts are used up and the fault is ours.
-const NOT_STORED: &str = "We tried several times and could not store this file. We know about it, and we still have your file. \
+const NOT_STORED: &str = "We tried several times and could not store this file. We know about the problem, and we still have your file. \
                           Wait until we try again, or replace the file.";
-const NOT_EXAMINED: &str = "We tried several times and could not examine this file. We know about it. Wait until we try again, \
+const NOT_EXAMINED: &str = "We tried several times and could not examine this file. We know about the problem. Wait until we try again, \
                             or replace the file.";
 
 /// What the artist reads when all attempts are used up and each ran out of time. Neither the file nor the server is
 /// known to be at fault.
-pub(super) const EXAMINED_TOO_LONG: &str = "We tried several times to examine this file, and it took too long each time. We know about it. Export it again, best as WAV or \
+pub(super) const EXAMINED_TOO_LONG: &str = "We tried several times to examine this file, and it took too long each time. We know about the problem. Export it again, preferably as WAV or \
                                  FLAC, and replace the file.";
 
 /// How a job fails.

@@ -147,7 +147,7 @@ impl AttemptOutcome {
     }
 }
 
-/// Whether an error is a fault of the infrastructure, which costs the job no attempt: a database or storage that is
+/// Whether an error is a fault of the infrastructure, which counts as no failure of the job: a database or storage that is
 /// away, a disk of ours that is full or broken, or a machine without descriptors or memory. A storage that has served
 /// other jobs since then is no such fault. Neither is an error that fails this job again and again while the storage
 /// seems to be well.

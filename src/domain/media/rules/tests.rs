@@ -53,7 +53,7 @@ fn each_deviation_has_its_warning() {
     };
     let sentences: Vec<String> = audio_warnings(&facts).into_iter().map(AudioWarning::sentence).collect();
     assert_eq!(sentences.len(), 8, "{sentences:#?}");
-    assert_eq!(sentences[1], "−8.3 LUFS is louder than −14.0 LUFS: streaming services turn the track down.");
+    assert_eq!(sentences[1], "−8.3 LUFS is louder than −14.0 LUFS: streaming services make the track quieter.");
 }
 
 #[test]

@@ -77,12 +77,12 @@ impl AudioWarning {
                 format!("{} is compressed with loss; a WAV or FLAC master is better.", codec.label())
             }
             Self::TooLoud { lufs } => format!(
-                "{} is louder than {}: streaming services turn the track down.",
+                "{} is louder than {}: streaming services make the track quieter.",
                 format_loudness(lufs),
                 format_loudness(LOUDEST_LUFS)
             ),
             Self::TruePeakTooHigh { dbtp } => format!(
-                "Peaks reach {}; above {} the services' encoders may distort.",
+                "Peaks reach {}; above {}, the encoders of streaming services may distort the sound.",
                 format_peak(dbtp),
                 format_peak(HIGHEST_TRUE_PEAK_DBTP)
             ),
@@ -150,7 +150,7 @@ impl CoverWarning {
             Self::NotRgb { colour } => {
                 let is = match colour {
                     CoverColour::Cmyk => "in CMYK, for printing",
-                    CoverColour::Grayscale => "stored in shades of gray",
+                    CoverColour::Grayscale => "stored in shades of grey",
                     CoverColour::Indexed => "stored with a palette",
                     CoverColour::Rgb => "in RGB",
                 };
