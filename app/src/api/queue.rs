@@ -1,7 +1,7 @@
 //! The queue and its dead letters, for admins.
 
 use leptos::prelude::*;
-use vwaza::domain::{ids::JobId, operations::QueueOverview};
+use vwaza::domain::{ids::JobId, queue_page::QueueOverview};
 
 use crate::{error::ApiResult, json::Json};
 

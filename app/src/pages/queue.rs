@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
-use vwaza::domain::{operations::QueueOverview, release::ReleaseFilter};
+use vwaza::domain::{queue_page::QueueOverview, release::ReleaseFilter};
 
 use crate::{
     api::queue::{DiscardJob, RETRIED, RetryJob, discarded_words, queue},

@@ -6,8 +6,8 @@ use uuid::Uuid;
 use vwaza::domain::{
     files::FileState,
     ids::{JobId, ReleaseId},
-    operations::{DeadLetter, JOB_KINDS, JobCounts, QueueOverview},
     queue::JobKind,
+    queue_page::{DeadLetter, JOB_KINDS, JobCounts, QueueOverview},
     release::{ReleaseEventKind, ReleaseFilter, ReleaseStatus},
     upload::{BegunUpload, UploadState, UploadTarget},
 };

@@ -6,7 +6,7 @@ use vwaza::domain::{
     files::{Examination, FileState},
     ids::ObjectId,
     media::{AudioFacts, EXAMINATION_VERSION},
-    operations::{ChangedFile, QueueOverview},
+    queue_page::{ChangedFile, QueueOverview},
     release::{ReleaseStatus, ReleaseView},
     upload::UploadTarget,
 };

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 use vwaza::domain::{
-    operations::QueueOverview,
+    queue_page::QueueOverview,
     release::ReleaseStatus,
     upload::{UploadState, UploadTarget},
 };

@@ -4,7 +4,7 @@ use app::api::releases::Home;
 use vwaza::domain::{
     files::FileState,
     ids::ReleaseId,
-    operations::QueueOverview,
+    queue_page::QueueOverview,
     release::{Page, RawDetails, ReleaseFilter, ReleaseSort, ReleaseStatus, ReleaseSummary, ReleaseView},
     review::{ArtistSummary, VerdictOutcome},
     upload::UploadTarget,

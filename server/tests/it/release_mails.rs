@@ -3,7 +3,7 @@
 use sqlx::PgPool;
 use testing::fixtures;
 use vwaza::domain::{
-    operations::QueueOverview,
+    queue_page::QueueOverview,
     release::{RawDetails, ReleaseStatus},
     upload::UploadTarget,
 };

@@ -34,10 +34,10 @@ const AUTH_REPLIES: [u16; 4] = [530, 534, 535, 538];
 
 pub(in crate::backend) struct Transport {
     from: Mailbox,
-    kind: Kind,
+    kind: TransportKind,
 }
 
-enum Kind {
+enum TransportKind {
     Smtp(AsyncSmtpTransport<Tokio1Executor>),
     /// The folder that gets one `.eml` file per mail.
     Folder(PathBuf),
@@ -52,11 +52,11 @@ impl Transport {
         let from =
             settings.from.parse().map_err(|error| Error::Corrupt(format!("MAIL_FROM is not understood: {error}")))?;
         let kind = match &settings.smtp_url {
-            None => Kind::Folder(data_dir.join("mail")),
+            None => TransportKind::Folder(data_dir.join("mail")),
             Some(url) => {
                 let smtp = AsyncSmtpTransport::<Tokio1Executor>::from_url(url);
                 let smtp = smtp.map_err(|error| Error::Corrupt(format!("SMTP_URL is not understood: {error}")))?;
-                Kind::Smtp(smtp.timeout(Some(settings.timeout)).build())
+                TransportKind::Smtp(smtp.timeout(Some(settings.timeout)).build())
             }
         };
         Ok(Self { from, kind })
@@ -76,17 +76,17 @@ impl Transport {
             .multipart(MultiPart::alternative_plain_html(text.text(), text.html()))
             .map_err(|error| SendError::refused(error.to_string()))?;
         match &self.kind {
-            Kind::Smtp(smtp) => {
+            TransportKind::Smtp(smtp) => {
                 smtp.send(message).await?;
             }
-            Kind::Folder(folder) => write_file(folder, id, &message.formatted()).await.map_err(Error::from)?,
+            TransportKind::Folder(folder) => write_file(folder, id, &message.formatted()).await.map_err(Error::from)?,
         }
         Ok(())
     }
 
     /// Deletes files of mails that are older than [`FILE_RETENTION`].
     pub(in crate::backend) async fn purge_files(&self) -> Result<()> {
-        let Kind::Folder(folder) = &self.kind else { return Ok(()) };
+        let TransportKind::Folder(folder) = &self.kind else { return Ok(()) };
         let mut files = match fs::read_dir(folder).await {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             files => files?,

@@ -3,7 +3,7 @@
 
 use crate::{
     backend::{Backend, Result, queue},
-    domain::{circuit::CircuitState, operations::JobCounts},
+    domain::{circuit::CircuitState, queue_page::JobCounts},
 };
 
 /// The state of queue, uploads and storage at one moment.

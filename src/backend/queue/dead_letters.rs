@@ -17,9 +17,9 @@ use crate::{
     domain::{
         account::Actor,
         ids::{JobId, ObjectId, ReleaseId, UploadId},
-        operations::{DeadLetter, QueueOverview, ReleaseRef},
         problem::Problem,
         queue::{JobKind, JobStatus},
+        queue_page::{DeadLetter, QueueOverview, ReleaseRef},
         release::{PAGE_SIZE, Page, ReleaseEventKind, ReleaseStatus},
         upload::UploadState,
     },

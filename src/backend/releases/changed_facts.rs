@@ -10,7 +10,7 @@ use crate::{
     domain::{
         ids::{ObjectId, ReleaseId},
         media::{AudioFacts, CoverFacts},
-        operations::{ChangedFile, ReleaseRef},
+        queue_page::{ChangedFile, ReleaseRef},
     },
 };
 

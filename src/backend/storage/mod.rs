@@ -51,12 +51,12 @@ const SIGNED_URL_LIFETIME: Duration = Duration::from_secs(10 * 60);
 
 #[derive(Clone)]
 pub(super) struct Storage {
-    kind: Arc<Kind>,
+    kind: Arc<StorageKind>,
     breaker: Arc<Breaker>,
     caller: Caller,
 }
 
-enum Kind {
+enum StorageKind {
     Local(Local),
     S3(S3),
     Supabase(Supabase),
@@ -89,9 +89,9 @@ impl Storage {
     pub(super) fn open(settings: &Settings, folder: Option<Uuid>) -> Result<Self> {
         install_tls();
         let kind = match &settings.storage {
-            StorageSettings::Local => Kind::Local(Local::open(settings.data_dir.join("objects"), folder)?),
-            StorageSettings::S3(s3) => Kind::S3(S3::open(s3)?),
-            StorageSettings::Supabase(supabase) => Kind::Supabase(Supabase::new(supabase)?),
+            StorageSettings::Local => StorageKind::Local(Local::open(settings.data_dir.join("objects"), folder)?),
+            StorageSettings::S3(s3) => StorageKind::S3(S3::open(s3)?),
+            StorageSettings::Supabase(supabase) => StorageKind::Supabase(Supabase::new(supabase)?),
         };
         Ok(Self { kind: Arc::new(kind), breaker: Arc::new(Breaker::new()), caller: None })
     }
@@ -99,7 +99,7 @@ impl Storage {
     /// Records the id of local storage's folder in the database unless it is known already. Only the process that has
     /// the data directory to itself may call this.
     pub(super) async fn record_folder_id(&self, db: &PgPool) -> Result<()> {
-        if let Kind::Local(local) = &*self.kind
+        if let StorageKind::Local(local) = &*self.kind
             && let Some(id) = local.ensure_id()?
         {
             sqlx::query!("insert into storage_folder (id) values ($1)", id).execute(db).await?;
@@ -118,9 +118,9 @@ impl Storage {
     /// While local storage's folder is missing or is another one, for example because its disk is not mounted.
     async fn store(&self) -> Result<&dyn ObjectStore> {
         Ok(match &*self.kind {
-            Kind::Local(local) => local.store().await?,
-            Kind::S3(s3) => &s3.store,
-            Kind::Supabase(supabase) => supabase,
+            StorageKind::Local(local) => local.store().await?,
+            StorageKind::S3(s3) => &s3.store,
+            StorageKind::Supabase(supabase) => supabase,
         })
     }
 
@@ -137,9 +137,9 @@ impl Storage {
     ) -> Result<()> {
         let put = async {
             match &*self.kind {
-                Kind::Local(local) => local.put_file(&Key::from(object.key.as_str()), path).await,
-                Kind::S3(s3) => s3.put_file(object, path, on_multipart_begun).await,
-                Kind::Supabase(supabase) => supabase.put_file(object, path, on_multipart_begun).await,
+                StorageKind::Local(local) => local.put_file(&Key::from(object.key.as_str()), path).await,
+                StorageKind::S3(s3) => s3.put_file(object, path, on_multipart_begun).await,
+                StorageKind::Supabase(supabase) => supabase.put_file(object, path, on_multipart_begun).await,
             }
         };
         self.breaker.call(StorageOperation::Write, self.caller, put).await?;
@@ -153,8 +153,8 @@ impl Storage {
     pub(super) async fn put_bytes(&self, object: &IntendedObject, bytes: Vec<u8>) -> Result<()> {
         let attributes = match &*self.kind {
             // A folder has nowhere to keep attributes.
-            Kind::Local(_) => Default::default(),
-            Kind::S3(_) | Kind::Supabase(_) => s3::attributes(object),
+            StorageKind::Local(_) => Default::default(),
+            StorageKind::S3(_) | StorageKind::Supabase(_) => s3::attributes(object),
         };
         let options = PutOptions { attributes, ..PutOptions::default() };
         let key = Key::from(object.key.as_str());
@@ -194,7 +194,7 @@ impl Storage {
         let list = async {
             let objects = self.store().await?.list(None).map_ok(|object| (object.location.to_string(), object.size));
             let mut listed: BTreeMap<_, _> = objects.try_collect().await?;
-            if let Kind::Local(local) = &*self.kind {
+            if let StorageKind::Local(local) = &*self.kind {
                 listed.extend(local.half_written().await?);
                 listed.remove(local::ID_FILE);
             }
@@ -218,18 +218,18 @@ impl Storage {
     /// Deletes the half-written staging file of an object in local storage, never the object itself.
     pub(super) async fn delete_half_written(&self, key: &str) -> Result<()> {
         match &*self.kind {
-            Kind::Local(local) => {
+            StorageKind::Local(local) => {
                 self.breaker.call(StorageOperation::Delete, self.caller, local.delete_half_written(key)).await
             }
-            Kind::S3(_) | Kind::Supabase(_) => Ok(()),
+            StorageKind::S3(_) | StorageKind::Supabase(_) => Ok(()),
         }
     }
 
     /// The key of the half-written staging file that is listed under this name. `None` if the name is an object's.
     pub(super) fn half_written_of<'a>(&self, listed: &'a str) -> Option<&'a str> {
         match &*self.kind {
-            Kind::Local(_) => local::half_written_of(listed),
-            Kind::S3(_) | Kind::Supabase(_) => None,
+            StorageKind::Local(_) => local::half_written_of(listed),
+            StorageKind::S3(_) | StorageKind::Supabase(_) => None,
         }
     }
 
@@ -255,9 +255,9 @@ impl Storage {
     pub(super) async fn abort_multipart(&self, key: &str, upload: &str) -> Result<()> {
         let abort_multipart = async {
             match &*self.kind {
-                Kind::Local(_) => Ok(()),
-                Kind::S3(s3) => s3.abort_multipart(&Key::from(key), upload).await,
-                Kind::Supabase(supabase) => Ok(supabase.abort_multipart(upload).await?),
+                StorageKind::Local(_) => Ok(()),
+                StorageKind::S3(s3) => s3.abort_multipart(&Key::from(key), upload).await,
+                StorageKind::Supabase(supabase) => Ok(supabase.abort_multipart(upload).await?),
             }
         };
         self.breaker.call(StorageOperation::Delete, self.caller, abort_multipart).await
@@ -282,8 +282,8 @@ impl Storage {
     /// Whether neither the object nor a half-written staging file of it is left.
     pub(super) async fn is_gone(&self, key: &str) -> Result<bool> {
         let is_half_written = match &*self.kind {
-            Kind::Local(local) => local.is_half_written(key).await?,
-            Kind::S3(_) | Kind::Supabase(_) => false,
+            StorageKind::Local(local) => local.is_half_written(key).await?,
+            StorageKind::S3(_) | StorageKind::Supabase(_) => false,
         };
         Ok(!is_half_written && !self.exists(key).await?)
     }
@@ -316,10 +316,10 @@ impl Storage {
     pub(super) async fn signed_url(&self, key: &str, name: Option<&str>) -> Result<Option<String>> {
         let key = Key::from(key);
         match &*self.kind {
-            Kind::Local(_) => Ok(None),
+            StorageKind::Local(_) => Ok(None),
             // The address is signed in this process, so it says nothing about the storage's health.
-            Kind::S3(s3) => Ok(Some(s3.signed_url(&key, name, SIGNED_URL_LIFETIME).await?)),
-            Kind::Supabase(supabase) => {
+            StorageKind::S3(s3) => Ok(Some(s3.signed_url(&key, name, SIGNED_URL_LIFETIME).await?)),
+            StorageKind::Supabase(supabase) => {
                 let sign = async { Ok(Some(supabase.signed_url(&key, name, SIGNED_URL_LIFETIME).await?)) };
                 self.breaker.check(self.caller, sign).await
             }
@@ -329,9 +329,9 @@ impl Storage {
     /// The origin of signed addresses, as a content security policy names it. `None` for local storage.
     pub(super) fn origin(&self) -> Option<&str> {
         match &*self.kind {
-            Kind::Local(_) => None,
-            Kind::S3(s3) => s3.origin.as_deref(),
-            Kind::Supabase(supabase) => Some(supabase.origin()),
+            StorageKind::Local(_) => None,
+            StorageKind::S3(s3) => s3.origin.as_deref(),
+            StorageKind::Supabase(supabase) => Some(supabase.origin()),
         }
     }
 
@@ -348,7 +348,7 @@ impl Storage {
     /// free: the reserve is left for other users of the disk.
     pub(super) async fn check_disk_space(&self, reserve_bytes: u64) {
         // A check of a disk that hangs blocks a thread until the disk answers, so none starts while a circuit is open.
-        if let Kind::Local(local) = &*self.kind
+        if let StorageKind::Local(local) = &*self.kind
             && self.circuit() == CircuitState::Closed
             && let Ok(Ok(free)) = timeout(PROBE_TIMEOUT, local.free_bytes()).await
         {

@@ -1,7 +1,7 @@
 //! The table of files that keep their facts although a newer examination differs.
 
 use leptos::prelude::*;
-use vwaza::domain::operations::ChangedFile;
+use vwaza::domain::queue_page::ChangedFile;
 
 use super::dead_letters::ReleaseLink;
 use crate::components::{

@@ -1,7 +1,7 @@
 //! What has failed for good: tried again with one click, given up with two.
 
 use leptos::{prelude::*, server_fn::ServerFn};
-use vwaza::domain::operations::{DeadLetter, ReleaseRef};
+use vwaza::domain::queue_page::{DeadLetter, ReleaseRef};
 
 use super::job_table::kind_words;
 use crate::{

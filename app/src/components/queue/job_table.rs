@@ -2,8 +2,8 @@
 
 use leptos::prelude::*;
 use vwaza::domain::{
-    operations::{JobCounts, format_wait},
     queue::JobKind,
+    queue_page::{JobCounts, format_wait},
 };
 
 /// What a kind of job does, in a word.

@@ -14,8 +14,8 @@ use crate::{
     backend::{Error, QueueSettings, Result},
     domain::{
         ids::{JobId, ObjectId, ReleaseId, SpoolId, UploadId, UserId, WorkerId},
-        operations::{JOB_KINDS, JobCounts},
         queue::{AfterFailure, Failure, JobKind, after_failure},
+        queue_page::{JOB_KINDS, JobCounts},
     },
 };
 
