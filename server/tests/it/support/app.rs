@@ -345,7 +345,9 @@ impl App {
     /// Waits until the spool holds more than so many bytes of the only upload. Returns how many.
     pub(crate) async fn spooled_beyond(&self, bytes: usize) -> usize {
         eventually("bytes stand in the spool", async || {
-            let length = std::fs::metadata(self.only_file_in("spool/uploads")).ok()?.len();
+            // The file is created with its first byte.
+            let file = self.files_in("spool/uploads").pop()?;
+            let length = std::fs::metadata(file).ok()?.len();
             usize::try_from(length).ok().filter(|length| *length > bytes)
         })
         .await
