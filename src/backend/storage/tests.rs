@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use testing::{eventually, s3_server::S3Server, supabase_server::SupabaseServer};
 use uuid::Uuid;
 
-use super::{Kind, Storage, StorageOperation, objects::IntendedObject};
+use super::{Storage, StorageKind, StorageOperation, objects::IntendedObject};
 use crate::{
     backend::{
         Error, LimitSettings, MailSettings, QueueSettings, RetentionSettings, S3Settings, Settings, StorageSettings,
@@ -295,7 +295,7 @@ async fn a_storage_that_is_away_is_asked_no_more_and_comes_back() {
 #[tokio::test]
 async fn a_folder_without_its_disk_is_away_and_comes_back() {
     let place = TestStorage::local().await;
-    let Kind::Local(local) = &*place.storage.kind else { unreachable!() };
+    let StorageKind::Local(local) = &*place.storage.kind else { unreachable!() };
     local.ensure_id().unwrap();
     let kept = place.put(b"on the disk").await;
     let (folder, disk) = (place.folder.path().join("objects"), place.folder.path().join("disk"));
