@@ -28,7 +28,7 @@ pub async fn hydrate() {
     let Some(body) = document().body() else { return };
     leptos::mount::hydrate_from_async(body, App).await.forget();
     if let Some(root) = document().document_element() {
-        // It fails only for an invalid name.
+        // The call fails only for an invalid name.
         let _ = root.set_attribute("data-alive", "");
         state::live::page_is_alive();
     }

@@ -1,6 +1,6 @@
 //! All server functions, one file per entity. Each is: who, do, return.
 //!
-//! They take POST requests only, at explicit addresses under `/api/`. Each names its actor or is listed in [`PUBLIC_PATHS`]. A test walks the
+//! Server functions take POST requests only, at explicit addresses under `/api/`. Each names its actor or is listed in [`PUBLIC_PATHS`]. A test walks the
 //! list (`docs/access.md`).
 
 pub mod access_tokens;
@@ -26,7 +26,7 @@ pub const PUBLIC_PATHS: [&str; 8] = [
     "/api/account/verify-email",
 ];
 
-/// What server functions need of the request and the response.
+/// Access to the request and the response for server functions.
 #[cfg(feature = "ssr")]
 pub mod ssr {
     use std::sync::{Arc, OnceLock};

@@ -70,7 +70,7 @@ impl AccountActions {
         };
         Effect::new(move || {
             if let Some(Ok(())) = actions.delete.value().get() {
-                // It fails only for an invalid address.
+                // The call fails only for an invalid address.
                 let _ = window().location().set_href("/");
             }
         });
@@ -187,7 +187,7 @@ fn ProfileForm(action: ServerAction<SaveProfile>) -> impl IntoView {
     }
 }
 
-/// What a field of the account shows first: what was typed and refused, or the stored value.
+/// The first value of an account field: the refused input, or the stored value.
 fn profile_value(typed: Option<String>, field: fn(Actor) -> String) -> Signal<String> {
     let session = Session::get();
     Signal::derive(move || typed.clone().unwrap_or_else(|| session.actor().map(field).unwrap_or_default()))

@@ -276,11 +276,11 @@ fn reason_text(reason: RwSignal<String>, is_rejecting: RwSignal<bool>) -> NodeRe
     let text = NodeRef::<html::Textarea>::new();
     Effect::new(move || {
         if let (true, Some(text)) = (is_rejecting.get(), text.get()) {
-            // It fails only for an element that is not in the page.
+            // `focus` fails only for an element that is not in the page.
             let _ = text.focus();
         }
     });
-    // What was typed before the page came alive is the reason so far.
+    // The reason so far is the text that was typed before the page was hydrated.
     Effect::new(move |was_there: Option<bool>| {
         let Some(text) = text.get() else { return false };
         let now = reason.get();

@@ -77,7 +77,7 @@ pub fn TrackAudio(
     }
 }
 
-/// What this tab and the server know of a track's audio. Memos, so that progress elsewhere does not rebuild the controls.
+/// The state of a track's audio, from this tab and the server. The fields are memos, so that progress elsewhere does not rebuild the controls.
 #[derive(Clone, Copy)]
 struct AudioStatus {
     /// The upload of this tab, unless it is done or the server shows its refusal.

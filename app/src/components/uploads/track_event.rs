@@ -1,10 +1,10 @@
-//! What people do in a row of the wizard's table of tracks.
+//! The events of a row in the wizard's table of tracks.
 
 use vwaza::domain::ids::UploadId;
 
 use crate::state::uploads::{Command, Files};
 
-/// What a person does in a track's row.
+/// An action of a person in a track's row.
 pub enum TrackEvent {
     /// Something is being typed.
     Typed,

@@ -113,7 +113,7 @@ fn error_of(errors: Signal<FieldErrors>, name: &str) -> Option<String> {
     errors.with(|errors| errors.get(name).map(str::to_owned))
 }
 
-/// What the closed fields hold, or could hold.
+/// The summary of the closed fields: their values, or their names.
 fn summary(track: &TrackView) -> String {
     let isrc = track.isrc.as_ref().map(ToString::to_string);
     let explicit = track.explicit.then(|| "Explicit".to_owned());
