@@ -8,12 +8,12 @@ $$;
 
 -- Nobody sent a byte in time. An upload that is whole never expires: its process completes it, now or when it comes back.
 create function is_expired(u uploads) returns boolean language sql stable as $$
-    select u.state = 'RECEIVING' and u.expires_at <= now() and u.offset_bytes < u.length_bytes
+    select u.state = 'RECEIVING' and u.expires_at <= now() and not is_whole(u)
 $$;
 
 -- Its bytes arrive, or wait to be stored.
 create function is_under_way(u uploads) returns boolean language sql stable as $$
-    select u.state = 'RECEIVED' or (u.state = 'RECEIVING' and (u.expires_at > now() or u.offset_bytes = u.length_bytes))
+    select u.state = 'RECEIVED' or (u.state = 'RECEIVING' and not is_expired(u))
 $$;
 
 -- Its bytes in the spool are the only ones, or an admin may still have them stored.

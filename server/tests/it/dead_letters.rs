@@ -124,6 +124,25 @@ async fn j15_a_dead_letter_retried_twice_at_once_is_queued_once() {
 }
 
 #[tokio::test]
+async fn a_file_that_the_version_before_gave_up_is_asked_for_again() {
+    let app = app_that_fails_at(NOT_EXAMINED).await;
+    let (ana, admin) = (app.artist("Ana").await, app.admin().await);
+    let id = ana.create_release().await;
+    ana.attach(UploadTarget::NewTrack(id), "song.wav", a_song(1)).await;
+    let letter = dead_letter(&admin).await;
+    sqlx::query(
+        "update objects set was_given_up = false, examination_failure = 'We could not examine this file, though we tried several times. \
+         We were told. Wait for us to try again, or replace the file.'",
+    )
+    .execute(&app.sql)
+    .await
+    .unwrap();
+    discard(&admin, letter.id).await.expect_status(200);
+    let message = ana.release(id).await.tracks[0].pending.as_ref().unwrap().message.clone().unwrap();
+    assert!(message.contains("Upload it again") && !message.contains("Wait"), "{message}");
+}
+
+#[tokio::test]
 async fn the_artist_is_asked_for_a_discarded_file_again() {
     let app = app_that_fails_at(NOT_EXAMINED).await;
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);

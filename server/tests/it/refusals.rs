@@ -172,3 +172,27 @@ async fn a_form_with_an_endless_head_takes_no_more_memory_than_others() {
     assert!(grown < SLACK_BYTES, "{} MB more", grown / (1024 * 1024));
     app.expect_consistent().await;
 }
+
+/// While an upgrade goes on, processes of two versions read and write the same rows.
+#[tokio::test]
+async fn a_refusal_keeps_its_status_in_the_version_before_and_after() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let target = UploadTarget::NewTrack(ana.create_release().await);
+    let (refused, _) = ana.upload(target, "letter.wav", "This is a letter.".into()).await;
+    let written: i16 = sqlx::query_scalar("select failure_status from uploads where id = $1")
+        .bind(refused.id.0)
+        .fetch_one(&app.sql)
+        .await
+        .unwrap();
+    assert_eq!((ana.upload_status(refused.id).await.status_code, written), (415, 415));
+    for status in [410, 413, 415, 422] {
+        sqlx::query("update uploads set refusal = null, failure_status = $2 where id = $1")
+            .bind(refused.id.0)
+            .bind(status)
+            .execute(&app.sql)
+            .await
+            .unwrap();
+        assert_eq!(i32::from(ana.upload_status(refused.id).await.status_code), status);
+    }
+}
