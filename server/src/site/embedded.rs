@@ -55,7 +55,7 @@ impl Site {
             return None;
         }
         let plain = Files::get(name)?;
-        let etag = format!("\"{}\"", vwaza::backend::hex(&plain.metadata.sha256_hash()));
+        let etag = format!("\"{}\"", hex::encode(plain.metadata.sha256_hash()));
         let cache = if name.starts_with("pkg/") || name.starts_with("fonts/") {
             "public, max-age=31536000, immutable"
         } else {
