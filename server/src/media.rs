@@ -5,6 +5,10 @@ use axum::{
     extract::{Path, State},
     response::IntoResponse,
 };
+use axum_extra::{
+    TypedHeader,
+    headers::{AcceptRanges, ContentLength, ContentRange, ETag, HeaderMapExt, IfNoneMatch, IfRange},
+};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use vwaza::{
     backend::storage::media_files::MediaFile,
@@ -73,37 +77,34 @@ fn parse(id: &str) -> Result<ObjectId, Problem> {
 }
 
 async fn stream(state: &AppState, file: &MediaFile, headers: &HeaderMap) -> HandlerResult {
-    let etag = format!("\"{}\"", file.tag());
-    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    if text(header::IF_NONE_MATCH) == Some(etag.as_str()) {
-        return Ok(
-            (StatusCode::NOT_MODIFIED, [(header::ETAG, etag)], [(header::CACHE_CONTROL, CACHE_POLICY)]).into_response()
-        );
+    let etag: ETag = format!("\"{}\"", file.tag()).parse().map_err(|_| Problem::NotFound)?;
+    if headers.typed_get::<IfNoneMatch>().is_some_and(|known| !known.precondition_passes(&etag)) {
+        let known = (StatusCode::NOT_MODIFIED, TypedHeader(etag), [(header::CACHE_CONTROL, CACHE_POLICY)]);
+        return Ok(known.into_response());
     }
-    let wants_range = text(header::RANGE).filter(|_| text(header::IF_RANGE).is_none_or(|tag| tag == etag));
+    // An `If-Range` that cannot be read names another version, so it gets the whole file.
+    let is_same_file = headers
+        .typed_try_get::<IfRange>()
+        .is_ok_and(|version| version.is_none_or(|version| !version.is_modified(Some(&etag), None)));
+    let wants_range = headers.get(header::RANGE).filter(|_| is_same_file).and_then(|range| range.to_str().ok());
     let range = match wants_range.map(|range| RequestedRange::parse(range, file.size_bytes)) {
         None | Some(RequestedRange::Whole) => None,
         Some(RequestedRange::Part(range)) => Some(range),
         Some(RequestedRange::Unsatisfiable) => {
-            let all = format!("bytes */{}", file.size_bytes);
-            return Ok((StatusCode::RANGE_NOT_SATISFIABLE, [(header::CONTENT_RANGE, all)]).into_response());
+            let all = TypedHeader(ContentRange::unsatisfied_bytes(file.size_bytes));
+            return Ok((StatusCode::RANGE_NOT_SATISFIABLE, all).into_response());
         }
     };
     let bytes = state.backend.media_files().read(file, range.clone()).await?;
-    let length = range.as_ref().map_or(file.size_bytes, |range| range.end - range.start);
-    let mut response = Body::from_stream(bytes).into_response();
-    let out = response.headers_mut();
-    out.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    out.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    out.insert(header::CACHE_CONTROL, CACHE_POLICY);
-    out.insert(header::CONTENT_SECURITY_POLICY, INERT_CSP);
-    for (name, value) in [(header::CONTENT_TYPE, file.content_type.clone()), (header::ETAG, etag)] {
-        out.insert(name, HeaderValue::from_str(&value).map_err(|_| Problem::NotFound)?);
-    }
-    if let Some(range) = range {
-        let part = format!("bytes {}-{}/{}", range.start, range.end - 1, file.size_bytes);
-        out.insert(header::CONTENT_RANGE, HeaderValue::from_str(&part).map_err(|_| Problem::NotFound)?);
-        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-    }
-    Ok(response)
+    let status = if range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+    let length = ContentLength(range.as_ref().map_or(file.size_bytes, |range| range.end - range.start));
+    let part = range.map(|range| ContentRange::bytes(range, file.size_bytes)).transpose();
+    let part = part.map_err(|_| Problem::NotFound)?.map(TypedHeader);
+    let fixed = [
+        (header::CONTENT_TYPE, HeaderValue::from_str(&file.content_type).map_err(|_| Problem::NotFound)?),
+        (header::CACHE_CONTROL, CACHE_POLICY),
+        (header::CONTENT_SECURITY_POLICY, INERT_CSP),
+    ];
+    let typed = (TypedHeader(length), TypedHeader(AcceptRanges::bytes()), TypedHeader(etag), part);
+    Ok((status, fixed, typed, Body::from_stream(bytes)).into_response())
 }

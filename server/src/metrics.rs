@@ -6,6 +6,7 @@ use axum::{
     extract::{ConnectInfo, State},
     response::IntoResponse,
 };
+use axum_extra::headers::{Authorization, HeaderMapExt, authorization::Bearer};
 use http::{HeaderMap, header};
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -82,14 +83,10 @@ pub(crate) async fn metrics(
 }
 
 fn has_token(headers: &HeaderMap, token: Option<&str>) -> bool {
-    let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    match (sent, token) {
-        // The comparison takes as long for a wrong token as for a right one.
-        (Some(sent), Some(token)) => {
-            sent.len() == token.len() && sent.bytes().zip(token.bytes()).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
-        }
-        _ => false,
-    }
+    let sent = headers.typed_get::<Authorization<Bearer>>();
+    let (Some(sent), Some(token)) = (sent.as_ref().map(Authorization::token), token) else { return false };
+    // The comparison takes as long for a wrong token as for a right one.
+    sent.len() == token.len() && sent.bytes().zip(token.bytes()).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
 }
 
 #[expect(clippy::cast_precision_loss, reason = "an approximate figure is good enough for a gauge")]

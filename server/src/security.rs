@@ -61,7 +61,8 @@ impl FromRequestParts<AppState> for Uploader {
     }
 }
 
-/// Returns the token that follows the scheme `Bearer`.
+/// Returns the token that follows the scheme `Bearer`. The typed header takes a token that is empty or not ASCII for no
+/// token at all, and the session would then speak for a script whose token is wrong.
 fn bearer(authorization: &[u8]) -> Option<String> {
     let authorization = String::from_utf8_lossy(authorization);
     let (scheme, token) = authorization.split_once(' ').unwrap_or((&authorization, ""));

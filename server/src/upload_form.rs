@@ -17,9 +17,10 @@ use axum::{
         FromRequest, Multipart, Request, State,
         multipart::{Field, MultipartError},
     },
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse, Redirect},
 };
+use axum_extra::headers::{ContentLength, HeaderMapExt};
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
 use tokio::{sync::mpsc, time::timeout};
@@ -58,10 +59,8 @@ pub(crate) async fn upload(
 ) -> HandlerResult {
     let headers = request.headers().clone();
     let client = limits::client(&request);
-    let max_bytes = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse().ok())
-        .ok_or_else(|| Problem::BadRequest("The form needs the header Content-Length.".into()))?;
+    let ContentLength(max_bytes) =
+        headers.typed_get().ok_or_else(|| Problem::BadRequest("The form needs the header Content-Length.".into()))?;
     let unparsed = UnparsedBytes::default();
     let mut form = Multipart::from_request(unparsed.limit(request), &state).await.map_err(|_| incomplete_form())?;
     let (mut target, mut has_file) = (None, false);

@@ -13,7 +13,8 @@ pub enum RequestedRange {
 
 impl RequestedRange {
     /// Parses a `Range` header. Only a single byte range is supported, which is what players ask for. Several ranges,
-    /// another unit or a malformed header get the whole file (RFC 9110, 14.2).
+    /// another unit or a malformed header get the whole file (RFC 9110, 14.2). The typed header of axum-extra would skip
+    /// what is malformed in a list, and a suffix longer than the file, which asks for all of it.
     pub fn parse(header: &str, size_bytes: u64) -> Self {
         let Some((first, last)) = header.strip_prefix("bytes=").and_then(|spec| spec.split_once('-')) else {
             return Self::Whole;

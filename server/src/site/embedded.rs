@@ -5,6 +5,10 @@ use std::borrow::Cow;
 
 use app::SiteFiles;
 use axum::response::{IntoResponse, Response};
+use axum_extra::{
+    TypedHeader,
+    headers::{ETag, HeaderMapExt, IfNoneMatch},
+};
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use rust_embed::{EmbeddedFile, RustEmbed};
@@ -55,7 +59,7 @@ impl Site {
             return None;
         }
         let plain = Files::get(name)?;
-        let etag = format!("\"{}\"", hex::encode(plain.metadata.sha256_hash()));
+        let etag: ETag = format!("\"{}\"", hex::encode(plain.metadata.sha256_hash())).parse().ok()?;
         let cache = if name.starts_with("pkg/") || name.starts_with("fonts/") {
             "public, max-age=31536000, immutable"
         } else {
@@ -67,15 +71,14 @@ impl Site {
             (header::CACHE_CONTROL, cache),
             (header::VARY, "accept-encoding"),
         ];
-        let is_known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes());
-        if is_known {
-            return Some((http::StatusCode::NOT_MODIFIED, fixed, [(header::ETAG, etag)]).into_response());
+        if headers.typed_get::<IfNoneMatch>().is_some_and(|known| !known.precondition_passes(&etag)) {
+            return Some((http::StatusCode::NOT_MODIFIED, fixed, TypedHeader(etag)).into_response());
         }
         let body = match file.data {
             Cow::Borrowed(bytes) => Bytes::from_static(bytes),
             Cow::Owned(bytes) => bytes.into(),
         };
-        let mut response = (fixed, [(header::ETAG, etag)], body).into_response();
+        let mut response = (fixed, TypedHeader(etag), body).into_response();
         if encoding != "identity" {
             response.headers_mut().insert(header::CONTENT_ENCODING, http::HeaderValue::from_static(encoding));
         }
@@ -83,7 +86,7 @@ impl Site {
     }
 }
 
-/// Returns the best compressed form that the browser accepts.
+/// Returns the best compressed form that the browser accepts. There is no typed header for `Accept-Encoding`.
 fn negotiate(name: &str, headers: &HeaderMap) -> Option<(&'static str, EmbeddedFile)> {
     let accepted = headers.get(header::ACCEPT_ENCODING)?.to_str().ok()?;
     let takes = |coding: &str| {

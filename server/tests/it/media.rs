@@ -68,6 +68,7 @@ async fn a_player_seeks_by_ranges() {
         ("bytes=1000-1999".into(), 1000, 2000),
         ("bytes=300000-".into(), 300_000, size),
         ("bytes=-1000".into(), size - 1000, size),
+        (format!("bytes=-{}", size + 1), 0, size),
         (format!("bytes=0-{}", u64::MAX), 0, size),
     ] {
         let part = get_with(&ana, &path, &[("range", &range)]).await.expect_status(206);
@@ -78,17 +79,43 @@ async fn a_player_seeks_by_ranges() {
         let answer = get_with(&ana, &path, &[("range", &range)]).await.expect_status(416);
         assert_eq!(answer.header("content-range"), Some(format!("bytes */{size}").as_str()));
     }
-    for range in ["bytes=5-4", "bytes=0-1,5-6", "lines=1-2", "bytes=x-"] {
+    for range in ["bytes=5-4", "bytes=0-1,5-6", "bytes=0-1,x", "bytes=0-1,-99999999", "lines=1-2", "bytes=x-"] {
         assert_eq!(get_with(&ana, &path, &[("range", range)]).await.expect_status(200).body.len(), size, "{range}");
     }
 
     let etag = whole.header("etag").unwrap();
-    let known = get_with(&ana, &path, &[("if-none-match", etag)]).await.expect_status(304);
-    assert!(known.body.is_empty());
     get_with(&ana, &path, &[("range", "bytes=0-9"), ("if-range", etag)]).await.expect_status(206);
-    get_with(&ana, &path, &[("range", "bytes=0-9"), ("if-range", "\"other\"")]).await.expect_status(200);
+    // Without the certainty that the file is the same, its parts must not be joined (RFC 9110, 13.1.5).
+    for other in
+        ["\"other\"", "\"an other\"", "", "\"", "*", &format!("W/{etag}"), "Wed, 21 Oct 2099 07:28:00 GMT", "soon"]
+    {
+        let answer = get_with(&ana, &path, &[("range", "bytes=0-9"), ("if-range", other)]).await;
+        assert_eq!(answer.expect_status(200).body.len(), size, "{other}");
+    }
     let head = ana.send(ana.request(Method::HEAD, &path)).await.expect_status(200);
     assert_eq!((head.header("content-length"), head.body.len()), (Some(size.to_string().as_str()), 0));
+}
+
+#[tokio::test]
+async fn a_file_that_the_browser_knows_is_not_sent_again() {
+    let app = spawn_app().await;
+    let ana = app.artist("Ana").await;
+    let id = ana.create_release().await;
+    ana.attach(UploadTarget::NewTrack(id), "song.wav", a_song(1)).await;
+    let path = format!("/media/original/{}", ana.release(id).await.tracks[0].audio.clone().unwrap().object);
+    let etag = ana.get(&path).await.expect_status(200).header("etag").unwrap().to_owned();
+
+    let list = format!("\"an, other\", {etag}");
+    for known in [etag.as_str(), &format!("W/{etag}"), &list, "*"] {
+        let answer =
+            get_with(&ana, &path, &[("if-none-match", known), ("range", "bytes=0-9")]).await.expect_status(304);
+        assert!(answer.body.is_empty());
+        assert_eq!((answer.header("etag"), answer.header("cache-control")), (Some(&*etag), Some("private, no-cache")));
+    }
+    get_with(&ana, &path, &[("if-none-match", "\"other\""), ("if-none-match", &etag)]).await.expect_status(304);
+    for other in ["\"other\"", "\"an other\"", "", "\"", etag.trim_matches('"'), "\"*\"", "é"] {
+        get_with(&ana, &path, &[("if-none-match", other)]).await.expect_status(200);
+    }
 }
 
 #[tokio::test]

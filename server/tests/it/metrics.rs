@@ -86,7 +86,9 @@ async fn metrics_are_for_this_machine_and_for_clients_with_the_token() {
     // A proxy on this machine sends requests of others.
     for header in ["x-forwarded-for", "forwarded", "via", "x-real-ip"] {
         assert_eq!(metrics(&app, &[(header, "203.0.113.7")]).await.0, 404, "{header}");
-        assert_eq!(metrics(&app, &[(header, "203.0.113.7"), ("authorization", "Bearer figures")]).await.0, 200);
+        for right in ["Bearer figures", "bearer figures"] {
+            assert_eq!(metrics(&app, &[(header, "203.0.113.7"), ("authorization", right)]).await.0, 200, "{right}");
+        }
         for wrong in ["Bearer figure", "Bearer figuresx", "Bearer ", "figures"] {
             assert_eq!(metrics(&app, &[(header, "203.0.113.7"), ("authorization", wrong)]).await.0, 404, "{wrong}");
         }
