@@ -22,6 +22,7 @@ use futures::{
     StreamExt, TryStreamExt,
     stream::{self, BoxStream},
 };
+use headers::{HeaderMapExt, LastModified};
 use object_store::{
     Attribute, Attributes, CopyOptions, Error, Extensions, GetOptions, GetResult, GetResultPayload, ListResult,
     MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
@@ -29,11 +30,10 @@ use object_store::{
 };
 use reqwest::{
     Client, Method, RequestBuilder, StatusCode, Url,
-    header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED, LOCATION, RANGE},
+    header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, LOCATION, RANGE},
     redirect::Policy,
 };
 use serde_json::json;
-use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 use tokio::fs::File;
 
 use self::responses::{
@@ -324,9 +324,7 @@ impl ObjectStore for Supabase {
             (None, None) => self.info(location).await.map(|meta| (0..meta.size, meta.size))?,
         };
         // A missing or unreadable date is no reason to fail the read.
-        let modified = header(&response, LAST_MODIFIED.as_str())
-            .and_then(|text| OffsetDateTime::parse(text, &Rfc2822).ok())
-            .map_or(SystemTime::UNIX_EPOCH, SystemTime::from);
+        let modified = response.headers().typed_get::<LastModified>().map_or(SystemTime::UNIX_EPOCH, SystemTime::from);
         let meta = ObjectMeta {
             location: location.clone(),
             last_modified: modified.into(),

@@ -2,9 +2,10 @@
 
 use std::{ops::Range, time::Duration};
 
+use headers::{ContentRange, HeaderMapExt};
 use object_store::{Error, GetRange, ObjectMeta, Result, path::Path};
 use rand::Rng;
-use reqwest::{RequestBuilder, Response, StatusCode, header::CONTENT_RANGE};
+use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::{Deserialize, de::DeserializeOwned};
 use thiserror::Error as ThisError;
 
@@ -175,23 +176,16 @@ pub(super) async fn answer<T: DeserializeOwned>(answer: reqwest::Result<Response
 /// # Errors
 /// If the answer holds another range than the wanted one, or the whole object.
 pub(super) fn requested_range(response: &Response, wanted: &GetRange) -> Result<(Range<u64>, u64)> {
-    let came = header(response, CONTENT_RANGE.as_str())
-        .filter(|_| response.status() == StatusCode::PARTIAL_CONTENT)
-        .and_then(parse_content_range);
-    let Some((range, size)) = came else { return Err(generic("a range was asked for, and none came")) };
+    let is_part = response.status() == StatusCode::PARTIAL_CONTENT;
+    let came = response.headers().typed_get::<ContentRange>().filter(|_| is_part);
+    let came = came.and_then(|came| Some((came.bytes_range()?, came.bytes_len()?)));
+    let Some(((first, last), size)) = came else { return Err(generic("a range was asked for, and none came")) };
     let expected = wanted.as_range(size).map_err(generic)?;
-    if range != expected || response.content_length().is_some_and(|length| length != range.end - range.start) {
-        return Err(generic(format!("the bytes {expected:?} were asked for, and {range:?} came")));
+    let is_expected = (first, last.checked_add(1)) == (expected.start, Some(expected.end));
+    if !is_expected || response.content_length().is_some_and(|length| length != expected.end - expected.start) {
+        return Err(generic(format!("the bytes {expected:?} were asked for, and {first} to {last} came")));
     }
-    Ok((range, size))
-}
-
-/// Parses a header such as `bytes 0-4/10` into the range and the size of the object.
-pub(in crate::backend) fn parse_content_range(text: &str) -> Option<(Range<u64>, u64)> {
-    let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
-    let (first, last) = range.split_once('-')?;
-    let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
-    Some((first..last.checked_add(1)?, size.parse().ok()?))
+    Ok((expected, size))
 }
 
 pub(super) fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {

@@ -4,7 +4,10 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutPayload, Result, path::Path};
 use testing::supabase_server::{StorageFault, SupabaseServer};
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 use super::{CHUNK_BYTES, Supabase, responses::SupabaseError};
 use crate::backend::SupabaseSettings;
@@ -187,6 +190,42 @@ async fn a_range_is_the_one_that_was_asked_for() {
     let beyond = read_range(&store, GetRange::Offset(10)).await.unwrap_err();
     assert!(beyond.to_string().contains("416"), "{beyond}");
     assert!(read_range(&store, GetRange::Bounded(3..3)).await.is_err());
+}
+
+#[tokio::test]
+async fn another_range_than_the_one_that_was_asked_for_is_an_error() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let store = client(&SupabaseSettings {
+        url,
+        service_role_key: SupabaseServer::KEY.to_owned(),
+        bucket: SupabaseServer::BUCKET.to_owned(),
+    });
+    for (answer, is_right) in [
+        ("206 Partial Content\r\ncontent-range: bytes 0-4/10", true),
+        ("206 Partial Content\r\ncontent-range: bytes 0-3/10", false),
+        ("206 Partial Content\r\ncontent-range: bytes 1-5/10", false),
+        ("206 Partial Content\r\ncontent-range: bytes 4-0/10", false),
+        ("206 Partial Content\r\ncontent-range: bytes 0-18446744073709551615/18446744073709551615", false),
+        ("206 Partial Content\r\ncontent-range: bytes 0-4/3", false),
+        ("206 Partial Content\r\ncontent-range: bytes 0-4/*", false),
+        ("206 Partial Content\r\ncontent-range: bytes */10", false),
+        ("206 Partial Content\r\ncontent-range: lines 0-4/10", false),
+        ("206 Partial Content\r\nx: y", false),
+        ("200 OK\r\ncontent-range: bytes 0-4/10", false),
+    ] {
+        let serve = async {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(connection.read_u8().await.unwrap());
+            }
+            let answer = format!("HTTP/1.1 {answer}\r\ncontent-length: 5\r\nconnection: close\r\n\r\n01234");
+            connection.write_all(answer.as_bytes()).await.unwrap();
+        };
+        let ((), part) = tokio::join!(serve, read_range(&store, GetRange::Bounded(0..5)));
+        assert_eq!(part.is_ok(), is_right, "{answer}: {part:?}");
+    }
 }
 
 #[tokio::test]
