@@ -20,7 +20,7 @@ const SIZES: [string, BrowserContextOptions][] = [
   ['a phone', { viewport: { width: 360, height: 800 }, hasTouch: true, isMobile: true }],
 ];
 
-/** Checks that nothing is wider than the window, and that pictures keep their size. */
+/** Checks that nothing is wider than the window, that pictures keep their size, and that no line of facts ends with a dot. */
 async function expectInPlace(page: Page) {
   const found = await page.evaluate(() => {
     const width = document.documentElement.clientWidth;
@@ -28,13 +28,30 @@ async function expectInPlace(page: Page) {
     const reaches = (element: Element) => element.getBoundingClientRect().right > width + 1;
     const wide = [...document.querySelectorAll('header *, main *, footer *')].filter((element) => isSeen(element) && reaches(element));
     const covers = [...document.querySelectorAll('main .cover')].map((cover) => cover.getBoundingClientRect().width);
+    const dangling = [...document.querySelectorAll('.release-row .meta, .continue-card .meta')].filter((line) => {
+      const letters: { letter: string; top: number }[] = [];
+      const texts = document.createTreeWalker(line, NodeFilter.SHOW_TEXT);
+      while (texts.nextNode()) {
+        const text = texts.currentNode as Text;
+        for (let at = 0; at < text.length; at++) {
+          const place = document.createRange();
+          place.setStart(text, at);
+          place.setEnd(text, at + 1);
+          if (text.data[at].trim() && !text.parentElement?.closest('.visually-hidden')) {
+            letters.push({ letter: text.data[at], top: place.getBoundingClientRect().top });
+          }
+        }
+      }
+      return letters.some(({ letter, top }, at) => letter === '·' && letters[at + 1].top > top + 5);
+    });
     return {
       wide: wide.map((element) => element.outerHTML.slice(0, 120)),
       scrolls: document.documentElement.scrollWidth > width,
       narrow: covers.filter((cover) => cover < 36),
+      dangling: dangling.map((line) => line.outerHTML.slice(0, 120)),
     };
   });
-  expect(found, page.url()).toEqual({ wide: [], scrolls: false, narrow: [] });
+  expect(found, page.url()).toEqual({ wide: [], scrolls: false, narrow: [], dangling: [] });
 }
 
 test('a word of 200 letters stays in its place', async ({ page, newPage, newAdmin, watch }) => {

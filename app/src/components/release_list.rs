@@ -52,7 +52,10 @@ fn ContinueCard(release: ReleaseSummary, missing: Option<Missing>) -> impl IntoV
                         <span class="line-clamp-3">{release.display_title()}</span>
                     </a>
                 </h3>
-                <p class="meta">{tracks_words(release.track_count)} " · "<TimeAgo at=release.updated_at/></p>
+                <p class="meta meta-facts">
+                    <span>{tracks_words(release.track_count)}</span>
+                    <span><TimeAgo at=release.updated_at/></span>
+                </p>
                 <p class="continue-action"><span class="line-clamp-2">{action}</span><Icon name=IconName::Forward/></p>
             </div>
         </li>
@@ -78,11 +81,10 @@ fn ReleaseRow(release: ReleaseSummary) -> impl IntoView {
                         <span class="line-clamp-3">{release.display_title()}</span>
                     </a>
                 </h3>
-                <p class="meta">
-                    {tracks_words(release.track_count)}
-                    {release.release_date.map(|date| format!(" · release date {}", date_words(date)))}
-                    " · "
-                    <span class="whitespace-nowrap">"changed " <TimeAgo at=release.updated_at/></span>
+                <p class="meta meta-facts">
+                    <span>{tracks_words(release.track_count)}</span>
+                    {release.release_date.map(|date| view! { <span>{format!("release date {}", date_words(date))}</span> })}
+                    <span>"changed " <TimeAgo at=release.updated_at/></span>
                 </p>
             </div>
             <div class="release-row-badges">
