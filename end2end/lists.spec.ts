@@ -20,14 +20,20 @@ const SIZES: [string, BrowserContextOptions][] = [
   ['a phone', { viewport: { width: 360, height: 800 }, hasTouch: true, isMobile: true }],
 ];
 
-/** Checks that nothing is wider than the window, that pictures keep their size, and that no line of facts ends with a dot. */
+/**
+ * Checks that nothing is wider than the window, that pictures keep their size, that links are in the middle of their row of
+ * a table, and that no line of facts ends with a dot.
+ */
 async function expectInPlace(page: Page) {
   const found = await page.evaluate(() => {
     const width = document.documentElement.clientWidth;
-    const isSeen = (element: Element) => !element.closest('.visually-hidden, [class*="sr-only"], .tabs, .site-nav, dialog:not([open])');
+    const isSeen = (element: Element) => !element.closest('.visually-hidden, .table-cards > thead, .tabs, .site-nav, dialog:not([open])');
     const reaches = (element: Element) => element.getBoundingClientRect().right > width + 1;
     const wide = [...document.querySelectorAll('header *, main *, footer *')].filter((element) => isSeen(element) && reaches(element));
     const covers = [...document.querySelectorAll('main .cover')].map((cover) => cover.getBoundingClientRect().width);
+    const middle = (element: Element) => element.getBoundingClientRect().top + element.getBoundingClientRect().height / 2;
+    const rows = [...document.querySelectorAll('.cover-row')].filter((row) => getComputedStyle(row).display === 'table-row');
+    const crooked = rows.flatMap((row) => [...row.querySelectorAll('a')].filter((link) => Math.abs(middle(link) - middle(row)) > 1.5));
     const dangling = [...document.querySelectorAll('.release-row .meta, .continue-card .meta')].filter((line) => {
       const letters: { letter: string; top: number }[] = [];
       const texts = document.createTreeWalker(line, NodeFilter.SHOW_TEXT);
@@ -48,10 +54,11 @@ async function expectInPlace(page: Page) {
       wide: wide.map((element) => element.outerHTML.slice(0, 120)),
       scrolls: document.documentElement.scrollWidth > width,
       narrow: covers.filter((cover) => cover < 36),
+      crooked: crooked.map((link) => link.outerHTML.slice(0, 120)),
       dangling: dangling.map((line) => line.outerHTML.slice(0, 120)),
     };
   });
-  expect(found, page.url()).toEqual({ wide: [], scrolls: false, narrow: [], dangling: [] });
+  expect(found, page.url()).toEqual({ wide: [], scrolls: false, narrow: [], crooked: [], dangling: [] });
 }
 
 test('a word of 200 letters stays in its place', async ({ page, newPage, newAdmin, watch }) => {

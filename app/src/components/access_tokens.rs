@@ -54,10 +54,10 @@ pub fn AccessTokens(
         <section class="card section" aria-labelledby="tokens-title">
             <h2 class="section-title" id="tokens-title" tabindex="-1">"Access tokens"</h2>
             <FormNote errors/>
-            <p class="meta mb-4">"A token lets a script upload for you. Anyone who has the token can do the same."</p>
+            <p class="meta intro">"A token lets a script upload for you. Anyone who has the token can do the same."</p>
             <div class="stack">
                 {move || made.get().map(|made| view! { <NewTokenSecret made=made/> })}
-                <ul class="token-list">
+                <ul>
                     <For each=move || tokens.get() key=|token| (token.id, token.last_used_at) let:token>
                         <TokenRow token=token revoke=revoke/>
                     </For>
@@ -73,10 +73,10 @@ pub fn AccessTokens(
 fn NewTokenSecret(made: NewAccessToken) -> impl IntoView {
     view! {
         <div class="note note-good" role="status">
-            <div class="field w-full">
+            <div class="field">
                 <label class="label" for="new-token">"Your new token. Copy it now: we don't show it again"</label>
                 <input
-                    class="input font-mono"
+                    class="input input-code"
                     id="new-token"
                     readonly
                     value=made.token
@@ -102,7 +102,7 @@ fn TokenRow(token: AccessToken, revoke: ServerAction<RevokeAccessToken>) -> impl
     };
     view! {
         <li class="token">
-            <div class="min-w-0">
+            <div class="token-words">
                 <p class="truncate">{token.name}</p>
                 <p class="meta meta-pair"><span>"Uploads to your releases"</span> {used} {expiry}</p>
             </div>
@@ -132,7 +132,7 @@ fn NewTokenForm(make: ServerAction<MakeAccessToken>) -> impl IntoView {
         }
     });
     view! {
-        <ActionForm action=make node_ref=form attr:class="noscript:hidden" attr:novalidate=true>
+        <ActionForm action=make node_ref=form attr:class="script-only" attr:novalidate=true>
             <FormNote errors/>
             <fieldset class="stack" aria-labelledby="tokens-title" disabled=move || !is_alive.get()>
                 <TextField
@@ -155,6 +155,6 @@ fn NewTokenForm(make: ServerAction<MakeAccessToken>) -> impl IntoView {
                 <div class="form-actions"><SubmitButton pending=make.pending() label="Make a token" class="btn"/></div>
             </fieldset>
         </ActionForm>
-        <p class="meta hidden noscript:block">"Turn on JavaScript to make a token. We show a new token only once, on this page."</p>
+        <p class="meta no-script-only">"Turn on JavaScript to make a token. We show a new token only once, on this page."</p>
     }
 }

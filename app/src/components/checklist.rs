@@ -59,7 +59,7 @@ fn ChecklistStep(release: String, step: Step, lacking: Vec<Missing>) -> impl Int
         })
         .collect_view();
     view! {
-        <li class=if done { "checklist-step checklist-step-done" } else { "checklist-step" }>
+        <li class=done.then_some("checklist-step-done")>
             <span class="checklist-head">
                 <Icon name=if done { IconName::Done } else { IconName::Circle }/>
                 {step.label()}

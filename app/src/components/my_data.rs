@@ -27,9 +27,9 @@ pub fn MyData(action: ServerAction<DeleteAccount>, is_admin: Signal<bool>) -> im
                 <p><a class="btn" href="/api/account/data" rel="external" download="vwaza-data.zip">"Download your data"</a></p>
                 <details>
                     <summary class="link">"Delete your account"</summary>
-                    <div class="stack mt-4">
+                    <div class="stack disclosed">
                         <p>"This is what happens when you delete your account. It can't be undone."</p>
-                        <ul class="plain-list">
+                        <ul>
                             {move || view! { <DeletionEffects is_admin=is_admin.get()/> }}
                         </ul>
                         <ActionForm action=action attr:class="stack" attr:novalidate=true>

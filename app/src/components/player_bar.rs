@@ -57,7 +57,7 @@ fn PlayerControls(player: Player, item: PlayItem) -> impl IntoView {
                 <p class="player-time">
                     <span class="visually-hidden">"Played "</span>
                     {move || format_duration(player.elapsed_ms())}
-                    <span class="player-total">" / "{total}</span>
+                    <span>" / "{total}</span>
                 </p>
                 <button type="button" class="btn-icon" aria-label="Close the player" on:click=move |_| {
                     player.close();
@@ -103,7 +103,7 @@ fn NowPlaying(player: Player, item: PlayItem) -> impl IntoView {
     };
     view! {
         <Cover object=item.cover edge=160 alt="" class="player-cover"/>
-        <div class="player-words">
+        <div>
             <p class="player-title truncate">{item.title}</p>
             <p class="player-subtitle truncate" role="status">{subtitle}</p>
         </div>

@@ -35,7 +35,7 @@ fn StatusLinks(path: &'static str, filter: ReleaseFilter, counts: Option<Release
             <li>
                 <a class="tab" href=address aria-current=(filter.status == status).then_some("true")>
                     {label}
-                    {count.map(|count| view! { " "<span class="tab-count">{count}</span> })}
+                    {count.map(|count| view! { " "<span>{count}</span> })}
                 </a>
             </li>
         }

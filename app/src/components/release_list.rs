@@ -44,19 +44,19 @@ fn ContinueCard(release: ReleaseSummary, missing: Option<Missing>) -> impl IntoV
     let attention = release.needs_attention && release.status != ReleaseStatus::Rejected;
     view! {
         <li class="continue-card">
-            <Cover object=release.cover edge=640 alt="" class="continue-cover"/>
+            <Cover object=release.cover edge=640 alt=""/>
             <div class="continue-words">
                 {if attention { view! { <AttentionBadge/> }.into_any() } else { view! { <StatusBadge status=release.status/> }.into_any() }}
                 <h3 class="continue-title">
                     <a class="card-link" href=address>
-                        <span class="line-clamp-3">{release.display_title()}</span>
+                        <span class="truncate-lines">{release.display_title()}</span>
                     </a>
                 </h3>
                 <p class="meta meta-facts">
                     <span>{tracks_words(release.track_count)}</span>
                     <span><TimeAgo at=release.updated_at/></span>
                 </p>
-                <p class="continue-action"><span class="line-clamp-2">{action}</span><Icon name=IconName::Forward/></p>
+                <p class="continue-action"><span class="truncate-lines">{action}</span><Icon name=IconName::Forward/></p>
             </div>
         </li>
     }
@@ -75,10 +75,10 @@ fn ReleaseRow(release: ReleaseSummary) -> impl IntoView {
     view! {
         <li class="release-row">
             <Cover object=release.cover edge=160 alt="" class="release-row-cover"/>
-            <div class="release-row-words">
+            <div>
                 <h3 class="release-row-title">
                     <a class="card-link" href=format!("/releases/{}", release.id)>
-                        <span class="line-clamp-3">{release.display_title()}</span>
+                        <span class="truncate-lines">{release.display_title()}</span>
                     </a>
                 </h3>
                 <p class="meta meta-facts">

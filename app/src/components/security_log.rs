@@ -22,11 +22,11 @@ pub fn SecurityLog(
         <section class="card section" aria-labelledby="security-title">
             <h2 class="section-title" id="security-title">"Security log"</h2>
             <FormNote errors/>
-            <p class="meta mb-4">{intro}</p>
+            <p class="meta intro">{intro}</p>
             <Show when=move || events.with(Vec::is_empty) && error.with(Option::is_none)>
                 <p class="meta">"Nothing has happened to this account yet."</p>
             </Show>
-            <ul class="token-list">
+            <ul>
                 <For each=move || events.get() key=|event| (event.created_at, event.kind as u8, event.times) let:event>
                     <SecurityEventRow event/>
                 </For>
@@ -51,10 +51,10 @@ fn SecurityEventRow(event: SecurityEvent) -> impl IntoView {
     let by_admin = event.by_admin.then(|| view! { <span>"by an admin or the operator"</span> });
     view! {
         <li class="token">
-            <div class="min-w-0">
-                <p class="flex items-center gap-2">
+            <div class="token-words">
+                <p class="token-what">
                     {event.kind.is_failure().then(|| view! { <Icon name=IconName::Warning/> })}
-                    <span class="min-w-0">{what}</span>
+                    <span>{what}</span>
                 </p>
                 <p class="meta meta-pair">
                     <span><TimeAgo at=event.created_at/></span>

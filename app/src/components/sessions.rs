@@ -57,11 +57,11 @@ pub fn Sessions(
         <section class="card section" aria-labelledby="sessions-title">
             <h2 class="section-title" id="sessions-title" tabindex="-1">"Sessions"</h2>
             <FormNote errors/>
-            <p class="meta mb-4">
+            <p class="meta intro">
                 {format!("These are the browsers in which you are signed in. A session that you don't use ends by itself within {SESSION_DAYS}\u{a0}days.")}
             </p>
             <div class="stack">
-                <ul class="token-list">
+                <ul>
                     <For each=move || sessions.get() key=|session| (session.id, session.last_used_at) let:session>
                         <SessionRow session end pending/>
                     </For>
@@ -91,7 +91,7 @@ fn SessionRow(session: SessionView, end: ServerAction<EndSession>, pending: Sign
     let times_id = format!("session-{}", session.id);
     let times = times_id.clone();
     let what = if session.is_current {
-        view! { <p class="badge badge-good flex-none">"This browser"</p> }.into_any()
+        view! { <p class="badge badge-good">"This browser"</p> }.into_any()
     } else {
         view! {
             <ActionForm action=end>
@@ -110,7 +110,7 @@ fn SessionRow(session: SessionView, end: ServerAction<EndSession>, pending: Sign
     };
     view! {
         <li class="token">
-            <div class="min-w-0">
+            <div class="token-words">
                 <p class="truncate">{session.device}</p>
                 <p class="meta meta-pair" id=times_id>
                     <span>"Signed in " <TimeAgo at=session.created_at/></span>

@@ -42,7 +42,7 @@ pub fn Shell(children: Children) -> impl IntoView {
         </main>
         <footer class="site-footer">
             <p>"We never lose an upload that we have confirmed."</p>
-            <button type="button" class="btn-quiet footer-keys noscript:hidden" on:click=move |_| keys_open.set(true)>
+            <button type="button" class="btn-quiet footer-keys script-only" on:click=move |_| keys_open.set(true)>
                 <Icon name=IconName::Keyboard/>
                 "Keyboard shortcuts"
             </button>

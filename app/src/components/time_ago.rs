@@ -17,8 +17,8 @@ pub fn TimeAgo(at: OffsetDateTime, #[prop(default = TimeStyle::Ago)] style: Time
     };
     view! {
         <time class=class datetime=at.format(&Rfc3339).unwrap_or_default() title=move || title.get()>
-            <span class="noscript:hidden">{move || text.get()}<span class="visually-hidden">", "</span></span>
-            <span class="visually-hidden noscript:not-sr-only">{move || title.get()}</span>
+            <span class="script-only">{move || text.get()}<span class="visually-hidden">", "</span></span>
+            <span class="visually-hidden no-script-shown">{move || title.get()}</span>
         </time>
     }
 }

@@ -99,7 +99,7 @@ pub fn PlayButton(object: ObjectId, title: String, queue: StoredValue<Vec<PlayIt
     view! {
         <button
             type="button"
-            class="btn-icon track-play noscript:invisible"
+            class="btn-icon track-play"
             aria-label=move || if is_on() { format!("Pause {title}") } else { format!("Play {title}") }
             on:click=move |_| if untrack(is_on) { player.pause() } else { play(player, queue, object) }
         >

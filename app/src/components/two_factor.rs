@@ -52,14 +52,14 @@ pub fn TwoFactor(state: Signal<Option<ApiResult<TwoFactorState>>>, actions: TwoF
         <section class="card section" aria-labelledby="two-factor-title" id="two-factor">
             <h2 class="section-title" id="two-factor-title" tabindex="-1">"Two-factor sign-in"</h2>
             <FormNote errors/>
-            <p class="meta mb-4">
+            <p class="meta intro">
                 {move || match is_on.get() {
                     true => "On: you sign in with your password and a code from your app.",
                     false => "Off: you sign in with your password only. With two-factor sign-in, you also need a code from an app on your phone. A stolen password alone is then useless.",
                 }}
             </p>
-            <p class="meta hidden noscript:block">"Turn on JavaScript to change two-factor sign-in. We show the codes only once, on this page."</p>
-            <fieldset class="stack noscript:hidden" aria-labelledby="two-factor-title" disabled=move || !is_alive.get()>
+            <p class="meta no-script-only">"Turn on JavaScript to change two-factor sign-in. We show the codes only once, on this page."</p>
+            <fieldset class="stack script-only" aria-labelledby="two-factor-title" disabled=move || !is_alive.get()>
                 {move || codes.get().map(|codes| view! { <RecoveryCodes codes/> })}
                 {move || match (is_on.get(), setup.get()) {
                     (false, None) => view! { <SetUpForm action=begin/> }.into_any(),
@@ -171,7 +171,7 @@ fn ConfirmForm(setup: TwoFactorSetup, action: ServerAction<ConfirmTwoFactor>) ->
             <div class="qr-code" role="img" aria-label="QR code with your key" inner_html=setup.qr_svg></div>
             <div class="field">
                 <label class="label" for="two-factor-key">"Key"</label>
-                <input class="input font-mono" id="two-factor-key" readonly value=setup.secret/>
+                <input class="input input-code" id="two-factor-key" readonly value=setup.secret/>
             </div>
             <CodeField id="two-factor-code" errors hint="The six digits that the app shows now."/>
             <div class="form-actions">
@@ -209,7 +209,7 @@ fn EnabledPanel(
         <p class="meta">{move || format!("Recovery codes left: {}.", left())}</p>
         <details>
             <summary class="link">"Make new recovery codes"</summary>
-            <ActionForm action=renew attr:class="stack mt-4" attr:novalidate=true>
+            <ActionForm action=renew attr:class="stack disclosed" attr:novalidate=true>
                 <FormNote errors=renew_errors/>
                 <PasswordField id="renew-password" errors=renew_errors/>
                 <CodeField id="renew-code" errors=renew_errors hint="A code from your app, or a recovery code."/>
@@ -221,7 +221,7 @@ fn EnabledPanel(
         <Show when=move || !is_required.get() fallback=|| view! { <p class="meta">"Admins need two-factor sign-in on this site."</p> }>
             <details>
                 <summary class="link">"Turn off two-factor sign-in"</summary>
-                <ActionForm action=turn_off attr:class="stack mt-4" attr:novalidate=true>
+                <ActionForm action=turn_off attr:class="stack disclosed" attr:novalidate=true>
                     <FormNote errors=off_errors/>
                     <PasswordField id="turn-off-password" errors=off_errors/>
                     <CodeField id="turn-off-code" errors=off_errors hint="A code from your app, or a recovery code."/>

@@ -218,7 +218,7 @@ fn EmailForm(action: ServerAction<ChangeEmail>, send_again: ServerAction<SendVer
                 <VerifyAddressNote action=send_again/>
             </Show>
             <Show when=is_unconfirmed>
-                <div class="note note-good mb-4" role="status">
+                <div class="note note-good intro" role="status">
                     <Icon name=IconName::Check/>
                     <p>{EMAIL_UNCONFIRMED}</p>
                 </div>
@@ -257,7 +257,7 @@ fn VerifyAddressNote(action: ServerAction<SendVerification>) -> impl IntoView {
     let errors = FormErrors::of(move || action.value().get().and_then(Result::err));
     let is_sent = move || matches!(action.value().get(), Some(Ok(())));
     view! {
-        <div class="note mb-4">
+        <div class="note intro">
             <Icon name=IconName::Info/>
             <div class="stack-tight">
                 <p>
@@ -311,8 +311,8 @@ fn PasswordForm(action: ServerAction<ChangePassword>) -> impl IntoView {
                     required=true
                 />
                 <input type="hidden" name="asks_about_access_tokens" value="true"/>
-                <label class="flex gap-3 items-center">
-                    <input type="checkbox" class="checkbox flex-none" name="end_access_tokens" value="true" checked/>
+                <label class="checkbox-field">
+                    <input type="checkbox" class="checkbox" name="end_access_tokens" value="true" checked/>
                     <span>"Revoke all access tokens, too"</span>
                 </label>
                 <div class="form-actions"><SubmitButton pending=action.pending() label="Change the password"/></div>
@@ -341,10 +341,10 @@ fn MailForm(
             <h2 class="section-title" id="mail-title">"Mail"</h2>
             <ActionForm action=action attr:class="stack">
                 <FormNote errors=errors/>
-                <label class="flex gap-3 items-center">
+                <label class="checkbox-field">
                     <input
                         type="checkbox"
-                        class="checkbox flex-none"
+                        class="checkbox"
                         name="wants_release_mail"
                         value="true"
                         checked=is_wanted

@@ -71,7 +71,7 @@ fn ArtistResults(page: Page<ArtistSummary>, filter: ReleaseFilter) -> impl IntoV
         view! { <ArtistTable rows=page.rows releases_path=RELEASES_PATH/> }.into_any()
     };
     view! {
-        <p class="meta mb-2" role="status">
+        <p class="meta list-count" role="status">
             {count(page.total, "account", "accounts")}
         </p>
         {table}

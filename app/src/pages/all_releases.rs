@@ -75,7 +75,7 @@ fn ReleaseResults(page: Page<ReleaseSummary>, filter: ReleaseFilter) -> impl Int
     };
     view! {
         <OnlyArtist path=PATH filter=filter name=artist_name/>
-        <p class="meta mb-2" role="status">
+        <p class="meta list-count" role="status">
             {count(page.total, "release", "releases")}
         </p>
         {table}

@@ -157,7 +157,7 @@ fn DeadLetters(
             .into_any()
         } else {
             view! {
-                <p class="mb-4">"Retry a job after the cause of its failure is fixed. Discard a job to ask its artist for the file again."</p>
+                <p class="intro">"Retry a job after the cause of its failure is fixed. Discard a job to ask its artist for the file again."</p>
                 <DeadLetterTable letters=letters actions=actions/>
             }
             .into_any()
@@ -171,7 +171,7 @@ fn DeadLetters(
         <section class="section" aria-labelledby="dead-letters-title">
             <h2 class="section-title" id="dead-letters-title" tabindex="-1">"Dead letters"</h2>
             <FormNote errors=errors/>
-            <p class="meta mb-2" role="status">{total}</p>
+            <p class="meta list-count" role="status">{total}</p>
             {body}
             {pager}
             <DiscardDialog actions=actions/>
@@ -190,8 +190,8 @@ fn ChangedFiles(overview: Signal<Option<QueueOverview>>) -> impl IntoView {
             view! {
                 <section class="section" aria-labelledby="changed-files-title">
                     <h2 class="section-title" id="changed-files-title">"Examined again"</h2>
-                    <p class="meta mb-2" role="status">{total}</p>
-                    <p class="mb-4">
+                    <p class="meta list-count" role="status">{total}</p>
+                    <p class="intro">
                         "We improved our checks and examined these published files again. Their results are different now. The files \
                          and their releases have not changed. If a difference matters, tell the artist."
                     </p>

@@ -272,7 +272,7 @@ fn DraftActions(release: ReleaseView, actions: ReleaseActions) -> impl IntoView 
     let open = actions.delete_open;
     view! {
         <a class="btn btn-primary" href=format!("/releases/{}/{step}", release.id)>{label}<Icon name=IconName::Forward/></a>
-        <button type="button" class="btn-quiet btn-quiet-danger noscript:hidden" on:click=move |_| open.set(true)>
+        <button type="button" class="btn-quiet btn-quiet-danger script-only" on:click=move |_| open.set(true)>
             <Icon name=IconName::Trash/>
             "Delete draft"
         </button>

@@ -67,7 +67,7 @@ pub(super) fn link_from_hash() -> RwSignal<String> {
 pub(super) fn LinkField(link: RwSignal<String>, error: Signal<Option<String>>) -> impl IntoView {
     let is_known = move || !link.with(String::is_empty) && error.with(Option::is_none);
     view! {
-        <div class:hidden=is_known>
+        <div hidden=is_known>
             <TextField
                 name="link"
                 label="Link from the mail"

@@ -204,9 +204,9 @@ fn SupersededNotice(status: ReleaseStatus, draft: VerdictDraft) -> impl IntoView
     };
     let written = Some(draft.reason.get_untracked()).filter(|reason| !reason.trim().is_empty()).map(|reason| {
         view! {
-            <div class="w-full">
+            <div class="verdict-written">
                 <p class="meta">"The reason that you wrote:"</p>
-                <blockquote class="quote max-h-32 overflow-y-auto">{reason}</blockquote>
+                <blockquote class="quote">{reason}</blockquote>
             </div>
         }
     });
@@ -222,13 +222,15 @@ fn SupersededNotice(status: ReleaseStatus, draft: VerdictDraft) -> impl IntoView
         });
     };
     view! {
-        <section class="bottom-bar sticky" id="decided" tabindex="-1" aria-label="Already decided">
-            <div class="mx-auto flex max-w-[72rem] flex-wrap items-center justify-end gap-3 px-[clamp(1rem,4vw,2.5rem)] py-3">
-                <p class="mr-auto">{what} ". There is nothing left to decide."</p>
-                <a class="btn btn-primary" href="/review" on:click=go_on>
-                    "Next in the queue"
-                    <Icon name=IconName::Forward/>
-                </a>
+        <section class="bottom-bar" id="decided" tabindex="-1" aria-label="Already decided">
+            <div class="verdict-inner">
+                <div class="verdict-row">
+                    <p class="verdict-words">{what} ". There is nothing left to decide."</p>
+                    <a class="btn btn-primary" href="/review" on:click=go_on>
+                        "Next in the queue"
+                        <Icon name=IconName::Forward/>
+                    </a>
+                </div>
                 {written}
             </div>
         </section>
@@ -258,8 +260,8 @@ fn ReviewedRelease(release: ReleaseView, review_state: ReviewState) -> impl Into
     });
     view! {
         <article class="page">
-            <p class="mb-2">
-                <a class="link inline-flex items-center gap-1" href="/review">
+            <p class="review-back">
+                <a class="link" href="/review">
                     <Icon name=IconName::Back/>
                     "Review queue"
                 </a>

@@ -85,7 +85,7 @@ fn QueueResults(page: Signal<Option<Page<ReleaseSummary>>>, filter: Memo<Release
     };
     view! {
         {move || view! { <OnlyArtist path=PATH filter=filter.get() name=artist_name()/> }}
-        <p class="meta mb-2" role="status">
+        <p class="meta list-count" role="status">
             {total}
         </p>
         {body}

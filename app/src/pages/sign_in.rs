@@ -32,7 +32,7 @@ pub fn SignIn() -> impl IntoView {
         <div class="page-narrow form-page">
             <PageHead title="Sign in"/>
             <Show when=move || was_reset.get()>
-                <div class="note note-good mb-4" role="status">
+                <div class="note note-good intro" role="status">
                     <Icon name=IconName::Check/>
                     <p>"Your new password is set. Sign in with it."</p>
                 </div>

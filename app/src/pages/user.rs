@@ -70,14 +70,14 @@ fn UserAccount(user: UserView, change: ServerAction<ChangeUser>) -> impl IntoVie
     view! {
         <div class="page-narrow">
             <PageHead title=user.artist_name.clone()/>
-            <p class="meta mb-4 flex flex-wrap items-center gap-2">
-                <span class="[overflow-wrap:anywhere]">{user.email.clone()}</span>
+            <p class="meta intro user-badges">
+                <span>{user.email.clone()}</span>
                 {(user.role == Role::Admin).then(|| view! { <span class="badge">"Admin"</span> })}
                 {user.is_disabled.then(|| view! { <span class="badge badge-bad">"Disabled"</span> })}
                 {user.has_two_factor.then(|| view! { <span class="badge">"Two-factor sign-in"</span> })}
                 {(!user.has_verified_email).then(|| view! { <span class="badge">"E-mail not confirmed"</span> })}
             </p>
-            <p class="meta mb-4 meta-pair">
+            <p class="meta intro meta-pair">
                 <span>"Joined " <TimeAgo at=user.created_at/></span>
                 <span>{counted(user.sessions, "session", "sessions")}</span>
                 <span>{counted(user.access_tokens, "access token", "access tokens")}</span>
@@ -167,7 +167,7 @@ fn UserAction(
         view! {
             <details>
                 <summary class="link">{label}</summary>
-                <div class="mt-4">{form}</div>
+                <div class="disclosed">{form}</div>
             </details>
         }
         .into_any()

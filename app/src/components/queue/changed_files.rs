@@ -5,7 +5,7 @@ use vwaza::domain::queue_page::ChangedFile;
 
 use super::dead_letters::ReleaseLink;
 use crate::components::{
-    review::table::{Column, LONG_WORDS, Table},
+    review::table::{Column, Table},
     time_ago::TimeAgo,
 };
 
@@ -31,22 +31,22 @@ pub fn ChangedFileTable(files: Signal<Vec<ChangedFile>>) -> impl IntoView {
 #[component]
 fn FileRow(file: ChangedFile) -> impl IntoView {
     view! {
-        <tr role="row" class="max-md:grid max-md:gap-1 max-md:border-t max-md:border-line max-md:px-2 max-md:py-3">
-            <td role="cell"><span class=format!("font-medium {LONG_WORDS}")>{file.file_name}</span></td>
+        <tr role="row" class="file-row">
+            <td role="cell"><span class="cell-title cell-words">{file.file_name}</span></td>
             <td role="cell">
                 <ReleaseLink release=Some(file.release)/>
-                <span class="block"><span class=format!("text-muted {LONG_WORDS}")>{file.artist_name}</span></span>
+                <span class="cell-more">{file.artist_name}</span>
             </td>
             <td role="cell">
-                <span class="md:hidden">"Result when published: "</span>
-                <span class=LONG_WORDS>{file.was}</span>
+                <span class="cards-only">"Result when published: "</span>
+                <span class="cell-words">{file.was}</span>
             </td>
             <td role="cell">
-                <span class="md:hidden">"Result now: "</span>
-                <span class=LONG_WORDS>{file.is}</span>
+                <span class="cards-only">"Result now: "</span>
+                <span class="cell-words">{file.is}</span>
             </td>
-            <td role="cell" class="whitespace-nowrap">
-                <span class="md:hidden">"Found "</span>
+            <td role="cell" class="cell-time">
+                <span class="cards-only">"Found "</span>
                 <TimeAgo at=file.found_at/>
             </td>
         </tr>

@@ -10,7 +10,7 @@ use crate::{
         dialog::Dialog,
         form::SubmitButton,
         icon::{Icon, IconName},
-        review::table::{Column, LONG_WORDS, Table, count},
+        review::table::{Column, Table, count},
         time_ago::TimeAgo,
     },
 };
@@ -59,26 +59,26 @@ fn DeadLetterRow(letter: DeadLetter, actions: DeadLetterActions) -> impl IntoVie
         actions.is_asking.set(true);
     };
     view! {
-        <tr role="row" class="max-md:grid max-md:gap-1 max-md:border-t max-md:border-line max-md:px-2 max-md:py-3">
+        <tr role="row" class="file-row">
             <td role="cell">
-                <span class=format!("font-medium {LONG_WORDS}")>{letter.file_name}</span>
-                <span class="block text-muted">{kind_words(letter.kind)}</span>
+                <span class="cell-title cell-words">{letter.file_name}</span>
+                <span class="cell-more">{kind_words(letter.kind)}</span>
             </td>
             <td role="cell">
                 <ReleaseLink release=letter.release/>
-                <span class="block"><span class=format!("text-muted {LONG_WORDS}")>{letter.artist_name}</span></span>
+                <span class="cell-more">{letter.artist_name}</span>
             </td>
-            <td role="cell"><span class=LONG_WORDS>{letter.error}</span></td>
-            <td role="cell" class="md:text-end">
-                <span class="max-md:hidden">{letter.failures}</span>
-                <span class="md:hidden">{count(letter.failures.into(), "attempt", "attempts")}</span>
+            <td role="cell"><span class="cell-words">{letter.error}</span></td>
+            <td role="cell" class="cell-number">
+                <span class="columns-only">{letter.failures}</span>
+                <span class="cards-only">{count(letter.failures.into(), "attempt", "attempts")}</span>
             </td>
-            <td role="cell" class="whitespace-nowrap">
-                <span class="md:hidden">"Failed "</span>
+            <td role="cell" class="cell-time">
+                <span class="cards-only">"Failed "</span>
                 <TimeAgo at=letter.failed_at/>
             </td>
             <td role="cell">
-                <div class="flex gap-1 md:justify-end">
+                <div class="cell-actions">
                     <ActionForm action=actions.retry>
                         <input type="hidden" name="id" value=id.to_string()/>
                         <SubmitButton
@@ -107,10 +107,10 @@ fn DeadLetterRow(letter: DeadLetter, actions: DeadLetterActions) -> impl IntoVie
 pub(super) fn ReleaseLink(release: Option<ReleaseRef>) -> impl IntoView {
     match release {
         Some(release) => {
-            view! { <a class=format!("link {LONG_WORDS}") href=format!("/review/{}", release.id)>{release.display_title()}</a> }
+            view! { <a class="link cell-words" href=format!("/review/{}", release.id)>{release.display_title()}</a> }
                 .into_any()
         }
-        None => view! { <span class="text-muted">"Deleted"</span> }.into_any(),
+        None => view! { <span class="cell-quiet">"Deleted"</span> }.into_any(),
     }
 }
 

@@ -23,20 +23,20 @@ pub fn JobTable(jobs: Signal<Vec<JobCounts>>, oldest_due_seconds: Signal<Option<
         None => "No jobs are waiting.".to_owned(),
     };
     view! {
-        <table class="table max-w-[42rem] max-md:[&_td]:px-2 max-md:[&_th]:px-2">
+        <table class="table job-table">
             <caption class="visually-hidden">"Unfinished jobs by kind"</caption>
             <thead>
                 <tr>
                     <th scope="col">"Job"</th>
-                    <th scope="col" class="text-end">"Due"</th>
-                    <th scope="col" class="text-end">"Later"</th>
-                    <th scope="col" class="text-end">"Running"</th>
-                    <th scope="col" class="text-end">"Failed"</th>
+                    <th scope="col" class="cell-number">"Due"</th>
+                    <th scope="col" class="cell-number">"Later"</th>
+                    <th scope="col" class="cell-number">"Running"</th>
+                    <th scope="col" class="cell-number">"Failed"</th>
                 </tr>
             </thead>
             <tbody>{rows}</tbody>
         </table>
-        <p class="meta mt-2">{oldest}</p>
+        <p class="meta job-table-foot">{oldest}</p>
     }
 }
 
@@ -45,13 +45,13 @@ fn JobRow(counts: JobCounts) -> impl IntoView {
     let numbers = [counts.due, counts.later, counts.running, counts.failed]
         .into_iter()
         .map(|number| {
-            let class = if number == 0 { "text-end text-muted" } else { "text-end" };
+            let class = if number == 0 { "cell-number cell-quiet" } else { "cell-number" };
             view! { <td class=class>{number}</td> }
         })
         .collect_view();
     view! {
         <tr>
-            <th scope="row" class="border-t border-line">{kind_words(counts.kind)}</th>
+            <th scope="row">{kind_words(counts.kind)}</th>
             {numbers}
         </tr>
     }

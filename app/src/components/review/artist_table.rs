@@ -8,7 +8,7 @@ use vwaza::domain::{
     review::ArtistSummary,
 };
 
-use super::table::{ABOVE_ROW_LINK, Column, LONG_WORDS, Table, count};
+use super::table::{Column, Table, count};
 use crate::components::{keyboard::list_keys, list_address::filter_address, time_ago::TimeAgo};
 
 fn columns() -> Vec<Column> {
@@ -42,30 +42,30 @@ fn ArtistRow(row: ArtistSummary, releases_path: &'static str) -> impl IntoView {
         })
         .collect_view();
     view! {
-        <tr role="row" class="relative max-md:flex max-md:flex-wrap max-md:items-baseline max-md:gap-x-4 max-md:border-t max-md:border-line max-md:px-2 max-md:py-3">
-            <td role="cell" class="max-md:w-full">
-                <a href=releases_of(releases_path, row.id, None) class=format!("card-link font-medium {LONG_WORDS}")>
-                    <span class="line-clamp-3">{row.artist_name.clone()}</span>
+        <tr role="row" class="artist-row">
+            <td role="cell" class="artist-row-name">
+                <a href=releases_of(releases_path, row.id, None) class="card-link cell-title cell-words">
+                    <span class="truncate-lines">{row.artist_name.clone()}</span>
                 </a>
-                {(row.role == Role::Admin).then(|| view! { " " <span class="badge ms-1.5">"Admin"</span> })}
-                {row.is_disabled.then(|| view! { " " <span class="badge badge-bad ms-1.5">"Disabled"</span> })}
+                {(row.role == Role::Admin).then(|| view! { " " <span class="badge">"Admin"</span> })}
+                {row.is_disabled.then(|| view! { " " <span class="badge badge-bad">"Disabled"</span> })}
                 " "
                 <a
                     href=format!("/admin/users/{}", row.id)
-                    class=format!("{ABOVE_ROW_LINK} link text-small ms-1.5")
+                    class="link cell-link"
                     aria-label=format!("Account of {}", row.artist_name)
                 >
                     "Account"
                 </a>
-                <span class="block text-small text-muted [overflow-wrap:anywhere]">{row.email.clone()}</span>
+                <span class="cell-more">{row.email.clone()}</span>
             </td>
             {counts}
-            {(row.releases.all() == 0).then(|| view! { <td role="cell" class="md:hidden text-muted">"No releases"</td> })}
-            <td role="cell" class="text-end max-md:hidden">
+            {(row.releases.all() == 0).then(|| view! { <td role="cell" class="cards-only cell-quiet">"No releases"</td> })}
+            <td role="cell" class="cell-number columns-only">
                 {row.releases.all()}
             </td>
-            <td role="cell" class="whitespace-nowrap max-md:ml-auto">
-                <span class="md:hidden text-muted">"Joined "</span>
+            <td role="cell" class="cell-time">
+                <span class="cards-only cell-quiet">"Joined "</span>
                 <TimeAgo at=row.created_at/>
             </td>
         </tr>
@@ -75,15 +75,15 @@ fn ArtistRow(row: ArtistSummary, releases_path: &'static str) -> impl IntoView {
 /// How many releases have one status, as a link to them unless there are none.
 #[component]
 fn StatusCount(status: ReleaseStatus, number: i64, address: String) -> impl IntoView {
-    let class = if number == 0 { "md:text-end max-md:hidden" } else { "md:text-end" };
+    let class = if number == 0 { "cell-number columns-only" } else { "cell-number" };
     let shown = if number == 0 {
-        view! { <span class="text-muted">"0"</span> }.into_any()
+        view! { <span class="cell-quiet">"0"</span> }.into_any()
     } else {
         let name = format!("{} {}", count(number, "release", "releases"), status.label().to_lowercase());
         view! {
-            <a href=address class=format!("{ABOVE_ROW_LINK} md:text-end") aria-label=name>
+            <a href=address class="link cell-link" aria-label=name>
                 {number}
-                <span class="md:hidden">{format!(" {}", status.label().to_lowercase())}</span>
+                <span class="cards-only">{format!(" {}", status.label().to_lowercase())}</span>
             </a>
         }
         .into_any()

@@ -12,8 +12,6 @@ use crate::components::{
     status::FileStatus,
 };
 
-const PICTURE: &str = "max-h-[calc(100dvh-9rem)] w-auto max-w-full";
-
 #[component]
 pub fn ReviewCover(cover: CoverView, title: String, findings: Vec<Finding>) -> impl IntoView {
     let alt = format!("Cover of {title}");
@@ -37,14 +35,14 @@ pub fn ReviewCover(cover: CoverView, title: String, findings: Vec<Finding>) -> i
         None => view! { <FileStatus state/> }.into_any(),
     };
     view! {
-        <figure class="grid gap-3">
-            <a href=address.clone() target="_blank" rel="external noopener" class="block cursor-zoom-in" on:click=enlarge>
+        <figure class="review-cover">
+            <a href=address.clone() target="_blank" rel="external noopener" class="review-cover-link" on:click=enlarge>
                 <Cover object=shown edge=640 alt=alt/>
                 <span class="visually-hidden">"Show in full size"</span>
             </a>
-            <figcaption class="grid gap-2">
+            <figcaption class="review-cover-caption">
                 <FindingList findings/>
-                <dl class="facts *:contents">
+                <dl class="facts review-facts">
                     {facts}
                     <Fact label="Size" value=Some(format_bytes(file.size_bytes.unsigned_abs()))/>
                     <Fact label="File" value=Some(file.file_name)/>
@@ -70,17 +68,17 @@ fn FullSize(open: RwSignal<bool>, address: String, alt: String) -> impl IntoView
     });
     let picture = {
         let address = address.clone();
-        move || open.get().then(|| view! { <img class=PICTURE src=address.clone() alt=alt.clone()/> })
+        move || open.get().then(|| view! { <img class="full-size-picture" src=address.clone() alt=alt.clone()/> })
     };
     view! {
         <dialog
-            class="dialog w-fit max-w-[calc(100vw-2rem)]"
+            class="dialog full-size"
             node_ref=dialog
             aria-label="Cover in full size"
             on:close=move |_| open.set(false)
         >
             {picture}
-            <form method="dialog" class="flex items-center justify-between gap-3 px-4 py-2">
+            <form method="dialog" class="full-size-foot">
                 <a class="link" href=address target="_blank" rel="external noopener">
                     "Open the file"
                 </a>

@@ -10,18 +10,18 @@ use crate::components::icon::{Icon, IconName};
 pub fn FindingList(findings: Vec<Finding>) -> impl IntoView {
     (!findings.is_empty()).then(|| {
         let lines = findings.into_iter().map(|finding| view! { <FindingItem finding/> }).collect_view();
-        view! { <ul class="grid gap-1 py-1 text-small [&_.icon]:mt-[0.1em]">{lines}</ul> }
+        view! { <ul class="findings">{lines}</ul> }
     })
 }
 
 #[component]
 fn FindingItem(finding: Finding) -> impl IntoView {
     let (class, icon, word) = match finding.severity {
-        Severity::Warning => ("text-bad", IconName::Warning, "Warning: "),
-        Severity::Note => ("text-muted", IconName::Info, "Note: "),
+        Severity::Warning => ("finding finding-warning", IconName::Warning, "Warning: "),
+        Severity::Note => ("finding finding-note", IconName::Info, "Note: "),
     };
     view! {
-        <li class=format!("flex gap-1.5 {class}")>
+        <li class=class>
             <Icon name=icon/>
             <span>
                 <span class="visually-hidden">{word}</span>

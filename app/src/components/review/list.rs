@@ -53,8 +53,8 @@ pub fn OnlyArtist(path: &'static str, filter: ReleaseFilter, name: Option<String
     filter.artist.is_some().then(|| {
         let all = filter_address(path, &ReleaseFilter { artist: None, page: 1, ..filter });
         view! {
-            <p class="flex flex-wrap items-baseline gap-x-3 mb-2 text-small">
-                <span class="min-w-0 [overflow-wrap:anywhere]">"Only " <strong>{name.unwrap_or_else(|| "one artist".into())}</strong></span>
+            <p class="only-artist">
+                <span>"Only " <strong>{name.unwrap_or_else(|| "one artist".into())}</strong></span>
                 <a class="link" href=all>
                     "Show all artists"
                 </a>

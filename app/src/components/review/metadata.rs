@@ -27,7 +27,7 @@ pub fn Metadata(
     let details = release.details;
     let language = details.language.as_deref().map(|code| language_name(code).unwrap_or(code).to_owned());
     view! {
-        <dl class="facts content-start *:contents">
+        <dl class="facts review-facts">
             <Fact label="Title" value=Some(title) findings=findings.title/>
             <div>
                 <dt>"Artist"</dt>
@@ -52,7 +52,7 @@ pub fn Metadata(
 #[component]
 pub fn Fact(label: &'static str, value: Option<String>, #[prop(optional)] findings: Vec<Finding>) -> impl IntoView {
     let value = match value {
-        Some(value) => view! { <span class="[overflow-wrap:anywhere]">{value}</span> }.into_any(),
+        Some(value) => view! { <span>{value}</span> }.into_any(),
         None => view! { <span class="facts-missing">"Not given"</span> }.into_any(),
     };
     view! {

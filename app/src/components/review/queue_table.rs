@@ -7,7 +7,7 @@ use vwaza::domain::{
     release::{ReleaseFilter, ReleaseSummary},
 };
 
-use super::table::{ABOVE_ROW_LINK, COVER_ROW, Column, LONG_WORDS, Table};
+use super::table::{Column, Table};
 use crate::components::{
     cover::Cover,
     keyboard,
@@ -203,26 +203,26 @@ fn QueueRow(
                     on_leave.run(());
                 }
             }
-            class=COVER_ROW
+            class="cover-row"
         >
-            <td role="cell" class="w-16 max-md:row-span-2">
-                <Cover object=row.cover edge=160 alt="" class="min-w-10 max-w-10 max-md:min-w-12 max-md:max-w-12"/>
+            <td role="cell" class="cover-row-cover">
+                <Cover object=row.cover edge=160 alt=""/>
             </td>
             <td role="cell">
-                <a id=format!("row-{}", row.id) href=format!("/review/{}", row.id) class=format!("card-link font-medium {LONG_WORDS}")>
-                    <span class="line-clamp-3">{row.display_title()}</span>
+                <a id=format!("row-{}", row.id) href=format!("/review/{}", row.id) class="card-link cell-title cell-words">
+                    <span class="truncate-lines">{row.display_title()}</span>
                 </a>
             </td>
-            <td role="cell" class="max-md:col-start-2 max-md:row-start-2">
-                <a href=of_artist class=format!("{ABOVE_ROW_LINK} {LONG_WORDS}") title="Show only this artist">
-                    <span class="line-clamp-3">{row.artist_name.clone()}</span>
+            <td role="cell" class="cover-row-artist">
+                <a href=of_artist class="link cell-link cell-words" title="Show only this artist">
+                    <span class="truncate-lines">{row.artist_name.clone()}</span>
                 </a>
             </td>
-            <td role="cell" class="text-end max-md:col-start-3 max-md:row-start-1">
-                <span class="max-md:hidden">{row.track_count}</span>
-                <span class="md:hidden">{tracks_words(row.track_count)}</span>
+            <td role="cell" class="cell-number cover-row-state">
+                <span class="columns-only">{row.track_count}</span>
+                <span class="cards-only">{tracks_words(row.track_count)}</span>
             </td>
-            <td role="cell" class="md:whitespace-nowrap max-md:col-start-3 max-md:row-start-2 max-md:max-w-32 max-md:text-end">
+            <td role="cell" class="cover-row-time">
                 <TimeAgo at=row.submitted_at.unwrap_or(row.updated_at) style=TimeStyle::Since/>
             </td>
         </tr>

@@ -38,9 +38,9 @@ pub fn ReviewTrack(
             view! { <Waveform peaks=peaks label=label progress=progress on_seek=on_seek/> }
         });
         view! {
-            <div class="flex items-center gap-3">
+            <div class="review-track-sound">
                 <PlayButton object=object title=title.clone() queue=queue/>
-                <div class="min-w-0 flex-1" on:pointerup=blur_slider>
+                <div class="review-track-wave" on:pointerup=blur_slider>
                     {wave}
                 </div>
             </div>
@@ -52,11 +52,11 @@ pub fn ReviewTrack(
     };
     view! {
         <li
-            class="grid gap-2 border-t border-line pt-4 aria-[current=true]:border-accent"
+            class="review-track"
             aria-current=move || is_current().then_some("true")>
-            <div class="flex items-baseline gap-3">
+            <div class="review-track-head">
                 <span class="track-number">{track.number}</span>
-                <h3 class="min-w-0 flex-1 [overflow-wrap:anywhere]">{title}</h3>
+                <h3 class="review-track-title">{title}</h3>
                 {track.explicit.then(|| view! { <span class="badge">"Explicit"</span> })}
                 <span class="track-duration">{duration}</span>
             </div>
@@ -75,7 +75,7 @@ fn AudioFactList(audio: AudioFile, isrc: Option<String>) -> impl IntoView {
     let facts = facts.into_iter().map(|(label, value)| view! { <Fact label=label value=Some(value)/> }).collect_view();
     view! {
         <noscript inner_html=listen></noscript>
-        <dl class="grid grid-cols-2 gap-x-5 gap-y-2 text-small sm:grid-cols-3 lg:grid-cols-4 [&_dt]:text-muted">
+        <dl class="review-track-facts">
             {facts}
             <Fact label="ISRC" value=isrc/>
             <Fact label="Size" value=Some(format_bytes(audio.size_bytes.unsigned_abs()))/>

@@ -34,7 +34,7 @@ pub fn ReviewTracks(
         .zip(findings)
         .map(|(track, findings)| view! { <ReviewTrack track findings queue on_seek/> })
         .collect_view();
-    view! { <ol class="grid gap-6">{tracks}</ol> }
+    view! { <ol class="review-tracks">{tracks}</ol> }
 }
 
 /// A track of another release that has been paused: space is to begin with this one.

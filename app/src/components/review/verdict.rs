@@ -23,10 +23,6 @@ use crate::{
     error::AppError,
 };
 
-/// The panel opens upwards: over the bar's whole width on a phone, above its button otherwise.
-const PANEL: &str = "absolute inset-x-0 bottom-full z-10 mb-4 grid max-h-[calc(100dvh-13rem)] gap-3 overflow-y-auto rounded-card border \
-    border-line bg-surface p-5 shadow-float md:left-auto md:w-[34rem]";
-
 /// The release that a verdict is about, as the forms send it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReviewedVersion {
@@ -83,11 +79,11 @@ pub fn VerdictBar(
     });
     let note = move || draft.error.get().filter(|error| error.fields.is_empty());
     view! {
-        <section class="bottom-bar sticky" aria-label="Verdict">
-            <div class="mx-auto grid max-w-[72rem] gap-3 px-[clamp(1rem,4vw,2.5rem)] py-3">
+        <section class="bottom-bar" aria-label="Verdict">
+            <div class="verdict-inner">
                 {move || note().map(|error| view! { <VerdictError error=error id=subject.id on_reload=on_reload/> })}
-                <div class="flex flex-wrap items-center justify-end gap-3">
-                    <p class="mr-auto max-sm:w-full">{warning_words(&warnings)}</p>
+                <div class="verdict-row">
+                    <p class="verdict-words">{warning_words(&warnings)}</p>
                     <RejectForm subject=subject address=addresses.reject draft=draft on_verdict=on_verdict/>
                     <form
                         method="post"
@@ -132,7 +128,7 @@ fn ReviewedVersionFields(subject: ReviewedVersion) -> impl IntoView {
 #[component]
 fn VerdictError(error: AppError, id: ReleaseId, on_reload: Callback<()>) -> impl IntoView {
     view! {
-        <div class="flex flex-wrap items-center gap-3">
+        <div class="verdict-error">
             <ErrorNote error/>
             <a class="btn" href=format!("/review/{id}") on:click=move |_| on_reload.run(())>
                 <Icon name=IconName::Retry/>
@@ -155,8 +151,8 @@ fn ConfirmApproval(is_confirming: RwSignal<bool>, warnings: Vec<String>, on_appr
     view! {
         <Dialog open=is_confirming title="Approve with warnings">
             <p>"Stores may refuse or change this release because of these warnings:"</p>
-            <ul class="mt-2 list-disc pl-5">{warnings}</ul>
-            <div class="dialog-actions mt-5">
+            <ul class="verdict-warnings">{warnings}</ul>
+            <div class="dialog-actions">
                 <button type="button" class="btn" on:click=move |_| is_confirming.set(false)>
                     "Keep listening"
                 </button>
@@ -191,14 +187,14 @@ fn RejectForm(
     };
     view! {
         <RejectPanel is_rejecting>
-            <form class="grid gap-3" method="post" action=address novalidate on:submit=send>
+            <form class="reject-form" method="post" action=address novalidate on:submit=send>
                 <ReviewedVersionFields subject=subject/>
                 <Show when=move || is_alive.get()>
                     <QuickReasons reason=reason/>
                 </Show>
                 <ReasonField reason is_rejecting error=errors.field("reason")/>
                 // Stays in sight if the reasons are long.
-                <div class="dialog-actions sticky -bottom-5 -mb-5 bg-surface pt-1 pb-5">
+                <div class="dialog-actions">
                     <Show when=move || is_alive.get()>
                         <button type="button" class="btn" on:click=move |_| close(is_rejecting)>
                             "Cancel"
@@ -215,7 +211,7 @@ fn RejectForm(
 fn RejectPanel(is_rejecting: RwSignal<bool>, children: Children) -> impl IntoView {
     view! {
         <details
-            class="md:relative"
+            class="reject"
             open=move || is_rejecting.get()
             on:toggle=move |event| is_rejecting.set(event_target::<leptos::web_sys::Element>(&event).has_attribute("open"))
             on:keydown=move |event| {
@@ -228,7 +224,7 @@ fn RejectPanel(is_rejecting: RwSignal<bool>, children: Children) -> impl IntoVie
                 <Icon name=IconName::Close/>
                 "Reject"
             </summary>
-            <div class=PANEL role="dialog" aria-labelledby="reject-title">
+            <div class="reject-panel" role="dialog" aria-labelledby="reject-title">
                 <h2 class="dialog-title" id="reject-title">
                     "Reject this release"
                 </h2>
@@ -251,7 +247,7 @@ fn ReasonField(reason: RwSignal<String>, is_rejecting: RwSignal<bool>, error: Si
                 "What the artist has to change"
             </label>
             <textarea
-                class="textarea min-h-20"
+                class="textarea"
                 id="reason"
                 name="reason"
                 rows="3"
@@ -304,10 +300,10 @@ fn escaped(text: &str) -> String {
 fn QuickReasons(reason: RwSignal<String>) -> impl IntoView {
     let picks = QUICK_REASONS.map(|pick| {
         view! {
-            <label class="flex items-start gap-2 py-1 text-small">
+            <label class="quick-reason">
                 <input
                     type="checkbox"
-                    class="checkbox flex-none"
+                    class="checkbox"
                     prop:checked=move || reason.with(|text| has_reason(text, pick))
                     on:change=move |_| reason.update(|text| *text = toggle_reason(text, pick))
                 />

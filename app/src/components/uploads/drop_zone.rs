@@ -52,7 +52,7 @@ pub fn DropZone(
             >
                 <input type="hidden" name="target" value=target.to_string()/>
                 <Icon name=IconName::Upload/>
-                <p class="drop-zone-invitation noscript:hidden">{invitation}</p>
+                <p class="drop-zone-invitation script-only">{invitation}</p>
                 <FileInput
                     id=id.to_owned()
                     accept=accept
@@ -61,7 +61,7 @@ pub fn DropZone(
                     on_files=on_files
                 />
                 <label class="btn btn-primary" for=id>{button}</label>
-                <button type="submit" class="btn hidden noscript:inline-flex">"Upload"</button>
+                <button type="submit" class="btn no-script-only">"Upload"</button>
                 <p class="hint" id=limits_id>{limits}</p>
             </form>
             <Notes notes on_dismiss/>

@@ -33,7 +33,7 @@ pub fn FileButton(
                 <Icon name=IconName::Upload/>
                 {move || label.get()}
             </label>
-            <button type="submit" class="btn btn-small hidden noscript:inline-flex">"Upload"</button>
+            <button type="submit" class="btn btn-small no-script-only">"Upload"</button>
         </form>
     }
 }

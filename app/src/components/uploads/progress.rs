@@ -107,7 +107,7 @@ fn ProgressBar(name: String, state: Memo<TaskState>) -> impl IntoView {
     let label = format!("Upload of {name}");
     view! {
         <Show when=move || is_shown.get()>
-            <progress class="progress" max="1" value=fraction aria-label=label.clone()></progress>
+            <progress max="1" value=fraction aria-label=label.clone()></progress>
         </Show>
     }
 }

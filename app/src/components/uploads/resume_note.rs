@@ -43,7 +43,7 @@ pub fn ResumeNote(
             </p>
             <div class="upload-actions">
                 {choose}
-                <button type="button" class="btn-icon noscript:hidden" aria-label=cancel on:click=move |_| {
+                <button type="button" class="btn-icon script-only" aria-label=cancel on:click=move |_| {
                     on_cancel.run(());
                     focus::on("#step");
                 }>

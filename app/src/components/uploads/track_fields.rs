@@ -55,7 +55,7 @@ pub fn TrackFields(
                 <MoreFields id track errors/>
                 <p class="track-saved" role="status">{move || saved.get()}</p>
             </div>
-            <button type="submit" class="btn hidden noscript:inline-flex">"Save"</button>
+            <button type="submit" class="btn no-script-only">"Save"</button>
         </form>
     }
 }

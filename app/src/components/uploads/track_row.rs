@@ -179,7 +179,7 @@ fn OrderControls(
     };
     view! {
         <span
-            class="track-handle noscript:hidden"
+            class="track-handle script-only"
             id=format!("track-{id}-handle")
             role="button"
             tabindex="0"

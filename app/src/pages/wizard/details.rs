@@ -57,7 +57,7 @@ pub(super) fn DetailsStep(latest: Latest) -> impl IntoView {
             <input type="hidden" name="id" value=id.to_string()/>
             <DetailFields latest shown=ShownDetails { values: shown, errors: form.errors }/>
             <div class="wizard-actions">
-                <p class="meta noscript:hidden" role="status">
+                <p class="meta script-only" role="status">
                     {move || form.status_text().unwrap_or_else(|| "Changes are saved automatically".into())}
                 </p>
                 <button type="submit" class="btn btn-primary">"Save and continue"</button>
