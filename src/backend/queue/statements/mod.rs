@@ -112,10 +112,18 @@ pub(in crate::backend) struct Claimant {
 }
 
 /// Claims the next due job. Artists take turns, and the job of one artist that has been due longest comes first. A
-/// background job is claimed only if no other job is due and no background job runs. The claim, the attempt and the
-/// lease are one statement. Work begins after its commit.
+/// background job is claimed only if no other job is due and no background job runs, in any process. The claim, the
+/// attempt and the lease are one statement. Work begins after its commit.
 pub(in crate::backend) async fn claim(db: &mut PgConnection, by: Claimant) -> Result<Option<ClaimedJob>> {
-    let claimed = sqlx::query_as!(
+    match try_claim(db, by).await.map_err(Error::from) {
+        // Another worker claimed a background job in the same moment. No other job was due.
+        Err(error) if error.is_unique_violation_of("idx_upload_jobs_running_background") => Ok(None),
+        claimed => claimed,
+    }
+}
+
+async fn try_claim(db: &mut PgConnection, by: Claimant) -> sqlx::Result<Option<ClaimedJob>> {
+    sqlx::query_as!(
         ClaimedJob,
         r#"update upload_jobs
            set status = 'UPLOADING', attempt = attempt + 1, lease_owner = $1,
@@ -150,8 +158,7 @@ pub(in crate::backend) async fn claim(db: &mut PgConnection, by: Claimant) -> Re
         by.may_decode_track
     )
     .fetch_optional(db)
-    .await?;
-    Ok(claimed)
+    .await
 }
 
 /// Prolongs a lease. Returns `false` if the lease is lost, and with it the right to write anything. A job that this

@@ -12,7 +12,7 @@ use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-use testing::{TestDatabase, test_server_url};
+use testing::{TestDatabase, eventually, test_server_url};
 use time::OffsetDateTime;
 use tokio::runtime::Builder;
 use uuid::Uuid;
@@ -127,16 +127,7 @@ impl<'a> Both<'a> {
 
     async fn claim(&mut self, worker: usize) {
         let (owner, last_artist) = self.workers[worker];
-        let spool = SpoolId(Uuid::nil());
-        let by = Claimant {
-            owner,
-            spool,
-            own_spool_only: false,
-            lease: LEASE,
-            last_artist,
-            artist_at_fair_share: None,
-            may_decode_track: true,
-        };
+        let by = Claimant { last_artist, ..claimant(owner) };
         let claimed = queue::claim(&mut self.pool.acquire().await.unwrap(), by).await.unwrap();
         let jobs = self.jobs.iter().map(|(id, (artist, job))| (*id, *artist, job));
         assert_eq!(claimed.as_ref().map(|claimed| claimed.id), next_fair_job(jobs, last_artist, self.now));
@@ -190,6 +181,19 @@ impl<'a> Both<'a> {
     }
 }
 
+/// A worker that may claim every job.
+fn claimant(owner: WorkerId) -> Claimant {
+    Claimant {
+        owner,
+        spool: SpoolId(Uuid::nil()),
+        own_spool_only: false,
+        lease: LEASE,
+        last_artist: UserId(Uuid::nil()),
+        artist_at_fair_share: None,
+        may_decode_track: true,
+    }
+}
+
 fn count(column: i32) -> u32 {
     u32::try_from(column).unwrap()
 }
@@ -209,7 +213,7 @@ fn is_held<T>(written: Result<T>) -> bool {
 async fn database() -> (TestDatabase, PgPool, [UserId; ARTISTS]) {
     let database = TestDatabase::create(&test_server_url()).await;
     let options = PgConnectOptions::from_str(&database.url()).unwrap().options([SEARCH_PATH]);
-    let pool = PgPoolOptions::new().max_connections(2).connect_with(options).await.unwrap();
+    let pool = PgPoolOptions::new().max_connections(3).connect_with(options).await.unwrap();
     sqlx::raw_sql(CLOCK).execute(&pool).await.unwrap();
     db::MIGRATIONS.run(&pool).await.unwrap();
     let artists = [(); ARTISTS].map(|()| UserId(Uuid::now_v7()));
@@ -237,4 +241,37 @@ fn every_statement_does_what_the_machine_says() {
         });
     });
     runtime.block_on(pool.close());
+}
+
+/// The claims of two processes overlap: the second one begins before the first one commits.
+#[tokio::test]
+async fn of_two_workers_that_claim_at_once_one_gets_a_background_job() {
+    let (_database, pool, artists) = database().await;
+    let (one, two) = (WorkerId(Uuid::now_v7()), WorkerId(Uuid::now_v7()));
+    for artist in artists {
+        let new = NewJob { kind: JobKind::Examine, artist, release: None, upload: None, object: None, spool: None };
+        queue::enqueue(&mut pool.acquire().await.unwrap(), &new, None, LEASE).await.unwrap();
+    }
+    sqlx::query("update upload_jobs set is_background = true").execute(&pool).await.unwrap();
+
+    let mut first = db::begin(&pool).await.unwrap();
+    let claimed = queue::claim(&mut first, claimant(one)).await.unwrap().unwrap();
+    let claims = pool.clone();
+    let second =
+        tokio::spawn(async move { queue::claim(&mut claims.acquire().await.unwrap(), claimant(two)).await.unwrap() });
+    eventually("the second claim waits for the first one, or has ended", async || {
+        let waiting = "select exists (select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')";
+        let waiting = sqlx::query_scalar(waiting);
+        let is_waiting: bool = waiting.fetch_one(&pool).await.unwrap();
+        (is_waiting || second.is_finished()).then_some(())
+    })
+    .await;
+    first.commit().await.unwrap();
+    assert!(second.await.unwrap().is_none(), "both workers got a background job");
+
+    // The next claim finds a job as soon as none runs.
+    let mut db = pool.acquire().await.unwrap();
+    assert!(queue::claim(&mut db, claimant(two)).await.unwrap().is_none());
+    queue::finish(&mut db, &claimed, None).await.unwrap();
+    assert!(queue::claim(&mut db, claimant(two)).await.unwrap().is_some());
 }
