@@ -21,10 +21,9 @@ pub struct QueueOverview {
     pub oldest_due_seconds: Option<i64>,
     /// Dead letters, the latest failure first.
     pub dead_letters: Page<DeadLetter>,
-    /// The latest files that keep their facts although a newer examination differs.
-    pub changed_files: Vec<ChangedFile>,
-    /// How many such files there are, including those that `changed_files` leaves out.
-    pub changed_files_total: i64,
+    /// The files that keep their facts although a newer examination differs, the latest first. Those that an admin has
+    /// dismissed are left out.
+    pub changed_files: Page<ChangedFile>,
 }
 
 /// The unfinished jobs of one kind.
@@ -69,6 +68,8 @@ pub struct DeadLetter {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangedFile {
     pub object: ObjectId,
+    /// Tells this result from earlier and later ones of the same file.
+    pub revision: i32,
     /// The file's name on the artist's computer; for display only.
     pub file_name: String,
     pub artist_name: String,

@@ -1,11 +1,15 @@
-//! The queue and its dead letters, for admins.
+//! The queue, its dead letters and the changed files, for admins.
 
 use leptos::prelude::*;
-use vwaza::domain::{ids::JobId, queue_page::QueueOverview};
+use vwaza::domain::{
+    ids::{JobId, ObjectId},
+    queue_page::QueueOverview,
+};
 
 use crate::{error::ApiResult, json::Json};
 
 pub const RETRIED: &str = "The file is in the queue again.";
+pub const DISMISSED: &str = "Result dismissed. The file comes back if we find something else in it.";
 
 pub fn discarded_words(is_told: bool) -> &'static str {
     match is_told {
@@ -14,13 +18,24 @@ pub fn discarded_words(is_told: bool) -> &'static str {
     }
 }
 
-/// How many jobs wait and run, and a page of dead letters.
+/// How many jobs wait and run, a page of dead letters, and a page of changed files (by default the first).
 #[server(name = FetchQueue, prefix = "/api", output = Json, endpoint = "queue/view")]
-pub async fn queue(page: u32) -> ApiResult<QueueOverview> {
+pub async fn queue(page: u32, changed_page: Option<u32>) -> ApiResult<QueueOverview> {
     use super::ssr;
 
     let actor = ssr::current_user().await?;
-    Ok(ssr::backend().dead_letters().queue(&actor, page).await?)
+    Ok(ssr::backend().dead_letters().queue(&actor, page, changed_page.unwrap_or(1)).await?)
+}
+
+/// Takes a changed file from the list. `revision` is the result that the page showed.
+#[server(prefix = "/api", output = Json, endpoint = "queue/dismiss")]
+pub async fn dismiss_changed_file(id: ObjectId, revision: i32) -> ApiResult<()> {
+    use super::ssr;
+
+    let actor = ssr::current_user().await?;
+    ssr::backend().review().dismiss_changed_file(&actor, id, revision).await?;
+    ssr::set_success_message(DISMISSED);
+    Ok(())
 }
 
 /// Puts a dead letter back into the queue, as if it had never failed.

@@ -10,8 +10,13 @@ pub fn filter_of(query: &ParamsMap) -> ReleaseFilter {
         status: query.get("status").and_then(|slug| ReleaseStatus::from_slug(&slug)),
         artist: query.get("artist").and_then(|id| id.parse().ok()),
         sort: query.get("sort").and_then(|slug| ReleaseSort::from_slug(&slug)).unwrap_or_default(),
-        page: query.get("page").map_or(1, |page| page_number(&page)),
+        page: page_in(query, "page"),
     }
+}
+
+/// The page that an address names as `name`: the first one, unless it names another.
+pub fn page_in(query: &ParamsMap, name: &str) -> u32 {
+    query.get(name).map_or(1, |page| page_number(&page))
 }
 
 /// Any number is a page: a shorter list shows its last one.

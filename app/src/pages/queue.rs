@@ -1,17 +1,18 @@
-//! `/admin/queue`: how many jobs wait and run, and the dead letters.
+//! `/admin/queue`: how many jobs wait and run, the dead letters, and the changed files.
 
 use std::time::Duration;
 
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
-use vwaza::domain::{queue_page::QueueOverview, release::ReleaseFilter};
+use vwaza::domain::queue_page::QueueOverview;
 
 use crate::{
-    api::queue::{DiscardJob, RETRIED, RetryJob, discarded_words, queue},
+    api::queue::{DISMISSED, DiscardJob, DismissChangedFile, RETRIED, RetryJob, discarded_words, queue},
     components::{
+        empty_state::EmptyState,
         focus,
         form::{FormErrors, FormNote},
-        list_address::{filter_address, filter_of},
+        list_address::page_in,
         pager::Pager,
         queue::{
             changed_files::ChangedFileTable,
@@ -19,10 +20,7 @@ use crate::{
             job_table::JobTable,
         },
         require::RequireAdmin,
-        review::{
-            list::{ListPage, NoRows},
-            table::count,
-        },
+        review::{list::ListPage, table::count},
         skeleton::Shape,
     },
     error::ApiResult,
@@ -37,11 +35,28 @@ const PATH: &str = "/admin/queue";
 /// The page fetches this often, because not every step of a job is an event and waiting jobs grow older.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
+/// The pages of the two lists, from 1.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct ShownPages {
+    letters: u32,
+    changed: u32,
+}
+
+impl ShownPages {
+    fn address(self) -> String {
+        let pairs = [("page", self.letters), ("changed", self.changed)].into_iter().filter(|(_, page)| *page > 1);
+        let query: Vec<String> = pairs.map(|(name, page)| format!("{name}={page}")).collect();
+        if query.is_empty() { PATH.to_owned() } else { format!("{PATH}?{}", query.join("&")) }
+    }
+}
+
 #[component]
 pub fn Queue() -> impl IntoView {
     let query = use_query_map();
-    // Only the filter's page number matters here.
-    let filter = Memo::new(move |_| ReleaseFilter { page: query.with(filter_of).page, ..Default::default() });
+    let shown = Memo::new(move |_| {
+        query.with(|query| ShownPages { letters: page_in(query, "page"), changed: page_in(query, "changed") })
+    });
+    let dismiss = form_action::<DismissChangedFile>();
     let actions = DeadLetterActions {
         retry: form_action::<RetryJob>(),
         discard: form_action::<DiscardJob>(),
@@ -50,15 +65,16 @@ pub fn Queue() -> impl IntoView {
     };
     let (changes, poll_ticks) = (Live::get().any_release(), poll_ticks());
     // A refusal counts, too: it means that the page shows something old.
-    let answers = move || actions.retry.version().get() + actions.discard.version().get();
+    let answers = move || actions.retry.version().get() + actions.discard.version().get() + dismiss.version().get();
     let overview = Resource::new(
-        move || (filter.get(), changes.get(), poll_ticks.get(), answers()),
-        |(filter, ..)| queue(filter.page),
+        move || (shown.get(), changes.get(), poll_ticks.get(), answers()),
+        |(shown, ..)| queue(shown.letters, Some(shown.changed)),
     );
     show_action_results(actions);
+    show_dismissal(dismiss);
     view! {
         <RequireAdmin shape=Shape::List>
-            <Overview overview=overview filter=filter actions=actions/>
+            <Overview overview=overview shown=shown actions=actions dismiss=dismiss/>
         </RequireAdmin>
     }
 }
@@ -99,20 +115,32 @@ fn show_action_results(actions: DeadLetterActions) {
     });
 }
 
+/// Says that a changed file is dismissed, and moves the focus, as the file's row goes.
+fn show_dismissal(dismiss: ServerAction<DismissChangedFile>) {
+    Effect::new(move || {
+        let Some(answer) = dismiss.value().get() else { return };
+        if answer.is_ok() {
+            Toasts::get().show(DISMISSED);
+        }
+        focus::on("#changed-files-title");
+    });
+}
+
 #[component]
 fn Overview(
     overview: Resource<ApiResult<QueueOverview>>,
-    filter: Memo<ReleaseFilter>,
+    shown: Memo<ShownPages>,
     actions: DeadLetterActions,
+    dismiss: ServerAction<DismissChangedFile>,
 ) -> impl IntoView {
-    let shown = live::last_good(move || filter.get(), overview);
-    let error = Signal::derive(move || shown.get().and_then(Result::err));
-    let overview = Signal::derive(move || shown.get().and_then(Result::ok));
+    let last = live::last_good(move || shown.get(), overview);
+    let error = Signal::derive(move || last.get().and_then(Result::err));
+    let overview = Signal::derive(move || last.get().and_then(Result::ok));
     view! {
         <ListPage title="Operations" error=error>
             <Jobs overview=overview/>
-            <DeadLetters overview=overview filter=filter actions=actions/>
-            <ChangedFiles overview=overview/>
+            <DeadLetters overview=overview shown=shown actions=actions/>
+            <ChangedFiles overview=overview shown=shown dismiss=dismiss/>
         </ListPage>
     }
 }
@@ -132,7 +160,7 @@ fn Jobs(overview: Signal<Option<QueueOverview>>) -> impl IntoView {
 #[component]
 fn DeadLetters(
     overview: Signal<Option<QueueOverview>>,
-    filter: Memo<ReleaseFilter>,
+    shown: Memo<ShownPages>,
     actions: DeadLetterActions,
 ) -> impl IntoView {
     let errors = FormErrors::of(move || {
@@ -146,15 +174,8 @@ fn DeadLetters(
     let total = move || page().map(|page| count(page.total, "dead letter", "dead letters"));
     let body = move || {
         if is_empty.get() {
-            view! {
-                <NoRows
-                    path=PATH
-                    filter=filter.get()
-                    title="No failed jobs"
-                    text="A job that fails on every attempt appears here."
-                />
-            }
-            .into_any()
+            view! { <EmptyState title="No dead letters" text="A job that fails on every attempt appears here."/> }
+                .into_any()
         } else {
             view! {
                 <p class="intro">"Retry a job after the cause of its failure is fixed. Discard a job to ask its artist for the file again."</p>
@@ -164,7 +185,7 @@ fn DeadLetters(
         }
     };
     let pager = move || {
-        let link = move |number| filter_address(PATH, &ReleaseFilter { page: number, ..Default::default() });
+        let link = move |letters| ShownPages { letters, ..shown.get_untracked() }.address();
         page().map(|page| view! { <Pager page=page.page pages=page.pages link=link/> })
     };
     view! {
@@ -179,25 +200,61 @@ fn DeadLetters(
     }
 }
 
-/// The files whose newer examination differs. The section is absent if there are none.
+/// The files whose newer examination differs, and whose result nobody has dismissed.
 #[component]
-fn ChangedFiles(overview: Signal<Option<QueueOverview>>) -> impl IntoView {
-    let files = Signal::derive(move || overview.get().map(|overview| overview.changed_files).unwrap_or_default());
+fn ChangedFiles(
+    overview: Signal<Option<QueueOverview>>,
+    shown: Memo<ShownPages>,
+    dismiss: ServerAction<DismissChangedFile>,
+) -> impl IntoView {
+    let errors = FormErrors::of(move || dismiss.value().get().and_then(Result::err));
+    let page = move || overview.get().map(|overview| overview.changed_files);
+    let files = Signal::derive(move || page().map(|page| page.rows).unwrap_or_default());
     let is_empty = Memo::new(move |_| files.read().is_empty());
-    let total = move || overview.get().map(|overview| count(overview.changed_files_total, "file", "files"));
-    move || {
-        (!is_empty.get()).then(|| {
+    let total = move || page().map(|page| count(page.total, "changed file", "changed files"));
+    let body = move || {
+        if is_empty.get() {
+            let text = "A published file appears here if we examine it again and find something else.";
+            view! { <EmptyState title="No changed files" text=text/> }.into_any()
+        } else {
             view! {
-                <section class="section" aria-labelledby="changed-files-title">
-                    <h2 class="section-title" id="changed-files-title">"Examined again"</h2>
-                    <p class="meta list-count" role="status">{total}</p>
-                    <p class="intro">
-                        "We improved our checks and examined these published files again. Their results are different now. The files \
-                         and their releases have not changed. If a difference matters, tell the artist."
-                    </p>
-                    <ChangedFileTable files=files/>
-                </section>
+                <p class="intro">
+                    "We improved our checks and examined these files again. Their results are different now. The files and their releases \
+                     have not changed. If a difference matters, tell the artist. Dismiss a result after you have read it."
+                </p>
+                <ChangedFileTable files=files dismiss=dismiss/>
             }
-        })
+            .into_any()
+        }
+    };
+    let pager = move || {
+        let link = move |changed| ShownPages { changed, ..shown.get_untracked() }.address();
+        page().map(|page| view! { <Pager page=page.page pages=page.pages link=link/> })
+    };
+    view! {
+        <section class="section" aria-labelledby="changed-files-title">
+            <h2 class="section-title" id="changed-files-title" tabindex="-1">"Changed files"</h2>
+            <FormNote errors=errors/>
+            <p class="meta list-count" role="status">{total}</p>
+            {body}
+            {pager}
+        </section>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_list_keeps_the_page_of_the_other() {
+        for (letters, changed, address) in [
+            (1, 1, "/admin/queue"),
+            (3, 1, "/admin/queue?page=3"),
+            (1, 2, "/admin/queue?changed=2"),
+            (3, 2, "/admin/queue?page=3&changed=2"),
+        ] {
+            assert_eq!(ShownPages { letters, changed }.address(), address);
+        }
     }
 }

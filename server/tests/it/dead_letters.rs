@@ -231,7 +231,7 @@ async fn an_admin_works_through_the_queues_page_without_scripts() {
     let form = form.header("referer", format!("http://{}/admin/queue", admin.listen()));
     let answer = admin.send(form.form(&[("id", letter.id.to_string())])).await;
     assert!(answer.status == 302 || answer.status == 303, "{}: {}", answer.status, answer.text());
-    assert!(page().await.contains("No failed jobs"));
+    assert!(page().await.contains("No dead letters"));
 }
 
 #[tokio::test]

@@ -1,17 +1,18 @@
 //! A newer version of the examination examines files again: the facts that it may change, and the differences that it
 //! only reports.
 
+use http::Method;
 use testing::{eventually, fixtures};
 use vwaza::domain::{
     files::{Examination, FileState},
     ids::ObjectId,
     media::{AudioFacts, EXAMINATION_VERSION},
     queue_page::{ChangedFile, QueueOverview},
-    release::{ReleaseStatus, ReleaseView},
+    release::{PAGE_SIZE, ReleaseStatus, ReleaseView},
     upload::UploadTarget,
 };
 
-use crate::support::{App, Client, a_cover, a_song, complete_details, spawn_app, spawn_app_with};
+use crate::support::{App, Client, TestResponse, a_cover, a_song, complete_details, spawn_app, spawn_app_with};
 
 /// Makes all files look as if an older version had examined them and measured another loudness. The janitor's next run
 /// finds them.
@@ -39,7 +40,23 @@ fn facts(release: &ReleaseView) -> AudioFacts {
 }
 
 async fn changed_files(admin: &Client) -> Vec<ChangedFile> {
-    admin.call_with("queue/view", "page", 1).await.ok::<QueueOverview>().changed_files
+    admin.call_with("queue/view", "page", 1).await.ok::<QueueOverview>().changed_files.rows
+}
+
+async fn dismiss(admin: &Client, file: &ChangedFile) -> TestResponse {
+    let fields = [("id".to_owned(), file.object.to_string()), ("revision".to_owned(), file.revision.to_string())];
+    admin.call("queue/dismiss", &fields.to_vec()).await
+}
+
+/// Changes the loudness that the database has for all files. The janitor's next run finds another one in the files.
+async fn measured_otherwise(app: &App, lufs: f64) {
+    sqlx::query("update audio_facts set facts = jsonb_set(facts, '{integrated_lufs}', $1)")
+        .bind(serde_json::json!(lufs))
+        .execute(&app.sql)
+        .await
+        .unwrap();
+    sqlx::query("update objects set examination_version = 0 where parent_id is null").execute(&app.sql).await.unwrap();
+    all_are_examined_again(app).await;
 }
 
 /// Returns the ETags of the derived files of a release.
@@ -267,4 +284,81 @@ async fn new_files_are_examined_before_those_that_are_examined_again() {
                       < (select min(updated_at) from upload_jobs where is_background and status = 'COMPLETED')";
     let is_first: bool = sqlx::query_scalar(order).bind(new.0).fetch_one(&app.sql).await.unwrap();
     assert!(is_first);
+}
+
+#[tokio::test]
+async fn a_result_that_an_admin_dismissed_comes_back_only_if_another_one_is_found() {
+    let app = spawn_app().await;
+    let (ana, admin, other) = (app.artist("Ana").await, app.admin().await, app.admin().await);
+    let release = ana.release_in_review().await;
+    admin.approve(release.id, release.version).await.expect_status(200);
+    examined_by_an_older_version(&app).await;
+    all_are_examined_again(&app).await;
+    let changed = changed_files(&admin).await;
+    assert_eq!(changed.len(), 1);
+
+    dismiss(&admin, &changed[0]).await.expect_status(200);
+    assert!(changed_files(&other).await.is_empty());
+    let recorded =
+        "select u.email, c.dismissed_at > c.found_at from changed_facts c join users u on u.id = c.dismissed_by";
+    let (email, is_later): (String, bool) = sqlx::query_as(recorded).fetch_one(&app.sql).await.unwrap();
+    assert_eq!((Some(email), is_later), (admin.actor().await.map(|actor| actor.email), true));
+    // The other admin's page showed the file a moment ago.
+    dismiss(&other, &changed[0]).await.expect_error(409, "another admin dismissed it");
+
+    // The next examination finds the same, although the file's facts in the database are others now.
+    measured_otherwise(&app, -4.0).await;
+    assert!(changed_files(&admin).await.is_empty(), "the admin has read this result");
+    // An examination finds something else than the one before.
+    let forgotten = "update changed_facts set facts = jsonb_set(facts, '{integrated_lufs}', '-20.0')";
+    sqlx::query(forgotten).execute(&app.sql).await.unwrap();
+    measured_otherwise(&app, -4.0).await;
+    let again = changed_files(&admin).await;
+    assert_eq!(again.iter().map(|file| file.object).collect::<Vec<_>>(), [changed[0].object]);
+    assert!(again[0].revision > changed[0].revision);
+    // A page that still shows the older result does not dismiss the newer one.
+    dismiss(&admin, &changed[0]).await.expect_error(409, "changed just now");
+    dismiss(&admin, &again[0]).await.expect_status(200);
+    assert!(changed_files(&admin).await.is_empty());
+    app.expect_consistent().await;
+}
+
+#[tokio::test]
+async fn an_admin_reads_and_dismisses_changed_files_page_by_page_without_scripts() {
+    let app = spawn_app().await;
+    let (ana, admin) = (app.artist("Ana").await, app.admin().await);
+    let id = ana.create_release().await;
+    ana.save_details(id, &complete_details()).await.expect_status(200);
+    ana.attach(UploadTarget::Cover(id), "cover.png", a_cover(1)).await;
+    let tracks = usize::try_from(PAGE_SIZE).unwrap() + 1;
+    for track in 0..tracks {
+        ana.attach(UploadTarget::NewTrack(id), &format!("{track:02}.wav"), a_song(track as u64)).await;
+    }
+    ana.submit(id).await.expect_status(200);
+    let release = ana.release_when(id, ReleaseStatus::PendingReview).await;
+    admin.approve(id, release.version).await.expect_status(200);
+    examined_by_an_older_version(&app).await;
+    all_are_examined_again(&app).await;
+
+    let page = async |address: &str| {
+        let request = admin.request(Method::GET, address).header("accept", "text/html");
+        admin.send(request).await.expect_status(200).text()
+    };
+    let first = page("/admin/queue").await;
+    assert!(first.contains("25 changed files") && first.contains("Page 1 of 2"), "{first}");
+    assert!(first.contains("href=\"/admin/queue?changed=2\""), "{first}");
+    let second = page("/admin/queue?changed=2").await;
+    assert_eq!((first.matches("Dismiss “").count(), second.matches("Dismiss “").count()), (tracks - 1, 1));
+
+    let overview: QueueOverview = admin.call_with("queue/view", "page", 1).await.ok();
+    assert_eq!((overview.changed_files.total, overview.changed_files.rows.len()), (25, tracks - 1));
+    let file = &overview.changed_files.rows[0];
+    let form = admin.request(Method::POST, "/api/queue/dismiss").header("accept", "text/html");
+    let form = form.header("referer", format!("http://{}/admin/queue?changed=1", admin.listen()));
+    let answer =
+        admin.send(form.form(&[("id", file.object.to_string()), ("revision", file.revision.to_string())])).await;
+    assert!(answer.status == 302 || answer.status == 303, "{}: {}", answer.status, answer.text());
+    let after = page("/admin/queue").await;
+    assert!(after.contains("24 changed files") && after.contains("Result dismissed."), "{after}");
+    assert!(!after.contains(&format!("Dismiss “{}”", file.file_name)), "{after}");
 }

@@ -55,8 +55,8 @@ struct DeadLetterJob {
 }
 
 impl DeadLetters<'_> {
-    /// Returns the state of the queue at one moment, with one page of its dead letters.
-    pub async fn queue(&self, actor: &Actor, page: u32) -> Result<QueueOverview> {
+    /// Returns the state of the queue at one moment, with one page of its dead letters and one of the changed files.
+    pub async fn queue(&self, actor: &Actor, page: u32, changed_page: u32) -> Result<QueueOverview> {
         actor.require_admin()?;
         let mut tx = db::snapshot(&self.0.db).await?;
         let (jobs, oldest_due_seconds) = queue::counts(&mut tx).await?;
@@ -79,7 +79,7 @@ impl DeadLetters<'_> {
         )
         .fetch_all(&mut *tx)
         .await?;
-        let (changed_files, changed_files_total) = changed_facts::list(&mut tx).await?;
+        let changed_files = changed_facts::list(&mut tx, changed_page).await?;
         tx.commit().await?;
         let letters = letters.into_iter().map(|row| {
             let release = row.release.zip(row.title);
@@ -95,7 +95,7 @@ impl DeadLetters<'_> {
             }
         });
         let dead_letters = Page::new(letters.collect(), page, total);
-        Ok(QueueOverview { jobs, oldest_due_seconds, dead_letters, changed_files, changed_files_total })
+        Ok(QueueOverview { jobs, oldest_due_seconds, dead_letters, changed_files })
     }
 
     /// Puts a job back into the queue, as if it had never failed.
@@ -235,7 +235,7 @@ async fn lock_dead_letter(db: &mut PgConnection, id: JobId) -> Result<DeadLetter
         .is_some_and(|release| !matches!(release.status, ReleaseStatus::Draft | ReleaseStatus::Processing))
     {
         return Err(Problem::conflict(
-            "The release of this file is already in review or decided, so its files can't change.",
+            "The release of this file already waits for review or is decided, so its files can't change.",
         )
         .into());
     }

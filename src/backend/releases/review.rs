@@ -9,12 +9,15 @@ use crate::{
     backend::{Backend, Result, db},
     domain::{
         account::{Actor, Role},
-        ids::{ReleaseId, UserId},
+        ids::{ObjectId, ReleaseId, UserId},
         problem::Problem,
         release::{PAGE_SIZE, Page, ReleaseCounts, ReleaseEventKind, ReleaseFilter, ReleaseStatus, ReleaseSummary},
         review::{ArtistSummary, Verdict, VerdictOutcome},
     },
 };
+
+const RESULT_CHANGED: &str =
+    "The result of this file changed just now, or another admin dismissed it. Reload the page to see its state.";
 
 pub struct Review<'a>(pub(in crate::backend) &'a Backend);
 
@@ -93,6 +96,29 @@ impl Review<'_> {
         tx.commit().await?;
         self.0.events.release_changed(id, release.artist);
         Ok(VerdictOutcome { next })
+    }
+
+    /// Takes a changed file from the list of admins. `revision` is the result that the admin's page showed. The file
+    /// comes back if a later examination finds something else.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown file. `Conflict` if the file has another result now, or none, or if the result is
+    /// dismissed already.
+    pub async fn dismiss_changed_file(&self, actor: &Actor, object: ObjectId, revision: i32) -> Result<()> {
+        actor.require_admin()?;
+        let mut tx = db::begin(&self.0.db).await?;
+        if !changed_facts::dismiss(&mut tx, object, revision, actor.id).await? {
+            let is_known = sqlx::query_scalar!(
+                r#"select exists (select 1 from objects where id = $1) as "exists!""#,
+                object as ObjectId
+            )
+            .fetch_one(&mut *tx)
+            .await?;
+            return Err(if is_known { Problem::conflict(RESULT_CHANGED) } else { Problem::NotFound }.into());
+        }
+        tx.commit().await?;
+        tracing::info!(object.id = %object, user.id = %actor.id, "changed file dismissed");
+        Ok(())
     }
 
     /// Lists all accounts with the counts of their releases, by name. The order ignores accents and case, as in lists
