@@ -4,29 +4,34 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::text::{is_dash, is_unseen};
+use super::text::{is_dash, is_unseen, to_ascii};
 
-/// The digit zero in each script that people type numbers in: Arabic, Persian, Devanagari, full-width. The digits 1 to
-/// 9 follow each.
-const ZEROS: [char; 4] = ['\u{660}', '\u{6F0}', '\u{966}', '\u{FF10}'];
-
-/// Normalizes a code: removes invisible characters, white space, dashes of any kind and the leading name of a kind (one
-/// of `kinds`), and turns letters and digits of every width into ASCII capitals.
-fn cleaned(text: &str, kinds: &[&str]) -> String {
-    let code: String =
-        text.chars().filter(|c| !is_unseen(*c) && !is_dash(*c)).map(|c| to_ascii(c).to_ascii_uppercase()).collect();
-    let rest = kinds.iter().find_map(|kind| code.strip_prefix(kind));
-    rest.map_or(code.as_str(), |rest| rest.trim_start_matches([':', '.'])).to_owned()
+/// Normalizes a code: removes invisible characters, white space and dashes of any kind, and turns letters and digits of
+/// every script and width into ASCII capitals.
+fn cleaned(text: &str) -> String {
+    let is_left_out = |c: char| is_unseen(c) || is_dash(c) || is_like_dash(c);
+    text.chars().filter(|c| !is_left_out(*c)).map(|c| to_ascii(c).to_ascii_uppercase()).collect()
 }
 
-/// Turns a full-width character or a digit of one of the [`ZEROS`] into ASCII. Returns any other character unchanged.
-pub(crate) fn to_ascii(c: char) -> char {
-    let digit = ZEROS.iter().find_map(|zero| u32::from(c).checked_sub(u32::from(*zero)).filter(|digit| *digit < 10));
-    match (digit, c) {
-        (Some(digit), _) => char::from_digit(digit, 10).unwrap_or(c),
-        (None, '\u{FF01}'..='\u{FF5E}') => char::from_u32(u32::from(c) - 0xFEE0).unwrap_or(c),
-        (None, c) => c,
+/// Whether a character looks like a dash, although Unicode does not call it one: people type or paste it instead.
+fn is_like_dash(c: char) -> bool {
+    matches!(
+        c,
+        // A modifier, a bullet, lines of a box, and the dash of emoji.
+        '\u{2D7}' | '\u{2043}' | '\u{2500}' | '\u{2501}' | '\u{2796}'
+        // The sign for long vowels, which Japanese keyboards have in the place of the hyphen.
+        | '\u{30FC}' | '\u{FF70}'
+    )
+}
+
+/// Removes names of a kind of code from its beginning, as in "UPC/EAN: ". A code of at most `max_chars` loses nothing,
+/// because its own letters may spell such a name.
+fn without_names<'a>(mut code: &'a str, names: &[&str], max_chars: usize) -> &'a str {
+    while code.chars().count() > max_chars {
+        let Some(rest) = names.iter().find_map(|name| code.strip_prefix(name)) else { break };
+        code = rest.trim_start_matches([':', '.', '/', '#']);
     }
+    code
 }
 
 /// The error message about a letter that only looks like one of A to Z.
@@ -46,18 +51,15 @@ const ONLY_ZEROS: &str = "A code can't be all zeros. Leave this field empty unti
 pub struct Isrc(String);
 
 impl Isrc {
-    /// Parses an ISRC as people paste it: with white space, dashes, invisible characters, full-width characters, lower
-    /// case or a leading "ISRC".
+    /// Parses an ISRC as people paste it: with white space, dashes, invisible characters, full-width characters, digits of
+    /// any script, lower case or a leading "ISRC".
     ///
     /// # Errors
     /// A sentence that says what an ISRC looks like, or which character is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let mut code = cleaned(text, &[]);
-        // A code of 12 characters may itself begin with the letters "ISRC", so only a longer one loses them.
-        if code.chars().count() > 12 {
-            code = cleaned(&code, &["ISRC"]);
-        }
-        if let Some(message) = foreign_letter(&code) {
+        let pasted = cleaned(text);
+        let code = without_names(&pasted, &["ISRC", "CODE"], 12);
+        if let Some(message) = foreign_letter(code) {
             return Err(message);
         }
         let bytes = code.as_bytes();
@@ -70,7 +72,7 @@ impl Isrc {
         } else if bytes[2..].iter().all(|byte| *byte == b'0') {
             Err(ONLY_ZEROS.into())
         } else {
-            Ok(Self(code))
+            Ok(Self(code.to_owned()))
         }
     }
 
@@ -96,14 +98,19 @@ impl fmt::Display for Isrc {
 pub struct Gtin(String);
 
 impl Gtin {
-    /// Parses a GTIN as people paste it: with white space, dashes, invisible characters, full-width digits or a leading
-    /// "UPC", "EAN" or "GTIN".
+    /// Parses a GTIN as people paste it: with white space, dashes, invisible characters, digits of any script or width, or
+    /// a leading "UPC", "EAN-13", "GTIN" or "UPC/EAN".
     ///
     /// # Errors
     /// A sentence that says what is wrong: the number of digits, a letter, the check digit, or that all digits are
     /// zero.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let code = cleaned(text, &["UPC", "EAN", "GTIN"]);
+        let pasted = cleaned(text);
+        let mut code = without_names(&pasted, &["UPCA", "UPC", "EAN", "GTIN", "JAN"], 13);
+        // The number of digits belongs to the name: "EAN-13 4006381333931".
+        if code.len() < pasted.len() && code.len() > 13 {
+            code = code.strip_prefix("12").or(code.strip_prefix("13")).unwrap_or(code).trim_start_matches([':', '.']);
+        }
         let is_number = code.bytes().all(|byte| byte.is_ascii_digit());
         match code.len() {
             11 if is_number => {
@@ -112,7 +119,7 @@ impl Gtin {
                 );
             }
             12 | 13 if is_number => {}
-            _ => return Err(foreign_letter(&code).unwrap_or_else(|| "A UPC has 12 digits, and an EAN has 13.".into())),
+            _ => return Err(foreign_letter(code).unwrap_or_else(|| "A UPC has 12 digits, and an EAN has 13.".into())),
         }
         if code.bytes().all(|byte| byte == b'0') {
             return Err(ONLY_ZEROS.into());
@@ -124,7 +131,7 @@ impl Gtin {
             .map(|(digit, weight)| u32::from(digit - b'0') * weight)
             .sum();
         if sum.is_multiple_of(10) {
-            Ok(Self(code))
+            Ok(Self(code.to_owned()))
         } else {
             Err("The last digit does not match the others, so one of the digits is wrong. Check them all.".into())
         }
@@ -201,6 +208,21 @@ mod tests {
         // The Cyrillic letters А and О.
         assert!(Isrc::parse("GB\u{410}YE0601498").unwrap_err().contains("A to Z"));
         assert!(of_gtin("\u{41E}36000291452").contains("A to Z"));
+        // The small capital ɢ and the ligature ﬀ.
+        assert!(Isrc::parse("\u{262}BAYE0601498").unwrap_err().contains("A to Z"));
+        assert!(Isrc::parse("GB\u{FB00}E0601498").unwrap_err().contains("A to Z"));
+        // Digits that only look like some: superscripts and circled digits.
+        for text in ["03600029145²", "03600029145②", "3.60003E+10", "036000291452.0"] {
+            assert!(Gtin::parse(text).is_err(), "{text}");
+        }
+        // A name alone is no code, and a code that begins with the letters of a name keeps them.
+        for text in ["UPC", "EAN:", "ISRC", "UPC/EAN"] {
+            assert!(Gtin::parse(text).is_err() && Isrc::parse(text).is_err(), "{text}");
+        }
+        assert_eq!(Isrc::parse("ISRC12345678").as_ref().map(Isrc::as_str), Ok("ISRC12345678"));
+        assert_eq!(Isrc::parse("ISRC: CODE12345678").as_ref().map(Isrc::as_str), Ok("CODE12345678"));
+        assert_eq!(Gtin::parse("EAN 1234567890128").as_ref().map(Gtin::as_str), Ok("1234567890128"));
+        assert_eq!(Gtin::parse("EAN-13 1300000000000").as_ref().map(Gtin::as_str), Ok("1300000000000"));
     }
 
     #[test]
@@ -212,6 +234,18 @@ mod tests {
             "٠٣٦٠٠٠٢٩١٤٥٢",
             "۰۳۶۰۰۰۲۹۱۴۵۲",
             "\u{2066}0−36000–29145—2\u{2069}",
+            "०३६०००२९१४५२",
+            "๐๓๖๐๐๐๒๙๑๔๕๒",
+            "𝟎𝟑𝟔𝟎𝟎𝟎𝟐𝟗𝟏𝟒𝟓𝟐",
+            "0ー36000ｰ29145⁃2",
+            "0˗36000─29145➖2",
+            "0\u{AD}36000\u{2011}29145\u{2E3A}2",
+            "UPC-A: 036000291452",
+            "UPC/EAN: 036000291452",
+            "ＵＰＣ／ＥＡＮ　０３６０００２９１４５２",
+            "UPC-12 036000291452",
+            "EAN-13: 036000291452",
+            "JAN 0 36000 29145 2",
         ] {
             assert_eq!(Gtin::parse(text).as_ref().map(Gtin::as_str), Ok("036000291452"), "{text}");
         }
@@ -220,6 +254,10 @@ mod tests {
             "\u{202A}gb‐aye‑06﹣01498\u{202C}",
             "ＩＳＲＣ：GBAYE0601498",
             "\u{FEFF}GBAYE\u{AD}0601498",
+            "GB゠AYE〜06〰01498",
+            "GBーAYEー०६ー०१४९८",
+            "ISRC code: GB-AYE-06-01498",
+            "ISRC: ISRC GB-AYE-06-01498",
         ] {
             assert_eq!(Isrc::parse(text).as_ref().map(Isrc::as_str), Ok("GBAYE0601498"), "{text}");
         }

@@ -8,6 +8,87 @@ use icu_properties::{
 /// The longest title, and the longest version of a title, in characters.
 pub const TITLE_MAX_CHARS: usize = 200;
 
+/// The digit zero of every script but ASCII, in order: the characters with General_Category Nd and the value 0. The
+/// digits 1 to 9 follow each. Source: Unicode 17, DerivedNumericType.txt.
+const ZEROS: [char; 76] = [
+    '\u{660}',
+    '\u{6F0}',
+    '\u{7C0}',
+    '\u{966}',
+    '\u{9E6}',
+    '\u{A66}',
+    '\u{AE6}',
+    '\u{B66}',
+    '\u{BE6}',
+    '\u{C66}',
+    '\u{CE6}',
+    '\u{D66}',
+    '\u{DE6}',
+    '\u{E50}',
+    '\u{ED0}',
+    '\u{F20}',
+    '\u{1040}',
+    '\u{1090}',
+    '\u{17E0}',
+    '\u{1810}',
+    '\u{1946}',
+    '\u{19D0}',
+    '\u{1A80}',
+    '\u{1A90}',
+    '\u{1B50}',
+    '\u{1BB0}',
+    '\u{1C40}',
+    '\u{1C50}',
+    '\u{A620}',
+    '\u{A8D0}',
+    '\u{A900}',
+    '\u{A9D0}',
+    '\u{A9F0}',
+    '\u{AA50}',
+    '\u{ABF0}',
+    '\u{FF10}',
+    '\u{104A0}',
+    '\u{10D30}',
+    '\u{10D40}',
+    '\u{11066}',
+    '\u{110F0}',
+    '\u{11136}',
+    '\u{111D0}',
+    '\u{112F0}',
+    '\u{11450}',
+    '\u{114D0}',
+    '\u{11650}',
+    '\u{116C0}',
+    '\u{116D0}',
+    '\u{116DA}',
+    '\u{11730}',
+    '\u{118E0}',
+    '\u{11950}',
+    '\u{11BF0}',
+    '\u{11C50}',
+    '\u{11D50}',
+    '\u{11DA0}',
+    '\u{11DE0}',
+    '\u{11F50}',
+    '\u{16130}',
+    '\u{16A60}',
+    '\u{16AC0}',
+    '\u{16B50}',
+    '\u{16D70}',
+    '\u{1CCF0}',
+    '\u{1D7CE}',
+    '\u{1D7D8}',
+    '\u{1D7E2}',
+    '\u{1D7EC}',
+    '\u{1D7F6}',
+    '\u{1E140}',
+    '\u{1E2F0}',
+    '\u{1E4F0}',
+    '\u{1E5F1}',
+    '\u{1E950}',
+    '\u{1FBF0}',
+];
+
 /// Normalizes a line of text of at most `max_chars` characters: trims it, folds white space and blank characters into
 /// single spaces, and removes invisible characters that have no effect. The result is empty if no character is visible.
 ///
@@ -49,8 +130,8 @@ pub fn is_blank(text: &str) -> bool {
 }
 
 /// Whether a character is invisible.
-pub(crate) fn is_unseen(c: char) -> bool {
-    is_space(c) || is_ignorable(c) || c.is_control() || matches!(c, '\u{FFF9}'..='\u{FFFB}')
+pub fn is_unseen(c: char) -> bool {
+    is_space(c) || is_ignorable(c) || c.is_control() || is_joining(c) || matches!(c, '\u{FFF9}'..='\u{FFFB}')
 }
 
 /// Whether a character is invisible and no name needs it. Unlike [`is_unseen`], this leaves out white space and
@@ -59,9 +140,15 @@ pub(crate) fn is_removed(c: char) -> bool {
     is_unseen(c) && !is_space(c) && !is_shaping(c)
 }
 
-/// Whether a character is white space or a blank of braille, Hangul or music.
-fn is_space(c: char) -> bool {
-    c.is_whitespace() || matches!(c, '\u{2800}' | '\u{3164}' | '\u{FFA0}' | '\u{1D159}')
+/// Whether a character is white space or a blank of braille, Hangul, Egyptian or music.
+pub(crate) fn is_space(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\u{2800}' | '\u{3164}' | '\u{FFA0}' | '\u{13441}' | '\u{13442}' | '\u{1D159}')
+}
+
+/// Whether an invisible character arranges its neighbours although Unicode does not call it ignorable: the controls of
+/// Egyptian hieroglyphs, the filler of Khitan, and the joiner of Tifinagh.
+fn is_joining(c: char) -> bool {
+    matches!(c, '\u{13430}'..='\u{1343F}' | '\u{16FE4}' | '\u{2D7F}')
 }
 
 /// Whether a character has Unicode's property Default_Ignorable_Code_Point (Unicode 17, UAX #44).
@@ -77,22 +164,37 @@ pub(crate) fn is_dash(c: char) -> bool {
     DASHES.contains(c)
 }
 
+/// Turns a decimal digit of any script, or a full-width character, into ASCII. Returns any other character unchanged.
+pub fn to_ascii(c: char) -> char {
+    if c.is_ascii() {
+        return c;
+    }
+    let zero = ZEROS.partition_point(|zero| *zero <= c).checked_sub(1).map(|at| ZEROS[at]);
+    let digit = zero.and_then(|zero| char::from_digit(u32::from(c) - u32::from(zero), 10));
+    match (digit, c) {
+        (Some(digit), _) => digit,
+        (None, '\u{FF01}'..='\u{FF5E}') => char::from_u32(u32::from(c) - 0xFEE0).unwrap_or(c),
+        (None, c) => c,
+    }
+}
+
 /// Whether an invisible character is one that scripts and emoji need: it joins, separates, directs or shapes its
 /// neighbours.
 fn is_shaping(c: char) -> bool {
-    matches!(
-        c,
-        // Persian, Indic scripts and emoji: zero-width non-joiner and joiner, combining grapheme joiner.
-        '\u{200C}' | '\u{200D}' | '\u{034F}'
-        // Hebrew and Arabic: marks of direction.
-        | '\u{200E}' | '\u{200F}' | '\u{061C}'
-        // Old Hangul: fillers of a syllable.
-        | '\u{115F}' | '\u{1160}'
-        // Mongolian: selectors and the vowel separator.
-        | '\u{180B}'..='\u{180F}'
-        // Variation selectors, and the letters of flags.
-        | '\u{FE00}'..='\u{FE0F}' | '\u{E0100}'..='\u{E01EF}' | '\u{E0020}'..='\u{E007F}'
-    )
+    is_joining(c)
+        || matches!(
+            c,
+            // Persian, Indic scripts and emoji: zero-width non-joiner and joiner, combining grapheme joiner.
+            '\u{200C}' | '\u{200D}' | '\u{034F}'
+            // Hebrew and Arabic: marks of direction.
+            | '\u{200E}' | '\u{200F}' | '\u{061C}'
+            // Old Hangul: fillers of a syllable.
+            | '\u{115F}' | '\u{1160}'
+            // Mongolian: selectors and the vowel separator.
+            | '\u{180B}'..='\u{180F}'
+            // Variation selectors, and the letters of flags.
+            | '\u{FE00}'..='\u{FE0F}' | '\u{E0100}'..='\u{E01EF}' | '\u{E0020}'..='\u{E007F}'
+        )
 }
 
 /// Whether a character is a control character, or a bidirectional override, which makes one name look like another.
@@ -119,6 +221,7 @@ pub fn display_title(title: &str, version: Option<&str>) -> String {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use icu_properties::{CodePointMapData, props::GeneralCategory};
     use proptest::prelude::*;
 
     use super::*;
@@ -131,7 +234,7 @@ pub(crate) mod tests {
                 "\u{AD}\u{34F}\u{61C}\u{115F}\u{1160}\u{17B4}\u{17B5}\u{180B}\u{180E}\u{180F}\u{200B}\u{200C}\u{200D}\u{200E}\u{200F}\
                  \u{202A}\u{202B}\u{202C}\u{2060}\u{2064}\u{2065}\u{2066}\u{2069}\u{206F}\u{2800}\u{3164}\u{FE00}\u{FE0F}\u{FEFF}\
                  \u{FFA0}\u{FFF0}\u{FFF8}\u{FFF9}\u{FFFB}\u{1BCA0}\u{1D159}\u{1D173}\u{E0000}\u{E0001}\u{E0020}\u{E007F}\u{E0100}\
-                 \u{E0FFF} \t\n\r\u{85}\u{A0}\u{1680}\u{2000}\u{200A}\u{2028}\u{2029}\u{202F}\u{205F}\u{3000}"
+                 \u{E0FFF}\u{13430}\u{1343F}\u{13441}\u{13442}\u{16FE4}\u{2D7F} \t\n\r\u{85}\u{A0}\u{1680}\u{2000}\u{200A}\u{2028}\u{2029}\u{202F}\u{205F}\u{3000}"
                     .chars()
                     .collect::<Vec<_>>()
             ),
@@ -148,6 +251,9 @@ pub(crate) mod tests {
             assert!(parse_line(text, 100).is_err(), "{text:?}");
         }
         assert_eq!(shown("evil\u{202E}gnp\0.exe"), "evilgnp.exe");
+        for text in ["\u{13441}", "\u{13442}\u{13430}", "\u{16FE4}\u{2D7F}"] {
+            assert_eq!(parse_line(text, 100).as_deref(), Ok(""), "{}", text.escape_unicode());
+        }
     }
 
     #[test]
@@ -169,6 +275,26 @@ pub(crate) mod tests {
             "⠝⠊⠛⠓⠞",
         ] {
             assert_eq!(parse_line(name, 100).as_deref(), Ok(name), "{}", name.escape_unicode());
+        }
+    }
+
+    #[test]
+    fn every_decimal_digit_becomes_the_ascii_digit_of_its_value() {
+        let categories = CodePointMapData::<GeneralCategory>::new();
+        let zeros: Vec<char> = categories
+            .iter_ranges_for_value(GeneralCategory::DecimalNumber)
+            .flat_map(|range| range.step_by(10))
+            .filter_map(char::from_u32)
+            .filter(|zero| *zero != '0')
+            .collect();
+        assert_eq!(zeros, ZEROS);
+        for zero in ZEROS {
+            let digits: String = (0..10).filter_map(|digit| char::from_u32(u32::from(zero) + digit)).collect();
+            assert_eq!(digits.chars().map(to_ascii).collect::<String>(), "0123456789", "{digits}");
+        }
+        for (text, ascii) in [("０１．Ａｂ～", "01.Ab~"), ("٠١", "01"), ("𝟘𝟙", "01"), ("²①½Ⅳ一ä", "²①½Ⅳ一ä")]
+        {
+            assert_eq!(text.chars().map(to_ascii).collect::<String>(), ascii);
         }
     }
 

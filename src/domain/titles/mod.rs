@@ -6,7 +6,7 @@ mod numbers;
 mod tests;
 
 use self::numbers::{Number, accept_lists, after_second};
-use super::text::{TITLE_MAX_CHARS, shown};
+use super::text::{TITLE_MAX_CHARS, is_unseen, shown};
 
 /// Extensions of audio files.
 const AUDIO_ENDINGS: [&str; 16] = [
@@ -24,7 +24,8 @@ pub fn title_from_file_name(name: &str) -> String {
 ///
 /// A number in front is a track number in two cases. Either its layout is certain by itself ("01 Intro", "1. Intro",
 /// "1-01 Intro", "(1) Intro", "Track 01 Intro", "Ana - 01 - Intro"). Or the numbers of one layout count from 1 through
-/// most of the files: "1 Intro" and "2 Verse", or "A1", "A2" and "B1", but not "7 Rings" and "8 Mile".
+/// most of the files: "1 Intro" and "2 Verse", or "A1", "A2" and "B1", or "101", "102" and "201", but not "7 Rings" and
+/// "8 Mile". Digits of every script count. A name with nothing visible but its extension gives an empty title.
 pub fn titles_from_file_names<S: AsRef<str>>(names: &[S]) -> Vec<String> {
     let stems: Vec<Vec<char>> = names.iter().map(|name| stem(name.as_ref()).chars().collect()).collect();
     let mut numbers: Vec<Option<Number>> = stems.iter().map(|stem| Number::of(stem)).collect();
@@ -39,15 +40,17 @@ pub fn titles_from_file_names<S: AsRef<str>>(names: &[S]) -> Vec<String> {
 
 /// A file name without its folders and its extension, as one line.
 fn stem(name: &str) -> String {
-    let mut stem = name.rsplit(['/', '\\']).next().unwrap_or(name);
+    let name = shown(name.rsplit(['/', '\\']).next().unwrap_or(name));
+    let mut stem = name.as_str();
     // "Intro.wav.mp3" has two extensions; "Vol.2" and "Mr. Blue" have none.
     let mut is_first = true;
     while let Some((rest, ending)) = stem.rsplit_once('.') {
+        let ending = ending.trim_end_matches(is_unseen);
         let is_audio = AUDIO_ENDINGS.iter().any(|known| known.eq_ignore_ascii_case(ending));
         let is_some = ending.len() <= 5
             && ending.bytes().all(|byte| byte.is_ascii_alphanumeric())
             && ending.bytes().any(|byte| byte.is_ascii_alphabetic());
-        if !(is_audio || is_first && is_some) || shown(rest).is_empty() {
+        if !(is_audio || is_first && is_some && !shown(rest).is_empty()) {
             break;
         }
         stem = rest;

@@ -64,7 +64,10 @@ fn a_file_that_comes_alone_keeps_a_number_of_its_title() {
         ("Tracks 1 to 3.wav", "Tracks 1 to 3"),
         ("Vol.2", "Vol.2"),
         ("Mr. Blue", "Mr. Blue"),
-        (".wav", ".wav"),
+        (".wav", ""),
+        ("\u{3164}.wav", ""),
+        ("\u{202E}\u{200B}.FLAC", ""),
+        (".hidden", ".hidden"),
         ("../../etc/passwd", "passwd"),
         ("\u{202E}Night\u{200B} Bus\u{3164}.wav", "Night Bus"),
     ] {
@@ -73,8 +76,81 @@ fn a_file_that_comes_alone_keeps_a_number_of_its_title() {
 }
 
 #[test]
+fn a_number_is_one_in_every_script_and_layout() {
+    for (name, title) in [
+        // Digits of other scripts, and digits with invisible characters around them.
+        ("٠١ - مقدمة.wav", "مقدمة"),
+        ("۰۱. مقدمه.wav", "مقدمه"),
+        ("०१ परिचय.wav", "परिचय"),
+        ("๐๑ - เพลง.wav", "เพลง"),
+        ("𝟎𝟏 - Intro.wav", "Intro"),
+        ("０１－Intro．.wav", "Intro．"),
+        ("（０１）Intro.wav", "Intro"),
+        ("\u{200E}01 - Intro.wav", "Intro"),
+        ("\u{202A}0\u{200D}1\u{200F}\u{202C} - Intro.wav", "Intro"),
+        ("01 - \u{200F}שלום.wav", "\u{200F}שלום"),
+        ("\u{2068}Ana\u{2069} - \u{200E}01 - Intro.wav", "Intro"),
+        ("01 - Intro.wav\u{200E}", "Intro"),
+        ("01 - Intro.WAV\u{200B} ", "Intro"),
+        // Layouts.
+        ("【01】夜行バス.wav", "夜行バス"),
+        ("「１」夜.wav", "夜"),
+        ("{01} Intro.wav", "Intro"),
+        ("01·Intro.wav", "Intro"),
+        ("01 • Intro.wav", "Intro"),
+        ("01 | Intro.wav", "Intro"),
+        ("01 ~ Intro.wav", "Intro"),
+        ("01。夜.wav", "夜"),
+        ("01---Intro.wav", "Intro"),
+        ("track-01-intro.wav", "intro"),
+        ("Track_01_Intro.wav", "Intro"),
+        ("TRACK 1 - Intro.wav", "Intro"),
+        ("CD1-01 Intro.wav", "Intro"),
+        ("CD 1 - 01 - Intro.wav", "Intro"),
+        ("Disc 2 - 3 - Intro.wav", "Intro"),
+        ("disk1_03_intro.wav", "intro"),
+        ("1.01. Intro.wav", "Intro"),
+        ("1 - 05 - Intro.wav", "Intro"),
+        ("2024 - 01 - Intro.wav", "Intro"),
+        ("01 - 1-800-273-8255.wav", "1-800-273-8255"),
+        ("1. 1, 2 Step.wav", "1, 2 Step"),
+        ("02 - 03 Bonnie & Clyde.wav", "03 Bonnie & Clyde"),
+        // Numbers of titles.
+        ("1-800-273-8255.wav", "1-800-273-8255"),
+        ("1, 2 Step.wav", "1, 2 Step"),
+        ("1 2 3 4.wav", "1 2 3 4"),
+        ("1-2-3.wav", "1-2-3"),
+        ("19-2000.wav", "19-2000"),
+        ("10,000 Hours.wav", "10,000 Hours"),
+        ("99.9 FM.wav", "99.9 FM"),
+        ("12:51.wav", "12:51"),
+        ("1st of May.wav", "1st of May"),
+        ("2nd Movement.wav", "2nd Movement"),
+        ("2Pac Tribute.wav", "2Pac Tribute"),
+        ("3D World.wav", "3D World"),
+        ("4x4.wav", "4x4"),
+        ("10cc.wav", "10cc"),
+        ("22 (Live).wav", "22 (Live)"),
+        ("’03 Bonnie & Clyde.wav", "’03 Bonnie & Clyde"),
+        ("1\u{FE0F}\u{20E3} Hit.wav", "1\u{FE0F}\u{20E3} Hit"),
+        ("½ Time.wav", "½ Time"),
+        ("٣ ليال.wav", "٣ ليال"),
+        ("７ Rings.wav", "７ Rings"),
+        ("2024-01-05 Session.wav", "2024-01-05 Session"),
+        ("20240105_session.wav", "20240105 session"),
+        ("120 BPM.wav", "120 BPM"),
+        ("Disco 2000.wav", "Disco 2000"),
+        ("CD 1.wav", "CD 1"),
+        ("Soundtrack 01.wav", "Soundtrack 01"),
+        ("Symphony No. 5.wav", "Symphony No. 5"),
+    ] {
+        assert_eq!(title_from_file_name(name), title, "{name}");
+    }
+}
+
+#[test]
 fn files_that_come_together_tell_which_numbers_count() {
-    let whole: [&[&str]; 13] = [
+    let whole: [&[&str]; 24] = [
         &["7 Rings", "8 Mile"],
         &["24 Hours", "25 Minutes", "26 Seconds"],
         &["99 Problems", "100 Problems"],
@@ -88,12 +164,23 @@ fn files_that_come_together_tell_which_numbers_count() {
         &["A1 Sauce", "B2 Bomber"],
         &["A2 x", "A3 y"],
         &["#1 Crush", "Hello"],
+        &["1 Thing", "3 AM", "Intro"],
+        &["1 Thing", "2 Become 1", "Intro"],
+        &["1st Movement", "2nd Movement", "3rd Movement"],
+        &["1ST ACT", "2ND ACT"],
+        &["1er acte", "2e acte"],
+        &["1am", "2am", "3am"],
+        &["1月", "2月", "3月"],
+        &["1\u{FE0F}\u{20E3} Hit", "2\u{FE0F}\u{20E3} Hit"],
+        &["101 Dalmatians", "102 Dalmatians"],
+        &["9-11 Memorial", "9-12 Dawn"],
+        &["1 Thing", "3 AM", "4 Minutes", "5 Days"],
     ];
     for titles in whole {
         let names: Vec<String> = titles.iter().map(|title| format!("{title}.wav")).collect();
         assert_eq!(titles_from_file_names(&names), titles);
     }
-    let lists: [(&[&str], &[&str]); 14] = [
+    let lists: [(&[&str], &[&str]); 24] = [
         (&["1 Intro", "2 Verse"], &["Intro", "Verse"]),
         (&["2 Verse", "1 Intro", "3 AM"], &["Verse", "Intro", "AM"]),
         (&["1-intro", "2-step", "3-outro"], &["intro", "step", "outro"]),
@@ -108,6 +195,16 @@ fn files_that_come_together_tell_which_numbers_count() {
         (&["01Intro", "02Verse"], &["Intro", "Verse"]),
         (&["Ana - 1 - Intro", "Ana - 2 - Verse"], &["Intro", "Verse"]),
         (&["Ana - 01 Intro", "Ana - 02 Verse"], &["Intro", "Verse"]),
+        (&["Ana - Late Lines - 01 Intro", "Ana - Late Lines - 02 7 Rings"], &["Intro", "7 Rings"]),
+        (&["1 7 Rings", "2 24 Hours", "3 3 AM"], &["7 Rings", "24 Hours", "3 AM"]),
+        (&["1 Intro", "2 Verse", "3 Bridge", "5 Outro"], &["Intro", "Verse", "Bridge", "Outro"]),
+        (&["1 Intro", "2 Verse", "3 Bridge", "Bonus"], &["Intro", "Verse", "Bridge", "Bonus"]),
+        (&["1-1 Intro", "1-2 Verse", "2-1 Outro"], &["Intro", "Verse", "Outro"]),
+        (&["101 Intro", "102 Verse", "201 Outro"], &["Intro", "Verse", "Outro"]),
+        (&["001 Intro", "002 Verse"], &["Intro", "Verse"]),
+        (&["１ Intro", "２ Verse"], &["Intro", "Verse"]),
+        (&["١ مقدمة", "٢ ليل"], &["مقدمة", "ليل"]),
+        (&["№1 Intro", "№2 Verse"], &["Intro", "Verse"]),
     ];
     for (names, titles) in lists {
         let names: Vec<String> = names.iter().map(|name| format!("{name}.wav")).collect();

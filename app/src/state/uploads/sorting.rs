@@ -6,6 +6,7 @@ use std::cmp::Ordering;
 
 use vwaza::domain::{
     release::ReleaseView,
+    text::{is_unseen, to_ascii},
     titles::titles_from_file_names,
     upload::{UploadKind, UploadState, display_file_name},
 };
@@ -24,6 +25,10 @@ const PICTURES: [&str; 14] =
 const PLAYLISTS: [&str; 6] = ["m3u", "m3u8", "pls", "wpl", "xspf", "asx"];
 /// Words in the names of covers, as people and programs give them.
 const COVER_WORDS: [&str; 5] = ["cover", "front", "artwork", "albumart", "folder"];
+/// Words in the names of pictures that belong to an album and are not its front.
+const OTHER_SIDE_WORDS: [&str; 8] = ["back", "rear", "inlay", "inside", "tray", "disc", "small", "thumb"];
+/// Files that systems leave in folders. The last one holds the icon of a folder of macOS.
+const SYSTEM_FILES: [&str; 4] = ["thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"];
 
 /// What is known of a file before it is read.
 #[derive(Clone, Debug, Default)]
@@ -57,7 +62,7 @@ impl NamedFile {
         let has_type = |kind: &str| self.content_type.starts_with(kind);
         let extension = self.name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
         let is_one_of = |known: &[&str]| extension.as_deref().is_some_and(|extension| known.contains(&extension));
-        let is_of_a_system = ["thumbs.db", "desktop.ini"].iter().any(|name| self.name.eq_ignore_ascii_case(name));
+        let is_of_a_system = SYSTEM_FILES.iter().any(|name| self.name.eq_ignore_ascii_case(name));
         if self.name.starts_with('.') || is_of_a_system || self.folder.contains("__MACOSX/") {
             ApparentKind::Hidden
         } else if is_one_of(&PLAYLISTS) {
@@ -71,9 +76,16 @@ impl NamedFile {
         }
     }
 
-    fn has_cover_name(&self) -> bool {
+    /// How likely the name is that of the front cover. 0 is the most likely one.
+    fn cover_rank(&self) -> u8 {
         let name = self.name.to_lowercase();
-        COVER_WORDS.iter().any(|word| name.contains(word))
+        let has_one_of = |words: &[&str]| words.iter().any(|word| name.contains(word));
+        match (has_one_of(&COVER_WORDS), has_one_of(&OTHER_SIDE_WORDS)) {
+            (true, false) => 0,
+            (true, true) => 1,
+            (false, false) => 2,
+            (false, true) => 3,
+        }
     }
 
     /// The text by which files are ordered: by folders, then by the numbers in their names.
@@ -89,9 +101,10 @@ pub fn in_order(files: &[NamedFile]) -> Vec<usize> {
     order
 }
 
-/// Orders files as people number them: `2 - b.wav` before `10 - a.wav`, whatever the case.
+/// Orders files as people number them: `2 - b.wav` before `10 - a.wav`, whatever the case, the script of the digits and the width.
+/// Invisible characters don't count.
 fn natural_order(a: &str, b: &str) -> Ordering {
-    let (a, b) = (a.to_lowercase(), b.to_lowercase());
+    let (a, b) = (sort_key(a), sort_key(b));
     let (mut a_rest, mut b_rest) = (a.as_str(), b.as_str());
     loop {
         match (leading_number(a_rest), leading_number(b_rest)) {
@@ -115,6 +128,11 @@ fn natural_order(a: &str, b: &str) -> Ordering {
     }
 }
 
+fn sort_key(name: &str) -> String {
+    let seen = name.chars().filter(|c| !is_unseen(*c) || c.is_whitespace());
+    seen.map(|c| if c.is_whitespace() { ' ' } else { to_ascii(c) }).collect::<String>().to_lowercase()
+}
+
 fn leading_number(text: &str) -> Option<(&str, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     (end > 0).then(|| (text[..end].trim_start_matches('0'), &text[end..]))
@@ -127,10 +145,9 @@ pub fn roles(files: &[NamedFile], step: UploadKind, has_cover: bool) -> Vec<File
     let is_alone = files.len() == 1;
     let cover = (step == UploadKind::Cover || !has_cover).then(|| {
         let pictures = || (0..files.len()).filter(|at| apparent_kind[*at] == ApparentKind::Picture);
-        let by_name = pictures().find(|at| files[*at].has_cover_name());
         // A single file in the step of the cover is meant as a cover, whatever its name is.
-        by_name
-            .or_else(|| pictures().next())
+        pictures()
+            .min_by_key(|at| files[*at].cover_rank())
             .or((is_alone && step == UploadKind::Cover && files[0].folder.is_empty()).then_some(0))
     });
     let cover = cover.flatten();
@@ -256,6 +273,20 @@ mod tests {
         }
         assert_eq!(roles_of(&["a.flac", "b.png"], UploadKind::Audio, false), [Track, Cover]);
         assert_eq!(roles_of(&["b.heic"], UploadKind::Audio, false), [Cover], "where it hears what it is");
+        for (pictures, cover) in [
+            (["back cover.jpg", "front.jpg", "x.jpg"], 1),
+            (["AlbumArtSmall.jpg", "Folder.jpg", "x.jpg"], 1),
+            (["Discover.jpg", "me.png", "COVER.PNG"], 2),
+            (["rear.jpg", "inlay.jpg", "album.jpg"], 2),
+            (["b.jpg", "a.jpg", "c.jpg"], 0),
+            (["a.txt", "b.wav", "thumb.jpg"], 2),
+        ] {
+            assert_eq!(
+                roles_of(&pictures, UploadKind::Audio, false).iter().position(|role| *role == Cover),
+                Some(cover),
+                "{pictures:?}"
+            );
+        }
         // The release has a cover, and nobody asked for another one.
         assert_eq!(roles_of(&album, UploadKind::Audio, true), [Track, LeftOut, LeftOut, LeftOut, Ignored]);
         assert_eq!(roles_of(&["new.png"], UploadKind::Cover, true), [Cover]);
@@ -265,6 +296,10 @@ mod tests {
     fn what_nobody_takes_for_music_makes_no_rows() {
         let folder = ["Docs/a.txt", "Docs/b.pdf", "Docs/LICENSE", "Docs/Thumbs.db", "Docs/x/__MACOSX/._song.wav"];
         assert_eq!(roles_of(&folder, UploadKind::Audio, true), [LeftOut, LeftOut, LeftOut, Ignored, Ignored]);
+        assert_eq!(
+            roles_of(&["A/Icon\r", "A/ehthumbs.db", "A/b.cue", "A/c.LOG", "A/d.m3u8"], UploadKind::Audio, true),
+            [Ignored, Ignored, LeftOut, LeftOut, LeftOut]
+        );
         assert_eq!(roles_of(&["notes.txt"], UploadKind::Audio, true), [LeftOut]);
         assert_eq!(roles_of(&[".hidden"], UploadKind::Audio, true), [LeftOut]);
         // A file that is refused by its name gets a row that says so.
@@ -340,5 +375,30 @@ mod tests {
         let mut names = ["10 - c.wav", "2 - b.wav", "Intro.wav", "1 - a.wav", "02 - b2.wav", "intro 2.wav"];
         names.sort_by(|a, b| natural_order(a, b));
         assert_eq!(names, ["1 - a.wav", "2 - b.wav", "02 - b2.wav", "10 - c.wav", "intro 2.wav", "Intro.wav"]);
+        // Each list is in order, and stays so whatever order it comes in.
+        for names in [
+            &["０１ a.wav", "０２ b.wav", "１０ c.wav"],
+            &["1 a.wav", "２ b.wav", "10 c.wav"],
+            &["٠١ - ج.wav", "٠٢ - ب.wav", "١٠ - ا.wav"],
+            &["१ a.wav", "२ b.wav", "१० c.wav"],
+            &["𝟙 a.wav", "𝟚 b.wav", "𝟙𝟘 c.wav"],
+            &["\u{200E}1 a.wav", "2 b.wav", "\u{202A}10\u{202C} c.wav"],
+            &["1\u{200B} a.wav", "\u{2068}2\u{2069} b.wav", "1\u{200D}0 c.wav"],
+            &["CD１/９.wav", "CD1/10.wav", "ＣＤ２/1.wav"],
+            &["1\u{A0}a.wav", "1\u{3000}b.wav", "1 c.wav"],
+            &["00000000000000000001.wav", "00000000000000000000002.wav", "99999999999999999999999999.wav"],
+            &["1-9 x.wav", "1-10 x.wav", "2-1 x.wav"],
+            &["A2.wav", "a10.wav", "B1.wav"],
+        ] {
+            for turn in 0..names.len() {
+                let mut sorted = names.to_vec();
+                sorted.rotate_left(turn);
+                sorted.sort_by(|a, b| natural_order(a, b));
+                assert_eq!(sorted, names);
+                sorted.reverse();
+                sorted.sort_by(|a, b| natural_order(a, b));
+                assert_eq!(sorted, names);
+            }
+        }
     }
 }

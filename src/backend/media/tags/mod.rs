@@ -19,7 +19,10 @@ use super::{
     source::{Source, le32},
 };
 use crate::domain::problem::FileRefusal;
-use crate::domain::{media::Tags, text::shown};
+use crate::domain::{
+    media::Tags,
+    text::{is_unseen, shown, to_ascii},
+};
 
 /// Maximum bytes of tags in a file. Tags hold pictures, and real pictures are smaller.
 pub(super) const MAX_TAG_BYTES: u64 = 32 * 1024 * 1024;
@@ -75,9 +78,10 @@ pub(super) fn text(bytes: &[u8]) -> Option<String> {
     }
 }
 
-/// Parses the number of a track or a disc. Both "7" and "7/12" are number 7.
+/// Parses the number of a track or a disc, in digits of any script. Both "7" and "7/12" are number 7.
 fn number(text: &str) -> Option<i32> {
-    let number = text.split('/').next()?.trim().parse().ok()?;
+    let ascii: String = text.chars().map(to_ascii).collect();
+    let number = ascii.split('/').next()?.trim_matches(is_unseen).parse().ok()?;
     (1..=MAX_NUMBER).contains(&number).then_some(number)
 }
 

@@ -45,6 +45,27 @@ fn all_that_is_used() -> Tags {
     }
 }
 
+#[test]
+fn a_number_is_read_in_every_script_and_width() {
+    for (text, expected) in [
+        ("7", Some(7)),
+        ("07/12", Some(7)),
+        ("０７／１２", Some(7)),
+        ("٠٧", Some(7)),
+        ("०७ / १२", Some(7)),
+        ("\u{200E}7\u{FEFF}", Some(7)),
+        ("", None),
+        ("/12", None),
+        ("0", None),
+        ("-7", None),
+        ("1000", None),
+        ("⑦", None),
+        ("seven", None),
+    ] {
+        assert_eq!(number(text), expected, "{text}");
+    }
+}
+
 fn title(title: &str) -> Tags {
     Tags { title: Some(title.into()), ..Tags::default() }
 }
