@@ -8,6 +8,7 @@ pub mod codes;
 pub mod device;
 pub mod download;
 pub mod files;
+mod guests;
 mod http;
 pub mod ids;
 pub mod limits;

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::text::TITLE_MAX_CHARS;
+use crate::domain::{
+    guests::{names_guests, splits_at_guests},
+    text::{TITLE_MAX_CHARS, is_unseen},
+};
 
 /// The tags of a file. They fill in forms, and nothing else relies on them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,25 +32,17 @@ impl Tags {
     }
 }
 
-/// How people write "featuring".
-const FEATURING: [&str; 5] = ["feat", "feat.", "ft", "ft.", "featuring"];
-
-fn is_featuring(word: &str) -> bool {
-    FEATURING.iter().any(|known| known.eq_ignore_ascii_case(word.trim_start_matches(['(', '['])))
-}
-
-fn names_guests(title: &str) -> bool {
-    title.split_whitespace().any(is_featuring)
-}
-
 /// Extracts the guests from an artist tag: "Bo Sun" from "Ana Lima feat. Bo Sun", if `artist_name` is "Ana Lima".
 fn guests_of(artist: &str, artist_name: &str) -> Option<String> {
-    let words: Vec<&str> = artist.split_whitespace().collect();
-    let at = words.iter().position(|word| is_featuring(word))?;
-    let guests = words[at + 1..].join(" ");
-    let guests = if words[at].starts_with(['(', '[']) { guests.trim_end_matches([')', ']']) } else { &guests };
-    let is_own = words[..at].join(" ").to_lowercase() == artist_name.to_lowercase();
-    (is_own && !guests.is_empty()).then(|| guests.to_owned())
+    let compared = |name: &str| {
+        let seen: String = name.chars().filter(|c| c.is_whitespace() || !is_unseen(*c)).collect();
+        seen.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
+    };
+    let is_own = |own: &str| compared(own) == compared(artist_name);
+    splits_at_guests(artist)
+        .into_iter()
+        .find(|(own, guests)| is_own(own) && !guests.is_empty())
+        .map(|(_, guests)| guests)
 }
 
 #[cfg(test)]
@@ -60,9 +55,15 @@ mod tests {
             let tags = Tags { title: Some(title.into()), artist: Some(artist.into()), ..Tags::default() };
             tags.title_beside("Ana Lima").expect("there is a title")
         };
-        for artist in
-            ["Ana Lima feat. Bo Sun", "ana lima ft Bo Sun", "Ana  Lima (feat. Bo Sun)", "Ana Lima [Featuring Bo Sun]"]
-        {
+        for artist in [
+            "Ana Lima feat. Bo Sun",
+            "ana lima ft Bo Sun",
+            "Ana  Lima (feat. Bo Sun)",
+            "Ana Lima [Featuring Bo Sun]",
+            "Ana Lima（ft.Bo Sun）",
+            "\u{2068}Ana\u{200E} Lima\u{2069} feat. Bo Sun",
+            "ANA LIMA, Ft. Bo Sun",
+        ] {
             assert_eq!(title("Night Bus", artist), "Night Bus (feat. Bo Sun)", "{artist}");
         }
         for artist in [
@@ -73,14 +74,25 @@ mod tests {
             "feat. Bo Sun",
             "Defeat",
             "Ana Lima & Bo Sun",
+            "Ana Lima (feat. Bo Sun) & Cy",
         ] {
             assert_eq!(title("Night Bus", artist), "Night Bus", "{artist}");
         }
-        for own in ["Night Bus (feat. Bo Sun)", "Night Bus ft. Bo"] {
+        assert_eq!(title("Night Bus", "Ana Lima feat. Bo ft. Cy"), "Night Bus (feat. Bo & Cy)");
+        for own in [
+            "Night Bus (feat. Bo Sun)",
+            "Night Bus ft. Bo",
+            "Night Bus (feat.Bo Sun)",
+            "Night Bus（ｆｅａｔ． Bo）",
+            "Night Bus [FEATURING Bo]",
+        ] {
             assert_eq!(title(own, "Ana Lima feat. Bo Sun"), own);
         }
         let long = "x".repeat(TITLE_MAX_CHARS);
         assert_eq!(title(&long, "Ana Lima feat. Bo Sun"), long);
+        let tags =
+            Tags { title: Some("Night Bus".into()), artist: Some("Little Feat feat. Bo".into()), ..Tags::default() };
+        assert_eq!(tags.title_beside("Little Feat").as_deref(), Some("Night Bus (feat. Bo)"));
         assert_eq!(Tags { artist: Some("Ana Lima feat. Bo".into()), ..Tags::default() }.title_beside("Ana Lima"), None);
     }
 }

@@ -6,6 +6,7 @@ use time::{Date, macros::format_description};
 use super::{ReleaseKind, is_genre, language_name};
 use crate::domain::{
     codes::Gtin,
+    guests::are_guests_well_written,
     problem::{FieldErrors, Problem},
     text::{TITLE_MAX_CHARS, optional, optional_line, parse_line},
 };
@@ -134,11 +135,10 @@ pub fn title_hints(title: &str) -> Vec<&'static str> {
     if lower.contains("explicit") {
         hints.push("“Explicit” does not belong in a title: mark the track explicit instead.");
     }
-    let words: Vec<&str> = lower.split(|c: char| !c.is_alphanumeric() && c != '.').collect();
-    let names_guest = words.iter().any(|word| matches!(*word, "ft" | "ft." | "feat" | "featuring" | "feat."));
-    if names_guest && !lower.contains("(feat. ") && !lower.contains("[feat. ") {
-        hints.push("Name guests as “(feat. Name)”.");
+    if !are_guests_well_written(title) {
+        hints.push("Name guests once, as “(feat. Name)”.");
     }
+    let words: Vec<&str> = lower.split(|c: char| !c.is_alphanumeric() && c != '.').collect();
     let volume_words = ["vol", "volume", "vols", "vols."];
     if words.iter().any(|word| volume_words.contains(word)) {
         hints.push("Write volumes as “Vol. 1”.");
@@ -201,6 +201,11 @@ mod tests {
         assert_eq!(title_hints("Hits Volume 2").len(), 1);
         assert!(title_hints("Hits Vol. 2").is_empty());
         assert!(title_hints("夜行バス").is_empty());
+        for title in
+            ["Night Bus (feat. Ana) ft. Bo", "Night Bus (Feat. Ana)", "Night Bus feat Ana", "Night Bus (feat.Ana)"]
+        {
+            assert_eq!(title_hints(title), ["Name guests once, as “(feat. Name)”."], "{title}");
+        }
     }
 
     #[test]
