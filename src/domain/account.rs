@@ -9,10 +9,12 @@ use super::{
     text::{is_unseen, parse_line},
 };
 
-/// The shortest password, in characters. Shorter passwords are easy to guess.
+/// The shortest password, in characters: a code point counts as one (NIST SP 800-63B-4, 3.1.1.2). Shorter passwords are
+/// easy to guess.
 pub const PASSWORD_MIN_CHARS: usize = 10;
-/// The longest password, in bytes. The limit is longer than any passphrase and bounds the cost of a hash.
-pub const PASSWORD_MAX_BYTES: usize = 1024;
+/// The longest password, in characters. The limit is longer than any passphrase and bounds the cost of a hash: a
+/// character has at most four bytes.
+pub const PASSWORD_MAX_CHARS: usize = 1024;
 /// The lifetime of a session, in days. A session that is used in the second half of its lifetime gets a full lifetime
 /// again.
 pub const SESSION_DAYS: i32 = 30;
@@ -120,13 +122,18 @@ impl Password {
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.chars().count() < PASSWORD_MIN_CHARS {
             Err(format!("Use at least {PASSWORD_MIN_CHARS} characters."))
-        } else if text.len() > PASSWORD_MAX_BYTES {
-            Err(format!("Use at most {PASSWORD_MAX_BYTES} characters."))
+        } else if Self::is_too_long(text) {
+            Err(format!("Use at most {PASSWORD_MAX_CHARS} characters."))
         } else if text.contains('\0') {
             Err("This password contains a character that nobody can type. Choose another password.".into())
         } else {
             Ok(Self(text.to_owned()))
         }
+    }
+
+    /// Whether a text is too long for a password, so that nobody has to hash it to know that it is none.
+    pub fn is_too_long(text: &str) -> bool {
+        text.chars().count() > PASSWORD_MAX_CHARS
     }
 
     pub fn as_str(&self) -> &str {
@@ -284,5 +291,16 @@ mod tests {
         let long = "x".repeat(64);
         assert_eq!(Password::parse(&long).unwrap().as_str(), long);
         assert_eq!(format!("{:?}", Password::parse(&long).unwrap()), "Password(…)");
+    }
+
+    #[test]
+    fn both_limits_of_a_password_count_characters() {
+        for (bytes, character) in [(1, 'x'), (2, 'ß'), (3, '夜'), (4, '🚌')] {
+            assert_eq!(character.len_utf8(), bytes);
+            let of = |chars: usize| Password::parse(&character.to_string().repeat(chars)).map(|_| ());
+            assert_eq!(of(PASSWORD_MIN_CHARS - 1), Err("Use at least 10 characters.".into()), "{character}");
+            assert_eq!((of(PASSWORD_MIN_CHARS), of(PASSWORD_MAX_CHARS)), (Ok(()), Ok(())), "{character}");
+            assert_eq!(of(PASSWORD_MAX_CHARS + 1), Err("Use at most 1024 characters.".into()), "{character}");
+        }
     }
 }

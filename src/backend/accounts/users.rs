@@ -21,7 +21,7 @@ use crate::{
         mail::{self, Recipient},
     },
     domain::{
-        account::{Actor, Email, MailPreference, PASSWORD_MAX_BYTES, Password, Role, SignUp},
+        account::{Actor, Email, MailPreference, Password, Role, SignUp},
         ids::UserId,
         limits::LimitedBy,
         mail::{Message, PasswordChange},
@@ -66,7 +66,7 @@ impl Users<'_> {
     /// `WrongCredentials` for a wrong e-mail address or password; `RateLimited` after too many failed sign-ins to this account. Browsers that
     /// have signed in to it before have a limit of their own.
     pub async fn sign_in(&self, email: &str, password: &str, visitor: &Visitor) -> Result<PasswordAccepted> {
-        if password.len() > PASSWORD_MAX_BYTES || email.contains('\0') {
+        if Password::is_too_long(password) || email.contains('\0') {
             return Err(Problem::WrongCredentials.into());
         }
         let row = sqlx::query!(
@@ -150,7 +150,7 @@ impl Users<'_> {
         let hash = sqlx::query_scalar!("select password_hash from users where id = $1", actor.id as UserId)
             .fetch_one(&self.0.db)
             .await?;
-        let is_short_enough = current.len() <= PASSWORD_MAX_BYTES;
+        let is_short_enough = !Password::is_too_long(current);
         let is_right = match self.0.passwords.verify(current.to_owned(), Some(hash.clone())).await {
             Ok(is_right) => is_right && is_short_enough,
             Err(busy) => {
