@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{
     media::{AudioContainer, CoverFormat},
-    text::{is_blank, is_removed},
+    text::{is_blank, is_removed, is_space, is_unseen},
     upload::UNNAMED,
 };
 
@@ -28,8 +28,9 @@ const MEDIA_EXTENSIONS: [&str; 17] = [
 /// ends in an extension of audio files or pictures. If the file's own name has another extension, the one of
 /// `content_type` is appended, so that nothing is saved as a program or a web page.
 pub fn download_name(own: &str, fallback: &str, content_type: &str) -> String {
-    let own = own.rsplit(['/', '\\']).next().unwrap_or(own);
-    let (stem, extension) = split(own);
+    let own: String = own.rsplit(['/', '\\']).next().unwrap_or(own).chars().filter(|c| !is_removed(*c)).collect();
+    // What nobody sees behind the extension must not hide it.
+    let (stem, extension) = split(own.trim_end_matches(|c| c == '.' || is_unseen(c)));
     let extension = extension.unwrap_or_else(|| extension_of(content_type));
     // The title of a track may itself come from a file name, so the fallback is cleaned as well.
     let stems = [stem, split(fallback).0].map(harmless);
@@ -104,7 +105,7 @@ fn extension_of(content_type: &str) -> &'static str {
 fn harmless(stem: &str) -> String {
     let line = stem.chars().filter(|c| !is_removed(*c)).map(|c| match c {
         '/' | '\\' => '_',
-        c if c.is_whitespace() => ' ',
+        c if is_space(c) => ' ',
         c => c,
     });
     let line: String = line.collect();
@@ -181,6 +182,20 @@ mod tests {
             ("nul", "_nul.wav"),
             ("Control.wav", "Control.wav"),
             ("COM10.wav", "COM10.wav"),
+            // The extension counts, whatever nobody sees in or behind it.
+            ("song.wav ", "song.wav"),
+            ("song.wav.", "song.wav"),
+            ("song.wav\u{202E}", "song.wav"),
+            ("song.wav\u{200E}", "song.wav"),
+            ("song.w\u{200B}av\u{3000}", "song.wav"),
+            ("song.wav\r\n", "song.wav"),
+            ("song.exe .wav", "song.exe.wav"),
+            ("song.wav .exe", "song.wav .exe.wav"),
+            ("a\u{2028}b.wav", "a b.wav"),
+            ("\u{3164}song\u{2800}.wav", "song.wav"),
+            ("con .wav", "_con.wav"),
+            ("aux.", "_aux.wav"),
+            ("CON\u{200B}.wav", "_CON.wav"),
         ] {
             assert_eq!(wav(own), saved, "{own:?}");
         }
