@@ -4,6 +4,7 @@
 mod flac;
 mod format;
 mod kinds;
+pub mod mp4_description;
 mod mpeg;
 mod precheck;
 mod rules;
@@ -15,7 +16,9 @@ pub use flac::{FlacChannels, FlacFrame};
 pub use format::{
     format_bytes, format_duration, format_loudness, format_peak, format_sample_rate, too_large, waveform_path,
 };
-pub use kinds::{UNKNOWN_AUDIO, other_audio, other_codec_in_aiff, other_codec_in_wav, other_picture};
+pub use kinds::{
+    UNKNOWN_AUDIO, behind_id3_tag, other_audio, other_codec_in_aiff, other_codec_in_wav, other_picture,
+};
 pub use mpeg::MpegFrame;
 pub use precheck::{PartialFile, Precheck, precheck};
 pub use rules::{

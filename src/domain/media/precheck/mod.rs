@@ -11,7 +11,8 @@ mod mp4;
 use std::ops::Range;
 
 use super::{
-    UNKNOWN_AUDIO, audio_refusal, cover_refusal, other_audio, other_codec_in_aiff, other_codec_in_wav, other_picture,
+    UNKNOWN_AUDIO, audio_refusal, behind_id3_tag, cover_refusal, other_audio, other_codec_in_aiff, other_codec_in_wav,
+    other_picture,
 };
 use crate::domain::upload::UploadKind;
 
@@ -113,17 +114,20 @@ fn audio(file: &PartialFile) -> Look {
     if let Some(other) = other_audio(start) {
         return refused(format!("This is {other}. Upload a WAV, FLAC, AIFF, ALAC, AAC (M4A) or MP3 file."));
     }
-    match (start.get(..4), start.get(4..8), start.get(8..12)) {
-        (Some(b"RIFF"), _, Some(b"WAVE")) if sound == 0 => wav(file),
-        (Some(b"FORM"), _, Some(form @ (b"AIFF" | b"AIFC"))) if sound == 0 => aiff(file, form == b"AIFC"),
+    let name = match (start.get(..4), start.get(4..8), start.get(8..12)) {
+        (Some(b"RIFF"), _, Some(b"WAVE")) if sound == 0 => return wav(file),
+        (Some(b"FORM"), _, Some(form @ (b"AIFF" | b"AIFC"))) if sound == 0 => return aiff(file, form == b"AIFC"),
         // Old QuickTime files may begin with any of these boxes.
         (_, Some(b"ftyp" | b"moov" | b"mdat" | b"wide" | b"free" | b"skip" | b"pnot"), _) if sound == 0 => {
-            mp4::check(file)
+            return mp4::check(file);
         }
-        // A WAV, AIFF or MP4 after an ID3 tag.
-        (Some(b"RIFF" | b"FORM"), ..) | (_, Some(b"ftyp"), _) => Err(Stop::LeftToServer),
-        _ => mp3::check(file, sound),
-    }
+        (Some(b"RIFF"), _, Some(b"WAVE")) => "WAV",
+        (Some(b"FORM"), _, Some(b"AIFF" | b"AIFC")) => "AIFF",
+        (_, Some(b"ftyp"), _) => "MP4",
+        (Some(b"RIFF" | b"FORM"), ..) => return Err(Stop::LeftToServer),
+        _ => return mp3::check(file, sound),
+    };
+    refused(behind_id3_tag(name))
 }
 
 fn rules(channels: u16, sample_rate_hz: u32, bit_depth: Option<u16>, frames: Option<u64>) -> Look {

@@ -3,7 +3,8 @@
 
 use std::ops::Range;
 
-use super::{Look, MAX_PIECES, PartialFile, Stop, be16, be32, number, refused, rules};
+use super::{Look, MAX_PIECES, PartialFile, Stop, be32, refused, rules};
+use crate::domain::media::mp4_description::{self, NoSound};
 
 /// How many tracks the precheck reads. Usual files have up to four: video, sound, chapters and the chapters' pictures.
 const MAX_TRACKS: usize = 32;
@@ -50,23 +51,11 @@ pub(super) fn check(file: &PartialFile) -> Look {
         }
         _ => return Err(Stop::LeftToServer),
     };
-    match number::<4>(&sound.entry, 4)?.as_slice() {
-        b"drms" | b"enca" => refused("This file is protected against copying. Upload the master it was made from."),
-        // Version 1 of the sample entry in QuickTime files has four more numbers in front.
-        b"alac" if be16(&sound.entry, 16)? == 0 => alac(&sound.entry),
-        _ => Err(Stop::LeftToServer),
+    match mp4_description::sound(&sound.entry) {
+        Ok(sound) => rules(sound.channels, sound.sample_rate_hz, sound.bit_depth, None),
+        Err(NoSound::WrongKind(message)) => refused(message),
+        Err(NoSound::Damaged(_)) => Err(Stop::LeftToServer),
     }
-}
-
-/// Checks the codec's own description. It follows the 36 bytes of an audio sample entry: size, `alac`, version and
-/// flags, then depth, channels and rate among others.
-fn alac(entry: &[u8]) -> Look {
-    if number::<4>(entry, 40)? != *b"alac" {
-        return Err(Stop::LeftToServer);
-    }
-    let [bits] = number(entry, 53)?;
-    let [channels] = number(entry, 57)?;
-    rules(channels.into(), be32(entry, 68)?, Some(bits.into()), None)
 }
 
 fn read(file: &PartialFile, track: &Range<u64>) -> Look<Track> {
@@ -84,7 +73,12 @@ fn read(file: &PartialFile, track: &Range<u64>) -> Look<Track> {
     }
     // Skips the version, the flags and the number of entries.
     let start = range.start + 8;
-    let entry = file.read_up_to(start, range.end.saturating_sub(start).min(MAX_DESCRIPTION_BYTES))?.to_vec();
+    let mut entry = file.read_up_to(start, range.end.saturating_sub(start).min(MAX_DESCRIPTION_BYTES))?.to_vec();
+    // Other entries may follow the first one.
+    match usize::try_from(be32(&entry, 0)?) {
+        Ok(size) if size <= entry.len() => entry.truncate(size),
+        _ => return Err(Stop::LeftToServer),
+    }
     Ok(Track { handler, is_enabled, has_others, entry })
 }
 

@@ -98,6 +98,32 @@ fn mp4_of(tracks: &[(&[u8; 4], &[u8; 4])]) -> Vec<u8> {
     [mp4_box(b"ftyp", &[b"M4A \0\0\0\0"]), media, mp4_box(b"moov", &[&tracks])].concat()
 }
 
+/// An AAC-LC of 44.1 kHz, mono, whose `moov` comes after its samples.
+fn aac() -> Vec<u8> {
+    made::case("m4a_editlist_plays_3_of_12s.m4a")
+}
+
+/// The place of the first `bytes` in a file.
+fn place_of(bytes: &[u8], file: &[u8]) -> usize {
+    file.windows(bytes.len()).position(|window| window == bytes).expect("the file has these bytes")
+}
+
+/// Makes an AAC with another AudioSpecificConfig.
+fn aac_of(config: [u8; 2]) -> Vec<u8> {
+    let mut file = aac();
+    let at = place_of(&[5, 0x80, 0x80, 0x80, 5, 0x12, 0x08], &file) + 5;
+    file[at..at + 2].copy_from_slice(&config);
+    file
+}
+
+/// Makes an AAC whose stream or sample entry says that it is of another kind.
+fn aac_called(old: &[u8], new: &[u8]) -> Vec<u8> {
+    let mut file = aac();
+    let at = place_of(old, &file);
+    file[at..at + new.len()].copy_from_slice(new);
+    file
+}
+
 fn mp3_at(version: u8, rate: u8) -> Vec<u8> {
     // Each frame is a header of MPEG-2, layer III, at 64 kbit/s.
     let frame = |bytes: usize| {
@@ -156,6 +182,12 @@ fn what_breaks_a_rule_is_refused_in_the_servers_words() {
         }),
         ("FLAC at 16 kHz", flac_of(2, 16_000, 16)),
         ("FLAC with 8 bit", flac_of(2, 44_100, 8)),
+        ("WAV behind ID3", id3(&made::wav(0.1, 44_100, 16, 1))),
+        ("AIFF behind ID3", id3(&made::aiff(0.1, 44_100, 16, 1))),
+        ("AIFF-C behind ID3", id3(&made::aifc(b"sowt", 0.1, 44_100, 16, 1))),
+        ("M4A behind ID3", id3(&made::alac(0.1, 44_100, 1, "x"))),
+        ("ADTS behind ID3", id3(&b"\xFF\xF1\x50\x80\x02\x1F\xFC".repeat(100))),
+        ("WAV behind two tags", id3(&id3(&made::wav(0.1, 44_100, 16, 1)))),
         ("FLAC behind ID3", id3(&flac_of(5, 44_100, 16))),
         ("MP3 at 22.05 kHz", mp3_at(2, 0)),
         ("MP3 at 22.05 kHz behind ID3", id3(&mp3_at(2, 0))),
@@ -164,6 +196,18 @@ fn what_breaks_a_rule_is_refused_in_the_servers_words() {
         ("a video without sound", mp4_of(&[(b"vide", b"hvc1")])),
         ("pictures alone", mp4_of(&[(b"vide", b"jpeg")])),
         ("protected", mp4_of(&[(b"soun", b"drms")])),
+        ("AAC at 22.05 kHz", aac_of([0x13, 0x88])),
+        ("AAC at 32 kHz", aac_of([0x12, 0x88])),
+        ("AAC with six channels", aac_of([0x12, 0x30])),
+        ("HE-AAC", aac_of([0x2B, 0x92])),
+        ("HE-AAC behind AAC-LC", aac_called(&[0x56, 0xE5, 0], &[0x56, 0xE5, 0x80])),
+        ("AAC Main", aac_of([0x0A, 0x08])),
+        ("xHE-AAC", aac_of([0xF9, 0x40])),
+        ("MP3 in MP4", aac_called(&[0x40, 0x15, 0, 0], &[0x6B, 0x15, 0, 0])),
+        ("Opus in MP4", mp4_of(&[(b"soun", b"Opus")])),
+        ("AC-3 in MP4", mp4_of(&[(b"soun", b"ac-3")])),
+        ("PCM in QuickTime", mp4_of(&[(b"soun", b"sowt")])),
+        ("something new in MP4", mp4_of(&[(b"soun", b"abcd")])),
         ("text", words("These are words. ")),
         ("text behind ID3", id3(&words("These are words. "))),
         ("a drawing", made::svg()),
@@ -246,6 +290,10 @@ fn whatever_the_server_takes_passes() {
         made::mp3(0.5, 44_100, 1, "x"),
         made::alac(0.5, 44_100, 1, "x"),
         made::alac_in_fragments(0.5, 44_100, 2, |_, _| ()),
+        made::alac(0.5, 192_000, 1, "x"),
+        aac(),
+        aac_of([0x11, 0x88]),
+        aac_of([0x12, 0x10]),
     ];
     for bytes in audio {
         assert_eq!(looked(UploadKind::Audio, &file_of(&bytes)).0, None);
@@ -309,6 +357,25 @@ proptest! {
         let file = file_of(&bytes);
         if let (Some(words), _) = looked(kind, &file) {
             prop_assert!(checked(kind, &file).is_some(), "{words}");
+        }
+    }
+
+    /// With any change in its description of the sound.
+    #[test]
+    fn what_the_browser_refuses_in_an_mp4_the_server_refuses(
+        is_aac in any::<bool>(),
+        changes in prop::collection::vec((0_usize..110, any::<u8>()), 1..4),
+    ) {
+        let mut bytes = if is_aac { aac() } else { made::alac(0.05, 44_100, 1, "x") };
+        let description = place_of(b"stsd", &bytes);
+        for (at, byte) in changes {
+            if let Some(place) = bytes.get_mut(description + at) {
+                *place = byte;
+            }
+        }
+        let file = file_of(&bytes);
+        if let (Some(words), _) = looked(UploadKind::Audio, &file) {
+            prop_assert!(checked(UploadKind::Audio, &file).is_some(), "{words}");
         }
     }
 
