@@ -34,7 +34,7 @@ test('the buttons of every dialog are in one order', async ({ page, newAdmin }) 
   await deleting.getByRole('button', { name: 'Keep it' }).click();
   await draft.open('submit');
   await draft.submit();
-  await new ReleasePage(page, draft.id).expectStatus('In review');
+  await new ReleasePage(page, draft.id).expectStatus('Waiting for review');
 
   const admin = await newAdmin();
   await new Review(admin).find(title);

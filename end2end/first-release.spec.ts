@@ -84,9 +84,9 @@ test('an artist brings a first release from sign-up to published', async ({ page
     await page.evaluate(() => document.body.setAttribute('data-same-page', ''));
     await wizard.submit();
     const release = new ReleasePage(page, wizard.id);
-    await release.expectStatus('Processing');
+    await release.expectStatus('Examining');
     await server.restart();
-    await release.expectStatus('In review');
+    await release.expectStatus('Waiting for review');
     await expect(page.locator('body[data-same-page]')).toBeVisible();
     await expectAccessible(page);
   });

@@ -96,7 +96,7 @@ test('an artist submits and an admin approves a release with the keyboard alone'
   await tabTo(page, 'button', 'Submit for review');
   await page.keyboard.press('Enter');
   const release = new ReleasePage(page, wizard.id);
-  await release.expectStatus('In review');
+  await release.expectStatus('Waiting for review');
 
   await test.step('an admin reviews with the keyboard', async () => {
     const admin = await newAdmin();

@@ -41,7 +41,7 @@ for (const [device, options] of SIZES) {
       await expect(page.getByText('Every file is stored and examined.')).toBeVisible();
       for (const step of ['details', 'cover', 'tracks', 'submit']) await still.open(`/releases/${waiting.id}/${step}`);
       await waiting.submit();
-      await expect(page.getByText('In review').first()).toBeVisible();
+      await expect(page.getByText('Waiting for review').first()).toBeVisible();
       for (const path of ['/', `/releases/${waiting.id}`, `/releases/${draft.id}`, '/account']) await still.open(path);
 
       const nav = page.getByRole('navigation', { name: 'Main' });

@@ -102,7 +102,7 @@ test('a word of 200 letters stays in its place', async ({ page, newPage, newAdmi
   await expect(wizard.tracks()).toHaveCount(1);
   await wizard.go('Review and submit');
   await wizard.submit();
-  await new ReleasePage(page, wizard.id).expectStatus('In review');
+  await new ReleasePage(page, wizard.id).expectStatus('Waiting for review');
   for (const [device, options] of SIZES) {
     await test.step(`an admin with ${device}`, async () => {
       const admin = await newAdmin(options);

@@ -22,7 +22,7 @@ test('a status changes on the open page even if the event stream is blocked', as
   await wizard.make(someDetails(title));
   await wizard.submit();
   const release = new ReleasePage(page, wizard.id);
-  await release.expectStatus('In review');
+  await release.expectStatus('Waiting for review');
   await page.route('**/api/events', (route) => route.abort());
   await release.open();
   await page.evaluate(() => document.body.setAttribute('data-same-page', ''));
@@ -40,7 +40,7 @@ test('an admin who is writing a reason reads that another admin has decided alre
   const wizard = await new Home(page).newRelease();
   await wizard.make(someDetails(title));
   await wizard.submit();
-  await new ReleasePage(page, wizard.id).expectStatus('In review');
+  await new ReleasePage(page, wizard.id).expectStatus('Waiting for review');
 
   const slow = await newAdmin();
   const fast = await newAdmin({}, ADMINS[1]);

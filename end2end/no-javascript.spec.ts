@@ -89,7 +89,7 @@ test('a release gets from sign-up to published without JavaScript', async ({ pag
     await release.open();
     return release.status().innerText();
   };
-  await expect.poll(reload).toBe('In review');
+  await expect.poll(reload).toBe('Waiting for review');
   for (const address of [page.url(), '/', '/account', '/review']) {
     await page.goto(address);
     await expectAccessibleWithoutScripts(page);
@@ -126,7 +126,7 @@ test('a release gets from sign-up to published without JavaScript', async ({ pag
     await page.getByRole('button', { name: 'Revise' }).click();
     await wizard.open('submit');
     await wizard.submit();
-    await expect.poll(reload).toBe('In review');
+    await expect.poll(reload).toBe('Waiting for review');
     await review.find(title);
     await review.verdict().getByRole('button', { name: 'Approve' }).click();
     await expect.poll(reload).toBe('Published');

@@ -54,7 +54,7 @@ test('everything works at the width of a phone', async ({ page, newAdmin, isMobi
   await wizard.go('Review and submit');
   await expectFits(page);
   await wizard.submit();
-  await new ReleasePage(page, wizard.id).expectStatus('In review');
+  await new ReleasePage(page, wizard.id).expectStatus('Waiting for review');
   await expectFits(page);
   await page.getByRole('button', { name: 'Play Night Bus' }).tap();
   await expect(page.getByRole('region', { name: 'Player' })).toBeVisible();

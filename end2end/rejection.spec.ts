@@ -16,7 +16,7 @@ test('a rejected release is revised, submitted again and approved', async ({ pag
   await wizard.make(someDetails(title));
   await wizard.submit();
   const release = new ReleasePage(page, wizard.id);
-  await release.expectStatus('In review');
+  await release.expectStatus('Waiting for review');
 
   const admin = await newAdmin();
   const review = new Review(admin);
@@ -61,7 +61,7 @@ test('a rejected release is revised, submitted again and approved', async ({ pag
     await expect(wizard.coverStep()).toContainText(/(PNG|JPEG) · 3000\s×\s3000\spx/);
     await wizard.go('Review and submit');
     await wizard.submit();
-    await release.expectStatus('In review');
+    await release.expectStatus('Waiting for review');
     await expect(release.reason()).toBeHidden();
   });
 
@@ -81,7 +81,7 @@ test('a release that waits can be withdrawn and changed', async ({ page }) => {
   await wizard.make(someDetails(`Not Yet ${unique()}`));
   await wizard.submit();
   const release = new ReleasePage(page, wizard.id);
-  await release.expectStatus('In review');
+  await release.expectStatus('Waiting for review');
   await page.getByRole('button', { name: 'Withdraw to change it' }).click();
   await release.expectStatus('Draft');
   const title = `Now It Is ${unique()}`;
@@ -92,6 +92,6 @@ test('a release that waits can be withdrawn and changed', async ({ page }) => {
   await release.open();
   await page.getByRole('link', { name: 'Review and submit' }).click();
   await wizard.submit();
-  await release.expectStatus('In review');
+  await release.expectStatus('Waiting for review');
   await expect(page.getByRole('heading', { name: title, level: 1 })).toBeVisible();
 });

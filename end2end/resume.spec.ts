@@ -184,11 +184,11 @@ test('a page catches up on the changes that it missed while the server was unrea
   const elsewhere = new Wizard(third, wizard.id);
   await elsewhere.open('submit');
   await elsewhere.submit();
-  await new ReleasePage(third, wizard.id).expectStatus('In review');
+  await new ReleasePage(third, wizard.id).expectStatus('Waiting for review');
   await expect(release.status()).toHaveText('Draft');
   await Promise.all([mendLine(page), mendLine(other)]);
-  await release.expectStatus('In review');
-  await expect(other.getByRole('region', { name: 'All releases' })).toContainText('In review');
+  await release.expectStatus('Waiting for review');
+  await expect(other.getByRole('region', { name: 'All releases' })).toContainText('Waiting for review');
 });
 
 test('a new cover does not show the facts of the old one', async ({ page }) => {

@@ -14,7 +14,7 @@ test('the first of two verdicts counts, and the second admin reads that it is de
   await wizard.make(someDetails(title));
   await wizard.submit();
   const release = new ReleasePage(page, wizard.id);
-  await release.expectStatus('In review');
+  await release.expectStatus('Waiting for review');
 
   const first = await newAdmin();
   const second = await newAdmin({}, ADMINS[1]);

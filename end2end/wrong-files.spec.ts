@@ -72,7 +72,7 @@ testWithServer('a track that turns out to be damaged comes back with the reason'
   await wizard.go('Review and submit');
   await wizard.submit();
   const release = new ReleasePage(page, wizard.id);
-  await release.expectStatus('Processing');
+  await release.expectStatus('Examining');
   await server.restart();
   await release.expectStatus('Draft');
   await expect(release.timeline()).toContainText('A file could not be used; back to draft');
@@ -92,7 +92,7 @@ testWithServer('a track that turns out to be damaged comes back with the reason'
   await expect(damaged).toHaveCount(0);
   await wizard.go('Review and submit');
   await wizard.submit();
-  await release.expectStatus('In review');
+  await release.expectStatus('Waiting for review');
   await page.getByRole('button', { name: /^Play (?!Night Bus)/ }).click();
   await new Player(page).expectProgress();
 });

@@ -18,7 +18,7 @@ export class ReleasePage {
     return this.page.locator('.release-state').getByRole('status');
   }
 
-  async expectStatus(status: 'Draft' | 'Processing' | 'In review' | 'Published' | 'Rejected') {
+  async expectStatus(status: 'Draft' | 'Examining' | 'Waiting for review' | 'Published' | 'Rejected') {
     // A debug build examines long masters slowly.
     await expect(this.status()).toHaveText(status, { timeout: 60_000 });
   }

@@ -192,7 +192,7 @@ fn IncompleteSentence(release: ReleaseView) -> impl IntoView {
 
 #[component]
 fn ProcessingSentence(release: ReleaseView) -> impl IntoView {
-    view! { <p>"All files are safe with us and are being examined (" {files_ready(&release)} "). You may leave this page."</p> }
+    view! { <p>"Examining: all files are safe with us (" {files_ready(&release)} "). You may leave this page."</p> }
 }
 
 #[component]

@@ -49,8 +49,8 @@ impl ReleaseStatus {
     pub fn label(self) -> &'static str {
         match self {
             Self::Draft => "Draft",
-            Self::Processing => "Processing",
-            Self::PendingReview => "In review",
+            Self::Processing => "Examining",
+            Self::PendingReview => "Waiting for review",
             Self::Published => "Published",
             Self::Rejected => "Rejected",
         }
