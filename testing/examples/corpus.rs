@@ -36,6 +36,7 @@ const PICTURES: [&str; 15] =
 /// The largest differences from ffmpeg that an accepted file may have.
 const MAX_LOUDNESS_LU: f64 = 0.1;
 const MAX_TRUE_PEAK_DB: f64 = 0.3;
+const MAX_SAMPLE_PEAK_DB: f64 = 0.2;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -270,7 +271,7 @@ fn ffprobe(path: &Path) -> Value {
 
 fn ffmpeg(path: &Path) -> Value {
     let asked = ["-nostdin", "-hide_banner", "-nostats", "-progress", "pipe:1", "-i"];
-    let filter = ["-map", "0:a:0", "-filter:a", "ebur128=peak=true:framelog=verbose", "-f", "null", "-"];
+    let filter = ["-map", "0:a:0", "-filter:a", "ebur128=peak=sample+true:framelog=verbose", "-f", "null", "-"];
     let said = match output_in_time(Command::new("ffmpeg").args(asked).arg(path).args(filter)) {
         Ok(said) if said.is_success => said,
         Ok(said) => return json!({ "error": last_line(&said.errors) }),
@@ -279,17 +280,19 @@ fn ffmpeg(path: &Path) -> Value {
     let progress = String::from_utf8_lossy(&said.output);
     let microseconds = progress.lines().rev().find_map(|line| line.strip_prefix("out_time_us=")?.parse::<f64>().ok());
     let summary = String::from_utf8_lossy(&said.errors);
-    let number = |label: &str, unit: &str| {
-        summary
+    // Two sections have a line "Peak:". The summary is the last thing that the filter prints.
+    let number = |section: &str, label: &str, unit: &str| {
+        let section = summary.rsplit_once(section)?.1;
+        section
             .lines()
-            .rev()
             .find_map(|line| line.trim().strip_prefix(label)?.trim().strip_suffix(unit)?.trim().parse::<f64>().ok())
     };
     let complaints = summary.lines().filter(|line| line.contains("Error") || line.contains("Invalid")).count();
     json!({
         "duration_ms": microseconds.map(|microseconds| microseconds / 1000.0),
-        "integrated_lufs": number("I:", "LUFS"),
-        "true_peak_dbtp": number("Peak:", "dBFS"),
+        "integrated_lufs": number("Integrated loudness:", "I:", "LUFS"),
+        "true_peak_dbtp": number("True peak:", "Peak:", "dBFS"),
+        "sample_peak_dbfs": number("Sample peak:", "Peak:", "dBFS"),
         "complaints": complaints,
     })
 }
@@ -323,5 +326,6 @@ fn agreement(line: &Value, theirs: &Value) -> Value {
         "duration": max_duration_ms_apart(&line["facts"]).map(|limit| within("duration_ms", limit)),
         "loudness": within("integrated_lufs", MAX_LOUDNESS_LU),
         "true_peak": within("true_peak_dbtp", MAX_TRUE_PEAK_DB),
+        "sample_peak": within("sample_peak_dbfs", MAX_SAMPLE_PEAK_DB),
     })
 }

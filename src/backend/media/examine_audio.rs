@@ -76,6 +76,7 @@ pub fn examine_audio(path: &Path, copy: &Path, deadline: &Deadline) -> Result<(A
         channels: header.channels.cast_signed(),
         integrated_lufs: measured.integrated_lufs,
         true_peak_dbtp: measured.true_peak_dbtp,
+        sample_peak_dbfs: measured.sample_peak_dbfs,
         clipped_samples: measured.clipped_samples,
         packaging: header.packaging,
         has_listening_copy,

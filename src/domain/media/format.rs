@@ -51,6 +51,11 @@ pub fn format_peak(dbtp: f64) -> String {
     format!("{} dBTP", signed(dbtp))
 }
 
+/// Formats a sample peak: "−1.2 dBFS".
+pub fn format_sample_peak(dbfs: f64) -> String {
+    format!("{} dBFS", signed(dbfs))
+}
+
 /// Formats a number with one decimal and a real minus sign. The minus sign is as wide as a digit, so columns stay
 /// aligned.
 fn signed(value: f64) -> String {
@@ -145,6 +150,7 @@ mod tests {
         assert_eq!(format_loudness(-14.24), "−14.2 LUFS");
         assert_eq!(format_peak(-0.04), "0.0 dBTP");
         assert_eq!(format_peak(0.34), "0.3 dBTP");
+        assert_eq!(format_sample_peak(-1.24), "−1.2 dBFS");
         assert_eq!(format_sample_rate(44_100), "44.1 kHz");
         assert_eq!(format_sample_rate(48_000), "48 kHz");
     }

@@ -4,7 +4,6 @@
 mod flac;
 mod format;
 mod kinds;
-pub mod mp4_description;
 mod mpeg;
 mod precheck;
 mod rules;
@@ -14,11 +13,10 @@ use serde::{Deserialize, Serialize};
 
 pub use flac::{FlacChannels, FlacFrame};
 pub use format::{
-    format_bytes, format_duration, format_loudness, format_peak, format_sample_rate, too_large, waveform_path,
+    format_bytes, format_duration, format_loudness, format_peak, format_sample_peak, format_sample_rate, too_large,
+    waveform_path,
 };
-pub use kinds::{
-    UNKNOWN_AUDIO, behind_id3_tag, other_audio, other_codec_in_aiff, other_codec_in_wav, other_picture,
-};
+pub use kinds::{UNKNOWN_AUDIO, other_audio, other_codec_in_aiff, other_codec_in_wav, other_picture};
 pub use mpeg::MpegFrame;
 pub use precheck::{PartialFile, Precheck, precheck};
 pub use rules::{
@@ -36,8 +34,9 @@ pub const ACCEPT_COVER: &str = ".jpg,.jpeg,.png,image/jpeg,image/png";
 
 /// The version of the examination. Raise it whenever the examination measures or shows something else than before: the
 /// worker then examines files of an older version again, in the background. Version 2 counts lengths, follows edit
-/// lists and converts colours to sRGB.
-pub const EXAMINATION_VERSION: i32 = 2;
+/// lists and converts colours to sRGB. Version 3 measures sample peaks and does not round the loudness of blocks, accepts
+/// more padding, and notices that the last fragments of an MP4 are missing.
+pub const EXAMINATION_VERSION: i32 = 3;
 
 /// The edges of the thumbnails of every cover, in pixels. A smaller cover is never scaled up.
 pub const THUMBNAIL_EDGES_PX: [i32; 3] = [160, 640, 1600];
@@ -129,6 +128,10 @@ pub struct AudioFacts {
     pub integrated_lufs: Option<f64>,
     /// The highest true peak of all channels, in dBTP. `None` for silence.
     pub true_peak_dbtp: Option<f64>,
+    /// The highest amplitude of a sample, in dB relative to full scale. `None` for silence, and for files that an
+    /// examination before version 3 measured.
+    #[serde(default)]
+    pub sample_peak_dbfs: Option<f64>,
     /// The number of samples in runs of three or more at full scale. A limiter leaves shorter runs; clipping leaves
     /// longer ones.
     pub clipped_samples: i64,
@@ -141,17 +144,24 @@ pub struct AudioFacts {
 
 impl AudioFacts {
     /// Whether an examination found other facts than another one. Differences of up to 0.05 dB don't count, because
-    /// decoders and meters round.
+    /// decoders and meters round. A sample peak that one of the two did not measure doesn't count either.
     pub fn differs_from(&self, other: &Self) -> bool {
         const ROUNDING_DB: f64 = 0.05;
         let is_equal = |one: Option<f64>, other: Option<f64>| match (one, other) {
             (Some(one), Some(other)) => (one - other).abs() <= ROUNDING_DB,
             (one, other) => one.is_none() && other.is_none(),
         };
-        let without_levels = |facts: &Self| Self { integrated_lufs: None, true_peak_dbtp: None, ..facts.clone() };
+        let without_levels = |facts: &Self| Self {
+            integrated_lufs: None,
+            true_peak_dbtp: None,
+            sample_peak_dbfs: None,
+            ..facts.clone()
+        };
+        let sample_peaks = self.sample_peak_dbfs.zip(other.sample_peak_dbfs);
         without_levels(self) != without_levels(other)
             || !is_equal(self.integrated_lufs, other.integrated_lufs)
             || !is_equal(self.true_peak_dbtp, other.true_peak_dbtp)
+            || sample_peaks.is_some_and(|(one, other)| !is_equal(Some(one), Some(other)))
     }
 
     /// The content type of the file that players get.
@@ -237,5 +247,22 @@ impl CoverFacts {
     /// The facts in one line: "JPEG · 3000 × 3000 px".
     pub fn summary(&self) -> String {
         format!("{} · {}\u{a0}×\u{a0}{}\u{a0}px", self.format.label(), self.width_px, self.height_px)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_peak_that_was_not_measured_before_is_no_difference() {
+        let old = r#"{"container":"wav","codec":"pcm","duration_ms":1000,"sample_rate_hz":44100,"bit_depth":16,
+            "channels":2,"integrated_lufs":-14.0,"true_peak_dbtp":-1.0,"clipped_samples":0}"#;
+        let old: AudioFacts = serde_json::from_str(old).unwrap();
+        let with = |sample_peak_dbfs| AudioFacts { sample_peak_dbfs, ..old.clone() };
+        assert_eq!(old.sample_peak_dbfs, None);
+        assert!(!with(Some(-1.2)).differs_from(&old));
+        assert!(!with(Some(-1.2)).differs_from(&with(Some(-1.24))));
+        assert!(with(Some(-1.2)).differs_from(&with(Some(-1.3))));
     }
 }

@@ -174,6 +174,7 @@ mod tests {
             channels: 2,
             integrated_lufs: Some(-14.0),
             true_peak_dbtp: Some(-1.0),
+            sample_peak_dbfs: Some(-1.2),
             clipped_samples: 0,
             packaging: vec![],
             has_listening_copy: false,

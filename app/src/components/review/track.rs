@@ -4,7 +4,9 @@ use leptos::{ev::PointerEvent, prelude::*, wasm_bindgen::JsCast, web_sys::HtmlEl
 use vwaza::domain::{
     files::{AudioFile, listening_url},
     ids::ObjectId,
-    media::{AudioFacts, format_bytes, format_duration, format_loudness, format_peak, format_sample_rate},
+    media::{
+        AudioFacts, format_bytes, format_duration, format_loudness, format_peak, format_sample_peak, format_sample_rate,
+    },
     track::TrackView,
 };
 
@@ -99,6 +101,10 @@ fn measured(facts: &AudioFacts) -> Vec<(&'static str, String)> {
         ("True peak", facts.true_peak_dbtp.map_or_else(unknown, format_peak)),
         ("Clipped samples", facts.clipped_samples.to_string()),
     ];
+    // Facts that an older version measured have no sample peak.
+    if let Some(dbfs) = facts.sample_peak_dbfs {
+        measured.push(("Sample peak", format_sample_peak(dbfs)));
+    }
     if facts.has_listening_copy {
         measured.push(("Played as", "FLAC copy".to_owned()));
     }
@@ -135,12 +141,14 @@ mod tests {
             channels: 2,
             integrated_lufs: Some(-14.2),
             true_peak_dbtp: None,
+            sample_peak_dbfs: Some(-1.24),
             clipped_samples: 3,
             packaging: vec![],
             has_listening_copy: false,
         };
         let values: Vec<String> = measured(&facts).into_iter().map(|(_, value)| value).collect();
-        let said = ["AAC", "3:07", "44.1 kHz", "None, compressed", "Stereo", "−14.2 LUFS", "Not measurable", "3"];
+        let said =
+            ["AAC", "3:07", "44.1 kHz", "None, compressed", "Stereo", "−14.2 LUFS", "Not measurable", "3", "−1.2 dBFS"];
         assert_eq!(values, said);
     }
 }
