@@ -117,6 +117,16 @@ fn beginning_missing<T>() -> Result<T> {
     )
 }
 
+/// Refuses a file that begins somewhere in a longer stream. Nothing shows whether its beginning was cut off or never
+/// recorded.
+fn begins_in_a_stream<T>() -> Result<T> {
+    refused(
+        FileRefusal::Incomplete,
+        "This file begins in the middle of a longer stream: either its beginning was cut off, or it was recorded from a live \
+         stream that had already begun. Export it as a file of its own and upload the new file.",
+    )
+}
+
 /// Refuses a damaged file. `what` completes the sentence "This file is damaged: …".
 fn damaged<T>(what: &str) -> Result<T> {
     refused(FileRefusal::Damaged, format!("This file is damaged: {what}. Export it again and upload the new file."))

@@ -59,6 +59,12 @@ impl PacketShape {
         let mut channels = 0;
         let mut samples = None;
         loop {
+            // Some packets of Apple Music have no END tag. Apple's decoder stops when all channels are decoded, and so
+            // the elements must fill the packet.
+            if channels == self.channels && bits.is_at_last_zeros() {
+                bits.at = packet.len() * 8;
+                break;
+            }
             match bits.read(3)? {
                 element::END => break,
                 kind @ (element::SINGLE | element::PAIR | element::LOW_FREQUENCY) => {
@@ -187,6 +193,12 @@ impl Bits<'_> {
         u64::from_be_bytes(bytes) << (self.at % 8)
     }
 
+    /// Whether no byte follows, and all bits that are left of the last one are zeros.
+    fn is_at_last_zeros(&self) -> bool {
+        let left = (self.bytes.len() * 8).saturating_sub(self.at);
+        left < 8 && self.window() == 0
+    }
+
     /// Reads up to 32 bits. Returns None if there are fewer.
     fn read(&mut self, count: u32) -> Option<u32> {
         let number = if count == 0 { 0 } else { self.window() >> (64 - count) };
@@ -264,11 +276,15 @@ mod tests {
             ("two channels instead of one", vec![VERBATIM, FOUR_SAMPLES, VERBATIM, FOUR_SAMPLES, END]),
             ("no channel", vec![END]),
             ("an element that ALAC does not have", vec!["101", VERBATIM, FOUR_SAMPLES, END]),
-            ("no end", vec![VERBATIM, FOUR_SAMPLES]),
+            ("zeros instead of the end", vec![VERBATIM, FOUR_SAMPLES, "000 000000"]),
+            ("something else instead of the end", vec![VERBATIM, FOUR_SAMPLES, "1"]),
             ("a sample less", vec![VERBATIM, &FOUR_SAMPLES[..50], END]),
         ] {
             assert_eq!(MONO.samples(&packet(&parts)), None, "{what}");
         }
+        // Some encoders leave out the END tag. The sound must fill the packet.
+        assert_eq!(MONO.samples(&packet(&[VERBATIM, FOUR_SAMPLES])), Some(4));
+        assert_eq!(MONO.samples(&[packet(&[VERBATIM, FOUR_SAMPLES]), vec![0]].concat()), None);
         let stereo = PacketShape { channels: 2, ..MONO };
         assert_eq!(stereo.samples(&whole), None);
         assert_eq!(stereo.samples(&packet(&[VERBATIM, FOUR_SAMPLES, VERBATIM, FOUR_SAMPLES, END])), Some(4));

@@ -124,11 +124,15 @@ impl<'a> PacketDecoder<'a> {
         let Sound { sample_rate_hz, channels, .. } = self.layout.sound;
         let milliseconds = self.range.end.saturating_mul(1000) / u64::from(sample_rate_hz.max(1));
         let position = format_duration(i64::try_from(milliseconds).unwrap_or(i64::MAX));
-        let is_whole = self.shape.map_or_else(|| ends_as_aac(&data), |shape| shape.samples(&data).is_some());
-        if !is_whole {
-            return damaged(&format!("the sound at {position} cannot be decoded"));
+        if self.shape.is_none() && has_adts_header(&data) {
+            return undecodable("its packets have headers of their own (ADTS), which not every player skips");
         }
-        let packet = PacketRef::new(0, Timestamp::ZERO, Duration::ZERO, &data);
+        let whole = match self.shape {
+            Some(shape) => shape.samples(&data).map(|_| data.as_slice()),
+            None => without_padding(&data),
+        };
+        let Some(whole) = whole else { return damaged(&format!("the sound at {position} cannot be decoded")) };
+        let packet = PacketRef::new(0, Timestamp::ZERO, Duration::ZERO, whole);
         let decoded = match self.decoder.decode_ref(&packet) {
             Ok(decoded) => decoded,
             Err(error) => return refuse(&error, &position),
@@ -158,15 +162,25 @@ impl<'a> PacketDecoder<'a> {
     }
 }
 
-/// Whether a packet of AAC ends with its END tag, which is three ones, and zeros up to the end of the byte (ISO
-/// 14496-3, table 4.3). Some bytes of padding may follow.
-fn ends_as_aac(packet: &[u8]) -> bool {
-    const MAX_PADDING_BYTES: usize = 16;
+/// Returns a packet of AAC without the zeros behind it, which encoders of a constant bit rate add. None if the packet
+/// does not end with its END tag, which is three ones, and zeros up to the end of the byte (ISO 14496-3, table 4.3), or
+/// if it consists of that tag.
+///
+/// Any number of zeros may follow. If they replaced a part of the sound, the decoder reaches the end of what is left.
+fn without_padding(packet: &[u8]) -> Option<&[u8]> {
     const END: u32 = 0b111;
-    let Some(last) = packet.iter().rposition(|byte| *byte != 0) else { return false };
+    let last = packet.iter().rposition(|byte| *byte != 0)?;
     let before = last.checked_sub(1).and_then(|at| packet.get(at)).copied().unwrap_or_default();
     let bits = u32::from(before) << 8 | u32::from(packet[last]);
-    packet.len() - last - 1 <= MAX_PADDING_BYTES && bits >> bits.trailing_zeros() & END == END
+    let (begins_with_end, ends_with_end) = (packet[0] >> 5 == END as u8, bits >> bits.trailing_zeros() & END == END);
+    packet.get(..=last).filter(|_| ends_with_end && !begins_with_end)
+}
+
+/// Whether a packet of AAC begins with a header of a stream without a container, which tells the length of the packet.
+fn has_adts_header(packet: &[u8]) -> bool {
+    let &[0xFF, second, _, fourth, fifth, sixth, _, ..] = packet else { return false };
+    let length = usize::from(fourth & 3) << 11 | usize::from(fifth) << 3 | usize::from(sixth >> 5);
+    second & 0xF6 == 0xF0 && length == packet.len()
 }
 
 /// Converts an error of the decoder to a refusal.

@@ -76,6 +76,13 @@ pub(super) fn read(list: &[u8]) -> Result<Vec<Edit>> {
     Ok(entries.chunks_exact(stride).map(edit).collect())
 }
 
+/// Returns how long the empty edits are together, in the time scale of the track.
+pub(super) fn silence(edits: &[Edit], movie_timescale: u32, track_timescale: u32) -> u64 {
+    let silent = edits.iter().filter(|edit| edit.media_time.is_none()).map(|edit| u128::from(edit.duration));
+    let silent = silent.sum::<u128>() * u128::from(track_timescale) / u128::from(movie_timescale.max(1));
+    u64::try_from(silent).unwrap_or(u64::MAX)
+}
+
 impl Gapless {
     /// Parses a text like " 00000000 00000840 000001CA 00000000003F31F6 …".
     pub(super) fn parse(text: &str) -> Option<Self> {

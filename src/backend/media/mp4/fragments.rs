@@ -6,7 +6,7 @@ use super::{
     samples::{Run, too_many},
 };
 use crate::{
-    backend::media::{Result, beginning_missing, damaged},
+    backend::media::{Result, beginning_missing, begins_in_a_stream, damaged},
     domain::media::format_duration,
 };
 
@@ -56,9 +56,12 @@ impl Packets {
     /// milliseconds even, and some round each packet. Some writers leave out the duration of the last packet, so up to
     /// two packets too late are accepted if the numbers go on.
     ///
+    /// `has_total` tells whether the file declares how long it is as a whole. Otherwise the file may be the recording of
+    /// a live stream that had begun before.
+    ///
     /// # Errors
     /// Refused with the position if a fragment is missing, comes twice or stands in another place.
-    pub(super) fn validate_fragments(&self, sequence: Sequence, timescale: u32) -> Result<()> {
+    pub(super) fn validate_fragments(&self, sequence: Sequence, timescale: u32, has_total: bool) -> Result<()> {
         let mut before: Option<&Run> = None;
         let (mut start, mut end) = (0, self.table_duration());
         for run in self.runs() {
@@ -80,7 +83,7 @@ impl Packets {
                 // The first fragment, behind sample tables without a packet.
                 time if before.is_none() && self.table_duration() == 0 => {
                     if sequence.lacks_its_first() && time != Some(0) {
-                        return beginning_missing();
+                        return if has_total { beginning_missing() } else { begins_in_a_stream() };
                     }
                     (start, end) = (time.unwrap_or(0), time.unwrap_or(0));
                 }

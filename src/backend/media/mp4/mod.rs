@@ -6,6 +6,7 @@ mod decode;
 mod description;
 mod edits;
 mod fragments;
+mod promises;
 mod samples;
 
 use std::ops::Range;
@@ -14,6 +15,7 @@ use self::{
     description::Sound,
     edits::{Edit, Gapless, MAX_EDITS, PlayedPart, Timescales},
     fragments::Sequence,
+    promises::{Promises, SegmentIndex},
     samples::{MAX_RUNS, Run, SampleTables, Sizes, Table, contradiction, stands_for_nothing, too_many},
 };
 
@@ -104,6 +106,7 @@ pub(super) fn header(source: &mut Source) -> Result<Header<PacketLayout>> {
         fragment: Fragment::default(),
         runs: vec![],
         sequence: Sequence::default(),
+        promises: Promises::default(),
         tags: Tags::default(),
         has_media: false,
         movie_timescale: 0,
@@ -111,7 +114,8 @@ pub(super) fn header(source: &mut Source) -> Result<Header<PacketLayout>> {
     };
     let whole = 0..walk.source.length();
     walk.walk_boxes(whole, 0)?;
-    let Walk { source, mut tracks, defaults, mut runs, sequence, tags, has_media, movie_timescale, gapless, .. } = walk;
+    let Walk { source, mut tracks, defaults, mut runs, sequence, tags, movie_timescale, gapless, .. } = walk;
+    let (promises, has_media) = (walk.promises, walk.has_media);
 
     if tracks.is_empty() {
         return incomplete();
@@ -140,13 +144,17 @@ pub(super) fn header(source: &mut Source) -> Result<Header<PacketLayout>> {
     if !has_media {
         return incomplete();
     }
+    let lacks_its_end = promises.are_broken(&tracks, movie_timescale, source)?;
     let track = tracks.swap_remove(at);
     let sound = description::sound(&track.description)?;
     runs.retain(|run| run.track == track.id);
     let default_size = defaults.iter().find(|defaults| defaults.track == track.id).map_or(0, |defaults| defaults.size);
     let packets = Packets::new(source, track.tables, runs, default_size)?;
     // This check comes first, because a missing fragment may move others behind the end of the file.
-    packets.validate_fragments(sequence, track.timescale)?;
+    packets.validate_fragments(sequence, track.timescale, promises.name_a_total())?;
+    if lacks_its_end {
+        return incomplete();
+    }
     packets.validate(source)?;
     let mut times = Timescales {
         movie_timescale,
@@ -185,6 +193,7 @@ struct Walk<'a> {
     fragment: Fragment,
     runs: Vec<Run>,
     sequence: Sequence,
+    promises: Promises,
     tags: Tags,
     has_media: bool,
     movie_timescale: u32,
@@ -240,6 +249,7 @@ impl Walk<'_> {
         match kind {
             b"mdat" => {
                 self.has_media |= body.end > body.start;
+                self.promises.media_ends(body.end);
                 Ok(())
             }
             b"trak" if descend => {
@@ -283,6 +293,16 @@ impl Walk<'_> {
                 }
                 let leaf = self.source.read_up_to(body.start, (body.end - body.start).min(24) as usize)?;
                 self.defaults.push(Defaults { track: be32(leaf, 4), duration: be32(leaf, 12), size: be32(leaf, 16) });
+                Ok(())
+            }
+            b"mehd" => {
+                let leaf = self.source.read_up_to(body.start, (body.end - body.start).min(12) as usize)?;
+                self.promises.movie_lasts(leaf);
+                Ok(())
+            }
+            b"sidx" => {
+                let Some(index) = SegmentIndex::read(self.source, &body)? else { return Ok(()) };
+                self.promises.add_index(index);
                 Ok(())
             }
             b"mfhd" => {
@@ -432,6 +452,7 @@ impl Walk<'_> {
             return too_many();
         }
         let (decode_time, gaps) = (self.fragment.decode_time.take(), self.sequence.gaps());
+        self.promises.run_lasts(track, decode_time, duration, packets);
         self.runs.push(Run { track, offset, packets, sizes, duration, decode_time, gaps });
         Ok(())
     }

@@ -130,7 +130,7 @@ impl SampleTables {
     /// # Errors
     /// Refused if an entry stands for nothing, or if there are more entries than packets.
     fn validate(&self, source: &mut Source) -> Result<u64> {
-        let duration = self.sum_of(&self.durations, source)?;
+        let duration = self.duration(source)?;
         self.sum_of(&self.compositions, source)?;
         let Some(mut groups) = self.groups.clone() else { return Ok(duration) };
         let mut next_chunk = 1;
@@ -146,6 +146,14 @@ impl SampleTables {
             next_chunk = first_chunk.saturating_add(1);
         }
         Ok(duration)
+    }
+
+    /// Returns the duration of all packets together, in the time scale of the track. 0 if nothing declares it.
+    ///
+    /// # Errors
+    /// Refused as [`validate`](Self::validate) does.
+    pub(super) fn duration(&self, source: &mut Source) -> Result<u64> {
+        self.sum_of(&self.durations, source)
     }
 
     /// Sums the numbers of a table, each times the packets that it stands for.

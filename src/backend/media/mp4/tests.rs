@@ -227,6 +227,101 @@ fn a_hole_in_aac_is_damage_with_its_place() {
     }
 }
 
+/// Returns a file with its packets changed, behind the old ones.
+fn with_packets(file: &[u8], change: impl Fn(usize, &[u8]) -> Vec<u8>) -> Vec<u8> {
+    let (mut changed, mut media) = (file.to_vec(), vec![]);
+    let at = |kind: &[u8; 4]| file.windows(4).rposition(|bytes| bytes == kind).unwrap() + 4;
+    let (sizes, chunks) = (at(b"stsz") + 12, at(b"stco") + 8);
+    for (number, place) in packets(file).iter().enumerate() {
+        let packet = change(number, &file[place.start as usize..place.end as usize]);
+        let moved_to = (file.len() + 8 + media.len()) as u32;
+        let chunk = (0..be32(file, chunks - 4) as usize).map(|chunk| chunks + chunk * 4);
+        for chunk in chunk.filter(|chunk| u64::from(be32(file, *chunk)) == place.start) {
+            changed[chunk..chunk + 4].copy_from_slice(&moved_to.to_be_bytes());
+        }
+        changed[sizes + number * 4..][..4].copy_from_slice(&(packet.len() as u32).to_be_bytes());
+        media.extend(packet);
+    }
+    changed.extend(made::mp4_box(b"mdat", &[&media]));
+    changed
+}
+
+#[test]
+fn zeros_behind_a_packet_are_padding_in_any_amount() {
+    let padded = |count: usize| move |_: usize, packet: &[u8]| [packet, &vec![0; count]].concat();
+    for file in [aac_with(&[(12_000, 1024)]), made::alac_packed(SECONDS, RATE_HZ), m4a(vec![])] {
+        let (_, expected, _) = examined(&file).unwrap();
+        for count in [1, 16, 17, 100, 2000] {
+            let (_, facts, _) =
+                examined(&with_packets(&file, padded(count))).unwrap_or_else(|error| panic!("{count}: {error}"));
+            assert_eq!(facts, expected, "{count}");
+        }
+        // Encoders of a constant bit rate fill up the packets that need less.
+        let filled = with_packets(&file, |number, packet| [packet, &vec![0; number * 7 % 90]].concat());
+        assert_eq!(examined(&filled).unwrap().1, expected);
+        // The padding does not hide a hole in front of it.
+        for hole in [30, 60] {
+            let damaged = with_packets(&file, |number, packet| match number {
+                10 => [&packet[..packet.len() - hole], &vec![0; hole + 100]].concat(),
+                _ => packet.to_vec(),
+            });
+            assert!(refusal(&damaged).contains("damaged: the sound at 0:0"), "{hole}");
+        }
+    }
+}
+
+#[test]
+fn a_hole_in_aac_that_leaves_what_looks_like_an_end_is_damage() {
+    // Half a second is heard.
+    let file = aac_with(&[(500, 1024)]);
+    // Three ones, and zeros up to the end.
+    let looks_like_end = |part: &[u8]| {
+        let bits = part[part.len() - 2..].iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte));
+        bits.trailing_zeros() < 8 && bits >> bits.trailing_zeros() & 0b111 == 0b111
+    };
+    let mut holes = 0;
+    for (number, place) in packets(&file).iter().enumerate().take(20).skip(2) {
+        let (start, end) = (place.start as usize, place.end as usize);
+        for left in (start + 30..end - 20).filter(|left| looks_like_end(&file[start..*left])) {
+            let mut damaged = file.clone();
+            damaged[left..end].fill(0);
+            let said = refusal(&damaged);
+            assert!(said.contains("damaged: the sound at 0:0"), "{number}, {left}: {said}");
+            holes += 1;
+        }
+    }
+    assert!(holes > 100, "{holes} holes");
+}
+
+#[test]
+fn headers_in_front_of_packets_are_called_by_their_name() {
+    let file = with_packets(&aac_with(&[(12_000, 1024)]), |_, packet| {
+        let length = packet.len() + 7;
+        let [high, middle, low] = [length >> 11, length >> 3, length << 5].map(|part| part as u8);
+        [[0xFF, 0xF1, 0x50, 0x40 | high, middle, low | 0x1F, 0xFC].as_slice(), packet].concat()
+    });
+    let said = refusal(&file);
+    assert!(said.contains("We cannot decode this file") && said.contains("ADTS"), "{said}");
+}
+
+#[test]
+fn alac_without_its_end_tag_is_heard_whole() {
+    // The end tag is three ones, perhaps in two bytes.
+    let file = made::alac_packed(SECONDS, RATE_HZ);
+    let without_end = with_packets(&file, |_, packet| {
+        let mut packet = packet.to_vec();
+        let last = packet.len() - 1;
+        let bits = u16::from_be_bytes([packet[last - 1], packet[last]]);
+        let end = bits.trailing_zeros();
+        packet[last - 1..].copy_from_slice(&(bits & !(0b111 << end)).to_be_bytes());
+        packet.truncate(if end + 3 >= 8 { last } else { last + 1 });
+        packet
+    });
+    let (_, facts, copy) = examined(&without_end).unwrap();
+    assert_eq!(facts.duration_ms, 2000);
+    assert_eq!(copy.unwrap()[26..42], md5_of(&[(Some(0), SAMPLES as usize)]));
+}
+
 #[test]
 fn a_packet_of_alac_with_another_length_is_damaged() {
     let shorter = made::alac_with(SECONDS, RATE_HZ, 4096, |tables| {
@@ -273,8 +368,6 @@ fn a_fragment_that_is_missing_is_noticed_by_its_time_or_its_number() {
             assert!(said.contains(&format!("a part of the sound is missing at {place}.")), "{name}, {missing}: {said}");
         }
     }
-    let said = refusal(&in_fragments(|says| says.is_left_out = says.sequence == 1));
-    assert!(said.contains("its beginning is missing"), "{said}");
 }
 
 #[test]
@@ -326,4 +419,149 @@ fn fragments_that_come_twice_or_in_another_order_are_damage() {
     assert!(refusal(&twice).contains("damaged: at 0:02 its fragments are not in their order"));
     let odd = in_fragments(|says| (says.sequence, says.decode_time) = (says.sequence % 4, None));
     assert!(refusal(&odd).contains("a part of the sound is missing at 0:01"));
+}
+
+/// Returns the song in six fragments of four packets, of which the last has two. `mvex` holds `boxes` as well.
+fn in_fragments_with(boxes: &[u8], change: impl Fn(&mut made::Fragment)) -> Vec<u8> {
+    let mut file = made::alac_in_fragments_as(SECONDS, RATE_HZ, 4, change);
+    for kind in [b"moov", b"mvex"] {
+        let at = file.windows(4).position(|bytes| bytes == kind).unwrap() - 4;
+        let size = be32(&file, at) + boxes.len() as u32;
+        file[at..at + 4].copy_from_slice(&size.to_be_bytes());
+        if kind == b"mvex" {
+            file.splice(at + 8..at + 8, boxes.iter().copied());
+        }
+    }
+    file
+}
+
+/// Builds a box of 32-bit numbers.
+fn numbers(kind: &[u8; 4], numbers: &[u32]) -> Vec<u8> {
+    made::mp4_box(kind, &[&numbers.iter().flat_map(|number| number.to_be_bytes()).collect::<Vec<_>>()])
+}
+
+/// Returns where each fragment begins, and where the last one ends.
+fn fragments(file: &[u8]) -> Vec<usize> {
+    let moofs = file.windows(4).enumerate().filter(|(_, bytes)| bytes == b"moof").map(|(at, _)| at - 4);
+    moofs.chain([file.len()]).collect()
+}
+
+/// Puts an index in front of the fragments. `segments` tells the duration and the bytes of each.
+fn with_index(file: &[u8], segments: impl Fn(usize) -> (u32, u32)) -> Vec<u8> {
+    let starts = fragments(file);
+    let count = starts.len() - 1;
+    let mut index = vec![0, 1, RATE_HZ, 0, 0, count as u32];
+    index.extend((0..count).flat_map(|at| {
+        let (duration, bytes) = segments(at);
+        [bytes, duration, 0x9000_0000]
+    }));
+    [&file[..starts[0]], &numbers(b"sidx", &index), &file[starts[0]..]].concat()
+}
+
+/// Returns the duration and the bytes of each fragment, as they are.
+fn true_segments(file: &[u8]) -> impl Fn(usize) -> (u32, u32) {
+    let starts = fragments(file);
+    move |at| ((4 * 4096).min(SAMPLES - at as u32 * 4 * 4096), (starts[at + 1] - starts[at]) as u32)
+}
+
+#[test]
+fn fragments_that_are_missing_at_the_end_are_missed_by_the_boxes_that_count_them() {
+    let plain = in_fragments_with(&[], |_| ());
+    let short = numbers(b"mehd", &[0, SAMPLES]);
+    let long = numbers(b"mehd", &[0x0100_0000, 0, SAMPLES]);
+    for (name, whole) in [
+        ("mehd", in_fragments_with(&short, |_| ())),
+        ("mehd with 64 bits", in_fragments_with(&long, |_| ())),
+        ("mehd, without times", in_fragments_with(&short, |says| says.decode_time = None)),
+        ("sidx", with_index(&plain, true_segments(&plain))),
+        ("both", with_index(&in_fragments_with(&short, |_| ()), true_segments(&plain))),
+    ] {
+        let starts = fragments(&whole);
+        assert_eq!(starts.len(), 7, "{name}");
+        assert_eq!(examined(&whole).unwrap_or_else(|error| panic!("{name}: {error}")).1.duration_ms, 2000);
+        for end in &starts[1..6] {
+            for behind in [[].as_slice(), b"\0\0\0\x10mfra\0\0\0\0\0\0\0\0"] {
+                let said = refusal(&[&whole[..*end], behind].concat());
+                assert!(said.contains("incomplete: its end is missing"), "{name}, {end}: {said}");
+            }
+        }
+    }
+    // The boxes of the whole don't hide where else something is missing.
+    let hole = in_fragments_with(&short, |says| says.is_left_out = says.sequence == 3);
+    assert!(refusal(&hole).contains("a part of the sound is missing at 0:01"));
+    let late = in_fragments_with(&short, |says| says.is_left_out = says.sequence == 1);
+    assert!(refusal(&late).contains("its beginning is missing"));
+}
+
+#[test]
+fn numbers_of_the_whole_that_are_wrong_do_no_harm() {
+    let plain = in_fragments_with(&[], |_| ());
+    let movie = |numbers_of_mehd: &[u32]| in_fragments_with(&numbers(b"mehd", numbers_of_mehd), |_| ());
+    let real = true_segments(&plain);
+    for (name, file) in [
+        ("unknown", movie(&[0, 0])),
+        ("unknown, as the largest number", movie(&[0, u32::MAX])),
+        ("unknown, with 64 bits", movie(&[0x0100_0000, u32::MAX, u32::MAX])),
+        ("too short", movie(&[0, 10_000])),
+        ("rounded up to a packet", movie(&[0, 22 * 4096])),
+        ("cut short", movie(&[0])),
+        ("longer by a packet", movie(&[0, SAMPLES + 4096])),
+        ("an index without durations", with_index(&plain, |at| (0, real(at).1))),
+        ("an index without bytes", with_index(&plain, |at| (real(at).0, 0))),
+        ("an index of a live stream", with_index(&plain, |_| (u32::MAX, 0x7FFF_FFFF))),
+        ("an index of nominal durations", with_index(&plain, |at| (20_000, real(at).1))),
+        ("an index that counts other bytes", with_index(&plain, |at| (real(at).0, real(at).1 + 100))),
+        ("an index that is cut short", {
+            let mut file = with_index(&plain, &real);
+            let at = file.windows(4).position(|bytes| bytes == b"sidx").unwrap();
+            file[at + 26..at + 28].copy_from_slice(&[0xFF, 0xFF]);
+            file
+        }),
+        ("an index of half of it", with_index(&plain, |at| if at < 3 { real(at) } else { (0, 0) })),
+    ] {
+        let (_, facts, _) = examined(&file).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(facts.duration_ms, 2000, "{name}");
+    }
+    let both = with_index(&plain, |at| if at == 5 { (90_000, 1_000_000) } else { real(at) });
+    assert!(refusal(&both).contains("its end is missing"));
+    // `mehd` counts in the time scale of the track instead of the movie's.
+    let mut other_scale = movie(&[0, SAMPLES]);
+    let movie_header = other_scale.windows(4).position(|bytes| bytes == b"mvhd").unwrap() + 16;
+    other_scale[movie_header..movie_header + 4].copy_from_slice(&1000_u32.to_be_bytes());
+    assert_eq!(examined(&other_scale).unwrap().1.duration_ms, 2000);
+    let ends = fragments(&other_scale);
+    assert!(refusal(&other_scale[..ends[4]]).contains("its end is missing"));
+}
+
+#[test]
+fn each_fragment_may_have_an_index_of_its_own() {
+    let plain = in_fragments_with(&[], |_| ());
+    let (starts, real) = (fragments(&plain), true_segments(&plain));
+    let mut segments = vec![];
+    for at in 0..6 {
+        let (duration, bytes) = real(at);
+        segments.push(numbers(b"sidx", &[0, 1, RATE_HZ, at as u32 * 4 * 4096, 0, 1, bytes, duration, 0x9000_0000]));
+        segments.push(plain[starts[at]..starts[at + 1]].to_vec());
+    }
+    let head = &plain[..starts[0]];
+    assert_eq!(examined(&[head, &segments.concat()].concat()).unwrap().1.duration_ms, 2000);
+    // The last index stays, and its fragment is missing.
+    let cut = [head, &segments[..11].concat()].concat();
+    assert!(refusal(&cut).contains("its end is missing"));
+    // Without it, nothing shows that there was more.
+    let shorter = [head, &segments[..10].concat()].concat();
+    assert_eq!(examined(&shorter).unwrap().1.duration_ms, 5 * 4 * 4096 * 1000 / 44_100);
+}
+
+#[test]
+fn a_live_stream_that_was_recorded_late_is_not_called_cut() {
+    for change in
+        [(|says: &mut made::Fragment| says.is_left_out = says.sequence == 1) as fn(&mut made::Fragment), |says| {
+            says.sequence += 5000;
+            says.decode_time = says.decode_time.map(|time| time + 5000 * 4 * 4096);
+        }]
+    {
+        let said = refusal(&in_fragments_with(&[], change));
+        assert!(said.contains("begins in the middle of a longer stream") && said.contains("live stream"), "{said}");
+    }
 }
