@@ -16,14 +16,16 @@ use super::{
 };
 use crate::domain::{
     media::{
-        AudioCodec, AudioContainer, CoverFacts, MediaLimits, Tags, UNKNOWN_AUDIO, audio_refusal, behind_id3_tag,
-        cover_refusal, other_audio,
+        AudioCodec, AudioContainer, CoverFacts, MediaLimits, Tags, UNKNOWN_AUDIO, audio_refusal, cover_refusal,
+        other_audio, other_stream,
     },
     problem::FileRefusal,
 };
 
 /// Number of bytes at the start of a file that identify its kind.
 const START_BYTES: usize = 512;
+/// Number of bytes that are searched for a stream that begins somewhere. Twenty frames of the highest bit rate.
+const STREAM_BYTES: usize = 64 * 1024;
 
 /// A cover that was validated and may be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,10 +130,7 @@ fn read_header(source: &mut Source) -> Result<AudioHeader> {
         return Ok(flac::header(source, id3_end, id3)?.map_samples(|layout| Samples::Flac(Box::new(layout))));
     }
     if let Some(other) = other_audio(&start) {
-        return refused(
-            FileRefusal::WrongKind,
-            format!("This is {other}. Upload a WAV, FLAC, AIFF, ALAC, AAC (M4A) or MP3 file."),
-        );
+        return other_kind(other);
     }
     let name = match (start.get(..4), start.get(4..8), start.get(8..12)) {
         (Some(b"RIFF"), _, Some(b"WAVE")) if id3_end == 0 => {
@@ -150,11 +149,22 @@ fn read_header(source: &mut Source) -> Result<AudioHeader> {
         _ => {
             return match mp3::header(source, id3_end, id3)? {
                 Some(header) => Ok(header.map_samples(|layout| Samples::Frames(Box::new(layout)))),
-                None => refused(FileRefusal::WrongKind, UNKNOWN_AUDIO),
+                None => match other_stream(source.read_up_to(id3_end, STREAM_BYTES)?) {
+                    Some(other) => other_kind(other),
+                    None => refused(FileRefusal::WrongKind, UNKNOWN_AUDIO),
+                },
             };
         }
     };
-    refused(FileRefusal::WrongKind, behind_id3_tag(name))
+    // Some players skip the tag, and others take the file for an MP3.
+    refused(
+        FileRefusal::WrongKind,
+        format!("This is {name} behind an ID3 tag, which not every player knows. Export it again without that tag."),
+    )
+}
+
+fn other_kind<T>(name: &str) -> Result<T> {
+    refused(FileRefusal::WrongKind, format!("This is {name}. Upload a WAV, FLAC, AIFF, ALAC, AAC (M4A) or MP3 file."))
 }
 
 /// Refuses a header with channels, a sample rate, a bit depth or a duration that stores do not accept. The rules are

@@ -9,8 +9,8 @@ pub const UNKNOWN_AUDIO: &str =
 /// holds the first 512 bytes or the whole file; with fewer bytes the name is less exact.
 pub fn other_audio(start: &[u8]) -> Option<&'static str> {
     // This comes before the test for ADTS, because the sync codes of FLAC and AAC frames nearly look alike.
-    if FlacFrame::parse(start).is_some() {
-        return Some("a FLAC file without its header: its beginning is cut off");
+    if let Some(frame) = FlacFrame::parse(start) {
+        return Some(if frame.number == 0 { HEADLESS_FLAC } else { PIECE_OF_FLAC });
     }
     if is_adts(start) {
         return Some("a bare AAC stream (ADTS)");
@@ -27,6 +27,70 @@ pub fn other_audio(start: &[u8]) -> Option<&'static str> {
         return Some("a web page or a text file");
     }
     OTHER_AUDIO.iter().find(|(magic, _)| start.starts_with(magic)).map(|(_, name)| *name)
+}
+
+const HEADLESS_FLAC: &str = "a FLAC file without its header";
+/// A cut file and a late recording look alike.
+const PIECE_OF_FLAC: &str =
+    "a piece of a FLAC stream without its header, cut out or recorded from a live stream that had already begun";
+
+/// Names the kind of a stream that begins somewhere in `bytes`, behind a part of a frame: recordings of live streams
+/// begin so, and pieces that were cut out. `None` if no kind is recognized that we refuse.
+pub fn other_stream(bytes: &[u8]) -> Option<&'static str> {
+    /// Each of these is searched for the frame that follows. Chance makes one or two.
+    const MAX_FLAC_FRAMES: usize = 16;
+    let mut flac_frames = 0;
+    let mut begins_flac = |rest: &[u8]| {
+        let first = FlacFrame::parse(rest).filter(|_| flac_frames < MAX_FLAC_FRAMES);
+        flac_frames += usize::from(first.is_some());
+        first.is_some_and(|first| is_followed_by_flac(&first, rest))
+    };
+    (0..bytes.len()).find_map(|at| {
+        let rest = &bytes[at..];
+        match rest {
+            [0xFF, second, ..] if second & 0xF6 == 0xF0 && has_adts_frames(rest) => Some("a bare AAC stream (ADTS)"),
+            [0xFF, 0xF8 | 0xF9, ..] if begins_flac(rest) => Some(PIECE_OF_FLAC),
+            [b'O', b'g', b'g', b'S', 0, ..] => Some("a piece of an Ogg stream"),
+            [0x47, ..] if [188, 192].iter().any(|bytes| has_packets(rest, *bytes, TRANSPORT_PACKETS_IN_A_ROW)) => {
+                Some("an MPEG transport stream (TS), a format for broadcasts and videos")
+            }
+            _ => None,
+        }
+    })
+}
+
+/// How many headers make bytes a stream of AAC. Two may look alike by chance.
+const ADTS_HEADERS_IN_A_ROW: usize = 3;
+/// How many packets make bytes a transport stream, wherever they begin. Three may look alike by chance.
+const TRANSPORT_PACKETS_IN_A_ROW: usize = 6;
+
+/// Whether some frames of AAC without a container stand in a row (ISO 13818-7, 6.2).
+fn has_adts_frames(bytes: &[u8]) -> bool {
+    /// The length of a header without a checksum.
+    const HEADER_BYTES: usize = 7;
+    let mut rest = bytes;
+    for _ in 0..ADTS_HEADERS_IN_A_ROW {
+        let &[0xFF, second, third, fourth, fifth, sixth, _, ..] = rest else { return false };
+        // The properties that all frames of a stream share.
+        if second & 0xF6 != 0xF0 || (second, third & 0xFC) != (bytes[1], bytes[2] & 0xFC) {
+            return false;
+        }
+        let length = usize::from(fourth & 3) << 11 | usize::from(fifth) << 3 | usize::from(sixth >> 5);
+        if length <= HEADER_BYTES {
+            return false;
+        }
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    true
+}
+
+/// Whether the frame that follows `first`, with which `bytes` begin, is among them.
+fn is_followed_by_flac(first: &FlacFrame, bytes: &[u8]) -> bool {
+    let step = if first.sync & 1 == 1 { first.samples } else { 1 };
+    (1..bytes.len()).filter(|at| bytes[*at] == 0xFF).any(|at| {
+        FlacFrame::parse(&bytes[at..])
+            .is_some_and(|next| next.sync == first.sync && next.number == first.number.saturating_add(step))
+    })
 }
 
 const OTHER_AUDIO: &[(&[u8], &str)] = &[
@@ -145,12 +209,6 @@ fn in_ogg(mut page: &[u8]) -> &'static str {
     "an Ogg file"
 }
 
-/// The refusal of a WAV, AIFF or MP4 (`name`) that begins with an ID3 tag. Some players skip the tag, and others take the
-/// file for an MP3.
-pub fn behind_id3_tag(name: &str) -> String {
-    format!("This is {name} behind an ID3 tag, which not every player knows. Export it again without that tag.")
-}
-
 /// The bytes behind the format tag in the sub-format GUIDs of PCM in ambisonic B-format (Dobson, "AMB").
 const AMBISONIC_TAIL: [u8; 14] = [0, 0, 0x21, 0x07, 0xD3, 0x11, 0x86, 0x44, 0xC8, 0xC1, 0xCA, 0, 0, 0];
 
@@ -207,10 +265,13 @@ fn is_adts(start: &[u8]) -> bool {
 
 /// Whether the bytes are packets of an MPEG transport stream: 188 bytes each, or 192 with a timestamp in front of each.
 fn is_transport_stream(start: &[u8]) -> bool {
+    has_packets(start, 188, 3) || start.get(4..).is_some_and(|start| has_packets(start, 192, 3))
+}
+
+/// Whether `count` packets of a transport stream stand in a row, as far as their first bytes show.
+fn has_packets(bytes: &[u8], packet_bytes: usize, count: usize) -> bool {
     const SYNC: u8 = 0x47;
-    let has_packets =
-        |first: usize, bytes: usize| (0..3).all(|packet| start.get(first + packet * bytes) == Some(&SYNC));
-    has_packets(0, 188) || has_packets(4, 192)
+    (0..count).all(|packet| bytes.get(packet * packet_bytes) == Some(&SYNC))
 }
 
 /// Names the kind of a file that begins with `start` and is neither JPEG nor PNG. `start` holds the first 512 bytes or
@@ -273,6 +334,7 @@ mod tests {
             (b"\xFF\xF1\x50\x80".to_vec(), "ADTS"),
             (b"\xFF\xF9\x50\x80".to_vec(), "ADTS"),
             (b"\xFF\xF8\xC9\x18\0\xC2".to_vec(), "FLAC file without its header"),
+            (b"\xFF\xF8\xC9\x18\x05\xD9".to_vec(), "live stream"),
             (b"\x00\x05\x16\x07\x00\x02\x00\x00".to_vec(), "macOS"),
             (b"\xEF\xBB\xBF<!DOCTYPE html>".to_vec(), "web page"),
             ([b"\x47\x40\0\x10".as_slice(), &[0; 184]].concat().repeat(3)[..512].to_vec(), "transport stream"),
@@ -292,6 +354,32 @@ mod tests {
             b"\xFF",
         ] {
             assert_eq!(other_audio(ours), None, "{ours:?}");
+        }
+    }
+
+    #[test]
+    fn a_stream_is_called_by_its_name_wherever_it_begins() {
+        // Frames of 50 and 60 bytes: AAC-LC, 44.1 kHz, stereo.
+        let adts = |length: usize| {
+            let mut frame =
+                vec![0xFF, 0xF1, 0x50, 0x80 | (length >> 11) as u8, (length >> 3) as u8, (length << 5) as u8, 0xFC];
+            frame.resize(length, 0x21);
+            frame
+        };
+        let aac = [adts(50), adts(60), adts(50), adts(60)].concat();
+        let packets = [b"\x47\x40\0\x10".as_slice(), &[0; 184]].concat().repeat(7);
+        for (stream, name) in
+            [(aac, "ADTS"), (packets, "transport stream"), ([b"OggS\0".as_slice(), &[0; 80]].concat(), "Ogg")]
+        {
+            for before in [0, 1, 33, 5000] {
+                let said = other_stream(&[vec![0x21; before], stream.clone()].concat()).unwrap_or_default();
+                assert!(said.contains(name), "{name}: {said}");
+            }
+        }
+        for other in
+            [adts(50), [adts(50), vec![0xFF; 500]].concat(), b"Just words, OggS and Gs. ".repeat(50), vec![0; 70_000]]
+        {
+            assert_eq!(other_stream(&other), None);
         }
     }
 

@@ -16,7 +16,9 @@ pub use format::{
     format_bytes, format_duration, format_loudness, format_peak, format_sample_peak, format_sample_rate, too_large,
     waveform_path,
 };
-pub use kinds::{UNKNOWN_AUDIO, other_audio, other_codec_in_aiff, other_codec_in_wav, other_picture};
+pub use kinds::{
+    UNKNOWN_AUDIO, other_audio, other_codec_in_aiff, other_codec_in_wav, other_picture, other_stream,
+};
 pub use mpeg::MpegFrame;
 pub use precheck::{PartialFile, Precheck, precheck};
 pub use rules::{

@@ -157,8 +157,13 @@ fn something_else_behind_the_last_frame_needs_a_declared_length() {
     assert_eq!(facts(&[song(), noise.clone()].concat()), expected);
     let said = refusal(&[streamed(&song()), noise].concat());
     assert!(said.contains("at 0:02 there is data that is not sound"), "{said}");
-    // A download reserved this space and never filled it.
-    assert!(refusal(&[streamed(&song()), vec![0; 200_000]].concat()).contains("incomplete"));
+    // Padding is harmless in any amount, and a download that was never finished is cut in a frame.
+    assert_eq!(facts(&[streamed(&song()), vec![0; 200_000]].concat()), expected);
+    let mut unfinished = streamed(&song());
+    let (at, end) = (boundaries(&unfinished)[4] + 500, unfinished.len());
+    unfinished[at..end].fill(0);
+    let said = refusal(&[unfinished, vec![0; 200_000]].concat());
+    assert!(said.contains("its end is missing"), "{said}");
 }
 
 #[test]
@@ -214,6 +219,8 @@ fn a_hole_between_frames_is_no_music() {
             let said = refusal(&[&plain[..from], &hole, &plain[to..]].concat());
             assert!(said.contains("damaged") && said.contains("at 0:0"), "{said}");
         }
+        let said = refusal(&[&plain[..from], &plain[to..]].concat());
+        assert!(said.contains("a part of the sound is missing at 0:00"), "{said}");
         // A frame comes twice.
         assert!(refusal(&[&plain[..to], &plain[from..]].concat()).contains("damaged"));
     }
@@ -231,8 +238,14 @@ fn a_stream_may_begin_at_any_number() {
 #[test]
 fn a_file_that_begins_with_a_frame_is_called_by_its_name() {
     let plain = song();
-    let said = refusal(&plain[boundaries(&plain)[0]..]);
+    let boundaries = boundaries(&plain);
+    let said = refusal(&plain[boundaries[0]..]);
     assert!(said.contains("FLAC file without its header"), "{said}");
+    // The sound begins in the middle, with a frame or with a part of one.
+    for start in [boundaries[5], boundaries[5] + 100] {
+        let said = refusal(&plain[start..]);
+        assert!(said.contains("piece of a FLAC stream") && said.contains("live stream"), "{said}");
+    }
 }
 
 /// Builds a stereo FLAC of 32 bit without compression. Its channels are coded as left and side (8), side and right (9),

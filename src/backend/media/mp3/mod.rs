@@ -2,6 +2,7 @@
 //! that are decoded and heard.
 
 mod info;
+mod reservoir;
 mod walk;
 
 use std::{ops::Range, path::Path};

@@ -5,9 +5,9 @@ use std::ops::Range;
 
 use memchr::memmem;
 
-use super::Frame;
+use super::{Frame, reservoir};
 use crate::backend::media::{
-    Result, damaged, incomplete, refused,
+    Result, beginning_missing, damaged, incomplete, refused,
     source::Source,
     tail::{self, ID3V1_BYTES, Tail},
 };
@@ -21,6 +21,8 @@ const LOOKAHEAD_BYTES: usize = 16 * 1024;
 const STEP_BYTES: usize = 1024;
 /// Number of frames in a row that make a file an MP3. Two look alike by chance, four do not.
 const FRAMES_IN_A_ROW: usize = 4;
+/// Number of zeros from which on they may stand in place of sound: a sector of a disk.
+const HOLE_BYTES: u64 = 512;
 /// Maximum bytes of a Lyrics3 tag, which writes its length with six digits.
 const MAX_LYRICS_BYTES: u64 = 1_000_000;
 
@@ -36,10 +38,39 @@ pub(super) struct Walk {
     frames: u64,
     /// Number of frames that a tag declares, if any does.
     declared: Option<u64>,
+    /// The frame that was passed last.
+    last: Range<u64>,
 }
 
-/// Finds the first frame of an MPEG stream, at most 64 kB behind `from`. Returns its offset and its header.
+/// Finds the first frame of an MPEG stream, at most 64 kB behind `from` and the zeros and tags that follow there.
+/// Returns its offset and its header.
+///
+/// # Errors
+/// Refused if zeros stand in place of the beginning: behind them comes a part of a frame, or a frame that depends on
+/// earlier ones.
 pub(super) fn find_first(source: &mut Source, from: u64) -> Result<Option<(u64, Frame)>> {
+    let (mut start, mut zeros) = (from, 0);
+    loop {
+        let end = zeros_end(source, start)?;
+        zeros += end - start;
+        start = end;
+        match if zeros > 0 { tail::tag_end(source, start)? } else { None } {
+            Some(end) if end > start && end < source.length() => start = end,
+            _ => break,
+        }
+    }
+    let found = search(source, start)?;
+    if let Some((at, first)) = &found
+        && zeros >= HOLE_BYTES
+        && first.layer == 3
+        && (*at != start || !reservoir::is_independent(source, *at, first)?)
+    {
+        return beginning_missing();
+    }
+    Ok(found)
+}
+
+fn search(source: &mut Source, from: u64) -> Result<Option<(u64, Frame)>> {
     let there = usize::try_from(sound_end(source)?.saturating_sub(from)).unwrap_or(usize::MAX);
     let count = there.min(SEARCH_BYTES + LOOKAHEAD_BYTES);
     let bytes = source.copy(from, count)?.unwrap_or_default();
@@ -110,7 +141,7 @@ impl Walk {
     /// Begins with the frame at `offset`, which is like `first`.
     pub(super) fn new(source: &mut Source, offset: u64, first: Frame, declared: Option<u64>) -> Result<Self> {
         let end = sound_end(source)?;
-        Ok(Self { first, offset, end, frames: 0, declared })
+        Ok(Self { first, offset, end, frames: 0, declared, last: offset..offset })
     }
 
     pub(super) fn first(&self) -> &Frame {
@@ -142,6 +173,7 @@ impl Walk {
                 }
                 self.offset = range.end;
                 self.frames += 1;
+                self.last = range.clone();
                 return Ok(Some(range));
             }
             if found.is_some() && begins_run(source.read_up_to(self.offset, LOOKAHEAD_BYTES)?, 0, 2, false) {
@@ -154,7 +186,14 @@ impl Walk {
                     ),
                 );
             }
-            match tag_end(source, self.offset)? {
+            let zeros = self.offset..zeros_end(source, self.offset)?.min(self.end);
+            let only_zeros_follow = !zeros.is_empty() && zeros.end == self.end;
+            let tag_end = if only_zeros_follow { None } else { tag_end(source, self.offset)? };
+            let next = match tag_end {
+                Some(end) => Some(end),
+                None => self.padding_end(source, zeros)?,
+            };
+            match next {
                 Some(end) if end > source.length() => return incomplete(),
                 Some(end) => self.offset = end,
                 None => self.finish(source)?,
@@ -166,6 +205,49 @@ impl Walk {
     /// Returns the length of a frame of this stream in bytes. None if the frame belongs to another stream.
     fn bytes_of(&self, frame: &Frame) -> Option<u64> {
         frame.bytes.filter(|_| frame.is_like(&self.first) && frame.channels == self.first.channels)
+    }
+
+    /// Returns the end of zeros if they were put between frames. None if sound may have stood in their place.
+    ///
+    /// A hole begins and ends anywhere in a frame. Padding begins behind a whole frame, and ends in front of a frame or
+    /// of a tag. Zeros that have the length of some frames may have replaced these frames.
+    fn padding_end(&self, source: &mut Source, zeros: Range<u64>) -> Result<Option<u64>> {
+        let end = zeros.end;
+        if zeros.is_empty() || end == self.end || self.are_frames(end - zeros.start) {
+            return Ok(None);
+        }
+        let next = source.read_array(end)?.and_then(Frame::parse).filter(|frame| self.bytes_of(frame).is_some());
+        let is_whole = match next {
+            Some(next) => {
+                let bytes = source.read_up_to(end, LOOKAHEAD_BYTES)?;
+                let is_all = end + bytes.len() as u64 >= self.end;
+                begins_sound(bytes, 0, &self.first, is_all)
+                    && reservoir::is_whole_before(source, &self.last, (end, &next))?
+            }
+            None => tag_end(source, end)?.is_some() && reservoir::is_whole_at_end(source, &self.last)?,
+        };
+        Ok(is_whole.then_some(end))
+    }
+
+    /// Whether `bytes` may be the length of some frames like the last one. Encoders add padding bytes to keep the bit
+    /// rate, or to no frame, or to all.
+    fn are_frames(&self, bytes: u64) -> bool {
+        /// All bit rates are multiples of this.
+        const STEP_BITS: u64 = 8000;
+        const FRAME_BYTES_PER_BIT: u64 = 144;
+        let rate = u64::from(self.first.sample_rate_hz);
+        let frame = self.last.end - self.last.start;
+        // A frame with its padding byte is at most one byte longer than the bit rate asks for.
+        let bit_rate = (frame.saturating_sub(1) * rate).div_ceil(FRAME_BYTES_PER_BIT).next_multiple_of(STEP_BITS);
+        let unpadded = (FRAME_BYTES_PER_BIT * bit_rate / rate).max(1);
+        // In units of 1 / rate bytes.
+        let (whole, one) = (bytes * rate, FRAME_BYTES_PER_BIT * bit_rate);
+        let rest = whole % one.max(1);
+        bytes >= unpadded
+            && (rest <= rate
+                || one - rest <= rate
+                || bytes.is_multiple_of(unpadded)
+                || bytes.is_multiple_of(unpadded + 1))
     }
 
     /// Ends the walk at bytes that are neither a frame nor a tag. Such bytes are harmless behind the last frame, unless
@@ -184,6 +266,10 @@ impl Walk {
         };
         match tail {
             Tail::Harmless => self.offset = self.end,
+            // A hole would begin inside of the last frame, or have the length of the frames that are missing.
+            Tail::Zeros if !self.are_frames(left) && reservoir::is_whole_at_end(source, &self.last)? => {
+                self.offset = self.end;
+            }
             Tail::Zeros => return incomplete(),
             Tail::Other => return damaged(&format!("at {} there is data that is not sound", self.position())),
         }
@@ -211,6 +297,19 @@ fn begins_sound(bytes: &[u8], at: usize, first: &Frame, is_whole: bool) -> bool 
     let Some(frame) = frame_in(bytes, at).filter(|frame| frame.layer == 3) else { return false };
     let end = frame.bytes.map(|length| at as u64 + length);
     (is_whole && frame.is_like(first) && end == Some(bytes.len() as u64)) || begins_run(bytes, at, 2, false)
+}
+
+/// Returns where the zeros that begin at `offset` end.
+fn zeros_end(source: &mut Source, offset: u64) -> Result<u64> {
+    let mut at = offset;
+    loop {
+        let bytes = source.read_up_to(at, STEP_BYTES)?;
+        match bytes.iter().position(|byte| *byte != 0) {
+            Some(count) => return Ok(at + count as u64),
+            None if bytes.is_empty() => return Ok(at),
+            None => at += bytes.len() as u64,
+        }
+    }
 }
 
 /// Returns the end of the tag that begins at `offset`, which may be in the middle of the file. None if no tag begins

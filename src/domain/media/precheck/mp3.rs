@@ -11,6 +11,10 @@ pub(super) fn check(file: &PartialFile, start: u64) -> Look {
     if bytes.len() < MpegFrame::HEADER_BYTES {
         return Err(Stop::LeftToServer);
     }
+    // Any amount of padding may stand in front of the first frame.
+    if bytes.iter().all(|byte| *byte == 0) {
+        return Err(Stop::LeftToServer);
+    }
     if !bytes.windows(2).any(|pair| pair[0] == 0xFF && pair[1] & 0xE0 == 0xE0) {
         return refused(UNKNOWN_AUDIO);
     }

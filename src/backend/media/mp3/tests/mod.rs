@@ -4,6 +4,7 @@
 mod damage;
 mod kinds;
 mod lengths;
+mod padding;
 mod tags;
 
 use std::io::Cursor;
