@@ -16,8 +16,8 @@ use super::{
 };
 use crate::domain::{
     media::{
-        AudioCodec, AudioContainer, CoverFacts, MediaLimits, Tags, UNKNOWN_AUDIO, audio_refusal, cover_refusal,
-        other_audio, other_stream,
+        AudioCodec, AudioContainer, CoverFacts, MediaLimits, Tags, UNKNOWN_AUDIO, audio_refusal, behind_id3_tag,
+        cover_refusal, other_audio, other_stream,
     },
     problem::FileRefusal,
 };
@@ -156,11 +156,7 @@ fn read_header(source: &mut Source) -> Result<AudioHeader> {
             };
         }
     };
-    // Some players skip the tag, and others take the file for an MP3.
-    refused(
-        FileRefusal::WrongKind,
-        format!("This is {name} behind an ID3 tag, which not every player knows. Export it again without that tag."),
-    )
+    refused(FileRefusal::WrongKind, behind_id3_tag(name))
 }
 
 fn other_kind<T>(name: &str) -> Result<T> {

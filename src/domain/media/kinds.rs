@@ -209,6 +209,12 @@ fn in_ogg(mut page: &[u8]) -> &'static str {
     "an Ogg file"
 }
 
+/// The refusal of a WAV, AIFF or MP4 (`name`) that begins with an ID3 tag. Some players skip the tag, and others take the
+/// file for an MP3.
+pub fn behind_id3_tag(name: &str) -> String {
+    format!("This is {name} behind an ID3 tag, which not every player knows. Export it again without that tag.")
+}
+
 /// The bytes behind the format tag in the sub-format GUIDs of PCM in ambisonic B-format (Dobson, "AMB").
 const AMBISONIC_TAIL: [u8; 14] = [0, 0, 0x21, 0x07, 0xD3, 0x11, 0x86, 0x44, 0xC8, 0xC1, 0xCA, 0, 0, 0];
 

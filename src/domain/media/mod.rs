@@ -4,6 +4,7 @@
 mod flac;
 mod format;
 mod kinds;
+pub mod mp4_description;
 mod mpeg;
 mod precheck;
 mod rules;
@@ -17,7 +18,7 @@ pub use format::{
     waveform_path,
 };
 pub use kinds::{
-    UNKNOWN_AUDIO, other_audio, other_codec_in_aiff, other_codec_in_wav, other_picture, other_stream,
+    UNKNOWN_AUDIO, behind_id3_tag, other_audio, other_codec_in_aiff, other_codec_in_wav, other_picture, other_stream,
 };
 pub use mpeg::MpegFrame;
 pub use precheck::{PartialFile, Precheck, precheck};
