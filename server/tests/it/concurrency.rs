@@ -16,11 +16,14 @@ use tokio::{
     net::{TcpSocket, TcpStream},
     time::sleep,
 };
-use vwaza::domain::{account::NewAccessToken, upload::UploadTarget};
+use vwaza::domain::{
+    account::NewAccessToken,
+    upload::{BegunUpload, RawIntent, UploadStatus, UploadTarget},
+};
 
 use crate::support::{
-    App, Client, PASSWORD, a_cover, a_long_song, complete_details, ends, eventually, fields_of, is_soak, metadata,
-    sha256, spawn_app, spawn_app_with,
+    App, Client, PASSWORD, TestResponse, a_cover, a_long_song, complete_details, ends, eventually, fields_of, is_soak,
+    metadata, sha256, spawn_app, spawn_app_with,
 };
 
 const TRUSTING: (&str, &str) = ("VWAZA_TRUSTED_PROXIES", "127.0.0.1");
@@ -81,6 +84,21 @@ async fn is_healthy(app: &App, from: &str) -> bool {
     health(app, "/health", from).await.starts_with("HTTP/1.1 200")
 }
 
+/// Starts a call of a server function.
+fn calling(client: &Client, function: &str) -> RequestBuilder {
+    client.request(Method::POST, &format!("/api/{function}")).header("accept", "application/json")
+}
+
+/// Sends a request again until it has a slot, as a browser does.
+async fn once_served(what: &str, send: impl AsyncFn() -> reqwest::Result<TestResponse>) -> TestResponse {
+    eventually(what, async || {
+        let answer = send().await.ok().filter(|answer| answer.status != 503)?;
+        assert!(matches!(answer.status, 200 | 204), "{}", answer.text());
+        Some(answer)
+    })
+    .await
+}
+
 /// There are more clients than slots. Nobody waits until the clients time out.
 #[tokio::test]
 async fn r1_clients_that_never_read_block_no_other_client() {
@@ -97,24 +115,29 @@ async fn r1_clients_that_never_read_block_no_other_client() {
     };
     let (held, ()) = tokio::join!(attack, asked);
     let ana = app.anonymous();
-    eventually("somebody else is served", async || {
-        let email = app.new_email("ana");
-        let fields = [("artist_name", "Ana"), ("email", &email), ("password", PASSWORD)];
-        let form = fields.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        let sign_up = ana.request(http::Method::POST, "/api/account/sign-up").form(&form);
-        let answer = ana.try_send(sign_up.header("accept", "application/json")).await.ok()?;
-        assert!(matches!(answer.status, 200 | 503), "{}", answer.text());
-        (answer.status == 200).then_some(())
+    let email = app.new_email("ana");
+    let fields = [("artist_name", "Ana"), ("email", &*email), ("password", PASSWORD)];
+    let sign_up = async || ana.try_send(calling(&ana, "account/sign-up").form(&fields)).await;
+    once_served("somebody else is served", sign_up).await;
+    let create = async || ana.try_send(calling(&ana, "releases/create").form(&[("", ""); 0])).await;
+    let release = once_served("the place is kept for others", create).await.json();
+    let intent = RawIntent {
+        target: UploadTarget::NewTrack(release),
+        file_name: "song.wav".into(),
+        length: i64::try_from(song.len()).unwrap(),
+        fingerprint: "1".into(),
+        sha256: None,
+    };
+    let intent = serde_json::json!({ "intent": intent });
+    let begin = async || ana.try_send(calling(&ana, "upload/begin").json(&intent)).await;
+    let begun: BegunUpload = once_served("the upload begins", begin).await.json();
+    once_served("the bytes arrive", async || ana.try_patch(&begun.url, 0, song.clone()).await).await;
+    eventually("the upload is attached", async || {
+        let complete = async || ana.try_send(calling(&ana, "upload/complete").form(&[("id", begun.id)])).await;
+        let status: UploadStatus = once_served("the status is told", complete).await.json();
+        (status.status_code == 200).then(|| assert_eq!(status.sha256, Some(sha256(&song))))
     })
     .await;
-    let release = eventually("the place is kept for others", async || {
-        let create = ana.request(http::Method::POST, "/api/releases/create").form(&Vec::<(String, String)>::new());
-        let answer = ana.try_send(create.header("accept", "application/json")).await.ok()?;
-        (answer.status == 200).then(|| answer.json())
-    })
-    .await;
-    let status = ana.attach(UploadTarget::NewTrack(release), "song.wav", song.clone()).await;
-    assert_eq!(ana.upload_status(status.id).await.sha256, Some(sha256(&song)));
     eventually("it is healthy", async || is_healthy(&app, "127.0.0.1").await.then_some(())).await;
     assert!(held.iter().any(is_closed), "the connection that waited longest was closed");
     drop(held);
