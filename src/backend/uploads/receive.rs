@@ -309,8 +309,9 @@ impl Uploads {
     async fn open(&self, actor: &Actor, id: UploadId, offset: u64) -> Result<Option<OpenedUpload>> {
         let Ok(offset) = i64::try_from(offset) else { return Ok(None) };
         let opened = self.0.upload_connections.run(async |connection| {
-            // Only the expiry and the fence against earlier writers depend on this write, and the next offset renews
-            // the expiry. So the transaction commits asynchronously.
+            // Only the expiry and the fence against earlier writers depend on this write, so the transaction commits
+            // asynchronously. If a crash of PostgreSQL loses it, nothing is lost with it: the next offset renews the
+            // expiry, and the crash has ended the connections that could still deliver an earlier writer's offset.
             let opened = sqlx::query!(
                 r#"with async_commit as materialized (select set_config('synchronous_commit', 'off', true))
                    update uploads set expires_at = now() + make_interval(secs => $4), updated_at = now(),
