@@ -1,7 +1,10 @@
 //! The document, the routes and what lives as long as the page: who is signed in, the player, uploads, live events, toasts.
 
-use std::collections::HashMap;
+#[cfg(feature = "ssr")]
+use std::{collections::HashMap, sync::Arc};
 
+#[cfg(feature = "ssr")]
+use leptos::WasmSplitManifest;
 use leptos::prelude::*;
 use leptos_meta::{Title, provide_meta_context};
 use leptos_router::{
@@ -19,31 +22,45 @@ use crate::{
 #[cfg(feature = "ssr")]
 use crate::{components::page_error::FormProblem, error::AppError};
 
-/// Where the built site's files are, as the browser asks for them; in a release build their names carry a hash.
-#[derive(Clone, Debug, Default)]
+/// The addresses of the site's files, as every document names them. In a release build, their names contain a hash.
+/// Cheap to clone.
+#[cfg(feature = "ssr")]
+#[derive(Clone)]
 pub struct SiteFiles {
-    pub css: String,
-    pub js: String,
-    pub wasm: String,
-    /// The script that fetches parts of the WebAssembly, and for each of [`pages::parts`] the files that it consists of.
-    pub loader: String,
-    pub wasm_chunks: HashMap<String, Vec<String>>,
+    css: Arc<str>,
+    js: Arc<str>,
+    wasm: Arc<str>,
+    /// The script that starts the application.
+    start: Arc<str>,
+    /// The files of which each lazy route consists. Leptos names them in the document of the route.
+    lazy_routes: WasmSplitManifest,
+}
+
+#[cfg(feature = "ssr")]
+impl SiteFiles {
+    /// `loader` is the name of the script that fetches the WebAssembly of lazy routes, and `lazy_routes` has the names of
+    /// their files.
+    pub fn new(css: &str, js: &str, wasm: &str, loader: String, lazy_routes: HashMap<String, Vec<String>>) -> Self {
+        let start =
+            format!("import('{js}').then(m => m.default({{module_or_path: '{wasm}'}}).then(() => m.hydrate()))");
+        Self {
+            css: css.into(),
+            js: js.into(),
+            wasm: wasm.into(),
+            start: start.into(),
+            lazy_routes: WasmSplitManifest(ArcStoredValue::new(("/pkg".into(), lazy_routes, loader))),
+        }
+    }
 }
 
 /// The HTML around the application.
 #[cfg(feature = "ssr")]
 pub fn shell(site: SiteFiles) -> impl IntoView {
-    use leptos::{WasmSplitManifest, nonce::use_nonce};
+    use leptos::nonce::use_nonce;
     use leptos_meta::MetaTags;
 
-    // From which Leptos writes what is to be fetched beside the page's own part.
-    provide_context(WasmSplitManifest(ArcStoredValue::new(("/pkg".into(), site.wasm_chunks, site.loader))));
-
-    let start = format!(
-        "import('{js}').then(m => m.default({{module_or_path: '{wasm}'}}).then(() => m.hydrate()))",
-        js = site.js,
-        wasm = site.wasm
-    );
+    let SiteFiles { css, js, wasm, start, lazy_routes } = site;
+    provide_context(lazy_routes);
     view! {
         <!DOCTYPE html>
         <html lang="en">
@@ -52,11 +69,11 @@ pub fn shell(site: SiteFiles) -> impl IntoView {
                 <meta name="viewport" content="width=device-width, initial-scale=1"/>
                 <meta name="color-scheme" content="light dark"/>
                 <meta name="description" content="Upload your cover and tracks, submit the release for review, and follow it until it is published."/>
-                <link rel="stylesheet" href=site.css/>
+                <link rel="stylesheet" href=css/>
                 <link rel="preload" href="/fonts/instrument-sans-latin-wght-normal.woff2" r#as="font" r#type="font/woff2" crossorigin=""/>
                 <link rel="icon" href="/favicon.svg" type="image/svg+xml"/>
-                <link rel="modulepreload" href=site.js nonce=use_nonce()/>
-                <link rel="preload" href=site.wasm r#as="fetch" r#type="application/wasm" crossorigin=""/>
+                <link rel="modulepreload" href=js nonce=use_nonce()/>
+                <link rel="preload" href=wasm r#as="fetch" r#type="application/wasm" crossorigin=""/>
                 <script type="module" nonce=use_nonce() inner_html=start></script>
                 <MetaTags/>
             </head>
@@ -70,7 +87,7 @@ pub fn shell(site: SiteFiles) -> impl IntoView {
 /// The document for a form, sent without scripts from the page at `back`, that could not be taken.
 #[cfg(feature = "ssr")]
 pub fn form_problem(site: SiteFiles, error: AppError, back: String) -> String {
-    Owner::new().with(|| view! { <FormProblem error=error css=site.css back=back/> }.to_html())
+    Owner::new().with(|| view! { <FormProblem error=error css=site.css.to_string() back=back/> }.to_html())
 }
 
 #[component]

@@ -13,10 +13,9 @@ mod json;
 pub mod pages;
 pub mod state;
 
-pub use app::{App, SiteFiles};
-
+pub use app::App;
 #[cfg(feature = "ssr")]
-pub use app::{form_problem, shell};
+pub use app::{SiteFiles, form_problem, shell};
 
 /// Brings the page that the server has rendered to life, then sets `data-alive` on the document's element.
 #[cfg(feature = "hydrate")]

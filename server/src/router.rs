@@ -42,7 +42,7 @@ use crate::{
     render_threads::{self, RenderThreads},
     security::{COMMON_HEADERS, INERT_CSP, STRICT_TRANSPORT, require_form_or_json, strip_foreign_referer},
     site::Site,
-    state::AppState,
+    state::{AppState, Shared},
     tus, upload_form,
 };
 
@@ -72,7 +72,7 @@ pub(crate) fn router(
         config.public_url.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default().into();
     let strip_foreign_referer = middleware::from_fn_with_state(host, strip_foreign_referer);
     let backend_for_limits = Arc::clone(&backend);
-    let state = AppState {
+    let state = AppState::new(Shared {
         backend,
         site,
         metrics,
@@ -80,7 +80,7 @@ pub(crate) fn router(
         advertised_url: config.advertised_url.clone(),
         render_threads: RenderThreads::new(),
         leptos,
-    };
+    });
 
     // One form may carry several files, so its limit is the artist's quota.
     let form_upload_max =

@@ -1,6 +1,6 @@
-//! The state that handlers share. It holds handles only, because each request clones it.
+//! The state that handlers share.
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use axum::extract::FromRef;
 use leptos::prelude::LeptosOptions;
@@ -9,8 +9,11 @@ use vwaza::backend::Backend;
 
 use crate::{render_threads::RenderThreads, site::Site};
 
+/// One handle, because each layer and handler of a request clones it.
 #[derive(Clone)]
-pub(crate) struct AppState {
+pub(crate) struct AppState(Arc<Shared>);
+
+pub(crate) struct Shared {
     pub(crate) backend: Arc<Backend>,
     pub(crate) site: Site,
     pub(crate) metrics: PrometheusHandle,
@@ -20,6 +23,20 @@ pub(crate) struct AppState {
     pub(crate) advertised_url: Option<String>,
     pub(crate) render_threads: RenderThreads,
     pub(crate) leptos: LeptosOptions,
+}
+
+impl AppState {
+    pub(crate) fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+}
+
+impl Deref for AppState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
 }
 
 impl FromRef<AppState> for LeptosOptions {

@@ -34,17 +34,17 @@ impl Site {
                 .ok_or_else(|| MissingSiteFile(format!("pkg/{stem}*{extension}")))
         };
         let manifest = built("__wasm_split_manifest.", ".json")?;
-        let wasm_chunks = Files::get(&format!("pkg/{manifest}"))
+        let lazy_routes = Files::get(&format!("pkg/{manifest}"))
             .and_then(|file| serde_json::from_slice(&file.data).ok())
             .ok_or(MissingSiteFile(manifest))?;
         Ok(Self {
-            files: SiteFiles {
-                css: format!("/pkg/{}", built("vwaza.", ".css")?),
-                js: format!("/pkg/{}", built("vwaza.", ".js")?),
-                wasm: format!("/pkg/{}", built("vwaza.", ".wasm")?),
-                loader: built("__wasm_split.", ".js")?,
-                wasm_chunks,
-            },
+            files: SiteFiles::new(
+                &format!("/pkg/{}", built("vwaza.", ".css")?),
+                &format!("/pkg/{}", built("vwaza.", ".js")?),
+                &format!("/pkg/{}", built("vwaza.", ".wasm")?),
+                built("__wasm_split.", ".js")?,
+                lazy_routes,
+            ),
         })
     }
 

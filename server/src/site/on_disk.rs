@@ -1,6 +1,10 @@
 //! The site for development: files are read anew for each request, so that a rebuilt site appears at the next reload.
 
-use std::path::{Component, Path, PathBuf};
+use std::{
+    collections::HashMap,
+    path::{Component, Path},
+    sync::Arc,
+};
 
 use app::SiteFiles;
 use axum::response::{IntoResponse, Response};
@@ -11,24 +15,26 @@ use crate::config::Config;
 
 #[derive(Clone)]
 pub(crate) struct Site {
-    root: PathBuf,
+    root: Arc<Path>,
+    files: SiteFiles,
 }
 
 impl Site {
     /// Never fails, even if the site is not built, because tests of the server need no site.
     #[expect(clippy::unnecessary_wraps, reason = "the embedded site may be incomplete")]
     pub(crate) fn load(config: &Config) -> Result<Self, MissingSiteFile> {
-        Ok(Self { root: config.site_root.clone() })
+        let files = SiteFiles::new(
+            "/pkg/vwaza.css",
+            "/pkg/vwaza.js",
+            "/pkg/vwaza.wasm",
+            "__wasm_split.______________________.js".into(),
+            HashMap::new(),
+        );
+        Ok(Self { root: config.site_root.as_path().into(), files })
     }
 
     pub(crate) fn files(&self) -> SiteFiles {
-        SiteFiles {
-            css: "/pkg/vwaza.css".into(),
-            js: "/pkg/vwaza.js".into(),
-            wasm: "/pkg/vwaza.wasm".into(),
-            loader: "__wasm_split.______________________.js".into(),
-            ..SiteFiles::default()
-        }
+        self.files.clone()
     }
 
     /// Serves the file at this path, if there is one.
