@@ -1,14 +1,14 @@
 -- An admin reads what a newer examination found and dismisses it. The row stays, so that the same result is not reported again.
-alter table changed_facts
-    -- Grows with each other result. An admin dismisses the result that they have read, and no newer one.
-    add column revision integer not null default 1,
-    add column dismissed_at timestamptz,
-    add column dismissed_by uuid references users (id) on delete set null;
 
--- At most one background job runs, whichever processes claim. Two claims of one moment do not see each other, so the index decides. A
--- second job that runs already becomes an ordinary one.
-lock table upload_jobs in share row exclusive mode;
-update upload_jobs set is_background = false
-where is_background and status = 'UPLOADING'
-  and id <> (select id from upload_jobs where is_background and status = 'UPLOADING' order by id limit 1);
-create unique index idx_upload_jobs_running_background on upload_jobs (is_background) where is_background and status = 'UPLOADING';
+-- The foreign key needs this lock, too. Whoever deletes an account takes it before that of changed_facts.
+lock table users in share row exclusive mode;
+alter table changed_facts
+    -- Each result has a number of its own. An admin dismisses the result that they have read, and no newer one.
+    add column revision bigint generated always as identity,
+    add column dismissed_at timestamptz,
+    add column dismissed_by uuid references users (id) on delete set null,
+    -- A result that was found later is not dismissed, even if the version before recorded it.
+    add column is_dismissed boolean not null generated always as (coalesce(dismissed_at >= found_at, false)) stored;
+create index idx_changed_facts_dismissed_by on changed_facts (dismissed_by);
+drop index idx_changed_facts_found_at;
+create index idx_changed_facts_found_at on changed_facts (found_at desc, object_id) where not is_dismissed;

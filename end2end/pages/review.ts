@@ -2,7 +2,7 @@ import { expect, type Page } from '@playwright/test';
 
 import { alive } from '../support/alive';
 
-/** The review queue, and the page of a release in review. */
+/** The review queue, and the page of a release that waits for review. */
 export class Review {
   constructor(readonly page: Page) {}
 

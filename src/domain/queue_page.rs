@@ -63,13 +63,13 @@ pub struct DeadLetter {
 }
 
 /// A file that keeps its facts although a newer examination differs. A file of a published release is one if the
-/// examination finds anything else. A file of a release in review is one if the examination would refuse it. Other new
-/// facts of a file in review replace the old ones and aren't listed.
+/// examination finds anything else. A file of a release that waits for review is one if the examination would refuse it;
+/// its other new facts replace the old ones and aren't listed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangedFile {
     pub object: ObjectId,
     /// Tells this result from earlier and later ones of the same file.
-    pub revision: i32,
+    pub revision: i64,
     /// The file's name on the artist's computer; for display only.
     pub file_name: String,
     pub artist_name: String,

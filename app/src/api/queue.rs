@@ -27,9 +27,9 @@ pub async fn queue(page: u32, changed_page: Option<u32>) -> ApiResult<QueueOverv
     Ok(ssr::backend().dead_letters().queue(&actor, page, changed_page.unwrap_or(1)).await?)
 }
 
-/// Takes a changed file from the list. `revision` is the result that the page showed.
+/// Takes a changed file from the list of admins. `revision` is the result that the page showed.
 #[server(prefix = "/api", output = Json, endpoint = "queue/dismiss")]
-pub async fn dismiss_changed_file(id: ObjectId, revision: i32) -> ApiResult<()> {
+pub async fn dismiss_changed_file(id: ObjectId, revision: i64) -> ApiResult<()> {
     use super::ssr;
 
     let actor = ssr::current_user().await?;

@@ -76,7 +76,7 @@ pub async fn submit_release(id: ReleaseId) -> ApiResult<ReleaseView> {
     Ok(release)
 }
 
-/// Moves a release from processing or review back to draft.
+/// Turns a release that is examined or waits for review back into a draft.
 #[server(prefix = "/api", output = Json, endpoint = "releases/withdraw")]
 pub async fn withdraw_release(id: ReleaseId) -> ApiResult<ReleaseView> {
     use super::ssr;

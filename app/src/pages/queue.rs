@@ -214,7 +214,7 @@ fn ChangedFiles(
     let total = move || page().map(|page| count(page.total, "changed file", "changed files"));
     let body = move || {
         if is_empty.get() {
-            let text = "A published file appears here if we examine it again and find something else.";
+            let text = "A file that is published or waits for review appears here if we examine it again and find something else.";
             view! { <EmptyState title="No changed files" text=text/> }.into_any()
         } else {
             view! {

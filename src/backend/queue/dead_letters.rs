@@ -102,7 +102,7 @@ impl DeadLetters<'_> {
     ///
     /// # Errors
     /// `NotFound` for an unknown job. `Conflict` if the job is not a dead letter any more, if its file is superseded,
-    /// or if its release is in review or decided.
+    /// or if its release waits for review or is decided.
     pub async fn retry(&self, actor: &Actor, id: JobId) -> Result<()> {
         actor.require_admin()?;
         let mut tx = db::begin(&self.0.db).await?;
@@ -188,8 +188,8 @@ impl DeadLetterJob {
 /// Locks the release of a dead letter, and reads the job under that lock.
 ///
 /// # Errors
-/// `NotFound` for an unknown job. `Conflict` if the job is not a dead letter any more, or if its release is in review
-/// or decided.
+/// `NotFound` for an unknown job. `Conflict` if the job is not a dead letter any more, or if its release waits for
+/// review or is decided.
 async fn lock_dead_letter(db: &mut PgConnection, id: JobId) -> Result<DeadLetterJob> {
     let release =
         sqlx::query_scalar!(r#"select release_id as "release: ReleaseId" from upload_jobs where id = $1"#, id as JobId)

@@ -1,5 +1,5 @@
 //! Records differences that a newer version of the examination finds and may not apply: other facts of published files,
-//! and refusals of files that are published or in review.
+//! and refusals of files that are published or wait for review.
 
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -16,8 +16,8 @@ use crate::{
     },
 };
 
-/// Records the facts that were found, or why the file would be refused. `None` removes an earlier record. A result that
-/// was recorded already stays as it is, and stays dismissed; any other one is reported again.
+/// Records the facts that were found, or why the file would be refused. `None` removes an earlier record, and with it
+/// its dismissal. A result that is recorded already stays as it is, and stays dismissed; any other one is reported.
 pub(in crate::backend) async fn record(
     db: &mut PgConnection,
     object: ObjectId,
@@ -42,7 +42,7 @@ pub(in crate::backend) async fn record(
     sqlx::query!(
         "insert into changed_facts (object_id, facts, refusal) values ($1, $2, $3)
          on conflict (object_id) do update
-         set facts = excluded.facts, refusal = excluded.refusal, found_at = now(), revision = changed_facts.revision + 1,
+         set facts = excluded.facts, refusal = excluded.refusal, found_at = now(), revision = default,
              dismissed_at = null, dismissed_by = null",
         object as ObjectId,
         facts,
@@ -64,10 +64,10 @@ fn are_same(one: Option<&Value>, other: Option<&Value>) -> bool {
 
 /// Dismisses the result that an admin has read. Returns `false` if the file has another result now, or none, or if the
 /// result is dismissed already.
-pub(super) async fn dismiss(db: &mut PgConnection, object: ObjectId, revision: i32, by: UserId) -> Result<bool> {
+pub(super) async fn dismiss(db: &mut PgConnection, object: ObjectId, revision: i64, by: UserId) -> Result<bool> {
     let dismissed = sqlx::query!(
         "update changed_facts set dismissed_at = now(), dismissed_by = $3
-         where object_id = $1 and revision = $2 and dismissed_at is null",
+         where object_id = $1 and revision = $2 and not is_dismissed",
         object as ObjectId,
         revision,
         by as UserId
@@ -111,7 +111,7 @@ pub(super) async fn examine_refused(db: &mut PgConnection, release: ReleaseId) -
 pub(in crate::backend) async fn list(db: &mut PgConnection, page: u32) -> Result<Page<ChangedFile>> {
     let total = sqlx::query_scalar!(
         r#"select count(*) as "count!" from changed_facts c join objects o on o.id = c.object_id
-           where o.state = 'ATTACHED' and c.dismissed_at is null"#
+           where o.state = 'ATTACHED' and not c.is_dismissed"#
     )
     .fetch_one(&mut *db)
     .await?;
@@ -127,7 +127,7 @@ pub(in crate::backend) async fn list(db: &mut PgConnection, page: u32) -> Result
            join users a on a.id = r.artist_id
            left join audio_facts af on af.object_id = o.id
            left join cover_facts cf on cf.object_id = o.id
-           where o.state = 'ATTACHED' and c.dismissed_at is null
+           where o.state = 'ATTACHED' and not c.is_dismissed
            order by c.found_at desc, c.object_id
            limit $1 offset $2"#,
         PAGE_SIZE,

@@ -107,7 +107,7 @@ impl Releases<'_> {
         self.commit_and_view(tx, release).await
     }
 
-    /// Turns a release back into a draft while it is processed or waits for its review.
+    /// Turns a release back into a draft while it is examined or waits for its review.
     ///
     /// # Errors
     /// `Conflict` in every other status.

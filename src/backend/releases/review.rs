@@ -104,7 +104,7 @@ impl Review<'_> {
     /// # Errors
     /// `NotFound` for an unknown file. `Conflict` if the file has another result now, or none, or if the result is
     /// dismissed already.
-    pub async fn dismiss_changed_file(&self, actor: &Actor, object: ObjectId, revision: i32) -> Result<()> {
+    pub async fn dismiss_changed_file(&self, actor: &Actor, object: ObjectId, revision: i64) -> Result<()> {
         actor.require_admin()?;
         let mut tx = db::begin(&self.0.db).await?;
         if !changed_facts::dismiss(&mut tx, object, revision, actor.id).await? {

@@ -1,6 +1,6 @@
 //! Fills a running server with demo releases, over HTTP like a browser, and prints the server's address and the
-//! accounts. The releases are a draft, one that needs attention, and ones in review, published and rejected. PROCESSING
-//! lasts for seconds only: submit the draft to see it.
+//! accounts. The releases are a draft, one that needs attention, and ones that wait for review, are published or are
+//! rejected. PROCESSING lasts for seconds only: submit the draft to see it.
 //!
 //! Run it with `cargo run -p testing --example demo`. The server's address and database come from the server's own
 //! variables (`VWAZA_LISTEN`, `VWAZA_PUBLIC_URL`, `DATABASE_URL`, `VWAZA_DATA_DIR`). A release whose title exists

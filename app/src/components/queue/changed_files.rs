@@ -17,7 +17,7 @@ use crate::{
 const COLUMNS: [Column; 6] = [
     Column::text("File"),
     Column::text("Release"),
-    Column::text("Result when published"),
+    Column::text("Result before"),
     Column::text("Result now"),
     Column::text("Found"),
     Column::picture("Actions"),
@@ -45,7 +45,7 @@ fn FileRow(file: ChangedFile, dismiss: ServerAction<DismissChangedFile>) -> impl
                 <span class="cell-more">{file.artist_name}</span>
             </td>
             <td role="cell">
-                <span class="cards-only">"Result when published: "</span>
+                <span class="cards-only">"Result before: "</span>
                 <span class="cell-words">{file.was}</span>
             </td>
             <td role="cell">

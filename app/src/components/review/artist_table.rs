@@ -79,7 +79,7 @@ fn StatusCount(status: ReleaseStatus, number: i64, address: String) -> impl Into
     let shown = if number == 0 {
         view! { <span class="cell-quiet">"0"</span> }.into_any()
     } else {
-        let name = format!("{} {}", count(number, "release", "releases"), status.label().to_lowercase());
+        let name = format!("{}: {}", count(number, "release", "releases"), status.label().to_lowercase());
         view! {
             <a href=address class="link cell-link" aria-label=name>
                 {number}

@@ -396,7 +396,7 @@ pub(in crate::backend) async fn requeue_examination(db: &PgPool, key: &str) -> R
 }
 
 /// Adds background jobs for files that an older version has examined, until `at_most` such jobs wait or run. Releases
-/// in review come first, published ones last. Returns how many jobs were added.
+/// that wait for review come first, published ones last. Returns how many jobs were added.
 pub(in crate::backend) async fn examine_outdated(db: &PgPool, version: i32, at_most: i64) -> Result<u64> {
     let queued = sqlx::query!(
         "with waiting as (select count(*) as jobs from upload_jobs where is_background and status in ('PENDING', 'UPLOADING')),
