@@ -305,7 +305,7 @@ impl Uploads {
     }
 
     /// Opens an upload for the writer that holds it, if it continues at `offset`. Prolongs the upload before its file
-    /// is touched, so that the janitor does not expire it.
+    /// is opened, so that the janitor does not expire it.
     async fn open(&self, actor: &Actor, id: UploadId, offset: u64) -> Result<Option<OpenedUpload>> {
         let Ok(offset) = i64::try_from(offset) else { return Ok(None) };
         let opened = self.0.upload_connections.run(async |connection| {
@@ -317,7 +317,7 @@ impl Uploads {
                    update uploads set expires_at = now() + make_interval(secs => $4), updated_at = now(),
                           writer_epoch = writer_epoch + 1
                    from async_commit
-                   where id = $1 and owner_id = $2 and state = 'RECEIVING' and expires_at > now()
+                   where id = $1 and owner_id = $2 and state = 'RECEIVING' and not is_expired(uploads)
                      and offset_bytes = $3 and not is_whole(uploads) and spool_id = $5 and has_target(uploads)
                    returning length_bytes, release_id as "release: ReleaseId", writer_epoch,
                              (select coalesce(sum(o.offset_bytes), 0) from uploads o
@@ -367,7 +367,7 @@ impl Uploads {
         let prolonged = sqlx::query!(
             "with async_commit as materialized (select set_config('synchronous_commit', 'off', true))
              update uploads set expires_at = now() + make_interval(secs => $2), updated_at = now() from async_commit
-             where id = $1 and state = 'RECEIVING' and expires_at > now()",
+             where id = $1 and state = 'RECEIVING' and not is_expired(uploads)",
             id as UploadId,
             self.0.settings.uploads.expiry.as_secs_f64()
         )

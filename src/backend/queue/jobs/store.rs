@@ -215,43 +215,21 @@ async fn attach_to_target(
     if !matches!(release.status, ReleaseStatus::Draft | ReleaseStatus::Processing) {
         return Ok(false);
     }
-    let held = match (upload.kind, upload.track) {
-        (UploadKind::Cover, _) => {
-            sqlx::query_scalar!(
-                r#"select cover_id as "cover_id: ObjectId" from releases where id = $1"#,
-                release.id as ReleaseId
-            )
-            .fetch_one(&mut *db)
-            .await?
-        }
-        (UploadKind::Audio, Some(track)) => {
-            let track = sqlx::query_scalar!(
-                r#"select audio_id as "audio_id: ObjectId" from tracks where id = $1 for update"#,
-                track as TrackId
-            )
-            .fetch_optional(&mut *db)
-            .await?;
-            match track {
-                Some(held) => held,
-                None => return Ok(false),
-            }
-        }
-        (UploadKind::Audio, None) => return Ok(false),
-    };
-    if let Some(held) = held {
-        let newer = sqlx::query_scalar!(
-            r#"select u.seq > $2 as "newer!" from objects o join uploads u on u.id = o.upload_id where o.id = $1"#,
-            held as ObjectId,
-            upload.seq
-        )
-        .fetch_one(&mut *db)
-        .await?;
-        if newer {
-            return Ok(false);
-        }
+    if let Some(track) = upload.track {
+        // Nobody else writes to the track before this transaction ends.
+        sqlx::query!("select id from tracks where id = $1 for update", track as TrackId).fetch_optional(&mut *db).await?;
+    }
+    let target = sqlx::query!(
+        r#"select held_id as "held: ObjectId", is_superseded as "is_superseded!" from upload_targets where upload_id = $1"#,
+        id as UploadId
+    )
+    .fetch_one(&mut *db)
+    .await?;
+    if target.is_superseded {
+        return Ok(false);
     }
     objects::attach(db, object).await?;
-    if let Some(held) = held {
+    if let Some(held) = target.held {
         objects::detach(db, held).await?;
     }
     match upload.track {
