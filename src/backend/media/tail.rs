@@ -6,20 +6,11 @@ use memchr::memmem;
 use super::{
     Result,
     source::{Source, le32},
-    tags,
+    tags::{self, APE, APE_END_BYTES, ID3V1_BYTES, MAX_PADDING_BYTES},
 };
 
-/// Maximum number of zeros that count as padding. Tools fill up a sector of a CD (2,048 bytes) or a block of a disk
-/// (4,096 bytes). This limit is half a second of an MP3 at 64 kbit/s. More zeros mean that a download or a copy
-/// reserved the room and never filled it.
-pub(super) const MAX_PADDING_BYTES: u64 = 4096;
-/// Length of an ID3v1 tag, which ends a file.
-pub(super) const ID3V1_BYTES: u64 = 128;
 /// Length of "TAG+", which some tools write in front of an ID3v1 tag.
 const ENHANCED_TAG_BYTES: u64 = 227;
-/// Length of the header of an APE tag, and of its footer.
-pub(super) const APE_END_BYTES: usize = 32;
-pub(super) const APE: &[u8] = b"APETAGEX";
 /// Bit 29 of an APE tag's flags distinguishes its header from its footer.
 const APE_IS_HEADER: u32 = 1 << 29;
 /// Length of the longest tag marker that text is searched for.

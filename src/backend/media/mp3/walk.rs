@@ -9,7 +9,8 @@ use super::{Frame, reservoir};
 use crate::backend::media::{
     Result, beginning_missing, damaged, incomplete, refused,
     source::Source,
-    tail::{self, ID3V1_BYTES, Tail},
+    tags::ID3V1_BYTES,
+    tail::{self, Tail},
 };
 use crate::domain::problem::FileRefusal;
 

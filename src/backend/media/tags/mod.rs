@@ -24,6 +24,15 @@ use crate::domain::{
     text::{is_unseen, shown, to_ascii},
 };
 
+/// Maximum number of zeros that count as padding. Tools fill up a sector of a CD (2,048 bytes) or a block of a disk
+/// (4,096 bytes). This limit is half a second of an MP3 at 64 kbit/s. More zeros mean that a download or a copy
+/// reserved the room and never filled it.
+pub(super) const MAX_PADDING_BYTES: u64 = 4096;
+/// Length of an ID3v1 tag, which ends a file.
+pub(super) const ID3V1_BYTES: u64 = 128;
+/// Length of the header of an APE tag, and of its footer.
+pub(super) const APE_END_BYTES: usize = 32;
+pub(super) const APE: &[u8] = b"APETAGEX";
 /// Maximum bytes of tags in a file. Tags hold pictures, and real pictures are smaller.
 pub(super) const MAX_TAG_BYTES: u64 = 32 * 1024 * 1024;
 /// Maximum bytes of a text that is kept. Longer texts are lyrics, notes or pictures.

@@ -3,12 +3,14 @@
 
 use std::ops::Range;
 
-use super::{MAX_ITEM_BYTES, MAX_ITEMS_BYTES, MAX_TAG_BYTES, decoded, id3, merge};
+use super::{
+    APE, APE_END_BYTES, ID3V1_BYTES, MAX_ITEM_BYTES, MAX_ITEMS_BYTES, MAX_PADDING_BYTES, MAX_TAG_BYTES, decoded, id3,
+    merge,
+};
 use crate::{
     backend::media::{
         Result,
         source::{Source, le32},
-        tail::{APE, APE_END_BYTES, ID3V1_BYTES, MAX_PADDING_BYTES},
     },
     domain::media::Tags,
 };
