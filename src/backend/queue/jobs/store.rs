@@ -217,7 +217,9 @@ async fn attach_to_target(
     }
     if let Some(track) = upload.track {
         // Nobody else writes to the track before this transaction ends.
-        sqlx::query!("select id from tracks where id = $1 for update", track as TrackId).fetch_optional(&mut *db).await?;
+        sqlx::query!("select id from tracks where id = $1 for update", track as TrackId)
+            .fetch_optional(&mut *db)
+            .await?;
     }
     let target = sqlx::query!(
         r#"select held_id as "held: ObjectId", is_superseded as "is_superseded!" from upload_targets where upload_id = $1"#,
