@@ -21,7 +21,7 @@ use crate::{
 #[component]
 pub fn AccessTokens(
     tokens: Signal<Vec<AccessToken>>,
-    /// Why the tokens cannot be listed.
+    /// The error that kept the tokens from being listed.
     error: Signal<Option<AppError>>,
     make: ServerAction<MakeAccessToken>,
     revoke: ServerAction<RevokeAccessToken>,
@@ -42,7 +42,7 @@ pub fn AccessTokens(
     Effect::new(move || {
         if revoke.value().get().as_ref().is_some_and(has_ended) {
             made.update(|made| *made = made.take().filter(|made| Some(made.id) != revoked.get_value()));
-            // The pressed button is gone with its token.
+            // The pressed button is removed with its token, so the title gets the focus.
             focus::on("#tokens-title");
         }
     });
@@ -124,7 +124,7 @@ fn TokenRow(token: AccessToken, revoke: ServerAction<RevokeAccessToken>) -> impl
 fn NewTokenForm(make: ServerAction<MakeAccessToken>) -> impl IntoView {
     let errors = FormErrors::of(move || make.value().get().and_then(Result::err));
     let form = NodeRef::<html::Form>::new();
-    // A plain form would make a token whose secret nobody sees.
+    // A plain form would make a token whose secret nobody sees, so the fields are disabled until the page is alive.
     let is_alive = is_alive();
     Effect::new(move || {
         if let (Some(Ok(_)), Some(form)) = (make.value().get(), form.get_untracked()) {

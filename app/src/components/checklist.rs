@@ -1,4 +1,4 @@
-//! What still keeps a release from being submitted.
+//! Lists of what a release lacks before it can be submitted.
 
 use leptos::prelude::*;
 use vwaza::domain::{
@@ -11,7 +11,7 @@ use super::{
     icon::{Icon, IconName},
 };
 
-/// What is missing, each item a link to where it is mended.
+/// Lists the missing items. Each is a link to the field where it is fixed.
 #[component]
 pub fn MissingLinks(id: ReleaseId, missing: Vec<Missing>) -> impl IntoView {
     let items = missing.into_iter().map(|item| {
@@ -23,7 +23,7 @@ pub fn MissingLinks(id: ReleaseId, missing: Vec<Missing>) -> impl IntoView {
     items.collect_view()
 }
 
-/// Every step with what it lacks, each item a link to where it is mended.
+/// Lists every step with its missing items. Each is a link to the field where it is fixed.
 #[component]
 pub fn Checklist(release: ReleaseView) -> impl IntoView {
     let missing = release.missing();
@@ -53,7 +53,7 @@ fn ChecklistStep(release: String, step: Step, lacking: Vec<Missing>) -> impl Int
         .map(|item| {
             let address = format!("/releases/{release}/{}#{}", item.step.slug(), item.field);
             let words = item.sentence();
-            // Also when the address names it already.
+            // The link changes nothing if the address names the field already, so the click moves the focus.
             let again = move |_| focus::anchor(&item.field);
             view! { <li><a class="checklist-item" href=address on:click=again>{words}</a></li> }
         })

@@ -1,13 +1,14 @@
-//! Seconds that a person has to wait.
+//! Shows how many seconds a person has to wait.
 
 use leptos::prelude::*;
 
-/// "37 s", "15 min": whole minutes from two on, rounded up, so that nobody comes back too soon.
+/// Says a wait in words: "37 s", "15 min". From two minutes on, it is rounded up to whole minutes, because nobody
+/// should come back too soon.
 pub fn wait_words(seconds: u32) -> String {
     if seconds < 120 { format!("{seconds} s") } else { format!("{} min", seconds.div_ceil(60)) }
 }
 
-/// "You can try again in 37 s.", counting down. Screen readers are told once and not every second.
+/// Counts down: "You can try again in 37 s." Screen readers are told once and not every second.
 #[component]
 pub fn TryAgainIn(seconds: u32) -> impl IntoView {
     let left = RwSignal::new(seconds);
@@ -31,7 +32,7 @@ mod browser {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// By the clock: a tab in the background is called less often.
+    /// Counts down by the clock, because a browser calls the timers of a tab in the background less often.
     pub(super) fn count_down(left: RwSignal<u32>) {
         let (began_ms, seconds) = (js_sys::Date::now(), left.get_untracked());
         #[expect(

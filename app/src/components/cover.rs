@@ -1,4 +1,4 @@
-//! Cover art at one of the sizes that are made of it.
+//! Shows the cover art of a release, or a placeholder.
 
 use leptos::prelude::*;
 use vwaza::domain::{
@@ -8,13 +8,14 @@ use vwaza::domain::{
 
 use super::icon::{Icon, IconName};
 
-/// The cover to show: the one in place, once its thumbnails are made.
+/// The current cover, once the examination has made its thumbnails.
 pub fn shown_cover(cover: &CoverView) -> Option<ObjectId> {
     let file = cover.current.as_ref()?;
     (file.examination == Examination::Passed).then_some(file.object)
 }
 
-/// `edge` is that of the thumbnail in pixels: 160, 640 or 1600. An empty `alt` says that a title beside it names it already.
+/// Shows the thumbnail whose edge is `edge` pixels: 160, 640 or 1600. Use an empty `alt` if a title beside the cover
+/// names it already.
 #[component]
 pub fn Cover(
     object: Option<ObjectId>,

@@ -4,14 +4,14 @@ use leptos::{html, prelude::*};
 
 use super::icon::{Icon, IconName};
 
-/// Shown while `open`; whatever closes it sets `open` to false.
+/// A dialog that is shown while `open` is true. Every way to close it sets `open` to false.
 #[component]
 pub fn Dialog(open: RwSignal<bool>, #[prop(into)] title: String, children: Children) -> impl IntoView {
     let dialog = NodeRef::<html::Dialog>::new();
     Effect::new(move || {
         let Some(dialog) = dialog.get() else { return };
         match (open.get(), dialog.open()) {
-            // It fails only for a dialog that is not in the page, where there is nothing to show.
+            // `show_modal` fails only for a dialog that is not in the page. Then there is nothing to show.
             (true, false) => drop(dialog.show_modal()),
             (false, true) => dialog.close(),
             _ => {}

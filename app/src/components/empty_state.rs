@@ -1,4 +1,4 @@
-//! A list with nothing in it, which says what to do about that.
+//! The text in place of an empty list: why it is empty and what to do.
 
 use leptos::prelude::*;
 
@@ -9,7 +9,7 @@ pub fn EmptyState(
     #[prop(into)] title: String,
     #[prop(into)] text: String,
     #[prop(default = IconName::Record)] icon: IconName,
-    /// The one thing to do, if there is one.
+    /// The button or link for the one thing to do, if there is one.
     #[prop(optional)]
     children: Option<Children>,
 ) -> impl IntoView {

@@ -1,4 +1,4 @@
-//! What went wrong and what to do, where there is no field to say it at.
+//! A note that says what went wrong and what to do. It is for errors that belong to no field.
 
 use leptos::prelude::*;
 

@@ -44,7 +44,7 @@ pub fn Field(
     }
 }
 
-/// A one-line text field. It starts with `value`, which never overwrites what is typed.
+/// A one-line text field. `value` is its first content, and never overwrites what is typed.
 #[component]
 pub fn TextField(
     /// The id, and the name in the form unless `form_name` says otherwise.
@@ -61,7 +61,8 @@ pub fn TextField(
 ) -> impl IntoView {
     let has_hint = !hint.is_empty();
     let form_name = if form_name.is_empty() { name.to_owned() } else { form_name };
-    // The value is an attribute, not a property: it fills only a control that nobody has typed into, also before the page came alive.
+    // The value is an attribute and not a property, because an attribute fills only a control that nobody has typed
+    // into. That also keeps text that was typed before the page came alive.
     view! {
         <Field name=name label=label hint=hint error=error>
             <input
@@ -99,7 +100,8 @@ pub fn SelectField(
 ) -> impl IntoView {
     let has_hint = !hint.is_empty();
     let form_name = if form_name.is_empty() { name.to_owned() } else { form_name };
-    // A stored choice that has left the list stays until somebody chooses another one, because a form sends what it shows.
+    // A stored choice that is no longer on the list stays an option, because a form sends what it shows. It leaves when
+    // somebody chooses another one.
     let is_unlisted = |value: &String| !value.is_empty() && options.iter().all(|(listed, _)| listed != value);
     let unlisted = Some(value.get_untracked()).filter(is_unlisted);
     let unlisted = unlisted.map(|value| (value.clone(), format!("{value} (not on the list)")));

@@ -1,4 +1,5 @@
-//! The note above a page about a form that was sent without scripts: its success, or an error that belongs to no form on the page.
+//! The note above a page about a form that was sent without scripts. It shows a success, or an error that belongs to no
+//! form on the page.
 
 use leptos::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Moving the keyboard's focus to where the person goes on. Nothing of it happens on the server.
+//! Moves the keyboard's focus to the element where the person continues. These functions do nothing on the server.
 
 #[cfg(feature = "hydrate")]
 mod browser {
@@ -10,7 +10,8 @@ mod browser {
         web_sys::HtmlElement,
     };
 
-    /// A page that is still being fetched is given two seconds to bring the element.
+    /// Number of tries to focus an element that is not in the page yet. Together they give a page that is being fetched
+    /// two seconds to bring the element.
     const TRIES: u32 = 20;
     const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 
@@ -33,22 +34,22 @@ mod browser {
     }
 }
 
-/// To the first element that matches a CSS selector, once what has just changed is in the page.
+/// Focuses the first element that matches a CSS selector, in the next frame. By then the latest change is in the page.
 #[cfg_attr(not(feature = "hydrate"), expect(unused_variables, reason = "only a browser has a focus"))]
 pub fn on(selector: &str) {
     #[cfg(feature = "hydrate")]
     browser::soon(selector.to_owned());
 }
 
-/// To the first field that was refused.
+/// Focuses the first field that was refused.
 pub fn first_invalid() {
     on("[aria-invalid=true]");
 }
 
-/// To the element that an address names behind `#`, as soon as the page has it.
+/// Focuses the element that an address names behind `#`, as soon as the page has it.
 #[cfg_attr(not(feature = "hydrate"), expect(unused_variables, reason = "only a browser has a focus"))]
 pub fn anchor(id: &str) {
-    // Whatever stands in an address: only what can be an id of ours gets into the selector.
+    // An address may hold any text. Only text that can be an id of ours gets into the selector.
     #[cfg(feature = "hydrate")]
     if !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) {
         browser::when_there(format!("[id='{id}']"), 0);

@@ -31,7 +31,7 @@ impl FormErrors {
         Signal::derive(move || self.0.with(|error| error.as_ref()?.field(name)))
     }
 
-    /// For a form without fields: the note shows the sentences of refused fields.
+    /// Shows the sentences of refused fields in the note. This is for forms without fields.
     pub fn in_note(self) -> Self {
         Self(Signal::derive(move || self.0.get().map(AppError::with_fields_in_message)))
     }
@@ -48,14 +48,14 @@ pub fn FormNote(errors: FormErrors) -> impl IntoView {
     move || errors.note().map(|error| view! { <ErrorNote error=error/> })
 }
 
-/// True once the page is alive: for controls that need scripts.
+/// True once the page is alive. Controls that need scripts wait for it.
 pub fn is_alive() -> ReadSignal<bool> {
     let (is_alive, set_alive) = signal(false);
     Effect::new(move || set_alive.set(true));
     is_alive
 }
 
-/// Sends its form. Until the answer comes it says so, and sends nothing twice.
+/// A button that sends its form. Until the answer comes, the button is marked as disabled and sends nothing.
 #[component]
 pub fn SubmitButton(
     #[prop(into)] pending: Signal<bool>,
@@ -63,7 +63,7 @@ pub fn SubmitButton(
     #[prop(default = "btn btn-primary")] class: &'static str,
     #[prop(optional)] icon: Option<IconName>,
 ) -> impl IntoView {
-    // Not `disabled`, which would take the focus away.
+    // The button is not `disabled`, because that would take the focus away.
     view! {
         <button
             type="submit"

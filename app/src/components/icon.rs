@@ -1,4 +1,4 @@
-//! Icons: few, inline, drawn on a grid of 24 with one stroke, in the colour of the text beside them.
+//! Inline icons. Each is drawn on a grid of 24 with one stroke, in the colour of the text beside it.
 
 use leptos::prelude::*;
 
@@ -43,12 +43,12 @@ pub enum IconName {
     Done,
     /// A filled disc with a cross.
     Refused,
-    /// A record: what stands where a cover will be.
+    /// A record, which is shown in place of a missing cover.
     Record,
 }
 
 impl IconName {
-    /// The `d` of the one path that it is drawn with.
+    /// The attribute `d` of the icon's one path.
     fn path(self) -> &'static str {
         match self {
             Self::Plus => "M12 5v14M5 12h14",
@@ -116,7 +116,7 @@ impl IconName {
     }
 }
 
-/// Decorative: whatever it says stands in words beside it, or in the label of the button that it fills.
+/// Draws an icon. Icons are decorative: words beside them, or the label of their button, say the same.
 #[component]
 pub fn Icon(name: IconName) -> impl IntoView {
     view! {

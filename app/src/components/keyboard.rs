@@ -7,8 +7,8 @@ use leptos::{
     web_sys::{Element, HtmlElement},
 };
 
-/// Calls `handler` for keys that nothing else wants: not while somebody types, chooses, drags a slider or answers a dialog, nor
-/// together with Ctrl, Alt or Meta. The handler says whether it took the key.
+/// Calls `handler` for keys that nothing else handles. Keys are ignored while somebody types, chooses, drags a slider
+/// or answers a dialog, and together with Ctrl, Alt or Meta. `handler` returns whether it handled the key.
 pub fn on_key(handler: impl Fn(&str) -> bool + 'static) {
     Effect::new({
         let handler = std::rc::Rc::new(handler);
@@ -24,7 +24,8 @@ pub fn on_key(handler: impl Fn(&str) -> bool + 'static) {
     });
 }
 
-/// J and K go to the next and the previous row of the page's lists. A row is where its link, or what else it is for, stands.
+/// Lets J and K focus the next and the previous row of the page's lists. In a row, the link or the element with
+/// `data-row` gets the focus.
 pub fn list_keys() {
     const ROWS: &str = "main .card-link, main [data-row]";
     on_key(|key| {

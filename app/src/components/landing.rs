@@ -1,4 +1,4 @@
-//! The start for whoever is signed out.
+//! The start page for visitors who are signed out.
 
 use leptos::prelude::*;
 
@@ -47,10 +47,10 @@ fn Promise(icon: IconName, title: &'static str, children: Children) -> impl Into
     }
 }
 
-/// The mark, grown to a picture: a level meter whose bars make a V.
+/// The logo as a large picture: a level meter whose bars make a V.
 #[component]
 fn Meter() -> impl IntoView {
-    /// Units that each bar lights up, of ten; the middle one is the tip.
+    /// Lit units of each bar, out of ten. The middle bar is the tip of the V.
     const LEVELS: [u16; 11] = [2, 3, 4, 6, 8, 10, 8, 6, 4, 3, 2];
     let bar = |(column, level): (u16, u16)| {
         let x = 12 + 24 * column;

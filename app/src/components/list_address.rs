@@ -1,4 +1,4 @@
-//! The address of a list of releases: what it is searched for, how it is filtered and sorted, and which page is shown.
+//! The address of a list of releases. It holds the search, the filters, the order and the page.
 
 use leptos_router::{location::Url, params::ParamsMap};
 use vwaza::domain::release::{ReleaseFilter, ReleaseSort, ReleaseStatus};
@@ -14,18 +14,18 @@ pub fn filter_of(query: &ParamsMap) -> ReleaseFilter {
     }
 }
 
-/// The page that an address names as `name`: the first one, unless it names another.
+/// The page number that an address holds under `name`, or 1.
 pub fn page_in(query: &ParamsMap, name: &str) -> u32 {
     query.get(name).map_or(1, |page| page_number(&page))
 }
 
-/// Any number is a page: a shorter list shows its last one.
+/// Parses a page number. Every number is accepted, because a list that has fewer pages shows its last one.
 fn page_number(text: &str) -> u32 {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if is_number { text.parse().unwrap_or(u32::MAX).max(1) } else { 1 }
 }
 
-/// The address under which `path` shows what the filter describes.
+/// The address of `path` with the filter in its query.
 pub fn filter_address(path: &str, filter: &ReleaseFilter) -> String {
     let pairs = [
         ("q", (!filter.search.is_empty()).then(|| Url::escape(&filter.search))),

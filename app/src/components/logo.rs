@@ -1,4 +1,4 @@
-//! The mark: a level meter whose bars make a V.
+//! The logo: a level meter whose bars make a V.
 
 use leptos::prelude::*;
 

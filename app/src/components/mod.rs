@@ -1,4 +1,4 @@
-//! What pages are made of: props in, events out. Components never call server functions.
+//! The parts of pages: props in, events out. Components never call server functions.
 
 pub mod access_tokens;
 pub mod checklist;

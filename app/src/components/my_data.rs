@@ -1,4 +1,4 @@
-//! A user's own data on the account page: downloaded, deleted.
+//! Lets users download their data and delete their account, on the account page.
 
 use leptos::prelude::*;
 
@@ -23,7 +23,7 @@ pub fn MyData(action: ServerAction<DeleteAccount>, is_admin: Signal<bool>) -> im
                         }
                     }}
                 </p>
-                // Not a link of the application's: it is a file.
+                // The link is `external`, because it leads to a file and not to a page of the application.
                 <p><a class="btn" href="/api/account/data" rel="external" download="vwaza-data.zip">"Download your data"</a></p>
                 <details>
                     <summary class="link">"Delete your account"</summary>

@@ -1,4 +1,4 @@
-//! Pages that cannot be shown, said in the product's frame and with the right HTTP status.
+//! Says why a page cannot be shown, inside the product's frame and with the right HTTP status.
 
 use leptos::prelude::*;
 use leptos_meta::Title;
@@ -7,7 +7,8 @@ use vwaza::domain::problem::Problem;
 
 use crate::{error::AppError, state::session::Session};
 
-/// Instead of the page that could not be fetched. Who is signed out is led to the sign-in page and back.
+/// Replaces a page that could not be fetched. People who are signed out are redirected to the sign-in page, which leads
+/// back.
 #[component]
 pub fn PageError(error: AppError) -> impl IntoView {
     if error.is_signed_out() {
@@ -33,7 +34,7 @@ pub fn PageError(error: AppError) -> impl IntoView {
     .into_any()
 }
 
-/// An admin who has to set up a second factor first gets no further anywhere else.
+/// Links to the start page. An admin who must set up a second factor first gets a link to that.
 #[component]
 fn NextStepLink() -> impl IntoView {
     let session = Session::get();
@@ -43,7 +44,7 @@ fn NextStepLink() -> impl IntoView {
     }
 }
 
-/// What a browser without scripts is shown when a form that it sent could not be taken: the whole document, with the way back.
+/// The whole document for a browser without scripts whose form could not be processed. A link leads back.
 #[cfg(feature = "ssr")]
 #[component]
 pub fn FormProblem(error: AppError, css: String, back: String) -> impl IntoView {
@@ -77,7 +78,7 @@ pub fn FormProblem(error: AppError, css: String, back: String) -> impl IntoView 
     }
 }
 
-/// The line to tell support, where the fault is ours.
+/// The line with the id for support, if the fault is ours.
 pub(super) fn support_id_line(error: &AppError) -> impl IntoView + use<> {
     error
         .support_id()
@@ -85,13 +86,14 @@ pub(super) fn support_id_line(error: &AppError) -> impl IntoView + use<> {
         .map(|id| view! { <p class="note-small">"Tell support: " <code>{id}</code></p> })
 }
 
-/// For addresses that lead nowhere.
+/// The error for an address that leads nowhere.
 #[component]
 pub fn NotFoundError() -> impl IntoView {
     view! { <PageError error=AppError::from(Problem::NotFound)/> }
 }
 
-/// For a page whose WebAssembly could not be fetched: asking the server for all of it anew is what helps.
+/// The error for a page whose WebAssembly could not be fetched. Its link fetches the whole page from the server again,
+/// which helps.
 #[component]
 pub fn PageLoadFailed() -> impl IntoView {
     view! {
@@ -104,19 +106,19 @@ pub fn PageLoadFailed() -> impl IntoView {
     }
 }
 
-/// The sign-in page, which leads back here.
+/// The address of the sign-in page, which leads back to the current page.
 fn sign_in_address() -> String {
     format!("/sign-in?next={}", leptos_router::location::Url::escape(&current_address()))
 }
 
-/// Where the person is: path and query.
+/// The path and query of the current page.
 fn current_address() -> String {
     let location = use_location();
     let (path, query) = (location.pathname.get_untracked(), location.search.get_untracked());
     if query.is_empty() { path } else { format!("{path}?{query}") }
 }
 
-/// Sets the status of the page that is being rendered, and tells the log why; in a browser there is neither.
+/// Sets the status of the page that the server renders, and logs why. A browser has neither a status nor a log.
 #[cfg_attr(not(feature = "ssr"), expect(unused_variables, reason = "only the server answers with a status"))]
 fn set_response_status(error: &AppError) {
     #[cfg(feature = "ssr")]
@@ -124,7 +126,7 @@ fn set_response_status(error: &AppError) {
         if let (Some(response), Ok(status)) =
             (use_context::<leptos_axum::ResponseOptions>(), http::StatusCode::from_u16(error.status()))
         {
-            // Rendering may build the page more than once.
+            // Rendering may build the page more than once, and the cause is logged once.
             if response.0.read().is_ok_and(|parts| parts.status != Some(status)) {
                 error.log_cause();
             }

@@ -1,4 +1,4 @@
-//! A page's name, in its heading and in the browser's tab, and what can be done on it.
+//! The head of a page: its title, also in the browser's tab, and its actions.
 
 use leptos::prelude::*;
 use leptos_meta::Title;

@@ -1,4 +1,4 @@
-//! From page to page of a list, by plain links.
+//! Links to the previous and the next page of a list.
 
 use leptos::prelude::*;
 
@@ -7,10 +7,10 @@ use super::{
     icon::{Icon, IconName},
 };
 
-/// Nothing where there is one page. `link` makes a page's address from its number, which counts from 1.
+/// Shows nothing if there is only one page. `link` makes a page's address from its number, which counts from 1.
 #[component]
 pub fn Pager(page: u32, pages: u32, #[prop(into)] link: Callback<u32, String>) -> impl IntoView {
-    // The link that was pressed may be gone from the page that it leads to.
+    // The next page may not have the pressed link, so the start of the page gets the focus.
     let to_start = |_| focus::on("#main");
     (pages > 1).then(|| {
         let previous = (page > 1).then(|| link.run(page - 1));

@@ -5,11 +5,11 @@ use vwaza::domain::release::{ReleaseView, language_name};
 
 use super::time_ago::date_words;
 
-/// What is not given yet says so.
+/// Lists the details of a release. A missing detail reads "Not given".
 #[component]
 pub fn ReleaseFacts(
     release: ReleaseView,
-    /// What comes first.
+    /// Rows before the details.
     #[prop(optional)]
     lead: Vec<(&'static str, Option<String>)>,
 ) -> impl IntoView {

@@ -9,7 +9,7 @@ use super::{list_address::filter_address, search::Search};
 pub fn ReleaseFilters(
     path: &'static str,
     #[prop(into)] filter: Signal<ReleaseFilter>,
-    /// Shown beside each status, if they are known.
+    /// The numbers beside the statuses, if they are known.
     #[prop(into)]
     counts: Signal<Option<ReleaseCounts>>,
     #[prop(default = "Search by title")] search_label: &'static str,

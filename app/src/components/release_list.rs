@@ -1,4 +1,4 @@
-//! Releases as an artist sees them: cards to go on with, and rows to look through.
+//! An artist's releases: cards for the ones to continue, and rows for all.
 
 use std::collections::HashMap;
 
@@ -15,11 +15,11 @@ use super::{
     time_ago::{TimeAgo, date_words},
 };
 
-/// What to go on with: a few, large, each with what is to be done.
+/// Shows a few releases to continue as large cards. Each card says what to do next.
 #[component]
 pub fn ContinueCards(
     releases: Vec<ReleaseSummary>,
-    /// What each draft lacks first.
+    /// The first missing item of each draft.
     missing: HashMap<ReleaseId, Missing>,
 ) -> impl IntoView {
     let cards = releases
@@ -62,7 +62,7 @@ fn ContinueCard(release: ReleaseSummary, missing: Option<Missing>) -> impl IntoV
     }
 }
 
-/// All of them, one row each; the whole row leads to the release.
+/// Lists all releases, one row each. The whole row is a link to the release.
 #[component]
 pub fn ReleaseRows(releases: Vec<ReleaseSummary>) -> impl IntoView {
     let rows = releases.into_iter().map(|release| view! { <ReleaseRow release=release/> }).collect_view();

@@ -1,4 +1,5 @@
-//! Who may see a page. The core decides on its own who may do what; this saves people from pages full of refusals.
+//! Shows a page only to people who may see it. The core checks every action by itself; these components spare people
+//! pages full of refusals.
 
 use leptos::prelude::*;
 use vwaza::domain::{account::Actor, problem::Problem};
@@ -15,20 +16,20 @@ enum Access {
     Refused(AppError),
 }
 
-/// The page for whoever is signed in. It is the page's Transition: read the page's resources inside.
+/// Shows a page to people who are signed in. The component is the page's Transition: read the page's resources inside.
 #[component]
 pub fn RequireSignIn(
-    /// What it looks like, until it is here.
+    /// The skeleton that is shown until the page is ready.
     shape: Shape,
     children: ChildrenFn,
 ) -> impl IntoView {
     view! { <RequireAccess check=|_| Ok(()) shape children/> }
 }
 
-/// The page for admins. It is the page's Transition: read the page's resources inside.
+/// Shows a page to admins. The component is the page's Transition: read the page's resources inside.
 #[component]
 pub fn RequireAdmin(
-    /// What it looks like, until it is here.
+    /// The skeleton that is shown until the page is ready.
     shape: Shape,
     children: ChildrenFn,
 ) -> impl IntoView {
@@ -52,7 +53,7 @@ fn RequireAccess(check: fn(&Actor) -> Result<(), Problem>, shape: Shape, childre
     view! {
         <Transition fallback=move || view! { <Skeleton shape/> }>
             {
-                // A memo, so that a new answer with the same meaning does not build the page anew.
+                // The memo keeps a new answer with the same meaning from building the page again.
                 let access = Memo::new(move |_| access());
                 let children = children.clone();
                 move || {

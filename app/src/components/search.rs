@@ -20,7 +20,7 @@ pub fn Search(
 ) -> impl IntoView {
     let search = move || filter.with(|filter| filter.search.clone());
     let input = NodeRef::<html::Input>::new();
-    // Only a new search replaces what is being typed, also before the page came alive.
+    // Only a new search replaces the text in the field. Text that was typed before the page came alive stays, too.
     Effect::new(move |last: Option<String>| {
         let now = search();
         if let (Some(input), true) = (input.get_untracked(), last.is_some_and(|last| last != now)) {

@@ -13,7 +13,7 @@ use crate::error::AppError;
 #[component]
 pub fn SecurityLog(
     events: Signal<Vec<SecurityEvent>>,
-    /// Why they cannot be listed.
+    /// The error that kept the events from being listed.
     error: Signal<Option<AppError>>,
     intro: &'static str,
 ) -> impl IntoView {

@@ -1,4 +1,4 @@
-//! Where a person is signed in: listed, ended.
+//! Lists the sessions of a person, and ends them.
 
 use leptos::prelude::*;
 use vwaza::domain::account::{SESSION_DAYS, SessionView};
@@ -18,7 +18,7 @@ use crate::{
 #[component]
 pub fn Sessions(
     sessions: Signal<Vec<SessionView>>,
-    /// Why they cannot be listed.
+    /// The error that kept the sessions from being listed.
     error: Signal<Option<AppError>>,
     end: ServerAction<EndSession>,
     end_others: ServerAction<EndOtherSessions>,
@@ -29,7 +29,7 @@ pub fn Sessions(
     });
     let (end_pending, others_pending) = (end.pending(), end_others.pending());
     let pending = Signal::derive(move || end_pending.get() || others_pending.get());
-    // Only what was asked for last has something to say.
+    // Only the answer to the latest request is shown.
     Effect::new(move || {
         if end_pending.get() {
             end_others.clear();
@@ -40,7 +40,7 @@ pub fn Sessions(
             end.clear();
         }
     });
-    // The button that was pressed goes with its session.
+    // The pressed button is removed with its session, so the title gets the focus.
     Effect::new(move || {
         if end.value().get().as_ref().is_some_and(has_ended) {
             focus::on("#sessions-title");
@@ -76,7 +76,7 @@ pub fn Sessions(
     }
 }
 
-/// Ended now, or before it was asked for.
+/// Whether a session or token has ended, by this request or before it.
 pub(super) fn has_ended(answer: &ApiResult<()>) -> bool {
     match answer {
         Ok(()) => true,
@@ -87,7 +87,7 @@ pub(super) fn has_ended(answer: &ApiResult<()>) -> bool {
 #[component]
 fn SessionRow(session: SessionView, end: ServerAction<EndSession>, pending: Signal<bool>) -> impl IntoView {
     let label = format!("Sign out {}", session.device);
-    // Tells two of the same browser apart.
+    // The times tell two sessions of the same browser apart.
     let times_id = format!("session-{}", session.id);
     let times = times_id.clone();
     let what = if session.is_current {

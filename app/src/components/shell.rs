@@ -31,7 +31,8 @@ pub fn Shell(children: Children) -> impl IntoView {
         <header class="site-header">
             <div class="site-header-inner">
                 <a class="brand" href="/"><Logo/>"Vwaza"</a>
-                // Nothing where nobody can say who is asking. Stays as it is while the session is asked for anew.
+                // The navigation is empty if the session cannot be fetched. It stays as it is while the session is
+                // fetched again.
                 <Transition>{move || Session::get().current().map(|current| current.ok().map(|actor| view! { <Navigation actor/> }))}</Transition>
             </div>
         </header>
@@ -80,7 +81,7 @@ fn Navigation(actor: Option<Actor>) -> impl IntoView {
                 <span class="visually-hidden">"Account of "</span>
                 <span class="truncate">{actor.artist_name}</span>
             </A>
-            // A plain form: the page is loaded anew, and nothing of the session stays behind in it.
+            // A plain form loads the page anew, so nothing of the session stays in it.
             <form method="post" action="/api/account/sign-out">
                 <button type="submit" class="btn-icon" aria-label="Sign out" title="Sign out"><Icon name=IconName::SignOut/></button>
             </form>
@@ -141,7 +142,8 @@ fn OfflineNote() -> impl IntoView {
     }
 }
 
-/// After a change of page the focus would be on nothing: it goes to the field that the address names, or to the page's start.
+/// Moves the focus after a change of page, because the focused element is gone. The field that the address names gets
+/// it, or else the page's start.
 fn follow_navigation() {
     let location = use_location();
     Effect::new(move |last: Option<(String, String)>| {

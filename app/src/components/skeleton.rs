@@ -1,9 +1,9 @@
-//! The shape of a page that is being fetched: laid out by the classes of the page itself, so that it changes with it.
+//! The skeleton of a page that is being fetched. It uses the classes of the page itself, so it changes with the page.
 
 use leptos::prelude::*;
 use vwaza::domain::release::Step;
 
-/// What kind of page is on its way.
+/// The kind of page that is being fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     Home,

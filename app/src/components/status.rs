@@ -1,4 +1,4 @@
-//! Where a release or a file stands: a word, a shape and a colour.
+//! The status of a release or a file: a word, a shape and a colour.
 
 use leptos::prelude::*;
 use vwaza::domain::{files::FileState, release::ReleaseStatus};
@@ -17,18 +17,18 @@ pub fn StatusBadge(status: ReleaseStatus) -> impl IntoView {
     view! { <span class=class><Icon name=icon/>{status.label()}</span> }
 }
 
-/// One of its files was refused or has failed.
+/// Marks a release with a file that was refused or has failed.
 #[component]
 pub fn AttentionBadge() -> impl IntoView {
     view! { <span class="badge badge-bad"><Icon name=IconName::Warning/>"Needs your attention"</span> }
 }
 
-/// A file's state in words; `message` says why, where something is wrong.
+/// A file's state in words. `message` says why if something is wrong.
 #[component]
 pub fn FileStatus(state: FileState, #[prop(optional_no_strip, into)] message: Option<String>) -> impl IntoView {
     let (class, icon) = match state {
         FileState::Missing => ("file-line", IconName::Circle),
-        // Perhaps nobody is sending it: its tab may be closed.
+        // The tab that sends the file may be closed, so this state does not look busy.
         FileState::Receiving => ("file-line", IconName::Upload),
         FileState::Storing => ("file-line file-line-working", IconName::Lock),
         FileState::Examining => ("file-line file-line-working", IconName::Working),

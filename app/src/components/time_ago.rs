@@ -3,8 +3,10 @@
 use leptos::prelude::*;
 use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
-/// "5 min ago", with the exact time in the reader's zone as its title and for screen readers. The server, which knows neither zone nor moment of
-/// reading, writes the date, as wide as what takes its place; a browser without scripts shows the exact time in UTC instead.
+/// A moment in words: "5 min ago". The title and screen readers give the exact time in the reader's zone.
+///
+/// The server knows neither the zone nor the moment of reading. It writes the date, which is as wide as the text that
+/// replaces it. A browser without scripts shows the exact time in UTC instead.
 #[component]
 pub fn TimeAgo(at: OffsetDateTime, #[prop(default = TimeStyle::Ago)] style: TimeStyle) -> impl IntoView {
     let utc = at.to_offset(UtcOffset::UTC);
@@ -23,12 +25,12 @@ pub fn TimeAgo(at: OffsetDateTime, #[prop(default = TimeStyle::Ago)] style: Time
     }
 }
 
-/// How a moment is said.
+/// The words for a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeStyle {
     /// "5 min ago".
     Ago,
-    /// "Tuesday", behind the word "since".
+    /// "Tuesday", for use after the word "since".
     Since,
 }
 
@@ -87,7 +89,8 @@ fn exact(at: OffsetDateTime) -> String {
     format!("{}, {:02}:{:02} {zone}", date_words(at.date()), at.hour(), at.minute())
 }
 
-/// Both in the reader's zone. A moment ahead of `now` is taken for a clock that is wrong.
+/// Says how long ago `at` was. Both times are in the reader's zone. A moment after `now` counts as now, because one of
+/// the clocks must be wrong.
 #[cfg_attr(
     not(any(feature = "hydrate", test)),
     expect(dead_code, reason = "only the reader's browser knows the moment of reading")
@@ -108,7 +111,7 @@ fn relative(at: OffsetDateTime, now: OffsetDateTime) -> String {
     }
 }
 
-/// As `relative`, for behind the word "since".
+/// Says `at` for use after the word "since". Both times are in the reader's zone.
 #[cfg_attr(
     not(any(feature = "hydrate", test)),
     expect(dead_code, reason = "only the reader's browser knows the moment of reading")

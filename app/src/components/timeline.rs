@@ -1,4 +1,4 @@
-//! What happened to a release: who, what, when.
+//! The history of a release: who did what, and when.
 
 use leptos::prelude::*;
 use vwaza::domain::release::{ReleaseEvent, ReleaseEventKind};
@@ -8,7 +8,7 @@ use super::{
     time_ago::TimeAgo,
 };
 
-/// Newest first, as they come.
+/// Lists events in the given order, which is newest first.
 #[component]
 pub fn Timeline(events: Vec<ReleaseEvent>) -> impl IntoView {
     let events = events.into_iter().map(|event| view! { <Event event=event/> }).collect_view();

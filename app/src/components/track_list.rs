@@ -12,7 +12,7 @@ use super::{
 };
 use crate::state::player::{PlayItem, Player};
 
-/// What the player takes from a release: its examined tracks, in order.
+/// The queue for the player: the examined tracks of a release, in order.
 pub fn play_queue(release: &ReleaseView) -> Vec<PlayItem> {
     let cover = shown_cover(&release.cover);
     let playable = release.tracks.iter().filter_map(|track| {
@@ -123,7 +123,8 @@ pub fn current_index(player: Player, queue: StoredValue<Vec<PlayItem>>) -> Optio
     untrack(|| player.current()).and_then(|item| index_of(queue, item.object))
 }
 
-/// J and K hear the next and the previous track; space begins with the first.
+/// Lets J and K play the next and the previous track. Space or J begins with the first track if the player has no track
+/// of this queue.
 pub fn playback_keys(player: Player, queue: StoredValue<Vec<PlayItem>>) {
     let play = move |index: usize| {
         if index < queue.with_value(Vec::len) {

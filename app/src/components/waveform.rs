@@ -1,13 +1,14 @@
-//! The music, visible: a track's loudest moments from left to right.
+//! The waveform of a track: its peaks from left to right.
 
 use leptos::prelude::*;
 use vwaza::domain::media::waveform_path;
 
-/// Units of the drawing's box; the page stretches it to the room there is.
+/// Width of the drawing's box in its own units. The page stretches the box to the room that there is.
 const WIDTH: u16 = 400;
 const HEIGHT: u16 = 48;
 
-/// `progress` lies in 0..=1. With `on_seek` it is a slider that reports where to go, in 0..=1.
+/// Draws a waveform. `progress` is the played fraction, in 0..=1. With `on_seek` the waveform is a slider, which
+/// reports the chosen position in 0..=1.
 #[component]
 pub fn Waveform(
     peaks: Vec<u8>,

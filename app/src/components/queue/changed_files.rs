@@ -1,4 +1,5 @@
-//! The table of files that keep their facts although a newer examination differs. An admin dismisses what they have read.
+//! The table of files that keep their facts although a newer examination differs. An admin dismisses what they have
+//! read.
 
 use leptos::prelude::*;
 use vwaza::domain::queue_page::ChangedFile;

@@ -1,4 +1,4 @@
-//! What has failed for good: tried again with one click, given up with two.
+//! The table of dead letters. An admin retries one with one click, and discards one with two.
 
 use leptos::{prelude::*, server_fn::ServerFn};
 use vwaza::domain::queue_page::{DeadLetter, ReleaseRef};
@@ -24,12 +24,12 @@ const COLUMNS: [Column; 6] = [
     Column::picture("Actions"),
 ];
 
-/// What an admin can do with a dead letter.
+/// The actions of an admin on a dead letter.
 #[derive(Clone, Copy)]
 pub struct DeadLetterActions {
     pub retry: ServerAction<RetryJob>,
     pub discard: ServerAction<DiscardJob>,
-    /// The one that is asked about, while it is.
+    /// The dead letter that the dialog asks about.
     pub asked: RwSignal<Option<DeadLetter>>,
     pub is_asking: RwSignal<bool>,
 }
@@ -52,7 +52,7 @@ fn DeadLetterRow(letter: DeadLetter, actions: DeadLetterActions) -> impl IntoVie
     let retry = format!("Retry “{}”", letter.file_name);
     let discard = format!("Discard “{}”", letter.file_name);
     let asked = letter.clone();
-    // Without scripts, the form discards at once.
+    // The dialog asks first. In a browser without scripts, the form discards the job at once.
     let ask = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
         actions.asked.set(Some(asked.clone()));
@@ -114,7 +114,8 @@ pub(super) fn ReleaseLink(release: Option<ReleaseRef>) -> impl IntoView {
     }
 }
 
-/// Discarding lets go of bytes: so it is asked for twice. Stands beside the table, which goes with its last row.
+/// Asks before a file is discarded, because its bytes are deleted permanently. The dialog stands beside the table,
+/// because the table is removed with its last row.
 #[component]
 pub fn DiscardDialog(actions: DeadLetterActions) -> impl IntoView {
     let DeadLetterActions { discard, asked, is_asking, .. } = actions;

@@ -1,4 +1,4 @@
-//! How much waits and runs, by kind of job.
+//! The table of jobs that wait and run, by kind.
 
 use leptos::prelude::*;
 use vwaza::domain::{
@@ -6,7 +6,7 @@ use vwaza::domain::{
     queue_page::{JobCounts, format_wait},
 };
 
-/// What a kind of job does, in a word.
+/// The word for what a kind of job does.
 pub fn kind_words(kind: JobKind) -> &'static str {
     match kind {
         JobKind::Store => "Store",
@@ -14,7 +14,7 @@ pub fn kind_words(kind: JobKind) -> &'static str {
     }
 }
 
-/// Narrow enough to stay a table on a phone.
+/// Shows the counts in a table that is narrow enough to stay a table on a phone.
 #[component]
 pub fn JobTable(jobs: Signal<Vec<JobCounts>>, oldest_due_seconds: Signal<Option<i64>>) -> impl IntoView {
     let rows = move || jobs.get().into_iter().map(|counts| view! { <JobRow counts=counts/> }).collect_view();

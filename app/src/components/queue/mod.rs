@@ -1,4 +1,4 @@
-//! What the queue's page is made of: how much waits, and what has failed for good.
+//! The parts of `/admin/queue`: counts of jobs, dead letters and changed files.
 
 pub mod changed_files;
 pub mod dead_letters;

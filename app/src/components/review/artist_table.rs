@@ -1,4 +1,4 @@
-//! Every account and what it has released.
+//! The table of all accounts, with what each has released.
 
 use leptos::prelude::*;
 use vwaza::domain::{
@@ -72,7 +72,7 @@ fn ArtistRow(row: ArtistSummary, releases_path: &'static str) -> impl IntoView {
     }
 }
 
-/// How many releases have one status, as a link to them unless there are none.
+/// The number of releases with one status. It is a link to them unless there are none.
 #[component]
 fn StatusCount(status: ReleaseStatus, number: i64, address: String) -> impl IntoView {
     let class = if number == 0 { "cell-number columns-only" } else { "cell-number" };

@@ -1,11 +1,11 @@
-//! A file's checksum, short enough for a row and whole for whoever compares it.
+//! A file's checksum. The row shows its first digits, and the tooltip shows all of them.
 
 use leptos::prelude::*;
 
-/// Digits that tell two files apart at a glance.
+/// Number of shown digits: enough to tell two files apart at a glance.
 const SHOWN_DIGITS: usize = 12;
 
-/// `sha256` in lower-case hexadecimal.
+/// `sha256` is in lower-case hexadecimal.
 #[component]
 pub fn Checksum(sha256: String) -> impl IntoView {
     let short: String = sha256.chars().take(SHOWN_DIGITS).collect();

@@ -1,4 +1,4 @@
-//! The cover as the reviewer sees it: large, in full on demand, with what is known of its file.
+//! The cover for the reviewer: large, in full size on demand, and with the facts of its file.
 
 use leptos::{ev::MouseEvent, html, prelude::*};
 use vwaza::domain::{
@@ -24,7 +24,7 @@ pub fn ReviewCover(cover: CoverView, title: String, findings: Vec<Finding>) -> i
     let full_size = RwSignal::new(false);
     let address = original_url(file.object);
     let enlarge = move |event: MouseEvent| {
-        // With a modifier the browser opens the file itself, as without JavaScript.
+        // With Ctrl, Meta or Shift, the browser follows the link to the file, as it does without JavaScript.
         if !(event.ctrl_key() || event.meta_key() || event.shift_key()) {
             event.prevent_default();
             full_size.set(true);
@@ -55,14 +55,14 @@ pub fn ReviewCover(cover: CoverView, title: String, findings: Vec<Finding>) -> i
     .into_any()
 }
 
-/// As large as the window allows; the file is fetched when it is asked for.
+/// Shows the cover as large as the window allows. The browser fetches the file when the dialog opens.
 #[component]
 fn FullSize(open: RwSignal<bool>, address: String, alt: String) -> impl IntoView {
     let dialog = NodeRef::<html::Dialog>::new();
     Effect::new(move || {
         let Some(dialog) = dialog.get() else { return };
         if open.get() && !dialog.open() {
-            // It fails only for a dialog that is not in the page, where there is nothing to show.
+            // `show_modal` fails only for a dialog that is not in the page. Then there is nothing to show.
             drop(dialog.show_modal());
         }
     });

@@ -1,11 +1,11 @@
-//! Findings in words, beside what they are about.
+//! Shows findings in words, beside the part of the release that they are about.
 
 use leptos::prelude::*;
 
 use super::findings::{Finding, Severity};
 use crate::components::icon::{Icon, IconName};
 
-/// Nothing where there is no finding.
+/// Shows nothing if there are no findings.
 #[component]
 pub fn FindingList(findings: Vec<Finding>) -> impl IntoView {
     (!findings.is_empty()).then(|| {

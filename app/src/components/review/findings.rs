@@ -1,4 +1,4 @@
-//! The findings of a release: what deviates from the trade's rules.
+//! The findings of a release: deviations from the rules of the trade.
 
 use vwaza::domain::{
     files::{AudioFile, CoverFile},
@@ -9,9 +9,9 @@ use vwaza::domain::{
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// Some store will refuse or mend it: approving asks once more.
+    /// A store may refuse or correct this, so approving asks once more.
     Warning,
-    /// Good to know; nothing that keeps anybody from approving.
+    /// The reviewer should know this, but approving does not ask about it.
     Note,
 }
 
@@ -31,7 +31,7 @@ impl Finding {
     }
 }
 
-/// The findings of one release, each list where it is shown.
+/// The findings of one release, with one list for each place where they are shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
     pub title: Vec<Finding>,
@@ -65,7 +65,7 @@ impl Findings {
         }
     }
 
-    /// The warnings alone, each saying where it belongs.
+    /// The warnings without the notes. Each begins with the name of its place.
     pub fn warnings(&self) -> Vec<String> {
         let named =
             [("Title", &self.title), ("Release type", &self.kind), ("UPC/EAN", &self.gtin), ("Cover", &self.cover)];
@@ -122,7 +122,8 @@ fn audio_findings(audio: &AudioFile) -> Vec<Finding> {
     warnings
         .into_iter()
         .map(|warning| match warning {
-            // Nearly every master today is this loud: asking about each of them would only teach to click the question away.
+            // Nearly every master today is this loud. A question about each of them would only teach reviewers to
+            // confirm it unread.
             AudioWarning::TooLoud { .. } | AudioWarning::TruePeakTooHigh { .. } => Finding::note(warning.sentence()),
             _ => Finding::warning(warning.sentence()),
         })

@@ -11,7 +11,7 @@ use crate::{
     error::AppError,
 };
 
-/// The page of a list, or why there is none. The page stays while what it lists changes.
+/// Shows the page of a list, or the error that kept it from being fetched. The page stays while its rows change.
 #[component]
 pub fn ListPage(
     title: &'static str,
@@ -31,7 +31,8 @@ pub fn ListPage(
     }
 }
 
-/// A list without rows. Either nothing fits the filter, or there is nothing at all, which `title` and `text` say.
+/// Replaces a list without rows. Either nothing fits the filter, or there is nothing at all. `title` and `text` say the
+/// latter.
 #[component]
 pub fn NoRows(path: &'static str, filter: ReleaseFilter, title: &'static str, text: &'static str) -> impl IntoView {
     if filter.search.is_empty() && filter.status.is_none() && filter.artist.is_none() {

@@ -1,4 +1,4 @@
-//! All that a release says about itself, with what deviates from the trade's rules beside it.
+//! All metadata of a release, with the findings beside it.
 
 use leptos::prelude::*;
 use time::Date;
@@ -14,7 +14,7 @@ use crate::components::time_ago::date_words;
 pub fn Metadata(
     release: ReleaseView,
     findings: Findings,
-    /// Where the artist's other releases are listed.
+    /// The address of the list of the artist's releases.
     artist_address: String,
 ) -> impl IntoView {
     let kind = match release.details.kind {
@@ -22,7 +22,7 @@ pub fn Metadata(
         None => format!("{} (automatic)", release.derived_kind()),
     };
     let title = release.display_title();
-    // Before the reader's clock is known, a date counts as past if it was when the release came in.
+    // Until the reader's clock is known, a date counts as past if it was past when the release was submitted.
     let came_in = release.submitted_at.unwrap_or(release.updated_at).date();
     let details = release.details;
     let language = details.language.as_deref().map(|code| language_name(code).unwrap_or(code).to_owned());
@@ -89,7 +89,7 @@ fn ReleaseDate(date: Option<Date>, came_in: Date) -> impl IntoView {
     .into_any()
 }
 
-/// The reader's date, in UTC; known in a browser only.
+/// Today's date in UTC, by the reader's clock. `None` on the server.
 fn today() -> Option<Date> {
     #[cfg(feature = "hydrate")]
     {

@@ -1,4 +1,4 @@
-//! What the admins' pages are made of: the queue, the review of one release, and the lists of releases and artists.
+//! The parts of the admins' pages: the queue, the review of one release, and the lists of releases and artists.
 
 pub mod artist_table;
 pub mod checksum;

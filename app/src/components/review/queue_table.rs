@@ -1,4 +1,4 @@
-//! The review queue. One row is the current one: keys move it, and changes elsewhere leave it where it is.
+//! The review queue with its current row. Keys move the current row, and changes by others leave it in place.
 
 use leptos::{prelude::*, wasm_bindgen::JsCast, web_sys::HtmlElement};
 use leptos_router::hooks::use_navigate;
@@ -69,14 +69,14 @@ pub fn QueueTable(
     }
 }
 
-/// Which row is the current one.
+/// The state that says which row is the current one.
 #[derive(Clone, Copy)]
 struct QueueCursor {
     rows: Signal<Vec<ReleaseSummary>>,
     /// The row that somebody went to last.
     chosen: RwSignal<Option<Cursor>>,
     current: Memo<Option<Cursor>>,
-    /// Whether the focus was in the table: only then it returns to the table after the focused row has gone.
+    /// Whether the focus was in the table. Only then does it return to the table after the focused row is removed.
     had_focus: StoredValue<bool>,
 }
 
@@ -131,7 +131,7 @@ impl QueueCursor {
                 && before != Some(id)
                 && self.had_focus.get_value()
             {
-                // In the next frame the row is out of the page.
+                // The row is out of the page in the next frame.
                 request_animation_frame(move || {
                     if nothing_is_focused() {
                         focus_row(id);
@@ -155,7 +155,7 @@ fn focus_current_row(current: Memo<Option<Cursor>>) {
             && is_navigation
             && let Some(cursor) = current.get_untracked()
         {
-            // After the frame in which a new page gets the focus as a whole.
+            // Waits until after the frame in which a new page gets the focus as a whole.
             request_animation_frame(move || {
                 request_animation_frame(move || {
                     if nothing_is_focused() {
@@ -170,7 +170,7 @@ fn focus_current_row(current: Memo<Option<Cursor>>) {
 fn focus_row(id: ReleaseId) {
     let row = document().get_element_by_id(&format!("row-{id}"));
     if let Some(row) = row.and_then(|row| row.dyn_into::<HtmlElement>().ok()) {
-        // It fails only for an element that is not in the page.
+        // `focus` fails only for an element that is not in the page.
         let _ = row.focus();
     }
 }

@@ -1,11 +1,11 @@
-//! Picking reasons for a rejection: each pick is a line of the text, which stays the reviewer's to change.
+//! Adds and removes common reasons for a rejection. Each is a line of the text, which the reviewer can still change.
 
 /// Whether `reason` stands in `text`, on a line of its own.
 pub fn has_reason(text: &str, reason: &str) -> bool {
     text.lines().any(|line| line.trim() == reason)
 }
 
-/// `text` with the line `reason` added at its end, or taken out of it.
+/// Adds the line `reason` at the end of `text`, or removes it.
 pub fn toggle_reason(text: &str, reason: &str) -> String {
     if has_reason(text, reason) {
         let kept: Vec<&str> = text.lines().filter(|line| line.trim() != reason).collect();

@@ -1,4 +1,4 @@
-//! Every release of every artist.
+//! The table of all releases of all artists.
 
 use leptos::prelude::*;
 use vwaza::domain::release::{ReleaseFilter, ReleaseSummary};

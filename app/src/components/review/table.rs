@@ -12,9 +12,9 @@ pub struct Column {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColumnKind {
     Text,
-    /// Figures stand under one another, at the right.
+    /// Numbers, aligned at the right.
     Number,
-    /// Covers speak for themselves: the heading is for screen readers.
+    /// Covers and buttons explain themselves, so only screen readers read the heading.
     Picture,
 }
 
@@ -32,7 +32,8 @@ impl Column {
     }
 }
 
-/// `children` are rows. Browsers forget that a table is one when its rows are laid out as cards: the roles keep it so.
+/// A table whose rows are `children`. Its roles are explicit, because browsers no longer treat a table as one when its
+/// rows are laid out as cards.
 #[component]
 pub fn Table(caption: &'static str, columns: Vec<Column>, children: Children) -> impl IntoView {
     let headings = columns

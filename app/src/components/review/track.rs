@@ -1,4 +1,4 @@
-//! One track under review: to be heard, seen and measured.
+//! One track under review, with its player, its waveform and its facts.
 
 use leptos::{ev::PointerEvent, prelude::*, wasm_bindgen::JsCast, web_sys::HtmlElement};
 use vwaza::domain::{
@@ -20,9 +20,9 @@ use crate::{
 pub fn ReviewTrack(
     track: TrackView,
     findings: Vec<Finding>,
-    /// All that can be heard of the release.
+    /// The playable tracks of the release.
     queue: StoredValue<Vec<PlayItem>>,
-    /// Asked to play this object from a fraction in 0..=1 on.
+    /// Called to play this object from a fraction of its duration on, in 0..=1.
     on_seek: Callback<(ObjectId, f64)>,
 ) -> impl IntoView {
     let player = Player::get();
@@ -69,7 +69,7 @@ pub fn ReviewTrack(
     }
 }
 
-/// What the examination found.
+/// Lists the facts that the examination measured.
 #[component]
 fn AudioFactList(audio: AudioFile, isrc: Option<String>) -> impl IntoView {
     let listen = listen_without_script(&audio);
@@ -111,15 +111,17 @@ fn measured(facts: &AudioFacts) -> Vec<(&'static str, String)> {
     measured
 }
 
-/// The browser's own player, for who has no JavaScript. As text: a browser with JavaScript never looks into it.
+/// The browser's own player, for browsers without JavaScript. It is text, because a browser with JavaScript does not
+/// parse the content of `<noscript>`.
 fn listen_without_script(audio: &AudioFile) -> String {
     format!(r#"<audio controls preload="none" src="{}"></audio>"#, listening_url(audio.object))
 }
 
-/// Whoever clicks into a waveform goes on with the page's keys, not with the slider's.
+/// Takes the focus from the slider after a click into the waveform, so that keys work for the page and not for the
+/// slider.
 fn blur_slider(event: PointerEvent) {
     if let Some(slider) = event.target().and_then(|target| target.dyn_into::<HtmlElement>().ok()) {
-        // It fails only for an element that cannot have the focus.
+        // `blur` fails only for an element that cannot have the focus.
         let _ = slider.blur();
     }
 }

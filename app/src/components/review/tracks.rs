@@ -1,5 +1,5 @@
-//! The tracks under review, and the keys to hear one after the other: J and K. Space and the arrows are the player's own, once
-//! something is in it.
+//! The tracks under review. J and K play the next and the previous one. Space and the arrow keys belong to the player
+//! once it has a track.
 
 use leptos::prelude::*;
 use vwaza::domain::{ids::ObjectId, release::ReleaseView};
@@ -37,7 +37,7 @@ pub fn ReviewTracks(
     view! { <ol class="review-tracks">{tracks}</ol> }
 }
 
-/// A track of another release that has been paused: space is to begin with this one.
+/// Closes the player if it holds a paused track of another release, so that space begins with this release.
 fn close_other_player(player: Player, queue: StoredValue<Vec<PlayItem>>) {
     Effect::new(move || {
         let has_other = untrack(|| player.current()).is_some() && current_index(player, queue).is_none();

@@ -38,7 +38,8 @@ pub struct FormAddresses {
     pub reject: &'static str,
 }
 
-/// The verdict being written or sent. The page keeps it, so that half a reason outlives a change of the release.
+/// The verdict that is being written or sent. The page keeps it, so that a half-written reason survives a change of the
+/// release.
 #[derive(Clone, Copy)]
 pub struct VerdictDraft {
     pub reason: RwSignal<String>,
@@ -51,7 +52,7 @@ pub struct VerdictDraft {
 #[component]
 pub fn VerdictBar(
     subject: ReviewedVersion,
-    /// Approving asks about these first.
+    /// The warnings that approving asks about first.
     warnings: Vec<String>,
     addresses: FormAddresses,
     draft: VerdictDraft,
@@ -69,7 +70,7 @@ pub fn VerdictBar(
     };
     keyboard::on_key(move |key| {
         match key {
-            // While the dialog is open, the key that opened it does not answer it.
+            // The key that opened the dialog must not answer it.
             _ if is_confirming.get_untracked() => return false,
             "a" | "A" => approve(),
             "r" | "R" => draft.is_rejecting.set(true),
@@ -103,7 +104,7 @@ pub fn VerdictBar(
     }
 }
 
-/// How many warnings there are, and where.
+/// The number of warnings and their places.
 fn warning_words(warnings: &[String]) -> AnyView {
     if warnings.is_empty() {
         return view! { <span class="meta">"No warnings"</span> }.into_any();
@@ -124,7 +125,7 @@ fn ReviewedVersionFields(subject: ReviewedVersion) -> impl IntoView {
     }
 }
 
-/// Why the verdict was not taken, and a link to the release as it is now.
+/// Shows why the verdict was refused, and a link to the release as it is now.
 #[component]
 fn VerdictError(error: AppError, id: ReleaseId, on_reload: Callback<()>) -> impl IntoView {
     view! {
@@ -156,7 +157,7 @@ fn ConfirmApproval(is_confirming: RwSignal<bool>, warnings: Vec<String>, on_appr
                 <button type="button" class="btn" on:click=move |_| is_confirming.set(false)>
                     "Keep listening"
                 </button>
-                // Has the focus, so that Enter answers.
+                // The button has the focus, so that Enter answers.
                 <button type="button" class="btn btn-primary" autofocus on:click=approve>
                     "Approve anyway"
                 </button>
@@ -193,7 +194,7 @@ fn RejectForm(
                     <QuickReasons reason=reason/>
                 </Show>
                 <ReasonField reason is_rejecting error=errors.field("reason")/>
-                // Stays in sight if the reasons are long.
+                // The buttons stay in sight if the reasons are long.
                 <div class="dialog-actions">
                     <Show when=move || is_alive.get()>
                         <button type="button" class="btn" on:click=move |_| close(is_rejecting)>
@@ -276,7 +277,7 @@ fn reason_text(reason: RwSignal<String>, is_rejecting: RwSignal<bool>) -> NodeRe
             let _ = text.focus();
         }
     });
-    // The reason so far is the text that was typed before the page was hydrated.
+    // Text that was typed before the page was hydrated becomes the reason.
     Effect::new(move |was_there: Option<bool>| {
         let Some(text) = text.get() else { return false };
         let now = reason.get();
@@ -290,7 +291,8 @@ fn reason_text(reason: RwSignal<String>, is_rejecting: RwSignal<bool>) -> NodeRe
     text
 }
 
-/// Text as the whole content of an element. As a child an empty text would become a space on the server.
+/// Escapes text that is set as the whole content of an element. An empty text as a child would become a space on the
+/// server.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;")
 }

@@ -69,8 +69,8 @@ pub fn DropZone(
     }
 }
 
-/// Takes files that are dropped anywhere on the page: beside a small target the browser would leave the page for them. The signal is true
-/// while files are dragged over the page.
+/// Takes files that are dropped anywhere on the page, because a browser would leave the page for a file that misses a
+/// small target. The signal is true while files are dragged over the page.
 fn take_drops(on_files: Callback<Files>) -> RwSignal<bool> {
     let over = RwSignal::new(false);
     let listeners = [

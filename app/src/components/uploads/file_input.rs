@@ -4,7 +4,8 @@ use leptos::{html, prelude::*};
 
 use crate::state::uploads::Files;
 
-/// Hidden from sight, because its label is the button. Files that were chosen before the page came alive are taken once it is.
+/// A file input that is hidden from sight, because its label is the button. Files that were chosen before the page came
+/// alive are taken once it is.
 #[component]
 pub fn FileInput(
     /// Unique in the page.
@@ -28,7 +29,7 @@ pub fn FileInput(
     };
     input.on_load(move |_| take());
 
-    // With autocomplete a browser restores the files of before a reload.
+    // Autocomplete is off, because a browser would restore the files of before a reload.
     view! {
         <input
             node_ref=input

@@ -1,4 +1,4 @@
-//! Getting files in: where they are dropped or chosen, how their uploads do, and the table of tracks they become.
+//! The parts that take files, show how their uploads progress, and list the tracks that the files become.
 
 pub mod drag;
 pub mod drop_zone;

@@ -34,7 +34,7 @@ pub fn UploadProgress(
     }
 }
 
-/// Opens a tab of its own: leaving this one would end the uploads behind this file.
+/// Links to the sign-in page in a new tab, because leaving this tab would end the other uploads.
 #[component]
 fn SignInLink(state: Memo<TaskState>, address: String) -> impl IntoView {
     let is_signed_out = Memo::new(move |_| state.with(TaskState::is_signed_out));
@@ -95,7 +95,8 @@ fn CancelButton(name: String, state: Memo<TaskState>, on_command: Callback<Comma
     }
 }
 
-/// The bar has no value while there is nothing to measure. It goes once there is nothing to wait for.
+/// The progress bar of an upload. It has no value while there is nothing to measure, and is removed once there is
+/// nothing to wait for.
 #[component]
 fn ProgressBar(name: String, state: Memo<TaskState>) -> impl IntoView {
     #[expect(clippy::cast_precision_loss, reason = "sizes of files are far below 2^52 bytes")]

@@ -1,4 +1,4 @@
-//! A note about an upload that this tab does not know: it was begun before a restart, or refused.
+//! A note about an upload that this tab does not send. Either it was begun before a reload, or it was refused.
 
 use leptos::prelude::*;
 use vwaza::domain::{

@@ -77,14 +77,15 @@ pub fn TrackAudio(
     }
 }
 
-/// The state of a track's audio, from this tab and the server. The fields are memos, so that progress elsewhere does not rebuild the controls.
+/// The state of a track's audio, from this tab and the server. The fields are memos, so that progress elsewhere does
+/// not rebuild the controls.
 #[derive(Clone, Copy)]
 struct AudioStatus {
     /// The upload of this tab, unless it is done or the server shows its refusal.
     local: Memo<Option<Task>>,
     /// The server's upload, unless this tab shows its own.
     pending: Memo<Option<PendingUpload>>,
-    /// The pending upload that has a note. The note is all there is to say of it.
+    /// The pending upload that has a note. The note says everything about it.
     noted: Memo<Option<PendingUpload>>,
     audio: Memo<Option<AudioFile>>,
     /// `None` while this tab shows its own upload.
@@ -108,7 +109,7 @@ impl AudioStatus {
                 return None;
             }
             Some(match track.with(TrackView::state) {
-                // This tab knows more than the page shows.
+                // This tab knows that the upload is done, and the page does not show that yet.
                 FileState::Receiving | FileState::Missing if is_ahead.get() => FileState::Storing,
                 state => state,
             })

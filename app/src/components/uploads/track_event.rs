@@ -10,7 +10,7 @@ pub enum TrackEvent {
     Typed,
     /// A field was left, or a choice made.
     Changed,
-    /// To this number, from 1. The control that was used keeps the focus.
+    /// Moves the track to this number, from 1. The control that was used keeps the focus.
     MoveTo {
         number: i32,
         control: &'static str,
@@ -19,9 +19,9 @@ pub enum TrackEvent {
     DroppedOn(RowHalf),
     Files(Files),
     Upload(Command),
-    /// An upload that only the server knows of.
+    /// Cancels an upload that only the server knows.
     CancelUpload(UploadId),
-    /// The page asks before it removes the track.
+    /// Removes the track. The page asks first.
     Remove,
 }
 

@@ -71,7 +71,7 @@ fn MoreFields(id: TrackId, track: Memo<TrackView>, errors: Signal<FieldErrors>) 
         let stored = || track.with(|track| track.isrc.as_ref().map(ToString::to_string).unwrap_or_default());
         typed_isrc.clone().unwrap_or_else(stored)
     };
-    // Without scripts nothing else opens the fields that have an error.
+    // The fields are open from the start if one has an error, because nothing else opens them without scripts.
     let is_open = errors.with_untracked(|errors| errors.get("title_version").or(errors.get("isrc")).is_some());
     view! {
         <details class="track-more" open=is_open>

@@ -22,7 +22,7 @@ pub struct TrackForms {
     pub remove: &'static str,
 }
 
-/// What all rows of the table share.
+/// The state that all rows of the table share.
 #[derive(Clone, Copy)]
 pub struct TrackTable {
     pub forms: TrackForms,
@@ -37,7 +37,8 @@ pub struct TrackTable {
 pub fn TrackRow(
     track: Memo<TrackView>,
     table: TrackTable,
-    /// From 1, in the order that is shown. While a move is on its way that is not yet the server's.
+    /// The number of the row from 1, in the order that is shown. The server may have another order while a move is on
+    /// its way.
     number: Memo<i32>,
     task: Memo<Option<Task>>,
     form: NodeRef<html::Form>,
@@ -227,7 +228,7 @@ fn MoveButton(
         >
             <input type="hidden" name="id" value=id.to_string()/>
             <input type="hidden" name="number" value=move || to().to_string()/>
-            // Not `disabled`, which would take the focus away at either end.
+            // The button is not `disabled` at either end of the list, because that would take the focus away.
             <button
                 type="submit"
                 class="btn-icon track-step"
