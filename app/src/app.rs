@@ -1,4 +1,5 @@
-//! The document, the routes and what lives as long as the page: who is signed in, the player, uploads, live events, toasts.
+//! The document, the routes, and the state that lives as long as the page: session, player, uploads, live events,
+//! toasts.
 
 #[cfg(feature = "ssr")]
 use std::{collections::HashMap, sync::Arc};
@@ -38,8 +39,8 @@ pub struct SiteFiles {
 
 #[cfg(feature = "ssr")]
 impl SiteFiles {
-    /// `loader` is the name of the script that fetches the WebAssembly of lazy routes, and `lazy_routes` has the names of
-    /// their files.
+    /// `loader` is the name of the script that fetches the WebAssembly of lazy routes, and `lazy_routes` has the names
+    /// of their files.
     pub fn new(css: &str, js: &str, wasm: &str, loader: String, lazy_routes: HashMap<String, Vec<String>>) -> Self {
         let start =
             format!("import('{js}').then(m => m.default({{module_or_path: '{wasm}'}}).then(() => m.hydrate()))");
@@ -84,7 +85,8 @@ pub fn shell(site: SiteFiles) -> impl IntoView {
     }
 }
 
-/// The document for a form, sent without scripts from the page at `back`, that could not be taken.
+/// Renders the answer to a form that the server could not process. The form was sent without scripts from the page at
+/// `back`.
 #[cfg(feature = "ssr")]
 pub fn form_problem(site: SiteFiles, error: AppError, back: String) -> String {
     Owner::new().with(|| view! { <FormProblem error=error css=site.css.to_string() back=back/> }.to_html())
@@ -130,8 +132,8 @@ pub fn App() -> impl IntoView {
     }
 }
 
-/// What the browser's tab says. On the server it becomes HTML without being escaped (`leptos_meta` 0.8), and titles are typed
-/// by people.
+/// The title in the browser's tab, escaped on the server. People type titles, and `leptos_meta` 0.8 does not escape
+/// them there.
 fn document_title(page: String) -> String {
     let title = if page.is_empty() { "Vwaza".to_owned() } else { format!("{page} · Vwaza") };
     if cfg!(feature = "ssr") { title.replace('&', "&amp;").replace('<', "&lt;") } else { title }

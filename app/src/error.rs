@@ -11,7 +11,7 @@ use vwaza::domain::{
 
 use crate::json::JsonText;
 
-/// Until a server that was out of reach is asked again.
+/// Shortest wait before a server that was out of reach is asked again.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,18 +24,18 @@ pub struct AppError {
     pub message: String,
     #[serde(default, skip_serializing_if = "FieldErrors::is_empty")]
     pub fields: FieldErrors,
-    /// Where a request came too soon: seconds until it is worth repeating.
+    /// Seconds until the request is worth repeating, if it came too soon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u32>,
-    /// The limit that was used up, where it is not that of a network.
+    /// The limit that was used up, unless it is the limit of a network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limited_by: Option<LimitedBy>,
-    /// Names the request in the log; filled in on the way out.
+    /// The id of the request in the log. The server fills it in when it sends the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
 }
 
-/// What the server functions answer with.
+/// The answer of a server function.
 pub type ApiResult<T> = Result<T, AppError>;
 
 impl AppError {
@@ -44,7 +44,7 @@ impl AppError {
         self.fields.get(name).map(str::to_owned)
     }
 
-    /// Where no field can show its sentence: all of them are the message.
+    /// Moves the sentences of all fields into the message, for places where no field can show them.
     pub fn with_fields_in_message(mut self) -> Self {
         if !self.fields.is_empty() {
             self.message = std::mem::take(&mut self.fields).0.into_values().collect::<Vec<_>>().join(" ");
@@ -52,7 +52,8 @@ impl AppError {
         self
     }
 
-    /// The sentence for a person. The message of a request that came too soon is for scripts, which know it word for word.
+    /// The sentence for a person. Scripts know the message of a request that came too soon word for word, so people get
+    /// another one.
     pub fn user_message(&self) -> String {
         match self.limited_by {
             Some(LimitedBy::Account) => {
@@ -76,18 +77,20 @@ impl AppError {
         self.status_code == 401
     }
 
-    /// The id by which support finds the cause in the log. `None` unless the fault is ours: support cannot help with a mistyped field.
+    /// The id by which support finds the cause in the log. `None` unless the fault is ours, because support cannot help
+    /// with a mistyped field.
     pub fn support_id(&self) -> Option<&str> {
         self.request_id.as_deref().filter(|_| self.status_code >= 500 && self.retry_after.is_none())
     }
 
-    /// After trouble on the way, or too many requests: when to ask the same again, unasked.
+    /// The wait before the same request is sent again by itself. `None` unless there was trouble on the way or at the
+    /// server, or there were too many requests.
     pub fn retry_delay(&self) -> Option<Duration> {
         let wait = Duration::from_secs(self.retry_after.unwrap_or(0).into());
         (self.status_code >= 500 || self.retry_after.is_some()).then(|| wait.max(RETRY_DELAY))
     }
 
-    /// Tells the log why a request was refused. A fault of ours stands there already, with its whole chain.
+    /// Logs why a request was refused. A fault of ours is in the log already, with its whole chain.
     #[cfg(feature = "ssr")]
     pub fn log_cause(&self) {
         if self.status_code != 500 {
@@ -97,7 +100,7 @@ impl AppError {
         }
     }
 
-    /// An error that only HTTP knows: `status_code` says what it is.
+    /// Makes an error from an HTTP status and a sentence.
     pub fn new(status_code: u16, message: impl Into<String>) -> Self {
         Self {
             status_code,
@@ -110,7 +113,7 @@ impl AppError {
         }
     }
 
-    /// An answer that Vwaza did not give: a proxy or a sign-in page of a network stands in between.
+    /// The error for an answer that Vwaza did not give. It came from a proxy or from the sign-in page of a network.
     fn foreign_response() -> Self {
         Self::new(
             502,
@@ -119,7 +122,8 @@ impl AppError {
         )
     }
 
-    /// For a request that could not be read. Why says nothing to a person; the log keeps it.
+    /// The error for a request that could not be read. Only the log gets the cause, because it means nothing to a
+    /// person.
     #[cfg_attr(not(feature = "ssr"), expect(unused_variables, reason = "a browser keeps no log"))]
     fn not_understood_because(cause: &str) -> Self {
         #[cfg(feature = "ssr")]
@@ -131,13 +135,13 @@ impl AppError {
         Self::new(400, "The server did not understand this request. Reload the page and try again.")
     }
 
-    /// For a form that came after its session had ended.
+    /// The error for a form that came after its session had ended.
     #[cfg(feature = "ssr")]
     pub fn was_signed_out() -> Self {
         Self::new(401, "You were signed out before this was saved. What you typed is still here. Save it again.")
     }
 
-    /// Something broke on our side; the log says what.
+    /// The error for a fault of ours. The log has the cause.
     pub fn internal() -> Self {
         Self::new(
             500,
@@ -161,7 +165,7 @@ impl From<Problem> for AppError {
     }
 }
 
-/// The log gets the chain, here and only here; the person gets a sentence.
+/// Logs a fault with its chain, here and nowhere else. The person gets a sentence.
 #[cfg(feature = "ssr")]
 impl From<vwaza::backend::Error> for AppError {
     fn from(error: vwaza::backend::Error) -> Self {
@@ -169,14 +173,14 @@ impl From<vwaza::backend::Error> for AppError {
             Ok(problem) => problem.into(),
             Err(error) => {
                 tracing::error!(error = ?error, "a request failed");
-                // A page that is being rendered shows it itself; on other ways out it is filled in once more.
+                // A rendered page shows this id. Other answers get the id when they are sent.
                 Self { request_id: request_id(), ..Self::internal() }
             }
         }
     }
 }
 
-/// The id under which the log has the request.
+/// The id of the request in the log.
 #[cfg(feature = "ssr")]
 fn request_id() -> Option<String> {
     let parts = leptos::prelude::use_context::<http::request::Parts>()?;
@@ -191,7 +195,7 @@ impl FromServerFnError for AppError {
             ServerFnErrorErr::Request(_) => {
                 Self::new(503, "The server cannot be reached. Check your connection; nothing you saved is lost.")
             }
-            // On the server the last of these is a request; in the browser it is an answer.
+            // A `Deserialization` error is about a request on the server, and about an answer in the browser.
             ServerFnErrorErr::Args(cause) | ServerFnErrorErr::MissingArg(cause) => Self::not_understood_because(&cause),
             ServerFnErrorErr::Deserialization(cause) if cfg!(feature = "ssr") => Self::not_understood_because(&cause),
             ServerFnErrorErr::Deserialization(_) => Self::foreign_response(),

@@ -9,8 +9,8 @@ use serde::{
 /// The body of an answer.
 pub type Json = Post<JsonText>;
 
-/// JSON that is read from text, not from bytes. The browser reads the server's pages from text, too, so it needs the code that reads a type
-/// only once.
+/// JSON that is read from text, not from bytes. The browser reads the server's pages from text, too, so it needs the
+/// code that reads a type only once.
 pub struct JsonText;
 
 impl ContentType for JsonText {

@@ -1,6 +1,6 @@
-//! What people see: pages, the components they are made of, and the server functions that they call.
+//! The interface: pages, the components they are made of, and the server functions that they call.
 //!
-//! Compiled twice: with `ssr` into the server, with `hydrate` to WebAssembly for the browser.
+//! The crate is compiled twice: with `ssr` into the server, with `hydrate` to WebAssembly for the browser.
 
 // Views of whole pages are deeply nested types.
 #![recursion_limit = "512"]
@@ -17,7 +17,7 @@ pub use app::App;
 #[cfg(feature = "ssr")]
 pub use app::{SiteFiles, form_problem, shell};
 
-/// Brings the page that the server has rendered to life, then sets `data-alive` on the document's element.
+/// Hydrates the page that the server has rendered, then sets `data-alive` on the document's element.
 #[cfg(feature = "hydrate")]
 #[wasm_bindgen::prelude::wasm_bindgen]
 pub async fn hydrate() {

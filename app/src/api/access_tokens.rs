@@ -16,7 +16,7 @@ pub async fn access_tokens() -> ApiResult<Vec<AccessToken>> {
     Ok(ssr::backend().access_tokens().list(&actor).await?)
 }
 
-/// Only this answer contains the token itself.
+/// Makes an access token. Only this answer contains the token itself, because the server keeps only its hash.
 #[server(prefix = "/api", output = Json, endpoint = "access-tokens/make")]
 pub async fn make_access_token(name: String, #[server(default)] days: Option<i32>) -> ApiResult<NewAccessToken> {
     use super::ssr;

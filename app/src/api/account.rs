@@ -27,7 +27,8 @@ pub async fn current_user() -> ApiResult<Option<Actor>> {
     super::ssr::optional_user().await
 }
 
-/// `next` if it is a page of this site, otherwise the start page: a foreign address must not lead people elsewhere.
+/// Returns `next` if it is a page of this site, otherwise the start page. A link to the sign-in page must not lead
+/// people to another site.
 pub fn local_path(next: &str) -> &str {
     let is_local = next.starts_with('/') && !next.starts_with("//");
     if is_local && !next.contains('\\') && !next.contains(char::is_control) { next } else { "/" }
@@ -90,7 +91,7 @@ pub async fn sign_in_code(code: String, #[server(default)] next: String) -> ApiR
     Ok(())
 }
 
-/// The address of a page that leads to `next` afterwards.
+/// Returns the address of the page `path`, which leads to `next` afterwards.
 pub fn with_next(path: &str, next: &str) -> String {
     if next == "/" { path.to_owned() } else { format!("{path}?next={}", leptos_router::location::Url::escape(next)) }
 }
@@ -192,7 +193,8 @@ pub fn verified_words(email: &str) -> String {
     format!("{email} is confirmed.")
 }
 
-/// Ends every other session of the account, and its access tokens, too, unless a form that asks about them says otherwise.
+/// Changes the password. Ends all other sessions of the account, and its access tokens. A form that asks about the
+/// tokens can keep them.
 #[server(prefix = "/api", output = Json, endpoint = "account/change-password")]
 pub async fn change_password(
     current_password: String,
@@ -232,7 +234,8 @@ pub async fn current_mail_preference() -> ApiResult<MailPreference> {
     Ok(ssr::backend().users().mail_preference(&actor).await?)
 }
 
-/// A form does not send a box that is not ticked.
+/// Saves whether the actor wants mails about releases. A form does not send a box that is not ticked, so an absent
+/// value means no.
 #[server(prefix = "/api", output = Json, endpoint = "account/save-mail-preference")]
 pub async fn save_mail_preference(#[server(default)] wants_release_mail: bool) -> ApiResult<()> {
     use super::ssr;

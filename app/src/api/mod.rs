@@ -1,7 +1,7 @@
-//! All server functions, one file per entity. Each is: who, do, return.
+//! All server functions, one file for each entity. A server function is: who, do, return.
 //!
-//! Server functions take POST requests only, at explicit addresses under `/api/`. Each names its actor or is listed in [`PUBLIC_PATHS`]. A test walks the
-//! list (`docs/access.md`).
+//! Server functions take POST requests only, at explicit addresses under `/api/`. Each names its actor or is listed in
+//! [`PUBLIC_PATHS`]. A test compares all of them with `docs/access.md`.
 
 pub mod access_tokens;
 pub mod account;
@@ -148,8 +148,8 @@ pub mod ssr {
         }
     }
 
-    /// Removes the session and what the browser has stored of it: covers, music, pages to go back to. Other cookies stay, among them the one
-    /// that makes the browser a known one.
+    /// Removes the session cookie, and the covers, music and pages that the browser has stored. Other cookies stay,
+    /// among them the one that makes the browser a known one.
     pub fn sign_out() {
         set_session(None);
         let (name, what) =
@@ -161,7 +161,7 @@ pub mod ssr {
         leptos_axum::redirect(path);
     }
 
-    /// The sentence that the page shows after a plain form succeeded.
+    /// Sets the sentence that the page shows after a plain form succeeded.
     pub fn set_success_message(words: &str) {
         if let Some(form) = plain_form() {
             // The first sentence stays: a function may call another one that sets its own.

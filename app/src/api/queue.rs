@@ -18,7 +18,7 @@ pub fn discarded_words(is_told: bool) -> &'static str {
     }
 }
 
-/// How many jobs wait and run, a page of dead letters, and a page of changed files (by default the first).
+/// The counts of jobs that wait and run, a page of dead letters, and a page of changed files (by default the first).
 #[server(name = FetchQueue, prefix = "/api", output = Json, endpoint = "queue/view")]
 pub async fn queue(page: u32, changed_page: Option<u32>) -> ApiResult<QueueOverview> {
     use super::ssr;

@@ -16,7 +16,7 @@ use crate::{error::ApiResult, json::Json};
 pub struct Home {
     /// At most six drafts and releases that need attention, latest change first. The filter does not apply.
     pub continue_with: Vec<ReleaseSummary>,
-    /// The first missing thing of each draft among them. None if the draft can be submitted.
+    /// The first missing item of each draft in `continue_with`. A draft that can be submitted has no entry.
     pub first_missing: HashMap<ReleaseId, Missing>,
     pub releases: Page<ReleaseSummary>,
     pub counts: ReleaseCounts,
@@ -55,7 +55,7 @@ pub async fn create_release() -> ApiResult<ReleaseId> {
     Ok(id)
 }
 
-/// A plain form is redirected to the next step.
+/// Saves the details of a draft. A plain form is redirected to the next step.
 #[server(prefix = "/api", output = Json, endpoint = "releases/save-details")]
 pub async fn save_details(id: ReleaseId, details: RawDetails) -> ApiResult<ReleaseView> {
     use super::ssr;

@@ -21,7 +21,7 @@ pub async fn review_queue(search: String, artist: Option<UserId>, page: u32) -> 
     Ok(ssr::backend().review().queue(&actor, &search, artist, page).await?)
 }
 
-/// Publishes exactly what was reviewed: the `version` that the reviewer's page showed.
+/// Publishes the release if it still has the `version` that the reviewer's page showed.
 #[server(prefix = "/api", output = Json, endpoint = "review/approve")]
 pub async fn approve_release(id: ReleaseId, version: i64) -> ApiResult<VerdictOutcome> {
     use super::ssr;

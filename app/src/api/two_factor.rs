@@ -13,7 +13,7 @@ pub async fn current_two_factor() -> ApiResult<TwoFactorState> {
     Ok(ssr::backend().two_factor().state(&actor).await?)
 }
 
-/// Only this answer contains the secret.
+/// Begins to set up two-factor sign-in. Only this answer contains the secret.
 #[server(prefix = "/api", output = Json, endpoint = "two-factor/begin")]
 pub async fn begin_two_factor(current_password: String) -> ApiResult<TwoFactorSetup> {
     use super::ssr;
@@ -22,7 +22,7 @@ pub async fn begin_two_factor(current_password: String) -> ApiResult<TwoFactorSe
     Ok(ssr::backend().two_factor().begin(&actor, &current_password, &ssr::visitor()).await?)
 }
 
-/// Only this answer contains the recovery codes.
+/// Turns on two-factor sign-in. Only this answer contains the recovery codes.
 #[server(prefix = "/api", output = Json, endpoint = "two-factor/confirm")]
 pub async fn confirm_two_factor(code: String) -> ApiResult<Vec<String>> {
     use super::ssr;
@@ -43,7 +43,7 @@ pub async fn turn_off_two_factor(current_password: String, code: String) -> ApiR
     Ok(())
 }
 
-/// Only this answer contains the recovery codes.
+/// Replaces the recovery codes. Only this answer contains the new ones.
 #[server(prefix = "/api", output = Json, endpoint = "two-factor/renew-codes")]
 pub async fn renew_recovery_codes(current_password: String, code: String) -> ApiResult<Vec<String>> {
     use super::ssr;

@@ -8,7 +8,7 @@ use vwaza::domain::{
 
 use crate::{error::ApiResult, json::Json};
 
-/// Creates an upload, or finds the same one that is under way.
+/// Creates an upload, or finds the one of the same file that is under way.
 #[server(prefix = "/api", output = Json, endpoint = "upload/begin", input = leptos::server_fn::codec::Json)]
 pub async fn begin_upload(
     intent: RawIntent,
@@ -23,7 +23,8 @@ pub async fn begin_upload(
     Ok(ssr::backend().uploads().begin_in_batch(&actor, &intent, Channel::Page, of_batch).await?)
 }
 
-/// Waits a few seconds for an upload to be stored and attached. Status 202 in the answer means that the file is safe and not stored yet.
+/// Waits a few seconds for an upload to be stored and attached. Status 202 in the answer means that the file is safe
+/// and not stored yet.
 #[server(prefix = "/api", output = Json, endpoint = "upload/complete")]
 pub async fn complete_upload(id: UploadId) -> ApiResult<UploadStatus> {
     use super::ssr;

@@ -82,12 +82,12 @@ impl AccountActions {
         actions
     }
 
-    /// Changes with the list of tokens: a new password ends them, too.
+    /// Changes whenever the list of tokens may have changed. A new password ends tokens, too.
     fn tokens_version(self) -> (usize, usize, usize) {
         (self.make_token.version().get(), self.revoke_token.version().get(), self.change_password.version().get())
     }
 
-    /// Changes with the list of sessions: a new password and a second factor end them, too.
+    /// Changes whenever the list of sessions may have changed. A new password and a second factor end sessions, too.
     fn sessions_version(self) -> (usize, usize, usize, (usize, usize, usize)) {
         (
             self.end_session.version().get(),
@@ -130,7 +130,7 @@ pub fn Account() -> impl IntoView {
                 }
                 {
                     let (tokens, error) = list_signals(tokens);
-                    // An admin has nothing to upload, and may have some tokens from before.
+                    // Admins upload nothing, so they see this list only if they have tokens from before.
                     let is_of_use = Memo::new(move |_| !session.is_admin() || !tokens.with(Vec::is_empty));
                     let (make, revoke) = (actions.make_token, actions.revoke_token);
                     view! { <Show when=move || is_of_use.get()><AccessTokens tokens error make revoke/></Show> }
@@ -146,7 +146,7 @@ pub fn Account() -> impl IntoView {
     }
 }
 
-/// The rows of a list, and why there are none. Belongs inside the page's Transition.
+/// The rows of a list, and the error that kept them from being fetched. Call this inside the page's Transition.
 fn list_signals<T>(resource: Resource<ApiResult<Vec<T>>>) -> (Signal<Vec<T>>, Signal<Option<AppError>>)
 where
     T: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static,

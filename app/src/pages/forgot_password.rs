@@ -62,7 +62,7 @@ fn RequestForm(action: ServerAction<RequestPasswordReset>, errors: FormErrors) -
     }
 }
 
-/// Every address gets these words: nobody can find out whether it has an account.
+/// The confirmation. Every address gets the same words, because nobody may find out whether an address has an account.
 #[component]
 fn Sent() -> impl IntoView {
     view! {

@@ -35,7 +35,7 @@ use crate::{
     },
 };
 
-/// Who sees the page.
+/// The kinds of people who see the page.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum HomeAudience {
     SignedOut,
@@ -64,7 +64,7 @@ pub fn Home() -> impl IntoView {
         <Transition fallback=|| view! { <Skeleton shape=Shape::Home/> }>
             {
                 let shown = last_good(move || filter.get(), data);
-                // A memo, so that a changed name does not rebuild the page.
+                // The memo keeps a changed name from rebuilding the page.
                 let audience = Memo::new(move |_| Some(session.current()?.and_then(audience)));
                 move || {
                     audience
@@ -101,7 +101,7 @@ fn ArtistHome(
         Memo::new(move |_| shown.with(|data| matches!(data, Some(Ok(Some(data))) if data.counts.all() == 0)));
     let error = Memo::new(move |_| shown.get().and_then(Result::err));
     let data = Signal::derive(move || shown.get().and_then(Result::ok).flatten());
-    // A memo, so that typed text and the focus stay while releases change.
+    // The memo keeps typed text and the focus while releases change.
     let is_here = Memo::new(move |_| data.with(Option::is_some));
     let new_release = move || {
         view! {

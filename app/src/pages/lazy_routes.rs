@@ -1,8 +1,8 @@
-//! Pages whose WebAssembly is a part of its own, fetched when such a page is first opened: who looks at their releases need
-//! not wait for the wizard or for what only admins see.
+//! Pages whose WebAssembly is a separate part. The browser fetches a part when such a page is first opened, so a list
+//! of releases does not wait for the wizard or for the admins' pages.
 //!
-//! `cargo leptos --split` cuts at the functions below. The server names the parts of the page that it renders, so that the
-//! browser fetches them beside the rest.
+//! `cargo leptos --split` cuts at the functions below. The server names the parts of the page that it renders, and the
+//! browser fetches them together with the rest.
 
 use leptos::{
     prelude::*,
@@ -54,10 +54,11 @@ lazy_route!(User, user: super::user::User);
 lazy_route!(VerifyEmail, verify_email: super::verify_email::VerifyEmail);
 lazy_route!(Wizard, wizard: super::wizard::Wizard);
 
-/// Instead of a page whose part is out of reach: the line is down, or a newer version of the product has replaced it.
+/// Replaces a page whose part cannot be fetched. The connection is down, or a newer version of the product has replaced
+/// the part.
 async fn page_load_failed() -> AnyView {
     if Owner::current_shared_context().is_some_and(|context| context.during_hydration()) {
-        // The page as the server rendered it stands, and works as it does without JavaScript.
+        // The page that the server rendered stays, and works as it does without JavaScript.
         std::future::pending::<()>().await;
     }
     view! { <PageLoadFailed/> }.into_any()

@@ -1,4 +1,4 @@
-//! One file per route: it fetches, decides what is shown, and leaves the showing to components.
+//! One file for each route. A page fetches data, decides what is shown, and lets components show it.
 
 pub mod account;
 pub mod all_artists;

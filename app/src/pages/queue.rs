@@ -92,7 +92,8 @@ fn poll_ticks() -> RwSignal<u64> {
     poll_ticks
 }
 
-/// Says what a retry or discard has led to, and moves the focus: the job's row goes, even if the server refused.
+/// Shows the result of a retry or discard, and moves the focus, because the job's row is removed even if the server
+/// refused.
 fn show_action_results(actions: DeadLetterActions) {
     let DeadLetterActions { retry, discard, is_asking, .. } = actions;
     // The answer of one form replaces the answer of the other.
@@ -115,7 +116,7 @@ fn show_action_results(actions: DeadLetterActions) {
     });
 }
 
-/// Says that a changed file is dismissed, and moves the focus, as the file's row goes.
+/// Says that a changed file is dismissed, and moves the focus, because the file's row is removed.
 fn show_dismissal(dismiss: ServerAction<DismissChangedFile>) {
     Effect::new(move || {
         let Some(answer) = dismiss.value().get() else { return };
@@ -169,7 +170,7 @@ fn DeadLetters(
     });
     let page = move || overview.get().map(|overview| overview.dead_letters);
     let letters = Signal::derive(move || page().map(|page| page.rows).unwrap_or_default());
-    // A memo, so that the table and the focus in it stay while rows come and go.
+    // The memo keeps the table and the focus in it while rows come and go.
     let is_empty = Memo::new(move |_| letters.read().is_empty());
     let total = move || page().map(|page| count(page.total, "dead letter", "dead letters"));
     let body = move || {

@@ -66,7 +66,7 @@ impl ReleaseActions {
             }
         });
         Effect::new(move || {
-            // The pressed button is gone: it belonged to the old status.
+            // The pressed button belonged to the old status and is gone, so the title gets the focus.
             if withdraw.value().get().is_some() {
                 focus::on("#release-title");
             }
@@ -291,7 +291,7 @@ fn DraftActions(release: ReleaseView, actions: ReleaseActions) -> impl IntoView 
     }
 }
 
-/// Leads an admin, who listens here, to the review.
+/// Links from this page, on which an admin can listen, to the review.
 #[component]
 fn ReviewLink(release: ReleaseView) -> impl IntoView {
     (release.status == ReleaseStatus::PendingReview).then(|| {

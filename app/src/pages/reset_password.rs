@@ -1,7 +1,7 @@
 //! Sets a new password with the link of a mail.
 //!
-//! The link's code stands behind its `#`, which browsers don't send: it appears in no log and in no page that the server makes. Without
-//! scripts the link is pasted.
+//! The code is the part of the link behind its `#`. Browsers don't send that part, so the code is in no log and in no
+//! page that the server makes. People without scripts paste the link.
 
 use leptos::prelude::*;
 use vwaza::domain::account::PASSWORD_MIN_CHARS;
@@ -23,7 +23,7 @@ pub fn ResetPassword() -> impl IntoView {
     let link = link_from_hash();
     Effect::new(move || {
         if let Some(Ok(())) = action.value().get() {
-            // Setting an address fails only where it is none.
+            // `set_href` fails only for an invalid address.
             let _ = window().location().set_href("/sign-in?reset=1");
         }
     });
@@ -62,7 +62,7 @@ pub(super) fn link_from_hash() -> RwSignal<String> {
     link
 }
 
-/// Filled in from the address where it can be.
+/// The field for the link. It is hidden while the page's address has filled it in and the server has not refused it.
 #[component]
 pub(super) fn LinkField(link: RwSignal<String>, error: Signal<Option<String>>) -> impl IntoView {
     let is_known = move || !link.with(String::is_empty) && error.with(Option::is_none);
@@ -80,8 +80,8 @@ pub(super) fn LinkField(link: RwSignal<String>, error: Signal<Option<String>>) -
     }
 }
 
-/// Takes the code out of the address, so that it stays in no history and nobody reads it over a shoulder. A second link that is opened on
-/// the same page changes only the part behind the `#`.
+/// Moves the code out of the address, so that it stays in no history and nobody reads it over a shoulder. A second link
+/// that is opened on the same page changes only the part behind the `#`, so that change is handled, too.
 #[cfg(feature = "hydrate")]
 fn take_code(link: RwSignal<String>) {
     let take = move || {
@@ -90,7 +90,7 @@ fn take_code(link: RwSignal<String>) {
         if code.len() > 1 {
             link.set(code);
             if let (Ok(history), Ok(path)) = (window().history(), location.pathname()) {
-                // Where it fails, the address stays as it is.
+                // If the call fails, the address stays as it is.
                 let _ = history.replace_state_with_url(&wasm_bindgen::JsValue::NULL, "", Some(&path));
             }
         }

@@ -47,7 +47,8 @@ use crate::{
     },
 };
 
-/// For this long no verdict is accepted on the next release: a second click or key must not decide it unheard.
+/// The time in which no verdict is accepted on the next release. A second click or key must not decide that release
+/// unheard.
 const NEXT_VERDICT_DELAY: Duration = Duration::from_millis(800);
 
 const FORM_ADDRESSES: fn() -> FormAddresses =
@@ -75,7 +76,7 @@ pub fn Review() -> impl IntoView {
     }
 }
 
-/// The verdict being written. It outlives a change of the release.
+/// The verdict that is being written. It outlives a change of the release.
 #[derive(Clone, Copy)]
 struct ReviewState {
     draft: VerdictDraft,
@@ -94,7 +95,7 @@ impl ReviewState {
         let decide = Action::new(move |(subject, verdict): &(ReviewedVersion, Verdict)| {
             let (subject, verdict) = (*subject, verdict.clone());
             async move {
-                // Not in an effect: by then the next page is open.
+                // An effect would be too late, because the next page is open by the time it runs.
                 let done = send_verdict(subject, verdict).await.inspect_err(|_| accepts_verdict.set(true))?;
                 player.close();
                 toasts.show(done);
@@ -104,7 +105,7 @@ impl ReviewState {
         let error = RwSignal::new(error_without_script());
         let is_rejecting = RwSignal::new(error.get_untracked().is_some_and(|error| !error.fields.is_empty()));
         Effect::new(move || {
-            // Until the first answer, the result of a plain form stays.
+            // The result of a plain form stays until the first answer.
             let Some(answer) = decide.value().get() else { return };
             let refusal: Option<AppError> = answer.err();
             if refusal.as_ref().is_some_and(|error| error.fields.is_empty()) && is_rejecting.get_untracked() {
@@ -155,7 +156,7 @@ async fn send_verdict(subject: ReviewedVersion, verdict: Verdict) -> ApiResult<&
     }
 }
 
-/// The server's answer to a plain form.
+/// The server's refusal of a plain form.
 fn error_without_script() -> Option<AppError> {
     form_refusal::<ApproveRelease>().or_else(form_refusal::<RejectRelease>)
 }

@@ -60,7 +60,7 @@ fn Queue(queue: Resource<ApiResult<Page<ReleaseSummary>>>, filter: Memo<ReleaseF
 #[component]
 fn QueueResults(page: Signal<Option<Page<ReleaseSummary>>>, filter: Memo<ReleaseFilter>) -> impl IntoView {
     let rows = Signal::derive(move || page.get().map(|page| page.rows).unwrap_or_default());
-    // A memo, so that the table and the focus in it stay while rows come and go.
+    // The memo keeps the table and the focus in it while rows come and go.
     let is_empty = Memo::new(move |_| rows.read().is_empty());
     let artist_name = move || rows.with(|rows| rows.first().map(|row| row.artist_name.clone()));
     let is_narrowed = move || filter.with(|filter| !filter.search.is_empty() || filter.artist.is_some());

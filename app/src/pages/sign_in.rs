@@ -1,4 +1,4 @@
-//! Signing in, and going on where the sign-in interrupted.
+//! `/sign-in`: signs a person in, and continues on the page that asked for the sign-in.
 
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
@@ -68,17 +68,17 @@ pub fn SignIn() -> impl IntoView {
     }
 }
 
-/// Where the address wants to go on, if that is here.
+/// The page after the sign-in: `next` of the address if it is a page of this site, otherwise the start page.
 pub(super) fn next_path() -> Memo<String> {
     let query = use_query_map();
     Memo::new(move |_| local_path(&query.with(|query| query.get("next").unwrap_or_default())).to_owned())
 }
 
-/// Loads a page anew, so that all of it belongs to whoever is signed in now.
+/// Loads a page anew once `address` returns it, so that all of the page belongs to the person who is signed in now.
 pub(super) fn load_page_when(address: impl Fn() -> Option<String> + 'static) {
     Effect::new(move || {
         if let Some(address) = address() {
-            // It fails only for an address that is none.
+            // `set_href` fails only for an invalid address.
             let _ = window().location().set_href(&address);
         }
     });

@@ -1,4 +1,4 @@
-//! An artist's first step.
+//! `/sign-up`: creates an artist's account.
 
 use leptos::prelude::*;
 use vwaza::domain::account::PASSWORD_MIN_CHARS;

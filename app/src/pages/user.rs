@@ -44,7 +44,7 @@ pub fn User() -> impl IntoView {
     Effect::new(move || {
         if let Some(Ok(change)) = change.value().get() {
             Toasts::get().show(change_words(change));
-            // The button that was pressed is gone.
+            // The pressed button is gone, so the title gets the focus.
             focus::on("#actions-title");
         }
     });

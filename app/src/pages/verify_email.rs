@@ -1,4 +1,5 @@
-//! Confirms an e-mail address with the link of a mail. Its code stands behind the `#`, as at [`super::reset_password`].
+//! Confirms an e-mail address with the link of a mail. The code is behind the link's `#`, as in
+//! [`super::reset_password`].
 
 use leptos::prelude::*;
 

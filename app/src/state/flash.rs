@@ -1,4 +1,5 @@
-//! What the last form came to that was sent without scripts. The server hands it to the page that the browser is led to, once.
+//! The outcome of the last form that was sent without scripts. The server hands it once to the page to which the
+//! browser is redirected.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +13,12 @@ use crate::error::AppError;
 pub struct Flash {
     /// The path of the server function that the form was sent to.
     pub function: String,
-    /// The form's field `id`: tells it from others of its kind.
+    /// The form's field `id`, which tells it from other forms of the same function.
     pub subject: String,
     pub outcome: FormOutcome,
-    /// What was typed, by the names of the fields, if it was refused.
+    /// The input by the names of the fields, if the form was refused.
     pub typed: BTreeMap<String, String>,
-    /// The page may not have the form: the frame says what it came to.
+    /// Whether the page may not have the form. Then the frame shows the outcome.
     #[serde(rename = "is_astray")]
     pub has_no_form: bool,
 }
@@ -29,7 +30,7 @@ pub enum FormOutcome {
     Refused(AppError),
 }
 
-/// Whether a field may be given back to the form: an allowlist, so that no password and no code is ever kept.
+/// Whether a field may be given back to the form. This is an allowlist, so no password and no code is ever kept.
 #[cfg(feature = "ssr")]
 pub fn is_kept(field: &str) -> bool {
     ["artist_name", "email", "reason"].contains(&field)
@@ -39,7 +40,7 @@ pub fn is_kept(field: &str) -> bool {
 #[derive(Clone, Copy)]
 struct CurrentFlash(RwSignal<Option<Flash>>);
 
-/// Hands the flash of the request over to the browser, which finds in the page what the server has written.
+/// Provides the flash of the request. The server writes it into the page, where the browser finds it.
 pub fn provide() {
     let flash = SharedValue::new(request_flash).into_inner();
     provide_context(CurrentFlash(RwSignal::new(flash)));
@@ -55,7 +56,7 @@ fn request_flash() -> Option<Flash> {
     None
 }
 
-/// Once the page is left, nothing of it is said again.
+/// Clears the flash once the page is left.
 pub fn clear_on_navigation() {
     let CurrentFlash(shown) = expect_context();
     let path = use_location().pathname;
@@ -68,7 +69,7 @@ pub fn clear_on_navigation() {
     });
 }
 
-/// What the frame says: successes, and what no form on the page says.
+/// The outcome that the frame shows: a success, or a refusal that no form on the page shows.
 pub fn frame_outcome() -> Signal<Option<FormOutcome>> {
     let CurrentFlash(shown) = expect_context();
     Signal::derive(move || {
@@ -83,8 +84,8 @@ pub fn frame_outcome() -> Signal<Option<FormOutcome>> {
     })
 }
 
-/// The action of a form, with what the form came to without scripts. Unlike `ServerAction::new`, it believes nothing that stands in the
-/// page's address: anybody can write that.
+/// The action of a form. Its first value is the refusal of the form that was sent without scripts. `ServerAction::new`
+/// takes an error from the page's address instead, which anybody can write.
 pub fn form_action<S>() -> ServerAction<S>
 where
     S: ServerFn<Error = AppError> + Clone + Send + Sync + 'static,
@@ -96,7 +97,7 @@ where
     action
 }
 
-/// Why the server refused this page's form.
+/// The server's refusal of this page's form.
 pub fn form_refusal<S: ServerFn>() -> Option<AppError> {
     match form_flash::<S>()?.outcome {
         FormOutcome::Refused(error) => Some(error),
@@ -104,17 +105,17 @@ pub fn form_refusal<S: ServerFn>() -> Option<AppError> {
     }
 }
 
-/// As `refused`, for one of several forms of a kind.
+/// The server's refusal of the form whose field `id` is `subject`, for a page with several forms of one function.
 pub fn form_refusal_of<S: ServerFn>(subject: &str) -> Option<AppError> {
     form_refusal::<S>().filter(|_| form_flash::<S>().is_some_and(|flash| flash.subject == subject))
 }
 
-/// What was typed into a field of this page's form, before the server refused it.
+/// The input in a field of this page's form, before the server refused it.
 pub fn typed<S: ServerFn>(field: &str) -> Option<String> {
     form_flash::<S>()?.typed.remove(field)
 }
 
-/// As `typed`, for all fields `group[…]`.
+/// The input in all fields `group[…]` of this page's form, before the server refused it.
 pub fn typed_group<S: ServerFn, T>(group: &str) -> Option<T>
 where
     T: Default + Serialize + DeserializeOwned,

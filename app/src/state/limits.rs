@@ -1,4 +1,4 @@
-//! How large files may be: the server's settings, told to each page that it renders.
+//! The size limits of files. They are settings of the server, which passes them on in each page that it renders.
 
 use leptos::prelude::*;
 use vwaza::domain::media::MediaLimits;
@@ -11,7 +11,8 @@ pub fn get() -> MediaLimits {
     expect_context()
 }
 
-/// The defaults where there is no server: in the browser, which finds the server's in the page, and while routes are listed.
+/// Returns the server's limits. Without a server, it returns the defaults: while routes are listed, and in the browser,
+/// which finds the server's limits in the page.
 fn of_server() -> MediaLimits {
     #[cfg(feature = "ssr")]
     if let Some(backend) = use_context::<std::sync::Arc<vwaza::backend::Backend>>() {

@@ -1,4 +1,4 @@
-//! What lives as long as the page and outlasts a change of route.
+//! The state that lives as long as the page and outlasts a change of route.
 
 pub mod flash;
 pub mod limits;

@@ -1,14 +1,14 @@
-//! The one player: its queue and where it is. It survives changes of page; the bar at the bottom shows it.
+//! The one player, with its queue and its position. It survives a change of route. The bar at the bottom shows it.
 
 use std::time::Duration;
 
 use leptos::{html, prelude::*};
 use vwaza::domain::{files::listening_url, ids::ObjectId};
 
-/// How often a broken source is asked for anew before the listener is told.
+/// Number of times that a broken source is requested again before the listener is told.
 const RETRIES_MAX: u32 = 3;
 const RETRY_DELAY: Duration = Duration::from_millis(800);
-/// Later than this into a track, "previous" goes to its start.
+/// After this many seconds of a track, "previous" goes back to the track's start.
 const RESTART_AFTER_SECONDS: f64 = 3.0;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,12 +17,12 @@ pub struct PlayItem {
     pub title: String,
     pub subtitle: String,
     pub duration_ms: i64,
-    /// Of what is played.
+    /// MIME type of the file that is played.
     pub content_type: &'static str,
     pub cover: Option<ObjectId>,
 }
 
-/// Why nothing is heard.
+/// The reason why nothing plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlaybackError {
     /// The browser does not know the format.
@@ -31,7 +31,7 @@ pub enum PlaybackError {
     Unreachable,
 }
 
-/// Its commands are for event handlers and effects: only a browser has something to play on.
+/// The player. Its commands are for event handlers and effects, because the server has no audio element.
 #[derive(Clone, Copy)]
 pub struct Player {
     audio: NodeRef<html::Audio>,
@@ -41,7 +41,7 @@ pub struct Player {
     seconds: RwSignal<f64>,
     playback_error: RwSignal<Option<PlaybackError>>,
     retries: StoredValue<u32>,
-    /// Where to go on once a source that was asked for anew is there.
+    /// The position at which playback continues once a source that was requested again has loaded.
     resume_at_seconds: StoredValue<Option<f64>>,
 }
 
@@ -58,7 +58,7 @@ pub fn provide() {
     });
 }
 
-// What it shows, as signals.
+// The state of the player, as signals.
 impl Player {
     pub fn get() -> Self {
         expect_context()
@@ -82,7 +82,7 @@ impl Player {
         milliseconds
     }
 
-    /// In 0..=1; 0 without a track.
+    /// The played fraction of the current track, in 0..=1. 0 without a track.
     pub fn position(self) -> f64 {
         match self.current() {
             Some(item) if item.duration_ms > 0 => (self.seconds.get() / seconds_of(&item)).clamp(0.0, 1.0),
@@ -90,7 +90,7 @@ impl Player {
         }
     }
 
-    /// As `position` while this object is the current one, otherwise 0.
+    /// The played fraction of this object, in 0..=1. 0 if it is not the current one.
     pub fn position_of(self, object: ObjectId) -> f64 {
         if self.is_current(object) { self.position() } else { 0.0 }
     }
@@ -106,7 +106,7 @@ impl Player {
 
 // Commands.
 impl Player {
-    /// Plays `queue` from `index`. The track that is on already goes on where it is.
+    /// Plays `queue` from `index`. If that track is the current one already, it continues from its position.
     pub fn play(self, queue: Vec<PlayItem>, index: usize) {
         let again = queue.get(index).is_some_and(|item| untrack(|| self.is_current(item.object)));
         self.queue.set(queue);
@@ -128,12 +128,12 @@ impl Player {
 
     pub fn pause(self) {
         if let Some(audio) = self.audio.get_untracked() {
-            // It fails only for a script-made element without the interface.
+            // `pause` fails only for an element that is no real audio element.
             let _ = audio.pause();
         }
     }
 
-    /// `fraction` lies in 0..=1.
+    /// Goes to a fraction of the current track, in 0..=1.
     pub fn seek_to(self, fraction: f64) {
         if let Some(item) = untrack(|| self.current()) {
             self.seek(fraction.clamp(0.0, 1.0) * seconds_of(&item));
@@ -162,13 +162,13 @@ impl Player {
         }
     }
 
-    /// Puts the player away.
+    /// Stops playback and empties the queue, which removes the player from the page.
     pub fn close(self) {
         self.pause();
         self.queue.set(Vec::new());
         self.playing.set(false);
         if let Some(audio) = self.audio.get_untracked() {
-            // Forgets the source without an error event.
+            // Removes the source without an error event.
             let _ = audio.remove_attribute("src");
             audio.load();
         }
@@ -193,7 +193,7 @@ impl Player {
         }
     }
 
-    /// False only where the browser says that it cannot play the current track.
+    /// Whether the current track can be played. False only if the browser says that it cannot.
     fn can_play_format(self) -> bool {
         match (self.audio.get_untracked(), untrack(|| self.current())) {
             (Some(audio), Some(item)) => !audio.can_play_type(item.content_type).is_empty(),
@@ -203,7 +203,7 @@ impl Player {
 
     fn start(self) {
         if self.playback_error.get_untracked().is_some() {
-            // The listener tries again by hand.
+            // The listener has started a broken track again, so its source is requested again.
             self.retries.set_value(0);
             self.playback_error.set(None);
             self.resume_at_seconds.set_value(Some(self.seconds.get_untracked()));
@@ -211,7 +211,8 @@ impl Player {
         }
         #[cfg(feature = "hydrate")]
         if let Some(Ok(started)) = self.audio.get_untracked().map(|audio| audio.play()) {
-            // It rejects when the source breaks or the next one comes first; `error` and `pause` events tell of both.
+            // The promise rejects if the source breaks or the next track is loaded first. The events `error` and
+            // `pause` report both.
             leptos::task::spawn_local(async move { drop(js_sys::futures::JsFuture::from(started).await) });
         }
     }
@@ -224,7 +225,7 @@ impl Player {
     }
 }
 
-// What the audio element reports.
+// The events of the audio element.
 impl Player {
     pub(crate) fn audio(self) -> NodeRef<html::Audio> {
         self.audio
@@ -260,7 +261,8 @@ impl Player {
         }
     }
 
-    /// A signed address has expired, or the line dropped: asks for the source again and goes on at the same second.
+    /// Requests the source again and continues at the same second, because a signed address may have expired or the
+    /// connection may have dropped.
     pub(crate) fn on_error(self) {
         let Some(item) = untrack(|| self.current()) else { return };
         if !self.can_play_format() {

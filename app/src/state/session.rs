@@ -1,4 +1,4 @@
-//! Who is signed in, asked once a page.
+//! The signed-in user, fetched once for each loaded page.
 
 use leptos::prelude::*;
 use vwaza::domain::account::{Actor, Role};
@@ -19,27 +19,28 @@ impl Session {
         expect_context()
     }
 
-    /// The actor once known: to be read inside a Suspense or Transition.
+    /// The signed-in actor, once known. Call this inside a Suspense or Transition.
     pub fn actor(self) -> Option<Actor> {
         self.0.get()?.ok().flatten()
     }
 
-    /// To be read as `actor` is.
+    /// Whether the signed-in actor is an admin. Call this inside a Suspense or Transition.
     pub fn is_admin(self) -> bool {
         self.actor().is_some_and(|actor| actor.role == Role::Admin)
     }
 
-    /// As `actor`, with "not known yet" and "cannot be known" told apart.
+    /// The signed-in actor, if any. `None` while that is not known yet, and an error if it could not be fetched. Call
+    /// this inside a Suspense or Transition.
     pub fn current(self) -> Option<Result<Option<Actor>, AppError>> {
         self.0.get()
     }
 
-    /// As `current`, for what has to wait for it.
+    /// Waits for the signed-in actor.
     pub async fn wait(self) -> ApiResult<Option<Actor>> {
         self.0.await
     }
 
-    /// After signing in or out, or a change of the profile.
+    /// Fetches the actor again. Call this after a change of the session or the profile.
     pub fn refresh(self) {
         self.0.refetch();
     }

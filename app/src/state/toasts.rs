@@ -6,7 +6,7 @@ use leptos::prelude::*;
 
 use crate::error::AppError;
 
-/// Errors stay until they are put away.
+/// Time for which a message is shown. Errors stay until somebody dismisses them.
 const SHOWN_FOR: Duration = Duration::from_secs(6);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +35,8 @@ impl Toasts {
         self.shown.get()
     }
 
-    /// For a few seconds. From event handlers and effects only: a server has nobody to show it to.
+    /// Shows a message for a few seconds. Call this from event handlers and effects only, because a server has nobody
+    /// to show it to.
     pub fn show(self, text: impl Into<String>) {
         let id = self.add(text.into(), false);
         set_timeout(move || self.dismiss(id), SHOWN_FOR);
@@ -53,7 +54,7 @@ impl Toasts {
         let id = self.next_id.get_value();
         self.next_id.set_value(id + 1);
         self.shown.update(|shown| {
-            // The same thing twice is no news.
+            // A message replaces an older one with the same text, because nobody needs to read it twice.
             shown.retain(|toast| toast.text != text);
             shown.push(Toast { id, text, is_error });
         });

@@ -1,4 +1,5 @@
-//! When a form saves itself: a moment after the last key, sooner when a field is left, and one request at a time.
+//! Decides when a form saves itself: a moment after the last key, and sooner when a field is left. One request is sent
+//! at a time.
 
 use std::time::Duration;
 
@@ -13,27 +14,27 @@ use super::{
 };
 use crate::{error::AppError, state::toasts::Toasts};
 
-/// Long enough not to save every letter, short enough to be saved before somebody looks.
+/// The pause after a key. It is long enough not to save every letter, and short enough to save before somebody looks.
 const TYPING_DEBOUNCE: Duration = Duration::from_millis(600);
-/// An error that appears when a field is left must not move the button that is being pressed.
+/// The pause after a field is left. An error that appears at once could move the button that is being pressed.
 const FIELD_LEFT_DEBOUNCE: Duration = Duration::from_millis(200);
 /// The pause after trouble that may pass by itself.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
 
-/// How often a form that was left is sent again.
+/// Number of times that a form that was left is sent again.
 const LEFT_FORM_RETRIES: u32 = 6;
 
-/// Why something is saved now.
+/// The reason to save now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SaveTrigger {
-    /// Somebody is still typing: half a value is no mistake yet.
+    /// Somebody is still typing, and half a value is no mistake yet.
     Typing,
     FieldLeft,
 }
 
 #[derive(Clone, Copy)]
 pub(super) struct Autosave {
-    /// Something is typed and not sent yet.
+    /// Whether something is typed and not sent yet.
     unsaved: RwSignal<bool>,
     due: RwSignal<Option<SaveTrigger>>,
     timer: StoredValue<Option<TimeoutHandle>>,
@@ -46,8 +47,9 @@ impl Autosave {
         Self { unsaved: RwSignal::new(false), due: RwSignal::new(None), timer: StoredValue::new(None), pending, latest }
     }
 
-    /// Calls `save` when it is due and nothing is `pending`. `save` may find that nothing is new. `unsaved_form` is what the form about
-    /// `subject` holds and the server does not, or will not once everything sent has arrived.
+    /// Calls `save` when it is due and nothing is `pending`. `save` may find that nothing is new. `unsaved_form`
+    /// returns the form about `subject` if it differs from what the server has, or will have once all requests have
+    /// arrived.
     pub(super) fn start<S>(
         self,
         subject: Uuid,
@@ -77,7 +79,8 @@ impl Autosave {
         on_cleanup(move || {
             leaving.remove();
             self.stop_timer();
-            // The answer on its way may be a refusal and this form no longer sees it, so the form is sent again.
+            // The answer to the last request may be a refusal, and this form no longer sees it. So the form is sent
+            // again.
             if untrack(|| self.is_busy())
                 && let Some(unsaved_form) = untrack(unsaved_form)
             {
@@ -134,7 +137,7 @@ fn is_transient(error: &AppError) -> bool {
     error.status() >= 500 || error.is_signed_out() || error.status() == 429
 }
 
-/// Sends what was typed last while the person is elsewhere. Once the form is open again, the form sends it.
+/// Sends a form that was left before it was saved. Once the form is open again, it sends itself.
 fn save_left_form<S>(unsaved_form: S, left: LeftForm, latest: Latest, toasts: Toasts, retries: u32)
 where
     S: ServerFn<Output = ReleaseView, Error = AppError> + Clone + 'static,
@@ -164,13 +167,14 @@ where
     });
 }
 
-/// The form as it would be sent now.
+/// Reads the form as it would be sent now.
 pub(super) fn read_form<T: DeserializeOwned>(form: NodeRef<html::Form>) -> Option<T> {
     let data = leptos::web_sys::FormData::new_with_form(&form.get_untracked()?).ok()?;
     T::from_form_data(&data).ok()
 }
 
-/// `filled`, but with the `saved` values of refused fields: one mistake does not keep the rest from being saved.
+/// Returns `filled` with the `saved` values of refused fields, so that one mistake does not keep the rest from being
+/// saved.
 pub(super) fn without_refused<T>(filled: &T, saved: &T, refused: &FieldErrors) -> Option<T>
 where
     T: Serialize + DeserializeOwned,
@@ -183,7 +187,7 @@ where
     serde_json::from_value(filled).ok()
 }
 
-/// Which refusals to show. While somebody types: only those that are shown already.
+/// The refusals to show. While somebody types, these are only refusals that are shown already.
 pub(super) fn shown_errors(refused: FieldErrors, shown: &FieldErrors, trigger: SaveTrigger) -> FieldErrors {
     match trigger {
         SaveTrigger::FieldLeft => refused,

@@ -1,4 +1,4 @@
-//! The second step: the picture that stands for the release.
+//! The second step: the cover.
 
 use leptos::prelude::*;
 use vwaza::domain::{
@@ -129,7 +129,7 @@ fn CoverProgress(latest: Latest, on_files: Callback<Files>) -> impl IntoView {
         let is_told =
             local.get().is_some() || pending.get().is_some_and(|pending| pending.state != UploadState::Received);
         let state = match (state.get(), task.with(Option::is_some)) {
-            // This tab knows more than the page shows.
+            // The upload of this tab is done, and the page does not show that yet.
             (FileState::Receiving | FileState::Missing, true) => FileState::Storing,
             (state, _) => state,
         };
@@ -153,7 +153,7 @@ fn failure(file: &CoverFile) -> Option<String> {
     }
 }
 
-/// The facts and warnings of the cover that is shown. Nothing is known of one that is still on this computer.
+/// The facts and warnings of the cover that is shown. A cover that is still on this computer has none.
 #[component]
 fn CoverFacts(latest: Latest, preview: Memo<Option<String>>) -> impl IntoView {
     let facts = Memo::new(move |_| {

@@ -1,4 +1,4 @@
-//! The first step: what the release is called and what stores ask about it.
+//! The first step: the title of the release and the other details that stores ask for.
 
 use leptos::{html, prelude::*, server_fn::ServerFn, wasm_bindgen::JsCast, web_sys::HtmlInputElement};
 use leptos_router::hooks::use_navigate;
@@ -29,7 +29,7 @@ pub(super) fn DetailsStep(latest: Latest) -> impl IntoView {
     let id = latest.id();
     let saved = Memo::new(move |_| latest.with(|release| RawDetails::from(&release.details)));
     let refusal = flash::form_refusal::<SaveDetails>();
-    // A stored choice that has left the list since is marked at once.
+    // A stored choice that is no longer on the list is marked at once.
     let errors = refusal.as_ref().map_or_else(|| field_errors_of(&saved.get_untracked()), |error| error.fields.clone());
     let typed = flash::typed_group::<SaveDetails, RawDetails>("details");
     let form = SavedForm::new(id.0, latest, saved.into(), Start { errors, typed });
@@ -114,14 +114,14 @@ fn field_errors_of(details: &RawDetails) -> FieldErrors {
     }
 }
 
-/// Whether a date is filled in only partly: to a form that is as empty as no date at all.
+/// Whether a date is filled in only partly. The form itself has no value for such a date, as if there were none.
 fn has_half_a_date(form: NodeRef<html::Form>) -> bool {
     let date = form.get_untracked().and_then(|form| form.query_selector("#release_date").ok().flatten());
     let date = date.and_then(|date| date.dyn_into::<HtmlInputElement>().ok());
     date.is_some_and(|date| date.validity().bad_input())
 }
 
-/// What the fields show.
+/// The values and errors that the fields show.
 #[derive(Clone, Copy)]
 struct ShownDetails {
     values: Memo<RawDetails>,
@@ -190,7 +190,7 @@ fn CatalogueFields(shown: ShownDetails) -> impl IntoView {
     }
 }
 
-/// Pairs of value and label, after one that stands for no choice.
+/// Pairs of value and label. The first pair stands for no choice.
 fn choices<'a>(options: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<(String, String)> {
     let none = std::iter::once(("", "Choose one"));
     none.chain(options).map(|(value, label)| (value.to_owned(), label.to_owned())).collect()
@@ -231,7 +231,7 @@ fn DetailField(
     view! { <TextField name form_name label hint kind value=shown.value(read) error=shown.error(name)/> }
 }
 
-/// The title, with hints about what stores mind, while it is typed.
+/// The field for the title. While somebody types, it shows hints about what stores object to.
 #[component]
 fn TitleField(value: Signal<String>, error: Signal<Option<String>>) -> impl IntoView {
     let typed = RwSignal::new(None::<String>);

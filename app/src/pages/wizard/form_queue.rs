@@ -1,5 +1,5 @@
-//! The requests of one form, one at a time, so that what was typed last is saved last. The queue outlives the form, which is left and opened
-//! again while its requests are on their way.
+//! Sends the requests of one form one at a time, so that the last input is saved last. The queue outlives the form,
+//! because a form can be left and opened again while its requests are on their way.
 
 use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
@@ -13,7 +13,7 @@ use super::unsaved_warning::UnsavedWarning;
 use crate::error::{ApiResult, AppError};
 
 thread_local! {
-    /// By the release or track that the form is about.
+    /// The queues, by the release or track that the form is about.
     static FORM_QUEUES: RefCell<HashMap<Uuid, FormQueue>> = RefCell::default();
 }
 
@@ -26,11 +26,12 @@ pub(super) struct FormQueue {
 
 #[derive(Default)]
 struct LeftState {
-    /// Grows whenever the form is opened, or left with something to send. The holder of an older number sends nothing any more.
+    /// Grows whenever the form is opened, or left with something to send. The holder of an older number sends nothing
+    /// any more.
     owner: u64,
-    /// What the form held when it was left, until it is saved or shown in the form again.
+    /// The content of the form when it was left, until it is saved or shown in the form again.
     form: Option<serde_json::Value>,
-    /// Kept while the form is sent and nobody has it open.
+    /// The warning exists while the form is sent and nobody has it open.
     warning: Option<UnsavedWarning>,
 }
 
@@ -42,12 +43,13 @@ pub(super) struct LeftForm {
 }
 
 impl FormQueue {
-    /// For browsers only: a server's threads serve everybody.
+    /// Returns the queue of the form about `subject`. This is for browsers only, because a server's threads serve
+    /// everybody.
     pub(super) fn of(subject: Uuid) -> Self {
         FORM_QUEUES.with_borrow_mut(|queues| queues.entry(subject).or_default().clone())
     }
 
-    /// Takes back what was typed when the form was last left and is not saved yet. From now on only the form sends it.
+    /// Takes back the input that was not saved yet when the form was last left. From now on only the form sends it.
     pub(super) fn restore<S: DeserializeOwned>(subject: Uuid) -> Option<S> {
         if cfg!(feature = "ssr") {
             return None;
@@ -79,7 +81,7 @@ impl FormQueue {
 }
 
 impl LeftForm {
-    /// `None` once the form is open again.
+    /// Sends the form. Returns `None` once the form is open again.
     pub(super) async fn send<S>(&self, form: S) -> Option<ApiResult<ReleaseView>>
     where
         S: ServerFn<Output = ReleaseView, Error = AppError>,
@@ -104,7 +106,7 @@ impl LeftForm {
         self.give_up();
     }
 
-    /// Stops the sending until the form is opened again, which then shows what was typed.
+    /// Stops the sending. When the form is opened again, it shows what was typed.
     pub(super) fn give_up(self) {
         if self.is_owner() {
             self.queue.left.borrow_mut().warning = None;

@@ -39,9 +39,9 @@ pub(super) struct Latest {
     release: RwSignal<ReleaseView>,
     uploads: Uploads,
     fetch_state: StoredValue<FetchState>,
-    /// Fetches again after trouble.
+    /// The timer that fetches again after trouble.
     retry_timer: StoredValue<Option<TimeoutHandle>>,
-    /// A form of this release was saved a moment ago.
+    /// Whether a form of this release was saved a moment ago.
     just_saved: RwSignal<bool>,
 }
 
@@ -91,7 +91,7 @@ impl Latest {
 
     /// Takes an answer, unless a newer one was taken already.
     pub(super) fn accept(self, answer: ReleaseView) {
-        // Nobody looks any more once the wizard is left.
+        // The signal is gone once the wizard is left.
         let _ = self.release.try_maybe_update(|release| {
             let needs_refresh = answer.version >= release.version && *release != answer;
             if needs_refresh {
@@ -110,7 +110,7 @@ impl Latest {
     pub(super) fn note_save(self) {
         self.just_saved.set(true);
         let is_over = move || {
-            // Nobody waits any more once the wizard is left.
+            // The signal is gone once the wizard is left.
             let _ = self.just_saved.try_set(false);
         };
         set_timeout(is_over, SAVE_PAUSE);
@@ -171,7 +171,7 @@ impl Latest {
                 done.iter().filter(is_shown).for_each(|task| self.uploads.dismiss(task));
                 self.accept(answer);
             }
-            // The page keeps what it shows. The failed fetch may have been for the last change in a long time.
+            // The page keeps what it shows. It fetches again, because this change may be the last one in a long time.
             Err(error) => self.fetch_again_after(error.retry_delay()),
         }
         set_timeout(move || self.end_pause(), FETCH_PAUSE);

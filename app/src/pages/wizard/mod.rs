@@ -69,7 +69,7 @@ pub fn Wizard() -> impl IntoView {
 fn LoadedWizard(fetched: Resource<ApiResult<ReleaseView>>, step: Memo<Option<Step>>) -> impl IntoView {
     await_first(fetched);
     let is_step = Memo::new(move |_| step.get().is_some());
-    // Stays the same while the address already leads elsewhere.
+    // The step stays the same while the address already leads elsewhere.
     let step = Memo::new(move |last| step.get().or(last.copied()).unwrap_or(Step::Details));
     move || {
         let fetched = fetched.get()?;
@@ -86,7 +86,7 @@ fn LoadedWizard(fetched: Resource<ApiResult<ReleaseView>>, step: Memo<Option<Ste
 fn Editor(release: ReleaseView, step: Memo<Step>) -> impl IntoView {
     let id = release.id;
     let latest = Latest::new(release);
-    // Not in its step: moves are sent to the server even after the step is left.
+    // The order does not belong to its step, because moves are sent to the server even after the step is left.
     let order = TrackOrder::new(latest);
     provide_context(Announcer(RwSignal::new(String::new())));
     let title = Memo::new(move |_| latest.with(ReleaseView::display_title));

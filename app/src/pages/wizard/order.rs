@@ -32,7 +32,7 @@ impl TrackOrder {
         self.shown.get()
     }
 
-    /// From 1. 0 for a track that is gone.
+    /// The number of a track, from 1. 0 for a track that is gone.
     pub(super) fn number(self, track: TrackId) -> i32 {
         self.shown.with(|ids| number_in(ids, track))
     }
@@ -41,7 +41,7 @@ impl TrackOrder {
         self.shown.with(Vec::len)
     }
 
-    /// False if there is nothing to move.
+    /// Moves a track to `number`. Returns false if there is nothing to move.
     pub(super) fn move_to(self, track: TrackId, number: i32, toasts: Toasts) -> bool {
         let is_possible = self.shown.with_untracked(|ids| {
             let now = number_in(ids, track);
@@ -62,13 +62,13 @@ impl TrackOrder {
         self.shown.with_untracked(|ids| number_on(ids, dragged, target, half))
     }
 
-    /// Continues when the wizard is left, because this task holds `pending_moves`, too.
+    /// Sends the pending moves. Continues after the wizard is left, because this task holds `pending_moves`, too.
     async fn send_moves(self, pending_moves: ArcRwSignal<Vec<Move>>, toasts: Toasts) {
         let _warning = UnsavedWarning::new();
         while let Some((track, number)) = pending_moves.with_untracked(|pending_moves| pending_moves.first().copied()) {
             match move_track(track, number).await {
                 Ok(release) => {
-                    // Both together, so that the shown order stays the same.
+                    // Both changes happen together, so that the shown order stays the same.
                     self.latest.accept(release);
                     pending_moves.update(|pending_moves| {
                         pending_moves.remove(0);

@@ -1,4 +1,4 @@
-//! A form that saves itself: what it shows, checks and sends. [`Autosave`] says when.
+//! A form that saves itself. This module decides what the form shows, checks and sends, and [`Autosave`] decides when.
 
 use leptos::{html, prelude::*, server_fn::ServerFn};
 use serde::{Serialize, de::DeserializeOwned};
@@ -26,11 +26,11 @@ pub(super) trait SavedFields: Clone + PartialEq + Serialize + DeserializeOwned +
 
     fn of_save(save: Self::Save) -> Self;
 
-    /// What the server would refuse, and what only `form` can tell.
+    /// The mistakes that the server would refuse, and those that only `form` can tell.
     fn mistakes(&self, form: NodeRef<html::Form>) -> FieldErrors;
 }
 
-/// What the form shows first. Without scripts the answer to the last form comes with the page.
+/// The first content of the form. Without scripts, the answer to the last form comes with the page.
 pub(super) struct Start<F> {
     pub(super) errors: FieldErrors,
     pub(super) typed: Option<F>,
@@ -39,9 +39,9 @@ pub(super) struct Start<F> {
 pub(super) struct SavedForm<F: SavedFields> {
     pub(super) node: NodeRef<html::Form>,
     pub(super) errors: RwSignal<FieldErrors>,
-    /// The release or the track.
+    /// The release or track that the form is about.
     subject: Uuid,
-    /// What was typed before the form was left or refused, until the server has answered.
+    /// The input from before the form was left or refused, until the server has answered.
     left: RwSignal<Option<F>>,
     saved: Signal<F>,
     sent: StoredValue<F>,
@@ -58,7 +58,7 @@ impl<F: SavedFields> Clone for SavedForm<F> {
 impl<F: SavedFields> Copy for SavedForm<F> {}
 
 impl<F: SavedFields> SavedForm<F> {
-    /// `saved` is what the server has.
+    /// Makes the form about `subject`. `saved` is the value that the server has.
     pub(super) fn new(subject: Uuid, latest: Latest, saved: Signal<F>, start: Start<F>) -> Self {
         // A form's requests are sent one after the other: see `FormQueue`.
         let action = Action::new_unsync(move |save: &F::Save| FormQueue::of(subject).send(save.clone()));
@@ -73,7 +73,7 @@ impl<F: SavedFields> SavedForm<F> {
             autosave: Autosave::new(latest, action.pending()),
         };
         form.autosave.start(subject, move |trigger| form.save(trigger), move || form.unsaved());
-        // What was typed before the page came alive, or before the form was left.
+        // Saves input from before the page came alive, or from before the form was left.
         form.node.on_load(move |_| {
             if form.unsaved().is_some() {
                 form.autosave.changed();
@@ -94,7 +94,7 @@ impl<F: SavedFields> SavedForm<F> {
         form
     }
 
-    /// What was typed before the form was left or refused. `None` once the server has answered.
+    /// The input from before the form was left or refused. `None` once the server has answered.
     pub(super) fn left(self) -> Option<F> {
         self.left.get()
     }
@@ -135,7 +135,7 @@ impl<F: SavedFields> SavedForm<F> {
         })
     }
 
-    /// Takes a change that the server made by itself for one that this form has sent, unless something is being typed.
+    /// Treats a change that the server made by itself as one that this form has sent, unless something is being typed.
     pub(super) fn resync(self) {
         let saved = self.saved.get();
         if untrack(|| !self.is_busy()) {
@@ -143,7 +143,7 @@ impl<F: SavedFields> SavedForm<F> {
         }
     }
 
-    /// What the form holds without what is refused, and the refusals.
+    /// The content of the form with the saved values of refused fields, and the refusals.
     fn read(self) -> Option<(F, FieldErrors)> {
         let filled = F::of_save(read_form(self.node)?);
         let refused = filled.mistakes(self.node);
@@ -167,7 +167,7 @@ impl<F: SavedFields> SavedForm<F> {
 
     fn unsaved(self) -> Option<F::Save> {
         let (kept, _) = self.read()?;
-        // What was sent last may still be on its way. Typing the saved value again is then a change, too.
+        // The last request may still be on its way. Then the saved value, typed again, is a change, too.
         let is_new = self.saved.with_untracked(|saved| *saved != kept) || self.sent.with_value(|sent| *sent != kept);
         is_new.then(|| kept.into_save(self.subject))
     }

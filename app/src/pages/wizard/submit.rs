@@ -1,4 +1,4 @@
-//! The last step: everything once more on one page, what is missing, and the button.
+//! The last step: the whole release on one page, the missing items, and the button that submits it.
 
 use leptos::{prelude::*, server_fn::ServerFn};
 use vwaza::domain::{
@@ -33,7 +33,7 @@ pub(super) fn SubmitStep(latest: Latest) -> impl IntoView {
     let id = latest.id();
     let action = form_action::<SubmitRelease>();
     let errors = FormErrors::of(move || action.value().get().and_then(Result::err)).in_note();
-    // Files that the server has not heard of yet are missing, too.
+    // Files that the server does not know yet are missing, too.
     let uploads = Uploads::get();
     let unsent = Memo::new(move |_| latest.with(|release| uploads.not_in_submission(release)));
     let missing = Memo::new(move |_| latest.with(ReleaseView::missing));
@@ -79,7 +79,7 @@ pub(super) fn SubmitStep(latest: Latest) -> impl IntoView {
     }
 }
 
-/// What is missing, each item a link to where it is mended; a track without a file may also be removed.
+/// Lists the missing items. Each is a link to the field where it is fixed. A track without a file can also be removed.
 #[component]
 fn MissingItems(
     id: ReleaseId,
@@ -129,7 +129,7 @@ fn MissingItems(
     }
 }
 
-/// A track whose file is not here: its upload is continued in its row, or the track is removed.
+/// A track whose file has not arrived. The artist continues the upload in the track's row, or removes the track.
 #[component]
 fn MissingFile(id: ReleaseId, track: TrackId, item: Missing, on_remove: Callback<TrackId>) -> impl IntoView {
     let words = item.sentence();
@@ -161,7 +161,7 @@ fn MissingFile(id: ReleaseId, track: TrackId, item: Missing, on_remove: Callback
     }
 }
 
-/// Nothing is missing; what is still on its way to the storage keeps nobody waiting.
+/// Says that nothing is missing. The artist can submit while files are still being stored and examined.
 #[component]
 fn ReadyToSubmit(latest: Latest) -> impl IntoView {
     let pending = Memo::new(move |_| {

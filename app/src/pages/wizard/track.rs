@@ -37,7 +37,7 @@ pub(super) fn TrackEditor(
     track: Memo<TrackView>,
     table: TrackTable,
     order: TrackOrder,
-    /// Asks whether it is to be removed.
+    /// Called to ask whether the track is to be removed.
     on_remove: Callback<TrackView>,
 ) -> impl IntoView {
     let id = track.with_untracked(|track| track.id);
@@ -47,7 +47,7 @@ pub(super) fn TrackEditor(
     let errors = refused.map(|error| error.fields).unwrap_or_default();
     let saved = Signal::derive(move || track.with(raw_track));
     let form = SavedForm::new(id.0, latest, saved, Start { errors, typed });
-    // A title that the server read from the file's tags is not typed back over them.
+    // The form must not send its old title after the server has read another one from the file's tags.
     Effect::new(move || form.resync());
     let shown = Memo::new(move |_| match form.left() {
         Some(left) => with_raw(track.get(), left),
@@ -72,7 +72,7 @@ pub(super) fn TrackEditor(
     view! { <TrackRow track=shown table number task form=form.node errors=form.errors saved on_event/> }
 }
 
-/// What the events of a row change.
+/// The state that the events of a row change.
 #[derive(Clone, Copy)]
 struct EditedTrack {
     id: TrackId,
@@ -143,19 +143,20 @@ impl SavedFields for RawTrack {
     }
 }
 
-/// Gives the focus back before the next key can be pressed: moving a row in the page takes it away.
+/// Gives the focus back to an element before the next key can be pressed, because moving a row in the page takes it
+/// away.
 fn keep_focus(id: String) {
     spawn_local(async move {
         tick().await;
         let element = document().get_element_by_id(&id).and_then(|element| element.dyn_into::<HtmlElement>().ok());
         if let Some(element) = element {
-            // What cannot be focused is not in the page any more.
+            // `focus` fails only for an element that is no longer in the page.
             let _ = element.focus();
         }
     });
 }
 
-/// The form as the server fills it.
+/// The fields of the form with the server's values.
 fn raw_track(track: &TrackView) -> RawTrack {
     RawTrack {
         title: track.title.clone(),
@@ -165,7 +166,7 @@ fn raw_track(track: &TrackView) -> RawTrack {
     }
 }
 
-/// The track as its form was left.
+/// The track with the input that its form had when it was left.
 fn with_raw(track: TrackView, left: RawTrack) -> TrackView {
     TrackView {
         title: left.title,

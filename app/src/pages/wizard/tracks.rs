@@ -68,7 +68,7 @@ pub(super) fn TracksStep(latest: Latest, order: TrackOrder) -> impl IntoView {
     }
 }
 
-/// Why plain forms were refused. A refused field is also marked in its row.
+/// Says why plain forms were refused. A refused field is also marked in its row.
 #[component]
 fn PlainFormErrors() -> impl IntoView {
     let (save, reorder, remove) =
@@ -153,7 +153,7 @@ pub(super) fn RemoveDialog(
     latest: Latest,
     asked: RwSignal<Option<TrackView>>,
     open: RwSignal<bool>,
-    /// What gets the focus once the track is removed: a CSS selector.
+    /// CSS selector of the element that gets the focus once the track is removed.
     then: &'static str,
 ) -> impl IntoView {
     let (uploads, toasts, announcer) = (Uploads::get(), Toasts::get(), Announcer::get());

@@ -1,4 +1,4 @@
-//! Asks before the tab is closed while something is on its way that only this tab has.
+//! Makes the browser ask before it closes the tab, while only this tab has something that is still to be sent.
 
 use leptos::{ev, leptos_dom::helpers::WindowListenerHandle, prelude::*};
 

@@ -18,9 +18,10 @@ use crate::{error::ApiResult, state::session::Session};
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// Three heartbeats of the server. After that the connection is dead, even if the browser calls it open.
 const STALE_AFTER_MS: f64 = 45_000.0;
-/// Changes of one release come in bursts.
+/// Shortest wait before pages are notified, because changes of one release come in bursts.
 const MIN_NOTIFY_DELAY_MS: f64 = 300.0;
-/// Each notification makes the page fetch again: at most 30 times a minute, of the 100 requests that its address may send.
+/// Each notification makes the page fetch again: at most 30 times a minute, of the 100 requests that its address may
+/// send.
 const NOTIFY_INTERVAL_MS: f64 = 2000.0;
 
 /// The data of a `release` event.
@@ -32,18 +33,18 @@ struct Changed {
 thread_local! {
     static LAST_NOTIFY_MS: Cell<f64> = const { Cell::new(0.0) };
     static PAGE_IS_ALIVE: Cell<bool> = const { Cell::new(false) };
-    /// Changes that the pages are told of together, in a moment.
+    /// Changes that wait to be passed on to the pages together.
     static UNSENT_CHANGES: RefCell<Vec<ReleaseId>> = const { RefCell::new(Vec::new()) };
 }
 
-/// To be called once the whole page follows its signals: nobody would notice an earlier change.
+/// Starts to listen. Call this once the whole page follows its signals, because nobody would notice an earlier change.
 pub fn page_is_alive() {
     PAGE_IS_ALIVE.set(true);
-    // Cannot fail: the name is fixed.
+    // The call cannot fail, because the name is fixed.
     let _ = web_sys::Event::new("alive").and_then(|alive| window().dispatch_event(&alive));
 }
 
-/// Does nothing: only a server's page waits for its resources.
+/// Does nothing, because only a page on the server waits for its resources.
 pub fn await_first<T: Clone + Send + Sync + 'static>(_: Resource<ApiResult<T>>) {}
 
 impl Live {
@@ -77,7 +78,7 @@ impl Live {
     }
 }
 
-/// How long changes are collected from now on. The first one after a pause is passed on soon.
+/// The time for which changes are collected from now on. The first one after a pause is passed on soon.
 fn notify_delay() -> Duration {
     let now_ms = js_sys::Date::now();
     let wait_ms = (LAST_NOTIFY_MS.get() + NOTIFY_INTERVAL_MS - now_ms).clamp(MIN_NOTIFY_DELAY_MS, NOTIFY_INTERVAL_MS);
@@ -85,7 +86,8 @@ fn notify_delay() -> Duration {
     Duration::from_secs_f64(wait_ms / 1000.0)
 }
 
-/// Listens while somebody is signed in and sees the page: each stream takes one of the few connections that a browser has for all its tabs.
+/// Listens while somebody is signed in and sees the page. A hidden page does not listen, because each stream takes one
+/// of the few connections that a browser has for all its tabs.
 pub fn start(live: Live) {
     let session = Session::get();
     let signed_in = StoredValue::new(false);
@@ -99,8 +101,8 @@ pub fn start(live: Live) {
             open_or_close();
         }
     });
-    // Opening a stream fetches everything again. After a moment without a network that is needed even if the old stream survived: what it
-    // reported could not be fetched.
+    // Opening a stream fetches everything again. After a moment without a network, that is needed even if the old
+    // stream survived, because pages could not fetch the changes that it reported.
     for event in ["alive", "visibilitychange", "online"] {
         window_event_listener_untyped(event, move |_| open_or_close());
     }

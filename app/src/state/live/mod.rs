@@ -1,4 +1,5 @@
-//! Tells pages that something may have changed on the server: after a server-sent event, or every few seconds without a connection.
+//! Tells pages that something may have changed on the server: after a server-sent event, or every few seconds without a
+//! connection.
 
 #[cfg(feature = "hydrate")]
 mod browser;
@@ -25,8 +26,9 @@ pub fn provide() {
     platform::start(live);
 }
 
-/// The value of a resource that is fetched repeatedly. After trouble on the way to the server, or a rate limit, the last good value of the
-/// same `subject` stays and the resource is fetched again. Belongs inside the page's Transition.
+/// The value of a resource that is fetched repeatedly. After trouble on the way to the server, or a rate limit, the
+/// last good value of the same `subject` stays and the resource is fetched again. Call this inside the page's
+/// Transition.
 pub fn last_good<K, T>(
     subject: impl Fn() -> K + Send + Sync + 'static,
     resource: Resource<ApiResult<T>>,
@@ -45,7 +47,7 @@ where
             (now, _) => (subject, now),
         }
     });
-    // The failed fetch may have been for the last change in a long time.
+    // A failed fetch is repeated, because its change may be the last one in a long time.
     Effect::new(move || {
         let failed = resource.get().and_then(Result::err).and_then(|error| error.retry_delay());
         let is_kept = seen.with_untracked(|(_, shown)| matches!(shown, Some(Ok(_))));

@@ -1,4 +1,4 @@
-//! Nothing changes on a page that the server renders.
+//! The stub of `browser` for the server, where pages do not change after they are rendered.
 
 use leptos::prelude::*;
 

@@ -1,4 +1,5 @@
-//! What an upload does next after each answer, and how its state is said. Pure: `browser` acts.
+//! Decides what an upload does next after each answer, and says its state in words. This module is pure: `browser`
+//! acts.
 
 use vwaza::domain::{
     media::format_bytes,
@@ -9,10 +10,11 @@ use super::speed::Progress;
 
 /// Longest pause before another try, in milliseconds.
 const MAX_BACKOFF_MS: i32 = 60_000;
-/// Chunks get no smaller. A proxy that refuses even these (nginx takes 1 MiB by default) lets no uploads through.
+/// Smallest size of a chunk, in bytes. A proxy that refuses even these (nginx takes 1 MiB by default) lets no uploads
+/// through.
 const MIN_CHUNK_BYTES: u64 = CHUNK_BYTES / 32;
 
-/// How one upload is doing.
+/// The state of one upload.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TaskState {
     /// Waits for other files.
@@ -61,7 +63,7 @@ impl TaskState {
         matches!(self, Self::Paused(_) | Self::SignedOut(_) | Self::Failed(_))
     }
 
-    /// For the progress bar. `None` if there is nothing to measure.
+    /// The progress for the bar. `None` if there is nothing to measure.
     pub fn progress(&self) -> Option<Progress> {
         match self {
             Self::Sending(progress)
@@ -117,7 +119,7 @@ pub struct Reply {
     pub message: Option<String>,
 }
 
-/// What the answer to a PATCH or a HEAD means.
+/// The meaning of an answer to a PATCH or a HEAD.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TransferStep {
     SendFrom {
@@ -138,7 +140,7 @@ pub enum TransferStep {
     Fail(String),
 }
 
-/// What a refused creation means.
+/// The meaning of a refused creation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CreateStep {
     RetryLater { reason: String },
@@ -146,10 +148,10 @@ pub enum CreateStep {
     Refuse(String),
 }
 
-/// What has become of the file.
+/// The meaning of the status of an upload whose bytes are all sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoredStep {
-    /// Nobody knows yet.
+    /// The file is not stored yet.
     PollAgain,
     Done,
     /// The server still waits for bytes.
@@ -157,11 +159,11 @@ pub enum StoredStep {
     CreateAgain,
     SignIn,
     Refuse(String),
-    /// From now on only the release knows.
+    /// The task is removed, because only the release knows what becomes of the file.
     Dismiss,
 }
 
-/// What a run does now.
+/// The next action of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     Create,
@@ -170,7 +172,7 @@ pub enum Step {
     Send {
         offset: u64,
     },
-    /// Learn how many bytes the server has. Without an upload: create one.
+    /// Learn how many bytes the server has, or create the upload if there is none.
     AskOffset {
         backoff: Backoff,
         reason: Option<String>,
@@ -180,17 +182,17 @@ pub enum Step {
     End(RunEnd),
 }
 
-/// How a run ended.
+/// The end of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RunEnd {
     Done,
     Refused(String),
     Failed(String),
-    /// The task goes, because only the release knows what becomes of the file.
+    /// The task is removed, because only the release knows what becomes of the file.
     Dismiss,
 }
 
-/// How long to wait before the next request.
+/// The wait before the next request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backoff {
     None,
@@ -198,7 +200,7 @@ pub enum Backoff {
     Exponential,
 }
 
-/// A chunk that is too large ends the run here: `send` first tries smaller ones.
+/// A chunk that is too large ends the run here, because `send` has tried smaller ones before.
 impl From<TransferStep> for Step {
     fn from(step: TransferStep) -> Self {
         match step {
@@ -240,7 +242,7 @@ impl From<StoredStep> for Step {
     }
 }
 
-/// After the answer to a PATCH or a HEAD of an upload of `length` bytes.
+/// Decides what follows the answer to a PATCH or a HEAD of an upload of `length` bytes.
 pub fn after_reply(reply: &Reply, length: u64) -> TransferStep {
     if reply.status != 0 && !reply.is_ours {
         return after_proxy(reply.status);
@@ -258,12 +260,12 @@ pub fn after_reply(reply: &Reply, length: u64) -> TransferStep {
         (403 | 405 | 412, _) => {
             TransferStep::Fail(message_or(reply, "The server did not accept this part of the file. Try again."))
         }
-        // Among them 400, after a connection dropped in the middle of a chunk.
+        // The other answers include an invalid request (400), after a connection dropped in the middle of a chunk.
         _ => TransferStep::AskOffset { backoff: Backoff::Exponential, reason: reply.message.clone() },
     }
 }
 
-/// After the answer of a proxy, which says nothing about the file or the upload.
+/// Decides what follows the answer of a proxy, which says nothing about the file or the upload.
 fn after_proxy(status: u16) -> TransferStep {
     match status {
         413 => TransferStep::ShrinkChunk,
@@ -299,7 +301,7 @@ fn message_or(reply: &Reply, otherwise: &str) -> String {
     reply.message.clone().filter(|message| !message.is_empty()).unwrap_or_else(|| otherwise.to_owned())
 }
 
-/// After a refused creation.
+/// Decides what follows a refused creation.
 pub fn after_create_error(status: u16, message: &str) -> CreateStep {
     match status {
         401 => CreateStep::SignIn,
@@ -308,7 +310,8 @@ pub fn after_create_error(status: u16, message: &str) -> CreateStep {
     }
 }
 
-/// After an error instead of the upload's status. The server has all bytes, so trouble that may pass is not shown.
+/// Decides what follows an error instead of the upload's status. The server has all bytes, so trouble that may pass is
+/// not shown.
 pub fn after_status_error(status: u16, message: &str) -> StoredStep {
     match status {
         401 => StoredStep::SignIn,
@@ -322,20 +325,21 @@ fn may_pass(status: u16) -> bool {
     matches!(status, 0 | 408 | 423 | 429 | 500..)
 }
 
-/// After the status of an upload whose bytes are all sent.
+/// Decides what follows the status of an upload whose bytes are all sent.
 pub fn after_status(status: &UploadStatus) -> StoredStep {
     match status.state {
         UploadState::Receiving => StoredStep::AskOffset,
         UploadState::Received => StoredStep::PollAgain,
         UploadState::Attached | UploadState::Superseded => StoredStep::Done,
         UploadState::Refused => StoredStep::Refuse(status.message.clone()),
-        // An admin may still retry it, and only the release tells of that.
+        // An admin may still retry the job of this upload, and only the release shows that.
         UploadState::Failed | UploadState::Discarded | UploadState::Cancelled => StoredStep::Dismiss,
         UploadState::Expired => StoredStep::CreateAgain,
     }
 }
 
-/// After the status of an upload that takes no more bytes: the reply to its last byte may have been lost.
+/// Decides what follows the status of an upload that takes no more bytes. The reply to its last byte may have been
+/// lost.
 pub fn after_gone(status: &UploadStatus) -> StoredStep {
     match status.state {
         UploadState::Receiving => StoredStep::CreateAgain,
@@ -343,7 +347,8 @@ pub fn after_gone(status: &UploadStatus) -> StoredStep {
     }
 }
 
-/// Milliseconds to wait after so many failures in a row. `chance` (0 to 1) keeps many tabs from returning at the same time.
+/// Milliseconds to wait after so many failures in a row. `chance` (0 to 1) keeps many tabs from returning at the same
+/// time.
 #[expect(clippy::cast_possible_truncation, reason = "bounded by MAX_BACKOFF_MS")]
 pub fn backoff_ms(failures: u32, chance: f64) -> i32 {
     let longest = 1000_i32.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(MAX_BACKOFF_MS);
@@ -405,7 +410,7 @@ mod tests {
             };
             assert!(reason.contains("can't be reached"), "{status}: {reason}");
         }
-        // A connection that broke is nobody's answer.
+        // Status 0 stands for a broken connection, which brings no answer.
         assert_eq!(of_a_proxy(0), TransferStep::AskOffset { backoff: Backoff::Exponential, reason: None });
     }
 

@@ -1,4 +1,4 @@
-//! Uploads. They outlast a change of route and continue after trouble by themselves. At most three send at the same time.
+//! Uploads outlast a change of route and continue after trouble by themselves. At most three send at the same time.
 //!
 //! [`machine`] decides, and `browser` acts. The server has no tasks: `server` has the same functions, which do nothing.
 
@@ -36,8 +36,8 @@ pub fn provide() {
 }
 
 impl Uploads {
-    /// Adds files for a track's audio, or for the step of the cover or of the tracks. In a step each file goes where it belongs, and `notes`
-    /// names the files that go nowhere. `release` is as the page shows it.
+    /// Adds files for a track's audio, or for the step of the cover or of the tracks. In a step, each file goes where
+    /// it belongs, and `notes` names the files that are left out. `release` is as the page shows it.
     pub fn add(self, release: ReleaseView, target: UploadTarget, files: Files) {
         self.dismiss_notes();
         platform::add_files(self, self.limits, release, target, files);
@@ -50,7 +50,7 @@ impl Uploads {
     pub fn command(self, id: TaskId, command: Command) {
         let Some(task) = untrack(|| self.find(|task| task.id == id)) else { return };
         match command {
-            // A bad file does not take its track with it, nor what was typed there.
+            // Cancelling a file with an error keeps its track, and what was typed there.
             Command::Cancel if untrack(|| task.has_error()) => self.cancel(&task, OnCancel::KeepTrack),
             Command::Cancel => self.cancel(&task, OnCancel::RemoveTrack),
             Command::Pause => {
@@ -84,12 +84,14 @@ impl Uploads {
         platform::start_next(self);
     }
 
-    /// Tells the server, which may refuse: an upload that is stored already can only be removed.
+    /// Cancels an upload on the server. The server refuses if the upload is stored already: then its file can only be
+    /// removed.
     fn cancel_on_server(self, task: &Task, on_cancel: OnCancel) {
         let upload = untrack(|| task.upload());
         let created_track = task.created_track.get_untracked().filter(|_| on_cancel == OnCancel::RemoveTrack);
         let tell = move |answer: ApiResult<()>| match answer {
-            // It was too late. The page shows what has become of the file.
+            // A missing upload or a conflict means that it was too late. Then the page shows what has become of the
+            // file.
             Err(error) if !matches!(error.status(), 404 | 409) => self.toasts.error(&error),
             Ok(()) | Err(_) => {}
         };

@@ -1,4 +1,4 @@
-//! No file is taken or sent on the server: `browser` with empty functions.
+//! The stub of `browser` for the server, where no file is taken or sent. Its functions are empty.
 
 use leptos::ev::DragEvent;
 use vwaza::domain::{media::MediaLimits, release::ReleaseView, upload::UploadTarget};

@@ -1,4 +1,5 @@
-//! Sorts files that are chosen or dropped together into tracks, a cover and files that are left out, with the sentences about them.
+//! Sorts files that are chosen or dropped together into tracks, a cover and files that are left out, with the sentences
+//! about them.
 //!
 //! This module is pure: `browser` has the files.
 
@@ -30,7 +31,7 @@ const OTHER_SIDE_WORDS: [&str; 8] = ["back", "rear", "inlay", "inside", "tray", 
 /// Files that systems leave in folders. The last one holds the icon of a folder of macOS.
 const SYSTEM_FILES: [&str; 4] = ["thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"];
 
-/// What is known of a file before it is read.
+/// The facts about a file that are known before it is read.
 #[derive(Clone, Debug, Default)]
 pub struct NamedFile {
     pub name: String,
@@ -45,7 +46,7 @@ pub enum FileRole {
     Track,
     Cover,
     LeftOut,
-    /// A file that a system leaves in folders. It is left out without a word.
+    /// A file that a system leaves in folders. It is left out without a note.
     Ignored,
 }
 
@@ -76,7 +77,7 @@ impl NamedFile {
         }
     }
 
-    /// How likely the name is that of the front cover. 0 is the most likely one.
+    /// The rank of the name among covers. 0 is most likely the front cover.
     fn cover_rank(&self) -> u8 {
         let name = self.name.to_lowercase();
         let has_one_of = |words: &[&str]| words.iter().any(|word| name.contains(word));
@@ -101,8 +102,8 @@ pub fn in_order(files: &[NamedFile]) -> Vec<usize> {
     order
 }
 
-/// Orders files as people number them: `2 - b.wav` before `10 - a.wav`, whatever the case, the script of the digits and the width.
-/// Invisible characters don't count.
+/// Orders files as people number them: `2 - b.wav` before `10 - a.wav`, whatever the case, the script of the digits and
+/// the width. Invisible characters don't count.
 fn natural_order(a: &str, b: &str) -> Ordering {
     let (a, b) = (sort_key(a), sort_key(b));
     let (mut a_rest, mut b_rest) = (a.as_str(), b.as_str());
@@ -138,8 +139,8 @@ fn leading_number(text: &str) -> Option<(&str, &str)> {
     (end > 0).then(|| (text[..end].trim_start_matches('0'), &text[end..]))
 }
 
-/// The roles of `files` that were chosen or dropped in the step of the cover or of the tracks. At most one picture becomes the cover. In the
-/// step of the tracks it does so only if the release has no cover yet.
+/// The roles of `files` that were chosen or dropped in the step of the cover or of the tracks. At most one picture
+/// becomes the cover. In the step of the tracks it does so only if the release has no cover yet.
 pub fn roles(files: &[NamedFile], step: UploadKind, has_cover: bool) -> Vec<FileRole> {
     let apparent_kind: Vec<ApparentKind> = files.iter().map(NamedFile::apparent_kind).collect();
     let is_alone = files.len() == 1;
@@ -162,8 +163,8 @@ pub fn roles(files: &[NamedFile], step: UploadKind, has_cover: bool) -> Vec<File
     (0..files.len()).map(role).collect()
 }
 
-/// The position of the file that one track gets, if several or a folder were dropped on its row: the first audio file. If there is none: the
-/// first file, which is then refused in that row.
+/// The position of the file that one track gets, if several files or a folder were dropped on its row. It is the first
+/// audio file. If there is none, it is the first file, which is then refused in that row.
 pub fn pick_for_track(files: &[NamedFile]) -> Option<usize> {
     let (order, roles) = (in_order(files), roles(files, UploadKind::Audio, true));
     order.iter().find(|at| roles[**at] == FileRole::Track).or(order.first()).copied()
@@ -198,7 +199,8 @@ pub fn track_number_of(release: &ReleaseView, name: &str, length: u64) -> Option
     release.tracks.iter().find(holds).map(|track| track.number)
 }
 
-/// The sentence about files that the release has already. Each file comes with the number of its track if it has one yet.
+/// The sentence about files that the release has already. Each file comes with the number of its track if it has one
+/// yet.
 pub fn already_here_sentence(files: &[(String, Option<i32>)]) -> Option<String> {
     let sentence = match files {
         [] => return None,

@@ -1,4 +1,4 @@
-//! How far an upload is and how fast, in numbers and in words. Pure.
+//! The progress and the speed of an upload, in numbers and in words. This module is pure.
 
 use vwaza::domain::media::format_bytes;
 
@@ -18,7 +18,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// `None` while the speed is not known.
+    /// Seconds until all bytes are sent, at the current speed. `None` while the speed is not known.
     #[expect(clippy::cast_precision_loss, reason = "sizes of files are far below 2^52 bytes")]
     pub fn seconds_left(&self) -> Option<f64> {
         let speed = self.bytes_per_second.filter(|speed| *speed >= 1.0)?;
@@ -71,7 +71,8 @@ pub struct SpeedMeter {
 }
 
 impl SpeedMeter {
-    /// Records how many bytes are sent at a time. Returns false if less than `MIN_SAMPLE_MS` passed since the last record.
+    /// Records how many bytes are sent at a time. Returns false if less than `MIN_SAMPLE_MS` passed since the last
+    /// record.
     #[expect(clippy::cast_precision_loss, reason = "sizes of files are far below 2^52 bytes")]
     pub fn record(&mut self, now_ms: f64, sent: u64) -> bool {
         let Some((last_ms, last_sent)) = self.last else {

@@ -1,4 +1,4 @@
-//! The tasks of this tab and what pages read of them.
+//! The tasks of this tab, and what pages read from them.
 
 use leptos::prelude::*;
 use vwaza::domain::{
@@ -26,11 +26,12 @@ pub struct Task {
     /// Bytes.
     pub length: u64,
     pub fingerprint: String,
-    /// Checksum of the file's beginning and end: tells it from another file of its name and length.
+    /// Checksum of the file's end and of the pieces that were read from its header. It tells the file from another one
+    /// of the same name and length.
     pub content_hash: u64,
-    /// For the file of a new track: the batch of all files that were chosen or dropped together.
+    /// The batch of all files that were chosen or dropped together, if the file is for a new track.
     pub(super) batch_member: Option<BatchMember>,
-    /// For a cover: a `blob:` address of the file.
+    /// The `blob:` address of the file, if it is a cover.
     pub preview: Option<String>,
     pub(super) state: ArcRwSignal<TaskState>,
     pub(super) granted: ArcRwSignal<Option<GrantedUpload>>,
@@ -38,26 +39,26 @@ pub struct Task {
     pub(super) created_track: ArcRwSignal<Option<TrackId>>,
 }
 
-/// What the server answered when the upload was created.
+/// The server's answer when the upload was created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrantedUpload {
     pub upload: UploadId,
     pub url: String,
 }
 
-/// What happens to a track that was created for a file, if the file's upload is cancelled.
+/// Whether a track that was created for a file stays if the file's upload is cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnCancel {
-    /// Another file replaces it.
+    /// The track stays, and another file can take the place of this one.
     KeepTrack,
     RemoveTrack,
 }
 
-/// What a person does to a task.
+/// A command of a person to a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
     Pause,
-    /// After a pause, or to try again now.
+    /// Continues after a pause, or tries again now.
     Resume,
     /// Cancels the upload, or dismisses one that was refused.
     Cancel,
@@ -74,7 +75,7 @@ impl Task {
         self.state.get()
     }
 
-    /// The title of the track that is created for it.
+    /// The title of the track that is created for the file.
     pub fn title(&self) -> String {
         let batch_member = self.batch_member.as_ref().map(|batch_member| batch_member.title.clone());
         batch_member.unwrap_or_else(|| title_from_file_name(&self.file_name))
@@ -85,7 +86,7 @@ impl Task {
         self.granted.with(|granted| granted.as_ref().map(|granted| granted.upload))
     }
 
-    /// The track it is for, once the server has created one.
+    /// The track of the task, once the server has created it.
     pub fn track(&self) -> Option<TrackId> {
         match self.target {
             UploadTarget::Audio(track) => Some(track),
@@ -94,13 +95,15 @@ impl Task {
         }
     }
 
-    /// Whether the server's own list shows the refusal, also after a reload. Then the task does not show it a second time.
+    /// Whether the server's own list shows the refusal, also after a reload. Then the task does not show it a second
+    /// time.
     pub fn is_refusal_shown_by(&self, pending: Option<&PendingUpload>) -> bool {
         matches!(self.state(), TaskState::Refused(_))
             && pending.is_some_and(|pending| Some(pending.id) == self.upload())
     }
 
-    /// Whether it is done and the page does not show that yet. Another device may upload for the same target by then.
+    /// Whether the task is done and the page does not show that yet. By then, another device may upload for the same
+    /// target.
     pub fn is_ahead_of(&self, pending: Option<&PendingUpload>) -> bool {
         self.state() == TaskState::Done && pending.is_none_or(|pending| Some(pending.id) == self.upload())
     }
@@ -142,7 +145,7 @@ impl Uploads {
         self.changes.get()
     }
 
-    /// How many files of this tab are not completely sent.
+    /// The number of this tab's files that are not completely sent.
     pub fn unsent(self) -> usize {
         self.tasks.with(|tasks| tasks.iter().filter(|task| task.state.with(TaskState::has_unsent_bytes)).count())
     }
@@ -171,7 +174,8 @@ impl Uploads {
         })
     }
 
-    /// Files that would be left out if the release were submitted now, and that its own list of missing things does not name.
+    /// Files that would be left out if the release were submitted now, and that its own list of missing things does not
+    /// name.
     pub fn not_in_submission(self, release: &ReleaseView) -> Vec<Task> {
         let is_left_out = |task: &Task| {
             let there = match task.target {
@@ -183,7 +187,7 @@ impl Uploads {
             match (there, task.target, task.state()) {
                 (Some(FileState::Receiving), ..) => false,
                 (None, UploadTarget::NewTrack(_), state) => state != TaskState::Done,
-                // Its track was removed elsewhere.
+                // The file's track was removed elsewhere.
                 (None, ..) => false,
                 (Some(_), _, state) => state.has_unsent_bytes() || matches!(state, TaskState::Failed(_)),
             }

@@ -1,4 +1,4 @@
-//! What becomes of a new file beside those that the tab or the release has already.
+//! Decides what becomes of a new file, by the files that the tab or the release has already.
 
 use leptos::prelude::*;
 use vwaza::domain::{ids::ReleaseId, release::ReleaseView, upload::UploadTarget};
@@ -11,7 +11,7 @@ use crate::state::uploads::{
 };
 
 impl Task {
-    /// What the next upload of this file is for. A track that was created for the file is not created twice.
+    /// The target of the next upload of this file. A track that was created for the file is not created twice.
     pub fn current_target(&self) -> UploadTarget {
         self.created_track.get_untracked().map_or(self.target, UploadTarget::Audio)
     }
@@ -26,8 +26,8 @@ impl Uploads {
         self.notes.set(Some((release, notes)).filter(|(_, notes)| !notes.is_empty()));
     }
 
-    /// Adds a task, which replaces older ones of the same cover or track. If an older one sends the same file, that one continues instead. A
-    /// file that is refused stops no upload.
+    /// Adds a task, which replaces older tasks of the same cover or track. If an older task sends the same file, the
+    /// older one continues and the new one is dropped. A refused file stops no upload.
     pub fn enqueue(self, new: Task) {
         let has_error = untrack(|| new.has_error());
         let replaced: Vec<Task> =
@@ -46,7 +46,8 @@ impl Uploads {
         start_next(self);
     }
 
-    /// Finds the file of a new task in the release or among this tab's uploads. The number is that of its track, if it has one yet.
+    /// Finds the file of a new task in the release or among this tab's uploads. Returns the number of the file's track,
+    /// if it has one yet.
     pub fn find_duplicate(self, release: &ReleaseView, new: &Task) -> Option<Option<i32>> {
         if let Some(number) = sorting::track_number_of(release, &new.file_name, new.length) {
             return Some(Some(number));
@@ -70,7 +71,7 @@ impl Uploads {
         let replaces = |old: &Task| match new.target {
             UploadTarget::Cover(_) => old.target == new.target,
             UploadTarget::Audio(track) => untrack(|| old.track()) == Some(track),
-            // The same file, dropped again after it was refused or failed.
+            // A task without a track is replaced only if the same file is dropped again after it was refused or failed.
             UploadTarget::NewTrack(_) => {
                 old.target == new.target && old.fingerprint == new.fingerprint && untrack(|| old.track()).is_none()
             }

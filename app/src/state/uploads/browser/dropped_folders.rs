@@ -43,7 +43,8 @@ impl DroppedFiles {
         }
     }
 
-    /// False if there are too many files. `None` if the browser cannot read them.
+    /// Reads the files of a folder and of the folders in it. Returns false if there are too many files, and `None` if
+    /// the browser cannot read them.
     async fn read_tree(&mut self, folder: FileSystemEntry) -> Option<bool> {
         let mut folders = vec![(folder, 1)];
         while let Some((folder, depth)) = folders.pop() {

@@ -2,7 +2,7 @@
 
 use leptos::ev;
 
-/// In the order in which the browser gives them.
+/// Chosen or dropped files, in the order in which the browser gives them.
 #[derive(Clone, Default)]
 pub struct Files {
     pub(super) items: Vec<Item>,
@@ -23,7 +23,7 @@ impl Files {
         Self { items: files.unwrap_or_default() }
     }
 
-    /// Files and folders. A browser shows the content of a drop only while the event is handled.
+    /// The dropped files and folders. A browser shows the content of a drop only while the event is handled.
     pub fn dropped(event: &ev::DragEvent) -> Self {
         let list = event.data_transfer().map(|transfer| transfer.items());
         let items = list.into_iter().flat_map(|list| (0..list.length()).filter_map(move |index| list.get(index)));

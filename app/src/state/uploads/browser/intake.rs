@@ -24,13 +24,13 @@ const TAIL_BYTES: u64 = 4096;
 
 /// The result of reading a file's header.
 struct Inspection {
-    /// Why the server would refuse the file, in its words.
+    /// The sentence with which the server would refuse the file.
     refusal: Option<String>,
     content_hash: u64,
 }
 
-/// Checks files for a track's audio, or for the step of the cover or of the tracks, and queues those that are not refused. `release` is as
-/// the page shows it.
+/// Checks files for a track's audio, or for the step of the cover or of the tracks, and queues those that are not
+/// refused. `release` is as the page shows it.
 pub fn add_files(uploads: Uploads, limits: MediaLimits, release: ReleaseView, target: UploadTarget, files: Files) {
     // Listeners are added with the first files: pages without uploads need none.
     send::listen(uploads);
@@ -109,7 +109,7 @@ async fn check_and_queue(
 enum Admission {
     Queued,
     Refused(String),
-    /// The release has it, in the track of this number if it has one yet.
+    /// The release has the file already, in the track of this number if it has one yet.
     AlreadyHere(Option<i32>),
 }
 

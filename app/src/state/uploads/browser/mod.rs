@@ -1,4 +1,4 @@
-//! Takes files, checks them and sends them. `server` stands in its place on the server.
+//! Takes files, checks them and sends them. `server` replaces this module on the server.
 
 mod admission;
 mod dropped_folders;

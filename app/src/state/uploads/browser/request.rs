@@ -52,7 +52,7 @@ pub(super) async fn bytes(file: &File, range: Range<u64>) -> Option<Vec<u8>> {
 /// The next `bytes` from `offset` on. `None` if the browser cannot slice them.
 #[expect(clippy::cast_precision_loss, reason = "sizes of files are far below 2^52 bytes")]
 pub(super) fn chunk(file: &File, offset: u64, bytes: u64) -> Option<Blob> {
-    // An end behind the file's means the rest of the file.
+    // An end beyond the file's end means the rest of the file.
     file.slice_with_f64_and_f64(offset as f64, (offset + bytes) as f64).ok()
 }
 
@@ -61,7 +61,8 @@ pub(super) async fn is_readable(file: &File, offset: u64) -> bool {
     bytes(file, offset..offset + 1).await.is_some()
 }
 
-/// Sends a chunk. `on_progress` gets the bytes sent and the time in milliseconds. `on_request` gets the request, to abort it.
+/// Sends a chunk. `on_progress` gets the bytes sent and the time in milliseconds. `on_request` gets the request, to
+/// abort it.
 pub(super) async fn patch(
     url: &str,
     offset: u64,

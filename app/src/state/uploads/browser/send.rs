@@ -23,21 +23,22 @@ use crate::{
     },
 };
 
-/// Files that are sent at the same time: enough to fill a connection, few enough for each to get on.
+/// Number of files that are sent at the same time. They are enough to fill a connection, and few enough for each to
+/// make progress.
 const MAX_CONCURRENT: usize = 3;
-/// How often a signed-out upload looks whether there is a session again, in milliseconds.
+/// Interval at which a signed-out upload checks whether there is a session again, in milliseconds.
 const SESSION_POLL_MS: i32 = 5_000;
 /// Longest pause between two questions about a file that is being stored, in milliseconds.
 const MAX_STORING_PAUSE_MS: i32 = 15_000;
-/// Shortest pause between two questions about all files that are being stored: at most 40 a minute of the 100 requests that an address
-/// may send. A wizard's own requests and saves are at most 54 more.
+/// Shortest pause between two questions about all files that are being stored: at most 40 a minute of the 100 requests
+/// that an address may send. A wizard's own requests and saves are at most 54 more.
 const STORING_POLL_MS: i32 = 1500;
 /// A run that creates more uploads than this has some other trouble.
 const MAX_CREATIONS: u32 = 4;
 
 thread_local! {
     static BROWSER_STATE: RefCell<BrowserState> = RefCell::default();
-    /// For all files of this tab: a proxy that wants smaller chunks is in front of all of them.
+    /// Size of chunks for all files of this tab, because a proxy that wants smaller chunks is in front of all of them.
     static CHUNK_SIZE_BYTES: Cell<u64> = const { Cell::new(CHUNK_BYTES) };
 }
 
@@ -47,7 +48,8 @@ struct BrowserState {
     listens: bool,
     last: TaskId,
     files: HashMap<TaskId, LocalFile>,
-    /// The only task whose upload is being created: so tracks keep the order in which their files were dropped.
+    /// The only task whose upload is being created. Creating one at a time keeps tracks in the order in which their
+    /// files were dropped.
     creating: Option<TaskId>,
 }
 
@@ -63,7 +65,8 @@ fn with_local_file<T>(id: TaskId, change: impl FnOnce(&mut LocalFile) -> T) -> O
     BROWSER_STATE.with_borrow_mut(|browser| browser.files.get_mut(&id).map(change))
 }
 
-/// Warns before the tab is left with unsent bytes, and continues when the network is back. Does nothing after the first call.
+/// Warns before the tab is left with unsent bytes, and continues when the network is back. Does nothing after the first
+/// call.
 pub fn listen(uploads: Uploads) {
     if BROWSER_STATE.with_borrow_mut(|browser| std::mem::replace(&mut browser.listens, true)) {
         return;
@@ -154,7 +157,7 @@ pub fn stop(id: TaskId) {
         local.request.take()
     });
     finish_creating(id);
-    // Aborting calls the run, which borrows the state.
+    // The state is not borrowed here, because aborting calls the run, which borrows it.
     if let Some(request) = request.flatten() {
         let _ = request.abort();
     }
@@ -182,7 +185,7 @@ struct UploadRun {
     task: Task,
     number: u32,
     meter: Rc<Cell<SpeedMeter>>,
-    /// In a row.
+    /// Failures in a row.
     failures: u32,
     creations: u32,
 }
@@ -203,7 +206,7 @@ impl UploadRun {
         }
     }
 
-    /// Looks after a pause whether there is a session again.
+    /// Waits for a moment, then checks whether there is a session again.
     async fn await_session(&mut self) -> Step {
         self.failures = 0;
         self.show(self.shown_progress().map_or(TaskState::StoringSignedOut, TaskState::SignedOut));
@@ -211,7 +214,8 @@ impl UploadRun {
         Step::AskOffset { backoff: Backoff::None, reason: None }
     }
 
-    /// An upload that takes no more bytes may have ended well, or been refused. Only one that has expired is created again.
+    /// Asks what has become of an upload that takes no more bytes, which may have ended well or been refused. An upload
+    /// that has expired is created again.
     async fn check_gone(&mut self) -> Step {
         let Some(granted) = self.granted() else { return Step::Create };
         match complete_upload(granted.upload).await {
@@ -242,7 +246,7 @@ impl UploadRun {
                     self.task.created_track.set(begun.track);
                 }
                 if self.is_dismissed() {
-                    // Somebody cancelled it before the server answered.
+                    // Somebody cancelled the task before the server answered.
                     self.uploads.cancel_on_server(&self.task, OnCancel::RemoveTrack);
                 }
                 match u64::try_from(begun.offset) {
@@ -317,7 +321,7 @@ impl UploadRun {
         step
     }
 
-    /// Asks the server how many bytes it has. Without an upload: creates one.
+    /// Asks the server how many bytes it has. Creates the upload if there is none.
     async fn ask_offset(&mut self, backoff: Backoff, reason: Option<String>) -> Step {
         self.failures += 1;
         if backoff == Backoff::Exponential || self.failures > 2 {
@@ -336,7 +340,7 @@ impl UploadRun {
         machine::after_reply(&reply, self.task.length).into()
     }
 
-    /// Waits until the file is stored and attached, or is not.
+    /// Waits until the file is stored and attached, or cannot be.
     async fn await_stored(&mut self) -> Step {
         let Some(granted) = self.granted() else { return Step::Create };
         self.show(TaskState::Storing);
@@ -358,7 +362,7 @@ impl UploadRun {
         }
     }
 
-    /// How long one round of questions about all files that are being stored takes.
+    /// Time in which each of the files that are being stored is asked about once, in milliseconds.
     fn storing_poll_ms(&self) -> i32 {
         let is_stored = |task: &&Task| task.state.with_untracked(|state| matches!(state, TaskState::Storing));
         let storing = self.uploads.tasks.with_untracked(|tasks| tasks.iter().filter(is_stored).count());
@@ -398,7 +402,7 @@ impl UploadRun {
         Progress { sent, total: self.task.length, bytes_per_second: self.meter.get().bytes_per_second() }
     }
 
-    /// As the page shows it now. `None` once the server has all bytes.
+    /// The progress with the number of bytes that the page shows. `None` once the server has all bytes.
     fn shown_progress(&self) -> Option<Progress> {
         let shown = self.task.state.with_untracked(TaskState::progress)?;
         Some(self.progress(shown.sent))
@@ -412,7 +416,7 @@ impl UploadRun {
         with_local_file(self.task.id, |_| ()).is_none()
     }
 
-    /// Does nothing once the run is stopped.
+    /// Shows a state of the task. Does nothing once the run is stopped.
     fn show(&self, state: TaskState) {
         if self.is_current() {
             self.task.state.set(state);
