@@ -29,7 +29,7 @@ const MEDIA_EXTENSIONS: [&str; 17] = [
 /// `content_type` is appended, so that nothing is saved as a program or a web page.
 pub fn download_name(own: &str, fallback: &str, content_type: &str) -> String {
     let own: String = own.rsplit(['/', '\\']).next().unwrap_or(own).chars().filter(|c| !is_removed(*c)).collect();
-    // What nobody sees behind the extension must not hide it.
+    // Dots and invisible characters at the end must not hide the extension.
     let (stem, extension) = split(own.trim_end_matches(|c| c == '.' || is_unseen(c)));
     let extension = extension.unwrap_or_else(|| extension_of(content_type));
     // The title of a track may itself come from a file name, so the fallback is cleaned as well.

@@ -1,4 +1,4 @@
-//! What a person is told when something cannot be done. Everything else that goes wrong is logged and never leaves the server.
+//! Sentences for a person whose request cannot be done. Every other error is logged and never leaves the server.
 
 use std::collections::BTreeMap;
 
@@ -87,22 +87,22 @@ pub enum Problem {
     WrongCredentials,
     #[error("This is for admins only.")]
     Forbidden,
-    /// What has to be done first.
+    /// The person has to do something else first, which the sentence names.
     #[error("{0}")]
     NotAllowedYet(String),
-    /// What was looked for does not exist. Only for those who may know that.
+    /// The requested thing does not exist. This is only for people who may know that.
     #[error("{0}")]
     Unknown(String),
-    /// What does not exist and what belongs to somebody else look the same.
+    /// The requested thing does not exist or belongs to somebody else. Both look the same.
     #[error("This does not exist, or you have no access to it.")]
     NotFound,
-    /// Somebody or something was faster, or the state does not allow it.
+    /// Another request or job was faster, or the state does not allow the request.
     #[error("{0}")]
     Conflict(String),
-    /// What the request is about is over, or was removed.
+    /// The subject of the request has ended or was removed.
     #[error("{0}")]
     Gone(String),
-    /// The file is not what it has to be.
+    /// The file is refused for the reason in `kind`.
     #[error("{message}")]
     Refused { kind: FileRefusal, message: String },
     /// More bytes arrive than the upload's length.

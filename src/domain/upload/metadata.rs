@@ -21,7 +21,8 @@ pub fn parse_metadata(header: &[u8]) -> Result<HashMap<String, String>, Problem>
             return Err(bad());
         }
         let bytes = BASE64_STANDARD.decode(value.trim()).map_err(|_| bad())?;
-        // Of keys that are not ours it may be anything; of ours, what is no text is nonsense and is told so by who reads it.
+        // A value under a key that is not ours may be any bytes, so bytes that are not text pass here. The code that
+        // reads one of our keys checks its value.
         let value = String::from_utf8_lossy(&bytes).into_owned();
         if metadata.insert(key.to_owned(), value).is_some() {
             return Err(bad());

@@ -1,4 +1,4 @@
-//! An upload: the intent, its states, and what a client hears of it.
+//! An upload: its intent, its states, and what the server tells a client about it.
 
 mod checksum;
 mod metadata;
@@ -130,8 +130,9 @@ pub struct RawIntent {
     pub file_name: String,
     /// Bytes.
     pub length: i64,
-    /// Whatever lets the client tell this file from another of the same name and size (its date, say): beginning the same
-    /// upload again finds the one that is under way instead of making a second. Empty, and without a hash: each is its own.
+    /// Text by which the client tells this file from another one of the same name and size, for example its date.
+    /// Beginning the same upload again then finds the one that is under way instead of making a second. An upload with
+    /// an empty fingerprint and without a hash is never found again.
     pub fingerprint: String,
     /// Hexadecimal. What arrives is refused unless it hashes to this.
     #[serde(default)]

@@ -36,7 +36,7 @@ struct Held {
     is_unknown: bool,
 }
 
-/// What `sidx` says of the bytes behind it.
+/// The duration and the end of the bytes after a `sidx`, as that box declares them.
 #[derive(Clone, Copy)]
 pub(super) struct SegmentIndex {
     track: u32,
@@ -47,7 +47,7 @@ pub(super) struct SegmentIndex {
     end: u64,
 }
 
-/// What a fragmented file says of its whole, and what of it the fragments hold.
+/// The duration that a fragmented file declares for its whole, and the parts that its fragments hold.
 #[derive(Default)]
 pub(super) struct Promises {
     /// Duration in `mehd`, in the time scale of the movie. 0 if the writer did not know it.

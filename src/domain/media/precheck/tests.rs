@@ -332,8 +332,8 @@ fn a_length_that_stands_for_unknown_is_left_to_the_server() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// With any change in its header: the browser refuses no file that the server would accept, reads little, and
-    /// doesn't panic.
+    /// The browser refuses no file that the server would accept, reads little, and doesn't panic. The test changes up
+    /// to three bytes in the file's header.
     #[test]
     fn what_the_browser_refuses_the_server_refuses(
         kind in 0_usize..7,
@@ -360,7 +360,7 @@ proptest! {
         }
     }
 
-    /// With any change in its description of the sound.
+    /// The test changes up to three bytes in the file's description of the sound.
     #[test]
     fn what_the_browser_refuses_in_an_mp4_the_server_refuses(
         is_aac in any::<bool>(),
