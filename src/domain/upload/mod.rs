@@ -17,7 +17,8 @@ use super::{
 pub use checksum::Checksum;
 pub use metadata::parse_metadata;
 
-/// Bytes of one PATCH that the browser sends: small enough for proxies and bad connections, large enough not to wait for replies.
+/// Bytes of one PATCH that the browser sends: small enough for proxies and bad connections, large enough not to wait
+/// for replies.
 pub const CHUNK_BYTES: u64 = 8 * 1024 * 1024;
 /// Bytes of a file's name that are kept for display.
 const FILE_NAME_MAX_BYTES: usize = 255;
@@ -166,7 +167,8 @@ impl Intent {
 
 impl RawIntent {
     /// # Errors
-    /// `BadRequest` for a length below 0, a fingerprint with U+0000 or a hash that is none, `TooLarge` for one over the limit of its kind, `Empty` for an empty file.
+    /// `BadRequest` for a length below 0, a fingerprint with U+0000 or a hash that is none, `TooLarge` for a length over
+    /// the limit of its kind, `Empty` for an empty file.
     pub fn parse(&self, limits: &MediaLimits) -> Result<Intent, Problem> {
         self.target.kind().check_length(self.length, limits)?;
         if self.fingerprint.contains('\0') {
@@ -190,8 +192,8 @@ fn parse_sha256(hex: &str) -> Result<[u8; 32], Problem> {
     if digits.len() == 64 { bytes.try_into().map_err(|_| wrong()) } else { Err(wrong()) }
 }
 
-/// A file's name, safe to show: without folders, without characters that cannot be seen, of bounded length. It is never part
-/// of a path.
+/// A file's name, safe to show: without folders, without characters that cannot be seen, of bounded length. It is never
+/// part of a path.
 pub fn display_file_name(name: &str) -> String {
     let name = name.rsplit(['/', '\\']).next().unwrap_or(name);
     let mut shown = String::new();
