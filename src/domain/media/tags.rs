@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    guests::{names_guests, splits_at_guests},
+    guests::{guests_beside, names_guests},
     text::{TITLE_MAX_CHARS, is_unseen},
 };
 
@@ -38,11 +38,8 @@ fn guests_of(artist: &str, artist_name: &str) -> Option<String> {
         let seen: String = name.chars().filter(|c| c.is_whitespace() || !is_unseen(*c)).collect();
         seen.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
     };
-    let is_own = |own: &str| compared(own) == compared(artist_name);
-    splits_at_guests(artist)
-        .into_iter()
-        .find(|(own, guests)| is_own(own) && !guests.is_empty())
-        .map(|(_, guests)| guests)
+    let artist_name = compared(artist_name);
+    guests_beside(artist, |own| compared(own) == artist_name)
 }
 
 #[cfg(test)]
@@ -85,14 +82,18 @@ mod tests {
             "Night Bus (feat.Bo Sun)",
             "Night Bus（ｆｅａｔ． Bo）",
             "Night Bus [FEATURING Bo]",
+            "1999 ft. Bo",
         ] {
             assert_eq!(title(own, "Ana Lima feat. Bo Sun"), own);
         }
         let long = "x".repeat(TITLE_MAX_CHARS);
         assert_eq!(title(&long, "Ana Lima feat. Bo Sun"), long);
-        let tags =
-            Tags { title: Some("Night Bus".into()), artist: Some("Little Feat feat. Bo".into()), ..Tags::default() };
-        assert_eq!(tags.title_beside("Little Feat").as_deref(), Some("Night Bus (feat. Bo)"));
+        assert_eq!(title("6 Ft. Under", "Ana Lima feat. Bo Sun"), "6 Ft. Under (feat. Bo Sun)");
+        for artist in ["Little Feat", "Maroon 5", "Blink 182"] {
+            let tags =
+                Tags { title: Some("Night Bus".into()), artist: Some(format!("{artist} ft. Bo")), ..Tags::default() };
+            assert_eq!(tags.title_beside(artist).as_deref(), Some("Night Bus (feat. Bo)"), "{artist}");
+        }
         assert_eq!(Tags { artist: Some("Ana Lima feat. Bo".into()), ..Tags::default() }.title_beside("Ana Lima"), None);
     }
 }
