@@ -11,11 +11,13 @@ pub(super) fn check(file: &PartialFile, start: u64) -> Look {
     if bytes.len() < MpegFrame::HEADER_BYTES {
         return Err(Stop::LeftToServer);
     }
-    // Any amount of padding may stand in front of the first frame.
-    if bytes.iter().all(|byte| *byte == 0) {
+    // Any amount of padding may stand in front of the first frame, and tags behind the padding.
+    if bytes.starts_with(&[0]) {
         return Err(Stop::LeftToServer);
     }
-    if !bytes.windows(2).any(|pair| pair[0] == 0xFF && pair[1] & 0xE0 == 0xE0) {
+    // A frame may begin with the last byte that was read.
+    let begins_frame = |at: usize| bytes[at] == 0xFF && bytes.get(at + 1).is_none_or(|next| next & 0xE0 == 0xE0);
+    if !(0..bytes.len()).any(begins_frame) {
         return refused(UNKNOWN_AUDIO);
     }
     let first = frame(file, start)?;

@@ -304,6 +304,24 @@ fn whatever_the_server_takes_passes() {
 }
 
 #[test]
+fn an_mp3_behind_other_bytes_is_left_to_the_server() {
+    let mp3 = made::mp3(0.5, 44_100, 1, "x");
+    let frames = &mp3[place_of(&[0xFF, 0xFB], &mp3)..];
+    // The size of a tag is written in bytes of 7 bits.
+    let tag = [b"ID3\x04\0\0\0\x04\x22\x70".as_slice(), &[0; 70_000]].concat();
+    for (what, before) in [
+        ("zeros that end in the last byte read", vec![0; READ_BYTES as usize - 1]),
+        ("a zero and a large tag", [&[0], tag.as_slice()].concat()),
+        ("a large tag and a zero", [tag.as_slice(), &[0]].concat()),
+        ("bytes that end in the last byte read", vec![b'x'; READ_BYTES as usize - 1]),
+    ] {
+        let file = file_of(&[&before, frames].concat());
+        assert_eq!(checked(UploadKind::Audio, &file), None, "{what}");
+        assert_eq!(looked(UploadKind::Audio, &file).0, None, "{what}");
+    }
+}
+
+#[test]
 fn a_file_that_ends_too_early_is_left_to_the_server() {
     let files = [made::wav(0.1, 44_100, 16, 1), made::aiff(0.1, 44_100, 16, 1), made::flac(0.1, 44_100, 16, 1, "x")];
     for file in files.into_iter().chain([made::mp3(0.1, 44_100, 1, "x"), made::alac(0.1, 44_100, 1, "x")]) {
