@@ -4,13 +4,28 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::text::{is_dash, is_unseen, to_ascii};
+use super::text::{is_dash, is_space, is_unseen, to_ascii};
 
 /// Normalizes a code: removes invisible characters, white space and dashes of any kind, and turns letters and digits of
 /// every script and width into ASCII capitals.
 fn cleaned(text: &str) -> String {
-    let is_left_out = |c: char| is_unseen(c) || is_dash(c) || is_like_dash(c);
     text.chars().filter(|c| !is_left_out(*c)).map(|c| to_ascii(c).to_ascii_uppercase()).collect()
+}
+
+fn is_left_out(c: char) -> bool {
+    is_unseen(c) || is_separator(c)
+}
+
+/// Whether a character separates groups of digits: white space or a dash.
+fn is_separator(c: char) -> bool {
+    is_space(c) || is_dash(c) || is_like_dash(c)
+}
+
+/// Whether a separator stands right before the last `count` characters that [`cleaned`] keeps of a text.
+fn is_separated(text: &str, count: usize) -> bool {
+    let mut from_end = text.chars().rev();
+    let kept = from_end.by_ref().filter(|c| !is_left_out(*c)).take(count).count();
+    kept == count && from_end.take_while(|c| is_left_out(*c)).any(is_separator)
 }
 
 /// Whether a character looks like a dash, although Unicode does not call it one: people type or paste it instead.
@@ -32,6 +47,25 @@ fn without_names<'a>(mut code: &'a str, names: &[&str], max_chars: usize) -> &'a
         code = rest.trim_start_matches([':', '.', '/', '#']);
     }
     code
+}
+
+/// Removes the number of digits that belongs to the name of a kind: "EAN-13 4006381333931". `text` is what was pasted,
+/// and `code` what [`cleaned`] keeps of it behind `name`.
+///
+/// Returns `None` if the number may be a part of the code, because nothing stands between them and the rest has another
+/// number of digits.
+fn without_length<'a>(text: &str, name: &str, code: &'a str) -> Option<&'a str> {
+    let (number, digits) = if name.ends_with("UPC") || name.ends_with("UPCA") {
+        ("12", 12)
+    } else if name.ends_with("EAN") || name.ends_with("JAN") {
+        ("13", 13)
+    } else {
+        return None;
+    };
+    let behind = code.strip_prefix(number)?;
+    let rest = behind.trim_start_matches([':', '.']);
+    let is_apart = rest.len() < behind.len() || is_separated(text, rest.chars().count());
+    (is_apart || rest.chars().count() == digits).then_some(rest)
 }
 
 /// The error message about a letter that only looks like one of A to Z.
@@ -107,9 +141,9 @@ impl Gtin {
     pub fn parse(text: &str) -> Result<Self, String> {
         let pasted = cleaned(text);
         let mut code = without_names(&pasted, &["UPCA", "UPC", "EAN", "GTIN", "JAN"], 13);
-        // The number of digits belongs to the name: "EAN-13 4006381333931".
-        if code.len() < pasted.len() && code.len() > 13 {
-            code = code.strip_prefix("12").or(code.strip_prefix("13")).unwrap_or(code).trim_start_matches([':', '.']);
+        if code.chars().count() > 13 {
+            let name = pasted[..pasted.len() - code.len()].trim_end_matches([':', '.', '/', '#']);
+            code = without_length(text, name, code).unwrap_or(code);
         }
         let is_number = code.bytes().all(|byte| byte.is_ascii_digit());
         match code.len() {
@@ -223,6 +257,47 @@ mod tests {
         assert_eq!(Isrc::parse("ISRC: CODE12345678").as_ref().map(Isrc::as_str), Ok("CODE12345678"));
         assert_eq!(Gtin::parse("EAN 1234567890128").as_ref().map(Gtin::as_str), Ok("1234567890128"));
         assert_eq!(Gtin::parse("EAN-13 1300000000000").as_ref().map(Gtin::as_str), Ok("1300000000000"));
+    }
+
+    #[test]
+    fn a_number_in_the_name_of_a_kind_is_no_part_of_the_code() {
+        for text in [
+            "EAN-13 4006381333931",
+            "EAN 13: 4006381333931",
+            "EAN134006381333931",
+            "EAN\u{200B}13\u{200B}4006381333931",
+            "JAN-13 4 006381 333931",
+            "UPC/EAN-13: 4006381333931",
+            "UPC-12 4006381333931",
+        ] {
+            assert_eq!(Gtin::parse(text).as_ref().map(Gtin::as_str), Ok("4006381333931"), "{text}");
+        }
+        for text in [
+            "UPC-12: 036000291452",
+            "UPC-A 12 036000291452",
+            "UPC12036000291452",
+            "ＥＡＮ１３—０３６０００２９１４５２",
+        ] {
+            assert_eq!(Gtin::parse(text).as_ref().map(Gtin::as_str), Ok("036000291452"), "{text}");
+        }
+        // The code has a digit too many, or it is the GTIN of a box. Its last 12 or 13 digits would pass.
+        for text in [
+            "EAN 13036000291452",
+            "EAN\u{200B}13\u{200B}036000291452",
+            "EAN 12036000291452",
+            "EAN-12 036000291452",
+            "JAN 124006381333931",
+            "UPC 13036000291452",
+            "UPC 124006381333931",
+            "UPC-13 4006381333931",
+            "GTIN 12 036000291452",
+            "GTIN 13 036000291452",
+            "GTIN 134006381333931",
+            "12 036000291452",
+            "13 4006381333931",
+        ] {
+            assert_eq!(Gtin::parse(text).unwrap_err(), "A UPC has 12 digits, and an EAN has 13.", "{text}");
+        }
     }
 
     #[test]
