@@ -30,8 +30,10 @@ const MEDIA_EXTENSIONS: [&str; 17] = [
 pub fn download_name(own: &str, fallback: &str, content_type: &str) -> String {
     let own: String = own.rsplit(['/', '\\']).next().unwrap_or(own).chars().filter(|c| !is_removed(*c)).collect();
     // Dots and invisible characters at the end must not hide the extension.
-    let (stem, extension) = split(own.trim_end_matches(|c| c == '.' || is_unseen(c)));
-    let extension = extension.unwrap_or_else(|| extension_of(content_type));
+    let (stem, extension) = match split(own.trim_end_matches(|c| c == '.' || is_unseen(c))) {
+        (stem, Some(extension)) => (stem, extension),
+        (_, None) => (own.as_str(), extension_of(content_type)),
+    };
     // The title of a track may itself come from a file name, so the fallback is cleaned as well.
     let stems = [stem, split(fallback).0].map(harmless);
     let stem = stems.into_iter().find(|stem| !stem.is_empty() && stem != UNNAMED);
@@ -160,10 +162,20 @@ mod tests {
             "Señor Ñandú.WAV",
             "a.b.c.flac",
             "100 % sure; really=true.wav",
+            "song ❤\u{FE0F}.wav",
             "  inside  two  blanks.wav",
         ] {
             assert_eq!(wav(own), own.trim_start(), "{own}");
         }
+    }
+
+    #[test]
+    fn a_name_without_extension_keeps_what_shapes_its_last_character() {
+        for own in ["song ❤\u{FE0F}", "بيت\u{200D}", "क्\u{200D}", "song.mix ❤\u{FE0F}"] {
+            assert_eq!(wav(own), format!("{own}.wav"), "{own:?}");
+        }
+        assert_eq!(wav("song ❤\u{FE0F}. "), "song ❤\u{FE0F}.wav");
+        assert_eq!(wav("song.wav\u{FE0F}"), "song.wav");
     }
 
     #[test]
