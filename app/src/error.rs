@@ -5,6 +5,7 @@ use std::{fmt, time::Duration};
 use leptos::prelude::{FromServerFnError, ServerFnErrorErr};
 use serde::{Deserialize, Serialize};
 use vwaza::domain::{
+    http::StatusMeaning,
     limits::LimitedBy,
     problem::{FieldErrors, Problem},
 };
@@ -73,27 +74,52 @@ impl AppError {
         self.status_code
     }
 
+    /// What the HTTP status says. Decisions go by this, not by the number.
+    pub fn meaning(&self) -> StatusMeaning {
+        StatusMeaning::of(self.status_code)
+    }
+
+    /// Whether the same request may succeed later, although nobody changes it.
+    pub fn may_pass(&self) -> bool {
+        self.meaning().may_pass()
+    }
+
     pub fn is_signed_out(&self) -> bool {
-        self.status_code == 401
+        self.meaning() == StatusMeaning::SignedOut
+    }
+
+    /// Whether the request named something that does not exist, or that belongs to somebody else.
+    pub fn is_missing(&self) -> bool {
+        self.meaning() == StatusMeaning::Missing
+    }
+
+    /// Whether what the request is about is over, or was removed.
+    pub fn is_gone(&self) -> bool {
+        self.meaning() == StatusMeaning::Gone
+    }
+
+    /// Whether somebody or something was faster, or the state does not allow the request.
+    pub fn is_conflict(&self) -> bool {
+        self.meaning() == StatusMeaning::Conflict
     }
 
     /// The id by which support finds the cause in the log. `None` unless the fault is ours, because support cannot help
     /// with a mistyped field.
     pub fn support_id(&self) -> Option<&str> {
-        self.request_id.as_deref().filter(|_| self.status_code >= 500 && self.retry_after.is_none())
+        self.request_id.as_deref().filter(|_| self.meaning().is_our_fault() && self.retry_after.is_none())
     }
 
     /// The wait before the same request is sent again by itself. `None` unless there was trouble on the way or at the
     /// server, or there were too many requests.
     pub fn retry_delay(&self) -> Option<Duration> {
         let wait = Duration::from_secs(self.retry_after.unwrap_or(0).into());
-        (self.status_code >= 500 || self.retry_after.is_some()).then(|| wait.max(RETRY_DELAY))
+        self.may_pass().then(|| wait.max(RETRY_DELAY))
     }
 
     /// Logs why a request was refused. A fault of ours is in the log already, with its whole chain.
     #[cfg(feature = "ssr")]
     pub fn log_cause(&self) {
-        if self.status_code != 500 {
+        if self.meaning() != StatusMeaning::Fault {
             let fields = self.fields.0.iter().map(|(name, message)| format!(" {name}: {message}"));
             let cause: String = std::iter::once(self.message.clone()).chain(fields).collect();
             tracing::info!(http.status = self.status_code, cause, "refused");
@@ -257,5 +283,19 @@ mod tests {
         for (status_code, retry_after) in [(400, None), (401, None), (404, None), (429, Some(5)), (503, Some(2))] {
             assert_eq!(error(status_code, retry_after).support_id(), None, "{status_code}");
         }
+    }
+
+    #[test]
+    fn what_may_pass_is_asked_for_again_unasked() {
+        let delay = |status_code, retry_after| {
+            AppError { retry_after, ..AppError::new(status_code, "Words.") }.retry_delay().map(|delay| delay.as_secs())
+        };
+        for status in [0, 408, 423, 429, 500, 502, 503, 504, 507, 520] {
+            assert_eq!(delay(status, None), Some(5), "{status}");
+        }
+        for status in [400, 401, 403, 404, 405, 409, 410, 412, 413, 415, 422, 460] {
+            assert_eq!(delay(status, None), None, "{status}");
+        }
+        assert_eq!(delay(429, Some(34)), Some(34));
     }
 }

@@ -14,6 +14,7 @@ use axum::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use tracing::info;
+use vwaza::domain::http::StatusMeaning;
 
 use crate::site::Site;
 
@@ -135,7 +136,7 @@ pub(crate) async fn error_envelope(State(site): State<Site>, request: Request, n
 }
 
 fn set_retry_after(status: StatusCode, headers: &mut HeaderMap) {
-    if matches!(status.as_u16(), 423 | 429 | 503 | 507) {
+    if StatusMeaning::of(status.as_u16()).has_retry_after() {
         headers.entry(header::RETRY_AFTER).or_insert(RETRY_AFTER);
     }
 }

@@ -146,9 +146,11 @@ pub(crate) async fn create(
     let mut answer = match received {
         Ok(received) => (StatusCode::CREATED, offset_headers(&received)).into_response(),
         Err(error) => {
-            let error_response = ErrorResponse::from(error).into_response();
+            let problem = error.into_problem();
+            let may_pass = problem.as_ref().is_ok_and(Problem::may_pass);
+            let error_response = problem.map_or_else(ErrorResponse::from, ErrorResponse::from).into_response();
             match uploads.progress(&actor, begun.id).await {
-                Ok(so_far) if is_transient(error_response.status()) && so_far.expires_at.is_some() => {
+                Ok(so_far) if may_pass && so_far.expires_at.is_some() => {
                     (StatusCode::CREATED, offset_headers(&so_far)).into_response()
                 }
                 Ok(so_far) => (offset_headers(&so_far), error_response).into_response(),
@@ -173,11 +175,6 @@ async fn has_bytes(body: Option<Body>) -> bool {
         }
     }
     false
-}
-
-/// Tells whether the same request may succeed a moment later.
-fn is_transient(status: StatusCode) -> bool {
-    matches!(status, StatusCode::LOCKED | StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE)
 }
 
 /// Answers GET with the state of an upload, as JSON.

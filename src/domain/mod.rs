@@ -9,7 +9,7 @@ pub mod device;
 pub mod download;
 pub mod files;
 mod guests;
-mod http;
+pub mod http;
 pub mod ids;
 pub mod limits;
 pub mod mail;

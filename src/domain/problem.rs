@@ -141,4 +141,30 @@ impl Problem {
     pub fn conflict(message: impl Into<String>) -> Self {
         Self::Conflict(message.into())
     }
+
+    /// Whether the same request may succeed later, although nobody changes it.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Locked(_)
+            | Self::TooMany(_)
+            | Self::RateLimited { .. }
+            | Self::Unavailable(_)
+            | Self::DiskFull
+            | Self::SpoolShare => true,
+            Self::Invalid(_)
+            | Self::BadRequest(_)
+            | Self::SignedOut
+            | Self::WrongCredentials
+            | Self::Forbidden
+            | Self::NotAllowedYet(_)
+            | Self::Unknown(_)
+            | Self::NotFound
+            | Self::Conflict(_)
+            | Self::Gone(_)
+            | Self::Refused { .. }
+            | Self::LengthExceeded(_)
+            | Self::QuotaExceeded(_)
+            | Self::ChecksumMismatch(_) => false,
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::{components::Redirect, hooks::use_location};
-use vwaza::domain::problem::Problem;
+use vwaza::domain::{http::StatusMeaning, problem::Problem};
 
 use crate::{error::AppError, state::session::Session};
 
@@ -15,10 +15,10 @@ pub fn PageError(error: AppError) -> impl IntoView {
         return view! { <Redirect path=sign_in_address()/> }.into_any();
     }
     set_response_status(&error);
-    let title = match error.status() {
-        403 => "This account can't open this page",
-        404 => "Page not found",
-        503 => "Not available right now",
+    let title = match error.meaning() {
+        StatusMeaning::Forbidden => "This account can't open this page",
+        StatusMeaning::Missing => "Page not found",
+        StatusMeaning::Unavailable => "Not available right now",
         _ => "We can't show this page",
     };
     let request = support_id_line(&error);

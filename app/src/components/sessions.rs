@@ -80,7 +80,7 @@ pub fn Sessions(
 pub(super) fn has_ended(answer: &ApiResult<()>) -> bool {
     match answer {
         Ok(()) => true,
-        Err(error) => error.status() == 404,
+        Err(error) => error.is_missing(),
     }
 }
 

@@ -27,7 +27,7 @@ pub fn ResetPassword() -> impl IntoView {
             let _ = window().location().set_href("/sign-in?reset=1");
         }
     });
-    let is_over = move || matches!(action.value().get(), Some(Err(error)) if error.status() == 410);
+    let is_over = move || matches!(action.value().get(), Some(Err(error)) if error.is_gone());
 
     view! {
         <div class="page-narrow form-page">

@@ -108,7 +108,7 @@ impl Autosave {
 
     /// Saves again after trouble that may pass by itself.
     pub(super) fn retry_after(self, error: &AppError) {
-        if is_transient(error) {
+        if is_worth_repeating(error) {
             self.unsaved.set(true);
             self.due_after(RETRY_DELAY, SaveTrigger::Typing);
         }
@@ -132,9 +132,9 @@ impl Autosave {
     }
 }
 
-/// Whether the trouble has nothing to do with what was typed.
-fn is_transient(error: &AppError) -> bool {
-    error.status() >= 500 || error.is_signed_out() || error.status() == 429
+/// Whether the trouble has nothing to do with what was typed. A session may begin again in another tab.
+fn is_worth_repeating(error: &AppError) -> bool {
+    error.may_pass() || error.is_signed_out()
 }
 
 /// Sends a form that was left before it was saved. Once the form is open again, it sends itself.
@@ -150,9 +150,9 @@ where
                 left.mark_saved();
             }
             // The release or track was removed, and with it what was typed.
-            Some(Err(error)) if error.status() == 404 => left.mark_saved(),
+            Some(Err(error)) if error.is_missing() => left.mark_saved(),
             Some(Err(_)) if !left.is_owner() => {}
-            Some(Err(error)) if is_transient(&error) && retries > 0 => {
+            Some(Err(error)) if is_worth_repeating(&error) && retries > 0 => {
                 set_timeout(move || save_left_form(unsaved_form, left, latest, toasts, retries - 1), RETRY_DELAY);
             }
             Some(Err(error)) => {
@@ -210,6 +210,17 @@ mod tests {
         let refused = FieldErrors::one("gtin", "A UPC has 12 digits.");
         let kept = without_refused(&filled, &saved, &refused).expect("both are plain text");
         assert_eq!((kept.title.as_str(), kept.gtin.as_str()), ("Night Bus", "036000291452"));
+    }
+
+    #[test]
+    fn what_was_typed_is_sent_again_unless_it_was_refused() {
+        // The server answers 408 when a form takes more than 30 s.
+        for status in [0, 401, 408, 423, 429, 500, 502, 503, 504, 507] {
+            assert!(is_worth_repeating(&AppError::new(status, "Words.")), "{status}");
+        }
+        for status in [400, 403, 404, 409, 410, 413, 415, 422] {
+            assert!(!is_worth_repeating(&AppError::new(status, "Words.")), "{status}");
+        }
     }
 
     #[test]

@@ -2,11 +2,13 @@
 //! acts.
 
 use vwaza::domain::{
+    http::{ProxyMeaning, StatusMeaning},
     media::format_bytes,
     upload::{CHUNK_BYTES, UploadState, UploadStatus},
 };
 
 use super::speed::Progress;
+use crate::error::AppError;
 
 /// Longest pause before another try, in milliseconds.
 const MAX_BACKOFF_MS: i32 = 60_000;
@@ -117,6 +119,17 @@ pub struct Reply {
     pub offset: Option<u64>,
     /// The sentence in the body of a refusal.
     pub message: Option<String>,
+}
+
+impl Reply {
+    /// Whether anything answered, if only a proxy.
+    pub fn is_answered(&self) -> bool {
+        self.meaning() != StatusMeaning::Unanswered
+    }
+
+    fn meaning(&self) -> StatusMeaning {
+        StatusMeaning::of(self.status)
+    }
 }
 
 /// The meaning of an answer to a PATCH or a HEAD.
@@ -244,20 +257,22 @@ impl From<StoredStep> for Step {
 
 /// Decides what follows the answer to a PATCH or a HEAD of an upload of `length` bytes.
 pub fn after_reply(reply: &Reply, length: u64) -> TransferStep {
-    if reply.status != 0 && !reply.is_ours {
+    if reply.is_answered() && !reply.is_ours {
         return after_proxy(reply.status);
     }
-    match (reply.status, reply.offset) {
-        (200 | 204, Some(offset)) if offset >= length => TransferStep::AllSent,
-        (200 | 204, Some(offset)) => TransferStep::SendFrom { offset },
+    match (reply.meaning(), reply.offset) {
+        (StatusMeaning::Done, Some(offset)) if offset >= length => TransferStep::AllSent,
+        (StatusMeaning::Done, Some(offset)) => TransferStep::SendFrom { offset },
         // This page has the wrong offset, or a chunk was damaged on its way.
-        (409 | 460, _) => TransferStep::AskOffset { backoff: Backoff::None, reason: None },
-        (404 | 410, _) => TransferStep::Gone,
-        (401, _) => TransferStep::SignIn,
-        (413 | 415 | 422, _) => {
+        (StatusMeaning::Conflict | StatusMeaning::ChecksumMismatch, _) => {
+            TransferStep::AskOffset { backoff: Backoff::None, reason: None }
+        }
+        (StatusMeaning::Missing | StatusMeaning::Gone, _) => TransferStep::Gone,
+        (StatusMeaning::SignedOut, _) => TransferStep::SignIn,
+        (StatusMeaning::FileRefused, _) => {
             TransferStep::Refuse(message_or(reply, "We can't accept this file. Choose another one."))
         }
-        (403 | 405 | 412, _) => {
+        (StatusMeaning::Forbidden | StatusMeaning::NotSupported, _) => {
             TransferStep::Fail(message_or(reply, "The server did not accept this part of the file. Try again."))
         }
         // The other answers include an invalid request (400), after a connection dropped in the middle of a chunk.
@@ -267,18 +282,16 @@ pub fn after_reply(reply: &Reply, length: u64) -> TransferStep {
 
 /// Decides what follows the answer of a proxy, which says nothing about the file or the upload.
 fn after_proxy(status: u16) -> TransferStep {
-    match status {
-        413 => TransferStep::ShrinkChunk,
-        // The proxy asks for a sign-in, or shows a page that does.
-        200..=399 | 401 | 403 | 407 | 511 => TransferStep::Fail(format!(
+    match ProxyMeaning::of(status) {
+        ProxyMeaning::TooLarge => TransferStep::ShrinkChunk,
+        ProxyMeaning::WantsSignIn => TransferStep::Fail(format!(
             "Another server answered instead of Vwaza ({status}). It may want you to sign in: open Vwaza in a new tab, then try \
              again here."
         )),
-        405 | 411 | 415 | 422 | 451 | 501 => TransferStep::Fail(format!(
+        ProxyMeaning::Blocked => TransferStep::Fail(format!(
             "A server in front of Vwaza blocked this upload ({status}). Your file is fine. Try again, or try another network."
         )),
-        // Among them 400, which a proxy sends after its connection dropped, and 404, while Vwaza restarts.
-        _ => TransferStep::AskOffset {
+        ProxyMeaning::OutOfReach => TransferStep::AskOffset {
             backoff: Backoff::Exponential,
             reason: Some(format!("Vwaza can't be reached right now ({status}). Your file is fine.")),
         },
@@ -302,27 +315,26 @@ fn message_or(reply: &Reply, otherwise: &str) -> String {
 }
 
 /// Decides what follows a refused creation.
-pub fn after_create_error(status: u16, message: &str) -> CreateStep {
-    match status {
-        401 => CreateStep::SignIn,
-        _ if may_pass(status) => CreateStep::RetryLater { reason: message.to_owned() },
-        _ => CreateStep::Refuse(message.to_owned()),
+pub fn after_create_error(error: &AppError) -> CreateStep {
+    if error.is_signed_out() {
+        CreateStep::SignIn
+    } else if error.may_pass() {
+        CreateStep::RetryLater { reason: error.message.clone() }
+    } else {
+        CreateStep::Refuse(error.message.clone())
     }
 }
 
 /// Decides what follows an error instead of the upload's status. The server has all bytes, so trouble that may pass is
 /// not shown.
-pub fn after_status_error(status: u16, message: &str) -> StoredStep {
-    match status {
-        401 => StoredStep::SignIn,
-        _ if may_pass(status) => StoredStep::PollAgain,
-        _ => StoredStep::Refuse(message.to_owned()),
+pub fn after_status_error(error: &AppError) -> StoredStep {
+    if error.is_signed_out() {
+        StoredStep::SignIn
+    } else if error.may_pass() {
+        StoredStep::PollAgain
+    } else {
+        StoredStep::Refuse(error.message.clone())
     }
-}
-
-/// Whether the same request may succeed later. 0 stands for no answer.
-fn may_pass(status: u16) -> bool {
-    matches!(status, 0 | 408 | 423 | 429 | 500..)
 }
 
 /// Decides what follows the status of an upload whose bytes are all sent.
@@ -426,7 +438,7 @@ mod tests {
         assert_eq!(after_reply(&reply(404, None), 10), TransferStep::Gone);
         assert_eq!(after_reply(&reply(410, None), 10), TransferStep::Gone);
         assert_eq!(after_reply(&reply(401, None), 10), TransferStep::SignIn);
-        assert_eq!(after_create_error(401, ""), CreateStep::SignIn);
+        assert_eq!(after_create_error(&AppError::new(401, "")), CreateStep::SignIn);
     }
 
     #[test]
@@ -441,8 +453,14 @@ mod tests {
     fn a_refusal_carries_the_servers_sentence() {
         let refusal = Reply { message: Some("This is a video.".into()), ..reply(422, None) };
         assert_eq!(after_reply(&refusal, 10), TransferStep::Refuse("This is a video.".into()));
-        assert_eq!(after_create_error(413, "Too large."), CreateStep::Refuse("Too large.".into()));
-        assert_eq!(after_create_error(503, "Down."), CreateStep::RetryLater { reason: "Down.".into() });
+        for status in [400, 403, 404, 409, 410, 413, 415, 422] {
+            let refused = after_create_error(&AppError::new(status, "Too large."));
+            assert_eq!(refused, CreateStep::Refuse("Too large.".into()), "{status}");
+        }
+        for status in [0, 408, 423, 429, 500, 502, 503, 504, 507] {
+            let delayed = after_create_error(&AppError::new(status, "Down."));
+            assert_eq!(delayed, CreateStep::RetryLater { reason: "Down.".into() }, "{status}");
+        }
     }
 
     #[test]
@@ -466,10 +484,11 @@ mod tests {
 
     #[test]
     fn nobody_hears_of_a_broken_connection_once_all_bytes_are_with_us() {
-        for status in [408, 429, 500, 502, 503] {
-            assert_eq!(after_status_error(status, "Down."), StoredStep::PollAgain, "{status}");
+        for status in [0, 408, 423, 429, 500, 502, 503, 504, 507] {
+            assert_eq!(after_status_error(&AppError::new(status, "Down.")), StoredStep::PollAgain, "{status}");
         }
-        assert_eq!(after_status_error(401, ""), StoredStep::SignIn);
+        assert_eq!(after_status_error(&AppError::new(401, "")), StoredStep::SignIn);
+        assert_eq!(after_status_error(&AppError::new(404, "Words.")), StoredStep::Refuse("Words.".into()));
     }
 
     #[test]

@@ -92,7 +92,7 @@ impl Uploads {
         let tell = move |answer: ApiResult<()>| match answer {
             // A missing upload or a conflict means that it was too late. Then the page shows what has become of the
             // file.
-            Err(error) if !matches!(error.status(), 404 | 409) => self.toasts.error(&error),
+            Err(error) if !error.is_missing() && !error.is_conflict() => self.toasts.error(&error),
             Ok(()) | Err(_) => {}
         };
         spawn_local(async move {

@@ -220,8 +220,8 @@ impl UploadRun {
         let Some(granted) = self.granted() else { return Step::Create };
         match complete_upload(granted.upload).await {
             Ok(status) => machine::after_gone(&status).into(),
-            Err(error) if error.status() == 404 => Step::Create,
-            Err(error) => machine::after_create_error(error.status(), &error.message).into(),
+            Err(error) if error.is_missing() => Step::Create,
+            Err(error) => machine::after_create_error(&error).into(),
         }
     }
 
@@ -255,14 +255,14 @@ impl UploadRun {
                     Err(_) => Step::AskOffset { backoff: Backoff::Exponential, reason: None },
                 }
             }
-            Err(error) if error.status() == 404 && self.task.created_track.get_untracked().is_some() => {
+            Err(error) if error.is_missing() && self.task.created_track.get_untracked().is_some() => {
                 // Somebody removed the track, so the file has no place any more.
                 Step::End(RunEnd::Dismiss)
             }
             Err(error) => {
                 // A refused creation does not count: the server has lost nothing.
                 self.creations = self.creations.saturating_sub(1);
-                return machine::after_create_error(error.status(), &error.message).into();
+                return machine::after_create_error(&error).into();
             }
         };
         if self.is_current() {
@@ -315,7 +315,7 @@ impl UploadRun {
                 meter
             }),
         }
-        if reply.status == 0 && self.is_current() && !request::is_readable(&file, offset).await {
+        if !reply.is_answered() && self.is_current() && !request::is_readable(&file, offset).await {
             return file_changed();
         }
         step
@@ -352,7 +352,7 @@ impl UploadRun {
         loop {
             let step = match complete_upload(granted.upload).await {
                 Ok(status) => machine::after_status(&status),
-                Err(error) => machine::after_status_error(error.status(), &error.message),
+                Err(error) => machine::after_status_error(&error),
             };
             if step != StoredStep::PollAgain || !self.is_current() {
                 return step.into();
