@@ -49,7 +49,7 @@ pub(super) fn header(source: &mut Source, id3_end: u64, tags: Tags) -> Result<Op
     let info = if offset == id3_end { Info::in_frame(&first_frame, &first) } else { None };
     let start = if info.is_some() { offset + first_bytes } else { offset };
     let info = info.unwrap_or_default();
-    let start = Walk::new(source, start, first, info.frames)?;
+    let start = Walk::new(source, offset..start, first, info.frames)?;
     let mut walk = start.clone();
     let max_frames = u64::from(first.sample_rate_hz) * MAX_TRACK_MS.unsigned_abs() / 1000 / first.samples + 1;
     let mut sound_end = offset;

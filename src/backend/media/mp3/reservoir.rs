@@ -45,24 +45,36 @@ pub(super) fn borrowed_bytes(source: &mut Source, offset: u64, header: &Frame) -
     Ok(SideInformation::read(frame, header).map_or(0, |side| side.borrowed))
 }
 
-/// Whether the frame at `offset` needs no earlier frame.
-pub(super) fn is_independent(source: &mut Source, offset: u64, header: &Frame) -> Result<bool> {
-    Ok(borrowed_bytes(source, offset, header)? == 0)
-}
-
 /// Whether the frame in `range` is whole, if zeros follow it and then `next`, which may borrow bytes of it.
-pub(super) fn is_whole_before(source: &mut Source, range: &Range<u64>, next: (u64, &Frame)) -> Result<bool> {
+///
+/// A hole may begin in the unused bytes of a frame. So these may be zeros only if all frames have the same bit rate
+/// (`is_constant`), where the length of the hole shows it.
+pub(super) fn is_whole_before(
+    source: &mut Source,
+    range: &Range<u64>,
+    next: (u64, &Frame),
+    is_constant: bool,
+) -> Result<bool> {
     let borrowed = borrowed_bytes(source, next.0, next.1)?;
     Ok(LastFrame::read(source, range)?.is_some_and(|frame| {
-        borrowed <= frame.free && frame.zeros <= MAX_ZEROS + if borrowed == 0 { frame.free } else { 0 }
+        let fill = if borrowed == 0 && is_constant { frame.free } else { 0 };
+        borrowed <= frame.free && frame.zeros <= MAX_ZEROS + fill
     }))
 }
 
-/// Whether the frame in `range` is whole, if zeros follow it and no other frame. The bytes behind its sound may have
-/// been lent to a frame that is missing, so they count only in streams that lend nothing.
-pub(super) fn is_whole_at_end(source: &mut Source, range: &Range<u64>) -> Result<bool> {
-    Ok(LastFrame::read(source, range)?
-        .is_some_and(|frame| frame.zeros <= MAX_ZEROS + if frame.borrowed == 0 { frame.free } else { 0 }))
+/// Whether the frame in `range` is whole, if zeros follow it and no other frame.
+///
+/// A hole may begin in the unused bytes of a frame, and these may have been lent to a frame that is missing. So they may
+/// be zeros only in a stream that lends nothing, and if the frame before (`filled`) ends in zeros as well.
+pub(super) fn is_whole_at_end(source: &mut Source, range: &Range<u64>, filled: Option<&Range<u64>>) -> Result<bool> {
+    let is_filled = match filled {
+        Some(before) => LastFrame::read(source, before)?.is_some_and(|frame| frame.zeros > MAX_ZEROS),
+        None => false,
+    };
+    Ok(LastFrame::read(source, range)?.is_some_and(|frame| {
+        let fill = if frame.borrowed == 0 && is_filled { frame.free } else { 0 };
+        frame.zeros <= MAX_ZEROS + fill
+    }))
 }
 
 /// A frame in front of zeros.
@@ -70,7 +82,7 @@ struct LastFrame {
     borrowed: usize,
     /// Number of bytes behind its sound.
     free: usize,
-    /// Number of zeros at its end.
+    /// Number of zeros at its end, behind its header and side information.
     zeros: usize,
 }
 
@@ -80,9 +92,9 @@ impl LastFrame {
         let Some(frame) = source.bytes(range.clone())? else { return Ok(None) };
         let Some(header) = frame.first_chunk().copied().and_then(Frame::parse) else { return Ok(None) };
         let Some(side) = SideInformation::read(&frame, &header) else { return Ok(None) };
-        let payload = frame.len().saturating_sub(usize::try_from(header.head_bytes).unwrap_or(usize::MAX));
-        let zeros = frame.iter().rev().take_while(|byte| **byte == 0).count();
-        let free = (side.borrowed + payload).checked_sub(side.sound);
+        let payload = usize::try_from(header.head_bytes).ok().and_then(|head| frame.get(head..)).unwrap_or_default();
+        let zeros = payload.iter().rev().take_while(|byte| **byte == 0).count();
+        let free = (side.borrowed + payload.len()).checked_sub(side.sound);
         Ok(free.map(|free| Self { borrowed: side.borrowed, free, zeros }))
     }
 }

@@ -1,15 +1,18 @@
 //! Walks from frame to frame. An MP3 has no index, so each frame is found behind the one before. A minute of music has
 //! 2,300 frames.
 
-use std::ops::Range;
+use std::{
+    mem,
+    ops::{Range, RangeInclusive},
+};
 
 use memchr::memmem;
 
-use super::{Frame, reservoir};
+use super::{Frame, info::Info, reservoir};
 use crate::backend::media::{
     Result, beginning_missing, damaged, incomplete, refused,
-    source::Source,
-    tags::ID3V1_BYTES,
+    source::{Source, le32},
+    tags::{APE, APE_END_BYTES, ID3V1_BYTES, MAX_PADDING_BYTES},
     tail::{self, Tail},
 };
 use crate::domain::problem::FileRefusal;
@@ -39,36 +42,46 @@ pub(super) struct Walk {
     frames: u64,
     /// Number of frames that a tag declares, if any does.
     declared: Option<u64>,
-    /// The frame that was passed last.
+    /// The frame that was passed last. The frame in front of the first one, if it describes the sound.
     last: Range<u64>,
+    /// The frame before that one.
+    before_last: Range<u64>,
+    /// Lengths of the shortest and of the longest frame that was passed.
+    frame_bytes: RangeInclusive<u64>,
+    /// Where the search for the footer of an APE tag began, and the footer that it found. The end is the largest number
+    /// if no footer follows.
+    ape_footer: Range<u64>,
 }
 
 /// Finds the first frame of an MPEG stream, at most 64 kB behind `from` and the zeros and tags that follow there.
 /// Returns its offset and its header.
 ///
 /// # Errors
-/// Refused if zeros stand in place of the beginning: behind them comes a part of a frame, or a frame that depends on
-/// earlier ones.
+/// Refused if zeros stand in place of the beginning: there are more than 64 kB of them, or they reach to the first frame
+/// and have the length of some frames, or a part of a frame follows them and then a frame that depends on it. An info
+/// frame behind the zeros shows that the beginning is there.
 pub(super) fn find_first(source: &mut Source, from: u64) -> Result<Option<(u64, Frame)>> {
     let (mut start, mut zeros) = (from, 0);
-    loop {
-        let end = zeros_end(source, start)?;
-        zeros += end - start;
-        start = end;
+    let gap = loop {
+        let gap = start;
+        start = zeros_end(source, gap)?;
+        zeros += start - gap;
         match if zeros > 0 { tail::tag_end(source, start)? } else { None } {
             Some(end) if end > start && end < source.length() => start = end,
-            _ => break,
+            _ => break gap,
         }
-    }
+    };
     let found = search(source, start)?;
-    if let Some((at, first)) = &found
-        && zeros >= HOLE_BYTES
-        && first.layer == 3
-        && (*at != start || !reservoir::is_independent(source, *at, first)?)
-    {
-        return beginning_missing();
-    }
-    Ok(found)
+    let Some((at, first)) = found.filter(|(_, first)| zeros >= HOLE_BYTES && first.layer == 3) else {
+        return Ok(found);
+    };
+    let Some(bytes) = first.bytes else { return Ok(found) };
+    let is_info = source.bytes(at..at + bytes)?.is_some_and(|frame| Info::in_frame(&frame, &first).is_some());
+    let is_hole = zeros > SEARCH_BYTES as u64
+        || are_frames(start - gap, bytes, &first)
+        || are_frames(at - gap, bytes, &first)
+        || (at > start && reservoir::borrowed_bytes(source, at, &first)? > 0);
+    if is_hole && !is_info { beginning_missing() } else { Ok(found) }
 }
 
 fn search(source: &mut Source, from: u64) -> Result<Option<(u64, Frame)>> {
@@ -139,10 +152,20 @@ fn sound_end(source: &mut Source) -> Result<u64> {
 }
 
 impl Walk {
-    /// Begins with the frame at `offset`, which is like `first`.
-    pub(super) fn new(source: &mut Source, offset: u64, first: Frame, declared: Option<u64>) -> Result<Self> {
-        let end = sound_end(source)?;
-        Ok(Self { first, offset, end, frames: 0, declared, last: offset..offset })
+    /// Begins behind `info`, the frame that describes the sound, or where it would be. The first frame is like `first`.
+    pub(super) fn new(source: &mut Source, info: Range<u64>, first: Frame, declared: Option<u64>) -> Result<Self> {
+        let (offset, bytes) = (info.end, info.end - info.start);
+        Ok(Self {
+            first,
+            offset,
+            end: sound_end(source)?,
+            frames: 0,
+            declared,
+            last: info,
+            before_last: offset..offset,
+            frame_bytes: bytes..=bytes,
+            ape_footer: offset..offset,
+        })
     }
 
     pub(super) fn first(&self) -> &Frame {
@@ -172,9 +195,7 @@ impl Walk {
                 if range.end > self.end {
                     return incomplete();
                 }
-                self.offset = range.end;
-                self.frames += 1;
-                self.last = range.clone();
+                self.pass(range.clone());
                 return Ok(Some(range));
             }
             if found.is_some() && begins_run(source.read_up_to(self.offset, LOOKAHEAD_BYTES)?, 0, 2, false) {
@@ -189,7 +210,7 @@ impl Walk {
             }
             let zeros = self.offset..zeros_end(source, self.offset)?.min(self.end);
             let only_zeros_follow = !zeros.is_empty() && zeros.end == self.end;
-            let tag_end = if only_zeros_follow { None } else { tag_end(source, self.offset)? };
+            let tag_end = if only_zeros_follow { None } else { self.tag_end(source, self.offset)? };
             let next = match tag_end {
                 Some(end) => Some(end),
                 None => self.padding_end(source, zeros)?,
@@ -203,6 +224,17 @@ impl Walk {
         Ok(None)
     }
 
+    fn pass(&mut self, frame: Range<u64>) {
+        let bytes = frame.end - frame.start;
+        self.frame_bytes = match self.frames {
+            0 => bytes..=bytes,
+            _ => bytes.min(*self.frame_bytes.start())..=bytes.max(*self.frame_bytes.end()),
+        };
+        self.offset = frame.end;
+        self.frames += 1;
+        self.before_last = mem::replace(&mut self.last, frame);
+    }
+
     /// Returns the length of a frame of this stream in bytes. None if the frame belongs to another stream.
     fn bytes_of(&self, frame: &Frame) -> Option<u64> {
         frame.bytes.filter(|_| frame.is_like(&self.first) && frame.channels == self.first.channels)
@@ -212,65 +244,102 @@ impl Walk {
     ///
     /// A hole begins and ends anywhere in a frame. Padding begins behind a whole frame, and ends in front of a frame or
     /// of a tag. Zeros that have the length of some frames may have replaced these frames.
-    fn padding_end(&self, source: &mut Source, zeros: Range<u64>) -> Result<Option<u64>> {
-        let end = zeros.end;
-        if zeros.is_empty() || end == self.end || self.are_frames(end - zeros.start) {
+    fn padding_end(&mut self, source: &mut Source, zeros: Range<u64>) -> Result<Option<u64>> {
+        let (end, count) = (zeros.end, zeros.end - zeros.start);
+        if zeros.is_empty() || end == self.end {
             return Ok(None);
         }
         let next = source.read_array(end)?.and_then(Frame::parse).filter(|frame| self.bytes_of(frame).is_some());
         let is_whole = match next {
             Some(next) => {
-                let bytes = source.read_up_to(end, LOOKAHEAD_BYTES)?;
-                let is_all = end + bytes.len() as u64 >= self.end;
+                let there = usize::try_from(self.end - end).unwrap_or(usize::MAX);
+                let bytes = source.read_up_to(end, LOOKAHEAD_BYTES.min(there))?;
+                let is_all = bytes.len() == there;
                 begins_sound(bytes, 0, &self.first, is_all)
-                    && reservoir::is_whole_before(source, &self.last, (end, &next))?
+                    && !self.are_frames(count)
+                    && reservoir::is_whole_before(source, &self.last, (end, &next), self.is_constant())?
             }
-            None => tag_end(source, end)?.is_some() && reservoir::is_whole_at_end(source, &self.last)?,
+            None => self.tag_end(source, end)?.is_some() && self.end_in_padding(source, count)?,
         };
         Ok(is_whole.then_some(end))
     }
 
-    /// Whether `bytes` may be the length of some frames like the last one. Encoders add padding bytes to keep the bit
-    /// rate, or to no frame, or to all.
+    /// Whether this many zeros behind the last frame are padding, if no frame follows them.
+    ///
+    /// Frames of a variable bit rate have any length, and so has a tag that was overwritten. So only the declared number
+    /// of frames shows that more than [`MAX_PADDING_BYTES`] are padding.
+    fn end_in_padding(&self, source: &mut Source, zeros: u64) -> Result<bool> {
+        if self.is_counted() {
+            return Ok(true);
+        }
+        let were_frames = self.are_frames(zeros) || self.are_frames(zeros.saturating_sub(ID3V1_BYTES));
+        let filled = self.is_constant().then_some(&self.before_last);
+        Ok(zeros <= MAX_PADDING_BYTES && !were_frames && reservoir::is_whole_at_end(source, &self.last, filled)?)
+    }
+
+    /// Whether the declared number of frames was passed. Some tags count their own frame.
+    fn is_counted(&self) -> bool {
+        self.declared.is_some_and(|frames| (self.frames..=self.frames + 1).contains(&frames))
+    }
+
+    /// Whether all frames so far have the same bit rate.
+    fn is_constant(&self) -> bool {
+        self.frame_bytes.end() - self.frame_bytes.start() <= 1
+    }
+
+    /// Whether `bytes` may be the length of some frames like the last one.
     fn are_frames(&self, bytes: u64) -> bool {
-        /// All bit rates are multiples of this.
-        const STEP_BITS: u64 = 8000;
-        const FRAME_BYTES_PER_BIT: u64 = 144;
-        let rate = u64::from(self.first.sample_rate_hz);
-        let frame = self.last.end - self.last.start;
-        // A frame with its padding byte is at most one byte longer than the bit rate asks for.
-        let bit_rate = (frame.saturating_sub(1) * rate).div_ceil(FRAME_BYTES_PER_BIT).next_multiple_of(STEP_BITS);
-        let unpadded = (FRAME_BYTES_PER_BIT * bit_rate / rate).max(1);
-        // In units of 1 / rate bytes.
-        let (whole, one) = (bytes * rate, FRAME_BYTES_PER_BIT * bit_rate);
-        let rest = whole % one.max(1);
-        bytes >= unpadded
-            && (rest <= rate
-                || one - rest <= rate
-                || bytes.is_multiple_of(unpadded)
-                || bytes.is_multiple_of(unpadded + 1))
+        are_frames(bytes, self.last.end - self.last.start, &self.first)
+    }
+
+    /// Returns the end of the tag that begins at `offset`, which may be in the middle of the file. None if no tag begins
+    /// there.
+    fn tag_end(&mut self, source: &mut Source, offset: u64) -> Result<Option<u64>> {
+        if let Some(end) = tail::tag_end(source, offset)? {
+            return Ok(Some(end));
+        }
+        if source.read_up_to(offset, 11)? == b"LYRICSBEGIN" {
+            return lyrics_end(source, offset);
+        }
+        self.headless_ape_end(source, offset)
+    }
+
+    /// Returns the end of an APE tag that begins at `offset` and has only a footer. Searches each part of the file once
+    /// for footers, however many offsets are asked for.
+    fn headless_ape_end(&mut self, source: &mut Source, offset: u64) -> Result<Option<u64>> {
+        if !(self.ape_footer.start..=self.ape_footer.end).contains(&offset) || self.ape_footer.is_empty() {
+            self.ape_footer = offset..find(source, APE, offset, u64::MAX)?.unwrap_or(u64::MAX);
+        }
+        let footer = self.ape_footer.end;
+        if footer == u64::MAX {
+            return Ok(None);
+        }
+        let end = footer + APE_END_BYTES as u64;
+        let bytes = u64::from(le32(source.read_up_to(footer, APE_END_BYTES)?, 12));
+        Ok((end.checked_sub(bytes) == Some(offset)).then_some(end))
     }
 
     /// Ends the walk at bytes that are neither a frame nor a tag. Such bytes are harmless behind the last frame, unless
     /// sound was destroyed there or never written.
     fn finish(&mut self, source: &mut Source) -> Result<()> {
         let left = self.end - self.offset;
+        let zeros = zeros_end(source, self.offset)?.min(self.end) - self.offset;
         if left < Frame::HEADER_BYTES as u64 && source.read_up_to(self.offset, 1)? == [0xFF] {
             return incomplete();
         }
-        let is_counted = self.declared.is_some_and(|frames| (self.frames..=self.frames + 1).contains(&frames));
         let is_short = self.first.bytes.is_some_and(|bytes| left < bytes);
         let tail = match self.sound_follows(source)? {
             true => Tail::Other,
-            false if is_counted || is_short => Tail::Harmless,
-            false => Tail::read(source, self.offset)?,
+            false if self.is_counted() || is_short => Tail::Harmless,
+            false => match Tail::read(source, self.offset)? {
+                Tail::Harmless if zeros >= *self.frame_bytes.start() && !self.end_in_padding(source, zeros)? => {
+                    Tail::Zeros
+                }
+                tail => tail,
+            },
         };
         match tail {
             Tail::Harmless => self.offset = self.end,
-            // A hole would begin inside of the last frame, or have the length of the frames that are missing.
-            Tail::Zeros if !self.are_frames(left) && reservoir::is_whole_at_end(source, &self.last)? => {
-                self.offset = self.end;
-            }
             Tail::Zeros => return incomplete(),
             Tail::Other => return damaged(&format!("at {} there is data that is not sound", self.position())),
         }
@@ -293,6 +362,24 @@ impl Walk {
     }
 }
 
+/// Whether `bytes` may be the length of some frames of a constant bit rate, of which one has `frame` bytes. Encoders add
+/// padding bytes to keep the bit rate, or to no frame, or to all.
+fn are_frames(bytes: u64, frame: u64, first: &Frame) -> bool {
+    /// All bit rates are multiples of this.
+    const STEP_BITS: u64 = 8000;
+    let rate = u64::from(first.sample_rate_hz);
+    // Bytes of a second of sound are an eighth of its bits.
+    let bytes_per_bit_rate = first.samples / 8;
+    // A frame with its padding byte is at most one byte longer than the bit rate asks for.
+    let bit_rate = (frame.saturating_sub(1) * rate).div_ceil(bytes_per_bit_rate).next_multiple_of(STEP_BITS);
+    let unpadded = (bytes_per_bit_rate * bit_rate / rate).max(1);
+    // In units of 1 / rate bytes.
+    let (whole, one) = (bytes * rate, bytes_per_bit_rate * bit_rate);
+    let rest = whole % one.max(1);
+    bytes >= unpadded
+        && (rest <= rate || one - rest <= rate || bytes.is_multiple_of(unpadded) || bytes.is_multiple_of(unpadded + 1))
+}
+
 /// Whether two frames of any sound begin here, or one like `first` that ends the sound.
 fn begins_sound(bytes: &[u8], at: usize, first: &Frame, is_whole: bool) -> bool {
     let Some(frame) = frame_in(bytes, at).filter(|frame| frame.layer == 3) else { return false };
@@ -311,18 +398,6 @@ fn zeros_end(source: &mut Source, offset: u64) -> Result<u64> {
             None => at += bytes.len() as u64,
         }
     }
-}
-
-/// Returns the end of the tag that begins at `offset`, which may be in the middle of the file. None if no tag begins
-/// there.
-fn tag_end(source: &mut Source, offset: u64) -> Result<Option<u64>> {
-    if let Some(end) = tail::tag_end(source, offset)? {
-        return Ok(Some(end));
-    }
-    if source.read_up_to(offset, 11)? == b"LYRICSBEGIN" {
-        return lyrics_end(source, offset);
-    }
-    tail::headless_ape_end(source, offset, offset)
 }
 
 /// Returns the end of the Lyrics3 tag at `offset`: behind "LYRICSEND" or "LYRICS200", depending on its version.

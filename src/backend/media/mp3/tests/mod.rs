@@ -35,7 +35,7 @@ fn song() -> Vec<u8> {
 fn boundaries(song: &[u8]) -> Vec<usize> {
     let mut source = Source::new(Cursor::new(song.to_vec()), &Deadline::never()).unwrap();
     let (start, first) = walk::find_first(&mut source, 0).unwrap().unwrap();
-    let mut walk = Walk::new(&mut source, start, first, None).unwrap();
+    let mut walk = Walk::new(&mut source, start..start, first, None).unwrap();
     let mut boundaries = vec![start as usize];
     while let Some(place) = walk.next(&mut source).unwrap() {
         boundaries.push(place.end as usize);
