@@ -59,13 +59,18 @@ fn without_length<'a>(text: &str, name: &str, code: &'a str) -> Option<&'a str> 
         ("12", 12)
     } else if name.ends_with("EAN") || name.ends_with("JAN") {
         ("13", 13)
+    } else if name.ends_with("GTIN") {
+        if code.starts_with("12") { ("12", 12) } else { ("13", 13) }
     } else {
         return None;
     };
     let behind = code.strip_prefix(number)?;
     let rest = behind.trim_start_matches([':', '.']);
     let is_apart = rest.len() < behind.len() || is_separated(text, rest.chars().count());
-    (is_apart || rest.chars().count() == digits).then_some(rest)
+    let fits = rest.chars().count() == digits;
+    // The GTIN of a box has 14 digits, and so its own name needs both.
+    let is_name = if name.ends_with("GTIN") { is_apart && fits } else { is_apart || fits };
+    is_name.then_some(rest)
 }
 
 /// The error message about a letter that only looks like one of A to Z.
@@ -268,6 +273,7 @@ mod tests {
             "EAN\u{200B}13\u{200B}4006381333931",
             "JAN-13 4 006381 333931",
             "UPC/EAN-13: 4006381333931",
+            "GTIN-13 4006381333931",
             "UPC-12 4006381333931",
         ] {
             assert_eq!(Gtin::parse(text).as_ref().map(Gtin::as_str), Ok("4006381333931"), "{text}");
@@ -276,6 +282,7 @@ mod tests {
             "UPC-12: 036000291452",
             "UPC-A 12 036000291452",
             "UPC12036000291452",
+            "GTIN-12: 036000291452",
             "ＥＡＮ１３—０３６０００２９１４５２",
         ] {
             assert_eq!(Gtin::parse(text).as_ref().map(Gtin::as_str), Ok("036000291452"), "{text}");
@@ -290,9 +297,10 @@ mod tests {
             "UPC 13036000291452",
             "UPC 124006381333931",
             "UPC-13 4006381333931",
-            "GTIN 12 036000291452",
             "GTIN 13 036000291452",
+            "GTIN 12 4006381333931",
             "GTIN 134006381333931",
+            "GTIN 12036000291452",
             "12 036000291452",
             "13 4006381333931",
         ] {
