@@ -9,14 +9,19 @@ const MINUTES = 5;
 const WAV_HEADER_BYTES = 44;
 
 export default async function setup() {
-  if (!existsSync(fixture('song.wav'))) runExample('fixtures', [FIXTURES]);
-  if (!existsSync(fixture(LONG_MASTER))) writeLongMaster();
+  writeFixtures();
   rmSync(LOG, { force: true });
   const server = await startServer();
   for (const admin of ADMINS) createAdmin(server, admin, ADMIN_PASSWORD);
   process.env.VWAZA_E2E_URL = server.url;
   process.env.VWAZA_E2E_DATA = server.environment.VWAZA_DATA_DIR;
   return server.stop;
+}
+
+/** Writes the files that people upload, unless they are there. */
+export function writeFixtures() {
+  if (!existsSync(fixture('song.wav'))) runExample('fixtures', [FIXTURES]);
+  if (!existsSync(fixture(LONG_MASTER))) writeLongMaster();
 }
 
 function writeLongMaster() {

@@ -1,8 +1,12 @@
 import { expect, test as base, type Page } from '@playwright/test';
+import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { Home } from '../pages/home';
 import { Player } from '../pages/player';
 import { alive, runsScripts } from '../support/alive';
+import { fixture, LONG_MASTER } from '../support/files';
+import { stopAfter } from '../support/network';
 import { ROOT } from '../support/server';
 
 /** The accounts that the demo prints. */
@@ -129,6 +133,23 @@ test('artist', async ({ page, shoot }) => {
   await shoot('keyboard-shortcuts', 'window');
 });
 
+test('an upload that resumes', async ({ page, context, shoot }, info) => {
+  await signIn(page, ARTIST);
+  const wizard = await new Home(page).newRelease();
+  await page.getByLabel('Title', { exact: true }).fill('Slack Water');
+  await wizard.expectSaved();
+  await wizard.go('Tracks');
+  const [first, second] = [info.outputPath('01 - Slack Water.wav'), info.outputPath('02 - Morning Shift.wav')];
+  await Promise.all([copyFile(fixture('song.wav'), first), copyFile(fixture(LONG_MASTER), second)]);
+  await page.locator('#tracks').setInputFiles(first);
+  await page.getByRole('button', { name: 'Play Slack Water' }).waitFor();
+  const [stopped] = await Promise.all([stopAfter(page, 3), page.locator('#tracks').setInputFiles(second)]);
+  await context.setOffline(true);
+  await stopped.breakOff();
+  await expect(wizard.tracks().last()).toContainText('The upload continues by itself');
+  await shoot('wizard-tracks-offline');
+});
+
 test('first day', async ({ page, shoot }, info) => {
   await page.goto('/sign-up');
   await alive(page);
@@ -166,6 +187,8 @@ test('admin', async ({ page, shoot }) => {
   await page.getByRole('button', { name: 'Play Rope and Tar' }).click();
   await hear(page, 3);
   await shoot('review-playing', 'window');
+  await page.getByText('MP3 is compressed with loss').scrollIntoViewIfNeeded();
+  await shoot('review-findings', 'window');
   await page.keyboard.press('r');
   await page.getByRole('dialog', { name: 'Reject this release' }).waitFor();
   await shoot('review-reject', 'window');
