@@ -61,13 +61,13 @@ test('an artist brings a first release from sign-up to published', async ({ page
 
   await test.step('three masters at once become three tracks', async () => {
     await wizard.go('Tracks');
-    const line = await slowUploads(page, 4_000_000);
+    const connection = await slowUploads(page, 4_000_000);
     const chosen = wizard.chooseTracks(LONG_MASTER, 'song.flac', 'song.mp3');
     // Two chunks take long enough for the page to measure their speed.
     const [stopped] = await Promise.all([stopAfter(page, 2), chosen]);
     await expect(page.getByRole('progressbar', { name: `Upload of ${LONG_MASTER}` })).toBeVisible();
     await expect(wizard.tracks().filter({ hasText: /\d+ of \d+ MB · .+\/s/ })).not.toHaveCount(0);
-    await line.restore();
+    await connection.restore();
     await stopped.goOn();
     await wizard.expectTitles('morning shift', 'Night Bus', 'Early Ferry');
     await page.getByRole('button', { name: /^Move “Night Bus”, track/ }).focus();

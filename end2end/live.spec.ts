@@ -35,7 +35,7 @@ test('a status changes on the open page even if the event stream is blocked', as
 });
 
 test('an admin who is writing a reason reads that another admin has decided already', async ({ page, newAdmin }) => {
-  const title = `Overtaken ${unique()}`;
+  const title = `Superseded ${unique()}`;
   await new Account(page).signUp(newArtist());
   const wizard = await new Home(page).newRelease();
   await wizard.make(someDetails(title));

@@ -158,12 +158,12 @@ test('a page catches up on the changes that it missed while the server was unrea
   const wizard = await new Home(page).newRelease();
   await wizard.make(someDetails(`Out of Reach ${unique()}`));
   const answers = ['**/api/releases/view', '**/api/releases/home'];
-  const breakLine = (page: Page) => Promise.all(answers.map((address) => page.route(address, (route) => route.abort())));
-  const mendLine = (page: Page) => Promise.all(answers.map((address) => page.unroute(address)));
+  const breakConnection = (page: Page) => Promise.all(answers.map((address) => page.route(address, (route) => route.abort())));
+  const mendConnection = (page: Page) => Promise.all(answers.map((address) => page.unroute(address)));
 
   // The event stream stays open, and it sends each event only once.
   await wizard.go('Cover');
-  await breakLine(page);
+  await breakConnection(page);
   await wizard.chooseCover('cover.jpg');
   const other = await newPage();
   await new Account(other).signIn(artist);
@@ -171,14 +171,14 @@ test('a page catches up on the changes that it missed while the server was unrea
   await there.open('cover');
   await expect(there.coverStep()).toContainText(/JPEG · 3000\s×\s3000\spx/);
   await expect(wizard.coverStep()).not.toContainText(/JPEG · 3000\s×\s3000\spx/);
-  await mendLine(page);
+  await mendConnection(page);
   await expect(wizard.coverStep()).toContainText(/JPEG · 3000\s×\s3000\spx/);
 
   const release = new ReleasePage(page, wizard.id);
   const home = new Home(other);
   await release.open();
   await home.open();
-  await Promise.all([breakLine(page), breakLine(other)]);
+  await Promise.all([breakConnection(page), breakConnection(other)]);
   const third = await newPage();
   await new Account(third).signIn(artist);
   const elsewhere = new Wizard(third, wizard.id);
@@ -186,7 +186,7 @@ test('a page catches up on the changes that it missed while the server was unrea
   await elsewhere.submit();
   await new ReleasePage(third, wizard.id).expectStatus('Waiting for review');
   await expect(release.status()).toHaveText('Draft');
-  await Promise.all([mendLine(page), mendLine(other)]);
+  await Promise.all([mendConnection(page), mendConnection(other)]);
   await release.expectStatus('Waiting for review');
   await expect(other.getByRole('region', { name: 'All releases' })).toContainText('Waiting for review');
 });

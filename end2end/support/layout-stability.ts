@@ -100,11 +100,11 @@ export class LayoutStability {
       const { watched, navigation } = window as unknown as { watched: Watched; navigation: EventTarget };
       // The address changes together with the page. The next frame is the first that shows it, and its layout is done
       // before the frame after it.
-      const forget = () => {
+      const clear = () => {
         watched.shifts.length = 0;
         watched.since = performance.now();
       };
-      const changed = () => requestAnimationFrame(() => requestAnimationFrame(forget));
+      const changed = () => requestAnimationFrame(() => requestAnimationFrame(clear));
       navigation.addEventListener('currententrychange', changed, { once: true });
     });
     await this.page.route(/\/(api|pkg)\/(?!events)/, async (route) => {

@@ -123,9 +123,9 @@ fn examine_one(path: &Path) -> CorpusResult {
     setrlimit(Resource::As, limit)?;
     let began = Instant::now();
     let is_cover = is_cover(path)?;
-    let (judged, examined) = if is_cover { cover(path) } else { audio(path)? };
+    let (validated, examined) = if is_cover { cover(path) } else { audio(path)? };
     let mut line = json!({ "as": if is_cover { "cover" } else { "audio" } });
-    let (outcome, at) = match (&judged, &examined) {
+    let (outcome, at) = match (&validated, &examined) {
         (Err(error), _) => (Err(error), "judging"),
         (_, Some(Err(error))) => (Err(error), "examining"),
         _ => (Ok(()), "examining"),
@@ -143,8 +143,8 @@ fn examine_one(path: &Path) -> CorpusResult {
             line["at"] = json!(at);
         }
     }
-    if let Ok(judged) = judged {
-        line["judged"] = judged;
+    if let Ok(validated) = validated {
+        line["judged"] = validated;
     }
     if let Some(Ok(facts)) = examined {
         line["facts"] = facts;
@@ -174,14 +174,14 @@ fn cover(path: &Path) -> Examinations {
     let deadline = Deadline::after(FILE_TIMEOUT);
     match validate_cover(path, &MediaLimits::default(), &deadline) {
         Err(error) => (Err(error), None),
-        Ok(judged) => {
+        Ok(validated) => {
             let examined = examine_cover(path, &deadline).map(|(facts, thumbnails)| {
                 let edges: Vec<i32> = thumbnails.iter().map(|thumbnail| thumbnail.edge_px).collect();
                 let mut facts = json!(facts);
                 facts["thumbnails_px"] = json!(edges);
                 facts
             });
-            (Ok(json!({ "contentType": judged.content_type, "facts": judged.facts })), Some(examined))
+            (Ok(json!({ "contentType": validated.content_type, "facts": validated.facts })), Some(examined))
         }
     }
 }
@@ -191,11 +191,14 @@ fn audio(path: &Path) -> CorpusResult<Examinations> {
     let copy = tempfile::NamedTempFile::new()?;
     Ok(match validate_audio(path, &MediaLimits::default(), &deadline) {
         Err(error) => (Err(error), None),
-        Ok(judged) => {
+        Ok(validated) => {
             let examined = examine_audio(path, copy.path(), &deadline).map(|(facts, peaks)| facts_of(&facts, &peaks));
-            let judged =
-                json!({ "contentType": judged.content_type, "durationMs": judged.duration_ms, "tags": judged.tags });
-            (Ok(judged), Some(examined))
+            let validated = json!({
+                "contentType": validated.content_type,
+                "durationMs": validated.duration_ms,
+                "tags": validated.tags,
+            });
+            (Ok(validated), Some(examined))
         }
     })
 }

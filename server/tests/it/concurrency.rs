@@ -255,7 +255,7 @@ async fn the_concurrent_requests_of_one_client_of_a_proxy_are_limited() {
     eventually("there is room again", async || (ana.get("/sign-in").await.status == 200).then_some(())).await;
 }
 
-/// All sessions of a user count together: some requests run, others wait in line, and the rest gets 429 at once.
+/// All sessions of a user count together: some requests run, others wait in a queue, and the rest gets 429 at once.
 #[tokio::test]
 async fn the_concurrent_requests_of_one_user_are_limited_and_delay_no_other_user() {
     const AT_ONCE: usize = 2;
@@ -276,10 +276,10 @@ async fn the_concurrent_requests_of_one_user_are_limited_and_delay_no_other_user
     let meanwhile = async {
         app.waits_for_locks(AT_ONCE as i64).await;
         ben.create_release().await;
-        // The bytes of an upload do not wait in line.
+        // The bytes of an upload do not wait in the queue.
         let begun = ben.begin(UploadTarget::Cover(ben.create_release().await), "cover.png", a_cover(1).len()).await;
         ben.patch(&begun.url, 0, a_cover(1)).await.expect_status(204);
-        eventually("those in line wait without the database", async || {
+        eventually("those in the queue wait without the database", async || {
             let refused = app.log.events("answered").iter().filter(|event| event["http.status"] == 429).count();
             (refused == TOO_MANY).then_some(())
         })
@@ -301,8 +301,8 @@ async fn the_concurrent_requests_of_one_user_are_limited_and_delay_no_other_user
     app.expect_consistent().await;
 }
 
-/// Does something while a user has one request running, ten in line, and no room for another. `name` is applied to each
-/// of these requests.
+/// Does something while a user has one request running, ten in its queue, and no room for another. `name` is applied to
+/// each of these requests.
 async fn beside_a_full_queue(
     app: &App,
     user: &Client,
@@ -335,7 +335,7 @@ async fn beside_a_full_queue(
 
 const ONE_PER_USER: (&str, &str) = ("VWAZA_LIMIT_REQUESTS_PER_USER", "1");
 
-/// A token counts only where the server checks it. Elsewhere, a client could make up tokens and have a line for each.
+/// A token counts only where the server checks it. Elsewhere, a client could make up tokens and have a queue for each.
 #[tokio::test]
 async fn an_access_token_names_the_user_of_upload_requests_only() {
     let app = spawn_app_with(&[ONE_PER_USER]).await;
@@ -368,7 +368,7 @@ async fn an_access_token_names_the_user_of_upload_requests_only() {
 
 /// A request that carries bytes lasts as long as they take. It counts for its user only while it creates the upload.
 #[tokio::test]
-async fn a_creation_waits_in_its_users_line_and_its_bytes_do_not() {
+async fn a_creation_waits_in_its_users_queue_and_its_bytes_do_not() {
     let app = spawn_app_with(&[ONE_PER_USER]).await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;

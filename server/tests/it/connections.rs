@@ -90,12 +90,13 @@ async fn a_connection_of_the_queue_that_died_while_it_was_idle_is_not_used() {
     let ana = app.artist("Ana").await;
     idle_jobs(&app.sql, &ana, 1).await;
     all_jobs_end(&app.sql).await;
-    eventually("the queue's lines are idle and die", async || {
+    eventually("the queue's connections are idle and end", async || {
         let ended: i64 = sqlx::query_scalar(
-            "with lines as (select * from pg_stat_activity
-                            where datname = current_database() and query like 'update upload_jobs%UPLOADING%')
-             select count(pg_terminate_backend(pid)) from lines
-             where (select bool_and(state = 'idle' and state_change < now() - interval '1500 milliseconds') from lines)",
+            "with connections as (select * from pg_stat_activity
+                                  where datname = current_database() and query like 'update upload_jobs%UPLOADING%')
+             select count(pg_terminate_backend(pid)) from connections
+             where (select bool_and(state = 'idle' and state_change < now() - interval '1500 milliseconds')
+                    from connections)",
         )
         .fetch_one(&app.sql)
         .await

@@ -310,8 +310,8 @@ async fn a_result_that_an_admin_dismissed_comes_back_only_if_another_one_is_foun
     measured_otherwise(&app, -4.0).await;
     assert!(changed_files(&admin).await.is_empty(), "the admin has read this result");
     // An examination finds something else than the one before.
-    let forgotten = "update changed_facts set facts = jsonb_set(facts, '{integrated_lufs}', '-20.0')";
-    sqlx::query(forgotten).execute(&app.sql).await.unwrap();
+    let another_result = "update changed_facts set facts = jsonb_set(facts, '{integrated_lufs}', '-20.0')";
+    sqlx::query(another_result).execute(&app.sql).await.unwrap();
     measured_otherwise(&app, -4.0).await;
     let again = changed_files(&admin).await;
     assert_eq!(again.iter().map(|file| file.object).collect::<Vec<_>>(), [changed[0].object]);

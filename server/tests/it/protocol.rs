@@ -344,23 +344,23 @@ async fn a_body_is_requested_only_if_it_will_be_read() {
         let head = format!(
             "{asked} HTTP/1.1\r\nHost: {host}\r\n{headers}Content-Length: 32000000\r\nExpect: 100-continue\r\n\r\n"
         );
-        let mut line = TcpStream::connect(&host).await.unwrap();
-        line.write_all(head.as_bytes()).await.unwrap();
+        let mut connection = TcpStream::connect(&host).await.unwrap();
+        connection.write_all(head.as_bytes()).await.unwrap();
         let mut answer = [0; 12];
-        line.read_exact(&mut answer).await.unwrap();
+        connection.read_exact(&mut answer).await.unwrap();
         assert_eq!(String::from_utf8_lossy(&answer), format!("HTTP/1.1 {status}"), "{asked}");
     }
     let head = format!(
         "PATCH {url} HTTP/1.1\r\nHost: {host}\r\n{chunk}Upload-Offset: 0\r\nCookie: {cookie}\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
     );
-    let mut line = TcpStream::connect(&host).await.unwrap();
-    line.write_all(head.as_bytes()).await.unwrap();
+    let mut connection = TcpStream::connect(&host).await.unwrap();
+    connection.write_all(head.as_bytes()).await.unwrap();
     let go_on = b"HTTP/1.1 100 Continue\r\n\r\n";
     let mut answer = vec![0; go_on.len()];
-    line.read_exact(&mut answer).await.unwrap();
+    connection.read_exact(&mut answer).await.unwrap();
     assert_eq!(answer, go_on);
-    line.write_all(b"RIFF").await.unwrap();
+    connection.write_all(b"RIFF").await.unwrap();
     let mut answer = [0; 12];
-    line.read_exact(&mut answer).await.unwrap();
+    connection.read_exact(&mut answer).await.unwrap();
     assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 204");
 }

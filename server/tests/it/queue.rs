@@ -163,8 +163,8 @@ async fn other_jobs_do_not_wait_for_a_job_that_hangs() {
     ana.release_once(anas, "it is examined", |release| release.tracks[0].state() == FileState::Ready).await;
 }
 
-/// A poison job runs alone. While it runs, no other job of its process is claimed, so none loses an attempt when the
-/// process is killed again.
+/// A poison job runs exclusively. While it runs, no other job of its process is claimed, so none loses an attempt when
+/// the process is killed again.
 #[tokio::test]
 async fn j8_a_poison_job_costs_no_neighbour_an_attempt() {
     let mut app = spawn_app_with(&[("VWAZA_JOB_LEASE_SECONDS", "2")]).await;

@@ -30,10 +30,10 @@ async fn create_and_drop(app: &App, client: &Client, release: ReleaseId) {
         query.fetch_one(&app.sql).await.unwrap()
     };
     let before = begun().await;
-    let mut line = TcpStream::connect(client.listen()).await.unwrap();
-    line.write_all(head.as_bytes()).await.unwrap();
-    line.write_all(&song[..LONG_SONG_HALF]).await.unwrap();
-    line.shutdown().await.unwrap();
+    let mut connection = TcpStream::connect(client.listen()).await.unwrap();
+    connection.write_all(head.as_bytes()).await.unwrap();
+    connection.write_all(&song[..LONG_SONG_HALF]).await.unwrap();
+    connection.shutdown().await.unwrap();
     eventually("what has arrived is counted", async || (begun().await > before).then_some(())).await;
 }
 

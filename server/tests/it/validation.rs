@@ -24,7 +24,7 @@ async fn the_number_of_concurrent_validations_is_limited_and_the_next_client_get
         begun.push(ana.begin(target, "cover.png", cover.len()).await);
     }
     let mut sent: FuturesUnordered<_> = begun.iter().map(|begun| ana.try_patch(&begun.url, 0, cover.clone())).collect();
-    let answer = ends("one finds no turn", sent.next()).await.unwrap().unwrap();
+    let answer = ends("one gets no permit to validate", sent.next()).await.unwrap().unwrap();
     answer.expect_error(503, "We have your file. We can't check it right now");
     app.kill();
     while let Some(answer) = sent.next().await {

@@ -15,7 +15,7 @@ const BATCH: i64 = 1000;
 
 impl Uploads {
     /// Expires uploads for which nobody has sent a byte in time. Each one is a compare-and-set: a PATCH prolongs its
-    /// upload before it touches the file, so one of the two wins. An upload that is whole never expires: its process
+    /// upload before it opens the file, so one of the two wins. An upload that is whole never expires: its process
     /// completes it, now or when it comes back.
     pub(in crate::backend) async fn expire(&self) -> Result<()> {
         let expired = sqlx::query!(

@@ -35,7 +35,7 @@ impl Default for RunningHash {
 
 #[derive(Default)]
 struct Slot {
-    /// The state that only the writer may touch. The holder of this lock is the writer.
+    /// The state that only the writer may use. The holder of this lock is the writer.
     state: Arc<AsyncMutex<RunningHash>>,
     holder: Mutex<Holder>,
     /// The owner of the upload, once they have written to it.

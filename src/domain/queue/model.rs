@@ -334,9 +334,9 @@ proptest! {
 
     #[test]
     fn many_jobs_of_one_artist_delay_another_artist_by_one_job(
-        crowd in 100usize..300, others in prop::collection::btree_set(1usize..20, 1..10), last in 0usize..20,
+        backlog in 100usize..300, others in prop::collection::btree_set(1usize..20, 1..10), last in 0usize..20,
     ) {
-        let mut jobs = World::new(std::iter::repeat_n(0, crowd).chain(others.iter().copied())).jobs;
+        let mut jobs = World::new(std::iter::repeat_n(0, backlog).chain(others.iter().copied())).jobs;
         let (now, mut last_artist, mut served) = (OffsetDateTime::UNIX_EPOCH, artist(last), BTreeSet::new());
         for _ in 0..=others.len() {
             let next = next_job(&jobs, last_artist, now).expect("jobs are due");

@@ -112,7 +112,7 @@ pub struct ReleaseEvent {
 }
 
 /// Decides whether the files of a release change its status. This is the only rule that changes a status without a
-/// request from a user. Every transaction that touches a release or its files applies it, under the release's row lock.
+/// request from a user. Every transaction that changes a release or its files applies it, under the release's row lock.
 pub fn advance(
     status: ReleaseStatus,
     files: impl IntoIterator<Item = FileState>,

@@ -65,7 +65,7 @@ impl FormQueue {
     where
         S: ServerFn<Output = ReleaseView, Error = AppError>,
     {
-        let _turn = self.in_flight.lock().await;
+        let _in_flight = self.in_flight.lock().await;
         form.run_on_client().await
     }
 
@@ -86,7 +86,7 @@ impl LeftForm {
     where
         S: ServerFn<Output = ReleaseView, Error = AppError>,
     {
-        let _turn = self.queue.in_flight.lock().await;
+        let _in_flight = self.queue.in_flight.lock().await;
         if !self.is_owner() {
             return None;
         }

@@ -84,7 +84,7 @@ async fn completed_jobs_are_deleted_after_their_retention() {
         .execute(&app.sql)
         .await
         .unwrap();
-    eventually("they are forgotten", async || {
+    eventually("they are deleted", async || {
         let left: Vec<String> =
             sqlx::query_scalar("select kind::text from upload_jobs").fetch_all(&app.sql).await.unwrap();
         (left.len() == 2 && left.iter().all(|kind| kind == "EXAMINE")).then_some(())

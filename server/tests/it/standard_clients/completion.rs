@@ -64,11 +64,11 @@ async fn an_upload_is_whole_without_the_end_of_its_last_request() {
         cookie = ana.cookie(),
         length = cover.len(),
     );
-    let mut line = TcpStream::connect(ana.listen()).await.unwrap();
-    line.write_all(head.as_bytes()).await.unwrap();
-    line.write_all(&cover).await.unwrap();
-    line.write_all(b"\r\n").await.unwrap();
-    line.shutdown().await.unwrap();
+    let mut connection = TcpStream::connect(ana.listen()).await.unwrap();
+    connection.write_all(head.as_bytes()).await.unwrap();
+    connection.write_all(&cover).await.unwrap();
+    connection.write_all(b"\r\n").await.unwrap();
+    connection.shutdown().await.unwrap();
     upload_is(&app, "ATTACHED").await;
     app.expect_consistent().await;
 }

@@ -41,15 +41,15 @@ async fn the_upload_of_a_killed_form_is_cancelled_at_the_next_start() {
         "--b\r\nContent-Disposition: form-data; name=\"target\"\r\n\r\nnew-track:{release}\r\n\
          --b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"song.wav\"\r\n\r\n"
     );
-    let mut line = TcpStream::connect(ana.listen()).await.unwrap();
+    let mut connection = TcpStream::connect(ana.listen()).await.unwrap();
     let request = format!(
         "POST /api/uploads/form HTTP/1.1\r\nHost: {}\r\nCookie: {}\r\nContent-Type: multipart/form-data; boundary=b\r\n\
          Content-Length: 3000000\r\n\r\n{head}",
         ana.listen(),
         ana.cookie()
     );
-    line.write_all(request.as_bytes()).await.unwrap();
-    line.write_all(&a_long_song(1)[..1_500_000]).await.unwrap();
+    connection.write_all(request.as_bytes()).await.unwrap();
+    connection.write_all(&a_long_song(1)[..1_500_000]).await.unwrap();
     eventually("it is begun", async || {
         sqlx::query("select 1 from uploads").fetch_optional(&app.sql).await.unwrap().map(drop)
     })

@@ -144,7 +144,7 @@ async fn a_client_reads_a_refusal_although_nobody_reads_its_body() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let created = create(&ana, UploadTarget::NewTrack(ana.create_release().await), 64_000_000).await;
-    let mut line = TcpStream::connect(ana.listen()).await.unwrap();
+    let mut connection = TcpStream::connect(ana.listen()).await.unwrap();
     let head = format!(
         "PATCH {url} HTTP/1.1\r\nHost: {host}\r\nCookie: {cookie}\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 7\r\n\
          Content-Type: application/offset+octet-stream\r\nContent-Length: 32000000\r\n\r\n",
@@ -152,12 +152,12 @@ async fn a_client_reads_a_refusal_although_nobody_reads_its_body() {
         host = ana.listen(),
         cookie = ana.cookie(),
     );
-    line.write_all(head.as_bytes()).await.unwrap();
+    connection.write_all(head.as_bytes()).await.unwrap();
     for _ in 0..32 {
-        line.write_all(&vec![0; 1_000_000]).await.unwrap();
+        connection.write_all(&vec![0; 1_000_000]).await.unwrap();
     }
     let mut answer = [0; 12];
-    line.read_exact(&mut answer).await.unwrap();
+    connection.read_exact(&mut answer).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 409");
     let status: UploadStatus = ana.get(&url_of(&created)).await.ok();
     assert_eq!(status.state, UploadState::Receiving);

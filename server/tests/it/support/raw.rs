@@ -28,11 +28,11 @@ impl RawRequest {
         headers: &[&str],
     ) -> Self {
         let id: Uuid = url.rsplit('/').next().unwrap().parse().unwrap();
-        let touched = async || -> String {
+        let updated_at = async || -> String {
             let query = sqlx::query_scalar("select updated_at::text from uploads where id = $1");
             query.bind(id).fetch_one(&app.sql).await.unwrap()
         };
-        let before = touched().await;
+        let before = updated_at().await;
         let head = format!(
             "PATCH {url} HTTP/1.1\r\nHost: {host}\r\nCookie: {cookie}\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: {offset}\r\n\
              Content-Type: application/offset+octet-stream\r\nContent-Length: {length}\r\n{headers}\r\n",
@@ -43,7 +43,7 @@ impl RawRequest {
         let mut stream = TcpStream::connect(client.listen()).await.unwrap();
         stream.write_all(head.as_bytes()).await.unwrap();
         // A writer first extends the upload's expiry.
-        eventually("the upload is held", async || (touched().await != before).then_some(())).await;
+        eventually("the upload is held", async || (updated_at().await != before).then_some(())).await;
         Self(stream)
     }
 

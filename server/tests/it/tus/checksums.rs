@@ -43,10 +43,10 @@ async fn u4_a_chunk_with_a_checksum_is_kept_only_if_it_is_whole_and_right() {
     // The connection drops in the middle of the chunk. Nothing of the chunk is kept, although its bytes were on the
     // disk.
     let checked = format!("Upload-Checksum: {}", sha256_of(&second));
-    let mut line = RawRequest::patch_with(&app, &ana, &begun.url, LONG_SONG_HALF, second.len(), &[&checked]).await;
-    line.send(&second[..second.len() / 2]).await;
+    let mut request = RawRequest::patch_with(&app, &ana, &begun.url, LONG_SONG_HALF, second.len(), &[&checked]).await;
+    request.send(&second[..second.len() / 2]).await;
     app.spooled_beyond(LONG_SONG_HALF).await;
-    line.drop_connection().await;
+    request.drop_connection().await;
     assert_eq!(ana.offset(&begun.url).await, LONG_SONG_HALF);
     patch_checked(&ana, &begun.url, LONG_SONG_HALF, second.clone(), &sha256_of(&second)).await.expect_status(204);
     assert_eq!(ana.attached(begun.id).await.sha256, Some(sha256(&song)));

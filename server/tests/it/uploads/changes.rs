@@ -104,7 +104,7 @@ async fn u19_of_two_covers_the_newer_one_stays() {
     ana.attach(target, "new.png", new.clone()).await;
     // The older upload ends after the newer one is attached.
     ana.patch(&first.url, 0, old).await.expect_status(204);
-    let superseded = eventually("the older one is overtaken", async || {
+    let superseded = eventually("the older one is superseded", async || {
         Some(ana.upload_status(first.id).await).filter(|status| status.state != UploadState::Received)
     })
     .await;

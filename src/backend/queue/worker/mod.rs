@@ -30,7 +30,8 @@ use crate::{
     },
 };
 
-/// The number of expired leases from which on a job counts as a poison job: it may kill its process, so it runs alone.
+/// The number of expired leases from which on a job counts as a poison job: it may kill its process, so it runs
+/// exclusively.
 const POISON_EXPIRED_LEASES: i32 = 2;
 /// The longest time between two searches for jobs whose worker is gone.
 const RECOVER_INTERVAL_MAX: Duration = Duration::from_secs(5);
@@ -56,7 +57,7 @@ pub(in crate::backend) struct Worker {
     decoder_permits: Arc<Semaphore>,
     /// Whether a claim had no permit to decode a track. The next such permit that is returned causes another claim.
     has_skipped_decoding: AtomicBool,
-    /// Taken while a poison job runs, or waits to run, alone. Nothing else is claimed meanwhile.
+    /// Taken while a poison job runs, or waits to run, exclusively. Nothing else is claimed meanwhile.
     poison_permit: Arc<Semaphore>,
     /// Cancelled when the process is about to end. Nothing is claimed after that.
     shutdown: CancellationToken,
@@ -349,7 +350,7 @@ pub(in crate::backend) fn run_in_background(backend: &Arc<Backend>, mut job: Cla
             let outcome = attempt::run(&backend, &job, exclusivity.is_some()).await;
             drop(exclusivity);
             if is_poison_job(&job) {
-                // Claims found nothing while the poison job ran or waited to run alone.
+                // Claims found nothing while the poison job ran, or waited to run, exclusively.
                 backend.events.jobs().notify_one();
             }
             metrics::histogram!("vwaza_job_duration_seconds", "kind" => kind).record(began.elapsed());

@@ -178,7 +178,7 @@ async fn a_poison_job_does_not_hold_its_lease_for_long_while_its_neighbours_run_
     let neighbour = process.receive(0).await;
     process.runs(neighbour).await;
     let poison_job = process.receive(2).await;
-    eventually("the suspect is claimed", async || process.backend.worker.has_poison_job().then_some(())).await;
+    eventually("the poison job is claimed", async || process.backend.worker.has_poison_job().then_some(())).await;
     let late = process.receive(0).await;
     let aside = process.waits(poison_job).await;
     assert_eq!((aside.attempt, aside.retry_count), (1, 0));
