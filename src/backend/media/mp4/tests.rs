@@ -479,7 +479,9 @@ fn fragments_that_are_missing_at_the_end_are_missed_by_the_boxes_that_count_them
         let starts = fragments(&whole);
         assert_eq!(starts.len(), 7, "{name}");
         assert_eq!(examined(&whole).unwrap_or_else(|error| panic!("{name}: {error}")).1.duration_ms, 2000);
-        for end in &starts[1..6] {
+        // `mehd` may be too long by half a second, and the last fragment is shorter.
+        let last = if name.starts_with("mehd") { 5 } else { 6 };
+        for end in &starts[1..last] {
             for behind in [[].as_slice(), b"\0\0\0\x10mfra\0\0\0\0\0\0\0\0"] {
                 let said = refusal(&[&whole[..*end], behind].concat());
                 assert!(said.contains("incomplete: its end is missing"), "{name}, {end}: {said}");
@@ -517,6 +519,7 @@ fn numbers_of_the_whole_that_are_wrong_do_no_harm() {
             file[at + 26..at + 28].copy_from_slice(&[0xFF, 0xFF]);
             file
         }),
+        ("as long as a film that was 400 ms longer", movie(&[0, SAMPLES + RATE_HZ * 4 / 10])),
         ("an index of half of it", with_index(&plain, |at| if at < 3 { real(at) } else { (0, 0) })),
     ] {
         let (_, facts, _) = examined(&file).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -561,7 +564,19 @@ fn a_live_stream_that_was_recorded_late_is_not_called_cut() {
             says.decode_time = says.decode_time.map(|time| time + 5000 * 4 * 4096);
         }]
     {
-        let said = refusal(&in_fragments_with(&[], change));
-        assert!(said.contains("begins in the middle of a longer stream") && said.contains("live stream"), "{said}");
+        let plain = in_fragments_with(&[], change);
+        let starts = fragments(&plain);
+        // Each segment has an index of its own, or none.
+        let segments = starts.windows(2).enumerate().flat_map(|(at, ends)| {
+            let index = [0, 1, RATE_HZ, at as u32 * 4 * 4096, 0, 1, (ends[1] - ends[0]) as u32, 4 * 4096, 0x9000_0000];
+            [numbers(b"sidx", &index), plain[ends[0]..ends[1]].to_vec()].concat()
+        });
+        let indexed = [&plain[..starts[0]], &segments.collect::<Vec<_>>()].concat();
+        for file in [&plain, &indexed] {
+            let said = refusal(file);
+            assert!(said.contains("begins in the middle of a longer stream") && said.contains("live stream"), "{said}");
+        }
+        // An index of all segments belongs to a whole file.
+        assert!(refusal(&with_index(&plain, |_| (4 * 4096, 100))).contains("its beginning is missing"));
     }
 }
