@@ -45,12 +45,21 @@ pub fn other_stream(bytes: &[u8]) -> Option<&'static str> {
         flac_frames += usize::from(first.is_some());
         first.is_some_and(|first| is_followed_by_flac(&first, rest))
     };
+    // An archive may hold a whole Ogg file, which begins with the first page of a stream. The pages behind that one don't
+    // begin the file either.
+    let mut has_ogg = false;
+    let mut begins_ogg = |rest: &[u8]| {
+        const IS_FIRST: u8 = 2;
+        let is_next = !has_ogg && is_followed_by_ogg(rest);
+        has_ogg |= is_next;
+        is_next && rest[5] & IS_FIRST == 0
+    };
     (0..bytes.len()).find_map(|at| {
         let rest = &bytes[at..];
         match rest {
             [0xFF, second, ..] if second & 0xF6 == 0xF0 && has_adts_frames(rest) => Some("a bare AAC stream (ADTS)"),
             [0xFF, 0xF8 | 0xF9, ..] if begins_flac(rest) => Some(PIECE_OF_FLAC),
-            [b'O', b'g', b'g', b'S', 0, ..] => Some("a piece of an Ogg stream"),
+            [b'O', b'g', b'g', b'S', 0, ..] if begins_ogg(rest) => Some("a piece of an Ogg stream"),
             [0x47, ..] if [188, 192].iter().any(|bytes| has_packets(rest, *bytes, TRANSPORT_PACKETS_IN_A_ROW)) => {
                 Some("an MPEG transport stream (TS), a format for broadcasts and videos")
             }
@@ -91,6 +100,15 @@ fn is_followed_by_flac(first: &FlacFrame, bytes: &[u8]) -> bool {
         FlacFrame::parse(&bytes[at..])
             .is_some_and(|next| next.sync == first.sync && next.number == first.number.saturating_add(step))
     })
+}
+
+/// Whether a whole page of Ogg and the beginning of another are among the bytes, which begin with its mark (RFC 3533).
+fn is_followed_by_ogg(bytes: &[u8]) -> bool {
+    const HEAD_BYTES: usize = 27;
+    let Some(segments) = bytes.get(HEAD_BYTES - 1).map(|count| usize::from(*count)) else { return false };
+    let Some(lengths) = bytes.get(HEAD_BYTES..HEAD_BYTES + segments) else { return false };
+    let end = HEAD_BYTES + segments + lengths.iter().map(|length| usize::from(*length)).sum::<usize>();
+    bytes.get(end..).is_some_and(|next| next.starts_with(b"OggS\0"))
 }
 
 const OTHER_AUDIO: &[(&[u8], &str)] = &[
@@ -274,10 +292,15 @@ fn is_transport_stream(start: &[u8]) -> bool {
     has_packets(start, 188, 3) || start.get(4..).is_some_and(|start| has_packets(start, 192, 3))
 }
 
-/// Whether `count` packets of a transport stream stand in a row, as far as their first bytes show.
+/// Whether `count` packets of a transport stream stand in a row, as far as their first bytes show. A packet holds
+/// something, which two bits of its header tell (ISO 13818-1, 2.4.3.3). Pictures may have many bytes like the first.
 fn has_packets(bytes: &[u8], packet_bytes: usize, count: usize) -> bool {
     const SYNC: u8 = 0x47;
-    (0..count).all(|packet| bytes.get(packet * packet_bytes) == Some(&SYNC))
+    const CONTENT: u8 = 0x30;
+    (0..count).all(|packet| {
+        let head = bytes.get(packet * packet_bytes..).unwrap_or_default();
+        matches!(head, [SYNC, _, _, fourth, ..] if fourth & CONTENT != 0)
+    })
 }
 
 /// Names the kind of a file that begins with `start` and is neither JPEG nor PNG. `start` holds the first 512 bytes or
@@ -374,19 +397,32 @@ mod tests {
         };
         let aac = [adts(50), adts(60), adts(50), adts(60)].concat();
         let packets = [b"\x47\x40\0\x10".as_slice(), &[0; 184]].concat().repeat(7);
-        for (stream, name) in
-            [(aac, "ADTS"), (packets, "transport stream"), ([b"OggS\0".as_slice(), &[0; 80]].concat(), "Ogg")]
-        {
+        let later_page = |packet: &[u8]| {
+            let mut page = page(packet);
+            page[5] = 0;
+            page
+        };
+        let ogg = [later_page(&[0; 80]), later_page(&[7; 200]), later_page(&[7; 9])].concat();
+        for (stream, name) in [(aac, "ADTS"), (packets, "transport stream"), (ogg, "Ogg")] {
             for before in [0, 1, 33, 5000] {
                 let said = other_stream(&[vec![0x21; before], stream.clone()].concat()).unwrap_or_default();
                 assert!(said.contains(name), "{name}: {said}");
             }
         }
-        for other in
-            [adts(50), [adts(50), vec![0xFF; 500]].concat(), b"Just words, OggS and Gs. ".repeat(50), vec![0; 70_000]]
-        {
-            assert_eq!(other_stream(&other), None);
+        let archive = [vec![0x21; 512], page(b"\x01vorbis\0\0"), later_page(&[7; 200]), later_page(&[7; 90])].concat();
+        for other in [
+            adts(50),
+            [adts(50), vec![0xFF; 500]].concat(),
+            b"Just words, OggS and Gs. ".repeat(50),
+            vec![0; 70_000],
+            archive,
+            [b"A list: OggS\0".as_slice(), &[0x21; 500]].concat(),
+            // A picture with an area of one colour.
+            [b"BM".as_slice(), &[0x47; 3000]].concat(),
+        ] {
+            assert_eq!(other_stream(&other), None, "{:?}", &other[..20]);
         }
+        assert_eq!(other_audio(&[0x47; 512]), None);
     }
 
     #[test]
