@@ -63,6 +63,11 @@ fn signed(value: f64) -> String {
     if tenths < 0.0 { format!("−{:.1}", -tenths) } else { format!("{:.1}", tenths.abs()) }
 }
 
+/// Formats hundredths of a unit, like [`signed`] but with two decimals.
+pub(super) fn format_hundredths(hundredths: f64) -> String {
+    format!("{}{:.2}", if hundredths < 0.0 { "−" } else { "" }, hundredths.abs() / 100.0)
+}
+
 /// Makes the `d` attribute of an SVG path that draws `peaks` as one shape, mirrored at the middle of a box of `width` ×
 /// `height`.
 ///

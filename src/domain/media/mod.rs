@@ -12,6 +12,7 @@ mod tags;
 
 use serde::{Deserialize, Serialize};
 
+use self::format::format_hundredths;
 pub use flac::{FlacChannels, FlacFrame};
 pub use format::{
     format_bytes, format_duration, format_loudness, format_peak, format_sample_peak, format_sample_rate, too_large,
@@ -147,11 +148,12 @@ pub struct AudioFacts {
 
 impl AudioFacts {
     /// Whether an examination found other facts than another one. Differences of up to 0.05 dB don't count, because
-    /// decoders and meters round. A sample peak that one of the two did not measure doesn't count either.
+    /// decoders and meters round. Levels are compared as [`Self::full_summary`] shows them. A sample peak that one of
+    /// the two did not measure doesn't count either.
     pub fn differs_from(&self, other: &Self) -> bool {
-        const ROUNDING_DB: f64 = 0.05;
+        const MAX_HUNDREDTHS: f64 = 5.0;
         let is_equal = |one: Option<f64>, other: Option<f64>| match (one, other) {
-            (Some(one), Some(other)) => (one - other).abs() <= ROUNDING_DB,
+            (Some(one), Some(other)) => (hundredths(one) - hundredths(other)).abs() <= MAX_HUNDREDTHS,
             (one, other) => one.is_none() && other.is_none(),
         };
         let without_levels = |facts: &Self| Self {
@@ -172,11 +174,13 @@ impl AudioFacts {
         if self.has_listening_copy { AudioContainer::Flac.content_type() } else { self.container.content_type() }
     }
 
-    /// The facts in one line: "WAV · 24 bit · 48 kHz · stereo · 3:20 · −9.1 LUFS · −0.3 dBTP · clipped samples: 12".
+    /// The facts in one line: "WAV · 24 bit · 48 kHz · stereo · 3:20 · −9.12 LUFS · −0.30 dBTP · −0.42 dBFS · clipped
+    /// samples: 12".
     pub fn full_summary(&self) -> String {
         let mut parts = vec![self.summary(), format_duration(self.duration_ms)];
-        parts.extend(self.integrated_lufs.map(format_loudness));
-        parts.extend(self.true_peak_dbtp.map(format_peak));
+        let levels = [(self.integrated_lufs, "LUFS"), (self.true_peak_dbtp, "dBTP"), (self.sample_peak_dbfs, "dBFS")];
+        let known = levels.into_iter().filter_map(|(level, unit)| Some((level?, unit)));
+        parts.extend(known.map(|(level, unit)| format!("{} {unit}", format_hundredths(hundredths(level)))));
         parts.push(format!("clipped samples: {}", self.clipped_samples));
         parts.join(" · ")
     }
@@ -191,6 +195,11 @@ impl AudioFacts {
         parts.push(if self.channels == 1 { "mono" } else { "stereo" }.to_owned());
         parts.join(" · ")
     }
+}
+
+/// Rounds a level to hundredths of its unit.
+fn hundredths(level: f64) -> f64 {
+    (level * 100.0).round()
 }
 
 /// The waveform: the highest amplitude (0 to 255) in each of up to [`Peaks::BUCKETS`] equal stretches of a track.
@@ -267,5 +276,33 @@ mod tests {
         assert!(!with(Some(-1.2)).differs_from(&old));
         assert!(!with(Some(-1.2)).differs_from(&with(Some(-1.24))));
         assert!(with(Some(-1.2)).differs_from(&with(Some(-1.3))));
+    }
+
+    #[test]
+    fn facts_that_differ_are_shown_in_different_words() {
+        let old = r#"{"container":"wav","codec":"pcm","duration_ms":200000,"sample_rate_hz":48000,"bit_depth":24,
+            "channels":2,"integrated_lufs":-9.12,"true_peak_dbtp":-0.3,"sample_peak_dbfs":-0.42,"clipped_samples":12}"#;
+        let old: AudioFacts = serde_json::from_str(old).unwrap();
+        let said = "WAV · 24 bit · 48 kHz · stereo · 3:20 · −9.12 LUFS · −0.30 dBTP · −0.42 dBFS · clipped samples: 12";
+        assert_eq!(old.full_summary(), said);
+        let differs = |steps: f64, change: fn(&mut AudioFacts, f64)| {
+            let mut new = old.clone();
+            change(&mut new, steps);
+            assert!(!new.differs_from(&old) || new.full_summary() != said, "{new:?}");
+            new.differs_from(&old)
+        };
+        let changes: [fn(&mut AudioFacts, f64); 3] = [
+            |facts, by| facts.integrated_lufs = facts.integrated_lufs.map(|level| level + by),
+            |facts, by| facts.true_peak_dbtp = facts.true_peak_dbtp.map(|level| level + by),
+            |facts, by| facts.sample_peak_dbfs = facts.sample_peak_dbfs.map(|level| level + by),
+        ];
+        for change in changes {
+            for by in [0.04, 0.05, -0.05] {
+                assert!(!differs(by, change), "{by}");
+            }
+            for by in [0.06, -0.06, 0.3] {
+                assert!(differs(by, change), "{by}");
+            }
+        }
     }
 }
