@@ -43,7 +43,7 @@ fn filled_frames(count: usize, bit_rates: &[u8], fill: u8) -> Vec<u8> {
         let end = file.len() + exact as usize + usize::from(has_padding);
         let mut side = [0; 32];
         for bit in
-            (0..4).flat_map(|part| (0..12).map(move |bit| (20 + part * 59 + bit, PART_BYTES * 8 >> (11 - bit) & 1)))
+            (0..4).flat_map(|part| (0..12).map(move |bit| (20 + part * 59 + bit, ((PART_BYTES * 8) >> (11 - bit)) & 1)))
         {
             side[bit.0 / 8] |= (bit.1 as u8) << (7 - bit.0 % 8);
         }
