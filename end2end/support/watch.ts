@@ -7,8 +7,9 @@ export class Watch {
     // The WebAssembly of a debug build has 16 MB. A busy machine doesn't use it within the seconds that the browser
     // allows.
     /vwaza[^/]*\.wasm was preloaded using link preload but not used/,
-    // A session may end, or get another token, while the page opens its event stream.
-    /status of 401 \(Unauthorized\) \(\S+\/api\/events\)/,
+    // A session may end, or get another token, while the page opens its event stream. An open stream makes the page look
+    // for changes that it missed.
+    /status of 401 \(Unauthorized\) \(\S+\/api\/(events|releases\/home)\)/,
   ];
 
   context(context: BrowserContext) {
