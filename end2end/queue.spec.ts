@@ -20,7 +20,7 @@ test('an admin retries and discards a file that failed for good, and its artist 
   const queue = new Queue(admin);
   await admin.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Operations' }).click();
   await expect(queue.jobs().getByRole('rowheader')).toHaveText(['Store', 'Examine']);
-  const heading = admin.getByRole('heading', { name: 'Dead letters' });
+  const heading = admin.getByRole('heading', { name: 'Dead letters', exact: true });
 
   await test.step('the dead letter appears by itself, and says what went wrong', async () => {
     await expect(queue.letter(file)).toHaveCount(0);
