@@ -187,7 +187,7 @@ test('admin', async ({ page, shoot }) => {
   await page.getByRole('button', { name: 'Play Rope and Tar' }).click();
   await hear(page, 3);
   await shoot('review-playing', 'window');
-  await page.getByText('MP3 is compressed with loss').scrollIntoViewIfNeeded();
+  await page.getByText('MP3 is compressed with loss').first().scrollIntoViewIfNeeded();
   await shoot('review-findings', 'window');
   await page.keyboard.press('r');
   await page.getByRole('dialog', { name: 'Reject this release' }).waitFor();
