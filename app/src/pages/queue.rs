@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
-use vwaza::domain::queue_page::QueueOverview;
+use vwaza::domain::{queue_page::QueueOverview, release::Page};
 
 use crate::{
     api::queue::{DISMISSED, DiscardJob, DismissChangedFile, RETRIED, RetryJob, discarded_words, queue},
@@ -168,36 +168,23 @@ fn DeadLetters(
         let retried = actions.retry.value().get().and_then(Result::err);
         retried.or(actions.discard.value().get().and_then(Result::err))
     });
-    let page = move || overview.get().map(|overview| overview.dead_letters);
-    let letters = Signal::derive(move || page().map(|page| page.rows).unwrap_or_default());
-    // The memo keeps the table and the focus in it while rows come and go.
-    let is_empty = Memo::new(move |_| letters.read().is_empty());
-    let total = move || page().map(|page| count(page.total, "dead letter", "dead letters"));
-    let body = move || {
-        if is_empty.get() {
-            view! { <EmptyState title="No dead letters" text="A job that fails on every attempt appears here."/> }
-                .into_any()
-        } else {
-            view! {
-                <p class="intro">"Retry a job after the cause of its failure is fixed. Discard a job to ask its artist for the file again."</p>
-                <DeadLetterTable letters=letters actions=actions/>
-            }
-            .into_any()
-        }
-    };
-    let pager = move || {
-        let link = move |letters| ShownPages { letters, ..shown.get_untracked() }.address();
-        page().map(|page| view! { <Pager page=page.page pages=page.pages link=link/> })
-    };
+    let letters = Signal::derive(move || overview.get().map(|overview| overview.dead_letters.rows).unwrap_or_default());
+    let part = Memo::new(move |_| overview.with(|overview| Some(ShownPart::of(&overview.as_ref()?.dead_letters))));
+    let link = move |letters| ShownPages { letters, ..shown.get_untracked() }.address();
     view! {
-        <section class="section" aria-labelledby="dead-letters-title">
-            <h2 class="section-title" id="dead-letters-title" tabindex="-1">"Dead letters"</h2>
-            <FormNote errors=errors/>
-            <p class="meta list-count" role="status">{total}</p>
-            {body}
-            {pager}
-            <DiscardDialog actions=actions/>
-        </section>
+        <ListSection
+            title_id="dead-letters-title"
+            title="Dead letters"
+            nouns=("dead letter", "dead letters")
+            empty="A job that fails on every attempt appears here."
+            errors=errors
+            part=part
+            link=link
+        >
+            <p class="intro">"Retry a job after the cause of its failure is fixed. Discard a job to ask its artist for the file again."</p>
+            <DeadLetterTable letters=letters actions=actions/>
+        </ListSection>
+        <DiscardDialog actions=actions/>
     }
 }
 
@@ -209,32 +196,75 @@ fn ChangedFiles(
     dismiss: ServerAction<DismissChangedFile>,
 ) -> impl IntoView {
     let errors = FormErrors::of(move || dismiss.value().get().and_then(Result::err));
-    let page = move || overview.get().map(|overview| overview.changed_files);
-    let files = Signal::derive(move || page().map(|page| page.rows).unwrap_or_default());
-    let is_empty = Memo::new(move |_| files.read().is_empty());
-    let total = move || page().map(|page| count(page.total, "changed file", "changed files"));
+    let files = Signal::derive(move || overview.get().map(|overview| overview.changed_files.rows).unwrap_or_default());
+    let part = Memo::new(move |_| overview.with(|overview| Some(ShownPart::of(&overview.as_ref()?.changed_files))));
+    let link = move |changed| ShownPages { changed, ..shown.get_untracked() }.address();
+    view! {
+        <ListSection
+            title_id="changed-files-title"
+            title="Changed files"
+            nouns=("changed file", "changed files")
+            empty="A file that is published or waits for review appears here if we examine it again and find something else."
+            errors=errors
+            part=part
+            link=link
+        >
+            <p class="intro">
+                "We improved our checks and examined these files again. Their results are different now. The files and their releases \
+                 have not changed. If a difference matters, tell the artist. Dismiss a result after you have read it."
+            </p>
+            <ChangedFileTable files=files dismiss=dismiss/>
+        </ListSection>
+    }
+}
+
+/// The part of a list that is shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct ShownPart {
+    total: i64,
+    page: u32,
+    pages: u32,
+}
+
+impl ShownPart {
+    fn of<T>(page: &Page<T>) -> Self {
+        Self { total: page.total, page: page.page, pages: page.pages }
+    }
+}
+
+/// A list with its heading, its number of rows and its pages. `nouns` name one row and several.
+#[component]
+fn ListSection(
+    title_id: &'static str,
+    title: &'static str,
+    nouns: (&'static str, &'static str),
+    /// The sentence in place of the rows, if there are none.
+    empty: &'static str,
+    errors: FormErrors,
+    part: Memo<Option<ShownPart>>,
+    /// Makes the address of a page from its number.
+    #[prop(into)]
+    link: Callback<u32, String>,
+    children: ChildrenFn,
+) -> impl IntoView {
+    // The memo keeps the table and the focus in it while rows come and go.
+    let is_empty = Memo::new(move |_| part.get().is_none_or(|part| part.total == 0));
+    let total = move || part.get().map(|part| count(part.total, nouns.0, nouns.1));
     let body = move || {
         if is_empty.get() {
-            let text = "A file that is published or waits for review appears here if we examine it again and find something else.";
-            view! { <EmptyState title="No changed files" text=text/> }.into_any()
+            view! { <EmptyState title=format!("No {}", nouns.1) text=empty/> }.into_any()
         } else {
-            view! {
-                <p class="intro">
-                    "We improved our checks and examined these files again. Their results are different now. The files and their releases \
-                     have not changed. If a difference matters, tell the artist. Dismiss a result after you have read it."
-                </p>
-                <ChangedFileTable files=files dismiss=dismiss/>
-            }
-            .into_any()
+            children()
         }
     };
     let pager = move || {
-        let link = move |changed| ShownPages { changed, ..shown.get_untracked() }.address();
-        page().map(|page| view! { <Pager page=page.page pages=page.pages link=link/> })
+        let part = part.get()?;
+        let label = format!("Pages of {}", nouns.1);
+        Some(view! { <Pager page=part.page pages=part.pages link=link label=label/> })
     };
     view! {
-        <section class="section" aria-labelledby="changed-files-title">
-            <h2 class="section-title" id="changed-files-title" tabindex="-1">"Changed files"</h2>
+        <section class="section" aria-labelledby=title_id>
+            <h2 class="section-title" id=title_id tabindex="-1">{title}</h2>
             <FormNote errors=errors/>
             <p class="meta list-count" role="status">{total}</p>
             {body}

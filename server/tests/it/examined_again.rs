@@ -360,6 +360,7 @@ async fn an_admin_reads_and_dismisses_changed_files_page_by_page_without_scripts
     let first = page("/admin/queue").await;
     assert!(first.contains("25 changed files") && first.contains("Page 1 of 2"), "{first}");
     assert!(first.contains("href=\"/admin/queue?changed=2\""), "{first}");
+    assert!(first.contains("aria-label=\"Pages of changed files\""), "{first}");
     let second = page("/admin/queue?changed=2").await;
     assert_eq!((first.matches("Dismiss “").count(), second.matches("Dismiss “").count()), (tracks - 1, 1));
 
