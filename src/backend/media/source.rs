@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::deadline::Deadline;
+pub(super) use crate::domain::media::mp4_description::{be16, be32};
 
 /// Size of one read. Headers lie close together, so one read serves many requests.
 const WINDOW_BYTES: usize = 64 * 1024;
@@ -105,16 +106,8 @@ impl Source {
     }
 }
 
-/// Reads a big-endian number at `at`. These four functions return 0 where bytes are missing, which every caller refuses
-/// or ignores.
-pub(super) fn be16(bytes: &[u8], at: usize) -> u16 {
-    bytes.get(at..at + 2).and_then(|b| b.try_into().ok()).map_or(0, u16::from_be_bytes)
-}
-
-pub(super) fn be32(bytes: &[u8], at: usize) -> u32 {
-    bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes)
-}
-
+/// Reads a little-endian number at `at`, like the functions for big-endian ones. All return 0 where bytes are missing,
+/// which every caller refuses or ignores.
 pub(super) fn le16(bytes: &[u8], at: usize) -> u16 {
     bytes.get(at..at + 2).and_then(|b| b.try_into().ok()).map_or(0, u16::from_le_bytes)
 }

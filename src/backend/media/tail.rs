@@ -1,6 +1,8 @@
 //! Recognizes the bytes behind the sound: tags, text and padding, which tools append to any file and every player
 //! skips.
 
+use std::ops::Range;
+
 use memchr::memmem;
 
 use super::{
@@ -117,7 +119,7 @@ fn is_text(byte: u8) -> bool {
 }
 
 /// Returns the end of an APE tag that has only a footer, if the tag covers `at` and does not begin before `start`.
-pub(super) fn headless_ape_end(source: &mut Source, start: u64, at: u64) -> Result<Option<u64>> {
+fn headless_ape_end(source: &mut Source, start: u64, at: u64) -> Result<Option<u64>> {
     let mut from = at;
     while from < source.length() {
         let window = source.read_up_to(from, STEP_BYTES)?;
@@ -128,11 +130,15 @@ pub(super) fn headless_ape_end(source: &mut Source, start: u64, at: u64) -> Resu
             from += (STEP_BYTES - APE.len()) as u64;
             continue;
         };
-        let footer = from + found as u64;
-        let end = footer + APE_END_BYTES as u64;
-        let bytes = u64::from(le32(source.read_up_to(footer, APE_END_BYTES)?, 12));
-        let begins = end.checked_sub(bytes);
-        return Ok(begins.is_some_and(|begins| (start..=at).contains(&begins)).then_some(end));
+        let tag = headless_ape(source, from + found as u64)?;
+        return Ok(tag.filter(|tag| (start..=at).contains(&tag.start)).map(|tag| tag.end));
     }
     Ok(None)
+}
+
+/// Returns where an APE tag begins and ends that has the footer at `footer` and no header.
+pub(super) fn headless_ape(source: &mut Source, footer: u64) -> Result<Option<Range<u64>>> {
+    let end = footer + APE_END_BYTES as u64;
+    let bytes = u64::from(le32(source.read_up_to(footer, APE_END_BYTES)?, 12));
+    Ok(end.checked_sub(bytes).map(|start| start..end))
 }

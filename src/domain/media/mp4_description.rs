@@ -38,7 +38,7 @@ pub struct Mp4Sound {
 pub enum NoSound {
     /// The sentence of the refusal.
     WrongKind(String),
-    /// What is wrong with the entry, as the end of the sentence "This file is damaged: …".
+    /// The end of the sentence "This file is damaged: …".
     Damaged(&'static str),
 }
 
@@ -256,10 +256,10 @@ fn descriptor(bytes: &[u8], tag: u8) -> Option<&[u8]> {
 }
 
 /// Reads a number at `at`. Missing bytes make a 0, which no entry has where it matters.
-fn be16(bytes: &[u8], at: usize) -> u16 {
+pub(crate) fn be16(bytes: &[u8], at: usize) -> u16 {
     bytes.get(at..at + 2).and_then(|bytes| bytes.try_into().ok()).map_or(0, u16::from_be_bytes)
 }
 
-fn be32(bytes: &[u8], at: usize) -> u32 {
+pub(crate) fn be32(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes)
 }

@@ -11,8 +11,8 @@ use memchr::memmem;
 use super::{Frame, info::Info, reservoir};
 use crate::backend::media::{
     Result, beginning_missing, damaged, incomplete, refused,
-    source::{Source, le32},
-    tags::{APE, APE_END_BYTES, ID3V1_BYTES, MAX_PADDING_BYTES},
+    source::Source,
+    tags::{APE, ID3V1_BYTES, MAX_PADDING_BYTES},
     tail::{self, Tail},
 };
 use crate::domain::problem::FileRefusal;
@@ -48,8 +48,8 @@ pub(super) struct Walk {
     before_last: Range<u64>,
     /// Lengths of the shortest and of the longest frame that was passed.
     frame_bytes: RangeInclusive<u64>,
-    /// Where the search for the footer of an APE tag began, and the footer that it found. The end is the largest number
-    /// if no footer follows.
+    /// From the start of the latest search for the footer of an APE tag to the footer that it found. The end is the
+    /// largest number if no footer follows.
     ape_footer: Range<u64>,
 }
 
@@ -314,9 +314,8 @@ impl Walk {
         if footer == u64::MAX {
             return Ok(None);
         }
-        let end = footer + APE_END_BYTES as u64;
-        let bytes = u64::from(le32(source.read_up_to(footer, APE_END_BYTES)?, 12));
-        Ok((end.checked_sub(bytes) == Some(offset)).then_some(end))
+        let tag = tail::headless_ape(source, footer)?;
+        Ok(tag.filter(|tag| tag.start == offset).map(|tag| tag.end))
     }
 
     /// Ends the walk at bytes that are neither a frame nor a tag. Such bytes are harmless behind the last frame, unless
