@@ -74,7 +74,7 @@ impl AppError {
         self.status_code
     }
 
-    /// What the HTTP status says. Decisions go by this, not by the number.
+    /// The meaning of the HTTP status. Decisions go by it and not by the number.
     pub fn meaning(&self) -> StatusMeaning {
         StatusMeaning::of(self.status_code)
     }

@@ -57,7 +57,7 @@ impl UploadState {
     }
 }
 
-/// What the status of one of our answers means to its caller.
+/// The meaning of an answer of ours to its caller, by its status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatusMeaning {
     /// Nothing answered: clients write 0 for that.
@@ -123,7 +123,7 @@ impl StatusMeaning {
     }
 }
 
-/// What the status of a proxy's answer means. It says nothing about what was asked.
+/// The meaning of a proxy's answer, by its status. Such an answer says nothing about the request itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxyMeaning {
     /// The body is too large for the proxy.

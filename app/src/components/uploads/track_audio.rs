@@ -109,7 +109,7 @@ impl AudioStatus {
                 return None;
             }
             Some(match track.with(TrackView::state) {
-                // This tab knows that the upload is done, and the page does not show that yet.
+                // Only this tab knows that the upload is done; the page does not show it yet.
                 FileState::Receiving | FileState::Missing if is_ahead.get() => FileState::Storing,
                 state => state,
             })

@@ -48,7 +48,7 @@ pub(super) struct SegmentIndex {
     timescale: u32,
     /// Duration of all segments together, in the time scale of the box.
     duration: u64,
-    /// Where the last segment ends in the file.
+    /// The end of the last segment in the file.
     end: u64,
     segments: u64,
 }
@@ -64,7 +64,7 @@ pub(super) struct Promises {
     /// Whether that index, or one that leads as far, stands before all fragments and lists several of them. Segments of a
     /// live stream have an index each.
     index_is_of_all: bool,
-    /// Where the last `mdat` ends.
+    /// The end of the last `mdat` in the file.
     media_end: u64,
 }
 

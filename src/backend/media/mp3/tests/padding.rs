@@ -110,7 +110,7 @@ fn a_hole_in_front_of_a_constant_bit_rate_is_missed() {
     assert_eq!(boundaries(&file)[98], 25 * BLOCK);
     file[..25 * BLOCK].fill(0);
     assert!(refusal(validated(&file)).contains("its beginning is missing"));
-    // The same number of zeros is padding if the info frame stands behind it.
+    // An info frame behind as many zeros shows that they are padding.
     let song = song();
     let tag = info_frame(b"Info", 1, &[155], None);
     assert_eq!(length(&[vec![0; 25 * BLOCK], tag, song.clone()].concat()), (155 + 1) * FRAME_SAMPLES);
