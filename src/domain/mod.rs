@@ -14,6 +14,7 @@ pub mod ids;
 pub mod limits;
 pub mod mail;
 pub mod media;
+pub mod page;
 pub mod problem;
 pub mod queue;
 pub mod queue_page;
