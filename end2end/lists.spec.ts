@@ -139,9 +139,9 @@ test('the URL of a list has the parameters that were chosen, and no others', asy
   ] as const) {
     await person.goto(`${path}?page=10000&q=&status=&sort=title`);
     await alive(person);
-    await expect(person.getByText(/Page 10000/)).toHaveCount(0);
     const asked = () => new URL(person.url()).pathname + new URL(person.url()).search;
     const kept = path === '/' || path === '/admin/releases' ? 'sort=title' : '';
+    expect(asked()).toBe([path, kept].filter(Boolean).join('?'));
     const search = person.getByRole('searchbox');
     await search.fill(' rain & sun ');
     await person.getByRole('button', { name: 'Search', exact: true }).click();

@@ -12,6 +12,7 @@ pub mod limits;
 mod mail;
 pub mod media;
 mod operations;
+mod paging;
 mod queue;
 mod releases;
 mod settings;

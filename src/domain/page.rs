@@ -30,10 +30,10 @@ pub struct Page<T> {
 /// Where a page is in its list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageLinks {
-    /// The start of this page. It is another one than was asked for if that one is no page of the list (any more).
-    pub start: PageStart,
     pub previous: Option<PageStart>,
     pub next: Option<PageStart>,
+    /// The start of this page, if another one was asked for: a number, or a page that the list doesn't have (any more).
+    pub moved_to: Option<PageStart>,
 }
 
 /// Says which page of a list is meant. Its text is the parameter of an address, and empty for the first page. Text that

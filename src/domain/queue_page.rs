@@ -5,8 +5,9 @@ use time::OffsetDateTime;
 
 use super::{
     ids::{JobId, ObjectId, ReleaseId},
+    page::Page,
     queue::JobKind,
-    release::{Page, display_title},
+    release::display_title,
 };
 
 /// The kinds of jobs, in the order in which a file goes through them.

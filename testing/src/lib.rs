@@ -132,6 +132,9 @@ fn url_of(server_url: &str, name: &str) -> String {
     format!("{server}/{name}")
 }
 
+/// The indexes that the product builds after its migrations.
+const INDEXES: &str = include_str!("../../migrations/indexes.sql");
+
 /// The name of a template database with the schema of the current migrations. The first test that needs it makes it,
 /// and others wait.
 async fn migrated_template(server_url: &str) -> String {
@@ -140,6 +143,7 @@ async fn migrated_template(server_url: &str) -> String {
     let migrations = Migrator::new(migrations).await.expect("the migrations are read");
     let mut hasher = DefaultHasher::new();
     migrations.iter().for_each(|migration| migration.checksum.hash(&mut hasher));
+    INDEXES.hash(&mut hasher);
     let name = format!("template_{:016x}", hasher.finish());
 
     let mut connection = connect(server_url).await.expect("the test server takes a connection");
@@ -155,6 +159,9 @@ async fn migrated_template(server_url: &str) -> String {
             let mut migrated =
                 connect(&url_of(server_url, &unfinished)).await.expect("the new database takes a connection");
             migrations.run_direct(None, &mut migrated, false).await.expect("the migrations succeed");
+            for statement in INDEXES.split_terminator(";\n") {
+                sqlx::raw_sql(statement).execute(&mut migrated).await.expect("the index is built");
+            }
             migrated.close().await.expect("the connection ends");
             let finished = execute(server_url, format!("alter database {unfinished} rename to {name}")).await;
             finished.expect("the test server renames a database");

@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use vwaza::domain::{
     ids::{JobId, ObjectId},
+    page::PageStart,
     queue_page::QueueOverview,
 };
 
@@ -18,13 +19,16 @@ pub fn discarded_words(is_told: bool) -> &'static str {
     }
 }
 
-/// The counts of jobs that wait and run, a page of dead letters, and a page of changed files (by default the first).
+/// The counts of jobs that wait and run, a page of dead letters, and a page of changed files.
 #[server(name = FetchQueue, prefix = "/api", output = Json, endpoint = "queue/view")]
-pub async fn queue(page: u32, changed_page: Option<u32>) -> ApiResult<QueueOverview> {
+pub async fn queue(
+    #[server(default)] letters: PageStart,
+    #[server(default)] changed: PageStart,
+) -> ApiResult<QueueOverview> {
     use super::ssr;
 
     let actor = ssr::current_user().await?;
-    Ok(ssr::backend().dead_letters().queue(&actor, page, changed_page.unwrap_or(1)).await?)
+    Ok(ssr::backend().dead_letters().queue(&actor, &letters, &changed).await?)
 }
 
 /// Takes a changed file from the list of admins. `revision` is the result that the page showed.

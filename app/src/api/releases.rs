@@ -6,7 +6,8 @@ use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 use vwaza::domain::{
     ids::ReleaseId,
-    release::{Missing, Page, RawDetails, ReleaseCounts, ReleaseFilter, ReleaseSummary, ReleaseView},
+    page::Page,
+    release::{Missing, RawDetails, ReleaseCounts, ReleaseFilter, ReleaseSummary, ReleaseView},
 };
 
 use crate::{error::ApiResult, json::Json};
@@ -29,10 +30,9 @@ pub async fn home(filter: ReleaseFilter) -> ApiResult<Home> {
     let actor = ssr::current_user().await?;
     let backend = ssr::backend();
     let releases = backend.releases();
-    let (continue_with, page, counts) =
-        tokio::try_join!(releases.to_continue(&actor), releases.own(&actor, &filter), releases.own_counts(&actor),)?;
-    let first_missing = releases.first_missing(&actor, &continue_with).await?;
-    Ok(Home { continue_with, first_missing, releases: page, counts })
+    let own = releases.own(&actor, &filter).await?;
+    let first_missing = releases.first_missing(&actor, &own.to_continue).await?;
+    Ok(Home { continue_with: own.to_continue, first_missing, releases: own.releases, counts: own.counts })
 }
 
 /// One release, for its owner or an admin.

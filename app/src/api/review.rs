@@ -3,7 +3,8 @@
 use leptos::prelude::*;
 use vwaza::domain::{
     ids::{ReleaseId, UserId},
-    release::{Page, ReleaseFilter, ReleaseSummary},
+    page::{Page, PageStart},
+    release::{ReleaseFilter, ReleaseSummary},
     review::{ArtistSummary, VerdictOutcome},
 };
 
@@ -14,11 +15,15 @@ pub const REJECTED: &str = "Rejected. The artist gets your reason.";
 
 /// The releases that wait for a verdict, oldest first.
 #[server(prefix = "/api", output = Json, endpoint = "review/queue")]
-pub async fn review_queue(search: String, artist: Option<UserId>, page: u32) -> ApiResult<Page<ReleaseSummary>> {
+pub async fn review_queue(
+    search: String,
+    artist: Option<UserId>,
+    #[server(default)] start: PageStart,
+) -> ApiResult<Page<ReleaseSummary>> {
     use super::ssr;
 
     let actor = ssr::current_user().await?;
-    Ok(ssr::backend().review().queue(&actor, &search, artist, page).await?)
+    Ok(ssr::backend().review().queue(&actor, &search, artist, &start).await?)
 }
 
 /// Publishes the release if it still has the `version` that the reviewer's page showed.
@@ -65,9 +70,9 @@ pub async fn all_releases(filter: ReleaseFilter) -> ApiResult<Page<ReleaseSummar
 }
 
 #[server(prefix = "/api", output = Json, endpoint = "review/artists")]
-pub async fn all_artists(search: String, page: u32) -> ApiResult<Page<ArtistSummary>> {
+pub async fn all_artists(search: String, #[server(default)] start: PageStart) -> ApiResult<Page<ArtistSummary>> {
     use super::ssr;
 
     let actor = ssr::current_user().await?;
-    Ok(ssr::backend().review().artists(&actor, &search, page).await?)
+    Ok(ssr::backend().review().artists(&actor, &search, &start).await?)
 }

@@ -1,7 +1,10 @@
 //! Search, status and order of a list of releases. All are in the address: links and one GET form.
 
 use leptos::prelude::*;
-use vwaza::domain::release::{ReleaseCounts, ReleaseFilter, ReleaseSort, ReleaseStatus};
+use vwaza::domain::{
+    page::PageStart,
+    release::{ReleaseCounts, ReleaseFilter, ReleaseSort, ReleaseStatus},
+};
 
 use super::{list_address::filter_address, search::Search};
 
@@ -28,14 +31,14 @@ pub fn ReleaseFilters(
 #[component]
 fn StatusLinks(path: &'static str, filter: ReleaseFilter, counts: Option<ReleaseCounts>) -> impl IntoView {
     let link = move |status: Option<ReleaseStatus>| {
-        let address = filter_address(path, &ReleaseFilter { status, page: 1, ..filter.clone() });
+        let address = filter_address(path, &ReleaseFilter { status, start: PageStart::First, ..filter.clone() });
         let label = status.map_or("All", ReleaseStatus::label);
         let count = counts.map(|counts| status.map_or_else(|| counts.all(), |status| counts.of(status)));
         view! {
             <li>
                 <a class="tab" href=address aria-current=(filter.status == status).then_some("true")>
                     {label}
-                    {count.map(|count| view! { " "<span>{count}</span> })}
+                    {count.map(|count| view! { " "<span>{count.to_string()}</span> })}
                 </a>
             </li>
         }
@@ -50,7 +53,7 @@ fn SortLinks(path: &'static str, filter: ReleaseFilter) -> impl IntoView {
     let links = ReleaseSort::ALL
         .into_iter()
         .map(|sort| {
-            let address = filter_address(path, &ReleaseFilter { sort, page: 1, ..filter.clone() });
+            let address = filter_address(path, &ReleaseFilter { sort, start: PageStart::First, ..filter.clone() });
             view! {
                 <li>
                     <a class="sort-link" href=address aria-current=(filter.sort == sort).then_some("true")>{sort.label()}</a>

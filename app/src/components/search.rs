@@ -2,7 +2,10 @@
 
 use leptos::{html, prelude::*};
 use leptos_router::hooks::use_navigate;
-use vwaza::domain::release::{ReleaseFilter, ReleaseSort};
+use vwaza::domain::{
+    page::PageStart,
+    release::{ReleaseFilter, ReleaseSort},
+};
 
 use super::{
     focus,
@@ -33,7 +36,7 @@ pub fn Search(
         event.prevent_default();
         let search = input.get_untracked().map(|input| input.value().trim().to_owned()).unwrap_or_default();
         navigate(
-            &filter_address(path, &ReleaseFilter { search, page: 1, ..filter.get_untracked() }),
+            &filter_address(path, &ReleaseFilter { search, start: PageStart::First, ..filter.get_untracked() }),
             Default::default(),
         );
     };
@@ -80,7 +83,7 @@ fn KeptFilter(filter: ReleaseFilter) -> impl IntoView {
 #[component]
 fn ClearLink(path: &'static str, filter: ReleaseFilter) -> impl IntoView {
     (!filter.search.is_empty()).then(|| {
-        let address = filter_address(path, &ReleaseFilter { search: String::new(), page: 1, ..filter });
+        let address = filter_address(path, &ReleaseFilter { search: String::new(), start: PageStart::First, ..filter });
         view! {
             <a class="btn-icon" href=address aria-label="Clear the search" on:click=move |_| focus::on("#search")>
                 <Icon name=IconName::Close/>

@@ -2,10 +2,7 @@
 
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
-use vwaza::domain::{
-    release::{Page, ReleaseFilter},
-    review::ArtistSummary,
-};
+use vwaza::domain::{page::Page, release::ReleaseFilter, review::ArtistSummary};
 
 use crate::{
     api::review::all_artists,
@@ -30,12 +27,12 @@ const RELEASES_PATH: &str = "/admin/releases";
 #[component]
 pub fn AllArtists() -> impl IntoView {
     let query = use_query_map();
-    // Only the filter's search and page number matter here.
+    // Only the filter's search and page matter here.
     let filter = Memo::new(move |_| {
-        let ReleaseFilter { search, page, .. } = query.with(filter_of);
-        ReleaseFilter { search, page, ..Default::default() }
+        let ReleaseFilter { search, start, .. } = query.with(filter_of);
+        ReleaseFilter { search, start, ..Default::default() }
     });
-    let artists = Resource::new(move || filter.get(), |filter| all_artists(filter.search, filter.page));
+    let artists = Resource::new(move || filter.get(), |filter| all_artists(filter.search, filter.start));
     view! {
         <RequireAdmin shape=Shape::List>
             <Artists artists=artists filter=filter/>
@@ -62,7 +59,7 @@ fn Artists(artists: Resource<ApiResult<Page<ArtistSummary>>>, filter: Memo<Relea
 fn ArtistResults(page: Page<ArtistSummary>, filter: ReleaseFilter) -> impl IntoView {
     let link = {
         let filter = filter.clone();
-        move |number| filter_address(PATH, &ReleaseFilter { page: number, ..filter.clone() })
+        move |start| filter_address(PATH, &ReleaseFilter { start, ..filter.clone() })
     };
     let table = if page.rows.is_empty() {
         view! { <NoRows path=PATH filter=filter title="No accounts yet" text="Artists appear here as soon as they sign up."/> }
@@ -75,6 +72,6 @@ fn ArtistResults(page: Page<ArtistSummary>, filter: ReleaseFilter) -> impl IntoV
             {count(page.total, "account", "accounts")}
         </p>
         {table}
-        <Pager page=page.page pages=page.pages link=link/>
+        <Pager links=page.links link=link/>
     }
 }

@@ -2,7 +2,10 @@
 
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
-use vwaza::domain::release::{Page, ReleaseFilter, ReleaseSummary};
+use vwaza::domain::{
+    page::Page,
+    release::{ReleaseFilter, ReleaseSummary},
+};
 
 use crate::{
     api::review::all_releases,
@@ -58,7 +61,7 @@ fn ReleaseResults(page: Page<ReleaseSummary>, filter: ReleaseFilter) -> impl Int
     let artist_name = page.rows.first().map(|row| row.artist_name.clone());
     let link = {
         let filter = filter.clone();
-        move |number| filter_address(PATH, &ReleaseFilter { page: number, ..filter.clone() })
+        move |start| filter_address(PATH, &ReleaseFilter { start, ..filter.clone() })
     };
     let table = if page.rows.is_empty() {
         view! {
@@ -79,6 +82,6 @@ fn ReleaseResults(page: Page<ReleaseSummary>, filter: ReleaseFilter) -> impl Int
             {count(page.total, "release", "releases")}
         </p>
         {table}
-        <Pager page=page.page pages=page.pages link=link/>
+        <Pager links=page.links link=link/>
     }
 }

@@ -98,7 +98,7 @@ fn ArtistHome(
     let errors = FormErrors::of(move || create.value().get().and_then(Result::err));
     // The invitation to the first release has its own button.
     let is_first =
-        Memo::new(move |_| shown.with(|data| matches!(data, Some(Ok(Some(data))) if data.counts.all() == 0)));
+        Memo::new(move |_| shown.with(|data| matches!(data, Some(Ok(Some(data))) if data.counts.all().is_zero())));
     let error = Memo::new(move |_| shown.get().and_then(Result::err));
     let data = Signal::derive(move || shown.get().and_then(Result::ok).flatten());
     // The memo keeps typed text and the focus while releases change.
@@ -154,8 +154,8 @@ fn Releases(data: Signal<Option<HomeData>>, filter: Memo<ReleaseFilter>) -> impl
         } else {
             view! { <ReleaseRows releases=page.rows/> }.into_any()
         };
-        let link = move |page| filter_address("/", &ReleaseFilter { page, ..filter.get_untracked() });
-        Some(view! { {rows} <Pager page=page.page pages=page.pages link=link/> })
+        let link = move |start| filter_address("/", &ReleaseFilter { start, ..filter.get_untracked() });
+        Some(view! { {rows} <Pager links=page.links link=link/> })
     };
     view! {
         {move || {

@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use leptos::prelude::*;
-use leptos_router::hooks::use_query_map;
-use vwaza::domain::{queue_page::QueueOverview, release::Page};
+use leptos_router::{hooks::use_query_map, params::ParamsMap};
+use vwaza::domain::{
+    page::{Count, Page, PageLinks, PageStart},
+    queue_page::QueueOverview,
+};
 
 use crate::{
     api::queue::{DISMISSED, DiscardJob, DismissChangedFile, RETRIED, RetryJob, discarded_words, queue},
@@ -12,7 +15,7 @@ use crate::{
         empty_state::EmptyState,
         focus,
         form::{FormErrors, FormNote},
-        list_address::page_in,
+        list_address::{start_in, start_parameter},
         pager::Pager,
         queue::{
             changed_files::ChangedFileTable,
@@ -35,17 +38,26 @@ const PATH: &str = "/admin/queue";
 /// The page fetches this often, because not every step of a job is an event and waiting jobs grow older.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The pages of the two lists, from 1.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// The pages of the two lists.
+#[derive(Clone, PartialEq, Eq)]
 struct ShownPages {
-    letters: u32,
-    changed: u32,
+    letters: PageStart,
+    changed: PageStart,
 }
 
 impl ShownPages {
-    fn address(self) -> String {
-        let pairs = [("page", self.letters), ("changed", self.changed)].into_iter().filter(|(_, page)| *page > 1);
-        let query: Vec<String> = pairs.map(|(name, page)| format!("{name}={page}")).collect();
+    /// What the parameters of the changed files begin with.
+    const CHANGED: &str = "changed-";
+
+    fn of(query: &ParamsMap) -> Self {
+        // Old addresses hold the number of the page of changed files here.
+        let changed = query.get("changed").map(|number| PageStart::parse("page", &number));
+        Self { letters: start_in(query, ""), changed: changed.unwrap_or_else(|| start_in(query, Self::CHANGED)) }
+    }
+
+    fn address(&self) -> String {
+        let parameters = [start_parameter("", &self.letters), start_parameter(Self::CHANGED, &self.changed)];
+        let query: Vec<String> = parameters.into_iter().flatten().collect();
         if query.is_empty() { PATH.to_owned() } else { format!("{PATH}?{}", query.join("&")) }
     }
 }
@@ -53,9 +65,7 @@ impl ShownPages {
 #[component]
 pub fn Queue() -> impl IntoView {
     let query = use_query_map();
-    let shown = Memo::new(move |_| {
-        query.with(|query| ShownPages { letters: page_in(query, "page"), changed: page_in(query, "changed") })
-    });
+    let shown = Memo::new(move |_| query.with(ShownPages::of));
     let dismiss = form_action::<DismissChangedFile>();
     let actions = DeadLetterActions {
         retry: form_action::<RetryJob>(),
@@ -68,7 +78,7 @@ pub fn Queue() -> impl IntoView {
     let answers = move || actions.retry.version().get() + actions.discard.version().get() + dismiss.version().get();
     let overview = Resource::new(
         move || (shown.get(), changes.get(), poll_ticks.get(), answers()),
-        |(shown, ..)| queue(shown.letters, Some(shown.changed)),
+        |(shown, ..)| queue(shown.letters, shown.changed),
     );
     show_action_results(actions);
     show_dismissal(dismiss);
@@ -219,16 +229,15 @@ fn ChangedFiles(
 }
 
 /// The part of a list that is shown.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 struct ShownPart {
-    total: i64,
-    page: u32,
-    pages: u32,
+    total: Count,
+    links: PageLinks,
 }
 
 impl ShownPart {
     fn of<T>(page: &Page<T>) -> Self {
-        Self { total: page.total, page: page.page, pages: page.pages }
+        Self { total: page.total, links: page.links.clone() }
     }
 }
 
@@ -242,13 +251,13 @@ fn ListSection(
     empty: &'static str,
     errors: FormErrors,
     part: Memo<Option<ShownPart>>,
-    /// Makes the address of a page from its number.
+    /// Makes the address of a page from its start.
     #[prop(into)]
-    link: Callback<u32, String>,
+    link: Callback<PageStart, String>,
     children: ChildrenFn,
 ) -> impl IntoView {
     // The memo keeps the table and the focus in it while rows come and go.
-    let is_empty = Memo::new(move |_| part.get().is_none_or(|part| part.total == 0));
+    let is_empty = Memo::new(move |_| part.get().is_none_or(|part| part.total.is_zero()));
     let total = move || part.get().map(|part| count(part.total, nouns.0, nouns.1));
     let body = move || {
         if is_empty.get() {
@@ -260,7 +269,7 @@ fn ListSection(
     let pager = move || {
         let part = part.get()?;
         let label = format!("Pages of {}", nouns.1);
-        Some(view! { <Pager page=part.page pages=part.pages link=link label=label/> })
+        Some(view! { <Pager links=part.links link=link label=label/> })
     };
     view! {
         <section class="section" aria-labelledby=title_id>
@@ -277,15 +286,27 @@ fn ListSection(
 mod tests {
     use super::*;
 
+    fn shown(pairs: &[(&str, &str)]) -> ShownPages {
+        let mut query = ParamsMap::new();
+        pairs.iter().for_each(|(name, value)| query.insert(name.to_string(), value.to_string()));
+        ShownPages::of(&query)
+    }
+
     #[test]
     fn each_list_keeps_the_page_of_the_other() {
-        for (letters, changed, address) in [
-            (1, 1, "/admin/queue"),
-            (3, 1, "/admin/queue?page=3"),
-            (1, 2, "/admin/queue?changed=2"),
-            (3, 2, "/admin/queue?page=3&changed=2"),
+        for (pairs, address) in [
+            (&[][..], "/admin/queue"),
+            (&[("after", "x")], "/admin/queue?after=x"),
+            (&[("changed-before", "y")], "/admin/queue?changed-before=y"),
+            (&[("after", "x"), ("changed-before", "y")], "/admin/queue?after=x&changed-before=y"),
         ] {
-            assert_eq!(ShownPages { letters, changed }.address(), address);
+            assert_eq!(shown(pairs).address(), address);
         }
+    }
+
+    #[test]
+    fn old_addresses_hold_numbers() {
+        let old = shown(&[("page", "3"), ("changed", "2")]);
+        assert!(old == ShownPages { letters: PageStart::Numbered(3), changed: PageStart::Numbered(2) });
     }
 }

@@ -9,6 +9,7 @@ use leptos_router::{
 };
 use vwaza::domain::{
     ids::ReleaseId,
+    page::PageStart,
     problem::Problem,
     release::{ReleaseFilter, ReleaseStatus, ReleaseView},
     review::Verdict,
@@ -216,7 +217,7 @@ fn SupersededNotice(status: ReleaseStatus, draft: VerdictDraft) -> impl IntoView
         event.prevent_default();
         let navigate = navigate.clone();
         spawn_local(async move {
-            let queue = review_queue(String::new(), None, 1).await;
+            let queue = review_queue(String::new(), None, PageStart::First).await;
             let next = queue.ok().and_then(|queue| Some(queue.rows.first()?.id));
             let address = next.map_or_else(|| "/review".to_owned(), |next| format!("/review/{next}"));
             navigate(&address, NavigateOptions::default());

@@ -2,7 +2,10 @@
 
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
-use vwaza::domain::release::{Page, ReleaseFilter, ReleaseSummary};
+use vwaza::domain::{
+    page::Page,
+    release::{ReleaseFilter, ReleaseSummary},
+};
 
 use crate::{
     api::review::review_queue,
@@ -29,13 +32,13 @@ pub fn ReviewQueue() -> impl IntoView {
     let query = use_query_map();
     // The queue has one status and one order, so its filter ignores both.
     let filter = Memo::new(move |_| {
-        let ReleaseFilter { search, artist, page, .. } = query.with(filter_of);
-        ReleaseFilter { search, artist, page, ..Default::default() }
+        let ReleaseFilter { search, artist, start, .. } = query.with(filter_of);
+        ReleaseFilter { search, artist, start, ..Default::default() }
     });
     let changes = Live::get().any_release();
     let queue = Resource::new(
         move || (filter.get(), changes.get()),
-        |(filter, _)| review_queue(filter.search, filter.artist, filter.page),
+        |(filter, _)| review_queue(filter.search, filter.artist, filter.start),
     );
     view! {
         <RequireAdmin shape=Shape::List>
@@ -73,8 +76,8 @@ fn QueueResults(page: Signal<Option<Page<ReleaseSummary>>>, filter: Memo<Release
         page.get().map(|page| count(page.total, one, many))
     };
     let pager = move || {
-        let link = move |number| filter_address(PATH, &ReleaseFilter { page: number, ..filter.get_untracked() });
-        page.get().map(|page| view! { <Pager page=page.page pages=page.pages link=link/> })
+        let link = move |start| filter_address(PATH, &ReleaseFilter { start, ..filter.get_untracked() });
+        page.get().map(|page| view! { <Pager links=page.links link=link/> })
     };
     let body = move || {
         if is_empty.get() {

@@ -64,8 +64,7 @@ pub fn User() -> impl IntoView {
 
 #[component]
 fn UserAccount(user: UserView, change: ServerAction<ChangeUser>) -> impl IntoView {
-    let releases =
-        filter_address("/admin/releases", &ReleaseFilter { artist: Some(user.id), page: 1, ..Default::default() });
+    let releases = filter_address("/admin/releases", &ReleaseFilter { artist: Some(user.id), ..Default::default() });
     let events = Signal::stored(user.events.clone());
     view! {
         <div class="page-narrow">

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use vwaza::domain::{
     files::FileState,
     ids::{JobId, ReleaseId},
+    page::Count,
     queue::JobKind,
     queue_page::{DeadLetter, JOB_KINDS, JobCounts, QueueOverview},
     release::{ReleaseEventKind, ReleaseFilter, ReleaseStatus},
@@ -27,7 +28,7 @@ async fn app_that_fails_at(point: &str) -> App {
 }
 
 async fn queue(admin: &Client) -> QueueOverview {
-    admin.call_with("queue/view", "page", 1).await.ok()
+    admin.call_with("queue/view", "letters", "").await.ok()
 }
 
 /// Waits for the only dead letter.
@@ -36,7 +37,8 @@ async fn dead_letter(admin: &Client) -> DeadLetter {
 }
 
 async fn no_letter_is_left(admin: &Client) {
-    eventually("no dead letter is left", async || (queue(admin).await.dead_letters.total == 0).then_some(())).await;
+    eventually("no dead letter is left", async || (queue(admin).await.dead_letters.total.is_zero()).then_some(()))
+        .await;
 }
 
 async fn retry(admin: &Client, id: JobId) -> TestResponse {
@@ -240,7 +242,11 @@ async fn only_admins_see_the_queue_and_change_it() {
     let (ana, admin) = (app.artist("Ana").await, app.admin().await);
     let nobodys = JobId(Uuid::now_v7());
     let ask = async |client: &Client| {
-        [client.call_with("queue/view", "page", 1).await, retry(client, nobodys).await, discard(client, nobodys).await]
+        [
+            client.call_with("queue/view", "letters", "").await,
+            retry(client, nobodys).await,
+            discard(client, nobodys).await,
+        ]
     };
     for answer in ask(&ana).await {
         answer.expect_error(403, "admins only");
@@ -252,5 +258,5 @@ async fn only_admins_see_the_queue_and_change_it() {
     discard(&admin, nobodys).await.expect_status(404);
     let overview = queue(&admin).await;
     assert_eq!(overview.jobs, JOB_KINDS.map(JobCounts::none_of));
-    assert_eq!((overview.oldest_due_seconds, overview.dead_letters.total), (None, 0));
+    assert_eq!((overview.oldest_due_seconds, overview.dead_letters.total), (None, Count::of(0)));
 }

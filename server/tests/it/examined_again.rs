@@ -7,8 +7,9 @@ use vwaza::domain::{
     files::{Examination, FileState},
     ids::ObjectId,
     media::{AudioFacts, EXAMINATION_VERSION},
+    page::{Count, PAGE_SIZE},
     queue_page::{ChangedFile, QueueOverview},
-    release::{PAGE_SIZE, ReleaseStatus, ReleaseView},
+    release::{ReleaseStatus, ReleaseView},
     upload::UploadTarget,
 };
 
@@ -40,7 +41,7 @@ fn facts(release: &ReleaseView) -> AudioFacts {
 }
 
 async fn changed_files(admin: &Client) -> Vec<ChangedFile> {
-    admin.call_with("queue/view", "page", 1).await.ok::<QueueOverview>().changed_files.rows
+    admin.call_with("queue/view", "letters", "").await.ok::<QueueOverview>().changed_files.rows
 }
 
 async fn dismiss(admin: &Client, file: &ChangedFile) -> TestResponse {
@@ -343,7 +344,7 @@ async fn an_admin_reads_and_dismisses_changed_files_page_by_page_without_scripts
     let id = ana.create_release().await;
     ana.save_details(id, &complete_details()).await.expect_status(200);
     ana.attach(UploadTarget::Cover(id), "cover.png", a_cover(1)).await;
-    let tracks = usize::try_from(PAGE_SIZE).unwrap() + 1;
+    let tracks = PAGE_SIZE + 1;
     for track in 0..tracks {
         ana.attach(UploadTarget::NewTrack(id), &format!("{track:02}.wav"), a_song(track as u64)).await;
     }
@@ -358,14 +359,14 @@ async fn an_admin_reads_and_dismisses_changed_files_page_by_page_without_scripts
         admin.send(request).await.expect_status(200).text()
     };
     let first = page("/admin/queue").await;
-    assert!(first.contains("25 changed files") && first.contains("Page 1 of 2"), "{first}");
-    assert!(first.contains("href=\"/admin/queue?changed=2\""), "{first}");
+    assert!(first.contains("25 changed files"), "{first}");
     assert!(first.contains("aria-label=\"Pages of changed files\""), "{first}");
-    let second = page("/admin/queue?changed=2").await;
+    let (_, next) = first.split_once("href=\"/admin/queue?changed-after=").unwrap();
+    let second = page(&format!("/admin/queue?changed-after={}", next.split_once('"').unwrap().0)).await;
     assert_eq!((first.matches("Dismiss “").count(), second.matches("Dismiss “").count()), (tracks - 1, 1));
 
-    let overview: QueueOverview = admin.call_with("queue/view", "page", 1).await.ok();
-    assert_eq!((overview.changed_files.total, overview.changed_files.rows.len()), (25, tracks - 1));
+    let overview: QueueOverview = admin.call_with("queue/view", "letters", "").await.ok();
+    assert_eq!((overview.changed_files.total, overview.changed_files.rows.len()), (Count::of(25), tracks - 1));
     let file = &overview.changed_files.rows[0];
     let form = admin.request(Method::POST, "/api/queue/dismiss").header("accept", "text/html");
     let form = form.header("referer", format!("http://{}/admin/queue?changed=1", admin.listen()));

@@ -25,7 +25,7 @@ async fn u21_a_file_of_a_disabled_owner_is_kept_and_attached_once_they_are_enabl
     sqlx::query("update users set disabled_at = now() where role = 'ARTIST'").execute(&app.sql).await.unwrap();
     drop(release_held);
     let letter = eventually("its job is given up", async || {
-        admin.call_with("queue/view", "page", 1).await.ok::<QueueOverview>().dead_letters.rows.pop()
+        admin.call_with("queue/view", "letters", "").await.ok::<QueueOverview>().dead_letters.rows.pop()
     })
     .await;
     let state: (String, Option<Uuid>) =

@@ -1,11 +1,15 @@
 //! The lists in which artists and admins find releases.
 
+use std::fmt::Debug;
+
 use app::api::releases::Home;
+use reqwest::Method;
 use vwaza::domain::{
     files::FileState,
     ids::ReleaseId,
+    page::{Count, Page, PageStart},
     queue_page::QueueOverview,
-    release::{Page, RawDetails, ReleaseFilter, ReleaseSort, ReleaseStatus, ReleaseSummary, ReleaseView},
+    release::{RawDetails, ReleaseCounts, ReleaseFilter, ReleaseSort, ReleaseStatus, ReleaseSummary, ReleaseView},
     review::{ArtistSummary, VerdictOutcome},
     upload::UploadTarget,
 };
@@ -83,7 +87,8 @@ async fn releases_are_filtered_sorted_and_counted() {
 
     let all = home(&ana, &ReleaseFilter::default()).await;
     assert_eq!(titles(&all.releases.rows), ["Delta", "Charlie", "alpha", "Bravo"]);
-    assert_eq!((all.counts.draft, all.counts.published, all.counts.rejected, all.counts.all()), (2, 1, 1, 4));
+    let ReleaseCounts { draft, published, rejected, .. } = all.counts;
+    assert_eq!([draft, published, rejected, all.counts.all()], [2, 1, 1, 4].map(Count::of));
     assert_eq!(titles(&all.continue_with), ["Delta", "Charlie", "alpha"]);
     assert!(all.continue_with[2].needs_attention);
 
@@ -91,10 +96,10 @@ async fn releases_are_filtered_sorted_and_counted() {
     assert_eq!(titles(&by_title.releases.rows), ["alpha", "Bravo", "Charlie", "Delta"]);
     let drafts = home(&ana, &ReleaseFilter { status: Some(ReleaseStatus::Draft), ..ReleaseFilter::default() }).await;
     assert_eq!(titles(&drafts.releases.rows), ["Delta", "Charlie"]);
-    assert_eq!((drafts.counts.all(), drafts.releases.total), (4, 2));
+    assert_eq!([drafts.counts.all(), drafts.releases.total], [4, 2].map(Count::of));
     // An artist's list shows only their own releases, even if the search names another artist.
     let ben = ReleaseFilter { search: "Ben".into(), ..ReleaseFilter::default() };
-    assert_eq!(home(&ana, &ben).await.releases.total, 0);
+    assert!(home(&ana, &ben).await.releases.total.is_zero());
 }
 
 #[tokio::test]
@@ -143,52 +148,198 @@ async fn long_lists_have_pages() {
     let ana = app.artist("Ana").await;
     let names: Vec<String> = (0..30).map(|number| format!("No. {number:02}")).collect();
     drafts(&ana, &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
-    let page = async |page| {
-        let filter = ReleaseFilter { page, sort: ReleaseSort::Title, ..ReleaseFilter::default() };
+    let page = async |start| {
+        let filter = ReleaseFilter { start, sort: ReleaseSort::Title, ..ReleaseFilter::default() };
         home(&ana, &filter).await.releases
     };
-    let (first, second, beyond) = (page(1).await, page(2).await, page(u32::MAX).await);
-    assert_eq!((first.rows.len(), first.pages, first.total), (24, 2, 30));
-    assert_eq!(titles(&second.rows), names[24..]);
-    // A page number beyond the end gives the last page, with its own number.
-    assert_eq!(beyond, second);
-    assert_eq!(page(3).await.page, 2);
-    assert_eq!(page(0).await.rows, first.rows);
-    for nonsense in ["-1", "one", "4294967296", "1.5", "\0"] {
-        let mut filter = fields_of("filter", &ReleaseFilter::default());
-        filter.retain(|(name, _)| name != "filter[page]");
-        filter.push(("filter[page]".into(), nonsense.into()));
-        ana.call("releases/home", &filter).await.expect_status(400);
+    let first = page(PageStart::First).await;
+    assert_eq!((first.rows.len(), &first.links.previous, first.total), (24, &None, Count::of(30)));
+    let second = page(first.links.next.clone().unwrap()).await;
+    assert_eq!((titles(&second.rows), &second.links.next), (names[24..].iter().map(String::as_str).collect(), &None));
+    let back = page(second.links.previous.unwrap()).await;
+    assert_eq!((&back.rows, &back.links.previous), (&first.rows, &None));
+    // A page that the list doesn't have is replaced by its first one.
+    for nonsense in ["after=", "before=A", "after=\0", "page=-1", "page=4294967296", "nonsense"] {
+        let nonsense = page(PageStart::from(nonsense.to_owned())).await;
+        assert_eq!((nonsense.rows, nonsense.links.next), (first.rows.clone(), first.links.next.clone()));
     }
 }
 
+/// Sixty releases, most of which have the same title, date and time of change, and some no date.
+async fn sixty_similar_releases(app: &App, artist: &Client, status: &str) {
+    sqlx::query(
+        "insert into releases (id, artist_id, status, title, release_date, submitted_at, reject_reason)
+         select gen_random_uuid(), $1, $2::release_status, 'Same', case when n % 3 > 0 then date '2026-03-01' end, now(), 'x'
+         from generate_series(1, 60) n",
+    )
+    .bind(artist.actor().await.unwrap().id.0)
+    .bind(status)
+    .execute(&app.sql)
+    .await
+    .unwrap();
+}
+
+/// Follows the links of a list from its first page to its last one and back. Both ways lead to all rows, in one order.
+async fn walk<T: Clone + Debug + PartialEq>(name: &str, rows: usize, page: impl AsyncFn(PageStart) -> Page<T>) {
+    let (mut there, mut start) = (Vec::new(), Some(PageStart::First));
+    let mut last = PageStart::First;
+    while let Some(at) = start {
+        let page = page(at.clone()).await;
+        assert_eq!((page.total, page.links.moved_to), (Count::of(rows as i64), None), "{name}");
+        there.extend(page.rows);
+        (last, start) = (at, page.links.next);
+    }
+    assert_eq!(there.len(), rows, "{name}");
+    let (mut back, mut start) = (Vec::new(), Some(last));
+    while let Some(at) = start {
+        let page = page(at).await;
+        back.splice(0..0, page.rows);
+        start = page.links.previous;
+    }
+    assert_eq!(there, back, "{name}");
+}
+
 #[tokio::test]
-async fn no_list_shows_a_page_beyond_its_end() {
+async fn links_lead_to_every_row_of_a_list_once() {
     let app = spawn_app().await;
-    let (ana, admin) = (app.artist("Ana").await, app.admin().await);
-    for id in drafts(&ana, &["One", "Two"]).await {
-        set_status(&app, id, "PENDING_REVIEW").await;
+    let (ana, ben, admin) = (app.artist("Ana").await, app.artist("Ben").await, app.admin().await);
+    for status in ["DRAFT", "PENDING_REVIEW", "PUBLISHED"] {
+        sixty_similar_releases(&app, &ana, status).await;
     }
-    for page in ["0", "2", "10000", &u32::MAX.to_string()] {
-        let asked = form(&[("search", ""), ("page", page)]);
-        let queue: Page<ReleaseSummary> = admin.call("review/queue", &asked).await.ok();
-        assert_eq!((queue.rows.len(), queue.page, queue.pages), (2, 1, 1), "{page}");
-        let artists: Page<ArtistSummary> = admin.call("review/artists", &asked).await.ok();
-        assert_eq!((artists.rows.len(), artists.page, artists.pages), (2, 1, 1), "{page}");
-        let failed: QueueOverview = admin.call_with("queue/view", "page", page).await.ok();
-        assert_eq!((failed.dead_letters.page, failed.dead_letters.pages), (1, 1), "{page}");
-        let nothing =
-            ReleaseFilter { search: "nothing".into(), page: page.parse().unwrap(), ..ReleaseFilter::default() };
-        let nothing = home(&ana, &nothing).await.releases;
-        assert_eq!((nothing.rows.len(), nothing.page, nothing.pages), (0, 1, 1), "{page}");
-    }
-    for path in ["/review", "/admin/releases", "/admin/artists", "/admin/queue"] {
-        for page in ["0", "-1", "2", "10000", "99999999999999999999", "many", ""] {
-            let address = format!("{path}?page={page}");
-            let html = admin.get(&address).await.expect_status(200).text();
-            assert!(!html.contains("Page 1") && !html.contains("Nothing on this page"), "{address}");
+    sixty_similar_releases(&app, &ben, "PENDING_REVIEW").await;
+    let of_ana = Some(ana.actor().await.unwrap().id);
+    let in_review = Some(ReleaseStatus::PendingReview);
+
+    for sort in ReleaseSort::ALL {
+        for (status, artist, of_one, of_all) in
+            [(None, None, 180, 240), (in_review, None, 60, 120), (None, of_ana, 180, 180), (in_review, of_ana, 60, 60)]
+        {
+            let filter = ReleaseFilter { sort, status, artist, ..ReleaseFilter::default() };
+            walk(&format!("own {filter:?}"), of_one, async |start| {
+                home(&ana, &ReleaseFilter { start, ..filter.clone() }).await.releases
+            })
+            .await;
+            walk(&format!("all {filter:?}"), of_all, async |start| -> Page<ReleaseSummary> {
+                let fields = fields_of("filter", &ReleaseFilter { start, ..filter.clone() });
+                admin.call("review/releases", &fields).await.ok()
+            })
+            .await;
         }
     }
+    for (artist, rows) in [(None, 120), (of_ana, 60)] {
+        walk("queue", rows, async |start| -> Page<ReleaseSummary> {
+            let mut fields = form(&[("search", ""), ("start", &String::from(start))]);
+            fields.extend(artist.map(|artist| ("artist".into(), artist.to_string())));
+            admin.call("review/queue", &fields).await.ok()
+        })
+        .await;
+    }
+    sqlx::query(
+        "insert into users (id, email, artist_name, password_hash) select gen_random_uuid(), n || '@example.com', 'Same', '-' from generate_series(1, 57) n",
+    )
+    .execute(&app.sql)
+    .await
+    .unwrap();
+    walk("artists", 60, async |start| -> Page<ArtistSummary> {
+        admin.call("review/artists", &form(&[("search", ""), ("start", &String::from(start))])).await.ok()
+    })
+    .await;
+    sqlx::query(
+        "insert into upload_jobs (id, kind, artist_id, status) select gen_random_uuid(), 'STORE', $1, 'FAILED' from generate_series(1, 60)",
+    )
+    .bind(of_ana.unwrap().0)
+    .execute(&app.sql)
+    .await
+    .unwrap();
+    walk("dead letters", 60, async |start| {
+        admin.call_with("queue/view", "letters", String::from(start)).await.ok::<QueueOverview>().dead_letters
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn rows_that_come_and_go_between_two_pages_shift_no_others() {
+    let app = spawn_app().await;
+    let (ana, admin) = (app.artist("Ana").await, app.admin().await);
+    sixty_similar_releases(&app, &ana, "PENDING_REVIEW").await;
+    let page = async |start: PageStart| -> Page<ReleaseSummary> {
+        admin.call("review/queue", &form(&[("search", ""), ("start", &String::from(start))])).await.ok()
+    };
+    let first = page(PageStart::First).await;
+    let second = page(first.links.next.clone().unwrap()).await;
+    // All releases of the first page are decided, among them the one beside which the second page begins.
+    for release in &first.rows {
+        set_status(&app, release.id, "PUBLISHED").await;
+    }
+    let again = page(first.links.next.clone().unwrap()).await;
+    assert_eq!(again.rows, second.rows);
+    // There is nothing before it any more.
+    let before = page(again.links.previous.unwrap()).await;
+    assert_eq!((&before.rows, before.links.moved_to), (&second.rows, Some(PageStart::First)));
+    // All releases after it are decided, too.
+    let third = second.links.next.unwrap();
+    sqlx::query("update releases set status = 'PUBLISHED' where not id = any ($1)")
+        .bind(second.rows.iter().map(|release| release.id.0).collect::<Vec<_>>())
+        .execute(&app.sql)
+        .await
+        .unwrap();
+    let after = page(third).await;
+    assert_eq!((after.rows, after.links.moved_to), (second.rows, Some(PageStart::First)));
+}
+
+#[tokio::test]
+async fn old_addresses_with_page_numbers_lead_to_their_pages() {
+    let app = spawn_app().await;
+    let (ana, admin) = (app.artist("Ana").await, app.admin().await);
+    sixty_similar_releases(&app, &ana, "PENDING_REVIEW").await;
+    let location = async |client: &Client, address: &str| {
+        let request = client.request(Method::GET, address).header("accept", "text/html");
+        let answer = client.send(request).await.expect_status(302);
+        answer.headers["location"].to_str().unwrap().to_owned()
+    };
+    let page = async |client: &Client, address: &str| {
+        let request = client.request(Method::GET, address).header("accept", "text/html");
+        client.send(request).await.expect_status(200).text()
+    };
+    for (client, path, row) in
+        [(&ana, "/", "/releases/"), (&admin, "/review", "/review/"), (&admin, "/admin/releases", "/review/")]
+    {
+        let last = location(client, &format!("{path}?page=3&sort=title")).await;
+        assert!(last.starts_with(&format!("{path}?")) && last.contains("after="), "{last}");
+        let html = page(client, &last).await;
+        assert!(html.contains(row) && html.contains("rel=\"prev\"") && !html.contains("rel=\"next\""), "{last}");
+        for number in ["0", "1", "4", "10000", "99999999999999999999"] {
+            assert_eq!(location(client, &format!("{path}?page={number}")).await, path, "{number}");
+        }
+        // What is no number is no page, as any other value of a filter that does not exist.
+        for nonsense in ["-1", "many", ""] {
+            assert!(page(client, &format!("{path}?page={nonsense}")).await.contains("rel=\"next\""));
+        }
+        assert_eq!(location(client, &format!("{path}?after=damaged")).await, path);
+    }
+    assert_eq!(location(&admin, "/admin/artists?page=2").await, "/admin/artists");
+    assert_eq!(location(&admin, "/admin/queue?page=2").await, "/admin/queue");
+    assert_eq!(location(&admin, "/admin/queue?changed=2").await, "/admin/queue");
+}
+
+#[tokio::test]
+async fn a_count_beyond_a_thousand_is_not_exact() {
+    let app = spawn_app().await;
+    let (ana, admin) = (app.artist("Ana").await, app.admin().await);
+    for _ in 0..17 {
+        sixty_similar_releases(&app, &ana, "PUBLISHED").await;
+    }
+    set_status(&app, drafts(&ana, &["Draft"]).await[0], "REJECTED").await;
+    let home = home(&ana, &ReleaseFilter::default()).await;
+    assert_eq!(
+        [home.counts.published, home.counts.all(), home.releases.total].map(|count| count.to_string()),
+        ["1,000+"; 3]
+    );
+    assert_eq!(home.counts.rejected, Count::of(1));
+    let html = admin.get("/admin/releases").await.expect_status(200).text();
+    assert!(html.contains("1,000+ releases"), "{html}");
+    let html = admin.get("/admin/artists").await.expect_status(200).text();
+    assert!(html.contains("1,000+"), "{html}");
 }
 
 #[tokio::test]
@@ -202,7 +353,7 @@ async fn titles_and_names_are_sorted_as_people_expect() {
     for name in ["Édith", "Zoe", "eva"] {
         app.artist(name).await;
     }
-    let artists: Page<ArtistSummary> = admin.call("review/artists", &form(&[("search", ""), ("page", "1")])).await.ok();
+    let artists: Page<ArtistSummary> = admin.call("review/artists", &form(&[("search", "")])).await.ok();
     let names: Vec<_> = artists.rows.iter().map(|row| row.artist_name.as_str()).collect();
     let of_these: Vec<_> = names.iter().filter(|name| ["Ana", "Édith", "Zoe", "eva"].contains(name)).collect();
     assert_eq!(of_these, [&"Ana", &"Édith", &"eva", &"Zoe"]);
@@ -222,7 +373,7 @@ async fn the_review_queue_is_oldest_first_and_can_be_searched() {
         .await
         .unwrap();
     let queue = async |search: &str, artist: Option<&Client>| {
-        let mut fields = form(&[("search", search), ("page", "1")]);
+        let mut fields = form(&[("search", search)]);
         if let Some(artist) = artist {
             fields.push(("artist".into(), artist.actor().await.unwrap().id.to_string()));
         }
@@ -231,7 +382,7 @@ async fn the_review_queue_is_oldest_first_and_can_be_searched() {
     assert_eq!(titles(&queue("", None).await.rows), ["First", "Second", "Third"]);
     assert_eq!(titles(&queue("ben", None).await.rows), ["Second"]);
     assert_eq!(titles(&queue("", Some(&ana)).await.rows), ["First", "Third"]);
-    assert_eq!(queue("draft", None).await.total, 0);
+    assert!(queue("draft", None).await.total.is_zero());
 }
 
 #[tokio::test]
@@ -276,12 +427,11 @@ async fn an_admin_finds_every_release_and_every_artist() {
 
     let filter = ReleaseFilter { search: "100%".into(), sort: ReleaseSort::Title, ..ReleaseFilter::default() };
     let releases: Page<ReleaseSummary> = admin.call("review/releases", &fields_of("filter", &filter)).await.ok();
-    assert_eq!(titles(&releases.rows), ["One", "Two"]);
-    let artists: Page<ArtistSummary> =
-        admin.call("review/artists", &form(&[("search", "100%"), ("page", "1")])).await.ok();
-    assert_eq!(artists.total, 1);
-    assert_eq!((artists.rows[0].releases.draft, artists.rows[0].releases.published), (1, 1));
-    let nobody: Page<ArtistSummary> =
-        admin.call("review/artists", &form(&[("search", "no_body"), ("page", "1")])).await.ok();
-    assert_eq!(nobody.total, 0);
+    assert_eq!(titles(&releases.rows), ["Two", "One"]);
+    let artists: Page<ArtistSummary> = admin.call("review/artists", &form(&[("search", "100%")])).await.ok();
+    assert_eq!(artists.total, Count::of(1));
+    let ReleaseCounts { draft, published, .. } = artists.rows[0].releases;
+    assert_eq!([draft, published], [1, 1].map(Count::of));
+    let nobody: Page<ArtistSummary> = admin.call("review/artists", &form(&[("search", "no_body")])).await.ok();
+    assert!(nobody.total.is_zero());
 }

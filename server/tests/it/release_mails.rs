@@ -132,7 +132,7 @@ async fn an_artist_gets_a_mail_when_an_admin_discards_a_file() {
     all_jobs_end_or_fail(&app.sql).await;
     make_due(&app.sql).await;
     app.mail_number(1, &address).await;
-    let queue: QueueOverview = admin.call_with("queue/view", "page", 1).await.ok();
+    let queue: QueueOverview = admin.call_with("queue/view", "letters", "").await.ok();
     admin.call_with("queue/discard", "id", queue.dead_letters.rows[0].id).await.expect_status(200);
     let mail = app.mail_number(2, &address).await;
     assert_eq!(mail.subject, "A file of “Late Lines” could not be used");

@@ -2,6 +2,7 @@
 
 pub(super) mod connections;
 pub mod embedded_postgres;
+mod indexes;
 
 use std::{
     str::FromStr,
@@ -20,9 +21,12 @@ use tracing::Instrument;
 
 use super::Result;
 
-/// The migrations. They only go forward. sqlx applies them under an advisory lock, so several processes may start at
-/// once.
+/// The migrations. They only go forward.
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// The advisory lock of the process that changes the schema. Processes of versions before 0036 take only that of sqlx.
+const SCHEMA_LOCK: i64 = 0x0073_6368_656d_6121;
+const SCHEMA_LOCK_POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The pool's connections for requests and background tasks. The pool has one more for each job that may run at once.
 const POOL_BASE_CONNECTIONS: u32 = 16;
@@ -61,12 +65,30 @@ fn options(url: &str) -> Result<PgConnectOptions> {
 }
 
 /// Brings the schema up to date. Each migration is one transaction, so the next start completes a run that was killed.
-/// Uses a connection of its own without timeouts: several processes may start at once, and all but one of them wait.
+/// Indexes of large tables follow, while processes of the version before read and write. Uses a connection of its own
+/// without timeouts: several processes may start at once, and all but one of them wait.
 pub async fn migrate_database(url: &str) -> Result<()> {
-    let db = open(options(url)?, 1).await?;
-    MIGRATIONS.run(&db).await?;
-    db.close().await;
+    let unlimited = [("lock_timeout", "0"), ("statement_timeout", "0")];
+    let mut db = PgConnection::connect_with(&options(url)?.options(unlimited)).await?;
+    lock_schema(&mut db).await?;
+    MIGRATIONS.run(&mut db).await?;
+    indexes::build(&mut db).await?;
+    db.close().await?;
     Ok(())
+}
+
+/// Waits until no other process changes the schema. The connection keeps the lock until it is closed.
+///
+/// No statement waits for the lock, as one of sqlx does: a concurrent build of an index waits until all statements that
+/// began before it have ended, so both would wait for each other.
+async fn lock_schema(db: &mut PgConnection) -> Result<()> {
+    loop {
+        let is_locked = sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "is_locked!""#, SCHEMA_LOCK);
+        if is_locked.fetch_one(&mut *db).await? {
+            return Ok(());
+        }
+        tokio::time::sleep(SCHEMA_LOCK_POLL_INTERVAL).await;
+    }
 }
 
 /// Begins a transaction. Dropping it without a commit rolls it back.

@@ -2,14 +2,16 @@
 //! compare-and-set, in one transaction with the consequences for the file and its release.
 
 use sqlx::PgConnection;
+use time::OffsetDateTime;
 
 use crate::{
     backend::{
-        Backend, Result, db, queue,
+        Backend, Result, db,
+        paging::{LATEST_FIRST, PageSearch, Side},
+        queue,
         releases::{
             changed_facts,
             locked::{self, LockedRelease},
-            offset_of, page_of,
         },
         storage::objects,
         uploads,
@@ -17,10 +19,11 @@ use crate::{
     domain::{
         account::Actor,
         ids::{JobId, ObjectId, ReleaseId, UploadId},
+        page::{Count, Page, PageStart, Place},
         problem::Problem,
         queue::{JobKind, JobStatus},
         queue_page::{DeadLetter, QueueOverview, ReleaseRef},
-        release::{PAGE_SIZE, Page, ReleaseEventKind, ReleaseStatus},
+        release::{ReleaseEventKind, ReleaseStatus},
         upload::UploadState,
     },
 };
@@ -55,46 +58,15 @@ struct DeadLetterJob {
 }
 
 impl DeadLetters<'_> {
-    /// Returns the state of the queue at one moment, with one page of its dead letters and one of the changed files.
-    pub async fn queue(&self, actor: &Actor, page: u32, changed_page: u32) -> Result<QueueOverview> {
+    /// Returns the state of the queue at one moment, with a page of its dead letters and one of the changed files.
+    pub async fn queue(&self, actor: &Actor, letters: &PageStart, changed: &PageStart) -> Result<QueueOverview> {
         actor.require_admin()?;
         let mut tx = db::snapshot(&self.0.db).await?;
         let (jobs, oldest_due_seconds) = queue::counts(&mut tx).await?;
-        let total = jobs.iter().map(|counts| counts.failed).sum();
-        let page = page_of(page, total);
-        let letters = sqlx::query!(
-            r#"select j.id as "id: JobId", j.kind as "kind: JobKind", coalesce(u.file_name, '') as "file_name!", a.artist_name,
-                      r.id as "release?: ReleaseId", r.title as "title?", r.title_version as "title_version?",
-                      right(j.error_log, $3) as "error_log!", j.retry_count, j.updated_at
-               from upload_jobs j
-               join users a on a.id = j.artist_id
-               left join releases r on r.id = j.release_id
-               left join uploads u on u.id = j.upload_id
-               where j.status = 'FAILED'
-               order by j.updated_at desc, j.id
-               limit $1 offset $2"#,
-            PAGE_SIZE,
-            offset_of(page),
-            ERROR_LOG_TAIL_CHARS
-        )
-        .fetch_all(&mut *tx)
-        .await?;
-        let changed_files = changed_facts::list(&mut tx, changed_page).await?;
+        let total = Count::of(jobs.iter().map(|counts| counts.failed).sum());
+        let dead_letters = list(&mut tx, letters, total).await?;
+        let changed_files = changed_facts::list(&mut tx, changed).await?;
         tx.commit().await?;
-        let letters = letters.into_iter().map(|row| {
-            let release = row.release.zip(row.title);
-            DeadLetter {
-                id: row.id,
-                kind: row.kind,
-                file_name: file_name_or_default(row.file_name),
-                artist_name: row.artist_name,
-                release: release.map(|(id, title)| ReleaseRef { id, title, title_version: row.title_version }),
-                error: last_failure(&row.error_log),
-                failures: row.retry_count,
-                failed_at: row.updated_at,
-            }
-        });
-        let dead_letters = Page::new(letters.collect(), page, total);
         Ok(QueueOverview { jobs, oldest_due_seconds, dead_letters, changed_files })
     }
 
@@ -163,6 +135,72 @@ impl DeadLetters<'_> {
         }
         Ok(letter.awaiting_release.is_some())
     }
+}
+
+/// A failed job, as the database has it.
+struct FailedJob {
+    id: JobId,
+    kind: JobKind,
+    file_name: String,
+    artist_name: String,
+    release: Option<ReleaseId>,
+    title: Option<String>,
+    title_version: Option<String>,
+    /// The end of the error log.
+    error_log: String,
+    retry_count: i32,
+    updated_at: OffsetDateTime,
+}
+
+/// The query for the failed jobs on one side of a place.
+macro_rules! failed_jobs {
+    ($than:literal, $direction:literal, $place:expr) => {
+        sqlx::query_as!(
+            FailedJob,
+            r#"select j.id as "id: JobId", j.kind as "kind: JobKind", coalesce(u.file_name, '') as "file_name!", a.artist_name,
+                      r.id as "release?: ReleaseId", r.title as "title?", r.title_version as "title_version?",
+                      right(j.error_log, $3) as "error_log!", j.retry_count, j.updated_at
+               from upload_jobs j
+               join users a on a.id = j.artist_id
+               left join releases r on r.id = j.release_id
+               left join uploads u on u.id = j.upload_id
+               where j.status = 'FAILED' and (j.updated_at, j.id) "# + $than + " ($1, $2)
+               order by j.updated_at " + $direction + ", j.id " + $direction + " limit 25",
+            $place.key,
+            $place.id,
+            ERROR_LOG_TAIL_CHARS
+        )
+    };
+}
+
+/// Lists the dead letters, the latest failure first.
+async fn list(db: &mut PgConnection, start: &PageStart, total: Count) -> Result<Page<DeadLetter>> {
+    let place_of = |job: &FailedJob| Place { key: job.updated_at, id: job.id.0 };
+    let mut search = PageSearch::new(start, LATEST_FIRST, place_of);
+    let (jobs, links) = loop {
+        let jobs = match search.read_at() {
+            (place, Side::After) => failed_jobs!("<", "desc", place).fetch_all(&mut *db).await?,
+            (place, Side::Before) => failed_jobs!(">", "asc", place).fetch_all(&mut *db).await?,
+        };
+        if let Some(page) = search.take(jobs) {
+            break page;
+        }
+    };
+    let rows = jobs.into_iter().map(|job| DeadLetter {
+        id: job.id,
+        kind: job.kind,
+        file_name: file_name_or_default(job.file_name),
+        artist_name: job.artist_name,
+        release: job.release.zip(job.title).map(|(id, title)| ReleaseRef {
+            id,
+            title,
+            title_version: job.title_version,
+        }),
+        error: last_failure(&job.error_log),
+        failures: job.retry_count,
+        failed_at: job.updated_at,
+    });
+    Ok(Page { rows: rows.collect(), links, total })
 }
 
 impl DeadLetterJob {

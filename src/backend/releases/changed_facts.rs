@@ -5,14 +5,16 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-use super::lists::{offset_of, page_of};
 use crate::{
-    backend::Result,
+    backend::{
+        Result,
+        paging::{LATEST_FIRST, PageSearch, Side},
+    },
     domain::{
         ids::{ObjectId, ReleaseId, UserId},
         media::{AudioFacts, CoverFacts},
+        page::{Count, Page, PageStart, Place},
         queue_page::{ChangedFile, ReleaseRef},
-        release::{PAGE_SIZE, Page},
     },
 };
 
@@ -107,48 +109,85 @@ pub(super) async fn examine_refused(db: &mut PgConnection, release: ReleaseId) -
     Ok(())
 }
 
+/// A difference, as the database has it.
+struct Difference {
+    object: ObjectId,
+    revision: i64,
+    facts: Option<Value>,
+    refusal: Option<String>,
+    found_at: OffsetDateTime,
+    file_name: String,
+    artist_name: String,
+    release: ReleaseId,
+    title: String,
+    title_version: Option<String>,
+    /// The facts that stay valid.
+    written: Option<Value>,
+}
+
+/// The query for the differences on one side of a place that nobody has dismissed.
+macro_rules! undismissed {
+    ($than:literal, $direction:literal, $place:expr) => {
+        sqlx::query_as!(
+            Difference,
+            r#"select c.object_id as "object: ObjectId", c.revision, c.facts, c.refusal, c.found_at, u.file_name,
+                      a.artist_name, r.id as "release: ReleaseId", r.title, r.title_version,
+                      coalesce(af.facts, cf.facts) as "written"
+               from changed_facts c
+               join objects o on o.id = c.object_id
+               join uploads u on u.id = o.upload_id
+               join releases r on r.id = u.release_id
+               join users a on a.id = r.artist_id
+               left join audio_facts af on af.object_id = o.id
+               left join cover_facts cf on cf.object_id = o.id
+               where o.state = 'ATTACHED' and not c.is_dismissed and (c.found_at, c.object_id) "#
+                + $than
+                + " ($1, $2)
+               order by c.found_at "
+                + $direction
+                + ", c.object_id "
+                + $direction
+                + " limit 25",
+            $place.key,
+            $place.id
+        )
+    };
+}
+
 /// Lists the differences that nobody has dismissed, the latest first.
-pub(in crate::backend) async fn list(db: &mut PgConnection, page: u32) -> Result<Page<ChangedFile>> {
+pub(in crate::backend) async fn list(db: &mut PgConnection, start: &PageStart) -> Result<Page<ChangedFile>> {
     let total = sqlx::query_scalar!(
-        r#"select count(*) as "count!" from changed_facts c join objects o on o.id = c.object_id
-           where o.state = 'ATTACHED' and not c.is_dismissed"#
+        r#"select count(*) as "count!" from (
+               select from changed_facts c join objects o on o.id = c.object_id
+               where o.state = 'ATTACHED' and not c.is_dismissed limit 1001) counted"#
     )
     .fetch_one(&mut *db)
     .await?;
-    let page = page_of(page, total);
-    let rows = sqlx::query!(
-        r#"select c.object_id as "object: ObjectId", c.revision, c.facts, c.refusal, c.found_at as "found_at: OffsetDateTime", u.file_name,
-                  a.artist_name, r.id as "release: ReleaseId", r.title, r.title_version,
-                  coalesce(af.facts, cf.facts) as "written"
-           from changed_facts c
-           join objects o on o.id = c.object_id
-           join uploads u on u.id = o.upload_id
-           join releases r on r.id = u.release_id
-           join users a on a.id = r.artist_id
-           left join audio_facts af on af.object_id = o.id
-           left join cover_facts cf on cf.object_id = o.id
-           where o.state = 'ATTACHED' and not c.is_dismissed
-           order by c.found_at desc, c.object_id
-           limit $1 offset $2"#,
-        PAGE_SIZE,
-        offset_of(page)
-    )
-    .fetch_all(db)
-    .await?;
-    let files = rows.into_iter().map(|row| ChangedFile {
-        object: row.object,
-        revision: row.revision,
-        file_name: row.file_name,
-        artist_name: row.artist_name,
-        release: ReleaseRef { id: row.release, title: row.title, title_version: row.title_version },
-        was: row.written.as_ref().map_or_else(String::new, describe),
-        is: match (row.facts, row.refusal) {
+    let place_of = |found: &Difference| Place { key: found.found_at, id: found.object.0 };
+    let mut search = PageSearch::new(start, LATEST_FIRST, place_of);
+    let (found, links) = loop {
+        let found = match search.read_at() {
+            (place, Side::After) => undismissed!("<", "desc", place).fetch_all(&mut *db).await?,
+            (place, Side::Before) => undismissed!(">", "asc", place).fetch_all(&mut *db).await?,
+        };
+        if let Some(page) = search.take(found) {
+            break page;
+        }
+    };
+    let rows = found.into_iter().map(|found| ChangedFile {
+        object: found.object,
+        revision: found.revision,
+        file_name: found.file_name,
+        artist_name: found.artist_name,
+        release: ReleaseRef { id: found.release, title: found.title, title_version: found.title_version },
+        was: found.written.as_ref().map_or_else(String::new, describe),
+        is: match (found.facts, found.refusal) {
             (Some(facts), _) => describe(&facts),
             (None, refusal) => refusal.unwrap_or_default(),
         },
-        found_at: row.found_at,
+        found_at: found.found_at,
     });
-    Ok(Page::new(files.collect(), page, total))
+    Ok(Page { rows: rows.collect(), links, total: Count::of(total) })
 }
 
 /// Describes facts in one line.

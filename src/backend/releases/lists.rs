@@ -3,68 +3,61 @@
 use std::collections::HashMap;
 
 use sqlx::PgPool;
+use time::{Date, OffsetDateTime};
+use tokio::try_join;
+use uuid::Uuid;
 
 use super::{Releases, view};
 use crate::{
-    backend::{Result, db},
+    backend::{
+        Result, db,
+        paging::{LATEST_FIRST, PageSearch, Side},
+    },
     domain::{
         account::Actor,
         ids::{ObjectId, ReleaseId, UserId},
+        page::{Count, Page, PageLinks, PageStart, Place},
         problem::Problem,
-        release::{
-            Missing, PAGE_SIZE, Page, ReleaseCounts, ReleaseFilter, ReleaseSort, ReleaseStatus, ReleaseSummary,
-            pages_of,
-        },
+        release::{Missing, ReleaseCounts, ReleaseFilter, ReleaseSort, ReleaseStatus, ReleaseSummary},
     },
 };
 
 /// The number of characters of a search that count.
 const SEARCH_MAX_CHARS: usize = 100;
-const CONTINUE_MAX: i64 = 6;
+const CONTINUE_MAX: usize = 6;
+
+/// The beginning of a list that is sorted by release date, the latest first.
+const LATEST_DATE_FIRST: Place<Option<Date>> = Place { key: Some(Date::MAX), id: Uuid::max() };
+
+/// What an artist's home page lists.
+pub struct OwnReleases {
+    /// Drafts and rejected releases, the latest change first. The filter does not apply.
+    pub to_continue: Vec<ReleaseSummary>,
+    pub releases: Page<ReleaseSummary>,
+    pub counts: ReleaseCounts,
+}
 
 impl Releases<'_> {
     /// The actor's own releases.
-    pub async fn own(&self, actor: &Actor, filter: &ReleaseFilter) -> Result<Page<ReleaseSummary>> {
-        let filter = ReleaseFilter { artist: Some(actor.id), ..filter.clone() };
-        search(&self.0.db, &filter).await
-    }
-
-    pub async fn own_counts(&self, actor: &Actor) -> Result<ReleaseCounts> {
-        let counts = sqlx::query_as!(
-            ReleaseCounts,
-            r#"select count(*) filter (where status = 'DRAFT') as "draft!",
-                      count(*) filter (where status = 'PROCESSING') as "processing!",
-                      count(*) filter (where status = 'PENDING_REVIEW') as "pending_review!",
-                      count(*) filter (where status = 'PUBLISHED') as "published!",
-                      count(*) filter (where status = 'REJECTED') as "rejected!"
-               from releases where artist_id = $1"#,
-            actor.id as UserId
-        )
-        .fetch_one(&self.0.db)
-        .await?;
-        Ok(counts)
-    }
-
-    /// Lists drafts and rejected releases, the latest change first.
-    pub async fn to_continue(&self, actor: &Actor) -> Result<Vec<ReleaseSummary>> {
-        let rows = sqlx::query_as!(
-            ReleaseSummary,
-            r#"select r.id as "id: ReleaseId", r.title, r.title_version, r.status as "status: ReleaseStatus",
-                      r.artist_id as "artist_id: UserId", u.artist_name,
-                      (select o.id from objects o where o.id = r.cover_id and o.examination = 'PASSED') as "cover: ObjectId",
-                      (select count(*) from tracks t where t.release_id = r.id) as "track_count!",
-                      r.release_date, r.updated_at, r.submitted_at,
-                      (r.status = 'REJECTED' or release_has_failed_file(r.id)) as "needs_attention!"
-               from releases r join users u on u.id = r.artist_id
-               where r.artist_id = $1 and r.status in ('DRAFT', 'REJECTED')
-               order by r.updated_at desc, r.id
-               limit $2"#,
-            actor.id as UserId,
-            CONTINUE_MAX
-        )
-        .fetch_all(&self.0.db)
-        .await?;
-        Ok(rows)
+    pub async fn own(&self, actor: &Actor, filter: &ReleaseFilter) -> Result<OwnReleases> {
+        let (db, artist) = (&self.0.db, Some(actor.id));
+        let unfinished = Scope { statuses: vec![ReleaseStatus::Draft, ReleaseStatus::Rejected], artist };
+        let filter = ReleaseFilter { artist, ..filter.clone() };
+        let artists = [actor.id];
+        let (unfinished, mut listed, counts) = try_join!(
+            read_sorted(db, &unfinished, ReleaseSort::Changed, &PageStart::First),
+            read(db, &filter),
+            counts_of(db, &artists),
+        )?;
+        let mut to_continue = unfinished.rows;
+        to_continue.truncate(CONTINUE_MAX);
+        mark_failed(db, to_continue.iter_mut().chain(&mut listed.rows)).await?;
+        let counts = counts.get(&actor.id).copied().unwrap_or_default();
+        let total = listed.matches.unwrap_or_else(|| match filter.status {
+            None => counts.all(),
+            Some(status) => counts.of(status),
+        });
+        Ok(OwnReleases { to_continue, releases: listed.into_page(total), counts })
     }
 }
 
@@ -102,108 +95,264 @@ pub(super) fn like_pattern(search: &str) -> Result<Option<String>> {
     Ok(Some(format!("%{escaped}%")))
 }
 
-/// Limits a page number to the pages that the list has. Pages count from 1.
-pub(in crate::backend) fn page_of(page: u32, total: i64) -> u32 {
-    page.clamp(1, pages_of(total))
+/// The releases of a list: those with one of these statuses, of one artist or of all.
+struct Scope {
+    statuses: Vec<ReleaseStatus>,
+    artist: Option<UserId>,
 }
 
-/// The number of rows before a page.
-pub(in crate::backend) fn offset_of(page: u32) -> i64 {
-    (i64::from(page) - 1) * PAGE_SIZE
+/// The rows of a page. A search knows its number of matches, too.
+struct Listed {
+    rows: Vec<ReleaseSummary>,
+    links: PageLinks,
+    matches: Option<Count>,
 }
 
-/// The query for the rows of a list, in the given order.
-macro_rules! summaries {
-    ($order:literal, $status:expr, $artist:expr, $pattern:expr, $offset:expr) => {
-        sqlx::query_as!(
-            ReleaseSummary,
-            r#"select r.id as "id: ReleaseId", r.title, r.title_version, r.status as "status: ReleaseStatus",
-                      r.artist_id as "artist_id: UserId", u.artist_name,
-                      (select o.id from objects o where o.id = r.cover_id and o.examination = 'PASSED') as "cover: ObjectId",
-                      (select count(*) from tracks t where t.release_id = r.id) as "track_count!",
-                      r.release_date, r.updated_at, r.submitted_at,
-                      (r.status = 'REJECTED' or release_has_failed_file(r.id)) as "needs_attention!"
-               from releases r join users u on u.id = r.artist_id
-               where ($1::release_status is null or r.status = $1)
-                 and ($2::uuid is null or r.artist_id = $2)
-                 and ($3::text is null or r.title ilike $3 or r.title_version ilike $3
-                      or ($2::uuid is null and u.artist_name ilike $3))
-               order by "# + $order + r#" limit $4 offset $5"#,
-            $status as Option<ReleaseStatus>,
-            $artist as Option<UserId>,
-            $pattern,
-            PAGE_SIZE,
-            $offset
-        )
-    };
+impl Listed {
+    fn into_page(self, total: Count) -> Page<ReleaseSummary> {
+        Page { rows: self.rows, links: self.links, total }
+    }
 }
 
 /// Lists the releases of all artists, or of one, as the filter says.
-pub(in crate::backend) async fn search(db: &PgPool, filter: &ReleaseFilter) -> Result<Page<ReleaseSummary>> {
-    let (status, artist, pattern) = (filter.status, filter.artist, like_pattern(&filter.search)?);
-    let pattern = pattern.as_deref();
-    let total = count(db, status, artist, pattern).await?;
-    let page = page_of(filter.page, total);
-    let offset = offset_of(page);
-    let rows = match filter.sort {
-        ReleaseSort::Changed => {
-            summaries!("r.updated_at desc, r.id", status, artist, pattern, offset).fetch_all(db).await?
-        }
-        // The order ignores accents and case, whatever the database's collation: “Élan” stands between “Echo” and
-        // “Ember”.
-        ReleaseSort::Title => {
-            summaries!(
-                "lower(regexp_replace(normalize(r.title, nfkd), '[\\u0300-\\u036f]', '', 'g')), r.title, r.id",
-                status,
-                artist,
-                pattern,
-                offset
-            )
-            .fetch_all(db)
-            .await?
-        }
-        ReleaseSort::ReleaseDate => {
-            summaries!("r.release_date desc nulls last, r.id", status, artist, pattern, offset).fetch_all(db).await?
-        }
+pub(super) async fn list(db: &PgPool, filter: &ReleaseFilter) -> Result<Page<ReleaseSummary>> {
+    let mut listed = read(db, filter).await?;
+    mark_failed(db, &mut listed.rows).await?;
+    let total = match listed.matches {
+        None => count(db, &Scope::of(filter.status, filter.artist)).await?,
+        Some(matches) => matches,
     };
-    Ok(Page::new(rows, page, total))
+    Ok(listed.into_page(total))
 }
 
 /// Lists the releases that wait for a verdict, the longest wait first.
 pub(super) async fn review_queue(
     db: &PgPool,
-    search: &str,
+    text: &str,
     artist: Option<UserId>,
-    page: u32,
+    start: &PageStart,
 ) -> Result<Page<ReleaseSummary>> {
-    let (status, pattern) = (Some(ReleaseStatus::PendingReview), like_pattern(search)?);
-    let pattern = pattern.as_deref();
-    let total = count(db, status, artist, pattern).await?;
-    let page = page_of(page, total);
-    let offset = offset_of(page);
-    let rows = summaries!("r.submitted_at, r.id", status, artist, pattern, offset).fetch_all(db).await?;
-    Ok(Page::new(rows, page, total))
+    let scope = Scope::of(Some(ReleaseStatus::PendingReview), artist);
+    let listed = match like_pattern(text)? {
+        None => read_waiting(db, &scope, start).await?,
+        Some(pattern) => search(db, &scope, &pattern, start).await?,
+    };
+    let total = match listed.matches {
+        None => count(db, &scope).await?,
+        Some(matches) => matches,
+    };
+    Ok(listed.into_page(total))
 }
 
-async fn count(
-    db: &PgPool,
-    status: Option<ReleaseStatus>,
-    artist: Option<UserId>,
-    pattern: Option<&str>,
-) -> Result<i64> {
-    let count = sqlx::query_scalar!(
-        r#"select count(*) as "count!" from releases r join users u on u.id = r.artist_id
-           where ($1::release_status is null or r.status = $1)
-             and ($2::uuid is null or r.artist_id = $2)
-             and ($3::text is null or r.title ilike $3 or r.title_version ilike $3
-                  or ($2::uuid is null and u.artist_name ilike $3))"#,
-        status as Option<ReleaseStatus>,
-        artist as Option<UserId>,
+async fn read(db: &PgPool, filter: &ReleaseFilter) -> Result<Listed> {
+    let scope = Scope::of(filter.status, filter.artist);
+    match like_pattern(&filter.search)? {
+        None => read_sorted(db, &scope, filter.sort, &filter.start).await,
+        Some(pattern) => search(db, &scope, &pattern, &filter.start).await,
+    }
+}
+
+impl Scope {
+    fn of(status: Option<ReleaseStatus>, artist: Option<UserId>) -> Self {
+        Self { statuses: status.map_or_else(|| ReleaseStatus::ALL.to_vec(), |status| vec![status]), artist }
+    }
+}
+
+/// The query for the rows on one side of a place. An index has the rows with each status in their order, and they are
+/// merged. `$key` is the sort key of a row, and `$at` that of the place.
+macro_rules! summaries {
+    ($where:literal, $key:literal, $than:literal, $at:literal, $direction:literal, $statuses:expr, $($bind:expr),+) => {
+        sqlx::query_as!(
+            ReleaseSummary,
+            r#"select r.id as "id: ReleaseId", r.title, r.title_version, r.status as "status: ReleaseStatus",
+                      r.artist_id as "artist_id: UserId",
+                      (select u.artist_name from users u where u.id = r.artist_id) as "artist_name!",
+                      (select o.id from objects o where o.id = r.cover_id and o.examination = 'PASSED') as "cover: ObjectId",
+                      (select count(*) from tracks t where t.release_id = r.id) as "track_count!",
+                      r.release_date, r.updated_at, r.submitted_at, r.status = 'REJECTED' as "needs_attention!"
+               from unnest($1::release_status[]) as scope (status)
+               cross join lateral (select r.* from releases r
+                                   where r.status = scope.status and ("# + $key + ", r.id) " + $than + " (" + $at + ", $3) " + $where + r#"
+                                   order by "# + $key + " " + $direction + ", r.id " + $direction + r#" limit 25) r
+               order by "# + $key + " " + $direction + ", r.id " + $direction + " limit 25",
+            $statuses as &[ReleaseStatus],
+            $($bind),+
+        )
+    };
+}
+
+/// Reads a page. `$ascending` is the side on which keys grow. Each shape of a list is a statement of its own, because the
+/// database makes one plan for each statement, and a plan for several shapes can't use the index of each.
+macro_rules! read_page {
+    ($db:expr, $scope:expr, $search:expr, $ascending:pat, $key:literal, $at:literal, [$of_all:literal, $of_artist:literal]
+     $(, $bind:expr)?) => {{
+        let (mut search, statuses) = ($search, &$scope.statuses);
+        loop {
+            let (Place { key, id }, side) = search.read_at();
+            let is_ascending = matches!(side, $ascending);
+            let rows = match ($scope.artist, is_ascending) {
+                (None, true) => summaries!($of_all, $key, ">", $at, "asc", statuses, key, id $(, $bind)?).fetch_all($db).await?,
+                (None, false) => summaries!($of_all, $key, "<", $at, "desc", statuses, key, id $(, $bind)?).fetch_all($db).await?,
+                (Some(artist), true) => {
+                    summaries!($of_artist, $key, ">", $at, "asc", statuses, key, id $(, $bind)?, artist as UserId)
+                        .fetch_all($db)
+                        .await?
+                }
+                (Some(artist), false) => {
+                    summaries!($of_artist, $key, "<", $at, "desc", statuses, key, id $(, $bind)?, artist as UserId)
+                        .fetch_all($db)
+                        .await?
+                }
+            };
+            if let Some(page) = search.take(rows) {
+                break page;
+            }
+        }
+    }};
+}
+
+async fn read_sorted(db: &PgPool, scope: &Scope, sort: ReleaseSort, start: &PageStart) -> Result<Listed> {
+    let (rows, links) = match sort {
+        ReleaseSort::Changed => {
+            let search = PageSearch::new(start, LATEST_FIRST, by_change);
+            read_page!(db, scope, search, Side::Before, "r.updated_at", "$2", ["", "and r.artist_id = $4"])
+        }
+        ReleaseSort::Title => {
+            let place_of = |row: &ReleaseSummary| Place { key: row.title.clone(), id: row.id.0 };
+            let search = PageSearch::new(start, Place { key: String::new(), id: Uuid::nil() }, place_of);
+            read_page!(
+                db,
+                scope,
+                search,
+                Side::After,
+                "sort_text(r.title)",
+                "sort_text($2)",
+                ["", "and r.artist_id = $4"]
+            )
+        }
+        // Releases without a date are last.
+        ReleaseSort::ReleaseDate => {
+            let place_of = |row: &ReleaseSummary| Place { key: row.release_date, id: row.id.0 };
+            let search = PageSearch::new(start, LATEST_DATE_FIRST, place_of);
+            read_page!(
+                db,
+                scope,
+                search,
+                Side::Before,
+                "coalesce(r.release_date, '-infinity'::date)",
+                "coalesce($2, '-infinity'::date)",
+                ["", "and r.artist_id = $4"]
+            )
+        }
+    };
+    Ok(Listed { rows, links, matches: None })
+}
+
+/// Reads releases that wait for a verdict. The status is spelled out for the index of an artist's waiting releases.
+async fn read_waiting(db: &PgPool, scope: &Scope, start: &PageStart) -> Result<Listed> {
+    let place_of = |row: &ReleaseSummary| Place { key: row.submitted_at.unwrap_or(row.updated_at), id: row.id.0 };
+    let search = PageSearch::new(start, Place { key: OffsetDateTime::UNIX_EPOCH, id: Uuid::nil() }, place_of);
+    let (rows, links) = read_page!(
+        db,
+        scope,
+        search,
+        Side::After,
+        "r.submitted_at",
+        "$2",
+        ["and r.status = 'PENDING_REVIEW'", "and r.status = 'PENDING_REVIEW' and r.artist_id = $4"]
+    );
+    Ok(Listed { rows, links, matches: None })
+}
+
+/// Finds the releases whose title, version or, in a list of all artists, artist contains a text, the latest change
+/// first.
+async fn search(db: &PgPool, scope: &Scope, pattern: &str, start: &PageStart) -> Result<Listed> {
+    let (rows, links) = read_page!(
+        db,
+        scope,
+        PageSearch::new(start, LATEST_FIRST, by_change),
+        Side::Before,
+        "r.updated_at",
+        "$2",
+        [
+            "and (r.title ilike $4 or r.title_version ilike $4
+                  or exists (select 1 from users a where a.id = r.artist_id and a.artist_name ilike $4))",
+            "and (r.title ilike $4 or r.title_version ilike $4) and r.artist_id = $5"
+        ],
+        pattern
+    );
+    let matches = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from (
+               select from releases r join users u on u.id = r.artist_id
+               where r.status = any ($1) and ($2::uuid is null or r.artist_id = $2)
+                 and (r.title ilike $3 or r.title_version ilike $3 or $2 is null and u.artist_name ilike $3)
+               limit 1001) matches"#,
+        &scope.statuses as &[ReleaseStatus],
+        scope.artist as Option<UserId>,
         pattern
     )
     .fetch_one(db)
     .await?;
-    Ok(count)
+    Ok(Listed { rows, links, matches: Some(Count::of(matches)) })
+}
+
+fn by_change(row: &ReleaseSummary) -> Place<OffsetDateTime> {
+    Place { key: row.updated_at, id: row.id.0 }
+}
+
+/// Marks the releases with a file that failed. Only a draft has one, or a release on its way back to a draft.
+async fn mark_failed(db: &PgPool, releases: impl IntoIterator<Item = &mut ReleaseSummary>) -> Result<()> {
+    let may_fail = |status| matches!(status, ReleaseStatus::Draft | ReleaseStatus::Processing);
+    let drafts: Vec<_> = releases.into_iter().filter(|release| may_fail(release.status)).collect();
+    if drafts.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<ReleaseId> = drafts.iter().map(|release| release.id).collect();
+    let failed = sqlx::query_scalar!(
+        r#"select distinct release_id as "release!: ReleaseId" from failed_files where release_id = any ($1)"#,
+        &ids as &[ReleaseId]
+    )
+    .fetch_all(db)
+    .await?;
+    for draft in drafts {
+        draft.needs_attention = failed.contains(&draft.id);
+    }
+    Ok(())
+}
+
+async fn count(db: &PgPool, scope: &Scope) -> Result<Count> {
+    if let Some(artist) = scope.artist {
+        let counts = counts_of(db, &[artist]).await?.remove(&artist).unwrap_or_default();
+        return Ok(scope.statuses.iter().map(|status| counts.of(*status)).sum());
+    }
+    let rows = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from (
+               select from unnest($1::release_status[]) as scope (status)
+               cross join lateral (select from releases r where r.status = scope.status limit 1001) counted
+               limit 1001) counted"#,
+        &scope.statuses as &[ReleaseStatus]
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(Count::of(rows))
+}
+
+/// Counts the releases of artists by status.
+pub(super) async fn counts_of(db: &PgPool, artists: &[UserId]) -> Result<HashMap<UserId, ReleaseCounts>> {
+    let counted = sqlx::query!(
+        r#"select artist.id as "artist!: UserId", of_status.status as "status!: ReleaseStatus",
+                  (select count(*) from (select from releases r
+                                         where r.artist_id = artist.id and r.status = of_status.status limit 1001) counted) as "count!"
+           from unnest($1::uuid[]) as artist (id) cross join unnest(enum_range(null::release_status)) as of_status (status)"#,
+        artists as &[UserId]
+    )
+    .fetch_all(db)
+    .await?;
+    let mut counts: HashMap<UserId, ReleaseCounts> = HashMap::new();
+    for row in counted {
+        counts.entry(row.artist).or_default().set(row.status, Count::of(row.count));
+    }
+    Ok(counts)
 }
 
 #[cfg(test)]

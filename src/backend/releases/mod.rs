@@ -10,4 +10,3 @@ pub(super) mod tracks;
 pub(super) mod view;
 
 pub use lifecycle::Releases;
-pub(super) use lists::{offset_of, page_of};

@@ -1,23 +1,53 @@
 //! The review: the lists of releases and artists that admins see, and their verdicts.
 
+use time::OffsetDateTime;
+use uuid::Uuid;
+
 use super::{
     changed_facts,
-    lists::{self, like_pattern, offset_of, page_of},
+    lists::{self, like_pattern},
     locked,
 };
 use crate::{
-    backend::{Backend, Result, db},
+    backend::{
+        Backend, Result, db,
+        paging::{PageSearch, Side},
+    },
     domain::{
         account::{Actor, Role},
         ids::{ObjectId, ReleaseId, UserId},
+        page::{Count, Page, PageStart, Place},
         problem::Problem,
-        release::{PAGE_SIZE, Page, ReleaseCounts, ReleaseEventKind, ReleaseFilter, ReleaseStatus, ReleaseSummary},
+        release::{ReleaseEventKind, ReleaseFilter, ReleaseStatus, ReleaseSummary},
         review::{ArtistSummary, Verdict, VerdictOutcome},
     },
 };
 
 const RESULT_CHANGED: &str =
     "The result of this file changed just now, or another admin dismissed it. Reload the page to see its state.";
+
+/// An account in the list of artists, without its releases.
+struct Account {
+    id: UserId,
+    artist_name: String,
+    email: String,
+    role: Role,
+    is_disabled: bool,
+    created_at: OffsetDateTime,
+}
+
+/// The query for the accounts on one side of a place.
+macro_rules! accounts {
+    ($and:literal, $than:literal, $direction:literal, $($bind:expr),+) => {
+        sqlx::query_as!(
+            Account,
+            r#"select id as "id: UserId", artist_name, email, role as "role: Role", disabled_at is not null as "is_disabled!", created_at
+               from users where "# + $and + " (sort_text(artist_name), id) " + $than + " (sort_text($1), $2)
+               order by sort_text(artist_name) " + $direction + ", id " + $direction + " limit 25",
+            $($bind),+
+        )
+    };
+}
 
 pub struct Review<'a>(pub(in crate::backend) &'a Backend);
 
@@ -28,16 +58,16 @@ impl Review<'_> {
         actor: &Actor,
         search: &str,
         artist: Option<UserId>,
-        page: u32,
+        start: &PageStart,
     ) -> Result<Page<ReleaseSummary>> {
         actor.require_admin()?;
-        lists::review_queue(&self.0.db, search, artist, page).await
+        lists::review_queue(&self.0.db, search, artist, start).await
     }
 
     /// Lists the releases of all artists, in every status.
     pub async fn releases(&self, actor: &Actor, filter: &ReleaseFilter) -> Result<Page<ReleaseSummary>> {
         actor.require_admin()?;
-        lists::search(&self.0.db, filter).await
+        lists::list(&self.0.db, filter).await
     }
 
     /// Approves or rejects a release. `version` is the version that the reviewer's page showed.
@@ -85,13 +115,16 @@ impl Review<'_> {
         // The reviewer gets the release after this one in the queue, and after the last one the first. So a reviewer
         // who skips a release does not come back to it at once.
         let next = sqlx::query_scalar!(
-            r#"select r.id as "id: ReleaseId" from releases r join releases decided on decided.id = $1
-               where r.status = 'PENDING_REVIEW'
-               order by (r.submitted_at, r.id) < (decided.submitted_at, decided.id), r.submitted_at, r.id
-               limit 1"#,
+            r#"select coalesce(
+                   (select r.id from releases r
+                    where r.status = 'PENDING_REVIEW'
+                      and (r.submitted_at, r.id) > (select decided.submitted_at, decided.id from releases decided where decided.id = $1)
+                    order by r.submitted_at, r.id limit 1),
+                   (select r.id from releases r where r.status = 'PENDING_REVIEW' order by r.submitted_at, r.id limit 1)
+               ) as "id: ReleaseId""#,
             id as ReleaseId
         )
-        .fetch_optional(&mut *tx)
+        .fetch_one(&mut *tx)
         .await?;
         tx.commit().await?;
         self.0.events.release_changed(id, release.artist);
@@ -123,53 +156,59 @@ impl Review<'_> {
 
     /// Lists all accounts with the counts of their releases, by name. The order ignores accents and case, as in lists
     /// of releases.
-    pub async fn artists(&self, actor: &Actor, search: &str, page: u32) -> Result<Page<ArtistSummary>> {
+    pub async fn artists(&self, actor: &Actor, search: &str, start: &PageStart) -> Result<Page<ArtistSummary>> {
         actor.require_admin()?;
-        let pattern = like_pattern(search)?;
-        let total = sqlx::query_scalar!(
-            r#"select count(*) as "count!" from users where $1::text is null or artist_name ilike $1 or email ilike $1"#,
-            pattern.as_deref()
-        )
-        .fetch_one(&self.0.db)
-        .await?;
-        let page = page_of(page, total);
-        let rows = sqlx::query!(
-            r#"with shown as (
-                   select id, artist_name, email, role, disabled_at, created_at from users
-                   where $1::text is null or artist_name ilike $1 or email ilike $1
-                   order by lower(regexp_replace(normalize(artist_name, nfkd), '[\u0300-\u036f]', '', 'g')), artist_name, id
-                   limit $2 offset $3
-               )
-               select s.id as "id: UserId", s.artist_name, s.email, s.role as "role: Role", s.disabled_at is not null as "is_disabled!", s.created_at,
-                      count(*) filter (where r.status = 'DRAFT') as "draft!",
-                      count(*) filter (where r.status = 'PROCESSING') as "processing!",
-                      count(*) filter (where r.status = 'PENDING_REVIEW') as "pending_review!",
-                      count(*) filter (where r.status = 'PUBLISHED') as "published!",
-                      count(*) filter (where r.status = 'REJECTED') as "rejected!"
-               from shown s left join releases r on r.artist_id = s.id
-               group by s.id, s.artist_name, s.email, s.role, s.disabled_at, s.created_at
-               order by lower(regexp_replace(normalize(s.artist_name, nfkd), '[\u0300-\u036f]', '', 'g')), s.artist_name, s.id"#,
-            pattern.as_deref(),
-            PAGE_SIZE,
-            offset_of(page)
-        )
-        .fetch_all(&self.0.db)
-        .await?;
-        let rows = rows.into_iter().map(|row| ArtistSummary {
-            id: row.id,
-            artist_name: row.artist_name,
-            email: row.email,
-            role: row.role,
-            is_disabled: row.is_disabled,
-            created_at: row.created_at,
-            releases: ReleaseCounts {
-                draft: row.draft,
-                processing: row.processing,
-                pending_review: row.pending_review,
-                published: row.published,
-                rejected: row.rejected,
-            },
+        let (db, pattern) = (&self.0.db, like_pattern(search)?);
+        let place_of = |account: &Account| Place { key: account.artist_name.clone(), id: account.id.0 };
+        let beginning = Place { key: String::new(), id: Uuid::nil() };
+        let mut search = PageSearch::new(start, beginning, place_of);
+        let (accounts, links) = loop {
+            let (Place { key, id }, side) = search.read_at();
+            let accounts = match (&pattern, side) {
+                (None, Side::After) => accounts!("", ">", "asc", key, id).fetch_all(db).await?,
+                (None, Side::Before) => accounts!("", "<", "desc", key, id).fetch_all(db).await?,
+                (Some(text), Side::After) => {
+                    accounts!("(artist_name ilike $3 or email ilike $3) and", ">", "asc", key, id, text)
+                        .fetch_all(db)
+                        .await?
+                }
+                (Some(text), Side::Before) => {
+                    accounts!("(artist_name ilike $3 or email ilike $3) and", "<", "desc", key, id, text)
+                        .fetch_all(db)
+                        .await?
+                }
+            };
+            if let Some(page) = search.take(accounts) {
+                break page;
+            }
+        };
+        let total = match &pattern {
+            None => {
+                sqlx::query_scalar!(r#"select count(*) as "count!" from (select from users limit 1001) counted"#)
+                    .fetch_one(db)
+                    .await?
+            }
+            Some(text) => {
+                sqlx::query_scalar!(
+                    r#"select count(*) as "count!" from (
+                       select from users where artist_name ilike $1 or email ilike $1 limit 1001) counted"#,
+                    text
+                )
+                .fetch_one(db)
+                .await?
+            }
+        };
+        let ids: Vec<UserId> = accounts.iter().map(|account| account.id).collect();
+        let mut counts = lists::counts_of(db, &ids).await?;
+        let rows = accounts.into_iter().map(|account| ArtistSummary {
+            releases: counts.remove(&account.id).unwrap_or_default(),
+            id: account.id,
+            artist_name: account.artist_name,
+            email: account.email,
+            role: account.role,
+            is_disabled: account.is_disabled,
+            created_at: account.created_at,
         });
-        Ok(Page::new(rows.collect(), page, total))
+        Ok(Page { rows: rows.collect(), links, total: Count::of(total) })
     }
 }

@@ -1,10 +1,13 @@
-//! Releases in lists: summaries, counts, filters, sorting and pages.
+//! Releases in lists: summaries, counts, filters and sorting.
 
 use serde::{Deserialize, Serialize};
 use time::{Date, OffsetDateTime};
 
 use super::{ReleaseStatus, display_title};
-use crate::domain::ids::{ObjectId, ReleaseId, UserId};
+use crate::domain::{
+    ids::{ObjectId, ReleaseId, UserId},
+    page::{Count, PageStart},
+};
 
 /// A release as a list shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,15 +36,15 @@ impl ReleaseSummary {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleaseCounts {
-    pub draft: i64,
-    pub processing: i64,
-    pub pending_review: i64,
-    pub published: i64,
-    pub rejected: i64,
+    pub draft: Count,
+    pub processing: Count,
+    pub pending_review: Count,
+    pub published: Count,
+    pub rejected: Count,
 }
 
 impl ReleaseCounts {
-    pub fn of(&self, status: ReleaseStatus) -> i64 {
+    pub fn of(&self, status: ReleaseStatus) -> Count {
         match status {
             ReleaseStatus::Draft => self.draft,
             ReleaseStatus::Processing => self.processing,
@@ -51,8 +54,18 @@ impl ReleaseCounts {
         }
     }
 
-    pub fn all(&self) -> i64 {
+    pub fn all(&self) -> Count {
         ReleaseStatus::ALL.into_iter().map(|status| self.of(status)).sum()
+    }
+
+    pub fn set(&mut self, status: ReleaseStatus, count: Count) {
+        match status {
+            ReleaseStatus::Draft => self.draft = count,
+            ReleaseStatus::Processing => self.processing = count,
+            ReleaseStatus::PendingReview => self.pending_review = count,
+            ReleaseStatus::Published => self.published = count,
+            ReleaseStatus::Rejected => self.rejected = count,
+        }
     }
 }
 
@@ -96,32 +109,5 @@ pub struct ReleaseFilter {
     pub status: Option<ReleaseStatus>,
     pub artist: Option<UserId>,
     pub sort: ReleaseSort,
-    /// From 1.
-    pub page: u32,
-}
-
-/// One page of a list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Page<T> {
-    pub rows: Vec<T>,
-    /// From 1.
-    pub page: u32,
-    pub pages: u32,
-    pub total: i64,
-}
-
-/// The number of rows on one page.
-pub const PAGE_SIZE: i64 = 24;
-/// The last page that is looked up. A database has to skip all rows before an offset, so later pages would be slow.
-pub const PAGES_MAX: u32 = 10_000;
-
-/// The number of pages of a list with `total` rows, from 1 to [`PAGES_MAX`]. An empty list has one page.
-pub fn pages_of(total: i64) -> u32 {
-    u32::try_from((total + PAGE_SIZE - 1) / PAGE_SIZE).unwrap_or(PAGES_MAX).clamp(1, PAGES_MAX)
-}
-
-impl<T> Page<T> {
-    pub fn new(rows: Vec<T>, page: u32, total: i64) -> Self {
-        Self { rows, page, pages: pages_of(total), total }
-    }
+    pub start: PageStart,
 }

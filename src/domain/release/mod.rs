@@ -22,7 +22,7 @@ pub use checklist::{Missing, Step};
 pub use choices::{GENRES, LANGUAGES, is_genre, language_name};
 pub use details::{Details, LINE_MAX_CHARS, RawDetails, date_field, parse_date, title_hints};
 pub use kind::ReleaseKind;
-pub use list::{PAGE_SIZE, PAGES_MAX, Page, ReleaseCounts, ReleaseFilter, ReleaseSort, ReleaseSummary, pages_of};
+pub use list::{ReleaseCounts, ReleaseFilter, ReleaseSort, ReleaseSummary};
 pub use status::{ReleaseEvent, ReleaseEventKind, ReleaseStatus, advance};
 
 /// The most tracks of one release: more than any box set that stores accept.

@@ -15,7 +15,8 @@ use tokio::time::{Instant, sleep};
 use vwaza::domain::{
     files::FileState,
     ids::ReleaseId,
-    release::{Page, ReleaseSummary, ReleaseView},
+    page::Page,
+    release::{ReleaseSummary, ReleaseView},
     two_factor::SignInStep,
     upload::{BegunUpload, RawIntent, UploadState, UploadStatus, UploadTarget},
 };
@@ -82,7 +83,7 @@ impl Browser {
         struct Home {
             releases: Page<ReleaseSummary>,
         }
-        let home: Home = self.call("releases/home", &[("filter[search]", title), ("filter[page]", "1")]).await?;
+        let home: Home = self.call("releases/home", &[("filter[search]", title)]).await?;
         Ok(home.releases.rows.iter().any(|release| release.title == title))
     }
 

@@ -1,7 +1,10 @@
 //! The table of dead letters. An admin retries one with one click, and discards one with two.
 
 use leptos::{prelude::*, server_fn::ServerFn};
-use vwaza::domain::queue_page::{DeadLetter, ReleaseRef};
+use vwaza::domain::{
+    page::Count,
+    queue_page::{DeadLetter, ReleaseRef},
+};
 
 use super::job_table::kind_words;
 use crate::{
@@ -71,7 +74,7 @@ fn DeadLetterRow(letter: DeadLetter, actions: DeadLetterActions) -> impl IntoVie
             <td role="cell"><span class="cell-words">{letter.error}</span></td>
             <td role="cell" class="cell-number">
                 <span class="columns-only">{letter.failures}</span>
-                <span class="cards-only">{count(letter.failures.into(), "attempt", "attempts")}</span>
+                <span class="cards-only">{count(Count::of(letter.failures.into()), "attempt", "attempts")}</span>
             </td>
             <td role="cell" class="cell-time">
                 <span class="cards-only">"Failed "</span>

@@ -4,6 +4,7 @@ use leptos::prelude::*;
 use vwaza::domain::{
     account::Role,
     ids::UserId,
+    page::Count,
     release::{ReleaseFilter, ReleaseStatus},
     review::ArtistSummary,
 };
@@ -60,9 +61,9 @@ fn ArtistRow(row: ArtistSummary, releases_path: &'static str) -> impl IntoView {
                 <span class="cell-more">{row.email.clone()}</span>
             </td>
             {counts}
-            {(row.releases.all() == 0).then(|| view! { <td role="cell" class="cards-only cell-quiet">"No releases"</td> })}
+            {row.releases.all().is_zero().then(|| view! { <td role="cell" class="cards-only cell-quiet">"No releases"</td> })}
             <td role="cell" class="cell-number columns-only">
-                {row.releases.all()}
+                {row.releases.all().to_string()}
             </td>
             <td role="cell" class="cell-time">
                 <span class="cards-only cell-quiet">"Joined "</span>
@@ -74,15 +75,15 @@ fn ArtistRow(row: ArtistSummary, releases_path: &'static str) -> impl IntoView {
 
 /// The number of releases with one status. It is a link to them unless there are none.
 #[component]
-fn StatusCount(status: ReleaseStatus, number: i64, address: String) -> impl IntoView {
-    let class = if number == 0 { "cell-number columns-only" } else { "cell-number" };
-    let shown = if number == 0 {
+fn StatusCount(status: ReleaseStatus, number: Count, address: String) -> impl IntoView {
+    let class = if number.is_zero() { "cell-number columns-only" } else { "cell-number" };
+    let shown = if number.is_zero() {
         view! { <span class="cell-quiet">"0"</span> }.into_any()
     } else {
         let name = format!("{}: {}", count(number, "release", "releases"), status.label().to_lowercase());
         view! {
             <a href=address class="link cell-link" aria-label=name>
-                {number}
+                {number.to_string()}
                 <span class="cards-only">{format!(" {}", status.label().to_lowercase())}</span>
             </a>
         }
@@ -92,5 +93,5 @@ fn StatusCount(status: ReleaseStatus, number: i64, address: String) -> impl Into
 }
 
 fn releases_of(path: &str, artist: UserId, status: Option<ReleaseStatus>) -> String {
-    filter_address(path, &ReleaseFilter { artist: Some(artist), status, page: 1, ..Default::default() })
+    filter_address(path, &ReleaseFilter { artist: Some(artist), status, ..Default::default() })
 }

@@ -1,7 +1,7 @@
 //! The pages around the tables of the admins' lists.
 
 use leptos::prelude::*;
-use vwaza::domain::release::ReleaseFilter;
+use vwaza::domain::{page::PageStart, release::ReleaseFilter};
 
 use crate::{
     components::{
@@ -52,7 +52,7 @@ pub fn NoRows(path: &'static str, filter: ReleaseFilter, title: &'static str, te
 #[component]
 pub fn OnlyArtist(path: &'static str, filter: ReleaseFilter, name: Option<String>) -> impl IntoView {
     filter.artist.is_some().then(|| {
-        let all = filter_address(path, &ReleaseFilter { artist: None, page: 1, ..filter });
+        let all = filter_address(path, &ReleaseFilter { artist: None, start: PageStart::First, ..filter });
         view! {
             <p class="only-artist">
                 <span>"Only " <strong>{name.unwrap_or_else(|| "one artist".into())}</strong></span>

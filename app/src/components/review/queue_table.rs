@@ -4,6 +4,7 @@ use leptos::{prelude::*, wasm_bindgen::JsCast, web_sys::HtmlElement};
 use leptos_router::hooks::use_navigate;
 use vwaza::domain::{
     ids::ReleaseId,
+    page::PageStart,
     release::{ReleaseFilter, ReleaseSummary},
 };
 
@@ -191,7 +192,9 @@ fn QueueRow(
 ) -> impl IntoView {
     let artist = row.artist_id;
     let of_artist = move || {
-        filter.with(|filter| filter_address(path, &ReleaseFilter { artist: Some(artist), page: 1, ..filter.clone() }))
+        filter.with(|filter| {
+            filter_address(path, &ReleaseFilter { artist: Some(artist), start: PageStart::First, ..filter.clone() })
+        })
     };
     view! {
         <tr

@@ -1,7 +1,10 @@
 //! The table of all releases of all artists.
 
 use leptos::prelude::*;
-use vwaza::domain::release::{ReleaseFilter, ReleaseSummary};
+use vwaza::domain::{
+    page::PageStart,
+    release::{ReleaseFilter, ReleaseSummary},
+};
 
 use super::table::{Column, Table};
 use crate::components::{
@@ -34,8 +37,10 @@ pub fn ReleaseTable(
     let rows = rows
         .into_iter()
         .map(|row| {
-            let of_artist =
-                filter_address(path, &ReleaseFilter { artist: Some(row.artist_id), page: 1, ..filter.clone() });
+            let of_artist = filter_address(
+                path,
+                &ReleaseFilter { artist: Some(row.artist_id), start: PageStart::First, ..filter.clone() },
+            );
             view! { <ReleaseRow row of_artist/> }
         })
         .collect_view();

@@ -1,6 +1,7 @@
 //! The admins' tables: tight rows on a desktop, one card for each row on a phone, never a horizontal scroll bar.
 
 use leptos::prelude::*;
+use vwaza::domain::page::Count;
 
 /// A column's heading.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +62,7 @@ pub fn Table(caption: &'static str, columns: Vec<Column>, children: Children) ->
     }
 }
 
-/// "1 track", "9 tracks".
-pub fn count(number: i64, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
+/// "1 track", "9 tracks", "1,000+ tracks".
+pub fn count(number: Count, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == Count::of(1) { one } else { many })
 }

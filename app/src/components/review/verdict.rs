@@ -3,6 +3,7 @@
 use leptos::{ev::SubmitEvent, html, prelude::*};
 use vwaza::domain::{
     ids::ReleaseId,
+    page::Count,
     review::{QUICK_REASONS, REASON_MAX_CHARS, Reason, Verdict},
 };
 
@@ -112,7 +113,11 @@ fn warning_words(warnings: &[String]) -> AnyView {
     let mut parts_with_warnings: Vec<_> =
         warnings.iter().filter_map(|warning| Some(warning.split_once(':')?.0)).collect();
     parts_with_warnings.dedup();
-    let words = format!("{}: {}", count(warnings.len() as i64, "warning", "warnings"), parts_with_warnings.join(", "));
+    let words = format!(
+        "{}: {}",
+        count(Count::of(warnings.len() as i64), "warning", "warnings"),
+        parts_with_warnings.join(", ")
+    );
     view! { <span class="file-line file-line-bad"><Icon name=IconName::Warning/>{words}</span> }.into_any()
 }
 

@@ -223,7 +223,7 @@ fn spoilt_path(random: &mut Random, path: &str) -> (Vec<u8>, bool) {
     match random.below(9) {
         0 => (format!("{parent}/{}", encoded(&junk)).into_bytes(), true),
         1 => (
-            format!("{path}?search={}&page={}&__err=x&next=//evil.example", encoded(&junk), encoded(&junk))
+            format!("{path}?search={}&after={}&__err=x&next=//evil.example", encoded(&junk), encoded(&junk))
                 .into_bytes(),
             true,
         ),
