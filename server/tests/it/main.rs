@@ -35,6 +35,7 @@ mod fsck;
 mod fuzz;
 mod guessing;
 mod health;
+mod indexes;
 mod kills;
 mod limits;
 mod lists;
