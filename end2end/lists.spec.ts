@@ -151,3 +151,27 @@ test('the URL of a list has the parameters that were chosen, and no others', asy
     await expect.poll(asked).toBe([path, kept].filter(Boolean).join('?'));
   }
 });
+
+test('a long list has pages, and each begins at its start for the keyboard', async ({ page }) => {
+  await new Account(page).signUp(newArtist());
+  for (let release = 0; release < 25; release++) {
+    expect((await page.request.post('/api/releases/create', { headers: { accept: 'application/json' } })).ok()).toBe(true);
+  }
+  await new Home(page).open();
+  const rows = page.locator('.release-row');
+  await expect(rows).toHaveCount(24);
+  await page.getByRole('link', { name: 'Next' }).click();
+  await expect(page).toHaveURL(/\/\?after=/);
+  await expect(rows).toHaveCount(1);
+  await expect(page.locator('#main')).toBeFocused();
+  await page.keyboard.press('j');
+  await expect(page.locator('main .card-link').first()).toBeFocused();
+  await page.getByRole('link', { name: 'Previous' }).click();
+  await expect(page).toHaveURL(/\/\?before=/);
+  await expect(rows).toHaveCount(24);
+  await page.getByRole('link', { name: 'Next' }).click();
+  await expect(rows).toHaveCount(1);
+  await page.getByRole('link', { name: 'First' }).click();
+  await expect(page).toHaveURL(/\/$/);
+  await expect(page.getByRole('link', { name: 'First' })).toHaveCount(0);
+});

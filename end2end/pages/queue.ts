@@ -23,7 +23,7 @@ export class Queue {
 
   /** The time of a file's last failure, from the server, because the page may be a moment behind. */
   async failedAt(file: string): Promise<string | undefined> {
-    const answer = await this.page.request.post('/api/queue/view', { form: { page: '1' } });
+    const answer = await this.page.request.post('/api/queue/view', { form: { letters: '' } });
     const letters: { file_name: string; failed_at: unknown }[] = (await answer.json()).dead_letters.rows;
     const found = letters.find((letter) => letter.file_name === file);
     return found && JSON.stringify(found.failed_at);
