@@ -1,5 +1,6 @@
 //! Pages. Each is rendered on the server as a whole, on one thread.
 
+use app::api::ssr::provide_request_context;
 use axum::{
     body::Body,
     extract::{Request, State},
@@ -7,7 +8,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
-use leptos::prelude::provide_context;
 
 use crate::{security::set_page_headers, state::AppState};
 
@@ -23,7 +23,7 @@ pub(crate) async fn render_on_one_thread(State(state): State<AppState>, request:
 /// Provides the context of pages and server functions.
 pub(crate) fn page_context(state: &AppState) -> impl Fn() + Clone + Send + Sync + 'static {
     let backend = state.backend.clone();
-    move || provide_context(backend.clone())
+    move || provide_request_context(backend.clone())
 }
 
 /// Returns the HTML document of a page.

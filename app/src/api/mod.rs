@@ -37,8 +37,9 @@ pub mod ssr {
         header::{SET_COOKIE, USER_AGENT},
         request::Parts,
     };
-    use leptos::prelude::{expect_context, use_context};
+    use leptos::prelude::{expect_context, provide_context, use_context};
     use leptos_axum::ResponseOptions;
+    use tokio::sync::OnceCell;
     use vwaza::{
         backend::{
             Backend, SignedIn,
@@ -60,6 +61,16 @@ pub mod ssr {
         pub fn success_message(&self) -> Option<String> {
             self.0.get().cloned()
         }
+    }
+
+    /// The user of a request. Several server functions that render one page share one look at the session.
+    #[derive(Clone, Default)]
+    struct RequestUser(Arc<OnceCell<Option<Actor>>>);
+
+    /// Provides what server functions need. Must run once for each request.
+    pub fn provide_request_context(backend: Arc<Backend>) {
+        provide_context(backend);
+        provide_context(RequestUser::default());
     }
 
     /// The core, which the server puts into the context of every request.
@@ -102,10 +113,9 @@ pub mod ssr {
 
     /// The signed-in user, if there is one.
     pub async fn optional_user() -> Result<Option<Actor>, AppError> {
-        match session_token() {
-            Some(token) => Ok(backend().sessions().actor(&token).await?),
-            None => Ok(None),
-        }
+        let Some(token) = session_token() else { return Ok(None) };
+        let (backend, user) = (backend(), expect_context::<RequestUser>());
+        Ok(user.0.get_or_try_init(|| async { backend.sessions().actor(&token).await }).await?.clone())
     }
 
     /// The signed-in user.

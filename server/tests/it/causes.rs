@@ -2,7 +2,6 @@
 //! is the server's.
 
 use http::Method;
-use serde_json::Value;
 use uuid::Uuid;
 use vwaza::domain::{release::RawDetails, upload::UploadTarget};
 
@@ -14,26 +13,8 @@ async fn page(client: &Client, path: &str) -> TestResponse {
     client.send(client.request(Method::GET, path).header("accept", "text/html")).await
 }
 
-fn request_id(answer: &TestResponse) -> String {
-    answer.header("x-request-id").unwrap().to_owned()
-}
-
-/// Returns the log lines of one request.
-async fn log_lines_of(app: &App, answer: &TestResponse) -> Vec<Value> {
-    let id = request_id(answer);
-    let of_request = || -> Vec<Value> {
-        let lines = app.log.lines().into_iter().map(|line| serde_json::from_str::<Value>(&line).unwrap());
-        lines.filter(|line| line["span"]["request.id"] == id.as_str()).collect()
-    };
-    eventually("the log says that it is answered", async || {
-        of_request().iter().any(|line| line["message"] == "answered").then_some(())
-    })
-    .await;
-    of_request()
-}
-
 async fn cause_of(app: &App, answer: &TestResponse) -> String {
-    let lines = log_lines_of(app, answer).await;
+    let lines = app.log_lines_of(answer).await;
     let causes = lines.iter().filter(|line| line["message"] == "refused");
     let causes: Vec<&str> = causes.filter_map(|line| line["cause"].as_str()).collect();
     assert_eq!(causes.len(), 1, "{}: {lines:#?}", answer.asked);
@@ -74,7 +55,7 @@ async fn the_cause_of_a_refusal_is_in_the_log() {
 
     // The name of a missing field does not help a person, but helps the author of a script. So only the log has it.
     let answer = ana.call("releases/view", &form(&[])).await.expect_status(400);
-    let lines = log_lines_of(&app, &answer).await;
+    let lines = app.log_lines_of(&answer).await;
     assert!(lines.iter().any(|line| line["cause"].as_str().is_some_and(|cause| cause.contains("id"))), "{lines:#?}");
 }
 
@@ -92,9 +73,9 @@ async fn a_fault_on_a_page_is_found_in_the_log_by_its_request_id() {
         (&admin, "/admin/releases".into()),
     ] {
         let answer = page(client, &path).await.expect_status(500);
-        let (id, html) = (request_id(&answer), answer.text());
+        let (id, html) = (answer.request_id(), answer.text());
         assert!(html.contains(SUPPORT) && html.contains(&id), "{path}: {html}");
-        let lines = log_lines_of(&app, &answer).await;
+        let lines = app.log_lines_of(&answer).await;
         let errors: Vec<_> = lines.iter().filter(|line| line["level"] == "ERROR").collect();
         assert!(!errors.is_empty(), "{path}: {lines:#?}");
         assert!(
@@ -114,7 +95,7 @@ async fn an_outage_on_a_page_is_found_in_the_log_by_its_request_id() {
     eventually("the loss is noticed", async || (admin.get("/health").await.status == 503).then_some(())).await;
     for path in ["/", "/review", "/admin/artists", "/account"] {
         let answer = page(&admin, path).await.expect_status(503);
-        let lines = log_lines_of(&app, &answer).await;
+        let lines = app.log_lines_of(&answer).await;
         assert!(lines.iter().any(|line| line["level"] == "ERROR"), "{path}: {lines:#?}");
         // The page does not know whether somebody is signed in, so it does not offer the sign-in.
         let html = answer.text();
@@ -153,7 +134,7 @@ async fn only_our_own_faults_are_for_support() {
     sqlx::query("alter table releases rename to mislaid").execute(&app.sql).await.unwrap();
     let fields = form(&[("id", &release.to_string())]);
     let answer = ana.call("releases/view", &fields).await.expect_status(500);
-    assert_eq!(answer.error()["requestId"], request_id(&answer).as_str());
+    assert_eq!(answer.error()["requestId"], answer.request_id());
     let broken = page(&ana, &format!("/releases/{release}")).await.expect_status(500);
-    assert!(broken.text().contains(SUPPORT) && broken.text().contains(&request_id(&broken)), "{}", broken.text());
+    assert!(broken.text().contains(SUPPORT) && broken.text().contains(broken.request_id()), "{}", broken.text());
 }

@@ -62,6 +62,7 @@ mod sessions;
 mod shutdown;
 mod single_writer;
 mod standard_clients;
+mod statements;
 mod storages;
 mod support;
 mod tracks;

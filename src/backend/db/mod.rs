@@ -6,7 +6,7 @@ mod indexes;
 
 use std::{
     str::FromStr,
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -127,14 +127,10 @@ pub(super) async fn with_timeout<T>(timeout_after: Duration, work: impl Future<O
 /// nothing about the database.
 pub(super) struct HealthCheck {
     options: PgConnectOptions,
-    last: Mutex<LastCheck>,
-}
-
-struct LastCheck {
-    /// The connection of the latest successful check, reused by the next one.
-    connection: Option<PgConnection>,
+    /// The connection of the latest successful check, reused by the next one. Checks run one at a time.
+    connection: Mutex<Option<PgConnection>>,
     /// When the latest check ended, and whether the database was up.
-    seen: Option<(Instant, bool)>,
+    seen: RwLock<Option<(Instant, bool)>>,
 }
 
 impl HealthCheck {
@@ -142,35 +138,42 @@ impl HealthCheck {
     pub(super) async fn open(url: &str) -> Result<Self> {
         let options = options(url)?;
         let connection = Some(PgConnection::connect_with(&options).await?);
-        Ok(Self { options, last: Mutex::new(LastCheck { connection, seen: None }) })
+        Ok(Self { options, connection: Mutex::new(connection), seen: RwLock::new(None) })
     }
 
     /// Whether the database is up. Concurrent callers, and those within [`HEALTH_CHECK_SHARED_FOR`], share one check.
     pub(super) async fn is_up(self: &Arc<Self>) -> bool {
+        if let Some(is_up) = self.seen_lately() {
+            return is_up;
+        }
         let check = Arc::clone(self);
         // If the caller were dropped in the middle of a check, the connection would be lost. A task of its own prevents
         // that.
         tokio::spawn(async move { check.check().await }.in_current_span()).await.unwrap_or(false)
     }
 
+    fn seen_lately(&self) -> Option<bool> {
+        let seen = *self.seen.read().unwrap_or_else(PoisonError::into_inner);
+        seen.filter(|(at, _)| at.elapsed() < HEALTH_CHECK_SHARED_FOR).map(|(_, is_up)| is_up)
+    }
+
     async fn check(&self) -> bool {
-        let mut last = self.last.lock().await;
-        if let Some((at, is_up)) = last.seen
-            && at.elapsed() < HEALTH_CHECK_SHARED_FOR
-        {
+        let mut connection = self.connection.lock().await;
+        // Another check may have ended while this one waited for the lock.
+        if let Some(is_up) = self.seen_lately() {
             return is_up;
         }
-        let kept = last.connection.take();
+        let kept = connection.take();
         let is_up = match timeout(HEALTH_CHECK_TIMEOUT, self.ping(kept)).await {
-            Ok(Ok(connection)) => {
-                last.connection = Some(connection);
+            Ok(Ok(live)) => {
+                *connection = Some(live);
                 true
             }
             // The database answers, but has no connection to spare (SQLSTATE class 53).
             Ok(Err(sqlx::Error::Database(error))) => error.code().is_some_and(|code| code.starts_with("53")),
             Ok(Err(_)) | Err(_) => false,
         };
-        last.seen = Some((Instant::now(), is_up));
+        *self.seen.write().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), is_up));
         is_up
     }
 
@@ -246,15 +249,12 @@ mod tests {
         let database = TestDatabase::create(&test_server_url()).await;
         let check = Arc::new(HealthCheck::open(&database.url()).await.unwrap());
         assert!(check.is_up().await);
-        let mut last = check.last.lock().await;
-        assert!(last.seen.is_some_and(|(_, is_up)| is_up), "the result is remembered");
+        assert!(check.seen.read().unwrap().is_some_and(|(_, is_up)| is_up), "the result is remembered");
         // The result is dated an hour ahead, so it stays valid even on the slowest machine. Then it is dated back, so
         // it has expired.
-        let soon = Instant::now() + Duration::from_secs(3600);
-        last.seen = Some((soon, false));
-        drop(last);
+        *check.seen.write().unwrap() = Some((Instant::now() + Duration::from_secs(3600), false));
         assert!(!check.is_up().await, "the remembered result is reused");
-        check.last.lock().await.seen = Instant::now().checked_sub(HEALTH_CHECK_SHARED_FOR).map(|at| (at, false));
+        *check.seen.write().unwrap() = Instant::now().checked_sub(HEALTH_CHECK_SHARED_FOR).map(|at| (at, false));
         assert!(check.is_up().await);
     }
 }

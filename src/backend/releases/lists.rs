@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{Releases, view};
 use crate::{
     backend::{
-        Result, db,
+        Result,
         paging::{LATEST_FIRST, PageSearch, Side},
     },
     domain::{
@@ -69,13 +69,19 @@ impl Releases<'_> {
         actor: &Actor,
         releases: &[ReleaseSummary],
     ) -> Result<HashMap<ReleaseId, Missing>> {
-        let mut tx = db::snapshot(&self.0.db).await?;
-        let mut found = HashMap::new();
-        for draft in releases.iter().filter(|release| release.status == ReleaseStatus::Draft) {
-            let release = view::load(&mut tx, draft.id).await?.filter(|release| release.artist_id == actor.id);
-            found.extend(release.and_then(|release| Some((release.id, release.first_missing()?))));
+        let drafts: Vec<ReleaseId> = releases
+            .iter()
+            .filter(|release| release.status == ReleaseStatus::Draft)
+            .map(|release| release.id)
+            .collect();
+        if drafts.is_empty() {
+            return Ok(HashMap::new());
         }
-        Ok(found)
+        // A file that arrives between the statements may be missing here. Its event loads the page again.
+        let mut db = self.0.db.acquire().await?;
+        let drafts = view::load_without_timelines(&mut db, &drafts).await?;
+        let own = drafts.iter().filter(|release| release.artist_id == actor.id);
+        Ok(own.filter_map(|release| Some((release.id, release.first_missing()?))).collect())
     }
 }
 

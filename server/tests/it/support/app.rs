@@ -21,6 +21,7 @@ use vwaza::domain::ids::ReleaseId;
 use super::{
     client::{Client, form},
     log::Log,
+    response::TestResponse,
 };
 
 /// The signal that ends a process at a fail point.
@@ -221,6 +222,19 @@ impl App {
             usize::try_from(offset).ok().filter(|offset| *offset >= bytes)
         })
         .await
+    }
+
+    /// Returns the log lines of one request, once the last of them is written.
+    pub(crate) async fn log_lines_of(&self, answer: &TestResponse) -> Vec<Value> {
+        let of_request = || -> Vec<Value> {
+            let lines = self.log.lines().into_iter().map(|line| serde_json::from_str::<Value>(&line).unwrap());
+            lines.filter(|line| line["span"]["request.id"] == answer.request_id()).collect()
+        };
+        eventually("the log says that it is answered", async || {
+            of_request().iter().any(|line| line["message"] == "answered").then_some(())
+        })
+        .await;
+        of_request()
     }
 
     /// Waits until at least so many statements in this database wait for locks.

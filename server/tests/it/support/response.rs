@@ -39,6 +39,10 @@ impl TestResponse {
         self.expect_status(200).json()
     }
 
+    pub(crate) fn request_id(&self) -> &str {
+        self.header("x-request-id").unwrap()
+    }
+
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
