@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 use testing::fixtures;
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::sleep};
@@ -77,6 +77,10 @@ impl Artist {
         Self { url: url.to_owned(), ..self.clone() }
     }
 
+    pub(crate) fn cookie(&self) -> &str {
+        &self.cookie
+    }
+
     pub(crate) fn release_path(&self) -> String {
         format!("/releases/{}", self.release)
     }
@@ -92,9 +96,20 @@ impl Artist {
         self.stored(&upload).await
     }
 
+    /// Uploads a JPEG as the release's cover until it is attached.
+    pub(crate) async fn upload_cover(&self, file: &Bytes) -> BenchResult<()> {
+        let upload = self.begin_for(&json!({ "Cover": self.release }), "cover.jpg", file).await?;
+        self.send(&upload, file).await?;
+        self.stored(&upload).await
+    }
+
     pub(crate) async fn begin(&self, file: &Bytes) -> BenchResult<BegunUpload> {
+        self.begin_for(&json!({ "NewTrack": self.release }), "song.wav", file).await
+    }
+
+    async fn begin_for(&self, target: &Value, file_name: &str, file: &Bytes) -> BenchResult<BegunUpload> {
         let intent = json!({ "intent": {
-            "target": { "NewTrack": self.release }, "file_name": "song.wav", "length": file.len(),
+            "target": target, "file_name": file_name, "length": file.len(),
             "fingerprint": uuid::Uuid::now_v7().to_string(),
         }});
         let url = format!("{}/api/upload/begin", self.url);

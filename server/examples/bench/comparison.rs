@@ -5,8 +5,8 @@ use crate::{
     figures::{Figures, Limit},
 };
 
-/// The name of a loop in the report, and the part of its rate that the server must reach, in %.
-pub(crate) type Baseline = (&'static str, f64);
+/// The name of a loop in the report, and the limit of the server's part of its rate, in %.
+pub(crate) type Baseline = (&'static str, Limit);
 
 /// The rates of the server and of the loops, by round.
 pub(crate) struct Comparison<const LOOPS: usize> {
@@ -45,12 +45,12 @@ impl<const LOOPS: usize> Comparison<LOOPS> {
         figures: &mut Figures,
     ) {
         figures.add_median(format!("{what}: {own}"), &self.own, unit, Limit::None);
-        for (at, (name, at_least_percent)) in loops.into_iter().enumerate() {
+        for (at, (name, limit)) in loops.into_iter().enumerate() {
             let baseline: Vec<f64> = self.baseline.iter().map(|rates| rates[at]).collect();
             let percent: Vec<f64> =
                 self.own.iter().zip(&baseline).map(|(own, baseline)| 100.0 * own / baseline).collect();
             figures.add_median(format!("{what}: {name}"), &baseline, unit, Limit::None);
-            figures.add_median(format!("{what}: of {name}"), &percent, "%", Limit::AtLeast(at_least_percent));
+            figures.add_median(format!("{what}: of {name}"), &percent, "%", limit);
         }
     }
 }

@@ -60,7 +60,7 @@ pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -
     let own = async || sign_ins(&server.url, &emails, round).await;
     let baseline = async || Ok([hashes_per_second(round)?]);
     let comparison = Comparison::measure(size.pick(5, 1), own, baseline).await?;
-    comparison.report("sign-ins", "by four clients per core", "1/s", [("a bare loop", 80.0)], figures);
+    comparison.report("sign-ins", "by four clients per core", "1/s", [("a bare loop", Limit::AtLeast(80.0))], figures);
     Ok(())
 }
 

@@ -1,5 +1,5 @@
 //! `./dev bench [part]…` measures the figures that the product promises on the optimised binary, and compares them with
-//! their limits. The parts are `promises`, `uploads`, `queue`, `limits`, `memory`, `examination` and `deadlines`.
+//! their limits. The parts are `promises`, `uploads`, `queue`, `limits`, `memory`, `examination`, `deadlines` and `pages`.
 //!
 //! `--smoke` runs in `./dev test` on the debug build. It measures each part once and small, all parts at the same time,
 //! and checks that every row is produced. Figures are not compared with their limits.
@@ -14,6 +14,7 @@ mod examination;
 mod figures;
 mod limits;
 mod memory;
+mod pages;
 mod promises;
 mod queue;
 mod server;
@@ -26,7 +27,7 @@ use tokio::runtime::Runtime;
 
 pub(crate) type BenchResult<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-const PARTS: [&str; 7] = ["promises", "uploads", "queue", "limits", "memory", "examination", "deadlines"];
+const PARTS: [&str; 8] = ["promises", "uploads", "queue", "limits", "memory", "examination", "deadlines", "pages"];
 
 /// The extent of a measurement.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -78,6 +79,7 @@ async fn measure(part: &str, postgres: &str, size: Size) -> BenchResult<Figures>
         "memory" => memory::measure(postgres, size, &mut figures).await,
         "examination" => examination::measure(size, &mut figures).await,
         "deadlines" => deadlines::measure(postgres, size, &mut figures).await,
+        "pages" => pages::measure(postgres, size, &mut figures).await,
         _ => Err("there is no such part".into()),
     };
     measured.map_err(|error| format!("{part}: {error}"))?;

@@ -26,7 +26,9 @@ use crate::{
 /// The number of clients, and the size of the WAV that each of them sends.
 const ROUNDS: [(usize, u64); 3] = [(1, 200_000_000), (8, 64_000_000), (32, 32_000_000)];
 const SMOKE_BYTES: u64 = 1_000_000;
-const LOOPS: [Baseline; 2] = [("a bare loop", 80.0), ("one that receives and hashes as well", 80.0)];
+/// The first loop is information: no server can receive and hash bytes as fast as a loop that only writes them.
+const LOOPS: [Baseline; 2] =
+    [("a bare loop", Limit::None), ("one that receives and hashes as well", Limit::AtLeast(90.0))];
 
 pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -> BenchResult<()> {
     for (clients, bytes) in ROUNDS {
