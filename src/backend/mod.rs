@@ -51,7 +51,7 @@ use self::{
     mail::sender,
     operations::janitor,
     queue::{dead_letters, worker},
-    releases::{review, tracks},
+    releases::{review, search, tracks},
     storage::{media_files, reaper},
     uploads::spool,
 };
@@ -148,6 +148,7 @@ impl Backend {
         backend.uploads().recover_at_start().await?;
         worker::start(&backend);
         tasks::supervise(&backend, "janitor", janitor::run);
+        tasks::supervise(&backend, "search", search::keeper::run);
         for _ in 0..sender::SENDERS {
             tasks::supervise(&backend, "send mail", sender::run);
         }

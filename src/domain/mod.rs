@@ -21,6 +21,7 @@ pub mod queue_page;
 pub mod range;
 pub mod release;
 pub mod review;
+pub mod search;
 pub mod security;
 pub mod text;
 pub mod titles;

@@ -25,6 +25,9 @@ pub struct Page<T> {
     pub links: PageLinks,
     /// The number of rows on all pages.
     pub total: Count,
+    /// Nothing matches the search. The rows match words that are spelled similarly.
+    #[serde(default)]
+    pub is_similar: bool,
 }
 
 /// Where a page is in its list.
@@ -45,7 +48,8 @@ pub enum PageStart {
     First,
     After(Cursor),
     Before(Cursor),
-    /// The page with this number, counted from 1. Addresses held numbers once; nothing makes such addresses any more.
+    /// The page with this number, counted from 1: a page of a search, which is ranked anew each time. The addresses of all
+    /// lists held numbers once.
     Numbered(u32),
 }
 

@@ -19,6 +19,7 @@ use crate::{
             release_table::ReleaseTable,
             table::count,
         },
+        search::SimilarNote,
         skeleton::Shape,
     },
     error::ApiResult,
@@ -50,7 +51,7 @@ fn Releases(releases: Resource<ApiResult<Page<ReleaseSummary>>>, filter: Memo<Re
     };
     view! {
         <ListPage title="All releases" error=error>
-            <ReleaseFilters path=PATH filter=filter counts=Signal::stored(None) search_label="Search by title or artist"/>
+            <ReleaseFilters path=PATH filter=filter counts=Signal::stored(None) search_label="Search by title, artist, label or code"/>
             {found}
         </ListPage>
     }
@@ -59,6 +60,7 @@ fn Releases(releases: Resource<ApiResult<Page<ReleaseSummary>>>, filter: Memo<Re
 #[component]
 fn ReleaseResults(page: Page<ReleaseSummary>, filter: ReleaseFilter) -> impl IntoView {
     let artist_name = page.rows.first().map(|row| row.artist_name.clone());
+    let similar = page.is_similar.then(|| view! { <SimilarNote search=filter.search.clone()/> });
     let link = {
         let filter = filter.clone();
         move |start| filter_address(PATH, &ReleaseFilter { start, ..filter.clone() })
@@ -81,6 +83,7 @@ fn ReleaseResults(page: Page<ReleaseSummary>, filter: ReleaseFilter) -> impl Int
         <p class="meta list-count" role="status">
             {count(page.total, "release", "releases")}
         </p>
+        {similar}
         {table}
         <Pager links=page.links link=link/>
     }

@@ -25,6 +25,7 @@ use crate::{
         pager::Pager,
         release_filters::ReleaseFilters,
         release_list::{ContinueCards, ReleaseRows},
+        search::SimilarNote,
         skeleton::{Shape, Skeleton},
     },
     error::ApiResult,
@@ -149,13 +150,15 @@ fn Releases(data: Signal<Option<HomeData>>, filter: Memo<ReleaseFilter>) -> impl
     let counts = Memo::new(move |_| data.get().map(|data| data.counts));
     let rows = move || {
         let page = page.get()?;
+        let search = page.is_similar.then(|| filter.with_untracked(|filter| filter.search.clone()));
+        let similar = search.map(|search| view! { <SimilarNote search=search/> });
         let rows = if page.rows.is_empty() {
             view! { <NothingFound/> }.into_any()
         } else {
             view! { <ReleaseRows releases=page.rows/> }.into_any()
         };
         let link = move |start| filter_address("/", &ReleaseFilter { start, ..filter.get_untracked() });
-        Some(view! { {rows} <Pager links=page.links link=link/> })
+        Some(view! { {similar} {rows} <Pager links=page.links link=link/> })
     };
     view! {
         {move || {

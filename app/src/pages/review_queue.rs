@@ -18,7 +18,7 @@ use crate::{
             queue_table::QueueTable,
             table::count,
         },
-        search::Search,
+        search::{Search, SimilarNote},
         skeleton::Shape,
     },
     error::ApiResult,
@@ -54,7 +54,7 @@ fn Queue(queue: Resource<ApiResult<Page<ReleaseSummary>>>, filter: Memo<ReleaseF
     let error = Signal::derive(move || shown.get().and_then(Result::err));
     view! {
         <ListPage title="Review queue" error=error>
-            <Search path=PATH filter=filter label="Search by title or artist"/>
+            <Search path=PATH filter=filter label="Search by title, artist, label or code"/>
             <QueueResults page=page filter=filter/>
         </ListPage>
     }
@@ -75,6 +75,10 @@ fn QueueResults(page: Signal<Option<Page<ReleaseSummary>>>, filter: Memo<Release
         };
         page.get().map(|page| count(page.total, one, many))
     };
+    let similar = move || {
+        let is_similar = page.with(|page| page.as_ref().is_some_and(|page| page.is_similar));
+        is_similar.then(|| view! { <SimilarNote search=filter.with_untracked(|filter| filter.search.clone())/> })
+    };
     let pager = move || {
         let link = move |start| filter_address(PATH, &ReleaseFilter { start, ..filter.get_untracked() });
         page.get().map(|page| view! { <Pager links=page.links link=link/> })
@@ -91,6 +95,7 @@ fn QueueResults(page: Signal<Option<Page<ReleaseSummary>>>, filter: Memo<Release
         <p class="meta list-count" role="status">
             {total}
         </p>
+        {similar}
         {body}
         {pager}
     }

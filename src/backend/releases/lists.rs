@@ -7,7 +7,11 @@ use time::{Date, OffsetDateTime};
 use tokio::try_join;
 use uuid::Uuid;
 
-use super::{Releases, view};
+use super::{
+    Releases,
+    search::{self, SearchOrder},
+    view,
+};
 use crate::{
     backend::{
         Result,
@@ -17,13 +21,11 @@ use crate::{
         account::Actor,
         ids::{ObjectId, ReleaseId, UserId},
         page::{Count, Page, PageLinks, PageStart, Place},
-        problem::Problem,
         release::{Missing, ReleaseCounts, ReleaseFilter, ReleaseSort, ReleaseStatus, ReleaseSummary},
+        search::Search,
     },
 };
 
-/// The number of characters of a search that count.
-const SEARCH_MAX_CHARS: usize = 100;
 const CONTINUE_MAX: usize = 6;
 
 /// The beginning of a list that is sorted by release date, the latest first.
@@ -85,22 +87,6 @@ impl Releases<'_> {
     }
 }
 
-/// Turns a search into a pattern for `ilike` in which `%` and `_` mean themselves. `None` if the search is empty.
-///
-/// # Errors
-/// `Invalid` if the search contains U+0000, which no text in the database contains.
-pub(super) fn like_pattern(search: &str) -> Result<Option<String>> {
-    if search.contains('\0') {
-        return Err(Problem::field("search", "This text contains an invisible character. Type the text again.").into());
-    }
-    let typed: String = search.trim().chars().take(SEARCH_MAX_CHARS).collect();
-    if typed.is_empty() {
-        return Ok(None);
-    }
-    let escaped = typed.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
-    Ok(Some(format!("%{escaped}%")))
-}
-
 /// The releases of a list: those with one of these statuses, of one artist or of all.
 struct Scope {
     statuses: Vec<ReleaseStatus>,
@@ -112,11 +98,16 @@ struct Listed {
     rows: Vec<ReleaseSummary>,
     links: PageLinks,
     matches: Option<Count>,
+    is_similar: bool,
 }
 
 impl Listed {
+    fn of((rows, links): (Vec<ReleaseSummary>, PageLinks)) -> Self {
+        Self { rows, links, matches: None, is_similar: false }
+    }
+
     fn into_page(self, total: Count) -> Page<ReleaseSummary> {
-        Page { rows: self.rows, links: self.links, total }
+        Page { rows: self.rows, links: self.links, total, is_similar: self.is_similar }
     }
 }
 
@@ -139,9 +130,9 @@ pub(super) async fn review_queue(
     start: &PageStart,
 ) -> Result<Page<ReleaseSummary>> {
     let scope = Scope::of(Some(ReleaseStatus::PendingReview), artist);
-    let listed = match like_pattern(text)? {
+    let listed = match search::parse(text)? {
         None => read_waiting(db, &scope, start).await?,
-        Some(pattern) => search(db, &scope, &pattern, start).await?,
+        Some(search) => find(db, &scope, &search, SearchOrder::Waiting, start).await?,
     };
     let total = match listed.matches {
         None => count(db, &scope).await?,
@@ -152,10 +143,15 @@ pub(super) async fn review_queue(
 
 async fn read(db: &PgPool, filter: &ReleaseFilter) -> Result<Listed> {
     let scope = Scope::of(filter.status, filter.artist);
-    match like_pattern(&filter.search)? {
-        None => read_sorted(db, &scope, filter.sort, &filter.start).await,
-        Some(pattern) => search(db, &scope, &pattern, &filter.start).await,
-    }
+    let Some(search) = search::parse(&filter.search)? else {
+        return read_sorted(db, &scope, filter.sort, &filter.start).await;
+    };
+    let order = match filter.sort {
+        ReleaseSort::Changed => SearchOrder::Changed,
+        ReleaseSort::Title => SearchOrder::Title,
+        ReleaseSort::ReleaseDate => SearchOrder::ReleaseDate,
+    };
+    find(db, &scope, &search, order, &filter.start).await
 }
 
 impl Scope {
@@ -164,10 +160,9 @@ impl Scope {
     }
 }
 
-/// The query for the rows on one side of a place. An index has the rows with each status in their order, and they are
-/// merged. `$key` is the sort key of a row, and `$at` that of the place.
+/// The query for releases from a table `r`, which the rest of the statement names.
 macro_rules! summaries {
-    ($where:literal, $key:literal, $than:literal, $at:literal, $direction:literal, $statuses:expr, $($bind:expr),+) => {
+    ($from:literal $(+ $more:literal)*, $($bind:expr),+) => {
         sqlx::query_as!(
             ReleaseSummary,
             r#"select r.id as "id: ReleaseId", r.title, r.title_version, r.status as "status: ReleaseStatus",
@@ -176,11 +171,22 @@ macro_rules! summaries {
                       (select o.id from objects o where o.id = r.cover_id and o.examination = 'PASSED') as "cover: ObjectId",
                       (select count(*) from tracks t where t.release_id = r.id) as "track_count!",
                       r.release_date, r.updated_at, r.submitted_at, r.status = 'REJECTED' as "needs_attention!"
-               from unnest($1::release_status[]) as scope (status)
-               cross join lateral (select r.* from releases r
-                                   where r.status = scope.status and ("# + $key + ", r.id) " + $than + " (" + $at + ", $3) " + $where + r#"
-                                   order by "# + $key + " " + $direction + ", r.id " + $direction + r#" limit 25) r
-               order by "# + $key + " " + $direction + ", r.id " + $direction + " limit 25",
+               from "# + $from $(+ $more)*,
+            $($bind),+
+        )
+    };
+}
+
+/// The query for the rows on one side of a place. An index has the rows with each status in their order, and they are
+/// merged. `$key` is the sort key of a row, and `$at` that of the place.
+macro_rules! summaries_beside {
+    ($where:literal, $key:literal, $than:literal, $at:literal, $direction:literal, $statuses:expr, $($bind:expr),+) => {
+        summaries!(
+            "unnest($1::release_status[]) as scope (status)
+             cross join lateral (select r.* from releases r
+                                 where r.status = scope.status and (" + $key + ", r.id) " + $than + " (" + $at + ", $3) " + $where + "
+                                 order by " + $key + " " + $direction + ", r.id " + $direction + " limit 25) r
+             order by " + $key + " " + $direction + ", r.id " + $direction + " limit 25",
             $statuses as &[ReleaseStatus],
             $($bind),+
         )
@@ -190,22 +196,25 @@ macro_rules! summaries {
 /// Reads a page. `$ascending` is the side on which keys grow. Each shape of a list is a statement of its own, because the
 /// database makes one plan for each statement, and a plan for several shapes can't use the index of each.
 macro_rules! read_page {
-    ($db:expr, $scope:expr, $search:expr, $ascending:pat, $key:literal, $at:literal, [$of_all:literal, $of_artist:literal]
-     $(, $bind:expr)?) => {{
+    ($db:expr, $scope:expr, $search:expr, $ascending:pat, $key:literal, $at:literal, [$of_all:literal, $of_artist:literal]) => {{
         let (mut search, statuses) = ($search, &$scope.statuses);
         loop {
             let (Place { key, id }, side) = search.read_at();
             let is_ascending = matches!(side, $ascending);
             let rows = match ($scope.artist, is_ascending) {
-                (None, true) => summaries!($of_all, $key, ">", $at, "asc", statuses, key, id $(, $bind)?).fetch_all($db).await?,
-                (None, false) => summaries!($of_all, $key, "<", $at, "desc", statuses, key, id $(, $bind)?).fetch_all($db).await?,
+                (None, true) => {
+                    summaries_beside!($of_all, $key, ">", $at, "asc", statuses, key, id).fetch_all($db).await?
+                }
+                (None, false) => {
+                    summaries_beside!($of_all, $key, "<", $at, "desc", statuses, key, id).fetch_all($db).await?
+                }
                 (Some(artist), true) => {
-                    summaries!($of_artist, $key, ">", $at, "asc", statuses, key, id $(, $bind)?, artist as UserId)
+                    summaries_beside!($of_artist, $key, ">", $at, "asc", statuses, key, id, artist as UserId)
                         .fetch_all($db)
                         .await?
                 }
                 (Some(artist), false) => {
-                    summaries!($of_artist, $key, "<", $at, "desc", statuses, key, id $(, $bind)?, artist as UserId)
+                    summaries_beside!($of_artist, $key, "<", $at, "desc", statuses, key, id, artist as UserId)
                         .fetch_all($db)
                         .await?
                 }
@@ -218,7 +227,7 @@ macro_rules! read_page {
 }
 
 async fn read_sorted(db: &PgPool, scope: &Scope, sort: ReleaseSort, start: &PageStart) -> Result<Listed> {
-    let (rows, links) = match sort {
+    Ok(Listed::of(match sort {
         ReleaseSort::Changed => {
             let search = PageSearch::new(start, LATEST_FIRST, by_change);
             read_page!(db, scope, search, Side::Before, "r.updated_at", "$2", ["", "and r.artist_id = $4"])
@@ -250,15 +259,14 @@ async fn read_sorted(db: &PgPool, scope: &Scope, sort: ReleaseSort, start: &Page
                 ["", "and r.artist_id = $4"]
             )
         }
-    };
-    Ok(Listed { rows, links, matches: None })
+    }))
 }
 
 /// Reads releases that wait for a verdict. The status is spelled out for the index of an artist's waiting releases.
 async fn read_waiting(db: &PgPool, scope: &Scope, start: &PageStart) -> Result<Listed> {
     let place_of = |row: &ReleaseSummary| Place { key: row.submitted_at.unwrap_or(row.updated_at), id: row.id.0 };
     let search = PageSearch::new(start, Place { key: OffsetDateTime::UNIX_EPOCH, id: Uuid::nil() }, place_of);
-    let (rows, links) = read_page!(
+    Ok(Listed::of(read_page!(
         db,
         scope,
         search,
@@ -266,40 +274,20 @@ async fn read_waiting(db: &PgPool, scope: &Scope, start: &PageStart) -> Result<L
         "r.submitted_at",
         "$2",
         ["and r.status = 'PENDING_REVIEW'", "and r.status = 'PENDING_REVIEW' and r.artist_id = $4"]
-    );
-    Ok(Listed { rows, links, matches: None })
+    )))
 }
 
-/// Finds the releases whose title, version or, in a list of all artists, artist contains a text, the latest change
-/// first.
-async fn search(db: &PgPool, scope: &Scope, pattern: &str, start: &PageStart) -> Result<Listed> {
-    let (rows, links) = read_page!(
-        db,
-        scope,
-        PageSearch::new(start, LATEST_FIRST, by_change),
-        Side::Before,
-        "r.updated_at",
-        "$2",
-        [
-            "and (r.title ilike $4 or r.title_version ilike $4
-                  or exists (select 1 from users a where a.id = r.artist_id and a.artist_name ilike $4))",
-            "and (r.title ilike $4 or r.title_version ilike $4) and r.artist_id = $5"
-        ],
-        pattern
-    );
-    let matches = sqlx::query_scalar!(
-        r#"select count(*) as "count!" from (
-               select from releases r join users u on u.id = r.artist_id
-               where r.status = any ($1) and ($2::uuid is null or r.artist_id = $2)
-                 and (r.title ilike $3 or r.title_version ilike $3 or $2 is null and u.artist_name ilike $3)
-               limit 1001) matches"#,
-        &scope.statuses as &[ReleaseStatus],
-        scope.artist as Option<UserId>,
-        pattern
+/// Finds releases, and reads those of a page.
+async fn find(db: &PgPool, scope: &Scope, search: &Search, order: SearchOrder, start: &PageStart) -> Result<Listed> {
+    let found = search::find_releases(db, search, &scope.statuses, scope.artist, order).await?;
+    let (ids, links) = found.page(start);
+    let rows = summaries!(
+        "unnest($1::uuid[]) with ordinality as found (id, place) join releases r on r.id = found.id order by found.place",
+        ids as &[ReleaseId]
     )
-    .fetch_one(db)
+    .fetch_all(db)
     .await?;
-    Ok(Listed { rows, links, matches: Some(Count::of(matches)) })
+    Ok(Listed { rows, links, matches: Some(found.count()), is_similar: found.is_similar })
 }
 
 fn by_change(row: &ReleaseSummary) -> Place<OffsetDateTime> {
@@ -359,16 +347,4 @@ pub(super) async fn counts_of(db: &PgPool, artists: &[UserId]) -> Result<HashMap
         counts.entry(row.artist).or_default().set(row.status, Count::of(row.count));
     }
     Ok(counts)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_search_means_what_was_typed() {
-        assert_eq!(like_pattern("  ").unwrap(), None);
-        assert_eq!(like_pattern("50%_\\").unwrap().as_deref(), Some("%50\\%\\_\\\\%"));
-        assert!(like_pattern("a\0b").is_err());
-    }
 }

@@ -5,6 +5,7 @@ mod lifecycle;
 mod lists;
 pub(super) mod locked;
 pub(super) mod review;
+pub(super) mod search;
 pub(super) mod track_order;
 pub(super) mod tracks;
 pub(super) mod view;

@@ -1,13 +1,10 @@
 //! The review: the lists of releases and artists that admins see, and their verdicts.
 
+use sqlx::PgPool;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{
-    changed_facts,
-    lists::{self, like_pattern},
-    locked,
-};
+use super::{changed_facts, lists, locked, search};
 use crate::{
     backend::{
         Backend, Result, db,
@@ -16,10 +13,11 @@ use crate::{
     domain::{
         account::{Actor, Role},
         ids::{ObjectId, ReleaseId, UserId},
-        page::{Count, Page, PageStart, Place},
+        page::{Count, Page, PageLinks, PageStart, Place},
         problem::Problem,
         release::{ReleaseEventKind, ReleaseFilter, ReleaseStatus, ReleaseSummary},
         review::{ArtistSummary, Verdict, VerdictOutcome},
+        search::Search,
     },
 };
 
@@ -36,14 +34,24 @@ struct Account {
     created_at: OffsetDateTime,
 }
 
-/// The query for the accounts on one side of a place.
+/// The query for accounts from a table `users`, which the rest of the statement names.
 macro_rules! accounts {
-    ($and:literal, $than:literal, $direction:literal, $($bind:expr),+) => {
+    ($from:literal $(+ $more:literal)*, $($bind:expr),+) => {
         sqlx::query_as!(
             Account,
-            r#"select id as "id: UserId", artist_name, email, role as "role: Role", disabled_at is not null as "is_disabled!", created_at
-               from users where "# + $and + " (sort_text(artist_name), id) " + $than + " (sort_text($1), $2)
-               order by sort_text(artist_name) " + $direction + ", id " + $direction + " limit 25",
+            r#"select users.id as "id: UserId", artist_name, email, role as "role: Role", disabled_at is not null as "is_disabled!", created_at
+               from "# + $from $(+ $more)*,
+            $($bind),+
+        )
+    };
+}
+
+/// The query for the accounts on one side of a place.
+macro_rules! accounts_beside {
+    ($than:literal, $direction:literal, $($bind:expr),+) => {
+        accounts!(
+            "users where (sort_text(artist_name), users.id) " + $than + " (sort_text($1), $2)
+             order by sort_text(artist_name) " + $direction + ", users.id " + $direction + " limit 25",
             $($bind),+
         )
     };
@@ -158,45 +166,10 @@ impl Review<'_> {
     /// of releases.
     pub async fn artists(&self, actor: &Actor, search: &str, start: &PageStart) -> Result<Page<ArtistSummary>> {
         actor.require_admin()?;
-        let (db, pattern) = (&self.0.db, like_pattern(search)?);
-        let place_of = |account: &Account| Place { key: account.artist_name.clone(), id: account.id.0 };
-        let beginning = Place { key: String::new(), id: Uuid::nil() };
-        let mut search = PageSearch::new(start, beginning, place_of);
-        let (accounts, links) = loop {
-            let (Place { key, id }, side) = search.read_at();
-            let accounts = match (&pattern, side) {
-                (None, Side::After) => accounts!("", ">", "asc", key, id).fetch_all(db).await?,
-                (None, Side::Before) => accounts!("", "<", "desc", key, id).fetch_all(db).await?,
-                (Some(text), Side::After) => {
-                    accounts!("(artist_name ilike $3 or email ilike $3) and", ">", "asc", key, id, text)
-                        .fetch_all(db)
-                        .await?
-                }
-                (Some(text), Side::Before) => {
-                    accounts!("(artist_name ilike $3 or email ilike $3) and", "<", "desc", key, id, text)
-                        .fetch_all(db)
-                        .await?
-                }
-            };
-            if let Some(page) = search.take(accounts) {
-                break page;
-            }
-        };
-        let total = match &pattern {
-            None => {
-                sqlx::query_scalar!(r#"select count(*) as "count!" from (select from users limit 1001) counted"#)
-                    .fetch_one(db)
-                    .await?
-            }
-            Some(text) => {
-                sqlx::query_scalar!(
-                    r#"select count(*) as "count!" from (
-                       select from users where artist_name ilike $1 or email ilike $1 limit 1001) counted"#,
-                    text
-                )
-                .fetch_one(db)
-                .await?
-            }
+        let db = &self.0.db;
+        let (accounts, links, total) = match search::parse(search)? {
+            None => read_accounts(db, start).await?,
+            Some(search) => find_accounts(db, &search, start).await?,
         };
         let ids: Vec<UserId> = accounts.iter().map(|account| account.id).collect();
         let mut counts = lists::counts_of(db, &ids).await?;
@@ -209,6 +182,34 @@ impl Review<'_> {
             is_disabled: account.is_disabled,
             created_at: account.created_at,
         });
-        Ok(Page { rows: rows.collect(), links, total: Count::of(total) })
+        Ok(Page { rows: rows.collect(), links, total, is_similar: false })
     }
+}
+
+async fn read_accounts(db: &PgPool, start: &PageStart) -> Result<(Vec<Account>, PageLinks, Count)> {
+    let place_of = |account: &Account| Place { key: account.artist_name.clone(), id: account.id.0 };
+    let mut search = PageSearch::new(start, Place { key: String::new(), id: Uuid::nil() }, place_of);
+    let (accounts, links) = loop {
+        let (Place { key, id }, side) = search.read_at();
+        let accounts = match side {
+            Side::After => accounts_beside!(">", "asc", key, id).fetch_all(db).await?,
+            Side::Before => accounts_beside!("<", "desc", key, id).fetch_all(db).await?,
+        };
+        if let Some(page) = search.take(accounts) {
+            break page;
+        }
+    };
+    let total =
+        sqlx::query_scalar!(r#"select count(*) as "count!" from (select from users limit 1001) counted"#).fetch_one(db);
+    Ok((accounts, links, Count::of(total.await?)))
+}
+
+async fn find_accounts(db: &PgPool, search: &Search, start: &PageStart) -> Result<(Vec<Account>, PageLinks, Count)> {
+    let found = search::find_users(db, search).await?;
+    let (ids, links) = found.page(start);
+    let accounts = accounts!(
+        "unnest($1::uuid[]) with ordinality as found (id, place) join users on users.id = found.id order by found.place",
+        ids as &[UserId]
+    );
+    Ok((accounts.fetch_all(db).await?, links, found.count()))
 }

@@ -334,6 +334,15 @@ impl App {
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
     }
 
+    /// Waits until the search knows of all changes.
+    pub(crate) async fn search_is_current(&self) {
+        eventually("the search is current", async || {
+            let is_stale = "select exists (select 1 from search_stale)";
+            (!sqlx::query_scalar::<_, bool>(is_stale).fetch_one(&self.sql).await.unwrap()).then_some(())
+        })
+        .await;
+    }
+
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         let process = self.process.as_mut().expect("the server runs");
         let status = eventually("the server ends", async || process.try_wait().unwrap()).await;
