@@ -1,5 +1,6 @@
 //! `./dev bench [part]…` measures the figures that the product promises on the optimised binary, and compares them with
-//! their limits. The parts are `promises`, `uploads`, `queue`, `limits`, `memory`, `examination`, `deadlines` and `pages`.
+//! their limits. The parts are `promises`, `uploads`, `queue`, `limits`, `memory`, `examination`, `deadlines`, `pages`
+//! and `million`.
 //!
 //! `--smoke` runs in `./dev test` on the debug build. It measures each part once and small, all parts at the same time,
 //! and checks that every row is produced. Figures are not compared with their limits.
@@ -14,6 +15,7 @@ mod examination;
 mod figures;
 mod limits;
 mod memory;
+mod million;
 mod pages;
 mod promises;
 mod queue;
@@ -27,7 +29,8 @@ use tokio::runtime::Runtime;
 
 pub(crate) type BenchResult<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-const PARTS: [&str; 8] = ["promises", "uploads", "queue", "limits", "memory", "examination", "deadlines", "pages"];
+const PARTS: [&str; 9] =
+    ["promises", "uploads", "queue", "limits", "memory", "examination", "deadlines", "pages", "million"];
 
 /// The extent of a measurement.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -80,6 +83,7 @@ async fn measure(part: &str, postgres: &str, size: Size) -> BenchResult<Figures>
         "examination" => examination::measure(size, &mut figures).await,
         "deadlines" => deadlines::measure(postgres, size, &mut figures).await,
         "pages" => pages::measure(postgres, size, &mut figures).await,
+        "million" => million::measure(postgres, size, &mut figures).await,
         _ => Err("there is no such part".into()),
     };
     measured.map_err(|error| format!("{part}: {error}"))?;
