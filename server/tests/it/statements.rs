@@ -22,8 +22,8 @@ const PAGES: [(&str, usize, usize); 16] = [
     ("/releases/{release}/{step}", 5, 5),
     ("/review", 1, 3),
     ("/review/{release}", 5, 5),
-    ("/admin/releases", 1, 3),
-    ("/admin/artists", 1, 3),
+    ("/admin/releases", 1, 4),
+    ("/admin/artists", 1, 4),
     ("/admin/users/{user}", 1, 4),
     ("/admin/queue", 1, 7),
 ];
