@@ -74,7 +74,7 @@ async fn a_fault_on_a_page_is_found_in_the_log_by_its_request_id() {
     ] {
         let answer = page(client, &path).await.expect_status(500);
         let (id, html) = (answer.request_id(), answer.text());
-        assert!(html.contains(SUPPORT) && html.contains(&id), "{path}: {html}");
+        assert!(html.contains(SUPPORT) && html.contains(id), "{path}: {html}");
         let lines = app.log_lines_of(&answer).await;
         let errors: Vec<_> = lines.iter().filter(|line| line["level"] == "ERROR").collect();
         assert!(!errors.is_empty(), "{path}: {lines:#?}");
