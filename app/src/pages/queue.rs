@@ -46,7 +46,7 @@ struct ShownPages {
 }
 
 impl ShownPages {
-    /// What the parameters of the changed files begin with.
+    /// The beginning of the names of the changed files' parameters.
     const CHANGED: &str = "changed-";
 
     fn of(query: &ParamsMap) -> Self {

@@ -16,10 +16,35 @@ use std::{
 use reqwest::Client;
 use serde_json::Value;
 use tokio::task::JoinHandle;
+use vwaza::{
+    backend::{
+        LimitSettings, MailSettings, QueueSettings, RetentionSettings, Settings, StorageSettings, UploadSettings,
+    },
+    domain::media::MediaLimits,
+};
 
 use crate::{BenchResult, figures::percentile};
 
 const MIB: f64 = 1024.0 * 1024.0;
+
+/// The settings of a backend inside of this program, with objects in a folder and rate limits as usual.
+pub(crate) fn backend_settings(database_url: &str, data_dir: &Path) -> Settings {
+    Settings {
+        database_url: database_url.to_owned(),
+        data_dir: data_dir.to_owned(),
+        public_url: "http://127.0.0.1".into(),
+        storage: StorageSettings::Local,
+        media: MediaLimits::default(),
+        uploads: UploadSettings::default(),
+        queue: QueueSettings::default(),
+        retention: RetentionSettings::default(),
+        limits: LimitSettings::default(),
+        mail: MailSettings::default(),
+        requires_verified_email: false,
+        requires_admin_two_factor: false,
+        fail_points: String::new(),
+    }
+}
 
 /// A running server. Dropping it kills the process, as nothing of it must be saved.
 pub(crate) struct Server {

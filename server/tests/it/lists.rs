@@ -311,7 +311,7 @@ async fn old_addresses_with_page_numbers_lead_to_their_pages() {
         for number in ["0", "1", "4", "10000", "99999999999999999999"] {
             assert_eq!(location(client, &format!("{path}?page={number}")).await, path, "{number}");
         }
-        // What is no number is no page, as any other value of a filter that does not exist.
+        // Text that is not a number is ignored, like every value of a filter that does not exist.
         for nonsense in ["-1", "many", ""] {
             assert!(page(client, &format!("{path}?page={nonsense}")).await.contains("rel=\"next\""));
         }

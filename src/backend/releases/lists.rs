@@ -31,7 +31,7 @@ const CONTINUE_MAX: usize = 6;
 /// The beginning of a list that is sorted by release date, the latest first.
 const LATEST_DATE_FIRST: Place<Option<Date>> = Place { key: Some(Date::MAX), id: Uuid::max() };
 
-/// What an artist's home page lists.
+/// The lists of an artist's home page.
 pub struct OwnReleases {
     /// Drafts and rejected releases, the latest change first. The filter does not apply.
     pub to_continue: Vec<ReleaseSummary>,

@@ -6,31 +6,23 @@
 
 mod questions;
 
-use std::{
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
 use sqlx::{AssertSqlSafe, PgPool};
 use testing::TestDatabase;
 use tokio::time::{sleep, timeout};
-use vwaza::{
-    backend::{
-        Backend, LimitSettings, MailSettings, QueueSettings, RetentionSettings, Settings, StorageSettings,
-        UploadSettings, migrate_database,
-    },
-    domain::media::MediaLimits,
-};
+use vwaza::backend::{Backend, migrate_database};
 
 use self::questions::{Kind, Question, Questions};
 use crate::{
     BenchResult, Size,
     figures::{Figures, Limit, percentile},
+    server::backend_settings,
 };
 
 const LOAD: &str = include_str!("load.sql");
-/// What the upgrade to the version with the search does.
+/// Indexes everything, as the upgrade to the version with the search does.
 const INDEX_ALL: &str = include_str!("../../../../migrations/0039_search_all.sql");
 const INDEXES: &str = include_str!("../../../../migrations/indexes.sql");
 const INDEX_TIMEOUT: Duration = Duration::from_secs(60 * 60);
@@ -58,7 +50,7 @@ pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -
     figures.add("a million releases: loaded in", began.elapsed().as_secs_f64(), "s", Limit::None);
 
     let began = Instant::now();
-    let backend = Backend::start(settings(database.url(), folder.path().to_owned())).await?;
+    let backend = Backend::start(backend_settings(&database.url(), folder.path())).await?;
     timeout(INDEX_TIMEOUT, all_indexed(&sql)).await.map_err(|_| "the search does not get ready")??;
     figures.add("a million releases: indexed for the search in", began.elapsed().as_secs_f64(), "s", Limit::None);
     // Autovacuum would do it within some minutes.
@@ -99,24 +91,6 @@ pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -
     backend.stop(Instant::now() + Duration::from_secs(10)).await;
     sql.close().await;
     Ok(())
-}
-
-fn settings(database_url: String, data_dir: PathBuf) -> Settings {
-    Settings {
-        database_url,
-        data_dir,
-        public_url: "http://localhost".into(),
-        storage: StorageSettings::Local,
-        media: MediaLimits::of_mb(1024, 36),
-        uploads: UploadSettings::default(),
-        queue: QueueSettings::default(),
-        retention: RetentionSettings::default(),
-        limits: LimitSettings::default(),
-        mail: MailSettings::default(),
-        requires_verified_email: false,
-        requires_admin_two_factor: false,
-        fail_points: String::new(),
-    }
 }
 
 async fn all_indexed(sql: &PgPool) -> BenchResult<()> {

@@ -48,7 +48,7 @@ pub(super) struct Question<'a> {
     pub(super) ask: Ask<'a>,
 }
 
-/// What the questions name: people, places deep in lists, and words.
+/// The people, the places deep in lists and the words that the questions name.
 pub(super) struct Questions<'a> {
     backend: &'a Arc<Backend>,
     admin: Actor,

@@ -13,20 +13,16 @@ use http::{HeaderMap, StatusCode, header::COOKIE};
 use maud::{DOCTYPE, Markup, html};
 use tokio::net::TcpListener;
 use vwaza::{
-    backend::{
-        Backend, LimitSettings, MailSettings, QueueSettings, RetentionSettings, Settings, StorageSettings,
-        UploadSettings, accounts::tokens::SecretToken,
-    },
+    backend::{Backend, accounts::tokens::SecretToken},
     domain::{
         account::Actor,
         ids::ReleaseId,
-        media::MediaLimits,
         page::PageStart,
         release::{ReleaseFilter, ReleaseSummary, ReleaseView},
     },
 };
 
-use crate::BenchResult;
+use crate::{BenchResult, server::backend_settings};
 
 pub(crate) struct BareServer {
     pub(crate) url: String,
@@ -37,22 +33,7 @@ impl BareServer {
     /// Starts it beside the server, on the same database and objects.
     pub(crate) async fn start(database_url: &str, objects_of: &Path, data_dir: &Path) -> BenchResult<Self> {
         std::os::unix::fs::symlink(objects_of.join("objects"), data_dir.join("objects"))?;
-        let backend = Backend::start(Settings {
-            database_url: database_url.to_owned(),
-            data_dir: data_dir.to_owned(),
-            public_url: "http://127.0.0.1".into(),
-            storage: StorageSettings::Local,
-            media: MediaLimits::default(),
-            uploads: UploadSettings::default(),
-            queue: QueueSettings::default(),
-            retention: RetentionSettings::default(),
-            limits: LimitSettings::default(),
-            mail: MailSettings::default(),
-            requires_verified_email: false,
-            requires_admin_two_factor: false,
-            fail_points: String::new(),
-        })
-        .await?;
+        let backend = Backend::start(backend_settings(database_url, data_dir)).await?;
         let router = Router::new()
             .route("/", get(home))
             .route("/review", get(queue))

@@ -31,7 +31,8 @@ const SIMILAR_MAX: usize = 20;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum SearchOrder {
-    /// The same title first, then titles that begin with the search, then others. Among these, the latest change.
+    /// Releases with the same title come first, then those whose title begins with the search, then others. Among equals,
+    /// the latest change comes first.
     Changed,
     /// As `Changed`, but among these the longest wait for a review.
     Waiting,
@@ -50,7 +51,7 @@ impl SearchOrder {
     }
 }
 
-/// What a search has found, in the order of the list: at most 1,001 ids.
+/// The matches of a search in the order of the list, at most 1,001 ids.
 pub(super) struct Found<T> {
     pub(super) ids: Vec<T>,
     /// Nothing matches the search. These match words that are similar.

@@ -313,7 +313,7 @@ async fn a_change_is_found_once_the_keeper_has_read_it() {
     assert!(catalogue.find("sunset").await.is_empty());
     let kept = "select count(*) from release_search";
     assert_eq!(sqlx::query_scalar::<_, i64>(kept).fetch_one(&catalogue.db).await.unwrap(), 0);
-    // What changes nothing that is searched for notes nothing.
+    // A change of something that is not searched for adds no note.
     catalogue
         .execute("update users set updated_at = now(); update releases set updated_at = now(), genre = 'Pop'")
         .await;
