@@ -15,7 +15,7 @@ pub fn ReleaseFilters(
     /// The numbers beside the statuses, if they are known.
     #[prop(into)]
     counts: Signal<Option<ReleaseCounts>>,
-    #[prop(default = "Search by title")] search_label: &'static str,
+    #[prop(default = "Search title, label, code")] search_label: &'static str,
 ) -> impl IntoView {
     view! {
         <div class="filters">

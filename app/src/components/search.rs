@@ -70,7 +70,7 @@ pub fn Search(
 /// Says that nothing matches a search, and that the releases below match similar words.
 #[component]
 pub fn SimilarNote(search: String) -> impl IntoView {
-    view! { <p class="meta">{format!("Nothing matches “{}” exactly. Similar releases:", search.trim())}</p> }
+    view! { <p class="meta list-count">{format!("Nothing matches “{}” exactly. Similar releases:", search.trim())}</p> }
 }
 
 /// The rest of the filter, which a search does not change.

@@ -51,7 +51,7 @@ fn Releases(releases: Resource<ApiResult<Page<ReleaseSummary>>>, filter: Memo<Re
     };
     view! {
         <ListPage title="All releases" error=error>
-            <ReleaseFilters path=PATH filter=filter counts=Signal::stored(None) search_label="Search by title, artist, label or code"/>
+            <ReleaseFilters path=PATH filter=filter counts=Signal::stored(None) search_label="Search title, artist, label, code"/>
             {found}
         </ListPage>
     }

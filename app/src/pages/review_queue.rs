@@ -54,7 +54,7 @@ fn Queue(queue: Resource<ApiResult<Page<ReleaseSummary>>>, filter: Memo<ReleaseF
     let error = Signal::derive(move || shown.get().and_then(Result::err));
     view! {
         <ListPage title="Review queue" error=error>
-            <Search path=PATH filter=filter label="Search by title, artist, label or code"/>
+            <Search path=PATH filter=filter label="Search title, artist, label, code"/>
             <QueueResults page=page filter=filter/>
         </ListPage>
     }
