@@ -24,6 +24,9 @@ pub(in crate::backend) enum Side {
 /// Finds the page that was asked for: says what to read, and takes the rows until they are that page.
 ///
 /// The first page stands in for a page that the list doesn't have, or doesn't have any more.
+///
+/// The caller reads in a loop of its own: with an async closure instead, the compiler can't prove that the future of a
+/// server function is `Send` (rust-lang/rust issue 102211, in rustc 1.96).
 pub(in crate::backend) struct PageSearch<'a, T, K> {
     asked: &'a PageStart,
     /// A place before all rows.
