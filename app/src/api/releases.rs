@@ -15,7 +15,8 @@ use crate::{error::ApiResult, json::Json};
 /// An artist's home page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Home {
-    /// At most six drafts and releases that need attention, latest change first. The filter does not apply.
+    /// At most six drafts and releases that need attention, latest change first, whatever the status of the filter. None
+    /// while the artist searches.
     pub continue_with: Vec<ReleaseSummary>,
     /// The first missing item of each draft in `continue_with`. A draft that can be submitted has no entry.
     pub first_missing: HashMap<ReleaseId, Missing>,

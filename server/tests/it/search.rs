@@ -18,14 +18,14 @@ async fn all_releases(admin: &Client, search: &str) -> Page<ReleaseSummary> {
     admin.call("review/releases", &fields_of("filter", &filter)).await.ok()
 }
 
-async fn draft(client: &Client, title: &str) {
+pub(super) async fn draft(client: &Client, title: &str) {
     let id = client.create_release().await;
     let details = RawDetails { title: title.into(), ..RawDetails::default() };
     client.save_details(id, &details).await.expect_status(200);
 }
 
 /// Waits until a search finds the releases with these titles.
-async fn finds(admin: &Client, search: &str, titles: &[&str]) {
+pub(super) async fn finds(admin: &Client, search: &str, titles: &[&str]) {
     eventually(&format!("{search} finds {titles:?}"), async || {
         let found = all_releases(admin, search).await;
         let found: Vec<_> = found.rows.iter().map(|row| row.title.as_str()).collect();

@@ -33,7 +33,8 @@ const LATEST_DATE_FIRST: Place<Option<Date>> = Place { key: Some(Date::MAX), id:
 
 /// The lists of an artist's home page.
 pub struct OwnReleases {
-    /// Drafts and rejected releases, the latest change first. The filter does not apply.
+    /// Drafts and rejected releases, the latest change first, whatever the status of the filter. None while the artist
+    /// searches.
     pub to_continue: Vec<ReleaseSummary>,
     pub releases: Page<ReleaseSummary>,
     pub counts: ReleaseCounts,
@@ -42,17 +43,11 @@ pub struct OwnReleases {
 impl Releases<'_> {
     /// The actor's own releases.
     pub async fn own(&self, actor: &Actor, filter: &ReleaseFilter) -> Result<OwnReleases> {
-        let (db, artist) = (&self.0.db, Some(actor.id));
-        let unfinished = Scope { statuses: vec![ReleaseStatus::Draft, ReleaseStatus::Rejected], artist };
-        let filter = ReleaseFilter { artist, ..filter.clone() };
+        let db = &self.0.db;
+        let filter = ReleaseFilter { artist: Some(actor.id), ..filter.clone() };
         let artists = [actor.id];
-        let (unfinished, mut listed, counts) = try_join!(
-            read_sorted(db, &unfinished, ReleaseSort::Changed, &PageStart::First),
-            read(db, &filter),
-            counts_of(db, &artists),
-        )?;
-        let mut to_continue = unfinished.rows;
-        to_continue.truncate(CONTINUE_MAX);
+        let (mut to_continue, mut listed, counts) =
+            try_join!(to_continue(db, &filter), read(db, &filter), counts_of(db, &artists))?;
         mark_failed(db, to_continue.iter_mut().chain(&mut listed.rows)).await?;
         let counts = counts.get(&actor.id).copied().unwrap_or_default();
         let total = listed.matches.unwrap_or_else(|| match filter.status {
@@ -109,6 +104,16 @@ impl Listed {
     fn into_page(self, total: Count) -> Page<ReleaseSummary> {
         Page { rows: self.rows, links: self.links, total, is_similar: self.is_similar }
     }
+}
+
+async fn to_continue(db: &PgPool, filter: &ReleaseFilter) -> Result<Vec<ReleaseSummary>> {
+    if search::parse(&filter.search)?.is_some() {
+        return Ok(Vec::new());
+    }
+    let scope = Scope { statuses: vec![ReleaseStatus::Draft, ReleaseStatus::Rejected], artist: filter.artist };
+    let mut rows = read_sorted(db, &scope, ReleaseSort::Changed, &PageStart::First).await?.rows;
+    rows.truncate(CONTINUE_MAX);
+    Ok(rows)
 }
 
 /// Lists the releases of all artists, or of one, as the filter says.
