@@ -107,7 +107,13 @@ impl Redis {
         let answer = timeout_at(deadline.into(), self.ask(connection, rule, quota, client)).await;
         let (decision, trouble) = match answer {
             Ok(Ok(decision)) => (Some(decision), None),
-            Ok(Err(error)) => (None, Some(error.to_string())),
+            Ok(Err(error)) => {
+                // The connection's own timeout may end at the same moment as the deadline.
+                if error.is_timeout() {
+                    self.replace(number);
+                }
+                (None, Some(error.to_string()))
+            }
             Err(_) => {
                 self.replace(number);
                 (None, Some(format!("no answer within {} ms", self.timeout.as_millis())))
