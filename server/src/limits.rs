@@ -10,17 +10,17 @@ use std::{
 };
 
 use axum::{
-    Router,
     body::Body,
     extract::{Request, State},
-    middleware::{self, Next},
+    middleware::Next,
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
+use governor::{clock::QuantaInstant, middleware::NoOpMiddleware};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
-use tower::ServiceExt;
+use tower::{Layer, ServiceExt};
 use tower_governor::{
     GovernorError, GovernorLayer,
     governor::{GovernorConfig, GovernorConfigBuilder},
@@ -75,15 +75,10 @@ fn counts_for_burst(path: &str) -> bool {
 }
 
 /// Attaches the client that a request counts for, for the inner layers.
-pub(crate) async fn identify_client(
-    State(client_resolver): State<Arc<ClientResolver>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let counted = client_resolver.resolve(&request);
+pub(crate) fn identify_client(client_resolver: &ClientResolver, request: &mut Request) {
+    let counted = client_resolver.resolve(request);
     request.extensions_mut().insert(ClientAddress(counted.address()));
     request.extensions_mut().insert(counted);
-    next.run(request).await
 }
 
 /// The client that a request counts for. `None` if the request is exempt.
@@ -223,7 +218,7 @@ impl HttpBody for ThrottledBody {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct ClientKey;
+pub(crate) struct ClientKey;
 
 impl KeyExtractor for ClientKey {
     type Key = Client;
@@ -233,37 +228,36 @@ impl KeyExtractor for ClientKey {
     }
 }
 
-/// Puts the burst limit in front of the router. Health checks, metrics and exempt clients bypass it.
-pub(crate) fn with_burst_limit(router: Router, backend: &Backend) -> Router {
+type BurstLimit = GovernorLayer<ClientKey, NoOpMiddleware<QuantaInstant>, Body>;
+type BurstConfig = GovernorConfig<ClientKey, NoOpMiddleware<QuantaInstant>>;
+
+/// Returns the burst limit, if limits are on, and evicts idle clients from it until shutdown.
+pub(crate) fn burst_limit(backend: &Backend) -> Option<BurstLimit> {
     let config = GovernorConfigBuilder::default()
         .period(BURST_REFILL / backend.limits().burst())
         .burst_size(backend.limits().burst())
         .key_extractor(ClientKey)
         .finish()
-        .map(Arc::new);
-    let Some(config) = config.filter(|_| backend.limits().are_on()) else { return router };
+        .map(Arc::new)
+        .filter(|_| backend.limits().are_on())?;
     tokio::spawn(evict_idle_clients(Arc::clone(&config), backend.shutdown()));
-    let burst_limit = GovernorLayer::new(config).error_handler(|error| match error {
+    Some(GovernorLayer::new(config).error_handler(|error| match error {
         GovernorError::TooManyRequests { wait_time, .. } => {
             let retry_after_seconds = u32::try_from(wait_time).unwrap_or(u32::MAX).max(1);
             ErrorResponse::from(Problem::RateLimited { by: LimitedBy::Network, retry_after_seconds }).into_response()
         }
         _ => ErrorResponse::from(app::error::AppError::internal()).into_response(),
-    });
-    let burst_limited = Router::new().fallback_service(router.clone()).layer(burst_limit);
-    Router::new().fallback_service(router).layer(middleware::from_fn(move |request: Request<Body>, next: Next| {
-        let burst_limited = burst_limited.clone();
-        async move {
-            if counts_for_burst(request.uri().path()) && client(&request).is_some() {
-                burst_limited.oneshot(request).await.into_response()
-            } else {
-                next.run(request).await
-            }
-        }
     }))
 }
 
-type BurstConfig = GovernorConfig<ClientKey, governor::middleware::NoOpMiddleware<governor::clock::QuantaInstant>>;
+/// Applies the burst limit. Health checks, metrics and exempt clients bypass it.
+pub(crate) async fn limit_bursts(State(limit): State<Option<BurstLimit>>, request: Request, next: Next) -> Response {
+    let is_counted = counts_for_burst(request.uri().path()) && client(&request).is_some();
+    match limit.filter(|_| is_counted) {
+        Some(limit) => limit.layer(next).oneshot(request).await.into_response(),
+        None => next.run(request).await,
+    }
+}
 
 /// Evicts clients whose burst is full again, so that a flood of addresses is kept for seconds only.
 async fn evict_idle_clients(config: Arc<BurstConfig>, shutdown: tokio_util::sync::CancellationToken) {

@@ -14,6 +14,7 @@ use http::{HeaderValue, StatusCode, header};
 use leptos::prelude::LeptosOptions;
 use leptos_axum::{LeptosRoutes, generate_route_list};
 use metrics_exporter_prometheus::PrometheusHandle;
+use tower::ServiceBuilder;
 use tower_http::{
     catch_panic::CatchPanicLayer,
     compression::{
@@ -64,17 +65,14 @@ pub(crate) fn router(
     let csrf =
         CsrfLayer::new().add_trusted_origin(&config.public_url).map_err(|error| BadPublicUrl(error.to_string()))?;
     let leptos = LeptosOptions::builder().output_name("vwaza").build();
-    let error_envelope = middleware::from_fn_with_state(site.clone(), errors::error_envelope);
-    let enforce_rate_limits = middleware::from_fn_with_state(Arc::clone(&backend), limits::enforce_rate_limits);
-    let limit_concurrency = middleware::from_fn_with_state(Arc::clone(&backend), limits::limit_concurrency);
-    let identify_client = middleware::from_fn_with_state(client_resolver, limits::identify_client);
     let host: Arc<str> =
         config.public_url.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default().into();
-    let strip_foreign_referer = middleware::from_fn_with_state(host, strip_foreign_referer);
-    let backend_for_limits = Arc::clone(&backend);
+    let strict_transport = is_secure(&config.public_url)
+        .then(|| SetResponseHeaderLayer::if_not_present(header::STRICT_TRANSPORT_SECURITY, STRICT_TRANSPORT));
+    let burst_limit = limits::burst_limit(&backend);
     let state = AppState::new(Shared {
-        backend,
-        site,
+        backend: Arc::clone(&backend),
+        site: site.clone(),
         metrics,
         metrics_token: config.metrics_token.clone(),
         advertised_url: config.advertised_url.clone(),
@@ -108,28 +106,44 @@ pub(crate) fn router(
             pages::page_context(&state),
             pages::page_document(&state),
         )
-        .layer(middleware::from_fn_with_state(state.clone(), pages::render_on_one_thread))
-        .layer(middleware::from_fn_with_state(state.clone(), plain_forms::redirect_plain_form))
-        .layer(middleware::from_fn_with_state(state.clone(), plain_forms::attach_flash))
-        .layer(RequestBodyLimitLayer::new(FORM_MAX_BYTES))
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, PAGE_TIMEOUT))
-        .layer(middleware::from_fn(require_form_or_json))
+        .layer(
+            ServiceBuilder::new()
+                .layer(middleware::from_fn_with_state(state.clone(), plain_forms::attach_flash))
+                .layer(middleware::from_fn_with_state(state.clone(), plain_forms::redirect_plain_form))
+                .layer(middleware::from_fn_with_state(state.clone(), pages::render_on_one_thread)),
+        )
+        .layer(
+            ServiceBuilder::new()
+                .layer(middleware::from_fn(require_form_or_json))
+                .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, PAGE_TIMEOUT))
+                .layer(RequestBodyLimitLayer::new(FORM_MAX_BYTES)),
+        )
         .fallback(pages::file_or_not_found);
 
-    let router = Router::new()
-        .merge(api)
-        .merge(rendered)
-        .with_state(state)
-        .layer(limit_concurrency)
-        // The CSRF layer comes before the rate limits, so that a page of another site that sends forms uses up no limit
-        // of its visitors.
-        .layer(enforce_rate_limits)
-        .layer(csrf);
-    let mut router = limits::with_burst_limit(router, &backend_for_limits)
-        .layer(CatchPanicLayer::custom(|_panic: Box<dyn std::any::Any + Send>| {
-            errors::ErrorResponse::from(AppError::internal()).into_response()
-        }))
-        .layer(error_envelope)
+    // One service around the router, not layers of the router: a router wraps each route in a box for each layer, and
+    // every request clones them all.
+    let service = ServiceBuilder::new()
+        // A router's own layers run after its route is chosen by the method, so the method is replaced outside of it.
+        .map_request(move |mut request: Request| {
+            limits::identify_client(&client_resolver, &mut request);
+            strip_foreign_referer(&host, &mut request);
+            tus::override_method(&mut request);
+            // The log only has ids of the server.
+            request.headers_mut().remove(&REQUEST_ID);
+            request
+        })
+        .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
+        .layer(PropagateRequestIdLayer::new(REQUEST_ID))
+        .layer(
+            TraceLayer::new_for_http()
+                .make_span_with(request_span)
+                .on_request(())
+                .on_response(log_response)
+                .on_failure(()),
+        )
+        .option_layer(strict_transport)
+        .map_response(set_common_headers)
+        .layer(middleware::from_fn(tus::tus_headers))
         // Compression is outside of every layer that reads responses. Audio and its ranges are sent as they are. The
         // site's large files are compressed when it is built; compressing them here in a debug build would keep a core
         // busy for seconds.
@@ -139,29 +153,19 @@ pub(crate) fn router(
                     .and(NotForContentType::const_new("audio/"))
                     .and(NotForContentType::const_new("application/wasm")),
             ),
-        );
-    router = router.layer(middleware::from_fn(tus::tus_headers));
-    for (name, value) in COMMON_HEADERS {
-        router = router.layer(SetResponseHeaderLayer::if_not_present(name, value));
-    }
-    if is_secure(&config.public_url) {
-        let header = header::STRICT_TRANSPORT_SECURITY;
-        router = router.layer(SetResponseHeaderLayer::if_not_present(header, STRICT_TRANSPORT));
-    }
-    let router = router
-        .layer(
-            TraceLayer::new_for_http()
-                .make_span_with(request_span)
-                .on_request(())
-                .on_response(log_response)
-                .on_failure(()),
         )
-        .layer(PropagateRequestIdLayer::new(REQUEST_ID))
-        .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
-        .layer(middleware::map_request(strip_request_id));
-    // A router's own layers run after its route is chosen by the method, so the method is replaced outside of it.
-    let router = Router::new().fallback_service(router).layer(middleware::map_request(tus::override_method));
-    Ok(router.layer(strip_foreign_referer).layer(identify_client))
+        .layer(middleware::from_fn_with_state(site, errors::error_envelope))
+        .layer(CatchPanicLayer::custom(|_panic: Box<dyn std::any::Any + Send>| {
+            errors::ErrorResponse::from(AppError::internal()).into_response()
+        }))
+        .layer(middleware::from_fn_with_state(burst_limit, limits::limit_bursts))
+        // The CSRF layer comes before the rate limits, so that a page of another site that sends forms uses up no limit
+        // of its visitors.
+        .layer(csrf)
+        .layer(middleware::from_fn_with_state(Arc::clone(&backend), limits::enforce_rate_limits))
+        .layer(middleware::from_fn_with_state(backend, limits::limit_concurrency))
+        .service(Router::new().merge(api).merge(rendered).with_state(state));
+    Ok(Router::new().fallback_service(service))
 }
 
 fn tus_routes() -> Router<AppState> {
@@ -176,12 +180,6 @@ async fn unknown_path() -> errors::ErrorResponse {
     Problem::NotFound.into()
 }
 
-/// Removes the client's request id, so that the log only has ids of the server.
-async fn strip_request_id(mut request: Request) -> Request {
-    request.headers_mut().remove(&REQUEST_ID);
-    request
-}
-
 fn request_span<B>(request: &http::Request<B>) -> Span {
     let id = request.headers().get(&REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
     info_span!(
@@ -193,6 +191,13 @@ fn request_span<B>(request: &http::Request<B>) -> Span {
         user.email = Empty,
         user.role = Empty,
     )
+}
+
+fn set_common_headers<B>(mut response: http::Response<B>) -> http::Response<B> {
+    for (name, value) in COMMON_HEADERS {
+        response.headers_mut().entry(name).or_insert(value);
+    }
+    response
 }
 
 fn log_response<B>(response: &http::Response<B>, latency: Duration, _: &Span) {

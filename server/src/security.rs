@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use app::error::AppError;
 use axum::{
-    extract::{FromRequestParts, Request, State},
+    extract::{FromRequestParts, Request},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -118,15 +118,10 @@ pub(crate) const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-a
 
 /// Removes a `Referer` of another site, so that no inner layer redirects there. `public` is the host of the public URL;
 /// a proxy may use another host in its requests.
-pub(crate) async fn strip_foreign_referer(
-    State(public): State<Arc<str>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    if !is_referer_own(request.headers(), &public) {
+pub(crate) fn strip_foreign_referer(public: &str, request: &mut Request) {
+    if !is_referer_own(request.headers(), public) {
         request.headers_mut().remove(header::REFERER);
     }
-    next.run(request).await
 }
 
 fn is_referer_own(headers: &HeaderMap, public: &str) -> bool {

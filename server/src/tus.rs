@@ -71,14 +71,13 @@ pub(crate) async fn tus_headers(request: Request, next: Next) -> Response {
 /// Replaces the method of a request by the one in `X-HTTP-Method-Override`, for clients behind something that lets no
 /// PATCH or DELETE through. Runs before anything else reads the method, so that the cross-site check applies to the
 /// method in the header.
-pub(crate) async fn override_method(mut request: Request) -> Request {
+pub(crate) fn override_method(request: &mut Request) {
     if is_tus_path(request.uri().path())
         && let Some(method) = request.headers_mut().remove(METHOD_OVERRIDE)
     {
         // A value that is not a method becomes TRACE, which no route accepts.
         *request.method_mut() = Method::from_bytes(method.as_bytes()).unwrap_or(Method::TRACE);
     }
-    request
 }
 
 fn is_tus_path(path: &str) -> bool {
