@@ -83,6 +83,7 @@ fn TrackWave(peaks: Vec<u8>, object: ObjectId, title: String, queue: StoredValue
     });
     view! {
         <Waveform
+            id=format!("wave-{object}")
             peaks=peaks
             label=format!("Position in {title}")
             progress=Signal::derive(move || player.position_of(object))

@@ -11,13 +11,15 @@ const HEIGHT: u16 = 48;
 /// reports the chosen position in 0..=1.
 #[component]
 pub fn Waveform(
+    /// The id of its shape, which the page draws twice.
+    id: String,
     peaks: Vec<u8>,
     #[prop(into)] label: String,
     #[prop(optional, into)] progress: Signal<f64>,
     #[prop(optional)] on_seek: Option<Callback<f64>>,
 ) -> impl IntoView {
     let path = waveform_path(&peaks, WIDTH, HEIGHT);
-    let played = path.clone();
+    let shape = format!("#{id}");
     let view_box = format!("0 0 {WIDTH} {HEIGHT}");
     let slider_label = label.clone();
     // The inner <svg> cuts off what has not been played.
@@ -30,13 +32,16 @@ pub fn Waveform(
             aria-label=on_seek.is_none().then_some(label)
             aria-hidden=on_seek.is_some().then_some("true")
         >
-            <path class="waveform-all" d=path></path>
+            <defs>
+                <path id=id d=path></path>
+            </defs>
+            <use_ class="waveform-all" href=shape.clone()></use_>
             <svg
                 width=move || format!("{:.1}", progress.get().clamp(0.0, 1.0) * f64::from(WIDTH))
                 height=HEIGHT.to_string()
                 overflow="hidden"
             >
-                <path class="waveform-played" d=played></path>
+                <use_ class="waveform-played" href=shape></use_>
             </svg>
         </svg>
     };

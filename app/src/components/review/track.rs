@@ -37,7 +37,7 @@ pub fn ReviewTrack(
             let label = format!("Position in {title}");
             let progress = Signal::derive(move || player.position_of(object));
             let on_seek = Callback::new(move |fraction| on_seek.run((object, fraction)));
-            view! { <Waveform peaks=peaks label=label progress=progress on_seek=on_seek/> }
+            view! { <Waveform id=format!("wave-{object}") peaks=peaks label=label progress=progress on_seek=on_seek/> }
         });
         view! {
             <div class="review-track-sound">

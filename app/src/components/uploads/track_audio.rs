@@ -169,7 +169,7 @@ fn AudioPreview(track: Memo<TrackView>, file: AudioFile, queue: StoredValue<Vec<
     view! {
         <div class="track-sound">
             <PlayButton object=object title=title queue=queue/>
-            <Waveform peaks=peaks label=label progress=Signal::derive(move || player.position_of(object))/>
+            <Waveform id=format!("wave-{object}") peaks=peaks label=label progress=Signal::derive(move || player.position_of(object))/>
         </div>
         <p class="meta">{summary}</p>
         {warnings}
