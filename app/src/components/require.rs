@@ -5,6 +5,7 @@ use leptos::prelude::*;
 use vwaza::domain::{account::Actor, problem::Problem};
 
 use super::{
+    built_once::BuiltOnce,
     page_error::PageError,
     skeleton::{Shape, Skeleton},
 };
@@ -21,9 +22,11 @@ enum Access {
 pub fn RequireSignIn(
     /// The skeleton that is shown until the page is ready.
     shape: Shape,
+    /// Calls [`await_first`](crate::state::live::await_first) for each of the page's resources.
+    awaits: impl Fn() + Clone + Send + Sync + 'static,
     children: ChildrenFn,
 ) -> impl IntoView {
-    view! { <RequireAccess check=|_| Ok(()) shape children/> }
+    view! { <RequireAccess check=|_| Ok(()) shape awaits children/> }
 }
 
 /// Shows a page to admins. The component is the page's Transition: read the page's resources inside.
@@ -31,13 +34,20 @@ pub fn RequireSignIn(
 pub fn RequireAdmin(
     /// The skeleton that is shown until the page is ready.
     shape: Shape,
+    /// Calls [`await_first`](crate::state::live::await_first) for each of the page's resources.
+    awaits: impl Fn() + Clone + Send + Sync + 'static,
     children: ChildrenFn,
 ) -> impl IntoView {
-    view! { <RequireAccess check=Actor::require_admin shape children/> }
+    view! { <RequireAccess check=Actor::require_admin shape awaits children/> }
 }
 
 #[component]
-fn RequireAccess(check: fn(&Actor) -> Result<(), Problem>, shape: Shape, children: ChildrenFn) -> impl IntoView {
+fn RequireAccess(
+    check: fn(&Actor) -> Result<(), Problem>,
+    shape: Shape,
+    awaits: impl Fn() + Clone + Send + Sync + 'static,
+    children: ChildrenFn,
+) -> impl IntoView {
     let session = Session::get();
     let access = move || {
         let granted = match session.current()? {
@@ -55,14 +65,20 @@ fn RequireAccess(check: fn(&Actor) -> Result<(), Problem>, shape: Shape, childre
             {
                 // The memo keeps a new answer with the same meaning from building the page again.
                 let access = Memo::new(move |_| access());
-                let children = children.clone();
-                move || {
-                    access
-                        .get()
-                        .map(|access| match access {
-                            Access::Granted => children().into_any(),
-                            Access::Refused(error) => view! { <PageError error=error/> }.into_any(),
-                        })
+                let (children, awaits) = (children.clone(), awaits.clone());
+                BuiltOnce {
+                    awaits: move || {
+                        session.await_first();
+                        awaits();
+                    },
+                    view: move || {
+                        access
+                            .get()
+                            .map(|access| match access {
+                                Access::Granted => children().into_any(),
+                                Access::Refused(error) => view! { <PageError error=error/> }.into_any(),
+                            })
+                    },
                 }
             }
         </Transition>

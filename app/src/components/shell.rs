@@ -5,6 +5,7 @@ use leptos_router::{components::A, hooks::use_location};
 use vwaza::domain::account::{Actor, Role};
 
 use super::{
+    built_once::BuiltOnce,
     dialog::Dialog,
     flash_note::FlashNote,
     focus,
@@ -26,6 +27,8 @@ pub fn Shell(children: Children) -> impl IntoView {
         _ => false,
     });
     follow_navigation();
+    let session = Session::get();
+    let navigation = move || session.current().map(|current| current.ok().map(|actor| view! { <Navigation actor/> }));
     view! {
         <a class="skip-link" href="#main">"Skip to the content"</a>
         <header class="site-header">
@@ -33,7 +36,7 @@ pub fn Shell(children: Children) -> impl IntoView {
                 <a class="brand" href="/"><Logo/>"Vwaza"</a>
                 // The navigation is empty if the session cannot be fetched. It stays as it is while the session is
                 // fetched again.
-                <Transition>{move || Session::get().current().map(|current| current.ok().map(|actor| view! { <Navigation actor/> }))}</Transition>
+                <Transition>{BuiltOnce { awaits: move || session.await_first(), view: navigation }}</Transition>
             </div>
         </header>
         <OfflineNote/>

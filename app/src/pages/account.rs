@@ -31,7 +31,7 @@ use crate::{
     error::{ApiResult, AppError},
     state::{
         flash::{form_action, typed},
-        live::last_good,
+        live::{await_first, last_good},
         session::Session,
         toasts::Toasts,
     },
@@ -111,8 +111,15 @@ pub fn Account() -> impl IntoView {
         |_| security_events(),
     );
     let session = Session::get();
+    let awaits = move || {
+        await_first(tokens);
+        await_first(signed_in);
+        await_first(second_factor);
+        await_first(preference);
+        await_first(events);
+    };
     view! {
-        <RequireSignIn shape=Shape::Form>
+        <RequireSignIn shape=Shape::Form awaits>
             <div class="page-narrow">
                 <PageHead title="Account"/>
                 <ProfileForm action=actions.save_profile/>

@@ -19,6 +19,7 @@ use crate::{
         skeleton::Shape,
     },
     error::ApiResult,
+    state::live::await_first,
 };
 
 const PATH: &str = "/admin/artists";
@@ -34,7 +35,7 @@ pub fn AllArtists() -> impl IntoView {
     });
     let artists = Resource::new(move || filter.get(), |filter| all_artists(filter.search, filter.start));
     view! {
-        <RequireAdmin shape=Shape::List>
+        <RequireAdmin shape=Shape::List awaits=move || await_first(artists)>
             <Artists artists=artists filter=filter/>
         </RequireAdmin>
     }

@@ -35,7 +35,7 @@ pub fn AllReleases() -> impl IntoView {
     let changes = Live::get().any_release();
     let releases = Resource::new(move || (filter.get(), changes.get()), |(filter, _)| all_releases(filter));
     view! {
-        <RequireAdmin shape=Shape::List>
+        <RequireAdmin shape=Shape::List awaits=move || live::await_first(releases)>
             <Releases releases=releases filter=filter/>
         </RequireAdmin>
     }

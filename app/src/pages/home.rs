@@ -14,6 +14,7 @@ use vwaza::domain::{
 use crate::{
     api::releases::{CreateRelease, Home as HomeData, home},
     components::{
+        built_once::BuiltOnce,
         empty_state::EmptyState,
         form::{FormErrors, FormNote, SubmitButton},
         icon::IconName,
@@ -31,7 +32,7 @@ use crate::{
     error::ApiResult,
     state::{
         flash::form_action,
-        live::{Live, last_good},
+        live::{Live, await_first, last_good},
         session::Session,
     },
 };
@@ -67,7 +68,7 @@ pub fn Home() -> impl IntoView {
                 let shown = last_good(move || filter.get(), data);
                 // The memo keeps a changed name from rebuilding the page.
                 let audience = Memo::new(move |_| Some(session.current()?.and_then(audience)));
-                move || {
+                let content = move || {
                     audience
                         .get()
                         .map(|audience| match audience {
@@ -76,7 +77,8 @@ pub fn Home() -> impl IntoView {
                             Ok(HomeAudience::Artist) => view! { <ArtistHome shown=shown filter=filter create=create/> }.into_any(),
                             Err(error) => view! { <PageError error=error/> }.into_any(),
                         })
-                }
+                };
+                BuiltOnce { awaits: move || await_first(data), view: content }
             }
         </Transition>
     }

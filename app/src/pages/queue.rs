@@ -83,7 +83,7 @@ pub fn Queue() -> impl IntoView {
     show_action_results(actions);
     show_dismissal(dismiss);
     view! {
-        <RequireAdmin shape=Shape::List>
+        <RequireAdmin shape=Shape::List awaits=move || live::await_first(overview)>
             <Overview overview=overview shown=shown actions=actions dismiss=dismiss/>
         </RequireAdmin>
     }

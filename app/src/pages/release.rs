@@ -32,7 +32,7 @@ use crate::{
     error::ApiResult,
     state::{
         flash::form_action,
-        live::{Live, last_good},
+        live::{Live, await_first, last_good},
         session::Session,
     },
 };
@@ -96,7 +96,7 @@ pub fn Release() -> impl IntoView {
         },
     );
     view! {
-        <RequireSignIn shape=Shape::Release>
+        <RequireSignIn shape=Shape::Release awaits=move || await_first(data)>
             {
                 let shown = last_good(move || id.get(), data);
                 move || shown.get().map(|answer| view! { <ReleaseOrError answer=answer actions=actions/> })

@@ -71,7 +71,7 @@ pub fn Review() -> impl IntoView {
     );
     let review_state = ReviewState::new(id, reviewed);
     view! {
-        <RequireAdmin shape=Shape::Review>
+        <RequireAdmin shape=Shape::Review awaits=move || live::await_first(reviewed)>
             <ReviewContent reviewed=reviewed id=id review_state=review_state/>
         </RequireAdmin>
     }

@@ -41,7 +41,7 @@ pub fn ReviewQueue() -> impl IntoView {
         |(filter, _)| review_queue(filter.search, filter.artist, filter.start),
     );
     view! {
-        <RequireAdmin shape=Shape::List>
+        <RequireAdmin shape=Shape::List awaits=move || live::await_first(queue)>
             <Queue queue=queue filter=filter/>
         </RequireAdmin>
     }

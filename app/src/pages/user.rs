@@ -24,7 +24,11 @@ use crate::{
         skeleton::Shape,
         time_ago::TimeAgo,
     },
-    state::{flash::form_action, live::last_good, toasts::Toasts},
+    state::{
+        flash::form_action,
+        live::{await_first, last_good},
+        toasts::Toasts,
+    },
 };
 
 #[component]
@@ -49,7 +53,7 @@ pub fn User() -> impl IntoView {
         }
     });
     view! {
-        <RequireAdmin shape=Shape::Form>
+        <RequireAdmin shape=Shape::Form awaits=move || await_first(view)>
             {
                 let shown = last_good(move || id.get(), view);
                 move || match shown.get() {

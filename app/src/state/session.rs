@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use vwaza::domain::account::{Actor, Role};
 
+use super::live::await_first;
 use crate::error::{ApiResult, AppError};
 
 type CurrentUserResource = Resource<ApiResult<Option<Actor>>>;
@@ -33,6 +34,11 @@ impl Session {
     /// this inside a Suspense or Transition.
     pub fn current(self) -> Option<Result<Option<Actor>, AppError>> {
         self.0.get()
+    }
+
+    /// Has the page's Transition wait for the actor, on the server.
+    pub fn await_first(self) {
+        await_first(self.0);
     }
 
     /// Waits for the signed-in actor.

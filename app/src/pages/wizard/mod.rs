@@ -59,7 +59,7 @@ pub fn Wizard() -> impl IntoView {
         },
     );
     view! {
-        <RequireSignIn shape=Shape::Wizard>
+        <RequireSignIn shape=Shape::Wizard awaits=move || await_first(fetched)>
             <LoadedWizard fetched step/>
         </RequireSignIn>
     }
@@ -67,7 +67,6 @@ pub fn Wizard() -> impl IntoView {
 
 #[component]
 fn LoadedWizard(fetched: Resource<ApiResult<ReleaseView>>, step: Memo<Option<Step>>) -> impl IntoView {
-    await_first(fetched);
     let is_step = Memo::new(move |_| step.get().is_some());
     // The step stays the same while the address already leads elsewhere.
     let step = Memo::new(move |last| step.get().or(last.copied()).unwrap_or(Step::Details));

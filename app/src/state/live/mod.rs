@@ -38,7 +38,6 @@ where
     T: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static,
 {
     type Seen<K, T> = (K, Option<ApiResult<T>>);
-    await_first(resource);
     let seen: Memo<Seen<K, T>> = Memo::new(move |last: Option<&Seen<K, T>>| {
         let (subject, now) = (subject(), resource.get());
         let kept = last.filter(|(of, kept)| *of == subject && matches!(kept, Some(Ok(_))));

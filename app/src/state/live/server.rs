@@ -7,7 +7,7 @@ use crate::error::ApiResult;
 
 pub fn start(_: Live) {}
 
-/// Reads a resource at once, so that the page's Transition waits for it from the start, whatever the page shows first.
+/// Reads a resource, so that the page's Transition waits for it.
 pub fn await_first<T: Clone + Send + Sync + 'static>(resource: Resource<ApiResult<T>>) {
     resource.with_untracked(|_| ());
 }
