@@ -54,8 +54,24 @@ pub struct TrackView {
     pub explicit: bool,
     pub audio: Option<AudioFile>,
     /// The waveform. `None` until the audio is examined.
+    #[serde(with = "base64_bytes")]
     pub peaks: Option<Vec<u8>>,
     pub pending: Option<PendingUpload>,
+}
+
+/// Bytes as text: a page with 12 waveforms is 30 kB shorter than with lists of numbers.
+mod base64_bytes {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+        bytes.as_ref().map(|bytes| BASE64_STANDARD.encode(bytes)).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<u8>>, D::Error> {
+        let text: Option<String> = Option::deserialize(deserializer)?;
+        text.map(|text| BASE64_STANDARD.decode(text).map_err(D::Error::custom)).transpose()
+    }
 }
 
 impl TrackView {

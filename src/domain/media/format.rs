@@ -78,15 +78,16 @@ pub fn waveform_path(peaks: &[u8], width: u16, height: u16) -> String {
     }
     // All numbers are tenths as integers, so that no rounding errors add up.
     let middle = i32::from(height) * 5;
-    let reach = |column: usize| {
+    let reach_of = |column: usize| {
         let (from, to) = (column * peaks.len() / columns, (column + 1) * peaks.len() / columns);
         let peak = peaks[from..to].iter().max().copied().unwrap_or(0);
         (i32::from(peak) * middle / 255).max(5)
     };
     let x = |column: usize| i32::from(width) * 10 * column as i32 / columns as i32;
+    let outline: Vec<_> = (0..columns).map(|column| (x(column), reach_of(column))).collect();
 
-    let above = (0..columns).map(|column| (x(column), middle - reach(column)));
-    let below = (0..columns).rev().map(|column| (x(column), middle + reach(column)));
+    let above = outline.iter().map(|(x, reach)| (*x, middle - reach));
+    let below = outline.iter().rev().map(|(x, reach)| (*x, middle + reach));
     let end = (i32::from(width) * 10, middle);
     let mut path = String::with_capacity(columns * 10);
     path.push_str("M0 ");
