@@ -95,3 +95,46 @@ where
         self
     }
 }
+
+#[cfg(all(test, feature = "ssr"))]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use axum::{
+        body::{Body, to_bytes},
+        extract::Request,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_server_builds_the_content_once_when_its_data_are_there() {
+        // Sets Leptos' executor.
+        leptos_axum::generate_route_list(|| ());
+        let builds = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&builds);
+        let page = move || {
+            let counted = Arc::clone(&counted);
+            let data = Resource::new(
+                || (),
+                async |()| {
+                    tokio::task::yield_now().await;
+                    "what the page shows".to_owned()
+                },
+            );
+            let awaits = move || data.with_untracked(|_| ());
+            let view = move || {
+                counted.fetch_add(1, Ordering::Relaxed);
+                view! { <p>{move || data.get()}</p> }
+            };
+            view! { <Transition>{BuiltOnce { awaits, view }}</Transition> }
+        };
+        let answer = leptos_axum::render_app_async(page)(Request::new(Body::empty())).await;
+        let html = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+        assert!(String::from_utf8_lossy(&html).contains("<p>what the page shows"), "{html:?}");
+        assert_eq!(builds.load(Ordering::Relaxed), 1);
+    }
+}
