@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum, value_parser};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::{
     net::TcpListener,
@@ -24,7 +24,12 @@ use vwaza::{
     },
 };
 
-use crate::{config::Config, connection_slots::ConnectionSlots, descriptors, listen, router, site::Site};
+use crate::{
+    config::{self, Config},
+    connection_slots::ConnectionSlots,
+    descriptors, listen, router,
+    site::Site,
+};
 
 #[derive(Parser)]
 #[command(name = "vwaza", version, about = "Vwaza Release Manager")]
@@ -51,6 +56,34 @@ enum Command {
         /// Print the report as JSON.
         #[arg(long)]
         json: bool,
+    },
+    /// Save everything that the database and the storage hold while servers run: a snapshot of the database, all objects
+    /// and received files. Files that the target has are not copied again. The exit code is 0 only if nothing is missing.
+    Backup {
+        /// A folder, or s3://BUCKET or s3://BUCKET/PATH with the variables VWAZA_BACKUP_AWS_….
+        target: String,
+        /// Keep the latest N backups, this one included, and delete older ones. Without it, all are kept.
+        #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..))]
+        keep: Option<u16>,
+        /// The longest wait for files that other processes have received and not stored yet.
+        #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+        wait: u32,
+    },
+    /// Read backups and compare every byte with their manifests. Needs no server and no database. The exit code is 0 only
+    /// if nothing is damaged or missing.
+    VerifyBackup {
+        target: String,
+        /// The name of one backup. Without it, all are read.
+        #[arg(long)]
+        backup: Option<String>,
+    },
+    /// Restore a backup into an empty database and the configured storage, which may be of another kind. Sessions, access
+    /// tokens and links in mails end. Checks everything at last; the exit code is that of fsck.
+    Restore {
+        target: String,
+        /// The name of the backup. Without it, the latest one.
+        #[arg(long)]
+        backup: Option<String>,
     },
     /// Manage accounts.
     User {
@@ -140,12 +173,43 @@ pub(crate) async fn run(cli: Cli, config: Config) -> CommandResult {
                 } else {
                     println!("{report}");
                 }
-                Ok(if report.agree { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+                Ok(exit_code(report.agree))
+            })
+            .await
+        }
+        Command::Backup { target, keep, wait } => {
+            let (target, wait) = (config::backup_target(&target)?, Duration::from_secs(wait.into()));
+            with_database(&config, async |settings| {
+                let report = vwaza::backend::backup(&settings, &target, wait, keep.map(usize::from)).await?;
+                println!("{report}");
+                Ok(exit_code(report.missing.is_empty()))
+            })
+            .await
+        }
+        Command::VerifyBackup { target, backup } => {
+            let check = vwaza::backend::verify_backup(&config::backup_target(&target)?, backup.as_deref()).await?;
+            println!("{check}");
+            Ok(exit_code(check.is_complete()))
+        }
+        Command::Restore { target, backup } => {
+            let target = config::backup_target(&target)?;
+            with_database(&config, async |settings| {
+                let restored = vwaza::backend::restore(&settings, &target, backup.as_deref()).await?;
+                println!("{}", restored.report);
+                println!(
+                    "Backup {} is restored: {} objects, {} received files.",
+                    restored.name, restored.objects, restored.uploads
+                );
+                Ok(exit_code(restored.report.agree))
             })
             .await
         }
         Command::User { command } => run_user_command(&config, command).await,
     }
+}
+
+fn exit_code(is_well: bool) -> ExitCode {
+    if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 async fn run_user_command(config: &Config, command: UserCommand) -> CommandResult {

@@ -17,8 +17,8 @@ use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 use vwaza::{
     backend::{
-        LimitSettings, MailSettings, QueueSettings, RetentionSettings, S3Settings, Settings, StorageSettings,
-        SupabaseSettings, UploadSettings, days,
+        BackupTarget, LimitSettings, MailSettings, QueueSettings, RetentionSettings, S3Settings, Settings,
+        StorageSettings, SupabaseSettings, UploadSettings, days,
     },
     domain::media::MediaLimits,
 };
@@ -296,7 +296,7 @@ fn storage() -> Result<StorageSettings, ConfigError> {
         None | Some("local") => Ok(StorageSettings::Local),
         Some("s3") => Ok(StorageSettings::S3(S3Settings {
             bucket: required("S3_BUCKET", "the name of a bucket, because VWAZA_STORAGE is s3")?,
-            options: aws_options()?,
+            options: aws_options("")?,
         })),
         Some("supabase") => Ok(StorageSettings::Supabase(SupabaseSettings {
             url: required("SUPABASE_URL", "the project's address, because VWAZA_STORAGE is supabase")?
@@ -312,10 +312,29 @@ fn storage() -> Result<StorageSettings, ConfigError> {
     }
 }
 
-fn aws_options() -> Result<Vec<(String, String)>, ConfigError> {
+/// Reads the settings of an S3 client: the variables whose names begin with `prefix` and `AWS_`, by the rest of their
+/// names.
+fn aws_options(prefix: &str) -> Result<Vec<(String, String)>, ConfigError> {
     let named = env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
-    let options = named.filter(|(name, value)| name.starts_with("AWS_") && !value.is_empty());
-    options.map(|(name, value)| Ok((name.clone(), utf8_value(name, Some(value))?.unwrap_or_default()))).collect()
+    let options = named.filter_map(|(name, value)| {
+        let option = name.strip_prefix(prefix).filter(|option| option.starts_with("AWS_") && !value.is_empty())?;
+        Some((option.to_owned(), name.clone(), value))
+    });
+    options.map(|(option, name, value)| Ok((option, utf8_value(name, Some(value))?.unwrap_or_default()))).collect()
+}
+
+/// Reads where a backup goes: a folder, or `s3://bucket/path` with settings of its own.
+pub(crate) fn backup_target(target: &str) -> Result<BackupTarget, ConfigError> {
+    let Some(place) = target.strip_prefix("s3://") else { return Ok(BackupTarget::Folder(target.into())) };
+    let (bucket, path) = place.split_once('/').unwrap_or((place, ""));
+    let path = path.trim_matches('/');
+    if bucket.is_empty() {
+        return Err(ConfigError::new("TARGET", target, "a folder, or an address like s3://bucket/path"));
+    }
+    Ok(BackupTarget::S3 {
+        bucket: S3Settings { bucket: bucket.to_owned(), options: aws_options("VWAZA_BACKUP_")? },
+        prefix: if path.is_empty() { String::new() } else { format!("{path}/") },
+    })
 }
 
 fn required(name: &'static str, expected: &str) -> Result<String, ConfigError> {

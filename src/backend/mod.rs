@@ -32,11 +32,12 @@ pub use accounts::{
 };
 pub use db::migrate_database;
 pub use error::Error;
+pub use operations::backup::{BackupCheck, BackupReport, Restored, backup, restore, verify_backup};
 pub use operations::fsck::{Damage, Finding, Repair, Report, fsck};
 pub use operations::queue_stats::QueueStats;
 pub use queue::worker::WorkerHealth;
 pub use settings::{
-    LimitSettings, MailSettings, QueueSettings, RetentionSettings, S3Settings, Settings, StorageSettings,
+    BackupTarget, LimitSettings, MailSettings, QueueSettings, RetentionSettings, S3Settings, Settings, StorageSettings,
     SupabaseSettings, UploadSettings, days,
 };
 use sqlx::PgPool;

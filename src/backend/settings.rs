@@ -50,6 +50,17 @@ pub struct SupabaseSettings {
     pub bucket: String,
 }
 
+/// The place of backups.
+#[derive(Clone, Debug)]
+pub enum BackupTarget {
+    Folder(PathBuf),
+    /// A bucket, and what the keys in it begin with: nothing, or a path that ends in `/`.
+    S3 {
+        bucket: S3Settings,
+        prefix: String,
+    },
+}
+
 /// Omits the options, because they hold keys.
 impl fmt::Debug for S3Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -68,13 +68,30 @@ fn options(url: &str) -> Result<PgConnectOptions> {
 /// Indexes of large tables follow, while processes of the version before read and write. Uses a connection of its own
 /// without timeouts: several processes may start at once, and all but one of them wait.
 pub async fn migrate_database(url: &str) -> Result<()> {
-    let unlimited = [("lock_timeout", "0"), ("statement_timeout", "0")];
-    let mut db = PgConnection::connect_with(&options(url)?.options(unlimited)).await?;
+    let mut db = connect_without_timeouts(url).await?;
     lock_schema(&mut db).await?;
     MIGRATIONS.run(&mut db).await?;
     indexes::build(&mut db).await?;
     db.close().await?;
     Ok(())
+}
+
+/// Brings the schema to an earlier version, or as far as this program knows. No indexes are built. The connection keeps
+/// the schema locked until it is closed.
+pub(super) async fn migrate_to(db: &mut PgConnection, version: i64) -> Result<()> {
+    lock_schema(db).await?;
+    Ok(MIGRATIONS.run_to(version, db).await?)
+}
+
+/// The version of the schema that this program brings a database to.
+pub(super) fn schema_version() -> i64 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+/// Opens a connection outside the pool, for statements that may take as long as they need.
+pub(super) async fn connect_without_timeouts(url: &str) -> Result<PgConnection> {
+    let unlimited = [("lock_timeout", "0"), ("statement_timeout", "0")];
+    Ok(PgConnection::connect_with(&options(url)?.options(unlimited)).await?)
 }
 
 /// Waits until no other process changes the schema. The connection keeps the lock until it is closed.

@@ -9,6 +9,8 @@ pub(super) mod sender;
 mod text;
 mod transport;
 
-pub(super) use queue::{ClaimedMail, Recipient, delete_ended, drop_resets, drop_verifications_elsewhere, enqueue};
+pub(super) use queue::{
+    ClaimedMail, Recipient, delete_ended, drop_all_resets, drop_resets, drop_verifications_elsewhere, enqueue,
+};
 pub(super) use releases::{enqueue_artist_mail, enqueue_failed_file_mail};
 pub(super) use transport::Transport;

@@ -122,6 +122,17 @@ pub(in crate::backend) async fn drop_resets(db: &mut PgConnection, user: UserId)
     Ok(())
 }
 
+/// Drops all unsent reset mails, because a database that was restored from a backup keeps no reset link.
+pub(in crate::backend) async fn drop_all_resets(db: &mut PgConnection) -> Result<()> {
+    sqlx::query!(
+        "update mail_jobs set status = 'DROPPED', updated_at = now()
+         where status = 'PENDING' and message ->> 'kind' in ('PASSWORD_RESET', 'PASSWORD_RESET_BY_ADMIN')"
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// Drops the user's unsent verification mails to other addresses than their own.
 pub(in crate::backend) async fn drop_verifications_elsewhere(db: &mut PgConnection, user: UserId) -> Result<()> {
     sqlx::query!(

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::queue_stats;
+use super::{backup::delete_expired_pins, queue_stats};
 use crate::{
     backend::{
         Backend, Result,
@@ -63,6 +63,8 @@ async fn run_once(backend: &Arc<Backend>, updates_stored_bytes: bool) {
     chore("tracks of expired uploads", log_count("tracks of expired uploads removed", remove)).await;
     chore("spool", async { uploads.sweep_spool().await.map(drop) }).await;
     chore("reaper", reaper::run_once(backend)).await;
+    let purge = delete_expired_pins(&backend.db);
+    chore("pins of killed backups", log_count("pins of killed backups deleted", purge)).await;
     chore("expired sessions", delete_expired_sessions(backend)).await;
     chore("superseded uploads", retire_superseded(backend)).await;
     chore("superseded dead letters", retire_dead_letters(backend)).await;

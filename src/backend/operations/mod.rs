@@ -1,5 +1,6 @@
-//! The upkeep of a running system: the consistency check, the periodic cleanup, and figures for operators.
+//! The upkeep of a running system: backups, the consistency check, the periodic cleanup, and figures for operators.
 
+pub(in crate::backend) mod backup;
 pub(in crate::backend) mod fsck;
 pub(in crate::backend) mod janitor;
 pub(in crate::backend) mod queue_stats;

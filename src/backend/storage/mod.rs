@@ -23,7 +23,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutOptions, PutPayload, path::Path as Key};
 use sha2::{Digest, Sha256};
-use sqlx::PgPool;
+use sqlx::{PgExecutor, PgPool};
 use tokio::{fs::File, io::AsyncWriteExt, time::timeout};
 use uuid::Uuid;
 
@@ -36,7 +36,7 @@ use self::{
     s3::S3,
     supabase::Supabase,
 };
-use super::{Error, Result, Settings, StorageSettings};
+use super::{BackupTarget, Error, Result, Settings, StorageSettings};
 use crate::domain::{circuit::CircuitState, ids::JobId};
 
 /// The timeout of a probe. It is longer than the connect timeout: a probe that is cut off while it connects leaves no
@@ -78,7 +78,7 @@ pub fn install_tls() {
 
 impl Storage {
     /// The id of local storage's folder as the database records it. `None` until the first server has recorded it.
-    pub(super) async fn recorded_folder_id(db: &PgPool) -> Result<Option<Uuid>> {
+    pub(super) async fn recorded_folder_id(db: impl PgExecutor<'_>) -> Result<Option<Uuid>> {
         Ok(sqlx::query_scalar!("select id from storage_folder").fetch_optional(db).await?)
     }
 
@@ -92,6 +92,19 @@ impl Storage {
             StorageSettings::Local => StorageKind::Local(Local::open(settings.data_dir.join("objects"), folder)?),
             StorageSettings::S3(s3) => StorageKind::S3(S3::open(s3)?),
             StorageSettings::Supabase(supabase) => StorageKind::Supabase(Supabase::new(supabase)?),
+        };
+        Ok(Self { kind: Arc::new(kind), breaker: Arc::new(Breaker::new()), caller: None })
+    }
+
+    /// Opens a folder or a bucket that is no storage of objects but the place of backups.
+    ///
+    /// # Errors
+    /// If the folder can't be made, or the settings of S3 are invalid.
+    pub(super) fn open_target(target: &BackupTarget) -> Result<Self> {
+        install_tls();
+        let kind = match target {
+            BackupTarget::Folder(folder) => StorageKind::Local(Local::open(folder.clone(), None)?),
+            BackupTarget::S3 { bucket, .. } => StorageKind::S3(S3::open(bucket)?),
         };
         Ok(Self { kind: Arc::new(kind), breaker: Arc::new(Breaker::new()), caller: None })
     }
@@ -191,8 +204,15 @@ impl Storage {
     /// Lists every object: its key and its size in bytes. With local storage, the list includes staging files that a
     /// killed process left half written, as `key#number`.
     pub(super) async fn list(&self) -> Result<BTreeMap<String, u64>> {
+        self.list_below("").await
+    }
+
+    /// Lists every object whose key begins with `prefix`, as [`Storage::list`] does. Local storage lists everything.
+    pub(super) async fn list_below(&self, prefix: &str) -> Result<BTreeMap<String, u64>> {
         let list = async {
-            let objects = self.store().await?.list(None).map_ok(|object| (object.location.to_string(), object.size));
+            let prefix = (!prefix.is_empty()).then(|| Key::from(prefix));
+            let objects =
+                self.store().await?.list(prefix.as_ref()).map_ok(|object| (object.location.to_string(), object.size));
             let mut listed: BTreeMap<_, _> = objects.try_collect().await?;
             if let StorageKind::Local(local) = &*self.kind {
                 listed.extend(local.half_written().await?);

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use uuid::Uuid;
 
 use crate::{
-    backend::{Backend, Error, Result},
+    backend::{Backend, Error, Result, db},
     domain::ids::ObjectId,
 };
 
@@ -43,9 +43,13 @@ pub(in crate::backend) async fn run_once(backend: &Arc<Backend>) -> Result<()> {
 }
 
 /// Dooms objects that were never attached and have no unfinished job, and objects that were released long enough ago.
-/// Returns how many.
+/// While a backup is being made, released objects are kept: its snapshot may name them. Returns how many.
 async fn doom(backend: &Backend) -> Result<u64> {
     let retention = &backend.settings.retention;
+    let mut tx = db::begin(&backend.db).await?;
+    // A new pin waits until this transaction ends, and a later transaction sees the pin. So a backup's snapshot, which
+    // follows its pin, names no object that is doomed without it.
+    sqlx::query!("lock table backup_pins in share mode").execute(&mut *tx).await?;
     let doomed = sqlx::query!(
         "update objects set state = 'DOOMED', doomed_at = now()
          where id in (
@@ -53,7 +57,8 @@ async fn doom(backend: &Backend) -> Result<u64> {
              where ((o.state = 'INTENDED' and o.created_at < now() - make_interval(secs => $1)
                      and not exists (select 1 from upload_jobs j
                                      where j.upload_id = o.upload_id and j.status in ('PENDING', 'UPLOADING')))
-                    or (o.state = 'RELEASED' and o.released_at < now() - make_interval(secs => $2)))
+                    or (o.state = 'RELEASED' and o.released_at < now() - make_interval(secs => $2)
+                        and not exists (select 1 from backup_pins where expires_at > now())))
                and not exists (select 1 from releases r where r.cover_id = o.id)
                and not exists (select 1 from tracks t where t.audio_id = o.id)
              order by o.created_at limit $3 for update skip locked)",
@@ -61,8 +66,9 @@ async fn doom(backend: &Backend) -> Result<u64> {
         retention.replaced_object.as_secs_f64(),
         BATCH
     )
-    .execute(&backend.db)
+    .execute(&mut *tx)
     .await?;
+    tx.commit().await?;
     if doomed.rows_affected() > 0 {
         tracing::info!(objects = doomed.rows_affected(), "objects marked for deletion");
     }

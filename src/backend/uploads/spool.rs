@@ -76,9 +76,14 @@ impl Spool {
         self.folder.join(UPLOADS).join(upload.to_string())
     }
 
+    /// Brings the names of files to the disk.
+    pub(in crate::backend) async fn sync(&self) -> Result<()> {
+        Ok(fs::File::open(self.folder.join(UPLOADS)).await?.sync_all().await?)
+    }
+
     /// A path for the temporary file of a job. The file is removed when the returned value is dropped.
     pub(in crate::backend) fn scratch(&self) -> Scratch {
-        Scratch(self.folder.join(SCRATCH).join(Uuid::now_v7().to_string()))
+        Scratch::new(&self.folder.join(SCRATCH))
     }
 
     /// Records in the database that a process has this spool open. Writes at most once in five seconds, however often
@@ -162,6 +167,11 @@ pub(in crate::backend) fn hash_of(path: &Path) -> io::Result<Vec<u8>> {
 pub(in crate::backend) struct Scratch(PathBuf);
 
 impl Scratch {
+    /// A path for a temporary file in `folder`. The file is removed when the returned value is dropped.
+    pub(in crate::backend) fn new(folder: &Path) -> Self {
+        Self(folder.join(Uuid::now_v7().to_string()))
+    }
+
     pub(in crate::backend) fn path(&self) -> &Path {
         &self.0
     }

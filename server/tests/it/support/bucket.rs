@@ -20,11 +20,17 @@ impl Bucket {
     }
 
     pub(crate) async fn app(&self, settings: &[(&str, &str)]) -> App {
-        let aws = S3Server::settings(&self.proxy.address());
-        let aws = aws.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let bucket = [("VWAZA_STORAGE", "s3"), ("S3_BUCKET", S3Server::BUCKET)];
-        let all: Vec<_> = aws.chain(bucket).chain(settings.iter().copied()).collect();
+        let own = self.settings();
+        let own = own.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let all: Vec<_> = own.chain(settings.iter().copied()).collect();
         spawn_app_with(&all).await
+    }
+
+    /// The settings that make a server use this bucket.
+    pub(crate) fn settings(&self) -> Vec<(String, String)> {
+        let bucket = [("VWAZA_STORAGE", "s3"), ("S3_BUCKET", S3Server::BUCKET)];
+        let bucket = bucket.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        S3Server::settings(&self.proxy.address()).into_iter().chain(bucket).collect()
     }
 
     /// Returns the number of open multipart uploads. The S3 server keeps each in a folder of its own.

@@ -218,6 +218,21 @@ pub(in crate::backend) async fn hand_back(db: &PgPool, job: &ClaimedJob, delay: 
     require_lease(handed_back.rows_affected(), job)
 }
 
+/// Hands back all jobs of a database that was restored from a backup, because their workers are of another time. Jobs
+/// whose bytes were in a spool find them in `spool` from now on.
+pub(in crate::backend) async fn hand_back_all(db: &mut PgConnection, spool: SpoolId) -> Result<()> {
+    sqlx::query!(
+        "update upload_jobs
+         set spool_id = case when spool_id is not null then $1::uuid end, lease_owner = null, lease_expires_at = null,
+             status = case status when 'UPLOADING' then 'PENDING' else status end
+         where status <> 'COMPLETED'",
+        spool as SpoolId
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// Why an attempt failed.
 #[derive(Clone, Debug)]
 pub(in crate::backend) struct FailureReport {
