@@ -4,19 +4,8 @@ use std::os::unix::process::ExitStatusExt;
 
 use vwaza::domain::upload::UploadTarget;
 
-use super::{Place, Target, all_is_examined, failed, nothing_is_pinned, run, sign_in_at, succeeded};
-use crate::support::{App, Bucket, Gate, SIGABRT, a_cover, a_song, eventually, sha256, spawn_app, spawn_app_with};
-
-/// Starts a backup that waits after its snapshot.
-async fn a_paused_backup(app: &App, target: &Target) -> (tokio::process::Child, testing::PausedServer) {
-    let gate = Gate::new();
-    let mut command = tokio::process::Command::from(app.command());
-    command.args(["backup", target.path()]).env("VWAZA_FAIL_POINTS", gate.at("backup-snapshot-taken"));
-    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).kill_on_drop(true);
-    let backup = command.spawn().unwrap();
-    let paused = gate.reached().await;
-    (backup, paused)
-}
+use super::{Place, Target, a_paused_backup, all_is_examined, failed, nothing_is_pinned, run, sign_in_at, succeeded};
+use crate::support::{App, Bucket, SIGABRT, a_cover, a_song, eventually, sha256, spawn_app, spawn_app_with};
 
 async fn objects(app: &App) -> i64 {
     sqlx::query_scalar("select count(*) from objects").fetch_one(&app.sql).await.unwrap()
@@ -51,7 +40,7 @@ async fn an_object_that_is_replaced_during_a_backup_is_in_it() {
     let release = ana.complete_release().await;
     all_is_examined(&ana, release).await;
     let covers = app.files_in("objects/covers");
-    let (backup, paused) = a_paused_backup(&app, &target).await;
+    let (backup, paused) = a_paused_backup(app.command(), &target).await;
     ana.attach(UploadTarget::Cover(release), "newer.png", a_cover(2)).await;
     app.janitor_runs_twice().await;
     assert!(covers[0].exists(), "the reaper keeps what the snapshot names");
@@ -72,7 +61,7 @@ async fn an_object_that_is_replaced_during_a_backup_is_in_it() {
 async fn a_backup_that_has_lost_its_pin_fails() {
     let app = spawn_app().await;
     let target = Target::new();
-    let (backup, paused) = a_paused_backup(&app, &target).await;
+    let (backup, paused) = a_paused_backup(app.command(), &target).await;
     sqlx::query("update backup_pins set expires_at = now()").execute(&app.sql).await.unwrap();
     drop(paused);
     let said = failed(&backup.wait_with_output().await.unwrap());
@@ -140,7 +129,7 @@ async fn a_file_that_is_given_up_during_a_backup_has_expired_after_the_restore()
     let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", a_song(1).len()).await;
     let _cut_off = ana.try_patch(&begun.url, 0, a_song(1)).await;
     app.ended().await;
-    let (backup, paused) = a_paused_backup(&app, &target).await;
+    let (backup, paused) = a_paused_backup(app.command(), &target).await;
     app.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;
     ana.tus(http::Method::DELETE, &begun.url, &[]).await.expect_status(204);
     eventually("its bytes are gone", async || {
@@ -176,7 +165,7 @@ async fn files_in_the_spools_of_other_processes_are_waited_for_or_named() {
     let checked = failed(&run(&second, &["verify-backup", target.path()]).await);
     assert!(checked.contains(&format!("missing since it was made: upload {}", begun.id)), "{checked}");
 
-    let (backup, paused) = a_paused_backup(&second, &target).await;
+    let (backup, paused) = a_paused_backup(second.command(), &target).await;
     first.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;
     drop(paused);
     let made = succeeded(&backup.wait_with_output().await.unwrap());

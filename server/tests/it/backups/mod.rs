@@ -3,19 +3,20 @@
 mod damage;
 mod making;
 mod restoring;
+mod targets;
 mod under_load;
 
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use tempfile::TempDir;
-use testing::{TestDatabase, test_server_url};
-use vwaza::domain::files::FileState;
+use testing::{Gate, PausedServer, TestDatabase, test_server_url};
+use vwaza::domain::{files::FileState, ids::ReleaseId};
 
-use crate::support::{App, Client, eventually, spawn_app_with};
+use crate::support::{App, Client, PASSWORD, eventually, spawn_app_with};
 
 /// A folder for backups.
 struct Target(TempDir);
@@ -93,6 +94,16 @@ impl Place {
     }
 }
 
+/// Starts a backup that waits after its snapshot.
+async fn a_paused_backup(vwaza: Command, target: &Target) -> (tokio::process::Child, PausedServer) {
+    let gate = Gate::new();
+    let mut command = tokio::process::Command::from(vwaza);
+    command.args(["backup", target.path()]).env("VWAZA_FAIL_POINTS", gate.at("backup-snapshot-taken"));
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let backup = command.spawn().unwrap();
+    (backup, gate.reached().await)
+}
+
 /// Runs a command without blocking the servers of the test.
 async fn run(app: &App, arguments: &[&str]) -> Output {
     tokio::process::Command::from(app.command()).args(arguments).output().await.unwrap()
@@ -118,12 +129,12 @@ fn failed(output: &Output) -> String {
 async fn sign_in_at(app: &App, user: &Client) -> Client {
     let client = app.anonymous();
     let email = user.actor().await.unwrap().email;
-    client.sign_in(&email, crate::support::PASSWORD).await.expect_status(200);
+    client.sign_in(&email, PASSWORD).await.expect_status(200);
     client
 }
 
 /// Waits until all files of all releases are examined.
-async fn all_is_examined(client: &Client, release: vwaza::domain::ids::ReleaseId) {
+async fn all_is_examined(client: &Client, release: ReleaseId) {
     client
         .release_once(release, "it is examined", |release| {
             release.cover.state() == FileState::Ready

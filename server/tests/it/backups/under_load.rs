@@ -1,7 +1,7 @@
 //! A backup under load and kills.
 
 use std::{
-    process::Stdio,
+    process::{Command, Stdio},
     sync::Mutex,
     time::{Duration, Instant},
 };
@@ -14,8 +14,8 @@ use vwaza::domain::{
     upload::{BegunUpload, RawIntent, UploadState, UploadStatus, UploadTarget},
 };
 
-use super::{Place, Target, run, said, succeeded};
-use crate::support::{App, Client, end_all_connections, eventually, sha256, spawn_app_with};
+use super::{Place, Target, a_paused_backup, all_is_examined, failed, run, said, succeeded};
+use crate::support::{App, Client, Embedded, PASSWORD, RunAs, end_all_connections, eventually, sha256, spawn_app_with};
 
 /// A file that the server has acknowledged: its upload, its hash, and when.
 struct Acknowledged {
@@ -101,7 +101,7 @@ async fn r7_a_backup_under_load_and_kills_has_everything_that_was_acknowledged_b
     let restored = place.start().await;
     let email = sqlx::query_scalar::<_, String>("select email from users").fetch_one(&app.sql).await.unwrap();
     let ana = restored.anonymous();
-    ana.sign_in(&email, crate::support::PASSWORD).await.expect_status(200);
+    ana.sign_in(&email, PASSWORD).await.expect_status(200);
     let before: Vec<_> = acknowledged.into_inner().unwrap().into_iter().filter(|file| file.at < began).collect();
     assert!(before.len() > 5);
     for file in before {
@@ -109,4 +109,33 @@ async fn r7_a_backup_under_load_and_kills_has_everything_that_was_acknowledged_b
         assert_eq!((status.state, status.sha256), (UploadState::Attached, Some(file.sha256)));
     }
     restored.expect_consistent().await;
+}
+
+/// The database is killed with SIGKILL while a backup is made. The next backup is restored into another built-in
+/// database.
+#[tokio::test]
+async fn r7_a_backup_whose_database_is_killed_fails_and_the_next_one_is_whole() {
+    let mut app = Embedded::new(RunAs::Ourselves);
+    app.start().await;
+    let (ana, target) = (app.artist("Ana").await, Target::new());
+    let release = ana.complete_release().await;
+    all_is_examined(&ana, release).await;
+    let (backup, paused) = a_paused_backup(app.command(), &target).await;
+    let postgres = app.running().unwrap().to_string();
+    assert!(Command::new("kill").args(["-KILL", &postgres]).status().unwrap().success());
+    drop(paused);
+    failed(&backup.wait_with_output().await.unwrap());
+    assert_eq!(target.backups(), Vec::<String>::new());
+    app.kill();
+    app.start().await;
+    succeeded(&app.run(&["backup", target.path()], ""));
+
+    let mut place = Embedded::new(RunAs::Ourselves);
+    let restored = succeeded(&place.run(&["restore", target.path()], ""));
+    assert!(restored.contains("Database, storage and spool agree."), "{restored}");
+    place.start().await;
+    let ana = place.anonymous();
+    ana.sign_in("ana@example.com", PASSWORD).await.expect_status(200);
+    ana.submit(release).await.expect_status(200);
+    succeeded(&place.run(&["fsck"], ""));
 }

@@ -60,7 +60,7 @@ pub async fn restore(settings: &Settings, target: &BackupTarget, backup: Option<
     }
     let mut db = db::connect_without_timeouts(&settings.database_url).await?;
     if !tables::are_empty(&mut db).await? {
-        return Err(Error::Corrupt("the database is not empty; restore into a new one".into()));
+        return Err(not_empty());
     }
     let mut check = BackupCheck::default();
     verify::verify(&target, &listed, &name, &manifest, &mut BTreeSet::new(), &mut check).await?;
@@ -69,6 +69,9 @@ pub async fn restore(settings: &Settings, target: &BackupTarget, backup: Option<
     }
     // No server starts meanwhile: it would wait for the schema.
     db::migrate_to(&mut db, manifest.schema_version).await?;
+    if tables::schema_version(&mut db).await? != Some(manifest.schema_version) {
+        return Err(not_empty());
+    }
     let storage = Storage::open(settings, Storage::recorded_folder_id(&mut db).await?)?;
     let spool = Spool::open(&settings.data_dir.join("spool")).await?;
     let restore = Restore { target, storage, spool, scratch: ScratchFolder::open(&settings.data_dir).await?, manifest };
@@ -84,6 +87,12 @@ pub async fn restore(settings: &Settings, target: &BackupTarget, backup: Option<
     let Manifest { objects, uploads, .. } = restore.manifest;
     let report = fsck(settings, Repair::No).await?;
     Ok(Restored { name: name.backup, objects: objects.len(), uploads: uploads.len(), report })
+}
+
+/// The error for a database with rows, or with a later schema than the backup's: its migrations would not change the
+/// backup's rows.
+fn not_empty() -> Error {
+    Error::Corrupt("the database is not empty; restore into a new one".into())
 }
 
 /// A restore that is under way.

@@ -87,7 +87,7 @@ pub(super) async fn begin_snapshot(db: &mut PgConnection, version: i64) -> Resul
     ))
 }
 
-async fn schema_version(db: &mut PgConnection) -> Result<Option<i64>> {
+pub(super) async fn schema_version(db: &mut PgConnection) -> Result<Option<i64>> {
     Ok(sqlx::query_scalar!("select max(version) from _sqlx_migrations where success").fetch_one(db).await?)
 }
 
