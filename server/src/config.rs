@@ -75,6 +75,8 @@ pub(crate) struct Config {
     pub(crate) retention: RetentionSettings,
     pub(crate) limits: LimitSettings,
     pub(crate) mail: MailSettings,
+    /// The bytes that the integrity check reads in a day.
+    integrity_bytes_per_day: u64,
     requires_verified_email: bool,
     requires_admin_two_factor: bool,
     /// Limit for one peer that is not a trusted proxy.
@@ -182,6 +184,10 @@ impl Config {
                     limits.requests_per_user,
                 )?,
             },
+            integrity_bytes_per_day: env_number::<u64>("VWAZA_INTEGRITY_GB_PER_DAY", 0..=1024 * 1024, 100)?
+                * 1024
+                * 1024
+                * 1024,
             requires_admin_two_factor: env_switch("VWAZA_REQUIRE_ADMIN_TWO_FACTOR", false)?,
             requires_verified_email: env_switch("VWAZA_REQUIRE_VERIFIED_EMAIL", mail.smtp_url.is_some())?,
             mail,
@@ -226,6 +232,7 @@ impl Config {
             retention: self.retention.clone(),
             limits: self.limits.clone(),
             mail: self.mail.clone(),
+            integrity_bytes_per_day: self.integrity_bytes_per_day,
             requires_verified_email: self.requires_verified_email,
             requires_admin_two_factor: self.requires_admin_two_factor,
             fail_points: self.fail_points.clone(),

@@ -41,6 +41,16 @@ pub(crate) fn install() -> Result<PrometheusHandle, metrics_exporter_prometheus:
          copies; counts in no quota). Updated once an hour."
     );
     describe_gauge!("vwaza_storage_circuit", "Circuit breaker of the storage: 0 closed, 1 half open, 2 open.");
+    describe_gauge!(
+        "vwaza_integrity_damaged_objects",
+        "Objects that the latest run of the integrity check found damaged or missing."
+    );
+    describe_gauge!("vwaza_integrity_objects", "Objects that the latest run of the integrity check read.");
+    describe_gauge!(
+        "vwaza_integrity_ended_timestamp_seconds",
+        Unit::Seconds,
+        "When the latest run of the integrity check ended, as a Unix time. Absent before the first one."
+    );
     describe_counter!(
         "vwaza_storage_probes_total",
         "Probes of the storage by this process, by outcome (answered, failed)."
@@ -104,6 +114,12 @@ fn set_gauges(queue_stats: &QueueStats) {
         gauge!("vwaza_uploads_open", "state" => state).set(uploads as f64);
     }
     gauge!("vwaza_spooled_bytes").set(queue_stats.spooled_bytes as f64);
+    if let Some(run) = &queue_stats.integrity {
+        gauge!("vwaza_integrity_damaged_objects").set(run.findings.len() as f64);
+        gauge!("vwaza_integrity_objects").set(run.objects as f64);
+        gauge!("vwaza_integrity_ended_timestamp_seconds")
+            .set(run.ended_at.map_or(0.0, |ended_at| ended_at.unix_timestamp() as f64));
+    }
     gauge!("vwaza_storage_circuit").set(match queue_stats.storage {
         CircuitState::Closed => 0.0,
         CircuitState::HalfOpen => 1.0,

@@ -50,7 +50,7 @@ use self::{
     accounts::{access_tokens, flashes, passwords, sessions, tokens, users},
     db::connections,
     mail::sender,
-    operations::janitor,
+    operations::{integrity, janitor},
     queue::{dead_letters, worker},
     releases::{review, search, tracks},
     storage::{media_files, reaper},
@@ -150,6 +150,7 @@ impl Backend {
         worker::start(&backend);
         tasks::supervise(&backend, "janitor", janitor::run);
         tasks::supervise(&backend, "search", search::keeper::run);
+        tasks::supervise(&backend, "integrity check", integrity::run);
         for _ in 0..sender::SENDERS {
             tasks::supervise(&backend, "send mail", sender::run);
         }
@@ -260,6 +261,10 @@ impl Backend {
 
     pub fn uploads(self: &Arc<Self>) -> uploads::Uploads {
         uploads::Uploads(Arc::clone(self))
+    }
+
+    pub fn integrity(&self) -> integrity::Integrity<'_> {
+        integrity::Integrity(self)
     }
 
     pub fn media_files(&self) -> media_files::MediaFiles<'_> {

@@ -18,6 +18,8 @@ pub struct Settings {
     pub retention: RetentionSettings,
     pub limits: LimitSettings,
     pub mail: MailSettings,
+    /// The bytes that the integrity check reads in a day. With 0, there is no check.
+    pub integrity_bytes_per_day: u64,
     /// Whether an artist must verify their e-mail address before they submit a release.
     pub requires_verified_email: bool,
     /// Whether an admin must set up two-factor sign-in before they can do anything else.

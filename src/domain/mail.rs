@@ -32,6 +32,8 @@ pub enum Message {
         #[serde(with = "time::serde::rfc3339")]
         expires_at: OffsetDateTime,
     },
+    /// Tells an admin which stored objects are damaged: how many, and the keys of the first ones.
+    DamagedObjects { count: usize, keys: Vec<String> },
     /// Says what happened to a release of the user.
     ReleaseNews { release: ReleaseId, title: String, news: ReleaseNews },
 }

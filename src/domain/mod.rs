@@ -11,6 +11,7 @@ pub mod files;
 mod guests;
 pub mod http;
 pub mod ids;
+pub mod integrity;
 pub mod limits;
 pub mod mail;
 pub mod media;

@@ -40,6 +40,7 @@ pub(crate) fn backend_settings(database_url: &str, data_dir: &Path) -> Settings 
         retention: RetentionSettings::default(),
         limits: LimitSettings::default(),
         mail: MailSettings::default(),
+        integrity_bytes_per_day: 0,
         requires_verified_email: false,
         requires_admin_two_factor: false,
         fail_points: String::new(),

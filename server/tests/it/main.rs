@@ -37,6 +37,7 @@ mod fuzz;
 mod guessing;
 mod health;
 mod indexes;
+mod integrity;
 mod kills;
 mod limits;
 mod lists;

@@ -118,6 +118,7 @@ async fn send(backend: &Backend, job: &ClaimedMail) -> Result<Option<()>, SendEr
         | Message::EmailChanged { .. }
         | Message::TwoFactor { .. }
         | Message::AccessTokenExpires { .. }
+        | Message::DamagedObjects { .. }
         | Message::ReleaseNews { .. } => None,
     };
     let text = MailText::of(job.message(), &recipient, link.as_deref(), &backend.settings.public_url);

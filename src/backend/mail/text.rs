@@ -107,6 +107,21 @@ impl MailText {
                 at("Open your account", "/account"),
                 vec![],
             ),
+            Message::DamagedObjects { count, keys } => {
+                let (subject, are) = match count {
+                    1 => ("A stored file is damaged".to_owned(), "1 stored file is".to_owned()),
+                    count => (format!("{count} stored files are damaged"), format!("{count} stored files are")),
+                };
+                let mut before = vec![format!("The integrity check read the storage, and {are} damaged or missing:")];
+                before.push(keys.join("\n"));
+                if keys.len() < *count {
+                    before.push(format!("And {} more.", count - keys.len()));
+                }
+                before.push(
+                    "Tell the operator of this server: “vwaza fsck” lists everything that is damaged, and a backup may hold the files.".to_owned(),
+                );
+                (subject, before, at("Open operations", "/admin/queue"), vec![])
+            }
             Message::ReleaseNews { release, title, news } => {
                 let (subject, before) = release_news_text(title, news);
                 let path = format!("/releases/{release}");

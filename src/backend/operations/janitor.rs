@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{backup::delete_expired_pins, queue_stats};
+use super::{backup::delete_expired_pins, integrity, queue_stats};
 use crate::{
     backend::{
         Backend, Result,
@@ -89,6 +89,7 @@ async fn run_once(backend: &Arc<Backend>, updates_stored_bytes: bool) {
         .await;
     let retention = backend.settings.retention.completed_job;
     chore("ended mails", log_count("ended mails deleted", mail::delete_ended(&backend.db, retention, BATCH))).await;
+    chore("old integrity checks", log_count("old integrity checks deleted", integrity::delete_old(backend))).await;
     chore("mails in files", backend.mail.purge_files()).await;
 }
 

@@ -2,5 +2,6 @@
 
 pub(in crate::backend) mod backup;
 pub(in crate::backend) mod fsck;
+pub(in crate::backend) mod integrity;
 pub(in crate::backend) mod janitor;
 pub(in crate::backend) mod queue_stats;

@@ -1,9 +1,10 @@
 //! Figures for operators. The current state is queried from the database; events are counted with the crate `metrics`
 //! where they happen.
 
+use super::integrity;
 use crate::{
     backend::{Backend, Result, queue},
-    domain::{circuit::CircuitState, queue_page::JobCounts},
+    domain::{circuit::CircuitState, integrity::IntegrityRun, queue_page::JobCounts},
 };
 
 /// The state of queue, uploads and storage at one moment.
@@ -19,6 +20,8 @@ pub struct QueueStats {
     /// Bytes of these uploads, which are only in the spools.
     pub spooled_bytes: i64,
     pub storage: CircuitState,
+    /// The latest run of the integrity check that is over.
+    pub integrity: Option<IntegrityRun>,
 }
 
 /// Sums up the sizes of all stored objects for the gauge `vwaza_stored_bytes`. Reads the row of every object.
@@ -39,6 +42,7 @@ pub(super) async fn update_stored_bytes(backend: &Backend) -> Result<()> {
 
 impl Backend {
     pub async fn queue_stats(&self) -> Result<QueueStats> {
+        let integrity = integrity::status(&self.db).await?.last;
         let mut db = self.db.acquire().await?;
         let (jobs, oldest_due_seconds) = queue::counts(&mut db).await?;
         let uploads = sqlx::query!(
@@ -56,6 +60,7 @@ impl Backend {
             received: uploads.received,
             spooled_bytes: uploads.spooled_bytes,
             storage: self.storage.circuit(),
+            integrity,
         })
     }
 }

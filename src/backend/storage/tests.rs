@@ -65,6 +65,7 @@ impl TestStorage {
             retention: RetentionSettings::default(),
             limits: LimitSettings::default(),
             mail: MailSettings::default(),
+            integrity_bytes_per_day: 0,
             requires_verified_email: false,
             requires_admin_two_factor: false,
             fail_points: String::new(),

@@ -59,6 +59,7 @@ impl Process {
             retention: RetentionSettings::default(),
             limits: LimitSettings::default(),
             mail: MailSettings::default(),
+            integrity_bytes_per_day: 0,
             requires_verified_email: false,
             requires_admin_two_factor: false,
             fail_points: fail_points.to_owned(),
