@@ -4,7 +4,9 @@ use std::os::unix::process::ExitStatusExt;
 
 use vwaza::domain::upload::UploadTarget;
 
-use super::{Place, Target, a_paused_backup, all_is_examined, failed, nothing_is_pinned, run, sign_in_at, succeeded};
+use super::{
+    Place, Target, a_paused_backup, all_is_examined, failed, nothing_is_pinned, run, sign_in_as, sign_in_at, succeeded,
+};
 use crate::support::{App, Bucket, SIGABRT, a_cover, a_song, eventually, sha256, spawn_app, spawn_app_with};
 
 async fn objects(app: &App) -> i64 {
@@ -155,7 +157,7 @@ async fn files_in_the_spools_of_other_processes_are_waited_for_or_named() {
     let mut first = bucket.app(&[("VWAZA_JOB_LEASE_SECONDS", "2")]).await;
     let second = bucket.app(&[("DATABASE_URL", &first.database_url())]).await;
     let (ana, target) = (first.artist("Ana").await, Target::new());
-    let release = ana.create_release().await;
+    let (release, email) = (ana.create_release().await, ana.actor().await.unwrap().email);
     first.restart_with(&[("VWAZA_FAIL_POINTS", "upload-received=kill")]).await;
     let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", a_song(1).len()).await;
     let _cut_off = ana.try_patch(&begun.url, 0, a_song(1)).await;
@@ -164,6 +166,18 @@ async fn files_in_the_spools_of_other_processes_are_waited_for_or_named() {
     assert!(said.contains(&format!("missing: upload {}: “song.wav” is in spool", begun.id)), "{said}");
     let checked = failed(&run(&second, &["verify-backup", target.path()]).await);
     assert!(checked.contains(&format!("missing since it was made: upload {}", begun.id)), "{checked}");
+
+    // After a restore, its artist is asked for the file again.
+    let place = Place::new().await;
+    let report = failed(&place.restore(&[target.path()]).await);
+    assert!(report.contains(&format!("missing bytes of upload {}", begun.id)), "{report}");
+    let restored = place.start().await;
+    let ana_there = sign_in_as(&restored, &email).await;
+    ana_there
+        .release_once(release, "its artist reads what to do", |release| {
+            serde_json::to_string(release).unwrap().contains("Our disk no longer has this file.")
+        })
+        .await;
 
     let (backup, paused) = a_paused_backup(second.command(), &target).await;
     first.start_with(&[("VWAZA_FAIL_POINTS", "")]).await;

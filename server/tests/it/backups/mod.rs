@@ -127,9 +127,13 @@ fn failed(output: &Output) -> String {
 
 /// Signs the same user in on another server.
 async fn sign_in_at(app: &App, user: &Client) -> Client {
+    sign_in_as(app, &user.actor().await.unwrap().email).await
+}
+
+/// Signs in the user with this address.
+async fn sign_in_as(app: &App, email: &str) -> Client {
     let client = app.anonymous();
-    let email = user.actor().await.unwrap().email;
-    client.sign_in(&email, PASSWORD).await.expect_status(200);
+    client.sign_in(email, PASSWORD).await.expect_status(200);
     client
 }
 

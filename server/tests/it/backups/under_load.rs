@@ -14,7 +14,7 @@ use vwaza::domain::{
     upload::{BegunUpload, RawIntent, UploadState, UploadStatus, UploadTarget},
 };
 
-use super::{Place, Target, a_paused_backup, all_is_examined, failed, run, said, succeeded};
+use super::{Place, Target, a_paused_backup, all_is_examined, failed, run, said, sign_in_as, succeeded};
 use crate::support::{App, Client, Embedded, PASSWORD, RunAs, end_all_connections, eventually, sha256, spawn_app_with};
 
 /// A file that the server has acknowledged: its upload, its hash, and when.
@@ -100,8 +100,7 @@ async fn r7_a_backup_under_load_and_kills_has_everything_that_was_acknowledged_b
     succeeded(&place.restore(&[target.path()]).await);
     let restored = place.start().await;
     let email = sqlx::query_scalar::<_, String>("select email from users").fetch_one(&app.sql).await.unwrap();
-    let ana = restored.anonymous();
-    ana.sign_in(&email, PASSWORD).await.expect_status(200);
+    let ana = sign_in_as(&restored, &email).await;
     let before: Vec<_> = acknowledged.into_inner().unwrap().into_iter().filter(|file| file.at < began).collect();
     assert!(before.len() > 5);
     for file in before {

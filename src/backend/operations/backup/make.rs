@@ -159,6 +159,13 @@ impl Backup {
         // The pin keeps the objects. A snapshot that stays open would keep the database from cleaning up, so nothing is
         // sent to the target before.
         snapshot.close().await?;
+        tracing::info!(
+            backup = name,
+            tables = copied_out.len(),
+            objects = objects.len(),
+            received_files = whole.len(),
+            "snapshot taken"
+        );
         fail_points::wait_at("backup-snapshot-taken").await;
         let (mut uploads, mut given_up) = (Vec::new(), Vec::new());
         let mut elsewhere = self.save_uploads(whole, &mut uploads, &mut given_up).await?;
@@ -168,6 +175,7 @@ impl Backup {
             saved.push(table);
         }
         let objects = self.save_objects(objects).await?;
+        tracing::info!(backup = name, copied = self.copied, bytes = self.copied_bytes, "objects copied");
         let deadline = Instant::now() + wait;
         while !elsewhere.is_empty() && Instant::now() < deadline {
             sleep(POLL_INTERVAL).await;
