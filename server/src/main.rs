@@ -15,6 +15,7 @@ mod health;
 mod idle;
 mod limits;
 mod listen;
+mod log_queue;
 mod media;
 mod metrics;
 mod min_rate_body;
@@ -54,19 +55,27 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    telemetry::init(&config, command.is_server());
+    let telemetry = match telemetry::init(&config, command.is_server()) {
+        Ok(telemetry) => telemetry,
+        Err(error) => {
+            eprintln!("vwaza: the log cannot be written: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let outcome = tokio::runtime::Runtime::new().map_err(Into::into).and_then(|runtime| {
         let outcome = runtime.block_on(cli::run(command, config));
         // The shutdown does not wait for an examination in the middle of a long file. The job is handed back.
         runtime.shutdown_background();
         outcome
     });
-    match outcome {
+    let code = match outcome {
         Ok(code) => code,
         Err(error) => {
             tracing::error!(error = ?error, "vwaza stopped");
             eprintln!("vwaza: {error}");
             ExitCode::FAILURE
         }
-    }
+    };
+    drop(telemetry);
+    code
 }
