@@ -119,10 +119,15 @@ impl AppError {
     /// Logs why a request was refused. A fault of ours is in the log already, with its whole chain.
     #[cfg(feature = "ssr")]
     pub fn log_cause(&self) {
-        if self.meaning() != StatusMeaning::Fault {
-            let fields = self.fields.0.iter().map(|(name, message)| format!(" {name}: {message}"));
-            let cause: String = std::iter::once(self.message.clone()).chain(fields).collect();
+        if self.meaning() == StatusMeaning::Fault {
+            return;
+        }
+        let fields = self.fields.0.iter().map(|(name, message)| format!(" {name}: {message}"));
+        let cause: String = std::iter::once(self.message.clone()).chain(fields).collect();
+        if self.status_code < 500 {
             tracing::info!(http.status = self.status_code, cause, "refused");
+        } else {
+            tracing::warn!(http.status = self.status_code, cause, backtrace = vwaza::backend::backtrace(), "refused");
         }
     }
 
@@ -155,6 +160,13 @@ impl AppError {
         #[cfg(feature = "ssr")]
         tracing::info!(cause, "a request was not understood");
         Self::not_understood()
+    }
+
+    #[cfg_attr(not(feature = "ssr"), expect(unused_variables, reason = "a browser keeps no log"))]
+    fn internal_because(cause: &ServerFnErrorErr) -> Self {
+        #[cfg(feature = "ssr")]
+        tracing::error!(error = ?cause, backtrace = vwaza::backend::backtrace(), "a server function failed");
+        Self::internal()
     }
 
     fn not_understood() -> Self {
@@ -198,7 +210,7 @@ impl From<vwaza::backend::Error> for AppError {
         match error.into_problem() {
             Ok(problem) => problem.into(),
             Err(error) => {
-                tracing::error!(error = ?error, "a request failed");
+                tracing::error!(error = ?error, backtrace = vwaza::backend::backtrace(), "a request failed");
                 // A rendered page shows this id. Other answers get the id when they are sent.
                 Self { request_id: request_id(), ..Self::internal() }
             }
@@ -226,7 +238,7 @@ impl FromServerFnError for AppError {
             ServerFnErrorErr::Deserialization(cause) if cfg!(feature = "ssr") => Self::not_understood_because(&cause),
             ServerFnErrorErr::Deserialization(_) => Self::foreign_response(),
             ServerFnErrorErr::UnsupportedRequestMethod(_) => Self::new(405, "This address takes POST requests only."),
-            _ => Self::internal(),
+            error => Self::internal_because(&error),
         }
     }
 }

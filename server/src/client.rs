@@ -97,6 +97,14 @@ impl ClientResolver {
         RequestOrigin::Limited(client)
     }
 
+    /// Whether the request comes from a trusted proxy.
+    pub(crate) fn has_trusted_peer<B>(&self, request: &Request<B>) -> bool {
+        request
+            .extensions()
+            .get::<ConnectInfo<SocketAddr>>()
+            .is_some_and(|ConnectInfo(peer)| self.is_trusted(peer.ip()))
+    }
+
     pub(crate) fn is_trusted(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.trusted_proxies.iter().any(|network| network.contains(&address))

@@ -29,7 +29,6 @@ use tower_governor::{
 use vwaza::{
     backend::{
         Backend,
-        accounts::visitor::ClientAddress,
         limits::{Client, Rule},
     },
     domain::{
@@ -39,10 +38,7 @@ use vwaza::{
 };
 
 use crate::{
-    client::{ClientResolver, RequestOrigin},
-    errors::ErrorResponse,
-    guarded_body::with_guard,
-    listen::OverflowConnection,
+    client::RequestOrigin, errors::ErrorResponse, guarded_body::with_guard, listen::OverflowConnection, requests,
     security::requester_token,
 };
 
@@ -74,13 +70,6 @@ fn counts_for_burst(path: &str) -> bool {
     !matches!(path, "/health" | "/health/live" | "/metrics")
 }
 
-/// Attaches the client that a request counts for, for the inner layers.
-pub(crate) fn identify_client(client_resolver: &ClientResolver, request: &mut Request) {
-    let counted = client_resolver.resolve(request);
-    request.extensions_mut().insert(ClientAddress(counted.address()));
-    request.extensions_mut().insert(counted);
-}
-
 /// The client that a request counts for. `None` if the request is exempt.
 pub(crate) fn client<B>(request: &http::Request<B>) -> Option<Client> {
     request.extensions().get::<RequestOrigin>().and_then(RequestOrigin::client)
@@ -98,6 +87,7 @@ pub(crate) async fn enforce_rate_limits(
     mut request: Request,
     next: Next,
 ) -> Response {
+    requests::note_route(&request);
     let limits = backend.limits();
     let Some(client) = client(&request).filter(|_| limits.are_on()) else { return next.run(request).await };
     let mut counted = Vec::new();

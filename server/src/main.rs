@@ -23,6 +23,7 @@ mod my_data;
 mod pages;
 mod plain_forms;
 mod render_threads;
+mod requests;
 mod router;
 mod security;
 mod site;

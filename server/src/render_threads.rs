@@ -6,7 +6,7 @@ use any_spawner::{CustomExecutor, Executor, PinnedFuture, PinnedLocalFuture};
 use app::error::AppError;
 use axum::response::{IntoResponse, Response};
 use tokio_util::task::LocalPoolHandle;
-use tracing::Instrument;
+use vwaza::backend::cause;
 
 use crate::errors::ErrorResponse;
 
@@ -23,7 +23,7 @@ impl RenderThreads {
     }
 
     pub(crate) async fn render(&self, page: impl Future<Output = Response> + Send + 'static) -> Response {
-        let page = page.in_current_span();
+        let page = cause::inherit(page);
         match self.0.spawn_pinned(|| page).await {
             Ok(response) => response,
             // A panic is passed on, so that it is handled like any other panic.
@@ -35,27 +35,26 @@ impl RenderThreads {
     }
 }
 
-/// Spawns the tasks of a page (its resources above all) in the span of the request, so that their log lines carry its
-/// id.
-struct InRequestSpan;
+/// Spawns the tasks of a page (its resources above all) on behalf of the request, so that their log lines carry its id.
+struct OnBehalfOfRequest;
 
-impl CustomExecutor for InRequestSpan {
+impl CustomExecutor for OnBehalfOfRequest {
     fn spawn(&self, future: PinnedFuture<()>) {
-        tokio::spawn(future.in_current_span());
+        tokio::spawn(cause::inherit(future));
     }
 
     fn spawn_local(&self, future: PinnedLocalFuture<()>) {
-        tokio::task::spawn_local(future.in_current_span());
+        tokio::task::spawn_local(cause::inherit(future));
     }
 
     fn poll_local(&self) {}
 }
 
-/// Makes Leptos spawn its tasks in the span of the request. Must run before anything of Leptos, which otherwise sets an
+/// Makes Leptos spawn its tasks on behalf of the request. Must run before anything of Leptos, which otherwise sets an
 /// executor of its own.
 pub(crate) fn trace_spawned_tasks() {
     // If an executor is already set, an earlier call has set this same one.
-    let _ = Executor::init_custom_executor(InRequestSpan);
+    let _ = Executor::init_custom_executor(OnBehalfOfRequest);
 }
 
 #[cfg(test)]

@@ -23,12 +23,9 @@ use tower_http::{
     },
     csrf::CsrfLayer,
     limit::RequestBodyLimitLayer,
-    request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
     set_header::SetResponseHeaderLayer,
     timeout::TimeoutLayer,
-    trace::TraceLayer,
 };
-use tracing::{Span, field::Empty, info, info_span};
 use vwaza::{
     backend::{Backend, accounts::tokens::is_secure},
     domain::problem::Problem,
@@ -37,10 +34,10 @@ use vwaza::{
 use crate::{
     client::ClientResolver,
     config::Config,
-    errors::{self, REQUEST_ID},
-    events, health, limits, media, metrics, my_data, pages,
+    errors, events, health, limits, media, metrics, my_data, pages,
     plain_forms::{self, FORM_MAX_BYTES},
     render_threads::{self, RenderThreads},
+    requests,
     security::{COMMON_HEADERS, INERT_CSP, STRICT_TRANSPORT, require_form_or_json, strip_foreign_referer},
     site::Site,
     state::{AppState, Shared},
@@ -120,27 +117,22 @@ pub(crate) fn router(
         )
         .fallback(pages::file_or_not_found);
 
-    // One service around the router, not layers of the router: a router wraps each route in a box for each layer, and
+    // These are layers of the router, because they know the request's route.
+    let router = Router::new().merge(api).merge(rendered).with_state(state).layer(
+        ServiceBuilder::new()
+            .layer(middleware::from_fn_with_state(Arc::clone(&backend), limits::enforce_rate_limits))
+            .layer(middleware::from_fn_with_state(backend, limits::limit_concurrency)),
+    );
+    // All others are in one service around the router. A router wraps each route in a box for each of its layers, and
     // every request clones them all.
     let service = ServiceBuilder::new()
         // A router's own layers run after its route is chosen by the method, so the method is replaced outside of it.
         .map_request(move |mut request: Request| {
-            limits::identify_client(&client_resolver, &mut request);
             strip_foreign_referer(&host, &mut request);
             tus::override_method(&mut request);
-            // The log only has ids of the server.
-            request.headers_mut().remove(&REQUEST_ID);
             request
         })
-        .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
-        .layer(PropagateRequestIdLayer::new(REQUEST_ID))
-        .layer(
-            TraceLayer::new_for_http()
-                .make_span_with(request_span)
-                .on_request(())
-                .on_response(log_response)
-                .on_failure(()),
-        )
+        .layer(middleware::from_fn_with_state(client_resolver, requests::observe))
         .option_layer(strict_transport)
         .map_response(set_common_headers)
         .layer(middleware::from_fn(tus::tus_headers))
@@ -162,9 +154,7 @@ pub(crate) fn router(
         // The CSRF layer comes before the rate limits, so that a page of another site that sends forms uses up no limit
         // of its visitors.
         .layer(csrf)
-        .layer(middleware::from_fn_with_state(Arc::clone(&backend), limits::enforce_rate_limits))
-        .layer(middleware::from_fn_with_state(backend, limits::limit_concurrency))
-        .service(Router::new().merge(api).merge(rendered).with_state(state));
+        .service(router);
     Ok(Router::new().fallback_service(service))
 }
 
@@ -180,26 +170,9 @@ async fn unknown_path() -> errors::ErrorResponse {
     Problem::NotFound.into()
 }
 
-fn request_span<B>(request: &http::Request<B>) -> Span {
-    let id = request.headers().get(&REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
-    info_span!(
-        "request",
-        request.id = id,
-        http.method = %request.method(),
-        http.path = request.uri().path(),
-        user.id = Empty,
-        user.email = Empty,
-        user.role = Empty,
-    )
-}
-
 fn set_common_headers<B>(mut response: http::Response<B>) -> http::Response<B> {
     for (name, value) in COMMON_HEADERS {
         response.headers_mut().entry(name).or_insert(value);
     }
     response
-}
-
-fn log_response<B>(response: &http::Response<B>, latency: Duration, _: &Span) {
-    info!(http.status = response.status().as_u16(), latency_ms = latency.as_secs_f64() * 1000.0, "answered");
 }

@@ -1,7 +1,14 @@
 //! Structured logs. A server logs to standard output, through a queue. A command logs to standard error, because its
 //! standard output carries its result.
 
-use std::{fs::File, io, os::fd::AsFd, sync::Arc, time::Duration};
+use std::{
+    fs::File,
+    io,
+    os::fd::AsFd,
+    panic::{PanicHookInfo, set_hook},
+    sync::Arc,
+    time::Duration,
+};
 
 use tracing_subscriber::{
     EnvFilter,
@@ -9,6 +16,7 @@ use tracing_subscriber::{
     layer::SubscriberExt,
     util::SubscriberInitExt,
 };
+use vwaza::backend::backtrace;
 
 use crate::{
     config::{Config, LogFormat},
@@ -52,5 +60,13 @@ pub(crate) fn init(config: &Config, is_server: bool) -> io::Result<Telemetry> {
         }
         LogFormat::Pretty => registry.with(fmt::layer().with_writer(writer)).init(),
     }
+    set_hook(Box::new(log_panic));
     Ok(Telemetry { log })
+}
+
+/// Logs a panic with its backtrace. It runs in the span of the work that panicked, so the line names its request or job.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    metrics::counter!("vwaza_panics_total").increment(1);
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    tracing::error!(cause = panic.payload_as_str(), place, backtrace = backtrace(), "panicked");
 }

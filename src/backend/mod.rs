@@ -1,6 +1,8 @@
 //! The backend: everything that uses PostgreSQL, the storage, the spool or media files. All SQL of the product is here.
 
 pub mod accounts;
+mod backtraces;
+pub mod cause;
 pub mod db;
 mod directories;
 mod error;
@@ -30,6 +32,7 @@ pub use accounts::{
     sessions::SignedIn,
     users::{PasswordAccepted, create_user},
 };
+pub use backtraces::backtrace;
 pub use db::migrate_database;
 pub use error::Error;
 pub use operations::backup::{BackupCheck, BackupReport, Restored, backup, restore, verify_backup};

@@ -9,7 +9,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Backend, Result};
+use super::{Backend, Result, cause};
 
 const LOOP_RESTART_DELAY: Duration = Duration::from_secs(1);
 
@@ -26,12 +26,13 @@ impl Tasks {
         self.tracker.spawn(task)
     }
 
-    /// Runs a task to its end, even if the caller goes away. A shutdown waits for the task.
+    /// Runs a task to its end, even if the caller goes away. A shutdown waits for the task. Its log lines, jobs and mails
+    /// are those of the caller's request.
     pub(super) async fn run_to_completion<T: Send + 'static>(
         &self,
         task: impl Future<Output = T> + Send + 'static,
     ) -> Result<T> {
-        Ok(self.tracker.spawn(task).await?)
+        Ok(self.tracker.spawn(cause::inherit(task)).await?)
     }
 
     /// Waits until the deadline of a shutdown is near. What still runs then is given up.

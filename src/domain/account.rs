@@ -104,6 +104,13 @@ impl Email {
     }
 }
 
+/// Shortens an e-mail address for the log, so that it tells accounts apart without giving anybody's address away:
+/// `a***@example.com`.
+pub fn masked_email(email: &str) -> String {
+    let (local, host) = email.split_once('@').unwrap_or((email, ""));
+    format!("{}***@{host}", local.chars().next().unwrap_or_default())
+}
+
 /// The mails that a user wants. Mails about security go to everybody, whatever their preference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MailPreference {
@@ -268,6 +275,13 @@ pub enum EmailChange {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_masked_address_keeps_its_first_letter_and_its_host() {
+        assert_eq!(masked_email("ana@example.com"), "a***@example.com");
+        assert_eq!(masked_email("é@example.com"), "é***@example.com");
+        assert_eq!(masked_email("no address"), "n***@");
+    }
 
     #[test]
     fn every_wrong_field_is_named_at_once() {

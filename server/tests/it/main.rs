@@ -41,6 +41,7 @@ mod integrity;
 mod kills;
 mod limits;
 mod lists;
+mod logs;
 mod lost_replies;
 mod mail;
 mod media;

@@ -4,7 +4,7 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{locks, security_log, sessions, tokens::SecretToken, visitor::Visitor};
+use super::{locks, name_in_log, security_log, sessions, tokens::SecretToken, visitor::Visitor};
 use crate::{
     backend::{
         Backend, Result, db,
@@ -119,7 +119,7 @@ impl AccessTokens<'_> {
                 .execute(&self.0.db)
                 .await?;
         }
-        Ok(Some(Actor {
+        let actor = Actor {
             id: row.id,
             role: row.role,
             email: row.email,
@@ -127,7 +127,9 @@ impl AccessTokens<'_> {
             must_verify_email: row.must_verify_email,
             // A token gives no admin rights.
             must_set_up_two_factor: false,
-        }))
+        };
+        name_in_log(&actor);
+        Ok(Some(actor))
     }
 }
 

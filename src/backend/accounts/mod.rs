@@ -18,3 +18,16 @@ pub(super) mod two_factor;
 pub(super) mod users;
 pub(super) mod verification;
 pub mod visitor;
+
+use crate::domain::account::{Actor, masked_email};
+
+/// Names the user in the span of the request, and so in all its later log lines.
+fn name_in_log(actor: &Actor) {
+    let span = tracing::Span::current();
+    tracing::record_all!(
+        span,
+        user.id = %actor.id,
+        user.email = masked_email(&actor.email),
+        user.role = ?actor.role
+    );
+}

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     backend::{
-        Backend, Error, Result, db,
+        Backend, Error, Result, cause, db,
         releases::{locked, view},
         storage::objects,
         uploads,
@@ -73,12 +73,12 @@ impl MyData<'_> {
         let (writer, reader) = tokio::io::duplex(BUFFER_BYTES);
         let (backend, actor) = (Arc::clone(self.0), actor.clone());
         // If the reader is dropped, the next write fails and ends the task.
-        tokio::spawn(async move {
+        tokio::spawn(cause::inherit(async move {
             if let Err(error) = write_archive(&backend, &actor, writer).await {
                 tracing::warn!(user.id = %actor.id, error = ?error, "writing the archive of a user's data failed");
             }
             drop(permit);
-        });
+        }));
         Ok(reader)
     }
 

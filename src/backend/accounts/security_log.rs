@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::visitor::Visitor;
 use crate::{
-    backend::{Backend, Result},
+    backend::{Backend, Result, cause},
     domain::{
         account::Actor,
         device::device_name,
@@ -130,12 +130,12 @@ async fn count_repetition(
 /// existing user, and the transaction of a wrong code is rolled back.
 pub(super) fn record_later(backend: &Backend, user: UserId, kind: SecurityEventKind, visitor: &Visitor) {
     let (db, visitor) = (backend.db.clone(), visitor.clone());
-    backend.tasks.spawn(async move {
+    backend.tasks.spawn(cause::inherit(async move {
         let recorded = async { record(&mut *db.acquire().await?, user, kind, "", &visitor).await };
         if let Err(error) = recorded.await {
             tracing::warn!(user.id = %user, event = ?kind, error = ?error, "saving a security event failed");
         }
-    });
+    }));
 }
 
 /// Deletes events that are older than [`RETENTION_DAYS`]. Returns their number.

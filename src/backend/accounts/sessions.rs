@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 
 use super::{
-    browsers, locks, security_log,
+    browsers, locks, name_in_log, security_log,
     tokens::SecretToken,
     visitor::{UserAgent, Visitor},
 };
@@ -69,11 +69,7 @@ impl Sessions<'_> {
             must_verify_email: row.must_verify_email,
             must_set_up_two_factor: row.must_set_up_two_factor,
         };
-        // If the request's span has these fields, all its later log lines name the user.
-        tracing::Span::current()
-            .record("user.id", tracing::field::display(actor.id))
-            .record("user.email", actor.email.as_str())
-            .record("user.role", tracing::field::debug(actor.role));
+        name_in_log(&actor);
         Ok(Some(actor))
     }
 

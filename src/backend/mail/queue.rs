@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use sqlx::{PgConnection, PgPool, types::Json};
+use tracing::error_span;
 use uuid::Uuid;
 
 use crate::{
-    backend::Result,
+    backend::{
+        Result,
+        cause::{self, Cause},
+    },
     domain::{
         ids::{MailJobId, ReleaseId, UserId},
         mail::{FailedFile, Message, ReleaseNews},
@@ -50,9 +54,27 @@ pub(in crate::backend) struct ClaimedMail {
     failures: i32,
     pub(in crate::backend) user: Option<UserId>,
     message: Json<Message>,
+    /// The id of the request that caused the mail.
+    request_id: Option<String>,
+    /// The span that enqueued the mail.
+    trace_parent: Option<String>,
 }
 
 impl ClaimedMail {
+    /// Does work for the mail: its log lines name the mail and the request that caused it.
+    pub(super) fn run<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = T> {
+        // The span has the highest level, so that its names stay in the log whatever the filter is.
+        let span = error_span!(
+            parent: None,
+            "mail",
+            mail.id = %self.id,
+            attempt = self.attempt,
+            failures = self.failures,
+            request.id = self.request_id,
+        );
+        cause::resume(self.request_id.as_deref(), self.trace_parent.as_deref(), span, work)
+    }
+
     pub(super) fn message(&self) -> &Message {
         &self.message
     }
@@ -78,15 +100,18 @@ pub(in crate::backend) async fn enqueue(db: &mut PgConnection, to: Recipient<'_>
         Message::ReleaseNews { news: ReleaseNews::FilesFailed { .. }, .. } => FAILURE_MAIL_DELAY,
         _ => Duration::ZERO,
     };
+    let cause = Cause::current();
     sqlx::query!(
-        "insert into mail_jobs (id, user_id, message, release_id, run_after, address)
-         values ($1, $2, $3, $4, now() + make_interval(secs => $5), $6)",
+        "insert into mail_jobs (id, user_id, message, release_id, run_after, address, request_id, trace_parent)
+         values ($1, $2, $3, $4, now() + make_interval(secs => $5), $6, $7, $8)",
         MailJobId(Uuid::now_v7()) as MailJobId,
         user as Option<UserId>,
         Json(message) as Json<Message>,
         release as Option<ReleaseId>,
         delay.as_secs_f64(),
-        address
+        address,
+        cause.request_id,
+        cause.trace_parent
     )
     .execute(db)
     .await?;
@@ -153,7 +178,8 @@ pub(super) async fn claim(db: &PgPool, lease: Duration) -> Result<Option<Claimed
            set attempt = attempt + 1, run_after = now() + make_interval(secs => $1), updated_at = now()
            where id = (select id from mail_jobs where status = 'PENDING' and run_after <= now()
                        order by run_after, id limit 1 for update skip locked)
-           returning id as "id: MailJobId", attempt, failures, user_id as "user: UserId", message as "message: Json<Message>""#,
+           returning id as "id: MailJobId", attempt, failures, user_id as "user: UserId", message as "message: Json<Message>",
+                     request_id, trace_parent"#,
         lease.as_secs_f64()
     )
     .fetch_optional(db)

@@ -37,7 +37,7 @@ pub(in crate::backend) async fn run(backend: Arc<Backend>) {
             Ok(Some(job)) => {
                 // Another mail may be due, and another sender may be free.
                 hint.notify_one();
-                attempt(&backend, &job).await;
+                job.run(attempt(&backend, &job)).await;
                 continue;
             }
             Ok(None) => {}
@@ -61,7 +61,7 @@ async fn attempt(backend: &Backend, job: &ClaimedMail) {
         // The process is about to end, so another one sends the mail.
         () = backend.tasks.wait_for_hand_back() => {
             if let Err(error) = queue::hand_back(&backend.db, job).await {
-                tracing::warn!(mail.id = %job.id, error = ?error, "mail hand-back failed; its lease will expire");
+                tracing::warn!(error = ?error, "mail hand-back failed; its lease will expire");
             }
             return;
         }
@@ -74,8 +74,11 @@ async fn attempt(backend: &Backend, job: &ClaimedMail) {
         Err(_) => "failed",
     };
     metrics::counter!("vwaza_mails_total", "outcome" => outcome).increment(1);
+    if sent.is_ok() {
+        tracing::info!(outcome, "mail done");
+    }
     while let Err(error) = db::with_timeout(db::REPLY_TIMEOUT, save_outcome(backend, job, &sent)).await {
-        tracing::warn!(mail.id = %job.id, error = ?error, "saving the outcome of a mail failed");
+        tracing::warn!(error = ?error, "saving the outcome of a mail failed");
         tokio::select! {
             () = backend.tasks.wait_for_hand_back() => return,
             () = sleep(OUTCOME_RETRY_DELAY) => {}
@@ -134,6 +137,6 @@ async fn save_outcome(backend: &Backend, job: &ClaimedMail, sent: &Result<Option
     };
     let failures = job.failures() + 1;
     let retry_after = mail::retry_after(failures, rand::rng().random()).filter(|_| !error.is_final);
-    tracing::warn!(mail.id = %job.id, failures, is_final = retry_after.is_none(), error = %error, "mail not sent");
+    tracing::warn!(failures, is_final = retry_after.is_none(), error = %error, "mail not sent");
     queue::fail(&backend.db, job, &error.to_string(), retry_after).await
 }

@@ -22,7 +22,7 @@ use crate::{
         Error, MailSettings, Result, days,
         directories::{PRIVATE_FILE_MODE, create_private_dir},
     },
-    domain::ids::MailJobId,
+    domain::{account::masked_email, ids::MailJobId},
 };
 
 const FILE_RETENTION: Duration = days(7);
@@ -65,7 +65,9 @@ impl Transport {
     /// Sends a mail. All attempts use the same `Message-ID`, so that a receiver recognises a second copy.
     pub(super) async fn send(&self, id: MailJobId, address: &str, text: &MailText) -> Result<(), SendError> {
         // Only an address is parsed here. Text in front of it would be taken as a name.
-        let to = address.parse::<Address>().map_err(|error| SendError::refused(format!("{address}: {error}")))?;
+        let to = address
+            .parse::<Address>()
+            .map_err(|error| SendError::refused(format!("{}: {error}", masked_email(address))))?;
         let message = lettre::Message::builder()
             .from(self.from.clone())
             .to(Mailbox::new(None, to))
@@ -77,7 +79,8 @@ impl Transport {
             .map_err(|error| SendError::refused(error.to_string()))?;
         match &self.kind {
             TransportKind::Smtp(smtp) => {
-                smtp.send(message).await?;
+                // Servers repeat the address in their replies, and the log shows no whole address.
+                smtp.send(message).await.map_err(|error| SendError::from(error).with_masked(address))?;
             }
             TransportKind::Folder(folder) => write_file(folder, id, &message.formatted()).await.map_err(Error::from)?,
         }
@@ -139,6 +142,10 @@ impl SendError {
 
     fn refused(detail: String) -> Self {
         Self { detail, is_final: true }
+    }
+
+    fn with_masked(self, address: &str) -> Self {
+        Self { detail: self.detail.replace(address, &masked_email(address)), ..self }
     }
 }
 

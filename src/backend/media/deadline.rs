@@ -8,6 +8,7 @@ use std::{
 use thiserror::Error;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::Span;
 
 /// The end of the work on a file. It is checked at every read of the file and for every decoded packet, so the working
 /// thread ends soon after it.
@@ -49,7 +50,8 @@ impl Deadline {
         work: impl FnOnce(&Self) -> T + Send + 'static,
     ) -> Result<T, JoinError> {
         let _waiting = self.end_on_drop();
-        spawn_blocking(move || work(&self)).await
+        let span = Span::current();
+        spawn_blocking(move || span.in_scope(|| work(&self))).await
     }
 
     /// Returns a guard that cancels the work when it is dropped, whatever time is left. The caller that waits for the

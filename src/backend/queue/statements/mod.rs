@@ -8,10 +8,14 @@ use std::time::Duration;
 
 use rand::Rng;
 use sqlx::{PgConnection, PgPool};
+use tracing::error_span;
 use uuid::Uuid;
 
 use crate::{
-    backend::{Error, QueueSettings, Result},
+    backend::{
+        Error, QueueSettings, Result,
+        cause::{self, Cause},
+    },
     domain::{
         ids::{JobId, ObjectId, ReleaseId, SpoolId, UploadId, UserId, WorkerId},
         queue::{AfterFailure, Failure, JobKind, after_failure},
@@ -37,6 +41,28 @@ pub(in crate::backend) struct ClaimedJob {
     pub(in crate::backend) object: Option<ObjectId>,
     /// Whether the job decodes a track, which may take minutes. Other jobs take seconds.
     pub(in crate::backend) decodes_track: bool,
+    /// The id of the request that caused the job.
+    pub(in crate::backend) request_id: Option<String>,
+    /// The span that enqueued the job.
+    pub(in crate::backend) trace_parent: Option<String>,
+}
+
+impl ClaimedJob {
+    /// Does work of the job: its log lines name the job and the request that caused it, and what it enqueues has the
+    /// same cause.
+    pub(in crate::backend) fn run<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = T> {
+        // The span has the highest level, so that its names stay in the log whatever the filter is.
+        let span = error_span!(
+            parent: None,
+            "job",
+            job.id = %self.id,
+            job.kind = self.kind.as_str(),
+            attempt = self.attempt,
+            retry_count = self.retry_count,
+            request.id = self.request_id,
+        );
+        cause::resume(self.request_id.as_deref(), self.trace_parent.as_deref(), span, work)
+    }
 }
 
 /// A job that is to be added to the queue.
@@ -59,13 +85,14 @@ pub(in crate::backend) async fn enqueue(
     lease: Duration,
 ) -> Result<ClaimedJob> {
     let id = JobId(Uuid::now_v7());
+    let cause = Cause::current();
     sqlx::query!(
         "insert into upload_jobs (id, kind, artist_id, release_id, upload_id, object_id, spool_id,
-                                  status, attempt, lease_owner, lease_expires_at)
+                                  status, attempt, lease_owner, lease_expires_at, request_id, trace_parent)
          values ($1, $2, $3, $4, $5, $6, $7,
                  case when $8::uuid is null then 'PENDING'::job_status else 'UPLOADING' end,
                  case when $8::uuid is null then 0 else 1 end,
-                 $8, case when $8::uuid is not null then now() + make_interval(secs => $9) end)",
+                 $8, case when $8::uuid is not null then now() + make_interval(secs => $9) end, $10, $11)",
         id as JobId,
         job.kind as JobKind,
         job.artist as UserId,
@@ -74,7 +101,9 @@ pub(in crate::backend) async fn enqueue(
         job.object as Option<ObjectId>,
         job.spool as Option<SpoolId>,
         owner as Option<WorkerId>,
-        lease.as_secs_f64()
+        lease.as_secs_f64(),
+        cause.request_id,
+        cause.trace_parent
     )
     .execute(db)
     .await?;
@@ -92,6 +121,8 @@ pub(in crate::backend) async fn enqueue(
         object: job.object,
         // No examination of a track is leased from the start.
         decodes_track: false,
+        request_id: cause.request_id,
+        trace_parent: cause.trace_parent,
     })
 }
 
@@ -148,7 +179,8 @@ async fn try_claim(db: &mut PgConnection, by: Claimant) -> sqlx::Result<Option<C
            returning id as "id: JobId", kind as "kind: JobKind", attempt, lease_owner as "owner!: WorkerId", retry_count,
                      expired_leases, artist_id as "artist: UserId", release_id as "release: ReleaseId",
                      upload_id as "upload: UploadId", object_id as "object: ObjectId",
-                     exists (select 1 from objects o where o.id = object_id and o.role = 'AUDIO') as "decodes_track!""#,
+                     exists (select 1 from objects o where o.id = object_id and o.role = 'AUDIO') as "decodes_track!",
+                     request_id, trace_parent"#,
         by.owner as WorkerId,
         by.spool as SpoolId,
         by.own_spool_only,
@@ -293,7 +325,7 @@ pub(super) async fn with_expired_lease(db: &PgPool) -> Result<Vec<ClaimedJob>> {
         ClaimedJob,
         r#"select id as "id: JobId", kind as "kind: JobKind", attempt, lease_owner as "owner!: WorkerId", retry_count, expired_leases,
                   artist_id as "artist: UserId", release_id as "release: ReleaseId", upload_id as "upload: UploadId",
-                  object_id as "object: ObjectId", false as "decodes_track!"
+                  object_id as "object: ObjectId", false as "decodes_track!", request_id, trace_parent
            from upload_jobs where status = 'UPLOADING' and lease_expires_at < now()
            order by lease_expires_at limit 100"#
     )
@@ -306,11 +338,14 @@ pub(super) async fn with_expired_lease(db: &PgPool) -> Result<Vec<ClaimedJob>> {
 /// Returns `false` if the job is not a dead letter any more. The caller applies the consequences for the file and its
 /// release in the same transaction.
 pub(super) async fn requeue(db: &mut PgConnection, job: JobId) -> Result<bool> {
+    let cause = Cause::current();
     let requeued = sqlx::query!(
         "update upload_jobs set status = 'PENDING', retry_count = 0, expired_leases = 0, run_after = now(), is_background = false,
-                updated_at = now()
+                updated_at = now(), request_id = $2, trace_parent = $3
          where id = $1 and status = 'FAILED'",
-        job as JobId
+        job as JobId,
+        cause.request_id,
+        cause.trace_parent
     )
     .execute(db)
     .await?;

@@ -26,7 +26,7 @@ use crate::{
 /// The pause between two tries to record how a job ended.
 const RECORD_RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Runs an attempt. With `is_exclusive`, nothing else is claimed meanwhile, as a poison job needs it.
+/// Runs an attempt, in the span of its job ([`ClaimedJob::run`]). With `is_exclusive`, nothing else is claimed meanwhile, as a poison job needs it.
 pub(super) async fn run(backend: &Arc<Backend>, job: &ClaimedJob, is_exclusive: bool) -> AttemptOutcome {
     let (worker, claimed) = (&backend.worker, Instant::now());
     // A poison job waits only briefly for its neighbours: if one of them kills the process, that counts against the
@@ -52,7 +52,7 @@ pub(super) async fn run(backend: &Arc<Backend>, job: &ClaimedJob, is_exclusive: 
         },
         () = sleep(backend.settings.queue.attempt_timeout) => AttemptEnd::TooLong,
         () = keep_alive(backend, job) => {
-            tracing::warn!(job.id = %job.id, attempt = job.attempt, "job lease lost; attempt abandoned");
+            tracing::warn!("job lease lost; attempt abandoned");
             return AttemptOutcome::Lost;
         }
         () = backend.tasks.wait_for_hand_back() => {
@@ -66,18 +66,13 @@ pub(super) async fn run(backend: &Arc<Backend>, job: &ClaimedJob, is_exclusive: 
     let (report, for_artist) = match outcome {
         AttemptEnd::Finished(Ok(())) => return AttemptOutcome::Completed,
         AttemptEnd::Finished(Err(jobs::JobError::Fault(Error::LeaseLost(_)))) => {
-            tracing::warn!(job.id = %job.id, attempt = job.attempt, "job lease lost; nothing was written");
+            tracing::warn!("job lease lost; nothing was written");
             return AttemptOutcome::Lost;
         }
         AttemptEnd::Finished(Err(jobs::JobError::Fault(error)))
             if is_infrastructure_fault(backend, job, &error, claimed).await =>
         {
-            tracing::warn!(
-                job.id = %job.id,
-                attempt = job.attempt,
-                error = ?error,
-                "job postponed: database, storage or local resources unavailable"
-            );
+            tracing::warn!(error = ?error, "job postponed: database, storage or local resources unavailable");
             let delay = backoff(u32::try_from(job.attempt).unwrap_or(1), rand::rng().random());
             hand_back(backend, job, delay).await;
             return AttemptOutcome::HandedBack;
@@ -87,7 +82,7 @@ pub(super) async fn run(backend: &Arc<Backend>, job: &ClaimedJob, is_exclusive: 
             Some(message),
         ),
         AttemptEnd::Finished(Err(jobs::JobError::OutOfTime)) => {
-            tracing::error!(job.id = %job.id, job.kind = ?job.kind, attempt = job.attempt, "examination timed out");
+            tracing::error!("examination timed out");
             let limit = backend.settings.queue.examination_timeout;
             (
                 transient(format!("its file was not examined within {} s", limit.as_secs())),
@@ -95,23 +90,16 @@ pub(super) async fn run(backend: &Arc<Backend>, job: &ClaimedJob, is_exclusive: 
             )
         }
         AttemptEnd::Finished(Err(jobs::JobError::Fault(error))) => {
-            tracing::error!(
-                job.id = %job.id,
-                job.kind = ?job.kind,
-                attempt = job.attempt,
-                retry_count = job.retry_count,
-                error = ?error,
-                "job failed"
-            );
+            tracing::error!(error = ?error, "job failed");
             (transient(error.to_string()), None)
         }
         AttemptEnd::TooLong => {
-            tracing::error!(job.id = %job.id, job.kind = ?job.kind, attempt = job.attempt, "attempt timed out");
+            tracing::error!("attempt timed out");
             (transient(format!("it did not end within {} s", backend.settings.queue.attempt_timeout.as_secs())), None)
         }
         AttemptEnd::Panicked => {
             metrics::counter!("vwaza_job_panics_total").increment(1);
-            tracing::error!(job.id = %job.id, job.kind = ?job.kind, attempt = job.attempt, "job panicked");
+            tracing::error!("job panicked");
             (transient("it panicked".into()), None)
         }
     };
@@ -192,15 +180,15 @@ async fn record_end(backend: &Backend, job: &ClaimedJob, end: &JobEnd) {
         match db::with_timeout(db::REPLY_TIMEOUT, write).await {
             Ok(()) => return,
             Err(error @ Error::LeaseLost(_)) => {
-                tracing::warn!(job.id = %job.id, error = ?error, "saving a job's outcome failed: its lease was lost");
+                tracing::warn!(error = ?error, "saving a job's outcome failed: its lease was lost");
                 return;
             }
             Err(error) if Instant::now() + RECORD_RETRY_DELAY < until => {
-                tracing::warn!(job.id = %job.id, error = ?error, "saving a job's outcome failed; trying again");
+                tracing::warn!(error = ?error, "saving a job's outcome failed; trying again");
                 sleep(RECORD_RETRY_DELAY).await;
             }
             Err(error) => {
-                tracing::error!(job.id = %job.id, error = ?error, "saving a job's outcome failed; its lease expires");
+                tracing::error!(error = ?error, "saving a job's outcome failed; its lease expires");
                 return;
             }
         }
@@ -218,7 +206,7 @@ async fn keep_alive(backend: &Backend, job: &ClaimedJob) {
             Ok(false) => return,
             // The database may be away for a moment. The lease holds until it expires.
             Err(error) if Instant::now() < held_until => {
-                tracing::warn!(job.id = %job.id, error = ?error, "job heartbeat failed");
+                tracing::warn!(error = ?error, "job heartbeat failed");
             }
             Err(_) => return,
         }

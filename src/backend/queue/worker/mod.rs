@@ -319,22 +319,26 @@ async fn recover_loop(backend: Arc<Backend>) {
 
 async fn recover(backend: &Arc<Backend>) -> Result<()> {
     for job in db::with_timeout(db::REPLY_TIMEOUT, queue::with_expired_lease(&backend.db)).await? {
-        tracing::warn!(job.id = %job.id, job.kind = ?job.kind, attempt = job.attempt, worker.id = %job.owner, "stuck job taken back");
-        let report = FailureReport {
-            failure: Failure::Transient,
-            detail: format!("its worker was not heard of for {} s", backend.settings.queue.lease.as_secs()),
-            lease_expired: true,
-        };
-        match db::with_timeout(db::REPLY_TIMEOUT, jobs::fail(backend, &job, &report, None)).await {
-            // The job is due at once.
-            Ok(()) => backend.events.job_added(),
-            // Meanwhile the lease was prolonged, or the job was finished or taken back by another process.
-            Err(Error::LeaseLost(_)) => {}
-            // The other jobs are taken back all the same.
-            Err(error) => tracing::warn!(job.id = %job.id, error = ?error, "taking back a stuck job failed"),
-        }
+        job.run(take_back(backend, &job)).await;
     }
     Ok(())
+}
+
+async fn take_back(backend: &Backend, job: &ClaimedJob) {
+    tracing::warn!(worker.id = %job.owner, "stuck job taken back");
+    let report = FailureReport {
+        failure: Failure::Transient,
+        detail: format!("its worker was not heard of for {} s", backend.settings.queue.lease.as_secs()),
+        lease_expired: true,
+    };
+    match db::with_timeout(db::REPLY_TIMEOUT, jobs::fail(backend, job, &report, None)).await {
+        // The job is due at once.
+        Ok(()) => backend.events.job_added(),
+        // Meanwhile the lease was prolonged, or the job was finished or taken back by another process.
+        Err(Error::LeaseLost(_)) => {}
+        // The other jobs are taken back all the same.
+        Err(error) => tracing::warn!(error = ?error, "taking back a stuck job failed"),
+    }
 }
 
 /// Runs a job that this worker holds, on a task that ends when the job ends, even if the caller goes away. The permit
@@ -347,7 +351,13 @@ pub(in crate::backend) fn run_in_background(backend: &Arc<Backend>, mut job: Cla
         let backend = running;
         loop {
             let (kind, began) = (job.kind.as_str(), Instant::now());
-            let outcome = attempt::run(&backend, &job, exclusivity.is_some()).await;
+            let attempt = async {
+                let outcome = attempt::run(&backend, &job, exclusivity.is_some()).await;
+                let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+                tracing::info!(outcome = outcome.as_str(), duration_ms, "attempt ended");
+                outcome
+            };
+            let outcome = job.run(attempt).await;
             drop(exclusivity);
             if is_poison_job(&job) {
                 // Claims found nothing while the poison job ran, or waited to run, exclusively.

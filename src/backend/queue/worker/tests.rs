@@ -267,6 +267,8 @@ async fn an_attempt_that_holds_its_job_no_more_intends_nothing() {
         upload: Some(upload),
         object: None,
         decodes_track: false,
+        request_id: None,
+        trace_parent: None,
     };
     let content = Content { size_bytes: 1, sha256: &[], content_type: "image/png" };
     let intended = objects::intend(&process.backend.db, &zombie, ObjectRole::Cover, upload, None, content).await;
