@@ -18,13 +18,18 @@ const OTHER_DESCRIPTORS: usize = 24;
 
 /// Raises the soft limit to the hard one. Returns the resulting limit.
 pub(crate) fn raise_limit() -> usize {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current != limit.maximum {
-        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let before = getrlimit(Resource::Nofile);
+    if before.current != before.maximum {
+        let raised = Rlimit { current: before.maximum, maximum: before.maximum };
         if let Err(error) = setrlimit(Resource::Nofile, raised) {
             tracing::warn!(error = ?error, "raising the file descriptor limit failed");
         }
     }
+    limit()
+}
+
+/// The number of descriptors that this process may open.
+pub(crate) fn limit() -> usize {
     getrlimit(Resource::Nofile).current.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 

@@ -233,6 +233,7 @@ pub(crate) fn burst_limit(backend: &Backend) -> Option<BurstLimit> {
     tokio::spawn(evict_idle_clients(Arc::clone(&config), backend.shutdown()));
     Some(GovernorLayer::new(config).error_handler(|error| match error {
         GovernorError::TooManyRequests { wait_time, .. } => {
+            metrics::counter!("vwaza_rate_limited_total", "rule" => "burst").increment(1);
             let retry_after_seconds = u32::try_from(wait_time).unwrap_or(u32::MAX).max(1);
             ErrorResponse::from(Problem::RateLimited { by: LimitedBy::Network, retry_after_seconds }).into_response()
         }

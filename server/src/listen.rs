@@ -94,6 +94,11 @@ pub(crate) async fn serve(
         match acquire_slot(&slots, peer.ip()).await {
             Ok(slot) => serve_connection(stream, peer, slot, &router, &stopping, &graceful),
             Err(full) => {
+                let reason = match full {
+                    NoSlot::PeerLimit => "peer_limit",
+                    NoSlot::AllTaken => "all_taken",
+                };
+                metrics::counter!("vwaza_connections_rejected_total", "reason" => reason).increment(1);
                 if let Some(times) = refused.due() {
                     let why = match full {
                         NoSlot::PeerLimit => "too many connections from its address (VWAZA_LIMIT_CONNECTIONS_PER_PEER)",

@@ -1,4 +1,4 @@
-//! The outermost layer of a request: its client, its id, its span and its log line.
+//! The outermost layer of a request: its client, its id, its span, its log line and its metrics.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -10,14 +10,14 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use tracing::{Instrument, error_span, field::Empty, info};
 use vwaza::backend::{
     accounts::visitor::ClientAddress,
     cause::{self, RequestId},
 };
 
-use crate::{client::ClientResolver, errors::REQUEST_ID};
+use crate::{client::ClientResolver, errors::REQUEST_ID, metrics};
 
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 /// The route of a request that was answered before its route was known, or that has none.
@@ -27,7 +27,7 @@ const NO_ROUTE: &str = "none";
 #[derive(Clone, Default)]
 struct Route(Arc<OnceLock<MatchedPath>>);
 
-/// Identifies a request, and logs its answer. The id is that of a trusted proxy, or a new one. Handlers
+/// Identifies a request, and logs and measures its answer. The id is that of a trusted proxy, or a new one. Handlers
 /// find it in the request, and clients in the answer.
 pub(crate) async fn observe(
     State(client_resolver): State<Arc<ClientResolver>>,
@@ -53,7 +53,7 @@ pub(crate) async fn observe(
     if is_trusted && let Some(parent) = request.headers().get(TRACE_PARENT).and_then(|parent| parent.to_str().ok()) {
         cause::continue_trace(&span, parent);
     }
-    let route = Route::default();
+    let (method, route) = (method_label(request.method()), Route::default());
     request.extensions_mut().insert(ClientAddress(origin.address()));
     request.extensions_mut().insert(origin);
     request.extensions_mut().insert(route.clone());
@@ -66,6 +66,7 @@ pub(crate) async fn observe(
         let latency_ms = (took.as_secs_f64() * 1e6).round() / 1e3;
         info!(http.route = route, http.status = status.as_u16(), latency_ms, "answered");
     });
+    metrics::count_request(method, route, status, took);
     response
 }
 
@@ -80,4 +81,17 @@ pub(crate) fn note_route(request: &Request) {
 
 fn given_id(headers: &HeaderMap) -> Option<RequestId> {
     RequestId::parse(headers.get(&REQUEST_ID)?.to_str().ok()?)
+}
+
+/// The method as a label. Clients may invent methods, so the number of labels is bounded here.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
 }

@@ -33,7 +33,7 @@ pub use accounts::{
     users::{PasswordAccepted, create_user},
 };
 pub use backtraces::backtrace;
-pub use db::migrate_database;
+pub use db::{connections::PoolUsage, migrate_database};
 pub use error::Error;
 pub use operations::backup::{BackupCheck, BackupReport, Restored, backup, restore, verify_backup};
 pub use operations::fsck::{Damage, Finding, Repair, Report, fsck};
@@ -140,9 +140,14 @@ impl Backend {
             reaper_cursor: reaper::Cursor::default(),
             limits,
             writers: uploads::writers::Writers::default(),
-            queue_connections: connections::Connections::new(db.clone(), QUEUE_CONNECTIONS, CLAIM_TIMEOUT),
+            queue_connections: connections::Connections::new("queue", db.clone(), QUEUE_CONNECTIONS, CLAIM_TIMEOUT),
             health_check,
-            upload_connections: connections::Connections::new(db.clone(), UPLOAD_CONNECTIONS, db::REPLY_TIMEOUT),
+            upload_connections: connections::Connections::new(
+                "uploads",
+                db.clone(),
+                UPLOAD_CONNECTIONS,
+                db::REPLY_TIMEOUT,
+            ),
             db,
             settings,
             storage,
@@ -278,6 +283,14 @@ impl Backend {
     /// as up.
     pub async fn database_is_up(&self) -> bool {
         self.health_check.is_up().await
+    }
+
+    /// The use of each pool of connections to the database.
+    pub fn pools(&self) -> [PoolUsage; 3] {
+        let (size, idle) = (self.db.size() as usize, self.db.num_idle());
+        let max = self.db.options().get_max_connections() as usize;
+        let main = PoolUsage { name: "main", in_use: size.saturating_sub(idle), idle, max };
+        [main, self.queue_connections.usage(), self.upload_connections.usage()]
     }
 
     /// The origin that media may be redirected to.

@@ -71,6 +71,23 @@ pub enum FileRefusal {
     Lost,
 }
 
+impl FileRefusal {
+    /// The name in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too_large",
+            Self::WrongKind => "wrong_kind",
+            Self::Empty => "empty",
+            Self::Incomplete => "incomplete",
+            Self::Damaged => "damaged",
+            Self::CannotDecode => "cannot_decode",
+            Self::OutsideLimits => "outside_limits",
+            Self::ChecksumMismatch => "checksum_mismatch",
+            Self::Lost => "lost",
+        }
+    }
+}
+
 /// Why a request was refused, in words for the person who made it.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
 pub enum Problem {

@@ -47,6 +47,8 @@ async fn a_log_that_nobody_reads_stops_nobody_and_loses_nothing_while_there_is_r
         (app.log.events("answered").into_iter().filter(is_answered).count() == REQUESTS).then_some(())
     })
     .await;
+    let figures = app.anonymous().get("/metrics").await.text();
+    assert!(figures.lines().any(|line| line == "vwaza_log_lines_lost_total 0"), "{figures}");
 }
 
 #[tokio::test]

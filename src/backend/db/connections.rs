@@ -21,10 +21,26 @@ const UNTESTED_IDLE_MAX: Duration = Duration::from_secs(1);
 const PLANNER_SETTINGS: &str = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; set enable_bitmapscan = off; \
                         set enable_sort = off";
 
+/// The connections of one pool at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolUsage {
+    pub name: &'static str,
+    pub in_use: usize,
+    pub idle: usize,
+    pub max: usize,
+}
+
+/// Records how long a caller has waited for a connection of a pool.
+pub(super) fn record_wait(pool: &'static str, began: Instant) {
+    metrics::histogram!("vwaza_db_wait_seconds", "pool" => pool).record(began.elapsed());
+}
+
 pub(in crate::backend) struct Connections {
+    name: &'static str,
     db: PgPool,
     reply_timeout: Duration,
     permits: Semaphore,
+    count: usize,
     /// Idle connections, and since when each is idle.
     idle: Mutex<Vec<(PgConnection, Instant)>>,
 }
@@ -32,15 +48,23 @@ pub(in crate::backend) struct Connections {
 impl Connections {
     /// Opens at most `count` connections, each when it is first needed. A reply that takes longer than `reply_timeout`
     /// is given up together with its connection; the statement may be executed all the same.
-    pub(in crate::backend) fn new(db: PgPool, count: usize, reply_timeout: Duration) -> Self {
-        Self { db, reply_timeout, permits: Semaphore::new(count), idle: Mutex::default() }
+    /// They have this name in metrics.
+    pub(in crate::backend) fn new(name: &'static str, db: PgPool, count: usize, reply_timeout: Duration) -> Self {
+        Self { name, db, reply_timeout, permits: Semaphore::new(count), count, idle: Mutex::default() }
+    }
+
+    pub(in crate::backend) fn usage(&self) -> PoolUsage {
+        let in_use = self.count - self.permits.available_permits();
+        PoolUsage { name: self.name, in_use, idle: self.idle().len(), max: self.count }
     }
 
     /// Runs `work` on a connection. The connection is kept for the next caller unless `work` fails.
     pub(in crate::backend) async fn run<T>(&self, work: impl AsyncFnOnce(&mut PgConnection) -> Result<T>) -> Result<T> {
+        let began = Instant::now();
         let permit = timeout(ACQUIRE_TIMEOUT, self.permits.acquire()).await.map_err(|_| timed_out())?;
         let _permit = permit.map_err(|_| Error::Corrupt("these connections are closed".into()))?;
         let mut connection = self.acquire().await?;
+        record_wait(self.name, began);
         let outcome = db::with_timeout(self.reply_timeout, work(&mut connection)).await;
         let mut idle = self.idle();
         match outcome {
@@ -94,7 +118,7 @@ mod tests {
         const COUNT: usize = 3;
         let database = TestDatabase::create(&test_server_url()).await;
         let db = PgPool::connect(&database.url()).await.unwrap();
-        let connections = Connections::new(db.clone(), COUNT, Duration::from_secs(60));
+        let connections = Connections::new("test", db.clone(), COUNT, Duration::from_secs(60));
         let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
         // Each call waits until `COUNT` calls run at once.
         let all = Barrier::new(COUNT);

@@ -12,7 +12,7 @@ use std::{
 
 use futures::{FutureExt, future::select_ok};
 use sqlx::{
-    Connection, PgConnection, PgPool, Postgres, Transaction,
+    Connection, PgConnection, PgPool, Postgres, SqlSafeStr, Transaction,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -125,8 +125,12 @@ pub(super) async fn snapshot(db: &PgPool) -> Result<Transaction<'static, Postgre
 /// connection's next user would be lost (sqlx issue 4393, as of 0.9.0).
 async fn begin_with(db: &PgPool, statement: &'static str) -> Result<Transaction<'static, Postgres>> {
     let db = db.clone();
-    #[expect(clippy::disallowed_methods, reason = "the one place where it runs to its end")]
-    let begun = async move { db.begin_with(statement).await };
+    let begun = async move {
+        let began = Instant::now();
+        let connection = db.acquire().await?;
+        connections::record_wait("main", began);
+        Transaction::begin(connection, Some(statement.into_sql_str())).await
+    };
     Ok(tokio::spawn(begun.in_current_span()).await??)
 }
 

@@ -43,6 +43,7 @@ impl Streams {
         let mut open = lock(&self.open);
         let is_full = |count: Option<&u32>, max| count.is_some_and(|count| *count >= max);
         if is_full(open.users.get(&user), self.per_user) || is_full(open.clients.get(&client), self.per_client) {
+            metrics::counter!("vwaza_rate_limited_total", "rule" => "event-streams").increment(1);
             return Err(Problem::TooMany("You have too many pages open. Close some of them.".into()));
         }
         *open.users.entry(user).or_default() += 1;

@@ -4,7 +4,7 @@
 use super::integrity;
 use crate::{
     backend::{Backend, Result, queue},
-    domain::{circuit::CircuitState, integrity::IntegrityRun, queue_page::JobCounts},
+    domain::{integrity::IntegrityRun, queue_page::JobCounts},
 };
 
 /// The state of queue, uploads and storage at one moment.
@@ -19,9 +19,12 @@ pub struct QueueStats {
     pub received: i64,
     /// Bytes of these uploads, which are only in the spools.
     pub spooled_bytes: i64,
-    pub storage: CircuitState,
     /// The latest run of the integrity check that is over.
     pub integrity: Option<IntegrityRun>,
+    /// Mails that are due, or wait for their next attempt.
+    pub mails_waiting: i64,
+    /// The time for which the oldest due mail has been due; `None` if no mail is due.
+    pub oldest_due_mail_seconds: Option<i64>,
 }
 
 /// Sums up the sizes of all stored objects for the gauge `vwaza_stored_bytes`. Reads the row of every object.
@@ -53,14 +56,22 @@ impl Backend {
         )
         .fetch_one(&mut *db)
         .await?;
+        let mails = sqlx::query!(
+            r#"select count(*) as "waiting!",
+                      floor(extract(epoch from now() - min(run_after) filter (where run_after <= now())))::bigint as oldest_due_seconds
+               from mail_jobs where status = 'PENDING'"#
+        )
+        .fetch_one(&mut *db)
+        .await?;
         Ok(QueueStats {
             jobs,
             oldest_due_seconds,
             receiving: uploads.receiving,
             received: uploads.received,
             spooled_bytes: uploads.spooled_bytes,
-            storage: self.storage.circuit(),
             integrity,
+            mails_waiting: mails.waiting,
+            oldest_due_mail_seconds: mails.oldest_due_seconds,
         })
     }
 }

@@ -23,6 +23,16 @@ pub enum StorageOperation {
     Delete,
 }
 
+impl StorageOperation {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Delete => "delete",
+        }
+    }
+}
+
 pub(super) struct Breaker {
     started: Instant,
     inner: Mutex<Inner>,
@@ -103,14 +113,27 @@ impl Breaker {
         call: impl Future<Output = Result<T>>,
     ) -> Result<T> {
         self.admit(operation)?;
-        self.record(operation, caller, call.await)
+        let outcome = measured(operation.as_str(), call).await;
+        self.record(operation, caller, outcome)
+    }
+
+    /// Opens an object for reading. A success is recorded by the caller, after the last byte.
+    ///
+    /// # Errors
+    /// As [`Breaker::call`].
+    pub(super) async fn open<T>(&self, caller: Caller, open: impl Future<Output = Result<T>>) -> Result<T> {
+        self.admit(StorageOperation::Read)?;
+        match measured(StorageOperation::Read.as_str(), open).await {
+            Ok(opened) => Ok(opened),
+            Err(error) => self.record(StorageOperation::Read, caller, Err(error)),
+        }
     }
 
     /// Makes a call that reads no object's bytes, such as a list. Its success shows that the storage answers, but not
     /// that bytes can be read.
     pub(super) async fn check<T>(&self, caller: Caller, look: impl Future<Output = Result<T>>) -> Result<T> {
         self.admit(StorageOperation::Read)?;
-        match look.await {
+        match measured("check", look).await {
             Err(error) if error.is_outage() => self.record(StorageOperation::Read, caller, Err(error)),
             outcome => {
                 self.inner().last_answer = Some(Instant::now());
@@ -222,6 +245,15 @@ impl Breaker {
         // Nothing panics while it holds the lock, and half a change would do no harm.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Measures a call to the storage. An object that is not there is an answer like any other.
+async fn measured<T>(operation: &'static str, call: impl Future<Output = Result<T>>) -> Result<T> {
+    let (began, outcome) = (Instant::now(), call.await);
+    let label = if outcome.as_ref().is_err_and(Error::is_outage) { "failed" } else { "answered" };
+    metrics::histogram!("vwaza_storage_duration_seconds", "operation" => operation, "outcome" => label)
+        .record(began.elapsed());
+    outcome
 }
 
 #[cfg(test)]

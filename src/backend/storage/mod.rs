@@ -313,14 +313,10 @@ impl Storage {
     /// # Errors
     /// `Storage(NotFound)` if there is no object. The stream fails if the storage fails in the middle of the object.
     pub(super) async fn read(&self, key: &str, range: Option<Range<u64>>) -> Result<BoxStream<'static, Result<Bytes>>> {
-        self.breaker.admit(StorageOperation::Read)?;
         let caller = self.caller;
         let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
-        let opened = async { Ok(self.store().await?.get_opts(&Key::from(key), options).await?) };
-        let result = match opened.await {
-            Ok(result) => result,
-            Err(error) => return self.breaker.record(StorageOperation::Read, caller, Err(error)),
-        };
+        let open = async { Ok(self.store().await?.get_opts(&Key::from(key), options).await?) };
+        let result = self.breaker.open(caller, open).await?;
         // The read counts as a success at its last byte: an HTTP answer that announced its length polls no further.
         let (breaker, mut left) = (Arc::clone(&self.breaker), result.range.end - result.range.start);
         let chunks = result.into_stream().map(move |chunk| {

@@ -3,10 +3,10 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{EndedUpload, Uploads, purge_bytes, spool::SPOOL_TIMEOUT_SECONDS};
+use super::{EndedUpload, Uploads, count_refusal, purge_bytes, spool::SPOOL_TIMEOUT_SECONDS};
 use crate::{
     backend::{
-        Result,
+        Error, Result,
         accounts::locks,
         db,
         releases::locked::{self, LockedRelease},
@@ -66,6 +66,25 @@ impl Uploads {
     /// # Errors
     /// As [`Uploads::begin`].
     pub async fn begin_in_batch(
+        &self,
+        actor: &Actor,
+        intent: &RawIntent,
+        channel: Channel,
+        batch_member: Option<BatchMember>,
+    ) -> Result<BegunUpload> {
+        let begun = self.begin_uncounted(actor, intent, channel, batch_member).await;
+        if let Err(Error::Problem(problem)) = &begun {
+            match problem {
+                Problem::Refused { kind, .. } => count_refusal(kind.as_str()),
+                Problem::QuotaExceeded(_) => count_refusal("quota"),
+                Problem::TooMany(_) => count_refusal("too_many_open"),
+                _ => {}
+            }
+        }
+        begun
+    }
+
+    async fn begin_uncounted(
         &self,
         actor: &Actor,
         intent: &RawIntent,
@@ -145,6 +164,7 @@ impl Uploads {
         .await?;
         locked::bump_version(&mut tx, release.id).await?;
         tx.commit().await?;
+        metrics::counter!("vwaza_uploads_total", "outcome" => "created").increment(1);
         fail::fail_point!("upload-begun");
         purge_bytes(backend, &expired).await?;
         backend.events.release_changed(release.id, release.artist);

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{
-    Uploads,
+    Uploads, count_refusal,
     receive::{displaced_by_another, upload_is_over},
     sink::hash_of_first,
     writers::{RunningHash, Writer},
@@ -296,6 +296,7 @@ impl Uploads {
         }
         tx.commit().await?;
         metrics::counter!("vwaza_uploads_total", "outcome" => "refused").increment(1);
+        count_refusal(refusal.kind.as_str());
         if let Some(release) = release {
             self.0.events.release_changed(release.id, release.artist);
         }

@@ -254,6 +254,11 @@ impl Uploads {
     }
 }
 
+/// Counts an upload that was not begun, or whose file was refused.
+fn count_refusal(reason: &'static str) {
+    metrics::counter!("vwaza_upload_refusals_total", "reason" => reason).increment(1);
+}
+
 /// Whether an upload was cancelled or has expired.
 fn is_over(state: UploadState) -> bool {
     matches!(state, UploadState::Cancelled | UploadState::Expired)

@@ -177,7 +177,13 @@ impl Uploads {
         };
         let uploads = Uploads(Arc::clone(&self.0));
         let actor = actor.clone();
-        let task = async move { uploads.receive_held(&actor, id, offset, body, checksum, writer).await };
+        let task = async move {
+            let received = uploads.receive_held(&actor, id, offset, body, checksum, writer).await;
+            if let Some(reason) = received.as_ref().err().and_then(reason_of) {
+                metrics::counter!("vwaza_upload_failures_total", "reason" => reason).increment(1);
+            }
+            received
+        };
         self.0.tasks.run_to_completion(task).await?
     }
 
@@ -400,6 +406,19 @@ impl Uploads {
             None if self.is_receiving(id).await? => Err(send_again().into()),
             None => Err(upload_is_over().into()),
         }
+    }
+}
+
+/// Why a request that carries bytes failed, as a label. `None` if the upload is over, is refused or continues elsewhere.
+fn reason_of(error: &Error) -> Option<&'static str> {
+    match error {
+        Error::Problem(Problem::Unavailable(_)) => Some("interrupted"),
+        Error::Problem(Problem::Locked(_)) => Some("displaced"),
+        Error::Problem(Problem::ChecksumMismatch(_)) => Some("checksum_mismatch"),
+        Error::Problem(Problem::LengthExceeded(_)) => Some("too_long"),
+        Error::Problem(_) => None,
+        error if error.is_disk_full() => Some("disk_full"),
+        _ => Some("fault"),
     }
 }
 

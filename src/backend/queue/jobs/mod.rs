@@ -136,6 +136,17 @@ pub(in crate::backend) async fn fail(
         }
     }
     tx.commit().await?;
+    let kind = job.kind.as_str();
+    match next {
+        AfterFailure::RetryIn(_) => metrics::counter!("vwaza_job_retries_total", "kind" => kind).increment(1),
+        AfterFailure::DeadLetter => {
+            metrics::counter!("vwaza_job_dead_letters_total", "kind" => kind).increment(1);
+            if job.kind == JobKind::Store {
+                metrics::counter!("vwaza_uploads_total", "outcome" => "failed").increment(1);
+                metrics::counter!("vwaza_upload_failures_total", "reason" => "not_stored").increment(1);
+            }
+        }
+    }
     if let Some(release) = release {
         backend.events.release_changed(release.id, release.artist);
     }

@@ -195,6 +195,8 @@ async fn attach(backend: &Backend, job: &ClaimedJob, id: UploadId, object: &Inte
         locked::advance(&mut tx, release).await?;
     }
     tx.commit().await?;
+    let outcome = if attached { "attached" } else { "superseded" };
+    metrics::counter!("vwaza_uploads_total", "outcome" => outcome).increment(1);
     if let Some(release) = release {
         // Workers wait for this event, so it goes out first: an event right after another one waits for the next batch.
         backend.events.job_added();
