@@ -96,6 +96,35 @@ await check("compose files", async () => {
     }
   }
 });
+await check("metrics in alerts and dashboard", async () => {
+  const documented = new Set(found(readFileSync("docs/metrics.md", "utf8"), /^\| `([a-z_]+)` \|/gm));
+  const alerts = parseYaml(read("alerts.yml")).groups.flatMap(({ rules }) => rules);
+  const dashboard = JSON.parse(read("dashboard.json"));
+  const expressions = [
+    ...alerts.map(({ alert, expr }) => [alert, expr]),
+    ...dashboard.panels.flatMap(({ title, targets = [] }) => targets.map(({ expr }) => [`panel “${title}”`, expr])),
+    ...dashboard.annotations.list.map(({ name, expr }) => [name, expr]),
+  ];
+  for (const [where, expr] of expressions) {
+    // A series of a histogram has the histogram's name with an ending. `up` is Prometheus's own.
+    const names = found(expr.replace(/"[^"]*"/g, ""), /\b((?:vwaza|process)_[a-z_]+|up)\b/g).map((name) => name.replace(/_(bucket|sum|count)$/, ""));
+    assert(names.length > 0, `${where} names no metric`);
+    for (const name of names) assert(documented.has(name) || name === "up", `${where}: docs/metrics.md doesn't list ${name}`);
+  }
+  // Every alert is explained and tested.
+  const tested = readFileSync("testing/alerts.test.yml", "utf8");
+  for (const { alert } of alerts) {
+    assert(operating.includes(`| \`${alert}\` |`), `docs/operating.md doesn't explain ${alert}`);
+    assert(new RegExp(`alertname: ${alert}\n +eval_time: .*\n +exp_alerts:\n`).test(tested), `no test lets ${alert} fire`);
+  }
+  for (const name of found(operating, /^\| `(Vwaza[A-Za-z]+)` \|/gm)) assert(alerts.some(({ alert }) => alert === name), `there is no alert ${name}`);
+});
+await checkWith("promtool", "alerts.yml", async (promtool) => {
+  // promtool reports on its standard output.
+  const check = (...args) => run(promtool, args).catch(({ stdout, stderr }) => assert.fail(stderr + stdout));
+  await check("check", "rules", "deploy/alerts.yml");
+  await check("test", "rules", "testing/alerts.test.yml");
+});
 await checkWith("systemd-analyze", "vwaza.service", async (analyze) => {
   // A stand-in for the binary, which need not be installed here.
   const unit = write("vwaza.service", read("vwaza.service").replace("/usr/local/bin/vwaza serve", process.execPath));
@@ -217,6 +246,15 @@ const EXPECTATIONS = {
     assert.equal(seen["x-forwarded-for"].split(",").at(-1).trim(), "127.0.0.1", "the server takes the last address for the client's");
     assert.equal(status, 460);
     assert.deepEqual([headers["upload-offset"], headers["upload-metadata"], headers.location], ["7", metadata, "/api/uploads/a/b"]);
+  },
+  "the proxy names a request, and no client does": async (ask, server) => {
+    server.answerWith((request, response) => response.end(JSON.stringify(request.headers)));
+    const sent = { "x-request-id": "of-a-client", traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" };
+    const { stream } = await ask("GET", "/", sent).answer;
+    const { "x-request-id": id, traceparent } = JSON.parse(await text(stream));
+    assert.match(id, /^[A-Za-z0-9._-]{1,64}$/);
+    assert.notEqual(id, "of-a-client");
+    assert.equal(traceparent, undefined);
   },
   "a refusal reaches a client that is still sending": async (ask, server) => {
     server.answerWith((_, response) => response.writeHead(413, { "Upload-Offset": "0" }).end("{}"));
