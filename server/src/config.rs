@@ -91,6 +91,8 @@ pub(crate) struct Config {
     pub(crate) shutdown_timeout: Duration,
     pub(crate) log_filter: String,
     pub(crate) log_format: LogFormat,
+    /// The collector of traces, without the path of OTLP. `None`: no traces.
+    pub(crate) traces_endpoint: Option<String>,
     /// The folder to which `cargo leptos` writes the site, for builds that do not embed it.
     #[cfg_attr(feature = "embed-site", expect(dead_code, reason = "the site is in the binary"))]
     pub(crate) site_root: PathBuf,
@@ -207,6 +209,7 @@ impl Config {
                     return Err(ConfigError::new("VWAZA_LOG_FORMAT", value, "json or pretty"));
                 }
             },
+            traces_endpoint: traces_endpoint()?,
             site_root: env_text("LEPTOS_SITE_ROOT")?.unwrap_or_else(|| "target/site".into()).into(),
         })
     }
@@ -265,6 +268,16 @@ fn trusted_proxies() -> Result<Option<Vec<IpNet>>, ConfigError> {
         })
     });
     networks.collect::<Result<_, _>>().map(Some)
+}
+
+fn traces_endpoint() -> Result<Option<String>, ConfigError> {
+    const NAME: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    let Some(url) = env_text(NAME)? else { return Ok(None) };
+    let uri = url.parse::<http::Uri>().ok();
+    let is_http = uri.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
+    // The address may hold a password.
+    let is_http = is_http.then(|| url.trim_end_matches('/').to_owned());
+    is_http.map(Some).ok_or_else(|| ConfigError::hidden(NAME, "an address like http://127.0.0.1:4318"))
 }
 
 /// Reads the mail settings. If mails leave this machine, a public URL is required, because their links lead back to it.

@@ -32,11 +32,14 @@ mod telemetry;
 mod tus;
 mod upload_form;
 
-use std::process::ExitCode;
+use std::{error::Error, process::ExitCode};
 
 use clap::Parser;
 use rustix::fs::Mode;
 use tikv_jemallocator::Jemalloc;
+use tokio::runtime::Runtime;
+
+use self::{config::Config, telemetry::Telemetry};
 
 /// Returns freed memory to the system within seconds, even while the process is idle: a background thread does it, as
 /// `JEMALLOC_SYS_WITH_MALLOC_CONF` in `.cargo/config.toml` asks. `./dev bench memory` measures how much memory stays in
@@ -49,27 +52,21 @@ fn main() -> ExitCode {
     // process inherits.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let command = cli::Cli::parse();
-    let config = match config::Config::from_env() {
+    let config = match Config::from_env() {
         Ok(config) => config,
         Err(error) => {
             eprintln!("vwaza: {error}");
             return ExitCode::from(2);
         }
     };
-    let telemetry = match telemetry::init(&config, command.is_server()) {
-        Ok(telemetry) => telemetry,
+    let (runtime, telemetry) = match start(&config, command.is_server()) {
+        Ok(started) => started,
         Err(error) => {
-            eprintln!("vwaza: the log cannot be written: {error}");
+            eprintln!("vwaza: {error}");
             return ExitCode::FAILURE;
         }
     };
-    let outcome = tokio::runtime::Runtime::new().map_err(Into::into).and_then(|runtime| {
-        let outcome = runtime.block_on(cli::run(command, config));
-        // The shutdown does not wait for an examination in the middle of a long file. The job is handed back.
-        runtime.shutdown_background();
-        outcome
-    });
-    let code = match outcome {
+    let code = match runtime.block_on(cli::run(command, config)) {
         Ok(code) => code,
         Err(error) => {
             tracing::error!(error = ?error, "vwaza stopped");
@@ -78,5 +75,13 @@ fn main() -> ExitCode {
         }
     };
     drop(telemetry);
+    // The shutdown does not wait for an examination in the middle of a long file. The job is handed back.
+    runtime.shutdown_background();
     code
+}
+
+fn start(config: &Config, is_server: bool) -> Result<(Runtime, Telemetry), Box<dyn Error + Send + Sync>> {
+    let runtime = Runtime::new()?;
+    let telemetry = telemetry::init(config, is_server, runtime.handle())?;
+    Ok((runtime, telemetry))
 }

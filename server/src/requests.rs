@@ -20,6 +20,8 @@ use vwaza::backend::{
 use crate::{client::ClientResolver, errors::REQUEST_ID, metrics};
 
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+/// Bytes of a path that are logged. Addresses of ours are shorter.
+const LOGGED_PATH_MAX_BYTES: usize = 500;
 /// The route of a request that was answered before its route was known, or that has none.
 const NO_ROUTE: &str = "none";
 
@@ -40,12 +42,13 @@ pub(crate) async fn observe(
     let id = given_id(request.headers()).filter(|_| is_trusted).unwrap_or_else(RequestId::random);
     // An id consists of characters that a header may hold.
     let header = HeaderValue::from_str(id.as_str()).unwrap_or_else(|_| HeaderValue::from_static("invalid"));
+    let path = request.uri().path();
     // The span has the highest level, so that its names stay in the log whatever the filter is.
     let span = error_span!(
         "request",
         request.id = %id,
         http.method = %request.method(),
-        http.path = request.uri().path(),
+        http.path = path.get(..LOGGED_PATH_MAX_BYTES).unwrap_or(path),
         user.id = Empty,
         user.email = Empty,
         user.role = Empty,

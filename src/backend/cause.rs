@@ -15,6 +15,8 @@ tokio::task_local! {
     static REQUEST: Option<RequestId>;
 }
 
+/// The target of spans that only traces have. For log lines, the span around them is the present one.
+pub const TRACE_ONLY: &str = "vwaza::trace";
 /// The longest id that is accepted from a proxy, in characters.
 const ID_MAX_CHARS: usize = 64;
 
@@ -63,6 +65,21 @@ impl Cause {
                 .then(|| format!("00-{}-{}-{:02x}", parent.trace_id(), parent.span_id(), parent.trace_flags().to_u8())),
         }
     }
+}
+
+/// Does work that belongs into an earlier trace, in a span of its own there that is linked with the present one. `None`
+/// leaves it in the present trace.
+pub(super) fn rejoin<T>(
+    trace_parent: Option<&str>,
+    span: Span,
+    work: impl Future<Output = T>,
+) -> impl Future<Output = T> {
+    if let Some(parent) = trace_parent {
+        let present = Span::current().context().span().span_context().clone();
+        continue_trace(&span, parent);
+        span.add_link(present);
+    }
+    work.instrument(span)
 }
 
 /// Does work that was enqueued, in a span of its own.

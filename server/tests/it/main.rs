@@ -69,6 +69,7 @@ mod standard_clients;
 mod statements;
 mod storages;
 mod support;
+mod traces;
 mod tracks;
 mod tus;
 mod two_factor;

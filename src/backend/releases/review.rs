@@ -2,12 +2,15 @@
 
 use sqlx::PgPool;
 use time::OffsetDateTime;
+use tracing::info_span;
 use uuid::Uuid;
 
 use super::{changed_facts, lists, locked, search};
 use crate::{
     backend::{
-        Backend, Result, db,
+        Backend, Result,
+        cause::{self, Cause, TRACE_ONLY},
+        db,
         paging::{PageSearch, Side},
     },
     domain::{
@@ -85,6 +88,31 @@ impl Review<'_> {
     /// `Conflict` while a new file is not stored, or if a file would be refused today.
     pub async fn decide(&self, actor: &Actor, id: ReleaseId, version: i64, verdict: Verdict) -> Result<VerdictOutcome> {
         actor.require_admin()?;
+        let trace_parent = self.trace_parent(id).await?;
+        let span = info_span!(target: TRACE_ONLY, "verdict", release.id = %id);
+        cause::rejoin(trace_parent.as_deref(), span, self.decide_in_trace(actor, id, version, verdict)).await
+    }
+
+    /// The span that enqueued the last job of a release. Its trace began with an upload. `None` if no traces are exported.
+    async fn trace_parent(&self, id: ReleaseId) -> Result<Option<String>> {
+        if Cause::current().trace_parent.is_none() {
+            return Ok(None);
+        }
+        let trace_parent = sqlx::query_scalar!(
+            r#"select trace_parent as "trace_parent!" from upload_jobs
+               where release_id = $1 and trace_parent is not null order by updated_at desc limit 1"#,
+            id as ReleaseId
+        );
+        Ok(trace_parent.fetch_optional(&self.0.db).await?)
+    }
+
+    async fn decide_in_trace(
+        &self,
+        actor: &Actor,
+        id: ReleaseId,
+        version: i64,
+        verdict: Verdict,
+    ) -> Result<VerdictOutcome> {
         let mut tx = db::begin(&self.0.db).await?;
         let release = locked::lock(&mut tx, id).await?.ok_or(Problem::NotFound)?;
         if release.status != ReleaseStatus::PendingReview {

@@ -5,8 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tracing::{Instrument, info_span};
+
 use crate::{
-    backend::{Error, Result},
+    backend::{Error, Result, cause::TRACE_ONLY},
     domain::{
         circuit::{Circuit, CircuitState},
         ids::JobId,
@@ -249,7 +251,8 @@ impl Breaker {
 
 /// Measures a call to the storage. An object that is not there is an answer like any other.
 async fn measured<T>(operation: &'static str, call: impl Future<Output = Result<T>>) -> Result<T> {
-    let (began, outcome) = (Instant::now(), call.await);
+    let span = info_span!(target: TRACE_ONLY, "storage", operation);
+    let (began, outcome) = (Instant::now(), call.instrument(span).await);
     let label = if outcome.as_ref().is_err_and(Error::is_outage) { "failed" } else { "answered" };
     metrics::histogram!("vwaza_storage_duration_seconds", "operation" => operation, "outcome" => label)
         .record(began.elapsed());
