@@ -158,12 +158,14 @@ async fn files_in_the_spools_of_other_processes_are_waited_for_or_named() {
     let second = bucket.app(&[("DATABASE_URL", &first.database_url())]).await;
     let (ana, target) = (first.artist("Ana").await, Target::new());
     let (release, email) = (ana.create_release().await, ana.actor().await.unwrap().email);
+    succeeded(&run(&second, &["backup", target.path()]).await);
     first.restart_with(&[("VWAZA_FAIL_POINTS", "upload-received=kill")]).await;
     let begun = ana.begin(UploadTarget::NewTrack(release), "song.wav", a_song(1).len()).await;
     let _cut_off = ana.try_patch(&begun.url, 0, a_song(1)).await;
     first.ended().await;
-    let said = failed(&run(&second, &["backup", target.path(), "--wait", "1"]).await);
+    let said = failed(&run(&second, &["backup", target.path(), "--wait", "1", "--keep", "1"]).await);
     assert!(said.contains(&format!("missing: upload {}: “song.wav” is in spool", begun.id)), "{said}");
+    assert_eq!(target.backups().len(), 2, "a backup that lacks something deletes no other one");
     let checked = failed(&run(&second, &["verify-backup", target.path()]).await);
     assert!(checked.contains(&format!("missing since it was made: upload {}", begun.id)), "{checked}");
 
@@ -184,5 +186,5 @@ async fn files_in_the_spools_of_other_processes_are_waited_for_or_named() {
     drop(paused);
     let made = succeeded(&backup.wait_with_output().await.unwrap());
     assert!(made.contains("1 received files"), "{made}");
-    succeeded(&run(&second, &["verify-backup", target.path(), "--backup", &target.backups()[1]]).await);
+    succeeded(&run(&second, &["verify-backup", target.path(), "--backup", &target.backups()[2]]).await);
 }

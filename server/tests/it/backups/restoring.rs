@@ -1,14 +1,15 @@
 //! What is there after a restore, and where a backup can be restored.
 
-use std::os::unix::process::ExitStatusExt;
+use std::{collections::BTreeMap, os::unix::process::ExitStatusExt, path::Path};
 
-use sqlx::PgPool;
-use testing::{TestDatabase, test_server_url};
+use serde_json::Value;
+use sqlx::{PgPool, migrate::Migrator};
+use testing::{Gate, TestDatabase, test_server_url};
 use vwaza::domain::{release::ReleaseStatus, upload::UploadTarget};
 
 use super::{Place, Target, all_is_examined, failed, run, said, sign_in_at, succeeded};
 use crate::support::{
-    App, Bucket, Client, SIGABRT, a_cover, a_song, all_jobs_end, eventually, spawn_app, spawn_app_with,
+    App, Bucket, Client, SIGABRT, a_cover, a_song, all_jobs_end, eventually, sha256, spawn_app, spawn_app_with,
 };
 
 /// Rows of tables whose content people would miss, as text.
@@ -204,5 +205,85 @@ async fn a_killed_restore_is_run_again_or_is_complete() {
     let restored = place.start().await;
     let ana = sign_in_at(&restored, &ana).await;
     ana.complete_release().await;
+    restored.expect_consistent().await;
+}
+
+/// A job runs while the snapshot is taken. Its worker doesn't exist after the restore.
+#[tokio::test]
+async fn a_job_that_ran_during_the_backup_is_handed_back_without_a_failure() {
+    let mut app = spawn_app().await;
+    let (ana, target) = (app.artist("Ana").await, Target::new());
+    let release = ana.create_release().await;
+    let put = Gate::new();
+    app.restart_with(&[("VWAZA_FAIL_POINTS", &put.at("object-put"))]).await;
+    let (begun, answer) = ana.upload(UploadTarget::NewTrack(release), "song.wav", a_song(1)).await;
+    answer.expect_status(204);
+    let held = put.reached().await;
+    let mut backup = app.command();
+    backup.env("VWAZA_FAIL_POINTS", "").args(["backup", target.path()]);
+    succeeded(&tokio::process::Command::from(backup).output().await.unwrap());
+    drop(held);
+    let place = Place::new().await;
+    succeeded(&place.restore(&[target.path()]).await);
+    let restored = place.start().await;
+    sign_in_at(&restored, &ana).await.attached(begun.id).await;
+    let db = PgPool::connect(&place.database.url()).await.unwrap();
+    let failures = "select sum(retry_count + expired_leases) from upload_jobs";
+    assert_eq!(sqlx::query_scalar::<_, i64>(failures).fetch_one(&db).await.unwrap(), 0);
+    db.close().await;
+    restored.expect_consistent().await;
+}
+
+/// Changes a manifest of a target and the hash in its name.
+fn change_manifest(target: &Target, change: impl FnOnce(&mut Value)) {
+    let path = target.files_in("manifests").remove(0);
+    let mut manifest = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    change(&mut manifest);
+    let bytes = serde_json::to_vec(&manifest).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(path.with_extension(sha256(&bytes)), bytes).unwrap();
+}
+
+/// The columns of each table of an earlier schema.
+async fn columns_of_version(version: i64) -> BTreeMap<String, Vec<String>> {
+    let database = TestDatabase::create(&test_server_url()).await;
+    let db = PgPool::connect(&database.url()).await.unwrap();
+    let all = Migrator::new(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations"))).await.unwrap();
+    all.run_to(version, &db).await.unwrap();
+    let columns: Vec<(String, Vec<String>)> = sqlx::query_as(
+        "select table_name::text, array_agg(column_name::text) from information_schema.columns
+         where table_schema = 'public' and is_generated = 'NEVER' group by table_name",
+    )
+    .fetch_all(&db)
+    .await
+    .unwrap();
+    db.close().await;
+    columns.into_iter().collect()
+}
+
+#[tokio::test]
+async fn a_backup_of_an_earlier_schema_is_migrated_and_one_of_a_later_schema_is_refused() {
+    /// The first schema that could be backed up.
+    const FIRST: i64 = 40;
+    let app = spawn_app().await;
+    let (target, earlier) = (Target::new(), columns_of_version(FIRST).await);
+    // Nobody has signed up, so the files of all tables are empty and fit any columns.
+    succeeded(&run(&app, &["backup", target.path()]).await);
+    let place = Place::new().await;
+    change_manifest(&target, |manifest| manifest["schema_version"] = 999_999.into());
+    let refused = failed(&place.restore(&[target.path()]).await);
+    assert!(refused.contains("later version of vwaza"), "{refused}");
+    change_manifest(&target, |manifest| {
+        manifest["schema_version"] = FIRST.into();
+        let tables = manifest["tables"].as_array_mut().unwrap();
+        tables.retain_mut(|table| {
+            let columns = earlier.get(table["name"].as_str().unwrap());
+            table["columns"] = serde_json::to_value(columns).unwrap();
+            columns.is_some()
+        });
+    });
+    succeeded(&place.restore(&[target.path()]).await);
+    let restored = place.start().await;
+    restored.artist("Ana").await.release_in_review().await;
     restored.expect_consistent().await;
 }

@@ -3,7 +3,7 @@
 use std::{
     process::{Command, Stdio},
     sync::Mutex,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -25,25 +25,26 @@ struct Acknowledged {
 }
 
 /// Begins and sends a file. Returns its upload if the server has acknowledged the last byte.
-async fn send(ana: &Client, release: ReleaseId, name: &str, song: &Bytes) -> Option<UploadId> {
-    let (target, length) = (UploadTarget::NewTrack(release), i64::try_from(song.len()).unwrap());
+async fn send(ana: &Client, target: UploadTarget, name: &str, bytes: &Bytes) -> Option<UploadId> {
+    let length = i64::try_from(bytes.len()).unwrap();
     let intent = RawIntent { target, file_name: name.into(), length, fingerprint: "1".into(), sha256: None };
     let begin = ana.request(http::Method::POST, "/api/upload/begin").header("accept", "application/json");
     let begun = ana.try_send(begin.json(&serde_json::json!({ "intent": intent }))).await.ok()?;
     let begun: BegunUpload = serde_json::from_slice(&begun.body).ok()?;
-    let answer = ana.try_patch(&begun.url, 0, song.clone()).await.ok()?;
+    let answer = ana.try_patch(&begun.url, 0, bytes.clone()).await.ok()?;
     (answer.status == 204).then_some(begun.id)
 }
 
-/// Uploads files until it is dropped, whatever happens to the server.
+/// Uploads songs, and replaces the cover, until it is dropped, whatever happens to the server.
 async fn upload_on(ana: &Client, release: ReleaseId, acknowledged: &Mutex<Vec<Acknowledged>>) {
     for seed in 0_u64.. {
         let song: Bytes = fixtures::wav(0.3, 44_100, 16, seed).into();
-        if let Some(upload) = send(ana, release, &format!("{seed}.wav"), &song).await {
+        if let Some(upload) = send(ana, UploadTarget::NewTrack(release), &format!("{seed}.wav"), &song).await {
             let file = Acknowledged { upload, sha256: sha256(&song), at: Instant::now() };
             acknowledged.lock().unwrap().push(file);
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        let cover = fixtures::cover_png(640, seed).into();
+        let _cut_off = send(ana, UploadTarget::Cover(release), "cover.png", &cover).await;
     }
 }
 

@@ -54,7 +54,7 @@ pub struct BackupReport {
 }
 
 /// Makes a backup. Waits for up to `wait` for files that are in the spools of other processes. Then keeps the latest
-/// `keep` backups and deletes older ones; without `keep`, all of them stay.
+/// `keep` backups and deletes older ones; without `keep`, or if something is missing, all of them stay.
 ///
 /// # Errors
 /// If the database, the target or the storage fails, or if the backup takes too long a break. There is no backup then;
@@ -87,6 +87,8 @@ pub async fn backup(
         pin.renew().await?;
         fail::fail_point!("backup-complete");
         let written = backup.target.write_manifest(&name, &manifest).await?;
+        // An older backup may hold what this one lacks.
+        let keep = keep.filter(|_| manifest.missing.is_empty());
         let deleted = backup.purge(&written, keep).await?;
         Ok(BackupReport {
             name,
