@@ -8,10 +8,19 @@ use totp_rs::TOTP;
 use vwaza::domain::{account::NewAccessToken, two_factor::TwoFactorSetup, upload::UploadTarget};
 
 use crate::support::{
-    App, Client, PASSWORD, TestResponse, a_cover, a_song, eventually, form, spawn_app, spawn_app_with,
+    App, Client, PASSWORD, TestResponse, a_cover, a_song, ends, eventually, form, spawn_app, spawn_app_with,
 };
 
 const FROM_A_PROXY: (&str, &str) = ("VWAZA_TRUSTED_PROXIES", "127.0.0.1");
+
+/// Requests whose lines are longer than a pipe and its reader's buffer hold.
+const REQUESTS: usize = 600;
+
+async fn ask(app: &App, requests: usize) {
+    for _ in 0..requests {
+        app.anonymous().get("/health/live").await.expect_status(200);
+    }
+}
 
 async fn get_with_id(client: &Client, path: &str, id: &str) -> TestResponse {
     client.send(client.request(Method::GET, path).header("x-request-id", id)).await
@@ -29,16 +38,12 @@ async fn caused_by(app: &App, id: &str, message: &str, lines: usize) -> Vec<Valu
 
 #[tokio::test]
 async fn a_log_that_nobody_reads_stops_nobody_and_loses_nothing_while_there_is_room() {
-    const REQUESTS: usize = 600;
     let app = spawn_app().await;
     let ana = app.artist("Ana").await;
     let release = ana.create_release().await;
     app.log.pause(true);
-    // Their lines are longer than a pipe and the reader's buffer hold.
-    for _ in 0..REQUESTS {
-        app.anonymous().get("/health/live").await.expect_status(200);
-    }
-    ana.attach(UploadTarget::Cover(release), "cover.png", a_cover(1)).await;
+    ends("all requests are answered", ask(&app, REQUESTS)).await;
+    ends("the upload is stored", ana.attach(UploadTarget::Cover(release), "cover.png", a_cover(1))).await;
     let is_answered = |line: &Value| line["span"]["http.path"] == "/health/live";
     let so_far = app.log.events("answered").into_iter().filter(is_answered).count();
     assert!(so_far < REQUESTS, "the pipe was not full, so the test proves nothing");
@@ -55,9 +60,7 @@ async fn a_log_that_nobody_reads_stops_nobody_and_loses_nothing_while_there_is_r
 async fn a_server_whose_log_nobody_reads_ends_when_it_is_told_to() {
     let mut app = spawn_app().await;
     app.log.pause(true);
-    for _ in 0..600 {
-        app.anonymous().get("/health/live").await.expect_status(200);
-    }
+    ends("all requests are answered", ask(&app, REQUESTS)).await;
     app.terminate();
     assert!(app.ended().await.success());
     app.log.pause(false);
@@ -66,9 +69,7 @@ async fn a_server_whose_log_nobody_reads_ends_when_it_is_told_to() {
 #[tokio::test]
 async fn the_last_lines_are_written_before_the_process_ends() {
     let mut app = spawn_app().await;
-    for _ in 0..100 {
-        app.anonymous().get("/health/live").await.expect_status(200);
-    }
+    ask(&app, 100).await;
     app.terminate();
     assert!(app.ended().await.success());
     eventually("the last line is there", async || app.log.events("stopped").pop()).await;
