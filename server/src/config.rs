@@ -152,6 +152,7 @@ impl Config {
                 )?),
                 replaced_object: days(env_number("VWAZA_REPLACED_OBJECT_DAYS", 0..=3650, 7)?),
                 completed_job: days(env_number("VWAZA_COMPLETED_JOB_DAYS", 0..=3650, 30)?),
+                audit_entry: days(env_number("VWAZA_AUDIT_DAYS", 30..=36_500, 1095)?),
             },
             limits: LimitSettings {
                 is_on: env_switch("VWAZA_RATE_LIMITS", limits.is_on)?,

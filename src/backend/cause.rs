@@ -39,10 +39,11 @@ impl RequestId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
 
-    fn current() -> Option<Self> {
-        REQUEST.try_with(Clone::clone).ok().flatten()
-    }
+/// The id of the request that caused the present work.
+pub(super) fn request_id() -> Option<String> {
+    REQUEST.try_with(|id| id.as_ref().map(RequestId::to_string)).ok().flatten()
 }
 
 /// What the row of a job or a mail remembers of its cause.
@@ -59,7 +60,7 @@ impl Cause {
         let context = Span::current().context();
         let parent = context.span().span_context().clone();
         Self {
-            request_id: RequestId::current().map(|id| id.to_string()),
+            request_id: request_id(),
             trace_parent: parent
                 .is_valid()
                 .then(|| format!("00-{}-{}-{:02x}", parent.trace_id(), parent.span_id(), parent.trace_flags().to_u8())),

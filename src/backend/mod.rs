@@ -1,6 +1,7 @@
 //! The backend: everything that uses PostgreSQL, the storage, the spool or media files. All SQL of the product is here.
 
 pub mod accounts;
+pub mod audit;
 mod backtraces;
 pub mod cause;
 pub mod db;
@@ -245,6 +246,10 @@ impl Backend {
 
     pub fn administration(&self) -> accounts::administration::Administration<'_> {
         accounts::administration::Administration(self)
+    }
+
+    pub fn audit_trail(self: &Arc<Self>) -> audit::AuditTrail<'_> {
+        audit::AuditTrail(self)
     }
 
     pub fn security_log(&self) -> accounts::security_log::SecurityLog<'_> {

@@ -216,11 +216,13 @@ pub struct RetentionSettings {
     pub replaced_object: Duration,
     /// The time for which completed jobs and ended mails are kept.
     pub completed_job: Duration,
+    /// The time for which entries of the audit trail are kept, at least 30 days.
+    pub audit_entry: Duration,
 }
 
 impl Default for RetentionSettings {
     fn default() -> Self {
-        Self { orphan_grace: Duration::from_secs(15 * 60), replaced_object: days(7), completed_job: days(30) }
+        Self { orphan_grace: Duration::from_secs(15 * 60), replaced_object: days(7), completed_job: days(30), audit_entry: days(1095) }
     }
 }
 

@@ -37,6 +37,15 @@ pub enum Role {
     Admin,
 }
 
+impl Role {
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Artist => "Artist",
+            Self::Admin => "Admin",
+        }
+    }
+}
+
 /// The user who makes a request, proven by a session. Everything that reads or changes data takes an actor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actor {

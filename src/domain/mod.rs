@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod administration;
+pub mod audit;
 pub mod circuit;
 pub mod codes;
 pub mod device;

@@ -242,9 +242,9 @@ async fn apply(db: &mut PgConnection, id: UserId, change: UserChange, by: EventC
     let is_admin = user.role == Role::Admin && !user.is_disabled;
     let (kind, subject) = match change {
         UserChange::MakeAdmin | UserChange::MakeArtist => {
-            let (role, name) = match change {
-                UserChange::MakeAdmin => (Role::Admin, "Admin"),
-                _ => (Role::Artist, "Artist"),
+            let role = match change {
+                UserChange::MakeAdmin => Role::Admin,
+                _ => Role::Artist,
             };
             if role == user.role {
                 return Ok(());
@@ -257,7 +257,7 @@ async fn apply(db: &mut PgConnection, id: UserId, change: UserChange, by: EventC
                 .await?;
             // A new role requires a new session.
             sessions::end_all_of(&mut *db, id).await?;
-            (SecurityEventKind::RoleChanged, name)
+            (SecurityEventKind::RoleChanged, role.label())
         }
         UserChange::Disable => {
             if user.is_disabled {

@@ -18,13 +18,16 @@ use super::{
 };
 use crate::{
     backend::{
-        Backend, Error, Result, cause, db,
-        releases::{locked, view},
+        Backend, Error, Result,
+        audit::{self, By, NewEntry},
+        cause, db,
+        releases::{lifecycle, locked, view},
         storage::objects,
         uploads,
     },
     domain::{
         account::{AccessToken, Actor, Role, SessionView},
+        audit::AuditAction,
         download::portable_name,
         ids::{ObjectId, ReleaseId, UploadId, UserId},
         problem::Problem,
@@ -82,7 +85,7 @@ impl MyData<'_> {
         Ok(reader)
     }
 
-    /// Deletes the actor's account. Published releases and the audit trail stay under a pseudonym. Everything that
+    /// Deletes the actor's account. Published releases, their history and the audit trail stay under a pseudonym. Everything that
     /// identifies the user or gives them access is deleted at once, and then their other releases one by one. If the
     /// process is killed in between, the janitor continues.
     ///
@@ -93,6 +96,8 @@ impl MyData<'_> {
         let mut tx = db::begin(&self.0.db).await?;
         administration::require_not_only_admin(&mut tx, actor.id).await?;
         locks::lock_user_with_password(&mut tx, actor.id, &hash).await?;
+        let deleted = NewEntry::on_account(By::User(actor.id), AuditAction::AccountDeleted, actor.id);
+        audit::record(&mut tx, deleted).await?;
         let pseudonym = format!("Former artist {}", &Uuid::new_v4().simple().to_string()[..6]);
         sqlx::query!(
             "update users
@@ -111,6 +116,7 @@ impl MyData<'_> {
         two_factor::end_challenges(&mut tx, actor.id).await?;
         email_links::use_up_links(&mut tx, actor.id).await?;
         delete_traces(&mut tx, actor.id).await?;
+        audit::pseudonymise(&mut tx, actor.id, &pseudonym).await?;
         tx.commit().await?;
         fail::fail_point!("account-deleted");
         tracing::info!(user.id = %actor.id, "account deleted by its user");
@@ -177,6 +183,7 @@ async fn delete_release(backend: &Arc<Backend>, id: ReleaseId) -> Result<bool> {
     }
     let ended = uploads::cancel_all(&mut tx, id, None).await?;
     objects::detach_all_of_release(&mut tx, id).await?;
+    lifecycle::record_deletion(&mut tx, By::System, release).await?;
     sqlx::query!("delete from releases where id = $1", id as ReleaseId).execute(&mut *tx).await?;
     tx.commit().await?;
     uploads::purge_bytes(backend, &ended).await?;

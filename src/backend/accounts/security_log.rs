@@ -5,9 +5,14 @@ use uuid::Uuid;
 
 use super::visitor::Visitor;
 use crate::{
-    backend::{Backend, Result, cause},
+    backend::{
+        Backend, Result,
+        audit::{self, By, NewEntry},
+        cause,
+    },
     domain::{
-        account::Actor,
+        account::{Actor, Role},
+        audit::{AuditAction, AuditState},
         device::device_name,
         ids::UserId,
         security::{SecurityEvent, SecurityEventKind},
@@ -99,9 +104,33 @@ pub(super) async fn record_by(
         address.map(|address| address.to_string()),
         visitor.map_or("", |visitor| visitor.user_agent.as_str())
     )
-    .execute(db)
+    .execute(&mut *db)
     .await?;
-    Ok(())
+    record_act(db, user, kind, subject, by).await
+}
+
+/// Writes an event that changes the account into the audit trail.
+async fn record_act(
+    db: &mut PgConnection,
+    user: UserId,
+    kind: SecurityEventKind,
+    subject: &str,
+    by: EventCause<'_>,
+) -> Result<()> {
+    let (by, is_user) = match by {
+        EventCause::User(_) => (By::User(user), true),
+        EventCause::Admin(admin, _) => (By::Admin(admin), false),
+        EventCause::Operator => (By::Operator, false),
+    };
+    let action = match kind {
+        SecurityEventKind::ResetRequested if !is_user => Some(AuditAction::PasswordResetSent),
+        _ => AuditAction::of_security(kind),
+    };
+    let Some(action) = action else { return Ok(()) };
+    let role = [Role::Admin, Role::Artist].into_iter().find(|role| role.label() == subject);
+    let (was, became) = AuditState::of_security(action, role);
+    let note = Some(subject).filter(|subject| became.is_none() && !subject.is_empty());
+    audit::record(db, NewEntry { was, became, note, ..NewEntry::on_account(by, action, user) }).await
 }
 
 /// Counts a failure in the user's latest event if that has the same kind, so that a flood of failures does not hide

@@ -16,12 +16,15 @@ use super::{
 };
 use crate::{
     backend::{
-        Backend, Error, Result, db, fail_points,
+        Backend, Error, Result,
+        audit::{self, By, NewEntry},
+        db, fail_points,
         limits::{Client, Rule},
         mail::{self, Recipient},
     },
     domain::{
         account::{Actor, Email, MailPreference, Password, Role, SignUp},
+        audit::{AuditAction, AuditState},
         ids::UserId,
         limits::LimitedBy,
         mail::{Message, PasswordChange},
@@ -50,6 +53,7 @@ impl Users<'_> {
         let hash = self.0.passwords.hash(form.password.as_str().to_owned()).await?;
         let mut tx = db::begin(&self.0.db).await?;
         let user = insert(&mut tx, &form.artist_name, &form.email, Role::Artist, &hash, false).await?;
+        record_creation(&mut tx, By::User(user), user, Role::Artist).await?;
         if self.0.settings.requires_verified_email {
             mail::enqueue(&mut tx, Recipient::User(user), Message::VerifyEmail).await?;
         }
@@ -248,7 +252,10 @@ pub async fn create_user(
     db::migrate_database(database_url).await?;
     let db = db::connect(database_url, 0).await?;
     let hash = Passwords::new().hash(password.as_str().to_owned()).await?;
-    let id = insert(&mut *db.acquire().await?, artist_name, email, role, &hash, true).await?;
+    let mut tx = db::begin(&db).await?;
+    let id = insert(&mut tx, artist_name, email, role, &hash, true).await?;
+    record_creation(&mut tx, By::Operator, id, role).await?;
+    tx.commit().await?;
     db.close().await;
     Ok(id)
 }
@@ -276,6 +283,11 @@ async fn insert(
     .await
     .map_err(email_taken)?;
     Ok(id)
+}
+
+async fn record_creation(db: &mut PgConnection, by: By, user: UserId, role: Role) -> Result<()> {
+    let entry = NewEntry::on_account(by, AuditAction::AccountCreated, user);
+    audit::record(db, NewEntry { became: Some(AuditState::Role(role)), ..entry }).await
 }
 
 pub(super) fn email_taken(error: sqlx::Error) -> Error {

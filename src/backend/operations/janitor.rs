@@ -12,7 +12,7 @@ use crate::{
     backend::{
         Backend, Result,
         accounts::{access_tokens, browsers, flashes, my_data, reset, security_log, two_factor, verification},
-        db, mail,
+        audit, db, mail,
         queue::{self, jobs},
         storage::reaper,
     },
@@ -27,6 +27,8 @@ const RUN_INTERVAL_MIN: Duration = Duration::from_millis(100);
 const CHORE_TIMEOUT: Duration = Duration::from_secs(90);
 /// The largest number of rows that one statement deletes, so that no statement holds many locks for long.
 const BATCH: i64 = 1000;
+/// As [`BATCH`], for entries of the audit trail, which nobody else locks. Each batch leaves an entry.
+const AUDIT_BATCH: i64 = 10_000;
 /// The largest number of background jobs that wait. Only one runs at a time, so no more than these end before the next
 /// run adds others.
 const BACKGROUND_JOBS_MAX: i64 = 100;
@@ -87,6 +89,8 @@ async fn run_once(backend: &Arc<Backend>, updates_stored_bytes: bool) {
         .await;
     chore("old security events", log_count("old security events deleted", security_log::delete_old(backend, BATCH)))
         .await;
+    let purge = audit::prune(&backend.db, backend.settings.retention.audit_entry, AUDIT_BATCH);
+    chore("old audit entries", log_count("old audit entries deleted", purge)).await;
     let retention = backend.settings.retention.completed_job;
     chore("ended mails", log_count("ended mails deleted", mail::delete_ended(&backend.db, retention, BATCH))).await;
     chore("old integrity checks", log_count("old integrity checks deleted", integrity::delete_old(backend))).await;

@@ -6,7 +6,9 @@ use time::OffsetDateTime;
 
 use crate::{
     backend::{
-        Backend, Result, db,
+        Backend, Result,
+        audit::{self, By, NewEntry},
+        db,
         paging::{LATEST_FIRST, PageSearch, Side},
         queue,
         releases::{
@@ -18,6 +20,7 @@ use crate::{
     },
     domain::{
         account::Actor,
+        audit::{AuditAction, AuditState},
         ids::{JobId, ObjectId, ReleaseId, UploadId},
         page::{Count, Page, PageStart, Place},
         problem::Problem,
@@ -47,7 +50,10 @@ enum JobFile {
 
 /// A job in the dead letter queue. The row of its release is locked.
 struct DeadLetterJob {
+    id: JobId,
     kind: JobKind,
+    /// The release that the job is for, if it still exists.
+    release: Option<ReleaseId>,
     /// `None` if not even the row of the file is left.
     file: Option<JobFile>,
     file_name: String,
@@ -89,6 +95,7 @@ impl DeadLetters<'_> {
         if !waits_again || !queue::requeue(&mut tx, id).await? {
             return Err(Problem::conflict(JOB_CHANGED).into());
         }
+        letter.record_act(&mut tx, actor, AuditAction::JobRetried, AuditState::Retried).await?;
         letter.record_decision(&mut tx, actor, release, ReleaseEventKind::FileRetried).await?;
         tx.commit().await?;
         tracing::info!(job.id = %id, job.kind = ?letter.kind, user.id = %actor.id, "dead letter retried");
@@ -121,6 +128,7 @@ impl DeadLetters<'_> {
         if !queue::discard(&mut tx, id).await? {
             return Err(Problem::conflict(JOB_CHANGED).into());
         }
+        letter.record_act(&mut tx, actor, AuditAction::JobDiscarded, AuditState::Discarded).await?;
         if let Some(release) = letter.awaiting_release {
             letter.record_decision(&mut tx, actor, release, ReleaseEventKind::FileDiscarded).await?;
         }
@@ -204,7 +212,26 @@ async fn list(db: &mut PgConnection, start: &PageStart, total: Count) -> Result<
 }
 
 impl DeadLetterJob {
-    /// Raises the version of the release, writes the audit row and advances the release.
+    /// Writes what the admin did with the job into the audit trail.
+    async fn record_act(
+        &self,
+        db: &mut PgConnection,
+        actor: &Actor,
+        action: AuditAction,
+        became: AuditState,
+    ) -> Result<()> {
+        let entry = NewEntry {
+            subject: Some(self.id.0),
+            label: Some(&self.file_name),
+            release: self.release,
+            was: Some(AuditState::Failed),
+            became: Some(became),
+            ..NewEntry::new(By::Admin(actor.id), action)
+        };
+        audit::record(db, entry).await
+    }
+
+    /// Raises the version of the release, writes a row of its history and advances the release.
     async fn record_decision(
         &self,
         db: &mut PgConnection,
@@ -279,7 +306,9 @@ async fn lock_dead_letter(db: &mut PgConnection, id: JobId) -> Result<DeadLetter
     }
     let artist_message = job.examination_failure.unwrap_or_else(|| uploads::DISCARDED.into());
     Ok(DeadLetterJob {
+        id,
         kind: job.kind,
+        release: release.map(|release| release.id),
         file,
         file_name: file_name_or_default(job.file_name),
         artist_message,

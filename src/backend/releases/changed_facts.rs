@@ -79,6 +79,24 @@ pub(super) async fn dismiss(db: &mut PgConnection, object: ObjectId, revision: i
     Ok(dismissed.rows_affected() == 1)
 }
 
+/// A file and the release that it belongs to.
+pub(super) struct FileOfRelease {
+    pub(super) name: String,
+    pub(super) release: Option<ReleaseId>,
+}
+
+pub(super) async fn file_of(db: &mut PgConnection, object: ObjectId) -> Result<FileOfRelease> {
+    let file = sqlx::query_as!(
+        FileOfRelease,
+        r#"select u.file_name as name, u.release_id as "release: ReleaseId"
+           from objects o join uploads u on u.id = o.upload_id where o.id = $1"#,
+        object as ObjectId
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(file)
+}
+
 /// Finds the first file of a release that would be refused today. Returns its name and the reason. Such a file only
 /// keeps the release from being approved, also after an admin has dismissed the result.
 pub(super) async fn refusal_in(db: &mut PgConnection, release: ReleaseId) -> Result<Option<(String, String)>> {

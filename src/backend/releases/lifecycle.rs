@@ -1,7 +1,7 @@
 //! The actions of artists on their releases: create, edit, submit, withdraw, revise and delete. Every change locks the
 //! release's row first (lock order: release, track, upload, job).
 
-use sqlx::{Postgres, Transaction};
+use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::{
@@ -10,9 +10,16 @@ use super::{
     view,
 };
 use crate::{
-    backend::{Backend, Result, db, storage::objects, uploads},
+    backend::{
+        Backend, Result,
+        audit::{self, By, NewEntry},
+        db,
+        storage::objects,
+        uploads,
+    },
     domain::{
         account::Actor,
+        audit::{AuditAction, AuditState},
         ids::{ReleaseId, UserId},
         problem::Problem,
         release::{RawDetails, ReleaseEventKind, ReleaseKind, ReleaseStatus, ReleaseView},
@@ -38,7 +45,9 @@ impl Releases<'_> {
         sqlx::query!("insert into releases (id, artist_id) values ($1, $2)", id as ReleaseId, actor.id as UserId)
             .execute(&mut *tx)
             .await?;
-        locked::record(&mut tx, id, ReleaseEventKind::Created, Some(actor.id), 1, None).await?;
+        let created = ReleaseEventKind::Created;
+        locked::record(&mut tx, id, created, Some(actor.id), 1, None).await?;
+        locked::record_states(&mut tx, id, created, Some(actor.id), None, ReleaseStatus::Draft, None).await?;
         tx.commit().await?;
         self.0.events.release_changed(id, actor.id);
         Ok(id)
@@ -156,6 +165,7 @@ impl Releases<'_> {
         let release = locked::lock_draft(&mut tx, actor, id).await?;
         let ended = uploads::cancel_all(&mut tx, id, None).await?;
         objects::detach_all_of_release(&mut tx, id).await?;
+        record_deletion(&mut tx, By::User(actor.id), release).await?;
         sqlx::query!("delete from releases where id = $1", id as ReleaseId).execute(&mut *tx).await?;
         tx.commit().await?;
         uploads::purge_bytes(self.0, &ended).await?;
@@ -183,4 +193,10 @@ impl Releases<'_> {
         self.0.events.release_changed(release.id, release.artist);
         Ok(view)
     }
+}
+
+/// Writes the deletion of a release into the audit trail. Call it before the row is deleted, which has the title.
+pub(in crate::backend) async fn record_deletion(db: &mut PgConnection, by: By, release: LockedRelease) -> Result<()> {
+    let entry = NewEntry::on_release(by, AuditAction::ReleaseDeleted, release.id);
+    audit::record(db, NewEntry { was: Some(AuditState::Release(release.status)), ..entry }).await
 }

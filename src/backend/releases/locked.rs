@@ -5,9 +5,14 @@ use sqlx::PgConnection;
 
 use super::view;
 use crate::{
-    backend::{Result, mail},
+    backend::{
+        Result,
+        audit::{self, By, NewEntry},
+        mail,
+    },
     domain::{
         account::Actor,
+        audit::{AuditAction, AuditState},
         ids::{ReleaseId, TrackId, UserId},
         mail::ReleaseNews,
         problem::Problem,
@@ -108,7 +113,7 @@ pub(in crate::backend) async fn bump_version(db: &mut PgConnection, id: ReleaseI
     Ok(())
 }
 
-/// Moves a locked release to another status and writes the audit row. The statement is a compare-and-set on status and
+/// Moves a locked release to another status, and writes it into its history and the audit trail. The statement is a compare-and-set on status and
 /// version even under the lock.
 ///
 /// # Errors
@@ -140,10 +145,27 @@ pub(in crate::backend) async fn transition(
     .fetch_optional(&mut *db)
     .await?
     .ok_or_else(|| Problem::conflict("This release changed just now. Reload the page to see its status."))?;
-    record(db, from.id, kind, actor, version, note).await
+    record(&mut *db, from.id, kind, actor, version, note).await?;
+    record_states(db, from.id, kind, actor, Some(from.status), to, note).await
 }
 
-/// Writes one row of the audit trail, and enqueues the mail that tells the artist, if the event has one.
+/// Writes a transition into the audit trail.
+pub(super) async fn record_states(
+    db: &mut PgConnection,
+    release: ReleaseId,
+    kind: ReleaseEventKind,
+    actor: Option<UserId>,
+    was: Option<ReleaseStatus>,
+    became: ReleaseStatus,
+    note: Option<&str>,
+) -> Result<()> {
+    let Some(action) = AuditAction::of_release(kind) else { return Ok(()) };
+    let (was, became) = (was.map(AuditState::Release), Some(AuditState::Release(became)));
+    let entry = NewEntry::on_release(By::user_or_system(actor), action, release);
+    audit::record(db, NewEntry { was, became, note, ..entry }).await
+}
+
+/// Writes one row of a release's history, and enqueues the mail that tells the artist, if the event has one.
 pub(in crate::backend) async fn record(
     db: &mut PgConnection,
     release: ReleaseId,

@@ -9,12 +9,14 @@ use super::{changed_facts, lists, locked, search};
 use crate::{
     backend::{
         Backend, Result,
+        audit::{self, By, NewEntry},
         cause::{self, Cause, TRACE_ONLY},
         db,
         paging::{PageSearch, Side},
     },
     domain::{
         account::{Actor, Role},
+        audit::AuditAction,
         ids::{ObjectId, ReleaseId, UserId},
         page::{Count, Page, PageLinks, PageStart, Place},
         problem::Problem,
@@ -185,6 +187,17 @@ impl Review<'_> {
             .await?;
             return Err(if is_known { Problem::conflict(RESULT_CHANGED) } else { Problem::NotFound }.into());
         }
+        let file = changed_facts::file_of(&mut tx, object).await?;
+        audit::record(
+            &mut tx,
+            NewEntry {
+                subject: Some(object.0),
+                label: Some(&file.name),
+                release: file.release,
+                ..NewEntry::new(By::Admin(actor.id), AuditAction::ResultDismissed)
+            },
+        )
+        .await?;
         tx.commit().await?;
         tracing::info!(object.id = %object, user.id = %actor.id, "changed file dismissed");
         Ok(())

@@ -7,7 +7,16 @@ use sqlx::PgPool;
 use tokio::fs;
 
 use super::{Damage, Finding, Repair, inspection::Inspection};
-use crate::backend::{Result, Settings, queue, storage::Storage, uploads::spool};
+use crate::{
+    backend::{
+        Result, Settings,
+        audit::{self, By, NewEntry},
+        queue,
+        storage::Storage,
+        uploads::spool,
+    },
+    domain::audit::AuditAction,
+};
 
 /// The largest number of orphans, and of spool files, that are removed without [`Repair::Force`].
 const REMOVE_MAX: u64 = 10;
@@ -39,11 +48,20 @@ pub(super) async fn repair_findings(
             _ => false,
         };
         if is_mended {
+            record(db, finding).await?;
             mended.insert(finding.clone());
         }
     }
     inspection.findings.retain(|finding| !mended.contains(finding));
     Ok(mended)
+}
+
+/// Writes a repair into the audit trail. The storage and the spool know no transactions, so a repair that is interrupted
+/// right before this has no entry.
+async fn record(db: &PgPool, finding: &Finding) -> Result<()> {
+    let (subject, note) = (finding.subject.as_str(), format!("{}: {}", finding.damage, finding.detail));
+    let entry = NewEntry::new(By::Operator, AuditAction::StorageRepaired);
+    audit::record(&mut *db.acquire().await?, NewEntry { label: Some(subject), note: Some(&note), ..entry }).await
 }
 
 async fn remove_unknown(db: &PgPool, storage: &Storage, key: &str) -> Result<bool> {

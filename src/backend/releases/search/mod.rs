@@ -52,8 +52,8 @@ impl SearchOrder {
 }
 
 /// The matches of a search in the order of the list, at most 1,001 ids.
-pub(super) struct Found<T> {
-    pub(super) ids: Vec<T>,
+pub(in crate::backend) struct Found<T> {
+    pub(in crate::backend) ids: Vec<T>,
     /// Nothing matches the search. These match words that are similar.
     pub(super) is_similar: bool,
 }
@@ -107,7 +107,7 @@ async fn find_with(
 }
 
 /// Finds accounts by name or e-mail address.
-pub(super) async fn find_users(db: &PgPool, search: &Search) -> Result<Found<UserId>> {
+pub(in crate::backend) async fn find_users(db: &PgPool, search: &Search) -> Result<Found<UserId>> {
     let ids = sqlx::query_scalar!(
         r#"select id as "id!: UserId" from search_users($1::text::tsquery, $2::text::tsquery) id"#,
         tsquery(&search.wanted(|_| None)),
@@ -206,7 +206,7 @@ impl<T> Found<T> {
 ///
 /// # Errors
 /// `Invalid` if the search contains U+0000.
-pub(super) fn parse(text: &str) -> Result<Option<Search>> {
+pub(in crate::backend) fn parse(text: &str) -> Result<Option<Search>> {
     if text.contains('\0') {
         return Err(Problem::field("search", "This text contains an invisible character. Type the text again.").into());
     }
