@@ -3,6 +3,7 @@
 // The type of a page's view is deeply nested.
 #![recursion_limit = "512"]
 
+mod audit_export;
 mod cli;
 mod client;
 mod config;

@@ -32,6 +32,7 @@ use vwaza::{
 };
 
 use crate::{
+    audit_export,
     client::ClientResolver,
     config::Config,
     errors, events, health, limits, media, metrics, my_data, pages,
@@ -59,8 +60,7 @@ pub(crate) fn router(
     config: &Config,
 ) -> Result<Router, BadPublicUrl> {
     render_threads::trace_spawned_tasks();
-    let csrf =
-        CsrfLayer::new().add_trusted_origin(&config.public_url).map_err(|error| BadPublicUrl(error.to_string()))?;
+    let csrf = csrf(&config.public_url)?;
     let leptos = LeptosOptions::builder().output_name("vwaza").build();
     let host: Arc<str> =
         config.public_url.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default().into();
@@ -83,6 +83,7 @@ pub(crate) fn router(
     let api = Router::new()
         .route("/api/events", get(events::events))
         .route("/api/account/data", get(my_data::download))
+        .route("/api/audit/export", get(audit_export::download))
         .merge(tus_routes())
         .route("/api/uploads/form", post(upload_form::upload).layer(DefaultBodyLimit::max(form_upload_max)))
         .route("/media/original/{object}", get(media::original))
@@ -156,6 +157,14 @@ pub(crate) fn router(
         .layer(csrf)
         .service(router);
     Ok(Router::new().fallback_service(service))
+}
+
+/// Refuses requests that other sites send.
+///
+/// # Errors
+/// When the public URL is not an origin.
+pub(crate) fn csrf(public_url: &str) -> Result<CsrfLayer, BadPublicUrl> {
+    CsrfLayer::new().add_trusted_origin(public_url).map_err(|error| BadPublicUrl(error.to_string()))
 }
 
 fn tus_routes() -> Router<AppState> {

@@ -39,11 +39,15 @@ impl RequestId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    fn current() -> Option<Self> {
+        REQUEST.try_with(Clone::clone).ok().flatten()
+    }
 }
 
 /// The id of the request that caused the present work.
 pub(super) fn request_id() -> Option<String> {
-    REQUEST.try_with(|id| id.as_ref().map(RequestId::to_string)).ok().flatten()
+    RequestId::current().map(|id| id.to_string())
 }
 
 /// What the row of a job or a mail remembers of its cause.

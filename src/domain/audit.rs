@@ -53,8 +53,7 @@ pub enum AuditSubject {
 }
 
 impl AuditSubject {
-    pub const ALL: [Self; 6] =
-        [Self::Release, Self::Job, Self::File, Self::Account, Self::Storage, Self::AuditTrail];
+    pub const ALL: [Self; 6] = [Self::Release, Self::Job, Self::File, Self::Account, Self::Storage, Self::AuditTrail];
 
     /// The subject in addresses and exports.
     pub fn slug(self) -> &'static str {
@@ -362,11 +361,10 @@ impl AuditFilter {
     /// The filter that the parameters of an address describe. Values that mean nothing are left out.
     pub fn of_parameters(parameter: impl Fn(&str) -> Option<String>) -> Self {
         let date = |name| parameter(name).and_then(|text| parse_date(&text).ok());
-        let subject =
-            |slug: String| AuditSubject::ALL.into_iter().find(|subject| subject.slug() == slug);
+        let subject = |slug: String| AuditSubject::ALL.into_iter().find(|subject| subject.slug() == slug);
         Self {
             person: parameter("person").map(|text| text.trim().to_owned()).unwrap_or_default(),
-            action: parameter("action").and_then(|slug| AuditAction::from_slug(&slug)),
+            action: parameter("act").and_then(|slug| AuditAction::from_slug(&slug)),
             subject: parameter("subject").and_then(subject),
             about: parameter("about").and_then(|id| Uuid::try_parse(&id).ok()),
             from: date("from"),
@@ -375,11 +373,12 @@ impl AuditFilter {
         }
     }
 
-    /// The parameters of an address, without the start of the page.
+    /// The parameters of an address, without the start of the page. None is called `action`: a form's field of that name
+    /// would hide the form's address from scripts.
     pub fn parameters(&self) -> impl Iterator<Item = (&'static str, String)> {
         let pairs = [
             ("person", Some(self.person.clone()).filter(|person| !person.is_empty())),
-            ("action", self.action.map(|action| action.slug().to_owned())),
+            ("act", self.action.map(|action| action.slug().to_owned())),
             ("subject", self.subject.map(|subject| subject.slug().to_owned())),
             ("about", self.about.map(|id| id.to_string())),
             ("from", self.from.map(date_field)),

@@ -5,6 +5,7 @@
 
 pub mod access_tokens;
 pub mod account;
+pub mod audit;
 pub mod queue;
 pub mod releases;
 pub mod review;

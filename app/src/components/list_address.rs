@@ -2,6 +2,7 @@
 
 use leptos_router::{location::Url, params::ParamsMap};
 use vwaza::domain::{
+    audit::AuditFilter,
     page::PageStart,
     release::{ReleaseFilter, ReleaseSort, ReleaseStatus},
 };
@@ -38,6 +39,15 @@ pub fn filter_address(path: &str, filter: &ReleaseFilter) -> String {
         ("sort", (filter.sort != ReleaseSort::default()).then(|| filter.sort.slug().to_owned())),
     ];
     let pairs = pairs.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value?)));
+    let query: Vec<String> = pairs.chain(start_parameter("", &filter.start)).collect();
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) }
+}
+
+/// The address of the audit trail, or of its export, with the filter in its query.
+pub fn audit_address(path: &str, filter: &AuditFilter) -> String {
+    // The server and a browser escape dashes differently, so only what people type is escaped.
+    let escaped = |name, value: String| if name == "person" { Url::escape(&value) } else { value };
+    let pairs = filter.parameters().map(|(name, value)| format!("{name}={}", escaped(name, value)));
     let query: Vec<String> = pairs.chain(start_parameter("", &filter.start)).collect();
     if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) }
 }

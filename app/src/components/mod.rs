@@ -1,6 +1,7 @@
 //! The parts of pages: props in, events out. Components never call server functions.
 
 pub mod access_tokens;
+pub mod audit;
 pub mod built_once;
 pub mod checklist;
 pub mod countdown;

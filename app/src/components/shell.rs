@@ -72,6 +72,7 @@ fn Navigation(actor: Option<Actor>) -> impl IntoView {
             <A href="/admin/releases" attr:class="nav-link">"Releases"</A>
             <A href="/admin/artists" attr:class="nav-link">"Artists"</A>
             <A href="/admin/queue" attr:class="nav-link">"Operations"</A>
+            <A href="/admin/audit" attr:class="nav-link">"Audit"</A>
         }
         .into_any()
     } else {

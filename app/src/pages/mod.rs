@@ -3,6 +3,7 @@
 pub mod account;
 pub mod all_artists;
 pub mod all_releases;
+pub mod audit;
 pub mod forgot_password;
 pub mod home;
 pub mod lazy_routes;

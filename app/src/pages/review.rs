@@ -8,6 +8,7 @@ use leptos_router::{
     hooks::{use_navigate, use_params_map},
 };
 use vwaza::domain::{
+    audit::AuditEntry,
     ids::ReleaseId,
     page::PageStart,
     problem::Problem,
@@ -17,10 +18,12 @@ use vwaza::domain::{
 
 use crate::{
     api::{
+        audit::audit_entries_about,
         releases::release,
         review::{APPROVED, ApproveRelease, REJECTED, RejectRelease, approve_release, reject_release, review_queue},
     },
     components::{
+        audit::AuditSection,
         focus,
         icon::{Icon, IconName},
         list_address::filter_address,
@@ -69,10 +72,25 @@ pub fn Review() -> impl IntoView {
             }
         },
     );
+    let trail = Resource::new(
+        move || (id.get(), id.get().map(|id| live.on_release(id).get())),
+        |(id, _)| async move {
+            match id {
+                Some(id) => audit_entries_about(id.0).await,
+                None => Err(Problem::NotFound.into()),
+            }
+        },
+    );
     let review_state = ReviewState::new(id, reviewed);
     view! {
-        <RequireAdmin shape=Shape::Review awaits=move || live::await_first(reviewed)>
-            <ReviewContent reviewed=reviewed id=id review_state=review_state/>
+        <RequireAdmin
+            shape=Shape::Review
+            awaits=move || {
+                live::await_first(reviewed);
+                live::await_first(trail);
+            }
+        >
+            <ReviewContent reviewed=reviewed trail=trail id=id review_state=review_state/>
         </RequireAdmin>
     }
 }
@@ -165,13 +183,17 @@ fn error_without_script() -> Option<AppError> {
 #[component]
 fn ReviewContent(
     reviewed: Resource<ApiResult<ReleaseView>>,
+    trail: Resource<ApiResult<Vec<AuditEntry>>>,
     id: Memo<Option<ReleaseId>>,
     review_state: ReviewState,
 ) -> impl IntoView {
     let shown = live::last_good(move || id.get(), reviewed);
+    let trail = live::last_good(move || id.get(), trail);
     let release = move || {
         Some(match shown.get()? {
-            Ok(release) => view! { <ReviewedRelease release=release review_state=review_state/> }.into_any(),
+            Ok(release) => {
+                view! { <ReviewedRelease release=release trail=trail review_state=review_state/> }.into_any()
+            }
             Err(error) => view! { <PageError error=error/> }.into_any(),
         })
     };
@@ -240,7 +262,12 @@ fn SupersededNotice(status: ReleaseStatus, draft: VerdictDraft) -> impl IntoView
 }
 
 #[component]
-fn ReviewedRelease(release: ReleaseView, review_state: ReviewState) -> impl IntoView {
+fn ReviewedRelease(
+    release: ReleaseView,
+    trail: Signal<Option<ApiResult<Vec<AuditEntry>>>>,
+    review_state: ReviewState,
+) -> impl IntoView {
+    let about = release.id.0;
     let findings = Findings::of(&release);
     let (title, status_release, timeline) = (release.display_title(), release.clone(), release.timeline.clone());
     let artist = ReleaseFilter { artist: Some(release.artist_id), ..Default::default() };
@@ -291,6 +318,7 @@ fn ReviewedRelease(release: ReleaseView, review_state: ReviewState) -> impl Into
                 </h2>
                 <Timeline events=timeline/>
             </section>
+            <AuditSection trail about/>
         </article>
         {verdict}
     }

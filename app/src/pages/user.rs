@@ -5,14 +5,19 @@ use leptos_router::hooks::use_params_map;
 use vwaza::domain::{
     account::Role,
     administration::{UserChange, UserView},
+    audit::AuditEntry,
     ids::UserId,
     problem::Problem,
     release::ReleaseFilter,
 };
 
 use crate::{
-    api::users::{ChangeUser, change_words, user},
+    api::{
+        audit::audit_entries_about,
+        users::{ChangeUser, change_words, user},
+    },
     components::{
+        audit::AuditSection,
         field::TextField,
         focus,
         form::{FormErrors, FormNote, SubmitButton},
@@ -24,6 +29,7 @@ use crate::{
         skeleton::Shape,
         time_ago::TimeAgo,
     },
+    error::ApiResult,
     state::{
         flash::form_action,
         live::{await_first, last_good},
@@ -45,6 +51,15 @@ pub fn User() -> impl IntoView {
             }
         },
     );
+    let trail = Resource::new(
+        move || (id.get(), change.version().get()),
+        |(id, _)| async move {
+            match id {
+                Some(id) => audit_entries_about(id.0).await,
+                None => Err(Problem::NotFound.into()),
+            }
+        },
+    );
     Effect::new(move || {
         if let Some(Ok(change)) = change.value().get() {
             Toasts::get().show(change_words(change));
@@ -53,11 +68,18 @@ pub fn User() -> impl IntoView {
         }
     });
     view! {
-        <RequireAdmin shape=Shape::Form awaits=move || await_first(view)>
+        <RequireAdmin
+            shape=Shape::Form
+            awaits=move || {
+                await_first(view);
+                await_first(trail);
+            }
+        >
             {
                 let shown = last_good(move || id.get(), view);
+                let trail = last_good(move || id.get(), trail);
                 move || match shown.get() {
-                    Some(Ok(user)) => view! { <UserAccount user change/> }.into_any(),
+                    Some(Ok(user)) => view! { <UserAccount user change trail/> }.into_any(),
                     Some(Err(error)) => view! { <PageError error/> }.into_any(),
                     None => ().into_any(),
                 }
@@ -67,9 +89,14 @@ pub fn User() -> impl IntoView {
 }
 
 #[component]
-fn UserAccount(user: UserView, change: ServerAction<ChangeUser>) -> impl IntoView {
+fn UserAccount(
+    user: UserView,
+    change: ServerAction<ChangeUser>,
+    trail: Signal<Option<ApiResult<Vec<AuditEntry>>>>,
+) -> impl IntoView {
     let releases = filter_address("/admin/releases", &ReleaseFilter { artist: Some(user.id), ..Default::default() });
     let events = Signal::stored(user.events.clone());
+    let about = user.id.0;
     view! {
         <div class="page-narrow">
             <PageHead title=user.artist_name.clone()/>
@@ -92,6 +119,7 @@ fn UserAccount(user: UserView, change: ServerAction<ChangeUser>) -> impl IntoVie
                 error=Signal::stored(None)
                 intro="What happened to this account, the newest first."
             />
+            <AuditSection trail about/>
         </div>
     }
 }

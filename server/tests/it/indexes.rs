@@ -154,11 +154,16 @@ const MANY_ROWS: &str = "
     select gen_random_uuid(), 'STORE', some_id('a', 1 + n % 3000), some_id('b', n), some_id('c', n),
            case when n % 10 = 0 then 'FAILED' else 'COMPLETED' end::job_status, timestamptz '2026-01-01' - n * interval '1 minute'
     from generate_series(1, 40000) n;
+    insert into audit_entries (id, at, actor_id, actor_role, action, subject_kind, subject_id, release_id)
+    select some_id('e', n), timestamptz '2026-01-01' - n * interval '1 minute', some_id('a', case when n <= 5000 then 1 else 1 + n % 3000 end),
+           'ARTIST', (enum_range(null::audit_action))[1 + n % 32], 'RELEASE', some_id('b', n), some_id('b', n)
+    from generate_series(1, 40000) n;
     insert into changed_facts (object_id, refusal, found_at)
     select id, 'Damaged.', timestamptz '2026-01-01' - row_number() over () * interval '1 minute' from objects";
 
-/// A value for each type of a parameter, in the middle of the rows.
-fn parameter(of_type: &str) -> String {
+/// A value for a parameter, in the middle of the rows. `nth` counts the parameters of its type from 0: the second and the
+/// third time are the end and the beginning of a time span.
+fn parameter(of_type: &str, nth: usize) -> String {
     let drafts_and_artists = || {
         let some = (1..=24).flat_map(|n| {
             [format!("0000000a-0000-4000-8000-{n:012x}"), format!("0000000b-0000-4000-8000-{:012x}", 8 * n + 6)]
@@ -167,7 +172,8 @@ fn parameter(of_type: &str) -> String {
     };
     match of_type {
         "release_status[]" => "'{DRAFT,PROCESSING,PENDING_REVIEW,PUBLISHED,REJECTED}'".into(),
-        "timestamp with time zone" => "'2025-12-30'".into(),
+        "timestamp with time zone" => format!("'{}'", ["2025-12-30", "2030-01-01", "2000-01-01"][nth]),
+        "audit_action[]" => "enum_range(null::audit_action)".into(),
         "date" => "'2022-01-01'".into(),
         "text" => "'8'".into(),
         "integer" => "1000".into(),
@@ -211,7 +217,7 @@ async fn lists_read_little_more_than_a_page_however_many_rows_there_are() {
     sqlx::raw_sql("vacuum analyze").execute(&mut db).await.unwrap();
     let statements = list_statements();
     // Three sorts, the queue: each of all artists and of one, in both directions. Then artists, dead letters, changed
-    // files; and what counts, marks and follows.
+    // files; the audit trail, also of people; and what counts, marks and follows.
     assert!(statements.len() >= 16 + 6 + 5, "{}", statements.len());
     for text in statements {
         // A counted list reads as many rows of each status as are counted.
@@ -219,7 +225,9 @@ async fn lists_read_little_more_than_a_page_however_many_rows_there_are() {
         sqlx::raw_sql(AssertSqlSafe(format!("prepare listed as {text}"))).execute(&mut db).await.unwrap();
         let types = "select unnest(parameter_types)::text from pg_prepared_statements where name = 'listed'";
         let types: Vec<String> = sqlx::query_scalar(types).fetch_all(&mut db).await.unwrap();
-        let parameters: Vec<String> = types.iter().map(|of_type| parameter(of_type)).collect();
+        let nth = |at: usize| types[..at].iter().filter(|of_type| **of_type == types[at]).count();
+        let parameters: Vec<String> =
+            types.iter().enumerate().map(|(at, of_type)| parameter(of_type, nth(at))).collect();
         let execute = match parameters.as_slice() {
             [] => "execute listed".to_owned(),
             parameters => format!("execute listed ({})", parameters.join(", ")),

@@ -12,6 +12,7 @@ mod access;
 mod access_tokens;
 mod accounts;
 mod administration;
+mod audit;
 mod backups;
 mod bounded;
 mod cancelling;

@@ -12,7 +12,7 @@ use crate::{
 const STATEMENTS_MAX: usize = 8;
 
 /// The pages, with the number of statements for an artist and for an admin.
-const PAGES: [(&str, usize, usize); 16] = [
+const PAGES: [(&str, usize, usize); 17] = [
     ("/", 8, 1),
     ("/sign-in", 1, 1),
     ("/sign-in/code", 1, 1),
@@ -24,11 +24,12 @@ const PAGES: [(&str, usize, usize); 16] = [
     ("/releases/{release}", 5, 5),
     ("/releases/{release}/{step}", 5, 5),
     ("/review", 1, 3),
-    ("/review/{release}", 5, 5),
+    ("/review/{release}", 5, 6),
     ("/admin/releases", 1, 4),
     ("/admin/artists", 1, 4),
-    ("/admin/users/{user}", 1, 4),
+    ("/admin/users/{user}", 1, 5),
     ("/admin/queue", 1, 7),
+    ("/admin/audit", 1, 3),
 ];
 
 /// Lists with a search, with the number of statements if it finds something and if similar words are tried.

@@ -21,13 +21,13 @@ use crate::{
         Backend, Error, Result,
         audit::{self, By, NewEntry},
         cause, db,
-        releases::{lifecycle, locked, view},
+        releases::{locked, view},
         storage::objects,
         uploads,
     },
     domain::{
         account::{AccessToken, Actor, Role, SessionView},
-        audit::AuditAction,
+        audit::{AuditAction, AuditState},
         download::portable_name,
         ids::{ObjectId, ReleaseId, UploadId, UserId},
         problem::Problem,
@@ -183,7 +183,9 @@ async fn delete_release(backend: &Arc<Backend>, id: ReleaseId) -> Result<bool> {
     }
     let ended = uploads::cancel_all(&mut tx, id, None).await?;
     objects::detach_all_of_release(&mut tx, id).await?;
-    lifecycle::record_deletion(&mut tx, By::System, release).await?;
+    // The trail keeps no title of what this person never published.
+    let entry = NewEntry { label: Some(""), ..NewEntry::on_release(By::System, AuditAction::ReleaseDeleted, id) };
+    audit::record(&mut tx, NewEntry { was: Some(AuditState::Release(release.status)), ..entry }).await?;
     sqlx::query!("delete from releases where id = $1", id as ReleaseId).execute(&mut *tx).await?;
     tx.commit().await?;
     uploads::purge_bytes(backend, &ended).await?;

@@ -28,8 +28,20 @@ use crate::{
 /// The largest number of people that the filter for a name finds.
 const PEOPLE_MAX: usize = 24;
 const EXPORT_COLUMNS: [&str; 14] = [
-    "id", "time", "role", "person", "person id", "act", "subject kind", "subject", "subject id", "release id", "before",
-    "after", "note", "request id",
+    "id",
+    "time",
+    "role",
+    "person",
+    "person id",
+    "act",
+    "subject kind",
+    "subject",
+    "subject id",
+    "release id",
+    "before",
+    "after",
+    "note",
+    "request id",
 ];
 
 pub struct AuditTrail<'a>(pub(in crate::backend) &'a Arc<Backend>);
@@ -164,19 +176,24 @@ macro_rules! entries {
 }
 
 /// Entries of certain kinds on one side of a place. An index has those of each kind in their order, and they are merged.
+/// `$until_at` is the other end of a span of time. It is compared outside of the limit: with two bounds inside, the
+/// database would expect few rows, and read and sort all of them.
 macro_rules! entries_of_kinds {
-    ($than:literal, $direction:literal, $limit:literal, $place:expr, $scope:expr) => {
+    ($than:literal, $until:literal, $order:literal, $place:expr, $until_at:expr, $scope:expr) => {
         entries!(
             "unnest($1::audit_action[]) as wanted (action)
-             cross join lateral (select e.* from audit_entries e
-                                 where e.action = wanted.action and (e.at, e.id) " + $than + " ($2, $3) and e.at >= $4 and e.at < $5
-                                 order by e.at " + $direction + ", e.id " + $direction + " limit " + $limit + ") e
-             order by e.at " + $direction + ", e.id " + $direction + " limit " + $limit,
+             cross join lateral (select e.* from audit_entries e where e.action = wanted.action and (e.at, e.id) "
+                + $than
+                + " ($2, $3) "
+                + $order
+                + ") e where e.at "
+                + $until
+                + " $4 "
+                + $order,
             &$scope.actions as &[AuditAction],
             $place.key,
             $place.id,
-            $scope.from,
-            $scope.end
+            $until_at
         )
     };
 }
@@ -184,34 +201,42 @@ macro_rules! entries_of_kinds {
 /// Entries on one side of a place that name one of some ids: as the person who acts, as the subject, or as the release.
 /// An entry that names several of them is listed once.
 macro_rules! entries_that_name {
-    ($than:literal, $direction:literal, $limit:literal, $place:expr, $scope:expr, $mentioned:expr) => {
+    ($than:literal, $until:literal, $order:literal, $place:expr, $until_at:expr, $scope:expr, $mentioned:expr) => {
         entries!(
-            "(select distinct on (e.at, e.id) e.* from unnest($6::uuid[]) as named (id)
+            "(select distinct on (e.at, e.id) e.* from unnest($5::uuid[]) as named (id)
               cross join lateral (
                   (select e.* from audit_entries e
-                   where e.actor_id = named.id and (e.at, e.id) " + $than + " ($2, $3) and e.at >= $4 and e.at < $5
-                     and e.action = any ($1::audit_action[])
-                     and ($7::uuid[] is null or e.actor_id = any ($7) or e.subject_id = any ($7))
-                   order by e.at " + $direction + ", e.id " + $direction + " limit " + $limit + ")
+                   where e.actor_id = named.id and (e.at, e.id) "
+                + $than
+                + " ($2, $3) and e.action = any ($1::audit_action[])
+                     and ($6::uuid[] is null or e.actor_id = any ($6) or e.subject_id = any ($6)) "
+                + $order
+                + ")
                   union all
                   (select e.* from audit_entries e
-                   where e.subject_id = named.id and (e.at, e.id) " + $than + " ($2, $3) and e.at >= $4 and e.at < $5
-                     and e.action = any ($1::audit_action[])
-                     and ($7::uuid[] is null or e.actor_id = any ($7) or e.subject_id = any ($7))
-                   order by e.at " + $direction + ", e.id " + $direction + " limit " + $limit + ")
+                   where e.subject_id = named.id and (e.at, e.id) "
+                + $than
+                + " ($2, $3) and e.action = any ($1::audit_action[])
+                     and ($6::uuid[] is null or e.actor_id = any ($6) or e.subject_id = any ($6)) "
+                + $order
+                + ")
                   union all
                   (select e.* from audit_entries e
-                   where e.release_id = named.id and (e.at, e.id) " + $than + " ($2, $3) and e.at >= $4 and e.at < $5
-                     and e.action = any ($1::audit_action[])
-                     and ($7::uuid[] is null or e.actor_id = any ($7) or e.subject_id = any ($7))
-                   order by e.at " + $direction + ", e.id " + $direction + " limit " + $limit + ")) e
-              order by e.at " + $direction + ", e.id " + $direction + " limit " + $limit + ") e
-             order by e.at " + $direction + ", e.id " + $direction,
+                   where e.release_id = named.id and (e.at, e.id) "
+                + $than
+                + " ($2, $3) and e.action = any ($1::audit_action[])
+                     and ($6::uuid[] is null or e.actor_id = any ($6) or e.subject_id = any ($6)) "
+                + $order
+                + ")) e "
+                + $order
+                + ") e where e.at "
+                + $until
+                + " $4 "
+                + $order,
             &$scope.actions as &[AuditAction],
             $place.key,
             $place.id,
-            $scope.from,
-            $scope.end,
+            $until_at,
             $mentioned,
             $scope.people.as_deref() as Option<&[Uuid]>
         )
@@ -242,20 +267,57 @@ impl Scope {
 
     /// Reads the entries on one side of a place, for one page.
     async fn read(&self, db: &PgPool, place: &Place<OffsetDateTime>, side: Side) -> Result<Vec<AuditEntry>> {
+        let (from, end) = (self.from, self.end);
+        let place = match side {
+            Side::After => self.latest_of(place),
+            Side::Before => {
+                Place { key: place.key.max(from), id: if place.key < from { Uuid::nil() } else { place.id } }
+            }
+        };
         Ok(match (&self.mentioned, side) {
-            (None, Side::After) => entries_of_kinds!("<", "desc", "25", place, self).fetch_all(db).await?,
-            (None, Side::Before) => entries_of_kinds!(">", "asc", "25", place, self).fetch_all(db).await?,
-            (Some(ids), Side::After) => entries_that_name!("<", "desc", "25", place, self, ids).fetch_all(db).await?,
-            (Some(ids), Side::Before) => entries_that_name!(">", "asc", "25", place, self, ids).fetch_all(db).await?,
+            (None, Side::After) => {
+                entries_of_kinds!("<", ">=", "order by e.at desc, e.id desc limit 25", place, from, self)
+                    .fetch_all(db)
+                    .await?
+            }
+            (None, Side::Before) => {
+                entries_of_kinds!(">", "<", "order by e.at asc, e.id asc limit 25", place, end, self)
+                    .fetch_all(db)
+                    .await?
+            }
+            (Some(ids), Side::After) => {
+                entries_that_name!("<", ">=", "order by e.at desc, e.id desc limit 25", place, from, self, ids)
+                    .fetch_all(db)
+                    .await?
+            }
+            (Some(ids), Side::Before) => {
+                entries_that_name!(">", "<", "order by e.at asc, e.id asc limit 25", place, end, self, ids)
+                    .fetch_all(db)
+                    .await?
+            }
         })
     }
 
     /// Reads the entries after a place, for an export.
     async fn read_many(&self, db: &PgPool, place: &Place<OffsetDateTime>) -> Result<Vec<AuditEntry>> {
+        let (place, from) = (self.latest_of(place), self.from);
         Ok(match &self.mentioned {
-            None => entries_of_kinds!("<", "desc", "500", place, self).fetch_all(db).await?,
-            Some(ids) => entries_that_name!("<", "desc", "500", place, self, ids).fetch_all(db).await?,
+            None => {
+                entries_of_kinds!("<", ">=", "order by e.at desc, e.id desc limit 500", place, from, self)
+                    .fetch_all(db)
+                    .await?
+            }
+            Some(ids) => {
+                entries_that_name!("<", ">=", "order by e.at desc, e.id desc limit 500", place, from, self, ids)
+                    .fetch_all(db)
+                    .await?
+            }
         })
+    }
+
+    /// The place after which entries are read, which is not after the span of time.
+    fn latest_of(&self, place: &Place<OffsetDateTime>) -> Place<OffsetDateTime> {
+        if place.key < self.end { place.clone() } else { Place { key: self.end, id: Uuid::nil() } }
     }
 
     async fn count(&self, db: &PgPool) -> Result<Count> {
@@ -276,19 +338,22 @@ impl Scope {
             }
             Some(ids) => {
                 sqlx::query_scalar!(
-                    r#"select count(distinct e.id) as "count!" from unnest($4::uuid[]) as named (id)
-                       cross join lateral (
-                           (select e.* from audit_entries e where e.actor_id = named.id and e.at >= $2 and e.at < $3
-                              and e.action = any ($1::audit_action[])
-                              and ($5::uuid[] is null or e.actor_id = any ($5) or e.subject_id = any ($5)) limit 1001)
-                           union all
-                           (select e.* from audit_entries e where e.subject_id = named.id and e.at >= $2 and e.at < $3
-                              and e.action = any ($1::audit_action[])
-                              and ($5::uuid[] is null or e.actor_id = any ($5) or e.subject_id = any ($5)) limit 1001)
-                           union all
-                           (select e.* from audit_entries e where e.release_id = named.id and e.at >= $2 and e.at < $3
-                              and e.action = any ($1::audit_action[])
-                              and ($5::uuid[] is null or e.actor_id = any ($5) or e.subject_id = any ($5)) limit 1001)) e"#,
+                    // An entry names at most three of the ids.
+                    r#"select least(count(distinct id), 1001) as "count!" from (
+                           select e.id from unnest($4::uuid[]) as named (id)
+                           cross join lateral (
+                               (select e.id from audit_entries e where e.actor_id = named.id and e.at >= $2 and e.at < $3
+                                  and e.action = any ($1::audit_action[])
+                                  and ($5::uuid[] is null or e.actor_id = any ($5) or e.subject_id = any ($5)) limit 1001)
+                               union all
+                               (select e.id from audit_entries e where e.subject_id = named.id and e.at >= $2 and e.at < $3
+                                  and e.action = any ($1::audit_action[])
+                                  and ($5::uuid[] is null or e.actor_id = any ($5) or e.subject_id = any ($5)) limit 1001)
+                               union all
+                               (select e.id from audit_entries e where e.release_id = named.id and e.at >= $2 and e.at < $3
+                                  and e.action = any ($1::audit_action[])
+                                  and ($5::uuid[] is null or e.actor_id = any ($5) or e.subject_id = any ($5)) limit 1001)) e
+                           limit 3003) counted"#,
                     &self.actions as &[AuditAction],
                     self.from,
                     self.end,

@@ -1,7 +1,7 @@
 //! The actions of artists on their releases: create, edit, submit, withdraw, revise and delete. Every change locks the
 //! release's row first (lock order: release, track, upload, job).
 
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
 use super::{
@@ -165,7 +165,8 @@ impl Releases<'_> {
         let release = locked::lock_draft(&mut tx, actor, id).await?;
         let ended = uploads::cancel_all(&mut tx, id, None).await?;
         objects::detach_all_of_release(&mut tx, id).await?;
-        record_deletion(&mut tx, By::User(actor.id), release).await?;
+        let deleted = NewEntry::on_release(By::User(actor.id), AuditAction::ReleaseDeleted, id);
+        audit::record(&mut tx, NewEntry { was: Some(AuditState::Release(release.status)), ..deleted }).await?;
         sqlx::query!("delete from releases where id = $1", id as ReleaseId).execute(&mut *tx).await?;
         tx.commit().await?;
         uploads::purge_bytes(self.0, &ended).await?;
@@ -193,10 +194,4 @@ impl Releases<'_> {
         self.0.events.release_changed(release.id, release.artist);
         Ok(view)
     }
-}
-
-/// Writes the deletion of a release into the audit trail. Call it before the row is deleted, which has the title.
-pub(in crate::backend) async fn record_deletion(db: &mut PgConnection, by: By, release: LockedRelease) -> Result<()> {
-    let entry = NewEntry::on_release(by, AuditAction::ReleaseDeleted, release.id);
-    audit::record(db, NewEntry { was: Some(AuditState::Release(release.status)), ..entry }).await
 }

@@ -1,7 +1,7 @@
 //! Releases: their lifecycle, their tracks, their review, and lists of them.
 
 pub(super) mod changed_facts;
-pub(super) mod lifecycle;
+mod lifecycle;
 mod lists;
 pub(super) mod locked;
 pub(super) mod review;
