@@ -25,7 +25,8 @@ use vwaza::{
 };
 
 use crate::{
-    config::{self, Config},
+    check_config,
+    config::{self, Config, ConfigError},
     connection_slots::ConnectionSlots,
     descriptors, listen, router,
     site::Site,
@@ -85,6 +86,9 @@ enum Command {
         #[arg(long)]
         backup: Option<String>,
     },
+    /// Say what is wrong with the configuration, and try the database, the storage, Redis and the SMTP server. The exit code
+    /// is 0 only if nothing is wrong. Passwords are never printed.
+    CheckConfig,
     /// Manage accounts.
     User {
         #[command(subcommand)]
@@ -141,15 +145,21 @@ enum CliRole {
     Admin,
 }
 
-type CommandResult = Result<ExitCode, Box<dyn Error + Send + Sync>>;
+pub(crate) type CommandResult = Result<ExitCode, Box<dyn Error + Send + Sync>>;
 
 impl Cli {
     pub(crate) fn is_server(&self) -> bool {
         matches!(self.command, None | Some(Command::Serve))
     }
+
+    /// Whether the command also runs with settings that are wrong.
+    pub(crate) fn checks_config(&self) -> bool {
+        matches!(self.command, Some(Command::CheckConfig))
+    }
 }
 
-pub(crate) async fn run(cli: Cli, config: Config) -> CommandResult {
+/// `problems` are the settings that are wrong, of which only `check-config` accepts any.
+pub(crate) async fn run(cli: Cli, config: Config, problems: &[ConfigError]) -> CommandResult {
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => serve(config).await,
         Command::Migrate => {
@@ -204,6 +214,7 @@ pub(crate) async fn run(cli: Cli, config: Config) -> CommandResult {
             })
             .await
         }
+        Command::CheckConfig => Ok(check_config::run(&config, problems).await),
         Command::User { command } => run_user_command(&config, command).await,
     }
 }
@@ -308,7 +319,7 @@ impl Drop for EchoOff<'_> {
 
 /// Runs `work` on the configured database, or on the embedded one. An embedded PostgreSQL that is already running is
 /// joined.
-async fn with_database(config: &Config, work: impl AsyncFnOnce(Settings) -> CommandResult) -> CommandResult {
+pub(crate) async fn with_database(config: &Config, work: impl AsyncFnOnce(Settings) -> CommandResult) -> CommandResult {
     match &config.database_url {
         Some(url) => work(config.settings(url.clone())).await,
         None => {

@@ -4,6 +4,7 @@
 #![recursion_limit = "512"]
 
 mod audit_export;
+mod check_config;
 mod cli;
 mod client;
 mod config;
@@ -53,13 +54,11 @@ fn main() -> ExitCode {
     // process inherits.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let command = cli::Cli::parse();
-    let config = match Config::from_env() {
-        Ok(config) => config,
-        Err(error) => {
-            eprintln!("vwaza: {error}");
-            return ExitCode::from(2);
-        }
-    };
+    let (config, problems) = Config::read();
+    if !problems.is_empty() && !command.checks_config() {
+        problems.iter().for_each(|problem| eprintln!("vwaza: {problem}"));
+        return ExitCode::from(2);
+    }
     let (runtime, telemetry) = match start(&config, command.is_server()) {
         Ok(started) => started,
         Err(error) => {
@@ -67,7 +66,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let code = match runtime.block_on(cli::run(command, config)) {
+    let code = match runtime.block_on(cli::run(command, config, &problems)) {
         Ok(code) => code,
         Err(error) => {
             tracing::error!(error = ?error, "vwaza stopped");

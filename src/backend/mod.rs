@@ -39,6 +39,7 @@ pub use error::Error;
 pub use operations::backup::{BackupCheck, BackupReport, Restored, backup, restore, verify_backup};
 pub use operations::fsck::{Damage, Finding, Repair, Report, fsck};
 pub use operations::queue_stats::QueueStats;
+pub use operations::service_checks::{ServiceCheck, check_database, check_mail, check_redis, check_storage};
 pub use queue::worker::WorkerHealth;
 pub use settings::{
     BackupTarget, LimitSettings, MailSettings, QueueSettings, RetentionSettings, S3Settings, Settings, StorageSettings,

@@ -20,6 +20,7 @@ use crate::{
         skeleton::Shape,
     },
     error::ApiResult,
+    state::live::await_first,
 };
 
 #[component]
@@ -33,7 +34,7 @@ pub fn Audit() -> impl IntoView {
     });
     let trail = Resource::new(move || filter.get(), audit_trail);
     view! {
-        <RequireAdmin shape=Shape::List>
+        <RequireAdmin shape=Shape::List awaits=move || await_first(trail)>
             <Trail trail=trail filter=filter/>
         </RequireAdmin>
     }

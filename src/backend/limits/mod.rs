@@ -15,6 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(in crate::backend) use self::redis::version as redis_version;
 use self::{byte_rate::ByteRateLimit, concurrency::ConcurrencyLimit, memory::Windows, redis::Redis, streams::Streams};
 pub use self::{concurrency::RequestSlot, streams::StreamSlot};
 use sha2::{Digest, Sha256};

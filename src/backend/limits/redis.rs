@@ -13,7 +13,10 @@ use redis::{
 use tokio::time::timeout_at;
 
 use super::{Client, Rule};
-use crate::domain::limits::{Decision, Quota};
+use crate::{
+    backend::{Error, Result},
+    domain::limits::{Decision, Quota},
+};
 
 /// The pause after Redis did not answer. Until it is over, no request waits for Redis.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -76,6 +79,22 @@ if counted < max then
 end
 local oldest = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')[2]
 return {admitted, math.max(0, max - counted), oldest and oldest + window - now or 0}";
+
+/// Connects to a Redis, and returns its version.
+///
+/// # Errors
+/// When it doesn't answer or its version is older than 6.2.
+pub(in crate::backend) async fn version(url: &str) -> Result<String> {
+    let fault = |error: redis::RedisError| Error::Corrupt(format!("Redis failed: {error}"));
+    let mut connection =
+        redis::Client::open(url).map_err(fault)?.get_multiplexed_async_connection().await.map_err(fault)?;
+    let info: String = redis::cmd("INFO").arg("server").query_async(&mut connection).await.map_err(fault)?;
+    // Version 6.2 added this command with a count. The key has no members.
+    let _: Vec<String> =
+        redis::cmd("ZRANDMEMBER").arg("vwaza:check-config").arg(1).query_async(&mut connection).await.map_err(fault)?;
+    let version = info.lines().find_map(|line| line.strip_prefix("redis_version:"));
+    Ok(version.unwrap_or("of an unknown version").trim().to_owned())
+}
 
 pub(super) struct Redis {
     client: redis::Client,

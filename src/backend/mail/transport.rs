@@ -87,6 +87,18 @@ impl Transport {
         Ok(())
     }
 
+    /// Connects to the SMTP server and signs in, or creates the folder of the files. Sends nothing.
+    pub(in crate::backend) async fn try_out(&self) -> Result<()> {
+        match &self.kind {
+            TransportKind::Smtp(smtp) => match smtp.test_connection().await {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(Error::Corrupt("the SMTP server did not answer as expected".into())),
+                Err(error) => Err(Error::Corrupt(format!("the SMTP server failed: {error}"))),
+            },
+            TransportKind::Folder(folder) => Ok(create_private_dir(folder)?),
+        }
+    }
+
     /// Deletes files of mails that are older than [`FILE_RETENTION`].
     pub(in crate::backend) async fn purge_files(&self) -> Result<()> {
         let TransportKind::Folder(folder) = &self.kind else { return Ok(()) };

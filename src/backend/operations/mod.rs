@@ -5,3 +5,4 @@ pub(in crate::backend) mod fsck;
 pub(in crate::backend) mod integrity;
 pub(in crate::backend) mod janitor;
 pub(in crate::backend) mod queue_stats;
+pub(in crate::backend) mod service_checks;

@@ -49,6 +49,10 @@ const FREE_BYTES_MIN: u64 = 1024 * 1024;
 /// The time for which a signed address gives its object to anybody who has the address.
 const SIGNED_URL_LIFETIME: Duration = Duration::from_secs(10 * 60);
 
+/// The folder of the objects that a [`Trial`] writes. No object of ours has such a key.
+const TRIAL_FOLDER: &str = "check-config";
+const TRIAL_BYTES: &[u8] = b"vwaza check-config";
+
 #[derive(Clone)]
 pub(super) struct Storage {
     kind: Arc<StorageKind>,
@@ -402,6 +406,11 @@ impl Storage {
         matches!(timeout(PROBE_TIMEOUT, look).await, Ok(Ok(_)))
     }
 
+    /// Prepares a trial of the storage with an object of its own.
+    pub(super) fn trial(&self) -> Trial<'_> {
+        Trial { storage: self, key: Key::from(format!("{TRIAL_FOLDER}/{}", Uuid::new_v4())) }
+    }
+
     pub(super) async fn copy_to_file(&self, key: &str, path: &Path) -> Result<()> {
         let mut stream = self.read(key, None).await?;
         let mut file = File::create(path).await?;
@@ -410,5 +419,60 @@ impl Storage {
         }
         file.flush().await?;
         Ok(())
+    }
+}
+
+/// Tries each operation that the product needs, on an object of its own that it deletes at last. The circuit breaker
+/// takes no part.
+pub(super) struct Trial<'a> {
+    storage: &'a Storage,
+    key: Key,
+}
+
+impl Trial<'_> {
+    pub(super) async fn write(&self) -> Result<()> {
+        let payload = PutPayload::from_static(TRIAL_BYTES);
+        self.storage.store().await?.put(&self.key, payload).await.map_err(no_bucket)?;
+        Ok(())
+    }
+
+    pub(super) async fn read(&self) -> Result<()> {
+        let read = self.storage.store().await?.get(&self.key).await?.bytes().await?;
+        self.require(read == TRIAL_BYTES)
+    }
+
+    pub(super) async fn read_range(&self) -> Result<()> {
+        let read = self.storage.store().await?.get_range(&self.key, 6..11).await?;
+        self.require(read == TRIAL_BYTES[6..11])
+    }
+
+    pub(super) async fn list(&self) -> Result<()> {
+        let mut listed = self.storage.store().await?.list(Some(&Key::from(TRIAL_FOLDER)));
+        while let Some(object) = listed.try_next().await? {
+            if object.location == self.key {
+                return Ok(());
+            }
+        }
+        Err(Error::Corrupt("the object that was just written is not listed".into()))
+    }
+
+    /// Lists objects, whether there are any or not.
+    pub(super) async fn list_any(&self) -> Result<()> {
+        self.storage.store().await?.list(Some(&Key::from(TRIAL_FOLDER))).try_next().await?;
+        Ok(())
+    }
+
+    pub(super) async fn delete(&self) -> Result<()> {
+        let store = self.storage.store().await?;
+        store.delete(&self.key).await?;
+        match store.head(&self.key).await {
+            Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Ok(_) => Err(Error::Corrupt("the object is still there after its deletion".into())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn require(&self, is_right: bool) -> Result<()> {
+        if is_right { Ok(()) } else { Err(Error::StorageMismatch { key: self.key.to_string() }) }
     }
 }
