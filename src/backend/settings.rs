@@ -222,7 +222,12 @@ pub struct RetentionSettings {
 
 impl Default for RetentionSettings {
     fn default() -> Self {
-        Self { orphan_grace: Duration::from_secs(15 * 60), replaced_object: days(7), completed_job: days(30), audit_entry: days(1095) }
+        Self {
+            orphan_grace: Duration::from_secs(15 * 60),
+            replaced_object: days(7),
+            completed_job: days(30),
+            audit_entry: days(1095),
+        }
     }
 }
 

@@ -1,11 +1,12 @@
-//! Processes that are killed while they migrate the database.
+//! Processes that are killed while they migrate the database, and versions beside each other on one database.
 
 use std::{
     path::Path,
     process::{Command, Stdio},
 };
 
-use sqlx::{PgPool, migrate::Migrator};
+use serde::Deserialize;
+use sqlx::{AssertSqlSafe, Column, Executor, PgPool, SqlSafeStr, Statement, TypeInfo, migrate::Migrator};
 use testing::{TestDatabase, test_server_url};
 
 use crate::support::{eventually, spawn_app_with};
@@ -145,4 +146,103 @@ async fn old_users_count_as_verified_and_old_sessions_and_tokens_get_an_end() {
     })
     .await;
     drop(app);
+}
+
+/// While an upgrade goes from process to process, a newer version has migrated the database already.
+#[tokio::test]
+async fn a_server_starts_and_serves_on_a_schema_that_a_newer_version_has_migrated() {
+    let database = TestDatabase::migrated(&test_server_url()).await;
+    let pool = PgPool::connect(&database.url()).await.unwrap();
+    sqlx::raw_sql(
+        "alter table releases add column added_later text not null default '';
+         drop index idx_releases_title;
+         insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+         values (9999, 'later', true, '\\x00', 1)",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    let mut app = spawn_app_with(&[("DATABASE_URL", &database.url())]).await;
+    app.artist("Ana").await.release_in_review().await;
+    app.restart().await;
+    let admin = app.admin().await;
+    assert!(admin.get("/admin/releases").await.expect_status(200).text().contains("Waiting for review"));
+    app.expect_consistent().await;
+    let is_there: bool =
+        sqlx::query_scalar("select to_regclass('idx_releases_title') is not null").fetch_one(&pool).await.unwrap();
+    assert!(!is_there, "the older version has rebuilt an index that the newer one dropped");
+}
+
+/// A statement as `.sqlx` describes it.
+#[derive(Deserialize)]
+struct DescribedStatement {
+    query: String,
+    describe: Description,
+}
+
+#[derive(Deserialize)]
+struct Description {
+    columns: Vec<DescribedColumn>,
+}
+
+#[derive(Deserialize)]
+struct DescribedColumn {
+    name: String,
+    /// The name of a type of PostgreSQL's, or a description of one of ours.
+    type_info: serde_json::Value,
+}
+
+/// Runs git on the history of this repository.
+///
+/// # Panics
+/// When the history doesn't reach back to the last release.
+fn git_in_last_release(commit: &str, arguments: &[String]) -> Vec<u8> {
+    let git = Command::new("git").args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    assert!(
+        git.status.success(),
+        "the history of this clone has no commit {commit}, which migrations/last-release names. \
+         Fetch all of it: git fetch --unshallow. {}",
+        String::from_utf8_lossy(&git.stderr)
+    );
+    git.stdout
+}
+
+/// Processes of the last release go on while a new one has migrated the database. `migrations/last-release` names the
+/// commit of the last release, whose `.sqlx` has all its statements.
+#[tokio::test]
+async fn every_statement_of_the_last_release_works_on_this_schema() {
+    let commit = include_str!("../../../migrations/last-release").trim();
+    let list = ["ls-tree", "--full-tree", "--name-only", commit, ".sqlx/"].map(str::to_owned);
+    let files = String::from_utf8(git_in_last_release(commit, &list)).unwrap();
+    let show = ["show".to_owned()].into_iter().chain(files.lines().map(|file| format!("{commit}:{file}")));
+    let statements = git_in_last_release(commit, &show.collect::<Vec<_>>());
+    let statements: Vec<DescribedStatement> =
+        serde_json::Deserializer::from_slice(&statements).into_iter().map(Result::unwrap).collect();
+    assert!(statements.len() > 100, "{} statements", statements.len());
+
+    let database = TestDatabase::migrated(&test_server_url()).await;
+    let pool = PgPool::connect(&database.url()).await.unwrap();
+    let mut broken = Vec::new();
+    for DescribedStatement { query, describe } in statements {
+        let mut db = pool.acquire().await.unwrap();
+        let sql = AssertSqlSafe(query.clone()).into_sql_str();
+        match db.prepare(sql).await {
+            Err(error) => broken.push(format!("{error}: {query}")),
+            Ok(prepared) => {
+                let columns = prepared.columns().iter().map(|column| (column.name(), column.type_info().name()));
+                // A type of ours has another description, so its name is not compared.
+                let differs = |((name, type_name), was): ((&str, &str), &DescribedColumn)| {
+                    name != was.name
+                        || was
+                            .type_info
+                            .as_str()
+                            .is_some_and(|was| !was.replace("Array", "[]").eq_ignore_ascii_case(type_name))
+                };
+                if prepared.columns().len() != describe.columns.len() || columns.zip(&describe.columns).any(differs) {
+                    broken.push(format!("it has other columns now: {query}"));
+                }
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n\n"));
 }

@@ -6,7 +6,7 @@ mod indexes;
 
 use std::{
     str::FromStr,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, LazyLock, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -21,8 +21,13 @@ use tracing::Instrument;
 
 use super::Result;
 
-/// The migrations. They only go forward.
-pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+/// The migrations. They only go forward. A schema that a newer version has migrated is accepted: while an upgrade goes
+/// from process to process, those of this version still start and serve.
+pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut migrations = sqlx::migrate!("./migrations");
+    migrations.set_ignore_missing(true);
+    migrations
+});
 
 /// The advisory lock of the process that changes the schema. Processes of versions before 0036 take only that of sqlx.
 const SCHEMA_LOCK: i64 = 0x0073_6368_656d_6121;
@@ -60,7 +65,7 @@ async fn open(options: PgConnectOptions, connections: u32) -> Result<PgPool> {
 
 /// The connection options. `synchronous_commit` is on, whatever the server's default is, so an acknowledged commit is
 /// on the disk.
-fn options(url: &str) -> Result<PgConnectOptions> {
+pub(super) fn options(url: &str) -> Result<PgConnectOptions> {
     Ok(PgConnectOptions::from_str(url)?.options([("synchronous_commit", "on")]))
 }
 
@@ -71,7 +76,11 @@ pub async fn migrate_database(url: &str) -> Result<()> {
     let mut db = connect_without_timeouts(url).await?;
     lock_schema(&mut db).await?;
     MIGRATIONS.run(&mut db).await?;
-    indexes::build(&mut db).await?;
+    if is_newer(&mut db).await? {
+        tracing::info!("a newer version has migrated the database; its indexes are left alone");
+    } else {
+        indexes::build(&mut db).await?;
+    }
     db.close().await?;
     Ok(())
 }
@@ -92,6 +101,15 @@ pub(super) fn schema_version() -> i64 {
 pub(super) async fn connect_without_timeouts(url: &str) -> Result<PgConnection> {
     let unlimited = [("lock_timeout", "0"), ("statement_timeout", "0")];
     Ok(PgConnection::connect_with(&options(url)?.options(unlimited)).await?)
+}
+
+/// Whether the schema has migrations that this version doesn't know.
+async fn is_newer(db: &mut PgConnection) -> Result<bool> {
+    let is_newer = sqlx::query_scalar!(
+        r#"select exists (select 1 from _sqlx_migrations where version > $1) as "is_newer!""#,
+        schema_version()
+    );
+    Ok(is_newer.fetch_one(db).await?)
 }
 
 /// Waits until no other process changes the schema. The connection keeps the lock until it is closed.
