@@ -41,9 +41,11 @@ create table audit_entries (
 -- The paths of the page: everything, a kind of act, and what names a person, a subject or a release. The janitor takes the first one, too.
 create index idx_audit_entries_at on audit_entries (at, id);
 create index idx_audit_entries_action on audit_entries (action, at, id);
-create index idx_audit_entries_actor_id on audit_entries (actor_id, at, id) where actor_id is not null;
-create index idx_audit_entries_subject_id on audit_entries (subject_id, at, id) where subject_id is not null;
-create index idx_audit_entries_release_id on audit_entries (release_id, at, id) where release_id is not null;
+-- The last three hold what the page filters by, so that they are read in their order and without the table. An admin may have a thousand
+-- times as many entries as the average person: with the table, the database would expect few, and read and sort all of them.
+create index idx_audit_entries_actor_id on audit_entries (actor_id, at, id) include (action, subject_id) where actor_id is not null;
+create index idx_audit_entries_subject_id on audit_entries (subject_id, at, id) include (action, actor_id) where subject_id is not null;
+create index idx_audit_entries_release_id on audit_entries (release_id, at, id) include (action, actor_id, subject_id) where release_id is not null;
 
 -- Entries are only added. Two functions below may do one thing more each: they name it in `vwaza.audit_trail` while they run.
 create function guard_audit_entries() returns trigger language plpgsql as $$

@@ -203,9 +203,9 @@ macro_rules! entries_of_kinds {
 macro_rules! entries_that_name {
     ($than:literal, $until:literal, $order:literal, $place:expr, $until_at:expr, $scope:expr, $mentioned:expr) => {
         entries!(
-            "(select distinct on (e.at, e.id) e.* from unnest($5::uuid[]) as named (id)
+            "(select distinct on (e.at, e.id) e.at, e.id from unnest($5::uuid[]) as named (id)
               cross join lateral (
-                  (select e.* from audit_entries e
+                  (select e.at, e.id from audit_entries e
                    where e.actor_id = named.id and (e.at, e.id) "
                 + $than
                 + " ($2, $3) and e.action = any ($1::audit_action[])
@@ -213,7 +213,7 @@ macro_rules! entries_that_name {
                 + $order
                 + ")
                   union all
-                  (select e.* from audit_entries e
+                  (select e.at, e.id from audit_entries e
                    where e.subject_id = named.id and (e.at, e.id) "
                 + $than
                 + " ($2, $3) and e.action = any ($1::audit_action[])
@@ -221,7 +221,7 @@ macro_rules! entries_that_name {
                 + $order
                 + ")
                   union all
-                  (select e.* from audit_entries e
+                  (select e.at, e.id from audit_entries e
                    where e.release_id = named.id and (e.at, e.id) "
                 + $than
                 + " ($2, $3) and e.action = any ($1::audit_action[])
@@ -229,7 +229,7 @@ macro_rules! entries_that_name {
                 + $order
                 + ")) e "
                 + $order
-                + ") e where e.at "
+                + ") page join audit_entries e on e.id = page.id where e.at "
                 + $until
                 + " $4 "
                 + $order,
