@@ -189,8 +189,9 @@ mod tests {
 
     use super::*;
 
-    const BACKED_UP: [&str; 14] = [
+    const BACKED_UP: [&str; 15] = [
         "audio_facts",
+        "audit_entries",
         "changed_facts",
         "cover_facts",
         "mail_jobs",
