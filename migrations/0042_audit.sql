@@ -47,7 +47,8 @@ create index idx_audit_entries_actor_id on audit_entries (actor_id, at, id) incl
 create index idx_audit_entries_subject_id on audit_entries (subject_id, at, id) include (action, actor_id) where subject_id is not null;
 create index idx_audit_entries_release_id on audit_entries (release_id, at, id) include (action, actor_id, subject_id) where release_id is not null;
 
--- Entries are only added. Two functions below may do one thing more each: they name it in `vwaza.audit_trail` while they run.
+-- Entries are only added. Two functions below may do one thing more each: they name it in `vwaza.audit_trail` while they do it. (A function
+-- can't have such a setting attached unless a superuser creates it.)
 create function guard_audit_entries() returns trigger language plpgsql as $$
 begin
     if tg_op = 'DELETE' and current_setting('vwaza.audit_trail', true) = 'prune' then
@@ -80,15 +81,17 @@ $$;
 -- Deletes up to `at_most` entries that are older than `days`, the oldest first, and adds an entry about it. Waits until some are a day older
 -- than that, so that a trail with entries of every minute is pruned once a day. Never deletes an entry of the last 30 days.
 create function prune_audit_entries(entry uuid, days integer, at_most bigint) returns bigint
-language plpgsql set vwaza.audit_trail = 'prune' as $$
+language plpgsql as $$
 declare
     oldest constant timestamptz := now() - make_interval(days => greatest(days, 30));
     pruned bigint := 0;
 begin
     if exists (select 1 from audit_entries where at < oldest - interval '1 day') then
+        perform set_config('vwaza.audit_trail', 'prune', true);
         delete from audit_entries where id in (
             select id from audit_entries where at < oldest order by at, id limit at_most for update skip locked);
         get diagnostics pruned = row_count;
+        perform set_config('vwaza.audit_trail', '', true);
     end if;
     if pruned > 0 then
         insert into audit_entries (id, actor_role, action, subject_kind, note)
@@ -100,7 +103,7 @@ end $$;
 -- Puts a pseudonym in the place of a person's name and address, removes what was noted about their account, and the titles and notes of
 -- their releases that were never published. Adds an entry about it. Ids, acts and times stay.
 create function pseudonymise_audit_entries(entry uuid, person uuid, pseudonym text, request text) returns bigint
-language plpgsql set vwaza.audit_trail = 'pseudonymise' as $$
+language plpgsql as $$
 declare
     unpublished uuid[] := array(
         select id from releases where artist_id = person and status <> 'PUBLISHED'
@@ -108,6 +111,7 @@ declare
         select release_id from audit_entries where actor_id = person and action = 'RELEASE_DELETED');
     changed bigint;
 begin
+    perform set_config('vwaza.audit_trail', 'pseudonymise', true);
     update audit_entries e
     set actor_label = case when actor_id = person then pseudonym else actor_label end,
         subject_label = case when subject_kind = 'ACCOUNT' and subject_id = person then pseudonym
@@ -115,6 +119,7 @@ begin
         note = case when subject_id = person or release_id = any (unpublished) then null else note end
     where actor_id = person or subject_id = person or release_id = any (unpublished);
     get diagnostics changed = row_count;
+    perform set_config('vwaza.audit_trail', '', true);
     insert into audit_entries (id, actor_id, actor_role, actor_label, action, subject_kind, subject_id, subject_label, note, request_id)
     values (entry, person, (select role::text::audit_role from users where id = person), pseudonym, 'ACCOUNT_PSEUDONYMISED', 'ACCOUNT', person,
             pseudonym, format('%s entries', changed), request);

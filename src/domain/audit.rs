@@ -296,8 +296,10 @@ pub struct AuditEntry {
     pub subject_id: Option<Uuid>,
     /// The name or title then. Empty if nothing is known any more.
     pub subject_label: String,
-    /// The release that the act is about, if it still exists.
+    /// The release that the act is about.
     pub release_id: Option<ReleaseId>,
+    /// Whether that release still exists.
+    pub has_release: bool,
     /// The states before and after, as [`AuditState::name`] says them.
     pub was: Option<String>,
     pub became: Option<String>,
@@ -323,7 +325,7 @@ impl AuditEntry {
     pub fn subject_address(&self) -> Option<String> {
         match (self.action.subject(), self.subject_id, self.release_id) {
             (AuditSubject::Account, Some(id), _) => Some(format!("/admin/users/{id}")),
-            (_, _, Some(release)) => Some(format!("/review/{release}")),
+            (_, _, Some(release)) if self.has_release => Some(format!("/review/{release}")),
             _ => None,
         }
     }

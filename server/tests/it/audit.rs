@@ -68,7 +68,7 @@ async fn the_way_of_a_release_is_told_with_who_when_and_from_what_to_what() {
     let examined = &entries[3];
     assert_eq!((examined.actor_id, examined.actor_role), (None, AuditRole::System));
     // The release is gone, so nothing leads to it.
-    assert_eq!(rejected.release_id, None);
+    assert!(!rejected.has_release && rejected.release_id == Some(release.id));
 }
 
 #[tokio::test]

@@ -167,7 +167,8 @@ macro_rules! entries {
             AuditEntry,
             r#"select e.id as "id!", e.at as "at!", e.actor_id as "actor_id: UserId", e.actor_role as "actor_role!: AuditRole",
                       e.actor_label as "actor_label!", e.action as "action!: AuditAction", e.subject_id, e.subject_label as "subject_label!",
-                      (select r.id from releases r where r.id = e.release_id) as "release_id: ReleaseId",
+                      e.release_id as "release_id: ReleaseId",
+                      exists (select 1 from releases r where r.id = e.release_id) as "has_release!",
                       e.was, e.became, e.note, e.request_id
                from "# + $from $(+ $more)*,
             $($bind),+
