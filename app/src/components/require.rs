@@ -69,7 +69,10 @@ fn RequireAccess(
                 BuiltOnce {
                     awaits: move || {
                         session.await_first();
-                        awaits();
+                        // A refusal doesn't wait for what it hides.
+                        if access.with_untracked(|access| matches!(access, Some(Access::Granted))) {
+                            awaits();
+                        }
                     },
                     view: move || {
                         access
