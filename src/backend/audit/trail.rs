@@ -160,7 +160,8 @@ fn place_of(entry: &AuditEntry) -> Place<OffsetDateTime> {
     Place { key: entry.at, id: entry.id }
 }
 
-/// The query for entries from a table `e`, which the rest of the statement names.
+/// The query for entries from a table `e`, which the rest of the statement names. Whether a release exists is asked for
+/// each row: for `exists`, the database may read all releases first.
 macro_rules! entries {
     ($from:literal $(+ $more:literal)*, $($bind:expr),+) => {
         sqlx::query_as!(
@@ -168,7 +169,7 @@ macro_rules! entries {
             r#"select e.id as "id!", e.at as "at!", e.actor_id as "actor_id: UserId", e.actor_role as "actor_role!: AuditRole",
                       e.actor_label as "actor_label!", e.action as "action!: AuditAction", e.subject_id, e.subject_label as "subject_label!",
                       e.release_id as "release_id: ReleaseId",
-                      exists (select 1 from releases r where r.id = e.release_id) as "has_release!",
+                      (select true from releases r where r.id = e.release_id) is true as "has_release!",
                       e.was, e.became, e.note, e.request_id
                from "# + $from $(+ $more)*,
             $($bind),+
