@@ -227,7 +227,7 @@ impl Config {
 
     /// What no output may show: keys, and the passwords in addresses.
     pub(crate) fn secrets(&self) -> Vec<String> {
-        let urls = [&self.database_url, &self.limits.redis_url, &self.mail.smtp_url];
+        let urls = [&self.database_url, &self.limits.redis_url, &self.mail.smtp_url, &self.traces_endpoint];
         let passwords = urls.into_iter().flatten().filter_map(|url| password_in(url));
         let keys = match &self.storage {
             StorageSettings::Local => vec![],
