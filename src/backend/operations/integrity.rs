@@ -13,7 +13,7 @@ use crate::{
     backend::{
         Backend, Error, Result, days, db, fail_points,
         mail::{self, Recipient},
-        storage::objects::IntendedObject,
+        storage::{Storage, objects::IntendedObject},
     },
     domain::{
         account::Role,
@@ -108,12 +108,15 @@ pub(in crate::backend) async fn run(backend: Arc<Backend>) {
     }
 }
 
-/// Adds a run, unless one goes on or the latest one began within `interval`.
+/// Adds a run, unless one goes on or the latest one began within `interval`. What the latest one found damaged is read
+/// again, wherever the new one begins: an object counts as damaged until it is not.
 async fn begin(db: &PgPool, interval: Duration) -> Result<()> {
     sqlx::query!(
-        "insert into integrity_checks (id, last_object_id)
+        "insert into integrity_checks (id, last_object_id, suspects)
          select $1, (select case when not is_at_end then last_object_id end
-                     from integrity_checks order by started_at desc limit 1)
+                     from integrity_checks order by started_at desc limit 1),
+                coalesce((select array(select finding ->> 'key' from jsonb_array_elements(findings) finding)
+                          from integrity_checks order by started_at desc limit 1), '{}')
          where not exists (select 1 from integrity_checks
                            where ended_at is null or started_at > now() - make_interval(secs => $2))
          on conflict do nothing",
@@ -184,7 +187,7 @@ async fn read_objects(backend: &Backend, run: &mut Run) -> Result<bool> {
             return Ok(true);
         }
         for object in objects {
-            if read(backend, run, &object).await?.is_some() {
+            if read(backend, run, &object).await?.is_some() && !run.suspects.contains(&object.key) {
                 run.suspects.push(object.key);
             }
             run.last = Some(object.id);
@@ -202,7 +205,8 @@ async fn read_objects(backend: &Backend, run: &mut Run) -> Result<bool> {
 
 /// Reads an object, and keeps the lease meanwhile. Returns what is wrong with the object.
 async fn read(backend: &Backend, run: &Run, object: &IntendedObject) -> Result<Option<String>> {
-    let mut reading = pin!(damage_of(backend, object));
+    let storage = backend.storage.without_circuit();
+    let mut reading = pin!(damage_of(&storage, object));
     loop {
         tokio::select! {
             damage = &mut reading => return damage,
@@ -211,16 +215,15 @@ async fn read(backend: &Backend, run: &Run, object: &IntendedObject) -> Result<O
     }
 }
 
-async fn damage_of(backend: &Backend, object: &IntendedObject) -> Result<Option<String>> {
-    match backend.storage.has_intended_bytes(object).await {
+async fn damage_of(storage: &Storage, object: &IntendedObject) -> Result<Option<String>> {
+    match storage.has_intended_bytes(object).await {
         Ok(true) => Ok(None),
-        Ok(false) if backend.storage.exists(&object.key).await? => {
+        Ok(false) if storage.exists(&object.key).await? => {
             Ok(Some("its bytes are not those that were received".into()))
         }
         Ok(false) => Ok(Some("the storage does not have it".into())),
-        Err(error @ Error::CircuitOpen) => Err(error),
         // The fault lies with this object if the storage answers another request.
-        Err(error) if backend.storage.exists(PROBE_KEY).await.is_ok() => Ok(Some(error.to_string())),
+        Err(error) if storage.exists(PROBE_KEY).await.is_ok() => Ok(Some(error.to_string())),
         Err(error) => Err(error),
     }
 }
@@ -319,7 +322,7 @@ mod tests {
         backend::{
             LimitSettings, MailSettings, QueueSettings, RetentionSettings, Settings, StorageSettings, UploadSettings,
         },
-        domain::media::MediaLimits,
+        domain::{circuit::CircuitState, media::MediaLimits},
     };
 
     async fn start(database: &TestDatabase, folder: &TempDir, integrity_bytes_per_day: u64) -> Arc<Backend> {
@@ -390,6 +393,43 @@ mod tests {
             let last = run_number(&backend, run).await;
             assert_eq!((last.objects, last.bytes, last.findings), (objects, 10 * objects, vec![]), "run {run}");
         }
+    }
+
+    /// More objects than failures that open a circuit. The files are links to themselves, which nobody can read.
+    #[tokio::test]
+    async fn many_unreadable_objects_are_all_found_and_the_storage_stays_in_use() {
+        let (database, folder) = (TestDatabase::migrated(&test_server_url()).await, TempDir::new().unwrap());
+        let backend = start(&database, &folder, 1000).await;
+        run_number(&backend, 1).await;
+        add_objects(&backend, 8).await;
+        for file in std::fs::read_dir(folder.path().join("objects/audio")).unwrap() {
+            let file = file.unwrap().path();
+            std::fs::remove_file(&file).unwrap();
+            std::os::unix::fs::symlink(&file, &file).unwrap();
+        }
+        backend.integrity().start_now().await.unwrap();
+        assert_eq!(run_number(&backend, 2).await.findings.len(), 8);
+        assert_eq!(backend.storage_circuit(), CircuitState::Closed);
+    }
+
+    #[tokio::test]
+    async fn an_object_counts_as_damaged_until_it_is_not_wherever_the_runs_begin() {
+        let (database, folder) = (TestDatabase::migrated(&test_server_url()).await, TempDir::new().unwrap());
+        let backend = start(&database, &folder, 25).await;
+        run_number(&backend, 1).await;
+        add_objects(&backend, 6).await;
+        let first = "select key from objects order by id limit 1";
+        let first: String = sqlx::query_scalar(first).fetch_one(&backend.db).await.unwrap();
+        let file = folder.path().join("objects").join(first);
+        std::fs::write(&file, "bad bytes.").unwrap();
+        // The second of these runs begins behind the object.
+        for run in [2, 3] {
+            backend.integrity().start_now().await.unwrap();
+            assert_eq!(run_number(&backend, run).await.findings.len(), 1, "run {run}");
+        }
+        std::fs::write(&file, "ten bytes.").unwrap();
+        backend.integrity().start_now().await.unwrap();
+        assert_eq!(run_number(&backend, 4).await.findings, vec![]);
     }
 
     #[tokio::test]

@@ -100,6 +100,12 @@ impl Storage {
         Ok(Self { kind: Arc::new(kind), breaker: Arc::new(Breaker::new()), caller: None })
     }
 
+    /// Returns a handle for work that reads all objects and names each that it can't read. Without this, five unreadable
+    /// objects in a row would end the work, and uploads and pages would have to do without the storage.
+    pub(super) fn without_circuit(&self) -> Self {
+        Self { breaker: Arc::new(Breaker::that_never_opens()), ..self.clone() }
+    }
+
     /// Opens a folder or a bucket that is no storage of objects but the place of backups.
     ///
     /// # Errors
@@ -110,7 +116,7 @@ impl Storage {
             BackupTarget::Folder(folder) => StorageKind::Local(Local::open(folder.clone(), None)?),
             BackupTarget::S3 { bucket, .. } => StorageKind::S3(S3::open(bucket)?),
         };
-        Ok(Self { kind: Arc::new(kind), breaker: Arc::new(Breaker::new()), caller: None })
+        Ok(Self { kind: Arc::new(kind), breaker: Arc::new(Breaker::that_never_opens()), caller: None })
     }
 
     /// Records the id of local storage's folder in the database unless it is known already. Only the process that has

@@ -86,7 +86,7 @@ pub enum Repair {
 /// snapshot of the database, and only findings of two inspections in a row are reported.
 pub async fn fsck(settings: &Settings, repair: Repair) -> Result<Report> {
     let db = db::connect(&settings.database_url, 0).await?;
-    let storage = Storage::open(settings, Storage::recorded_folder_id(&db).await?)?;
+    let storage = Storage::open(settings, Storage::recorded_folder_id(&db).await?)?.without_circuit();
     let first = Inspection::run_once(&db, &storage, settings).await?;
     let mut inspection = Inspection::run_once(&db, &storage, settings).await?;
     inspection.findings.retain(|finding| first.findings.contains(finding));
