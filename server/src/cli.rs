@@ -192,7 +192,7 @@ pub(crate) async fn run(cli: Cli, config: Config, problems: &[ConfigError]) -> C
             with_database(&config, async |settings| {
                 let report = vwaza::backend::backup(&settings, &target, wait, keep.map(usize::from)).await?;
                 println!("{report}");
-                Ok(exit_code(report.missing.is_empty()))
+                Ok(exit_code(report.is_complete()))
             })
             .await
         }

@@ -199,7 +199,7 @@ const METRICS: &[Metric] = &[
         help: "Jobs that became dead letters.",
         labels: &[("kind", KINDS)],
     },
-    Metric { name: "vwaza_job_panics_total", kind: Counter, help: "Job attempts that panicked.", labels: &[] },
+    Metric { name: "vwaza_job_panics_total", kind: Counter, help: "Job attempts that ended in a panic.", labels: &[] },
     Metric { name: "vwaza_decoder_threads", kind: Gauge, help: "Threads that are decoding a file.", labels: &[] },
     // Storage
     Metric {
@@ -266,6 +266,25 @@ const METRICS: &[Metric] = &[
         name: "vwaza_oldest_due_mail_seconds",
         kind: GaugeOf(Unit::Seconds),
         help: "Time that the mail that has been due for longest has waited.",
+        labels: &[],
+    },
+    // Backups
+    Metric {
+        name: "vwaza_backup_ended_timestamp_seconds",
+        kind: GaugeOf(Unit::Seconds),
+        help: "End of the latest backup, in seconds since 1970. Absent before the first one.",
+        labels: &[],
+    },
+    Metric {
+        name: "vwaza_backup_bytes",
+        kind: GaugeOf(Unit::Bytes),
+        help: "Bytes of all that the latest backup names.",
+        labels: &[],
+    },
+    Metric {
+        name: "vwaza_backup_missing_files",
+        kind: Gauge,
+        help: "Files that the latest backup lacks.",
         labels: &[],
     },
     // The integrity check
@@ -339,7 +358,7 @@ impl Metric {
                 These(values) => *values,
                 Few => &[],
             };
-            let label = |value| Label::from_static_parts(*name, value);
+            let label = |value| Label::from_static_parts(name, value);
             let with = |labels: &Vec<Label>, value| labels.iter().cloned().chain([label(value)]).collect::<Vec<_>>();
             series.iter().flat_map(|labels| values.iter().map(move |value| with(labels, *value))).collect()
         })
@@ -436,11 +455,20 @@ fn set_queue_gauges(stats: Option<&QueueStats>) {
     gauge!("vwaza_mails_waiting").set(number(stats.map(|stats| stats.mails_waiting)));
     let oldest_due_seconds = stats.map(|stats| stats.oldest_due_mail_seconds.unwrap_or(0));
     gauge!("vwaza_oldest_due_mail_seconds").set(number(oldest_due_seconds));
-    if let Some(run) = stats.and_then(|stats| stats.integrity.as_ref()) {
-        gauge!("vwaza_integrity_damaged_objects").set(run.findings.len() as f64);
-        gauge!("vwaza_integrity_objects").set(run.objects as f64);
-        let ended_at = run.ended_at.map_or(0, |ended_at| ended_at.unix_timestamp());
-        gauge!("vwaza_integrity_ended_timestamp_seconds").set(ended_at as f64);
+    // Before the first backup and the first run of the integrity check, their gauges are absent.
+    let backup = stats.and_then(|stats| stats.backup);
+    if backup.is_some() || stats.is_none() {
+        gauge!("vwaza_backup_ended_timestamp_seconds")
+            .set(number(backup.map(|backup| backup.ended_at.unix_timestamp())));
+        gauge!("vwaza_backup_bytes").set(number(backup.map(|backup| backup.bytes)));
+        gauge!("vwaza_backup_missing_files").set(number(backup.map(|backup| backup.missing.into())));
+    }
+    let run = stats.and_then(|stats| stats.integrity.as_ref());
+    if run.is_some() || stats.is_none() {
+        gauge!("vwaza_integrity_damaged_objects").set(run.map_or(f64::NAN, |run| run.findings.len() as f64));
+        gauge!("vwaza_integrity_objects").set(number(run.map(|run| run.objects)));
+        let ended_at = run.and_then(|run| Some(run.ended_at?.unix_timestamp()));
+        gauge!("vwaza_integrity_ended_timestamp_seconds").set(number(ended_at));
     }
 }
 

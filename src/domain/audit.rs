@@ -143,6 +143,7 @@ actions! {
     AccessTokenMade: Account, "access-token-made", "Access token made";
     AccessTokenRevoked: Account, "access-token-revoked", "Access token revoked";
     StorageRepaired: Storage, "storage-repaired", "Repaired by vwaza fsck";
+    BackupRestored: Storage, "backup-restored", "Backup restored";
     TrailExported: AuditTrail, "trail-exported", "Audit trail exported";
     TrailPruned: AuditTrail, "trail-pruned", "Old entries deleted";
 }
@@ -412,13 +413,23 @@ mod day {
     }
 }
 
-/// One row of a CSV file (RFC 4180). Every cell is quoted. A cell that a spreadsheet would take for a formula gets an
-/// apostrophe in front. Source: OWASP, CSV Injection.
+/// One row of a CSV file (RFC 4180). Every cell is quoted. What a spreadsheet would take for a formula gets an
+/// apostrophe in front: at the beginning of a cell, and behind a character at which some spreadsheets begin a new cell.
+/// Source: OWASP, CSV Injection.
 pub fn csv_row<'a>(cells: impl IntoIterator<Item = &'a str>) -> String {
     const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
+    const SEPARATORS: [char; 5] = [';', ',', '\t', '\n', '\r'];
     let cells = cells.into_iter().map(|cell| {
-        let guard = if cell.starts_with(FORMULA) { "'" } else { "" };
-        format!("\"{guard}{}\"", cell.replace('"', "\"\""))
+        let mut guarded = String::with_capacity(cell.len() + 2);
+        let mut begins_cell = true;
+        for char in cell.chars() {
+            if begins_cell && FORMULA.contains(&char) && (guarded.is_empty() || !char.is_whitespace()) {
+                guarded.push('\'');
+            }
+            guarded.push(char);
+            begins_cell = SEPARATORS.contains(&char);
+        }
+        format!("\"{}\"", guarded.replace('"', "\"\""))
     });
     cells.collect::<Vec<_>>().join(",") + "\r\n"
 }
@@ -435,6 +446,7 @@ mod tests {
             let cell = format!("{begin}HYPERLINK(\"http://evil.example\")");
             assert_eq!(csv_row([&*cell]), format!("\"'{begin}HYPERLINK(\"\"http://evil.example\"\")\"\r\n"));
         }
+        assert_eq!(csv_row(["x;=1+1", "y,@A1", "a; b"]), "\"x;'=1+1\",\"y,'@A1\",\"a; b\"\r\n");
         assert_eq!(csv_row(["a", "1,5\n\"x\"", "", "a=b"]), "\"a\",\"1,5\n\"\"x\"\"\",\"\",\"a=b\"\r\n");
     }
 

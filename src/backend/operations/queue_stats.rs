@@ -1,6 +1,8 @@
 //! Figures for operators. The current state is queried from the database; events are counted with the crate `metrics`
 //! where they happen.
 
+use time::OffsetDateTime;
+
 use super::integrity;
 use crate::{
     backend::{Backend, Result, queue},
@@ -21,10 +23,21 @@ pub struct QueueStats {
     pub spooled_bytes: i64,
     /// The latest run of the integrity check that is over.
     pub integrity: Option<IntegrityRun>,
+    pub backup: Option<LastBackup>,
     /// Mails that are due, or wait for their next attempt.
     pub mails_waiting: i64,
     /// The time for which the oldest due mail has been due; `None` if no mail is due.
     pub oldest_due_mail_seconds: Option<i64>,
+}
+
+/// The latest backup that was made.
+#[derive(Clone, Copy, Debug)]
+pub struct LastBackup {
+    pub ended_at: OffsetDateTime,
+    /// Bytes of all that the backup names.
+    pub bytes: i64,
+    /// The number of files that the backup lacks.
+    pub missing: i32,
 }
 
 /// Sums up the sizes of all stored objects for the gauge `vwaza_stored_bytes`. Reads the row of every object.
@@ -56,6 +69,8 @@ impl Backend {
         )
         .fetch_one(&mut *db)
         .await?;
+        let backup = sqlx::query_as!(LastBackup, r#"select ended_at, bytes, missing from last_backup"#);
+        let backup = backup.fetch_optional(&mut *db).await?;
         let mails = sqlx::query!(
             r#"select count(*) as "waiting!",
                       floor(extract(epoch from now() - min(run_after) filter (where run_after <= now())))::bigint as oldest_due_seconds
@@ -70,6 +85,7 @@ impl Backend {
             received: uploads.received,
             spooled_bytes: uploads.spooled_bytes,
             integrity,
+            backup,
             mails_waiting: mails.waiting,
             oldest_due_mail_seconds: mails.oldest_due_seconds,
         })

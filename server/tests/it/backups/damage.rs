@@ -37,7 +37,8 @@ async fn every_damaged_truncated_or_missing_piece_is_named_and_refused() {
     let place = Place::new().await;
     let users = target.files_in("tables").into_iter().find(|path| path.to_string_lossy().ends_with(".users")).unwrap();
     let pieces = [users, target.files_in("content")[0].clone(), target.files_in("manifests")[0].clone()];
-    let damages: [(&str, fn(&Path)); 3] =
+    type Damage = fn(&Path);
+    let damages: [(&str, Damage); 3] =
         [("flipped", flip_a_bit), ("truncated", cut_in_half), ("missing", |path| fs::remove_file(path).unwrap())];
     for piece in &pieces {
         let name = piece.file_name().unwrap().to_str().unwrap();

@@ -35,7 +35,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// The key that tests whether the storage answers. No object has it.
 const PROBE_KEY: &str = "health";
 
-/// What became of a backup.
+/// The outcome of a backup.
 #[derive(Debug)]
 pub struct BackupReport {
     /// The name of the backup: the time of its snapshot.
@@ -47,18 +47,27 @@ pub struct BackupReport {
     /// Objects and files that the target had not yet, and their bytes.
     pub copied: u64,
     pub copied_bytes: i64,
-    /// What the backup should have and hasn't.
+    /// What the backup lacks.
     pub missing: Vec<Missing>,
     /// Older backups that were deleted.
     pub deleted: Vec<String>,
+    /// Why older backups, and pieces that no backup needs, were not deleted.
+    pub not_deleted: Option<String>,
+}
+
+impl BackupReport {
+    /// Whether nothing is missing and nothing remains that should have been deleted.
+    pub fn is_complete(&self) -> bool {
+        self.missing.is_empty() && self.not_deleted.is_none()
+    }
 }
 
 /// Makes a backup. Waits for up to `wait` for files that are in the spools of other processes. Then keeps the latest
 /// `keep` backups and deletes older ones; without `keep`, or if something is missing, all of them stay.
 ///
 /// # Errors
-/// If the database, the target or the storage fails, or if the backup takes too long a break. There is no backup then;
-/// the next one copies only what is not in the target yet.
+/// If the database, the target or the storage fails, or if the pin expires before the backup is whole. There is no backup
+/// then; the next one copies only what is not in the target yet.
 pub async fn backup(
     settings: &Settings,
     target: &BackupTarget,
@@ -68,7 +77,7 @@ pub async fn backup(
     fail_points::arm(&settings.fail_points)?;
     let target = Target::open(target)?;
     let db = db::connect(&settings.database_url, 0).await?;
-    let storage = Storage::open(settings, Storage::recorded_folder_id(&db).await?)?;
+    let storage = Storage::open(settings, Storage::recorded_folder_id(&db).await?)?.without_circuit();
     let pin = Pin::acquire(&db).await?;
     let made = pin.hold(async {
         let scratch = ScratchFolder::open(&settings.data_dir).await?;
@@ -89,7 +98,11 @@ pub async fn backup(
         let written = backup.target.write_manifest(&name, &manifest).await?;
         // An older backup may hold what this one lacks.
         let keep = keep.filter(|_| manifest.missing.is_empty());
-        let deleted = backup.purge(&written, keep).await?;
+        note_backup(&db, &name, &manifest).await?;
+        let (deleted, not_deleted) = match backup.purge(&written, keep).await {
+            Ok(deleted) => (deleted, None),
+            Err(error) => (Vec::new(), Some(error.to_string())),
+        };
         Ok(BackupReport {
             name,
             tables: manifest.tables.len(),
@@ -99,6 +112,7 @@ pub async fn backup(
             copied_bytes: backup.copied_bytes,
             missing: manifest.missing,
             deleted,
+            not_deleted,
         })
     });
     let made = made.await;
@@ -107,6 +121,22 @@ pub async fn backup(
         tracing::warn!(error = ?error, "pin of the backup not released; it ends by itself");
     }
     made
+}
+
+/// Notes the backup for metrics.
+async fn note_backup(db: &PgPool, name: &str, manifest: &Manifest) -> Result<()> {
+    let contents: BTreeSet<_> = manifest.pieces(name).map(|(_, piece)| piece).collect();
+    sqlx::query!(
+        "insert into last_backup (name, bytes, missing) values ($1, $2, $3)
+         on conflict (only_row) do update
+         set name = excluded.name, bytes = excluded.bytes, missing = excluded.missing, ended_at = now()",
+        name,
+        contents.iter().map(|piece| piece.size_bytes).sum::<i64>(),
+        i32::try_from(manifest.missing.len()).unwrap_or(i32::MAX)
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// A backup that is being made.
@@ -348,14 +378,8 @@ impl Backup {
         let kept = manifests.split_off(older);
         let mut needed = BTreeSet::new();
         for name in kept.iter().chain([latest]) {
-            let manifest = match self.target.read_manifest(name).await {
-                Ok(manifest) => manifest,
-                // Nobody knows which pieces that backup needs.
-                Err(error) => {
-                    tracing::error!(backup = name.backup, error = ?error, "manifest unreadable; nothing is deleted");
-                    return Ok(Vec::new());
-                }
-            };
+            // Nobody knows which pieces a backup needs whose manifest is unreadable.
+            let manifest = self.target.read_manifest(name).await?;
             needed.insert(name.key());
             needed.extend(manifest.pieces(&name.backup).map(|(key, _)| key));
         }
@@ -376,7 +400,7 @@ enum Copied {
     New,
     /// The target had it.
     Before,
-    /// The storage has it not, or other bytes.
+    /// The storage lacks it, or has other bytes.
     No(String),
 }
 
@@ -422,6 +446,9 @@ impl fmt::Display for BackupReport {
             "{} tables, {} objects, {} received files; {} copied ({} bytes)",
             self.tables, self.objects, self.uploads, self.copied, self.copied_bytes
         )?;
+        if let Some(why) = &self.not_deleted {
+            writeln!(f, "nothing was deleted: {why}")?;
+        }
         match self.missing.len() {
             0 => write!(f, "Backup {} is complete.", self.name),
             missing => write!(f, "Backup {} is made, but {missing} of its files are missing.", self.name),

@@ -32,7 +32,7 @@ pub(super) struct Manifest {
     pub(super) uploads: Vec<SavedUpload>,
     /// Uploads that were given up after the snapshot and before their bytes were copied.
     pub(super) given_up: Vec<UploadId>,
-    /// What the backup should have and hasn't.
+    /// What the backup lacks.
     pub(super) missing: Vec<Missing>,
 }
 
@@ -67,7 +67,7 @@ pub(super) struct SavedUpload {
     pub(super) content: Piece,
 }
 
-/// Something that a backup should have and hasn't.
+/// Something that a backup lacks.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Missing {
     /// The key of an object, or `upload` and an id.
@@ -88,7 +88,7 @@ impl Piece {
     /// The piece as an object of a storage.
     ///
     /// # Errors
-    /// If the SHA-256 is none.
+    /// If the text is no SHA-256.
     pub(super) fn at(&self, key: &str, content_type: &str) -> Result<IntendedObject> {
         let sha256 = hex::decode(&self.sha256)
             .map_err(|_| Error::Corrupt(format!("{} is not a SHA-256, in a manifest", self.sha256)))?;

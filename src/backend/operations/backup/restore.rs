@@ -18,7 +18,9 @@ use super::{
 };
 use crate::{
     backend::{
-        BackupTarget, Error, Report, Result, Settings, db,
+        BackupTarget, Error, Report, Result, Settings,
+        audit::{self, By, NewEntry},
+        db,
         directories::open_private_file,
         fail_points, mail, migrate_database,
         operations::fsck::{Repair, fsck},
@@ -26,7 +28,10 @@ use crate::{
         storage::Storage,
         uploads::spool::Spool,
     },
-    domain::ids::{SpoolId, UploadId},
+    domain::{
+        audit::AuditAction,
+        ids::{SpoolId, UploadId},
+    },
 };
 
 /// The number of objects that are put at once.
@@ -67,7 +72,7 @@ pub async fn restore(settings: &Settings, target: &BackupTarget, backup: Option<
     if !check.damaged.is_empty() {
         return Err(Error::Corrupt(format!("nothing was restored, because the backup is damaged\n{check}")));
     }
-    // No server starts meanwhile: it would wait for the schema.
+    // A server that starts from now on waits for the schema.
     db::migrate_to(&mut db, manifest.schema_version).await?;
     if tables::schema_version(&mut db).await? != Some(manifest.schema_version) {
         return Err(not_empty());
@@ -84,6 +89,8 @@ pub async fn restore(settings: &Settings, target: &BackupTarget, backup: Option<
     migrate_database(&settings.database_url).await?;
     let pool = db::connect(&settings.database_url, 0).await?;
     restore.storage.record_folder_id(&pool).await?;
+    let restored = NewEntry { note: Some(&name.backup), ..NewEntry::new(By::Operator, AuditAction::BackupRestored) };
+    audit::record(&mut *pool.acquire().await?, restored).await?;
     let Manifest { objects, uploads, .. } = restore.manifest;
     let report = fsck(settings, Repair::No).await?;
     Ok(Restored { name: name.backup, objects: objects.len(), uploads: uploads.len(), report })
@@ -143,8 +150,13 @@ impl Restore {
 
     /// Inserts all rows, and ends what must not outlive a restore, in one transaction.
     async fn insert_rows(&self, settings: &Settings, backup: &str, db: &mut PgConnection) -> Result<()> {
-        tables::set_sequences(db, &self.manifest.sequences).await?;
         sqlx::raw_sql("begin").execute(&mut *db).await?;
+        // A server with another data directory may have started while the backup was read.
+        tables::lock_against_writes(db).await?;
+        if !tables::are_empty(db).await? {
+            return Err(not_empty());
+        }
+        tables::set_sequences(db, &self.manifest.sequences).await?;
         let keys = tables::drop_foreign_keys(db).await?;
         for table in &self.manifest.tables {
             let file = self.scratch.file();

@@ -13,9 +13,10 @@ use super::{
 use crate::backend::{Error, Result};
 
 /// Tables whose rows are in no backup, each with the reason. All other tables are backed up.
-pub(super) const NOT_BACKED_UP: [(&str, &str); 16] = [
+pub(super) const NOT_BACKED_UP: [(&str, &str); 17] = [
     ("_sqlx_migrations", "the manifest names the schema's version"),
     ("backup_pins", "belongs to backups that are being made"),
+    ("last_backup", "says what was saved, and not what is restored"),
     ("integrity_checks", "says what one storage held at some time"),
     ("spools", "says which processes run"),
     ("storage_folder", "names one folder; the next storage is another one"),
@@ -159,6 +160,14 @@ pub(super) async fn add_foreign_keys(db: &mut PgConnection, keys: &[ForeignKey])
         let statement = format!("alter table {table} add constraint {} {definition}", quoted(name));
         sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *db).await?;
     }
+    Ok(())
+}
+
+/// Lets nobody else write to the tables until the transaction ends.
+pub(super) async fn lock_against_writes(db: &mut PgConnection) -> Result<()> {
+    let names: Vec<_> = list(db).await?.iter().map(|table| quoted(&table.name)).collect();
+    let lock = format!("lock table {} in share row exclusive mode", names.join(", "));
+    sqlx::raw_sql(AssertSqlSafe(lock)).execute(db).await?;
     Ok(())
 }
 

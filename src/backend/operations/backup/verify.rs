@@ -97,7 +97,7 @@ pub(super) async fn verify(
             }
             Some(_) => match target.has(&key, piece).await {
                 Ok(true) => continue,
-                Ok(false) => "its SHA-256 is another one".to_owned(),
+                Ok(false) => "its SHA-256 differs".to_owned(),
                 // One file that can't be read says nothing about the others.
                 Err(error @ (Error::Storage(_) | Error::StorageDown { .. })) => error.to_string(),
                 Err(error) => return Err(error),
