@@ -17,7 +17,7 @@ test('an admin finds who rejected a release, and downloads what was found', asyn
   await wizard.submit();
   const admin = await newAdmin();
   await new Review(admin).find(title);
-  await new Review(admin).reject('The cover is blurred.');
+  await new Review(admin).reject('A track is cut off or has long silence at its end.');
 
   const table = admin.getByRole('table', { name: 'Audit trail' });
   await test.step('the page of the release leads to its entries', async () => {
@@ -28,7 +28,7 @@ test('an admin finds who rejected a release, and downloads what was found', asyn
     await expectAccessible(admin);
     await section.getByRole('link', { name: 'Show all entries' }).click();
     await expect(admin.getByRole('heading', { name: 'Audit trail', level: 1 })).toBeVisible();
-    await expect(table.getByRole('row').filter({ hasText: 'Rejected' }).first()).toContainText('The cover is blurred.');
+    await expect(table.getByRole('row').filter({ hasText: 'Rejected' }).first()).toContainText('A track is cut off or has long silence at its end.');
     await expect(table.getByRole('row').filter({ hasText: 'All files examined' })).toContainText('System');
     await expectAccessible(admin);
   });

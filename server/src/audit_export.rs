@@ -1,4 +1,4 @@
-//! `GET /api/audit/export`: the audit trail as a CSV file, as far as its filter goes.
+//! `GET /api/audit/export`: the entries of the audit trail that match a filter, as a CSV file.
 
 use std::collections::HashMap;
 

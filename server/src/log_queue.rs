@@ -62,7 +62,7 @@ impl LogQueue {
             let lost = state.lost;
             drop(state);
             if output.write_all(&chunk).and_then(|()| output.flush()).is_err() {
-                // Nobody reads the log any more, so nobody can be told in the log.
+                // The log has no reader any more, so a line about the loss would be lost, too.
                 count_lost(chunk.iter().filter(|byte| **byte == b'\n').count() as u64);
             } else if lost > reported {
                 tracing::warn!(lines = lost - reported, "log lines were lost: nobody read the log in time");

@@ -153,7 +153,7 @@ pub(crate) fn router(
         }))
         .layer(middleware::from_fn_with_state(burst_limit, limits::limit_bursts))
         // The CSRF layer comes before the rate limits, so that a page of another site that sends forms uses up no limit
-        // of its visitors.
+        // of its visitors but the burst limit.
         .layer(csrf)
         .service(router);
     Ok(Router::new().fallback_service(service))

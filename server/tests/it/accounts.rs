@@ -102,6 +102,10 @@ async fn r3_three_hundred_sign_ins_at_once_take_little_memory_and_give_it_back()
     let email = app.artist("Ana").await.actor().await.unwrap().email;
     // These sign-ins make the process allocate what it allocates only once.
     join_all((0..8).map(async |_| app.anonymous().sign_in(&email, PASSWORD).await)).await;
+    // So does the first backtrace.
+    sqlx::query("alter table releases rename to mislaid").execute(&app.sql).await.unwrap();
+    app.artist("Ben").await.call_with("releases/view", "id", uuid::Uuid::nil()).await.expect_status(500);
+    sqlx::query("alter table mislaid rename to releases").execute(&app.sql).await.unwrap();
     let before = app.anonymous_kib();
     // Making 300 clients takes a busy machine half a minute, in which those that are connected would send nothing.
     let clients: Vec<_> = (0..300).map(|_| app.anonymous()).collect();

@@ -79,6 +79,6 @@ async fn an_upload_that_is_cancelled_during_validation_is_not_reported_as_lost()
     assert_eq!(ana.upload_status(begun.id).await.state, UploadState::Cancelled);
     assert_eq!(app.log.events("acknowledged bytes are missing from the spool"), Vec::<serde_json::Value>::new());
     let figures = app.anonymous().get("/metrics").await.text();
-    assert!(!figures.contains(r#"outcome="refused""#), "{figures}");
+    assert!(figures.contains(r#"vwaza_uploads_total{outcome="refused"} 0"#), "{figures}");
     app.expect_consistent().await;
 }

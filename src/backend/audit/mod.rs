@@ -84,7 +84,7 @@ impl NewEntry<'_> {
     }
 }
 
-/// Writes an entry. Call it in the transaction of the act, and before it deletes or renames whom or what it names.
+/// Writes an entry. Call it in the transaction of the act, and before the act deletes or renames the account, release or file that the entry names.
 pub(in crate::backend) async fn record(db: &mut PgConnection, entry: NewEntry<'_>) -> Result<()> {
     sqlx::query!(
         "insert into audit_entries (id, actor_id, actor_role, actor_label, action, subject_kind, subject_id, subject_label,

@@ -96,7 +96,12 @@ impl AuditTrail<'_> {
         let permit = Arc::clone(&self.0.archive_permits).try_acquire_owned();
         let permit = permit.map_err(|_| Problem::Unavailable(busy.into()))?;
         let scope = Scope::of(&self.0.db, filter).await?;
-        let parameters: Vec<_> = filter.parameters().map(|(name, value)| format!("{name}={value}")).collect();
+        // A person's name would outlive their account here.
+        let parameters = filter.parameters().map(|(name, value)| match name {
+            "person" => "one person's entries".to_owned(),
+            _ => format!("{name}={value}"),
+        });
+        let parameters: Vec<_> = parameters.collect();
         let note = if parameters.is_empty() { "Everything".to_owned() } else { parameters.join(", ") };
         let mut tx = db::begin(&self.0.db).await?;
         let exported = NewEntry::new(By::Admin(actor.id), AuditAction::TrailExported);

@@ -61,10 +61,14 @@ impl Connections {
     /// Runs `work` on a connection. The connection is kept for the next caller unless `work` fails.
     pub(in crate::backend) async fn run<T>(&self, work: impl AsyncFnOnce(&mut PgConnection) -> Result<T>) -> Result<T> {
         let began = Instant::now();
-        let permit = timeout(ACQUIRE_TIMEOUT, self.permits.acquire()).await.map_err(|_| timed_out())?;
-        let _permit = permit.map_err(|_| Error::Corrupt("these connections are closed".into()))?;
-        let mut connection = self.acquire().await?;
+        let acquired = async {
+            let permit = timeout(ACQUIRE_TIMEOUT, self.permits.acquire()).await.map_err(|_| timed_out())?;
+            let permit = permit.map_err(|_| Error::Corrupt("these connections are closed".into()))?;
+            Ok((permit, self.acquire().await?))
+        };
+        let acquired: Result<_> = acquired.await;
         record_wait(self.name, began);
+        let (_permit, mut connection) = acquired?;
         let outcome = db::with_timeout(self.reply_timeout, work(&mut connection)).await;
         let mut idle = self.idle();
         match outcome {

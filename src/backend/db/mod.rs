@@ -145,9 +145,9 @@ async fn begin_with(db: &PgPool, statement: &'static str) -> Result<Transaction<
     let db = db.clone();
     let begun = async move {
         let began = Instant::now();
-        let connection = db.acquire().await?;
+        let connection = db.acquire().await;
         connections::record_wait("main", began);
-        Transaction::begin(connection, Some(statement.into_sql_str())).await
+        Transaction::begin(connection?, Some(statement.into_sql_str())).await
     };
     Ok(tokio::spawn(begun.in_current_span()).await??)
 }

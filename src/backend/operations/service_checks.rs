@@ -72,7 +72,8 @@ pub async fn check_storage(settings: &Settings, folder: Option<Uuid>) -> Vec<Ser
     let trial = storage.trial();
     let write = ServiceCheck::of_unit("storage, write", trial.write()).await;
     if write.outcome.is_err() {
-        // There is no object to read and delete.
+        // A write without an answer may have made the object.
+        let _ = ServiceCheck::of_unit("storage, delete", trial.delete()).await;
         return vec![write, ServiceCheck::of_unit("storage, list", trial.list_any()).await];
     }
     vec![

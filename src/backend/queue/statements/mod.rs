@@ -250,7 +250,7 @@ pub(in crate::backend) async fn hand_back(db: &PgPool, job: &ClaimedJob, delay: 
     require_lease(handed_back.rows_affected(), job)
 }
 
-/// Hands back all jobs of a database that was restored from a backup, because their workers are of another time. Jobs
+/// Hands back all jobs of a database that was restored from a backup, because their workers no longer run. Jobs
 /// whose bytes were in a spool find them in `spool` from now on.
 pub(in crate::backend) async fn hand_back_all(db: &mut PgConnection, spool: SpoolId) -> Result<()> {
     sqlx::query!(
