@@ -18,8 +18,14 @@ pub fn Dialog(open: RwSignal<bool>, #[prop(into)] title: String, children: Child
         }
     });
     let label = title.clone();
+    // The event comes a moment after the close. By then, somebody may have opened the dialog again.
+    let on_close = move |_| {
+        if !dialog.get_untracked().is_some_and(|dialog| dialog.open()) {
+            open.set(false);
+        }
+    };
     view! {
-        <dialog class="dialog" node_ref=dialog aria-label=label on:close=move |_| open.set(false)>
+        <dialog class="dialog" node_ref=dialog aria-label=label on:close=on_close>
             <div class="dialog-head">
                 <h2 class="dialog-title">{title}</h2>
                 <button type="button" class="btn-icon" aria-label="Close" on:click=move |_| open.set(false)>

@@ -70,12 +70,18 @@ fn FullSize(open: RwSignal<bool>, address: String, alt: String) -> impl IntoView
         let address = address.clone();
         move || open.get().then(|| view! { <img class="full-size-picture" src=address.clone() alt=alt.clone()/> })
     };
+    // The event comes a moment after the close. By then, somebody may have opened the dialog again.
+    let on_close = move |_| {
+        if !dialog.get_untracked().is_some_and(|dialog| dialog.open()) {
+            open.set(false);
+        }
+    };
     view! {
         <dialog
             class="dialog full-size"
             node_ref=dialog
             aria-label="Cover in full size"
-            on:close=move |_| open.set(false)
+            on:close=on_close
         >
             {picture}
             <form method="dialog" class="full-size-foot">
