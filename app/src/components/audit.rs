@@ -179,7 +179,8 @@ pub fn AuditSection(
         Some(match trail.get()? {
             Ok(entries) if entries.is_empty() => view! { <p class="meta">"No entries yet."</p> }.into_any(),
             Ok(entries) => {
-                let rows = entries.into_iter().take(SHOWN_MAX).map(|entry| view! { <AuditItem entry/> }).collect_view();
+                let rows =
+                    entries.into_iter().take(SHOWN_MAX).map(|entry| view! { <AuditItem entry about/> }).collect_view();
                 view! { <ul>{rows}</ul> }.into_any()
             }
             Err(error) => view! { <p class="meta">{error.message}</p> }.into_any(),
@@ -195,11 +196,15 @@ pub fn AuditSection(
 }
 
 #[component]
-fn AuditItem(entry: AuditEntry) -> impl IntoView {
-    let what = match entry.change() {
-        Some(change) => format!("{}: {change}", entry.action.label()),
-        None => entry.action.label().to_owned(),
-    };
+fn AuditItem(entry: AuditEntry, about: Uuid) -> impl IntoView {
+    let mut what = entry.action.label().to_owned();
+    // A person's page shows acts on many releases.
+    if entry.subject_id != Some(about) && !entry.subject_label.is_empty() {
+        what = format!("{what} “{}”", entry.subject_label);
+    }
+    if let Some(change) = entry.change() {
+        what = format!("{what}: {change}");
+    }
     view! {
         <li class="token">
             <div class="token-words">
