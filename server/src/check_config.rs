@@ -17,7 +17,7 @@ const EMBEDDED_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Prints one line for each finding and each attempt.
 struct Report {
-    /// What no line may show.
+    /// The secrets that no line may show.
     secrets: Vec<String>,
     problems: u32,
 }

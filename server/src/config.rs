@@ -225,7 +225,7 @@ impl Config {
         ClientResolver::new(self.trusted_proxies.clone(), self.listen.ip(), &self.public_url)
     }
 
-    /// What no output may show: keys, and the passwords in addresses.
+    /// Returns the secrets that no output may show: keys, and the passwords in addresses.
     pub(crate) fn secrets(&self) -> Vec<String> {
         let urls = [&self.database_url, &self.limits.redis_url, &self.mail.smtp_url, &self.traces_endpoint];
         let passwords = urls.into_iter().flatten().filter_map(|url| password_in(url));

@@ -133,7 +133,7 @@ mod tests {
         assert!(written > WAITING_MAX_BYTES / 1000, "{written}");
         let waiting = queue.state().waiting.len();
         assert!(waiting <= WAITING_MAX_BYTES, "{waiting}");
-        // Whoever reads again finds every other line, whole and in order, and then the later ones.
+        // A reader that comes back finds every other line, whole and in order, and then the later ones.
         let read = thread::spawn(move || {
             let lines = BufReader::new(reader).lines().map(|line| line.unwrap().parse::<usize>().unwrap());
             lines.collect::<Vec<_>>()

@@ -50,7 +50,7 @@ pub(super) fn request_id() -> Option<String> {
     RequestId::current().map(|id| id.to_string())
 }
 
-/// What the row of a job or a mail remembers of its cause.
+/// The cause of a job or a mail, as its row remembers it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cause {
     pub(super) request_id: Option<String>,
@@ -103,7 +103,7 @@ pub(super) fn resume<T>(
 /// Makes a span that has not begun yet the child of a span elsewhere, which a header `traceparent` names.
 pub fn continue_trace(span: &Span, trace_parent: &str) {
     if let Some(parent) = parse_trace_parent(trace_parent) {
-        // This fails only if no traces are exported.
+        // Setting a parent fails only if no traces are exported.
         let _ = span.set_parent(Context::new().with_remote_span_context(parent));
     }
 }

@@ -201,7 +201,7 @@ async fn entries_go_when_their_retention_is_over_and_one_entry_says_so() {
     let notes: Vec<_> = pruned.rows.iter().filter_map(|entry| entry.note.as_deref()).collect();
     assert!(notes.len() == 1 && notes[0].starts_with("1500 entries from before "), "{notes:?}");
     assert_eq!(pruned.rows[0].actor_role, AuditRole::System);
-    // Whatever the days say, the last 30 are kept.
+    // The last 30 days are kept, whatever the setting says.
     old_entries(&app, 29, 1).await;
     let gone: i64 =
         sqlx::query_scalar("select prune_audit_entries(gen_random_uuid(), 0, 1000)").fetch_one(&app.sql).await.unwrap();
@@ -242,7 +242,7 @@ async fn a_deleted_person_stays_in_the_trail_under_a_pseudonym() {
             .filter(|entry| entry.actor_id == Some(actor.id))
             .all(|entry| { entry.actor_label.starts_with("Former artist ") })
     );
-    // What others did stays told, and so does the title of what is published.
+    // Acts of others stay, and so do the titles of published releases.
     assert_eq!(about(&admin, published.id.0).await[0].subject_label, published.display_title());
     let entries = about(&admin, waiting.id.0).await;
     assert!(entries.iter().all(|entry| entry.subject_label.is_empty()));

@@ -18,7 +18,7 @@ use crate::domain::{
 /// The longest note that an entry keeps, in characters.
 const NOTE_MAX_CHARS: i32 = 2000;
 
-/// Who acts.
+/// The person or program that acts.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::backend) enum By {
     /// A person, in the role that the account has now.

@@ -46,7 +46,7 @@ const EXPORT_COLUMNS: [&str; 14] = [
 
 pub struct AuditTrail<'a>(pub(in crate::backend) &'a Arc<Backend>);
 
-/// What a filter means to the database.
+/// A filter in the terms of the database.
 struct Scope {
     actions: Vec<AuditAction>,
     /// Entries are about one of these ids. `None`: about anything.

@@ -48,7 +48,7 @@ pub(in crate::backend) struct Connections {
 impl Connections {
     /// Opens at most `count` connections, each when it is first needed. A reply that takes longer than `reply_timeout`
     /// is given up together with its connection; the statement may be executed all the same.
-    /// They have this name in metrics.
+    /// Metrics call these connections by `name`.
     pub(in crate::backend) fn new(name: &'static str, db: PgPool, count: usize, reply_timeout: Duration) -> Self {
         Self { name, db, reply_timeout, permits: Semaphore::new(count), count, idle: Mutex::default() }
     }

@@ -1,4 +1,4 @@
-//! What a backup contains, and what it keeps the server from doing.
+//! The contents of a backup, and the work of the server that it holds up.
 
 use std::os::unix::process::ExitStatusExt;
 

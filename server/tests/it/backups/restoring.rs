@@ -1,4 +1,4 @@
-//! What is there after a restore, and where a backup can be restored.
+//! The state after a restore, and the places where a backup can be restored.
 
 use std::{collections::BTreeMap, os::unix::process::ExitStatusExt, path::Path};
 
