@@ -80,6 +80,10 @@ async fn everything_is_there_after_a_restore_and_sessions_tokens_and_links_have_
         let count = sqlx::AssertSqlSafe(format!("select count(*) from {table}"));
         assert_eq!(sqlx::query_scalar::<_, i64>(count).fetch_one(&db).await.unwrap(), 0, "{table}");
     }
+    let entries = "select count(*) from audit_entries
+                   where action = 'BACKUP_RESTORED' and actor_role = 'OPERATOR' and note <> ''";
+    let entries: i64 = sqlx::query_scalar(entries).fetch_one(&db).await.unwrap();
+    assert_eq!(entries, 1, "the audit trail tells of the restore");
     let restored = place.start().await;
     assert_eq!(restored.signed_in_here(&ana).actor().await, None, "the old session has ended");
     let ana_there = sign_in_at(&restored, &ana).await;
