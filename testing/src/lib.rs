@@ -5,6 +5,7 @@ mod gate;
 mod other_process;
 mod proxy;
 mod redis_server;
+mod reserved_port;
 #[cfg(feature = "servers")]
 pub mod s3_server;
 #[cfg(feature = "servers")]
@@ -25,6 +26,7 @@ pub use gate::{Gate, PausedServer};
 pub use other_process::OtherProcess;
 pub use proxy::Proxy;
 pub use redis_server::RedisServer;
+pub use reserved_port::ReservedPort;
 use sqlx::{Connection, PgConnection, migrate::Migrator};
 use tokio::runtime::Builder;
 use uuid::Uuid;

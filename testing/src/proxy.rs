@@ -18,7 +18,9 @@ use tokio::{
     time::sleep,
 };
 
-/// Attempts to bind a port whose last user may not have released it yet.
+use crate::ReservedPort;
+
+/// Attempts to listen on a port whose last listener may not be closed yet.
 const TRIES: u32 = 1000;
 const TRY_EVERY: Duration = Duration::from_millis(25);
 
@@ -31,7 +33,7 @@ static PROXY_RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 
 /// Forwards connections to one address until a test changes that. Dropping it cuts all connections.
 pub struct Proxy {
-    port: u16,
+    port: ReservedPort,
     target: String,
     running: Mutex<Option<AbortHandle>>,
     faults: Arc<Faults>,
@@ -54,19 +56,18 @@ impl Proxy {
     /// # Panics
     /// When no port is free.
     pub async fn to(target: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let proxy = Self {
-            port: listener.local_addr().expect("the listener has an address").port(),
+            port: ReservedPort::new(),
             target: target.to_owned(),
             running: Mutex::default(),
             faults: Arc::default(),
         };
-        proxy.run(listener, Behaviour::Forward);
+        proxy.restore().await;
         proxy
     }
 
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.port.address().to_string()
     }
 
     /// Ends all connections. New ones are refused.
@@ -122,7 +123,7 @@ impl Proxy {
     async fn bind_again(&self) -> TcpListener {
         self.cut();
         for _ in 0..TRIES {
-            if let Ok(listener) = TcpListener::bind(self.address()) {
+            if let Ok(listener) = TcpListener::bind(self.port.address()) {
                 return listener;
             }
             sleep(TRY_EVERY).await;

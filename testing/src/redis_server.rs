@@ -5,14 +5,14 @@ use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
 };
 
-use crate::eventually;
+use crate::{ReservedPort, eventually};
 
 /// A running `redis-server`. Dropping it kills the process.
 pub struct RedisServer {
-    port: u16,
+    port: ReservedPort,
     folder: TempDir,
     process: Child,
 }
@@ -29,10 +29,9 @@ impl RedisServer {
     /// # Panics
     /// When there is no `redis-server`, which `./dev setup` installs.
     pub async fn start() -> Self {
-        let port =
-            TcpListener::bind("127.0.0.1:0").await.expect("a free port").local_addr().expect("an address").port();
+        let port = ReservedPort::new();
         let folder = TempDir::new().expect("a temporary folder");
-        let process = spawn(port, &folder);
+        let process = spawn(&port, &folder);
         let server = Self { port, folder, process };
         server.answers().await;
         server
@@ -44,7 +43,7 @@ impl RedisServer {
     }
 
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.port.address().to_string()
     }
 
     /// Runs one command. Returns the reply as Redis writes it, such as `:3` for the number 3.
@@ -92,7 +91,7 @@ impl RedisServer {
     /// # Panics
     /// When the server doesn't start.
     pub async fn start_again(&mut self) {
-        self.process = spawn(self.port, &self.folder);
+        self.process = spawn(&self.port, &self.folder);
         self.answers().await;
     }
 
@@ -102,7 +101,7 @@ impl RedisServer {
     }
 
     async fn answers(&self) {
-        eventually("Redis answers", async || TcpStream::connect(("127.0.0.1", self.port)).await.ok()).await;
+        eventually("Redis answers", async || TcpStream::connect(self.port.address()).await.ok()).await;
     }
 }
 
@@ -114,9 +113,19 @@ impl Drop for RedisServer {
     }
 }
 
-fn spawn(port: u16, folder: &TempDir) -> Child {
+fn spawn(port: &ReservedPort, folder: &TempDir) -> Child {
     Command::new("redis-server")
-        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"])
+        .args([
+            "--port",
+            &port.address().port().to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--dir",
+        ])
         .arg(folder.path())
         .stdout(Stdio::null())
         .spawn()

@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest, common::v1::any_value::Value, trace::v1::Span,
 };
 use prost::Message;
-use testing::eventually_or_none;
+use testing::{ReservedPort, eventually_or_none};
 use tokio::net::TcpListener;
 use vwaza::domain::{release::ReleaseStatus, upload::UploadTarget};
 
@@ -141,10 +141,9 @@ async fn the_trace_of_a_trusted_proxy_is_continued_and_nobody_elses() {
 #[tokio::test]
 async fn a_collector_that_is_away_or_hangs_stops_nobody() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addresses = [&silent, &gone].map(|listener| format!("http://{}", listener.local_addr().unwrap()));
-    drop(gone);
-    for endpoint in addresses {
+    let gone = ReservedPort::new();
+    for address in [silent.local_addr().unwrap(), gone.address()] {
+        let endpoint = format!("http://{address}");
         let mut app = spawn_app_with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint), SOON]).await;
         let ana = app.artist("Ana").await;
         let release = ana.create_release().await;

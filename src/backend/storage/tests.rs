@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Instant};
 use futures::{StreamExt, TryStreamExt};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
-use testing::{eventually, s3_server::S3Server, supabase_server::SupabaseServer};
+use testing::{ReservedPort, eventually, s3_server::S3Server, supabase_server::SupabaseServer};
 use uuid::Uuid;
 
 use super::{Storage, StorageKind, StorageOperation, objects::IntendedObject};
@@ -272,8 +272,8 @@ conformance! {
 async fn a_storage_that_is_away_is_asked_no_more_and_comes_back() {
     use crate::domain::circuit::CircuitState;
     let folder = TempDir::new().unwrap();
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let options = S3Server::settings(&free.to_string());
+    let port = ReservedPort::new();
+    let options = S3Server::settings(&port.address().to_string());
     let settings = StorageSettings::S3(S3Settings { bucket: S3Server::BUCKET.into(), options });
     let place = TestStorage::open(settings, folder, (None, None));
     let object = intended(b"nowhere");
@@ -285,7 +285,7 @@ async fn a_storage_that_is_away_is_asked_no_more_and_comes_back() {
     .await;
     let outcome = place.storage.put_bytes(&object, b"nowhere".to_vec()).await;
     assert!(matches!(outcome, Err(Error::CircuitOpen)), "{outcome:?}");
-    let server = S3Server::start_at(free, &place.folder.path().join("s3")).await;
+    let server = S3Server::start_at(port.address(), &place.folder.path().join("s3")).await;
     eventually("the storage answers again", async || place.storage.probe().await.then_some(())).await;
     place.storage.put_bytes(&object, b"nowhere".to_vec()).await.unwrap();
     drop(server);

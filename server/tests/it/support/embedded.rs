@@ -2,7 +2,6 @@
 
 use std::{
     fs::{self, Permissions},
-    net::TcpListener,
     os::unix::{
         fs::{MetadataExt, PermissionsExt, chown},
         process::CommandExt,
@@ -13,7 +12,7 @@ use std::{
 
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
-use testing::eventually;
+use testing::{ReservedPort, eventually};
 
 use super::{
     app::{Address, PASSWORD, run},
@@ -221,7 +220,8 @@ impl Embedded {
     }
 
     pub(crate) fn start_postgres(&self) {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let reserved = ReservedPort::new();
+        let port = reserved.address().port();
         let mut start = self.postgres_program("pg_ctl");
         start
             .arg("start")

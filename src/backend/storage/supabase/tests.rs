@@ -3,7 +3,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutPayload, Result, path::Path};
-use testing::supabase_server::{StorageFault, SupabaseServer};
+use testing::{
+    ReservedPort,
+    supabase_server::{StorageFault, SupabaseServer},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -172,8 +175,8 @@ async fn a_read_is_asked_twice_and_a_put_once() {
 #[tokio::test]
 async fn a_server_that_is_down_is_an_error() {
     let server = SupabaseServer::start().await;
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let store = client(&SupabaseSettings { url: format!("http://{closed}"), ..settings(&server) });
+    let closed = ReservedPort::new();
+    let store = client(&SupabaseSettings { url: format!("http://{}", closed.address()), ..settings(&server) });
     let error = read(&store, "audio/a").await.unwrap_err();
     assert!(matches!(error, Error::Generic { .. }), "{error:?}");
     assert!(!format!("{error:?}").contains(SupabaseServer::KEY));
