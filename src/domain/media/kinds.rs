@@ -13,7 +13,7 @@ pub fn other_audio(start: &[u8]) -> Option<&'static str> {
         return Some(if frame.number == 0 { HEADLESS_FLAC } else { PIECE_OF_FLAC });
     }
     if is_adts(start) {
-        return Some("a bare AAC stream (ADTS)");
+        return Some(ADTS);
     }
     if is_transport_stream(start) {
         return Some("an MPEG transport stream (TS), a format for broadcasts and videos");
@@ -29,6 +29,10 @@ pub fn other_audio(start: &[u8]) -> Option<&'static str> {
     OTHER_AUDIO.iter().find(|(magic, _)| start.starts_with(magic)).map(|(_, name)| *name)
 }
 
+const ADTS: &str = "a bare AAC stream (ADTS)";
+const LOAS: &str = "a bare AAC stream (LOAS)";
+const AC_3: &str = "a Dolby Digital file (AC-3)";
+const E_AC_3: &str = "a Dolby Digital Plus file (E-AC-3)";
 const HEADLESS_FLAC: &str = "a FLAC file without its header";
 /// A cut file and a late recording look alike.
 const PIECE_OF_FLAC: &str =
@@ -57,7 +61,9 @@ pub fn other_stream(bytes: &[u8]) -> Option<&'static str> {
     (0..bytes.len()).find_map(|at| {
         let rest = &bytes[at..];
         match rest {
-            [0xFF, second, ..] if second & 0xF6 == 0xF0 && has_adts_frames(rest) => Some("a bare AAC stream (ADTS)"),
+            [0xFF, second, ..] if second & 0xF6 == 0xF0 && has_adts_frames(rest) => Some(ADTS),
+            [0x56, 0xE0..=0xFF, ..] if has_loas_frames(rest) => Some(LOAS),
+            [0x0B, 0x77, ..] => dolby_digital(rest),
             [0xFF, 0xF8 | 0xF9, ..] if begins_flac(rest) => Some(PIECE_OF_FLAC),
             [b'O', b'g', b'g', b'S', 0, ..] if begins_ogg(rest) => Some("a piece of an Ogg stream"),
             [0x47, ..] if [188, 192].iter().any(|bytes| has_packets(rest, *bytes, TRANSPORT_PACKETS_IN_A_ROW)) => {
@@ -68,29 +74,65 @@ pub fn other_stream(bytes: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// How many headers make bytes a stream of AAC. Two may look alike by chance.
-const ADTS_HEADERS_IN_A_ROW: usize = 3;
+/// How many frames make bytes a stream. Two may look alike by chance.
+const FRAMES_IN_A_ROW: usize = 3;
 /// How many packets make bytes a transport stream, wherever they begin. Three may look alike by chance.
 const TRANSPORT_PACKETS_IN_A_ROW: usize = 6;
+
+/// Whether frames stand in a row from the beginning of the bytes on. `length` returns the bytes of the frame with which
+/// its argument begins, or `None` if no frame begins there.
+fn has_frames(bytes: &[u8], length: impl Fn(&[u8]) -> Option<usize>) -> bool {
+    let mut rest = bytes;
+    (0..FRAMES_IN_A_ROW).all(|_| {
+        let Some(length) = length(rest) else { return false };
+        rest = rest.get(length..).unwrap_or_default();
+        true
+    })
+}
 
 /// Whether some frames of AAC without a container stand in a row (ISO 13818-7, 6.2).
 fn has_adts_frames(bytes: &[u8]) -> bool {
     /// The length of a header without a checksum.
     const HEADER_BYTES: usize = 7;
-    let mut rest = bytes;
-    for _ in 0..ADTS_HEADERS_IN_A_ROW {
-        let &[0xFF, second, third, fourth, fifth, sixth, _, ..] = rest else { return false };
+    has_frames(bytes, |frame| {
+        let &[0xFF, second, third, fourth, fifth, sixth, _, ..] = frame else { return None };
         // The properties that all frames of a stream share.
-        if second & 0xF6 != 0xF0 || (second, third & 0xFC) != (bytes[1], bytes[2] & 0xFC) {
-            return false;
-        }
+        let is_alike = second & 0xF6 == 0xF0 && (second, third & 0xFC) == (bytes[1], bytes[2] & 0xFC);
         let length = usize::from(fourth & 3) << 11 | usize::from(fifth) << 3 | usize::from(sixth >> 5);
-        if length <= HEADER_BYTES {
-            return false;
+        (is_alike && length > HEADER_BYTES).then_some(length)
+    })
+}
+
+/// Whether some frames of AAC as broadcasters send it stand in a row (ISO 14496-3, 1.7.2).
+fn has_loas_frames(bytes: &[u8]) -> bool {
+    const HEADER_BYTES: usize = 3;
+    has_frames(bytes, |frame| {
+        let &[0x56, second, third, ..] = frame else { return None };
+        let length = usize::from(second & 0x1F) << 8 | usize::from(third);
+        (second & 0xE0 == 0xE0 && length > 0).then_some(HEADER_BYTES + length)
+    })
+}
+
+/// The kind of Dolby Digital of which some frames stand in a row (ATSC A/52, 5.4.1 and E.2.3.1).
+fn dolby_digital(bytes: &[u8]) -> Option<&'static str> {
+    /// Kilobits per second by half of `frmsizecod` (A/52, table 5.18).
+    const RATES: [usize; 19] = [32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640];
+    let is_enhanced = |frame: &[u8]| frame.get(5).is_some_and(|fifth| (11..=16).contains(&(fifth >> 3)));
+    let length = |frame: &[u8]| {
+        let &[0x0B, 0x77, third, fourth, sizes, _, ..] = frame else { return None };
+        if is_enhanced(frame) {
+            return Some(2 * ((usize::from(third & 7) << 8 | usize::from(fourth)) + 1));
         }
-        rest = rest.get(length..).unwrap_or_default();
-    }
-    true
+        let rate = *RATES.get(usize::from(sizes & 0x3F) / 2)?;
+        match sizes >> 6 {
+            0 => Some(rate * 4),
+            // 1,536 samples at 44.1 kHz in words of 16 bits. Odd sizes have one more.
+            1 => Some(2 * (rate * 96_000 / 44_100 + usize::from(sizes & 1))),
+            2 => Some(rate * 6),
+            _ => None,
+        }
+    };
+    has_frames(bytes, length).then_some(if is_enhanced(bytes) { E_AC_3 } else { AC_3 })
 }
 
 /// Whether the frame that follows `first`, with which `bytes` begin, is among them.
@@ -134,9 +176,9 @@ const OTHER_AUDIO: &[(&[u8], &str)] = &[
     (b".RMF", "a RealMedia file"),
     (b".ra\xFD", "a RealAudio file"),
     (b"ADIF", "a bare AAC stream (ADIF)"),
-    (b"\x56\xE0", "a bare AAC stream (LOAS)"),
-    (b"\x56\xE1", "a bare AAC stream (LOAS)"),
-    (b"\x0B\x77", "a Dolby Digital file (AC-3)"),
+    (b"\x56\xE0", LOAS),
+    (b"\x56\xE1", LOAS),
+    (b"\x0B\x77", AC_3),
     (b"\x7F\xFE\x80\x01", "a DTS file"),
     (b"\xFE\x7F\x01\x80", "a DTS file"),
     (b"\x1F\xFF\xE8\x00", "a DTS file"),
@@ -182,7 +224,7 @@ const OTHER_AUDIO: &[(&[u8], &str)] = &[
 fn in_a_container(start: &[u8]) -> Option<&'static str> {
     // The version of the bit stream is in the sixth byte.
     if start.starts_with(b"\x0B\x77") && start.get(5).is_some_and(|bsid| bsid >> 3 > 10) {
-        return Some("a Dolby Digital Plus file (E-AC-3)");
+        return Some(E_AC_3);
     }
     match (start.get(..4)?, start.get(4..8).unwrap_or_default(), start.get(8..12).unwrap_or_default()) {
         (b"OggS", ..) => Some(in_ogg(start)),
@@ -403,7 +445,25 @@ mod tests {
             page
         };
         let ogg = [later_page(&[0; 80]), later_page(&[7; 200]), later_page(&[7; 9])].concat();
-        for (stream, name) in [(aac, "ADTS"), (packets, "transport stream"), (ogg, "Ogg")] {
+        let loas = [b"\x56\xE1\x05".as_slice(), &[0x21; 0x105]].concat().repeat(3);
+        // 192 kbit/s at 48, 44.1 and 32 kHz. At 44.1 kHz, sizes alternate.
+        let dolby = |sizes: u8, bytes: usize| {
+            let mut frame = vec![0x0B, 0x77, 0x21, 0x21, sizes, 0x40];
+            frame.resize(bytes, 0x21);
+            frame
+        };
+        let ac3_44 = [dolby(0x54, 834), dolby(0x55, 836), dolby(0x54, 834)].concat();
+        let enhanced = [b"\x0B\x77\x01\x7F\x34\x86".as_slice(), &[0x21; 762]].concat().repeat(3);
+        for (stream, name) in [
+            (aac, "ADTS"),
+            (loas, "LOAS"),
+            (dolby(0x14, 768).repeat(3), "(AC-3)"),
+            (ac3_44, "(AC-3)"),
+            (dolby(0x94, 1152).repeat(3), "(AC-3)"),
+            (enhanced, "(E-AC-3)"),
+            (packets, "transport stream"),
+            (ogg, "Ogg"),
+        ] {
             for before in [0, 1, 33, 5000] {
                 let said = other_stream(&[vec![0x21; before], stream.clone()].concat()).unwrap_or_default();
                 assert!(said.contains(name), "{name}: {said}");
@@ -413,6 +473,8 @@ mod tests {
         for other in [
             adts(50),
             [adts(50), vec![0xFF; 500]].concat(),
+            dolby(0x14, 768).repeat(2),
+            b"\x56\xE1\x05".repeat(2),
             b"Just words, OggS and Gs. ".repeat(50),
             vec![0; 70_000],
             archive,
