@@ -1,6 +1,7 @@
 /** The real binary, with a database and a data folder of its own. */
 
 import { execFileSync, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { closeSync, existsSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -94,16 +95,18 @@ export function runExample(name: string, args: string[], environment: NodeJS.Pro
   return execFileSync(example, args, { cwd: ROOT, env: environment }).toString();
 }
 
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
+/**
+ * A port that nobody listens on. The system gives ports from 32768 on to connections, so none of them takes the port while
+ * its server restarts.
+ */
+async function freePort(): Promise<number> {
+  const port = randomInt(16_384, 32_768);
+  const isFree = await new Promise<boolean>((resolve) => {
     const probe = createServer();
-    probe.once('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
-      const address = probe.address();
-      const port = typeof address === 'object' && address ? address.port : 0;
-      probe.close(() => resolve(port));
-    });
+    probe.once('error', () => resolve(false));
+    probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
   });
+  return isFree ? port : freePort();
 }
 
 async function answers(url: string): Promise<boolean> {
