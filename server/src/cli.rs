@@ -380,7 +380,7 @@ async fn serve_on(
     let client_resolver = Arc::new(config.client_resolver());
     let router =
         router::router(Arc::clone(&backend), Site::load(config)?, metrics, Arc::clone(&client_resolver), config)?;
-    let connections = descriptors::max_connections(descriptors, &config.queue);
+    let connections = descriptors::max_connections(descriptors, config.max_connections, &config.queue);
     tracing::info!(descriptors, connections, "connection limit set");
     let slots = Arc::new(ConnectionSlots::new(connections, config.connections_per_peer(), client_resolver));
     let termination_signal = termination_signal()?;

@@ -23,7 +23,10 @@ use vwaza::{
     domain::media::MediaLimits,
 };
 
-use crate::client::{ClientResolver, is_loopback_host};
+use crate::{
+    client::{ClientResolver, is_loopback_host},
+    descriptors::CONNECTIONS_DEFAULT,
+};
 
 /// The highest count of a limit. Each counted request takes 8 bytes.
 const LIMIT_MAX: u32 = 100_000;
@@ -84,6 +87,8 @@ pub(crate) struct Config {
     integrity_bytes_per_day: u64,
     requires_verified_email: bool,
     requires_admin_two_factor: bool,
+    /// The most connections, even if file descriptors allow more.
+    pub(crate) max_connections: usize,
     /// Limit for one peer that is not a trusted proxy.
     connections_per_peer: usize,
     /// Proxies whose forwarding headers are believed. `None`: see `ClientResolver::new`.
@@ -190,6 +195,7 @@ impl Config {
             requires_admin_two_factor: env.switch("VWAZA_REQUIRE_ADMIN_TWO_FACTOR", false),
             requires_verified_email: env.switch("VWAZA_REQUIRE_VERIFIED_EMAIL", mail.smtp_url.is_some()),
             mail,
+            max_connections: env.number("VWAZA_MAX_CONNECTIONS", 16..=1_000_000, CONNECTIONS_DEFAULT),
             connections_per_peer: env.number("VWAZA_LIMIT_CONNECTIONS_PER_PEER", 1..=100_000, 256),
             trusted_proxies: trusted_proxies(&mut env),
             metrics_token: env.text("VWAZA_METRICS_TOKEN"),

@@ -1,6 +1,6 @@
 //! `./dev bench [part]…` measures the figures that the product promises on the optimised binary, and compares them with
-//! their limits. The parts are `promises`, `uploads`, `queue`, `limits`, `memory`, `examination`, `deadlines`, `pages`
-//! and `million`.
+//! their limits. The parts are `promises`, `uploads`, `queue`, `limits`, `start`, `memory`, `streams`, `examination`,
+//! `deadlines`, `pages` and `million`.
 //!
 //! `--smoke` runs in `./dev test` on the debug build. It measures each part once and small, all parts at the same time,
 //! and checks that every row is produced. Figures are not compared with their limits.
@@ -20,6 +20,9 @@ mod pages;
 mod promises;
 mod queue;
 mod server;
+mod signed_in;
+mod start;
+mod streams;
 mod uploads;
 
 use std::{env, error::Error, thread};
@@ -29,8 +32,19 @@ use tokio::runtime::Runtime;
 
 pub(crate) type BenchResult<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-const PARTS: [&str; 9] =
-    ["promises", "uploads", "queue", "limits", "memory", "examination", "deadlines", "pages", "million"];
+const PARTS: [&str; 11] = [
+    "promises",
+    "uploads",
+    "queue",
+    "limits",
+    "start",
+    "memory",
+    "streams",
+    "examination",
+    "deadlines",
+    "pages",
+    "million",
+];
 
 /// The extent of a measurement.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -79,7 +93,9 @@ async fn measure(part: &str, postgres: &str, size: Size) -> BenchResult<Figures>
         "uploads" => uploads::measure(postgres, size, &mut figures).await,
         "queue" => queue::measure(postgres, size, &mut figures).await,
         "limits" => limits::measure(postgres, size, &mut figures).await,
+        "start" => start::measure(postgres, size, &mut figures).await,
         "memory" => memory::measure(postgres, size, &mut figures).await,
+        "streams" => streams::measure(postgres, size, &mut figures).await,
         "examination" => examination::measure(size, &mut figures).await,
         "deadlines" => deadlines::measure(postgres, size, &mut figures).await,
         "pages" => pages::measure(postgres, size, &mut figures).await,
