@@ -124,6 +124,11 @@ async fn every_kind_of_damage_is_found() {
          where state = 'RECEIVING'")
     .await;
     assert_eq!(findings(&app), found("no-job", begun.id));
+    // A repair that can't be told in the audit trail isn't made.
+    run("alter table audit_entries rename to mislaid").await;
+    assert!(!app.run(&["fsck", "--repair"], "").status.success());
+    run("alter table mislaid rename to audit_entries").await;
+    assert_eq!(findings(&app), found("no-job", begun.id));
     assert_eq!(repaired(&app), found("no-job", begun.id));
     run("delete from upload_jobs where status = 'PENDING'").await;
     run("update uploads set state = 'RECEIVING', sha256 = null, received_at = null where state = 'RECEIVED'").await;

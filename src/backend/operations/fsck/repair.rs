@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, io};
 
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use tokio::fs;
 
 use super::{Damage, Finding, Repair, inspection::Inspection};
@@ -11,7 +11,7 @@ use crate::{
     backend::{
         Result, Settings,
         audit::{self, By, NewEntry},
-        queue,
+        db, queue,
         storage::Storage,
         uploads::spool,
     },
@@ -23,7 +23,7 @@ const REMOVE_MAX: u64 = 10;
 
 /// Repairs what it can. Returns the repaired findings and removes them from `inspection`.
 pub(super) async fn repair_findings(
-    db: &PgPool,
+    pool: &PgPool,
     storage: &Storage,
     settings: &Settings,
     inspection: &mut Inspection,
@@ -39,16 +39,17 @@ pub(super) async fn repair_findings(
     let mut mended = BTreeSet::new();
     for finding in &inspection.findings {
         let subject = finding.subject.as_str();
-        let is_mended = match finding.damage {
-            Damage::UnknownObject if may_remove_objects => remove_unknown(db, storage, subject).await?,
-            Damage::UnneededSpoolFile if may_remove_files => remove_unneeded(db, settings, subject).await?,
-            Damage::Unreferenced => detach_unreferenced(db, subject).await?,
-            Damage::NoJob => requeue_store(db, subject).await?,
-            Damage::NotExamined => queue::requeue_examination(db, subject).await?,
+        // The storage and the spool know no transactions, so a repair of theirs that is interrupted right behind this
+        // has no entry.
+        let is_removed = match finding.damage {
+            Damage::UnknownObject if may_remove_objects => remove_unknown(pool, storage, subject).await?,
+            Damage::UnneededSpoolFile if may_remove_files => remove_unneeded(pool, settings, subject).await?,
             _ => false,
         };
-        if is_mended {
-            record(db, finding).await?;
+        let mut tx = db::begin(pool).await?;
+        if is_removed || mend_rows(&mut tx, finding).await? {
+            record(&mut tx, finding).await?;
+            tx.commit().await?;
             mended.insert(finding.clone());
         }
     }
@@ -56,12 +57,22 @@ pub(super) async fn repair_findings(
     Ok(mended)
 }
 
-/// Writes a repair into the audit trail. The storage and the spool know no transactions, so a repair that is interrupted
-/// right before this has no entry.
-async fn record(db: &PgPool, finding: &Finding) -> Result<()> {
+/// Repairs what rows alone can repair. Returns whether it did.
+async fn mend_rows(db: &mut PgConnection, finding: &Finding) -> Result<bool> {
+    let subject = finding.subject.as_str();
+    match finding.damage {
+        Damage::Unreferenced => detach_unreferenced(db, subject).await,
+        Damage::NoJob => requeue_store(db, subject).await,
+        Damage::NotExamined => queue::requeue_examination(db, subject).await,
+        _ => Ok(false),
+    }
+}
+
+/// Writes a repair into the audit trail.
+async fn record(db: &mut PgConnection, finding: &Finding) -> Result<()> {
     let (subject, note) = (finding.subject.as_str(), format!("{}: {}", finding.damage, finding.detail));
     let entry = NewEntry::new(By::Operator, AuditAction::StorageRepaired);
-    audit::record(&mut *db.acquire().await?, NewEntry { label: Some(subject), note: Some(&note), ..entry }).await
+    audit::record(db, NewEntry { label: Some(subject), note: Some(&note), ..entry }).await
 }
 
 async fn remove_unknown(db: &PgPool, storage: &Storage, key: &str) -> Result<bool> {
@@ -103,7 +114,7 @@ async fn remove_unneeded(db: &PgPool, settings: &Settings, name: &str) -> Result
 }
 
 /// Detaches an object that nothing refers to. It is then retained and reaped like a replaced object.
-async fn detach_unreferenced(db: &PgPool, key: &str) -> Result<bool> {
+async fn detach_unreferenced(db: &mut PgConnection, key: &str) -> Result<bool> {
     let released = sqlx::query!(
         "update objects o set state = 'RELEASED', released_at = now()
          where key = $1 and state = 'ATTACHED'
@@ -116,7 +127,7 @@ async fn detach_unreferenced(db: &PgPool, key: &str) -> Result<bool> {
     Ok(released.rows_affected() == 1)
 }
 
-async fn requeue_store(db: &PgPool, upload: &str) -> Result<bool> {
+async fn requeue_store(db: &mut PgConnection, upload: &str) -> Result<bool> {
     match upload.parse() {
         Ok(upload) => queue::requeue_store(db, upload).await,
         Err(_) => Ok(false),
