@@ -74,19 +74,21 @@ pub(in crate::backend) async fn record(
     record_by(db, user, kind, subject, EventCause::User(visitor)).await
 }
 
-/// Records an event. A failure of the same kind as the user's latest event is counted in that event's row.
+/// Records an event, and in the audit trail what it changes. A failure of the same kind as the user's latest event is
+/// counted in that event's row.
 pub(super) async fn record_by(
     db: &mut PgConnection,
     user: UserId,
     kind: SecurityEventKind,
     subject: &str,
-    by: EventCause<'_>,
+    cause: EventCause<'_>,
 ) -> Result<()> {
-    let (admin, visitor) = match by {
-        EventCause::User(visitor) => (None, Some(visitor)),
-        EventCause::Admin(admin, visitor) => (Some(admin), Some(visitor)),
-        EventCause::Operator => (None, None),
+    let (by, admin, visitor) = match cause {
+        EventCause::User(visitor) => (By::User(user), None, Some(visitor)),
+        EventCause::Admin(admin, visitor) => (By::Admin(admin), Some(admin), Some(visitor)),
+        EventCause::Operator => (By::Operator, None, None),
     };
+    let is_by_admin = !matches!(by, By::User(_));
     let address = visitor.and_then(|visitor| visitor.address);
     tracing::info!(user.id = %user, event = ?kind, ?address, admin.id = ?admin, "security event");
     if kind.is_failure() && count_repetition(&mut *db, user, kind, visitor).await? {
@@ -100,32 +102,17 @@ pub(super) async fn record_by(
         kind as SecurityEventKind,
         subject,
         admin as Option<UserId>,
-        !matches!(by, EventCause::User(_)),
+        is_by_admin,
         address.map(|address| address.to_string()),
         visitor.map_or("", |visitor| visitor.user_agent.as_str())
     )
     .execute(&mut *db)
     .await?;
-    record_act(db, user, kind, subject, by).await
-}
-
-/// Writes an event that changes the account into the audit trail.
-async fn record_act(
-    db: &mut PgConnection,
-    user: UserId,
-    kind: SecurityEventKind,
-    subject: &str,
-    by: EventCause<'_>,
-) -> Result<()> {
-    let (by, is_user) = match by {
-        EventCause::User(_) => (By::User(user), true),
-        EventCause::Admin(admin, _) => (By::Admin(admin), false),
-        EventCause::Operator => (By::Operator, false),
-    };
     let action = match kind {
-        SecurityEventKind::ResetRequested if !is_user => Some(AuditAction::PasswordResetSent),
+        SecurityEventKind::ResetRequested if is_by_admin => Some(AuditAction::PasswordResetSent),
         _ => AuditAction::of_security(kind),
     };
+    // Not every event changes the account.
     let Some(action) = action else { return Ok(()) };
     let role = [Role::Admin, Role::Artist].into_iter().find(|role| role.label() == subject);
     let (was, became) = AuditState::of_security(action, role);
