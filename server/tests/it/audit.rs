@@ -1,6 +1,7 @@
 //! The audit trail: each transition and each act of an admin has one entry, which nobody changes.
 
 use http::Method;
+use testing::Gate;
 use uuid::Uuid;
 use vwaza::domain::{
     audit::{AuditAction, AuditEntry, AuditFilter, AuditRole, AuditSubject},
@@ -249,6 +250,45 @@ async fn a_deleted_person_stays_in_the_trail_under_a_pseudonym() {
     let rejected = entries.iter().find(|entry| entry.action == AuditAction::ReleaseRejected).unwrap();
     assert_eq!((rejected.actor_role, rejected.note.as_deref()), (AuditRole::Admin, None));
     assert!(about(&admin, bo_id.0).await[0].actor_label.starts_with("Bo "));
+}
+
+/// An admin rejects a release after its artist's account was deleted and before the release is.
+#[tokio::test]
+async fn nothing_that_happens_beside_the_deletion_of_an_account_keeps_a_title() {
+    let gate = Gate::new();
+    let app = spawn_app_with(&[("VWAZA_FAIL_POINTS", &gate.at("account-deleted"))]).await;
+    let (ana, admin) = (app.artist("Ana Lima").await, app.admin().await);
+    let waiting = ana.release_in_review().await;
+    let deletion = tokio::spawn({
+        let ana = ana.clone();
+        async move { ana.call_with("account/delete", "current_password", PASSWORD).await }
+    });
+    let paused = gate.reached().await;
+    admin.reject(waiting.id, waiting.version, "Ana Lima is no band.").await.expect_status(200);
+    let rejected = |entries: &[AuditEntry]| {
+        entries.iter().find(|entry| entry.action == AuditAction::ReleaseRejected).unwrap().clone()
+    };
+    assert_eq!(rejected(&about(&admin, waiting.id.0).await).subject_label, waiting.display_title());
+    drop(paused);
+    deletion.await.unwrap().expect_status(200);
+    let entries = about(&admin, waiting.id.0).await;
+    assert!(acts(&entries).contains(&AuditAction::ReleaseDeleted));
+    assert!(entries.iter().all(|entry| entry.subject_label.is_empty()), "{entries:?}");
+    assert_eq!(rejected(&entries).note, None);
+}
+
+#[tokio::test]
+async fn an_admin_who_deletes_their_account_acted_as_an_admin() {
+    let app = spawn_app().await;
+    let (ana, admin) = (app.admin().await, app.admin().await);
+    let id = id_of(&ana).await;
+    ana.call_with("account/delete", "current_password", PASSWORD).await.expect_status(200);
+    let entries = about(&admin, id.0).await;
+    for action in [AuditAction::AccountDeleted, AuditAction::AccountPseudonymised] {
+        let entry = entries.iter().find(|entry| entry.action == action).unwrap();
+        assert_eq!((entry.actor_id, entry.actor_role), (Some(id), AuditRole::Admin));
+        assert!(entry.actor_label.starts_with("Former artist "), "{entry:?}");
+    }
 }
 
 #[tokio::test]

@@ -99,6 +99,8 @@ impl MyData<'_> {
         let deleted = NewEntry::on_account(By::User(actor.id), AuditAction::AccountDeleted, actor.id);
         audit::record(&mut tx, deleted).await?;
         let pseudonym = format!("Former artist {}", &Uuid::new_v4().simple().to_string()[..6]);
+        // Adds an entry, so it comes before the account loses its role.
+        audit::pseudonymise(&mut tx, actor.id, &pseudonym).await?;
         sqlx::query!(
             "update users
              set deleted_at = now(), disabled_at = coalesce(disabled_at, now()), updated_at = now(), artist_name = $2,
@@ -116,7 +118,6 @@ impl MyData<'_> {
         two_factor::end_challenges(&mut tx, actor.id).await?;
         email_links::use_up_links(&mut tx, actor.id).await?;
         delete_traces(&mut tx, actor.id).await?;
-        audit::pseudonymise(&mut tx, actor.id, &pseudonym).await?;
         tx.commit().await?;
         fail::fail_point!("account-deleted");
         tracing::info!(user.id = %actor.id, "account deleted by its user");
@@ -186,6 +187,9 @@ async fn delete_release(backend: &Arc<Backend>, id: ReleaseId) -> Result<bool> {
     // The trail keeps no title of what this person never published.
     let entry = NewEntry { label: Some(""), ..NewEntry::on_release(By::System, AuditAction::ReleaseDeleted, id) };
     audit::record(&mut tx, NewEntry { was: Some(AuditState::Release(release.status)), ..entry }).await?;
+    // A job or a reviewer may have ended something since the account was deleted. Nobody can from here on, because the
+    // release is locked.
+    audit::pseudonymise_release(&mut tx, release.artist, id).await?;
     sqlx::query!("delete from releases where id = $1", id as ReleaseId).execute(&mut *tx).await?;
     tx.commit().await?;
     uploads::purge_bytes(backend, &ended).await?;

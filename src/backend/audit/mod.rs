@@ -127,6 +127,27 @@ pub(in crate::backend) async fn pseudonymise(db: &mut PgConnection, person: User
     Ok(())
 }
 
+/// Does the same once more if entries of a deleted person's release got a title or a note since. Call it in the
+/// transaction that deletes the release, before the deletion.
+pub(in crate::backend) async fn pseudonymise_release(
+    db: &mut PgConnection,
+    person: UserId,
+    release: ReleaseId,
+) -> Result<()> {
+    sqlx::query_scalar!(
+        "select pseudonymise_audit_entries($1, u.id, u.artist_name, $2) from users u
+         where u.id = $3 and exists (
+             select 1 from audit_entries where release_id = $4 and (subject_label <> '' or note is not null))",
+        Uuid::now_v7(),
+        cause::request_id(),
+        person as UserId,
+        release as ReleaseId
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(())
+}
+
 /// Deletes entries whose retention is over, once a day, and writes an entry about it. Returns the number of deleted
 /// entries.
 pub(in crate::backend) async fn prune(db: &PgPool, retention: Duration, at_most: i64) -> Result<u64> {
