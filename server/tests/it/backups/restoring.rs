@@ -212,6 +212,31 @@ async fn a_killed_restore_is_run_again_or_is_complete() {
     restored.expect_consistent().await;
 }
 
+/// A server with another data directory is started on the database while the files are put.
+#[tokio::test]
+async fn rows_that_appear_during_a_restore_stop_it() {
+    let app = spawn_app().await;
+    a_catalogue(&app).await;
+    let (target, place, gate) = (Target::new(), Place::new().await, Gate::new());
+    succeeded(&run(&app, &["backup", target.path()]).await);
+    let point = gate.at("restore-files-put");
+    let settings = [("VWAZA_FAIL_POINTS", point.as_str())];
+    let arguments = [target.path()];
+    let (restored, ()) = tokio::join!(place.restore_with(&arguments, &settings), async {
+        let paused = gate.reached().await;
+        let pool = PgPool::connect(&place.database.url()).await.unwrap();
+        let insert = "insert into users (id, email, artist_name, password_hash)
+                      values (gen_random_uuid(), 'bo@example.com', 'Bo', '')";
+        sqlx::query(insert).execute(&pool).await.unwrap();
+        drop(paused);
+    });
+    let said = failed(&restored);
+    assert!(said.contains("the database is not empty"), "{said}");
+    let pool = PgPool::connect(&place.database.url()).await.unwrap();
+    let names: Vec<String> = sqlx::query_scalar("select artist_name from users").fetch_all(&pool).await.unwrap();
+    assert_eq!(names, ["Bo"], "nothing of the backup is inserted");
+}
+
 /// A job runs while the snapshot is taken. Its worker doesn't exist after the restore.
 #[tokio::test]
 async fn a_job_that_ran_during_the_backup_is_handed_back_without_a_failure() {

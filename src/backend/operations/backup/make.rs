@@ -455,3 +455,24 @@ impl fmt::Display for BackupReport {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    /// A restore takes the backup with the greatest name for the latest one.
+    #[test]
+    fn a_later_snapshot_has_a_greater_name() {
+        let times = [
+            datetime!(2026-09-30 23:59:59.9 UTC),
+            datetime!(2026-09-30 23:59:59.999999 UTC),
+            datetime!(2026-10-01 02:00 +2),
+            datetime!(2026-10-01 00:00:00.000001 UTC),
+            datetime!(2027-01-01 00:00 UTC),
+        ];
+        let names: Vec<_> = times.into_iter().map(|time| name_at(time).unwrap()).collect();
+        assert!(names.is_sorted_by(|earlier, later| earlier < later), "{names:?}");
+    }
+}
