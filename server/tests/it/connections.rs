@@ -21,6 +21,12 @@ async fn open_connections(sql: &PgPool) -> i64 {
     sqlx::query_scalar(query).fetch_one(sql).await.unwrap()
 }
 
+/// Counts the waits for a connection of a pool that took no longer than a number of seconds.
+fn bucket(metrics: &str, pool: &str, seconds: &str) -> u64 {
+    let series = format!("vwaza_db_wait_seconds_bucket{{pool=\"{pool}\",le=\"{seconds}\"}} ");
+    metrics.lines().find_map(|line| line.strip_prefix(&series)).expect("the pool is measured").parse().unwrap()
+}
+
 #[tokio::test]
 async fn a_process_opens_no_more_connections_than_documented() {
     // The numbers are those of docs/operating.md.
@@ -75,6 +81,12 @@ async fn a_process_opens_no_more_connections_than_documented() {
     all_jobs_end(&app.sql).await;
     most = open_connections(&app.sql).await.max(most);
     assert!((pool..=at_most).contains(&most), "{most} connections, {at_most} at most");
+    // Who waits in vain has waited, too: for the 5 s after which a caller gives up.
+    let metrics = app.anonymous().get("/metrics").await.text();
+    for pool in ["main", "uploads"] {
+        let in_five_seconds = bucket(&metrics, pool, "5");
+        assert!(bucket(&metrics, pool, "+Inf") > in_five_seconds, "{pool}: {in_five_seconds}");
+    }
     // A request that gets no connection is answered with 503, and opens none of its own.
     let statuses: Vec<u16> = statuses.into_iter().flat_map(Result::unwrap).collect();
     assert!(!statuses.is_empty() && statuses.iter().all(|status| *status == 503), "{statuses:?}");

@@ -38,6 +38,7 @@ async fn j2_a_job_whose_process_is_killed_runs_again_and_loses_one_attempt() {
     eventually("it is claimed again", async || (job(&app.sql, "EXAMINE").await.1 == 2).then_some(())).await;
     // The limit is the lease, the poll interval and the first backoff.
     assert_in_time(killed, Duration::from_millis(2000 + 200 + 2000));
+    eventually("the log says so", async || app.log.events("stuck job taken back").pop()).await;
     ana.release_once(release, "it is examined", |release| release.tracks[0].state() == FileState::Ready).await;
     assert_eq!(job(&app.sql, "EXAMINE").await, ("COMPLETED".into(), 2, 1, 1));
     app.expect_consistent().await;
