@@ -63,9 +63,13 @@ mod tests {
     #[test]
     fn an_operator_allows_fewer_connections_or_more_event_streams() {
         let queue = QueueSettings::default();
-        for (descriptors, allowed, expected) in
-            [(1024, 100, 100), (1024, 20_000, 466), (8284, 20_000, 4096), (9284, 20_000, 5096), (65_536, 20_000, 20_000)]
-        {
+        for (descriptors, allowed, expected) in [
+            (1024, 100, 100),
+            (1024, 20_000, 466),
+            (8284, 20_000, 4096),
+            (9284, 20_000, 5096),
+            (65_536, 20_000, 20_000),
+        ] {
             assert_eq!(max_connections(descriptors, allowed, &queue), expected, "{descriptors}, {allowed}");
         }
     }

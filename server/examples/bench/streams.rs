@@ -63,8 +63,9 @@ pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -
     let sql = PgPool::connect(&database.url()).await?;
     sign_in_admins(&sql, streams).await?;
     sql.close().await;
+    let http = Client::new();
     // The first requests make the server allocate what it allocates only once.
-    create_release(&server.url).await?;
+    create_release(&http, &server.url).await?;
 
     let memory = server.watch_memory();
     let (sender, mut received) = unbounded_channel();
@@ -75,11 +76,11 @@ pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -
         clients.spawn(read(socket, sender.clone()));
     }
     drop(sender);
-    reaches_all(&server.url, streams, &mut received).await?;
+    reaches_all(&http, &server.url, streams, &mut received).await?;
     sleep(size.pick(ALL_CHECKED, Duration::ZERO)).await;
     let mut taken = Vec::new();
     for _ in 0..events {
-        taken.push(milliseconds_to_all(&server.url, streams, &mut received).await?);
+        taken.push(milliseconds_to_all(&http, &server.url, streams, &mut received).await?);
     }
     figures.add(ROW_MEMORY, 1024.0 * memory.growth_mib() / f64::from(streams), "KiB", kib);
     figures.add_median(ROW_EVENT, &taken, "ms", in_time);
@@ -124,15 +125,20 @@ async fn read(socket: BufReader<TcpStream>, received: UnboundedSender<Received>)
 }
 
 /// Creates a release, which is an event for every admin. Returns its id.
-async fn create_release(url: &str) -> BenchResult<String> {
-    let create = Client::new().post(format!("{url}/api/releases/create")).header("cookie", cookie(1));
+async fn create_release(http: &Client, url: &str) -> BenchResult<String> {
+    let create = http.post(format!("{url}/api/releases/create")).header("cookie", cookie(1));
     Ok(create.form(&[("", ""); 0]).send().await?.error_for_status()?.json().await?)
 }
 
 /// Creates releases until one of them reaches all streams.
-async fn reaches_all(url: &str, streams: i32, received: &mut UnboundedReceiver<Received>) -> BenchResult<()> {
+async fn reaches_all(
+    http: &Client,
+    url: &str,
+    streams: i32,
+    received: &mut UnboundedReceiver<Received>,
+) -> BenchResult<()> {
     for _ in 0..3 {
-        if milliseconds_to_all(url, streams, received).await.is_ok() {
+        if milliseconds_to_all(http, url, streams, received).await.is_ok() {
             return Ok(());
         }
     }
@@ -140,8 +146,13 @@ async fn reaches_all(url: &str, streams: i32, received: &mut UnboundedReceiver<R
 }
 
 /// Creates a release. Returns the milliseconds from the answer until the last stream has received the event.
-async fn milliseconds_to_all(url: &str, streams: i32, received: &mut UnboundedReceiver<Received>) -> BenchResult<f64> {
-    let release = create_release(url).await?;
+async fn milliseconds_to_all(
+    http: &Client,
+    url: &str,
+    streams: i32,
+    received: &mut UnboundedReceiver<Received>,
+) -> BenchResult<f64> {
+    let release = create_release(http, url).await?;
     let answered = Instant::now();
     let last = timeout(LOST_AFTER, async {
         let (mut last, mut reached) = (answered, 0);
