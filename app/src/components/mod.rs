@@ -19,6 +19,7 @@ pub mod landing;
 pub mod list_address;
 pub mod logo;
 pub mod my_data;
+pub mod operations;
 pub mod page_error;
 pub mod page_head;
 pub mod pager;
