@@ -19,6 +19,7 @@ test('an admin retries and discards a file that failed for good, and its artist 
   const admin = await newAdmin();
   const queue = new Queue(admin);
   await admin.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Operations' }).click();
+  await admin.getByRole('navigation', { name: 'Operations' }).getByRole('link', { name: 'Jobs' }).click();
   await expect(queue.jobs().getByRole('rowheader')).toHaveText(['Store', 'Examine']);
   const heading = admin.getByRole('heading', { name: 'Dead letters', exact: true });
 

@@ -124,6 +124,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/admin/artists") view={Lazy::<lazy_routes::AllArtists>::new()} ssr=SsrMode::Async/>
                     <Route path=path!("/admin/users/:id") view={Lazy::<lazy_routes::User>::new()} ssr=SsrMode::Async/>
                     <Route path=path!("/admin/audit") view={Lazy::<lazy_routes::Audit>::new()} ssr=SsrMode::Async/>
+                    <Route path=path!("/admin/operations") view={Lazy::<lazy_routes::Operations>::new()} ssr=SsrMode::Async/>
                     <Route path=path!("/admin/queue") view={Lazy::<lazy_routes::Queue>::new()} ssr=SsrMode::Async/>
                 </FlatRoutes>
             </Shell>

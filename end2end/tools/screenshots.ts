@@ -169,7 +169,7 @@ test('admin', async ({ page, shoot }) => {
   await shoot('review-queue');
   await page.goto('/review?q=nothing+like+it');
   await shoot('review-queue-nothing-found');
-  for (const [name, path] of [['all-releases', '/admin/releases'], ['all-artists', '/admin/artists'], ['queue', '/admin/queue'], ['audit', '/admin/audit']]) {
+  for (const [name, path] of [['all-releases', '/admin/releases'], ['all-artists', '/admin/artists'], ['operations', '/admin/operations'], ['operations-day', '/admin/operations?range=day'], ['queue', '/admin/queue'], ['audit', '/admin/audit']]) {
     await page.goto(path);
     await shoot(name);
   }

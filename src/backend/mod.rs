@@ -38,9 +38,9 @@ pub use db::{connections::PoolUsage, migrate_database};
 pub use error::Error;
 pub use operations::backup::{BackupCheck, BackupReport, Restored, backup, restore, verify_backup};
 pub use operations::fsck::{Damage, Finding, Repair, Report, fsck};
+pub use operations::figures::resident_bytes;
 pub use operations::queue_stats::QueueStats;
 pub use operations::service_checks::{ServiceCheck, check_database, check_mail, check_redis, check_storage};
-pub use queue::worker::WorkerHealth;
 pub use settings::{
     BackupTarget, LimitSettings, MailSettings, QueueSettings, RetentionSettings, S3Settings, Settings, StorageSettings,
     SupabaseSettings, UploadSettings, days,
@@ -55,13 +55,18 @@ use self::{
     accounts::{access_tokens, flashes, passwords, sessions, tokens, users},
     db::connections,
     mail::sender,
-    operations::{integrity, janitor},
+    operations::{figures, integrity, janitor, overview},
     queue::{dead_letters, worker},
     releases::{review, search, tracks},
     storage::{media_files, reaper},
     uploads::spool,
 };
-use crate::domain::{circuit::CircuitState, ids::WorkerId, media::MediaLimits};
+use crate::domain::{
+    circuit::CircuitState,
+    health::{Health, StorageHealth},
+    ids::WorkerId,
+    media::MediaLimits,
+};
 
 const POOL_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The connections of the queue, whatever the worker's concurrency.
@@ -161,6 +166,7 @@ impl Backend {
         tasks::supervise(&backend, "janitor", janitor::run);
         tasks::supervise(&backend, "search", search::keeper::run);
         tasks::supervise(&backend, "integrity check", integrity::run);
+        tasks::supervise(&backend, "figures", figures::run);
         for _ in 0..sender::SENDERS {
             tasks::supervise(&backend, "send mail", sender::run);
         }
@@ -277,6 +283,10 @@ impl Backend {
         uploads::Uploads(Arc::clone(self))
     }
 
+    pub fn operations(&self) -> overview::Operations<'_> {
+        overview::Operations(self)
+    }
+
     pub fn integrity(&self) -> integrity::Integrity<'_> {
         integrity::Integrity(self)
     }
@@ -304,17 +314,24 @@ impl Backend {
         self.storage.origin()
     }
 
-    /// Whether the storage is known to have no room left.
-    pub fn storage_is_full(&self) -> bool {
-        self.storage.is_full()
+    /// The health of this process, and of what it depends on.
+    pub async fn health(&self) -> Health {
+        self.health_with(self.database_is_up().await)
+    }
+
+    fn health_with(&self, database_is_up: bool) -> Health {
+        let storage = match self.storage.circuit() {
+            // A full storage may be the reason for an open circuit, so it is named first.
+            _ if self.storage.is_full() => StorageHealth::Full,
+            CircuitState::Closed => StorageHealth::Ok,
+            CircuitState::Open => StorageHealth::Open,
+            CircuitState::HalfOpen => StorageHealth::HalfOpen,
+        };
+        Health { database_is_up, storage, worker: self.worker.health() }
     }
 
     /// The state of the storage's circuit breaker.
     pub fn storage_circuit(&self) -> CircuitState {
         self.storage.circuit()
-    }
-
-    pub fn worker_health(&self) -> WorkerHealth {
-        self.worker.health()
     }
 }

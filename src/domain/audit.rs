@@ -143,6 +143,7 @@ actions! {
     AccessTokenMade: Account, "access-token-made", "Access token made";
     AccessTokenRevoked: Account, "access-token-revoked", "Access token revoked";
     StorageRepaired: Storage, "storage-repaired", "Repaired by vwaza fsck";
+    IntegrityCheckStarted: Storage, "integrity-check-started", "Integrity check started";
     BackupRestored: Storage, "backup-restored", "Backup restored";
     TrailExported: AuditTrail, "trail-exported", "Audit trail exported";
     TrailPruned: AuditTrail, "trail-pruned", "Old entries deleted";

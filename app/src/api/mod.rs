@@ -6,6 +6,7 @@
 pub mod access_tokens;
 pub mod account;
 pub mod audit;
+pub mod operations;
 pub mod queue;
 pub mod releases;
 pub mod review;

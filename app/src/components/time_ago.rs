@@ -73,9 +73,14 @@ mod browser {
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
+/// "1 Mar".
+pub fn day_words(date: time::Date) -> String {
+    format!("{} {}", date.day(), MONTHS[usize::from(u8::from(date.month()) - 1)])
+}
+
 /// "1 Mar 2026".
 pub fn date_words(date: time::Date) -> String {
-    format!("{} {} {}", date.day(), MONTHS[usize::from(u8::from(date.month()) - 1)], date.year())
+    format!("{} {}", day_words(date), date.year())
 }
 
 /// "1 Mar 2026, 14:05 UTC", or "… UTC+2" in another zone.

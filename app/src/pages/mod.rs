@@ -8,6 +8,7 @@ pub mod forgot_password;
 pub mod home;
 pub mod lazy_routes;
 pub mod not_found;
+pub mod operations;
 pub mod queue;
 pub mod release;
 pub mod reset_password;

@@ -73,7 +73,7 @@ pub fn Queue() -> impl IntoView {
         asked: RwSignal::new(None),
         is_asking: RwSignal::new(false),
     };
-    let (changes, poll_ticks) = (Live::get().any_release(), poll_ticks());
+    let (changes, poll_ticks) = (Live::get().any_release(), live::poll_ticks(POLL_INTERVAL));
     // A refusal counts, too: it means that the page shows something old.
     let answers = move || actions.retry.version().get() + actions.discard.version().get() + dismiss.version().get();
     let overview = Resource::new(
@@ -87,19 +87,6 @@ pub fn Queue() -> impl IntoView {
             <Overview overview=overview shown=shown actions=actions dismiss=dismiss/>
         </RequireAdmin>
     }
-}
-
-/// Grows every few seconds in a browser.
-fn poll_ticks() -> RwSignal<u64> {
-    let poll_ticks = RwSignal::new(0_u64);
-    Effect::new(move || {
-        if let Ok(interval) =
-            set_interval_with_handle(move || poll_ticks.update(|poll_ticks| *poll_ticks += 1), POLL_INTERVAL)
-        {
-            on_cleanup(move || interval.clear());
-        }
-    });
-    poll_ticks
 }
 
 /// Shows the result of a retry or discard, and moves the focus, because the job's row is removed even if the server

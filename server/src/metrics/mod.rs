@@ -19,7 +19,7 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use table::{Kind, METRICS, Metric};
 use tokio::time::sleep;
 use vwaza::{
-    backend::{Backend, PoolUsage, QueueStats},
+    backend::{Backend, PoolUsage, QueueStats, resident_bytes},
     domain::{circuit::CircuitState, problem::Problem, queue_page::JOB_KINDS},
 };
 
@@ -160,10 +160,4 @@ fn set_process_gauges() {
         gauge!("process_open_fds").set(open.count().saturating_sub(1) as f64);
     }
     gauge!("process_max_fds").set(descriptors::limit() as f64);
-}
-
-fn resident_bytes() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib * 1024)
 }

@@ -49,6 +49,7 @@ mod media;
 mod metrics;
 mod migrations;
 mod my_data;
+mod operations;
 mod pages;
 mod password_reset;
 mod private_files;

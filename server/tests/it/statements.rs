@@ -12,7 +12,7 @@ use crate::{
 const STATEMENTS_MAX: usize = 8;
 
 /// The pages, with the number of statements for an artist and for an admin.
-const PAGES: [(&str, usize, usize); 17] = [
+const PAGES: [(&str, usize, usize); 18] = [
     ("/", 8, 1),
     ("/sign-in", 1, 1),
     ("/sign-in/code", 1, 1),
@@ -28,7 +28,8 @@ const PAGES: [(&str, usize, usize); 17] = [
     ("/admin/releases", 1, 4),
     ("/admin/artists", 1, 4),
     ("/admin/users/{user}", 1, 5),
-    ("/admin/queue", 1, 7),
+    ("/admin/operations", 1, 7),
+    ("/admin/queue", 1, 6),
     ("/admin/audit", 1, 3),
 ];
 

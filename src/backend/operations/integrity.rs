@@ -5,18 +5,21 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use sqlx::{PgPool, types::Json};
+use sqlx::{PgExecutor, PgPool, types::Json};
 use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::{
     backend::{
-        Backend, Error, Result, days, db, fail_points,
+        Backend, Error, Result,
+        audit::{self, By, NewEntry},
+        days, db, fail_points,
         mail::{self, Recipient},
         storage::{Storage, objects::IntendedObject},
     },
     domain::{
-        account::Role,
+        account::{Actor, Role},
+        audit::AuditAction,
         ids::{ObjectId, UserId},
         integrity::{DamagedObject, IntegrityRun, IntegrityStatus},
         mail::Message,
@@ -47,19 +50,27 @@ impl Integrity<'_> {
         status(&self.0.db).await
     }
 
-    /// Starts a run now. One of the processes begins with it at its next poll. Does nothing if a run goes on.
+    /// Starts a run now. One of the processes begins with it at its next poll.
     ///
     /// # Errors
-    /// `Conflict` if the operator has turned the check off.
-    pub async fn start_now(&self) -> Result<()> {
+    /// `Conflict` if a run goes on, or if the operator has turned the check off.
+    pub async fn start_now(&self, actor: &Actor) -> Result<()> {
+        actor.require_admin()?;
         if self.0.settings.integrity_bytes_per_day == 0 {
             return Err(Problem::conflict("The integrity check is turned off.").into());
         }
-        begin(&self.0.db, Duration::ZERO).await
+        let mut tx = db::begin(&self.0.db).await?;
+        if !begin(&mut *tx, Duration::ZERO).await? {
+            return Err(Problem::conflict("An integrity check is running already.").into());
+        }
+        audit::record(&mut tx, NewEntry::new(By::Admin(actor.id), AuditAction::IntegrityCheckStarted)).await?;
+        tx.commit().await?;
+        tracing::info!(user.id = %actor.id, "integrity check started");
+        Ok(())
     }
 }
 
-pub(super) async fn status(db: &PgPool) -> Result<IntegrityStatus> {
+pub(super) async fn status(db: impl PgExecutor<'_>) -> Result<IntegrityStatus> {
     let rows = sqlx::query!(
         r#"select started_at, ended_at, objects, bytes, findings as "findings: Json<Vec<DamagedObject>>"
            from (select * from integrity_checks where ended_at is not null order by started_at desc limit 1) last
@@ -109,9 +120,9 @@ pub(in crate::backend) async fn run(backend: Arc<Backend>) {
 }
 
 /// Adds a run, unless one goes on or the latest one began within `interval`. What the latest one found damaged is read
-/// again, wherever the new one begins: an object counts as damaged until it is not.
-async fn begin(db: &PgPool, interval: Duration) -> Result<()> {
-    sqlx::query!(
+/// again, wherever the new one begins: an object counts as damaged until it is not. Returns whether a run was added.
+async fn begin(db: impl PgExecutor<'_>, interval: Duration) -> Result<bool> {
+    let begun = sqlx::query!(
         "insert into integrity_checks (id, last_object_id, suspects)
          select $1, (select case when not is_at_end then last_object_id end
                      from integrity_checks order by started_at desc limit 1),
@@ -125,7 +136,7 @@ async fn begin(db: &PgPool, interval: Duration) -> Result<()> {
     )
     .execute(db)
     .await?;
-    Ok(())
+    Ok(begun.rows_affected() == 1)
 }
 
 /// A run that this process works on.
@@ -345,6 +356,17 @@ mod tests {
         Backend::start(settings).await.unwrap()
     }
 
+    fn admin() -> Actor {
+        Actor {
+            id: UserId(Uuid::nil()),
+            role: Role::Admin,
+            email: "admin@example.com".into(),
+            artist_name: "Admin".into(),
+            must_verify_email: false,
+            must_set_up_two_factor: false,
+        }
+    }
+
     /// Adds replaced objects of ten bytes each.
     async fn add_objects(backend: &Backend, count: usize) {
         sqlx::raw_sql(
@@ -389,7 +411,7 @@ mod tests {
         assert_eq!(run_number(&backend, 1).await.objects, 0);
         add_objects(&backend, 5).await;
         for (run, objects) in [(2, 3), (3, 2), (4, 3)] {
-            backend.integrity().start_now().await.unwrap();
+            backend.integrity().start_now(&admin()).await.unwrap();
             let last = run_number(&backend, run).await;
             assert_eq!((last.objects, last.bytes, last.findings), (objects, 10 * objects, vec![]), "run {run}");
         }
@@ -407,7 +429,7 @@ mod tests {
             std::fs::remove_file(&file).unwrap();
             std::os::unix::fs::symlink(&file, &file).unwrap();
         }
-        backend.integrity().start_now().await.unwrap();
+        backend.integrity().start_now(&admin()).await.unwrap();
         assert_eq!(run_number(&backend, 2).await.findings.len(), 8);
         assert_eq!(backend.storage_circuit(), CircuitState::Closed);
     }
@@ -424,11 +446,11 @@ mod tests {
         std::fs::write(&file, "bad bytes.").unwrap();
         // The second of these runs begins behind the object.
         for run in [2, 3] {
-            backend.integrity().start_now().await.unwrap();
+            backend.integrity().start_now(&admin()).await.unwrap();
             assert_eq!(run_number(&backend, run).await.findings.len(), 1, "run {run}");
         }
         std::fs::write(&file, "ten bytes.").unwrap();
-        backend.integrity().start_now().await.unwrap();
+        backend.integrity().start_now(&admin()).await.unwrap();
         assert_eq!(run_number(&backend, 4).await.findings, vec![]);
     }
 
@@ -436,7 +458,7 @@ mod tests {
     async fn a_check_that_is_turned_off_does_not_start() {
         let (database, folder) = (TestDatabase::migrated(&test_server_url()).await, TempDir::new().unwrap());
         let backend = start(&database, &folder, 0).await;
-        assert!(backend.integrity().start_now().await.is_err());
+        assert!(backend.integrity().start_now(&admin()).await.is_err());
         assert_eq!(backend.integrity().status().await.unwrap(), IntegrityStatus::default());
     }
 }

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{backup::delete_expired_pins, integrity, queue_stats};
+use super::{backup::delete_expired_pins, figures, integrity, queue_stats};
 use crate::{
     backend::{
         Backend, Result,
@@ -94,6 +94,7 @@ async fn run_once(backend: &Arc<Backend>, updates_stored_bytes: bool) {
     let retention = backend.settings.retention.completed_job;
     chore("ended mails", log_count("ended mails deleted", mail::delete_ended(&backend.db, retention, BATCH))).await;
     chore("old integrity checks", log_count("old integrity checks deleted", integrity::delete_old(backend))).await;
+    chore("old figures", log_count("old figures deleted", figures::delete_old(backend, BATCH))).await;
     chore("mails in files", backend.mail.purge_files()).await;
 }
 

@@ -1,12 +1,10 @@
 //! Figures for operators. The current state is queried from the database; events are counted with the crate `metrics`
 //! where they happen.
 
-use time::OffsetDateTime;
-
 use super::integrity;
 use crate::{
     backend::{Backend, Result, queue},
-    domain::{integrity::IntegrityRun, queue_page::JobCounts},
+    domain::{integrity::IntegrityRun, operations::LastBackup, queue_page::JobCounts},
 };
 
 /// The state of queue, uploads and storage at one moment.
@@ -28,16 +26,6 @@ pub struct QueueStats {
     pub mails_waiting: i64,
     /// The time for which the oldest due mail has been due; `None` if no mail is due.
     pub oldest_due_mail_seconds: Option<i64>,
-}
-
-/// The latest backup that was made.
-#[derive(Clone, Copy, Debug)]
-pub struct LastBackup {
-    pub ended_at: OffsetDateTime,
-    /// Bytes of all that the backup names.
-    pub bytes: i64,
-    /// The number of files that the backup lacks.
-    pub missing: i32,
 }
 
 /// Sums up the sizes of all stored objects for the gauge `vwaza_stored_bytes`. Reads the row of every object.

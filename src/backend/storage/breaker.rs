@@ -1,20 +1,27 @@
 //! The storage's circuit breaker, with the times of the latest successes.
 
 use std::{
+    collections::VecDeque,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
+use time::OffsetDateTime;
 use tracing::{Instrument, info_span};
+use uuid::Uuid;
 
 use crate::{
     backend::{Error, Result, cause::TRACE_ONLY},
     domain::{
         circuit::{Circuit, CircuitState},
         ids::JobId,
+        operations::Figure,
         queue::BACKOFF_MAX,
     },
 };
+
+/// The largest number of changes of the circuit that wait to be written. The oldest give way.
+const CHANGES_MAX: usize = 1000;
 
 /// A kind of call to the storage. Each kind has its own circuit: a full storage can still be read, and a storage that
 /// locks its objects still takes new ones.
@@ -55,6 +62,19 @@ struct Inner {
     /// When the storage last had no room for an object. `None` after a write has succeeded.
     had_no_room: Option<Instant>,
     disk_is_full: bool,
+    /// The durations of the calls and probes since they were last taken, in seconds.
+    durations: Option<Figure>,
+    is_noted_open: bool,
+    /// The changes of the circuit that the database does not know yet.
+    changes: VecDeque<NotedChange>,
+}
+
+/// The circuit opened or closed. A probe between the two is no change: in a long outage there is one every 30 s.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::backend) struct NotedChange {
+    pub(in crate::backend) id: Uuid,
+    pub(in crate::backend) at: OffsetDateTime,
+    pub(in crate::backend) is_open: bool,
 }
 
 /// When calls of one kind last succeeded.
@@ -99,6 +119,30 @@ impl Inner {
     fn circuits(&mut self) -> [&mut Circuit; 3] {
         [&mut self.reads, &mut self.writes, &mut self.deletes]
     }
+
+    fn state(&self) -> CircuitState {
+        match (self.reads.state(), self.writes.state()) {
+            (CircuitState::Closed, CircuitState::Closed) => CircuitState::Closed,
+            (CircuitState::Open, _) | (_, CircuitState::Open) => CircuitState::Open,
+            (CircuitState::HalfOpen, _) | (_, CircuitState::HalfOpen) => CircuitState::HalfOpen,
+        }
+    }
+
+    fn note_change(&mut self) {
+        let is_open = self.state() != CircuitState::Closed;
+        if is_open != self.is_noted_open {
+            self.is_noted_open = is_open;
+            if self.changes.len() == CHANGES_MAX {
+                self.changes.pop_front();
+            }
+            self.changes.push_back(NotedChange { id: Uuid::now_v7(), at: OffsetDateTime::now_utc(), is_open });
+        }
+    }
+
+    fn note_duration(&mut self, took: Duration) {
+        let figure = Figure::of(took.as_secs_f64());
+        self.durations = Some(self.durations.map_or(figure, |durations| durations.and(figure)));
+    }
 }
 
 impl Breaker {
@@ -121,7 +165,7 @@ impl Breaker {
         call: impl Future<Output = Result<T>>,
     ) -> Result<T> {
         self.admit(operation)?;
-        let outcome = measured(operation.as_str(), call).await;
+        let outcome = self.measured(operation.as_str(), call).await;
         self.record(operation, caller, outcome)
     }
 
@@ -131,7 +175,7 @@ impl Breaker {
     /// As [`Breaker::call`].
     pub(super) async fn open<T>(&self, caller: Caller, open: impl Future<Output = Result<T>>) -> Result<T> {
         self.admit(StorageOperation::Read)?;
-        match measured(StorageOperation::Read.as_str(), open).await {
+        match self.measured(StorageOperation::Read.as_str(), open).await {
             Ok(opened) => Ok(opened),
             Err(error) => self.record(StorageOperation::Read, caller, Err(error)),
         }
@@ -141,7 +185,7 @@ impl Breaker {
     /// that bytes can be read.
     pub(super) async fn check<T>(&self, caller: Caller, look: impl Future<Output = Result<T>>) -> Result<T> {
         self.admit(StorageOperation::Read)?;
-        match measured("check", look).await {
+        match self.measured("check", look).await {
             Err(error) if error.is_outage() => self.record(StorageOperation::Read, caller, Err(error)),
             outcome => {
                 self.inner().last_answer = Some(Instant::now());
@@ -171,6 +215,7 @@ impl Breaker {
                 if operation == StorageOperation::Write && error.is_disk_full() {
                     inner.had_no_room = Some(now);
                 }
+                inner.note_change();
                 return Err(Error::StorageDown { operation, source: Box::new(error) });
             }
             // The storage answered and did its work.
@@ -205,12 +250,22 @@ impl Breaker {
     /// The worse of the circuits for reads and writes. Deletes do not count: nobody waits for them, and the reaper
     /// reports failures.
     pub(super) fn state(&self) -> CircuitState {
-        let inner = self.inner();
-        match (inner.reads.state(), inner.writes.state()) {
-            (CircuitState::Closed, CircuitState::Closed) => CircuitState::Closed,
-            (CircuitState::Open, _) | (_, CircuitState::Open) => CircuitState::Open,
-            (CircuitState::HalfOpen, _) | (_, CircuitState::HalfOpen) => CircuitState::HalfOpen,
-        }
+        self.inner().state()
+    }
+
+    /// The changes of the circuit that the database does not know yet.
+    pub(super) fn changes(&self) -> Vec<NotedChange> {
+        self.inner().changes.iter().copied().collect()
+    }
+
+    /// Removes changes that the database knows by now.
+    pub(super) fn remove_changes(&self, written: &[NotedChange]) {
+        self.inner().changes.retain(|change| written.iter().all(|written| written.id != change.id));
+    }
+
+    /// Takes the durations of the calls and probes since the last call of this method, in seconds.
+    pub(super) fn take_durations(&self) -> Option<Figure> {
+        self.inner().durations.take()
     }
 
     /// Whether to probe the storage: the pause of an open circuit is over, a call has failed since the last probe, or
@@ -229,11 +284,13 @@ impl Breaker {
 
     /// Records the result of a probe. A probe can close the circuits, but it does not prove that reads and writes
     /// succeed.
-    pub(super) fn probed(&self, answers: bool) {
+    pub(super) fn probed(&self, answers: bool, took: Duration) {
         let (now, mut inner) = (self.started.elapsed(), self.inner());
         for circuit in inner.circuits() {
             circuit.probed(answers, now);
         }
+        inner.note_change();
+        inner.note_duration(took);
         inner.is_doubted = !answers;
         if answers {
             inner.last_answer = Some(Instant::now());
@@ -250,20 +307,21 @@ impl Breaker {
         inner.disk_is_full || inner.had_no_room.is_some_and(|at| at.elapsed() < BACKOFF_MAX)
     }
 
+    /// Measures a call to the storage. An object that is not there is an answer like any other.
+    async fn measured<T>(&self, operation: &'static str, call: impl Future<Output = Result<T>>) -> Result<T> {
+        let span = info_span!(target: TRACE_ONLY, "storage", operation);
+        let (began, outcome) = (Instant::now(), call.instrument(span).await);
+        let took = began.elapsed();
+        let label = if outcome.as_ref().is_err_and(Error::is_outage) { "failed" } else { "answered" };
+        metrics::histogram!("vwaza_storage_duration_seconds", "operation" => operation, "outcome" => label).record(took);
+        self.inner().note_duration(took);
+        outcome
+    }
+
     fn inner(&self) -> MutexGuard<'_, Inner> {
         // Nothing panics while it holds the lock, and half a change would do no harm.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Measures a call to the storage. An object that is not there is an answer like any other.
-async fn measured<T>(operation: &'static str, call: impl Future<Output = Result<T>>) -> Result<T> {
-    let span = info_span!(target: TRACE_ONLY, "storage", operation);
-    let (began, outcome) = (Instant::now(), call.instrument(span).await);
-    let label = if outcome.as_ref().is_err_and(Error::is_outage) { "failed" } else { "answered" };
-    metrics::histogram!("vwaza_storage_duration_seconds", "operation" => operation, "outcome" => label)
-        .record(began.elapsed());
-    outcome
 }
 
 #[cfg(test)]
@@ -318,9 +376,9 @@ mod tests {
         assert!(!breaker.wants_probe(IDLE));
         record(&breaker, StorageOperation::Write, outage());
         assert!(breaker.wants_probe(IDLE));
-        breaker.probed(false);
+        breaker.probed(false, Duration::ZERO);
         assert!(breaker.wants_probe(IDLE));
-        breaker.probed(true);
+        breaker.probed(true, Duration::ZERO);
         assert!(!breaker.wants_probe(IDLE));
     }
 
@@ -328,12 +386,12 @@ mod tests {
     async fn a_probe_closes_what_is_open() {
         let breaker = Breaker::new();
         for _ in 0..OPENED_BY {
-            breaker.probed(false);
+            breaker.probed(false, Duration::ZERO);
         }
         assert_eq!(breaker.state(), CircuitState::Open);
         eventually("it is time for a probe", async || breaker.wants_probe(IDLE).then_some(())).await;
         assert_eq!(breaker.state(), CircuitState::HalfOpen);
-        breaker.probed(true);
+        breaker.probed(true, Duration::ZERO);
         assert_eq!(breaker.state(), CircuitState::Closed);
     }
 
@@ -348,7 +406,7 @@ mod tests {
         for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
             record(&breaker, StorageOperation::Write, no_room(kind));
             record(&breaker, StorageOperation::Read, Ok(()));
-            breaker.probed(true);
+            breaker.probed(true, Duration::ZERO);
             assert!(breaker.is_full(), "{kind}: a read says nothing about free space");
             record(&breaker, StorageOperation::Write, Ok(()));
             assert!(!breaker.is_full(), "{kind}");

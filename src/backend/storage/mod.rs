@@ -27,6 +27,7 @@ use sqlx::{PgExecutor, PgPool};
 use tokio::{fs::File, io::AsyncWriteExt, time::timeout};
 use uuid::Uuid;
 
+pub(super) use breaker::NotedChange;
 pub use breaker::StorageOperation;
 
 use self::{
@@ -37,7 +38,7 @@ use self::{
     supabase::Supabase,
 };
 use super::{BackupTarget, Error, Result, Settings, StorageSettings};
-use crate::domain::{circuit::CircuitState, ids::JobId};
+use crate::domain::{circuit::CircuitState, ids::JobId, operations::Figure};
 
 /// The timeout of a probe. It is longer than the connect timeout: a probe that is cut off while it connects leaves no
 /// connection for the next probe.
@@ -365,6 +366,29 @@ impl Storage {
         self.breaker.state()
     }
 
+    /// The changes of the circuit that the database does not know yet.
+    pub(super) fn circuit_changes(&self) -> Vec<NotedChange> {
+        self.breaker.changes()
+    }
+
+    /// Removes changes that the database knows by now.
+    pub(super) fn remove_circuit_changes(&self, written: &[NotedChange]) {
+        self.breaker.remove_changes(written);
+    }
+
+    /// Takes the durations of the calls and probes since the last call of this method, in seconds.
+    pub(super) fn take_durations(&self) -> Option<Figure> {
+        self.breaker.take_durations()
+    }
+
+    /// The free bytes of local storage's disk. `None` for other storages, and while the disk may hang.
+    pub(super) async fn free_bytes(&self) -> Option<u64> {
+        match &*self.kind {
+            StorageKind::Local(local) if self.circuit() == CircuitState::Closed => local.free_bytes().await.ok(),
+            _ => None,
+        }
+    }
+
     /// Whether the storage is known to have no room left.
     pub(super) fn is_full(&self) -> bool {
         self.breaker.is_full()
@@ -393,10 +417,11 @@ impl Storage {
         if !self.breaker.wants_probe(PROBE_AFTER_IDLE) {
             return false;
         }
-        let (was, answers) = (self.circuit(), self.is_reachable().await);
+        let (was, began) = (self.circuit(), Instant::now());
+        let answers = self.is_reachable().await;
         let outcome = if answers { "answered" } else { "failed" };
         metrics::counter!("vwaza_storage_probes_total", "outcome" => outcome).increment(1);
-        self.breaker.probed(answers);
+        self.breaker.probed(answers, began.elapsed());
         let now = self.circuit();
         if was == CircuitState::Closed && now == CircuitState::Open {
             tracing::error!("storage unreachable: circuit breaker opened; received files wait in the spool");

@@ -72,6 +72,13 @@ impl Spool {
         Ok(Self { id, folder, _lock: lock })
     }
 
+    /// The free bytes of the spool's disk.
+    pub(in crate::backend) async fn free_bytes(&self) -> Result<u64> {
+        let folder = self.folder.clone();
+        let disk = spawn_blocking(move || rustix::fs::statvfs(&folder)).await?.map_err(io::Error::from)?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
     pub(in crate::backend) fn path(&self, upload: UploadId) -> PathBuf {
         self.folder.join(UPLOADS).join(upload.to_string())
     }

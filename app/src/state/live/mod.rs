@@ -7,6 +7,8 @@ mod browser;
 mod server;
 mod signals;
 
+use std::time::Duration;
+
 use leptos::prelude::*;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -24,6 +26,19 @@ pub fn provide() {
     let live = Live::new();
     provide_context(live);
     platform::start(live);
+}
+
+/// A source for a resource that changes without an event: grows each `interval` in a browser.
+pub fn poll_ticks(interval: Duration) -> RwSignal<u64> {
+    let poll_ticks = RwSignal::new(0_u64);
+    Effect::new(move || {
+        if let Ok(interval) =
+            set_interval_with_handle(move || poll_ticks.update(|poll_ticks| *poll_ticks += 1), interval)
+        {
+            on_cleanup(move || interval.clear());
+        }
+    });
+    poll_ticks
 }
 
 /// The value of a resource that is fetched repeatedly. After trouble on the way to the server, or a rate limit, the

@@ -81,6 +81,7 @@ async fn no_link_and_no_foreign_cookie_makes_a_page_show_a_message() {
         page_of(&ana, &format!("/releases/{in_review}"), &["releases"]),
         page_of(&admin, &format!("/review/{in_review}"), &["review"]),
         page_of(&admin, &format!("/admin/users/{artist}"), &["users"]),
+        page_of(&admin, "/admin/operations", &["operations"]),
         page_of(&admin, "/admin/queue", &["queue"]),
     ];
     for path in ["/sign-in", "/sign-in/code", "/sign-up", "/forgot-password", "/reset-password", "/verify-email"] {

@@ -372,26 +372,26 @@ pub(in crate::backend) async fn discard(db: &mut PgConnection, job: JobId) -> Re
 /// Counts the unfinished jobs of each kind. Also returns for how many seconds the job that has been due longest has
 /// waited; background jobs do not count here.
 pub(in crate::backend) async fn counts(db: &mut PgConnection) -> Result<(Vec<JobCounts>, Option<i64>)> {
-    let counted = sqlx::query_as!(
-        JobCounts,
+    let counted = sqlx::query!(
         r#"select kind as "kind: JobKind",
                   count(*) filter (where status = 'PENDING' and run_after <= now()) as "due!",
                   count(*) filter (where status = 'PENDING' and run_after > now()) as "later!",
                   count(*) filter (where status = 'UPLOADING') as "running!",
-                  count(*) filter (where status = 'FAILED') as "failed!"
+                  count(*) filter (where status = 'FAILED') as "failed!",
+                  floor(extract(epoch from now() - min(run_after)
+                      filter (where status = 'PENDING' and run_after <= now() and not is_background)))::bigint as oldest_due_seconds
            from upload_jobs where status in ('PENDING', 'UPLOADING', 'FAILED')
            group by kind"#
     )
-    .fetch_all(&mut *db)
+    .fetch_all(db)
     .await?;
-    let of_kind = |kind| counted.iter().copied().find(|counts| counts.kind == kind);
-    let jobs = JOB_KINDS.into_iter().map(|kind| of_kind(kind).unwrap_or_else(|| JobCounts::none_of(kind))).collect();
-    let oldest_due_seconds = sqlx::query_scalar!(
-        r#"select floor(extract(epoch from now() - min(run_after)))::bigint as "seconds"
-           from upload_jobs where status = 'PENDING' and run_after <= now() and not is_background"#
-    )
-    .fetch_one(db)
-    .await?;
+    let oldest_due_seconds = counted.iter().filter_map(|row| row.oldest_due_seconds).max();
+    let of_kind = |kind| counted.iter().find(|row| row.kind == kind);
+    let jobs = JOB_KINDS.into_iter().map(|kind| match of_kind(kind) {
+        Some(row) => JobCounts { kind, due: row.due, later: row.later, running: row.running, failed: row.failed },
+        None => JobCounts::none_of(kind),
+    });
+    let jobs = jobs.collect();
     Ok((jobs, oldest_due_seconds))
 }
 

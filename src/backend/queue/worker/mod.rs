@@ -25,6 +25,7 @@ use crate::{
     backend::{Backend, Error, QueueSettings, Result, db, queue, tasks},
     domain::{
         circuit::CircuitState,
+        health::WorkerHealth,
         ids::{UserId, WorkerId},
         queue::Failure,
     },
@@ -39,14 +40,6 @@ const RECOVER_INTERVAL_MAX: Duration = Duration::from_secs(5);
 const STORAGE_CHECK_INTERVAL_MAX: Duration = Duration::from_secs(1);
 /// A worker that has not looked at the queue for this many polls, and five more seconds, is stalled.
 const STALLED_POLLS: u32 = 6;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WorkerHealth {
-    Ok,
-    /// The concurrency is 0. The worker only runs jobs whose bytes are on its own spool.
-    Off,
-    Stalled,
-}
 
 pub(in crate::backend) struct Worker {
     pub(in crate::backend) id: WorkerId,
