@@ -37,8 +37,8 @@ pub use backtraces::backtrace;
 pub use db::{connections::PoolUsage, migrate_database};
 pub use error::Error;
 pub use operations::backup::{BackupCheck, BackupReport, Restored, backup, restore, verify_backup};
-pub use operations::fsck::{Damage, Finding, Repair, Report, fsck};
 pub use operations::figures::resident_bytes;
+pub use operations::fsck::{Damage, Finding, Repair, Report, fsck};
 pub use operations::queue_stats::QueueStats;
 pub use operations::service_checks::{ServiceCheck, check_database, check_mail, check_redis, check_storage};
 pub use settings::{

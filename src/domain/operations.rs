@@ -74,7 +74,8 @@ impl BucketWidth {
     /// The begin of the bucket that holds `at`.
     pub fn begin(self, at: OffsetDateTime) -> OffsetDateTime {
         at - time::Duration::nanoseconds(
-            i64::try_from(at.unix_timestamp_nanos().rem_euclid(i128::from(self.seconds()) * 1_000_000_000)).unwrap_or(0),
+            i64::try_from(at.unix_timestamp_nanos().rem_euclid(i128::from(self.seconds()) * 1_000_000_000))
+                .unwrap_or(0),
         )
     }
 }

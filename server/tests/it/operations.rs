@@ -73,6 +73,10 @@ async fn uploads_count_once_whether_they_are_stored_refused_or_failed() {
         for words in ["66.7 %", "2 stored, 1 refused, 1 failed.", "1 dead letter, 0 changed files", "Well"] {
             assert!(html.contains(words), "{range:?}: {words}");
         }
+        // The drawing is named by its title and the sentence below, and has bars.
+        let (_, drawing) = html.split_once("aria-labelledby=\"uploads-title uploads-summary\"").unwrap();
+        let (_, bars) = drawing.split_once("class=\"chart-bars tone-main\"").unwrap();
+        assert!(bars.starts_with(" d=\"M"), "{range:?}: {}", &bars[..100]);
     }
 }
 

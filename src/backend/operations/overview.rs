@@ -11,8 +11,8 @@ use crate::{
         ids::{ReleaseId, SpoolId},
         integrity::IntegrityStatus,
         operations::{
-            BucketWidth, CircuitChange, Figure, LastBackup, Metric, OperationsOverview, OperationsRange, ProcessFigures,
-            Series, UploadTotals,
+            BucketWidth, CircuitChange, Figure, LastBackup, Metric, OperationsOverview, OperationsRange,
+            ProcessFigures, Series, UploadTotals,
         },
         queue_page::ReleaseRef,
     },
@@ -125,7 +125,9 @@ async fn figures(db: &mut PgConnection, range: OperationsRange, now: OffsetDateT
             "day" => add_total(&mut figures.last_day, row.metric, figure),
             "week" => add_total(&mut figures.last_week, row.metric, figure),
             _ => {
-                let Some(index) = row.begins_at.and_then(|begins_at| range.bucket_index(begins_at, now)) else { continue };
+                let Some(index) = row.begins_at.and_then(|begins_at| range.bucket_index(begins_at, now)) else {
+                    continue;
+                };
                 let of_metric = figures.series.iter().position(|series| series.metric == row.metric);
                 let of_metric = of_metric.unwrap_or_else(|| {
                     figures.series.push(Series { metric: row.metric, figures: vec![None; range.buckets()] });
@@ -142,8 +144,7 @@ async fn figures(db: &mut PgConnection, range: OperationsRange, now: OffsetDateT
 
 /// The releases of the objects that the latest run found damaged, by the objects' keys.
 async fn damaged_releases(db: &mut PgConnection, integrity: &IntegrityStatus) -> Result<Vec<(String, ReleaseRef)>> {
-    let keys: Vec<_> =
-        integrity.last.iter().flat_map(|run| &run.findings).map(|finding| finding.key.clone()).collect();
+    let keys: Vec<_> = integrity.last.iter().flat_map(|run| &run.findings).map(|finding| finding.key.clone()).collect();
     if keys.is_empty() {
         return Ok(Vec::new());
     }

@@ -313,7 +313,8 @@ impl Breaker {
         let (began, outcome) = (Instant::now(), call.instrument(span).await);
         let took = began.elapsed();
         let label = if outcome.as_ref().is_err_and(Error::is_outage) { "failed" } else { "answered" };
-        metrics::histogram!("vwaza_storage_duration_seconds", "operation" => operation, "outcome" => label).record(took);
+        metrics::histogram!("vwaza_storage_duration_seconds", "operation" => operation, "outcome" => label)
+            .record(took);
         self.inner().note_duration(took);
         outcome
     }
@@ -393,6 +394,26 @@ mod tests {
         assert_eq!(breaker.state(), CircuitState::HalfOpen);
         breaker.probed(true, Duration::ZERO);
         assert_eq!(breaker.state(), CircuitState::Closed);
+    }
+
+    #[tokio::test]
+    async fn an_outage_is_two_changes_which_wait_until_they_are_written() {
+        let breaker = Breaker::new();
+        for _ in 0..OPENED_BY {
+            breaker.probed(false, Duration::ZERO);
+        }
+        eventually("it is time for a probe", async || breaker.wants_probe(IDLE).then_some(())).await;
+        breaker.probed(true, Duration::ZERO);
+        let changes = breaker.changes();
+        assert_eq!(changes.iter().map(|change| change.is_open).collect::<Vec<_>>(), [true, false]);
+        breaker.remove_changes(&changes[..1]);
+        assert_eq!(breaker.changes().iter().map(|change| change.id).collect::<Vec<_>>(), [changes[1].id]);
+        for _ in 0..2 * CHANGES_MAX {
+            let mut inner = breaker.inner();
+            inner.is_noted_open = true;
+            inner.note_change();
+        }
+        assert_eq!(breaker.changes().len(), CHANGES_MAX);
     }
 
     #[test]
