@@ -26,9 +26,14 @@ create index concurrently idx_release_events_actor_id on release_events (actor_i
 create index concurrently idx_upload_jobs_artist_id on upload_jobs (artist_id);
 create index concurrently idx_upload_jobs_upload_id on upload_jobs (upload_id) where upload_id is not null;
 
+-- The audit trail: what a person did, of each kind in its order. It holds what the page filters by.
+create index concurrently idx_audit_entries_actor_action on audit_entries (actor_id, action, at, id) include (subject_id)
+    where actor_id is not null;
+
 -- Replaced by those above.
 drop index concurrently if exists idx_releases_artist_id_before_0036;
 drop index concurrently if exists idx_releases_updated_at;
 drop index concurrently if exists idx_users_artist_name;
 drop index concurrently if exists idx_changed_facts_found_at;
 drop index concurrently if exists idx_upload_jobs_unfinished;
+drop index concurrently if exists idx_audit_entries_actor_id;

@@ -44,7 +44,7 @@ pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -
     let (streams, events) = size.pick((10_000, 9), (200, 1));
     let kib = Limit::AtMost(32.0);
     let in_time = Limit::AtMost(2000.0);
-    if size == Size::Full && descriptors() < DESCRIPTORS {
+    if raise_descriptors() < size.pick(DESCRIPTORS, 0) {
         let why = "too few descriptors";
         figures.add_missing(ROW_MEMORY, why, "KiB", kib);
         figures.add_missing(ROW_EVENT, why, "ms", in_time);
@@ -88,7 +88,7 @@ pub(crate) async fn measure(postgres: &str, size: Size, figures: &mut Figures) -
 }
 
 /// Raises this process's limit of descriptors, which the server inherits. Returns the limit.
-fn descriptors() -> u64 {
+fn raise_descriptors() -> u64 {
     let maximum = getrlimit(Resource::Nofile).maximum;
     // The limit is read again below.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
