@@ -96,7 +96,7 @@ for (const name of settings) if (!operating.includes(`| \`${name}\``)) report(OP
 
 /** A section, without its heading. */
 const section = (heading) => operating.split(/^## /m).find((text) => text.startsWith(`${heading}\n`)) ?? "";
-// A value that may hold a secret is never shown, so its error hides it.
+// Keys, tokens, and addresses that may hold a password.
 const secrets = [...settings].filter((name) => /KEY|TOKEN|_URL$|ENDPOINT/.test(name) && name !== "VWAZA_PUBLIC_URL" && name !== "SUPABASE_URL");
 for (const name of secrets) if (!section("Rotate a secret").includes(`\`${name}\``)) report(OPERATING, `doesn't say how to rotate ${name}`);
 
@@ -104,14 +104,16 @@ for (const name of secrets) if (!section("Rotate a secret").includes(`\`${name}\
 function* callsOf(code, macros) {
   for (const match of code.matchAll(macros)) {
     let [end, depth] = [match.index + match[0].length, 1];
-    for (; depth > 0; end++) depth += { "(": 1, ")": -1 }[code[end]] ?? 0;
+    for (; depth > 0 && end < code.length; end++) depth += { "(": 1, ")": -1 }[code[end]] ?? 0;
     yield code.slice(match.index + match[0].length, end - 1);
   }
 }
 /** The fields of the log's lines in the server's code. Storage calls are spans that only traces have. */
 const logged = new Set();
 for (const path of ["src/backend", "server/src"].flatMap((folder) => filesIn(folder, ".rs")).filter((path) => !path.includes("tests"))) {
-  const code = read(path).split(/#\[cfg\(test\)\]\s*mod \w+ \{/)[0].replaceAll(/\/\/.*$/gm, "").replaceAll(/"(?:[^"\\]|\\.)*"/g, '""');
+  const [product] = read(path).split(/#\[cfg\(test\)\]\s*mod \w+ \{/);
+  // Without comments, and with empty strings.
+  const code = product.replaceAll(/\/\/.*$|"(?:[^"\\]|\\.)*"/gm, (found) => (found.startsWith("/") ? "" : '""'));
   for (const call of callsOf(code, /\b(?:debug|info|warn|error)(?:_span)?!\(/g)) {
     if (call.includes("TRACE_ONLY")) continue;
     for (const name of found(call, /(?:^|,)\s*([a-z_]+(?:\.[a-z_]+)*) = /g)) logged.add(name);
