@@ -31,8 +31,9 @@ async fn run_number(app: &App, number: i64) -> (i64, String) {
             .await
             .unwrap();
         let latest = "select objects, findings::text from integrity_checks order by started_at desc limit 1";
-        let latest = sqlx::query_as::<_, (i64, String)>(latest).fetch_one(&app.sql).await.unwrap();
-        (over == number).then_some(latest)
+        let latest = sqlx::query_as::<_, (i64, String)>(latest).fetch_optional(&app.sql).await.unwrap();
+        // The first run may not have begun.
+        latest.filter(|_| over == number)
     })
     .await
 }
