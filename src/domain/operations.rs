@@ -73,10 +73,9 @@ impl BucketWidth {
 
     /// The begin of the bucket that holds `at`.
     pub fn begin(self, at: OffsetDateTime) -> OffsetDateTime {
-        at - time::Duration::nanoseconds(
-            i64::try_from(at.unix_timestamp_nanos().rem_euclid(i128::from(self.seconds()) * 1_000_000_000))
-                .unwrap_or(0),
-        )
+        let begin = at.unix_timestamp().div_euclid(self.seconds()) * self.seconds();
+        // Only the first moments of all have no begin.
+        OffsetDateTime::from_unix_timestamp(begin).unwrap_or(at)
     }
 }
 
