@@ -132,7 +132,7 @@ fn Jobs(overview: Signal<Option<OperationsOverview>>) -> impl IntoView {
         <section class="section" aria-labelledby="jobs-title">
             <h2 class="section-title" id="jobs-title">"Jobs"</h2>
             <JobTable jobs=jobs oldest_due_seconds=oldest/>
-            <p><a class="link" href="/admin/queue">{words}</a></p>
+            <p class="job-table-foot"><a class="link" href="/admin/queue">{words}</a></p>
         </section>
     }
 }

@@ -24,7 +24,7 @@ pub fn UploadTotalsTable(#[prop(into)] totals: Signal<[UploadTotals; 3]>) -> imp
             <caption class="visually-hidden">"Uploads that ended in the last hour, day and week"</caption>
             <thead>
                 <tr>
-                    <td></td>
+                    <th scope="col"><span class="visually-hidden">"Figure"</span></th>
                     <th scope="col" class="cell-number">"Hour"</th>
                     <th scope="col" class="cell-number">"Day"</th>
                     <th scope="col" class="cell-number">"Week"</th>

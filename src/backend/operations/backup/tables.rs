@@ -198,13 +198,15 @@ mod tests {
 
     use super::*;
 
-    const BACKED_UP: [&str; 15] = [
+    const BACKED_UP: [&str; 18] = [
         "audio_facts",
         "audit_entries",
         "changed_facts",
+        "circuit_changes",
         "cover_facts",
         "mail_jobs",
         "objects",
+        "operation_buckets",
         "recovery_codes",
         "release_events",
         "releases",
@@ -212,6 +214,7 @@ mod tests {
         "tracks",
         "two_factors",
         "upload_jobs",
+        "upload_outcomes",
         "uploads",
         "users",
     ];
