@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use vwaza::domain::operations::{CircuitChange, OperationsOverview};
 
 use super::processes::process_name;
-use crate::components::{empty_state::EmptyState, icon::IconName, time_ago::TimeAgo};
+use crate::components::time_ago::TimeAgo;
 
 #[component]
 pub fn CircuitHistory(overview: Signal<Option<OperationsOverview>>) -> impl IntoView {
@@ -18,14 +18,7 @@ pub fn CircuitHistory(overview: Signal<Option<OperationsOverview>>) -> impl Into
     let present = move || shown.with(|shown| shown.as_ref().map(|(open, all, _)| present_words(*open, *all)));
     let history = move || {
         shown.get().map(|(_, _, changes)| match changes.is_empty() {
-            true => view! {
-                <EmptyState
-                    title="No interruptions"
-                    text="If the storage fails, the circuit breaker stops calls to it until it answers. That appears here for 90 days."
-                    icon=IconName::Check
-                />
-            }
-            .into_any(),
+            true => view! { <p class="meta">"It has not opened in the last 90 days."</p> }.into_any(),
             false => view! { <ChangeList changes=changes/> }.into_any(),
         })
     };
@@ -54,7 +47,7 @@ fn ChangeList(changes: Vec<CircuitChange>) -> impl IntoView {
         .into_iter()
         .map(|change| {
             let what = if change.is_open { "Opened" } else { "Closed" };
-            view! { <li>{format!("{what} in process {}, ", process_name(change.spool))}<TimeAgo at=change.at/></li> }
+            view! { <li>{format!("{what} in process {}, ", process_name(change.spool))}<TimeAgo at=change.at/>"."</li> }
         })
         .collect_view();
     view! { <ul class="plain-rows">{rows}</ul> }

@@ -58,7 +58,11 @@ fn rate_words(totals: UploadTotals) -> String {
 fn throughput_words(totals: UploadTotals, seconds: i64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "the result has three digits")]
     let rate = totals.stored_bytes as f64 / seconds as f64 / 1024.0;
-    let rate = if rate < 1024.0 { format!("{rate:.0} kB/s") } else { format!("{:.1} MB/s", rate / 1024.0) };
+    let rate = match rate {
+        ..1.0 => "less than 1 kB/s".to_owned(),
+        1.0..1024.0 => format!("{rate:.0} kB/s"),
+        _ => format!("{:.1} MB/s", rate / 1024.0),
+    };
     match totals.stored_bytes {
         0 => "–".to_owned(),
         bytes => format!("{}, {rate}", bytes_words(bytes)),
@@ -83,6 +87,7 @@ mod tests {
     fn throughput_is_the_size_and_the_mean_rate() {
         let of = |stored_bytes| UploadTotals { stored_bytes, ..UploadTotals::default() };
         assert_eq!(throughput_words(of(0), 3600), "–");
+        assert_eq!(throughput_words(of(1024 * 1024), 3600), "1 MB, less than 1 kB/s");
         assert_eq!(throughput_words(of(36 * 1024 * 1024), 3600), "36 MB, 10 kB/s");
         assert_eq!(throughput_words(of(36 * 1024 * 1024 * 1024), 3600), "36 GB, 10.2 MB/s");
     }
